@@ -1,0 +1,1 @@
+//! The client's side of MQTT: a pure state machine and a blocking driver.

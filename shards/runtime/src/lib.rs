@@ -1,0 +1,1 @@
+//! The edge: one glommio executor drives one shard on one pinned core.

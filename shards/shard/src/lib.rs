@@ -1,0 +1,1 @@
+//! The broker for one core: connections, sessions, routing. No sockets, files, clocks or threads.

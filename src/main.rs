@@ -1,0 +1,3 @@
+//! The `iothub` command.
+
+fn main() {}

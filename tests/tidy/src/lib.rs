@@ -1,0 +1,1 @@
+//! Layout and style, checked as a test.
