@@ -1,0 +1,89 @@
+//! Topic names and topic filters: what is valid, and the definition of a match. Not an index: the broker's trie
+//! is tested against `matches`.
+
+use crate::{ReasonCode, Violation};
+
+/// A shared subscription's two parts: `$share/{group}/{filter}`.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct SharedFilter<'a> {
+    pub group: &'a str,
+    pub filter: &'a str,
+}
+
+/// A name that a message may be published to.
+// [MQTT-4.7.1-1] Wildcards do not occur in a topic name. [MQTT-4.7.3-1] It has at least one character.
+// [MQTT-4.7.3-2] It has no null character.
+pub fn is_topic_name(name: &str) -> bool {
+    !name.is_empty() && !has_wildcard_or_nul(name.as_bytes())
+}
+
+/// A filter that may be subscribed to. `$share/` is a prefix like any other here: see `shared_filter`.
+pub fn is_topic_filter(filter: &str) -> bool {
+    if filter.is_empty() || filter.contains('\0') {
+        return false;
+    }
+    let mut levels = filter.split('/').peekable();
+    while let Some(level) = levels.next() {
+        let valid = match level {
+            // [MQTT-4.7.1-2] The multi-level wildcard is the last character of the filter.
+            "#" => levels.peek().is_none(),
+            // [MQTT-4.7.1-3] The single-level wildcard occupies an entire level, wherever it is.
+            "+" => true,
+            _ => !level.contains(['+', '#']),
+        };
+        if !valid {
+            return false;
+        }
+    }
+    true
+}
+
+/// Takes `$share/{group}/{filter}` apart. `Ok(None)`: this is not a shared subscription's filter at all.
+pub fn shared_filter(filter: &str) -> Result<Option<SharedFilter<'_>>, Violation> {
+    let Some(rest) = filter.strip_prefix(SHARE_PREFIX) else { return Ok(None) };
+    let invalid = |what| Violation::new(ReasonCode::TopicFilterInvalid, what);
+    // [MQTT-4.8.2-2] The share name is followed by a `/` and that by a topic filter.
+    let (group, filter) =
+        rest.split_once('/').ok_or(invalid("shared subscription without a topic filter"))?;
+    // [MQTT-4.8.2-1] The share name has at least one character and no `/`, `+` or `#`.
+    if group.is_empty() || group.contains(['+', '#', '\0']) {
+        return Err(invalid("share name is empty or has a wildcard"));
+    }
+    if !is_topic_filter(filter) {
+        return Err(invalid("topic filter of a shared subscription is not valid"));
+    }
+    Ok(Some(SharedFilter { group, filter }))
+}
+
+/// Whether a message on `topic` goes to a subscription to `filter`, both of them valid and `$share/` removed.
+pub fn matches(filter: &str, topic: &str) -> bool {
+    // [MQTT-4.7.2-1] A filter that starts with a wildcard never matches a topic that starts with `$`.
+    if topic.starts_with('$') && filter.starts_with(['+', '#']) {
+        return false;
+    }
+    let mut topic_levels = topic.split('/');
+    for level in filter.split('/') {
+        // `#` stands for its parent level as well, which is why it matches where the topic has ended.
+        if level == "#" {
+            return true;
+        }
+        match topic_levels.next() {
+            Some(name) if level == "+" || level == name => {}
+            _ => return false,
+        }
+    }
+    topic_levels.next().is_none()
+}
+
+/// How many levels a topic name or a topic filter has; an empty level counts.
+pub fn level_count(topic: &str) -> usize {
+    1 + topic.bytes().filter(|byte| *byte == b'/').count()
+}
+
+// Without an early exit the compiler turns the loop into vector instructions, and topics are short.
+#[inline]
+pub(crate) fn has_wildcard_or_nul(bytes: &[u8]) -> bool {
+    bytes.iter().fold(false, |found, byte| found | matches!(byte, b'+' | b'#' | 0))
+}
+
+const SHARE_PREFIX: &str = "$share/";
