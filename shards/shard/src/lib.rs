@@ -1,1 +1,33 @@
-//! The broker for one core: connections, sessions, routing. No sockets, files, clocks or threads.
+//! The broker for one core, as a pure state machine: events in, effects out.
+//!
+//! `Shard::handle` takes one event to completion. It reads no clock, touches no socket and never waits; the runtime
+//! (or the simulator) brings the events and carries out the effects. Start at `shard.rs` for the loop over events,
+//! at `event.rs` and `effect.rs` for the boundary, and at `router.rs` for the way of a PUBLISH.
+
+#![forbid(unsafe_code)]
+
+mod config;
+mod counters;
+mod effect;
+mod event;
+mod id;
+mod mail;
+mod message;
+mod note;
+mod outgoing;
+mod placement;
+mod shard;
+mod time;
+
+pub use config::{Config, Limits, QueueFull};
+pub use counters::{Counters, Gauges};
+pub use effect::{Effect, Effects, Reading};
+pub use event::Event;
+pub use id::{ConnId, SHARDS_MAX, ShardId, ShardSet};
+pub use mail::Mail;
+pub use message::Message;
+pub use note::{Note, What};
+pub use outgoing::Outgoing;
+pub use placement::Placement;
+pub use shard::Shard;
+pub use time::Instant;

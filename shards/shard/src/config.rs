@@ -1,0 +1,117 @@
+//! What a shard is told at its start. Reading files and environment is not done here.
+
+use std::{sync::Arc, time::Duration};
+
+/// The same for all shards of a process.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub shards: u8,
+    /// Decides which shard is home to which client.
+    pub placement_seed: u64,
+    pub limits: Limits,
+    /// Refuses a payload that says that it is UTF-8 and is not.
+    pub validate_payload_format: bool,
+    /// Keeps QoS 0 messages for sessions that are away, too.
+    pub queue_qos0: bool,
+    /// Sent to 5.0 clients at shutdown: where else to go.
+    pub server_reference: Option<Arc<str>>,
+    /// What a client that asks gets as Response Information: this, a slash and its client id.
+    pub response_topic_prefix: Option<Arc<str>>,
+}
+
+/// Every bound of the broker. Those marked "in all" are divided evenly among the shards.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Largest packet that a client may send, in bytes, fixed header included.
+    pub packet_bytes_max: u32,
+    /// From accept to a whole CONNECT.
+    pub connect_timeout: Duration,
+    /// Longest keep-alive; 0 leaves it to the clients.
+    pub keep_alive_s_max: u16,
+    /// Longest life of a session without a connection; `u32::MAX` is forever.
+    pub session_expiry_s_max: u32,
+    /// How long a 3.x session with clean session 0 lives without a connection; `u32::MAX` is forever.
+    pub session_expiry_s_v3: u32,
+    /// QoS 1 and 2 messages that a client may have unacknowledged towards us (Receive Maximum).
+    pub receive_maximum: u16,
+    /// QoS 1 and 2 messages that we have unacknowledged towards one client, at most.
+    pub inflight_max: u16,
+    pub queued_messages_max: u32,
+    pub queued_bytes_max: usize,
+    pub queue_full: QueueFull,
+    /// In all, over every queue that holds a message.
+    pub queue_memory_max: usize,
+    pub subscriptions_max: u32,
+    pub topic_levels_max: u16,
+    /// In all.
+    pub retained_messages_max: usize,
+    /// In all.
+    pub retained_bytes_max: usize,
+    /// Topic aliases that a client may use towards us, and that we use towards a client.
+    pub topic_alias_max: u16,
+    /// Bytes encoded for one connection and not yet taken by its socket; beyond that messages wait in the queue.
+    pub outbox_bytes_max: usize,
+    /// Unfinished packets in all connections of all shards, in bytes.
+    pub receive_memory_max: usize,
+}
+
+/// What gives way when a client's queue is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueueFull {
+    DropNewest,
+    DropOldest,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            shards: 1,
+            placement_seed: 0,
+            limits: Limits::default(),
+            validate_payload_format: false,
+            queue_qos0: false,
+            server_reference: None,
+            response_topic_prefix: None,
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            packet_bytes_max: 1 << 20,
+            connect_timeout: Duration::from_secs(10),
+            keep_alive_s_max: 0,
+            session_expiry_s_max: u32::MAX,
+            session_expiry_s_v3: 7 * 24 * 3600,
+            receive_maximum: 1024,
+            inflight_max: 100,
+            queued_messages_max: 1000,
+            queued_bytes_max: 16 << 20,
+            queue_full: QueueFull::DropNewest,
+            queue_memory_max: 1 << 30,
+            subscriptions_max: 10_000,
+            topic_levels_max: 128,
+            retained_messages_max: 1_000_000,
+            retained_bytes_max: 1 << 30,
+            topic_alias_max: 16,
+            outbox_bytes_max: 1 << 20,
+            receive_memory_max: 256 << 20,
+        }
+    }
+}
+
+impl Limits {
+    /// One shard's part of those limits that hold for the whole process.
+    #[must_use]
+    pub fn of_one_shard(&self, shards: u8) -> Limits {
+        let shards = usize::from(shards);
+        Limits {
+            queue_memory_max: self.queue_memory_max.div_ceil(shards),
+            retained_messages_max: self.retained_messages_max.div_ceil(shards),
+            retained_bytes_max: self.retained_bytes_max.div_ceil(shards),
+            receive_memory_max: self.receive_memory_max.div_ceil(shards),
+            ..self.clone()
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! What a shard counts. Plain integers: the shard alone writes them, and whoever wants them asks for a copy.
+
+macro_rules! counters {
+    ($(#[doc = $text:literal] $name:ident,)+) => {
+        /// Only ever grows.
+        #[derive(Debug, Clone, Default, PartialEq, Eq)]
+        pub struct Counters {
+            $(#[doc = $text] pub $name: u64,)+
+        }
+
+        impl Counters {
+            /// Name, meaning and value of each.
+            pub fn iter(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+                [$((stringify!($name), $text, self.$name),)+].into_iter()
+            }
+
+            /// Sums over shards.
+            pub fn add(&mut self, other: &Counters) {
+                $(self.$name += other.$name;)+
+            }
+        }
+    };
+}
+
+counters! {
+    #[doc = "Connections that were opened on or moved to this shard."]
+    connections_opened,
+    #[doc = "Connections that ended on this shard, moved ones not included."]
+    connections_closed,
+    #[doc = "Connections that moved to their home shard."]
+    connections_handed_over,
+    #[doc = "Connections refused because of `max_connections`."]
+    refused_max_connections,
+    #[doc = "Connections refused with another error in CONNACK."]
+    refused_connect,
+    #[doc = "Connections closed because no CONNECT came in time."]
+    connect_timeouts,
+    #[doc = "Connections closed because the keep-alive ran out."]
+    keep_alive_timeouts,
+    #[doc = "Connections that lost their session to another connection."]
+    takeovers,
+    #[doc = "Connections closed because the client broke the protocol."]
+    violations,
+    #[doc = "Of those: packets larger than `max_packet_size`."]
+    packets_too_large,
+    #[doc = "Connections closed because unfinished packets filled `max_receive_memory`."]
+    receive_memory_exceeded,
+    #[doc = "CONNECTs whose keep-alive was lowered to the ceiling."]
+    keep_alive_lowered,
+    #[doc = "CONNECTs whose session expiry was lowered to the ceiling."]
+    session_expiry_lowered,
+    #[doc = "Sessions made."]
+    sessions_created,
+    #[doc = "Sessions that ended because their expiry interval passed."]
+    sessions_expired,
+    #[doc = "Packets received."]
+    packets_received,
+    #[doc = "Bytes received."]
+    bytes_received,
+    #[doc = "Bytes given to sockets."]
+    bytes_sent,
+    #[doc = "PUBLISH packets received."]
+    publish_received,
+    #[doc = "PUBLISH packets received again by QoS 2 and not routed again."]
+    publish_duplicates,
+    #[doc = "PUBLISH packets encoded for clients."]
+    publish_sent,
+    #[doc = "Messages that nobody subscribes to."]
+    publish_unmatched,
+    #[doc = "Wills published."]
+    wills_published,
+    #[doc = "Messages dropped because a client's queue had `max_queued_messages`."]
+    dropped_queue_messages,
+    #[doc = "Messages dropped because a client's queue had `max_queued_bytes`."]
+    dropped_queue_bytes,
+    #[doc = "Messages dropped because all queues together had `max_queue_memory`."]
+    dropped_queue_memory,
+    #[doc = "QoS 0 messages dropped because the client is away."]
+    dropped_offline_qos0,
+    #[doc = "Messages dropped because they expired before they were sent."]
+    dropped_expired,
+    #[doc = "Messages dropped because they exceed the client's maximum packet size."]
+    dropped_packet_too_large,
+    #[doc = "QoS 0 messages dropped because the ring to another shard was full."]
+    dropped_mesh_full,
+    #[doc = "Messages dropped because no member of a shared subscription could take them."]
+    dropped_shared_nobody,
+    #[doc = "Messages dropped with the session that they waited for."]
+    dropped_session_ended,
+    #[doc = "Messages that a client refused with an error in PUBACK or PUBREC."]
+    refused_by_client,
+    #[doc = "Retained messages not kept because of `retained_message_limit` or `max_retained_bytes`."]
+    retained_refused,
+    #[doc = "Retained messages that expired."]
+    retained_expired,
+    #[doc = "Subscriptions refused because of `max_subscriptions`."]
+    subscriptions_refused,
+    #[doc = "Topics and filters refused because of `max_topic_levels`."]
+    topic_levels_exceeded,
+    #[doc = "PUBLISH packets beyond our Receive Maximum."]
+    receive_maximum_exceeded,
+    #[doc = "Messages that waited because a client had `max_inflight` unacknowledged."]
+    waited_inflight,
+    #[doc = "Mail sent to other shards."]
+    mail_sent,
+    #[doc = "Mail received from other shards."]
+    mail_received,
+    #[doc = "Mail that waited for room in a ring."]
+    mail_waited,
+    #[doc = "Times a connection was not read because other shards could not keep up."]
+    publishers_paused,
+}
+
+/// What a shard holds now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Gauges {
+    pub connections: usize,
+    pub sessions: usize,
+    pub subscriptions: usize,
+    /// Filters in the trie, of local subscribers and of other shards.
+    pub filters: usize,
+    pub retained_messages: usize,
+    pub retained_bytes: usize,
+    /// Weight of everything in queues and in flight.
+    pub queued_bytes: usize,
+    /// Unfinished packets.
+    pub receive_bytes: usize,
+    pub mail_pending: usize,
+}

@@ -1,0 +1,31 @@
+//! What can happen to a shard.
+
+use mqtt::ReasonCode;
+
+use crate::{ConnId, Mail, ShardId};
+
+/// One thing that happened. The runtime brings events in the order in which they came about.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A socket was accepted here, or came from another shard. Nothing was read from it yet.
+    /// `refuse` is set where the process has all the connections that it may have: the CONNECT is answered and refused.
+    Opened { conn: ConnId, refuse: bool },
+    /// Bytes of a connection, any number, cut anywhere.
+    Bytes { conn: ConnId, bytes: &'a [u8] },
+    /// The socket took all bytes of the connection's last `Effect::Send`.
+    Sent { conn: ConnId },
+    /// The peer closed or the network failed. No further event names this connection.
+    Closed { conn: ConnId },
+    /// An operator ends one connection.
+    Kick { conn: ConnId, reason: ReasonCode },
+    /// From another shard, in the order in which it was sent.
+    Mail { from: ShardId, mail: Mail },
+    /// The ring to `to` has this many free slots now.
+    MailRoom { to: ShardId, slots: usize },
+    /// The deadline that `next_deadline` named may have passed.
+    Timer,
+    /// The broker is to end: no further reading; what is under way goes out; then every connection is closed.
+    Drain,
+    /// The tick ends: whatever was collected for a connection becomes one `Effect::Send`.
+    Flush,
+}

@@ -1,0 +1,76 @@
+//! What shards say to each other. Between two shards mail arrives in the order in which it was sent.
+
+use std::sync::Arc;
+
+use crate::{Message, ShardSet};
+
+/// One piece of mail. Small, because a ring holds it inline.
+#[derive(Debug)]
+pub enum Mail {
+    /// For the receiver's own subscribers, never onward.
+    Publish(Message),
+    /// For one member of a shared subscription; passed on if nobody here can take it.
+    Shared(Box<Shared>),
+    /// For the retained store of its home. An empty payload clears.
+    Retain(Message),
+    /// The sender has subscribers to these filters from now on. Answered with `Announced`.
+    Announce(Box<Announce>),
+    /// Every publication after this one takes the announcement into account.
+    Announced { request: u64 },
+    /// The sender has no subscriber to this filter any more.
+    Withdraw(Box<str>),
+    /// How many members of the shared subscription (`$share/group/filter`) the sender has now.
+    Members { name: Arc<str>, count: u32 },
+    /// Asks for a page of retained messages.
+    Replay(Box<Replay>),
+    /// A page of retained messages.
+    Replayed(Box<Replayed>),
+    /// The sender takes in nothing any more and has sent all of its mail.
+    Draining,
+}
+
+impl Mail {
+    /// May be dropped, and counted, when the ring is full.
+    pub fn is_droppable(&self) -> bool {
+        matches!(self, Mail::Publish(message) if message.qos() == mqtt::QoS::AtMostOnce)
+    }
+}
+
+#[derive(Debug)]
+pub struct Shared {
+    pub message: Message,
+    /// `$share/group/filter`.
+    pub name: Arc<str>,
+    /// Who could not take it so far.
+    pub tried: ShardSet,
+    /// Nobody could take it at once: a queue will do.
+    pub to_queue: bool,
+}
+
+#[derive(Debug)]
+pub struct Announce {
+    pub request: u64,
+    pub filters: Vec<Box<str>>,
+    /// Shared subscriptions that the sender has members of, and how many.
+    pub members: Vec<(Arc<str>, u32)>,
+}
+
+#[derive(Debug)]
+pub struct Replay {
+    /// The asking shard's name for this replay; comes back in the answer.
+    pub replay: u64,
+    pub filter: Box<str>,
+    /// Topics up to this one were given already.
+    pub after: Option<Box<str>>,
+    pub messages_max: u32,
+}
+
+#[derive(Debug)]
+pub struct Replayed {
+    pub replay: u64,
+    pub messages: Vec<Message>,
+    /// Ask again after this topic; none: that was all.
+    pub next: Option<Box<str>>,
+}
+
+const _: () = assert!(size_of::<Mail>() <= 24, "a ring slot stays small");

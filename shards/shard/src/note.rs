@@ -1,0 +1,34 @@
+//! What a shard has to say for the log. It writes no log itself.
+
+use std::sync::Arc;
+
+use mqtt::{ReasonCode, Version};
+
+use crate::ConnId;
+
+/// One line of the log about one client. The runtime adds time, shard and address.
+#[derive(Debug, Clone)]
+pub struct Note {
+    pub conn: Option<ConnId>,
+    pub client_id: Option<Arc<str>>,
+    pub what: What,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    Connected { version: Version, clean_start: bool, session_present: bool, keep_alive_s: u16, session_expiry_s: u32 },
+    /// The CONNECT was answered with this reason, or not at all.
+    Refused { reason: ReasonCode, why: &'static str },
+    /// The client broke the protocol.
+    Violation { reason: ReasonCode, what: &'static str },
+    /// The connection ended without a violation: by the client's DISCONNECT, by the network, by time.
+    Disconnected { reason: ReasonCode, why: &'static str },
+    /// Another connection with the same client id took the session.
+    TakenOver,
+    SessionExpired,
+    WillPublished,
+    /// The first message lost since the queue was last empty; the counters know how many there were.
+    QueueFull,
+    /// A subscription was refused.
+    SubscriptionRefused { reason: ReasonCode },
+}

@@ -1,0 +1,92 @@
+//! Bytes on their way to one socket: encoded packets, with large payloads by reference between them.
+
+use crate::Message;
+
+/// Payloads from this size on are not copied: they go out from the message itself.
+pub const SHARED_PAYLOAD_BYTES_MIN: usize = 4096;
+
+/// At most this many shared payloads in one, so that all slices fit one vectored write.
+pub const SHARED_PAYLOADS_MAX: usize = 256;
+
+#[derive(Debug, Default)]
+pub struct Outgoing {
+    pub bytes: Vec<u8>,
+    /// Each payload stands before the byte at its position.
+    shared: Vec<(usize, Message)>,
+    shared_len: usize,
+}
+
+impl Outgoing {
+    pub fn new(bytes: Vec<u8>) -> Outgoing {
+        Outgoing { bytes, shared: Vec::new(), shared_len: 0 }
+    }
+
+    /// Puts the payload of `message` behind the bytes written so far, without a copy.
+    pub fn push_shared(&mut self, message: Message) {
+        self.shared_len += message.payload().len();
+        self.shared.push((self.bytes.len(), message));
+    }
+
+    pub fn len(&self) -> usize {
+        self.bytes.len() + self.shared_len
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub fn shared_count(&self) -> usize {
+        self.shared.len()
+    }
+
+    /// All of it as one slice, unless there are shared payloads.
+    pub fn as_contiguous(&self) -> Option<&[u8]> {
+        self.shared.is_empty().then_some(&self.bytes)
+    }
+
+    /// All of it, in order. No slice is empty.
+    pub fn slices(&self) -> impl Iterator<Item = &[u8]> {
+        let mut at = 0;
+        let heads_and_payloads = self.shared.iter().flat_map(move |(position, message)| {
+            let head = &self.bytes[at..*position];
+            at = *position;
+            [head, message.payload()]
+        });
+        let tail = &self.bytes[self.shared.last().map_or(0, |(position, _)| *position)..];
+        heads_and_payloads.chain(std::iter::once(tail)).filter(|slice| !slice.is_empty())
+    }
+
+    /// Gives the buffer back for recycling.
+    pub fn into_buffer(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mqtt::QoS;
+
+    use super::*;
+    use crate::message::Parts;
+
+    #[test]
+    fn shared_payloads_stand_where_they_were_pushed() {
+        let parts = Parts {
+            topic: "t",
+            qos: QoS::AtMostOnce,
+            retain: false,
+            expires_at: None,
+            forwarded: &[],
+            payload: b"PAYLOAD",
+        };
+        let message = Message::new(&parts);
+        let mut outgoing = Outgoing::new(b"one".to_vec());
+        assert_eq!(outgoing.as_contiguous(), Some(&b"one"[..]));
+        outgoing.push_shared(message.clone());
+        outgoing.push_shared(message);
+        outgoing.bytes.extend_from_slice(b"two");
+        assert_eq!(outgoing.slices().collect::<Vec<_>>(), [&b"one"[..], b"PAYLOAD", b"PAYLOAD", b"two"]);
+        assert_eq!(outgoing.len(), 20);
+        assert_eq!(outgoing.as_contiguous(), None);
+    }
+}

@@ -1,0 +1,62 @@
+//! Which shard is home to a client or a retained topic. The only place that decides.
+
+use std::hash::BuildHasher;
+
+use crate::ShardId;
+
+/// The same on every shard of a process: made from one seed.
+#[derive(Debug, Clone)]
+pub struct Placement {
+    hasher: ahash::RandomState,
+    shards: u8,
+}
+
+impl Placement {
+    /// The seed keeps a stranger from choosing client ids that all live on one shard.
+    pub fn new(shards: u8, seed: u64) -> Placement {
+        assert!(shards > 0, "a broker has at least one shard");
+        let hasher = ahash::RandomState::with_seeds(seed, !seed, seed.rotate_left(32), 0x1071_4b0b);
+        Placement { hasher, shards }
+    }
+
+    pub fn shards(&self) -> u8 {
+        self.shards
+    }
+
+    /// Where the session of this client id lives.
+    pub fn client(&self, client_id: &str) -> ShardId {
+        self.home(client_id)
+    }
+
+    /// Where the retained message of this topic lives.
+    pub fn topic(&self, topic: &str) -> ShardId {
+        self.home(topic)
+    }
+
+    fn home(&self, name: &str) -> ShardId {
+        if self.shards == 1 {
+            return ShardId(0);
+        }
+        // The upper half: hash tables inside a shard use the lower bits of a hash of their own.
+        let hash = self.hasher.hash_one(name) >> 32;
+        let home = (hash * u64::from(self.shards)) >> 32;
+        ShardId(u8::try_from(home).expect("a home is less than the number of shards"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_shard_gets_its_share_and_the_same_name_the_same_home() {
+        let placement = Placement::new(4, 7);
+        let mut counts = [0; 4];
+        for n in 0..4000 {
+            let id = format!("client-{n}");
+            assert_eq!(placement.client(&id), placement.clone().client(&id));
+            counts[placement.client(&id).index()] += 1;
+        }
+        assert!(counts.iter().all(|&count| count > 800), "{counts:?}");
+    }
+}
