@@ -1,7 +1,7 @@
 //! Reason codes, their names, and which packet may carry which. Their texts for the log are elsewhere: see
 //! `Violation::what`.
 
-use crate::{PacketKind, QoS};
+use crate::{PacketKind, QoS, Violation};
 use std::fmt;
 
 /// The reason codes of MQTT 5.0. Versions 3.1 and 3.1.1 use the same type inside the program and are translated
@@ -59,8 +59,25 @@ pub enum ReasonCode {
 use ReasonCode::*;
 
 impl ReasonCode {
-    pub fn from_u8(value: u8) -> Option<Self> {
-        ALL.iter().copied().find(|code| *code as u8 == value)
+    /// [MQTT 5.0, 2.4] In a DISCONNECT, 0 means this.
+    #[allow(non_upper_case_globals)]
+    pub const NormalDisconnection: ReasonCode = Success;
+    /// [MQTT 5.0, 2.4] In a SUBACK, 0 means this.
+    #[allow(non_upper_case_globals)]
+    pub const GrantedQoS0: ReasonCode = Success;
+
+    #[inline]
+    pub const fn from_u8(value: u8) -> Option<Self> {
+        BY_VALUE[value as usize]
+    }
+
+    /// Reads the reason code of such a packet.
+    pub(crate) fn decode(value: u8, kind: PacketKind) -> Result<Self, Violation> {
+        // A code of another packet, or of none, can be read but is not allowed: a protocol error, not malformed.
+        match ReasonCode::from_u8(value) {
+            Some(code) if code.is_allowed_in(kind) => Ok(code),
+            _ => Err(Violation::protocol("reason code does not belong into this packet")),
+        }
     }
 
     /// [MQTT 5.0, 2.4] Codes of 0x80 and above say that the request failed.
@@ -203,7 +220,7 @@ impl fmt::Display for ReasonCode {
 }
 
 /// Every code that exists, in the order of its value.
-pub(crate) const ALL: [ReasonCode; 43] = [
+const ALL: [ReasonCode; 43] = [
     Success,
     GrantedQoS1,
     GrantedQoS2,
@@ -248,3 +265,13 @@ pub(crate) const ALL: [ReasonCode; 43] = [
     SubscriptionIdentifiersNotSupported,
     WildcardSubscriptionsNotSupported,
 ];
+
+const BY_VALUE: [Option<ReasonCode>; 256] = {
+    let mut table = [None; 256];
+    let mut index = 0;
+    while index < ALL.len() {
+        table[ALL[index] as usize] = Some(ALL[index]);
+        index += 1;
+    }
+    table
+};

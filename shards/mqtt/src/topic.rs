@@ -11,7 +11,7 @@ pub struct SharedFilter<'a> {
 }
 
 /// A name that a message may be published to.
-// [MQTT-4.7.1-1] Wildcards do not occur in a topic name. [MQTT-4.7.3-1] It has at least one character.
+// [MQTT-4.7.0-1] Wildcards do not occur in a topic name. [MQTT-4.7.3-1] It has at least one character.
 // [MQTT-4.7.3-2] It has no null character.
 pub fn is_topic_name(name: &str) -> bool {
     !name.is_empty() && !has_wildcard_or_nul(name.as_bytes())
@@ -25,9 +25,9 @@ pub fn is_topic_filter(filter: &str) -> bool {
     let mut levels = filter.split('/').peekable();
     while let Some(level) = levels.next() {
         let valid = match level {
-            // [MQTT-4.7.1-2] The multi-level wildcard is the last character of the filter.
+            // [MQTT-4.7.1-1] The multi-level wildcard is the last character of the filter.
             "#" => levels.peek().is_none(),
-            // [MQTT-4.7.1-3] The single-level wildcard occupies an entire level, wherever it is.
+            // [MQTT-4.7.1-2] The single-level wildcard occupies an entire level, wherever it is.
             "+" => true,
             _ => !level.contains(['+', '#']),
         };
@@ -45,7 +45,7 @@ pub fn shared_filter(filter: &str) -> Result<Option<SharedFilter<'_>>, Violation
     // [MQTT-4.8.2-2] The share name is followed by a `/` and that by a topic filter.
     let (group, filter) =
         rest.split_once('/').ok_or(invalid("shared subscription without a topic filter"))?;
-    // [MQTT-4.8.2-1] The share name has at least one character and no `/`, `+` or `#`.
+    // [MQTT-4.8.2-1] [MQTT-4.8.2-2] The share name has at least one character and no `/`, `+` or `#`.
     if group.is_empty() || group.contains(['+', '#', '\0']) {
         return Err(invalid("share name is empty or has a wildcard"));
     }
