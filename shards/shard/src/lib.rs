@@ -21,6 +21,7 @@ mod packet_ids;
 mod placement;
 mod retained;
 mod shard;
+mod subscribers;
 mod time;
 mod timers;
 mod trie;

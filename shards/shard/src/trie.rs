@@ -1,11 +1,19 @@
-//! The subscription trie: which sessions, groups and other shards want a given topic.
+//! The subscription trie: which sessions, groups and other shards want a given topic. What becomes of a message that
+//! they want is the router's business.
 
-use std::collections::BTreeMap;
+mod exact;
+mod levels;
+mod tag;
+mod takers;
+mod tree;
 
 use crate::{
     ShardId, ShardSet,
     keys::{GroupKey, SessionKey},
 };
+use exact::Exact;
+use takers::Takers;
+use tree::Tree;
 
 /// A session's interest in one filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,15 +25,10 @@ pub(crate) struct Subscription {
 }
 
 pub(crate) struct Trie {
-    filters: BTreeMap<Box<str>, Entry>,
+    exact: Exact,
+    tree: Tree,
+    subscription_count: usize,
     generation: u64,
-}
-
-#[derive(Default)]
-struct Entry {
-    local: Vec<Subscription>,
-    peers: ShardSet,
-    groups: Vec<GroupKey>,
 }
 
 /// What a topic matches.
@@ -36,6 +39,9 @@ pub(crate) struct Matches {
     pub filters_with_local: usize,
     pub peers: ShardSet,
     pub groups: Vec<GroupKey>,
+    /// The nodes that the topic reached, kept for the next topic's sake.
+    here: Vec<u32>,
+    next: Vec<u32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,83 +57,79 @@ pub(crate) struct Unsubscribed {
     pub last_local: bool,
 }
 
+/// Where a filter's takers are.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    Exact(u32),
+    Tree(tree::Place),
+}
+
 impl Trie {
-    pub fn new(_seed: u64) -> Trie {
-        Trie { filters: BTreeMap::new(), generation: 0 }
+    pub fn new(seed: u64) -> Trie {
+        Trie { exact: Exact::new(seed), tree: Tree::new(seed), subscription_count: 0, generation: 0 }
     }
 
     /// Adds or replaces the session's subscription to this filter, which is never a shared one.
     pub fn subscribe(&mut self, filter: &str, subscription: Subscription) -> Subscribed {
+        let place = self.find_or_insert(filter);
+        let subscribed = self.takers_mut(place).subscribe(subscription);
+        self.subscription_count += usize::from(subscribed.replaced.is_none());
         self.generation += 1;
-        let entry = self.filters.entry(filter.into()).or_default();
-        let first_local = entry.local.is_empty();
-        match entry.local.iter_mut().find(|held| held.session == subscription.session) {
-            Some(held) => {
-                Subscribed { replaced: Some(std::mem::replace(held, subscription)), first_local: false }
-            }
-            None => {
-                entry.local.push(subscription);
-                Subscribed { replaced: None, first_local }
-            }
-        }
+        subscribed
     }
 
     /// `None`: the session had no such subscription.
     pub fn unsubscribe(&mut self, filter: &str, session: SessionKey) -> Option<Unsubscribed> {
-        let entry = self.filters.get_mut(filter)?;
-        let at = entry.local.iter().position(|held| held.session == session)?;
-        entry.local.swap_remove(at);
-        let last_local = entry.local.is_empty();
-        self.changed(filter);
-        Some(Unsubscribed { last_local })
+        let place = self.find(filter)?;
+        let unsubscribed = self.takers_mut(place).unsubscribe(session)?;
+        self.subscription_count -= 1;
+        self.after_removal(place);
+        Some(unsubscribed)
     }
 
     pub fn add_peer(&mut self, filter: &str, peer: ShardId) {
-        self.filters.entry(filter.into()).or_default().peers.insert(peer);
-        self.changed(filter);
+        let place = self.find_or_insert(filter);
+        self.generation += u64::from(self.takers_mut(place).add_peer(peer));
     }
 
     pub fn remove_peer(&mut self, filter: &str, peer: ShardId) {
-        if let Some(entry) = self.filters.get_mut(filter) {
-            entry.peers.remove(peer);
+        if let Some(place) = self.find(filter)
+            && self.takers_mut(place).remove_peer(peer)
+        {
+            self.after_removal(place);
         }
-        self.changed(filter);
     }
 
     pub fn add_group(&mut self, filter: &str, group: GroupKey) {
-        let entry = self.filters.entry(filter.into()).or_default();
-        if !entry.groups.contains(&group) {
-            entry.groups.push(group);
-        }
-        self.changed(filter);
+        let place = self.find_or_insert(filter);
+        self.generation += u64::from(self.takers_mut(place).add_group(group));
     }
 
     pub fn remove_group(&mut self, filter: &str, group: GroupKey) {
-        if let Some(entry) = self.filters.get_mut(filter) {
-            entry.groups.retain(|held| *held != group);
+        if let Some(place) = self.find(filter)
+            && self.takers_mut(place).remove_group(group)
+        {
+            self.after_removal(place);
         }
-        self.changed(filter);
     }
 
-    /// Everything that matches; clears `found` first.
+    /// Everything that matches; clears `found` first, and allocates nothing once `found` has grown.
     pub fn matches(&self, topic: &str, found: &mut Matches) {
         found.clear();
-        for (filter, entry) in &self.filters {
-            if mqtt::matches(filter, topic) {
-                found.local.extend_from_slice(&entry.local);
-                found.filters_with_local += usize::from(!entry.local.is_empty());
-                found.peers = found.peers.union(entry.peers);
-                found.groups.extend_from_slice(&entry.groups);
-            }
+        if let Some(index) = self.exact.find(topic) {
+            self.exact.takers(index).add_to(found);
+        }
+        if self.tree.filter_count() > 0 {
+            self.tree.matches(topic, found);
         }
     }
 
     pub fn subscription(&self, filter: &str, session: SessionKey) -> Option<Subscription> {
-        self.filters.get(filter)?.local.iter().find(|held| held.session == session).copied()
+        self.takers(self.find(filter)?).subscription(session)
     }
 
     pub fn has_local(&self, filter: &str) -> bool {
-        self.filters.get(filter).is_some_and(|entry| !entry.local.is_empty())
+        self.find(filter).is_some_and(|place| self.takers(place).has_local())
     }
 
     /// Changes with every change of any kind: a cache of match results is valid for one generation.
@@ -136,19 +138,51 @@ impl Trie {
     }
 
     pub fn filter_count(&self) -> usize {
-        self.filters.len()
+        self.exact.len() + self.tree.filter_count()
     }
 
     pub fn subscription_count(&self) -> usize {
-        self.filters.values().map(|entry| entry.local.len()).sum()
+        self.subscription_count
     }
 
-    fn changed(&mut self, filter: &str) {
+    fn find(&self, filter: &str) -> Option<Place> {
+        if has_wildcard(filter) {
+            // A prefix of filters is no filter itself unless somebody takes it.
+            self.tree.find(filter).filter(|&place| !self.tree.takers(place).is_nobody()).map(Place::Tree)
+        } else {
+            self.exact.find(filter).map(Place::Exact)
+        }
+    }
+
+    fn find_or_insert(&mut self, filter: &str) -> Place {
+        if has_wildcard(filter) {
+            Place::Tree(self.tree.find_or_insert(filter))
+        } else {
+            Place::Exact(self.exact.find_or_insert(filter))
+        }
+    }
+
+    fn takers(&self, place: Place) -> &Takers {
+        match place {
+            Place::Exact(index) => self.exact.takers(index),
+            Place::Tree(place) => self.tree.takers(place),
+        }
+    }
+
+    fn takers_mut(&mut self, place: Place) -> &mut Takers {
+        match place {
+            Place::Exact(index) => self.exact.takers_mut(index),
+            Place::Tree(place) => self.tree.takers_mut(place),
+        }
+    }
+
+    fn after_removal(&mut self, place: Place) {
         self.generation += 1;
-        let empty =
-            |entry: &Entry| entry.local.is_empty() && entry.peers.is_empty() && entry.groups.is_empty();
-        if self.filters.get(filter).is_some_and(empty) {
-            self.filters.remove(filter);
+        if self.takers(place).is_nobody() {
+            match place {
+                Place::Exact(index) => self.exact.remove(index),
+                Place::Tree(place) => self.tree.remove(place),
+            }
         }
     }
 }
@@ -165,3 +199,10 @@ impl Matches {
         self.local.is_empty() && self.peers.is_empty() && self.groups.is_empty()
     }
 }
+
+fn has_wildcard(filter: &str) -> bool {
+    filter.bytes().any(|byte| byte == b'+' || byte == b'#')
+}
+
+#[cfg(test)]
+mod tests;

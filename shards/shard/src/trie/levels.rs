@@ -1,0 +1,70 @@
+//! The names of levels that occur in filters with wildcards, each known by a number and kept once.
+
+use hashbrown::HashTable;
+use slab::Slab;
+
+use super::tag::Tag;
+
+/// The number of a level's name: equal names, equal numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LevelId(pub u32);
+
+pub(super) struct Levels {
+    /// Indexes into `levels`, found by name.
+    by_name: HashTable<Tag>,
+    levels: Slab<Level>,
+    hasher: ahash::RandomState,
+}
+
+struct Level {
+    name: Box<str>,
+    uses: u32,
+}
+
+impl Levels {
+    pub fn new(seed: u64) -> Levels {
+        let hasher = ahash::RandomState::with_seeds(seed, !seed, seed.rotate_left(32), 0x1e7e_15aa);
+        Levels { by_name: HashTable::new(), levels: Slab::new(), hasher }
+    }
+
+    pub fn find(&self, name: &str) -> Option<LevelId> {
+        self.find_hashed(Tag::hash(&self.hasher, name), name)
+    }
+
+    /// Finds or adds the name, and counts one more use of it.
+    pub fn acquire(&mut self, name: &str) -> LevelId {
+        let hash = Tag::hash(&self.hasher, name);
+        if let Some(id) = self.find_hashed(hash, name) {
+            self.levels[id.0 as usize].uses += 1;
+            return id;
+        }
+        let level = Level { name: name.into(), uses: 1 };
+        let index = u32::try_from(self.levels.insert(level)).expect("memory ends before 32-bit indexes do");
+        let tag = Tag { hash, index };
+        self.by_name.insert_unique(tag.spread(), tag, Tag::spread);
+        LevelId(index)
+    }
+
+    /// Counts one use less, and forgets the name with the last one.
+    pub fn release(&mut self, id: LevelId) {
+        let level = &mut self.levels[id.0 as usize];
+        level.uses -= 1;
+        if level.uses > 0 {
+            return;
+        }
+        let tag = Tag { hash: Tag::hash(&self.hasher, &level.name), index: id.0 };
+        let entry = self.by_name.find_entry(tag.spread(), |held| held.index == id.0);
+        entry.expect("every level is found by its name").remove();
+        self.levels.remove(id.0 as usize);
+    }
+
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.levels.len()
+    }
+
+    fn find_hashed(&self, hash: u32, name: &str) -> Option<LevelId> {
+        let same = |held: &Tag| held.hash == hash && *self.levels[held.index as usize].name == *name;
+        self.by_name.find(Tag { hash, index: 0 }.spread(), same).map(|held| LevelId(held.index))
+    }
+}
