@@ -18,11 +18,11 @@ const START_POLL: Duration = Duration::from_millis(10);
 pub fn address() -> SocketAddr {
     static ADDRESS: OnceLock<SocketAddr> = OnceLock::new();
     *ADDRESS.get_or_init(|| match env::var("IOTHUB_TEST_BROKER") {
-        Ok(text) => text
-            .to_socket_addrs()
-            .ok()
-            .and_then(|mut addresses| addresses.next())
-            .unwrap_or_else(|| panic!("IOTHUB_TEST_BROKER is `{text}`: write host:port, as in 127.0.0.1:1883")),
+        Ok(text) => {
+            text.to_socket_addrs().ok().and_then(|mut addresses| addresses.next()).unwrap_or_else(|| {
+                panic!("IOTHUB_TEST_BROKER is `{text}`: write host:port, as in 127.0.0.1:1883")
+            })
+        }
         Err(_) => start(),
     })
 }

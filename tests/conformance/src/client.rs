@@ -107,7 +107,10 @@ impl Client {
     /// Subscribes to one filter, and the server grants it. The options are the QoS, in 5.0 with more bits.
     pub fn subscribe(&mut self, filter: &str, options: u8) {
         let codes = self.subscribe_list(&[(filter, options)], &[]);
-        assert!(codes.len() == 1 && codes[0] == options & 3, "SUBACK {codes:x?} for `{filter}` with {options:#04x}");
+        assert!(
+            codes.len() == 1 && codes[0] == options & 3,
+            "SUBACK {codes:x?} for `{filter}` with {options:#04x}"
+        );
     }
 
     /// Subscribes to several filters in one packet and returns the codes of the SUBACK.
@@ -346,14 +349,46 @@ impl Client {
     pub fn expect_refusal(mut self, codes: &[u8]) {
         match self.recv_or_end() {
             Some(Packet::Connack(connack)) => {
-                assert!(codes.contains(&connack.code), "CONNACK with {:#04x} instead of {codes:x?}", connack.code);
+                assert!(
+                    codes.contains(&connack.code),
+                    "CONNACK with {:#04x} instead of {codes:x?}",
+                    connack.code
+                );
                 // [MQTT-3.2.2-6]
                 assert!(!connack.session_present, "Session Present in a refusal");
                 assert_eq!(self.recv_or_end(), None, "after a CONNACK that refuses");
             }
             Some(other) => panic!("{other:?} instead of a CONNACK with {codes:x?}"),
-            None => assert!(!broker::is_ours() || codes.is_empty(), "closed without a CONNACK with {codes:x?}"),
+            None => {
+                assert!(!broker::is_ours() || codes.is_empty(), "closed without a CONNACK with {codes:x?}")
+            }
         }
+    }
+
+    /// The server refuses the one filter of a SUBSCRIBE or UNSUBSCRIBE: with a code in the answer, or by closing.
+    pub fn expect_filter_refused(mut self) {
+        match self.recv_or_end() {
+            Some(Packet::Suback(codes) | Packet::Unsuback(codes)) => {
+                assert!(
+                    codes.codes.len() == 1 && codes.codes[0] >= 0x80,
+                    "{:x?} for a bad filter",
+                    codes.codes
+                );
+            }
+            Some(Packet::Disconnect { code, .. }) => {
+                assert!([0x81, 0x82, 0x8F].contains(&code), "DISCONNECT with {code:#04x} for a bad filter");
+                self.expect_close();
+            }
+            Some(other) => panic!("{other:?} for a bad filter"),
+            None => {
+                assert!(!broker::is_ours() || self.version() != Version::V5, "closed without a DISCONNECT")
+            }
+        }
+    }
+
+    /// The server accepts the CONNECT.
+    pub fn expect_acceptance(mut self) {
+        assert_eq!(self.recv_connack().code, 0x00);
     }
 
     /// The server closes without a word.
@@ -370,7 +405,10 @@ impl Client {
         if let Packet::Publish(publish) = &packet {
             // [MQTT-3.1.2-26] [MQTT-3.1.2-27]
             let alias = publish.properties.number(properties::TOPIC_ALIAS).unwrap_or(0);
-            assert!(alias <= self.connect.topic_alias_maximum.into(), "a Topic Alias above the maximum: {publish:?}");
+            assert!(
+                alias <= self.connect.topic_alias_maximum.into(),
+                "a Topic Alias above the maximum: {publish:?}"
+            );
         }
         Some(packet)
     }

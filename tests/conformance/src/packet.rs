@@ -82,7 +82,10 @@ impl Packet {
         let flags = first & 0x0F;
         // [MQTT-2.1.3-1] Only a PUBLISH has flags that vary.
         let reserved = if kind == 6 { 0x02 } else { 0x00 };
-        assert!(kind == 3 || flags == reserved, "flags {flags:#06b} in a packet of type {kind} from the server");
+        assert!(
+            kind == 3 || flags == reserved,
+            "flags {flags:#06b} in a packet of type {kind} from the server"
+        );
         let mut reader = Reader::new(body);
         let packet = match kind {
             2 => Packet::Connack(Connack::read(version, &mut reader)),
@@ -192,7 +195,10 @@ impl Codes {
         };
         let codes = reader.rest().to_vec();
         let allowed = if version == Version::V5 { &SUBACK_CODES[..] } else { &[0, 1, 2, 0x80] };
-        assert!(codes.iter().all(|code| allowed.contains(code)), "reasons {codes:x?} in a SUBACK of {version:?}");
+        assert!(
+            codes.iter().all(|code| allowed.contains(code)),
+            "reasons {codes:x?} in a SUBACK of {version:?}"
+        );
         Codes { packet_id, codes, properties }
     }
 
@@ -210,15 +216,15 @@ impl Codes {
 }
 
 const CONNACK_CODES: [u8; 22] = [
-    0x00, 0x80, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8A, 0x8C, 0x90, 0x95, 0x97, 0x99, 0x9A, 0x9B,
-    0x9C, 0x9D, 0x9F,
+    0x00, 0x80, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8A, 0x8C, 0x90, 0x95, 0x97, 0x99,
+    0x9A, 0x9B, 0x9C, 0x9D, 0x9F,
 ];
 const RECEIVED_CODES: [u8; 9] = [0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99];
 const SUBACK_CODES: [u8; 12] = [0x00, 0x01, 0x02, 0x80, 0x83, 0x87, 0x8F, 0x91, 0x97, 0x9E, 0xA1, 0xA2];
 const UNSUBACK_CODES: [u8; 7] = [0x00, 0x11, 0x80, 0x83, 0x87, 0x8F, 0x91];
 const DISCONNECT_CODES: [u8; 29] = [
-    0x00, 0x80, 0x81, 0x82, 0x83, 0x87, 0x89, 0x8B, 0x8C, 0x8D, 0x8E, 0x8F, 0x90, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98,
-    0x99, 0x9A, 0x9B, 0x9C, 0x9D, 0x9E, 0x9F, 0xA0, 0xA1, 0xA2,
+    0x00, 0x80, 0x81, 0x82, 0x83, 0x87, 0x89, 0x8B, 0x8C, 0x8D, 0x8E, 0x8F, 0x90, 0x93, 0x94, 0x95, 0x96,
+    0x97, 0x98, 0x99, 0x9A, 0x9B, 0x9C, 0x9D, 0x9E, 0x9F, 0xA0, 0xA1, 0xA2,
 ];
 
 const CONNACK_ALLOWED: [u8; 17] = [
@@ -252,7 +258,8 @@ const PUBLISH_ALLOWED: [u8; 8] = [
 ];
 const REASON_ALLOWED: [u8; 2] = [property::REASON_STRING, property::USER_PROPERTY];
 // [MQTT-3.14.2-2] The Session Expiry Interval is not among them.
-const DISCONNECT_ALLOWED: [u8; 3] = [property::REASON_STRING, property::USER_PROPERTY, property::SERVER_REFERENCE];
+const DISCONNECT_ALLOWED: [u8; 3] =
+    [property::REASON_STRING, property::USER_PROPERTY, property::SERVER_REFERENCE];
 const AUTH_ALLOWED: [u8; 4] = [
     property::AUTHENTICATION_METHOD,
     property::AUTHENTICATION_DATA,

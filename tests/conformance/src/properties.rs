@@ -145,7 +145,9 @@ fn value(id: u8, reader: &mut Reader) -> Value {
             assert!(value > 0, "property {id:#04x} must not be zero");
             Value::Number(value.into())
         }
-        MESSAGE_EXPIRY_INTERVAL | SESSION_EXPIRY_INTERVAL | WILL_DELAY_INTERVAL => Value::Number(reader.four()),
+        MESSAGE_EXPIRY_INTERVAL | SESSION_EXPIRY_INTERVAL | WILL_DELAY_INTERVAL => {
+            Value::Number(reader.four())
+        }
         MAXIMUM_PACKET_SIZE => {
             let value = reader.four();
             assert!(value > 0, "Maximum Packet Size must not be zero");

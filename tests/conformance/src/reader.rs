@@ -16,7 +16,11 @@ impl<'a> Reader<'a> {
     }
 
     pub fn take(&mut self, count: usize) -> &'a [u8] {
-        assert!(count <= self.bytes.len(), "a field of {count} bytes, but the packet ends after {:?}", self.bytes);
+        assert!(
+            count <= self.bytes.len(),
+            "a field of {count} bytes, but the packet ends after {:?}",
+            self.bytes
+        );
         let (head, tail) = self.bytes.split_at(count);
         self.bytes = tail;
         head
