@@ -1,0 +1,104 @@
+//! The command line. What a flag's value may be is decided where the configuration is checked, not here.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+use crate::config::Flags;
+
+/// An MQTT broker (3.1, 3.1.1 and 5.0) with one shard per core.
+///
+/// Without arguments it serves this machine only, on 127.0.0.1:1883 and [::1]:1883.
+#[derive(Debug, Parser)]
+#[command(name = "iothub", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    #[command(flatten)]
+    pub serve: ServeArgs,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Ask whether a broker answers: exit code 0 if it does.
+    Health(crate::health::HealthArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Read this configuration file; config.toml in the source tree has every key
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Listen on this port, in place of the port of each listen address; 0 lets the system choose
+    #[arg(short, long, value_name = "PORT", conflicts_with = "listen", allow_hyphen_values = true)]
+    pub port: Option<String>,
+    /// Listen here instead, for example tcp://0.0.0.0:1883 for the network; can be repeated
+    #[arg(long, value_name = "tcp://HOST:PORT")]
+    pub listen: Vec<String>,
+    /// Run this many shards; 0 is one per core that the process may use
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub shards: Option<String>,
+    /// Write the log as text or json
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<String>,
+    /// Log more; twice for everything
+    #[arg(short, long, action = ArgAction::Count)]
+    pub verbose: u8,
+    /// Log less; twice for errors only
+    #[arg(short, long, action = ArgAction::Count, conflicts_with = "verbose")]
+    pub quiet: u8,
+    /// Check the configuration, say what it sets, and end
+    #[arg(long)]
+    pub test_config: bool,
+}
+
+impl ServeArgs {
+    /// The part that belongs to the configuration.
+    pub fn flags(&self) -> Flags {
+        Flags {
+            listen: self.listen.clone(),
+            port: self.port.clone(),
+            shards: self.shards.clone(),
+            log_format: self.log_format.clone(),
+            louder: self.verbose,
+            quieter: self.quiet,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_arrive_as_they_were_typed() {
+        let cli = Cli::try_parse_from([
+            "iothub",
+            "--listen",
+            "tcp://a:1",
+            "--listen",
+            "b:2",
+            "--shards",
+            "-1",
+            "-vv",
+        ])
+        .expect("a right command line");
+        let flags = cli.serve.flags();
+        assert_eq!(flags.listen, ["tcp://a:1", "b:2"]);
+        assert_eq!(flags.shards.as_deref(), Some("-1"));
+        assert_eq!((flags.louder, flags.quieter), (2, 0));
+    }
+
+    #[test]
+    fn port_and_listen_exclude_each_other() {
+        assert!(Cli::try_parse_from(["iothub", "-p", "1", "--listen", "tcp://a:1"]).is_err());
+        assert!(Cli::try_parse_from(["iothub", "-v", "-q"]).is_err());
+    }
+}

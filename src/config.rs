@@ -1,0 +1,178 @@
+//! The configuration: defaults, then the file, then the environment, then flags; checked as a whole before anything starts.
+
+mod address;
+mod environment;
+mod file;
+mod key;
+mod nearest;
+mod problem;
+mod settings;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+use std::{ffi::OsString, path::Path};
+
+pub use self::{
+    address::Address,
+    key::{KEYS, Key},
+    problem::{Origin, Problem},
+    settings::{Format, Level, Settings, Sigterm},
+};
+use self::{file::File, value::Value};
+
+/// What the command line says about the configuration, as it was typed.
+#[derive(Debug, Default)]
+pub struct Flags {
+    pub listen: Vec<String>,
+    pub port: Option<String>,
+    pub shards: Option<String>,
+    pub log_format: Option<String>,
+    pub louder: u8,
+    pub quieter: u8,
+}
+
+/// The settings in force, and for each that was set where its value comes from.
+#[derive(Debug)]
+pub struct Loaded {
+    pub settings: Settings,
+    pub origins: Vec<(&'static Key, Origin)>,
+}
+
+impl Loaded {
+    /// Nobody asked for these addresses, so what this machine lacks may be left out.
+    pub fn listens_by_default(&self) -> bool {
+        !self.origins.iter().any(|(key, _)| key.name == "listen_addresses")
+    }
+
+    fn set(
+        &mut self,
+        key: &'static Key,
+        value: &Value<'_>,
+        origin: Origin,
+        written: &str,
+    ) -> Result<(), Problem> {
+        match key.set(&mut self.settings, value) {
+            Ok(()) => {
+                self.origins.retain(|(known, _)| !std::ptr::eq(*known, key));
+                self.origins.push((key, origin));
+                Ok(())
+            }
+            Err(remedy) => {
+                let key = format!("{}.{}", key.section, key.name);
+                Err(Problem { origin, key, value: written.to_owned(), remedy })
+            }
+        }
+    }
+}
+
+/// Reads all sources. A wrong value is a problem also where a later source sets the same key.
+pub fn load(
+    file: Option<&Path>,
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+    flags: &Flags,
+) -> Result<Loaded, Vec<Problem>> {
+    let mut loaded = Loaded { settings: Settings::default(), origins: Vec::new() };
+    let mut problems = Vec::new();
+    if let Some(path) = file {
+        match std::fs::read(path) {
+            Ok(bytes) => problems.extend(read_file(path, &bytes, &mut loaded)),
+            Err(error) => {
+                problems.push(whole_file(path, format!("cannot read the configuration file: {error}")))
+            }
+        }
+    }
+    problems.extend(environment::read(variables, |key, value, origin, text| {
+        loaded.set(key, value, origin, text)
+    }));
+    problems.extend(read_flags(flags, &mut loaded));
+    if problems.is_empty() {
+        problems.extend(contradictions(&loaded));
+    }
+    if problems.is_empty() { Ok(loaded) } else { Err(problems) }
+}
+
+fn read_file(path: &Path, bytes: &[u8], loaded: &mut Loaded) -> Vec<Problem> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => {
+            let file = File { path: &path.to_string_lossy(), text };
+            file.read(|key, value, origin, written| loaded.set(key, value, origin, written))
+        }
+        Err(error) => {
+            let at = error.valid_up_to();
+            vec![whole_file(path, format!("this is not TOML: the byte at {at} is not UTF-8"))]
+        }
+    }
+}
+
+fn whole_file(path: &Path, remedy: String) -> Problem {
+    let origin = Origin::File { path: path.to_string_lossy().into_owned(), line: 0 };
+    Problem { origin, key: String::new(), value: String::new(), remedy }
+}
+
+fn read_flags(flags: &Flags, loaded: &mut Loaded) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let listen = (!flags.listen.is_empty()).then(|| flags.listen.join(","));
+    let named = [
+        ("--listen", "server", "listen_addresses", listen.as_ref()),
+        ("--shards", "runtime", "shards", flags.shards.as_ref()),
+        ("--log-format", "log", "format", flags.log_format.as_ref()),
+    ];
+    for (flag, section, name, text) in named {
+        let Some(text) = text else { continue };
+        let key = Key::find(section, name).expect("the table has every key that a flag sets");
+        problems.extend(loaded.set(key, &Value::Word(text), Origin::Flag { flag }, text).err());
+    }
+    if let Some(text) = &flags.port {
+        problems.extend(replace_port(text, &mut loaded.settings.server.listen_addresses).err());
+    }
+    let log = &mut loaded.settings.log;
+    log.level = log.level.moved(flags.louder, flags.quieter);
+    problems
+}
+
+/// `--port` keeps the hosts, wherever they were set, and takes the place of their ports.
+fn replace_port(text: &str, addresses: &mut Vec<Address>) -> Result<(), Problem> {
+    let port = text.parse().map_err(|_| Problem {
+        origin: Origin::Flag { flag: "--port" },
+        key: String::new(),
+        value: text.to_owned(),
+        remedy: "expected a whole number from 0 to 65535".to_owned(),
+    })?;
+    let mut moved: Vec<Address> = Vec::new();
+    for address in addresses.drain(..) {
+        let address = Address { port, ..address };
+        if !moved.contains(&address) {
+            moved.push(address);
+        }
+    }
+    *addresses = moved;
+    Ok(())
+}
+
+/// Values that are right alone and wrong together.
+fn contradictions(loaded: &Loaded) -> Vec<Problem> {
+    let settings = &loaded.settings;
+    let mut problems = Vec::new();
+    if settings.limits.max_receive_memory < settings.server.max_packet_size {
+        let key = Key::find("limits", "max_receive_memory").expect("the table has the key");
+        let other = Key::find("server", "max_packet_size").expect("the table has the key");
+        // One of both was set, because the defaults go together.
+        let set =
+            loaded.origins.iter().rev().find(|(set, _)| std::ptr::eq(*set, key) || std::ptr::eq(*set, other));
+        if let Some((at, origin)) = set {
+            problems.push(Problem {
+                origin: origin.clone(),
+                key: format!("{}.{}", at.section, at.name),
+                value: at.show(settings),
+                remedy: format!(
+                    "limits.max_receive_memory ({}) must hold a packet of server.max_packet_size ({})",
+                    value::show_bytes(settings.limits.max_receive_memory),
+                    value::show_bytes(settings.server.max_packet_size)
+                ),
+            });
+        }
+    }
+    problems
+}

@@ -1,0 +1,379 @@
+//! The table of keys: for each its place in the settings and what it takes. Whatever sets a value goes through here.
+
+use std::ops::RangeInclusive;
+
+use super::{
+    Address,
+    settings::{Format, Level, QueueFull, Settings, Sigterm},
+    value::{Value, show_bytes},
+};
+
+/// One line of the configuration.
+#[derive(Debug)]
+pub struct Key {
+    pub section: &'static str,
+    pub name: &'static str,
+    pub kind: Kind,
+}
+
+/// What a key takes.
+#[derive(Debug)]
+pub enum Kind {
+    /// A whole number; `word`, where there is one, stands for one of them.
+    Count {
+        range: RangeInclusive<u64>,
+        word: Option<(&'static str, u64)>,
+        place: fn(&mut Settings) -> &mut u64,
+    },
+    /// A number that is a power of two.
+    Power {
+        range: RangeInclusive<u64>,
+        place: fn(&mut Settings) -> &mut u64,
+    },
+    /// A number of bytes.
+    Bytes {
+        range: RangeInclusive<u64>,
+        place: fn(&mut Settings) -> &mut u64,
+    },
+    Flag {
+        place: fn(&mut Settings) -> &mut bool,
+    },
+    /// One of these words, by its position.
+    Word {
+        words: &'static [&'static str],
+        get: fn(&Settings) -> usize,
+        set: fn(&mut Settings, usize),
+    },
+    /// Any text that an MQTT string can carry.
+    Text {
+        place: fn(&mut Settings) -> &mut String,
+    },
+    /// The beginning of a topic name: a text without wildcards.
+    Topic {
+        place: fn(&mut Settings) -> &mut String,
+    },
+    Addresses {
+        place: fn(&mut Settings) -> &mut Vec<Address>,
+    },
+}
+
+impl Key {
+    pub fn find(section: &str, name: &str) -> Option<&'static Key> {
+        KEYS.iter().find(|key| key.section == section && key.name == name)
+    }
+
+    /// Without repetition, in the order of the table.
+    pub fn sections() -> Vec<&'static str> {
+        let mut sections: Vec<&'static str> = KEYS.iter().map(|key| key.section).collect();
+        sections.dedup();
+        sections
+    }
+
+    pub fn names_of(section: &str) -> impl Iterator<Item = &'static str> {
+        KEYS.iter().filter(move |key| key.section == section).map(|key| key.name)
+    }
+
+    /// `IOTHUB_SECTION__KEY`.
+    pub fn variable(&self) -> String {
+        format!("IOTHUB_{}__{}", self.section, self.name).to_ascii_uppercase()
+    }
+
+    /// Sets the value, or says what would be right.
+    pub fn set(&self, settings: &mut Settings, value: &Value<'_>) -> Result<(), String> {
+        let expected = || self.expected();
+        match &self.kind {
+            Kind::Count { range, word, place } => {
+                *place(settings) = value.count(range, *word).ok_or_else(expected)?;
+            }
+            Kind::Power { range, place } => {
+                let number = value.count(range, None).filter(|number| number.is_power_of_two());
+                *place(settings) = number.ok_or_else(expected)?;
+            }
+            Kind::Bytes { range, place } => *place(settings) = value.bytes(range).ok_or_else(expected)?,
+            Kind::Flag { place } => *place(settings) = value.flag().ok_or_else(expected)?,
+            Kind::Word { words, set, .. } => {
+                let text = value.text().ok_or_else(expected)?;
+                set(settings, words.iter().position(|word| *word == text).ok_or_else(expected)?);
+            }
+            Kind::Text { place } => {
+                *place(settings) = value.text().filter(|text| is_text(text)).ok_or_else(expected)?.to_owned();
+            }
+            Kind::Topic { place } => {
+                let topic = value.text().filter(|text| is_text(text) && !text.contains(['+', '#']));
+                *place(settings) = topic.ok_or_else(expected)?.to_owned();
+            }
+            Kind::Addresses { place } => *place(settings) = value.addresses()?,
+        }
+        Ok(())
+    }
+
+    /// The value as the file would write it.
+    pub fn show(&self, settings: &Settings) -> String {
+        // The places give mutable references; a copy costs nothing here.
+        let mut settings = settings.clone();
+        match &self.kind {
+            Kind::Count { word, place, .. } => {
+                let number = *place(&mut settings);
+                word.filter(|(_, known)| *known == number)
+                    .map_or_else(|| number.to_string(), |(word, _)| format!("{word:?}"))
+            }
+            Kind::Power { place, .. } => place(&mut settings).to_string(),
+            Kind::Bytes { place, .. } => {
+                let shown = show_bytes(*place(&mut settings));
+                if shown.contains(' ') { format!("{shown:?}") } else { shown }
+            }
+            Kind::Flag { place } => place(&mut settings).to_string(),
+            Kind::Word { words, get, .. } => format!("{:?}", words[get(&settings)]),
+            Kind::Text { place } | Kind::Topic { place } => format!("{:?}", place(&mut settings)),
+            Kind::Addresses { place } => {
+                let addresses: Vec<String> = place(&mut settings).iter().map(Address::to_string).collect();
+                format!("{addresses:?}")
+            }
+        }
+    }
+
+    fn expected(&self) -> String {
+        match &self.kind {
+            Kind::Count { range, word, .. } => {
+                let or = word.map_or(String::new(), |(word, _)| format!(", or \"{word}\""));
+                format!("expected a whole number from {} to {}{or}", range.start(), range.end())
+            }
+            Kind::Power { range, .. } => {
+                format!("expected a power of two from {} to {}", range.start(), range.end())
+            }
+            Kind::Bytes { range, .. } => format!(
+                "expected a number of bytes from {} to {}, plain or with a unit such as \"64 KiB\" or \"1 MiB\"",
+                range.start(),
+                range.end()
+            ),
+            Kind::Flag { .. } => "expected true or false".to_owned(),
+            Kind::Word { words, .. } => format!("expected one of \"{}\"", words.join("\", \"")),
+            Kind::Text { .. } => format!("expected a text of at most {TEXT_BYTES_MAX} bytes without NUL"),
+            Kind::Topic { .. } => {
+                format!("expected a topic of at most {TEXT_BYTES_MAX} bytes without NUL and without + and #")
+            }
+            Kind::Addresses { .. } => "expected a list of addresses".to_owned(),
+        }
+    }
+}
+
+fn is_text(text: &str) -> bool {
+    text.len() <= TEXT_BYTES_MAX && !text.contains('\0')
+}
+
+/// Well inside what an MQTT string can carry, so that what is appended still fits.
+const TEXT_BYTES_MAX: usize = 1024;
+
+const U16: u64 = u16::MAX as u64;
+const U32: u64 = u32::MAX as u64;
+/// The largest packet of the protocol: a fixed header of five bytes and four times seven bits of length.
+const PACKET_BYTES_MAX: u64 = 5 + 0x0FFF_FFFF;
+/// An hour is more than any start or end of a connection can sensibly take.
+const WAIT_SECS_MAX: u64 = 3600;
+/// Far beyond any machine, and far from an overflow when limits are added.
+const MEMORY_MAX: u64 = 1 << 44;
+
+const fn count(
+    section: &'static str,
+    name: &'static str,
+    range: RangeInclusive<u64>,
+    place: fn(&mut Settings) -> &mut u64,
+) -> Key {
+    Key { section, name, kind: Kind::Count { range, word: None, place } }
+}
+
+const fn bytes(
+    section: &'static str,
+    name: &'static str,
+    range: RangeInclusive<u64>,
+    place: fn(&mut Settings) -> &mut u64,
+) -> Key {
+    Key { section, name, kind: Kind::Bytes { range, place } }
+}
+
+const fn power(
+    section: &'static str,
+    name: &'static str,
+    range: RangeInclusive<u64>,
+    place: fn(&mut Settings) -> &mut u64,
+) -> Key {
+    Key { section, name, kind: Kind::Power { range, place } }
+}
+
+const fn flag(section: &'static str, name: &'static str, place: fn(&mut Settings) -> &mut bool) -> Key {
+    Key { section, name, kind: Kind::Flag { place } }
+}
+
+/// A session's life: seconds, of which the largest number means that it never ends.
+const fn life(name: &'static str, place: fn(&mut Settings) -> &mut u64) -> Key {
+    Key {
+        section: "session",
+        name,
+        kind: Kind::Count { range: 0..=U32, word: Some(("forever", U32)), place },
+    }
+}
+
+/// In the order of `config.toml`.
+pub static KEYS: &[Key] = &[
+    Key {
+        section: "server",
+        name: "listen_addresses",
+        kind: Kind::Addresses { place: |s| &mut s.server.listen_addresses },
+    },
+    count("server", "max_connections", 1..=10_000_000, |s| &mut s.server.max_connections),
+    bytes("server", "max_packet_size", 64..=PACKET_BYTES_MAX, |s| &mut s.server.max_packet_size),
+    count("server", "listen_backlog", 1..=1 << 20, |s| &mut s.server.listen_backlog),
+    count("server", "connect_timeout_secs", 1..=WAIT_SECS_MAX, |s| &mut s.server.connect_timeout_secs),
+    count("server", "close_timeout_secs", 0..=WAIT_SECS_MAX, |s| &mut s.server.close_timeout_secs),
+    count("server", "shutdown_timeout_secs", 0..=WAIT_SECS_MAX, |s| &mut s.server.shutdown_timeout_secs),
+    Key {
+        section: "server",
+        name: "sigterm",
+        kind: Kind::Word {
+            words: &["drain", "end"],
+            get: |s| s.server.sigterm as usize,
+            set: |s, at| s.server.sigterm = [Sigterm::Drain, Sigterm::End][at],
+        },
+    },
+    Key {
+        section: "server",
+        name: "server_reference",
+        kind: Kind::Text { place: |s| &mut s.server.server_reference },
+    },
+    count("session", "keep_alive_timeout_secs", 0..=U16, |s| &mut s.session.keep_alive_timeout_secs),
+    life("session_timeout_secs", |s| &mut s.session.session_timeout_secs),
+    life("session_timeout_v3_secs", |s| &mut s.session.session_timeout_v3_secs),
+    count("session", "receive_maximum", 1..=U16, |s| &mut s.session.receive_maximum),
+    count("session", "max_inflight", 1..=U16, |s| &mut s.session.max_inflight),
+    count("session", "max_queued_messages", 0..=U32, |s| &mut s.session.max_queued_messages),
+    bytes("session", "max_queued_bytes", 0..=MEMORY_MAX, |s| &mut s.session.max_queued_bytes),
+    Key {
+        section: "session",
+        name: "queue_full",
+        kind: Kind::Word {
+            words: &["drop_newest", "drop_oldest"],
+            get: |s| s.session.queue_full as usize,
+            set: |s, at| s.session.queue_full = [QueueFull::DropNewest, QueueFull::DropOldest][at],
+        },
+    },
+    flag("session", "queue_qos0", |s| &mut s.session.queue_qos0),
+    count("session", "max_subscriptions", 1..=U32, |s| &mut s.session.max_subscriptions),
+    count("session", "max_topic_aliases", 0..=U16, |s| &mut s.session.max_topic_aliases),
+    bytes("session", "max_outbox_bytes", 4096..=1 << 30, |s| &mut s.session.max_outbox_bytes),
+    count("router", "retained_message_limit", 0..=U32, |s| &mut s.router.retained_message_limit),
+    bytes("router", "max_retained_bytes", 0..=MEMORY_MAX, |s| &mut s.router.max_retained_bytes),
+    count("router", "max_topic_levels", 1..=U16, |s| &mut s.router.max_topic_levels),
+    flag("router", "validate_payload_format", |s| &mut s.router.validate_payload_format),
+    Key {
+        section: "router",
+        name: "response_topic_prefix",
+        kind: Kind::Topic { place: |s| &mut s.router.response_topic_prefix },
+    },
+    bytes("limits", "max_queue_memory", 1 << 20..=MEMORY_MAX, |s| &mut s.limits.max_queue_memory),
+    bytes("limits", "max_receive_memory", 1 << 20..=MEMORY_MAX, |s| &mut s.limits.max_receive_memory),
+    count("runtime", "shards", 0..=shard::SHARDS_MAX as u64, |s| &mut s.runtime.shards),
+    count("runtime", "placement_seed", 0..=i64::MAX as u64, |s| &mut s.runtime.placement_seed),
+    power("runtime", "ring_entries", 64..=32_768, |s| &mut s.runtime.ring_entries),
+    power("runtime", "receive_buffers", 8..=32_768, |s| &mut s.runtime.receive_buffers),
+    bytes("runtime", "receive_buffer_bytes", 512..=1 << 20, |s| &mut s.runtime.receive_buffer_bytes),
+    count("runtime", "mail_ring_messages", 16..=1 << 20, |s| &mut s.runtime.mail_ring_messages),
+    Key {
+        section: "log",
+        name: "level",
+        kind: Kind::Word {
+            words: &["error", "warn", "info", "debug", "trace"],
+            get: |s| s.log.level as usize,
+            set: |s, at| s.log.level = Level::ALL[at],
+        },
+    },
+    Key {
+        section: "log",
+        name: "format",
+        kind: Kind::Word {
+            words: &["text", "json"],
+            get: |s| s.log.format as usize,
+            set: |s, at| s.log.format = [Format::Text, Format::Json][at],
+        },
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn by_word(key: &Key, settings: &mut Settings, word: &str) -> Result<(), String> {
+        key.set(settings, &Value::Word(word))
+    }
+
+    #[test]
+    fn sections_stand_together_and_keys_are_unique() {
+        let sections = Key::sections();
+        assert_eq!(sections, ["server", "session", "router", "limits", "runtime", "log"]);
+        for (at, key) in KEYS.iter().enumerate() {
+            let twin =
+                KEYS[at + 1..].iter().find(|other| other.section == key.section && other.name == key.name);
+            assert!(twin.is_none(), "{} twice", key.name);
+        }
+    }
+
+    #[test]
+    fn every_default_is_a_value_that_its_key_takes() {
+        let defaults = Settings::default();
+        for key in KEYS {
+            let shown = key.show(&defaults);
+            let word = shown.replace(['"', '[', ']'], "").replace("tcp://::1:", "tcp://[::1]:");
+            let mut settings = defaults.clone();
+            by_word(key, &mut settings, &word).expect(&shown);
+            assert_eq!(settings, defaults, "{} = {shown}", key.name);
+        }
+    }
+
+    #[test]
+    fn the_ends_of_every_range_reach_the_shards() {
+        for key in KEYS {
+            let (Kind::Count { range, .. } | Kind::Power { range, .. } | Kind::Bytes { range, .. }) =
+                &key.kind
+            else {
+                continue;
+            };
+            for end in [*range.start(), *range.end()] {
+                let mut settings = Settings::default();
+                by_word(key, &mut settings, &end.to_string()).expect(key.name);
+                let _ = settings.runtime_config(Vec::new(), 1, 1);
+                assert_eq!(key.show(&settings).parse().unwrap_or(end), end, "{}", key.name);
+            }
+            if let Some(beyond) = range.end().checked_add(1) {
+                assert!(by_word(key, &mut Settings::default(), &beyond.to_string()).is_err(), "{}", key.name);
+            }
+        }
+    }
+
+    /// Words of which at least one differs from the default.
+    fn words_for(key: &Key) -> [String; 2] {
+        match &key.kind {
+            Kind::Count { range, .. } | Kind::Power { range, .. } | Kind::Bytes { range, .. } => {
+                [range.start().to_string(), range.end().to_string()]
+            }
+            Kind::Flag { .. } => ["true", "false"].map(str::to_owned),
+            Kind::Word { words, .. } => [words[0], words[words.len() - 1]].map(str::to_owned),
+            Kind::Text { .. } | Kind::Topic { .. } => ["here", "there"].map(str::to_owned),
+            Kind::Addresses { .. } => ["tcp://192.0.2.1:1", "tcp://192.0.2.1:2"].map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn a_key_sets_its_own_setting_and_no_other() {
+        let defaults = Settings::default();
+        for key in KEYS {
+            let mut settings = defaults.clone();
+            for word in words_for(key) {
+                if settings == defaults {
+                    by_word(key, &mut settings, &word).expect(key.name);
+                }
+            }
+            let changed =
+                KEYS.iter().filter(|candidate| candidate.show(&settings) != candidate.show(&defaults));
+            assert_eq!(changed.map(|key| key.name).collect::<Vec<_>>(), [key.name]);
+        }
+    }
+}

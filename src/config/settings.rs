@@ -1,0 +1,325 @@
+//! Every setting with its built-in default, as plain numbers and words. Checking them is the business of `key.rs`.
+
+use std::{net::SocketAddr, time::Duration};
+
+use shard::{Config, Limits};
+
+use super::Address;
+
+/// All that can be configured, section by section.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Settings {
+    pub server: Server,
+    pub session: Session,
+    pub router: Router,
+    pub limits: Memory,
+    pub runtime: Runtime,
+    pub log: Log,
+}
+
+/// The listening side and the life of the process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    pub listen_addresses: Vec<Address>,
+    pub max_connections: u64,
+    pub max_packet_size: u64,
+    pub listen_backlog: u64,
+    pub connect_timeout_secs: u64,
+    pub close_timeout_secs: u64,
+    pub shutdown_timeout_secs: u64,
+    pub sigterm: Sigterm,
+    /// Empty: none.
+    pub server_reference: String,
+}
+
+/// What one client may hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    pub keep_alive_timeout_secs: u64,
+    pub session_timeout_secs: u64,
+    pub session_timeout_v3_secs: u64,
+    pub receive_maximum: u64,
+    pub max_inflight: u64,
+    pub max_queued_messages: u64,
+    pub max_queued_bytes: u64,
+    pub queue_full: QueueFull,
+    pub queue_qos0: bool,
+    pub max_subscriptions: u64,
+    pub max_topic_aliases: u64,
+    pub max_outbox_bytes: u64,
+}
+
+/// Topics and what is kept about them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Router {
+    pub retained_message_limit: u64,
+    pub max_retained_bytes: u64,
+    pub max_topic_levels: u64,
+    pub validate_payload_format: bool,
+    /// Empty: none.
+    pub response_topic_prefix: String,
+}
+
+/// Memory of the whole process, over all clients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Memory {
+    pub max_queue_memory: u64,
+    pub max_receive_memory: u64,
+}
+
+/// The shards.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Runtime {
+    /// 0: as many as there are cores for this process.
+    pub shards: u64,
+    /// 0: drawn at each start.
+    pub placement_seed: u64,
+    pub ring_entries: u64,
+    pub receive_buffers: u64,
+    pub receive_buffer_bytes: u64,
+    pub mail_ring_messages: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Log {
+    pub level: Level,
+    pub format: Format,
+}
+
+/// What SIGTERM does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sigterm {
+    Drain,
+    End,
+}
+
+/// What gives way when a queue is full: the shard's own choice, numbered for the table of keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueueFull {
+    DropNewest,
+    DropOldest,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Level {
+    Error,
+    Warn,
+    #[default]
+    Info,
+    Debug,
+    Trace,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Format {
+    #[default]
+    Text,
+    Json,
+}
+
+impl Level {
+    pub const ALL: [Level; 5] = [Level::Error, Level::Warn, Level::Info, Level::Debug, Level::Trace];
+
+    /// `-v` and `-q` count from here; beyond the ends there is nothing.
+    pub fn moved(self, louder: u8, quieter: u8) -> Level {
+        let at = (self as usize + usize::from(louder)).saturating_sub(usize::from(quieter));
+        Level::ALL[at.min(Level::ALL.len() - 1)]
+    }
+}
+
+impl Settings {
+    /// What the runtime is told. Addresses, shards and seed are decided by then.
+    pub fn runtime_config(
+        &self,
+        listen: Vec<SocketAddr>,
+        shards: u8,
+        placement_seed: u64,
+    ) -> runtime::Config {
+        runtime::Config {
+            listen,
+            shards,
+            ring_entries: narrow(self.runtime.ring_entries),
+            receive_buffers: narrow(self.runtime.receive_buffers),
+            receive_buffer_bytes: narrow(self.runtime.receive_buffer_bytes),
+            mail_ring: narrow(self.runtime.mail_ring_messages),
+            max_connections: narrow(self.server.max_connections),
+            backlog: narrow(self.server.listen_backlog),
+            linger: Duration::from_secs(self.server.close_timeout_secs),
+            core: self.shard_config(shards, placement_seed),
+        }
+    }
+
+    fn shard_config(&self, shards: u8, placement_seed: u64) -> Config {
+        Config {
+            shards,
+            placement_seed,
+            limits: self.shard_limits(),
+            validate_payload_format: self.router.validate_payload_format,
+            queue_qos0: self.session.queue_qos0,
+            server_reference: not_empty(&self.server.server_reference),
+            response_topic_prefix: not_empty(&self.router.response_topic_prefix),
+        }
+    }
+
+    // Every field is named, so that a new limit of the shard does not compile until it has its key.
+    fn shard_limits(&self) -> Limits {
+        Limits {
+            packet_bytes_max: narrow(self.server.max_packet_size),
+            connect_timeout: Duration::from_secs(self.server.connect_timeout_secs),
+            keep_alive_s_max: narrow(self.session.keep_alive_timeout_secs),
+            session_expiry_s_max: narrow(self.session.session_timeout_secs),
+            session_expiry_s_v3: narrow(self.session.session_timeout_v3_secs),
+            receive_maximum: narrow(self.session.receive_maximum),
+            inflight_max: narrow(self.session.max_inflight),
+            queued_messages_max: narrow(self.session.max_queued_messages),
+            queued_bytes_max: narrow(self.session.max_queued_bytes),
+            queue_full: self.session.queue_full.into(),
+            queue_memory_max: narrow(self.limits.max_queue_memory),
+            subscriptions_max: narrow(self.session.max_subscriptions),
+            topic_levels_max: narrow(self.router.max_topic_levels),
+            retained_messages_max: narrow(self.router.retained_message_limit),
+            retained_bytes_max: narrow(self.router.max_retained_bytes),
+            topic_alias_max: narrow(self.session.max_topic_aliases),
+            outbox_bytes_max: narrow(self.session.max_outbox_bytes),
+            receive_memory_max: narrow(self.limits.max_receive_memory),
+        }
+    }
+}
+
+fn narrow<T: TryFrom<u64>>(value: u64) -> T {
+    T::try_from(value).ok().expect("the range of its key fits the field")
+}
+
+fn not_empty(text: &str) -> Option<std::sync::Arc<str>> {
+    (!text.is_empty()).then(|| text.into())
+}
+
+impl From<QueueFull> for shard::QueueFull {
+    fn from(choice: QueueFull) -> shard::QueueFull {
+        match choice {
+            QueueFull::DropNewest => shard::QueueFull::DropNewest,
+            QueueFull::DropOldest => shard::QueueFull::DropOldest,
+        }
+    }
+}
+
+impl From<shard::QueueFull> for QueueFull {
+    fn from(choice: shard::QueueFull) -> QueueFull {
+        match choice {
+            shard::QueueFull::DropNewest => QueueFull::DropNewest,
+            shard::QueueFull::DropOldest => QueueFull::DropOldest,
+        }
+    }
+}
+
+// The shard's own defaults are the defaults, so that its tests and a started broker mean the same.
+impl Default for Server {
+    fn default() -> Server {
+        let limits = Limits::default();
+        let edge = runtime::Config::default();
+        Server {
+            listen_addresses: Address::loopback(Address::PORT),
+            max_connections: 10_000,
+            max_packet_size: limits.packet_bytes_max.into(),
+            listen_backlog: edge.backlog.into(),
+            connect_timeout_secs: limits.connect_timeout.as_secs(),
+            close_timeout_secs: edge.linger.as_secs(),
+            shutdown_timeout_secs: 10,
+            sigterm: Sigterm::Drain,
+            server_reference: String::new(),
+        }
+    }
+}
+
+impl Default for Session {
+    fn default() -> Session {
+        let limits = Limits::default();
+        Session {
+            keep_alive_timeout_secs: limits.keep_alive_s_max.into(),
+            session_timeout_secs: limits.session_expiry_s_max.into(),
+            session_timeout_v3_secs: limits.session_expiry_s_v3.into(),
+            receive_maximum: limits.receive_maximum.into(),
+            max_inflight: limits.inflight_max.into(),
+            max_queued_messages: limits.queued_messages_max.into(),
+            max_queued_bytes: limits.queued_bytes_max as u64,
+            queue_full: limits.queue_full.into(),
+            queue_qos0: Config::default().queue_qos0,
+            max_subscriptions: limits.subscriptions_max.into(),
+            max_topic_aliases: limits.topic_alias_max.into(),
+            max_outbox_bytes: limits.outbox_bytes_max as u64,
+        }
+    }
+}
+
+impl Default for Router {
+    fn default() -> Router {
+        let limits = Limits::default();
+        Router {
+            retained_message_limit: limits.retained_messages_max as u64,
+            max_retained_bytes: limits.retained_bytes_max as u64,
+            max_topic_levels: limits.topic_levels_max.into(),
+            validate_payload_format: Config::default().validate_payload_format,
+            response_topic_prefix: String::new(),
+        }
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Memory {
+        let limits = Limits::default();
+        Memory {
+            max_queue_memory: limits.queue_memory_max as u64,
+            max_receive_memory: limits.receive_memory_max as u64,
+        }
+    }
+}
+
+impl Default for Runtime {
+    fn default() -> Runtime {
+        let edge = runtime::Config::default();
+        Runtime {
+            shards: 0,
+            placement_seed: 0,
+            ring_entries: edge.ring_entries.into(),
+            receive_buffers: edge.receive_buffers.into(),
+            receive_buffer_bytes: edge.receive_buffer_bytes.into(),
+            mail_ring_messages: edge.mail_ring as u64,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_those_of_the_shard() {
+        let ours = Settings::default().shard_config(1, 0);
+        assert_eq!(format!("{ours:?}"), format!("{:?}", Config::default()));
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_runtime_but_for_the_connections() {
+        let theirs = runtime::Config::default();
+        let ours = Settings::default().runtime_config(theirs.listen.clone(), 1, 0);
+        assert_eq!(ours.max_connections, 10_000);
+        let ours = runtime::Config { max_connections: theirs.max_connections, ..ours };
+        assert_eq!(format!("{ours:?}"), format!("{theirs:?}"));
+    }
+
+    #[test]
+    fn the_level_moves_and_stops_at_its_ends() {
+        assert_eq!(Level::Info.moved(1, 0), Level::Debug);
+        assert_eq!(Level::Info.moved(0, 1), Level::Warn);
+        assert_eq!(Level::Info.moved(9, 0), Level::Trace);
+        assert_eq!(Level::Info.moved(0, 9), Level::Error);
+    }
+
+    #[test]
+    fn an_empty_text_is_none() {
+        let mut settings = Settings::default();
+        assert!(settings.shard_config(1, 0).server_reference.is_none());
+        settings.server.server_reference = "elsewhere:1883".to_owned();
+        assert_eq!(settings.shard_config(1, 0).server_reference.as_deref(), Some("elsewhere:1883"));
+    }
+}

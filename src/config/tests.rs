@@ -1,0 +1,313 @@
+//! The configuration as people meet it: precedence, and what each mistake is answered.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use super::*;
+
+/// A file that is gone with its test.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(text: impl AsRef<[u8]>) -> Scratch {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("iothub-config-{}-{count}.toml", std::process::id()));
+        fs::write(&path, text).expect("a scratch file");
+        Scratch(path)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+fn variables(pairs: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
+    pairs.iter().map(|(name, value)| (name.into(), value.into())).collect()
+}
+
+/// The problems of a file, without its path.
+fn problems_of_file(text: impl AsRef<[u8]>) -> Vec<String> {
+    let file = Scratch::new(text);
+    let problems = load(Some(&file.0), [], &Flags::default()).expect_err("problems");
+    let path = file.0.to_string_lossy().into_owned();
+    problems.iter().map(|problem| problem.to_string().replace(&path, "FILE")).collect()
+}
+
+fn problems_of_flags(flags: &Flags) -> Vec<String> {
+    load(None, [], flags).expect_err("problems").iter().map(Problem::to_string).collect()
+}
+
+#[test]
+fn without_sources_the_defaults_hold() {
+    let loaded = load(None, variables(&[("PATH", "/bin"), ("IOTHUB_PORT_1883_TCP", "x")]), &Flags::default());
+    let loaded = loaded.expect("defaults");
+    assert_eq!(loaded.settings, Settings::default());
+    assert!(loaded.listens_by_default());
+}
+
+#[test]
+fn config_toml_is_every_default_and_nothing_else() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config.toml");
+    let loaded = load(Some(&path), [], &Flags::default()).expect("config.toml has no problem");
+    assert_eq!(loaded.settings, Settings::default());
+    let set: Vec<&str> = loaded.origins.iter().map(|(key, _)| key.name).collect();
+    let known: Vec<&str> = KEYS.iter().map(|key| key.name).collect();
+    assert_eq!(set, known, "config.toml has every key once, in the order of the table");
+}
+
+#[test]
+fn a_flag_beats_the_environment_beats_the_file_beats_the_default() {
+    let file =
+        Scratch::new("[runtime]\nshards = 1\n[server]\nmax_connections = 11\nmax_packet_size = \"2 MiB\"\n");
+    let environment = variables(&[("IOTHUB_RUNTIME__SHARDS", "2"), ("IOTHUB_SERVER__MAX_CONNECTIONS", "22")]);
+    let flags = Flags { shards: Some("3".to_owned()), ..Flags::default() };
+    let loaded = load(Some(&file.0), environment, &flags).expect("no problem");
+    let settings = &loaded.settings;
+    assert_eq!(settings.runtime.shards, 3);
+    assert_eq!(settings.server.max_connections, 22);
+    assert_eq!(settings.server.max_packet_size, 2 << 20);
+    assert_eq!(settings.session, settings::Session::default());
+    let origins: Vec<String> =
+        loaded.origins.iter().map(|(key, origin)| format!("{}: {origin}", key.name)).collect();
+    let path = file.0.display();
+    assert_eq!(
+        origins,
+        [
+            format!("max_packet_size: {path}, line 5"),
+            "max_connections: environment variable IOTHUB_SERVER__MAX_CONNECTIONS".to_owned(),
+            "shards: flag --shards".to_owned(),
+        ]
+    );
+}
+
+#[test]
+fn a_port_takes_the_place_of_every_port() {
+    let flags = Flags { port: Some("1884".to_owned()), ..Flags::default() };
+    let shown = |loaded: Loaded| -> Vec<String> {
+        loaded.settings.server.listen_addresses.iter().map(Address::to_string).collect()
+    };
+    let loaded = load(None, [], &flags).expect("no problem");
+    assert!(loaded.listens_by_default());
+    assert_eq!(shown(loaded), ["tcp://127.0.0.1:1884", "tcp://[::1]:1884"]);
+    let environment = variables(&[("IOTHUB_SERVER__LISTEN_ADDRESSES", "tcp://0.0.0.0:1, tcp://0.0.0.0:2")]);
+    let loaded = load(None, environment, &flags).expect("no problem");
+    assert!(!loaded.listens_by_default());
+    assert_eq!(shown(loaded), ["tcp://0.0.0.0:1884"]);
+}
+
+#[test]
+fn every_mistake_in_the_file_is_named_with_line_key_value_and_remedy() {
+    for (text, expected) in FILE_MISTAKES {
+        assert_eq!(problems_of_file(text), [*expected], "{text}");
+    }
+}
+
+const FILE_MISTAKES: &[(&str, &str)] = &[
+    (
+        "[server]\nmax_connections = 0\n",
+        "FILE, line 2: server.max_connections = 0: expected a whole number from 1 to 10000000",
+    ),
+    (
+        "[server]\nmax_connections = -5\n",
+        "FILE, line 2: server.max_connections = -5: expected a whole number from 1 to 10000000",
+    ),
+    (
+        "[server]\n\n# as many as we can\nmax_connections = 1.5\n",
+        "FILE, line 4: server.max_connections = 1.5: expected a whole number from 1 to 10000000",
+    ),
+    (
+        "[server]\nmax_conections = 5\n",
+        "FILE, line 2: server.max_conections = 5: unknown key: did you mean max_connections?",
+    ),
+    (
+        "[server]\nshutdown_timeout = 5\n",
+        "FILE, line 2: server.shutdown_timeout = 5: unknown key: did you mean shutdown_timeout_secs?",
+    ),
+    ("[log]\ncolour = true\n", "FILE, line 2: log.colour = true: unknown key: [log] has level, format"),
+    (
+        "[server]\nretained_message_limit = 5\n",
+        "FILE, line 2: server.retained_message_limit = 5: unknown key here: it belongs to section [router]",
+    ),
+    ("max_connections = 5\n", "FILE, line 1: max_connections = 5: this key belongs to section [server]"),
+    ("max_conections = 5\n", "FILE, line 1: max_conections = 5: unknown key: did you mean max_connections?"),
+    ("colour = 5\n", "FILE, line 1: colour = 5: unknown key: every key stands in a section"),
+    ("server = 5\n", "FILE, line 1: server = 5: expected a section: write [server] and its keys below"),
+    ("[sever]\nmax_connections = 5\n", "FILE, line 1: [sever]: unknown section: did you mean [server]?"),
+    (
+        "[tls]\n",
+        "FILE, line 1: [tls]: unknown section: there are [server], [session], [router], [limits], [runtime], [log]",
+    ),
+    (
+        "[server]\nmax_packet_size = \"big\"\n",
+        "FILE, line 2: server.max_packet_size = \"big\": expected a number of bytes from 64 to 268435460, plain or \
+         with a unit such as \"64 KiB\" or \"1 MiB\"",
+    ),
+    (
+        "[server]\nmax_packet_size = \"257 MiB\"\n",
+        "FILE, line 2: server.max_packet_size = \"257 MiB\": expected a number of bytes from 64 to 268435460, plain \
+         or with a unit such as \"64 KiB\" or \"1 MiB\"",
+    ),
+    (
+        "[session]\nsession_timeout_secs = \"never\"\n",
+        "FILE, line 2: session.session_timeout_secs = \"never\": expected a whole number from 0 to 4294967295, or \
+         \"forever\"",
+    ),
+    (
+        "[session]\nqueue_full = \"drop\"\n",
+        "FILE, line 2: session.queue_full = \"drop\": expected one of \"drop_newest\", \"drop_oldest\"",
+    ),
+    (
+        "[session]\nqueue_qos0 = \"yes\"\n",
+        "FILE, line 2: session.queue_qos0 = \"yes\": expected true or false",
+    ),
+    (
+        "[router]\nresponse_topic_prefix = \"a/#\"\n",
+        "FILE, line 2: router.response_topic_prefix = \"a/#\": expected a topic of at most 1024 bytes without NUL \
+         and without + and #",
+    ),
+    (
+        "[server]\nserver_reference = 5\n",
+        "FILE, line 2: server.server_reference = 5: expected a text of at most 1024 bytes without NUL",
+    ),
+    (
+        "[server]\nlisten_addresses = [\"tls://0.0.0.0:8883\"]\n",
+        "FILE, line 2: server.listen_addresses = [\"tls://0.0.0.0:8883\"]: tls:// is not supported: expected \
+         tcp://HOST:PORT, for example tcp://0.0.0.0:1883 or tcp://[::]:1883",
+    ),
+    (
+        "[server]\nlisten_addresses = \"tcp://0.0.0.0:1883\"\n",
+        "FILE, line 2: server.listen_addresses = \"tcp://0.0.0.0:1883\": expected a list, for example \
+         [\"tcp://0.0.0.0:1883\"]",
+    ),
+    (
+        "[server]\nlisten_addresses = [1883]\n",
+        "FILE, line 2: server.listen_addresses = [1883]: expected a list of texts, for example \
+         [\"tcp://0.0.0.0:1883\"]",
+    ),
+    (
+        "[server]\nlisten_addresses = []\n",
+        "FILE, line 2: server.listen_addresses = []: expected at least one address, for example \
+         tcp://127.0.0.1:1883",
+    ),
+    (
+        "[server]\nmax_packet_size = \"2 MiB\"\n[limits]\nmax_receive_memory = \"1 MiB\"\n",
+        "FILE, line 4: limits.max_receive_memory = \"1 MiB\": limits.max_receive_memory (1 MiB) must hold a packet \
+         of server.max_packet_size (2 MiB)",
+    ),
+];
+
+#[test]
+fn all_mistakes_are_told_at_once_in_the_order_of_the_file() {
+    assert_eq!(
+        problems_of_file("[session]\nmax_inflight = 0\nfoo = 1\n[log]\nlevel = \"loud\"\n"),
+        [
+            "FILE, line 2: session.max_inflight = 0: expected a whole number from 1 to 65535",
+            "FILE, line 3: session.foo = 1: unknown key: [session] has keep_alive_timeout_secs, \
+             session_timeout_secs, session_timeout_v3_secs, receive_maximum, max_inflight, max_queued_messages, \
+             max_queued_bytes, queue_full, queue_qos0, max_subscriptions, max_topic_aliases, max_outbox_bytes",
+            "FILE, line 5: log.level = \"loud\": expected one of \"error\", \"warn\", \"info\", \"debug\", \"trace\"",
+        ]
+    );
+}
+
+#[test]
+fn a_file_that_is_not_toml_names_the_line() {
+    let problems = problems_of_file("[server]\nmax_connections = \n");
+    assert_eq!(problems.len(), 1);
+    assert!(problems[0].starts_with("FILE, line 2: max_connections =: this is not TOML: "), "{problems:?}");
+    let problems = problems_of_file("[log]\nlevel = \"info\"\nlevel = \"warn\"\n");
+    assert!(
+        problems[0].starts_with("FILE, line 3: level = \"warn\": this is not TOML: duplicate key"),
+        "{problems:?}"
+    );
+    assert_eq!(problems_of_file(b"[log]\n\xff"), ["FILE: this is not TOML: the byte at 6 is not UTF-8"]);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_says_why() {
+    let problems =
+        load(Some(Path::new("/nonexistent/iothub.toml")), [], &Flags::default()).expect_err("a problem");
+    assert_eq!(
+        problems[0].to_string(),
+        "/nonexistent/iothub.toml: cannot read the configuration file: No such file or directory (os error 2)"
+    );
+}
+
+#[test]
+fn every_mistake_in_the_environment_names_the_variable() {
+    for (name, value, expected) in [
+        (
+            "IOTHUB_SERVER__MAX_CONNECTIONS",
+            "many",
+            "environment variable IOTHUB_SERVER__MAX_CONNECTIONS: many: expected a whole number from 1 to 10000000",
+        ),
+        (
+            "IOTHUB_SERVER__MAX_CONECTIONS",
+            "5",
+            "environment variable IOTHUB_SERVER__MAX_CONECTIONS: 5: unknown variable: did you mean \
+             IOTHUB_SERVER__MAX_CONNECTIONS?",
+        ),
+        (
+            "IOTHUB_SERVER_MAX_CONNECTIONS",
+            "5",
+            "environment variable IOTHUB_SERVER_MAX_CONNECTIONS: 5: unknown variable: did you mean \
+             IOTHUB_SERVER__MAX_CONNECTIONS?",
+        ),
+        (
+            "IOTHUB_COLOUR__OF_THE_SKY",
+            "blue",
+            "environment variable IOTHUB_COLOUR__OF_THE_SKY: blue: unknown variable: expected IOTHUB_SECTION__KEY, \
+             for example IOTHUB_SERVER__MAX_CONNECTIONS",
+        ),
+    ] {
+        let problems = load(None, variables(&[(name, value)]), &Flags::default()).expect_err(name);
+        assert_eq!(problems.iter().map(Problem::to_string).collect::<Vec<_>>(), [expected]);
+    }
+}
+
+#[test]
+fn every_mistake_in_a_flag_names_the_flag() {
+    let flag = |text: &str| Some(text.to_owned());
+    for (flags, expected) in [
+        (
+            Flags { shards: flag("129"), ..Flags::default() },
+            "flag --shards: 129: expected a whole number from 0 to 128",
+        ),
+        (
+            Flags { port: flag("65536"), ..Flags::default() },
+            "flag --port: 65536: expected a whole number from 0 to 65535",
+        ),
+        (
+            Flags { listen: vec!["ws://0.0.0.0:80".to_owned()], ..Flags::default() },
+            "flag --listen: ws://0.0.0.0:80: ws:// is not supported: expected tcp://HOST:PORT, for example \
+             tcp://0.0.0.0:1883 or tcp://[::]:1883",
+        ),
+        (
+            Flags { log_format: flag("xml"), ..Flags::default() },
+            "flag --log-format: xml: expected one of \"text\", \"json\"",
+        ),
+    ] {
+        assert_eq!(problems_of_flags(&flags), [expected]);
+    }
+}
+
+#[test]
+fn a_wrong_value_is_a_problem_also_where_a_flag_overrides_it() {
+    let environment = variables(&[("IOTHUB_RUNTIME__SHARDS", "all")]);
+    let flags = Flags { shards: Some("1".to_owned()), ..Flags::default() };
+    assert_eq!(load(None, environment, &flags).expect_err("a problem").len(), 1);
+}
+
+#[test]
+fn verbosity_counts_from_the_level_of_the_other_sources() {
+    let environment = variables(&[("IOTHUB_LOG__LEVEL", "warn")]);
+    let flags = Flags { louder: 1, ..Flags::default() };
+    let loaded = load(None, environment, &flags).expect("no problem");
+    assert_eq!(loaded.settings.log.level, Level::Info);
+}

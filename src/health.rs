@@ -1,0 +1,38 @@
+//! `iothub health`: asks a broker for a CONNACK, for container health checks that have no client at hand.
+
+use std::{process::ExitCode, time::Duration};
+
+use clap::Args;
+use client::{Disconnection, Driver, Error, Farewell, Options, Target, Version};
+
+use crate::config::Address;
+
+#[derive(Debug, Args)]
+pub struct HealthArgs {
+    /// The broker to ask
+    #[arg(default_value = "tcp://127.0.0.1:1883", value_parser = Address::parse)]
+    address: Address,
+    /// Seconds until no answer is an answer
+    #[arg(short, long, value_name = "SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=60))]
+    timeout: u64,
+}
+
+/// Any CONNACK is a sign of life: a broker that is full or asks for a password is not to be restarted for it.
+pub fn run(args: &HealthArgs) -> ExitCode {
+    let timeout = Duration::from_secs(args.timeout);
+    let target =
+        Target { connect_timeout: timeout, ..Target::new(args.address.host.as_str(), args.address.port) };
+    let options = Options { answer_timeout: timeout, ..Options::new(Version::V5, "") };
+    match Driver::connect(target, options, u64::from(std::process::id())) {
+        Ok(mut driver) => {
+            // The answer is there; that the farewell arrives as well is not asked.
+            let _ = driver.disconnect(&Farewell::default());
+            ExitCode::SUCCESS
+        }
+        Err(Error::Disconnected(Disconnection::Refused { .. })) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("iothub health: {}: {error}", args.address);
+            ExitCode::FAILURE
+        }
+    }
+}

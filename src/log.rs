@@ -1,0 +1,152 @@
+//! The log: lines from `tracing` to standard error, as text or JSON, without ever making a shard wait.
+
+use std::{
+    io::{self, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::config::{Format, Level};
+
+/// The started log. Lines wait in a bounded queue for the thread that writes them.
+#[derive(Debug, Clone)]
+pub struct Log {
+    queue: Sender<Entry>,
+    lost: Arc<AtomicU64>,
+}
+
+#[derive(Debug)]
+enum Entry {
+    Line(Vec<u8>),
+    /// Answered once everything before it is written.
+    Flush(Sender<()>),
+}
+
+impl Log {
+    /// Takes all `tracing` events of the process from here on.
+    pub fn start(level: Level, format: Format) -> Log {
+        let (queue, entries) = bounded(QUEUE_LINES_MAX);
+        let log = Log { queue, lost: Arc::default() };
+        let lost = Arc::clone(&log.lost);
+        // Without its thread there is no log, and then the process may well end.
+        thread::Builder::new()
+            .name("log".to_owned())
+            .spawn(move || write_lines(&entries, &lost, &mut io::stderr().lock()))
+            .expect("a thread for the log");
+        // The formatter's own clock writes ISO 8601 in UTC with a Z.
+        let lines = tracing_subscriber::fmt()
+            .with_max_level(filter(level))
+            .with_target(false)
+            .with_ansi(false)
+            .with_writer(log.clone());
+        match format {
+            Format::Text => lines.init(),
+            Format::Json => lines.json().flatten_event(true).with_current_span(false).init(),
+        }
+        log
+    }
+
+    /// Waits until what was logged is written, or for a reader of our lines that does not read.
+    pub fn flush(&self) {
+        let (done, written) = bounded(1);
+        if self.queue.send_timeout(Entry::Flush(done), FLUSH_TIMEOUT).is_ok() {
+            // An error means that the time is over: there is nobody left to tell.
+            let _ = written.recv_timeout(FLUSH_TIMEOUT);
+        }
+    }
+}
+
+/// The formatter hands over one whole line per write.
+impl Write for Log {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if self.queue.try_send(Entry::Line(line.to_vec())).is_err() {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Log;
+
+    fn make_writer(&'a self) -> Log {
+        self.clone()
+    }
+}
+
+fn write_lines(entries: &Receiver<Entry>, lost: &AtomicU64, target: &mut impl Write) {
+    for entry in entries {
+        // A standard error that fails has nobody who could be told of it.
+        match entry {
+            Entry::Line(line) => {
+                let _ = target.write_all(&line);
+            }
+            Entry::Flush(done) => {
+                let _ = target.flush();
+                let _ = done.try_send(());
+            }
+        }
+        if entries.is_empty() {
+            let lines = lost.swap(0, Ordering::Relaxed);
+            if lines > 0 {
+                tracing::warn!(lines, "log lines were lost because standard error was not read in time");
+            }
+        }
+    }
+}
+
+fn filter(level: Level) -> LevelFilter {
+    match level {
+        Level::Error => LevelFilter::ERROR,
+        Level::Warn => LevelFilter::WARN,
+        Level::Info => LevelFilter::INFO,
+        Level::Debug => LevelFilter::DEBUG,
+        Level::Trace => LevelFilter::TRACE,
+    }
+}
+
+/// About half a megabyte of lines.
+const QUEUE_LINES_MAX: usize = 4 << 10;
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_written_in_order_and_a_flush_waits_for_them() {
+        let (queue, entries) = bounded(8);
+        let (done, written) = bounded(1);
+        for line in ["one\n", "two\n"] {
+            queue.send(Entry::Line(line.as_bytes().to_vec())).expect("room");
+        }
+        queue.send(Entry::Flush(done)).expect("room");
+        drop(queue);
+        let mut target = Vec::new();
+        write_lines(&entries, &AtomicU64::new(0), &mut target);
+        assert_eq!(target, b"one\ntwo\n");
+        assert!(written.try_recv().is_ok());
+    }
+
+    #[test]
+    fn a_full_queue_loses_lines_and_counts_them() {
+        let (queue, _entries) = bounded(1);
+        let mut log = Log { queue, lost: Arc::default() };
+        for _ in 0..3 {
+            log.write_all(b"line\n").expect("writing never fails");
+        }
+        assert_eq!(log.lost.load(Ordering::Relaxed), 2);
+    }
+}

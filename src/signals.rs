@@ -1,0 +1,91 @@
+//! Signals, as messages to the control thread. They interrupt no other thread, and so no system call of a shard.
+
+use std::{io, mem::MaybeUninit, thread};
+
+use crossbeam_channel::Sender;
+
+/// A signal that means something to the broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    Interrupt,
+    Terminate,
+    /// Reserved for reading the configuration again.
+    Hangup,
+}
+
+impl Signal {
+    const ALL: [(Signal, libc::c_int); 3] = [
+        (Signal::Interrupt, libc::SIGINT),
+        (Signal::Terminate, libc::SIGTERM),
+        (Signal::Hangup, libc::SIGHUP),
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Signal::Interrupt => "SIGINT",
+            Signal::Terminate => "SIGTERM",
+            Signal::Hangup => "SIGHUP",
+        }
+    }
+}
+
+/// The signals, held back in this thread and in every thread that it starts.
+pub struct Signals {
+    set: libc::sigset_t,
+}
+
+impl Signals {
+    /// Called before any other thread exists, which would otherwise take the signals by their default action.
+    pub fn hold() -> io::Result<Signals> {
+        let mut set = MaybeUninit::uninit();
+        // SAFETY: `sigemptyset` initialises the set before anything reads it; `pthread_sigmask` only reads it.
+        let (set, error) = unsafe {
+            libc::sigemptyset(set.as_mut_ptr());
+            for (_, number) in Signal::ALL {
+                libc::sigaddset(set.as_mut_ptr(), number);
+            }
+            let set = set.assume_init();
+            (set, libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()))
+        };
+        match error {
+            0 => Ok(Signals { set }),
+            error => Err(io::Error::from_raw_os_error(error)),
+        }
+    }
+
+    /// Sends each signal that comes, until nobody listens.
+    pub fn forward<T: From<Signal> + Send + 'static>(self, target: Sender<T>) -> io::Result<()> {
+        let wait_for_all = move || {
+            while let Ok(signal) = self.wait() {
+                if target.send(signal.into()).is_err() {
+                    break;
+                }
+            }
+        };
+        thread::Builder::new().name("signals".to_owned()).spawn(wait_for_all).map(|_| ())
+    }
+
+    fn wait(&self) -> io::Result<Signal> {
+        let mut number = 0;
+        // SAFETY: both pointers are to live values.
+        let error = unsafe { libc::sigwait(&raw const self.set, &raw mut number) };
+        match Signal::ALL.iter().find(|(_, known)| *known == number) {
+            Some((signal, _)) if error == 0 => Ok(*signal),
+            _ => Err(io::Error::from_raw_os_error(error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_held_signal_arrives_as_a_message() {
+        let signals = Signals::hold().expect("held");
+        // SAFETY: the signal goes to this thread, which holds it back.
+        let sent = unsafe { libc::pthread_kill(libc::pthread_self(), libc::SIGHUP) };
+        assert_eq!(sent, 0);
+        assert_eq!(signals.wait().expect("a signal"), Signal::Hangup);
+    }
+}
