@@ -1,11 +1,23 @@
 //! The retained messages of this shard, by topic. Which shard keeps a topic is not decided here.
 
-use std::collections::BTreeMap;
+mod entry;
+mod scan;
+
+use std::{
+    collections::{BTreeSet, btree_set::Range},
+    ops::Bound,
+};
 
 use crate::{Instant, Message};
+use entry::{ByExpiry, ByTopic};
+use scan::{Filter, Verdict};
 
+/// Sorted by topic, so that a filter finds its matches by leaping from one possible topic to the next. An entry is a
+/// pointer to the message, which holds its topic: the index costs some twelve bytes a message, whatever the topic.
 pub(crate) struct Retained {
-    messages: BTreeMap<Box<str>, Message>,
+    by_topic: BTreeSet<ByTopic>,
+    /// Those that expire.
+    by_expiry: BTreeSet<ByExpiry>,
     messages_max: usize,
     bytes_max: usize,
     bytes: usize,
@@ -34,72 +46,135 @@ pub(crate) struct Page {
 
 impl Retained {
     pub fn new(messages_max: usize, bytes_max: usize) -> Retained {
-        Retained { messages: BTreeMap::new(), messages_max, bytes_max, bytes: 0 }
+        Retained { by_topic: BTreeSet::new(), by_expiry: BTreeSet::new(), messages_max, bytes_max, bytes: 0 }
     }
 
     pub fn set(&mut self, message: Message) -> Set {
-        let before = self.messages.remove(message.topic());
-        self.bytes -= before.as_ref().map_or(0, Message::weight);
+        // [MQTT-3.3.1-6] An empty payload removes the retained message. [MQTT-3.3.1-7] It is not stored itself.
         if message.payload().is_empty() {
-            return if before.is_some() { Set::Cleared } else { Set::Nothing };
+            return if self.remove(message.topic()) { Set::Cleared } else { Set::Nothing };
         }
-        if self.messages.len() >= self.messages_max || self.bytes + message.weight() > self.bytes_max {
-            return Set::Refused;
+        // [MQTT-3.3.1-5] The message replaces an older one of its topic.
+        let before = self.by_topic.replace(ByTopic(message.clone()));
+        if let Some(ByTopic(before)) = &before {
+            self.forget(before);
         }
         self.bytes += message.weight();
-        self.messages.insert(message.topic().into(), message);
+        if message.expires_at().is_some() {
+            self.by_expiry.insert(ByExpiry(message.clone()));
+        }
+        if self.by_topic.len() > self.messages_max || self.bytes > self.bytes_max {
+            self.remove(message.topic());
+            return Set::Refused;
+        }
         if before.is_some() { Set::Replaced } else { Set::Stored }
     }
 
     pub fn get(&self, topic: &str) -> Option<&Message> {
-        self.messages.get(topic)
+        self.by_topic.get(topic).map(|ByTopic(message)| message)
     }
 
-    /// Up to `messages_max` messages that match `filter`, in a fixed order of topics, from behind the topic `after`.
+    /// Up to `messages_max` messages that match `filter`, sorted by topic, from behind the topic `after`. Expired ones are
+    /// left out. A page may be short and have a next one nevertheless, since each is a bounded piece of work.
     pub fn page(&self, filter: &str, after: Option<&str>, messages_max: usize, now: Instant) -> Page {
+        let filter = Filter::new(filter);
         let mut page = Page { messages: Vec::new(), next: None };
-        for (topic, message) in &self.messages {
-            if after.is_some_and(|after| **topic <= *after)
-                || message.is_expired(now)
-                || !mqtt::matches(filter, topic)
-            {
-                continue;
+        let mut walk = match after {
+            Some(after) => self.walk(Bound::Excluded(after)),
+            None => self.walk(Bound::Included(&*filter.first_topic())),
+        };
+        let mut work = 0;
+        // No topic below the floor matches, apart from those already seen.
+        let mut floor = String::new();
+        let mut below_floor = 0;
+        while let Some(ByTopic(message)) = walk.next() {
+            let topic = message.topic();
+            work += 1;
+            if *topic < *floor {
+                below_floor += 1;
+                if below_floor == WALK_MAX {
+                    walk = self.walk(Bound::Included(&*floor));
+                    work += LEAP_WORK;
+                    below_floor = 0;
+                }
+            } else {
+                below_floor = 0;
+                match filter.judge(topic, &mut floor) {
+                    Verdict::Match if message.is_expired(now) => {}
+                    Verdict::Match => page.messages.push(message.clone()),
+                    Verdict::NoMatch => {}
+                    Verdict::End => return page,
+                }
             }
-            if page.messages.len() == messages_max {
-                page.next = page.messages.last().map(|last| last.topic().into());
-                break;
+            if page.messages.len() >= messages_max.max(1) || work >= PAGE_WORK_MAX {
+                page.next = Some(topic.into());
+                return page;
             }
-            page.messages.push(message.clone());
         }
         page
     }
 
     /// Removes up to `max` expired messages and says how many.
     pub fn expire(&mut self, now: Instant, max: usize) -> usize {
-        let expired: Vec<Message> =
-            self.messages.values().filter(|message| message.is_expired(now)).take(max).cloned().collect();
-        for message in &expired {
-            self.messages.remove(message.topic());
+        let mut count = 0;
+        while count < max && self.next_expiry().is_some_and(|at| at <= now) {
+            let ByExpiry(message) = self.by_expiry.pop_first().expect("the next expiry is that of the first");
             self.bytes -= message.weight();
+            let removed = self.by_topic.remove(message.topic());
+            assert!(removed, "a message that expires is found by its topic");
+            count += 1;
         }
-        expired.len()
+        count
     }
 
-    /// When `expire` is worth a call: exact or early.
     pub fn next_expiry(&self) -> Option<Instant> {
-        self.messages.values().filter_map(Message::expires_at).min()
+        self.by_expiry.first().and_then(|ByExpiry(message)| message.expires_at())
     }
 
     pub fn len(&self) -> usize {
-        self.messages.len()
+        self.by_topic.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.messages.is_empty()
+        self.by_topic.is_empty()
     }
 
     /// The weight of all messages.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
+
+    fn walk(&self, from: Bound<&str>) -> Range<'_, ByTopic> {
+        self.by_topic.range::<str, _>((from, Bound::Unbounded))
+    }
+
+    /// False: there was none.
+    fn remove(&mut self, topic: &str) -> bool {
+        let removed = self.by_topic.take(topic);
+        if let Some(ByTopic(message)) = &removed {
+            self.forget(message);
+        }
+        removed.is_some()
+    }
+
+    /// What is left to do for a message that is not found by its topic any more.
+    fn forget(&mut self, message: &Message) {
+        self.bytes -= message.weight();
+        if message.expires_at().is_some() {
+            let removed = self.by_expiry.remove(&ByExpiry(message.clone()));
+            assert!(removed, "a message that expires stands among those that do");
+        }
+    }
 }
+
+/// So many topics in a row are looked at one by one before a new descent leaps over the rest: near ones cost less that way.
+const WALK_MAX: usize = 4;
+
+/// What a descent costs, in steps from one topic to the next.
+const LEAP_WORK: usize = 8;
+
+/// What a page may cost, in steps from one topic to the next: less than a millisecond.
+const PAGE_WORK_MAX: usize = 4096;
+
+#[cfg(test)]
+mod tests;
