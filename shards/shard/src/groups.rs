@@ -1,7 +1,7 @@
 //! Shared subscriptions: who the members of a group are, here and on other shards, and whose turn it is. Which
 //! messages a group gets is the trie's business; how one is delivered is the router's.
 
-use std::sync::Arc;
+use std::{iter, sync::Arc};
 
 use hashbrown::HashTable;
 use slab::Slab;
@@ -9,6 +9,7 @@ use slab::Slab;
 use crate::{
     ShardId, ShardSet,
     keys::{GroupKey, SessionKey},
+    subscribers::Subscribers,
     trie::Subscription,
 };
 
@@ -24,10 +25,11 @@ pub(crate) struct Groups {
 pub(crate) struct Group {
     /// The whole `$share/group/filter`.
     pub name: Arc<str>,
-    local: Vec<Subscription>,
+    local: Subscribers,
     /// Where in `local` the search for the next receiver begins.
     turn: usize,
     local_credit: i64,
+    /// Sorted by shard.
     remote: Vec<Remote>,
 }
 
@@ -86,14 +88,7 @@ impl Groups {
     pub fn join(&mut self, name: &str, member: Subscription) -> Joined {
         let (key, created) = self.key_or_insert(name);
         let group = &mut self.groups[key.index()];
-        let held = group.local.iter_mut().find(|held| held.session == member.session);
-        let replaced = match held {
-            Some(held) => Some(std::mem::replace(held, member)),
-            None => {
-                group.local.push(member);
-                None
-            }
-        };
+        let replaced = group.local.insert(member);
         Joined { key, created, replaced, local_count: group.local_count() }
     }
 
@@ -101,8 +96,7 @@ impl Groups {
     pub fn leave(&mut self, name: &str, session: SessionKey) -> Option<Left> {
         let key = self.key(name)?;
         let group = &mut self.groups[key.index()];
-        let at = group.local.iter().position(|held| held.session == session)?;
-        group.local.remove(at);
+        group.local.remove(session)?;
         let local_count = group.local_count();
         Some(Left { key, local_count, removed: self.remove_if_empty(key) })
     }
@@ -114,16 +108,15 @@ impl Groups {
         }
         let (key, created) = self.key_or_insert(name);
         let remote = &mut self.groups[key.index()].remote;
-        match remote.iter_mut().find(|remote| remote.shard == shard) {
-            Some(remote) => remote.count = count,
-            None => remote.push(Remote { shard, count, credit: 0 }),
+        match remote.binary_search_by_key(&shard, |remote| remote.shard) {
+            Ok(at) => remote[at].count = count,
+            Err(at) => remote.insert(at, Remote { shard, count, credit: 0 }),
         }
         RemoteChange { key: Some(key), created, removed: false }
     }
 
     pub fn member(&self, name: &str, session: SessionKey) -> Option<Subscription> {
-        let group = &self.groups[self.key(name)?.index()];
-        group.local.iter().find(|held| held.session == session).copied()
+        self.groups[self.key(name)?.index()].local.get(session).copied()
     }
 
     pub fn local_count(&self, key: GroupKey) -> u32 {
@@ -131,23 +124,27 @@ impl Groups {
     }
 
     /// The shard whose turn it is, weighted by members; `me` stands for the local ones. None: all have been tried.
+    ///
+    /// Every candidate is credited with its members, and the one with the most credit pays for all. So each gets its
+    /// share, and the turns of a large one are spread among those of the others instead of coming in a row.
     pub fn pick_shard(&mut self, key: GroupKey, me: ShardId, tried: ShardSet) -> Option<ShardId> {
         let group = &mut self.groups[key.index()];
-        let local_count = group.local_count();
-        let mut candidates: Vec<(ShardId, u32, &mut i64)> = Vec::new();
-        if local_count > 0 && !tried.contains(me) {
-            candidates.push((me, local_count, &mut group.local_credit));
+        let local = (me, group.local_count(), &mut group.local_credit);
+        let remote = group.remote.iter_mut().map(|remote| (remote.shard, remote.count, &mut remote.credit));
+        let mut members = 0;
+        let mut best: Option<(ShardId, &mut i64)> = None;
+        for (shard, count, credit) in iter::once(local).chain(remote) {
+            if count == 0 || tried.contains(shard) {
+                continue;
+            }
+            members += i64::from(count);
+            *credit += i64::from(count);
+            if best.as_ref().is_none_or(|(_, most)| *credit > **most) {
+                best = Some((shard, credit));
+            }
         }
-        for remote in group.remote.iter_mut().filter(|remote| !tried.contains(remote.shard)) {
-            candidates.push((remote.shard, remote.count, &mut remote.credit));
-        }
-        let mut total = 0;
-        for (_, count, credit) in &mut candidates {
-            **credit += i64::from(*count);
-            total += i64::from(*count);
-        }
-        let (shard, _, credit) = candidates.into_iter().max_by_key(|(_, _, credit)| **credit)?;
-        *credit -= total;
+        let (shard, credit) = best?;
+        *credit -= members;
         Some(shard)
     }
 
@@ -157,16 +154,13 @@ impl Groups {
         key: GroupKey,
         mut can_take: impl FnMut(&Subscription) -> bool,
     ) -> Option<Subscription> {
-        let group = &mut self.groups[key.index()];
-        let count = group.local.len();
-        for step in 0..count {
-            let at = (group.turn + step) % count;
-            if can_take(&group.local[at]) {
-                group.turn = at + 1;
-                return Some(group.local[at]);
-            }
-        }
-        None
+        let Group { local, turn, .. } = &mut self.groups[key.index()];
+        let members = local.as_slice();
+        // Behind the last, or the list has become shorter since: begin again.
+        let first = if *turn < members.len() { *turn } else { 0 };
+        let at = (first..members.len()).chain(0..first).find(|&at| can_take(&members[at]))?;
+        *turn = at + 1;
+        Some(members[at])
     }
 
     pub fn is_empty(&self) -> bool {
@@ -181,8 +175,13 @@ impl Groups {
         if let Some(key) = self.key(name) {
             return (key, false);
         }
-        let group =
-            Group { name: name.into(), local: Vec::new(), turn: 0, local_credit: 0, remote: Vec::new() };
+        let group = Group {
+            name: name.into(),
+            local: Subscribers::default(),
+            turn: 0,
+            local_credit: 0,
+            remote: Vec::new(),
+        };
         let index =
             u32::try_from(self.groups.insert(group)).expect("a group has a member, and those are fewer");
         let Groups { groups, by_name, hasher } = self;
@@ -218,3 +217,6 @@ impl Group {
         u32::try_from(self.local.len()).expect("members have 32-bit session keys")
     }
 }
+
+#[cfg(test)]
+mod tests;

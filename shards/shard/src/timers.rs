@@ -76,3 +76,46 @@ impl<K> PartialEq for Timer<K> {
 }
 
 impl<K> Eq for Timer<K> {}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn nothing_is_due_before_its_time() {
+        let mut timers = Timers::new();
+        timers.insert(Instant::from_nanos(5), 'a');
+        assert_eq!(timers.next_deadline(), Some(Instant::from_nanos(5)));
+        assert_eq!(timers.pop_due(Instant::from_nanos(4)), None);
+        assert_eq!(timers.pop_due(Instant::from_nanos(5)), Some('a'));
+        assert_eq!(timers.pop_due(Instant::from_nanos(5)), None);
+        assert_eq!((timers.len(), timers.next_deadline()), (0, None));
+    }
+
+    proptest! {
+        #[test]
+        fn deadlines_are_due_in_order_and_those_of_one_instant_as_they_were_set(
+            steps in prop::collection::vec((0..20u64, any::<bool>()), 1..200),
+        ) {
+            let mut timers = Timers::new();
+            // Sorted, and stable: what a heap has to be as good as.
+            let mut list: Vec<(Instant, usize)> = Vec::new();
+            for (number, &(nanos, inserts)) in steps.iter().enumerate() {
+                let at = Instant::from_nanos(nanos);
+                if inserts {
+                    timers.insert(at, number);
+                    list.push((at, number));
+                    list.sort_by_key(|(at, _)| *at);
+                } else {
+                    let due = list.first().is_some_and(|(first, _)| *first <= at);
+                    let expected = due.then(|| list.remove(0).1);
+                    assert_eq!(timers.pop_due(at), expected);
+                }
+                assert_eq!(timers.next_deadline(), list.first().map(|(at, _)| *at));
+                assert_eq!((timers.len(), timers.is_empty()), (list.len(), list.is_empty()));
+            }
+        }
+    }
+}

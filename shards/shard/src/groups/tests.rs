@@ -1,0 +1,190 @@
+//! Groups against plain maps, and whether every member gets its turn.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::*;
+
+const ME: ShardId = ShardId(9);
+
+fn subscription(session: u32) -> Subscription {
+    let options = mqtt::SubscriptionOptions::default();
+    Subscription { session: SessionKey(session), options, subscription_id: 0 }
+}
+
+fn tried(shards: &[u8]) -> ShardSet {
+    shards.iter().map(|&shard| ShardId(shard)).collect()
+}
+
+#[test]
+fn the_first_member_makes_a_group_and_the_last_ends_it() {
+    let mut groups = Groups::new(1);
+    let joined = groups.join("$share/g/a", subscription(1));
+    let key = joined.key;
+    assert_eq!(joined, Joined { key, created: true, replaced: None, local_count: 1 });
+    let joined = groups.join("$share/g/a", subscription(1));
+    assert_eq!(joined, Joined { key, created: false, replaced: Some(subscription(1)), local_count: 1 });
+    assert_eq!(groups.join("$share/g/a", subscription(2)).local_count, 2);
+    assert_eq!(groups.leave("$share/g/a", SessionKey(3)), None);
+    assert_eq!(groups.leave("$share/g/a", SessionKey(1)), Some(Left { key, local_count: 1, removed: false }));
+    assert_eq!(groups.leave("$share/g/a", SessionKey(2)), Some(Left { key, local_count: 0, removed: true }));
+    assert!(groups.is_empty() && groups.by_name.is_empty());
+    assert_eq!(groups.key("$share/g/a"), None);
+}
+
+#[test]
+fn members_of_another_shard_make_and_keep_a_group_too() {
+    let mut groups = Groups::new(1);
+    let none = RemoteChange { key: None, created: false, removed: false };
+    assert_eq!(groups.set_remote("$share/g/a", ShardId(1), 0), none);
+    let change = groups.set_remote("$share/g/a", ShardId(1), 5);
+    assert!(change.created);
+    assert!(!groups.join("$share/g/a", subscription(1)).created);
+    assert!(!groups.leave("$share/g/a", SessionKey(1)).is_some_and(|left| left.removed));
+    let change = groups.set_remote("$share/g/a", ShardId(1), 0);
+    assert!(change.removed && change.key.is_some());
+    assert!(groups.is_empty());
+}
+
+#[test]
+fn one_share_name_with_two_filters_is_two_groups() {
+    let mut groups = Groups::new(1);
+    let first = groups.join("$share/g/a", subscription(1)).key;
+    let second = groups.join("$share/g/b", subscription(1)).key;
+    assert_ne!(first, second);
+    assert_eq!(&**groups.name(second), "$share/g/b");
+    assert!(groups.leave("$share/g/a", SessionKey(1)).is_some_and(|left| left.removed));
+    assert_eq!(groups.member("$share/g/b", SessionKey(1)), Some(subscription(1)));
+    assert_eq!(groups.member("$share/g/a", SessionKey(1)), None);
+}
+
+#[test]
+fn shards_take_turns_by_the_number_of_their_members() {
+    let mut groups = Groups::new(1);
+    let key = groups.join("$share/g/a", subscription(1)).key;
+    groups.join("$share/g/a", subscription(2));
+    groups.set_remote("$share/g/a", ShardId(1), 1);
+    groups.set_remote("$share/g/a", ShardId(2), 4);
+    let picks: Vec<u8> =
+        (0..70).filter_map(|_| groups.pick_shard(key, ME, ShardSet::EMPTY)).map(|s| s.0).collect();
+    let count = |shard| picks.iter().filter(|&&pick| pick == shard).count();
+    assert_eq!((count(ME.0), count(1), count(2)), (20, 10, 40));
+    // Four of seven turns are spread out: no three of them in a row.
+    assert!(!picks.windows(3).any(|three| three == [2, 2, 2]), "{picks:?}");
+}
+
+#[test]
+fn shards_that_were_tried_are_left_out_until_nobody_is_left() {
+    let mut groups = Groups::new(1);
+    let key = groups.join("$share/g/a", subscription(1)).key;
+    groups.set_remote("$share/g/a", ShardId(1), 1);
+    assert_eq!(groups.pick_shard(key, ME, tried(&[ME.0])), Some(ShardId(1)));
+    assert_eq!(groups.pick_shard(key, ME, tried(&[1])), Some(ME));
+    assert_eq!(groups.pick_shard(key, ME, tried(&[1, ME.0])), None);
+    groups.leave("$share/g/a", SessionKey(1));
+    assert_eq!(groups.pick_shard(key, ME, tried(&[1])), None);
+}
+
+#[test]
+fn local_members_take_turns_and_those_that_cannot_are_passed_over() {
+    let mut groups = Groups::new(1);
+    for session in 0..4 {
+        groups.join("$share/g/a", subscription(session));
+    }
+    let key = groups.key("$share/g/a").expect("it has members");
+    let mut pick = |busy: &[u32]| {
+        groups.pick_member(key, |member| !busy.contains(&member.session.0)).map(|member| member.session.0)
+    };
+    let turns: Vec<_> = (0..6).map(|_| pick(&[])).collect();
+    assert_eq!(turns, [0, 1, 2, 3, 0, 1].map(Some));
+    assert_eq!(pick(&[2, 3]), Some(0));
+    assert_eq!(pick(&[0, 1, 2, 3]), None);
+    assert_eq!(pick(&[]), Some(1));
+}
+
+#[derive(Debug, Clone)]
+enum Change {
+    Join(u32),
+    Leave(u32),
+    SetRemote(u8, u32),
+}
+
+fn a_change() -> impl Strategy<Value = Change> {
+    prop_oneof![
+        (0..5u32).prop_map(Change::Join),
+        (0..5u32).prop_map(Change::Leave),
+        (0..3u8, 0..4u32).prop_map(|(shard, count)| Change::SetRemote(shard, count)),
+    ]
+}
+
+/// What a group is: its members here and how many there are elsewhere.
+type Oracle = BTreeMap<String, (BTreeSet<u32>, BTreeMap<u8, u32>)>;
+
+fn apply(groups: &mut Groups, oracle: &mut Oracle, name: &str, change: &Change) {
+    let existed = oracle.contains_key(name);
+    let (local, remote) = oracle.entry(name.to_owned()).or_default();
+    match *change {
+        Change::Join(session) => {
+            let joined = groups.join(name, subscription(session));
+            let replaced = !local.insert(session);
+            assert_eq!((joined.created, joined.replaced.is_some()), (!existed, replaced));
+            assert_eq!(joined.local_count as usize, local.len());
+        }
+        Change::Leave(session) => {
+            let left = groups.leave(name, SessionKey(session));
+            assert_eq!(left.is_some(), local.remove(&session));
+            let gone = local.is_empty() && remote.is_empty();
+            assert!(left.is_none_or(|left| left.removed == gone && left.local_count as usize == local.len()));
+        }
+        Change::SetRemote(shard, count) => {
+            let change = groups.set_remote(name, ShardId(shard), count);
+            if count == 0 {
+                remote.remove(&shard)
+            } else {
+                remote.insert(shard, count)
+            };
+            let exists = !local.is_empty() || !remote.is_empty();
+            assert_eq!((change.created, change.removed), (!existed && exists, existed && !exists));
+            assert_eq!(change.key.is_some(), existed || exists);
+        }
+    }
+    oracle.retain(|_, (local, remote)| !local.is_empty() || !remote.is_empty());
+}
+
+proptest! {
+    #[test]
+    fn groups_behave_like_maps_of_members(
+        changes in prop::collection::vec((0..3usize, a_change()), 1..120),
+        seed: u64,
+    ) {
+        let mut groups = Groups::new(seed);
+        let mut oracle = Oracle::new();
+        for (name, change) in &changes {
+            let name = ["$share/g/a", "$share/g/b", "$share/h/a"][*name];
+            apply(&mut groups, &mut oracle, name, change);
+            assert_eq!(groups.len(), oracle.len());
+            assert_eq!(groups.by_name.len(), oracle.len());
+            let Some((local, remote)) = oracle.get(name) else {
+                assert_eq!(groups.key(name), None);
+                continue;
+            };
+            let key = groups.key(name).expect("a group with members exists");
+            assert_eq!(&**groups.name(key), name);
+            assert_eq!(groups.local_count(key) as usize, local.len());
+            for session in 0..5 {
+                assert_eq!(groups.member(name, SessionKey(session)).is_some(), local.contains(&session));
+            }
+            // Whoever has members gets a turn once the others were tried.
+            let mut picked = ShardSet::EMPTY;
+            while let Some(shard) = groups.pick_shard(key, ME, picked) {
+                picked.insert(shard);
+            }
+            let me = (!local.is_empty()).then_some(ME);
+            assert_eq!(picked, remote.keys().map(|&shard| ShardId(shard)).chain(me).collect());
+            let served: BTreeSet<u32> =
+                local.iter().filter_map(|_| groups.pick_member(key, |_| true)).map(|member| member.session.0).collect();
+            assert_eq!(&served, local);
+        }
+    }
+}
