@@ -63,6 +63,8 @@ counters! {
     publish_received,
     #[doc = "PUBLISH packets received again by QoS 2 and not routed again."]
     publish_duplicates,
+    #[doc = "PUBLISH packets that were well formed and not accepted."]
+    publish_refused,
     #[doc = "PUBLISH packets encoded for clients."]
     publish_sent,
     #[doc = "Messages that nobody subscribes to."]

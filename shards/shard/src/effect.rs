@@ -51,7 +51,10 @@ impl Effects {
 
     /// Takes back a buffer that was sent.
     pub fn recycle(&mut self, mut buffer: Vec<u8>) {
-        if self.spare.len() < SPARE_BUFFERS_MAX && buffer.capacity() <= SPARE_BUFFER_BYTES_MAX && buffer.capacity() > 0 {
+        if self.spare.len() < SPARE_BUFFERS_MAX
+            && buffer.capacity() <= SPARE_BUFFER_BYTES_MAX
+            && buffer.capacity() > 0
+        {
             buffer.clear();
             self.spare.push(buffer);
         }
@@ -62,4 +65,5 @@ impl Effects {
 const SPARE_BUFFERS_MAX: usize = 64;
 const SPARE_BUFFER_BYTES_MAX: usize = 64 << 10;
 
-const _: () = assert!(SPARE_BUFFERS_MAX * SPARE_BUFFER_BYTES_MAX <= 4 << 20, "spare buffers stay below 4 MiB");
+const _: () =
+    assert!(SPARE_BUFFERS_MAX * SPARE_BUFFER_BYTES_MAX <= 4 << 20, "spare buffers stay below 4 MiB");

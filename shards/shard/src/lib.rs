@@ -6,25 +6,44 @@
 
 #![forbid(unsafe_code)]
 
+mod acknowledge;
+mod announce;
 mod config;
+mod connect;
+mod connection;
 mod counters;
+mod delivery;
+mod drain;
 mod effect;
+mod ending;
 mod event;
+mod filters;
 mod groups;
 mod id;
 mod keys;
 mod mail;
 mod message;
 mod note;
+mod outbound;
 mod outgoing;
 mod packet_ids;
 mod placement;
+mod post;
+mod publish;
+mod random;
+mod receive;
+mod replay;
 mod retained;
+mod router;
+mod session;
 mod shard;
+mod subscribe;
 mod subscribers;
+mod takers;
 mod time;
 mod timers;
 mod trie;
+mod turn;
 
 pub use config::{Config, Limits, QueueFull};
 pub use counters::{Counters, Gauges};

@@ -16,7 +16,7 @@ pub enum Mail {
     /// The sender has subscribers to these filters from now on. Answered with `Announced`.
     Announce(Box<Announce>),
     /// Every publication after this one takes the announcement into account.
-    Announced { request: u64 },
+    Announced(Box<Announced>),
     /// The sender has no subscriber to this filter any more.
     Withdraw(Box<str>),
     /// How many members of the shared subscription (`$share/group/filter`) the sender has now.
@@ -56,10 +56,22 @@ pub struct Announce {
 }
 
 #[derive(Debug)]
+pub struct Announced {
+    pub request: u64,
+    /// How many retained messages the sender had mailed to each shard by then.
+    pub retained_sent: Box<[u64]>,
+}
+
+/// A page of retained messages is asked for with what the page has to contain: everything that other shards had mailed
+/// when they took note of the subscription. What they publish later they send to the subscriber directly; so between
+/// the replay and the live messages there is no gap.
+#[derive(Debug)]
 pub struct Replay {
     /// The asking shard's name for this replay; comes back in the answer.
     pub replay: u64,
     pub filter: Box<str>,
+    /// By shard, how many retained messages the receiver of this mail must have got before it answers.
+    pub retained_received: Box<[u64]>,
     /// Topics up to this one were given already.
     pub after: Option<Box<str>>,
     pub messages_max: u32,

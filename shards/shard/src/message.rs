@@ -37,7 +37,8 @@ impl Message {
     pub fn new(parts: &Parts<'_>) -> Message {
         let header = Header {
             expires_at: parts.expires_at,
-            forwarded_len: u32::try_from(parts.forwarded.len()).expect("a property block is shorter than a packet"),
+            forwarded_len: u32::try_from(parts.forwarded.len())
+                .expect("a property block is shorter than a packet"),
             topic_len: u16::try_from(parts.topic.len()).expect("a topic has a 16-bit length on the wire"),
             qos: parts.qos,
             retain: parts.retain,
@@ -47,7 +48,8 @@ impl Message {
         // Zeroed first, then filled: the block is allocated once at its full size, without unsafe code.
         let mut block = ThinArc::from_header_and_iter(header, std::iter::repeat_n(0, len));
         block.with_arc_mut(|block| {
-            let mut rest = triomphe::Arc::get_mut(block).expect("nobody else has seen the block yet").slice_mut();
+            let mut rest =
+                triomphe::Arc::get_mut(block).expect("nobody else has seen the block yet").slice_mut();
             for piece in pieces {
                 let (target, behind) = rest.split_at_mut(piece.len());
                 target.copy_from_slice(piece);

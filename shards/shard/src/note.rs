@@ -16,13 +16,28 @@ pub struct Note {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
-    Connected { version: Version, clean_start: bool, session_present: bool, keep_alive_s: u16, session_expiry_s: u32 },
+    Connected {
+        version: Version,
+        clean_start: bool,
+        session_present: bool,
+        keep_alive_s: u16,
+        session_expiry_s: u32,
+    },
     /// The CONNECT was answered with this reason, or not at all.
-    Refused { reason: ReasonCode, why: &'static str },
+    Refused {
+        reason: ReasonCode,
+        why: &'static str,
+    },
     /// The client broke the protocol.
-    Violation { reason: ReasonCode, what: &'static str },
+    Violation {
+        reason: ReasonCode,
+        what: &'static str,
+    },
     /// The connection ended without a violation: by the client's DISCONNECT, by the network, by time.
-    Disconnected { reason: ReasonCode, why: &'static str },
+    Disconnected {
+        reason: ReasonCode,
+        why: &'static str,
+    },
     /// Another connection with the same client id took the session.
     TakenOver,
     SessionExpired,
@@ -30,5 +45,7 @@ pub enum What {
     /// The first message lost since the queue was last empty; the counters know how many there were.
     QueueFull,
     /// A subscription was refused.
-    SubscriptionRefused { reason: ReasonCode },
+    SubscriptionRefused {
+        reason: ReasonCode,
+    },
 }

@@ -1,34 +1,133 @@
 //! One shard: takes an event, restores all invariants, and says what is to be done.
+//!
+//! The parts of the state are here; what is done with them is in the file that is named after it: `receive.rs` (bytes to
+//! packets), `connect.rs`, `publish.rs`, `acknowledge.rs`, `subscribe.rs`, `router.rs`, `delivery.rs`, `replay.rs`,
+//! `ending.rs`, `drain.rs`. Each of them is an `impl Shard`.
 
-use crate::{Config, Counters, Effects, Event, Gauges, Instant, Limits, Placement, ShardId};
+use hashbrown::HashMap;
+
+use crate::{
+    Config, ConnId, Counters, Effect, Effects, Event, Gauges, Instant, Mail, Placement, ShardId,
+    announce::Announcements,
+    connection::{Connections, Stage},
+    drain::Drain,
+    groups::Groups,
+    keys::SessionKey,
+    post::Post,
+    random::Random,
+    retained::Retained,
+    session::Sessions,
+    timers::Timers,
+    trie::{Matches, Trie},
+    turn::Turn,
+};
 
 pub struct Shard {
-    id: ShardId,
-    limits: Limits,
-    placement: Placement,
-    counters: Counters,
+    pub(crate) id: ShardId,
+    /// With the limits of one shard.
+    pub(crate) config: Config,
+    pub(crate) placement: Placement,
+    pub(crate) counters: Counters,
+    pub(crate) random: Random,
+
+    pub(crate) connections: Connections,
+    pub(crate) sessions: Sessions,
+    pub(crate) trie: Trie,
+    pub(crate) groups: Groups,
+    pub(crate) retained: Retained,
+    pub(crate) timers: Timers<Deadline>,
+    /// The earliest timer that is set for the retained store.
+    retained_armed: Option<Instant>,
+
+    pub(crate) post: Post,
+    pub(crate) announcements: Announcements,
+    /// Who asked for which page of retained messages.
+    pub(crate) replays: HashMap<u64, SessionKey, ahash::RandomState>,
+    /// Questions for retained messages that wait until all is here that they ask for.
+    pub(crate) replays_waiting: Vec<(ShardId, Box<crate::mail::Replay>)>,
+    pub(crate) drain: Drain,
+
+    /// Connections that the next flush looks at.
+    pub(crate) dirty: Vec<ConnId>,
+    /// Connections that are not read until others have caught up.
+    pub(crate) stalled: Vec<ConnId>,
+    /// Of all sessions, shared ones included.
+    pub(crate) subscriptions: usize,
+    /// Weight of all that waits in sessions.
+    pub(crate) queued_bytes: usize,
+    /// Bytes of unfinished packets.
+    pub(crate) receive_bytes: usize,
+    /// Scratch of the router, kept for its capacity.
+    pub(crate) matches: Matches,
+    next_request: u64,
+}
+
+/// What a timer is for. When it is due, whoever it names is asked what time means to it now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Deadline {
+    Connect(ConnId),
+    KeepAlive(ConnId),
+    /// A closing connection has had time enough to take its last bytes.
+    Linger(ConnId),
+    Session(SessionKey),
+    Retained,
 }
 
 impl Shard {
     /// `seed` feeds everything that looks random, assigned client ids for example.
     pub fn new(id: ShardId, config: &Config, now: Instant, seed: u64) -> Shard {
-        let _ = (now, seed);
+        assert!(id.0 < config.shards, "a shard's id is less than their number");
+        let mut random = Random::new(seed ^ (u64::from(id.0) << 56) ^ now.as_nanos());
+        let limits = config.limits.of_one_shard(config.shards);
+        let hasher = ahash::RandomState::with_seeds(random.next_u64(), 5, 6, 7);
         Shard {
             id,
-            limits: config.limits.of_one_shard(config.shards),
             placement: Placement::new(config.shards, config.placement_seed),
             counters: Counters::default(),
+            connections: Connections::default(),
+            sessions: Sessions::new(random.next_u64()),
+            trie: Trie::new(random.next_u64()),
+            groups: Groups::new(random.next_u64()),
+            retained: Retained::new(limits.retained_messages_max, limits.retained_bytes_max),
+            timers: Timers::new(),
+            retained_armed: None,
+            post: Post::new(id, config.shards),
+            announcements: Announcements::new(random.next_u64()),
+            replays: HashMap::with_hasher(hasher),
+            replays_waiting: Vec::new(),
+            drain: Drain::default(),
+            dirty: Vec::new(),
+            stalled: Vec::new(),
+            subscriptions: 0,
+            queued_bytes: 0,
+            receive_bytes: 0,
+            matches: Matches::default(),
+            next_request: 0,
+            config: Config { limits, ..config.clone() },
+            random,
         }
     }
 
     /// Takes one event to completion. Never blocks, never awaits, never reads a clock.
     pub fn handle(&mut self, now: Instant, event: Event<'_>, effects: &mut Effects) {
-        let _ = (now, event, effects, self.id, &self.limits, &self.placement);
+        let turn = &mut Turn { now, effects };
+        match event {
+            Event::Opened { conn, refuse } => self.handle_opened(conn, refuse, turn),
+            Event::Bytes { conn, bytes } => self.handle_bytes(conn, bytes, turn),
+            Event::Sent { conn } => self.handle_sent(conn, turn),
+            Event::Closed { conn } => self.handle_closed(conn, turn),
+            Event::Kick { conn, reason } => self.handle_kick(conn, reason, turn),
+            Event::Mail { from, mail } => self.handle_mail(from, mail, turn),
+            Event::MailRoom { to, slots } => self.handle_mail_room(to, slots, turn),
+            Event::Timer => self.handle_timer(turn),
+            Event::Drain => self.handle_drain(turn),
+            Event::Flush => self.handle_flush(turn),
+        }
     }
 
     /// When `Event::Timer` is due, if ever.
     pub fn next_deadline(&self) -> Option<Instant> {
-        None
+        self.timers.next_deadline()
     }
 
     pub fn counters(&self) -> &Counters {
@@ -36,6 +135,127 @@ impl Shard {
     }
 
     pub fn gauges(&self) -> Gauges {
-        Gauges::default()
+        Gauges {
+            connections: self.connections.len(),
+            sessions: self.sessions.len(),
+            subscriptions: self.subscriptions,
+            filters: self.trie.filter_count(),
+            retained_messages: self.retained.len(),
+            retained_bytes: self.retained.bytes(),
+            queued_bytes: self.queued_bytes,
+            receive_bytes: self.receive_bytes,
+            mail_pending: self.post.pending_len(),
+        }
+    }
+
+    pub(crate) fn next_request(&mut self) -> u64 {
+        self.next_request += 1;
+        self.next_request
+    }
+
+    pub(crate) fn peers(&self) -> impl Iterator<Item = ShardId> + use<> {
+        let me = self.id;
+        (0..self.config.shards).map(ShardId).filter(move |shard| *shard != me)
+    }
+
+    fn handle_mail(&mut self, from: ShardId, mail: Mail, turn: &mut Turn<'_>) {
+        self.counters.mail_received += 1;
+        match mail {
+            Mail::Publish(message) => self.route_here(&message, turn),
+            Mail::Shared(shared) => self.route_shared(*shared, turn),
+            Mail::Retain(message) => {
+                self.post.count_retained_from(from);
+                self.retain_here(message, turn);
+                self.answer_waiting_replays(turn);
+            }
+            Mail::Announce(announce) => self.on_announce(from, *announce, turn),
+            Mail::Announced(announced) => self.on_announced(from, &announced, turn),
+            Mail::Withdraw(filter) => self.trie.remove_peer(&filter, from),
+            Mail::Members { name, count } => self.on_members(from, &name, count),
+            Mail::Replay(replay) => self.on_replay(from, replay, turn),
+            Mail::Replayed(replayed) => self.on_replayed(*replayed, turn),
+            Mail::Draining => self.on_draining(from, turn),
+        }
+    }
+
+    fn handle_timer(&mut self, turn: &mut Turn<'_>) {
+        while let Some(deadline) = self.timers.pop_due(turn.now) {
+            match deadline {
+                Deadline::Connect(conn) => self.on_connect_deadline(conn, turn),
+                Deadline::KeepAlive(conn) => self.on_keep_alive_deadline(conn, turn),
+                Deadline::Linger(conn) => self.on_linger_deadline(conn, turn),
+                Deadline::Session(session) => self.on_session_deadline(session, turn),
+                Deadline::Retained => self.on_retained_deadline(turn),
+            }
+        }
+    }
+
+    fn handle_sent(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        connection.sending = false;
+        connection.sending_bytes = 0;
+        if connection.outbox.is_some() {
+            self.mark_dirty(conn);
+        } else if connection.stage == Stage::Closing {
+            self.connections.remove(conn);
+            turn.push(Effect::Close { conn });
+            return;
+        }
+        if let Some(session) = self.connections.get(conn).and_then(|connection| connection.session()) {
+            self.pump(session, turn);
+            self.resume(conn, turn);
+        }
+    }
+
+    pub(crate) fn mark_dirty(&mut self, conn: ConnId) {
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        if !connection.dirty {
+            connection.dirty = true;
+            self.dirty.push(conn);
+        }
+    }
+
+    /// One send per connection, however many packets were collected.
+    fn handle_flush(&mut self, turn: &mut Turn<'_>) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for conn in dirty.drain(..) {
+            let Some(connection) = self.connections.get_mut(conn) else { continue };
+            connection.dirty = false;
+            if connection.sending {
+                continue;
+            }
+            if let Some(outbox) = connection.outbox.take() {
+                connection.sending = true;
+                connection.sending_bytes = u32::try_from(outbox.len()).unwrap_or(u32::MAX);
+                self.counters.bytes_sent += outbox.len() as u64;
+                turn.push(Effect::Send { conn, bytes: *outbox });
+            }
+            if connection.stage == Stage::Closing {
+                self.connections.remove(conn);
+                turn.push(Effect::Close { conn });
+            }
+        }
+        self.dirty = dirty;
+        self.check_drained(turn);
+    }
+
+    fn on_retained_deadline(&mut self, turn: &mut Turn<'_>) {
+        let expired = self.retained.expire(turn.now, RETAINED_EXPIRED_PER_TURN);
+        self.counters.retained_expired += expired as u64;
+        self.retained_armed = None;
+        self.arm_retained();
+    }
+
+    /// Sets the timer of the retained store when it has something that expires.
+    pub(crate) fn arm_retained(&mut self) {
+        if let Some(at) = self.retained.next_expiry()
+            && self.retained_armed.is_none_or(|armed| at < armed)
+        {
+            self.retained_armed = Some(at);
+            self.timers.insert(at, Deadline::Retained);
+        }
     }
 }
+
+/// Bounds how long the expiry of many retained messages at once may keep a shard.
+const RETAINED_EXPIRED_PER_TURN: usize = 1024;

@@ -1,0 +1,97 @@
+//! PUBACK, PUBREC, PUBREL and PUBCOMP of a client: both halves of the QoS 1 and QoS 2 handshakes.
+
+use mqtt::{Ack, Packet, QoS, ReasonCode, Violation};
+
+use crate::{ConnId, Shard, keys::SessionKey, outbound::State, turn::Turn};
+
+/// What an id that comes in an acknowledgement stands for.
+enum Held {
+    Published(QoS),
+    Released,
+    Nothing,
+}
+
+impl Shard {
+    fn held(&self, session: SessionKey, ack: &Ack<'_>) -> Held {
+        let outbound = self.sessions[session].outbound.as_ref();
+        match outbound.and_then(|outbound| outbound.inflight.state(ack.packet_id)) {
+            Some(State::Published(queued)) => Held::Published(queued.qos),
+            Some(State::Released) => Held::Released,
+            None => Held::Nothing,
+        }
+    }
+
+    /// An acknowledgement that fits nothing is ignored: after a reconnect a late one is no fault.
+    pub(crate) fn on_puback(
+        &mut self,
+        session: SessionKey,
+        ack: &Ack<'_>,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Violation> {
+        if let Held::Published(QoS::AtLeastOnce) = self.held(session, ack) {
+            self.counters.refused_by_client += u64::from(ack.reason.is_error());
+            self.forget_inflight(session, ack.packet_id);
+            self.pump(session, turn);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn on_pubrec(
+        &mut self,
+        conn: ConnId,
+        session: SessionKey,
+        ack: &Ack<'_>,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Violation> {
+        let held = self.held(session, ack);
+        // [MQTT-4.4.0-2] An error ends the handshake, and there is nothing to release.
+        if ack.reason.is_error() {
+            if let Held::Published(QoS::ExactlyOnce) = held {
+                self.counters.refused_by_client += 1;
+                self.forget_inflight(session, ack.packet_id);
+                self.pump(session, turn);
+            }
+            return Ok(());
+        }
+        let reason = match held {
+            Held::Published(QoS::ExactlyOnce) => {
+                let weight = self.sessions[session].outbound().inflight.release(ack.packet_id);
+                self.queued_bytes -= weight;
+                ReasonCode::Success
+            }
+            Held::Released => ReasonCode::Success,
+            Held::Published(_) | Held::Nothing => ReasonCode::PacketIdentifierNotFound,
+        };
+        // [MQTT-4.3.3-4]
+        self.reply(conn, &Packet::Pubrel(Ack { reason, ..Ack::new(ack.packet_id) }), turn);
+        Ok(())
+    }
+
+    pub(crate) fn on_pubcomp(
+        &mut self,
+        session: SessionKey,
+        ack: &Ack<'_>,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Violation> {
+        if let Held::Released = self.held(session, ack) {
+            self.forget_inflight(session, ack.packet_id);
+            self.pump(session, turn);
+        }
+        Ok(())
+    }
+
+    /// [MQTT-4.3.3-11] The client gives up its copy; from now on the id stands for a message of its own again.
+    pub(crate) fn on_pubrel(
+        &mut self,
+        conn: ConnId,
+        session: SessionKey,
+        ack: &Ack<'_>,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Violation> {
+        let received = self.sessions[session].received.as_mut();
+        let known = received.is_some_and(|received| received.remove(ack.packet_id));
+        let reason = if known { ReasonCode::Success } else { ReasonCode::PacketIdentifierNotFound };
+        self.reply(conn, &Packet::Pubcomp(Ack { reason, ..Ack::new(ack.packet_id) }), turn);
+        Ok(())
+    }
+}

@@ -1,0 +1,161 @@
+//! Interest across shards: which filters the others must know of, and who waits until they do.
+//!
+//! A SUBACK goes out when every shard has confirmed, so that whatever is published anywhere after it is delivered.
+
+use hashbrown::HashMap;
+use mqtt::{PacketId, ReasonCode};
+
+use crate::{
+    ConnId, Mail, Shard, ShardId, ShardSet,
+    keys::SessionKey,
+    mail::{Announce, Announced},
+    replay::Wanted,
+    turn::Turn,
+};
+
+/// A SUBSCRIBE whose filters are in place here and not yet known everywhere.
+pub(crate) struct Waiting {
+    pub conn: ConnId,
+    pub session: SessionKey,
+    pub packet_id: PacketId,
+    pub codes: Vec<ReasonCode>,
+    pub wanted: Vec<Wanted>,
+    filters: Vec<Box<str>>,
+    confirmed: ShardSet,
+    /// By answering shard, how many retained messages it had mailed to each shard.
+    retained_sent: Vec<Box<[u64]>>,
+}
+
+pub(crate) struct Announcements {
+    waiting: HashMap<u64, Waiting, ahash::RandomState>,
+    /// Filters that were announced and not confirmed by all; how often.
+    unconfirmed: HashMap<Box<str>, u32, ahash::RandomState>,
+}
+
+/// What one SUBSCRIBE has to tell the other shards.
+#[derive(Default)]
+pub(crate) struct News {
+    pub filters: Vec<Box<str>>,
+    pub members: Vec<(std::sync::Arc<str>, u32)>,
+}
+
+impl Announcements {
+    pub fn new(seed: u64) -> Announcements {
+        let hasher = |n| ahash::RandomState::with_seeds(seed, n, 8, 9);
+        Announcements {
+            waiting: HashMap::with_hasher(hasher(1)),
+            unconfirmed: HashMap::with_hasher(hasher(2)),
+        }
+    }
+
+    /// Others were told of this filter, but some have not said yet that they know.
+    pub fn is_unconfirmed(&self, filter: &str) -> bool {
+        self.unconfirmed.contains_key(filter)
+    }
+
+    fn confirm(&mut self, filter: &str) {
+        if let Some(count) = self.unconfirmed.get_mut(filter) {
+            *count -= 1;
+            if *count == 0 {
+                self.unconfirmed.remove(filter);
+            }
+        }
+    }
+}
+
+impl Waiting {
+    pub fn new(conn: ConnId, session: SessionKey, packet_id: PacketId) -> Waiting {
+        Waiting {
+            conn,
+            session,
+            packet_id,
+            codes: Vec::new(),
+            wanted: Vec::new(),
+            filters: Vec::new(),
+            confirmed: ShardSet::EMPTY,
+            retained_sent: Vec::new(),
+        }
+    }
+
+    /// What `source` must have got before it gives retained messages: all that was mailed to it before we were known.
+    pub fn retained_received(&self, source: ShardId) -> Box<[u64]> {
+        self.retained_sent.iter().map(|sent| sent.get(source.index()).copied().unwrap_or(0)).collect()
+    }
+}
+
+impl Shard {
+    /// Tells all other shards, and completes the SUBSCRIBE when they have answered; at once if there is nothing to tell.
+    pub(crate) fn announce(&mut self, mut waiting: Waiting, news: News, turn: &mut Turn<'_>) {
+        let nothing_to_tell = news.filters.is_empty() && news.members.is_empty() && waiting.wanted.is_empty();
+        if self.config.shards == 1 || nothing_to_tell {
+            self.complete_subscribe(waiting, turn);
+            return;
+        }
+        let request = self.next_request();
+        for filter in &news.filters {
+            *self.announcements.unconfirmed.entry(filter.clone()).or_insert(0) += 1;
+        }
+        for peer in self.peers() {
+            let announce = Announce { request, filters: news.filters.clone(), members: news.members.clone() };
+            self.post_mail(peer, Mail::Announce(Box::new(announce)), turn);
+        }
+        waiting.filters = news.filters;
+        waiting.retained_sent = vec![Box::default(); usize::from(self.config.shards)];
+        if let Some(connection) = self.connections.get_mut(waiting.conn) {
+            connection.announcing += 1;
+        }
+        self.announcements.waiting.insert(request, waiting);
+    }
+
+    pub(crate) fn on_announce(&mut self, from: ShardId, announce: Announce, turn: &mut Turn<'_>) {
+        for filter in &announce.filters {
+            self.trie.add_peer(filter, from);
+        }
+        for (name, count) in &announce.members {
+            self.on_members(from, name, *count);
+        }
+        let retained_sent = self.post.retained_sent.clone().into_boxed_slice();
+        let announced = Announced { request: announce.request, retained_sent };
+        self.post_mail(from, Mail::Announced(Box::new(announced)), turn);
+    }
+
+    pub(crate) fn on_members(&mut self, from: ShardId, name: &str, count: u32) {
+        let change = self.groups.set_remote(name, from, count);
+        let filter = filter_of_group(name);
+        if let Some(key) = change.key {
+            if change.created {
+                self.trie.add_group(filter, key);
+            }
+            if change.removed {
+                self.trie.remove_group(filter, key);
+            }
+        }
+    }
+
+    pub(crate) fn on_announced(&mut self, from: ShardId, announced: &Announced, turn: &mut Turn<'_>) {
+        let Some(waiting) = self.announcements.waiting.get_mut(&announced.request) else { return };
+        waiting.confirmed.insert(from);
+        waiting.retained_sent[from.index()] = announced.retained_sent.clone();
+        if waiting.confirmed.len() + 1 < usize::from(self.config.shards) {
+            return;
+        }
+        let waiting = self.announcements.waiting.remove(&announced.request).expect("it was just there");
+        for filter in &waiting.filters {
+            self.announcements.confirm(filter);
+        }
+        let conn = waiting.conn;
+        if let Some(connection) = self.connections.get_mut(conn) {
+            connection.announcing -= 1;
+        }
+        self.complete_subscribe(waiting, turn);
+        self.resume(conn, turn);
+    }
+}
+
+/// The filter within `$share/group/filter`.
+pub(crate) fn filter_of_group(name: &str) -> &str {
+    match mqtt::shared_filter(name) {
+        Ok(Some(shared)) => shared.filter,
+        _ => unreachable!("a group is made of a valid shared filter only"),
+    }
+}

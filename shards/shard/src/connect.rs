@@ -1,0 +1,298 @@
+//! CONNECT: who comes, whether this shard is their home, and which session they get.
+
+use std::sync::Arc;
+
+use mqtt::{Connack, ConnackProperties, Connect, Frame, Packet, PacketKind, ReasonCode, Version, Violation};
+
+use crate::{
+    ConnId, Effect, Message, Note, Reading, Shard, ShardId, What, connection::Stage,
+    ending::Will as WillFate, keys::SessionKey, message::Parts, session::Will, shard::Deadline, turn::Turn,
+};
+
+/// What the server promises in CONNACK, where it differs from what the client asked for.
+#[derive(Default)]
+struct Granted {
+    session_expiry_s: u32,
+    keep_alive_s: u16,
+    assigned_client_id: Option<Arc<str>>,
+}
+
+impl Shard {
+    /// `unread` begins with the frame of the CONNECT itself: all of it goes along if the client's home is elsewhere.
+    pub(crate) fn on_connect(
+        &mut self,
+        conn: ConnId,
+        frame: &Frame<'_>,
+        unread: &[u8],
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Violation> {
+        debug_assert_eq!(frame.kind, PacketKind::Connect);
+        let connect = match Connect::decode(frame, Version::V5) {
+            Ok(connect) => connect,
+            Err(violation) => return self.on_bad_connect(conn, frame, violation, turn),
+        };
+        let home = self.home_of(&connect);
+        let connection = self.connections.get_mut(conn).expect("the caller looked");
+        connection.version = connect.version;
+        if connection.refuse {
+            self.counters.refused_max_connections += 1;
+            self.refuse(conn, ReasonCode::ConnectionRateExceeded, "max_connections is reached", turn);
+            return Ok(());
+        }
+        if home != self.id {
+            self.hand_over(conn, home, unread, turn);
+            return Ok(());
+        }
+        if let Err((reason, why)) = check(&connect) {
+            self.refuse(conn, reason, why, turn);
+            return Ok(());
+        }
+        self.accept(conn, &connect, turn);
+        Ok(())
+    }
+
+    /// A client without an id stays where it landed: it gets one that belongs here.
+    fn home_of(&self, connect: &Connect<'_>) -> ShardId {
+        match connect.client_id {
+            "" => self.id,
+            client_id => self.placement.client(client_id),
+        }
+    }
+
+    fn hand_over(&mut self, conn: ConnId, to: ShardId, unread: &[u8], turn: &mut Turn<'_>) {
+        if !self.post.take_room(to) {
+            self.counters.mail_waited += 1;
+            self.stall(conn, turn);
+            return;
+        }
+        self.connections.remove(conn);
+        self.counters.connections_handed_over += 1;
+        turn.push(Effect::HandOver { conn, to, unread: unread.to_vec() });
+    }
+
+    fn accept(&mut self, conn: ConnId, connect: &Connect<'_>, turn: &mut Turn<'_>) {
+        let mut granted = self.grant(connect);
+        let client_id: Arc<str> = match connect.client_id {
+            "" => {
+                let assigned = self.assign_client_id();
+                granted.assigned_client_id = Some(assigned.clone());
+                assigned
+            }
+            client_id => client_id.into(),
+        };
+        if let Some(existing) = self.sessions.find(&client_id) {
+            self.take_over(existing, connect.clean_start, turn);
+        }
+        let existing = self.sessions.find(&client_id);
+        let session = existing.unwrap_or_else(|| {
+            self.counters.sessions_created += 1;
+            self.sessions.create(client_id.clone())
+        });
+        self.bind(conn, session, connect, &granted, turn);
+        self.connack(conn, connect, &granted, existing.is_some(), turn);
+        turn.push(Effect::Note(Note {
+            conn: Some(conn),
+            client_id: Some(client_id),
+            what: What::Connected {
+                version: connect.version,
+                clean_start: connect.clean_start,
+                session_present: existing.is_some(),
+                keep_alive_s: granted.keep_alive_s,
+                session_expiry_s: granted.session_expiry_s,
+            },
+        }));
+        turn.push(Effect::Read { conn, reading: Reading::Continuous });
+        if existing.is_some() {
+            self.resume_session(session, turn);
+        }
+    }
+
+    /// What the client asked for, as far as the limits allow.
+    fn grant(&mut self, connect: &Connect<'_>) -> Granted {
+        let limits = &self.config.limits;
+        let asked_expiry_s = match connect.version {
+            Version::V5 => connect.properties.session_expiry_interval_s.unwrap_or(0),
+            _ if connect.clean_start => 0,
+            _ => limits.session_expiry_s_v3,
+        };
+        let session_expiry_s = asked_expiry_s.min(limits.session_expiry_s_max);
+        if session_expiry_s < asked_expiry_s {
+            self.counters.session_expiry_lowered += 1;
+        }
+        let ceiling_s = limits.keep_alive_s_max;
+        let asked_s = connect.keep_alive_s;
+        // Only 5.0 can tell the client; others keep what they asked for.
+        let lowered =
+            connect.version == Version::V5 && ceiling_s != 0 && (asked_s == 0 || asked_s > ceiling_s);
+        if lowered {
+            self.counters.keep_alive_lowered += 1;
+        }
+        Granted {
+            session_expiry_s,
+            keep_alive_s: if lowered { ceiling_s } else { asked_s },
+            assigned_client_id: None,
+        }
+    }
+
+    /// [MQTT-3.1.3-6] A new id that no session uses, and whose home is this shard.
+    fn assign_client_id(&mut self) -> Arc<str> {
+        loop {
+            let (high, low) = (self.random.next_u64(), self.random.next_u64());
+            let client_id = format!("iothub-{high:016x}{low:016x}");
+            if self.placement.client(&client_id) == self.id && self.sessions.find(&client_id).is_none() {
+                return client_id.into();
+            }
+        }
+    }
+
+    /// [MQTT-3.1.4-3] The connection that holds the session goes. [MQTT-3.1.2-4] A clean start ends the session, too.
+    fn take_over(&mut self, session: SessionKey, clean_start: bool, turn: &mut Turn<'_>) {
+        if let Some(holder) = self.sessions[session].conn {
+            self.counters.takeovers += 1;
+            let say = Some((ReasonCode::SessionTakenOver, "another connection uses this client id"));
+            self.end_connection(holder, say, What::TakenOver, WillFate::Publish, turn);
+        }
+        // A session that was to end with its connection has just ended.
+        if clean_start && self.sessions.get(session).is_some() {
+            self.end_session(session, turn);
+        }
+    }
+
+    /// Joins connection and session, with everything that the CONNECT says of either.
+    fn bind(
+        &mut self,
+        conn: ConnId,
+        key: SessionKey,
+        connect: &Connect<'_>,
+        granted: &Granted,
+        turn: &mut Turn<'_>,
+    ) {
+        let session = &mut self.sessions[key];
+        session.conn = Some(conn);
+        session.expiry_s = granted.session_expiry_s;
+        session.ends_at = None;
+        // [MQTT-3.1.3-9] A will whose delay was running is gone with the new connection.
+        session.will = connect.will.as_ref().map(|will| Box::new(make_will(will)));
+
+        let limits = &self.config.limits;
+        let properties = &connect.properties;
+        let connection = self.connections.get_mut(conn).expect("it is being connected");
+        connection.stage = Stage::Connected(key);
+        connection.heard_at = turn.now;
+        connection.keep_alive_s = granted.keep_alive_s;
+        connection.packet_bytes_max = properties.maximum_packet_size.unwrap_or(u32::MAX);
+        connection.receive_maximum = properties.receive_maximum.unwrap_or(u16::MAX).min(limits.inflight_max);
+        connection.topic_alias_max = properties.topic_alias_maximum.unwrap_or(0).min(limits.topic_alias_max);
+        connection.problem_information = properties.request_problem_information.unwrap_or(true);
+        if let Some(until) = connection.silent_until() {
+            self.timers.insert(until, Deadline::KeepAlive(conn));
+        }
+    }
+
+    fn connack(
+        &mut self,
+        conn: ConnId,
+        connect: &Connect<'_>,
+        granted: &Granted,
+        session_present: bool,
+        turn: &mut Turn<'_>,
+    ) {
+        let limits = &self.config.limits;
+        let asked = &connect.properties;
+        let prefix = self.config.response_topic_prefix.as_deref();
+        let client_id = granted.assigned_client_id.as_deref().unwrap_or(connect.client_id);
+        // [MQTT-3.1.2-28]
+        let wants_response_information = asked.request_response_information == Some(true);
+        let response_topic = prefix
+            .filter(|_| wants_response_information)
+            .map(|prefix| format!("{prefix}/{client_id}"))
+            .filter(|topic| mqtt::is_topic_name(topic));
+        let expiry_differs = asked.session_expiry_interval_s.unwrap_or(0) != granted.session_expiry_s;
+        let properties = ConnackProperties {
+            session_expiry_interval_s: expiry_differs.then_some(granted.session_expiry_s),
+            receive_maximum: Some(limits.receive_maximum),
+            maximum_packet_size: Some(limits.packet_bytes_max),
+            topic_alias_maximum: Some(limits.topic_alias_max),
+            assigned_client_id: granted.assigned_client_id.as_deref(),
+            server_keep_alive_s: (connect.keep_alive_s != granted.keep_alive_s)
+                .then_some(granted.keep_alive_s),
+            response_information: response_topic.as_deref(),
+            ..ConnackProperties::default()
+        };
+        let connack = Connack { session_present, reason: ReasonCode::Success, properties };
+        self.reply(conn, &Packet::Connack(connack), turn);
+    }
+
+    /// [MQTT-3.2.2-7] An error in CONNACK, and the end of the connection.
+    fn refuse(&mut self, conn: ConnId, reason: ReasonCode, why: &'static str, turn: &mut Turn<'_>) {
+        self.counters.refused_connect += 1;
+        let properties = ConnackProperties { reason_string: Some(why), ..ConnackProperties::default() };
+        let connack = Connack { session_present: false, reason, properties };
+        let version = self.connections.get(conn).map_or(Version::V311, |connection| connection.version);
+        // Where 3.x has no code for it, the connection is closed without a word. [MQTT-3.2.2-2]
+        if version == Version::V5 || reason.connect_return_code().is_some() {
+            self.reply(conn, &Packet::Connack(connack), turn);
+        }
+        self.end_connection(conn, None, What::Refused { reason, why }, WillFate::Publish, turn);
+    }
+
+    /// [MQTT-3.1.4-1] The CONNECT is not one: 5.0 clients are told, others see the end of the connection.
+    fn on_bad_connect(
+        &mut self,
+        conn: ConnId,
+        frame: &Frame<'_>,
+        violation: Violation,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Violation> {
+        let level = mqtt::protocol_of(frame.body).map(|(_, level)| level);
+        let unsupported = violation.reason == ReasonCode::UnsupportedProtocolVersion;
+        let connection = self.connections.get_mut(conn).expect("the caller looked");
+        if level.is_some_and(|level| level >= Version::V5 as u8) {
+            connection.version = Version::V5;
+        } else if !unsupported {
+            return Err(violation);
+        }
+        self.counters.violations += 1;
+        self.refuse(conn, violation.reason, violation.what, turn);
+        Ok(())
+    }
+}
+
+/// What this server does not accept although the packet is well formed.
+fn check(connect: &Connect<'_>) -> Result<(), (ReasonCode, &'static str)> {
+    if connect.client_id.is_empty() {
+        // [MQTT-3.1.3-8] 3.1.1 needs a clean session for that; 3.1 has no empty ids.
+        let allowed = match connect.version {
+            Version::V31 => false,
+            Version::V311 => connect.clean_start,
+            Version::V5 => true,
+        };
+        if !allowed {
+            return Err((ReasonCode::ClientIdentifierNotValid, "an empty client id needs a clean session"));
+        }
+    }
+    // [MQTT-4.12.0-1]
+    if connect.properties.authentication_method.is_some() {
+        return Err((ReasonCode::BadAuthenticationMethod, "no authentication method is supported"));
+    }
+    Ok(())
+}
+
+fn make_will(will: &mqtt::Will<'_>) -> Will {
+    let mut forwarded = Vec::new();
+    mqtt::forwardable(will.properties.block, &mut forwarded);
+    let parts = Parts {
+        topic: will.topic,
+        qos: will.qos,
+        retain: will.retain,
+        expires_at: None,
+        forwarded: &forwarded,
+        payload: will.payload,
+    };
+    Will {
+        message: Message::new(&parts),
+        message_expiry_s: will.properties.message_expiry_interval_s,
+        delay_s: will.properties.delay_interval_s.unwrap_or(0),
+        due_at: None,
+    }
+}

@@ -1,0 +1,160 @@
+//! One network connection as the shard sees it, and the table of them. What outlives a connection is in `session.rs`.
+
+use hashbrown::HashMap;
+use mqtt::Version;
+
+use crate::{ConnId, Effects, Instant, Outgoing, keys::SessionKey};
+
+/// Small, since most connections are idle: what only traffic needs stands behind pointers.
+pub(crate) struct Connection {
+    pub stage: Stage,
+    pub version: Version,
+    /// The process has all the connections that it may have: this one gets its answer and goes.
+    pub refuse: bool,
+    /// A `Send` is under way.
+    pub sending: bool,
+    /// Stands in the list of those that the next flush looks at.
+    pub dirty: bool,
+    /// Not read at present; `partial` holds what came before.
+    pub stalled: bool,
+    /// The client wants reason strings and user properties with errors.
+    pub problem_information: bool,
+    pub topic_alias_max: u16,
+    /// How many unacknowledged messages the client takes, our own limit included.
+    pub receive_maximum: u16,
+    pub keep_alive_s: u16,
+    /// SUBSCRIBEs that wait for other shards.
+    pub announcing: u16,
+    pub packet_bytes_max: u32,
+    pub sending_bytes: u32,
+    pub heard_at: Instant,
+    /// The beginning of a packet whose end has not come, or what came while stalled.
+    pub partial: Vec<u8>,
+    pub aliases: Option<Box<Aliases>>,
+    pub outbox: Option<Box<Outgoing>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Stage {
+    /// Waits for CONNECT.
+    Opened,
+    Connected(SessionKey),
+    /// Everything is said; what is in the outbox goes out and then the connection ends.
+    Closing,
+}
+
+/// Topic aliases of one connection; they die with it. [MQTT-3.3.2-7]
+#[derive(Default)]
+pub(crate) struct Aliases {
+    /// By alias, what the client told us.
+    pub inbound: HashMap<u16, Box<str>, ahash::RandomState>,
+    /// By topic, what we told the client. Topics come in first served; later ones go without.
+    pub outbound: HashMap<Box<str>, u16, ahash::RandomState>,
+}
+
+impl Connection {
+    fn new(refuse: bool, now: Instant) -> Connection {
+        Connection {
+            stage: Stage::Opened,
+            version: Version::V311,
+            refuse,
+            sending: false,
+            dirty: false,
+            stalled: false,
+            problem_information: true,
+            topic_alias_max: 0,
+            receive_maximum: u16::MAX,
+            keep_alive_s: 0,
+            announcing: 0,
+            packet_bytes_max: u32::MAX,
+            sending_bytes: 0,
+            heard_at: now,
+            partial: Vec::new(),
+            aliases: None,
+            outbox: None,
+        }
+    }
+
+    pub fn session(&self) -> Option<SessionKey> {
+        match self.stage {
+            Stage::Connected(session) => Some(session),
+            Stage::Opened | Stage::Closing => None,
+        }
+    }
+
+    /// Where packets for the client are collected until the tick ends.
+    pub fn outbox(&mut self, effects: &mut Effects) -> &mut Outgoing {
+        self.outbox.get_or_insert_with(|| Box::new(Outgoing::new(effects.buffer())))
+    }
+
+    pub fn aliases(&mut self) -> &mut Aliases {
+        self.aliases.get_or_insert_with(Box::default)
+    }
+
+    /// Bytes that the socket has not taken yet.
+    pub fn unsent_bytes(&self) -> usize {
+        self.sending_bytes as usize + self.outbox.as_ref().map_or(0, |outbox| outbox.len())
+    }
+
+    /// One and a half times the keep-alive after the last packet. [MQTT-3.1.2-22]
+    pub fn silent_until(&self) -> Option<Instant> {
+        let grace_ms = u64::from(self.keep_alive_s) * 1500;
+        (grace_ms > 0).then(|| self.heard_at + std::time::Duration::from_millis(grace_ms))
+    }
+}
+
+/// By slot; a generation that does not fit means that the connection is gone.
+#[derive(Default)]
+pub(crate) struct Connections {
+    slots: Vec<Option<(u32, Connection)>>,
+    live: usize,
+}
+
+impl Connections {
+    pub fn open(&mut self, conn: ConnId, refuse: bool, now: Instant) {
+        let slot = conn.slot as usize;
+        if self.slots.len() <= slot {
+            self.slots.resize_with(slot + 1, || None);
+        }
+        assert!(self.slots[slot].is_none(), "the runtime reuses a slot only after the connection is closed");
+        self.slots[slot] = Some((conn.generation, Connection::new(refuse, now)));
+        self.live += 1;
+    }
+
+    pub fn get(&self, conn: ConnId) -> Option<&Connection> {
+        match self.slots.get(conn.slot as usize)? {
+            Some((generation, connection)) if *generation == conn.generation => Some(connection),
+            _ => None,
+        }
+    }
+
+    pub fn get_mut(&mut self, conn: ConnId) -> Option<&mut Connection> {
+        match self.slots.get_mut(conn.slot as usize)? {
+            Some((generation, connection)) if *generation == conn.generation => Some(connection),
+            _ => None,
+        }
+    }
+
+    pub fn remove(&mut self, conn: ConnId) -> Option<Connection> {
+        self.get(conn)?;
+        self.live -= 1;
+        self.slots[conn.slot as usize].take().map(|(_, connection)| connection)
+    }
+
+    pub fn len(&self) -> usize {
+        self.live
+    }
+
+    pub fn ids(&self) -> Vec<ConnId> {
+        let numbered = self.slots.iter().enumerate();
+        numbered
+            .filter_map(|(slot, entry)| {
+                let slot = u32::try_from(slot).expect("slots are numbered by u32");
+                entry.as_ref().map(|(generation, _)| ConnId { slot, generation: *generation })
+            })
+            .collect()
+    }
+}
+
+/// The state of an idle connection is this and its session: the memory promise begins here.
+const _: () = assert!(size_of::<Option<(u32, Connection)>>() <= 104);

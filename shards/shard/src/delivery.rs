@@ -1,0 +1,296 @@
+//! From the router to one client: sent at once if that may be, queued if not, dropped and counted if it must be.
+//!
+//! The order of the messages is the order in which they came here, whatever their QoS: nothing overtakes the queue.
+
+use mqtt::{Ack, Alias, Forward, Packet, PacketId, QoS, Version};
+
+use crate::{
+    Effect, Instant, Note, Outgoing, QueueFull, Shard, What,
+    connection::{Aliases, Connection},
+    keys::SessionKey,
+    message::Parts,
+    outbound::{Again, Queued},
+    outgoing::{SHARED_PAYLOAD_BYTES_MIN, SHARED_PAYLOADS_MAX},
+    router::Carried,
+    session::Delivery,
+    takers::takers,
+    turn::Turn,
+};
+
+impl Shard {
+    pub(crate) fn deliver(
+        &mut self,
+        key: SessionKey,
+        delivery: &Delivery<'_>,
+        carried: &mut Carried<'_>,
+        turn: &mut Turn<'_>,
+    ) {
+        let session = &self.sessions[key];
+        if session.conn.is_none() && !takers!(self).waits_for_absent(delivery.qos) {
+            self.counters.dropped_offline_qos0 += 1;
+        } else if carried.is_expired(turn.now) {
+            self.counters.dropped_expired += 1;
+        } else if takers!(self).can_send_at_once(key, delivery.qos) {
+            self.send(key, delivery, carried, turn);
+        } else {
+            self.enqueue(key, Queued::new(carried.keep(), delivery), turn);
+        }
+    }
+
+    /// The caller has checked that the message may go now.
+    fn send(
+        &mut self,
+        key: SessionKey,
+        delivery: &Delivery<'_>,
+        carried: &mut Carried<'_>,
+        turn: &mut Turn<'_>,
+    ) {
+        let packet_id = match delivery.qos {
+            QoS::AtMostOnce => None,
+            QoS::AtLeastOnce | QoS::ExactlyOnce => {
+                let queued = Queued::new(carried.keep(), delivery);
+                self.queued_bytes += queued.weight();
+                Some(self.sessions[key].outbound().inflight.insert(queued))
+            }
+        };
+        let sending = Sending { delivery, packet_id, dup: false };
+        if !self.transmit(key, &sending, carried, turn)
+            && let Some(packet_id) = packet_id
+        {
+            self.forget_inflight(key, packet_id);
+        }
+    }
+
+    /// Encodes a PUBLISH into the client's outbox. False: it exceeds the client's maximum packet size and was dropped.
+    /// [MQTT-3.1.2-24] [MQTT-3.1.2-25]
+    fn transmit(
+        &mut self,
+        key: SessionKey,
+        sending: &Sending<'_>,
+        carried: &mut Carried<'_>,
+        turn: &mut Turn<'_>,
+    ) -> bool {
+        let conn = self.sessions[key].conn.expect("only a connected client is sent to");
+        let connection = self.connections.get_mut(conn).expect("a session's connection is in the table");
+        let mut forward = make_forward(connection.version, sending, &carried.parts, turn.now);
+        forward.alias = connection.alias_for(carried.parts.topic);
+        if forward.size() > connection.packet_bytes_max as usize {
+            forward.alias = Alias::None;
+            if forward.size() > connection.packet_bytes_max as usize {
+                self.counters.dropped_packet_too_large += 1;
+                return false;
+            }
+        }
+        if let Alias::Define(alias) = forward.alias {
+            connection.aliases().outbound.insert(carried.parts.topic.into(), alias);
+        }
+        let outbox = connection.outbox(turn.effects);
+        forward.encode_head(&mut outbox.bytes);
+        push_payload(outbox, carried);
+        self.counters.publish_sent += 1;
+        self.mark_dirty(conn);
+        true
+    }
+
+    pub(crate) fn enqueue(&mut self, key: SessionKey, queued: Queued, turn: &mut Turn<'_>) {
+        let weight = queued.weight();
+        while let Some(cause) = self.queue_is_full(key, weight) {
+            *self.dropped(cause) += 1;
+            self.note_loss(key, turn);
+            let gives_way = match self.config.limits.queue_full {
+                QueueFull::DropNewest => None,
+                QueueFull::DropOldest => self.sessions[key].outbound().pop(),
+            };
+            match gives_way {
+                Some(oldest) => self.queued_bytes -= oldest.weight(),
+                None => return,
+            }
+        }
+        self.queued_bytes += weight;
+        self.sessions[key].outbound().push(queued);
+    }
+
+    fn queue_is_full(&self, key: SessionKey, weight: usize) -> Option<Full> {
+        let limits = &self.config.limits;
+        let outbound = self.sessions[key].outbound.as_ref();
+        let (messages, bytes) =
+            outbound.map_or((0, 0), |outbound| (outbound.queue.len(), outbound.queue_bytes));
+        if messages >= limits.queued_messages_max as usize {
+            Some(Full::Messages)
+        } else if bytes + weight > limits.queued_bytes_max {
+            Some(Full::Bytes)
+        } else if self.queued_bytes + weight > limits.queue_memory_max {
+            Some(Full::Memory)
+        } else {
+            None
+        }
+    }
+
+    fn dropped(&mut self, cause: Full) -> &mut u64 {
+        match cause {
+            Full::Messages => &mut self.counters.dropped_queue_messages,
+            Full::Bytes => &mut self.counters.dropped_queue_bytes,
+            Full::Memory => &mut self.counters.dropped_queue_memory,
+        }
+    }
+
+    fn note_loss(&mut self, key: SessionKey, turn: &mut Turn<'_>) {
+        let session = &mut self.sessions[key];
+        let (conn, client_id) = (session.conn, Some(session.client_id.clone()));
+        let outbound = session.outbound();
+        if !outbound.loss_noted {
+            outbound.loss_noted = true;
+            turn.push(Effect::Note(Note { conn, client_id, what: What::QueueFull }));
+        }
+    }
+
+    /// Sends what may be sent now: first again what an earlier connection left open, then the queue.
+    pub(crate) fn pump(&mut self, key: SessionKey, turn: &mut Turn<'_>) {
+        while self.send_again(key, turn) {}
+        while self.send_queued(key, turn) {}
+        self.replay_on(key, turn);
+    }
+
+    /// The connected client that can take more bytes.
+    fn ready(&self, key: SessionKey) -> Option<&Connection> {
+        let connection = self.connections.get(self.sessions[key].conn?)?;
+        (connection.unsent_bytes() < self.config.limits.outbox_bytes_max).then_some(connection)
+    }
+
+    /// [MQTT-4.4.0-1] Once per connection, with the original packet ids and in the original order.
+    fn send_again(&mut self, key: SessionKey, turn: &mut Turn<'_>) -> bool {
+        let Some(receive_maximum) = self.ready(key).map(|connection| connection.receive_maximum) else {
+            return false;
+        };
+        let session = &mut self.sessions[key];
+        let Some(outbound) = session.outbound.as_mut() else { return false };
+        match outbound.inflight.next_again() {
+            None => return false,
+            Some(Again::Pubrel(packet_id)) => {
+                outbound.inflight.sent_again();
+                let conn = session.conn.expect("only a connected client is ready");
+                self.reply(conn, &Packet::Pubrel(Ack::new(packet_id)), turn);
+            }
+            Some(Again::Publish(packet_id, queued)) => {
+                if outbound.inflight.outstanding() >= receive_maximum {
+                    return false;
+                }
+                outbound.inflight.sent_again();
+                let sending = Sending { delivery: &queued.delivery(), packet_id: Some(packet_id), dup: true };
+                if !self.transmit(key, &sending, &mut Carried::of(&queued.message), turn) {
+                    self.forget_inflight(key, packet_id);
+                }
+            }
+        }
+        true
+    }
+
+    fn send_queued(&mut self, key: SessionKey, turn: &mut Turn<'_>) -> bool {
+        let Some(connection) = self.ready(key) else { return false };
+        let session = &self.sessions[key];
+        let Some(outbound) = session.outbound.as_ref() else { return false };
+        let Some(front) = outbound.queue.front() else { return false };
+        if outbound.inflight.is_resending() {
+            return false;
+        }
+        // [MQTT-3.3.2-5]
+        let expired = front.message.is_expired(turn.now);
+        if !expired && front.qos != QoS::AtMostOnce && !takers!(self).has_quota(session, connection) {
+            self.counters.waited_inflight += 1;
+            return false;
+        }
+        let queued = self.sessions[key].outbound().pop().expect("there is a front");
+        self.queued_bytes -= queued.weight();
+        if expired {
+            self.counters.dropped_expired += 1;
+        } else {
+            self.send(key, &queued.delivery(), &mut Carried::of(&queued.message), turn);
+        }
+        true
+    }
+
+    /// A session has a connection again.
+    pub(crate) fn resume_session(&mut self, key: SessionKey, turn: &mut Turn<'_>) {
+        if let Some(outbound) = self.sessions[key].outbound.as_mut() {
+            outbound.inflight.restart();
+        }
+        self.pump(key, turn);
+    }
+
+    pub(crate) fn forget_inflight(&mut self, key: SessionKey, packet_id: PacketId) {
+        let weight = self.sessions[key].outbound().inflight.remove(packet_id);
+        self.queued_bytes -= weight.unwrap_or(0);
+    }
+}
+
+/// A delivery with what this very sending adds.
+struct Sending<'a> {
+    delivery: &'a Delivery<'a>,
+    packet_id: Option<PacketId>,
+    dup: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Full {
+    Messages,
+    Bytes,
+    Memory,
+}
+
+fn make_forward<'a>(
+    version: Version,
+    sending: &'a Sending<'_>,
+    parts: &Parts<'a>,
+    now: Instant,
+) -> Forward<'a> {
+    Forward {
+        version,
+        dup: sending.dup,
+        qos: sending.delivery.qos,
+        retain: sending.delivery.retain,
+        topic: parts.topic,
+        alias: Alias::None,
+        packet_id: sending.packet_id,
+        message_expiry_interval_s: parts.expires_at.map(|at| seconds_left(at, now)),
+        subscription_ids: sending.delivery.subscription_ids,
+        forwarded: parts.forwarded,
+        payload_len: parts.payload.len(),
+    }
+}
+
+/// [MQTT-3.3.2-6] Whole seconds that have passed are taken off; a second that has begun still counts.
+fn seconds_left(at: Instant, now: Instant) -> u32 {
+    let left = at.since(now);
+    let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
+    u32::try_from(seconds).unwrap_or(u32::MAX)
+}
+
+fn push_payload(outbox: &mut Outgoing, carried: &mut Carried<'_>) {
+    let payload = carried.parts.payload;
+    if payload.len() >= SHARED_PAYLOAD_BYTES_MIN && outbox.shared_count() < SHARED_PAYLOADS_MAX {
+        outbox.push_shared(carried.keep());
+    } else {
+        outbox.bytes.extend_from_slice(payload);
+    }
+}
+
+impl Connection {
+    /// [MQTT-3.1.2-26] An alias within the client's maximum, if this topic has one or one is left.
+    fn alias_for(&self, topic: &str) -> Alias {
+        if self.topic_alias_max == 0 || topic.len() < ALIASED_TOPIC_BYTES_MIN {
+            return Alias::None;
+        }
+        let known: Option<&Aliases> = self.aliases.as_deref();
+        match known.and_then(|aliases| aliases.outbound.get(topic)) {
+            Some(alias) => Alias::Known(*alias),
+            None => {
+                let used = known.map_or(0, |aliases| aliases.outbound.len());
+                let next = u16::try_from(used + 1).ok().filter(|next| *next <= self.topic_alias_max);
+                next.map_or(Alias::None, Alias::Define)
+            }
+        }
+    }
+}
+
+/// An alias takes three bytes itself; shorter topics gain nothing.
+const ALIASED_TOPIC_BYTES_MIN: usize = 4;

@@ -1,0 +1,86 @@
+//! The orderly end: nothing more comes in, what is under way between shards arrives, then every client is told.
+
+use mqtt::{ReasonCode, Version};
+
+use crate::{Effect, Mail, Reading, Shard, ShardId, ShardSet, connection::Stage, turn::Turn};
+
+#[derive(Default)]
+pub(crate) struct Drain {
+    stage: Phase,
+    /// Shards whose mail is complete.
+    heard: ShardSet,
+}
+
+#[derive(Default, Clone, Copy, PartialEq, Eq, PartialOrd)]
+enum Phase {
+    #[default]
+    Serving,
+    /// Nothing is read any more; our own mail is on its way out.
+    Begun,
+    /// The other shards know that nothing more comes from here.
+    Told,
+    /// Connections are being closed.
+    Closing,
+    Done,
+}
+
+impl Drain {
+    pub fn has_begun(&self) -> bool {
+        self.stage != Phase::Serving
+    }
+}
+
+impl Shard {
+    pub(crate) fn handle_drain(&mut self, turn: &mut Turn<'_>) {
+        if self.drain.has_begun() {
+            return;
+        }
+        self.drain.stage = Phase::Begun;
+        for conn in self.connections.ids() {
+            turn.push(Effect::Read { conn, reading: Reading::Paused });
+        }
+        self.check_drained(turn);
+    }
+
+    pub(crate) fn on_draining(&mut self, from: ShardId, turn: &mut Turn<'_>) {
+        self.drain.heard.insert(from);
+        self.check_drained(turn);
+    }
+
+    /// Goes on to the next phase as soon as the last one is complete.
+    pub(crate) fn check_drained(&mut self, turn: &mut Turn<'_>) {
+        if self.drain.stage == Phase::Begun && self.post.pending_len() == 0 {
+            self.drain.stage = Phase::Told;
+            for peer in self.peers() {
+                self.post_mail(peer, Mail::Draining, turn);
+            }
+        }
+        let all_heard = self.drain.heard.len() + 1 == usize::from(self.config.shards);
+        if self.drain.stage == Phase::Told && all_heard && self.post.pending_len() == 0 {
+            self.drain.stage = Phase::Closing;
+            self.close_all(turn);
+        }
+        if self.drain.stage == Phase::Closing && self.connections.len() == 0 {
+            self.drain.stage = Phase::Done;
+            turn.push(Effect::Drained);
+        }
+    }
+
+    /// Wills stay with their sessions: a server that shuts down may defer them to its restart (5.0, section 3.1.2.5).
+    fn close_all(&mut self, turn: &mut Turn<'_>) {
+        let (reason, why) = match self.config.server_reference {
+            Some(_) => (ReasonCode::UseAnotherServer, "the server is shutting down; another takes its place"),
+            None => (ReasonCode::ServerShuttingDown, "the server is shutting down"),
+        };
+        for conn in self.connections.ids() {
+            let Some(connection) = self.connections.get(conn) else { continue };
+            if connection.stage == Stage::Closing {
+                continue;
+            }
+            if connection.session().is_some() && connection.version == Version::V5 {
+                self.say_goodbye(conn, reason, why, turn);
+            }
+            self.begin_closing(conn, turn);
+        }
+    }
+}

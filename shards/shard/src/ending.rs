@@ -1,0 +1,257 @@
+//! How connections and sessions end, and what becomes of wills.
+
+use mqtt::{Disconnect, Packet, ReasonCode, Version, Violation};
+
+use crate::{
+    ConnId, Effect, Instant, Note, Reading, Shard, What, connection::Stage, keys::SessionKey, message::Parts,
+    receive::protocol_error, router::Carried, shard::Deadline, turn::Turn,
+};
+
+/// What the end of a connection means for the will.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Will {
+    /// At once, or when its delay has passed. [MQTT-3.1.2-8]
+    Publish,
+    /// [MQTT-3.14.4-3]
+    Discard,
+}
+
+impl Shard {
+    /// Ends a connection that is still open: tells a 5.0 client why, lets what is in the outbox go out, then closes.
+    pub(crate) fn end_connection(
+        &mut self,
+        conn: ConnId,
+        say: Option<(ReasonCode, &'static str)>,
+        what: What,
+        will: Will,
+        turn: &mut Turn<'_>,
+    ) {
+        let Some(connection) = self.connections.get(conn) else { return };
+        if connection.stage == Stage::Closing {
+            return;
+        }
+        let version = connection.version;
+        let session = connection.session();
+        let client_id = session.map(|session| self.sessions[session].client_id.clone());
+        turn.push(Effect::Note(Note { conn: Some(conn), client_id, what }));
+        // [MQTT-3.14.0-1] A DISCONNECT only after a CONNACK.
+        if let (Some((reason, why)), Some(_), Version::V5) = (say, session, version) {
+            self.say_goodbye(conn, reason, why, turn);
+        }
+        self.begin_closing(conn, turn);
+        if let Some(session) = session {
+            self.detach(session, will, turn);
+        }
+    }
+
+    pub(crate) fn say_goodbye(
+        &mut self,
+        conn: ConnId,
+        reason: ReasonCode,
+        why: &'static str,
+        turn: &mut Turn<'_>,
+    ) {
+        let server_reference = match reason {
+            ReasonCode::UseAnotherServer | ReasonCode::ServerMoved => self.config.server_reference.clone(),
+            _ => None,
+        };
+        let disconnect = Disconnect {
+            reason,
+            session_expiry_interval_s: None,
+            reason_string: Some(why),
+            server_reference: server_reference.as_deref(),
+            ..Disconnect::default()
+        };
+        self.reply(conn, &Packet::Disconnect(disconnect), turn);
+    }
+
+    /// The connection takes nothing in any more; what it still has to send goes with the next flush.
+    pub(crate) fn begin_closing(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        connection.stage = Stage::Closing;
+        let partial = std::mem::take(&mut connection.partial);
+        self.receive_bytes -= partial.len();
+        if connection.stalled {
+            self.stalled.retain(|waiting| *waiting != conn);
+        }
+        connection.aliases = None;
+        self.counters.connections_closed += 1;
+        if connection.sending {
+            // The socket has not taken the last bytes; it may never do so.
+            turn.push(Effect::Read { conn, reading: Reading::Paused });
+            self.timers.insert(turn.now.add_secs(LINGER_S), Deadline::Linger(conn));
+        } else {
+            self.mark_dirty(conn);
+        }
+    }
+
+    pub(crate) fn on_linger_deadline(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
+        let Some(connection) = self.connections.get(conn) else { return };
+        if connection.stage == Stage::Closing {
+            self.connections.remove(conn);
+            turn.push(Effect::Close { conn });
+        }
+    }
+
+    pub(crate) fn handle_closed(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        let partial = std::mem::take(&mut connection.partial);
+        self.receive_bytes -= partial.len();
+        let stage = connection.stage;
+        let stalled = connection.stalled;
+        let connection = self.connections.remove(conn).expect("it was just there");
+        drop(connection);
+        if stalled {
+            self.stalled.retain(|waiting| *waiting != conn);
+        }
+        if stage == Stage::Closing {
+            return;
+        }
+        self.counters.connections_closed += 1;
+        let session = match stage {
+            Stage::Connected(session) => Some(session),
+            Stage::Opened | Stage::Closing => None,
+        };
+        let client_id = session.map(|session| self.sessions[session].client_id.clone());
+        let what = What::Disconnected {
+            reason: ReasonCode::UnspecifiedError,
+            why: "the network connection was closed",
+        };
+        turn.push(Effect::Note(Note { conn: Some(conn), client_id, what }));
+        if let Some(session) = session {
+            self.detach(session, Will::Publish, turn);
+        }
+    }
+
+    pub(crate) fn handle_kick(&mut self, conn: ConnId, reason: ReasonCode, turn: &mut Turn<'_>) {
+        let why = "ended by the operator";
+        self.end_connection(
+            conn,
+            Some((reason, why)),
+            What::Disconnected { reason, why },
+            Will::Publish,
+            turn,
+        );
+    }
+
+    pub(crate) fn on_disconnect(
+        &mut self,
+        conn: ConnId,
+        session: SessionKey,
+        disconnect: &Disconnect<'_>,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Violation> {
+        if disconnect.server_reference.is_some() {
+            return Err(protocol_error("Server Reference in a DISCONNECT of a client"));
+        }
+        if let Some(expiry_s) = disconnect.session_expiry_interval_s {
+            let session = &mut self.sessions[session];
+            if session.expiry_s == 0 && expiry_s != 0 {
+                return Err(protocol_error(
+                    "a session expiry interval that was 0 cannot be raised in DISCONNECT",
+                ));
+            }
+            session.expiry_s = expiry_s.min(self.config.limits.session_expiry_s_max);
+        }
+        let will = match disconnect.reason {
+            ReasonCode::Success => Will::Discard,
+            _ => Will::Publish,
+        };
+        let what = What::Disconnected { reason: disconnect.reason, why: "the client disconnected" };
+        self.end_connection(conn, None, what, will, turn);
+        Ok(())
+    }
+
+    /// The session goes on without a connection, for as long as it is to live.
+    fn detach(&mut self, key: SessionKey, will: Will, turn: &mut Turn<'_>) {
+        let keeps_qos0 = self.config.queue_qos0;
+        let session = &mut self.sessions[key];
+        session.conn = None;
+        if will == Will::Discard {
+            session.will = None;
+        }
+        if !keeps_qos0 && let Some(outbound) = session.outbound.as_mut() {
+            let (count, weight) = outbound.drop_qos0();
+            self.counters.dropped_offline_qos0 += count;
+            self.queued_bytes -= weight;
+        }
+        session.rest();
+        let expiry_s = session.expiry_s;
+        if expiry_s != u32::MAX {
+            session.ends_at = Some(turn.now.add_secs(u64::from(expiry_s)));
+        }
+        if let Some(will) = session.will.as_mut() {
+            will.due_at = Some(turn.now.add_secs(u64::from(will.delay_s)));
+        }
+        self.on_session_due(key, turn);
+    }
+
+    pub(crate) fn on_session_deadline(&mut self, key: SessionKey, turn: &mut Turn<'_>) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        match session.armed {
+            // This timer was set for a session that had the key before, or was overtaken by an earlier one.
+            Some(armed) if armed > turn.now => {}
+            _ => {
+                session.armed = None;
+                self.on_session_due(key, turn);
+            }
+        }
+    }
+
+    /// Does what time has brought about; sets the timer for what is next.
+    fn on_session_due(&mut self, key: SessionKey, turn: &mut Turn<'_>) {
+        let now = turn.now;
+        let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        let session = &self.sessions[key];
+        if due(session.ends_at) {
+            self.counters.sessions_expired += u64::from(session.expiry_s > 0);
+            if session.expiry_s > 0 {
+                let client_id = Some(session.client_id.clone());
+                turn.push(Effect::Note(Note { conn: None, client_id, what: What::SessionExpired }));
+            }
+            self.end_session(key, turn);
+            return;
+        }
+        if due(session.will.as_ref().and_then(|will| will.due_at)) {
+            self.publish_will(key, turn);
+        }
+        let session = &mut self.sessions[key];
+        if let Some(at) = session.due_at()
+            && session.armed.is_none_or(|armed| at < armed)
+        {
+            session.armed = Some(at);
+            self.timers.insert(at, Deadline::Session(key));
+        }
+    }
+
+    /// [MQTT-3.1.2-8] The end of the session brings out a will whose delay is still running.
+    pub(crate) fn end_session(&mut self, key: SessionKey, turn: &mut Turn<'_>) {
+        assert!(self.sessions[key].conn.is_none(), "a session ends only after its connection");
+        self.publish_will(key, turn);
+        let session = self.sessions.remove(key);
+        if let Some(outbound) = session.outbound {
+            self.counters.dropped_session_ended += outbound.messages() as u64;
+            self.queued_bytes -= outbound.weight();
+        }
+        if let Some(replays) = session.replays {
+            self.forget_replays(*replays);
+        }
+        for filter in session.filters.into_sorted() {
+            self.remove_subscription(key, &filter, turn);
+        }
+    }
+
+    fn publish_will(&mut self, key: SessionKey, turn: &mut Turn<'_>) {
+        let session = &mut self.sessions[key];
+        let client_id = session.client_id.clone();
+        let Some(will) = session.will.take() else { return };
+        self.counters.wills_published += 1;
+        turn.push(Effect::Note(Note { conn: None, client_id: Some(client_id), what: What::WillPublished }));
+        let expires_at = will.message_expiry_s.map(|expiry_s| turn.now.add_secs(u64::from(expiry_s)));
+        let parts = Parts { expires_at, ..will.message.parts() };
+        self.publish(Some(key), &mut Carried::new(parts), turn);
+    }
+}
+
+/// How long a connection that ends may take for its last bytes.
+const LINGER_S: u64 = 5;

@@ -1,0 +1,160 @@
+//! A client's PUBLISH: what is checked before the message is routed, and the answer.
+
+use mqtt::{Ack, Packet, Publish, QoS, ReasonCode, Version, Violation};
+
+use crate::{
+    ConnId, Shard, keys::SessionKey, message::Parts, receive::protocol_error, router::Carried, turn::Turn,
+};
+
+impl Shard {
+    pub(crate) fn on_publish(
+        &mut self,
+        conn: ConnId,
+        session: SessionKey,
+        publish: &Publish<'_>,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Violation> {
+        self.counters.publish_received += 1;
+        // [MQTT-3.3.4-6]
+        if !publish.properties.subscription_ids.is_empty() {
+            return Err(protocol_error("a subscription identifier in a PUBLISH of a client"));
+        }
+        match publish.properties.topic_alias {
+            None => self.take_publish(conn, session, publish, publish.topic, turn),
+            Some(alias) => {
+                let topic = self.resolve_alias(conn, alias, publish.topic)?;
+                self.take_publish(conn, session, publish, &topic, turn)
+            }
+        }
+    }
+
+    /// [MQTT-3.3.2-12] The topic that the alias stands for, after it was set if the packet does so.
+    fn resolve_alias(&mut self, conn: ConnId, alias: u16, topic: &str) -> Result<Box<str>, Violation> {
+        if alias > self.config.limits.topic_alias_max {
+            let what = "a topic alias above the maximum in CONNACK";
+            return Err(Violation { reason: ReasonCode::TopicAliasInvalid, what });
+        }
+        let connection = self.connections.get_mut(conn).expect("the packet came from it");
+        let aliases = connection.aliases();
+        if topic.is_empty() {
+            let known = aliases.inbound.get(&alias).cloned();
+            return known.ok_or(protocol_error("a topic alias that was not set on this connection"));
+        }
+        aliases.inbound.insert(alias, topic.into());
+        Ok(topic.into())
+    }
+
+    fn take_publish(
+        &mut self,
+        conn: ConnId,
+        session: SessionKey,
+        publish: &Publish<'_>,
+        topic: &str,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Violation> {
+        if let Err(reason) = self.check_publish(publish, topic) {
+            self.refuse_publish(conn, publish, reason, turn);
+            return Ok(());
+        }
+        if publish.qos == QoS::ExactlyOnce && !self.note_received(conn, session, publish)? {
+            // [MQTT-4.3.3-10]
+            self.counters.publish_duplicates += 1;
+            self.acknowledge(conn, publish, ReasonCode::Success, turn);
+            return Ok(());
+        }
+        let matched = self.route_publish(session, publish, topic, turn);
+        let reason = if matched { ReasonCode::Success } else { ReasonCode::NoMatchingSubscribers };
+        self.acknowledge(conn, publish, reason, turn);
+        Ok(())
+    }
+
+    fn route_publish(
+        &mut self,
+        session: SessionKey,
+        publish: &Publish<'_>,
+        topic: &str,
+        turn: &mut Turn<'_>,
+    ) -> bool {
+        let properties = &publish.properties;
+        let mut forwarded = Vec::new();
+        if !properties.block.is_empty() {
+            mqtt::forwardable(properties.block, &mut forwarded);
+        }
+        let expiry_s = properties.message_expiry_interval_s;
+        let parts = Parts {
+            topic,
+            qos: publish.qos,
+            retain: publish.retain,
+            expires_at: expiry_s.map(|expiry_s| turn.now.add_secs(u64::from(expiry_s))),
+            forwarded: &forwarded,
+            payload: publish.payload,
+        };
+        self.publish(Some(session), &mut Carried::new(parts), turn)
+    }
+
+    /// False: the message was received before and is not released yet.
+    fn note_received(
+        &mut self,
+        conn: ConnId,
+        session: SessionKey,
+        publish: &Publish<'_>,
+    ) -> Result<bool, Violation> {
+        let packet_id = publish.packet_id.expect("the codec demands an id for QoS 2");
+        let received = self.sessions[session].received.get_or_insert_default();
+        if received.contains(packet_id) {
+            return Ok(false);
+        }
+        let version = self.connections.get(conn).map(|connection| connection.version);
+        // [MQTT-3.3.4-7] QoS 1 is acknowledged in the same turn and never counts.
+        if version == Some(Version::V5) && received.len() >= usize::from(self.config.limits.receive_maximum) {
+            self.counters.receive_maximum_exceeded += 1;
+            let what = "more unacknowledged messages than the Receive Maximum in CONNACK";
+            return Err(Violation { reason: ReasonCode::ReceiveMaximumExceeded, what });
+        }
+        received.insert(packet_id);
+        Ok(true)
+    }
+
+    /// What this server does not accept although the packet is well formed.
+    fn check_publish(&mut self, publish: &Publish<'_>, topic: &str) -> Result<(), ReasonCode> {
+        if mqtt::level_count(topic) > usize::from(self.config.limits.topic_levels_max) {
+            self.counters.topic_levels_exceeded += 1;
+            return Err(ReasonCode::TopicNameInvalid);
+        }
+        if topic.starts_with(SERVER_TOPICS) {
+            return Err(ReasonCode::NotAuthorized);
+        }
+        let says_utf8 = publish.properties.payload_format == Some(1);
+        if self.config.validate_payload_format && says_utf8 && std::str::from_utf8(publish.payload).is_err() {
+            return Err(ReasonCode::PayloadFormatInvalid);
+        }
+        Ok(())
+    }
+
+    /// A 5.0 client gets the reason in its acknowledgement. Elsewhere the message is dropped: [MQTT-3.3.5-2] of 3.1.1 asks
+    /// for a positive acknowledgement, and QoS 0 has none.
+    fn refuse_publish(
+        &mut self,
+        conn: ConnId,
+        publish: &Publish<'_>,
+        reason: ReasonCode,
+        turn: &mut Turn<'_>,
+    ) {
+        self.counters.publish_refused += 1;
+        self.acknowledge(conn, publish, reason, turn);
+    }
+
+    fn acknowledge(&mut self, conn: ConnId, publish: &Publish<'_>, reason: ReasonCode, turn: &mut Turn<'_>) {
+        let Some(packet_id) = publish.packet_id else { return };
+        let ack = Ack { reason, ..Ack::new(packet_id) };
+        let packet = match publish.qos {
+            QoS::AtMostOnce => return,
+            QoS::AtLeastOnce => Packet::Puback(ack),
+            QoS::ExactlyOnce => Packet::Pubrec(ack),
+        };
+        self.reply(conn, &packet, turn);
+    }
+}
+
+/// What the server says of itself; nobody else may.
+const SERVER_TOPICS: &str = "$SYS/";

@@ -1,0 +1,324 @@
+//! From bytes to packets: finds the frames in what a connection brings and hands each to its handler.
+//!
+//! A connection is stalled, not read, while what it asks for would only pile up: when mail to another shard waits for
+//! room, when the client does not take its own acknowledgements, when too many of its SUBSCRIBEs wait for answers.
+
+use mqtt::{Ack, Frame, Packet, PacketKind, Publish, ReasonCode, Violation};
+
+use crate::{
+    ConnId, Effect, Reading, Shard, What,
+    connection::{Connection, Stage},
+    ending::Will,
+    shard::Deadline,
+    turn::Turn,
+};
+
+impl Shard {
+    pub(crate) fn handle_opened(&mut self, conn: ConnId, refuse: bool, turn: &mut Turn<'_>) {
+        if self.drain.has_begun() {
+            turn.push(Effect::Close { conn });
+            return;
+        }
+        self.connections.open(conn, refuse, turn.now);
+        self.counters.connections_opened += 1;
+        self.timers.insert(turn.now + self.config.limits.connect_timeout, Deadline::Connect(conn));
+    }
+
+    pub(crate) fn handle_bytes(&mut self, conn: ConnId, mut bytes: &[u8], turn: &mut Turn<'_>) {
+        self.counters.bytes_received += bytes.len() as u64;
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        if connection.stage == Stage::Closing || self.drain.has_begun() {
+            return;
+        }
+        let stalled = connection.stalled;
+        let mut partial = self.take_partial(conn);
+        if stalled {
+            self.keep(conn, partial, bytes, turn);
+            return;
+        }
+        if !partial.is_empty() {
+            bytes = complete(&mut partial, bytes);
+            let used = self.consume(conn, &partial, turn);
+            partial.drain(..used);
+        }
+        if partial.is_empty() && self.takes_bytes(conn) {
+            let used = self.consume(conn, bytes, turn);
+            bytes = &bytes[used..];
+        }
+        self.keep(conn, partial, bytes, turn);
+        self.read_on(conn, turn);
+    }
+
+    /// Handles whole frames from the front of `bytes`; says how many bytes they were.
+    fn consume(&mut self, conn: ConnId, bytes: &[u8], turn: &mut Turn<'_>) -> usize {
+        let mut at = 0;
+        loop {
+            let Some(connection) = self.connections.get(conn) else { return bytes.len() };
+            let stage = connection.stage;
+            if stage == Stage::Closing {
+                return bytes.len();
+            }
+            match mqtt::split(&bytes[at..], self.config.limits.packet_bytes_max) {
+                Ok(None) => return at,
+                Ok(Some(frame)) => {
+                    if self.must_wait(conn) {
+                        self.stall(conn, turn);
+                        return at;
+                    }
+                    self.counters.packets_received += 1;
+                    let handled = match stage {
+                        Stage::Opened => self.on_first_frame(conn, &frame, &bytes[at..], turn),
+                        _ => self.on_frame(conn, &frame, turn),
+                    };
+                    if let Err(violation) = handled {
+                        self.on_violation(conn, violation, turn);
+                    }
+                    if self.connections.get(conn).is_some_and(|connection| connection.stalled) {
+                        // A CONNECT that waits for room in the mesh: it will be looked at again.
+                        return at;
+                    }
+                    at += frame.size;
+                }
+                Err(violation) => {
+                    self.on_violation(conn, violation, turn);
+                    return bytes.len();
+                }
+            }
+        }
+    }
+
+    /// [MQTT-3.1.0-1] Nothing may come before CONNECT. Who begins otherwise is not told that this is an MQTT broker.
+    fn on_first_frame(
+        &mut self,
+        conn: ConnId,
+        frame: &Frame<'_>,
+        unread: &[u8],
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Violation> {
+        if frame.kind != PacketKind::Connect {
+            return Err(Violation {
+                reason: ReasonCode::ProtocolError,
+                what: "the first packet is not CONNECT",
+            });
+        }
+        self.on_connect(conn, frame, unread, turn)
+    }
+
+    fn on_frame(&mut self, conn: ConnId, frame: &Frame<'_>, turn: &mut Turn<'_>) -> Result<(), Violation> {
+        let connection = self.connections.get_mut(conn).expect("the caller looked");
+        connection.heard_at = turn.now;
+        let version = connection.version;
+        let session = connection.session().expect("only a connected client gets here");
+        match frame.kind {
+            PacketKind::Publish => self.on_publish(conn, session, &Publish::decode(frame, version)?, turn),
+            PacketKind::Puback => self.on_puback(session, &Ack::decode(frame, version)?, turn),
+            PacketKind::Pubrec => self.on_pubrec(conn, session, &Ack::decode(frame, version)?, turn),
+            PacketKind::Pubrel => self.on_pubrel(conn, session, &Ack::decode(frame, version)?, turn),
+            PacketKind::Pubcomp => self.on_pubcomp(session, &Ack::decode(frame, version)?, turn),
+            PacketKind::Pingreq => {
+                mqtt::decode(frame, version)?;
+                self.reply(conn, &Packet::Pingresp, turn);
+                Ok(())
+            }
+            _ => match mqtt::decode(frame, version)? {
+                Packet::Subscribe(subscribe) => self.on_subscribe(conn, session, &subscribe, turn),
+                Packet::Unsubscribe(unsubscribe) => self.on_unsubscribe(conn, session, &unsubscribe, turn),
+                Packet::Disconnect(disconnect) => self.on_disconnect(conn, session, &disconnect, turn),
+                // [MQTT-3.1.0-2]
+                Packet::Connect(_) => Err(protocol_error("a second CONNECT")),
+                // [MQTT-4.12.0-7]
+                Packet::Auth(_) => Err(protocol_error("AUTH without an authentication method in CONNECT")),
+                _ => Err(protocol_error("a packet that only a server sends")),
+            },
+        }
+    }
+
+    /// Encodes one packet for the client, within its maximum packet size.
+    pub(crate) fn reply(&mut self, conn: ConnId, packet: &Packet<'_>, turn: &mut Turn<'_>) {
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        let (version, packet_bytes_max) = (connection.version, connection.packet_bytes_max);
+        let outbox = connection.outbox(turn.effects);
+        // What does not fit even in its shortest form cannot be said to this client. [MQTT-3.1.2-24]
+        packet.encode_within(version, packet_bytes_max, &mut outbox.bytes);
+        self.mark_dirty(conn);
+    }
+
+    fn takes_bytes(&self, conn: ConnId) -> bool {
+        self.connections
+            .get(conn)
+            .is_some_and(|connection| connection.stage != Stage::Closing && !connection.stalled)
+    }
+
+    fn take_partial(&mut self, conn: ConnId) -> Vec<u8> {
+        let Some(connection) = self.connections.get_mut(conn) else { return Vec::new() };
+        let partial = std::mem::take(&mut connection.partial);
+        self.receive_bytes -= partial.len();
+        partial
+    }
+
+    /// Keeps what cannot be handled yet, within the budget for all connections.
+    fn keep(&mut self, conn: ConnId, mut partial: Vec<u8>, bytes: &[u8], turn: &mut Turn<'_>) {
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        if connection.stage == Stage::Closing {
+            return;
+        }
+        if partial.len() + bytes.len() == 0 {
+            return;
+        }
+        if self.receive_bytes + partial.len() + bytes.len() > self.config.limits.receive_memory_max {
+            self.counters.receive_memory_exceeded += 1;
+            let what = "unfinished packets of all clients fill max_receive_memory";
+            self.on_violation(conn, Violation { reason: ReasonCode::QuotaExceeded, what }, turn);
+            return;
+        }
+        partial.extend_from_slice(bytes);
+        self.receive_bytes += partial.len();
+        connection.partial = partial;
+    }
+
+    fn read_on(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
+        let Some(connection) = self.connections.get(conn) else { return };
+        if connection.stage == Stage::Opened && !connection.stalled {
+            turn.push(Effect::Read { conn, reading: Reading::Once });
+        }
+    }
+
+    fn must_wait(&self, conn: ConnId) -> bool {
+        self.post.is_congested()
+            || self.connections.get(conn).is_some_and(|connection| self.is_behind(connection))
+    }
+
+    /// The client itself is what keeps its packets from being handled.
+    fn is_behind(&self, connection: &Connection) -> bool {
+        connection.announcing >= ANNOUNCING_MAX
+            || connection.unsent_bytes() >= self.config.limits.outbox_bytes_max + OUTBOX_BYTES_FOR_REPLIES
+    }
+
+    pub(crate) fn stall(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        if !connection.stalled {
+            connection.stalled = true;
+            self.stalled.push(conn);
+            self.counters.publishers_paused += 1;
+            turn.push(Effect::Read { conn, reading: Reading::Paused });
+        }
+    }
+
+    /// Looks whether a stalled connection can go on, and if so handles what it brought meanwhile.
+    pub(crate) fn resume(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
+        if self.can_resume(conn) {
+            self.stalled.retain(|waiting| *waiting != conn);
+            self.unstall(conn, turn);
+        }
+    }
+
+    /// The mesh has room again.
+    pub(crate) fn resume_all(&mut self, turn: &mut Turn<'_>) {
+        for conn in std::mem::take(&mut self.stalled) {
+            if self.can_resume(conn) {
+                self.unstall(conn, turn);
+            } else {
+                self.stalled.push(conn);
+            }
+        }
+    }
+
+    fn can_resume(&self, conn: ConnId) -> bool {
+        let stalled = |connection: &Connection| connection.stalled && connection.stage != Stage::Closing;
+        !self.drain.has_begun() && self.connections.get(conn).is_some_and(stalled) && !self.must_wait(conn)
+    }
+
+    fn unstall(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        connection.stalled = false;
+        // It was we who did not listen.
+        connection.heard_at = turn.now;
+        let mut partial = self.take_partial(conn);
+        let used = self.consume(conn, &partial, turn);
+        partial.drain(..used);
+        self.keep(conn, partial, &[], turn);
+        let Some(connection) = self.connections.get(conn) else { return };
+        match connection.stage {
+            Stage::Opened => self.read_on(conn, turn),
+            Stage::Connected(_) if !connection.stalled => {
+                turn.push(Effect::Read { conn, reading: Reading::Continuous });
+            }
+            Stage::Connected(_) | Stage::Closing => {}
+        }
+    }
+
+    fn on_violation(&mut self, conn: ConnId, violation: Violation, turn: &mut Turn<'_>) {
+        let Violation { reason, what } = violation;
+        self.counters.violations += 1;
+        if reason == ReasonCode::PacketTooLarge {
+            self.counters.packets_too_large += 1;
+        }
+        self.end_connection(
+            conn,
+            Some((reason, what)),
+            What::Violation { reason, what },
+            Will::Publish,
+            turn,
+        );
+    }
+
+    pub(crate) fn on_connect_deadline(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
+        let Some(connection) = self.connections.get(conn) else { return };
+        if connection.stage == Stage::Opened {
+            self.counters.connect_timeouts += 1;
+            let what =
+                What::Refused { reason: ReasonCode::MaximumConnectTime, why: "no CONNECT came in time" };
+            self.end_connection(conn, None, what, Will::Publish, turn);
+        }
+    }
+
+    /// [MQTT-3.1.2-22] One and a half times the keep-alive without a packet ends the connection.
+    pub(crate) fn on_keep_alive_deadline(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        let Some(session) = connection.session() else { return };
+        if connection.stalled {
+            connection.heard_at = turn.now;
+        }
+        let Some(until) = connection.silent_until() else { return };
+        if until > turn.now {
+            self.timers.insert(until, Deadline::KeepAlive(conn));
+            self.sessions[session].rest();
+            return;
+        }
+        self.counters.keep_alive_timeouts += 1;
+        let (reason, why) = (ReasonCode::KeepAliveTimeout, "the keep-alive ran out");
+        self.end_connection(
+            conn,
+            Some((reason, why)),
+            What::Disconnected { reason, why },
+            Will::Publish,
+            turn,
+        );
+    }
+}
+
+/// Moves to `partial` what its first frame lacks, as far as it is there; gives back the rest.
+fn complete<'a>(partial: &mut Vec<u8>, mut bytes: &'a [u8]) -> &'a [u8] {
+    while mqtt::frame_size(partial).is_none() && partial.len() < HEADER_BYTES_MAX {
+        let Some((first, rest)) = bytes.split_first() else { return bytes };
+        partial.push(*first);
+        bytes = rest;
+    }
+    let lacking = mqtt::frame_size(partial).map_or(0, |size| size.saturating_sub(partial.len()));
+    let (head, rest) = bytes.split_at(lacking.min(bytes.len()));
+    partial.extend_from_slice(head);
+    rest
+}
+
+pub(crate) fn protocol_error(what: &'static str) -> Violation {
+    Violation { reason: ReasonCode::ProtocolError, what }
+}
+
+/// SUBSCRIBEs of one client that may wait for other shards before the client is not read any more.
+const ANNOUNCING_MAX: u16 = 16;
+
+/// Beyond the bytes of messages, so that acknowledgements have room of their own.
+const OUTBOX_BYTES_FOR_REPLIES: usize = 64 << 10;
+
+/// Type and flags, and at most four bytes of length.
+const HEADER_BYTES_MAX: usize = 5;

@@ -1,0 +1,240 @@
+//! The way of a publication: to the retained store, to local subscribers, to other shards, to shared subscriptions.
+
+use smallvec::SmallVec;
+
+use crate::{
+    Instant, Mail, Message, Shard, ShardSet,
+    keys::{GroupKey, SessionKey},
+    mail::Shared,
+    message::Parts,
+    post::Posted,
+    session::Delivery,
+    takers::takers,
+    trie::{Matches, Subscription},
+    turn::Turn,
+};
+
+/// A message on its way through the shard. It becomes a `Message` of its own only if somebody has to keep it.
+pub(crate) struct Carried<'a> {
+    pub parts: Parts<'a>,
+    kept: Option<Message>,
+}
+
+impl<'a> Carried<'a> {
+    pub fn new(parts: Parts<'a>) -> Carried<'a> {
+        Carried { parts, kept: None }
+    }
+
+    pub fn of(message: &'a Message) -> Carried<'a> {
+        Carried { parts: message.parts(), kept: Some(message.clone()) }
+    }
+
+    pub fn keep(&mut self) -> Message {
+        self.kept.get_or_insert_with(|| Message::new(&self.parts)).clone()
+    }
+
+    pub fn is_expired(&self, now: Instant) -> bool {
+        self.parts.expires_at.is_some_and(|at| at <= now)
+    }
+}
+
+impl Shard {
+    /// Takes a publication of a local client. Says whether anybody subscribes to it.
+    pub(crate) fn publish(
+        &mut self,
+        publisher: Option<SessionKey>,
+        carried: &mut Carried<'_>,
+        turn: &mut Turn<'_>,
+    ) -> bool {
+        // The store first: whoever subscribes now gets the message from the store or live, never neither.
+        if carried.parts.retain {
+            self.retain(carried, turn);
+        }
+        let mut matches = std::mem::take(&mut self.matches);
+        self.trie.matches(carried.parts.topic, &mut matches);
+        let matched = !(matches.local.is_empty() && matches.peers.is_empty() && matches.groups.is_empty());
+        self.deliver_to_matches(publisher, &mut matches, carried, turn);
+        for peer in matches.peers.iter() {
+            if self.post_mail(peer, Mail::Publish(carried.keep()), turn) == Posted::Dropped {
+                self.counters.dropped_mesh_full += 1;
+            }
+        }
+        for group in matches.groups.drain(..) {
+            self.publish_to_group(group, carried, turn);
+        }
+        self.matches = matches;
+        if !matched {
+            self.counters.publish_unmatched += 1;
+        }
+        matched
+    }
+
+    /// A publication that another shard mailed: for those who are here, never onward.
+    pub(crate) fn route_here(&mut self, message: &Message, turn: &mut Turn<'_>) {
+        let mut carried = Carried::of(message);
+        let mut matches = std::mem::take(&mut self.matches);
+        self.trie.matches(carried.parts.topic, &mut matches);
+        self.deliver_to_matches(None, &mut matches, &mut carried, turn);
+        self.matches = matches;
+    }
+
+    /// One copy for each session, however many of its filters match: at the highest QoS of them, with all their
+    /// subscription ids. [MQTT-3.3.4-2] [MQTT-3.3.4-4]
+    fn deliver_to_matches(
+        &mut self,
+        publisher: Option<SessionKey>,
+        matches: &mut Matches,
+        carried: &mut Carried<'_>,
+        turn: &mut Turn<'_>,
+    ) {
+        if matches.filters_with_local > 1 {
+            matches.local.sort_unstable_by_key(|subscription| subscription.session);
+        }
+        for subscriptions in matches.local.chunk_by(|one, other| one.session == other.session) {
+            self.deliver_to_subscriber(publisher, subscriptions, carried, turn);
+        }
+    }
+
+    fn deliver_to_subscriber(
+        &mut self,
+        publisher: Option<SessionKey>,
+        subscriptions: &[Subscription],
+        carried: &mut Carried<'_>,
+        turn: &mut Turn<'_>,
+    ) {
+        let session = subscriptions[0].session;
+        let mut qos = None;
+        let mut retain_as_published = false;
+        let mut subscription_ids = SmallVec::<[u32; 4]>::new();
+        for subscription in subscriptions {
+            // [MQTT-3.8.3-3]
+            if subscription.options.no_local && publisher == Some(session) {
+                continue;
+            }
+            qos = qos.max(Some(subscription.options.qos));
+            retain_as_published |= subscription.options.retain_as_published;
+            if subscription.subscription_id != 0 {
+                subscription_ids.push(subscription.subscription_id);
+            }
+        }
+        let Some(qos) = qos else { return };
+        if carried.parts.retain {
+            self.note_for_replays(session, carried.parts.topic);
+        }
+        let delivery = Delivery {
+            // [MQTT-3.8.4-8]
+            qos: qos.min(carried.parts.qos),
+            // [MQTT-3.3.1-12] [MQTT-3.3.1-13]
+            retain: carried.parts.retain && retain_as_published,
+            subscription_ids: &subscription_ids,
+        };
+        self.deliver(session, &delivery, carried, turn);
+    }
+
+    /// Mail with its counters.
+    pub(crate) fn post_mail(&mut self, to: crate::ShardId, mail: Mail, turn: &mut Turn<'_>) -> Posted {
+        let posted = self.post.send(to, mail, turn);
+        match posted {
+            Posted::Sent => self.counters.mail_sent += 1,
+            Posted::Waits => self.counters.mail_waited += 1,
+            Posted::Dropped => {}
+        }
+        posted
+    }
+
+    pub(crate) fn handle_mail_room(&mut self, to: crate::ShardId, slots: usize, turn: &mut Turn<'_>) {
+        let sent = self.post.set_room(to, slots, turn);
+        self.counters.mail_sent += sent as u64;
+        if !self.stalled.is_empty() {
+            self.resume_all(turn);
+        }
+        self.check_drained(turn);
+    }
+
+    fn retain(&mut self, carried: &mut Carried<'_>, turn: &mut Turn<'_>) {
+        let home = self.placement.topic(carried.parts.topic);
+        let message = carried.keep();
+        if home == self.id {
+            self.retain_here(message, turn);
+        } else {
+            self.post_mail(home, Mail::Retain(message), turn);
+        }
+    }
+
+    /// [MQTT-3.3.1-5] [MQTT-3.3.1-6]
+    pub(crate) fn retain_here(&mut self, message: Message, turn: &mut Turn<'_>) {
+        let expires = message.expires_at().is_some();
+        if self.retained.set(message) == crate::retained::Set::Refused {
+            self.counters.retained_refused += 1;
+        }
+        if expires {
+            self.arm_retained();
+        }
+    }
+
+    fn publish_to_group(&mut self, group: GroupKey, carried: &mut Carried<'_>, turn: &mut Turn<'_>) {
+        let name = self.groups.name(group).clone();
+        let shared = Shared { message: carried.keep(), name, tried: ShardSet::EMPTY, to_queue: false };
+        self.pass_to_group(group, shared, turn);
+    }
+
+    pub(crate) fn route_shared(&mut self, shared: Shared, turn: &mut Turn<'_>) {
+        match self.groups.key(&shared.name) {
+            Some(group) if self.take_for_group(group, &shared, turn) => {}
+            Some(group) => {
+                let tried = shared.tried.union([self.id].into_iter().collect());
+                self.pass_to_group(group, Shared { tried, ..shared }, turn);
+            }
+            // The last member anywhere has just left.
+            None => self.counters.dropped_shared_nobody += 1,
+        }
+    }
+
+    /// Finds the shard whose turn it is and gives it the message; first for a member that can take it at once, then,
+    /// in a second round, for one that can queue it.
+    fn pass_to_group(&mut self, group: GroupKey, mut shared: Shared, turn: &mut Turn<'_>) {
+        loop {
+            match self.groups.pick_shard(group, self.id, shared.tried) {
+                Some(shard) if shard == self.id => {
+                    if self.take_for_group(group, &shared, turn) {
+                        return;
+                    }
+                    shared.tried.insert(self.id);
+                }
+                Some(shard) => {
+                    self.post_mail(shard, Mail::Shared(Box::new(shared)), turn);
+                    return;
+                }
+                None if !shared.to_queue => {
+                    shared.to_queue = true;
+                    shared.tried = ShardSet::EMPTY;
+                }
+                None => {
+                    self.counters.dropped_shared_nobody += 1;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn take_for_group(&mut self, group: GroupKey, shared: &Shared, turn: &mut Turn<'_>) -> bool {
+        let qos = shared.message.qos();
+        let takers = takers!(self);
+        let member = self.groups.pick_member(group, |member| {
+            let qos = qos.min(member.options.qos);
+            match shared.to_queue {
+                false => takers.can_send_at_once(member.session, qos),
+                true => takers.can_queue(member.session, qos),
+            }
+        });
+        let Some(member) = member else { return false };
+        let id = [member.subscription_id];
+        let delivery = Delivery {
+            qos: qos.min(member.options.qos),
+            retain: shared.message.retain() && member.options.retain_as_published,
+            subscription_ids: if member.subscription_id == 0 { &[] } else { &id },
+        };
+        self.deliver(member.session, &delivery, &mut Carried::of(&shared.message), turn);
+        true
+    }
+}

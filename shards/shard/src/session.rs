@@ -1,0 +1,169 @@
+//! What the broker keeps of a client beyond one connection, and the table of sessions by client id.
+
+use std::{hash::BuildHasher, sync::Arc};
+
+use hashbrown::HashTable;
+use mqtt::QoS;
+use slab::Slab;
+
+use crate::{
+    ConnId, Instant, Message, filters::Filters, keys::SessionKey, outbound::Outbound, packet_ids::PacketIds,
+    replay::Replays,
+};
+
+/// An idle session owns its client id and its filters and nothing else: the boxes come with traffic and go with it.
+pub(crate) struct Session {
+    pub client_id: Arc<str>,
+    pub conn: Option<ConnId>,
+    /// How long the session lives without a connection; `u32::MAX` is forever.
+    pub expiry_s: u32,
+    /// While there is no connection: when the session ends.
+    pub ends_at: Option<Instant>,
+    /// The earliest timer that is set for this session.
+    pub armed: Option<Instant>,
+    pub will: Option<Box<Will>>,
+    pub filters: Filters,
+    pub outbound: Option<Box<Outbound>>,
+    /// QoS 2 messages that were received and routed and are not released yet.
+    pub received: Option<Box<PacketIds>>,
+    pub replays: Option<Box<Replays>>,
+}
+
+pub(crate) struct Will {
+    pub message: Message,
+    /// Counts from the publication of the will, not from the CONNECT.
+    pub message_expiry_s: Option<u32>,
+    pub delay_s: u32,
+    /// While the delay runs.
+    pub due_at: Option<Instant>,
+}
+
+impl Session {
+    pub fn new(client_id: Arc<str>) -> Session {
+        Session {
+            client_id,
+            conn: None,
+            expiry_s: 0,
+            ends_at: None,
+            armed: None,
+            will: None,
+            filters: Filters::default(),
+            outbound: None,
+            received: None,
+            replays: None,
+        }
+    }
+
+    /// The next thing that time does to this session.
+    pub fn due_at(&self) -> Option<Instant> {
+        let will_at = self.will.as_ref().and_then(|will| will.due_at);
+        match (self.ends_at, will_at) {
+            (Some(end), Some(will)) => Some(end.min(will)),
+            (end, will) => end.or(will),
+        }
+    }
+
+    pub fn outbound(&mut self) -> &mut Outbound {
+        self.outbound.get_or_insert_default()
+    }
+
+    /// Gives back memory that only traffic needs.
+    pub fn rest(&mut self) {
+        if self.outbound.as_ref().is_some_and(|outbound| outbound.is_idle()) {
+            self.outbound = None;
+        }
+        if self.received.as_ref().is_some_and(|received| received.is_empty()) {
+            self.received = None;
+        }
+    }
+}
+
+/// Sessions by key and by client id. The id stands in the session alone; the table holds hashes of it.
+pub(crate) struct Sessions {
+    slab: Slab<Session>,
+    by_client_id: HashTable<SessionKey>,
+    hasher: ahash::RandomState,
+}
+
+impl Sessions {
+    pub fn new(seed: u64) -> Sessions {
+        let hasher = ahash::RandomState::with_seeds(seed, 1, 2, 3);
+        Sessions { slab: Slab::new(), by_client_id: HashTable::new(), hasher }
+    }
+
+    pub fn find(&self, client_id: &str) -> Option<SessionKey> {
+        let hash = self.hasher.hash_one(client_id);
+        self.by_client_id.find(hash, |key| &*self.slab[key.index()].client_id == client_id).copied()
+    }
+
+    pub fn create(&mut self, client_id: Arc<str>) -> SessionKey {
+        assert!(self.find(&client_id).is_none(), "a client id has one session");
+        let hash = self.hasher.hash_one(&*client_id);
+        let key = self.slab.insert(Session::new(client_id));
+        let key = SessionKey(u32::try_from(key).expect("a shard has fewer than four billion sessions"));
+        let Sessions { slab, by_client_id, hasher } = self;
+        by_client_id.insert_unique(hash, key, |key| hasher.hash_one(&*slab[key.index()].client_id));
+        key
+    }
+
+    pub fn remove(&mut self, key: SessionKey) -> Session {
+        let hash = self.hasher.hash_one(&*self.slab[key.index()].client_id);
+        match self.by_client_id.find_entry(hash, |held| *held == key) {
+            Ok(entry) => entry.remove(),
+            Err(_) => unreachable!("every session stands in the table"),
+        };
+        self.slab.remove(key.index())
+    }
+
+    pub fn get(&self, key: SessionKey) -> Option<&Session> {
+        self.slab.get(key.index())
+    }
+
+    pub fn get_mut(&mut self, key: SessionKey) -> Option<&mut Session> {
+        self.slab.get_mut(key.index())
+    }
+
+    pub fn len(&self) -> usize {
+        self.slab.len()
+    }
+}
+
+impl std::ops::Index<SessionKey> for Sessions {
+    type Output = Session;
+
+    fn index(&self, key: SessionKey) -> &Session {
+        &self.slab[key.index()]
+    }
+}
+
+impl std::ops::IndexMut<SessionKey> for Sessions {
+    fn index_mut(&mut self, key: SessionKey) -> &mut Session {
+        &mut self.slab[key.index()]
+    }
+}
+
+/// How one message goes to one session.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Delivery<'a> {
+    pub qos: QoS,
+    pub retain: bool,
+    pub subscription_ids: &'a [u32],
+}
+
+const _: () = assert!(size_of::<Session>() <= 144, "an idle session stays small");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_found_by_its_client_id_until_it_is_removed() {
+        let mut sessions = Sessions::new(1);
+        let keys: Vec<_> = (0..100).map(|n| sessions.create(format!("c{n}").into())).collect();
+        assert_eq!(sessions.find("c42"), Some(keys[42]));
+        assert_eq!(&*sessions.remove(keys[42]).client_id, "c42");
+        assert_eq!(sessions.find("c42"), None);
+        assert_eq!(sessions.find("c43"), Some(keys[43]));
+        assert_eq!(sessions.len(), 99);
+    }
+}

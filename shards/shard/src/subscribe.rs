@@ -1,0 +1,226 @@
+//! SUBSCRIBE and UNSUBSCRIBE: changes to the session's filters, here and in what other shards know of them.
+
+use mqtt::{
+    Packet, ReasonCode, RetainHandling, Suback, Subscribe, SubscriptionOptions, Unsuback, Unsubscribe,
+    UserProperties, Violation,
+};
+
+use crate::{
+    ConnId, Effect, Mail, Note, Shard, What,
+    announce::{News, Waiting, filter_of_group},
+    keys::SessionKey,
+    receive::protocol_error,
+    replay::Wanted,
+    trie::Subscription,
+    turn::Turn,
+};
+
+impl Shard {
+    pub(crate) fn on_subscribe(
+        &mut self,
+        conn: ConnId,
+        session: SessionKey,
+        subscribe: &Subscribe<'_>,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Violation> {
+        for (filter, options) in &subscribe.filters {
+            let shared = check_filter(filter)?;
+            // [MQTT-3.8.3-4]
+            if shared && options.no_local {
+                return Err(protocol_error("No Local on a shared subscription"));
+            }
+        }
+        let mut waiting = Waiting::new(conn, session, subscribe.packet_id);
+        let mut news = News::default();
+        for (filter, options) in &subscribe.filters {
+            let subscription = Subscription {
+                session,
+                options: *options,
+                subscription_id: subscribe.subscription_id.unwrap_or(0),
+            };
+            let code = match self.check_subscription(session, filter) {
+                Ok(()) => {
+                    self.add_subscription(filter, subscription, &mut waiting, &mut news);
+                    ReasonCode::granted(options.qos)
+                }
+                Err(reason) => self.refuse_subscription(conn, session, reason, turn),
+            };
+            waiting.codes.push(code);
+        }
+        self.expect_replays(session, &waiting.wanted);
+        self.announce(waiting, news, turn);
+        Ok(())
+    }
+
+    /// What this server does not accept although the filter is well formed.
+    fn check_subscription(&mut self, session: SessionKey, filter: &str) -> Result<(), ReasonCode> {
+        let limits = &self.config.limits;
+        if mqtt::level_count(filter) > usize::from(limits.topic_levels_max) {
+            self.counters.topic_levels_exceeded += 1;
+            return Err(ReasonCode::TopicFilterInvalid);
+        }
+        let is_full = self.sessions[session].filters.len() >= limits.subscriptions_max as usize;
+        if is_full && !self.has_subscription(session, filter) {
+            self.counters.subscriptions_refused += 1;
+            return Err(ReasonCode::QuotaExceeded);
+        }
+        Ok(())
+    }
+
+    fn has_subscription(&self, session: SessionKey, filter: &str) -> bool {
+        self.trie.subscription(filter, session).is_some() || self.groups.member(filter, session).is_some()
+    }
+
+    fn refuse_subscription(
+        &mut self,
+        conn: ConnId,
+        session: SessionKey,
+        reason: ReasonCode,
+        turn: &mut Turn<'_>,
+    ) -> ReasonCode {
+        let client_id = Some(self.sessions[session].client_id.clone());
+        turn.push(Effect::Note(Note {
+            conn: Some(conn),
+            client_id,
+            what: What::SubscriptionRefused { reason },
+        }));
+        reason
+    }
+
+    fn add_subscription(
+        &mut self,
+        filter: &str,
+        subscription: Subscription,
+        waiting: &mut Waiting,
+        news: &mut News,
+    ) {
+        if is_shared(filter) {
+            self.join_group(filter, subscription, news);
+            return;
+        }
+        // [MQTT-3.8.4-3]
+        let subscribed = self.trie.subscribe(filter, subscription);
+        let is_new = subscribed.replaced.is_none();
+        if is_new {
+            self.sessions[subscription.session].filters.insert(filter);
+            self.subscriptions += 1;
+        } else {
+            self.cancel_replays(subscription.session, filter);
+        }
+        if subscribed.first_local || self.announcements.is_unconfirmed(filter) {
+            news.filters.push(filter.into());
+        }
+        // [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11]
+        let wants_retained = match subscription.options.retain_handling {
+            RetainHandling::Send => true,
+            RetainHandling::SendIfNew => is_new,
+            RetainHandling::DoNotSend => false,
+        };
+        if wants_retained {
+            waiting.wanted.push(Wanted { filter: filter.into(), subscription });
+        }
+    }
+
+    /// Shared subscriptions get no retained messages.
+    fn join_group(&mut self, name: &str, member: Subscription, news: &mut News) {
+        let joined = self.groups.join(name, member);
+        if joined.created {
+            self.trie.add_group(filter_of_group(name), joined.key);
+        }
+        if joined.replaced.is_none() {
+            self.sessions[member.session].filters.insert(name);
+            self.subscriptions += 1;
+            news.members.push((self.groups.name(joined.key).clone(), joined.local_count));
+        }
+    }
+
+    /// Every shard knows: the client may rely on it.
+    pub(crate) fn complete_subscribe(&mut self, waiting: Waiting, turn: &mut Turn<'_>) {
+        let connection = self.connections.get(waiting.conn);
+        let is_current = connection.is_some_and(|connection| connection.session() == Some(waiting.session));
+        if !is_current {
+            return;
+        }
+        let suback = Suback {
+            packet_id: waiting.packet_id,
+            reason_string: None,
+            user_properties: UserProperties::default(),
+            codes: waiting.codes.clone(),
+        };
+        self.reply(waiting.conn, &Packet::Suback(suback), turn);
+        self.begin_replays(&waiting, turn);
+    }
+
+    pub(crate) fn on_unsubscribe(
+        &mut self,
+        conn: ConnId,
+        session: SessionKey,
+        unsubscribe: &Unsubscribe<'_>,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Violation> {
+        for filter in &unsubscribe.filters {
+            check_filter(filter)?;
+        }
+        let mut codes = Vec::with_capacity(unsubscribe.filters.len());
+        for filter in &unsubscribe.filters {
+            let existed = self.has_subscription(session, filter);
+            if existed {
+                self.sessions[session].filters.remove(filter);
+                self.remove_subscription(session, filter, turn);
+            }
+            codes.push(if existed { ReasonCode::Success } else { ReasonCode::NoSubscriptionExisted });
+        }
+        // [MQTT-3.10.4-5]
+        let unsuback = Unsuback {
+            packet_id: unsubscribe.packet_id,
+            reason_string: None,
+            user_properties: UserProperties::default(),
+            codes,
+        };
+        self.reply(conn, &Packet::Unsuback(unsuback), turn);
+        Ok(())
+    }
+
+    /// Takes one filter out of the indexes; other shards are told when nobody here has it any more.
+    pub(crate) fn remove_subscription(&mut self, session: SessionKey, filter: &str, turn: &mut Turn<'_>) {
+        self.subscriptions -= 1;
+        if is_shared(filter) {
+            self.leave_group(session, filter, turn);
+            return;
+        }
+        self.cancel_replays(session, filter);
+        let unsubscribed = self.trie.unsubscribe(filter, session);
+        if unsubscribed.is_some_and(|unsubscribed| unsubscribed.last_local) {
+            for peer in self.peers() {
+                self.post_mail(peer, Mail::Withdraw(filter.into()), turn);
+            }
+        }
+    }
+
+    fn leave_group(&mut self, session: SessionKey, name: &str, turn: &mut Turn<'_>) {
+        let shared_name = self.groups.key(name).map(|key| self.groups.name(key).clone());
+        let (Some(left), Some(name)) = (self.groups.leave(name, session), shared_name) else { return };
+        if left.removed {
+            self.trie.remove_group(filter_of_group(&name), left.key);
+        }
+        for peer in self.peers() {
+            self.post_mail(peer, Mail::Members { name: name.clone(), count: left.local_count }, turn);
+        }
+    }
+}
+
+/// Whether the filter is a shared one. [MQTT-4.7.1-1] [MQTT-4.7.1-2] [MQTT-4.8.2-1] [MQTT-4.8.2-2]
+fn check_filter(filter: &str) -> Result<bool, Violation> {
+    let shared = mqtt::shared_filter(filter)?;
+    if !mqtt::is_topic_filter(shared.as_ref().map_or(filter, |shared| shared.filter)) {
+        let what = "a topic filter with a misplaced wildcard, or an empty one";
+        return Err(Violation { reason: ReasonCode::TopicFilterInvalid, what });
+    }
+    Ok(shared.is_some())
+}
+
+fn is_shared(filter: &str) -> bool {
+    filter.starts_with("$share/")
+}
+
+const _: () = assert!(size_of::<SubscriptionOptions>() <= 4, "a subscription in the trie stays small");
