@@ -95,7 +95,7 @@ impl ReasonCode {
         }
     }
 
-    /// The name in the specification's table 2-6.
+    /// The name in the specification's table in section 2.4.
     pub const fn name(self) -> &'static str {
         match self {
             Success => "Success",
@@ -201,10 +201,11 @@ impl ReasonCode {
             }
             // [MQTT-3.11.3-2]
             PacketKind::Unsuback => matches!(self as u8, 0x00 | 0x11 | 0x80 | 0x83 | 0x87 | 0x8F | 0x91),
-            // [MQTT-3.14.2-1]
+            // [MQTT-3.14.2-1] 0x8C is missing from the packet's own table, but the common one lists it, and a
+            // failed re-authentication needs it.
             PacketKind::Disconnect => matches!(
                 self as u8,
-                0x00 | 0x04 | 0x80..=0x83 | 0x87 | 0x89 | 0x8B | 0x8D..=0x90 | 0x93..=0xA2
+                0x00 | 0x04 | 0x80..=0x83 | 0x87 | 0x89 | 0x8B..=0x90 | 0x93..=0xA2
             ),
             // [MQTT-3.15.2-1]
             PacketKind::Auth => matches!(self, Success | ContinueAuthentication | Reauthenticate),

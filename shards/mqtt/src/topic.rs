@@ -12,14 +12,14 @@ pub struct SharedFilter<'a> {
 
 /// A name that a message may be published to.
 // [MQTT-4.7.0-1] Wildcards do not occur in a topic name. [MQTT-4.7.3-1] It has at least one character.
-// [MQTT-4.7.3-2] It has no null character.
+// [MQTT-4.7.3-2] It has no null character. [MQTT-4.7.3-3] It fits into a string of the wire.
 pub fn is_topic_name(name: &str) -> bool {
-    !name.is_empty() && !has_wildcard_or_nul(name.as_bytes())
+    !name.is_empty() && name.len() <= TOPIC_BYTES_MAX && !has_wildcard_or_nul(name.as_bytes())
 }
 
 /// A filter that may be subscribed to. `$share/` is a prefix like any other here: see `shared_filter`.
 pub fn is_topic_filter(filter: &str) -> bool {
-    if filter.is_empty() || filter.contains('\0') {
+    if filter.is_empty() || filter.len() > TOPIC_BYTES_MAX || filter.contains('\0') {
         return false;
     }
     let mut levels = filter.split('/').peekable();
@@ -83,7 +83,8 @@ pub fn level_count(topic: &str) -> usize {
 // Without an early exit the compiler turns the loop into vector instructions, and topics are short.
 #[inline]
 pub(crate) fn has_wildcard_or_nul(bytes: &[u8]) -> bool {
-    bytes.iter().fold(false, |found, byte| found | matches!(byte, b'+' | b'#' | 0))
+    bytes.iter().fold(false, |found, &byte| found | (byte == b'+') | (byte == b'#') | (byte == 0))
 }
 
+const TOPIC_BYTES_MAX: usize = u16::MAX as usize;
 const SHARE_PREFIX: &str = "$share/";
