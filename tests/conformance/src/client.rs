@@ -16,6 +16,8 @@ use crate::unique::unique;
 /// How long a test waits for what must come. It only ends tests that fail.
 const DEADLINE: Duration = Duration::from_secs(10);
 
+const LAST_SENT_BYTES_MAX: usize = 40;
+
 #[derive(Debug)]
 pub struct Client {
     stream: TcpStream,
@@ -26,6 +28,8 @@ pub struct Client {
     /// Packets that came while the test waited for another one.
     aside: VecDeque<Packet>,
     next_packet_id: u16,
+    /// The beginning of what was sent last, for the message of a test that waits in vain.
+    last_sent: Vec<u8>,
     /// The topic of this client's markers, once it has subscribed to it.
     marker: Option<String>,
 }
@@ -63,6 +67,7 @@ impl Connect {
             arrived: Vec::new(),
             aside: VecDeque::new(),
             next_packet_id: 1,
+            last_sent: Vec::new(),
             marker: None,
         }
     }
@@ -76,7 +81,9 @@ impl Client {
 
     /// Sends bytes as they are. A server may have closed already; what the test reads next will show it.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        match self.stream.write_all(bytes.as_ref()) {
+        let bytes = bytes.as_ref();
+        self.last_sent = bytes[..bytes.len().min(LAST_SENT_BYTES_MAX)].to_vec();
+        match self.stream.write_all(bytes) {
             Err(error) if !is_closed(error.kind()) => panic!("cannot send: {error}"),
             _ => (),
         }
@@ -391,6 +398,13 @@ impl Client {
         assert_eq!(self.recv_connack().code, 0x00);
     }
 
+    /// The server rejects the client id, as it must in 3.1.1: with return code 2.
+    pub fn expect_rejected_id(mut self) {
+        let connack = self.recv_connack();
+        assert!(connack.code == 0x02 && !connack.session_present, "{connack:?}");
+        self.expect_close();
+    }
+
     /// The server closes without a word.
     pub fn expect_close(mut self) {
         assert_eq!(self.recv_or_end(), None, "the server was to close the connection");
@@ -427,7 +441,7 @@ impl Client {
                 Ok(count) => self.arrived.extend(&chunk[..count]),
                 Err(error) if is_closed(error.kind()) => return None,
                 Err(error) if error.kind() == ErrorKind::Interrupted => (),
-                Err(error) => panic!("nothing came within {DEADLINE:?}: {error}"),
+                Err(error) => panic!("{error}: nothing within {DEADLINE:?} after {:02x?}", self.last_sent),
             }
         }
     }

@@ -8,7 +8,6 @@ pub mod client;
 pub mod packet;
 pub mod properties;
 pub mod reader;
-pub mod table;
 pub mod unique;
 
 pub use build::*;

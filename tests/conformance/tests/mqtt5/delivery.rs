@@ -189,21 +189,25 @@ fn mqtt5_4_3_3_8_the_server_answers_qos_2_with_pubrec() {
     assert!(matches!(publisher.recv(), Packet::Pubrec(Ack { packet_id: 4711, code: 0, .. })));
 }
 
-/// [MQTT-4.3.3-10]
+/// [MQTT-4.3.3-10] A client sends again only after a reconnect [MQTT-4.4.0-1].
 #[test]
 fn mqtt5_4_3_3_10_until_pubrel_the_same_packet_id_is_the_same_message() {
-    let (mut publisher, mut client, topic) = subscribed(&v5("sub"));
+    let (_, mut client, topic) = subscribed(&v5("sub"));
+    let connect = v5("pub").lasting();
     let publish = message(&topic, "once").qos(2).id(1000);
+    let mut publisher = connect.open();
     publisher.send_message(&publish);
     publisher.await_pubrec(1000);
     for _ in 0..3 {
+        publisher.cut();
+        publisher = connect.open();
         publisher.send_message(&publish.clone().dup());
         publisher.await_pubrec(1000);
     }
     publisher.send(ack(PUBREL, 1000));
     publisher.await_pubcomp(1000);
-    let texts: Vec<_> = client.messages_from(&mut publisher);
-    assert_eq!(texts.iter().map(Publish::text).collect::<Vec<_>>(), ["once"]);
+    let messages = client.messages_from(&mut publisher);
+    assert_eq!(messages.iter().map(Publish::text).collect::<Vec<_>>(), ["once"]);
 }
 
 /// [MQTT-4.3.3-11]
