@@ -1,1 +1,36 @@
-//! The edge: one glommio executor drives one shard on one pinned core.
+//! The edge: glommio drives one shard on one pinned core, and everything outside the pure core happens here.
+//!
+//! Start at `worker.rs` for the loop of one core, at `port.rs` for its sockets, at `mesh.rs` for the way to other
+//! cores and at `broker.rs` for start and stop. A shard's events and effects are defined by the crate `shard`; nothing
+//! here knows a packet, and nothing outside knows that io_uring exists.
+
+mod background;
+mod bell;
+mod brain;
+mod broker;
+mod buffers;
+mod clock;
+mod config;
+mod connection;
+mod control;
+mod error;
+mod executor;
+mod journal;
+mod listener;
+mod mesh;
+mod operation;
+mod port;
+mod probe;
+mod ring;
+mod seats;
+mod sending;
+#[cfg(test)]
+mod tests;
+mod worker;
+
+pub use background::Background;
+pub use broker::{Broker, start};
+pub use config::Config;
+pub use control::{Failure, Snapshot};
+pub use error::StartError;
+pub use probe::{Probe, probe};

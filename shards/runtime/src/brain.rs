@@ -1,0 +1,28 @@
+//! What the loop drives: a shard, or a script that stands in for one in tests.
+
+use shard::{Counters, Effects, Event, Gauges, Instant, Shard};
+
+pub(crate) trait Brain: 'static {
+    fn handle(&mut self, now: Instant, event: Event<'_>, effects: &mut Effects);
+    fn next_deadline(&self) -> Option<Instant>;
+    fn counters(&self) -> &Counters;
+    fn gauges(&self) -> Gauges;
+}
+
+impl Brain for Shard {
+    fn handle(&mut self, now: Instant, event: Event<'_>, effects: &mut Effects) {
+        Shard::handle(self, now, event, effects);
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        Shard::next_deadline(self)
+    }
+
+    fn counters(&self) -> &Counters {
+        Shard::counters(self)
+    }
+
+    fn gauges(&self) -> Gauges {
+        Shard::gauges(self)
+    }
+}

@@ -1,0 +1,212 @@
+//! All shards together: start, stop and what the control thread asks of them.
+
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use shard::{SHARDS_MAX, Shard, ShardId, ShardSet};
+
+use crate::{
+    Config, StartError,
+    brain::Brain,
+    clock::Clock,
+    control::{COMMANDS_MAX, Command, Failure, Line, Report, Snapshot},
+    executor, listener, mesh,
+    mesh::Shared,
+    probe::{self, random_seed},
+    seats::Seats,
+    worker::Parts,
+};
+
+/// The running broker. Dropping it stops all shards at once.
+pub struct Broker {
+    addresses: Vec<SocketAddr>,
+    commands: Vec<Sender<Command>>,
+    reports: Receiver<Report>,
+    failures: Receiver<Failure>,
+    threads: Vec<JoinHandle<()>>,
+    shared: Arc<Shared>,
+    seats: Arc<Seats>,
+}
+
+/// Starts every shard and returns once all of them listen. If one cannot start, none runs.
+pub fn start(config: Config) -> Result<Broker, StartError> {
+    let core = shard::Config { shards: config.shards, ..config.core.clone() };
+    let seed = random_seed().map_err(StartError::Resources)?;
+    start_with(config, move |id, now| Shard::new(id, &core, now, seed.wrapping_add(u64::from(id.0))))
+}
+
+pub(crate) fn start_with<B: Brain>(
+    config: Config,
+    make_brain: impl Fn(ShardId, shard::Instant) -> B + Clone + Send + 'static,
+) -> Result<Broker, StartError> {
+    check(&config)?;
+    let probe = probe::probe()?;
+    let bound = listener::bind(&config.listen, config.shards)?;
+    let mut broker = Broker::spawn(&config, &probe.cores, bound.addresses, make_brain)?;
+    broker.await_ready(config.shards)?;
+    // Nobody is let in before everybody is ready.
+    for listener in bound.by_shard.iter().flatten() {
+        listener.listen(config.backlog)?;
+    }
+    for (shard, listeners) in (0..config.shards).map(ShardId).zip(bound.by_shard) {
+        broker.command(shard, Command::Listen(listeners));
+    }
+    Ok(broker)
+}
+
+impl Broker {
+    /// Where it listens, with the ports that were chosen.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Connections of all shards, closing ones included.
+    pub fn connections(&self) -> usize {
+        self.seats.taken()
+    }
+
+    /// Brings the news of a shard that ended when it should not have.
+    pub fn failures(&self) -> &Receiver<Failure> {
+        &self.failures
+    }
+
+    /// What every shard has counted. Shards that do not answer in time are left out.
+    pub fn snapshot(&self) -> Vec<Snapshot> {
+        let (reply, answers) = bounded(self.commands.len());
+        for shard in self.shards() {
+            self.command(shard, Command::Snapshot(reply.clone()));
+        }
+        drop(reply);
+        let deadline = Instant::now() + SNAPSHOT_MAX;
+        let mut snapshots: Vec<Snapshot> =
+            std::iter::from_fn(|| answers.recv_deadline(deadline).ok()).collect();
+        snapshots.sort_by_key(|snapshot| snapshot.shard);
+        snapshots
+    }
+
+    /// Lets nobody in, lets out what is under way, and closes every connection. Says whether that was done in time.
+    /// The shards still run after it.
+    pub fn drain(&self, timeout: Duration) -> bool {
+        for shard in self.shards() {
+            self.command(shard, Command::Drain);
+        }
+        let deadline = Instant::now() + timeout;
+        let mut left: ShardSet = self.shards().collect();
+        while !left.is_empty() {
+            match self.reports.recv_deadline(deadline) {
+                Ok(Report::Drained(shard)) => left.remove(shard),
+                Ok(_) => {}
+                Err(_) => return false,
+            }
+        }
+        true
+    }
+
+    /// Tells every shard to end now.
+    pub fn stop(&self) {
+        for shard in self.shards() {
+            self.command(shard, Command::Stop);
+        }
+    }
+
+    /// Waits until every shard has ended; the failure if one ended by itself.
+    pub fn join(mut self) -> Result<(), Failure> {
+        self.join_threads();
+        self.failures.try_recv().map_or(Ok(()), Err)
+    }
+
+    fn spawn<B: Brain>(
+        config: &Config,
+        cores: &[usize],
+        addresses: Vec<SocketAddr>,
+        make_brain: impl Fn(ShardId, shard::Instant) -> B + Clone + Send + 'static,
+    ) -> Result<Broker, StartError> {
+        if usize::from(config.shards) > cores.len() {
+            tracing::warn!(
+                shards = config.shards,
+                cores = cores.len(),
+                "more shards than cores: shards share cores"
+            );
+        }
+        let meshes = mesh::weave(config.shards, config.mail_ring).map_err(StartError::Resources)?;
+        let clock = Clock::start();
+        let (reporter, reports) = unbounded();
+        let (failer, failures) = unbounded();
+        let shared = Arc::clone(meshes.first().expect("there is at least one shard").shared());
+        let seats = Arc::new(Seats::new(config.max_connections));
+        let mut broker =
+            Broker { addresses, commands: Vec::new(), reports, failures, threads: Vec::new(), shared, seats };
+        for (id, mesh) in (0..config.shards).map(ShardId).zip(meshes) {
+            let (sender, commands) = bounded(COMMANDS_MAX);
+            let line = Line { commands, reports: reporter.clone(), failures: failer.clone() };
+            let parts = Parts { mesh, line, clock, seats: Arc::clone(&broker.seats) };
+            let make_brain = make_brain.clone();
+            let core = cores[id.index() % cores.len()];
+            let thread = executor::spawn(id, core, config.clone(), move |now| make_brain(id, now), parts);
+            broker.commands.push(sender);
+            // Dropping the broker stops the shards that were started.
+            broker.threads.push(thread.map_err(StartError::Resources)?);
+        }
+        Ok(broker)
+    }
+
+    fn await_ready(&mut self, shards: u8) -> Result<(), StartError> {
+        for shard in 0..shards {
+            match self.reports.recv() {
+                Ok(Report::NotReady(error)) => return Err(error),
+                Ok(_) => {}
+                Err(_) => return Err(StartError::Ended { shard }),
+            }
+        }
+        Ok(())
+    }
+
+    fn shards(&self) -> impl Iterator<Item = ShardId> + use<> {
+        (0..self.commands.len() as u8).map(ShardId)
+    }
+
+    fn command(&self, shard: ShardId, command: Command) {
+        // A shard that has ended takes no commands, which whoever waits for an answer finds out by its deadline.
+        if self.commands[shard.index()].send(command).is_ok() {
+            self.shared.bell(shard).ring();
+        }
+    }
+
+    fn join_threads(&mut self) {
+        for thread in self.threads.drain(..) {
+            // A panic has been told through `failures` already.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        if !self.threads.is_empty() {
+            self.stop();
+            self.join_threads();
+        }
+    }
+}
+
+fn check(config: &Config) -> Result<(), StartError> {
+    if config.shards == 0 || usize::from(config.shards) > SHARDS_MAX {
+        return Err(StartError::Shards { shards: config.shards });
+    }
+    if config.listen.is_empty() {
+        return Err(StartError::NoAddress);
+    }
+    let receive_buffers = config.receive_buffers;
+    if !receive_buffers.is_power_of_two() || !(8..=1 << 15).contains(&receive_buffers) {
+        return Err(StartError::ReceiveBuffers { receive_buffers });
+    }
+    Ok(())
+}
+
+/// How long a snapshot waits for a shard.
+const SNAPSHOT_MAX: Duration = Duration::from_secs(2);

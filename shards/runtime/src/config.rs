@@ -1,0 +1,44 @@
+//! What the runtime is told at its start. Reading files and environment is not done here.
+
+use std::{net::SocketAddr, time::Duration};
+
+/// The same for all shards of a process.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Every shard listens on each of these. Port 0 lets the kernel choose one port for all shards.
+    pub listen: Vec<SocketAddr>,
+    /// One per core is the intention; more than there are cores share cores.
+    pub shards: u8,
+    /// Submissions that one system call can carry. More than that in one tick take more calls.
+    pub ring_entries: u32,
+    /// Receive buffers of one shard, for all of its connections together. A power of two.
+    pub receive_buffers: u16,
+    pub receive_buffer_bytes: u32,
+    /// Slots of the ring from one shard to another.
+    pub mail_ring: usize,
+    /// In all shards together. A few more are let in just to be told so.
+    pub max_connections: usize,
+    /// Connections that wait to be accepted, for each shard and address.
+    pub backlog: u32,
+    /// How long a closed connection may take for its last bytes and its end.
+    pub linger: Duration,
+    /// For the shards themselves; its number of shards is set from the one above.
+    pub core: shard::Config,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            listen: vec![SocketAddr::from(([127, 0, 0, 1], 1883))],
+            shards: 1,
+            ring_entries: 1024,
+            receive_buffers: 256,
+            receive_buffer_bytes: 8 << 10,
+            mail_ring: 4096,
+            max_connections: 100_000,
+            backlog: 4096,
+            linger: Duration::from_secs(3),
+            core: shard::Config::default(),
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! What the runtime keeps for each connection, and the table of all of them.
+//!
+//! An idle connection is one entry here and nothing else: no task, no buffer, no timer.
+
+use std::{
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    os::fd::OwnedFd,
+};
+
+use shard::{ConnId, Reading};
+
+use crate::{operation::GENERATION_BITS, sending::Sending};
+
+/// One entry of the table. Vacant where there is no socket.
+pub(crate) struct Connection {
+    pub socket: Option<OwnedFd>,
+    generation: u32,
+    /// The send that is under way. Boxed: the kernel points into it, and idle connections have none.
+    pub sending: Option<Box<Sending>>,
+    pub address: Address,
+    pub stage: Stage,
+    /// How the shard wants it read.
+    pub wanted: Reading,
+    /// The receive that is outstanding.
+    pub armed: Armed,
+    pub cancelling: bool,
+    /// Our side of the stream has ended.
+    pub is_shut: bool,
+    /// The peer's side of the stream has ended.
+    pub is_ended: bool,
+    pub refuse: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// The shard knows it.
+    Open,
+    /// The shard has forgotten it; its last bytes go out and the peer's end is awaited.
+    Closing,
+    /// Over. Only operations that have not completed keep the entry.
+    Dead,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Armed {
+    No,
+    Once,
+    Continuous,
+}
+
+/// An address and port in 18 bytes; an IPv4 address is kept in its mapped form.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Address {
+    ip: [u8; 16],
+    port: [u8; 2],
+}
+
+impl Address {
+    pub const UNKNOWN: Address = Address { ip: [0; 16], port: [0; 2] };
+}
+
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Address {
+        let ip = match address.ip() {
+            IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+            IpAddr::V6(ip) => ip,
+        };
+        Address { ip: ip.octets(), port: address.port().to_be_bytes() }
+    }
+}
+
+impl From<Address> for SocketAddr {
+    fn from(address: Address) -> SocketAddr {
+        let ip = Ipv6Addr::from(address.ip).to_canonical();
+        SocketAddr::new(ip, u16::from_be_bytes(address.port))
+    }
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        SocketAddr::from(*self).fmt(f)
+    }
+}
+
+/// All connections of one shard, by slot.
+#[derive(Default)]
+pub(crate) struct Connections {
+    entries: Vec<Connection>,
+    vacant: Vec<u32>,
+    count: usize,
+}
+
+impl Connections {
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    pub fn insert(&mut self, socket: OwnedFd, address: Address, refuse: bool) -> ConnId {
+        self.count += 1;
+        let slot = self.vacant.pop().unwrap_or_else(|| self.add_slot());
+        let entry = &mut self.entries[slot as usize];
+        *entry = Connection { socket: Some(socket), address, refuse, ..Connection::vacant(entry.generation) };
+        ConnId { slot, generation: entry.generation }
+    }
+
+    /// Makes the entry vacant and gives out its socket. A name that was given out stays unique.
+    pub fn remove(&mut self, slot: u32) -> OwnedFd {
+        let entry = &mut self.entries[slot as usize];
+        let socket = entry.socket.take().expect("only an occupied slot is removed");
+        assert!(entry.sending.is_none(), "nothing is under way from a connection that ends");
+        assert!(entry.armed == Armed::No, "nothing is received for a connection that ends");
+        self.count -= 1;
+        // A slot without a generation left is never used again, which costs one entry every four thousand million.
+        if let Some(generation) = entry.generation.checked_add(1) {
+            entry.generation = generation;
+            self.vacant.push(slot);
+        }
+        socket
+    }
+
+    /// The connection with this name, if it still is.
+    pub fn get(&mut self, id: ConnId) -> Option<&mut Connection> {
+        let entry = self.entries.get_mut(id.slot as usize)?;
+        (entry.generation == id.generation && entry.socket.is_some()).then_some(entry)
+    }
+
+    /// The connection that the shard names: it names none that it was not told of, and none that is over.
+    pub fn open(&mut self, id: ConnId) -> &mut Connection {
+        let entry = self.get(id).expect("the shard names connections that exist");
+        assert!(entry.stage == Stage::Open, "the shard names connections that it has not closed");
+        entry
+    }
+
+    /// The connection that a completion belongs to: its entry stays until its last operation has completed.
+    pub fn of_operation(&mut self, slot: u32, generation: u32) -> (ConnId, &mut Connection) {
+        let entry = &mut self.entries[slot as usize];
+        assert!(entry.socket.is_some(), "an operation keeps its entry");
+        assert!(
+            entry.generation & GENERATION_BITS == generation,
+            "an operation keeps its entry's generation"
+        );
+        (ConnId { slot, generation: entry.generation }, entry)
+    }
+
+    pub fn ids(&self) -> Vec<ConnId> {
+        let name =
+            |(slot, entry): (usize, &Connection)| ConnId { slot: slot as u32, generation: entry.generation };
+        self.entries.iter().enumerate().filter(|(_, entry)| entry.socket.is_some()).map(name).collect()
+    }
+
+    fn add_slot(&mut self) -> u32 {
+        let slot = u32::try_from(self.entries.len()).expect("descriptors run out long before slots do");
+        self.entries.push(Connection::vacant(0));
+        slot
+    }
+}
+
+impl Connection {
+    fn vacant(generation: u32) -> Connection {
+        Connection {
+            socket: None,
+            generation,
+            sending: None,
+            address: Address::UNKNOWN,
+            stage: Stage::Open,
+            wanted: Reading::Once,
+            armed: Armed::No,
+            cancelling: false,
+            is_shut: false,
+            is_ended: false,
+            refuse: false,
+        }
+    }
+}
+
+const _: () =
+    assert!(size_of::<Connection>() <= 48, "ten thousand idle connections take less than half a megabyte");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn socket() -> OwnedFd {
+        std::fs::File::open("/dev/null").expect("every machine has it").into()
+    }
+
+    #[test]
+    fn a_slot_is_used_again_only_with_a_higher_generation() {
+        let mut connections = Connections::default();
+        let first = connections.insert(socket(), Address::UNKNOWN, false);
+        connections.remove(first.slot);
+        let second = connections.insert(socket(), Address::UNKNOWN, true);
+        assert_eq!(first.slot, second.slot);
+        assert!(second.generation > first.generation);
+        assert!(connections.get(first).is_none());
+        assert!(connections.get(second).is_some_and(|entry| entry.refuse));
+        assert_eq!(connections.len(), 1);
+    }
+
+    #[test]
+    fn a_slot_without_generations_retires() {
+        let mut connections = Connections::default();
+        let first = connections.insert(socket(), Address::UNKNOWN, false);
+        connections.entries[first.slot as usize].generation = u32::MAX;
+        connections.remove(first.slot);
+        let second = connections.insert(socket(), Address::UNKNOWN, false);
+        assert_ne!(first.slot, second.slot);
+    }
+
+    #[test]
+    fn addresses_survive_their_compact_form() {
+        for text in ["127.0.0.1:1883", "[::1]:8883", "[2001:db8::7]:1"] {
+            let address: SocketAddr = text.parse().expect("it is an address");
+            assert_eq!(SocketAddr::from(Address::from(address)), address);
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! What the control thread and the shards say to each other.
+
+use crossbeam_channel::{Receiver, Sender};
+use shard::{Counters, Gauges, ShardId};
+
+use crate::{StartError, listener::Listener};
+
+/// To one shard. Its bell is rung after it was sent.
+pub(crate) enum Command {
+    /// All shards are ready: let connections in.
+    Listen(Vec<Listener>),
+    /// End gracefully: no further connections, what is under way goes out.
+    Drain,
+    /// End now.
+    Stop,
+    Snapshot(Sender<Snapshot>),
+}
+
+/// From one shard.
+#[derive(Debug)]
+pub(crate) enum Report {
+    Ready,
+    NotReady(StartError),
+    Drained(ShardId),
+}
+
+/// What one shard has counted and holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    pub shard: ShardId,
+    pub counters: Counters,
+    pub gauges: Gauges,
+}
+
+/// A shard ended that should not have. The others still run, but its clients are gone: the process should end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    pub shard: ShardId,
+    pub what: String,
+}
+
+/// A shard's side.
+pub(crate) struct Line {
+    pub commands: Receiver<Command>,
+    pub reports: Sender<Report>,
+    pub failures: Sender<Failure>,
+}
+
+impl Line {
+    pub fn report(&self, report: Report) {
+        // Nobody listens any more only while the process ends.
+        let _ = self.reports.send(report);
+    }
+}
+
+/// Commands that one shard has not taken yet.
+pub(crate) const COMMANDS_MAX: usize = 64;

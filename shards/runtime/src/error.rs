@@ -1,0 +1,69 @@
+//! Why a broker did not start, in words that say what to do about it.
+
+use std::{io, net::SocketAddr};
+
+use shard::SHARDS_MAX;
+use thiserror::Error;
+
+/// Nothing runs when this is returned: what had been started is stopped.
+#[derive(Debug, Error)]
+pub enum StartError {
+    #[error(
+        "cannot listen on {address}: the address is in use. Stop the other program (`ss -ltnp` names it) or choose \
+         another port"
+    )]
+    AddressInUse { address: SocketAddr },
+    #[error(
+        "cannot listen on {address}: permission denied. Ports below 1024 need root, CAP_NET_BIND_SERVICE or a lower \
+         net.ipv4.ip_unprivileged_port_start"
+    )]
+    PermissionDenied { address: SocketAddr },
+    #[error(
+        "cannot listen on {address}: this machine has no such address. `ip address` lists those it has; 0.0.0.0 stands \
+         for all"
+    )]
+    AddressNotAvailable { address: SocketAddr },
+    #[error("cannot listen on {address}: {source}")]
+    Listen { address: SocketAddr, source: io::Error },
+    #[error("there is no address to listen on: name at least one")]
+    NoAddress,
+    #[error(
+        "too little memory may be locked: {limit} bytes, and each shard needs {needed}. Raise it with `ulimit -l \
+         unlimited`, LimitMEMLOCK=infinity in a systemd unit, or `--ulimit memlock=-1` for a container"
+    )]
+    LockedMemory { limit: u64, needed: u64 },
+    #[error(
+        "io_uring is disabled here{}. Allow it with `sysctl kernel.io_uring_disabled=0`; in a container the seccomp \
+         profile must allow io_uring_setup, io_uring_enter and io_uring_register",
+        .sysctl.map_or_else(String::new, |value| format!(" (kernel.io_uring_disabled = {value})"))
+    )]
+    IoUringDisabled { sysctl: Option<u8> },
+    #[error("the kernel has no io_uring (this one is {release}). Linux 6.1 or newer is needed")]
+    IoUringMissing { release: String },
+    #[error("the kernel is too old: {release}. Linux 6.1 or newer is needed")]
+    KernelTooOld { release: String },
+    #[error("a broker has 1 to {SHARDS_MAX} shards, and {shards} were asked for")]
+    Shards { shards: u8 },
+    #[error("receive_buffers is {receive_buffers}: it must be a power of two from 8 to 32768")]
+    ReceiveBuffers { receive_buffers: u16 },
+    #[error("shard {shard} cannot set up its io_uring: {source}")]
+    Ring { shard: u8, source: io::Error },
+    #[error("shard {shard} cannot start its executor: {what}")]
+    Executor { shard: u8, what: String },
+    #[error("a thread or a descriptor for a shard cannot be made: {0}. See `ulimit -u` and `ulimit -n`")]
+    Resources(io::Error),
+    #[error("shard {shard} ended while it was starting")]
+    Ended { shard: u8 },
+}
+
+impl StartError {
+    /// A refusal to bind or to listen.
+    pub(crate) fn listen(address: SocketAddr, source: io::Error) -> StartError {
+        match source.raw_os_error() {
+            Some(libc::EADDRINUSE) => StartError::AddressInUse { address },
+            Some(libc::EACCES | libc::EPERM) => StartError::PermissionDenied { address },
+            Some(libc::EADDRNOTAVAIL) => StartError::AddressNotAvailable { address },
+            _ => StartError::Listen { address, source },
+        }
+    }
+}

@@ -1,0 +1,485 @@
+//! The sockets of one shard on its private ring: accept, receive, send, close.
+//!
+//! Completions go in and what happened comes out; bytes are passed on, never looked at. Every change of a connection
+//! ends in `settle`, which restores the invariants: what is wanted is armed, and what is over is gone.
+
+use std::{
+    collections::VecDeque,
+    io,
+    os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+    sync::Arc,
+    time::Duration,
+};
+
+use io_uring::{opcode, squeue::Flags, types::Fd};
+use shard::{ConnId, Instant, Outgoing, Reading};
+
+use crate::{
+    Config,
+    buffers::{Buffers, Filled, GROUP},
+    connection::{Address, Armed, Connections, Stage},
+    listener::{Listener, peer_of},
+    mesh::Moving,
+    operation::Operation,
+    ring::{Completion, Ring},
+    seats::{Seat, Seats},
+    sending::Sending,
+};
+
+/// What a completion came to.
+#[derive(Debug)]
+pub(crate) enum Happened {
+    Nothing,
+    Opened { conn: ConnId, refuse: bool },
+    Bytes { conn: ConnId, filled: Filled },
+    Sent { conn: ConnId, buffer: Vec<u8> },
+    Closed { conn: ConnId },
+}
+
+pub(crate) struct Port {
+    pub ring: Ring,
+    pub buffers: Buffers,
+    connections: Connections,
+    accepting: Vec<Accepting>,
+    /// No more connections come in.
+    is_shut: bool,
+    /// Nothing is armed any more.
+    is_over: bool,
+    /// Accepting waits until then, because the process or the machine had no descriptor or memory left.
+    accept_again_at: Option<Instant>,
+    /// That it waits was logged; cleared by the next connection.
+    accept_failure_logged: bool,
+    /// Closed connections that may take until then for their end, earliest first.
+    lingering: VecDeque<(Instant, ConnId)>,
+    linger: Duration,
+    seats: Arc<Seats>,
+    /// Not under way, for the next sends.
+    spare: Vec<Box<Sending>>,
+    bell: RawFd,
+    /// Where the kernel writes the bell's count. Boxed: it must not move.
+    bell_count: Box<u64>,
+}
+
+struct Accepting {
+    listener: Listener,
+    armed: bool,
+}
+
+impl Port {
+    /// `bell` must stay open for as long as the port lives.
+    pub fn new(config: &Config, seats: Arc<Seats>, bell: RawFd) -> io::Result<Port> {
+        let ring = Ring::new(config.ring_entries)?;
+        let buffers = Buffers::register(ring.inner(), config.receive_buffers, config.receive_buffer_bytes)?;
+        let mut port = Port {
+            ring,
+            buffers,
+            connections: Connections::default(),
+            accepting: Vec::new(),
+            is_shut: false,
+            is_over: false,
+            accept_again_at: None,
+            accept_failure_logged: false,
+            lingering: VecDeque::new(),
+            linger: config.linger,
+            seats,
+            spare: Vec::new(),
+            bell,
+            bell_count: Box::new(0),
+        };
+        port.arm_bell();
+        Ok(port)
+    }
+
+    pub fn listen(&mut self, listeners: Vec<Listener>) {
+        self.accepting.extend(listeners.into_iter().map(|listener| Accepting { listener, armed: false }));
+        self.arm_accepts();
+    }
+
+    /// Lets no further connection in. What waits in the backlog is refused by the kernel.
+    pub fn stop_accepting(&mut self) {
+        self.is_shut = true;
+        self.accept_again_at = None;
+        for listener in 0..self.accepting.len() {
+            if self.accepting[listener].armed {
+                self.cancel(Operation::Accept { listener: listener as u32 });
+            }
+        }
+        // An operation holds its socket by itself, but one that is not armed is closed here.
+        if self.accepting.iter().all(|accepting| !accepting.armed) {
+            self.accepting.clear();
+        }
+    }
+
+    /// No connection is left, closing ones included.
+    pub fn is_empty(&self) -> bool {
+        self.connections.len() == 0
+    }
+
+    pub fn address(&mut self, conn: ConnId) -> Option<Address> {
+        self.connections.get(conn).map(|connection| connection.address)
+    }
+
+    /// When `on_time` has something to do.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let linger = self.lingering.front().map(|(at, _)| *at);
+        [linger, self.accept_again_at].into_iter().flatten().min()
+    }
+
+    /// Ends connections that had time enough, and accepts again.
+    pub fn on_time(&mut self, now: Instant) {
+        while let Some(&(at, conn)) = self.lingering.front() {
+            if at > now {
+                break;
+            }
+            self.lingering.pop_front();
+            if self.connections.get(conn).is_some() {
+                self.kill(conn);
+            }
+        }
+        if self.accept_again_at.is_some_and(|at| at <= now) {
+            self.accept_again_at = None;
+            self.arm_accepts();
+        }
+    }
+
+    /// Takes one completion from the ring to what it means for the shard.
+    pub fn on_completion(&mut self, now: Instant, completion: Completion) -> Happened {
+        match Operation::unpack(completion.user_data) {
+            Operation::Accept { listener } => self.on_accept(now, listener, completion),
+            Operation::Receive { slot, generation } => self.on_receive(now, slot, generation, completion),
+            Operation::Send { slot, generation } => self.on_send(slot, generation, completion),
+            Operation::Bell => {
+                if !self.is_over {
+                    self.arm_bell();
+                }
+                Happened::Nothing
+            }
+            Operation::Cancel => Happened::Nothing,
+        }
+    }
+
+    /// A connection that came from another shard. It keeps its seat.
+    pub fn adopt(&mut self, moving: Moving) -> (ConnId, bool, Vec<u8>) {
+        let conn = self.connections.insert(moving.socket, moving.address, moving.refuse);
+        (conn, moving.refuse, moving.unread)
+    }
+
+    /// Takes a connection out, to go to another shard.
+    pub fn release(&mut self, conn: ConnId, unread: Vec<u8>) -> Moving {
+        let entry = self.connections.open(conn);
+        let (address, refuse) = (entry.address, entry.refuse);
+        // The table asserts that nothing is outstanding: the first packet is received once.
+        Moving { socket: self.connections.remove(conn.slot), address, refuse, unread }
+    }
+
+    pub fn send(&mut self, conn: ConnId, bytes: Outgoing) {
+        let mut sending = self.spare.pop().unwrap_or_else(Sending::new);
+        sending.begin(bytes);
+        let entry = self.connections.open(conn);
+        assert!(entry.sending.is_none(), "one send is under way per connection");
+        entry.sending = Some(sending);
+        self.push_send(conn);
+    }
+
+    pub fn read(&mut self, conn: ConnId, reading: Reading) {
+        self.connections.open(conn).wanted = reading;
+        self.settle(conn);
+    }
+
+    /// The shard has forgotten the connection. Its last bytes go out, and its end is awaited, but not for ever.
+    pub fn close(&mut self, now: Instant, conn: ConnId) {
+        self.connections.open(conn).stage = Stage::Closing;
+        self.lingering.push_back((now + self.linger, conn));
+        self.settle(conn);
+    }
+
+    /// The first bytes of this connection came by another way than its single receive. Says whether it is still open.
+    pub fn has_received(&mut self, conn: ConnId) -> bool {
+        let Some(entry) = self.connections.get(conn) else { return false };
+        if entry.wanted == Reading::Once && entry.armed == Armed::No {
+            entry.wanted = Reading::Paused;
+        }
+        entry.stage == Stage::Open
+    }
+
+    /// Ends every connection and every operation at once. Their completions still come.
+    pub fn end(&mut self) {
+        self.is_over = true;
+        self.stop_accepting();
+        for conn in self.connections.ids() {
+            self.kill(conn);
+        }
+        let any = io_uring::types::CancelBuilder::any();
+        let entry = opcode::AsyncCancel2::new(any).build().user_data(Operation::Cancel.pack());
+        // SAFETY: a cancellation points to nothing.
+        unsafe { self.ring.push(entry) };
+    }
+
+    fn on_accept(&mut self, now: Instant, listener: u32, completion: Completion) -> Happened {
+        let listener = listener as usize;
+        self.accepting[listener].armed = completion.more();
+        let happened = match check(completion.result) {
+            Ok(descriptor) => self.on_accepted(descriptor as RawFd),
+            Err(error) => {
+                self.on_accept_failure(now, &error);
+                Happened::Nothing
+            }
+        };
+        if self.is_shut && self.accepting.iter().all(|accepting| !accepting.armed) {
+            self.accepting.clear();
+        } else {
+            self.arm_accepts();
+        }
+        happened
+    }
+
+    fn on_accepted(&mut self, descriptor: RawFd) -> Happened {
+        // SAFETY: the kernel has just made this descriptor for us, and nobody else owns it.
+        let socket = unsafe { OwnedFd::from_raw_fd(descriptor) };
+        self.accept_failure_logged = false;
+        if self.is_shut {
+            return Happened::Nothing;
+        }
+        let refuse = match self.seats.take() {
+            Seat::Free => false,
+            Seat::Reserve => true,
+            Seat::None => return Happened::Nothing,
+        };
+        let address = peer_of(&socket).map_or(Address::UNKNOWN, Address::from);
+        let conn = self.connections.insert(socket, address, refuse);
+        Happened::Opened { conn, refuse }
+    }
+
+    fn on_accept_failure(&mut self, now: Instant, error: &io::Error) {
+        match error.raw_os_error() {
+            // A connection that broke before it was accepted, or our own cancellation.
+            Some(libc::ECONNABORTED | libc::ECONNRESET | libc::EPROTO | libc::EINTR | libc::ECANCELED) => {}
+            // Without descriptors or memory the next accept would fail at once as well, and the next.
+            _ => {
+                self.accept_again_at = Some(now + ACCEPT_PAUSE);
+                if !self.accept_failure_logged {
+                    self.accept_failure_logged = true;
+                    tracing::warn!(%error, "cannot accept connections, trying again; if descriptors are short see `ulimit -n`");
+                }
+            }
+        }
+    }
+
+    fn on_receive(&mut self, now: Instant, slot: u32, generation: u32, completion: Completion) -> Happened {
+        let (conn, entry) = self.connections.of_operation(slot, generation);
+        if !completion.more() {
+            if entry.armed == Armed::Once && entry.wanted == Reading::Once && completion.result > 0 {
+                entry.wanted = Reading::Paused;
+            }
+            entry.armed = Armed::No;
+            entry.cancelling = false;
+        }
+        let is_open = entry.stage == Stage::Open;
+        let len = completion.result.max(0) as u32;
+        let filled = completion.buffer().map(|id| self.buffers.filled(id, len));
+        let happened = match (check(completion.result), filled) {
+            (Ok(1..), Some(filled)) if is_open => Happened::Bytes { conn, filled },
+            (Ok(1..), Some(filled)) => self.discard(filled),
+            (result, filled) => {
+                filled.map(|filled| self.discard(filled));
+                self.on_end(now, conn, result.map(drop))
+            }
+        };
+        self.settle(conn);
+        happened
+    }
+
+    /// A receive brought nothing: the stream ended, the network failed, or the kernel wants to be asked again.
+    fn on_end(&mut self, now: Instant, conn: ConnId, result: io::Result<()>) -> Happened {
+        let again = [libc::ENOBUFS, libc::ECANCELED, libc::EINTR, libc::EAGAIN, libc::ENOMEM];
+        let code = result.as_ref().err().and_then(io::Error::raw_os_error);
+        // Buffers that were short are back before the receive is submitted again, because what the kernel filled before
+        // was taken before this.
+        if code.is_some_and(|code| again.contains(&code)) {
+            return Happened::Nothing;
+        }
+        let Some(entry) = self.connections.get(conn) else { return Happened::Nothing };
+        entry.is_ended = true;
+        let was_open = entry.stage == Stage::Open;
+        // After the end of its stream a peer may still read what is under way to it; after a failure nobody does.
+        if result.is_err() || entry.sending.is_none() {
+            self.kill(conn);
+        } else if was_open {
+            entry.stage = Stage::Closing;
+            self.lingering.push_back((now + self.linger, conn));
+        }
+        if was_open { Happened::Closed { conn } } else { Happened::Nothing }
+    }
+
+    fn on_send(&mut self, slot: u32, generation: u32, completion: Completion) -> Happened {
+        let (conn, entry) = self.connections.of_operation(slot, generation);
+        let mut sending = entry.sending.take().expect("a send that completes was under way");
+        let is_open = entry.stage == Stage::Open;
+        let is_dead = entry.stage == Stage::Dead;
+        let is_done = match check(completion.result) {
+            Ok(taken) => sending.advance(taken as usize),
+            Err(error) => {
+                let again = matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN | libc::ENOMEM));
+                if !again && !is_dead {
+                    self.keep(sending);
+                    self.kill(conn);
+                    return if is_open { Happened::Closed { conn } } else { Happened::Nothing };
+                }
+                false
+            }
+        };
+        if !is_done && !is_dead {
+            entry.sending = Some(sending);
+            self.push_send(conn);
+            return Happened::Nothing;
+        }
+        let buffer = self.keep(sending);
+        self.settle(conn);
+        if is_open { Happened::Sent { conn, buffer } } else { Happened::Nothing }
+    }
+
+    /// Makes what is the case of a connection agree with what it should be.
+    pub fn settle(&mut self, conn: ConnId) {
+        let Some(entry) = self.connections.get(conn) else { return };
+        match entry.stage {
+            Stage::Open => self.arm_wanted(conn),
+            Stage::Closing if entry.sending.is_some() => {}
+            Stage::Closing => {
+                if !entry.is_shut {
+                    entry.is_shut = true;
+                    shut(entry.socket.as_ref(), libc::SHUT_WR);
+                }
+                // Closing a socket with unread bytes would take the last packet back from the peer: the end of
+                // its stream is awaited, and what comes before is ignored.
+                if entry.is_ended {
+                    self.kill(conn);
+                } else if entry.armed == Armed::No {
+                    self.arm_receive(conn, Armed::Continuous);
+                }
+            }
+            Stage::Dead => {
+                if entry.sending.is_none() && entry.armed == Armed::No {
+                    drop(self.connections.remove(conn.slot));
+                    self.seats.give_back();
+                }
+            }
+        }
+    }
+
+    fn arm_wanted(&mut self, conn: ConnId) {
+        let entry = self.connections.open(conn);
+        match (entry.armed, entry.wanted) {
+            (Armed::No, Reading::Once) => self.arm_receive(conn, Armed::Once),
+            (Armed::No, Reading::Continuous) => self.arm_receive(conn, Armed::Continuous),
+            (Armed::Continuous, Reading::Once | Reading::Paused) | (Armed::Once, Reading::Paused) => {
+                if !std::mem::replace(&mut entry.cancelling, true) {
+                    self.cancel(Operation::Receive { slot: conn.slot, generation: conn.generation });
+                }
+            }
+            // A single receive brings what is there, and the continuous one follows it.
+            (Armed::Once, Reading::Once | Reading::Continuous)
+            | (Armed::Continuous, Reading::Continuous)
+            | (Armed::No, Reading::Paused) => {}
+        }
+    }
+
+    fn arm_receive(&mut self, conn: ConnId, armed: Armed) {
+        let entry = self.connections.get(conn).expect("a receive is for a connection");
+        entry.armed = armed;
+        let socket = Fd(entry.socket.as_ref().expect("a connection has a socket").as_raw_fd());
+        let operation = match armed {
+            Armed::Continuous => opcode::RecvMulti::new(socket, GROUP).build(),
+            _ => {
+                let receive = opcode::Recv::new(socket, std::ptr::null_mut(), 0).buf_group(GROUP);
+                receive.build().flags(Flags::BUFFER_SELECT)
+            }
+        };
+        let name = Operation::Receive { slot: conn.slot, generation: conn.generation };
+        // SAFETY: the entry points to nothing: the kernel takes a buffer from the ring, which outlives it.
+        unsafe { self.ring.push(operation.user_data(name.pack())) };
+    }
+
+    fn push_send(&mut self, conn: ConnId) {
+        let entry = self.connections.get(conn).expect("a send is for a connection");
+        let socket = entry.socket.as_ref().expect("a connection has a socket").as_raw_fd();
+        let sending = entry.sending.as_mut().expect("the caller has put it there");
+        let name = Operation::Send { slot: conn.slot, generation: conn.generation };
+        let operation = sending.operation(socket).user_data(name.pack());
+        // SAFETY: the boxed value that the entry points into stays in the table until the send completes.
+        unsafe { self.ring.push(operation) };
+    }
+
+    /// Ends a connection now. Its entry goes when its last operation has completed.
+    fn kill(&mut self, conn: ConnId) {
+        let entry = self.connections.get(conn).expect("only what lives can be killed");
+        if entry.stage != Stage::Dead {
+            entry.stage = Stage::Dead;
+            if entry.sending.is_some() || entry.armed != Armed::No {
+                // This completes what is outstanding, with an end of stream or a broken pipe.
+                shut(entry.socket.as_ref(), libc::SHUT_RDWR);
+            }
+        }
+        self.settle(conn);
+    }
+
+    /// Keeps the value for another send, and gives out its buffer.
+    fn keep(&mut self, mut sending: Box<Sending>) -> Vec<u8> {
+        let buffer = sending.finish();
+        if self.spare.len() < SPARE_SENDS_MAX {
+            self.spare.push(sending);
+        }
+        buffer
+    }
+
+    fn discard(&mut self, filled: Filled) -> Happened {
+        self.buffers.recycle(filled);
+        Happened::Nothing
+    }
+
+    fn cancel(&mut self, operation: Operation) {
+        let entry = opcode::AsyncCancel::new(operation.pack()).build().user_data(Operation::Cancel.pack());
+        // SAFETY: a cancellation points to nothing.
+        unsafe { self.ring.push(entry) };
+    }
+
+    fn arm_accepts(&mut self) {
+        if self.is_shut || self.accept_again_at.is_some() {
+            return;
+        }
+        for (index, accepting) in self.accepting.iter_mut().enumerate() {
+            if std::mem::replace(&mut accepting.armed, true) {
+                continue;
+            }
+            let accept = opcode::AcceptMulti::new(Fd(accepting.listener.descriptor()));
+            let name = Operation::Accept { listener: index as u32 };
+            let entry = accept.flags(libc::SOCK_CLOEXEC).build().user_data(name.pack());
+            // SAFETY: the entry points to nothing.
+            unsafe { self.ring.push(entry) };
+        }
+    }
+
+    fn arm_bell(&mut self) {
+        let target: *mut u64 = &raw mut *self.bell_count;
+        let read = opcode::Read::new(Fd(self.bell), target.cast(), size_of::<u64>() as u32);
+        // SAFETY: the boxed count lives as long as the port, which ends after its operations.
+        unsafe { self.ring.push(read.build().user_data(Operation::Bell.pack())) };
+    }
+}
+
+/// The result of an operation in the form of this language.
+fn check(result: i32) -> io::Result<i32> {
+    if result < 0 { Err(io::Error::from_raw_os_error(-result)) } else { Ok(result) }
+}
+
+/// Ends one or both directions. A peer that is gone already makes it fail, which changes nothing.
+fn shut(socket: Option<&OwnedFd>, how: i32) {
+    let socket = socket.expect("a connection has a socket");
+    // SAFETY: the call takes no pointers, and the descriptor is open.
+    unsafe { libc::shutdown(socket.as_raw_fd(), how) };
+}
+
+/// How long accepting rests when descriptors or memory are short.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// More than this many sends are seldom under way on one shard.
+const SPARE_SENDS_MAX: usize = 256;

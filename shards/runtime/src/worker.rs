@@ -1,0 +1,331 @@
+//! The loop of one core: wait, bring what happened to the shard, carry out what it wants.
+//!
+//! One turn is one tick: however much came in, each connection gets at most one send and each other shard at most one
+//! publication and one ring of its bell.
+
+use std::{io, sync::Arc, time::Duration};
+
+use shard::{ConnId, Effect, Effects, Event, Instant, Note, ShardId};
+
+use crate::{
+    Config,
+    background::Background,
+    brain::Brain,
+    clock::Clock,
+    control::{Command, Line, Report, Snapshot},
+    journal,
+    mesh::{Letter, Mesh},
+    port::{Happened, Port},
+    ring::Completion,
+    seats::Seats,
+};
+
+/// Everything that one core has.
+pub(crate) struct Worker<B> {
+    id: ShardId,
+    brain: B,
+    effects: Effects,
+    port: Port,
+    mesh: Mesh,
+    line: Line,
+    clock: Clock,
+    /// The time of this turn: everything in it happens at once.
+    now: Instant,
+    background: Background,
+    /// Keeps its capacity from turn to turn.
+    letters: Vec<Letter>,
+    /// The shard has nothing left; connections may still be closing.
+    is_drained: bool,
+    is_drained_reported: bool,
+    is_stopped: bool,
+}
+
+impl<B: Brain> Worker<B> {
+    /// Must be called on the thread and the executor that will run it.
+    pub fn new(
+        id: ShardId,
+        config: &Config,
+        make_brain: impl FnOnce(Instant) -> B,
+        parts: Parts,
+    ) -> io::Result<Worker<B>> {
+        let Parts { mesh, line, clock, seats } = parts;
+        let port = Port::new(config, seats, mesh.bell().descriptor())?;
+        let now = clock.now();
+        Ok(Worker {
+            id,
+            brain: make_brain(now),
+            effects: Effects::default(),
+            port,
+            mesh,
+            line,
+            clock,
+            now,
+            background: Background::new(),
+            letters: Vec::new(),
+            is_drained: false,
+            is_drained_reported: false,
+            is_stopped: false,
+        })
+    }
+
+    #[cfg(test)]
+    pub fn background(&self) -> &Background {
+        &self.background
+    }
+
+    /// Runs until it is told to stop, or until the ring fails.
+    pub async fn run(mut self) -> io::Result<()> {
+        let result = self.work().await;
+        self.end();
+        result
+    }
+
+    async fn work(&mut self) -> io::Result<()> {
+        for to in self.mesh.peers().iter() {
+            self.tell_room(to);
+        }
+        while !self.is_stopped {
+            self.wait()?;
+            self.now = self.clock.now();
+            self.turn()?;
+            if self.background.is_outstanding() {
+                self.background.give_way().await;
+            }
+        }
+        Ok(())
+    }
+
+    fn turn(&mut self) -> io::Result<()> {
+        self.take_completions()?;
+        self.take_mail();
+        self.take_commands();
+        self.take_room();
+        self.take_time();
+        self.tell(Event::Flush);
+        self.publish();
+        self.report_drained();
+        Ok(())
+    }
+
+    /// Submits everything and sleeps, unless there is something to do.
+    fn wait(&mut self) -> io::Result<()> {
+        let mut timeout = self.timeout();
+        if timeout == Some(Duration::ZERO) {
+            return self.port.ring.wait(timeout);
+        }
+        self.mesh.bell().fall_asleep();
+        if self.mesh.has_news() || !self.line.commands.is_empty() {
+            timeout = Some(Duration::ZERO);
+        }
+        let result = self.port.ring.wait(timeout);
+        self.mesh.bell().wake_up();
+        result
+    }
+
+    /// How long nothing is due. None is for ever.
+    fn timeout(&self) -> Option<Duration> {
+        let deadlines = [self.brain.next_deadline(), self.port.next_deadline()];
+        let deadline = deadlines.into_iter().flatten().min();
+        // The turn took time itself, so the clock is read again where it matters.
+        let until_due = deadline.map(|at| at.since(self.clock.now()));
+        [until_due, self.background.wait_max()].into_iter().flatten().min()
+    }
+
+    fn take_completions(&mut self) -> io::Result<()> {
+        let mut taken = 0;
+        loop {
+            while let Some(completion) = self.port.ring.next() {
+                self.take_completion(completion);
+                taken += 1;
+            }
+            // A bound, so that mail and timers have their turn too.
+            if taken >= COMPLETIONS_MAX || !self.port.ring.has_deferred() {
+                return Ok(());
+            }
+            self.port.ring.wait(Some(Duration::ZERO))?;
+        }
+    }
+
+    fn take_completion(&mut self, completion: Completion) {
+        match self.port.on_completion(self.now, completion) {
+            Happened::Nothing => {}
+            Happened::Opened { conn, refuse } => {
+                self.tell(Event::Opened { conn, refuse });
+                // A connection begins with one single receive, unless the shard has closed it at once.
+                self.port.settle(conn);
+            }
+            Happened::Bytes { conn, filled } => {
+                let event = Event::Bytes { conn, bytes: self.port.buffers.bytes(&filled) };
+                self.brain.handle(self.now, event, &mut self.effects);
+                self.port.buffers.recycle(filled);
+                self.carry_out();
+            }
+            Happened::Sent { conn, buffer } => {
+                self.effects.recycle(buffer);
+                self.tell(Event::Sent { conn });
+            }
+            Happened::Closed { conn } => self.tell(Event::Closed { conn }),
+        }
+    }
+
+    fn take_mail(&mut self) {
+        for from in self.mesh.peers().iter() {
+            let mut letters = std::mem::take(&mut self.letters);
+            self.mesh.collect(from, &mut letters);
+            for letter in letters.drain(..) {
+                match letter {
+                    Letter::Mail(mail) => self.tell(Event::Mail { from, mail }),
+                    Letter::HandOver(moving) => {
+                        let (conn, refuse, unread) = self.port.adopt(*moving);
+                        self.tell(Event::Opened { conn, refuse });
+                        self.tell_unread(conn, &unread);
+                    }
+                }
+            }
+            self.letters = letters;
+        }
+    }
+
+    /// Bytes that another shard received come first, and stand for the single receive that a connection begins with.
+    fn tell_unread(&mut self, conn: ConnId, unread: &[u8]) {
+        if unread.is_empty() {
+            self.port.settle(conn);
+        } else if self.port.has_received(conn) {
+            self.tell(Event::Bytes { conn, bytes: unread });
+        }
+    }
+
+    fn take_commands(&mut self) {
+        while let Ok(command) = self.line.commands.try_recv() {
+            match command {
+                Command::Listen(listeners) => self.port.listen(listeners),
+                Command::Drain => {
+                    self.port.stop_accepting();
+                    self.tell(Event::Drain);
+                }
+                Command::Stop => self.is_stopped = true,
+                Command::Snapshot(reply) => {
+                    let (counters, gauges) = (self.brain.counters().clone(), self.brain.gauges());
+                    // Whoever asked may have given up waiting.
+                    let _ = reply.try_send(Snapshot { shard: self.id, counters, gauges });
+                }
+            }
+        }
+    }
+
+    /// Tells the shard of rings that were full and have room again.
+    fn take_room(&mut self) {
+        for to in self.mesh.relieved().iter() {
+            self.tell_room(to);
+        }
+    }
+
+    fn take_time(&mut self) {
+        self.port.on_time(self.now);
+        if self.brain.next_deadline().is_some_and(|at| at <= self.now) {
+            self.tell(Event::Timer);
+        }
+    }
+
+    /// Sends off the mail of this tick. The shard learns what room is left, and may have waited for just that.
+    fn publish(&mut self) {
+        for _ in 0..PUBLICATIONS_MAX {
+            let published = self.mesh.publish();
+            for to in published.iter() {
+                self.tell_room(to);
+            }
+            if !self.mesh.has_staged() {
+                return;
+            }
+            self.tell(Event::Flush);
+        }
+    }
+
+    fn tell_room(&mut self, to: ShardId) {
+        let slots = self.mesh.room(to);
+        self.tell(Event::MailRoom { to, slots });
+    }
+
+    /// Brings one event to the shard and does at once what follows from it, so that no event ever names a connection
+    /// that the shard has closed.
+    fn tell(&mut self, event: Event<'_>) {
+        self.brain.handle(self.now, event, &mut self.effects);
+        self.carry_out();
+    }
+
+    fn carry_out(&mut self) {
+        if self.effects.queue.is_empty() {
+            return;
+        }
+        let mut queue = std::mem::take(&mut self.effects.queue);
+        for effect in queue.drain(..) {
+            self.carry_out_one(effect);
+        }
+        // Nothing above tells the shard anything, so nothing was added meanwhile.
+        self.effects.queue = queue;
+    }
+
+    fn carry_out_one(&mut self, effect: Effect) {
+        match effect {
+            Effect::Send { conn, bytes } => self.port.send(conn, bytes),
+            Effect::Close { conn } => self.port.close(self.now, conn),
+            Effect::Read { conn, reading } => self.port.read(conn, reading),
+            Effect::HandOver { conn, to, unread } => {
+                let moving = self.port.release(conn, unread);
+                self.mesh.stage(to, Letter::HandOver(Box::new(moving)));
+            }
+            Effect::Mail { to, mail } => self.mesh.stage(to, Letter::Mail(mail)),
+            Effect::Note(note) => self.log(&note),
+            Effect::Drained => self.is_drained = true,
+        }
+    }
+
+    fn log(&mut self, note: &Note) {
+        let address = note.conn.and_then(|conn| self.port.address(conn));
+        journal::write(self.id, address, note);
+    }
+
+    fn report_drained(&mut self) {
+        let is_drained = self.is_drained && self.port.is_empty() && !self.mesh.has_staged();
+        if is_drained && !std::mem::replace(&mut self.is_drained_reported, true) {
+            self.line.report(Report::Drained(self.id));
+        }
+    }
+
+    /// Takes every operation back from the kernel, which may write into our memory until then.
+    fn end(mut self) {
+        let give_up_at = self.clock.now() + END_MAX;
+        self.port.end();
+        while self.port.ring.outstanding() > 0 {
+            let left = give_up_at.since(self.clock.now());
+            if left.is_zero() || self.port.ring.wait(Some(left)).is_err() {
+                tracing::error!(shard = self.id.0, "operations did not end: their memory is given up");
+                // Better lost than used for something else while the kernel still knows it.
+                std::mem::forget(self.port);
+                return;
+            }
+            while let Some(completion) = self.port.ring.next() {
+                if let Happened::Bytes { filled, .. } = self.port.on_completion(self.now, completion) {
+                    self.port.buffers.recycle(filled);
+                }
+            }
+        }
+    }
+}
+
+/// What a worker is made from.
+pub(crate) struct Parts {
+    pub mesh: Mesh,
+    pub line: Line,
+    pub clock: Clock,
+    pub seats: Arc<Seats>,
+}
+
+/// Completions of one tick. More wait for the next, after mail and timers.
+const COMPLETIONS_MAX: usize = 1024;
+
+/// Rounds of mail that waited for room in one tick.
+const PUBLICATIONS_MAX: usize = 4;
+
+/// How long the kernel may take to give our memory back.
+const END_MAX: Duration = Duration::from_secs(2);
