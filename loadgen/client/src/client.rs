@@ -320,6 +320,10 @@ impl Client {
         self.outlet.events.pop_front()
     }
 
+    pub fn has_event(&self) -> bool {
+        !self.outlet.events.is_empty()
+    }
+
     /// What is to be written to the transport.
     pub fn output(&self) -> &[u8] {
         &self.outlet.output

@@ -238,6 +238,9 @@ impl Driver {
     fn step(&mut self, timeout: Duration) -> Result<(), Error> {
         self.act();
         self.write();
+        if self.client.has_event() {
+            return Ok(());
+        }
         let now = self.now();
         let until_deadline = self.client.next_deadline().map(|deadline| deadline.duration_since(now));
         let wait = until_deadline.map_or(timeout, |until| until.min(timeout));

@@ -20,10 +20,9 @@ impl PacketIds {
         }
         loop {
             self.last = self.last.wrapping_add(1);
-            if let Some(packet_id) = PacketId::new(self.last) {
-                if self.taken.insert(packet_id) {
-                    return Some(packet_id);
-                }
+            let free = PacketId::new(self.last).filter(|packet_id| self.taken.insert(*packet_id));
+            if free.is_some() {
+                return free;
             }
         }
     }

@@ -15,6 +15,8 @@ pub enum Refusal {
     TopicFilter(String),
     #[error("at least one topic filter is needed")]
     NoFilter,
+    #[error("the subscription identifier is {0}: it must be from 1 to {SUBSCRIPTION_ID_MAX}")]
+    SubscriptionId(u32),
     #[error("MQTT 3.1 and 3.1.1 carry a password only together with a user name")]
     PasswordAlone,
     #[error("an empty client id needs a clean session")]
@@ -45,6 +47,7 @@ impl Refusal {
             | Refusal::TopicName(_)
             | Refusal::TopicFilter(_)
             | Refusal::NoFilter
+            | Refusal::SubscriptionId(_)
             | Refusal::PasswordAlone
             | Refusal::NoClientId
             | Refusal::Unsupported(_) => false,
@@ -72,3 +75,6 @@ pub(crate) fn check_user_properties(pairs: &[(String, String)]) -> Result<(), Re
     }
     Ok(())
 }
+
+// The largest variable byte integer.
+pub(crate) const SUBSCRIPTION_ID_MAX: u32 = 268_435_455;

@@ -12,7 +12,7 @@ use crate::granted::Granted;
 use crate::outlet::Outlet;
 use crate::packet_id::PacketIds;
 use crate::publication::user_properties_of;
-use crate::refusal::{Refusal, check_string, check_user_properties};
+use crate::refusal::{Refusal, SUBSCRIPTION_ID_MAX, check_string, check_user_properties};
 
 /// One SUBSCRIBE. What 3.1 and 3.1.1 cannot say is left out for them.
 #[derive(Clone, Debug, PartialEq)]
@@ -206,6 +206,9 @@ impl Subscription {
     pub(crate) fn check(&self) -> Result<(), Refusal> {
         if self.filters.is_empty() {
             return Err(Refusal::NoFilter);
+        }
+        if let Some(id) = self.subscription_id.filter(|id| !(1..=SUBSCRIPTION_ID_MAX).contains(id)) {
+            return Err(Refusal::SubscriptionId(id));
         }
         self.filters.iter().try_for_each(|(filter, _)| check_filter(filter))?;
         check_user_properties(&self.user_properties)
