@@ -66,9 +66,13 @@ impl<'a> Connack<'a> {
 
     /// A refusal for which 3.x has no return code is not written at all: the connection is closed without one.
     pub fn encode(&self, version: Version, out: &mut Vec<u8>) {
-        if version == Version::V5 || self.reason.connect_return_code().is_some() {
+        if self.can_be_said(version) {
             encode(PacketKind::Connack.first_byte(), self, version, out);
         }
+    }
+
+    pub(crate) fn can_be_said(&self, version: Version) -> bool {
+        version == Version::V5 || self.reason.connect_return_code().is_some()
     }
 }
 

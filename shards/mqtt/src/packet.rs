@@ -93,6 +93,7 @@ impl<'a> Packet<'a> {
     pub fn size(&self, version: Version) -> usize {
         match self {
             Packet::Connect(connect) => connect.size(connect.version),
+            Packet::Connack(connack) if !connack.can_be_said(version) => 0,
             Packet::Connack(connack) => connack.size(version),
             Packet::Publish(publish) => publish.size(version),
             Packet::Puback(ack) | Packet::Pubrec(ack) | Packet::Pubrel(ack) | Packet::Pubcomp(ack) => {

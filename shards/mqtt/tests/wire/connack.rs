@@ -92,6 +92,7 @@ fn a_refusal_without_a_return_code_is_not_written_in_3_x() {
     refusal.encode(Version::V31, &mut out);
     refusal.encode(Version::V311, &mut out);
     assert_eq!(out, b"");
+    assert_eq!(Packet::Connack(refusal.clone()).size(Version::V311), 0);
     refusal.encode(Version::V5, &mut out);
     assert_eq!(out, b"\x20\x03\x00\x81\x00");
 }
