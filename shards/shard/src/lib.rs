@@ -8,6 +8,9 @@
 
 mod acknowledge;
 mod announce;
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod bench;
 mod config;
 mod connect;
 mod connection;

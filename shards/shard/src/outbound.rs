@@ -141,11 +141,7 @@ impl Inflight {
 
     /// Notes a message as sent on this connection and gives it an unused id. [MQTT-2.2.1-4]
     pub fn insert(&mut self, queued: Queued) -> PacketId {
-        let id = self.free.pop_front().unwrap_or_else(|| {
-            self.slots.push(None);
-            let id = u16::try_from(self.slots.len()).expect("the limit of messages in flight fits 16 bits");
-            PacketId::new(id).expect("slots are counted from one")
-        });
+        let id = self.unused_id();
         self.weight += queued.weight();
         self.entries += 1;
         self.outstanding += 1;
@@ -155,6 +151,16 @@ impl Inflight {
         assert!(slot.is_none(), "a free id has no message");
         *slot = Some(entry);
         id
+    }
+
+    fn unused_id(&mut self) -> PacketId {
+        let rested = self.free.len() > RESTING_IDS || self.slots.len() == usize::from(u16::MAX);
+        if rested && let Some(id) = self.free.pop_front() {
+            return id;
+        }
+        self.slots.push(None);
+        let id = u16::try_from(self.slots.len()).ok().and_then(PacketId::new);
+        id.expect("fewer messages are in flight than there are ids")
     }
 
     fn entry(&mut self, id: PacketId) -> Option<&mut Entry> {
@@ -243,3 +249,6 @@ impl Inflight {
 fn index(id: PacketId) -> usize {
     usize::from(id.get()) - 1
 }
+
+/// That many ids stay free before one is used again, so that a late acknowledgement finds nothing that it could hit.
+const RESTING_IDS: usize = 16;

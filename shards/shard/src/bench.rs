@@ -1,0 +1,77 @@
+//! The shard's inner structures as the benches see them. No interface of the broker: it exists with the feature
+//! `bench` alone.
+
+use mqtt::{QoS, SubscriptionOptions};
+
+use crate::{
+    Instant, Message, ShardId,
+    keys::SessionKey,
+    message::Parts,
+    retained,
+    trie::{self, Matches, Subscription},
+};
+
+/// A subscription trie and room for what a topic matches.
+pub struct Trie {
+    trie: trie::Trie,
+    found: Matches,
+}
+
+impl Trie {
+    #[must_use]
+    pub fn new(seed: u64) -> Trie {
+        Trie { trie: trie::Trie::new(seed), found: Matches::default() }
+    }
+
+    pub fn subscribe(&mut self, filter: &str, session: u32) {
+        let options = SubscriptionOptions::default();
+        let subscription = Subscription { session: SessionKey(session), options, subscription_id: 0 };
+        self.trie.subscribe(filter, subscription);
+    }
+
+    pub fn unsubscribe(&mut self, filter: &str, session: u32) {
+        self.trie.unsubscribe(filter, SessionKey(session));
+    }
+
+    /// Another shard has a subscriber to the filter.
+    pub fn add_peer(&mut self, filter: &str) {
+        self.trie.add_peer(filter, ShardId(1));
+    }
+
+    /// How many subscriptions match.
+    pub fn matches(&mut self, topic: &str) -> usize {
+        self.trie.matches(topic, &mut self.found);
+        self.found.local.len()
+    }
+}
+
+/// A store of retained messages without limits.
+pub struct Retained(retained::Retained);
+
+impl Retained {
+    #[must_use]
+    pub fn new() -> Retained {
+        Retained(retained::Retained::new(usize::MAX, usize::MAX))
+    }
+
+    pub fn set(&mut self, topic: &str, payload: &[u8]) {
+        let parts =
+            Parts { topic, qos: QoS::AtMostOnce, retain: true, expires_at: None, forwarded: &[], payload };
+        self.0.set(Message::new(&parts));
+    }
+
+    pub fn contains(&self, topic: &str) -> bool {
+        self.0.get(topic).is_some()
+    }
+
+    /// How many messages the first page has.
+    pub fn count(&self, filter: &str) -> usize {
+        self.0.page(filter, None, usize::MAX, Instant::START).messages.len()
+    }
+}
+
+impl Default for Retained {
+    fn default() -> Retained {
+        Retained::new()
+    }
+}

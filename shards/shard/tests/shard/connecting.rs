@@ -1,0 +1,160 @@
+//! CONNECT, sessions, takeover, keep-alive, wills and the ends of connections.
+
+use mqtt::{Connect, ReasonCode, Version, Will, WillProperties};
+
+use crate::script::{Script, connect};
+
+fn with_will<'a>(client_id: &'a str, delay_s: u32) -> Connect<'a> {
+    let properties = WillProperties { delay_interval_s: Some(delay_s), ..WillProperties::default() };
+    let will =
+        Will { qos: mqtt::QoS::AtMostOnce, retain: false, topic: "will", payload: b"gone", properties };
+    Connect { will: Some(will), ..connect(client_id) }
+}
+
+#[test]
+fn a_session_is_resumed_only_without_clean_start() {
+    let mut s = Script::of_one();
+    let first = s.join_for_an_hour("c");
+    s.disconnect(first, ReasonCode::Success);
+    assert!(s.is_closed(first));
+    let again = Connect { clean_start: false, ..connect("c") };
+    assert_eq!(s.connect(&again).1, ["CONNACK Success present"]);
+    let (_, heard) = s.connect(&connect("c"));
+    assert_eq!(heard, ["CONNACK Success"]);
+}
+
+#[test]
+fn takeover_tells_the_holder_and_closes_it() {
+    let mut s = Script::of_one();
+    let holder = s.join("c");
+    let (_, heard) = s.connect(&connect("c"));
+    assert_eq!(heard, ["CONNACK Success"]);
+    assert_eq!(s.hear(holder), ["DISCONNECT Session taken over"]);
+    assert!(s.is_closed(holder));
+    assert_eq!(s.counter("takeovers"), 1);
+}
+
+#[test]
+fn a_session_expires_when_its_interval_has_passed() {
+    let mut s = Script::of_one();
+    let client = s.join_for_an_hour("c");
+    s.subscribe(client, "a", 1);
+    s.cut(client);
+    s.secs(3599);
+    assert_eq!(s.shards[0].gauges().sessions, 1);
+    s.secs(2);
+    assert_eq!(s.shards[0].gauges().sessions, 0);
+    assert_eq!(s.shards[0].gauges().subscriptions, 0);
+    assert_eq!(s.counter("sessions_expired"), 1);
+}
+
+#[test]
+fn keep_alive_runs_out_at_one_and_a_half_times() {
+    let mut s = Script::of_one();
+    let (client, _) = s.connect(&Connect { keep_alive_s: 10, ..connect("c") });
+    s.secs(14);
+    assert!(!s.is_closed(client));
+    s.secs(2);
+    assert_eq!(s.hear(client), ["DISCONNECT Keep Alive timeout"]);
+    assert!(s.is_closed(client));
+}
+
+#[test]
+fn silence_before_connect_ends_the_connection() {
+    let mut s = Script::of_one();
+    let client = s.open();
+    s.secs(9);
+    assert!(!s.is_closed(client));
+    s.secs(2);
+    assert!(s.is_closed(client));
+    assert_eq!(s.counter("connect_timeouts"), 1);
+    assert_eq!(s.shards[0].gauges().connections, 0);
+}
+
+#[test]
+fn a_will_is_published_when_the_network_fails_and_not_after_a_disconnect() {
+    let mut s = Script::of_one();
+    let watcher = s.join("w");
+    s.subscribe(watcher, "will", 0);
+    s.hear(watcher);
+    let (client, _) = s.connect(&with_will("c", 0));
+    s.disconnect(client, ReasonCode::Success);
+    assert_eq!(s.hear(watcher), Vec::<String>::new());
+    let (client, _) = s.connect(&with_will("c", 0));
+    s.cut(client);
+    assert_eq!(s.hear(watcher), ["will 'gone'"]);
+    let (client, _) = s.connect(&with_will("c", 0));
+    s.disconnect(client, ReasonCode::DisconnectWithWill);
+    assert_eq!(s.hear(watcher), ["will 'gone'"]);
+}
+
+#[test]
+fn a_delayed_will_waits_and_a_new_connection_cancels_it() {
+    let mut s = Script::of_one();
+    let watcher = s.join("w");
+    s.subscribe(watcher, "will", 0);
+    s.hear(watcher);
+    let mut wanted = with_will("c", 60);
+    wanted.properties.session_expiry_interval_s = Some(3600);
+    let (client, _) = s.connect(&wanted);
+    s.cut(client);
+    s.secs(59);
+    let back = Connect { clean_start: false, ..connect("c") };
+    let (client, _) = s.connect(&Connect { properties: wanted.properties.clone(), ..back });
+    s.secs(60);
+    assert_eq!(s.hear(watcher), Vec::<String>::new());
+    s.disconnect(client, ReasonCode::Success);
+    let (client, _) = s.connect(&wanted);
+    s.cut(client);
+    s.secs(61);
+    assert_eq!(s.hear(watcher), ["will 'gone'"]);
+}
+
+#[test]
+fn the_end_of_the_session_brings_out_a_delayed_will() {
+    let mut s = Script::of_one();
+    let watcher = s.join("w");
+    s.subscribe(watcher, "will", 0);
+    s.hear(watcher);
+    let (client, _) = s.connect(&with_will("c", 60));
+    s.cut(client);
+    assert_eq!(s.hear(watcher), ["will 'gone'"]);
+}
+
+#[test]
+fn a_refused_connection_is_told_and_closed() {
+    let mut s = Script::of_one();
+    let client = s.open_with(true);
+    let mut bytes = Vec::new();
+    mqtt::Packet::Connect(Box::new(connect("c"))).encode(Version::V5, &mut bytes);
+    s.bytes(client, &bytes);
+    assert_eq!(s.hear(client), ["CONNACK Connection rate exceeded"]);
+    assert!(s.is_closed(client));
+    assert_eq!(s.counter("refused_max_connections"), 1);
+}
+
+#[test]
+fn an_empty_client_id_gets_one_assigned() {
+    let mut s = Script::of_one();
+    let (_, heard) = s.connect(&connect(""));
+    assert_eq!(heard, ["CONNACK Success"]);
+    let v311 = Connect { version: Version::V311, clean_start: false, ..connect("") };
+    let (client, heard) = s.connect(&v311);
+    assert_eq!(heard, ["CONNACK Client Identifier not valid"]);
+    assert!(s.is_closed(client));
+}
+
+#[test]
+fn drain_tells_every_client_and_keeps_wills() {
+    let mut s = Script::of_one();
+    let watcher = s.join("w");
+    s.subscribe(watcher, "will", 0);
+    s.hear(watcher);
+    let (client, _) = s.connect(&with_will("c", 0));
+    s.event(0, shard::Event::Drain);
+    s.settle();
+    assert_eq!(s.hear(watcher), ["DISCONNECT Server shutting down"]);
+    assert_eq!(s.hear(client), ["DISCONNECT Server shutting down"]);
+    assert!(s.is_closed(client) && s.is_closed(watcher));
+    assert_eq!(s.drained, 1);
+}

@@ -1,0 +1,8 @@
+//! The shard by scripts: packets in, what each client gets out. No sockets, no clock.
+#![allow(clippy::unwrap_used)]
+
+mod connecting;
+mod delivering;
+mod limits;
+mod script;
+mod shards;

@@ -1,0 +1,433 @@
+//! A few shards, a clock that the test moves, and clients that speak in packets and hear in words.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use mqtt::{
+    Ack, Connect, ConnectProperties, Disconnect, Packet, PacketId, Publish, PublishProperties, QoS,
+    ReasonCode, Subscribe, SubscriptionOptions, Unsubscribe, UserProperties, Version,
+};
+use shard::{Config, ConnId, Effect, Effects, Event, Instant, Mail, Reading, Shard, ShardId};
+
+/// A client: where its connection is now does not matter to a test.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Client(pub usize);
+
+struct Wire {
+    shard: usize,
+    conn: ConnId,
+    version: Version,
+    /// What the broker sent and the test has not looked at.
+    heard: Vec<u8>,
+    closed: bool,
+    reading: Reading,
+    /// `Sent` is held back: the socket is full.
+    stuck: bool,
+    sends: usize,
+}
+
+pub struct Script {
+    pub now: Instant,
+    pub shards: Vec<Shard>,
+    /// Between ordered pairs of shards; `None` in `room` is boundless.
+    mail: VecDeque<(usize, usize, Mail)>,
+    pub ring_slots: usize,
+    wires: Vec<Wire>,
+    by_conn: BTreeMap<(usize, ConnId), usize>,
+    next_slot: u32,
+    pub notes: Vec<String>,
+    pub drained: usize,
+}
+
+impl Script {
+    pub fn new(config: Config) -> Script {
+        let now = Instant::from_nanos(1_000_000_000);
+        let shards = (0..config.shards).map(|id| Shard::new(ShardId(id), &config, now, 42)).collect();
+        let mut script = Script {
+            now,
+            shards,
+            mail: VecDeque::new(),
+            ring_slots: 1 << 20,
+            wires: Vec::new(),
+            by_conn: BTreeMap::new(),
+            next_slot: 0,
+            notes: Vec::new(),
+            drained: 0,
+        };
+        script.give_room(1 << 20);
+        script
+    }
+
+    pub fn of_one() -> Script {
+        Script::new(Config::default())
+    }
+
+    /// Tells every shard how much room its rings have.
+    pub fn give_room(&mut self, slots: usize) {
+        self.ring_slots = slots;
+        for shard in 0..self.shards.len() {
+            for to in 0..self.shards.len() {
+                if to != shard {
+                    self.event(shard, Event::MailRoom { to: ShardId(to as u8), slots });
+                }
+            }
+        }
+        self.settle();
+    }
+
+    /// One event, its effects, no more.
+    pub fn event(&mut self, shard: usize, event: Event<'_>) {
+        let mut effects = Effects::default();
+        self.shards[shard].handle(self.now, event, &mut effects);
+        for effect in std::mem::take(&mut effects.queue) {
+            self.carry_out(shard, effect);
+        }
+    }
+
+    fn carry_out(&mut self, shard: usize, effect: Effect) {
+        match effect {
+            Effect::Send { conn, bytes } => {
+                let wire = self.by_conn[&(shard, conn)];
+                let wire = &mut self.wires[wire];
+                wire.sends += 1;
+                bytes.slices().for_each(|slice| wire.heard.extend_from_slice(slice));
+                if !wire.stuck {
+                    self.event(shard, Event::Sent { conn });
+                }
+            }
+            Effect::Close { conn } => {
+                let wire = self.by_conn.remove(&(shard, conn)).expect("only an open connection is closed");
+                self.wires[wire].closed = true;
+            }
+            Effect::Read { conn, reading } => {
+                if let Some(wire) = self.by_conn.get(&(shard, conn)) {
+                    self.wires[*wire].reading = reading;
+                }
+            }
+            Effect::HandOver { conn, to, unread } => {
+                let index = self.by_conn.remove(&(shard, conn)).expect("only an open connection moves");
+                let to = to.index();
+                let conn = self.open_at(to, index);
+                self.event(to, Event::Opened { conn, refuse: false });
+                self.event(to, Event::Bytes { conn, bytes: &unread });
+            }
+            Effect::Mail { to, mail } => self.mail.push_back((shard, to.index(), mail)),
+            Effect::Note(note) => self.notes.push(format!("{:?}", note.what)),
+            Effect::Drained => self.drained += 1,
+        }
+    }
+
+    fn open_at(&mut self, shard: usize, wire: usize) -> ConnId {
+        let conn = ConnId { slot: self.next_slot, generation: 7 };
+        self.next_slot += 1;
+        self.wires[wire].shard = shard;
+        self.wires[wire].conn = conn;
+        self.by_conn.insert((shard, conn), wire);
+        conn
+    }
+
+    /// Flushes and delivers mail until nothing moves.
+    pub fn settle(&mut self) {
+        loop {
+            for shard in 0..self.shards.len() {
+                self.event(shard, Event::Flush);
+            }
+            let Some((from, to, mail)) = self.mail.pop_front() else { break };
+            self.event(to, Event::Mail { from: ShardId(from as u8), mail });
+        }
+        for shard in 0..self.shards.len() {
+            self.event(shard, Event::Flush);
+        }
+    }
+
+    pub fn pass(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        loop {
+            let due = self.shards.iter().filter_map(Shard::next_deadline).min();
+            match due {
+                Some(at) if at <= end => {
+                    self.now = self.now.max(at);
+                    for shard in 0..self.shards.len() {
+                        self.event(shard, Event::Timer);
+                    }
+                    self.settle();
+                }
+                _ => break,
+            }
+        }
+        self.now = end;
+    }
+
+    pub fn secs(&mut self, seconds: u64) {
+        self.pass(Duration::from_secs(seconds));
+    }
+
+    pub fn open(&mut self) -> Client {
+        self.open_with(false)
+    }
+
+    pub fn open_with(&mut self, refuse: bool) -> Client {
+        let index = self.wires.len();
+        let conn = ConnId { slot: 0, generation: 0 };
+        let version = Version::V5;
+        self.wires.push(Wire {
+            shard: 0,
+            conn,
+            version,
+            heard: Vec::new(),
+            closed: false,
+            reading: Reading::Once,
+            stuck: false,
+            sends: 0,
+        });
+        let shard = index % self.shards.len();
+        let conn = self.open_at(shard, index);
+        self.event(shard, Event::Opened { conn, refuse });
+        Client(index)
+    }
+
+    pub fn bytes(&mut self, client: Client, bytes: &[u8]) {
+        let (shard, conn) = (self.wires[client.0].shard, self.wires[client.0].conn);
+        if !self.wires[client.0].closed {
+            self.event(shard, Event::Bytes { conn, bytes });
+        }
+        self.settle();
+    }
+
+    pub fn packet(&mut self, client: Client, packet: &Packet<'_>) {
+        let mut bytes = Vec::new();
+        packet.encode(self.wires[client.0].version, &mut bytes);
+        self.bytes(client, &bytes);
+    }
+
+    /// A 5.0 client whose session ends with its connection, connected and with its CONNACK taken.
+    pub fn join(&mut self, client_id: &str) -> Client {
+        self.connect(&connect(client_id)).0
+    }
+
+    /// A 5.0 client whose session lives for an hour.
+    pub fn join_for_an_hour(&mut self, client_id: &str) -> Client {
+        let mut wanted = connect(client_id);
+        wanted.clean_start = false;
+        wanted.properties.session_expiry_interval_s = Some(3600);
+        self.connect(&wanted).0
+    }
+
+    pub fn connect(&mut self, connect: &Connect<'_>) -> (Client, Vec<String>) {
+        let client = self.open();
+        self.wires[client.0].version = connect.version;
+        self.packet(client, &Packet::Connect(Box::new(connect.clone())));
+        let heard = self.hear(client);
+        (client, heard)
+    }
+
+    pub fn publish(&mut self, client: Client, topic: &str, payload: &str) {
+        self.packet(client, &Packet::Publish(publish(topic, payload, QoS::AtMostOnce, None)));
+    }
+
+    pub fn publish_qos(&mut self, client: Client, topic: &str, payload: &str, qos: u8, id: u16) {
+        let qos = QoS::try_from(qos).unwrap();
+        self.packet(client, &Packet::Publish(publish(topic, payload, qos, PacketId::new(id))));
+    }
+
+    pub fn retain(&mut self, client: Client, topic: &str, payload: &str) {
+        let packet = Publish { retain: true, ..publish(topic, payload, QoS::AtMostOnce, None) };
+        self.packet(client, &Packet::Publish(packet));
+    }
+
+    pub fn subscribe(&mut self, client: Client, filter: &str, qos: u8) {
+        self.subscribe_with(client, filter, options(qos), None);
+    }
+
+    pub fn subscribe_with(
+        &mut self,
+        client: Client,
+        filter: &str,
+        options: SubscriptionOptions,
+        id: Option<u32>,
+    ) {
+        let subscribe = Subscribe {
+            packet_id: PacketId::new(9).unwrap(),
+            subscription_id: id,
+            user_properties: UserProperties::default(),
+            filters: vec![(filter, options)],
+        };
+        self.packet(client, &Packet::Subscribe(subscribe));
+    }
+
+    pub fn unsubscribe(&mut self, client: Client, filter: &str) {
+        let packet_id = PacketId::new(10).unwrap();
+        let filters = vec![filter];
+        let user_properties = UserProperties::default();
+        self.packet(client, &Packet::Unsubscribe(Unsubscribe { packet_id, user_properties, filters }));
+    }
+
+    pub fn puback(&mut self, client: Client, id: u16) {
+        self.packet(client, &Packet::Puback(ack(id)));
+    }
+
+    pub fn disconnect(&mut self, client: Client, reason: ReasonCode) {
+        self.packet(client, &Packet::Disconnect(Disconnect { reason, ..Disconnect::default() }));
+    }
+
+    /// The network fails.
+    pub fn cut(&mut self, client: Client) {
+        let wire = &mut self.wires[client.0];
+        wire.closed = true;
+        let (shard, conn) = (wire.shard, wire.conn);
+        self.by_conn.remove(&(shard, conn));
+        self.event(shard, Event::Closed { conn });
+        self.settle();
+    }
+
+    /// The client stops taking bytes: the next send never completes, until `unstick`.
+    pub fn stick(&mut self, client: Client) {
+        self.wires[client.0].stuck = true;
+    }
+
+    pub fn unstick(&mut self, client: Client) {
+        let wire = &mut self.wires[client.0];
+        wire.stuck = false;
+        let (shard, conn) = (wire.shard, wire.conn);
+        self.event(shard, Event::Sent { conn });
+        self.settle();
+    }
+
+    pub fn is_closed(&self, client: Client) -> bool {
+        self.wires[client.0].closed
+    }
+
+    pub fn reading(&self, client: Client) -> Reading {
+        self.wires[client.0].reading
+    }
+
+    pub fn sends(&self, client: Client) -> usize {
+        self.wires[client.0].sends
+    }
+
+    pub fn conn(&self, client: Client) -> (usize, ConnId) {
+        (self.wires[client.0].shard, self.wires[client.0].conn)
+    }
+
+    /// What the client got since the last look, a line per packet.
+    pub fn hear(&mut self, client: Client) -> Vec<String> {
+        let wire = &mut self.wires[client.0];
+        let heard = std::mem::take(&mut wire.heard);
+        let mut lines = Vec::new();
+        let mut at = 0;
+        while let Some(frame) =
+            mqtt::split(&heard[at..], u32::MAX).expect("the broker sends well-formed frames")
+        {
+            let packet = mqtt::decode(&frame, wire.version).expect("the broker sends well-formed packets");
+            lines.push(describe(&packet));
+            at += frame.size;
+        }
+        assert_eq!(at, heard.len(), "the broker sends whole packets");
+        lines
+    }
+
+    pub fn counter(&self, name: &str) -> u64 {
+        let values = self.shards.iter().flat_map(|shard| shard.counters().iter());
+        values.filter(|(counter, _, _)| *counter == name).map(|(_, _, value)| value).sum()
+    }
+
+    /// Client ids whose homes are the shards 0, 1, 2 …
+    pub fn ids_by_home(config: &Config, prefix: &str) -> Vec<String> {
+        let placement = shard::Placement::new(config.shards, config.placement_seed);
+        let home = |shard: u8| {
+            let ids = (0..).map(|n| format!("{prefix}-{n}"));
+            ids.into_iter().find(|id| placement.client(id) == ShardId(shard)).unwrap()
+        };
+        (0..config.shards).map(home).collect()
+    }
+}
+
+pub fn connect(client_id: &str) -> Connect<'_> {
+    Connect {
+        version: Version::V5,
+        clean_start: true,
+        keep_alive_s: 0,
+        client_id,
+        will: None,
+        username: None,
+        password: None,
+        properties: ConnectProperties::default(),
+    }
+}
+
+pub fn publish<'a>(topic: &'a str, payload: &'a str, qos: QoS, packet_id: Option<PacketId>) -> Publish<'a> {
+    Publish {
+        dup: false,
+        qos,
+        retain: false,
+        topic,
+        packet_id,
+        properties: PublishProperties::default(),
+        payload: payload.as_bytes(),
+    }
+}
+
+pub fn options(qos: u8) -> SubscriptionOptions {
+    SubscriptionOptions::from_u8(qos).unwrap()
+}
+
+pub fn ack<'a>(id: u16) -> Ack<'a> {
+    Ack::new(PacketId::new(id).unwrap())
+}
+
+fn describe(packet: &Packet<'_>) -> String {
+    match packet {
+        Packet::Publish(publish) => describe_publish(publish),
+        Packet::Connack(connack) => {
+            let present = if connack.session_present { " present" } else { "" };
+            format!("CONNACK {}{present}", connack.reason.name())
+        }
+        Packet::Puback(ack) => format!("PUBACK {}{}", ack.packet_id, reason(ack.reason)),
+        Packet::Pubrec(ack) => format!("PUBREC {}{}", ack.packet_id, reason(ack.reason)),
+        Packet::Pubrel(ack) => format!("PUBREL {}{}", ack.packet_id, reason(ack.reason)),
+        Packet::Pubcomp(ack) => format!("PUBCOMP {}{}", ack.packet_id, reason(ack.reason)),
+        Packet::Suback(suback) => {
+            let codes: Vec<String> =
+                suback.codes.iter().map(|code| format!("{:#04x}", *code as u8)).collect();
+            format!("SUBACK {} {}", suback.packet_id, codes.join(" "))
+        }
+        Packet::Unsuback(unsuback) => {
+            let codes: Vec<String> =
+                unsuback.codes.iter().map(|code| format!("{:#04x}", *code as u8)).collect();
+            format!("UNSUBACK {} {}", unsuback.packet_id, codes.join(" "))
+        }
+        Packet::Disconnect(disconnect) => format!("DISCONNECT {}", disconnect.reason.name()),
+        Packet::Pingresp => "PINGRESP".into(),
+        other => format!("{other:?}"),
+    }
+}
+
+fn reason(reason: ReasonCode) -> String {
+    if reason == ReasonCode::Success { String::new() } else { format!(" {}", reason.name()) }
+}
+
+fn describe_publish(publish: &Publish<'_>) -> String {
+    let mut line = format!("{} '{}'", publish.topic, String::from_utf8_lossy(publish.payload));
+    if let Some(id) = publish.packet_id {
+        line += &format!(" q{} #{id}", publish.qos as u8);
+    }
+    if publish.dup {
+        line += " dup";
+    }
+    if publish.retain {
+        line += " retained";
+    }
+    if let Some(expiry_s) = publish.properties.message_expiry_interval_s {
+        line += &format!(" expires {expiry_s}");
+    }
+    if let Some(alias) = publish.properties.topic_alias {
+        line += &format!(" alias {alias}");
+    }
+    for id in publish.properties.subscription_ids.iter() {
+        line += &format!(" sub {id}");
+    }
+    for (name, value) in publish.properties.user_properties.iter() {
+        line += &format!(" {name}={value}");
+    }
+    line
+}

@@ -1,0 +1,151 @@
+//! Several shards: the same semantics wherever a client lives, hand-over, the mesh when it is full.
+
+use mqtt::{Connect, ReasonCode};
+use shard::{Config, Event};
+
+use crate::script::{Script, connect};
+
+fn of(shards: u8) -> (Script, Vec<String>) {
+    let config = Config { shards, ..Config::default() };
+    let ids = Script::ids_by_home(&config, "client");
+    (Script::new(config), ids)
+}
+
+#[test]
+fn a_client_gets_to_its_home_from_wherever_it_landed() {
+    let (mut s, ids) = of(4);
+    for id in &ids {
+        for _ in 0..4 {
+            let (client, heard) = s.connect(&connect(id));
+            assert_eq!(heard, ["CONNACK Success"]);
+            assert_eq!(s.conn(client).0, ids.iter().position(|known| known == id).unwrap());
+        }
+    }
+    assert_eq!(s.counter("takeovers"), 12);
+}
+
+#[test]
+fn messages_cross_between_shards_once() {
+    let (mut s, ids) = of(4);
+    let clients: Vec<_> = ids.iter().map(|id| s.join(id)).collect();
+    for client in &clients {
+        s.subscribe(*client, "a/#", 1);
+        assert_eq!(s.hear(*client), ["SUBACK 9 0x01"]);
+    }
+    s.publish_qos(clients[2], "a/b", "x", 1, 3);
+    assert_eq!(
+        s.hear(clients[2]),
+        ["PUBACK 3", "a/b 'x' q1 #1"].map(String::from).to_vec().into_iter().rev().collect::<Vec<_>>()
+    );
+    for other in [0, 1, 3] {
+        assert_eq!(s.hear(clients[other]), ["a/b 'x' q1 #1"]);
+    }
+}
+
+#[test]
+fn retained_messages_are_found_on_every_shard() {
+    let (mut s, ids) = of(4);
+    let publisher = s.join(&ids[0]);
+    for n in 0..100 {
+        s.retain(publisher, &format!("r/{n}"), "x");
+    }
+    let subscriber = s.join(&ids[3]);
+    s.subscribe(subscriber, "r/+", 0);
+    let mut heard = s.hear(subscriber);
+    assert_eq!(heard.remove(0), "SUBACK 9 0x00");
+    heard.sort();
+    heard.dedup();
+    assert_eq!(heard.len(), 100);
+    s.subscribe(subscriber, "r/77", 0);
+    assert_eq!(s.hear(subscriber), ["SUBACK 9 0x00", "r/77 'x' retained"]);
+}
+
+#[test]
+fn a_shared_subscription_spans_shards() {
+    let (mut s, ids) = of(2);
+    let members: Vec<_> = ids.iter().map(|id| s.join(id)).collect();
+    for member in &members {
+        s.subscribe(*member, "$share/g/t", 1);
+        s.hear(*member);
+    }
+    for n in 0..10 {
+        s.publish_qos(members[0], "t", &n.to_string(), 1, n + 1);
+    }
+    let heard: Vec<usize> = members
+        .iter()
+        .map(|member| s.hear(*member).iter().filter(|line| line.starts_with("t '")).count())
+        .collect();
+    assert_eq!(heard, [5, 5]);
+    s.disconnect(members[1], ReasonCode::Success);
+    s.publish_qos(members[0], "t", "alone", 1, 20);
+    assert!(s.hear(members[0]).iter().any(|line| line.starts_with("t 'alone'")));
+}
+
+#[test]
+fn a_full_mesh_drops_qos_0_and_keeps_the_rest_in_order() {
+    let (mut s, ids) = of(2);
+    let (publisher, subscriber) = (s.join(&ids[0]), s.join(&ids[1]));
+    s.subscribe(subscriber, "a", 1);
+    s.hear(subscriber);
+    s.event(0, Event::MailRoom { to: shard::ShardId(1), slots: 1 });
+    s.publish(publisher, "a", "fits");
+    s.publish(publisher, "a", "dropped");
+    s.publish_qos(publisher, "a", "one", 1, 1);
+    s.publish_qos(publisher, "a", "two", 1, 2);
+    assert_eq!(s.hear(subscriber), ["a 'fits'"]);
+    assert_eq!(s.counter("dropped_mesh_full"), 1);
+    assert_eq!(s.shards[0].gauges().mail_pending, 2);
+    s.give_room(100);
+    assert_eq!(s.hear(subscriber), ["a 'one' q1 #1", "a 'two' q1 #2"]);
+}
+
+#[test]
+fn a_connect_waits_for_room_to_its_home() {
+    let (mut s, ids) = of(2);
+    s.give_room(0);
+    // Clients are opened on shards in turn: the first lands on shard 0.
+    let (client, heard) = s.connect(&connect(&ids[1]));
+    assert_eq!(heard, Vec::<String>::new());
+    s.give_room(100);
+    assert_eq!(s.hear(client), ["CONNACK Success"]);
+}
+
+#[test]
+fn nothing_is_left_when_everybody_is_gone() {
+    let (mut s, ids) = of(4);
+    for id in &ids {
+        let client = s.join(id);
+        s.subscribe(client, "a/+", 1);
+        s.subscribe(client, "$share/g/b", 1);
+        s.cut(client);
+    }
+    for shard in &s.shards {
+        let gauges = shard.gauges();
+        assert_eq!((gauges.connections, gauges.sessions, gauges.subscriptions, gauges.filters), (0, 0, 0, 0));
+    }
+}
+
+#[test]
+fn drain_waits_for_mail_between_shards() {
+    let (mut s, ids) = of(2);
+    let clients: Vec<_> = ids.iter().map(|id| s.join(id)).collect();
+    s.event(0, Event::Drain);
+    s.event(1, Event::Drain);
+    s.settle();
+    assert_eq!(s.drained, 2);
+    for client in clients {
+        assert_eq!(s.hear(client), ["DISCONNECT Server shutting down"]);
+    }
+}
+
+#[test]
+fn a_queue_is_resumed_from_whatever_shard_the_client_comes_in() {
+    let (mut s, ids) = of(4);
+    let publisher = s.join(&ids[0]);
+    let subscriber = s.join_for_an_hour(&ids[2]);
+    s.subscribe(subscriber, "a", 1);
+    s.cut(subscriber);
+    s.publish_qos(publisher, "a", "kept", 1, 1);
+    let (_, heard) = s.connect(&Connect { clean_start: false, ..connect(&ids[2]) });
+    assert_eq!(heard, ["CONNACK Success present", "a 'kept' q1 #1"]);
+}
