@@ -16,7 +16,7 @@ use std::{ffi::OsString, path::Path};
 
 pub use self::{
     address::Address,
-    key::{KEYS, Key},
+    key::Key,
     problem::{Origin, Problem},
     settings::{Format, Level, Settings, Sigterm},
 };

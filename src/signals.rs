@@ -11,13 +11,16 @@ pub enum Signal {
     Terminate,
     /// Reserved for reading the configuration again.
     Hangup,
+    /// Writes the counters to the log.
+    User,
 }
 
 impl Signal {
-    const ALL: [(Signal, libc::c_int); 3] = [
+    const ALL: [(Signal, libc::c_int); 4] = [
         (Signal::Interrupt, libc::SIGINT),
         (Signal::Terminate, libc::SIGTERM),
         (Signal::Hangup, libc::SIGHUP),
+        (Signal::User, libc::SIGUSR2),
     ];
 
     pub fn name(self) -> &'static str {
@@ -25,6 +28,7 @@ impl Signal {
             Signal::Interrupt => "SIGINT",
             Signal::Terminate => "SIGTERM",
             Signal::Hangup => "SIGHUP",
+            Signal::User => "SIGUSR2",
         }
     }
 }
@@ -54,10 +58,10 @@ impl Signals {
     }
 
     /// Sends each signal that comes, until nobody listens.
-    pub fn forward<T: From<Signal> + Send + 'static>(self, target: Sender<T>) -> io::Result<()> {
+    pub fn forward(self, target: Sender<Signal>) -> io::Result<()> {
         let wait_for_all = move || {
             while let Ok(signal) = self.wait() {
-                if target.send(signal.into()).is_err() {
+                if target.send(signal).is_err() {
                     break;
                 }
             }

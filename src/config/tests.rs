@@ -6,7 +6,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use super::*;
+use super::{key::KEYS, *};
 
 /// A file that is gone with its test.
 struct Scratch(PathBuf);

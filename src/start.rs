@@ -1,0 +1,131 @@
+//! From settings to a running broker: what this machine lacks is found out here, and said with its remedy.
+
+use std::{
+    collections::hash_map::RandomState,
+    hash::{BuildHasher, Hasher},
+    net::SocketAddr,
+};
+
+use runtime::{Broker, Probe};
+use shard::SHARDS_MAX;
+
+use crate::{
+    config::{Loaded, Settings},
+    listen, notify, open_files,
+};
+
+/// Starts every shard and says where the broker listens. The error is a sentence for the log.
+pub fn start(loaded: &Loaded) -> Result<Broker, String> {
+    let settings = &loaded.settings;
+    let probe = runtime::probe().map_err(|error| error.to_string())?;
+    let shards = shards(settings, &probe);
+    let listen = listen::resolve(&settings.server.listen_addresses, loaded.listens_by_default())?;
+    for address in &listen.missing {
+        tracing::info!("this machine has no address {}: not listening there", address.ip());
+    }
+    raise_open_files(settings, shards);
+    let config = settings.runtime_config(listen.addresses, shards, placement_seed(settings));
+    let broker = runtime::start(config).map_err(|error| error.to_string())?;
+    announce(broker.addresses(), shards, &probe);
+    Ok(broker)
+}
+
+fn shards(settings: &Settings, probe: &Probe) -> u8 {
+    let wanted = match settings.runtime.shards {
+        0 => probe.cores.len().min(SHARDS_MAX),
+        shards => usize::try_from(shards).unwrap_or(SHARDS_MAX),
+    };
+    u8::try_from(wanted).expect("the range of runtime.shards is that of a shard's id")
+}
+
+/// A seed that nobody can guess keeps clients from choosing ids that all have the same home.
+fn placement_seed(settings: &Settings) -> u64 {
+    match settings.runtime.placement_seed {
+        0 => RandomState::new().build_hasher().finish(),
+        seed => seed,
+    }
+}
+
+fn raise_open_files(settings: &Settings, shards: u8) {
+    let max_connections = settings.server.max_connections;
+    let needed = open_files::needed(max_connections, shards.into());
+    match open_files::raise(needed) {
+        Ok(limit) => match open_files::shortage(limit, needed, max_connections) {
+            Some(shortage) => tracing::warn!("{shortage}"),
+            None => tracing::info!(limit, needed, "open files"),
+        },
+        Err(error) => tracing::warn!(%error, "the limit of open files cannot be raised"),
+    }
+}
+
+/// One line says where, and how others get in; a second one warns where everybody gets in.
+fn announce(addresses: &[SocketAddr], shards: u8, probe: &Probe) {
+    let listening = listening_on(addresses);
+    let version = env!("CARGO_PKG_VERSION");
+    tracing::info!(version, shards, kernel = %probe.kernel, "{listening}");
+    let open: Vec<SocketAddr> = addresses.iter().copied().filter(listen::is_open).collect();
+    if !open.is_empty() {
+        tracing::warn!(
+            "{} can be reached from the network, and nobody is asked who they are: this version has no authentication \
+             and no TLS. Let a firewall or a private network decide who gets there",
+            shown(&open)
+        );
+    }
+    notify::ready(&listening);
+}
+
+fn listening_on(addresses: &[SocketAddr]) -> String {
+    let listening = format!("listening on {}", shown(addresses));
+    match addresses.first() {
+        Some(first) if !addresses.iter().any(listen::is_open) => {
+            let port = first.port();
+            format!(
+                "{listening}, for this machine only (to open it to the network: iothub --listen tcp://0.0.0.0:{port})"
+            )
+        }
+        _ => listening,
+    }
+}
+
+fn shown(addresses: &[SocketAddr]) -> String {
+    addresses.iter().map(|address| format!("tcp://{address}")).collect::<Vec<_>>().join(" and ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
+        texts.iter().map(|text| text.parse().expect(text)).collect()
+    }
+
+    #[test]
+    fn a_closed_broker_says_how_to_open_it() {
+        assert_eq!(
+            listening_on(&addresses(&["127.0.0.1:1883", "[::1]:1883"])),
+            "listening on tcp://127.0.0.1:1883 and tcp://[::1]:1883, for this machine only (to open it to the \
+             network: iothub --listen tcp://0.0.0.0:1883)"
+        );
+        assert_eq!(listening_on(&addresses(&["0.0.0.0:1883"])), "listening on tcp://0.0.0.0:1883");
+    }
+
+    #[test]
+    fn without_a_number_there_is_a_shard_for_each_core() {
+        let probe = Probe { kernel: String::new(), locked_memory_max: 0, cores: vec![0, 2, 3] };
+        let mut settings = Settings::default();
+        assert_eq!(shards(&settings, &probe), 3);
+        settings.runtime.shards = 128;
+        assert_eq!(shards(&settings, &probe), 128);
+        let many = Probe { cores: (0..500).collect(), ..probe };
+        settings.runtime.shards = 0;
+        assert_eq!(usize::from(shards(&settings, &many)), SHARDS_MAX);
+    }
+
+    #[test]
+    fn the_seed_is_drawn_unless_it_is_given() {
+        let mut settings = Settings::default();
+        assert_ne!(placement_seed(&settings), placement_seed(&settings));
+        settings.runtime.placement_seed = 7;
+        assert_eq!(placement_seed(&settings), 7);
+    }
+}
