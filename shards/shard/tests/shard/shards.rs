@@ -33,10 +33,7 @@ fn messages_cross_between_shards_once() {
         assert_eq!(s.hear(*client), ["SUBACK 9 0x01"]);
     }
     s.publish_qos(clients[2], "a/b", "x", 1, 3);
-    assert_eq!(
-        s.hear(clients[2]),
-        ["PUBACK 3", "a/b 'x' q1 #1"].map(String::from).to_vec().into_iter().rev().collect::<Vec<_>>()
-    );
+    assert_eq!(s.hear(clients[2]), ["a/b 'x' q1 #1", "PUBACK 3"]);
     for other in [0, 1, 3] {
         assert_eq!(s.hear(clients[other]), ["a/b 'x' q1 #1"]);
     }
