@@ -117,11 +117,11 @@ impl Properties {
 
     /// The User Properties as (name, value), in order.
     pub fn user(&self) -> Vec<(&str, &str)> {
-        let pair = |value| match value {
-            &Value::Pair(ref name, ref value) => Some((name.as_str(), value.as_str())),
+        let pairs = self.0.iter().filter_map(|(_, value)| match value {
+            Value::Pair(name, value) => Some((name.as_str(), value.as_str())),
             _ => None,
-        };
-        self.0.iter().filter_map(|(_, value)| pair(value)).collect()
+        });
+        pairs.collect()
     }
 }
 

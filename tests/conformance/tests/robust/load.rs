@@ -36,9 +36,9 @@ fn a_subscriber_acknowledges_3000_messages_with_a_small_quota() {
     let (mut publisher, mut client) = (v5("pub").open(), v5("sub").receive_maximum(10).open());
     let topic = unique("quota");
     client.subscribe(&topic, 2);
-    for round in 0..300 {
+    for round in 0..300_u16 {
         for number in 0..10 {
-            publisher.publish(message(&topic, number.to_string()).qos(1 + round % 2));
+            publisher.publish(message(&topic, number.to_string()).qos(1 + (round % 2) as u8));
         }
         for number in 0..10 {
             let publish = client.expect(&number.to_string());

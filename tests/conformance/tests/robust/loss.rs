@@ -122,8 +122,9 @@ fn qos_1_from_the_server_comes_again_until_it_is_acknowledged() {
         for first in 0..5 {
             let mut client = connect.open();
             let messages = client.recv_publishes(5 - first);
-            let numbers: Vec<_> = messages.iter().map(|publish| publish.text().parse().unwrap()).collect();
-            assert_eq!(numbers, (first..5).collect::<Vec<usize>>());
+            let numbers: Vec<usize> =
+                messages.iter().map(|publish| publish.text().parse().unwrap()).collect();
+            assert_eq!(numbers, (first..5).collect::<Vec<_>>());
             client.ack(&messages[0]);
             client.cut();
         }

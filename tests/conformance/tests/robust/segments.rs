@@ -42,11 +42,13 @@ fn a_delivery_between_the_parts_of_a_packet_corrupts_neither() {
     let (topic, mut publisher, mut client) = (unique("parts"), v5("pub").open(), v5("parts").open());
     client.subscribe(&topic, 0);
     let packet = message(unique("other"), "in many parts").qos(1).id(1000).bytes(Version::V5);
-    for (index, byte) in packet.iter().enumerate() {
+    let (last, parts) = packet.split_last().unwrap();
+    for (index, byte) in parts.iter().enumerate() {
         client.send([*byte]);
         publisher.publish(message(&topic, index.to_string()));
         client.expect(&index.to_string());
     }
+    client.send([*last]);
     client.await_puback(1000);
 }
 
