@@ -29,7 +29,7 @@ pub use driver::{Driver, Error, Target};
 pub use event::{Disconnection, Event, Message, Token};
 pub use granted::Granted;
 pub use instant::Instant;
-pub use mqtt::{PacketId, QoS, ReasonCode, RetainHandling, SubscriptionOptions, Version, Violation};
+pub use mqtt::{PacketId, QoS, ReasonCode, RetainHandling, SubscriptionOptions, Version, Violation, matches};
 pub use options::{Farewell, Options, Will};
 pub use publication::{Properties, Publication};
 pub use refusal::Refusal;

@@ -1,0 +1,278 @@
+//! What `iothub pub` and `iothub sub` share: the arguments that say which broker and who is asking, the connection
+//! that they describe, and how such a command fails.
+
+pub mod property;
+
+use std::{
+    io,
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use clap::{ArgAction, Args, ValueEnum};
+use client::{
+    Disconnection, Driver, Error, Event, Farewell, Options, Publication, QoS, ReasonCode, Reconnect, Target,
+    Version, Will,
+};
+use signal_hook::{
+    consts::{SIGINT, SIGTERM},
+    flag,
+};
+
+use property::PropertySet;
+
+/// `-h` is the host, as it is for mosquitto's tools; so help is `--help` only.
+#[derive(Debug, Args)]
+pub struct EndpointArgs {
+    /// The broker's host name or address
+    #[arg(short = 'h', long, default_value = "localhost")]
+    host: String,
+    /// The broker's port
+    #[arg(short, long, default_value_t = 1883)]
+    port: u16,
+    /// The client id; one is made if it is missing
+    #[arg(short, long, value_name = "CLIENT_ID")]
+    id: Option<String>,
+    /// The name to log in with
+    #[arg(short, long)]
+    username: Option<String>,
+    /// The password to log in with
+    #[arg(short = 'P', long = "pw", value_name = "PASSWORD", allow_hyphen_values = true)]
+    password: Option<String>,
+    /// The version to speak; 311 unless a property asks for 5
+    #[arg(short = 'V', long, value_name = "VERSION", value_enum, hide_possible_values = true)]
+    protocol_version: Option<ProtocolVersion>,
+    /// Seconds of silence after which the connection is probed; 0 for never
+    #[arg(short, long, value_name = "SECONDS", default_value_t = 60)]
+    keepalive: u16,
+    /// Keep the session: subscriptions and missed messages outlive the connection. Needs --id
+    #[arg(short = 'c', long, requires = "id")]
+    disable_clean_session: bool,
+    /// Seconds that the session outlives the connection, -1 for ever; 5.0 only
+    #[arg(short = 'x', long, value_name = "SECONDS", allow_hyphen_values = true, value_parser = parse_expiry)]
+    session_expiry_interval: Option<u32>,
+    /// Add a property: `-D publish content-type text/plain`, `-D connect user-property NAME VALUE`
+    #[arg(
+        short = 'D',
+        long = "property",
+        num_args = 3..=4,
+        value_names = ["COMMAND", "PROPERTY", "VALUE"],
+        allow_hyphen_values = false
+    )]
+    properties: Vec<String>,
+    /// The topic of the will, which the broker publishes if this client vanishes
+    #[arg(long, value_name = "TOPIC")]
+    will_topic: Option<String>,
+    /// What the will says
+    #[arg(long, requires = "will_topic", allow_hyphen_values = true)]
+    will_payload: Option<String>,
+    /// The QoS of the will
+    #[arg(long, requires = "will_topic", value_name = "QOS", default_value = "0", value_parser = parse_qos)]
+    will_qos: QoS,
+    /// Have the broker keep the will for those who subscribe later
+    #[arg(long, requires = "will_topic")]
+    will_retain: bool,
+    /// Tell on standard error what happens
+    #[arg(short, long)]
+    debug: bool,
+    /// Print no error messages
+    #[arg(long, conflicts_with = "debug")]
+    quiet: bool,
+    /// Print help
+    #[arg(long, action = ArgAction::Help)]
+    help: Option<bool>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ProtocolVersion {
+    #[value(name = "31", alias = "mqttv31")]
+    V31,
+    #[value(name = "311", alias = "mqttv311")]
+    V311,
+    #[value(name = "5", alias = "mqttv5")]
+    V5,
+}
+
+/// Why a command ends without success.
+#[derive(Debug)]
+pub struct Failure {
+    pub message: String,
+    pub code: u8,
+}
+
+/// A connection for one command, and the word of the user to end it.
+pub struct Endpoint {
+    pub driver: Driver,
+    pub properties: PropertySet,
+    stop: Arc<AtomicBool>,
+    debug: bool,
+}
+
+impl EndpointArgs {
+    /// Connects, and waits until the broker has accepted.
+    pub fn connect(&self, reconnect: Option<Reconnect>) -> Result<Endpoint, Failure> {
+        let stop = Arc::new(AtomicBool::new(false));
+        listen_for_signals(&stop).map_err(|error| Failure::new(format!("cannot handle signals: {error}")))?;
+        let properties = PropertySet::parse(&self.properties).map_err(Failure::new)?;
+        let options = Options { reconnect, ..self.options(&properties)? };
+        let version = options.version;
+        self.tell(&format!("connecting to {}:{} as `{}`", self.host, self.port, options.client_id));
+        let driver = Driver::connect(Target::new(self.host.as_str(), self.port), options, seed())
+            .map_err(|error| Failure::of(error, version))?;
+        Ok(Endpoint { driver, properties, stop, debug: self.debug })
+    }
+
+    /// Reports a failure and gives the exit code.
+    pub fn finish(&self, outcome: Result<(), Failure>) -> ExitCode {
+        let Err(failure) = outcome else { return ExitCode::SUCCESS };
+        if !self.quiet {
+            eprintln!("Error: {}", failure.message);
+        }
+        ExitCode::from(failure.code)
+    }
+
+    fn tell(&self, what: &str) {
+        if self.debug {
+            eprintln!("{what}");
+        }
+    }
+
+    fn options(&self, properties: &PropertySet) -> Result<Options, Failure> {
+        let wants_5 = !self.properties.is_empty();
+        let version = match self.protocol_version {
+            None if wants_5 => Version::V5,
+            Some(ProtocolVersion::V31 | ProtocolVersion::V311) if wants_5 => {
+                return Err(Failure::new(
+                    "properties need MQTT 5.0: use `-V 5`, or leave `-V` out".to_owned(),
+                ));
+            }
+            None | Some(ProtocolVersion::V311) => Version::V311,
+            Some(ProtocolVersion::V31) => Version::V31,
+            Some(ProtocolVersion::V5) => Version::V5,
+        };
+        let mut options = Options::new(version, self.id.clone().unwrap_or_else(|| made_id(version)));
+        properties.apply_to(&mut options);
+        options.clean_start = !self.disable_clean_session;
+        options.keep_alive_s = self.keepalive;
+        options.username.clone_from(&self.username);
+        options.password = self.password.as_ref().map(|password| password.clone().into_bytes());
+        let kept = self.disable_clean_session.then_some(SESSION_FOR_EVER);
+        options.session_expiry_interval_s =
+            self.session_expiry_interval.or(options.session_expiry_interval_s).or(kept);
+        if let Some(topic) = &self.will_topic {
+            let payload = self.will_payload.clone().unwrap_or_default();
+            let mut publication = Publication::new(topic.as_str(), payload, self.will_qos);
+            publication.retain = self.will_retain;
+            publication.properties = properties.will.clone();
+            let delay_interval_s = properties.will_delay_interval_s;
+            options.will = Some(Will { publication, delay_interval_s });
+        }
+        Ok(options)
+    }
+}
+
+impl Endpoint {
+    /// Whether the user asked for the end with Ctrl-C or SIGTERM.
+    pub fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    pub fn next_event(&mut self, timeout: Duration) -> Result<Option<Event>, Failure> {
+        let version = self.driver.client().options().version;
+        let event = self.driver.next_event(timeout).map_err(|error| Failure::of(error, version))?;
+        if let Some(event) = event.as_ref().filter(|_| self.debug) {
+            eprintln!("{event:?}");
+        }
+        Ok(event)
+    }
+
+    /// The end of a connection that is not coming back.
+    pub fn failure_of(&mut self, reason: Disconnection) -> Failure {
+        let version = self.driver.client().options().version;
+        Failure::of(self.driver.error_of(reason), version)
+    }
+
+    pub fn disconnect(&mut self) -> Result<(), Failure> {
+        let farewell = Farewell {
+            session_expiry_interval_s: self.properties.disconnect_expiry_interval_s,
+            user_properties: self.properties.disconnect_user_properties.clone(),
+            ..Farewell::default()
+        };
+        self.driver.disconnect(&farewell).map_err(|error| Failure::new(error.to_string()))
+    }
+}
+
+impl Failure {
+    pub fn new(message: String) -> Failure {
+        Failure { message, code: CODE_FAILED }
+    }
+
+    /// A reason code is its own exit code, in the form that the version has.
+    pub fn of_reason(message: String, reason: ReasonCode, version: Version) -> Failure {
+        let code = match version {
+            Version::V5 => reason as u8,
+            Version::V31 | Version::V311 => reason.connect_return_code().unwrap_or(CODE_FAILED),
+        };
+        Failure { message, code }
+    }
+
+    pub fn of(error: Error, version: Version) -> Failure {
+        let message = error.to_string();
+        match error {
+            Error::Disconnected(
+                Disconnection::Refused { reason, .. } | Disconnection::Ended { reason, .. },
+            ) => Failure::of_reason(message, reason, version),
+            Error::Disconnected(Disconnection::Lost) => Failure { message, code: CODE_LOST },
+            Error::Disconnected(Disconnection::Violated(_)) => Failure { message, code: CODE_PROTOCOL },
+            _ => Failure::new(message),
+        }
+    }
+}
+
+// The first signal asks for an orderly end; the second one ends the process, should the first have gone unheard.
+fn listen_for_signals(stop: &Arc<AtomicBool>) -> io::Result<()> {
+    for signal in [SIGINT, SIGTERM] {
+        flag::register_conditional_default(signal, Arc::clone(stop))?;
+        flag::register(signal, Arc::clone(stop))?;
+    }
+    Ok(())
+}
+
+// 5.0 servers make a better id than a client can: a unique one.
+fn made_id(version: Version) -> String {
+    match version {
+        Version::V5 => String::new(),
+        Version::V31 | Version::V311 => format!("iothub-{:08x}", seed() as u32),
+    }
+}
+
+fn seed() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let nanos = u64::from(since_epoch.subsec_nanos()) ^ since_epoch.as_secs().rotate_left(32);
+    nanos ^ u64::from(std::process::id()).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}
+
+pub fn parse_qos(text: &str) -> Result<QoS, String> {
+    let number = text.parse::<u8>().ok();
+    number.and_then(|number| QoS::try_from(number).ok()).ok_or_else(|| "the QoS is 0, 1 or 2".to_owned())
+}
+
+fn parse_expiry(text: &str) -> Result<u32, String> {
+    match text {
+        "-1" | "∞" => Ok(SESSION_FOR_EVER),
+        _ => text.parse().map_err(|_| "a number of seconds from 0 to 4294967295, or -1 for ever".to_owned()),
+    }
+}
+
+// The value with which a 5.0 session does not expire.
+const SESSION_FOR_EVER: u32 = u32::MAX;
+
+// The exit codes of mosquitto's tools, for the scripts that look at them.
+const CODE_FAILED: u8 = 1;
+const CODE_PROTOCOL: u8 = 2;
+const CODE_LOST: u8 = 7;
+pub const CODE_TIMED_OUT: u8 = 27;

@@ -1,0 +1,293 @@
+//! How a message is printed: the format strings of mosquitto_sub.
+//!
+//! `%` begins a part of the message, `@` a part of the date as strftime(3) knows it, `\` a character that is hard to
+//! type. Field widths, as in `%10t`, are not understood.
+
+use std::{
+    ffi::{CString, c_char},
+    io::{self, Write},
+    mem::MaybeUninit,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use client::{Message, Properties};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Format {
+    parts: Vec<Part>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Literal(Vec<u8>),
+    /// The letter behind the `%`.
+    Field(char),
+    /// The letter behind the `@`, for strftime.
+    Date(char),
+    Nanoseconds,
+}
+
+impl Format {
+    /// What is printed without `-F`.
+    pub fn plain(with_topic: bool) -> Format {
+        let mut parts = vec![Part::Field('p')];
+        if with_topic {
+            parts.splice(0..0, [Part::Field('t'), Part::Literal(b" ".to_vec())]);
+        }
+        Format { parts }
+    }
+
+    pub fn parse(text: &str) -> Result<Format, String> {
+        let mut parts = Vec::new();
+        let mut literal = Vec::new();
+        let mut letters = text.chars();
+        while let Some(letter) = letters.next() {
+            if !"%@\\".contains(letter) {
+                literal.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
+                continue;
+            }
+            let Some(code) = letters.next() else {
+                return Err(format!("the format ends with `{letter}`: double it to print it"));
+            };
+            let part = match (letter, code) {
+                ('%', '%') | ('@', '@') | ('\\', '\\') => Part::Literal(vec![code as u8]),
+                ('%', code) if FIELDS.contains(code) => Part::Field(code),
+                ('@', 'N') => Part::Nanoseconds,
+                ('@', code) if code.is_ascii_alphabetic() => Part::Date(code),
+                ('\\', code) => Part::Literal(vec![escaped(code)?]),
+                _ => return Err(format!("`{letter}{code}` is not known: a field is % and one of {FIELDS}")),
+            };
+            if let Part::Literal(bytes) = part {
+                literal.extend(bytes);
+                continue;
+            }
+            if !literal.is_empty() {
+                parts.push(Part::Literal(std::mem::take(&mut literal)));
+            }
+            parts.push(part);
+        }
+        if !literal.is_empty() {
+            parts.push(Part::Literal(literal));
+        }
+        Ok(Format { parts })
+    }
+
+    pub fn write(&self, message: &Message, out: &mut impl Write) -> io::Result<()> {
+        // One reading of the clock for all parts of one message.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        for part in &self.parts {
+            match part {
+                Part::Literal(bytes) => out.write_all(bytes)?,
+                Part::Field(code) => write_field(*code, message, now, out)?,
+                Part::Date(code) => out.write_all(date(&format!("%{code}"), now).as_bytes())?,
+                Part::Nanoseconds => write!(out, "{:09}", now.subsec_nanos())?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn escaped(code: char) -> Result<u8, String> {
+    match code {
+        '0' => Ok(0),
+        'a' => Ok(7),
+        'e' => Ok(27),
+        'n' => Ok(b'\n'),
+        'r' => Ok(b'\r'),
+        't' => Ok(b'\t'),
+        'v' => Ok(11),
+        _ => Err(format!("`\\{code}` is not known: use one of \\\\ \\0 \\a \\e \\n \\r \\t \\v")),
+    }
+}
+
+fn write_field(code: char, message: &Message, now: Duration, out: &mut impl Write) -> io::Result<()> {
+    let properties = &message.properties;
+    match code {
+        't' => out.write_all(message.topic.as_bytes()),
+        'p' => out.write_all(&message.payload),
+        'x' => message.payload.iter().try_for_each(|byte| write!(out, "{byte:02x}")),
+        'X' => message.payload.iter().try_for_each(|byte| write!(out, "{byte:02X}")),
+        'l' => write!(out, "{}", message.payload.len()),
+        'q' => write!(out, "{}", message.qos as u8),
+        'r' => write!(out, "{}", u8::from(message.retain)),
+        'm' => write!(out, "{}", message.packet_id.map_or(0, |id| id.get())),
+        'j' => write_json(message, now, &json_string(&String::from_utf8_lossy(&message.payload)), out),
+        'J' => write_json(message, now, &String::from_utf8_lossy(&message.payload), out),
+        'I' => out.write_all(date("%FT%T%z", now).as_bytes()),
+        'U' => write!(out, "{}.{:09}", now.as_secs(), now.subsec_nanos()),
+        'A' => write_present(properties.topic_alias, out),
+        'C' => write_present(properties.content_type.as_ref(), out),
+        'D' => out.write_all(properties.correlation_data.as_deref().unwrap_or_default()),
+        'E' => write_present(properties.message_expiry_interval_s, out),
+        'F' => write_present(properties.payload_format, out),
+        'R' => write_present(properties.response_topic.as_ref(), out),
+        'S' => out.write_all(joined(properties.subscription_ids.iter().map(u32::to_string)).as_bytes()),
+        'P' => {
+            let pairs = properties.user_properties.iter();
+            out.write_all(joined(pairs.map(|(name, value)| format!("{name}:{value}"))).as_bytes())
+        }
+        _ => unreachable!("the format was checked when it was read"),
+    }
+}
+
+fn write_present(value: Option<impl std::fmt::Display>, out: &mut impl Write) -> io::Result<()> {
+    value.map_or(Ok(()), |value| write!(out, "{value}"))
+}
+
+fn joined(words: impl Iterator<Item = String>) -> String {
+    words.collect::<Vec<_>>().join(" ")
+}
+
+// The keys and their order are mosquitto_sub's.
+fn write_json(message: &Message, now: Duration, payload: &str, out: &mut impl Write) -> io::Result<()> {
+    let (seconds, zone) = (date("%FT%T", now), date("%z", now));
+    write!(out, "{{\"tst\":\"{seconds}.{:06}{zone}\"", now.subsec_micros())?;
+    write!(out, ",\"topic\":{}", json_string(&message.topic))?;
+    write!(out, ",\"qos\":{},\"retain\":{}", message.qos as u8, u8::from(message.retain))?;
+    write!(out, ",\"payloadlen\":{}", message.payload.len())?;
+    if let Some(packet_id) = message.packet_id {
+        write!(out, ",\"mid\":{packet_id}")?;
+    }
+    let properties = json_properties(&message.properties);
+    if !properties.is_empty() {
+        write!(out, ",\"properties\":{{{}}}", properties.join(","))?;
+    }
+    write!(out, ",\"payload\":{payload}}}")
+}
+
+fn json_properties(properties: &Properties) -> Vec<String> {
+    let mut members = Vec::new();
+    if !properties.user_properties.is_empty() {
+        let pairs = properties.user_properties.iter();
+        let pairs: Vec<String> =
+            pairs.map(|(name, value)| format!("{}:{}", json_string(name), json_string(value))).collect();
+        members.push(format!("\"user-properties\":{{{}}}", pairs.join(",")));
+    }
+    let correlation_data = properties.correlation_data.as_deref().map(String::from_utf8_lossy);
+    for (name, text) in [
+        ("content-type", properties.content_type.as_deref()),
+        ("response-topic", properties.response_topic.as_deref()),
+        ("correlation-data", correlation_data.as_deref()),
+    ] {
+        members.extend(text.map(|text| format!("\"{name}\":{}", json_string(text))));
+    }
+    let first_id = properties.subscription_ids.first().copied();
+    for (name, number) in [
+        ("payload-format-indicator", properties.payload_format.map(u32::from)),
+        ("message-expiry-interval", properties.message_expiry_interval_s),
+        ("topic-alias", properties.topic_alias.map(u32::from)),
+        ("subscription-identifier", first_id),
+    ] {
+        members.extend(number.map(|number| format!("\"{name}\":{number}")));
+    }
+    members
+}
+
+fn json_string(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for letter in text.chars() {
+        match letter {
+            '"' => quoted.push_str("\\\""),
+            '\\' => quoted.push_str("\\\\"),
+            '\n' => quoted.push_str("\\n"),
+            '\r' => quoted.push_str("\\r"),
+            '\t' => quoted.push_str("\\t"),
+            control if control < ' ' => quoted.push_str(&format!("\\u{:04x}", control as u32)),
+            other => quoted.push(other),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// Local time, as strftime(3) writes it.
+fn date(pattern: &str, now: Duration) -> String {
+    let pattern = CString::new(pattern).expect("a pattern is made of letters");
+    let seconds = libc::time_t::try_from(now.as_secs()).unwrap_or(libc::time_t::MAX);
+    let mut local = MaybeUninit::uninit();
+    let mut text = [0u8; DATE_BYTES];
+    // SAFETY: `localtime_r` fills the structure unless it returns null, and then nothing reads it; `strftime` writes
+    // no more than the length that it is given.
+    let len = unsafe {
+        if libc::localtime_r(&raw const seconds, local.as_mut_ptr()).is_null() {
+            return String::new();
+        }
+        libc::strftime(text.as_mut_ptr().cast::<c_char>(), text.len(), pattern.as_ptr(), local.as_ptr())
+    };
+    String::from_utf8_lossy(&text[..len]).into_owned()
+}
+
+const FIELDS: &str = "tpxXlqrmjJIUACDEFPRS";
+// The longest date of any locale has some 40 characters.
+const DATE_BYTES: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use client::QoS;
+
+    use super::*;
+
+    fn message() -> Message {
+        Message {
+            topic: "a/b".into(),
+            payload: b"h\"i\n\x01\xc3\xa9".to_vec(),
+            qos: QoS::AtLeastOnce,
+            retain: true,
+            dup: false,
+            packet_id: client::PacketId::new(7),
+            properties: Properties {
+                content_type: Some("t".into()),
+                user_properties: vec![("k".into(), "v".into()), ("k".into(), "w".into())],
+                ..Properties::default()
+            },
+        }
+    }
+
+    fn printed(format: &Format) -> String {
+        let mut out = Vec::new();
+        format.write(&message(), &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn plain_formats_print_payload_and_topic() {
+        assert_eq!(printed(&Format::plain(false)), "h\"i\n\u{1}é");
+        assert_eq!(printed(&Format::plain(true)), "a/b h\"i\n\u{1}é");
+    }
+
+    #[test]
+    fn fields_are_filled_in() {
+        let format = Format::parse("%t|%l|%q|%r|%m|%x|%X|%C|%P|%R|%%|@@|\\\\|\\t\\0").unwrap();
+        assert_eq!(printed(&format), "a/b|7|1|1|7|6822690a01c3a9|6822690A01C3A9|t|k:v k:w||%|@|\\|\t\0");
+    }
+
+    #[test]
+    fn json_is_escaped_and_has_the_keys_of_mosquitto() {
+        let json = printed(&Format::parse("%j").unwrap());
+        let expected = "\"topic\":\"a/b\",\"qos\":1,\"retain\":1,\"payloadlen\":7,\"mid\":7,\
+            \"properties\":{\"user-properties\":{\"k\":\"v\",\"k\":\"w\"},\"content-type\":\"t\"},\
+            \"payload\":\"h\\\"i\\n\\u0001é\"}";
+        assert!(json.starts_with("{\"tst\":\"2"), "{json}");
+        assert!(json.ends_with(expected), "{json}");
+    }
+
+    #[test]
+    fn dates_have_their_length() {
+        let text = printed(&Format::parse("@Y-@m-@dT@H:@M:@S @N").unwrap());
+        assert_eq!(text.len(), "2026-01-01T00:00:00 000000000".len(), "{text}");
+        let iso = printed(&Format::parse("%I").unwrap());
+        assert_eq!(iso.len(), "2016-08-10T09:47:38+0100".len(), "{iso}");
+    }
+
+    #[test]
+    fn unknown_sequences_are_named() {
+        for (text, expected) in
+            [("%y", "`%y` is not known"), ("a%", "ends with `%`"), ("\\q", "`\\q` is not known")]
+        {
+            let message = Format::parse(text).unwrap_err();
+            assert!(message.contains(expected), "{text}: {message}");
+        }
+    }
+}
