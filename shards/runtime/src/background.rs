@@ -2,7 +2,8 @@
 //!
 //! The loop waits in a ring that glommio does not know. While anything counted here is outstanding that wait is bounded
 //! and the loop lets the executor run after each tick; otherwise the loop waits as long as it likes and glommio costs
-//! nothing. Whatever should not depend on such a bound belongs on the private ring; whatever comes back
+//! nothing. So every task on the executor is spawned here: another may be runnable and still wait for the next tick.
+//! Whatever should not depend on such a bound belongs on the private ring; whatever comes back
 //! regularly belongs into the shard's own deadlines.
 
 use std::{cell::Cell, future::Future, rc::Rc, time::Duration};

@@ -98,8 +98,9 @@ impl Ring {
         Some(Completion { user_data: entry.user_data(), result: entry.result(), flags: entry.flags() })
     }
 
-    /// Whether the kernel holds back completions until it is entered again: an empty completion queue does not
-    /// mean that nothing is pending, because one entry runs only some twenty deferred items.
+    /// Whether the kernel seems to hold back completions until it is entered again: an empty completion queue does
+    /// not mean that nothing is pending, because one entry runs only some twenty deferred items. May be true for
+    /// nothing: the kernel adds an item first and sets its flag then, and may have run the item in between.
     pub fn has_deferred(&mut self) -> bool {
         let submission = self.ring.submission();
         submission.taskrun() || submission.cq_overflow()

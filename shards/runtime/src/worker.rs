@@ -134,12 +134,14 @@ impl<B: Brain> Worker<B> {
     fn take_completions(&mut self) -> io::Result<()> {
         let mut taken = 0;
         loop {
+            let before = taken;
             while let Some(completion) = self.port.ring.next() {
                 self.take_completion(completion);
                 taken += 1;
             }
-            // A bound, so that mail and timers have their turn too.
-            if taken >= COMPLETIONS_MAX || !self.port.ring.has_deferred() {
+            // The first bound lets mail and timers have their turn. The second: the kernel can leave its flag set when
+            // nothing is deferred any more, and an entry that brings nothing does not clear it.
+            if taken >= COMPLETIONS_MAX || taken == before || !self.port.ring.has_deferred() {
                 return Ok(());
             }
             self.port.ring.wait(Some(Duration::ZERO))?;
