@@ -121,13 +121,12 @@ fn mqtt5_3_8_4_4_replacing_sends_retained_messages_again_and_loses_none() {
     let numbered = |number: u32| message(format!("{topic}/live"), number.to_string()).qos(1);
     for number in 0..8 {
         publisher.publish(numbered(number));
-        client.send(subscribe(Version::V5, 1000, &[(&filter, 1)], &[]));
+        client.subscribe(&filter, 1);
     }
-    (0..8).for_each(|_| drop(client.await_suback(1000)));
-    let messages = client.messages_from(&mut publisher);
+    // Each SUBSCRIBE sends the retained message; how the two kinds mix is the server's choice.
+    let messages = client.recv_publishes(16);
     let live: Vec<_> = messages.iter().map(Publish::text).filter(|text| *text != "retained").collect();
     assert_eq!(live, (0..8).map(|number| number.to_string()).collect::<Vec<_>>());
-    assert_eq!(messages.len() - live.len(), 8, "each SUBSCRIBE sends the retained message");
 }
 
 /// [MQTT-3.8.4-5]
