@@ -9,7 +9,7 @@ use crate::{
     ConnId, Mail, Shard, ShardId, ShardSet,
     keys::SessionKey,
     mail::{Announce, Announced},
-    replay::Wanted,
+    replay::{Source, Wanted},
     turn::Turn,
 };
 
@@ -20,6 +20,8 @@ pub(crate) struct Waiting {
     pub packet_id: PacketId,
     pub codes: Vec<ReasonCode>,
     pub wanted: Vec<Wanted>,
+    /// The first pages of retained messages, which go out behind the SUBACK.
+    pub first_pages: Vec<Source>,
     filters: Vec<Box<str>>,
     confirmed: ShardSet,
     /// By answering shard, how many retained messages it had mailed to each shard.
@@ -27,7 +29,7 @@ pub(crate) struct Waiting {
 }
 
 pub(crate) struct Announcements {
-    waiting: HashMap<u64, Waiting, ahash::RandomState>,
+    pub waiting: HashMap<u64, Waiting, ahash::RandomState>,
     /// Filters that were announced and not confirmed by all; how often.
     unconfirmed: HashMap<Box<str>, u32, ahash::RandomState>,
 }
@@ -71,6 +73,7 @@ impl Waiting {
             packet_id,
             codes: Vec::new(),
             wanted: Vec::new(),
+            first_pages: Vec::new(),
             filters: Vec::new(),
             confirmed: ShardSet::EMPTY,
             retained_sent: Vec::new(),
@@ -139,10 +142,21 @@ impl Shard {
         if waiting.confirmed.len() + 1 < usize::from(self.config.shards) {
             return;
         }
-        let waiting = self.announcements.waiting.remove(&announced.request).expect("it was just there");
-        for filter in &waiting.filters {
+        let filters = std::mem::take(&mut waiting.filters);
+        for filter in &filters {
             self.announcements.confirm(filter);
         }
+        self.ask_for_first_pages(announced.request, turn);
+        self.complete_if_ready(announced.request, turn);
+    }
+
+    /// Every shard knows the filters, and the first pages of retained messages are here.
+    pub(crate) fn complete_if_ready(&mut self, request: u64, turn: &mut Turn<'_>) {
+        let is_ready = |waiting: &Waiting| waiting.first_pages.iter().all(Source::has_page);
+        if !self.announcements.waiting.get(&request).is_some_and(is_ready) {
+            return;
+        }
+        let waiting = self.announcements.waiting.remove(&request).expect("it was just there");
         let conn = waiting.conn;
         if let Some(connection) = self.connections.get_mut(conn) {
             connection.announcing -= 1;

@@ -34,6 +34,7 @@ impl Shard {
         let home = self.home_of(&connect);
         let connection = self.connections.get_mut(conn).expect("the caller looked");
         connection.version = connect.version;
+        connection.packet_bytes_max = connect.properties.maximum_packet_size.unwrap_or(u32::MAX);
         if connection.refuse {
             self.counters.refused_max_connections += 1;
             self.refuse(conn, ReasonCode::ConnectionRateExceeded, "max_connections is reached", turn);
@@ -180,7 +181,6 @@ impl Shard {
         connection.stage = Stage::Connected(key);
         connection.heard_at = turn.now;
         connection.keep_alive_s = granted.keep_alive_s;
-        connection.packet_bytes_max = properties.maximum_packet_size.unwrap_or(u32::MAX);
         connection.receive_maximum = properties.receive_maximum.unwrap_or(u16::MAX).min(limits.inflight_max);
         connection.topic_alias_max = properties.topic_alias_maximum.unwrap_or(0).min(limits.topic_alias_max);
         connection.problem_information = properties.request_problem_information.unwrap_or(true);
@@ -236,7 +236,8 @@ impl Shard {
         self.end_connection(conn, None, What::Refused { reason, why }, WillFate::Publish, turn);
     }
 
-    /// [MQTT-3.1.4-1] The CONNECT is not one: 5.0 clients are told, others see the end of the connection.
+    /// [MQTT-3.1.4-1] The CONNECT is not one: 5.0 clients are told, 3.x clients see the end of the connection. Who comes
+    /// with an unknown level is answered in the form of 3.1.1, which every client can read. [MQTT-3.1.2-2]
     fn on_bad_connect(
         &mut self,
         conn: ConnId,
@@ -245,11 +246,10 @@ impl Shard {
         turn: &mut Turn<'_>,
     ) -> Result<(), Violation> {
         let level = mqtt::protocol_of(frame.body).map(|(_, level)| level);
-        let unsupported = violation.reason == ReasonCode::UnsupportedProtocolVersion;
         let connection = self.connections.get_mut(conn).expect("the caller looked");
-        if level.is_some_and(|level| level >= Version::V5 as u8) {
+        if level == Some(Version::V5 as u8) {
             connection.version = Version::V5;
-        } else if !unsupported {
+        } else if violation.reason != ReasonCode::UnsupportedProtocolVersion {
             return Err(violation);
         }
         self.counters.violations += 1;

@@ -1,7 +1,5 @@
 //! Which shard is home to a client or a retained topic. The only place that decides.
 
-use std::hash::BuildHasher;
-
 use crate::ShardId;
 
 /// The same on every shard of a process: made from one seed.

@@ -37,7 +37,15 @@ impl Shard {
             return;
         }
         if !partial.is_empty() {
-            bytes = complete(&mut partial, bytes);
+            // Whatever came with a CONNECT goes along if the client's home is elsewhere.
+            let whole =
+                self.connections.get(conn).is_some_and(|connection| connection.stage == Stage::Opened);
+            if whole {
+                partial.extend_from_slice(bytes);
+                bytes = &[];
+            } else {
+                bytes = complete(&mut partial, bytes);
+            }
             let used = self.consume(conn, &partial, turn);
             partial.drain(..used);
         }

@@ -21,6 +21,8 @@ use crate::{
 pub(crate) struct Wanted {
     pub filter: Box<str>,
     pub subscription: Subscription,
+    /// When the subscription was made, as the shard counts. Every SUBSCRIBE is owed a replay of its own. [MQTT-3.8.4-4]
+    pub since: u64,
 }
 
 /// What one session still has to get.
@@ -32,61 +34,124 @@ pub(crate) struct Replays {
     /// Topics whose message was replaced while this goes on, by hash, with the time of it: the replaced message must not
     /// come after the one that replaced it.
     live: HashMap<u64, u64, ahash::RandomState>,
-    /// Counts what happens, as the time of `live`.
-    moment: u64,
 }
 
 /// One shard's part of one subscription's retained messages.
-struct Source {
-    replay: u64,
+pub(crate) struct Source {
+    pub replay: u64,
     shard: ShardId,
     wanted: Wanted,
-    /// When the subscription was made.
-    since: u64,
     retained_received: Box<[u64]>,
     after: Option<Box<str>>,
     /// A page is on its way.
     asked: bool,
+    /// Came while the SUBSCRIBE was waiting.
+    first_page: Option<Replayed>,
+}
+
+/// Who gets a page that was asked for.
+#[derive(Clone, Copy)]
+pub(crate) enum Asker {
+    Session(SessionKey),
+    /// A SUBSCRIBE that waits, by its request.
+    Subscribe(u64),
+}
+
+impl Source {
+    pub fn has_page(&self) -> bool {
+        self.first_page.is_some()
+    }
+
+    fn question(&self) -> Mail {
+        Mail::Replay(Box::new(Replay {
+            replay: self.replay,
+            filter: self.wanted.filter.clone(),
+            retained_received: self.retained_received.clone(),
+            after: self.after.clone(),
+            messages_max: PAGE_MESSAGES,
+        }))
+    }
+}
+
+impl Replays {
+    fn expects(&self, wanted: &Wanted) -> bool {
+        self.expected.iter().any(|(_, since)| *since == wanted.since)
+    }
 }
 
 impl Shard {
     /// From the SUBSCRIBE on, live messages are watched for those that overtake their retained predecessors.
-    pub(crate) fn expect_replays(&mut self, session: SessionKey, wanted: &[Wanted]) {
-        if wanted.is_empty() {
-            return;
-        }
-        let replays = self.sessions[session].replays.get_or_insert_default();
-        replays.moment += 1;
+    pub(crate) fn expect_replays(&mut self, session: SessionKey, wanted: &mut [Wanted]) {
         for one in wanted {
-            replays.expected.retain(|(filter, _)| *filter != one.filter);
-            replays.expected.push((one.filter.clone(), replays.moment));
+            one.since = self.next_request();
+            let replays = self.sessions[session].replays.get_or_insert_default();
+            replays.expected.push((one.filter.clone(), one.since));
         }
     }
 
-    pub(crate) fn begin_replays(&mut self, waiting: &Waiting, turn: &mut Turn<'_>) {
+    /// Asks the other shards for their first pages, so that they can follow the SUBACK at once: a client sees no difference
+    /// to a broker of one shard.
+    pub(crate) fn ask_for_first_pages(&mut self, request: u64, turn: &mut Turn<'_>) {
+        let Some(waiting) = self.announcements.waiting.get(&request) else { return };
+        let mut sources = Vec::new();
+        for wanted in waiting.wanted.iter().take(FIRST_PAGES_FILTERS_MAX) {
+            for shard in self.sources_of(&wanted.filter).filter(|shard| *shard != self.id) {
+                sources.push(Source {
+                    replay: 0,
+                    shard,
+                    wanted: wanted.clone(),
+                    retained_received: waiting.retained_received(shard),
+                    after: None,
+                    asked: true,
+                    first_page: None,
+                });
+            }
+        }
+        for source in &mut sources {
+            source.replay = self.next_request();
+            self.replays.insert(source.replay, Asker::Subscribe(request));
+            self.post_mail(source.shard, source.question(), turn);
+        }
+        if let Some(waiting) = self.announcements.waiting.get_mut(&request) {
+            waiting.first_pages = sources;
+        }
+    }
+
+    /// The shards that may hold messages for this filter.
+    fn sources_of(&self, filter: &str) -> impl Iterator<Item = ShardId> + use<> {
+        let has_wildcard = filter.contains(['+', '#']);
+        let home = self.placement.topic(filter);
+        (0..self.config.shards).map(ShardId).filter(move |shard| has_wildcard || *shard == home)
+    }
+
+    pub(crate) fn begin_replays(&mut self, mut waiting: Waiting, turn: &mut Turn<'_>) {
+        let mut first_pages = std::mem::take(&mut waiting.first_pages);
         for wanted in &waiting.wanted {
-            let has_wildcard = wanted.filter.contains(['+', '#']);
-            let home = self.placement.topic(&wanted.filter);
-            let shards = (0..self.config.shards).map(ShardId).filter(|shard| has_wildcard || *shard == home);
+            let shards: Vec<ShardId> = self.sources_of(&wanted.filter).collect();
             for shard in shards {
                 let replay = self.next_request();
                 let Some(replays) = self.sessions[waiting.session].replays.as_mut() else { return };
-                // Cancelled meanwhile by an UNSUBSCRIBE, or begun anew by another SUBSCRIBE.
-                let expected = replays.expected.iter().find(|(filter, _)| *filter == wanted.filter);
-                let Some((_, since)) = expected else { break };
-                self.replays.insert(replay, waiting.session);
+                // Cancelled meanwhile by an UNSUBSCRIBE.
+                if !replays.expects(wanted) {
+                    break;
+                }
+                let is_this =
+                    |source: &mut Source| source.shard == shard && source.wanted.since == wanted.since;
+                let first_page =
+                    first_pages.extract_if(.., is_this).next().and_then(|source| source.first_page);
+                self.replays.insert(replay, Asker::Session(waiting.session));
                 replays.list.push_back(Source {
                     replay,
                     shard,
                     wanted: wanted.clone(),
-                    since: *since,
                     retained_received: waiting.retained_received(shard),
                     after: None,
                     asked: false,
+                    first_page: first_page.map(|page| Replayed { replay, ..page }),
                 });
             }
             if let Some(replays) = self.sessions[waiting.session].replays.as_mut() {
-                replays.expected.retain(|(filter, _)| *filter != wanted.filter);
+                replays.expected.retain(|(_, since)| *since != wanted.since);
             }
         }
         self.replay_on(waiting.session, turn);
@@ -94,12 +159,19 @@ impl Shard {
 
     /// Gets the next page for a session that has room for it.
     pub(crate) fn replay_on(&mut self, key: SessionKey, turn: &mut Turn<'_>) {
+        let me = self.id;
         while let Some(shard) = self.next_source(key) {
-            if shard != self.id {
-                self.ask_for_page(key, shard, turn);
+            let source = self.front_source(key).expect("there is a next");
+            if let Some(page) = source.first_page.take() {
+                self.deliver_page(key, page, turn);
+                continue;
+            }
+            if shard != me {
+                source.asked = true;
+                let question = source.question();
+                self.post_mail(shard, question, turn);
                 return;
             }
-            let source = self.front_source(key).expect("there is a next");
             let (replay, filter, after) = (source.replay, source.wanted.filter.clone(), source.after.clone());
             let page = self.retained.page(&filter, after.as_deref(), PAGE_MESSAGES as usize, turn.now);
             self.deliver_page(key, Replayed { replay, messages: page.messages, next: page.next }, turn);
@@ -121,19 +193,6 @@ impl Shard {
 
     fn front_source(&mut self, key: SessionKey) -> Option<&mut Source> {
         self.sessions[key].replays.as_mut()?.list.front_mut()
-    }
-
-    fn ask_for_page(&mut self, key: SessionKey, shard: ShardId, turn: &mut Turn<'_>) {
-        let Some(source) = self.front_source(key) else { return };
-        source.asked = true;
-        let replay = Replay {
-            replay: source.replay,
-            filter: source.wanted.filter.clone(),
-            retained_received: source.retained_received.clone(),
-            after: source.after.clone(),
-            messages_max: PAGE_MESSAGES,
-        };
-        self.post_mail(shard, Mail::Replay(Box::new(replay)), turn);
     }
 
     pub(crate) fn on_replay(&mut self, from: ShardId, replay: Box<Replay>, turn: &mut Turn<'_>) {
@@ -164,10 +223,22 @@ impl Shard {
     }
 
     pub(crate) fn on_replayed(&mut self, replayed: Replayed, turn: &mut Turn<'_>) {
-        // A replay that was cancelled has no owner any more.
-        let Some(&key) = self.replays.get(&replayed.replay) else { return };
-        self.deliver_page(key, replayed, turn);
-        self.replay_on(key, turn);
+        match self.replays.get(&replayed.replay) {
+            Some(&Asker::Session(key)) => {
+                self.deliver_page(key, replayed, turn);
+                self.replay_on(key, turn);
+            }
+            Some(&Asker::Subscribe(request)) => {
+                let Some(waiting) = self.announcements.waiting.get_mut(&request) else { return };
+                let source = waiting.first_pages.iter_mut().find(|source| source.replay == replayed.replay);
+                if let Some(source) = source {
+                    source.first_page = Some(replayed);
+                }
+                self.complete_if_ready(request, turn);
+            }
+            // A replay that was cancelled has no asker any more.
+            None => {}
+        }
     }
 
     fn deliver_page(&mut self, key: SessionKey, replayed: Replayed, turn: &mut Turn<'_>) {
@@ -177,7 +248,7 @@ impl Shard {
         };
         let source = &mut replays.list[at];
         source.asked = false;
-        let (since, subscription) = (source.since, source.wanted.subscription);
+        let (since, subscription) = (source.wanted.since, source.wanted.subscription);
         match replayed.next {
             Some(next) => source.after = Some(next),
             None => {
@@ -216,11 +287,13 @@ impl Shard {
 
     /// A message that replaces the retained one of its topic goes to this session live.
     pub(crate) fn note_for_replays(&mut self, key: SessionKey, topic: &str) {
-        let hash = self.placement.hash(topic);
+        if self.sessions[key].replays.is_none() {
+            return;
+        }
+        let (hash, moment) = (self.placement.hash(topic), self.next_request());
         if let Some(replays) = self.sessions[key].replays.as_mut()
             && replays.live.len() < LIVE_TOPICS_MAX
         {
-            let moment = replays.moment;
             replays.live.insert(hash, moment);
         }
     }
@@ -258,6 +331,9 @@ impl Shard {
         }
     }
 }
+
+/// Of one SUBSCRIBE, that many filters get their first pages with the SUBACK; the others get them after it.
+const FIRST_PAGES_FILTERS_MAX: usize = 16;
 
 /// Messages that one page brings at most.
 const PAGE_MESSAGES: u32 = 64;

@@ -155,14 +155,14 @@ impl Shard {
         let home = self.placement.topic(carried.parts.topic);
         let message = carried.keep();
         if home == self.id {
-            self.retain_here(message, turn);
+            self.retain_here(message);
         } else {
             self.post_mail(home, Mail::Retain(message), turn);
         }
     }
 
     /// [MQTT-3.3.1-5] [MQTT-3.3.1-6]
-    pub(crate) fn retain_here(&mut self, message: Message, turn: &mut Turn<'_>) {
+    pub(crate) fn retain_here(&mut self, message: Message) {
         let expires = message.expires_at().is_some();
         if self.retained.set(message) == crate::retained::Set::Refused {
             self.counters.retained_refused += 1;

@@ -1,6 +1,6 @@
 //! What the broker keeps of a client beyond one connection, and the table of sessions by client id.
 
-use std::{hash::BuildHasher, sync::Arc};
+use std::sync::Arc;
 
 use hashbrown::HashTable;
 use mqtt::QoS;

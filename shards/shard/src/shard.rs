@@ -15,6 +15,7 @@ use crate::{
     keys::SessionKey,
     post::Post,
     random::Random,
+    replay::Asker,
     retained::Retained,
     session::Sessions,
     timers::Timers,
@@ -42,7 +43,7 @@ pub struct Shard {
     pub(crate) post: Post,
     pub(crate) announcements: Announcements,
     /// Who asked for which page of retained messages.
-    pub(crate) replays: HashMap<u64, SessionKey, ahash::RandomState>,
+    pub(crate) replays: HashMap<u64, Asker, ahash::RandomState>,
     /// Questions for retained messages that wait until all is here that they ask for.
     pub(crate) replays_waiting: Vec<(ShardId, Box<crate::mail::Replay>)>,
     pub(crate) drain: Drain,
@@ -165,7 +166,7 @@ impl Shard {
             Mail::Shared(shared) => self.route_shared(*shared, turn),
             Mail::Retain(message) => {
                 self.post.count_retained_from(from);
-                self.retain_here(message, turn);
+                self.retain_here(message);
                 self.answer_waiting_replays(turn);
             }
             Mail::Announce(announce) => self.on_announce(from, *announce, turn),

@@ -47,7 +47,7 @@ impl Shard {
             };
             waiting.codes.push(code);
         }
-        self.expect_replays(session, &waiting.wanted);
+        self.expect_replays(session, &mut waiting.wanted);
         self.announce(waiting, news, turn);
         Ok(())
     }
@@ -104,8 +104,6 @@ impl Shard {
         if is_new {
             self.sessions[subscription.session].filters.insert(filter);
             self.subscriptions += 1;
-        } else {
-            self.cancel_replays(subscription.session, filter);
         }
         if subscribed.first_local || self.announcements.is_unconfirmed(filter) {
             news.filters.push(filter.into());
@@ -117,7 +115,7 @@ impl Shard {
             RetainHandling::DoNotSend => false,
         };
         if wants_retained {
-            waiting.wanted.push(Wanted { filter: filter.into(), subscription });
+            waiting.wanted.push(Wanted { filter: filter.into(), subscription, since: 0 });
         }
     }
 
@@ -136,6 +134,9 @@ impl Shard {
 
     /// Every shard knows: the client may rely on it.
     pub(crate) fn complete_subscribe(&mut self, waiting: Waiting, turn: &mut Turn<'_>) {
+        for source in &waiting.first_pages {
+            self.replays.remove(&source.replay);
+        }
         let connection = self.connections.get(waiting.conn);
         let is_current = connection.is_some_and(|connection| connection.session() == Some(waiting.session));
         if !is_current {
@@ -148,7 +149,7 @@ impl Shard {
             codes: waiting.codes.clone(),
         };
         self.reply(waiting.conn, &Packet::Suback(suback), turn);
-        self.begin_replays(&waiting, turn);
+        self.begin_replays(waiting, turn);
     }
 
     pub(crate) fn on_unsubscribe(

@@ -146,3 +146,17 @@ fn a_queue_is_resumed_from_whatever_shard_the_client_comes_in() {
     let (_, heard) = s.connect(&Connect { clean_start: false, ..connect(&ids[2]) });
     assert_eq!(heard, ["CONNACK Success present", "a 'kept' q1 #1"]);
 }
+
+#[test]
+fn what_comes_with_a_connect_moves_home_with_it() {
+    let (mut s, ids) = of(2);
+    let mut bytes = Vec::new();
+    mqtt::Packet::Connect(Box::new(connect(&ids[1]))).encode(mqtt::Version::V5, &mut bytes);
+    mqtt::Packet::Pingreq.encode(mqtt::Version::V5, &mut bytes);
+    for cut in 1..bytes.len() {
+        let client = s.open();
+        s.bytes(client, &bytes[..cut]);
+        s.bytes(client, &bytes[cut..]);
+        assert_eq!(s.hear(client), ["CONNACK Success", "PINGRESP"], "cut at {cut}");
+    }
+}
