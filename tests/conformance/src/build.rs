@@ -319,5 +319,5 @@ pub const WILL_FLAG: u8 = 0x04;
 /// Subscription Options of 5.0, to be combined with a QoS.
 pub const NO_LOCAL: u8 = 0x04;
 pub const RETAIN_AS_PUBLISHED: u8 = 0x08;
-pub const RETAIN_IF_NEW: u8 = 0x10;
+pub const RETAIN_FIRST_TIME: u8 = 0x10;
 pub const RETAIN_NEVER: u8 = 0x20;

@@ -123,12 +123,12 @@ fn mqtt5_3_3_1_9_retain_handling_0_sends_the_retained_messages() {
 fn mqtt5_3_3_1_10_retain_handling_1_sends_them_to_a_new_subscription_only() {
     let (mut publisher, mut client, topic) = (v5("pub").open(), v5("sub").open(), unique("handling"));
     publisher.publish(message(&topic, "retained").qos(1).retain());
-    client.subscribe(&topic, RETAIN_IF_NEW);
+    client.subscribe(&topic, RETAIN_FIRST_TIME);
     client.expect("retained");
-    client.subscribe(&topic, RETAIN_IF_NEW);
+    client.subscribe(&topic, RETAIN_FIRST_TIME);
     assert_eq!(client.messages_from(&mut publisher), []);
     client.unsubscribe(&[&topic]);
-    client.subscribe(&topic, RETAIN_IF_NEW);
+    client.subscribe(&topic, RETAIN_FIRST_TIME);
     client.expect("retained");
 }
 
