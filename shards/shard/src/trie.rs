@@ -3,6 +3,7 @@
 
 mod exact;
 mod levels;
+mod node;
 mod tag;
 mod takers;
 mod tree;

@@ -24,11 +24,11 @@ impl Exact {
     }
 
     pub fn find(&self, text: &str) -> Option<u32> {
-        self.find_hashed(Tag::hash(&self.hasher, text), text)
+        self.find_hashed(Tag::hash(&self.hasher, text.as_bytes()), text)
     }
 
     pub fn find_or_insert(&mut self, text: &str) -> u32 {
-        let hash = Tag::hash(&self.hasher, text);
+        let hash = Tag::hash(&self.hasher, text.as_bytes());
         if let Some(index) = self.find_hashed(hash, text) {
             return index;
         }
@@ -49,7 +49,7 @@ impl Exact {
 
     pub fn remove(&mut self, index: u32) {
         let filter = self.filters.remove(index as usize);
-        let tag = Tag { hash: Tag::hash(&self.hasher, &filter.text), index };
+        let tag = Tag { hash: Tag::hash(&self.hasher, filter.text.as_bytes()), index };
         let entry = self.by_text.find_entry(tag.spread(), |held| held.index == index);
         entry.expect("every filter is found by its text").remove();
     }

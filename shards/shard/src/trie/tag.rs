@@ -1,5 +1,7 @@
 //! What the trie's hash tables hold for a text that is kept elsewhere: its hash and its index there.
 
+use std::hash::{BuildHasher, Hasher};
+
 /// With the hash at hand a table neither reads texts that only share a bucket nor hashes all of them again when it grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Tag {
@@ -9,8 +11,11 @@ pub(super) struct Tag {
 
 impl Tag {
     /// As much of a text's hash as a tag keeps.
-    pub fn hash(hasher: &ahash::RandomState, text: &str) -> u32 {
-        hasher.hash_one(text.as_bytes()) as u32
+    pub fn hash(hasher: &ahash::RandomState, text: &[u8]) -> u32 {
+        let mut hasher = hasher.build_hasher();
+        // Without the length that a slice's own hash has in front: `write` takes it into account already.
+        hasher.write(text);
+        hasher.finish() as u32
     }
 
     /// As wide as hashbrown wants it: it takes the bucket from the lowest bits and a first comparison from the highest.

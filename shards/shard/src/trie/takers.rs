@@ -123,6 +123,7 @@ impl Takers {
         }
     }
 
+    #[inline]
     pub fn add_to(&self, found: &mut Matches) {
         match self {
             Takers::Nobody => {}
@@ -131,12 +132,7 @@ impl Takers {
                 found.filters_with_local += 1;
             }
             Takers::Peer(peer) => found.peers.insert(*peer),
-            Takers::Many(crowd) => {
-                found.local.extend_from_slice(crowd.local.as_slice());
-                found.filters_with_local += usize::from(!crowd.local.is_empty());
-                found.peers = found.peers.union(crowd.peers);
-                found.groups.extend_from_slice(&crowd.groups);
-            }
+            Takers::Many(crowd) => crowd.add_to(found),
         }
     }
 
@@ -167,6 +163,15 @@ impl Takers {
             _ => return,
         };
         *self = one;
+    }
+}
+
+impl Crowd {
+    fn add_to(&self, found: &mut Matches) {
+        found.local.extend_from_slice(self.local.as_slice());
+        found.filters_with_local += usize::from(!self.local.is_empty());
+        found.peers = found.peers.union(self.peers);
+        found.groups.extend_from_slice(&self.groups);
     }
 }
 

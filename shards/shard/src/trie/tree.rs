@@ -6,6 +6,7 @@ use slab::Slab;
 use super::{
     Matches,
     levels::{LevelId, Levels},
+    node::{NONE, Named, Node},
     takers::Takers,
 };
 
@@ -13,7 +14,7 @@ use super::{
 /// the number of prefixes that match it, and those were paid for by whoever subscribed.
 pub(super) struct Tree {
     nodes: Slab<Node>,
-    /// From a node to its child of a certain name. One table for all nodes: most have a single child or none.
+    /// From a node to its child of a certain name, for those with many: one table for all.
     edges: HashTable<Edge>,
     levels: Levels,
     filter_count: usize,
@@ -38,23 +39,6 @@ pub(super) struct Size {
     pub levels: usize,
 }
 
-struct Node {
-    parent: u32,
-    step: Step,
-    /// The child for `+`, or `NONE`.
-    plus: u32,
-    named_children: u32,
-    at: Takers,
-    below: Takers,
-}
-
-/// How a node is reached from its parent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
-    Named(LevelId),
-    Plus,
-}
-
 #[derive(Debug)]
 struct Edge {
     parent: u32,
@@ -65,7 +49,7 @@ struct Edge {
 impl Tree {
     pub fn new(seed: u64) -> Tree {
         let mut nodes = Slab::new();
-        let root = nodes.insert(Node::new(NONE, Step::Plus));
+        let root = nodes.insert(Node::new(NONE, None));
         assert!(root == ROOT as usize, "the first node is the root");
         Tree { nodes, edges: HashTable::new(), levels: Levels::new(seed), filter_count: 0, seed }
     }
@@ -76,7 +60,7 @@ impl Tree {
             node = match level {
                 "#" => return Some(Place::Below(node)),
                 "+" => Some(self.node(node).plus).filter(|&plus| plus != NONE)?,
-                name => self.child(node, self.levels.find(name)?)?,
+                name => self.child(node, self.node(node), self.levels.find(name.as_bytes())?)?,
             };
         }
         Some(Place::At(node))
@@ -93,7 +77,7 @@ impl Tree {
                     break;
                 }
                 "+" => self.plus_or_insert(node),
-                name => self.child_or_insert(node, name),
+                name => self.child_or_insert(node, name.as_bytes()),
             };
         }
         let place = place.unwrap_or(Place::At(node));
@@ -121,14 +105,10 @@ impl Tree {
         let (Place::At(mut node) | Place::Below(mut node)) = place;
         while node != ROOT && self.node(node).is_unused() {
             let removed = self.nodes.remove(node as usize);
-            let parent = &mut self.nodes[removed.parent as usize];
-            match removed.step {
-                Step::Plus => parent.plus = NONE,
-                Step::Named(level) => {
-                    parent.named_children -= 1;
-                    let hash = hash(self.seed, removed.parent, level);
-                    let entry = self.edges.find_entry(hash, |edge| edge.child == node);
-                    entry.expect("every node is found by its name").remove();
+            match removed.level {
+                None => self.nodes[removed.parent as usize].plus = NONE,
+                Some(level) => {
+                    self.unlink(removed.parent, level);
                     self.levels.release(level);
                 }
             }
@@ -149,7 +129,11 @@ impl Tree {
         let mut steps = 0;
         // [MQTT-4.7.2-1] A filter that starts with a wildcard never matches a topic that starts with `$`.
         let mut wildcards = !topic.starts_with('$');
-        for name in topic.split('/') {
+        let mut rest = Some(topic.as_bytes());
+        while let Some(bytes) = rest {
+            let end = bytes.iter().position(|&byte| byte == b'/');
+            let name = &bytes[..end.unwrap_or(bytes.len())];
+            rest = end.map(|end| &bytes[end + 1..]);
             steps += here.len();
             self.step(name, wildcards, &here, &mut next, found);
             std::mem::swap(&mut here, &mut next);
@@ -171,7 +155,7 @@ impl Tree {
     }
 
     /// Takes every path one level further.
-    fn step(&self, name: &str, wildcards: bool, here: &[u32], next: &mut Vec<u32>, found: &mut Matches) {
+    fn step(&self, name: &[u8], wildcards: bool, here: &[u32], next: &mut Vec<u32>, found: &mut Matches) {
         next.clear();
         // Looked up for the first node that needs it, and then the same for all.
         let mut level = None;
@@ -183,9 +167,9 @@ impl Tree {
                     next.push(node.plus);
                 }
             }
-            if node.named_children > 0
+            if !matches!(node.named, Named::Nobody)
                 && let Some(level) = *level.get_or_insert_with(|| self.levels.find(name))
-                && let Some(child) = self.child(index, level)
+                && let Some(child) = self.child(index, node, level)
             {
                 next.push(child);
             }
@@ -201,9 +185,16 @@ impl Tree {
         &self.nodes[index as usize]
     }
 
-    fn child(&self, parent: u32, level: LevelId) -> Option<u32> {
-        let same = |edge: &Edge| edge.parent == parent && edge.level == level;
-        self.edges.find(hash(self.seed, parent, level), same).map(|edge| edge.child)
+    #[inline]
+    fn child(&self, parent: u32, node: &Node, level: LevelId) -> Option<u32> {
+        match node.named {
+            Named::One { level: only, child } if only == level => Some(child),
+            Named::Many { mask, .. } if mask & bit(level) != 0 => {
+                let same = |edge: &Edge| edge.parent == parent && edge.level == level;
+                self.edges.find(hash(self.seed, parent, level), same).map(|edge| edge.child)
+            }
+            _ => None,
+        }
     }
 
     fn plus_or_insert(&mut self, parent: u32) -> u32 {
@@ -211,50 +202,73 @@ impl Tree {
         if plus != NONE {
             return plus;
         }
-        let plus = self.insert_node(parent, Step::Plus);
+        let plus = self.insert_node(parent, None);
         self.nodes[parent as usize].plus = plus;
         plus
     }
 
-    fn child_or_insert(&mut self, parent: u32, name: &str) -> u32 {
-        let known = self.levels.find(name).and_then(|level| self.child(parent, level));
+    fn child_or_insert(&mut self, parent: u32, name: &[u8]) -> u32 {
+        let known = self.levels.find(name).and_then(|level| self.child(parent, self.node(parent), level));
         if let Some(child) = known {
             return child;
         }
         let level = self.levels.acquire(name);
-        let child = self.insert_node(parent, Step::Named(level));
-        self.nodes[parent as usize].named_children += 1;
-        let seed = self.seed;
-        self.edges.insert_unique(hash(seed, parent, level), Edge { parent, level, child }, |edge| {
-            hash(seed, edge.parent, edge.level)
-        });
+        let child = self.insert_node(parent, Some(level));
+        self.link(parent, level, child);
         child
     }
 
-    fn insert_node(&mut self, parent: u32, step: Step) -> u32 {
-        let index = self.nodes.insert(Node::new(parent, step));
+    fn link(&mut self, parent: u32, level: LevelId, child: u32) {
+        let named = &mut self.nodes[parent as usize].named;
+        match *named {
+            Named::Nobody => *named = Named::One { level, child },
+            Named::One { level: other, child: sibling } => {
+                *named = Named::Many { count: 2, mask: bit(other) | bit(level) };
+                self.insert_edge(Edge { parent, level: other, child: sibling });
+                self.insert_edge(Edge { parent, level, child });
+            }
+            Named::Many { count, mask } => {
+                *named = Named::Many { count: count + 1, mask: mask | bit(level) };
+                self.insert_edge(Edge { parent, level, child });
+            }
+        }
+    }
+
+    fn unlink(&mut self, parent: u32, level: LevelId) {
+        let named = &mut self.nodes[parent as usize].named;
+        if let Named::Many { count, mask } = *named {
+            // The bit may be a sibling's as well, so it stays until all are gone.
+            *named = if count == 1 { Named::Nobody } else { Named::Many { count: count - 1, mask } };
+            let same = |edge: &Edge| edge.parent == parent && edge.level == level;
+            let entry = self.edges.find_entry(hash(self.seed, parent, level), same);
+            entry.expect("one of many children is found by its name").remove();
+        } else {
+            *named = Named::Nobody;
+        }
+    }
+
+    fn insert_edge(&mut self, edge: Edge) {
+        let seed = self.seed;
+        let hash_of = |edge: &Edge| hash(seed, edge.parent, edge.level);
+        self.edges.insert_unique(hash_of(&edge), edge, hash_of);
+    }
+
+    fn insert_node(&mut self, parent: u32, level: Option<LevelId>) -> u32 {
+        let index = self.nodes.insert(Node::new(parent, level));
         u32::try_from(index).expect("memory ends before 32-bit indexes do")
-    }
-}
-
-impl Node {
-    fn new(parent: u32, step: Step) -> Node {
-        Node { parent, step, plus: NONE, named_children: 0, at: Takers::Nobody, below: Takers::Nobody }
-    }
-
-    fn is_unused(&self) -> bool {
-        self.at.is_nobody() && self.below.is_nobody() && self.plus == NONE && self.named_children == 0
     }
 }
 
 /// Nodes and levels are numbered by us, but clients decide in which order: without the seed nobody can aim at one bucket.
 fn hash(seed: u64, parent: u32, level: LevelId) -> u64 {
-    let both = (u64::from(parent) << 32 | u64::from(level.0)) ^ seed;
+    let both = (u64::from(parent) << 32 | u64::from(level.number())) ^ seed;
     let product = u128::from(both) * u128::from(0x9E37_79B9_7F4A_7C15 ^ seed.rotate_left(32) | 1);
     (product >> 64) as u64 ^ product as u64
 }
 
-const ROOT: u32 = 0;
-const NONE: u32 = u32::MAX;
+/// The bit of a level in the mask of many.
+fn bit(level: LevelId) -> u32 {
+    1 << (level.number() % u32::BITS)
+}
 
-const _: () = assert!(size_of::<Option<Node>>() == 56, "a node stays small");
+const ROOT: u32 = 0;
