@@ -1,1 +1,26 @@
-//! The seeded simulator: N shards, a virtual clock and many clients in one thread.
+//! The seeded simulator: N shards, their mesh, sockets and clients in one thread under a virtual clock, and the oracles
+//! that judge what happens. It shows that the shards keep their promises; it says nothing about sockets and disks.
+//!
+//! `run.rs` is a run from beginning to end; `world.rs` moves it; `ledger.rs` judges it. A run follows from its seed, its
+//! profile and its number of shards alone.
+
+mod actor;
+mod agenda;
+mod client;
+mod fault;
+mod ledger;
+mod malice;
+mod mesh;
+mod profile;
+mod random;
+mod run;
+mod said;
+mod socket;
+mod tap;
+mod trace;
+mod world;
+
+pub use fault::Fault;
+pub use ledger::{Failure, Oracle};
+pub use profile::Profile;
+pub use run::{Plan, Report, run, run_caught};

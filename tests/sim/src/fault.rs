@@ -1,0 +1,102 @@
+//! Faults of a world that is broken on purpose: each must be reported by an oracle. No fault is part of a usual run.
+
+use mqtt::{Packet, Version};
+use shard::Mail;
+
+/// One way in which the world lies to the broker or to the clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The mesh loses publications at QoS 1 and 2.
+    LoseMail,
+    /// The mesh brings publications twice.
+    RepeatMail,
+    /// The mesh exchanges neighbouring publications.
+    SwapMail,
+    /// The mesh loses retained messages on their way to their home.
+    LoseRetained,
+    /// PUBACK and PUBREC of the broker vanish.
+    LoseAcknowledgement,
+    /// A PINGRESP more than asked.
+    RepeatPingresp,
+    /// A QoS 0 PUBLISH of the broker is sent twice.
+    RepeatPublish,
+    /// Messages of one client go to another one, too.
+    Misdeliver,
+    /// The last byte of a payload changes.
+    ChangePayload,
+    /// A byte that no packet begins with.
+    SendGarbage,
+    /// The ledger believes that clients take smaller packets than they said.
+    UnderstatePacketSize,
+    UnderstateReceiveMaximum,
+    UnderstateTopicAliasMaximum,
+    /// The ledger reads no counters.
+    HideCounters,
+    /// The broker is not told of some connections' end.
+    ForgetClosed,
+    /// The broker says that there is a session, and there is none, or the other way round.
+    FlipSessionPresent,
+    /// Wills that a client has taken back are put into a shard.
+    PublishAnyWill,
+    /// An operator whom the ledger does not know of closes connections.
+    CloseSecretly,
+    /// A shard panics.
+    Panic,
+}
+
+impl Fault {
+    /// Whether the mesh does something to this mail.
+    pub fn hits(self, mail: &Mail) -> bool {
+        match self {
+            Fault::LoseMail => matches!(mail, Mail::Publish(message) if message.qos() > mqtt::QoS::AtMostOnce),
+            Fault::RepeatMail | Fault::SwapMail => matches!(mail, Mail::Publish(_)),
+            Fault::LoseRetained => matches!(mail, Mail::Retain(_)),
+            _ => false,
+        }
+    }
+
+    /// What becomes of bytes that a shard sends.
+    pub fn edit(self, bytes: Vec<u8>, version: Version) -> Vec<u8> {
+        let mut edited = Vec::with_capacity(bytes.len());
+        let mut rest = &bytes[..];
+        while let Ok(Some(frame)) = mqtt::split(rest, mqtt::MAX_PACKET_SIZE) {
+            let (raw, behind) = rest.split_at(frame.size);
+            match mqtt::decode(&frame, version) {
+                Ok(packet) => self.edit_packet(&packet, raw, version, &mut edited),
+                Err(_) => edited.extend_from_slice(raw),
+            }
+            rest = behind;
+        }
+        edited.extend_from_slice(rest);
+        edited
+    }
+
+    fn edit_packet(self, packet: &Packet<'_>, raw: &[u8], version: Version, out: &mut Vec<u8>) {
+        match (self, packet) {
+            (Fault::LoseAcknowledgement, Packet::Puback(_) | Packet::Pubrec(_)) => {}
+            (Fault::RepeatPingresp, Packet::Pingresp) => {
+                out.extend_from_slice(raw);
+                out.extend_from_slice(raw);
+            }
+            (Fault::RepeatPublish, Packet::Publish(publish)) if publish.packet_id.is_none() => {
+                out.extend_from_slice(raw);
+                out.extend_from_slice(raw);
+            }
+            (Fault::ChangePayload, Packet::Publish(publish)) if publish.payload.len() > 8 => {
+                out.extend_from_slice(raw);
+                if let Some(last) = out.last_mut() {
+                    *last ^= 1;
+                }
+            }
+            (Fault::SendGarbage, Packet::Suback(_)) => {
+                out.push(0x0F);
+                out.extend_from_slice(raw);
+            }
+            (Fault::FlipSessionPresent, Packet::Connack(connack)) if !connack.reason.is_error() => {
+                let flipped = mqtt::Connack { session_present: !connack.session_present, ..connack.clone() };
+                Packet::Connack(flipped).encode(version, out);
+            }
+            _ => out.extend_from_slice(raw),
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! What was said and what was done, and the judgement on it. It sees both ends of every connection: packets as they
+//! arrive at a shard and as a shard sends them. It knows nothing of the shards' insides but the placement.
+
+use std::collections::BTreeMap;
+
+use mqtt::QoS;
+use shard::{Instant, Placement};
+
+use crate::said::{Content, PublicationId};
+
+mod connection;
+mod delivery;
+mod handshake;
+mod outgoing;
+mod retained;
+mod session;
+mod subscription;
+mod verdict;
+mod will;
+
+pub use connection::{Connection, End};
+pub use retained::Write;
+pub use verdict::Closing;
+
+use delivery::{Delivery, OrderKey};
+use retained::Retained;
+use session::Session;
+use subscription::SubscribeRecord;
+use will::PendingWill;
+
+/// One promise of the broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Oracle {
+    /// A message that is owed arrives, or a counter says why not.
+    Lost,
+    /// No message arrives more often than its QoS allows.
+    Duplicate,
+    /// The order of one publisher on one topic is kept.
+    Order,
+    /// No message reaches somebody who did not ask for it.
+    Stranger,
+    /// Topic, payload, properties, QoS, retain flag and subscription ids are right.
+    Content,
+    /// Every acknowledgement that is owed is given.
+    AckOwed,
+    /// Nothing is acknowledged or answered that was not asked, and packet ids are used as they should.
+    Protocol,
+    PacketSize,
+    ReceiveMaximum,
+    AliasMaximum,
+    /// Every byte stream decodes.
+    Undecodable,
+    SessionPresent,
+    /// A new subscriber gets the retained message that is valid.
+    Retained,
+    Will,
+    Expiry,
+    /// A connection is closed only for a reason.
+    Closed,
+    /// A connection is closed where there is a reason.
+    LeftOpen,
+    /// An effect that the contract does not allow.
+    Illegal,
+    /// Counters do not exceed what can have happened.
+    Counters,
+    /// Nothing is left when everybody is gone.
+    Leftover,
+    /// The run does not come to rest.
+    Stuck,
+    Panic,
+}
+
+#[derive(Debug, Clone)]
+pub struct Failure {
+    pub oracle: Oracle,
+    pub at: Instant,
+    pub step: u64,
+    pub what: String,
+}
+
+/// A publication and its way into the broker.
+#[derive(Debug)]
+pub struct Publication {
+    pub content: Content,
+    /// Each time that it arrived whole at a shard as a new message.
+    pub arrivals: Vec<Arrival>,
+    /// The broker has taken it for good.
+    pub is_certain: bool,
+    /// The broker has answered with an error.
+    pub is_refused: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival {
+    pub step: u64,
+    /// From this step on the mail that carries it is on its way; later than `step` for a delayed will.
+    pub routed: u64,
+    pub at: Instant,
+    pub shard: usize,
+}
+
+pub struct Ledger {
+    pub now: Instant,
+    pub step: u64,
+    pub placement: Placement,
+    pub publications: Vec<Publication>,
+    sessions: Vec<Session>,
+    /// The newest session of each client.
+    newest: BTreeMap<usize, usize>,
+    connections: BTreeMap<usize, Connection>,
+    deliveries: Vec<Delivery>,
+    /// By session and publication.
+    copies: BTreeMap<(usize, PublicationId), Vec<usize>>,
+    last_in_order: BTreeMap<OrderKey, PublicationId>,
+    subscribes: Vec<SubscribeRecord>,
+    pub retained: Retained,
+    pending_wills: BTreeMap<usize, PendingWill>,
+    /// Steps after which no mail was under way.
+    quiet: Vec<u64>,
+    pub drained: bool,
+    /// Set where a limit on retained messages may have refused some.
+    pub retained_is_limited: bool,
+    pub inflight_max: u16,
+    pub failures: Vec<Failure>,
+}
+
+impl Ledger {
+    pub fn new(placement: Placement, inflight_max: u16) -> Ledger {
+        Ledger {
+            now: Instant::START,
+            step: 0,
+            placement,
+            publications: Vec::new(),
+            sessions: Vec::new(),
+            newest: BTreeMap::new(),
+            connections: BTreeMap::new(),
+            deliveries: Vec::new(),
+            copies: BTreeMap::new(),
+            last_in_order: BTreeMap::new(),
+            subscribes: Vec::new(),
+            retained: Retained::default(),
+            pending_wills: BTreeMap::new(),
+            quiet: Vec::new(),
+            drained: false,
+            retained_is_limited: false,
+            inflight_max,
+            failures: Vec::new(),
+        }
+    }
+
+    pub fn fail(&mut self, oracle: Oracle, what: String) {
+        if self.failures.len() < FAILURES_MAX {
+            self.failures.push(Failure { oracle, at: self.now, step: self.step, what });
+        }
+    }
+
+    /// A client is about to publish this.
+    pub fn announce(&mut self, content: Content) -> PublicationId {
+        let publication =
+            Publication { content, arrivals: Vec::new(), is_certain: false, is_refused: false };
+        self.publications.push(publication);
+        self.publications.len() - 1
+    }
+
+    /// A PUBLISH is whole at a shard.
+    pub fn on_publish(&mut self, socket: usize, id: PublicationId, packet_id: Option<u16>) {
+        let Some(connection) = self.open_connection(socket) else { return };
+        let (session, shard) = (connection.session, connection.shard);
+        let qos = self.publications[id].content.qos;
+        if let Some(packet_id) = packet_id {
+            self.owe_publish(socket, id, packet_id, qos);
+        }
+        let is_new = match packet_id {
+            // A QoS 2 message is one message until its PUBREL, however often it comes.
+            Some(packet_id) if qos == QoS::ExactlyOnce => self.sessions[session].inbound.insert(packet_id),
+            _ => true,
+        };
+        if is_new {
+            self.arrive(id, shard);
+            self.publications[id].is_certain |= qos == QoS::AtMostOnce;
+        }
+    }
+
+    fn arrive(&mut self, id: PublicationId, shard: usize) {
+        let arrival = Arrival { step: self.step, routed: self.step, at: self.now, shard };
+        let publication = &mut self.publications[id];
+        publication.arrivals.push(arrival);
+        let content = &publication.content;
+        if content.retain {
+            let home = self.placement.topic(&content.topic).index();
+            let value = (!content.is_empty).then_some(id);
+            let expires_at = content.expiry_s.map(|s| self.now.add_secs(u64::from(s)));
+            let latest = (home == shard && !content.is_will).then_some(self.step);
+            self.retained.write(
+                &content.topic,
+                Write { value, from_shard: shard, earliest: self.step, latest, expires_at },
+            );
+        }
+    }
+
+    /// No mail is under way anywhere, and nothing waits inside a shard to become mail.
+    pub fn on_quiet_mesh(&mut self) {
+        self.quiet.push(self.step);
+        self.resolve_wills();
+    }
+
+    /// The first step, from `step` on, at which everything sent before had arrived.
+    fn settled(&self, step: u64) -> u64 {
+        let at = self.quiet.partition_point(|quiet| *quiet < step);
+        self.quiet.get(at).copied().unwrap_or(u64::MAX)
+    }
+
+    pub fn describe(&self, id: PublicationId) -> String {
+        let content = &self.publications[id].content;
+        let kind = if content.is_will { "will" } else { "publication" };
+        format!("{kind} #{id} of client {} on {:?} (QoS {})", content.author, content.topic, content.qos as u8)
+    }
+}
+
+/// One broken promise leads to many: the first ones tell.
+const FAILURES_MAX: usize = 20;
+
+/// Timers are served a little late; within this nobody can tell which came first.
+pub const SLACK: std::time::Duration = std::time::Duration::from_millis(20);

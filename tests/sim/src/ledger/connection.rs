@@ -1,0 +1,284 @@
+//! The life of a connection as the broker must see it: CONNECT, CONNACK, takeover, end. Packets between are elsewhere.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use mqtt::{Connack, ReasonCode, Version};
+use shard::Instant;
+
+use super::{
+    Ledger, Oracle, SLACK,
+    session::{Existence, Session},
+};
+use crate::said::{ConnectSaid, PublicationId};
+
+#[derive(Debug)]
+pub struct Connection {
+    pub said: ConnectSaid,
+    pub shard: usize,
+    pub session: usize,
+    expected: Existence,
+    pub is_accepted: bool,
+    /// The CONNECT has to be refused.
+    pub is_refused: bool,
+    pub ended: Option<End>,
+    pub session_expiry_s: u32,
+    /// QoS 1 and 2 messages sent on it and not finished.
+    pub inflight: u32,
+    pub aliases: BTreeMap<u16, String>,
+    pub owed: Owed,
+    pub subscribes: BTreeMap<u16, Vec<usize>>,
+    /// Per filter: the subscriptions that end, and whether one had to exist.
+    pub unsubscribes: BTreeMap<u16, Vec<(Vec<usize>, bool)>>,
+    pub last_heard: Instant,
+    pub previous_send: Instant,
+    pub opened: Instant,
+    pub is_kicked: bool,
+    /// The shard has paused it: what arrives is not looked at.
+    pub is_stalled: bool,
+    pub disconnect: Option<ReasonCode>,
+}
+
+/// What the broker still has to answer.
+#[derive(Debug, Default)]
+pub struct Owed {
+    pub puback: BTreeMap<u16, PublicationId>,
+    pub pubrec: BTreeMap<u16, PublicationId>,
+    pub pubrel: BTreeSet<u16>,
+    pub pubcomp: BTreeSet<u16>,
+    pub pingresp: u32,
+}
+
+/// Why a connection is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    Disconnected,
+    DisconnectedWithWill,
+    TakenOver,
+    /// The network or the peer, as the shard was told.
+    Lost,
+    /// The shard closed it.
+    ByBroker,
+    Shutdown,
+}
+
+impl Ledger {
+    /// A CONNECT is whole at the home of its client.
+    pub fn on_connect(&mut self, socket: usize, shard: usize, said: ConnectSaid, is_refused: bool) {
+        let (now, step, client) = (self.now, self.step, said.client);
+        let mut session = self.sessions.len();
+        let mut expected = Existence::Absent;
+        if !is_refused {
+            if let Some(prior) = self.newest.get(&client).copied() {
+                if let Some(old) = self.sessions[prior].socket {
+                    self.end_connection(old, End::TakenOver);
+                }
+                expected = self.sessions[prior].existence(now);
+                if said.clean_start || expected == Existence::Absent {
+                    expected = Existence::Absent;
+                    if self.sessions[prior].ended.is_none() {
+                        self.end_session(prior);
+                    }
+                } else {
+                    session = prior;
+                }
+            }
+            self.on_will_reconnect(client, expected);
+            if session == self.sessions.len() {
+                self.sessions.push(Session::new(client));
+                self.newest.insert(client, session);
+            }
+            let resumed = &mut self.sessions[session];
+            resumed.socket = Some(socket);
+            if let Some((_, since)) = resumed.offline.take() {
+                resumed.absences.push((since, step));
+            }
+            resumed.packet_size_min = resumed.packet_size_min.min(said.maximum_packet_size);
+        }
+        let connection = Connection {
+            session_expiry_s: said.session_expiry_s,
+            said,
+            shard,
+            session,
+            expected,
+            is_accepted: false,
+            is_refused,
+            ended: None,
+            inflight: 0,
+            aliases: BTreeMap::new(),
+            owed: Owed::default(),
+            subscribes: BTreeMap::new(),
+            unsubscribes: BTreeMap::new(),
+            last_heard: now,
+            previous_send: now,
+            opened: now,
+            is_kicked: false,
+            is_stalled: false,
+            disconnect: None,
+        };
+        self.connections.insert(socket, connection);
+    }
+
+    pub fn on_connack(&mut self, socket: usize, connack: &Connack<'_>) {
+        let Some(connection) = self.connections.get_mut(&socket) else {
+            return self.fail(Oracle::Protocol, format!("socket {socket}: CONNACK without a CONNECT"));
+        };
+        if connection.is_accepted {
+            return self.fail(Oracle::Protocol, format!("socket {socket}: a second CONNACK"));
+        }
+        let (expected, session, client) = (connection.expected, connection.session, connection.said.client);
+        if connection.is_refused || connack.reason.is_error() {
+            if connack.reason.is_error() != connection.is_refused {
+                self.fail(Oracle::Protocol, format!("socket {socket}: CONNACK says {:?}", connack.reason));
+            }
+            return;
+        }
+        connection.is_accepted = true;
+        let has_no_id = connection.said.client_id.is_empty();
+        let home = connack.properties.assigned_client_id.map(|id| self.placement.client(id).index());
+        if home.is_some_and(|home| home != connection.shard) || (home.is_some() && !has_no_id) {
+            self.fail(Oracle::Content, format!("socket {socket}: assigned a client id that lives elsewhere"));
+        }
+        // 3.1 has no such flag: nobody can see which session it is where that is not clear.
+        if self.connections[&socket].said.version == Version::V31 {
+            self.sessions[session].is_unclear |= expected == Existence::Unclear;
+            return;
+        }
+        match (expected, connack.session_present) {
+            (Existence::Present, false) | (Existence::Absent, true) => {
+                let present = connack.session_present;
+                let what = format!("client {client}, socket {socket}: session present {present}, not {expected:?}");
+                self.fail(Oracle::SessionPresent, what);
+            }
+            (Existence::Unclear, false) => {
+                self.end_session(session);
+                let new = self.sessions.len();
+                let mut replacement = Session::new(client);
+                replacement.socket = Some(socket);
+                replacement.is_unclear = true;
+                self.sessions.push(replacement);
+                self.newest.insert(client, new);
+                self.connections.get_mut(&socket).expect("looked up above").session = new;
+            }
+            _ => {}
+        }
+    }
+
+    /// A connection that can still say something to the broker.
+    pub fn open_connection(&self, socket: usize) -> Option<&Connection> {
+        self.connections.get(&socket).filter(|connection| connection.ended.is_none() && !connection.is_refused)
+    }
+
+    pub fn connection(&self, socket: usize) -> Option<&Connection> {
+        self.connections.get(&socket)
+    }
+
+    /// A packet of a connection was handled.
+    pub fn on_heard(&mut self, socket: usize) {
+        if let Some(connection) = self.connections.get_mut(&socket) {
+            connection.last_heard = self.now;
+        }
+    }
+
+    /// A shard has begun or ceased to leave a connection unread; it cannot hold silence against it.
+    pub fn on_stall(&mut self, socket: usize, is_stalled: bool) {
+        if let Some(connection) = self.connections.get_mut(&socket) {
+            connection.is_stalled = is_stalled;
+            connection.last_heard = self.now;
+        }
+    }
+
+    pub fn on_kick(&mut self, socket: usize) {
+        if let Some(connection) = self.connections.get_mut(&socket) {
+            connection.is_kicked = true;
+        }
+    }
+
+    pub fn on_client_disconnect(&mut self, socket: usize, with_will: bool, session_expiry_s: Option<u32>) {
+        let Some(connection) = self.connections.get_mut(&socket) else { return };
+        if let Some(expiry) = session_expiry_s {
+            connection.session_expiry_s = expiry;
+        }
+        self.end_connection(socket, if with_will { End::DisconnectedWithWill } else { End::Disconnected });
+    }
+
+    /// The connection is over from this step on; only the first reason counts.
+    pub fn end_connection(&mut self, socket: usize, end: End) {
+        let (now, step) = (self.now, self.step);
+        let Some(connection) = self.connections.get_mut(&socket) else { return };
+        if connection.ended.is_some() {
+            return;
+        }
+        connection.ended = Some(end);
+        if connection.is_refused {
+            return;
+        }
+        let session_index = connection.session;
+        let expiry_s = connection.session_expiry_s;
+        let will = connection.said.will;
+        let client = connection.said.client;
+        let is_unclear = connection.expected == Existence::Unclear && !connection.is_accepted;
+        let session = &mut self.sessions[session_index];
+        session.is_unclear |= is_unclear;
+        if session.socket == Some(socket) {
+            session.socket = None;
+            session.offline = Some((now, step));
+            session.expiry = (expiry_s != u32::MAX).then(|| Duration::from_secs(u64::from(expiry_s)));
+            // [MQTT-3.1.2-23] A session without an expiry interval ends with its connection.
+            if expiry_s == 0 {
+                self.end_session(session_index);
+            }
+        }
+        if let Some(will) = will {
+            self.on_will_trigger(client, will, end, expiry_s, socket);
+        }
+    }
+
+    /// A shard closes a connection: somebody must have given a reason.
+    pub fn on_broker_close(&mut self, socket: usize) {
+        let Some(connection) = self.connections.get(&socket) else { return };
+        let quiet_for = self.now.since(connection.last_heard);
+        let keep_alive = Duration::from_millis(u64::from(connection.said.keep_alive_s) * 1500);
+        let is_silent = connection.said.keep_alive_s > 0 && quiet_for >= keep_alive;
+        let has_reason = connection.ended.is_some()
+            || connection.is_refused
+            || connection.is_kicked
+            || is_silent
+            || self.drained;
+        if !has_reason {
+            let what = format!(
+                "socket {socket} of client {}: closed without a reason (DISCONNECT {:?}, last heard {quiet_for:?} ago)",
+                connection.said.client, connection.disconnect
+            );
+            self.fail(Oracle::Closed, what);
+        }
+        let connection = &self.connections[&socket];
+        if connection.ended == Some(End::TakenOver)
+            && connection.said.version == Version::V5
+            && connection.is_accepted
+            && connection.disconnect.is_some_and(|reason| reason != ReasonCode::SessionTakenOver)
+        {
+            self.fail(Oracle::Content, format!("socket {socket}: taken over, told {:?}", connection.disconnect));
+        }
+        self.end_connection(socket, if self.drained { End::Shutdown } else { End::ByBroker });
+    }
+
+    /// Connections that the keep-alive should have ended by now.
+    pub fn overdue_keep_alive(&self) -> Option<usize> {
+        let is_overdue = |connection: &Connection| {
+            let limit = Duration::from_millis(u64::from(connection.said.keep_alive_s) * 1500) + SLACK;
+            connection.ended.is_none()
+                && !connection.is_stalled
+                && connection.said.keep_alive_s > 0
+                && self.now.since(connection.last_heard) > limit + SLACK
+        };
+        self.connections.iter().find(|(_, connection)| is_overdue(connection)).map(|(socket, _)| *socket)
+    }
+
+    /// Which session a socket speaks for; a client compares it with the one that it remembers.
+    pub fn session_of(&self, socket: usize) -> Option<usize> {
+        self.connections.get(&socket).map(|connection| connection.session)
+    }
+}

@@ -1,0 +1,111 @@
+//! The handshakes of QoS 1 and 2 in both directions: what is owed, and what answers nothing.
+
+use mqtt::{Ack, PacketKind, QoS, ReasonCode};
+
+use super::{Ledger, Oracle};
+use crate::said::PublicationId;
+
+impl Ledger {
+    pub(super) fn owe_publish(&mut self, socket: usize, id: PublicationId, packet_id: u16, qos: QoS) {
+        let connection = self.connections.get_mut(&socket).expect("the caller has looked it up");
+        match qos {
+            QoS::AtMostOnce => {}
+            QoS::AtLeastOnce => {
+                connection.owed.puback.insert(packet_id, id);
+            }
+            QoS::ExactlyOnce => {
+                connection.owed.pubrec.insert(packet_id, id);
+            }
+        }
+    }
+
+    pub fn on_ping(&mut self, socket: usize) {
+        if let Some(connection) = self.connections.get_mut(&socket) {
+            connection.owed.pingresp += 1;
+        }
+    }
+
+    /// The client has released a QoS 2 message of its own.
+    pub fn on_pubrel(&mut self, socket: usize, packet_id: u16) {
+        let Some(session) = self.open_connection(socket).map(|connection| connection.session) else { return };
+        self.sessions[session].inbound.remove(&packet_id);
+        let connection = self.connections.get_mut(&socket).expect("it was open a moment ago");
+        connection.owed.pubcomp.insert(packet_id);
+    }
+
+    /// The client acknowledges a message of the broker.
+    pub fn on_client_ack(&mut self, socket: usize, kind: PacketKind, packet_id: u16, is_error: bool) {
+        let Some(session) = self.open_connection(socket).map(|connection| connection.session) else { return };
+        let Some(outstanding) = self.sessions[session].outstanding.get_mut(&packet_id) else { return };
+        let is_last = match kind {
+            PacketKind::Puback => !outstanding.is_qos2,
+            PacketKind::Pubrec => outstanding.is_qos2 && is_error,
+            PacketKind::Pubcomp => outstanding.is_qos2 && outstanding.is_released,
+            _ => false,
+        };
+        let sent_on = outstanding.sent_on;
+        let connection = self.connections.get_mut(&socket).expect("it was open a moment ago");
+        if kind == PacketKind::Pubrec && outstanding.is_qos2 && !is_error {
+            outstanding.is_released = true;
+            connection.owed.pubrel.insert(packet_id);
+        }
+        if is_last {
+            self.sessions[session].outstanding.remove(&packet_id);
+            if sent_on == socket {
+                connection.inflight = connection.inflight.saturating_sub(1);
+            }
+        }
+    }
+
+    /// The broker acknowledges a message of the client.
+    pub(super) fn on_broker_ack(&mut self, socket: usize, kind: PacketKind, ack: &Ack<'_>) {
+        let packet_id = ack.packet_id.get();
+        let connection = self.connections.get_mut(&socket).expect("the caller has looked it up");
+        let owed = &mut connection.owed;
+        let answered = match kind {
+            PacketKind::Puback => owed.puback.remove(&packet_id).map(Some),
+            PacketKind::Pubrec => owed.pubrec.remove(&packet_id).map(Some),
+            PacketKind::Pubcomp => owed.pubcomp.remove(&packet_id).then_some(None),
+            _ => None,
+        };
+        let session = connection.session;
+        let Some(id) = answered else {
+            return self.fail(Oracle::Protocol, format!("socket {socket}: {kind:?} {packet_id} answers nothing"));
+        };
+        if let Some(id) = id {
+            let publication = &mut self.publications[id];
+            publication.is_certain |= !ack.reason.is_error();
+            publication.is_refused |= ack.reason.is_error();
+            if ack.reason.is_error() {
+                self.sessions[session].inbound.remove(&packet_id);
+                let what = format!("{} was refused with {:?}", self.describe(id), ack.reason);
+                self.fail(Oracle::Content, what);
+            }
+        } else if ack.reason != ReasonCode::Success {
+            let was_known = !self.sessions[session].is_unclear;
+            if was_known && ack.reason != ReasonCode::PacketIdentifierNotFound {
+                self.fail(Oracle::Content, format!("socket {socket}: PUBCOMP {packet_id} says {:?}", ack.reason));
+            }
+        }
+    }
+
+    /// The broker releases a QoS 2 message of its own: for the first time, or again on a new connection.
+    pub(super) fn on_broker_pubrel(&mut self, socket: usize, packet_id: u16) {
+        let connection = self.connections.get_mut(&socket).expect("the caller has looked it up");
+        connection.owed.pubrel.remove(&packet_id);
+        let session = &self.sessions[connection.session];
+        // The end of a session does not call back what is on its way.
+        let is_known = session.outstanding.get(&packet_id).is_some_and(|outstanding| outstanding.is_released);
+        if !is_known && session.ended.is_none() && connection.ended.is_none() {
+            self.fail(Oracle::Protocol, format!("socket {socket}: PUBREL {packet_id} releases nothing"));
+        }
+    }
+
+    pub(super) fn on_pingresp(&mut self, socket: usize) {
+        let connection = self.connections.get_mut(&socket).expect("the caller has looked it up");
+        match connection.owed.pingresp.checked_sub(1) {
+            Some(left) => connection.owed.pingresp = left,
+            None => self.fail(Oracle::Protocol, format!("socket {socket}: PINGRESP answers nothing")),
+        }
+    }
+}

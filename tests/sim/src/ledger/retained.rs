@@ -1,0 +1,132 @@
+//! What the retained store can hold at any step. Who is to get it is decided in `delivery.rs` and `verdict.rs`.
+
+use std::collections::BTreeMap;
+
+use shard::Instant;
+
+use crate::said::PublicationId;
+
+/// A retained message, or a clearing of one, on its way to the home of its topic.
+#[derive(Debug, Clone)]
+pub struct Write {
+    /// None clears.
+    pub value: Option<PublicationId>,
+    pub from_shard: usize,
+    pub earliest: u64,
+    /// By this step it is in the store; none: still on its way.
+    pub latest: Option<u64>,
+    pub expires_at: Option<Instant>,
+}
+
+#[derive(Debug, Default)]
+pub struct Retained {
+    topics: BTreeMap<String, Vec<Write>>,
+}
+
+impl Retained {
+    pub fn write(&mut self, topic: &str, write: Write) {
+        self.topics.entry(topic.to_owned()).or_default().push(write);
+    }
+
+    /// Mail with a retained message has arrived at its home; false if nobody sent such a one.
+    pub fn arrived(&mut self, topic: &str, value: Option<PublicationId>, from_shard: usize, step: u64) -> bool {
+        let writes = self.topics.get_mut(topic).map(Vec::as_mut_slice).unwrap_or_default();
+        let awaited =
+            writes.iter_mut().find(|w| w.latest.is_none() && w.value == value && w.from_shard == from_shard);
+        let Some(write) = awaited else { return false };
+        (write.earliest, write.latest) = (step, Some(step));
+        true
+    }
+
+    pub fn applied_by(&mut self, topic: &str, id: PublicationId, step: u64) {
+        let writes = self.topics.get_mut(topic).map(Vec::as_mut_slice).unwrap_or_default();
+        for write in writes.iter_mut().filter(|write| write.value == Some(id)) {
+            write.latest.get_or_insert(step);
+        }
+    }
+
+    pub fn forget(&mut self, topic: &str, id: PublicationId) {
+        if let Some(writes) = self.topics.get_mut(topic) {
+            writes.retain(|write| write.value != Some(id));
+        }
+    }
+
+    pub fn topics(&self) -> impl Iterator<Item = &str> {
+        self.topics.keys().map(String::as_str)
+    }
+
+    /// Everything that the store can have held for the topic at some step from `from` to `to`.
+    pub fn candidates(&self, topic: &str, from: u64, to: u64) -> Vec<Option<&Write>> {
+        let writes = self.topics.get(topic).map(Vec::as_slice).unwrap_or_default();
+        // A write is out of question once another one, that certainly came later, was there before `from`.
+        let is_overwritten = |write: &Write| {
+            let latest = write.latest.unwrap_or(u64::MAX);
+            writes.iter().any(|later| later.earliest > latest && later.latest.is_some_and(|at| at < from))
+        };
+        let empty = Write { value: None, from_shard: 0, earliest: 0, latest: Some(0), expires_at: None };
+        let mut found: Vec<Option<&Write>> =
+            writes.iter().filter(|write| write.earliest <= to && !is_overwritten(write)).map(Some).collect();
+        if !is_overwritten(&empty) {
+            found.push(None);
+        }
+        found
+    }
+
+    /// The one message that the topic had all the time from `from` to `to`, if that is certain.
+    pub fn certain(&self, topic: &str, from: u64, to: u64) -> Option<&Write> {
+        match self.candidates(topic, from, to)[..] {
+            [Some(write)] if write.value.is_some() && write.latest.is_some_and(|at| at < from) => Some(write),
+            _ => None,
+        }
+    }
+
+    /// The newest write of a topic, if it is certain which one that is and it is in the store.
+    pub fn last(&self, topic: &str) -> Option<&Write> {
+        self.certain(topic, u64::MAX - 1, u64::MAX)
+    }
+
+    /// In which order two messages came to the store: true if `a` certainly came before `b`.
+    pub fn is_before(&self, topic: &str, a: PublicationId, b: PublicationId) -> bool {
+        let writes = self.topics.get(topic).map(Vec::as_slice).unwrap_or_default();
+        let latest = |id| writes.iter().filter(|w| w.value == Some(id)).map(|w| w.latest.unwrap_or(u64::MAX)).max();
+        let earliest = |id| writes.iter().filter(|w| w.value == Some(id)).map(|w| w.earliest).min();
+        matches!((latest(a), earliest(b)), (Some(a), Some(b)) if a < b)
+    }
+
+    pub fn undelivered(&self) -> usize {
+        self.topics.values().flatten().filter(|write| write.latest.is_none()).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(value: Option<usize>, earliest: u64, latest: Option<u64>) -> Write {
+        Write { value, from_shard: 0, earliest, latest, expires_at: None }
+    }
+
+    #[test]
+    fn what_is_on_its_way_makes_the_store_uncertain() {
+        let mut retained = Retained::default();
+        retained.write("t", write(Some(1), 10, Some(10)));
+        assert_eq!(retained.certain("t", 11, 20).and_then(|w| w.value), Some(1));
+        assert!(retained.certain("t", 5, 20).is_none(), "before step 10 there was nothing");
+        retained.write("t", write(Some(2), 15, None));
+        assert!(retained.certain("t", 11, 20).is_none());
+        assert_eq!(retained.certain("t", 11, 14).and_then(|w| w.value), Some(1));
+        assert!(retained.arrived("t", Some(2), 0, 18));
+        assert_eq!(retained.certain("t", 19, 30).and_then(|w| w.value), Some(2));
+        assert_eq!(retained.last("t").and_then(|w| w.value), Some(2));
+        assert!(retained.is_before("t", 1, 2) && !retained.is_before("t", 2, 1));
+    }
+
+    #[test]
+    fn mail_that_nobody_sent_is_noticed() {
+        let mut retained = Retained::default();
+        retained.write("t", write(None, 3, None));
+        assert!(!retained.arrived("t", Some(1), 0, 4));
+        assert!(retained.arrived("t", None, 0, 4));
+        assert!(!retained.arrived("t", None, 0, 5));
+    }
+}

@@ -1,0 +1,98 @@
+//! Wills: when one has to be published, when it must not be, and when nobody can tell.
+
+use std::time::Duration;
+
+use shard::Instant;
+
+use super::{Arrival, End, Ledger, Oracle, SLACK, session::Existence};
+use crate::said::WillSaid;
+
+/// A will whose delay runs.
+#[derive(Debug)]
+pub struct PendingWill {
+    will: WillSaid,
+    due: Instant,
+}
+
+impl Ledger {
+    pub(super) fn on_will_trigger(&mut self, client: usize, will: WillSaid, end: End, expiry_s: u32, socket: usize) {
+        // [MQTT-3.14.4-3] A normal DISCONNECT takes the will back. At shutdown none is published.
+        if matches!(end, End::Disconnected | End::Shutdown) {
+            return;
+        }
+        let shard = self.connections[&socket].shard;
+        self.arrive(will.id, shard);
+        let delay = Duration::from_secs(u64::from(will.delay_s.min(expiry_s)));
+        if delay.is_zero() {
+            self.publications[will.id].is_certain = true;
+            return;
+        }
+        if let Some(arrival) = self.publications[will.id].arrivals.last_mut() {
+            arrival.routed = u64::MAX;
+        }
+        self.pending_wills.insert(client, PendingWill { will, due: self.now + delay });
+    }
+
+    /// The client is back: within the delay and with its session, the will is void; otherwise it has been published.
+    pub(super) fn on_will_reconnect(&mut self, client: usize, existence: Existence) {
+        let Some(pending) = self.pending_wills.remove(&client) else { return };
+        let id = pending.will.id;
+        let is_early = self.now + SLACK < pending.due;
+        match existence {
+            // [MQTT-3.1.3-9] A new connection to the session before the delay has passed calls the will off.
+            Existence::Present if is_early => self.call_off(id),
+            Existence::Absent => self.is_published(id),
+            _ if self.now > pending.due + SLACK => self.is_published(id),
+            _ => {}
+        }
+    }
+
+    fn call_off(&mut self, id: usize) {
+        let topic = self.publications[id].content.topic.clone();
+        if !self.copies.range((0, 0)..).all(|((_, copied), _)| *copied != id) {
+            let what = format!("{} was published before its delay had passed", self.describe(id));
+            self.fail(Oracle::Will, what);
+        }
+        self.publications[id].arrivals.clear();
+        self.retained.forget(&topic, id);
+    }
+
+    fn is_published(&mut self, id: usize) {
+        let step = self.step;
+        self.publications[id].is_certain = true;
+        let home_is_here = {
+            let publication = &mut self.publications[id];
+            let home = self.placement.topic(&publication.content.topic).index();
+            publication.arrivals.last_mut().is_some_and(|arrival: &mut Arrival| {
+                arrival.routed = step;
+                arrival.shard == home
+            })
+        };
+        if home_is_here {
+            let topic = self.publications[id].content.topic.clone();
+            self.retained.applied_by(&topic, id, step);
+        }
+    }
+
+    /// Wills whose delay has passed are published by now.
+    pub(super) fn resolve_wills(&mut self) {
+        let now = self.now;
+        let is_due = |pending: &PendingWill| now > pending.due + SLACK;
+        let due: Vec<usize> =
+            self.pending_wills.iter().filter(|(_, pending)| is_due(pending)).map(|(client, _)| *client).collect();
+        for client in due {
+            if let Some(pending) = self.pending_wills.remove(&client) {
+                self.is_published(pending.will.id);
+            }
+        }
+    }
+
+    /// A delayed will is delivered: not before its time, unless its session has ended.
+    pub(super) fn check_will_time(&mut self, id: usize) {
+        let early = self.pending_wills.values().any(|pending| pending.will.id == id && self.now + SLACK < pending.due);
+        if early {
+            let what = format!("{} came before its delay had passed", self.describe(id));
+            self.fail(Oracle::Will, what);
+        }
+    }
+}

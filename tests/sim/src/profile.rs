@@ -1,0 +1,261 @@
+//! What kind of world a run is: how many clients do what how often, how slow and how narrow everything is.
+
+use std::time::Duration;
+
+use shard::{Config, Limits, QueueFull};
+
+use crate::random::Random;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Profile {
+    /// Nothing breaks: every message has to arrive.
+    Calm,
+    /// Everything at once.
+    Chaos,
+    /// Rings between shards with very few slots.
+    TinyMesh,
+    /// Clients that read slowly or stop, and queues that overflow.
+    SlowReaders,
+    /// Mostly shared subscriptions.
+    Shared,
+    /// Wills, expiry of sessions and of messages, long absences.
+    Wills,
+    /// Connections that break all the time, at any byte.
+    Cuts,
+    /// Retained messages and subscriptions that come and go.
+    Retained,
+    /// Ends with a shutdown.
+    Drain,
+}
+
+impl Profile {
+    pub const ALL: [Profile; 9] = [
+        Profile::Calm,
+        Profile::Chaos,
+        Profile::TinyMesh,
+        Profile::SlowReaders,
+        Profile::Shared,
+        Profile::Wills,
+        Profile::Cuts,
+        Profile::Retained,
+        Profile::Drain,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Profile::Calm => "calm",
+            Profile::Chaos => "chaos",
+            Profile::TinyMesh => "tiny-mesh",
+            Profile::SlowReaders => "slow-readers",
+            Profile::Shared => "shared",
+            Profile::Wills => "wills",
+            Profile::Cuts => "cuts",
+            Profile::Retained => "retained",
+            Profile::Drain => "drain",
+        }
+    }
+
+    pub fn of(name: &str) -> Option<Profile> {
+        Profile::ALL.into_iter().find(|profile| profile.name() == name)
+    }
+}
+
+/// How likely each thing is that a client can choose to do.
+#[derive(Debug, Clone)]
+pub struct Weights {
+    pub publish: u64,
+    pub subscribe: u64,
+    pub unsubscribe: u64,
+    pub ping: u64,
+    pub disconnect: u64,
+    pub cut: u64,
+    pub takeover: u64,
+    pub stall: u64,
+    pub silence: u64,
+    pub kick: u64,
+}
+
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub profile: Profile,
+    pub clients: usize,
+    /// How long clients act, in virtual time.
+    pub acting: Duration,
+    pub pause_us_max: u64,
+    pub weights: Weights,
+    /// In percent.
+    pub connect: u64,
+    pub away_us_max: u64,
+    pub shared: u64,
+    pub retain: u64,
+    pub will: u64,
+    pub will_delay_s_max: u32,
+    pub expiring: u64,
+    pub persistent: u64,
+    pub session_expiry_s_max: u32,
+    pub slow_acks: u64,
+    pub small_packets: u64,
+    pub small_receive_maximum: u64,
+    pub strangers: bool,
+    pub mail_delay_us_max: u64,
+    pub ring_capacity: (u64, u64),
+    pub wire_delay_us_max: u64,
+    pub tick_us_max: u64,
+    pub down_room: (u64, u64),
+    pub large_payloads: u64,
+    pub connections_max: usize,
+    pub config: Config,
+    pub queues_are_small: bool,
+    pub has_drain: bool,
+}
+
+impl Settings {
+    pub fn draw(profile: Profile, shards: u8, random: &mut Random) -> Settings {
+        let mut settings = Settings::calm(profile, shards, random);
+        match profile {
+            Profile::Calm => {}
+            Profile::Chaos => settings.make_chaotic(random),
+            Profile::TinyMesh => {
+                settings.make_chaotic(random);
+                settings.ring_capacity = (1, 3);
+                settings.mail_delay_us_max = 50_000;
+                settings.queues_are_small = false;
+                settings.config.limits = Limits { session_expiry_s_v3: 60, ..Limits::default() };
+            }
+            Profile::SlowReaders => {
+                settings.weights.stall = 10;
+                settings.down_room = (16, 400);
+                settings.slow_acks = 60;
+                settings.small_receive_maximum = 50;
+                settings.make_queues_small(random);
+            }
+            Profile::Shared => {
+                settings.shared = 80;
+                settings.weights.cut = 3;
+                settings.weights.disconnect = 3;
+                settings.weights.takeover = 1;
+            }
+            Profile::Wills => {
+                (settings.will, settings.will_delay_s_max, settings.expiring) = (80, 8, 30);
+                (settings.weights.cut, settings.weights.disconnect) = (6, 6);
+                settings.weights.takeover = 2;
+                settings.away_us_max = 12_000_000;
+                settings.acting = Duration::from_secs(90);
+                settings.session_expiry_s_max = 10;
+                settings.config.limits.session_expiry_s_v3 = 10;
+            }
+            Profile::Cuts => {
+                (settings.weights.cut, settings.weights.takeover) = (15, 5);
+                settings.persistent = 90;
+                settings.session_expiry_s_max = 600;
+                settings.config.limits.session_expiry_s_v3 = 600;
+                settings.away_us_max = 300_000;
+            }
+            Profile::Retained => {
+                settings.retain = 70;
+                settings.weights.subscribe = 30;
+                settings.weights.unsubscribe = 15;
+                settings.weights.cut = 2;
+                settings.mail_delay_us_max = 100_000;
+            }
+            Profile::Drain => {
+                settings.make_chaotic(random);
+                settings.has_drain = true;
+            }
+        }
+        settings
+    }
+
+    fn calm(profile: Profile, shards: u8, random: &mut Random) -> Settings {
+        let config = Config {
+            shards,
+            placement_seed: random.next(),
+            limits: Limits { session_expiry_s_v3: 60, ..Limits::default() },
+            ..Config::default()
+        };
+        Settings {
+            profile,
+            clients: random.between(4, 10) as usize,
+            acting: Duration::from_secs(20),
+            pause_us_max: 400_000,
+            weights: Weights {
+                publish: 60,
+                subscribe: 15,
+                unsubscribe: 5,
+                ping: 4,
+                disconnect: 1,
+                cut: 0,
+                takeover: 0,
+                stall: 0,
+                silence: 0,
+                kick: 0,
+            },
+            connect: 70,
+            away_us_max: 2_000_000,
+            shared: 10,
+            retain: 15,
+            will: 20,
+            will_delay_s_max: 3,
+            expiring: 5,
+            persistent: 70,
+            session_expiry_s_max: 60,
+            slow_acks: 10,
+            small_packets: 0,
+            small_receive_maximum: 20,
+            strangers: false,
+            mail_delay_us_max: 3_000,
+            ring_capacity: (64, 256),
+            wire_delay_us_max: 3_000,
+            tick_us_max: 50,
+            down_room: (2_000, 60_000),
+            large_payloads: 3,
+            connections_max: 1000,
+            config,
+            queues_are_small: false,
+            has_drain: false,
+        }
+    }
+
+    fn make_chaotic(&mut self, random: &mut Random) {
+        let weights = &mut self.weights;
+        (weights.cut, weights.takeover, weights.stall) = (5, 3, 3);
+        (weights.disconnect, weights.silence, weights.kick) = (4, 1, 1);
+        self.slow_acks = 40;
+        self.small_packets = 10;
+        self.small_receive_maximum = 40;
+        self.strangers = true;
+        self.mail_delay_us_max = 100_000;
+        self.ring_capacity = if random.percent(30) { (2, 8) } else { (8, 200) };
+        self.wire_delay_us_max = 30_000;
+        self.tick_us_max = 2_000;
+        self.down_room = (30, 5_000);
+        self.expiring = 15;
+        self.session_expiry_s_max = if random.percent(50) { 5 } else { 120 };
+        if random.percent(30) {
+            self.connections_max = self.clients;
+        }
+        if random.percent(50) {
+            self.make_queues_small(random);
+        }
+    }
+
+    fn make_queues_small(&mut self, random: &mut Random) {
+        self.queues_are_small = true;
+        let limits = &mut self.config.limits;
+        limits.queued_messages_max = random.between(2, 20) as u32;
+        limits.inflight_max = random.between(1, 8) as u16;
+        limits.queue_full = if random.percent(50) { QueueFull::DropNewest } else { QueueFull::DropOldest };
+        limits.receive_maximum = random.between(1, 20) as u16;
+        limits.topic_alias_max = random.below(4) as u16;
+        if random.percent(30) {
+            limits.outbox_bytes_max = random.between(200, 5_000) as usize;
+        }
+        if random.percent(30) {
+            limits.queued_bytes_max = random.between(200, 4_000) as usize;
+        }
+        if random.percent(30) {
+            limits.queue_memory_max = random.between(2_000, 20_000) as usize;
+        }
+        self.config.queue_qos0 = random.percent(50);
+    }
+}

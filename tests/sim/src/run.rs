@@ -1,0 +1,310 @@
+//! One run from beginning to judgement: clients act, the world comes to rest, everybody leaves.
+
+use std::time::Duration;
+
+use mqtt::{QoS, SubscriptionOptions, Version};
+use shard::{Counters, Event};
+
+use crate::{
+    agenda::Action,
+    client::{Client, ConnectPlan, Phase as ClientPhase},
+    fault::Fault,
+    ledger::{Closing, Failure, Oracle},
+    profile::{Profile, Settings},
+    random::Random,
+    said::{Content, Properties},
+    world::{Phase, World},
+};
+
+/// What to run. The same plan gives the same run.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    pub seed: u64,
+    pub shards: u8,
+    pub profile: Profile,
+    pub fault: Option<Fault>,
+    pub readable: bool,
+}
+
+#[derive(Debug)]
+pub struct Report {
+    pub plan: Plan,
+    pub failures: Vec<Failure>,
+    pub hash: u64,
+    pub steps: u64,
+    pub publications: usize,
+    pub counters: Counters,
+    pub trace: String,
+}
+
+impl Plan {
+    pub fn new(seed: u64, shards: u8, profile: Profile) -> Plan {
+        Plan { seed, shards, profile, fault: None, readable: false }
+    }
+
+    /// Without a choice, the seed chooses the number of shards and the profile.
+    pub fn shards_of(seed: u64) -> u8 {
+        (seed / Profile::ALL.len() as u64 % 4) as u8 + 1
+    }
+
+    pub fn profile_of(seed: u64) -> Profile {
+        Profile::ALL[(seed % Profile::ALL.len() as u64) as usize]
+    }
+
+    /// The command that shows this run again.
+    pub fn replay(&self) -> String {
+        let Plan { seed, shards, profile, .. } = self;
+        format!("cargo run --release -p sim -- --seed {seed} --shards {shards} --profile {} --trace", profile.name())
+    }
+}
+
+impl Report {
+    pub fn is_good(&self) -> bool {
+        self.failures.is_empty()
+    }
+
+    /// The oracles that spoke.
+    pub fn oracles(&self) -> Vec<Oracle> {
+        let mut oracles: Vec<Oracle> = self.failures.iter().map(|failure| failure.oracle).collect();
+        oracles.sort_unstable();
+        oracles.dedup();
+        oracles
+    }
+
+    pub fn describe(&self) -> String {
+        let mut text = format!(
+            "seed {} with {} shards, profile {}: {} steps\n",
+            self.plan.seed,
+            self.plan.shards,
+            self.plan.profile.name(),
+            self.steps
+        );
+        for failure in &self.failures {
+            let seconds = failure.at.as_nanos() as f64 / 1e9;
+            text += &format!("  {seconds:.6} step {} {:?}: {}\n", failure.step, failure.oracle, failure.what);
+        }
+        text + &format!("  again: {}\n", self.plan.replay())
+    }
+}
+
+pub fn run(plan: Plan) -> Report {
+    let mut random = Random::new(plan.seed);
+    let settings = Settings::draw(plan.profile, plan.shards, &mut random);
+    let mut world = World::new(plan.seed, settings, random, plan.fault, plan.readable);
+    world.go();
+    Report {
+        plan,
+        failures: std::mem::take(&mut world.ledger.failures),
+        hash: world.trace.hash(),
+        steps: world.steps,
+        publications: world.ledger.publications.len(),
+        counters: world.counters(),
+        trace: world.trace.into_text(),
+    }
+}
+
+/// As `run`; a panic becomes a failure of the report where panics unwind.
+pub fn run_caught(plan: Plan) -> Report {
+    let caught = std::panic::catch_unwind(|| run(plan));
+    caught.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let what = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without words").to_owned();
+        let failure = Failure { oracle: Oracle::Panic, at: shard::Instant::START, step: 0, what };
+        Report {
+            plan,
+            failures: vec![failure],
+            hash: 0,
+            steps: 0,
+            publications: 0,
+            counters: Counters::default(),
+            trace: String::new(),
+        }
+    })
+}
+
+impl World {
+    fn go(&mut self) {
+        let until = self.now + self.settings.acting;
+        while self.is_going() && self.step(until) {}
+        self.now = self.now.max(until);
+        if self.has_failed() {
+            return;
+        }
+        if self.settings.has_drain {
+            self.drain();
+            return;
+        }
+        self.phase = Phase::Resting;
+        self.heal();
+        self.rest("acting");
+        let auditor = self.audit();
+        self.rest("the audit");
+        if self.has_failed() {
+            return;
+        }
+        self.judge();
+        if self.has_failed() {
+            return;
+        }
+        self.clear_retained(auditor);
+        self.rest("clearing");
+        self.leave();
+    }
+
+    fn has_failed(&self) -> bool {
+        !self.ledger.failures.is_empty()
+    }
+
+    fn is_going(&mut self) -> bool {
+        if self.steps > STEPS_MAX {
+            self.ledger.fail(Oracle::Stuck, format!("{STEPS_MAX} steps were not enough"));
+        }
+        !self.has_failed()
+    }
+
+    /// Goes on until nothing is under way and nobody waits for anything.
+    fn rest(&mut self, after: &str) {
+        let until = self.now + REST_MAX;
+        while self.is_going() && !self.is_at_rest() {
+            if !self.step(until) {
+                let waiting: Vec<String> = self.clients.iter().filter_map(waits_for).collect();
+                let mail = self.cores.iter().map(|core| core.shard.gauges().mail_pending).sum::<usize>();
+                self.check_everything_heard();
+                let what = format!("no rest after {after}: {waiting:?}, mail pending {mail}");
+                self.ledger.fail(Oracle::Stuck, what);
+            }
+        }
+    }
+
+    fn is_at_rest(&self) -> bool {
+        self.agenda.is_quiet()
+            && self.mesh.is_empty()
+            && self.clients.iter().all(|client| client.phase == ClientPhase::Online && !client.is_waiting())
+            && self.cores.iter().all(|core| core.shard.gauges().mail_pending == 0)
+    }
+
+    /// One more client comes and asks for everything that is retained.
+    fn audit(&mut self) -> usize {
+        let index = self.clients.len();
+        self.clients.push(Client::new(index, "auditor".into(), Version::V5));
+        let plan = ConnectPlan {
+            clean_start: true,
+            keep_alive_s: 0,
+            session_expiry_s: 0,
+            receive_maximum: None,
+            maximum_packet_size: None,
+            topic_alias_maximum: 3,
+            will: None,
+        };
+        self.connect(index, &plan);
+        self.plan_in(1_000, Action::Act(index));
+        self.rest("the auditor's CONNECT");
+        let options = SubscriptionOptions { qos: QoS::ExactlyOnce, ..SubscriptionOptions::default() };
+        let filters = vec![("#".to_owned(), options), ("$dev/#".to_owned(), options)];
+        self.clients[index].subscribe(Some(7), filters);
+        self.write_out(index);
+        index
+    }
+
+    fn judge(&mut self) {
+        self.check_everything_heard();
+        self.advance();
+        let mut counters = self.counters();
+        // What was encoded and lost with its connection before it was sent is neither a drop nor a delivery.
+        let unsent = counters.publish_sent.saturating_sub(self.publishes_sent);
+        if self.publishes_sent > counters.publish_sent + self.strangers_allowance() {
+            let what = format!("{} PUBLISH sent, {} counted", self.publishes_sent, counters.publish_sent);
+            self.ledger.fail(Oracle::Counters, what);
+        }
+        if self.fault == Some(Fault::HideCounters) {
+            counters = Counters::default();
+        }
+        let closing =
+            Closing { counters: &counters, queues_are_small: self.settings.queues_are_small, unsent };
+        self.ledger.judge_rest(&closing);
+    }
+
+    /// A broken world may send more than the shards count.
+    fn strangers_allowance(&self) -> u64 {
+        if self.fault.is_some() { u64::MAX / 2 } else { 0 }
+    }
+
+    fn clear_retained(&mut self, auditor: usize) {
+        let topics: Vec<String> = self.ledger.retained.topics().map(str::to_owned).collect();
+        for topic in topics {
+            let content = Content {
+                author: auditor,
+                topic,
+                qos: QoS::AtLeastOnce,
+                retain: true,
+                is_empty: true,
+                padding: 0,
+                expiry_s: None,
+                properties: Properties::default(),
+                is_will: false,
+            };
+            self.clients[auditor].publish(content, false, &mut self.ledger);
+        }
+        self.write_out(auditor);
+    }
+
+    /// Everybody goes; when the last session has expired nothing may be left.
+    fn leave(&mut self) {
+        self.phase = Phase::Leaving;
+        for client in 0..self.clients.len() {
+            self.clients[client].disconnect(false, None);
+            self.write_out(client);
+        }
+        let until = self.end_of_all_expiry();
+        while self.is_going() && self.step(until) {}
+        self.now = self.now.max(until);
+        for (index, core) in self.cores.iter().enumerate() {
+            let left = core.shard.gauges();
+            if left != shard::Gauges::default() {
+                self.ledger.fail(Oracle::Leftover, format!("shard {index} still holds {left:?}"));
+            }
+        }
+    }
+
+    /// The broker is told to end, with everything under way.
+    fn drain(&mut self) {
+        self.ledger.drained = true;
+        self.phase = Phase::Leaving;
+        for core in 0..self.cores.len() {
+            self.handle(core, Event::Drain);
+            for _ in 0..self.random.below(20) {
+                self.step(self.now + Duration::from_millis(50));
+            }
+        }
+        let until = self.now + DRAIN_MAX;
+        while self.is_going() && self.step(until) {
+            if self.cores.iter().all(|core| core.is_drained) {
+                break;
+            }
+        }
+        for index in 0..self.cores.len() {
+            let left = self.cores[index].shard.gauges();
+            let is_done = self.cores[index].is_drained && left.connections == 0 && left.mail_pending == 0;
+            if !is_done && !self.has_failed() {
+                self.ledger.fail(Oracle::Stuck, format!("shard {index} does not end: {left:?}"));
+            }
+        }
+    }
+}
+
+fn waits_for(client: &Client) -> Option<String> {
+    let is_done = client.phase == ClientPhase::Online && !client.is_waiting();
+    let what = format!(
+        "client {} is {:?} on socket {:?}, requests {:?}, outbound {:?}, acks {:?}",
+        client.index, client.phase, client.socket, client.requests, client.outbound, client.acks
+    );
+    (!is_done).then_some(what)
+}
+
+/// Far more than any run needs that ends at all.
+const STEPS_MAX: u64 = 400_000;
+
+/// In virtual time: long enough for every slow reader and every full ring.
+const REST_MAX: Duration = Duration::from_secs(300);
+
+const DRAIN_MAX: Duration = Duration::from_secs(120);

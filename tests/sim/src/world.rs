@@ -1,0 +1,263 @@
+//! The simulated world: shards, rings, sockets, clients and the virtual clock, all moved by one seed in one thread.
+//!
+//! `step` takes the next thing from the agenda. What shards want done is carried out in `world/effects.rs`, bytes move in
+//! `world/traffic.rs`, connections begin and end in `world/connections.rs`, and clients choose in `actor.rs`.
+
+use std::{collections::VecDeque, time::Duration};
+
+use shard::{ConnId, Counters, Effects, Event, Instant, Placement, Reading, Shard, ShardId};
+
+use crate::{
+    agenda::{Action, Agenda},
+    client::Client,
+    fault::Fault,
+    ledger::{Ledger, Oracle},
+    mesh::Mesh,
+    profile::Settings,
+    random::Random,
+    socket::Socket,
+    tap::Tap,
+    trace::Trace,
+};
+
+mod connections;
+mod effects;
+mod said;
+mod traffic;
+
+pub struct World {
+    pub settings: Settings,
+    pub random: Random,
+    pub now: Instant,
+    pub agenda: Agenda,
+    pub cores: Vec<Core>,
+    pub mesh: Mesh,
+    pub sockets: Vec<Socket>,
+    pub taps: Vec<Tap>,
+    pub clients: Vec<Client>,
+    pub ledger: Ledger,
+    pub trace: Trace,
+    pub fault: Option<Fault>,
+    pub phase: Phase,
+    pub steps: u64,
+    /// PUBLISH packets that were seen in sends.
+    pub publishes_sent: u64,
+}
+
+/// What the clients are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// They do what they like.
+    Acting,
+    /// Nothing breaks any more: they come back and finish what they have begun.
+    Resting,
+    /// They leave for good.
+    Leaving,
+}
+
+/// One shard and what its runtime would keep beside it.
+pub struct Core {
+    pub shard: Shard,
+    effects: Effects,
+    flush_due: bool,
+    timer_at: Option<Instant>,
+    /// By slot: the generation, and the socket while it is in use.
+    slots: Vec<(u32, Option<usize>)>,
+    /// Connections that the shard has paused, the longest paused first.
+    paused: VecDeque<usize>,
+    pub is_drained: bool,
+}
+
+impl World {
+    pub fn new(seed: u64, settings: Settings, random: Random, fault: Option<Fault>, readable: bool) -> World {
+        let mut random = random;
+        let config = &settings.config;
+        let core = |id| Core {
+            shard: Shard::new(ShardId(id), config, Instant::START, seed ^ 0xC0FF_EE00),
+            effects: Effects::default(),
+            flush_due: false,
+            timer_at: None,
+            slots: Vec::new(),
+            paused: VecDeque::new(),
+            is_drained: false,
+        };
+        let cores: Vec<Core> = (0..config.shards).map(core).collect();
+        let (low, high) = settings.ring_capacity;
+        let mesh = Mesh::new(cores.len(), || random.between(low, high) as usize);
+        let placement = Placement::new(config.shards, config.placement_seed);
+        let mut world = World {
+            ledger: Ledger::new(placement, config.limits.inflight_max),
+            settings,
+            random,
+            now: Instant::START,
+            agenda: Agenda::default(),
+            cores,
+            mesh,
+            sockets: Vec::new(),
+            taps: Vec::new(),
+            clients: Vec::new(),
+            trace: Trace::new(readable),
+            fault,
+            phase: Phase::Acting,
+            steps: 0,
+            publishes_sent: 0,
+        };
+        world.begin();
+        world
+    }
+
+    fn begin(&mut self) {
+        for from in 0..self.cores.len() {
+            for to in (0..self.cores.len()).filter(|to| *to != from) {
+                self.tell_room(from, to);
+            }
+        }
+        self.make_clients();
+        if self.settings.strangers {
+            self.plan_in(1_000_000, Action::Stranger);
+        }
+    }
+
+    pub fn plan_in(&mut self, us_max: u64, action: Action) {
+        let delay = Duration::from_nanos(self.random.skewed(us_max * 1000));
+        self.agenda.plan(self.now + delay, action);
+    }
+
+    /// The next thing on the agenda; false if there is none up to `until`.
+    pub fn step(&mut self, until: Instant) -> bool {
+        if self.agenda.next_at().is_none_or(|at| at > until) {
+            return false;
+        }
+        let Some((at, action)) = self.agenda.take() else { return false };
+        self.now = self.now.max(at);
+        self.steps += 1;
+        self.advance();
+        self.act_on(action);
+        self.look_for_quiet();
+        true
+    }
+
+    /// Moves the ledger's clock; every packet and every event has a step of its own.
+    pub fn advance(&mut self) {
+        self.ledger.now = self.now;
+        self.ledger.step += 1;
+    }
+
+    fn act_on(&mut self, action: Action) {
+        match action {
+            Action::Act(client) => self.act(client),
+            Action::Acks(client) => self.send_acks(client),
+            Action::Open(socket) => self.open(socket),
+            Action::Up(socket) => self.move_up(socket),
+            Action::Down(socket) => self.move_down(socket),
+            Action::Sent(socket) => self.finish_send(socket),
+            Action::Read(socket) => self.read(socket),
+            Action::Gone(socket) => self.lose(socket),
+            Action::Mail { from, to } => self.bring_mail(from, to),
+            Action::Room { from, to } => {
+                self.mesh.ring(from, to).room_due = false;
+                self.tell_room(from, to);
+            }
+            Action::Timer(core) => self.serve_timer(core),
+            Action::Flush(core) => {
+                self.cores[core].flush_due = false;
+                self.handle(core, Event::Flush);
+            }
+            Action::Stranger => self.send_stranger(),
+        }
+    }
+
+    fn serve_timer(&mut self, core: usize) {
+        self.cores[core].timer_at = None;
+        if self.cores[core].shard.next_deadline().is_some_and(|at| at <= self.now) {
+            self.handle(core, Event::Timer);
+        } else {
+            self.arm(core);
+        }
+    }
+
+    /// Gives one event to a shard and carries out what it asks for.
+    pub fn handle(&mut self, core: usize, event: Event<'_>) {
+        self.advance();
+        let is_flush = matches!(event, Event::Flush);
+        self.record_event(core, &event);
+        let mut effects = std::mem::take(&mut self.cores[core].effects);
+        let before = self.cores[core].shard.counters().packets_received;
+        if self.fault == Some(Fault::Panic) && self.steps > 200 {
+            panic!("this shard was told to panic");
+        }
+        self.cores[core].shard.handle(self.now, event, &mut effects);
+        let packets = self.cores[core].shard.counters().packets_received - before;
+        self.note_said(core, packets, &effects.queue);
+        self.advance();
+        for effect in std::mem::take(&mut effects.queue) {
+            self.carry_out(core, effect, &mut effects);
+        }
+        self.cores[core].effects = effects;
+        if !is_flush && !self.cores[core].flush_due {
+            self.cores[core].flush_due = true;
+            self.plan_in(self.settings.tick_us_max, Action::Flush(core));
+        }
+        self.arm(core);
+    }
+
+    fn record_event(&mut self, core: usize, event: &Event<'_>) {
+        match event {
+            Event::Bytes { conn, bytes } => {
+                self.trace.record(self.now, format_args!("{core} <- {conn:?} {} bytes", bytes.len()));
+                self.trace.record_bytes(bytes);
+            }
+            Event::Flush => {}
+            event => self.trace.record(self.now, format_args!("{core} <- {event:?}")),
+        }
+    }
+
+    /// Plans the shard's next timer.
+    fn arm(&mut self, core: usize) {
+        let Some(at) = self.cores[core].shard.next_deadline() else { return };
+        if self.cores[core].timer_at.is_none_or(|armed| at < armed) {
+            self.cores[core].timer_at = Some(at);
+            let late = Duration::from_micros(self.random.below(TIMER_LATE_US_MAX));
+            self.agenda.plan(at.max(self.now) + late, Action::Timer(core));
+        }
+    }
+
+    fn look_for_quiet(&mut self) {
+        let is_quiet = self.mesh.is_empty()
+            && self.cores.iter().all(|core| !core.flush_due && core.shard.gauges().mail_pending == 0);
+        if is_quiet {
+            self.ledger.on_quiet_mesh();
+        }
+        if let Some(socket) = self.ledger.overdue_keep_alive() {
+            let what = format!("socket {socket}: silent beyond its keep-alive and still connected");
+            self.ledger.fail(Oracle::LeftOpen, what);
+        }
+    }
+
+    /// The sum of all shards' counters.
+    pub fn counters(&self) -> Counters {
+        let mut sum = Counters::default();
+        for core in &self.cores {
+            sum.add(core.shard.counters());
+        }
+        sum
+    }
+
+    fn socket_of(&self, core: usize, conn: ConnId) -> Option<usize> {
+        let (generation, socket) = self.cores[core].slots.get(conn.slot as usize)?;
+        socket.filter(|_| *generation == conn.generation)
+    }
+
+    fn set_reading(&mut self, core: usize, socket: usize, reading: Reading) {
+        self.sockets[socket].read(reading);
+        self.cores[core].paused.retain(|paused| *paused != socket);
+        if reading == Reading::Paused {
+            self.cores[core].paused.push_back(socket);
+        }
+        self.ledger.on_stall(socket, reading == Reading::Paused);
+        self.plan_up(socket);
+    }
+}
+
+/// Timers are served at most this late; well below `ledger::SLACK`.
+const TIMER_LATE_US_MAX: u64 = 2_000;

@@ -1,0 +1,204 @@
+//! How bytes move: in pieces of any size, after any time, as far as somebody reads.
+
+use shard::Event;
+
+use super::World;
+use crate::{
+    agenda::Action,
+    client::Phase,
+    fault::Fault,
+    ledger::Oracle,
+    socket::{Owner, Receive, Side},
+};
+
+impl World {
+    /// What the client has written goes into its socket.
+    pub fn write_out(&mut self, client: usize) {
+        let out = std::mem::take(&mut self.clients[client].out);
+        let Some(socket) = self.clients[client].socket else { return };
+        for (bytes, said) in out {
+            self.sockets[socket].write(&bytes, Some(said));
+        }
+        self.plan_up(socket);
+        if self.clients[client].wants_close {
+            self.sockets[socket].up_ends = true;
+            self.sockets[socket].attached = false;
+            self.clients[client].leave();
+            self.plan_up(socket);
+        }
+    }
+
+    pub(super) fn plan_up(&mut self, socket: usize) {
+        let it = &self.sockets[socket];
+        let has_something = (it.up_len() > 0 && it.may_arrive()) || (it.up_len() == 0 && it.up_ends);
+        if has_something && !it.up_due && !it.dead && it.on().is_some() {
+            self.sockets[socket].up_due = true;
+            self.plan_in(self.settings.wire_delay_us_max, Action::Up(socket));
+        }
+    }
+
+    pub(super) fn move_up(&mut self, socket: usize) {
+        self.sockets[socket].up_due = false;
+        let Some((core, conn)) = self.sockets[socket].on() else { return };
+        let len = self.sockets[socket].up_len();
+        if len == 0 {
+            if self.sockets[socket].up_ends {
+                self.lose(socket);
+            }
+            return;
+        }
+        // A read that was under way when the shard paused the connection still brings its bytes.
+        let is_late = self.sockets[socket].receive == Receive::Paused && self.random.percent(30);
+        if self.sockets[socket].may_arrive() || is_late {
+            let n = if self.random.percent(60) { len } else { 1 + self.random.skewed(len as u64) as usize };
+            let bytes = self.sockets[socket].arrive(n);
+            self.handle(core, Event::Bytes { conn, bytes: &bytes });
+        }
+        self.plan_up(socket);
+    }
+
+    pub(super) fn plan_down(&mut self, socket: usize) {
+        let it = &self.sockets[socket];
+        if it.is_sending() && !it.down_due && !it.dead && !it.is_full() {
+            self.sockets[socket].down_due = true;
+            self.plan_in(self.settings.wire_delay_us_max, Action::Down(socket));
+        }
+    }
+
+    pub(super) fn move_down(&mut self, socket: usize) {
+        self.sockets[socket].down_due = false;
+        if !self.sockets[socket].is_sending() || self.sockets[socket].dead {
+            return;
+        }
+        let n = if self.random.percent(50) { usize::MAX } else { 1 + self.random.skewed(4096) as usize };
+        if self.sockets[socket].take_down(n) {
+            self.sockets[socket].down_due = true;
+            self.plan_in(self.settings.wire_delay_us_max / 4 + 1, Action::Sent(socket));
+        } else {
+            self.plan_down(socket);
+        }
+        self.plan_read(socket);
+    }
+
+    pub(super) fn finish_send(&mut self, socket: usize) {
+        self.sockets[socket].down_due = false;
+        if self.sockets[socket].dead || !self.sockets[socket].is_sending() {
+            return;
+        }
+        self.sockets[socket].finish_send();
+        match self.sockets[socket].on() {
+            Some((core, conn)) => self.handle(core, Event::Sent { conn }),
+            None => self.sockets[socket].down_ends = true,
+        }
+        self.plan_read(socket);
+    }
+
+    pub fn plan_read(&mut self, socket: usize) {
+        let it = &self.sockets[socket];
+        let has_something = !it.down.is_empty() || it.down_ends;
+        if has_something && !it.read_due && !it.stalled && !it.dead {
+            self.sockets[socket].read_due = true;
+            self.plan_in(self.settings.wire_delay_us_max, Action::Read(socket));
+        }
+    }
+
+    /// The client's end reads.
+    pub(super) fn read(&mut self, socket: usize) {
+        self.sockets[socket].read_due = false;
+        if self.sockets[socket].stalled || self.sockets[socket].dead {
+            return;
+        }
+        let n = if self.random.percent(60) { usize::MAX } else { 1 + self.random.skewed(2048) as usize };
+        let bytes = self.sockets[socket].read_down(n);
+        self.plan_down(socket);
+        let is_over = self.sockets[socket].down_ends && self.sockets[socket].down.is_empty();
+        if let Owner::Client(client) = self.sockets[socket].owner
+            && self.sockets[socket].attached
+            && self.clients[client].socket == Some(socket)
+        {
+            self.clients[client].receive(&bytes, &mut self.ledger);
+            self.plan_acks(client);
+            if is_over {
+                self.clients[client].wants_close = true;
+            }
+            self.write_out(client);
+        }
+        if is_over {
+            self.end_if_closed(socket);
+        } else {
+            self.plan_read(socket);
+        }
+    }
+
+    fn end_if_closed(&mut self, socket: usize) {
+        if self.sockets[socket].side == Side::Closing {
+            self.sockets[socket].side = Side::Gone;
+        }
+    }
+
+    pub fn plan_acks(&mut self, client: usize) {
+        let it = &self.clients[client];
+        if it.acks.is_empty() || it.acks_due || it.phase != Phase::Online {
+            return;
+        }
+        let us_max = if it.acks_are_slow { 2_000_000 } else { 1_000 };
+        self.clients[client].acks_due = true;
+        self.plan_in(us_max, Action::Acks(client));
+    }
+
+    pub(super) fn send_acks(&mut self, client: usize) {
+        self.clients[client].acks_due = false;
+        if self.clients[client].phase != Phase::Online || self.clients[client].is_silent {
+            return;
+        }
+        let owed = self.clients[client].acks.len() as u64;
+        let n = if self.random.percent(70) { owed } else { self.random.between(1, owed.max(1)) };
+        self.clients[client].acknowledge(n as usize);
+        self.write_out(client);
+        self.plan_acks(client);
+    }
+
+    /// Everything that a shard sends is heard here first, packet by packet.
+    pub(super) fn listen(&mut self, socket: usize, bytes: &[u8]) {
+        let Some(version) = self.ledger.connection(socket).map(|connection| connection.said.version) else {
+            // Who has not said CONNECT gets no packet, but strangers are not in the ledger.
+            if matches!(self.sockets[socket].owner, Owner::Client(_)) {
+                let what = format!("socket {socket}: {} bytes before CONNECT", bytes.len());
+                self.ledger.fail(Oracle::Protocol, what);
+            }
+            return;
+        };
+        let mut tap = std::mem::take(&mut self.taps[socket]);
+        let readable = self.trace.is_readable();
+        let (ledger, trace, now) = (&mut self.ledger, &mut self.trace, self.now);
+        let mut publishes = 0;
+        let heard = tap.hear(bytes, version, |packet, size| {
+            if readable {
+                trace.explain(now, format_args!("    socket {socket} is sent {packet:?}"));
+            }
+            publishes += u64::from(matches!(packet, mqtt::Packet::Publish(_)));
+            ledger.on_packet(socket, packet, size);
+        });
+        if let Err(violation) = heard {
+            self.ledger.fail(Oracle::Undecodable, format!("socket {socket}: {violation}"));
+        }
+        self.ledger.on_send(socket);
+        self.publishes_sent += publishes;
+        self.taps[socket] = tap;
+    }
+
+    /// A shard learns that a socket is gone.
+    pub(super) fn lose(&mut self, socket: usize) {
+        let Some((core, conn)) = self.sockets[socket].on() else { return };
+        if self.fault == Some(Fault::ForgetClosed) && self.random.percent(20) {
+            self.sockets[socket].dead = true;
+            return;
+        }
+        self.sockets[socket].held.clear();
+        self.advance();
+        self.ledger.end_connection(socket, crate::ledger::End::Lost);
+        self.release(core, socket);
+        self.sockets[socket].side = Side::Gone;
+        self.handle(core, Event::Closed { conn });
+    }
+}
