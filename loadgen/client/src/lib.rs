@@ -29,6 +29,8 @@ pub use driver::{Driver, Error, Target};
 pub use event::{Disconnection, Event, Message, Token};
 pub use granted::Granted;
 pub use instant::Instant;
+/// The packets themselves, for a tool that must be faster than a state machine which owns its messages.
+pub use mqtt as wire;
 pub use mqtt::{PacketId, QoS, ReasonCode, RetainHandling, SubscriptionOptions, Version, Violation, matches};
 pub use options::{Farewell, Options, Will};
 pub use publication::{Properties, Publication};

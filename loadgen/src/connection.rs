@@ -1,0 +1,204 @@
+//! One raw connection: a blocking handshake, then frames in and bytes out without blocking.
+
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::os::fd::{AsRawFd, RawFd};
+use std::time::Duration;
+
+use client::wire::{
+    self, Connect, ConnectProperties, Frame, Packet, RetainHandling, Subscribe, SubscriptionOptions,
+    UserProperties,
+};
+use client::{PacketId, QoS, Version};
+use socket2::{Domain, Socket, Type};
+
+pub struct Connection {
+    stream: TcpStream,
+    /// Bytes of a frame that has not arrived in full.
+    partial: Vec<u8>,
+    /// What is to be written, from `written` on.
+    pub output: Vec<u8>,
+    written: usize,
+}
+
+/// What the handshake asks for.
+pub struct Hello<'a> {
+    pub version: Version,
+    pub client_id: &'a str,
+    pub keep_alive_s: u16,
+    pub subscription: Option<(&'a str, QoS)>,
+}
+
+impl Connection {
+    /// Connects, waits for the CONNACK and, if there is a subscription, for its SUBACK. `index` chooses the source
+    /// address: one address has too few ports for very many connections.
+    pub fn open(server: SocketAddr, index: usize, hello: &Hello<'_>) -> Result<Connection, String> {
+        let stream =
+            connect(server, index).map_err(|error| format!("cannot connect to {server}: {error}"))?;
+        let mut connection = Connection { stream, partial: Vec::new(), output: Vec::new(), written: 0 };
+        let greeted = connection.greet(hello);
+        greeted.map_err(|error| format!("`{}` was not accepted by {server}: {error}", hello.client_id))?;
+        Ok(connection)
+    }
+
+    fn greet(&mut self, hello: &Hello<'_>) -> Result<(), String> {
+        let mut bytes = Vec::new();
+        connect_packet(hello).encode(hello.version, &mut bytes);
+        let connack = self.ask(&bytes, hello.version)?;
+        if connack.get(CONNACK_REASON_AT) != Some(&0) {
+            return Err(format!("the CONNACK is {connack:02x?}"));
+        }
+        if let Some((filter, qos)) = hello.subscription {
+            bytes.clear();
+            subscribe_packet(filter, qos).encode(hello.version, &mut bytes);
+            let suback = self.ask(&bytes, hello.version)?;
+            if suback.last() != Some(&(qos as u8)) {
+                return Err(format!("the SUBACK is {suback:02x?}"));
+            }
+        }
+        self.stream.set_nonblocking(true).map_err(|error| error.to_string())
+    }
+
+    /// Sends a packet and waits for the body of its answer: nothing else can come at this stage.
+    fn ask(&mut self, bytes: &[u8], version: Version) -> Result<Vec<u8>, String> {
+        self.stream.write_all(bytes).map_err(|error| error.to_string())?;
+        let mut answer = Vec::new();
+        loop {
+            let mut byte = [0];
+            self.stream.read_exact(&mut byte).map_err(|error| error.to_string())?;
+            answer.push(byte[0]);
+            match wire::split(&answer, ANSWER_BYTES_MAX) {
+                Ok(Some(frame)) => {
+                    wire::decode(&frame, version).map_err(|violation| violation.to_string())?;
+                    return Ok(frame.body.to_vec());
+                }
+                Ok(None) => {}
+                Err(violation) => return Err(violation.to_string()),
+            }
+        }
+    }
+
+    /// Reads all that has arrived and hands over each frame, with the buffer that answers go to. False: the server
+    /// has closed the connection.
+    pub fn read(
+        &mut self,
+        buffer: &mut [u8],
+        mut on_frame: impl FnMut(&Frame<'_>, &mut Vec<u8>) -> Result<(), String>,
+    ) -> Result<bool, String> {
+        loop {
+            let len = match self.stream.read(buffer) {
+                Ok(0) => return Ok(false),
+                Ok(len) => len,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(format!("reading failed: {error}")),
+            };
+            if self.partial.is_empty() {
+                let taken = each_frame(&buffer[..len], &mut self.output, &mut on_frame)?;
+                self.partial.extend_from_slice(&buffer[taken..len]);
+            } else {
+                self.partial.extend_from_slice(&buffer[..len]);
+                let taken = each_frame(&self.partial, &mut self.output, &mut on_frame)?;
+                self.partial.drain(..taken);
+            }
+            // A read that did not fill the buffer has emptied the socket: the next arrival is a new edge.
+            if len < buffer.len() {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Writes as much as the socket takes; the rest waits for the next edge.
+    pub fn flush(&mut self) -> Result<(), String> {
+        while self.written < self.output.len() {
+            match self.stream.write(&self.output[self.written..]) {
+                Ok(len) => self.written += len,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(format!("writing failed: {error}")),
+            }
+        }
+        self.output.clear();
+        self.written = 0;
+        Ok(())
+    }
+}
+
+impl AsRawFd for Connection {
+    fn as_raw_fd(&self) -> RawFd {
+        self.stream.as_raw_fd()
+    }
+}
+
+fn each_frame(
+    bytes: &[u8],
+    output: &mut Vec<u8>,
+    on_frame: &mut impl FnMut(&Frame<'_>, &mut Vec<u8>) -> Result<(), String>,
+) -> Result<usize, String> {
+    let mut taken = 0;
+    while let Some(frame) =
+        wire::split(&bytes[taken..], wire::MAX_PACKET_SIZE).map_err(|violation| violation.to_string())?
+    {
+        taken += frame.size;
+        on_frame(&frame, output)?;
+    }
+    Ok(taken)
+}
+
+fn connect(server: SocketAddr, index: usize) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(server), Type::STREAM, None)?;
+    if let IpAddr::V4(address) = server.ip()
+        && address.is_loopback()
+    {
+        let host = u32::from(Ipv4Addr::LOCALHOST) + u32::try_from(index / PORTS_PER_ADDRESS).unwrap_or(0);
+        choose_port_at_connect(&socket)?;
+        socket.bind(&SocketAddr::from((Ipv4Addr::from(host), 0)).into())?;
+    }
+    socket.connect_timeout(&server.into(), PATIENCE)?;
+    socket.set_tcp_nodelay(true)?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    Ok(socket.into())
+}
+
+// A bind would otherwise take the port from all destinations at once, and they run out after one address's worth.
+fn choose_port_at_connect(socket: &Socket) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    let len = size_of_val(&on) as libc::socklen_t;
+    let descriptor = socket.as_raw_fd();
+    // SAFETY: the option is an int, and the length says so.
+    let failed = unsafe {
+        let option = libc::IP_BIND_ADDRESS_NO_PORT;
+        libc::setsockopt(descriptor, libc::IPPROTO_IP, option, (&raw const on).cast(), len)
+    } < 0;
+    if failed { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+fn connect_packet<'a>(hello: &Hello<'a>) -> Connect<'a> {
+    Connect {
+        version: hello.version,
+        clean_start: true,
+        keep_alive_s: hello.keep_alive_s,
+        client_id: hello.client_id,
+        will: None,
+        username: None,
+        password: None,
+        properties: ConnectProperties::default(),
+    }
+}
+
+fn subscribe_packet(filter: &str, qos: QoS) -> Packet<'_> {
+    let retain_handling = RetainHandling::Send;
+    let options = SubscriptionOptions { qos, no_local: false, retain_as_published: false, retain_handling };
+    Packet::Subscribe(Subscribe {
+        packet_id: PacketId::MIN,
+        subscription_id: None,
+        user_properties: UserProperties::default(),
+        filters: vec![(filter, options)],
+    })
+}
+
+const PATIENCE: Duration = Duration::from_secs(10);
+const PORTS_PER_ADDRESS: usize = 20_000;
+const ANSWER_BYTES_MAX: u32 = 64 * 1024;
+// Behind the acknowledge flags.
+const CONNACK_REASON_AT: usize = 1;
