@@ -36,10 +36,12 @@ pub struct Limits {
     pub receive_maximum: u16,
     /// QoS 1 and 2 messages that we have unacknowledged towards one client, at most.
     pub inflight_max: u16,
+    /// In all, connected or not.
+    pub sessions_max: usize,
     pub queued_messages_max: u32,
     pub queued_bytes_max: usize,
     pub queue_full: QueueFull,
-    /// In all, over every queue that holds a message.
+    /// In all: what waits in queues and in flight, for every queue that holds it, bytes that no socket takes, and wills.
     pub queue_memory_max: usize,
     pub subscriptions_max: u32,
     pub topic_levels_max: u16,
@@ -86,6 +88,7 @@ impl Default for Limits {
             session_expiry_s_v3: 7 * 24 * 3600,
             receive_maximum: 1024,
             inflight_max: 100,
+            sessions_max: 1_000_000,
             queued_messages_max: 1000,
             queued_bytes_max: 16 << 20,
             queue_full: QueueFull::DropNewest,
@@ -107,6 +110,7 @@ impl Limits {
     pub fn of_one_shard(&self, shards: u8) -> Limits {
         let shards = usize::from(shards);
         Limits {
+            sessions_max: self.sessions_max.div_ceil(shards),
             queue_memory_max: self.queue_memory_max.div_ceil(shards),
             retained_messages_max: self.retained_messages_max.div_ceil(shards),
             retained_bytes_max: self.retained_bytes_max.div_ceil(shards),

@@ -6,7 +6,8 @@ use mqtt::{Connack, ConnackProperties, Connect, Frame, Packet, PacketKind, Reaso
 
 use crate::{
     ConnId, Effect, Message, Note, Reading, Shard, ShardId, What, connection::Stage,
-    ending::Will as WillFate, keys::SessionKey, message::Parts, session::Will, shard::Deadline, turn::Turn,
+    ending::Will as WillFate, keys::SessionKey, message::Parts, publish::SERVER_TOPICS, session::Will,
+    shard::Deadline, turn::Turn,
 };
 
 /// What the server promises in CONNACK, where it differs from what the client asked for.
@@ -44,7 +45,7 @@ impl Shard {
             self.hand_over(conn, home, unread, turn);
             return Ok(());
         }
-        if let Err((reason, why)) = check(&connect) {
+        if let Err((reason, why)) = self.check_connect(&connect) {
             self.refuse(conn, reason, why, turn);
             return Ok(());
         }
@@ -108,6 +109,45 @@ impl Shard {
         }
     }
 
+    /// What this server does not accept although the packet is well formed.
+    fn check_connect(&self, connect: &Connect<'_>) -> Result<(), (ReasonCode, &'static str)> {
+        let limits = &self.config.limits;
+        // [MQTT-3.1.3-8] Only a clean session can do without an id; 3.1 has no empty ids at all.
+        let may_be_empty =
+            connect.version == Version::V5 || connect.version == Version::V311 && connect.clean_start;
+        if connect.client_id.is_empty() && !may_be_empty {
+            return Err((ReasonCode::ClientIdentifierNotValid, "an empty client id needs a clean session"));
+        }
+        // [MQTT-4.12.0-1]
+        if connect.properties.authentication_method.is_some() {
+            return Err((ReasonCode::BadAuthenticationMethod, "no authentication method is supported"));
+        }
+        if self.sessions.len() >= limits.sessions_max && self.sessions.find(connect.client_id).is_none() {
+            return Err((ReasonCode::QuotaExceeded, "max_sessions is reached"));
+        }
+        let Some(will) = connect.will.as_ref() else { return Ok(()) };
+        if will.topic.starts_with(SERVER_TOPICS) {
+            return Err((
+                ReasonCode::NotAuthorized,
+                "a will topic within $SYS/, which belongs to the server",
+            ));
+        }
+        if mqtt::level_count(will.topic) > usize::from(limits.topic_levels_max) {
+            return Err((
+                ReasonCode::TopicNameInvalid,
+                "a will topic with more levels than max_topic_levels",
+            ));
+        }
+        if self.queued_bytes + will.payload.len() > limits.queue_memory_max {
+            return Err((ReasonCode::QuotaExceeded, "max_queue_memory leaves no room for the will"));
+        }
+        let says_utf8 = will.properties.payload_format == Some(1);
+        if self.config.validate_payload_format && says_utf8 && std::str::from_utf8(will.payload).is_err() {
+            return Err((ReasonCode::PayloadFormatInvalid, "the payload of the will is not UTF-8"));
+        }
+        Ok(())
+    }
+
     /// What the client asked for, as far as the limits allow.
     fn grant(&mut self, connect: &Connect<'_>) -> Granted {
         let limits = &self.config.limits;
@@ -168,12 +208,15 @@ impl Shard {
         granted: &Granted,
         turn: &mut Turn<'_>,
     ) {
+        let will = connect.will.as_ref().map(|will| Box::new(make_will(will)));
+        self.queued_bytes += will.as_ref().map_or(0, |will| will.message.weight());
         let session = &mut self.sessions[key];
         session.conn = Some(conn);
         session.expiry_s = granted.session_expiry_s;
         session.ends_at = None;
         // [MQTT-3.1.3-9] A will whose delay was running is gone with the new connection.
-        session.will = connect.will.as_ref().map(|will| Box::new(make_will(will)));
+        let cancelled = std::mem::replace(&mut session.will, will);
+        self.queued_bytes -= cancelled.map_or(0, |will| will.message.weight());
 
         let limits = &self.config.limits;
         let properties = &connect.properties;
@@ -256,26 +299,6 @@ impl Shard {
         self.refuse(conn, violation.reason, violation.what, turn);
         Ok(())
     }
-}
-
-/// What this server does not accept although the packet is well formed.
-fn check(connect: &Connect<'_>) -> Result<(), (ReasonCode, &'static str)> {
-    if connect.client_id.is_empty() {
-        // [MQTT-3.1.3-8] 3.1.1 needs a clean session for that; 3.1 has no empty ids.
-        let allowed = match connect.version {
-            Version::V31 => false,
-            Version::V311 => connect.clean_start,
-            Version::V5 => true,
-        };
-        if !allowed {
-            return Err((ReasonCode::ClientIdentifierNotValid, "an empty client id needs a clean session"));
-        }
-    }
-    // [MQTT-4.12.0-1]
-    if connect.properties.authentication_method.is_some() {
-        return Err((ReasonCode::BadAuthenticationMethod, "no authentication method is supported"));
-    }
-    Ok(())
 }
 
 fn make_will(will: &mqtt::Will<'_>) -> Will {

@@ -91,6 +91,13 @@ impl Connection {
         self.aliases.get_or_insert_with(Box::default)
     }
 
+    /// Drops what was received and not handled; gives back how many bytes were counted for it.
+    pub fn release_receiving(&mut self) -> usize {
+        let partial = std::mem::take(&mut self.partial);
+        let aliases = self.aliases.take();
+        partial.len() + aliases.map_or(0, |aliases| aliases.inbound.values().map(|topic| topic.len()).sum())
+    }
+
     /// Bytes that the socket has not taken yet.
     pub fn unsent_bytes(&self) -> usize {
         self.sending_bytes as usize + self.outbox.as_ref().map_or(0, |outbox| outbox.len())

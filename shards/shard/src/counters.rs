@@ -125,7 +125,9 @@ pub struct Gauges {
     pub retained_bytes: usize,
     /// Weight of everything in queues and in flight.
     pub queued_bytes: usize,
-    /// Unfinished packets.
+    /// Encoded and not yet taken by a socket.
+    pub unsent_bytes: usize,
+    /// Unfinished packets and topics behind aliases.
     pub receive_bytes: usize,
     pub mail_pending: usize,
 }

@@ -85,8 +85,10 @@ impl Shard {
             connection.aliases().outbound.insert(carried.parts.topic.into(), alias);
         }
         let outbox = connection.outbox(turn.effects);
+        let before = outbox.len();
         forward.encode_head(&mut outbox.bytes);
         push_payload(outbox, carried);
+        self.unsent_bytes += outbox.len() - before;
         self.counters.publish_sent += 1;
         self.mark_dirty(conn);
         true
@@ -119,7 +121,7 @@ impl Shard {
             Some(Full::Messages)
         } else if bytes + weight > limits.queued_bytes_max {
             Some(Full::Bytes)
-        } else if self.queued_bytes + weight > limits.queue_memory_max {
+        } else if self.queued_bytes + self.unsent_bytes + weight > limits.queue_memory_max {
             Some(Full::Memory)
         } else {
             None
@@ -277,7 +279,7 @@ fn push_payload(outbox: &mut Outgoing, carried: &mut Carried<'_>) {
 impl Connection {
     /// [MQTT-3.1.2-26] An alias within the client's maximum, if this topic has one or one is left.
     fn alias_for(&self, topic: &str) -> Alias {
-        if self.topic_alias_max == 0 || topic.len() < ALIASED_TOPIC_BYTES_MIN {
+        if self.topic_alias_max == 0 || !ALIASED_TOPIC_BYTES.contains(&topic.len()) {
             return Alias::None;
         }
         let known: Option<&Aliases> = self.aliases.as_deref();
@@ -292,5 +294,5 @@ impl Connection {
     }
 }
 
-/// An alias takes three bytes itself; shorter topics gain nothing.
-const ALIASED_TOPIC_BYTES_MIN: usize = 4;
+/// An alias takes three bytes itself, so that shorter topics gain nothing; longer ones would cost too much memory.
+const ALIASED_TOPIC_BYTES: std::ops::RangeInclusive<usize> = 4..=1024;

@@ -3,8 +3,14 @@
 use mqtt::{Disconnect, Packet, ReasonCode, Version, Violation};
 
 use crate::{
-    ConnId, Effect, Instant, Note, Reading, Shard, What, connection::Stage, keys::SessionKey, message::Parts,
-    receive::protocol_error, router::Carried, shard::Deadline, turn::Turn,
+    ConnId, Effect, Instant, Note, Reading, Shard, What,
+    connection::{Connection, Stage},
+    keys::SessionKey,
+    message::Parts,
+    receive::protocol_error,
+    router::Carried,
+    shard::Deadline,
+    turn::Turn,
 };
 
 /// What the end of a connection means for the will.
@@ -69,12 +75,10 @@ impl Shard {
     pub(crate) fn begin_closing(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
         let Some(connection) = self.connections.get_mut(conn) else { return };
         connection.stage = Stage::Closing;
-        let partial = std::mem::take(&mut connection.partial);
-        self.receive_bytes -= partial.len();
+        self.receive_bytes -= connection.release_receiving();
         if connection.stalled {
             self.stalled.retain(|waiting| *waiting != conn);
         }
-        connection.aliases = None;
         self.counters.connections_closed += 1;
         if connection.sending {
             // The socket has not taken the last bytes; it may never do so.
@@ -88,22 +92,25 @@ impl Shard {
     pub(crate) fn on_linger_deadline(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
         let Some(connection) = self.connections.get(conn) else { return };
         if connection.stage == Stage::Closing {
-            self.connections.remove(conn);
+            self.forget_connection(conn);
             turn.push(Effect::Close { conn });
         }
     }
 
-    pub(crate) fn handle_closed(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
-        let Some(connection) = self.connections.get_mut(conn) else { return };
-        let partial = std::mem::take(&mut connection.partial);
-        self.receive_bytes -= partial.len();
-        let stage = connection.stage;
-        let stalled = connection.stalled;
-        let connection = self.connections.remove(conn).expect("it was just there");
-        drop(connection);
-        if stalled {
+    /// Takes the connection out of the table, with all that was counted for it.
+    pub(crate) fn forget_connection(&mut self, conn: ConnId) -> Option<Connection> {
+        let mut connection = self.connections.remove(conn)?;
+        self.receive_bytes -= connection.release_receiving();
+        self.unsent_bytes -= connection.unsent_bytes();
+        if connection.stalled {
             self.stalled.retain(|waiting| *waiting != conn);
         }
+        Some(connection)
+    }
+
+    pub(crate) fn handle_closed(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
+        let Some(connection) = self.forget_connection(conn) else { return };
+        let stage = connection.stage;
         if stage == Stage::Closing {
             return;
         }
@@ -168,7 +175,7 @@ impl Shard {
         let session = &mut self.sessions[key];
         session.conn = None;
         if will == Will::Discard {
-            session.will = None;
+            self.queued_bytes -= session.will.take().map_or(0, |will| will.message.weight());
         }
         if !keeps_qos0 && let Some(outbound) = session.outbound.as_mut() {
             let (count, weight) = outbound.drop_qos0();
@@ -245,6 +252,7 @@ impl Shard {
         let session = &mut self.sessions[key];
         let client_id = session.client_id.clone();
         let Some(will) = session.will.take() else { return };
+        self.queued_bytes -= will.message.weight();
         self.counters.wills_published += 1;
         turn.push(Effect::Note(Note { conn: None, client_id: Some(client_id), what: What::WillPublished }));
         let expires_at = will.message_expiry_s.map(|expiry_s| turn.now.add_secs(u64::from(expiry_s)));

@@ -36,11 +36,18 @@ impl Shard {
         }
         let connection = self.connections.get_mut(conn).expect("the packet came from it");
         let aliases = connection.aliases();
+        if self.receive_bytes + topic.len() > self.config.limits.receive_memory_max {
+            self.counters.receive_memory_exceeded += 1;
+            let what = "topics behind aliases fill max_receive_memory";
+            return Err(Violation { reason: ReasonCode::QuotaExceeded, what });
+        }
         if topic.is_empty() {
             let known = aliases.inbound.get(&alias).cloned();
             return known.ok_or(protocol_error("a topic alias that was not set on this connection"));
         }
-        aliases.inbound.insert(alias, topic.into());
+        let replaced = aliases.inbound.insert(alias, topic.into());
+        self.receive_bytes += topic.len();
+        self.receive_bytes -= replaced.map_or(0, |topic| topic.len());
         Ok(topic.into())
     }
 
@@ -157,4 +164,4 @@ impl Shard {
 }
 
 /// What the server says of itself; nobody else may.
-const SERVER_TOPICS: &str = "$SYS/";
+pub(crate) const SERVER_TOPICS: &str = "$SYS/";

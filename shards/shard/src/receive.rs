@@ -69,7 +69,7 @@ impl Shard {
             match mqtt::split(&bytes[at..], self.config.limits.packet_bytes_max) {
                 Ok(None) => return at,
                 Ok(Some(frame)) => {
-                    if self.must_wait(conn) {
+                    if self.must_wait(conn, frame.kind) {
                         self.stall(conn, turn);
                         return at;
                     }
@@ -146,8 +146,10 @@ impl Shard {
         let Some(connection) = self.connections.get_mut(conn) else { return };
         let (version, packet_bytes_max) = (connection.version, connection.packet_bytes_max);
         let outbox = connection.outbox(turn.effects);
+        let before = outbox.len();
         // What does not fit even in its shortest form cannot be said to this client. [MQTT-3.1.2-24]
         packet.encode_within(version, packet_bytes_max, &mut outbox.bytes);
+        self.unsent_bytes += outbox.len() - before;
         self.mark_dirty(conn);
     }
 
@@ -191,8 +193,8 @@ impl Shard {
         }
     }
 
-    fn must_wait(&self, conn: ConnId) -> bool {
-        self.post.is_congested()
+    fn must_wait(&self, conn: ConnId, kind: PacketKind) -> bool {
+        self.post.is_congested() && makes_mail(kind)
             || self.connections.get(conn).is_some_and(|connection| self.is_behind(connection))
     }
 
@@ -233,7 +235,9 @@ impl Shard {
 
     fn can_resume(&self, conn: ConnId) -> bool {
         let stalled = |connection: &Connection| connection.stalled && connection.stage != Stage::Closing;
-        !self.drain.has_begun() && self.connections.get(conn).is_some_and(stalled) && !self.must_wait(conn)
+        !self.drain.has_begun()
+            && self.connections.get(conn).is_some_and(stalled)
+            && !self.must_wait(conn, PacketKind::Publish)
     }
 
     fn unstall(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
@@ -303,6 +307,11 @@ impl Shard {
             turn,
         );
     }
+}
+
+/// Packets that other shards may have to be told of.
+fn makes_mail(kind: PacketKind) -> bool {
+    matches!(kind, PacketKind::Publish | PacketKind::Subscribe | PacketKind::Unsubscribe)
 }
 
 /// Moves to `partial` what its first frame lacks, as far as it is there; gives back the rest.

@@ -56,7 +56,9 @@ pub struct Shard {
     pub(crate) subscriptions: usize,
     /// Weight of all that waits in sessions.
     pub(crate) queued_bytes: usize,
-    /// Bytes of unfinished packets.
+    /// Bytes that are encoded and that no socket has taken yet.
+    pub(crate) unsent_bytes: usize,
+    /// Bytes of unfinished packets and of topics behind aliases.
     pub(crate) receive_bytes: usize,
     /// Scratch of the router, kept for its capacity.
     pub(crate) matches: Matches,
@@ -101,6 +103,7 @@ impl Shard {
             stalled: Vec::new(),
             subscriptions: 0,
             queued_bytes: 0,
+            unsent_bytes: 0,
             receive_bytes: 0,
             matches: Matches::default(),
             next_request: 0,
@@ -144,6 +147,7 @@ impl Shard {
             retained_messages: self.retained.len(),
             retained_bytes: self.retained.bytes(),
             queued_bytes: self.queued_bytes,
+            unsent_bytes: self.unsent_bytes,
             receive_bytes: self.receive_bytes,
             mail_pending: self.post.pending_len(),
         }
@@ -194,11 +198,11 @@ impl Shard {
     fn handle_sent(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
         let Some(connection) = self.connections.get_mut(conn) else { return };
         connection.sending = false;
-        connection.sending_bytes = 0;
+        self.unsent_bytes -= std::mem::take(&mut connection.sending_bytes) as usize;
         if connection.outbox.is_some() {
             self.mark_dirty(conn);
         } else if connection.stage == Stage::Closing {
-            self.connections.remove(conn);
+            self.forget_connection(conn);
             turn.push(Effect::Close { conn });
             return;
         }
@@ -232,7 +236,7 @@ impl Shard {
                 turn.push(Effect::Send { conn, bytes: *outbox });
             }
             if connection.stage == Stage::Closing {
-                self.connections.remove(conn);
+                self.forget_connection(conn);
                 turn.push(Effect::Close { conn });
             }
         }

@@ -15,6 +15,7 @@ pub(crate) struct Takers<'a> {
     pub connections: &'a Connections,
     pub config: &'a Config,
     pub queued_bytes: usize,
+    pub unsent_bytes: usize,
 }
 
 /// The view of a `Shard`, which borrows no more of it than it needs.
@@ -25,6 +26,7 @@ macro_rules! takers {
             connections: &$shard.connections,
             config: &$shard.config,
             queued_bytes: $shard.queued_bytes,
+            unsent_bytes: $shard.unsent_bytes,
         }
     };
 }
@@ -36,13 +38,19 @@ impl Takers<'_> {
     pub fn can_send_at_once(&self, key: SessionKey, qos: QoS) -> bool {
         let session = &self.sessions[key];
         let Some(connection) = session.conn.and_then(|conn| self.connections.get(conn)) else { return false };
-        if connection.unsent_bytes() >= self.config.limits.outbox_bytes_max {
+        let unsent = connection.unsent_bytes();
+        // A client that keeps up is served whatever others hold; one that is behind takes its share of the budget.
+        if unsent >= self.config.limits.outbox_bytes_max || unsent > 0 && self.is_memory_full() {
             return false;
         }
         let Some(outbound) = session.outbound.as_ref() else { return true };
         outbound.queue.is_empty()
             && !outbound.inflight.is_resending()
-            && (qos == QoS::AtMostOnce || self.has_quota(session, connection))
+            && (qos == QoS::AtMostOnce || self.has_quota(session, connection) && !self.is_memory_full())
+    }
+
+    fn is_memory_full(&self) -> bool {
+        self.queued_bytes + self.unsent_bytes >= self.config.limits.queue_memory_max
     }
 
     /// [MQTT-3.3.4-9]
@@ -62,7 +70,7 @@ impl Takers<'_> {
             outbound.queue.len() < limits.queued_messages_max as usize
                 && outbound.queue_bytes < limits.queued_bytes_max
         });
-        may_wait && has_room && self.queued_bytes < limits.queue_memory_max
+        may_wait && has_room && !self.is_memory_full()
     }
 
     /// Messages of QoS 0 do not wait for a client that is away, unless the configuration says so.
