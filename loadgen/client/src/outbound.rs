@@ -212,7 +212,7 @@ impl Outbound {
     pub(crate) fn on_pubcomp(&mut self, ack: &Ack<'_>, packet_ids: &mut PacketIds, outlet: &mut Outlet) {
         let at = self.position(ack.packet_id, QoS::ExactlyOnce);
         let Some(at) = at.filter(|&at| matches!(self.in_flight[at].stage, Stage::Releasing)) else { return };
-        // A server that no longer knows the id has completed the exchange before: the message is delivered.
+        // A server to which the id is unknown has completed the exchange before: the message is delivered.
         let done = Ack { reason: ReasonCode::Success, ..ack.clone() };
         self.finish(at, &done, packet_ids, outlet);
     }
