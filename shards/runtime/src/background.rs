@@ -1,14 +1,25 @@
 //! Work of the executor beside the shard's loop: what must not be done on the loop's time, files for example.
 //!
 //! The loop waits in a ring that glommio does not know. While anything counted here is outstanding that wait is bounded
-//! and the loop lets the executor run after each tick; otherwise the loop waits as long as it likes and glommio costs
+//! and the loop gives way to the executor now and then; otherwise the loop waits as long as it likes and glommio costs
 //! nothing. So every task on the executor is spawned here: another may be runnable and still wait for the next tick.
-//! Whatever should not depend on such a bound belongs on the private ring; whatever comes back
-//! regularly belongs into the shard's own deadlines.
+//! Work that computes for long calls `pause` in between. What should not depend on such a bound belongs on the
+//! private ring; what comes back regularly belongs into the shard's own deadlines.
 
-use std::{cell::Cell, future::Future, rc::Rc, time::Duration};
+use std::{
+    cell::Cell,
+    future::{Future, poll_fn},
+    pin::Pin,
+    rc::Rc,
+    task::Poll,
+    time::Duration,
+};
 
-use glommio::{Latency, Shares, Task, TaskQueueHandle};
+use glommio::{
+    Latency, Shares, Task, TaskQueueHandle,
+    timer::{Timer, sleep},
+};
+use shard::Instant;
 
 /// One per shard; clones count together.
 #[derive(Clone)]
@@ -44,9 +55,28 @@ impl Background {
         self.outstanding.get() > 0
     }
 
-    /// Lets the other queues of the executor run.
+    /// Whether the executor has waited long enough. Each time it runs costs some twenty system calls.
+    pub(crate) fn is_due(&self, last: Instant, now: Instant) -> bool {
+        self.is_outstanding() && now.since(last) >= BACKGROUND_PERIOD
+    }
+
+    /// Lets the executor look at its timers and completions, and run what is runnable.
     pub(crate) async fn give_way(&self) {
-        glommio::executor().yield_task_queue_now().await;
+        // An executor that finds its preemption timer expired before it has run anything takes that for idleness and
+        // parks, with this very task runnable. A timer that is registered all the while ends such a park.
+        let mut guard = Timer::new(GUARD);
+        poll_fn(|context| {
+            let _ = Pin::new(&mut guard).poll(context);
+            Poll::Ready(())
+        })
+        .await;
+        self.pause().await;
+    }
+
+    /// Lets the shard's loop run, from within work that computes for long. Merely yielding would not do: glommio looks
+    /// at its timers and completions only when nothing is runnable or its preemption timer has expired.
+    pub async fn pause(&self) {
+        sleep(PAUSE).await;
     }
 }
 
@@ -69,5 +99,13 @@ impl Drop for Counted {
 /// The loop's own queue has glommio's default of 1,000.
 const SHARES: usize = 200;
 
-/// The longest that glommio's timers and completions wait for an idle shard.
+/// The longest that an idle shard waits while background work is outstanding.
 const BACKGROUND_WAIT_MAX: Duration = Duration::from_millis(1);
+
+/// The shortest time between two turns of the executor.
+const BACKGROUND_PERIOD: Duration = Duration::from_micros(500);
+
+/// Long enough to be registered before it expires, and too short to be noticed.
+const PAUSE: Duration = Duration::from_micros(2);
+
+const GUARD: Duration = Duration::from_millis(10);

@@ -156,11 +156,17 @@ impl Broker {
     }
 
     fn await_ready(&mut self, shards: u8) -> Result<(), StartError> {
-        for shard in 0..shards {
-            match self.reports.recv() {
+        let deadline = Instant::now() + READY_MAX;
+        for _ in 0..shards {
+            match self.reports.recv_deadline(deadline) {
                 Ok(Report::NotReady(error)) => return Err(error),
                 Ok(_) => {}
-                Err(_) => return Err(StartError::Ended { shard }),
+                Err(_) => {
+                    // Whoever hangs is not waited for.
+                    self.stop();
+                    self.threads.clear();
+                    return Err(StartError::NotReady { seconds: READY_MAX.as_secs() });
+                }
             }
         }
         Ok(())
@@ -207,6 +213,9 @@ fn check(config: &Config) -> Result<(), StartError> {
     }
     Ok(())
 }
+
+/// How long the shards may take to set themselves up.
+const READY_MAX: Duration = Duration::from_secs(30);
 
 /// How long a snapshot waits for a shard.
 const SNAPSHOT_MAX: Duration = Duration::from_secs(2);

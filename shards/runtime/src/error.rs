@@ -52,8 +52,10 @@ pub enum StartError {
     Executor { shard: u8, what: String },
     #[error("a thread or a descriptor for a shard cannot be made: {0}. See `ulimit -u` and `ulimit -n`")]
     Resources(io::Error),
-    #[error("shard {shard} ended while it was starting")]
-    Ended { shard: u8 },
+    #[error(
+        "not all shards were ready within {seconds} s: see the log for one that ended, or for a machine overloaded"
+    )]
+    NotReady { seconds: u64 },
 }
 
 impl StartError {

@@ -103,5 +103,6 @@ impl Drop for End {
 const IO_MEMORY_BYTES: usize = 64 << 10;
 const RING_DEPTH: usize = 64;
 
-/// How long background work keeps the executor from looking at its timers and completions.
-const PREEMPT_TIMER: Duration = Duration::from_millis(1);
+/// Not shorter than glommio's default: see `Background::give_way` for what happens when it expires too early. The loop
+/// is never preempted by it, and background work pauses by itself.
+pub(crate) const PREEMPT_TIMER: Duration = Duration::from_millis(100);

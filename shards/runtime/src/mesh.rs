@@ -200,15 +200,15 @@ mod tests {
     const B: ShardId = ShardId(1);
 
     fn letter(request: u64) -> Letter {
-        Letter::Mail(Mail::Announced { request })
+        Letter::Mail(Mail::Withdraw(request.to_string().into()))
     }
 
     fn requests(mesh: &mut Mesh, from: ShardId) -> Vec<u64> {
         let mut letters = Vec::new();
         mesh.collect(from, &mut letters);
         let request = |letter: &Letter| match letter {
-            Letter::Mail(Mail::Announced { request }) => *request,
-            _ => panic!("only announcements were sent"),
+            Letter::Mail(Mail::Withdraw(request)) => request.parse().expect("a number was sent"),
+            _ => panic!("no other mail was sent"),
         };
         letters.iter().map(request).collect()
     }

@@ -53,7 +53,8 @@ pub(crate) struct Port {
     lingering: VecDeque<(Instant, ConnId)>,
     linger: Duration,
     seats: Arc<Seats>,
-    /// Not under way, for the next sends.
+    /// Not under way, for the next sends. Boxed already, as a connection wants them.
+    #[expect(clippy::vec_box, reason = "a value moves between here and a connection with its box")]
     spare: Vec<Box<Sending>>,
     bell: RawFd,
     /// Where the kernel writes the bell's count. Boxed: it must not move.
@@ -259,7 +260,7 @@ impl Port {
                 self.accept_again_at = Some(now + ACCEPT_PAUSE);
                 if !self.accept_failure_logged {
                     self.accept_failure_logged = true;
-                    tracing::warn!(%error, "cannot accept connections, trying again; if descriptors are short see `ulimit -n`");
+                    tracing::warn!(%error, "cannot accept connections for now; `ulimit -n` bounds the descriptors");
                 }
             }
         }

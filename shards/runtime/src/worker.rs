@@ -32,6 +32,7 @@ pub(crate) struct Worker<B> {
     /// The time of this turn: everything in it happens at once.
     now: Instant,
     background: Background,
+    gave_way_at: Instant,
     /// Keeps its capacity from turn to turn.
     letters: Vec<Letter>,
     /// The shard has nothing left; connections may still be closing.
@@ -61,6 +62,7 @@ impl<B: Brain> Worker<B> {
             clock,
             now,
             background: Background::new(),
+            gave_way_at: now,
             letters: Vec::new(),
             is_drained: false,
             is_drained_reported: false,
@@ -88,8 +90,9 @@ impl<B: Brain> Worker<B> {
             self.wait()?;
             self.now = self.clock.now();
             self.turn()?;
-            if self.background.is_outstanding() {
+            if self.background.is_due(self.gave_way_at, self.now) {
                 self.background.give_way().await;
+                self.gave_way_at = self.clock.now();
             }
         }
         Ok(())

@@ -20,6 +20,7 @@ use crate::{
     background::Background,
     clock::Clock,
     control::{Command, Line},
+    executor::PREEMPT_TIMER,
     mesh,
     seats::Seats,
     worker::{Parts, Worker},
@@ -88,13 +89,21 @@ fn background_tasks_that_come_and_go_all_end() {
 
 #[test]
 fn a_shard_answers_while_background_work_keeps_its_core_busy() {
-    let took = beside_an_idle_shard(|_| async {
+    let took = beside_an_idle_shard(|background| async move {
         let start = Instant::now();
-        while start.elapsed() < Duration::from_millis(200) {
-            glommio::yield_if_needed().await;
+        let other = background.clone();
+        let ticks = background.spawn(async move {
+            for _ in 0..50 {
+                sleep(Duration::from_millis(1)).await;
+                other.pause().await;
+            }
+        });
+        while start.elapsed() < Duration::from_millis(300) {
+            background.pause().await;
         }
+        ticks.await;
     });
-    assert!(took < Duration::from_secs(4), "the command to stop got through: {took:?}");
+    assert!(took < Duration::from_secs(4), "the timers beside it fired: {took:?}");
 }
 
 /// Runs the work on the executor of a shard that has nothing else to do at all, and says how long it took until the
@@ -106,7 +115,7 @@ where
     let start = Instant::now();
     let (ended, end) = bounded(1);
     thread::spawn(move || {
-        let executor = LocalExecutorBuilder::new(Placement::Unbound).preempt_timer(Duration::from_millis(1));
+        let executor = LocalExecutorBuilder::new(Placement::Unbound).preempt_timer(PREEMPT_TIMER);
         executor.make().unwrap().run(async move {
             let (worker, stop) = lone_worker();
             let background = worker.background().clone();
