@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
-use crate::config::Flags;
+use crate::{config::Flags, health::HealthArgs, publish::PublishArgs, subscribe::SubscribeArgs};
 
 /// An MQTT broker (3.1, 3.1.1 and 5.0) with one shard per core.
 ///
-/// Without arguments it serves this machine only, on 127.0.0.1:1883 and [::1]:1883.
+/// Without arguments it serves this machine only, on 127.0.0.1:1883 and [::1]:1883. docs/configuration.md describes
+/// the settings, config.toml lists them.
 #[derive(Debug, Parser)]
 #[command(name = "iothub", version, args_conflicts_with_subcommands = true)]
 pub struct Cli {
@@ -20,8 +21,14 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Ask whether a broker answers: exit code 0 if it does.
-    Health(crate::health::HealthArgs),
+    /// Ask whether a broker answers: exit code 0 if it does
+    Health(HealthArgs),
+    /// Publish messages, in the manner of mosquitto_pub.
+    #[command(name = "pub")]
+    Publish(PublishArgs),
+    /// Subscribe and print what arrives, in the manner of mosquitto_sub.
+    #[command(name = "sub")]
+    Subscribe(SubscribeArgs),
 }
 
 #[derive(Debug, Args)]

@@ -3,13 +3,16 @@
 mod cli;
 mod config;
 mod control;
+mod endpoint;
 mod health;
 mod listen;
 mod log;
 mod notify;
 mod open_files;
+mod publish;
 mod signals;
 mod start;
+mod subscribe;
 
 use std::{
     env,
@@ -33,6 +36,8 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     match &cli.command {
         Some(Command::Health(args)) => health::run(args),
+        Some(Command::Publish(args)) => publish::run(args),
+        Some(Command::Subscribe(args)) => subscribe::run(args),
         None => serve(&cli.serve),
     }
 }

@@ -53,8 +53,8 @@ fn set(limit: &libc::rlimit) -> io::Result<()> {
     }
 }
 
-/// Standard streams, the log, and a reserve for refusing connections politely.
-const OWN_FILES: u64 = 64;
+/// Standard streams, the log, and the reserve of connections beyond the limit that are refused with an answer.
+const OWN_FILES: u64 = 128;
 /// The rings of a shard and of its executor, doorbell and listeners.
 const FILES_PER_SHARD: u64 = 16;
 

@@ -12,7 +12,7 @@ pub struct Settings {
     pub server: Server,
     pub session: Session,
     pub router: Router,
-    pub limits: Memory,
+    pub limits: Totals,
     pub runtime: Runtime,
     pub log: Log,
 }
@@ -60,9 +60,10 @@ pub struct Router {
     pub response_topic_prefix: String,
 }
 
-/// Memory of the whole process, over all clients.
+/// Of the whole process, over all clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Memory {
+pub struct Totals {
+    pub max_sessions: u64,
     pub max_queue_memory: u64,
     pub max_receive_memory: u64,
 }
@@ -171,6 +172,7 @@ impl Settings {
             session_expiry_s_v3: narrow(self.session.session_timeout_v3_secs),
             receive_maximum: narrow(self.session.receive_maximum),
             inflight_max: narrow(self.session.max_inflight),
+            sessions_max: narrow(self.limits.max_sessions),
             queued_messages_max: narrow(self.session.max_queued_messages),
             queued_bytes_max: narrow(self.session.max_queued_bytes),
             queue_full: self.session.queue_full.into(),
@@ -264,10 +266,11 @@ impl Default for Router {
     }
 }
 
-impl Default for Memory {
-    fn default() -> Memory {
+impl Default for Totals {
+    fn default() -> Totals {
         let limits = Limits::default();
-        Memory {
+        Totals {
+            max_sessions: limits.sessions_max as u64,
             max_queue_memory: limits.queue_memory_max as u64,
             max_receive_memory: limits.receive_memory_max as u64,
         }

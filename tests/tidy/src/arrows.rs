@@ -9,6 +9,8 @@ pub const ARROWS: &[(&str, &[&str])] = &[
     ("shard", &["mqtt"]),
     ("mqtt", &[]),
     ("client", &["mqtt"]),
+    ("loadgen", &["client"]),
+    ("benches", &["mqtt", "shard"]),
     ("sim", &["mqtt", "shard"]),
     ("conformance", &[]),
     ("e2e", &[]),
