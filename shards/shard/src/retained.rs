@@ -135,6 +135,7 @@ impl Retained {
         self.by_topic.len()
     }
 
+    #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.by_topic.is_empty()
     }
@@ -168,7 +169,7 @@ impl Retained {
 }
 
 /// So many topics in a row are looked at one by one before a new descent leaps over the rest: near ones cost less that way.
-const WALK_MAX: usize = 4;
+const WALK_MAX: usize = 2;
 
 /// What a descent costs, in steps from one topic to the next.
 const LEAP_WORK: usize = 8;

@@ -45,6 +45,7 @@ impl<K> Timers<K> {
         self.heap.len()
     }
 
+    #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.heap.is_empty()
     }

@@ -196,6 +196,7 @@ impl Matches {
         self.groups.clear();
     }
 
+    #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.local.is_empty() && self.peers.is_empty() && self.groups.is_empty()
     }
