@@ -10,6 +10,9 @@ use crate::{
     shard::Deadline, turn::Turn,
 };
 
+/// What a remaining length can say; a message can grow a little on its way out.
+const PACKET_BYTES_MAX: u32 = mqtt::MAX_PACKET_SIZE;
+
 /// What the server promises in CONNACK, where it differs from what the client asked for.
 #[derive(Default)]
 struct Granted {
@@ -35,7 +38,7 @@ impl Shard {
         let home = self.home_of(&connect);
         let connection = self.connections.get_mut(conn).expect("the caller looked");
         connection.version = connect.version;
-        connection.packet_bytes_max = connect.properties.maximum_packet_size.unwrap_or(u32::MAX);
+        connection.packet_bytes_max = connect.properties.maximum_packet_size.unwrap_or(u32::MAX).min(PACKET_BYTES_MAX);
         if connection.refuse {
             self.counters.refused_max_connections += 1;
             self.refuse(conn, ReasonCode::ConnectionRateExceeded, "max_connections is reached", turn);
