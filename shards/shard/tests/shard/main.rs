@@ -1,8 +1,10 @@
 //! The shard by scripts: packets in, what each client gets out. No sockets, no clock.
 #![allow(clippy::unwrap_used)]
 
+mod acknowledging;
 mod connecting;
 mod delivering;
 mod limits;
 mod script;
 mod shards;
+mod subscribing;
