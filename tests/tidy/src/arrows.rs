@@ -13,7 +13,7 @@ pub const ARROWS: &[(&str, &[&str])] = &[
     ("benches", &["mqtt", "shard"]),
     ("sim", &["mqtt", "shard"]),
     ("conformance", &[]),
-    ("e2e", &[]),
+    ("e2e", &["client"]),
     ("tidy", &[]),
 ];
 
