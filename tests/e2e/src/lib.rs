@@ -1,1 +1,21 @@
-//! The real binary with real clients.
+//! The real binary with real clients: what the tests need to start both, to watch them and to end them.
+#![allow(clippy::unwrap_used)] // A harness that is surprised fails the test that uses it.
+
+pub mod broker;
+pub mod link;
+pub mod peer;
+pub mod process;
+pub mod program;
+pub mod resources;
+pub mod socket;
+
+pub use broker::{Broker, Ended, Setup};
+pub use link::{Link, v5, v311};
+pub use peer::{Peer, Subscriber};
+pub use process::Process;
+
+use std::time::Duration;
+
+/// How long anything may take that is expected to happen at once. Generous, because a test waits for the event
+/// itself and comes here only when it fails.
+pub const PATIENCE: Duration = Duration::from_secs(20);

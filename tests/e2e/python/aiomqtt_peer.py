@@ -1,0 +1,55 @@
+"""A peer of the end-to-end tests on aiomqtt: publishes and ends, or subscribes and prints."""
+
+import asyncio
+import sys
+
+import aiomqtt
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from fields import line_of
+
+VERSIONS = {
+    "31": aiomqtt.ProtocolVersion.V31,
+    "311": aiomqtt.ProtocolVersion.V311,
+    "5": aiomqtt.ProtocolVersion.V5,
+}
+
+
+def new_client(port, version):
+    return aiomqtt.Client("127.0.0.1", port, protocol=VERSIONS[version])
+
+
+def publish_properties(version):
+    if version != "5":
+        return None
+    properties = Properties(PacketTypes.PUBLISH)
+    properties.ContentType = "text/plain"
+    properties.ResponseTopic = "reply/here"
+    properties.CorrelationData = b"request-7"
+    properties.UserProperty = [("colour", "blue"), ("colour", "green")]
+    return properties
+
+
+async def publish(port, version, qos_list, topic, payload):
+    async with new_client(port, version) as client:
+        for qos in qos_list.split(","):
+            properties = publish_properties(version)
+            await client.publish(topic, f"{payload}-{qos}", int(qos), properties=properties)
+
+
+async def subscribe(port, version, qos, topic_filter, count):
+    async with new_client(port, version) as client:
+        await client.subscribe(topic_filter, int(qos))
+        print("subscribed", flush=True)
+        left = int(count)
+        async for message in client.messages:
+            print(line_of(message), flush=True)
+            left -= 1
+            if left == 0:
+                break
+
+
+if __name__ == "__main__":
+    commands = {"pub": publish, "sub": subscribe}
+    asyncio.run(commands[sys.argv[1]](int(sys.argv[2]), *sys.argv[3:]))

@@ -1,0 +1,235 @@
+//! The broker under test: a process with its own folder, flags, environment and configuration file.
+
+use std::ffi::OsString;
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus};
+use std::time::{Duration, Instant};
+
+use crate::process::outcome;
+use crate::{PATIENCE, Process, program};
+
+/// How a broker is to be started. Unless told otherwise it listens on a port of 127.0.0.1 that the system chooses.
+pub struct Setup {
+    folder: PathBuf,
+    args: Vec<OsString>,
+    variables: Vec<(String, OsString)>,
+    listen_by_flag: bool,
+    locked_memory_max: Option<u64>,
+}
+
+/// A broker that serves.
+pub struct Broker {
+    pub process: Process,
+    pub port: u16,
+    folder: PathBuf,
+}
+
+/// A broker that has ended, or never served.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: Option<i32>,
+    pub out: Vec<String>,
+    pub errors: Vec<String>,
+    pub took: Duration,
+}
+
+impl Setup {
+    pub fn new(name: &str) -> Setup {
+        Setup {
+            folder: program::fresh_folder(name),
+            args: Vec::new(),
+            variables: Vec::new(),
+            listen_by_flag: true,
+            locked_memory_max: None,
+        }
+    }
+
+    /// Nothing but what the test says: no listen address, no shards.
+    pub fn bare(name: &str) -> Setup {
+        Setup { listen_by_flag: false, ..Setup::new(name) }
+    }
+
+    pub fn shards(self, shards: u8) -> Setup {
+        self.args(["--shards", &shards.to_string()])
+    }
+
+    pub fn args<T: Into<OsString>>(mut self, args: impl IntoIterator<Item = T>) -> Setup {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    pub fn variable(mut self, name: &str, value: impl Into<OsString>) -> Setup {
+        self.variables.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Writes a configuration file and names it by `--config`.
+    pub fn config(self, text: &str) -> Setup {
+        let path = self.folder.join("iothub.toml");
+        fs::write(&path, text).unwrap();
+        self.args([OsString::from("--config"), path.into()])
+    }
+
+    pub fn folder(&self) -> &PathBuf {
+        &self.folder
+    }
+
+    pub fn locked_memory_max(mut self, bytes: u64) -> Setup {
+        self.locked_memory_max = Some(bytes);
+        self
+    }
+
+    /// Starts it and waits until it says where it listens.
+    #[track_caller]
+    pub fn start(self) -> Broker {
+        let process = Process::start("iothub", &mut self.command());
+        let port = process.await_line("where it listens", port_in);
+        Broker { process, port, folder: self.folder }
+    }
+
+    /// Starts it on a port that the test knows, and waits until it can be connected to: for logs without start-up line.
+    #[track_caller]
+    pub fn start_on(self, port: u16) -> Broker {
+        let mut process = Process::start("iothub", &mut self.command());
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let deadline = Instant::now() + PATIENCE;
+        while std::net::TcpStream::connect(address).is_err() {
+            assert!(process.is_running(), "the broker ended early\n{}", process.shown());
+            assert!(Instant::now() < deadline, "the broker does not listen\n{}", process.shown());
+            // No event tells that another process has begun to listen.
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Broker { process, port, folder: self.folder }
+    }
+
+    /// Starts it without waiting for anything.
+    pub fn spawn(self) -> Process {
+        Process::start("iothub", &mut self.command())
+    }
+
+    /// Runs it to its end, which is to come by itself.
+    #[track_caller]
+    pub fn run(self) -> Ended {
+        let begun = Instant::now();
+        let mut process = Process::start("iothub", &mut self.command());
+        let status = process.wait();
+        let _ = fs::remove_dir_all(&self.folder);
+        Ended::of(&process, status, begun)
+    }
+
+    fn command(&self) -> Command {
+        let mut command = program::command(program::iothub());
+        if self.listen_by_flag {
+            command.args(["--listen", "tcp://127.0.0.1:0"]);
+        }
+        command.args(&self.args).current_dir(&self.folder).envs(self.variables.iter().cloned());
+        if let Some(bytes) = self.locked_memory_max {
+            // SAFETY: setrlimit is async-signal-safe and reads only the structure that it is given.
+            unsafe {
+                command.pre_exec(move || {
+                    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
+                    match libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) {
+                        0 => Ok(()),
+                        _ => Err(std::io::Error::last_os_error()),
+                    }
+                });
+            }
+        }
+        command
+    }
+}
+
+impl Broker {
+    pub fn start(name: &str, shards: u8) -> Broker {
+        Setup::new(name).shards(shards).start()
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port))
+    }
+
+    /// The number behind `name=` in the line of counters, which SIGUSR2 asks for; a counter that is zero is not there.
+    #[track_caller]
+    pub fn counter(&self, name: &str) -> u64 {
+        let earlier = self.counter_lines().len();
+        self.process.signal(libc::SIGUSR2);
+        let deadline = Instant::now() + PATIENCE;
+        while self.counter_lines().len() == earlier {
+            assert!(Instant::now() < deadline, "no counters came\n{}", self.process.shown());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let line = self.counter_lines().pop().unwrap();
+        let value = line.split_whitespace().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
+        value.map_or(0, |value| value.parse().unwrap())
+    }
+
+    /// Waits until a counter has at least this value.
+    #[track_caller]
+    pub fn await_counter(&self, name: &str, value_min: u64) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let value = self.counter(name);
+            if value >= value_min {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{name} is {value}, not {value_min}\n{}",
+                self.process.shown()
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Sends the signal and waits for the end.
+    #[track_caller]
+    pub fn end(mut self, signal: libc::c_int) -> Ended {
+        let begun = Instant::now();
+        self.process.signal(signal);
+        self.ended(begun)
+    }
+
+    /// Waits for the end that something else has asked for at `begun`.
+    #[track_caller]
+    pub fn ended(&mut self, begun: Instant) -> Ended {
+        let status = self.process.wait();
+        Ended::of(&self.process, status, begun)
+    }
+
+    fn counter_lines(&self) -> Vec<String> {
+        self.process.lines().into_iter().filter(|line| line.contains("counters of ")).collect()
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+impl Ended {
+    fn of(process: &Process, status: ExitStatus, begun: Instant) -> Ended {
+        let took = begun.elapsed();
+        eprintln!("iothub ended with {} after {took:?}", outcome(status));
+        Ended { code: status.code(), out: process.out_lines(), errors: process.error_lines(), took }
+    }
+
+    pub fn says(&self, text: &str) -> bool {
+        self.out.iter().chain(&self.errors).any(|line| line.contains(text))
+    }
+}
+
+/// A port that nobody listens on, for tests that must know it beforehand. Another process could take it in between.
+pub fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// The port in the start-up line.
+fn port_in(line: &str) -> Option<u16> {
+    let (_, rest) = line.split_once("listening on tcp://")?;
+    let address = rest.split([' ', ',', '"']).next()?;
+    address.parse::<SocketAddr>().ok().map(|address| address.port())
+}
