@@ -25,21 +25,15 @@ enum Ending {
 
 /// Serves until something ends it.
 pub fn run(broker: Broker, settings: &Settings, signals: &Receiver<Signal>) -> ExitCode {
-    match wait(&broker, settings.server.sigterm, signals) {
-        Ending::Drain => {
-            notify::stopping();
-            let timeout = Duration::from_secs(settings.server.shutdown_timeout_secs);
-            if !drain(&broker, timeout, signals) {
-                return ExitCode::FAILURE;
-            }
-            tracing::debug!("{}", counted(&broker));
-            end(broker)
-        }
-        Ending::AtOnce => {
-            notify::stopping();
-            end(broker)
-        }
-        Ending::Failed => ExitCode::FAILURE,
+    let ending = wait(&broker, settings.server.sigterm, signals);
+    notify::stopping();
+    if let Ending::Drain = ending {
+        drain(&broker, Duration::from_secs(settings.server.shutdown_timeout_secs), signals);
+        tracing::debug!("{}", counted(&broker));
+    }
+    match (ending, end(broker)) {
+        (Ending::Failed, _) | (_, false) => ExitCode::FAILURE,
+        (Ending::Drain | Ending::AtOnce, true) => ExitCode::SUCCESS,
     }
 }
 
@@ -78,8 +72,8 @@ fn answer(broker: &Broker, signal: Signal) {
     }
 }
 
-/// False if it was cut short by a second signal or by a failure.
-fn drain(broker: &Broker, timeout: Duration, signals: &Receiver<Signal>) -> bool {
+/// A second signal, or a shard that fails, ends the process from here.
+fn drain(broker: &Broker, timeout: Duration, signals: &Receiver<Signal>) {
     let connections = broker.connections();
     let begun = Instant::now();
     thread::scope(|scope| {
@@ -95,7 +89,7 @@ fn drain(broker: &Broker, timeout: Duration, signals: &Receiver<Signal>) -> bool
                             "server.shutdown_timeout_secs is over: closing what is left"
                         ),
                     }
-                    return true;
+                    return;
                 }
                 recv(signals) -> signal => match signal {
                     // Some programs signal the process and its group: that is one request, not two.
@@ -105,7 +99,7 @@ fn drain(broker: &Broker, timeout: Duration, signals: &Receiver<Signal>) -> bool
                         crate::leave(1);
                     }
                     Ok(signal) => answer(broker, signal),
-                    Err(_) => return true,
+                    Err(_) => return,
                 },
                 recv(broker.failures()) -> failure => {
                     tell_failure(failure.ok());
@@ -116,20 +110,20 @@ fn drain(broker: &Broker, timeout: Duration, signals: &Receiver<Signal>) -> bool
     })
 }
 
-/// The shards end; one that does not is ended with the process.
-fn end(broker: Broker) -> ExitCode {
+/// Whether all shards end in order; one that does not is ended with the process.
+fn end(broker: Broker) -> bool {
     broker.stop();
     let (done, joined) = bounded(1);
     thread::spawn(move || done.send(broker.join()));
     match joined.recv_timeout(STOP_MAX) {
-        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Ok(())) => true,
         Ok(Err(failure)) => {
             tell_failure(Some(failure));
-            ExitCode::FAILURE
+            false
         }
         Err(_) => {
             tracing::error!("a shard does not stop: ending the process");
-            ExitCode::FAILURE
+            false
         }
     }
 }

@@ -104,3 +104,23 @@ fn report(loaded: &Loaded) -> String {
     text.push_str(&format!("would listen on {}\n", addresses.join(" and ")));
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Flags;
+
+    #[test]
+    fn the_report_names_what_was_set_and_by_whom() {
+        let flags = Flags { shards: Some("2".to_owned()), ..Flags::default() };
+        let environment = [("IOTHUB_SERVER__MAX_PACKET_SIZE".into(), "2 MiB".into())];
+        let loaded = config::load(None, environment, &flags).expect("no problem");
+        assert_eq!(
+            report(&loaded),
+            "configuration ok\n\
+             server.max_packet_size = \"2 MiB\" (environment variable IOTHUB_SERVER__MAX_PACKET_SIZE)\n\
+             runtime.shards = 2 (flag --shards)\n\
+             would listen on tcp://127.0.0.1:1883 and tcp://[::1]:1883\n"
+        );
+    }
+}

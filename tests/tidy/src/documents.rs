@@ -1,8 +1,6 @@
 //! What the documents must name: crates, dependencies, keys, counters, and files that their links lead to.
 
-use toml::de::{DeTable, DeValue};
-
-use crate::{Offence, manifest};
+use crate::Offence;
 
 /// Names on one side and not on the other, told for each side.
 pub fn check_both_ways(document: &str, written: &[String], source: &str, real: &[String]) -> Vec<Offence> {
@@ -17,35 +15,35 @@ pub fn check_both_ways(document: &str, written: &[String], source: &str, real: &
         .collect()
 }
 
-/// `section.key` of a configuration file.
-pub fn keys_of_config(text: &str) -> Vec<String> {
-    let Ok(document) = DeTable::parse(text) else { return Vec::new() };
-    let root = DeValue::Table(document.into_inner());
-    let sections = manifest::keys(&root, &[]);
-    let keys = |section: &String| {
-        let section = section.clone();
-        manifest::keys(&root, &[&section])
-            .into_iter()
-            .map(move |key| format!("{section}.{key}"))
-            .collect::<Vec<_>>()
-    };
-    sections.iter().flat_map(keys).collect()
+/// `section.key = value` for each line of a configuration file that sets something.
+pub fn settings_of_config(text: &str) -> Vec<String> {
+    let mut section = "";
+    let mut settings = Vec::new();
+    for line in text.lines().map(str::trim) {
+        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            section = name;
+        } else if !line.starts_with('#') && line.contains(" = ") {
+            settings.push(format!("{section}.{line}"));
+        }
+    }
+    settings
 }
 
-/// `section.key` of the tables in a document: a heading names the section, the first cell of a row the key.
-pub fn keys_of_tables(text: &str) -> Vec<String> {
+/// The same from the tables of a document: a heading names the section, the first cell of a row the key, the second its
+/// default.
+pub fn settings_of_tables(text: &str) -> Vec<String> {
     let mut section = String::new();
-    let mut keys = Vec::new();
+    let mut settings = Vec::new();
     for line in text.lines() {
         if line.starts_with('#') {
             section = between(line, "[", "]").unwrap_or_default().to_owned();
-        } else if let Some(key) = first_cell(line)
-            && !section.is_empty()
+        } else if !section.is_empty()
+            && let (Some(key), Some(default)) = (cell(line, 0), cell(line, 1))
         {
-            keys.push(format!("{section}.{key}"));
+            settings.push(format!("{section}.{key} = {default}"));
         }
     }
-    keys
+    settings
 }
 
 /// The names in the first cells of the tables below a heading.
@@ -56,7 +54,7 @@ pub fn names_below(text: &str, heading: &str) -> Vec<String> {
         hashes == 0 || hashes > level
     };
     let below = text.lines().skip_while(|line| *line != heading).skip(1).take_while(ends);
-    below.filter_map(first_cell).map(str::to_owned).collect()
+    below.filter_map(|line| cell(line, 0)).map(str::to_owned).collect()
 }
 
 /// Names in backquotes at the beginning of a list item.
@@ -95,9 +93,9 @@ fn resolved(directory: &str, target: &str) -> String {
     parts.join("/")
 }
 
-fn first_cell(line: &str) -> Option<&str> {
-    let cell = line.strip_prefix('|')?.split('|').next()?;
-    between(cell, "`", "`")
+/// What stands in backquotes in that cell of a table's row.
+fn cell(line: &str, at: usize) -> Option<&str> {
+    between(line.strip_prefix('|')?.split('|').nth(at)?, "`", "`")
 }
 
 fn between<'a>(text: &'a str, open: &str, close: &str) -> Option<&'a str> {
@@ -120,10 +118,12 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_read_from_file_and_table() {
-        assert_eq!(keys_of_config("[a]\nb = 1\nc = 2\n[d]\ne = [1]\n"), owned(&["a.b", "a.c", "d.e"]));
-        let text = "# T\n\n| x | y |\n|---|---|\n| `no` | |\n\n## `[a]` Things\n\n| key | |\n|---|---|\n| `b` | `c` |\n";
-        assert_eq!(keys_of_tables(text), owned(&["a.b"]));
+    fn settings_are_read_from_file_and_table() {
+        let text = "[a]\n# b = 2\nb = 1\nc = [\"x = y\"]\n\n[d]\ne = 3\n";
+        assert_eq!(settings_of_config(text), owned(&["a.b = 1", "a.c = [\"x = y\"]", "d.e = 3"]));
+        let text =
+            "# T\n| `no` | `1` |\n\n## `[a]` Things\n\n| key | default |\n|---|---|\n| `b` | `1` | `c` |\n";
+        assert_eq!(settings_of_tables(text), owned(&["a.b = 1"]));
     }
 
     #[test]

@@ -35,12 +35,12 @@ impl Manifest {
 }
 
 /// What stands at the end of a path of keys.
-pub fn at<'t, 'i>(root: &'t DeValue<'i>, path: &[&str]) -> Option<&'t DeValue<'i>> {
+fn at<'t, 'i>(root: &'t DeValue<'i>, path: &[&str]) -> Option<&'t DeValue<'i>> {
     path.iter().try_fold(root, |value, name| Some(value.as_table()?.get(*name)?.get_ref()))
 }
 
 /// The names in the table at the end of a path.
-pub fn keys(root: &DeValue<'_>, path: &[&str]) -> Vec<String> {
+fn keys(root: &DeValue<'_>, path: &[&str]) -> Vec<String> {
     let table = at(root, path).and_then(DeValue::as_table);
     table.map_or(Vec::new(), |table| table.keys().map(|key| key.get_ref().to_string()).collect())
 }

@@ -120,12 +120,12 @@ fn every_dependency_has_its_reason() {
 }
 
 #[test]
-fn every_key_is_documented_and_every_documented_key_is_real() {
+fn every_key_is_documented_with_its_default_and_every_documented_key_is_real() {
     let tree = tree();
-    let real = documents::keys_of_config(tree.text("config.toml"));
+    let real = documents::settings_of_config(tree.text("config.toml"));
     assert!(!real.is_empty(), "config.toml has keys");
     let document = "docs/configuration.md";
-    let written = documents::keys_of_tables(tree.text(document));
+    let written = documents::settings_of_tables(tree.text(document));
     assert_none(documents::check_both_ways(document, &written, "config.toml", &real));
 }
 
