@@ -41,7 +41,8 @@ pub struct Limits {
     pub queued_messages_max: u32,
     pub queued_bytes_max: usize,
     pub queue_full: QueueFull,
-    /// In all: what waits in queues and in flight, for every queue that holds it, bytes that no socket takes, and wills.
+    /// In all: what waits in queues and in flight, for every queue that holds it, and
+    /// bytes that no socket takes. Wills have the same room again.
     pub queue_memory_max: usize,
     pub subscriptions_max: u32,
     pub topic_levels_max: u16,

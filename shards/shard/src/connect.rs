@@ -38,7 +38,8 @@ impl Shard {
         let home = self.home_of(&connect);
         let connection = self.connections.get_mut(conn).expect("the caller looked");
         connection.version = connect.version;
-        connection.packet_bytes_max = connect.properties.maximum_packet_size.unwrap_or(u32::MAX).min(PACKET_BYTES_MAX);
+        connection.packet_bytes_max =
+            connect.properties.maximum_packet_size.unwrap_or(u32::MAX).min(PACKET_BYTES_MAX);
         if connection.refuse {
             self.counters.refused_max_connections += 1;
             self.refuse(conn, ReasonCode::ConnectionRateExceeded, "max_connections is reached", turn);
@@ -141,8 +142,8 @@ impl Shard {
                 "a will topic with more levels than max_topic_levels",
             ));
         }
-        if self.queued_bytes + will.payload.len() > limits.queue_memory_max {
-            return Err((ReasonCode::QuotaExceeded, "max_queue_memory leaves no room for the will"));
+        if self.will_bytes + will.payload.len() > limits.queue_memory_max {
+            return Err((ReasonCode::QuotaExceeded, "the wills of all clients fill max_queue_memory"));
         }
         let says_utf8 = will.properties.payload_format == Some(1);
         if self.config.validate_payload_format && says_utf8 && std::str::from_utf8(will.payload).is_err() {
@@ -212,14 +213,14 @@ impl Shard {
         turn: &mut Turn<'_>,
     ) {
         let will = connect.will.as_ref().map(|will| Box::new(make_will(will)));
-        self.queued_bytes += will.as_ref().map_or(0, |will| will.message.weight());
+        self.will_bytes += will.as_ref().map_or(0, |will| will.message.weight());
         let session = &mut self.sessions[key];
         session.conn = Some(conn);
         session.expiry_s = granted.session_expiry_s;
         session.ends_at = None;
         // [MQTT-3.1.3-9] A will whose delay was running is gone with the new connection.
         let cancelled = std::mem::replace(&mut session.will, will);
-        self.queued_bytes -= cancelled.map_or(0, |will| will.message.weight());
+        self.will_bytes -= cancelled.map_or(0, |will| will.message.weight());
 
         let limits = &self.config.limits;
         let properties = &connect.properties;

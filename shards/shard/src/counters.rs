@@ -123,6 +123,8 @@ pub struct Gauges {
     pub filters: usize,
     pub retained_messages: usize,
     pub retained_bytes: usize,
+    /// Weight of wills.
+    pub will_bytes: usize,
     /// Weight of everything in queues and in flight.
     pub queued_bytes: usize,
     /// Encoded and not yet taken by a socket.

@@ -175,7 +175,7 @@ impl Shard {
         let session = &mut self.sessions[key];
         session.conn = None;
         if will == Will::Discard {
-            self.queued_bytes -= session.will.take().map_or(0, |will| will.message.weight());
+            self.will_bytes -= session.will.take().map_or(0, |will| will.message.weight());
         }
         if !keeps_qos0 && let Some(outbound) = session.outbound.as_mut() {
             let (count, weight) = outbound.drop_qos0();
@@ -252,7 +252,7 @@ impl Shard {
         let session = &mut self.sessions[key];
         let client_id = session.client_id.clone();
         let Some(will) = session.will.take() else { return };
-        self.queued_bytes -= will.message.weight();
+        self.will_bytes -= will.message.weight();
         self.counters.wills_published += 1;
         turn.push(Effect::Note(Note { conn: None, client_id: Some(client_id), what: What::WillPublished }));
         let expires_at = will.message_expiry_s.map(|expiry_s| turn.now.add_secs(u64::from(expiry_s)));

@@ -119,6 +119,7 @@ impl Groups {
         self.groups[self.key(name)?.index()].local.get(session).copied()
     }
 
+    #[cfg(test)]
     pub fn local_count(&self, key: GroupKey) -> u32 {
         self.groups[key.index()].local_count()
     }
@@ -163,10 +164,12 @@ impl Groups {
         Some(members[at])
     }
 
+    #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.groups.is_empty()
     }
 
+    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.groups.len()
     }

@@ -38,6 +38,7 @@ mod receive;
 mod replay;
 mod retained;
 mod router;
+mod routes;
 mod session;
 mod shard;
 mod subscribe;

@@ -70,6 +70,7 @@ impl Retained {
         if before.is_some() { Set::Replaced } else { Set::Stored }
     }
 
+    #[cfg(any(test, feature = "bench"))]
     pub fn get(&self, topic: &str) -> Option<&Message> {
         self.by_topic.get(topic).map(|ByTopic(message)| message)
     }

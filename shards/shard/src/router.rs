@@ -8,6 +8,7 @@ use crate::{
     mail::Shared,
     message::Parts,
     post::Posted,
+    routes::Route,
     session::Delivery,
     takers::takers,
     trie::{Matches, Subscription},
@@ -50,19 +51,18 @@ impl Shard {
         if carried.parts.retain {
             self.retain(carried, turn);
         }
-        let mut matches = std::mem::take(&mut self.matches);
-        self.trie.matches(carried.parts.topic, &mut matches);
-        let matched = !(matches.local.is_empty() && matches.peers.is_empty() && matches.groups.is_empty());
-        self.deliver_to_matches(publisher, &mut matches, carried, turn);
+        let matches = self.route(carried.parts.topic);
+        let matched = !matches.is_empty();
+        self.deliver_to_matches(publisher, &matches, carried, turn);
         for peer in matches.peers.iter() {
             if self.post_mail(peer, Mail::Publish(carried.keep()), turn) == Posted::Dropped {
                 self.counters.dropped_mesh_full += 1;
             }
         }
-        for group in matches.groups.drain(..) {
-            self.publish_to_group(group, carried, turn);
+        for group in &matches.groups {
+            self.publish_to_group(*group, carried, turn);
         }
-        self.matches = matches;
+        self.routes.put_back(matches);
         if !matched {
             self.counters.publish_unmatched += 1;
         }
@@ -72,10 +72,14 @@ impl Shard {
     /// A publication that another shard mailed: for those who are here, never onward.
     pub(crate) fn route_here(&mut self, message: &Message, turn: &mut Turn<'_>) {
         let mut carried = Carried::of(message);
-        let mut matches = std::mem::take(&mut self.matches);
-        self.trie.matches(carried.parts.topic, &mut matches);
-        self.deliver_to_matches(None, &mut matches, &mut carried, turn);
-        self.matches = matches;
+        let matches = self.route(carried.parts.topic);
+        self.deliver_to_matches(None, &matches, &mut carried, turn);
+        self.routes.put_back(matches);
+    }
+
+    fn route(&mut self, topic: &str) -> Route {
+        let hash = self.placement.hash(topic);
+        self.routes.find(topic, hash, &self.trie)
     }
 
     /// One copy for each session, however many of its filters match: at the highest QoS of them, with all their
@@ -83,13 +87,10 @@ impl Shard {
     fn deliver_to_matches(
         &mut self,
         publisher: Option<SessionKey>,
-        matches: &mut Matches,
+        matches: &Matches,
         carried: &mut Carried<'_>,
         turn: &mut Turn<'_>,
     ) {
-        if matches.filters_with_local > 1 {
-            matches.local.sort_unstable_by_key(|subscription| subscription.session);
-        }
         for subscriptions in matches.local.chunk_by(|one, other| one.session == other.session) {
             self.deliver_to_subscriber(publisher, subscriptions, carried, turn);
         }

@@ -17,9 +17,10 @@ use crate::{
     random::Random,
     replay::Asker,
     retained::Retained,
+    routes::Routes,
     session::Sessions,
     timers::Timers,
-    trie::{Matches, Trie},
+    trie::Trie,
     turn::Turn,
 };
 
@@ -34,6 +35,7 @@ pub struct Shard {
     pub(crate) connections: Connections,
     pub(crate) sessions: Sessions,
     pub(crate) trie: Trie,
+    pub(crate) routes: Routes,
     pub(crate) groups: Groups,
     pub(crate) retained: Retained,
     pub(crate) timers: Timers<Deadline>,
@@ -54,14 +56,13 @@ pub struct Shard {
     pub(crate) stalled: Vec<ConnId>,
     /// Of all sessions, shared ones included.
     pub(crate) subscriptions: usize,
+    pub(crate) will_bytes: usize,
     /// Weight of all that waits in sessions.
     pub(crate) queued_bytes: usize,
     /// Bytes that are encoded and that no socket has taken yet.
     pub(crate) unsent_bytes: usize,
     /// Bytes of unfinished packets and of topics behind aliases.
     pub(crate) receive_bytes: usize,
-    /// Scratch of the router, kept for its capacity.
-    pub(crate) matches: Matches,
     next_request: u64,
 }
 
@@ -90,6 +91,7 @@ impl Shard {
             connections: Connections::default(),
             sessions: Sessions::new(random.next_u64()),
             trie: Trie::new(random.next_u64()),
+            routes: Routes::new(),
             groups: Groups::new(random.next_u64()),
             retained: Retained::new(limits.retained_messages_max, limits.retained_bytes_max),
             timers: Timers::new(),
@@ -102,10 +104,10 @@ impl Shard {
             dirty: Vec::new(),
             stalled: Vec::new(),
             subscriptions: 0,
+            will_bytes: 0,
             queued_bytes: 0,
             unsent_bytes: 0,
             receive_bytes: 0,
-            matches: Matches::default(),
             next_request: 0,
             config: Config { limits, ..config.clone() },
             random,
@@ -146,6 +148,7 @@ impl Shard {
             filters: self.trie.filter_count(),
             retained_messages: self.retained.len(),
             retained_bytes: self.retained.bytes(),
+            will_bytes: self.will_bytes,
             queued_bytes: self.queued_bytes,
             unsent_bytes: self.unsent_bytes,
             receive_bytes: self.receive_bytes,

@@ -33,7 +33,7 @@ pub(crate) struct Trie {
 }
 
 /// What a topic matches.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Matches {
     pub local: Vec<Subscription>,
     /// With 0 or 1 no session can stand in `local` twice.
@@ -129,6 +129,7 @@ impl Trie {
         self.takers(self.find(filter)?).subscription(session)
     }
 
+    #[cfg(test)]
     pub fn has_local(&self, filter: &str) -> bool {
         self.find(filter).is_some_and(|place| self.takers(place).has_local())
     }
@@ -142,6 +143,7 @@ impl Trie {
         self.exact.len() + self.tree.filter_count()
     }
 
+    #[cfg(test)]
     pub fn subscription_count(&self) -> usize {
         self.subscription_count
     }
@@ -196,7 +198,6 @@ impl Matches {
         self.groups.clear();
     }
 
-    #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.local.is_empty() && self.peers.is_empty() && self.groups.is_empty()
     }

@@ -115,6 +115,7 @@ impl Takers {
         }
     }
 
+    #[cfg(test)]
     pub fn has_local(&self) -> bool {
         match self {
             Takers::Session(_) => true,

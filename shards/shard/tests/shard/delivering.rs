@@ -188,3 +188,19 @@ fn large_payloads_arrive_whole() {
     s.publish(publisher, "a", "small");
     assert_eq!(s.hear(subscriber), [format!("a '{payload}'"), "a 'small'".into()]);
 }
+
+#[test]
+fn all_packets_of_a_tick_leave_in_one_send() {
+    let mut s = Script::of_one();
+    let (publisher, subscriber) = (s.join("p"), s.join("s"));
+    s.subscribe(subscriber, "a", 1);
+    let before = s.sends(subscriber);
+    let mut bytes = Vec::new();
+    for id in 1..=50 {
+        let packet = publish("a", "x", QoS::AtLeastOnce, mqtt::PacketId::new(id));
+        Packet::Publish(packet).encode(mqtt::Version::V5, &mut bytes);
+    }
+    s.bytes(publisher, &bytes);
+    assert_eq!(s.hear(subscriber).len(), 51);
+    assert_eq!(s.sends(subscriber) - before, 1);
+}
