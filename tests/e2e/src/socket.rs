@@ -126,7 +126,8 @@ pub fn frame(first: u8, body: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn string(text: &str) -> Vec<u8> {
+/// A UTF-8 encoded string.
+pub fn string(text: &str) -> Vec<u8> {
     let length = u16::try_from(text.len()).unwrap();
     [&length.to_be_bytes(), text.as_bytes()].concat()
 }
