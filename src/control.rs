@@ -149,6 +149,7 @@ fn counted(broker: &Broker) -> String {
         ("retained_messages", held(|gauges| gauges.retained_messages)),
         ("retained_bytes", held(|gauges| gauges.retained_bytes)),
         ("queued_bytes", held(|gauges| gauges.queued_bytes)),
+        ("will_bytes", held(|gauges| gauges.will_bytes)),
         ("unsent_bytes", held(|gauges| gauges.unsent_bytes)),
         ("receive_bytes", held(|gauges| gauges.receive_bytes)),
     ] {
