@@ -3,11 +3,11 @@
 use std::ffi::OsString;
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
+use crate::confinement::Confinement;
 use crate::process::outcome;
 use crate::{Link, PATIENCE, Process, program, v5};
 
@@ -17,7 +17,7 @@ pub struct Setup {
     args: Vec<OsString>,
     variables: Vec<(String, OsString)>,
     listen_by_flag: bool,
-    locked_memory_max: Option<u64>,
+    confinement: Option<Confinement>,
 }
 
 /// A broker that serves.
@@ -43,7 +43,7 @@ impl Setup {
             args: Vec::new(),
             variables: Vec::new(),
             listen_by_flag: true,
-            locked_memory_max: None,
+            confinement: None,
         }
     }
 
@@ -77,8 +77,8 @@ impl Setup {
         &self.folder
     }
 
-    pub fn locked_memory_max(mut self, bytes: u64) -> Setup {
-        self.locked_memory_max = Some(bytes);
+    pub fn confined(mut self, confinement: Confinement) -> Setup {
+        self.confinement = Some(confinement);
         self
     }
 
@@ -126,17 +126,8 @@ impl Setup {
             command.args(["--listen", "tcp://127.0.0.1:0"]);
         }
         command.args(&self.args).current_dir(&self.folder).envs(self.variables.iter().cloned());
-        if let Some(bytes) = self.locked_memory_max {
-            // SAFETY: setrlimit is async-signal-safe and reads only the structure that it is given.
-            unsafe {
-                command.pre_exec(move || {
-                    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
-                    match libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) {
-                        0 => Ok(()),
-                        _ => Err(std::io::Error::last_os_error()),
-                    }
-                });
-            }
+        if let Some(confinement) = self.confinement {
+            confinement.apply_to(&mut command);
         }
         command
     }

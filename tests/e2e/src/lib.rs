@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)] // A harness that is surprised fails the test that uses it.
 
 pub mod broker;
+pub mod confinement;
 pub mod link;
 pub mod peer;
 pub mod process;
@@ -10,6 +11,7 @@ pub mod resources;
 pub mod socket;
 
 pub use broker::{Broker, Ended, Setup};
+pub use confinement::Confinement;
 pub use link::{Link, v5, v311};
 pub use peer::{Peer, Subscriber};
 pub use process::Process;

@@ -21,7 +21,8 @@ fn what_came_while_away_is_delivered_in_order() {
             reader.subscribe("news/#", QoS::ExactlyOnce);
             reader.close();
 
-            let qos = |number: usize| if number % 2 == 0 { QoS::AtLeastOnce } else { QoS::ExactlyOnce };
+            let qos =
+                |number: usize| if number.is_multiple_of(2) { QoS::AtLeastOnce } else { QoS::ExactlyOnce };
             for number in 0..500 {
                 publisher.publish("news/all", number.to_string(), qos(number));
                 publisher.publish("news/fleeting", "", QoS::AtMostOnce);

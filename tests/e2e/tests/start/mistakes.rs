@@ -1,0 +1,118 @@
+//! A mistake in flags, environment or file: one sentence, exit code 1, and nothing has started.
+
+use e2e::{Ended, Setup};
+
+#[test]
+fn a_mistake_in_a_flag_names_the_flag() {
+    for (args, sentence) in [
+        (&["--port", "x"][..], "flag --port: x: expected a whole number from 0 to 65535"),
+        (&["--shards", "129"], "flag --shards: 129: expected a whole number from 0 to 128"),
+        (&["--shards", "-1"], "flag --shards: -1: expected a whole number from 0 to 128"),
+        (&["--log-format", "xml"], "flag --log-format: xml: expected one of \"text\", \"json\""),
+        (
+            &["--listen", "tls://0.0.0.0:8883"],
+            "flag --listen: tls://0.0.0.0:8883: tls:// is not supported: expected tcp://HOST:PORT, for example \
+             tcp://0.0.0.0:1883 or tcp://[::]:1883",
+        ),
+        (
+            &["--listen", "tcp://*:1883"],
+            "flag --listen: tcp://*:1883: * is not an address: write 0.0.0.0 for every IPv4 address, [::] for every \
+             address",
+        ),
+        (
+            &["--listen", "tcp://127.0.0.1:99999"],
+            "flag --listen: tcp://127.0.0.1:99999: the port is a number from 0 to 65535: expected tcp://HOST:PORT, \
+             for example tcp://0.0.0.0:1883 or tcp://[::]:1883",
+        ),
+    ] {
+        let ended = Setup::bare("mistake-flag").args(args).run();
+        expect_sentences(&ended, &[sentence]);
+    }
+}
+
+#[test]
+fn a_mistake_in_the_environment_names_the_variable() {
+    for (name, value, sentence) in [
+        (
+            "IOTHUB_SERVER__MAX_CONNECTIONS",
+            "many",
+            "environment variable IOTHUB_SERVER__MAX_CONNECTIONS: many: expected a whole number from 1 to 10000000",
+        ),
+        (
+            "IOTHUB_SERVER__MAX_CONECTIONS",
+            "5",
+            "environment variable IOTHUB_SERVER__MAX_CONECTIONS: 5: unknown variable: did you mean \
+             IOTHUB_SERVER__MAX_CONNECTIONS?",
+        ),
+        (
+            "IOTHUB_SESSION__QUEUE_FULL",
+            "drop",
+            "environment variable IOTHUB_SESSION__QUEUE_FULL: drop: expected one of \"drop_newest\", \"drop_oldest\"",
+        ),
+    ] {
+        let ended = Setup::new("mistake-environment").variable(name, value).run();
+        expect_sentences(&ended, &[sentence]);
+    }
+}
+
+#[test]
+fn every_mistake_in_the_file_is_named_with_line_key_value_and_remedy() {
+    let text = "[server]\n\
+                max_conections = 5\n\
+                max_packet_size = \"257 MiB\"\n\
+                listen_addresses = [\"unix:///run/mqtt\"]\n\
+                [session]\n\
+                queue_qos0 = \"yes\"\n";
+    let setup = Setup::bare("mistake-file").config(text);
+    let path = setup.folder().join("iothub.toml").display().to_string();
+    let ended = setup.run();
+    let sentences = [
+        "line 2: server.max_conections = 5: unknown key: did you mean max_connections?",
+        "line 3: server.max_packet_size = \"257 MiB\": expected a number of bytes from 64 to 268435460, plain or with \
+         a unit such as \"64 KiB\" or \"1 MiB\"",
+        "line 4: server.listen_addresses = [\"unix:///run/mqtt\"]: unix:// is not supported: expected \
+         tcp://HOST:PORT, for example tcp://0.0.0.0:1883 or tcp://[::]:1883",
+        "line 6: session.queue_qos0 = \"yes\": expected true or false",
+    ]
+    .map(|sentence| format!("{path}, {sentence}"));
+    expect_sentences(&ended, &sentences.each_ref().map(String::as_str));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_says_why() {
+    let setup = Setup::bare("mistake-unreadable");
+    let folder = setup.folder().display().to_string();
+    let ended = setup.args(["--config", "no-such-file.toml"]).run();
+    expect_sentences(
+        &ended,
+        &["no-such-file.toml: cannot read the configuration file: No such file or directory (os error 2)"],
+    );
+
+    let ended = Setup::bare("mistake-folder").args(["--config", &folder]).run();
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.says(&format!("iothub: {folder}: cannot read the configuration file: ")), "{ended:?}");
+
+    let ended = Setup::bare("mistake-toml").config("[server\n").run();
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.says("line 1: [server: this is not TOML: "), "{ended:?}");
+}
+
+#[test]
+fn mistakes_of_all_sources_are_told_at_once() {
+    let ended = Setup::bare("mistake-all")
+        .config("[log]\nlevel = \"loud\"\n")
+        .variable("IOTHUB_RUNTIME__SHARDS", "all")
+        .args(["--port", "-1"])
+        .run();
+    assert_eq!(ended.errors.len(), 3, "{ended:?}");
+    assert!(ended.says("line 2: log.level = \"loud\""), "{ended:?}");
+    assert!(ended.says("IOTHUB_RUNTIME__SHARDS: all"), "{ended:?}");
+    assert!(ended.says("flag --port: -1"), "{ended:?}");
+}
+
+#[track_caller]
+fn expect_sentences(ended: &Ended, sentences: &[&str]) {
+    let expected: Vec<String> = sentences.iter().map(|sentence| format!("iothub: {sentence}")).collect();
+    assert_eq!(ended.errors, expected);
+    assert_eq!((ended.code, ended.out.len()), (Some(1), 0));
+}
