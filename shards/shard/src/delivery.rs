@@ -180,11 +180,24 @@ impl Shard {
                 outbound.inflight.sent_again();
                 let sending = Sending { delivery: &queued.delivery(), packet_id: Some(packet_id), dup: true };
                 if !self.transmit(key, &sending, &mut Carried::of(&queued.message), turn) {
-                    self.forget_inflight(key, packet_id);
+                    self.give_up_redelivery(key, packet_id, queued.qos, turn);
                 }
             }
         }
         true
+    }
+
+    /// The message no longer fits the client, and counts as delivered. At QoS 2 the client may hold its packet id since the
+    /// first sending, so that the handshake goes on. [MQTT-3.1.2-25]
+    fn give_up_redelivery(&mut self, key: SessionKey, packet_id: PacketId, qos: QoS, turn: &mut Turn<'_>) {
+        if qos != QoS::ExactlyOnce {
+            self.forget_inflight(key, packet_id);
+            return;
+        }
+        self.queued_bytes -= self.sessions[key].outbound().inflight.release(packet_id);
+        if let Some(conn) = self.sessions[key].conn {
+            self.reply(conn, &Packet::Pubrel(Ack::new(packet_id)), turn);
+        }
     }
 
     fn send_queued(&mut self, key: SessionKey, turn: &mut Turn<'_>) -> bool {

@@ -9,6 +9,8 @@ use crate::{Message, ShardSet};
 pub enum Mail {
     /// For the receiver's own subscribers, never onward.
     Publish(Message),
+    /// The same for a message that also went to the retained store of its topic: the sender's so manieth to that shard.
+    PublishRetained { message: Message, number: u64 },
     /// For one member of a shared subscription; passed on if nobody here can take it.
     Shared(Box<Shared>),
     /// For the retained store of its home. An empty payload clears.
@@ -32,7 +34,12 @@ pub enum Mail {
 impl Mail {
     /// May be dropped, and counted, when the ring is full.
     pub fn is_droppable(&self) -> bool {
-        matches!(self, Mail::Publish(message) if message.qos() == mqtt::QoS::AtMostOnce)
+        match self {
+            Mail::Publish(message) | Mail::PublishRetained { message, .. } => {
+                message.qos() == mqtt::QoS::AtMostOnce
+            }
+            _ => false,
+        }
     }
 }
 
@@ -83,6 +90,8 @@ pub struct Replayed {
     pub messages: Vec<Message>,
     /// Ask again after this topic; none: that was all.
     pub next: Option<Box<str>>,
+    /// By shard, how many retained messages the answering one had got from it by then.
+    pub retained_received: Box<[u64]>,
 }
 
 const _: () = assert!(size_of::<Mail>() <= 24, "a ring slot stays small");

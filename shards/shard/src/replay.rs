@@ -10,7 +10,7 @@ use crate::{
     announce::Waiting,
     keys::SessionKey,
     mail::{Replay, Replayed},
-    router::Carried,
+    router::{Carried, Origin},
     session::Delivery,
     trie::Subscription,
     turn::Turn,
@@ -31,9 +31,9 @@ pub(crate) struct Replays {
     list: VecDeque<Source>,
     /// SUBSCRIBEs that other shards have not confirmed yet: their replays will come.
     expected: Vec<(Box<str>, u64)>,
-    /// Topics whose message was replaced while this goes on, by hash, with the time of it: the replaced message must not
-    /// come after the one that replaced it.
-    live: HashMap<u64, u64, ahash::RandomState>,
+    /// Live messages of this session that are on their way to a retained store as well, by hash of the topic and by the
+    /// shard that sent them: the latest of each. A retained message that they replace must not come after them.
+    live: HashMap<(u64, ShardId), u64, ahash::RandomState>,
 }
 
 /// One shard's part of one subscription's retained messages.
@@ -174,7 +174,9 @@ impl Shard {
             }
             let (replay, filter, after) = (source.replay, source.wanted.filter.clone(), source.after.clone());
             let page = self.retained.page(&filter, after.as_deref(), PAGE_MESSAGES as usize, turn.now);
-            self.deliver_page(key, Replayed { replay, messages: page.messages, next: page.next }, turn);
+            let retained_received = self.post.retained_received.clone().into_boxed_slice();
+            let page = Replayed { replay, messages: page.messages, next: page.next, retained_received };
+            self.deliver_page(key, page, turn);
         }
         self.finish_replays(key);
     }
@@ -212,7 +214,9 @@ impl Shard {
     fn answer_replay(&mut self, to: ShardId, replay: &Replay, turn: &mut Turn<'_>) {
         let after = replay.after.as_deref();
         let page = self.retained.page(&replay.filter, after, replay.messages_max as usize, turn.now);
-        let replayed = Replayed { replay: replay.replay, messages: page.messages, next: page.next };
+        let retained_received = self.post.retained_received.clone().into_boxed_slice();
+        let replayed =
+            Replayed { replay: replay.replay, messages: page.messages, next: page.next, retained_received };
         self.post_mail(to, Mail::Replayed(Box::new(replayed)), turn);
     }
 
@@ -248,7 +252,7 @@ impl Shard {
         };
         let source = &mut replays.list[at];
         source.asked = false;
-        let (since, subscription) = (source.wanted.since, source.wanted.subscription);
+        let subscription = source.wanted.subscription;
         match replayed.next {
             Some(next) => source.after = Some(next),
             None => {
@@ -257,7 +261,7 @@ impl Shard {
             }
         }
         for message in replayed.messages {
-            if !self.was_overtaken(key, &message, since) {
+            if !self.was_overtaken(key, &message, &replayed.retained_received) {
                 self.deliver_retained(key, &subscription, &message, turn);
             }
         }
@@ -279,22 +283,25 @@ impl Shard {
         self.deliver(key, &delivery, &mut Carried::of(message), turn);
     }
 
-    fn was_overtaken(&self, key: SessionKey, message: &Message, since: u64) -> bool {
+    /// The session has got a message live that its retained store had not got when it gave this one.
+    fn was_overtaken(&self, key: SessionKey, message: &Message, retained_received: &[u64]) -> bool {
         let Some(replays) = self.sessions[key].replays.as_ref() else { return false };
+        if replays.live.is_empty() {
+            return false;
+        }
         let hash = self.placement.hash(message.topic());
-        replays.live.get(&hash).is_some_and(|moment| *moment >= since)
+        let mut received = (0..).map(ShardId).zip(retained_received);
+        received
+            .any(|(shard, received)| replays.live.get(&(hash, shard)).is_some_and(|number| number > received))
     }
 
-    /// A message that replaces the retained one of its topic goes to this session live.
-    pub(crate) fn note_for_replays(&mut self, key: SessionKey, topic: &str) {
-        if self.sessions[key].replays.is_none() {
-            return;
-        }
-        let (hash, moment) = (self.placement.hash(topic), self.next_request());
+    /// A message that will replace the retained one of its topic on another shard goes to this session live.
+    pub(crate) fn note_for_replays(&mut self, key: SessionKey, topic: &str, origin: Origin) {
+        let hash = self.placement.hash(topic);
         if let Some(replays) = self.sessions[key].replays.as_mut()
             && replays.live.len() < LIVE_TOPICS_MAX
         {
-            replays.live.insert(hash, moment);
+            replays.live.insert((hash, origin.shard), origin.number);
         }
     }
 

@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use crate::{
-    Instant, Mail, Message, Shard, ShardSet,
+    Instant, Mail, Message, Shard, ShardId, ShardSet,
     keys::{GroupKey, SessionKey},
     mail::Shared,
     message::Parts,
@@ -18,16 +18,26 @@ use crate::{
 /// A message on its way through the shard. It becomes a `Message` of its own only if somebody has to keep it.
 pub(crate) struct Carried<'a> {
     pub parts: Parts<'a>,
+    /// Set for a message that the retained store of another shard gets, too.
+    pub origin: Option<Origin>,
     kept: Option<Message>,
+}
+
+/// Which of the retained messages that one shard sent to another a message is. It tells whether a retained message that
+/// comes from there is older.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Origin {
+    pub shard: ShardId,
+    pub number: u64,
 }
 
 impl<'a> Carried<'a> {
     pub fn new(parts: Parts<'a>) -> Carried<'a> {
-        Carried { parts, kept: None }
+        Carried { parts, origin: None, kept: None }
     }
 
     pub fn of(message: &'a Message) -> Carried<'a> {
-        Carried { parts: message.parts(), kept: Some(message.clone()) }
+        Carried { parts: message.parts(), origin: None, kept: Some(message.clone()) }
     }
 
     pub fn keep(&mut self) -> Message {
@@ -55,7 +65,12 @@ impl Shard {
         let matched = !matches.is_empty();
         self.deliver_to_matches(publisher, &matches, carried, turn);
         for peer in matches.peers.iter() {
-            if self.post_mail(peer, Mail::Publish(carried.keep()), turn) == Posted::Dropped {
+            let message = carried.keep();
+            let mail = match carried.origin {
+                None => Mail::Publish(message),
+                Some(Origin { number, .. }) => Mail::PublishRetained { message, number },
+            };
+            if self.post_mail(peer, mail, turn) == Posted::Dropped {
                 self.counters.dropped_mesh_full += 1;
             }
         }
@@ -70,8 +85,8 @@ impl Shard {
     }
 
     /// A publication that another shard mailed: for those who are here, never onward.
-    pub(crate) fn route_here(&mut self, message: &Message, turn: &mut Turn<'_>) {
-        let mut carried = Carried::of(message);
+    pub(crate) fn route_here(&mut self, message: &Message, origin: Option<Origin>, turn: &mut Turn<'_>) {
+        let mut carried = Carried { origin, ..Carried::of(message) };
         let matches = self.route(carried.parts.topic);
         self.deliver_to_matches(None, &matches, &mut carried, turn);
         self.routes.put_back(matches);
@@ -119,8 +134,8 @@ impl Shard {
             }
         }
         let Some(qos) = qos else { return };
-        if carried.parts.retain {
-            self.note_for_replays(session, carried.parts.topic);
+        if let Some(origin) = carried.origin {
+            self.note_for_replays(session, carried.parts.topic, origin);
         }
         let delivery = Delivery {
             // [MQTT-3.8.4-8]
@@ -133,7 +148,7 @@ impl Shard {
     }
 
     /// Mail with its counters.
-    pub(crate) fn post_mail(&mut self, to: crate::ShardId, mail: Mail, turn: &mut Turn<'_>) -> Posted {
+    pub(crate) fn post_mail(&mut self, to: ShardId, mail: Mail, turn: &mut Turn<'_>) -> Posted {
         let posted = self.post.send(to, mail, turn);
         match posted {
             Posted::Sent => self.counters.mail_sent += 1,
@@ -143,7 +158,7 @@ impl Shard {
         posted
     }
 
-    pub(crate) fn handle_mail_room(&mut self, to: crate::ShardId, slots: usize, turn: &mut Turn<'_>) {
+    pub(crate) fn handle_mail_room(&mut self, to: ShardId, slots: usize, turn: &mut Turn<'_>) {
         let sent = self.post.set_room(to, slots, turn);
         self.counters.mail_sent += sent as u64;
         if !self.stalled.is_empty() {
@@ -159,6 +174,7 @@ impl Shard {
             self.retain_here(message);
         } else {
             self.post_mail(home, Mail::Retain(message), turn);
+            carried.origin = Some(Origin { shard: self.id, number: self.post.retained_sent[home.index()] });
         }
     }
 

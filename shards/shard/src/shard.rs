@@ -17,6 +17,7 @@ use crate::{
     random::Random,
     replay::Asker,
     retained::Retained,
+    router::Origin,
     routes::Routes,
     session::Sessions,
     timers::Timers,
@@ -169,7 +170,11 @@ impl Shard {
     fn handle_mail(&mut self, from: ShardId, mail: Mail, turn: &mut Turn<'_>) {
         self.counters.mail_received += 1;
         match mail {
-            Mail::Publish(message) => self.route_here(&message, turn),
+            Mail::Publish(message) => self.route_here(&message, None, turn),
+            Mail::PublishRetained { message, number } => {
+                let origin = Some(Origin { shard: from, number });
+                self.route_here(&message, origin, turn);
+            }
             Mail::Shared(shared) => self.route_shared(*shared, turn),
             Mail::Retain(message) => {
                 self.post.count_retained_from(from);

@@ -132,3 +132,19 @@ fn an_idle_session_gives_back_what_traffic_needed() {
     assert_eq!(heard.iter().filter(|line| *line == "PINGRESP").count(), 5);
     assert!(!s.is_closed(client));
 }
+
+#[test]
+fn a_qos_2_redelivery_that_does_not_fit_the_client_is_released() {
+    let mut s = Script::of_one();
+    let (publisher, subscriber) = (s.join("p"), s.join_for_an_hour("s"));
+    s.subscribe(subscriber, "a", 2);
+    s.publish_qos(publisher, "a", &"x".repeat(100), 2, 1);
+    s.cut(subscriber);
+    let mut back = Connect { clean_start: false, ..connect("s") };
+    back.properties.maximum_packet_size = Some(60);
+    let (subscriber, heard) = s.connect(&back);
+    assert_eq!(heard, ["CONNACK Success present", "PUBREL 1"]);
+    s.packet(subscriber, &Packet::Pubcomp(with_reason(1, ReasonCode::PacketIdentifierNotFound)));
+    s.publish_qos(publisher, "a", "y", 2, 2);
+    assert_eq!(s.hear(subscriber), ["a 'y' q2 #2"]);
+}
