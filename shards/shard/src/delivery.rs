@@ -187,7 +187,7 @@ impl Shard {
         true
     }
 
-    /// The message no longer fits the client, and counts as delivered. At QoS 2 the client may hold its packet id since the
+    /// The message does not fit the client, and counts as delivered. At QoS 2 the client may hold its packet id since the
     /// first sending, so that the handshake goes on. [MQTT-3.1.2-25]
     fn give_up_redelivery(&mut self, key: SessionKey, packet_id: PacketId, qos: QoS, turn: &mut Turn<'_>) {
         if qos != QoS::ExactlyOnce {
