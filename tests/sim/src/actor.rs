@@ -97,7 +97,9 @@ impl World {
         let is_persistent = random.percent(settings.persistent);
         let clean_start = random.percent(if is_persistent { 15 } else { 60 });
         let session_expiry_s = match version {
-            Version::V5 if is_persistent => random.between(1, u64::from(settings.session_expiry_s_max)) as u32,
+            Version::V5 if is_persistent => {
+                random.between(1, u64::from(settings.session_expiry_s_max)) as u32
+            }
             Version::V5 => 0,
             // [MQTT-3.1.3-7] In 3.x clean session 1 ends the session with the connection.
             _ if clean_start => 0,
@@ -132,11 +134,14 @@ impl World {
         let settings = &self.settings;
         let random = &mut self.random;
         let retain = random.percent(settings.retain);
-        let properties = if is_v5 && random.percent(30) { draw_properties(random) } else { Properties::default() };
-        let padding =
-            if random.percent(settings.large_payloads) { random.between(4000, 9000) } else { random.skewed(60) };
-        let expiry_s =
-            (is_v5 && random.percent(settings.expiring)).then(|| random.between(1, 10) as u32);
+        let properties =
+            if is_v5 && random.percent(30) { draw_properties(random) } else { Properties::default() };
+        let padding = if random.percent(settings.large_payloads) {
+            random.between(4000, 9000)
+        } else {
+            random.skewed(60)
+        };
+        let expiry_s = (is_v5 && random.percent(settings.expiring)).then(|| random.between(1, 10) as u32);
         Content {
             author: client,
             topic: (*random.pick(TOPICS)).to_owned(),
@@ -257,7 +262,8 @@ impl World {
 
     /// The time at which nothing that expires is left.
     pub fn end_of_all_expiry(&self) -> Instant {
-        let longest = self.settings.session_expiry_s_max.max(self.settings.config.limits.session_expiry_s_v3).max(100);
+        let longest =
+            self.settings.session_expiry_s_max.max(self.settings.config.limits.session_expiry_s_v3).max(100);
         self.now.add_secs(u64::from(longest) + 30)
     }
 }
@@ -279,8 +285,28 @@ pub const TOPICS: &[&str] =
     &["a", "a/b", "a/b/c", "x/y", "x//y", "x/", "/", "t/1", "t/2", "long/enough/for/an/alias", "$dev/a"];
 
 const FILTERS: &[&str] = &[
-    "#", "+", "a", "a/#", "a/b", "+/b", "+/+", "a/+/c", "a/b/c", "x/#", "x/+/y", "x/+", "/", "+/", "t/+", "t/1", "t/2",
-    "long/#", "long/enough/for/an/alias", "$dev/#", "$dev/+", "nobody/+/here",
+    "#",
+    "+",
+    "a",
+    "a/#",
+    "a/b",
+    "+/b",
+    "+/+",
+    "a/+/c",
+    "a/b/c",
+    "x/#",
+    "x/+/y",
+    "x/+",
+    "/",
+    "+/",
+    "t/+",
+    "t/1",
+    "t/2",
+    "long/#",
+    "long/enough/for/an/alias",
+    "$dev/#",
+    "$dev/+",
+    "nobody/+/here",
 ];
 
 /// A bound on what a client has open towards a broker that sets none.

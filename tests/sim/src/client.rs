@@ -161,7 +161,7 @@ impl Client {
                     _ => true,
                 };
                 if is_new {
-                    ledger.on_received(socket, identity, publish.qos, packet_id);
+                    ledger.on_received(socket, identity, publish);
                 }
                 match (publish.qos, packet_id) {
                     (QoS::AtLeastOnce, Some(id)) => self.acks.push_back((PacketKind::Puback, id)),
@@ -169,8 +169,12 @@ impl Client {
                     _ => {}
                 }
             }
-            Packet::Puback(ack) => self.on_ack(PacketKind::Puback, ack.packet_id.get(), ack.reason.is_error(), ledger),
-            Packet::Pubrec(ack) => self.on_ack(PacketKind::Pubrec, ack.packet_id.get(), ack.reason.is_error(), ledger),
+            Packet::Puback(ack) => {
+                self.on_ack(PacketKind::Puback, ack.packet_id.get(), ack.reason.is_error(), ledger)
+            }
+            Packet::Pubrec(ack) => {
+                self.on_ack(PacketKind::Pubrec, ack.packet_id.get(), ack.reason.is_error(), ledger)
+            }
             Packet::Pubcomp(ack) => self.on_ack(PacketKind::Pubcomp, ack.packet_id.get(), false, ledger),
             Packet::Pubrel(ack) => {
                 self.inbound.remove(&ack.packet_id.get());

@@ -48,7 +48,9 @@ impl Fault {
     /// Whether the mesh does something to this mail.
     pub fn hits(self, mail: &Mail) -> bool {
         match self {
-            Fault::LoseMail => matches!(mail, Mail::Publish(message) if message.qos() > mqtt::QoS::AtMostOnce),
+            Fault::LoseMail => {
+                matches!(mail, Mail::Publish(message) if message.qos() > mqtt::QoS::AtMostOnce)
+            }
             Fault::RepeatMail | Fault::SwapMail => matches!(mail, Mail::Publish(_)),
             Fault::LoseRetained => matches!(mail, Mail::Retain(_)),
             _ => false,

@@ -156,8 +156,7 @@ impl Ledger {
 
     /// A client is about to publish this.
     pub fn announce(&mut self, content: Content) -> PublicationId {
-        let publication =
-            Publication { content, arrivals: Vec::new(), is_certain: false, is_refused: false };
+        let publication = Publication { content, arrivals: Vec::new(), is_certain: false, is_refused: false };
         self.publications.push(publication);
         self.publications.len() - 1
     }
@@ -213,7 +212,10 @@ impl Ledger {
     pub fn describe(&self, id: PublicationId) -> String {
         let content = &self.publications[id].content;
         let kind = if content.is_will { "will" } else { "publication" };
-        format!("{kind} #{id} of client {} on {:?} (QoS {})", content.author, content.topic, content.qos as u8)
+        format!(
+            "{kind} #{id} of client {} on {:?} (QoS {})",
+            content.author, content.topic, content.qos as u8
+        )
     }
 }
 

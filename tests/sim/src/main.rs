@@ -130,7 +130,9 @@ fn run_many(arguments: &Arguments) -> ExitCode {
         }
         scope.spawn(|| {
             let mut told = 0;
-            while done.load(Ordering::Relaxed) + arguments.from < next.load(Ordering::Relaxed).min(u64::MAX / 2) {
+            while done.load(Ordering::Relaxed) + arguments.from
+                < next.load(Ordering::Relaxed).min(u64::MAX / 2)
+            {
                 std::thread::sleep(Duration::from_millis(200));
                 let minutes = began.elapsed().as_secs() / 60;
                 if minutes > told {
@@ -148,13 +150,21 @@ fn run_many(arguments: &Arguments) -> ExitCode {
         });
     });
     let (done, failed) = (done.into_inner(), failed.into_inner());
-    println!("{done} seeds from {} on, {failed} failed, {:.1} s", arguments.from, began.elapsed().as_secs_f64());
+    println!(
+        "{done} seeds from {} on, {failed} failed, {:.1} s",
+        arguments.from,
+        began.elapsed().as_secs_f64()
+    );
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 impl Arguments {
     fn plan(&self, seed: u64) -> Plan {
-        Plan::new(seed, self.shards.unwrap_or(Plan::shards_of(seed)), self.profile.unwrap_or(Plan::profile_of(seed)))
+        Plan::new(
+            seed,
+            self.shards.unwrap_or(Plan::shards_of(seed)),
+            self.profile.unwrap_or(Plan::profile_of(seed)),
+        )
     }
 
     fn is_late(&self, began: Instant) -> bool {

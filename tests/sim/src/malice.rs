@@ -1,8 +1,8 @@
 //! Bytes of those who break the protocol. They must cost nobody else anything.
 
 use mqtt::{
-    Connect, ConnectProperties, Packet, PacketId, Publish, PublishProperties, QoS, Subscribe, SubscriptionOptions,
-    UserProperties, Version,
+    Connect, ConnectProperties, Packet, PacketId, Publish, PublishProperties, QoS, Subscribe,
+    SubscriptionOptions, UserProperties, Version,
 };
 
 use crate::{random::Random, said::STRANGER_PAYLOAD};
@@ -97,7 +97,10 @@ fn subscribe(random: &mut Random, version: Version, bytes: &mut Vec<u8>) {
         packet_id: PacketId::MIN,
         subscription_id: None,
         user_properties: UserProperties::default(),
-        filters: vec![(filter, SubscriptionOptions { qos: QoS::ExactlyOnce, ..SubscriptionOptions::default() })],
+        filters: vec![(
+            filter,
+            SubscriptionOptions { qos: QoS::ExactlyOnce, ..SubscriptionOptions::default() },
+        )],
     };
     Packet::Subscribe(subscribe).encode(version, bytes);
 }

@@ -32,13 +32,8 @@ pub struct Mesh {
 
 impl Mesh {
     pub fn new(shards: usize, mut capacity: impl FnMut() -> usize) -> Mesh {
-        let ring = |capacity| Ring {
-            capacity,
-            queue: VecDeque::new(),
-            credit: 0,
-            mail_due: false,
-            room_due: false,
-        };
+        let ring =
+            |capacity| Ring { capacity, queue: VecDeque::new(), credit: 0, mail_due: false, room_due: false };
         Mesh { shards, rings: (0..shards * shards).map(|_| ring(capacity())).collect() }
     }
 

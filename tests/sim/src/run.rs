@@ -54,7 +54,10 @@ impl Plan {
     /// The command that shows this run again.
     pub fn replay(&self) -> String {
         let Plan { seed, shards, profile, .. } = self;
-        format!("cargo run --release -p sim -- --seed {seed} --shards {shards} --profile {} --trace", profile.name())
+        format!(
+            "cargo run --release -p sim -- --seed {seed} --shards {shards} --profile {} --trace",
+            profile.name()
+        )
     }
 }
 
@@ -108,7 +111,8 @@ pub fn run_caught(plan: Plan) -> Report {
     let caught = std::panic::catch_unwind(|| run(plan));
     caught.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
-        let what = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without words").to_owned();
+        let what =
+            text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without words").to_owned();
         let failure = Failure { oracle: Oracle::Panic, at: shard::Instant::START, step: 0, what };
         Report {
             plan,
@@ -219,8 +223,7 @@ impl World {
         if self.fault == Some(Fault::HideCounters) {
             counters = Counters::default();
         }
-        let closing =
-            Closing { counters: &counters, queues_are_small: self.settings.queues_are_small, unsent };
+        let closing = Closing { counters: &counters, unsent };
         self.ledger.judge_rest(&closing);
     }
 

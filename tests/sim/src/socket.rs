@@ -18,8 +18,14 @@ pub enum Owner {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Side {
     /// On its way to a shard: just accepted, or moved there with these unread bytes.
-    Moving { to: usize, unread: Vec<u8> },
-    Open { shard: usize, conn: ConnId },
+    Moving {
+        to: usize,
+        unread: Vec<u8>,
+    },
+    Open {
+        shard: usize,
+        conn: ConnId,
+    },
     /// The shard has forgotten it; what was given to the socket may still go out.
     Closing,
     Gone,

@@ -1,9 +1,9 @@
 //! The packets that a simulated client writes, each together with what it says.
 
 use mqtt::{
-    Ack, Connect, ConnectProperties, Disconnect, Packet, PacketId, PacketKind, Publish, PublishProperties, QoS,
-    ReasonCode, Subscribe, SubscriptionOptions, Unsubscribe, UserProperties, UserPropertiesBuf, Version, Will,
-    WillProperties,
+    Ack, Connect, ConnectProperties, Disconnect, Packet, PacketId, PacketKind, Publish, PublishProperties,
+    QoS, ReasonCode, Subscribe, SubscriptionOptions, Unsubscribe, UserProperties, UserPropertiesBuf, Version,
+    Will, WillProperties,
 };
 
 use super::{Client, Outbound, Phase};
@@ -75,10 +75,12 @@ impl Client {
             username: None,
             password: None,
             properties: ConnectProperties {
-                session_expiry_interval_s: (is_v5 && plan.session_expiry_s > 0).then_some(plan.session_expiry_s),
+                session_expiry_interval_s: (is_v5 && plan.session_expiry_s > 0)
+                    .then_some(plan.session_expiry_s),
                 receive_maximum: plan.receive_maximum.filter(|_| is_v5),
                 maximum_packet_size: plan.maximum_packet_size.filter(|_| is_v5),
-                topic_alias_maximum: (is_v5 && plan.topic_alias_maximum > 0).then_some(plan.topic_alias_maximum),
+                topic_alias_maximum: (is_v5 && plan.topic_alias_maximum > 0)
+                    .then_some(plan.topic_alias_maximum),
                 ..ConnectProperties::default()
             },
         };
@@ -170,7 +172,11 @@ impl Client {
 
     /// Messages written on this connection before its CONNACK.
     pub(super) fn sent_ahead(&self) -> Vec<u16> {
-        self.outbound.iter().filter(|outbound| self.ahead.contains(&outbound.packet_id)).map(|o| o.packet_id).collect()
+        self.outbound
+            .iter()
+            .filter(|outbound| self.ahead.contains(&outbound.packet_id))
+            .map(|o| o.packet_id)
+            .collect()
     }
 
     /// [MQTT-4.4.0-1] After a resumed session: every open message once more, in order.
@@ -233,7 +239,8 @@ impl Client {
         let is_v5 = self.version == Version::V5;
         let (with_will, session_expiry_s) = (with_will && is_v5, session_expiry_s.filter(|_| is_v5));
         let reason = if with_will { ReasonCode::DisconnectWithWill } else { ReasonCode::Success };
-        let packet = Disconnect { reason, session_expiry_interval_s: session_expiry_s, ..Disconnect::default() };
+        let packet =
+            Disconnect { reason, session_expiry_interval_s: session_expiry_s, ..Disconnect::default() };
         self.say(&Packet::Disconnect(packet), Said::Disconnect { with_will, session_expiry_s });
         self.wants_close = true;
     }

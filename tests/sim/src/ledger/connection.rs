@@ -92,6 +92,7 @@ impl Ledger {
             }
             let resumed = &mut self.sessions[session];
             resumed.socket = Some(socket);
+            resumed.newest_socket = Some(socket);
             if let Some((_, since)) = resumed.offline.take() {
                 resumed.absences.push((since, step));
             }
@@ -149,7 +150,8 @@ impl Ledger {
         match (expected, connack.session_present) {
             (Existence::Present, false) | (Existence::Absent, true) => {
                 let present = connack.session_present;
-                let what = format!("client {client}, socket {socket}: session present {present}, not {expected:?}");
+                let what =
+                    format!("client {client}, socket {socket}: session present {present}, not {expected:?}");
                 self.fail(Oracle::SessionPresent, what);
             }
             (Existence::Unclear, false) => {
@@ -157,6 +159,7 @@ impl Ledger {
                 let new = self.sessions.len();
                 let mut replacement = Session::new(client);
                 replacement.socket = Some(socket);
+                replacement.newest_socket = Some(socket);
                 replacement.is_unclear = true;
                 self.sessions.push(replacement);
                 self.newest.insert(client, new);
@@ -168,7 +171,9 @@ impl Ledger {
 
     /// A connection that can still say something to the broker.
     pub fn open_connection(&self, socket: usize) -> Option<&Connection> {
-        self.connections.get(&socket).filter(|connection| connection.ended.is_none() && !connection.is_refused)
+        self.connections
+            .get(&socket)
+            .filter(|connection| connection.ended.is_none() && !connection.is_refused)
     }
 
     pub fn connection(&self, socket: usize) -> Option<&Connection> {
@@ -260,7 +265,10 @@ impl Ledger {
             && connection.is_accepted
             && connection.disconnect.is_some_and(|reason| reason != ReasonCode::SessionTakenOver)
         {
-            self.fail(Oracle::Content, format!("socket {socket}: taken over, told {:?}", connection.disconnect));
+            self.fail(
+                Oracle::Content,
+                format!("socket {socket}: taken over, told {:?}", connection.disconnect),
+            );
         }
         self.end_connection(socket, if self.drained { End::Shutdown } else { End::ByBroker });
     }

@@ -52,14 +52,19 @@ impl Ledger {
         publish: &Publish<'_>,
     ) -> Option<usize> {
         match identity {
-            Identity::Known(id) if id < self.publications.len() => self.judge_known(socket, topic, id, publish),
+            Identity::Known(id) if id < self.publications.len() => {
+                self.judge_known(socket, topic, id, publish)
+            }
             Identity::Empty => {
                 self.judge_empty(socket, topic);
                 None
             }
             Identity::Stranger => None,
             Identity::Known(_) | Identity::Unknown => {
-                self.fail(Oracle::Content, format!("socket {socket}: a payload that nobody wrote on {topic:?}"));
+                self.fail(
+                    Oracle::Content,
+                    format!("socket {socket}: a payload that nobody wrote on {topic:?}"),
+                );
                 None
             }
         }
@@ -68,13 +73,18 @@ impl Ledger {
     /// An empty payload carries no number: it only has to come from somebody, to somebody who asked.
     fn judge_empty(&mut self, socket: usize, topic: &str) {
         let clears = |publication: &super::Publication| {
-            publication.content.is_empty && publication.content.topic == topic && !publication.arrivals.is_empty()
+            publication.content.is_empty
+                && publication.content.topic == topic
+                && !publication.arrivals.is_empty()
         };
         let step = self.step;
         let session = &self.sessions[self.connections[&socket].session];
         let asked = session.subscriptions.iter().any(|s| s.may(0, step) && mqtt::matches(&s.plain, topic));
         if !asked || !self.publications.iter().any(clears) {
-            self.fail(Oracle::Stranger, format!("socket {socket}: an empty message on {topic:?} from nowhere"));
+            self.fail(
+                Oracle::Stranger,
+                format!("socket {socket}: an empty message on {topic:?} from nowhere"),
+            );
         }
     }
 
@@ -90,7 +100,10 @@ impl Ledger {
         self.check_content(socket, topic, id, publish);
         let cause = self.cause(session, id);
         if !cause.plain && cause.shared_keys == 0 {
-            self.fail(Oracle::Stranger, format!("{} reached {to}, which did not ask for it", self.describe(id)));
+            self.fail(
+                Oracle::Stranger,
+                format!("{} reached {to}, which did not ask for it", self.describe(id)),
+            );
             return None;
         }
         let kind = self.kind_of(&cause, id, publish, &to);
@@ -128,7 +141,8 @@ impl Ledger {
         let connection = &self.connections[&socket];
         if connection.said.version == Version::V5 {
             let (theirs, ours) = (&publish.properties, &content.properties);
-            let user: Vec<_> = theirs.user_properties.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
+            let user: Vec<_> =
+                theirs.user_properties.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
             let same = theirs.payload_format == ours.payload_format
                 && theirs.content_type == ours.content_type.as_deref()
                 && theirs.response_topic == ours.response_topic.as_deref()
@@ -159,7 +173,8 @@ impl Ledger {
         };
         let first = publication.arrivals.first()?.at;
         let last = if publication.content.is_will { self.now } else { publication.arrivals.last()?.at };
-        if connection.previous_send > last.add_secs(u64::from(expiry_s)) + SLACK {
+        // What is sent again was begun in time.
+        if !publish.dup && connection.previous_send > last.add_secs(u64::from(expiry_s)) + SLACK {
             return Some(format!("sent although it expired after {expiry_s} s"));
         }
         if !is_v5 {
@@ -198,7 +213,8 @@ impl Ledger {
                 cause.ids_may.extend(variant.subscription_id);
                 cause.replays += usize::from(!subscription.is_shared);
             }
-            if subscription.must(from, to) && options.len() == all_options.len() && !subscription.is_shared {
+            let must = subscription.must(from, to) && !self.sessions[session].is_unclear;
+            if must && options.len() == all_options.len() && !subscription.is_shared {
                 cause.qos_min = cause.qos_min.max(options.iter().map(|v| v.options.qos).min());
                 if let [variant] = options[..] {
                     cause.ids_must.extend(variant.subscription_id);
@@ -230,7 +246,8 @@ impl Ledger {
         let least = cause.qos_min.filter(|_| is_plain_live).map(|qos| qos.min(published));
         let most = cause.qos_max.map(|qos| qos.min(published));
         if Some(publish.qos) > most || least.is_some_and(|least| publish.qos < least) {
-            let what = format!("{} reached {to} at {:?}, not {least:?} to {most:?}", self.describe(id), publish.qos);
+            let what =
+                format!("{} reached {to} at {:?}, not {least:?} to {most:?}", self.describe(id), publish.qos);
             self.fail(Oracle::Content, what);
         }
         let ids: Vec<u32> = publish.properties.subscription_ids.iter().collect();
@@ -249,6 +266,9 @@ impl Ledger {
     }
 
     fn check_count(&mut self, session: usize, cause: &Cause, id: usize, to: &str) {
+        if self.sessions[session].is_unclear {
+            return;
+        }
         let arrivals = self.publications[id].arrivals.len();
         let copies = &self.copies[&(session, id)];
         let live = copies.iter().filter(|d| self.deliveries[**d].kind == Kind::Live).count();
@@ -295,16 +315,26 @@ impl Ledger {
     }
 
     /// A client has taken a message in as new.
-    pub fn on_received(&mut self, socket: usize, identity: Identity, qos: QoS, packet_id: Option<u16>) {
+    pub fn on_received(&mut self, socket: usize, identity: Identity, publish: &Publish<'_>) {
+        let (qos, packet_id) = (publish.qos, publish.packet_id.map(|id| id.get()));
         let Some(session) = self.session_of(socket) else { return };
         let Identity::Known(id) = identity else { return };
+        if self.sessions[session].is_unclear {
+            return;
+        }
         let delivery = match packet_id {
-            Some(packet_id) => {
-                self.sessions[session].outstanding.get(&packet_id).and_then(|outstanding| outstanding.delivery)
-            }
+            Some(packet_id) => self.sessions[session]
+                .outstanding
+                .get(&packet_id)
+                .and_then(|outstanding| outstanding.delivery),
             None => {
                 let copies = self.copies.get(&(session, id)).map(Vec::as_slice).unwrap_or_default();
-                let is_next = |d: &usize| !self.deliveries[*d].is_received && self.deliveries[*d].qos == qos;
+                let is_next = |d: &usize| {
+                    let delivery = &self.deliveries[*d];
+                    !delivery.is_received
+                        && delivery.qos == qos
+                        && (delivery.kind != Kind::Live) == publish.retain
+                };
                 copies.iter().copied().find(is_next)
             }
         };
@@ -322,9 +352,14 @@ impl Ledger {
 
     fn check_order(&mut self, session: usize, id: usize, qos: QoS) {
         let content = &self.publications[id].content;
-        let is_shared = |s: &super::subscription::Subscription| s.is_shared && mqtt::matches(&s.plain, &content.topic);
-        // A will has no place in the order, and a shared subscription keeps none.
-        if content.is_will || self.sessions[session].subscriptions.iter().any(is_shared) {
+        let is_shared =
+            |s: &super::subscription::Subscription| s.is_shared && mqtt::matches(&s.plain, &content.topic);
+        // A will has no place in the order, a shared subscription keeps none, and what a publisher sends again after its
+        // connection broke may come behind what it sent later.
+        if content.is_will
+            || self.publications[id].arrivals.len() > 1
+            || self.sessions[session].subscriptions.iter().any(is_shared)
+        {
             return;
         }
         let key = (session, content.author, content.topic.clone(), content.qos, qos);

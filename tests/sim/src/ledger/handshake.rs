@@ -70,7 +70,8 @@ impl Ledger {
         };
         let session = connection.session;
         let Some(id) = answered else {
-            return self.fail(Oracle::Protocol, format!("socket {socket}: {kind:?} {packet_id} answers nothing"));
+            return self
+                .fail(Oracle::Protocol, format!("socket {socket}: {kind:?} {packet_id} answers nothing"));
         };
         if let Some(id) = id {
             let publication = &mut self.publications[id];
@@ -84,7 +85,10 @@ impl Ledger {
         } else if ack.reason != ReasonCode::Success {
             let was_known = !self.sessions[session].is_unclear;
             if was_known && ack.reason != ReasonCode::PacketIdentifierNotFound {
-                self.fail(Oracle::Content, format!("socket {socket}: PUBCOMP {packet_id} says {:?}", ack.reason));
+                self.fail(
+                    Oracle::Content,
+                    format!("socket {socket}: PUBCOMP {packet_id} says {:?}", ack.reason),
+                );
             }
         }
     }

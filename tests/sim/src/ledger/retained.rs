@@ -29,7 +29,13 @@ impl Retained {
     }
 
     /// Mail with a retained message has arrived at its home; false if nobody sent such a one.
-    pub fn arrived(&mut self, topic: &str, value: Option<PublicationId>, from_shard: usize, step: u64) -> bool {
+    pub fn arrived(
+        &mut self,
+        topic: &str,
+        value: Option<PublicationId>,
+        from_shard: usize,
+        step: u64,
+    ) -> bool {
         let writes = self.topics.get_mut(topic).map(Vec::as_mut_slice).unwrap_or_default();
         let awaited =
             writes.iter_mut().find(|w| w.latest.is_none() && w.value == value && w.from_shard == from_shard);
@@ -88,7 +94,8 @@ impl Retained {
     /// In which order two messages came to the store: true if `a` certainly came before `b`.
     pub fn is_before(&self, topic: &str, a: PublicationId, b: PublicationId) -> bool {
         let writes = self.topics.get(topic).map(Vec::as_slice).unwrap_or_default();
-        let latest = |id| writes.iter().filter(|w| w.value == Some(id)).map(|w| w.latest.unwrap_or(u64::MAX)).max();
+        let latest =
+            |id| writes.iter().filter(|w| w.value == Some(id)).map(|w| w.latest.unwrap_or(u64::MAX)).max();
         let earliest = |id| writes.iter().filter(|w| w.value == Some(id)).map(|w| w.earliest).min();
         matches!((latest(a), earliest(b)), (Some(a), Some(b)) if a < b)
     }

@@ -18,6 +18,8 @@ use crate::said::Identity;
 pub struct Session {
     pub client: usize,
     pub socket: Option<usize>,
+    /// Of its last connection, whether that still stands or not.
+    pub newest_socket: Option<usize>,
     pub ended: Option<u64>,
     /// Since when it has no connection, in time and in steps.
     pub offline: Option<(Instant, u64)>,
@@ -59,6 +61,7 @@ impl Session {
         Session {
             client,
             socket: None,
+            newest_socket: None,
             ended: None,
             offline: None,
             expiry: None,
@@ -132,8 +135,10 @@ impl Ledger {
         let mut records = Vec::new();
         for (filter, options) in filters {
             let session = &mut self.sessions[session_index];
-            let open = session.subscriptions.iter().position(|known| known.filter == *filter && known.is_open());
-            let may_exist = session.subscriptions.iter().any(|known| known.filter == *filter && known.may(step, step));
+            let open =
+                session.subscriptions.iter().position(|known| known.filter == *filter && known.is_open());
+            let may_exist =
+                session.subscriptions.iter().any(|known| known.filter == *filter && known.may(step, step));
             let is_new = match open {
                 Some(known) if session.subscriptions[known].must(step, step) => Some(false),
                 _ => (!may_exist).then_some(true),
@@ -143,7 +148,12 @@ impl Ledger {
                 session.subscriptions.len() - 1
             });
             let variants = &mut session.subscriptions[subscription].variants;
-            variants.push(Variant { options: *options, subscription_id, may_from: step, may_until: u64::MAX });
+            variants.push(Variant {
+                options: *options,
+                subscription_id,
+                may_from: step,
+                may_until: u64::MAX,
+            });
             let variant = variants.len() - 1;
             records.push(self.subscribes.len());
             self.subscribes.push(SubscribeRecord {
@@ -185,10 +195,15 @@ impl Ledger {
         let step = self.step;
         let connection = self.connections.get_mut(&socket).expect("only a connection is sent to");
         let Some(records) = connection.subscribes.remove(&packet_id) else {
-            return self.fail(Oracle::Protocol, format!("socket {socket}: SUBACK {packet_id} answers nothing"));
+            return self
+                .fail(Oracle::Protocol, format!("socket {socket}: SUBACK {packet_id} answers nothing"));
         };
         if records.len() != codes.len() {
-            let what = format!("socket {socket}: SUBACK {packet_id} has {} codes for {}", codes.len(), records.len());
+            let what = format!(
+                "socket {socket}: SUBACK {packet_id} has {} codes for {}",
+                codes.len(),
+                records.len()
+            );
             return self.fail(Oracle::Content, what);
         }
         for (record, code) in records.into_iter().zip(codes) {
@@ -219,10 +234,14 @@ impl Ledger {
         let connection = self.connections.get_mut(&socket).expect("only a connection is sent to");
         let (session, is_v5) = (connection.session, connection.said.version == mqtt::Version::V5);
         let Some(ended) = connection.unsubscribes.remove(&packet_id) else {
-            return self.fail(Oracle::Protocol, format!("socket {socket}: UNSUBACK {packet_id} answers nothing"));
+            return self
+                .fail(Oracle::Protocol, format!("socket {socket}: UNSUBACK {packet_id} answers nothing"));
         };
         if is_v5 && codes.len() != ended.len() {
-            self.fail(Oracle::Content, format!("socket {socket}: UNSUBACK {packet_id} has {} codes", codes.len()));
+            self.fail(
+                Oracle::Content,
+                format!("socket {socket}: UNSUBACK {packet_id} has {} codes", codes.len()),
+            );
             return;
         }
         for (index, (found, must)) in ended.into_iter().enumerate() {

@@ -5,19 +5,17 @@ use std::collections::BTreeMap;
 use mqtt::{QoS, RetainHandling};
 use shard::Counters;
 
-use super::{Ledger, Oracle, PublicationId, SLACK, session::Existence};
+use super::{Ledger, Oracle, PublicationId, SLACK, session::Existence, subscription::Subscription};
 
 /// What the world adds to the ledger's knowledge for the judgement.
 pub struct Closing<'a> {
     pub counters: &'a Counters,
-    /// Queues of this run are short enough to overflow.
-    pub queues_are_small: bool,
     /// PUBLISH packets that were encoded and lost with their connection.
     pub unsent: u64,
 }
 
 /// Why one copy can be missing.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Excuses {
     queue: bool,
     expired: bool,
@@ -48,8 +46,8 @@ impl Ledger {
             let publication = &self.publications[id];
             let is_sure = publication.is_certain && !publication.is_refused && !publication.content.is_empty;
             if is_sure && !publication.arrivals.is_empty() {
-                self.collect_missing(id, closing, &mut missing);
-                self.check_shared(id, closing, &mut missing);
+                self.collect_missing(id, &mut missing);
+                self.check_shared(id, &mut missing);
             }
         }
         self.compare_with_counters(missing, closing);
@@ -84,7 +82,7 @@ impl Ledger {
                 say(format!("no SUBACK for {:?}, no UNSUBACK for {:?}", subs.keys(), unsubs.keys()));
             }
             let session = &self.sessions[connection.session];
-            if !session.outstanding.is_empty() {
+            if !session.outstanding.is_empty() && session.packet_size_min == u32::MAX {
                 say(format!("handshakes never finished: {:?}", session.outstanding));
             }
         }
@@ -94,11 +92,15 @@ impl Ledger {
     }
 
     /// The part of the sessions that had to get this publication by a subscription of their own.
-    fn collect_missing(&mut self, id: PublicationId, closing: &Closing<'_>, missing: &mut Missing) {
+    fn collect_missing(&mut self, id: PublicationId, missing: &mut Missing) {
         let publication = &self.publications[id];
         let content = &publication.content;
         // A QoS 1 message that came twice may have been answered for its second coming.
-        let arrival = if content.qos == QoS::AtLeastOnce { publication.arrivals.last() } else { publication.arrivals.first() };
+        let arrival = if content.qos == QoS::AtLeastOnce {
+            publication.arrivals.last()
+        } else {
+            publication.arrivals.first()
+        };
         let arrival = *arrival.expect("the caller has looked");
         let (from, to) = (arrival.step, self.settled(arrival.routed));
         if to == u64::MAX {
@@ -106,7 +108,10 @@ impl Ledger {
         }
         for (index, session) in self.sessions.iter().enumerate() {
             let is_own = session.client == content.author;
-            if session.is_unclear || session.ended.is_some() || session.existence(self.now) != Existence::Present {
+            if session.is_unclear
+                || session.ended.is_some()
+                || session.existence(self.now) != Existence::Present
+            {
                 continue;
             }
             let qos = session
@@ -119,7 +124,10 @@ impl Ledger {
             let Some(qos) = qos.map(|qos| qos.min(content.qos)) else { continue };
             let home = self.home_of(index);
             let copies = self.copies.get(&(index, id)).map(Vec::as_slice).unwrap_or_default();
-            if !copies.is_empty() {
+            // A copy for a shared subscription comes by mail of its own.
+            let is_live = |d: &usize| self.deliveries[*d].kind == super::delivery::Kind::Live;
+            let has_shared = |s: &Subscription| s.is_shared && mqtt::matches(&s.plain, &content.topic);
+            if copies.iter().any(is_live) && !session.subscriptions.iter().any(has_shared) {
                 missing.reached.insert((id, home));
             }
             // At QoS 0 a message is delivered when it is sent; above it has to arrive.
@@ -128,7 +136,7 @@ impl Ledger {
             if is_here || (session.socket.is_none() && qos > QoS::AtMostOnce) {
                 continue;
             }
-            let excuses = self.excuses(id, index, qos, closing);
+            let excuses = self.excuses(id, index, qos);
             let what = format!(
                 "{} is missing at session {index} of client {} at {qos:?} (steps {from} to {to}, {} copies sent)",
                 self.describe(id),
@@ -148,14 +156,14 @@ impl Ledger {
         self.connections.values().find(of_session).map_or(0, |connection| connection.shard)
     }
 
-    fn excuses(&self, id: PublicationId, session: usize, qos: QoS, closing: &Closing<'_>) -> Excuses {
+    fn excuses(&self, id: PublicationId, session: usize, qos: QoS) -> Excuses {
         let publication = &self.publications[id];
         let session = &self.sessions[session];
         let arrival = publication.arrivals[0];
         let content = &publication.content;
         let size = content.payload(id).len() + content.topic.len() + 2;
         Excuses {
-            queue: closing.queues_are_small,
+            queue: true,
             expired: content
                 .expiry_s
                 .is_some_and(|expiry| arrival.at.add_secs(u64::from(expiry)) <= self.now + SLACK),
@@ -168,7 +176,7 @@ impl Ledger {
     }
 
     /// Each message goes to exactly one member of each shared subscription.
-    fn check_shared(&mut self, id: PublicationId, closing: &Closing<'_>, missing: &mut Missing) {
+    fn check_shared(&mut self, id: PublicationId, missing: &mut Missing) {
         let publication = &self.publications[id];
         let content = &publication.content;
         let arrivals = publication.arrivals.len();
@@ -209,7 +217,7 @@ impl Ledger {
         // Copies of plain subscriptions cannot be told apart; where there are none the count is exact.
         if plain == 0 && total.max(received) < owed {
             let what = format!("{} was given to {total} of {owed} shared subscriptions", self.describe(id));
-            let mut excuses = self.excuses(id, 0, QoS::AtMostOnce, closing);
+            let mut excuses = self.excuses(id, 0, QoS::AtMostOnce);
             (excuses.away, excuses.too_large, excuses.session) = (true, true, true);
             missing.copies.push((what, excuses));
         }
@@ -218,26 +226,30 @@ impl Ledger {
     /// "What is missing here is what the counters say": in total, and for each cause.
     fn compare_with_counters(&mut self, missing: Missing, closing: &Closing<'_>) {
         let counters = closing.counters;
+        let queue =
+            counters.dropped_queue_messages + counters.dropped_queue_bytes + counters.dropped_queue_memory;
         let mut copies = missing.copies;
         let mut mail_lost = 0;
         for ((id, shard), group) in missing.mesh {
             let was_reached = missing.reached.contains(&(id, shard));
-            let explained_otherwise = group.iter().all(|(_, excuses)| excuses.away || excuses.expired || excuses.queue);
-            if was_reached || (explained_otherwise && counters.dropped_mesh_full == 0) {
-                copies.extend(group.into_iter().map(|(what, excuses)| (what, Excuses { mesh: false, ..excuses })));
+            let has_other_excuse =
+                |excuses: &Excuses| excuses.away || excuses.expired || excuses.too_large || queue > 0;
+            if was_reached {
+                copies.extend(
+                    group.into_iter().map(|(what, excuses)| (what, Excuses { mesh: false, ..excuses })),
+                );
+            } else if group.iter().all(|(_, excuses)| has_other_excuse(excuses))
+                || counters.dropped_mesh_full == 0
+            {
+                copies.extend(group);
             } else {
                 mail_lost += 1;
-                if counters.dropped_mesh_full == 0 {
-                    copies.extend(group);
-                }
             }
         }
-        if counters.dropped_mesh_full > 0 && mail_lost > counters.dropped_mesh_full {
+        if mail_lost > counters.dropped_mesh_full {
             let what = format!("{mail_lost} QoS 0 mails lost, {} counted", counters.dropped_mesh_full);
             self.fail(Oracle::Lost, what);
         }
-        let queue =
-            counters.dropped_queue_messages + counters.dropped_queue_bytes + counters.dropped_queue_memory;
         let away = counters.dropped_offline_qos0 + counters.dropped_shared_nobody + closing.unsent;
         let available = |excuses: &Excuses| {
             let causes = [
@@ -250,10 +262,10 @@ impl Ledger {
             ];
             causes.iter().filter(|(may, _)| *may).map(|(_, count)| *count).sum::<u64>()
         };
-        let mut counted: BTreeMap<u64, u64> = BTreeMap::new();
+        let mut counted: BTreeMap<Excuses, u64> = BTreeMap::new();
         for (what, excuses) in &copies {
             let limit = available(excuses);
-            let so_far = counted.entry(limit).or_default();
+            let so_far = counted.entry(*excuses).or_default();
             *so_far += 1;
             if *so_far > limit {
                 self.fail(Oracle::Lost, format!("{what}; no counter tells why ({excuses:?})"));
@@ -288,7 +300,8 @@ impl Ledger {
                 RetainHandling::DoNotSend => false,
             };
             let stands = self.connections[&record.socket].ended.is_none() && session.ended.is_none();
-            if record.acked.is_none() || !is_asked || !stands || subscription.is_shared || session.is_unclear {
+            if record.acked.is_none() || !is_asked || !stands || subscription.is_shared || session.is_unclear
+            {
                 continue;
             }
             let is_live = subscription.may_until == u64::MAX && subscription.must_until == u64::MAX;
@@ -298,13 +311,14 @@ impl Ledger {
                 let id = write.value.expect("a certain message is one");
                 let is_expired = write.expires_at.is_some_and(|at| at <= self.now + SLACK);
                 let copies = self.copies.get(&(record.session, id)).map(Vec::as_slice).unwrap_or_default();
-                let is_here = copies.iter().any(|d| {
-                    let delivery = &self.deliveries[*d];
-                    delivery.kind != super::delivery::Kind::Live && delivery.step >= record.step
-                });
+                // A live copy of the same message makes the replay superfluous.
+                let is_here = copies.iter().any(|d| self.deliveries[*d].step >= record.step);
                 if !is_here && !is_expired && dropped == 0 {
                     let client = session.client;
-                    found.push(format!("{} is retained and client {client} did not get it", self.describe(id)));
+                    found.push(format!(
+                        "{} is retained and client {client} did not get it",
+                        self.describe(id)
+                    ));
                 }
             }
         }

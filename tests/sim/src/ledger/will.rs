@@ -15,7 +15,14 @@ pub struct PendingWill {
 }
 
 impl Ledger {
-    pub(super) fn on_will_trigger(&mut self, client: usize, will: WillSaid, end: End, expiry_s: u32, socket: usize) {
+    pub(super) fn on_will_trigger(
+        &mut self,
+        client: usize,
+        will: WillSaid,
+        end: End,
+        expiry_s: u32,
+        socket: usize,
+    ) {
         // [MQTT-3.14.4-3] A normal DISCONNECT takes the will back. At shutdown none is published.
         if matches!(end, End::Disconnected | End::Shutdown) {
             return;
@@ -78,8 +85,12 @@ impl Ledger {
     pub(super) fn resolve_wills(&mut self) {
         let now = self.now;
         let is_due = |pending: &PendingWill| now > pending.due + SLACK;
-        let due: Vec<usize> =
-            self.pending_wills.iter().filter(|(_, pending)| is_due(pending)).map(|(client, _)| *client).collect();
+        let due: Vec<usize> = self
+            .pending_wills
+            .iter()
+            .filter(|(_, pending)| is_due(pending))
+            .map(|(client, _)| *client)
+            .collect();
         for client in due {
             if let Some(pending) = self.pending_wills.remove(&client) {
                 self.is_published(pending.will.id);
@@ -89,7 +100,10 @@ impl Ledger {
 
     /// A delayed will is delivered: not before its time, unless its session has ended.
     pub(super) fn check_will_time(&mut self, id: usize) {
-        let early = self.pending_wills.values().any(|pending| pending.will.id == id && self.now + SLACK < pending.due);
+        let early = self
+            .pending_wills
+            .values()
+            .any(|pending| pending.will.id == id && self.now + SLACK < pending.due);
         if early {
             let what = format!("{} came before its delay had passed", self.describe(id));
             self.fail(Oracle::Will, what);

@@ -16,9 +16,11 @@ use crate::{
 impl World {
     pub(super) fn make_clients(&mut self) {
         for index in 0..self.settings.clients {
-            let version = *self.random.pick(&[Version::V5, Version::V5, Version::V311, Version::V311, Version::V31]);
+            let version =
+                *self.random.pick(&[Version::V5, Version::V5, Version::V311, Version::V311, Version::V31]);
             let is_nameless = self.random.percent(5) && version == Version::V5;
-            let client_id = if is_nameless { String::new() } else { format!("c{index}/-{}", self.random.below(1000)) };
+            let client_id =
+                if is_nameless { String::new() } else { format!("c{index}/-{}", self.random.below(1000)) };
             self.clients.push(Client::new(index, client_id, version));
             self.plan_in(self.settings.pause_us_max, Action::Act(index));
         }
@@ -131,9 +133,11 @@ impl World {
         for socket in 0..self.sockets.len() {
             let it = &self.sockets[socket];
             let owner = it.owner;
-            let is_current = matches!(owner, Owner::Client(client) if self.clients[client].socket == Some(socket));
+            let is_current =
+                matches!(owner, Owner::Client(client) if self.clients[client].socket == Some(socket));
             if it.dead || !is_current {
                 self.sockets[socket].dead = false;
+                self.sockets[socket].lose_up(0);
                 self.plan_in(1_000, Action::Gone(socket));
             }
             self.sockets[socket].stalled = false;

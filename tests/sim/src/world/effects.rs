@@ -48,7 +48,10 @@ impl World {
                 self.trace.record(self.now, format_args!("{core} -> {note:?}"));
                 let ends = matches!(
                     note.what,
-                    What::Refused { .. } | What::Violation { .. } | What::Disconnected { .. } | What::TakenOver
+                    What::Refused { .. }
+                        | What::Violation { .. }
+                        | What::Disconnected { .. }
+                        | What::TakenOver
                 );
                 if let Some(socket) = note.conn.filter(|_| ends).and_then(|conn| self.socket_of(core, conn)) {
                     self.ledger.on_broker_close(socket);
@@ -84,7 +87,9 @@ impl World {
     }
 
     fn misdeliver(&mut self, socket: usize, bytes: &[u8]) {
-        let Some(version) = self.ledger.connection(socket).map(|connection| connection.said.version) else { return };
+        let Some(version) = self.ledger.connection(socket).map(|connection| connection.said.version) else {
+            return;
+        };
         let is_other = |other: &usize| {
             *other != socket
                 && self.ledger.connection(*other).is_some_and(|c| c.said.version == version && c.is_accepted)
@@ -217,7 +222,9 @@ fn show(mail: &Mail) -> String {
     match mail {
         Mail::Publish(message) => format!("Publish {:?} {}", message, text(message)),
         Mail::Retain(message) => format!("Retain {:?} {}", message, text(message)),
-        Mail::Shared(shared) => format!("Shared {:?} {} {}", shared.name, text(&shared.message), shared.to_queue),
+        Mail::Shared(shared) => {
+            format!("Shared {:?} {} {}", shared.name, text(&shared.message), shared.to_queue)
+        }
         mail => format!("{mail:?}"),
     }
 }

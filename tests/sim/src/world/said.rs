@@ -9,7 +9,7 @@ use crate::{
     said::Said,
     socket::{Owner, Side},
 };
-use mqtt::PacketKind;
+use mqtt::{PacketKind, ReasonCode};
 
 impl World {
     /// `packets` were handled in the event that led to `effects`; says so to the ledger, packet by packet.
@@ -27,9 +27,9 @@ impl World {
         for socket in waiting {
             let Some((_, conn)) = self.sockets[socket].on() else { continue };
             let held = self.sockets[socket].held.len();
-            let paused_now = effects.iter().any(
-                |e| matches!(e, Effect::Read { conn: c, reading: Reading::Paused } if *c == conn),
-            );
+            let paused_now = effects
+                .iter()
+                .any(|e| matches!(e, Effect::Read { conn: c, reading: Reading::Paused } if *c == conn));
             let was_paused = self.cores[core].paused.contains(&socket);
             let goes_on = effects.iter().any(|e| match e {
                 Effect::Read { conn: c, reading } => *c == conn && *reading != Reading::Paused,
@@ -51,7 +51,15 @@ impl World {
             shares.push((socket, held.min(left)));
             left -= held.min(left);
         }
+        let is_full = |effect: &Effect, conn| {
+            matches!(effect, Effect::Note(note) if note.conn == Some(conn)
+                && matches!(note.what, What::Refused { reason: ReasonCode::QuotaExceeded, .. }))
+        };
         for (socket, share) in shares {
+            let conn = self.sockets[socket].on().map(|(_, conn)| conn);
+            // A CONNECT whose will finds no memory is refused; only a run with little memory may see that.
+            let has_no_room = conn.is_some_and(|conn| effects.iter().any(|effect| is_full(effect, conn)));
+            self.sockets[socket].refuse |= has_no_room && self.settings.queues_are_small;
             for _ in 0..share {
                 if let Some(said) = self.sockets[socket].held.pop_front() {
                     self.advance();
@@ -82,7 +90,9 @@ impl World {
                 self.ledger.on_connect(socket, core, *said, refuse);
             }
             Said::Publish { id, packet_id } => self.ledger.on_publish(socket, id, packet_id),
-            Said::Puback { packet_id } => self.ledger.on_client_ack(socket, PacketKind::Puback, packet_id, false),
+            Said::Puback { packet_id } => {
+                self.ledger.on_client_ack(socket, PacketKind::Puback, packet_id, false)
+            }
             Said::Pubrec { packet_id, is_error } => {
                 self.ledger.on_client_ack(socket, PacketKind::Pubrec, packet_id, is_error);
             }
@@ -93,7 +103,9 @@ impl World {
             Said::Subscribe { packet_id, subscription_id, filters } => {
                 self.ledger.on_subscribe(socket, packet_id, subscription_id, &filters);
             }
-            Said::Unsubscribe { packet_id, filters } => self.ledger.on_unsubscribe(socket, packet_id, &filters),
+            Said::Unsubscribe { packet_id, filters } => {
+                self.ledger.on_unsubscribe(socket, packet_id, &filters)
+            }
             Said::Pingreq => self.ledger.on_ping(socket),
             Said::Disconnect { with_will, session_expiry_s } => {
                 self.ledger.on_client_disconnect(socket, with_will, session_expiry_s);
