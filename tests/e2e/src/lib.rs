@@ -4,6 +4,7 @@
 pub mod broker;
 pub mod confinement;
 pub mod link;
+pub mod pace;
 pub mod peer;
 pub mod process;
 pub mod program;

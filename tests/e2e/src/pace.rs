@@ -1,0 +1,81 @@
+//! How quick the broker is for others while something costly goes on: round trips through it, timed one by one.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use client::QoS;
+
+use crate::{Link, v5};
+
+/// The times of round trips, sorted.
+pub struct Pace {
+    times: Vec<Duration>,
+}
+
+impl Pace {
+    /// Times so many round trips, each from a publisher to a subscriber with a home of its own.
+    #[track_caller]
+    pub fn of(port: u16, round_trips: usize) -> Pace {
+        let mut probe = Probe::connect(port);
+        let mut times: Vec<Duration> = (0..round_trips).map(|_| probe.round_trip()).collect();
+        times.sort_unstable();
+        Pace { times }
+    }
+
+    /// Times round trips as long as `work` takes, and gives what it gives.
+    pub fn during<T>(port: u16, work: impl FnOnce() -> T) -> (T, Pace) {
+        let mut probe = Probe::connect(port);
+        let is_done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let timing = scope.spawn(|| {
+                let mut times = vec![probe.round_trip()];
+                while !is_done.load(Ordering::Relaxed) {
+                    times.push(probe.round_trip());
+                    // A probe that never rests would be the load itself.
+                    thread::sleep(PROBE_PAUSE);
+                }
+                times.sort_unstable();
+                Pace { times }
+            });
+            let result = work();
+            is_done.store(true, Ordering::Relaxed);
+            (result, timing.join().unwrap())
+        })
+    }
+
+    pub fn median(&self) -> Duration {
+        self.times[self.times.len() / 2]
+    }
+
+    pub fn worst(&self) -> Duration {
+        self.times[self.times.len() - 1]
+    }
+
+    /// For the output of a test.
+    pub fn shown(&self) -> String {
+        format!("median {:?}, worst {:?} of {} round trips", self.median(), self.worst(), self.times.len())
+    }
+}
+
+struct Probe {
+    publisher: Link,
+    subscriber: Link,
+}
+
+impl Probe {
+    fn connect(port: u16) -> Probe {
+        let mut subscriber = Link::connect(port, v5("pace-subscriber"));
+        subscriber.subscribe("pace", QoS::AtMostOnce);
+        Probe { publisher: Link::connect(port, v5("pace-publisher")), subscriber }
+    }
+
+    fn round_trip(&mut self) -> Duration {
+        let begun = Instant::now();
+        self.publisher.publish("pace", "tick", QoS::AtMostOnce);
+        self.subscriber.message();
+        begun.elapsed()
+    }
+}
+
+const PROBE_PAUSE: Duration = Duration::from_millis(1);

@@ -1,0 +1,80 @@
+//! Ten thousand connections that do nothing cost little, and nobody notices them.
+#![allow(clippy::unwrap_used)]
+
+use std::time::{Duration, Instant};
+
+use e2e::pace::Pace;
+use e2e::socket::{self, Socket};
+use e2e::{Setup, broker, resources};
+
+#[test]
+fn ten_thousand_idle_connections_cost_little_and_delay_nobody() {
+    let open_files = resources::raise_open_files();
+    assert!(
+        open_files > CONNECTIONS as u64 + 200,
+        "this test holds {CONNECTIONS} connections and may open {open_files} files: raise the limit with `ulimit -n`"
+    );
+    let port = broker::free_port();
+    let listen = format!("tcp://127.0.0.1:{port}");
+    let config = format!("[server]\nmax_connections = {}\n", CONNECTIONS + 100);
+    // Quiet, so that the memory of the log does not count.
+    let broker =
+        Setup::bare("idle").args(["--listen", &listen, "--shards", "2", "-q"]).config(&config).start_on(port);
+    let process = broker.process.id();
+    let before = Pace::of(port, ROUND_TRIPS);
+    let files_before = resources::open_files(process);
+    let resident_before = resources::resident_bytes(process);
+
+    let begun = Instant::now();
+    let (connections, while_connecting) = Pace::during(port, || connect_all(port));
+    println!("{CONNECTIONS} connections took {:?}; meanwhile {}", begun.elapsed(), while_connecting.shown());
+
+    let grown = resources::resident_bytes(process).saturating_sub(resident_before);
+    let each = grown / CONNECTIONS as u64;
+    println!("{each} resident bytes for each idle connection ({grown} in all)");
+    let after = Pace::of(port, ROUND_TRIPS);
+    println!("before: {}; with them: {}", before.shown(), after.shown());
+
+    assert!(each <= BYTES_PER_CONNECTION_MAX, "{each} bytes for each connection");
+    assert!(while_connecting.worst() < SLOW, "while connecting: {}", while_connecting.shown());
+    assert!(after.median() < before.median() * 5 + Duration::from_millis(2), "{}", after.shown());
+    assert!(after.worst() < SLOW, "{}", after.shown());
+
+    let (_, while_closing) = Pace::during(port, || {
+        drop(connections);
+        let deadline = Instant::now() + e2e::PATIENCE;
+        // The probe's own two connections and what the broker had before.
+        while resources::open_files(process) > files_before + 4 {
+            assert!(Instant::now() < deadline, "{} files are open", resources::open_files(process));
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    });
+    println!("while they end: {}", while_closing.shown());
+    assert!(while_closing.worst() < SLOW, "while closing: {}", while_closing.shown());
+    assert_eq!(broker.end(libc::SIGTERM).code, Some(0));
+}
+
+/// In batches: all of a batch are on their way before the first is waited for.
+fn connect_all(port: u16) -> Vec<Socket> {
+    let mut all = Vec::with_capacity(CONNECTIONS);
+    while all.len() < CONNECTIONS {
+        let first = all.len();
+        for number in first..first + BATCH {
+            let mut idle = Socket::open(port);
+            idle.send(&socket::connect(&format!("idle-{number}"), true));
+            all.push(idle);
+        }
+        for idle in &mut all[first..] {
+            assert_eq!(idle.read(4), [0x20, 2, 0, 0]);
+        }
+    }
+    all
+}
+
+const CONNECTIONS: usize = 10_000;
+const BATCH: usize = 500;
+const ROUND_TRIPS: usize = 300;
+/// One megabyte for a thousand.
+const BYTES_PER_CONNECTION_MAX: u64 = 1 << 10;
+/// Much slower than a broker that is not held up, much quicker than one that is.
+const SLOW: Duration = Duration::from_millis(500);
