@@ -86,11 +86,17 @@ fn a_group_loses_no_message_when_a_member_leaves() {
         for number in 0..10 {
             publisher.publish(message(&topic, number.to_string()).qos(1));
         }
+        // Where members are spread over cores, a message can go by way of the shard that its member has just left.
         let mut numbers: Vec<String> = Vec::new();
-        for member in &mut members {
-            for publish in member.messages_from(&mut publisher) {
-                numbers.push(publish.text().to_owned());
-                member.ack(&publish);
+        for _ in 0..ROUNDS_MAX {
+            for member in &mut members {
+                for publish in member.messages_from(&mut publisher) {
+                    numbers.push(publish.text().to_owned());
+                    member.ack(&publish);
+                }
+            }
+            if numbers.len() >= 10 {
+                break;
             }
         }
         numbers.sort();
@@ -113,3 +119,6 @@ fn topics_with_many_levels_and_empty_ones_are_matched() {
     publisher.publish(message(format!("/{name}///"), "empty levels"));
     client.expect("empty levels");
 }
+
+/// Round trips that a message may take to find its member.
+const ROUNDS_MAX: usize = 100;
