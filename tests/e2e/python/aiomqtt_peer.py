@@ -9,6 +9,7 @@ from paho.mqtt.properties import Properties
 
 from fields import line_of
 
+SESSION_EXPIRY_S = 600
 VERSIONS = {
     "31": aiomqtt.ProtocolVersion.V31,
     "311": aiomqtt.ProtocolVersion.V311,
@@ -16,8 +17,17 @@ VERSIONS = {
 }
 
 
-def new_client(port, version):
-    return aiomqtt.Client("127.0.0.1", port, protocol=VERSIONS[version])
+def new_client(port, version, session=None):
+    options = {"protocol": VERSIONS[version]}
+    if session:
+        options["identifier"] = session
+    if session and version == "5":
+        options["clean_start"] = False
+        options["properties"] = Properties(PacketTypes.CONNECT)
+        options["properties"].SessionExpiryInterval = SESSION_EXPIRY_S
+    elif session:
+        options["clean_session"] = False
+    return aiomqtt.Client("127.0.0.1", port, **options)
 
 
 def publish_properties(version):
@@ -38,11 +48,13 @@ async def publish(port, version, qos_list, topic, payload):
             await client.publish(topic, f"{payload}-{qos}", int(qos), properties=properties)
 
 
-async def subscribe(port, version, qos, topic_filter, count):
-    async with new_client(port, version) as client:
+async def subscribe(port, version, qos, topic_filter, count, session=None):
+    async with new_client(port, version, session) as client:
         await client.subscribe(topic_filter, int(qos))
         print("subscribed", flush=True)
         left = int(count)
+        if left == 0:
+            return
         async for message in client.messages:
             print(line_of(message), flush=True)
             left -= 1

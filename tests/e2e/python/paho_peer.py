@@ -10,11 +10,25 @@ from paho.mqtt.properties import Properties
 from fields import WRITE_LOCK, line_of
 
 PATIENCE_S = 20
+SESSION_EXPIRY_S = 600
 VERSIONS = {"31": mqtt.MQTTv31, "311": mqtt.MQTTv311, "5": mqtt.MQTTv5}
 
 
-def new_client(version):
-    return mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, protocol=VERSIONS[version])
+def new_client(version, session=None):
+    # 5.0 decides at each connection what earlier versions decide for the client.
+    clean_session = None if version == "5" else session is None
+    api = mqtt.CallbackAPIVersion.VERSION2
+    return mqtt.Client(api, session or "", protocol=VERSIONS[version], clean_session=clean_session)
+
+
+def connect(client, port, version, session):
+    if version == "5" and session:
+        properties = Properties(PacketTypes.CONNECT)
+        properties.SessionExpiryInterval = SESSION_EXPIRY_S
+        client.connect("127.0.0.1", port, clean_start=False, properties=properties)
+    else:
+        client.connect("127.0.0.1", port)
+    client.loop_start()
 
 
 def publish_properties(version):
@@ -30,8 +44,7 @@ def publish_properties(version):
 
 def publish(port, version, qos_list, topic, payload):
     client = new_client(version)
-    client.connect("127.0.0.1", port)
-    client.loop_start()
+    connect(client, port, version, None)
     for qos in qos_list.split(","):
         text = f"{payload}-{qos}"
         info = client.publish(topic, text, int(qos), properties=publish_properties(version))
@@ -42,8 +55,9 @@ def publish(port, version, qos_list, topic, payload):
     client.loop_stop()
 
 
-def subscribe(port, version, qos, topic_filter, count):
-    client = new_client(version)
+def subscribe(port, version, qos, topic_filter, count, session=None):
+    client = new_client(version, session)
+    subscribed = threading.Event()
     done = threading.Event()
     received = 0
 
@@ -57,6 +71,7 @@ def subscribe(port, version, qos, topic_filter, count):
             sys.exit(f"not subscribed: {reasons}")
         with WRITE_LOCK:
             print("subscribed", flush=True)
+        subscribed.set()
 
     def on_message(_client, _userdata, message):
         nonlocal received
@@ -69,8 +84,10 @@ def subscribe(port, version, qos, topic_filter, count):
     client.on_connect = on_connect
     client.on_subscribe = on_subscribe
     client.on_message = on_message
-    client.connect("127.0.0.1", port)
-    client.loop_start()
+    if count == "0":
+        done.set()
+    connect(client, port, version, session)
+    subscribed.wait()
     done.wait()
     client.disconnect()
     client.loop_stop()

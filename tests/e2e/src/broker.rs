@@ -5,6 +5,7 @@ use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::confinement::Confinement;
@@ -243,10 +244,22 @@ impl Ended {
 /// So many ids leave one of a few shards empty once in more runs than there will be.
 const IDS_TRIED_MAX: usize = 500;
 
-/// A port that nobody listens on, for tests that must know it beforehand. Another process could take it in between.
+/// A port that nobody listens on, for tests that must know it beforehand. It is below those that the system gives to
+/// other sockets of the tests, and no two calls give the same one.
 pub fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        // Test binaries of other processes start elsewhere.
+        let number = std::process::id().wrapping_mul(97).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = FREE_PORT_MIN + (number % u32::from(FREE_PORTS)) as u16;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
+
+const FREE_PORT_MIN: u16 = 20_000;
+const FREE_PORTS: u16 = 12_000;
 
 /// The port in the start-up line.
 fn port_in(line: &str) -> Option<u16> {

@@ -118,12 +118,32 @@ impl Peer {
 
     /// Starts the program only, so that many of them can start at the same time.
     pub fn begin_to_subscribe(self, port: u16, filter: &str, qos: QoS, count: usize) -> Subscriber {
+        self.begin(port, filter, qos, count, None)
+    }
+
+    /// Subscribes in a session that stays when the connection ends. A count of 0 ends it once it is subscribed.
+    pub fn begin_session(
+        self,
+        port: u16,
+        filter: &str,
+        qos: QoS,
+        count: usize,
+        client_id: &str,
+    ) -> Subscriber {
+        self.begin(port, filter, qos, count, Some(client_id))
+    }
+
+    fn begin(self, port: u16, filter: &str, qos: QoS, count: usize, session: Option<&str>) -> Subscriber {
         let (port, qos, count) = (port.to_string(), (qos as u8).to_string(), count.to_string());
         let mut command = match self.program {
             Program::Mosquitto | Program::Iothub => {
                 let mut command = self.tool("sub");
                 command.args(["-d", "-p", &port, "-V", self.version_word(), "-q", &qos, "-t", filter]);
-                command.args(["-C", &count, "-F", FORMAT]);
+                command.args(["-F", FORMAT]);
+                match count.as_str() {
+                    "0" => command.arg("-E"),
+                    count => command.args(["-C", count]),
+                };
                 command
             }
             program => {
@@ -132,6 +152,18 @@ impl Peer {
                 command
             }
         };
+        match (self.program, session) {
+            (_, None) => {}
+            (Program::Mosquitto | Program::Iothub, Some(client_id)) => {
+                command.args(["-c", "-i", client_id]);
+                if self.version == Version::V5 {
+                    command.args(["-x", SESSION_EXPIRY_S]);
+                }
+            }
+            (_, Some(client_id)) => {
+                command.arg(client_id);
+            }
+        }
         Subscriber { process: Process::start(&self.name(), &mut command), peer: self }
     }
 
@@ -244,6 +276,9 @@ impl Received {
         })
     }
 }
+
+/// The programs of this package have the same value.
+const SESSION_EXPIRY_S: &str = "600";
 
 const FORMAT: &str = r"%t\t%q\t%r\t%p\t%C\t%R\t%D\t%P";
 

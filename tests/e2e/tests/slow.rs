@@ -34,6 +34,7 @@ fn a_reader_that_stops_delays_nobody_and_fills_its_own_budget_only() {
         let dropped = broker.counter("dropped_queue_messages") + broker.counter("dropped_queue_bytes");
         assert!(dropped > 0, "somebody must have lost something");
         drop(stuck);
+        reader.close();
         assert_eq!(broker.end(libc::SIGTERM).code, Some(0));
     }
 }

@@ -5,30 +5,43 @@ use std::env;
 
 use client::{Message, Options, Properties, Publication, QoS, Version};
 use e2e::Link;
+use e2e::link::lasting;
 
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
         ["pub", port, version, qos_list, topic, payload] => {
-            publish(connect(port, version), version, qos_list, topic, payload);
+            let link = connect(port, Options::new(version_of(version), client_id()));
+            publish(link, version, qos_list, topic, payload);
         }
         ["sub", port, version, qos, filter, count] => {
-            subscribe(connect(port, version), qos, filter, count.parse().unwrap());
+            let link = connect(port, Options::new(version_of(version), client_id()));
+            subscribe(link, qos, filter, count.parse().unwrap());
+        }
+        ["sub", port, version, qos, filter, count, client_id] => {
+            let link = connect(port, lasting(version_of(version), client_id));
+            subscribe(link, qos, filter, count.parse().unwrap());
         }
         _ => panic!("unexpected arguments: {words:?}"),
     }
 }
 
-fn connect(port: &str, version: &str) -> Link {
-    let version = match version {
+fn connect(port: &str, options: Options) -> Link {
+    Link::connect(port.parse().unwrap(), options)
+}
+
+fn version_of(word: &str) -> Version {
+    match word {
         "31" => Version::V31,
         "311" => Version::V311,
         "5" => Version::V5,
-        _ => panic!("unexpected version: {version}"),
-    };
-    let client_id = format!("client-peer-{}", std::process::id());
-    Link::connect(port.parse().unwrap(), Options::new(version, client_id))
+        _ => panic!("unexpected version: {word}"),
+    }
+}
+
+fn client_id() -> String {
+    format!("client-peer-{}", std::process::id())
 }
 
 fn publish(mut link: Link, version: &str, qos_list: &str, topic: &str, payload: &str) {

@@ -1,8 +1,10 @@
 //! The whole matrix: each client program in each version publishes at each QoS to each client program in each version.
 
+use std::fs;
+
 use client::QoS;
 use e2e::peer::Received;
-use e2e::{Broker, Peer, Subscriber};
+use e2e::{Broker, Peer, Process, Subscriber, program};
 
 #[test]
 fn every_client_reaches_every_client_on_one_shard() {
@@ -27,6 +29,36 @@ fn a_subscription_lowers_the_qos_of_what_it_gets() {
     let broker = Broker::start("crossing-lower", 2);
     for qos_max in [QoS::AtMostOnce, QoS::AtLeastOnce] {
         everybody_reaches_everybody(&broker, &Peer::all(), qos_max);
+    }
+}
+
+#[test]
+fn a_file_of_nine_hundred_kilobytes_reaches_every_client() {
+    let broker = Broker::start("crossing-large", 2);
+    let folder = program::fresh_folder("crossing-large");
+    let path = folder.join("payload");
+    // Printable, and without a line end: the peers print it as one line.
+    let payload: String = (0..LARGE_BYTES).map(|at| char::from(b'!' + (at % 90) as u8)).collect();
+    fs::write(&path, &payload).unwrap();
+    let subscribers: Vec<(Peer, Subscriber)> = Peer::all()
+        .into_iter()
+        .map(|peer| (peer, peer.begin_to_subscribe(broker.port, "large", QoS::ExactlyOnce, 2)))
+        .collect();
+    subscribers.iter().for_each(|(_, subscriber)| subscriber.await_subscription());
+    let mut theirs = program::command(program::installed("mosquitto_pub"));
+    let mut ours = program::command(program::iothub());
+    ours.arg("pub");
+    for command in [&mut theirs, &mut ours] {
+        command
+            .args(["-h", "127.0.0.1", "-p", &broker.port.to_string(), "-t", "large", "-q", "2", "-f"])
+            .arg(&path);
+        Process::start("publisher", command).succeed();
+    }
+    fs::remove_dir_all(folder).unwrap();
+    for (peer, subscriber) in subscribers {
+        let received = subscriber.received();
+        assert_eq!(received.len(), 2, "{}", peer.name());
+        assert!(received.iter().all(|message| message.payload == payload), "{}", peer.name());
     }
 }
 
@@ -89,3 +121,4 @@ fn expected(publisher: Peer, subscriber: Peer, topic: &str, qos: QoS, qos_max: Q
 }
 
 const ALL_QOS: [QoS; 3] = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce];
+const LARGE_BYTES: usize = 900 * 1024;

@@ -51,6 +51,30 @@ fn sighup_and_sigusr2_end_nothing() {
     }
 }
 
+#[test]
+fn a_port_is_free_as_soon_as_its_broker_has_ended() {
+    let port = e2e::broker::free_port();
+    let listen = format!("tcp://127.0.0.1:{port}");
+    for _ in 0..10 {
+        let broker = Setup::bare("signals-restart").args(["--listen", &listen, "--shards", "2"]).start();
+        let link = Link::connect(port, v5("client"));
+        link.close();
+        assert_eq!(broker.end(libc::SIGTERM).code, Some(0));
+    }
+}
+
+#[test]
+fn a_killed_broker_leaves_its_port_to_the_next() {
+    // The kernel ends an io_uring a moment after its process, and the listening sockets with it.
+    let port = e2e::broker::free_port();
+    let listen = format!("tcp://127.0.0.1:{port}");
+    for _ in 0..10 {
+        let broker = Setup::bare("signals-killed").args(["--listen", &listen, "--shards", "2"]).start();
+        Link::connect(port, v5("client")).close();
+        assert_eq!(broker.end(libc::SIGKILL).code, None);
+    }
+}
+
 /// A broker that would drain for a minute, because a reader does not read.
 fn stuck_broker(name: &str) -> Broker {
     stuck_broker_with(name, "")

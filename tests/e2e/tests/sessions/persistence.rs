@@ -1,11 +1,9 @@
 //! A session that outlives its connection: queue, unacknowledged messages, and their limits.
 
-use std::process::Command;
-
 use client::{QoS, Version};
 use e2e::link::lasting;
 use e2e::socket::Socket;
-use e2e::{Broker, Link, Process, Setup, program, v5};
+use e2e::{Broker, Link, Peer, Setup, Subscriber, v5};
 
 use crate::SHARDS;
 
@@ -48,22 +46,30 @@ fn what_came_while_away_is_delivered_in_order() {
 }
 
 #[test]
-fn the_tools_find_their_session_again() {
-    let broker = Broker::start("persistence-tools", 2);
-    let mut publisher = Link::connect(broker.port, v5("publisher"));
-    for tool in ["mosquitto", "iothub"] {
-        for version in ["311", "5"] {
-            let client_id = format!("{tool}-{version}");
-            let mut first = sub(&broker, tool, version, &client_id, &["-E"]);
-            first.succeed();
-            for number in 0..20 {
-                publisher.publish("tools/topic", number.to_string(), QoS::AtLeastOnce);
-            }
-            let mut second = sub(&broker, tool, version, &client_id, &["-C", "20"]);
-            second.succeed();
-            let expected: Vec<String> = (0..20).map(|number| number.to_string()).collect();
-            assert_eq!(second.out_lines(), expected, "{client_id}");
-        }
+fn every_client_program_finds_its_session_again() {
+    let broker = Broker::start("persistence-peers", 2);
+    let port = broker.port;
+    let peers = Peer::all();
+    let first: Vec<Subscriber> = peers
+        .iter()
+        .map(|peer| peer.begin_session(port, "peers/topic", QoS::AtLeastOnce, 0, &peer.name()))
+        .collect();
+    for subscriber in first {
+        assert_eq!(subscriber.received(), []);
+    }
+    let mut publisher = Link::connect(port, v5("publisher"));
+    for number in 0..20 {
+        publisher.publish("peers/topic", number.to_string(), QoS::AtLeastOnce);
+    }
+    let second: Vec<Subscriber> = peers
+        .iter()
+        .map(|peer| peer.begin_session(port, "peers/topic", QoS::AtLeastOnce, 20, &peer.name()))
+        .collect();
+    let expected: Vec<String> = (0..20).map(|number| number.to_string()).collect();
+    for (peer, subscriber) in peers.iter().zip(second) {
+        let payloads: Vec<String> =
+            subscriber.received().into_iter().map(|message| message.payload).collect();
+        assert_eq!(payloads, expected, "{}", peer.name());
     }
 }
 
@@ -153,20 +159,4 @@ fn a_session_ends_when_its_time_is_over() {
     back.close();
     broker.await_counter("sessions_expired", 1);
     assert!(!Link::connect(broker.port, options).session_present, "too late");
-}
-
-fn sub(broker: &Broker, tool: &str, version: &str, client_id: &str, rest: &[&str]) -> Process {
-    let mut command = match tool {
-        "iothub" => program::command(program::iothub()),
-        _ => Command::new(program::installed("mosquitto_sub")),
-    };
-    if tool == "iothub" {
-        command.arg("sub");
-    }
-    command.args(["-h", "127.0.0.1", "-p", &broker.port.to_string(), "-V", version, "-i", client_id]);
-    command.args(["-c", "-q", "1", "-t", "tools/#"]).args(rest);
-    if version == "5" {
-        command.args(["-x", "600"]);
-    }
-    Process::start(client_id, &mut command)
 }

@@ -37,12 +37,12 @@ fn addresses_come_from_every_source_and_can_be_several() {
     let file = format!("[server]\nlisten_addresses = [{:?}, {:?}]\n", addresses[0], addresses[1]);
     let by_file = Setup::bare("addresses-file").config(&file).start();
     ports.iter().for_each(|port| Link::connect(*port, v5("client")).close());
-    drop(by_file);
+    assert_eq!(by_file.end(libc::SIGTERM).code, Some(0));
     let by_variable = Setup::bare("addresses-variable")
         .variable("IOTHUB_SERVER__LISTEN_ADDRESSES", addresses.join(","))
         .start();
     ports.iter().for_each(|port| Link::connect(*port, v5("client")).close());
-    drop(by_variable);
+    assert_eq!(by_variable.end(libc::SIGTERM).code, Some(0));
     let _by_flag =
         Setup::bare("addresses-flag").args(["--listen", &addresses[0], "--listen", &addresses[1]]).start();
     ports.iter().for_each(|port| Link::connect(*port, v5("client")).close());

@@ -20,11 +20,11 @@ fn main() {
                 _ => panic!("rumqttc does not speak {version}"),
             }
         }
-        ["sub", port, version, qos, filter, count] => {
+        ["sub", port, version, qos, filter, count, ref session @ ..] => {
             let (port, qos, count) = (port.parse().unwrap(), qos.parse().unwrap(), count.parse().unwrap());
             match version {
-                "311" => v311::subscribe(port, qos, filter, count),
-                "5" => v5::subscribe(port, qos, filter, count),
+                "311" => v311::subscribe(port, qos, filter, count, session),
+                "5" => v5::subscribe(port, qos, filter, count, session),
                 _ => panic!("rumqttc does not speak {version}"),
             }
         }
@@ -35,6 +35,12 @@ fn main() {
 fn client_id() -> String {
     format!("rumqttc-peer-{}", std::process::id())
 }
+
+/// The programs of this package have the same value.
+const SESSION_EXPIRY_S: u32 = 600;
+
+/// Packets of this size are taken; the crate's own limit is ten kilobytes.
+const PACKET_BYTES_MAX: usize = 1 << 20;
 
 /// Requests that may wait for the event loop; a peer has a handful.
 const REQUESTS_MAX: usize = 16;

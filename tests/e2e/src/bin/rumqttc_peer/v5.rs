@@ -5,10 +5,10 @@ use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{Packet, Publish, PublishProperties, SubscribeReasonCode};
 use rumqttc::v5::{Client, Connection, Event, MqttOptions};
 
-use crate::{REQUESTS_MAX, client_id};
+use crate::{PACKET_BYTES_MAX, REQUESTS_MAX, SESSION_EXPIRY_S, client_id};
 
 pub fn publish(port: u16, topic: &str, messages: &[(u8, String)]) {
-    let (client, mut connection) = connect(port);
+    let (client, mut connection) = Client::new(options(port, &client_id()), REQUESTS_MAX);
     for (qos, payload) in messages {
         let payload = payload.clone().into_bytes();
         client.publish_with_properties(topic, qos_of(*qos), false, payload, properties()).unwrap();
@@ -22,16 +22,25 @@ pub fn publish(port: u16, topic: &str, messages: &[(u8, String)]) {
     await_event(&mut connection, |event| matches!(event, Event::Outgoing(Outgoing::Disconnect)));
 }
 
-pub fn subscribe(port: u16, qos: u8, filter: &str, count: usize) {
-    let (client, mut connection) = connect(port);
+pub fn subscribe(port: u16, qos: u8, filter: &str, count: usize, session: &[&str]) {
+    let mut options = match session {
+        [client_id] => options(port, client_id),
+        _ => options(port, &client_id()),
+    };
+    if !session.is_empty() {
+        options.set_clean_start(false).set_session_expiry_interval(Some(SESSION_EXPIRY_S));
+    }
+    let (client, mut connection) = Client::new(options, REQUESTS_MAX);
     client.subscribe(filter, qos_of(qos)).unwrap();
     let mut left = count;
+    let mut is_subscribed = false;
     await_event(&mut connection, |event| {
         match event {
             Event::Incoming(Packet::SubAck(suback)) => {
                 let granted = matches!(suback.return_codes[..], [SubscribeReasonCode::Success(_)]);
                 assert!(granted, "{suback:?}");
                 println!("subscribed");
+                is_subscribed = true;
             }
             Event::Incoming(Packet::Publish(publish)) => {
                 println!("{}", line_of(publish));
@@ -39,14 +48,17 @@ pub fn subscribe(port: u16, qos: u8, filter: &str, count: usize) {
             }
             _ => {}
         }
-        left == 0
+        // Messages of a session that was there before can come first.
+        is_subscribed && left == 0
     });
     client.disconnect().unwrap();
     await_event(&mut connection, |event| matches!(event, Event::Outgoing(Outgoing::Disconnect)));
 }
 
-fn connect(port: u16) -> (Client, Connection) {
-    Client::new(MqttOptions::new(client_id(), "127.0.0.1", port), REQUESTS_MAX)
+fn options(port: u16, client_id: &str) -> MqttOptions {
+    let mut options = MqttOptions::new(client_id, "127.0.0.1", port);
+    options.set_max_packet_size(u32::try_from(PACKET_BYTES_MAX).ok());
+    options
 }
 
 fn await_event(connection: &mut Connection, mut wanted: impl FnMut(&Event) -> bool) {
