@@ -46,6 +46,7 @@ pub struct Client {
     pub server: Server,
     pub keep_alive_s: u16,
     pub session_expiry_s: u32,
+    pub has_will: bool,
     /// It says nothing more, and is to lose its connection for it.
     pub is_silent: bool,
     pub acks_are_slow: bool,
@@ -94,6 +95,7 @@ impl Client {
             server: Server { receive_maximum: u16::MAX, topic_alias_maximum: 0 },
             keep_alive_s: 0,
             session_expiry_s: 0,
+            has_will: false,
             is_silent: false,
             acks_are_slow: false,
             acks_due: false,

@@ -3,6 +3,8 @@
 use mqtt::{Packet, Version};
 use shard::Mail;
 
+use crate::said::Said;
+
 /// One way in which the world lies to the broker or to the clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
@@ -36,8 +38,18 @@ pub enum Fault {
     ForgetClosed,
     /// The broker says that there is a session, and there is none, or the other way round.
     FlipSessionPresent,
-    /// Wills that a client has taken back are put into a shard.
-    PublishAnyWill,
+    /// The ledger believes that wills are to wait longer.
+    OverstateWillDelay,
+    /// The ledger believes that messages expire at once.
+    UnderstateExpiry,
+    /// The ledger believes that clients promised to speak more often.
+    UnderstateKeepAlive,
+    /// Shards are told of more room than there is.
+    OverstateRoom,
+    /// Shards are told that a send is over when it is not.
+    ConfirmEarly,
+    /// The ledger believes that more was sent than was counted.
+    MiscountPublishes,
     /// An operator whom the ledger does not know of closes connections.
     CloseSecretly,
     /// A shard panics.
@@ -54,6 +66,23 @@ impl Fault {
             Fault::RepeatMail | Fault::SwapMail => matches!(mail, Mail::Publish(_)),
             Fault::LoseRetained => matches!(mail, Mail::Retain(_)),
             _ => false,
+        }
+    }
+
+    /// What the ledger is made to believe of a packet.
+    pub fn misstate(self, said: &mut Said) {
+        let Said::Connect(said) = said else { return };
+        match self {
+            Fault::UnderstatePacketSize => said.maximum_packet_size = 20,
+            Fault::UnderstateReceiveMaximum => said.receive_maximum = 1,
+            Fault::UnderstateTopicAliasMaximum => said.topic_alias_maximum = 0,
+            Fault::UnderstateKeepAlive => said.keep_alive_s = 1,
+            Fault::OverstateWillDelay => {
+                if let Some(will) = &mut said.will {
+                    will.delay_s += 5;
+                }
+            }
+            _ => {}
         }
     }
 

@@ -121,6 +121,8 @@ pub struct Ledger {
     /// Set where a limit on retained messages may have refused some.
     pub retained_is_limited: bool,
     pub inflight_max: u16,
+    /// Only in a broken world: messages are taken to expire at once.
+    pub believes_in_haste: bool,
     pub failures: Vec<Failure>,
 }
 
@@ -144,6 +146,7 @@ impl Ledger {
             drained: false,
             retained_is_limited: false,
             inflight_max,
+            believes_in_haste: false,
             failures: Vec::new(),
         }
     }

@@ -102,6 +102,7 @@ impl World {
             steps: 0,
             publishes_sent: 0,
         };
+        world.ledger.believes_in_haste = fault == Some(Fault::UnderstateExpiry);
         world.begin();
         world
     }

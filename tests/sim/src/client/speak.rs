@@ -100,6 +100,7 @@ impl Client {
         self.socket = Some(socket);
         self.phase = Phase::Connecting;
         self.keep_alive_s = plan.keep_alive_s;
+        self.has_will = plan.will.is_some();
         self.session_expiry_s = plan.session_expiry_s;
         self.say(&Packet::Connect(Box::new(packet)), Said::Connect(Box::new(said)));
     }

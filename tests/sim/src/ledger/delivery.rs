@@ -36,8 +36,11 @@ struct Cause {
     shared_keys: usize,
     qos_min: Option<QoS>,
     qos_max: Option<QoS>,
+    qos_max_replay: Option<QoS>,
     ids_may: Vec<u32>,
     ids_must: Vec<u32>,
+    /// Each SUBSCRIBE has a replay of its own, and that keeps its options when a later SUBSCRIBE replaces the subscription.
+    ids_replay: Vec<u32>,
     any_as_published: bool,
     all_as_published: bool,
     replays: usize,
@@ -171,6 +174,7 @@ impl Ledger {
         let Some(expiry_s) = publication.content.expiry_s else {
             return said.map(|said| format!("an expiry of {said} s that nobody set"));
         };
+        let expiry_s = if self.believes_in_haste { 0 } else { expiry_s };
         let first = publication.arrivals.first()?.at;
         let last = if publication.content.is_will { self.now } else { publication.arrivals.last()?.at };
         // What is sent again was begun in time.
@@ -204,6 +208,13 @@ impl Ledger {
             }
             cause.plain |= !subscription.is_shared;
             cause.shared_keys += usize::from(subscription.is_shared);
+            if !subscription.is_shared {
+                let every = &subscription.variants;
+                cause.replays += every.len();
+                cause.ids_replay.extend(every.iter().filter_map(|variant| variant.subscription_id));
+                let highest = every.iter().map(|variant| variant.options.qos).max();
+                cause.qos_max_replay = cause.qos_max_replay.max(highest);
+            }
             // A replay of one's own retained message is not held back by no-local.
             let all_options: Vec<&Variant> = subscription.variants(from, to).collect();
             cause.all_as_published &= all_options.iter().all(|v| v.options.retain_as_published);
@@ -211,7 +222,6 @@ impl Ledger {
                 cause.any_as_published |= variant.options.retain_as_published;
                 cause.qos_max = cause.qos_max.max(Some(variant.options.qos));
                 cause.ids_may.extend(variant.subscription_id);
-                cause.replays += usize::from(!subscription.is_shared);
             }
             let must = subscription.must(from, to) && !self.sessions[session].is_unclear;
             if must && options.len() == all_options.len() && !subscription.is_shared {
@@ -244,14 +254,16 @@ impl Ledger {
         let published = self.publications[id].content.qos;
         let is_plain_live = kind == Kind::Live && cause.shared_keys == 0;
         let least = cause.qos_min.filter(|_| is_plain_live).map(|qos| qos.min(published));
-        let most = cause.qos_max.map(|qos| qos.min(published));
+        let highest = if kind == Kind::Live { cause.qos_max } else { cause.qos_max.max(cause.qos_max_replay) };
+        let most = highest.map(|qos| qos.min(published));
         if Some(publish.qos) > most || least.is_some_and(|least| publish.qos < least) {
             let what =
                 format!("{} reached {to} at {:?}, not {least:?} to {most:?}", self.describe(id), publish.qos);
             self.fail(Oracle::Content, what);
         }
         let ids: Vec<u32> = publish.properties.subscription_ids.iter().collect();
-        let strange = ids.iter().any(|id| !cause.ids_may.contains(id));
+        let is_replay = |id: &u32| kind != Kind::Live && cause.ids_replay.contains(id);
+        let strange = ids.iter().any(|id| !cause.ids_may.contains(id) && !is_replay(id));
         let missing = is_plain_live && cause.ids_must.iter().any(|id| !ids.contains(id));
         let is_v5 = cause.ids_may.is_empty() || !ids.is_empty() || is_plain_live;
         if strange || (missing && is_v5) {

@@ -97,10 +97,20 @@ impl Ledger {
     pub(super) fn on_broker_pubrel(&mut self, socket: usize, packet_id: u16) {
         let connection = self.connections.get_mut(&socket).expect("the caller has looked it up");
         connection.owed.pubrel.remove(&packet_id);
-        let session = &self.sessions[connection.session];
+        let connection_ended = connection.ended.is_some();
+        let session = &mut self.sessions[connection.session];
+        let is_small = session.packet_size_min < u32::MAX;
+        let outstanding = session.outstanding.get_mut(&packet_id);
+        // A message that a resumed connection is too small for is dropped, and its id released. It may have been encoded for
+        // a connection that ended before the send.
+        let was_never_seen = is_small && outstanding.is_none() && !session.absences.is_empty();
+        let is_known = was_never_seen || outstanding.is_some_and(|known| {
+            let was_dropped = is_small && known.is_qos2 && known.sent_on != socket;
+            known.is_released |= was_dropped;
+            known.is_released
+        });
         // The end of a session does not call back what is on its way.
-        let is_known = session.outstanding.get(&packet_id).is_some_and(|outstanding| outstanding.is_released);
-        if !is_known && session.ended.is_none() && connection.ended.is_none() {
+        if !is_known && session.ended.is_none() && !connection_ended {
             self.fail(Oracle::Protocol, format!("socket {socket}: PUBREL {packet_id} releases nothing"));
         }
     }

@@ -84,6 +84,14 @@ impl World {
         ConnId { slot: slot as u32, generation: slots[slot].0 }
     }
 
+    /// The client closes its end without a DISCONNECT.
+    pub fn hang_up(&mut self, client: usize, socket: usize) {
+        self.clients[client].leave();
+        self.sockets[socket].attached = false;
+        self.sockets[socket].up_ends = true;
+        self.plan_up(socket);
+    }
+
     /// The connection breaks. What was under way is lost at any byte.
     pub fn cut(&mut self, client: usize) {
         let Some(socket) = self.clients[client].socket else { return };

@@ -203,7 +203,8 @@ impl World {
     }
 
     pub(super) fn tell_room(&mut self, from: usize, to: usize) {
-        let slots = self.mesh.ring(from, to).tell_room();
+        let is_lie = self.fault == Some(Fault::OverstateRoom);
+        let slots = self.mesh.ring(from, to).tell_room() + usize::from(is_lie) * 2;
         let to = shard::ShardId(to as u8);
         self.handle(from, shard::Event::MailRoom { to, slots });
     }
@@ -221,6 +222,7 @@ impl World {
 fn show(mail: &Mail) -> String {
     match mail {
         Mail::Publish(message) => format!("Publish {:?} {}", message, text(message)),
+        Mail::PublishRetained { message, number } => format!("Publish {message:?} {} number {number}", text(message)),
         Mail::Retain(message) => format!("Retain {:?} {}", message, text(message)),
         Mail::Shared(shared) => {
             format!("Shared {:?} {} {}", shared.name, text(&shared.message), shared.to_queue)

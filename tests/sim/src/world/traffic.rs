@@ -16,7 +16,10 @@ impl World {
     pub fn write_out(&mut self, client: usize) {
         let out = std::mem::take(&mut self.clients[client].out);
         let Some(socket) = self.clients[client].socket else { return };
-        for (bytes, said) in out {
+        for (bytes, mut said) in out {
+            if let Some(fault) = self.fault {
+                fault.misstate(&mut said);
+            }
             self.sockets[socket].write(&bytes, Some(said));
         }
         self.plan_up(socket);
@@ -71,6 +74,10 @@ impl World {
             return;
         }
         let n = if self.random.percent(50) { usize::MAX } else { 1 + self.random.skewed(4096) as usize };
+        let is_early = self.fault == Some(Fault::ConfirmEarly) && self.random.percent(20);
+        if is_early && let Some((core, conn)) = self.sockets[socket].on() {
+            self.handle(core, Event::Sent { conn });
+        }
         if self.sockets[socket].take_down(n) {
             self.sockets[socket].down_due = true;
             self.plan_in(self.settings.wire_delay_us_max / 4 + 1, Action::Sent(socket));

@@ -1,0 +1,140 @@
+//! The oracles can fail: each fault of a world that is broken on purpose is reported by the oracle that is there for it.
+#![allow(clippy::unwrap_used)]
+
+use sim::{Fault, Oracle, Plan, Profile, Report, run_caught};
+
+/// Runs seeds of the broken world until an oracle speaks.
+fn first_report(fault: Fault, profile: Profile, shards: u8) -> Report {
+    let reports = (0..SEEDS_MAX).map(|seed| run_caught(Plan { fault: Some(fault), ..Plan::new(seed, shards, profile) }));
+    reports.into_iter().find(|report| !report.is_good()).unwrap_or_else(|| panic!("nobody noticed {fault:?}"))
+}
+
+fn assert_reported(fault: Fault, profile: Profile, shards: u8, expected: &[Oracle]) {
+    let report = first_report(fault, profile, shards);
+    let spoke = report.oracles();
+    assert!(expected.iter().any(|oracle| spoke.contains(oracle)), "{fault:?}: {}", report.describe());
+}
+
+#[test]
+fn a_lost_mail_of_qos_1_is_a_lost_message() {
+    assert_reported(Fault::LoseMail, Profile::Calm, 2, &[Oracle::Lost]);
+}
+
+#[test]
+fn a_repeated_mail_is_a_duplicate() {
+    assert_reported(Fault::RepeatMail, Profile::Calm, 2, &[Oracle::Duplicate]);
+}
+
+#[test]
+fn exchanged_mails_break_the_order() {
+    assert_reported(Fault::SwapMail, Profile::Calm, 2, &[Oracle::Order]);
+}
+
+#[test]
+fn a_lost_retained_message_is_missed_by_a_new_subscriber() {
+    assert_reported(Fault::LoseRetained, Profile::Retained, 2, &[Oracle::Retained]);
+}
+
+#[test]
+fn a_lost_acknowledgement_leaves_a_client_waiting() {
+    assert_reported(Fault::LoseAcknowledgement, Profile::Calm, 1, &[Oracle::AckOwed, Oracle::Stuck]);
+}
+
+#[test]
+fn an_answer_to_nothing_is_a_breach_of_protocol() {
+    assert_reported(Fault::RepeatPingresp, Profile::Calm, 1, &[Oracle::Protocol]);
+}
+
+#[test]
+fn a_qos_0_message_sent_twice_is_a_duplicate() {
+    assert_reported(Fault::RepeatPublish, Profile::Calm, 1, &[Oracle::Duplicate]);
+}
+
+#[test]
+fn a_message_to_somebody_else_is_noticed() {
+    assert_reported(Fault::Misdeliver, Profile::Calm, 1, &[Oracle::Stranger, Oracle::Protocol]);
+}
+
+#[test]
+fn a_changed_payload_is_noticed() {
+    assert_reported(Fault::ChangePayload, Profile::Calm, 1, &[Oracle::Content]);
+}
+
+#[test]
+fn bytes_that_are_no_packet_are_noticed() {
+    assert_reported(Fault::SendGarbage, Profile::Calm, 1, &[Oracle::Undecodable]);
+}
+
+#[test]
+fn a_packet_beyond_the_maximum_packet_size_is_noticed() {
+    assert_reported(Fault::UnderstatePacketSize, Profile::Calm, 1, &[Oracle::PacketSize]);
+}
+
+#[test]
+fn messages_beyond_the_receive_maximum_are_noticed() {
+    assert_reported(Fault::UnderstateReceiveMaximum, Profile::Calm, 1, &[Oracle::ReceiveMaximum]);
+}
+
+#[test]
+fn an_alias_beyond_the_maximum_is_noticed() {
+    assert_reported(Fault::UnderstateTopicAliasMaximum, Profile::Calm, 1, &[Oracle::AliasMaximum]);
+}
+
+#[test]
+fn drops_that_no_counter_tells_of_are_losses() {
+    assert_reported(Fault::HideCounters, Profile::SlowReaders, 1, &[Oracle::Lost]);
+}
+
+#[test]
+fn a_connection_whose_end_the_broker_is_not_told_of_is_left_over() {
+    assert_reported(Fault::ForgetClosed, Profile::Calm, 1, &[Oracle::Leftover]);
+}
+
+#[test]
+fn a_wrong_session_present_is_noticed() {
+    assert_reported(Fault::FlipSessionPresent, Profile::Cuts, 1, &[Oracle::SessionPresent]);
+}
+
+#[test]
+fn a_will_that_is_published_too_early_is_noticed() {
+    assert_reported(Fault::OverstateWillDelay, Profile::Wills, 1, &[Oracle::Will]);
+}
+
+#[test]
+fn an_expired_message_is_noticed() {
+    assert_reported(Fault::UnderstateExpiry, Profile::Wills, 1, &[Oracle::Expiry]);
+}
+
+#[test]
+fn a_connection_that_is_closed_without_a_reason_is_noticed() {
+    assert_reported(Fault::CloseSecretly, Profile::Calm, 1, &[Oracle::Closed]);
+}
+
+#[test]
+fn a_silent_connection_that_stays_is_noticed() {
+    assert_reported(Fault::UnderstateKeepAlive, Profile::Chaos, 1, &[Oracle::LeftOpen]);
+}
+
+#[test]
+fn mail_without_room_is_noticed() {
+    assert_reported(Fault::OverstateRoom, Profile::TinyMesh, 2, &[Oracle::Illegal]);
+}
+
+#[test]
+fn a_second_send_before_the_first_is_taken_is_noticed() {
+    assert_reported(Fault::ConfirmEarly, Profile::SlowReaders, 1, &[Oracle::Illegal]);
+}
+
+#[test]
+fn more_packets_than_the_shards_count_are_noticed() {
+    assert_reported(Fault::MiscountPublishes, Profile::Calm, 1, &[Oracle::Counters]);
+}
+
+#[test]
+fn a_panic_is_reported_with_its_seed() {
+    let report = first_report(Fault::Panic, Profile::Calm, 1);
+    assert_eq!(report.oracles(), [Oracle::Panic]);
+    assert!(report.describe().contains("--seed 0 --shards 1"), "{}", report.describe());
+}
+
+const SEEDS_MAX: u64 = 20;

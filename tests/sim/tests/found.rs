@@ -1,0 +1,21 @@
+//! Seeds that once failed, each under the fact that it showed.
+#![allow(clippy::unwrap_used)]
+
+use sim::{Plan, Profile, run_caught};
+
+fn assert_passes(runs: &[(u64, u8, Profile)]) {
+    for &(seed, shards, profile) in runs {
+        let report = run_caught(Plan::new(seed, shards, profile));
+        assert!(report.is_good(), "{}", report.describe());
+    }
+}
+
+#[test]
+fn bytes_behind_a_connect_that_came_in_pieces_move_home_with_it() {
+    assert_passes(&[(0, 2, Profile::Chaos), (29, 2, Profile::Cuts), (72, 4, Profile::Shared)]);
+}
+
+#[test]
+fn an_older_live_message_does_not_keep_back_a_newer_retained_one() {
+    assert_passes(&[(144, 2, Profile::Retained), (191, 4, Profile::Retained)]);
+}

@@ -1,0 +1,69 @@
+//! A fixed set of seeds for every kind of world, with one, two and four shards; and that a seed is all that a run needs.
+#![allow(clippy::unwrap_used)]
+
+use sim::{Plan, Profile, run, run_caught};
+
+fn assert_seeds_pass(profile: Profile) {
+    for shards in [1, 2, 4] {
+        for seed in 0..SEEDS {
+            let report = run_caught(Plan::new(seed, shards, profile));
+            assert!(report.is_good(), "{}", report.describe());
+        }
+    }
+}
+
+#[test]
+fn calm_worlds_lose_nothing() {
+    assert_seeds_pass(Profile::Calm);
+}
+
+#[test]
+fn promises_hold_in_chaos() {
+    assert_seeds_pass(Profile::Chaos);
+}
+
+#[test]
+fn promises_hold_with_hardly_any_room_between_shards() {
+    assert_seeds_pass(Profile::TinyMesh);
+}
+
+#[test]
+fn slow_readers_lose_only_what_is_counted() {
+    assert_seeds_pass(Profile::SlowReaders);
+}
+
+#[test]
+fn shared_subscriptions_give_each_message_once() {
+    assert_seeds_pass(Profile::Shared);
+}
+
+#[test]
+fn wills_and_expiry_keep_their_time() {
+    assert_seeds_pass(Profile::Wills);
+}
+
+#[test]
+fn handshakes_survive_cuts_at_any_byte() {
+    assert_seeds_pass(Profile::Cuts);
+}
+
+#[test]
+fn new_subscribers_get_what_is_retained() {
+    assert_seeds_pass(Profile::Retained);
+}
+
+#[test]
+fn a_shutdown_comes_to_its_end() {
+    assert_seeds_pass(Profile::Drain);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_trace_and_another_one_another() {
+    for profile in [Profile::Chaos, Profile::TinyMesh, Profile::Wills] {
+        let hash = |seed| run(Plan::new(seed, 3, profile)).hash;
+        assert_eq!(hash(5), hash(5), "{}", profile.name());
+        assert_ne!(hash(5), hash(6), "{}", profile.name());
+    }
+}
+
+const SEEDS: u64 = 3;
