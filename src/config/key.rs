@@ -270,6 +270,7 @@ pub static KEYS: &[Key] = &[
         kind: Kind::Topic { place: |s| &mut s.router.response_topic_prefix },
     },
     count("limits", "max_sessions", 1..=100_000_000, |s| &mut s.limits.max_sessions),
+    bytes("limits", "max_session_memory", 1 << 20..=MEMORY_MAX, |s| &mut s.limits.max_session_memory),
     bytes("limits", "max_queue_memory", 1 << 20..=MEMORY_MAX, |s| &mut s.limits.max_queue_memory),
     bytes("limits", "max_receive_memory", 1 << 20..=MEMORY_MAX, |s| &mut s.limits.max_receive_memory),
     count("runtime", "shards", 0..=shard::SHARDS_MAX as u64, |s| &mut s.runtime.shards),

@@ -64,6 +64,7 @@ pub struct Router {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Totals {
     pub max_sessions: u64,
+    pub max_session_memory: u64,
     pub max_queue_memory: u64,
     pub max_receive_memory: u64,
 }
@@ -173,6 +174,7 @@ impl Settings {
             receive_maximum: narrow(self.session.receive_maximum),
             inflight_max: narrow(self.session.max_inflight),
             sessions_max: narrow(self.limits.max_sessions),
+            session_memory_max: narrow(self.limits.max_session_memory),
             queued_messages_max: narrow(self.session.max_queued_messages),
             queued_bytes_max: narrow(self.session.max_queued_bytes),
             queue_full: self.session.queue_full.into(),
@@ -271,6 +273,7 @@ impl Default for Totals {
         let limits = Limits::default();
         Totals {
             max_sessions: limits.sessions_max as u64,
+            max_session_memory: limits.session_memory_max as u64,
             max_queue_memory: limits.queue_memory_max as u64,
             max_receive_memory: limits.receive_memory_max as u64,
         }

@@ -1,5 +1,7 @@
 //! What a shard has to say becomes one line of the log.
 
+use std::borrow::Cow;
+
 use shard::{Note, ShardId, What};
 
 use crate::connection::Address;
@@ -7,7 +9,8 @@ use crate::connection::Address;
 /// Writes the line. The client is named by its id where it has one, and by its address where it is connected here.
 pub(crate) fn write(shard: ShardId, address: Option<Address>, note: &Note) {
     let shard = shard.0;
-    let client_id = note.client_id.as_deref();
+    let client_id = note.client_id.as_deref().map(shortened);
+    let client_id = client_id.as_deref();
     let address = address.map(tracing::field::display);
     match &note.what {
         What::Connected { version, clean_start, session_present, keep_alive_s, session_expiry_s } => {
@@ -36,8 +39,30 @@ pub(crate) fn write(shard: ShardId, address: Option<Address>, note: &Note) {
         What::SessionExpired => tracing::debug!(shard, client_id, address, "session expired"),
         What::WillPublished => tracing::debug!(shard, client_id, address, "will published"),
         What::QueueFull => tracing::warn!(shard, client_id, address, "queue full, messages are dropped"),
-        What::SubscriptionRefused { reason } => {
-            tracing::info!(shard, client_id, address, ?reason, "subscription refused");
+        What::SubscriptionsRefused { reason, count } => {
+            tracing::info!(shard, client_id, address, ?reason, count, "subscriptions refused");
         }
+    }
+}
+
+/// A client id may have 65,535 bytes; a line of the log has better uses.
+fn shortened(client_id: &str) -> Cow<'_, str> {
+    match client_id.char_indices().nth(CLIENT_ID_CHARS_MAX) {
+        None => Cow::Borrowed(client_id),
+        Some((at, _)) => Cow::Owned(format!("{}… ({} bytes)", &client_id[..at], client_id.len())),
+    }
+}
+
+const CLIENT_ID_CHARS_MAX: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_client_id_is_cut_at_a_character() {
+        assert_eq!(shortened("short"), "short");
+        let long = "ä".repeat(200);
+        assert_eq!(shortened(&long), format!("{}… (400 bytes)", "ä".repeat(128)));
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     ConnId, Mail, Shard, ShardId, ShardSet,
     keys::SessionKey,
     mail::{Announce, Announced},
-    replay::{Source, Wanted},
+    replay::{FirstPage, Wanted},
     turn::Turn,
 };
 
@@ -21,11 +21,13 @@ pub(crate) struct Waiting {
     pub codes: Vec<ReasonCode>,
     pub wanted: Vec<Wanted>,
     /// The first pages of retained messages, which go out behind the SUBACK.
-    pub first_pages: Vec<Source>,
+    pub first_pages: Vec<FirstPage>,
+    /// Names this SUBSCRIBE to the session's replays.
+    pub token: Option<u64>,
     filters: Vec<Box<str>>,
     confirmed: ShardSet,
     /// By answering shard, how many retained messages it had mailed to each shard.
-    retained_sent: Vec<Box<[u64]>>,
+    pub retained_sent: Vec<Box<[u64]>>,
 }
 
 pub(crate) struct Announcements {
@@ -74,15 +76,11 @@ impl Waiting {
             codes: Vec::new(),
             wanted: Vec::new(),
             first_pages: Vec::new(),
+            token: None,
             filters: Vec::new(),
             confirmed: ShardSet::EMPTY,
             retained_sent: Vec::new(),
         }
-    }
-
-    /// What `source` must have got before it gives retained messages: all that was mailed to it before we were known.
-    pub fn retained_received(&self, source: ShardId) -> Box<[u64]> {
-        self.retained_sent.iter().map(|sent| sent.get(source.index()).copied().unwrap_or(0)).collect()
     }
 }
 
@@ -152,7 +150,7 @@ impl Shard {
 
     /// Every shard knows the filters, and the first pages of retained messages are here.
     pub(crate) fn complete_if_ready(&mut self, request: u64, turn: &mut Turn<'_>) {
-        let is_ready = |waiting: &Waiting| waiting.first_pages.iter().all(Source::has_page);
+        let is_ready = |waiting: &Waiting| waiting.first_pages.iter().all(FirstPage::is_here);
         if !self.announcements.waiting.get(&request).is_some_and(is_ready) {
             return;
         }

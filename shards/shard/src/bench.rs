@@ -55,8 +55,15 @@ impl Retained {
     }
 
     pub fn set(&mut self, topic: &str, payload: &[u8]) {
-        let parts =
-            Parts { topic, qos: QoS::AtMostOnce, retain: true, expires_at: None, forwarded: &[], payload };
+        let parts = Parts {
+            topic,
+            qos: QoS::AtMostOnce,
+            retain: true,
+            expires_at: None,
+            retained_id: None,
+            forwarded: &[],
+            payload,
+        };
         self.0.set(Message::new(&parts));
     }
 

@@ -38,6 +38,8 @@ pub struct Limits {
     pub inflight_max: u16,
     /// In all, connected or not.
     pub sessions_max: usize,
+    /// In all: client ids and filters, in bytes.
+    pub session_memory_max: usize,
     pub queued_messages_max: u32,
     pub queued_bytes_max: usize,
     pub queue_full: QueueFull,
@@ -90,6 +92,7 @@ impl Default for Limits {
             receive_maximum: 1024,
             inflight_max: 100,
             sessions_max: 1_000_000,
+            session_memory_max: 1 << 30,
             queued_messages_max: 1000,
             queued_bytes_max: 16 << 20,
             queue_full: QueueFull::DropNewest,
@@ -112,6 +115,7 @@ impl Limits {
         let shards = usize::from(shards);
         Limits {
             sessions_max: self.sessions_max.div_ceil(shards),
+            session_memory_max: self.session_memory_max.div_ceil(shards),
             queue_memory_max: self.queue_memory_max.div_ceil(shards),
             retained_messages_max: self.retained_messages_max.div_ceil(shards),
             retained_bytes_max: self.retained_bytes_max.div_ceil(shards),

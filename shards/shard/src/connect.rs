@@ -7,7 +7,7 @@ use mqtt::{Connack, ConnackProperties, Connect, Frame, Packet, PacketKind, Reaso
 use crate::{
     ConnId, Effect, Message, Note, Reading, Shard, ShardId, What, connection::Stage,
     ending::Will as WillFate, keys::SessionKey, message::Parts, publish::SERVER_TOPICS, session::Will,
-    shard::Deadline, turn::Turn,
+    turn::Turn,
 };
 
 /// What a remaining length can say; a message can grow a little on its way out.
@@ -92,6 +92,7 @@ impl Shard {
         let existing = self.sessions.find(&client_id);
         let session = existing.unwrap_or_else(|| {
             self.counters.sessions_created += 1;
+            self.session_bytes += client_id.len();
             self.sessions.create(client_id.clone())
         });
         self.bind(conn, session, connect, &granted, turn);
@@ -126,8 +127,12 @@ impl Shard {
         if connect.properties.authentication_method.is_some() {
             return Err((ReasonCode::BadAuthenticationMethod, "no authentication method is supported"));
         }
-        if self.sessions.len() >= limits.sessions_max && self.sessions.find(connect.client_id).is_none() {
+        let is_known = self.sessions.find(connect.client_id).is_some();
+        if !is_known && self.sessions.len() >= limits.sessions_max {
             return Err((ReasonCode::QuotaExceeded, "max_sessions is reached"));
+        }
+        if !is_known && self.session_bytes + connect.client_id.len() > limits.session_memory_max {
+            return Err((ReasonCode::QuotaExceeded, "max_session_memory is reached"));
         }
         let Some(will) = connect.will.as_ref() else { return Ok(()) };
         if will.topic.starts_with(SERVER_TOPICS) {
@@ -221,6 +226,7 @@ impl Shard {
         // [MQTT-3.1.3-9] A will whose delay was running is gone with the new connection.
         let cancelled = std::mem::replace(&mut session.will, will);
         self.will_bytes -= cancelled.map_or(0, |will| will.message.weight());
+        self.tell_groups(key, true);
 
         let limits = &self.config.limits;
         let properties = &connect.properties;
@@ -232,7 +238,7 @@ impl Shard {
         connection.topic_alias_max = properties.topic_alias_maximum.unwrap_or(0).min(limits.topic_alias_max);
         connection.problem_information = properties.request_problem_information.unwrap_or(true);
         if let Some(until) = connection.silent_until() {
-            self.timers.insert(until, Deadline::KeepAlive(conn));
+            self.arm_keep_alive(conn, until, turn);
         }
     }
 
@@ -313,6 +319,7 @@ fn make_will(will: &mqtt::Will<'_>) -> Will {
         qos: will.qos,
         retain: will.retain,
         expires_at: None,
+        retained_id: None,
         forwarded: &forwarded,
         payload: will.payload,
     };

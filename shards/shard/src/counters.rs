@@ -123,6 +123,8 @@ pub struct Gauges {
     pub filters: usize,
     pub retained_messages: usize,
     pub retained_bytes: usize,
+    /// Client ids and filters.
+    pub session_bytes: usize,
     /// Weight of wills.
     pub will_bytes: usize,
     /// Weight of everything in queues and in flight.
@@ -132,4 +134,6 @@ pub struct Gauges {
     /// Unfinished packets and topics behind aliases.
     pub receive_bytes: usize,
     pub mail_pending: usize,
+    /// Deadlines that are set, of what is gone, too.
+    pub timers: usize,
 }

@@ -13,7 +13,7 @@ use crate::{
     outgoing::{SHARED_PAYLOAD_BYTES_MIN, SHARED_PAYLOADS_MAX},
     router::Carried,
     session::Delivery,
-    takers::takers,
+    takers::{Full, takers},
     turn::Turn,
 };
 
@@ -96,14 +96,10 @@ impl Shard {
 
     pub(crate) fn enqueue(&mut self, key: SessionKey, queued: Queued, turn: &mut Turn<'_>) {
         let weight = queued.weight();
-        while let Some(cause) = self.queue_is_full(key, weight) {
+        while let Some(cause) = takers!(self).queue_lacks(key, weight) {
             *self.dropped(cause) += 1;
             self.note_loss(key, turn);
-            let gives_way = match self.config.limits.queue_full {
-                QueueFull::DropNewest => None,
-                QueueFull::DropOldest => self.sessions[key].outbound().pop(),
-            };
-            match gives_way {
+            match self.oldest_that_gives_way(key, weight) {
                 Some(oldest) => self.queued_bytes -= oldest.weight(),
                 None => return,
             }
@@ -112,20 +108,18 @@ impl Shard {
         self.sessions[key].outbound().push(queued);
     }
 
-    fn queue_is_full(&self, key: SessionKey, weight: usize) -> Option<Full> {
+    /// None: it is the newest that is dropped. Nothing is sacrificed for a message that could not be queued even then.
+    fn oldest_that_gives_way(&mut self, key: SessionKey, weight: usize) -> Option<Queued> {
         let limits = &self.config.limits;
-        let outbound = self.sessions[key].outbound.as_ref();
-        let (messages, bytes) =
-            outbound.map_or((0, 0), |outbound| (outbound.queue.len(), outbound.queue_bytes));
-        if messages >= limits.queued_messages_max as usize {
-            Some(Full::Messages)
-        } else if bytes + weight > limits.queued_bytes_max {
-            Some(Full::Bytes)
-        } else if self.queued_bytes + self.unsent_bytes + weight > limits.queue_memory_max {
-            Some(Full::Memory)
-        } else {
-            None
+        if limits.queue_full == QueueFull::DropNewest || weight > limits.queued_bytes_max {
+            return None;
         }
+        let outbound = self.sessions[key].outbound.as_mut()?;
+        let others = self.queued_bytes + self.unsent_bytes - outbound.queue_bytes;
+        if others + weight > limits.queue_memory_max {
+            return None;
+        }
+        outbound.pop()
     }
 
     fn dropped(&mut self, cause: Full) -> &mut u64 {
@@ -243,13 +237,6 @@ struct Sending<'a> {
     delivery: &'a Delivery<'a>,
     packet_id: Option<PacketId>,
     dup: bool,
-}
-
-#[derive(Clone, Copy)]
-enum Full {
-    Messages,
-    Bytes,
-    Memory,
 }
 
 fn make_forward<'a>(

@@ -58,29 +58,40 @@ impl Shard {
         let all_heard = self.drain.heard.len() + 1 == usize::from(self.config.shards);
         if self.drain.stage == Phase::Told && all_heard && self.post.pending_len() == 0 {
             self.drain.stage = Phase::Closing;
-            self.close_all(turn);
         }
-        if self.drain.stage == Phase::Closing && self.connections.len() == 0 {
-            self.drain.stage = Phase::Done;
-            turn.push(Effect::Drained);
+        if self.drain.stage == Phase::Closing {
+            self.close_ready(turn);
+            if self.connections.len() == 0 {
+                self.drain.stage = Phase::Done;
+                turn.push(Effect::Drained);
+            }
         }
     }
 
+    /// Closes those whose sockets have room for all that may still be sent to them; the others are looked at again when
+    /// theirs have taken more.
+    ///
     /// Wills stay with their sessions: a server that shuts down may defer them to its restart (5.0, section 3.1.2.5).
-    fn close_all(&mut self, turn: &mut Turn<'_>) {
+    fn close_ready(&mut self, turn: &mut Turn<'_>) {
         let (reason, why) = match self.config.server_reference {
             Some(_) => (ReasonCode::UseAnotherServer, "the server is shutting down; another takes its place"),
             None => (ReasonCode::ServerShuttingDown, "the server is shutting down"),
         };
         for conn in self.connections.ids() {
             let Some(connection) = self.connections.get(conn) else { continue };
-            if connection.stage == Stage::Closing {
+            let is_behind = connection.unsent_bytes() >= self.config.limits.outbox_bytes_max;
+            if connection.stage == Stage::Closing || connection.session().is_some() && is_behind {
                 continue;
             }
-            if connection.session().is_some() && connection.version == Version::V5 {
+            let (session, version) = (connection.session(), connection.version);
+            if session.is_some() && version == Version::V5 {
                 self.say_goodbye(conn, reason, why, turn);
             }
             self.begin_closing(conn, turn);
+            // [MQTT-3.14.4-1] Nothing follows the DISCONNECT.
+            if let Some(session) = session {
+                self.sessions[session].conn = None;
+            }
         }
     }
 }

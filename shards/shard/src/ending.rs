@@ -77,7 +77,7 @@ impl Shard {
         connection.stage = Stage::Closing;
         self.receive_bytes -= connection.release_receiving();
         if connection.stalled {
-            self.stalled.retain(|waiting| *waiting != conn);
+            self.stalled.remove(&conn);
         }
         self.counters.connections_closed += 1;
         if connection.sending {
@@ -103,7 +103,7 @@ impl Shard {
         self.receive_bytes -= connection.release_receiving();
         self.unsent_bytes -= connection.unsent_bytes();
         if connection.stalled {
-            self.stalled.retain(|waiting| *waiting != conn);
+            self.stalled.remove(&conn);
         }
         Some(connection)
     }
@@ -183,6 +183,8 @@ impl Shard {
             self.queued_bytes -= weight;
         }
         session.rest();
+        self.interrupt_replays(key);
+        let session = &mut self.sessions[key];
         let expiry_s = session.expiry_s;
         if expiry_s != u32::MAX {
             session.ends_at = Some(turn.now.add_secs(u64::from(expiry_s)));
@@ -190,18 +192,19 @@ impl Shard {
         if let Some(will) = session.will.as_mut() {
             will.due_at = Some(turn.now.add_secs(u64::from(will.delay_s)));
         }
+        self.tell_groups(key, false);
         self.on_session_due(key, turn);
     }
 
     pub(crate) fn on_session_deadline(&mut self, key: SessionKey, turn: &mut Turn<'_>) {
-        let Some(session) = self.sessions.get_mut(key) else { return };
-        match session.armed {
-            // This timer was set for a session that had the key before, or was overtaken by an earlier one.
-            Some(armed) if armed > turn.now => {}
-            _ => {
-                session.armed = None;
-                self.on_session_due(key, turn);
-            }
+        let armed = self.sessions.armed(key);
+        // Overtaken by an earlier one that has been set again.
+        if armed.is_some_and(|armed| armed > turn.now) {
+            return;
+        }
+        *armed = None;
+        if self.sessions.get(key).is_some() {
+            self.on_session_due(key, turn);
         }
     }
 
@@ -222,11 +225,12 @@ impl Shard {
         if due(session.will.as_ref().and_then(|will| will.due_at)) {
             self.publish_will(key, turn);
         }
-        let session = &mut self.sessions[key];
-        if let Some(at) = session.due_at()
-            && session.armed.is_none_or(|armed| at < armed)
-        {
-            session.armed = Some(at);
+        let Some(due_at) = self.sessions[key].due_at() else { return };
+        // Timers cannot be taken back: none reaches so far ahead that those of sessions that are gone pile up.
+        let at = due_at.min(now.add_secs(SESSION_LOOK_S));
+        let armed = self.sessions.armed(key);
+        if armed.is_none_or(|armed| at < armed) {
+            *armed = Some(at);
             self.timers.insert(at, Deadline::Session(key));
         }
     }
@@ -235,13 +239,13 @@ impl Shard {
     pub(crate) fn end_session(&mut self, key: SessionKey, turn: &mut Turn<'_>) {
         assert!(self.sessions[key].conn.is_none(), "a session ends only after its connection");
         self.publish_will(key, turn);
+        self.drop_replays(key);
         let session = self.sessions.remove(key);
+        self.session_bytes -= session.client_id.len();
+        self.will_bytes -= session.will.map_or(0, |will| will.message.weight());
         if let Some(outbound) = session.outbound {
             self.counters.dropped_session_ended += outbound.messages() as u64;
             self.queued_bytes -= outbound.weight();
-        }
-        if let Some(replays) = session.replays {
-            self.forget_replays(*replays);
         }
         for filter in session.filters.into_sorted() {
             self.remove_subscription(key, &filter, turn);
@@ -251,6 +255,13 @@ impl Shard {
     fn publish_will(&mut self, key: SessionKey, turn: &mut Turn<'_>) {
         let session = &mut self.sessions[key];
         let client_id = session.client_id.clone();
+        // A server that shuts down keeps what falls due to itself.
+        if self.drain.has_begun() {
+            if let Some(will) = session.will.as_mut() {
+                will.due_at = None;
+            }
+            return;
+        }
         let Some(will) = session.will.take() else { return };
         self.will_bytes -= will.message.weight();
         self.counters.wills_published += 1;
@@ -260,6 +271,9 @@ impl Shard {
         self.publish(Some(key), &mut Carried::new(parts), turn);
     }
 }
+
+/// A look at each session without a connection comes at least so often.
+const SESSION_LOOK_S: u64 = 3600;
 
 /// How long a connection that ends may take for its last bytes.
 const LINGER_S: u64 = 5;

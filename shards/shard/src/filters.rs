@@ -1,11 +1,11 @@
 //! The filters that one session subscribes to, shared ones by their whole `$share/group/filter`.
 
-use hashbrown::HashSet;
+use std::{collections::BTreeSet, ops::Bound};
 
 /// Most sessions hold a handful of filters, which a list serves best; a set takes over where a list would be slow.
 pub(crate) enum Filters {
     Few(Vec<Box<str>>),
-    Many(Box<HashSet<Box<str>, ahash::RandomState>>),
+    Many(BTreeSet<Box<str>>),
 }
 
 impl Default for Filters {
@@ -23,10 +23,9 @@ impl Filters {
                 list.push(filter.into());
             }
             Filters::Few(list) => {
-                let mut set = HashSet::with_hasher(ahash::RandomState::with_seeds(1, 2, 3, 4));
-                set.extend(list.drain(..));
+                let mut set: BTreeSet<Box<str>> = list.drain(..).collect();
                 set.insert(filter.into());
-                *self = Filters::Many(Box::new(set));
+                *self = Filters::Many(set);
             }
             Filters::Many(set) => {
                 set.insert(filter.into());
@@ -50,6 +49,18 @@ impl Filters {
         }
     }
 
+    /// Those of shared subscriptions. In a set they stand together, so that the others cost nothing.
+    pub fn shared(&self) -> impl Iterator<Item = &str> {
+        let (list, set) = match self {
+            Filters::Few(list) => (Some(list.iter().filter(|filter| is_shared(filter))), None),
+            Filters::Many(set) => {
+                let from = (Bound::Included(SHARED), Bound::Unbounded);
+                (None, Some(set.range::<str, _>(from).take_while(|filter| is_shared(filter))))
+            }
+        };
+        list.into_iter().flatten().chain(set.into_iter().flatten()).map(|filter| &**filter)
+    }
+
     /// In an order that depends on nothing but what was inserted.
     pub fn into_sorted(self) -> Vec<Box<str>> {
         let mut filters = match self {
@@ -61,6 +72,12 @@ impl Filters {
     }
 }
 
+pub(crate) fn is_shared(filter: &str) -> bool {
+    filter.starts_with(SHARED)
+}
+
+/// What the filter of a shared subscription begins with.
+const SHARED: &str = "$share/";
 const FEW_MAX: usize = 16;
 
 #[cfg(test)]
@@ -80,5 +97,22 @@ mod tests {
         let sorted = filters.into_sorted();
         assert!(sorted.is_sorted());
         assert!(!sorted.contains(&"f/7".into()));
+    }
+
+    #[test]
+    fn shared_filters_are_told_from_others_in_a_list_and_in_a_set() {
+        let mut filters = Filters::default();
+        for n in 0..50 {
+            // Neighbours of the shared ones on both sides.
+            for filter in
+                [format!("$share/g/{n}"), format!("$shar{n}"), format!("$share0{n}"), format!("f/{n}")]
+            {
+                filters.insert(&filter);
+            }
+            let mut shared: Vec<&str> = filters.shared().collect();
+            shared.sort_unstable();
+            assert_eq!(shared.len(), n + 1);
+            assert!(shared.iter().all(|filter| filter.starts_with("$share/g/")));
+        }
     }
 }

@@ -25,12 +25,22 @@ pub(crate) struct Groups {
 pub(crate) struct Group {
     /// The whole `$share/group/filter`.
     pub name: Arc<str>,
-    local: Subscribers,
-    /// Where in `local` the search for the next receiver begins.
-    turn: usize,
+    /// The local members whose sessions have a connection.
+    connected: Circle,
+    /// The others. Apart, because there can be many of them for a long time: a message for those who are there does not
+    /// look at each one who is not.
+    absent: Circle,
     local_credit: i64,
     /// Sorted by shard.
     remote: Vec<Remote>,
+}
+
+/// Members that take turns.
+#[derive(Default)]
+struct Circle {
+    members: Subscribers,
+    /// Where in `members` the search for the next receiver begins.
+    turn: usize,
 }
 
 /// The members that another shard has.
@@ -85,10 +95,12 @@ impl Groups {
     }
 
     /// Adds or replaces a local member; makes the group if need be.
-    pub fn join(&mut self, name: &str, member: Subscription) -> Joined {
+    pub fn join(&mut self, name: &str, member: Subscription, connected: bool) -> Joined {
         let (key, created) = self.key_or_insert(name);
         let group = &mut self.groups[key.index()];
-        let replaced = group.local.insert(member);
+        let (circle, other) = group.circles(connected);
+        let elsewhere = other.members.remove(member.session);
+        let replaced = circle.members.insert(member).or(elsewhere);
         Joined { key, created, replaced, local_count: group.local_count() }
     }
 
@@ -96,9 +108,19 @@ impl Groups {
     pub fn leave(&mut self, name: &str, session: SessionKey) -> Option<Left> {
         let key = self.key(name)?;
         let group = &mut self.groups[key.index()];
-        group.local.remove(session)?;
+        group.connected.members.remove(session).or_else(|| group.absent.members.remove(session))?;
         let local_count = group.local_count();
         Some(Left { key, local_count, removed: self.remove_if_empty(key) })
+    }
+
+    /// A local member has got a connection, or has lost it. False: the session is no member.
+    pub fn set_connected(&mut self, name: &str, session: SessionKey, connected: bool) -> bool {
+        let Some(key) = self.key(name) else { return false };
+        let (circle, other) = self.groups[key.index()].circles(connected);
+        match other.members.remove(session) {
+            Some(member) => circle.members.insert(member).is_none(),
+            None => circle.members.get(session).is_some(),
+        }
     }
 
     /// How many members another shard has; 0 removes it. Like a local member, it can make or end a group.
@@ -116,7 +138,8 @@ impl Groups {
     }
 
     pub fn member(&self, name: &str, session: SessionKey) -> Option<Subscription> {
-        self.groups[self.key(name)?.index()].local.get(session).copied()
+        let group = &self.groups[self.key(name)?.index()];
+        group.connected.members.get(session).or_else(|| group.absent.members.get(session)).copied()
     }
 
     #[cfg(test)]
@@ -149,19 +172,22 @@ impl Groups {
         Some(shard)
     }
 
-    /// The next local member, in turn, for which `can_take` says yes.
-    pub fn pick_member(
+    /// The next local member with a connection, in turn, for which `can_take` says yes.
+    pub fn pick_connected(
         &mut self,
         key: GroupKey,
-        mut can_take: impl FnMut(&Subscription) -> bool,
+        can_take: impl FnMut(&Subscription) -> bool,
     ) -> Option<Subscription> {
-        let Group { local, turn, .. } = &mut self.groups[key.index()];
-        let members = local.as_slice();
-        // Behind the last, or the list has become shorter since: begin again.
-        let first = if *turn < members.len() { *turn } else { 0 };
-        let at = (first..members.len()).chain(0..first).find(|&at| can_take(&members[at]))?;
-        *turn = at + 1;
-        Some(members[at])
+        self.groups[key.index()].connected.pick(usize::MAX, can_take)
+    }
+
+    /// The next local member without one, in turn. If the first `PROBES_MAX` say no, the next message asks others.
+    pub fn pick_absent(
+        &mut self,
+        key: GroupKey,
+        can_take: impl FnMut(&Subscription) -> bool,
+    ) -> Option<Subscription> {
+        self.groups[key.index()].absent.pick(PROBES_MAX, can_take)
     }
 
     #[cfg(test)]
@@ -180,8 +206,8 @@ impl Groups {
         }
         let group = Group {
             name: name.into(),
-            local: Subscribers::default(),
-            turn: 0,
+            connected: Circle::default(),
+            absent: Circle::default(),
             local_credit: 0,
             remote: Vec::new(),
         };
@@ -204,7 +230,7 @@ impl Groups {
 
     fn remove_if_empty(&mut self, key: GroupKey) -> bool {
         let group = &self.groups[key.index()];
-        if !group.local.is_empty() || !group.remote.is_empty() {
+        if group.local_count() > 0 || !group.remote.is_empty() {
             return false;
         }
         let hash = self.hasher.hash_one(&*group.name);
@@ -217,9 +243,42 @@ impl Groups {
 
 impl Group {
     fn local_count(&self) -> u32 {
-        u32::try_from(self.local.len()).expect("members have 32-bit session keys")
+        let count = self.connected.members.len() + self.absent.members.len();
+        u32::try_from(count).expect("members have 32-bit session keys")
+    }
+
+    /// The circle of those who are connected, or not, and the other one.
+    fn circles(&mut self, connected: bool) -> (&mut Circle, &mut Circle) {
+        match connected {
+            true => (&mut self.connected, &mut self.absent),
+            false => (&mut self.absent, &mut self.connected),
+        }
     }
 }
+
+impl Circle {
+    /// Asks each member once, and no more than `questions_max` of them; the next search begins behind the last one asked.
+    fn pick(
+        &mut self,
+        questions_max: usize,
+        mut can_take: impl FnMut(&Subscription) -> bool,
+    ) -> Option<Subscription> {
+        let members = self.members.as_slice();
+        // Behind the last, or the list has become shorter since: begin again.
+        let first = if self.turn < members.len() { self.turn } else { 0 };
+        for at in (first..members.len()).chain(0..first).take(questions_max) {
+            self.turn = at + 1;
+            if can_take(&members[at]) {
+                return Some(members[at]);
+            }
+        }
+        None
+    }
+}
+
+/// How many members without a connection are asked for one message. Their queues can all be full for days, and the
+/// publisher's shard would walk over them for every message.
+const PROBES_MAX: usize = 64;
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! An application message as the broker keeps it: one reference-counted block, however many queues hold it.
 
-use std::fmt;
+use std::{fmt, num::NonZeroU64};
 
 use mqtt::QoS;
 use triomphe::ThinArc;
@@ -14,10 +14,27 @@ pub struct Message(ThinArc<Header, u8>);
 #[derive(Clone, Copy)]
 struct Header {
     expires_at: Option<Instant>,
+    retained_id: Option<RetainedId>,
     forwarded_len: u32,
     topic_len: u16,
     qos: QoS,
     retain: bool,
+}
+
+/// Tells a message that may come live and from a retained store from all others, and says who published it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetainedId(NonZeroU64);
+
+impl RetainedId {
+    /// `publisher` is a hash of the client id. A count that comes round again after four billion messages does no harm.
+    pub fn new(publisher: u32, count: u64) -> RetainedId {
+        let low = (count & u64::from(u32::MAX)).max(1);
+        RetainedId(NonZeroU64::new(u64::from(publisher) << 32 | low).expect("the count is not zero"))
+    }
+
+    pub fn publisher(self) -> u32 {
+        (self.0.get() >> 32) as u32
+    }
 }
 
 /// The parts of a message on its way into the broker.
@@ -28,6 +45,8 @@ pub struct Parts<'a> {
     /// As the publisher set it.
     pub retain: bool,
     pub expires_at: Option<Instant>,
+    /// Of a message that goes to a retained store.
+    pub retained_id: Option<RetainedId>,
     /// Properties that travel with the message unaltered, in wire form.
     pub forwarded: &'a [u8],
     pub payload: &'a [u8],
@@ -37,6 +56,7 @@ impl Message {
     pub fn new(parts: &Parts<'_>) -> Message {
         let header = Header {
             expires_at: parts.expires_at,
+            retained_id: parts.retained_id,
             forwarded_len: u32::try_from(parts.forwarded.len())
                 .expect("a property block is shorter than a packet"),
             topic_len: u16::try_from(parts.topic.len()).expect("a topic has a 16-bit length on the wire"),
@@ -65,6 +85,7 @@ impl Message {
             qos: self.qos(),
             retain: self.retain(),
             expires_at: self.expires_at(),
+            retained_id: self.retained_id(),
             forwarded: self.forwarded(),
             payload: self.payload(),
         }
@@ -93,6 +114,10 @@ impl Message {
 
     pub fn expires_at(&self) -> Option<Instant> {
         self.0.header.header.expires_at
+    }
+
+    pub fn retained_id(&self) -> Option<RetainedId> {
+        self.0.header.header.retained_id
     }
 
     pub fn is_expired(&self, now: Instant) -> bool {
@@ -138,6 +163,7 @@ mod tests {
             qos: QoS::AtLeastOnce,
             retain: true,
             expires_at: Some(Instant::from_nanos(7)),
+            retained_id: Some(RetainedId::new(7, 9)),
             forwarded: &[1, 1],
             payload: b"payload",
         };
@@ -150,6 +176,7 @@ mod tests {
         assert!(again.retain());
         assert!(again.is_expired(Instant::from_nanos(7)));
         assert!(!again.is_expired(Instant::from_nanos(6)));
+        assert_eq!(again.retained_id().map(RetainedId::publisher), Some(7));
         assert_eq!(again.weight(), 12 + OVERHEAD);
     }
 }

@@ -44,8 +44,9 @@ pub enum What {
     WillPublished,
     /// The first message lost since the queue was last empty; the counters know how many there were.
     QueueFull,
-    /// A subscription was refused.
-    SubscriptionRefused {
+    /// Of one SUBSCRIBE so many filters were refused, the first for this reason.
+    SubscriptionsRefused {
         reason: ReasonCode,
+        count: usize,
     },
 }

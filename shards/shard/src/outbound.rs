@@ -32,8 +32,14 @@ impl Queued {
         Delivery { qos: self.qos, retain: self.retain, subscription_ids: &self.subscription_ids }
     }
 
+    /// With no more subscription ids than stand inline.
+    pub fn weight_of(message: &Message) -> usize {
+        message.weight() + size_of::<Queued>()
+    }
+
     pub fn weight(&self) -> usize {
-        self.message.weight() + size_of::<Queued>()
+        let ids_elsewhere = if self.subscription_ids.spilled() { self.subscription_ids.len() * 4 } else { 0 };
+        Queued::weight_of(&self.message) + ids_elsewhere
     }
 }
 

@@ -76,6 +76,7 @@ mod tests {
             qos: QoS::AtMostOnce,
             retain: false,
             expires_at: None,
+            retained_id: None,
             forwarded: &[],
             payload: b"PAYLOAD",
         };

@@ -31,6 +31,11 @@ impl Placement {
         self.home(topic)
     }
 
+    /// Tells publishers apart where a rare confusion does no harm.
+    pub fn publisher(&self, client_id: &str) -> u32 {
+        (self.hasher.hash_one(client_id) >> 16) as u32
+    }
+
     /// Tells topics apart where a rare confusion does no harm.
     pub fn hash(&self, name: &str) -> u64 {
         self.hasher.hash_one(name)

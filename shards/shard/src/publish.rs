@@ -93,6 +93,7 @@ impl Shard {
             qos: publish.qos,
             retain: publish.retain,
             expires_at: expiry_s.map(|expiry_s| turn.now.add_secs(u64::from(expiry_s))),
+            retained_id: None,
             forwarded: &forwarded,
             payload: publish.payload,
         };

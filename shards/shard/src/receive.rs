@@ -6,10 +6,11 @@
 use mqtt::{Ack, Frame, Packet, PacketKind, Publish, ReasonCode, Violation};
 
 use crate::{
-    ConnId, Effect, Reading, Shard, What,
+    ConnId, Effect, Instant, Reading, Shard, What,
     connection::{Connection, Stage},
     ending::Will,
     shard::Deadline,
+    takers::takers,
     turn::Turn,
 };
 
@@ -172,17 +173,31 @@ impl Shard {
         if connection.stage == Stage::Closing {
             return;
         }
-        if partial.len() + bytes.len() == 0 {
+        let held = partial.len() + bytes.len();
+        if held == 0 {
             return;
         }
-        if self.receive_bytes + partial.len() + bytes.len() > self.config.limits.receive_memory_max {
+        // Half of the budget is for those who have connected.
+        let budget = match connection.stage {
+            Stage::Opened => self.config.limits.receive_memory_max / 2,
+            Stage::Connected(_) | Stage::Closing => self.config.limits.receive_memory_max,
+        };
+        if self.receive_bytes + held > budget && held > RECEIVE_BYTES_ALWAYS {
             self.counters.receive_memory_exceeded += 1;
             let what = "unfinished packets of all clients fill max_receive_memory";
             self.on_violation(conn, Violation { reason: ReasonCode::QuotaExceeded, what }, turn);
             return;
         }
-        partial.extend_from_slice(bytes);
-        self.receive_bytes += partial.len();
+        if partial.is_empty() {
+            // What a larger packet left behind as capacity goes back.
+            partial = bytes.to_vec();
+        } else {
+            partial.extend_from_slice(bytes);
+        }
+        if partial.capacity() > partial.len() * 2 + RECEIVE_BYTES_ALWAYS {
+            partial.shrink_to_fit();
+        }
+        self.receive_bytes += held;
         connection.partial = partial;
     }
 
@@ -200,15 +215,24 @@ impl Shard {
 
     /// The client itself is what keeps its packets from being handled.
     fn is_behind(&self, connection: &Connection) -> bool {
+        let owed = connection.session().and_then(|session| self.sessions[session].replays.as_ref());
         connection.announcing >= ANNOUNCING_MAX
-            || connection.unsent_bytes() >= self.config.limits.outbox_bytes_max + OUTBOX_BYTES_FOR_REPLIES
+            || owed.is_some_and(|replays| replays.len() >= REPLAYS_OWED_MAX)
+            || self.takes_no_replies(connection)
+    }
+
+    /// The client does not take its own acknowledgements.
+    fn takes_no_replies(&self, connection: &Connection) -> bool {
+        let for_messages =
+            if takers!(self).is_memory_full() { 0 } else { self.config.limits.outbox_bytes_max };
+        connection.unsent_bytes() >= for_messages + OUTBOX_BYTES_FOR_REPLIES
     }
 
     pub(crate) fn stall(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
         let Some(connection) = self.connections.get_mut(conn) else { return };
         if !connection.stalled {
             connection.stalled = true;
-            self.stalled.push(conn);
+            self.stalled.insert(conn);
             self.counters.publishers_paused += 1;
             turn.push(Effect::Read { conn, reading: Reading::Paused });
         }
@@ -217,18 +241,21 @@ impl Shard {
     /// Looks whether a stalled connection can go on, and if so handles what it brought meanwhile.
     pub(crate) fn resume(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
         if self.can_resume(conn) {
-            self.stalled.retain(|waiting| *waiting != conn);
+            self.stalled.remove(&conn);
             self.unstall(conn, turn);
         }
     }
 
     /// The mesh has room again.
     pub(crate) fn resume_all(&mut self, turn: &mut Turn<'_>) {
+        if self.post.is_congested() {
+            return;
+        }
         for conn in std::mem::take(&mut self.stalled) {
             if self.can_resume(conn) {
                 self.unstall(conn, turn);
             } else {
-                self.stalled.push(conn);
+                self.stalled.insert(conn);
             }
         }
     }
@@ -274,6 +301,17 @@ impl Shard {
         );
     }
 
+    fn hear(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
+        if let Some(connection) = self.connections.get_mut(conn) {
+            connection.heard_at = turn.now;
+        }
+    }
+
+    /// Timers cannot be taken back: none reaches so far ahead that those of connections that are gone pile up.
+    pub(crate) fn arm_keep_alive(&mut self, conn: ConnId, until: Instant, turn: &mut Turn<'_>) {
+        self.timers.insert(until.min(turn.now.add_secs(KEEP_ALIVE_LOOK_S)), Deadline::KeepAlive(conn));
+    }
+
     pub(crate) fn on_connect_deadline(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
         let Some(connection) = self.connections.get(conn) else { return };
         if connection.stage == Stage::Opened {
@@ -288,12 +326,14 @@ impl Shard {
     pub(crate) fn on_keep_alive_deadline(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
         let Some(connection) = self.connections.get_mut(conn) else { return };
         let Some(session) = connection.session() else { return };
-        if connection.stalled {
-            connection.heard_at = turn.now;
+        let Some(connection) = self.connections.get(conn) else { return };
+        // Who is not read because of others is not silent; who is not read because he reads nothing, is.
+        if connection.stalled && !self.takes_no_replies(connection) {
+            self.hear(conn, turn);
         }
-        let Some(until) = connection.silent_until() else { return };
+        let Some(until) = self.connections.get(conn).and_then(Connection::silent_until) else { return };
         if until > turn.now {
-            self.timers.insert(until, Deadline::KeepAlive(conn));
+            self.arm_keep_alive(conn, until, turn);
             self.sessions[session].rest();
             return;
         }
@@ -330,6 +370,15 @@ fn complete<'a>(partial: &mut Vec<u8>, mut bytes: &'a [u8]) -> &'a [u8] {
 pub(crate) fn protocol_error(what: &'static str) -> Violation {
     Violation { reason: ReasonCode::ProtocolError, what }
 }
+
+/// An unfinished packet of that size is kept whatever others hold.
+const RECEIVE_BYTES_ALWAYS: usize = 4 << 10;
+
+/// Subscriptions of one client that may wait for their retained messages.
+const REPLAYS_OWED_MAX: usize = 1024;
+
+/// A look at each connection's keep-alive comes at least so often.
+const KEEP_ALIVE_LOOK_S: u64 = 60;
 
 /// SUBSCRIBEs of one client that may wait for other shards before the client is not read any more.
 const ANNOUNCING_MAX: u16 = 16;

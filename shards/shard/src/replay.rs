@@ -1,7 +1,8 @@
 //! Retained messages for new subscriptions: asked for page by page from the shards that hold them, as the client
-//! takes them, so that a filter that matches a million topics fills no queue.
+//! takes them, so that a filter that matches a million topics fills no queue, and one that matches none of them keeps
+//! the shard for a few pages' time and not more.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use hashbrown::HashMap;
 
@@ -10,8 +11,10 @@ use crate::{
     announce::Waiting,
     keys::SessionKey,
     mail::{Replay, Replayed},
+    message::RetainedId,
     router::{Carried, Origin},
     session::Delivery,
+    shard::Deadline,
     trie::Subscription,
     turn::Turn,
 };
@@ -21,32 +24,51 @@ use crate::{
 pub(crate) struct Wanted {
     pub filter: Box<str>,
     pub subscription: Subscription,
-    /// When the subscription was made, as the shard counts. Every SUBSCRIBE is owed a replay of its own. [MQTT-3.8.4-4]
-    pub since: u64,
 }
 
-/// What one session still has to get.
+/// What one session still has to get. Every SUBSCRIBE is owed a replay of its own. [MQTT-3.8.4-4]
 #[derive(Default)]
 pub(crate) struct Replays {
-    list: VecDeque<Source>,
+    owed: VecDeque<Owed>,
     /// SUBSCRIBEs that other shards have not confirmed yet: their replays will come.
-    expected: Vec<(Box<str>, u64)>,
-    /// Live messages of this session that are on their way to a retained store as well, by hash of the topic and by the
-    /// shard that sent them: the latest of each. A retained message that they replace must not come after them.
-    live: HashMap<(u64, ShardId), u64, ahash::RandomState>,
+    expected: Vec<u64>,
+    /// A timer will go on with this session.
+    scheduled: bool,
+    /// Live messages of this session that go to a retained store as well, by hash of the topic and by the shard that sent
+    /// them: the latest of each. They do not come again from the store, and what they replace does not come after them.
+    live: HashMap<(u64, ShardId), Live, ahash::RandomState>,
 }
 
-/// One shard's part of one subscription's retained messages.
-pub(crate) struct Source {
-    pub replay: u64,
-    shard: ShardId,
+#[derive(Clone, Copy)]
+struct Live {
+    message: RetainedId,
+    /// Which of the retained messages that its shard sent to the store's it is; 0 where it did not have to be sent.
+    number: u64,
+}
+
+/// One subscription's retained messages; the shards are asked one after the other.
+struct Owed {
     wanted: Wanted,
-    retained_received: Box<[u64]>,
+    /// By answering shard, how many retained messages it had mailed to each shard when it knew of the subscription.
+    retained_sent: Arc<[Box<[u64]>]>,
+    first_pages: Vec<FirstPage>,
+    shard: ShardId,
     after: Option<Box<str>>,
-    /// A page is on its way.
-    asked: bool,
-    /// Came while the SUBSCRIBE was waiting.
-    first_page: Option<Replayed>,
+    /// The page that is on its way.
+    asked: Option<u64>,
+    /// Of the last page, what the client has no room for yet.
+    ready: VecDeque<Message>,
+    /// The last page of this shard is here.
+    is_last: bool,
+}
+
+/// A page that was asked for while the SUBSCRIBE was waiting.
+pub(crate) struct FirstPage {
+    replay: u64,
+    shard: ShardId,
+    /// Which of the wanted filters.
+    wanted: usize,
+    page: Option<Replayed>,
 }
 
 /// Who gets a page that was asked for.
@@ -57,35 +79,52 @@ pub(crate) enum Asker {
     Subscribe(u64),
 }
 
-impl Source {
-    pub fn has_page(&self) -> bool {
-        self.first_page.is_some()
-    }
+/// What to do for the first that is owed.
+enum Step {
+    /// Nothing is to be had there.
+    Next,
+    /// Of what is here.
+    Deliver,
+    Take(Replayed),
+    Read,
+    Ask(ShardId),
+    Wait,
+}
 
-    fn question(&self) -> Mail {
-        Mail::Replay(Box::new(Replay {
-            replay: self.replay,
-            filter: self.wanted.filter.clone(),
-            retained_received: self.retained_received.clone(),
-            after: self.after.clone(),
-            messages_max: PAGE_MESSAGES,
-        }))
+impl FirstPage {
+    pub fn is_here(&self) -> bool {
+        self.page.is_some()
     }
 }
 
 impl Replays {
-    fn expects(&self, wanted: &Wanted) -> bool {
-        self.expected.iter().any(|(_, since)| *since == wanted.since)
+    pub fn len(&self) -> usize {
+        self.owed.len()
+    }
+
+    fn weight(&self) -> usize {
+        self.owed.iter().map(Owed::weight).sum::<usize>() + self.live.len() * LIVE_TOPIC_BYTES
+    }
+
+    fn is_done(&self) -> bool {
+        self.owed.is_empty() && self.expected.is_empty()
     }
 }
 
 impl Shard {
-    /// From the SUBSCRIBE on, live messages are watched for those that overtake their retained predecessors.
-    pub(crate) fn expect_replays(&mut self, session: SessionKey, wanted: &mut [Wanted]) {
-        for one in wanted {
-            one.since = self.next_request();
-            let replays = self.sessions[session].replays.get_or_insert_default();
-            replays.expected.push((one.filter.clone(), one.since));
+    /// From the SUBSCRIBE on, live messages are watched for those that overtake their retained predecessors. The answer is
+    /// this SUBSCRIBE's name.
+    pub(crate) fn expect_replays(&mut self, session: SessionKey) -> u64 {
+        let token = self.next_request();
+        self.sessions[session].replays.get_or_insert_default().expected.push(token);
+        token
+    }
+
+    /// The SUBSCRIBE has come to its end. Tokens are unique: a session that got the key later does not know this one.
+    pub(crate) fn stop_expecting(&mut self, session: SessionKey, token: u64) {
+        if let Some(replays) = self.sessions.get_mut(session).and_then(|session| session.replays.as_mut()) {
+            replays.expected.retain(|expected| *expected != token);
+            self.finish_replays(session);
         }
     }
 
@@ -93,114 +132,194 @@ impl Shard {
     /// to a broker of one shard.
     pub(crate) fn ask_for_first_pages(&mut self, request: u64, turn: &mut Turn<'_>) {
         let Some(waiting) = self.announcements.waiting.get(&request) else { return };
-        let mut sources = Vec::new();
-        for wanted in waiting.wanted.iter().take(FIRST_PAGES_FILTERS_MAX) {
-            for shard in self.sources_of(&wanted.filter).filter(|shard| *shard != self.id) {
-                sources.push(Source {
-                    replay: 0,
-                    shard,
-                    wanted: wanted.clone(),
-                    retained_received: waiting.retained_received(shard),
-                    after: None,
-                    asked: true,
-                    first_page: None,
-                });
+        let mut questions = Vec::new();
+        for (wanted, Wanted { filter, .. }) in waiting.wanted.iter().enumerate().take(FIRST_PAGES_FILTERS_MAX)
+        {
+            let others = (0..self.config.shards).map(ShardId).filter(|shard| *shard != self.id);
+            for shard in others.filter(|shard| self.is_source(*shard, filter)) {
+                questions.push((wanted, shard, filter.clone(), received_from(&waiting.retained_sent, shard)));
             }
         }
-        for source in &mut sources {
-            source.replay = self.next_request();
-            self.replays.insert(source.replay, Asker::Subscribe(request));
-            self.post_mail(source.shard, source.question(), turn);
+        let mut first_pages = Vec::with_capacity(questions.len());
+        for (wanted, shard, filter, retained_received) in questions {
+            let replay = self.next_request();
+            self.replays.insert(replay, Asker::Subscribe(request));
+            first_pages.push(FirstPage { replay, shard, wanted, page: None });
+            let question =
+                Replay { replay, filter, retained_received, after: None, messages_max: PAGE_MESSAGES };
+            self.post_mail(shard, Mail::Replay(Box::new(question)), turn);
         }
         if let Some(waiting) = self.announcements.waiting.get_mut(&request) {
-            waiting.first_pages = sources;
+            waiting.first_pages = first_pages;
         }
     }
 
-    /// The shards that may hold messages for this filter.
-    fn sources_of(&self, filter: &str) -> impl Iterator<Item = ShardId> + use<> {
-        let has_wildcard = filter.contains(['+', '#']);
-        let home = self.placement.topic(filter);
-        (0..self.config.shards).map(ShardId).filter(move |shard| has_wildcard || *shard == home)
+    /// Whether the shard may hold messages for this filter.
+    fn is_source(&self, shard: ShardId, filter: &str) -> bool {
+        filter.contains(['+', '#']) || self.placement.topic(filter) == shard
     }
 
-    pub(crate) fn begin_replays(&mut self, mut waiting: Waiting, turn: &mut Turn<'_>) {
-        let mut first_pages = std::mem::take(&mut waiting.first_pages);
-        for wanted in &waiting.wanted {
-            let shards: Vec<ShardId> = self.sources_of(&wanted.filter).collect();
-            for shard in shards {
-                let replay = self.next_request();
-                let Some(replays) = self.sessions[waiting.session].replays.as_mut() else { return };
-                // Cancelled meanwhile by an UNSUBSCRIBE.
-                if !replays.expects(wanted) {
-                    break;
-                }
-                let is_this =
-                    |source: &mut Source| source.shard == shard && source.wanted.since == wanted.since;
-                let first_page =
-                    first_pages.extract_if(.., is_this).next().and_then(|source| source.first_page);
-                self.replays.insert(replay, Asker::Session(waiting.session));
-                replays.list.push_back(Source {
-                    replay,
-                    shard,
-                    wanted: wanted.clone(),
-                    retained_received: waiting.retained_received(shard),
-                    after: None,
-                    asked: false,
-                    first_page: first_page.map(|page| Replayed { replay, ..page }),
-                });
+    pub(crate) fn begin_replays(&mut self, waiting: Waiting, turn: &mut Turn<'_>) {
+        let retained_sent: Arc<[Box<[u64]>]> = waiting.retained_sent.into();
+        let mut first_pages = waiting.first_pages.into_iter().peekable();
+        for (at, wanted) in waiting.wanted.into_iter().enumerate() {
+            let mut owed = Owed {
+                wanted,
+                retained_sent: retained_sent.clone(),
+                first_pages: Vec::new(),
+                shard: ShardId(0),
+                after: None,
+                asked: None,
+                ready: VecDeque::new(),
+                is_last: false,
+            };
+            self.session_bytes += owed.weight();
+            while let Some(page) = first_pages.next_if(|page| page.wanted == at) {
+                owed.first_pages.push(page);
             }
             if let Some(replays) = self.sessions[waiting.session].replays.as_mut() {
-                replays.expected.retain(|(_, since)| *since != wanted.since);
+                replays.owed.push_back(owed);
             }
         }
         self.replay_on(waiting.session, turn);
     }
 
-    /// Gets the next page for a session that has room for it.
+    /// Goes on with a session that has room for more, as far as the pages of this tick reach.
     pub(crate) fn replay_on(&mut self, key: SessionKey, turn: &mut Turn<'_>) {
-        let me = self.id;
-        while let Some(shard) = self.next_source(key) {
-            let source = self.front_source(key).expect("there is a next");
-            if let Some(page) = source.first_page.take() {
-                self.deliver_page(key, page, turn);
-                continue;
+        if self.sessions[key].replays.is_none() {
+            return;
+        }
+        while self.has_room_for_page(key) {
+            match self.next_step(key) {
+                Step::Next => self.next_shard(key),
+                Step::Wait => return,
+                Step::Deliver => self.deliver_next(key, turn),
+                Step::Take(page) => self.keep_page(key, page),
+                Step::Ask(shard) => {
+                    self.ask_for_page(key, shard, turn);
+                    return;
+                }
+                Step::Read => match self.replay_pages.checked_sub(1) {
+                    Some(left) => {
+                        self.replay_pages = left;
+                        self.read_page(key, turn);
+                    }
+                    None => {
+                        self.schedule_replay(key, turn);
+                        return;
+                    }
+                },
             }
-            if shard != me {
-                source.asked = true;
-                let question = source.question();
-                self.post_mail(shard, question, turn);
-                return;
-            }
-            let (replay, filter, after) = (source.replay, source.wanted.filter.clone(), source.after.clone());
-            let page = self.retained.page(&filter, after.as_deref(), PAGE_MESSAGES as usize, turn.now);
-            let retained_received = self.post.retained_received.clone().into_boxed_slice();
-            let page = Replayed { replay, messages: page.messages, next: page.next, retained_received };
-            self.deliver_page(key, page, turn);
         }
         self.finish_replays(key);
     }
 
-    /// The shard to ask next, if the client can take more and no page is on its way.
-    fn next_source(&self, key: SessionKey) -> Option<ShardId> {
+    fn has_room_for_page(&self, key: SessionKey) -> bool {
         let session = &self.sessions[key];
-        let source = session.replays.as_ref()?.list.front()?;
-        let connection = self.connections.get(session.conn?)?;
+        let Some(connection) = session.conn.and_then(|conn| self.connections.get(conn)) else { return false };
         let limits = &self.config.limits;
         let queued = session.outbound.as_ref().map_or(0, |outbound| outbound.queue.len());
-        let has_room = queued <= limits.queued_messages_max as usize / 2
-            && connection.unsent_bytes() < limits.outbox_bytes_max;
-        (has_room && !source.asked).then_some(source.shard)
+        session.replays.as_ref().is_some_and(|replays| !replays.owed.is_empty())
+            && queued <= limits.queued_messages_max as usize / 2
+            && queued < limits.queued_messages_max as usize
+            && connection.unsent_bytes() < limits.outbox_bytes_max
     }
 
-    fn front_source(&mut self, key: SessionKey) -> Option<&mut Source> {
-        self.sessions[key].replays.as_mut()?.list.front_mut()
+    fn next_step(&mut self, key: SessionKey) -> Step {
+        let me = self.id;
+        let Some(owed) = front(&mut self.sessions[key].replays) else { return Step::Wait };
+        let (shard, is_first) = (owed.shard, owed.after.is_none());
+        if !owed.ready.is_empty() {
+            return Step::Deliver;
+        }
+        if owed.asked.is_some() {
+            return Step::Wait;
+        }
+        if owed.is_last {
+            return Step::Next;
+        }
+        if is_first && let Some(at) = owed.first_pages.iter().position(|page| page.shard == shard) {
+            return owed.first_pages.remove(at).page.map_or(Step::Next, Step::Take);
+        }
+        let owed = front(&mut self.sessions[key].replays).map(|owed| owed.wanted.filter.clone());
+        let Some(filter) = owed else { return Step::Wait };
+        // An UNSUBSCRIBE came in between.
+        let is_subscribed = self.trie.subscription(&filter, key).is_some();
+        if !is_subscribed || !self.is_source(shard, &filter) {
+            return Step::Next;
+        }
+        if shard == me { Step::Read } else { Step::Ask(shard) }
+    }
+
+    /// Turns to the next shard of the first that is owed, or to the next that is owed.
+    fn next_shard(&mut self, key: SessionKey) {
+        let shards = self.config.shards;
+        let Some(replays) = self.sessions[key].replays.as_mut() else { return };
+        let Some(owed) = replays.owed.front_mut() else { return };
+        owed.after = None;
+        owed.is_last = false;
+        owed.shard.0 += 1;
+        if owed.shard.0 >= shards
+            && let Some(owed) = replays.owed.pop_front()
+        {
+            self.session_bytes -= owed.weight();
+        }
+    }
+
+    fn read_page(&mut self, key: SessionKey, turn: &mut Turn<'_>) {
+        let Some(owed) = front(&mut self.sessions[key].replays) else { return };
+        let page =
+            self.retained.page(&owed.wanted.filter, owed.after.as_deref(), PAGE_MESSAGES as usize, turn.now);
+        let retained_received = self.post.retained_received.clone().into_boxed_slice();
+        let page = Replayed { replay: 0, messages: page.messages, next: page.next, retained_received };
+        self.keep_page(key, page);
+    }
+
+    fn ask_for_page(&mut self, key: SessionKey, shard: ShardId, turn: &mut Turn<'_>) {
+        let replay = self.next_request();
+        let Some(owed) = front(&mut self.sessions[key].replays) else { return };
+        owed.asked = Some(replay);
+        let question = Replay {
+            replay,
+            filter: owed.wanted.filter.clone(),
+            retained_received: received_from(&owed.retained_sent, shard),
+            after: owed.after.clone(),
+            messages_max: PAGE_MESSAGES,
+        };
+        self.replays.insert(replay, Asker::Session(key));
+        self.post_mail(shard, Mail::Replay(Box::new(question)), turn);
+    }
+
+    /// The pages of this tick are used up: the next tick goes on.
+    fn schedule_replay(&mut self, key: SessionKey, turn: &mut Turn<'_>) {
+        let Some(replays) = self.sessions[key].replays.as_mut() else { return };
+        if !replays.scheduled {
+            replays.scheduled = true;
+            self.timers.insert(turn.next_instant(), Deadline::Replay(key));
+        }
+    }
+
+    pub(crate) fn on_replay_deadline(&mut self, key: SessionKey, turn: &mut Turn<'_>) {
+        let Some(replays) = self.sessions.get_mut(key).and_then(|session| session.replays.as_mut()) else {
+            return;
+        };
+        replays.scheduled = false;
+        self.replay_on(key, turn);
+        if let Some(conn) = self.sessions.get(key).and_then(|session| session.conn) {
+            self.resume(conn, turn);
+        }
     }
 
     pub(crate) fn on_replay(&mut self, from: ShardId, replay: Box<Replay>, turn: &mut Turn<'_>) {
-        if self.has_received(&replay) {
+        if !self.has_received(&replay) {
+            self.replays_waiting.push((from, replay));
+        } else if let Some(left) = self.replay_pages.checked_sub(1) {
+            self.replay_pages = left;
             self.answer_replay(from, &replay, turn);
         } else {
+            if self.replays_waiting.is_empty() {
+                self.timers.insert(turn.next_instant(), Deadline::AnswerReplays);
+            }
             self.replays_waiting.push((from, replay));
         }
     }
@@ -227,43 +346,54 @@ impl Shard {
     }
 
     pub(crate) fn on_replayed(&mut self, replayed: Replayed, turn: &mut Turn<'_>) {
-        match self.replays.get(&replayed.replay) {
-            Some(&Asker::Session(key)) => {
-                self.deliver_page(key, replayed, turn);
-                self.replay_on(key, turn);
-            }
-            Some(&Asker::Subscribe(request)) => {
+        match self.replays.remove(&replayed.replay) {
+            Some(Asker::Session(key)) => self.take_page(key, replayed, turn),
+            Some(Asker::Subscribe(request)) => {
                 let Some(waiting) = self.announcements.waiting.get_mut(&request) else { return };
-                let source = waiting.first_pages.iter_mut().find(|source| source.replay == replayed.replay);
-                if let Some(source) = source {
-                    source.first_page = Some(replayed);
+                let is_it = |page: &&mut FirstPage| page.replay == replayed.replay;
+                if let Some(first_page) = waiting.first_pages.iter_mut().find(is_it) {
+                    first_page.page = Some(replayed);
                 }
                 self.complete_if_ready(request, turn);
             }
-            // A replay that was cancelled has no asker any more.
+            // The session that asked has ended.
             None => {}
         }
     }
 
-    fn deliver_page(&mut self, key: SessionKey, replayed: Replayed, turn: &mut Turn<'_>) {
-        let Some(replays) = self.sessions[key].replays.as_mut() else { return };
-        let Some(at) = replays.list.iter().position(|source| source.replay == replayed.replay) else {
+    fn take_page(&mut self, key: SessionKey, replayed: Replayed, turn: &mut Turn<'_>) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let Some(owed) = front(&mut session.replays) else { return };
+        if owed.asked != Some(replayed.replay) {
             return;
-        };
-        let source = &mut replays.list[at];
-        source.asked = false;
-        let subscription = source.wanted.subscription;
-        match replayed.next {
-            Some(next) => source.after = Some(next),
-            None => {
-                replays.list.remove(at);
-                self.replays.remove(&replayed.replay);
-            }
         }
-        for message in replayed.messages {
-            if !self.was_overtaken(key, &message, &replayed.retained_received) {
-                self.deliver_retained(key, &subscription, &message, turn);
-            }
+        owed.asked = None;
+        let conn = session.conn;
+        self.keep_page(key, replayed);
+        self.replay_on(key, turn);
+        if let Some(conn) = conn {
+            self.resume(conn, turn);
+        }
+    }
+
+    /// A page for the first that is owed; without what the client has got live.
+    fn keep_page(&mut self, key: SessionKey, replayed: Replayed) {
+        let Replayed { messages, next, retained_received, .. } = replayed;
+        let messages: VecDeque<Message> = messages
+            .into_iter()
+            .filter(|message| !self.is_superfluous(key, message, &retained_received))
+            .collect();
+        let Some(owed) = front(&mut self.sessions[key].replays) else { return };
+        owed.ready = messages;
+        owed.is_last = next.is_none();
+        owed.after = next;
+    }
+
+    fn deliver_next(&mut self, key: SessionKey, turn: &mut Turn<'_>) {
+        let Some(owed) = front(&mut self.sessions[key].replays) else { return };
+        let subscription = owed.wanted.subscription;
+        if let Some(message) = owed.ready.pop_front() {
+            self.deliver_retained(key, &subscription, &message, turn);
         }
     }
 
@@ -283,60 +413,84 @@ impl Shard {
         self.deliver(key, &delivery, &mut Carried::of(message), turn);
     }
 
-    /// The session has got a message live that its retained store had not got when it gave this one.
-    fn was_overtaken(&self, key: SessionKey, message: &Message, retained_received: &[u64]) -> bool {
-        let Some(replays) = self.sessions[key].replays.as_ref() else { return false };
+    /// The session has got this message live, or one that the store had not got when it gave this one; or it is its own.
+    fn is_superfluous(&self, key: SessionKey, message: &Message, retained_received: &[u64]) -> bool {
+        let session = &self.sessions[key];
+        let Some(replays) = session.replays.as_ref() else { return false };
+        // [MQTT-3.8.3-3]
+        let no_local = replays.owed.front().is_some_and(|owed| owed.wanted.subscription.options.no_local);
+        let publisher = self.placement.publisher(&session.client_id);
+        if no_local && message.retained_id().is_some_and(|id| id.publisher() == publisher) {
+            return true;
+        }
         if replays.live.is_empty() {
             return false;
         }
         let hash = self.placement.hash(message.topic());
         let mut received = (0..).map(ShardId).zip(retained_received);
-        received
-            .any(|(shard, received)| replays.live.get(&(hash, shard)).is_some_and(|number| number > received))
+        received.any(|(shard, received)| match replays.live.get(&(hash, shard)) {
+            Some(live) => Some(live.message) == message.retained_id() || live.number > *received,
+            None => false,
+        })
     }
 
-    /// A message that will replace the retained one of its topic on another shard goes to this session live.
-    pub(crate) fn note_for_replays(&mut self, key: SessionKey, topic: &str, origin: Origin) {
-        let hash = self.placement.hash(topic);
-        if let Some(replays) = self.sessions[key].replays.as_mut()
-            && replays.live.len() < LIVE_TOPICS_MAX
-        {
-            replays.live.insert((hash, origin.shard), origin.number);
+    /// A message that replaces the retained one of its topic goes to this session live.
+    pub(crate) fn note_for_replays(&mut self, key: SessionKey, carried: &Carried<'_>) {
+        if self.sessions[key].replays.is_none() {
+            return;
         }
-    }
-
-    /// The subscription ended or was made anew.
-    pub(crate) fn cancel_replays(&mut self, key: SessionKey, filter: &str) {
-        let Some(session) = self.sessions.get_mut(key) else { return };
-        let Some(replays) = session.replays.as_mut() else { return };
-        replays.expected.retain(|(expected, _)| &**expected != filter);
-        let ids = &mut self.replays;
-        replays.list.retain(|source| {
-            let stays = &*source.wanted.filter != filter;
-            if !stays {
-                ids.remove(&source.replay);
-            }
-            stays
-        });
-        self.finish_replays(key);
+        let Some(message) = carried.parts.retained_id else { return };
+        let hash = self.placement.hash(carried.parts.topic);
+        let (shard, number) = match carried.origin {
+            Some(Origin { shard, number }) => (shard, number),
+            None => (self.id, 0),
+        };
+        let Some(replays) = self.sessions[key].replays.as_mut() else { return };
+        if replays.live.len() < LIVE_TOPICS_MAX
+            && replays.live.insert((hash, shard), Live { message, number }).is_none()
+        {
+            self.session_bytes += LIVE_TOPIC_BYTES;
+        }
     }
 
     fn finish_replays(&mut self, key: SessionKey) {
-        let session = &mut self.sessions[key];
-        if session
-            .replays
-            .as_ref()
-            .is_some_and(|replays| replays.list.is_empty() && replays.expected.is_empty())
-        {
-            session.replays = None;
+        if self.sessions[key].replays.as_ref().is_some_and(|replays| replays.is_done()) {
+            self.drop_replays(key);
         }
     }
 
-    pub(crate) fn forget_replays(&mut self, replays: Replays) {
-        for source in replays.list {
-            self.replays.remove(&source.replay);
+    /// A session without a connection gets the rest when it has one again; a page that is on its way is asked for anew.
+    pub(crate) fn interrupt_replays(&mut self, key: SessionKey) {
+        let Some(replays) = self.sessions[key].replays.as_mut() else { return };
+        replays.expected.clear();
+        if let Some(asked) = replays.owed.front_mut().and_then(|owed| owed.asked.take()) {
+            self.replays.remove(&asked);
+        }
+        self.finish_replays(key);
+    }
+
+    pub(crate) fn drop_replays(&mut self, key: SessionKey) {
+        let Some(replays) = self.sessions[key].replays.take() else { return };
+        self.session_bytes -= replays.weight();
+        if let Some(asked) = replays.owed.front().and_then(|owed| owed.asked) {
+            self.replays.remove(&asked);
         }
     }
+}
+
+impl Owed {
+    fn weight(&self) -> usize {
+        self.wanted.filter.len() + size_of::<Owed>()
+    }
+}
+
+fn front(replays: &mut Option<Box<Replays>>) -> Option<&mut Owed> {
+    replays.as_mut()?.owed.front_mut()
+}
+
+/// What `source` must have got before it gives retained messages: all that was mailed to it before we were known.
+fn received_from(retained_sent: &[Box<[u64]>], source: ShardId) -> Box<[u64]> {
+    retained_sent.iter().map(|sent| sent.get(source.index()).copied().unwrap_or(0)).collect()
 }
 
 /// Of one SUBSCRIBE, that many filters get their first pages with the SUBACK; the others get them after it.
@@ -345,5 +499,11 @@ const FIRST_PAGES_FILTERS_MAX: usize = 16;
 /// Messages that one page brings at most.
 const PAGE_MESSAGES: u32 = 64;
 
+/// Pages that one shard reads from its store in one tick, for itself and for others. Each is bounded work.
+pub(crate) const REPLAY_PAGES_PER_TICK: u32 = 16;
+
 /// Bounds what a session remembers of the topics that change while it gets their retained messages.
-const LIVE_TOPICS_MAX: usize = 1 << 16;
+const LIVE_TOPICS_MAX: usize = 1 << 12;
+
+/// What each of them costs, in the budget for sessions.
+const LIVE_TOPIC_BYTES: usize = 48;

@@ -6,7 +6,8 @@ use crate::{
     Instant, Mail, Message, Shard, ShardId, ShardSet,
     keys::{GroupKey, SessionKey},
     mail::Shared,
-    message::Parts,
+    message::{Parts, RetainedId},
+    outbound::Queued,
     post::Posted,
     routes::Route,
     session::Delivery,
@@ -59,7 +60,7 @@ impl Shard {
     ) -> bool {
         // The store first: whoever subscribes now gets the message from the store or live, never neither.
         if carried.parts.retain {
-            self.retain(carried, turn);
+            self.retain(publisher, carried, turn);
         }
         let matches = self.route(carried.parts.topic);
         let matched = !matches.is_empty();
@@ -134,8 +135,8 @@ impl Shard {
             }
         }
         let Some(qos) = qos else { return };
-        if let Some(origin) = carried.origin {
-            self.note_for_replays(session, carried.parts.topic, origin);
+        if carried.parts.retain {
+            self.note_for_replays(session, carried);
         }
         let delivery = Delivery {
             // [MQTT-3.8.4-8]
@@ -167,11 +168,14 @@ impl Shard {
         self.check_drained(turn);
     }
 
-    fn retain(&mut self, carried: &mut Carried<'_>, turn: &mut Turn<'_>) {
+    fn retain(&mut self, publisher: Option<SessionKey>, carried: &mut Carried<'_>, turn: &mut Turn<'_>) {
+        let client_id = publisher.map_or("", |publisher| &*self.sessions[publisher].client_id);
+        let publisher = self.placement.publisher(client_id);
+        carried.parts.retained_id = Some(RetainedId::new(publisher, self.next_request()));
         let home = self.placement.topic(carried.parts.topic);
         let message = carried.keep();
         if home == self.id {
-            self.retain_here(message);
+            self.retain_here(message, turn);
         } else {
             self.post_mail(home, Mail::Retain(message), turn);
             carried.origin = Some(Origin { shard: self.id, number: self.post.retained_sent[home.index()] });
@@ -179,13 +183,13 @@ impl Shard {
     }
 
     /// [MQTT-3.3.1-5] [MQTT-3.3.1-6]
-    pub(crate) fn retain_here(&mut self, message: Message) {
+    pub(crate) fn retain_here(&mut self, message: Message, turn: &mut Turn<'_>) {
         let expires = message.expires_at().is_some();
         if self.retained.set(message) == crate::retained::Set::Refused {
             self.counters.retained_refused += 1;
         }
         if expires {
-            self.arm_retained();
+            self.arm_retained(turn.now);
         }
     }
 
@@ -235,15 +239,20 @@ impl Shard {
     }
 
     fn take_for_group(&mut self, group: GroupKey, shared: &Shared, turn: &mut Turn<'_>) -> bool {
-        let qos = shared.message.qos();
+        let (qos, weight) = (shared.message.qos(), Queued::weight_of(&shared.message));
         let takers = takers!(self);
-        let member = self.groups.pick_member(group, |member| {
-            let qos = qos.min(member.options.qos);
-            match shared.to_queue {
-                false => takers.can_send_at_once(member.session, qos),
-                true => takers.can_queue(member.session, qos),
-            }
-        });
+        let can_send =
+            |member: &Subscription| takers.can_send_at_once(member.session, qos.min(member.options.qos));
+        let can_queue =
+            |member: &Subscription| takers.can_queue(member.session, qos.min(member.options.qos), weight);
+        let mut member = match shared.to_queue {
+            false => self.groups.pick_connected(group, can_send),
+            true => self.groups.pick_connected(group, can_queue),
+        };
+        // What waits for nobody who is away at the message's own QoS does not at a lower one either.
+        if member.is_none() && shared.to_queue && takers.waits_for_absent(qos) {
+            member = self.groups.pick_absent(group, can_queue);
+        }
         let Some(member) = member else { return false };
         let id = [member.subscription_id];
         let delivery = Delivery {

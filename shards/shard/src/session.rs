@@ -19,8 +19,6 @@ pub(crate) struct Session {
     pub expiry_s: u32,
     /// While there is no connection: when the session ends.
     pub ends_at: Option<Instant>,
-    /// The earliest timer that is set for this session.
-    pub armed: Option<Instant>,
     pub will: Option<Box<Will>>,
     pub filters: Filters,
     pub outbound: Option<Box<Outbound>>,
@@ -45,7 +43,6 @@ impl Session {
             conn: None,
             expiry_s: 0,
             ends_at: None,
-            armed: None,
             will: None,
             filters: Filters::default(),
             outbound: None,
@@ -81,6 +78,8 @@ impl Session {
 /// Sessions by key and by client id. The id stands in the session alone; the table holds hashes of it.
 pub(crate) struct Sessions {
     slab: Slab<Session>,
+    /// By slot, the earliest timer that is set for whoever has it: a session that takes over a slot takes over its timer.
+    armed: Vec<Option<Instant>>,
     by_client_id: HashTable<SessionKey>,
     hasher: ahash::RandomState,
 }
@@ -88,7 +87,7 @@ pub(crate) struct Sessions {
 impl Sessions {
     pub fn new(seed: u64) -> Sessions {
         let hasher = ahash::RandomState::with_seeds(seed, 1, 2, 3);
-        Sessions { slab: Slab::new(), by_client_id: HashTable::new(), hasher }
+        Sessions { slab: Slab::new(), armed: Vec::new(), by_client_id: HashTable::new(), hasher }
     }
 
     pub fn find(&self, client_id: &str) -> Option<SessionKey> {
@@ -101,7 +100,10 @@ impl Sessions {
         let hash = self.hasher.hash_one(&*client_id);
         let key = self.slab.insert(Session::new(client_id));
         let key = SessionKey(u32::try_from(key).expect("a shard has fewer than four billion sessions"));
-        let Sessions { slab, by_client_id, hasher } = self;
+        if self.armed.len() <= key.index() {
+            self.armed.resize(key.index() + 1, None);
+        }
+        let Sessions { slab, by_client_id, hasher, .. } = self;
         by_client_id.insert_unique(hash, key, |key| hasher.hash_one(&*slab[key.index()].client_id));
         key
     }
@@ -125,6 +127,11 @@ impl Sessions {
 
     pub fn len(&self) -> usize {
         self.slab.len()
+    }
+
+    /// The earliest timer that is set for this slot.
+    pub fn armed(&mut self, key: SessionKey) -> &mut Option<Instant> {
+        &mut self.armed[key.index()]
     }
 }
 

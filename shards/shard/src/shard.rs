@@ -4,6 +4,8 @@
 //! packets), `connect.rs`, `publish.rs`, `acknowledge.rs`, `subscribe.rs`, `router.rs`, `delivery.rs`, `replay.rs`,
 //! `ending.rs`, `drain.rs`. Each of them is an `impl Shard`.
 
+use std::collections::BTreeSet;
+
 use hashbrown::HashMap;
 
 use crate::{
@@ -15,7 +17,7 @@ use crate::{
     keys::SessionKey,
     post::Post,
     random::Random,
-    replay::Asker,
+    replay::{Asker, REPLAY_PAGES_PER_TICK},
     retained::Retained,
     router::Origin,
     routes::Routes,
@@ -49,15 +51,19 @@ pub struct Shard {
     pub(crate) replays: HashMap<u64, Asker, ahash::RandomState>,
     /// Questions for retained messages that wait until all is here that they ask for.
     pub(crate) replays_waiting: Vec<(ShardId, Box<crate::mail::Replay>)>,
+    /// Pages of retained messages that this tick may still read.
+    pub(crate) replay_pages: u32,
     pub(crate) drain: Drain,
 
     /// Connections that the next flush looks at.
     pub(crate) dirty: Vec<ConnId>,
     /// Connections that are not read until others have caught up.
-    pub(crate) stalled: Vec<ConnId>,
+    pub(crate) stalled: BTreeSet<ConnId>,
     /// Of all sessions, shared ones included.
     pub(crate) subscriptions: usize,
     pub(crate) will_bytes: usize,
+    /// Client ids and filters of all sessions.
+    pub(crate) session_bytes: usize,
     /// Weight of all that waits in sessions.
     pub(crate) queued_bytes: usize,
     /// Bytes that are encoded and that no socket has taken yet.
@@ -75,6 +81,10 @@ pub(crate) enum Deadline {
     /// A closing connection has had time enough to take its last bytes.
     Linger(ConnId),
     Session(SessionKey),
+    /// A session is to get more retained messages.
+    Replay(SessionKey),
+    /// Other shards wait for pages of retained messages.
+    AnswerReplays,
     Retained,
 }
 
@@ -101,10 +111,12 @@ impl Shard {
             announcements: Announcements::new(random.next_u64()),
             replays: HashMap::with_hasher(hasher),
             replays_waiting: Vec::new(),
+            replay_pages: REPLAY_PAGES_PER_TICK,
             drain: Drain::default(),
             dirty: Vec::new(),
-            stalled: Vec::new(),
+            stalled: BTreeSet::new(),
             subscriptions: 0,
+            session_bytes: 0,
             will_bytes: 0,
             queued_bytes: 0,
             unsent_bytes: 0,
@@ -149,11 +161,13 @@ impl Shard {
             filters: self.trie.filter_count(),
             retained_messages: self.retained.len(),
             retained_bytes: self.retained.bytes(),
+            session_bytes: self.session_bytes,
             will_bytes: self.will_bytes,
             queued_bytes: self.queued_bytes,
             unsent_bytes: self.unsent_bytes,
             receive_bytes: self.receive_bytes,
             mail_pending: self.post.pending_len(),
+            timers: self.timers.len(),
         }
     }
 
@@ -178,7 +192,7 @@ impl Shard {
             Mail::Shared(shared) => self.route_shared(*shared, turn),
             Mail::Retain(message) => {
                 self.post.count_retained_from(from);
-                self.retain_here(message);
+                self.retain_here(message, turn);
                 self.answer_waiting_replays(turn);
             }
             Mail::Announce(announce) => self.on_announce(from, *announce, turn),
@@ -192,12 +206,15 @@ impl Shard {
     }
 
     fn handle_timer(&mut self, turn: &mut Turn<'_>) {
-        while let Some(deadline) = self.timers.pop_due(turn.now) {
+        for _ in 0..DEADLINES_PER_EVENT {
+            let Some(deadline) = self.timers.pop_due(turn.now) else { return };
             match deadline {
                 Deadline::Connect(conn) => self.on_connect_deadline(conn, turn),
                 Deadline::KeepAlive(conn) => self.on_keep_alive_deadline(conn, turn),
                 Deadline::Linger(conn) => self.on_linger_deadline(conn, turn),
                 Deadline::Session(session) => self.on_session_deadline(session, turn),
+                Deadline::Replay(session) => self.on_replay_deadline(session, turn),
+                Deadline::AnswerReplays => self.answer_waiting_replays(turn),
                 Deadline::Retained => self.on_retained_deadline(turn),
             }
         }
@@ -230,6 +247,7 @@ impl Shard {
 
     /// One send per connection, however many packets were collected.
     fn handle_flush(&mut self, turn: &mut Turn<'_>) {
+        self.replay_pages = REPLAY_PAGES_PER_TICK;
         let mut dirty = std::mem::take(&mut self.dirty);
         for conn in dirty.drain(..) {
             let Some(connection) = self.connections.get_mut(conn) else { continue };
@@ -256,12 +274,12 @@ impl Shard {
         let expired = self.retained.expire(turn.now, RETAINED_EXPIRED_PER_TURN);
         self.counters.retained_expired += expired as u64;
         self.retained_armed = None;
-        self.arm_retained();
+        self.arm_retained(turn.next_instant());
     }
 
     /// Sets the timer of the retained store when it has something that expires.
-    pub(crate) fn arm_retained(&mut self) {
-        if let Some(at) = self.retained.next_expiry()
+    pub(crate) fn arm_retained(&mut self, earliest: Instant) {
+        if let Some(at) = self.retained.next_expiry().map(|at| at.max(earliest))
             && self.retained_armed.is_none_or(|armed| at < armed)
         {
             self.retained_armed = Some(at);
@@ -270,5 +288,8 @@ impl Shard {
     }
 }
 
+/// Bounds how long many deadlines at once may keep a shard: the others come with the next event.
+const DEADLINES_PER_EVENT: usize = 256;
+
 /// Bounds how long the expiry of many retained messages at once may keep a shard.
-const RETAINED_EXPIRED_PER_TURN: usize = 1024;
+const RETAINED_EXPIRED_PER_TURN: usize = 256;

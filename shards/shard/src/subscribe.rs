@@ -8,6 +8,7 @@ use mqtt::{
 use crate::{
     ConnId, Effect, Mail, Note, Shard, What,
     announce::{News, Waiting, filter_of_group},
+    filters::is_shared,
     keys::SessionKey,
     receive::protocol_error,
     replay::Wanted,
@@ -23,6 +24,7 @@ impl Shard {
         subscribe: &Subscribe<'_>,
         turn: &mut Turn<'_>,
     ) -> Result<(), Violation> {
+        self.check_filter_count(subscribe.filters.len())?;
         for (filter, options) in &subscribe.filters {
             let shared = check_filter(filter)?;
             // [MQTT-3.8.3-4]
@@ -43,12 +45,24 @@ impl Shard {
                     self.add_subscription(filter, subscription, &mut waiting, &mut news);
                     ReasonCode::granted(options.qos)
                 }
-                Err(reason) => self.refuse_subscription(conn, session, reason, turn),
+                Err(reason) => reason,
             };
             waiting.codes.push(code);
         }
-        self.expect_replays(session, &mut waiting.wanted);
+        self.note_refusals(conn, session, &waiting.codes, turn);
+        if !waiting.wanted.is_empty() {
+            waiting.token = Some(self.expect_replays(session));
+        }
         self.announce(waiting, news, turn);
+        Ok(())
+    }
+
+    /// One packet is handled in one go: it may not name more filters than a client can have.
+    fn check_filter_count(&self, count: usize) -> Result<(), Violation> {
+        if count > self.config.limits.subscriptions_max as usize {
+            let what = "more filters in one packet than max_subscriptions";
+            return Err(Violation { reason: ReasonCode::QuotaExceeded, what });
+        }
         Ok(())
     }
 
@@ -59,7 +73,8 @@ impl Shard {
             self.counters.topic_levels_exceeded += 1;
             return Err(ReasonCode::TopicFilterInvalid);
         }
-        let is_full = self.sessions[session].filters.len() >= limits.subscriptions_max as usize;
+        let is_full = self.sessions[session].filters.len() >= limits.subscriptions_max as usize
+            || self.session_bytes + filter_weight(filter) > limits.session_memory_max;
         if is_full && !self.has_subscription(session, filter) {
             self.counters.subscriptions_refused += 1;
             return Err(ReasonCode::QuotaExceeded);
@@ -71,20 +86,13 @@ impl Shard {
         self.trie.subscription(filter, session).is_some() || self.groups.member(filter, session).is_some()
     }
 
-    fn refuse_subscription(
-        &mut self,
-        conn: ConnId,
-        session: SessionKey,
-        reason: ReasonCode,
-        turn: &mut Turn<'_>,
-    ) -> ReasonCode {
+    /// One line for a SUBSCRIBE, however many of its filters are refused.
+    fn note_refusals(&self, conn: ConnId, session: SessionKey, codes: &[ReasonCode], turn: &mut Turn<'_>) {
+        let Some(reason) = codes.iter().copied().find(|code| code.is_error()) else { return };
+        let count = codes.iter().filter(|code| code.is_error()).count();
         let client_id = Some(self.sessions[session].client_id.clone());
-        turn.push(Effect::Note(Note {
-            conn: Some(conn),
-            client_id,
-            what: What::SubscriptionRefused { reason },
-        }));
-        reason
+        let what = What::SubscriptionsRefused { reason, count };
+        turn.push(Effect::Note(Note { conn: Some(conn), client_id, what }));
     }
 
     fn add_subscription(
@@ -103,6 +111,7 @@ impl Shard {
         let is_new = subscribed.replaced.is_none();
         if is_new {
             self.sessions[subscription.session].filters.insert(filter);
+            self.session_bytes += filter_weight(filter);
             self.subscriptions += 1;
         }
         if subscribed.first_local || self.announcements.is_unconfirmed(filter) {
@@ -115,18 +124,20 @@ impl Shard {
             RetainHandling::DoNotSend => false,
         };
         if wants_retained {
-            waiting.wanted.push(Wanted { filter: filter.into(), subscription, since: 0 });
+            waiting.wanted.push(Wanted { filter: filter.into(), subscription });
         }
     }
 
     /// Shared subscriptions get no retained messages.
     fn join_group(&mut self, name: &str, member: Subscription, news: &mut News) {
-        let joined = self.groups.join(name, member);
+        let connected = self.sessions[member.session].conn.is_some();
+        let joined = self.groups.join(name, member, connected);
         if joined.created {
             self.trie.add_group(filter_of_group(name), joined.key);
         }
         if joined.replaced.is_none() {
             self.sessions[member.session].filters.insert(name);
+            self.session_bytes += filter_weight(name);
             self.subscriptions += 1;
             news.members.push((self.groups.name(joined.key).clone(), joined.local_count));
         }
@@ -134,19 +145,23 @@ impl Shard {
 
     /// Every shard knows: the client may rely on it.
     pub(crate) fn complete_subscribe(&mut self, waiting: Waiting, turn: &mut Turn<'_>) {
-        for source in &waiting.first_pages {
-            self.replays.remove(&source.replay);
-        }
         let connection = self.connections.get(waiting.conn);
         let is_current = connection.is_some_and(|connection| connection.session() == Some(waiting.session));
-        if !is_current {
-            return;
+        let (session, token) = (waiting.session, waiting.token);
+        if is_current {
+            self.answer_subscribe(waiting, turn);
         }
+        if let Some(token) = token {
+            self.stop_expecting(session, token);
+        }
+    }
+
+    fn answer_subscribe(&mut self, mut waiting: Waiting, turn: &mut Turn<'_>) {
         let suback = Suback {
             packet_id: waiting.packet_id,
             reason_string: None,
             user_properties: UserProperties::default(),
-            codes: waiting.codes.clone(),
+            codes: std::mem::take(&mut waiting.codes),
         };
         self.reply(waiting.conn, &Packet::Suback(suback), turn);
         self.begin_replays(waiting, turn);
@@ -159,6 +174,7 @@ impl Shard {
         unsubscribe: &Unsubscribe<'_>,
         turn: &mut Turn<'_>,
     ) -> Result<(), Violation> {
+        self.check_filter_count(unsubscribe.filters.len())?;
         for filter in &unsubscribe.filters {
             check_filter(filter)?;
         }
@@ -185,16 +201,24 @@ impl Shard {
     /// Takes one filter out of the indexes; other shards are told when nobody here has it any more.
     pub(crate) fn remove_subscription(&mut self, session: SessionKey, filter: &str, turn: &mut Turn<'_>) {
         self.subscriptions -= 1;
+        self.session_bytes -= filter_weight(filter);
         if is_shared(filter) {
             self.leave_group(session, filter, turn);
             return;
         }
-        self.cancel_replays(session, filter);
         let unsubscribed = self.trie.unsubscribe(filter, session);
         if unsubscribed.is_some_and(|unsubscribed| unsubscribed.last_local) {
             for peer in self.peers() {
                 self.post_mail(peer, Mail::Withdraw(filter.into()), turn);
             }
+        }
+    }
+
+    /// The session has got a connection, or has lost it: its groups ask it in another order.
+    pub(crate) fn tell_groups(&mut self, session: SessionKey, connected: bool) {
+        for name in self.sessions[session].filters.shared() {
+            let is_member = self.groups.set_connected(name, session, connected);
+            assert!(is_member, "a session is a member of the groups among its filters");
         }
     }
 
@@ -220,8 +244,11 @@ fn check_filter(filter: &str) -> Result<bool, Violation> {
     Ok(shared.is_some())
 }
 
-fn is_shared(filter: &str) -> bool {
-    filter.starts_with("$share/")
+/// What a filter costs in the session, in the trie and in those of other shards, roughly: a node for each level.
+fn filter_weight(filter: &str) -> usize {
+    filter.len() * 2 + mqtt::level_count(filter) * LEVEL_BYTES
 }
+
+const LEVEL_BYTES: usize = 96;
 
 const _: () = assert!(size_of::<SubscriptionOptions>() <= 4, "a subscription in the trie stays small");

@@ -3,7 +3,7 @@
 use mqtt::QoS;
 
 use crate::{
-    Config,
+    Config, QueueFull,
     connection::{Connection, Connections},
     keys::SessionKey,
     session::{Session, Sessions},
@@ -40,16 +40,20 @@ impl Takers<'_> {
         let Some(connection) = session.conn.and_then(|conn| self.connections.get(conn)) else { return false };
         let unsent = connection.unsent_bytes();
         // A client that keeps up is served whatever others hold; one that is behind takes its share of the budget.
-        if unsent >= self.config.limits.outbox_bytes_max || unsent > 0 && self.is_memory_full() {
+        let unsent_max = match self.is_memory_full() {
+            false => self.config.limits.outbox_bytes_max,
+            true => self.config.limits.outbox_bytes_max.min(BYTES_ALWAYS),
+        };
+        if unsent >= unsent_max {
             return false;
         }
         let Some(outbound) = session.outbound.as_ref() else { return true };
         outbound.queue.is_empty()
             && !outbound.inflight.is_resending()
-            && (qos == QoS::AtMostOnce || self.has_quota(session, connection) && !self.is_memory_full())
+            && (qos == QoS::AtMostOnce || self.has_quota(session, connection))
     }
 
-    fn is_memory_full(&self) -> bool {
+    pub fn is_memory_full(&self) -> bool {
         self.queued_bytes + self.unsent_bytes >= self.config.limits.queue_memory_max
     }
 
@@ -61,16 +65,33 @@ impl Takers<'_> {
         })
     }
 
-    /// The queue of this session has room for one more.
-    pub fn can_queue(&self, key: SessionKey, qos: QoS) -> bool {
-        let session = &self.sessions[key];
+    /// The queue of this session has room for a message of this weight.
+    pub fn can_queue(&self, key: SessionKey, qos: QoS, weight: usize) -> bool {
+        let may_wait = self.sessions[key].conn.is_some() || self.waits_for_absent(qos);
+        // A full queue whose oldest message gives way takes the newest like any other.
+        let gives_way = self.config.limits.queue_full == QueueFull::DropOldest;
+        may_wait && (gives_way || self.queue_lacks(key, weight).is_none())
+    }
+
+    /// What keeps a message of this weight out of the queue of this session.
+    pub fn queue_lacks(&self, key: SessionKey, weight: usize) -> Option<Full> {
         let limits = &self.config.limits;
-        let may_wait = session.conn.is_some() || self.waits_for_absent(qos);
-        let has_room = session.outbound.as_ref().is_none_or(|outbound| {
-            outbound.queue.len() < limits.queued_messages_max as usize
-                && outbound.queue_bytes < limits.queued_bytes_max
-        });
-        may_wait && has_room && !self.is_memory_full()
+        let session = &self.sessions[key];
+        let (messages, bytes) = match session.outbound.as_ref() {
+            Some(outbound) => (outbound.queue.len(), outbound.queue_bytes),
+            None => (0, 0),
+        };
+        // Those who are absent, whatever they hold, cannot take a connected client's queue away altogether.
+        let is_assured = session.conn.is_some() && bytes + weight <= BYTES_ALWAYS;
+        if messages >= limits.queued_messages_max as usize {
+            Some(Full::Messages)
+        } else if bytes + weight > limits.queued_bytes_max {
+            Some(Full::Bytes)
+        } else if self.queued_bytes + self.unsent_bytes + weight > limits.queue_memory_max && !is_assured {
+            Some(Full::Memory)
+        } else {
+            None
+        }
     }
 
     /// Messages of QoS 0 do not wait for a client that is away, unless the configuration says so.
@@ -78,3 +99,14 @@ impl Takers<'_> {
         qos != QoS::AtMostOnce || self.config.queue_qos0
     }
 }
+
+/// Which limit a queue has reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Full {
+    Messages,
+    Bytes,
+    Memory,
+}
+
+/// What a connected client's queue and its unsent bytes may each reach when the memory for all is used up.
+const BYTES_ALWAYS: usize = 32 << 10;

@@ -41,7 +41,6 @@ impl<K> Timers<K> {
         self.heap.peek().map(|timer| timer.at)
     }
 
-    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.heap.len()
     }

@@ -20,12 +20,12 @@ fn tried(shards: &[u8]) -> ShardSet {
 #[test]
 fn the_first_member_makes_a_group_and_the_last_ends_it() {
     let mut groups = Groups::new(1);
-    let joined = groups.join("$share/g/a", subscription(1));
+    let joined = groups.join("$share/g/a", subscription(1), true);
     let key = joined.key;
     assert_eq!(joined, Joined { key, created: true, replaced: None, local_count: 1 });
-    let joined = groups.join("$share/g/a", subscription(1));
+    let joined = groups.join("$share/g/a", subscription(1), true);
     assert_eq!(joined, Joined { key, created: false, replaced: Some(subscription(1)), local_count: 1 });
-    assert_eq!(groups.join("$share/g/a", subscription(2)).local_count, 2);
+    assert_eq!(groups.join("$share/g/a", subscription(2), true).local_count, 2);
     assert_eq!(groups.leave("$share/g/a", SessionKey(3)), None);
     assert_eq!(groups.leave("$share/g/a", SessionKey(1)), Some(Left { key, local_count: 1, removed: false }));
     assert_eq!(groups.leave("$share/g/a", SessionKey(2)), Some(Left { key, local_count: 0, removed: true }));
@@ -40,7 +40,7 @@ fn members_of_another_shard_make_and_keep_a_group_too() {
     assert_eq!(groups.set_remote("$share/g/a", ShardId(1), 0), none);
     let change = groups.set_remote("$share/g/a", ShardId(1), 5);
     assert!(change.created);
-    assert!(!groups.join("$share/g/a", subscription(1)).created);
+    assert!(!groups.join("$share/g/a", subscription(1), true).created);
     assert!(!groups.leave("$share/g/a", SessionKey(1)).is_some_and(|left| left.removed));
     let change = groups.set_remote("$share/g/a", ShardId(1), 0);
     assert!(change.removed && change.key.is_some());
@@ -50,8 +50,8 @@ fn members_of_another_shard_make_and_keep_a_group_too() {
 #[test]
 fn one_share_name_with_two_filters_is_two_groups() {
     let mut groups = Groups::new(1);
-    let first = groups.join("$share/g/a", subscription(1)).key;
-    let second = groups.join("$share/g/b", subscription(1)).key;
+    let first = groups.join("$share/g/a", subscription(1), true).key;
+    let second = groups.join("$share/g/b", subscription(1), true).key;
     assert_ne!(first, second);
     assert_eq!(&**groups.name(second), "$share/g/b");
     assert!(groups.leave("$share/g/a", SessionKey(1)).is_some_and(|left| left.removed));
@@ -62,8 +62,8 @@ fn one_share_name_with_two_filters_is_two_groups() {
 #[test]
 fn shards_take_turns_by_the_number_of_their_members() {
     let mut groups = Groups::new(1);
-    let key = groups.join("$share/g/a", subscription(1)).key;
-    groups.join("$share/g/a", subscription(2));
+    let key = groups.join("$share/g/a", subscription(1), true).key;
+    groups.join("$share/g/a", subscription(2), true);
     groups.set_remote("$share/g/a", ShardId(1), 1);
     groups.set_remote("$share/g/a", ShardId(2), 4);
     let picks: Vec<u8> =
@@ -77,7 +77,7 @@ fn shards_take_turns_by_the_number_of_their_members() {
 #[test]
 fn shards_that_were_tried_are_left_out_until_nobody_is_left() {
     let mut groups = Groups::new(1);
-    let key = groups.join("$share/g/a", subscription(1)).key;
+    let key = groups.join("$share/g/a", subscription(1), true).key;
     groups.set_remote("$share/g/a", ShardId(1), 1);
     assert_eq!(groups.pick_shard(key, ME, tried(&[ME.0])), Some(ShardId(1)));
     assert_eq!(groups.pick_shard(key, ME, tried(&[1])), Some(ME));
@@ -90,11 +90,11 @@ fn shards_that_were_tried_are_left_out_until_nobody_is_left() {
 fn local_members_take_turns_and_those_that_cannot_are_passed_over() {
     let mut groups = Groups::new(1);
     for session in 0..4 {
-        groups.join("$share/g/a", subscription(session));
+        groups.join("$share/g/a", subscription(session), true);
     }
     let key = groups.key("$share/g/a").expect("it has members");
     let mut pick = |busy: &[u32]| {
-        groups.pick_member(key, |member| !busy.contains(&member.session.0)).map(|member| member.session.0)
+        groups.pick_connected(key, |member| !busy.contains(&member.session.0)).map(|member| member.session.0)
     };
     let turns: Vec<_> = (0..6).map(|_| pick(&[])).collect();
     assert_eq!(turns, [0, 1, 2, 3, 0, 1].map(Some));
@@ -103,39 +103,125 @@ fn local_members_take_turns_and_those_that_cannot_are_passed_over() {
     assert_eq!(pick(&[]), Some(1));
 }
 
+#[test]
+fn a_member_moves_between_the_connected_and_the_absent() {
+    let mut groups = Groups::new(1);
+    let key = groups.join("$share/g/a", subscription(1), false).key;
+    assert_eq!(groups.pick_connected(key, |_| true), None);
+    assert_eq!(groups.pick_absent(key, |_| true), Some(subscription(1)));
+    assert!(groups.set_connected("$share/g/a", SessionKey(1), true));
+    assert_eq!(groups.pick_connected(key, |_| true), Some(subscription(1)));
+    assert_eq!(groups.pick_absent(key, |_| true), None);
+    let joined = groups.join("$share/g/a", subscription(1), false);
+    assert_eq!(joined, Joined { key, created: false, replaced: Some(subscription(1)), local_count: 1 });
+    assert_eq!(groups.pick_connected(key, |_| true), None);
+    assert!(groups.set_connected("$share/g/a", SessionKey(1), false), "it is a member still");
+    assert!(!groups.set_connected("$share/g/a", SessionKey(2), true));
+    assert!(!groups.set_connected("$share/g/b", SessionKey(1), true));
+    assert!(groups.leave("$share/g/a", SessionKey(1)).is_some_and(|left| left.removed));
+}
+
+/// Whom `pick_absent` asks if only `free` says yes, and what comes out.
+fn ask_absent(groups: &mut Groups, key: GroupKey, free: Option<u32>) -> (Vec<u32>, Option<u32>) {
+    let mut asked = Vec::new();
+    let picked = groups.pick_absent(key, |member| {
+        asked.push(member.session.0);
+        Some(member.session.0) == free
+    });
+    (asked, picked.map(|member| member.session.0))
+}
+
+#[test]
+fn a_message_asks_a_few_of_many_absent_members_and_the_next_one_asks_others() {
+    let mut groups = Groups::new(1);
+    for session in 0..10_000 {
+        groups.join("$share/g/a", subscription(session), false);
+    }
+    let key = groups.key("$share/g/a").expect("it has members");
+    let mut asked_by_all = Vec::new();
+    for _ in 0..10_000_usize.div_ceil(PROBES_MAX) {
+        let (asked, picked) = ask_absent(&mut groups, key, None);
+        assert_eq!((asked.len(), picked), (PROBES_MAX, None));
+        asked_by_all.extend(asked);
+    }
+    // In turn, once around and a little more.
+    assert!(asked_by_all.into_iter().eq((0..10_000).chain(0..48)));
+    let (asked, picked) = ask_absent(&mut groups, key, Some(50));
+    assert_eq!((asked, picked), (vec![48, 49, 50], Some(50)));
+    assert_eq!(ask_absent(&mut groups, key, Some(51)), (vec![51], Some(51)));
+}
+
+#[test]
+fn the_one_connected_member_among_many_absent_is_found_with_one_question() {
+    let mut groups = Groups::new(1);
+    for session in 0..10_000 {
+        groups.join("$share/g/a", subscription(session), false);
+    }
+    let key = groups.key("$share/g/a").expect("it has members");
+    assert!(groups.set_connected("$share/g/a", SessionKey(7_777), true));
+    for _ in 0..3 {
+        let mut questions = 0;
+        let picked = groups.pick_connected(key, |_| {
+            questions += 1;
+            true
+        });
+        assert_eq!((picked, questions), (Some(subscription(7_777)), 1));
+    }
+    assert_eq!(groups.local_count(key), 10_000);
+}
+
+#[test]
+fn few_absent_members_are_asked_once_each() {
+    let mut groups = Groups::new(1);
+    let key = groups.join("$share/g/a", subscription(1), false).key;
+    groups.join("$share/g/a", subscription(2), false);
+    assert_eq!(ask_absent(&mut groups, key, None), (vec![1, 2], None));
+    assert_eq!(ask_absent(&mut groups, key, Some(1)), (vec![1], Some(1)));
+    assert_eq!(ask_absent(&mut groups, key, None), (vec![2, 1], None));
+}
+
 #[derive(Debug, Clone)]
 enum Change {
-    Join(u32),
+    Join(u32, bool),
     Leave(u32),
+    SetConnected(u32, bool),
     SetRemote(u8, u32),
 }
 
 fn a_change() -> impl Strategy<Value = Change> {
     prop_oneof![
-        (0..5u32).prop_map(Change::Join),
+        (0..5u32, any::<bool>()).prop_map(|(session, connected)| Change::Join(session, connected)),
         (0..5u32).prop_map(Change::Leave),
+        (0..5u32, any::<bool>()).prop_map(|(session, connected)| Change::SetConnected(session, connected)),
         (0..3u8, 0..4u32).prop_map(|(shard, count)| Change::SetRemote(shard, count)),
     ]
 }
 
-/// What a group is: its members here and how many there are elsewhere.
-type Oracle = BTreeMap<String, (BTreeSet<u32>, BTreeMap<u8, u32>)>;
+/// What a group is: its members here, with whether they are connected, and how many there are elsewhere.
+type Oracle = BTreeMap<String, (BTreeMap<u32, bool>, BTreeMap<u8, u32>)>;
 
 fn apply(groups: &mut Groups, oracle: &mut Oracle, name: &str, change: &Change) {
     let existed = oracle.contains_key(name);
     let (local, remote) = oracle.entry(name.to_owned()).or_default();
     match *change {
-        Change::Join(session) => {
-            let joined = groups.join(name, subscription(session));
-            let replaced = !local.insert(session);
+        Change::Join(session, connected) => {
+            let joined = groups.join(name, subscription(session), connected);
+            let replaced = local.insert(session, connected).is_some();
             assert_eq!((joined.created, joined.replaced.is_some()), (!existed, replaced));
             assert_eq!(joined.local_count as usize, local.len());
         }
         Change::Leave(session) => {
             let left = groups.leave(name, SessionKey(session));
-            assert_eq!(left.is_some(), local.remove(&session));
+            assert_eq!(left.is_some(), local.remove(&session).is_some());
             let gone = local.is_empty() && remote.is_empty();
             assert!(left.is_none_or(|left| left.removed == gone && left.local_count as usize == local.len()));
+        }
+        Change::SetConnected(session, connected) => {
+            let held = local.get_mut(&session);
+            assert_eq!(groups.set_connected(name, SessionKey(session), connected), held.is_some());
+            if let Some(held) = held {
+                *held = connected;
+            }
         }
         Change::SetRemote(shard, count) => {
             let change = groups.set_remote(name, ShardId(shard), count);
@@ -173,7 +259,7 @@ proptest! {
             assert_eq!(&**groups.name(key), name);
             assert_eq!(groups.local_count(key) as usize, local.len());
             for session in 0..5 {
-                assert_eq!(groups.member(name, SessionKey(session)).is_some(), local.contains(&session));
+                assert_eq!(groups.member(name, SessionKey(session)).is_some(), local.contains_key(&session));
             }
             // Whoever has members gets a turn once the others were tried.
             let mut picked = ShardSet::EMPTY;
@@ -182,9 +268,13 @@ proptest! {
             }
             let me = (!local.is_empty()).then_some(ME);
             assert_eq!(picked, remote.keys().map(|&shard| ShardId(shard)).chain(me).collect());
-            let served: BTreeSet<u32> =
-                local.iter().filter_map(|_| groups.pick_member(key, |_| true)).map(|member| member.session.0).collect();
-            assert_eq!(&served, local);
+            let served = |connected| local.iter().filter(move |held| *held.1 == connected).map(|(&session, _)| session);
+            let connected: BTreeSet<u32> = served(true)
+                .filter_map(|_| groups.pick_connected(key, |_| true)).map(|member| member.session.0).collect();
+            assert!(connected.into_iter().eq(served(true)));
+            let absent: BTreeSet<u32> = served(false)
+                .filter_map(|_| groups.pick_absent(key, |_| true)).map(|member| member.session.0).collect();
+            assert!(absent.into_iter().eq(served(false)));
         }
     }
 }

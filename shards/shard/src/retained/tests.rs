@@ -14,6 +14,7 @@ fn message(topic: &str, payload: &[u8], expires_at: Option<u64>) -> Message {
         qos: QoS::AtLeastOnce,
         retain: true,
         expires_at: expires_at.map(Instant::from_nanos),
+        retained_id: None,
         forwarded: &[],
         payload,
     })

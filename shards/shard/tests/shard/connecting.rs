@@ -158,3 +158,67 @@ fn drain_tells_every_client_and_keeps_wills() {
     assert!(s.is_closed(client) && s.is_closed(watcher));
     assert_eq!(s.drained, 1);
 }
+
+#[test]
+fn the_keep_alive_ceiling_is_told_to_those_who_can_be_told() {
+    let mut config = shard::Config::default();
+    config.limits.keep_alive_s_max = 20;
+    let mut s = Script::new(config);
+    let (told, _) = s.connect(&Connect { keep_alive_s: 600, ..connect("told") });
+    let (old, _) = s.connect(&Connect { keep_alive_s: 600, version: Version::V311, ..connect("old") });
+    assert_eq!(s.counter("keep_alive_lowered"), 1);
+    s.secs(31);
+    assert!(s.is_closed(told));
+    assert!(!s.is_closed(old));
+    assert_eq!(s.counter("keep_alive_timeouts"), 1);
+}
+
+#[test]
+fn the_session_expiry_has_a_ceiling() {
+    let mut config = shard::Config::default();
+    config.limits.session_expiry_s_max = 100;
+    config.limits.session_expiry_s_v3 = 50;
+    let mut s = Script::new(config);
+    let client = s.join_for_an_hour("c");
+    let v3 = Connect { version: Version::V311, clean_start: false, ..connect("v3") };
+    let (old, _) = s.connect(&v3);
+    assert_eq!(s.counter("session_expiry_lowered"), 1);
+    s.cut(client);
+    s.cut(old);
+    s.secs(60);
+    assert_eq!(s.shards[0].gauges().sessions, 1);
+    s.secs(60);
+    assert_eq!(s.shards[0].gauges().sessions, 0);
+}
+
+#[test]
+fn timers_of_sessions_that_are_gone_do_not_pile_up() {
+    let mut s = Script::of_one();
+    for _ in 0..1000 {
+        let client = s.join_for_an_hour("c");
+        s.cut(client);
+        s.connect(&connect("c"));
+    }
+    assert!(s.shards[0].gauges().timers < 2 * 1000 + 100, "{}", s.shards[0].gauges().timers);
+    s.secs(100);
+    assert!(s.shards[0].gauges().timers < 10, "{}", s.shards[0].gauges().timers);
+}
+
+#[test]
+fn a_delayed_will_that_falls_due_in_a_drain_stays_unpublished() {
+    let mut s = Script::of_one();
+    let watcher = s.join("w");
+    s.subscribe(watcher, "will", 0);
+    s.hear(watcher);
+    let mut wanted = with_will("c", 2);
+    wanted.properties.session_expiry_interval_s = Some(3600);
+    let (client, _) = s.connect(&wanted);
+    s.cut(client);
+    s.stick(watcher);
+    s.packet(watcher, &mqtt::Packet::Pingreq);
+    s.event(0, shard::Event::Drain);
+    s.settle();
+    s.secs(3);
+    s.unstick(watcher);
+    assert_eq!(s.hear(watcher), ["PINGRESP", "DISCONNECT Server shutting down"]);
+}

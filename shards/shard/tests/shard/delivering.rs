@@ -125,6 +125,7 @@ fn many_retained_messages_arrive_in_pages_without_a_drop() {
         s.retain(publisher, &format!("r/{n}"), "x");
     }
     s.subscribe(subscriber, "#", 1);
+    s.secs(1);
     assert_eq!(s.hear(subscriber).len(), 5001);
 }
 

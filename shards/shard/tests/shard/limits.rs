@@ -111,19 +111,20 @@ fn more_unreleased_messages_than_the_receive_maximum_are_a_violation() {
 
 #[test]
 fn unfinished_packets_share_a_budget() {
-    let mut s = with(|limits| limits.receive_memory_max = 1000);
-    let clients: Vec<_> = (0..3).map(|n| s.join(&format!("c{n}"))).collect();
-    // A PUBLISH that says that it has 900 bytes and brings 500 of them.
-    let mut begun = vec![0x30, 0x84, 0x07, 0x00, 0x01, b'a', 0x00];
-    begun.resize(500, b'x');
-    for client in &clients {
-        s.bytes(*client, &begun);
+    let mut s = with(|limits| limits.receive_memory_max = 100_000);
+    let clients: Vec<_> = (0..4).map(|n| s.join(&format!("c{n}"))).collect();
+    // A PUBLISH that says that it has a million bytes; the last brings so few of them that they are always kept.
+    let mut begun = vec![0x30, 0xc0, 0x84, 0x3d, 0x00, 0x01, b'a', 0x00];
+    begun.resize(40_000, b'x');
+    for (client, brings) in clients.iter().zip([40_000, 40_000, 40_000, 1000]) {
+        s.bytes(*client, &begun[..brings]);
     }
     let closed: Vec<_> = clients.iter().map(|client| s.is_closed(*client)).collect();
-    assert_eq!(closed, [false, false, true]);
+    assert_eq!(closed, [false, false, true, false]);
     assert_eq!(s.counter("receive_memory_exceeded"), 1);
-    s.cut(clients[0]);
-    s.cut(clients[1]);
+    for client in [0, 1, 3] {
+        s.cut(clients[client]);
+    }
     assert_eq!(s.shards[0].gauges().receive_bytes, 0);
 }
 
@@ -146,4 +147,141 @@ fn a_client_that_takes_no_acknowledgements_is_not_read() {
     assert_eq!(s.hear(client).last().unwrap(), "PUBACK 77 No matching subscribers");
     s.disconnect(client, ReasonCode::Success);
     assert_eq!(s.shards[0].gauges().receive_bytes, 0);
+}
+
+#[test]
+fn absent_sessions_do_not_stop_those_who_are_here() {
+    let mut s = with(|limits| limits.queue_memory_max = 4096);
+    let publisher = s.join("p");
+    let absent = s.join_for_an_hour("absent");
+    s.subscribe(absent, "#", 1);
+    s.cut(absent);
+    for id in 1..=60 {
+        s.publish_qos(publisher, "fill", &"x".repeat(100), 1, id);
+    }
+    assert!(s.counter("dropped_queue_memory") > 0);
+    let here = s.join("here");
+    s.subscribe(here, "a", 1);
+    s.hear(here);
+    let mut bytes = Vec::new();
+    for id in 1..=10 {
+        let packet = crate::script::publish("a", "x", QoS::AtLeastOnce, mqtt::PacketId::new(id));
+        mqtt::Packet::Publish(packet).encode(mqtt::Version::V5, &mut bytes);
+    }
+    s.bytes(publisher, &bytes);
+    assert_eq!(s.hear(here).len(), 10);
+}
+
+#[test]
+fn a_message_that_can_never_fit_drives_nothing_out_of_the_queue() {
+    let mut s = with(|limits| {
+        limits.queued_bytes_max = 5000;
+        limits.queue_full = QueueFull::DropOldest;
+    });
+    let (publisher, subscriber) = (s.join("p"), s.join_for_an_hour("s"));
+    s.subscribe(subscriber, "a", 1);
+    s.cut(subscriber);
+    for id in 1..=20 {
+        s.publish_qos(publisher, "a", "x", 1, id);
+    }
+    s.publish_qos(publisher, "a", &"x".repeat(6000), 1, 21);
+    let (_, heard) = s.connect(&Connect { clean_start: false, ..connect("s") });
+    assert_eq!(heard.len(), 21);
+    assert_eq!(s.counter("dropped_queue_bytes"), 1);
+}
+
+#[test]
+fn a_client_that_reads_nothing_is_silent_however_much_it_sends() {
+    let mut s = with(|limits| limits.outbox_bytes_max = 1000);
+    let (client, _) = s.connect(&Connect { keep_alive_s: 10, ..connect("c") });
+    s.stick(client);
+    while s.reading(client) != Reading::Paused {
+        s.packet(client, &mqtt::Packet::Pingreq);
+    }
+    s.secs(120);
+    assert_eq!(s.counter("keep_alive_timeouts"), 1);
+    assert!(s.is_closed(client));
+}
+
+#[test]
+fn filters_and_client_ids_have_a_budget_in_bytes() {
+    let mut s = with(|limits| limits.session_memory_max = 1000);
+    let client = s.join("c");
+    for filter in ["a", &"b".repeat(500), "c"] {
+        s.subscribe(client, filter, 0);
+    }
+    assert_eq!(s.hear(client), ["SUBACK 9 0x00", "SUBACK 9 0x97", "SUBACK 9 0x00"]);
+    assert_eq!(s.connect(&connect(&"d".repeat(1000))).1, ["CONNACK Quota exceeded"]);
+    s.disconnect(client, ReasonCode::Success);
+    assert_eq!(s.shards[0].gauges().session_bytes, 0);
+}
+
+#[test]
+fn filters_that_match_nothing_keep_the_shard_no_longer_than_a_few_pages() {
+    let mut s = Script::of_one();
+    let (publisher, client) = (s.join("p"), s.join("c"));
+    for n in 0..20_000 {
+        s.retain(publisher, &format!("r{n}/x"), "x");
+    }
+    let filters: Vec<String> = (0..100).map(|n| format!("+/none{n}")).collect();
+    let subscribe = mqtt::Subscribe {
+        packet_id: mqtt::PacketId::new(1).unwrap(),
+        subscription_id: None,
+        user_properties: mqtt::UserProperties::default(),
+        filters: filters.iter().map(|filter| (&**filter, crate::script::options(0))).collect(),
+    };
+    s.packet(client, &mqtt::Packet::Subscribe(subscribe));
+    // It is answered at once, although most of the searching is still to come.
+    assert_eq!(s.hear(client).len(), 1);
+    assert!(
+        s.shards[0].next_deadline().is_some_and(|at| at.since(s.now) < std::time::Duration::from_millis(1))
+    );
+    s.secs(1);
+    s.subscribe(client, "+/x", 0);
+    s.secs(1);
+    assert_eq!(s.hear(client).len(), 20_001);
+}
+
+#[test]
+fn more_filters_in_one_packet_than_a_client_may_have_are_refused() {
+    let mut s = with(|limits| limits.subscriptions_max = 2);
+    let client = s.join("c");
+    let subscribe = mqtt::Subscribe {
+        packet_id: mqtt::PacketId::new(1).unwrap(),
+        subscription_id: None,
+        user_properties: mqtt::UserProperties::default(),
+        filters: vec![("a", crate::script::options(0)); 3],
+    };
+    s.packet(client, &mqtt::Packet::Subscribe(subscribe));
+    assert_eq!(s.hear(client), ["DISCONNECT Quota exceeded"]);
+}
+
+#[test]
+fn an_unfinished_packet_leaves_no_capacity_behind() {
+    let mut s = with(|limits| limits.receive_memory_max = 1 << 20);
+    let client = s.join("c");
+    let mut bytes = Vec::new();
+    let payload = "x".repeat(500_000);
+    let packet = crate::script::publish("a", &payload, QoS::AtMostOnce, None);
+    mqtt::Packet::Publish(packet).encode(mqtt::Version::V5, &mut bytes);
+    let (head, tail) = bytes.split_at(1000);
+    s.bytes(client, head);
+    s.bytes(client, tail);
+    s.bytes(client, &[0x30]);
+    assert_eq!(s.shards[0].gauges().receive_bytes, 1);
+}
+
+#[test]
+fn many_deadlines_at_once_are_spread_over_several_events() {
+    let mut s = Script::of_one();
+    for n in 0..1000 {
+        let client = s.join_for_an_hour(&format!("c{n}"));
+        s.cut(client);
+    }
+    s.now = s.now.add_secs(3700);
+    s.event(0, shard::Event::Timer);
+    let left = s.shards[0].gauges().sessions;
+    assert!(left > 0, "all sessions ended in one event");
+    s.secs(1);
+    assert_eq!(s.shards[0].gauges().sessions, 0);
 }

@@ -5,6 +5,7 @@ mod acknowledging;
 mod connecting;
 mod delivering;
 mod limits;
+mod replaying;
 mod script;
 mod shards;
 mod subscribing;

@@ -164,6 +164,38 @@ fn a_shared_message_goes_to_the_member_who_can_take_it_now() {
 }
 
 #[test]
+fn a_member_with_a_connection_comes_before_those_without() {
+    let mut s = Script::of_one();
+    let publisher = s.join("p");
+    for id in ["m1", "m2", "m3"] {
+        let member = s.join_for_an_hour(id);
+        s.subscribe(member, "$share/g/a", 1);
+        s.cut(member);
+    }
+    let mut wanted = Connect { clean_start: false, ..connect("m2") };
+    wanted.properties.receive_maximum = Some(1);
+    wanted.properties.session_expiry_interval_s = Some(3600);
+    let (back, heard) = s.connect(&wanted);
+    assert_eq!(heard, ["CONNACK Success present"]);
+    for n in 1..=4 {
+        s.publish_qos(publisher, "a", &n.to_string(), 1, n);
+    }
+    // The first goes out; the others wait for its acknowledgement, not with those who are away.
+    for n in 1..=4 {
+        assert_eq!(s.hear(back), [format!("a '{n}' q1 #{n}")]);
+        s.puback(back, n);
+    }
+    s.cut(back);
+    for n in 5..=7 {
+        s.publish_qos(publisher, "a", &n.to_string(), 1, n);
+    }
+    for id in ["m1", "m2", "m3"] {
+        let (_, heard) = s.connect(&Connect { clean_start: false, ..connect(id) });
+        assert_eq!(heard.len(), 2, "CONNACK and one message for {id}: {heard:?}");
+    }
+}
+
+#[test]
 fn groups_of_one_name_with_different_filters_are_different_groups() {
     let mut s = Script::of_one();
     let (one, other) = (s.join("one"), s.join("other"));
