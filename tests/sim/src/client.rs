@@ -70,7 +70,6 @@ pub struct Server {
 pub struct Outbound {
     pub packet_id: u16,
     pub id: PublicationId,
-    pub qos: QoS,
     /// PUBREC has come.
     pub is_released: bool,
 }

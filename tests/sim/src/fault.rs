@@ -26,6 +26,8 @@ pub enum Fault {
     Misdeliver,
     /// The last byte of a payload changes.
     ChangePayload,
+    /// DISCONNECT packets of the broker vanish.
+    LoseDisconnect,
     /// A byte that no packet begins with.
     SendGarbage,
     /// The ledger believes that clients take smaller packets than they said.
@@ -34,6 +36,8 @@ pub enum Fault {
     UnderstateTopicAliasMaximum,
     /// The ledger reads no counters.
     HideCounters,
+    /// The ledger reads counters that are too high.
+    InflateCounters,
     /// The broker is not told of some connections' end.
     ForgetClosed,
     /// The broker says that there is a session, and there is none, or the other way round.
@@ -104,6 +108,7 @@ impl Fault {
 
     fn edit_packet(self, packet: &Packet<'_>, raw: &[u8], version: Version, out: &mut Vec<u8>) {
         match (self, packet) {
+            (Fault::LoseDisconnect, Packet::Disconnect(_)) => {}
             (Fault::LoseAcknowledgement, Packet::Puback(_) | Packet::Pubrec(_)) => {}
             (Fault::RepeatPingresp, Packet::Pingresp) => {
                 out.extend_from_slice(raw);

@@ -120,6 +120,8 @@ pub struct Ledger {
     pub drained: bool,
     /// Set where a limit on retained messages may have refused some.
     pub retained_is_limited: bool,
+    /// Set where a limit on subscriptions may refuse some.
+    pub subscriptions_are_limited: bool,
     pub inflight_max: u16,
     /// Only in a broken world: messages are taken to expire at once.
     pub believes_in_haste: bool,
@@ -145,6 +147,7 @@ impl Ledger {
             quiet: Vec::new(),
             drained: false,
             retained_is_limited: false,
+            subscriptions_are_limited: false,
             inflight_max,
             believes_in_haste: false,
             failures: Vec::new(),

@@ -77,7 +77,6 @@ pub struct Weights {
 
 #[derive(Debug, Clone)]
 pub struct Settings {
-    pub profile: Profile,
     pub clients: usize,
     /// How long clients act, in virtual time.
     pub acting: Duration,
@@ -111,7 +110,7 @@ pub struct Settings {
 
 impl Settings {
     pub fn draw(profile: Profile, shards: u8, random: &mut Random) -> Settings {
-        let mut settings = Settings::calm(profile, shards, random);
+        let mut settings = Settings::calm(shards, random);
         match profile {
             Profile::Calm => {}
             Profile::Chaos => settings.make_chaotic(random),
@@ -157,6 +156,9 @@ impl Settings {
                 settings.weights.unsubscribe = 15;
                 settings.weights.cut = 2;
                 settings.mail_delay_us_max = 100_000;
+                if random.percent(20) {
+                    settings.config.limits.retained_messages_max = random.between(1, 12) as usize;
+                }
             }
             Profile::Drain => {
                 settings.make_chaotic(random);
@@ -166,7 +168,7 @@ impl Settings {
         settings
     }
 
-    fn calm(profile: Profile, shards: u8, random: &mut Random) -> Settings {
+    fn calm(shards: u8, random: &mut Random) -> Settings {
         let config = Config {
             shards,
             placement_seed: random.next(),
@@ -174,7 +176,6 @@ impl Settings {
             ..Config::default()
         };
         Settings {
-            profile,
             clients: random.between(4, 10) as usize,
             acting: Duration::from_secs(20),
             pause_us_max: 400_000,
@@ -255,6 +256,9 @@ impl Settings {
         }
         if random.percent(30) {
             limits.queue_memory_max = random.between(2_000, 20_000) as usize;
+        }
+        if random.percent(30) {
+            limits.subscriptions_max = random.between(1, 8) as u32;
         }
         self.config.queue_qos0 = random.percent(50);
     }

@@ -39,10 +39,6 @@ impl Random {
         self.below(100) < chance
     }
 
-    pub fn permille(&mut self, chance: u64) -> bool {
-        self.below(1000) < chance
-    }
-
     pub fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
         &from[self.index(from.len())]
     }

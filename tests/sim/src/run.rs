@@ -139,6 +139,7 @@ impl World {
             return;
         }
         self.phase = Phase::Resting;
+        self.check_strangers_are_closed();
         self.heal();
         self.rest("acting");
         let auditor = self.audit();
@@ -226,7 +227,10 @@ impl World {
         if self.fault == Some(Fault::HideCounters) {
             counters = Counters::default();
         }
-        let closing = Closing { counters: &counters, unsent };
+        if self.fault == Some(Fault::InflateCounters) {
+            counters.dropped_offline_qos0 += 1_000_000;
+        }
+        let closing = Closing { counters: &counters, unsent, has_strangers: self.settings.strangers };
         self.ledger.judge_rest(&closing);
     }
 

@@ -18,7 +18,6 @@ pub enum Said {
     Unsubscribe { packet_id: u16, filters: Vec<String> },
     Pingreq,
     Disconnect { with_will: bool, session_expiry_s: Option<u32> },
-    Garbage,
 }
 
 #[derive(Debug, Clone)]

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use shard::{ConnId, Reading};
+use shard::{ConnId, Instant, Reading};
 
 use crate::said::Said;
 
@@ -71,6 +71,10 @@ pub struct Socket {
     /// The network is dead: nothing moves, and nobody has noticed.
     pub dead: bool,
     pub refuse: bool,
+    /// When its shard learned of it.
+    pub opened: Instant,
+    /// A shard has accepted its CONNECT.
+    pub is_connected: bool,
     pub up_due: bool,
     pub down_due: bool,
     pub read_due: bool,
@@ -97,6 +101,8 @@ impl Socket {
             stalled: false,
             dead: false,
             refuse: false,
+            opened: Instant::START,
+            is_connected: false,
             up_due: false,
             down_due: false,
             read_due: false,
@@ -222,18 +228,18 @@ mod tests {
     fn a_packet_is_said_when_its_last_byte_has_arrived() {
         let mut socket = socket();
         socket.write(b"abc", Some(Said::Pingreq));
-        socket.write(b"de", Some(Said::Garbage));
+        socket.write(b"de", Some(Said::Puback { packet_id: 1 }));
         socket.arrive(2);
         assert!(socket.held.is_empty());
         assert_eq!(socket.arrive(100), b"cde");
-        assert!(matches!(socket.held.make_contiguous(), [Said::Pingreq, Said::Garbage]));
+        assert!(matches!(socket.held.make_contiguous(), [Said::Pingreq, Said::Puback { packet_id: 1 }]));
     }
 
     #[test]
     fn what_the_network_lost_is_never_said() {
         let mut socket = socket();
         socket.write(b"abc", Some(Said::Pingreq));
-        socket.write(b"de", Some(Said::Garbage));
+        socket.write(b"de", Some(Said::Puback { packet_id: 1 }));
         socket.lose_up(4);
         assert_eq!(socket.arrive(100), b"abcd");
         assert!(matches!(socket.held.make_contiguous(), [Said::Pingreq]));

@@ -41,7 +41,7 @@ mod tests {
         let mut tap = Tap::default();
         let mut heard = 0;
         for byte in [0xD0, 0x00, 0x40, 0x02, 0x00, 0x07] {
-            tap.hear(&[byte], Version::V311, |_, _| heard += 1).unwrap();
+            tap.hear(&[byte], Version::V311, |_, _| heard += 1).expect("these are packets");
         }
         assert_eq!(heard, 2);
         assert!(tap.is_at_boundary());

@@ -102,6 +102,9 @@ impl World {
             steps: 0,
             publishes_sent: 0,
         };
+        let limits = &world.settings.config.limits;
+        world.ledger.retained_is_limited = limits.retained_messages_max < RETAINED_WITHOUT_LIMIT;
+        world.ledger.subscriptions_are_limited = limits.subscriptions_max < SUBSCRIPTIONS_WITHOUT_LIMIT;
         world.ledger.believes_in_haste = fault == Some(Fault::UnderstateExpiry);
         world.begin();
         world
@@ -184,12 +187,16 @@ impl World {
         self.record_event(core, &event);
         let mut effects = std::mem::take(&mut self.cores[core].effects);
         let before = self.cores[core].shard.counters().packets_received;
+        let source = match &event {
+            Event::Bytes { conn, .. } => self.socket_of(core, *conn),
+            _ => None,
+        };
         if self.fault == Some(Fault::Panic) && self.steps > 200 {
             panic!("this shard was told to panic");
         }
         self.cores[core].shard.handle(self.now, event, &mut effects);
         let packets = self.cores[core].shard.counters().packets_received - before;
-        self.note_said(core, packets, &effects.queue);
+        self.note_said(core, source, packets, &effects.queue);
         self.advance();
         for effect in std::mem::take(&mut effects.queue) {
             self.carry_out(core, effect, &mut effects);
@@ -259,6 +266,10 @@ impl World {
         self.plan_up(socket);
     }
 }
+
+/// No run comes near these.
+const RETAINED_WITHOUT_LIMIT: usize = 1_000;
+const SUBSCRIPTIONS_WITHOUT_LIMIT: u32 = 1_000;
 
 /// Timers are served at most this late; well below `ledger::SLACK`.
 const TIMER_LATE_US_MAX: u64 = 2_000;

@@ -5,7 +5,8 @@ use sim::{Fault, Oracle, Plan, Profile, Report, run_caught};
 
 /// Runs seeds of the broken world until an oracle speaks.
 fn first_report(fault: Fault, profile: Profile, shards: u8) -> Report {
-    let reports = (0..SEEDS_MAX).map(|seed| run_caught(Plan { fault: Some(fault), ..Plan::new(seed, shards, profile) }));
+    let reports = (0..SEEDS_MAX)
+        .map(|seed| run_caught(Plan { fault: Some(fault), ..Plan::new(seed, shards, profile) }));
     reports.into_iter().find(|report| !report.is_good()).unwrap_or_else(|| panic!("nobody noticed {fault:?}"))
 }
 
@@ -83,6 +84,16 @@ fn an_alias_beyond_the_maximum_is_noticed() {
 #[test]
 fn drops_that_no_counter_tells_of_are_losses() {
     assert_reported(Fault::HideCounters, Profile::SlowReaders, 1, &[Oracle::Lost]);
+}
+
+#[test]
+fn more_drops_than_can_have_been_are_noticed() {
+    assert_reported(Fault::InflateCounters, Profile::Calm, 1, &[Oracle::Counters]);
+}
+
+#[test]
+fn a_connection_that_is_ended_without_a_word_is_noticed() {
+    assert_reported(Fault::LoseDisconnect, Profile::Cuts, 1, &[Oracle::Protocol]);
 }
 
 #[test]

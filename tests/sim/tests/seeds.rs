@@ -66,4 +66,4 @@ fn the_same_seed_gives_the_same_trace_and_another_one_another() {
     }
 }
 
-const SEEDS: u64 = 3;
+const SEEDS: u64 = 12;

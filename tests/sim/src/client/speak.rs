@@ -110,7 +110,7 @@ impl Client {
         let id = ledger.announce(content);
         let packet_id = (qos > QoS::AtMostOnce).then(|| self.free_packet_id());
         if let Some(packet_id) = packet_id {
-            let outbound = Outbound { packet_id: packet_id.get(), id, qos, is_released: false };
+            let outbound = Outbound { packet_id: packet_id.get(), id, is_released: false };
             self.outbound.push(outbound);
             if self.phase == Phase::Connecting {
                 self.ahead.insert(packet_id.get());

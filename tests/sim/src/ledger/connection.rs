@@ -34,7 +34,8 @@ pub struct Connection {
     pub unsubscribes: BTreeMap<u16, Vec<(Vec<usize>, bool)>>,
     pub last_heard: Instant,
     pub previous_send: Instant,
-    pub opened: Instant,
+    pub sent_at_step: u64,
+    ended_at_step: u64,
     pub is_kicked: bool,
     /// The shard has paused it: what arrives is not looked at.
     pub is_stalled: bool,
@@ -102,7 +103,8 @@ impl Ledger {
             session_expiry_s: said.session_expiry_s,
             said,
             shard,
-            session,
+            // A refused connection has no session, not even the next one.
+            session: if is_refused { usize::MAX } else { session },
             expected,
             is_accepted: false,
             is_refused,
@@ -114,7 +116,8 @@ impl Ledger {
             unsubscribes: BTreeMap::new(),
             last_heard: now,
             previous_send: now,
-            opened: now,
+            sent_at_step: 0,
+            ended_at_step: 0,
             is_kicked: false,
             is_stalled: false,
             disconnect: None,
@@ -217,6 +220,7 @@ impl Ledger {
             return;
         }
         connection.ended = Some(end);
+        connection.ended_at_step = step;
         if connection.is_refused {
             return;
         }
@@ -271,6 +275,21 @@ impl Ledger {
             );
         }
         self.end_connection(socket, if self.drained { End::Shutdown } else { End::ByBroker });
+    }
+
+    /// [MQTT-3.14.0-1] The broker tells a 5.0 client why it ends the connection, where the socket takes it.
+    pub fn check_told(&mut self, socket: usize, is_sending: bool) {
+        let Some(connection) = self.connections.get(&socket) else { return };
+        // The socket never took what was sent before the end: there was no room for a last word.
+        if is_sending && connection.sent_at_step < connection.ended_at_step {
+            return;
+        }
+        let is_owed = matches!(connection.ended, Some(End::TakenOver | End::ByBroker | End::Shutdown));
+        let is_v5 = connection.said.version == Version::V5 && connection.is_accepted;
+        if is_owed && is_v5 && connection.disconnect.is_none() {
+            let what = format!("socket {socket}: closed ({:?}) without a DISCONNECT", connection.ended);
+            self.fail(Oracle::Protocol, what);
+        }
     }
 
     /// Connections that the keep-alive should have ended by now.

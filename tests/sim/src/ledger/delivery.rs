@@ -3,13 +3,11 @@
 use mqtt::{Publish, QoS, Version};
 
 use super::{Ledger, Oracle, SLACK, subscription::Variant};
-use crate::said::{Identity, PublicationId};
+use crate::said::Identity;
 
 /// One message sent to one session as a new one.
 #[derive(Debug)]
 pub struct Delivery {
-    pub id: PublicationId,
-    pub session: usize,
     pub kind: Kind,
     pub qos: QoS,
     pub is_received: bool,
@@ -117,14 +115,7 @@ impl Ledger {
         if kind == Kind::Replay {
             self.check_replay(session, id, &to);
         }
-        self.deliveries.push(Delivery {
-            id,
-            session,
-            kind,
-            qos: publish.qos,
-            is_received: false,
-            step: self.step,
-        });
+        self.deliveries.push(Delivery { kind, qos: publish.qos, is_received: false, step: self.step });
         let delivery = self.deliveries.len() - 1;
         self.copies.entry((session, id)).or_default().push(delivery);
         self.check_count(session, &cause, id, &to);
@@ -254,7 +245,8 @@ impl Ledger {
         let published = self.publications[id].content.qos;
         let is_plain_live = kind == Kind::Live && cause.shared_keys == 0;
         let least = cause.qos_min.filter(|_| is_plain_live).map(|qos| qos.min(published));
-        let highest = if kind == Kind::Live { cause.qos_max } else { cause.qos_max.max(cause.qos_max_replay) };
+        let highest =
+            if kind == Kind::Live { cause.qos_max } else { cause.qos_max.max(cause.qos_max_replay) };
         let most = highest.map(|qos| qos.min(published));
         if Some(publish.qos) > most || least.is_some_and(|least| publish.qos < least) {
             let what =

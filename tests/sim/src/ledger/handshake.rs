@@ -104,11 +104,12 @@ impl Ledger {
         // A message that a resumed connection is too small for is dropped, and its id released. It may have been encoded for
         // a connection that ended before the send.
         let was_never_seen = is_small && outstanding.is_none() && !session.absences.is_empty();
-        let is_known = was_never_seen || outstanding.is_some_and(|known| {
-            let was_dropped = is_small && known.is_qos2 && known.sent_on != socket;
-            known.is_released |= was_dropped;
-            known.is_released
-        });
+        let is_known = was_never_seen
+            || outstanding.is_some_and(|known| {
+                let was_dropped = is_small && known.is_qos2 && known.sent_on != socket;
+                known.is_released |= was_dropped;
+                known.is_released
+            });
         // The end of a session does not call back what is on its way.
         if !is_known && session.ended.is_none() && !connection_ended {
             self.fail(Oracle::Protocol, format!("socket {socket}: PUBREL {packet_id} releases nothing"));

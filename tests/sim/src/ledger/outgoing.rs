@@ -55,6 +55,7 @@ impl Ledger {
     pub fn on_send(&mut self, socket: usize) {
         if let Some(connection) = self.connections.get_mut(&socket) {
             connection.previous_send = self.now;
+            connection.sent_at_step = self.step;
         }
     }
 

@@ -88,7 +88,8 @@ impl Retained {
 
     /// Writes that have not come to the store.
     pub fn under_way(&self) -> impl Iterator<Item = (&str, Option<PublicationId>)> {
-        let each = self.topics.iter().flat_map(|(topic, writes)| writes.iter().map(move |w| (topic.as_str(), w)));
+        let each =
+            self.topics.iter().flat_map(|(topic, writes)| writes.iter().map(move |w| (topic.as_str(), w)));
         each.filter(|(_, write)| write.latest.is_none()).map(|(topic, write)| (topic, write.value))
     }
 }

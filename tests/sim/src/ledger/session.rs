@@ -215,6 +215,12 @@ impl Ledger {
                 if subscription.variants.len() == 1 {
                     subscription.end(step);
                 }
+                if !self.subscriptions_are_limited {
+                    self.fail(
+                        Oracle::Content,
+                        format!("socket {socket}: a right SUBSCRIBE was refused: {code:?}"),
+                    );
+                }
                 continue;
             }
             record.acked = Some(step);

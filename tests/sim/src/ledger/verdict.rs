@@ -12,6 +12,8 @@ pub struct Closing<'a> {
     pub counters: &'a Counters,
     /// PUBLISH packets that were encoded and lost with their connection.
     pub unsent: u64,
+    /// Strangers publish and subscribe, too, and nobody keeps account of it.
+    pub has_strangers: bool,
 }
 
 /// Why one copy can be missing.
@@ -51,6 +53,7 @@ impl Ledger {
             }
         }
         self.compare_with_counters(missing, closing);
+        self.check_counters_are_possible(closing);
         if !self.retained_is_limited {
             self.check_retained_arrived();
             self.check_replays_owed(closing);
@@ -285,12 +288,45 @@ impl Ledger {
         }
     }
 
+    /// No more drops are counted than copies can have been on their way and were not sent.
+    fn check_counters_are_possible(&mut self, closing: &Closing<'_>) {
+        if closing.has_strangers {
+            return;
+        }
+        let now = self.step;
+        let mut possible = 0;
+        for publication in self.publications.iter().filter(|publication| !publication.arrivals.is_empty()) {
+            let (topic, first) = (&publication.content.topic, publication.arrivals[0].step);
+            let each_session = self.sessions.iter().flat_map(|session| {
+                let may = |s: &&Subscription| s.may(first, now) && mqtt::matches(&s.plain, topic);
+                session.subscriptions.iter().filter(may)
+            });
+            possible += publication.arrivals.len() * each_session.count();
+        }
+        for record in &self.subscribes {
+            let plain = &self.sessions[record.session].subscriptions[record.subscription].plain;
+            possible += self.retained.topics().filter(|topic| mqtt::matches(plain, topic)).count();
+        }
+        let counters = closing.counters;
+        let counted = counters.dropped_queue_messages
+            + counters.dropped_queue_bytes
+            + counters.dropped_queue_memory
+            + counters.dropped_offline_qos0
+            + counters.dropped_expired;
+        let left = possible.saturating_sub(self.deliveries.len());
+        if counted > left as u64 {
+            let what = format!("{counted} drops are counted, {left} copies at the most were not sent");
+            self.fail(Oracle::Counters, what);
+        }
+    }
+
     /// No retained message is lost on the way to the home of its topic. When a will was published is not always clear.
     fn check_retained_arrived(&mut self) {
         let is_will = |id: &Option<PublicationId>| id.is_some_and(|id| self.publications[id].content.is_will);
         let lost: Vec<_> = self.retained.under_way().filter(|(_, id)| !is_will(id)).collect();
         if let Some((topic, id)) = lost.first() {
-            let what = format!("{} retained messages never came to their home, on {topic:?} {id:?}", lost.len());
+            let what =
+                format!("{} retained messages never came to their home, on {topic:?} {id:?}", lost.len());
             self.fail(Oracle::Retained, what);
         }
     }

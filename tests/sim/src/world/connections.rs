@@ -9,6 +9,7 @@ use super::World;
 use crate::{
     agenda::Action,
     client::{Client, ConnectPlan},
+    ledger::{Oracle, SLACK},
     malice,
     socket::{Owner, Receive, Side, Socket},
 };
@@ -62,6 +63,7 @@ impl World {
         let it = &mut self.sockets[socket];
         it.side = Side::Open { shard: to, conn };
         it.receive = Receive::Armed;
+        it.opened = self.now;
         it.given = Some(unread.clone());
         let refuse = it.refuse;
         self.handle(to, Event::Opened { conn, refuse });
@@ -134,6 +136,18 @@ impl World {
         }
         self.sockets[socket].stalled = self.random.percent(20);
         self.plan_in(2_000_000, Action::Stranger);
+    }
+
+    /// Who has not brought a CONNECT in time is gone.
+    pub fn check_strangers_are_closed(&mut self) {
+        let limit = self.settings.config.limits.connect_timeout + SLACK;
+        for index in 0..self.sockets.len() {
+            let it = &self.sockets[index];
+            if it.on().is_some() && !it.is_connected && !it.dead && self.now > it.opened + limit {
+                let what = format!("socket {index}: open since {:?} without a CONNECT", it.opened);
+                self.ledger.fail(Oracle::LeftOpen, what);
+            }
+        }
     }
 
     /// Ends everything that keeps the world from coming to rest: dead networks, stopped readers, abandoned connections.

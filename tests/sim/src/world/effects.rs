@@ -53,6 +53,10 @@ impl World {
                         | What::Disconnected { .. }
                         | What::TakenOver
                 );
+                let is_connected = matches!(note.what, What::Connected { .. });
+                if let Some(socket) = note.conn.and_then(|conn| self.socket_of(core, conn)) {
+                    self.sockets[socket].is_connected |= is_connected;
+                }
                 if let Some(socket) = note.conn.filter(|_| ends).and_then(|conn| self.socket_of(core, conn)) {
                     self.ledger.on_broker_close(socket);
                 }
@@ -104,6 +108,8 @@ impl World {
             return self.illegal(core, format!("Close of {conn:?}, which is closed"));
         };
         self.ledger.on_broker_close(socket);
+        let is_sending = self.sockets[socket].is_sending();
+        self.ledger.check_told(socket, is_sending);
         self.release(core, socket);
         self.sockets[socket].side = Side::Closing;
         if !self.sockets[socket].is_sending() {
@@ -222,7 +228,9 @@ impl World {
 fn show(mail: &Mail) -> String {
     match mail {
         Mail::Publish(message) => format!("Publish {:?} {}", message, text(message)),
-        Mail::PublishRetained { message, number } => format!("Publish {message:?} {} number {number}", text(message)),
+        Mail::PublishRetained { message, number } => {
+            format!("Publish {message:?} {} number {number}", text(message))
+        }
         Mail::Retain(message) => format!("Retain {:?} {}", message, text(message)),
         Mail::Shared(shared) => {
             format!("Shared {:?} {} {}", shared.name, text(&shared.message), shared.to_queue)

@@ -13,8 +13,12 @@ use mqtt::{PacketKind, ReasonCode};
 
 impl World {
     /// `packets` were handled in the event that led to `effects`; says so to the ledger, packet by packet.
-    pub(super) fn note_said(&mut self, core: usize, packets: u64, effects: &[Effect]) {
+    pub(super) fn note_said(&mut self, core: usize, source: Option<usize>, packets: u64, effects: &[Effect]) {
         if packets == 0 {
+            // Who is on the way out is not listened to any more.
+            if let Some(socket) = source.filter(|socket| !self.cores[core].paused.contains(socket)) {
+                self.sockets[socket].held.clear();
+            }
             return;
         }
         let mut left = packets as usize;
@@ -22,6 +26,7 @@ impl World {
         let waiting: Vec<usize> = (0..self.sockets.len())
             .filter(|socket| self.sockets[*socket].on().is_some_and(|(shard, _)| shard == core))
             .filter(|socket| !self.sockets[*socket].held.is_empty())
+            .filter(|socket| source == Some(*socket) || self.cores[core].paused.contains(socket))
             .collect();
         let mut partial = Vec::new();
         for socket in waiting {
@@ -110,7 +115,6 @@ impl World {
             Said::Disconnect { with_will, session_expiry_s } => {
                 self.ledger.on_client_disconnect(socket, with_will, session_expiry_s);
             }
-            Said::Garbage => {}
         }
     }
 

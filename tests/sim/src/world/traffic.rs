@@ -189,6 +189,9 @@ impl World {
         if let Err(violation) = heard {
             self.ledger.fail(Oracle::Undecodable, format!("socket {socket}: {violation}"));
         }
+        if heard.is_ok() && !tap.is_at_boundary() {
+            self.ledger.fail(Oracle::Undecodable, format!("socket {socket}: a send ends within a packet"));
+        }
         self.ledger.on_send(socket);
         self.publishes_sent += publishes;
         self.taps[socket] = tap;
