@@ -5,7 +5,7 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use mqtt::{Alias, Forward, PacketId, Publish, PublishProperties, QoS, Version};
 
-fn publish(version: Version, qos: QoS) -> Publish<'static> {
+fn publish(qos: QoS) -> Publish<'static> {
     let packet_id = PacketId::new(77).filter(|_| qos > QoS::AtMostOnce);
     let properties = PublishProperties::default();
     Publish { dup: false, qos, retain: false, topic: TOPIC, packet_id, properties, payload: PAYLOAD }
@@ -16,7 +16,7 @@ fn codec(criterion: &mut Criterion) {
         for qos in [QoS::AtMostOnce, QoS::AtLeastOnce] {
             let mut group = criterion.benchmark_group(format!("publish/{name}/qos{}", qos as u8));
             let mut bytes = Vec::new();
-            publish(version, qos).encode(version, &mut bytes);
+            publish(qos).encode(version, &mut bytes);
             group.throughput(Throughput::Bytes(bytes.len() as u64));
             group.bench_function("decode", |bencher| {
                 bencher.iter(|| {
@@ -28,7 +28,7 @@ fn codec(criterion: &mut Criterion) {
             group.bench_function("encode", |bencher| {
                 bencher.iter(|| {
                     out.clear();
-                    black_box(publish(version, qos)).encode(version, &mut out);
+                    black_box(publish(qos)).encode(version, &mut out);
                     out.len()
                 });
             });

@@ -4,6 +4,8 @@ use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
     os::fd::{AsRawFd, OwnedFd, RawFd},
+    thread,
+    time::{Duration, Instant},
 };
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -68,8 +70,21 @@ fn check_free(address: SocketAddr, only_v6: bool) -> Result<(), StartError> {
         return Ok(());
     }
     let try_alone = || -> io::Result<()> { new_socket(address, only_v6)?.bind(&address.into()) };
-    try_alone().map_err(|error| StartError::listen(address, error))
+    let give_up_at = Instant::now() + TAKEN_PATIENCE;
+    loop {
+        match try_alone() {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < give_up_at => {
+                thread::sleep(TAKEN_PAUSE);
+            }
+            result => return result.map_err(|error| StartError::listen(address, error)),
+        }
+    }
 }
+
+/// The kernel takes a killed process's rings apart after the process is gone, and they hold its listening sockets for that
+/// long: a supervisor that starts the broker again at once must not be told that somebody else has the port.
+const TAKEN_PATIENCE: Duration = Duration::from_secs(1);
+const TAKEN_PAUSE: Duration = Duration::from_millis(20);
 
 fn new_socket(address: SocketAddr, only_v6: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;

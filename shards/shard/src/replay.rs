@@ -7,7 +7,7 @@ use std::{collections::VecDeque, sync::Arc};
 use hashbrown::HashMap;
 
 use crate::{
-    Mail, Message, Shard, ShardId,
+    Mail, Message, Placement, Shard, ShardId,
     announce::Waiting,
     keys::SessionKey,
     mail::{Replay, Replayed},
@@ -136,7 +136,7 @@ impl Shard {
         for (wanted, Wanted { filter, .. }) in waiting.wanted.iter().enumerate().take(FIRST_PAGES_FILTERS_MAX)
         {
             let others = (0..self.config.shards).map(ShardId).filter(|shard| *shard != self.id);
-            for shard in others.filter(|shard| self.is_source(*shard, filter)) {
+            for shard in others.filter(|shard| is_source(&self.placement, *shard, filter)) {
                 questions.push((wanted, shard, filter.clone(), received_from(&waiting.retained_sent, shard)));
             }
         }
@@ -152,11 +152,6 @@ impl Shard {
         if let Some(waiting) = self.announcements.waiting.get_mut(&request) {
             waiting.first_pages = first_pages;
         }
-    }
-
-    /// Whether the shard may hold messages for this filter.
-    fn is_source(&self, shard: ShardId, filter: &str) -> bool {
-        filter.contains(['+', '#']) || self.placement.topic(filter) == shard
     }
 
     pub(crate) fn begin_replays(&mut self, waiting: Waiting, turn: &mut Turn<'_>) {
@@ -228,25 +223,23 @@ impl Shard {
     fn next_step(&mut self, key: SessionKey) -> Step {
         let me = self.id;
         let Some(owed) = front(&mut self.sessions[key].replays) else { return Step::Wait };
-        let (shard, is_first) = (owed.shard, owed.after.is_none());
+        let (shard, filter) = (owed.shard, &owed.wanted.filter);
+        // An UNSUBSCRIBE came in between.
+        if self.trie.subscription(filter, key).is_none() {
+            return Step::Next;
+        }
         if !owed.ready.is_empty() {
             return Step::Deliver;
         }
         if owed.asked.is_some() {
             return Step::Wait;
         }
-        if owed.is_last {
+        if owed.is_last || !is_source(&self.placement, shard, filter) {
             return Step::Next;
         }
+        let is_first = owed.after.is_none();
         if is_first && let Some(at) = owed.first_pages.iter().position(|page| page.shard == shard) {
             return owed.first_pages.remove(at).page.map_or(Step::Next, Step::Take);
-        }
-        let owed = front(&mut self.sessions[key].replays).map(|owed| owed.wanted.filter.clone());
-        let Some(filter) = owed else { return Step::Wait };
-        // An UNSUBSCRIBE came in between.
-        let is_subscribed = self.trie.subscription(&filter, key).is_some();
-        if !is_subscribed || !self.is_source(shard, &filter) {
-            return Step::Next;
         }
         if shard == me { Step::Read } else { Step::Ask(shard) }
     }
@@ -257,6 +250,8 @@ impl Shard {
         let Some(replays) = self.sessions[key].replays.as_mut() else { return };
         let Some(owed) = replays.owed.front_mut() else { return };
         owed.after = None;
+        owed.ready.clear();
+        owed.asked = None;
         owed.is_last = false;
         owed.shard.0 += 1;
         if owed.shard.0 >= shards
@@ -482,6 +477,11 @@ impl Owed {
     fn weight(&self) -> usize {
         self.wanted.filter.len() + size_of::<Owed>()
     }
+}
+
+/// Whether the shard may hold messages for this filter.
+fn is_source(placement: &Placement, shard: ShardId, filter: &str) -> bool {
+    filter.contains(['+', '#']) || placement.topic(filter) == shard
 }
 
 fn front(replays: &mut Option<Box<Replays>>) -> Option<&mut Owed> {

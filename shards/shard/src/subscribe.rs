@@ -24,7 +24,7 @@ impl Shard {
         subscribe: &Subscribe<'_>,
         turn: &mut Turn<'_>,
     ) -> Result<(), Violation> {
-        self.check_filter_count(subscribe.filters.len())?;
+        check_filter_count(subscribe.filters.len())?;
         for (filter, options) in &subscribe.filters {
             let shared = check_filter(filter)?;
             // [MQTT-3.8.3-4]
@@ -54,15 +54,6 @@ impl Shard {
             waiting.token = Some(self.expect_replays(session));
         }
         self.announce(waiting, news, turn);
-        Ok(())
-    }
-
-    /// One packet is handled in one go: it may not name more filters than a client can have.
-    fn check_filter_count(&self, count: usize) -> Result<(), Violation> {
-        if count > self.config.limits.subscriptions_max as usize {
-            let what = "more filters in one packet than max_subscriptions";
-            return Err(Violation { reason: ReasonCode::QuotaExceeded, what });
-        }
         Ok(())
     }
 
@@ -174,7 +165,7 @@ impl Shard {
         unsubscribe: &Unsubscribe<'_>,
         turn: &mut Turn<'_>,
     ) -> Result<(), Violation> {
-        self.check_filter_count(unsubscribe.filters.len())?;
+        check_filter_count(unsubscribe.filters.len())?;
         for filter in &unsubscribe.filters {
             check_filter(filter)?;
         }
@@ -233,6 +224,17 @@ impl Shard {
         }
     }
 }
+
+/// One packet is handled in one go: it may not keep the others waiting for long.
+fn check_filter_count(count: usize) -> Result<(), Violation> {
+    if count > FILTERS_PER_PACKET_MAX {
+        let what = "more than 10,000 filters in one packet";
+        return Err(Violation { reason: ReasonCode::QuotaExceeded, what });
+    }
+    Ok(())
+}
+
+const FILTERS_PER_PACKET_MAX: usize = 10_000;
 
 /// Whether the filter is a shared one. [MQTT-4.7.1-1] [MQTT-4.7.1-2] [MQTT-4.8.2-1] [MQTT-4.8.2-2]
 fn check_filter(filter: &str) -> Result<bool, Violation> {
