@@ -44,11 +44,15 @@ struct Live {
     message: RetainedId,
     /// Which of the retained messages that its shard sent to the store's it is; 0 where it did not have to be sent.
     number: u64,
+    /// When it came, as the shard counts.
+    moment: u64,
 }
 
 /// One subscription's retained messages; the shards are asked one after the other.
 struct Owed {
     wanted: Wanted,
+    /// The moment of the SUBSCRIBE: what came live before it is owed again.
+    since: u64,
     /// By answering shard, how many retained messages it had mailed to each shard when it knew of the subscription.
     retained_sent: Arc<[Box<[u64]>]>,
     first_pages: Vec<FirstPage>,
@@ -160,6 +164,7 @@ impl Shard {
         for (at, wanted) in waiting.wanted.into_iter().enumerate() {
             let mut owed = Owed {
                 wanted,
+                since: waiting.token.unwrap_or(0),
                 retained_sent: retained_sent.clone(),
                 first_pages: Vec::new(),
                 shard: ShardId(0),
@@ -412,8 +417,9 @@ impl Shard {
     fn is_superfluous(&self, key: SessionKey, message: &Message, retained_received: &[u64]) -> bool {
         let session = &self.sessions[key];
         let Some(replays) = session.replays.as_ref() else { return false };
+        let Some(owed) = replays.owed.front() else { return false };
         // [MQTT-3.8.3-3]
-        let no_local = replays.owed.front().is_some_and(|owed| owed.wanted.subscription.options.no_local);
+        let no_local = owed.wanted.subscription.options.no_local;
         let publisher = self.placement.publisher(&session.client_id);
         if no_local && message.retained_id().is_some_and(|id| id.publisher() == publisher) {
             return true;
@@ -424,7 +430,10 @@ impl Shard {
         let hash = self.placement.hash(message.topic());
         let mut received = (0..).map(ShardId).zip(retained_received);
         received.any(|(shard, received)| match replays.live.get(&(hash, shard)) {
-            Some(live) => Some(live.message) == message.retained_id() || live.number > *received,
+            Some(live) => {
+                let is_it = Some(live.message) == message.retained_id() && live.moment > owed.since;
+                is_it || live.number > *received
+            }
             None => false,
         })
     }
@@ -440,10 +449,10 @@ impl Shard {
             Some(Origin { shard, number }) => (shard, number),
             None => (self.id, 0),
         };
+        let moment = self.next_request();
         let Some(replays) = self.sessions[key].replays.as_mut() else { return };
-        if replays.live.len() < LIVE_TOPICS_MAX
-            && replays.live.insert((hash, shard), Live { message, number }).is_none()
-        {
+        let is_full = replays.live.len() >= LIVE_TOPICS_MAX && !replays.live.contains_key(&(hash, shard));
+        if !is_full && replays.live.insert((hash, shard), Live { message, number, moment }).is_none() {
             self.session_bytes += LIVE_TOPIC_BYTES;
         }
     }
