@@ -258,3 +258,6 @@ fn index(id: PacketId) -> usize {
 
 /// That many ids stay free before one is used again, so that a late acknowledgement finds nothing that it could hit.
 const RESTING_IDS: usize = 16;
+
+#[cfg(test)]
+mod tests;

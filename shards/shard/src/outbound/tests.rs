@@ -1,0 +1,181 @@
+//! Queue and messages in flight against a list that knows nothing but what was sent and what was acknowledged.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use mqtt::{PacketId, QoS};
+use proptest::prelude::*;
+
+use super::*;
+use crate::message::Parts;
+
+#[derive(Debug, Clone)]
+enum Step {
+    Queue(u8),
+    SendNext,
+    Acknowledge(usize),
+    Release(usize),
+    Reconnect,
+    SendAgain,
+    DropQos0,
+}
+
+/// What is known of one packet id.
+#[derive(Debug, Clone, PartialEq)]
+enum Known {
+    Published(u32),
+    Released,
+}
+
+/// The naive twin: order by a growing number, nothing derived.
+#[derive(Default)]
+struct Oracle {
+    queue: VecDeque<(u32, QoS)>,
+    inflight: BTreeMap<u64, (PacketId, Known, bool)>,
+    again: VecDeque<u64>,
+    sent: u64,
+}
+
+impl Oracle {
+    fn number_of(&self, id: PacketId) -> Option<u64> {
+        self.inflight.iter().find(|(_, (held, _, _))| *held == id).map(|(number, _)| *number)
+    }
+
+    fn outstanding(&self) -> usize {
+        self.inflight.values().filter(|(_, _, here)| *here).count()
+    }
+}
+
+fn queued(number: u32, qos: QoS) -> Queued {
+    let payload = number.to_be_bytes();
+    let parts = Parts {
+        topic: "t",
+        qos,
+        retain: false,
+        expires_at: None,
+        retained_id: None,
+        forwarded: &[],
+        payload: &payload,
+    };
+    Queued::new(Message::new(&parts), &Delivery { qos, retain: false, subscription_ids: &[] })
+}
+
+fn number_in(queued: &Queued) -> u32 {
+    u32::from_be_bytes(queued.message.payload().try_into().expect("four bytes were put in"))
+}
+
+/// The id that a step means: one in flight, if there is any.
+fn pick(oracle: &Oracle, at: usize) -> Option<PacketId> {
+    let ids: Vec<PacketId> = oracle.inflight.values().map(|(id, _, _)| *id).collect();
+    (!ids.is_empty()).then(|| ids[at % ids.len()])
+}
+
+fn take(step: &Step, outbound: &mut Outbound, oracle: &mut Oracle, made: &mut u32) {
+    match step {
+        Step::Queue(qos) => {
+            let qos = QoS::try_from(*qos).expect("0, 1 or 2");
+            *made += 1;
+            outbound.push(queued(*made, qos));
+            oracle.queue.push_back((*made, qos));
+        }
+        Step::SendNext => send_next(outbound, oracle),
+        Step::Acknowledge(at) => {
+            let Some(id) = pick(oracle, *at) else { return };
+            let number = oracle.number_of(id).expect("it was picked");
+            oracle.inflight.remove(&number);
+            assert!(outbound.inflight.remove(id).is_some());
+            assert!(outbound.inflight.remove(id).is_none(), "an id is acknowledged once");
+        }
+        Step::Release(at) => {
+            let Some(id) = pick(oracle, *at) else { return };
+            let number = oracle.number_of(id).expect("it was picked");
+            oracle.inflight.get_mut(&number).expect("it was picked").1 = Known::Released;
+            outbound.inflight.release(id);
+        }
+        Step::Reconnect => {
+            oracle.inflight.values_mut().for_each(|(_, _, here)| *here = false);
+            oracle.again = oracle.inflight.keys().copied().collect();
+            outbound.inflight.restart();
+        }
+        Step::SendAgain => send_again(outbound, oracle),
+        Step::DropQos0 => {
+            let before = oracle.queue.len();
+            oracle.queue.retain(|(_, qos)| *qos != QoS::AtMostOnce);
+            assert_eq!(outbound.drop_qos0().0, (before - oracle.queue.len()) as u64);
+        }
+    }
+}
+
+fn send_next(outbound: &mut Outbound, oracle: &mut Oracle) {
+    if outbound.inflight.is_resending() {
+        return;
+    }
+    let popped = outbound.pop();
+    assert_eq!(popped.as_ref().map(number_in), oracle.queue.pop_front().map(|(number, _)| number));
+    let Some(popped) = popped.filter(|popped| popped.qos != QoS::AtMostOnce) else { return };
+    let number = number_in(&popped);
+    let id = outbound.inflight.insert(popped);
+    assert_eq!(oracle.number_of(id), None, "an id in use is not given again");
+    oracle.sent += 1;
+    oracle.inflight.insert(oracle.sent, (id, Known::Published(number), true));
+}
+
+fn send_again(outbound: &mut Outbound, oracle: &mut Oracle) {
+    oracle.again.retain(|number| oracle.inflight.contains_key(number));
+    let expected = oracle.again.pop_front();
+    let got = match outbound.inflight.next_again() {
+        None => None,
+        Some(Again::Publish(id, queued)) => Some((id, Known::Published(number_in(&queued)))),
+        Some(Again::Pubrel(id)) => Some((id, Known::Released)),
+    };
+    let known = |number: u64| oracle.inflight.get(&number).map(|(id, known, _)| (*id, known.clone()));
+    assert_eq!(got, expected.and_then(known), "in the order of the first sending");
+    if let (Some((_, known)), Some(number)) = (got, expected) {
+        outbound.inflight.sent_again();
+        let entry = oracle.inflight.get_mut(&number).expect("it is in flight");
+        entry.2 = matches!(known, Known::Published(_));
+    }
+}
+
+fn a_step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (0..3u8).prop_map(Step::Queue),
+        4 => Just(Step::SendNext),
+        3 => any::<usize>().prop_map(Step::Acknowledge),
+        2 => any::<usize>().prop_map(Step::Release),
+        1 => Just(Step::Reconnect),
+        4 => Just(Step::SendAgain),
+        1 => Just(Step::DropQos0),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn queue_and_flight_do_what_a_list_would(steps in prop::collection::vec(a_step(), 1..300)) {
+        let (mut outbound, mut oracle, mut made) = (Outbound::default(), Oracle::default(), 0);
+        for step in &steps {
+            take(step, &mut outbound, &mut oracle, &mut made);
+            prop_assert_eq!(outbound.queue.len(), oracle.queue.len());
+            prop_assert_eq!(outbound.inflight.len(), oracle.inflight.len());
+            prop_assert_eq!(usize::from(outbound.inflight.outstanding()), oracle.outstanding());
+            let published = oracle.inflight.values().filter(|(_, known, _)| *known != Known::Released).count();
+            prop_assert_eq!(outbound.inflight.publishes(), published);
+            let one = queued(0, QoS::AtLeastOnce).weight();
+            prop_assert_eq!(outbound.weight(), (oracle.queue.len() + published) * one);
+        }
+    }
+}
+
+#[test]
+fn an_id_rests_before_it_is_used_again() {
+    let mut inflight = Inflight::default();
+    let mut last = Vec::new();
+    for number in 0..100 {
+        let id = inflight.insert(queued(number, QoS::AtLeastOnce));
+        assert!(!last.contains(&id), "{id} was used a moment ago");
+        inflight.remove(id);
+        last.push(id);
+        if last.len() > RESTING_IDS {
+            last.remove(0);
+        }
+    }
+}
