@@ -2,7 +2,13 @@
 
 use mqtt::{ReasonCode, Version};
 
-use crate::{Effect, Mail, Reading, Shard, ShardId, ShardSet, connection::Stage, turn::Turn};
+use crate::{
+    ConnId, Effect, Mail, Reading, Shard, ShardId, ShardSet,
+    connection::{Connection, Stage},
+    ending::LINGER_S,
+    shard::Deadline,
+    turn::Turn,
+};
 
 #[derive(Default)]
 pub(crate) struct Drain {
@@ -58,6 +64,7 @@ impl Shard {
         let all_heard = self.drain.heard.len() + 1 == usize::from(self.config.shards);
         if self.drain.stage == Phase::Told && all_heard && self.post.pending_len() == 0 {
             self.drain.stage = Phase::Closing;
+            self.timers.insert(turn.now.add_secs(LINGER_S), Deadline::Drain);
         }
         if self.drain.stage == Phase::Closing {
             self.close_ready(turn);
@@ -68,30 +75,53 @@ impl Shard {
         }
     }
 
+    /// Lets go of those whose sockets have taken nothing since the last look.
+    pub(crate) fn on_drain_deadline(&mut self, turn: &mut Turn<'_>) {
+        for conn in self.connections.ids() {
+            let since = |connection: &Connection| turn.now.since(connection.heard_at).as_secs();
+            if self.connections.get(conn).is_some_and(|connection| since(connection) >= LINGER_S) {
+                self.close_for_drain(conn, turn);
+            }
+        }
+        if self.connections.len() > 0 {
+            self.timers.insert(turn.now.add_secs(LINGER_S), Deadline::Drain);
+        }
+    }
+
     /// Closes those whose sockets have room for all that may still be sent to them; the others are looked at again when
     /// theirs have taken more.
-    ///
-    /// Wills stay with their sessions: a server that shuts down may defer them to its restart (5.0, section 3.1.2.5).
     fn close_ready(&mut self, turn: &mut Turn<'_>) {
-        let (reason, why) = match self.config.server_reference {
-            Some(_) => (ReasonCode::UseAnotherServer, "the server is shutting down; another takes its place"),
-            None => (ReasonCode::ServerShuttingDown, "the server is shutting down"),
+        let outbox_bytes_max = self.config.limits.outbox_bytes_max;
+        let is_behind = |connection: &Connection| {
+            connection.session().is_some() && connection.unsent_bytes() >= outbox_bytes_max
         };
         for conn in self.connections.ids() {
-            let Some(connection) = self.connections.get(conn) else { continue };
-            let is_behind = connection.unsent_bytes() >= self.config.limits.outbox_bytes_max;
-            if connection.stage == Stage::Closing || connection.session().is_some() && is_behind {
-                continue;
+            if self.connections.get(conn).is_some_and(|connection| !is_behind(connection)) {
+                self.close_for_drain(conn, turn);
             }
-            let (session, version) = (connection.session(), connection.version);
-            if session.is_some() && version == Version::V5 {
-                self.say_goodbye(conn, reason, why, turn);
-            }
-            self.begin_closing(conn, turn);
-            // [MQTT-3.14.4-1] Nothing follows the DISCONNECT.
-            if let Some(session) = session {
-                self.sessions[session].conn = None;
-            }
+        }
+    }
+
+    /// Wills stay with their sessions: a server that shuts down may defer them to its restart (5.0, section 3.1.2.5).
+    fn close_for_drain(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
+        let Some(connection) = self.connections.get(conn) else { return };
+        if connection.stage == Stage::Closing {
+            return;
+        }
+        let (session, version) = (connection.session(), connection.version);
+        if session.is_some() && version == Version::V5 {
+            let (reason, why) = match self.config.server_reference {
+                Some(_) => {
+                    (ReasonCode::UseAnotherServer, "the server is shutting down; another takes its place")
+                }
+                None => (ReasonCode::ServerShuttingDown, "the server is shutting down"),
+            };
+            self.say_goodbye(conn, reason, why, turn);
+        }
+        self.begin_closing(conn, turn);
+        // [MQTT-3.14.4-1] Nothing follows the DISCONNECT.
+        if let Some(session) = session {
+            self.sessions[session].conn = None;
         }
     }
 }

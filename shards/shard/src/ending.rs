@@ -276,4 +276,4 @@ impl Shard {
 const SESSION_LOOK_S: u64 = 3600;
 
 /// How long a connection that ends may take for its last bytes.
-const LINGER_S: u64 = 5;
+pub(crate) const LINGER_S: u64 = 5;

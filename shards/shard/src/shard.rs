@@ -86,6 +86,8 @@ pub(crate) enum Deadline {
     /// Other shards wait for pages of retained messages.
     AnswerReplays,
     Retained,
+    /// A drain is under way: who takes nothing any more is let go.
+    Drain,
 }
 
 impl Shard {
@@ -216,6 +218,7 @@ impl Shard {
                 Deadline::Replay(session) => self.on_replay_deadline(session, turn),
                 Deadline::AnswerReplays => self.answer_waiting_replays(turn),
                 Deadline::Retained => self.on_retained_deadline(turn),
+                Deadline::Drain => self.on_drain_deadline(turn),
             }
         }
     }
@@ -223,6 +226,10 @@ impl Shard {
     fn handle_sent(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
         let Some(connection) = self.connections.get_mut(conn) else { return };
         connection.sending = false;
+        // In a drain nothing else is heard of a client.
+        if self.drain.has_begun() {
+            connection.heard_at = turn.now;
+        }
         self.unsent_bytes -= std::mem::take(&mut connection.sending_bytes) as usize;
         if connection.outbox.is_some() {
             self.mark_dirty(conn);

@@ -222,3 +222,32 @@ fn a_delayed_will_that_falls_due_in_a_drain_stays_unpublished() {
     s.unstick(watcher);
     assert_eq!(s.hear(watcher), ["PINGRESP", "DISCONNECT Server shutting down"]);
 }
+
+#[test]
+fn a_drain_waits_for_what_is_queued_and_not_for_who_takes_nothing() {
+    let mut config = shard::Config::default();
+    config.limits.outbox_bytes_max = 1000;
+    let mut s = Script::new(config);
+    let (publisher, slow, stuck) = (s.join("p"), s.join("slow"), s.join("stuck"));
+    for client in [slow, stuck] {
+        s.subscribe(client, "a", 0);
+        s.hear(client);
+        s.stick(client);
+    }
+    for n in 0..50 {
+        s.publish(publisher, "a", &format!("{n:02}{}", "x".repeat(100)));
+    }
+    s.event(0, shard::Event::Drain);
+    s.settle();
+    s.secs(3);
+    s.unstick(slow);
+    let heard = s.hear(slow);
+    assert_eq!(
+        (heard.len(), heard.last().map(String::as_str)),
+        (51, Some("DISCONNECT Server shutting down"))
+    );
+    assert!(!s.is_closed(stuck));
+    s.secs(20);
+    assert!(s.is_closed(stuck));
+    assert_eq!(s.drained, 1);
+}

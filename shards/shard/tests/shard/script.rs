@@ -37,6 +37,7 @@ pub struct Script {
     next_slot: u32,
     pub notes: Vec<String>,
     pub drained: usize,
+    has_sent: bool,
 }
 
 impl Script {
@@ -53,6 +54,7 @@ impl Script {
             next_slot: 0,
             notes: Vec::new(),
             drained: 0,
+            has_sent: false,
         };
         script.give_room(1 << 20);
         script
@@ -90,6 +92,7 @@ impl Script {
                 let wire = self.by_conn[&(shard, conn)];
                 let wire = &mut self.wires[wire];
                 wire.sends += 1;
+                self.has_sent = true;
                 bytes.slices().for_each(|slice| wire.heard.extend_from_slice(slice));
                 if !wire.stuck {
                     self.event(shard, Event::Sent { conn });
@@ -129,14 +132,15 @@ impl Script {
     /// Flushes and delivers mail until nothing moves.
     pub fn settle(&mut self) {
         loop {
+            self.has_sent = false;
             for shard in 0..self.shards.len() {
                 self.event(shard, Event::Flush);
             }
-            let Some((from, to, mail)) = self.mail.pop_front() else { break };
-            self.event(to, Event::Mail { from: ShardId(from as u8), mail });
-        }
-        for shard in 0..self.shards.len() {
-            self.event(shard, Event::Flush);
+            match self.mail.pop_front() {
+                Some((from, to, mail)) => self.event(to, Event::Mail { from: ShardId(from as u8), mail }),
+                None if self.has_sent => {}
+                None => break,
+            }
         }
     }
 

@@ -189,6 +189,23 @@ fn mqtt5_4_3_3_8_the_server_answers_qos_2_with_pubrec() {
     assert!(matches!(publisher.recv(), Packet::Pubrec(Ack { packet_id: 4711, code: 0, .. })));
 }
 
+/// [MQTT-4.3.3-9]
+#[test]
+fn mqtt5_4_3_3_9_a_refused_packet_id_is_free_for_another_message() {
+    let (mut publisher, mut client, topic) = subscribed(&v5("sub"));
+    // What belongs to the server is refused; a broker that takes it all the same ends the handshake first.
+    publisher.send_message(&message(unique("$SYS/refused"), "x").qos(2).id(1000));
+    let pubrec = publisher.await_pubrec(1000);
+    assert!(pubrec.code >= 0x80 || !broker::is_ours(), "{pubrec:?}");
+    if pubrec.code < 0x80 {
+        publisher.send(ack(PUBREL, 1000));
+        publisher.await_pubcomp(1000);
+    }
+    publisher.send_message(&message(&topic, "taken").qos(2).id(1000));
+    assert!(publisher.await_pubrec(1000).code < 0x80);
+    client.expect("taken");
+}
+
 /// [MQTT-4.3.3-10] A client sends again only after a reconnect [MQTT-4.4.0-1].
 #[test]
 fn mqtt5_4_3_3_10_until_pubrel_the_same_packet_id_is_the_same_message() {
