@@ -1,6 +1,6 @@
 //! PUBACK, PUBREC, PUBREL and PUBCOMP of a client: both halves of the QoS 1 and QoS 2 handshakes.
 
-use mqtt::{Ack, Packet, QoS, ReasonCode, Violation};
+use mqtt::{Ack, Packet, QoS, ReasonCode};
 
 use crate::{ConnId, Shard, keys::SessionKey, outbound::State, turn::Turn};
 
@@ -22,18 +22,12 @@ impl Shard {
     }
 
     /// An acknowledgement that fits nothing is ignored: after a reconnect a late one is no fault.
-    pub(crate) fn on_puback(
-        &mut self,
-        session: SessionKey,
-        ack: &Ack<'_>,
-        turn: &mut Turn<'_>,
-    ) -> Result<(), Violation> {
+    pub(crate) fn on_puback(&mut self, session: SessionKey, ack: &Ack<'_>, turn: &mut Turn<'_>) {
         if let Held::Published(QoS::AtLeastOnce) = self.held(session, ack) {
             self.counters.refused_by_client += u64::from(ack.reason.is_error());
             self.forget_inflight(session, ack.packet_id);
             self.pump(session, turn);
         }
-        Ok(())
     }
 
     pub(crate) fn on_pubrec(
@@ -42,7 +36,7 @@ impl Shard {
         session: SessionKey,
         ack: &Ack<'_>,
         turn: &mut Turn<'_>,
-    ) -> Result<(), Violation> {
+    ) {
         let held = self.held(session, ack);
         // [MQTT-4.4.0-2] An error ends the handshake, and there is nothing to release.
         if ack.reason.is_error() {
@@ -51,7 +45,7 @@ impl Shard {
                 self.forget_inflight(session, ack.packet_id);
                 self.pump(session, turn);
             }
-            return Ok(());
+            return;
         }
         let reason = match held {
             Held::Published(QoS::ExactlyOnce) => {
@@ -64,20 +58,13 @@ impl Shard {
         };
         // [MQTT-4.3.3-4]
         self.reply(conn, &Packet::Pubrel(Ack { reason, ..Ack::new(ack.packet_id) }), turn);
-        Ok(())
     }
 
-    pub(crate) fn on_pubcomp(
-        &mut self,
-        session: SessionKey,
-        ack: &Ack<'_>,
-        turn: &mut Turn<'_>,
-    ) -> Result<(), Violation> {
+    pub(crate) fn on_pubcomp(&mut self, session: SessionKey, ack: &Ack<'_>, turn: &mut Turn<'_>) {
         if let Held::Released = self.held(session, ack) {
             self.forget_inflight(session, ack.packet_id);
             self.pump(session, turn);
         }
-        Ok(())
     }
 
     /// [MQTT-4.3.3-11] The client gives up its copy; from now on the id stands for a message of its own again.
@@ -87,11 +74,10 @@ impl Shard {
         session: SessionKey,
         ack: &Ack<'_>,
         turn: &mut Turn<'_>,
-    ) -> Result<(), Violation> {
+    ) {
         let received = self.sessions[session].received.as_mut();
         let known = received.is_some_and(|received| received.remove(ack.packet_id));
         let reason = if known { ReasonCode::Success } else { ReasonCode::PacketIdentifierNotFound };
         self.reply(conn, &Packet::Pubcomp(Ack { reason, ..Ack::new(ack.packet_id) }), turn);
-        Ok(())
     }
 }

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use mqtt::{Connack, ConnackProperties, Connect, Frame, Packet, PacketKind, ReasonCode, Version, Violation};
 
 use crate::{
-    ConnId, Effect, Message, Note, Reading, Shard, ShardId, What, connection::Stage,
-    ending::Will as WillFate, keys::SessionKey, message::Parts, publish::SERVER_TOPICS, session::Will,
-    turn::Turn,
+    ConnId, Effect, Message, Note, Reading, Shard, ShardId, What, connection::Stage, ending::WillFate,
+    keys::SessionKey, message::Parts, publish::SERVER_TOPICS, session::Will, turn::Turn,
 };
 
 /// What a remaining length can say; a message can grow a little on its way out.

@@ -15,7 +15,7 @@ use crate::{
 
 /// What the end of a connection means for the will.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Will {
+pub(crate) enum WillFate {
     /// At once, or when its delay has passed. [MQTT-3.1.2-8]
     Publish,
     /// [MQTT-3.14.4-3]
@@ -29,7 +29,7 @@ impl Shard {
         conn: ConnId,
         say: Option<(ReasonCode, &'static str)>,
         what: What,
-        will: Will,
+        will: WillFate,
         turn: &mut Turn<'_>,
     ) {
         let Some(connection) = self.connections.get(conn) else { return };
@@ -126,7 +126,7 @@ impl Shard {
         };
         turn.push(Effect::Note(Note { conn: Some(conn), client_id, what }));
         if let Some(session) = session {
-            self.detach(session, Will::Publish, turn);
+            self.detach(session, WillFate::Publish, turn);
         }
     }
 
@@ -136,7 +136,7 @@ impl Shard {
             conn,
             Some((reason, why)),
             What::Disconnected { reason, why },
-            Will::Publish,
+            WillFate::Publish,
             turn,
         );
     }
@@ -161,8 +161,8 @@ impl Shard {
             session.expiry_s = expiry_s.min(self.config.limits.session_expiry_s_max);
         }
         let will = match disconnect.reason {
-            ReasonCode::Success => Will::Discard,
-            _ => Will::Publish,
+            ReasonCode::Success => WillFate::Discard,
+            _ => WillFate::Publish,
         };
         let what = What::Disconnected { reason: disconnect.reason, why: "the client disconnected" };
         self.end_connection(conn, None, what, will, turn);
@@ -170,11 +170,11 @@ impl Shard {
     }
 
     /// The session goes on without a connection, for as long as it is to live.
-    fn detach(&mut self, key: SessionKey, will: Will, turn: &mut Turn<'_>) {
+    fn detach(&mut self, key: SessionKey, will: WillFate, turn: &mut Turn<'_>) {
         let keeps_qos0 = self.config.queue_qos0;
         let session = &mut self.sessions[key];
         session.conn = None;
-        if will == Will::Discard {
+        if will == WillFate::Discard {
             self.will_bytes -= session.will.take().map_or(0, |will| will.message.weight());
         }
         if !keeps_qos0 && let Some(outbound) = session.outbound.as_mut() {

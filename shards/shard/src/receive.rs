@@ -8,7 +8,8 @@ use mqtt::{Ack, Frame, Packet, PacketKind, Publish, ReasonCode, Violation};
 use crate::{
     ConnId, Effect, Instant, Reading, Shard, What,
     connection::{Connection, Stage},
-    ending::Will,
+    ending::WillFate,
+    keys::SessionKey,
     shard::Deadline,
     takers::takers,
     turn::Turn,
@@ -119,26 +120,39 @@ impl Shard {
         let version = connection.version;
         let session = connection.session().expect("only a connected client gets here");
         match frame.kind {
-            PacketKind::Publish => self.on_publish(conn, session, &Publish::decode(frame, version)?, turn),
+            PacketKind::Publish => {
+                return self.on_publish(conn, session, &Publish::decode(frame, version)?, turn);
+            }
             PacketKind::Puback => self.on_puback(session, &Ack::decode(frame, version)?, turn),
             PacketKind::Pubrec => self.on_pubrec(conn, session, &Ack::decode(frame, version)?, turn),
             PacketKind::Pubrel => self.on_pubrel(conn, session, &Ack::decode(frame, version)?, turn),
             PacketKind::Pubcomp => self.on_pubcomp(session, &Ack::decode(frame, version)?, turn),
-            PacketKind::Pingreq => {
-                mqtt::decode(frame, version)?;
+            _ => return self.on_packet(conn, session, &mqtt::decode(frame, version)?, turn),
+        }
+        Ok(())
+    }
+
+    /// The packets that do not come with every message.
+    fn on_packet(
+        &mut self,
+        conn: ConnId,
+        session: SessionKey,
+        packet: &Packet<'_>,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Violation> {
+        match packet {
+            Packet::Pingreq => {
                 self.reply(conn, &Packet::Pingresp, turn);
                 Ok(())
             }
-            _ => match mqtt::decode(frame, version)? {
-                Packet::Subscribe(subscribe) => self.on_subscribe(conn, session, &subscribe, turn),
-                Packet::Unsubscribe(unsubscribe) => self.on_unsubscribe(conn, session, &unsubscribe, turn),
-                Packet::Disconnect(disconnect) => self.on_disconnect(conn, session, &disconnect, turn),
-                // [MQTT-3.1.0-2]
-                Packet::Connect(_) => Err(protocol_error("a second CONNECT")),
-                // [MQTT-4.12.0-7]
-                Packet::Auth(_) => Err(protocol_error("AUTH without an authentication method in CONNECT")),
-                _ => Err(protocol_error("a packet that only a server sends")),
-            },
+            Packet::Subscribe(subscribe) => self.on_subscribe(conn, session, subscribe, turn),
+            Packet::Unsubscribe(unsubscribe) => self.on_unsubscribe(conn, session, unsubscribe, turn),
+            Packet::Disconnect(disconnect) => self.on_disconnect(conn, session, disconnect, turn),
+            // [MQTT-3.1.0-2]
+            Packet::Connect(_) => Err(protocol_error("a second CONNECT")),
+            // [MQTT-4.12.0-7]
+            Packet::Auth(_) => Err(protocol_error("AUTH without an authentication method in CONNECT")),
+            _ => Err(protocol_error("a packet that only a server sends")),
         }
     }
 
@@ -296,7 +310,7 @@ impl Shard {
             conn,
             Some((reason, what)),
             What::Violation { reason, what },
-            Will::Publish,
+            WillFate::Publish,
             turn,
         );
     }
@@ -318,7 +332,7 @@ impl Shard {
             self.counters.connect_timeouts += 1;
             let what =
                 What::Refused { reason: ReasonCode::MaximumConnectTime, why: "no CONNECT came in time" };
-            self.end_connection(conn, None, what, Will::Publish, turn);
+            self.end_connection(conn, None, what, WillFate::Publish, turn);
         }
     }
 
@@ -343,7 +357,7 @@ impl Shard {
             conn,
             Some((reason, why)),
             What::Disconnected { reason, why },
-            Will::Publish,
+            WillFate::Publish,
             turn,
         );
     }
