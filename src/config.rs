@@ -12,7 +12,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
-use std::{ffi::OsString, path::Path};
+use std::{ffi::OsString, fs, io::Read as _, path::Path};
 
 pub use self::{
     address::Address,
@@ -38,14 +38,11 @@ pub struct Flags {
 pub struct Loaded {
     pub settings: Settings,
     pub origins: Vec<(&'static Key, Origin)>,
+    /// Nobody asked for these hosts, so what this machine lacks may be left out.
+    pub listens_by_default: bool,
 }
 
 impl Loaded {
-    /// Nobody asked for these addresses, so what this machine lacks may be left out.
-    pub fn listens_by_default(&self) -> bool {
-        !self.origins.iter().any(|(key, _)| key.name == "listen_addresses")
-    }
-
     fn set(
         &mut self,
         key: &'static Key,
@@ -55,8 +52,8 @@ impl Loaded {
     ) -> Result<(), Problem> {
         match key.set(&mut self.settings, value) {
             Ok(()) => {
-                self.origins.retain(|(known, _)| !std::ptr::eq(*known, key));
-                self.origins.push((key, origin));
+                self.listens_by_default &= !std::ptr::eq(key, listen_addresses());
+                self.decide(key, origin);
                 Ok(())
             }
             Err(remedy) => {
@@ -65,6 +62,15 @@ impl Loaded {
             }
         }
     }
+
+    fn decide(&mut self, key: &'static Key, origin: Origin) {
+        self.origins.retain(|(known, _)| !std::ptr::eq(*known, key));
+        self.origins.push((key, origin));
+    }
+}
+
+fn listen_addresses() -> &'static Key {
+    Key::find("server", "listen_addresses").expect("the table has the key")
 }
 
 /// Reads all sources. A wrong value is a problem also where a later source sets the same key.
@@ -73,13 +79,13 @@ pub fn load(
     variables: impl IntoIterator<Item = (OsString, OsString)>,
     flags: &Flags,
 ) -> Result<Loaded, Vec<Problem>> {
-    let mut loaded = Loaded { settings: Settings::default(), origins: Vec::new() };
+    let mut loaded = Loaded { settings: Settings::default(), origins: Vec::new(), listens_by_default: true };
     let mut problems = Vec::new();
     if let Some(path) = file {
-        match std::fs::read(path) {
+        match read_regular(path) {
             Ok(bytes) => problems.extend(read_file(path, &bytes, &mut loaded)),
             Err(error) => {
-                problems.push(whole_file(path, format!("cannot read the configuration file: {error}")))
+                problems.push(whole_file(path, format!("cannot read the configuration file: {error}")));
             }
         }
     }
@@ -91,6 +97,21 @@ pub fn load(
         problems.extend(contradictions(&loaded));
     }
     if problems.is_empty() { Ok(loaded) } else { Err(problems) }
+}
+
+/// A device may have no end, and a pipe may never begin: only a regular file of bearable size is read.
+fn read_regular(path: &Path) -> Result<Vec<u8>, String> {
+    let kind = fs::metadata(path).map_err(|error| error.to_string())?;
+    if !kind.is_file() {
+        return Err("it is not a regular file".to_owned());
+    }
+    let file = fs::File::open(path).map_err(|error| error.to_string())?;
+    let mut bytes = Vec::new();
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(format!("it has more than {FILE_BYTES_MAX} bytes"));
+    }
+    Ok(bytes)
 }
 
 fn read_file(path: &Path, bytes: &[u8], loaded: &mut Loaded) -> Vec<Problem> {
@@ -125,10 +146,18 @@ fn read_flags(flags: &Flags, loaded: &mut Loaded) -> Vec<Problem> {
         problems.extend(loaded.set(key, &Value::Word(text), Origin::Flag { flag }, text).err());
     }
     if let Some(text) = &flags.port {
-        problems.extend(replace_port(text, &mut loaded.settings.server.listen_addresses).err());
+        match replace_port(text, &mut loaded.settings.server.listen_addresses) {
+            Ok(()) => loaded.decide(listen_addresses(), Origin::Flag { flag: "--port" }),
+            Err(problem) => problems.push(problem),
+        }
     }
-    let log = &mut loaded.settings.log;
-    log.level = log.level.moved(flags.louder, flags.quieter);
+    let level = loaded.settings.log.level;
+    let moved = level.moved(flags.louder, flags.quieter);
+    if moved != level {
+        loaded.settings.log.level = moved;
+        let flag = if flags.louder > 0 { "--verbose" } else { "--quiet" };
+        loaded.decide(Key::find("log", "level").expect("the table has the key"), Origin::Flag { flag });
+    }
     problems
 }
 
@@ -176,3 +205,6 @@ fn contradictions(loaded: &Loaded) -> Vec<Problem> {
     }
     problems
 }
+
+/// Far more than a file with every key and a comment for each.
+const FILE_BYTES_MAX: u64 = 1 << 20;

@@ -8,12 +8,13 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, bounded, select};
-use runtime::{Broker, Failure};
+use runtime::{Broker, Failure, Snapshot};
 
 use crate::{
     config::{Settings, Sigterm},
     notify,
     signals::Signal,
+    start::Started,
 };
 
 /// Why the broker is to end.
@@ -24,23 +25,25 @@ enum Ending {
 }
 
 /// Serves until something ends it.
-pub fn run(broker: Broker, settings: &Settings, signals: &Receiver<Signal>) -> ExitCode {
-    let ending = wait(&broker, settings.server.sigterm, signals);
+pub fn run(started: Started, settings: &Settings, signals: &Receiver<Signal>) -> ExitCode {
+    let ending = wait(&started, settings.server.sigterm, signals);
     notify::stopping();
     if let Ending::Drain = ending {
-        drain(&broker, Duration::from_secs(settings.server.shutdown_timeout_secs), signals);
-        tracing::debug!("{}", counted(&broker));
+        drain(&started, Duration::from_secs(settings.server.shutdown_timeout_secs), signals);
+        if tracing::enabled!(tracing::Level::DEBUG) {
+            tell_counters(&started, |counted| tracing::debug!("{counted}"));
+        }
     }
-    match (ending, end(broker)) {
+    match (ending, end(started.broker)) {
         (Ending::Failed, _) | (_, false) => ExitCode::FAILURE,
         (Ending::Drain | Ending::AtOnce, true) => ExitCode::SUCCESS,
     }
 }
 
-fn wait(broker: &Broker, sigterm: Sigterm, signals: &Receiver<Signal>) -> Ending {
+fn wait(started: &Started, sigterm: Sigterm, signals: &Receiver<Signal>) -> Ending {
     loop {
         select! {
-            recv(broker.failures()) -> failure => {
+            recv(started.broker.failures()) -> failure => {
                 tell_failure(failure.ok());
                 return Ending::Failed;
             }
@@ -53,7 +56,7 @@ fn wait(broker: &Broker, sigterm: Sigterm, signals: &Receiver<Signal>) -> Ending
                     tracing::info!("{}: draining; once more ends at once", signal.name());
                     return Ending::Drain;
                 }
-                Ok(signal) => answer(broker, signal),
+                Ok(signal) => answer(started, signal),
                 // The thread that waits for signals is gone, and with it every way to end in order.
                 Err(_) => return Ending::Drain,
             },
@@ -62,9 +65,13 @@ fn wait(broker: &Broker, sigterm: Sigterm, signals: &Receiver<Signal>) -> Ending
 }
 
 /// Signals that end nothing.
-fn answer(broker: &Broker, signal: Signal) {
+fn answer(started: &Started, signal: Signal) {
     match signal {
-        Signal::User => tracing::info!("{}", counted(broker)),
+        Signal::Count => tell_counters(started, |counted| tracing::info!("{counted}")),
+        Signal::Save => tracing::info!(
+            "{}: there is nothing to save yet: sessions and retained messages live in memory",
+            signal.name()
+        ),
         _ => tracing::warn!(
             "{}: reserved for reading the configuration again, which is not built yet",
             signal.name()
@@ -73,21 +80,29 @@ fn answer(broker: &Broker, signal: Signal) {
 }
 
 /// A second signal, or a shard that fails, ends the process from here.
-fn drain(broker: &Broker, timeout: Duration, signals: &Receiver<Signal>) {
+fn drain(started: &Started, timeout: Duration, signals: &Receiver<Signal>) {
+    let broker = &started.broker;
     let connections = broker.connections();
     let begun = Instant::now();
     thread::scope(|scope| {
         let (done, drained) = bounded(1);
-        scope.spawn(move || done.send(broker.drain(timeout)));
+        let drainer = thread::Builder::new().name("drain".to_owned());
+        if let Err(error) = drainer.spawn_scoped(scope, move || done.send(broker.drain(timeout))) {
+            tracing::error!(
+                connections,
+                "no thread can be started to drain: {error}. All connections are cut"
+            );
+            return;
+        }
         loop {
             select! {
                 recv(drained) -> in_time => {
                     match in_time {
                         Ok(true) => tracing::info!(connections, "drained"),
-                        _ => tracing::warn!(
-                            left = broker.connections(),
-                            "server.shutdown_timeout_secs is over: closing what is left"
-                        ),
+                        _ => {
+                            let cut = broker.connections();
+                            tracing::warn!(connections, cut, "server.shutdown_timeout_secs is over: connections are cut");
+                        }
                     }
                     return;
                 }
@@ -98,7 +113,7 @@ fn drain(broker: &Broker, timeout: Duration, signals: &Receiver<Signal>) {
                         tracing::warn!("{} again: ending at once", signal.name());
                         crate::leave(1);
                     }
-                    Ok(signal) => answer(broker, signal),
+                    Ok(signal) => answer(started, signal),
                     Err(_) => return,
                 },
                 recv(broker.failures()) -> failure => {
@@ -114,7 +129,10 @@ fn drain(broker: &Broker, timeout: Duration, signals: &Receiver<Signal>) {
 fn end(broker: Broker) -> bool {
     broker.stop();
     let (done, joined) = bounded(1);
-    thread::spawn(move || done.send(broker.join()));
+    if let Err(error) = thread::Builder::new().spawn(move || done.send(broker.join())) {
+        tracing::error!("no thread can be started to await the shards: {error}");
+        return false;
+    }
     match joined.recv_timeout(STOP_MAX) {
         Ok(Ok(())) => true,
         Ok(Err(failure)) => {
@@ -135,11 +153,35 @@ fn tell_failure(failure: Option<Failure>) {
     }
 }
 
-/// All shards' counters that are not zero, and what is held now, on one line.
-fn counted(broker: &Broker) -> String {
-    let snapshots = broker.snapshot();
+/// Asks every shard for its counters and names those that did not answer in time.
+fn tell_counters(started: &Started, tell: impl FnOnce(&str)) {
+    let snapshots = started.broker.snapshot();
+    tell(&counted(&snapshots, started.broker.connections()));
+    if let Some(silent) = silent(&snapshots, started.shards) {
+        tracing::warn!("{silent}");
+    }
+}
+
+/// The shards of which there is no snapshot.
+fn silent(snapshots: &[Snapshot], shards: u8) -> Option<String> {
+    let answered = |id: &u8| snapshots.iter().any(|snapshot| snapshot.shard.0 == *id);
+    let missing: Vec<String> = (0..shards).filter(|id| !answered(id)).map(|id| id.to_string()).collect();
+    match missing.as_slice() {
+        [] => None,
+        [one] => Some(format!("shard {one} did not answer in time: the sums lack what it counted and holds")),
+        several => {
+            let named = several.join(", ");
+            Some(format!("shards {named} did not answer in time: the sums lack what they counted and hold"))
+        }
+    }
+}
+
+/// All counters that are not zero, and what is held now, on one line.
+fn counted(snapshots: &[Snapshot], connections: usize) -> String {
     let mut total = shard::Counters::default();
-    let mut line = format!("counters of {} shards: connections={}", snapshots.len(), broker.connections());
+    let shards = snapshots.len();
+    let plural = if shards == 1 { "" } else { "s" };
+    let mut line = format!("counters of {shards} shard{plural}: connections={connections}");
     let held = |of: fn(&shard::Gauges) -> usize| {
         snapshots.iter().map(|snapshot| of(&snapshot.gauges)).sum::<usize>()
     };
@@ -156,7 +198,7 @@ fn counted(broker: &Broker) -> String {
         // Writing to a string cannot fail.
         let _ = write!(line, " {name}={value}");
     }
-    for snapshot in &snapshots {
+    for snapshot in snapshots {
         total.add(&snapshot.counters);
     }
     for (name, _, value) in total.iter().filter(|(_, _, value)| *value > 0) {
@@ -169,3 +211,38 @@ fn counted(broker: &Broker) -> String {
 const SAME_REQUEST: Duration = Duration::from_millis(100);
 /// How long a shard may take to stop.
 const STOP_MAX: Duration = Duration::from_secs(3);
+
+#[cfg(test)]
+mod tests {
+    use shard::ShardId;
+
+    use super::*;
+
+    fn snapshots(shards: &[u8]) -> Vec<Snapshot> {
+        let snapshot = |id: &u8| Snapshot {
+            shard: ShardId(*id),
+            counters: shard::Counters::default(),
+            gauges: shard::Gauges::default(),
+        };
+        shards.iter().map(snapshot).collect()
+    }
+
+    #[test]
+    fn shards_that_do_not_answer_are_named() {
+        assert_eq!(silent(&snapshots(&[0, 1]), 2), None);
+        assert_eq!(
+            silent(&snapshots(&[1]), 2).as_deref(),
+            Some("shard 0 did not answer in time: the sums lack what it counted and holds")
+        );
+        assert_eq!(
+            silent(&snapshots(&[1]), 4).as_deref(),
+            Some("shards 0, 2, 3 did not answer in time: the sums lack what they counted and hold")
+        );
+    }
+
+    #[test]
+    fn one_shard_is_not_several() {
+        assert!(counted(&snapshots(&[0]), 3).starts_with("counters of 1 shard: connections=3 sessions=0 "));
+        assert!(counted(&snapshots(&[0, 1]), 3).starts_with("counters of 2 shards: connections=3 "));
+    }
+}

@@ -32,15 +32,13 @@ enum Entry {
 
 impl Log {
     /// Takes all `tracing` events of the process from here on.
-    pub fn start(level: Level, format: Format) -> Log {
+    pub fn start(level: Level, format: Format) -> io::Result<Log> {
         let (queue, entries) = bounded(QUEUE_LINES_MAX);
         let log = Log { queue, lost: Arc::default() };
         let lost = Arc::clone(&log.lost);
-        // Without its thread there is no log, and then the process may well end.
         thread::Builder::new()
             .name("log".to_owned())
-            .spawn(move || write_lines(&entries, &lost, &mut io::stderr().lock()))
-            .expect("a thread for the log");
+            .spawn(move || write_lines(&entries, &lost, &mut io::stderr().lock()))?;
         // The formatter's own clock writes ISO 8601 in UTC with a Z.
         let lines = tracing_subscriber::fmt()
             .with_max_level(filter(level))
@@ -51,7 +49,7 @@ impl Log {
             Format::Text => lines.init(),
             Format::Json => lines.json().flatten_event(true).with_current_span(false).init(),
         }
-        log
+        Ok(log)
     }
 
     /// Waits until what was logged is written, or for a reader of our lines that does not read.

@@ -13,9 +13,11 @@ mod publish;
 mod signals;
 mod start;
 mod subscribe;
+mod threads;
 
 use std::{
     env,
+    io::{self, Write as _},
     process::{self, ExitCode},
     sync::OnceLock,
 };
@@ -24,7 +26,7 @@ use clap::Parser;
 
 use crate::{
     cli::{Cli, Command, ServeArgs},
-    config::Loaded,
+    config::{Loaded, Settings},
     log::Log,
     signals::Signals,
 };
@@ -33,7 +35,10 @@ use crate::{
 static LOG: OnceLock<Log> = OnceLock::new();
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return endpoint::usage::show(&error),
+    };
     match &cli.command {
         Some(Command::Health(args)) => health::run(args),
         Some(Command::Publish(args)) => publish::run(args),
@@ -48,14 +53,16 @@ fn serve(args: &ServeArgs) -> ExitCode {
         Ok(loaded) => loaded,
         Err(problems) => {
             for problem in problems {
-                eprintln!("iothub: {problem}");
+                fail(&problem.to_string());
             }
             return ExitCode::FAILURE;
         }
     };
     if args.test_config {
-        print!("{}", report(&loaded));
-        return ExitCode::SUCCESS;
+        return match io::stdout().write_all(report(&loaded).as_bytes()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&format!("the report cannot be written to standard output: {error}")),
+        };
     }
     let code = start_and_run(&loaded);
     flush_log();
@@ -65,19 +72,30 @@ fn serve(args: &ServeArgs) -> ExitCode {
 fn start_and_run(loaded: &Loaded) -> ExitCode {
     // First of all, because threads inherit what is held back.
     let signals = Signals::hold();
-    LOG.get_or_init(|| Log::start(loaded.settings.log.level, loaded.settings.log.format));
+    match Log::start(loaded.settings.log.level, loaded.settings.log.format) {
+        Ok(log) => drop(LOG.set(log)),
+        Err(error) => {
+            return fail(&format!("the thread of the log cannot be started: {error}. {}", threads::REMEDY));
+        }
+    }
     let (sender, received) = crossbeam_channel::unbounded();
     if let Err(error) = signals.and_then(|signals| signals.forward(sender)) {
-        tracing::error!(%error, "signals cannot be received");
+        tracing::error!("signals cannot be received: {error}. {}", threads::REMEDY);
         return ExitCode::FAILURE;
     }
     match start::start(loaded) {
-        Ok(broker) => control::run(broker, &loaded.settings, &received),
+        Ok(started) => control::run(started, &loaded.settings, &received),
         Err(error) => {
             tracing::error!("{error}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// Says it where no log is yet. A standard error that fails has nobody who could be told of it.
+fn fail(sentence: &str) -> ExitCode {
+    let _ = writeln!(io::stderr(), "iothub: {sentence}");
+    ExitCode::FAILURE
 }
 
 /// Ends the process now, with its last lines written.
@@ -92,12 +110,15 @@ fn flush_log() {
     }
 }
 
-/// What `--test-config` says: each setting that some source changed, with the source that decided.
+/// What `--test-config` says: each setting that is not the default, with the source that decided it.
 fn report(loaded: &Loaded) -> String {
     let mut text = "configuration ok\n".to_owned();
+    let defaults = Settings::default();
     for (key, origin) in &loaded.origins {
         let value = key.show(&loaded.settings);
-        text.push_str(&format!("{}.{} = {value} ({origin})\n", key.section, key.name));
+        if value != key.show(&defaults) {
+            text.push_str(&format!("{}.{} = {value} ({origin})\n", key.section, key.name));
+        }
     }
     let addresses: Vec<String> =
         loaded.settings.server.listen_addresses.iter().map(ToString::to_string).collect();
@@ -121,6 +142,23 @@ mod tests {
              server.max_packet_size = \"2 MiB\" (environment variable IOTHUB_SERVER__MAX_PACKET_SIZE)\n\
              runtime.shards = 2 (flag --shards)\n\
              would listen on tcp://127.0.0.1:1883 and tcp://[::1]:1883\n"
+        );
+    }
+
+    #[test]
+    fn the_report_leaves_out_what_is_the_default_and_names_short_flags() {
+        let environment = [
+            ("IOTHUB_LOG__LEVEL".into(), "debug".into()),
+            ("IOTHUB_SERVER__MAX_CONNECTIONS".into(), "10000".into()),
+        ];
+        let flags = Flags { port: Some("5".to_owned()), louder: 3, ..Flags::default() };
+        let loaded = config::load(None, environment, &flags).expect("no problem");
+        assert_eq!(
+            report(&loaded),
+            "configuration ok\n\
+             server.listen_addresses = [\"tcp://127.0.0.1:5\", \"tcp://[::1]:5\"] (flag --port)\n\
+             log.level = \"trace\" (flag --verbose)\n\
+             would listen on tcp://127.0.0.1:5 and tcp://[::1]:5\n"
         );
     }
 }

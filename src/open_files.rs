@@ -1,6 +1,6 @@
 //! The limit of open files: raised as far as this process may, and compared with what it is to serve.
 
-use std::io;
+use std::{fs, io};
 
 /// Raises the limit as far as `needed` asks and this process may, and gives what it got.
 pub fn raise(needed: u64) -> io::Result<u64> {
@@ -19,21 +19,66 @@ pub fn raise(needed: u64) -> io::Result<u64> {
     Ok(limit.rlim_cur)
 }
 
-/// What so many connections take, with what the process needs for itself.
-pub fn needed(max_connections: u64, shards: u64) -> u64 {
-    max_connections + OWN_FILES + shards * FILES_PER_SHARD
+/// What the process needs for itself, before the first client.
+#[derive(Debug, Clone, Copy)]
+pub struct Own {
+    /// Open already: the standard streams, and what the parent left open.
+    pub open: u64,
+    pub shards: u64,
+    /// Addresses to listen on.
+    pub addresses: u64,
 }
 
-/// What to do about a limit that is too low.
-pub fn shortage(limit: u64, needed: u64, max_connections: u64) -> Option<String> {
-    (limit < needed).then(|| {
-        let connections = max_connections.saturating_sub(needed - limit);
+impl Own {
+    fn files(self) -> u64 {
+        self.open + PASSING_FILES + self.shards * (FILES_PER_SHARD + self.addresses) + REFUSED_CONNECTIONS
+    }
+
+    /// What so many connections take, with what the process needs for itself.
+    pub fn needed(self, max_connections: u64) -> u64 {
+        self.files() + max_connections
+    }
+
+    /// How many of the connections the limit allows; the error says that it does not allow a single one.
+    pub fn connections(self, limit: u64, max_connections: u64) -> Result<u64, String> {
+        match limit.saturating_sub(self.files()).min(max_connections) {
+            0 => Err(self.too_few(limit)),
+            connections => Ok(connections),
+        }
+    }
+
+    fn too_few(self, limit: u64) -> String {
+        let least = self.needed(1);
+        let enough = least.next_multiple_of(1024);
+        let shards = match self.shards {
+            1 => "1 shard".to_owned(),
+            shards => format!("{shards} shards"),
+        };
+        let fewer = if self.shards > 1 { ", or start fewer shards (--shards N)" } else { "" };
         format!(
-            "this process may open {limit} files and needs {needed} for server.max_connections = {max_connections}: \
-             raise the limit (ulimit -n {needed}, LimitNOFILE={needed} in systemd, --ulimit nofile={needed} in Docker) \
-             or set server.max_connections to {connections} or less"
+            "too few files may be opened: {limit}, and {shards} and one connection need {least}. Raise the limit (ulimit \
+             -n {enough}, LimitNOFILE={enough} in systemd, --ulimit nofile={enough} in Docker){fewer}"
         )
-    })
+    }
+
+    /// What to say when the limit allows fewer connections than were asked for.
+    pub fn shortage(self, limit: u64, connections: u64, max_connections: u64) -> Option<String> {
+        let needed = self.needed(max_connections);
+        (connections < max_connections).then(|| {
+            format!(
+                "at most {connections} connections instead of server.max_connections = {max_connections}: this process may \
+                 open {limit} files and needs {needed} for all of them. Raise the limit (ulimit -n {needed}, \
+                 LimitNOFILE={needed} in systemd, --ulimit nofile={needed} in Docker) or set server.max_connections to \
+                 {connections}"
+            )
+        })
+    }
+}
+
+/// How many files are open now.
+pub fn open() -> u64 {
+    // One of them is the folder that is being read: a reserve of one.
+    fs::read_dir("/proc/self/fd").map_or(STANDARD_STREAMS, |entries| entries.count() as u64)
 }
 
 fn current() -> io::Result<libc::rlimit> {
@@ -53,10 +98,13 @@ fn set(limit: &libc::rlimit) -> io::Result<()> {
     }
 }
 
-/// Standard streams, the log, and the reserve of connections beyond the limit that are refused with an answer.
-const OWN_FILES: u64 = 128;
-/// The rings of a shard and of its executor, doorbell and listeners.
-const FILES_PER_SHARD: u64 = 16;
+const STANDARD_STREAMS: u64 = 3;
+/// What opens and closes on the way: names that are resolved, ports that are tried, what glommio reads about the machine.
+const PASSING_FILES: u64 = 8;
+/// The rings of a shard and of its executor with their event descriptors, and the doorbell: measured, without listeners.
+const FILES_PER_SHARD: u64 = 6;
+/// Connections beyond the limit that the runtime lets in just to tell them so.
+const REFUSED_CONNECTIONS: u64 = 64;
 
 #[cfg(test)]
 mod tests {
@@ -68,14 +116,42 @@ mod tests {
         assert!(raise(1).expect("a limit") >= before);
     }
 
+    const FOUR_SHARDS: Own = Own { open: 3, shards: 4, addresses: 2 };
+
     #[test]
-    fn a_shortage_names_the_remedies_with_their_numbers() {
-        assert_eq!(shortage(20_000, 10_080, 10_000), None);
-        let text = shortage(1024, 10_080, 10_000).expect("too few");
-        assert!(text.contains("may open 1024 files and needs 10080"), "{text}");
+    fn a_shortage_names_both_numbers_and_the_remedies() {
+        let own = FOUR_SHARDS;
+        assert_eq!(own.needed(10_000), 10_107);
+        assert_eq!(own.connections(20_000, 10_000), Ok(10_000));
+        assert_eq!(own.shortage(20_000, 10_000, 10_000), None);
+        let connections = own.connections(1024, 10_000).expect("some");
+        assert_eq!(own.needed(connections), 1024);
+        let text = own.shortage(1024, connections, 10_000).expect("too few");
         assert!(
-            text.contains("LimitNOFILE=10080") && text.contains("max_connections to 944 or less"),
+            text.starts_with("at most 917 connections instead of server.max_connections = 10000: "),
             "{text}"
         );
+        assert!(text.contains("may open 1024 files and needs 10107"), "{text}");
+        assert!(text.contains("LimitNOFILE=10107") && text.ends_with("max_connections to 917"), "{text}");
+    }
+
+    #[test]
+    fn a_limit_below_the_own_needs_is_an_error_with_its_remedy() {
+        let own = FOUR_SHARDS;
+        assert_eq!(own.connections(108, 10_000), Ok(1));
+        let text = own.connections(107, 10_000).expect_err("none");
+        assert_eq!(
+            text,
+            "too few files may be opened: 107, and 4 shards and one connection need 108. Raise the limit (ulimit -n \
+             1024, LimitNOFILE=1024 in systemd, --ulimit nofile=1024 in Docker), or start fewer shards (--shards N)"
+        );
+        let alone = Own { shards: 1, ..own };
+        assert!(!alone.connections(0, 1).expect_err("none").contains("--shards"));
+    }
+
+    #[test]
+    fn what_is_opened_counts() {
+        let files: Vec<_> = (0..50).map(|_| fs::File::open("/dev/null").expect("a file")).collect();
+        assert!(open() > files.len() as u64);
     }
 }

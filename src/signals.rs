@@ -11,16 +11,19 @@ pub enum Signal {
     Terminate,
     /// Reserved for reading the configuration again.
     Hangup,
+    /// Asks other brokers to save what they hold; there is nothing to save here yet.
+    Save,
     /// Writes the counters to the log.
-    User,
+    Count,
 }
 
 impl Signal {
-    const ALL: [(Signal, libc::c_int); 4] = [
+    const ALL: [(Signal, libc::c_int); 5] = [
         (Signal::Interrupt, libc::SIGINT),
         (Signal::Terminate, libc::SIGTERM),
         (Signal::Hangup, libc::SIGHUP),
-        (Signal::User, libc::SIGUSR2),
+        (Signal::Save, libc::SIGUSR1),
+        (Signal::Count, libc::SIGUSR2),
     ];
 
     pub fn name(self) -> &'static str {
@@ -28,7 +31,8 @@ impl Signal {
             Signal::Interrupt => "SIGINT",
             Signal::Terminate => "SIGTERM",
             Signal::Hangup => "SIGHUP",
-            Signal::User => "SIGUSR2",
+            Signal::Save => "SIGUSR1",
+            Signal::Count => "SIGUSR2",
         }
     }
 }

@@ -11,23 +11,34 @@ use shard::SHARDS_MAX;
 
 use crate::{
     config::{Loaded, Settings},
-    listen, notify, open_files,
+    listen, notify,
+    open_files::{self, Own},
+    threads,
 };
 
+/// A broker that listens, and how many shards it has.
+pub struct Started {
+    pub broker: Broker,
+    pub shards: u8,
+}
+
 /// Starts every shard and says where the broker listens. The error is a sentence for the log.
-pub fn start(loaded: &Loaded) -> Result<Broker, String> {
+pub fn start(loaded: &Loaded) -> Result<Started, String> {
     let settings = &loaded.settings;
+    check_open_files(settings)?;
     let probe = runtime::probe().map_err(|error| error.to_string())?;
     let shards = shards(settings, &probe);
-    let listen = listen::resolve(&settings.server.listen_addresses, loaded.listens_by_default())?;
+    let listen = listen::resolve(&settings.server.listen_addresses, loaded.listens_by_default)?;
     for address in &listen.missing {
         tracing::info!("this machine has no address {}: not listening there", address.ip());
     }
-    raise_open_files(settings, shards);
-    let config = settings.runtime_config(listen.addresses, shards, placement_seed(settings));
+    let max_connections = raise_open_files(settings, shards, listen.addresses.len())?;
+    let mut config = settings.runtime_config(listen.addresses, shards, placement_seed(settings));
+    config.max_connections = max_connections;
+    threads::check(shards)?;
     let broker = runtime::start(config).map_err(|error| error.to_string())?;
     announce(broker.addresses(), shards, &probe);
-    Ok(broker)
+    Ok(Started { broker, shards })
 }
 
 fn shards(settings: &Settings, probe: &Probe) -> u8 {
@@ -46,16 +57,36 @@ fn placement_seed(settings: &Settings) -> u64 {
     }
 }
 
-fn raise_open_files(settings: &Settings, shards: u8) {
-    let max_connections = settings.server.max_connections;
-    let needed = open_files::needed(max_connections, shards.into());
-    match open_files::raise(needed) {
-        Ok(limit) => match open_files::shortage(limit, needed, max_connections) {
-            Some(shortage) => tracing::warn!("{shortage}"),
-            None => tracing::info!(limit, needed, "open files"),
-        },
-        Err(error) => tracing::warn!(%error, "the limit of open files cannot be raised"),
+/// The probe opens files itself: what is not enough for any broker is said before it.
+fn check_open_files(settings: &Settings) -> Result<(), String> {
+    let Ok(limit) = open_files::raise(0) else { return Ok(()) };
+    let least = Own { open: open_files::open(), shards: settings.runtime.shards.max(1), addresses: 1 };
+    // A process that may go beyond its limit does so later, when all is known that it needs.
+    match least.connections(limit, 1) {
+        Err(_) if open_files::raise(least.needed(1)).is_ok_and(|raised| raised > limit) => Ok(()),
+        outcome => outcome.map(drop),
     }
+}
+
+/// The connections that the limit of open files allows, of those that the settings ask for.
+fn raise_open_files(settings: &Settings, shards: u8, addresses: usize) -> Result<usize, String> {
+    let max_connections = settings.server.max_connections;
+    let all = usize::try_from(max_connections).unwrap_or(usize::MAX);
+    let own = Own { open: open_files::open(), shards: shards.into(), addresses: addresses as u64 };
+    let needed = own.needed(max_connections);
+    let limit = match open_files::raise(needed) {
+        Ok(limit) => limit,
+        Err(error) => {
+            tracing::warn!(%error, "the limit of open files cannot be raised");
+            return Ok(all);
+        }
+    };
+    let connections = own.connections(limit, max_connections)?;
+    match own.shortage(limit, connections, max_connections) {
+        Some(shortage) => tracing::warn!("{shortage}"),
+        None => tracing::info!(limit, needed, "open files"),
+    }
+    Ok(usize::try_from(connections).unwrap_or(all))
 }
 
 /// One line says where, and how others get in; a second one warns where everybody gets in.

@@ -31,6 +31,11 @@ impl Address {
             return Err("* is not an address: write 0.0.0.0 for every IPv4 address, [::] for every address"
                 .to_owned());
         }
+        if rest.bytes().all(|byte| byte.is_ascii_digit()) && !rest.is_empty() {
+            return Err(format!(
+                "a number alone is no host: the port alone is changed with -p {rest}, and here is {EXPECTED}"
+            ));
+        }
         if host.is_empty() || !host.chars().all(plausible) {
             return Err(EXPECTED.to_owned());
         }
@@ -100,6 +105,10 @@ mod tests {
             ("unix:///run/mqtt", "unix:// is not supported"),
             ("tcp://*:1883", "* is not an address: write 0.0.0.0"),
             ("tcp://::1:1883", "an IPv6 address stands in brackets"),
+            (
+                "1883",
+                "a number alone is no host: the port alone is changed with -p 1883, and here is expected tcp://",
+            ),
             ("tcp://0.0.0.0:65536", "the port is a number from 0 to 65535"),
             ("tcp://0.0.0.0:", "the port is a number"),
             ("tcp://:1883", "expected tcp://HOST:PORT"),

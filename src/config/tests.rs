@@ -48,7 +48,7 @@ fn without_sources_the_defaults_hold() {
     let loaded = load(None, variables(&[("PATH", "/bin"), ("IOTHUB_PORT_1883_TCP", "x")]), &Flags::default());
     let loaded = loaded.expect("defaults");
     assert_eq!(loaded.settings, Settings::default());
-    assert!(loaded.listens_by_default());
+    assert!(loaded.listens_by_default);
 }
 
 #[test]
@@ -93,11 +93,11 @@ fn a_port_takes_the_place_of_every_port() {
         loaded.settings.server.listen_addresses.iter().map(Address::to_string).collect()
     };
     let loaded = load(None, [], &flags).expect("no problem");
-    assert!(loaded.listens_by_default());
+    assert!(loaded.listens_by_default);
     assert_eq!(shown(loaded), ["tcp://127.0.0.1:1884", "tcp://[::1]:1884"]);
     let environment = variables(&[("IOTHUB_SERVER__LISTEN_ADDRESSES", "tcp://0.0.0.0:1, tcp://0.0.0.0:2")]);
     let loaded = load(None, environment, &flags).expect("no problem");
-    assert!(!loaded.listens_by_default());
+    assert!(!loaded.listens_by_default);
     assert_eq!(shown(loaded), ["tcp://0.0.0.0:1884"]);
 }
 
@@ -240,6 +240,22 @@ fn a_file_that_cannot_be_read_says_why() {
 }
 
 #[test]
+fn only_a_regular_file_of_bearable_size_is_read() {
+    let problem =
+        |path: &Path| load(Some(path), [], &Flags::default()).expect_err("a problem")[0].to_string();
+    assert_eq!(
+        problem(Path::new("/dev/zero")),
+        "/dev/zero: cannot read the configuration file: it is not a regular file"
+    );
+    let file = Scratch::new(vec![b'\n'; 1 << 20]);
+    assert!(load(Some(&file.0), [], &Flags::default()).is_ok());
+    let file = Scratch::new(vec![b'\n'; (1 << 20) + 1]);
+    assert!(
+        problem(&file.0).ends_with(": cannot read the configuration file: it has more than 1048576 bytes")
+    );
+}
+
+#[test]
 fn every_mistake_in_the_environment_names_the_variable() {
     for (name, value, expected) in [
         (
@@ -287,6 +303,15 @@ fn every_mistake_in_a_flag_names_the_flag() {
             Flags { listen: vec!["ws://0.0.0.0:80".to_owned()], ..Flags::default() },
             "flag --listen: ws://0.0.0.0:80: ws:// is not supported: expected tcp://HOST:PORT, for example \
              tcp://0.0.0.0:1883 or tcp://[::]:1883",
+        ),
+        (
+            Flags { listen: vec!["1883".to_owned()], ..Flags::default() },
+            "flag --listen: 1883: a number alone is no host: the port alone is changed with -p 1883, and here is \
+             expected tcp://HOST:PORT, for example tcp://0.0.0.0:1883 or tcp://[::]:1883",
+        ),
+        (
+            Flags { listen: vec!["a:1".to_owned(), "tcp://a:1".to_owned()], ..Flags::default() },
+            "flag --listen: a:1,tcp://a:1: tcp://a:1 is there twice: name each address once",
         ),
         (
             Flags { log_format: flag("xml"), ..Flags::default() },

@@ -59,7 +59,13 @@ impl Value<'_> {
         if texts.is_empty() {
             return Err("expected at least one address, for example tcp://127.0.0.1:1883".to_owned());
         }
-        texts.into_iter().map(Address::parse).collect()
+        let addresses: Vec<Address> = texts.into_iter().map(Address::parse).collect::<Result<_, _>>()?;
+        for (at, address) in addresses.iter().enumerate() {
+            if addresses[..at].contains(address) {
+                return Err(format!("{address} is there twice: name each address once"));
+            }
+        }
+        Ok(addresses)
     }
 
     fn whole(&self) -> Option<u64> {

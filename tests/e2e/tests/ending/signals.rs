@@ -37,12 +37,14 @@ fn sigterm_may_be_set_to_end_at_once() {
 }
 
 #[test]
-fn sighup_and_sigusr2_end_nothing() {
+fn sighup_sigusr1_and_sigusr2_end_nothing() {
     for shards in [1, 2] {
         let mut broker = Broker::start("signals-harmless", shards);
         let mut link = Link::connect(broker.port, v5("served"));
         broker.process.signal(libc::SIGHUP);
         broker.process.await_text("SIGHUP: reserved for reading the configuration again");
+        broker.process.signal(libc::SIGUSR1);
+        broker.process.await_text("SIGUSR1: there is nothing to save yet");
         assert_eq!(broker.counter("connections"), 1);
         link.expect_silence();
         assert!(broker.process.is_running());

@@ -49,8 +49,11 @@ fn test_config_says_what_is_set_and_by_whom_and_starts_nothing() {
         .args(["--shards", "3", "-p", "5", "--test-config"])
         .run();
     assert_eq!(ended.code, Some(0));
-    for line in ["runtime.shards = 3 (flag --shards)", "would listen on tcp://127.0.0.1:5 and tcp://[::1]:5"]
-    {
+    for line in [
+        "runtime.shards = 3 (flag --shards)",
+        "server.listen_addresses = [\"tcp://127.0.0.1:5\", \"tcp://[::1]:5\"] (flag --port)",
+        "would listen on tcp://127.0.0.1:5 and tcp://[::1]:5",
+    ] {
         assert!(ended.out.iter().any(|shown| shown == line), "{ended:?}");
     }
     assert!(ended.says("server.max_connections = 77 ("), "{ended:?}");

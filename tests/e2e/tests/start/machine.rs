@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
+use client::{Disconnection, Error, ReasonCode};
 use e2e::{Broker, Confinement, Ended, Link, Setup, v5};
 
 #[test]
@@ -104,13 +105,38 @@ fn no_io_uring_is_told_apart_from_an_old_kernel() {
 }
 
 #[test]
-fn too_few_open_files_are_a_warning_with_numbers() {
-    let broker = Setup::new("open-files").shards(1).confined(Confinement::OpenFiles(1000)).start();
-    broker.process.await_line("what it lacks", |line| {
-        let warns = line.contains(" WARN ") && line.contains("this process may open 1000 files and needs ");
-        (warns && line.contains("raise the limit (ulimit -n ") && line.contains("LimitNOFILE=")).then_some(())
+fn too_few_open_files_lower_the_limit_of_connections_and_say_so() {
+    let broker = Setup::new("open-files").shards(1).confined(Confinement::OpenFiles(120)).start();
+    let connections = broker.process.await_line("what it lacks", |line| {
+        let (_, rest) = line.split_once(" WARN at most ")?;
+        let (connections, rest) =
+            rest.split_once(" connections instead of server.max_connections = 10000: ")?;
+        let says = rest.contains("may open 120 files and needs ") && rest.contains("LimitNOFILE=");
+        says.then(|| connections.parse::<u64>().unwrap())
     });
-    Link::connect(broker.port, v5("served")).close();
+    assert!((1..=50).contains(&connections), "{connections}");
+    let links: Vec<Link> =
+        (0..connections).map(|number| Link::connect(broker.port, v5(&format!("client-{number}")))).collect();
+    match Link::try_connect(broker.port, v5("too many")) {
+        Err(Error::Disconnected(Disconnection::Refused { reason, .. })) => {
+            assert_eq!(reason, ReasonCode::ConnectionRateExceeded);
+        }
+        Err(error) => panic!("0x9F was to come, not: {error}"),
+        Ok(_) => panic!("one more than the files allow was let in"),
+    }
+    drop(links);
+}
+
+#[test]
+fn fewer_open_files_than_the_broker_needs_itself_are_an_error() {
+    for files in [20, 40, 60] {
+        let ended = Setup::new("no-files").shards(4).confined(Confinement::OpenFiles(files)).run();
+        expect_error(
+            &ended,
+            &format!("too few files may be opened: {files}, and 4 shards and one connection need "),
+        );
+        assert!(ended.says("or start fewer shards (--shards N)"), "{ended:?}");
+    }
 }
 
 #[test]

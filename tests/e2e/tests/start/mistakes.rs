@@ -15,6 +15,15 @@ fn a_mistake_in_a_flag_names_the_flag() {
              tcp://0.0.0.0:1883 or tcp://[::]:1883",
         ),
         (
+            &["--listen", "1883"],
+            "flag --listen: 1883: a number alone is no host: the port alone is changed with -p 1883, and here is \
+             expected tcp://HOST:PORT, for example tcp://0.0.0.0:1883 or tcp://[::]:1883",
+        ),
+        (
+            &["--listen", "tcp://127.0.0.1:1", "--listen", "127.0.0.1:1"],
+            "flag --listen: tcp://127.0.0.1:1,127.0.0.1:1: tcp://127.0.0.1:1 is there twice: name each address once",
+        ),
+        (
             &["--listen", "tcp://*:1883"],
             "flag --listen: tcp://*:1883: * is not an address: write 0.0.0.0 for every IPv4 address, [::] for every \
              address",
@@ -91,6 +100,11 @@ fn a_file_that_cannot_be_read_says_why() {
     let ended = Setup::bare("mistake-folder").args(["--config", &folder]).run();
     assert_eq!(ended.code, Some(1));
     assert!(ended.says(&format!("iothub: {folder}: cannot read the configuration file: ")), "{ended:?}");
+
+    expect_sentences(
+        &Setup::bare("mistake-device").args(["--config", "/dev/zero"]).run(),
+        &["/dev/zero: cannot read the configuration file: it is not a regular file"],
+    );
 
     let ended = Setup::bare("mistake-toml").config("[server\n").run();
     assert_eq!(ended.code, Some(1));
