@@ -45,6 +45,14 @@ pub enum Error {
     Poll(io::Error),
 }
 
+/// Sees the bytes of all connections as they pass.
+pub trait Tap: std::fmt::Debug {
+    /// A new transport: what comes is the beginning of a packet.
+    fn opened(&mut self);
+    fn sent(&mut self, bytes: &[u8]);
+    fn received(&mut self, bytes: &[u8]);
+}
+
 #[derive(Debug)]
 pub struct Driver {
     client: Client,
@@ -55,6 +63,7 @@ pub struct Driver {
     aside: VecDeque<Event>,
     /// Why the transport could not be opened, or ended.
     transport_error: Option<io::Error>,
+    tap: Option<Box<dyn Tap>>,
     buffer: Vec<u8>,
 }
 
@@ -68,7 +77,18 @@ impl Driver {
     /// Connects and waits for the server's word. A first attempt that fails is an error even when the options say
     /// to reconnect. [`Event::Connected`] is then the first event.
     pub fn connect(target: Target, options: Options, seed: u64) -> Result<Driver, Error> {
+        Driver::connect_with_tap(target, options, seed, None)
+    }
+
+    /// As [`Driver::connect`], with somebody who looks on.
+    pub fn connect_with_tap(
+        target: Target,
+        options: Options,
+        seed: u64,
+        tap: Option<Box<dyn Tap>>,
+    ) -> Result<Driver, Error> {
         let mut driver = Driver::start(target, options, seed)?;
+        driver.tap = tap;
         let outcome = |event: &Event| matches!(event, Event::Connected { .. } | Event::Disconnected { .. });
         match driver.wait_for(Duration::MAX, outcome)? {
             Event::Disconnected { reason, .. } => Err(driver.error_of(reason)),
@@ -90,6 +110,7 @@ impl Driver {
             origin: std::time::Instant::now(),
             aside: VecDeque::new(),
             transport_error: None,
+            tap: None,
             buffer: vec![0; READ_BYTES],
         })
     }
@@ -272,6 +293,9 @@ impl Driver {
             Ok(stream) => {
                 self.stream = Some(stream);
                 self.transport_error = None;
+                if let Some(tap) = &mut self.tap {
+                    tap.opened();
+                }
                 self.client.handle_opened(self.now());
             }
             Err(error) => self.lose(error),
@@ -290,6 +314,9 @@ impl Driver {
             Ok(0) => self.lose(io::ErrorKind::UnexpectedEof.into()),
             Ok(len) => {
                 let now = self.now();
+                if let Some(tap) = &mut self.tap {
+                    tap.received(&self.buffer[..len]);
+                }
                 self.client.handle_bytes(now, &self.buffer[..len]);
             }
             Err(error) if is_transient(&error) => {}
@@ -301,7 +328,7 @@ impl Driver {
     fn write(&mut self) {
         while let Some(stream) = self.stream.as_mut().filter(|_| !self.client.output().is_empty()) {
             match stream.write(self.client.output()) {
-                Ok(len) => self.client.consume_output(len),
+                Ok(len) => self.consume_output(len),
                 Err(error) if is_transient(&error) => return,
                 Err(error) => {
                     // The server may have said why before it closed: what it sent is still there to be read.
@@ -315,6 +342,13 @@ impl Driver {
         }
     }
 
+    fn consume_output(&mut self, len: usize) {
+        if let Some(tap) = &mut self.tap {
+            tap.sent(&self.client.output()[..len]);
+        }
+        self.client.consume_output(len);
+    }
+
     /// Closes in a way that lets the DISCONNECT arrive: closing a socket that holds unread bytes resets the connection,
     /// and a reset overtakes what was written before it.
     fn close(&mut self) {
@@ -324,7 +358,7 @@ impl Driver {
         let Some(mut stream) = self.stream.take() else { return };
         while !self.client.output().is_empty() && !left().is_zero() {
             match stream.write(self.client.output()) {
-                Ok(len) => self.client.consume_output(len),
+                Ok(len) => self.consume_output(len),
                 Err(error) if is_transient(&error) => _ = poll::wait(Some(&stream), true, left()),
                 Err(_) => return,
             }

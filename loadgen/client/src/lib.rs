@@ -25,7 +25,7 @@ mod request;
 
 pub use backoff::Reconnect;
 pub use client::{Action, Client};
-pub use driver::{Driver, Error, Target};
+pub use driver::{Driver, Error, Tap, Target};
 pub use event::{Disconnection, Event, Message, Token};
 pub use granted::Granted;
 pub use instant::Instant;
