@@ -2,6 +2,12 @@
 //! that they describe, and how such a command fails.
 
 pub mod property;
+pub mod reason;
+mod tls;
+pub mod topic;
+mod trace;
+mod url;
+pub mod usage;
 
 use std::{
     io,
@@ -15,7 +21,7 @@ use std::{
 
 use clap::{ArgAction, Args, ValueEnum};
 use client::{
-    Disconnection, Driver, Error, Event, Farewell, Options, Publication, QoS, ReasonCode, Reconnect, Target,
+    Disconnection, Driver, Error, Event, Farewell, Options, Publication, QoS, Reconnect, Tap, Target,
     Version, Will,
 };
 use signal_hook::{
@@ -24,21 +30,31 @@ use signal_hook::{
 };
 
 use property::PropertySet;
+use reason::{CODE_FAILED, CODE_PROTOCOL, exit_code};
+use tls::TlsArgs;
+use trace::Trace;
+use url::Url;
 
 /// `-h` is the host, as it is for mosquitto's tools; so help is `--help` only.
 #[derive(Debug, Args)]
 pub struct EndpointArgs {
-    /// The broker's host name or address
-    #[arg(short = 'h', long, default_value = "localhost")]
-    host: String,
-    /// The broker's port
-    #[arg(short, long, default_value_t = 1883)]
-    port: u16,
+    /// The broker's host name or address [default: localhost]
+    #[arg(short = 'h', long)]
+    host: Option<String>,
+    /// The broker's port [default: 1883]
+    #[arg(short, long, allow_hyphen_values = true, value_parser = parse_port)]
+    port: Option<u16>,
+    /// Broker, login and topic in one: mqtt://[USER[:PASSWORD]@]HOST[:PORT]/TOPIC. Flags of their own win over it
+    #[arg(short = 'L', long, value_parser = Url::parse)]
+    url: Option<Url>,
     /// The client id; one is made if it is missing
-    #[arg(short, long, value_name = "CLIENT_ID")]
+    #[arg(short, long, value_name = "CLIENT_ID", allow_hyphen_values = true)]
     id: Option<String>,
+    /// Begin the client id so, and end it with the process id
+    #[arg(short = 'I', long, value_name = "PREFIX", allow_hyphen_values = true, conflicts_with = "id")]
+    id_prefix: Option<String>,
     /// The name to log in with
-    #[arg(short, long)]
+    #[arg(short, long, allow_hyphen_values = true)]
     username: Option<String>,
     /// The password to log in with
     #[arg(short = 'P', long = "pw", value_name = "PASSWORD", allow_hyphen_values = true)]
@@ -47,7 +63,14 @@ pub struct EndpointArgs {
     #[arg(short = 'V', long, value_name = "VERSION", value_enum, hide_possible_values = true)]
     protocol_version: Option<ProtocolVersion>,
     /// Seconds of silence after which the connection is probed; 0 for never
-    #[arg(short, long, value_name = "SECONDS", default_value_t = 60)]
+    #[arg(
+        short,
+        long,
+        value_name = "SECONDS",
+        default_value_t = 60,
+        allow_hyphen_values = true,
+        value_parser = parse_keep_alive
+    )]
     keepalive: u16,
     /// Keep the session: subscriptions and missed messages outlive the connection. Needs --id
     #[arg(short = 'c', long, requires = "id")]
@@ -65,7 +88,7 @@ pub struct EndpointArgs {
     )]
     properties: Vec<String>,
     /// The topic of the will, which the broker publishes if this client vanishes
-    #[arg(long, value_name = "TOPIC")]
+    #[arg(long, value_name = "TOPIC", allow_hyphen_values = true, value_parser = topic::parse_name)]
     will_topic: Option<String>,
     /// What the will says
     #[arg(long, requires = "will_topic", allow_hyphen_values = true)]
@@ -85,6 +108,11 @@ pub struct EndpointArgs {
     /// Print help
     #[arg(long, action = ArgAction::Help)]
     help: Option<bool>,
+    /// Print the version
+    #[arg(long, action = ArgAction::Version)]
+    version: Option<bool>,
+    #[command(flatten)]
+    tls: TlsArgs,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -120,8 +148,8 @@ impl EndpointArgs {
         let properties = PropertySet::parse(&self.properties).map_err(Failure::new)?;
         let options = Options { reconnect, ..self.options(&properties)? };
         let version = options.version;
-        self.tell(&format!("connecting to {}:{} as `{}`", self.host, self.port, options.client_id));
-        let driver = Driver::connect(Target::new(self.host.as_str(), self.port), options, seed())
+        let tap = self.debug.then(|| Box::new(Trace::new(version)) as Box<dyn Tap>);
+        let driver = Driver::connect_with_tap(self.target(), options, seed(), tap)
             .map_err(|error| Failure::of(error, version))?;
         Ok(Endpoint { driver, properties, stop, debug: self.debug })
     }
@@ -130,14 +158,30 @@ impl EndpointArgs {
     pub fn finish(&self, outcome: Result<(), Failure>) -> ExitCode {
         let Err(failure) = outcome else { return ExitCode::SUCCESS };
         if !self.quiet {
-            eprintln!("Error: {}", failure.message);
+            // The end that -W asked for is no mistake.
+            let prefix = if failure.code == CODE_TIMED_OUT { "" } else { "Error: " };
+            eprintln!("{prefix}{}", failure.message);
         }
         ExitCode::from(failure.code)
     }
 
-    fn tell(&self, what: &str) {
-        if self.debug {
-            eprintln!("{what}");
+    /// The topic that `-L` names.
+    pub fn url_topic(&self) -> Option<&str> {
+        self.url.as_ref().map(|url| url.topic.as_str())
+    }
+
+    fn target(&self) -> Target {
+        let url = self.url.as_ref();
+        let host = self.host.as_deref().or(url.map(|url| url.host.as_str())).unwrap_or("localhost");
+        let port = self.port.or(url.and_then(|url| url.port)).unwrap_or(PORT);
+        Target::new(without_brackets(host), port)
+    }
+
+    fn client_id(&self, version: Version) -> String {
+        match (&self.id, &self.id_prefix) {
+            (Some(id), _) => id.clone(),
+            (None, Some(prefix)) => format!("{prefix}{}", std::process::id()),
+            (None, None) => made_id(version),
         }
     }
 
@@ -154,12 +198,14 @@ impl EndpointArgs {
             Some(ProtocolVersion::V31) => Version::V31,
             Some(ProtocolVersion::V5) => Version::V5,
         };
-        let mut options = Options::new(version, self.id.clone().unwrap_or_else(|| made_id(version)));
+        let mut options = Options::new(version, self.client_id(version));
         properties.apply_to(&mut options);
         options.clean_start = !self.disable_clean_session;
         options.keep_alive_s = self.keepalive;
-        options.username.clone_from(&self.username);
-        options.password = self.password.as_ref().map(|password| password.clone().into_bytes());
+        let url = self.url.as_ref();
+        options.username = self.username.clone().or(url.and_then(|url| url.username.clone()));
+        let password = self.password.clone().or(url.and_then(|url| url.password.clone()));
+        options.password = password.map(String::into_bytes);
         let kept = self.disable_clean_session.then_some(SESSION_FOR_EVER);
         options.session_expiry_interval_s =
             self.session_expiry_interval.or(options.session_expiry_interval_s).or(kept);
@@ -184,8 +230,8 @@ impl Endpoint {
     pub fn next_event(&mut self, timeout: Duration) -> Result<Option<Event>, Failure> {
         let version = self.driver.client().options().version;
         let event = self.driver.next_event(timeout).map_err(|error| Failure::of(error, version))?;
-        if let Some(event) = event.as_ref().filter(|_| self.debug) {
-            eprintln!("{event:?}");
+        if let (true, Some(Event::Disconnected { reason, reconnect_at: Some(_) })) = (self.debug, &event) {
+            eprintln!("{}; connecting again", reason::text(reason, version));
         }
         Ok(event)
     }
@@ -211,25 +257,17 @@ impl Failure {
         Failure { message, code: CODE_FAILED }
     }
 
-    /// A reason code is its own exit code, in the form that the version has.
-    pub fn of_reason(message: String, reason: ReasonCode, version: Version) -> Failure {
-        let code = match version {
-            Version::V5 => reason as u8,
-            Version::V31 | Version::V311 => reason.connect_return_code().unwrap_or(CODE_FAILED),
-        };
-        Failure { message, code }
-    }
-
     pub fn of(error: Error, version: Version) -> Failure {
-        let message = error.to_string();
-        match error {
-            Error::Disconnected(
-                Disconnection::Refused { reason, .. } | Disconnection::Ended { reason, .. },
-            ) => Failure::of_reason(message, reason, version),
-            Error::Disconnected(Disconnection::Lost) => Failure { message, code: CODE_LOST },
-            Error::Disconnected(Disconnection::Violated(_)) => Failure { message, code: CODE_PROTOCOL },
-            _ => Failure::new(message),
-        }
+        let Error::Disconnected(disconnection) = error else { return Failure::new(error.to_string()) };
+        let code = match &disconnection {
+            Disconnection::Refused { reason, .. } | Disconnection::Ended { reason, .. } => {
+                exit_code(*reason, version)
+            }
+            Disconnection::Lost => CODE_LOST,
+            Disconnection::Violated(_) => CODE_PROTOCOL,
+            _ => CODE_FAILED,
+        };
+        Failure { message: reason::text(&disconnection, version), code }
     }
 }
 
@@ -258,21 +296,39 @@ fn seed() -> u64 {
 
 pub fn parse_qos(text: &str) -> Result<QoS, String> {
     let number = text.parse::<u8>().ok();
-    number.and_then(|number| QoS::try_from(number).ok()).ok_or_else(|| "the QoS is 0, 1 or 2".to_owned())
+    let qos = number.and_then(|number| QoS::try_from(number).ok());
+    qos.ok_or_else(|| format!("invalid QoS '{text}': 0, 1 or 2"))
+}
+
+fn parse_port(text: &str) -> Result<u16, String> {
+    let port = text.parse().ok().filter(|port| *port > 0);
+    port.ok_or_else(|| format!("invalid port '{text}': a number from 1 to 65535"))
+}
+
+fn parse_keep_alive(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| format!("invalid keep-alive '{text}': a number of seconds from 0 to 65535"))
+}
+
+// URLs write an IPv6 address in brackets; the system's resolver knows it without.
+fn without_brackets(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
 fn parse_expiry(text: &str) -> Result<u32, String> {
     match text {
         "-1" | "∞" => Ok(SESSION_FOR_EVER),
-        _ => text.parse().map_err(|_| "a number of seconds from 0 to 4294967295, or -1 for ever".to_owned()),
+        _ => text.parse().map_err(|_| {
+            format!("invalid session expiry '{text}': a number of seconds from 0 to 4294967295, or -1 for ever")
+        }),
     }
 }
 
 // The value with which a 5.0 session does not expire.
 const SESSION_FOR_EVER: u32 = u32::MAX;
 
-// The exit codes of mosquitto's tools, for the scripts that look at them.
-const CODE_FAILED: u8 = 1;
-const CODE_PROTOCOL: u8 = 2;
+// What IANA has given to MQTT without TLS.
+const PORT: u16 = 1883;
+
+// More exit codes of mosquitto's tools, for the scripts that look at them.
 const CODE_LOST: u8 = 7;
 pub const CODE_TIMED_OUT: u8 = 27;

@@ -13,30 +13,50 @@ use std::{
 use clap::Args;
 use client::{Event, Publication, QoS, Token};
 
-use crate::endpoint::{Endpoint, EndpointArgs, Failure, parse_qos};
+use crate::endpoint::{Endpoint, EndpointArgs, Failure, parse_qos, reason, topic::parse_name};
 
 /// Publish messages, in the manner of mosquitto_pub.
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true)]
+#[command(
+    version,
+    display_name = "iothub pub",
+    disable_help_flag = true,
+    disable_version_flag = true,
+    args_override_self = true,
+    next_line_help = true,
+    override_usage = "iothub pub [OPTIONS] {-t <TOPIC> | -L <URL>} {-m <MESSAGE> | -f <FILE> | -s | -l | -n}"
+)]
 pub struct PublishArgs {
     #[command(flatten)]
     endpoint: EndpointArgs,
     #[command(flatten)]
     source: SourceArgs,
     /// The topic to publish to
-    #[arg(short, long)]
-    topic: String,
+    #[arg(short, long, required_unless_present = "url", allow_hyphen_values = true, value_parser = parse_name)]
+    topic: Option<String>,
     /// 0: at most once, 1: at least once, 2: exactly once
-    #[arg(short, long, default_value = "0", value_parser = parse_qos)]
+    #[arg(short, long, default_value = "0", allow_hyphen_values = true, value_parser = parse_qos)]
     qos: QoS,
     /// Have the broker keep the message for those who subscribe later
     #[arg(short, long)]
     retain: bool,
     /// Publish the message this many times
-    #[arg(long, value_name = "COUNT", conflicts_with = "stdin_line", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(
+        long,
+        value_name = "COUNT",
+        conflicts_with = "stdin_line",
+        allow_hyphen_values = true,
+        value_parser = parse_count
+    )]
     repeat: Option<u64>,
     /// Seconds between one delivery and the next repetition
-    #[arg(long, value_name = "SECONDS", requires = "repeat", value_parser = parse_seconds)]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        requires = "repeat",
+        allow_hyphen_values = true,
+        value_parser = parse_seconds
+    )]
     repeat_delay: Option<Duration>,
 }
 
@@ -47,7 +67,7 @@ struct SourceArgs {
     #[arg(short, long, allow_hyphen_values = true)]
     message: Option<String>,
     /// Send the contents of this file
-    #[arg(short, long)]
+    #[arg(short, long, allow_hyphen_values = true)]
     file: Option<PathBuf>,
     /// Send all of standard input as one message
     #[arg(short, long)]
@@ -66,10 +86,15 @@ pub fn run(args: &PublishArgs) -> ExitCode {
 
 impl PublishArgs {
     fn publish(&self) -> Result<(), Failure> {
+        let topic = match (&self.topic, self.endpoint.url_topic()) {
+            (Some(topic), _) => topic.clone(),
+            (None, Some(topic)) => parse_name(topic).map_err(Failure::new)?,
+            (None, None) => return Err(Failure::new("a topic is needed: -t or -L".to_owned())),
+        };
         // Read before the connection is made: a file that is not there costs the broker nothing.
         let payload = self.source.read().map_err(Failure::new)?;
         let endpoint = self.endpoint.connect(None)?;
-        let mut publisher = Publisher { endpoint, pending: Vec::new(), refused: None };
+        let mut publisher = Publisher { endpoint, topic, pending: Vec::new(), refused: None };
         match payload {
             Some(payload) => self.publish_repeatedly(&mut publisher, &payload)?,
             None => self.publish_lines(&mut publisher)?,
@@ -115,7 +140,7 @@ impl PublishArgs {
     }
 
     fn publication(&self, publisher: &Publisher, payload: Vec<u8>) -> Publication {
-        let mut publication = Publication::new(self.topic.as_str(), payload, self.qos);
+        let mut publication = Publication::new(publisher.topic.as_str(), payload, self.qos);
         publication.retain = self.retain;
         publication.properties = publisher.endpoint.properties.publish.clone();
         publication
@@ -143,6 +168,7 @@ impl SourceArgs {
 
 struct Publisher {
     endpoint: Endpoint,
+    topic: String,
     /// Publications without an answer.
     pending: Vec<Token>,
     /// The first publication that the broker refused. The others are published all the same.
@@ -197,7 +223,7 @@ impl Publisher {
                     let version = self.endpoint.driver.client().options().version;
                     let detail = reason_string.map_or_else(String::new, |text| format!(", `{text}`"));
                     let message = format!("the broker refused the message: {}{detail}", reason.name());
-                    self.refused = Some(Failure::of_reason(message, reason, version));
+                    self.refused = Some(Failure { message, code: reason::exit_code(reason, version) });
                 }
             }
             Event::Disconnected { reason, reconnect_at: None } => {
@@ -222,9 +248,14 @@ fn read_lines() -> Receiver<io::Result<Vec<u8>>> {
     receiver
 }
 
+fn parse_count(text: &str) -> Result<u64, String> {
+    let count = text.parse().ok().filter(|count| *count > 0);
+    count.ok_or_else(|| format!("invalid repeat count '{text}': a whole number from 1"))
+}
+
 fn parse_seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse::<f64>().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    seconds.ok_or_else(|| "a number of seconds, such as 0.5".to_owned())
+    seconds.ok_or_else(|| format!("invalid repeat delay '{text}': a number of seconds, such as 0.5"))
 }
 
 // How long the connection may wait for attention while no line comes.

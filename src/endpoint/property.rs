@@ -76,7 +76,7 @@ impl PropertySet {
             }
             "will" if property != "topic-alias" => add_to_message(&mut self.will, property, value)?,
             "subscribe" if property == "subscription-identifier" => {
-                self.subscription_id = Some(value.number(property)?);
+                self.subscription_id = Some(value.number_from_1(property)?);
                 true
             }
             "disconnect" if property == "session-expiry-interval" => {
@@ -101,8 +101,8 @@ impl ConnectSet {
     fn add(&mut self, property: &str, value: &Value<'_>) -> Result<bool, String> {
         match property {
             "session-expiry-interval" => self.session_expiry_interval_s = Some(value.number(property)?),
-            "receive-maximum" => self.receive_maximum = Some(value.number(property)?),
-            "maximum-packet-size" => self.maximum_packet_size = Some(value.number(property)?),
+            "receive-maximum" => self.receive_maximum = Some(value.number_from_1(property)?),
+            "maximum-packet-size" => self.maximum_packet_size = Some(value.number_from_1(property)?),
             "topic-alias-maximum" => self.topic_alias_maximum = Some(value.number(property)?),
             "request-response-information" => {
                 self.request_response_information = Some(value.number::<u8>(property)? != 0);
@@ -123,7 +123,7 @@ fn add_to_message(properties: &mut Properties, property: &str, value: &Value<'_>
     match property {
         "payload-format-indicator" => properties.payload_format = Some(value.number(property)?),
         "message-expiry-interval" => properties.message_expiry_interval_s = Some(value.number(property)?),
-        "topic-alias" => properties.topic_alias = Some(value.number(property)?),
+        "topic-alias" => properties.topic_alias = Some(value.number_from_1(property)?),
         "content-type" => properties.content_type = value.text(),
         "response-topic" => properties.response_topic = value.text(),
         "correlation-data" => properties.correlation_data = value.text().map(String::into_bytes),
@@ -144,6 +144,12 @@ impl Value<'_> {
             Value::One(text) => text.parse().map_err(|_| format!("`{text}` is not a value for {property}")),
             Value::Pair(..) => Err(format!("{property} has one value, not a name and a value")),
         }
+    }
+
+    /// [MQTT-3.3.2-8] and its like: zero would break the protocol.
+    fn number_from_1<T: std::str::FromStr + Default + PartialEq>(&self, property: &str) -> Result<T, String> {
+        let number = self.number(property)?;
+        if number == T::default() { Err(format!("{property} must be at least 1")) } else { Ok(number) }
     }
 
     fn text(&self) -> Option<String> {
@@ -197,6 +203,8 @@ mod tests {
             ("publish user-property a", "needs a name and a value"),
             ("publish receive-maximum 5", "no property `receive-maximum`"),
             ("connect receive-maximum 70000", "`70000` is not a value for receive-maximum"),
+            ("publish topic-alias 0", "topic-alias must be at least 1"),
+            ("subscribe subscription-identifier 0", "subscription-identifier must be at least 1"),
             ("subscribe content-type x", "no property `content-type`"),
             ("will topic-alias 1", "no property `topic-alias`"),
             ("deliver content-type x", "expected connect, publish"),

@@ -1,16 +1,21 @@
 //! How a message is printed: the format strings of mosquitto_sub.
 //!
 //! `%` begins a part of the message, `@` a part of the date as strftime(3) knows it, `\` a character that is hard to
-//! type. Field widths, as in `%10t`, are not understood.
+//! type. Between `%` and its letter may stand a width, `%10t`, to the left, `%-10t`, with zeros, `%05l`, and the most
+//! that is printed, `%.3t`.
 
 use std::{
     ffi::{CString, c_char},
     io::{self, Write},
+    iter::Peekable,
     mem::MaybeUninit,
+    str::Chars,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use client::{Message, Properties};
+
+use super::json;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Format {
@@ -20,19 +25,29 @@ pub struct Format {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
     Literal(Vec<u8>),
-    /// The letter behind the `%`.
-    Field(char),
+    /// The letter behind the `%`, and what stands between them.
+    Field(char, Space),
     /// The letter behind the `@`, for strftime.
     Date(char),
     Nanoseconds,
 }
 
+/// How much room a field takes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Space {
+    to_the_left: bool,
+    with_zeros: bool,
+    width: usize,
+    /// Characters of a text, bytes of a payload.
+    len_max: Option<usize>,
+}
+
 impl Format {
     /// What is printed without `-F`.
     pub fn plain(with_topic: bool) -> Format {
-        let mut parts = vec![Part::Field('p')];
+        let mut parts = vec![Part::Field('p', Space::default())];
         if with_topic {
-            parts.splice(0..0, [Part::Field('t'), Part::Literal(b" ".to_vec())]);
+            parts.splice(0..0, [Part::Field('t', Space::default()), Part::Literal(b" ".to_vec())]);
         }
         Format { parts }
     }
@@ -40,18 +55,19 @@ impl Format {
     pub fn parse(text: &str) -> Result<Format, String> {
         let mut parts = Vec::new();
         let mut literal = Vec::new();
-        let mut letters = text.chars();
+        let mut letters = text.chars().peekable();
         while let Some(letter) = letters.next() {
             if !"%@\\".contains(letter) {
                 literal.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
                 continue;
             }
+            let space = if letter == '%' { Space::parse(&mut letters)? } else { Space::default() };
             let Some(code) = letters.next() else {
                 return Err(format!("the format ends with `{letter}`: double it to print it"));
             };
             let part = match (letter, code) {
                 ('%', '%') | ('@', '@') | ('\\', '\\') => Part::Literal(vec![code as u8]),
-                ('%', code) if FIELDS.contains(code) => Part::Field(code),
+                ('%', code) if FIELDS.contains(code) => Part::Field(code, space),
                 ('@', 'N') => Part::Nanoseconds,
                 ('@', code) if code.is_ascii_alphabetic() => Part::Date(code),
                 ('\\', code) => Part::Literal(vec![escaped(code)?]),
@@ -72,19 +88,56 @@ impl Format {
         Ok(Format { parts })
     }
 
+    /// Whether this format can print this message: `%J` needs a payload that is JSON.
+    pub fn suits(&self, message: &Message) -> bool {
+        let has_json = self.parts.iter().any(|part| matches!(part, Part::Field('J', _)));
+        !has_json || json::compact(&message.payload).is_some()
+    }
+
     pub fn write(&self, message: &Message, out: &mut impl Write) -> io::Result<()> {
         // One reading of the clock for all parts of one message.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         for part in &self.parts {
             match part {
                 Part::Literal(bytes) => out.write_all(bytes)?,
-                Part::Field(code) => write_field(*code, message, now, out)?,
+                Part::Field(code, space) if *space == Space::default() => {
+                    write_field(*code, message, now, out)?;
+                }
+                Part::Field(code, space) => write_spaced(*code, *space, message, now, out)?,
                 Part::Date(code) => out.write_all(date(&format!("%{code}"), now).as_bytes())?,
                 Part::Nanoseconds => write!(out, "{:09}", now.subsec_nanos())?,
             }
         }
         Ok(())
     }
+}
+
+impl Space {
+    fn parse(letters: &mut Peekable<Chars<'_>>) -> Result<Space, String> {
+        let mut space = Space::default();
+        while let Some(flag) = letters.next_if(|letter| "-0".contains(*letter)) {
+            space.to_the_left |= flag == '-';
+            space.with_zeros |= flag == '0';
+        }
+        space.width = number(letters)?.unwrap_or(0);
+        if letters.next_if_eq(&'.').is_some() {
+            space.len_max = Some(number(letters)?.unwrap_or(0));
+        }
+        Ok(space)
+    }
+}
+
+fn number(letters: &mut Peekable<Chars<'_>>) -> Result<Option<usize>, String> {
+    let mut number = None;
+    while let Some(digit) = letters.peek().and_then(|letter| letter.to_digit(10)) {
+        letters.next();
+        let value = number.unwrap_or(0) * 10 + digit as usize;
+        if value > WIDTH_MAX {
+            return Err(format!("a field is at most {WIDTH_MAX} characters wide"));
+        }
+        number = Some(value);
+    }
+    Ok(number)
 }
 
 fn escaped(code: char) -> Result<u8, String> {
@@ -100,6 +153,29 @@ fn escaped(code: char) -> Result<u8, String> {
     }
 }
 
+fn write_spaced(
+    code: char,
+    space: Space,
+    message: &Message,
+    now: Duration,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let mut field = Vec::new();
+    write_field(code, message, now, &mut field)?;
+    let mut field = String::from_utf8_lossy(&field).into_owned();
+    let is_number = "lmE".contains(code);
+    if let Some(len_max) = space.len_max.filter(|_| !is_number) {
+        let letters = if "xX".contains(code) { len_max * 2 } else { len_max };
+        field = field.chars().take(letters).collect();
+    }
+    let padding = space.width.saturating_sub(field.chars().count());
+    match (space.to_the_left, space.with_zeros && is_number) {
+        (true, _) => write!(out, "{field}{:padding$}", ""),
+        (false, true) => write!(out, "{:0>padding$}{field}", ""),
+        (false, false) => write!(out, "{:padding$}{field}", ""),
+    }
+}
+
 fn write_field(code: char, message: &Message, now: Duration, out: &mut impl Write) -> io::Result<()> {
     let properties = &message.properties;
     match code {
@@ -112,7 +188,7 @@ fn write_field(code: char, message: &Message, now: Duration, out: &mut impl Writ
         'r' => write!(out, "{}", u8::from(message.retain)),
         'm' => write!(out, "{}", message.packet_id.map_or(0, |id| id.get())),
         'j' => write_json(message, now, &json_string(&String::from_utf8_lossy(&message.payload)), out),
-        'J' => write_json(message, now, &String::from_utf8_lossy(&message.payload), out),
+        'J' => write_json(message, now, &json::compact(&message.payload).unwrap_or_default(), out),
         'I' => out.write_all(date("%FT%T%z", now).as_bytes()),
         'U' => write!(out, "{}.{:09}", now.as_secs(), now.subsec_nanos()),
         'A' => write_present(properties.topic_alias, out),
@@ -219,6 +295,7 @@ fn date(pattern: &str, now: Duration) -> String {
 }
 
 const FIELDS: &str = "tpxXlqrmjJIUACDEFPRS";
+const WIDTH_MAX: usize = 10_000;
 // The longest date of any locale has some 40 characters.
 const DATE_BYTES: usize = 128;
 
@@ -271,6 +348,26 @@ mod tests {
             \"payload\":\"h\\\"i\\n\\u0001é\"}";
         assert!(json.starts_with("{\"tst\":\"2"), "{json}");
         assert!(json.ends_with(expected), "{json}");
+    }
+
+    #[test]
+    fn raw_json_needs_a_payload_that_is_json() {
+        let format = Format::parse("%J").unwrap();
+        assert!(!format.suits(&message()));
+        assert!(Format::parse("%j %p").unwrap().suits(&message()));
+        let message = Message { payload: b"{ \"a\": 1 }".to_vec(), ..message() };
+        assert!(format.suits(&message));
+        let mut out = Vec::new();
+        format.write(&message, &mut out).unwrap();
+        assert!(String::from_utf8(out).unwrap().ends_with(",\"payload\":{\"a\":1}}"));
+    }
+
+    #[test]
+    fn fields_have_a_width_and_a_precision() {
+        let format = Format::parse("%5t|%-5t|%05l|%5l|%.2t|%6.2t|%-6.2t|%.2x|%2t|%05t|%5C|").unwrap();
+        assert_eq!(printed(&format), "  a/b|a/b  |00007|    7|a/|    a/|a/    |6822|a/b|  a/b|    t|");
+        let message = Format::parse("%99999999999999999999t").unwrap_err();
+        assert!(message.contains("at most 10000"), "{message}");
     }
 
     #[test]

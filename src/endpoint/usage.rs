@@ -1,0 +1,77 @@
+//! How a wrong command line is told: every line that reports an error begins with `Error: `.
+
+use std::{error::Error as _, process::ExitCode};
+
+use clap::{Error, error::ErrorKind};
+
+/// Shows help, the version or what is wrong, each on its own stream, and gives the exit code.
+pub fn show(error: &Error) -> ExitCode {
+    if error.use_stderr() {
+        eprint!("{}", text(error));
+    } else {
+        // A reader that has gone away has read enough.
+        _ = error.print();
+    }
+    ExitCode::from(error.exit_code() as u8)
+}
+
+fn text(error: &Error) -> String {
+    // Sentences of our own name the value and say what to write instead: nothing is to be added.
+    if let (ErrorKind::ValueValidation, Some(source)) = (error.kind(), error.source()) {
+        return format!("Error: {source}\n");
+    }
+    let text = error.render().to_string();
+    text.strip_prefix("error: ").map_or(text.clone(), |rest| format!("Error: {rest}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::Cli;
+
+    fn told(line: &str) -> String {
+        let words = line.split(' ').map(|word| if word == "''" { "" } else { word });
+        text(&Cli::try_parse_from(words).expect_err("a wrong command line"))
+    }
+
+    #[test]
+    fn errors_begin_alike_and_name_what_to_write() {
+        for (line, expected) in [
+            ("iothub pub -t a -n -p abc", "Error: invalid port 'abc': a number from 1 to 65535\n"),
+            ("iothub sub -t a -p 0", "Error: invalid port '0': a number from 1 to 65535\n"),
+            ("iothub sub -t a -C -1", "Error: invalid message count '-1': a whole number from 1\n"),
+            ("iothub sub -t a -W 1.5", "Error: invalid timeout '1.5': a whole number of seconds from 1\n"),
+            ("iothub sub -t a -q 3", "Error: invalid QoS '3': 0, 1 or 2\n"),
+            (
+                "iothub sub -t a -k -1",
+                "Error: invalid keep-alive '-1': a number of seconds from 0 to 65535\n",
+            ),
+            ("iothub pub -t '' -n", "Error: invalid topic ''''"),
+            ("iothub sub -t $share/g", "Error: invalid shared subscription '$share/g': write"),
+            ("iothub sub -t a --cafile x", "Error: TLS is not built yet, so there is no --cafile\n"),
+            ("iothub pub -t a -n --insecure", "Error: TLS is not built yet, so there is no --insecure\n"),
+            ("iothub sub -t a --bogus", "Error: unexpected argument '--bogus' found"),
+            ("iothub sub", "Error: the following required arguments were not provided"),
+        ] {
+            let told = told(line);
+            let expected = expected.replace("''''", "''");
+            assert!(told.starts_with(&expected), "{line}: {told}");
+        }
+    }
+
+    #[test]
+    fn the_last_of_a_repeated_option_counts_and_texts_may_begin_with_a_hyphen() {
+        for line in [
+            "iothub pub -p 1 -p 2 -q 0 -q 1 -t -x -t -y -m -1 -m -2 -d -d -i -a -i b -u -u -u v -r -r",
+            "iothub sub -p 1 -p 2 -q 0 -q 1 -t -x -C 1 -C 2 -W 1 -W 2 -v -v -F -%p -F %t -R -R -V 5 -V 311",
+            "iothub sub -L mqtt://h/a -L mqtt://h/b --retained-only --remove-retained --retain-as-published",
+            "iothub pub -L mqtt://h/a -I x -h ::1 -n",
+        ] {
+            if let Err(error) = Cli::try_parse_from(line.split(' ')) {
+                panic!("{line}: {error}");
+            }
+        }
+    }
+}
