@@ -66,7 +66,6 @@ impl Shard {
 
     fn hand_over(&mut self, conn: ConnId, to: ShardId, unread: &[u8], turn: &mut Turn<'_>) {
         if !self.post.take_room(to) {
-            self.counters.mail_waited += 1;
             self.stall(conn, turn);
             return;
         }

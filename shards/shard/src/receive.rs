@@ -75,7 +75,6 @@ impl Shard {
                         self.stall(conn, turn);
                         return at;
                     }
-                    self.counters.packets_received += 1;
                     let handled = match stage {
                         Stage::Opened => self.on_first_frame(conn, &frame, &bytes[at..], turn),
                         _ => self.on_frame(conn, &frame, turn),
@@ -87,6 +86,7 @@ impl Shard {
                         // A CONNECT that waits for room in the mesh: it will be looked at again.
                         return at;
                     }
+                    self.counters.packets_received += 1;
                     at += frame.size;
                 }
                 Err(violation) => {

@@ -32,6 +32,8 @@ pub(crate) struct Replays {
     owed: VecDeque<Owed>,
     /// SUBSCRIBEs that other shards have not confirmed yet: their replays will come.
     expected: Vec<u64>,
+    /// Filters that the session gave up meanwhile, and when: what was owed for them before is not owed any more.
+    cancelled: HashMap<Box<str>, u64, ahash::RandomState>,
     /// A timer will go on with this session.
     scheduled: bool,
     /// Live messages of this session that go to a retained store as well, by hash of the topic and by the shard that sent
@@ -107,7 +109,9 @@ impl Replays {
     }
 
     fn weight(&self) -> usize {
-        self.owed.iter().map(Owed::weight).sum::<usize>() + self.live.len() * LIVE_TOPIC_BYTES
+        let owed: usize = self.owed.iter().map(Owed::weight).sum();
+        let cancelled: usize = self.cancelled.keys().map(|filter| filter.len() + LIVE_TOPIC_BYTES).sum();
+        owed + cancelled + self.live.len() * LIVE_TOPIC_BYTES
     }
 
     fn is_done(&self) -> bool {
@@ -227,10 +231,11 @@ impl Shard {
 
     fn next_step(&mut self, key: SessionKey) -> Step {
         let me = self.id;
-        let Some(owed) = front(&mut self.sessions[key].replays) else { return Step::Wait };
+        let Some(replays) = self.sessions[key].replays.as_mut() else { return Step::Wait };
+        let Some(owed) = replays.owed.front_mut() else { return Step::Wait };
         let (shard, filter) = (owed.shard, &owed.wanted.filter);
-        // An UNSUBSCRIBE came in between.
-        if self.trie.subscription(filter, key).is_none() {
+        // An UNSUBSCRIBE came in between, even if the filter is there again.
+        if replays.cancelled.get(filter).is_some_and(|moment| *moment > owed.since) {
             return Step::Next;
         }
         if !owed.ready.is_empty() {
@@ -471,6 +476,17 @@ impl Shard {
             self.replays.remove(&asked);
         }
         self.finish_replays(key);
+    }
+
+    /// The session gives up the filter.
+    pub(crate) fn cancel_replays(&mut self, key: SessionKey, filter: &str) {
+        let moment = self.next_request();
+        let Some(replays) = self.sessions.get_mut(key).and_then(|session| session.replays.as_mut()) else {
+            return;
+        };
+        if replays.cancelled.insert(filter.into(), moment).is_none() {
+            self.session_bytes += filter.len() + LIVE_TOPIC_BYTES;
+        }
     }
 
     pub(crate) fn drop_replays(&mut self, key: SessionKey) {

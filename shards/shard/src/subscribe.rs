@@ -197,6 +197,7 @@ impl Shard {
             self.leave_group(session, filter, turn);
             return;
         }
+        self.cancel_replays(session, filter);
         let unsubscribed = self.trie.unsubscribe(filter, session);
         if unsubscribed.is_some_and(|unsubscribed| unsubscribed.last_local) {
             for peer in self.peers() {

@@ -139,6 +139,29 @@ fn an_unsubscribe_ends_what_is_still_owed() {
 }
 
 #[test]
+fn a_filter_that_is_given_up_and_taken_again_is_owed_once() {
+    let mut s = with(1, |limits| limits.inflight_max = 1);
+    let (publisher, subscriber) = (s.join("p"), s.join("s"));
+    retain_many(&mut s, publisher, 1000);
+    for filter in ["r/#", "+/+"] {
+        s.subscribe(subscriber, filter, 1);
+    }
+    s.unsubscribe(subscriber, "+/+");
+    s.subscribe_with(subscriber, "+/+", options(1), Some(7));
+    let mut heard = s.hear(subscriber);
+    let mut count = 0;
+    while !heard.is_empty() {
+        count += heard.iter().filter(|line| line.starts_with("r/")).count();
+        for id in ids(&heard) {
+            s.puback(subscriber, id);
+        }
+        s.secs(1);
+        heard = s.hear(subscriber);
+    }
+    assert_eq!(count, 2000);
+}
+
+#[test]
 fn a_connection_that_ends_before_its_suback_leaves_nothing_behind() {
     let mut s = with(2, |_| {});
     let config = Config { shards: 2, ..Config::default() };
