@@ -18,7 +18,8 @@ const USAGE: &str = "sim: the seeded simulator of the shards
     sim --seed N [--shards N] [--profile P] [--trace]
         runs one seed; with --trace it prints all that happens
 
-    profiles: calm chaos tiny-mesh slow-readers shared wills cuts retained drain";
+    profiles: calm chaos tiny-mesh slow-readers shared wills cuts retained
+              congested drain";
 
 #[derive(Debug, Default)]
 struct Arguments {

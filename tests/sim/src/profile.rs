@@ -24,12 +24,14 @@ pub enum Profile {
     Cuts,
     /// Retained messages and subscriptions that come and go.
     Retained,
+    /// More is published than the rings can carry: publishers are not read for long times.
+    Congested,
     /// Ends with a shutdown.
     Drain,
 }
 
 impl Profile {
-    pub const ALL: [Profile; 9] = [
+    pub const ALL: [Profile; 10] = [
         Profile::Calm,
         Profile::Chaos,
         Profile::TinyMesh,
@@ -38,6 +40,7 @@ impl Profile {
         Profile::Wills,
         Profile::Cuts,
         Profile::Retained,
+        Profile::Congested,
         Profile::Drain,
     ];
 
@@ -51,6 +54,7 @@ impl Profile {
             Profile::Wills => "wills",
             Profile::Cuts => "cuts",
             Profile::Retained => "retained",
+            Profile::Congested => "congested",
             Profile::Drain => "drain",
         }
     }
@@ -159,6 +163,17 @@ impl Settings {
                 if random.percent(20) {
                     settings.config.limits.retained_messages_max = random.between(1, 12) as usize;
                 }
+            }
+            Profile::Congested => {
+                (settings.weights.subscribe, settings.weights.cut) = (3, 1);
+                settings.clients = 5;
+                settings.acting = Duration::from_secs(2);
+                settings.pause_us_max = 6_000;
+                settings.away_us_max = 100_000;
+                settings.ring_capacity = (1, 4);
+                settings.mail_delay_us_max = 40_000;
+                settings.session_expiry_s_max = 600;
+                settings.config.limits.session_expiry_s_v3 = 600;
             }
             Profile::Drain => {
                 settings.make_chaotic(random);

@@ -53,6 +53,15 @@ fn new_subscribers_get_what_is_retained() {
 }
 
 #[test]
+fn publishers_wait_where_the_mesh_is_congested() {
+    for shards in [2, 4] {
+        let report = run_caught(Plan::new(1, shards, Profile::Congested));
+        assert!(report.is_good(), "{}", report.describe());
+        assert!(report.counters.publishers_paused > 0, "no publisher was paused");
+    }
+}
+
+#[test]
 fn a_shutdown_comes_to_its_end() {
     assert_seeds_pass(Profile::Drain);
 }

@@ -200,11 +200,15 @@ impl Ledger {
             cause.plain |= !subscription.is_shared;
             cause.shared_keys += usize::from(subscription.is_shared);
             if !subscription.is_shared {
-                let every = &subscription.variants;
-                cause.replays += every.len();
-                cause.ids_replay.extend(every.iter().filter_map(|variant| variant.subscription_id));
-                let highest = every.iter().map(|variant| variant.options.qos).max();
-                cause.qos_max_replay = cause.qos_max_replay.max(highest);
+                // What was owed for a filter goes on where the filter is unsubscribed from and subscribed to again.
+                let same =
+                    self.sessions[session].subscriptions.iter().filter(|s| s.filter == subscription.filter);
+                let every = same.flat_map(|s| &s.variants);
+                for variant in every {
+                    cause.replays += 1;
+                    cause.ids_replay.extend(variant.subscription_id);
+                    cause.qos_max_replay = cause.qos_max_replay.max(Some(variant.options.qos));
+                }
             }
             // A replay of one's own retained message is not held back by no-local.
             let all_options: Vec<&Variant> = subscription.variants(from, to).collect();
@@ -368,7 +372,9 @@ impl Ledger {
         }
         let key = (session, content.author, content.topic.clone(), content.qos, qos);
         let last = self.last_in_order.insert(key.clone(), id);
-        if let Some(last) = last.filter(|last| *last > id) {
+        // The order in which they came to the broker: a connection that had to wait can bring older messages later.
+        let arrival = |id: usize| self.publications[id].arrivals.first().map(|arrival| arrival.step);
+        if let Some(last) = last.filter(|last| arrival(*last) > arrival(id)) {
             self.last_in_order.insert(key, last);
             let what = format!("{} reached session {session} after #{last}", self.describe(id));
             self.fail(Oracle::Order, what);

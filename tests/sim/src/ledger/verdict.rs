@@ -357,6 +357,10 @@ impl Ledger {
             for topic in topics.filter(|_| is_live) {
                 let Some(write) = self.retained.certain(topic, record.step, self.step) else { continue };
                 let id = write.value.expect("a certain message is one");
+                // No-local may hold back the client's own message.
+                if variant.options.no_local && self.publications[id].content.author == session.client {
+                    continue;
+                }
                 let is_expired = write.expires_at.is_some_and(|at| at <= self.now + SLACK);
                 let copies = self.copies.get(&(record.session, id)).map(Vec::as_slice).unwrap_or_default();
                 // A live copy of the same message makes the replay superfluous.

@@ -2,7 +2,7 @@
 
 use shard::{Effect, Effects, Mail, Message, Reading, What};
 
-use super::World;
+use super::{World, said::ends};
 use crate::{
     agenda::Action,
     fault::Fault,
@@ -46,13 +46,7 @@ impl World {
             }
             Effect::Note(note) => {
                 self.trace.record(self.now, format_args!("{core} -> {note:?}"));
-                let ends = matches!(
-                    note.what,
-                    What::Refused { .. }
-                        | What::Violation { .. }
-                        | What::Disconnected { .. }
-                        | What::TakenOver
-                );
+                let ends = ends(&note.what);
                 let is_connected = matches!(note.what, What::Connected { .. });
                 if let Some(socket) = note.conn.and_then(|conn| self.socket_of(core, conn)) {
                     self.sockets[socket].is_connected |= is_connected;

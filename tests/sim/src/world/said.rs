@@ -1,7 +1,7 @@
 //! Which packets a shard has handled in an event. It can hold packets back while it waits for others; its count of
 //! packets tells how many it took.
 
-use shard::{Effect, Reading, What};
+use shard::{ConnId, Effect, Reading, What};
 
 use super::World;
 use crate::{
@@ -16,54 +16,13 @@ impl World {
     pub(super) fn note_said(&mut self, core: usize, source: Option<usize>, packets: u64, effects: &[Effect]) {
         if packets == 0 {
             // Who is on the way out is not listened to any more.
-            if let Some(socket) = source.filter(|socket| !self.cores[core].paused.contains(socket)) {
-                self.sockets[socket].held.clear();
-            }
+            self.forget_unheard(core, source, effects);
             return;
         }
-        let mut left = packets as usize;
-        let mut shares: Vec<(usize, usize)> = Vec::new();
-        let waiting: Vec<usize> = (0..self.sockets.len())
-            .filter(|socket| self.sockets[*socket].on().is_some_and(|(shard, _)| shard == core))
-            .filter(|socket| !self.sockets[*socket].held.is_empty())
-            .filter(|socket| source == Some(*socket) || self.cores[core].paused.contains(socket))
-            .collect();
-        let mut partial = Vec::new();
-        for socket in waiting {
-            let Some((_, conn)) = self.sockets[socket].on() else { continue };
-            let held = self.sockets[socket].held.len();
-            let paused_now = effects
-                .iter()
-                .any(|e| matches!(e, Effect::Read { conn: c, reading: Reading::Paused } if *c == conn));
-            let was_paused = self.cores[core].paused.contains(&socket);
-            let goes_on = effects.iter().any(|e| match e {
-                Effect::Read { conn: c, reading } => *c == conn && *reading != Reading::Paused,
-                Effect::Note(note) => note.conn == Some(conn) && !matches!(note.what, What::Connected { .. }),
-                _ => false,
-            });
-            let moves = effects.iter().any(|e| matches!(e, Effect::HandOver { conn: c, .. } if *c == conn));
-            if moves || self.is_elsewhere(core, socket) {
-                // Its CONNECT was looked at, and counted, but it is said only at home.
-                left = left.saturating_sub(usize::from(moves || paused_now));
-            } else if paused_now {
-                partial.push((socket, held));
-            } else if goes_on || !was_paused {
-                shares.push((socket, held.min(left)));
-                left -= held.min(left);
-            }
-        }
-        for (socket, held) in partial {
-            shares.push((socket, held.min(left)));
-            left -= held.min(left);
-        }
-        let is_full = |effect: &Effect, conn| {
-            matches!(effect, Effect::Note(note) if note.conn == Some(conn)
-                && matches!(note.what, What::Refused { reason: ReasonCode::QuotaExceeded, .. }))
-        };
-        for (socket, share) in shares {
+        for (socket, share) in self.shares(core, source, packets as usize, effects) {
             let conn = self.sockets[socket].on().map(|(_, conn)| conn);
             // A CONNECT whose will finds no memory is refused; only a run with little memory may see that.
-            let has_no_room = conn.is_some_and(|conn| effects.iter().any(|effect| is_full(effect, conn)));
+            let has_no_room = conn.is_some_and(|conn| effects.iter().any(|effect| is_refusal(effect, conn)));
             self.sockets[socket].refuse |= has_no_room && self.settings.queues_are_small;
             for _ in 0..share {
                 if let Some(said) = self.sockets[socket].held.pop_front() {
@@ -71,6 +30,68 @@ impl World {
                     self.hear(core, socket, said);
                 }
             }
+        }
+    }
+
+    /// How many packets of which socket were handled: the one that brought bytes comes first, then those that were paused.
+    fn shares(
+        &self,
+        core: usize,
+        source: Option<usize>,
+        packets: usize,
+        effects: &[Effect],
+    ) -> Vec<(usize, usize)> {
+        let mut left = packets;
+        let mut shares = Vec::new();
+        let mut partial = Vec::new();
+        let paused = self.cores[core].paused.iter().copied().filter(|socket| source != Some(*socket));
+        for socket in source.into_iter().chain(paused) {
+            let it = &self.sockets[socket];
+            let Some((_, conn)) = it.on().filter(|_| !it.held.is_empty()) else { continue };
+            let mut share = it.held.len();
+            let mut is_partial = false;
+            match outcome(effects, conn) {
+                // Its CONNECT was looked at, and counted, but it is said only at home.
+                Outcome::Moves => {
+                    left = left.saturating_sub(1);
+                    continue;
+                }
+                Outcome::Paused if self.is_elsewhere(core, socket) => {
+                    left = left.saturating_sub(1);
+                    continue;
+                }
+                Outcome::Paused => is_partial = true,
+                // Only its own DISCONNECT was handled, if that is what ended it.
+                Outcome::Ended => {
+                    let last = it.held.iter().position(|said| matches!(said, Said::Disconnect { .. }));
+                    let was_handled = source == Some(socket) || last.is_some();
+                    share = last.map_or(share, |at| at + 1) * usize::from(was_handled);
+                }
+                Outcome::Reads => {}
+                Outcome::Nothing if source == Some(socket) => {}
+                Outcome::Nothing => continue,
+            }
+            if is_partial {
+                partial.push((socket, share));
+            } else {
+                shares.push((socket, share.min(left)));
+                left -= share.min(left);
+            }
+        }
+        for (socket, share) in partial {
+            shares.push((socket, share.min(left)));
+            left -= share.min(left);
+        }
+        shares
+    }
+
+    /// What a connection brought that is on the way out; one that is only paused will be heard.
+    fn forget_unheard(&mut self, core: usize, source: Option<usize>, effects: &[Effect]) {
+        let Some(socket) = source.filter(|socket| !self.cores[core].paused.contains(socket)) else { return };
+        let Some((_, conn)) = self.sockets[socket].on() else { return };
+        let is_pause = |effect: &Effect| matches!(effect, Effect::Read { conn: c, reading: Reading::Paused } if *c == conn);
+        if !effects.iter().any(is_pause) {
+            self.sockets[socket].held.clear();
         }
     }
 
@@ -135,4 +156,43 @@ impl World {
             }
         }
     }
+}
+
+/// What became of a connection in an event.
+enum Outcome {
+    Nothing,
+    Reads,
+    Paused,
+    Moves,
+    Ended,
+}
+
+fn outcome(effects: &[Effect], conn: ConnId) -> Outcome {
+    let mut outcome = Outcome::Nothing;
+    for effect in effects {
+        outcome = match effect {
+            Effect::HandOver { conn: c, .. } if *c == conn => Outcome::Moves,
+            Effect::Note(note) if note.conn == Some(conn) && ends(&note.what) => Outcome::Ended,
+            Effect::Read { conn: c, reading: Reading::Paused } if *c == conn => match outcome {
+                Outcome::Ended => Outcome::Ended,
+                _ => Outcome::Paused,
+            },
+            Effect::Read { conn: c, .. } if *c == conn => Outcome::Reads,
+            _ => outcome,
+        };
+    }
+    outcome
+}
+
+/// What is said of a connection that is over from then on.
+pub(super) fn ends(what: &What) -> bool {
+    matches!(
+        what,
+        What::Refused { .. } | What::Violation { .. } | What::Disconnected { .. } | What::TakenOver
+    )
+}
+
+fn is_refusal(effect: &Effect, conn: ConnId) -> bool {
+    let Effect::Note(note) = effect else { return false };
+    note.conn == Some(conn) && matches!(note.what, What::Refused { reason: ReasonCode::QuotaExceeded, .. })
 }
