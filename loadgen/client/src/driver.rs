@@ -46,7 +46,7 @@ pub enum Error {
 }
 
 /// Sees the bytes of all connections as they pass.
-pub trait Tap: std::fmt::Debug {
+pub trait Tap: std::fmt::Debug + Send {
     /// A new transport: what comes is the beginning of a packet.
     fn opened(&mut self);
     fn sent(&mut self, bytes: &[u8]);
