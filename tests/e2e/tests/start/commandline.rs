@@ -21,14 +21,14 @@ fn version_and_help_end_with_success() {
 #[test]
 fn a_wrong_command_line_ends_with_2_and_says_what_is_wrong() {
     for (args, sentence) in [
-        (&["--no-such-flag"][..], "error: unexpected argument '--no-such-flag' found"),
-        (&["no-such-command"], "error: unrecognized subcommand 'no-such-command'"),
-        (&["-v", "-q"], "error: the argument '--verbose...' cannot be used with '--quiet...'"),
+        (&["--no-such-flag"][..], "Error: unexpected argument '--no-such-flag' found"),
+        (&["no-such-command"], "Error: unrecognized subcommand 'no-such-command'"),
+        (&["-v", "-q"], "Error: the argument '--verbose...' cannot be used with '--quiet...'"),
         (
             &["-p", "1", "--listen", "a:1"],
-            "error: the argument '--port <PORT>' cannot be used with '--listen",
+            "Error: the argument '--port <PORT>' cannot be used with '--listen",
         ),
-        (&["--shards"], "error: a value is required for '--shards <N>' but none was supplied"),
+        (&["--shards"], "Error: a value is required for '--shards <N>' but none was supplied"),
     ] {
         let ended = Setup::bare("wrong").args(args).run();
         assert_eq!(ended.code, Some(2), "{args:?}");
