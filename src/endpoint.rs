@@ -44,7 +44,7 @@ pub struct EndpointArgs {
     /// The broker's port [default: 1883]
     #[arg(short, long, allow_hyphen_values = true, value_parser = parse_port)]
     port: Option<u16>,
-    /// Broker, login and topic in one: mqtt://[USER[:PASSWORD]@]HOST[:PORT]/TOPIC. Flags of their own win over it
+    /// Broker, login and topic in one: mqtt://[USER[:PASSWORD]@]HOST[:PORT]/TOPIC. -h, -p, -u and -P win over it
     #[arg(short = 'L', long, value_parser = Url::parse)]
     url: Option<Url>,
     /// The client id; one is made if it is missing
@@ -138,6 +138,7 @@ pub struct Endpoint {
     pub properties: PropertySet,
     stop: Arc<AtomicBool>,
     debug: bool,
+    quiet: bool,
 }
 
 impl EndpointArgs {
@@ -151,7 +152,7 @@ impl EndpointArgs {
         let tap = self.debug.then(|| Box::new(Trace::new(version)) as Box<dyn Tap>);
         let driver = Driver::connect_with_tap(self.target(), options, seed(), tap)
             .map_err(|error| Failure::of(error, version))?;
-        Ok(Endpoint { driver, properties, stop, debug: self.debug })
+        Ok(Endpoint { driver, properties, stop, debug: self.debug, quiet: self.quiet })
     }
 
     /// Reports a failure and gives the exit code.
@@ -236,6 +237,13 @@ impl Endpoint {
         Ok(event)
     }
 
+    /// Reports what is wrong and ends nothing.
+    pub fn warn(&self, message: &str) {
+        if !self.quiet {
+            eprintln!("{message}");
+        }
+    }
+
     /// The end of a connection that is not coming back.
     pub fn failure_of(&mut self, reason: Disconnection) -> Failure {
         let version = self.driver.client().options().version;
@@ -318,7 +326,9 @@ fn parse_expiry(text: &str) -> Result<u32, String> {
     match text {
         "-1" | "∞" => Ok(SESSION_FOR_EVER),
         _ => text.parse().map_err(|_| {
-            format!("invalid session expiry '{text}': a number of seconds from 0 to 4294967295, or -1 for ever")
+            format!(
+                "invalid session expiry '{text}': a number of seconds from 0 to 4294967295, or -1 for ever"
+            )
         }),
     }
 }

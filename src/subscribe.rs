@@ -4,6 +4,7 @@ mod format;
 mod json;
 
 use std::{
+    collections::VecDeque,
     io::{self, BufWriter, Stdout, Write},
     process::ExitCode,
     time::{Duration, Instant},
@@ -105,8 +106,16 @@ impl SubscribeArgs {
         let endpoint = self.endpoint.connect(Some(Reconnect::default()))?;
         let format = self.format.clone().unwrap_or_else(|| Format::plain(self.verbose));
         let out = BufWriter::new(io::stdout());
-        let mut subscriber =
-            Subscriber { args: self, endpoint, filters, format, out, handled: 0, removals: Vec::new() };
+        let mut subscriber = Subscriber {
+            args: self,
+            endpoint,
+            filters,
+            format,
+            out,
+            handled: 0,
+            doomed: VecDeque::new(),
+            removals: Vec::new(),
+        };
         let outcome = subscriber.run();
         // What was printed before a failure is shown; a reader that has gone away is no failure.
         let flushed = subscriber.out.flush();
@@ -124,7 +133,9 @@ struct Subscriber<'a> {
     out: BufWriter<Stdout>,
     /// Printed messages, and those that the format could not print.
     handled: u64,
-    /// Empty retained messages that the broker has not acknowledged.
+    /// The topics whose retained message the broker is yet to be asked to forget.
+    doomed: VecDeque<String>,
+    /// The requests to forget one that the broker has not acknowledged.
     removals: Vec<Token>,
 }
 
@@ -147,6 +158,7 @@ impl Subscriber<'_> {
                 if let Progress::Done = self.handle_event(present)? {
                     return self.wait_for_removals();
                 }
+                self.remove_doomed()?;
                 event = self.endpoint.next_event(Duration::ZERO)?;
             }
             // Once per batch: a flood is written in large pieces, a lone message at once.
@@ -160,7 +172,11 @@ impl Subscriber<'_> {
     /// Messages that come meanwhile are not printed: all that was asked for has been.
     fn wait_for_removals(&mut self) -> Result<(), Failure> {
         let begun = Instant::now();
-        while !self.removals.is_empty() && !self.endpoint.is_stopped() {
+        loop {
+            self.remove_doomed()?;
+            if self.removals.is_empty() || self.endpoint.is_stopped() {
+                return Ok(());
+            }
             let left = REMOVAL_PATIENCE.saturating_sub(begun.elapsed());
             if left.is_zero() {
                 return Err(Failure::new("the broker did not confirm that it forgot a message".to_owned()));
@@ -173,13 +189,13 @@ impl Subscriber<'_> {
                 _ => {}
             }
         }
-        Ok(())
     }
 
     fn on_removed(&mut self, token: Token, reason: ReasonCode) {
         self.removals.retain(|removal| *removal != token);
         if reason.is_error() {
-            eprintln!("Warning: the broker refused to forget a message: {}", reason.name());
+            self.endpoint
+                .warn(&format!("Warning: the broker refused to forget a message: {}", reason.name()));
         }
     }
 
@@ -236,7 +252,7 @@ impl Subscriber<'_> {
             if reasons.iter().all(|reason| reason.is_error()) {
                 return Err(Failure { message, code: reason::exit_code(*reason, Version::V5) });
             }
-            eprintln!("Warning: {message}");
+            self.endpoint.warn(&format!("Warning: {message}"));
         }
         Ok(if self.args.unsubscribe.is_empty() { self.end_of_asking() } else { Progress::Going })
     }
@@ -247,7 +263,9 @@ impl Subscriber<'_> {
 
     fn handle_message(&mut self, message: &Message) -> Result<Progress, Failure> {
         if self.args.retained_only && !message.retain {
-            return Ok(Progress::Done);
+            // What this command removes comes back as an empty live message, possibly between retained ones.
+            let is_echo = self.args.remove_retained && message.payload.is_empty();
+            return Ok(if is_echo { Progress::Going } else { Progress::Done });
         }
         let is_unwanted = (self.args.no_retained && message.retain)
             || self.args.filter_out.iter().any(|filter| client::matches(filter, &message.topic));
@@ -255,14 +273,15 @@ impl Subscriber<'_> {
             return Ok(Progress::Going);
         }
         if self.args.remove_retained && message.retain {
-            self.remove(message)?;
+            self.doomed.push_back(message.topic.clone());
         }
         if self.format.suits(message) {
             if let Progress::Done = keep_quiet_when_closed(self.print(message))? {
                 return Ok(Progress::Done);
             }
         } else {
-            eprintln!("Error: Message payload is not valid JSON on topic {}.", message.topic);
+            let topic = &message.topic;
+            self.endpoint.warn(&format!("Error: Message payload is not valid JSON on topic {topic}."));
         }
         self.handled += 1;
         Ok(if self.args.count == Some(self.handled) { Progress::Done } else { Progress::Going })
@@ -270,10 +289,13 @@ impl Subscriber<'_> {
 
     /// An empty retained message takes the place of the one that the broker keeps. QoS 1, so that an end can wait
     /// until it has arrived.
-    fn remove(&mut self, message: &Message) -> Result<(), Failure> {
-        let removal = Publication::new(message.topic.as_str(), Vec::new(), QoS::AtLeastOnce).retained();
-        let published = self.endpoint.driver.publish(removal);
-        self.removals.push(published.map_err(|error| Failure::new(error.to_string()))?);
+    fn remove_doomed(&mut self) -> Result<(), Failure> {
+        while self.endpoint.driver.client().has_room(QoS::AtLeastOnce) {
+            let Some(topic) = self.doomed.pop_front() else { break };
+            let removal = Publication::new(topic, Vec::new(), QoS::AtLeastOnce).retained();
+            let published = self.endpoint.driver.publish(removal);
+            self.removals.push(published.map_err(|error| Failure::new(error.to_string()))?);
+        }
         Ok(())
     }
 

@@ -135,9 +135,17 @@ fn describe_publish(publish: &Publish<'_>) -> String {
 }
 
 fn describe_ack(name: &str, ack: &Ack<'_>, direction: Direction) -> String {
-    match direction {
-        Direction::Sent => format!("{name} (m{}, rc{})", ack.packet_id, ack.reason as u8),
-        Direction::Received => format!("{name} (Mid: {}, RC:{})", ack.packet_id, ack.reason as u8),
+    let (packet_id, reason) = (ack.packet_id, ack.reason as u8);
+    // The packets in the middle of an exchange rarely have anything to say.
+    let is_brief = match direction {
+        Direction::Sent => matches!(name, "PUBREL" | "PUBCOMP"),
+        Direction::Received => matches!(name, "PUBREC" | "PUBREL"),
+    };
+    match (direction, is_brief && !ack.reason.is_error()) {
+        (Direction::Sent, true) => format!("{name} (m{packet_id})"),
+        (Direction::Sent, false) => format!("{name} (m{packet_id}, rc{reason})"),
+        (Direction::Received, true) => format!("{name} (Mid: {packet_id})"),
+        (Direction::Received, false) => format!("{name} (Mid: {packet_id}, RC:{reason})"),
     }
 }
 
@@ -202,7 +210,7 @@ mod tests {
                 "Client id received CONNACK (5)",
                 "Client id received SUBACK",
                 "Subscribed (mid: 1): 1, 128",
-                "Client id received PUBREC (Mid: 7, RC:0)",
+                "Client id received PUBREC (Mid: 7)",
                 "Client id received PINGRESP"
             ]
         );

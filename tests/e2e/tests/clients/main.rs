@@ -3,3 +3,4 @@
 
 mod commands;
 mod crossing;
+mod tools;
