@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 use crate::StartError;
 
@@ -90,13 +90,23 @@ fn new_socket(address: SocketAddr, only_v6: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A restart must not wait for connections of the process before.
     socket.set_reuse_address(true)?;
-    // Accepted sockets inherit it, which saves a call for each.
+    // Accepted sockets inherit these, which saves a call for each.
     socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_keepalive(&probing())?;
     if only_v6 {
         socket.set_only_v6(true)?;
     }
     Ok(socket)
 }
+
+/// A client that asked for no keep-alive and vanished without a word would hold its place for ever: the kernel finds out.
+fn probing() -> TcpKeepalive {
+    TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(PROBE_INTERVAL).with_retries(PROBES_MAX)
+}
+
+const PROBE_AFTER: Duration = Duration::from_secs(60);
+const PROBE_INTERVAL: Duration = Duration::from_secs(15);
+const PROBES_MAX: u32 = 4;
 
 /// `[::]` takes IPv4 connections too, unless `0.0.0.0` is asked for beside it.
 fn has_v4_twin(address: SocketAddr, addresses: &[SocketAddr]) -> bool {
@@ -107,4 +117,31 @@ fn has_v4_twin(address: SocketAddr, addresses: &[SocketAddr]) -> bool {
 /// The peer's address, or the unspecified one when the peer has gone already.
 pub(crate) fn peer_of(socket: &OwnedFd) -> Option<SocketAddr> {
     SockRef::from(socket).peer_addr().ok()?.as_socket()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use super::*;
+
+    #[test]
+    fn accepted_sockets_probe_for_a_peer_that_vanished() {
+        for any in ["127.0.0.1:0", "[::1]:0"] {
+            let any = any.parse().expect("it is an address");
+            // A machine may have no IPv6.
+            let Ok(listener) = Listener::bind(any, false) else {
+                assert!(any.is_ipv6(), "every machine has a loopback address");
+                continue;
+            };
+            listener.listen(1).expect("nobody else has the port");
+            let _client = TcpStream::connect(listener.address).expect("the socket listens");
+            let (accepted, _) = SockRef::from(&listener.socket).accept().expect("a client waits");
+            assert!(accepted.keepalive().expect("the option can be read"));
+            assert_eq!(accepted.tcp_keepalive_time().expect("the option can be read"), PROBE_AFTER);
+            assert_eq!(accepted.tcp_keepalive_interval().expect("the option can be read"), PROBE_INTERVAL);
+            assert_eq!(accepted.tcp_keepalive_retries().expect("the option can be read"), PROBES_MAX);
+            assert!(accepted.tcp_nodelay().expect("the option can be read"));
+        }
+    }
 }
