@@ -26,11 +26,12 @@ use crate::{
     sending::Sending,
 };
 
-/// What a completion came to.
+/// What a completion came to. Who is turned away has got no seat, and the socket is closed already.
 #[derive(Debug)]
 pub(crate) enum Happened {
     Nothing,
     Opened { conn: ConnId, refuse: bool },
+    TurnedAway,
     Bytes { conn: ConnId, filled: Filled },
     Sent { conn: ConnId, buffer: Vec<u8> },
     Closed { conn: ConnId },
@@ -49,6 +50,8 @@ pub(crate) struct Port {
     accept_again_at: Option<Instant>,
     /// That it waits was logged; cleared by the next connection.
     accept_failure_logged: bool,
+    /// When a connection that was turned away was logged last.
+    turned_away_logged_at: Option<Instant>,
     /// Closed connections that may take until then for their end, earliest first.
     lingering: VecDeque<(Instant, ConnId)>,
     linger: Duration,
@@ -80,6 +83,7 @@ impl Port {
             is_over: false,
             accept_again_at: None,
             accept_failure_logged: false,
+            turned_away_logged_at: None,
             lingering: VecDeque::new(),
             linger: config.linger,
             seats,
@@ -220,7 +224,7 @@ impl Port {
         let listener = listener as usize;
         self.accepting[listener].armed = completion.more();
         let happened = match check(completion.result) {
-            Ok(descriptor) => self.on_accepted(descriptor as RawFd),
+            Ok(descriptor) => self.on_accepted(now, descriptor as RawFd),
             Err(error) => {
                 self.on_accept_failure(now, &error);
                 Happened::Nothing
@@ -234,7 +238,7 @@ impl Port {
         happened
     }
 
-    fn on_accepted(&mut self, descriptor: RawFd) -> Happened {
+    fn on_accepted(&mut self, now: Instant, descriptor: RawFd) -> Happened {
         // SAFETY: the kernel has just made this descriptor for us, and nobody else owns it.
         let socket = unsafe { OwnedFd::from_raw_fd(descriptor) };
         self.accept_failure_logged = false;
@@ -244,11 +248,24 @@ impl Port {
         let refuse = match self.seats.take() {
             Seat::Free => false,
             Seat::Reserve => true,
-            Seat::None => return Happened::Nothing,
+            Seat::None => {
+                self.log_turned_away(now);
+                return Happened::TurnedAway;
+            }
         };
         let address = peer_of(&socket).map_or(Address::UNKNOWN, Address::from);
         let conn = self.connections.insert(socket, address, refuse);
         Happened::Opened { conn, refuse }
+    }
+
+    /// Of a crowd one line now and then is enough; the counter has them all.
+    fn log_turned_away(&mut self, now: Instant) {
+        if self.turned_away_logged_at.is_none_or(|at| now.since(at) >= TURNED_AWAY_LOG_PERIOD) {
+            self.turned_away_logged_at = Some(now);
+            tracing::warn!(
+                "connections are closed without an answer: even the places for refusals are taken"
+            );
+        }
     }
 
     fn on_accept_failure(&mut self, now: Instant, error: &io::Error) {
@@ -481,6 +498,9 @@ fn shut(socket: Option<&OwnedFd>, how: i32) {
 
 /// How long accepting rests when descriptors or memory are short.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The shortest time between two lines about connections that were turned away.
+const TURNED_AWAY_LOG_PERIOD: Duration = Duration::from_secs(1);
 
 /// More than this many sends are seldom under way on one shard.
 const SPARE_SENDS_MAX: usize = 256;

@@ -2,7 +2,7 @@
 //!
 //! What an operation means is not known here.
 
-use std::{collections::VecDeque, io, time::Duration};
+use std::{collections::VecDeque, io, thread, time::Duration};
 
 use io_uring::{
     IoUring, cqueue, squeue,
@@ -16,6 +16,8 @@ pub(crate) struct Ring {
     overflow: VecDeque<squeue::Entry>,
     /// Operations whose last completion has not come yet.
     outstanding: usize,
+    /// What went wrong where nobody could be told. The next wait tells.
+    failure: Option<io::Error>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -40,7 +42,7 @@ impl Completion {
 impl Ring {
     pub fn new(entries: u32) -> io::Result<Ring> {
         let ring = build(entries, &[Taskrun::Deferred, Taskrun::Cooperative, Taskrun::Plain])?;
-        Ok(Ring { ring, overflow: VecDeque::new(), outstanding: 0 })
+        Ok(Ring { ring, overflow: VecDeque::new(), outstanding: 0, failure: None })
     }
 
     pub fn inner(&self) -> &IoUring {
@@ -79,13 +81,40 @@ impl Ring {
                 self.ring.submitter().submit_with_args(1, &args)
             }
         };
-        match result {
-            Ok(_) => Ok(()),
-            // Time over, a signal, completions that must be taken first, memory that is short for now.
-            Err(error) => match error.raw_os_error() {
-                Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN) => Ok(()),
-                _ => Err(error),
-            },
+        self.check(result)
+    }
+
+    /// Submits what is queued without bringing what the kernel has deferred.
+    pub fn submit(&mut self) -> io::Result<()> {
+        self.refill();
+        let queued = self.ring.submission().len();
+        if queued == 0 {
+            return self.check(Ok(0));
+        }
+        // SAFETY: without flags there is no argument, and whoever queued the entries vouched for them.
+        let result = unsafe { self.ring.submitter().enter::<libc::sigset_t>(queued as u32, 0, 0, None) };
+        self.check(result)
+    }
+
+    /// Whether there are completions to take without entering the kernel.
+    pub fn has_completions(&mut self) -> bool {
+        !self.ring.completion().is_empty()
+    }
+
+    /// An entry that failed for a passing reason has lost nothing: what it did not submit stays in the queue for the next.
+    fn check(&mut self, result: io::Result<usize>) -> io::Result<()> {
+        let result = self.failure.take().map_or(result, Err);
+        let Err(error) = result else { return Ok(()) };
+        match judge(&error) {
+            Failure::Passing => Ok(()),
+            Failure::Memory => {
+                // The next entry would fail at once as well. What is here already can be worked on.
+                if !self.has_completions() {
+                    thread::sleep(MEMORY_PAUSE);
+                }
+                Ok(())
+            }
+            Failure::Final => Err(error),
         }
     }
 
@@ -113,12 +142,37 @@ impl Ring {
                 self.overflow.pop_front();
                 continue;
             }
-            // A failure repeats itself in `wait`, which reports it.
-            let _ = self.ring.submit();
+            // A passing failure repeats itself in `wait`; that a completion was dropped is said only once.
+            if let Err(error) = self.ring.submit()
+                && judge(&error) == Failure::Final
+            {
+                self.failure = Some(error);
+            }
             if self.ring.submission().is_full() {
                 return;
             }
         }
+    }
+}
+
+/// What a failed entry means for the ring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Failure {
+    /// Time over, a signal, completions that must be taken first.
+    Passing,
+    /// The kernel is short of memory for now.
+    Memory,
+    /// The ring cannot be relied on any more.
+    Final,
+}
+
+fn judge(error: &io::Error) -> Failure {
+    match error.raw_os_error() {
+        Some(libc::ETIME | libc::EINTR | libc::EBUSY) => Failure::Passing,
+        Some(libc::EAGAIN | libc::ENOMEM) => Failure::Memory,
+        // EBADR among them: the queue of completions was full, there was no memory to keep one aside, and it is lost. It
+        // may have been that of the bell or of a listener: a shard that went on could be deaf for ever and look alive.
+        _ => Failure::Final,
     }
 }
 
@@ -156,3 +210,52 @@ fn build(entries: u32, choices: &[Taskrun]) -> io::Result<IoUring> {
 }
 
 const COMPLETIONS_PER_ENTRY: u32 = 4;
+
+/// How long a shard rests when the kernel has no memory for its submissions.
+const MEMORY_PAUSE: Duration = Duration::from_millis(1);
+
+#[cfg(test)]
+mod tests {
+    use io_uring::opcode;
+
+    use super::*;
+
+    #[test]
+    fn a_failure_that_passes_does_not_end_the_ring() {
+        let mut ring = Ring::new(8).expect("the kernel has rings");
+        for code in [libc::ETIME, libc::EINTR, libc::EBUSY, libc::EAGAIN, libc::ENOMEM] {
+            assert!(ring.check(Err(io::Error::from_raw_os_error(code))).is_ok(), "{code}");
+        }
+        for code in [libc::EBADR, libc::EBADF, libc::EFAULT, libc::EINVAL, libc::EOPNOTSUPP] {
+            assert!(ring.check(Err(io::Error::from_raw_os_error(code))).is_err(), "{code}");
+        }
+        assert!(ring.check(Ok(0)).is_ok());
+    }
+
+    #[test]
+    fn what_went_wrong_while_nobody_could_be_told_is_told_by_the_next_wait() {
+        let mut ring = Ring::new(8).expect("the kernel has rings");
+        ring.failure = Some(io::Error::from_raw_os_error(libc::EBADR));
+        assert!(ring.wait(Some(Duration::ZERO)).is_err());
+        assert!(ring.wait(Some(Duration::ZERO)).is_ok());
+    }
+
+    #[test]
+    fn completions_that_were_not_taken_stay_and_more_can_be_submitted() {
+        let mut ring = Ring::new(8).expect("the kernel has rings");
+        assert!(!ring.has_completions());
+        for name in 1..=3 {
+            // SAFETY: the entry points to nothing.
+            unsafe { ring.push(opcode::Nop::new().build().user_data(name)) };
+            ring.submit().expect("the queue has room");
+        }
+        assert!(ring.has_completions());
+        let mut names = Vec::new();
+        while let Some(completion) = ring.next() {
+            names.push(completion.user_data);
+        }
+        assert_eq!(names, [1, 2, 3]);
+        assert!(!ring.has_completions());
+        assert_eq!(ring.outstanding(), 0);
+    }
+}

@@ -112,6 +112,11 @@ impl<B: Brain> Worker<B> {
 
     /// Submits everything and sleeps, unless there is something to do.
     fn wait(&mut self) -> io::Result<()> {
+        // What the last turn left is taken before the kernel brings more: it would only wait behind it, in buffers that
+        // all connections share.
+        if self.port.ring.has_completions() {
+            return self.port.ring.submit();
+        }
         let mut timeout = self.timeout();
         if timeout == Some(Duration::ZERO) {
             return self.port.ring.wait(timeout);
@@ -135,23 +140,28 @@ impl<B: Brain> Worker<B> {
     }
 
     fn take_completions(&mut self) -> io::Result<()> {
-        let mut taken = 0;
+        let (mut taken, mut bytes) = (0, 0);
         loop {
             let before = taken;
             while let Some(completion) = self.port.ring.next() {
-                self.take_completion(completion);
+                bytes += self.take_completion(completion);
                 taken += 1;
+                // Mail, timers and what is to be sent have their turn, too.
+                if taken >= COMPLETIONS_MAX || bytes >= BYTES_MAX {
+                    return Ok(());
+                }
             }
-            // The first bound lets mail and timers have their turn. The second: the kernel can leave its flag set when
-            // nothing is deferred any more, and an entry that brings nothing does not clear it.
-            if taken >= COMPLETIONS_MAX || taken == before || !self.port.ring.has_deferred() {
+            // The kernel can leave its flag set when nothing is deferred any more, and an entry that brings nothing
+            // does not clear it.
+            if taken == before || !self.port.ring.has_deferred() {
                 return Ok(());
             }
             self.port.ring.wait(Some(Duration::ZERO))?;
         }
     }
 
-    fn take_completion(&mut self, completion: Completion) {
+    /// Says how many bytes came with it.
+    fn take_completion(&mut self, completion: Completion) -> usize {
         match self.port.on_completion(self.now, completion) {
             Happened::Nothing => {}
             Happened::Opened { conn, refuse } => {
@@ -160,17 +170,21 @@ impl<B: Brain> Worker<B> {
                 self.port.settle(conn);
             }
             Happened::Bytes { conn, filled } => {
-                let event = Event::Bytes { conn, bytes: self.port.buffers.bytes(&filled) };
-                self.brain.handle(self.now, event, &mut self.effects);
+                let bytes = self.port.buffers.bytes(&filled);
+                let len = bytes.len();
+                self.brain.handle(self.now, Event::Bytes { conn, bytes }, &mut self.effects);
                 self.port.buffers.recycle(filled);
                 self.carry_out();
+                return len;
             }
+            Happened::TurnedAway => self.tell(Event::TurnedAway),
             Happened::Sent { conn, buffer } => {
                 self.effects.recycle(buffer);
                 self.tell(Event::Sent { conn });
             }
             Happened::Closed { conn } => self.tell(Event::Closed { conn }),
         }
+        0
     }
 
     fn take_mail(&mut self) {
@@ -328,6 +342,9 @@ pub(crate) struct Parts {
 
 /// Completions of one tick. More wait for the next, after mail and timers.
 const COMPLETIONS_MAX: usize = 1024;
+
+/// Received bytes of one tick. They may be thousands of packets, and everybody else waits for all of them.
+const BYTES_MAX: usize = 256 << 10;
 
 /// Rounds of mail that waited for room in one tick.
 const PUBLICATIONS_MAX: usize = 4;

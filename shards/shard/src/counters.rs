@@ -31,6 +31,8 @@ counters! {
     connections_handed_over,
     #[doc = "Connections refused because of `max_connections`."]
     refused_max_connections,
+    #[doc = "Connections closed without an answer, because of `max_connections` and too many to refuse."]
+    connections_turned_away,
     #[doc = "Connections refused with another error in CONNACK."]
     refused_connect,
     #[doc = "Connections closed because no CONNECT came in time."]

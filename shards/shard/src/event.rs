@@ -10,6 +10,8 @@ pub enum Event<'a> {
     /// A socket was accepted here, or came from another shard. Nothing was read from it yet.
     /// `refuse` is set where the process has all the connections that it may have: the CONNECT is answered and refused.
     Opened { conn: ConnId, refuse: bool },
+    /// A socket was closed at once: even the places for refusals are taken.
+    TurnedAway,
     /// Bytes of a connection, any number, cut anywhere.
     Bytes { conn: ConnId, bytes: &'a [u8] },
     /// The socket took all bytes of the connection's last `Effect::Send`.

@@ -134,6 +134,7 @@ impl Shard {
         let turn = &mut Turn { now, effects };
         match event {
             Event::Opened { conn, refuse } => self.handle_opened(conn, refuse, turn),
+            Event::TurnedAway => self.counters.connections_turned_away += 1,
             Event::Bytes { conn, bytes } => self.handle_bytes(conn, bytes, turn),
             Event::Sent { conn } => self.handle_sent(conn, turn),
             Event::Closed { conn } => self.handle_closed(conn, turn),

@@ -65,6 +65,7 @@ fn beyond_the_limit_a_connection_is_opened_to_be_refused_and_beyond_the_reserve_
     assert_eq!(observed.refused.load(SeqCst), 64);
     let mut beyond = connect(&broker);
     assert!(matches!(beyond.read(&mut [0]), Ok(0) | Err(_)), "there is no seat left");
+    await_that("who gets no seat is counted", || observed.turned_away.load(SeqCst) == 1);
     drop(streams);
     await_that("the seats are given back", || broker.connections() == 0);
     drop(echoing(&broker));

@@ -22,6 +22,7 @@ use crate::brain::Brain;
 pub struct Observed {
     pub opened: AtomicUsize,
     pub refused: AtomicUsize,
+    pub turned_away: AtomicUsize,
     pub closed: AtomicUsize,
     pub mail: AtomicUsize,
     pub starved: AtomicUsize,
@@ -221,6 +222,9 @@ impl Brain for Script {
             }
             Event::Drain => self.is_draining = true,
             Event::Flush => self.flush(effects),
+            Event::TurnedAway => {
+                self.observed.turned_away.fetch_add(1, SeqCst);
+            }
             Event::Kick { .. } => {}
         }
     }

@@ -1,7 +1,7 @@
 //! What happens at the limits, and that each is counted.
 
 use mqtt::{Connect, QoS, ReasonCode};
-use shard::{Config, Limits, QueueFull, Reading};
+use shard::{Config, Event, Limits, QueueFull, Reading};
 
 use crate::script::{Script, connect};
 
@@ -9,6 +9,17 @@ fn with(change: impl FnOnce(&mut Limits)) -> Script {
     let mut config = Config::default();
     change(&mut config.limits);
     Script::new(config)
+}
+
+#[test]
+fn connections_that_are_too_many_to_refuse_are_counted_and_nothing_else() {
+    let mut s = Script::of_one();
+    s.event(0, Event::TurnedAway);
+    s.event(0, Event::TurnedAway);
+    assert_eq!(s.counter("connections_turned_away"), 2);
+    assert_eq!(s.counter("connections_opened"), 0);
+    assert_eq!(s.shards[0].gauges().connections, 0);
+    assert!(s.notes.is_empty());
 }
 
 #[test]
