@@ -33,7 +33,7 @@ impl Address {
         }
         if rest.bytes().all(|byte| byte.is_ascii_digit()) && !rest.is_empty() {
             return Err(format!(
-                "a number alone is no host: the port alone is changed with -p {rest}, and here is {EXPECTED}"
+                "a number alone is not a host (-p {rest} changes only the port): {EXPECTED}"
             ));
         }
         if host.is_empty() || !host.chars().all(plausible) {
@@ -105,10 +105,7 @@ mod tests {
             ("unix:///run/mqtt", "unix:// is not supported"),
             ("tcp://*:1883", "* is not an address: write 0.0.0.0"),
             ("tcp://::1:1883", "an IPv6 address stands in brackets"),
-            (
-                "1883",
-                "a number alone is no host: the port alone is changed with -p 1883, and here is expected tcp://",
-            ),
+            ("1883", "a number alone is not a host (-p 1883 changes only the port): expected tcp://"),
             ("tcp://0.0.0.0:65536", "the port is a number from 0 to 65535"),
             ("tcp://0.0.0.0:", "the port is a number"),
             ("tcp://:1883", "expected tcp://HOST:PORT"),

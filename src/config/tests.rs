@@ -62,6 +62,14 @@ fn config_toml_is_every_default_and_nothing_else() {
 }
 
 #[test]
+fn the_file_of_the_image_opens_it_and_changes_nothing_else() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docker/config.toml");
+    let loaded = load(Some(&path), [], &Flags::default()).expect("docker/config.toml has no problem");
+    let set: Vec<String> = loaded.origins.iter().map(|(key, _)| key.show(&loaded.settings)).collect();
+    assert_eq!(set, ["[\"tcp://0.0.0.0:1883\"]"]);
+}
+
+#[test]
 fn a_flag_beats_the_environment_beats_the_file_beats_the_default() {
     let file =
         Scratch::new("[runtime]\nshards = 1\n[server]\nmax_connections = 11\nmax_packet_size = \"2 MiB\"\n");
@@ -306,7 +314,7 @@ fn every_mistake_in_a_flag_names_the_flag() {
         ),
         (
             Flags { listen: vec!["1883".to_owned()], ..Flags::default() },
-            "flag --listen: 1883: a number alone is no host: the port alone is changed with -p 1883, and here is \
+            "flag --listen: 1883: a number alone is not a host (-p 1883 changes only the port): \
              expected tcp://HOST:PORT, for example tcp://0.0.0.0:1883 or tcp://[::]:1883",
         ),
         (

@@ -16,7 +16,7 @@ fn a_mistake_in_a_flag_names_the_flag() {
         ),
         (
             &["--listen", "1883"],
-            "flag --listen: 1883: a number alone is no host: the port alone is changed with -p 1883, and here is \
+            "flag --listen: 1883: a number alone is not a host (-p 1883 changes only the port): \
              expected tcp://HOST:PORT, for example tcp://0.0.0.0:1883 or tcp://[::]:1883",
         ),
         (
