@@ -344,7 +344,7 @@ pub(crate) struct Parts {
 const COMPLETIONS_MAX: usize = 1024;
 
 /// Received bytes of one tick. They may be thousands of packets, and everybody else waits for all of them.
-const BYTES_MAX: usize = 256 << 10;
+pub(crate) const BYTES_MAX: usize = 256 << 10;
 
 /// Rounds of mail that waited for room in one tick.
 const PUBLICATIONS_MAX: usize = 4;

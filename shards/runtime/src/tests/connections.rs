@@ -1,9 +1,16 @@
 //! Connections come and go: many at once, many in a row, more than may be.
 
-use std::{io::Read, sync::atomic::Ordering::SeqCst, thread};
+use std::{
+    io::{Read, Write},
+    sync::atomic::Ordering::SeqCst,
+    thread,
+};
 
-use super::client::{ask, await_that, config, connect, echoing, start};
-use crate::Config;
+use super::{
+    client::{ask, await_that, config, connect, echoing, start},
+    script::pattern,
+};
+use crate::{Config, worker::BYTES_MAX};
 
 #[test]
 fn every_number_of_shards_echoes() {
@@ -45,7 +52,7 @@ fn churn_uses_slots_again_but_never_names() {
                     let mut stream = echoing(broker);
                     match (worker + n) % 4 {
                         // Gone while something is under way in both directions.
-                        0 => drop(std::io::Write::write_all(&mut stream, &[1; 10_000])),
+                        0 => drop(stream.write_all(&[1; 10_000])),
                         1 => stream.shutdown(std::net::Shutdown::Both).unwrap(),
                         _ => assert_eq!(ask(&mut stream, b"x", 1), b"x"),
                     }
@@ -88,4 +95,25 @@ fn few_receive_buffers_serve_many_connections_that_all_send() {
             });
         }
     });
+}
+
+#[test]
+fn a_flood_ends_a_turn_and_loses_nothing() {
+    let large = Config { receive_buffers: 1024, receive_buffer_bytes: 8192, ..config(1) };
+    let (broker, observed) = start(large);
+    let len = 8_000_000;
+    let mut streams: Vec<_> = (0..8).map(|_| echoing(&broker)).collect();
+    thread::scope(|scope| {
+        for stream in &mut streams {
+            let mut writer = stream.try_clone().unwrap();
+            scope.spawn(move || writer.write_all(&pattern(len)).unwrap());
+            scope.spawn(move || {
+                let mut echo = vec![0; len];
+                stream.read_exact(&mut echo).unwrap();
+                assert!(echo == pattern(len), "what a turn leaves comes next, in order");
+            });
+        }
+    });
+    let turn_bytes = observed.turn_bytes_max.load(SeqCst);
+    assert!(turn_bytes < BYTES_MAX + 8192, "one turn took {turn_bytes} bytes");
 }

@@ -27,6 +27,8 @@ pub struct Observed {
     pub mail: AtomicUsize,
     pub starved: AtomicUsize,
     pub timers: AtomicUsize,
+    /// The most bytes that came in one turn.
+    pub turn_bytes_max: AtomicUsize,
 }
 
 pub struct Script {
@@ -44,6 +46,7 @@ pub struct Script {
     is_drained: bool,
     counters: Counters,
     deadline: Option<Instant>,
+    turn_bytes: usize,
     observed: Arc<Observed>,
 }
 
@@ -72,6 +75,7 @@ impl Script {
             is_drained: false,
             counters: Counters::default(),
             deadline: None,
+            turn_bytes: 0,
             observed,
         }
     }
@@ -204,7 +208,10 @@ impl Brain for Script {
                 self.counters.connections_opened += 1;
                 self.conns.insert(conn, Conn::default());
             }
-            Event::Bytes { conn, bytes } => self.on_bytes(now, conn, bytes, effects),
+            Event::Bytes { conn, bytes } => {
+                self.turn_bytes += bytes.len();
+                self.on_bytes(now, conn, bytes, effects);
+            }
             Event::Sent { conn } => self.conns.get_mut(&conn).expect("it is open").is_sending = false,
             Event::Closed { conn } => {
                 self.conns.remove(&conn).expect("a connection ends once");
@@ -221,7 +228,11 @@ impl Brain for Script {
                 self.observed.timers.fetch_add(1, SeqCst);
             }
             Event::Drain => self.is_draining = true,
-            Event::Flush => self.flush(effects),
+            Event::Flush => {
+                let bytes = std::mem::take(&mut self.turn_bytes);
+                self.observed.turn_bytes_max.fetch_max(bytes, SeqCst);
+                self.flush(effects);
+            }
             Event::TurnedAway => {
                 self.observed.turned_away.fetch_add(1, SeqCst);
             }
