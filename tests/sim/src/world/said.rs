@@ -56,10 +56,8 @@ impl World {
                     left = left.saturating_sub(1);
                     continue;
                 }
-                Outcome::Paused if self.is_elsewhere(core, socket) => {
-                    left = left.saturating_sub(1);
-                    continue;
-                }
+                // Its CONNECT waits for room to move; it is counted when it moves.
+                Outcome::Paused if self.is_elsewhere(core, socket) => continue,
                 Outcome::Paused => is_partial = true,
                 // Only its own DISCONNECT was handled, if that is what ended it.
                 Outcome::Ended => {
