@@ -236,8 +236,7 @@ impl Subscriber {
     #[track_caller]
     pub fn await_subscription(&self) {
         let ready = match self.peer.program {
-            Program::Mosquitto => "Subscribed (mid",
-            Program::Iothub => "Subscribed {",
+            Program::Mosquitto | Program::Iothub => "Subscribed (mid",
             _ => "subscribed",
         };
         self.process.await_text(ready);

@@ -95,7 +95,7 @@ impl World {
         let version = self.clients[client].version;
         let random = &mut self.random;
         let is_persistent = random.percent(settings.persistent);
-        let clean_start = random.percent(if is_persistent { 15 } else { 60 });
+        let clean_start = random.percent(if is_persistent { settings.clean } else { 60 });
         let session_expiry_s = match version {
             Version::V5 if is_persistent => {
                 random.between(1, u64::from(settings.session_expiry_s_max)) as u32

@@ -19,7 +19,7 @@ const USAGE: &str = "sim: the seeded simulator of the shards
         runs one seed; with --trace it prints all that happens
 
     profiles: calm chaos tiny-mesh slow-readers shared wills cuts retained
-              congested drain";
+              accounts congested drain";
 
 #[derive(Debug, Default)]
 struct Arguments {

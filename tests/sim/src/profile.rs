@@ -24,6 +24,8 @@ pub enum Profile {
     Cuts,
     /// Retained messages and subscriptions that come and go.
     Retained,
+    /// Sessions and subscriptions that stay: what is missing and what is counted come close to each other.
+    Accounts,
     /// More is published than the rings can carry: publishers are not read for long times.
     Congested,
     /// Ends with a shutdown.
@@ -31,7 +33,7 @@ pub enum Profile {
 }
 
 impl Profile {
-    pub const ALL: [Profile; 10] = [
+    pub const ALL: [Profile; 11] = [
         Profile::Calm,
         Profile::Chaos,
         Profile::TinyMesh,
@@ -40,6 +42,7 @@ impl Profile {
         Profile::Wills,
         Profile::Cuts,
         Profile::Retained,
+        Profile::Accounts,
         Profile::Congested,
         Profile::Drain,
     ];
@@ -54,6 +57,7 @@ impl Profile {
             Profile::Wills => "wills",
             Profile::Cuts => "cuts",
             Profile::Retained => "retained",
+            Profile::Accounts => "accounts",
             Profile::Congested => "congested",
             Profile::Drain => "drain",
         }
@@ -95,6 +99,7 @@ pub struct Settings {
     pub will_delay_s_max: u32,
     pub expiring: u64,
     pub persistent: u64,
+    pub clean: u64,
     pub session_expiry_s_max: u32,
     pub slow_acks: u64,
     pub small_packets: u64,
@@ -164,6 +169,16 @@ impl Settings {
                     settings.config.limits.retained_messages_max = random.between(1, 12) as usize;
                 }
             }
+            Profile::Accounts => {
+                (settings.weights.subscribe, settings.weights.unsubscribe, settings.weights.cut) = (3, 0, 4);
+                (settings.shared, settings.retain, settings.will, settings.expiring) = (0, 0, 0, 0);
+                (settings.persistent, settings.clean) = (100, 0);
+                (settings.slow_acks, settings.small_receive_maximum) = (70, 70);
+                settings.session_expiry_s_max = 600;
+                settings.config.limits.session_expiry_s_v3 = 600;
+                settings.config.limits.inflight_max = random.between(1, 5) as u16;
+                settings.away_us_max = 500_000;
+            }
             Profile::Congested => {
                 (settings.weights.subscribe, settings.weights.cut) = (3, 1);
                 settings.clients = 5;
@@ -214,6 +229,7 @@ impl Settings {
             will_delay_s_max: 3,
             expiring: 5,
             persistent: 70,
+            clean: 15,
             session_expiry_s_max: 60,
             slow_acks: 10,
             small_packets: 0,

@@ -53,6 +53,11 @@ fn new_subscribers_get_what_is_retained() {
 }
 
 #[test]
+fn what_is_missing_is_what_is_counted() {
+    assert_seeds_pass(Profile::Accounts);
+}
+
+#[test]
 fn publishers_wait_where_the_mesh_is_congested() {
     for shards in [2, 4] {
         let report = run_caught(Plan::new(1, shards, Profile::Congested));

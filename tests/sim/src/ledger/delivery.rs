@@ -315,6 +315,17 @@ impl Ledger {
             let what = format!("{} came retained to {to}, which asked for none", self.describe(id));
             return self.fail(Oracle::Retained, what);
         };
+        // What replaced it in the store, and came live, is not followed by it.
+        let newer = self.copies.range((session, 0)..=(session, usize::MAX)).find(|((_, other), copies)| {
+            self.publications[*other].content.topic == topic
+                && copies.iter().any(|d| self.deliveries[*d].kind == Kind::Live)
+                && self.retained.is_before(&topic, id, *other)
+        });
+        if let Some(((_, other), _)) = newer {
+            let what =
+                format!("{} came retained to {to} after #{other}, which replaced it", self.describe(id));
+            self.fail(Oracle::Retained, what);
+        }
         let can_be = self.retained.candidates(&topic, from, self.step);
         if !can_be.iter().flatten().any(|write| write.value == Some(id)) {
             let what = format!("{} came retained to {to}, but it is not the last one", self.describe(id));

@@ -86,6 +86,15 @@ impl Retained {
         }
     }
 
+    /// In which order two messages came to the store: true if `a` certainly came before `b`.
+    pub fn is_before(&self, topic: &str, a: PublicationId, b: PublicationId) -> bool {
+        let writes = self.topics.get(topic).map(Vec::as_slice).unwrap_or_default();
+        let of = |id| writes.iter().filter(move |write| write.value == Some(id));
+        let latest = of(a).map(|write| write.latest.unwrap_or(u64::MAX)).max();
+        let earliest = of(b).map(|write| write.earliest).min();
+        matches!((latest, earliest), (Some(a), Some(b)) if a < b)
+    }
+
     /// Writes that have not come to the store.
     pub fn under_way(&self) -> impl Iterator<Item = (&str, Option<PublicationId>)> {
         let each =
@@ -114,6 +123,7 @@ mod tests {
         assert!(retained.arrived("t", Some(2), 0, 18));
         assert_eq!(retained.certain("t", 19, 30).and_then(|w| w.value), Some(2));
         assert_eq!(retained.under_way().count(), 0);
+        assert!(retained.is_before("t", 1, 2) && !retained.is_before("t", 2, 1));
     }
 
     #[test]

@@ -331,12 +331,13 @@ impl Ledger {
         }
     }
 
-    /// A SUBSCRIBE whose connection still stands has got the retained messages that were there all the time.
+    /// A SUBSCRIBE whose connection still stands has got what is retained now: from the store, or live since then.
     fn check_replays_owed(&mut self, closing: &Closing<'_>) {
         let dropped = closing.counters.dropped_queue_messages
             + closing.counters.dropped_queue_bytes
             + closing.counters.dropped_queue_memory
-            + closing.counters.dropped_packet_too_large;
+            + closing.counters.dropped_packet_too_large
+            + closing.counters.dropped_mesh_full;
         let mut found = Vec::new();
         for record in &self.subscribes {
             let session = &self.sessions[record.session];
@@ -355,7 +356,7 @@ impl Ledger {
             let is_live = subscription.may_until == u64::MAX && subscription.must_until == u64::MAX;
             let topics = self.retained.topics().filter(|topic| mqtt::matches(&subscription.plain, topic));
             for topic in topics.filter(|_| is_live) {
-                let Some(write) = self.retained.certain(topic, record.step, self.step) else { continue };
+                let Some(write) = self.retained.certain(topic, self.step, self.step) else { continue };
                 let id = write.value.expect("a certain message is one");
                 // No-local may hold back the client's own message.
                 if variant.options.no_local && self.publications[id].content.author == session.client {
@@ -363,7 +364,7 @@ impl Ledger {
                 }
                 let is_expired = write.expires_at.is_some_and(|at| at <= self.now + SLACK);
                 let copies = self.copies.get(&(record.session, id)).map(Vec::as_slice).unwrap_or_default();
-                // A live copy of the same message makes the replay superfluous.
+                // A live copy that comes after the SUBSCRIBE makes the replay superfluous.
                 let is_here = copies.iter().any(|d| self.deliveries[*d].step >= record.step);
                 if !is_here && !is_expired && dropped == 0 {
                     let client = session.client;
