@@ -104,7 +104,7 @@ fn probing() -> TcpKeepalive {
     TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(PROBE_INTERVAL).with_retries(PROBES_MAX)
 }
 
-const PROBE_AFTER: Duration = Duration::from_secs(60);
+const PROBE_AFTER: Duration = Duration::from_secs(300);
 const PROBE_INTERVAL: Duration = Duration::from_secs(15);
 const PROBES_MAX: u32 = 4;
 
