@@ -44,7 +44,7 @@ pub(crate) struct Replays {
 #[derive(Clone, Copy)]
 struct Live {
     message: RetainedId,
-    /// Which of the retained messages that its shard sent to the store's it is; 0 where it did not have to be sent.
+    /// Which of the retained messages that its shard sent to the store, or put there itself, it is.
     number: u64,
     /// When it came, as the shard counts.
     moment: u64,
@@ -64,6 +64,8 @@ struct Owed {
     asked: Option<u64>,
     /// Of the last page, what the client has no room for yet.
     ready: VecDeque<Message>,
+    /// How many retained messages of each shard the store had got when it gave that page.
+    ready_received: Box<[u64]>,
     /// The last page of this shard is here.
     is_last: bool,
 }
@@ -175,6 +177,7 @@ impl Shard {
                 after: None,
                 asked: None,
                 ready: VecDeque::new(),
+                ready_received: Box::default(),
                 is_last: false,
             };
             self.session_bytes += owed.weight();
@@ -384,12 +387,9 @@ impl Shard {
     /// A page for the first that is owed; without what the client has got live.
     fn keep_page(&mut self, key: SessionKey, replayed: Replayed) {
         let Replayed { messages, next, retained_received, .. } = replayed;
-        let messages: VecDeque<Message> = messages
-            .into_iter()
-            .filter(|message| !self.is_superfluous(key, message, &retained_received))
-            .collect();
         let Some(owed) = front(&mut self.sessions[key].replays) else { return };
-        owed.ready = messages;
+        owed.ready = messages.into();
+        owed.ready_received = retained_received;
         owed.is_last = next.is_none();
         owed.after = next;
     }
@@ -397,7 +397,10 @@ impl Shard {
     fn deliver_next(&mut self, key: SessionKey, turn: &mut Turn<'_>) {
         let Some(owed) = front(&mut self.sessions[key].replays) else { return };
         let subscription = owed.wanted.subscription;
-        if let Some(message) = owed.ready.pop_front() {
+        // A live message may have replaced it while it was ready and the client had no room.
+        if let Some(message) = owed.ready.pop_front()
+            && !self.is_superfluous(key, &message)
+        {
             self.deliver_retained(key, &subscription, &message, turn);
         }
     }
@@ -419,7 +422,7 @@ impl Shard {
     }
 
     /// The session has got this message live, or one that the store had not got when it gave this one; or it is its own.
-    fn is_superfluous(&self, key: SessionKey, message: &Message, retained_received: &[u64]) -> bool {
+    fn is_superfluous(&self, key: SessionKey, message: &Message) -> bool {
         let session = &self.sessions[key];
         let Some(replays) = session.replays.as_ref() else { return false };
         let Some(owed) = replays.owed.front() else { return false };
@@ -433,7 +436,7 @@ impl Shard {
             return false;
         }
         let hash = self.placement.hash(message.topic());
-        let mut received = (0..).map(ShardId).zip(retained_received);
+        let mut received = (0..).map(ShardId).zip(&owed.ready_received);
         received.any(|(shard, received)| match replays.live.get(&(hash, shard)) {
             Some(live) => {
                 let is_it = Some(live.message) == message.retained_id() && live.moment > owed.since;

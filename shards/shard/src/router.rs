@@ -174,12 +174,14 @@ impl Shard {
         carried.parts.retained_id = Some(RetainedId::new(publisher, self.next_request()));
         let home = self.placement.topic(carried.parts.topic);
         let message = carried.keep();
-        if home == self.id {
+        let number = if home == self.id {
             self.retain_here(message, turn);
+            self.post.count_retained_here()
         } else {
             self.post_mail(home, Mail::Retain(message), turn);
-            carried.origin = Some(Origin { shard: self.id, number: self.post.retained_sent[home.index()] });
-        }
+            self.post.retained_sent[home.index()]
+        };
+        carried.origin = Some(Origin { shard: self.id, number });
     }
 
     /// [MQTT-3.3.1-5] [MQTT-3.3.1-6]

@@ -19,3 +19,13 @@ fn bytes_behind_a_connect_that_came_in_pieces_move_home_with_it() {
 fn an_older_live_message_does_not_keep_back_a_newer_retained_one() {
     assert_passes(&[(144, 2, Profile::Retained), (191, 4, Profile::Retained)]);
 }
+
+#[test]
+fn nothing_is_owed_for_a_filter_that_was_given_up_and_taken_again() {
+    assert_passes(&[(2, 4, Profile::Congested), (16, 2, Profile::Congested), (61, 4, Profile::Congested)]);
+}
+
+#[test]
+fn a_retained_message_does_not_follow_the_live_one_that_replaced_it() {
+    assert_passes(&[(5, 4, Profile::Retained), (0, 4, Profile::Retained), (12, 1, Profile::SlowReaders)]);
+}

@@ -72,7 +72,9 @@ impl Ledger {
         let mut session = self.sessions.len();
         let mut expected = Existence::Absent;
         if !is_refused {
-            if let Some(prior) = self.newest.get(&client).copied() {
+            // Who asks for an id is a new client to the broker, even before it knows its first one.
+            let has_no_id = said.client_id.is_empty();
+            if let Some(prior) = self.newest.get(&client).copied().filter(|_| !has_no_id) {
                 if let Some(old) = self.sessions[prior].socket {
                     self.end_connection(old, End::TakenOver);
                 }
@@ -86,7 +88,11 @@ impl Ledger {
                     session = prior;
                 }
             }
-            self.on_will_reconnect(client, expected);
+            if has_no_id {
+                self.set_will_aside(client);
+            } else {
+                self.on_will_reconnect(client, expected);
+            }
             if session == self.sessions.len() {
                 self.sessions.push(Session::new(client));
                 self.newest.insert(client, session);

@@ -113,7 +113,7 @@ impl Ledger {
             self.check_will_time(id);
         }
         if kind == Kind::Replay {
-            self.check_replay(session, id, &to);
+            self.check_replay(socket, id, &to);
         }
         self.deliveries.push(Delivery { kind, qos: publish.qos, is_received: false, step: self.step });
         let delivery = self.deliveries.len() - 1;
@@ -200,11 +200,7 @@ impl Ledger {
             cause.plain |= !subscription.is_shared;
             cause.shared_keys += usize::from(subscription.is_shared);
             if !subscription.is_shared {
-                // What was owed for a filter goes on where the filter is unsubscribed from and subscribed to again.
-                let same =
-                    self.sessions[session].subscriptions.iter().filter(|s| s.filter == subscription.filter);
-                let every = same.flat_map(|s| &s.variants);
-                for variant in every {
+                for variant in &subscription.variants {
                     cause.replays += 1;
                     cause.ids_replay.extend(variant.subscription_id);
                     cause.qos_max_replay = cause.qos_max_replay.max(Some(variant.options.qos));
@@ -294,7 +290,8 @@ impl Ledger {
     }
 
     /// The retained store can have held it since the oldest subscription that may ask for it.
-    fn check_replay(&mut self, session: usize, id: usize, to: &str) {
+    fn check_replay(&mut self, socket: usize, id: usize, to: &str) {
+        let session = self.connections[&socket].session;
         if self.retained_is_limited {
             return;
         }
@@ -315,9 +312,14 @@ impl Ledger {
             let what = format!("{} came retained to {to}, which asked for none", self.describe(id));
             return self.fail(Oracle::Retained, what);
         };
-        // What replaced it in the store, and came live, is not followed by it.
+        // What replaced it in the store, and came live, is not followed by it. A shared subscription is another one.
+        let all = &self.sessions[session].subscriptions;
+        let is_current = self.sessions[session].newest_socket == Some(socket);
+        let has_shared = all.iter().any(|s| s.is_shared && mqtt::matches(&s.plain, &topic));
         let newer = self.copies.range((session, 0)..=(session, usize::MAX)).find(|((_, other), copies)| {
-            self.publications[*other].content.topic == topic
+            !has_shared
+                && is_current
+                && self.publications[*other].content.topic == topic
                 && copies.iter().any(|d| self.deliveries[*d].kind == Kind::Live)
                 && self.retained.is_before(&topic, id, *other)
         });

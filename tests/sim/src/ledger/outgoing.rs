@@ -74,10 +74,12 @@ impl Ledger {
             return;
         }
         let takes_all = self.sessions[session].packet_size_min == u32::MAX;
-        let session_outstanding = &mut self.sessions[session].outstanding;
-        if !takes_all && !publish.dup && session_outstanding.contains_key(&packet_id) {
+        let outstanding = &mut self.sessions[session].outstanding;
+        let is_other =
+            outstanding.get(&packet_id).is_some_and(|known| !publish.dup || known.identity != identity);
+        if !takes_all && is_other {
             // What one of its connections was too small for was dropped when it should have been sent again.
-            session_outstanding.remove(&packet_id);
+            outstanding.remove(&packet_id);
         }
         match self.sessions[session].outstanding.get_mut(&packet_id) {
             Some(known) => {

@@ -359,7 +359,8 @@ impl Ledger {
                 let Some(write) = self.retained.certain(topic, self.step, self.step) else { continue };
                 let id = write.value.expect("a certain message is one");
                 // No-local may hold back the client's own message.
-                if variant.options.no_local && self.publications[id].content.author == session.client {
+                let is_no_local = subscription.variants.iter().any(|variant| variant.options.no_local);
+                if is_no_local && self.publications[id].content.author == session.client {
                     continue;
                 }
                 let is_expired = write.expires_at.is_some_and(|at| at <= self.now + SLACK);

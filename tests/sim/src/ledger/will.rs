@@ -54,6 +54,13 @@ impl Ledger {
         }
     }
 
+    /// The will of a client whose place in the simulation another one takes goes its own way.
+    pub(super) fn set_will_aside(&mut self, client: usize) {
+        if let Some(pending) = self.pending_wills.remove(&client) {
+            self.pending_wills.insert(usize::MAX - pending.will.id, pending);
+        }
+    }
+
     fn call_off(&mut self, id: usize) {
         let topic = self.publications[id].content.topic.clone();
         if !self.copies.range((0, 0)..).all(|((_, copied), _)| *copied != id) {
