@@ -29,3 +29,13 @@ fn nothing_is_owed_for_a_filter_that_was_given_up_and_taken_again() {
 fn a_retained_message_does_not_follow_the_live_one_that_replaced_it() {
     assert_passes(&[(5, 4, Profile::Retained), (0, 4, Profile::Retained), (12, 1, Profile::SlowReaders)]);
 }
+
+#[test]
+fn a_client_that_asks_for_an_id_twice_is_two_clients() {
+    assert_passes(&[(801_108, 3, Profile::Congested)]);
+}
+
+#[test]
+fn the_id_of_what_a_small_client_cannot_take_is_free_again() {
+    assert_passes(&[(802_279, 4, Profile::Drain)]);
+}
