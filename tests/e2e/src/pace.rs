@@ -38,8 +38,9 @@ impl Pace {
                 times.sort_unstable();
                 Pace { times }
             });
+            let done = Done(&is_done);
             let result = work();
-            is_done.store(true, Ordering::Relaxed);
+            drop(done);
             (result, timing.join().unwrap())
         })
     }
@@ -79,3 +80,12 @@ impl Probe {
 }
 
 const PROBE_PAUSE: Duration = Duration::from_millis(1);
+
+/// Ends the probing, also when the work fails.
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
