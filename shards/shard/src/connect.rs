@@ -234,7 +234,6 @@ impl Shard {
         connection.keep_alive_s = granted.keep_alive_s;
         connection.receive_maximum = properties.receive_maximum.unwrap_or(u16::MAX).min(limits.inflight_max);
         connection.topic_alias_max = properties.topic_alias_maximum.unwrap_or(0).min(limits.topic_alias_max);
-        connection.problem_information = properties.request_problem_information.unwrap_or(true);
         if let Some(until) = connection.silent_until() {
             self.arm_keep_alive(conn, until, turn);
         }

@@ -17,8 +17,6 @@ pub(crate) struct Connection {
     pub dirty: bool,
     /// Not read at present; `partial` holds what came before.
     pub stalled: bool,
-    /// The client wants reason strings and user properties with errors.
-    pub problem_information: bool,
     pub topic_alias_max: u16,
     /// How many unacknowledged messages the client takes, our own limit included.
     pub receive_maximum: u16,
@@ -61,7 +59,6 @@ impl Connection {
             sending: false,
             dirty: false,
             stalled: false,
-            problem_information: true,
             topic_alias_max: 0,
             receive_maximum: u16::MAX,
             keep_alive_s: 0,

@@ -33,7 +33,7 @@ counters! {
     refused_max_connections,
     #[doc = "Connections closed without an answer, because of `max_connections` and too many to refuse."]
     connections_turned_away,
-    #[doc = "Connections refused with another error in CONNACK."]
+    #[doc = "Connections refused with an error in CONNACK, those of `max_connections` included."]
     refused_connect,
     #[doc = "Connections closed because no CONNECT came in time."]
     connect_timeouts,
@@ -97,7 +97,7 @@ counters! {
     retained_refused,
     #[doc = "Retained messages that expired."]
     retained_expired,
-    #[doc = "Subscriptions refused because of `max_subscriptions`."]
+    #[doc = "Subscriptions refused because of `max_subscriptions` or `max_session_memory`."]
     subscriptions_refused,
     #[doc = "Topics and filters refused because of `max_topic_levels`."]
     topic_levels_exceeded,
@@ -111,7 +111,7 @@ counters! {
     mail_received,
     #[doc = "Mail that waited for room in a ring."]
     mail_waited,
-    #[doc = "Times a connection was not read because other shards could not keep up."]
+    #[doc = "Times a connection was not read because other shards could not keep up, or because the client did not take its answers."]
     publishers_paused,
 }
 

@@ -180,11 +180,11 @@ impl Shard {
                 ready_received: Box::default(),
                 is_last: false,
             };
-            self.session_bytes += owed.weight();
             while let Some(page) = first_pages.next_if(|page| page.wanted == at) {
                 owed.first_pages.push(page);
             }
             if let Some(replays) = self.sessions[waiting.session].replays.as_mut() {
+                self.session_bytes += owed.weight();
                 replays.owed.push_back(owed);
             }
         }

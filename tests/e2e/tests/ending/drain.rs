@@ -66,16 +66,22 @@ fn what_is_queued_to_a_socket_is_flushed_first() {
     }
 }
 
+/// A subscriber that reads nothing of what the publisher has sent it.
+fn stuck_behind_a_flood(port: u16) -> (Socket, Link) {
+    let mut stuck = Socket::connect(port, "stuck", true);
+    stuck.subscribe("flood", QoS::AtMostOnce);
+    let mut publisher = Link::connect(port, v5("publisher"));
+    for _ in 0..FLOOD {
+        publisher.publish("flood", vec![b'x'; FLOOD_BYTES], QoS::AtLeastOnce);
+    }
+    (stuck, publisher)
+}
+
 #[test]
 fn a_reader_that_is_stuck_is_waited_for_no_longer_than_configured() {
     let config = "[server]\nshutdown_timeout_secs = 1\n";
     let mut broker = Setup::new("drain-stuck").shards(2).config(config).start();
-    let mut stuck = Socket::connect(broker.port, "stuck", true);
-    stuck.subscribe("flood", QoS::AtMostOnce);
-    let mut publisher = Link::connect(broker.port, v5("publisher"));
-    for _ in 0..FLOOD {
-        publisher.publish("flood", vec![b'x'; FLOOD_BYTES], QoS::AtLeastOnce);
-    }
+    let (_stuck, mut publisher) = stuck_behind_a_flood(broker.port);
     let begun = Instant::now();
     broker.process.signal(libc::SIGTERM);
     assert_eq!(publisher.ended_by_server(), ReasonCode::ServerShuttingDown, "others are not delayed");
@@ -93,12 +99,7 @@ fn a_reader_that_is_stuck_is_waited_for_no_longer_than_configured() {
 fn nobody_is_let_in_while_it_drains() {
     let config = "[server]\nshutdown_timeout_secs = 2\n";
     let mut broker = Setup::new("drain-closed").shards(2).config(config).start();
-    let mut stuck = Socket::connect(broker.port, "stuck", true);
-    stuck.subscribe("flood", QoS::AtMostOnce);
-    let mut publisher = Link::connect(broker.port, v5("publisher"));
-    for _ in 0..FLOOD {
-        publisher.publish("flood", vec![b'x'; FLOOD_BYTES], QoS::AtLeastOnce);
-    }
+    let (_stuck, mut publisher) = stuck_behind_a_flood(broker.port);
     let begun = Instant::now();
     broker.process.signal(libc::SIGTERM);
     publisher.ended_by_server();
