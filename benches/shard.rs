@@ -91,7 +91,7 @@ impl Scene {
                 if !answer.is_empty() {
                     self.answers.push((conn, answer));
                 }
-                self.effects.recycle(bytes.into_buffer());
+                self.effects.recycle(bytes);
                 self.handle(Event::Sent { conn });
             }
         }

@@ -33,7 +33,7 @@ pub(crate) enum Happened {
     Opened { conn: ConnId, refuse: bool },
     TurnedAway,
     Bytes { conn: ConnId, filled: Filled },
-    Sent { conn: ConnId, buffer: Vec<u8> },
+    Sent { conn: ConnId, outgoing: Box<Outgoing> },
     Closed { conn: ConnId },
 }
 
@@ -177,7 +177,7 @@ impl Port {
         Moving { socket: self.connections.remove(conn.slot), address, refuse, unread }
     }
 
-    pub fn send(&mut self, conn: ConnId, bytes: Outgoing) {
+    pub fn send(&mut self, conn: ConnId, bytes: Box<Outgoing>) {
         let mut sending = self.spare.pop().unwrap_or_else(Sending::new);
         sending.begin(bytes);
         let entry = self.connections.open(conn);
@@ -351,9 +351,9 @@ impl Port {
             self.push_send(conn);
             return Happened::Nothing;
         }
-        let buffer = self.keep(sending);
+        let outgoing = self.keep(sending);
         self.settle(conn);
-        if is_open { Happened::Sent { conn, buffer } } else { Happened::Nothing }
+        if is_open { Happened::Sent { conn, outgoing } } else { Happened::Nothing }
     }
 
     /// Makes what is the case of a connection agree with what it should be.
@@ -440,13 +440,13 @@ impl Port {
         self.settle(conn);
     }
 
-    /// Keeps the value for another send, and gives out its buffer.
-    fn keep(&mut self, mut sending: Box<Sending>) -> Vec<u8> {
-        let buffer = sending.finish();
+    /// Keeps the value for another send, and gives out what it sent.
+    fn keep(&mut self, mut sending: Box<Sending>) -> Box<Outgoing> {
+        let outgoing = sending.finish();
         if self.spare.len() < SPARE_SENDS_MAX {
             self.spare.push(sending);
         }
-        buffer
+        outgoing
     }
 
     fn discard(&mut self, filled: Filled) -> Happened {

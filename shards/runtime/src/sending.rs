@@ -7,7 +7,8 @@ use shard::Outgoing;
 
 /// Stays where it is until its operation completes: the kernel holds pointers into it.
 pub(crate) struct Sending {
-    outgoing: Outgoing,
+    /// There from `begin` to `finish`.
+    outgoing: Option<Box<Outgoing>>,
     written: usize,
     slices: Vec<libc::iovec>,
     header: libc::msghdr,
@@ -17,31 +18,36 @@ impl Sending {
     pub fn new() -> Box<Sending> {
         // SAFETY: a message header is made of integers and pointers, for which all zeroes are valid.
         let header = unsafe { std::mem::zeroed() };
-        Box::new(Sending { outgoing: Outgoing::default(), written: 0, slices: Vec::new(), header })
+        Box::new(Sending { outgoing: None, written: 0, slices: Vec::new(), header })
     }
 
-    pub fn begin(&mut self, outgoing: Outgoing) {
-        self.outgoing = outgoing;
+    pub fn begin(&mut self, outgoing: Box<Outgoing>) {
+        self.outgoing = Some(outgoing);
         self.written = 0;
     }
 
     /// The socket took this many bytes more. Says whether that was all.
     pub fn advance(&mut self, taken: usize) -> bool {
         self.written += taken;
-        assert!(self.written <= self.outgoing.len(), "the kernel takes no more than it was given");
-        self.written == self.outgoing.len()
+        let len = self.outgoing().len();
+        assert!(self.written <= len, "the kernel takes no more than it was given");
+        self.written == len
     }
 
-    /// The buffer, for another use.
-    pub fn finish(&mut self) -> Vec<u8> {
+    /// What was sent, for another use.
+    pub fn finish(&mut self) -> Box<Outgoing> {
         self.slices.clear();
-        std::mem::take(&mut self.outgoing).into_buffer()
+        self.outgoing.take().expect(BEGUN)
+    }
+
+    fn outgoing(&self) -> &Outgoing {
+        self.outgoing.as_deref().expect(BEGUN)
     }
 
     /// The operation that sends what is left. It points into this value.
     pub fn operation(&mut self, socket: RawFd) -> squeue::Entry {
         let flags = libc::MSG_NOSIGNAL;
-        if let Some(bytes) = self.outgoing.as_contiguous() {
+        if let Some(bytes) = self.outgoing().as_contiguous() {
             let rest = &bytes[self.written..];
             // The kernel takes a length of 32 bits, and what is left goes with the next operation.
             let len = u32::try_from(rest.len()).unwrap_or(u32::MAX);
@@ -57,7 +63,8 @@ impl Sending {
     fn collect_slices(&mut self) {
         let mut skip = self.written;
         self.slices.clear();
-        for slice in self.outgoing.slices() {
+        let outgoing = self.outgoing.as_deref().expect(BEGUN);
+        for slice in outgoing.slices() {
             if skip >= slice.len() {
                 skip -= slice.len();
                 continue;
@@ -72,6 +79,8 @@ impl Sending {
         }
     }
 }
+
+const BEGUN: &str = "only what was begun is sent and finished";
 
 /// UIO_MAXIOV of the kernel.
 const SLICES_MAX: usize = 1024;

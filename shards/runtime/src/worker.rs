@@ -178,8 +178,8 @@ impl<B: Brain> Worker<B> {
                 return len;
             }
             Happened::TurnedAway => self.tell(Event::TurnedAway),
-            Happened::Sent { conn, buffer } => {
-                self.effects.recycle(buffer);
+            Happened::Sent { conn, outgoing } => {
+                self.effects.recycle(outgoing);
                 self.tell(Event::Sent { conn });
             }
             Happened::Closed { conn } => self.tell(Event::Closed { conn }),

@@ -81,7 +81,7 @@ impl Connection {
 
     /// Where packets for the client are collected until the tick ends.
     pub fn outbox(&mut self, effects: &mut Effects) -> &mut Outgoing {
-        self.outbox.get_or_insert_with(|| Box::new(Outgoing::new(effects.buffer())))
+        self.outbox.get_or_insert_with(|| effects.outgoing())
     }
 
     pub fn aliases(&mut self) -> &mut Aliases {

@@ -6,7 +6,7 @@ use crate::{ConnId, Mail, Note, Outgoing, ShardId};
 #[derive(Debug)]
 pub enum Effect {
     /// Write all of it. At most one is under way per connection: the next comes only after `Event::Sent`.
-    Send { conn: ConnId, bytes: Outgoing },
+    Send { conn: ConnId, bytes: Box<Outgoing> },
     /// Close once what was given to `Send` is written or a short while has passed. The shard has forgotten the connection.
     Close { conn: ConnId },
     /// Changes how the connection is read. After `Opened` it is `Once`.
@@ -32,11 +32,13 @@ pub enum Reading {
     Paused,
 }
 
-/// The effects of one tick, and buffers that go round between shard and runtime.
+/// The effects of one tick, and values for sending that go round between shard and runtime.
 #[derive(Debug, Default)]
 pub struct Effects {
     pub queue: Vec<Effect>,
-    spare: Vec<Vec<u8>>,
+    spare: Vec<Box<Outgoing>>,
+    /// Capacity of all that is spare.
+    spare_bytes: usize,
 }
 
 impl Effects {
@@ -44,26 +46,24 @@ impl Effects {
         self.queue.push(effect);
     }
 
-    /// An empty buffer, with capacity if one came back lately.
-    pub fn buffer(&mut self) -> Vec<u8> {
-        self.spare.pop().unwrap_or_default()
+    /// An empty one, with capacity if one came back lately.
+    pub fn outgoing(&mut self) -> Box<Outgoing> {
+        let Some(spare) = self.spare.pop() else { return Box::default() };
+        self.spare_bytes -= spare.capacity();
+        spare
     }
 
-    /// Takes back a buffer that was sent.
-    pub fn recycle(&mut self, mut buffer: Vec<u8>) {
-        if self.spare.len() < SPARE_BUFFERS_MAX
-            && buffer.capacity() <= SPARE_BUFFER_BYTES_MAX
-            && buffer.capacity() > 0
-        {
-            buffer.clear();
-            self.spare.push(buffer);
+    /// Takes back what was sent.
+    pub fn recycle(&mut self, mut sent: Box<Outgoing>) {
+        let bytes = self.spare_bytes + sent.capacity();
+        if self.spare.len() < SPARE_MAX && bytes <= SPARE_BYTES_MAX {
+            sent.clear();
+            self.spare_bytes = bytes;
+            self.spare.push(sent);
         }
     }
 }
 
-/// Together a bound on the memory that an idle shard keeps for sending.
-const SPARE_BUFFERS_MAX: usize = 64;
-const SPARE_BUFFER_BYTES_MAX: usize = 64 << 10;
-
-const _: () =
-    assert!(SPARE_BUFFERS_MAX * SPARE_BUFFER_BYTES_MAX <= 4 << 20, "spare buffers stay below 4 MiB");
+/// Bounds on what an idle shard keeps for sending: as many as a tick serves, while their messages are small.
+const SPARE_MAX: usize = 1024;
+const SPARE_BYTES_MAX: usize = 4 << 20;

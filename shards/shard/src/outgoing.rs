@@ -17,10 +17,6 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
-    pub fn new(bytes: Vec<u8>) -> Outgoing {
-        Outgoing { bytes, shared: Vec::new(), shared_len: 0 }
-    }
-
     /// Puts the payload of `message` behind the bytes written so far, without a copy.
     pub fn push_shared(&mut self, message: Message) {
         self.shared_len += message.payload().len();
@@ -56,9 +52,15 @@ impl Outgoing {
         heads_and_payloads.chain(std::iter::once(tail)).filter(|slice| !slice.is_empty())
     }
 
-    /// Gives the buffer back for recycling.
-    pub fn into_buffer(self) -> Vec<u8> {
-        self.bytes
+    /// Keeps the capacity for bytes.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.shared = Vec::new();
+        self.shared_len = 0;
+    }
+
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity()
     }
 }
 
@@ -81,7 +83,8 @@ mod tests {
             payload: b"PAYLOAD",
         };
         let message = Message::new(&parts);
-        let mut outgoing = Outgoing::new(b"one".to_vec());
+        let mut outgoing = Outgoing::default();
+        outgoing.bytes.extend_from_slice(b"one");
         assert_eq!(outgoing.as_contiguous(), Some(&b"one"[..]));
         outgoing.push_shared(message.clone());
         outgoing.push_shared(message);

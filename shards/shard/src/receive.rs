@@ -71,7 +71,7 @@ impl Shard {
             match mqtt::split(&bytes[at..], self.config.limits.packet_bytes_max) {
                 Ok(None) => return at,
                 Ok(Some(frame)) => {
-                    if self.must_wait(conn, frame.kind) {
+                    if self.post.is_congested() && makes_mail(frame.kind) || self.is_behind(connection) {
                         self.stall(conn, turn);
                         return at;
                     }
@@ -82,7 +82,7 @@ impl Shard {
                     if let Err(violation) = handled {
                         self.on_violation(conn, violation, turn);
                     }
-                    if self.connections.get(conn).is_some_and(|connection| connection.stalled) {
+                    if stage == Stage::Opened && self.is_stalled(conn) {
                         // A CONNECT that waits for room in the mesh: it will be looked at again.
                         return at;
                     }
@@ -222,9 +222,8 @@ impl Shard {
         }
     }
 
-    fn must_wait(&self, conn: ConnId, kind: PacketKind) -> bool {
-        self.post.is_congested() && makes_mail(kind)
-            || self.connections.get(conn).is_some_and(|connection| self.is_behind(connection))
+    fn is_stalled(&self, conn: ConnId) -> bool {
+        self.connections.get(conn).is_some_and(|connection| connection.stalled)
     }
 
     /// The client itself is what keeps its packets from being handled.
@@ -275,10 +274,12 @@ impl Shard {
     }
 
     fn can_resume(&self, conn: ConnId) -> bool {
-        let stalled = |connection: &Connection| connection.stalled && connection.stage != Stage::Closing;
+        let can_go_on = |connection: &Connection| {
+            connection.stalled && connection.stage != Stage::Closing && !self.is_behind(connection)
+        };
         !self.drain.has_begun()
-            && self.connections.get(conn).is_some_and(stalled)
-            && !self.must_wait(conn, PacketKind::Publish)
+            && !self.post.is_congested()
+            && self.connections.get(conn).is_some_and(can_go_on)
     }
 
     fn unstall(&mut self, conn: ConnId, turn: &mut Turn<'_>) {

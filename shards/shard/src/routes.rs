@@ -1,6 +1,6 @@
 //! What the topics of late matched: a publication on a topic that comes again and again needs no walk through the trie.
 
-use std::{ops::Deref, sync::Arc};
+use std::{ops::Deref, rc::Rc};
 
 use crate::trie::{Matches, Trie};
 
@@ -17,12 +17,12 @@ struct Slot {
     hash: u64,
     /// Of the trie, when this was found out.
     generation: u64,
-    known: Option<(Box<str>, Arc<Matches>)>,
+    known: Option<(Box<str>, Rc<Matches>)>,
 }
 
 /// Where a topic leads. Goes back with `put_back`.
 pub(crate) enum Route {
-    Known(Arc<Matches>),
+    Known(Rc<Matches>),
     Found(Matches),
 }
 
@@ -66,7 +66,7 @@ impl Routes {
         slot.generation = trie.generation();
         slot.known = None;
         if is_second && found.local.len() <= SUBSCRIBERS_MAX && topic.len() <= TOPIC_BYTES_MAX {
-            let matches = Arc::new(found.clone());
+            let matches = Rc::new(found.clone());
             slot.known = Some((topic.into(), matches));
         }
         Route::Found(found)

@@ -267,7 +267,7 @@ impl Shard {
                 connection.sending = true;
                 connection.sending_bytes = u32::try_from(outbox.len()).unwrap_or(u32::MAX);
                 self.counters.bytes_sent += outbox.len() as u64;
-                turn.push(Effect::Send { conn, bytes: *outbox });
+                turn.push(Effect::Send { conn, bytes: outbox });
             }
             if connection.stage == Stage::Closing {
                 self.forget_connection(conn);

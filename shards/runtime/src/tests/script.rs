@@ -54,7 +54,7 @@ pub struct Script {
 struct Conn {
     unread: Vec<u8>,
     is_echo: bool,
-    out: Outgoing,
+    out: Box<Outgoing>,
     is_sending: bool,
     is_closing: bool,
 }

@@ -20,7 +20,7 @@ impl World {
                 if flat.is_empty() || flat.len() != bytes.len() {
                     self.illegal(core, format!("an empty send to {conn:?}, or one of the wrong length"));
                 }
-                effects.recycle(bytes.into_buffer());
+                effects.recycle(bytes);
                 self.trace.record(self.now, format_args!("{core} -> {conn:?} {} bytes", flat.len()));
                 self.trace.record_bytes(&flat);
                 self.send(core, conn, flat);
