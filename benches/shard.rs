@@ -3,16 +3,12 @@
 
 use std::hint::black_box;
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group};
 use mqtt::{
     Ack, Connect, ConnectProperties, Packet, PacketId, PacketKind, Publish, PublishProperties, QoS,
     RetainHandling, Subscribe, SubscriptionOptions, UserProperties, Version,
 };
 use shard::{Config, ConnId, Effect, Effects, Event, Instant, Shard, ShardId};
-
-// The broker's own.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 struct Scene {
     shard: Shard,
@@ -203,4 +199,30 @@ const PAIRS: u32 = 50;
 const BATCH: u16 = 20;
 
 criterion_group!(benches, messages, fanout);
-criterion_main!(benches);
+
+/// With `--rounds QOS COUNT` no clock is read and the work is the same in each run, for a tool that counts instructions: two
+/// counts differ by what their rounds cost.
+fn main() {
+    let words: Vec<String> = std::env::args().collect();
+    match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [_, "--rounds", qos, count, ..] => {
+            let number: u8 = qos.parse().expect("a QoS");
+            rounds(QoS::try_from(number).expect("a QoS"), count.parse().expect("a number of rounds"));
+        }
+        _ => {
+            benches();
+            Criterion::default().configure_from_args().final_summary();
+        }
+    }
+}
+
+/// Each round is `PAIRS * BATCH` messages.
+fn rounds(qos: QoS, count: usize) {
+    let mut scene = Scene::new(PAIRS, 1, qos);
+    let batches: Vec<Vec<u8>> = (0..PAIRS).map(|pair| batch(pair, qos, BATCH)).collect();
+    for _ in 0..count {
+        for (pair, batch) in (0..).zip(&batches) {
+            scene.run(publisher(pair), batch);
+        }
+    }
+}

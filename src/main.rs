@@ -31,10 +31,6 @@ use crate::{
     signals::Signals,
 };
 
-/// One heap for each thread, so that shards do not meet in the allocator.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// The log of this process, once it is started.
 static LOG: OnceLock<Log> = OnceLock::new();
 

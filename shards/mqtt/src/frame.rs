@@ -74,6 +74,8 @@ pub struct Frame<'a> {
     pub body: &'a [u8],
     /// Of the whole packet, fixed header included.
     pub size: usize,
+    /// All of it, fixed header included.
+    pub bytes: &'a [u8],
 }
 
 impl Frame<'_> {
@@ -104,7 +106,7 @@ pub fn split(bytes: &[u8], max_packet_size: u32) -> Result<Option<Frame<'_>>, Vi
     if size > max_packet_size as usize {
         return Err(Violation::new(crate::ReasonCode::PacketTooLarge, "packet is larger than the limit"));
     }
-    Ok(bytes.get(1 + len..size).map(|body| Frame { kind, flags, body, size }))
+    Ok(bytes.get(1 + len..size).map(|body| Frame { kind, flags, body, bytes: &bytes[..size], size }))
 }
 
 /// How many bytes the packet at the head of `bytes` takes in all, once its fixed header is complete, so that a

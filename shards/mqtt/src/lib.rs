@@ -2,8 +2,8 @@
 //! no clock. What a packet means for a session is the broker's business and not decided here.
 //!
 //! A reader calls `split` on what it has received, then `decode` or, where it knows the kind, the packet's own
-//! `decode`. Every packet borrows from the bytes it came from. There is one file per packet; `forward.rs` is how
-//! the broker sends a stored message, and `topic.rs` defines which filter matches which topic.
+//! `decode`. Every packet borrows from the bytes it came from. There is one file per packet; `forward.rs` and
+//! `received.rs` are how the broker passes a message on, and `topic.rs` defines which filter matches which topic.
 #![forbid(unsafe_code)]
 
 mod ack;
@@ -20,6 +20,7 @@ mod property;
 mod publish;
 mod qos;
 mod reason;
+mod received;
 mod suback;
 mod subscribe;
 mod topic;
@@ -40,6 +41,7 @@ pub use property::{SubscriptionIds, SubscriptionIdsBuf, UserProperties, UserProp
 pub use publish::{Publish, PublishProperties};
 pub use qos::{NotAQoS, QoS};
 pub use reason::ReasonCode;
+pub use received::Received;
 pub use suback::Suback;
 pub use subscribe::{RetainHandling, Subscribe, SubscriptionOptions};
 pub use topic::{SharedFilter, is_topic_filter, is_topic_name, level_count, matches, shared_filter};

@@ -74,7 +74,12 @@ impl Shard {
         let connection = self.connections.get_mut(conn).expect("a session's connection is in the table");
         let mut forward = make_forward(connection.version, sending, &carried.parts, turn.now);
         forward.alias = connection.alias_for(carried.parts.topic);
-        if forward.size() > connection.packet_bytes_max as usize {
+        let received = carried.received.filter(|received| {
+            received.len() < SHARED_PAYLOAD_BYTES_MIN
+                && received.len() <= connection.packet_bytes_max as usize
+                && received.is_like(&forward)
+        });
+        if received.is_none() && forward.size() > connection.packet_bytes_max as usize {
             forward.alias = Alias::None;
             if forward.size() > connection.packet_bytes_max as usize {
                 self.counters.dropped_packet_too_large += 1;
@@ -84,13 +89,21 @@ impl Shard {
         if let Alias::Define(alias) = forward.alias {
             connection.aliases().outbound.insert(carried.parts.topic.into(), alias);
         }
+        if !connection.dirty {
+            connection.dirty = true;
+            self.dirty.push(conn);
+        }
         let outbox = connection.outbox(turn.effects);
         let before = outbox.len();
-        forward.encode_head(&mut outbox.bytes);
-        push_payload(outbox, carried);
+        match received {
+            Some(received) => received.encode(sending.packet_id, &mut outbox.bytes),
+            None => {
+                forward.encode_head(&mut outbox.bytes);
+                push_payload(outbox, carried);
+            }
+        }
         self.unsent_bytes += outbox.len() - before;
         self.counters.publish_sent += 1;
-        self.mark_dirty(conn);
         true
     }
 

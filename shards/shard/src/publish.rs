@@ -1,6 +1,6 @@
 //! A client's PUBLISH: what is checked before the message is routed, and the answer.
 
-use mqtt::{Ack, Packet, Publish, QoS, ReasonCode, Version, Violation};
+use mqtt::{Ack, Packet, Publish, QoS, ReasonCode, Received, Version, Violation};
 
 use crate::{
     ConnId, Shard, keys::SessionKey, message::Parts, receive::protocol_error, router::Carried, turn::Turn,
@@ -12,6 +12,7 @@ impl Shard {
         conn: ConnId,
         session: SessionKey,
         publish: &Publish<'_>,
+        received: Option<Received<'_>>,
         turn: &mut Turn<'_>,
     ) -> Result<(), Violation> {
         self.counters.publish_received += 1;
@@ -20,10 +21,10 @@ impl Shard {
             return Err(protocol_error("a subscription identifier in a PUBLISH of a client"));
         }
         match publish.properties.topic_alias {
-            None => self.take_publish(conn, session, publish, publish.topic, turn),
+            None => self.take_publish(conn, session, publish, (publish.topic, received), turn),
             Some(alias) => {
                 let topic = self.resolve_alias(conn, alias, publish.topic)?;
-                self.take_publish(conn, session, publish, &topic, turn)
+                self.take_publish(conn, session, publish, (&topic, None), turn)
             }
         }
     }
@@ -56,7 +57,7 @@ impl Shard {
         conn: ConnId,
         session: SessionKey,
         publish: &Publish<'_>,
-        topic: &str,
+        (topic, received): (&str, Option<Received<'_>>),
         turn: &mut Turn<'_>,
     ) -> Result<(), Violation> {
         if let Err(reason) = self.check_publish(publish, topic) {
@@ -69,7 +70,7 @@ impl Shard {
             self.acknowledge(conn, publish, ReasonCode::Success, turn);
             return Ok(());
         }
-        let matched = self.route_publish(session, publish, topic, turn);
+        let matched = self.route_publish(session, publish, (topic, received), turn);
         let reason = if matched { ReasonCode::Success } else { ReasonCode::NoMatchingSubscribers };
         self.acknowledge(conn, publish, reason, turn);
         Ok(())
@@ -79,7 +80,7 @@ impl Shard {
         &mut self,
         session: SessionKey,
         publish: &Publish<'_>,
-        topic: &str,
+        (topic, received): (&str, Option<Received<'_>>),
         turn: &mut Turn<'_>,
     ) -> bool {
         let properties = &publish.properties;
@@ -97,7 +98,9 @@ impl Shard {
             forwarded: &forwarded,
             payload: publish.payload,
         };
-        self.publish(Some(session), &mut Carried::new(parts), turn)
+        let mut carried = Carried::new(parts);
+        carried.received = received;
+        self.publish(Some(session), &mut carried, turn)
     }
 
     /// False: the message was received before and is not released yet.

@@ -3,7 +3,7 @@
 //! A connection is stalled, not read, while what it asks for would only pile up: when mail to another shard waits for
 //! room, when the client does not take its own acknowledgements, when too many of its SUBSCRIBEs wait for answers.
 
-use mqtt::{Ack, Frame, Packet, PacketKind, Publish, ReasonCode, Violation};
+use mqtt::{Ack, Frame, Packet, PacketKind, Publish, ReasonCode, Received, Violation};
 
 use crate::{
     ConnId, Effect, Instant, Reading, Shard, What,
@@ -121,7 +121,9 @@ impl Shard {
         let session = connection.session().expect("only a connected client gets here");
         match frame.kind {
             PacketKind::Publish => {
-                return self.on_publish(conn, session, &Publish::decode(frame, version)?, turn);
+                let publish = Publish::decode(frame, version)?;
+                let received = Received::of(frame, &publish, version);
+                return self.on_publish(conn, session, &publish, received, turn);
             }
             PacketKind::Puback => self.on_puback(session, &Ack::decode(frame, version)?, turn),
             PacketKind::Pubrec => self.on_pubrec(conn, session, &Ack::decode(frame, version)?, turn),

@@ -1,5 +1,6 @@
 //! The way of a publication: to the retained store, to local subscribers, to other shards, to shared subscriptions.
 
+use mqtt::Received;
 use smallvec::SmallVec;
 
 use crate::{
@@ -21,6 +22,8 @@ pub(crate) struct Carried<'a> {
     pub parts: Parts<'a>,
     /// Set for a message that the retained store of another shard gets, too.
     pub origin: Option<Origin>,
+    /// As it came from its publisher, where that is a form for receivers.
+    pub received: Option<Received<'a>>,
     kept: Option<Message>,
 }
 
@@ -34,11 +37,11 @@ pub(crate) struct Origin {
 
 impl<'a> Carried<'a> {
     pub fn new(parts: Parts<'a>) -> Carried<'a> {
-        Carried { parts, origin: None, kept: None }
+        Carried { parts, origin: None, received: None, kept: None }
     }
 
     pub fn of(message: &'a Message) -> Carried<'a> {
-        Carried { parts: message.parts(), origin: None, kept: Some(message.clone()) }
+        Carried { kept: Some(message.clone()), ..Carried::new(message.parts()) }
     }
 
     pub fn keep(&mut self) -> Message {

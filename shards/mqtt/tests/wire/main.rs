@@ -9,6 +9,7 @@ mod forward;
 mod limit;
 mod publish;
 mod reason;
+mod received;
 mod refused;
 mod round_trip;
 mod session_end;

@@ -1,0 +1,67 @@
+//! A PUBLISH as its publisher sent it, which is byte for byte what many of its receivers get. They differ in the packet
+//! identifier at most, so that a copy with two bytes patched stands for encoding it again.
+
+use crate::frame::Frame;
+use crate::primitive::varint_len;
+use crate::{Alias, Forward, PacketId, Publish, QoS, Version};
+
+#[derive(Copy, Clone, Debug)]
+pub struct Received<'a> {
+    bytes: &'a [u8],
+    qos: QoS,
+    has_properties: bool,
+    packet_id_at: usize,
+}
+
+impl<'a> Received<'a> {
+    /// `None`: no receiver gets the message in just this form. DUP and RETAIN are the publisher's own matter, properties
+    /// change on their way, and a header that is longer than it has to be is not passed on.
+    #[inline]
+    pub fn of(frame: &Frame<'a>, publish: &Publish<'a>, version: Version) -> Option<Received<'a>> {
+        if publish.dup || publish.retain || !publish.properties.block.is_empty() {
+            return None;
+        }
+        let has_properties = version == Version::V5;
+        let packet_id_len = if publish.packet_id.is_some() { size_of::<PacketId>() } else { 0 };
+        let packet_id_at =
+            frame.bytes.len() - publish.payload.len() - usize::from(has_properties) - packet_id_len;
+        let shortest_header = 1 + varint_len(frame.body.len());
+        let is_shortest = frame.bytes.len() - frame.body.len() == shortest_header
+            && packet_id_at == shortest_header + size_of::<u16>() + publish.topic.len();
+        is_shortest.then_some(Received { bytes: frame.bytes, qos: publish.qos, has_properties, packet_id_at })
+    }
+
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Whether these bytes, but for the packet identifier, are what `forward` and the payload behind it would be.
+    /// `forward` is of the same message.
+    #[inline]
+    pub fn is_like(&self, forward: &Forward<'_>) -> bool {
+        self.qos == forward.qos
+            && self.has_properties == (forward.version == Version::V5)
+            && !forward.dup
+            && !forward.retain
+            && forward.alias == Alias::None
+            && forward.message_expiry_interval_s.is_none()
+            && forward.subscription_ids.is_empty()
+    }
+
+    #[inline]
+    pub fn encode(&self, packet_id: Option<PacketId>, out: &mut Vec<u8>) {
+        debug_assert_eq!(packet_id.is_some(), self.qos != QoS::AtMostOnce);
+        let start = out.len();
+        out.extend_from_slice(self.bytes);
+        if let Some(packet_id) = packet_id {
+            let at = start + self.packet_id_at;
+            out[at..at + size_of::<PacketId>()].copy_from_slice(&packet_id.get().to_be_bytes());
+        }
+    }
+}
