@@ -40,10 +40,20 @@ pub struct PublishProperties<'a> {
 impl<'a> Publish<'a> {
     #[inline]
     pub fn decode(frame: &Frame<'a>, version: Version) -> Result<Self, Violation> {
+        Publish::decode_expecting(frame, version, "")
+    }
+
+    /// `expected` is a topic that may well come and is a topic name: the same bytes need no check of their own.
+    #[inline]
+    pub fn decode_expecting(
+        frame: &Frame<'a>,
+        version: Version,
+        expected: &'a str,
+    ) -> Result<Self, Violation> {
         debug_assert_eq!(frame.kind, PacketKind::Publish);
         let (dup, qos, retain) = decode_flags(frame.flags)?;
         let mut reader = Reader::new(frame.body);
-        let topic = decode_topic(reader.binary()?)?;
+        let topic = decode_topic(reader.binary()?, expected)?;
         // [MQTT-2.2.1-2] A QoS 0 message has no packet identifier.
         let packet_id = if qos == QoS::AtMostOnce { None } else { Some(reader.packet_id()?) };
         let properties = match version {
@@ -75,7 +85,10 @@ fn decode_flags(flags: u8) -> Result<(bool, QoS, bool), Violation> {
 }
 
 #[inline]
-fn decode_topic(bytes: &[u8]) -> Result<&str, Violation> {
+fn decode_topic<'a>(bytes: &'a [u8], expected: &'a str) -> Result<&'a str, Violation> {
+    if bytes == expected.as_bytes() {
+        return Ok(expected);
+    }
     if has_wildcard_or_nul(bytes) {
         return Err(wrong_topic(bytes));
     }

@@ -1,10 +1,22 @@
 //! A client's PUBLISH: what is checked before the message is routed, and the answer.
 
+use std::rc::Rc;
+
 use mqtt::{Ack, Packet, Publish, QoS, ReasonCode, Received, Version, Violation};
 
 use crate::{
-    ConnId, Shard, keys::SessionKey, message::Parts, receive::protocol_error, router::Carried, turn::Turn,
+    ConnId, Shard, keys::SessionKey, message::Parts, receive::protocol_error, router::Carried, routes::Known,
+    turn::Turn,
 };
+
+/// What is known of a PUBLISH before its way through the shard begins. Nothing of it has to be.
+#[derive(Default)]
+pub(crate) struct Way<'a> {
+    /// Its bytes, where they are a form for receivers.
+    pub received: Option<Received<'a>>,
+    /// Where its topic leads.
+    pub known: Option<Rc<Known>>,
+}
 
 impl Shard {
     pub(crate) fn on_publish(
@@ -12,7 +24,7 @@ impl Shard {
         conn: ConnId,
         session: SessionKey,
         publish: &Publish<'_>,
-        received: Option<Received<'_>>,
+        way: Way<'_>,
         turn: &mut Turn<'_>,
     ) -> Result<(), Violation> {
         self.counters.publish_received += 1;
@@ -21,10 +33,10 @@ impl Shard {
             return Err(protocol_error("a subscription identifier in a PUBLISH of a client"));
         }
         match publish.properties.topic_alias {
-            None => self.take_publish(conn, session, publish, (publish.topic, received), turn),
+            None => self.take_publish(conn, session, publish, publish.topic, way, turn),
             Some(alias) => {
                 let topic = self.resolve_alias(conn, alias, publish.topic)?;
-                self.take_publish(conn, session, publish, (&topic, None), turn)
+                self.take_publish(conn, session, publish, &topic, Way::default(), turn)
             }
         }
     }
@@ -57,10 +69,11 @@ impl Shard {
         conn: ConnId,
         session: SessionKey,
         publish: &Publish<'_>,
-        (topic, received): (&str, Option<Received<'_>>),
+        topic: &str,
+        way: Way<'_>,
         turn: &mut Turn<'_>,
     ) -> Result<(), Violation> {
-        if let Err(reason) = self.check_publish(publish, topic) {
+        if let Err(reason) = self.check_publish(publish, topic, &way) {
             self.refuse_publish(conn, publish, reason, turn);
             return Ok(());
         }
@@ -70,7 +83,7 @@ impl Shard {
             self.acknowledge(conn, publish, ReasonCode::Success, turn);
             return Ok(());
         }
-        let matched = self.route_publish(session, publish, (topic, received), turn);
+        let matched = self.route_publish(session, publish, topic, way, turn);
         let reason = if matched { ReasonCode::Success } else { ReasonCode::NoMatchingSubscribers };
         self.acknowledge(conn, publish, reason, turn);
         Ok(())
@@ -80,7 +93,8 @@ impl Shard {
         &mut self,
         session: SessionKey,
         publish: &Publish<'_>,
-        (topic, received): (&str, Option<Received<'_>>),
+        topic: &str,
+        way: Way<'_>,
         turn: &mut Turn<'_>,
     ) -> bool {
         let properties = &publish.properties;
@@ -99,7 +113,8 @@ impl Shard {
             payload: publish.payload,
         };
         let mut carried = Carried::new(parts);
-        carried.received = received;
+        carried.received = way.received;
+        carried.route = way.known;
         self.publish(Some(session), &mut carried, turn)
     }
 
@@ -127,8 +142,9 @@ impl Shard {
     }
 
     /// What this server does not accept although the packet is well formed.
-    fn check_publish(&mut self, publish: &Publish<'_>, topic: &str) -> Result<(), ReasonCode> {
-        if mqtt::level_count(topic) > usize::from(self.config.limits.topic_levels_max) {
+    fn check_publish(&mut self, publish: &Publish<'_>, topic: &str, way: &Way<'_>) -> Result<(), ReasonCode> {
+        if way.known.is_none() && mqtt::level_count(topic) > usize::from(self.config.limits.topic_levels_max)
+        {
             self.counters.topic_levels_exceeded += 1;
             return Err(ReasonCode::TopicNameInvalid);
         }

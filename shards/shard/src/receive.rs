@@ -10,6 +10,7 @@ use crate::{
     connection::{Connection, Stage},
     ending::WillFate,
     keys::SessionKey,
+    publish::Way,
     shard::Deadline,
     takers::takers,
     turn::Turn,
@@ -121,9 +122,15 @@ impl Shard {
         let session = connection.session().expect("only a connected client gets here");
         match frame.kind {
             PacketKind::Publish => {
-                let publish = Publish::decode(frame, version)?;
-                let received = Received::of(frame, &publish, version);
-                return self.on_publish(conn, session, &publish, received, turn);
+                // Alive until the packet is handled: the topic of `publish` may stand in it.
+                let recent = self.routes.recent(&self.trie);
+                let known_topic = recent.as_ref().map_or("", |known| &*known.topic);
+                let publish = Publish::decode_expecting(frame, version, known_topic)?;
+                let way = Way {
+                    received: Received::of(frame, &publish, version),
+                    known: recent.clone().filter(|known| std::ptr::eq(&*known.topic, publish.topic)),
+                };
+                return self.on_publish(conn, session, &publish, way, turn);
             }
             PacketKind::Puback => self.on_puback(session, &Ack::decode(frame, version)?, turn),
             PacketKind::Pubrec => self.on_pubrec(conn, session, &Ack::decode(frame, version)?, turn),

@@ -1,5 +1,7 @@
 //! The way of a publication: to the retained store, to local subscribers, to other shards, to shared subscriptions.
 
+use std::rc::Rc;
+
 use mqtt::Received;
 use smallvec::SmallVec;
 
@@ -10,7 +12,7 @@ use crate::{
     message::{Parts, RetainedId},
     outbound::Queued,
     post::Posted,
-    routes::Route,
+    routes::{Known, Route},
     session::Delivery,
     takers::takers,
     trie::{Matches, Subscription},
@@ -24,6 +26,8 @@ pub(crate) struct Carried<'a> {
     pub origin: Option<Origin>,
     /// As it came from its publisher, where that is a form for receivers.
     pub received: Option<Received<'a>>,
+    /// Where the topic leads, if that is known already and the trie is as it was.
+    pub route: Option<Rc<Known>>,
     kept: Option<Message>,
 }
 
@@ -37,7 +41,7 @@ pub(crate) struct Origin {
 
 impl<'a> Carried<'a> {
     pub fn new(parts: Parts<'a>) -> Carried<'a> {
-        Carried { parts, origin: None, received: None, kept: None }
+        Carried { parts, origin: None, received: None, route: None, kept: None }
     }
 
     pub fn of(message: &'a Message) -> Carried<'a> {
@@ -65,7 +69,10 @@ impl Shard {
         if carried.parts.retain {
             self.retain(publisher, carried, turn);
         }
-        let matches = self.route(carried.parts.topic);
+        let matches = match carried.route.take() {
+            Some(known) => Route::Known(known),
+            None => self.route(carried.parts.topic),
+        };
         let matched = !matches.is_empty();
         self.deliver_to_matches(publisher, &matches, carried, turn);
         for peer in matches.peers.iter() {

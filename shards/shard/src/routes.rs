@@ -8,6 +8,8 @@ use crate::trie::{Matches, Trie};
 /// topics that come once cost a comparison and no memory.
 pub(crate) struct Routes {
     slots: Vec<Slot>,
+    /// The route that was found last and the trie's generation then. Most publishers send many messages to one topic.
+    recent: Option<(u64, Rc<Known>)>,
     /// Matches that are not remembered; kept for its capacity.
     scratch: Matches,
 }
@@ -17,12 +19,18 @@ struct Slot {
     hash: u64,
     /// Of the trie, when this was found out.
     generation: u64,
-    known: Option<(Box<str>, Rc<Matches>)>,
+    known: Option<Rc<Known>>,
+}
+
+/// A topic and where it leads. It was routed before: it is a topic name, and within the limits.
+pub(crate) struct Known {
+    pub topic: Box<str>,
+    matches: Matches,
 }
 
 /// Where a topic leads. Goes back with `put_back`.
 pub(crate) enum Route {
-    Known(Rc<Matches>),
+    Known(Rc<Known>),
     Found(Matches),
 }
 
@@ -31,7 +39,7 @@ impl Deref for Route {
 
     fn deref(&self) -> &Matches {
         match self {
-            Route::Known(matches) => matches,
+            Route::Known(known) => &known.matches,
             Route::Found(matches) => matches,
         }
     }
@@ -39,7 +47,14 @@ impl Deref for Route {
 
 impl Routes {
     pub fn new() -> Routes {
-        Routes { slots: Vec::new(), scratch: Matches::default() }
+        Routes { slots: Vec::new(), recent: None, scratch: Matches::default() }
+    }
+
+    /// The topic that was looked for last, if it is remembered and the trie is as it was.
+    #[inline]
+    pub fn recent(&self, trie: &Trie) -> Option<Rc<Known>> {
+        let (generation, known) = self.recent.as_ref()?;
+        (*generation == trie.generation()).then(|| known.clone())
     }
 
     /// `hash` is the topic's, and tells slots apart.
@@ -51,10 +66,11 @@ impl Routes {
         let is_second = slot.hash == hash;
         if is_second
             && slot.generation == trie.generation()
-            && let Some((known, matches)) = &slot.known
-            && **known == *topic
+            && let Some(known) = &slot.known
+            && *known.topic == *topic
         {
-            return Route::Known(matches.clone());
+            self.recent = Some((slot.generation, known.clone()));
+            return Route::Known(known.clone());
         }
         let mut found = std::mem::take(&mut self.scratch);
         trie.matches(topic, &mut found);
@@ -66,8 +82,7 @@ impl Routes {
         slot.generation = trie.generation();
         slot.known = None;
         if is_second && found.local.len() <= SUBSCRIBERS_MAX && topic.len() <= TOPIC_BYTES_MAX {
-            let matches = Rc::new(found.clone());
-            slot.known = Some((topic.into(), matches));
+            slot.known = Some(Rc::new(Known { topic: topic.into(), matches: found.clone() }));
         }
         Route::Found(found)
     }
@@ -126,5 +141,18 @@ mod tests {
         // Another topic with the same hash takes the slot and is not taken for the first.
         assert_eq!(look(&trie, "x"), (false, 1));
         assert_eq!(look(&trie, "a/b"), (false, 2));
+    }
+
+    #[test]
+    fn the_recent_topic_is_known_until_the_trie_changes() {
+        let (mut trie, mut routes) = (Trie::new(1), Routes::new());
+        trie.subscribe("a/+", subscription(1));
+        for _ in 0..3 {
+            let route = routes.find("a/b", 5, &trie);
+            routes.put_back(route);
+        }
+        assert!(routes.recent(&trie).is_some_and(|known| &*known.topic == "a/b"));
+        trie.subscribe("#", subscription(2));
+        assert!(routes.recent(&trie).is_none());
     }
 }
