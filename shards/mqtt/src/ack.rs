@@ -51,11 +51,28 @@ impl<'a> Ack<'a> {
         Ok(())
     }
 
+    /// Says nothing but the packet identifier.
+    #[inline]
+    pub(crate) fn is_plain(&self, version: Version) -> bool {
+        version != Version::V5
+            || (self.reason == ReasonCode::Success
+                && self.reason_string.is_none()
+                && self.user_properties.is_empty())
+    }
+
     pub fn encode(&self, kind: PacketKind, version: Version, out: &mut Vec<u8>) {
         debug_assert!(is_ack(kind));
+        if self.is_plain(version) {
+            let [high, low] = self.packet_id.get().to_be_bytes();
+            out.extend_from_slice(&[kind.first_byte(), size_of::<PacketId>() as u8, high, low]);
+            return;
+        }
         encode(kind.first_byte(), self, version, out);
     }
 }
+
+/// Of an acknowledgement that says nothing but its packet identifier.
+pub(crate) const PLAIN_ACK_BYTES: u32 = 4;
 
 impl Body for Ack<'_> {
     fn put(&self, version: Version, sink: &mut impl Sink) {

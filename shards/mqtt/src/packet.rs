@@ -1,5 +1,6 @@
 //! Any packet: decoding by its kind, encoding, and encoding within the receiver's limit.
 
+use crate::ack::PLAIN_ACK_BYTES;
 use crate::frame::{Body, encode};
 use crate::ping::Ping;
 use crate::{
@@ -114,6 +115,13 @@ impl<'a> Packet<'a> {
     // [MQTT-3.1.2-24] and, for each packet that has the two properties, [MQTT-3.2.2-19] [MQTT-3.2.2-20]
     // [MQTT-3.4.2-2] [MQTT-3.4.2-3] and their like in 3.5 to 3.15.
     pub fn encode_within(&self, version: Version, max_packet_size: u32, out: &mut Vec<u8>) -> bool {
+        if let Packet::Puback(ack) | Packet::Pubrec(ack) | Packet::Pubrel(ack) | Packet::Pubcomp(ack) = self
+            && ack.is_plain(version)
+            && max_packet_size >= PLAIN_ACK_BYTES
+        {
+            ack.encode(self.kind(), version, out);
+            return true;
+        }
         let limit = max_packet_size.min(MAX_PACKET_SIZE) as usize;
         if self.size(version) <= limit {
             self.encode(version, out);

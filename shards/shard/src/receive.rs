@@ -169,12 +169,15 @@ impl Shard {
     pub(crate) fn reply(&mut self, conn: ConnId, packet: &Packet<'_>, turn: &mut Turn<'_>) {
         let Some(connection) = self.connections.get_mut(conn) else { return };
         let (version, packet_bytes_max) = (connection.version, connection.packet_bytes_max);
+        if !connection.dirty {
+            connection.dirty = true;
+            self.dirty.push(conn);
+        }
         let outbox = connection.outbox(turn.effects);
         let before = outbox.len();
         // What does not fit even in its shortest form cannot be said to this client. [MQTT-3.1.2-24]
         packet.encode_within(version, packet_bytes_max, &mut outbox.bytes);
         self.unsent_bytes += outbox.len() - before;
-        self.mark_dirty(conn);
     }
 
     fn takes_bytes(&self, conn: ConnId) -> bool {
