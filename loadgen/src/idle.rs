@@ -1,6 +1,5 @@
 //! Scenario `idle`: what a broker pays for connections that do nothing.
 
-use std::fmt;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -11,6 +10,7 @@ use crate::BrokerArgs;
 use crate::connection::{Connection, Hello};
 use crate::epoll::Epoll;
 use crate::process::allow_open_files;
+use crate::report::{Better, Report};
 
 #[derive(Debug, Args)]
 pub struct IdleArgs {
@@ -27,14 +27,6 @@ pub struct IdleArgs {
     keep_alive: u16,
 }
 
-pub struct Report {
-    connections: u64,
-    connecting: Duration,
-    dropped: u64,
-    pings: u64,
-    memory: Option<Memory>,
-}
-
 struct Memory {
     before_bytes: u64,
     after_bytes: u64,
@@ -49,16 +41,43 @@ pub fn run(args: &IdleArgs) -> Result<Report, String> {
     let mut crowd = Crowd::connect(args)?;
     let connecting = begun.elapsed();
     let cpu_before = process.as_ref().map(|process| process.cpu_time()).transpose()?;
+    let held = Instant::now();
     crowd.hold(Duration::from_secs(args.hold), Duration::from_secs(u64::from(args.keep_alive)) * 3 / 4)?;
-    let memory = match (&process, before_bytes, cpu_before) {
-        (Some(process), Some(before_bytes), Some(cpu_before)) => {
-            let cpu = process.cpu_time()?.saturating_sub(cpu_before);
-            Some(Memory { before_bytes, after_bytes: process.resident_bytes()?, cpu })
-        }
-        _ => None,
-    };
-    let connections = u64::from(args.connections);
-    Ok(Report { connections, connecting, dropped: crowd.dropped, pings: crowd.pings, memory })
+    let connections = f64::from(args.connections);
+    let mut report = Report::new("idle", held.elapsed().as_secs_f64());
+    report.add("connections", "connections", connections, "", Better::Neither);
+    let rate = connections / connecting.as_secs_f64();
+    report.add("made_per_s", "made one after the other", rate, "per s", Better::Neither);
+    report.add("dropped", "dropped by the broker", crowd.dropped as f64, "", Better::Lower);
+    report.add("pings", "pings sent", crowd.pings as f64, "", Better::Neither);
+    if let (Some(process), Some(before_bytes), Some(cpu_before)) = (&process, before_bytes, cpu_before) {
+        let cpu = process.cpu_time()?.saturating_sub(cpu_before);
+        Memory { before_bytes, after_bytes: process.resident_bytes()?, cpu }.report(connections, &mut report);
+    }
+    Ok(report)
+}
+
+impl Memory {
+    fn report(&self, connections: f64, report: &mut Report) {
+        let grown = self.after_bytes as f64 - self.before_bytes as f64;
+        report.add(
+            "broker_rss_before_bytes",
+            "broker memory before",
+            self.before_bytes as f64,
+            "bytes",
+            Better::Lower,
+        );
+        report.add("broker_rss_bytes", "broker memory", self.after_bytes as f64, "bytes", Better::Lower);
+        report.add(
+            "bytes_per_connection",
+            "memory per connection",
+            grown / connections,
+            "bytes",
+            Better::Lower,
+        );
+        let cpu_ms = self.cpu.as_secs_f64() * 1000.0;
+        report.add("idle_cpu_ms", "broker CPU while idle", cpu_ms, "ms", Better::Lower);
+    }
 }
 
 struct Crowd {
@@ -131,22 +150,6 @@ impl Crowd {
     fn drop_member(&mut self, index: usize) {
         self.members[index] = None;
         self.dropped += 1;
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rate = self.connections as f64 / self.connecting.as_secs_f64();
-        writeln!(f, "connections                {:>12}", self.connections)?;
-        writeln!(f, "connections made per s     {rate:>12.0}")?;
-        writeln!(f, "dropped by the broker      {:>12}", self.dropped)?;
-        writeln!(f, "pings sent                 {:>12}", self.pings)?;
-        let Some(memory) = &self.memory else { return Ok(()) };
-        let grown = memory.after_bytes as f64 - memory.before_bytes as f64;
-        writeln!(f, "broker RSS before, kB      {:>12}", memory.before_bytes / 1024)?;
-        writeln!(f, "broker RSS after, kB       {:>12}", memory.after_bytes / 1024)?;
-        writeln!(f, "broker RSS per connection  {:>12.0} bytes", grown / self.connections as f64)?;
-        writeln!(f, "broker CPU while idle      {:>12} ms", memory.cpu.as_millis())
     }
 }
 

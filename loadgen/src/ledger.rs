@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 #[derive(Debug, Default)]
 pub struct Ledger {
     next: u64,
@@ -13,11 +15,17 @@ pub struct Ledger {
 }
 
 /// The sum over many ledgers.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Faults {
     pub lost: u64,
     pub duplicated: u64,
     pub reordered: u64,
+}
+
+impl Faults {
+    pub fn any(self) -> bool {
+        self != Faults::default()
+    }
 }
 
 impl Ledger {

@@ -7,32 +7,42 @@ mod connection;
 mod epoll;
 mod idle;
 mod ledger;
-mod p2p;
+mod null;
 mod payload;
 mod process;
+mod report;
+mod scenario;
+mod traffic;
 
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use client::{QoS, Version};
 
+use null::NullArgs;
 use process::Process;
+use report::Report;
+use scenario::Scenario;
 
 /// Load an MQTT broker and report what it did with it.
 #[derive(Debug, Parser)]
 #[command(version, disable_help_subcommand = true)]
 struct Cli {
     #[command(subcommand)]
-    scenario: Scenario,
+    command: Command,
+    /// Also writes what was found as JSON to this file, or to standard output instead of the table with `-`
+    #[arg(long, global = true)]
+    json: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
-enum Scenario {
-    /// Publishers and subscribers in pairs, each pair with a topic of its own and a window of messages under way
-    P2p(p2p::P2pArgs),
-    /// Connections that are held open and do nothing but keep alive, each with a session and a subscription
-    Idle(idle::IdleArgs),
+enum Command {
+    #[command(flatten)]
+    Scenario(Scenario),
+    /// Serve as a relay that only moves bytes: what the kernel itself costs
+    Null(NullArgs),
 }
 
 /// The broker under load.
@@ -66,20 +76,43 @@ impl BrokerArgs {
 }
 
 fn main() -> ExitCode {
-    let outcome = match Cli::parse().scenario {
-        Scenario::P2p(args) => p2p::run(&args).map(|report| report.to_string()),
-        Scenario::Idle(args) => idle::run(&args).map(|report| report.to_string()),
+    let cli = Cli::parse();
+    let outcome = match &cli.command {
+        Command::Scenario(scenario) => run(scenario, cli.json.as_deref()),
+        Command::Null(args) => null::run(args),
     };
     match outcome {
-        Ok(report) => {
-            print!("{report}");
-            ExitCode::SUCCESS
-        }
+        Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
             eprintln!("loadgen: {message}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn run(scenario: &Scenario, json: Option<&Path>) -> Result<(), String> {
+    let report = scenario.run()?;
+    show(&report, json)?;
+    if report.faults.any() {
+        return Err(
+            "messages were lost, duplicated or reordered: these are the figures of a failure".to_owned()
+        );
+    }
+    Ok(())
+}
+
+fn show(report: &Report, json: Option<&Path>) -> Result<(), String> {
+    let Some(path) = json else {
+        print!("{report}");
+        return Ok(());
+    };
+    let text = serde_json::to_string_pretty(report).map_err(|error| error.to_string())?;
+    if path == Path::new("-") {
+        println!("{text}");
+        return Ok(());
+    }
+    print!("{report}");
+    std::fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))
 }
 
 fn parse_version(text: &str) -> Result<Version, String> {

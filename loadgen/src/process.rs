@@ -15,12 +15,26 @@ impl Process {
         Ok(process)
     }
 
-    /// User and system time of all threads together.
+    /// What all threads together have used: to the nanosecond from the scheduler, or in ticks where that is not kept.
+    /// Ticks count badly what runs for microseconds at a time.
     pub fn cpu_time(&self) -> Result<Duration, String> {
+        if let Some(nanos) = self.scheduled_nanos() {
+            return Ok(Duration::from_nanos(nanos));
+        }
         let stat = self.read("stat")?;
         parse_cpu_ticks(&stat)
             .map(|ticks| Duration::from_millis(ticks * 1000 / ticks_per_second()))
             .ok_or_else(|| format!("/proc/{}/stat is not understood", self.pid))
+    }
+
+    fn scheduled_nanos(&self) -> Option<u64> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid)).ok()?;
+        let of_task = |entry: std::io::Result<fs::DirEntry>| {
+            let stat = fs::read_to_string(entry.ok()?.path().join("schedstat")).ok()?;
+            stat.split_whitespace().next()?.parse::<u64>().ok()
+        };
+        let nanos: u64 = tasks.filter_map(of_task).sum();
+        (nanos > 0).then_some(nanos)
     }
 
     /// Resident memory: exact from smaps_rollup, or from statm where that may not be read.
