@@ -41,6 +41,22 @@ impl Connection {
         Ok(connection)
     }
 
+    /// Begins to connect, with the CONNECT ready to go out. The first edge tells when there is somebody to write to.
+    pub fn begin(server: SocketAddr, index: usize, hello: &Hello<'_>) -> Result<Connection, String> {
+        let begin = || {
+            let socket = make_socket(server, index)?;
+            socket.set_nonblocking(true)?;
+            match socket.connect(&server.into()) {
+                Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
+                _ => Ok(TcpStream::from(socket)),
+            }
+        };
+        let stream = begin().map_err(|error| format!("cannot connect to {server}: {error}"))?;
+        let mut output = Vec::new();
+        connect_packet(hello).encode(hello.version, &mut output);
+        Ok(Connection { stream, partial: Vec::new(), output, written: 0 })
+    }
+
     fn greet(&mut self, hello: &Hello<'_>) -> Result<(), String> {
         let mut bytes = Vec::new();
         connect_packet(hello).encode(hello.version, &mut bytes);
@@ -146,6 +162,13 @@ fn each_frame(
 }
 
 fn connect(server: SocketAddr, index: usize) -> io::Result<TcpStream> {
+    let socket = make_socket(server, index)?;
+    socket.connect_timeout(&server.into(), PATIENCE)?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    Ok(socket.into())
+}
+
+fn make_socket(server: SocketAddr, index: usize) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(server), Type::STREAM, None)?;
     if let IpAddr::V4(address) = server.ip()
         && address.is_loopback()
@@ -154,10 +177,8 @@ fn connect(server: SocketAddr, index: usize) -> io::Result<TcpStream> {
         choose_port_at_connect(&socket)?;
         socket.bind(&SocketAddr::from((Ipv4Addr::from(host), 0)).into())?;
     }
-    socket.connect_timeout(&server.into(), PATIENCE)?;
     socket.set_tcp_nodelay(true)?;
-    socket.set_read_timeout(Some(PATIENCE))?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 // A bind would otherwise take the port from all destinations at once, and they run out after one address's worth.

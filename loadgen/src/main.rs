@@ -3,6 +3,7 @@
 //! It is built to outrun the broker, not to be one more client: raw sockets on epoll, frames that are encoded once
 //! and patched, large reads, one or two threads. Every run is bounded in time and in count and ends by itself.
 
+mod connect;
 mod connection;
 mod epoll;
 mod idle;

@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 
+use crate::connect::{self, ConnectArgs};
 use crate::idle::{self, IdleArgs};
 use crate::report::Report;
 use crate::traffic::{self, Cast, TrafficArgs};
@@ -14,6 +15,8 @@ pub enum Scenario {
     Fanin(FaninArgs),
     /// Few publishers, and many subscribers that get everything
     Fanout(FanoutArgs),
+    /// Connections made as fast as the broker accepts them, and then closed
+    Connect(ConnectArgs),
     /// Connections that are held open and do nothing but keep alive, each with a session and a subscription
     Idle(IdleArgs),
 }
@@ -65,6 +68,7 @@ impl Scenario {
             Scenario::Fanout(FanoutArgs { traffic, publishers, subscribers }) => {
                 traffic::run(traffic, &everybody("fanout", *publishers, *subscribers))
             }
+            Scenario::Connect(args) => connect::run(args),
             Scenario::Idle(args) => idle::run(args),
         }
     }

@@ -126,11 +126,11 @@ pub fn run(args: &TrafficArgs, cast: &Cast) -> Result<Report, String> {
         stage.is_over.store(true, Ordering::Relaxed);
 
         let mut report = Report::new(cast.scenario, duration.as_secs_f64());
-        let mut latencies = worker::latencies();
+        let mut all_latencies = latencies();
         for thread in threads {
             let found = thread.join().map_err(|_| "a thread panicked".to_owned())??;
             report.faults += found.faults;
-            latencies.add(&found.latencies).map_err(|error| error.to_string())?;
+            all_latencies.add(&found.latencies).map_err(|error| error.to_string())?;
         }
         let cost = Cost {
             delivered,
@@ -141,7 +141,7 @@ pub fn run(args: &TrafficArgs, cast: &Cast) -> Result<Report, String> {
             threads: args.threads,
         };
         cost.report(&mut report);
-        report_latencies(&latencies, &mut report);
+        report_latencies(&all_latencies, &mut report);
         let sent: u64 = stage.sent.iter().map(|sent| sent.load(Ordering::Relaxed)).sum();
         report.add("published", "published in all", sent as f64, "", Better::Neither);
         Ok(report)
@@ -208,7 +208,8 @@ impl Cost {
     }
 }
 
-fn report_latencies(latencies: &Histogram<u64>, report: &mut Report) {
+/// Adds percentiles and the curve.
+pub fn report_latencies(latencies: &Histogram<u64>, report: &mut Report) {
     if latencies.is_empty() {
         return;
     }
@@ -228,5 +229,11 @@ fn report_latencies(latencies: &Histogram<u64>, report: &mut Report) {
         .collect();
 }
 
+/// From a nanosecond to a minute, three digits exact.
+pub fn latencies() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, LATENCY_MAX_NS, 3).expect("the bounds are in order")
+}
+
+const LATENCY_MAX_NS: u64 = 60_000_000_000;
 const FILES_BESIDES: u64 = 64;
 const QUANTILES_PER_HALVING: u32 = 4;

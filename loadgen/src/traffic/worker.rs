@@ -9,7 +9,7 @@ use hdrhistogram::Histogram;
 
 use super::publisher::Publisher;
 use super::subscriber::{Reception, Subscriber, nanos_since};
-use super::{Findings, Stage};
+use super::{Findings, Stage, latencies};
 use crate::epoll::Epoll;
 use crate::ledger::Faults;
 
@@ -208,11 +208,6 @@ impl<'a> Worker<'a> {
     }
 }
 
-/// From a nanosecond to a minute, three digits exact.
-pub fn latencies() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, LATENCY_MAX_NS, 3).expect("the bounds are in order")
-}
-
 // The lowest bit of a token tells subscribers from publishers.
 const SUBSCRIBER: u64 = 1;
 const READ_BYTES: usize = 256 * 1024;
@@ -220,4 +215,3 @@ const TICK: Duration = Duration::from_millis(10);
 const STALL: Duration = Duration::from_secs(1);
 const DRAIN: Duration = Duration::from_secs(3);
 const QUIET: Duration = Duration::from_millis(300);
-const LATENCY_MAX_NS: u64 = 60_000_000_000;

@@ -96,10 +96,12 @@ fn walk(root: &Path, directory: &Path, files: &mut Vec<Source>) -> io::Result<()
     entries.sort();
     for path in entries {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        // `.git` is a file in a linked work tree.
+        if NOT_OURS.contains(&name.as_str()) {
+            continue;
+        }
         if path.is_dir() {
-            if !NOT_OURS.contains(&name.as_str()) {
-                walk(root, &path, files)?;
-            }
+            walk(root, &path, files)?;
         } else if let Ok(text) = fs::read_to_string(&path) {
             let relative = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
             files.push(Source { path: relative, text });
@@ -108,7 +110,7 @@ fn walk(root: &Path, directory: &Path, files: &mut Vec<Source>) -> io::Result<()
     Ok(())
 }
 
-/// Directories whose contents are made, fetched or found.
+/// What is made, fetched or found.
 const NOT_OURS: [&str; 9] = [
     ".git",
     "target",
