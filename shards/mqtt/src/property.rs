@@ -287,6 +287,7 @@ impl<'a> UserProperties<'a> {
             .filter_map(|(_, value)| Reader::new(value).string_pair().ok())
     }
 
+    #[inline]
     pub fn is_empty(self) -> bool {
         Entries::of(self.block).all(|(id, _)| id != USER_PROPERTY)
     }
@@ -335,6 +336,7 @@ impl<'a> SubscriptionIds<'a> {
             .filter_map(|(_, value)| Reader::new(value).varint().ok())
     }
 
+    #[inline]
     pub fn is_empty(self) -> bool {
         self.iter().next().is_none()
     }
