@@ -2,7 +2,6 @@
 //! identifier at most, so that a copy with two bytes patched stands for encoding it again.
 
 use crate::frame::Frame;
-use crate::primitive::varint_len;
 use crate::{Alias, Forward, PacketId, Publish, QoS, Version};
 
 #[derive(Copy, Clone, Debug)]
@@ -14,8 +13,8 @@ pub struct Received<'a> {
 }
 
 impl<'a> Received<'a> {
-    /// `None`: no receiver gets the message in just this form. DUP and RETAIN are the publisher's own matter, properties
-    /// change on their way, and a header that is longer than it has to be is not passed on.
+    /// `None`: no receiver gets the message in just this form. DUP and RETAIN are the publisher's own matter, and properties
+    /// change on their way. [MQTT-1.5.5-1] Lengths have one encoding only, so that everybody's header is the same.
     #[inline]
     pub fn of(frame: &Frame<'a>, publish: &Publish<'a>, version: Version) -> Option<Received<'a>> {
         if publish.dup || publish.retain || !publish.properties.block.is_empty() {
@@ -23,12 +22,9 @@ impl<'a> Received<'a> {
         }
         let has_properties = version == Version::V5;
         let packet_id_len = if publish.packet_id.is_some() { size_of::<PacketId>() } else { 0 };
-        let packet_id_at =
-            frame.bytes.len() - publish.payload.len() - usize::from(has_properties) - packet_id_len;
-        let shortest_header = 1 + varint_len(frame.body.len());
-        let is_shortest = frame.bytes.len() - frame.body.len() == shortest_header
-            && packet_id_at == shortest_header + size_of::<u16>() + publish.topic.len();
-        is_shortest.then_some(Received { bytes: frame.bytes, qos: publish.qos, has_properties, packet_id_at })
+        let behind_topic = packet_id_len + usize::from(has_properties) + publish.payload.len();
+        let packet_id_at = frame.bytes.len() - behind_topic;
+        Some(Received { bytes: frame.bytes, qos: publish.qos, has_properties, packet_id_at })
     }
 
     #[inline]

@@ -36,6 +36,8 @@ pub enum Reading {
 #[derive(Debug, Default)]
 pub struct Effects {
     pub queue: Vec<Effect>,
+    /// The boxes themselves go round, not only what they hold.
+    #[allow(clippy::vec_box)]
     spare: Vec<Box<Outgoing>>,
     /// Capacity of all that is spare.
     spare_bytes: usize,
