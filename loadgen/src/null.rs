@@ -38,6 +38,7 @@ pub fn run(args: &NullArgs) -> Result<(), String> {
     allow_open_files(FILES_MIN)?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, args.port));
     let listener = listen(address).map_err(|error| format!("cannot listen on {address}: {error}"))?;
+    println!("listens on {}", listener.local_addr().unwrap_or(address));
     let served = match args.engine {
         Engine::Epoll => epoll::serve(listener),
         Engine::IoUring => uring::serve(listener),
