@@ -91,9 +91,13 @@ impl Message {
         }
     }
 
+    /// Checks the whole topic: what only compares or hashes it asks for its bytes.
     pub fn topic(&self) -> &str {
-        let topic = &self.0.slice[..self.topic_len()];
-        std::str::from_utf8(topic).expect("the topic was a string when the message was made")
+        std::str::from_utf8(self.topic_bytes()).expect("the topic was a string when the message was made")
+    }
+
+    pub fn topic_bytes(&self) -> &[u8] {
+        &self.0.slice[..self.topic_len()]
     }
 
     pub fn forwarded(&self) -> &[u8] {

@@ -52,7 +52,7 @@ impl Retained {
     pub fn set(&mut self, message: Message) -> Set {
         // [MQTT-3.3.1-6] An empty payload removes the retained message. [MQTT-3.3.1-7] It is not stored itself.
         if message.payload().is_empty() {
-            return if self.remove(message.topic()) { Set::Cleared } else { Set::Nothing };
+            return if self.remove(message.topic_bytes()) { Set::Cleared } else { Set::Nothing };
         }
         // [MQTT-3.3.1-5] The message replaces an older one of its topic.
         let before = self.by_topic.replace(ByTopic(message.clone()));
@@ -64,7 +64,7 @@ impl Retained {
             self.by_expiry.insert(ByExpiry(message.clone()));
         }
         if self.by_topic.len() > self.messages_max || self.bytes > self.bytes_max {
-            self.remove(message.topic());
+            self.remove(message.topic_bytes());
             return Set::Refused;
         }
         if before.is_some() { Set::Replaced } else { Set::Stored }
@@ -72,7 +72,7 @@ impl Retained {
 
     #[cfg(any(test, feature = "bench"))]
     pub fn get(&self, topic: &str) -> Option<&Message> {
-        self.by_topic.get(topic).map(|ByTopic(message)| message)
+        self.by_topic.get(topic.as_bytes()).map(|ByTopic(message)| message)
     }
 
     /// Up to `messages_max` messages that match `filter`, sorted by topic, from behind the topic `after`. Expired ones are
@@ -81,15 +81,15 @@ impl Retained {
         let filter = Filter::new(filter);
         let mut page = Page { messages: Vec::new(), next: None };
         let mut walk = match after {
-            Some(after) => self.walk(Bound::Excluded(after)),
+            Some(after) => self.walk(Bound::Excluded(after.as_bytes())),
             None => self.walk(Bound::Included(&*filter.first_topic())),
         };
         let mut work = 0;
         // No topic below the floor matches, apart from those already seen.
-        let mut floor = String::new();
+        let mut floor = Vec::new();
         let mut below_floor = 0;
         while let Some(ByTopic(message)) = walk.next() {
-            let topic = message.topic();
+            let topic = message.topic_bytes();
             work += 1;
             if *topic < *floor {
                 below_floor += 1;
@@ -108,7 +108,7 @@ impl Retained {
                 }
             }
             if page.messages.len() >= messages_max.max(1) || work >= PAGE_WORK_MAX {
-                page.next = Some(topic.into());
+                page.next = Some(message.topic().into());
                 return page;
             }
         }
@@ -121,7 +121,7 @@ impl Retained {
         while count < max && self.next_expiry().is_some_and(|at| at <= now) {
             let ByExpiry(message) = self.by_expiry.pop_first().expect("the next expiry is that of the first");
             self.bytes -= message.weight();
-            let removed = self.by_topic.remove(message.topic());
+            let removed = self.by_topic.remove(message.topic_bytes());
             assert!(removed, "a message that expires is found by its topic");
             count += 1;
         }
@@ -146,12 +146,12 @@ impl Retained {
         self.bytes
     }
 
-    fn walk(&self, from: Bound<&str>) -> Range<'_, ByTopic> {
-        self.by_topic.range::<str, _>((from, Bound::Unbounded))
+    fn walk(&self, from: Bound<&[u8]>) -> Range<'_, ByTopic> {
+        self.by_topic.range::<[u8], _>((from, Bound::Unbounded))
     }
 
     /// False: there was none.
-    fn remove(&mut self, topic: &str) -> bool {
+    fn remove(&mut self, topic: &[u8]) -> bool {
         let removed = self.by_topic.take(topic);
         if let Some(ByTopic(message)) = &removed {
             self.forget(message);

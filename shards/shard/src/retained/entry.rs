@@ -11,20 +11,20 @@ pub(super) struct ByTopic(pub Message);
 pub(super) struct ByExpiry(pub Message);
 
 impl ByExpiry {
-    fn key(&self) -> (Option<Instant>, &str) {
-        (self.0.expires_at(), self.0.topic())
+    fn key(&self) -> (Option<Instant>, &[u8]) {
+        (self.0.expires_at(), self.0.topic_bytes())
     }
 }
 
-impl Borrow<str> for ByTopic {
-    fn borrow(&self) -> &str {
-        self.0.topic()
+impl Borrow<[u8]> for ByTopic {
+    fn borrow(&self) -> &[u8] {
+        self.0.topic_bytes()
     }
 }
 
 impl Ord for ByTopic {
     fn cmp(&self, other: &ByTopic) -> Ordering {
-        self.0.topic().cmp(other.0.topic())
+        self.0.topic_bytes().cmp(other.0.topic_bytes())
     }
 }
 

@@ -7,7 +7,7 @@
 use smallvec::SmallVec;
 
 pub(super) struct Filter<'a> {
-    levels: SmallVec<[&'a str; 16]>,
+    levels: SmallVec<[&'a [u8]; 16]>,
 }
 
 /// What a topic means for a filter.
@@ -22,34 +22,34 @@ pub(super) enum Verdict {
 
 impl<'a> Filter<'a> {
     pub fn new(filter: &'a str) -> Filter<'a> {
-        Filter { levels: filter.split('/').collect() }
+        Filter { levels: filter.as_bytes().split(|&byte| byte == b'/').collect() }
     }
 
     /// No topic before this one matches.
-    pub fn first_topic(&self) -> String {
-        let is_name = |level: &&&str| !matches!(**level, "+" | "#");
-        self.levels.iter().take_while(is_name).copied().collect::<Vec<_>>().join("/")
+    pub fn first_topic(&self) -> Vec<u8> {
+        let is_name = |level: &&&[u8]| !matches!(**level, b"+" | b"#");
+        self.levels.iter().take_while(is_name).copied().collect::<Vec<_>>().join(&b'/')
     }
 
     /// Topics have to come in their order. Raises `floor` if the topic shows that the next match lies farther on.
-    pub fn judge(&self, topic: &str, floor: &mut String) -> Verdict {
+    pub fn judge(&self, topic: &[u8], floor: &mut Vec<u8>) -> Verdict {
         // [MQTT-4.7.2-1] A filter that starts with a wildcard never matches a topic that starts with `$`.
-        if topic.starts_with('$') && matches!(self.levels[0], "+" | "#") {
-            return raise(floor, &["%"]);
+        if topic.starts_with(b"$") && matches!(self.levels[0], b"+" | b"#") {
+            return raise(floor, &[b"%"]);
         }
         // Where the topic's level at the last `+` ends.
         let mut plus_end = None;
         let mut rest = Some(topic);
         for (at, &level) in self.levels.iter().enumerate() {
             // `#` stands for its parent level as well, which is why it matches where the topic has ended.
-            if level == "#" {
+            if level == b"#" {
                 return Verdict::Match;
             }
             // Longer topics that match may stand right behind this one or far: the next topic will tell.
             let Some(from_here) = rest else { return Verdict::NoMatch };
             let start = topic.len() - from_here.len();
             let (name, behind) = split_level(from_here);
-            if level == "+" {
+            if level == b"+" {
                 plus_end = Some(start + name.len());
             } else if level != name {
                 let is_last = at + 1 == self.levels.len();
@@ -67,12 +67,12 @@ impl<'a> Filter<'a> {
 
 /// The level that begins at `start` is not the one that the filter names.
 fn judge_name(
-    topic: &str,
+    topic: &[u8],
     start: usize,
-    level: &str,
+    level: &[u8],
     is_last: bool,
     plus_end: Option<usize>,
-    floor: &mut String,
+    floor: &mut Vec<u8>,
 ) -> Verdict {
     let head = &topic[..start];
     let name_on = &topic[start..];
@@ -81,32 +81,32 @@ fn judge_name(
     }
     // With `level` behind us, what begins with `level/` can still be ahead, for example behind `level!`.
     let is_before_children = match name_on.strip_prefix(level) {
-        Some(behind) => behind < "/",
+        Some(behind) => behind < b"/".as_slice(),
         None => false,
     };
     if !is_last && is_before_children {
-        return raise(floor, &[head, level, "/"]);
+        return raise(floor, &[head, level, b"/"]);
     }
     next_for_plus(topic, plus_end, floor)
 }
 
 /// Under the name that the last `+` has here nothing matches any more: on to its next name.
-fn next_for_plus(topic: &str, plus_end: Option<usize>, floor: &mut String) -> Verdict {
+fn next_for_plus(topic: &[u8], plus_end: Option<usize>, floor: &mut Vec<u8>) -> Verdict {
     match plus_end {
-        Some(end) => raise(floor, &[&topic[..end], "0"]),
+        Some(end) => raise(floor, &[&topic[..end], b"0"]),
         None => Verdict::End,
     }
 }
 
-fn raise(floor: &mut String, parts: &[&str]) -> Verdict {
+fn raise(floor: &mut Vec<u8>, parts: &[&[u8]]) -> Verdict {
     floor.clear();
-    floor.extend(parts.iter().copied());
+    parts.iter().for_each(|part| floor.extend_from_slice(part));
     Verdict::NoMatch
 }
 
-fn split_level(topic: &str) -> (&str, Option<&str>) {
-    match topic.split_once('/') {
-        Some((level, behind)) => (level, Some(behind)),
+fn split_level(topic: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match topic.iter().position(|&byte| byte == b'/') {
+        Some(end) => (&topic[..end], Some(&topic[end + 1..])),
         None => (topic, None),
     }
 }
