@@ -11,9 +11,9 @@ use hdrhistogram::Histogram;
 use crate::BrokerArgs;
 use crate::connection::{Connection, Hello};
 use crate::epoll::Epoll;
+use crate::latency::{latencies, record, report_latencies};
 use crate::process::{Process, allow_open_files};
 use crate::report::{Better, Report};
-use crate::traffic::{latencies, report_latencies};
 
 #[derive(Debug, Args)]
 pub struct ConnectArgs {
@@ -39,7 +39,7 @@ pub fn run(args: &ConnectArgs) -> Result<Report, String> {
     let own = this.cpu_time()?.saturating_sub(own_before).as_secs_f64();
     crowd.disconnect()?;
     // The broker learns of the last ends a moment later than this process.
-    let cpu_after = settled(&cpu)?;
+    let cpu_after = broker.as_ref().map(Process::settled_cpu_time).transpose()?;
 
     let connections = f64::from(args.connections);
     let mut report = Report::new("connect", seconds);
@@ -59,21 +59,6 @@ pub fn run(args: &ConnectArgs) -> Result<Report, String> {
     report.add("own_cpu_percent", "own CPU", own * 100.0 / seconds, "% of 1 core(s)", Better::Neither);
     report_latencies(&crowd.latencies, &mut report);
     Ok(report)
-}
-
-/// The processor time once it grows no more.
-fn settled(cpu: &impl Fn() -> Result<Option<Duration>, String>) -> Result<Option<Duration>, String> {
-    let mut last = cpu()?;
-    for _ in 0..SETTLE_LOOKS_MAX {
-        std::thread::sleep(SETTLE);
-        let now = cpu()?;
-        let grown = now.unwrap_or_default().saturating_sub(last.unwrap_or_default());
-        last = now;
-        if grown < SETTLE / 20 {
-            break;
-        }
-    }
-    Ok(last)
 }
 
 struct Crowd {
@@ -131,8 +116,7 @@ impl Crowd {
     fn begin_one(&mut self, args: &ConnectArgs) -> Result<(), String> {
         let index = self.members.len();
         let client_id = format!("loadgen-connect-{index}");
-        let hello =
-            Hello { version: self.version, client_id: &client_id, keep_alive_s: 60, subscription: None };
+        let hello = Hello { keep_alive_s: 60, ..Hello::new(self.version, &client_id) };
         let begun = Instant::now();
         let connection = Connection::begin(args.broker.address()?, index, &hello)?;
         self.epoll.add(&connection, index as u64).map_err(|error| error.to_string())?;
@@ -151,8 +135,7 @@ impl Crowd {
             (PacketKind::Connack, [_, 0, ..]) => {
                 *is_made = true;
                 *made += 1;
-                let nanos = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
-                latencies.saturating_record(nanos.max(1));
+                record(latencies, begun.elapsed());
                 Ok(())
             }
             _ => Err(format!("connection {index} was answered with {:?} {:02x?}", frame.kind, frame.body)),
@@ -178,6 +161,4 @@ impl Crowd {
 const READ_BYTES: usize = 4096;
 const TICK: Duration = Duration::from_millis(10);
 const PATIENCE: Duration = Duration::from_secs(10);
-const SETTLE: Duration = Duration::from_millis(100);
-const SETTLE_LOOKS_MAX: u32 = 100;
 const FILES_BESIDES: u64 = 64;

@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
 use client::wire::{
-    self, Connect, ConnectProperties, Frame, Packet, RetainHandling, Subscribe, SubscriptionOptions,
+    self, Connack, Connect, ConnectProperties, Frame, Packet, RetainHandling, Subscribe, SubscriptionOptions,
     UserProperties,
 };
 use client::{PacketId, QoS, Version};
@@ -19,6 +19,8 @@ pub struct Connection {
     /// What is to be written, from `written` on.
     pub output: Vec<u8>,
     written: usize,
+    /// QoS 1 and 2 messages that the broker wants to have unacknowledged at most, once it has said so.
+    pub receive_maximum: u16,
 }
 
 /// What the handshake asks for.
@@ -26,7 +28,16 @@ pub struct Hello<'a> {
     pub version: Version,
     pub client_id: &'a str,
     pub keep_alive_s: u16,
+    /// False: the broker is to go on with the session of before, and to keep it when the connection ends.
+    pub clean_start: bool,
     pub subscription: Option<(&'a str, QoS)>,
+}
+
+impl<'a> Hello<'a> {
+    /// A session that begins and ends with its connection.
+    pub fn new(version: Version, client_id: &'a str) -> Hello<'a> {
+        Hello { version, client_id, keep_alive_s: 0, clean_start: true, subscription: None }
+    }
 }
 
 impl Connection {
@@ -35,7 +46,7 @@ impl Connection {
     pub fn open(server: SocketAddr, index: usize, hello: &Hello<'_>) -> Result<Connection, String> {
         let stream =
             connect(server, index).map_err(|error| format!("cannot connect to {server}: {error}"))?;
-        let mut connection = Connection { stream, partial: Vec::new(), output: Vec::new(), written: 0 };
+        let mut connection = Connection::of(stream, Vec::new());
         let greeted = connection.greet(hello);
         greeted.map_err(|error| format!("`{}` was not accepted by {server}: {error}", hello.client_id))?;
         Ok(connection)
@@ -54,29 +65,40 @@ impl Connection {
         let stream = begin().map_err(|error| format!("cannot connect to {server}: {error}"))?;
         let mut output = Vec::new();
         connect_packet(hello).encode(hello.version, &mut output);
-        Ok(Connection { stream, partial: Vec::new(), output, written: 0 })
+        Ok(Connection::of(stream, output))
+    }
+
+    fn of(stream: TcpStream, output: Vec<u8>) -> Connection {
+        Connection { stream, partial: Vec::new(), output, written: 0, receive_maximum: u16::MAX }
     }
 
     fn greet(&mut self, hello: &Hello<'_>) -> Result<(), String> {
         let mut bytes = Vec::new();
         connect_packet(hello).encode(hello.version, &mut bytes);
-        let connack = self.ask(&bytes, hello.version)?;
-        if connack.get(CONNACK_REASON_AT) != Some(&0) {
-            return Err(format!("the CONNACK is {connack:02x?}"));
-        }
+        self.receive_maximum = self.ask(&bytes, hello.version, |packet| match packet {
+            Packet::Connack(Connack { reason, properties, .. }) if !reason.is_error() => {
+                Ok(properties.receive_maximum.unwrap_or(u16::MAX))
+            }
+            other => Err(format!("the CONNACK is {other:?}")),
+        })?;
         if let Some((filter, qos)) = hello.subscription {
             bytes.clear();
             subscribe_packet(filter, qos).encode(hello.version, &mut bytes);
-            let suback = self.ask(&bytes, hello.version)?;
-            if suback.last() != Some(&(qos as u8)) {
-                return Err(format!("the SUBACK is {suback:02x?}"));
-            }
+            self.ask(&bytes, hello.version, |packet| match packet {
+                Packet::Suback(suback) => check_suback(suback, qos),
+                other => Err(format!("the SUBACK is {other:?}")),
+            })?;
         }
         self.stream.set_nonblocking(true).map_err(|error| error.to_string())
     }
 
-    /// Sends a packet and waits for the body of its answer: nothing else can come at this stage.
-    fn ask(&mut self, bytes: &[u8], version: Version) -> Result<Vec<u8>, String> {
+    /// Sends a packet and waits for its answer: nothing else can come at this stage.
+    fn ask<T>(
+        &mut self,
+        bytes: &[u8],
+        version: Version,
+        take: impl FnOnce(&Packet<'_>) -> Result<T, String>,
+    ) -> Result<T, String> {
         self.stream.write_all(bytes).map_err(|error| error.to_string())?;
         let mut answer = Vec::new();
         loop {
@@ -85,8 +107,8 @@ impl Connection {
             answer.push(byte[0]);
             match wire::split(&answer, ANSWER_BYTES_MAX) {
                 Ok(Some(frame)) => {
-                    wire::decode(&frame, version).map_err(|violation| violation.to_string())?;
-                    return Ok(frame.body.to_vec());
+                    let packet = wire::decode(&frame, version).map_err(|violation| violation.to_string())?;
+                    return take(&packet);
                 }
                 Ok(None) => {}
                 Err(violation) => return Err(violation.to_string()),
@@ -194,20 +216,31 @@ fn choose_port_at_connect(socket: &Socket) -> io::Result<()> {
     if failed { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-fn connect_packet<'a>(hello: &Hello<'a>) -> Connect<'a> {
+pub fn connect_packet<'a>(hello: &Hello<'a>) -> Connect<'a> {
+    // 3.x keeps a session by the one flag, 5.0 only if it is told for how long.
+    let is_kept = !hello.clean_start && hello.version == Version::V5;
+    let session_expiry_interval_s = is_kept.then_some(SESSION_EXPIRY_S);
     Connect {
         version: hello.version,
-        clean_start: true,
+        clean_start: hello.clean_start,
         keep_alive_s: hello.keep_alive_s,
         client_id: hello.client_id,
         will: None,
         username: None,
         password: None,
-        properties: ConnectProperties::default(),
+        properties: ConnectProperties { session_expiry_interval_s, ..ConnectProperties::default() },
     }
 }
 
-fn subscribe_packet(filter: &str, qos: QoS) -> Packet<'_> {
+/// That the broker granted what was asked for.
+pub fn check_suback(suback: &wire::Suback<'_>, qos: QoS) -> Result<(), String> {
+    match suback.codes.as_slice() {
+        [reason] if *reason as u8 == qos as u8 => Ok(()),
+        _ => Err(format!("the SUBACK is {suback:?}")),
+    }
+}
+
+pub fn subscribe_packet(filter: &str, qos: QoS) -> Packet<'_> {
     let retain_handling = RetainHandling::Send;
     let options = SubscriptionOptions { qos, no_local: false, retain_as_published: false, retain_handling };
     Packet::Subscribe(Subscribe {
@@ -221,5 +254,5 @@ fn subscribe_packet(filter: &str, qos: QoS) -> Packet<'_> {
 const PATIENCE: Duration = Duration::from_secs(10);
 const PORTS_PER_ADDRESS: usize = 20_000;
 const ANSWER_BYTES_MAX: u32 = 64 * 1024;
-// Behind the acknowledge flags.
-const CONNACK_REASON_AT: usize = 1;
+// Longer than any run, and an end for what a run that failed has left behind.
+const SESSION_EXPIRY_S: u32 = 3600;

@@ -94,11 +94,11 @@ impl Crowd {
         let mut members = Vec::with_capacity(args.connections as usize);
         for index in 0..args.connections as usize {
             let topic = format!("loadgen/idle/{index}");
+            let client_id = format!("loadgen-idle-{index}");
             let hello = Hello {
-                version: args.broker.protocol_version,
-                client_id: &format!("loadgen-idle-{index}"),
                 keep_alive_s: args.keep_alive,
                 subscription: Some((&topic, QoS::AtLeastOnce)),
+                ..Hello::new(args.broker.protocol_version, &client_id)
             };
             let connection = Connection::open(server, index, &hello)
                 .map_err(|error| format!("after {index} connections: {error}"))?;

@@ -3,10 +3,12 @@
 //! It is built to outrun the broker, not to be one more client: raw sockets on epoll, frames that are encoded once
 //! and patched, large reads, one or two threads. Every run is bounded in time and in count and ends by itself.
 
+mod acknowledgement;
 mod connect;
 mod connection;
 mod epoll;
 mod idle;
+mod latency;
 mod ledger;
 mod null;
 mod payload;

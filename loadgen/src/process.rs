@@ -27,6 +27,21 @@ impl Process {
             .ok_or_else(|| format!("/proc/{}/stat is not understood", self.pid))
     }
 
+    /// The processor time once it grows no more: what was asked of the process is then done.
+    pub fn settled_cpu_time(&self) -> Result<Duration, String> {
+        let mut last = self.cpu_time()?;
+        for _ in 0..SETTLE_LOOKS_MAX {
+            std::thread::sleep(SETTLE);
+            let now = self.cpu_time()?;
+            let grown = now.saturating_sub(last);
+            last = now;
+            if grown < SETTLE / 20 {
+                break;
+            }
+        }
+        Ok(last)
+    }
+
     fn scheduled_nanos(&self) -> Option<u64> {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.pid)).ok()?;
         let of_task = |entry: std::io::Result<fs::DirEntry>| {
@@ -104,6 +119,8 @@ pub fn allow_open_files(wanted: u64) -> Result<(), String> {
 
 // The state is the first field behind the name, utime the twelfth.
 const UTIME_AFTER_NAME: usize = 11;
+const SETTLE: Duration = Duration::from_millis(100);
+const SETTLE_LOOKS_MAX: u32 = 100;
 
 #[cfg(test)]
 mod tests {

@@ -1,20 +1,25 @@
 //! The scenarios by name: who publishes, who subscribes, and what is counted.
 
+use std::sync::Arc;
+
 use clap::{Args, Subcommand};
 
 use crate::connect::{self, ConnectArgs};
 use crate::idle::{self, IdleArgs};
 use crate::report::Report;
-use crate::traffic::{self, Cast, TrafficArgs};
+use crate::traffic::cast::{Cast, Pace, PublisherRole, Streams, SubscriberRole, check_topics};
+use crate::traffic::{self, TrafficArgs};
 
 #[derive(Debug, Subcommand)]
 pub enum Scenario {
-    /// Publishers and subscribers in pairs, each pair with a topic of its own
+    /// Publishers and subscribers in pairs, each pair with topics of its own
     P2p(P2pArgs),
-    /// Many publishers, each with a topic of its own, and few subscribers that get everything
+    /// Many publishers, each with topics of its own, and few subscribers that get everything
     Fanin(FaninArgs),
     /// Few publishers, and many subscribers that get everything
     Fanout(FanoutArgs),
+    /// Subscribers in groups ($share): each message goes to one member of each group
+    Shared(SharedArgs),
     /// Connections made as fast as the broker accepts them, and then closed
     Connect(ConnectArgs),
     /// Connections that are held open and do nothing but keep alive, each with a session and a subscription
@@ -54,38 +59,124 @@ pub struct FanoutArgs {
     publishers: u32,
 }
 
+#[derive(Debug, Args)]
+pub struct SharedArgs {
+    #[command(flatten)]
+    traffic: TrafficArgs,
+    /// How many publishers
+    #[arg(long, short = 'n', default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    publishers: u32,
+    /// How many groups, each of which gets every message once
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    groups: u32,
+    /// How many members each group has
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    members: u32,
+}
+
 impl Scenario {
     pub fn run(&self) -> Result<Report, String> {
         match self {
             Scenario::P2p(P2pArgs { traffic, pairs }) => {
-                let topics = topics("p2p", *pairs);
-                let subscribers = topics.iter().cloned().zip((0..).map(|pair| pair..pair + 1)).collect();
-                traffic::run(traffic, &Cast { scenario: "p2p", topics, subscribers, receivers: 1 })
+                let mut cast = publishers("p2p", *pairs, traffic, 1)?;
+                for pair in 0..*pairs {
+                    let filter = filter_of(&format!("loadgen/p2p/{pair}"), traffic.topics);
+                    let streams =
+                        Streams::new((pair * traffic.topics..(pair + 1) * traffic.topics).collect());
+                    cast.subscribers.push(subscriber(traffic, filter, Arc::new(streams), None));
+                }
+                traffic::run(&traffic.run, &cast)
             }
-            Scenario::Fanin(FaninArgs { traffic, publishers, subscribers }) => {
-                traffic::run(traffic, &everybody("fanin", *publishers, *subscribers))
+            Scenario::Fanin(FaninArgs { traffic, publishers, subscribers })
+            | Scenario::Fanout(FanoutArgs { traffic, publishers, subscribers }) => {
+                let name = if matches!(self, Scenario::Fanin(_)) { "fanin" } else { "fanout" };
+                traffic::run(&traffic.run, &everybody(name, *publishers, *subscribers, traffic)?)
             }
-            Scenario::Fanout(FanoutArgs { traffic, publishers, subscribers }) => {
-                traffic::run(traffic, &everybody("fanout", *publishers, *subscribers))
-            }
+            Scenario::Shared(args) => traffic::run(&args.traffic.run, &args.cast()?),
             Scenario::Connect(args) => connect::run(args),
             Scenario::Idle(args) => idle::run(args),
         }
     }
 }
 
-/// Every subscriber gets the messages of every publisher.
-fn everybody(scenario: &'static str, publishers: u32, subscribers: u32) -> Cast {
-    let filter =
-        if publishers == 1 { format!("loadgen/{scenario}/0") } else { format!("loadgen/{scenario}/+") };
-    Cast {
-        scenario,
-        topics: topics(scenario, publishers),
-        subscribers: (0..subscribers).map(|_| (filter.clone(), 0..publishers)).collect(),
-        receivers: u64::from(subscribers),
+impl SharedArgs {
+    fn cast(&self) -> Result<Cast, String> {
+        let SharedArgs { traffic, publishers: count, groups, members } = self;
+        let mut cast = publishers("shared", *count, traffic, u64::from(*groups))?;
+        let filter = filter_of_all("shared", *count, traffic.topics);
+        let streams = Arc::new(cast.streams_of(&filter));
+        for group in 0..*groups {
+            for _ in 0..*members {
+                let filter = format!("$share/loadgen-{group}/{filter}");
+                let role = subscriber(traffic, filter, Arc::clone(&streams), Some(group as usize));
+                cast.subscribers.push(role);
+            }
+        }
+        cast.groups = *groups as usize;
+        Ok(cast)
     }
 }
 
-fn topics(scenario: &str, publishers: u32) -> Vec<String> {
-    (0..publishers).map(|publisher| format!("loadgen/{scenario}/{publisher}")).collect()
+/// Every subscriber gets the messages of every publisher.
+fn everybody(
+    scenario: &str,
+    publisher_count: u32,
+    subscribers: u32,
+    traffic: &TrafficArgs,
+) -> Result<Cast, String> {
+    let mut cast = publishers(scenario, publisher_count, traffic, u64::from(subscribers))?;
+    let filter = filter_of_all(scenario, publisher_count, traffic.topics);
+    let streams = Arc::new(cast.streams_of(&filter));
+    for _ in 0..subscribers {
+        cast.subscribers.push(subscriber(traffic, filter.clone(), Arc::clone(&streams), None));
+    }
+    Ok(cast)
+}
+
+/// A cast that has no subscribers yet. `receivers` is what each message is going to become, for its share of the window.
+fn publishers(
+    scenario: &str,
+    publishers: u32,
+    traffic: &TrafficArgs,
+    receivers: u64,
+) -> Result<Cast, String> {
+    check_topics(publishers, traffic.topics)?;
+    let pace = match traffic.rate {
+        Some(_) => Pace::Rate(0),
+        None => Pace::Window((traffic.window / (u64::from(publishers) * receivers)).max(1)),
+    };
+    let role = |publisher| {
+        let topic = format!("loadgen/{scenario}/{publisher}");
+        let topics = match traffic.topics {
+            1 => vec![topic],
+            topics => (0..topics).map(|number| format!("{topic}/{number}")).collect(),
+        };
+        PublisherRole { topics, shape: traffic.shape(), pace }
+    };
+    Ok(Cast {
+        scenario: scenario.to_owned(),
+        publishers: (0..publishers).map(role).collect(),
+        parts: vec![scenario.to_owned()],
+        rates: traffic.rate.into_iter().collect(),
+        ..Cast::default()
+    })
+}
+
+fn subscriber(
+    traffic: &TrafficArgs,
+    filter: String,
+    streams: Arc<Streams>,
+    group: Option<usize>,
+) -> SubscriberRole {
+    SubscriberRole { filter, qos: traffic.qos, streams, part: 0, group }
+}
+
+fn filter_of_all(scenario: &str, publishers: u32, topics: u32) -> String {
+    let of_publisher =
+        if publishers == 1 { format!("loadgen/{scenario}/0") } else { format!("loadgen/{scenario}/+") };
+    filter_of(&of_publisher, topics)
+}
+
+fn filter_of(publisher: &str, topics: u32) -> String {
+    if topics == 1 { publisher.to_owned() } else { format!("{publisher}/+") }
 }

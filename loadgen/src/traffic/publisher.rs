@@ -2,54 +2,95 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use client::wire::{Ack, PacketKind};
-use client::{QoS, ReasonCode, Version};
+use client::{QoS, Version};
 
+use super::cast::{Pace, PublisherRole};
 use super::template::Template;
+use crate::acknowledgement::on_acknowledgement;
 use crate::connection::Connection;
 use crate::payload::Stamp;
 
 pub struct Publisher {
     pub connection: Connection,
     version: Version,
-    template: Template,
+    /// It publishes to them in turns.
+    topics: Vec<Topic>,
+    turn: usize,
+    first_stream: u32,
     index: u32,
-    sent: u64,
+    qos: QoS,
+    /// Messages under way at most; `None` if it publishes when messages are due.
+    window: Option<u64>,
+    unacknowledged_max: u64,
     /// Published and not acknowledged in full.
     unacknowledged: u64,
     next_packet_id: u16,
-    /// Deliveries that each of its messages becomes.
-    receivers: u64,
+    /// Deliveries that its messages become.
+    expected: u64,
+    /// Deliveries that one of its messages becomes at most.
+    receivers_max: u64,
     /// Deliveries that never came and are not waited for.
     written_off: u64,
     arrived_before: u64,
 }
 
+/// One of its streams.
+struct Topic {
+    template: Template,
+    /// Deliveries that each message becomes.
+    receivers: u64,
+    sent: u64,
+}
+
+/// Which publisher of the run it is.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    pub index: u32,
+    pub first_stream: u32,
+}
+
 impl Publisher {
+    /// `receivers` is by topic.
     pub fn new(
         connection: Connection,
         version: Version,
-        template: Template,
-        index: u32,
-        receivers: u64,
+        place: Place,
+        role: &PublisherRole,
+        receivers: &[u64],
     ) -> Self {
-        Publisher {
-            connection,
-            version,
-            template,
-            index,
+        let new_topic = |(topic, receivers): (&String, &u64)| Topic {
+            template: Template::new(topic, role.shape, version),
+            receivers: *receivers,
             sent: 0,
+        };
+        let window = match role.pace {
+            Pace::Window(window) => Some(window),
+            Pace::Rate(_) => None,
+        };
+        Publisher {
+            version,
+            topics: role.topics.iter().zip(receivers).map(new_topic).collect(),
+            turn: 0,
+            first_stream: place.first_stream,
+            index: place.index,
+            qos: role.shape.qos,
+            window,
+            unacknowledged_max: UNACKNOWLEDGED_MAX.min(connection.receive_maximum.into()),
             unacknowledged: 0,
             next_packet_id: 1,
-            receivers,
+            expected: 0,
+            receivers_max: receivers.iter().copied().max().unwrap_or(0).max(1),
             written_off: 0,
             arrived_before: 0,
+            connection,
         }
     }
 
-    /// Publishes what the window has room for, in one write. `arrived` counts the deliveries of this publisher.
-    pub fn top_up(&mut self, window: u64, arrived: &AtomicU64, now_ns: u64) -> Result<(), String> {
-        let under_way = self.under_way(arrived).div_ceil(self.receivers.max(1)).max(self.unacknowledged);
+    /// Publishes what its window has room for, in one write. `arrived` counts the deliveries of this publisher.
+    pub fn top_up(&mut self, arrived: &AtomicU64, now_ns: u64) -> Result<(), String> {
+        let Some(window) = self.window else { return Ok(()) };
+        let under_way = self.under_way(arrived).div_ceil(self.receivers_max).max(self.unacknowledged);
+        let window = if self.qos == QoS::AtMostOnce { window } else { window.min(self.unacknowledged_max) };
         for _ in under_way..window {
             self.append(now_ns);
         }
@@ -58,7 +99,7 @@ impl Publisher {
 
     /// Publishes one message that was due at `due_ns`. False: too many are not acknowledged yet, and it has to wait.
     pub fn publish_due(&mut self, due_ns: u64) -> Result<bool, String> {
-        if self.unacknowledged >= UNACKNOWLEDGED_MAX {
+        if self.unacknowledged >= self.unacknowledged_max {
             return Ok(false);
         }
         self.append(due_ns);
@@ -67,37 +108,30 @@ impl Publisher {
     }
 
     fn append(&mut self, due_ns: u64) {
-        let stamp = Stamp { publisher: self.index, sequence: self.sent, due_ns };
-        self.template.append(stamp, self.next_packet_id, &mut self.connection.output);
-        self.sent += 1;
-        if self.template.qos != QoS::AtMostOnce {
+        let topic = &mut self.topics[self.turn];
+        let stamp = Stamp { stream: self.first_stream + self.turn as u32, sequence: topic.sent, due_ns };
+        topic.template.append(stamp, self.next_packet_id, &mut self.connection.output);
+        topic.sent += 1;
+        self.expected += topic.receivers;
+        self.turn += 1;
+        if self.turn == self.topics.len() {
+            self.turn = 0;
+        }
+        if self.qos != QoS::AtMostOnce {
             self.unacknowledged += 1;
             self.next_packet_id = self.next_packet_id.checked_add(1).unwrap_or(1);
         }
     }
 
     fn under_way(&self, arrived: &AtomicU64) -> u64 {
-        let done = arrived.load(Ordering::Relaxed) + self.written_off;
-        (self.sent * self.receivers).saturating_sub(done)
+        self.expected.saturating_sub(arrived.load(Ordering::Relaxed) + self.written_off)
     }
 
-    /// Takes acknowledgements. False: the broker has closed the connection.
+    /// Takes acknowledgements.
     pub fn receive(&mut self, buffer: &mut [u8]) -> Result<(), String> {
         let Publisher { connection, unacknowledged, version, .. } = self;
         let open = connection.read(buffer, |frame, output| {
-            let ack = Ack::decode(frame, *version).map_err(|violation| violation.to_string());
-            match frame.kind {
-                PacketKind::Puback | PacketKind::Pubcomp => {
-                    check_reason(ack?.reason)?;
-                    *unacknowledged = unacknowledged.saturating_sub(1);
-                }
-                PacketKind::Pubrec => {
-                    let ack = ack?;
-                    check_reason(ack.reason)?;
-                    Ack::new(ack.packet_id).encode(PacketKind::Pubrel, *version, output);
-                }
-                kind => return Err(format!("the broker sent a {kind:?} to a publisher")),
-            }
+            *unacknowledged -= on_acknowledgement(frame, *version, output)?.min(*unacknowledged);
             Ok(())
         })?;
         if !open {
@@ -106,13 +140,13 @@ impl Publisher {
         self.connection.flush()
     }
 
-    /// A QoS 0 message that was dropped never frees its place in the window. After a while without any delivery the
+    /// A message that was dropped never frees its place in the window. After a while without any delivery the
     /// window opens again; what was under way counts as lost unless it arrives after all.
     pub fn write_off_if_stalled(&mut self, arrived: &AtomicU64) {
         let count = arrived.load(Ordering::Relaxed);
         let is_stalled = count == self.arrived_before && self.under_way(arrived) > 0;
         self.arrived_before = count;
-        if is_stalled && self.template.qos == QoS::AtMostOnce {
+        if is_stalled && self.window.is_some() {
             self.written_off += self.under_way(arrived);
         }
     }
@@ -121,14 +155,11 @@ impl Publisher {
         self.unacknowledged > 0 || self.under_way(arrived) > 0
     }
 
-    pub fn sent(&self) -> u64 {
-        self.sent
+    /// By stream: how many messages were published.
+    pub fn sent(&self) -> impl Iterator<Item = (u32, u64)> {
+        (self.first_stream..).zip(self.topics.iter().map(|topic| topic.sent))
     }
 }
 
-fn check_reason(reason: ReasonCode) -> Result<(), String> {
-    if reason.is_error() { Err(format!("the broker refused a message: {}", reason.name())) } else { Ok(()) }
-}
-
 /// Fewer than there are packet ids, so that none is used twice.
-pub const UNACKNOWLEDGED_MAX: u64 = 60_000;
+const UNACKNOWLEDGED_MAX: u64 = 60_000;

@@ -1,12 +1,16 @@
 //! One subscriber: acknowledges what arrives, keeps the account of it, and takes its latency.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, MutexGuard};
 use std::time::Instant;
 
-use client::wire::{Ack, Frame, PacketKind, Publish};
-use client::{QoS, Version};
+use client::Version;
+use client::wire::{Frame, PacketKind, Publish};
 use hdrhistogram::Histogram;
 
+use super::cast::{Streams, SubscriberRole};
+use super::group::{Group, Tally};
+use crate::acknowledgement::{acknowledge, complete};
 use crate::connection::Connection;
 use crate::ledger::{Faults, Ledger};
 use crate::payload::Stamp;
@@ -14,10 +18,19 @@ use crate::payload::Stamp;
 pub struct Subscriber {
     pub connection: Connection,
     version: Version,
-    /// Its publishers are those from here on, one ledger each.
-    first_publisher: u32,
-    ledgers: Vec<Ledger>,
     index: u32,
+    part: usize,
+    streams: Arc<Streams>,
+    account: Account,
+    received: u64,
+}
+
+/// What has arrived, by position of the stream.
+enum Account {
+    /// Every message of its streams is for it.
+    Alone(Vec<Ledger>),
+    /// Every message is for one member of the group. Which one gets it is open; the order at each is not.
+    Member { group: Arc<Group>, next: Vec<u64>, reordered: u64 },
 }
 
 impl Subscriber {
@@ -25,44 +38,53 @@ impl Subscriber {
         connection: Connection,
         version: Version,
         index: u32,
-        publishers: std::ops::Range<u32>,
+        role: &SubscriberRole,
+        group: Option<Arc<Group>>,
     ) -> Subscriber {
-        let ledgers = publishers.clone().map(|_| Ledger::default()).collect();
-        Subscriber { connection, version, first_publisher: publishers.start, ledgers, index }
+        let streams = Arc::clone(&role.streams);
+        let account = match group {
+            Some(group) => Account::Member { group, next: vec![0; streams.len()], reordered: 0 },
+            None => Account::Alone(streams.iter().map(|_| Ledger::default()).collect()),
+        };
+        Subscriber { connection, version, index, part: role.part, streams, account, received: 0 }
     }
 
-    /// Takes deliveries; gives the number of messages that arrived for the first time. `arrived` counts by publisher.
+    /// Takes deliveries; gives the number of messages that arrived for the first time.
     pub fn receive(&mut self, buffer: &mut [u8], world: &mut Reception<'_>) -> Result<u64, String> {
-        let Subscriber { connection, version, ledgers, first_publisher, .. } = self;
+        let Subscriber { connection, version, account, streams, part, .. } = self;
         let mut delivered = 0;
-        let (mut publisher, mut in_a_row) = (None, 0);
+        let (mut last, mut publisher, mut in_a_row) = (None, None, 0);
+        // Held while this socket is read: other threads that read for the same group wait that long.
+        let mut account = account.open();
         let open = connection.read(buffer, |frame, output| {
             match frame.kind {
                 PacketKind::Publish => {
                     let stamp = on_publish(frame, *version, output)?;
-                    let at = stamp.publisher.wrapping_sub(*first_publisher) as usize;
-                    let ledger = ledgers.get_mut(at).ok_or_else(|| {
-                        format!("a message of publisher {} reached another's subscriber", stamp.publisher)
-                    })?;
-                    if ledger.on_delivery(stamp.sequence) {
+                    let position = streams
+                        .position(stamp.stream)
+                        .ok_or_else(|| "a message reached a subscriber that it is not for".to_owned())?;
+                    if account.on_delivery(position, stamp.sequence) {
                         delivered += 1;
-                        if publisher != Some(stamp.publisher) {
-                            world.count(publisher, in_a_row);
-                            (publisher, in_a_row) = (Some(stamp.publisher), 0);
+                        if last != Some(stamp.stream) {
+                            last = Some(stamp.stream);
+                            let its_publisher = world.publishers[stamp.stream as usize];
+                            if publisher != Some(its_publisher) {
+                                world.count(publisher, in_a_row);
+                                (publisher, in_a_row) = (Some(its_publisher), 0);
+                            }
                         }
                         in_a_row += 1;
-                        world.take_latency(stamp.due_ns);
+                        world.take_latency(*part, stamp.due_ns);
                     }
                 }
-                PacketKind::Pubrel => {
-                    let ack = Ack::decode(frame, *version).map_err(|violation| violation.to_string())?;
-                    Ack::new(ack.packet_id).encode(PacketKind::Pubcomp, *version, output);
-                }
+                PacketKind::Pubrel => complete(frame, *version, output)?,
                 kind => return Err(format!("the broker sent a {kind:?} to a subscriber")),
             }
             Ok(())
         })?;
+        drop(account);
         world.count(publisher, in_a_row);
+        self.received += delivered;
         if !open {
             return Err(format!("the broker closed the connection of subscriber {}", self.index));
         }
@@ -70,13 +92,68 @@ impl Subscriber {
         Ok(delivered)
     }
 
-    /// `sent` is by publisher.
+    /// Its own faults, without what its group as a whole has lost. `sent` is by stream.
     pub fn faults(&self, sent: &[AtomicU64]) -> Faults {
-        let mut faults = Faults::default();
-        for (publisher, ledger) in (self.first_publisher as usize..).zip(&self.ledgers) {
-            faults += ledger.faults(sent[publisher].load(Ordering::Relaxed));
+        match &self.account {
+            Account::Member { reordered, .. } => Faults { reordered: *reordered, ..Faults::default() },
+            Account::Alone(ledgers) => {
+                let mut faults = Faults::default();
+                for (stream, ledger) in self.streams.iter().zip(ledgers) {
+                    faults += ledger.faults(sent[stream as usize].load(Ordering::Relaxed));
+                }
+                faults
+            }
         }
-        faults
+    }
+
+    pub fn part(&self) -> usize {
+        self.part
+    }
+
+    pub fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// Messages that came to it and to nobody of its group before.
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+}
+
+impl Account {
+    fn open(&mut self) -> OpenAccount<'_> {
+        match self {
+            Account::Alone(ledgers) => OpenAccount::Alone(ledgers),
+            Account::Member { group, next, reordered } => {
+                OpenAccount::Member { tallies: group.tallies(), next, reordered }
+            }
+        }
+    }
+}
+
+enum OpenAccount<'a> {
+    Alone(&'a mut [Ledger]),
+    Member { tallies: MutexGuard<'a, Vec<Tally>>, next: &'a mut [u64], reordered: &'a mut u64 },
+}
+
+impl OpenAccount<'_> {
+    /// True if it is the first delivery of this message.
+    #[inline]
+    fn on_delivery(&mut self, position: usize, sequence: u64) -> bool {
+        match self {
+            OpenAccount::Alone(ledgers) => ledgers[position].on_delivery(sequence),
+            OpenAccount::Member { tallies, next, reordered } => {
+                if !tallies[position].on_delivery(sequence) {
+                    return false;
+                }
+                if sequence < next[position] {
+                    **reordered += 1;
+                } else {
+                    next[position] = sequence + 1;
+                }
+                true
+            }
+        }
     }
 }
 
@@ -84,10 +161,12 @@ impl Subscriber {
 pub struct Reception<'a> {
     /// Deliveries by publisher.
     pub arrived: &'a [AtomicU64],
+    /// The publisher of each stream.
+    pub publishers: &'a [u32],
     /// Publishers whose window may have room again.
     pub touched: &'a mut Vec<u32>,
-    /// Only while measuring.
-    pub latencies: Option<&'a mut Histogram<u64>>,
+    /// By part, and only while measuring.
+    pub latencies: Option<&'a mut [Histogram<u64>]>,
     /// When the run began: the clock of the stamps.
     pub epoch: Instant,
     /// When the first message of this read was seen.
@@ -102,10 +181,11 @@ impl Reception<'_> {
         }
     }
 
-    fn take_latency(&mut self, due_ns: u64) {
+    #[inline]
+    fn take_latency(&mut self, part: usize, due_ns: u64) {
         if let Some(latencies) = &mut self.latencies {
             let seen_ns = *self.seen_ns.get_or_insert_with(|| nanos_since(self.epoch));
-            latencies.saturating_record(seen_ns.saturating_sub(due_ns).max(1));
+            latencies[part].saturating_record(seen_ns.saturating_sub(due_ns).max(1));
         }
     }
 }
@@ -117,30 +197,6 @@ pub fn nanos_since(epoch: Instant) -> u64 {
 /// Acknowledges a delivery and reads its stamp.
 fn on_publish(frame: &Frame<'_>, version: Version, output: &mut Vec<u8>) -> Result<Stamp, String> {
     let publish = Publish::decode(frame, version).map_err(|violation| violation.to_string())?;
-    if let Some(packet_id) = publish.packet_id {
-        let kind = if publish.qos == QoS::ExactlyOnce { PacketKind::Pubrec } else { PacketKind::Puback };
-        Ack::new(packet_id).encode(kind, version, output);
-    }
+    acknowledge(&publish, version, output);
     Stamp::read(publish.payload).ok_or_else(|| "a message arrived that this tool did not publish".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use client::wire;
-
-    use super::super::template::Template;
-    use super::*;
-
-    #[test]
-    fn deliveries_are_acknowledged_by_their_qos() {
-        let template = Template::new("t", QoS::ExactlyOnce, Stamp::BYTES, Version::V311);
-        let mut bytes = Vec::new();
-        let stamp = Stamp { publisher: 1, sequence: 2, due_ns: 3 };
-        template.append(stamp, 9, &mut bytes);
-        let frame = wire::split(&bytes, wire::MAX_PACKET_SIZE).unwrap().unwrap();
-        let mut output = Vec::new();
-        assert_eq!(on_publish(&frame, Version::V311, &mut output).unwrap(), stamp);
-        assert_eq!(output, b"\x50\x02\x00\x09");
-    }
 }

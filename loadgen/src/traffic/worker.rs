@@ -9,57 +9,61 @@ use hdrhistogram::Histogram;
 
 use super::publisher::Publisher;
 use super::subscriber::{Reception, Subscriber, nanos_since};
-use super::{Findings, Stage, latencies};
+use super::{Findings, Stage};
 use crate::epoll::Epoll;
+use crate::latency::latencies;
 use crate::ledger::Faults;
-
-/// When messages are sent.
-#[derive(Debug, Clone, Copy)]
-pub enum Pace {
-    /// As many messages of each publisher under way.
-    Window(u64),
-    /// One of this thread's publishers at a time, in turns, at this interval.
-    Interval { nanos: u64 },
-}
-
-impl Pace {
-    pub fn open(rate: u64, threads: u32) -> Pace {
-        Pace::Interval { nanos: (1_000_000_000 * u64::from(threads) / rate).max(1) }
-    }
-}
 
 pub struct Worker<'a> {
     stage: &'a Stage,
-    pace: Pace,
     thread: usize,
     threads: usize,
     epoll: Epoll,
     publishers: Vec<Publisher>,
     subscribers: Vec<Subscriber>,
-    latencies: Histogram<u64>,
+    schedules: Vec<Schedule>,
+    /// By part.
+    latencies: Vec<Histogram<u64>>,
     buffer: Vec<u8>,
     tokens: Vec<u64>,
     touched: Vec<u32>,
+}
+
+/// Messages of some publishers in turns, at fixed times.
+#[derive(Default)]
+struct Schedule {
+    publishers: Vec<usize>,
+    interval_ns: f64,
     /// Messages that were due so far.
     due: u64,
 }
 
 impl<'a> Worker<'a> {
-    pub fn new(stage: &'a Stage, pace: Pace, thread: usize, threads: usize) -> io::Result<Worker<'a>> {
+    pub fn new(stage: &'a Stage, thread: usize, threads: usize) -> io::Result<Worker<'a>> {
         Ok(Worker {
             stage,
-            pace,
             thread,
             threads,
             epoll: Epoll::new()?,
             publishers: Vec::new(),
             subscribers: Vec::new(),
-            latencies: latencies(),
+            schedules: Vec::new(),
+            latencies: stage.delivered.iter().map(|_| latencies()).collect(),
             buffer: vec![0; READ_BYTES],
             tokens: Vec::new(),
             touched: Vec::new(),
-            due: 0,
         })
+    }
+
+    /// Makes the publisher that was added last one of those that share a rate. `interval_ns` is from one message of one
+    /// of them to its next.
+    pub fn schedule_last(&mut self, rate: usize, interval_ns: f64) {
+        if self.schedules.len() <= rate {
+            self.schedules.resize_with(rate + 1, Schedule::default);
+        }
+        let schedule = &mut self.schedules[rate];
+        schedule.publishers.push(self.publishers.len() - 1);
+        schedule.interval_ns = interval_ns / schedule.publishers.len() as f64;
     }
 
     pub fn add_publisher(&mut self, publisher: Publisher) -> Result<(), String> {
@@ -80,39 +84,39 @@ impl<'a> Worker<'a> {
     pub fn run(mut self, published: &Barrier) -> Result<Findings, String> {
         let worked = self.work();
         // Also if it failed, since the others wait here.
-        for (at, publisher) in self.publishers.iter().enumerate() {
-            let index = at * self.threads + self.thread;
-            self.stage.sent[index].store(publisher.sent(), Ordering::Relaxed);
+        for publisher in &self.publishers {
+            for (stream, sent) in publisher.sent() {
+                self.stage.sent[stream as usize].store(sent, Ordering::Relaxed);
+            }
         }
         published.wait();
         worked?;
         self.drain()?;
         let mut faults = Faults::default();
+        let mut received = Vec::new();
         for subscriber in &self.subscribers {
             faults += subscriber.faults(&self.stage.sent);
+            received.push((subscriber.index(), subscriber.received()));
         }
-        Ok(Findings { faults, latencies: self.latencies })
+        Ok(Findings { faults, latencies: self.latencies, received })
     }
 
     fn work(&mut self) -> Result<(), String> {
         let began_ns = nanos_since(self.stage.epoch);
         self.top_up_all()?;
         let mut looked = Instant::now();
+        let is_open_loop = !self.schedules.is_empty();
+        let tick = if is_open_loop || self.threads > 1 { Duration::ZERO } else { TICK };
         while !self.stage.is_over.load(Ordering::Relaxed) {
-            match self.pace {
-                Pace::Window(_) if self.threads == 1 => {
-                    self.turn(TICK)?;
-                    self.top_up_touched()?;
-                }
-                // What arrives at one thread opens windows of another, which has to look.
-                Pace::Window(_) => {
-                    self.turn(Duration::ZERO)?;
-                    self.top_up_all()?;
-                }
-                Pace::Interval { nanos } => {
-                    self.publish_due(began_ns, nanos)?;
-                    self.turn(Duration::ZERO)?;
-                }
+            if is_open_loop {
+                self.publish_due(began_ns)?;
+            }
+            self.turn(tick)?;
+            // What arrives at one thread opens windows of another, which has to look.
+            if self.threads == 1 {
+                self.top_up_touched()?
+            } else {
+                self.top_up_all()?
             }
             if looked.elapsed() >= STALL {
                 looked = Instant::now();
@@ -144,32 +148,36 @@ impl<'a> Worker<'a> {
     }
 
     fn top_up_all(&mut self) -> Result<(), String> {
-        let Pace::Window(window) = self.pace else { return Ok(()) };
         let now_ns = nanos_since(self.stage.epoch);
         for (at, publisher) in self.publishers.iter_mut().enumerate() {
-            publisher.top_up(window, &self.stage.arrived[at * self.threads + self.thread], now_ns)?;
+            publisher.top_up(&self.stage.arrived[at * self.threads + self.thread], now_ns)?;
         }
         Ok(())
     }
 
     fn top_up_touched(&mut self) -> Result<(), String> {
-        let Pace::Window(window) = self.pace else { return Ok(()) };
+        if self.touched.is_empty() {
+            return Ok(());
+        }
         let now_ns = nanos_since(self.stage.epoch);
         for index in self.touched.drain(..) {
             let index = index as usize;
-            self.publishers[index].top_up(window, &self.stage.arrived[index], now_ns)?;
+            self.publishers[index].top_up(&self.stage.arrived[index], now_ns)?;
         }
         Ok(())
     }
 
-    fn publish_due(&mut self, began_ns: u64, interval_ns: u64) -> Result<(), String> {
+    fn publish_due(&mut self, began_ns: u64) -> Result<(), String> {
         let elapsed_ns = nanos_since(self.stage.epoch) - began_ns;
-        while !self.publishers.is_empty() && self.due * interval_ns <= elapsed_ns {
-            let at = (self.due % self.publishers.len() as u64) as usize;
-            if !self.publishers[at].publish_due(began_ns + self.due * interval_ns)? {
-                return Ok(());
+        for Schedule { publishers, interval_ns, due } in &mut self.schedules {
+            while !publishers.is_empty() {
+                let due_ns = (*due as f64 * *interval_ns) as u64;
+                let at = publishers[(*due % publishers.len() as u64) as usize];
+                if due_ns > elapsed_ns || !self.publishers[at].publish_due(began_ns + due_ns)? {
+                    break;
+                }
+                *due += 1;
             }
-            self.due += 1;
         }
         Ok(())
     }
@@ -179,24 +187,32 @@ impl<'a> Worker<'a> {
         self.touched.clear();
         self.epoll.wait(timeout, &mut self.tokens).map_err(|error| error.to_string())?;
         let is_measuring = self.stage.is_measuring.load(Ordering::Relaxed);
-        let mut delivered = 0;
+        let (mut delivered, mut part, mut in_part) = (0, 0, 0);
         for token in self.tokens.drain(..) {
             let at = (token / 2) as usize;
             if token % 2 == SUBSCRIBER {
                 let mut reception = Reception {
                     arrived: &self.stage.arrived,
+                    publishers: &self.stage.publishers,
                     touched: &mut self.touched,
-                    latencies: is_measuring.then_some(&mut self.latencies),
+                    latencies: is_measuring.then_some(&mut self.latencies[..]),
                     epoch: self.stage.epoch,
                     seen_ns: None,
                 };
-                delivered += self.subscribers[at].receive(&mut self.buffer, &mut reception)?;
+                let subscriber = &mut self.subscribers[at];
+                let messages = subscriber.receive(&mut self.buffer, &mut reception)?;
+                if subscriber.part() != part {
+                    self.stage.delivered[part].fetch_add(in_part, Ordering::Relaxed);
+                    (part, in_part) = (subscriber.part(), 0);
+                }
+                in_part += messages;
+                delivered += messages;
             } else {
                 self.publishers[at].receive(&mut self.buffer)?;
                 self.touched.push((at * self.threads + self.thread) as u32);
             }
         }
-        self.stage.delivered.fetch_add(delivered, Ordering::Relaxed);
+        self.stage.delivered[part].fetch_add(in_part, Ordering::Relaxed);
         Ok(delivered)
     }
 

@@ -17,12 +17,32 @@ fn every_scenario_with_messages_is_whole_on_one_and_two_shards() {
             "p2p -n 5 --rate 1000 -V 5 -q 1",
             "fanin -n 10 --subscribers 2",
             "fanout -n 20 --publishers 2 -w 200",
+            "p2p -n 3 -w 60 --topics 5 -q 1",
+            "fanin -n 4 --subscribers 2 --topics 3 --rate 1000 --threads 2",
         ] {
             let figures = run(scenario, broker.port, Some(broker.process.id()));
             assert!(figure(&figures, "deliveries_per_s") > 100.0, "{scenario}: {figures}");
             assert!(figure(&figures, "broker_cpu_us") > 0.0, "{scenario}: {figures}");
             let (p50, max) = (figure(&figures, "latency_p50_us"), figure(&figures, "latency_max_us"));
             assert!(0.0 < p50 && p50 <= max, "{scenario}: {figures}");
+        }
+    }
+}
+
+#[test]
+fn each_group_gets_every_message_once_and_its_members_share_it() {
+    for shards in [1, 2] {
+        let broker = Setup::new("load").shards(shards).start();
+        for scenario in [
+            "shared -n 5 --groups 2 --members 4 -w 200",
+            "shared -n 1 --groups 1 --members 3 -q 1 --rate 1000",
+            "shared -n 4 --members 6 --topics 2 -q 2 -w 100 --threads 2 -V 5",
+        ] {
+            let figures = run(scenario, broker.port, Some(broker.process.id()));
+            assert!(figure(&figures, "deliveries_per_s") > 100.0, "{scenario}: {figures}");
+            let smallest = figure(&figures, "smallest_share_percent");
+            let largest = figure(&figures, "largest_share_percent");
+            assert!(smallest <= 100.0 && 100.0 <= largest, "{scenario}: {figures}");
         }
     }
 }
