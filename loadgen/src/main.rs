@@ -4,6 +4,7 @@
 //! and patched, large reads, one or two threads. Every run is bounded in time and in count and ends by itself.
 
 mod acknowledgement;
+mod compare;
 mod connect;
 mod connection;
 mod epoll;
@@ -24,6 +25,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use client::{QoS, Version};
 
+use compare::CompareArgs;
 use null::NullArgs;
 use process::Process;
 use report::Report;
@@ -46,6 +48,8 @@ enum Command {
     Scenario(Scenario),
     /// Serve as a relay that only moves bytes: what the kernel itself costs
     Null(NullArgs),
+    /// Run the same scenarios with several brokers in turn, and show what came out side by side
+    Compare(Box<CompareArgs>),
 }
 
 /// The broker under load.
@@ -83,6 +87,7 @@ fn main() -> ExitCode {
     let outcome = match &cli.command {
         Command::Scenario(scenario) => run(scenario, cli.json.as_deref()),
         Command::Null(args) => null::run(args),
+        Command::Compare(args) => compare::run(args, cli.json.as_deref()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

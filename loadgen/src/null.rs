@@ -26,11 +26,21 @@ pub struct NullArgs {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Engine {
+pub enum Engine {
     /// Readiness, recv and send
     Epoll,
     /// Multishot receives into provided buffers, sends in batches
     IoUring,
+}
+
+impl Engine {
+    /// As it is written on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Engine::Epoll => "epoll",
+            Engine::IoUring => "io-uring",
+        }
+    }
 }
 
 /// Serves until the process is ended.

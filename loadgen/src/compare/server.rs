@@ -1,0 +1,125 @@
+//! A broker that was started for one run: on a port of its own, with its configuration, until it is stopped.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use client::Version;
+
+use super::child::{Child, Output, outcome};
+use super::cpus::Cpus;
+use super::plan::{CONFIG, Contender, PORT};
+use super::result::Failure;
+use crate::connection::{Connection, Hello};
+
+pub struct Server {
+    pub port: u16,
+    child: Child,
+    _config: Option<ConfigFile>,
+}
+
+impl Server {
+    /// Starts it and waits until it answers a CONNECT. `go_on` says whether to wait on.
+    pub fn start(
+        contender: &Contender,
+        cpus: Option<&Cpus>,
+        go_on: impl FnMut() -> bool,
+    ) -> Result<Server, Failure> {
+        let port = free_port().ok_or_else(|| Failure::new("no free port is left on 127.0.0.1"))?;
+        let config = match &contender.config {
+            Some(text) => Some(ConfigFile::write(port, text).map_err(Failure::new)?),
+            None => None,
+        };
+        let path = config.as_ref().map_or(String::new(), |config| config.path.display().to_string());
+        let fill = |word: &String| word.replace(CONFIG, &path).replace(PORT, &port.to_string());
+        let words: Vec<String> = contender.command.iter().map(fill).collect();
+        let child = Child::start(&words, cpus, Output::Tail).map_err(Failure::new)?;
+        let server = Server { port, child, _config: config };
+        server.await_connack(go_on)?;
+        Ok(server)
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// A broker that has ended by itself failed, whatever the run found.
+    pub fn check_alive(&self, when: &str) -> Result<(), Failure> {
+        match self.child.ended() {
+            Some(status) => {
+                let what = format!("the broker ended {when} with {}", outcome(status));
+                Err(Failure { what, last_lines: self.child.last_lines() })
+            }
+            None => Ok(()),
+        }
+    }
+
+    pub fn last_lines(&self) -> Vec<String> {
+        self.child.last_lines()
+    }
+
+    fn await_connack(&self, mut go_on: impl FnMut() -> bool) -> Result<(), Failure> {
+        let hello = Hello {
+            version: Version::V311,
+            client_id: "loadgen-ready",
+            clean_start: true,
+            keep_alive_s: 0,
+            subscription: None,
+        };
+        let deadline = Instant::now() + START_PATIENCE;
+        loop {
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
+            let error = match Connection::open(address, 0, &hello) {
+                Ok(_) => return self.check_alive("at its start"),
+                Err(error) => error,
+            };
+            self.check_alive("at its start")?;
+            if Instant::now() >= deadline || !go_on() {
+                let what = format!("the broker did not answer a CONNECT on port {}: {error}", self.port);
+                return Err(Failure { what, last_lines: self.child.last_lines() });
+            }
+            // No event tells that another process has begun to listen.
+            thread::sleep(LOOK_INTERVAL);
+        }
+    }
+}
+
+/// It lives as long as its broker.
+struct ConfigFile {
+    path: PathBuf,
+}
+
+impl ConfigFile {
+    fn write(port: u16, text: &str) -> Result<ConfigFile, String> {
+        let name = format!("loadgen-{}-{port}.conf", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::write(&path, text.replace(PORT, &port.to_string()))
+            .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+        Ok(ConfigFile { path })
+    }
+}
+
+impl Drop for ConfigFile {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// A port below those that the system gives to clients, and not the one of the last time, which may be in its TIME_WAIT.
+fn free_port() -> Option<u16> {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = std::process::id().wrapping_mul(97) as u16;
+    (0..PORTS).find_map(|_| {
+        let number = start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = PORT_MIN + number % PORTS;
+        TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok().then_some(port)
+    })
+}
+
+const PORT_MIN: u16 = 20_000;
+const PORTS: u16 = 12_000;
+const START_PATIENCE: Duration = Duration::from_secs(10);
+const LOOK_INTERVAL: Duration = Duration::from_millis(10);

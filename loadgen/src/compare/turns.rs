@@ -1,0 +1,219 @@
+//! The comparison itself: each repetition runs every scenario with every broker in turn, and the next one begins with another
+//! broker, so that whatever changes on the machine meanwhile hits all of them alike.
+
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use super::child::{Child, Output, outcome};
+use super::cpus::Cpus;
+use super::plan::{Contender, Run};
+use super::progress::Progress;
+use super::result::{Failure, Outcome, Turn};
+use super::server::Server;
+use crate::report::Report;
+
+/// What is run and how.
+pub struct Sitting {
+    pub contenders: Vec<Contender>,
+    pub runs: Vec<Run>,
+    pub repeat: u32,
+    pub broker_cpus: Option<Cpus>,
+    pub load_cpus: Option<Cpus>,
+    /// Held while a run goes on.
+    pub lock: Option<PathBuf>,
+    /// A run that takes longer has failed.
+    pub run_limit: Duration,
+}
+
+/// One run of one broker.
+#[derive(Clone, Copy)]
+pub struct Step<'a> {
+    pub run_at: usize,
+    pub run: &'a Run,
+    pub contender: &'a Contender,
+    pub repetition: u32,
+    pub repeat: u32,
+}
+
+impl Sitting {
+    fn steps(&self) -> Vec<Step<'_>> {
+        let mut steps = Vec::new();
+        for repetition in 0..self.repeat {
+            for (run_at, run) in self.runs.iter().enumerate() {
+                let count = self.contenders.len();
+                let turned = (0..count).map(|at| &self.contenders[(at + repetition as usize) % count]);
+                for contender in turned.filter(|contender| run.suits(contender)) {
+                    steps.push(Step { run_at, run, contender, repetition, repeat: self.repeat });
+                }
+            }
+        }
+        steps
+    }
+
+    /// Everything in turn, until `is_over` is set.
+    pub fn run(&self, is_over: &Arc<AtomicBool>) -> Result<Vec<Turn>, String> {
+        let lock = Lock::new(self.lock.as_ref())?;
+        let steps = self.steps();
+        let mut progress = Progress::new(steps.len());
+        let mut expected: Vec<Duration> = self.runs.iter().map(|run| run.expected).collect();
+        let mut turns = Vec::new();
+        for (at, step) in steps.iter().enumerate() {
+            let held = lock.hold(is_over)?;
+            let begun = Instant::now();
+            let left = steps[at..].iter().map(|step| expected[step.run_at]).sum::<Duration>();
+            let outcome = self.take(step, &mut || {
+                progress.tick(step, left.saturating_sub(begun.elapsed()));
+                !is_over.load(Ordering::Relaxed)
+            });
+            drop(held);
+            if is_over.load(Ordering::Relaxed) {
+                break;
+            }
+            expected[step.run_at] = begun.elapsed();
+            let outcome = outcome.map_or_else(Outcome::Failure, Outcome::Report);
+            progress.finish(step, &outcome);
+            let (run, broker) = (step.run.name.clone(), step.contender.name.clone());
+            turns.push(Turn { run, broker, repetition: step.repetition, outcome });
+        }
+        progress.end();
+        Ok(turns)
+    }
+
+    fn take(&self, step: &Step<'_>, go_on: &mut dyn FnMut() -> bool) -> Result<Report, Failure> {
+        let server = Server::start(step.contender, self.broker_cpus.as_ref(), &mut *go_on)?;
+        let mut load = self.start_load(step.run, &server)?;
+        let status = load.wait(self.run_limit, go_on);
+        server.check_alive("during the run")?;
+        let Some(status) = status else {
+            let what = format!("the run was not over after {} s", self.run_limit.as_secs());
+            return Err(Failure { what, last_lines: server.last_lines() });
+        };
+        // A run with faults fails, and tells of them.
+        if let Ok(report) = serde_json::from_slice::<Report>(&load.take_output()) {
+            if !status.success() && !report.faults.any() {
+                let what = format!("loadgen ended with {}", outcome(status));
+                return Err(Failure { what, last_lines: load.last_lines() });
+            }
+            return Ok(report);
+        }
+        let said =
+            load.last_lines().into_iter().find_map(|line| Some(line.strip_prefix("loadgen: ")?.to_owned()));
+        let what = said.unwrap_or_else(|| format!("loadgen ended with {} and no report", outcome(status)));
+        Err(Failure { what, last_lines: server.last_lines() })
+    }
+
+    fn start_load(&self, run: &Run, server: &Server) -> Result<Child, Failure> {
+        let this = std::env::current_exe()
+            .ok()
+            .and_then(|path| path.to_str().map(str::to_owned))
+            .ok_or_else(|| Failure::new("the path of this program is not text"))?;
+        let (port, pid) = (server.port.to_string(), server.id().to_string());
+        let flags = ["--host", "127.0.0.1", "--port", &port, "--pid", &pid, "--json", "-"];
+        let words = std::iter::once(this).chain(run.words.iter().cloned());
+        let words: Vec<String> = words.chain(flags.map(str::to_owned)).collect();
+        Child::start(&words, self.load_cpus.as_ref(), Output::Kept).map_err(Failure::new)
+    }
+}
+
+/// A file that whoever measures on this machine locks for a while.
+struct Lock(Option<File>);
+
+struct Held<'a>(&'a File);
+
+impl Lock {
+    fn new(path: Option<&PathBuf>) -> Result<Lock, String> {
+        let open = |path: &PathBuf| {
+            File::options()
+                .create(true)
+                .append(true)
+                .open(path)
+                .map_err(|error| format!("cannot open the lock {}: {error}", path.display()))
+        };
+        path.map(open).transpose().map(Lock)
+    }
+
+    /// Waits for those who hold it, unless it is all over. The kernel lets go of it when the process ends.
+    fn hold(&self, is_over: &AtomicBool) -> Result<Option<Held<'_>>, String> {
+        let Some(file) = &self.0 else { return Ok(None) };
+        while !is_over.load(Ordering::Relaxed) {
+            // SAFETY: the descriptor is open as long as the file lives.
+            if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
+                return Ok(Some(Held(file)));
+            }
+            let error = std::io::Error::last_os_error();
+            if error.kind() != std::io::ErrorKind::WouldBlock {
+                return Err(format!("cannot lock: {error}"));
+            }
+            // A signal does not end a flock that waits, but it does end this loop.
+            std::thread::sleep(LOCK_INTERVAL);
+        }
+        Ok(None)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        // SAFETY: the descriptor is open as long as the file lives.
+        unsafe { libc::flock(self.0.as_raw_fd(), libc::LOCK_UN) };
+    }
+}
+
+const LOCK_INTERVAL: Duration = Duration::from_millis(2);
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::null::Engine;
+
+    fn sitting() -> Sitting {
+        let broker = |name| Contender::new(name, "x {port}").unwrap();
+        Sitting {
+            contenders: vec![Contender::null(Engine::Epoll).unwrap(), broker("a"), broker("b")],
+            runs: vec![Run::new("p2p", "p2p").unwrap(), Run::new("q1", "p2p -q 1").unwrap()],
+            repeat: 2,
+            broker_cpus: None,
+            load_cpus: None,
+            lock: None,
+            run_limit: Duration::from_secs(1),
+        }
+    }
+
+    #[test]
+    fn brokers_take_turns_and_change_their_order() {
+        let sitting = sitting();
+        let steps: Vec<String> =
+            sitting.steps().iter().map(|step| format!("{} {}", step.run.name, step.contender.name)).collect();
+        assert_eq!(
+            steps,
+            [
+                "p2p null epoll",
+                "p2p a",
+                "p2p b",
+                "q1 a",
+                "q1 b",
+                "p2p a",
+                "p2p b",
+                "p2p null epoll",
+                "q1 a",
+                "q1 b"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_lock_is_held_by_one_at_a_time_and_given_back() {
+        let path = std::env::temp_dir().join(format!("loadgen-lock-{}", std::process::id()));
+        let (one, other) = (Lock::new(Some(&path)).unwrap(), Lock::new(Some(&path)).unwrap());
+        let held = one.hold(&AtomicBool::new(false)).unwrap();
+        assert!(held.is_some());
+        assert!(other.hold(&AtomicBool::new(true)).unwrap().is_none());
+        drop(held);
+        assert!(other.hold(&AtomicBool::new(false)).unwrap().is_some());
+        std::fs::remove_file(path).unwrap();
+    }
+}
