@@ -1,7 +1,7 @@
 //! One raw connection: a blocking handshake, then frames in and bytes out without blocking.
 
-use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
@@ -116,6 +116,26 @@ impl Connection {
         }
     }
 
+    /// Ends the connection in order, and waits until the broker has ended it as well: by then the session is what it
+    /// is without a connection.
+    pub fn end(mut self, version: Version) -> Result<(), String> {
+        Packet::Disconnect(wire::Disconnect::default()).encode(version, &mut self.output);
+        let mut ended = || {
+            self.stream.set_nonblocking(false)?;
+            self.stream.set_read_timeout(Some(PATIENCE))?;
+            self.stream.write_all(&self.output[self.written..])?;
+            self.stream.shutdown(Shutdown::Write)?;
+            io::copy(&mut self.stream, &mut io::sink())
+        };
+        match ended() {
+            // What was still on its way to this side is of no interest to the broker's reset.
+            Err(error) if !matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => {
+                Err(format!("a connection did not end: {error}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Reads all that has arrived and hands over each frame, with the buffer that answers go to. False: the server
     /// has closed the connection.
     pub fn read(
@@ -127,8 +147,8 @@ impl Connection {
             let len = match self.stream.read(buffer) {
                 Ok(0) => return Ok(false),
                 Ok(len) => len,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(true),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => return Err(format!("reading failed: {error}")),
             };
             if self.partial.is_empty() {
@@ -151,8 +171,8 @@ impl Connection {
         while self.written < self.output.len() {
             match self.stream.write(&self.output[self.written..]) {
                 Ok(len) => self.written += len,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(format!("writing failed: {error}")),
             }
         }

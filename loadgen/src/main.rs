@@ -4,19 +4,24 @@
 //! and patched, large reads, one or two threads. Every run is bounded in time and in count and ends by itself.
 
 mod acknowledgement;
+mod churn;
 mod compare;
 mod connect;
 mod connection;
 mod epoll;
+mod feed;
 mod idle;
 mod latency;
 mod ledger;
 mod null;
 mod payload;
+mod persistent;
 mod process;
 mod report;
+mod retained;
 mod scenario;
 mod traffic;
+mod usage;
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};

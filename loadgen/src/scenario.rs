@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 
+use crate::churn::{self, ChurnArgs};
 use crate::connect::{self, ConnectArgs};
 use crate::idle::{self, IdleArgs};
+use crate::persistent::{self, PersistentArgs};
 use crate::report::Report;
+use crate::retained::{self, RetainedArgs};
 use crate::traffic::cast::{Cast, Pace, PublisherRole, Streams, SubscriberRole, check_topics};
 use crate::traffic::{self, TrafficArgs};
 
@@ -20,6 +23,25 @@ pub enum Scenario {
     Fanout(FanoutArgs),
     /// Subscribers in groups ($share): each message goes to one member of each group
     Shared(SharedArgs),
+    /// Retained messages stored, then replayed to subscriptions with wildcards
+    ///
+    /// The broker has to be allowed to retain that many (IoTHub: router.retained_message_limit, router.max_retained_bytes),
+    /// and at QoS 1 and 2 to queue as many as one subscription matches (IoTHub: session.max_queued_messages; mosquitto:
+    /// max_queued_messages). What is dropped counts as lost. Memory per message is right for a broker that has just been
+    /// started: one that has freed memory before takes that first.
+    Retained(RetainedArgs),
+    /// Sessions without a connection whose queues are filled, and drained when they come back
+    ///
+    /// The broker has to be allowed to queue that many messages for a client that is away (IoTHub:
+    /// session.max_queued_messages, session.max_queued_bytes, limits.max_queue_memory; mosquitto: max_queued_messages). What
+    /// is dropped counts as lost. Memory per message is right for a broker that has just been started: one that has freed
+    /// memory before takes that first.
+    Persistent(PersistentArgs),
+    /// Clients that come, subscribe, send themselves a message and go
+    ///
+    /// Each is another client with a session of its own. The latency is from its connection, or from when it was due, to its
+    /// message and that one's acknowledgement.
+    Churn(ChurnArgs),
     /// Connections made as fast as the broker accepts them, and then closed
     Connect(ConnectArgs),
     /// Connections that are held open and do nothing but keep alive, each with a session and a subscription
@@ -85,14 +107,18 @@ impl Scenario {
                         Streams::new((pair * traffic.topics..(pair + 1) * traffic.topics).collect());
                     cast.subscribers.push(subscriber(traffic, filter, Arc::new(streams), None));
                 }
-                traffic::run(&traffic.run, &cast)
+                traffic::run(&traffic.run, traffic.threads, &cast)
             }
             Scenario::Fanin(FaninArgs { traffic, publishers, subscribers })
             | Scenario::Fanout(FanoutArgs { traffic, publishers, subscribers }) => {
                 let name = if matches!(self, Scenario::Fanin(_)) { "fanin" } else { "fanout" };
-                traffic::run(&traffic.run, &everybody(name, *publishers, *subscribers, traffic)?)
+                let cast = everybody(name, *publishers, *subscribers, traffic)?;
+                traffic::run(&traffic.run, traffic.threads, &cast)
             }
-            Scenario::Shared(args) => traffic::run(&args.traffic.run, &args.cast()?),
+            Scenario::Shared(args) => traffic::run(&args.traffic.run, args.traffic.threads, &args.cast()?),
+            Scenario::Retained(args) => retained::run(args),
+            Scenario::Persistent(args) => persistent::run(args),
+            Scenario::Churn(args) => churn::run(args),
             Scenario::Connect(args) => connect::run(args),
             Scenario::Idle(args) => idle::run(args),
         }

@@ -45,9 +45,6 @@ pub struct RunArgs {
     /// Seconds of load before the measurement begins
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(0..=3600))]
     pub warmup: u64,
-    /// Threads of this process; the connections are shared out among them
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16))]
-    pub threads: u32,
 }
 
 /// What the scenarios with one kind of message have in common.
@@ -58,7 +55,8 @@ pub struct TrafficArgs {
     /// QoS of publications and subscriptions: 0, 1 or 2
     #[arg(long, short, default_value = "0", value_parser = crate::parse_qos)]
     pub qos: QoS,
-    /// Closed loop: deliveries under way in all, over all publishers and subscribers
+    /// Closed loop: deliveries under way in all, over all publishers and subscribers. A broker whose queue for one
+    /// client is shorter than a subscriber's part of it drops messages
     #[arg(long, short, default_value_t = 2000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     pub window: u64,
     /// Open loop: messages published per second in all, evenly spaced; keeps the sending thread busy
@@ -70,6 +68,9 @@ pub struct TrafficArgs {
     /// Topics of each publisher, which publishes to them in turns
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub topics: u32,
+    /// Threads of this process; the connections are shared out among them
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16))]
+    pub threads: u32,
 }
 
 impl TrafficArgs {
@@ -102,15 +103,15 @@ struct Findings {
     received: Vec<(u32, u64)>,
 }
 
-pub fn run(args: &RunArgs, cast: &Cast) -> Result<Report, String> {
+pub fn run(args: &RunArgs, threads: u32, cast: &Cast) -> Result<Report, String> {
     check(cast)?;
     let stage = Stage::new(cast);
     let groups = groups_of(cast);
-    let workers = make_workers(args, cast, &stage, &groups)?;
+    let workers = make_workers(args, threads, cast, &stage, &groups)?;
     let (begun, published) = (Barrier::new(workers.len() + 1), Barrier::new(workers.len()));
     thread::scope(|scope| {
         let (begun, published) = (&begun, &published);
-        let threads: Vec<_> = workers
+        let running: Vec<_> = workers
             .into_iter()
             .map(|worker| {
                 scope.spawn(move || {
@@ -121,10 +122,10 @@ pub fn run(args: &RunArgs, cast: &Cast) -> Result<Report, String> {
             })
             .collect();
         begun.wait();
-        let measured = measure(args, &stage);
+        let measured = measure(args, threads, &stage);
         stage.is_over.store(true, Ordering::Relaxed);
         let mut findings = Vec::new();
-        for thread in threads {
+        for thread in running {
             findings.push(thread.join().map_err(|_| "a thread panicked".to_owned())??);
         }
         let sent = |stream: u32| stage.sent[stream as usize].load(Ordering::Relaxed);
@@ -143,7 +144,7 @@ pub fn run(args: &RunArgs, cast: &Cast) -> Result<Report, String> {
 }
 
 /// Waits for the time of the measurement to pass.
-fn measure(args: &RunArgs, stage: &Stage) -> Result<Cost, String> {
+fn measure(args: &RunArgs, threads: u32, stage: &Stage) -> Result<Cost, String> {
     let broker = args.broker.process()?;
     let this = Process::of(std::process::id())?;
     thread::sleep(Duration::from_secs(args.warmup));
@@ -166,7 +167,7 @@ fn measure(args: &RunArgs, stage: &Stage) -> Result<Cost, String> {
         broker: broker_after.zip(broker_before).map(|(after, before)| after.saturating_sub(before)),
         broker_bytes: broker.as_ref().map(Process::resident_bytes).transpose()?,
         own: own_after.saturating_sub(own_before),
-        threads: args.threads,
+        threads,
     })
 }
 
@@ -208,12 +209,13 @@ fn groups_of(cast: &Cast) -> Vec<Arc<Group>> {
 
 fn make_workers<'a>(
     args: &RunArgs,
+    threads: u32,
     cast: &Cast,
     stage: &'a Stage,
     groups: &[Arc<Group>],
 ) -> Result<Vec<Worker<'a>>, String> {
     let (server, version) = (args.broker.address()?, args.broker.protocol_version);
-    let threads = args.threads as usize;
+    let threads = threads as usize;
     let mut workers = Vec::new();
     for thread in 0..threads {
         workers.push(Worker::new(stage, thread, threads).map_err(|error| error.to_string())?);

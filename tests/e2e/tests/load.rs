@@ -48,6 +48,82 @@ fn each_group_gets_every_message_once_and_its_members_share_it() {
 }
 
 #[test]
+fn retained_messages_are_stored_replayed_and_cleared() {
+    for shards in [1, 2] {
+        let broker = Setup::new("load").shards(shards).start();
+        for scenario in [
+            "retained -n 1000 --matches 30 --subscriptions 50",
+            "retained -n 300 --matches 300 --subscriptions 3 -q 0 -V 5",
+            "retained -n 64 --matches 1 --subscriptions 100 -q 2 -s 2000",
+        ] {
+            let figures = run(scenario, broker.port, Some(broker.process.id()));
+            assert!(figure(&figures, "store_cpu_us") > 0.0, "{scenario}: {figures}");
+            assert!(figure(&figures, "deliveries_per_s") > 0.0, "{scenario}: {figures}");
+            assert!(figure(&figures, "latency_p50_us") > 0.0, "{scenario}: {figures}");
+        }
+    }
+}
+
+#[test]
+fn retained_messages_that_the_broker_drops_are_a_failure() {
+    let broker = Setup::new("load").config("[router]\nretained_message_limit = 50\n").start();
+    let scenario = "retained -n 100 --matches 10 --subscriptions 10 -V 5";
+    let (code, figures, errors) = try_run(scenario, broker.port, None);
+    assert_eq!(code, Some(1), "{errors}");
+    assert!(figure(&figures, "deliveries_per_s") > 0.0 && !figures.contains("\"lost\": 0"), "{figures}");
+}
+
+#[test]
+fn queues_of_absent_clients_are_filled_and_drained() {
+    for shards in [1, 2] {
+        let broker = Setup::new("load").shards(shards).start();
+        for scenario in [
+            "persistent -n 20 -m 300",
+            "persistent -n 5 -m 150 -q 2 -V 5",
+            "persistent -n 30 -m 10 --parallel 4 -V 5",
+        ] {
+            let figures = run(scenario, broker.port, Some(broker.process.id()));
+            assert!(figure(&figures, "bytes_per_message") > 0.0, "{scenario}: {figures}");
+            assert!(figure(&figures, "deliveries_per_s") > 0.0, "{scenario}: {figures}");
+        }
+    }
+}
+
+#[test]
+fn a_queue_that_is_too_short_is_a_failure_with_numbers() {
+    let broker = Setup::new("load").config("[session]\nmax_queued_messages = 50\n").start();
+    let (code, figures, errors) = try_run("persistent -n 2 -m 200", broker.port, None);
+    assert_eq!(code, Some(1), "{errors}");
+    assert!(figures.contains("\"lost\": 300"), "{figures}");
+    assert!(errors.contains("lost"), "{errors}");
+}
+
+#[test]
+fn clients_come_and_go() {
+    for shards in [1, 2] {
+        let broker = Setup::new("load").shards(shards).start();
+        for scenario in ["churn -n 10", "churn -n 5 -q 2 -V 5", "churn -n 20 -q 1 --rate 200"] {
+            let figures = run(scenario, broker.port, Some(broker.process.id()));
+            assert!(figure(&figures, "cycles_per_s") > 50.0, "{scenario}: {figures}");
+            assert!(figure(&figures, "broker_cpu_us") > 0.0, "{scenario}: {figures}");
+        }
+    }
+}
+
+#[test]
+fn nonsense_is_refused_with_a_sentence() {
+    for (scenario, sentence) in [
+        ("retained -n 10 --matches 11", "cannot match 11 of 10"),
+        ("persistent -q 0", "need not be queued"),
+        ("p2p -n 100000 --topics 100000", "take fewer"),
+    ] {
+        let (code, _, errors) = try_run(scenario, broker::free_port(), None);
+        assert_eq!(code, Some(1), "{scenario}: {errors}");
+        assert!(errors.contains(sentence), "{scenario}: {errors}");
+    }
+}
+
+#[test]
 fn connections_are_counted() {
     let broker = Setup::new("load").start();
     let figures = run("connect -n 200", broker.port, Some(broker.process.id()));
@@ -90,18 +166,24 @@ fn loadgen() -> Command {
 /// Runs a scenario for a second; gives its report as JSON.
 #[track_caller]
 fn run(scenario: &str, port: u16, pid: Option<u32>) -> String {
+    let (code, figures, errors) = try_run(scenario, port, pid);
+    assert_eq!(code, Some(0), "{scenario}: {errors}");
+    figures
+}
+
+/// The same for one that may fail: its exit code, its report and what it says of errors.
+fn try_run(scenario: &str, port: u16, pid: Option<u32>) -> (Option<i32>, String, String) {
     let mut command = loadgen();
     command.args(scenario.split(' ')).args(["--port", &port.to_string(), "--json", "-"]);
-    if !scenario.starts_with("connect") && !scenario.starts_with("idle") {
+    if !["connect", "idle", "retained", "persistent"].iter().any(|counted| scenario.starts_with(counted)) {
         command.args(["--duration", "1", "--warmup", "0"]);
     }
     if let Some(pid) = pid {
         command.args(["--pid", &pid.to_string()]);
     }
     let output = command.output().expect("`cargo build --bin loadgen` comes first");
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{scenario}: {errors}");
-    String::from_utf8(output.stdout).unwrap()
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
 
 /// The value that stands behind its key.

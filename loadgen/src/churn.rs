@@ -1,0 +1,226 @@
+//! Scenario `churn`: clients that come, subscribe, send themselves a message and go, over and over. It shows what a broker
+//! pays for sessions that do not last.
+
+mod cycle;
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use client::{QoS, Version};
+use hdrhistogram::Histogram;
+
+use crate::epoll::Epoll;
+use crate::latency::{latencies, record, report_latencies};
+use crate::ledger::Faults;
+use crate::process::{Process, allow_open_files};
+use crate::report::{Better, Report};
+use crate::traffic::RunArgs;
+use crate::usage::Usage;
+use cycle::{Cycle, Plan};
+
+#[derive(Debug, Args)]
+pub struct ChurnArgs {
+    #[command(flatten)]
+    run: RunArgs,
+    #[command(flatten)]
+    message: MessageArgs,
+    /// How many clients there are at a time
+    #[arg(long, short = 'n', default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    parallel: u32,
+    /// Open loop: clients that come per second, as long as no more than --parallel are there
+    #[arg(long, short, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    rate: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+struct MessageArgs {
+    /// QoS of the subscription and of the message: 0, 1 or 2
+    #[arg(long, short, default_value = "0", value_parser = crate::parse_qos)]
+    qos: QoS,
+    /// Bytes of the payload
+    #[arg(long, short = 's', default_value_t = 64, value_parser = clap::value_parser!(u32).range(20..=1_048_576))]
+    payload_bytes: u32,
+}
+
+/// The clients of a moment.
+pub struct Churn {
+    epoll: Epoll,
+    server: SocketAddr,
+    plan: Plan,
+    slots: Vec<Slot>,
+    /// Slots without a client.
+    free: Vec<usize>,
+    interval_ns: Option<f64>,
+    began: Option<Instant>,
+    /// Clients that have come so far.
+    begun: u64,
+    buffer: Vec<u8>,
+    tokens: Vec<u64>,
+    latencies: Histogram<u64>,
+    pub done: u64,
+    faults: Faults,
+}
+
+#[derive(Default)]
+struct Slot {
+    cycle: Option<Cycle>,
+    number: u64,
+}
+
+/// What churns beside other traffic.
+pub struct Settings {
+    pub version: Version,
+    pub server: SocketAddr,
+    pub qos: QoS,
+    pub payload_bytes: u32,
+    pub parallel: u32,
+    pub rate: Option<u64>,
+}
+
+pub fn run(args: &ChurnArgs) -> Result<Report, String> {
+    allow_open_files(u64::from(args.parallel) + FILES_BESIDES)?;
+    let process = args.run.broker.process()?;
+    let this = Process::of(std::process::id())?;
+    let mut churn = Churn::new(&Settings {
+        version: args.run.broker.protocol_version,
+        server: args.run.broker.address()?,
+        qos: args.message.qos,
+        payload_bytes: args.message.payload_bytes,
+        parallel: args.parallel,
+        rate: args.rate,
+    })?;
+    churn.go_on(Duration::from_secs(args.run.warmup), false)?;
+    let (before, own_before, done_before) = (Usage::now(process.as_ref())?, this.cpu_time()?, churn.done);
+    let begun = Instant::now();
+    churn.go_on(Duration::from_secs(args.run.duration), true)?;
+    let seconds = begun.elapsed().as_secs_f64();
+    let (after, own) = (Usage::now(process.as_ref())?, this.cpu_time()?.saturating_sub(own_before));
+    let cycles = (churn.done - done_before) as f64;
+    churn.finish()?;
+
+    let mut report = Report::new("churn", seconds);
+    report.add("cycles_per_s", "clients per s", cycles / seconds, "", Better::Higher);
+    if let Some((cpu_us, _)) = after.since(&before) {
+        report.add("broker_cpu_us", "broker CPU per client", cpu_us / cycles.max(1.0), "us", Better::Lower);
+        let percent = cpu_us / 1e4 / seconds;
+        report.add("broker_cpu_percent", "broker CPU", percent, "% of a core", Better::Neither);
+    }
+    after.report_memory(&mut report);
+    let own_percent = own.as_secs_f64() * 100.0 / seconds;
+    report.add("own_cpu_percent", "own CPU", own_percent, "% of 1 core(s)", Better::Neither);
+    // From the connection, or from when it was due, to the message and its acknowledgement.
+    report_latencies(churn.latencies(), &mut report);
+    report.faults = churn.faults();
+    Ok(report)
+}
+
+impl Churn {
+    pub fn new(settings: &Settings) -> Result<Churn, String> {
+        let Settings { version, server, qos, payload_bytes, parallel, rate } = *settings;
+        Ok(Churn {
+            epoll: Epoll::new().map_err(|error| error.to_string())?,
+            server,
+            plan: Plan { version, qos, payload_bytes },
+            slots: (0..parallel).map(|_| Slot::default()).collect(),
+            free: (0..parallel as usize).rev().collect(),
+            interval_ns: rate.map(|rate| 1e9 / rate as f64),
+            began: None,
+            begun: 0,
+            buffer: vec![0; READ_BYTES],
+            tokens: Vec::new(),
+            latencies: latencies(),
+            done: 0,
+            faults: Faults::default(),
+        })
+    }
+
+    fn go_on(&mut self, duration: Duration, is_measuring: bool) -> Result<(), String> {
+        let begun = Instant::now();
+        let (mut looked, mut done) = (Instant::now(), self.done);
+        while begun.elapsed() < duration {
+            self.begin_due()?;
+            self.turn(TICK, is_measuring)?;
+            if self.done > done {
+                (looked, done) = (Instant::now(), self.done);
+            } else if looked.elapsed() >= PATIENCE && self.free.len() < self.slots.len() {
+                return Err(format!("no client came to its end for {} s", PATIENCE.as_secs()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets come who is due.
+    pub fn begin_due(&mut self) -> Result<(), String> {
+        let began = *self.began.get_or_insert_with(Instant::now);
+        while let Some(slot) = self.free.last().copied() {
+            let due = match self.interval_ns {
+                Some(interval_ns) => began + Duration::from_nanos((self.begun as f64 * interval_ns) as u64),
+                None => Instant::now(),
+            };
+            if due > Instant::now() {
+                break;
+            }
+            self.free.pop();
+            self.begin(slot, due)?;
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, slot: usize, due: Instant) -> Result<(), String> {
+        // Ports of connections that have ended stay taken for a while: the next ones come from other addresses.
+        let address = (self.begun % CLIENTS_PER_ROUND) as usize;
+        self.begun += 1;
+        let Slot { cycle, number } = &mut self.slots[slot];
+        *number += 1;
+        let begun = Cycle::begin(&self.plan, self.server, address, (slot as u32, *number), due)?;
+        self.epoll.add(&begun.connection, slot as u64).map_err(|error| error.to_string())?;
+        *cycle = Some(begun);
+        Ok(())
+    }
+
+    /// Handles all that is ready.
+    pub fn turn(&mut self, timeout: Duration, is_measuring: bool) -> Result<(), String> {
+        self.epoll.wait(timeout, &mut self.tokens).map_err(|error| error.to_string())?;
+        for slot in std::mem::take(&mut self.tokens) {
+            let slot = slot as usize;
+            let Some(cycle) = &mut self.slots[slot].cycle else { continue };
+            if !cycle.receive(&self.plan, &mut self.buffer)? {
+                continue;
+            }
+            if is_measuring {
+                record(&mut self.latencies, cycle.due.elapsed());
+            }
+            self.faults.duplicated += cycle.duplicated;
+            self.done += 1;
+            self.slots[slot].cycle = None;
+            self.free.push(slot);
+        }
+        Ok(())
+    }
+
+    /// Waits for those that are still there; what they do not get is lost.
+    pub fn finish(&mut self) -> Result<(), String> {
+        let begun = Instant::now();
+        while self.free.len() < self.slots.len() && begun.elapsed() < PATIENCE {
+            self.turn(TICK, false)?;
+        }
+        self.faults.lost += (self.slots.len() - self.free.len()) as u64;
+        Ok(())
+    }
+
+    pub fn latencies(&self) -> &Histogram<u64> {
+        &self.latencies
+    }
+
+    pub fn faults(&self) -> Faults {
+        self.faults
+    }
+}
+
+/// Twenty thousand from each of a hundred addresses.
+const CLIENTS_PER_ROUND: u64 = 2_000_000;
+const READ_BYTES: usize = 4096;
+const TICK: Duration = Duration::from_millis(1);
+const PATIENCE: Duration = Duration::from_secs(10);
+const FILES_BESIDES: u64 = 64;

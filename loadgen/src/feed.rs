@@ -1,0 +1,117 @@
+//! One publisher that brings a given number of messages to given topics, as fast as they are acknowledged.
+
+use std::time::{Duration, Instant};
+
+use client::wire::{Packet, PacketKind, Publish, PublishProperties};
+use client::{PacketId, QoS, Version};
+
+use crate::BrokerArgs;
+use crate::acknowledgement::on_acknowledgement;
+use crate::connection::{Connection, Hello};
+use crate::epoll::Epoll;
+
+pub struct Feed {
+    connection: Connection,
+    epoll: Epoll,
+    version: Version,
+    qos: QoS,
+    window: u64,
+    unacknowledged: u64,
+    /// QoS 0 has no acknowledgement: every so many messages a PINGREQ is sent, and its answer stands for them all.
+    since_ping: u64,
+    next_packet_id: u16,
+    buffer: Vec<u8>,
+    tokens: Vec<u64>,
+}
+
+impl Feed {
+    /// `index` is how many connections are open already.
+    pub fn open(broker: &BrokerArgs, client_id: &str, index: usize, qos: QoS) -> Result<Feed, String> {
+        let version = broker.protocol_version;
+        let connection = Connection::open(broker.address()?, index, &Hello::new(version, client_id))?;
+        let epoll = Epoll::new().map_err(|error| error.to_string())?;
+        epoll.add(&connection, 0).map_err(|error| error.to_string())?;
+        let window =
+            if qos == QoS::AtMostOnce { WINDOW } else { WINDOW.min(connection.receive_maximum.into()) };
+        Ok(Feed {
+            connection,
+            epoll,
+            version,
+            qos,
+            window,
+            unacknowledged: 0,
+            since_ping: 0,
+            next_packet_id: 1,
+            buffer: vec![0; READ_BYTES],
+            tokens: Vec::new(),
+        })
+    }
+
+    /// Sends a message, as soon as there is room for one more without acknowledgement.
+    pub fn publish(&mut self, topic: &str, payload: &[u8], retain: bool) -> Result<(), String> {
+        self.wait_for(self.window - 1)?;
+        let packet_id = PacketId::new(self.next_packet_id).filter(|_| self.qos != QoS::AtMostOnce);
+        let properties = PublishProperties::default();
+        let publish = Publish { dup: false, qos: self.qos, retain, topic, packet_id, properties, payload };
+        publish.encode(self.version, &mut self.connection.output);
+        self.next_packet_id = self.next_packet_id.checked_add(1).unwrap_or(1);
+        self.unacknowledged += 1;
+        self.since_ping += 1;
+        if self.qos == QoS::AtMostOnce && self.since_ping == PING_INTERVAL {
+            self.ping();
+        }
+        if self.connection.output.len() >= WRITE_BYTES { self.connection.flush() } else { Ok(()) }
+    }
+
+    /// Waits until all messages are acknowledged.
+    pub fn finish(&mut self) -> Result<(), String> {
+        if self.qos == QoS::AtMostOnce && self.since_ping > 0 {
+            self.ping();
+        }
+        self.wait_for(0)
+    }
+
+    fn ping(&mut self) {
+        self.since_ping = 0;
+        Packet::Pingreq.encode(self.version, &mut self.connection.output);
+    }
+
+    fn wait_for(&mut self, unacknowledged_max: u64) -> Result<(), String> {
+        let mut progress = Instant::now();
+        while self.unacknowledged > unacknowledged_max {
+            self.connection.flush()?;
+            self.epoll.wait(TICK, &mut self.tokens).map_err(|error| error.to_string())?;
+            if self.tokens.is_empty() {
+                if progress.elapsed() >= PATIENCE {
+                    let (messages, seconds) = (self.unacknowledged, PATIENCE.as_secs());
+                    return Err(format!("{messages} messages have no acknowledgement after {seconds} s"));
+                }
+                continue;
+            }
+            self.tokens.clear();
+            progress = Instant::now();
+            self.receive()?;
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self) -> Result<(), String> {
+        let Feed { connection, unacknowledged, version, buffer, .. } = self;
+        let open = connection.read(buffer, |frame, output| {
+            if frame.kind == PacketKind::Pingresp {
+                *unacknowledged = unacknowledged.saturating_sub(PING_INTERVAL);
+                return Ok(());
+            }
+            *unacknowledged -= on_acknowledgement(frame, *version, output)?.min(*unacknowledged);
+            Ok(())
+        })?;
+        if open { Ok(()) } else { Err("the broker closed the connection of a publisher".to_owned()) }
+    }
+}
+
+const WINDOW: u64 = 1000;
+const PING_INTERVAL: u64 = WINDOW / 2;
+const READ_BYTES: usize = 64 * 1024;
+const WRITE_BYTES: usize = 32 * 1024;
+const TICK: Duration = Duration::from_millis(10);
+const PATIENCE: Duration = Duration::from_secs(10);

@@ -1,0 +1,321 @@
+//! Scenario `retained`: what it costs to store retained messages, to keep them, and to replay those that a wildcard
+//! matches.
+
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use client::wire::{Frame, PacketKind, Publish, Unsubscribe, UserProperties};
+use client::{PacketId, QoS, Version};
+use hdrhistogram::Histogram;
+
+use crate::BrokerArgs;
+use crate::acknowledgement::{acknowledge, complete};
+use crate::connection::{Connection, Hello, check_suback, subscribe_packet};
+use crate::epoll::Epoll;
+use crate::feed::Feed;
+use crate::latency::{latencies, record, report_latencies};
+use crate::ledger::Faults;
+use crate::payload::Stamp;
+use crate::report::{Better, Report};
+use crate::usage::Usage;
+
+#[derive(Debug, Args)]
+pub struct RetainedArgs {
+    #[command(flatten)]
+    broker: BrokerArgs,
+    /// QoS of publications and subscriptions: 0, 1 or 2
+    #[arg(long, short, default_value = "1", value_parser = crate::parse_qos)]
+    qos: QoS,
+    /// How many retained messages, each on a topic of its own: loadgen/retained/A/B/C
+    #[arg(long, short = 'n', default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    messages: u32,
+    /// How many of them one subscription to loadgen/retained/+/B/# matches
+    #[arg(long, short, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    matches: u32,
+    /// How many subscriptions are made, one after the other
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    subscriptions: u32,
+    /// Bytes of a payload
+    #[arg(long, short = 's', default_value_t = 64, value_parser = clap::value_parser!(u32).range(20..=16_777_216))]
+    payload_bytes: u32,
+    /// Leaves the messages in the broker; without it they are cleared at the end
+    #[arg(long)]
+    keep: bool,
+}
+
+pub fn run(args: &RetainedArgs) -> Result<Report, String> {
+    let library = Library::new(args)?;
+    let mut feed = Feed::open(&args.broker, "loadgen-retained-publisher", 0, args.qos)?;
+    let measured = store_and_replay(args, &library, &mut feed);
+    if args.keep {
+        return measured;
+    }
+    // What failed may have left messages behind all the same.
+    let cleared = library.clear(&mut feed);
+    let report = measured?;
+    cleared?;
+    match Reader::open(args, "loadgen-retained-check")?.count_all()? {
+        0 => Ok(report),
+        left => Err(format!(
+            "{left} retained messages are left below loadgen/retained: the broker did not clear them, or they are another run's"
+        )),
+    }
+}
+
+fn store_and_replay(args: &RetainedArgs, library: &Library, feed: &mut Feed) -> Result<Report, String> {
+    let process = args.broker.process()?;
+    let before = Usage::settled(process.as_ref())?;
+    let begun = Instant::now();
+    library.store(feed)?;
+    let storing = begun.elapsed();
+    let stored = Usage::settled(process.as_ref())?;
+    let mut reader = Reader::open(args, "loadgen-retained-subscriber")?;
+    let begun = Instant::now();
+    reader.replay_all(library, args.subscriptions)?;
+    let replaying = begun.elapsed();
+    let replayed = Usage::settled(process.as_ref())?;
+
+    let mut report = Report::new("retained", replaying.as_secs_f64());
+    let messages = f64::from(args.messages);
+    let stores = messages / storing.as_secs_f64();
+    report.add("messages", "retained messages", messages, "", Better::Neither);
+    report.add("stores_per_s", "stored per s", stores, "", Better::Higher);
+    if let Some((cpu_us, bytes)) = stored.since(&before) {
+        report.add("store_cpu_us", "broker CPU per message", cpu_us / messages, "us", Better::Lower);
+        let each = bytes / messages;
+        report.add("bytes_per_message", "memory per message", each, "bytes", Better::Lower);
+    }
+    stored.report_memory(&mut report);
+    let replayed_messages = reader.delivered as f64;
+    let rate = replayed_messages / replaying.as_secs_f64();
+    report.add("deliveries_per_s", "replayed per s", rate, "", Better::Higher);
+    if let Some((cpu_us, _)) = replayed.since(&stored) {
+        let each = cpu_us / replayed_messages.max(1.0);
+        report.add("broker_cpu_us", "broker CPU per replayed", each, "us", Better::Lower);
+        let each = cpu_us / f64::from(args.subscriptions);
+        report.add("subscription_cpu_us", "broker CPU per subscription", each, "us", Better::Lower);
+    }
+    // From the SUBSCRIBE to the last of its messages.
+    report_latencies(&reader.latencies, &mut report);
+    report.faults = reader.faults;
+    Ok(report)
+}
+
+/// The messages by number: where each is, and what it says.
+struct Library {
+    messages: u32,
+    /// A filter for each matches the messages whose number it is the remainder of.
+    filters: u32,
+    payload: Vec<u8>,
+}
+
+impl Library {
+    fn new(args: &RetainedArgs) -> Result<Library, String> {
+        let RetainedArgs { messages, matches, payload_bytes, .. } = *args;
+        if matches > messages {
+            return Err(format!(
+                "a subscription cannot match {matches} of {messages} messages: lower --matches"
+            ));
+        }
+        let payload = vec![b'x'; payload_bytes as usize];
+        Ok(Library { messages, filters: messages / matches, payload })
+    }
+
+    fn topic(&self, number: u32) -> String {
+        let (filter, matching) = (number % self.filters, number / self.filters);
+        format!("loadgen/retained/{}/{filter}/{}", matching % BRANCHES, matching / BRANCHES)
+    }
+
+    fn filter(&self, filter: u32) -> String {
+        format!("loadgen/retained/+/{filter}/#")
+    }
+
+    /// How many messages a filter matches.
+    fn matching(&self, filter: u32) -> u32 {
+        self.messages / self.filters + u32::from(filter < self.messages % self.filters)
+    }
+
+    fn store(&self, feed: &mut Feed) -> Result<(), String> {
+        let mut payload = self.payload.clone();
+        for number in 0..self.messages {
+            stamp(number).write(&mut payload);
+            feed.publish(&self.topic(number), &payload, true)?;
+        }
+        feed.finish()
+    }
+
+    fn clear(&self, feed: &mut Feed) -> Result<(), String> {
+        for number in 0..self.messages {
+            feed.publish(&self.topic(number), &[], true)?;
+        }
+        feed.finish()
+    }
+
+    /// The number of a message that this run has stored.
+    fn number_of(&self, publish: &Publish<'_>) -> Result<u32, String> {
+        let stamp_read = Stamp::read(publish.payload);
+        let number = stamp_read.map(|stamp| stamp.stream).filter(|number| *number < self.messages);
+        let is_ours = number.is_some_and(|number| {
+            let filling = &publish.payload[Stamp::BYTES..];
+            publish.topic == self.topic(number)
+                && stamp_read == Some(stamp(number))
+                && filling == &self.payload[Stamp::BYTES..]
+        });
+        match number {
+            Some(number) if is_ours => Ok(number),
+            _ => Err(format!("`{}` has a payload that this run did not store", publish.topic)),
+        }
+    }
+}
+
+fn stamp(number: u32) -> Stamp {
+    Stamp { stream: number, sequence: u64::from(number), due_ns: 0 }
+}
+
+/// One connection that subscribes again and again.
+struct Reader {
+    connection: Connection,
+    epoll: Epoll,
+    version: Version,
+    qos: QoS,
+    buffer: Vec<u8>,
+    tokens: Vec<u64>,
+    latencies: Histogram<u64>,
+    faults: Faults,
+    delivered: u64,
+}
+
+impl Reader {
+    fn open(args: &RetainedArgs, client_id: &str) -> Result<Reader, String> {
+        let version = args.broker.protocol_version;
+        let connection = Connection::open(args.broker.address()?, 1, &Hello::new(version, client_id))?;
+        let epoll = Epoll::new().map_err(|error| error.to_string())?;
+        epoll.add(&connection, 0).map_err(|error| error.to_string())?;
+        Ok(Reader {
+            connection,
+            epoll,
+            version,
+            qos: args.qos,
+            buffer: vec![0; READ_BYTES],
+            tokens: Vec::new(),
+            latencies: latencies(),
+            faults: Faults::default(),
+            delivered: 0,
+        })
+    }
+
+    fn replay_all(&mut self, library: &Library, subscriptions: u32) -> Result<(), String> {
+        for subscription in 0..subscriptions {
+            let filter = subscription % library.filters;
+            let begun = Instant::now();
+            if !self.replay(library, filter)? {
+                // The broker drops messages: the rest would only be waited for.
+                return Ok(());
+            }
+            record(&mut self.latencies, begun.elapsed());
+        }
+        Ok(())
+    }
+
+    /// Subscribes and takes what is replayed, once each; false if some of it did not come.
+    fn replay(&mut self, library: &Library, filter: u32) -> Result<bool, String> {
+        let text = library.filter(filter);
+        subscribe_packet(&text, self.qos).encode(self.version, &mut self.connection.output);
+        let mut missing = u64::from(library.matching(filter));
+        let mut seen = vec![false; missing as usize];
+        let (mut is_granted, mut duplicated) = (false, 0);
+        let (version, qos) = (self.version, self.qos);
+        let complete = self.until_done(PATIENCE, |frame, output| {
+            match frame.kind {
+                PacketKind::Suback => {
+                    let suback = client::wire::Suback::decode(frame, version);
+                    check_suback(&suback.map_err(|violation| violation.to_string())?, qos)?;
+                    is_granted = true;
+                }
+                PacketKind::Publish => {
+                    let publish =
+                        Publish::decode(frame, version).map_err(|violation| violation.to_string())?;
+                    acknowledge(&publish, version, output);
+                    let number = library.number_of(&publish)?;
+                    if !publish.retain {
+                        return Err(format!("`{}` came without its retain flag", publish.topic));
+                    }
+                    if number % library.filters != filter {
+                        return Err(format!("`{}` came to a subscription to `{text}`", publish.topic));
+                    }
+                    if std::mem::replace(&mut seen[(number / library.filters) as usize], true) {
+                        duplicated += 1;
+                    } else {
+                        missing -= 1;
+                    }
+                }
+                _ => {}
+            }
+            Ok(is_granted && missing == 0)
+        })?;
+        self.delivered += u64::from(library.matching(filter)) - missing;
+        self.faults += Faults { lost: missing, duplicated, reordered: 0 };
+        self.unsubscribe(&text);
+        Ok(complete)
+    }
+
+    /// The UNSUBSCRIBE goes out with what follows it.
+    fn unsubscribe(&mut self, filter: &str) {
+        let (packet_id, user_properties) = (PacketId::MAX, UserProperties::default());
+        let unsubscribe = Unsubscribe { packet_id, user_properties, filters: vec![filter] };
+        unsubscribe.encode(self.version, &mut self.connection.output);
+    }
+
+    /// How many retained messages there are in all, of this run or of any other.
+    fn count_all(&mut self) -> Result<u64, String> {
+        subscribe_packet("loadgen/retained/#", QoS::AtMostOnce)
+            .encode(self.version, &mut self.connection.output);
+        let mut count = 0;
+        // Nothing but silence tells that there are no more.
+        self.until_done(QUIET, |frame, _| {
+            count += u64::from(frame.kind == PacketKind::Publish);
+            Ok(false)
+        })?;
+        Ok(count)
+    }
+
+    /// Reads until it is done or nothing comes for a while, which is false.
+    fn until_done(
+        &mut self,
+        patience: Duration,
+        mut on_frame: impl FnMut(&Frame<'_>, &mut Vec<u8>) -> Result<bool, String>,
+    ) -> Result<bool, String> {
+        let (mut is_done, mut progress) = (false, Instant::now());
+        while !is_done && progress.elapsed() < patience {
+            self.connection.flush()?;
+            self.epoll.wait(TICK, &mut self.tokens).map_err(|error| error.to_string())?;
+            if self.tokens.is_empty() {
+                continue;
+            }
+            self.tokens.clear();
+            let version = self.version;
+            let open = self.connection.read(&mut self.buffer, |frame, output| {
+                progress = Instant::now();
+                match frame.kind {
+                    PacketKind::Pubrel => complete(frame, version, output),
+                    PacketKind::Suback | PacketKind::Unsuback | PacketKind::Publish => {
+                        is_done = on_frame(frame, output)?;
+                        Ok(())
+                    }
+                    kind => Err(format!("the broker sent a {kind:?} to a subscriber")),
+                }
+            })?;
+            if !open {
+                return Err("the broker closed the connection of the subscriber".to_owned());
+            }
+        }
+        self.connection.flush()?;
+        Ok(is_done)
+    }
+}
+
+const BRANCHES: u32 = 10;
+const READ_BYTES: usize = 256 * 1024;
+const TICK: Duration = Duration::from_millis(10);
+const PATIENCE: Duration = Duration::from_secs(3);
+const QUIET: Duration = Duration::from_millis(500);
