@@ -7,9 +7,10 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use client::{QoS, Version};
+use client::QoS;
 use hdrhistogram::Histogram;
 
+use crate::BrokerArgs;
 use crate::epoll::Epoll;
 use crate::latency::{latencies, record, report_latencies};
 use crate::ledger::Faults;
@@ -58,7 +59,7 @@ pub struct Churn {
     buffer: Vec<u8>,
     tokens: Vec<u64>,
     latencies: Histogram<u64>,
-    pub done: u64,
+    done: u64,
     faults: Faults,
 }
 
@@ -68,10 +69,9 @@ struct Slot {
     number: u64,
 }
 
-/// What churns beside other traffic.
+/// Who comes, and how often.
+#[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    pub version: Version,
-    pub server: SocketAddr,
     pub qos: QoS,
     pub payload_bytes: u32,
     pub parallel: u32,
@@ -82,14 +82,9 @@ pub fn run(args: &ChurnArgs) -> Result<Report, String> {
     allow_open_files(u64::from(args.parallel) + FILES_BESIDES)?;
     let process = args.run.broker.process()?;
     let this = Process::of(std::process::id())?;
-    let mut churn = Churn::new(&Settings {
-        version: args.run.broker.protocol_version,
-        server: args.run.broker.address()?,
-        qos: args.message.qos,
-        payload_bytes: args.message.payload_bytes,
-        parallel: args.parallel,
-        rate: args.rate,
-    })?;
+    let MessageArgs { qos, payload_bytes } = args.message;
+    let settings = Settings { qos, payload_bytes, parallel: args.parallel, rate: args.rate };
+    let mut churn = Churn::new(&args.run.broker, settings)?;
     churn.go_on(Duration::from_secs(args.run.warmup), false)?;
     let (before, own_before, done_before) = (Usage::now(process.as_ref())?, this.cpu_time()?, churn.done);
     let begun = Instant::now();
@@ -116,12 +111,12 @@ pub fn run(args: &ChurnArgs) -> Result<Report, String> {
 }
 
 impl Churn {
-    pub fn new(settings: &Settings) -> Result<Churn, String> {
-        let Settings { version, server, qos, payload_bytes, parallel, rate } = *settings;
+    pub fn new(broker: &BrokerArgs, settings: Settings) -> Result<Churn, String> {
+        let Settings { qos, payload_bytes, parallel, rate } = settings;
         Ok(Churn {
             epoll: Epoll::new().map_err(|error| error.to_string())?,
-            server,
-            plan: Plan { version, qos, payload_bytes },
+            server: broker.address()?,
+            plan: Plan { version: broker.protocol_version, qos, payload_bytes },
             slots: (0..parallel).map(|_| Slot::default()).collect(),
             free: (0..parallel as usize).rev().collect(),
             interval_ns: rate.map(|rate| 1e9 / rate as f64),

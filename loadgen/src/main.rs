@@ -13,6 +13,7 @@ mod feed;
 mod idle;
 mod latency;
 mod ledger;
+mod mixed;
 mod null;
 mod payload;
 mod persistent;
@@ -20,6 +21,7 @@ mod process;
 mod report;
 mod retained;
 mod scenario;
+mod script;
 mod traffic;
 mod usage;
 

@@ -7,9 +7,11 @@ use clap::{Args, Subcommand};
 use crate::churn::{self, ChurnArgs};
 use crate::connect::{self, ConnectArgs};
 use crate::idle::{self, IdleArgs};
+use crate::mixed::{self, MixedArgs};
 use crate::persistent::{self, PersistentArgs};
 use crate::report::Report;
 use crate::retained::{self, RetainedArgs};
+use crate::script::{self, ScriptArgs};
 use crate::traffic::cast::{Cast, Pace, PublisherRole, Streams, SubscriberRole, check_topics};
 use crate::traffic::{self, TrafficArgs};
 
@@ -42,6 +44,20 @@ pub enum Scenario {
     /// Each is another client with a session of its own. The latency is from its connection, or from when it was due, to its
     /// message and that one's acknowledgement.
     Churn(ChurnArgs),
+    /// Pairs, one publisher to many, clients that come and go, and idle ones, all at once
+    Mixed(MixedArgs),
+    /// Publishers and subscribers from a file
+    ///
+    /// The file has any number of [[publisher]] and [[subscriber]] tables, each a group of clients. Who must get what
+    /// follows from topics and filters, and each message is checked at everyone who is to get it.
+    ///
+    /// [[publisher]]: topic ({i} is replaced by the number of the client, {t} by the number of its topic), either rate
+    /// (messages per second of the group) or window (messages under way of each), and, unless these are as they are to be,
+    /// count = 1, topics = 1, qos = 0, payload_bytes = 64, retain = false and a name.
+    ///
+    /// [[subscriber]]: filter (with {i}, and $share/GROUP/ for a group), count = 1, qos = 0, and a name under which its
+    /// deliveries and latencies are reported. loadgen/examples/plant.toml is an example.
+    Run(ScriptArgs),
     /// Connections made as fast as the broker accepts them, and then closed
     Connect(ConnectArgs),
     /// Connections that are held open and do nothing but keep alive, each with a session and a subscription
@@ -119,6 +135,8 @@ impl Scenario {
             Scenario::Retained(args) => retained::run(args),
             Scenario::Persistent(args) => persistent::run(args),
             Scenario::Churn(args) => churn::run(args),
+            Scenario::Mixed(args) => mixed::run(args),
+            Scenario::Run(args) => script::run(args),
             Scenario::Connect(args) => connect::run(args),
             Scenario::Idle(args) => idle::run(args),
         }

@@ -22,6 +22,7 @@ use client::QoS;
 use hdrhistogram::Histogram;
 
 use crate::BrokerArgs;
+use crate::churn::Churn;
 use crate::connection::{Connection, Hello};
 use crate::ledger::Faults;
 use crate::process::{Process, allow_open_files};
@@ -101,6 +102,7 @@ struct Findings {
     latencies: Vec<Histogram<u64>>,
     /// By subscriber.
     received: Vec<(u32, u64)>,
+    churn: Option<Churn>,
 }
 
 pub fn run(args: &RunArgs, threads: u32, cast: &Cast) -> Result<Report, String> {
@@ -198,7 +200,9 @@ fn check(cast: &Cast) -> Result<(), String> {
              fit: take fewer topics, publishers or subscribers"
         ));
     }
-    allow_open_files((cast.publishers.len() + cast.subscribers.len()) as u64 + FILES_BESIDES)
+    let parallel = cast.churn.map_or(0, |settings| u64::from(settings.parallel));
+    let connections = (cast.publishers.len() + cast.subscribers.len()) as u64;
+    allow_open_files(connections + parallel + FILES_BESIDES)
 }
 
 fn groups_of(cast: &Cast) -> Vec<Arc<Group>> {
@@ -219,6 +223,9 @@ fn make_workers<'a>(
     let mut workers = Vec::new();
     for thread in 0..threads {
         workers.push(Worker::new(stage, thread, threads).map_err(|error| error.to_string())?);
+    }
+    if let Some(settings) = cast.churn {
+        workers[0].add_churn(Churn::new(&args.broker, settings)?);
     }
     let open = |role: &str, index: usize, connections: usize, subscription| {
         let client_id = format!("loadgen-{}-{role}-{index}", cast.scenario);

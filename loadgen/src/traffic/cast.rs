@@ -7,6 +7,7 @@ use client::QoS;
 use client::wire::matches;
 
 use super::template::Shape;
+use crate::churn::Settings;
 
 /// One run's publishers and subscribers.
 #[derive(Default)]
@@ -20,6 +21,8 @@ pub struct Cast {
     pub groups: usize,
     /// Open loops: messages per second of all publishers of each together.
     pub rates: Vec<u64>,
+    /// Clients that come and go meanwhile.
+    pub churn: Option<Settings>,
 }
 
 pub struct PublisherRole {

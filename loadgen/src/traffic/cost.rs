@@ -75,6 +75,13 @@ impl Delivered<'_> {
                 report_part(latencies, part, report);
             }
         }
+        for churn in self.findings.iter().filter_map(|found| found.churn.as_ref()) {
+            // Latencies are taken while it is measured.
+            let rate = churn.latencies().len() as f64 / cost.duration.as_secs_f64();
+            report.add("churn_cycles_per_s", "churn: clients per s", rate, "", Better::Higher);
+            report_part(churn.latencies(), "churn", report);
+            report.faults += churn.faults();
+        }
         self.report_shares(report);
         Ok(())
     }

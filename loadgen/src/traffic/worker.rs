@@ -10,6 +10,7 @@ use hdrhistogram::Histogram;
 use super::publisher::Publisher;
 use super::subscriber::{Reception, Subscriber, nanos_since};
 use super::{Findings, Stage};
+use crate::churn::Churn;
 use crate::epoll::Epoll;
 use crate::latency::latencies;
 use crate::ledger::Faults;
@@ -22,6 +23,7 @@ pub struct Worker<'a> {
     publishers: Vec<Publisher>,
     subscribers: Vec<Subscriber>,
     schedules: Vec<Schedule>,
+    churn: Option<Churn>,
     /// By part.
     latencies: Vec<Histogram<u64>>,
     buffer: Vec<u8>,
@@ -48,6 +50,7 @@ impl<'a> Worker<'a> {
             publishers: Vec::new(),
             subscribers: Vec::new(),
             schedules: Vec::new(),
+            churn: None,
             latencies: stage.delivered.iter().map(|_| latencies()).collect(),
             buffer: vec![0; READ_BYTES],
             tokens: Vec::new(),
@@ -64,6 +67,11 @@ impl<'a> Worker<'a> {
         let schedule = &mut self.schedules[rate];
         schedule.publishers.push(self.publishers.len() - 1);
         schedule.interval_ns = interval_ns / schedule.publishers.len() as f64;
+    }
+
+    /// Clients that come and go in between.
+    pub fn add_churn(&mut self, churn: Churn) {
+        self.churn = Some(churn);
     }
 
     pub fn add_publisher(&mut self, publisher: Publisher) -> Result<(), String> {
@@ -92,13 +100,16 @@ impl<'a> Worker<'a> {
         published.wait();
         worked?;
         self.drain()?;
+        if let Some(churn) = &mut self.churn {
+            churn.finish()?;
+        }
         let mut faults = Faults::default();
         let mut received = Vec::new();
         for subscriber in &self.subscribers {
             faults += subscriber.faults(&self.stage.sent);
             received.push((subscriber.index(), subscriber.received()));
         }
-        Ok(Findings { faults, latencies: self.latencies, received })
+        Ok(Findings { faults, latencies: self.latencies, received, churn: self.churn })
     }
 
     fn work(&mut self) -> Result<(), String> {
@@ -106,12 +117,17 @@ impl<'a> Worker<'a> {
         self.top_up_all()?;
         let mut looked = Instant::now();
         let is_open_loop = !self.schedules.is_empty();
-        let tick = if is_open_loop || self.threads > 1 { Duration::ZERO } else { TICK };
+        let tick =
+            if is_open_loop || self.threads > 1 || self.churn.is_some() { Duration::ZERO } else { TICK };
         while !self.stage.is_over.load(Ordering::Relaxed) {
             if is_open_loop {
                 self.publish_due(began_ns)?;
             }
             self.turn(tick)?;
+            if let Some(churn) = &mut self.churn {
+                churn.begin_due()?;
+                churn.turn(Duration::ZERO, self.stage.is_measuring.load(Ordering::Relaxed))?;
+            }
             // What arrives at one thread opens windows of another, which has to look.
             if self.threads == 1 {
                 self.top_up_touched()?

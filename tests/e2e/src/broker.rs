@@ -139,6 +139,11 @@ impl Broker {
         Setup::new(name).shards(shards).start()
     }
 
+    /// What the test wants to keep beside it, until the broker is gone.
+    pub fn folder(&self) -> &PathBuf {
+        &self.folder
+    }
+
     pub fn address(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.port))
     }
