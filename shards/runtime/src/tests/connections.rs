@@ -37,7 +37,7 @@ fn thousands_of_connections_live_and_leave_nothing() {
     }
     drop(streams);
     await_that("all connections are closed", || broker.connections() == 0);
-    assert_eq!(observed.closed.load(SeqCst), 3000);
+    await_that("every end is told", || observed.closed.load(SeqCst) == 3000);
 }
 
 #[test]
@@ -62,7 +62,8 @@ fn churn_uses_slots_again_but_never_names() {
     });
     await_that("all connections are closed", || broker.connections() == 0);
     assert_eq!(observed.opened.load(SeqCst), 3200);
-    assert_eq!(observed.closed.load(SeqCst), 3200);
+    // A seat is given back a moment before the script hears of the end.
+    await_that("every end is told", || observed.closed.load(SeqCst) == 3200);
 }
 
 #[test]
