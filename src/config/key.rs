@@ -278,7 +278,7 @@ pub static KEYS: &[Key] = &[
     power("runtime", "ring_entries", 64..=32_768, |s| &mut s.runtime.ring_entries),
     power("runtime", "receive_buffers", 8..=32_768, |s| &mut s.runtime.receive_buffers),
     bytes("runtime", "receive_buffer_bytes", 512..=1 << 20, |s| &mut s.runtime.receive_buffer_bytes),
-    count("runtime", "mail_ring_messages", 16..=1 << 20, |s| &mut s.runtime.mail_ring_messages),
+    count("runtime", "mail_ring_slots", 16..=1 << 16, |s| &mut s.runtime.mail_ring_slots),
     Key {
         section: "log",
         name: "level",

@@ -79,7 +79,7 @@ pub struct Runtime {
     pub ring_entries: u64,
     pub receive_buffers: u64,
     pub receive_buffer_bytes: u64,
-    pub mail_ring_messages: u64,
+    pub mail_ring_slots: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -143,7 +143,7 @@ impl Settings {
             ring_entries: narrow(self.runtime.ring_entries),
             receive_buffers: narrow(self.runtime.receive_buffers),
             receive_buffer_bytes: narrow(self.runtime.receive_buffer_bytes),
-            mail_ring: narrow(self.runtime.mail_ring_messages),
+            mail_ring: narrow(self.runtime.mail_ring_slots),
             max_connections: narrow(self.server.max_connections),
             backlog: narrow(self.server.listen_backlog),
             linger: Duration::from_secs(self.server.close_timeout_secs),
@@ -289,7 +289,7 @@ impl Default for Runtime {
             ring_entries: edge.ring_entries.into(),
             receive_buffers: edge.receive_buffers.into(),
             receive_buffer_bytes: edge.receive_buffer_bytes.into(),
-            mail_ring_messages: edge.mail_ring as u64,
+            mail_ring_slots: edge.mail_ring as u64,
         }
     }
 }

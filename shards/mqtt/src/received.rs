@@ -27,6 +27,34 @@ impl<'a> Received<'a> {
         Some(Received { bytes: frame.bytes, qos: publish.qos, has_properties, packet_id_at })
     }
 
+    /// The same from its bytes. `topic_end` is as `topic_end` gave it, and the rest as in `of`.
+    #[inline]
+    pub fn again(bytes: &'a [u8], qos: QoS, has_properties: bool, topic_end: usize) -> Received<'a> {
+        Received { bytes, qos, has_properties, packet_id_at: topic_end }
+    }
+
+    #[inline]
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The topic ends where the packet identifier stands, if there is one.
+    #[inline]
+    pub fn topic_end(&self) -> usize {
+        self.packet_id_at
+    }
+
+    #[inline]
+    pub fn has_properties(&self) -> bool {
+        self.has_properties
+    }
+
+    #[inline]
+    pub fn payload(&self) -> &'a [u8] {
+        let packet_id_len = if self.qos == QoS::AtMostOnce { 0 } else { size_of::<PacketId>() };
+        &self.bytes[self.packet_id_at + packet_id_len + usize::from(self.has_properties)..]
+    }
+
     #[inline]
     pub fn len(&self) -> usize {
         self.bytes.len()

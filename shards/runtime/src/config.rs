@@ -34,7 +34,7 @@ impl Default for Config {
             ring_entries: 1024,
             receive_buffers: 256,
             receive_buffer_bytes: 8 << 10,
-            mail_ring: 4096,
+            mail_ring: 512,
             max_connections: 100_000,
             backlog: 4096,
             linger: Duration::from_secs(3),

@@ -250,12 +250,13 @@ impl<B: Brain> Worker<B> {
     fn publish(&mut self) {
         for _ in 0..PUBLICATIONS_MAX {
             let published = self.mesh.publish();
+            if published.is_empty() {
+                return;
+            }
             for to in published.iter() {
                 self.tell_room(to);
             }
-            if !self.mesh.has_staged() {
-                return;
-            }
+            // Room lets connections go on that were stalled: what they made belongs to this tick.
             self.tell(Event::Flush);
         }
     }

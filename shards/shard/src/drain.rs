@@ -55,14 +55,14 @@ impl Shard {
 
     /// Goes on to the next phase as soon as the last one is complete.
     pub(crate) fn check_drained(&mut self, turn: &mut Turn<'_>) {
-        if self.drain.stage == Phase::Begun && self.post.pending_len() == 0 {
+        if self.drain.stage == Phase::Begun && self.post.is_empty() {
             self.drain.stage = Phase::Told;
             for peer in self.peers() {
                 self.post_mail(peer, Mail::Draining, turn);
             }
         }
         let all_heard = self.drain.heard.len() + 1 == usize::from(self.config.shards);
-        if self.drain.stage == Phase::Told && all_heard && self.post.pending_len() == 0 {
+        if self.drain.stage == Phase::Told && all_heard && self.post.is_empty() {
             self.drain.stage = Phase::Closing;
             self.timers.insert(turn.now.add_secs(LINGER_S), Deadline::Drain);
         }

@@ -11,6 +11,7 @@ mod announce;
 #[cfg(feature = "bench")]
 #[doc(hidden)]
 pub mod bench;
+mod bundle;
 mod config;
 mod connect;
 mod connection;
@@ -49,6 +50,7 @@ mod timers;
 mod trie;
 mod turn;
 
+pub use bundle::{Bundle, Bundled};
 pub use config::{Config, Limits, QueueFull};
 pub use counters::{Counters, Gauges};
 pub use effect::{Effect, Effects, Reading};

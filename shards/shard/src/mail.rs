@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use crate::{Message, ShardSet};
+use crate::{Bundle, Message, ShardSet};
 
 /// One piece of mail. Small, because a ring holds it inline.
 #[derive(Debug)]
 pub enum Mail {
     /// For the receiver's own subscribers, never onward.
+    Bundle(Bundle),
+    /// The same for a single publication that is too large for a bundle.
     Publish(Message),
-    /// The same for a message that also went to the retained store of its topic: the sender's so manieth to that shard.
+    /// The same for one that also went to the retained store of its topic: the sender's so manieth to that shard.
     PublishRetained { message: Message, number: u64 },
     /// For one member of a shared subscription; passed on if nobody here can take it.
     Shared(Box<Shared>),
@@ -22,7 +24,7 @@ pub enum Mail {
     /// The sender has no subscriber to this filter any more.
     Withdraw(Box<str>),
     /// How many members of the shared subscription (`$share/group/filter`) the sender has now.
-    Members { name: Arc<str>, count: u32 },
+    Members(Box<Members>),
     /// Asks for a page of retained messages.
     Replay(Box<Replay>),
     /// A page of retained messages.
@@ -31,16 +33,11 @@ pub enum Mail {
     Draining,
 }
 
-impl Mail {
-    /// May be dropped, and counted, when the ring is full.
-    pub fn is_droppable(&self) -> bool {
-        match self {
-            Mail::Publish(message) | Mail::PublishRetained { message, .. } => {
-                message.qos() == mqtt::QoS::AtMostOnce
-            }
-            _ => false,
-        }
-    }
+#[derive(Debug)]
+pub struct Members {
+    /// `$share/group/filter`.
+    pub name: Arc<str>,
+    pub count: u32,
 }
 
 #[derive(Debug)]

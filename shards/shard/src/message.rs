@@ -32,6 +32,15 @@ impl RetainedId {
         RetainedId(NonZeroU64::new(u64::from(publisher) << 32 | low).expect("the count is not zero"))
     }
 
+    /// `None`: no id has this value.
+    pub(crate) fn again(value: u64) -> Option<RetainedId> {
+        NonZeroU64::new(value).map(RetainedId)
+    }
+
+    pub(crate) fn get(self) -> u64 {
+        self.0.get()
+    }
+
     pub fn publisher(self) -> u32 {
         (self.0.get() >> 32) as u32
     }

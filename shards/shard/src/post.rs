@@ -2,12 +2,13 @@
 
 use std::collections::VecDeque;
 
-use crate::{Effect, Mail, ShardId, turn::Turn};
+use crate::{Bundle, Effect, Mail, ShardId, ShardSet, bundle::BUNDLE_BYTES_MAX, bundle::Bundled, turn::Turn};
 
 pub(crate) struct Post {
-    /// By shard, the free slots of the ring to it.
-    room: Vec<usize>,
-    pending: Vec<VecDeque<Mail>>,
+    /// By shard.
+    ways: Vec<Way>,
+    /// The shards with an open bundle.
+    open: ShardSet,
     pending_len: usize,
     /// Some shard has more waiting for it than `PENDING_MAIL_MAX`.
     congested: bool,
@@ -17,10 +18,25 @@ pub(crate) struct Post {
     me: ShardId,
 }
 
+/// The way to one shard.
+#[derive(Default)]
+struct Way {
+    /// Free slots of the ring, without the one that the open bundle will take.
+    room: usize,
+    /// Collects publications until the tick ends or something else has to follow them. There is none while mail waits.
+    open: Option<Bundle>,
+    /// Capacity for the next bundle: what the last one took.
+    bundle_bytes: usize,
+    /// What waits for room.
+    pending: VecDeque<Mail>,
+}
+
 /// What became of one piece of mail.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Posted {
     Sent,
+    /// It went into a bundle that counts already.
+    Joined,
     Waits,
     Dropped,
 }
@@ -29,8 +45,8 @@ impl Post {
     pub fn new(me: ShardId, shards: u8) -> Post {
         let shards = usize::from(shards);
         Post {
-            room: vec![0; shards],
-            pending: (0..shards).map(|_| VecDeque::new()).collect(),
+            ways: (0..shards).map(|_| Way::default()).collect(),
+            open: ShardSet::EMPTY,
             pending_len: 0,
             congested: false,
             retained_sent: vec![0; shards],
@@ -40,53 +56,114 @@ impl Post {
     }
 
     /// Order is kept: while mail waits, further mail to that shard waits behind it, or is dropped if it may be.
-    pub fn send(&mut self, to: ShardId, mail: Mail, turn: &mut Turn<'_>) -> Posted {
+    pub fn send(&mut self, to: ShardId, mail: Mail, is_droppable: bool, turn: &mut Turn<'_>) -> Posted {
         assert!(to != self.me, "nobody sends mail to himself");
         if matches!(mail, Mail::Retain(_)) {
             self.retained_sent[to.index()] += 1;
         }
-        let pending = &mut self.pending[to.index()];
-        let room = &mut self.room[to.index()];
-        if pending.is_empty() && *room > 0 {
-            *room -= 1;
+        self.close_bundle(to, turn);
+        let way = &mut self.ways[to.index()];
+        if way.pending.is_empty() && way.room > 0 {
+            way.room -= 1;
             turn.push(Effect::Mail { to, mail });
             return Posted::Sent;
         }
-        if mail.is_droppable() {
+        if is_droppable {
             return Posted::Dropped;
         }
+        self.wait(to, mail);
+        Posted::Waits
+    }
+
+    /// The same for a publication that fits a bundle.
+    pub fn send_bundled(&mut self, to: ShardId, publication: &Bundled<'_>, turn: &mut Turn<'_>) -> Posted {
+        assert!(to != self.me, "nobody sends mail to himself");
+        let way = &mut self.ways[to.index()];
+        if let Some(open) = &mut way.open
+            && open.has_room_for(publication)
+        {
+            open.push(publication);
+            return Posted::Joined;
+        }
+        self.close_bundle(to, turn);
+        let way = &mut self.ways[to.index()];
+        if way.pending.is_empty() && way.room > 0 {
+            way.room -= 1;
+            let capacity = way.bundle_bytes.clamp(BUNDLE_BYTES_MIN, BUNDLE_BYTES_MAX);
+            let open = way.open.insert(Bundle::with_capacity(capacity));
+            open.push(publication);
+            self.open.insert(to);
+            return Posted::Sent;
+        }
+        if publication.is_droppable() {
+            return Posted::Dropped;
+        }
+        match way.pending.back_mut() {
+            Some(Mail::Bundle(last)) if last.has_room_for(publication) => {
+                last.push(publication);
+                Posted::Joined
+            }
+            _ => {
+                let mut bundle = Bundle::default();
+                bundle.push(publication);
+                self.wait(to, Mail::Bundle(bundle));
+                Posted::Waits
+            }
+        }
+    }
+
+    fn wait(&mut self, to: ShardId, mail: Mail) {
+        let pending = &mut self.ways[to.index()].pending;
         pending.push_back(mail);
         self.pending_len += 1;
         self.congested |= pending.len() >= PENDING_MAIL_MAX;
-        Posted::Waits
+    }
+
+    /// Sends the open bundle off: what comes next must not overtake it.
+    fn close_bundle(&mut self, to: ShardId, turn: &mut Turn<'_>) {
+        let way = &mut self.ways[to.index()];
+        if let Some(bundle) = way.open.take() {
+            self.open.remove(to);
+            way.bundle_bytes = bundle.len();
+            turn.push(Effect::Mail { to, mail: Mail::Bundle(bundle) });
+        }
+    }
+
+    /// The tick ends.
+    pub fn flush(&mut self, turn: &mut Turn<'_>) {
+        for to in self.open.iter() {
+            self.close_bundle(to, turn);
+        }
     }
 
     /// A slot for something that is not mail: a connection that moves.
     pub fn take_room(&mut self, to: ShardId) -> bool {
-        let room = &mut self.room[to.index()];
-        let free = self.pending[to.index()].is_empty() && *room > 0;
+        let way = &mut self.ways[to.index()];
+        let free = way.pending.is_empty() && way.room > 0;
         if free {
-            *room -= 1;
+            way.room -= 1;
         }
         free
     }
 
     /// The ring to `to` has this many free slots; what waits goes first.
     pub fn set_room(&mut self, to: ShardId, slots: usize, turn: &mut Turn<'_>) -> usize {
-        let room = &mut self.room[to.index()];
-        *room = slots;
-        let pending = &mut self.pending[to.index()];
+        let way = &mut self.ways[to.index()];
+        way.room = match way.open {
+            Some(_) => slots.checked_sub(1).expect("the slot of the open bundle is still free"),
+            None => slots,
+        };
         let mut sent = 0;
-        while *room > 0
-            && let Some(mail) = pending.pop_front()
+        while way.room > 0
+            && let Some(mail) = way.pending.pop_front()
         {
-            *room -= 1;
+            way.room -= 1;
             sent += 1;
             turn.push(Effect::Mail { to, mail });
         }
         self.pending_len -= sent;
         if self.congested {
-            self.congested = self.pending.iter().any(|pending| pending.len() >= PENDING_MAIL_MAX);
+            self.congested = self.ways.iter().any(|way| way.pending.len() >= PENDING_MAIL_MAX);
         }
         sent
     }
@@ -107,10 +184,19 @@ impl Post {
         self.congested
     }
 
+    /// Mail that no slot was found for yet.
     pub fn pending_len(&self) -> usize {
         self.pending_len
+    }
+
+    /// Nothing waits, neither for room nor for the end of the tick.
+    pub fn is_empty(&self) -> bool {
+        self.pending_len == 0 && self.open.is_empty()
     }
 }
 
 /// Beyond this, whoever publishes is not read until the mesh has caught up.
 const PENDING_MAIL_MAX: usize = 1024;
+
+/// The capacity of a bundle when the last one was small: a message or two.
+const BUNDLE_BYTES_MIN: usize = 256;

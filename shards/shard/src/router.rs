@@ -6,7 +6,7 @@ use mqtt::Received;
 use smallvec::SmallVec;
 
 use crate::{
-    Instant, Mail, Message, Shard, ShardId, ShardSet,
+    Bundle, Bundled, Instant, Mail, Message, Shard, ShardId, ShardSet,
     keys::{GroupKey, SessionKey},
     mail::Shared,
     message::{Parts, RetainedId},
@@ -69,21 +69,11 @@ impl Shard {
         if carried.parts.retain {
             self.retain(publisher, carried, turn);
         }
-        let matches = match carried.route.take() {
-            Some(known) => Route::Known(known),
-            None => self.route(carried.parts.topic),
-        };
+        let matches = self.route_of(carried);
         let matched = !matches.is_empty();
         self.deliver_to_matches(publisher, &matches, carried, turn);
         for peer in matches.peers.iter() {
-            let message = carried.keep();
-            let mail = match carried.origin {
-                None => Mail::Publish(message),
-                Some(Origin { number, .. }) => Mail::PublishRetained { message, number },
-            };
-            if self.post_mail(peer, mail, turn) == Posted::Dropped {
-                self.counters.dropped_mesh_full += 1;
-            }
+            self.publish_to_peer(peer, carried, turn);
         }
         for group in &matches.groups {
             self.publish_to_group(*group, carried, turn);
@@ -95,12 +85,54 @@ impl Shard {
         matched
     }
 
-    /// A publication that another shard mailed: for those who are here, never onward.
-    pub(crate) fn route_here(&mut self, message: &Message, origin: Option<Origin>, turn: &mut Turn<'_>) {
-        let mut carried = Carried { origin, ..Carried::of(message) };
-        let matches = self.route(carried.parts.topic);
-        self.deliver_to_matches(None, &matches, &mut carried, turn);
+    fn publish_to_peer(&mut self, peer: ShardId, carried: &mut Carried<'_>, turn: &mut Turn<'_>) {
+        let number = carried.origin.map(|origin| origin.number);
+        let publication = Bundled { parts: carried.parts, number, received: carried.received };
+        let posted = if Bundle::default().has_room_for(&publication) {
+            self.post.send_bundled(peer, &publication, turn)
+        } else {
+            let message = carried.keep();
+            let mail = match number {
+                None => Mail::Publish(message),
+                Some(number) => Mail::PublishRetained { message, number },
+            };
+            self.post.send(peer, mail, publication.is_droppable(), turn)
+        };
+        self.count_posted(posted);
+    }
+
+    /// Publications that another shard mailed: for those who are here, never onward.
+    pub(crate) fn route_bundle(&mut self, from: ShardId, bundle: &Bundle, turn: &mut Turn<'_>) {
+        let mut at = 0;
+        loop {
+            let known = self.routes.recent(&self.trie);
+            let expected = known.as_ref().map(|known| &*known.topic);
+            let Some(Bundled { parts, number, received }) = bundle.next(&mut at, expected) else { return };
+            // The bundle has compared them.
+            let is_known = expected.is_some_and(|expected| std::ptr::eq(expected, parts.topic));
+            let mut carried = Carried { received, ..Carried::new(parts) };
+            carried.origin = number.map(|number| Origin { shard: from, number });
+            carried.route = known.clone().filter(|_| is_known);
+            self.route_here(&mut carried, turn);
+        }
+    }
+
+    /// The same for one that is too large for a bundle.
+    pub(crate) fn route_message(&mut self, message: &Message, origin: Option<Origin>, turn: &mut Turn<'_>) {
+        self.route_here(&mut Carried { origin, ..Carried::of(message) }, turn);
+    }
+
+    fn route_here(&mut self, carried: &mut Carried<'_>, turn: &mut Turn<'_>) {
+        let matches = self.route_of(carried);
+        self.deliver_to_matches(None, &matches, carried, turn);
         self.routes.put_back(matches);
+    }
+
+    fn route_of(&mut self, carried: &mut Carried<'_>) -> Route {
+        match carried.route.take() {
+            Some(known) => Route::Known(known),
+            None => self.route(carried.parts.topic),
+        }
     }
 
     fn route(&mut self, topic: &str) -> Route {
@@ -158,15 +190,19 @@ impl Shard {
         self.deliver(session, &delivery, carried, turn);
     }
 
-    /// Mail with its counters.
-    pub(crate) fn post_mail(&mut self, to: ShardId, mail: Mail, turn: &mut Turn<'_>) -> Posted {
-        let posted = self.post.send(to, mail, turn);
+    /// Mail that may not be dropped, with its counters.
+    pub(crate) fn post_mail(&mut self, to: ShardId, mail: Mail, turn: &mut Turn<'_>) {
+        let posted = self.post.send(to, mail, false, turn);
+        self.count_posted(posted);
+    }
+
+    fn count_posted(&mut self, posted: Posted) {
         match posted {
             Posted::Sent => self.counters.mail_sent += 1,
+            Posted::Joined => {}
             Posted::Waits => self.counters.mail_waited += 1,
-            Posted::Dropped => {}
+            Posted::Dropped => self.counters.dropped_mesh_full += 1,
         }
-        posted
     }
 
     pub(crate) fn handle_mail_room(&mut self, to: ShardId, slots: usize, turn: &mut Turn<'_>) {

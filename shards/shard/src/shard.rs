@@ -187,10 +187,10 @@ impl Shard {
     fn handle_mail(&mut self, from: ShardId, mail: Mail, turn: &mut Turn<'_>) {
         self.counters.mail_received += 1;
         match mail {
-            Mail::Publish(message) => self.route_here(&message, None, turn),
+            Mail::Bundle(bundle) => self.route_bundle(from, &bundle, turn),
+            Mail::Publish(message) => self.route_message(&message, None, turn),
             Mail::PublishRetained { message, number } => {
-                let origin = Some(Origin { shard: from, number });
-                self.route_here(&message, origin, turn);
+                self.route_message(&message, Some(Origin { shard: from, number }), turn);
             }
             Mail::Shared(shared) => self.route_shared(*shared, turn),
             Mail::Retain(message) => {
@@ -201,7 +201,7 @@ impl Shard {
             Mail::Announce(announce) => self.on_announce(from, *announce, turn),
             Mail::Announced(announced) => self.on_announced(from, &announced, turn),
             Mail::Withdraw(filter) => self.trie.remove_peer(&filter, from),
-            Mail::Members { name, count } => self.on_members(from, &name, count),
+            Mail::Members(members) => self.on_members(from, &members.name, members.count),
             Mail::Replay(replay) => self.on_replay(from, replay, turn),
             Mail::Replayed(replayed) => self.on_replayed(*replayed, turn),
             Mail::Draining => self.on_draining(from, turn),
@@ -253,9 +253,10 @@ impl Shard {
         }
     }
 
-    /// One send per connection, however many packets were collected.
+    /// One send per connection, however many packets were collected, and the bundles for other shards.
     fn handle_flush(&mut self, turn: &mut Turn<'_>) {
         self.replay_pages = REPLAY_PAGES_PER_TICK;
+        self.post.flush(turn);
         let mut dirty = std::mem::take(&mut self.dirty);
         for conn in dirty.drain(..) {
             let Some(connection) = self.connections.get_mut(conn) else { continue };

@@ -10,6 +10,7 @@ use crate::{
     announce::{News, Waiting, filter_of_group},
     filters::is_shared,
     keys::SessionKey,
+    mail::Members,
     receive::protocol_error,
     replay::Wanted,
     trie::Subscription,
@@ -221,7 +222,8 @@ impl Shard {
             self.trie.remove_group(filter_of_group(&name), left.key);
         }
         for peer in self.peers() {
-            self.post_mail(peer, Mail::Members { name: name.clone(), count: left.local_count }, turn);
+            let members = Members { name: name.clone(), count: left.local_count };
+            self.post_mail(peer, Mail::Members(Box::new(members)), turn);
         }
     }
 }

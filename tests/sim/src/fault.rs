@@ -64,10 +64,12 @@ impl Fault {
     /// Whether the mesh does something to this mail.
     pub fn hits(self, mail: &Mail) -> bool {
         match self {
-            Fault::LoseMail => {
-                matches!(mail, Mail::Publish(message) if message.qos() > mqtt::QoS::AtMostOnce)
-            }
-            Fault::RepeatMail | Fault::SwapMail => matches!(mail, Mail::Publish(_)),
+            Fault::LoseMail => match mail {
+                Mail::Bundle(bundle) => bundle.iter().any(|publication| !publication.is_droppable()),
+                Mail::Publish(message) => message.qos() > mqtt::QoS::AtMostOnce,
+                _ => false,
+            },
+            Fault::RepeatMail | Fault::SwapMail => matches!(mail, Mail::Bundle(_) | Mail::Publish(_)),
             Fault::LoseRetained => matches!(mail, Mail::Retain(_)),
             _ => false,
         }

@@ -1,9 +1,9 @@
 //! Several shards: the same semantics wherever a client lives, hand-over, the mesh when it is full.
 
-use mqtt::{Connect, ReasonCode};
+use mqtt::{Connect, PacketId, QoS, ReasonCode, Version};
 use shard::{Config, Event};
 
-use crate::script::{Script, connect};
+use crate::script::{Script, connect, publish};
 
 fn of(shards: u8) -> (Script, Vec<String>) {
     let config = Config { shards, ..Config::default() };
@@ -91,9 +91,52 @@ fn a_full_mesh_drops_qos_0_and_keeps_the_rest_in_order() {
     s.publish_qos(publisher, "a", "two", 1, 2);
     assert_eq!(s.hear(subscriber), ["a 'fits'"]);
     assert_eq!(s.counter("dropped_mesh_full"), 1);
-    assert_eq!(s.shards[0].gauges().mail_pending, 2);
+    assert_eq!(s.shards[0].gauges().mail_pending, 1, "they wait in one bundle");
     s.give_room(100);
     assert_eq!(s.hear(subscriber), ["a 'one' q1 #1", "a 'two' q1 #2"]);
+}
+
+#[test]
+fn what_is_published_in_one_tick_crosses_in_one_piece_and_in_order() {
+    let (mut s, ids) = of(2);
+    let (publisher, subscriber) = (s.join(&ids[0]), s.join(&ids[1]));
+    s.subscribe(subscriber, "a/#", 1);
+    s.hear(subscriber);
+    let mail_before = s.counter("mail_sent");
+    let large = "x".repeat(20_000);
+    let mut bytes = Vec::new();
+    for (topic, payload, packet_id) in [
+        ("a/1", "one", None),
+        ("a/2", "two", PacketId::new(2)),
+        ("a/2", "three", None),
+        ("a/3", &large, PacketId::new(4)),
+        ("a/1", "five", None),
+    ] {
+        let qos = if packet_id.is_some() { QoS::AtLeastOnce } else { QoS::AtMostOnce };
+        publish(topic, payload, qos, packet_id).encode(Version::V5, &mut bytes);
+    }
+    s.bytes(publisher, &bytes);
+    let large = format!("a/3 '{large}' q1 #2");
+    assert_eq!(s.hear(subscriber), ["a/1 'one'", "a/2 'two' q1 #1", "a/2 'three'", &large, "a/1 'five'"]);
+    assert_eq!(s.counter("mail_sent") - mail_before, 3, "a bundle, one that is too large for it, a bundle");
+}
+
+#[test]
+fn the_slot_of_an_open_bundle_is_not_given_away() {
+    let (mut s, ids) = of(2);
+    let (publisher, subscriber) = (s.join(&ids[0]), s.join(&ids[1]));
+    s.subscribe(subscriber, "a", 1);
+    s.hear(subscriber);
+    s.event(0, Event::MailRoom { to: shard::ShardId(1), slots: 1 });
+    let (mut bytes, conn) = (Vec::new(), s.conn(publisher).1);
+    publish("a", "first", QoS::AtMostOnce, None).encode(Version::V5, &mut bytes);
+    s.event(0, Event::Bytes { conn, bytes: &bytes });
+    // The runtime looks at the ring before it has heard of the bundle.
+    s.event(0, Event::MailRoom { to: shard::ShardId(1), slots: 1 });
+    let large = "x".repeat(20_000);
+    s.publish(publisher, "a", &large);
+    assert_eq!(s.hear(subscriber), ["a 'first'"]);
+    assert_eq!(s.counter("dropped_mesh_full"), 1);
 }
 
 #[test]

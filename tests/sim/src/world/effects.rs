@@ -144,6 +144,10 @@ impl World {
                 let again = message.clone();
                 self.mesh.ring(core, to).force(Mail::Publish(again));
             }
+            (Some(Fault::RepeatMail), Mail::Bundle(bundle)) if self.random.percent(20) => {
+                let again = bundle.clone();
+                self.mesh.ring(core, to).force(Mail::Bundle(again));
+            }
             _ => {}
         }
         if !self.mesh.ring(core, to).push(Parcel::Mail(mail)) {

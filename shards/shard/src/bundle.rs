@@ -1,0 +1,282 @@
+//! Publications that one shard has for another, one behind the other in one block of memory.
+//!
+//! Few blocks cross from core to core, however many messages do: each would be allocated on one core and freed on another. A message
+//! in a bundle is a copy, and becomes a `Message` where somebody has to keep it.
+
+use mqtt::{QoS, Received};
+
+use crate::{
+    Instant,
+    message::{Parts, RetainedId},
+};
+
+/// What `push` was given, in that order.
+#[derive(Clone, Default)]
+pub struct Bundle {
+    bytes: Vec<u8>,
+}
+
+/// A publication on its way to another shard.
+#[derive(Debug, Clone, Copy)]
+pub struct Bundled<'a> {
+    pub parts: Parts<'a>,
+    /// Its number among the retained messages that the sender mailed to the shard of its topic.
+    pub number: Option<u64>,
+    /// As it came from its publisher, where that is a form for receivers. Topic and payload lie within.
+    pub received: Option<Received<'a>>,
+}
+
+impl Bundle {
+    pub fn with_capacity(bytes: usize) -> Bundle {
+        Bundle { bytes: Vec::with_capacity(bytes) }
+    }
+
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Whether this publication may join. One that is too large for every bundle travels alone.
+    #[inline]
+    pub fn has_room_for(&self, publication: &Bundled<'_>) -> bool {
+        self.bytes.len() + publication.size_max() <= BUNDLE_BYTES_MAX
+    }
+
+    pub fn push(&mut self, publication: &Bundled<'_>) {
+        assert!(self.has_room_for(publication), "who does not fit travels alone");
+        let Bundled { parts, number, received } = publication;
+        let (split, body_len) = match received {
+            Some(received) => (received.topic_end(), received.len()),
+            None => (parts.forwarded.len(), parts.topic.len() + parts.forwarded.len() + parts.payload.len()),
+        };
+        let head = Head {
+            body_len: narrow(body_len),
+            topic_len: narrow(parts.topic.len()),
+            split: narrow(split),
+            flags: parts.qos as u8
+                | flag(RETAIN, parts.retain)
+                | flag(EXPIRES, parts.expires_at.is_some())
+                | flag(RETAINED_ID, parts.retained_id.is_some())
+                | flag(NUMBER, number.is_some())
+                | flag(RECEIVED, received.is_some())
+                | flag(PROPERTIES, received.is_some_and(|received| received.has_properties())),
+        };
+        self.bytes.extend_from_slice(&head.to_bytes());
+        let expires_at = parts.expires_at.map(Instant::as_nanos);
+        let retained_id = parts.retained_id.map(RetainedId::get);
+        for word in [expires_at, retained_id, *number].into_iter().flatten() {
+            self.bytes.extend_from_slice(&word.to_le_bytes());
+        }
+        match received {
+            Some(received) => self.bytes.extend_from_slice(received.bytes()),
+            None => {
+                for piece in [parts.topic.as_bytes(), parts.forwarded, parts.payload] {
+                    self.bytes.extend_from_slice(piece);
+                }
+            }
+        }
+    }
+
+    /// Takes the publications out one by one: each is read from `at` on, which goes to the next. `expected` is a topic
+    /// that this one may have: then it needs no check, and the topic that is given back is `expected` itself.
+    pub(crate) fn next<'a>(&'a self, at: &mut usize, expected: Option<&'a str>) -> Option<Bundled<'a>> {
+        let (head, mut rest) = self.bytes.get(*at..)?.split_first_chunk::<HEAD_BYTES>()?;
+        let Head { body_len, topic_len, split, flags } = Head::from_bytes(*head);
+        let mut word = |bit: u8| {
+            (flags & bit != 0).then(|| {
+                let (word, behind) = rest.split_first_chunk().expect("its flag is set");
+                rest = behind;
+                u64::from_le_bytes(*word)
+            })
+        };
+        let (expires_at, retained_id, number) = (word(EXPIRES), word(RETAINED_ID), word(NUMBER));
+        let body = &rest[..usize::from(body_len)];
+        let (topic_len, split) = (usize::from(topic_len), usize::from(split));
+        let qos = QoS::try_from(flags & QOS).expect("the bits are a QoS");
+        let (topic, forwarded, payload, received) = if flags & RECEIVED != 0 {
+            let received = Received::again(body, qos, flags & PROPERTIES != 0, split);
+            (&body[split - topic_len..split], &[][..], received.payload(), Some(received))
+        } else {
+            let (topic, rest) = body.split_at(topic_len);
+            let (forwarded, payload) = rest.split_at(split);
+            (topic, forwarded, payload, None)
+        };
+        *at = self.bytes.len() - (rest.len() - body.len());
+        let topic = match expected {
+            Some(expected) if expected.as_bytes() == topic => expected,
+            _ => std::str::from_utf8(topic).expect("the topic was a string when it was put in"),
+        };
+        let retain = flags & RETAIN != 0;
+        let expires_at = expires_at.map(Instant::from_nanos);
+        let retained_id = retained_id.and_then(RetainedId::again);
+        let parts = Parts { topic, qos, retain, expires_at, retained_id, forwarded, payload };
+        Some(Bundled { parts, number, received })
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = Bundled<'_>> {
+        let mut at = 0;
+        std::iter::from_fn(move || self.next(&mut at, None))
+    }
+}
+
+impl std::fmt::Debug for Bundle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.iter().map(|publication| publication.parts)).finish()
+    }
+}
+
+impl Bundled<'_> {
+    /// What it takes in a bundle, at most.
+    #[inline]
+    fn size_max(&self) -> usize {
+        let body = match self.received {
+            Some(received) => received.len(),
+            None => self.parts.topic.len() + self.parts.forwarded.len() + self.parts.payload.len(),
+        };
+        HEAD_BYTES + WORDS_BYTES + body
+    }
+
+    /// May be dropped, and counted, when the ring is full.
+    pub fn is_droppable(&self) -> bool {
+        self.parts.qos == QoS::AtMostOnce
+    }
+}
+
+struct Head {
+    body_len: u16,
+    topic_len: u16,
+    /// Where the topic ends in a received packet, or else the length of the forwarded properties.
+    split: u16,
+    flags: u8,
+}
+
+impl Head {
+    fn to_bytes(&self) -> [u8; HEAD_BYTES] {
+        let ([a, b], [c, d], [e, f]) =
+            (self.body_len.to_le_bytes(), self.topic_len.to_le_bytes(), self.split.to_le_bytes());
+        [a, b, c, d, e, f, self.flags]
+    }
+
+    fn from_bytes([a, b, c, d, e, f, flags]: [u8; HEAD_BYTES]) -> Head {
+        let [body_len, topic_len, split] = [[a, b], [c, d], [e, f]].map(u16::from_le_bytes);
+        Head { body_len, topic_len, split, flags }
+    }
+}
+
+fn flag(bit: u8, is_set: bool) -> u8 {
+    if is_set { bit } else { 0 }
+}
+
+fn narrow(len: usize) -> u16 {
+    u16::try_from(len).expect("a bundle is smaller than 64 KiB")
+}
+
+/// Enough messages that the block itself costs little, and so few bytes that a ring full of bundles is bounded.
+pub const BUNDLE_BYTES_MAX: usize = 8 << 10;
+
+const HEAD_BYTES: usize = 7;
+const WORDS_BYTES: usize = 3 * size_of::<u64>();
+
+const QOS: u8 = 0b11;
+const RETAIN: u8 = 1 << 2;
+const EXPIRES: u8 = 1 << 3;
+const RETAINED_ID: u8 = 1 << 4;
+const NUMBER: u8 = 1 << 5;
+const RECEIVED: u8 = 1 << 6;
+const PROPERTIES: u8 = 1 << 7;
+
+const _: () = assert!(BUNDLE_BYTES_MAX <= u16::MAX as usize, "lengths inside have 16 bits");
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use mqtt::{PacketId, Publish, PublishProperties, Version};
+
+    use super::*;
+
+    fn parts<'a>(topic: &'a str, payload: &'a [u8]) -> Parts<'a> {
+        Parts {
+            topic,
+            qos: QoS::AtLeastOnce,
+            retain: true,
+            expires_at: Some(Instant::from_nanos(7)),
+            retained_id: Some(RetainedId::new(7, 9)),
+            forwarded: &[1, 1],
+            payload,
+        }
+    }
+
+    fn encode(topic: &str, version: Version, qos: QoS, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let packet_id = (qos != QoS::AtMostOnce).then_some(PacketId::MIN);
+        let properties = PublishProperties::default();
+        let publish = Publish { dup: false, qos, retain: false, topic, packet_id, properties, payload };
+        publish.encode(version, &mut bytes);
+        bytes
+    }
+
+    #[test]
+    fn publications_come_out_as_they_went_in() {
+        let all = parts("a/b", b"payload");
+        let plain =
+            Parts { retain: false, expires_at: None, retained_id: None, forwarded: &[], ..parts("", b"") };
+        let mut bundle = Bundle::default();
+        bundle.push(&Bundled { parts: all, number: Some(3), received: None });
+        bundle.push(&Bundled { parts: plain, number: None, received: None });
+        let found: Vec<_> = bundle.iter().map(|found| (format!("{:?}", found.parts), found.number)).collect();
+        assert_eq!(found, [(format!("{all:?}"), Some(3)), (format!("{plain:?}"), None)]);
+    }
+
+    #[test]
+    fn received_packets_come_out_as_they_went_in() {
+        for version in [Version::V311, Version::V5] {
+            for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce] {
+                for payload_len in [0, 5, 200] {
+                    let payload = vec![b'x'; payload_len];
+                    let bytes = encode("some/topic", version, qos, &payload);
+                    let frame = mqtt::split(&bytes, mqtt::MAX_PACKET_SIZE).unwrap().unwrap();
+                    let publish = Publish::decode(&frame, version).unwrap();
+                    let received = Received::of(&frame, &publish, version).unwrap();
+                    let plain =
+                        Parts { retain: false, expires_at: None, retained_id: None, ..parts("", b"") };
+                    let parts =
+                        Parts { topic: "some/topic", qos, forwarded: &[], payload: &payload, ..plain };
+                    let mut bundle = Bundle::default();
+                    bundle.push(&Bundled { parts, number: None, received: Some(received) });
+                    bundle.push(&Bundled { parts, number: None, received: None });
+                    let (mut at, expected) = (0, String::from("some/topic"));
+                    for topic in [None, Some(&*expected)] {
+                        let found = bundle.next(&mut at, topic).unwrap();
+                        assert_eq!(format!("{:?}", found.parts), format!("{parts:?}"));
+                        assert_eq!(found.received.is_some(), topic.is_none());
+                        let mut out = Vec::new();
+                        let packet_id = (qos != QoS::AtMostOnce).then_some(PacketId::MIN);
+                        if let Some(received) = found.received {
+                            received.encode(packet_id, &mut out);
+                            assert_eq!(out, bytes);
+                        }
+                    }
+                    assert!(bundle.next(&mut at, None).is_none());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_bundle_is_bounded() {
+        let publication = Bundled { parts: parts("a", &[0; 1000]), number: Some(1), received: None };
+        let mut bundle = Bundle::default();
+        let mut count = 0;
+        while bundle.has_room_for(&publication) {
+            bundle.push(&publication);
+            count += 1;
+        }
+        assert!(bundle.len() <= BUNDLE_BYTES_MAX);
+        assert_eq!((count, bundle.iter().count()), (7, 7));
+        let large = Bundled { parts: parts("a", &[0; BUNDLE_BYTES_MAX]), number: None, received: None };
+        assert!(!Bundle::default().has_room_for(&large));
+    }
+}
