@@ -84,25 +84,37 @@ impl<'a> MakeWriter<'a> for Log {
     }
 }
 
+/// A line that comes alone is written at once. While they come in crowds, many are written together: to wake this thread
+/// for each would cost whoever logs more than the line itself.
 fn write_lines(entries: &Receiver<Entry>, lost: &AtomicU64, target: &mut impl Write) {
-    for entry in entries {
-        // A standard error that fails has nobody who could be told of it.
-        match entry {
-            Entry::Line(line) => {
-                let _ = target.write_all(&line);
+    let mut batch = Vec::new();
+    while let Ok(first) = entries.recv() {
+        for entry in std::iter::once(first).chain(entries.try_iter()) {
+            match entry {
+                Entry::Line(line) => batch.extend_from_slice(&line),
+                Entry::Flush(done) => {
+                    write_batch(&mut batch, target);
+                    let _ = done.try_send(());
+                }
             }
-            Entry::Flush(done) => {
-                let _ = target.flush();
-                let _ = done.try_send(());
-            }
-        }
-        if entries.is_empty() {
-            let lines = lost.swap(0, Ordering::Relaxed);
-            if lines > 0 {
-                tracing::warn!(lines, "log lines were lost because standard error was not read in time");
+            if batch.len() >= BATCH_BYTES {
+                write_batch(&mut batch, target);
             }
         }
+        write_batch(&mut batch, target);
+        let lines = lost.swap(0, Ordering::Relaxed);
+        if lines > 0 {
+            tracing::warn!(lines, "log lines were lost because standard error was not read in time");
+        }
+        thread::sleep(BATCH_PAUSE);
     }
+}
+
+/// A standard error that fails has nobody who could be told of it.
+fn write_batch(batch: &mut Vec<u8>, target: &mut impl Write) {
+    let _ = target.write_all(batch);
+    let _ = target.flush();
+    batch.clear();
 }
 
 fn filter(level: Level) -> LevelFilter {
@@ -117,6 +129,9 @@ fn filter(level: Level) -> LevelFilter {
 
 /// About half a megabyte of lines.
 const QUEUE_LINES_MAX: usize = 4 << 10;
+const BATCH_BYTES: usize = 64 << 10;
+/// Far less than a second's worth of the queue at any rate that the thread can write.
+const BATCH_PAUSE: Duration = Duration::from_millis(5);
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
