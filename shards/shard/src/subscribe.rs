@@ -6,7 +6,7 @@ use mqtt::{
 };
 
 use crate::{
-    ConnId, Effect, Mail, Note, Shard, What,
+    ConnId, Effect, Mail, Note, Shard, ShardId, What,
     announce::{News, Waiting, filter_of_group},
     filters::is_shared,
     keys::SessionKey,
@@ -201,10 +201,16 @@ impl Shard {
         self.cancel_replays(session, filter);
         let unsubscribed = self.trie.unsubscribe(filter, session);
         if unsubscribed.is_some_and(|unsubscribed| unsubscribed.last_local) {
-            for peer in self.peers() {
+            for peer in self.audience() {
                 self.post_mail(peer, Mail::Withdraw(filter.into()), turn);
             }
         }
+    }
+
+    /// The shards that want to know whom they need not mail to any more. In a drain nobody does.
+    fn audience(&self) -> impl Iterator<Item = ShardId> + use<> {
+        let is_over = self.drain.has_begun();
+        self.peers().filter(move |_| !is_over)
     }
 
     /// The session has got a connection, or has lost it: its groups ask it in another order.
@@ -221,7 +227,7 @@ impl Shard {
         if left.removed {
             self.trie.remove_group(filter_of_group(&name), left.key);
         }
-        for peer in self.peers() {
+        for peer in self.audience() {
             let members = Members { name: name.clone(), count: left.local_count };
             self.post_mail(peer, Mail::Members(Box::new(members)), turn);
         }

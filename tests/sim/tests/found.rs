@@ -36,6 +36,11 @@ fn a_client_that_asks_for_an_id_twice_is_two_clients() {
 }
 
 #[test]
+fn what_ends_in_a_drain_makes_no_mail() {
+    assert_passes(&[(103_047, 4, Profile::Drain)]);
+}
+
+#[test]
 fn the_id_of_what_a_small_client_cannot_take_is_free_again() {
     assert_passes(&[(802_279, 4, Profile::Drain)]);
 }

@@ -169,10 +169,17 @@ fn nothing_is_left_when_everybody_is_gone() {
 fn drain_waits_for_mail_between_shards() {
     let (mut s, ids) = of(2);
     let clients: Vec<_> = ids.iter().map(|id| s.join(id)).collect();
+    for client in &clients {
+        s.subscribe(*client, "a", 1);
+        s.subscribe(*client, "$share/g/a", 1);
+        s.hear(*client);
+    }
+    let mail_before = s.counter("mail_sent");
     s.event(0, Event::Drain);
     s.event(1, Event::Drain);
     s.settle();
     assert_eq!(s.drained, 2);
+    assert_eq!(s.counter("mail_sent") - mail_before, 2, "each says that it drains and withdraws nothing");
     for client in clients {
         assert_eq!(s.hear(client), ["DISCONNECT Server shutting down"]);
     }
