@@ -20,6 +20,7 @@ pub fn on_acknowledgement(frame: &Frame<'_>, version: Version, output: &mut Vec<
 }
 
 /// What a subscriber does about a PUBLISH, beside looking at it.
+#[inline]
 pub fn acknowledge(publish: &Publish<'_>, version: Version, output: &mut Vec<u8>) {
     if let Some(packet_id) = publish.packet_id {
         let kind = if publish.qos == QoS::ExactlyOnce { PacketKind::Pubrec } else { PacketKind::Puback };

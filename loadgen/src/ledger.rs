@@ -30,7 +30,17 @@ impl Faults {
 
 impl Ledger {
     /// Notes a delivery; true if it is the first one of this message.
+    #[inline]
     pub fn on_delivery(&mut self, sequence: u64) -> bool {
+        if sequence == self.next {
+            self.next += 1;
+            self.delivered += 1;
+            return true;
+        }
+        self.on_leap(sequence)
+    }
+
+    fn on_leap(&mut self, sequence: u64) -> bool {
         if sequence >= self.next {
             let room = MISSING_MAX.saturating_sub(self.missing.len());
             self.missing.extend((self.next..sequence).take(room));

@@ -22,6 +22,8 @@ pub struct Subscriber {
     part: usize,
     streams: Arc<Streams>,
     account: Account,
+    /// A topic that may well come again: the same bytes need no check of their own.
+    topic: String,
     received: u64,
 }
 
@@ -46,12 +48,21 @@ impl Subscriber {
             Some(group) => Account::Member { group, next: vec![0; streams.len()], reordered: 0 },
             None => Account::Alone(streams.iter().map(|_| Ledger::default()).collect()),
         };
-        Subscriber { connection, version, index, part: role.part, streams, account, received: 0 }
+        Subscriber {
+            connection,
+            version,
+            index,
+            part: role.part,
+            streams,
+            account,
+            topic: String::new(),
+            received: 0,
+        }
     }
 
     /// Takes deliveries; gives the number of messages that arrived for the first time.
     pub fn receive(&mut self, buffer: &mut [u8], world: &mut Reception<'_>) -> Result<u64, String> {
-        let Subscriber { connection, version, account, streams, part, .. } = self;
+        let Subscriber { connection, version, account, streams, part, topic, .. } = self;
         let mut delivered = 0;
         let (mut last, mut publisher, mut in_a_row) = (None, None, 0);
         // Held while this socket is read: other threads that read for the same group wait that long.
@@ -59,7 +70,7 @@ impl Subscriber {
         let open = connection.read(buffer, |frame, output| {
             match frame.kind {
                 PacketKind::Publish => {
-                    let stamp = on_publish(frame, *version, output)?;
+                    let stamp = on_publish(frame, *version, last, topic, output)?;
                     let position = streams
                         .position(stamp.stream)
                         .ok_or_else(|| "a message reached a subscriber that it is not for".to_owned())?;
@@ -194,9 +205,64 @@ pub fn nanos_since(epoch: Instant) -> u64 {
     u64::try_from(epoch.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Acknowledges a delivery and reads its stamp.
-fn on_publish(frame: &Frame<'_>, version: Version, output: &mut Vec<u8>) -> Result<Stamp, String> {
-    let publish = Publish::decode(frame, version).map_err(|violation| violation.to_string())?;
+/// Acknowledges a delivery and reads its stamp. `last` is the stream of the delivery before.
+#[inline]
+fn on_publish(
+    frame: &Frame<'_>,
+    version: Version,
+    last: Option<u32>,
+    topic: &mut String,
+    output: &mut Vec<u8>,
+) -> Result<Stamp, String> {
+    let publish =
+        Publish::decode_expecting(frame, version, topic).map_err(|violation| violation.to_string())?;
     acknowledge(&publish, version, output);
-    Stamp::read(publish.payload).ok_or_else(|| "a message arrived that this tool did not publish".to_owned())
+    let stamp = Stamp::read(publish.payload)
+        .ok_or_else(|| "a message arrived that this tool did not publish".to_owned())?;
+    // Where streams take turns no topic comes again at once, and it would be copied for nothing.
+    if last == Some(stamp.stream) && publish.topic.as_ptr() != topic.as_ptr() {
+        let repeated = publish.topic.to_owned();
+        *topic = repeated;
+    }
+    Ok(stamp)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use client::QoS;
+    use client::wire;
+
+    use super::super::template::{Shape, Template};
+    use super::*;
+
+    #[test]
+    fn stamps_are_read_whether_the_topic_is_the_one_before_or_not() {
+        let shape = Shape { qos: QoS::AtMostOnce, payload_bytes: Stamp::BYTES as u32, retain: false };
+        let (mut last, mut topic) = (None, String::new());
+        for (stream, sent_to, remembered) in [
+            (1, "a/1", ""),
+            (1, "a/1", "a/1"),
+            (2, "a/2", "a/1"),
+            (1, "a/1", "a/1"),
+            (1, "b", "b"),
+            (1, "b", "b"),
+        ] {
+            let mut bytes = Vec::new();
+            let stamp = Stamp { stream, sequence: 2, due_ns: 3 };
+            Template::new(sent_to, shape, Version::V311).append(stamp, 0, &mut bytes);
+            let frame = wire::split(&bytes, wire::MAX_PACKET_SIZE).unwrap().unwrap();
+            assert_eq!(on_publish(&frame, Version::V311, last, &mut topic, &mut Vec::new()), Ok(stamp));
+            assert_eq!(topic, remembered);
+            last = Some(stream);
+        }
+    }
+
+    #[test]
+    fn what_another_program_published_is_an_error() {
+        let bytes = b"\x30\x05\x00\x01thi";
+        let frame = wire::split(bytes, 100).unwrap().unwrap();
+        let read = on_publish(&frame, Version::V311, None, &mut String::new(), &mut Vec::new());
+        assert!(read.unwrap_err().contains("did not publish"));
+    }
 }
