@@ -1,12 +1,12 @@
 //! The acknowledgements of either side: what a publisher and a subscriber answer to what the broker sends.
 
-use client::wire::{Ack, Frame, PacketKind, Publish};
+use client::wire::{Ack, Disconnect, Frame, PacketKind, Publish};
 use client::{QoS, Version};
 
 /// What a publisher does about a PUBACK, PUBREC or PUBCOMP; gives how many messages it has finished.
 pub fn on_acknowledgement(frame: &Frame<'_>, version: Version, output: &mut Vec<u8>) -> Result<u64, String> {
     if !matches!(frame.kind, PacketKind::Puback | PacketKind::Pubrec | PacketKind::Pubcomp) {
-        return Err(format!("the broker sent a {:?} to a publisher", frame.kind));
+        return Err(unexpected(frame, version, "a publisher"));
     }
     let ack = Ack::decode(frame, version).map_err(|violation| violation.to_string())?;
     if ack.reason.is_error() {
@@ -35,6 +35,18 @@ pub fn complete(frame: &Frame<'_>, version: Version, output: &mut Vec<u8>) -> Re
     Ok(())
 }
 
+/// What to say of a packet that no client of this kind has to expect; a DISCONNECT tells why it came.
+pub fn unexpected(frame: &Frame<'_>, version: Version, whom: &str) -> String {
+    let kind = frame.kind;
+    if kind == PacketKind::Disconnect
+        && let Ok(disconnect) = Disconnect::decode(frame, version)
+    {
+        let text = disconnect.reason_string.map(|text| format!(" ({text})")).unwrap_or_default();
+        return format!("the broker disconnected {whom}: {}{text}", disconnect.reason.name());
+    }
+    format!("the broker sent a {kind:?} to {whom}")
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -56,6 +68,8 @@ mod tests {
         assert_eq!(acknowledged(b"\x70\x02\x00\x09"), (Ok(1), vec![]));
         assert!(acknowledged(b"\x40\x03\x00\x09\x97").0.unwrap_err().contains("refused"));
         assert!(acknowledged(b"\xD0\x00").0.is_err());
+        let told = acknowledged(b"\xE0\x01\x95").0.unwrap_err();
+        assert!(told.starts_with("the broker disconnected a publisher: Packet too large"), "{told}");
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub struct ChurnArgs {
     /// How many clients there are at a time
     #[arg(long, short = 'n', default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     parallel: u32,
-    /// Open loop: clients that come per second, as long as no more than --parallel are there
+    /// Open loop: clients that come per second, as long as no more than --parallel are there; keeps this process busy
     #[arg(long, short, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     rate: Option<u64>,
 }
@@ -133,9 +133,11 @@ impl Churn {
     fn go_on(&mut self, duration: Duration, is_measuring: bool) -> Result<(), String> {
         let begun = Instant::now();
         let (mut looked, mut done) = (Instant::now(), self.done);
+        // Whoever is due must not wait for the end of a sleep.
+        let tick = if self.interval_ns.is_some() { Duration::ZERO } else { TICK };
         while begun.elapsed() < duration {
             self.begin_due()?;
-            self.turn(TICK, is_measuring)?;
+            self.turn(tick, is_measuring)?;
             if self.done > done {
                 (looked, done) = (Instant::now(), self.done);
             } else if looked.elapsed() >= PATIENCE && self.free.len() < self.slots.len() {

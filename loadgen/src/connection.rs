@@ -79,14 +79,15 @@ impl Connection {
             Packet::Connack(Connack { reason, properties, .. }) if !reason.is_error() => {
                 Ok(properties.receive_maximum.unwrap_or(u16::MAX))
             }
-            other => Err(format!("the CONNACK is {other:?}")),
+            Packet::Connack(Connack { reason, .. }) => Err(reason.name().to_owned()),
+            other => Err(format!("the answer to the CONNECT is a {:?}", other.kind())),
         })?;
         if let Some((filter, qos)) = hello.subscription {
             bytes.clear();
             subscribe_packet(filter, qos).encode(hello.version, &mut bytes);
             self.ask(&bytes, hello.version, |packet| match packet {
                 Packet::Suback(suback) => check_suback(suback, qos),
-                other => Err(format!("the SUBACK is {other:?}")),
+                other => Err(format!("the answer to the SUBSCRIBE is a {:?}", other.kind())),
             })?;
         }
         self.stream.set_nonblocking(true).map_err(|error| error.to_string())
@@ -256,7 +257,10 @@ pub fn connect_packet<'a>(hello: &Hello<'a>) -> Connect<'a> {
 pub fn check_suback(suback: &wire::Suback<'_>, qos: QoS) -> Result<(), String> {
     match suback.codes.as_slice() {
         [reason] if *reason as u8 == qos as u8 => Ok(()),
-        _ => Err(format!("the SUBACK is {suback:?}")),
+        codes => {
+            let names: Vec<&str> = codes.iter().map(|code| code.name()).collect();
+            Err(format!("QoS {} was asked for, and the SUBACK says: {}", qos as u8, names.join(", ")))
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use client::{QoS, Version};
 use hdrhistogram::Histogram;
 
 use crate::BrokerArgs;
-use crate::acknowledgement::{acknowledge, complete};
+use crate::acknowledgement::{acknowledge, complete, unexpected};
 use crate::connection::{Connection, Hello};
 use crate::epoll::Epoll;
 use crate::feed::Feed;
@@ -253,7 +253,7 @@ impl Crowd {
                 *completed += 1;
                 complete(frame, version, output)
             }
-            kind => Err(format!("the broker sent a {kind:?} to session {session}")),
+            _ => Err(unexpected(frame, version, &format!("session {session}"))),
         })?;
         connection.flush()?;
         if !open {

@@ -9,7 +9,7 @@ use client::{PacketId, QoS, Version};
 use hdrhistogram::Histogram;
 
 use crate::BrokerArgs;
-use crate::acknowledgement::{acknowledge, complete};
+use crate::acknowledgement::{acknowledge, complete, unexpected};
 use crate::connection::{Connection, Hello, check_suback, subscribe_packet};
 use crate::epoll::Epoll;
 use crate::feed::Feed;
@@ -302,7 +302,7 @@ impl Reader {
                         is_done = on_frame(frame, output)?;
                         Ok(())
                     }
-                    kind => Err(format!("the broker sent a {kind:?} to a subscriber")),
+                    _ => Err(unexpected(frame, version, "a subscriber")),
                 }
             })?;
             if !open {

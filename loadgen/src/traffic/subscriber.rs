@@ -10,7 +10,7 @@ use hdrhistogram::Histogram;
 
 use super::cast::{Streams, SubscriberRole};
 use super::group::{Group, Tally};
-use crate::acknowledgement::{acknowledge, complete};
+use crate::acknowledgement::{acknowledge, complete, unexpected};
 use crate::connection::Connection;
 use crate::ledger::{Faults, Ledger};
 use crate::payload::Stamp;
@@ -89,7 +89,7 @@ impl Subscriber {
                     }
                 }
                 PacketKind::Pubrel => complete(frame, *version, output)?,
-                kind => return Err(format!("the broker sent a {kind:?} to a subscriber")),
+                _ => return Err(unexpected(frame, *version, "a subscriber")),
             }
             Ok(())
         })?;
