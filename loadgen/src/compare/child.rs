@@ -185,12 +185,16 @@ impl Tail {
             let mut bytes = Vec::new();
             while reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut bytes).is_ok_and(|len| len > 0)
             {
+                let line = String::from_utf8_lossy(&bytes).trim_end().to_owned();
+                bytes.clear();
+                if line.is_empty() {
+                    continue;
+                }
                 let mut lines = shared.lock().unwrap_or_else(PoisonError::into_inner);
                 if lines.len() == TAIL_LINES_MAX {
                     lines.pop_front();
                 }
-                lines.push_back(String::from_utf8_lossy(&bytes).trim_end().to_owned());
-                bytes.clear();
+                lines.push_back(line);
             }
         });
         Tail { lines, reader }

@@ -5,7 +5,7 @@ pub fn with_unit(value: f64, unit: &str) -> String {
     match unit {
         "bytes" => bytes(value),
         "" => counted(value),
-        "us" if value >= 100_000.0 => format!("{} ms", digits(value / 1000.0)),
+        "us" if value >= 9_995.0 => format!("{} ms", digits(value / 1000.0)),
         unit => format!("{} {unit}", digits(value)),
     }
 }
@@ -97,7 +97,7 @@ mod tests {
         assert_eq!(with_unit(999.6, ""), "1,000");
         assert_eq!(with_unit(5.0, ""), "5");
         assert_eq!(with_unit(0.191, "us"), "0.191 us");
-        assert_eq!(with_unit(250_000.0, "us"), "250 ms");
+        assert_eq!(with_unit(15_442.0, "us"), "15.4 ms");
         assert_eq!(with_unit(636.0, "bytes"), "636 B");
         assert_eq!(with_unit(1.5 * 1024.0 * 1024.0, "bytes"), "1.50 MiB");
         assert_eq!(with_unit(-20.5 * 1024.0, "bytes"), "-20.5 KiB");

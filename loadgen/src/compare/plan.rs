@@ -76,6 +76,11 @@ impl Contender {
         Ok(())
     }
 
+    /// What follows `{config}` in its word belongs to the name of the file: some brokers want `.toml` or `.conf`.
+    pub fn config_suffix(&self) -> &str {
+        self.command.iter().find_map(|word| Some(word.split_once(CONFIG)?.1)).unwrap_or_default()
+    }
+
     /// As it is shown: with places instead of this machine's path for the relays.
     pub fn shown_command(&self) -> String {
         if self.is_null {
@@ -197,7 +202,8 @@ mod tests {
         assert!(Contender::new("b", "x --config {config} {port}").unwrap().check().is_err());
         let config = Some("port {port}".to_owned());
         let contender = Contender { config, ..Contender::new("b", "x -c {config}").unwrap() };
-        assert!(contender.check().is_ok());
+        assert!(contender.check().is_ok() && contender.config_suffix().is_empty());
+        assert_eq!(Contender::new("b", "x --file={config}.toml").unwrap().config_suffix(), ".toml");
         assert!(Contender { command: vec!["x".to_owned()], ..contender }.check().is_err());
     }
 }

@@ -30,11 +30,13 @@ impl Server {
     ) -> Result<Server, Failure> {
         let port = free_port().ok_or_else(|| Failure::new("no free port is left on 127.0.0.1"))?;
         let config = match &contender.config {
-            Some(text) => Some(ConfigFile::write(port, text).map_err(Failure::new)?),
+            Some(text) => {
+                Some(ConfigFile::write(port, text, contender.config_suffix()).map_err(Failure::new)?)
+            }
             None => None,
         };
-        let path = config.as_ref().map_or(String::new(), |config| config.path.display().to_string());
-        let fill = |word: &String| word.replace(CONFIG, &path).replace(PORT, &port.to_string());
+        let stem = config.as_ref().map_or("", |config| &config.stem);
+        let fill = |word: &String| word.replace(CONFIG, stem).replace(PORT, &port.to_string());
         let words: Vec<String> = contender.command.iter().map(fill).collect();
         let child = Child::start(&words, cpus, Output::Tail).map_err(Failure::new)?;
         let server = Server { port, child, _config: config };
@@ -90,15 +92,18 @@ impl Server {
 /// It lives as long as its broker.
 struct ConfigFile {
     path: PathBuf,
+    /// The path without its suffix.
+    stem: String,
 }
 
 impl ConfigFile {
-    fn write(port: u16, text: &str) -> Result<ConfigFile, String> {
-        let name = format!("loadgen-{}-{port}.conf", std::process::id());
-        let path = std::env::temp_dir().join(name);
+    fn write(port: u16, text: &str, suffix: &str) -> Result<ConfigFile, String> {
+        let stem = std::env::temp_dir().join(format!("loadgen-{}-{port}", std::process::id()));
+        let stem = stem.to_str().ok_or("the path of the folder for temporary files is not text")?.to_owned();
+        let path = PathBuf::from(format!("{stem}{suffix}"));
         fs::write(&path, text.replace(PORT, &port.to_string()))
             .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
-        Ok(ConfigFile { path })
+        Ok(ConfigFile { path, stem })
     }
 }
 

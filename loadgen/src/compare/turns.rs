@@ -140,6 +140,8 @@ impl Lock {
     fn hold(&self, is_over: &AtomicBool) -> Result<Option<Held<'_>>, String> {
         let Some(file) = &self.0 else { return Ok(None) };
         while !is_over.load(Ordering::Relaxed) {
+            // First of all those who wait asleep get their turn. And a signal ends this loop, but not a flock that waits.
+            std::thread::sleep(LOCK_INTERVAL);
             // SAFETY: the descriptor is open as long as the file lives.
             if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
                 return Ok(Some(Held(file)));
@@ -148,8 +150,6 @@ impl Lock {
             if error.kind() != std::io::ErrorKind::WouldBlock {
                 return Err(format!("cannot lock: {error}"));
             }
-            // A signal does not end a flock that waits, but it does end this loop.
-            std::thread::sleep(LOCK_INTERVAL);
         }
         Ok(None)
     }
@@ -162,7 +162,7 @@ impl Drop for Held<'_> {
     }
 }
 
-const LOCK_INTERVAL: Duration = Duration::from_millis(2);
+const LOCK_INTERVAL: Duration = Duration::from_millis(20);
 
 #[cfg(test)]
 mod tests {
