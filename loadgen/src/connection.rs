@@ -36,7 +36,7 @@ pub struct Hello<'a> {
 impl<'a> Hello<'a> {
     /// A session that begins and ends with its connection.
     pub fn new(version: Version, client_id: &'a str) -> Hello<'a> {
-        Hello { version, client_id, keep_alive_s: 0, clean_start: true, subscription: None }
+        Hello { version, client_id, keep_alive_s: KEEP_ALIVE_S, clean_start: true, subscription: None }
     }
 }
 
@@ -275,6 +275,8 @@ pub fn subscribe_packet(filter: &str, qos: QoS) -> Packet<'_> {
     })
 }
 
+/// So long that no run needs a ping. Zero would mean none, which is not allowed everywhere.
+const KEEP_ALIVE_S: u16 = u16::MAX;
 const PATIENCE: Duration = Duration::from_secs(10);
 const PORTS_PER_ADDRESS: usize = 20_000;
 const ANSWER_BYTES_MAX: u32 = 64 * 1024;

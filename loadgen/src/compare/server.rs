@@ -64,13 +64,7 @@ impl Server {
     }
 
     fn await_connack(&self, mut go_on: impl FnMut() -> bool) -> Result<(), Failure> {
-        let hello = Hello {
-            version: Version::V311,
-            client_id: "loadgen-ready",
-            clean_start: true,
-            keep_alive_s: 0,
-            subscription: None,
-        };
+        let hello = Hello::new(Version::V311, "loadgen-ready");
         let deadline = Instant::now() + START_PATIENCE;
         loop {
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
