@@ -2,10 +2,12 @@
 //! broker, so that whatever changes on the machine meanwhile hits all of them alike.
 
 use std::fs::File;
+use std::io;
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::child::{Child, Output, outcome};
@@ -139,19 +141,25 @@ impl Lock {
     /// Waits for those who hold it, unless it is all over. The kernel lets go of it when the process ends.
     fn hold(&self, is_over: &AtomicBool) -> Result<Option<Held<'_>>, String> {
         let Some(file) = &self.0 else { return Ok(None) };
-        while !is_over.load(Ordering::Relaxed) {
-            // First of all those who wait asleep get their turn. And a signal ends this loop, but not a flock that waits.
-            std::thread::sleep(LOCK_INTERVAL);
-            // SAFETY: the descriptor is open as long as the file lives.
-            if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
-                return Ok(Some(Held(file)));
+        let error = |error: io::Error| format!("cannot lock: {error}");
+        // A copy of the descriptor takes the same lock. Its own thread sleeps in the kernel's queue, where looking again and again
+        // would never get a turn, while this one looks after signals.
+        let copy = file.try_clone().map_err(error)?;
+        let taker = thread::spawn(move || {
+            // SAFETY: the descriptor is open as long as the copy lives.
+            match unsafe { libc::flock(copy.as_raw_fd(), libc::LOCK_EX) } {
+                0 => Ok(()),
+                _ => Err(io::Error::last_os_error()),
             }
-            let error = std::io::Error::last_os_error();
-            if error.kind() != std::io::ErrorKind::WouldBlock {
-                return Err(format!("cannot lock: {error}"));
+        });
+        while !taker.is_finished() {
+            if is_over.load(Ordering::Relaxed) {
+                return Ok(None);
             }
+            thread::sleep(LOCK_INTERVAL);
         }
-        Ok(None)
+        taker.join().map_err(|_| "cannot lock: a thread panicked".to_owned())?.map_err(error)?;
+        Ok(Some(Held(file)))
     }
 }
 
@@ -162,7 +170,7 @@ impl Drop for Held<'_> {
     }
 }
 
-const LOCK_INTERVAL: Duration = Duration::from_millis(20);
+const LOCK_INTERVAL: Duration = Duration::from_millis(5);
 
 #[cfg(test)]
 mod tests {
