@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::markup::{escaped, slugs};
 use super::number;
-use super::plot::{self, Plot, bars, curves, overview};
+use super::plot::{self, Plot, Title, bars, curves, overview};
 use super::result::Comparison;
 use super::summary::{Block, Row};
 use crate::report::Better;
@@ -35,17 +35,27 @@ pub fn page(comparison: &Comparison) -> String {
 /// Every plot with the name of its file.
 pub fn plots(comparison: &Comparison) -> Vec<(String, Plot)> {
     let mut plots = Vec::new();
-    plots.extend(overview::plot(comparison, OVERVIEW.to_owned()).map(|plot| ("overview".to_owned(), plot)));
+    plots.extend(overview::plot(comparison, overview_title()).map(|plot| ("overview".to_owned(), plot)));
     let anchors = slugs(comparison.runs.iter().map(|run| run.name.as_str()));
     for (block, anchor) in comparison.summary.iter().zip(&anchors) {
         for row in judged_without_latency(block) {
-            let title = format!("{}: {}", block.run, row.label);
+            let title = Title { run: block.run.clone(), what: row.label.clone() };
             plots.push((format!("{anchor}-{}", row.key), bars::plot(comparison, block, row, title)));
         }
-        let title = format!("{}: latency", block.run);
-        plots.extend(curves::plot(comparison, block, title).map(|plot| (format!("{anchor}-latency"), plot)));
+        plots.extend(
+            curves::plot(comparison, block, latency_title(block))
+                .map(|plot| (format!("{anchor}-latency"), plot)),
+        );
     }
     plots
+}
+
+fn overview_title() -> Title {
+    Title { run: String::new(), what: OVERVIEW.to_owned() }
+}
+
+fn latency_title(block: &Block) -> Title {
+    Title { run: block.run.clone(), what: "latency".to_owned() }
 }
 
 fn title(comparison: &Comparison) -> String {
@@ -88,7 +98,7 @@ fn push_facts(comparison: &Comparison, anchors: &[String], out: &mut String) {
 }
 
 fn push_overview(comparison: &Comparison, out: &mut String) {
-    let Some(plot) = overview::plot(comparison, OVERVIEW.to_owned()) else { return };
+    let Some(plot) = overview::plot(comparison, overview_title()) else { return };
     let _ =
         writeln!(out, "<section class=\"card\"><h3>{OVERVIEW}</h3>\n<div class=\"wide\">\n{}", plot.inline());
     out.push_str(
@@ -140,7 +150,7 @@ fn push_run(comparison: &Comparison, block: &Block, anchor: &str, out: &mut Stri
     push_faults(comparison, block, out);
     out.push_str("<div class=\"cards\">\n");
     for row in judged_without_latency(block) {
-        let title = format!("{}: {}", block.run, row.label);
+        let title = Title { run: block.run.clone(), what: row.label.clone() };
         let plot = bars::plot(comparison, block, row, title);
         let _ = writeln!(
             out,
@@ -150,7 +160,7 @@ fn push_run(comparison: &Comparison, block: &Block, anchor: &str, out: &mut Stri
             spread_table(comparison, block, row)
         );
     }
-    if let Some(plot) = curves::plot(comparison, block, format!("{}: latency", block.run)) {
+    if let Some(plot) = curves::plot(comparison, block, latency_title(block)) {
         let table = latency_table(comparison, block);
         let _ = writeln!(out, "<div class=\"card\"><h3>Latency</h3>\n{}{table}</div>", plot.inline());
     }
@@ -170,7 +180,8 @@ fn push_faults(comparison: &Comparison, block: &Block, out: &mut String) {
             escaped(&told)
         );
         if let Some(failure) = standing.failures.iter().find(|failure| !failure.last_lines.is_empty()) {
-            let _ = write!(out, "<pre>{}</pre>", escaped(&failure.last_lines.join("\n")));
+            let lines = escaped(&failure.last_lines.join("\n"));
+            let _ = write!(out, "<details><summary>its last lines</summary><pre>{lines}</pre></details>");
         }
         out.push_str("</div>\n");
     }
@@ -264,7 +275,7 @@ fn capital(text: &str) -> String {
     chars.next().map_or(String::new(), |first| first.to_uppercase().chain(chars).collect())
 }
 
-const OVERVIEW: &str = "CPU time of the broker per delivery or connection";
+const OVERVIEW: &str = "Broker CPU per delivery or connection";
 const READING: &str = "<h2>How to read this</h2>\n\
 <p>Every repetition runs each scenario with each broker in turn, freshly started, and begins with another one. Bars are medians, \
 whiskers and bands reach from the lowest to the highest repetition, and repetitions in which a message was lost, doubled or out of \

@@ -50,6 +50,12 @@ pub fn digits(value: f64) -> String {
     grouped(&format!("{value:.decimals$}"))
 }
 
+/// The same for the tick of an axis: without zeros at its end.
+pub fn short(value: f64) -> String {
+    let text = digits(value);
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+}
+
 fn grouped(text: &str) -> String {
     let (sign, text) = text.strip_prefix('-').map_or(("", text), |rest| ("-", rest));
     let whole_len = text.find('.').unwrap_or(text.len());
@@ -87,6 +93,13 @@ mod tests {
             (-1234.5, "-1,234"),
         ] {
             assert_eq!(digits(value), text);
+        }
+    }
+
+    #[test]
+    fn ticks_have_no_zeros_at_their_end() {
+        for (value, text) in [(0.5, "0.5"), (2.0, "2"), (100.0, "100"), (0.0, "0"), (2500.0, "2,500")] {
+            assert_eq!(short(value), text);
         }
     }
 

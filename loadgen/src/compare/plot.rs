@@ -10,12 +10,18 @@ use std::fmt::Write;
 use super::markup::escaped;
 use super::result::Comparison;
 
-/// A picture with a title for those who cannot see it.
+/// A picture with a title, which those hear who cannot see it.
 pub struct Plot {
     width: f64,
     height: f64,
-    title: String,
+    title: Title,
     body: String,
+}
+
+/// What of which run.
+pub struct Title {
+    pub run: String,
+    pub what: String,
 }
 
 /// Which end of a text stands at its place.
@@ -27,7 +33,7 @@ pub enum Anchor {
 }
 
 impl Plot {
-    fn new(height: f64, title: String) -> Plot {
+    fn new(height: f64, title: Title) -> Plot {
         Plot { width: WIDTH, height, title, body: String::new() }
     }
 
@@ -71,10 +77,15 @@ impl Plot {
         );
     }
 
+    fn escaped_title(&self) -> String {
+        let Title { run, what } = &self.title;
+        escaped(&if run.is_empty() { what.clone() } else { format!("{run}: {what}") })
+    }
+
     /// To stand within a page that has the styles.
     pub fn inline(&self) -> String {
         let Plot { width, height, body, .. } = self;
-        let title = escaped(&self.title);
+        let title = self.escaped_title();
         format!(
             "<svg class=\"plot\" viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{title}\">\n<title>{title}</title>\n{body}</svg>\n"
         )
@@ -83,14 +94,18 @@ impl Plot {
     /// A file of its own, with its title on top.
     pub fn file(&self) -> String {
         let Plot { width, height, body, .. } = self;
-        let title = escaped(&self.title);
+        let title = self.escaped_title();
+        let Title { run, what } = &self.title;
+        let (head, below) = if run.is_empty() { (what, "") } else { (run, what.as_str()) };
+        let (head, below) = (escaped(&shortened(head, HEAD_CHARS)), escaped(below));
         let (outer_width, outer_height) = (width + 2.0 * FILE_MARGIN, height + FILE_HEAD + FILE_MARGIN);
         format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"plot\" viewBox=\"0 0 {outer_width} {outer_height}\" \
              width=\"{outer_width}\" height=\"{outer_height}\" role=\"img\" aria-label=\"{title}\">\n\
              <title>{title}</title>\n<style>{STYLE}</style>\n\
              <rect class=\"surface\" x=\"0\" y=\"0\" width=\"{outer_width}\" height=\"{outer_height}\" rx=\"8\"/>\n\
-             <text class=\"head\" x=\"{FILE_MARGIN}\" y=\"26\">{title}</text>\n\
+             <text class=\"head\" x=\"{FILE_MARGIN}\" y=\"28\">{head}</text>\n\
+             <text class=\"small\" x=\"{FILE_MARGIN}\" y=\"46\">{below}</text>\n\
              <g transform=\"translate({FILE_MARGIN} {FILE_HEAD})\">\n{body}</g>\n</svg>\n"
         )
     }
@@ -118,6 +133,7 @@ fn shortened(text: &str, chars_max: usize) -> String {
 /// Small enough that a telephone does not shrink the letters much.
 const WIDTH: f64 = 400.0;
 const FILE_MARGIN: f64 = 16.0;
-const FILE_HEAD: f64 = 44.0;
+const FILE_HEAD: f64 = 58.0;
+const HEAD_CHARS: usize = 42;
 /// Colours and letters of plots, in a page as in a file.
 pub const STYLE: &str = include_str!("plot/plot.css");

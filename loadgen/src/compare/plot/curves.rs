@@ -1,14 +1,14 @@
 //! Latency by percentile: both axes logarithmic, so that the tail is as wide as the rest.
 
 use super::scale::Scale;
-use super::{Anchor, Plot, WIDTH, classes, shortened};
+use super::{Anchor, Plot, Title, WIDTH, classes, shortened};
 use crate::compare::curve::{Curve, Point};
 use crate::compare::number;
 use crate::compare::result::Comparison;
 use crate::compare::summary::Block;
 
 /// `None` where no broker has latencies.
-pub fn plot(comparison: &Comparison, block: &Block, title: String) -> Option<Plot> {
+pub fn plot(comparison: &Comparison, block: &Block, title: Title) -> Option<Plot> {
     let curves: Vec<(usize, &Curve)> =
         block.latencies.iter().enumerate().filter_map(|(at, curve)| Some((at, curve.as_ref()?))).collect();
     let points = || curves.iter().flat_map(|(_, Curve(points))| points);
@@ -85,14 +85,11 @@ fn microseconds(us: f64) -> String {
         us if us >= 1e3 => (us / 1e3, "ms"),
         us => (us, "us"),
     };
-    let digits = number::digits(value);
-    let digits =
-        if digits.contains('.') { digits.trim_end_matches('0').trim_end_matches('.') } else { &digits };
-    format!("{digits} {unit}")
+    format!("{} {unit}", number::short(value))
 }
 
-const PERCENTILES: [(f64, &str); 6] =
-    [(0.0, "0"), (50.0, "50"), (90.0, "90"), (99.0, "99"), (99.9, "99.9"), (99.99, "99.99")];
+const PERCENTILES: [(f64, &str); 5] =
+    [(50.0, "50"), (90.0, "90"), (99.0, "99"), (99.9, "99.9"), (99.99, "99.99")];
 const HEIGHT: f64 = 260.0;
 const LEFT: f64 = 54.0;
 const RIGHT: f64 = 104.0;
@@ -106,10 +103,14 @@ mod tests {
     use super::*;
     use crate::compare::{markup::well_formed, sample};
 
+    fn title() -> Title {
+        Title { run: String::new(), what: "What <it> is".to_owned() }
+    }
+
     #[test]
     fn every_broker_with_latencies_has_a_curve_and_a_label() {
         let comparison = sample::named(["null", "<a&b>", "dead"]);
-        let plot = plot(&comparison, &comparison.summary[0], "Latency".to_owned()).expect("curves");
+        let plot = plot(&comparison, &comparison.summary[0], title()).expect("curves");
         let text = plot.file();
         well_formed::check(&text);
         assert_eq!(text.matches("class=\"curve").count(), 4, "a curve and a label each");
@@ -128,6 +129,6 @@ mod tests {
     fn without_latencies_there_is_no_plot() {
         let mut comparison = sample::comparison();
         comparison.summary[0].latencies = vec![None; 3];
-        assert!(plot(&comparison, &comparison.summary[0], String::new()).is_none());
+        assert!(plot(&comparison, &comparison.summary[0], title()).is_none());
     }
 }

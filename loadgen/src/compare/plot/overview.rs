@@ -1,7 +1,7 @@
 //! All runs in one picture: the CPU time that a delivery costs each broker, on a logarithmic axis.
 
 use super::scale::Scale;
-use super::{Anchor, Plot, WIDTH, classes, shortened};
+use super::{Anchor, Plot, Title, WIDTH, classes, shortened};
 use crate::compare::number;
 use crate::compare::result::Comparison;
 use crate::compare::summary::{Block, Row};
@@ -10,7 +10,7 @@ use crate::compare::summary::{Block, Row};
 pub const KEY: &str = "broker_cpu_us";
 
 /// `None` where no run has it.
-pub fn plot(comparison: &Comparison, title: String) -> Option<Plot> {
+pub fn plot(comparison: &Comparison, title: Title) -> Option<Plot> {
     let rows: Vec<(&Block, &Row)> =
         comparison.summary.iter().filter_map(|block| Some((block, block.row(KEY)?))).collect();
     let spreads = || rows.iter().flat_map(|(_, row)| row.spreads.iter().flatten());
@@ -20,11 +20,11 @@ pub fn plot(comparison: &Comparison, title: String) -> Option<Plot> {
     let names: Vec<String> =
         comparison.brokers.iter().map(|broker| shortened(&broker.name, NAME_CHARS)).collect();
     let legend = places(&names);
-    let top = legend.last().map_or(0.0, |(_, y)| y + LEGEND_ROW);
+    let top = legend.last().map_or(0.0, |(_, y)| y + LEGEND_ROW + LEGEND_GAP);
     let height = top + ROW * rows.len() as f64 + BOTTOM;
     let mut plot = Plot::new(height, title);
     for (at, (x, y)) in legend.into_iter().enumerate() {
-        plot.circle(&format!("dot {}", classes[at]), x + 6.0, y + 8.0, DOT);
+        dot(&mut plot, comparison, at, x + 6.0, y + 8.0);
         plot.text("small", x + 16.0, y + 12.0, Anchor::Start, &names[at]);
     }
     let scale = Scale::log(low, high, SIDE, WIDTH - SIDE);
@@ -32,9 +32,7 @@ pub fn plot(comparison: &Comparison, title: String) -> Option<Plot> {
     for tick in scale.ticks() {
         let x = scale.at(tick);
         plot.line("grid", [x, top, x, base]);
-        let text = number::digits(tick);
-        let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
-        plot.text("small number", x, base + 16.0, Anchor::Middle, text);
+        plot.text("small number", x, base + 16.0, Anchor::Middle, &number::short(tick));
     }
     plot.text("small", SIDE, base + 32.0, Anchor::Start, "us, logarithmic; further left is better");
     for (line, (block, row)) in rows.into_iter().enumerate() {
@@ -47,10 +45,16 @@ pub fn plot(comparison: &Comparison, title: String) -> Option<Plot> {
             plot.line(&format!("reach {}", classes[at]), [scale.at(spread.min), y, scale.at(spread.max), y]);
         }
         for (at, spread) in brokers() {
-            plot.circle(&format!("dot {}", classes[at]), scale.at(spread.median), y, DOT);
+            dot(&mut plot, comparison, at, scale.at(spread.median), y);
         }
     }
     Some(plot)
+}
+
+/// A relay is a ring, a broker a disc.
+fn dot(plot: &mut Plot, comparison: &Comparison, broker: usize, x: f64, y: f64) {
+    let kind = if comparison.brokers[broker].is_null { "ring" } else { "dot" };
+    plot.circle(&format!("{kind} {}", classes(comparison)[broker]), x, y, DOT);
 }
 
 /// Where the names of the legend go: in rows, as many as fit.
@@ -69,12 +73,13 @@ fn places(names: &[String]) -> Vec<(f64, f64)> {
 }
 
 const SIDE: f64 = 16.0;
-const ROW: f64 = 38.0;
-const TRACK: f64 = 26.0;
+const ROW: f64 = 44.0;
+const TRACK: f64 = 28.0;
 const BOTTOM: f64 = 40.0;
 const DOT: f64 = 5.5;
 const CHAR: f64 = 6.7;
 const LEGEND_ROW: f64 = 22.0;
+const LEGEND_GAP: f64 = 8.0;
 const NAME_CHARS: usize = 24;
 const RUN_CHARS: usize = 56;
 
@@ -83,13 +88,18 @@ mod tests {
     use super::*;
     use crate::compare::{markup::well_formed, sample};
 
+    fn title() -> Title {
+        Title { run: String::new(), what: "What <it> is".to_owned() }
+    }
+
     #[test]
     fn every_median_is_a_dot_and_every_broker_in_the_legend() {
         let comparison = sample::named(["null", "<a&b>", "dead"]);
-        let text = plot(&comparison, "All".to_owned()).expect("figures").file();
+        let text = plot(&comparison, title()).expect("figures").file();
         well_formed::check(&text);
         let (legend, medians) = (3, 2 + 1);
-        assert_eq!(text.matches("class=\"dot").count(), legend + medians);
+        let count = |class: &str| text.matches(&format!("class=\"{class} ")).count();
+        assert_eq!((count("ring"), count("dot")), (2, legend + medians - 2));
     }
 
     #[test]
