@@ -20,6 +20,7 @@ mod server;
 mod suite;
 mod summary;
 mod table;
+mod terminal;
 mod turns;
 mod words;
 
@@ -265,7 +266,7 @@ fn show(comparison: &Comparison, args: &CompareArgs, json: Option<&Path>) -> Res
         }
     }
     if !to_stdout {
-        print!("{}", table::text(comparison));
+        print!("{}", table::text(comparison, terminal::columns()));
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use super::markup::{escaped, slugs};
 use super::number;
 use super::plot::{self, Plot, Title, bars, curves, overview};
 use super::result::Comparison;
-use super::summary::{Block, Row};
+use super::summary::{Block, CPU_KEY, Row};
 use crate::report::Better;
 
 /// The whole file.
@@ -81,13 +81,16 @@ fn push_facts(comparison: &Comparison, anchors: &[String], out: &mut String) {
     };
     let _ = writeln!(
         out,
-        "<p class=\"muted\">{} · {} · {} cores · {}{} · medians of {} · loadgen {}</p>",
+        "<p class=\"muted\">{} · {} · {} cores · {}{} · {} · loadgen {}</p>",
         escaped(&comparison.begun),
         escaped(&host.cpu),
         host.cores,
         escaped(&host.kernel),
         escaped(&pinned),
-        comparison.repeat,
+        match comparison.repeat {
+            1 => "one repetition".to_owned(),
+            count => format!("medians of {count}"),
+        },
         escaped(&comparison.loadgen_version)
     );
     out.push_str("<nav aria-label=\"Runs\">\n");
@@ -102,7 +105,7 @@ fn push_overview(comparison: &Comparison, out: &mut String) {
     let _ =
         writeln!(out, "<section class=\"card\"><h3>{OVERVIEW}</h3>\n<div class=\"wide\">\n{}", plot.inline());
     out.push_str(
-        "<div class=\"scroll\"><table>\n<caption>Microseconds, medians; the best broker in green</caption>\n",
+        "<div class=\"scroll\"><table>\n<caption>Microseconds where no unit stands; the best broker in green</caption>\n",
     );
     out.push_str("<thead><tr><th scope=\"col\">run</th>");
     for at in 0..comparison.brokers.len() {
@@ -110,11 +113,14 @@ fn push_overview(comparison: &Comparison, out: &mut String) {
     }
     out.push_str("</tr></thead>\n<tbody>\n");
     for block in &comparison.summary {
-        let Some(row) = block.row(overview::KEY) else { continue };
+        let Some(row) = block.key_row() else { continue };
+        let shown = |median| {
+            if row.key == CPU_KEY { number::digits(median) } else { number::with_unit(median, &row.unit) }
+        };
         let _ = write!(out, "<tr><th scope=\"row\">{}</th>", escaped(&block.run));
         let best = best(comparison, row);
         for (at, spread) in row.spreads.iter().enumerate() {
-            let text = spread.map_or("–".to_owned(), |spread| number::digits(spread.median));
+            let text = spread.map_or("–".to_owned(), |spread| shown(spread.median));
             let class = if best == Some(at) { " class=\"best\"" } else { "" };
             let _ = write!(out, "<td{class}>{text}{}</td>", mark(block, at));
         }
@@ -192,10 +198,16 @@ fn judged_without_latency(block: &Block) -> impl Iterator<Item = &Row> {
 }
 
 fn spread_table(comparison: &Comparison, block: &Block, row: &Row) -> String {
-    let mut out = String::from(
-        "<div class=\"scroll\"><table><thead><tr><th scope=\"col\">broker</th><th scope=\"col\">median</th>\
-         <th scope=\"col\">lowest</th><th scope=\"col\">highest</th><th scope=\"col\">×</th></tr></thead>\n<tbody>\n",
-    );
+    // One repetition is its own median, lowest and highest.
+    let heads: &[&str] = match comparison.repeat {
+        1 => &["found", "×"],
+        _ => &["median", "lowest", "highest", "×"],
+    };
+    let mut out = String::from("<div class=\"scroll\"><table><thead><tr><th scope=\"col\">broker</th>");
+    for head in heads {
+        let _ = write!(out, "<th scope=\"col\">{head}</th>");
+    }
+    out.push_str("</tr></thead>\n<tbody>\n");
     let best = best(comparison, row);
     for (at, spread) in row.spreads.iter().enumerate() {
         let _ = write!(out, "<tr><th scope=\"row\">{}{}</th>", name(comparison, at), mark(block, at));
@@ -204,10 +216,14 @@ fn spread_table(comparison: &Comparison, block: &Block, row: &Row) -> String {
                 let class = if best == Some(at) { " class=\"best\"" } else { "" };
                 let [median, min, max] =
                     [spread.median, spread.min, spread.max].map(|value| number::with_unit(value, &row.unit));
+                let _ = write!(out, "<td{class}>{median}</td>");
+                if comparison.repeat > 1 {
+                    let _ = write!(out, "<td>{min}</td><td>{max}</td>");
+                }
                 let ratio = block.ratio(row, at).map_or("–".to_owned(), number::digits);
-                let _ = write!(out, "<td{class}>{median}</td><td>{min}</td><td>{max}</td><td>{ratio}</td>");
+                let _ = write!(out, "<td>{ratio}</td>");
             }
-            None => out.push_str(&"<td>–</td>".repeat(4)),
+            None => out.push_str(&"<td>–</td>".repeat(heads.len())),
         }
         out.push_str("</tr>\n");
     }
@@ -305,6 +321,18 @@ mod tests {
         assert!(
             page.contains("3 of 3 repetitions do not count") && page.contains("<pre>out of &lt;memory&gt;")
         );
+    }
+
+    #[test]
+    fn one_repetition_has_no_spread() {
+        let mut comparison = sample::comparison();
+        assert!(page(&comparison).contains(">lowest</th>"));
+        comparison.repeat = 1;
+        comparison.turns.retain(|turn| turn.repetition == 0);
+        comparison.summarise();
+        let page = page(&comparison);
+        well_formed::check(&page);
+        assert!(page.contains("one repetition") && !page.contains(">lowest</th>"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ pub fn with_unit(value: f64, unit: &str) -> String {
     match unit {
         "bytes" => bytes(value),
         "" => counted(value),
-        "us" if value >= 9_995.0 => format!("{} ms", digits(value / 1000.0)),
+        "us" if value >= 999.5 => format!("{} ms", digits(value / 1000.0)),
         unit => format!("{} {unit}", digits(value)),
     }
 }

@@ -27,15 +27,15 @@ impl Progress {
             return;
         }
         self.drawn = Some(Instant::now());
-        let line = format!("{}  about {} left", self.head(step), clock(left));
+        let line = line(self.done, self.of, &format!("{} left", clock(left)), &what(step));
         // The terminal may be narrower than the line: without wrapping it stays one.
         eprint!("\r\x1b[?7l\x1b[K{line}\x1b[?7h");
         let _ = io::stderr().flush();
     }
 
     pub fn finish(&mut self, step: &Step<'_>, outcome: &Outcome) {
-        let line = format!("{}: {}", self.head(step), told(outcome));
         self.done += 1;
+        let line = format!("[{}/{}] {}: {}", self.done, self.of, what(step), told(outcome));
         self.drawn = None;
         match (self.is_terminal, outcome) {
             // What went well makes place for the next one.
@@ -51,12 +51,18 @@ impl Progress {
         }
         eprintln!("{} of {} runs in {}", self.done, self.of, clock(self.begun.elapsed()));
     }
+}
 
-    fn head(&self, step: &Step<'_>) -> String {
-        let Step { run, contender, repetition, repeat, .. } = step;
-        let at = self.done + 1;
-        format!("[{at}/{}] {} · {} · {} of {repeat}", self.of, run.name, contender.name, repetition + 1)
-    }
+/// How far it is, how long it takes, and last what may be cut off.
+fn line(done: usize, of: usize, left: &str, what: &str) -> String {
+    let filled = done * BAR_CELLS / of.max(1);
+    let bar = "█".repeat(filled) + &"░".repeat(BAR_CELLS - filled);
+    format!("{bar} {}/{of} · {left} · {what}", done + 1)
+}
+
+fn what(step: &Step<'_>) -> String {
+    let Step { run, contender, repetition, repeat, .. } = step;
+    format!("{} · {} · {} of {repeat}", run.name, contender.name, repetition + 1)
 }
 
 fn told(outcome: &Outcome) -> String {
@@ -83,6 +89,7 @@ fn clock(duration: Duration) -> String {
     }
 }
 
+const BAR_CELLS: usize = 12;
 const REDRAW_INTERVAL: Duration = Duration::from_millis(500);
 const SHOWN: [&str; 3] = ["deliveries_per_s", "broker_cpu_us", "bytes_per_connection"];
 
@@ -100,6 +107,12 @@ mod tests {
         report.faults.reordered = 1;
         assert!(told(&Outcome::Report(report)).starts_with("FAULTY"));
         assert_eq!(told(&Outcome::Failure(Failure::new("gone"))), "FAILED: gone");
+    }
+
+    #[test]
+    fn the_bar_is_full_at_the_end_only() {
+        assert_eq!(line(0, 24, "2 min left", "p2p"), "░░░░░░░░░░░░ 1/24 · 2 min left · p2p");
+        assert_eq!(line(23, 24, "1 s left", "p2p"), "███████████░ 24/24 · 1 s left · p2p");
     }
 
     #[test]

@@ -68,6 +68,11 @@ impl Block {
         self.figures.iter().find(|row| row.key == key)
     }
 
+    /// The figure that all is about: CPU time, and memory where a run is about that.
+    pub fn key_row(&self) -> Option<&Row> {
+        [CPU_KEY, "bytes_per_connection"].iter().find_map(|key| self.row(key))
+    }
+
     /// How many times the reference's median a broker's is.
     pub fn ratio(&self, row: &Row, broker: usize) -> Option<f64> {
         let reference = row.spreads[self.reference?]?.median;
@@ -176,6 +181,9 @@ fn rows(sound: &[Vec<&Report>]) -> Vec<Row> {
     }
     rows
 }
+
+/// The figure that survives a busy machine best.
+pub const CPU_KEY: &str = "broker_cpu_us";
 
 #[cfg(test)]
 mod tests {

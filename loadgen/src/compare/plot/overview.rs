@@ -4,15 +4,12 @@ use super::scale::Scale;
 use super::{Anchor, Plot, Title, WIDTH, classes, shortened};
 use crate::compare::number;
 use crate::compare::result::Comparison;
-use crate::compare::summary::{Block, Row};
-
-/// The figure that survives a busy machine best.
-pub const KEY: &str = "broker_cpu_us";
+use crate::compare::summary::{Block, CPU_KEY, Row};
 
 /// `None` where no run has it.
 pub fn plot(comparison: &Comparison, title: Title) -> Option<Plot> {
     let rows: Vec<(&Block, &Row)> =
-        comparison.summary.iter().filter_map(|block| Some((block, block.row(KEY)?))).collect();
+        comparison.summary.iter().filter_map(|block| Some((block, block.row(CPU_KEY)?))).collect();
     let spreads = || rows.iter().flat_map(|(_, row)| row.spreads.iter().flatten());
     let low = spreads().map(|spread| spread.min).reduce(f64::min)?;
     let high = spreads().map(|spread| spread.max).reduce(f64::max)?;
