@@ -25,7 +25,6 @@ mod turns;
 mod words;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -34,6 +33,7 @@ use clap::Args;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::null::Engine;
+use child::{Child, Output};
 use cpus::Cpus;
 use host::Host;
 use plan::{Contender, Run};
@@ -101,7 +101,7 @@ pub fn run(args: &CompareArgs, json: Option<&Path>) -> Result<(), String> {
             .map_err(|error| format!("cannot handle signals: {error}"))?;
     }
     let sitting = plan(args)?;
-    let mut comparison = facts(&sitting);
+    let mut comparison = facts(&sitting, &is_over);
     comparison.turns = sitting.run(&is_over)?;
     comparison.summarise();
     if !comparison.turns.is_empty() {
@@ -195,11 +195,11 @@ fn check(contenders: &[Contender], runs: &[Run]) -> Result<(), String> {
 }
 
 /// All but the runs themselves.
-fn facts(sitting: &Sitting) -> Comparison {
+fn facts(sitting: &Sitting, is_over: &AtomicBool) -> Comparison {
     let broker = |contender: &Contender| BrokerFacts {
         name: contender.name.clone(),
         command: contender.shown_command(),
-        version: contender.version_command.as_deref().and_then(version),
+        version: contender.version_command.as_deref().and_then(|words| version(words, is_over)),
         is_null: contender.is_null,
     };
     let run = |run: &Run| RunFacts {
@@ -221,12 +221,13 @@ fn facts(sitting: &Sitting) -> Comparison {
     }
 }
 
-/// The first line that the command prints, wherever it prints it.
-fn version(words: &[String]) -> Option<String> {
-    let output = Command::new(words.first()?).args(&words[1..]).output().ok()?;
-    let text = [output.stdout, output.stderr].concat();
-    let text = String::from_utf8_lossy(&text).into_owned();
-    text.lines().find(|line| !line.trim().is_empty()).map(|line| line.trim().to_owned())
+/// The first line that the command prints, wherever it prints it. Nothing where it goes on and on.
+fn version(words: &[String], is_over: &AtomicBool) -> Option<String> {
+    let mut child = Child::start(words, None, Output::Kept).ok()?;
+    child.wait(VERSION_PATIENCE, || !is_over.load(Ordering::Relaxed))?;
+    let out = String::from_utf8_lossy(&child.take_output()).into_owned();
+    let lines = out.lines().map(str::to_owned).chain(child.last_lines());
+    lines.map(|line| line.trim().to_owned()).find(|line| !line.is_empty())
 }
 
 fn merged(paths: &[PathBuf]) -> Result<Comparison, String> {
@@ -275,4 +276,27 @@ fn write(path: &Path, text: &str) -> Result<(), String> {
     std::fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))
 }
 
+const VERSION_PATIENCE: Duration = Duration::from_secs(5);
 const REPEAT_DEFAULT: u32 = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version_of(script: &str) -> Option<String> {
+        version(&["sh", "-c", script].map(str::to_owned), &AtomicBool::new(false))
+    }
+
+    #[test]
+    fn a_version_is_the_first_line_of_either_stream() {
+        assert_eq!(version_of("echo; echo one 1.0; echo more").as_deref(), Some("one 1.0"));
+        assert_eq!(version_of("echo two 2.0 >&2; exit 3").as_deref(), Some("two 2.0"));
+        assert_eq!(version_of("exit 1"), None);
+    }
+
+    #[test]
+    fn a_version_that_does_not_come_holds_nothing_up() {
+        let words = ["sh", "-c", "sleep 1000"].map(str::to_owned);
+        assert_eq!(version(&words, &AtomicBool::new(true)), None);
+    }
+}

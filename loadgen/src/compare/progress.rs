@@ -23,11 +23,20 @@ impl Progress {
 
     /// A run goes on. `left` is what all of them will take from now.
     pub fn tick(&mut self, step: &Step<'_>, left: Duration) {
+        self.draw(step, || format!("{} left", clock(left)));
+    }
+
+    /// A run waits for others who measure.
+    pub fn wait(&mut self, step: &Step<'_>) {
+        self.draw(step, || "waits for the lock".to_owned());
+    }
+
+    fn draw(&mut self, step: &Step<'_>, left: impl Fn() -> String) {
         if !self.is_terminal || self.drawn.is_some_and(|drawn| drawn.elapsed() < REDRAW_INTERVAL) {
             return;
         }
         self.drawn = Some(Instant::now());
-        let line = line(self.done, self.of, &format!("{} left", clock(left)), &what(step));
+        let line = line(self.done, self.of, &left(), &what(step));
         // The terminal may be narrower than the line: without wrapping it stays one.
         eprint!("\r\x1b[?7l\x1b[K{line}\x1b[?7h");
         let _ = io::stderr().flush();

@@ -36,6 +36,7 @@ pub struct Sitting {
 pub struct Step<'a> {
     pub run_at: usize,
     pub run: &'a Run,
+    pub contender_at: usize,
     pub contender: &'a Contender,
     pub repetition: u32,
     pub repeat: u32,
@@ -46,10 +47,14 @@ impl Sitting {
         let mut steps = Vec::new();
         for repetition in 0..self.repeat {
             for (run_at, run) in self.runs.iter().enumerate() {
-                let count = self.contenders.len();
-                let turned = (0..count).map(|at| &self.contenders[(at + repetition as usize) % count]);
-                for contender in turned.filter(|contender| run.suits(contender)) {
-                    steps.push(Step { run_at, run, contender, repetition, repeat: self.repeat });
+                let suited = |at: &usize| run.suits(&self.contenders[*at]);
+                let mut order: Vec<usize> = (0..self.contenders.len()).filter(suited).collect();
+                let first = repetition as usize % order.len().max(1);
+                order.rotate_left(first);
+                for contender_at in order {
+                    let contender = &self.contenders[contender_at];
+                    let repeat = self.repeat;
+                    steps.push(Step { run_at, run, contender_at, contender, repetition, repeat });
                 }
             }
         }
@@ -61,12 +66,12 @@ impl Sitting {
         let lock = Lock::new(self.lock.as_ref())?;
         let steps = self.steps();
         let mut progress = Progress::new(steps.len());
-        let mut expected: Vec<Duration> = self.runs.iter().map(|run| run.expected).collect();
+        let mut expected = Expected::new(&self.runs, self.contenders.len());
         let mut turns = Vec::new();
         for (at, step) in steps.iter().enumerate() {
-            let held = lock.hold(is_over)?;
+            let held = lock.hold(is_over, || progress.wait(step))?;
             let begun = Instant::now();
-            let left = steps[at..].iter().map(|step| expected[step.run_at]).sum::<Duration>();
+            let left = steps[at..].iter().map(|step| expected.of(step)).sum::<Duration>();
             let outcome = self.take(step, &mut || {
                 progress.tick(step, left.saturating_sub(begun.elapsed()));
                 !is_over.load(Ordering::Relaxed)
@@ -75,7 +80,7 @@ impl Sitting {
             if is_over.load(Ordering::Relaxed) {
                 break;
             }
-            expected[step.run_at] = begun.elapsed();
+            expected.saw(step, begun.elapsed());
             let outcome = outcome.map_or_else(Outcome::Failure, Outcome::Report);
             progress.finish(step, &outcome);
             let (run, broker) = (step.run.name.clone(), step.contender.name.clone());
@@ -121,6 +126,30 @@ impl Sitting {
     }
 }
 
+/// How long runs take.
+struct Expected {
+    guesses: Vec<Duration>,
+    /// By run and broker: a broker that fails is through at once, time after time.
+    seen: Vec<Vec<Option<Duration>>>,
+}
+
+impl Expected {
+    fn new(runs: &[Run], contenders: usize) -> Expected {
+        let guesses = runs.iter().map(|run| run.expected).collect();
+        Expected { guesses, seen: vec![vec![None; contenders]; runs.len()] }
+    }
+
+    fn of(&self, step: &Step<'_>) -> Duration {
+        let seen = &self.seen[step.run_at];
+        let of_others = || seen.iter().flatten().max().copied();
+        seen[step.contender_at].or_else(of_others).unwrap_or(self.guesses[step.run_at])
+    }
+
+    fn saw(&mut self, step: &Step<'_>, took: Duration) {
+        self.seen[step.run_at][step.contender_at] = Some(took);
+    }
+}
+
 /// A file that whoever measures on this machine locks for a while.
 struct Lock(Option<File>);
 
@@ -139,7 +168,7 @@ impl Lock {
     }
 
     /// Waits for those who hold it, unless it is all over. The kernel lets go of it when the process ends.
-    fn hold(&self, is_over: &AtomicBool) -> Result<Option<Held<'_>>, String> {
+    fn hold(&self, is_over: &AtomicBool, mut on_wait: impl FnMut()) -> Result<Option<Held<'_>>, String> {
         let Some(file) = &self.0 else { return Ok(None) };
         let error = |error: io::Error| format!("cannot lock: {error}");
         // A copy of the descriptor takes the same lock. Its own thread sleeps in the kernel's queue, where looking again and again
@@ -156,6 +185,7 @@ impl Lock {
             if is_over.load(Ordering::Relaxed) {
                 return Ok(None);
             }
+            on_wait();
             thread::sleep(LOCK_INTERVAL);
         }
         taker.join().map_err(|_| "cannot lock: a thread panicked".to_owned())?.map_err(error)?;
@@ -207,21 +237,34 @@ mod tests {
                 "p2p a",
                 "p2p b",
                 "p2p null epoll",
-                "q1 a",
-                "q1 b"
+                "q1 b",
+                "q1 a"
             ]
         );
+    }
+
+    #[test]
+    fn a_run_takes_as_long_as_it_took_and_else_as_the_longest_of_others() {
+        let sitting = sitting();
+        let steps = sitting.steps();
+        let [null, dead, third] = [0, 1, 2].map(|at| &steps[at]);
+        let mut expected = Expected::new(&sitting.runs, sitting.contenders.len());
+        assert_eq!(expected.of(null), sitting.runs[0].expected);
+        expected.saw(null, Duration::from_secs(9));
+        expected.saw(dead, Duration::from_millis(1));
+        assert_eq!(expected.of(dead), Duration::from_millis(1));
+        assert_eq!(expected.of(third), Duration::from_secs(9));
     }
 
     #[test]
     fn a_lock_is_held_by_one_at_a_time_and_given_back() {
         let path = std::env::temp_dir().join(format!("loadgen-lock-{}", std::process::id()));
         let (one, other) = (Lock::new(Some(&path)).unwrap(), Lock::new(Some(&path)).unwrap());
-        let held = one.hold(&AtomicBool::new(false)).unwrap();
+        let held = one.hold(&AtomicBool::new(false), || {}).unwrap();
         assert!(held.is_some());
-        assert!(other.hold(&AtomicBool::new(true)).unwrap().is_none());
+        assert!(other.hold(&AtomicBool::new(true), || {}).unwrap().is_none());
         drop(held);
-        assert!(other.hold(&AtomicBool::new(false)).unwrap().is_some());
+        assert!(other.hold(&AtomicBool::new(false), || {}).unwrap().is_some());
         std::fs::remove_file(path).unwrap();
     }
 }

@@ -102,6 +102,22 @@ fn what_cannot_be_compared_is_a_sentence() {
 }
 
 #[test]
+fn names_stay_text_in_every_report() {
+    let folder = program::fresh_folder("compare-names");
+    let html = folder.join("found.html");
+    let name = "<b>&\"'";
+    let mut command = compare(&["--repeat", "1", "--run", P2P, "--svg", folder.to_str().unwrap()]);
+    command.args(["--broker", &iothub().replacen("iothub", name, 1)]).arg("--html").arg(&html);
+    let (out, errors) = texts(&command.output().unwrap());
+    assert!(out.contains(&format!("  {name} ")), "{out}{errors}");
+    let cpu = fs::read_to_string(folder.join("p2p-n-2-w-20-d-1-warmup-0-broker_cpu_us.svg")).unwrap();
+    for text in [fs::read_to_string(html).unwrap(), cpu] {
+        assert!(text.contains("&lt;b&gt;&amp;&quot;") && !text.contains("<b>"), "{text}");
+    }
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
 fn nothing_outlives_a_comparison() {
     for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGKILL] {
         let mut command = compare(&["--broker", &iothub(), "--run", "p2p -n 2 -w 20 -d 60"]);
