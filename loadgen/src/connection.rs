@@ -104,7 +104,7 @@ impl Connection {
         let mut answer = Vec::new();
         loop {
             let mut byte = [0];
-            self.stream.read_exact(&mut byte).map_err(|error| error.to_string())?;
+            self.stream.read_exact(&mut byte).map_err(|error| no_answer(&error))?;
             answer.push(byte[0]);
             match wire::split(&answer, ANSWER_BYTES_MAX) {
                 Ok(Some(frame)) => {
@@ -209,6 +209,16 @@ fn connect(server: SocketAddr, index: usize) -> io::Result<TcpStream> {
     socket.connect_timeout(&server.into(), PATIENCE)?;
     socket.set_read_timeout(Some(PATIENCE))?;
     Ok(socket.into())
+}
+
+fn no_answer(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            format!("there was no answer within {} s", PATIENCE.as_secs())
+        }
+        io::ErrorKind::UnexpectedEof => "it closed the connection instead of an answer".to_owned(),
+        _ => error.to_string(),
+    }
 }
 
 fn make_socket(server: SocketAddr, index: usize) -> io::Result<Socket> {

@@ -64,22 +64,36 @@ impl Server {
     }
 
     fn await_connack(&self, mut go_on: impl FnMut() -> bool) -> Result<(), Failure> {
-        let hello = Hello::new(Version::V311, "loadgen-ready");
         let deadline = Instant::now() + START_PATIENCE;
+        let mut go_on = || Instant::now() < deadline && self.child.ended().is_none() && go_on();
         loop {
-            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
-            let error = match Connection::open(address, 0, &hello) {
-                Ok(_) => return self.check_alive("at its start"),
+            let error = match self.greet(&mut go_on) {
+                Ok(()) => return self.check_alive("at its start"),
                 Err(error) => error,
             };
             self.check_alive("at its start")?;
-            if Instant::now() >= deadline || !go_on() {
+            if !go_on() {
                 let what = format!("the broker did not answer a CONNECT on port {}: {error}", self.port);
                 return Err(Failure { what, last_lines: self.child.last_lines() });
             }
             // No event tells that another process has begun to listen.
             thread::sleep(LOOK_INTERVAL);
         }
+    }
+
+    /// A broker that listens and says nothing holds a thread of its own, which nobody has to wait for.
+    fn greet(&self, go_on: &mut impl FnMut() -> bool) -> Result<(), String> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
+        let greeting = thread::spawn(move || {
+            Connection::open(address, 0, &Hello::new(Version::V311, "loadgen-ready")).map(drop)
+        });
+        while !greeting.is_finished() {
+            if !go_on() {
+                return Err("it listens, and there was no CONNACK".to_owned());
+            }
+            thread::sleep(GREETING_INTERVAL);
+        }
+        greeting.join().unwrap_or_else(|_| Err("the thread that connects panicked".to_owned()))
     }
 }
 
@@ -122,3 +136,4 @@ const PORT_MIN: u16 = 20_000;
 const PORTS: u16 = 12_000;
 const START_PATIENCE: Duration = Duration::from_secs(10);
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
+const GREETING_INTERVAL: Duration = Duration::from_millis(1);

@@ -138,6 +138,28 @@ fn nothing_outlives_a_comparison() {
     }
 }
 
+#[test]
+fn a_broker_that_listens_and_says_nothing_holds_no_signal_up() {
+    let folder = program::fresh_folder("compare-mute");
+    let seen = folder.join("seen");
+    let broker = format!("mute=python3 -c '{MUTE}' {{port}} '{}'", seen.display());
+    let mut command = compare(&["--broker", &broker, "--run", P2P]);
+    let mut process = Process::start("compare", &mut command);
+    let children = await_children(process.id(), 1);
+    let deadline = Instant::now() + PATIENCE;
+    while !seen.exists() {
+        assert!(Instant::now() < deadline, "nobody connected");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let signalled = Instant::now();
+    process.signal(libc::SIGINT);
+    process.await_text("interrupted after 0 runs; all brokers are stopped");
+    assert!(!process.wait().success());
+    assert!(signalled.elapsed() < Duration::from_secs(5), "a CONNECT is given ten seconds");
+    assert!(!is_alive(&children[0]));
+    fs::remove_dir_all(folder).unwrap();
+}
+
 /// The broker and the process that loads it.
 fn await_children(id: u32, count: usize) -> Vec<String> {
     let deadline = Instant::now() + PATIENCE;
@@ -179,3 +201,8 @@ fn texts(output: &Output) -> (String, String) {
 
 const P2P: &str = "p2p -n 2 -w 20 -d 1 --warmup 0";
 const P2P_QOS_1: &str = "p2p -n 2 -q 1 -w 20 -d 1 --warmup 0";
+const MUTE: &str = "import socket, sys
+server = socket.create_server((\"127.0.0.1\", int(sys.argv[1])))
+connection = server.accept()
+open(sys.argv[2], \"w\").close()
+server.accept()";
