@@ -36,6 +36,11 @@ fn a_client_that_asks_for_an_id_twice_is_two_clients() {
 }
 
 #[test]
+fn a_client_knows_again_what_it_heard_from_a_connection_that_had_lost_the_session() {
+    assert_passes(&[(400_926, 4, Profile::Congested)]);
+}
+
+#[test]
 fn what_ends_in_a_drain_makes_no_mail() {
     assert_passes(&[(103_047, 4, Profile::Drain)]);
 }

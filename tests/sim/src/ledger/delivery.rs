@@ -344,10 +344,14 @@ impl Ledger {
             return;
         }
         let delivery = match packet_id {
-            Some(packet_id) => self.sessions[session]
-                .outstanding
-                .get(&packet_id)
-                .and_then(|outstanding| outstanding.delivery),
+            Some(packet_id) => {
+                let session = &mut self.sessions[session];
+                let outstanding = session.outstanding.get(&packet_id);
+                if outstanding.is_none() && qos == QoS::ExactlyOnce {
+                    session.heard.insert(packet_id, id);
+                }
+                outstanding.and_then(|outstanding| outstanding.delivery)
+            }
             None => {
                 let copies = self.copies.get(&(session, id)).map(Vec::as_slice).unwrap_or_default();
                 let is_next = |d: &usize| {

@@ -68,7 +68,7 @@ impl Ledger {
         };
         let connection = &self.connections[&socket];
         let (session, limit) = (connection.session, self.inflight_limit(connection));
-        // The last words to a connection whose session is elsewhere by now: nobody reads them.
+        // The last words to a connection whose session is elsewhere by now. Whoever reads them says so.
         let has_moved_on = self.sessions[session].newest_socket != Some(socket);
         if connection.ended.is_some() && (has_moved_on || self.sessions[session].ended.is_some()) {
             return;
@@ -106,6 +106,13 @@ impl Ledger {
                 }
                 let delivery = self.judge(socket, &topic, identity, publish);
                 let is_qos2 = publish.qos == QoS::ExactlyOnce;
+                if let (Some(heard), Some(delivery)) =
+                    (self.sessions[session].heard.remove(&packet_id), delivery)
+                    && publish.dup
+                    && identity == Identity::Known(heard)
+                {
+                    self.deliveries[delivery].is_received = true;
+                }
                 let outstanding =
                     Outstanding { identity, delivery, is_qos2, is_released: false, sent_on: socket };
                 self.sessions[session].outstanding.insert(packet_id, outstanding);

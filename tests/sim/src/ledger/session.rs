@@ -30,6 +30,9 @@ pub struct Session {
     pub subscriptions: Vec<Subscription>,
     /// Sent to the client at QoS 1 and 2 and not finished, by packet id.
     pub outstanding: BTreeMap<u16, Outstanding>,
+    /// QoS 2 messages that the client took in from a connection that had lost the session, by packet id: they come to it
+    /// again on the next one, and it knows them.
+    pub heard: BTreeMap<u16, usize>,
     /// QoS 2 messages from the client that are not released yet.
     pub inbound: BTreeSet<u16>,
     /// Steps during which nobody was connected.
@@ -68,6 +71,7 @@ impl Session {
             is_unclear: false,
             subscriptions: Vec::new(),
             outstanding: BTreeMap::new(),
+            heard: BTreeMap::new(),
             inbound: BTreeSet::new(),
             absences: Vec::new(),
             packet_size_min: u32::MAX,
@@ -109,6 +113,7 @@ impl Ledger {
             subscription.end(step);
         }
         session.outstanding.clear();
+        session.heard.clear();
         session.inbound.clear();
     }
 
