@@ -87,13 +87,22 @@ pub struct CompareArgs {
     #[arg(long, value_name = "FOLDER")]
     svg: Option<PathBuf>,
     /// Runs nothing: shows what earlier comparisons wrote with --json, together
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["brokers", "nulls", "runs", "suite"])]
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all =
+            ["brokers", "nulls", "runs", "suite", "repeat", "versions", "broker_cpus", "load_cpus", "lock"]
+    )]
     from: Vec<PathBuf>,
 }
 
 pub fn run(args: &CompareArgs, json: Option<&Path>) -> Result<(), String> {
     if !args.from.is_empty() {
-        return show(&merged(&args.from)?, args, json);
+        let mut comparison = merged(&args.from)?;
+        choose("--only-broker", &args.only_broker, &mut comparison.brokers, |broker| &broker.name)?;
+        choose("--only-run", &args.only_run, &mut comparison.runs, |run| &run.name)?;
+        comparison.forget_others();
+        return show(&comparison, args, json);
     }
     let is_over = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
@@ -241,9 +250,7 @@ fn merged(paths: &[PathBuf]) -> Result<Comparison, String> {
             None => all = Some(one),
         }
     }
-    let mut all = all.ok_or("no file to show")?;
-    all.summarise();
-    Ok(all)
+    all.ok_or_else(|| "no file to show".to_owned())
 }
 
 fn show(comparison: &Comparison, args: &CompareArgs, json: Option<&Path>) -> Result<(), String> {

@@ -82,6 +82,16 @@ impl Comparison {
         self.summary = summary::blocks(self);
     }
 
+    /// Keeps what its brokers and runs are about, and sums up again.
+    pub fn forget_others(&mut self) {
+        let (brokers, runs) = (&self.brokers, &self.runs);
+        self.turns.retain(|turn| {
+            brokers.iter().any(|broker| broker.name == turn.broker)
+                && runs.iter().any(|run| run.name == turn.run)
+        });
+        self.summarise();
+    }
+
     /// Adds the runs of another comparison on the same machine. What has the same name is the same.
     pub fn merge(&mut self, other: Comparison) -> Result<(), String> {
         if self.host != other.host {

@@ -41,6 +41,11 @@ fn the_relay_and_the_broker_are_measured_alike() {
     assert!(out.contains("medians of 2, [lowest to highest], × null epoll"), "{out}");
     let output = compare(&["--from"]).arg(&json).output().unwrap();
     assert_eq!(texts(&output).0, out, "what was written is shown again as it was");
+    let output =
+        compare(&["--only-broker", "iothub", "--only-run", P2P, "--from"]).arg(&json).output().unwrap();
+    let part = texts(&output).0;
+    assert!(part.contains("[lowest to highest], × iothub") && !part.contains("null epoll"), "{part}");
+    assert!(!part.contains(P2P_QOS_1), "{part}");
     fs::remove_dir_all(folder).unwrap();
 }
 
@@ -88,6 +93,8 @@ fn what_cannot_be_compared_is_a_sentence() {
         (vec!["--broker", broker, "--run", "p2p", "--run", "p2p"], "`p2p` is there twice"),
         (vec!["--broker", broker, "--run", "p2p", "--broker-cpus", "1023"], "there is no processor 1023"),
         (vec!["--broker", broker, "--run", "p2p", "--only-broker", "c"], "there is none of this name, but b"),
+        (vec!["--from", "no-such-file.json"], "no-such-file.json: No such file"),
+        (vec!["--from", "a.json", "--repeat", "2"], "cannot be used with"),
         (vec!["--suite", "no-such-file.toml"], "cannot read the suite no-such-file.toml"),
         (
             vec!["--broker", "b=no-such-program {port}", "--run", P2P, "--repeat", "1"],
