@@ -22,7 +22,7 @@ pub fn plot(comparison: &Comparison, title: Title) -> Option<Plot> {
     let mut plot = Plot::new(height, title);
     for (at, (x, y)) in legend.into_iter().enumerate() {
         dot(&mut plot, comparison, at, x + 6.0, y + 8.0);
-        plot.text("small", x + 16.0, y + 12.0, Anchor::Start, &names[at]);
+        plot.text("small", x + LEGEND_TEXT, y + 12.0, Anchor::Start, &names[at]);
     }
     let scale = Scale::log(low, high, SIDE, WIDTH - SIDE);
     let base = height - BOTTOM;
@@ -59,12 +59,12 @@ fn places(names: &[String]) -> Vec<(f64, f64)> {
     let (mut x, mut y) = (SIDE - 8.0, 0.0);
     let mut places = Vec::new();
     for name in names {
-        let width = 28.0 + CHAR * name.chars().count() as f64;
+        let width = LEGEND_TEXT + CHAR * name.chars().count() as f64;
         if x + width > WIDTH && x > SIDE {
             (x, y) = (SIDE - 8.0, y + LEGEND_ROW);
         }
         places.push((x, y));
-        x += width;
+        x += width + LEGEND_GAP;
     }
     places
 }
@@ -74,7 +74,9 @@ const ROW: f64 = 44.0;
 const TRACK: f64 = 28.0;
 const BOTTOM: f64 = 40.0;
 const DOT: f64 = 5.5;
-const CHAR: f64 = 6.7;
+/// On average, of small letters.
+const CHAR: f64 = 6.2;
+const LEGEND_TEXT: f64 = 16.0;
 const LEGEND_ROW: f64 = 22.0;
 const LEGEND_GAP: f64 = 8.0;
 const NAME_CHARS: usize = 24;
