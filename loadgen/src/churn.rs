@@ -90,6 +90,7 @@ pub fn run(args: &ChurnArgs) -> Result<Report, String> {
     let begun = Instant::now();
     churn.go_on(Duration::from_secs(args.run.duration), true)?;
     let seconds = begun.elapsed().as_secs_f64();
+    let unsent = churn.overdue();
     let (after, own) = (Usage::now(process.as_ref())?, this.cpu_time()?.saturating_sub(own_before));
     let cycles = (churn.done - done_before) as f64;
     churn.finish()?;
@@ -102,6 +103,9 @@ pub fn run(args: &ChurnArgs) -> Result<Report, String> {
         report.add("broker_cpu_percent", "broker CPU", percent, "% of a core", Better::Neither);
     }
     after.report_memory(&mut report);
+    if args.rate.is_some() {
+        report.add("unsent", "due but never begun", unsent as f64, "", Better::Lower);
+    }
     let own_percent = own.as_secs_f64() * 100.0 / seconds;
     report.add("own_cpu_percent", "own CPU", own_percent, "% of 1 core(s)", Better::Neither);
     // From the connection, or from when it was due, to the message and its acknowledgement.
@@ -196,6 +200,13 @@ impl Churn {
         Ok(())
     }
 
+    /// How many clients should have come by now, beside those of the last moment.
+    fn overdue(&self) -> u64 {
+        let elapsed = self.began.map_or(Duration::ZERO, |began| began.elapsed()).saturating_sub(OVERDUE);
+        let due = self.interval_ns.map_or(0, |interval_ns| (elapsed.as_nanos() as f64 / interval_ns) as u64);
+        due.saturating_sub(self.begun)
+    }
+
     /// Waits for those that are still there; what they do not get is lost.
     pub fn finish(&mut self) -> Result<(), String> {
         let begun = Instant::now();
@@ -217,6 +228,7 @@ impl Churn {
 
 /// Twenty thousand from each of a hundred addresses.
 const CLIENTS_PER_ROUND: u64 = 2_000_000;
+const OVERDUE: Duration = Duration::from_millis(100);
 const READ_BYTES: usize = 4096;
 const TICK: Duration = Duration::from_millis(1);
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use client::Version;
-use client::wire::{Packet, PacketKind};
+use client::wire::{Connack, Packet, PacketKind};
 use hdrhistogram::Histogram;
 
 use crate::BrokerArgs;
+use crate::acknowledgement::unexpected;
 use crate::connection::{Connection, Hello};
 use crate::epoll::Epoll;
 use crate::latency::{latencies, record, report_latencies};
@@ -125,7 +126,8 @@ impl Crowd {
     }
 
     fn look_at(&mut self, index: usize, buffer: &mut [u8]) -> Result<(), String> {
-        let Crowd { members, made, latencies, .. } = self;
+        let Crowd { members, made, latencies, version, .. } = self;
+        let version = *version;
         let Member { connection, begun, is_made } = &mut members[index];
         if *is_made {
             return Ok(());
@@ -138,7 +140,11 @@ impl Crowd {
                 record(latencies, begun.elapsed());
                 Ok(())
             }
-            _ => Err(format!("connection {index} was answered with {:?} {:02x?}", frame.kind, frame.body)),
+            (PacketKind::Connack, _) => {
+                let connack = Connack::decode(frame, version).map_err(|violation| violation.to_string())?;
+                Err(format!("the broker refused connection {index}: {}", connack.reason.name()))
+            }
+            _ => Err(unexpected(frame, version, &format!("connection {index}"))),
         });
         match open? {
             true => Ok(()),

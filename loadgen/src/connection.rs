@@ -44,8 +44,7 @@ impl Connection {
     /// Connects, waits for the CONNACK and, if there is a subscription, for its SUBACK. `index` chooses the source
     /// address: one address has too few ports for very many connections.
     pub fn open(server: SocketAddr, index: usize, hello: &Hello<'_>) -> Result<Connection, String> {
-        let stream =
-            connect(server, index).map_err(|error| format!("cannot connect to {server}: {error}"))?;
+        let stream = connect(server, index).map_err(|error| unreachable(server, &error))?;
         let mut connection = Connection::of(stream, Vec::new());
         let greeted = connection.greet(hello);
         greeted.map_err(|error| format!("`{}` was not accepted by {server}: {error}", hello.client_id))?;
@@ -62,7 +61,7 @@ impl Connection {
                 _ => Ok(TcpStream::from(socket)),
             }
         };
-        let stream = begin().map_err(|error| format!("cannot connect to {server}: {error}"))?;
+        let stream = begin().map_err(|error| unreachable(server, &error))?;
         let mut output = Vec::new();
         connect_packet(hello).encode(hello.version, &mut output);
         Ok(Connection::of(stream, output))
@@ -100,19 +99,15 @@ impl Connection {
         version: Version,
         take: impl FnOnce(&Packet<'_>) -> Result<T, String>,
     ) -> Result<T, String> {
-        self.stream.write_all(bytes).map_err(|error| error.to_string())?;
+        self.stream.write_all(bytes).map_err(|error| unanswered(&error))?;
         let mut answer = Vec::new();
         loop {
             let mut byte = [0];
-            self.stream.read_exact(&mut byte).map_err(|error| no_answer(&error))?;
+            self.stream.read_exact(&mut byte).map_err(|error| unanswered(&error))?;
             answer.push(byte[0]);
-            match wire::split(&answer, ANSWER_BYTES_MAX) {
-                Ok(Some(frame)) => {
-                    let packet = wire::decode(&frame, version).map_err(|violation| violation.to_string())?;
-                    return take(&packet);
-                }
-                Ok(None) => {}
-                Err(violation) => return Err(violation.to_string()),
+            let no_mqtt = |violation| format!("what listens there does not speak MQTT: {violation}");
+            if let Some(frame) = wire::split(&answer, ANSWER_BYTES_MAX).map_err(no_mqtt)? {
+                return take(&wire::decode(&frame, version).map_err(no_mqtt)?);
             }
         }
     }
@@ -150,7 +145,8 @@ impl Connection {
                 Ok(len) => len,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(true),
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => return Err(format!("reading failed: {error}")),
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(false),
+                Err(error) => return Err(broken(&error)),
             };
             if self.partial.is_empty() {
                 let taken = each_frame(&buffer[..len], &mut self.output, &mut on_frame)?;
@@ -167,6 +163,11 @@ impl Connection {
         }
     }
 
+    /// Bytes that the socket has not taken yet.
+    pub fn backlog(&self) -> usize {
+        self.output.len() - self.written
+    }
+
     /// Writes as much as the socket takes; the rest waits for the next edge.
     pub fn flush(&mut self) -> Result<(), String> {
         while self.written < self.output.len() {
@@ -174,7 +175,7 @@ impl Connection {
                 Ok(len) => self.written += len,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(format!("writing failed: {error}")),
+                Err(error) => return Err(broken(&error)),
             }
         }
         self.output.clear();
@@ -186,6 +187,40 @@ impl Connection {
 impl AsRawFd for Connection {
     fn as_raw_fd(&self) -> RawFd {
         self.stream.as_raw_fd()
+    }
+}
+
+/// Why there is no connection, and what to look at.
+fn unreachable(server: SocketAddr, error: &io::Error) -> String {
+    let remedy = match error.kind() {
+        ErrorKind::ConnectionRefused => ": is a broker there? --host and --port say where",
+        ErrorKind::AddrNotAvailable => ": take fewer connections, or widen net.ipv4.ip_local_port_range",
+        _ => "",
+    };
+    format!("cannot connect to {server}: {error}{remedy}")
+}
+
+/// Why a question has no answer.
+fn unanswered(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => {
+            format!("there was no answer within {} s", PATIENCE.as_secs())
+        }
+        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
+            "it closed the connection instead of an answer".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
+
+/// What has become of a connection that had begun.
+fn broken(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::ConnectionRefused => format!("cannot connect to the broker: {error}"),
+        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
+            format!("the broker closed the connection of a client that was sending: {error}")
+        }
+        _ => format!("a connection failed: {error}"),
     }
 }
 
@@ -209,16 +244,6 @@ fn connect(server: SocketAddr, index: usize) -> io::Result<TcpStream> {
     socket.connect_timeout(&server.into(), PATIENCE)?;
     socket.set_read_timeout(Some(PATIENCE))?;
     Ok(socket.into())
-}
-
-fn no_answer(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-            format!("there was no answer within {} s", PATIENCE.as_secs())
-        }
-        io::ErrorKind::UnexpectedEof => "it closed the connection instead of an answer".to_owned(),
-        _ => error.to_string(),
-    }
 }
 
 fn make_socket(server: SocketAddr, index: usize) -> io::Result<Socket> {

@@ -32,7 +32,8 @@ impl Epoll {
         if failed { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
-    /// Appends the tokens of all sockets that are ready, waiting for the first one.
+    /// Appends the tokens of all sockets that are ready, waiting for the first one. A socket whose other side has
+    /// ended is there twice: a first look may stop at its last bytes, and no edge comes after them.
     pub fn wait(&mut self, timeout: Duration, tokens: &mut Vec<u64>) -> io::Result<()> {
         let timeout_ms = i32::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX);
         let room = i32::try_from(self.events.len()).unwrap_or(i32::MAX);
@@ -40,7 +41,14 @@ impl Epoll {
         // SAFETY: the kernel writes at most `room` events, which is how many there are.
         let ready = unsafe { libc::epoll_wait(epoll, self.events.as_mut_ptr(), room, timeout_ms) };
         match usize::try_from(ready) {
-            Ok(ready) => tokens.extend(self.events[..ready].iter().map(|event| event.u64)),
+            Ok(ready) => {
+                for event in &self.events[..ready] {
+                    tokens.push(event.u64);
+                    if event.events & ENDED != 0 {
+                        tokens.push(event.u64);
+                    }
+                }
+            }
             Err(_) => {
                 let error = io::Error::last_os_error();
                 if error.kind() != io::ErrorKind::Interrupted {
@@ -53,3 +61,30 @@ impl Epoll {
 }
 
 const EVENTS_MAX: usize = 1024;
+const ENDED: u32 = (libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR) as u32;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::io::Write;
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[test]
+    fn an_end_that_comes_with_the_last_bytes_is_reported_on_its_own() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut far, _) = listener.accept().unwrap();
+        let mut epoll = Epoll::new().unwrap();
+        epoll.add(&near, 7).unwrap();
+        far.write_all(b"last").unwrap();
+        let mut tokens = Vec::new();
+        epoll.wait(Duration::from_secs(5), &mut tokens).unwrap();
+        assert_eq!(tokens, [7], "bytes are one look");
+        drop(far);
+        tokens.clear();
+        epoll.wait(Duration::from_secs(5), &mut tokens).unwrap();
+        assert_eq!(tokens, [7, 7], "the end is one more");
+    }
+}

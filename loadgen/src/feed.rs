@@ -80,6 +80,7 @@ impl Feed {
         let mut progress = Instant::now();
         while self.unacknowledged > unacknowledged_max {
             self.connection.flush()?;
+            self.tokens.clear();
             self.epoll.wait(TICK, &mut self.tokens).map_err(|error| error.to_string())?;
             if self.tokens.is_empty() {
                 if progress.elapsed() >= PATIENCE {
@@ -88,9 +89,11 @@ impl Feed {
                 }
                 continue;
             }
-            self.tokens.clear();
             progress = Instant::now();
-            self.receive()?;
+            // One or, at the end, two looks at the one connection.
+            for _ in 0..self.tokens.len() {
+                self.receive()?;
+            }
         }
         Ok(())
     }

@@ -116,7 +116,7 @@ impl Crowd {
         let mut pinged = 0u64;
         let mut buffer = vec![0; READ_BYTES];
         let mut tokens = Vec::new();
-        while begun.elapsed() < duration {
+        while begun.elapsed() < duration && self.dropped < self.members.len() as u64 {
             let left = duration.saturating_sub(begun.elapsed());
             self.epoll.wait(left.min(TICK), &mut tokens).map_err(|error| error.to_string())?;
             for token in tokens.drain(..) {

@@ -25,6 +25,7 @@ mod script;
 mod traffic;
 mod usage;
 
+use std::fs::OpenOptions;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -35,7 +36,7 @@ use client::{QoS, Version};
 use compare::CompareArgs;
 use null::NullArgs;
 use process::Process;
-use report::Report;
+use report::{Figure, Report};
 use scenario::Scenario;
 
 /// Load an MQTT broker and report what it did with it.
@@ -66,7 +67,7 @@ struct BrokerArgs {
     #[arg(long, default_value = "127.0.0.1")]
     host: String,
     /// Port of the broker
-    #[arg(long, short, default_value_t = 1883)]
+    #[arg(long, short, default_value_t = 1883, value_parser = clap::value_parser!(u16).range(1..))]
     port: u16,
     /// Process id of the broker on this machine: its CPU time and memory are reported
     #[arg(long)]
@@ -91,11 +92,12 @@ impl BrokerArgs {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let outcome = match &cli.command {
-        Command::Scenario(scenario) => run(scenario, cli.json.as_deref()),
+    let json = cli.json.as_deref();
+    let outcome = check_writable(json).and_then(|()| match &cli.command {
+        Command::Scenario(scenario) => run(scenario, json),
         Command::Null(args) => null::run(args),
-        Command::Compare(args) => compare::run(args, cli.json.as_deref()),
-    };
+        Command::Compare(args) => compare::run(args, json),
+    });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
@@ -108,12 +110,22 @@ fn main() -> ExitCode {
 fn run(scenario: &Scenario, json: Option<&Path>) -> Result<(), String> {
     let report = scenario.run()?;
     show(&report, json)?;
-    if report.faults.any() {
-        return Err(
-            "messages were lost, duplicated or reordered: these are the figures of a failure".to_owned()
-        );
+    let dropped = report.figures.iter().find(|figure| figure.key == "dropped");
+    if let Some(Figure { value, .. }) = dropped.filter(|figure| figure.value > 0.0) {
+        return Err(format!("the broker dropped {value} connections: these are the figures of a failure"));
     }
-    Ok(())
+    if !report.faults.any() {
+        return Ok(());
+    }
+    let remedy = if report.faults.lost == 0 { "" } else { LOST_REMEDY };
+    Err(format!("messages were lost, duplicated or reordered: these are the figures of a failure{remedy}"))
+}
+
+/// A result that cannot be kept is better known before it is worked for.
+fn check_writable(json: Option<&Path>) -> Result<(), String> {
+    let Some(path) = json.filter(|path| *path != Path::new("-")) else { return Ok(()) };
+    let opened = OpenOptions::new().append(true).create(true).open(path);
+    opened.map(drop).map_err(|error| format!("cannot write {}: {error}", path.display()))
 }
 
 fn show(report: &Report, json: Option<&Path>) -> Result<(), String> {
@@ -142,6 +154,9 @@ fn parse_qos(text: &str) -> Result<QoS, String> {
     let number = text.parse::<u8>().ok();
     number.and_then(|number| QoS::try_from(number).ok()).ok_or_else(|| "the QoS is 0, 1 or 2".to_owned())
 }
+
+const LOST_REMEDY: &str = ". Brokers drop what a client's queue has no room for: give it more, or take a lower --window, \
+     --rate, --messages or --matches";
 
 #[cfg(test)]
 mod tests {

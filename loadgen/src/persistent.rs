@@ -16,7 +16,7 @@ use crate::feed::Feed;
 use crate::latency::{latencies, record, report_latencies};
 use crate::ledger::{Faults, Ledger};
 use crate::payload::Stamp;
-use crate::process::allow_open_files;
+use crate::process::{Process, allow_open_files};
 use crate::report::{Better, Report};
 use crate::usage::Usage;
 
@@ -47,8 +47,16 @@ pub fn run(args: &PersistentArgs) -> Result<Report, String> {
             "messages of QoS 0 need not be queued for a client that is away: take -q 1 or -q 2".to_owned()
         );
     }
+    let all = u64::from(args.sessions) * u64::from(args.messages);
+    if all > MESSAGES_MAX {
+        return Err(format!(
+            "{} sessions with {} messages each are {all} messages, and {MESSAGES_MAX} are a run at most: take fewer",
+            args.sessions, args.messages
+        ));
+    }
     allow_open_files(u64::from(args.parallel.min(args.sessions)) + FILES_BESIDES)?;
-    let measured = fill_and_drain(args);
+    let process = args.broker.process()?;
+    let measured = fill_and_drain(args, process.as_ref());
     // Also when it failed: sessions are not to stay behind.
     let ended = (0..args.sessions).try_for_each(|session| args.end_session(session));
     let report = measured?;
@@ -56,21 +64,20 @@ pub fn run(args: &PersistentArgs) -> Result<Report, String> {
     Ok(report)
 }
 
-fn fill_and_drain(args: &PersistentArgs) -> Result<Report, String> {
+fn fill_and_drain(args: &PersistentArgs, process: Option<&Process>) -> Result<Report, String> {
     for session in 0..args.sessions {
         args.begin_session(session)?;
     }
-    let process = args.broker.process()?;
-    let before = Usage::settled(process.as_ref())?;
+    let before = Usage::settled(process)?;
     let begun = Instant::now();
     args.fill()?;
     let filling = begun.elapsed();
-    let filled = Usage::settled(process.as_ref())?;
+    let filled = Usage::settled(process)?;
     let begun = Instant::now();
     let mut crowd = Crowd::new(args)?;
     crowd.drain(args)?;
     let draining = crowd.last_arrival.saturating_duration_since(begun);
-    let drained = Usage::settled(process.as_ref())?;
+    let drained = Usage::settled(process)?;
 
     let messages = f64::from(args.sessions) * f64::from(args.messages);
     let mut report = Report::new("persistent", draining.as_secs_f64());
@@ -292,6 +299,7 @@ fn check_connack(connack: &Connack<'_>, session: usize) -> Result<(), String> {
     Ok(())
 }
 
+const MESSAGES_MAX: u64 = 1_000_000_000;
 const READ_BYTES: usize = 256 * 1024;
 const TICK: Duration = Duration::from_millis(10);
 const PATIENCE: Duration = Duration::from_secs(3);

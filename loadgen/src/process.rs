@@ -1,6 +1,7 @@
 //! What /proc knows of a process: its CPU time and its memory.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::time::Duration;
 
 #[derive(Debug, Clone)]
@@ -66,7 +67,15 @@ impl Process {
 
     fn read(&self, file: &str) -> Result<String, String> {
         let path = format!("/proc/{}/{file}", self.pid);
-        fs::read_to_string(&path).map_err(|error| format!("cannot read {path}: {error}"))
+        fs::read_to_string(&path).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => {
+                format!(
+                    "there is no process {}: it has ended, or --pid is not the broker's on this machine",
+                    self.pid
+                )
+            }
+            _ => format!("cannot read {path}: {error}"),
+        })
     }
 }
 

@@ -16,6 +16,7 @@ use crate::feed::Feed;
 use crate::latency::{latencies, record, report_latencies};
 use crate::ledger::Faults;
 use crate::payload::Stamp;
+use crate::process::Process;
 use crate::report::{Better, Report};
 use crate::usage::Usage;
 
@@ -45,12 +46,19 @@ pub struct RetainedArgs {
 
 pub fn run(args: &RetainedArgs) -> Result<Report, String> {
     let library = Library::new(args)?;
+    let process = args.broker.process()?;
     let mut feed = Feed::open(&args.broker, "loadgen-retained-publisher", 0, args.qos)?;
-    let measured = store_and_replay(args, &library, &mut feed);
+    let measured = store_and_replay(args, process.as_ref(), &library, &mut feed);
     if args.keep {
         return measured;
     }
-    // What failed may have left messages behind all the same.
+    if measured.is_err() {
+        // It may have left messages behind all the same, and its connection may be what failed.
+        feed = match Feed::open(&args.broker, "loadgen-retained-publisher", 0, args.qos) {
+            Ok(feed) => feed,
+            Err(_) => return measured,
+        };
+    }
     let cleared = library.clear(&mut feed);
     let report = measured?;
     cleared?;
@@ -62,18 +70,22 @@ pub fn run(args: &RetainedArgs) -> Result<Report, String> {
     }
 }
 
-fn store_and_replay(args: &RetainedArgs, library: &Library, feed: &mut Feed) -> Result<Report, String> {
-    let process = args.broker.process()?;
-    let before = Usage::settled(process.as_ref())?;
+fn store_and_replay(
+    args: &RetainedArgs,
+    process: Option<&Process>,
+    library: &Library,
+    feed: &mut Feed,
+) -> Result<Report, String> {
+    let before = Usage::settled(process)?;
     let begun = Instant::now();
     library.store(feed)?;
     let storing = begun.elapsed();
-    let stored = Usage::settled(process.as_ref())?;
+    let stored = Usage::settled(process)?;
     let mut reader = Reader::open(args, "loadgen-retained-subscriber")?;
     let begun = Instant::now();
     reader.replay_all(library, args.subscriptions)?;
     let replaying = begun.elapsed();
-    let replayed = Usage::settled(process.as_ref())?;
+    let replayed = Usage::settled(process)?;
 
     let mut report = Report::new("retained", replaying.as_secs_f64());
     let messages = f64::from(args.messages);
@@ -288,25 +300,25 @@ impl Reader {
         let (mut is_done, mut progress) = (false, Instant::now());
         while !is_done && progress.elapsed() < patience {
             self.connection.flush()?;
-            self.epoll.wait(TICK, &mut self.tokens).map_err(|error| error.to_string())?;
-            if self.tokens.is_empty() {
-                continue;
-            }
             self.tokens.clear();
+            self.epoll.wait(TICK, &mut self.tokens).map_err(|error| error.to_string())?;
             let version = self.version;
-            let open = self.connection.read(&mut self.buffer, |frame, output| {
-                progress = Instant::now();
-                match frame.kind {
-                    PacketKind::Pubrel => complete(frame, version, output),
-                    PacketKind::Suback | PacketKind::Unsuback | PacketKind::Publish => {
-                        is_done = on_frame(frame, output)?;
-                        Ok(())
+            // One or, at the end, two looks at the one connection.
+            for _ in 0..self.tokens.len() {
+                let open = self.connection.read(&mut self.buffer, |frame, output| {
+                    progress = Instant::now();
+                    match frame.kind {
+                        PacketKind::Pubrel => complete(frame, version, output),
+                        PacketKind::Suback | PacketKind::Unsuback | PacketKind::Publish => {
+                            is_done = on_frame(frame, output)?;
+                            Ok(())
+                        }
+                        _ => Err(unexpected(frame, version, "a subscriber")),
                     }
-                    _ => Err(unexpected(frame, version, "a subscriber")),
+                })?;
+                if !open {
+                    return Err("the broker closed the connection of the subscriber".to_owned());
                 }
-            })?;
-            if !open {
-                return Err("the broker closed the connection of the subscriber".to_owned());
             }
         }
         self.connection.flush()?;

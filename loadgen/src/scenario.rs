@@ -187,7 +187,7 @@ fn publishers(
     check_topics(publishers, traffic.topics)?;
     let pace = match traffic.rate {
         Some(_) => Pace::Rate(0),
-        None => Pace::Window((traffic.window / (u64::from(publishers) * receivers)).max(1)),
+        None => Pace::Window((traffic.window() / (u64::from(publishers) * receivers)).max(1)),
     };
     let role = |publisher| {
         let topic = format!("loadgen/{scenario}/{publisher}");

@@ -13,7 +13,7 @@ pub mod template;
 mod worker;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -56,10 +56,10 @@ pub struct TrafficArgs {
     /// QoS of publications and subscriptions: 0, 1 or 2
     #[arg(long, short, default_value = "0", value_parser = crate::parse_qos)]
     pub qos: QoS,
-    /// Closed loop: deliveries under way in all, over all publishers and subscribers. A broker whose queue for one
-    /// client is shorter than a subscriber's part of it drops messages
-    #[arg(long, short, default_value_t = 2000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
-    pub window: u64,
+    /// Closed loop: deliveries under way in all, over all publishers and subscribers [default: 2000, and 1000 at QoS 1
+    /// and 2, where a broker drops what a client's queue has no room for]
+    #[arg(long, short, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub window: Option<u64>,
     /// Open loop: messages published per second in all, evenly spaced; keeps the sending thread busy
     #[arg(long, short, conflicts_with = "window", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     pub rate: Option<u64>,
@@ -75,6 +75,10 @@ pub struct TrafficArgs {
 }
 
 impl TrafficArgs {
+    pub fn window(&self) -> u64 {
+        self.window.unwrap_or(if self.qos == QoS::AtMostOnce { WINDOW } else { WINDOW_OF_QUEUES })
+    }
+
     pub fn shape(&self) -> Shape {
         Shape { qos: self.qos, payload_bytes: self.payload_bytes, retain: false }
     }
@@ -102,29 +106,34 @@ struct Findings {
     latencies: Vec<Histogram<u64>>,
     /// By subscriber.
     received: Vec<(u32, u64)>,
+    /// Messages that were due and were never sent.
+    unsent: u64,
     churn: Option<Churn>,
 }
 
 pub fn run(args: &RunArgs, threads: u32, cast: &Cast) -> Result<Report, String> {
     check(cast)?;
+    let broker = args.broker.process()?;
     let stage = Stage::new(cast);
     let groups = groups_of(cast);
     let workers = make_workers(args, threads, cast, &stage, &groups)?;
     let (begun, published) = (Barrier::new(workers.len() + 1), Barrier::new(workers.len()));
+    let (failed, failure) = mpsc::channel();
     thread::scope(|scope| {
         let (begun, published) = (&begun, &published);
         let running: Vec<_> = workers
             .into_iter()
             .map(|worker| {
+                let failed = failed.clone();
                 scope.spawn(move || {
                     // Before anything can fail: who waits for the others must never wait in vain.
                     begun.wait();
-                    worker.run(published)
+                    worker.run(published, &failed)
                 })
             })
             .collect();
         begun.wait();
-        let measured = measure(args, threads, &stage);
+        let measured = measure(args, broker.as_ref(), threads, &stage, &failure);
         stage.is_over.store(true, Ordering::Relaxed);
         let mut findings = Vec::new();
         for thread in running {
@@ -145,17 +154,26 @@ pub fn run(args: &RunArgs, threads: u32, cast: &Cast) -> Result<Report, String> 
     })
 }
 
-/// Waits for the time of the measurement to pass.
-fn measure(args: &RunArgs, threads: u32, stage: &Stage) -> Result<Cost, String> {
-    let broker = args.broker.process()?;
+/// Waits for the time of the measurement to pass, or for the failure that ends it.
+fn measure(
+    args: &RunArgs,
+    broker: Option<&Process>,
+    threads: u32,
+    stage: &Stage,
+    failure: &mpsc::Receiver<()>,
+) -> Result<Cost, String> {
+    let pause = |seconds| match failure.recv_timeout(Duration::from_secs(seconds)) {
+        Err(mpsc::RecvTimeoutError::Timeout) => Ok(()),
+        _ => Err("a thread failed".to_owned()),
+    };
     let this = Process::of(std::process::id())?;
-    thread::sleep(Duration::from_secs(args.warmup));
-    let broker_cpu = || broker.as_ref().map(Process::cpu_time).transpose();
+    pause(args.warmup)?;
+    let broker_cpu = || broker.map(Process::cpu_time).transpose();
     let delivered = || stage.delivered.iter().map(|part| part.load(Ordering::Relaxed)).collect::<Vec<_>>();
     stage.is_measuring.store(true, Ordering::Relaxed);
     let delivered_before = delivered();
     let (from, broker_before, own_before) = (Instant::now(), broker_cpu()?, this.cpu_time()?);
-    thread::sleep(Duration::from_secs(args.duration));
+    pause(args.duration)?;
     let delivered_after = delivered();
     let (duration, broker_after, own_after) = (from.elapsed(), broker_cpu()?, this.cpu_time()?);
     stage.is_measuring.store(false, Ordering::Relaxed);
@@ -167,7 +185,7 @@ fn measure(args: &RunArgs, threads: u32, stage: &Stage) -> Result<Cost, String> 
             .collect(),
         duration,
         broker: broker_after.zip(broker_before).map(|(after, before)| after.saturating_sub(before)),
-        broker_bytes: broker.as_ref().map(Process::resident_bytes).transpose()?,
+        broker_bytes: broker.map(Process::resident_bytes).transpose()?,
         own: own_after.saturating_sub(own_before),
         threads,
     })
@@ -254,5 +272,7 @@ fn make_workers<'a>(
     Ok(workers)
 }
 
+const WINDOW: u64 = 2000;
+const WINDOW_OF_QUEUES: u64 = 1000;
 const FILES_BESIDES: u64 = 64;
 const ACCOUNTS_MAX: u64 = 20_000_000;

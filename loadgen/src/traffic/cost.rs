@@ -68,6 +68,10 @@ impl Delivered<'_> {
         }
         report_latencies(&all, report);
         report.add("published", "published in all", self.published as f64, "", Better::Neither);
+        if !self.cast.rates.is_empty() {
+            let unsent = self.findings.iter().map(|found| found.unsent).sum::<u64>();
+            report.add("unsent", "due but never sent", unsent as f64, "", Better::Lower);
+        }
         if self.cast.parts.len() > 1 {
             for ((part, rate), latencies) in self.cast.parts.iter().zip(cost.rates()).zip(&by_part) {
                 let (key, label) = (format!("{part}_deliveries_per_s"), format!("{part}: deliveries per s"));

@@ -93,13 +93,21 @@ impl Publisher {
         let window = if self.qos == QoS::AtMostOnce { window } else { window.min(self.unacknowledged_max) };
         for _ in under_way..window {
             self.append(now_ns);
+            if self.connection.backlog() >= BACKLOG_BYTES_MAX {
+                self.connection.flush()?;
+                if self.connection.backlog() >= BACKLOG_BYTES_MAX {
+                    // The rest waits for the socket, whose next edge comes back here.
+                    return Ok(());
+                }
+            }
         }
         self.connection.flush()
     }
 
-    /// Publishes one message that was due at `due_ns`. False: too many are not acknowledged yet, and it has to wait.
+    /// Publishes one message that was due at `due_ns`. False: too much is not acknowledged or not written yet, and it has
+    /// to wait.
     pub fn publish_due(&mut self, due_ns: u64) -> Result<bool, String> {
-        if self.unacknowledged >= self.unacknowledged_max {
+        if self.unacknowledged >= self.unacknowledged_max || self.connection.backlog() >= BACKLOG_BYTES_MAX {
             return Ok(false);
         }
         self.append(due_ns);
@@ -161,5 +169,7 @@ impl Publisher {
     }
 }
 
+/// What waits here is this process's own memory, and a queue that no broker could be blamed for.
+const BACKLOG_BYTES_MAX: usize = 1 << 20;
 /// Fewer than there are packet ids, so that none is used twice.
 const UNACKNOWLEDGED_MAX: u64 = 60_000;

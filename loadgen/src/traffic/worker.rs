@@ -1,8 +1,8 @@
 //! One thread with its share of the connections.
 
 use std::io;
-use std::sync::Barrier;
 use std::sync::atomic::Ordering;
+use std::sync::{Barrier, mpsc};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
@@ -88,9 +88,14 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// `published` is where the threads meet when each has published its last message.
-    pub fn run(mut self, published: &Barrier) -> Result<Findings, String> {
+    /// `published` is where the threads meet when each has published its last message; `failed` is told before that if
+    /// there is no use in going on.
+    pub fn run(mut self, published: &Barrier, failed: &mpsc::Sender<()>) -> Result<Findings, String> {
         let worked = self.work();
+        if worked.is_err() {
+            // Nobody listens where another thread was first.
+            let _ = failed.send(());
+        }
         // Also if it failed, since the others wait here.
         for publisher in &self.publishers {
             for (stream, sent) in publisher.sent() {
@@ -98,7 +103,7 @@ impl<'a> Worker<'a> {
             }
         }
         published.wait();
-        worked?;
+        let unsent = worked?;
         self.drain()?;
         if let Some(churn) = &mut self.churn {
             churn.finish()?;
@@ -109,10 +114,11 @@ impl<'a> Worker<'a> {
             faults += subscriber.faults(&self.stage.sent);
             received.push((subscriber.index(), subscriber.received()));
         }
-        Ok(Findings { faults, latencies: self.latencies, received, churn: self.churn })
+        Ok(Findings { faults, latencies: self.latencies, received, unsent, churn: self.churn })
     }
 
-    fn work(&mut self) -> Result<(), String> {
+    /// Gives how many messages were due and were not sent.
+    fn work(&mut self) -> Result<u64, String> {
         let began_ns = nanos_since(self.stage.epoch);
         self.top_up_all()?;
         let mut looked = Instant::now();
@@ -139,7 +145,8 @@ impl<'a> Worker<'a> {
                 self.write_off()?;
             }
         }
-        Ok(())
+        let elapsed = Duration::from_nanos(nanos_since(self.stage.epoch) - began_ns);
+        Ok(self.schedules.iter().map(|schedule| schedule.overdue(elapsed.saturating_sub(OVERDUE))).sum())
     }
 
     /// What is under way may still arrive; after that it is lost.
@@ -186,7 +193,8 @@ impl<'a> Worker<'a> {
     fn publish_due(&mut self, began_ns: u64) -> Result<(), String> {
         let elapsed_ns = nanos_since(self.stage.epoch) - began_ns;
         for Schedule { publishers, interval_ns, due } in &mut self.schedules {
-            while !publishers.is_empty() {
+            // Whoever is behind catches up in between all else, or nothing else would ever happen.
+            for _ in 0..if publishers.is_empty() { 0 } else { CATCH_UP_MAX } {
                 let due_ns = (*due as f64 * *interval_ns) as u64;
                 let at = publishers[(*due % publishers.len() as u64) as usize];
                 if due_ns > elapsed_ns || !self.publishers[at].publish_due(began_ns + due_ns)? {
@@ -240,9 +248,20 @@ impl<'a> Worker<'a> {
     }
 }
 
+impl Schedule {
+    /// How many messages were due that long after the beginning and have not been sent.
+    fn overdue(&self, elapsed: Duration) -> u64 {
+        let due = if self.publishers.is_empty() { 0.0 } else { elapsed.as_nanos() as f64 / self.interval_ns };
+        (due as u64).saturating_sub(self.due)
+    }
+}
+
 // The lowest bit of a token tells subscribers from publishers.
 const SUBSCRIBER: u64 = 1;
 const READ_BYTES: usize = 256 * 1024;
+const CATCH_UP_MAX: u32 = 256;
+/// What became due just before the end may go unsent in any run.
+const OVERDUE: Duration = Duration::from_millis(100);
 const TICK: Duration = Duration::from_millis(10);
 const STALL: Duration = Duration::from_secs(1);
 const DRAIN: Duration = Duration::from_secs(3);
