@@ -120,7 +120,7 @@ impl Churn {
         Ok(Churn {
             epoll: Epoll::new().map_err(|error| error.to_string())?,
             server: broker.address()?,
-            plan: Plan { version: broker.protocol_version, qos, payload_bytes },
+            plan: Plan { broker: broker.clone(), qos, payload_bytes },
             slots: (0..parallel).map(|_| Slot::default()).collect(),
             free: (0..parallel as usize).rev().collect(),
             interval_ns: rate.map(|rate| 1e9 / rate as f64),

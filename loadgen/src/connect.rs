@@ -10,7 +10,7 @@ use hdrhistogram::Histogram;
 
 use crate::BrokerArgs;
 use crate::acknowledgement::unexpected;
-use crate::connection::{Connection, Hello};
+use crate::connection::{Connection, Hello, refusal};
 use crate::epoll::Epoll;
 use crate::latency::{latencies, record, report_latencies};
 use crate::process::{Process, allow_open_files};
@@ -116,8 +116,8 @@ impl Crowd {
 
     fn begin_one(&mut self, args: &ConnectArgs) -> Result<(), String> {
         let index = self.members.len();
-        let client_id = format!("loadgen-connect-{index}");
-        let hello = Hello { keep_alive_s: 60, ..Hello::new(self.version, &client_id) };
+        let client_id = args.broker.client_id(&format!("connect-{index}"));
+        let hello = Hello { keep_alive_s: 60, ..args.broker.hello(&client_id) };
         let begun = Instant::now();
         let connection = Connection::begin(args.broker.address()?, index, &hello)?;
         self.epoll.add(&connection, index as u64).map_err(|error| error.to_string())?;
@@ -142,7 +142,7 @@ impl Crowd {
             }
             (PacketKind::Connack, _) => {
                 let connack = Connack::decode(frame, version).map_err(|violation| violation.to_string())?;
-                Err(format!("the broker refused connection {index}: {}", connack.reason.name()))
+                Err(format!("the broker refused connection {index}: {}", refusal(connack.reason)))
             }
             _ => Err(unexpected(frame, version, &format!("connection {index}"))),
         });

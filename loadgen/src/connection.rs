@@ -9,7 +9,7 @@ use client::wire::{
     self, Connack, Connect, ConnectProperties, Frame, Packet, RetainHandling, Subscribe, SubscriptionOptions,
     UserProperties,
 };
-use client::{PacketId, QoS, Version};
+use client::{PacketId, QoS, ReasonCode, Version};
 use socket2::{Domain, Socket, Type};
 
 pub struct Connection {
@@ -31,12 +31,21 @@ pub struct Hello<'a> {
     /// False: the broker is to go on with the session of before, and to keep it when the connection ends.
     pub clean_start: bool,
     pub subscription: Option<(&'a str, QoS)>,
+    /// User name and password.
+    pub login: Option<(&'a str, Option<&'a str>)>,
 }
 
 impl<'a> Hello<'a> {
     /// A session that begins and ends with its connection.
     pub fn new(version: Version, client_id: &'a str) -> Hello<'a> {
-        Hello { version, client_id, keep_alive_s: KEEP_ALIVE_S, clean_start: true, subscription: None }
+        Hello {
+            version,
+            client_id,
+            keep_alive_s: KEEP_ALIVE_S,
+            clean_start: true,
+            subscription: None,
+            login: None,
+        }
     }
 }
 
@@ -78,7 +87,7 @@ impl Connection {
             Packet::Connack(Connack { reason, properties, .. }) if !reason.is_error() => {
                 Ok(properties.receive_maximum.unwrap_or(u16::MAX))
             }
-            Packet::Connack(Connack { reason, .. }) => Err(reason.name().to_owned()),
+            Packet::Connack(Connack { reason, .. }) => Err(refusal(*reason)),
             other => Err(format!("the answer to the CONNECT is a {:?}", other.kind())),
         })?;
         if let Some((filter, qos)) = hello.subscription {
@@ -190,6 +199,15 @@ impl AsRawFd for Connection {
     }
 }
 
+/// Why a CONNECT was refused, and what to look at.
+pub fn refusal(reason: ReasonCode) -> String {
+    let remedy = match reason {
+        ReasonCode::NotAuthorized | ReasonCode::BadUserNameOrPassword => ": see --username and --password",
+        _ => "",
+    };
+    format!("{}{remedy}", reason.name())
+}
+
 /// Why there is no connection, and what to look at.
 fn unreachable(server: SocketAddr, error: &io::Error) -> String {
     let remedy = match error.kind() {
@@ -282,8 +300,8 @@ pub fn connect_packet<'a>(hello: &Hello<'a>) -> Connect<'a> {
         keep_alive_s: hello.keep_alive_s,
         client_id: hello.client_id,
         will: None,
-        username: None,
-        password: None,
+        username: hello.login.map(|(name, _)| name),
+        password: hello.login.and_then(|(_, password)| password).map(str::as_bytes),
         properties: ConnectProperties { session_expiry_interval_s, ..ConnectProperties::default() },
     }
 }

@@ -7,7 +7,7 @@ use client::{PacketId, QoS, Version};
 
 use crate::BrokerArgs;
 use crate::acknowledgement::on_acknowledgement;
-use crate::connection::{Connection, Hello};
+use crate::connection::Connection;
 use crate::epoll::Epoll;
 
 pub struct Feed {
@@ -25,10 +25,11 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// `index` is how many connections are open already.
-    pub fn open(broker: &BrokerArgs, client_id: &str, index: usize, qos: QoS) -> Result<Feed, String> {
+    /// `name` ends the client id; `index` is how many connections are open already.
+    pub fn open(broker: &BrokerArgs, name: &str, index: usize, qos: QoS) -> Result<Feed, String> {
         let version = broker.protocol_version;
-        let connection = Connection::open(broker.address()?, index, &Hello::new(version, client_id))?;
+        let client_id = broker.client_id(name);
+        let connection = Connection::open(broker.address()?, index, &broker.hello(&client_id))?;
         let epoll = Epoll::new().map_err(|error| error.to_string())?;
         epoll.add(&connection, 0).map_err(|error| error.to_string())?;
         let window =

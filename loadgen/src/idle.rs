@@ -93,12 +93,12 @@ impl Crowd {
         let epoll = Epoll::new().map_err(|error| error.to_string())?;
         let mut members = Vec::with_capacity(args.connections as usize);
         for index in 0..args.connections as usize {
-            let topic = format!("loadgen/idle/{index}");
-            let client_id = format!("loadgen-idle-{index}");
+            let topic = args.broker.topic(&format!("idle/{index}"));
+            let client_id = args.broker.client_id(&format!("idle-{index}"));
             let hello = Hello {
                 keep_alive_s: args.keep_alive,
                 subscription: Some((&topic, QoS::AtLeastOnce)),
-                ..Hello::new(args.broker.protocol_version, &client_id)
+                ..args.broker.hello(&client_id)
             };
             let connection = Connection::open(server, index, &hello)
                 .map_err(|error| format!("after {index} connections: {error}"))?;

@@ -34,6 +34,7 @@ use clap::{Args, Parser, Subcommand};
 use client::{QoS, Version};
 
 use compare::CompareArgs;
+use connection::Hello;
 use null::NullArgs;
 use process::Process;
 use report::{Figure, Report};
@@ -75,6 +76,15 @@ struct BrokerArgs {
     /// MQTT version to speak: 311 or 5
     #[arg(long, short = 'V', default_value = "311", value_parser = parse_version)]
     protocol_version: Version,
+    /// User name of all clients, for brokers that ask for one
+    #[arg(long, short = 'u')]
+    username: Option<String>,
+    /// Password of all clients; whoever may list the processes of this machine sees it
+    #[arg(long, short = 'P', requires = "username")]
+    password: Option<String>,
+    /// What client ids and topics begin with: several of this program at one broker need one each
+    #[arg(long, default_value = "loadgen", value_parser = parse_prefix)]
+    prefix: String,
 }
 
 impl BrokerArgs {
@@ -83,6 +93,20 @@ impl BrokerArgs {
             .to_socket_addrs()
             .map_err(|error| format!("cannot find the address of `{}`: {error}", self.host))?;
         addresses.next().ok_or_else(|| format!("`{}` has no address", self.host))
+    }
+
+    /// With a session that begins and ends with its connection.
+    fn hello<'a>(&'a self, client_id: &'a str) -> Hello<'a> {
+        let login = self.username.as_deref().map(|name| (name, self.password.as_deref()));
+        Hello { login, ..Hello::new(self.protocol_version, client_id) }
+    }
+
+    fn client_id(&self, rest: &str) -> String {
+        format!("{}-{rest}", self.prefix)
+    }
+
+    fn topic(&self, rest: &str) -> String {
+        format!("{}/{rest}", self.prefix)
     }
 
     fn process(&self) -> Result<Option<Process>, String> {
@@ -150,20 +174,53 @@ fn parse_version(text: &str) -> Result<Version, String> {
     }
 }
 
+fn parse_prefix(text: &str) -> Result<String, String> {
+    let is_usual = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    match text.len() {
+        1..=PREFIX_BYTES_MAX if text.chars().all(is_usual) => Ok(text.to_owned()),
+        _ => Err(format!("a prefix has 1 to {PREFIX_BYTES_MAX} letters, digits, - and _")),
+    }
+}
+
 fn parse_qos(text: &str) -> Result<QoS, String> {
     let number = text.parse::<u8>().ok();
     number.and_then(|number| QoS::try_from(number).ok()).ok_or_else(|| "the QoS is 0, 1 or 2".to_owned())
 }
 
+const PREFIX_BYTES_MAX: usize = 32;
 const LOST_REMEDY: &str = ". Brokers drop what a client's queue has no room for: give it more, or take a lower --window, \
      --rate, --messages or --matches";
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    #![allow(clippy::unwrap_used)]
+    use clap::{CommandFactory, Parser};
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct OnlyBroker {
+        #[command(flatten)]
+        broker: BrokerArgs,
+    }
+
+    #[test]
+    fn all_clients_have_the_login_and_the_prefix() {
+        let line = ["loadgen", "--prefix", "north-1", "-u", "me", "-P", "secret"];
+        let broker = OnlyBroker::try_parse_from(line).unwrap().broker;
+        let client_id = broker.client_id("p2p-7");
+        let connect = connection::connect_packet(&broker.hello(&client_id));
+        assert_eq!((connect.client_id, connect.username), ("north-1-p2p-7", Some("me")));
+        assert_eq!(connect.password, Some(&b"secret"[..]));
+        assert_eq!(broker.topic("p2p/7"), "north-1/p2p/7");
+        for wrong in [["--prefix", ""], ["--prefix", "a/b"], ["--prefix", "#"], ["--password", "x"]] {
+            let line = ["loadgen"].into_iter().chain(wrong);
+            assert!(OnlyBroker::try_parse_from(line).is_err(), "{wrong:?}");
+        }
+    }
 
     #[test]
     fn the_command_line_is_consistent() {
-        super::Cli::command().debug_assert();
+        Cli::command().debug_assert();
     }
 }

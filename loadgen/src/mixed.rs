@@ -60,16 +60,15 @@ pub fn run(args: &MixedArgs) -> Result<Report, String> {
 
 impl MixedArgs {
     fn open_idle(&self) -> Result<Vec<Connection>, String> {
-        let (server, version) = (self.run.broker.address()?, self.run.broker.protocol_version);
+        let broker = &self.run.broker;
+        let server = broker.address()?;
         let open = |index| {
-            let (client_id, topic) =
-                (format!("loadgen-mixed-idle-{index}"), format!("loadgen/mixed/idle/{index}"));
+            let (client_id, topic) = (
+                broker.client_id(&format!("mixed-idle-{index}")),
+                broker.topic(&format!("mixed/idle/{index}")),
+            );
             let subscription = Some((&*topic, self.qos));
-            Connection::open(
-                server,
-                index as usize,
-                &Hello { subscription, ..Hello::new(version, &client_id) },
-            )
+            Connection::open(server, index as usize, &Hello { subscription, ..broker.hello(&client_id) })
         };
         (0..self.idle).map(open).collect()
     }
@@ -91,13 +90,13 @@ impl MixedArgs {
             });
         }
         for pair in 0..self.pairs {
-            let topic = format!("loadgen/mixed/p2p/{pair}");
+            let topic = self.run.broker.topic(&format!("mixed/p2p/{pair}"));
             cast.publishers.push(PublisherRole { topics: vec![topic.clone()], shape, pace: Pace::Rate(0) });
             let streams = Arc::new(Streams::new(vec![pair]));
             let role = SubscriberRole { filter: topic, qos: self.qos, streams, part: 0, group: None };
             cast.subscribers.push(role);
         }
-        let topic = "loadgen/mixed/fanout".to_owned();
+        let topic = self.run.broker.topic("mixed/fanout");
         cast.publishers.push(PublisherRole { topics: vec![topic.clone()], shape, pace: Pace::Rate(1) });
         let streams = Arc::new(Streams::new(vec![self.pairs]));
         for _ in 0..self.fanout {

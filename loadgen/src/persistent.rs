@@ -102,8 +102,12 @@ fn fill_and_drain(args: &PersistentArgs, process: Option<&Process>) -> Result<Re
 }
 
 impl PersistentArgs {
-    fn client_id(session: u32) -> String {
-        format!("loadgen-persistent-{session}")
+    fn client_id(&self, session: u32) -> String {
+        self.broker.client_id(&format!("persistent-{session}"))
+    }
+
+    fn topic(&self, session: u32) -> String {
+        self.broker.topic(&format!("persistent/{session}"))
     }
 
     fn open(
@@ -112,16 +116,15 @@ impl PersistentArgs {
         clean_start: bool,
         subscription: Option<(&str, QoS)>,
     ) -> Result<Connection, String> {
-        let client_id = PersistentArgs::client_id(session);
-        let version = self.broker.protocol_version;
-        let hello = Hello { clean_start, subscription, ..Hello::new(version, &client_id) };
+        let client_id = self.client_id(session);
+        let hello = Hello { clean_start, subscription, ..self.broker.hello(&client_id) };
         Connection::open(self.broker.address()?, session as usize, &hello)
     }
 
     /// A session with nothing of an earlier run in it, which stays when its connection is gone.
     fn begin_session(&self, session: u32) -> Result<(), String> {
         self.end_session(session)?;
-        let subscription = Some((&*topic(session), self.qos));
+        let subscription = Some((&*self.topic(session), self.qos));
         self.open(session, false, subscription)?.end(self.broker.protocol_version)
     }
 
@@ -131,8 +134,8 @@ impl PersistentArgs {
     }
 
     fn fill(&self) -> Result<(), String> {
-        let mut feed = Feed::open(&self.broker, "loadgen-persistent-publisher", 0, self.qos)?;
-        let topics: Vec<String> = (0..self.sessions).map(topic).collect();
+        let mut feed = Feed::open(&self.broker, "persistent-publisher", 0, self.qos)?;
+        let topics: Vec<String> = (0..self.sessions).map(|session| self.topic(session)).collect();
         let mut payload = vec![b'x'; self.payload_bytes as usize];
         for sequence in 0..u64::from(self.messages) {
             for (stream, topic) in (0..).zip(&topics) {
@@ -142,10 +145,6 @@ impl PersistentArgs {
         }
         feed.finish()
     }
-}
-
-fn topic(session: u32) -> String {
-    format!("loadgen/persistent/{session}")
 }
 
 /// The clients that come back.
@@ -216,8 +215,8 @@ impl Crowd {
 
     fn bring_back(&mut self, args: &PersistentArgs) -> Result<(), String> {
         let session = self.members.len() as u32;
-        let client_id = PersistentArgs::client_id(session);
-        let hello = Hello { clean_start: false, ..Hello::new(self.version, &client_id) };
+        let client_id = args.client_id(session);
+        let hello = Hello { clean_start: false, ..args.broker.hello(&client_id) };
         let begun = Instant::now();
         let connection = Connection::begin(args.broker.address()?, session as usize, &hello)?;
         self.epoll.add(&connection, session.into()).map_err(|error| error.to_string())?;

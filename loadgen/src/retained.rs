@@ -10,7 +10,7 @@ use hdrhistogram::Histogram;
 
 use crate::BrokerArgs;
 use crate::acknowledgement::{acknowledge, complete, unexpected};
-use crate::connection::{Connection, Hello, check_suback, subscribe_packet};
+use crate::connection::{Connection, check_suback, subscribe_packet};
 use crate::epoll::Epoll;
 use crate::feed::Feed;
 use crate::latency::{latencies, record, report_latencies};
@@ -27,10 +27,10 @@ pub struct RetainedArgs {
     /// QoS of publications and subscriptions: 0, 1 or 2
     #[arg(long, short, default_value = "1", value_parser = crate::parse_qos)]
     qos: QoS,
-    /// How many retained messages, each on a topic of its own: loadgen/retained/A/B/C
+    /// How many retained messages, each on a topic of its own: PREFIX/retained/A/B/C
     #[arg(long, short = 'n', default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     messages: u32,
-    /// How many of them one subscription to loadgen/retained/+/B/# matches
+    /// How many of them one subscription to PREFIX/retained/+/B/# matches
     #[arg(long, short, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     matches: u32,
     /// How many subscriptions are made, one after the other
@@ -47,14 +47,14 @@ pub struct RetainedArgs {
 pub fn run(args: &RetainedArgs) -> Result<Report, String> {
     let library = Library::new(args)?;
     let process = args.broker.process()?;
-    let mut feed = Feed::open(&args.broker, "loadgen-retained-publisher", 0, args.qos)?;
+    let mut feed = Feed::open(&args.broker, "retained-publisher", 0, args.qos)?;
     let measured = store_and_replay(args, process.as_ref(), &library, &mut feed);
     if args.keep {
         return measured;
     }
     if measured.is_err() {
         // It may have left messages behind all the same, and its connection may be what failed.
-        feed = match Feed::open(&args.broker, "loadgen-retained-publisher", 0, args.qos) {
+        feed = match Feed::open(&args.broker, "retained-publisher", 0, args.qos) {
             Ok(feed) => feed,
             Err(_) => return measured,
         };
@@ -62,10 +62,11 @@ pub fn run(args: &RetainedArgs) -> Result<Report, String> {
     let cleared = library.clear(&mut feed);
     let report = measured?;
     cleared?;
-    match Reader::open(args, "loadgen-retained-check")?.count_all()? {
+    match Reader::open(args, "retained-check")?.count_all(&library)? {
         0 => Ok(report),
         left => Err(format!(
-            "{left} retained messages are left below loadgen/retained: the broker did not clear them, or they are another run's"
+            "{left} retained messages are left below {}: the broker did not clear them, or they are another run's",
+            library.root
         )),
     }
 }
@@ -81,7 +82,7 @@ fn store_and_replay(
     library.store(feed)?;
     let storing = begun.elapsed();
     let stored = Usage::settled(process)?;
-    let mut reader = Reader::open(args, "loadgen-retained-subscriber")?;
+    let mut reader = Reader::open(args, "retained-subscriber")?;
     let begun = Instant::now();
     reader.replay_all(library, args.subscriptions)?;
     let replaying = begun.elapsed();
@@ -119,6 +120,8 @@ struct Library {
     /// A filter for each matches the messages whose number it is the remainder of.
     filters: u32,
     payload: Vec<u8>,
+    /// What all topics begin with.
+    root: String,
 }
 
 impl Library {
@@ -130,16 +133,16 @@ impl Library {
             ));
         }
         let payload = vec![b'x'; payload_bytes as usize];
-        Ok(Library { messages, filters: messages / matches, payload })
+        Ok(Library { messages, filters: messages / matches, payload, root: args.broker.topic("retained") })
     }
 
     fn topic(&self, number: u32) -> String {
         let (filter, matching) = (number % self.filters, number / self.filters);
-        format!("loadgen/retained/{}/{filter}/{}", matching % BRANCHES, matching / BRANCHES)
+        format!("{}/{}/{filter}/{}", self.root, matching % BRANCHES, matching / BRANCHES)
     }
 
     fn filter(&self, filter: u32) -> String {
-        format!("loadgen/retained/+/{filter}/#")
+        format!("{}/+/{filter}/#", self.root)
     }
 
     /// How many messages a filter matches.
@@ -200,7 +203,8 @@ struct Reader {
 impl Reader {
     fn open(args: &RetainedArgs, client_id: &str) -> Result<Reader, String> {
         let version = args.broker.protocol_version;
-        let connection = Connection::open(args.broker.address()?, 1, &Hello::new(version, client_id))?;
+        let client_id = args.broker.client_id(client_id);
+        let connection = Connection::open(args.broker.address()?, 1, &args.broker.hello(&client_id))?;
         let epoll = Epoll::new().map_err(|error| error.to_string())?;
         epoll.add(&connection, 0).map_err(|error| error.to_string())?;
         Ok(Reader {
@@ -279,8 +283,8 @@ impl Reader {
     }
 
     /// How many retained messages there are in all, of this run or of any other.
-    fn count_all(&mut self) -> Result<u64, String> {
-        subscribe_packet("loadgen/retained/#", QoS::AtMostOnce)
+    fn count_all(&mut self, library: &Library) -> Result<u64, String> {
+        subscribe_packet(&format!("{}/#", library.root), QoS::AtMostOnce)
             .encode(self.version, &mut self.connection.output);
         let mut count = 0;
         // Nothing but silence tells that there are no more.

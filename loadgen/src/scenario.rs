@@ -118,7 +118,7 @@ impl Scenario {
             Scenario::P2p(P2pArgs { traffic, pairs }) => {
                 let mut cast = publishers("p2p", *pairs, traffic, 1)?;
                 for pair in 0..*pairs {
-                    let filter = filter_of(&format!("loadgen/p2p/{pair}"), traffic.topics);
+                    let filter = filter_of(&traffic.run.broker.topic(&format!("p2p/{pair}")), traffic.topics);
                     let streams =
                         Streams::new((pair * traffic.topics..(pair + 1) * traffic.topics).collect());
                     cast.subscribers.push(subscriber(traffic, filter, Arc::new(streams), None));
@@ -147,11 +147,11 @@ impl SharedArgs {
     fn cast(&self) -> Result<Cast, String> {
         let SharedArgs { traffic, publishers: count, groups, members } = self;
         let mut cast = publishers("shared", *count, traffic, u64::from(*groups))?;
-        let filter = filter_of_all("shared", *count, traffic.topics);
+        let filter = filter_of_all("shared", *count, traffic);
         let streams = Arc::new(cast.streams_of(&filter));
         for group in 0..*groups {
             for _ in 0..*members {
-                let filter = format!("$share/loadgen-{group}/{filter}");
+                let filter = format!("$share/{}/{filter}", traffic.run.broker.client_id(&group.to_string()));
                 let role = subscriber(traffic, filter, Arc::clone(&streams), Some(group as usize));
                 cast.subscribers.push(role);
             }
@@ -169,7 +169,7 @@ fn everybody(
     traffic: &TrafficArgs,
 ) -> Result<Cast, String> {
     let mut cast = publishers(scenario, publisher_count, traffic, u64::from(subscribers))?;
-    let filter = filter_of_all(scenario, publisher_count, traffic.topics);
+    let filter = filter_of_all(scenario, publisher_count, traffic);
     let streams = Arc::new(cast.streams_of(&filter));
     for _ in 0..subscribers {
         cast.subscribers.push(subscriber(traffic, filter.clone(), Arc::clone(&streams), None));
@@ -190,7 +190,7 @@ fn publishers(
         None => Pace::Window((traffic.window() / (u64::from(publishers) * receivers)).max(1)),
     };
     let role = |publisher| {
-        let topic = format!("loadgen/{scenario}/{publisher}");
+        let topic = traffic.run.broker.topic(&format!("{scenario}/{publisher}"));
         let topics = match traffic.topics {
             1 => vec![topic],
             topics => (0..topics).map(|number| format!("{topic}/{number}")).collect(),
@@ -215,10 +215,9 @@ fn subscriber(
     SubscriberRole { filter, qos: traffic.qos, streams, part: 0, group }
 }
 
-fn filter_of_all(scenario: &str, publishers: u32, topics: u32) -> String {
-    let of_publisher =
-        if publishers == 1 { format!("loadgen/{scenario}/0") } else { format!("loadgen/{scenario}/+") };
-    filter_of(&of_publisher, topics)
+fn filter_of_all(scenario: &str, publishers: u32, traffic: &TrafficArgs) -> String {
+    let publisher = if publishers == 1 { "0" } else { "+" };
+    filter_of(&traffic.run.broker.topic(&format!("{scenario}/{publisher}")), traffic.topics)
 }
 
 fn filter_of(publisher: &str, topics: u32) -> String {

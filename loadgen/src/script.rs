@@ -51,7 +51,7 @@ fn clear(args: &ScriptArgs, topics: &BTreeSet<&str>) -> Result<(), String> {
     if topics.is_empty() {
         return Ok(());
     }
-    let mut feed = Feed::open(&args.run.broker, "loadgen-run-clear", 0, QoS::AtLeastOnce)?;
+    let mut feed = Feed::open(&args.run.broker, "run-clear", 0, QoS::AtLeastOnce)?;
     for topic in topics {
         feed.publish(topic, &[], true)?;
     }

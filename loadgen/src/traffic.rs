@@ -246,8 +246,8 @@ fn make_workers<'a>(
         workers[0].add_churn(Churn::new(&args.broker, settings)?);
     }
     let open = |role: &str, index: usize, connections: usize, subscription| {
-        let client_id = format!("loadgen-{}-{role}-{index}", cast.scenario);
-        let hello = Hello { subscription, ..Hello::new(version, &client_id) };
+        let client_id = args.broker.client_id(&format!("{}-{role}-{index}", cast.scenario));
+        let hello = Hello { subscription, ..args.broker.hello(&client_id) };
         Connection::open(server, connections, &hello)
     };
     for (index, role) in cast.subscribers.iter().enumerate() {

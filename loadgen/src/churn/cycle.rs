@@ -4,15 +4,16 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use client::wire::{Connack, Disconnect, Frame, Packet, PacketKind, Publish, PublishProperties, Suback};
-use client::{PacketId, QoS, Version};
+use client::{PacketId, QoS};
 
+use crate::BrokerArgs;
 use crate::acknowledgement::{acknowledge, complete, on_acknowledgement};
-use crate::connection::{Connection, Hello, check_suback, subscribe_packet};
+use crate::connection::{Connection, check_suback, subscribe_packet};
 use crate::payload::Stamp;
 
 /// What all clients do.
 pub struct Plan {
-    pub version: Version,
+    pub broker: BrokerArgs,
     pub qos: QoS,
     pub payload_bytes: u32,
 }
@@ -41,8 +42,8 @@ impl Cycle {
         (slot, number): (u32, u64),
         due: Instant,
     ) -> Result<Cycle, String> {
-        let client_id = format!("loadgen-churn-{slot}-{number}");
-        let connection = Connection::begin(server, address, &Hello::new(plan.version, &client_id))?;
+        let client_id = plan.broker.client_id(&format!("churn-{slot}-{number}"));
+        let connection = Connection::begin(server, address, &plan.broker.hello(&client_id))?;
         let progress = Progress {
             stamp: Stamp { stream: slot, sequence: number, due_ns: 0 },
             is_connected: false,
@@ -65,7 +66,8 @@ impl Cycle {
         }
         let is_done = progress.has_arrived && progress.is_acknowledged;
         if is_done {
-            Packet::Disconnect(Disconnect::default()).encode(plan.version, &mut connection.output);
+            Packet::Disconnect(Disconnect::default())
+                .encode(plan.broker.protocol_version, &mut connection.output);
         }
         connection.flush()?;
         Ok(is_done)
@@ -75,7 +77,7 @@ impl Cycle {
 impl Progress {
     /// Gives 1 for a message that has come before.
     fn on_frame(&mut self, plan: &Plan, frame: &Frame<'_>, output: &mut Vec<u8>) -> Result<u64, String> {
-        let Plan { version, qos, .. } = *plan;
+        let (version, qos) = (plan.broker.protocol_version, plan.qos);
         match frame.kind {
             PacketKind::Connack if !self.is_connected => {
                 let connack = Connack::decode(frame, version).map_err(|violation| violation.to_string())?;
@@ -83,7 +85,7 @@ impl Progress {
                     return Err(format!("the broker refused a client: {}", connack.reason.name()));
                 }
                 self.is_connected = true;
-                subscribe_packet(&self.topic(), qos).encode(version, output);
+                subscribe_packet(&self.topic(plan), qos).encode(version, output);
             }
             PacketKind::Suback => {
                 let suback = Suback::decode(frame, version).map_err(|violation| violation.to_string())?;
@@ -94,7 +96,7 @@ impl Progress {
                 let publish = Publish::decode(frame, version).map_err(|violation| violation.to_string())?;
                 acknowledge(&publish, version, output);
                 if Stamp::read(publish.payload) != Some(self.stamp) {
-                    return Err(format!("a message came to `{}` that is not its own", self.topic()));
+                    return Err(format!("a message came to `{}` that is not its own", self.topic(plan)));
                 }
                 return Ok(u64::from(std::mem::replace(&mut self.has_arrived, true)));
             }
@@ -111,15 +113,15 @@ impl Progress {
             dup: false,
             qos: plan.qos,
             retain: false,
-            topic: &self.topic(),
+            topic: &self.topic(plan),
             packet_id: (plan.qos != QoS::AtMostOnce).then_some(PacketId::MAX),
             properties: PublishProperties::default(),
             payload: &payload,
         };
-        publish.encode(plan.version, output);
+        publish.encode(plan.broker.protocol_version, output);
     }
 
-    fn topic(&self) -> String {
-        format!("loadgen/churn/{}", self.stamp.stream)
+    fn topic(&self, plan: &Plan) -> String {
+        plan.broker.topic(&format!("churn/{}", self.stamp.stream))
     }
 }

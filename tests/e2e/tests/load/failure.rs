@@ -110,7 +110,7 @@ fn a_server_that_is_no_broker_is_a_sentence() {
         (b"", "closed the connection instead of an answer"),
         (b"\x20\x02\x00", "closed the connection instead of an answer"),
         (b"\xD0\x00", "the answer to the CONNECT is a Pingresp"),
-        (b"\x20\x02\x00\x05", "Not authorized"),
+        (b"\x20\x02\x00\x05", "Not authorized: see --username"),
     ] {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();

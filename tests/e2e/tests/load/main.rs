@@ -158,6 +158,26 @@ fn a_file_says_who_publishes_and_who_subscribes() {
 }
 
 #[test]
+fn two_at_once_with_prefixes_of_their_own_are_whole() {
+    let broker = Setup::new("load").shards(2).start();
+    for scenario in
+        ["shared -n 3 --members 3", "churn -n 3", "mixed -n 3 --fanout 5 --idle 3", "idle -n 9 --hold 1"]
+    {
+        let starts = ["north", "south"].map(|prefix| {
+            let mut command = loadgen();
+            command.args(scenario.split(' ')).args(["--prefix", prefix, "-p", &broker.port.to_string()]);
+            if !scenario.starts_with("idle") {
+                command.args(["-d", "1", "--warmup", "0"]);
+            }
+            Process::start(prefix, &mut command)
+        });
+        for mut run in starts {
+            run.succeed();
+        }
+    }
+}
+
+#[test]
 fn connections_are_counted() {
     let broker = Setup::new("load").start();
     let figures = run("connect -n 200", broker.port, Some(broker.process.id()));
