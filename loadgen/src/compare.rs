@@ -208,6 +208,7 @@ fn facts(sitting: &Sitting, is_over: &AtomicBool) -> Comparison {
     let broker = |contender: &Contender| BrokerFacts {
         name: contender.name.clone(),
         command: contender.shown_command(),
+        config: contender.config.as_ref().map(|config| config.trim().to_owned()),
         version: contender.version_command.as_deref().and_then(|words| version(words, is_over)),
         is_null: contender.is_null,
     };

@@ -275,15 +275,20 @@ fn push_reading(comparison: &Comparison, out: &mut String) {
     for (at, broker) in comparison.brokers.iter().enumerate() {
         let _ = writeln!(
             out,
-            "<tr><th scope=\"row\">{}</th><td>{}</td><td><code>{}</code></td></tr>",
+            "<tr><th scope=\"row\">{}</th><td>{}</td><td><code>{}</code>{}</td></tr>",
             name(comparison, at),
             escaped(broker.version.as_deref().unwrap_or("–")),
-            escaped(&broker.command)
+            escaped(&broker.command),
+            broker.config.as_deref().map_or(String::new(), config)
         );
     }
     out.push_str("</tbody></table></div>\n");
     out.push_str(READING);
     out.push_str("</footer>\n");
+}
+
+fn config(text: &str) -> String {
+    format!("<details><summary>its configuration</summary><pre>{}</pre></details>", escaped(text))
 }
 
 fn capital(text: &str) -> String {
@@ -313,9 +318,13 @@ mod tests {
         for outside in ["src=", "url(", "@import", "<script", "<link", "http://", "https://"] {
             assert!(!page.contains(outside), "{outside}");
         }
-        for part in
-            ["<title>one and dead</title>", "A &amp; B", "one 1.0 &lt;stable&gt;", "× is times null epoll"]
-        {
+        for part in [
+            "<title>one and dead</title>",
+            "A &amp; B",
+            "one 1.0 &lt;stable&gt;",
+            "limit &lt;= 5",
+            "× is times null epoll",
+        ] {
             assert!(page.contains(part), "{part}");
         }
         assert!(

@@ -29,6 +29,9 @@ pub struct Comparison {
 pub struct BrokerFacts {
     pub name: String,
     pub command: String,
+    /// The text of its configuration file.
+    #[serde(default)]
+    pub config: Option<String>,
     pub version: Option<String>,
     pub is_null: bool,
 }

@@ -13,6 +13,7 @@ pub fn named(names: [&str; 3]) -> Comparison {
     let broker = |at: usize| BrokerFacts {
         name: names[at].to_owned(),
         command: format!("{} -p {{port}}", names[at]),
+        config: (at == 1).then(|| "limit <= 5".to_owned()),
         version: (at == 1).then(|| "one 1.0 <stable>".to_owned()),
         is_null: at == 0,
     };
