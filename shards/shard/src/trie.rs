@@ -1,18 +1,23 @@
 //! The subscription trie: which sessions, groups and other shards want a given topic. What becomes of a message that
 //! they want is the router's business.
 
-mod exact;
+mod chains;
+mod cut;
 mod levels;
 mod node;
+mod shaped;
 mod tag;
 mod takers;
+mod text;
 mod tree;
 
 use crate::{
     ShardId, ShardSet,
     keys::{GroupKey, SessionKey},
 };
-use exact::Exact;
+use chains::Chains;
+use cut::{Cut, Keys};
+use shaped::{Shape, Shaped};
 use takers::Takers;
 use tree::Tree;
 
@@ -26,8 +31,13 @@ pub(crate) struct Subscription {
 }
 
 pub(crate) struct Trie {
-    exact: Exact,
+    /// Filters without a wildcard.
+    exact: Chains,
+    /// Filters with wildcards.
+    shaped: Shaped,
+    /// Those for which `shaped` has no room.
     tree: Tree,
+    keys: Keys,
     subscription_count: usize,
     generation: u64,
 }
@@ -62,12 +72,20 @@ pub(crate) struct Unsubscribed {
 #[derive(Debug, Clone, Copy)]
 enum Place {
     Exact(u32),
+    Shaped(u32, Shape),
     Tree(tree::Place),
 }
 
 impl Trie {
     pub fn new(seed: u64) -> Trie {
-        Trie { exact: Exact::new(seed), tree: Tree::new(seed), subscription_count: 0, generation: 0 }
+        Trie {
+            exact: Chains::new(),
+            shaped: Shaped::new(),
+            tree: Tree::new(seed),
+            keys: Keys::new(seed),
+            subscription_count: 0,
+            generation: 0,
+        }
     }
 
     /// Adds or replaces the session's subscription to this filter, which is never a shared one.
@@ -117,8 +135,14 @@ impl Trie {
     /// Everything that matches; clears `found` first, and allocates nothing once `found` has grown.
     pub fn matches(&self, topic: &str, found: &mut Matches) {
         found.clear();
-        if let Some(index) = self.exact.find(topic) {
-            self.exact.takers(index).add_to(found);
+        let mut cut = Cut::new(topic);
+        self.keys.fill(&mut cut);
+        // Asked before the shapes and used after them, so that memory has time to answer.
+        let is_likely_exact = self.exact.may_have(cut.hash);
+        self.shaped.matches(&cut, found);
+        if is_likely_exact && let Some(index) = self.exact.find(cut.hash, |filter| filter == topic.as_bytes())
+        {
+            self.exact.entry(index).takers.add_to(found);
         }
         if self.tree.filter_count() > 0 {
             self.tree.matches(topic, found);
@@ -140,7 +164,7 @@ impl Trie {
     }
 
     pub fn filter_count(&self) -> usize {
-        self.exact.len() + self.tree.filter_count()
+        self.exact.len() + self.shaped.len() + self.tree.filter_count()
     }
 
     #[cfg(test)]
@@ -149,32 +173,49 @@ impl Trie {
     }
 
     fn find(&self, filter: &str) -> Option<Place> {
-        if has_wildcard(filter) {
-            // A prefix of filters is no filter itself unless somebody takes it.
-            self.tree.find(filter).filter(|&place| !self.tree.takers(place).is_nobody()).map(Place::Tree)
-        } else {
-            self.exact.find(filter).map(Place::Exact)
+        self.find_cut(&self.keys.cut(filter))
+    }
+
+    fn find_cut(&self, filter: &Cut<'_>) -> Option<Place> {
+        if !has_wildcard(filter.text) {
+            return self.exact.find(filter.hash, |held| held == filter.text.as_bytes()).map(Place::Exact);
         }
+        if let Some(shape) = Shape::of(filter)
+            && let Some(index) = self.shaped.find(&self.keys, shape, filter)
+        {
+            return Some(Place::Shaped(index, shape));
+        }
+        // A filter stays where it is, also when its shape has got room since. A prefix of filters is no filter itself unless
+        // somebody takes it.
+        self.tree.find(filter.text).filter(|&place| !self.tree.takers(place).is_nobody()).map(Place::Tree)
     }
 
     fn find_or_insert(&mut self, filter: &str) -> Place {
-        if has_wildcard(filter) {
-            Place::Tree(self.tree.find_or_insert(filter))
-        } else {
-            Place::Exact(self.exact.find_or_insert(filter))
+        let filter = self.keys.cut(filter);
+        if let Some(place) = self.find_cut(&filter) {
+            return place;
+        }
+        if !has_wildcard(filter.text) {
+            return Place::Exact(self.exact.insert(filter.hash, filter.text));
+        }
+        match Shape::of(&filter).filter(|&shape| self.shaped.admits(shape)) {
+            Some(shape) => Place::Shaped(self.shaped.insert(&self.keys, shape, &filter), shape),
+            None => Place::Tree(self.tree.find_or_insert(filter.text)),
         }
     }
 
     fn takers(&self, place: Place) -> &Takers {
         match place {
-            Place::Exact(index) => self.exact.takers(index),
+            Place::Exact(index) => &self.exact.entry(index).takers,
+            Place::Shaped(index, _) => self.shaped.takers(index),
             Place::Tree(place) => self.tree.takers(place),
         }
     }
 
     fn takers_mut(&mut self, place: Place) -> &mut Takers {
         match place {
-            Place::Exact(index) => self.exact.takers_mut(index),
+            Place::Exact(index) => &mut self.exact.entry_mut(index).takers,
+            Place::Shaped(index, _) => self.shaped.takers_mut(index),
             Place::Tree(place) => self.tree.takers_mut(place),
         }
     }
@@ -184,6 +225,7 @@ impl Trie {
         if self.takers(place).is_nobody() {
             match place {
                 Place::Exact(index) => self.exact.remove(index),
+                Place::Shaped(index, shape) => self.shaped.remove(&self.keys, shape, index),
                 Place::Tree(place) => self.tree.remove(place),
             }
         }

@@ -28,7 +28,8 @@ fn trie_of(filters: &[&str]) -> Trie {
 
 fn assert_nothing_is_left(trie: &Trie) {
     assert_eq!((trie.filter_count(), trie.subscription_count()), (0, 0));
-    assert_eq!(trie.exact.len(), 0);
+    assert_eq!((trie.exact.len(), trie.shaped.len()), (0, 0));
+    assert_eq!((trie.shaped.shape_count(), trie.shaped.probes_max()), (0, 0));
     assert_eq!(trie.tree.size(), tree::Size { nodes: 1, edges: 0, levels: 0 });
 }
 
@@ -163,6 +164,61 @@ fn a_topic_visits_no_prefix_twice_whatever_the_filters() {
     assert!(trie.tree.matches("y/y/y/y/y/y/y/y/y/y/y/y", &mut Matches::default()) <= 13);
 }
 
+#[test]
+fn any_number_of_shapes_costs_a_topic_a_bounded_number_of_looks() {
+    // All of {x,+}^8 and all of them again with a `#` behind: many more shapes than there is room for.
+    let mut trie = Trie::new(1);
+    let filters: Vec<String> = (0..512u32)
+        .map(|bits| {
+            let head = (0..8).map(|bit| if bits >> bit & 1 == 0 { "x" } else { "+" }).collect::<Vec<_>>();
+            head.join("/") + if bits < 256 { "" } else { "/#" }
+        })
+        .collect();
+    for (session, filter) in (0..).zip(&filters) {
+        trie.subscribe(filter, subscription(session));
+    }
+    assert_eq!(trie.shaped.probes_max(), 64);
+    assert_eq!(trie.shaped.shape_count() + trie.tree.filter_count() + trie.exact.len(), 512);
+    assert_eq!(sessions(&trie, "x/x/x/x/x/x/x/x"), (0..512).collect::<Vec<_>>());
+    assert_eq!(sessions(&trie, "x/x/x/x/x/x/x/y").len(), 256);
+    assert_eq!(sessions(&trie, "x/x/x/x/x/x/x/x/y"), (256..512).collect::<Vec<_>>());
+    // A filter is found where it is, also after its shape has got room.
+    for (session, filter) in (0..).zip(&filters) {
+        assert!(!trie.subscribe(filter, subscription(session)).first_local, "{filter}");
+    }
+    for session in (0..512).rev() {
+        let filter = &filters[session as usize];
+        assert_eq!(trie.unsubscribe(filter, SessionKey(session)), Some(Unsubscribed { last_local: true }));
+        assert_eq!(trie.unsubscribe(filter, SessionKey(session)), None);
+    }
+    assert_nothing_is_left(&trie);
+}
+
+#[test]
+fn a_shape_that_gets_room_leaves_the_filters_of_the_tree_where_they_are() {
+    let mut trie = Trie::new(1);
+    let shapes = |bits: u32| {
+        let head = (0..6).map(|bit| if bits >> bit & 1 == 0 { "x" } else { "+" }).collect::<Vec<_>>();
+        head.join("/")
+    };
+    for bits in 1..=33 {
+        trie.subscribe(&shapes(bits), subscription(bits));
+    }
+    assert_eq!((trie.shaped.len(), trie.tree.filter_count()), (32, 1));
+    trie.unsubscribe(&shapes(1), SessionKey(1));
+    // Two filters of one shape, one on either side.
+    let (in_tree, beside) = (shapes(33), shapes(33).replace('x', "y"));
+    trie.subscribe(&beside, subscription(34));
+    trie.subscribe(&in_tree, subscription(35));
+    assert_eq!((trie.shaped.len(), trie.tree.filter_count()), (32, 1));
+    assert_eq!(sessions(&trie, "y/y/y/y/y/y"), [34]);
+    assert!(sessions(&trie, "x/x/x/x/x/x").contains(&35));
+    assert!(trie.unsubscribe(&in_tree, SessionKey(33)).is_some());
+    assert!(trie.unsubscribe(&in_tree, SessionKey(35)).is_some());
+    assert!(trie.unsubscribe(&beside, SessionKey(34)).is_some());
+    assert_eq!((trie.shaped.len(), trie.tree.filter_count()), (31, 0));
+}
+
 #[derive(Debug, Clone)]
 enum Change {
     Subscribe(u32, u32),
@@ -285,6 +341,29 @@ fn levels(names: &'static [&'static str]) -> impl Strategy<Value = String> {
     prop::collection::vec(prop::sample::select(names), 1..5).prop_map(|levels| levels.join("/"))
 }
 
+/// Names on either side of what a word holds, and more levels than have a hash of their own.
+fn deep(names: &'static [&'static str]) -> impl Strategy<Value = String> {
+    prop::collection::vec(prop::sample::select(names), 1..12).prop_map(|levels| levels.join("/"))
+}
+
+fn a_deep_filter() -> impl Strategy<Value = String> {
+    let plain = || deep(&["+", "+", "a", "abcdefg", "abcdefgh", "abcdefghabcdefghi"]);
+    prop_oneof![3 => plain(), 1 => plain().prop_map(|head| head + "/#")]
+}
+
+fn a_deep_topic() -> impl Strategy<Value = String> {
+    deep(&["a", "abcdefg", "abcdefgh", "abcdefghabcdefghi"])
+}
+
+/// Filters of a few levels, of which many meet, and deep ones.
+fn any_filter() -> impl Strategy<Value = String> {
+    prop_oneof![3 => a_filter(), 1 => a_deep_filter()]
+}
+
+fn any_topic() -> impl Strategy<Value = String> {
+    prop_oneof![3 => a_topic(), 1 => a_deep_topic()]
+}
+
 fn a_filter() -> impl Strategy<Value = String> {
     let plain = || levels(&["", "a", "b", "$x", "+", "+"]);
     let filter = prop_oneof![
@@ -302,11 +381,15 @@ fn a_topic() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn the_trie_finds_what_the_definition_finds(
-        changes in prop::collection::vec((a_filter(), a_change()), 1..80),
-        topics in prop::collection::vec(a_topic(), 30),
+        changes in prop::collection::vec((any_filter(), a_change()), 1..120),
+        topics in prop::collection::vec(any_topic(), 40),
         seed: u64,
+        distinct in prop_oneof![2 => Just(None), 1 => any::<u16>().prop_map(Some), 1 => Just(Some(0))],
     ) {
         let mut trie = Trie::new(seed);
+        if let Some(distinct) = distinct {
+            trie.keys = Keys::colliding(seed, distinct);
+        }
         let mut oracle = Oracle::default();
         let mut found = Matches::default();
         for (at, (filter, change)) in changes.iter().enumerate() {
@@ -326,5 +409,32 @@ proptest! {
             oracle.apply(&filter, &removal, &mut trie);
         }
         assert_nothing_is_left(&trie);
+    }
+
+    #[test]
+    fn deep_filters_match_the_topics_that_they_are_made_of(
+        topic in a_deep_topic(),
+        wild in any::<u16>(),
+        end in 0..12usize,
+        others in prop::collection::vec(a_deep_filter(), 0..40),
+        seed: u64,
+    ) {
+        let mut trie = Trie::new(seed);
+        for (session, filter) in (1..).zip(&others) {
+            trie.subscribe(filter, subscription(session));
+        }
+        let levels = topic.split('/').enumerate();
+        let mut levels: Vec<&str> =
+            levels.map(|(at, name)| if wild >> at & 1 == 0 { name } else { "+" }).collect();
+        if end < levels.len() {
+            levels.truncate(end);
+            levels.push("#");
+        }
+        let filter = levels.join("/");
+        trie.subscribe(&filter, subscription(0));
+        let found = sessions(&trie, &topic);
+        assert_eq!(found[0], 0, "{filter} {topic}");
+        let expected = (1..).zip(&others).filter(|(_, filter)| mqtt::matches(filter, &topic)).map(|(n, _)| n);
+        assert_eq!(found[1..], expected.collect::<Vec<u32>>());
     }
 }
