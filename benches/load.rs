@@ -2,6 +2,25 @@
 
 use std::fmt::Write;
 
+/// Something to do so many times, by its name.
+pub type Operation = (&'static str, fn(usize));
+
+/// With `--rounds NAME COUNT` does it and says true: no clock is read and the work is the same in each run, for a tool that
+/// counts instructions. Two counts differ by what their rounds cost. `--rounds` alone lists the names.
+pub fn is_counting(operations: &[Operation]) -> bool {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["--rounds"] => operations.iter().for_each(|(name, _)| println!("{name}")),
+        ["--rounds", name, count] => {
+            let (_, operation) =
+                operations.iter().find(|(known, _)| *known == name).expect("a name of the list");
+            operation(count.parse().expect("a number of rounds"));
+        }
+        _ => return false,
+    }
+    true
+}
+
 /// A random number generator (splitmix64) that is as good as its seed is fixed.
 pub struct Random(pub u64);
 

@@ -2,16 +2,12 @@
 
 use std::hint::black_box;
 
-use benches::{RETAINED_FILTER, RETAINED_MATCHES, Random};
-use criterion::{Criterion, criterion_group, criterion_main};
+use benches::{Operation, RETAINED_FILTER, RETAINED_MATCHES, Random};
+use criterion::{Criterion, criterion_group};
 use shard::bench::Retained;
 
 fn retained(criterion: &mut Criterion) {
-    let topics: Vec<String> = benches::retained_topics(MESSAGES).collect();
-    let mut store = Retained::new();
-    for topic in &topics {
-        store.set(topic, PAYLOAD);
-    }
+    let (mut store, topics) = filled();
     let mut group = criterion.benchmark_group(format!("retained/{MESSAGES}"));
     group.bench_function(format!("{RETAINED_FILTER}, {RETAINED_MATCHES} matches"), |bencher| {
         bencher.iter(|| assert_eq!(store.count(black_box(RETAINED_FILTER)), RETAINED_MATCHES));
@@ -27,4 +23,33 @@ const MESSAGES: usize = 1_000_000;
 const PAYLOAD: &[u8] = &[b'x'; 32];
 
 criterion_group!(benches, retained);
-criterion_main!(benches);
+
+const OPERATIONS: &[Operation] = &[
+    ("100-matches", |rounds| {
+        let (store, _) = filled();
+        for _ in 0..rounds {
+            assert_eq!(store.count(black_box(RETAINED_FILTER)), RETAINED_MATCHES);
+        }
+    }),
+    ("replace", |rounds| {
+        let (mut store, topics) = filled();
+        let mut random = Random(1);
+        for _ in 0..rounds {
+            store.set(&topics[random.below(MESSAGES as u64) as usize], PAYLOAD);
+        }
+    }),
+];
+
+fn main() {
+    if !benches::is_counting(OPERATIONS) {
+        benches();
+        Criterion::default().configure_from_args().final_summary();
+    }
+}
+
+fn filled() -> (Retained, Vec<String>) {
+    let topics: Vec<String> = benches::retained_topics(MESSAGES).collect();
+    let mut store = Retained::new();
+    topics.iter().for_each(|topic| store.set(topic, PAYLOAD));
+    (store, topics)
+}

@@ -2,18 +2,14 @@
 
 use std::hint::black_box;
 
-use benches::Topics;
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use benches::{Operation, Topics};
+use criterion::{BatchSize, Criterion, Throughput, criterion_group};
 use shard::bench::Trie;
 
 fn matches(criterion: &mut Criterion) {
     for count in [1_000, 100_000, 1_000_000] {
-        let mut topics = Topics::new(count);
-        let mut trie = Trie::new(1);
-        for session in 0..count as u32 {
-            trie.subscribe(&topics.filter(), session);
-        }
-        let random: Vec<String> = (0..65_536).map(|_| topics.topic()).collect();
+        let (mut trie, mut topics) = filled(count);
+        let random: Vec<String> = (0..TOPICS).map(|_| topics.topic()).collect();
         let found: usize = random.iter().map(|topic| trie.matches(topic)).sum();
         println!("{count} subscriptions, {:.2} matches a topic", found as f64 / random.len() as f64);
 
@@ -29,11 +25,7 @@ fn matches(criterion: &mut Criterion) {
 }
 
 fn changes(criterion: &mut Criterion) {
-    let mut topics = Topics::new(100_000);
-    let mut trie = Trie::new(1);
-    for session in 0..100_000 {
-        trie.subscribe(&topics.filter(), session);
-    }
+    let (mut trie, mut topics) = filled(100_000);
     criterion.bench_function("trie/100000/subscribe and unsubscribe", |bencher| {
         let newcomer = u32::MAX;
         bencher.iter_batched(
@@ -48,4 +40,45 @@ fn changes(criterion: &mut Criterion) {
 }
 
 criterion_group!(benches, matches, changes);
-criterion_main!(benches);
+
+const OPERATIONS: &[Operation] = &[
+    ("match-1k", |rounds| count_matches(1_000, rounds)),
+    ("match-100k", |rounds| count_matches(100_000, rounds)),
+    ("match-1m", |rounds| count_matches(1_000_000, rounds)),
+    ("subscribe-unsubscribe-100k", count_changes),
+];
+
+fn main() {
+    if !benches::is_counting(OPERATIONS) {
+        benches();
+        Criterion::default().configure_from_args().final_summary();
+    }
+}
+
+fn count_matches(subscriptions: usize, rounds: usize) {
+    let (mut trie, mut topics) = filled(subscriptions);
+    let random: Vec<String> = (0..TOPICS).map(|_| topics.topic()).collect();
+    for topic in random.iter().cycle().take(rounds) {
+        black_box(trie.matches(topic));
+    }
+}
+
+fn count_changes(rounds: usize) {
+    let (mut trie, mut topics) = filled(100_000);
+    let filters: Vec<String> = (0..TOPICS).map(|_| topics.filter()).collect();
+    for filter in filters.iter().cycle().take(rounds) {
+        trie.subscribe(filter, u32::MAX);
+        trie.unsubscribe(filter, u32::MAX);
+    }
+}
+
+fn filled(subscriptions: usize) -> (Trie, Topics) {
+    let mut topics = Topics::new(subscriptions);
+    let mut trie = Trie::new(1);
+    for session in 0..subscriptions as u32 {
+        trie.subscribe(&topics.filter(), session);
+    }
+    (trie, topics)
+}
+
+const TOPICS: usize = 65_536;
