@@ -1,14 +1,13 @@
 //! What a subscription and a retained message cost in memory: what is asked of the allocator, and what becomes resident.
 
 use std::{
-    alloc::{GlobalAlloc, Layout},
+    alloc::{GlobalAlloc, Layout, System},
     any::Any,
     process::Command,
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
 use benches::Topics;
-use mimalloc::MiMalloc;
 use shard::bench::{Retained, Trie};
 
 /// The allocator of the broker, with a sum of what is allocated.
@@ -24,19 +23,19 @@ unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATED.fetch_add(layout.size(), Relaxed);
         // SAFETY: the caller's promise about `layout` is the one that is asked for.
-        unsafe { MiMalloc.alloc(layout) }
+        unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         ALLOCATED.fetch_sub(layout.size(), Relaxed);
         // SAFETY: `pointer` came from `alloc` above, which had it from the same allocator.
-        unsafe { MiMalloc.dealloc(pointer, layout) }
+        unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         ALLOCATED.fetch_add(new_size.wrapping_sub(layout.size()), Relaxed);
         // SAFETY: as for `dealloc`, and the new size is the one that is asked for.
-        unsafe { MiMalloc.realloc(pointer, layout, new_size) }
+        unsafe { System.realloc(pointer, layout, new_size) }
     }
 }
 
