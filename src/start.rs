@@ -86,6 +86,9 @@ fn raise_open_files(settings: &Settings, shards: u8, addresses: usize) -> Result
         Some(shortage) => tracing::warn!("{shortage}"),
         None => tracing::info!(limit, needed, "open files"),
     }
+    if let Err(error) = open_files::reserve(own.needed(connections).min(limit)) {
+        tracing::debug!(%error, "the table of open files grows as connections come");
+    }
     Ok(usize::try_from(connections).unwrap_or(all))
 }
 
