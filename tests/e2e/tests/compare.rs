@@ -149,7 +149,8 @@ fn nothing_outlives_a_comparison() {
 fn a_broker_that_listens_and_says_nothing_holds_no_signal_up() {
     let folder = program::fresh_folder("compare-mute");
     let seen = folder.join("seen");
-    let broker = format!("mute=python3 -c '{MUTE}' {{port}} '{}'", seen.display());
+    let python = program::installed("python3");
+    let broker = format!("mute='{}' -c '{MUTE}' {{port}} '{}'", python.display(), seen.display());
     let mut command = compare(&["--broker", &broker, "--run", P2P]);
     let mut process = Process::start("compare", &mut command);
     let children = await_children(process.id(), 1);
