@@ -1,10 +1,11 @@
-//! Matching a topic against 1,000 to 1,000,000 subscriptions: random topics, and one over and over.
+//! Matching a topic against 1,000 to 1,000,000 subscriptions: random topics, and one over and over, without and with what the
+//! shard remembers.
 
 use std::hint::black_box;
 
 use benches::{Operation, Topics};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group};
-use shard::bench::Trie;
+use shard::bench::{Routes, Trie};
 
 fn matches(criterion: &mut Criterion) {
     for count in [1_000, 100_000, 1_000_000] {
@@ -24,6 +25,19 @@ fn matches(criterion: &mut Criterion) {
     }
 }
 
+/// As the shard finds them: it remembers where topics led.
+fn repeated(criterion: &mut Criterion) {
+    let (mut routes, topics) = remembered();
+    let mut group = criterion.benchmark_group("routes/100000");
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("one topic", |bencher| bencher.iter(|| routes.matches(black_box(&topics[0]))));
+    let mut next = topics.iter().cycle();
+    group.bench_function("50 topics in turn", |bencher| {
+        bencher.iter(|| routes.matches(black_box(next.next().expect("a cycle has no end"))));
+    });
+    group.finish();
+}
+
 fn changes(criterion: &mut Criterion) {
     let (mut trie, mut topics) = filled(100_000);
     criterion.bench_function("trie/100000/subscribe and unsubscribe", |bencher| {
@@ -39,12 +53,14 @@ fn changes(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, matches, changes);
+criterion_group!(benches, matches, repeated, changes);
 
 const OPERATIONS: &[Operation] = &[
     ("match-1k", |rounds| count_matches(1_000, rounds)),
     ("match-100k", |rounds| count_matches(100_000, rounds)),
     ("match-1m", |rounds| count_matches(1_000_000, rounds)),
+    ("one-topic-100k", |rounds| count_repeated(1, rounds)),
+    ("50-topics-100k", |rounds| count_repeated(50, rounds)),
     ("subscribe-unsubscribe-100k", count_changes),
 ];
 
@@ -60,6 +76,13 @@ fn count_matches(subscriptions: usize, rounds: usize) {
     let random: Vec<String> = (0..TOPICS).map(|_| topics.topic()).collect();
     for topic in random.iter().cycle().take(rounds) {
         black_box(trie.matches(topic));
+    }
+}
+
+fn count_repeated(different: usize, rounds: usize) {
+    let (mut routes, topics) = remembered();
+    for topic in topics[..different].iter().cycle().take(rounds) {
+        black_box(routes.matches(topic));
     }
 }
 
@@ -79,6 +102,17 @@ fn filled(subscriptions: usize) -> (Trie, Topics) {
         trie.subscribe(&topics.filter(), session);
     }
     (trie, topics)
+}
+
+/// And fifty topics, each of which has come before.
+fn remembered() -> (Routes, Vec<String>) {
+    let (trie, mut topics) = filled(100_000);
+    let topics: Vec<String> = (0..50).map(|_| topics.topic()).collect();
+    let mut routes = Routes::new(trie);
+    for topic in topics.iter().cycle().take(3 * topics.len()) {
+        routes.matches(topic);
+    }
+    (routes, topics)
 }
 
 const TOPICS: usize = 65_536;

@@ -4,10 +4,10 @@
 use mqtt::{QoS, SubscriptionOptions};
 
 use crate::{
-    Instant, Message, ShardId,
+    Instant, Message, Placement, ShardId,
     keys::SessionKey,
     message::Parts,
-    retained,
+    retained, routes,
     trie::{self, Matches, Subscription},
 };
 
@@ -42,6 +42,32 @@ impl Trie {
     pub fn matches(&mut self, topic: &str) -> usize {
         self.trie.matches(topic, &mut self.found);
         self.found.local.len()
+    }
+}
+
+/// A trie and what is remembered of the topics of late.
+pub struct Routes {
+    trie: Trie,
+    routes: routes::Routes,
+    placement: Placement,
+}
+
+impl Routes {
+    #[must_use]
+    pub fn new(trie: Trie) -> Routes {
+        Routes { trie, routes: routes::Routes::new(), placement: Placement::new(1, 1) }
+    }
+
+    /// How many subscriptions match, found as the shard does it for each publication.
+    pub fn matches(&mut self, topic: &str) -> usize {
+        let trie = &self.trie.trie;
+        if let Some(recent) = self.routes.recent(trie).filter(|recent| *recent.topic == *topic) {
+            return routes::Route::Known(recent).local.len();
+        }
+        let route = self.routes.find(topic, self.placement.hash(topic), trie);
+        let count = route.local.len();
+        self.routes.put_back(route);
+        count
     }
 }
 
