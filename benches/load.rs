@@ -3,18 +3,30 @@
 use std::fmt::Write;
 
 /// Something to do so many times, by its name.
-pub type Operation = (&'static str, fn(usize));
+pub struct Operation {
+    name: String,
+    /// How often tells what one costs.
+    rounds: usize,
+    run: Box<dyn Fn(usize)>,
+}
+
+impl Operation {
+    pub fn new(name: impl Into<String>, rounds: usize, run: impl Fn(usize) + 'static) -> Operation {
+        Operation { name: name.into(), rounds, run: Box::new(run) }
+    }
+}
 
 /// With `--rounds NAME COUNT` does it and says true: no clock is read and the work is the same in each run, for a tool that
-/// counts instructions. Two counts differ by what their rounds cost. `--rounds` alone lists the names.
+/// counts instructions. Two counts differ by what their rounds cost. `--rounds` alone lists what there is.
 pub fn is_counting(operations: &[Operation]) -> bool {
     let words: Vec<String> = std::env::args().skip(1).collect();
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["--rounds"] => operations.iter().for_each(|(name, _)| println!("{name}")),
+        ["--rounds"] => {
+            operations.iter().for_each(|operation| println!("{} {}", operation.name, operation.rounds))
+        }
         ["--rounds", name, count] => {
-            let (_, operation) =
-                operations.iter().find(|(known, _)| *known == name).expect("a name of the list");
-            operation(count.parse().expect("a number of rounds"));
+            let operation = operations.iter().find(|known| known.name == name).expect("a name of the list");
+            (operation.run)(count.parse().expect("a number of rounds"));
         }
         _ => return false,
     }

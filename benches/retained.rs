@@ -24,24 +24,23 @@ const PAYLOAD: &[u8] = &[b'x'; 32];
 
 criterion_group!(benches, retained);
 
-const OPERATIONS: &[Operation] = &[
-    ("100-matches", |rounds| {
-        let (store, _) = filled();
-        for _ in 0..rounds {
-            assert_eq!(store.count(black_box(RETAINED_FILTER)), RETAINED_MATCHES);
-        }
-    }),
-    ("replace", |rounds| {
-        let (mut store, topics) = filled();
-        let mut random = Random(1);
-        for _ in 0..rounds {
-            store.set(&topics[random.below(MESSAGES as u64) as usize], PAYLOAD);
-        }
-    }),
-];
-
 fn main() {
-    if !benches::is_counting(OPERATIONS) {
+    let operations = [
+        Operation::new("100-matches", 100, |rounds| {
+            let (store, _) = filled();
+            for _ in 0..rounds {
+                assert_eq!(store.count(black_box(RETAINED_FILTER)), RETAINED_MATCHES);
+            }
+        }),
+        Operation::new("replace", 50_000, |rounds| {
+            let (mut store, topics) = filled();
+            let mut random = Random(1);
+            for _ in 0..rounds {
+                store.set(&topics[random.below(MESSAGES as u64) as usize], PAYLOAD);
+            }
+        }),
+    ];
+    if !benches::is_counting(&operations) {
         benches();
         Criterion::default().configure_from_args().final_summary();
     }

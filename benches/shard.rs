@@ -3,6 +3,7 @@
 
 use std::hint::black_box;
 
+use benches::Operation;
 use criterion::{Criterion, Throughput, criterion_group};
 use mqtt::{
     Ack, Connect, ConnectProperties, Packet, PacketId, PacketKind, Publish, PublishProperties, QoS,
@@ -200,29 +201,20 @@ const BATCH: u16 = 20;
 
 criterion_group!(benches, messages, fanout);
 
-/// With `--rounds QOS COUNT` no clock is read and the work is the same in each run, for a tool that counts instructions: two
-/// counts differ by what their rounds cost.
 fn main() {
-    let words: Vec<String> = std::env::args().collect();
-    match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [_, "--rounds", qos, count, ..] => {
-            let number: u8 = qos.parse().expect("a QoS");
-            rounds(QoS::try_from(number).expect("a QoS"), count.parse().expect("a number of rounds"));
-        }
-        _ => {
-            benches();
-            Criterion::default().configure_from_args().final_summary();
-        }
+    let operations = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce].map(|qos| {
+        Operation::new(format!("message-qos{}", qos as u8), 50_000, move |count| messages_of(qos, count))
+    });
+    if !benches::is_counting(&operations) {
+        benches();
+        Criterion::default().configure_from_args().final_summary();
     }
 }
 
-/// Each round is `PAIRS * BATCH` messages.
-fn rounds(qos: QoS, count: usize) {
+fn messages_of(qos: QoS, count: usize) {
     let mut scene = Scene::new(PAIRS, 1, qos);
     let batches: Vec<Vec<u8>> = (0..PAIRS).map(|pair| batch(pair, qos, BATCH)).collect();
-    for _ in 0..count {
-        for (pair, batch) in (0..).zip(&batches) {
-            scene.run(publisher(pair), batch);
-        }
+    for (pair, batch) in (0..PAIRS).zip(&batches).cycle().take(count / usize::from(BATCH)) {
+        scene.run(publisher(pair), batch);
     }
 }

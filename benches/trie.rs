@@ -55,17 +55,16 @@ fn changes(criterion: &mut Criterion) {
 
 criterion_group!(benches, matches, repeated, changes);
 
-const OPERATIONS: &[Operation] = &[
-    ("match-1k", |rounds| count_matches(1_000, rounds)),
-    ("match-100k", |rounds| count_matches(100_000, rounds)),
-    ("match-1m", |rounds| count_matches(1_000_000, rounds)),
-    ("one-topic-100k", |rounds| count_repeated(1, rounds)),
-    ("50-topics-100k", |rounds| count_repeated(50, rounds)),
-    ("subscribe-unsubscribe-100k", count_changes),
-];
-
 fn main() {
-    if !benches::is_counting(OPERATIONS) {
+    let operations = [
+        Operation::new("match-1k", 50_000, |rounds| count_matches(1_000, rounds)),
+        Operation::new("match-100k", 50_000, |rounds| count_matches(100_000, rounds)),
+        Operation::new("match-1m", 50_000, |rounds| count_matches(1_000_000, rounds)),
+        Operation::new("one-topic-100k", 50_000, |rounds| count_repeated(1, rounds)),
+        Operation::new("50-topics-100k", 50_000, |rounds| count_repeated(50, rounds)),
+        Operation::new("subscribe-unsubscribe-100k", 50_000, count_changes),
+    ];
+    if !benches::is_counting(&operations) {
         benches();
         Criterion::default().configure_from_args().final_summary();
     }

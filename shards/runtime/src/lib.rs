@@ -6,6 +6,9 @@
 
 mod background;
 mod bell;
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod bench;
 mod brain;
 mod broker;
 mod buffers;

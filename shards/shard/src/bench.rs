@@ -1,10 +1,12 @@
 //! The shard's inner structures as the benches see them. No interface of the broker: it exists with the feature
 //! `bench` alone.
 
+use std::hint::black_box;
+
 use mqtt::{QoS, SubscriptionOptions};
 
 use crate::{
-    Instant, Message, Placement, ShardId,
+    Bundle, Bundled, Instant, Message, Placement, ShardId,
     keys::SessionKey,
     message::Parts,
     retained, routes,
@@ -81,16 +83,7 @@ impl Retained {
     }
 
     pub fn set(&mut self, topic: &str, payload: &[u8]) {
-        let parts = Parts {
-            topic,
-            qos: QoS::AtMostOnce,
-            retain: true,
-            expires_at: None,
-            retained_id: None,
-            forwarded: &[],
-            payload,
-        };
-        self.0.set(Message::new(&parts));
+        self.0.set(Message::new(&Parts { retain: true, ..parts(topic, payload) }));
     }
 
     pub fn contains(&self, topic: &str) -> bool {
@@ -106,5 +99,33 @@ impl Retained {
 impl Default for Retained {
     fn default() -> Retained {
         Retained::new()
+    }
+}
+
+/// So many publications of one topic, as a shard sends them to another.
+#[must_use]
+pub fn bundle(topic: &str, payload: &[u8], count: usize) -> Bundle {
+    let mut bundle = Bundle::default();
+    (0..count).for_each(|_| {
+        bundle.push(&Bundled { parts: parts(topic, payload), number: None, received: None });
+    });
+    bundle
+}
+
+/// Takes the publications out as the other shard does, which knows their topic from the last bundle. How many there are.
+pub fn unbundle(bundle: &Bundle, topic: &str) -> usize {
+    let mut at = 0;
+    std::iter::from_fn(|| bundle.next(&mut at, Some(topic)).map(black_box)).count()
+}
+
+fn parts<'a>(topic: &'a str, payload: &'a [u8]) -> Parts<'a> {
+    Parts {
+        topic,
+        qos: QoS::AtMostOnce,
+        retain: false,
+        expires_at: None,
+        retained_id: None,
+        forwarded: &[],
+        payload,
     }
 }

@@ -10,7 +10,7 @@ pub const ARROWS: &[(&str, &[&str])] = &[
     ("mqtt", &[]),
     ("client", &["mqtt"]),
     ("loadgen", &["client"]),
-    ("benches", &["mqtt", "shard"]),
+    ("benches", &["mqtt", "runtime", "shard"]),
     ("sim", &["mqtt", "shard"]),
     ("conformance", &[]),
     ("e2e", &["client"]),
