@@ -25,6 +25,26 @@ impl Shard {
         self.connections.open(conn, refuse, turn.now);
         self.counters.connections_opened += 1;
         self.timers.insert(turn.now + self.config.limits.connect_timeout, Deadline::Connect(conn));
+        if self.timers.are_crowded() {
+            self.forget_timers();
+        }
+    }
+
+    /// Every connection sets two timers or more, which clients that come and go would leave behind for a minute each.
+    fn forget_timers(&mut self) {
+        let connections = &self.connections;
+        let stage = |conn: &ConnId| connections.get(*conn).map(|connection| &connection.stage);
+        self.timers.retain(|deadline| match deadline {
+            Deadline::Connect(conn) => matches!(stage(conn), Some(Stage::Opened)),
+            Deadline::KeepAlive(conn) => matches!(stage(conn), Some(Stage::Connected(_))),
+            Deadline::Linger(conn) => matches!(stage(conn), Some(Stage::Closing)),
+            // Others count on them: a session takes one that is set for its slot already.
+            Deadline::Session(_)
+            | Deadline::Replay(_)
+            | Deadline::AnswerReplays
+            | Deadline::Retained
+            | Deadline::Drain => true,
+        });
     }
 
     pub(crate) fn handle_bytes(&mut self, conn: ConnId, mut bytes: &[u8], turn: &mut Turn<'_>) {
@@ -334,7 +354,7 @@ impl Shard {
         }
     }
 
-    /// Timers cannot be taken back: none reaches so far ahead that those of connections that are gone pile up.
+    /// None reaches far ahead: what is left of connections that are gone is over soon.
     pub(crate) fn arm_keep_alive(&mut self, conn: ConnId, until: Instant, turn: &mut Turn<'_>) {
         self.timers.insert(until.min(turn.now.add_secs(KEEP_ALIVE_LOOK_S)), Deadline::KeepAlive(conn));
     }

@@ -4,11 +4,14 @@ use std::{cmp::Ordering, collections::BinaryHeap};
 
 use crate::Instant;
 
-/// Whoever inserts a deadline cannot take it back: a deadline that lost its meaning is recognised when it is due.
+/// Whoever inserts a deadline cannot take it back: a deadline that lost its meaning is recognised when it is due, or when
+/// there are so many that it is worth looking at all of them.
 #[derive(Debug)]
 pub(crate) struct Timers<K> {
     heap: BinaryHeap<Timer<K>>,
     inserted: u64,
+    /// At least half of these have been inserted since all were looked at.
+    crowded_at: usize,
 }
 
 #[derive(Debug)]
@@ -21,7 +24,7 @@ struct Timer<K> {
 
 impl<K> Timers<K> {
     pub fn new() -> Timers<K> {
-        Timers { heap: BinaryHeap::new(), inserted: 0 }
+        Timers { heap: BinaryHeap::new(), inserted: 0, crowded_at: CROWD_MIN }
     }
 
     pub fn insert(&mut self, at: Instant, key: K) {
@@ -37,6 +40,19 @@ impl<K> Timers<K> {
         self.heap.pop().map(|timer| timer.key)
     }
 
+    /// Whether it is time to sort out what has lost its meaning.
+    pub fn are_crowded(&self) -> bool {
+        self.heap.len() >= self.crowded_at
+    }
+
+    /// Forgets all deadlines but those that still mean something. Each look at one is paid for by an insertion, since the
+    /// crowd has to double before the next time.
+    pub fn retain(&mut self, mut has_meaning: impl FnMut(&K) -> bool) {
+        self.heap.retain(|timer| has_meaning(&timer.key));
+        self.crowded_at = CROWD_MIN.max(self.heap.len() * 2);
+        self.heap.shrink_to(self.crowded_at);
+    }
+
     pub fn next_deadline(&self) -> Option<Instant> {
         self.heap.peek().map(|timer| timer.at)
     }
@@ -50,6 +66,8 @@ impl<K> Timers<K> {
         self.heap.is_empty()
     }
 }
+
+const CROWD_MIN: usize = 1024;
 
 impl<K> Default for Timers<K> {
     fn default() -> Timers<K> {
@@ -93,6 +111,39 @@ mod tests {
         assert_eq!(timers.pop_due(Instant::from_nanos(5)), Some('a'));
         assert_eq!(timers.pop_due(Instant::from_nanos(5)), None);
         assert_eq!((timers.len(), timers.next_deadline()), (0, None));
+    }
+
+    #[test]
+    fn a_crowd_is_sorted_out_and_what_stays_keeps_its_order() {
+        let mut timers = Timers::new();
+        let instant = |number: usize| Instant::from_nanos((number as u64 * 7919) % 100);
+        for number in 0..CROWD_MIN {
+            assert!(!timers.are_crowded());
+            timers.insert(instant(number), number);
+        }
+        assert!(timers.are_crowded());
+        timers.retain(|number| number % 3 == 0);
+        assert!(!timers.are_crowded());
+        let mut expected: Vec<usize> = (0..CROWD_MIN).step_by(3).collect();
+        expected.sort_by_key(|number| instant(*number));
+        let due: Vec<usize> = std::iter::from_fn(|| timers.pop_due(Instant::from_nanos(100))).collect();
+        assert_eq!(due, expected);
+    }
+
+    #[test]
+    fn a_crowd_that_stays_is_not_looked_at_again_before_it_has_doubled() {
+        let mut timers = Timers::new();
+        let mut looks = 0;
+        for number in 0..100 * CROWD_MIN {
+            timers.insert(Instant::START, number);
+            if timers.are_crowded() {
+                timers.retain(|_| {
+                    looks += 1;
+                    true
+                });
+            }
+        }
+        assert!(looks < 2 * 100 * CROWD_MIN, "{looks}");
     }
 
     proptest! {

@@ -192,6 +192,21 @@ fn the_session_expiry_has_a_ceiling() {
 }
 
 #[test]
+fn timers_of_connections_that_are_gone_do_not_pile_up() {
+    let mut s = Script::of_one();
+    let stays = s.connect(&Connect { keep_alive_s: 10, ..connect("stays") }).0;
+    for _ in 0..5000 {
+        let (client, _) = s.connect(&Connect { keep_alive_s: 10, ..connect("c") });
+        s.cut(client);
+    }
+    assert!(s.shards[0].gauges().timers < 2500, "{}", s.shards[0].gauges().timers);
+    s.secs(14);
+    assert!(!s.is_closed(stays), "it still has time");
+    s.secs(2);
+    assert!(s.is_closed(stays), "its own timer is still there");
+}
+
+#[test]
 fn timers_of_sessions_that_are_gone_do_not_pile_up() {
     let mut s = Script::of_one();
     for _ in 0..1000 {
