@@ -95,6 +95,10 @@ fn fill_and_drain(args: &PersistentArgs, process: Option<&Process>) -> Result<Re
         let each = cpu_us / delivered.max(1.0);
         report.add("broker_cpu_us", "broker CPU per drained", each, "us", Better::Lower);
     }
+    if let Some((_, bytes)) = drained.since(&before) {
+        let each = bytes / f64::from(args.sessions);
+        report.add("bytes_left_per_session", "memory left per session", each, "bytes", Better::Lower);
+    }
     // Of a session, from its connection to its last message.
     report_latencies(&crowd.latencies, &mut report);
     report.faults = crowd.faults;
