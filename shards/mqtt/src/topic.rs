@@ -80,10 +80,22 @@ pub fn level_count(topic: &str) -> usize {
     1 + topic.bytes().filter(|byte| *byte == b'/').count()
 }
 
-// Without an early exit the compiler turns the loop into vector instructions, and topics are short.
+// Word by word: topics are too short for what wider instructions leave over, and the last word may overlap the one before.
 #[inline]
 pub(crate) fn has_wildcard_or_nul(bytes: &[u8]) -> bool {
-    bytes.iter().fold(false, |found, &byte| found | (byte == b'+') | (byte == b'#') | (byte == 0))
+    let Some(last) = bytes.last_chunk() else { return bytes.iter().any(|byte| b"+#\0".contains(byte)) };
+    let (words, _) = bytes.as_chunks();
+    words.iter().fold(word_has_wildcard_or_nul(*last), |found, word| found | word_has_wildcard_or_nul(*word))
+}
+
+#[inline]
+fn word_has_wildcard_or_nul(word: [u8; 8]) -> bool {
+    let word = u64::from_ne_bytes(word);
+    let (ones, highs) = (u64::from_ne_bytes([0x01; 8]), u64::from_ne_bytes([0x80; 8]));
+    let has_nul = |word: u64| word.wrapping_sub(ones) & !word & highs;
+    // With one bit set `#` becomes `+`, and nothing else does.
+    let wildcards = (word | u64::from_ne_bytes([0x08; 8])) ^ u64::from_ne_bytes([b'+'; 8]);
+    has_nul(word) | has_nul(wildcards) != 0
 }
 
 const TOPIC_BYTES_MAX: usize = u16::MAX as usize;

@@ -38,6 +38,21 @@ fn names_and_filters_have_at_most_65_535_bytes() {
 }
 
 #[test]
+fn a_topic_name_has_no_wildcard_wherever_it_would_stand() {
+    // All neighbours of the three characters that are refused, and both ends of what a byte of UTF-8 can be.
+    let characters =
+        ['\0', '\u{1}', '"', '#', '$', '*', '+', ',', '/', '\u{7f}', '\u{80}', '\u{a3}', '\u{10ffff}'];
+    for len in 0..40 {
+        for at in 0..=len {
+            for character in characters {
+                let name = format!("{}{character}{}", "x".repeat(at), "\u{ab}".repeat(len - at));
+                assert_eq!(is_topic_name(&name), !['\0', '#', '+'].contains(&character), "{name:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn filters_match_as_the_specification_says() {
     for (filter, topic, expected) in [
         ("sport/tennis/player1/#", "sport/tennis/player1", true),
