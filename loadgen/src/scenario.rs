@@ -146,6 +146,12 @@ impl Scenario {
 impl SharedArgs {
     fn cast(&self) -> Result<Cast, String> {
         let SharedArgs { traffic, publishers: count, groups, members } = self;
+        let subscribers = u64::from(*groups) * u64::from(*members);
+        if subscribers > SUBSCRIBERS_MAX {
+            return Err(format!(
+                "{groups} groups with {members} members each are {subscribers} subscribers, and {SUBSCRIBERS_MAX} fit: take fewer"
+            ));
+        }
         let mut cast = publishers("shared", *count, traffic, u64::from(*groups))?;
         let filter = filter_of_all("shared", *count, traffic);
         let streams = Arc::new(cast.streams_of(&filter));
@@ -223,3 +229,6 @@ fn filter_of_all(scenario: &str, publishers: u32, traffic: &TrafficArgs) -> Stri
 fn filter_of(publisher: &str, topics: u32) -> String {
     if topics == 1 { publisher.to_owned() } else { format!("{publisher}/+") }
 }
+
+/// As many as `p2p` and `fanout` have at most.
+const SUBSCRIBERS_MAX: u64 = 100_000;
