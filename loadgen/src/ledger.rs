@@ -33,7 +33,7 @@ impl Ledger {
     #[inline]
     pub fn on_delivery(&mut self, sequence: u64) -> bool {
         if sequence == self.next {
-            self.next += 1;
+            self.next = self.next.saturating_add(1);
             self.delivered += 1;
             return true;
         }
@@ -44,7 +44,7 @@ impl Ledger {
         if sequence >= self.next {
             let room = MISSING_MAX.saturating_sub(self.missing.len());
             self.missing.extend((self.next..sequence).take(room));
-            self.next = sequence + 1;
+            self.next = sequence.saturating_add(1);
         } else if self.missing.remove(&sequence) {
             self.reordered += 1;
         } else {
@@ -56,9 +56,13 @@ impl Ledger {
     }
 
     pub fn faults(&self, published: u64) -> Faults {
+        // Whatever came with a number that was never sent is one too many, and makes up for none that is missing.
+        let beyond = self.next.saturating_sub(published);
+        let missing = self.missing.range(published..).count() as u64;
+        let invented = beyond.saturating_sub(missing).min(self.delivered);
         Faults {
-            lost: published.saturating_sub(self.delivered),
-            duplicated: self.duplicated,
+            lost: published.saturating_sub(self.delivered - invented),
+            duplicated: self.duplicated + invented,
             reordered: self.reordered,
         }
     }
@@ -96,6 +100,13 @@ mod tests {
         assert_eq!(faults(&[0, 2, 3, 1], 4), (0, 0, 1));
         assert_eq!(faults(&[3, 0, 0], 4), (2, 1, 1));
         assert_eq!(faults(&[], 4), (4, 0, 0));
+    }
+
+    #[test]
+    fn a_message_that_was_never_sent_hides_none_that_was() {
+        assert_eq!(faults(&[0, 2, 4, 6], 4), (2, 2, 0), "half of it invented");
+        assert_eq!(faults(&[0, 1, 2, 3, 4], 4), (0, 1, 0), "one more than there were");
+        assert!(faults(&[u64::MAX, u64::MAX, 0], 1).1 > 0, "at the end of all numbers");
     }
 
     #[test]
