@@ -3,12 +3,14 @@
 use client::wire::{Ack, Disconnect, Frame, PacketKind, Publish};
 use client::{QoS, Version};
 
+use crate::connection::unusable;
+
 /// What a publisher does about a PUBACK, PUBREC or PUBCOMP; gives how many messages it has finished.
 pub fn on_acknowledgement(frame: &Frame<'_>, version: Version, output: &mut Vec<u8>) -> Result<u64, String> {
     if !matches!(frame.kind, PacketKind::Puback | PacketKind::Pubrec | PacketKind::Pubcomp) {
         return Err(unexpected(frame, version, "a publisher"));
     }
-    let ack = Ack::decode(frame, version).map_err(|violation| violation.to_string())?;
+    let ack = Ack::decode(frame, version).map_err(unusable)?;
     if ack.reason.is_error() {
         return Err(format!("the broker refused a message: {}", ack.reason.name()));
     }
@@ -30,7 +32,7 @@ pub fn acknowledge(publish: &Publish<'_>, version: Version, output: &mut Vec<u8>
 
 /// What a subscriber does about a PUBREL.
 pub fn complete(frame: &Frame<'_>, version: Version, output: &mut Vec<u8>) -> Result<(), String> {
-    let ack = Ack::decode(frame, version).map_err(|violation| violation.to_string())?;
+    let ack = Ack::decode(frame, version).map_err(unusable)?;
     Ack::new(ack.packet_id).encode(PacketKind::Pubcomp, version, output);
     Ok(())
 }

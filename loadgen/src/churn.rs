@@ -94,6 +94,9 @@ pub fn run(args: &ChurnArgs) -> Result<Report, String> {
     let (after, own) = (Usage::now(process.as_ref())?, this.cpu_time()?.saturating_sub(own_before));
     let cycles = (churn.done - done_before) as f64;
     churn.finish()?;
+    if churn.done == 0 {
+        return Err(format!("no client came to its end within {} s", begun.elapsed().as_secs()));
+    }
 
     let mut report = Report::new("churn", seconds);
     report.add("cycles_per_s", "clients per s", cycles / seconds, "", Better::Higher);
@@ -186,7 +189,9 @@ impl Churn {
         for slot in std::mem::take(&mut self.tokens) {
             let slot = slot as usize;
             let Some(cycle) = &mut self.slots[slot].cycle else { continue };
-            if !cycle.receive(&self.plan, &mut self.buffer)? {
+            let is_done = cycle.receive(&self.plan, &mut self.buffer)?;
+            cycle.connection.look_again(&self.epoll, slot as u64)?;
+            if !is_done {
                 continue;
             }
             if is_measuring {

@@ -10,7 +10,7 @@ use hdrhistogram::Histogram;
 
 use crate::BrokerArgs;
 use crate::acknowledgement::unexpected;
-use crate::connection::{Connection, Hello, refusal};
+use crate::connection::{Connection, Hello, refusal, unusable};
 use crate::epoll::Epoll;
 use crate::latency::{latencies, record, report_latencies};
 use crate::process::{Process, allow_open_files};
@@ -98,17 +98,18 @@ impl Crowd {
                 self.begin_one(args)?;
             }
             self.epoll.wait(TICK, &mut tokens).map_err(|error| error.to_string())?;
-            if !tokens.is_empty() {
+            let made_before = self.made;
+            for token in tokens.drain(..) {
+                self.look_at(token as usize, &mut buffer)?;
+            }
+            if self.made > made_before {
                 progress = Instant::now();
             } else if progress.elapsed() >= PATIENCE {
                 return Err(format!(
-                    "no answer for {} s after {} connections",
+                    "no CONNACK for {} s after {} connections",
                     PATIENCE.as_secs(),
                     self.made
                 ));
-            }
-            for token in tokens.drain(..) {
-                self.look_at(token as usize, &mut buffer)?;
             }
         }
         Ok(())
@@ -126,7 +127,7 @@ impl Crowd {
     }
 
     fn look_at(&mut self, index: usize, buffer: &mut [u8]) -> Result<(), String> {
-        let Crowd { members, made, latencies, version, .. } = self;
+        let Crowd { epoll, members, made, latencies, version } = self;
         let version = *version;
         let Member { connection, begun, is_made } = &mut members[index];
         if *is_made {
@@ -134,19 +135,21 @@ impl Crowd {
         }
         connection.flush()?;
         let open = connection.read(buffer, |frame, _| match (frame.kind, frame.body) {
-            (PacketKind::Connack, [_, 0, ..]) => {
+            (PacketKind::Connack, [_, 0, ..]) if !*is_made => {
                 *is_made = true;
                 *made += 1;
                 record(latencies, begun.elapsed());
                 Ok(())
             }
-            (PacketKind::Connack, _) => {
-                let connack = Connack::decode(frame, version).map_err(|violation| violation.to_string())?;
+            (PacketKind::Connack, _) if !*is_made => {
+                let connack = Connack::decode(frame, version).map_err(unusable)?;
                 Err(format!("the broker refused connection {index}: {}", refusal(connack.reason)))
             }
             _ => Err(unexpected(frame, version, &format!("connection {index}"))),
         });
-        match open? {
+        let open = open?;
+        connection.look_again(epoll, index as u64)?;
+        match open {
             true => Ok(()),
             false => Err(format!("the broker closed connection {index} before its CONNACK")),
         }

@@ -3,14 +3,16 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsRawFd, RawFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use client::wire::{
     self, Connack, Connect, ConnectProperties, Frame, Packet, RetainHandling, Subscribe, SubscriptionOptions,
     UserProperties,
 };
-use client::{PacketId, QoS, ReasonCode, Version};
+use client::{PacketId, QoS, ReasonCode, Version, Violation};
 use socket2::{Domain, Socket, Type};
+
+use crate::epoll::Epoll;
 
 pub struct Connection {
     stream: TcpStream,
@@ -19,6 +21,12 @@ pub struct Connection {
     /// What is to be written, from `written` on.
     pub output: Vec<u8>,
     written: usize,
+    /// A larger packet is none that this run has to get.
+    frame_bytes_max: u32,
+    /// What arrivals have added to `output` since it was last empty.
+    answer_bytes: usize,
+    /// The last look left bytes in the socket.
+    has_more: bool,
     /// QoS 1 and 2 messages that the broker wants to have unacknowledged at most, once it has said so.
     pub receive_maximum: u16,
 }
@@ -77,7 +85,21 @@ impl Connection {
     }
 
     fn of(stream: TcpStream, output: Vec<u8>) -> Connection {
-        Connection { stream, partial: Vec::new(), output, written: 0, receive_maximum: u16::MAX }
+        Connection {
+            stream,
+            partial: Vec::new(),
+            output,
+            written: 0,
+            frame_bytes_max: FRAME_BYTES_BESIDES,
+            answer_bytes: 0,
+            has_more: false,
+            receive_maximum: u16::MAX,
+        }
+    }
+
+    /// Messages with payloads of that size are for it.
+    pub fn expect_payloads(&mut self, bytes: u32) {
+        self.frame_bytes_max = bytes.saturating_add(FRAME_BYTES_BESIDES);
     }
 
     fn greet(&mut self, hello: &Hello<'_>) -> Result<(), String> {
@@ -110,7 +132,12 @@ impl Connection {
     ) -> Result<T, String> {
         self.stream.write_all(bytes).map_err(|error| unanswered(&error))?;
         let mut answer = Vec::new();
+        let asked = Instant::now();
         loop {
+            // Whoever answers in drops has the same time as whoever does not answer.
+            if asked.elapsed() >= PATIENCE {
+                return Err(unanswered(&ErrorKind::TimedOut.into()));
+            }
             let mut byte = [0];
             self.stream.read_exact(&mut byte).map_err(|error| unanswered(&error))?;
             answer.push(byte[0]);
@@ -125,30 +152,42 @@ impl Connection {
     /// is without a connection.
     pub fn end(mut self, version: Version) -> Result<(), String> {
         Packet::Disconnect(wire::Disconnect::default()).encode(version, &mut self.output);
-        let mut ended = || {
+        let mut ended = || -> io::Result<()> {
             self.stream.set_nonblocking(false)?;
             self.stream.set_read_timeout(Some(PATIENCE))?;
             self.stream.write_all(&self.output[self.written..])?;
             self.stream.shutdown(Shutdown::Write)?;
-            io::copy(&mut self.stream, &mut io::sink())
+            let mut last_words = [0; 4096];
+            let asked = Instant::now();
+            while self.stream.read(&mut last_words)? > 0 {
+                if asked.elapsed() >= PATIENCE {
+                    return Err(ErrorKind::TimedOut.into());
+                }
+            }
+            Ok(())
         };
         match ended() {
             // What was still on its way to this side is of no interest to the broker's reset.
             Err(error) if !matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => {
-                Err(format!("a connection did not end: {error}"))
+                Err(match error.kind() {
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut => {
+                        format!("the broker did not end a connection within {} s", PATIENCE.as_secs())
+                    }
+                    _ => format!("a connection did not end: {error}"),
+                })
             }
             _ => Ok(()),
         }
     }
 
-    /// Reads all that has arrived and hands over each frame, with the buffer that answers go to. False: the server
-    /// has closed the connection.
+    /// Reads what has arrived and hands over each frame, with the buffer that answers go to. False: the server has closed
+    /// the connection. It stops after some time where there is no end of it: `look_again` then lets others have their turn.
     pub fn read(
         &mut self,
         buffer: &mut [u8],
         mut on_frame: impl FnMut(&Frame<'_>, &mut Vec<u8>) -> Result<(), String>,
     ) -> Result<bool, String> {
-        loop {
+        for _ in 0..READS_MAX {
             let len = match self.stream.read(buffer) {
                 Ok(0) => return Ok(false),
                 Ok(len) => len,
@@ -157,19 +196,37 @@ impl Connection {
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(false),
                 Err(error) => return Err(broken(&error)),
             };
+            let output_before = self.output.len();
             if self.partial.is_empty() {
-                let taken = each_frame(&buffer[..len], &mut self.output, &mut on_frame)?;
+                let taken =
+                    each_frame(&buffer[..len], self.frame_bytes_max, &mut self.output, &mut on_frame)?;
                 self.partial.extend_from_slice(&buffer[taken..len]);
             } else {
                 self.partial.extend_from_slice(&buffer[..len]);
-                let taken = each_frame(&self.partial, &mut self.output, &mut on_frame)?;
+                let taken = each_frame(&self.partial, self.frame_bytes_max, &mut self.output, &mut on_frame)?;
                 self.partial.drain(..taken);
+            }
+            self.answer_bytes += self.output.len() - output_before;
+            if self.answer_bytes > ANSWER_BYTES_WAITING_MAX {
+                return Err(
+                    "the broker sends more and more, and does not read what it is answered".to_owned()
+                );
             }
             // A read that did not fill the buffer has emptied the socket: the next arrival is a new edge.
             if len < buffer.len() {
                 return Ok(true);
             }
         }
+        self.has_more = true;
+        Ok(true)
+    }
+
+    /// After each look: what it has left is another edge, for the same token.
+    pub fn look_again(&mut self, epoll: &Epoll, token: u64) -> Result<(), String> {
+        if std::mem::take(&mut self.has_more) {
+            epoll.renew(self, token).map_err(|error| error.to_string())?;
+        }
+        Ok(())
     }
 
     /// Bytes that the socket has not taken yet.
@@ -189,6 +246,7 @@ impl Connection {
         }
         self.output.clear();
         self.written = 0;
+        self.answer_bytes = 0;
         Ok(())
     }
 }
@@ -242,15 +300,19 @@ fn broken(error: &io::Error) -> String {
     }
 }
 
+/// What to say of bytes that break the rules of MQTT.
+pub fn unusable(violation: Violation) -> String {
+    format!("the broker sent what a client cannot take: {violation}")
+}
+
 fn each_frame(
     bytes: &[u8],
+    frame_bytes_max: u32,
     output: &mut Vec<u8>,
     on_frame: &mut impl FnMut(&Frame<'_>, &mut Vec<u8>) -> Result<(), String>,
 ) -> Result<usize, String> {
     let mut taken = 0;
-    while let Some(frame) =
-        wire::split(&bytes[taken..], wire::MAX_PACKET_SIZE).map_err(|violation| violation.to_string())?
-    {
+    while let Some(frame) = wire::split(&bytes[taken..], frame_bytes_max).map_err(unusable)? {
         taken += frame.size;
         on_frame(&frame, output)?;
     }
@@ -333,5 +395,11 @@ const KEEP_ALIVE_S: u16 = u16::MAX;
 const PATIENCE: Duration = Duration::from_secs(10);
 const PORTS_PER_ADDRESS: usize = 20_000;
 const ANSWER_BYTES_MAX: u32 = 64 * 1024;
+/// The longest topic, and room for properties.
+const FRAME_BYTES_BESIDES: u32 = 128 * 1024;
+/// As often as a socket is read before others have their turn.
+const READS_MAX: u32 = 16;
+/// Millions of acknowledgements.
+const ANSWER_BYTES_WAITING_MAX: usize = 16 * 1024 * 1024;
 // Longer than any run, and an end for what a run that failed has left behind.
 const SESSION_EXPIRY_S: u32 = 3600;

@@ -24,11 +24,20 @@ impl Epoll {
     /// Reports the token whenever bytes have arrived on the socket or it takes bytes again. One registration lasts
     /// for the life of the socket, because edges need no change of interest.
     pub fn add(&self, socket: &impl AsRawFd, token: u64) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_ADD, socket, token)
+    }
+
+    /// Reports the token once more if there is still something to read or room to write.
+    pub fn renew(&self, socket: &impl AsRawFd, token: u64) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_MOD, socket, token)
+    }
+
+    fn control(&self, operation: libc::c_int, socket: &impl AsRawFd, token: u64) -> io::Result<()> {
         let interest = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET;
         let mut event = libc::epoll_event { events: interest as u32, u64: token };
         let (epoll, socket) = (self.descriptor.as_raw_fd(), socket.as_raw_fd());
         // SAFETY: the event is copied by the call; both descriptors are open.
-        let failed = unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, socket, &raw mut event) } < 0;
+        let failed = unsafe { libc::epoll_ctl(epoll, operation, socket, &raw mut event) } < 0;
         if failed { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
@@ -82,6 +91,10 @@ mod tests {
         let mut tokens = Vec::new();
         epoll.wait(Duration::from_secs(5), &mut tokens).unwrap();
         assert_eq!(tokens, [7], "bytes are one look");
+        tokens.clear();
+        epoll.renew(&near, 7).unwrap();
+        epoll.wait(Duration::from_secs(5), &mut tokens).unwrap();
+        assert_eq!(tokens, [7], "bytes that nobody has read are looked at again");
         drop(far);
         tokens.clear();
         epoll.wait(Duration::from_secs(5), &mut tokens).unwrap();

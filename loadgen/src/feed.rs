@@ -80,35 +80,36 @@ impl Feed {
     fn wait_for(&mut self, unacknowledged_max: u64) -> Result<(), String> {
         let mut progress = Instant::now();
         while self.unacknowledged > unacknowledged_max {
+            let before = (self.unacknowledged, self.connection.backlog());
             self.connection.flush()?;
             self.tokens.clear();
             self.epoll.wait(TICK, &mut self.tokens).map_err(|error| error.to_string())?;
-            if self.tokens.is_empty() {
-                if progress.elapsed() >= PATIENCE {
-                    let (messages, seconds) = (self.unacknowledged, PATIENCE.as_secs());
-                    return Err(format!("{messages} messages have no acknowledgement after {seconds} s"));
-                }
-                continue;
-            }
-            progress = Instant::now();
             // One or, at the end, two looks at the one connection.
             for _ in 0..self.tokens.len() {
                 self.receive()?;
+            }
+            let left = (self.unacknowledged, self.connection.backlog());
+            if left < before {
+                progress = Instant::now();
+            } else if progress.elapsed() >= PATIENCE {
+                let (messages, seconds) = (self.unacknowledged, PATIENCE.as_secs());
+                return Err(format!("{messages} messages have no acknowledgement after {seconds} s"));
             }
         }
         Ok(())
     }
 
     fn receive(&mut self) -> Result<(), String> {
-        let Feed { connection, unacknowledged, version, buffer, .. } = self;
+        let Feed { connection, epoll, unacknowledged, version, qos, buffer, .. } = self;
         let open = connection.read(buffer, |frame, output| {
-            if frame.kind == PacketKind::Pingresp {
+            if frame.kind == PacketKind::Pingresp && *qos == QoS::AtMostOnce {
                 *unacknowledged = unacknowledged.saturating_sub(PING_INTERVAL);
                 return Ok(());
             }
             *unacknowledged -= on_acknowledgement(frame, *version, output)?.min(*unacknowledged);
             Ok(())
         })?;
+        connection.look_again(epoll, 0)?;
         if open { Ok(()) } else { Err("the broker closed the connection of a publisher".to_owned()) }
     }
 }

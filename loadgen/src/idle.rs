@@ -133,7 +133,8 @@ impl Crowd {
 
     fn receive(&mut self, index: usize, buffer: &mut [u8]) {
         let Some(member) = &mut self.members[index] else { return };
-        if !matches!(member.read(buffer, |_, _| Ok(())), Ok(true)) {
+        let is_open = member.read(buffer, |_, _| Ok(())).unwrap_or(false);
+        if !is_open || member.look_again(&self.epoll, index as u64).is_err() {
             self.drop_member(index);
         }
     }

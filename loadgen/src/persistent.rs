@@ -10,7 +10,7 @@ use hdrhistogram::Histogram;
 
 use crate::BrokerArgs;
 use crate::acknowledgement::{acknowledge, complete, unexpected};
-use crate::connection::{Connection, Hello};
+use crate::connection::{Connection, Hello, unusable};
 use crate::epoll::Epoll;
 use crate::feed::Feed;
 use crate::latency::{latencies, record, report_latencies};
@@ -204,8 +204,9 @@ impl Crowd {
             }
             self.epoll.wait(TICK, &mut tokens).map_err(|error| error.to_string())?;
             for token in tokens.drain(..) {
-                progress = Instant::now();
-                self.look_at(token as usize, &mut buffer)?;
+                if self.look_at(token as usize, &mut buffer)? {
+                    progress = Instant::now();
+                }
             }
             if progress.elapsed() >= PATIENCE {
                 // Whoever waits has not got all: what is missing was dropped.
@@ -222,7 +223,8 @@ impl Crowd {
         let client_id = args.client_id(session);
         let hello = Hello { clean_start: false, ..args.broker.hello(&client_id) };
         let begun = Instant::now();
-        let connection = Connection::begin(args.broker.address()?, session as usize, &hello)?;
+        let mut connection = Connection::begin(args.broker.address()?, session as usize, &hello)?;
+        connection.expect_payloads(args.payload_bytes);
         self.epoll.add(&connection, session.into()).map_err(|error| error.to_string())?;
         self.members.push(Member {
             connection: Some(connection),
@@ -235,21 +237,22 @@ impl Crowd {
         Ok(())
     }
 
-    fn look_at(&mut self, session: usize, buffer: &mut [u8]) -> Result<(), String> {
+    /// True if it has come further.
+    fn look_at(&mut self, session: usize, buffer: &mut [u8]) -> Result<bool, String> {
         let Member { connection: Some(connection), ledger, arrived, completed, .. } =
             &mut self.members[session]
         else {
-            return Ok(());
+            return Ok(false);
         };
-        let (version, arrived_before) = (self.version, *arrived);
+        let (version, before) = (self.version, (*arrived, *completed));
         connection.flush()?;
         let open = connection.read(buffer, |frame, output| match frame.kind {
             PacketKind::Connack => {
                 let connack = Connack::decode(frame, version);
-                check_connack(&connack.map_err(|violation| violation.to_string())?, session)
+                check_connack(&connack.map_err(unusable)?, session)
             }
             PacketKind::Publish => {
-                let publish = Publish::decode(frame, version).map_err(|violation| violation.to_string())?;
+                let publish = Publish::decode(frame, version).map_err(unusable)?;
                 acknowledge(&publish, version, output);
                 match Stamp::read(publish.payload) {
                     Some(stamp) if stamp.stream as usize == session => {
@@ -260,23 +263,25 @@ impl Crowd {
                 }
             }
             PacketKind::Pubrel => {
-                *completed += 1;
+                *completed = self.messages.min(*completed + 1);
                 complete(frame, version, output)
             }
             _ => Err(unexpected(frame, version, &format!("session {session}"))),
         })?;
         connection.flush()?;
+        connection.look_again(&self.epoll, session as u64)?;
         if !open {
             return Err(format!("the broker closed the connection of session {session}"));
         }
-        if *arrived > arrived_before {
+        let is_further = (*arrived, *completed) > before;
+        if *arrived > before.0 {
             self.last_arrival = Instant::now();
         }
         if *arrived >= self.messages && (self.qos != QoS::ExactlyOnce || *completed >= self.messages) {
             self.present.retain(|present| *present as usize != session);
             self.leave(session);
         }
-        Ok(())
+        Ok(is_further)
     }
 
     /// Takes the account of a session, whose connection ends with that.

@@ -10,7 +10,7 @@ use hdrhistogram::Histogram;
 
 use crate::BrokerArgs;
 use crate::acknowledgement::{acknowledge, complete, unexpected};
-use crate::connection::{Connection, check_suback, subscribe_packet};
+use crate::connection::{Connection, check_suback, subscribe_packet, unusable};
 use crate::epoll::Epoll;
 use crate::feed::Feed;
 use crate::latency::{latencies, record, report_latencies};
@@ -204,7 +204,8 @@ impl Reader {
     fn open(args: &RetainedArgs, client_id: &str) -> Result<Reader, String> {
         let version = args.broker.protocol_version;
         let client_id = args.broker.client_id(client_id);
-        let connection = Connection::open(args.broker.address()?, 1, &args.broker.hello(&client_id))?;
+        let mut connection = Connection::open(args.broker.address()?, 1, &args.broker.hello(&client_id))?;
+        connection.expect_payloads(args.payload_bytes);
         let epoll = Epoll::new().map_err(|error| error.to_string())?;
         epoll.add(&connection, 0).map_err(|error| error.to_string())?;
         Ok(Reader {
@@ -242,15 +243,15 @@ impl Reader {
         let (mut is_granted, mut duplicated) = (false, 0);
         let (version, qos) = (self.version, self.qos);
         let complete = self.until_done(PATIENCE, |frame, output| {
+            let mut is_further = false;
             match frame.kind {
                 PacketKind::Suback => {
                     let suback = client::wire::Suback::decode(frame, version);
-                    check_suback(&suback.map_err(|violation| violation.to_string())?, qos)?;
-                    is_granted = true;
+                    check_suback(&suback.map_err(unusable)?, qos)?;
+                    is_further = !std::mem::replace(&mut is_granted, true);
                 }
                 PacketKind::Publish => {
-                    let publish =
-                        Publish::decode(frame, version).map_err(|violation| violation.to_string())?;
+                    let publish = Publish::decode(frame, version).map_err(unusable)?;
                     acknowledge(&publish, version, output);
                     let number = library.number_of(&publish)?;
                     if !publish.retain {
@@ -263,11 +264,16 @@ impl Reader {
                         duplicated += 1;
                     } else {
                         missing -= 1;
+                        is_further = true;
                     }
                 }
                 _ => {}
             }
-            Ok(is_granted && missing == 0)
+            Ok(match (is_granted && missing == 0, is_further) {
+                (true, _) => Step::Done,
+                (false, true) => Step::Further,
+                (false, false) => Step::Nothing,
+            })
         })?;
         self.delivered += u64::from(library.matching(filter)) - missing;
         self.faults += Faults { lost: missing, duplicated, reordered: 0 };
@@ -289,17 +295,21 @@ impl Reader {
         let mut count = 0;
         // Nothing but silence tells that there are no more.
         self.until_done(QUIET, |frame, _| {
-            count += u64::from(frame.kind == PacketKind::Publish);
-            Ok(false)
+            if frame.kind != PacketKind::Publish {
+                return Ok(Step::Nothing);
+            }
+            count += 1;
+            // More than there can be is enough to know.
+            Ok(if count > library.messages.into() { Step::Done } else { Step::Further })
         })?;
         Ok(count)
     }
 
-    /// Reads until it is done or nothing comes for a while, which is false.
+    /// Reads until it is done or comes no further for a while, which is false.
     fn until_done(
         &mut self,
         patience: Duration,
-        mut on_frame: impl FnMut(&Frame<'_>, &mut Vec<u8>) -> Result<bool, String>,
+        mut on_frame: impl FnMut(&Frame<'_>, &mut Vec<u8>) -> Result<Step, String>,
     ) -> Result<bool, String> {
         let (mut is_done, mut progress) = (false, Instant::now());
         while !is_done && progress.elapsed() < patience {
@@ -310,16 +320,19 @@ impl Reader {
             // One or, at the end, two looks at the one connection.
             for _ in 0..self.tokens.len() {
                 let open = self.connection.read(&mut self.buffer, |frame, output| {
-                    progress = Instant::now();
-                    match frame.kind {
-                        PacketKind::Pubrel => complete(frame, version, output),
-                        PacketKind::Suback | PacketKind::Unsuback | PacketKind::Publish => {
-                            is_done = on_frame(frame, output)?;
-                            Ok(())
-                        }
-                        _ => Err(unexpected(frame, version, "a subscriber")),
+                    let step = match frame.kind {
+                        PacketKind::Pubrel => return complete(frame, version, output),
+                        PacketKind::Unsuback => Step::Nothing,
+                        PacketKind::Suback | PacketKind::Publish => on_frame(frame, output)?,
+                        _ => return Err(unexpected(frame, version, "a subscriber")),
+                    };
+                    if step != Step::Nothing {
+                        progress = Instant::now();
                     }
+                    is_done |= step == Step::Done;
+                    Ok(())
                 })?;
+                self.connection.look_again(&self.epoll, 0)?;
                 if !open {
                     return Err("the broker closed the connection of the subscriber".to_owned());
                 }
@@ -328,6 +341,14 @@ impl Reader {
         self.connection.flush()?;
         Ok(is_done)
     }
+}
+
+/// What a frame has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Nothing,
+    Further,
+    Done,
 }
 
 const BRANCHES: u32 = 10;

@@ -250,8 +250,10 @@ fn make_workers<'a>(
         let hello = Hello { subscription, ..args.broker.hello(&client_id) };
         Connection::open(server, connections, &hello)
     };
+    let payload_bytes_max = cast.publishers.iter().map(|role| role.shape.payload_bytes).max().unwrap_or(0);
     for (index, role) in cast.subscribers.iter().enumerate() {
-        let connection = open("subscriber", index, index, Some((&role.filter, role.qos)))?;
+        let mut connection = open("subscriber", index, index, Some((&role.filter, role.qos)))?;
+        connection.expect_payloads(payload_bytes_max);
         let group = role.group.map(|group| Arc::clone(&groups[group]));
         let subscriber = Subscriber::new(connection, version, index as u32, role, group);
         workers[index % threads].add_subscriber(subscriber)?;

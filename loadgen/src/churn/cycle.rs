@@ -8,7 +8,7 @@ use client::{PacketId, QoS};
 
 use crate::BrokerArgs;
 use crate::acknowledgement::{acknowledge, complete, on_acknowledgement};
-use crate::connection::{Connection, check_suback, subscribe_packet};
+use crate::connection::{Connection, check_suback, subscribe_packet, unusable};
 use crate::payload::Stamp;
 
 /// What all clients do.
@@ -29,6 +29,7 @@ pub struct Cycle {
 struct Progress {
     stamp: Stamp,
     is_connected: bool,
+    is_subscribed: bool,
     has_arrived: bool,
     is_acknowledged: bool,
 }
@@ -43,10 +44,12 @@ impl Cycle {
         due: Instant,
     ) -> Result<Cycle, String> {
         let client_id = plan.broker.client_id(&format!("churn-{slot}-{number}"));
-        let connection = Connection::begin(server, address, &plan.broker.hello(&client_id))?;
+        let mut connection = Connection::begin(server, address, &plan.broker.hello(&client_id))?;
+        connection.expect_payloads(plan.payload_bytes);
         let progress = Progress {
             stamp: Stamp { stream: slot, sequence: number, due_ns: 0 },
             is_connected: false,
+            is_subscribed: false,
             has_arrived: false,
             is_acknowledged: plan.qos == QoS::AtMostOnce,
         };
@@ -80,20 +83,21 @@ impl Progress {
         let (version, qos) = (plan.broker.protocol_version, plan.qos);
         match frame.kind {
             PacketKind::Connack if !self.is_connected => {
-                let connack = Connack::decode(frame, version).map_err(|violation| violation.to_string())?;
+                let connack = Connack::decode(frame, version).map_err(unusable)?;
                 if connack.reason.is_error() {
                     return Err(format!("the broker refused a client: {}", connack.reason.name()));
                 }
                 self.is_connected = true;
                 subscribe_packet(&self.topic(plan), qos).encode(version, output);
             }
-            PacketKind::Suback => {
-                let suback = Suback::decode(frame, version).map_err(|violation| violation.to_string())?;
+            PacketKind::Suback if !self.is_subscribed => {
+                let suback = Suback::decode(frame, version).map_err(unusable)?;
                 check_suback(&suback, qos)?;
+                self.is_subscribed = true;
                 self.publish(plan, output);
             }
             PacketKind::Publish => {
-                let publish = Publish::decode(frame, version).map_err(|violation| violation.to_string())?;
+                let publish = Publish::decode(frame, version).map_err(unusable)?;
                 acknowledge(&publish, version, output);
                 if Stamp::read(publish.payload) != Some(self.stamp) {
                     return Err(format!("a message came to `{}` that is not its own", self.topic(plan)));

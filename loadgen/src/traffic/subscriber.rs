@@ -11,7 +11,7 @@ use hdrhistogram::Histogram;
 use super::cast::{Streams, SubscriberRole};
 use super::group::{Group, Tally};
 use crate::acknowledgement::{acknowledge, complete, unexpected};
-use crate::connection::Connection;
+use crate::connection::{Connection, unusable};
 use crate::ledger::{Faults, Ledger};
 use crate::payload::Stamp;
 
@@ -160,7 +160,7 @@ impl OpenAccount<'_> {
                 if sequence < next[position] {
                     **reordered += 1;
                 } else {
-                    next[position] = sequence + 1;
+                    next[position] = sequence.saturating_add(1);
                 }
                 true
             }
@@ -214,8 +214,7 @@ fn on_publish(
     topic: &mut String,
     output: &mut Vec<u8>,
 ) -> Result<Stamp, String> {
-    let publish =
-        Publish::decode_expecting(frame, version, topic).map_err(|violation| violation.to_string())?;
+    let publish = Publish::decode_expecting(frame, version, topic).map_err(unusable)?;
     acknowledge(&publish, version, output);
     let stamp = Stamp::read(publish.payload)
         .ok_or_else(|| "a message arrived that this tool did not publish".to_owned())?;

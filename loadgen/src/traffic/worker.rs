@@ -225,6 +225,7 @@ impl<'a> Worker<'a> {
                 };
                 let subscriber = &mut self.subscribers[at];
                 let messages = subscriber.receive(&mut self.buffer, &mut reception)?;
+                subscriber.connection.look_again(&self.epoll, token)?;
                 if subscriber.part() != part {
                     self.stage.delivered[part].fetch_add(in_part, Ordering::Relaxed);
                     (part, in_part) = (subscriber.part(), 0);
@@ -232,7 +233,9 @@ impl<'a> Worker<'a> {
                 in_part += messages;
                 delivered += messages;
             } else {
-                self.publishers[at].receive(&mut self.buffer)?;
+                let publisher = &mut self.publishers[at];
+                publisher.receive(&mut self.buffer)?;
+                publisher.connection.look_again(&self.epoll, token)?;
                 self.touched.push((at * self.threads + self.thread) as u32);
             }
         }
