@@ -27,11 +27,11 @@ use crate::connection::{Connection, Hello};
 use crate::ledger::Faults;
 use crate::process::{Process, allow_open_files};
 use crate::report::Report;
-use cast::{Cast, Pace};
+use cast::{Cast, Pace, PublisherRole};
 use cost::{Cost, Delivered};
 use group::Group;
 use publisher::{Place, Publisher};
-use subscriber::Subscriber;
+use subscriber::{Expected, Subscriber};
 use template::Shape;
 use worker::Worker;
 
@@ -89,6 +89,8 @@ struct Stage {
     epoch: Instant,
     /// The publisher of each stream.
     publishers: Vec<u32>,
+    /// What the messages of each stream look like.
+    expected: Vec<Expected>,
     /// Deliveries by publisher.
     arrived: Vec<AtomicU64>,
     /// Messages by stream, known when publishing is over.
@@ -197,8 +199,14 @@ impl Stage {
         let indexed = (0..).zip(&cast.publishers);
         let publishers: Vec<u32> =
             indexed.flat_map(|(index, role)| role.topics.iter().map(move |_| index)).collect();
+        let expected = |role: &PublisherRole| {
+            let Shape { qos, payload_bytes, .. } = role.shape;
+            let of_topic = move |topic: &String| Expected { topic: topic.clone(), payload_bytes, qos };
+            role.topics.iter().map(of_topic).collect::<Vec<_>>()
+        };
         Stage {
             epoch: Instant::now(),
+            expected: cast.publishers.iter().flat_map(expected).collect(),
             arrived: zeros(cast.publishers.len()),
             sent: zeros(publishers.len()),
             publishers,

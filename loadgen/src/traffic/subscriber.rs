@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, MutexGuard};
 use std::time::Instant;
 
-use client::Version;
 use client::wire::{Frame, PacketKind, Publish};
+use client::{QoS, Version};
 use hdrhistogram::Histogram;
 
 use super::cast::{Streams, SubscriberRole};
@@ -19,6 +19,7 @@ pub struct Subscriber {
     pub connection: Connection,
     version: Version,
     index: u32,
+    qos: QoS,
     part: usize,
     streams: Arc<Streams>,
     account: Account,
@@ -52,6 +53,7 @@ impl Subscriber {
             connection,
             version,
             index,
+            qos: role.qos,
             part: role.part,
             streams,
             account,
@@ -62,7 +64,7 @@ impl Subscriber {
 
     /// Takes deliveries; gives the number of messages that arrived for the first time.
     pub fn receive(&mut self, buffer: &mut [u8], world: &mut Reception<'_>) -> Result<u64, String> {
-        let Subscriber { connection, version, account, streams, part, topic, .. } = self;
+        let Subscriber { connection, version, account, streams, qos, part, topic, .. } = self;
         let mut delivered = 0;
         let (mut last, mut publisher, mut in_a_row) = (None, None, 0);
         // Held while this socket is read: other threads that read for the same group wait that long.
@@ -70,10 +72,9 @@ impl Subscriber {
         let open = connection.read(buffer, |frame, output| {
             match frame.kind {
                 PacketKind::Publish => {
-                    let stamp = on_publish(frame, *version, last, topic, output)?;
-                    let position = streams
-                        .position(stamp.stream)
-                        .ok_or_else(|| "a message reached a subscriber that it is not for".to_owned())?;
+                    let expectation = Expectation { streams: world.expected, qos: *qos };
+                    let stamp = on_publish(frame, *version, &expectation, last, topic, output)?;
+                    let position = streams.position(stamp.stream).ok_or_else(|| NOT_FOR_IT.to_owned())?;
                     if account.on_delivery(position, stamp.sequence) {
                         delivered += 1;
                         if last != Some(stamp.stream) {
@@ -174,6 +175,8 @@ pub struct Reception<'a> {
     pub arrived: &'a [AtomicU64],
     /// The publisher of each stream.
     pub publishers: &'a [u32],
+    /// What the messages of each stream look like.
+    pub expected: &'a [Expected],
     /// Publishers whose window may have room again.
     pub touched: &'a mut Vec<u32>,
     /// By part, and only while measuring.
@@ -205,11 +208,49 @@ pub fn nanos_since(epoch: Instant) -> u64 {
     u64::try_from(epoch.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Acknowledges a delivery and reads its stamp. `last` is the stream of the delivery before.
+/// What the messages of a stream look like, wherever they arrive.
+pub struct Expected {
+    pub topic: String,
+    pub payload_bytes: u32,
+    pub qos: QoS,
+}
+
+struct Expectation<'a> {
+    streams: &'a [Expected],
+    /// Of the subscription.
+    qos: QoS,
+}
+
+impl Expectation<'_> {
+    /// That the message is what was published.
+    #[inline]
+    fn check(&self, stream: u32, publish: &Publish<'_>) -> Result<(), String> {
+        let expected = self.streams.get(stream as usize).ok_or_else(|| NOT_FOR_IT.to_owned())?;
+        if publish.topic != expected.topic {
+            return Err(format!("a message to `{}` came as one to `{}`", expected.topic, publish.topic));
+        }
+        if publish.payload.len() != expected.payload_bytes as usize {
+            let (sent, came) = (expected.payload_bytes, publish.payload.len());
+            return Err(format!("a message of {sent} bytes came with {came}: `{}`", publish.topic));
+        }
+        let granted = (expected.qos as u8).min(self.qos as u8);
+        if (publish.qos as u8) < granted {
+            let came = publish.qos as u8;
+            return Err(format!(
+                "a message that is due at QoS {granted} came at QoS {came}: `{}`",
+                publish.topic
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Acknowledges a delivery, checks it and reads its stamp. `last` is the stream of the delivery before.
 #[inline]
 fn on_publish(
     frame: &Frame<'_>,
     version: Version,
+    expectation: &Expectation<'_>,
     last: Option<u32>,
     topic: &mut String,
     output: &mut Vec<u8>,
@@ -218,6 +259,7 @@ fn on_publish(
     acknowledge(&publish, version, output);
     let stamp = Stamp::read(publish.payload)
         .ok_or_else(|| "a message arrived that this tool did not publish".to_owned())?;
+    expectation.check(stamp.stream, &publish)?;
     // Where streams take turns no topic comes again at once, and it would be copied for nothing.
     if last == Some(stamp.stream) && publish.topic.as_ptr() != topic.as_ptr() {
         let repeated = publish.topic.to_owned();
@@ -226,10 +268,11 @@ fn on_publish(
     Ok(stamp)
 }
 
+const NOT_FOR_IT: &str = "a message reached a subscriber that it is not for";
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use client::QoS;
     use client::wire;
 
     use super::super::template::{Shape, Template};
@@ -239,19 +282,22 @@ mod tests {
     fn stamps_are_read_whether_the_topic_is_the_one_before_or_not() {
         let shape = Shape { qos: QoS::AtMostOnce, payload_bytes: Stamp::BYTES as u32, retain: false };
         let (mut last, mut topic) = (None, String::new());
+        let streams = ["a/0", "a/1", "a/2", "b"].map(expected);
+        let expectation = Expectation { streams: &streams, qos: QoS::ExactlyOnce };
         for (stream, sent_to, remembered) in [
             (1, "a/1", ""),
             (1, "a/1", "a/1"),
             (2, "a/2", "a/1"),
             (1, "a/1", "a/1"),
-            (1, "b", "b"),
-            (1, "b", "b"),
+            (3, "b", "a/1"),
+            (3, "b", "b"),
         ] {
             let mut bytes = Vec::new();
             let stamp = Stamp { stream, sequence: 2, due_ns: 3 };
             Template::new(sent_to, shape, Version::V311).append(stamp, 0, &mut bytes);
             let frame = wire::split(&bytes, wire::MAX_PACKET_SIZE).unwrap().unwrap();
-            assert_eq!(on_publish(&frame, Version::V311, last, &mut topic, &mut Vec::new()), Ok(stamp));
+            let read = on_publish(&frame, Version::V311, &expectation, last, &mut topic, &mut Vec::new());
+            assert_eq!(read, Ok(stamp));
             assert_eq!(topic, remembered);
             last = Some(stream);
         }
@@ -261,7 +307,38 @@ mod tests {
     fn what_another_program_published_is_an_error() {
         let bytes = b"\x30\x05\x00\x01thi";
         let frame = wire::split(bytes, 100).unwrap().unwrap();
-        let read = on_publish(&frame, Version::V311, None, &mut String::new(), &mut Vec::new());
+        let expectation = Expectation { streams: &[], qos: QoS::AtMostOnce };
+        let read = on_publish(&frame, Version::V311, &expectation, None, &mut String::new(), &mut Vec::new());
         assert!(read.unwrap_err().contains("did not publish"));
+    }
+
+    #[test]
+    fn a_message_that_is_not_as_it_was_published_is_an_error() {
+        let streams = ["a/0", "a/1"].map(|topic| Expected { qos: QoS::AtLeastOnce, ..expected(topic) });
+        for (topic, more, qos, words) in [
+            ("a/0", 0, QoS::AtLeastOnce, "came as one to `a/0`"),
+            ("a/1", 1, QoS::AtLeastOnce, "of 20 bytes came with 21"),
+            ("a/1", 0, QoS::AtMostOnce, "due at QoS 1 came at QoS 0"),
+        ] {
+            let shape = Shape { qos, payload_bytes: Stamp::BYTES as u32 + more, retain: false };
+            let mut bytes = Vec::new();
+            Template::new(topic, shape, Version::V311).append(
+                Stamp { stream: 1, sequence: 0, due_ns: 0 },
+                1,
+                &mut bytes,
+            );
+            let frame = wire::split(&bytes, wire::MAX_PACKET_SIZE).unwrap().unwrap();
+            let read = |qos| {
+                let expectation = Expectation { streams: &streams, qos };
+                on_publish(&frame, Version::V311, &expectation, None, &mut String::new(), &mut Vec::new())
+            };
+            let error = read(QoS::ExactlyOnce).unwrap_err();
+            assert!(error.contains(words), "{error}");
+            assert_eq!(read(QoS::AtMostOnce).is_ok(), words.contains("QoS"), "a subscription may have less");
+        }
+    }
+
+    fn expected(topic: &str) -> Expected {
+        Expected { topic: topic.to_owned(), payload_bytes: Stamp::BYTES as u32, qos: QoS::AtMostOnce }
     }
 }

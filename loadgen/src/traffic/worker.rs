@@ -218,6 +218,7 @@ impl<'a> Worker<'a> {
                 let mut reception = Reception {
                     arrived: &self.stage.arrived,
                     publishers: &self.stage.publishers,
+                    expected: &self.stage.expected,
                     touched: &mut self.touched,
                     latencies: is_measuring.then_some(&mut self.latencies[..]),
                     epoch: self.stage.epoch,
