@@ -42,6 +42,7 @@ mod router;
 mod routes;
 mod session;
 mod shard;
+pub mod store;
 mod subscribe;
 mod subscribers;
 mod takers;

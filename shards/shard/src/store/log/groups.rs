@@ -1,0 +1,97 @@
+//! Hands out the records of a log by whole groups, also where a group goes on in another commit or segment.
+
+use super::{Position, commit::Commit, contents::Contents};
+use crate::store::Record;
+
+#[derive(Debug, Default)]
+pub(crate) struct Groups {
+    /// Copies of the records of a group whose end was not seen yet.
+    pending: Vec<Copied>,
+    /// Records of groups that have no end or no beginning.
+    pub(crate) dropped: u64,
+    /// Records handed out.
+    pub(crate) records: u64,
+}
+
+#[derive(Debug)]
+struct Copied {
+    kind: u8,
+    version: u8,
+    more: bool,
+    position: Position,
+    body: Vec<u8>,
+}
+
+impl Groups {
+    /// Takes a whole commit.
+    pub(crate) fn commit(
+        &mut self,
+        contents: Contents<'_>,
+        at: usize,
+        commit: &Commit,
+        each: &mut impl FnMut(Record<'_>),
+    ) {
+        let mut records = contents.records(at, commit);
+        if !commit.continues {
+            self.end();
+        } else if !self.go_on(&mut records, each) {
+            return;
+        }
+        loop {
+            let group = records.clone();
+            let Some(record) = records.next() else { return };
+            if !record.more {
+                each(record);
+                self.records += 1;
+                continue;
+            }
+            let Some(rest) = records.position(|record| !record.more) else {
+                self.pending.extend(group.map(Copied::of));
+                return;
+            };
+            group.take(rest + 2).for_each(&mut *each);
+            self.records += rest as u64 + 2;
+        }
+    }
+
+    /// Takes what belongs to the group that an earlier commit began. False: it does not end in this commit.
+    fn go_on<'a>(
+        &mut self,
+        records: &mut impl Iterator<Item = Record<'a>>,
+        each: &mut impl FnMut(Record<'_>),
+    ) -> bool {
+        // Where the beginning is lost, the rest is of no use.
+        let headless = self.pending.is_empty();
+        for record in records {
+            if headless {
+                self.dropped += 1;
+            } else {
+                self.pending.push(Copied::of(record));
+            }
+            if !record.more {
+                self.records += self.pending.len() as u64;
+                self.pending.drain(..).for_each(|copied| each(copied.record()));
+                return true;
+            }
+        }
+        false
+    }
+
+    /// The log ends here, or goes on with something else.
+    pub(crate) fn end(&mut self) {
+        self.dropped += self.pending.len() as u64;
+        self.pending.clear();
+    }
+}
+
+impl Copied {
+    fn of(record: Record<'_>) -> Copied {
+        let Record { kind, version, more, position, body } = record;
+        Copied { kind, version, more, position, body: body.to_vec() }
+    }
+
+    fn record(&self) -> Record<'_> {
+        let Copied { kind, version, more, position, .. } = *self;
+        Record { kind, version, more, position, body: &self.body }
+    }
+}

@@ -1,0 +1,359 @@
+//! From files to a log: which segments belong to it, where it ends, and all its records in order.
+//!
+//! The caller gives the first two blocks of each file and then reads what `wants` says, one segment at a time. First the
+//! end is looked for, from the newest segment backwards, until some commit proves that everything before was on disk;
+//! then the segments are read in order.
+
+mod chain;
+mod ending;
+
+use std::collections::BTreeMap;
+
+use self::{chain::Link, ending::Ending};
+use super::{
+    BLOCK_BYTES, Config, Damage, Fault, FileId, Log, Refusal,
+    commit::Commit,
+    contents::{Contents, Gap},
+    groups::Groups,
+    header::{Head, Header},
+    segment::{Segment, Spare},
+};
+use crate::store::Record;
+
+/// A file as it was found.
+#[derive(Debug, Clone, Copy)]
+pub struct Found<'a> {
+    pub file: FileId,
+    /// Its length.
+    pub bytes: u32,
+    /// Its first `START_BYTES`, or all of it.
+    pub start: &'a [u8],
+}
+
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// Records handed out.
+    pub records: u64,
+    pub commits: u64,
+    pub segments: u64,
+    /// Records of groups that were not stored whole.
+    pub dropped: u64,
+    pub torn: Option<Torn>,
+    /// What a tolerant recovery passed over.
+    pub damages: Vec<Damage>,
+    /// Generations that a tolerant recovery did without.
+    pub missing: Vec<u32>,
+}
+
+/// The end of the log was being written when the machine stopped: nothing there was acknowledged as being on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Torn {
+    pub file: FileId,
+    /// Where the first commit begins that is not whole, and how many bytes are void from there on in this file.
+    pub offset: u32,
+    pub bytes: u32,
+    /// Whole commits behind it, in this file and in later ones, which are void with it.
+    pub commits: u64,
+}
+
+/// A log that is ready to go on, in a fresh segment.
+#[derive(Debug)]
+pub struct Recovered {
+    pub log: Log,
+    pub report: Report,
+    /// To be synced before the first commit is written and before any file is deleted: what was read may be in memory only.
+    pub sync: Vec<FileId>,
+    /// Files without use: to be deleted.
+    pub discarded: Vec<FileId>,
+}
+
+/// A recovery on its way.
+#[derive(Debug)]
+pub struct Recovery {
+    config: Config,
+    tolerant: bool,
+    files: Vec<Spare>,
+    /// Files that have a valid header, by generation.
+    known: BTreeMap<u32, Known>,
+    /// Files without one, or with an earlier one, whose first commit is there nevertheless.
+    doubtful: Vec<Doubtful>,
+    /// Files that have neither a header nor zeros.
+    suspects: Vec<FileId>,
+    phase: Phase,
+    last_generation: u32,
+    ending: Ending,
+    groups: Groups,
+    /// What the next segment of the log begins with.
+    next_commit: Option<u64>,
+    report: Report,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    file: FileId,
+    /// As far as the file and its header agree.
+    bytes: u32,
+    header: Header,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Doubtful {
+    file: FileId,
+    bytes: u32,
+    first: Commit,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Is a file without its header a segment?
+    Doubt {
+        next: usize,
+    },
+    /// Where does the log end?
+    End {
+        generation: u32,
+        bound: Option<u32>,
+    },
+    /// The segments in order.
+    Replay {
+        chain: Vec<Link>,
+        next: usize,
+    },
+    Done {
+        chain: Vec<Link>,
+    },
+}
+
+impl Recovery {
+    /// Refuses whatever is not as it was stored.
+    pub fn new<'a>(config: Config, found: impl IntoIterator<Item = Found<'a>>) -> Result<Recovery, Refusal> {
+        Recovery::start(config, found, false)
+    }
+
+    /// Passes over damage and reports it: to look at a log, or to save what is left of it.
+    pub fn tolerant<'a>(
+        config: Config,
+        found: impl IntoIterator<Item = Found<'a>>,
+    ) -> Result<Recovery, Refusal> {
+        Recovery::start(config, found, true)
+    }
+
+    fn start<'a>(
+        config: Config,
+        found: impl IntoIterator<Item = Found<'a>>,
+        tolerant: bool,
+    ) -> Result<Recovery, Refusal> {
+        config.check();
+        let mut recovery = Recovery {
+            config,
+            tolerant,
+            files: Vec::new(),
+            known: BTreeMap::new(),
+            doubtful: Vec::new(),
+            suspects: Vec::new(),
+            phase: Phase::Doubt { next: 0 },
+            last_generation: 0,
+            ending: Ending::default(),
+            groups: Groups::default(),
+            next_commit: None,
+            report: Report::default(),
+        };
+        for found in found {
+            recovery.take(found)?;
+        }
+        let newest = recovery.known.keys().next_back().copied().unwrap_or(0);
+        let first = |doubtful: &Doubtful| doubtful.first.generation;
+        recovery.last_generation = recovery.doubtful.iter().map(first).max().unwrap_or(0).max(newest);
+        // Those of known generations were written again elsewhere; those between matter only if one is missing.
+        recovery.doubtful.sort_by_key(first);
+        let next = recovery.doubtful.partition_point(|doubtful| first(doubtful) <= newest);
+        recovery.phase = Phase::Doubt { next };
+        recovery.leave_doubt();
+        Ok(recovery)
+    }
+
+    fn take(&mut self, found: Found<'_>) -> Result<(), Refusal> {
+        let Found { file, bytes, start } = found;
+        self.files.push(Spare { file, bytes });
+        let mut generation = 0;
+        match Head::read(start) {
+            Head::Blank => {}
+            Head::Unknown => self.suspects.push(file),
+            Head::Newer(format) => return Err(Refusal::Newer { file, format }),
+            Head::Whole(header) => {
+                let (shard, shards) = (header.shard, header.shards);
+                if (shard, shards) != (self.config.shard, self.config.shards) {
+                    return Err(Refusal::Foreign { file, shard, shards });
+                }
+                generation = header.generation;
+                let bytes = bytes.min(header.segment_bytes);
+                if let Some(twin) = self.known.insert(generation, Known { file, bytes, header }) {
+                    return Err(Refusal::Twice { generation, files: [twin.file, file] });
+                }
+            }
+        }
+        // The first commit of a segment is always here: no payload can be.
+        let first = start.get(BLOCK_BYTES as usize..).and_then(Commit::decode);
+        if let Some(first) = first.filter(|first| first.generation > generation) {
+            self.doubtful.push(Doubtful { file, bytes, first });
+        }
+        Ok(())
+    }
+
+    /// Which file to read next, and how many bytes from its beginning. `None`: that was all.
+    pub fn wants(&self) -> Option<(FileId, u32)> {
+        match &self.phase {
+            Phase::Doubt { next } => self.doubtful.get(*next).map(|doubtful| (doubtful.file, doubtful.bytes)),
+            Phase::End { generation, bound } => {
+                let known = &self.known[generation];
+                Some((known.file, bound.map_or(known.bytes, |bound| bound.min(known.bytes))))
+            }
+            Phase::Replay { chain, next } => chain.get(*next).map(|link| {
+                let bytes = link.bound.map_or(link.known.bytes, |bound| bound.min(link.known.bytes));
+                (link.known.file, bytes)
+            }),
+            Phase::Done { .. } => None,
+        }
+    }
+
+    /// Takes what `wants` said. Records come in the order in which they were stored, whole groups only. After an error
+    /// nothing more is wanted.
+    pub fn read(&mut self, bytes: &[u8], mut each: impl FnMut(Record<'_>)) -> Result<(), Refusal> {
+        match &self.phase {
+            Phase::Doubt { .. } => self.doubt(bytes)?,
+            Phase::End { .. } => self.find_end(bytes)?,
+            Phase::Replay { .. } => self.replay(bytes, &mut each)?,
+            Phase::Done { .. } => panic!("nothing is wanted any more"),
+        }
+        Ok(())
+    }
+
+    /// A file whose header is lost although a commit after its first one says that the first was on disk.
+    fn doubt(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
+        let Phase::Doubt { next } = &mut self.phase else { unreachable!("the phase was looked at") };
+        let doubtful = self.doubtful[*next];
+        *next += 1;
+        let Commit { generation, salt, number, .. } = doubtful.first;
+        let contents = Contents { bytes, generation, salt };
+        let (mut commits, mut durable) = (0, 0);
+        for commit in contents.commit_records() {
+            commits += 1;
+            durable = durable.max(commit.durable);
+        }
+        if durable >= number {
+            self.headless(&doubtful)?;
+        } else {
+            let Doubtful { file, bytes, .. } = doubtful;
+            self.report.torn = Some(Torn { file, offset: 0, bytes, commits });
+        }
+        self.leave_doubt();
+        Ok(())
+    }
+
+    fn leave_doubt(&mut self) {
+        let Phase::Doubt { next } = self.phase else { return };
+        if next < self.doubtful.len() {
+            return;
+        }
+        self.phase = match self.known.keys().next_back() {
+            Some(generation) => Phase::End { generation: *generation, bound: None },
+            None => Phase::Done { chain: Vec::new() },
+        };
+    }
+
+    fn replay(&mut self, bytes: &[u8], each: &mut impl FnMut(Record<'_>)) -> Result<(), Refusal> {
+        let Phase::Replay { chain, next } = &mut self.phase else { unreachable!("the phase was looked at") };
+        let link = chain[*next];
+        *next += 1;
+        let whole = chain.get(*next).map(|link| link.known.header.first_commit);
+        if *next == chain.len() {
+            self.phase = Phase::Done { chain: std::mem::take(chain) };
+        }
+        let Known { header, .. } = link.known;
+        let contents = Contents::new(bytes, &header, link.bound);
+        let groups = &mut self.groups;
+        let survey = contents.survey(header.first_commit, link.bound, |contents, at, commit, after_gap| {
+            if after_gap {
+                groups.end();
+            }
+            groups.commit(contents, at, commit, each);
+        });
+        self.report.segments += 1;
+        self.report.commits += survey.commits;
+        for gap in &survey.gaps {
+            self.damage(link.known.damage(gap, whole))?;
+        }
+        let next_commit = survey.last.map_or(header.first_commit, |commit| commit.number + 1);
+        match self.next_commit.replace(next_commit) {
+            Some(expected) if expected != header.first_commit => {
+                self.damage(link.known.out_of_order(expected))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn damage(&mut self, damage: Damage) -> Result<(), Refusal> {
+        if !self.tolerant {
+            return Err(damage.into());
+        }
+        self.report.damages.push(damage);
+        Ok(())
+    }
+
+    /// What was found, when nothing is wanted any more.
+    #[must_use]
+    pub fn finish(mut self) -> Recovered {
+        assert!(self.wants().is_none(), "everything was read");
+        self.groups.end();
+        self.report.records = self.groups.records;
+        self.report.dropped = self.groups.dropped;
+        let Phase::Done { chain } = self.phase else { unreachable!("everything was read") };
+        let mut log = Log::new(self.config);
+        log.last_generation = self.last_generation;
+        for link in &chain {
+            let Known { file, header, .. } = link.known;
+            let end = link.bound.unwrap_or(link.known.bytes);
+            log.previous = (header.generation, end);
+            log.segments.push_back(Segment { file, header, end, last_commit: 0 });
+        }
+        let last = self.ending.end.map_or(0, |end| end.commit.number);
+        (log.placed, log.stored, log.durable) = (last, last, last);
+        let sync: Vec<FileId> = log.segments.iter().map(|segment| segment.file).collect();
+        for spare in self.files.into_iter().filter(|spare| !sync.contains(&spare.file)) {
+            log.keep_or_discard(spare);
+        }
+        let discarded = std::mem::take(&mut log.discarded);
+        Recovered { log, report: self.report, sync, discarded }
+    }
+}
+
+impl Known {
+    fn out_of_order(&self, commit: u64) -> Damage {
+        Damage {
+            file: self.file,
+            generation: self.header.generation,
+            offset: 0,
+            from: 0,
+            until: 0,
+            fault: Fault::Order,
+            commit,
+            behind: Some(self.header.first_commit),
+        }
+    }
+
+    fn damage(&self, gap: &Gap, behind: Option<u64>) -> Damage {
+        Damage {
+            file: self.file,
+            generation: self.header.generation,
+            offset: gap.at as u32,
+            from: gap.from as u32,
+            until: gap.until as u32,
+            fault: gap.fault,
+            commit: gap.number,
+            behind: gap.behind.or(behind),
+        }
+    }
+}
+
+/// How much of each file is wanted at first: its header and its first commit.
+pub const START_BYTES: u32 = 2 * BLOCK_BYTES;

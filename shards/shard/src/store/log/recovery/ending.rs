@@ -1,0 +1,88 @@
+//! Where the log ends, and whether what is not whole there was torn or came to harm.
+//!
+//! Each commit says up to which commit everything was on disk when it was written. A commit that is not whole was torn
+//! if nothing says that it was on disk; else it is damage.
+
+use super::{Known, Phase, Recovery, Torn};
+use crate::store::log::{
+    Refusal,
+    commit::Commit,
+    contents::{Contents, Survey},
+};
+
+/// What is known of the end so far.
+#[derive(Debug, Default)]
+pub(super) struct Ending {
+    /// Every commit up to this one was on disk.
+    pub(super) durable: u64,
+    pub(super) end: Option<End>,
+    /// Whole commits in the segments that were looked at and still count.
+    whole: u64,
+    /// A commit of the newest segment that has one.
+    newest: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct End {
+    pub(super) generation: u32,
+    pub(super) offset: u32,
+    /// The last commit of the log.
+    pub(super) commit: Commit,
+}
+
+impl Recovery {
+    pub(super) fn find_end(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
+        let Phase::End { generation, bound } = self.phase else { unreachable!("the phase was looked at") };
+        let known = self.known[&generation];
+        let header = known.header;
+        let contents = Contents::new(bytes, &header, bound);
+        let survey = contents.survey(header.first_commit, bound, |_, _, _, _| {});
+        self.judge(&known, bound, &survey)?;
+
+        let is_proven =
+            |commit: &Commit| self.ending.durable + 1 >= header.first_commit || generation <= commit.tail;
+        let found = self.ending.end.is_some_and(|end| is_proven(&end.commit));
+        let older = if found || header.previous_generation == 0 { None } else { self.before(&header, 1)? };
+        self.phase = match older {
+            Some((generation, bound)) => Phase::End { generation, bound },
+            None => self.chain()?,
+        };
+        Ok(())
+    }
+
+    /// Takes what one segment says about the end, after all segments behind it.
+    fn judge(&mut self, known: &Known, bound: Option<u32>, survey: &Survey) -> Result<(), Refusal> {
+        let ending = &mut self.ending;
+        ending.durable = ending.durable.max(survey.durable);
+        let generation = known.header.generation;
+        let torn = survey.gaps.iter().position(|gap| gap.number > ending.durable);
+        let damaged = &survey.gaps[..torn.unwrap_or(survey.gaps.len())];
+        if let Some(gap) = damaged.first().filter(|_| !self.tolerant) {
+            return Err(known.damage(gap, ending.newest).into());
+        }
+        let void = self.report.torn.map_or(0, |torn| torn.commits);
+        if let Some(torn) = torn {
+            let gap = survey.gaps[torn];
+            self.report.torn = Some(Torn {
+                file: known.file,
+                offset: gap.from as u32,
+                bytes: (survey.end - gap.from) as u32,
+                commits: survey.commits - gap.commits_before + ending.whole + void,
+            });
+            ending.whole = gap.commits_before;
+            ending.end = gap.before.map(|commit| End { generation, offset: gap.from as u32, commit });
+        } else {
+            let offset = survey.end as u32;
+            if ending.end.is_none() {
+                ending.end = survey.last.map(|commit| End { generation, offset, commit });
+            }
+            if bound.is_none() && survey.last.is_none() && self.report.torn.is_none() {
+                // The header was written together with a commit that is not here.
+                self.report.torn = Some(Torn { file: known.file, offset, bytes: 0, commits: 0 });
+            }
+            ending.whole += survey.commits;
+        }
+        ending.newest = ending.newest.or(survey.last.map(|commit| commit.number));
+        Ok(())
+    }
+}
