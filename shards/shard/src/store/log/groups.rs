@@ -7,7 +7,9 @@ use crate::store::Record;
 pub(crate) struct Groups {
     /// Copies of the records of a group whose end was not seen yet.
     pending: Vec<Copied>,
-    /// Records of groups that have no end or no beginning.
+    /// What stood in front of the next commit is not known.
+    cut: bool,
+    /// Records of groups whose end or beginning was lost.
     pub(crate) dropped: u64,
     /// Records handed out.
     pub(crate) records: u64,
@@ -32,11 +34,21 @@ impl Groups {
         each: &mut impl FnMut(Record<'_>),
     ) {
         let mut records = contents.records(at, commit);
+        let cut = std::mem::take(&mut self.cut);
         if !commit.continues {
-            self.end();
-        } else if !self.go_on(&mut records, each) {
+            // Abandoned by an earlier recovery, which said so.
+            self.pending.clear();
+        } else if cut {
+            self.cut = true;
+            while self.cut {
+                let Some(record) = records.next() else { return };
+                self.dropped += 1;
+                self.cut = record.more;
+            }
+        } else if !self.pending.is_empty() && !self.go_on(&mut records, each) {
             return;
         }
+        // A group whose beginning is in a segment that was retired goes on as if it began here.
         loop {
             let group = records.clone();
             let Some(record) = records.next() else { return };
@@ -60,14 +72,8 @@ impl Groups {
         records: &mut impl Iterator<Item = Record<'a>>,
         each: &mut impl FnMut(Record<'_>),
     ) -> bool {
-        // Where the beginning is lost, the rest is of no use.
-        let headless = self.pending.is_empty();
         for record in records {
-            if headless {
-                self.dropped += 1;
-            } else {
-                self.pending.push(Copied::of(record));
-            }
+            self.pending.push(Copied::of(record));
             if !record.more {
                 self.records += self.pending.len() as u64;
                 self.pending.drain(..).for_each(|copied| each(copied.record()));
@@ -77,10 +83,11 @@ impl Groups {
         false
     }
 
-    /// The log ends here, or goes on with something else.
+    /// The log ends here, or a part of it is lost.
     pub(crate) fn end(&mut self) {
         self.dropped += self.pending.len() as u64;
         self.pending.clear();
+        self.cut = true;
     }
 }
 

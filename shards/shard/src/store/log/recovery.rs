@@ -36,7 +36,7 @@ pub struct Report {
     pub records: u64,
     pub commits: u64,
     pub segments: u64,
-    /// Records of groups that were not stored whole.
+    /// Records at the log's end whose group was not stored whole, and such as damage has cut off.
     pub dropped: u64,
     pub torn: Option<Torn>,
     /// What a tolerant recovery passed over.
@@ -271,6 +271,7 @@ impl Recovery {
         }
         let Known { header, .. } = link.known;
         let contents = Contents::new(bytes, &header, link.bound);
+        self.check_order(&link.known)?;
         let groups = &mut self.groups;
         let survey = contents.survey(header.first_commit, link.bound, |contents, at, commit, after_gap| {
             if after_gap {
@@ -283,13 +284,21 @@ impl Recovery {
         for gap in &survey.gaps {
             self.damage(link.known.damage(gap, whole))?;
         }
-        let next_commit = survey.last.map_or(header.first_commit, |commit| commit.number + 1);
-        match self.next_commit.replace(next_commit) {
-            Some(expected) if expected != header.first_commit => {
-                self.damage(link.known.out_of_order(expected))
-            }
-            _ => Ok(()),
+        self.next_commit = survey.last.map(|commit| commit.number + 1);
+        if survey.gaps.last().is_some_and(|gap| gap.behind.is_none()) {
+            self.groups.end();
+            self.next_commit = None;
         }
+        Ok(())
+    }
+
+    /// The commits of a segment go on where those of the one before it end.
+    fn check_order(&mut self, known: &Known) -> Result<(), Refusal> {
+        let first = known.header.first_commit;
+        let Some(expected) = self.next_commit.filter(|expected| *expected != first) else { return Ok(()) };
+        self.groups.end();
+        // That a segment is missing was said already.
+        if self.report.missing.is_empty() { self.damage(known.out_of_order(expected)) } else { Ok(()) }
     }
 
     fn damage(&mut self, damage: Damage) -> Result<(), Refusal> {

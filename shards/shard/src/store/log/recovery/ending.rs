@@ -76,8 +76,9 @@ impl Recovery {
             if ending.end.is_none() {
                 ending.end = survey.last.map(|commit| End { generation, offset, commit });
             }
-            if bound.is_none() && survey.last.is_none() && self.report.torn.is_none() {
-                // The header was written together with a commit that is not here.
+            // A header is written together with a commit, and a file is as long as its header says.
+            let short = survey.last.is_none() || known.bytes < known.header.segment_bytes;
+            if bound.is_none() && short && self.report.torn.is_none() {
                 self.report.torn = Some(Torn { file: known.file, offset, bytes: 0, commits: 0 });
             }
             ending.whole += survey.commits;

@@ -1,0 +1,131 @@
+//! A disk in memory: files by number, and every way in which a write may end half done.
+
+use std::collections::BTreeMap;
+
+use shard::store::{
+    BLOCK_BYTES, Config, FileId, Found, Placed, Position, Record, Recovered, Recovery, Refusal, START_BYTES,
+};
+
+pub const BLOCK: usize = BLOCK_BYTES as usize;
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Disk(pub BTreeMap<u32, Vec<u8>>);
+
+/// One block on its way to the disk.
+#[derive(Debug, Clone)]
+pub struct Block {
+    pub file: u32,
+    pub at: usize,
+    pub bytes: Vec<u8>,
+}
+
+/// A record that stands for itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    pub position: Position,
+    pub kind: u8,
+    pub more: bool,
+    pub body: Vec<u8>,
+}
+
+impl Entry {
+    pub fn of(record: &Record<'_>) -> Entry {
+        let Record { kind, more, position, body, .. } = *record;
+        Entry { position, kind, more, body: body.to_vec() }
+    }
+}
+
+impl Disk {
+    /// A file of zeros.
+    pub fn create(&mut self, bytes: u32) -> FileId {
+        let file = self.0.keys().next_back().map_or(1, |last| last + 1);
+        self.0.insert(file, vec![0; bytes as usize]);
+        FileId(file)
+    }
+
+    pub fn put(&mut self, block: &Block) {
+        self.0.get_mut(&block.file).unwrap()[block.at..block.at + BLOCK].copy_from_slice(&block.bytes);
+    }
+
+    /// Everything that this recovery hands out, and what it ends with.
+    pub fn recover(&self, config: Config) -> Result<(Recovered, Vec<Entry>), Refusal> {
+        self.read(Recovery::new(config, self.found())?)
+    }
+
+    pub fn recover_tolerantly(&self, config: Config) -> (Recovered, Vec<Entry>) {
+        self.read(Recovery::tolerant(config, self.found()).unwrap()).unwrap()
+    }
+
+    fn found(&self) -> impl Iterator<Item = Found<'_>> {
+        self.0.iter().map(|(file, bytes)| Found {
+            file: FileId(*file),
+            bytes: bytes.len() as u32,
+            start: &bytes[..bytes.len().min(START_BYTES as usize)],
+        })
+    }
+
+    fn read(&self, mut recovery: Recovery) -> Result<(Recovered, Vec<Entry>), Refusal> {
+        let mut entries = Vec::new();
+        while let Some((FileId(file), bytes)) = recovery.wants() {
+            recovery.read(&self.0[&file][..bytes as usize], |record| entries.push(Entry::of(&record)))?;
+        }
+        Ok((recovery.finish(), entries))
+    }
+}
+
+/// The blocks of each write.
+pub fn writes(placed: &Placed) -> Vec<Vec<Block>> {
+    let blocks = |write: &shard::store::Write| {
+        let bytes = write.slices(&placed.batch).concat();
+        assert_eq!(bytes.len(), write.bytes());
+        assert!(bytes.len().is_multiple_of(BLOCK) && (write.offset as usize).is_multiple_of(BLOCK));
+        let block = |(at, bytes): (usize, &[u8])| Block {
+            file: write.file.0,
+            at: write.offset as usize + at * BLOCK,
+            bytes: bytes.to_vec(),
+        };
+        bytes.chunks(BLOCK).enumerate().map(block).collect()
+    };
+    placed.writes.iter().map(blocks).collect()
+}
+
+/// Which of these blocks reach the disk: every choice of up to six, else as many at random. The last choice is all.
+pub fn choices(blocks: usize, chance: &mut Chance) -> Vec<Vec<bool>> {
+    let all = vec![true; blocks];
+    if blocks <= 6 {
+        return (0..1_u32 << blocks)
+            .map(|bits| (0..blocks).map(|at| bits >> at & 1 == 1).collect())
+            .collect();
+    }
+    let mut choices: Vec<Vec<bool>> =
+        (0..64).map(|_| (0..blocks).map(|_| chance.below(2) == 0).collect()).collect();
+    // Torn in order, too: the beginning or the end.
+    choices.extend((0..blocks).map(|cut| (0..blocks).map(|at| at < cut).collect()));
+    choices.extend((1..blocks).map(|cut| (0..blocks).map(|at| at >= cut).collect()));
+    choices.push(all);
+    choices
+}
+
+/// SplitMix64: the same numbers from the same seed.
+#[derive(Debug, Clone)]
+pub struct Chance(pub u64);
+
+impl Chance {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
+    }
+
+    pub fn bytes(&mut self, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        bytes.iter_mut().for_each(|byte| *byte = self.next() as u8);
+        bytes
+    }
+}
