@@ -16,6 +16,8 @@ pub(crate) struct Header {
     /// Where the commits of that segment end. Whatever stands behind is void.
     pub(crate) previous_end: u32,
     pub(crate) segment_bytes: u32,
+    /// Every commit up to this one was on disk before the segment was begun.
+    pub(crate) durable: u64,
 }
 
 /// What the first bytes of a file are.
@@ -47,6 +49,7 @@ impl Header {
         put(&self.previous_generation.to_le_bytes());
         put(&self.previous_end.to_le_bytes());
         put(&self.segment_bytes.to_le_bytes());
+        put(&self.durable.to_le_bytes());
         bytes[..MAGIC.len()].copy_from_slice(&MAGIC);
         let checksum = crc32c::crc32c(&bytes[CHECKED_AT..]);
         bytes[MAGIC.len()..CHECKED_AT].copy_from_slice(&checksum.to_le_bytes());
@@ -91,10 +94,12 @@ impl Head {
             previous_generation: u32_at(40),
             previous_end: u32_at(44),
             segment_bytes: u32_at(48),
+            durable: u64_at(52),
         };
         // Only a defect of the writer makes such a header: nothing may be computed with it.
         let sane = header.generation > header.previous_generation
             && header.segment_bytes >= 2 * BLOCK_BYTES
+            && header.durable < header.first_commit
             && header.previous_end.is_multiple_of(BLOCK_BYTES);
         if sane { Head::Whole(header) } else { Head::Unknown }
     }
@@ -121,6 +126,7 @@ mod tests {
             previous_generation: 5,
             previous_end: 3 * BLOCK_BYTES,
             segment_bytes: 16 << 20,
+            durable: 0x62,
         }
     }
 
@@ -132,7 +138,7 @@ mod tests {
         assert_eq!(bytes[12..24], [1, 0, 0, 0, 1, 0, 2, 0, 7, 0, 0, 0]);
         assert_eq!(bytes[24..40], [8, 7, 6, 5, 4, 3, 2, 1, 99, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(bytes[40..52], [5, 0, 0, 0, 0, 0x30, 0, 0, 0, 0, 0, 1]);
-        assert_eq!(bytes[52..], [0; 12]);
+        assert_eq!(bytes[52..], [0x62, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(Head::read(&bytes), Head::Whole(header()));
     }
 

@@ -83,6 +83,7 @@ impl Log {
             previous_generation,
             previous_end,
             segment_bytes: bytes,
+            durable: self.durable_before_next(),
         };
         self.segments.push_back(Segment { file, header, end: BLOCK_BYTES, last_commit: self.placed });
         self.open = true;
@@ -92,23 +93,21 @@ impl Log {
         block
     }
 
+    /// Through which commit everything is on disk before the next write begins.
+    fn durable_before_next(&self) -> u64 {
+        if self.config.synced { self.placed } else { self.durable }
+    }
+
     /// A commit with so many bytes of records, at the end of the open segment.
     fn place(&mut self, mut head: Vec<u8>, records_bytes: usize, continues: bool) -> (Write, Position) {
         let tail = self.segments.front().expect("a segment is open").header.generation;
+        let durable = self.durable_before_next();
         let segment = self.segments.back_mut().expect("a segment is open");
         let Header { generation, salt, segment_bytes, .. } = segment.header;
         let bytes = bytes_of_commit(records_bytes);
         self.placed += 1;
-        let commit = Commit {
-            number: self.placed,
-            // Where writes are synced, those before this one are on disk before it begins.
-            durable: if self.config.synced { self.placed - 1 } else { self.durable },
-            salt,
-            bytes: bytes as u32,
-            tail,
-            generation,
-            continues,
-        };
+        let commit =
+            Commit { number: self.placed, durable, salt, bytes: bytes as u32, tail, generation, continues };
         let offset = segment.end - head.len() as u32;
         let position = Position { generation, offset: segment.end + COMMIT_BYTES as u32 };
         head.extend_from_slice(&commit.encode());

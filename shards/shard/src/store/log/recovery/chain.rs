@@ -54,11 +54,15 @@ impl Recovery {
             return Ok(Some((missing, bound)));
         }
         if !self.tolerant {
-            return Err(Refusal::Missing { generation: missing, suspect: self.suspects.first().copied() });
+            return Err(self.missing(missing));
         }
         self.report.missing.push(missing);
         let older = self.known.range(tail..missing).next_back();
         Ok(older.map(|(generation, _)| (*generation, None)))
+    }
+
+    pub(super) fn missing(&self, generation: u32) -> Refusal {
+        Refusal::Missing { generation, suspect: self.suspects.first().copied() }
     }
 
     /// A file that lost the header of a segment which was stored. A commit says enough to go on without.
@@ -83,6 +87,7 @@ impl Recovery {
             first_commit: number,
             previous_generation: self.known.range(..generation).next_back().map_or(0, |(older, _)| *older),
             previous_end: 0,
+            durable: 0,
             segment_bytes: (bytes / BLOCK_BYTES * BLOCK_BYTES).max(2 * BLOCK_BYTES),
         };
         self.known.insert(generation, Known { file, bytes, header });

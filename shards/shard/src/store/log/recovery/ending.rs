@@ -8,6 +8,7 @@ use crate::store::log::{
     Refusal,
     commit::Commit,
     contents::{Contents, Survey},
+    header::Header,
 };
 
 /// What is known of the end so far.
@@ -20,6 +21,8 @@ pub(super) struct Ending {
     whole: u64,
     /// A commit of the newest segment that has one.
     newest: Option<u64>,
+    /// A segment that is not there, and of which nothing says that it was on disk.
+    lost: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -42,18 +45,43 @@ impl Recovery {
         let is_proven =
             |commit: &Commit| self.ending.durable + 1 >= header.first_commit || generation <= commit.tail;
         let found = self.ending.end.is_some_and(|end| is_proven(&end.commit));
-        let older = if found || header.previous_generation == 0 { None } else { self.before(&header, 1)? };
+        let older = if found || header.previous_generation == 0 { None } else { self.older(&known)? };
         self.phase = match older {
             Some((generation, bound)) => Phase::End { generation, bound },
-            None => self.chain()?,
+            None => self.close()?,
         };
         Ok(())
+    }
+
+    /// Where to look for the end next.
+    fn older(&mut self, known: &Known) -> Result<Option<(u32, Option<u32>)>, Refusal> {
+        let Header { previous_generation, first_commit, .. } = known.header;
+        let is_known = self.known.contains_key(&previous_generation);
+        if is_known || self.ending.durable + 1 >= first_commit {
+            return self.before(&known.header, 1);
+        }
+        // Without its header a segment is void, and everything behind it too.
+        let void = self.report.torn.map_or(0, |torn| torn.commits) + std::mem::take(&mut self.ending.whole);
+        self.report.torn = Some(Torn { file: known.file, offset: 0, bytes: 0, commits: void });
+        self.ending.end = None;
+        self.ending.lost.get_or_insert(previous_generation);
+        let older = self.known.range(..previous_generation).next_back();
+        Ok(older.map(|(generation, _)| (*generation, None)))
+    }
+
+    /// The end was found. It is not in front of a commit that was on disk for certain.
+    fn close(&mut self) -> Result<Phase, Refusal> {
+        let last = self.ending.end.map_or(0, |end| end.commit.number);
+        if last < self.ending.durable && !self.tolerant {
+            return Err(self.missing(self.ending.lost.unwrap_or(self.last_generation)));
+        }
+        self.chain()
     }
 
     /// Takes what one segment says about the end, after all segments behind it.
     fn judge(&mut self, known: &Known, bound: Option<u32>, survey: &Survey) -> Result<(), Refusal> {
         let ending = &mut self.ending;
-        ending.durable = ending.durable.max(survey.durable);
+        ending.durable = ending.durable.max(survey.durable).max(known.header.durable);
         let generation = known.header.generation;
         let torn = survey.gaps.iter().position(|gap| gap.number > ending.durable);
         let damaged = &survey.gaps[..torn.unwrap_or(survey.gaps.len())];
