@@ -164,7 +164,7 @@ mod tests {
         seal(&mut batch, 0x0102_0304, 7);
         assert_eq!(batch[8..12], [4, 3, 2, 1]);
         assert_eq!(batch[..4], crc32c::crc32c_append(7, &batch[4..]).to_le_bytes());
-        assert_eq!(Header::decode(batch.first_chunk().unwrap()).encode(), batch[..16]);
+        assert_eq!(Header::decode(batch.first_chunk().expect("a header")).encode(), batch[..16]);
     }
 
     #[test]

@@ -331,6 +331,8 @@ fn payloads_that_look_like_commits_change_nothing() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn no_bytes_make_a_recovery_panic(
         places in prop::collection::vec((any::<prop::sample::Index>(), 0..5 * BLOCK, any::<u8>()), 1..30),

@@ -68,13 +68,15 @@ impl Commit {
         whole.then_some(commit)
     }
 
-    /// Whether these bytes look like a commit record of this segment that came to harm.
+    /// Whether these bytes look like a commit record of this segment that came to harm. A whole one of another salt is
+    /// what an interrupted start has left.
     pub(crate) fn has_trace(bytes: &[u8], generation: u32, salt: u64) -> bool {
-        let Some(bytes) = bytes.first_chunk::<COMMIT_BYTES>() else {
+        let Some(record) = bytes.first_chunk::<COMMIT_BYTES>() else {
             return bytes.iter().any(|byte| *byte != 0);
         };
-        let header = record::Header::decode(bytes.first_chunk().expect("a commit is longer than a header"));
-        header.generation == generation || bytes[SALT_AT..40] == salt.to_le_bytes()
+        let header = record::Header::decode(record.first_chunk().expect("a commit is longer than a header"));
+        let is_alike = header.generation == generation && header.kind == KIND_COMMIT;
+        record[SALT_AT..40] == salt.to_le_bytes() || (is_alike && Commit::decode(record).is_none())
     }
 }
 
