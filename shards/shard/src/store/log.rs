@@ -184,24 +184,28 @@ impl Log {
 
     /// A batch of so many bytes is not refused, whatever its records are.
     pub fn room(&self, purpose: Purpose) -> usize {
-        let open = if self.open { self.segments.back().and_then(Segment::room) } else { None };
-        let spares = self.spares.iter().take(self.spares_for(purpose)).map(Spare::room);
         // At each change of segment a record may just not fit.
         let waste = self.config.record_bytes_max as usize - 1;
         let (mut room, mut last) = (0, 0_usize);
-        for segment in open.into_iter().chain(spares) {
+        for segment in self.open_room(purpose).into_iter().chain(self.spare_rooms(purpose)) {
             room += last.saturating_sub(waste);
             last = segment;
         }
         room + last
     }
 
-    fn spares_for(&self, purpose: Purpose) -> usize {
+    /// Room in the segment that commits go to. If it was begun with a spare of the reserve, it belongs to the reserve.
+    fn open_room(&self, purpose: Purpose) -> Option<usize> {
+        let reserved = purpose == Purpose::Add && self.spares.len() < self.config.reserve as usize;
+        if self.open && !reserved { self.segments.back()?.room() } else { None }
+    }
+
+    fn spare_rooms(&self, purpose: Purpose) -> impl Iterator<Item = usize> {
         let kept = match purpose {
             Purpose::Add => self.config.reserve as usize,
             Purpose::Free => 0,
         };
-        self.spares.len().saturating_sub(kept)
+        self.spares.iter().take(self.spares.len().saturating_sub(kept)).map(Spare::room)
     }
 
     /// Bytes on disk in use: whole segments, except for the one that commits go to.
@@ -231,15 +235,20 @@ impl Log {
 
     /// A walk over the oldest segment, for cleaning; none if commits still go there.
     pub fn oldest(&self) -> Option<Cleaning> {
-        let closed = self.segments.len() > usize::from(self.open);
-        let segment = self.segments.front().filter(|_| closed)?;
+        let segment = self.closed()?;
         Some(Cleaning::new(segment.file, &segment.header, segment.end))
+    }
+
+    /// The oldest segment, if everything in it was stored and nothing more comes to it.
+    fn closed(&self) -> Option<&Segment> {
+        let is_closed = self.segments.len() > usize::from(self.open);
+        self.segments.front().filter(|segment| is_closed && segment.last_commit <= self.stored)
     }
 
     /// Takes the oldest segment out. The caller stands for it that everything in it that is alive was placed again; its
     /// file becomes a spare when a later commit is on disk.
     pub fn retire_oldest(&mut self) -> Retired {
-        assert!(self.segments.len() > usize::from(self.open), "commits still go to the oldest segment");
+        assert!(self.closed().is_some(), "commits still go to the oldest segment");
         let segment = self.segments.pop_front().expect("there is a closed segment");
         let retired = Retired { file: segment.file, generation: segment.header.generation };
         self.retired.push_back((segment, self.placed + 1));

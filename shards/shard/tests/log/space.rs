@@ -42,6 +42,9 @@ fn a_full_log_keeps_its_reserve_for_what_frees_space() {
     record::push(&mut batch, 20, 1, &alive[0].body, false);
     let under_way = history.begin(batch, Purpose::Free).unwrap();
     history.end(under_way);
+    assert_eq!(history.log.room(Purpose::Add), 0, "the reserve was begun and is still the reserve");
+    let batch = history.batch(&[(10, false)]);
+    assert!(history.begin(batch, Purpose::Add).is_none());
     history.retire_oldest();
     let under_way = history.begin(Vec::new(), Purpose::Free).unwrap();
     history.end(under_way);

@@ -44,8 +44,8 @@ impl Log {
 
     /// How the batch is cut; `None`: there is no room for it.
     fn plan(&self, batch: &[u8], purpose: Purpose) -> Option<SmallVec<[Part; 1]>> {
-        let open = if self.open { self.segments.back().and_then(Segment::room) } else { None };
-        let mut spares = self.spares.iter().take(self.spares_for(purpose)).map(Spare::room);
+        let open = self.open_room(purpose);
+        let mut spares = self.spare_rooms(purpose);
         let mut parts = SmallVec::new();
         let mut part = Part { bytes: 0, fresh: open.is_none() };
         let mut left = open.or_else(|| spares.next())?;

@@ -3,7 +3,7 @@
 //! Each commit says up to which commit everything was on disk when it was written. A commit that is not whole was torn
 //! if nothing says that it was on disk; else it is damage.
 
-use super::{Known, Phase, Recovery, Torn};
+use super::{Doubtful, Known, Phase, Recovery, Torn};
 use crate::store::log::{
     Refusal,
     commit::Commit,
@@ -57,7 +57,11 @@ impl Recovery {
     fn older(&mut self, known: &Known) -> Result<Option<(u32, Option<u32>)>, Refusal> {
         let Header { previous_generation, first_commit, .. } = known.header;
         let is_known = self.known.contains_key(&previous_generation);
-        if is_known || self.ending.durable + 1 >= first_commit {
+        let durable = self.ending.durable;
+        let was_begun = |doubtful: &Doubtful| {
+            doubtful.first.generation == previous_generation && doubtful.first.number <= durable
+        };
+        if is_known || durable + 1 >= first_commit || self.doubtful.iter().any(was_begun) {
             return self.before(&known.header, 1);
         }
         // Without its header a segment is void, and everything behind it too.
