@@ -330,6 +330,56 @@ fn payloads_that_look_like_commits_change_nothing() {
     }
 }
 
+#[test]
+fn a_commit_that_stands_where_another_should_is_damage() {
+    let mut history = History::new(CONFIG);
+    (0..4).for_each(|_| history.commit(&[(100, false)]));
+    let commits = commits(&history);
+    let mut image = history.disk.clone();
+    let file = image.0.get_mut(&commits[0].0).unwrap();
+    file.copy_within(commits[1].1.clone(), commits[2].1.start);
+    let Err(Refusal::Damage(damage)) = image.recover(Config { seed: 99, ..CONFIG }) else {
+        panic!("this is damage")
+    };
+    assert_eq!((damage.fault, damage.commit, damage.behind), (Fault::Order, 3, Some(4)));
+}
+
+#[test]
+fn a_header_without_commits_still_vouches_for_the_segment_before() {
+    let mut history = History::new(CONFIG);
+    history.commit(&[(9000, false), (9000, false)]);
+    history.commit(&[(8000, false)]);
+    let batch = history.batch(&[(9000, false)]);
+    let under_way = history.begin(batch, Purpose::Add).unwrap();
+    let mut image = history.disk.clone();
+    image.put(&under_way.writes[0][0]);
+    history.judge(&image, Some(&under_way));
+    let file = commits(&history)[0].0;
+    image.0.get_mut(&file).unwrap()[30] ^= 1;
+    let Err(Refusal::Damage(damage)) = image.recover(Config { seed: 99, ..CONFIG }) else {
+        panic!("this is damage")
+    };
+    assert_eq!((damage.file, damage.fault), (FileId(file), Fault::Header));
+}
+
+#[test]
+fn a_link_that_leaves_a_segment_out_is_damage() {
+    let mut history = History::new(CONFIG);
+    (0..3).for_each(|_| history.commit(&[(9000, false), (9000, false), (4000, false)]));
+    let commits = commits(&history);
+    assert_eq!(commits.len(), 3);
+    let mut image = history.disk.clone();
+    let end = commits[0].1.end as u32;
+    alter_header(&mut image, commits[2].0, 40, 1);
+    for (at, byte) in end.to_le_bytes().into_iter().enumerate() {
+        alter_header(&mut image, commits[2].0, 44 + at, byte);
+    }
+    let Err(Refusal::Damage(damage)) = image.recover(Config { seed: 99, ..CONFIG }) else {
+        panic!("this is damage")
+    };
+    assert_eq!((damage.file, damage.fault, damage.commit), (FileId(commits[2].0), Fault::Order, 2));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -2,7 +2,7 @@
 //! that a sync has covered.
 
 use proptest::prelude::*;
-use shard::store::{Config, FileId, Placed, Purpose, Recovered};
+use shard::store::{Config, Fault, FileId, Placed, Purpose, Recovered, Refusal};
 
 use crate::{
     disk::{Block, Chance, Disk, Entry, writes},
@@ -299,4 +299,30 @@ fn a_retired_file_waits_for_the_sync_that_makes_it_superfluous() {
     }
     assert_eq!((machine.log.retired(), machine.log.spares()), (0, 2));
     assert_eq!(machine.log.begin_sync(), None, "everything is on disk");
+}
+
+#[test]
+fn a_segment_of_which_some_commits_were_on_disk_is_not_lost_in_silence() {
+    let mut machine = Machine::new(WRITTEN);
+    while machine.log.segments() < 2 {
+        machine.commit(&[(9000, false)]);
+    }
+    machine.retired = machine.log.retire_oldest().generation;
+    for _ in 0..2 {
+        machine.begin_sync();
+        machine.end_sync();
+    }
+    while machine.log.segments() < 2 {
+        machine.commit(&[(9000, false)]);
+    }
+    let recover = |image: &Disk| image.recover(Config { seed: 7, ..WRITTEN }).unwrap_err();
+    let mut image = machine.cached.clone();
+    let mut bytes = image.0.remove(&2).unwrap();
+    assert_eq!(recover(&image), Refusal::Missing { generation: 2, suspect: None });
+    bytes[..4096].fill(0);
+    image.0.insert(2, bytes);
+    let Refusal::Damage(damage) = recover(&image) else {
+        panic!("its first commit says which segment it is")
+    };
+    assert_eq!((damage.file, damage.fault, damage.generation), (FileId(2), Fault::Header, 2));
 }
