@@ -8,6 +8,6 @@ pub mod record;
 
 pub use log::{
     BLOCK_BYTES, Cleaning, Config, Damage, FORMAT, Fault, FileId, Found, Full, Log, Piece, Placed, Position,
-    Purpose, Recovered, Recovery, Refusal, Report, Retired, START_BYTES, Torn, Write,
+    Purpose, Recovered, Recovery, Refusal, Report, Retired, START_BYTES, Torn, Wanted, Write,
 };
 pub use record::Record;

@@ -16,7 +16,7 @@ mod segment;
 
 use std::collections::VecDeque;
 
-pub use cleaning::Cleaning;
+pub use cleaning::{Cleaning, Wanted};
 pub use header::FORMAT;
 pub use placed::{Full, Piece, Placed, Position, Write};
 pub use recovery::{Found, Recovered, Recovery, Report, START_BYTES, Torn};

@@ -1,6 +1,6 @@
 //! Files: how many there are, when there is no room, and reading segments back.
 
-use shard::store::{Config, FileId, Log, Position, Purpose, record};
+use shard::store::{Config, FileId, Log, Position, Purpose, Wanted, record};
 
 use crate::{
     disk::{Chance, Disk, Entry},
@@ -134,9 +134,9 @@ fn clean(log: &Log, disk: &Disk, piece: usize) -> Vec<Entry> {
     let mut cleaning = log.oldest().unwrap();
     let mut entries = Vec::new();
     let mut reads = 0;
-    while let Some((FileId(file), offset, least, most)) = cleaning.wants() {
-        let length = piece.max(least as usize).min(most as usize);
-        let bytes = &disk.0[&file][offset as usize..offset as usize + length];
+    while let Some(wanted) = cleaning.wants() {
+        let length = piece.max(wanted.bytes_min as usize).min(wanted.bytes_max as usize);
+        let bytes = &disk.0[&wanted.file.0][wanted.offset as usize..][..length];
         cleaning.chunk(bytes, |record| entries.push(Entry::of(&record))).unwrap();
         reads += 1;
         assert!(reads < 5000, "each piece brings something");
@@ -171,7 +171,7 @@ fn damage_is_found_when_a_segment_is_read_back() {
     history.commit(&[(300, false)]);
     history.commit(&[(9000, false), (9000, false)]);
     let mut cleaning = history.log.oldest().unwrap();
-    let (FileId(file), offset, ..) = cleaning.wants().unwrap();
+    let Wanted { file: FileId(file), offset, .. } = cleaning.wants().unwrap();
     for at in (offset as usize + 48..offset as usize + 48 + 316).step_by(3) {
         let mut bytes = history.disk.0[&file].clone();
         bytes[at] ^= 4;

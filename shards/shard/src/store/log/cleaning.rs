@@ -24,6 +24,16 @@ pub struct Cleaning {
     end: u32,
 }
 
+/// What to read next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    pub file: FileId,
+    pub offset: u32,
+    /// Fewer bring nothing, and more there are not.
+    pub bytes_min: u32,
+    pub bytes_max: u32,
+}
+
 impl Cleaning {
     pub(crate) fn new(file: FileId, header: &SegmentHeader, end: u32) -> Cleaning {
         let SegmentHeader { generation, salt, .. } = *header;
@@ -35,9 +45,10 @@ impl Cleaning {
         self.generation
     }
 
-    /// What to read next: from where, how many bytes at least and how many at most. `None`: everything was seen.
-    pub fn wants(&self) -> Option<(FileId, u32, u32, u32)> {
-        (self.at < self.end).then(|| (self.file, self.at, self.needs, self.end - self.at))
+    /// `None`: everything was seen.
+    pub fn wants(&self) -> Option<Wanted> {
+        let Cleaning { file, at, needs, end, .. } = *self;
+        (at < end).then(|| Wanted { file, offset: at, bytes_min: needs, bytes_max: end - at })
     }
 
     /// Takes the bytes that were read from where `wants` said, and gives each whole record to `each`: groups are not kept

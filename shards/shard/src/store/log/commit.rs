@@ -64,6 +64,7 @@ impl Commit {
             && commit.bytes.is_multiple_of(BLOCK_BYTES)
             && commit.bytes > 0
             && commit.durable < commit.number
+            && commit.tail <= commit.generation
             && record::checksum(bytes, seed(commit.salt)) == header.checksum;
         whole.then_some(commit)
     }
