@@ -30,34 +30,24 @@ impl Shard {
             self.counters.dropped_offline_qos0 += 1;
         } else if carried.is_expired(turn.now) {
             self.counters.dropped_expired += 1;
-        } else if takers!(self).can_send_at_once(key, delivery.qos) {
-            self.send(key, delivery, carried, turn);
-        } else {
+        } else if !takers!(self).can_send_at_once(key, delivery.qos) {
             self.enqueue(key, Queued::new(carried.keep(), delivery), turn);
+        } else if delivery.qos == QoS::AtMostOnce {
+            self.transmit(key, &Sending { delivery, packet_id: None, dup: false }, carried, turn);
+        } else {
+            let mut queued = Queued::new(carried.keep(), delivery);
+            self.sessions[key].outbound().number(&mut queued);
+            self.send(key, queued, carried, turn);
         }
     }
 
-    /// The caller has checked that the message may go now.
-    fn send(
-        &mut self,
-        key: SessionKey,
-        delivery: &Delivery<'_>,
-        carried: &mut Carried<'_>,
-        turn: &mut Turn<'_>,
-    ) {
-        let packet_id = match delivery.qos {
-            QoS::AtMostOnce => None,
-            QoS::AtLeastOnce | QoS::ExactlyOnce => {
-                let queued = Queued::new(carried.keep(), delivery);
-                self.queued_bytes += queued.weight();
-                Some(self.sessions[key].outbound().inflight.insert(queued))
-            }
-        };
-        let sending = Sending { delivery, packet_id, dup: false };
-        if !self.transmit(key, &sending, carried, turn)
-            && let Some(packet_id) = packet_id
+    /// Sends at QoS 1 or 2. The caller has checked that the message may go now.
+    fn send(&mut self, key: SessionKey, queued: Queued, carried: &mut Carried<'_>, turn: &mut Turn<'_>) {
+        let packet_id = Some(queued.packet_id());
+        if self.transmit(key, &Sending { delivery: &queued.delivery(), packet_id, dup: false }, carried, turn)
         {
-            self.forget_inflight(key, packet_id);
+            self.queued_bytes += queued.weight();
+            self.sessions[key].outbound().inflight.insert(queued);
         }
     }
 
@@ -107,7 +97,7 @@ impl Shard {
         true
     }
 
-    pub(crate) fn enqueue(&mut self, key: SessionKey, queued: Queued, turn: &mut Turn<'_>) {
+    pub(crate) fn enqueue(&mut self, key: SessionKey, mut queued: Queued, turn: &mut Turn<'_>) {
         let weight = queued.weight();
         while let Some(cause) = takers!(self).queue_lacks(key, weight) {
             *self.dropped(cause) += 1;
@@ -118,7 +108,9 @@ impl Shard {
             }
         }
         self.queued_bytes += weight;
-        self.sessions[key].outbound().push(queued);
+        let outbound = self.sessions[key].outbound();
+        outbound.number(&mut queued);
+        outbound.push(queued);
     }
 
     /// None: it is the newest that is dropped. Nothing is sacrificed for a message that could not be queued even then.
@@ -225,8 +217,15 @@ impl Shard {
         self.queued_bytes -= queued.weight();
         if expired {
             self.counters.dropped_expired += 1;
+            return true;
+        }
+        let message = queued.message.clone();
+        let carried = &mut Carried::of(&message);
+        if queued.qos == QoS::AtMostOnce {
+            let sending = Sending { delivery: &queued.delivery(), packet_id: None, dup: false };
+            self.transmit(key, &sending, carried, turn);
         } else {
-            self.send(key, &queued.delivery(), &mut Carried::of(&queued.message), turn);
+            self.send(key, queued, carried, turn);
         }
         true
     }

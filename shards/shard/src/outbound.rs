@@ -2,7 +2,7 @@
 //!
 //! This file keeps the books. Whether a message may be sent now, and sending it, is `delivery.rs`.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, ops::Range};
 
 use mqtt::{PacketId, QoS};
 use smallvec::SmallVec;
@@ -13,6 +13,8 @@ use crate::{Message, session::Delivery};
 #[derive(Debug, Clone)]
 pub(crate) struct Queued {
     pub message: Message,
+    /// Counts the messages of the session at QoS 1 and 2; zero at QoS 0.
+    pub number: u64,
     pub qos: QoS,
     pub retain: bool,
     pub subscription_ids: SmallVec<[u32; 2]>,
@@ -22,6 +24,7 @@ impl Queued {
     pub fn new(message: Message, delivery: &Delivery<'_>) -> Queued {
         Queued {
             message,
+            number: 0,
             qos: delivery.qos,
             retain: delivery.retain,
             subscription_ids: SmallVec::from_slice(delivery.subscription_ids),
@@ -30,6 +33,11 @@ impl Queued {
 
     pub fn delivery(&self) -> Delivery<'_> {
         Delivery { qos: self.qos, retain: self.retain, subscription_ids: &self.subscription_ids }
+    }
+
+    /// Of a message that has its number.
+    pub fn packet_id(&self) -> PacketId {
+        packet_id(self.number)
     }
 
     /// With no more subscription ids than stand inline.
@@ -48,6 +56,8 @@ pub(crate) struct Outbound {
     pub queue: VecDeque<Queued>,
     pub queue_bytes: usize,
     pub inflight: Inflight,
+    /// Of the message at QoS 1 or 2 that came last.
+    last_number: u64,
     /// The log has been told of the loss of messages; once is enough until the queue is empty again.
     pub loss_noted: bool,
 }
@@ -55,6 +65,24 @@ pub(crate) struct Outbound {
 impl Outbound {
     pub fn is_idle(&self) -> bool {
         self.queue.is_empty() && self.inflight.is_empty()
+    }
+
+    /// Gives a message its place among all that the session gets, sent at once or queued.
+    pub fn number(&mut self, queued: &mut Queued) {
+        if queued.qos != QoS::AtMostOnce {
+            self.last_number += 1;
+            queued.number = self.last_number;
+        }
+    }
+
+    /// Whether the packet id of the message that is sent next is free.
+    pub fn has_packet_id(&self) -> bool {
+        // No number is given twice, so whatever waits has a lower one than this.
+        if self.inflight.has_id_for(self.last_number + 1) {
+            return true;
+        }
+        let next = self.queue.iter().find(|queued| queued.qos != QoS::AtMostOnce);
+        next.is_some_and(|next| self.inflight.has_id_for(next.number))
     }
 
     pub fn push(&mut self, queued: Queued) {
@@ -89,29 +117,28 @@ impl Outbound {
     }
 }
 
-/// What has been sent at QoS 1 or 2 and is not acknowledged to the end.
+/// What has been sent at QoS 1 or 2 and is not acknowledged to the end, in the order of the first sending. [MQTT-4.6.0-1]
 #[derive(Debug, Default)]
 pub(crate) struct Inflight {
-    /// By packet id less one.
-    slots: Vec<Option<Entry>>,
-    /// Ids that were used and are free; the longest free comes first, so that an id rests before it is used again.
-    free: VecDeque<PacketId>,
-    /// Counts sends: the order in which an interrupted session sends again. [MQTT-4.6.0-1]
-    sent: u64,
-    /// Still to be sent again on this connection, in order.
-    again: VecDeque<PacketId>,
+    /// By number. Those that are acknowledged stay among the others until there are too many of them.
+    entries: VecDeque<Entry>,
+    /// Entries that are not acknowledged to the end.
+    len: usize,
+    /// Numbers of what an earlier connection left open and that is still to be sent again.
+    again: Range<u64>,
     /// PUBLISH packets of this connection without their final acknowledgement: what Receive Maximum counts.
     outstanding: u16,
-    entries: usize,
     weight: usize,
 }
 
 #[derive(Debug)]
 struct Entry {
     number: u64,
+    packet_id: PacketId,
     /// Counts in `outstanding`.
     on_this_connection: bool,
-    state: State,
+    /// None: the last acknowledgement came.
+    state: Option<State>,
 }
 
 #[derive(Debug)]
@@ -130,11 +157,11 @@ pub(crate) enum Again {
 
 impl Inflight {
     pub fn is_empty(&self) -> bool {
-        self.entries == 0
+        self.len == 0
     }
 
     pub fn len(&self) -> usize {
-        self.entries
+        self.len
     }
 
     pub fn outstanding(&self) -> u16 {
@@ -145,99 +172,121 @@ impl Inflight {
         !self.again.is_empty()
     }
 
-    /// Notes a message as sent on this connection and gives it an unused id. [MQTT-2.2.1-4]
-    pub fn insert(&mut self, queued: Queued) -> PacketId {
-        let id = self.unused_id();
+    /// Whether the message with this number may be sent: its packet id is free.
+    pub fn has_id_for(&self, number: u64) -> bool {
+        self.entries.front().is_none_or(|oldest| number - oldest.number < PACKET_IDS)
+    }
+
+    /// Notes a message as sent on this connection. The caller has asked whether its id is free. [MQTT-2.2.1-4]
+    pub fn insert(&mut self, queued: Queued) {
+        let number = queued.number;
+        assert!(self.has_id_for(number), "an id in use is not given again");
+        assert!(self.entries.back().is_none_or(|last| last.number < number), "messages are sent in order");
         self.weight += queued.weight();
-        self.entries += 1;
+        self.len += 1;
         self.outstanding += 1;
-        self.sent += 1;
-        let entry = Entry { number: self.sent, on_this_connection: true, state: State::Published(queued) };
-        let slot = &mut self.slots[index(id)];
-        assert!(slot.is_none(), "a free id has no message");
-        *slot = Some(entry);
-        id
+        self.entries.push_back(Entry {
+            number,
+            packet_id: packet_id(number),
+            on_this_connection: true,
+            state: Some(State::Published(queued)),
+        });
     }
 
-    fn unused_id(&mut self) -> PacketId {
-        let rested = self.free.len() > RESTING_IDS || self.slots.len() == usize::from(u16::MAX);
-        if rested && let Some(id) = self.free.pop_front() {
-            return id;
+    /// The entry of this id.
+    #[inline]
+    fn find(&self, id: PacketId) -> Option<usize> {
+        let first = self.entries.front()?;
+        // Most acknowledgements are for the oldest. Those that are done do not stay in front.
+        if first.packet_id == id {
+            return Some(0);
         }
-        self.slots.push(None);
-        let id = u16::try_from(self.slots.len()).ok().and_then(PacketId::new);
-        id.expect("fewer messages are in flight than there are ids")
+        self.find_behind(first, id)
     }
 
-    fn entry(&mut self, id: PacketId) -> Option<&mut Entry> {
-        self.slots.get_mut(index(id))?.as_mut()
+    /// Numbers of all entries are less than a round of ids apart. Without gaps the distance is the place.
+    fn find_behind(&self, first: &Entry, id: PacketId) -> Option<usize> {
+        let (id, first_id) = (usize::from(id.get()), usize::from(first.packet_id.get()));
+        let distance = if id > first_id { id - first_id } else { id + PACKET_IDS as usize - first_id };
+        let number = first.number + distance as u64;
+        let at = match self.entries.get(distance) {
+            Some(entry) if entry.number == number => distance,
+            _ => self.entries.binary_search_by_key(&number, |entry| entry.number).ok()?,
+        };
+        self.entries[at].state.is_some().then_some(at)
     }
 
     pub fn state(&self, id: PacketId) -> Option<&State> {
-        self.slots.get(index(id))?.as_ref().map(|entry| &entry.state)
+        self.find(id).and_then(|at| self.entries[at].state.as_ref())
     }
 
     /// PUBREC came: the message is the client's; its weight is given back.
     pub fn release(&mut self, id: PacketId) -> usize {
-        let Some(entry) = self.entry(id) else { return 0 };
-        match std::mem::replace(&mut entry.state, State::Released) {
-            State::Published(queued) => {
-                let weight = queued.weight();
-                self.weight -= weight;
-                weight
-            }
-            State::Released => 0,
-        }
+        let Some(at) = self.find(id) else { return 0 };
+        let weight = weight_of(self.entries[at].state.replace(State::Released));
+        self.weight -= weight;
+        weight
     }
 
     /// The last acknowledgement came. Gives back the message's weight, if it was still held.
     pub fn remove(&mut self, id: PacketId) -> Option<usize> {
-        let entry = self.slots.get_mut(index(id))?.take()?;
-        self.entries -= 1;
-        if entry.on_this_connection {
+        let at = self.find(id)?;
+        let entry = &mut self.entries[at];
+        self.len -= 1;
+        if std::mem::take(&mut entry.on_this_connection) {
             self.outstanding -= 1;
         }
-        self.free.push_back(id);
-        let weight = match entry.state {
-            State::Published(queued) => queued.weight(),
-            State::Released => 0,
-        };
+        let weight = weight_of(entry.state.take());
         self.weight -= weight;
+        self.sweep();
         Some(weight)
+    }
+
+    /// Lets go of entries that are done: at the front at once, elsewhere when they outnumber the others.
+    fn sweep(&mut self) {
+        while self.entries.front().is_some_and(|entry| entry.state.is_none()) {
+            self.entries.pop_front();
+        }
+        if self.entries.len() > self.len * 2 + DONE_ALWAYS {
+            self.entries.retain(|entry| entry.state.is_some());
+        }
     }
 
     /// A connection has resumed the session: all of it is to be sent again, in the order of the first sending.
     pub fn restart(&mut self) {
         self.outstanding = 0;
-        let mut order: Vec<(u64, PacketId)> = Vec::with_capacity(self.entries);
-        for (at, slot) in self.slots.iter_mut().enumerate() {
-            if let Some(entry) = slot {
-                entry.on_this_connection = false;
-                let id = u16::try_from(at + 1).ok().and_then(PacketId::new).expect("a slot has an id");
-                order.push((entry.number, id));
-            }
+        for entry in &mut self.entries {
+            entry.on_this_connection = false;
         }
-        order.sort_unstable();
-        self.again = order.into_iter().map(|(_, id)| id).collect();
+        let ends = self.entries.front().zip(self.entries.back());
+        self.again = ends.map_or(0..0, |(first, last)| first.number..last.number + 1);
     }
 
     /// The next to be sent again, skipping what has been acknowledged meanwhile.
     pub fn next_again(&mut self) -> Option<Again> {
-        while let Some(&id) = self.again.front() {
-            match self.state(id) {
+        while !self.again.is_empty() {
+            let number = self.again.start;
+            let at = self.entries.partition_point(|entry| entry.number < number);
+            let Some(entry) = self.entries.get(at) else { break };
+            self.again.start = entry.number;
+            let id = entry.packet_id;
+            match &entry.state {
                 Some(State::Published(queued)) => return Some(Again::Publish(id, queued.clone())),
                 Some(State::Released) => return Some(Again::Pubrel(id)),
-                None => self.again.pop_front(),
-            };
+                None => self.again.start += 1,
+            }
         }
+        self.again = 0..0;
         None
     }
 
     /// What `next_again` gave is on its way.
     pub fn sent_again(&mut self) {
-        let id = self.again.pop_front().expect("it was the next");
-        let entry = self.entry(id).expect("only what is in flight is sent again");
-        if matches!(entry.state, State::Published(_)) && !entry.on_this_connection {
+        let number = self.again.start;
+        self.again.start += 1;
+        let at = self.entries.binary_search_by_key(&number, |entry| entry.number);
+        let entry = &mut self.entries[at.expect("only what is in flight is sent again")];
+        if matches!(entry.state, Some(State::Published(_))) && !entry.on_this_connection {
             entry.on_this_connection = true;
             self.outstanding += 1;
         }
@@ -245,19 +294,29 @@ impl Inflight {
 
     /// Messages that the client has not taken over.
     pub fn publishes(&self) -> usize {
-        let published = |slot: &&Option<Entry>| {
-            slot.as_ref().is_some_and(|entry| matches!(entry.state, State::Published(_)))
-        };
-        self.slots.iter().filter(published).count()
+        self.entries.iter().filter(|entry| matches!(entry.state, Some(State::Published(_)))).count()
     }
 }
 
-fn index(id: PacketId) -> usize {
-    usize::from(id.get()) - 1
+/// The packet id of a message follows from its number, so that whoever knows the one knows the other; and an id rests for
+/// a whole round before it is used again: a late acknowledgement finds nothing that it could hit.
+fn packet_id(number: u64) -> PacketId {
+    let id = u16::try_from((number - 1) % PACKET_IDS + 1).ok().and_then(PacketId::new);
+    id.expect("the remainder is less than the number of ids")
 }
 
-/// That many ids stay free before one is used again, so that a late acknowledgement finds nothing that it could hit.
-const RESTING_IDS: usize = 16;
+fn weight_of(state: Option<State>) -> usize {
+    match state {
+        Some(State::Published(queued)) => queued.weight(),
+        Some(State::Released) | None => 0,
+    }
+}
+
+/// 1 to 65,535.
+const PACKET_IDS: u64 = u16::MAX as u64;
+
+/// So many entries that are done may stay even where none is left that is not.
+const DONE_ALWAYS: usize = 16;
 
 #[cfg(test)]
 mod tests;

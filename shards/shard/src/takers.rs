@@ -58,10 +58,12 @@ impl Takers<'_> {
     }
 
     /// [MQTT-3.3.4-9]
+    #[inline]
     pub fn has_quota(&self, session: &Session, connection: &Connection) -> bool {
         session.outbound.as_ref().is_none_or(|outbound| {
             outbound.inflight.outstanding() < connection.receive_maximum
                 && outbound.inflight.len() < usize::from(self.config.limits.inflight_max)
+                && outbound.has_packet_id()
         })
     }
 

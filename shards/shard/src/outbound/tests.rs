@@ -74,7 +74,9 @@ fn take(step: &Step, outbound: &mut Outbound, oracle: &mut Oracle, made: &mut u3
         Step::Queue(qos) => {
             let qos = QoS::try_from(*qos).expect("0, 1 or 2");
             *made += 1;
-            outbound.push(queued(*made, qos));
+            let mut queued = queued(*made, qos);
+            outbound.number(&mut queued);
+            outbound.push(queued);
             oracle.queue.push_back((*made, qos));
         }
         Step::SendNext => send_next(outbound, oracle),
@@ -113,7 +115,8 @@ fn send_next(outbound: &mut Outbound, oracle: &mut Oracle) {
     assert_eq!(popped.as_ref().map(number_in), oracle.queue.pop_front().map(|(number, _)| number));
     let Some(popped) = popped.filter(|popped| popped.qos != QoS::AtMostOnce) else { return };
     let number = number_in(&popped);
-    let id = outbound.inflight.insert(popped);
+    let id = popped.packet_id();
+    outbound.inflight.insert(popped);
     assert_eq!(oracle.number_of(id), None, "an id in use is not given again");
     oracle.sent += 1;
     oracle.inflight.insert(oracle.sent, (id, Known::Published(number), true));
@@ -166,16 +169,43 @@ proptest! {
 }
 
 #[test]
-fn an_id_rests_before_it_is_used_again() {
-    let mut inflight = Inflight::default();
-    let mut last = Vec::new();
-    for number in 0..100 {
-        let id = inflight.insert(queued(number, QoS::AtLeastOnce));
-        assert!(!last.contains(&id), "{id} was used a moment ago");
-        inflight.remove(id);
-        last.push(id);
-        if last.len() > RESTING_IDS {
-            last.remove(0);
-        }
+fn an_id_is_used_again_only_after_all_others() {
+    let mut outbound = Outbound::default();
+    let mut ids = Vec::new();
+    for n in 0..70_000 {
+        let mut queued = queued(n, QoS::AtLeastOnce);
+        outbound.number(&mut queued);
+        let id = queued.packet_id();
+        outbound.inflight.insert(queued);
+        outbound.inflight.remove(id);
+        ids.push(id);
     }
+    let mut once = ids[..65_535].to_vec();
+    once.sort_unstable();
+    once.dedup();
+    assert_eq!(once.len(), 65_535);
+    assert_eq!(ids[65_535..], ids[..70_000 - 65_535]);
+    assert_eq!(outbound.inflight.entries.len(), 0);
+}
+
+#[test]
+fn one_message_that_is_never_acknowledged_keeps_its_id_and_costs_little() {
+    let mut outbound = Outbound::default();
+    let send = |outbound: &mut Outbound| {
+        let mut queued = queued(0, QoS::AtLeastOnce);
+        outbound.number(&mut queued);
+        let id = queued.packet_id();
+        outbound.inflight.insert(queued);
+        id
+    };
+    let kept = send(&mut outbound);
+    while outbound.has_packet_id() {
+        let id = send(&mut outbound);
+        assert_ne!(id, kept);
+        outbound.inflight.remove(id);
+        assert!(outbound.inflight.entries.len() <= 2 + DONE_ALWAYS);
+    }
+    assert!(outbound.inflight.remove(kept).is_some());
+    assert!(outbound.has_packet_id());
+    assert_eq!(send(&mut outbound), kept);
 }

@@ -143,7 +143,7 @@ fn message_expiry_is_counted_down_and_ends_the_message() {
     }
     s.secs(10);
     let (_, heard) = s.connect(&Connect { clean_start: false, ..connect("s") });
-    assert_eq!(heard, ["CONNACK Success present", "a 'long' q1 #1 expires 90"]);
+    assert_eq!(heard, ["CONNACK Success present", "a 'long' q1 #2 expires 90"]);
     assert_eq!(s.counter("dropped_expired"), 1);
 }
 
