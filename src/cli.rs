@@ -42,6 +42,9 @@ pub struct ServeArgs {
     /// Listen here instead, for example tcp://0.0.0.0:1883 for the network; can be repeated
     #[arg(long, value_name = "tcp://HOST:PORT")]
     pub listen: Vec<String>,
+    /// Keep sessions, their queues and retained messages in this directory, across restarts and crashes
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<String>,
     /// Run this many shards; 0 is one per core that the process may use
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub shards: Option<String>,
@@ -65,6 +68,7 @@ impl ServeArgs {
         Flags {
             listen: self.listen.clone(),
             port: self.port.clone(),
+            data_dir: self.data_dir.clone(),
             shards: self.shards.clone(),
             log_format: self.log_format.clone(),
             louder: self.verbose,

@@ -27,6 +27,7 @@ use self::{file::File, value::Value};
 pub struct Flags {
     pub listen: Vec<String>,
     pub port: Option<String>,
+    pub data_dir: Option<String>,
     pub shards: Option<String>,
     pub log_format: Option<String>,
     pub louder: u8,
@@ -137,6 +138,7 @@ fn read_flags(flags: &Flags, loaded: &mut Loaded) -> Vec<Problem> {
     let listen = (!flags.listen.is_empty()).then(|| flags.listen.join(","));
     let named = [
         ("--listen", "server", "listen_addresses", listen.as_ref()),
+        ("--data-dir", "store", "dir", flags.data_dir.as_ref()),
         ("--shards", "runtime", "shards", flags.shards.as_ref()),
         ("--log-format", "log", "format", flags.log_format.as_ref()),
     ];

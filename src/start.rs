@@ -4,9 +4,11 @@ use std::{
     collections::hash_map::RandomState,
     hash::{BuildHasher, Hasher},
     net::SocketAddr,
+    path::Path,
+    sync::Arc,
 };
 
-use runtime::{Broker, Probe};
+use runtime::{Broker, DataDir, Probe};
 use shard::SHARDS_MAX;
 
 use crate::{
@@ -33,7 +35,10 @@ pub fn start(loaded: &Loaded) -> Result<Started, String> {
         tracing::info!("this machine has no address {}: not listening there", address.ip());
     }
     let max_connections = raise_open_files(settings, shards, listen.addresses.len())?;
-    let mut config = settings.runtime_config(listen.addresses, shards, placement_seed(settings));
+    let dir = data_dir(settings, shards)?;
+    let placement_seed = dir.as_ref().map_or_else(|| placement_seed(settings), |dir| dir.placement_seed());
+    let mut config = settings.runtime_config(listen.addresses, shards, placement_seed);
+    config.store = dir.map(|dir| settings.store_config(dir));
     config.max_connections = max_connections;
     threads::check(shards)?;
     let broker = runtime::start(config).map_err(|error| error.to_string())?;
@@ -55,6 +60,19 @@ fn placement_seed(settings: &Settings) -> u64 {
         0 => RandomState::new().build_hasher().finish(),
         seed => seed,
     }
+}
+
+/// The directory for what outlives the process, if there is to be one.
+fn data_dir(settings: &Settings, shards: u8) -> Result<Option<Arc<DataDir>>, String> {
+    let dir = &settings.store.dir;
+    if dir.is_empty() {
+        tracing::info!(
+            "everything is in memory and ends with this process (to keep it: iothub --data-dir DIR)"
+        );
+        return Ok(None);
+    }
+    let opened = DataDir::open(Path::new(dir), shards, placement_seed(settings));
+    opened.map(|dir| Some(Arc::new(dir))).map_err(|error| error.to_string())
 }
 
 /// The probe opens files itself: what is not enough for any broker is said before it.

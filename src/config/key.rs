@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use super::{
     Address,
-    settings::{Format, Level, QueueFull, Settings, Sigterm},
+    settings::{Durability, Format, Level, QueueFull, Settings, Sigterm},
     value::{Value, show_bytes},
 };
 
@@ -273,6 +273,17 @@ pub static KEYS: &[Key] = &[
     bytes("limits", "max_session_memory", 1 << 20..=MEMORY_MAX, |s| &mut s.limits.max_session_memory),
     bytes("limits", "max_queue_memory", 1 << 20..=MEMORY_MAX, |s| &mut s.limits.max_queue_memory),
     bytes("limits", "max_receive_memory", 1 << 20..=MEMORY_MAX, |s| &mut s.limits.max_receive_memory),
+    Key { section: "store", name: "dir", kind: Kind::Text { place: |s| &mut s.store.dir } },
+    Key {
+        section: "store",
+        name: "durability",
+        kind: Kind::Word {
+            words: &["written", "fsynced"],
+            get: |s| s.store.durability as usize,
+            set: |s, at| s.store.durability = [Durability::Written, Durability::Fsynced][at],
+        },
+    },
+    bytes("store", "segment_bytes", 1 << 20..=1 << 30, |s| &mut s.store.segment_bytes),
     count("runtime", "shards", 0..=shard::SHARDS_MAX as u64, |s| &mut s.runtime.shards),
     count("runtime", "placement_seed", 0..=i64::MAX as u64, |s| &mut s.runtime.placement_seed),
     power("runtime", "ring_entries", 64..=32_768, |s| &mut s.runtime.ring_entries),
@@ -310,7 +321,7 @@ mod tests {
     #[test]
     fn sections_stand_together_and_keys_are_unique() {
         let sections = Key::sections();
-        assert_eq!(sections, ["server", "session", "router", "limits", "runtime", "log"]);
+        assert_eq!(sections, ["server", "session", "router", "limits", "store", "runtime", "log"]);
         for (at, key) in KEYS.iter().enumerate() {
             let twin =
                 KEYS[at + 1..].iter().find(|other| other.section == key.section && other.name == key.name);

@@ -1,8 +1,9 @@
 //! Every setting with its built-in default, as plain numbers and words. Checking them is the business of `key.rs`.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use shard::{Config, Limits};
+use runtime::{DataDir, StoreConfig};
+use shard::{Config, Limits, store::log::BLOCK_BYTES};
 
 use super::Address;
 
@@ -13,6 +14,7 @@ pub struct Settings {
     pub session: Session,
     pub router: Router,
     pub limits: Totals,
+    pub store: Store,
     pub runtime: Runtime,
     pub log: Log,
 }
@@ -67,6 +69,24 @@ pub struct Totals {
     pub max_session_memory: u64,
     pub max_queue_memory: u64,
     pub max_receive_memory: u64,
+}
+
+/// What outlives the process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Store {
+    /// Empty: nothing does.
+    pub dir: String,
+    pub durability: Durability,
+    pub segment_bytes: u64,
+}
+
+/// What has happened to a record that counts as stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// The kernel has it: it survives the end of the process.
+    Written,
+    /// The disk has it: it survives a power cut.
+    Fsynced,
 }
 
 /// The shards.
@@ -147,6 +167,7 @@ impl Settings {
             max_connections: narrow(self.server.max_connections),
             backlog: narrow(self.server.listen_backlog),
             linger: Duration::from_secs(self.server.close_timeout_secs),
+            store: None,
             core: self.shard_config(shards, placement_seed),
         }
     }
@@ -156,6 +177,7 @@ impl Settings {
             shards,
             placement_seed,
             limits: self.shard_limits(),
+            store_epoch_ms: None,
             validate_payload_format: self.router.validate_payload_format,
             queue_qos0: self.session.queue_qos0,
             server_reference: not_empty(&self.server.server_reference),
@@ -279,6 +301,32 @@ impl Default for Totals {
         }
     }
 }
+
+impl Default for Store {
+    fn default() -> Store {
+        Store { dir: String::new(), durability: Durability::Fsynced, segment_bytes: 8 << 20 }
+    }
+}
+
+impl Settings {
+    /// The store in this directory.
+    pub fn store_config(&self, dir: Arc<DataDir>) -> StoreConfig {
+        let record_bytes_max = self.server.max_packet_size + RECORD_EXTRA_BYTES;
+        let segment_bytes = self.store.segment_bytes.max(record_bytes_max + SEGMENT_EXTRA_BYTES);
+        StoreConfig {
+            dir,
+            is_synced: self.store.durability == Durability::Fsynced,
+            segment_bytes: narrow(segment_bytes.next_multiple_of(BLOCK_BYTES.into())),
+            record_bytes_max: narrow(record_bytes_max),
+        }
+    }
+}
+
+/// What a record has beside a packet: its receivers, a topic, a client id.
+const RECORD_EXTRA_BYTES: u64 = 1 << 20;
+
+/// What a segment has beside its largest record.
+const SEGMENT_EXTRA_BYTES: u64 = 64 << 10;
 
 impl Default for Runtime {
     fn default() -> Runtime {

@@ -149,7 +149,7 @@ const FILE_MISTAKES: &[(&str, &str)] = &[
     ("[sever]\nmax_connections = 5\n", "FILE, line 1: [sever]: unknown section: did you mean [server]?"),
     (
         "[tls]\n",
-        "FILE, line 1: [tls]: unknown section: there are [server], [session], [router], [limits], [runtime], [log]",
+        "FILE, line 1: [tls]: unknown section: there are [server], [session], [router], [limits], [store], [runtime], [log]",
     ),
     (
         "[server]\nmax_packet_size = \"big\"\n",

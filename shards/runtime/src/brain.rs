@@ -1,12 +1,15 @@
 //! What the loop drives: a shard, or a script that stands in for one in tests.
 
-use shard::{Counters, Effects, Event, Gauges, Instant, Shard};
+use shard::{Counters, Effects, Event, Gauges, Instant, Shard, store::restoring::Restoring};
 
 pub(crate) trait Brain: 'static {
     fn handle(&mut self, now: Instant, event: Event<'_>, effects: &mut Effects);
     fn next_deadline(&self) -> Option<Instant>;
     fn counters(&self) -> &Counters;
     fn gauges(&self) -> Gauges;
+    /// Comes before every event, if there is a store.
+    fn restore(&mut self, restoring: Restoring, now: Instant, effects: &mut Effects);
+    fn last_batch(&self) -> u64;
 }
 
 impl Brain for Shard {
@@ -24,5 +27,13 @@ impl Brain for Shard {
 
     fn gauges(&self) -> Gauges {
         Shard::gauges(self)
+    }
+
+    fn restore(&mut self, restoring: Restoring, now: Instant, effects: &mut Effects) {
+        Shard::restore(self, restoring, now, effects);
+    }
+
+    fn last_batch(&self) -> u64 {
+        Shard::last_batch(self)
     }
 }

@@ -4,7 +4,7 @@ use std::{
     net::SocketAddr,
     sync::Arc,
     thread::JoinHandle,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
@@ -15,6 +15,7 @@ use crate::{
     brain::Brain,
     clock::Clock,
     control::{COMMANDS_MAX, Command, Failure, Line, Report, Snapshot},
+    disk::keeper,
     executor, listener, mesh,
     mesh::Shared,
     probe::{self, random_seed},
@@ -29,12 +30,16 @@ pub struct Broker {
     reports: Receiver<Report>,
     failures: Receiver<Failure>,
     threads: Vec<JoinHandle<()>>,
+    /// Ends when the shards have.
+    keeper: Option<JoinHandle<()>>,
     shared: Arc<Shared>,
     seats: Arc<Seats>,
 }
 
 /// Starts every shard and returns once all of them listen. If one cannot start, none runs.
 pub fn start(config: Config) -> Result<Broker, StartError> {
+    let mut config = config;
+    config.core.store_epoch_ms = config.store.as_ref().map(|_| unix_ms());
     let core = shard::Config { shards: config.shards, ..config.core.clone() };
     let seed = random_seed().map_err(StartError::Resources)?;
     start_with(config, move |id, now| Shard::new(id, &core, now, seed.wrapping_add(u64::from(id.0))))
@@ -139,24 +144,47 @@ impl Broker {
         let (failer, failures) = unbounded();
         let shared = Arc::clone(meshes.first().expect("there is at least one shard").shared());
         let seats = Arc::new(Seats::new(config.max_connections));
-        let mut broker =
-            Broker { addresses, commands: Vec::new(), reports, failures, threads: Vec::new(), shared, seats };
+        let (orders, ordered) = unbounded();
+        let orders = config.store.as_ref().map(|_| orders);
+        let mut broker = Broker {
+            addresses,
+            commands: Vec::new(),
+            reports,
+            failures,
+            threads: Vec::new(),
+            keeper: None,
+            shared,
+            seats,
+        };
         for (id, mesh) in (0..config.shards).map(ShardId).zip(meshes) {
             let (sender, commands) = bounded(COMMANDS_MAX);
             let line = Line { commands, reports: reporter.clone(), failures: failer.clone() };
             let parts = Parts { mesh, line, clock, seats: Arc::clone(&broker.seats) };
             let make_brain = make_brain.clone();
             let core = cores[id.index() % cores.len()];
-            let thread = executor::spawn(id, core, config.clone(), move |now| make_brain(id, now), parts);
+            let thread = executor::spawn(
+                id,
+                core,
+                config.clone(),
+                move |now| make_brain(id, now),
+                parts,
+                orders.clone(),
+            );
             broker.commands.push(sender);
             // Dropping the broker stops the shards that were started.
             broker.threads.push(thread.map_err(StartError::Resources)?);
+        }
+        if orders.is_some() {
+            let keeper = keeper::spawn(ordered, Arc::clone(&broker.shared), broker.commands.clone());
+            broker.keeper = Some(keeper.map_err(StartError::Resources)?);
         }
         Ok(broker)
     }
 
     fn await_ready(&mut self, shards: u8) -> Result<(), StartError> {
-        let deadline = Instant::now() + READY_MAX;
+        // Whoever has much to recover takes his time.
+        let ready_max = if self.keeper.is_some() { READY_MAX * 20 } else { READY_MAX };
+        let deadline = Instant::now() + ready_max;
         for _ in 0..shards {
             match self.reports.recv_deadline(deadline) {
                 Ok(Report::NotReady(error)) => return Err(error),
@@ -165,7 +193,7 @@ impl Broker {
                     // Whoever hangs is not waited for.
                     self.stop();
                     self.threads.clear();
-                    return Err(StartError::NotReady { seconds: READY_MAX.as_secs() });
+                    return Err(StartError::NotReady { seconds: ready_max.as_secs() });
                 }
             }
         }
@@ -187,6 +215,9 @@ impl Broker {
         for thread in self.threads.drain(..) {
             // A panic has been told through `failures` already.
             let _ = thread.join();
+        }
+        if let Some(keeper) = self.keeper.take() {
+            let _ = keeper.join();
         }
     }
 }
@@ -212,6 +243,11 @@ fn check(config: &Config) -> Result<(), StartError> {
         return Err(StartError::ReceiveBuffers { receive_buffers });
     }
     Ok(())
+}
+
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// How long the shards may take to set themselves up.

@@ -1,6 +1,8 @@
 //! What the runtime is told at its start. Reading files and environment is not done here.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use crate::DataDir;
 
 /// The same for all shards of a process.
 #[derive(Debug, Clone)]
@@ -22,8 +24,22 @@ pub struct Config {
     pub backlog: u32,
     /// How long a closed connection may take for its last bytes and its end.
     pub linger: Duration,
+    /// Where what is to live on is stored; nowhere, if there is none.
+    pub store: Option<StoreConfig>,
     /// For the shards themselves; its number of shards is set from the one above.
     pub core: shard::Config,
+}
+
+/// The logs of all shards.
+#[derive(Debug, Clone)]
+pub struct StoreConfig {
+    pub dir: Arc<DataDir>,
+    /// Everything is on disk before it counts as stored; otherwise the kernel has it, and a power cut loses it.
+    pub is_synced: bool,
+    /// Of one file of the log; a multiple of 4 KiB.
+    pub segment_bytes: u32,
+    /// The largest record: a packet, and what belongs to it.
+    pub record_bytes_max: u32,
 }
 
 impl Default for Config {
@@ -38,6 +54,7 @@ impl Default for Config {
             max_connections: 100_000,
             backlog: 4096,
             linger: Duration::from_secs(3),
+            store: None,
             core: shard::Config::default(),
         }
     }

@@ -1,7 +1,9 @@
 //! What the control thread and the shards say to each other.
 
+use std::{fs::File, io};
+
 use crossbeam_channel::{Receiver, Sender};
-use shard::{Counters, Gauges, ShardId};
+use shard::{Counters, Gauges, ShardId, store::log::FileId};
 
 use crate::{StartError, listener::Listener};
 
@@ -14,6 +16,11 @@ pub(crate) enum Command {
     /// End now.
     Stop,
     Snapshot(Sender<Snapshot>),
+    /// A file for the store that was ordered, or why there is none.
+    File {
+        id: FileId,
+        made: io::Result<File>,
+    },
 }
 
 /// From one shard.

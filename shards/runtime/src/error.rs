@@ -1,9 +1,18 @@
 //! Why a broker did not start, in words that say what to do about it.
 
-use std::{io, net::SocketAddr};
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
-use shard::SHARDS_MAX;
+use shard::{
+    SHARDS_MAX,
+    store::log::{FORMAT, FileId, Refusal},
+};
 use thiserror::Error;
+
+use crate::disk::keeper::name_of;
 
 /// Nothing runs when this is returned: what had been started is stopped.
 #[derive(Debug, Error)]
@@ -50,12 +59,78 @@ pub enum StartError {
     Ring { shard: u8, source: io::Error },
     #[error("shard {shard} cannot start its executor: {what}")]
     Executor { shard: u8, what: String },
+    #[error(transparent)]
+    Store(#[from] StoreError),
     #[error("a thread or a descriptor for a shard cannot be made: {0}. See `ulimit -u` and `ulimit -n`")]
     Resources(io::Error),
     #[error(
         "not all shards were ready within {seconds} s: see the log for one that ended, or for a machine overloaded"
     )]
     NotReady { seconds: u64 },
+}
+
+/// Why the store cannot be used as it is. Nothing in it was changed.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    #[error("the store in {}: {source}", path.display())]
+    Io { path: PathBuf, source: io::Error },
+    #[error(
+        "the data directory {} is in use by another process. Stop that one, or give this one a directory of its own with \
+         --data-dir",
+        path.display()
+    )]
+    InUse { path: PathBuf },
+    #[error(
+        "{} has the store format {format}, and this version knows {known}: it was written by a newer iothub. Start that \
+         one, or another directory",
+        path.display()
+    )]
+    Newer { path: PathBuf, format: u32, known: u32 },
+    #[error(
+        "{} at offset {offset:#x} is damaged: {what}. Nothing was changed. `iothub store check` shows the whole damage, \
+         `iothub store repair` saves what can be read, `iothub store restore` brings a backup back",
+        path.display()
+    )]
+    Damaged { path: PathBuf, offset: u32, what: String },
+    #[error(
+        "{} is not complete: {what}. Nothing was changed. `iothub store check` shows what is there, `iothub store \
+         restore` brings a backup back",
+        path.display()
+    )]
+    Incomplete { path: PathBuf, what: String },
+    #[error("{} does not say for whom the directory was laid out: {text:?}", path.display())]
+    Layout { path: PathBuf, text: String },
+    #[error(
+        "the data directory {} was laid out for {laid_out} shards, and {shards} were asked for. Start with --shards \
+         {laid_out}",
+        path.display()
+    )]
+    Shards { path: PathBuf, laid_out: u8, shards: u8 },
+    #[error(
+        "{} at offset {offset:#x} has a record that this version does not understand. Nothing was changed. Start the \
+         version that has written it, or look at it with `iothub store dump`",
+        path.display()
+    )]
+    Malformed { path: PathBuf, offset: u32 },
+}
+
+impl StoreError {
+    pub(crate) fn refused(dir: &Path, refusal: &Refusal) -> StoreError {
+        let path = |file: FileId| dir.join(name_of(file));
+        match refusal {
+            Refusal::Newer { file, format } => {
+                StoreError::Newer { path: path(*file), format: *format, known: FORMAT }
+            }
+            Refusal::Damage(damage) => StoreError::Damaged {
+                path: path(damage.file),
+                offset: damage.offset,
+                what: damage.fault.to_string(),
+            },
+            Refusal::Foreign { .. } | Refusal::Twice { .. } | Refusal::Missing { .. } => {
+                StoreError::Incomplete { path: dir.to_owned(), what: refusal.to_string() }
+            }
+        }
+    }
 }
 
 impl StartError {

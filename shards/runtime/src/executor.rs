@@ -6,13 +6,15 @@ use std::{
     time::Duration,
 };
 
+use crossbeam_channel::Sender;
 use glommio::{GlommioError, LocalExecutor, LocalExecutorBuilder, Placement, ReactorErrorKind};
-use shard::{Instant, ShardId};
+use shard::{Instant, ShardId, store::log::Report as Recovered};
 
 use crate::{
-    Config, StartError,
+    Config, StartError, StoreError,
     brain::Brain,
     control::{Failure, Report},
+    disk::{self, Opened, keeper::Order},
     worker::{Parts, Worker},
 };
 
@@ -23,6 +25,7 @@ pub(crate) fn spawn<B: Brain>(
     config: Config,
     make_brain: impl FnOnce(Instant) -> B + Send + 'static,
     parts: Parts,
+    orders: Option<Sender<Order>>,
 ) -> io::Result<JoinHandle<()>> {
     let name = format!("shard-{}", id.0);
     Builder::new().name(name.clone()).spawn(move || {
@@ -30,27 +33,65 @@ pub(crate) fn spawn<B: Brain>(
         let reports = parts.line.reports.clone();
         // The report is for whoever starts the broker, and nobody waits for it after a failure.
         match executor(id, core, &name) {
-            Ok(executor) => executor.run(run(id, config, make_brain, parts)),
+            Ok(executor) => executor.run(run(id, config, make_brain, parts, orders)),
             Err(error) => drop(reports.send(Report::NotReady(error))),
         }
         std::mem::forget(end);
     })
 }
 
-async fn run<B: Brain>(id: ShardId, config: Config, make_brain: impl FnOnce(Instant) -> B, parts: Parts) {
+async fn run<B: Brain>(
+    id: ShardId,
+    config: Config,
+    make_brain: impl FnOnce(Instant) -> B,
+    parts: Parts,
+    orders: Option<Sender<Order>>,
+) {
     let reports = parts.line.reports.clone();
     let failures = parts.line.failures.clone();
-    let worker = match Worker::new(id, &config, make_brain, parts) {
+    let opened = match open_store(id, &config, orders) {
+        Ok(opened) => opened,
+        Err(error) => {
+            let _ = reports.send(Report::NotReady(error.into()));
+            return;
+        }
+    };
+    let worker = match Worker::new(id, &config, make_brain, parts, opened) {
         Ok(worker) => worker,
         Err(source) => {
             let _ = reports.send(Report::NotReady(not_ready(id, source)));
             return;
         }
     };
-    let _ = reports.send(Report::Ready);
     if let Err(error) = worker.run().await {
-        let _ = failures.send(Failure { shard: id, what: format!("its io_uring failed: {error}") });
+        let _ = failures.send(Failure { shard: id, what: error.to_string() });
     }
+}
+
+/// Recovers what the shard has stored, if it stores anything.
+fn open_store(
+    id: ShardId,
+    config: &Config,
+    orders: Option<Sender<Order>>,
+) -> Result<Option<Opened>, StoreError> {
+    let (Some(store), Some(orders), Some(epoch_ms)) = (&config.store, orders, config.core.store_epoch_ms)
+    else {
+        return Ok(None);
+    };
+    let opened = disk::open(store, id, config.shards, epoch_ms, orders)?;
+    let Recovered { records, segments, torn, dropped, .. } = &opened.report;
+    if let Some(torn) = torn {
+        tracing::warn!(
+            shard = id.0,
+            file = torn.file.0,
+            offset = torn.offset,
+            "the end of the store was being written when the broker ended: nothing there was acknowledged"
+        );
+    }
+    if *records > 0 {
+        tracing::info!(shard = id.0, records, segments, dropped, "recovered");
+    }
+    Ok(Some(opened))
 }
 
 fn executor(id: ShardId, core: usize, name: &str) -> Result<LocalExecutor, StartError> {
@@ -90,7 +131,7 @@ fn not_ready(id: ShardId, source: io::Error) -> StartError {
 /// Tells of a thread that ends by a panic. One that ends otherwise forgets it.
 struct End {
     shard: ShardId,
-    failures: crossbeam_channel::Sender<Failure>,
+    failures: Sender<Failure>,
 }
 
 impl Drop for End {

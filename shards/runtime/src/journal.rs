@@ -39,6 +39,13 @@ pub(crate) fn write(shard: ShardId, address: Option<Address>, note: &Note) {
         What::SessionExpired => tracing::debug!(shard, client_id, address, "session expired"),
         What::WillPublished => tracing::debug!(shard, client_id, address, "will published"),
         What::QueueFull => tracing::warn!(shard, client_id, address, "queue full, messages are dropped"),
+        What::StoreFull => {
+            tracing::error!(
+                shard,
+                "the store has no room: QoS 1 and 2 messages are refused or wait until there is space on its disk"
+            );
+        }
+        What::StoreHasRoom => tracing::info!(shard, "the store has room again"),
         What::SubscriptionsRefused { reason, count } => {
             tracing::info!(shard, client_id, address, ?reason, count, "subscriptions refused");
         }

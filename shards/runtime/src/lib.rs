@@ -10,12 +10,14 @@ mod bell;
 #[doc(hidden)]
 pub mod bench;
 mod brain;
+mod breakdown;
 mod broker;
 mod buffers;
 mod clock;
 mod config;
 mod connection;
 mod control;
+mod disk;
 mod error;
 mod executor;
 mod journal;
@@ -33,7 +35,8 @@ mod worker;
 
 pub use background::Background;
 pub use broker::{Broker, start};
-pub use config::Config;
+pub use config::{Config, StoreConfig};
 pub use control::{Failure, Snapshot};
-pub use error::StartError;
+pub use disk::directory::DataDir;
+pub use error::{StartError, StoreError};
 pub use probe::{Probe, probe};

@@ -30,11 +30,34 @@ use crate::{
 #[derive(Debug)]
 pub(crate) enum Happened {
     Nothing,
-    Opened { conn: ConnId, refuse: bool },
+    Opened {
+        conn: ConnId,
+        refuse: bool,
+    },
     TurnedAway,
-    Bytes { conn: ConnId, filled: Filled },
-    Sent { conn: ConnId, outgoing: Box<Outgoing> },
-    Closed { conn: ConnId },
+    Bytes {
+        conn: ConnId,
+        filled: Filled,
+    },
+    Sent {
+        conn: ConnId,
+        outgoing: Box<Outgoing>,
+    },
+    Closed {
+        conn: ConnId,
+    },
+    /// A write of the store is done.
+    Written {
+        result: i32,
+    },
+    /// A sync of the store is done.
+    Synced {
+        result: i32,
+    },
+    /// A part of the store was read.
+    ReadBack {
+        result: i32,
+    },
 }
 
 pub(crate) struct Port {
@@ -159,6 +182,9 @@ impl Port {
                 }
                 Happened::Nothing
             }
+            Operation::Write => Happened::Written { result: completion.result },
+            Operation::Sync => Happened::Synced { result: completion.result },
+            Operation::ReadBack => Happened::ReadBack { result: completion.result },
             Operation::Cancel => Happened::Nothing,
         }
     }

@@ -3,16 +3,18 @@
 //! One turn is one tick: however much came in, each connection gets at most one send and each other shard at most one
 //! publication and one ring of its bell.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{fs::File, io, sync::Arc, time::Duration};
 
-use shard::{ConnId, Effect, Effects, Event, Instant, Note, ShardId};
+use shard::{ConnId, Effect, Effects, Event, Instant, Note, ShardId, store::log::FileId};
 
 use crate::{
     Config,
     background::Background,
     brain::Brain,
+    breakdown::Breakdown,
     clock::Clock,
     control::{Command, Line, Report, Snapshot},
+    disk::{Disk, Opened, Outcome},
     journal,
     mesh::{Letter, Mesh},
     port::{Happened, Port},
@@ -31,6 +33,15 @@ pub(crate) struct Worker<B> {
     clock: Clock,
     /// The time of this turn: everything in it happens at once.
     now: Instant,
+    /// Where batches are stored. A shard without one stores nothing.
+    disk: Option<Disk>,
+    /// The last batch that is stored.
+    stored: u64,
+    is_restored: bool,
+    is_ready: bool,
+    /// The disk had no room for a file, and that was logged.
+    has_asked_for_files: bool,
+    file_failure_logged: bool,
     background: Background,
     gave_way_at: Instant,
     /// Keeps its capacity from turn to turn.
@@ -48,11 +59,13 @@ impl<B: Brain> Worker<B> {
         config: &Config,
         make_brain: impl FnOnce(Instant) -> B,
         parts: Parts,
+        opened: Option<Opened>,
     ) -> io::Result<Worker<B>> {
         let Parts { mesh, line, clock, seats } = parts;
         let port = Port::new(config, seats, mesh.bell().descriptor())?;
         let now = clock.now();
-        Ok(Worker {
+        let (disk, restoring) = opened.map(|opened| (opened.disk, opened.restoring)).unzip();
+        let mut worker = Worker {
             id,
             brain: make_brain(now),
             effects: Effects::default(),
@@ -61,13 +74,30 @@ impl<B: Brain> Worker<B> {
             line,
             clock,
             now,
+            disk,
+            stored: 0,
+            is_restored: false,
+            is_ready: false,
+            has_asked_for_files: false,
+            file_failure_logged: false,
             background: Background::new(),
             gave_way_at: now,
             letters: Vec::new(),
             is_drained: false,
             is_drained_reported: false,
             is_stopped: false,
-        })
+        };
+        match restoring {
+            Some(restoring) => {
+                worker.brain.restore(restoring, now, &mut worker.effects);
+                worker.carry_out();
+            }
+            None => {
+                worker.is_restored = true;
+                worker.report_ready();
+            }
+        }
+        Ok(worker)
     }
 
     #[cfg(test)]
@@ -76,13 +106,13 @@ impl<B: Brain> Worker<B> {
     }
 
     /// Runs until it is told to stop, or until the ring fails.
-    pub async fn run(mut self) -> io::Result<()> {
+    pub async fn run(mut self) -> Result<(), Breakdown> {
         let result = self.work().await;
         self.end();
         result
     }
 
-    async fn work(&mut self) -> io::Result<()> {
+    async fn work(&mut self) -> Result<(), Breakdown> {
         for to in self.mesh.peers().iter() {
             self.tell_room(to);
         }
@@ -98,7 +128,7 @@ impl<B: Brain> Worker<B> {
         Ok(())
     }
 
-    fn turn(&mut self) -> io::Result<()> {
+    fn turn(&mut self) -> Result<(), Breakdown> {
         self.take_completions()?;
         self.take_mail();
         self.take_commands();
@@ -132,19 +162,20 @@ impl<B: Brain> Worker<B> {
 
     /// How long nothing is due. None is for ever.
     fn timeout(&self) -> Option<Duration> {
-        let deadlines = [self.brain.next_deadline(), self.port.next_deadline()];
+        let disk = self.disk.as_ref().and_then(Disk::next_deadline);
+        let deadlines = [self.brain.next_deadline(), self.port.next_deadline(), disk];
         let deadline = deadlines.into_iter().flatten().min();
         // The turn took time itself, so the clock is read again where it matters.
         let until_due = deadline.map(|at| at.since(self.clock.now()));
         [until_due, self.background.wait_max()].into_iter().flatten().min()
     }
 
-    fn take_completions(&mut self) -> io::Result<()> {
+    fn take_completions(&mut self) -> Result<(), Breakdown> {
         let (mut taken, mut bytes) = (0, 0);
         loop {
             let before = taken;
             while let Some(completion) = self.port.ring.next() {
-                bytes += self.take_completion(completion);
+                bytes += self.take_completion(completion)?;
                 taken += 1;
                 // Mail, timers and what is to be sent have their turn, too.
                 if taken >= COMPLETIONS_MAX || bytes >= BYTES_MAX {
@@ -161,7 +192,7 @@ impl<B: Brain> Worker<B> {
     }
 
     /// Says how many bytes came with it.
-    fn take_completion(&mut self, completion: Completion) -> usize {
+    fn take_completion(&mut self, completion: Completion) -> Result<usize, Breakdown> {
         match self.port.on_completion(self.now, completion) {
             Happened::Nothing => {}
             Happened::Opened { conn, refuse } => {
@@ -175,7 +206,7 @@ impl<B: Brain> Worker<B> {
                 self.brain.handle(self.now, Event::Bytes { conn, bytes }, &mut self.effects);
                 self.port.buffers.recycle(filled);
                 self.carry_out();
-                return len;
+                return Ok(len);
             }
             Happened::TurnedAway => self.tell(Event::TurnedAway),
             Happened::Sent { conn, outgoing } => {
@@ -183,8 +214,85 @@ impl<B: Brain> Worker<B> {
                 self.tell(Event::Sent { conn });
             }
             Happened::Closed { conn } => self.tell(Event::Closed { conn }),
+            Happened::Written { result } => self.on_written(result)?,
+            Happened::Synced { result } => self.on_synced(result)?,
+            Happened::ReadBack { result } => self.on_read_back(result)?,
         }
-        0
+        Ok(0)
+    }
+
+    fn on_written(&mut self, result: i32) -> Result<(), Breakdown> {
+        let disk = self.disk.as_mut().expect("only a disk is written to");
+        match disk.on_written(&mut self.port.ring, result) {
+            Outcome::Nothing => {}
+            Outcome::Made => self.tell_store_room(),
+            Outcome::Stored { batch, pieces } => {
+                self.stored = batch;
+                self.tell(Event::Stored { batch, pieces: &pieces });
+                self.tell_store_room();
+                self.clean();
+            }
+            Outcome::Failed(error) => return Err(Breakdown::Write(error)),
+        }
+        Ok(())
+    }
+
+    fn on_synced(&mut self, result: i32) -> Result<(), Breakdown> {
+        let disk = self.disk.as_mut().expect("only a disk is synced");
+        disk.on_synced(&mut self.port.ring, result).map_err(Breakdown::Write)?;
+        self.tell_store_room();
+        Ok(())
+    }
+
+    fn on_read_back(&mut self, result: i32) -> Result<(), Breakdown> {
+        let Some(mut disk) = self.disk.take() else { return Ok(()) };
+        let is_whole = disk.review(result, |record| self.tell(Event::Review { record }));
+        if is_whole.map_err(Breakdown::Read)? {
+            disk.reviewed(self.brain.last_batch());
+        }
+        self.disk = Some(disk);
+        self.clean();
+        Ok(())
+    }
+
+    fn tell_store_room(&mut self) {
+        if let Some(bytes) = self.disk.as_ref().map(Disk::room).filter(|_| self.is_ready) {
+            self.tell(Event::StoreRoom { bytes });
+        }
+    }
+
+    /// Everybody knows what was restored, and the disk has room, or has said that it has none.
+    fn report_ready(&mut self) {
+        let has_room = self.disk.as_ref().is_none_or(|disk| disk.room() > 0) || self.has_asked_for_files;
+        if self.is_restored && has_room && !std::mem::replace(&mut self.is_ready, true) {
+            self.line.report(Report::Ready);
+        }
+    }
+
+    fn clean(&mut self) {
+        let live_bytes = self.brain.gauges().stored_live_bytes;
+        if let Some(disk) = self.disk.as_mut() {
+            disk.clean(&mut self.port.ring, live_bytes, self.stored);
+        }
+    }
+
+    fn take_file(&mut self, id: FileId, made: io::Result<File>) {
+        let Some(disk) = self.disk.as_mut() else { return };
+        match made {
+            Ok(file) => {
+                self.file_failure_logged = false;
+                disk.on_file(&mut self.port.ring, id, file);
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.file_failure_logged, true) {
+                    tracing::error!(shard = self.id.0, %error, "the store cannot grow");
+                }
+                disk.on_file_failed(self.now);
+                self.has_asked_for_files = true;
+            }
+        }
+        self.report_ready();
+        self.tell_store_room();
     }
 
     fn take_mail(&mut self) {
@@ -222,6 +330,7 @@ impl<B: Brain> Worker<B> {
                     self.port.stop_accepting();
                     self.tell(Event::Drain);
                 }
+                Command::File { id, made } => self.take_file(id, made),
                 Command::Stop => self.is_stopped = true,
                 Command::Snapshot(reply) => {
                     let (counters, gauges) = (self.brain.counters().clone(), self.brain.gauges());
@@ -241,6 +350,9 @@ impl<B: Brain> Worker<B> {
 
     fn take_time(&mut self) {
         self.port.on_time(self.now);
+        if self.disk.as_mut().is_some_and(|disk| disk.on_time(self.now)) {
+            self.clean();
+        }
         if self.brain.next_deadline().is_some_and(|at| at <= self.now) {
             self.tell(Event::Timer);
         }
@@ -297,6 +409,15 @@ impl<B: Brain> Worker<B> {
             Effect::Mail { to, mail } => self.mesh.stage(to, Letter::Mail(mail)),
             Effect::Note(note) => self.log(&note),
             Effect::Drained => self.is_drained = true,
+            Effect::Store(batch) => {
+                let disk = self.disk.as_mut().expect("a shard stores only where there is a disk");
+                disk.store(&mut self.port.ring, batch);
+            }
+            Effect::Restored => {
+                self.is_restored = true;
+                self.report_ready();
+                self.tell_store_room();
+            }
         }
     }
 

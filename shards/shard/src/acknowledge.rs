@@ -49,8 +49,7 @@ impl Shard {
         }
         let reason = match held {
             Held::Published(QoS::ExactlyOnce) => {
-                let weight = self.sessions[session].outbound().inflight.release(ack.packet_id);
-                self.queued_bytes -= weight;
+                self.release_inflight(session, ack.packet_id);
                 ReasonCode::Success
             }
             Held::Released => ReasonCode::Success,
@@ -75,8 +74,16 @@ impl Shard {
         ack: &Ack<'_>,
         turn: &mut Turn<'_>,
     ) {
-        let received = self.sessions[session].received.as_mut();
+        // PUBREC has not gone out: this is no answer to it.
+        let is_early = self.handshakes.is_unconfirmed(session, ack.packet_id);
+        let received = self.sessions[session].received.as_mut().filter(|_| !is_early);
         let known = received.is_some_and(|received| received.remove(ack.packet_id));
+        if known {
+            self.keep_freed(session, ack.packet_id);
+        }
+        if !is_early {
+            self.release_handshake(self.sessions[session].id, ack.packet_id, turn);
+        }
         let reason = if known { ReasonCode::Success } else { ReasonCode::PacketIdentifierNotFound };
         self.reply(conn, &Packet::Pubcomp(Ack { reason, ..Ack::new(ack.packet_id) }), turn);
     }

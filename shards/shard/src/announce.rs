@@ -2,11 +2,15 @@
 //!
 //! A SUBACK goes out when every shard has confirmed, so that whatever is published anywhere after it is delivered.
 
+use std::collections::BTreeMap;
+
 use hashbrown::HashMap;
 use mqtt::{PacketId, ReasonCode};
 
 use crate::{
     ConnId, Mail, Shard, ShardId, ShardSet,
+    confirm::Needs,
+    filters::is_shared,
     keys::SessionKey,
     mail::{Announce, Announced},
     replay::{FirstPage, Wanted},
@@ -24,6 +28,8 @@ pub(crate) struct Waiting {
     pub first_pages: Vec<FirstPage>,
     /// Names this SUBSCRIBE to the session's replays.
     pub token: Option<u64>,
+    /// That the subscriptions are stored.
+    pub needs: Needs,
     filters: Vec<Box<str>>,
     confirmed: ShardSet,
     /// By answering shard, how many retained messages it had mailed to each shard.
@@ -34,6 +40,8 @@ pub(crate) struct Announcements {
     pub waiting: HashMap<u64, Waiting, ahash::RandomState>,
     /// Filters that were announced and not confirmed by all; how often.
     unconfirmed: HashMap<Box<str>, u32, ahash::RandomState>,
+    /// Announcements of what was restored, and who has confirmed each.
+    restored: BTreeMap<u64, ShardSet>,
 }
 
 /// What one SUBSCRIBE has to tell the other shards.
@@ -49,6 +57,7 @@ impl Announcements {
         Announcements {
             waiting: HashMap::with_hasher(hasher(1)),
             unconfirmed: HashMap::with_hasher(hasher(2)),
+            restored: BTreeMap::new(),
         }
     }
 
@@ -77,6 +86,7 @@ impl Waiting {
             wanted: Vec::new(),
             first_pages: Vec::new(),
             token: None,
+            needs: Needs::default(),
             filters: Vec::new(),
             confirmed: ShardSet::EMPTY,
             retained_sent: Vec::new(),
@@ -108,6 +118,53 @@ impl Shard {
         self.announcements.waiting.insert(request, waiting);
     }
 
+    /// Tells all other shards of all filters and groups here, some at a time.
+    pub(crate) fn announce_restored(&mut self, turn: &mut Turn<'_>) {
+        let mut filters: Vec<Box<str>> = Vec::new();
+        let mut members = BTreeMap::new();
+        if self.config.shards > 1 {
+            for key in self.sessions.keys() {
+                for filter in self.sessions[key].filters.iter() {
+                    if is_shared(filter) {
+                        let group = self.groups.key(filter).expect("a member's group exists");
+                        members.insert(self.groups.name(group).clone(), self.groups.local_count(group));
+                    } else {
+                        filters.push(filter.into());
+                    }
+                }
+            }
+        }
+        filters.sort_unstable();
+        filters.dedup();
+        let members: Vec<_> = members.into_iter().collect();
+        let chunks = filters.chunks(FILTERS_PER_ANNOUNCEMENT).map(|filters| (filters.to_vec(), Vec::new()));
+        let groups = members.chunks(FILTERS_PER_ANNOUNCEMENT).map(|members| (Vec::new(), members.to_vec()));
+        for (filters, members) in chunks.chain(groups) {
+            let request = self.next_request();
+            self.announcements.restored.insert(request, ShardSet::EMPTY);
+            for peer in self.peers() {
+                let announce = Announce { request, filters: filters.clone(), members: members.clone() };
+                self.post_mail(peer, Mail::Announce(Box::new(announce)), turn);
+            }
+        }
+        if self.announcements.restored.is_empty() {
+            self.finish_restore(turn);
+        }
+    }
+
+    /// Whether it was an announcement of what was restored.
+    fn on_restored_announced(&mut self, from: ShardId, request: u64, turn: &mut Turn<'_>) -> bool {
+        let Some(confirmed) = self.announcements.restored.get_mut(&request) else { return false };
+        confirmed.insert(from);
+        if confirmed.len() + 1 == usize::from(self.config.shards) {
+            self.announcements.restored.remove(&request);
+            if self.announcements.restored.is_empty() {
+                self.finish_restore(turn);
+            }
+        }
+        true
+    }
+
     pub(crate) fn on_announce(&mut self, from: ShardId, announce: Announce, turn: &mut Turn<'_>) {
         for filter in &announce.filters {
             self.trie.add_peer(filter, from);
@@ -134,6 +191,9 @@ impl Shard {
     }
 
     pub(crate) fn on_announced(&mut self, from: ShardId, announced: &Announced, turn: &mut Turn<'_>) {
+        if self.on_restored_announced(from, announced.request, turn) {
+            return;
+        }
         let Some(waiting) = self.announcements.waiting.get_mut(&announced.request) else { return };
         waiting.confirmed.insert(from);
         waiting.retained_sent[from.index()] = announced.retained_sent.clone();
@@ -163,6 +223,9 @@ impl Shard {
         self.resume(conn, turn);
     }
 }
+
+/// A piece of mail that is handled in one go.
+const FILTERS_PER_ANNOUNCEMENT: usize = 1000;
 
 /// The filter within `$share/group/filter`.
 pub(crate) fn filter_of_group(name: &str) -> &str {

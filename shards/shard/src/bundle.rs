@@ -3,11 +3,12 @@
 //! Few blocks cross from core to core, however many messages do: each would be allocated on one core and freed on another. A message
 //! in a bundle is a copy, and becomes a `Message` where somebody has to keep it.
 
-use mqtt::{QoS, Received};
+use mqtt::{PacketId, QoS, Received};
 
 use crate::{
-    Instant,
+    Handshake, Instant, ShardId,
     message::{Parts, RetainedId},
+    store::entry::SessionId,
 };
 
 /// What `push` was given, in that order.
@@ -22,6 +23,8 @@ pub struct Bundled<'a> {
     pub parts: Parts<'a>,
     /// Its number among the retained messages that the sender mailed to the shard of its topic.
     pub number: Option<u64>,
+    /// Of a QoS 2 publication that others may have to know again.
+    pub handshake: Option<Handshake>,
     /// As it came from its publisher, where that is a form for receivers. Topic and payload lie within.
     pub received: Option<Received<'a>>,
 }
@@ -47,7 +50,7 @@ impl Bundle {
 
     pub fn push(&mut self, publication: &Bundled<'_>) {
         assert!(self.has_room_for(publication), "who does not fit travels alone");
-        let Bundled { parts, number, received } = publication;
+        let Bundled { parts, number, handshake, received } = publication;
         let (split, body_len) = match received {
             Some(received) => (received.topic_end(), received.len()),
             None => (parts.forwarded.len(), parts.topic.len() + parts.forwarded.len() + parts.payload.len()),
@@ -56,7 +59,7 @@ impl Bundle {
             body_len: narrow(body_len),
             topic_len: narrow(parts.topic.len()),
             split: narrow(split),
-            flags: parts.qos as u8
+            flags: if handshake.is_some() { EXACTLY_ONCE_KNOWN } else { parts.qos as u8 }
                 | flag(RETAIN, parts.retain)
                 | flag(EXPIRES, parts.expires_at.is_some())
                 | flag(RETAINED_ID, parts.retained_id.is_some())
@@ -69,6 +72,12 @@ impl Bundle {
         let retained_id = parts.retained_id.map(RetainedId::get);
         for word in [expires_at, retained_id, *number].into_iter().flatten() {
             self.bytes.extend_from_slice(&word.to_le_bytes());
+        }
+        if let Some(Handshake { home, session, packet_id }) = handshake {
+            assert!(parts.qos == QoS::ExactlyOnce, "only QoS 2 has handshakes");
+            self.bytes.extend_from_slice(&session.0.to_le_bytes());
+            self.bytes.extend_from_slice(&packet_id.get().to_le_bytes());
+            self.bytes.push(home.0);
         }
         match received {
             Some(received) => self.bytes.extend_from_slice(received.bytes()),
@@ -93,9 +102,22 @@ impl Bundle {
             })
         };
         let (expires_at, retained_id, number) = (word(EXPIRES), word(RETAINED_ID), word(NUMBER));
+        let mut handshake = None;
+        if flags & QOS == EXACTLY_ONCE_KNOWN {
+            let ([a, b, c, d, e, f, g, h, i, j, home], behind) =
+                rest.split_first_chunk::<HANDSHAKE_BYTES>().expect("its flag is set");
+            rest = behind;
+            let packet_id =
+                PacketId::new(u16::from_le_bytes([*i, *j])).expect("it was one when it was put in");
+            let session = SessionId(u64::from_le_bytes([*a, *b, *c, *d, *e, *f, *g, *h]));
+            handshake = Some(Handshake { home: ShardId(*home), session, packet_id });
+        }
         let body = &rest[..usize::from(body_len)];
         let (topic_len, split) = (usize::from(topic_len), usize::from(split));
-        let qos = QoS::try_from(flags & QOS).expect("the bits are a QoS");
+        let qos = match flags & QOS {
+            EXACTLY_ONCE_KNOWN => QoS::ExactlyOnce,
+            qos => QoS::try_from(qos).expect("the bits are a QoS"),
+        };
         let (topic, forwarded, payload, received) = if flags & RECEIVED != 0 {
             let received = Received::again(body, qos, flags & PROPERTIES != 0, split);
             (&body[split - topic_len..split], &[][..], received.payload(), Some(received))
@@ -113,7 +135,7 @@ impl Bundle {
         let expires_at = expires_at.map(Instant::from_nanos);
         let retained_id = retained_id.and_then(RetainedId::again);
         let parts = Parts { topic, qos, retain, expires_at, retained_id, forwarded, payload };
-        Some(Bundled { parts, number, received })
+        Some(Bundled { parts, number, handshake, received })
     }
 
     pub fn iter(&self) -> impl Iterator<Item = Bundled<'_>> {
@@ -178,9 +200,12 @@ fn narrow(len: usize) -> u16 {
 pub const BUNDLE_BYTES_MAX: usize = 8 << 10;
 
 const HEAD_BYTES: usize = 7;
-const WORDS_BYTES: usize = 3 * size_of::<u64>();
+const HANDSHAKE_BYTES: usize = 11;
+const WORDS_BYTES: usize = 3 * size_of::<u64>() + HANDSHAKE_BYTES;
 
 const QOS: u8 = 0b11;
+/// QoS 2, and its handshake stands before the body.
+const EXACTLY_ONCE_KNOWN: u8 = 0b11;
 const RETAIN: u8 = 1 << 2;
 const EXPIRES: u8 = 1 << 3;
 const RETAINED_ID: u8 = 1 << 4;
@@ -224,10 +249,22 @@ mod tests {
         let plain =
             Parts { retain: false, expires_at: None, retained_id: None, forwarded: &[], ..parts("", b"") };
         let mut bundle = Bundle::default();
-        bundle.push(&Bundled { parts: all, number: Some(3), received: None });
-        bundle.push(&Bundled { parts: plain, number: None, received: None });
-        let found: Vec<_> = bundle.iter().map(|found| (format!("{:?}", found.parts), found.number)).collect();
-        assert_eq!(found, [(format!("{all:?}"), Some(3)), (format!("{plain:?}"), None)]);
+        let known = Parts { qos: QoS::ExactlyOnce, ..plain };
+        let handshake =
+            Some(Handshake { home: ShardId(3), session: SessionId(u64::MAX - 1), packet_id: PacketId::MAX });
+        bundle.push(&Bundled { parts: all, number: Some(3), handshake: None, received: None });
+        bundle.push(&Bundled { parts: known, number: None, handshake, received: None });
+        bundle.push(&Bundled { parts: plain, number: None, handshake: None, received: None });
+        let found: Vec<_> = bundle
+            .iter()
+            .map(|found| (format!("{:?}", found.parts), found.number, found.handshake))
+            .collect();
+        let expected = [
+            (format!("{all:?}"), Some(3), None),
+            (format!("{known:?}"), None, handshake),
+            (format!("{plain:?}"), None, None),
+        ];
+        assert_eq!(found, expected);
     }
 
     #[test]
@@ -245,8 +282,8 @@ mod tests {
                     let parts =
                         Parts { topic: "some/topic", qos, forwarded: &[], payload: &payload, ..plain };
                     let mut bundle = Bundle::default();
-                    bundle.push(&Bundled { parts, number: None, received: Some(received) });
-                    bundle.push(&Bundled { parts, number: None, received: None });
+                    bundle.push(&Bundled { parts, number: None, handshake: None, received: Some(received) });
+                    bundle.push(&Bundled { parts, number: None, handshake: None, received: None });
                     let (mut at, expected) = (0, String::from("some/topic"));
                     for topic in [None, Some(&*expected)] {
                         let found = bundle.next(&mut at, topic).unwrap();
@@ -267,7 +304,8 @@ mod tests {
 
     #[test]
     fn a_bundle_is_bounded() {
-        let publication = Bundled { parts: parts("a", &[0; 1000]), number: Some(1), received: None };
+        let publication =
+            Bundled { parts: parts("a", &[0; 1000]), number: Some(1), handshake: None, received: None };
         let mut bundle = Bundle::default();
         let mut count = 0;
         while bundle.has_room_for(&publication) {
@@ -276,7 +314,12 @@ mod tests {
         }
         assert!(bundle.len() <= BUNDLE_BYTES_MAX);
         assert_eq!((count, bundle.iter().count()), (7, 7));
-        let large = Bundled { parts: parts("a", &[0; BUNDLE_BYTES_MAX]), number: None, received: None };
+        let large = Bundled {
+            parts: parts("a", &[0; BUNDLE_BYTES_MAX]),
+            number: None,
+            handshake: None,
+            received: None,
+        };
         assert!(!Bundle::default().has_room_for(&large));
     }
 }

@@ -9,6 +9,8 @@ pub struct Config {
     /// Decides which shard is home to which client.
     pub placement_seed: u64,
     pub limits: Limits,
+    /// Set where there is a store: the unix time of `Instant::START`, in milliseconds.
+    pub store_epoch_ms: Option<u64>,
     /// Refuses a payload that says that it is UTF-8 and is not.
     pub validate_payload_format: bool,
     /// Keeps QoS 0 messages for sessions that are away, too.
@@ -73,6 +75,7 @@ impl Default for Config {
             shards: 1,
             placement_seed: 0,
             limits: Limits::default(),
+            store_epoch_ms: None,
             validate_payload_format: false,
             queue_qos0: false,
             server_reference: None,

@@ -132,6 +132,13 @@ impl Shard {
         if !is_known && self.session_bytes + connect.client_id.len() > limits.session_memory_max {
             return Err((ReasonCode::QuotaExceeded, "max_session_memory is reached"));
         }
+        let lives_on = match connect.version {
+            Version::V5 => connect.properties.session_expiry_interval_s.unwrap_or(0) > 0,
+            Version::V31 | Version::V311 => !connect.clean_start,
+        };
+        if self.is_store_full() && lives_on && !is_known {
+            return Err((ReasonCode::QuotaExceeded, "the store has no room for a session"));
+        }
         let Some(will) = connect.will.as_ref() else { return Ok(()) };
         if will.topic.starts_with(SERVER_TOPICS) {
             return Err((
@@ -225,6 +232,7 @@ impl Shard {
         let cancelled = std::mem::replace(&mut session.will, will);
         self.will_bytes -= cancelled.map_or(0, |will| will.message.weight());
         self.tell_groups(key, true);
+        self.keep_connected(key);
 
         let limits = &self.config.limits;
         let properties = &connect.properties;

@@ -3,7 +3,12 @@
 use hashbrown::HashMap;
 use mqtt::Version;
 
-use crate::{ConnId, Effects, Instant, Outgoing, keys::SessionKey};
+use crate::{
+    ConnId, Effects, Instant, Outgoing,
+    confirm::{Confirmations, Needs},
+    keys::SessionKey,
+    store::Store,
+};
 
 /// Small, since most connections are idle: what only traffic needs stands behind pointers.
 pub(crate) struct Connection {
@@ -30,6 +35,18 @@ pub(crate) struct Connection {
     pub partial: Vec<u8>,
     pub aliases: Option<Box<Aliases>>,
     pub outbox: Option<Box<Outgoing>>,
+    /// What the outbox waits for.
+    pub needs: Needs,
+    /// Is looked at when something is stored or confirmed.
+    pub waits: bool,
+    /// What goes out before the outbox.
+    pub held: Option<Box<Held>>,
+}
+
+/// Packets that are complete and wait until they may go.
+pub(crate) struct Held {
+    pub needs: Needs,
+    pub outgoing: Box<Outgoing>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -69,6 +86,9 @@ impl Connection {
             partial: Vec::new(),
             aliases: None,
             outbox: None,
+            needs: Needs::default(),
+            waits: false,
+            held: None,
         }
     }
 
@@ -84,6 +104,30 @@ impl Connection {
         self.outbox.get_or_insert_with(|| effects.outgoing())
     }
 
+    /// What may go out now; the next comes when this is sent. Packets keep their order, so that what waits for a batch keeps
+    /// back what comes after it.
+    pub fn next_outgoing(&mut self, store: &Store, confirmations: &Confirmations) -> Option<Box<Outgoing>> {
+        let is_met =
+            |needs: Needs| store.is_stored(needs.batch) && confirmations.is_confirmed(needs.question);
+        if let Some(held) = self.held.take() {
+            if is_met(held.needs) {
+                return Some(held.outgoing);
+            }
+            self.held = Some(held);
+            return None;
+        }
+        if is_met(self.needs) {
+            return self.outbox.take();
+        }
+        // To what waits for the open batch more may come; everything else is complete.
+        if !store.is_open(self.needs.batch)
+            && let Some(outgoing) = self.outbox.take()
+        {
+            self.held = Some(Box::new(Held { needs: self.needs, outgoing }));
+        }
+        None
+    }
+
     pub fn aliases(&mut self) -> &mut Aliases {
         self.aliases.get_or_insert_with(Box::default)
     }
@@ -97,7 +141,8 @@ impl Connection {
 
     /// Bytes that the socket has not taken yet.
     pub fn unsent_bytes(&self) -> usize {
-        self.sending_bytes as usize + self.outbox.as_ref().map_or(0, |outbox| outbox.len())
+        let held = self.held.as_ref().map_or(0, |held| held.outgoing.len());
+        self.sending_bytes as usize + held + self.outbox.as_ref().map_or(0, |outbox| outbox.len())
     }
 
     /// One and a half times the keep-alive after the last packet. [MQTT-3.1.2-22]
@@ -161,4 +206,4 @@ impl Connections {
 }
 
 /// The state of an idle connection is this and its session: the memory promise begins here.
-const _: () = assert!(size_of::<Option<(u32, Connection)>>() <= 104);
+const _: () = assert!(size_of::<Option<(u32, Connection)>>() <= 128);

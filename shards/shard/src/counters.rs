@@ -136,6 +136,8 @@ pub struct Gauges {
     /// Unfinished packets and topics behind aliases.
     pub receive_bytes: usize,
     pub mail_pending: usize,
+    /// Bytes of the records that the store has to keep.
+    pub stored_live_bytes: usize,
     /// Deadlines that are set, of what is gone, too.
     pub timers: usize,
 }

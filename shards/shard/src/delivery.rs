@@ -6,6 +6,7 @@ use mqtt::{Ack, Alias, Forward, Packet, PacketId, QoS, Version};
 
 use crate::{
     Effect, Instant, Note, Outgoing, QueueFull, Shard, What,
+    confirm::Needs,
     connection::{Aliases, Connection},
     keys::SessionKey,
     message::Parts,
@@ -37,8 +38,10 @@ impl Shard {
         } else {
             let mut queued = Queued::new(carried.keep(), delivery);
             self.sessions[key].outbound().number(&mut queued);
+            self.keep_queued(key, &queued);
             self.send(key, queued, carried, turn);
         }
+        self.keep_part(carried);
     }
 
     /// Sends at QoS 1 or 2. The caller has checked that the message may go now.
@@ -46,8 +49,11 @@ impl Shard {
         let packet_id = Some(queued.packet_id());
         if self.transmit(key, &Sending { delivery: &queued.delivery(), packet_id, dup: false }, carried, turn)
         {
+            self.hold_back(key, &queued);
             self.queued_bytes += queued.weight();
             self.sessions[key].outbound().inflight.insert(queued);
+        } else {
+            self.give_up(key, &queued);
         }
     }
 
@@ -103,14 +109,18 @@ impl Shard {
             *self.dropped(cause) += 1;
             self.note_loss(key, turn);
             match self.oldest_that_gives_way(key, weight) {
-                Some(oldest) => self.queued_bytes -= oldest.weight(),
+                Some(oldest) => {
+                    self.queued_bytes -= oldest.weight();
+                    self.give_up(key, &oldest);
+                }
                 None => return,
             }
         }
         self.queued_bytes += weight;
         let outbound = self.sessions[key].outbound();
         outbound.number(&mut queued);
-        outbound.push(queued);
+        self.keep_queued(key, &queued);
+        self.sessions[key].outbound().push(queued);
     }
 
     /// None: it is the newest that is dropped. Nothing is sacrificed for a message that could not be queued even then.
@@ -178,7 +188,9 @@ impl Shard {
                 }
                 outbound.inflight.sent_again();
                 let sending = Sending { delivery: &queued.delivery(), packet_id: Some(packet_id), dup: true };
-                if !self.transmit(key, &sending, &mut Carried::of(&queued.message), turn) {
+                if self.transmit(key, &sending, &mut Carried::of(&queued.message), turn) {
+                    self.hold_back(key, &queued);
+                } else {
                     self.give_up_redelivery(key, packet_id, queued.qos, turn);
                 }
             }
@@ -193,7 +205,7 @@ impl Shard {
             self.forget_inflight(key, packet_id);
             return;
         }
-        self.queued_bytes -= self.sessions[key].outbound().inflight.release(packet_id);
+        self.release_inflight(key, packet_id);
         if let Some(conn) = self.sessions[key].conn {
             self.reply(conn, &Packet::Pubrel(Ack::new(packet_id)), turn);
         }
@@ -217,6 +229,7 @@ impl Shard {
         self.queued_bytes -= queued.weight();
         if expired {
             self.counters.dropped_expired += 1;
+            self.give_up(key, &queued);
             return true;
         }
         let message = queued.message.clone();
@@ -239,8 +252,47 @@ impl Shard {
     }
 
     pub(crate) fn forget_inflight(&mut self, key: SessionKey, packet_id: PacketId) {
-        let weight = self.sessions[key].outbound().inflight.remove(packet_id);
-        self.queued_bytes -= weight.unwrap_or(0);
+        let Some((number, queued)) = self.sessions[key].outbound().inflight.remove(packet_id) else { return };
+        if let Some(queued) = queued {
+            self.queued_bytes -= queued.weight();
+            if self.is_kept(key) {
+                self.store.let_go(&queued.message);
+            }
+        }
+        self.keep_done(key, number);
+    }
+
+    /// PUBREC came, or is not waited for.
+    pub(crate) fn release_inflight(&mut self, key: SessionKey, packet_id: PacketId) {
+        let Some(queued) = self.sessions[key].outbound().inflight.release(packet_id) else { return };
+        self.queued_bytes -= queued.weight();
+        if self.is_kept(key) {
+            self.keep_released(key, queued.number);
+            self.store.let_go(&queued.message);
+        }
+    }
+
+    /// A message that was queued is not sent.
+    fn give_up(&mut self, key: SessionKey, queued: &Queued) {
+        if queued.qos != QoS::AtMostOnce && self.is_kept(key) {
+            self.keep_done(key, queued.number);
+            self.store.let_go(&queued.message);
+        }
+    }
+
+    /// A message at QoS 2 goes out when it is stored: if we came back without it, its packet id would be given to another
+    /// message, which the client would take for this one.
+    fn hold_back(&mut self, key: SessionKey, queued: &Queued) {
+        if queued.qos == QoS::ExactlyOnce
+            && self.store.bodies.place(queued.message.body()) == 0
+            && self.is_kept(key)
+        {
+            let batch = self.store.last();
+            if let Some(connection) = self.sessions[key].conn.and_then(|conn| self.connections.get_mut(conn))
+            {
+                connection.needs = connection.needs.and(Needs { batch, question: 0 });
+            }
+        }
     }
 }
 

@@ -55,7 +55,7 @@ impl Shard {
 
     /// Goes on to the next phase as soon as the last one is complete.
     pub(crate) fn check_drained(&mut self, turn: &mut Turn<'_>) {
-        if self.drain.stage == Phase::Begun && self.post.is_empty() {
+        if self.drain.stage == Phase::Begun && self.post.is_empty() && self.confirmations.owes_nothing() {
             self.drain.stage = Phase::Told;
             for peer in self.peers() {
                 self.post_mail(peer, Mail::Draining, turn);
@@ -68,7 +68,7 @@ impl Shard {
         }
         if self.drain.stage == Phase::Closing {
             self.close_ready(turn);
-            if self.connections.len() == 0 {
+            if self.connections.len() == 0 && self.store.is_idle() {
                 self.drain.stage = Phase::Done;
                 turn.push(Effect::Drained);
             }
@@ -122,6 +122,7 @@ impl Shard {
         // [MQTT-3.14.4-1] Nothing follows the DISCONNECT.
         if let Some(session) = session {
             self.sessions[session].conn = None;
+            self.keep_detached(session);
         }
     }
 }

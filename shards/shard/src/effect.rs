@@ -1,6 +1,6 @@
 //! What a shard wants done, in order.
 
-use crate::{ConnId, Mail, Note, Outgoing, ShardId};
+use crate::{Batch, ConnId, Mail, Note, Outgoing, ShardId};
 
 /// One thing for the runtime to do.
 #[derive(Debug)]
@@ -15,6 +15,10 @@ pub enum Effect {
     HandOver { conn: ConnId, to: ShardId, unread: Vec<u8> },
     /// There is room in the ring for it: the shard counts the slots that it was told of.
     Mail { to: ShardId, mail: Mail },
+    /// Store it, and say when that is done. The next comes only after `Event::Stored`.
+    Store(Batch),
+    /// What was restored is known to all shards.
+    Restored,
     /// For the log.
     Note(Note),
     /// `Event::Drain` is done: no connection is left and all mail is out.

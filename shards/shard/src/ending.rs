@@ -10,6 +10,7 @@ use crate::{
     receive::protocol_error,
     router::Carried,
     shard::Deadline,
+    store::{Companion, entry::SessionId},
     turn::Turn,
 };
 
@@ -193,6 +194,7 @@ impl Shard {
             will.due_at = Some(turn.now.add_secs(u64::from(will.delay_s)));
         }
         self.tell_groups(key, false);
+        self.keep_detached(key);
         self.on_session_due(key, turn);
     }
 
@@ -226,8 +228,12 @@ impl Shard {
             self.publish_will(key, turn);
         }
         let Some(due_at) = self.sessions[key].due_at() else { return };
-        // Timers cannot be taken back: none reaches so far ahead that those of sessions that are gone pile up.
-        let at = due_at.min(now.add_secs(SESSION_LOOK_S));
+        self.arm_session(key, due_at, turn);
+    }
+
+    /// Timers cannot be taken back: none reaches so far ahead that those of sessions that are gone pile up.
+    pub(crate) fn arm_session(&mut self, key: SessionKey, due_at: Instant, turn: &mut Turn<'_>) {
+        let at = due_at.min(turn.now.add_secs(SESSION_LOOK_S));
         let armed = self.sessions.armed(key);
         if armed.is_none_or(|armed| at < armed) {
             *armed = Some(at);
@@ -241,6 +247,8 @@ impl Shard {
         self.publish_will(key, turn);
         self.drop_replays(key);
         let session = self.sessions.remove(key);
+        self.keep_session_gone(&session);
+        self.end_handshakes(key, session.id, turn);
         self.session_bytes -= session.client_id.len();
         self.will_bytes -= session.will.map_or(0, |will| will.message.weight());
         if let Some(outbound) = session.outbound {
@@ -263,8 +271,12 @@ impl Shard {
             return;
         }
         let Some(will) = session.will.take() else { return };
+        let id = session.id;
         self.will_bytes -= will.message.weight();
         self.counters.wills_published += 1;
+        if id != SessionId::default() {
+            self.store.set_companion(Companion::WillGone(id));
+        }
         turn.push(Effect::Note(Note { conn: None, client_id: Some(client_id), what: What::WillPublished }));
         let expires_at = will.message_expiry_s.map(|expiry_s| turn.now.add_secs(u64::from(expiry_s)));
         let parts = Parts { expires_at, ..will.message.parts() };

@@ -2,7 +2,7 @@
 
 use mqtt::ReasonCode;
 
-use crate::{ConnId, Mail, ShardId};
+use crate::{ConnId, Mail, Piece, ShardId, store::record::Record};
 
 /// One thing that happened. The runtime brings events in the order in which they came about.
 #[derive(Debug)]
@@ -24,6 +24,12 @@ pub enum Event<'a> {
     Mail { from: ShardId, mail: Mail },
     /// The ring to `to` has this many free slots now.
     MailRoom { to: ShardId, slots: usize },
+    /// A batch is stored: with it, all that came before it.
+    Stored { batch: u64, pieces: &'a [Piece] },
+    /// The store has room for so many bytes of records, beyond those that it was given.
+    StoreRoom { bytes: usize },
+    /// A record of the oldest part of the store, which is to be given up.
+    Review { record: Record<'a> },
     /// The deadline that `next_deadline` named may have passed.
     Timer,
     /// The broker is to end: no further reading; what is under way goes out; then every connection is closed.

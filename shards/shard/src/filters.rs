@@ -49,6 +49,14 @@ impl Filters {
         }
     }
 
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        let (list, set) = match self {
+            Filters::Few(list) => (Some(list.iter()), None),
+            Filters::Many(set) => (None, Some(set.iter())),
+        };
+        list.into_iter().flatten().chain(set.into_iter().flatten()).map(|filter| &**filter)
+    }
+
     /// Those of shared subscriptions. In a set they stand together, so that the others cost nothing.
     pub fn shared(&self) -> impl Iterator<Item = &str> {
         let (list, set) = match self {

@@ -142,7 +142,6 @@ impl Groups {
         group.connected.members.get(session).or_else(|| group.absent.members.get(session)).copied()
     }
 
-    #[cfg(test)]
     pub fn local_count(&self, key: GroupKey) -> u32 {
         self.groups[key.index()].local_count()
     }

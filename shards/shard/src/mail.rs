@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Bundle, Message, ShardSet};
+use crate::{Bundle, Handshake, Message, ShardId, ShardSet, store::entry::SessionId};
 
 /// One piece of mail. Small, because a ring holds it inline.
 #[derive(Debug)]
@@ -10,9 +10,7 @@ pub enum Mail {
     /// For the receiver's own subscribers, never onward.
     Bundle(Bundle),
     /// The same for a single publication that is too large for a bundle.
-    Publish(Message),
-    /// The same for one that also went to the retained store of its topic: the sender's so manieth to that shard.
-    PublishRetained { message: Message, number: u64 },
+    Publish(Box<Publication>),
     /// For one member of a shared subscription; passed on if nobody here can take it.
     Shared(Box<Shared>),
     /// For the retained store of its home. An empty payload clears.
@@ -29,8 +27,24 @@ pub enum Mail {
     Replay(Box<Replay>),
     /// A page of retained messages.
     Replayed(Box<Replayed>),
+    /// A publisher has released its publication, which the receiver may have stored.
+    Released(Box<Handshake>),
+    /// A session of `home` has ended, with all publications that it has not released.
+    PublisherGone { home: ShardId, session: SessionId },
+    /// The sender's store has no room, or has some again.
+    StoreFull(bool),
+    /// So many more of the receiver's publications at QoS 1 and 2 are stored where the sender had to store them.
+    Confirmed(u64),
     /// The sender takes in nothing any more and has sent all of its mail.
     Draining,
+}
+
+#[derive(Debug, Clone)]
+pub struct Publication {
+    pub message: Message,
+    /// Set for one that also went to the retained store of its topic: the sender's so manieth to that shard.
+    pub number: Option<u64>,
+    pub handshake: Option<Handshake>,
 }
 
 #[derive(Debug)]
@@ -49,6 +63,7 @@ pub struct Shared {
     pub tried: ShardSet,
     /// Nobody could take it at once: a queue will do.
     pub to_queue: bool,
+    pub handshake: Option<Handshake>,
 }
 
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::{fmt, num::NonZeroU64};
 use mqtt::QoS;
 use triomphe::ThinArc;
 
-use crate::Instant;
+use crate::{Instant, store::bodies::BodyId};
 
 /// Topic, forwarded properties and payload stand behind the header in one allocation; a clone is one increment.
 #[derive(Clone)]
@@ -15,6 +15,8 @@ pub struct Message(ThinArc<Header, u8>);
 struct Header {
     expires_at: Option<Instant>,
     retained_id: Option<RetainedId>,
+    /// Under which the store of the shard that made it knows it.
+    body: BodyId,
     forwarded_len: u32,
     topic_len: u16,
     qos: QoS,
@@ -63,9 +65,14 @@ pub struct Parts<'a> {
 
 impl Message {
     pub fn new(parts: &Parts<'_>) -> Message {
+        Message::with_body(parts, BodyId::NONE)
+    }
+
+    pub(crate) fn with_body(parts: &Parts<'_>, body: BodyId) -> Message {
         let header = Header {
             expires_at: parts.expires_at,
             retained_id: parts.retained_id,
+            body,
             forwarded_len: u32::try_from(parts.forwarded.len())
                 .expect("a property block is shorter than a packet"),
             topic_len: u16::try_from(parts.topic.len()).expect("a topic has a 16-bit length on the wire"),
@@ -135,6 +142,15 @@ impl Message {
 
     pub fn is_expired(&self, now: Instant) -> bool {
         self.expires_at().is_some_and(|at| at <= now)
+    }
+
+    pub(crate) fn body(&self) -> BodyId {
+        self.0.header.header.body
+    }
+
+    /// Topic, forwarded properties and payload.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.slice.len()
     }
 
     /// What this message weighs in a budget.

@@ -44,6 +44,9 @@ pub enum What {
     WillPublished,
     /// The first message lost since the queue was last empty; the counters know how many there were.
     QueueFull,
+    /// The store has no room: what would have to be stored is not taken in.
+    StoreFull,
+    StoreHasRoom,
     /// Of one SUBSCRIBE so many filters were refused, the first for this reason.
     SubscriptionsRefused {
         reason: ReasonCode,

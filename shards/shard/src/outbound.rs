@@ -13,7 +13,7 @@ use crate::{Message, session::Delivery};
 #[derive(Debug, Clone)]
 pub(crate) struct Queued {
     pub message: Message,
-    /// Counts the messages of the session at QoS 1 and 2; zero at QoS 0.
+    /// Counts the messages of the session at QoS 1 and 2. At QoS 0 it is that of the message before.
     pub number: u64,
     pub qos: QoS,
     pub retain: bool,
@@ -69,10 +69,38 @@ impl Outbound {
 
     /// Gives a message its place among all that the session gets, sent at once or queued.
     pub fn number(&mut self, queued: &mut Queued) {
-        if queued.qos != QoS::AtMostOnce {
-            self.last_number += 1;
-            queued.number = self.last_number;
+        self.last_number += u64::from(queued.qos != QoS::AtMostOnce);
+        queued.number = self.last_number;
+    }
+
+    /// The next message gets the number after this one.
+    pub fn set_last_number(&mut self, number: u64) {
+        self.last_number = number;
+    }
+
+    /// The number of the last message that was sent, if what waits tells it.
+    pub fn sent(&self) -> u64 {
+        let waiting = self.queue.iter().find(|queued| queued.qos != QoS::AtMostOnce);
+        waiting.map_or(self.last_number, |queued| queued.number - 1)
+    }
+
+    /// The message with this number, if the client has not taken it over.
+    pub fn find(&self, number: u64) -> Option<&Queued> {
+        if let Some(State::Published(queued)) = self.inflight.of_number(number) {
+            return Some(queued);
         }
+        // A message at QoS 0 has the number of the one before it.
+        let at = self.queue.partition_point(|queued| queued.number < number);
+        self.queue.get(at).filter(|queued| queued.number == number && queued.qos != QoS::AtMostOnce)
+    }
+
+    /// Everything at QoS 1 and 2 that the client has not taken over.
+    pub fn kept(&self) -> impl Iterator<Item = &Queued> {
+        let inflight = self.inflight.entries.iter().filter_map(|entry| match &entry.state {
+            Some(State::Published(queued)) => Some(queued),
+            Some(State::Released) | None => None,
+        });
+        inflight.chain(self.queue.iter().filter(|queued| queued.qos != QoS::AtMostOnce))
     }
 
     /// Whether the packet id of the message that is sent next is free.
@@ -193,6 +221,18 @@ impl Inflight {
         });
     }
 
+    /// The client took over the message in an earlier life of the broker; PUBCOMP is left.
+    pub fn restore_released(&mut self, number: u64) {
+        assert!(self.entries.back().is_none_or(|last| last.number < number), "messages come in order");
+        self.len += 1;
+        self.entries.push_back(Entry {
+            number,
+            packet_id: packet_id(number),
+            on_this_connection: false,
+            state: Some(State::Released),
+        });
+    }
+
     /// The entry of this id.
     #[inline]
     fn find(&self, id: PacketId) -> Option<usize> {
@@ -216,30 +256,43 @@ impl Inflight {
         self.entries[at].state.is_some().then_some(at)
     }
 
+    pub fn of_number(&self, number: u64) -> Option<&State> {
+        let at = self.entries.binary_search_by_key(&number, |entry| entry.number).ok()?;
+        self.entries[at].state.as_ref()
+    }
+
     pub fn state(&self, id: PacketId) -> Option<&State> {
         self.find(id).and_then(|at| self.entries[at].state.as_ref())
     }
 
-    /// PUBREC came: the message is the client's; its weight is given back.
-    pub fn release(&mut self, id: PacketId) -> usize {
-        let Some(at) = self.find(id) else { return 0 };
-        let weight = weight_of(self.entries[at].state.replace(State::Released));
-        self.weight -= weight;
-        weight
+    /// PUBREC came: the message is the client's, and is given back.
+    pub fn release(&mut self, id: PacketId) -> Option<Queued> {
+        let at = self.find(id)?;
+        match self.entries[at].state.replace(State::Released) {
+            Some(State::Published(queued)) => {
+                self.weight -= queued.weight();
+                Some(queued)
+            }
+            Some(State::Released) | None => None,
+        }
     }
 
-    /// The last acknowledgement came. Gives back the message's weight, if it was still held.
-    pub fn remove(&mut self, id: PacketId) -> Option<usize> {
+    /// The last acknowledgement came. Gives back the message's number, and the message if it was still held.
+    pub fn remove(&mut self, id: PacketId) -> Option<(u64, Option<Queued>)> {
         let at = self.find(id)?;
         let entry = &mut self.entries[at];
+        let number = entry.number;
         self.len -= 1;
         if std::mem::take(&mut entry.on_this_connection) {
             self.outstanding -= 1;
         }
-        let weight = weight_of(entry.state.take());
-        self.weight -= weight;
+        let queued = match entry.state.take() {
+            Some(State::Published(queued)) => Some(queued),
+            Some(State::Released) | None => None,
+        };
+        self.weight -= queued.as_ref().map_or(0, Queued::weight);
         self.sweep();
-        Some(weight)
+        Some((number, queued))
     }
 
     /// Lets go of entries that are done: at the front at once, elsewhere when they outnumber the others.
@@ -303,13 +356,6 @@ impl Inflight {
 fn packet_id(number: u64) -> PacketId {
     let id = u16::try_from((number - 1) % PACKET_IDS + 1).ok().and_then(PacketId::new);
     id.expect("the remainder is less than the number of ids")
-}
-
-fn weight_of(state: Option<State>) -> usize {
-    match state {
-        Some(State::Published(queued)) => queued.weight(),
-        Some(State::Released) | None => 0,
-    }
 }
 
 /// 1 to 65,535.

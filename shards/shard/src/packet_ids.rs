@@ -79,6 +79,22 @@ impl PacketIds {
         }
     }
 
+    /// From the lowest to the highest.
+    pub fn iter(&self) -> impl Iterator<Item = PacketId> {
+        let (list, bits) = match &self.ids {
+            Ids::List(list) => (Some(list.iter().copied()), None),
+            Ids::Bits { bits, .. } => (None, Some(bits)),
+        };
+        let is_set = |bits: &[u64; WORDS], id: PacketId| {
+            let (word, bit) = place(id);
+            bits[word] & bit != 0
+        };
+        let set = bits.into_iter().flat_map(move |bits| {
+            (1..=u16::MAX).filter_map(PacketId::new).filter(move |id| is_set(bits, *id))
+        });
+        list.into_iter().flatten().chain(set)
+    }
+
     pub fn len(&self) -> usize {
         match &self.ids {
             Ids::List(list) => list.len(),

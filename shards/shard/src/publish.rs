@@ -5,8 +5,8 @@ use std::rc::Rc;
 use mqtt::{Ack, Packet, Publish, QoS, ReasonCode, Received, Version, Violation};
 
 use crate::{
-    ConnId, Shard, keys::SessionKey, message::Parts, receive::protocol_error, router::Carried, routes::Known,
-    turn::Turn,
+    ConnId, Handshake, Shard, keys::SessionKey, message::Parts, receive::protocol_error, router::Carried,
+    routes::Known, store::Companion, turn::Turn,
 };
 
 /// What is known of a PUBLISH before its way through the shard begins. Nothing of it has to be.
@@ -16,6 +16,10 @@ pub(crate) struct Way<'a> {
     pub received: Option<Received<'a>>,
     /// Where its topic leads.
     pub known: Option<Rc<Known>>,
+    /// Its name, where it has one.
+    pub handshake: Option<Handshake>,
+    /// There is no room to retain it.
+    pub is_full: bool,
 }
 
 impl Shard {
@@ -77,16 +81,44 @@ impl Shard {
             self.refuse_publish(conn, publish, reason, turn);
             return Ok(());
         }
+        // What nobody acknowledges is for those who are here, and not stored.
+        let is_full = self.is_store_full() && !self.knows(session, publish);
+        if is_full && publish.qos != QoS::AtMostOnce {
+            self.refuse_publish(conn, publish, ReasonCode::QuotaExceeded, turn);
+            return Ok(());
+        }
         if publish.qos == QoS::ExactlyOnce && !self.note_received(conn, session, publish)? {
             // [MQTT-4.3.3-10]
             self.counters.publish_duplicates += 1;
+            let packet_id = publish.packet_id.expect("the codec demands an id for QoS 2");
+            if self.handshakes.is_unconfirmed(session, packet_id) {
+                return Ok(());
+            }
             self.acknowledge(conn, publish, ReasonCode::Success, turn);
             return Ok(());
         }
-        let matched = self.route_publish(session, publish, topic, way, turn);
+        let known = if publish.qos == QoS::ExactlyOnce { self.handshake_of(session, publish) } else { None };
+        if let Some(Handshake { session, packet_id, .. }) = known {
+            self.store.set_companion(Companion::Received(session, packet_id));
+        }
+        let matched =
+            self.route_publish(session, publish, topic, Way { handshake: known, is_full, ..way }, turn);
         let reason = if matched { ReasonCode::Success } else { ReasonCode::NoMatchingSubscribers };
+        if let Some(handshake) = known
+            && self.confirmations.needed() > 0
+        {
+            self.await_confirmation(session, handshake.packet_id, reason);
+            return Ok(());
+        }
         self.acknowledge(conn, publish, reason, turn);
         Ok(())
+    }
+
+    /// The name of a QoS 2 publication whose publisher's session is stored.
+    fn handshake_of(&self, session: SessionKey, publish: &Publish<'_>) -> Option<Handshake> {
+        let packet_id = publish.packet_id.filter(|_| publish.qos == QoS::ExactlyOnce)?;
+        let id = self.sessions[session].id;
+        self.is_kept(session).then_some(Handshake { home: self.id, session: id, packet_id })
     }
 
     fn route_publish(
@@ -106,16 +138,26 @@ impl Shard {
         let parts = Parts {
             topic,
             qos: publish.qos,
-            retain: publish.retain,
+            retain: publish.retain && !way.is_full,
             expires_at: expiry_s.map(|expiry_s| turn.now.add_secs(u64::from(expiry_s))),
             retained_id: None,
             forwarded: &forwarded,
             payload: publish.payload,
         };
+        self.counters.retained_refused += u64::from(publish.retain && way.is_full);
         let mut carried = Carried::new(parts);
         carried.received = way.received;
         carried.route = way.known;
+        carried.handshake = way.handshake;
         self.publish(Some(session), &mut carried, turn)
+    }
+
+    /// A QoS 2 message was received before, and is not released yet.
+    fn knows(&self, session: SessionKey, publish: &Publish<'_>) -> bool {
+        let Some(packet_id) = publish.packet_id.filter(|_| publish.qos == QoS::ExactlyOnce) else {
+            return false;
+        };
+        self.sessions[session].received.as_ref().is_some_and(|received| received.contains(packet_id))
     }
 
     /// False: the message was received before and is not released yet.

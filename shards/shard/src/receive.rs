@@ -7,6 +7,7 @@ use mqtt::{Ack, Frame, Packet, PacketKind, Publish, ReasonCode, Received, Violat
 
 use crate::{
     ConnId, Effect, Instant, Reading, Shard, What,
+    confirm::Needs,
     connection::{Connection, Stage},
     ending::WillFate,
     keys::SessionKey,
@@ -92,10 +93,14 @@ impl Shard {
             match mqtt::split(&bytes[at..], self.config.limits.packet_bytes_max) {
                 Ok(None) => return at,
                 Ok(Some(frame)) => {
-                    if self.post.is_congested() && makes_mail(frame.kind) || self.is_behind(connection) {
+                    if self.post.is_congested() && makes_mail(frame.kind)
+                        || self.is_behind(connection)
+                        || self.waits_for_room(connection, &frame)
+                    {
                         self.stall(conn, turn);
                         return at;
                     }
+                    self.begin_answer();
                     let handled = match stage {
                         Stage::Opened => self.on_first_frame(conn, &frame, &bytes[at..], turn),
                         _ => self.on_frame(conn, &frame, turn),
@@ -149,6 +154,7 @@ impl Shard {
                 let way = Way {
                     received: Received::of(frame, &publish, version),
                     known: recent.clone().filter(|known| std::ptr::eq(&*known.topic, publish.topic)),
+                    ..Way::default()
                 };
                 return self.on_publish(conn, session, &publish, way, turn);
             }
@@ -189,6 +195,11 @@ impl Shard {
     pub(crate) fn reply(&mut self, conn: ConnId, packet: &Packet<'_>, turn: &mut Turn<'_>) {
         let Some(connection) = self.connections.get_mut(conn) else { return };
         let (version, packet_bytes_max) = (connection.version, connection.packet_bytes_max);
+        // An answer waits until what it tells of is stored.
+        if self.store.is_on() {
+            let needed = Needs { batch: self.store.needed(), question: self.confirmations.needed() };
+            connection.needs = connection.needs.and(needed);
+        }
         if !connection.dirty {
             connection.dirty = true;
             self.dirty.push(conn);
@@ -259,6 +270,7 @@ impl Shard {
     }
 
     /// The client itself is what keeps its packets from being handled.
+    #[inline]
     fn is_behind(&self, connection: &Connection) -> bool {
         let owed = connection.session().and_then(|session| self.sessions[session].replays.as_ref());
         connection.announcing >= ANNOUNCING_MAX

@@ -418,7 +418,15 @@ impl Shard {
             retain: true,
             subscription_ids: if subscription.subscription_id == 0 { &[] } else { &id },
         };
-        self.deliver(key, &delivery, &mut Carried::of(message), turn);
+        // In a queue that is stored it is a message of its own.
+        if self.is_kept(key) {
+            let mut carried = Carried::new(message.parts());
+            carried.begin_block(self.store.new_body());
+            self.deliver(key, &delivery, &mut carried, turn);
+            self.keep_message(&mut carried);
+        } else {
+            self.deliver(key, &delivery, &mut Carried::of(message), turn);
+        }
     }
 
     /// The session has got this message live, or one that the store had not got when it gave this one; or it is its own.

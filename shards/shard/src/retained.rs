@@ -70,7 +70,6 @@ impl Retained {
         if before.is_some() { Set::Replaced } else { Set::Stored }
     }
 
-    #[cfg(any(test, feature = "bench"))]
     pub fn get(&self, topic: &str) -> Option<&Message> {
         self.by_topic.get(topic.as_bytes()).map(|ByTopic(message)| message)
     }
@@ -115,17 +114,17 @@ impl Retained {
         page
     }
 
-    /// Removes up to `max` expired messages and says how many.
-    pub fn expire(&mut self, now: Instant, max: usize) -> usize {
-        let mut count = 0;
-        while count < max && self.next_expiry().is_some_and(|at| at <= now) {
+    /// Removes up to `max` expired messages and gives them back.
+    pub fn expire(&mut self, now: Instant, max: usize) -> Vec<Message> {
+        let mut expired = Vec::new();
+        while expired.len() < max && self.next_expiry().is_some_and(|at| at <= now) {
             let ByExpiry(message) = self.by_expiry.pop_first().expect("the next expiry is that of the first");
             self.bytes -= message.weight();
             let removed = self.by_topic.remove(message.topic_bytes());
             assert!(removed, "a message that expires is found by its topic");
-            count += 1;
+            expired.push(message);
         }
-        count
+        expired
     }
 
     pub fn next_expiry(&self) -> Option<Instant> {

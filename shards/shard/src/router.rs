@@ -2,18 +2,20 @@
 
 use std::rc::Rc;
 
-use mqtt::Received;
+use mqtt::{QoS, Received};
 use smallvec::SmallVec;
 
 use crate::{
-    Bundle, Bundled, Instant, Mail, Message, Shard, ShardId, ShardSet,
+    Bundle, Bundled, Handshake, Instant, Mail, Message, Shard, ShardId, ShardSet,
     keys::{GroupKey, SessionKey},
-    mail::Shared,
+    mail::{Publication, Shared},
     message::{Parts, RetainedId},
     outbound::Queued,
     post::Posted,
+    retained::Set,
     routes::{Known, Route},
     session::Delivery,
+    store::{Companion, bodies::BodyId},
     takers::takers,
     trie::{Matches, Subscription},
     turn::Turn,
@@ -22,6 +24,8 @@ use crate::{
 /// A message on its way through the shard. It becomes a `Message` of its own only if somebody has to keep it.
 pub(crate) struct Carried<'a> {
     pub parts: Parts<'a>,
+    /// Of a QoS 2 publication that shards which store it have to know again.
+    pub handshake: Option<Handshake>,
     /// Set for a message that the retained store of another shard gets, too.
     pub origin: Option<Origin>,
     /// As it came from its publisher, where that is a form for receivers.
@@ -29,6 +33,8 @@ pub(crate) struct Carried<'a> {
     /// Where the topic leads, if that is known already and the trie is as it was.
     pub route: Option<Rc<Known>>,
     kept: Option<Message>,
+    /// The number of the block that it becomes.
+    body: BodyId,
 }
 
 /// Which of the retained messages that one shard sent to another a message is. It tells whether a retained message that
@@ -41,15 +47,33 @@ pub(crate) struct Origin {
 
 impl<'a> Carried<'a> {
     pub fn new(parts: Parts<'a>) -> Carried<'a> {
-        Carried { parts, origin: None, received: None, route: None, kept: None }
+        Carried {
+            parts,
+            handshake: None,
+            origin: None,
+            received: None,
+            route: None,
+            kept: None,
+            body: BodyId::NONE,
+        }
     }
 
     pub fn of(message: &'a Message) -> Carried<'a> {
-        Carried { kept: Some(message.clone()), ..Carried::new(message.parts()) }
+        Carried { kept: Some(message.clone()), body: message.body(), ..Carried::new(message.parts()) }
     }
 
     pub fn keep(&mut self) -> Message {
-        self.kept.get_or_insert_with(|| Message::new(&self.parts)).clone()
+        self.kept.get_or_insert_with(|| Message::with_body(&self.parts, self.body)).clone()
+    }
+
+    /// Whoever keeps it from now on gets a block with this number.
+    pub fn begin_block(&mut self, body: BodyId) {
+        self.kept = None;
+        self.body = body;
+    }
+
+    pub fn body(&self) -> BodyId {
+        self.body
     }
 
     pub fn is_expired(&self, now: Instant) -> bool {
@@ -65,13 +89,19 @@ impl Shard {
         carried: &mut Carried<'_>,
         turn: &mut Turn<'_>,
     ) -> bool {
-        // The store first: whoever subscribes now gets the message from the store or live, never neither.
+        if self.store.is_on() {
+            carried.begin_block(self.store.new_body());
+        }
+        // The retained messages first: whoever subscribes now gets the message from the store or live, never neither.
         if carried.parts.retain {
             self.retain(publisher, carried, turn);
         }
         let matches = self.route_of(carried);
         let matched = !matches.is_empty();
-        self.deliver_to_matches(publisher, &matches, carried, turn);
+        // An earlier life of the broker has stored it here, and may not have told others.
+        if !carried.handshake.is_some_and(|handshake| self.handshakes.is_stored(handshake)) {
+            self.deliver_to_matches(publisher, &matches, carried, turn);
+        }
         for peer in matches.peers.iter() {
             self.publish_to_peer(peer, carried, turn);
         }
@@ -79,6 +109,7 @@ impl Shard {
             self.publish_to_group(*group, carried, turn);
         }
         self.routes.put_back(matches);
+        self.keep_message(carried);
         if !matched {
             self.counters.publish_unmatched += 1;
         }
@@ -87,45 +118,78 @@ impl Shard {
 
     fn publish_to_peer(&mut self, peer: ShardId, carried: &mut Carried<'_>, turn: &mut Turn<'_>) {
         let number = carried.origin.map(|origin| origin.number);
-        let publication = Bundled { parts: carried.parts, number, received: carried.received };
+        let handshake = carried.handshake;
+        let publication = Bundled { parts: carried.parts, number, handshake, received: carried.received };
         let posted = if Bundle::default().has_room_for(&publication) {
             self.post.send_bundled(peer, &publication, turn)
         } else {
             let message = carried.keep();
-            let mail = match number {
-                None => Mail::Publish(message),
-                Some(number) => Mail::PublishRetained { message, number },
-            };
+            let mail = Mail::Publish(Box::new(Publication { message, number, handshake }));
             self.post.send(peer, mail, publication.is_droppable(), turn)
         };
+        self.ask_confirmation(peer, carried.parts.qos);
         self.count_posted(posted);
     }
 
     /// Publications that another shard mailed: for those who are here, never onward.
     pub(crate) fn route_bundle(&mut self, from: ShardId, bundle: &Bundle, turn: &mut Turn<'_>) {
-        let mut at = 0;
+        let (mut at, mut wanted) = (0, 0);
         loop {
             let known = self.routes.recent(&self.trie);
             let expected = known.as_ref().map(|known| &*known.topic);
-            let Some(Bundled { parts, number, received }) = bundle.next(&mut at, expected) else { return };
+            let Some(Bundled { parts, number, handshake, received }) = bundle.next(&mut at, expected) else {
+                break;
+            };
+            wanted += u64::from(parts.qos != QoS::AtMostOnce);
             // The bundle has compared them.
             let is_known = expected.is_some_and(|expected| std::ptr::eq(expected, parts.topic));
-            let mut carried = Carried { received, ..Carried::new(parts) };
+            let mut carried = Carried { received, handshake, ..Carried::new(parts) };
             carried.origin = number.map(|number| Origin { shard: from, number });
             carried.route = known.clone().filter(|_| is_known);
             self.route_here(&mut carried, turn);
         }
+        self.owe_confirmation(from, wanted);
     }
 
     /// The same for one that is too large for a bundle.
-    pub(crate) fn route_message(&mut self, message: &Message, origin: Option<Origin>, turn: &mut Turn<'_>) {
-        self.route_here(&mut Carried { origin, ..Carried::of(message) }, turn);
+    pub(crate) fn route_publication(
+        &mut self,
+        from: ShardId,
+        publication: &Publication,
+        turn: &mut Turn<'_>,
+    ) {
+        let Publication { message, number, handshake } = publication;
+        let mut carried = Carried { handshake: *handshake, ..self.carry(message) };
+        carried.origin = number.map(|number| Origin { shard: from, number });
+        self.route_here(&mut carried, turn);
+        self.owe_confirmation(from, u64::from(message.qos() != QoS::AtMostOnce));
+    }
+
+    /// A message of another shard as a block of our own.
+    pub(crate) fn own(&mut self, message: &Message) -> Message {
+        Message::with_body(&message.parts(), self.store.new_body())
+    }
+
+    /// A message of another shard. What is stored here is a block of our own.
+    fn carry<'a>(&self, message: &'a Message) -> Carried<'a> {
+        if self.store.is_on() { Carried::new(message.parts()) } else { Carried::of(message) }
     }
 
     fn route_here(&mut self, carried: &mut Carried<'_>, turn: &mut Turn<'_>) {
+        if let Some(handshake) = carried.handshake {
+            if self.handshakes.is_stored(handshake) {
+                self.counters.publish_duplicates += 1;
+                return;
+            }
+            self.store.set_companion(Companion::Handshake(handshake));
+        }
+        if self.store.is_on() {
+            carried.begin_block(self.store.new_body());
+        }
         let matches = self.route_of(carried);
         self.deliver_to_matches(None, &matches, carried, turn);
         self.routes.put_back(matches);
+        self.keep_message(carried);
     }
 
     fn route_of(&mut self, carried: &mut Carried<'_>) -> Route {
@@ -224,6 +288,7 @@ impl Shard {
             self.retain_here(message, turn);
             self.post.count_retained_here()
         } else {
+            self.ask_confirmation(home, message.qos());
             self.post_mail(home, Mail::Retain(message), turn);
             self.post.retained_sent[home.index()]
         };
@@ -233,8 +298,18 @@ impl Shard {
     /// [MQTT-3.3.1-5] [MQTT-3.3.1-6]
     pub(crate) fn retain_here(&mut self, message: Message, turn: &mut Turn<'_>) {
         let expires = message.expires_at().is_some();
-        if self.retained.set(message) == crate::retained::Set::Refused {
+        let before = if self.store.is_on() { self.retained.get(message.topic()).cloned() } else { None };
+        let set = self.retained.set(message.clone());
+        if set == Set::Refused {
             self.counters.retained_refused += 1;
+        }
+        if let Some(before) = before {
+            self.store.let_go(&before);
+        }
+        match set {
+            Set::Stored | Set::Replaced => self.store.set_retained(),
+            Set::Cleared | Set::Refused => self.keep_retained_gone(message.topic()),
+            Set::Nothing => {}
         }
         if expires {
             self.arm_retained(turn.now);
@@ -243,11 +318,36 @@ impl Shard {
 
     fn publish_to_group(&mut self, group: GroupKey, carried: &mut Carried<'_>, turn: &mut Turn<'_>) {
         let name = self.groups.name(group).clone();
-        let shared = Shared { message: carried.keep(), name, tried: ShardSet::EMPTY, to_queue: false };
+        let shared = Shared {
+            message: carried.keep(),
+            name,
+            tried: ShardSet::EMPTY,
+            to_queue: false,
+            handshake: carried.handshake,
+        };
         self.pass_to_group(group, shared, turn);
     }
 
-    pub(crate) fn route_shared(&mut self, shared: Shared, turn: &mut Turn<'_>) {
+    pub(crate) fn route_shared(&mut self, from: ShardId, mut shared: Shared, turn: &mut Turn<'_>) {
+        if self.store.is_on() {
+            shared.message = self.own(&shared.message);
+        }
+        let message = shared.message.clone();
+        let known = shared.handshake.filter(|handshake| self.handshakes.is_stored(*handshake));
+        if known.is_some() {
+            self.counters.publish_duplicates += 1;
+            self.owe_confirmation(from, 1);
+            return;
+        }
+        if let Some(handshake) = shared.handshake {
+            self.store.set_companion(Companion::Handshake(handshake));
+        }
+        self.pass_on_shared(shared, turn);
+        self.keep_message(&mut Carried::of(&message));
+        self.owe_confirmation(from, u64::from(message.qos() != QoS::AtMostOnce));
+    }
+
+    fn pass_on_shared(&mut self, shared: Shared, turn: &mut Turn<'_>) {
         match self.groups.key(&shared.name) {
             Some(group) if self.take_for_group(group, &shared, turn) => {}
             Some(group) => {
@@ -271,6 +371,7 @@ impl Shard {
                     shared.tried.insert(self.id);
                 }
                 Some(shard) => {
+                    self.ask_confirmation(shard, shared.message.qos());
                     self.post_mail(shard, Mail::Shared(Box::new(shared)), turn);
                     return;
                 }

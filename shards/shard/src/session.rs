@@ -8,12 +8,18 @@ use slab::Slab;
 
 use crate::{
     ConnId, Instant, Message, filters::Filters, keys::SessionKey, outbound::Outbound, packet_ids::PacketIds,
-    replay::Replays,
+    replay::Replays, store::entry::SessionId,
 };
 
 /// An idle session owns its client id and its filters and nothing else: the boxes come with traffic and go with it.
 pub(crate) struct Session {
     pub client_id: Arc<str>,
+    /// Its name in the store; that of nobody for a session that is not stored.
+    pub id: SessionId,
+    /// Where it stands in the store.
+    pub place: u64,
+    /// What its own record takes there.
+    pub kept_bytes: u32,
     pub conn: Option<ConnId>,
     /// How long the session lives without a connection; `u32::MAX` is forever.
     pub expiry_s: u32,
@@ -40,6 +46,9 @@ impl Session {
     pub fn new(client_id: Arc<str>) -> Session {
         Session {
             client_id,
+            id: SessionId::default(),
+            place: 0,
+            kept_bytes: 0,
             conn: None,
             expiry_s: 0,
             ends_at: None,
@@ -108,6 +117,21 @@ impl Sessions {
         key
     }
 
+    /// Puts sessions that were stored into the slots that they had.
+    pub fn restore(&mut self, sessions: Vec<(SessionKey, Session)>) {
+        assert!(self.slab.is_empty(), "sessions are restored before others are made");
+        self.slab = sessions.into_iter().map(|(key, session)| (key.index(), session)).collect();
+        let slots = self.slab.iter().map(|(slot, _)| slot + 1).max().unwrap_or(0);
+        self.armed.resize(slots, None);
+        let Sessions { slab, by_client_id, hasher, .. } = self;
+        by_client_id.reserve(slab.len(), |_| unreachable!("the table is empty"));
+        for (slot, session) in slab.iter() {
+            let key = SessionKey(u32::try_from(slot).expect("a slot is the lower half of an id"));
+            let hash = hasher.hash_one(&*session.client_id);
+            by_client_id.insert_unique(hash, key, |key| hasher.hash_one(&*slab[key.index()].client_id));
+        }
+    }
+
     pub fn remove(&mut self, key: SessionKey) -> Session {
         let hash = self.hasher.hash_one(&*self.slab[key.index()].client_id);
         match self.by_client_id.find_entry(hash, |held| *held == key) {
@@ -115,6 +139,11 @@ impl Sessions {
             Err(_) => unreachable!("every session stands in the table"),
         };
         self.slab.remove(key.index())
+    }
+
+    pub fn keys(&self) -> Vec<SessionKey> {
+        let key = |slot| SessionKey(u32::try_from(slot).expect("a slot is made from a key"));
+        self.slab.iter().map(|(slot, _)| key(slot)).collect()
     }
 
     pub fn get(&self, key: SessionKey) -> Option<&Session> {
@@ -157,7 +186,7 @@ pub(crate) struct Delivery<'a> {
     pub subscription_ids: &'a [u32],
 }
 
-const _: () = assert!(size_of::<Session>() <= 144, "an idle session stays small");
+const _: () = assert!(size_of::<Session>() <= 168, "an idle session stays small");
 
 #[cfg(test)]
 mod tests {

@@ -7,21 +7,26 @@
 use std::collections::BTreeSet;
 
 use hashbrown::HashMap;
+use mqtt::QoS;
 
 use crate::{
     Config, ConnId, Counters, Effect, Effects, Event, Gauges, Instant, Mail, Placement, ShardId,
     announce::Announcements,
+    confirm::Confirmations,
     connection::{Connections, Stage},
     drain::Drain,
+    fullness::Fullness,
     groups::Groups,
+    handshakes::Handshakes,
     keys::SessionKey,
     post::Post,
     random::Random,
     replay::{Asker, REPLAY_PAGES_PER_TICK},
     retained::Retained,
-    router::Origin,
+    router::Carried,
     routes::Routes,
     session::Sessions,
+    store::Store,
     timers::Timers,
     trie::Trie,
     turn::Turn,
@@ -45,6 +50,10 @@ pub struct Shard {
     /// The earliest timer that is set for the retained store.
     retained_armed: Option<Instant>,
 
+    pub(crate) store: Store,
+    pub(crate) confirmations: Confirmations,
+    pub(crate) handshakes: Handshakes,
+    pub(crate) fullness: Fullness,
     pub(crate) post: Post,
     pub(crate) announcements: Announcements,
     /// Who asked for which page of retained messages.
@@ -109,6 +118,10 @@ impl Shard {
             retained: Retained::new(limits.retained_messages_max, limits.retained_bytes_max),
             timers: Timers::new(),
             retained_armed: None,
+            store: Store::new(config.store_epoch_ms),
+            confirmations: Confirmations::new(config.shards),
+            handshakes: Handshakes::default(),
+            fullness: Fullness::default(),
             post: Post::new(id, config.shards),
             announcements: Announcements::new(random.next_u64()),
             replays: HashMap::with_hasher(hasher),
@@ -132,6 +145,7 @@ impl Shard {
     /// Takes one event to completion. Never blocks, never awaits, never reads a clock.
     pub fn handle(&mut self, now: Instant, event: Event<'_>, effects: &mut Effects) {
         let turn = &mut Turn { now, effects };
+        self.begin_answer();
         match event {
             Event::Opened { conn, refuse } => self.handle_opened(conn, refuse, turn),
             Event::TurnedAway => self.counters.connections_turned_away += 1,
@@ -142,6 +156,9 @@ impl Shard {
             Event::Mail { from, mail } => self.handle_mail(from, mail, turn),
             Event::MailRoom { to, slots } => self.handle_mail_room(to, slots, turn),
             Event::Timer => self.handle_timer(turn),
+            Event::Stored { batch, pieces } => self.handle_stored(batch, pieces),
+            Event::StoreRoom { bytes } => self.handle_store_room(bytes, turn),
+            Event::Review { record } => self.handle_review(&record),
             Event::Drain => self.handle_drain(turn),
             Event::Flush => self.handle_flush(turn),
         }
@@ -150,6 +167,11 @@ impl Shard {
     /// When `Event::Timer` is due, if ever.
     pub fn next_deadline(&self) -> Option<Instant> {
         self.timers.next_deadline()
+    }
+
+    /// The last batch that is needed for what was written so far; zero if all of it is stored.
+    pub fn last_batch(&self) -> u64 {
+        self.store.last()
     }
 
     pub fn counters(&self) -> &Counters {
@@ -170,6 +192,7 @@ impl Shard {
             unsent_bytes: self.unsent_bytes,
             receive_bytes: self.receive_bytes,
             mail_pending: self.post.pending_len(),
+            stored_live_bytes: self.store.live_bytes(),
             timers: self.timers.len(),
         }
     }
@@ -188,14 +211,14 @@ impl Shard {
         self.counters.mail_received += 1;
         match mail {
             Mail::Bundle(bundle) => self.route_bundle(from, &bundle, turn),
-            Mail::Publish(message) => self.route_message(&message, None, turn),
-            Mail::PublishRetained { message, number } => {
-                self.route_message(&message, Some(Origin { shard: from, number }), turn);
-            }
-            Mail::Shared(shared) => self.route_shared(*shared, turn),
+            Mail::Publish(publication) => self.route_publication(from, &publication, turn),
+            Mail::Shared(shared) => self.route_shared(from, *shared, turn),
             Mail::Retain(message) => {
                 self.post.count_retained_from(from);
-                self.retain_here(message, turn);
+                let message = if self.store.is_on() { self.own(&message) } else { message };
+                self.retain_here(message.clone(), turn);
+                self.keep_message(&mut Carried::of(&message));
+                self.owe_confirmation(from, u64::from(message.qos() != QoS::AtMostOnce));
                 self.answer_waiting_replays(turn);
             }
             Mail::Announce(announce) => self.on_announce(from, *announce, turn),
@@ -204,6 +227,10 @@ impl Shard {
             Mail::Members(members) => self.on_members(from, &members.name, members.count),
             Mail::Replay(replay) => self.on_replay(from, replay, turn),
             Mail::Replayed(replayed) => self.on_replayed(*replayed, turn),
+            Mail::Released(handshake) => self.on_released_elsewhere(from, *handshake),
+            Mail::PublisherGone { home, session } => self.on_publisher_gone(home, session),
+            Mail::StoreFull(is_full) => self.on_store_full_elsewhere(from, is_full, turn),
+            Mail::Confirmed(count) => self.on_confirmed(from, count, turn),
             Mail::Draining => self.on_draining(from, turn),
         }
     }
@@ -232,7 +259,7 @@ impl Shard {
             connection.heard_at = turn.now;
         }
         self.unsent_bytes -= std::mem::take(&mut connection.sending_bytes) as usize;
-        if connection.outbox.is_some() {
+        if connection.outbox.is_some() || connection.held.is_some() {
             self.mark_dirty(conn);
         } else if connection.stage == Stage::Closing {
             self.forget_connection(conn);
@@ -256,7 +283,10 @@ impl Shard {
     /// One send per connection, however many packets were collected, and the bundles for other shards.
     fn handle_flush(&mut self, turn: &mut Turn<'_>) {
         self.replay_pages = REPLAY_PAGES_PER_TICK;
+        self.confirm(turn);
+        self.look_for_room(turn);
         self.post.flush(turn);
+        self.send_batch(turn);
         let mut dirty = std::mem::take(&mut self.dirty);
         for conn in dirty.drain(..) {
             let Some(connection) = self.connections.get_mut(conn) else { continue };
@@ -264,13 +294,18 @@ impl Shard {
             if connection.sending {
                 continue;
             }
-            if let Some(outbox) = connection.outbox.take() {
+            let ready = connection.next_outgoing(&self.store, &self.confirmations);
+            if let Some(outgoing) = ready {
                 connection.sending = true;
-                connection.sending_bytes = u32::try_from(outbox.len()).unwrap_or(u32::MAX);
-                self.counters.bytes_sent += outbox.len() as u64;
-                turn.push(Effect::Send { conn, bytes: outbox });
+                connection.sending_bytes = u32::try_from(outgoing.len()).unwrap_or(u32::MAX);
+                self.counters.bytes_sent += outgoing.len() as u64;
+                turn.push(Effect::Send { conn, bytes: outgoing });
             }
-            if connection.stage == Stage::Closing {
+            if connection.held.is_some() || connection.outbox.is_some() {
+                if !std::mem::replace(&mut connection.waits, true) {
+                    self.store.wait(conn);
+                }
+            } else if connection.stage == Stage::Closing {
                 self.forget_connection(conn);
                 turn.push(Effect::Close { conn });
             }
@@ -281,7 +316,10 @@ impl Shard {
 
     fn on_retained_deadline(&mut self, turn: &mut Turn<'_>) {
         let expired = self.retained.expire(turn.now, RETAINED_EXPIRED_PER_TURN);
-        self.counters.retained_expired += expired as u64;
+        self.counters.retained_expired += expired.len() as u64;
+        if self.store.is_on() {
+            expired.iter().for_each(|message| self.store.let_go(message));
+        }
         self.retained_armed = None;
         self.arm_retained(turn.next_instant());
     }

@@ -1,13 +1,327 @@
-//! What a shard keeps on disk, as pure code: how records are framed, where they go and how they are found again.
+//! What waits to be stored and what is known to be: one batch of records is collected while another is under way.
 //!
-//! Nothing here reads or writes a file: `log.rs` says what is to be written where, and takes what was read. The
-//! format is described byte by byte in `docs/storage.md`.
+//! Which records there are is decided in `keep.rs`, what they look like in `store/entry.rs`. Where a batch goes, and how, is
+//! the business of whoever carries out `Effect::Store`.
 
+pub(crate) mod bodies;
+pub mod entry;
+mod fields;
 pub mod log;
 pub mod record;
+pub mod restoring;
 
+use std::collections::VecDeque;
+
+use mqtt::PacketId;
+
+use crate::{ConnId, Handshake, Instant, Message, keys::SessionKey};
+use bodies::{Bodies, BodyId};
+use entry::{Entry, Receiver, Receivers, SessionId};
 pub use log::{
     BLOCK_BYTES, Cleaning, Config, Damage, FORMAT, Fault, FileId, Found, Full, Log, Piece, Placed, Position,
     Purpose, Recovered, Recovery, Refusal, Report, Retired, START_BYTES, Torn, Wanted, Write,
 };
 pub use record::Record;
+
+/// A run of records that is stored as a whole, after all that came before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// Counts from one, without gaps.
+    pub number: u64,
+    pub records: Vec<u8>,
+}
+
+/// Where a record of a batch stands.
+pub(crate) fn place_of(pieces: &[Piece], at: usize) -> u64 {
+    let piece =
+        pieces.iter().find(|piece| piece.range.contains(&at)).expect("the pieces are the whole batch");
+    piece.position.to_u64() + (at - piece.range.start) as u64
+}
+
+pub(crate) struct Store {
+    is_on: bool,
+    /// Unix time of `Instant::START`.
+    epoch_ms: u64,
+    open: Vec<u8>,
+    /// Who learns where a record of the open batch will stand.
+    open_holders: Vec<(usize, Holder)>,
+    number: u64,
+    /// The batch before the open one is being stored.
+    is_under_way: bool,
+    under_way_holders: Vec<(usize, Holder)>,
+    /// Every batch up to this one is stored.
+    stored: u64,
+    /// Something was appended since the beginning of this event, or of this packet.
+    has_written: bool,
+    /// Of the message that is being routed.
+    receivers: Vec<u8>,
+    receiver_count: u32,
+    /// It is the retained one of its topic.
+    is_retained: bool,
+    /// What counts only together with the message that is being routed.
+    companion: Option<Companion>,
+    pub bodies: Bodies,
+    /// Connections that wait for batches.
+    waiting: VecDeque<ConnId>,
+    /// Bytes of records that are needed.
+    live_bytes: usize,
+    generation: u32,
+}
+
+#[derive(Debug)]
+pub(crate) enum Holder {
+    Session(SessionKey, SessionId),
+    Message(BodyId),
+}
+
+/// A record that belongs to the same group as the message.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Companion {
+    Received(SessionId, PacketId),
+    Handshake(Handshake),
+    WillGone(SessionId),
+}
+
+impl Store {
+    pub fn new(epoch_ms: Option<u64>) -> Store {
+        Store {
+            is_on: epoch_ms.is_some(),
+            epoch_ms: epoch_ms.unwrap_or(0),
+            open: Vec::new(),
+            open_holders: Vec::new(),
+            number: 1,
+            is_under_way: false,
+            under_way_holders: Vec::new(),
+            stored: 0,
+            has_written: false,
+            receivers: Vec::new(),
+            receiver_count: 0,
+            is_retained: false,
+            companion: None,
+            bodies: Bodies::default(),
+            waiting: VecDeque::new(),
+            live_bytes: 0,
+            generation: 1,
+        }
+    }
+
+    #[inline]
+    pub fn is_on(&self) -> bool {
+        self.is_on
+    }
+
+    pub fn new_session_id(&mut self, key: SessionKey) -> SessionId {
+        let id = SessionId(u64::from(self.generation) << 32 | u64::from(key.0));
+        self.generation =
+            self.generation.checked_add(1).expect("four billion sessions are not made in one life");
+        id
+    }
+
+    /// Ids of sessions that were are not given again.
+    pub fn skip_session_id(&mut self, id: SessionId) {
+        self.generation = self.generation.max((id.0 >> 32) as u32 + 1);
+    }
+
+    pub fn unix_ms(&self, at: Instant) -> u64 {
+        self.epoch_ms.saturating_add(at.as_nanos() / 1_000_000)
+    }
+
+    pub fn instant(&self, unix_ms: u64) -> Instant {
+        instant_of(self.epoch_ms, unix_ms)
+    }
+
+    /// From here on, `needed` looks at what is written.
+    pub fn begin(&mut self) {
+        self.has_written = false;
+    }
+
+    /// The batch that an answer to the event, or the packet, has to wait for; zero for none.
+    pub fn needed(&self) -> u64 {
+        if self.has_written { self.number } else { 0 }
+    }
+
+    /// The batch after which all is stored that was written so far, or is about to be for the message on its way.
+    pub fn last(&self) -> u64 {
+        if !self.open.is_empty() || self.receiver_count > 0 {
+            self.number
+        } else if self.is_under_way {
+            self.number - 1
+        } else {
+            0
+        }
+    }
+
+    pub fn is_stored(&self, batch: u64) -> bool {
+        batch <= self.stored
+    }
+
+    /// The batch can still grow.
+    pub fn is_open(&self, batch: u64) -> bool {
+        batch == self.number
+    }
+
+    pub fn append(&mut self, entry: &Entry<'_>, more: bool) -> usize {
+        debug_assert!(self.is_on, "only a store that is on is written to");
+        self.has_written = true;
+        entry.encode(&mut self.open, more)
+    }
+
+    /// The length of the open batch from there on.
+    pub fn len_from(&self, at: usize) -> usize {
+        self.open.len() - at
+    }
+
+    /// What waits for the batch under way.
+    pub fn open_bytes(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Nothing waits to be stored.
+    pub fn is_idle(&self) -> bool {
+        self.open.is_empty() && !self.is_under_way
+    }
+
+    /// Once the batch is stored, `holder` learns where the record stands.
+    pub fn tell(&mut self, at: usize, holder: Holder) {
+        if let Holder::Message(body) = holder {
+            self.bodies.begin(body);
+        }
+        self.open_holders.push((at, holder));
+    }
+
+    pub fn add_receiver(&mut self, receiver: &Receiver) {
+        receiver.encode(&mut self.receivers);
+        self.receiver_count += 1;
+        self.has_written = true;
+    }
+
+    /// One record has enough receivers.
+    pub fn is_crowded(&self) -> bool {
+        self.receivers.len() >= RECEIVERS_BYTES_MAX
+    }
+
+    /// The receivers so far, and the retained messages, for a record of their own.
+    pub fn take_receivers(&mut self) -> Routed {
+        Routed {
+            receivers: std::mem::take(&mut self.receivers),
+            count: std::mem::take(&mut self.receiver_count),
+            is_retained: std::mem::take(&mut self.is_retained),
+            companion: None,
+        }
+    }
+
+    pub fn set_retained(&mut self) {
+        self.is_retained = true;
+    }
+
+    pub fn set_companion(&mut self, companion: Companion) {
+        self.companion = Some(companion);
+    }
+
+    /// What was gathered for the message: its receivers, whether it is a retained one, what goes with it.
+    pub fn take_routed(&mut self) -> Routed {
+        Routed {
+            receivers: std::mem::take(&mut self.receivers),
+            count: std::mem::take(&mut self.receiver_count),
+            is_retained: std::mem::take(&mut self.is_retained),
+            companion: self.companion.take(),
+        }
+    }
+
+    /// Gives back the room that the receivers took.
+    pub fn put_back(&mut self, mut receivers: Vec<u8>) {
+        receivers.clear();
+        self.receivers = receivers;
+    }
+
+    /// A number for a message that may have to be stored.
+    pub fn new_body(&mut self) -> BodyId {
+        if self.is_on { self.bodies.add(0) } else { BodyId::NONE }
+    }
+
+    /// One more needs the record of this message.
+    pub fn hold(&mut self, message: &Message) {
+        if self.bodies.hold(message.body()) {
+            self.live_bytes += message_bytes(message);
+        }
+    }
+
+    /// One who needed it does not any more.
+    pub fn let_go(&mut self, message: &Message) {
+        if self.bodies.let_go(message.body()) {
+            self.live_bytes -= message_bytes(message);
+        }
+    }
+
+    pub fn add_live(&mut self, bytes: usize) {
+        self.live_bytes += bytes;
+    }
+
+    pub fn remove_live(&mut self, bytes: usize) {
+        self.live_bytes -= bytes;
+    }
+
+    pub fn live_bytes(&self) -> usize {
+        self.live_bytes
+    }
+
+    /// The open batch, if it may go now.
+    pub fn next_batch(&mut self) -> Option<Batch> {
+        if self.is_under_way || self.open.is_empty() {
+            return None;
+        }
+        self.is_under_way = true;
+        std::mem::swap(&mut self.open_holders, &mut self.under_way_holders);
+        let batch = Batch { number: self.number, records: std::mem::take(&mut self.open) };
+        self.number += 1;
+        Some(batch)
+    }
+
+    /// Gives back who is to learn where the records are.
+    pub fn on_stored(&mut self, batch: u64) -> Vec<(usize, Holder)> {
+        assert!(self.is_under_way && batch + 1 == self.number, "one batch is under way");
+        self.is_under_way = false;
+        self.stored = batch;
+        std::mem::take(&mut self.under_way_holders)
+    }
+
+    pub fn wait(&mut self, conn: ConnId) {
+        self.waiting.push_back(conn);
+    }
+
+    pub fn take_waiting(&mut self) -> VecDeque<ConnId> {
+        std::mem::take(&mut self.waiting)
+    }
+}
+
+/// What lies before `Instant::START` is there.
+fn instant_of(epoch_ms: u64, unix_ms: u64) -> Instant {
+    Instant::from_nanos(unix_ms.saturating_sub(epoch_ms).saturating_mul(1_000_000))
+}
+
+/// Without those who hold it, so that the sum comes out even when they have changed.
+fn message_bytes(message: &Message) -> usize {
+    record::HEADER_BYTES + MESSAGE_FIELDS_BYTES + message.bytes()
+}
+
+const MESSAGE_FIELDS_BYTES: usize = 25;
+
+/// A message for a crowd is stored in parts, so that each record fits a segment.
+const RECEIVERS_BYTES_MAX: usize = 256 << 10;
+
+pub(crate) struct Routed {
+    receivers: Vec<u8>,
+    pub count: u32,
+    pub is_retained: bool,
+    pub companion: Option<Companion>,
+}
+
+impl Routed {
+    pub fn receivers(&self) -> Receivers<'_> {
+        Receivers { count: self.count, bytes: &self.receivers }
+    }
+
+    pub fn into_receivers(self) -> Vec<u8> {
+        self.receivers
+    }
+}

@@ -50,6 +50,7 @@ impl Shard {
             };
             waiting.codes.push(code);
         }
+        waiting.needs = self.needed();
         self.note_refusals(conn, session, &waiting.codes, turn);
         if !waiting.wanted.is_empty() {
             waiting.token = Some(self.expect_replays(session));
@@ -65,7 +66,10 @@ impl Shard {
             self.counters.topic_levels_exceeded += 1;
             return Err(ReasonCode::TopicFilterInvalid);
         }
-        let is_full = self.sessions[session].filters.len() >= limits.subscriptions_max as usize
+        let has_no_room = self.is_store_full() && self.is_kept(session);
+        let limits = &self.config.limits;
+        let is_full = has_no_room
+            || self.sessions[session].filters.len() >= limits.subscriptions_max as usize
             || self.session_bytes + filter_weight(filter) > limits.session_memory_max;
         if is_full && !self.has_subscription(session, filter) {
             self.counters.subscriptions_refused += 1;
@@ -101,10 +105,9 @@ impl Shard {
         // [MQTT-3.8.4-3]
         let subscribed = self.trie.subscribe(filter, subscription);
         let is_new = subscribed.replaced.is_none();
+        self.keep_subscribed(filter, &subscription, is_new);
         if is_new {
-            self.sessions[subscription.session].filters.insert(filter);
-            self.session_bytes += filter_weight(filter);
-            self.subscriptions += 1;
+            self.take_filter(subscription.session, filter);
         }
         if subscribed.first_local || self.announcements.is_unconfirmed(filter) {
             news.filters.push(filter.into());
@@ -120,17 +123,23 @@ impl Shard {
         }
     }
 
+    /// The session has the filter from now on.
+    pub(crate) fn take_filter(&mut self, session: SessionKey, filter: &str) {
+        self.sessions[session].filters.insert(filter);
+        self.session_bytes += filter_weight(filter);
+        self.subscriptions += 1;
+    }
+
     /// Shared subscriptions get no retained messages.
     fn join_group(&mut self, name: &str, member: Subscription, news: &mut News) {
         let connected = self.sessions[member.session].conn.is_some();
         let joined = self.groups.join(name, member, connected);
+        self.keep_subscribed(name, &member, joined.replaced.is_none());
         if joined.created {
             self.trie.add_group(filter_of_group(name), joined.key);
         }
         if joined.replaced.is_none() {
-            self.sessions[member.session].filters.insert(name);
-            self.session_bytes += filter_weight(name);
-            self.subscriptions += 1;
+            self.take_filter(member.session, name);
             news.members.push((self.groups.name(joined.key).clone(), joined.local_count));
         }
     }
@@ -156,6 +165,9 @@ impl Shard {
             codes: std::mem::take(&mut waiting.codes),
         };
         self.reply(waiting.conn, &Packet::Suback(suback), turn);
+        if let Some(connection) = self.connections.get_mut(waiting.conn) {
+            connection.needs = connection.needs.and(waiting.needs);
+        }
         self.begin_replays(waiting, turn);
     }
 
@@ -175,6 +187,7 @@ impl Shard {
             let existed = self.has_subscription(session, filter);
             if existed {
                 self.sessions[session].filters.remove(filter);
+                self.keep_unsubscribed(session, filter);
                 self.remove_subscription(session, filter, turn);
             }
             codes.push(if existed { ReasonCode::Success } else { ReasonCode::NoSubscriptionExisted });

@@ -34,7 +34,7 @@ pub(crate) use takers;
 
 impl Takers<'_> {
     /// Nothing waits before it, the socket keeps up, and the client has room for one more unacknowledged message.
-    #[inline]
+    #[inline(always)]
     pub fn can_send_at_once(&self, key: SessionKey, qos: QoS) -> bool {
         let session = &self.sessions[key];
         let Some(connection) = session.conn.and_then(|conn| self.connections.get(conn)) else { return false };

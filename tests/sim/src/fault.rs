@@ -66,7 +66,7 @@ impl Fault {
         match self {
             Fault::LoseMail => match mail {
                 Mail::Bundle(bundle) => bundle.iter().any(|publication| !publication.is_droppable()),
-                Mail::Publish(message) => message.qos() > mqtt::QoS::AtMostOnce,
+                Mail::Publish(publication) => publication.message.qos() > mqtt::QoS::AtMostOnce,
                 _ => false,
             },
             Fault::RepeatMail | Fault::SwapMail => matches!(mail, Mail::Bundle(_) | Mail::Publish(_)),

@@ -139,5 +139,5 @@ fn lone_worker() -> (Worker<Script>, Sender<Command>) {
     let line = Line { commands, reports: unbounded().0, failures: unbounded().0 };
     let parts = Parts { mesh, line, clock: Clock::start(), seats: Arc::new(Seats::new(1)) };
     let make = |_| Script::new(ShardId(0), 1, Arc::new(Observed::default()));
-    (Worker::new(ShardId(0), &config(1), make, parts).unwrap(), sender)
+    (Worker::new(ShardId(0), &config(1), make, parts, None).unwrap(), sender)
 }

@@ -13,7 +13,10 @@ use std::{
     },
 };
 
-use shard::{ConnId, Counters, Effect, Effects, Event, Gauges, Instant, Mail, Outgoing, Reading, ShardId};
+use shard::{
+    ConnId, Counters, Effect, Effects, Event, Gauges, Instant, Mail, Outgoing, Reading, ShardId,
+    store::restoring::Restoring,
+};
 
 use crate::brain::Brain;
 
@@ -228,6 +231,9 @@ impl Brain for Script {
                 self.observed.timers.fetch_add(1, SeqCst);
             }
             Event::Drain => self.is_draining = true,
+            Event::Stored { .. } | Event::StoreRoom { .. } | Event::Review { .. } => {
+                unreachable!("a script stores nothing")
+            }
             Event::Flush => {
                 let bytes = std::mem::take(&mut self.turn_bytes);
                 self.observed.turn_bytes_max.fetch_max(bytes, SeqCst);
@@ -246,6 +252,14 @@ impl Brain for Script {
 
     fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    fn restore(&mut self, _: Restoring, _: Instant, _: &mut Effects) {
+        unreachable!("a script stores nothing")
+    }
+
+    fn last_batch(&self) -> u64 {
+        0
     }
 
     fn gauges(&self) -> Gauges {

@@ -91,7 +91,7 @@ fn take(step: &Step, outbound: &mut Outbound, oracle: &mut Oracle, made: &mut u3
             let Some(id) = pick(oracle, *at) else { return };
             let number = oracle.number_of(id).expect("it was picked");
             oracle.inflight.get_mut(&number).expect("it was picked").1 = Known::Released;
-            outbound.inflight.release(id);
+            drop(outbound.inflight.release(id));
         }
         Step::Reconnect => {
             oracle.inflight.values_mut().for_each(|(_, _, here)| *here = false);

@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod acknowledging;
+mod apart;
 mod connecting;
 mod delivering;
+mod keeping;
 mod limits;
 mod replaying;
 mod script;

@@ -7,7 +7,14 @@ use mqtt::{
     Ack, Connect, ConnectProperties, Disconnect, Packet, PacketId, Publish, PublishProperties, QoS,
     ReasonCode, Subscribe, SubscriptionOptions, Unsubscribe, UserProperties, Version,
 };
-use shard::{Config, ConnId, Effect, Effects, Event, Instant, Mail, Reading, Shard, ShardId};
+use shard::{
+    Batch, Config, ConnId, Effect, Effects, Event, Instant, Mail, Piece, Reading, Shard, ShardId,
+    store::{
+        log::Position,
+        record::{Record, records},
+        restoring::Restoring,
+    },
+};
 
 /// A client: where its connection is now does not matter to a test.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -37,7 +44,16 @@ pub struct Script {
     next_slot: u32,
     pub notes: Vec<String>,
     pub drained: usize,
+    pub restored: usize,
     has_sent: bool,
+    config: Config,
+    /// What each shard has stored.
+    stores: Vec<Vec<Batch>>,
+    /// Batches that were not stored yet, while the disk is slow.
+    under_way: Vec<Option<Batch>>,
+    /// How many of its first batches each shard has given up.
+    given_up: Vec<usize>,
+    pub disk_is_slow: bool,
 }
 
 impl Script {
@@ -54,7 +70,13 @@ impl Script {
             next_slot: 0,
             notes: Vec::new(),
             drained: 0,
+            restored: 0,
             has_sent: false,
+            stores: vec![Vec::new(); usize::from(config.shards)],
+            under_way: vec![None; usize::from(config.shards)],
+            given_up: vec![0; usize::from(config.shards)],
+            disk_is_slow: false,
+            config,
         };
         script.give_room(1 << 20);
         script
@@ -117,7 +139,61 @@ impl Script {
             Effect::Mail { to, mail } => self.mail.push_back((shard, to.index(), mail)),
             Effect::Note(note) => self.notes.push(format!("{:?}", note.what)),
             Effect::Drained => self.drained += 1,
+            Effect::Restored => self.restored += 1,
+            Effect::Store(batch) => {
+                assert!(self.under_way[shard].replace(batch).is_none(), "one batch is under way");
+                if !self.disk_is_slow {
+                    self.store(shard);
+                }
+            }
         }
+    }
+
+    /// The disk has done what it was asked to do. False: it was asked for nothing.
+    pub fn store(&mut self, shard: usize) -> bool {
+        let Some(batch) = self.under_way[shard].take() else { return false };
+        let number = batch.number;
+        let position = Position::from_u64(place_of(self.stores[shard].len()));
+        let piece = Piece { range: 0..batch.records.len(), position };
+        self.stores[shard].push(batch);
+        self.has_sent = true;
+        self.event(shard, Event::Stored { batch: number, pieces: &[piece] });
+        true
+    }
+
+    /// The oldest batch of a shard is given up: what is alive in it is written again.
+    pub fn give_up_oldest(&mut self, shard: usize) {
+        let count = self.given_up[shard];
+        self.given_up[shard] += 1;
+        let batch = self.stores[shard][count].clone();
+        for record in records(&batch.records) {
+            let position = Position::from_u64(place_of(count) + u64::from(record.position.offset));
+            self.event(shard, Event::Review { record: Record { position, ..record } });
+        }
+        self.settle();
+    }
+
+    /// Everything ends at once; what was stored comes back. Nobody is connected.
+    pub fn crash(&mut self) {
+        let stores = std::mem::take(&mut self.stores);
+        let slow = self.disk_is_slow;
+        let mut next = Script::new(self.config.clone());
+        next.now = self.now;
+        next.stores.clone_from(&stores);
+        for (shard, batches) in stores.iter().enumerate() {
+            let mut restoring = Restoring::new(self.config.store_epoch_ms.expect("there is a store"));
+            next.given_up[shard] = self.given_up[shard];
+            for (count, batch) in batches.iter().enumerate().skip(self.given_up[shard]) {
+                take_batch(&mut restoring, batch, place_of(count));
+            }
+            let mut effects = Effects::default();
+            next.shards[shard].restore(restoring, self.now, &mut effects);
+            effects.queue.drain(..).for_each(|effect| next.carry_out(shard, effect));
+        }
+        *self = next;
+        self.settle();
+        assert_eq!(self.restored, self.shards.len(), "every shard says that it is restored");
+        self.disk_is_slow = slow;
     }
 
     fn open_at(&mut self, shard: usize, wire: usize) -> ConnId {
@@ -164,6 +240,15 @@ impl Script {
 
     pub fn secs(&mut self, seconds: u64) {
         self.pass(Duration::from_secs(seconds));
+    }
+
+    pub fn given_up(&self, shard: usize) -> usize {
+        self.given_up[shard]
+    }
+
+    /// How many batches a shard has stored.
+    pub fn batches(&self, shard: usize) -> usize {
+        self.stores[shard].len()
     }
 
     pub fn open(&mut self) -> Client {
@@ -434,4 +519,16 @@ fn describe_publish(publish: &Publish<'_>) -> String {
         line += &format!(" {name}={value}");
     }
     line
+}
+
+/// Batches of this store stand far from each other.
+fn place_of(count: usize) -> u64 {
+    (count as u64 + 1) << 32
+}
+
+fn take_batch(restoring: &mut Restoring, batch: &Batch, place: u64) {
+    for record in records(&batch.records) {
+        let position = Position::from_u64(place + u64::from(record.position.offset));
+        restoring.take(&Record { position, ..record }).expect("a shard understands what it has written");
+    }
 }

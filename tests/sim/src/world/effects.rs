@@ -59,6 +59,9 @@ impl World {
                 self.trace.record(self.now, format_args!("{core} -> drained"));
                 self.cores[core].is_drained = true;
             }
+            Effect::Store(_) | Effect::Restored => {
+                self.illegal(core, "there is no store in this world".to_owned());
+            }
         }
     }
 
@@ -140,8 +143,8 @@ impl World {
         let is_hit = self.fault.filter(|fault| fault.hits(&mail));
         match (is_hit, &mail) {
             (Some(Fault::LoseMail | Fault::LoseRetained), _) if self.random.percent(20) => return,
-            (Some(Fault::RepeatMail), Mail::Publish(message)) if self.random.percent(20) => {
-                let again = message.clone();
+            (Some(Fault::RepeatMail), Mail::Publish(publication)) if self.random.percent(20) => {
+                let again = publication.clone();
                 self.mesh.ring(core, to).force(Mail::Publish(again));
             }
             (Some(Fault::RepeatMail), Mail::Bundle(bundle)) if self.random.percent(20) => {
@@ -225,9 +228,9 @@ impl World {
 
 fn show(mail: &Mail) -> String {
     match mail {
-        Mail::Publish(message) => format!("Publish {:?} {}", message, text(message)),
-        Mail::PublishRetained { message, number } => {
-            format!("Publish {message:?} {} number {number}", text(message))
+        Mail::Publish(publication) => {
+            let shard::Publication { message, number, handshake } = &**publication;
+            format!("Publish {message:?} {} {number:?} {handshake:?}", text(message))
         }
         Mail::Retain(message) => format!("Retain {:?} {}", message, text(message)),
         Mail::Shared(shared) => {

@@ -1,0 +1,97 @@
+//! Gives the oldest segment up when too much of the log is dead: reads it back a piece at a time and has the shard write
+//! again what is alive.
+
+use std::{collections::HashMap, fs::File, os::fd::AsRawFd};
+
+use io_uring::{opcode, types::Fd};
+use shard::store::{
+    log::{Cleaning, FileId, Log, Wanted},
+    record::Record,
+};
+
+use crate::{operation::Operation, ring::Ring};
+
+pub(crate) struct Cleaner {
+    segment_bytes: u32,
+    walk: Option<Cleaning>,
+    /// What the kernel reads into. It stays where it is while a read is under way.
+    buffer: Vec<u8>,
+    is_reading: bool,
+    /// Everything was reviewed: the segment goes when this batch is stored.
+    retire_after: Option<u64>,
+}
+
+impl Cleaner {
+    /// What the log may take. A log that can have no more files makes do with less.
+    pub fn budget(&self, live_bytes: usize, is_short: bool) -> u64 {
+        let (share, segments) = if is_short { (1, 1) } else { (LIVE_SHARE, SEGMENTS_FREE) };
+        live_bytes as u64 * share + u64::from(self.segment_bytes) * segments
+    }
+
+    pub fn new(segment_bytes: u32) -> Cleaner {
+        Cleaner { segment_bytes, walk: None, buffer: Vec::new(), is_reading: false, retire_after: None }
+    }
+
+    /// Takes the next step, if there is one to take and none is under way. `stored`: the last batch that is.
+    pub fn go_on(
+        &mut self,
+        log: &mut Log,
+        files: &HashMap<FileId, File>,
+        ring: &mut Ring,
+        budget: u64,
+        stored: u64,
+    ) {
+        if self.retire_after.is_some_and(|batch| batch <= stored) {
+            self.retire_after = None;
+            self.walk = None;
+            log.retire_oldest();
+        }
+        if self.is_reading || self.retire_after.is_some() {
+            return;
+        }
+        if self.walk.is_none() {
+            if log.used_bytes() <= budget {
+                return;
+            }
+            self.walk = log.oldest();
+        }
+        if let Some(Wanted { file, offset, bytes_min, bytes_max }) =
+            self.walk.as_ref().and_then(Cleaning::wants)
+        {
+            self.read(ring, &files[&file], offset, bytes_max.min(bytes_min.max(CHUNK_BYTES)));
+        }
+    }
+
+    fn read(&mut self, ring: &mut Ring, file: &File, offset: u32, bytes: u32) {
+        self.buffer.resize(bytes as usize, 0);
+        self.is_reading = true;
+        let entry = opcode::Read::new(Fd(file.as_raw_fd()), self.buffer.as_mut_ptr(), bytes)
+            .offset(u64::from(offset))
+            .build()
+            .user_data(Operation::ReadBack.pack());
+        // SAFETY: the buffer is neither moved nor resized while a read is under way, and the file stays open as long as its
+        // segment is in use.
+        unsafe { ring.push(entry) };
+    }
+
+    /// Takes what was read. True: that was the end of the segment.
+    pub fn review(&mut self, result: i32, each: impl FnMut(Record<'_>)) -> Result<bool, String> {
+        self.is_reading = false;
+        let bytes =
+            usize::try_from(result).map_err(|_| std::io::Error::from_raw_os_error(-result).to_string())?;
+        let walk = self.walk.as_mut().expect("a segment is read back");
+        walk.chunk(&self.buffer[..bytes], each).map_err(|damage| format!("{damage:?}"))?;
+        Ok(walk.wants().is_none())
+    }
+
+    pub fn reviewed(&mut self, last_batch: u64) {
+        self.retire_after = Some(last_batch);
+    }
+}
+
+/// The log may take so many times what is alive in it, and so many segments more.
+const LIVE_SHARE: u64 = 2;
+const SEGMENTS_FREE: u64 = 2;
+
+/// What is read back at a time: the review of it is a piece of work that keeps the shard for a moment only.
+const CHUNK_BYTES: u32 = 64 << 10;

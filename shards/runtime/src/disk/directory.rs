@@ -1,0 +1,132 @@
+//! The data directory: who uses it, and for how many shards it was laid out.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    os::fd::AsRawFd,
+    path::{Path, PathBuf},
+};
+
+use crate::StoreError;
+
+/// A data directory that belongs to this process for as long as this lives.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    placement_seed: u64,
+    _lock: File,
+}
+
+impl DataDir {
+    /// Makes the directory if need be, keeps others out of it, and looks for whom it was laid out. `drawn_seed` decides the
+    /// homes of clients in a directory that was not laid out yet.
+    pub fn open(path: &Path, shards: u8, drawn_seed: u64) -> Result<DataDir, StoreError> {
+        let io_error = |source| StoreError::Io { path: path.to_owned(), source };
+        fs::create_dir_all(path).map_err(io_error)?;
+        let lock = lock(path)?;
+        let layout_path = path.join(LAYOUT);
+        let placement_seed = match fs::read_to_string(&layout_path) {
+            Ok(text) => {
+                let layout = Layout::parse(&text)
+                    .ok_or_else(|| StoreError::Layout { path: layout_path.clone(), text: text.clone() })?;
+                if layout.format > FORMAT {
+                    return Err(newer(&layout_path, layout.format));
+                }
+                if layout.shards != shards {
+                    return Err(StoreError::Shards {
+                        path: path.to_owned(),
+                        laid_out: layout.shards,
+                        shards,
+                    });
+                }
+                layout.placement_seed
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let layout = Layout { format: FORMAT, shards, placement_seed: drawn_seed };
+                layout.write(path).map_err(io_error)?;
+                drawn_seed
+            }
+            Err(source) => return Err(StoreError::Io { path: layout_path, source }),
+        };
+        Ok(DataDir { path: path.to_owned(), placement_seed, _lock: lock })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What decides the home of each client, the same as when the directory was laid out.
+    pub fn placement_seed(&self) -> u64 {
+        self.placement_seed
+    }
+}
+
+/// What every shard must agree on.
+struct Layout {
+    format: u32,
+    shards: u8,
+    placement_seed: u64,
+}
+
+impl Layout {
+    fn parse(text: &str) -> Option<Layout> {
+        let mut lines = text.lines();
+        let mut value = |key: &str| lines.next()?.strip_prefix(key)?.strip_prefix(" = ").map(str::to_owned);
+        Some(Layout {
+            format: value("format")?.parse().ok()?,
+            shards: value("shards")?.parse().ok()?,
+            placement_seed: value("placement_seed")?.parse().ok()?,
+        })
+    }
+
+    /// All of it is there, or none.
+    fn write(&self, dir: &Path) -> io::Result<()> {
+        let Layout { format, shards, placement_seed } = self;
+        let text = format!("format = {format}\nshards = {shards}\nplacement_seed = {placement_seed}\n");
+        let scratch = dir.join(format!("{LAYOUT}.part"));
+        let mut file = File::create(&scratch)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&scratch, dir.join(LAYOUT))?;
+        File::open(dir)?.sync_all()
+    }
+}
+
+fn lock(dir: &Path) -> Result<File, StoreError> {
+    let path = dir.join("lock");
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+    let file = file.map_err(|source| StoreError::Io { path: path.clone(), source })?;
+    // SAFETY: the call takes a descriptor that is open and nothing else.
+    if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
+        return Ok(file);
+    }
+    let source = io::Error::last_os_error();
+    Err(match source.kind() {
+        io::ErrorKind::WouldBlock => StoreError::InUse { path: dir.to_owned() },
+        _ => StoreError::Io { path, source },
+    })
+}
+
+fn newer(path: &Path, format: u32) -> StoreError {
+    StoreError::Newer { path: path.to_owned(), format, known: FORMAT }
+}
+
+const LAYOUT: &str = "layout";
+
+/// Of the directory; segments have one of their own.
+const FORMAT: u32 = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_layout_survives_its_file() {
+        let text = "format = 1\nshards = 4\nplacement_seed = 18446744073709551615\n";
+        let layout = Layout::parse(text).expect("it is right");
+        assert_eq!((layout.format, layout.shards, layout.placement_seed), (1, 4, u64::MAX));
+        for wrong in ["", "format = 1\n", "format = x\nshards = 1\nplacement_seed = 1", "shards = 1"] {
+            assert!(Layout::parse(wrong).is_none(), "{wrong:?}");
+        }
+    }
+}

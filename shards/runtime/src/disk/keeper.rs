@@ -1,0 +1,139 @@
+//! Makes and deletes the files of the log, on a thread for all shards: directories and zeros take their time.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread::{Builder, JoinHandle},
+};
+
+use crossbeam_channel::{Receiver, Sender};
+use shard::{ShardId, store::log::FileId};
+
+use crate::{control::Command, mesh::Shared};
+
+/// One shard's side.
+pub(crate) struct Keeper {
+    shard: ShardId,
+    dir: PathBuf,
+    bytes: u32,
+    orders: Sender<Order>,
+    /// The number of the next file.
+    next: u32,
+    /// Files that were ordered and have not come.
+    coming: u32,
+}
+
+pub(crate) enum Order {
+    Make { shard: ShardId, id: FileId, path: PathBuf, bytes: u32 },
+    Delete(PathBuf),
+}
+
+impl Keeper {
+    pub fn new(shard: ShardId, dir: PathBuf, bytes: u32, next: u32, orders: Sender<Order>) -> Keeper {
+        Keeper { shard, dir, bytes, orders, next, coming: 0 }
+    }
+
+    pub fn coming(&self) -> u32 {
+        self.coming
+    }
+
+    pub fn arrived(&mut self) {
+        self.coming -= 1;
+    }
+
+    pub fn make(&mut self) {
+        let id = FileId(self.next);
+        self.next += 1;
+        self.coming += 1;
+        let path = self.dir.join(name_of(id));
+        // A keeper that has ended does so with the process.
+        let _ = self.orders.send(Order::Make { shard: self.shard, id, path, bytes: self.bytes });
+    }
+
+    pub fn delete(&mut self, id: FileId) {
+        let _ = self.orders.send(Order::Delete(self.dir.join(name_of(id))));
+    }
+}
+
+/// Starts the thread. It ends when no shard is left that could order anything.
+pub(crate) fn spawn(
+    ordered: Receiver<Order>,
+    shared: Arc<Shared>,
+    shards: Vec<Sender<Command>>,
+) -> io::Result<JoinHandle<()>> {
+    Builder::new().name("store".to_owned()).spawn(move || {
+        while let Ok(order) = ordered.recv() {
+            match order {
+                Order::Make { shard, id, path, bytes } => {
+                    let made = make(&path, bytes);
+                    if shards[shard.index()].send(Command::File { id, made }).is_ok() {
+                        shared.bell(shard).ring();
+                    }
+                }
+                Order::Delete(path) => {
+                    if let Err(error) = fs::remove_file(&path) {
+                        tracing::warn!(path = %path.display(), %error, "a file of the store cannot be deleted");
+                    }
+                }
+            }
+        }
+    })
+}
+
+/// A file full of zeros, of which the disk knows that it is there: writing to it changes nothing but its contents.
+fn make(path: &Path, bytes: u32) -> io::Result<File> {
+    let made = fill(path, bytes);
+    if made.is_err() {
+        // Half a file would take the room that is lacking.
+        let _ = fs::remove_file(path);
+    }
+    made
+}
+
+fn fill(path: &Path, bytes: u32) -> io::Result<File> {
+    let mut file =
+        OpenOptions::new().read(true).write(true).create(true).custom_flags(libc::O_EXCL).open(path)?;
+    let zeros = vec![0; ZEROS_BYTES];
+    let mut left = bytes as usize;
+    while left > 0 {
+        let piece = left.min(zeros.len());
+        file.write_all(&zeros[..piece])?;
+        left -= piece;
+    }
+    file.sync_all()?;
+    let dir = path.parent().expect("a file of the store is in a directory");
+    File::open(dir)?.sync_all()?;
+    Ok(file)
+}
+
+pub(crate) fn name_of(id: FileId) -> String {
+    format!("segment-{:08}", id.0)
+}
+
+/// None: the file is not one of ours.
+pub(crate) fn id_of(name: &str) -> Option<FileId> {
+    let digits = name.strip_prefix("segment-")?;
+    (digits.len() >= 8 && digits.bytes().all(|byte| byte.is_ascii_digit()))
+        .then(|| digits.parse().ok().map(FileId))
+        .flatten()
+}
+
+const ZEROS_BYTES: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_has_its_number_in_its_name() {
+        for id in [FileId(0), FileId(7), FileId(u32::MAX)] {
+            assert_eq!(id_of(&name_of(id)), Some(id));
+        }
+        for name in ["segment-", "segment-1", "segment-0000000x", "lock", "segment-99999999999"] {
+            assert_eq!(id_of(name), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Opens the log of one shard: finds its files, recovers what they hold, and tells what was found.
+
+use std::{
+    collections::HashMap,
+    fs::{self, File, OpenOptions},
+    io::{self, Read},
+    os::unix::fs::FileExt,
+    path::Path,
+};
+
+use crossbeam_channel::Sender;
+use shard::{
+    ShardId,
+    store::{
+        log::{Config, FileId, Found, Recovered, Recovery, Refusal, Report, START_BYTES},
+        restoring::Restoring,
+    },
+};
+
+use super::{
+    Disk,
+    keeper::{Keeper, Order, id_of, name_of},
+};
+use crate::{StoreConfig, StoreError, probe::random_seed};
+
+/// A log that can go on, and what it held.
+pub(crate) struct Opened {
+    pub disk: Disk,
+    pub restoring: Restoring,
+    pub report: Report,
+}
+
+/// Reads everything. The process has locked the directory above.
+pub(crate) fn open(
+    config: &StoreConfig,
+    shard: ShardId,
+    shards: u8,
+    epoch_ms: u64,
+    orders: Sender<Order>,
+) -> Result<Opened, StoreError> {
+    let dir = config.dir.path().join(format!("shard-{}", shard.0));
+    let io_error = |source| StoreError::Io { path: dir.clone(), source };
+    fs::create_dir_all(&dir).map_err(io_error)?;
+    let mut files = find(&dir)?;
+    // Another one at each start: what an interrupted start has written does not pass for what this one writes.
+    let seed = random_seed().map_err(io_error)?;
+    let log_config = log_config(config, shard, shards, seed);
+    let starts = read_starts(&files).map_err(io_error)?;
+    let found = starts.iter().map(|(file, bytes, start)| Found { file: *file, bytes: *bytes, start });
+    let refused = |refusal: Refusal| StoreError::refused(&dir, &refusal);
+    let mut recovery = Recovery::new(log_config, found).map_err(refused)?;
+    let mut restoring = Restoring::new(epoch_ms);
+    let mut malformed = None;
+    let mut contents = Vec::new();
+    while let Some((file, bytes)) = recovery.wants() {
+        contents.resize(bytes as usize, 0);
+        files[&file].read_exact_at(&mut contents, 0).map_err(io_error)?;
+        let each = |record: shard::store::Record<'_>| {
+            if restoring.take(&record).is_err() {
+                malformed.get_or_insert((file, record.position.offset));
+            }
+        };
+        recovery.read(&contents, each).map_err(refused)?;
+    }
+    if let Some((file, offset)) = malformed {
+        return Err(StoreError::Malformed { path: dir.join(name_of(file)), offset });
+    }
+    let Recovered { log, report, sync, discarded } = recovery.finish();
+    for file in sync {
+        files[&file].sync_data().map_err(io_error)?;
+    }
+    for file in discarded {
+        files.remove(&file);
+        fs::remove_file(dir.join(name_of(file))).map_err(io_error)?;
+    }
+    let next = files.keys().map(|file| file.0 + 1).max().unwrap_or(0);
+    let keeper = Keeper::new(shard, dir, log_config.segment_bytes, next, orders);
+    let disk = Disk::new(log, files, keeper, config.segment_bytes, config.is_synced);
+    Ok(Opened { disk, restoring, report })
+}
+
+fn log_config(config: &StoreConfig, shard: ShardId, shards: u8, seed: u64) -> Config {
+    Config {
+        shard: shard.0.into(),
+        shards: shards.into(),
+        segment_bytes: config.segment_bytes,
+        record_bytes_max: config.record_bytes_max,
+        // One may not hold a segment that is alive as a whole, with the padding that its parts need.
+        reserve: 2,
+        spares_wanted: 3,
+        spares_max: 4,
+        files_max: u32::MAX,
+        synced: config.is_synced,
+        seed,
+    }
+}
+
+fn find(dir: &Path) -> Result<HashMap<FileId, File>, StoreError> {
+    let io_error = |source| StoreError::Io { path: dir.to_owned(), source };
+    let mut files = HashMap::new();
+    for entry in fs::read_dir(dir).map_err(io_error)? {
+        let entry = entry.map_err(io_error)?;
+        let Some(id) = entry.file_name().to_str().and_then(id_of) else { continue };
+        let file = OpenOptions::new().read(true).write(true).open(entry.path());
+        files.insert(id, file.map_err(|source| StoreError::Io { path: entry.path(), source })?);
+    }
+    Ok(files)
+}
+
+type Start = (FileId, u32, Vec<u8>);
+
+fn read_starts(files: &HashMap<FileId, File>) -> io::Result<Vec<Start>> {
+    let mut starts = Vec::with_capacity(files.len());
+    for (id, file) in files {
+        let bytes = u32::try_from(file.metadata()?.len()).unwrap_or(u32::MAX);
+        let mut start = Vec::new();
+        file.take(START_BYTES as u64).read_to_end(&mut start)?;
+        starts.push((*id, bytes, start));
+    }
+    starts.sort_unstable_by_key(|(id, _, _)| *id);
+    Ok(starts)
+}

@@ -1,0 +1,198 @@
+//! QoS 2 publications that may come a second time after a crash, as far as this shard has stored them: exactly once.
+//!
+//! The publisher's home tells its own repetitions by their packet id, which it stores when every other shard has confirmed
+//! the publication. If it crashes before that, it knows nothing of the publication, and routes it once more when the
+//! publisher repeats it; those who have stored it know its name, and leave it out.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use mqtt::{Ack, Packet, PacketId, ReasonCode};
+
+use crate::{
+    Mail, Shard, ShardId, ShardSet,
+    keys::SessionKey,
+    packet_ids::PacketIds,
+    store::entry::{Entry, SessionId},
+    turn::Turn,
+};
+
+/// The QoS 2 handshake of a publisher, known by this name on all shards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Handshake {
+    /// Home of the publisher.
+    pub home: ShardId,
+    pub session: SessionId,
+    pub packet_id: PacketId,
+}
+
+#[derive(Default)]
+pub(crate) struct Handshakes {
+    /// What is stored here and is not released by its publisher.
+    stored: BTreeMap<(ShardId, SessionId), PacketIds>,
+    /// Of publishers that live here: publications that others have not confirmed yet, in the order of their questions.
+    unconfirmed: VecDeque<Unconfirmed>,
+    /// The same by name.
+    unconfirmed_ids: BTreeMap<(SessionKey, PacketId), u64>,
+    /// Of publishers that live here: which shards were told of a publication that is not released.
+    told: BTreeMap<(SessionId, PacketId), ShardSet>,
+    /// Sessions up to this one are of an earlier life: others may have stored what is not known here.
+    earlier: SessionId,
+}
+
+struct Unconfirmed {
+    question: u64,
+    session: SessionKey,
+    id: SessionId,
+    packet_id: PacketId,
+    reason: ReasonCode,
+}
+
+impl Handshakes {
+    pub fn is_stored(&self, handshake: Handshake) -> bool {
+        let of_session = self.stored.get(&(handshake.home, handshake.session));
+        of_session.is_some_and(|ids| ids.contains(handshake.packet_id))
+    }
+
+    /// Those that are stored here.
+    pub fn len(&self) -> usize {
+        self.stored.values().map(PacketIds::len).sum()
+    }
+
+    /// False: it was there.
+    pub fn insert(&mut self, handshake: Handshake) -> bool {
+        self.stored.entry((handshake.home, handshake.session)).or_default().insert(handshake.packet_id)
+    }
+
+    /// False: it was not there.
+    pub fn remove(&mut self, handshake: Handshake) -> bool {
+        let key = (handshake.home, handshake.session);
+        let Some(ids) = self.stored.get_mut(&key) else { return false };
+        let was_there = ids.remove(handshake.packet_id);
+        if ids.is_empty() {
+            self.stored.remove(&key);
+        }
+        was_there
+    }
+
+    /// How many there were.
+    pub fn remove_all(&mut self, home: ShardId, session: SessionId) -> usize {
+        self.stored.remove(&(home, session)).map_or(0, |ids| ids.len())
+    }
+
+    /// The publication has come, and its publisher waits for its acknowledgement.
+    pub fn is_unconfirmed(&self, session: SessionKey, packet_id: PacketId) -> bool {
+        self.unconfirmed_ids.contains_key(&(session, packet_id))
+    }
+
+    /// Everything of this session was made in an earlier life.
+    pub fn set_earlier(&mut self, session: SessionId) {
+        self.earlier = self.earlier.max(session);
+    }
+
+    pub fn set_told(&mut self, session: SessionId, packet_id: PacketId, shards: ShardSet) {
+        self.told.insert((session, packet_id), shards);
+    }
+}
+
+impl Shard {
+    /// Others have to confirm the publication before its packet id is stored and PUBREC goes out.
+    pub(crate) fn await_confirmation(
+        &mut self,
+        session: SessionKey,
+        packet_id: PacketId,
+        reason: ReasonCode,
+    ) {
+        let id = self.sessions[session].id;
+        let question = self.confirmations.needed();
+        self.handshakes.unconfirmed.push_back(Unconfirmed { question, session, id, packet_id, reason });
+        self.handshakes.unconfirmed_ids.insert((session, packet_id), question);
+        self.handshakes.set_told(id, packet_id, self.confirmations.asked_shards());
+    }
+
+    /// Publications that all others have stored by now are taken in: they are not routed again.
+    pub(crate) fn take_in_confirmed(&mut self, turn: &mut Turn<'_>) {
+        while let Some(first) = self.handshakes.unconfirmed.front()
+            && self.confirmations.is_confirmed(first.question)
+        {
+            let Some(first) = self.handshakes.unconfirmed.pop_front() else { return };
+            let Unconfirmed { question, session, id, packet_id, reason } = first;
+            let key = (session, packet_id);
+            if self.handshakes.unconfirmed_ids.get(&key) != Some(&question) {
+                continue;
+            }
+            self.handshakes.unconfirmed_ids.remove(&key);
+            let Some(kept) = self.sessions.get(session).filter(|kept| kept.id == id) else { continue };
+            let conn = kept.conn;
+            self.begin_answer();
+            self.store.append(&Entry::Received { session: id, packet_id }, false);
+            self.forget_handshake(Handshake { home: self.id, session: id, packet_id });
+            if let Some(conn) = conn {
+                self.reply(conn, &Packet::Pubrec(Ack { reason, ..Ack::new(packet_id) }), turn);
+            }
+        }
+    }
+
+    /// The publisher has released its publication, or its session has ended: who stored it need not know it any more.
+    pub(crate) fn release_handshake(&mut self, session: SessionId, packet_id: PacketId, turn: &mut Turn<'_>) {
+        let shards = match self.handshakes.told.remove(&(session, packet_id)) {
+            Some(shards) => shards,
+            // An earlier life may have released it here, and others do not know.
+            None if session <= self.handshakes.earlier && session != SessionId::default() => {
+                self.peers().collect()
+            }
+            None => return,
+        };
+        let handshake = Handshake { home: self.id, session, packet_id };
+        for shard in shards.iter() {
+            self.ask_confirmation(shard, mqtt::QoS::ExactlyOnce);
+            self.post_mail(shard, Mail::Released(Box::new(handshake)), turn);
+        }
+    }
+
+    pub(crate) fn on_released_elsewhere(&mut self, from: ShardId, handshake: Handshake) {
+        self.forget_handshake(handshake);
+        self.owe_confirmation(from, 1);
+    }
+
+    /// The record of the message goes with that of the handshake: neither comes back without the other.
+    pub(crate) fn forget_handshake(&mut self, handshake: Handshake) {
+        if self.handshakes.remove(handshake) {
+            self.store.append(&Entry::HandshakeOver(handshake), false);
+            self.store.remove_live(HANDSHAKE_BYTES);
+        }
+    }
+
+    pub(crate) fn end_handshakes(&mut self, key: SessionKey, session: SessionId, turn: &mut Turn<'_>) {
+        if session == SessionId::default() {
+            return;
+        }
+        let all = (key, PacketId::MIN)..=(key, PacketId::MAX);
+        while let Some((&name, _)) = self.handshakes.unconfirmed_ids.range(all.clone()).next() {
+            self.handshakes.unconfirmed_ids.remove(&name);
+        }
+        let mut shards = ShardSet::EMPTY;
+        let all = (session, PacketId::MIN)..=(session, PacketId::MAX);
+        while let Some((&name, &told)) = self.handshakes.told.range(all.clone()).next() {
+            shards = shards.union(told);
+            self.handshakes.told.remove(&name);
+        }
+        if session <= self.handshakes.earlier {
+            shards = self.peers().collect();
+        }
+        for shard in shards.iter() {
+            self.post_mail(shard, Mail::PublisherGone { home: self.id, session }, turn);
+        }
+        self.on_publisher_gone(self.id, session);
+    }
+
+    pub(crate) fn on_publisher_gone(&mut self, home: ShardId, session: SessionId) {
+        let count = self.handshakes.remove_all(home, session);
+        if count > 0 {
+            self.store.append(&Entry::PublisherGone { home, session }, false);
+            self.store.remove_live(HANDSHAKE_BYTES * count);
+        }
+    }
+}
+
+/// What the record of a handshake takes in the store.
+pub(crate) const HANDSHAKE_BYTES: usize = crate::store::record::HEADER_BYTES + 11;

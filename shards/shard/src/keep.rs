@@ -1,0 +1,309 @@
+//! What of the shard's state is stored, and when: each change of a session that is to live on, of its queue and of the
+//! retained messages becomes a record in the same turn.
+
+use mqtt::{PacketId, QoS};
+
+use crate::{
+    Effect, Handshake, Message, Shard,
+    handshakes::HANDSHAKE_BYTES,
+    keys::SessionKey,
+    outbound::Queued,
+    router::Carried,
+    session::Session,
+    store::{
+        Companion, Holder, Piece, Routed,
+        entry::{Detached, Entry, MessageEntry, Receiver, SessionEntry, SessionId, WillEntry},
+        place_of, record,
+    },
+    trie::Subscription,
+    turn::Turn,
+};
+
+impl Shard {
+    /// Whether what happens to this session is stored.
+    pub(crate) fn is_kept(&self, key: SessionKey) -> bool {
+        self.sessions[key].id != SessionId::default()
+    }
+
+    /// A connection has made the session, or has come back to it. One that ends with its connection is not worth a record
+    /// until it has one.
+    pub(crate) fn keep_connected(&mut self, key: SessionKey) {
+        if !self.store.is_on() {
+            return;
+        }
+        let is_known = self.is_kept(key);
+        if !is_known && self.sessions[key].expiry_s == 0 {
+            return;
+        }
+        if !is_known {
+            self.sessions[key].id = self.store.new_session_id(key);
+        }
+        self.keep_session(key, !is_known);
+    }
+
+    /// Writes the session itself; as a whole with all that belongs to it but its queue.
+    pub(crate) fn keep_session(&mut self, key: SessionKey, is_whole: bool) {
+        let detached = self.sessions[key].conn.is_none().then(|| self.detached(key));
+        let session = &self.sessions[key];
+        let filters: Vec<&str> = if is_whole { session.filters.iter().collect() } else { Vec::new() };
+        let received: Vec<PacketId> = match session.received.as_ref() {
+            Some(received) if is_whole => received.iter().collect(),
+            _ => Vec::new(),
+        };
+        let entry = Entry::Session(SessionEntry {
+            session: session.id,
+            is_whole,
+            client_id: &session.client_id,
+            expiry_s: session.expiry_s,
+            detached,
+            will: session.will.as_ref().map(|will| WillEntry {
+                qos: will.message.qos(),
+                retain: will.message.retain(),
+                delay_s: will.delay_s,
+                message_expiry_s: will.message_expiry_s,
+                topic: will.message.topic(),
+                forwarded: will.message.forwarded(),
+                payload: will.message.payload(),
+            }),
+        });
+        let mut left = filters.len() + received.len();
+        let at = self.store.append(&entry, left > 0);
+        let base_bytes = self.store.len_from(at);
+        for filter in filters {
+            let held = self.trie.subscription(filter, key).or_else(|| self.groups.member(filter, key));
+            let held = held.expect("a filter of the session stands in the trie or in its group");
+            left -= 1;
+            self.store.append(&subscribed(session.id, filter, &held), left > 0);
+        }
+        for packet_id in received {
+            left -= 1;
+            self.store.append(&Entry::Received { session: session.id, packet_id }, left > 0);
+        }
+        let id = session.id;
+        if is_whole {
+            self.store.tell(at, Holder::Session(key, id));
+        }
+        let session = &mut self.sessions[key];
+        let before =
+            std::mem::replace(&mut session.kept_bytes, u32::try_from(base_bytes).unwrap_or(u32::MAX));
+        self.store.add_live(session.kept_bytes as usize);
+        self.store.remove_live(before as usize);
+    }
+
+    fn detached(&self, key: SessionKey) -> Detached {
+        let session = &self.sessions[key];
+        Detached {
+            session: session.id,
+            expiry_s: session.expiry_s,
+            ends_at_ms: session.ends_at.map(|at| self.store.unix_ms(at)),
+            will_at_ms: session.will.as_ref().and_then(|will| will.due_at).map(|at| self.store.unix_ms(at)),
+            sent: session.outbound.as_ref().map_or(0, |outbound| outbound.sent()),
+        }
+    }
+
+    pub(crate) fn keep_detached(&mut self, key: SessionKey) {
+        if self.is_kept(key) {
+            let detached = self.detached(key);
+            self.store.append(&Entry::Detached(detached), false);
+        }
+    }
+
+    /// The session has ended, with its queue and its filters.
+    pub(crate) fn keep_session_gone(&mut self, session: &Session) {
+        if session.id == SessionId::default() {
+            return;
+        }
+        self.store.append(&Entry::SessionGone { session: session.id }, false);
+        let filters_bytes: usize = session.filters.iter().map(subscribed_bytes).sum();
+        self.store.remove_live(session.kept_bytes as usize + filters_bytes);
+        for queued in session.outbound.iter().flat_map(|outbound| outbound.kept()) {
+            self.store.let_go(&queued.message);
+        }
+    }
+
+    pub(crate) fn keep_subscribed(&mut self, filter: &str, subscription: &Subscription, is_new: bool) {
+        let id = self.sessions[subscription.session].id;
+        if id != SessionId::default() {
+            self.store.append(&subscribed(id, filter, subscription), false);
+            if is_new {
+                self.store.add_live(subscribed_bytes(filter));
+            }
+        }
+    }
+
+    /// The session gives up the filter, or ends with it.
+    pub(crate) fn keep_unsubscribed(&mut self, key: SessionKey, filter: &str) {
+        let id = self.sessions[key].id;
+        if id != SessionId::default() {
+            self.store.append(&Entry::Unsubscribed { session: id, filter }, false);
+            self.store.remove_live(subscribed_bytes(filter));
+        }
+    }
+
+    /// The message has got its number in the session's queue.
+    pub(crate) fn keep_queued(&mut self, key: SessionKey, queued: &Queued) {
+        if queued.qos != QoS::AtMostOnce && self.is_kept(key) {
+            self.store.add_receiver(&Receiver {
+                session: self.sessions[key].id,
+                number: queued.number,
+                qos: queued.qos,
+                retain: queued.retain,
+                subscription_ids: queued.subscription_ids.clone(),
+            });
+        }
+    }
+
+    /// A message on its way to a crowd: those who have got it so far have a record of their own, and a block of their own. It
+    /// counts only together with the others.
+    #[inline]
+    pub(crate) fn keep_part(&mut self, carried: &mut Carried<'_>) {
+        if self.store.is_crowded() {
+            self.keep_crowd(carried);
+        }
+    }
+
+    fn keep_crowd(&mut self, carried: &mut Carried<'_>) {
+        let routed = self.store.take_receivers();
+        self.append_held(&carried.keep(), &routed, true);
+        self.store.put_back(routed.into_receivers());
+        carried.begin_block(self.store.new_body());
+    }
+
+    /// The way of the message through this shard is over: its record says who holds it here.
+    #[inline]
+    pub(crate) fn keep_message(&mut self, carried: &mut Carried<'_>) {
+        if self.store.is_on() {
+            self.keep_routed(carried);
+        }
+    }
+
+    fn keep_routed(&mut self, carried: &mut Carried<'_>) {
+        let routed = self.store.take_routed();
+        let holders = routed.count + u32::from(routed.is_retained);
+        let companion = routed.companion.and_then(|companion| match companion {
+            // As long as others have to confirm the publication it is not taken in.
+            Companion::Received(session, packet_id) if self.confirmations.needed() > 0 => {
+                self.handshake_stored(Handshake { home: self.id, session, packet_id }, routed.count)
+            }
+            Companion::Received(session, packet_id) => {
+                self.forget_handshake(Handshake { home: self.id, session, packet_id });
+                Some(Entry::Received { session, packet_id })
+            }
+            Companion::Handshake(handshake) => self.handshake_stored(handshake, routed.count),
+            Companion::WillGone(session) => Some(Entry::WillGone { session }),
+        });
+        if holders > 0 {
+            self.append_held(&carried.keep(), &routed, companion.is_some());
+        }
+        if let Some(companion) = companion {
+            self.store.append(&companion, false);
+        }
+        self.store.put_back(routed.into_receivers());
+        // Nobody has to keep it.
+        self.store.bodies.sweep(carried.body());
+    }
+
+    /// A handshake has to be known again where somebody's queue has got its message.
+    fn handshake_stored(&mut self, handshake: Handshake, receivers: u32) -> Option<Entry<'static>> {
+        let is_stored = receivers > 0 && self.handshakes.insert(handshake);
+        if is_stored {
+            self.store.add_live(HANDSHAKE_BYTES);
+        }
+        is_stored.then_some(Entry::Handshake(handshake))
+    }
+
+    /// The message's record, and those for whom it is kept.
+    fn append_held(&mut self, message: &Message, routed: &Routed, more: bool) {
+        let at = self.append_message(message, routed, more);
+        let holders = routed.count + u32::from(routed.is_retained);
+        (0..holders).for_each(|_| self.store.hold(message));
+        self.store.tell(at, Holder::Message(message.body()));
+    }
+
+    pub(crate) fn append_message(&mut self, message: &Message, routed: &Routed, more: bool) -> usize {
+        let entry = MessageEntry {
+            qos: message.qos(),
+            retain: message.retain(),
+            is_retained: routed.is_retained,
+            expires_at_ms: message.expires_at().map(|at| self.store.unix_ms(at)),
+            topic: message.topic(),
+            forwarded: message.forwarded(),
+            payload: message.payload(),
+            receivers: routed.receivers(),
+        };
+        self.store.append(&Entry::Message(entry), more)
+    }
+
+    /// A message of the session's queue is not owed any more: acknowledged, expired or given up.
+    pub(crate) fn keep_done(&mut self, key: SessionKey, number: u64) {
+        let session = self.sessions[key].id;
+        if session != SessionId::default() {
+            self.store.append(&Entry::Done { session, number }, false);
+        }
+    }
+
+    pub(crate) fn keep_released(&mut self, key: SessionKey, number: u64) {
+        let session = self.sessions[key].id;
+        if session != SessionId::default() {
+            self.store.append(&Entry::Released { session, number }, false);
+        }
+    }
+
+    pub(crate) fn keep_freed(&mut self, key: SessionKey, packet_id: PacketId) {
+        let session = self.sessions[key].id;
+        if session != SessionId::default() {
+            self.store.append(&Entry::Freed { session, packet_id }, false);
+        }
+    }
+
+    pub(crate) fn keep_retained_gone(&mut self, topic: &str) {
+        if self.store.is_on() {
+            self.store.append(&Entry::RetainedGone { topic }, false);
+        }
+    }
+
+    /// A batch is stored: those who wait for it go on with the next flush.
+    pub(crate) fn handle_stored(&mut self, batch: u64, pieces: &[Piece]) {
+        for (at, holder) in self.store.on_stored(batch) {
+            let place = place_of(pieces, at);
+            match holder {
+                Holder::Session(key, id) => {
+                    if let Some(session) = self.sessions.get_mut(key).filter(|session| session.id == id) {
+                        session.place = place;
+                    }
+                }
+                Holder::Message(body) => self.store.bodies.stored(body, place),
+            }
+        }
+        self.wake_waiting();
+    }
+
+    /// Those who wait look at the next flush whether they may go on.
+    pub(crate) fn wake_waiting(&mut self) {
+        for conn in self.store.take_waiting() {
+            if let Some(connection) = self.connections.get_mut(conn) {
+                connection.waits = false;
+            }
+            self.mark_dirty(conn);
+        }
+    }
+
+    pub(crate) fn send_batch(&mut self, turn: &mut Turn<'_>) {
+        if let Some(batch) = self.store.next_batch() {
+            turn.push(Effect::Store(batch));
+        }
+    }
+}
+
+fn subscribed<'a>(session: SessionId, filter: &'a str, subscription: &Subscription) -> Entry<'a> {
+    Entry::Subscribed {
+        session,
+        options: subscription.options,
+        subscription_id: subscription.subscription_id,
+        filter,
+    }
+}
+
+pub(crate) fn subscribed_bytes(filter: &str) -> usize {
+    record::HEADER_BYTES + 13 + filter.len()
+}

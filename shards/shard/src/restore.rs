@@ -1,0 +1,178 @@
+//! What a store gave back becomes the state of a shard, before the first event.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    Effect, Instant, Message, Shard, ShardSet,
+    announce::filter_of_group,
+    filters::is_shared,
+    handshakes::HANDSHAKE_BYTES,
+    keep::subscribed_bytes,
+    keys::SessionKey,
+    outbound::Queued,
+    retained::Set,
+    session::Session,
+    store::{
+        entry::{Detached, SessionId},
+        restoring::{Kept, Owed, Own, Restoring},
+    },
+    trie::Subscription,
+    turn::Turn,
+};
+
+impl Shard {
+    /// Puts everything into its place and tells the other shards what is subscribed to here. `Effect::Restored` follows when
+    /// they know; until then nobody should be let in. Sessions whose time is over meanwhile end after that.
+    pub fn restore(&mut self, restoring: Restoring, now: Instant, effects: &mut crate::Effects) {
+        assert!(self.sessions.len() == 0, "a shard is restored before anything happens to it");
+        let turn = &mut Turn { now, effects };
+        self.store.bodies = restoring.bodies;
+        let mut retained: Vec<Message> = restoring.retained.into_values().collect();
+        retained.sort_unstable_by(|one, other| one.topic_bytes().cmp(other.topic_bytes()));
+        for message in retained {
+            self.restore_retained(message, now);
+        }
+        self.arm_retained(now);
+        self.store.add_live(restoring.handshakes.len() * HANDSHAKE_BYTES);
+        self.handshakes = restoring.handshakes;
+        // In the order of their slots, so that the same store makes the same shard.
+        let mut sessions: Vec<(SessionId, Kept)> = restoring.sessions.into_iter().collect();
+        sessions.sort_unstable_by_key(|(id, _)| *id);
+        let mut keys = Vec::with_capacity(sessions.len());
+        let mut parts = Vec::with_capacity(sessions.len());
+        for (id, kept) in sessions {
+            self.store.skip_session_id(id);
+            self.handshakes.set_earlier(id);
+            let Kept { own: Some(own), filters, queue, received } = kept else { continue };
+            let key = id.key();
+            let sent = own.detached.map(|detached| detached.sent);
+            keys.push((key, self.restored_session(id, own, now)));
+            parts.push((key, filters, queue, received, sent));
+        }
+        self.sessions.restore(keys);
+        let mut told = Vec::new();
+        for (key, filters, queue, received, sent) in parts {
+            for (filter, (options, subscription_id)) in filters {
+                self.restore_subscription(&filter, Subscription { session: key, options, subscription_id });
+            }
+            self.restore_queue(key, queue, sent);
+            if !received.is_empty() {
+                let ids = self.sessions[key].received.get_or_insert_default();
+                for packet_id in received {
+                    ids.insert(packet_id);
+                    told.push((key, packet_id));
+                }
+            }
+            if sent.is_none() {
+                self.keep_detached(key);
+            }
+        }
+        // What was replaced, or acknowledged, was somebody's for a while.
+        self.store.bodies.sweep_all();
+        // Who stored what was not released is not known any more: all are told when it is.
+        let peers: ShardSet = self.peers().collect();
+        for (key, packet_id) in told {
+            self.handshakes.set_told(self.sessions[key].id, packet_id, peers);
+        }
+        self.announce_restored(turn);
+    }
+
+    fn restore_retained(&mut self, message: Message, now: Instant) {
+        if message.is_expired(now) {
+            return;
+        }
+        match self.retained.set(message.clone()) {
+            Set::Stored => self.store.hold(&message),
+            // The limits are tighter now than they were.
+            Set::Refused => {
+                self.counters.retained_refused += 1;
+                self.keep_retained_gone(message.topic());
+            }
+            set => unreachable!("a topic has one retained message, with a payload: {set:?}"),
+        }
+    }
+
+    fn restored_session(&mut self, id: SessionId, own: Own, now: Instant) -> Session {
+        let mut session = Session::new((&*own.client_id).into());
+        self.session_bytes += own.client_id.len();
+        session.id = id;
+        session.place = own.place;
+        session.kept_bytes = own.bytes;
+        self.store.add_live(own.bytes as usize);
+        session.expiry_s = own.expiry_s;
+        session.will = own.will;
+        let ends_at =
+            |now: Instant| (own.expiry_s != u32::MAX).then(|| now.add_secs(u64::from(own.expiry_s)));
+        let (ends_at, will_at) = match own.detached {
+            Some(Detached { ends_at_ms, will_at_ms, .. }) => {
+                (ends_at_ms.map(|at| self.store.instant(at)), will_at_ms.map(|at| self.store.instant(at)))
+            }
+            // It lost its connection when the broker ended.
+            None => {
+                let delay_s = session.will.as_ref().map(|will| will.delay_s);
+                (ends_at(now), delay_s.map(|delay_s| now.add_secs(u64::from(delay_s))))
+            }
+        };
+        session.ends_at = ends_at;
+        if let Some(will) = session.will.as_mut() {
+            will.due_at = will_at;
+            self.will_bytes += will.message.weight();
+        }
+        session
+    }
+
+    fn restore_subscription(&mut self, filter: &str, subscription: Subscription) {
+        if is_shared(filter) {
+            let joined = self.groups.join(filter, subscription, false);
+            if joined.created {
+                self.trie.add_group(filter_of_group(filter), joined.key);
+            }
+        } else {
+            self.trie.subscribe(filter, subscription);
+        }
+        self.take_filter(subscription.session, filter);
+        self.store.add_live(subscribed_bytes(filter));
+    }
+
+    /// What may have been sent is sent again, as such; what was certainly not is sent for the first time.
+    fn restore_queue(&mut self, key: SessionKey, queue: BTreeMap<u64, Owed>, sent: Option<u64>) {
+        let Some(last) = queue.keys().next_back().copied() else { return };
+        let mut inflight_left = usize::from(self.config.limits.inflight_max);
+        let mut weight = 0;
+        let outbound = self.sessions[key].outbound();
+        outbound.set_last_number(last);
+        for (number, owed) in queue {
+            let Some(message) = owed.message else {
+                outbound.inflight.restore_released(number);
+                continue;
+            };
+            self.store.hold(&message);
+            let queued = Queued {
+                message,
+                number,
+                qos: owed.qos,
+                retain: owed.retain,
+                subscription_ids: owed.subscription_ids,
+            };
+            weight += queued.weight();
+            let may_be_sent = sent.map_or(inflight_left > 0, |sent| number <= sent);
+            if may_be_sent && outbound.inflight.has_id_for(number) && outbound.queue.is_empty() {
+                inflight_left = inflight_left.saturating_sub(1);
+                outbound.inflight.insert(queued);
+            } else {
+                outbound.push(queued);
+            }
+        }
+        self.queued_bytes += weight;
+    }
+
+    /// All shards know of all subscriptions, so that what time brings about finds its way: wills, for one.
+    pub(crate) fn finish_restore(&mut self, turn: &mut Turn<'_>) {
+        for key in self.sessions.keys() {
+            if let Some(at) = self.sessions[key].due_at() {
+                self.arm_session(key, at.max(turn.next_instant()), turn);
+            }
+        }
+        turn.push(Effect::Restored);
+    }
+}

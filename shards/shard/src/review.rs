@@ -1,0 +1,90 @@
+//! What is alive in the oldest part of the store is written again, so that the part can be given up.
+//!
+//! A record is alive where it stands only if the shard knows that place: what was written again since then stands
+//! elsewhere. Records that say that something is over, and changes to a session, are never alive here: what they belong to
+//! is older than they are, or has been written again as a whole.
+
+use crate::{
+    Message, Shard,
+    keys::SessionKey,
+    outbound::State,
+    store::{
+        Holder,
+        entry::{Entry, MessageEntry, Receiver, SessionId},
+        log::Position,
+        record::Record,
+    },
+};
+
+impl Shard {
+    /// One record of a part that is to be given up. When everything is stored that was written by then
+    /// (`Shard::last_batch`), it is not needed any more.
+    pub(crate) fn handle_review(&mut self, record: &Record<'_>) {
+        match Entry::decode(record) {
+            Ok(Entry::Session(entry)) if entry.is_whole => {
+                self.review_session(entry.session, record.position)
+            }
+            Ok(Entry::Message(entry)) => self.review_message(&entry, record.position),
+            Ok(Entry::Released { session, number }) => self.review_released(session, number),
+            Ok(Entry::Handshake(handshake)) if self.handshakes.is_stored(handshake) => {
+                self.store.append(&Entry::Handshake(handshake), false);
+            }
+            // What cannot be read was refused when the store was opened, or was written by us.
+            Ok(_) | Err(_) => {}
+        }
+    }
+
+    fn kept_session(&self, id: SessionId) -> Option<SessionKey> {
+        let key = id.key();
+        self.sessions.get(key).is_some_and(|session| session.id == id).then_some(key)
+    }
+
+    fn review_session(&mut self, id: SessionId, position: Position) {
+        let Some(key) = self.kept_session(id) else { return };
+        if self.sessions[key].place == position.to_u64() {
+            self.keep_session(key, true);
+        }
+    }
+
+    fn review_message(&mut self, entry: &MessageEntry<'_>, position: Position) {
+        let place = position.to_u64();
+        let mut message: Option<Message> = None;
+        for receiver in entry.receivers.iter() {
+            if let Some(held) =
+                self.held_by(&receiver).filter(|held| self.store.bodies.place(held.body()) == place)
+            {
+                self.store.add_receiver(&receiver);
+                message = Some(held);
+            }
+        }
+        if entry.is_retained
+            && let Some(held) =
+                self.retained.get(entry.topic).filter(|held| self.store.bodies.place(held.body()) == place)
+        {
+            message = Some(held.clone());
+            self.store.set_retained();
+        }
+        if let Some(message) = message {
+            let routed = self.store.take_routed();
+            let at = self.append_message(&message, &routed, false);
+            self.store.tell(at, Holder::Message(message.body()));
+            self.store.put_back(routed.into_receivers());
+        }
+    }
+
+    /// The message in the queue of this receiver, or in flight to it.
+    fn held_by(&self, receiver: &Receiver) -> Option<Message> {
+        let key = self.kept_session(receiver.session)?;
+        let outbound = self.sessions[key].outbound.as_ref()?;
+        outbound.find(receiver.number).map(|queued| queued.message.clone())
+    }
+
+    fn review_released(&mut self, session: SessionId, number: u64) {
+        let Some(key) = self.kept_session(session) else { return };
+        let outbound = self.sessions[key].outbound.as_ref();
+        let state = outbound.and_then(|outbound| outbound.inflight.of_number(number));
+        if let Some(State::Released) = state {
+            self.keep_released(key, number);
+        }
+    }
+}

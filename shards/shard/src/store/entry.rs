@@ -1,0 +1,433 @@
+//! The records that make up what a shard keeps, as bytes and back. What they mean together is `restore.rs`; how a record is
+//! framed and where it goes is not known here.
+//!
+//! All numbers are little endian. A session is named by its `SessionId`, a point in time by unix milliseconds.
+
+use mqtt::{PacketId, QoS, SubscriptionOptions};
+
+use super::{
+    fields::{Fields, Malformed, PutFields},
+    record::{self, Record},
+};
+use crate::{ShardId, handshakes::Handshake, keys::SessionKey};
+
+/// Names a session for as long as it lives, also beyond a restart. Zero names none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct SessionId(pub u64);
+
+impl SessionId {
+    /// The session's place in its shard is part of its name, and stays the same.
+    pub(crate) fn key(self) -> SessionKey {
+        SessionKey((self.0 & u64::from(u32::MAX)) as u32)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Entry<'a> {
+    Session(SessionEntry<'a>),
+    Subscribed {
+        session: SessionId,
+        options: SubscriptionOptions,
+        subscription_id: u32,
+        filter: &'a str,
+    },
+    Unsubscribed {
+        session: SessionId,
+        filter: &'a str,
+    },
+    Detached(Detached),
+    /// The will was published, or is not to be.
+    WillGone {
+        session: SessionId,
+    },
+    SessionGone {
+        session: SessionId,
+    },
+    Message(MessageEntry<'a>),
+    /// PUBREC came for a message of the session's queue.
+    Released {
+        session: SessionId,
+        number: u64,
+    },
+    /// A message of the session's queue is not owed any more.
+    Done {
+        session: SessionId,
+        number: u64,
+    },
+    /// A QoS 2 message of the client was taken in.
+    Received {
+        session: SessionId,
+        packet_id: PacketId,
+    },
+    /// The client released it.
+    Freed {
+        session: SessionId,
+        packet_id: PacketId,
+    },
+    /// What a publisher on another shard, or here, has not released, and is stored here.
+    Handshake(Handshake),
+    HandshakeOver(Handshake),
+    /// All handshakes of this publisher are over.
+    PublisherGone {
+        home: ShardId,
+        session: SessionId,
+    },
+    /// The topic has no retained message any more.
+    RetainedGone {
+        topic: &'a str,
+    },
+}
+
+/// A session with all that is not a record of its own.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SessionEntry<'a> {
+    pub session: SessionId,
+    /// Replaces everything that was known of the session but its queue; what belongs to it follows in the same group.
+    /// Otherwise the client has come back to it.
+    pub is_whole: bool,
+    pub client_id: &'a str,
+    pub expiry_s: u32,
+    /// None: it is connected.
+    pub detached: Option<Detached>,
+    pub will: Option<WillEntry<'a>>,
+}
+
+/// A session goes on without a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Detached {
+    pub session: SessionId,
+    pub expiry_s: u32,
+    /// None: never.
+    pub ends_at_ms: Option<u64>,
+    /// When the will is due, if there is one.
+    pub will_at_ms: Option<u64>,
+    /// The number of the last message that was sent to the client.
+    pub sent: u64,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct WillEntry<'a> {
+    pub qos: QoS,
+    pub retain: bool,
+    pub delay_s: u32,
+    pub message_expiry_s: Option<u32>,
+    pub topic: &'a str,
+    pub forwarded: &'a [u8],
+    pub payload: &'a [u8],
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct MessageEntry<'a> {
+    pub qos: QoS,
+    /// As the publisher set it.
+    pub retain: bool,
+    /// It is the retained message of its topic.
+    pub is_retained: bool,
+    pub expires_at_ms: Option<u64>,
+    pub topic: &'a str,
+    pub forwarded: &'a [u8],
+    pub payload: &'a [u8],
+    pub receivers: Receivers<'a>,
+}
+
+/// One queue that holds a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receiver {
+    pub session: SessionId,
+    pub number: u64,
+    pub qos: QoS,
+    pub retain: bool,
+    pub subscription_ids: smallvec::SmallVec<[u32; 2]>,
+}
+
+/// The receivers of a message, encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Receivers<'a> {
+    pub count: u32,
+    pub bytes: &'a [u8],
+}
+
+impl Receiver {
+    pub fn encode(&self, bytes: &mut Vec<u8>) {
+        bytes.put_u64(self.session.0);
+        bytes.put_u64(self.number);
+        bytes.push(self.qos as u8 | u8::from(self.retain) << RETAIN_BIT);
+        let ids = u16::try_from(self.subscription_ids.len()).expect("a client has fewer subscriptions");
+        bytes.put_u16(ids);
+        for id in &self.subscription_ids {
+            bytes.put_u32(*id);
+        }
+    }
+
+    fn decode(fields: &mut Fields<'_>) -> Result<Receiver, Malformed> {
+        let (session, number) = (SessionId(fields.u64()?), fields.u64()?);
+        let flags = fields.u8()?;
+        let mut subscription_ids = smallvec::SmallVec::new();
+        for _ in 0..fields.u16()? {
+            subscription_ids.push(fields.u32()?);
+        }
+        Ok(Receiver {
+            session,
+            number,
+            qos: qos_of(flags)?,
+            retain: flags & 1 << RETAIN_BIT != 0,
+            subscription_ids,
+        })
+    }
+}
+
+impl Receivers<'_> {
+    pub fn iter(&self) -> impl Iterator<Item = Receiver> {
+        let mut fields = Fields::new(self.bytes);
+        (0..self.count)
+            .map(move |_| Receiver::decode(&mut fields).expect("they were decoded once, when the record was"))
+    }
+}
+
+impl<'a> Entry<'a> {
+    /// Appends the record to a batch. Says where in it the record begins. `more`: the next one belongs to the same group,
+    /// and none of the group counts without all of it.
+    pub fn encode(&self, batch: &mut Vec<u8>, more: bool) -> usize {
+        let at = record::begin(batch, self.kind(), VERSION);
+        match self {
+            Entry::Session(session) => session.encode(batch),
+            Entry::Subscribed { session, options, subscription_id, filter } => {
+                batch.put_u64(session.0);
+                batch.push(options.to_u8());
+                batch.put_u32(*subscription_id);
+                batch.extend_from_slice(filter.as_bytes());
+            }
+            Entry::Unsubscribed { session, filter } => {
+                batch.put_u64(session.0);
+                batch.extend_from_slice(filter.as_bytes());
+            }
+            Entry::Detached(detached) => detached.encode(batch),
+            Entry::WillGone { session } | Entry::SessionGone { session } => batch.put_u64(session.0),
+            Entry::Message(message) => message.encode(batch),
+            Entry::Released { session, number } | Entry::Done { session, number } => {
+                batch.put_u64(session.0);
+                batch.put_u64(*number);
+            }
+            Entry::Received { session, packet_id } | Entry::Freed { session, packet_id } => {
+                batch.put_u64(session.0);
+                batch.put_u16(packet_id.get());
+            }
+            Entry::Handshake(handshake) | Entry::HandshakeOver(handshake) => {
+                batch.push(handshake.home.0);
+                batch.put_u64(handshake.session.0);
+                batch.put_u16(handshake.packet_id.get());
+            }
+            Entry::PublisherGone { home, session } => {
+                batch.push(home.0);
+                batch.put_u64(session.0);
+            }
+            Entry::RetainedGone { topic } => batch.extend_from_slice(topic.as_bytes()),
+        }
+        record::finish(batch, at, more);
+        at
+    }
+
+    pub fn decode(record: &Record<'a>) -> Result<Entry<'a>, Malformed> {
+        if record.version != VERSION {
+            return Err(Malformed);
+        }
+        let mut fields = Fields::new(record.body);
+        let entry = match record.kind {
+            SESSION => Entry::Session(SessionEntry::decode(&mut fields)?),
+            SUBSCRIBED => Entry::Subscribed {
+                session: SessionId(fields.u64()?),
+                options: SubscriptionOptions::from_u8(fields.u8()?).ok_or(Malformed)?,
+                subscription_id: fields.u32()?,
+                filter: fields.rest_str()?,
+            },
+            UNSUBSCRIBED => {
+                Entry::Unsubscribed { session: SessionId(fields.u64()?), filter: fields.rest_str()? }
+            }
+            DETACHED => Entry::Detached(Detached::decode(&mut fields)?),
+            WILL_GONE => Entry::WillGone { session: SessionId(fields.u64()?) },
+            SESSION_GONE => Entry::SessionGone { session: SessionId(fields.u64()?) },
+            MESSAGE => Entry::Message(MessageEntry::decode(&mut fields)?),
+            RELEASED => Entry::Released { session: SessionId(fields.u64()?), number: fields.u64()? },
+            DONE => Entry::Done { session: SessionId(fields.u64()?), number: fields.u64()? },
+            RECEIVED => {
+                Entry::Received { session: SessionId(fields.u64()?), packet_id: packet_id(&mut fields)? }
+            }
+            FREED => Entry::Freed { session: SessionId(fields.u64()?), packet_id: packet_id(&mut fields)? },
+            HANDSHAKE => Entry::Handshake(handshake(&mut fields)?),
+            HANDSHAKE_OVER => Entry::HandshakeOver(handshake(&mut fields)?),
+            PUBLISHER_GONE => {
+                Entry::PublisherGone { home: ShardId(fields.u8()?), session: SessionId(fields.u64()?) }
+            }
+            RETAINED_GONE => Entry::RetainedGone { topic: fields.rest_str()? },
+            _ => return Err(Malformed),
+        };
+        fields.end()?;
+        Ok(entry)
+    }
+
+    fn kind(&self) -> u8 {
+        match self {
+            Entry::Session(_) => SESSION,
+            Entry::Subscribed { .. } => SUBSCRIBED,
+            Entry::Unsubscribed { .. } => UNSUBSCRIBED,
+            Entry::Detached(_) => DETACHED,
+            Entry::WillGone { .. } => WILL_GONE,
+            Entry::SessionGone { .. } => SESSION_GONE,
+            Entry::Message(_) => MESSAGE,
+            Entry::Released { .. } => RELEASED,
+            Entry::Done { .. } => DONE,
+            Entry::Received { .. } => RECEIVED,
+            Entry::Freed { .. } => FREED,
+            Entry::RetainedGone { .. } => RETAINED_GONE,
+            Entry::Handshake(_) => HANDSHAKE,
+            Entry::HandshakeOver(_) => HANDSHAKE_OVER,
+            Entry::PublisherGone { .. } => PUBLISHER_GONE,
+        }
+    }
+}
+
+impl<'a> SessionEntry<'a> {
+    fn encode(&self, batch: &mut Vec<u8>) {
+        batch.put_u64(self.session.0);
+        let flags = u8::from(self.is_whole) | u8::from(self.detached.is_some()) << 1;
+        batch.push(flags | u8::from(self.will.is_some()) << 2);
+        batch.put_u32(self.expiry_s);
+        if let Some(detached) = &self.detached {
+            detached.encode(batch);
+        }
+        if let Some(will) = &self.will {
+            will.encode(batch);
+        }
+        batch.extend_from_slice(self.client_id.as_bytes());
+    }
+
+    fn decode(fields: &mut Fields<'a>) -> Result<SessionEntry<'a>, Malformed> {
+        let session = SessionId(fields.u64()?);
+        let flags = fields.u8()?;
+        let expiry_s = fields.u32()?;
+        let detached = (flags & 2 != 0).then(|| Detached::decode(fields)).transpose()?;
+        let will = (flags & 4 != 0).then(|| WillEntry::decode(fields)).transpose()?;
+        let client_id = fields.rest_str()?;
+        Ok(SessionEntry { session, is_whole: flags & 1 != 0, client_id, expiry_s, detached, will })
+    }
+}
+
+impl Detached {
+    fn encode(&self, batch: &mut Vec<u8>) {
+        batch.put_u64(self.session.0);
+        batch.put_u32(self.expiry_s);
+        batch.put_time(self.ends_at_ms);
+        batch.put_time(self.will_at_ms);
+        batch.put_u64(self.sent);
+    }
+
+    fn decode(fields: &mut Fields<'_>) -> Result<Detached, Malformed> {
+        Ok(Detached {
+            session: SessionId(fields.u64()?),
+            expiry_s: fields.u32()?,
+            ends_at_ms: fields.time()?,
+            will_at_ms: fields.time()?,
+            sent: fields.u64()?,
+        })
+    }
+}
+
+impl<'a> WillEntry<'a> {
+    fn encode(&self, batch: &mut Vec<u8>) {
+        batch.push(self.qos as u8 | u8::from(self.retain) << RETAIN_BIT);
+        batch.put_u32(self.delay_s);
+        batch.push(u8::from(self.message_expiry_s.is_some()));
+        batch.put_u32(self.message_expiry_s.unwrap_or(0));
+        batch.put_bytes(self.topic.as_bytes());
+        batch.put_bytes(self.forwarded);
+        batch.put_bytes(self.payload);
+    }
+
+    fn decode(fields: &mut Fields<'a>) -> Result<WillEntry<'a>, Malformed> {
+        let flags = fields.u8()?;
+        let delay_s = fields.u32()?;
+        let expires = fields.u8()? != 0;
+        let message_expiry_s = Some(fields.u32()?).filter(|_| expires);
+        Ok(WillEntry {
+            qos: qos_of(flags)?,
+            retain: flags & 1 << RETAIN_BIT != 0,
+            delay_s,
+            message_expiry_s,
+            topic: fields.str()?,
+            forwarded: fields.bytes()?,
+            payload: fields.bytes()?,
+        })
+    }
+}
+
+impl<'a> MessageEntry<'a> {
+    fn encode(&self, batch: &mut Vec<u8>) {
+        let retain = u8::from(self.retain) << RETAIN_BIT;
+        batch.push(self.qos as u8 | retain | u8::from(self.is_retained) << (RETAIN_BIT + 1));
+        batch.put_time(self.expires_at_ms);
+        batch.put_u32(self.receivers.count);
+        batch.put_bytes(self.receivers.bytes);
+        batch.put_bytes(self.topic.as_bytes());
+        batch.put_bytes(self.forwarded);
+        batch.extend_from_slice(self.payload);
+    }
+
+    fn decode(fields: &mut Fields<'a>) -> Result<MessageEntry<'a>, Malformed> {
+        let flags = fields.u8()?;
+        let expires_at_ms = fields.time()?;
+        let receivers = Receivers { count: fields.u32()?, bytes: fields.bytes()? };
+        let mut each = Fields::new(receivers.bytes);
+        for _ in 0..receivers.count {
+            Receiver::decode(&mut each)?;
+        }
+        each.end()?;
+        Ok(MessageEntry {
+            qos: qos_of(flags)?,
+            retain: flags & 1 << RETAIN_BIT != 0,
+            is_retained: flags & 2 << RETAIN_BIT != 0,
+            expires_at_ms,
+            receivers,
+            topic: fields.str()?,
+            forwarded: fields.bytes()?,
+            payload: fields.rest(),
+        })
+    }
+}
+
+fn qos_of(flags: u8) -> Result<QoS, Malformed> {
+    QoS::try_from(flags & 3).map_err(|_| Malformed)
+}
+
+fn packet_id(fields: &mut Fields<'_>) -> Result<PacketId, Malformed> {
+    PacketId::new(fields.u16()?).ok_or(Malformed)
+}
+
+fn handshake(fields: &mut Fields<'_>) -> Result<Handshake, Malformed> {
+    let (home, session) = (ShardId(fields.u8()?), SessionId(fields.u64()?));
+    Ok(Handshake { home, session, packet_id: packet_id(fields)? })
+}
+
+const SESSION: u8 = 16;
+const SUBSCRIBED: u8 = 17;
+const UNSUBSCRIBED: u8 = 18;
+const DETACHED: u8 = 19;
+const WILL_GONE: u8 = 20;
+const SESSION_GONE: u8 = 21;
+const MESSAGE: u8 = 22;
+const RELEASED: u8 = 23;
+const DONE: u8 = 24;
+const RECEIVED: u8 = 25;
+const FREED: u8 = 26;
+const RETAINED_GONE: u8 = 27;
+const HANDSHAKE: u8 = 28;
+const HANDSHAKE_OVER: u8 = 29;
+const PUBLISHER_GONE: u8 = 30;
+
+/// Of all records that this shard writes.
+const VERSION: u8 = 1;
+
+/// Beside the QoS in a byte of flags.
+const RETAIN_BIT: u8 = 2;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,213 @@
+//! The records of a store, taken in the order in which they were written, become what a shard kept. Putting it into place
+//! is `restore.rs`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hashbrown::HashMap;
+use mqtt::{PacketId, QoS, SubscriptionOptions};
+use smallvec::SmallVec;
+
+use super::{
+    bodies::Bodies,
+    entry::{Detached, Entry, MessageEntry, SessionEntry, SessionId},
+    fields::Malformed,
+    record::Record,
+};
+use crate::{
+    Instant, Message,
+    handshakes::Handshakes,
+    message::{Parts, RetainedId},
+    session::Will,
+};
+
+/// What one store holds, as far as its records have been taken.
+pub struct Restoring {
+    epoch_ms: u64,
+    pub(crate) sessions: HashMap<SessionId, Kept, ahash::RandomState>,
+    pub(crate) retained: HashMap<Box<str>, Message, ahash::RandomState>,
+    retained_count: u64,
+    pub(crate) handshakes: Handshakes,
+    pub(crate) bodies: Bodies,
+}
+
+/// What is known of one session. The record of the session itself can come after others of it, since it is written again
+/// when the oldest records are given up.
+#[derive(Default)]
+pub(crate) struct Kept {
+    pub own: Option<Own>,
+    pub filters: BTreeMap<Box<str>, (SubscriptionOptions, u32)>,
+    /// By number.
+    pub queue: BTreeMap<u64, Owed>,
+    pub received: BTreeSet<PacketId>,
+}
+
+pub(crate) struct Own {
+    pub client_id: Box<str>,
+    pub expiry_s: u32,
+    pub detached: Option<Detached>,
+    pub will: Option<Box<Will>>,
+    pub place: u64,
+    /// Of its record.
+    pub bytes: u32,
+}
+
+/// A message of a session's queue.
+pub(crate) struct Owed {
+    /// None: the client has taken it over, and the end of the handshake is left.
+    pub message: Option<Message>,
+    pub qos: QoS,
+    pub retain: bool,
+    pub subscription_ids: SmallVec<[u32; 2]>,
+}
+
+impl Restoring {
+    /// `epoch_ms` is the unix time of `Instant::START` in this life of the broker.
+    pub fn new(epoch_ms: u64) -> Restoring {
+        let hasher = |n| ahash::RandomState::with_seeds(epoch_ms, n, 10, 11);
+        Restoring {
+            epoch_ms,
+            sessions: HashMap::with_hasher(hasher(1)),
+            retained: HashMap::with_hasher(hasher(2)),
+            retained_count: 0,
+            handshakes: Handshakes::default(),
+            bodies: Bodies::default(),
+        }
+    }
+
+    /// Takes one record. A group has to be given as a whole or not at all.
+    pub fn take(&mut self, record: &Record<'_>) -> Result<(), Malformed> {
+        let place = record.position.to_u64();
+        match Entry::decode(record)? {
+            Entry::Session(entry) => self.take_session(&entry, record.bytes(), place),
+            Entry::Subscribed { session, options, subscription_id, filter } => {
+                self.of(session).filters.insert(filter.into(), (options, subscription_id));
+            }
+            Entry::Unsubscribed { session, filter } => {
+                self.of(session).filters.remove(filter);
+            }
+            Entry::Detached(detached) => self.take_detached(detached),
+            Entry::WillGone { session } => {
+                if let Some(own) = self.of(session).own.as_mut() {
+                    own.will = None;
+                }
+            }
+            Entry::SessionGone { session } => {
+                self.sessions.remove(&session);
+            }
+            Entry::Message(entry) => self.take_message(&entry, place),
+            Entry::Released { session, number } => {
+                let released = Owed {
+                    message: None,
+                    qos: QoS::ExactlyOnce,
+                    retain: false,
+                    subscription_ids: SmallVec::new(),
+                };
+                self.of(session).queue.insert(number, released);
+            }
+            Entry::Done { session, number } => {
+                self.of(session).queue.remove(&number);
+            }
+            Entry::Received { session, packet_id } => {
+                self.of(session).received.insert(packet_id);
+            }
+            Entry::Freed { session, packet_id } => {
+                self.of(session).received.remove(&packet_id);
+            }
+            Entry::Handshake(handshake) => {
+                self.handshakes.insert(handshake);
+            }
+            Entry::HandshakeOver(handshake) => {
+                self.handshakes.remove(handshake);
+            }
+            Entry::PublisherGone { home, session } => {
+                self.handshakes.remove_all(home, session);
+            }
+            Entry::RetainedGone { topic } => {
+                self.retained.remove(topic);
+            }
+        }
+        Ok(())
+    }
+
+    fn of(&mut self, session: SessionId) -> &mut Kept {
+        self.sessions.entry(session).or_default()
+    }
+
+    fn take_session(&mut self, entry: &SessionEntry<'_>, bytes: usize, place: u64) {
+        let will = entry.will.as_ref().map(|will| {
+            let parts = Parts {
+                topic: will.topic,
+                qos: will.qos,
+                retain: will.retain,
+                expires_at: None,
+                retained_id: None,
+                forwarded: will.forwarded,
+                payload: will.payload,
+            };
+            Box::new(Will {
+                message: Message::new(&parts),
+                message_expiry_s: will.message_expiry_s,
+                delay_s: will.delay_s,
+                due_at: None,
+            })
+        });
+        let kept = self.of(entry.session);
+        if entry.is_whole {
+            kept.filters.clear();
+            kept.received.clear();
+        }
+        let place = if entry.is_whole { place } else { kept.own.as_ref().map_or(0, |own| own.place) };
+        kept.own = Some(Own {
+            client_id: entry.client_id.into(),
+            expiry_s: entry.expiry_s,
+            detached: entry.detached,
+            will,
+            place,
+            bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
+        });
+    }
+
+    fn take_detached(&mut self, detached: Detached) {
+        if let Some(own) = self.of(detached.session).own.as_mut() {
+            own.expiry_s = detached.expiry_s;
+            own.detached = Some(detached);
+            if detached.will_at_ms.is_none() {
+                own.will = None;
+            }
+        }
+    }
+
+    fn take_message(&mut self, entry: &MessageEntry<'_>, place: u64) {
+        // Retained messages are told apart by their ids; those of an earlier life have no publisher any more.
+        let retained_id = entry.is_retained.then(|| {
+            self.retained_count += 1;
+            RetainedId::new(0, self.retained_count)
+        });
+        let parts = Parts {
+            topic: entry.topic,
+            qos: entry.qos,
+            retain: entry.retain,
+            expires_at: entry.expires_at_ms.map(|at| self.instant(at)),
+            retained_id,
+            forwarded: entry.forwarded,
+            payload: entry.payload,
+        };
+        let message = Message::with_body(&parts, self.bodies.add(place));
+        for receiver in entry.receivers.iter() {
+            let owed = Owed {
+                message: Some(message.clone()),
+                qos: receiver.qos,
+                retain: receiver.retain,
+                subscription_ids: receiver.subscription_ids,
+            };
+            self.of(receiver.session).queue.insert(receiver.number, owed);
+        }
+        if entry.is_retained {
+            self.retained.insert(entry.topic.into(), message);
+        }
+    }
+
+    pub(crate) fn instant(&self, unix_ms: u64) -> Instant {
+        super::instant_of(self.epoch_ms, unix_ms)
+    }
+}

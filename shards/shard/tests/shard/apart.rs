@@ -1,0 +1,162 @@
+//! What is stored and confirmed between shards, and what comes back of it.
+
+use mqtt::Packet;
+use shard::{Config, Event};
+
+use crate::{
+    keeping::come_back,
+    script::{Client, Script, ack},
+};
+
+/// Two shards, with a publisher on one and an absent subscriber to `a` on the other.
+fn apart() -> (Script, Client, String) {
+    let config = Config { shards: 2, store_epoch_ms: Some(1_700_000_000_000), ..Config::default() };
+    let subscribers = Script::ids_by_home(&config, "s");
+    let publishers = Script::ids_by_home(&config, "p");
+    let mut s = Script::new(config);
+    let subscriber = s.join_for_an_hour(&subscribers[1]);
+    s.subscribe(subscriber, "a", 2);
+    s.cut(subscriber);
+    let publisher = s.join(&publishers[0]);
+    (s, publisher, subscribers[1].clone())
+}
+
+#[test]
+fn an_acknowledgement_waits_for_the_shard_that_stores() {
+    let (mut s, publisher, subscriber) = apart();
+    s.disk_is_slow = true;
+    s.publish_qos(publisher, "a", "x", 1, 1);
+    s.publish_qos(publisher, "nobody", "y", 1, 2);
+    assert_eq!(s.hear(publisher), Vec::<String>::new());
+    assert!(!s.store(0), "the publisher's own shard has nothing to store");
+    assert!(s.store(1));
+    s.settle();
+    assert_eq!(s.hear(publisher), ["PUBACK 1", "PUBACK 2 No matching subscribers"]);
+    s.crash();
+    s.disk_is_slow = false;
+    while s.store(0) || s.store(1) {}
+    assert_eq!(come_back(&mut s, &subscriber).1, ["CONNACK Success present", "a 'x' q1 #1"]);
+}
+
+#[test]
+fn what_is_subscribed_to_on_another_shard_is_known_again_after_a_crash() {
+    let (mut s, _, subscriber) = apart();
+    let (client, _) = come_back(&mut s, &subscriber);
+    s.subscribe(client, "$share/g/b", 1);
+    s.crash();
+    let config = Config { shards: 2, ..Config::default() };
+    let publisher = s.join(&Script::ids_by_home(&config, "p")[0]);
+    s.publish_qos(publisher, "a", "x", 1, 1);
+    s.publish_qos(publisher, "b", "y", 1, 2);
+    assert_eq!(s.hear(publisher), ["PUBACK 1", "PUBACK 2"]);
+    assert_eq!(come_back(&mut s, &subscriber).1[1..], ["a 'x' q1 #1", "b 'y' q1 #2"]);
+}
+
+#[test]
+fn a_shared_message_that_is_passed_on_is_confirmed_by_who_stores_it() {
+    let config = Config { shards: 3, store_epoch_ms: Some(1_700_000_000_000), ..Config::default() };
+    let ids: Vec<Vec<String>> =
+        ["p", "s"].iter().map(|prefix| Script::ids_by_home(&config, prefix)).collect();
+    let mut s = Script::new(config);
+    for shard in [1, 2] {
+        let member = s.join_for_an_hour(&ids[1][shard]);
+        s.subscribe(member, "$share/g/a", 1);
+        s.cut(member);
+    }
+    let publisher = s.join(&ids[0][0]);
+    s.disk_is_slow = true;
+    for n in 1..=4 {
+        s.publish_qos(publisher, "a", "x", 1, n);
+    }
+    assert_eq!(s.hear(publisher), Vec::<String>::new());
+    while s.store(0) || s.store(1) || s.store(2) {
+        s.settle();
+    }
+    assert_eq!(s.hear(publisher), ["PUBACK 1", "PUBACK 2", "PUBACK 3", "PUBACK 4"]);
+    let queued: usize = s.shards.iter().map(|shard| shard.gauges().queued_bytes).sum();
+    assert!(queued > 0);
+    s.crash();
+    let restored: usize = s.shards.iter().map(|shard| shard.gauges().queued_bytes).sum();
+    assert_eq!(restored, queued);
+}
+
+/// Publishes at QoS 2 until the handshake is over, as a client does that loses its connection in between.
+fn hand_over(s: &mut Script, publisher: &str, payload: &str) {
+    let (client, _) = come_back(s, publisher);
+    s.publish_qos(client, "a", payload, 2, 7);
+    assert_eq!(s.hear(client), ["PUBREC 7"]);
+    s.packet(client, &Packet::Pubrel(ack(7)));
+    assert_eq!(s.hear(client), ["PUBCOMP 7"]);
+    s.cut(client);
+}
+
+#[test]
+fn a_qos_2_publication_counts_once_on_every_shard_wherever_the_world_ends() {
+    // The disks do their work in one of these orders, and the world ends after so many steps.
+    for order in [[0, 1, 0, 1, 0, 1], [1, 0, 1, 0, 1, 0], [0, 0, 1, 0, 1, 1], [1, 1, 0, 0, 0, 1]] {
+        for steps in 0..=order.len() {
+            let config = Config { shards: 2, store_epoch_ms: Some(1_700_000_000_000), ..Config::default() };
+            let subscribers = Script::ids_by_home(&config, "s");
+            let publisher = &Script::ids_by_home(&config, "p")[0];
+            let mut s = Script::new(config);
+            for subscriber in &subscribers {
+                let client = s.join_for_an_hour(subscriber);
+                s.subscribe(client, "a", 2);
+                s.cut(client);
+            }
+            let (client, _) = come_back(&mut s, publisher);
+            s.disk_is_slow = true;
+            s.publish_qos(client, "a", "x", 2, 7);
+            let mut is_acknowledged = false;
+            for shard in &order[..steps] {
+                s.store(*shard);
+                s.settle();
+                if s.hear(client).contains(&"PUBREC 7".to_owned()) {
+                    is_acknowledged = true;
+                    s.packet(client, &Packet::Pubrel(ack(7)));
+                }
+            }
+            s.disk_is_slow = false;
+            s.crash();
+            while s.store(0) || s.store(1) {
+                s.settle();
+            }
+            let what = format!("{order:?} until {steps}, acknowledged: {is_acknowledged}");
+            if is_acknowledged {
+                let (client, _) = come_back(&mut s, publisher);
+                s.packet(client, &Packet::Pubrel(ack(7)));
+                assert!(s.hear(client)[0].starts_with("PUBCOMP 7"), "{what}");
+            } else {
+                hand_over(&mut s, publisher, "x");
+            }
+            // The packet id is free for another message.
+            hand_over(&mut s, publisher, "y");
+            for subscriber in &subscribers {
+                let heard = come_back(&mut s, subscriber).1;
+                assert_eq!(heard[1..], ["a 'x' q2 #1", "a 'y' q2 #2"], "{what}");
+            }
+            let client = s.join(publisher);
+            s.cut(client);
+            for subscriber in &subscribers {
+                s.join(subscriber);
+            }
+            s.crash();
+            let live: usize = s.shards.iter().map(|shard| shard.gauges().stored_live_bytes).sum();
+            assert_eq!(live, 0, "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_store_without_room_on_another_shard_is_known_here() {
+    let (mut s, publisher, subscriber) = apart();
+    s.event(1, Event::StoreRoom { bytes: 0 });
+    s.settle();
+    s.publish_qos(publisher, "a", "x", 1, 1);
+    assert_eq!(s.hear(publisher), ["PUBACK 1 Quota exceeded"]);
+    s.event(1, Event::StoreRoom { bytes: 1 << 30 });
+    s.settle();
+    s.publish_qos(publisher, "a", "y", 1, 2);
+    assert_eq!(s.hear(publisher), ["PUBACK 2"]);
+    assert_eq!(come_back(&mut s, &subscriber).1[1..], ["a 'y' q1 #1"]);
+}
