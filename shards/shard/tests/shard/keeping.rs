@@ -200,6 +200,27 @@ fn what_was_not_stored_was_not_acknowledged_and_is_gone_as_a_whole() {
     assert_eq!(come_back(&mut s, "s").1[1..], ["a 'x' q2 #1"]);
 }
 
+/// Its queue is not stored, and what others hold is not its to let go.
+#[test]
+fn a_session_that_is_not_stored_lets_nothing_go() {
+    for qos in [1, 2] {
+        let (mut s, publisher) = absent(1);
+        let passing = s.join("passing");
+        s.subscribe(passing, "a", qos);
+        s.publish_qos(publisher, "a", "x", qos, 1);
+        let live = s.shards[0].gauges().stored_live_bytes;
+        if qos == 1 {
+            s.puback(passing, 1);
+        } else {
+            s.packet(passing, &Packet::Pubrec(ack(1)));
+        }
+        assert_eq!(s.shards[0].gauges().stored_live_bytes, live);
+        let (reader, _) = come_back(&mut s, "s");
+        s.puback(reader, 1);
+        assert!(s.shards[0].gauges().stored_live_bytes < live);
+    }
+}
+
 #[test]
 fn retained_messages_come_back_and_cleared_ones_do_not() {
     let mut s = kept();
