@@ -46,8 +46,10 @@ impl Shard {
         let detached = self.sessions[key].conn.is_none().then(|| self.detached(key));
         let session = &self.sessions[key];
         let filters: Vec<&str> = if is_whole { session.filters.iter().collect() } else { Vec::new() };
+        // What others have to confirm is not received yet: it is repeated after a crash, and has to find its way then.
+        let is_confirmed = |packet_id: &PacketId| !self.handshakes.is_unconfirmed(key, *packet_id);
         let received: Vec<PacketId> = match session.received.as_ref() {
-            Some(received) if is_whole => received.iter().collect(),
+            Some(received) if is_whole => received.iter().filter(is_confirmed).collect(),
             _ => Vec::new(),
         };
         let entry = Entry::Session(SessionEntry {

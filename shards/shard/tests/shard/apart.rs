@@ -147,6 +147,25 @@ fn a_qos_2_publication_counts_once_on_every_shard_wherever_the_world_ends() {
     }
 }
 
+/// The store writes a session again while a publication of its client waits for the confirmation of another shard.
+#[test]
+fn a_session_that_is_written_again_has_not_received_what_others_have_not_confirmed() {
+    let (mut s, _, subscriber) = apart();
+    let config = Config { shards: 2, ..Config::default() };
+    let publisher = &Script::ids_by_home(&config, "q")[0];
+    let (client, _) = come_back(&mut s, publisher);
+    s.disk_is_slow = true;
+    s.publish_qos(client, "a", "x", 2, 7);
+    s.give_up_oldest(0);
+    assert!(s.store(0));
+    s.settle();
+    assert_eq!(s.hear(client), Vec::<String>::new());
+    s.disk_is_slow = false;
+    s.crash();
+    hand_over(&mut s, publisher, "x");
+    assert_eq!(come_back(&mut s, &subscriber).1[1..], ["a 'x' q2 #1"]);
+}
+
 #[test]
 fn a_store_without_room_on_another_shard_is_known_here() {
     let (mut s, publisher, subscriber) = apart();
