@@ -151,6 +151,7 @@ impl Shard {
     pub(crate) fn on_confirmed(&mut self, from: ShardId, count: u64, turn: &mut Turn<'_>) {
         self.confirmations.on_confirmed(from, count);
         self.take_in_confirmed(turn);
+        self.give_up_wills();
         self.wake_waiting();
     }
 

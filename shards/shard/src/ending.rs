@@ -10,7 +10,10 @@ use crate::{
     receive::protocol_error,
     router::Carried,
     shard::Deadline,
-    store::{Companion, entry::SessionId},
+    store::{
+        Companion,
+        entry::{Entry, SessionId},
+    },
     turn::Turn,
 };
 
@@ -282,6 +285,28 @@ impl Shard {
         let parts = Parts { expires_at, ..will.message.parts() };
         self.publish(Some(key), &mut Carried::new(parts), turn);
     }
+
+    /// Wills that all others have stored by now need not be published again after a crash.
+    pub(crate) fn give_up_wills(&mut self) {
+        while let Some(first) = self.wills.front()
+            && self.confirmations.is_confirmed(first.question)
+        {
+            let session = first.session;
+            self.wills.pop_front();
+            // Its client may have come back with another one.
+            let kept = self.sessions.get(session.key()).filter(|kept| kept.id == session);
+            if kept.is_some_and(|kept| kept.will.is_none()) {
+                self.store.append(&Entry::WillGone { session }, false);
+            }
+        }
+    }
+}
+
+/// A will of a session that is stored, on its way to other shards.
+pub(crate) struct PublishedWill {
+    /// With its confirmation they have stored it.
+    pub question: u64,
+    pub session: SessionId,
 }
 
 /// A look at each session without a connection comes at least so often.

@@ -5,6 +5,7 @@ use mqtt::{PacketId, QoS};
 
 use crate::{
     Effect, Handshake, Message, Shard,
+    ending::PublishedWill,
     handshakes::HANDSHAKE_BYTES,
     keys::SessionKey,
     outbound::Queued,
@@ -192,6 +193,11 @@ impl Shard {
                 Some(Entry::Received { session, packet_id })
             }
             Companion::Handshake(handshake) => self.handshake_stored(handshake, routed.count),
+            // As long as others have to confirm the will it stays: after a crash it is published once more.
+            Companion::WillGone(session) if self.confirmations.needed() > 0 => {
+                self.wills.push_back(PublishedWill { question: self.confirmations.needed(), session });
+                None
+            }
             Companion::WillGone(session) => Some(Entry::WillGone { session }),
         });
         if holders > 0 {

@@ -4,7 +4,7 @@
 //! packets), `connect.rs`, `publish.rs`, `acknowledge.rs`, `subscribe.rs`, `router.rs`, `delivery.rs`, `replay.rs`,
 //! `ending.rs`, `drain.rs`. Each of them is an `impl Shard`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use hashbrown::HashMap;
 use mqtt::QoS;
@@ -15,6 +15,7 @@ use crate::{
     confirm::Confirmations,
     connection::{Connections, Stage},
     drain::Drain,
+    ending::PublishedWill,
     fullness::Fullness,
     groups::Groups,
     handshakes::Handshakes,
@@ -53,6 +54,8 @@ pub struct Shard {
     pub(crate) store: Store,
     pub(crate) confirmations: Confirmations,
     pub(crate) handshakes: Handshakes,
+    /// Wills that others have not confirmed, in the order of their questions.
+    pub(crate) wills: VecDeque<PublishedWill>,
     pub(crate) fullness: Fullness,
     pub(crate) post: Post,
     pub(crate) announcements: Announcements,
@@ -121,6 +124,7 @@ impl Shard {
             store: Store::new(config.store_epoch_ms),
             confirmations: Confirmations::new(config.shards),
             handshakes: Handshakes::default(),
+            wills: VecDeque::new(),
             fullness: Fullness::default(),
             post: Post::new(id, config.shards),
             announcements: Announcements::new(random.next_u64()),

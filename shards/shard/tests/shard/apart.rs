@@ -1,11 +1,11 @@
 //! What is stored and confirmed between shards, and what comes back of it.
 
-use mqtt::Packet;
+use mqtt::{Connect, Packet, QoS, Will, WillProperties};
 use shard::{Config, Event};
 
 use crate::{
     keeping::come_back,
-    script::{Client, Script, ack},
+    script::{Client, Script, ack, connect},
 };
 
 /// Two shards, with a publisher on one and an absent subscriber to `a` on the other.
@@ -164,6 +164,42 @@ fn a_session_that_is_written_again_has_not_received_what_others_have_not_confirm
     s.crash();
     hand_over(&mut s, publisher, "x");
     assert_eq!(come_back(&mut s, &subscriber).1[1..], ["a 'x' q2 #1"]);
+}
+
+#[test]
+fn a_will_is_kept_until_other_shards_have_stored_it() {
+    for order in [[0, 1], [1, 0]] {
+        for steps in 0..=order.len() {
+            let (mut s, _, subscriber) = apart();
+            let config = Config { shards: 2, ..Config::default() };
+            let mortal = &Script::ids_by_home(&config, "q")[0];
+            let mut wanted = Connect { clean_start: false, ..connect(mortal) };
+            wanted.properties.session_expiry_interval_s = Some(3600);
+            wanted.will = Some(Will {
+                qos: QoS::AtLeastOnce,
+                retain: false,
+                topic: "a",
+                payload: b"gone",
+                properties: WillProperties::default(),
+            });
+            let (client, _) = s.connect(&wanted);
+            s.disk_is_slow = true;
+            s.cut(client);
+            for shard in &order[..steps] {
+                s.store(*shard);
+                s.settle();
+            }
+            s.disk_is_slow = false;
+            s.crash();
+            s.secs(1);
+            let heard = come_back(&mut s, &subscriber).1;
+            assert!(heard[1..].contains(&"a 'gone' q1 #1".to_owned()), "{order:?} until {steps}: {heard:?}");
+            s.crash();
+            s.secs(1);
+            let published = s.counter("wills_published");
+            assert_eq!(published, 0, "{order:?} until {steps}: not for ever");
+        }
+    }
 }
 
 #[test]
