@@ -1,13 +1,12 @@
 //! What cannot go well: each ends at once with exit code 1 and a sentence that says what to do.
 
-use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use client::QoS;
-use client::wire::{self, PacketKind};
 use e2e::{Link, Process, Setup, broker, v5};
 
 use super::{figure, loadgen, try_run};
@@ -125,83 +124,6 @@ fn a_server_that_is_no_broker_is_a_sentence() {
         server.join().unwrap();
         assert_eq!(code, Some(1));
         assert!(errors.contains(words), "{words}: {errors}");
-    }
-}
-
-#[test]
-fn a_broker_that_never_stops_or_sends_too_much_is_a_sentence() {
-    const TOO_LARGE: &[u8] = b"\x30\xFF\xFF\xFF\x7F\x00\x01a";
-    const PUBREC: &[u8] = b"\x50\x02\x00\x01";
-    const UNSUBACK: &[u8] = b"\xB0\x02\xFF\xFF";
-    const SUBACK: &[u8] = b"\x90\x03\x00\x01\x01";
-    let cases = [
-        ("p2p -n 1", PacketKind::Subscribe, TOO_LARGE, "Packet too large"),
-        ("p2p -n 1 -q 2", PacketKind::Publish, PUBREC, "does not read what it is answered"),
-        ("p2p -n 1 -q 1", PacketKind::Publish, b"\x40\x02\x00\x01", "lost"),
-        ("retained -n 10 -m 10", PacketKind::Subscribe, UNSUBACK, "lost"),
-        ("retained -n 10 -m 10", PacketKind::Subscribe, SUBACK, "lost"),
-        ("retained -n 10 -m 10", PacketKind::Publish, b"\x40", "cannot take"),
-        ("churn -n 1 -q 1", PacketKind::Subscribe, SUBACK, "sent a Suback"),
-        ("churn -n 1", PacketKind::Connect, b"", "no client came to its end"),
-        ("persistent -n 1 -m 1", PacketKind::Disconnect, b"\xD0\x00", "did not end a connection"),
-        ("connect -n 1", PacketKind::Connect, b"", "no CONNACK"),
-    ];
-    thread::scope(|scope| {
-        for (scenario, after, endless, words) in cases {
-            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-            let port = listener.local_addr().unwrap().port();
-            thread::spawn(move || {
-                for stream in listener.incoming() {
-                    thread::spawn(move || serve_until(stream.unwrap(), after, endless));
-                }
-            });
-            scope.spawn(move || {
-                let begun = Instant::now();
-                let (code, _, errors) = try_run(scenario, port, None);
-                assert_eq!(code, Some(1), "{scenario}: {errors}");
-                assert!(errors.contains(words), "{scenario}: {errors}");
-                assert!(begun.elapsed() < Duration::from_secs(40), "{scenario}: {:?}", begun.elapsed());
-            });
-        }
-    });
-}
-
-/// Answers like a broker, up to the first packet of a kind: then it sends the same bytes over and over, and reads nothing.
-/// Without bytes it only reads.
-fn serve_until(mut stream: TcpStream, after: PacketKind, endless: &[u8]) {
-    let mut bytes = Vec::new();
-    let mut buffer = [0; 4096];
-    loop {
-        while let Some(frame) = wire::split(&bytes, wire::MAX_PACKET_SIZE).unwrap() {
-            if frame.kind == after {
-                let many = endless.repeat(4096);
-                while !many.is_empty() && stream.write_all(&many).is_ok() {}
-                let _ = io::copy(&mut stream, &mut io::sink());
-                return;
-            }
-            let answer = match frame.kind {
-                PacketKind::Connect => b"\x20\x02\x01\x00".to_vec(),
-                PacketKind::Subscribe => {
-                    let qos = frame.body[frame.body.len() - 1];
-                    [&b"\x90\x03"[..], &frame.body[..2], &[qos]].concat()
-                }
-                PacketKind::Publish => {
-                    let topic = usize::from(u16::from_be_bytes([frame.body[0], frame.body[1]]));
-                    [&b"\x40\x02"[..], &frame.body[2 + topic..4 + topic]].concat()
-                }
-                PacketKind::Disconnect => return,
-                _ => Vec::new(),
-            };
-            let size = frame.size;
-            if stream.write_all(&answer).is_err() {
-                return;
-            }
-            bytes.drain(..size);
-        }
-        match stream.read(&mut buffer) {
-            Ok(len) if len > 0 => bytes.extend_from_slice(&buffer[..len]),
-            _ => return,
-        }
     }
 }
 

@@ -1,0 +1,271 @@
+//! The end of the log cut off anywhere, and its middle changed: the one is recovered up to the last whole commit, the other
+//! is refused, and nothing is done to it.
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use client::{QoS, Version};
+use e2e::link::lasting;
+use e2e::{Ended, Link, Setup, program, v5};
+
+#[test]
+fn a_log_that_ends_anywhere_in_its_last_commits_is_recovered_up_to_the_last_whole_one() {
+    let written = write("ends-anywhere", 8);
+    let commits = written.commits();
+    let end = written.end();
+    let mut counts = Vec::new();
+    for at in written.cuts() {
+        let copy = written.copy();
+        OpenOptions::new().write(true).open(copy.last_segment()).unwrap().set_len(at).unwrap();
+        let whole = ends(&commits, end).iter().filter(|end| **end <= at).count();
+        // A file that is shorter than it was made is an end that was torn, wherever.
+        let count = copy.count(true);
+        assert_eq!(count, written.messages_in(whole), "cut at {at:#x} of {end:#x}, commits at {commits:x?}");
+        counts.push(count);
+    }
+    assert!(counts.is_sorted(), "{counts:?}");
+    assert_eq!(counts.last(), Some(&written.messages), "the end itself");
+}
+
+#[test]
+fn a_last_commit_that_reached_the_disk_in_part_is_left_out() {
+    let written = write("in-part", 4);
+    let (commits, end) = (written.commits(), written.end());
+    let from = *commits.last().unwrap();
+    for at in (from..end).step_by(97) {
+        let copy = written.copy();
+        let file = OpenOptions::new().write(true).open(copy.last_segment()).unwrap();
+        file.write_all_at(&vec![0; (end - at) as usize], at).unwrap();
+        let is_changed = fs::read(copy.last_segment()).unwrap() != fs::read(written.last_segment()).unwrap();
+        let whole = commits.len() - usize::from(is_changed && at < written.meaning_end());
+        // A commit of which nothing is there was never begun, as far as anybody can tell.
+        let is_torn = whole < commits.len() && at > from;
+        assert_eq!(copy.count(is_torn), written.messages_in(whole), "zeros from {at:#x}");
+    }
+}
+
+#[test]
+fn a_changed_byte_in_the_middle_is_refused_with_file_offset_and_remedy() {
+    let written = write("changed", 12);
+    let commits = written.commits();
+    let mut refused = 0;
+    // The header of the segment, the first commits, and one from among the others.
+    let places = [12, 40, commits[0] + 5, commits[0] + 60, commits[1] + 20, commits[5] + 49, commits[7] + 70];
+    for at in places {
+        let copy = written.copy();
+        let path = copy.last_segment();
+        let file = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, at).unwrap();
+        file.write_all_at(&[byte[0] ^ 0x40], at).unwrap();
+        let before = copy.contents();
+        let ended = copy.setup().run();
+        assert_eq!(ended.code, Some(1), "a byte at {at:#x}: {:?}", ended.errors);
+        assert_says(&ended, &["shard-0/segment-", "damaged", "offset 0x", "Nothing was changed"]);
+        assert_says(&ended, &["iothub store check", "iothub store repair"]);
+        let offset = offset_in(&ended);
+        let commit = commits.iter().rev().find(|commit| **commit <= at).copied().unwrap_or(0);
+        assert!((commit..=at).contains(&offset), "a byte at {at:#x}, said {offset:#x}");
+        assert!(copy.contents() == before, "something was changed");
+        refused += 1;
+    }
+    assert_eq!(refused, places.len());
+}
+
+#[test]
+fn a_segment_that_is_gone_is_missed() {
+    let written = write("gone", 4);
+    // A second life, so that the log has a second segment.
+    let broker = written.broker();
+    Link::connect(broker.port, lasting(Version::V5, "other")).close();
+    broker.end(libc::SIGKILL);
+    let mut segments: Vec<(u32, PathBuf)> =
+        written.segments().into_iter().map(|path| (generation(&path), path)).collect();
+    segments.retain(|(generation, _)| *generation > 0);
+    segments.sort();
+    let (_, oldest) = &segments[0];
+    assert!(segments.len() > 1, "{segments:?}");
+    fs::remove_file(oldest).unwrap();
+    let before = written.contents();
+    let ended = written.setup().run();
+    assert_eq!(ended.code, Some(1), "{:?}", ended.errors);
+    assert_says(&ended, &["is not complete", "missing", "Nothing was changed", "iothub store"]);
+    assert!(written.contents() == before, "something was changed");
+}
+
+/// A directory that a broker of one shard has left by being killed, with a session that waits for its messages.
+struct Written {
+    dir: PathBuf,
+    messages: usize,
+    /// The last segment's end when so many messages were acknowledged.
+    ends: Vec<u64>,
+    is_copy: bool,
+}
+
+fn write(name: &str, messages: usize) -> Written {
+    let dir = program::fresh_folder(&format!("durable-{name}"));
+    let mut written = Written { dir, messages, ends: Vec::new(), is_copy: false };
+    let broker = written.setup().start();
+    let mut reader = Link::connect(broker.port, lasting(Version::V311, "reader"));
+    reader.subscribe("log", QoS::AtLeastOnce);
+    reader.close();
+    let mut publisher = Link::connect(broker.port, v5("publisher"));
+    for number in 0..messages {
+        written.ends.push(written.end());
+        // Two of them need a second block.
+        let bytes = if number % 4 == 1 { 5_000 } else { 30 };
+        publisher.publish("log", format!("{number} {}", "x".repeat(bytes)), QoS::AtLeastOnce);
+    }
+    written.ends.push(written.end());
+    broker.end(libc::SIGKILL);
+    written
+}
+
+impl Written {
+    fn setup(&self) -> Setup {
+        let config = "[server]\nmax_packet_size = \"64 KiB\"\n[store]\nsegment_bytes = \"2 MiB\"\n";
+        Setup::new("damaged")
+            .shards(1)
+            .config(config)
+            .args(["--data-dir".into(), self.dir.clone().into_os_string()])
+    }
+
+    fn broker(&self) -> e2e::Broker {
+        self.setup().start()
+    }
+
+    fn copy(&self) -> Written {
+        let dir = program::fresh_folder("durable-copy");
+        fs::copy(self.dir.join("layout"), dir.join("layout")).unwrap();
+        fs::create_dir(dir.join("shard-0")).unwrap();
+        for segment in self.segments() {
+            // What was never written to is not worth copying.
+            if generation(&segment) > 0 {
+                let target = dir.join("shard-0").join(segment.file_name().unwrap());
+                fs::copy(&segment, target).unwrap();
+            }
+        }
+        Written { dir, ends: self.ends.clone(), is_copy: true, ..*self }
+    }
+
+    /// How many messages the reader gets. Each that comes was published, in its order.
+    #[track_caller]
+    fn count(&self, is_torn: bool) -> usize {
+        let broker = self.broker();
+        assert_eq!(broker.process.says(TORN), is_torn, "{}", broker.process.shown());
+        let mut reader = Link::connect(broker.port, lasting(Version::V311, "reader"));
+        assert!(reader.session_present);
+        reader.publish("log", "end", QoS::AtLeastOnce);
+        for number in 0.. {
+            let text = reader.text();
+            let head = text.split(' ').next().unwrap();
+            if head == "end" {
+                return number;
+            }
+            assert_eq!(head, number.to_string());
+        }
+        unreachable!("the numbers do not end")
+    }
+
+    fn segments(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.dir.join("shard-0")).unwrap();
+        let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        paths
+    }
+
+    fn last_segment(&self) -> PathBuf {
+        self.segments().into_iter().max_by_key(|path| generation(path)).unwrap()
+    }
+
+    /// Where the commits of the last segment begin.
+    fn commits(&self) -> Vec<u64> {
+        let bytes = fs::read(self.last_segment()).unwrap();
+        let mut at = BLOCK_BYTES;
+        let mut commits = Vec::new();
+        while bytes.get(at + 12) == Some(&1) {
+            commits.push(at as u64);
+            at += u32::from_le_bytes(bytes[at + 40..at + 44].try_into().unwrap()) as usize;
+        }
+        commits
+    }
+
+    fn end(&self) -> u64 {
+        let Some(last) = self.commits().last().copied() else { return BLOCK_BYTES as u64 };
+        let bytes = fs::read(self.last_segment()).unwrap();
+        let at = last as usize;
+        last + u64::from(u32::from_le_bytes(bytes[at + 40..at + 44].try_into().unwrap()))
+    }
+
+    /// Behind it there is nothing but padding.
+    fn meaning_end(&self) -> u64 {
+        let bytes = fs::read(self.last_segment()).unwrap();
+        let end = self.end() as usize;
+        let mut at = *self.commits().last().unwrap() as usize;
+        while at + 16 <= end && bytes[at + 12] != 2 {
+            at += u32::from_le_bytes(bytes[at + 4..at + 8].try_into().unwrap()) as usize;
+        }
+        at as u64
+    }
+
+    /// Every byte of the last commit's records, and some of its padding and of the commits before it.
+    fn cuts(&self) -> Vec<u64> {
+        let (commits, end) = (self.commits(), self.end());
+        let (last, padding) = (*commits.last().unwrap(), self.meaning_end());
+        let before = (commits[commits.len() - 4]..last).step_by(797);
+        before.chain(last..=padding).chain((padding..end).step_by(797)).chain([end]).collect()
+    }
+
+    /// How many messages are in the first commits of the last segment.
+    fn messages_in(&self, commits: usize) -> usize {
+        let ends = ends(&self.commits(), self.end());
+        let end = commits.checked_sub(1).map_or(0, |at| ends[at]);
+        self.ends.iter().skip(1).filter(|acknowledged| **acknowledged <= end).count()
+    }
+
+    fn contents(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        self.segments().into_iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect()
+    }
+}
+
+impl Drop for Written {
+    fn drop(&mut self) {
+        // What fails stays for whoever looks into it.
+        if !std::thread::panicking() {
+            fs::remove_dir_all(&self.dir).unwrap();
+        } else if !self.is_copy {
+            let _ = writeln!(std::io::stderr(), "the data directory is {}", self.dir.display());
+        }
+    }
+}
+
+fn ends(commits: &[u64], end: u64) -> Vec<u64> {
+    commits.iter().skip(1).copied().chain([end]).collect()
+}
+
+/// Of the segment in this file; 0: none.
+fn generation(path: &Path) -> u32 {
+    let bytes = fs::read(path).unwrap();
+    u32::from_le_bytes(bytes[20..24].try_into().unwrap())
+}
+
+#[track_caller]
+fn assert_says(ended: &Ended, texts: &[&str]) {
+    for text in texts {
+        assert!(ended.says(text), "{text:?} is not in {:?}", ended.errors);
+    }
+}
+
+#[track_caller]
+fn offset_in(ended: &Ended) -> u64 {
+    let line = ended.errors.iter().chain(&ended.out).find_map(|line| line.split_once("offset 0x"));
+    let (_, rest) = line.expect("it says an offset");
+    let digits: String = rest.chars().take_while(char::is_ascii_hexdigit).collect();
+    u64::from_str_radix(&digits, 16).unwrap()
+}
+
+const BLOCK_BYTES: usize = 4096;
+const TORN: &str = "the end of the store was being written when the broker ended";

@@ -1,0 +1,140 @@
+//! Data directories that a broker does not take, each with the sentence that says why and what to do.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use client::{QoS, Version};
+use e2e::link::lasting;
+use e2e::{Ended, Link, Process, Setup, program};
+
+#[test]
+fn a_directory_in_use_is_left_alone() {
+    let dir = fresh("in-use");
+    let first = on(&dir, 2).start();
+    let mut reader = Link::connect(first.port, lasting(Version::V311, "reader"));
+    reader.subscribe("still/here", QoS::AtLeastOnce);
+    refuses(on(&dir, 2), &[&shown(&dir), "is in use by another process", "--data-dir"]);
+    reader.publish("still/here", "yes", QoS::AtLeastOnce);
+    assert_eq!(reader.text(), "yes", "the first one goes on");
+    reader.close();
+
+    // Whoever is killed leaves no lock behind.
+    first.end(libc::SIGKILL);
+    let second = on(&dir, 2).start();
+    assert!(Link::connect(second.port, lasting(Version::V311, "reader")).session_present);
+    second.end(libc::SIGTERM);
+    fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
+fn a_number_of_shards_that_the_directory_is_not_for_is_refused() {
+    let dir = fresh("shards");
+    on(&dir, 2).start().end(libc::SIGTERM);
+    for shards in [1, 3] {
+        let asked = format!("{shards} were asked for");
+        refuses(on(&dir, shards), &[&shown(&dir), "laid out for 2 shards", &asked, "--shards 2"]);
+    }
+    on(&dir, 2).start().end(libc::SIGTERM);
+    fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
+fn a_file_in_the_place_of_the_directory_is_named() {
+    let dir = fresh("file");
+    fs::create_dir_all(&dir).unwrap();
+    let file = dir.join("store");
+    fs::write(&file, "not a directory").unwrap();
+    refuses(on(&file, 1), &[&shown(&file)]);
+    refuses(on(&file.join("below"), 1), &[&shown(&file.join("below")), "Not a directory"]);
+    assert_eq!(fs::read_to_string(&file).unwrap(), "not a directory");
+    fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
+fn a_layout_that_is_none_and_one_of_a_later_version_are_refused() {
+    let dir = fresh("layout");
+    on(&dir, 1).start().end(libc::SIGTERM);
+    let layout = dir.join("layout");
+    let text = fs::read_to_string(&layout).unwrap();
+    let later = text.replace("format = 1", "format = 2");
+    assert_ne!(later, text);
+    for (text, said) in [("", "does not say"), ("format = one", "does not say"), (&later, "newer iothub")] {
+        fs::write(&layout, text).unwrap();
+        refuses(on(&dir, 1), &[&shown(&layout), said]);
+        assert_eq!(fs::read_to_string(&layout).unwrap(), *text, "it is left as it was");
+    }
+    fs::write(&layout, text).unwrap();
+    on(&dir, 1).start().end(libc::SIGTERM);
+    fs::remove_dir_all(dir).unwrap();
+}
+
+/// Nobody keeps root from writing anywhere, so that the broker runs as someone else.
+#[test]
+fn a_directory_that_may_not_be_written_is_named() {
+    // SAFETY: the call takes nothing and gives a number.
+    if unsafe { libc::geteuid() } != 0 {
+        eprintln!("skipped: without root there is nobody else to run the broker as");
+        return;
+    }
+    let dir = fresh("denied");
+    fs::create_dir_all(&dir).unwrap();
+    fs::set_permissions(&dir, Permissions::from_mode(0o755)).unwrap();
+    let inside = dir.join("store");
+    for place in [&dir, &inside] {
+        let mut process = as_nobody(place);
+        let status = process.wait();
+        assert_eq!(status.code(), Some(1), "{}", process.shown());
+        for text in [&shown(place), "Permission denied"] {
+            assert!(process.says(text), "{text:?} is not in {}", process.shown());
+        }
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 0, "nothing was made");
+    }
+    fs::remove_dir_all(dir).unwrap();
+}
+
+/// The folder of the build may be closed to others: the program is started from a copy.
+fn as_nobody(dir: &Path) -> Process {
+    let folder = fresh("program");
+    fs::create_dir_all(&folder).unwrap();
+    fs::set_permissions(&folder, Permissions::from_mode(0o755)).unwrap();
+    let copy = folder.join("iothub");
+    // Whatever this process holds open for writing, a child of another test may hold as well, and then it cannot be run.
+    let copied = Command::new("cp").arg(program::iothub()).arg(&copy).status().unwrap();
+    assert!(copied.success());
+    let mut command: Command = program::command(&copy);
+    command.args(["--listen", "tcp://127.0.0.1:0", "--shards", "1", "--data-dir"]).arg(dir);
+    command.uid(NOBODY).gid(NOBODY).current_dir("/");
+    let process = Process::start("iothub as nobody", &mut command);
+    // The system keeps what runs.
+    fs::remove_dir_all(folder).unwrap();
+    process
+}
+
+fn on(dir: &Path, shards: u8) -> Setup {
+    Setup::new("directory").shards(shards).args(["--data-dir".into(), dir.as_os_str().to_owned()])
+}
+
+#[track_caller]
+fn refuses(setup: Setup, texts: &[&str]) {
+    let ended: Ended = setup.run();
+    assert_eq!(ended.code, Some(1), "{:?}", ended.errors);
+    for text in texts {
+        assert!(ended.says(text), "{text:?} is not in {:?}", ended.errors);
+    }
+}
+
+/// A place that nobody has used yet, and that is not there.
+fn fresh(name: &str) -> PathBuf {
+    let dir = program::fresh_folder(&format!("durable-{name}"));
+    fs::remove_dir(&dir).unwrap();
+    dir
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+const NOBODY: u32 = 65_534;

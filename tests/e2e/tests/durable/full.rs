@@ -1,0 +1,226 @@
+//! A file system without space: who needs the disk is refused or waits, everybody else goes on, and when there is space
+//! again, so does the rest. Nothing that was acknowledged is lost meanwhile.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use client::{Event, Publication, QoS, ReasonCode, Version};
+use e2e::link::lasting;
+use e2e::{Link, PATIENCE, Process, program, v5, v311};
+
+#[test]
+fn a_full_disk_stops_who_needs_it_until_its_queues_are_drained() {
+    let Some(disk) = Disk::mount(DISK_MIB) else { return };
+    let broker = disk.start();
+    let port = broker.port;
+    let acknowledged = fill(&broker);
+    let mut waiting = everything_else_goes_on(port);
+    // The one that waits may find room while the others are still being taken.
+    let early = drain(port, acknowledged);
+    waiting.is_acknowledged();
+    let mut publisher = Link::connect(port, v5("after"));
+    publisher.publish("log", "0 after", QoS::AtLeastOnce);
+    assert_eq!(early + drain(port, 0), 2, "the one that waited, and the one after it; none that was refused");
+}
+
+#[test]
+fn a_full_disk_stops_who_needs_it_until_somebody_makes_space() {
+    let Some(disk) = Disk::mount(DISK_MIB) else { return };
+    let broker = disk.start();
+    let port = broker.port;
+    let filler = disk.outside().join("filler");
+    fs::write(&filler, vec![1; FILLER_MIB << 20]).unwrap();
+    let acknowledged = fill(&broker);
+    let mut waiting = everything_else_goes_on(port);
+    fs::remove_file(filler).unwrap();
+    waiting.is_acknowledged();
+    let mut publisher = Link::connect(port, v5("after"));
+    publisher.publish("log", "0 after", QoS::AtLeastOnce);
+    assert_eq!(drain(port, acknowledged), 2, "the one that waited, and the one after it");
+}
+
+#[test]
+fn a_broker_that_is_killed_when_the_disk_is_full_comes_back_with_everything() {
+    let Some(disk) = Disk::mount(DISK_MIB) else { return };
+    for _ in 0..3 {
+        let mut broker = disk.start();
+        let acknowledged = fill(&broker);
+        broker.process.signal(libc::SIGKILL);
+        broker.process.wait();
+        let mut broker = disk.start();
+        assert_eq!(drain(broker.port, acknowledged), 0);
+        broker.process.signal(libc::SIGKILL);
+        broker.process.wait();
+    }
+}
+
+/// A disk that fills up before the first file of the log is whole.
+#[test]
+fn a_broker_that_finds_no_space_at_all_says_so_and_serves_who_needs_none() {
+    let Some(disk) = Disk::mount(1) else { return };
+    let broker = disk.start();
+    broker.process.await_text(NO_SPACE);
+    let mut link = Link::connect(broker.port, v5("passing"));
+    link.subscribe("live", QoS::AtMostOnce);
+    link.publish("live", "still", QoS::AtMostOnce);
+    assert_eq!(link.text(), "still");
+    match Link::try_connect(broker.port, lasting(Version::V5, "lasting")) {
+        Err(error) => assert!(error.to_string().contains("0x97"), "{error}"),
+        Ok(_) => panic!("a session that cannot be stored was promised"),
+    }
+}
+
+/// Publishes for somebody who is away until the disk is full; gives how many were acknowledged.
+fn fill(broker: &Running) -> usize {
+    let mut reader = Link::connect(broker.port, lasting(Version::V5, "reader"));
+    reader.subscribe("log", QoS::AtLeastOnce);
+    reader.close();
+    let mut publisher = Link::connect(broker.port, v5("publisher"));
+    let (mut number, mut refused_since) = (0, None);
+    while number < FILLING_MAX {
+        let publication = Publication::new("log", format!("{number} {}", "x".repeat(4000)), QoS::AtLeastOnce);
+        match publisher.driver.publish_and_wait(publication, PATIENCE).expect("an answer") {
+            // While files can be made, or be cleaned, there is room again a moment later.
+            ReasonCode::QuotaExceeded => {
+                let since = *refused_since.get_or_insert_with(Instant::now);
+                if since.elapsed() > FULL_AFTER {
+                    broker.process.await_text(NO_SPACE);
+                    return number;
+                }
+                publisher.message_within(Duration::from_millis(5));
+            }
+            reason => {
+                assert!(!reason.is_error(), "{reason:?}");
+                number += 1;
+                refused_since = None;
+            }
+        }
+    }
+    panic!("{FILLING_MAX} messages found room")
+}
+
+/// Takes everything that waits; gives how many there are beyond the expected ones.
+fn drain(port: u16, expected: usize) -> usize {
+    let mut reader = Link::connect(port, lasting(Version::V5, "reader"));
+    assert!(reader.session_present);
+    for number in 0..expected {
+        let text = reader.text();
+        assert_eq!(text.split(' ').next(), Some(number.to_string().as_str()));
+    }
+    let mut more = 0;
+    while reader.message_within(Duration::from_millis(200)).is_some() {
+        more += 1;
+    }
+    reader.close();
+    more
+}
+
+/// Whoever needs no disk notices nothing, and a client of 3.1.1 waits.
+fn everything_else_goes_on(port: u16) -> Waiting {
+    let mut waiting = Link::connect(port, v311("waiting"));
+    let publication = Publication::new("log", "0 waiting", QoS::AtLeastOnce);
+    waiting.driver.publish(publication).unwrap();
+    let mut one = Link::connect(port, v5("one"));
+    let mut other = Link::connect(port, v311("other"));
+    one.subscribe("live", QoS::AtMostOnce);
+    other.subscribe("live", QoS::AtMostOnce);
+    for number in 0..200 {
+        one.publish("live", number.to_string(), QoS::AtMostOnce);
+        assert_eq!((one.text(), other.text()), (number.to_string(), number.to_string()));
+    }
+    assert_eq!(waiting.driver.next_event(Duration::ZERO).unwrap(), None, "neither an answer nor an end");
+    Waiting { link: waiting }
+}
+
+struct Waiting {
+    link: Link,
+}
+
+impl Waiting {
+    #[track_caller]
+    fn is_acknowledged(&mut self) {
+        match self.link.driver.next_event(PATIENCE).unwrap() {
+            Some(Event::Published { reason, .. }) => assert!(!reason.is_error(), "{reason:?}"),
+            other => panic!("the acknowledgement was to come, not {other:?}"),
+        }
+    }
+}
+
+/// A small file system of its own, as long as this lives.
+struct Disk {
+    holder: Process,
+    place: PathBuf,
+}
+
+struct Running {
+    process: Process,
+    port: u16,
+}
+
+impl Disk {
+    /// `None`, and a word about it, where this machine does not allow it.
+    fn mount(mebibytes: usize) -> Option<Disk> {
+        let place = program::fresh_folder("durable-disk");
+        let script =
+            format!("mount -t tmpfs -o size={mebibytes}m tmpfs \"$1\" && echo mounted && exec sleep 600");
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script, "sh"]).arg(&place);
+        let holder = Process::start("mount", &mut command);
+        let outcome = holder.await_line("whether it could mount", |line| {
+            if line.contains("mounted") { Some(true) } else { (!line.is_empty()).then_some(false) }
+        });
+        if !outcome {
+            eprintln!("skipped: a file system cannot be mounted here: {}", holder.shown());
+            return None;
+        }
+        Some(Disk { holder, place })
+    }
+
+    /// The same place, seen from here.
+    fn outside(&self) -> PathBuf {
+        let inside = self.place.strip_prefix("/").expect("the folder for temporary files has a whole path");
+        PathBuf::from(format!("/proc/{}/root", self.holder.id())).join(inside)
+    }
+
+    fn start(&self) -> Running {
+        let mut command = program::command("nsenter");
+        command.args([
+            "--target",
+            &self.holder.id().to_string(),
+            "--user",
+            "--mount",
+            "--preserve-credentials",
+        ]);
+        command.arg(program::iothub()).args(["--listen", "tcp://127.0.0.1:0", "--shards", "1", "--data-dir"]);
+        command.arg(self.place.join("store"));
+        for (name, value) in [
+            ("IOTHUB_STORE__SEGMENT_BYTES", "2 MiB"),
+            ("IOTHUB_SERVER__MAX_PACKET_SIZE", "64 KiB"),
+            ("IOTHUB_SESSION__MAX_QUEUED_MESSAGES", "1000000"),
+            ("IOTHUB_SESSION__MAX_QUEUED_BYTES", "1 GiB"),
+        ] {
+            command.env(name, value);
+        }
+        let process = Process::start("iothub", &mut command);
+        let port = process.await_line("where it listens", |line| {
+            let (_, rest) = line.split_once("listening on tcp://127.0.0.1:")?;
+            rest.split([' ', ',']).next()?.parse().ok()
+        });
+        Running { process, port }
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.place);
+    }
+}
+
+const NO_SPACE: &str = "No space left on device";
+const FULL_AFTER: Duration = Duration::from_secs(1);
+const DISK_MIB: usize = 24;
+const FILLER_MIB: usize = 10;
+/// More than fit on the disk.
+const FILLING_MAX: usize = 10_000;

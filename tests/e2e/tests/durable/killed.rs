@@ -1,0 +1,159 @@
+//! The broker is killed at any moment, again and again, and its clients lose nothing that was acknowledged.
+
+use std::fs;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use client::{QoS, Version};
+use e2e::broker::free_port;
+use e2e::{Setup, program};
+
+use crate::dice::Dice;
+use crate::lives::Lives;
+use crate::subscriber::Taste;
+use crate::traffic::PUBLISHERS;
+use crate::{interest, kept, publisher, subscriber};
+
+#[test]
+fn nothing_is_lost_by_200_kills_when_everything_is_fsynced() {
+    survive("fsynced", 200);
+}
+
+#[test]
+fn nothing_is_lost_by_200_kills_when_everything_is_written() {
+    survive("written", 200);
+}
+
+fn survive(durability: &str, kills: u64) {
+    let seed = Dice::seed_of_run();
+    eprintln!("{durability}: IOTHUB_E2E_SEED={seed}");
+    let mut dice = Dice::new(seed);
+    // A test that fails leaves it for whoever looks into it.
+    let data_dir = program::fresh_folder(&format!("killed-{durability}"));
+    eprintln!("{durability}: the data directory is {}", data_dir.display());
+    let (lives, port) = (&Lives::default(), free_port());
+    let begun = Instant::now();
+    thread::scope(|scope| {
+        for number in 0..PUBLISHERS {
+            let mut dice = dice.another();
+            scope.spawn(move || {
+                let published = lives.run(|| {
+                    lives.await_ready(TASTES.len())?;
+                    publisher::publish(lives, port, number, &mut dice)
+                });
+                eprintln!("{durability}: publisher {number}: {published:?}");
+            });
+        }
+        for taste in TASTES {
+            let mut dice = dice.another();
+            scope.spawn(move || {
+                let heard = lives.run(|| subscriber::subscribe(lives, port, taste, &mut dice));
+                eprintln!("{durability}: {}: {heard:?}", taste.name);
+            });
+        }
+        for person in 0..2 {
+            let mut dice = dice.another();
+            scope.spawn(move || {
+                let changes = lives.run(|| interest::change(lives, port, person, &mut dice));
+                eprintln!("{durability}: changes of subscriptions: {changes:?}");
+            });
+        }
+        let mut of_kept = dice.another();
+        scope.spawn(move || {
+            let kept = lives.run(|| kept::keep(lives, port, &mut of_kept));
+            eprintln!("{durability}: retained, looked at: {kept:?}");
+        });
+        lives.run(|| {
+            kill(lives, durability, port, &data_dir, kills, &mut dice);
+            Ok(())
+        });
+    });
+    eprintln!("{durability}: {kills} kills and what came after them in {:?}", begun.elapsed());
+    fs::remove_dir_all(data_dir).unwrap();
+}
+
+/// Lets it live so many times, and then stay until its clients are content.
+fn kill(lives: &Lives, durability: &str, port: u16, data_dir: &Path, kills: u64, dice: &mut Dice) {
+    for _ in 0..kills {
+        if dice.one_in(KILLED_EARLY_ONE_IN) {
+            let setup = setup(durability, port, data_dir);
+            let folder = setup.folder().clone();
+            let mut process = setup.spawn();
+            // Anywhere in its start.
+            thread::sleep(dice.time(Duration::ZERO..=EARLY_MAX));
+            process.signal(libc::SIGKILL);
+            process.wait();
+            fs::remove_dir_all(folder).unwrap();
+        }
+        let mut broker = setup(durability, port, data_dir).start();
+        lives.begin();
+        lives.let_live(dice.time(LIFE_MIN..=LIFE_MAX));
+        let ended = !broker.process.is_running();
+        assert!(!ended, "the broker ended by itself\n{}", broker.process.shown());
+        lives.end();
+        if lives.is_over() {
+            eprintln!("{}", broker.process.shown());
+            return;
+        }
+        broker.end(libc::SIGKILL);
+    }
+    eprintln!("{durability}: the last life begins");
+    let broker = setup(durability, port, data_dir).start();
+    lives.settle();
+    lives.begin();
+    lives.await_done(CLIENTS);
+    let ended = broker.end(libc::SIGTERM);
+    assert_eq!(ended.code, Some(0), "{:?}", ended.errors);
+}
+
+fn setup(durability: &str, port: u16, data_dir: &Path) -> Setup {
+    // Small segments: the log is cleaned again and again. Queues that drop nothing.
+    let config = format!(
+        "[server]\nlisten_addresses = [\"tcp://127.0.0.1:{port}\"]\nmax_packet_size = \"64 KiB\"\n[session]\n\
+         max_queued_messages = 1000000\nmax_queued_bytes = \"1 GiB\"\n[store]\ndurability = \"{durability}\"\n\
+         segment_bytes = \"8 MiB\"\n"
+    );
+    Setup::bare("killed")
+        .shards(2)
+        .config(&config)
+        .args(["--data-dir".into(), data_dir.as_os_str().to_owned()])
+}
+
+const TASTES: [Taste; 4] = [
+    Taste {
+        name: "steady",
+        version: Version::V5,
+        qos: QoS::ExactlyOnce,
+        receive_maximum: None,
+        absent_one_in: u64::MAX,
+    },
+    Taste {
+        name: "slow",
+        version: Version::V5,
+        qos: QoS::ExactlyOnce,
+        receive_maximum: Some(7),
+        absent_one_in: 8,
+    },
+    Taste {
+        name: "absent",
+        version: Version::V311,
+        qos: QoS::ExactlyOnce,
+        receive_maximum: None,
+        absent_one_in: 2,
+    },
+    Taste {
+        name: "content",
+        version: Version::V311,
+        qos: QoS::AtLeastOnce,
+        receive_maximum: None,
+        absent_one_in: 4,
+    },
+];
+
+/// Everybody who comes to an end in the last life.
+const CLIENTS: usize = PUBLISHERS as usize + TASTES.len() + 2 + 2;
+const KILLED_EARLY_ONE_IN: u64 = 8;
+const EARLY_MAX: Duration = Duration::from_millis(40);
+const LIFE_MIN: Duration = Duration::from_millis(10);
+const LIFE_MAX: Duration = Duration::from_millis(150);

@@ -1,0 +1,15 @@
+//! What was acknowledged outlives the broker, however it ends; a store that came to harm is not taken for a whole one.
+#![allow(clippy::unwrap_used)]
+
+mod damaged;
+mod dice;
+mod directory;
+mod full;
+mod interest;
+mod kept;
+mod killed;
+mod lives;
+mod publisher;
+mod subscriber;
+mod traffic;
+mod visitor;
