@@ -95,7 +95,8 @@ impl World {
         let version = self.clients[client].version;
         let random = &mut self.random;
         let is_persistent = random.percent(settings.persistent);
-        let clean_start = random.percent(if is_persistent { settings.clean } else { 60 });
+        let is_clean = random.percent(if is_persistent { settings.clean } else { 60 });
+        let clean_start = is_clean || self.clients[client].must_clean;
         let session_expiry_s = match version {
             Version::V5 if is_persistent => {
                 random.between(1, u64::from(settings.session_expiry_s_max)) as u32
@@ -237,10 +238,11 @@ impl World {
     fn come_back(&mut self, client: usize) {
         let mut plan = self.draw_connect(client);
         plan.will = None;
-        plan.clean_start = false;
+        plan.clean_start = self.clients[client].must_clean;
         plan.maximum_packet_size = None;
         plan.session_expiry_s = match self.clients[client].version {
             Version::V5 => 100,
+            _ if plan.clean_start => 0,
             _ => self.settings.config.limits.session_expiry_s_v3,
         };
         self.clients[client].acks_are_slow = false;

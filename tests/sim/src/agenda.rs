@@ -35,12 +35,28 @@ pub enum Action {
     Flush(usize),
     /// A connection without good intentions appears.
     Stranger,
+    /// A write of a shard is on its disk.
+    Written(usize),
+    /// A part of a shard's log is read back.
+    ReadBack(usize),
+    /// A file for a shard's log is made.
+    Made(usize),
+    /// The whole broker ends at once.
+    Crash,
+    /// It is started again.
+    Restart,
 }
 
 impl Action {
     /// Whether it carries something that is under way; the others happen for ever.
     fn is_traffic(self) -> bool {
-        !matches!(self, Action::Act(_) | Action::Timer(_) | Action::Stranger)
+        !matches!(self, Action::Act(_) | Action::Timer(_) | Action::Stranger | Action::Crash)
+    }
+
+    /// Whether it goes on without the broker.
+    fn outlives_broker(self) -> bool {
+        let is_client = matches!(self, Action::Act(_) | Action::Acks(_) | Action::Read(_));
+        is_client || matches!(self, Action::Stranger | Action::Crash)
     }
 }
 
@@ -63,6 +79,12 @@ impl Agenda {
         let Reverse((at, _, action)) = self.heap.pop()?;
         self.traffic -= usize::from(action.is_traffic());
         Some((at, action))
+    }
+
+    /// The broker is gone with everything that it had before it.
+    pub fn lose_broker(&mut self) {
+        self.heap.retain(|Reverse((_, _, action))| action.outlives_broker());
+        self.traffic = self.heap.iter().filter(|Reverse((_, _, action))| action.is_traffic()).count();
     }
 
     pub fn next_at(&self) -> Option<Instant> {

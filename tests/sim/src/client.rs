@@ -57,6 +57,8 @@ pub struct Client {
     pub out: Vec<(Vec<u8>, Said)>,
     /// The connection is to be closed from this side.
     pub wants_close: bool,
+    /// It does not know any more which session it shares with the broker, and begins a clean one.
+    pub must_clean: bool,
 }
 
 /// What the broker said of itself in CONNACK.
@@ -101,6 +103,7 @@ impl Client {
             filters: Vec::new(),
             out: Vec::new(),
             wants_close: false,
+            must_clean: false,
         }
     }
 
@@ -194,6 +197,7 @@ impl Client {
             return;
         }
         self.phase = Phase::Online;
+        self.must_clean = false;
         if let Some(assigned) = connack.properties.assigned_client_id {
             self.client_id = assigned.to_owned();
         }

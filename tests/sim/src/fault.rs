@@ -58,6 +58,18 @@ pub enum Fault {
     CloseSecretly,
     /// A shard panics.
     Panic,
+    /// Disks lie: some blocks that were synced are not on the medium.
+    LoseWrites,
+    /// The last write that was synced before a crash is not on the medium.
+    LoseLastWrite,
+    /// A segment is given up although what is alive in it is not stored elsewhere.
+    RetireEarly,
+    /// Recoveries pass over records of these kinds.
+    DropMessages,
+    DropSessions,
+    DropSubscriptions,
+    DropDone,
+    DropReceived,
 }
 
 impl Fault {

@@ -9,6 +9,7 @@ use shard::{Instant, Placement};
 use crate::said::{Content, PublicationId};
 
 mod connection;
+mod crash;
 mod delivery;
 mod handshake;
 mod outgoing;
@@ -22,6 +23,7 @@ pub use connection::{Connection, End};
 pub use retained::Write;
 pub use verdict::Closing;
 
+use crash::Bequest;
 use delivery::{Delivery, OrderKey};
 use retained::Retained;
 use session::Session;
@@ -63,6 +65,10 @@ pub enum Oracle {
     Illegal,
     /// Counters do not exceed what can have happened.
     Counters,
+    /// What a disk that keeps its word holds is read again without complaint.
+    Recovery,
+    /// A log takes no more room than it may.
+    Space,
     /// Nothing is left when everybody is gone.
     Leftover,
     /// The run does not come to rest.
@@ -97,6 +103,9 @@ pub struct Arrival {
     pub routed: u64,
     pub at: Instant,
     pub shard: usize,
+    /// The publisher, or a broker that was restarted, did it once more: those who know of the first need not take it.
+    pub is_repeat: bool,
+    pub is_acknowledged: bool,
 }
 
 pub struct Ledger {
@@ -117,6 +126,9 @@ pub struct Ledger {
     pending_wills: BTreeMap<usize, PendingWill>,
     /// Steps after which no mail was under way.
     quiet: Vec<u64>,
+    /// Steps at which the whole broker crashed.
+    crashes: Vec<u64>,
+    bequests: Vec<Bequest>,
     pub drained: bool,
     /// Set where a limit on retained messages may have refused some.
     pub retained_is_limited: bool,
@@ -145,6 +157,8 @@ impl Ledger {
             retained: Retained::default(),
             pending_wills: BTreeMap::new(),
             quiet: Vec::new(),
+            crashes: Vec::new(),
+            bequests: Vec::new(),
             drained: false,
             retained_is_limited: false,
             subscriptions_are_limited: false,
@@ -177,17 +191,23 @@ impl Ledger {
         }
         let is_new = match packet_id {
             // A QoS 2 message is one message until its PUBREL, however often it comes.
-            Some(packet_id) if qos == QoS::ExactlyOnce => self.sessions[session].inbound.insert(packet_id),
+            Some(packet_id) if qos == QoS::ExactlyOnce => {
+                self.sessions[session].inbound.insert(packet_id, false).is_none()
+            }
             _ => true,
         };
+        // [MQTT-3.3.1-2] After a crash nobody can tell whether the first one counts; the answer to the second says so.
+        let is_repeat =
+            packet_id.is_some_and(|packet_id| self.sessions[session].inbound_doubtful.remove(&packet_id));
         if is_new {
-            self.arrive(id, shard);
+            self.arrive(id, shard, is_repeat);
             self.publications[id].is_certain |= qos == QoS::AtMostOnce;
         }
     }
 
-    fn arrive(&mut self, id: PublicationId, shard: usize) {
-        let arrival = Arrival { step: self.step, routed: self.step, at: self.now, shard };
+    fn arrive(&mut self, id: PublicationId, shard: usize, is_repeat: bool) {
+        let (step, at) = (self.step, self.now);
+        let arrival = Arrival { step, routed: step, at, shard, is_repeat, is_acknowledged: false };
         let publication = &mut self.publications[id];
         publication.arrivals.push(arrival);
         let content = &publication.content;
@@ -198,7 +218,15 @@ impl Ledger {
             let latest = (home == shard && !content.is_will).then_some(self.step);
             self.retained.write(
                 &content.topic,
-                Write { value, from_shard: shard, earliest: self.step, latest, expires_at },
+                Write {
+                    publication: id,
+                    value,
+                    from_shard: shard,
+                    earliest: self.step,
+                    latest,
+                    expires_at,
+                    is_doubtful: false,
+                },
             );
         }
     }

@@ -1,5 +1,6 @@
 //! The seeded simulator: N shards, their mesh, sockets and clients in one thread under a virtual clock, and the oracles
-//! that judge what happens. It shows that the shards keep their promises; it says nothing about sockets and disks.
+//! that judge what happens; where there is a store, also their disks, and crashes of the whole broker. It shows that the
+//! shards and their log keep their promises; it says nothing about real sockets and files.
 //!
 //! `run.rs` is a run from beginning to end; `world.rs` moves it; `ledger.rs` judges it. A run follows from its seed, its
 //! profile and its number of shards alone.
@@ -7,6 +8,7 @@
 mod actor;
 mod agenda;
 mod client;
+mod disk;
 mod fault;
 mod ledger;
 mod malice;

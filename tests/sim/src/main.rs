@@ -19,7 +19,10 @@ const USAGE: &str = "sim: the seeded simulator of the shards
         runs one seed; with --trace it prints all that happens
 
     profiles: calm chaos tiny-mesh slow-readers shared wills cuts retained
-              accounts congested drain";
+              accounts congested drain
+    with a store, crashes and recoveries:
+              durable durable-chaos durable-cuts durable-congested
+              durable-shared durable-wills durable-retained durable-slow";
 
 #[derive(Debug, Default)]
 struct Arguments {

@@ -13,7 +13,7 @@ pub enum Parcel {
 }
 
 /// The ring from one shard to another.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Ring {
     pub capacity: usize,
     queue: VecDeque<Parcel>,
@@ -32,13 +32,19 @@ pub struct Mesh {
 
 impl Mesh {
     pub fn new(shards: usize, mut capacity: impl FnMut() -> usize) -> Mesh {
-        let ring =
-            |capacity| Ring { capacity, queue: VecDeque::new(), credit: 0, mail_due: false, room_due: false };
+        let ring = |capacity| Ring { capacity, ..Ring::default() };
         Mesh { shards, rings: (0..shards * shards).map(|_| ring(capacity())).collect() }
     }
 
     pub fn ring(&mut self, from: usize, to: usize) -> &mut Ring {
         &mut self.rings[from * self.shards + to]
+    }
+
+    /// All that is in the rings is gone.
+    pub fn clear(&mut self) {
+        for ring in &mut self.rings {
+            *ring = Ring { capacity: ring.capacity, ..Ring::default() };
+        }
     }
 
     pub fn is_empty(&self) -> bool {

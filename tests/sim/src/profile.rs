@@ -30,10 +30,22 @@ pub enum Profile {
     Congested,
     /// Ends with a shutdown.
     Drain,
+    /// There is a store, and the broker crashes and comes back.
+    Durable,
+    /// The same with everything at once.
+    DurableChaos,
+    /// Mostly QoS 2 handshakes that are cut, over slow disks.
+    DurableCuts,
+    DurableCongested,
+    DurableShared,
+    DurableWills,
+    DurableRetained,
+    /// Queues that overflow, few messages in flight, slow clients.
+    DurableSlow,
 }
 
 impl Profile {
-    pub const ALL: [Profile; 11] = [
+    pub const ALL: [Profile; 19] = [
         Profile::Calm,
         Profile::Chaos,
         Profile::TinyMesh,
@@ -45,6 +57,14 @@ impl Profile {
         Profile::Accounts,
         Profile::Congested,
         Profile::Drain,
+        Profile::Durable,
+        Profile::DurableChaos,
+        Profile::DurableCuts,
+        Profile::DurableCongested,
+        Profile::DurableShared,
+        Profile::DurableWills,
+        Profile::DurableRetained,
+        Profile::DurableSlow,
     ];
 
     pub fn name(self) -> &'static str {
@@ -60,6 +80,29 @@ impl Profile {
             Profile::Accounts => "accounts",
             Profile::Congested => "congested",
             Profile::Drain => "drain",
+            Profile::Durable => "durable",
+            Profile::DurableChaos => "durable-chaos",
+            Profile::DurableCuts => "durable-cuts",
+            Profile::DurableCongested => "durable-congested",
+            Profile::DurableShared => "durable-shared",
+            Profile::DurableWills => "durable-wills",
+            Profile::DurableRetained => "durable-retained",
+            Profile::DurableSlow => "durable-slow",
+        }
+    }
+
+    /// What happens around the store: the world is the same without one.
+    fn around(self) -> Option<Profile> {
+        match self {
+            Profile::Durable => Some(Profile::Calm),
+            Profile::DurableChaos => Some(Profile::Chaos),
+            Profile::DurableCuts => Some(Profile::Cuts),
+            Profile::DurableCongested => Some(Profile::Congested),
+            Profile::DurableShared => Some(Profile::Shared),
+            Profile::DurableWills => Some(Profile::Wills),
+            Profile::DurableRetained => Some(Profile::Retained),
+            Profile::DurableSlow => Some(Profile::SlowReaders),
+            _ => None,
         }
     }
 
@@ -115,10 +158,27 @@ pub struct Settings {
     pub config: Config,
     pub queues_are_small: bool,
     pub has_drain: bool,
+    pub store: Option<StoreSettings>,
+}
+
+/// How disks are and how often the broker crashes.
+#[derive(Debug, Clone, Copy)]
+pub struct StoreSettings {
+    pub segment_bytes: u32,
+    pub disk_us_max: u64,
+    pub crash_us_max: u64,
+    /// In percent: at the beginning of a write, within it, and when it is done.
+    pub crash_at_write: u64,
+    pub down_us_max: u64,
 }
 
 impl Settings {
     pub fn draw(profile: Profile, shards: u8, random: &mut Random) -> Settings {
+        if let Some(around) = profile.around() {
+            let mut settings = Settings::draw(around, shards, random);
+            settings.make_durable(random);
+            return settings;
+        }
         let mut settings = Settings::calm(shards, random);
         match profile {
             Profile::Calm => {}
@@ -194,6 +254,7 @@ impl Settings {
                 settings.make_chaotic(random);
                 settings.has_drain = true;
             }
+            _ => unreachable!("the others are around a store"),
         }
         settings
     }
@@ -245,6 +306,7 @@ impl Settings {
             config,
             queues_are_small: false,
             has_drain: false,
+            store: None,
         }
     }
 
@@ -269,6 +331,20 @@ impl Settings {
         if random.percent(50) {
             self.make_queues_small(random);
         }
+    }
+
+    fn make_durable(&mut self, random: &mut Random) {
+        let blocks = random.between(9, 16) as u32;
+        let is_often = random.percent(30);
+        self.store = Some(StoreSettings {
+            segment_bytes: blocks * shard::store::log::BLOCK_BYTES,
+            disk_us_max: *random.pick(&[500, 5_000, 50_000, 200_000]),
+            crash_us_max: self.acting.as_micros() as u64 / if is_often { 8 } else { 2 },
+            crash_at_write: if random.percent(30) { 2 } else { 0 },
+            down_us_max: *random.pick(&[1_000, 100_000, 3_000_000]),
+        });
+        self.session_expiry_s_max = self.session_expiry_s_max.max(8);
+        self.persistent = self.persistent.max(80);
     }
 
     fn make_queues_small(&mut self, random: &mut Random) {

@@ -142,6 +142,10 @@ impl World {
         self.check_strangers_are_closed();
         self.heal();
         self.rest("acting");
+        if self.settings.store.is_some() && self.random.percent(50) && !self.has_failed() {
+            self.crash();
+            self.rest("a crash at rest");
+        }
         let auditor = self.audit();
         self.rest("the audit");
         if self.has_failed() {
@@ -213,6 +217,7 @@ impl World {
 
     fn judge(&mut self) {
         self.check_everything_heard();
+        self.check_space();
         self.advance();
         let mut counters = self.counters();
         // What was encoded and lost with its connection before it was sent is neither a drop nor a delivery.

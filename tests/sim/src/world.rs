@@ -10,6 +10,7 @@ use shard::{ConnId, Counters, Effects, Event, Instant, Placement, Reading, Shard
 use crate::{
     agenda::{Action, Agenda},
     client::Client,
+    disk::Disk,
     fault::Fault,
     ledger::{Ledger, Oracle},
     mesh::Mesh,
@@ -21,6 +22,7 @@ use crate::{
 };
 
 mod connections;
+mod disks;
 mod effects;
 mod said;
 mod traffic;
@@ -42,6 +44,18 @@ pub struct World {
     pub steps: u64,
     /// PUBLISH packets that were seen in sends.
     pub publishes_sent: u64,
+    /// One for each shard, where there is a store.
+    pub disks: Vec<Disk>,
+    seed: u64,
+    /// How often the broker was started.
+    pub lives: u64,
+    /// What shards take for the beginning of time.
+    start: Instant,
+    /// The broker has been started and is ready for connections.
+    is_serving: bool,
+    is_down: bool,
+    /// What was counted in earlier lives.
+    past: Counters,
 }
 
 /// What the clients are about.
@@ -66,25 +80,22 @@ pub struct Core {
     /// Connections that the shard has paused, the longest paused first.
     paused: VecDeque<usize>,
     pub is_drained: bool,
+    /// The step of its last batch, and of the last that is stored.
+    storing: u64,
+    durable: u64,
+    is_restored: bool,
 }
 
 impl World {
     pub fn new(seed: u64, settings: Settings, random: Random, fault: Option<Fault>, readable: bool) -> World {
         let mut random = random;
         let config = &settings.config;
-        let core = |id| Core {
-            shard: Shard::new(ShardId(id), config, Instant::START, seed ^ 0xC0FF_EE00),
-            effects: Effects::default(),
-            flush_due: false,
-            timer_at: None,
-            slots: Vec::new(),
-            paused: VecDeque::new(),
-            is_drained: false,
-        };
+        let core = |id| Core::new(Shard::new(ShardId(id), config, Instant::START, seed ^ 0xC0FF_EE00));
         let cores: Vec<Core> = (0..config.shards).map(core).collect();
         let (low, high) = settings.ring_capacity;
         let mesh = Mesh::new(cores.len(), || random.between(low, high) as usize);
         let placement = Placement::new(config.shards, config.placement_seed);
+        let has_store = settings.store.is_some();
         let mut world = World {
             ledger: Ledger::new(placement, config.limits.inflight_max),
             settings,
@@ -101,6 +112,13 @@ impl World {
             phase: Phase::Acting,
             steps: 0,
             publishes_sent: 0,
+            disks: Vec::new(),
+            seed,
+            lives: 0,
+            start: Instant::START,
+            is_serving: !has_store,
+            is_down: false,
+            past: Counters::default(),
         };
         let limits = &world.settings.config.limits;
         world.ledger.retained_is_limited = limits.retained_messages_max < RETAINED_WITHOUT_LIMIT;
@@ -111,15 +129,33 @@ impl World {
     }
 
     fn begin(&mut self) {
-        for from in 0..self.cores.len() {
-            for to in (0..self.cores.len()).filter(|to| *to != from) {
-                self.tell_room(from, to);
-            }
+        if self.settings.store.is_some() {
+            self.install_disks();
+        } else {
+            self.tell_all_room();
         }
         self.make_clients();
         if self.settings.strangers {
             self.plan_in(1_000_000, Action::Stranger);
         }
+    }
+
+    fn tell_all_room(&mut self) {
+        for from in 0..self.cores.len() {
+            for to in (0..self.cores.len()).filter(|to| *to != from) {
+                self.tell_room(from, to);
+            }
+        }
+    }
+
+    /// As the clocks of the shards show it.
+    fn shard_now(&self) -> Instant {
+        Instant::from_nanos(self.now.as_nanos() - self.start.as_nanos())
+    }
+
+    fn next_deadline(&self, core: usize) -> Option<Instant> {
+        let at = self.cores[core].shard.next_deadline()?;
+        Some(Instant::from_nanos(at.as_nanos().saturating_add(self.start.as_nanos())))
     }
 
     pub fn plan_in(&mut self, us_max: u64, action: Action) {
@@ -168,12 +204,17 @@ impl World {
                 self.handle(core, Event::Flush);
             }
             Action::Stranger => self.send_stranger(),
+            Action::Written(core) => self.finish_write(core),
+            Action::ReadBack(core) => self.read_back(core),
+            Action::Made(core) => self.take_file(core),
+            Action::Crash => self.crash_while_acting(),
+            Action::Restart => self.restart(),
         }
     }
 
     fn serve_timer(&mut self, core: usize) {
         self.cores[core].timer_at = None;
-        if self.cores[core].shard.next_deadline().is_some_and(|at| at <= self.now) {
+        if self.next_deadline(core).is_some_and(|at| at <= self.now) {
             self.handle(core, Event::Timer);
         } else {
             self.arm(core);
@@ -194,7 +235,8 @@ impl World {
         if self.fault == Some(Fault::Panic) && self.steps > 200 {
             panic!("this shard was told to panic");
         }
-        self.cores[core].shard.handle(self.now, event, &mut effects);
+        let now = self.shard_now();
+        self.cores[core].shard.handle(now, event, &mut effects);
         let packets = self.cores[core].shard.counters().packets_received - before;
         self.note_said(core, source, packets, &effects.queue);
         self.advance();
@@ -202,11 +244,17 @@ impl World {
             self.carry_out(core, effect, &mut effects);
         }
         self.cores[core].effects = effects;
-        if !is_flush && !self.cores[core].flush_due {
+        if !is_flush {
+            self.plan_flush(core);
+        }
+        self.arm(core);
+    }
+
+    fn plan_flush(&mut self, core: usize) {
+        if !self.cores[core].flush_due {
             self.cores[core].flush_due = true;
             self.plan_in(self.settings.tick_us_max, Action::Flush(core));
         }
-        self.arm(core);
     }
 
     fn record_event(&mut self, core: usize, event: &Event<'_>) {
@@ -216,13 +264,17 @@ impl World {
                 self.trace.record_bytes(bytes);
             }
             Event::Flush => {}
+            Event::Review { record } => {
+                let (kind, position) = (record.kind, record.position);
+                self.trace.record(self.now, format_args!("{core} <- review kind {kind} at {position:?}"));
+            }
             event => self.trace.record(self.now, format_args!("{core} <- {event:?}")),
         }
     }
 
     /// Plans the shard's next timer.
     fn arm(&mut self, core: usize) {
-        let Some(at) = self.cores[core].shard.next_deadline() else { return };
+        let Some(at) = self.next_deadline(core) else { return };
         if self.cores[core].timer_at.is_none_or(|armed| at < armed) {
             self.cores[core].timer_at = Some(at);
             let late = Duration::from_micros(self.random.below(TIMER_LATE_US_MAX));
@@ -231,7 +283,9 @@ impl World {
     }
 
     fn look_for_quiet(&mut self) {
-        let is_quiet = self.mesh.is_empty()
+        let is_quiet = !self.is_down
+            && self.is_serving
+            && self.mesh.is_empty()
             && self.cores.iter().all(|core| !core.flush_due && core.shard.gauges().mail_pending == 0);
         if is_quiet {
             self.ledger.on_quiet_mesh();
@@ -244,7 +298,7 @@ impl World {
 
     /// The sum of all shards' counters.
     pub fn counters(&self) -> Counters {
-        let mut sum = Counters::default();
+        let mut sum = self.past.clone();
         for core in &self.cores {
             sum.add(core.shard.counters());
         }
@@ -264,6 +318,23 @@ impl World {
         }
         self.ledger.on_stall(socket, reading == Reading::Paused);
         self.plan_up(socket);
+    }
+}
+
+impl Core {
+    fn new(shard: Shard) -> Core {
+        Core {
+            shard,
+            effects: Effects::default(),
+            flush_due: false,
+            timer_at: None,
+            slots: Vec::new(),
+            paused: VecDeque::new(),
+            is_drained: false,
+            storing: 0,
+            durable: 0,
+            is_restored: false,
+        }
     }
 }
 

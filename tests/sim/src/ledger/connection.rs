@@ -12,14 +12,14 @@ use super::{
     Ledger, Oracle, SLACK,
     session::{Existence, Session},
 };
-use crate::said::{ConnectSaid, PublicationId};
+use crate::said::{ConnectSaid, PublicationId, WillSaid};
 
 #[derive(Debug)]
 pub struct Connection {
     pub said: ConnectSaid,
     pub shard: usize,
     pub session: usize,
-    expected: Existence,
+    pub expected: Existence,
     pub is_accepted: bool,
     /// The CONNECT has to be refused.
     pub is_refused: bool,
@@ -35,7 +35,11 @@ pub struct Connection {
     pub last_heard: Instant,
     pub previous_send: Instant,
     pub sent_at_step: u64,
-    ended_at_step: u64,
+    pub ended_at_step: u64,
+    /// Where it resumed a session: since when that had been without a connection, and how long it was to live.
+    pub prior: Option<(Instant, Duration)>,
+    /// The will that was waiting.
+    pub prior_will: Option<WillSaid>,
     pub is_kicked: bool,
     /// The shard has paused it: what arrives is not looked at.
     pub is_stalled: bool,
@@ -71,27 +75,28 @@ impl Ledger {
         let (now, step, client) = (self.now, self.step, said.client);
         let mut session = self.sessions.len();
         let mut expected = Existence::Absent;
+        let (mut prior, mut prior_will) = (None, None);
         if !is_refused {
             // Who asks for an id is a new client to the broker, even before it knows its first one.
             let has_no_id = said.client_id.is_empty();
-            if let Some(prior) = self.newest.get(&client).copied().filter(|_| !has_no_id) {
-                if let Some(old) = self.sessions[prior].socket {
+            if let Some(known) = self.newest.get(&client).copied().filter(|_| !has_no_id) {
+                if let Some(old) = self.sessions[known].socket {
                     self.end_connection(old, End::TakenOver);
                 }
-                expected = self.sessions[prior].existence(now);
+                expected = self.sessions[known].existence(now);
                 if said.clean_start || expected == Existence::Absent {
                     expected = Existence::Absent;
-                    if self.sessions[prior].ended.is_none() {
-                        self.end_session(prior);
+                    if self.sessions[known].ended.is_none() {
+                        self.end_session(known);
                     }
                 } else {
-                    session = prior;
+                    session = known;
                 }
             }
             if has_no_id {
                 self.set_will_aside(client);
             } else {
-                self.on_will_reconnect(client, expected);
+                prior_will = self.on_will_reconnect(client, expected);
             }
             if session == self.sessions.len() {
                 self.sessions.push(Session::new(client));
@@ -100,7 +105,9 @@ impl Ledger {
             let resumed = &mut self.sessions[session];
             resumed.socket = Some(socket);
             resumed.newest_socket = Some(socket);
-            if let Some((_, since)) = resumed.offline.take() {
+            if let Some((at, since)) = resumed.offline.take() {
+                prior = resumed.expiry.map(|expiry| (at, expiry));
+                resumed.ends = None;
                 resumed.absences.push((since, step));
             }
             resumed.packet_size_min = resumed.packet_size_min.min(said.maximum_packet_size);
@@ -124,6 +131,8 @@ impl Ledger {
             previous_send: now,
             sent_at_step: 0,
             ended_at_step: 0,
+            prior,
+            prior_will,
             is_kicked: false,
             is_stalled: false,
             disconnect: None,

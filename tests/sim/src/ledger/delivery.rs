@@ -287,6 +287,18 @@ impl Ledger {
             );
             self.fail(Oracle::Duplicate, what);
         }
+        // What was published once more after a crash must not arrive once more.
+        let copies = &self.copies[&(session, id)];
+        let exact = self.publications[id].arrivals.iter().filter(|arrival| !arrival.is_repeat).count();
+        let is_exact = |d: &&usize| {
+            let delivery = &self.deliveries[**d];
+            delivery.kind == Kind::Live && delivery.qos == QoS::ExactlyOnce
+        };
+        let twice = copies.iter().filter(is_exact).count() > exact;
+        if twice && cause.shared_keys == 0 && !self.publications[id].content.is_will {
+            let what = format!("{} reached {to} a second time after a crash", self.describe(id));
+            self.fail(Oracle::Duplicate, what);
+        }
     }
 
     /// The retained store can have held it since the oldest subscription that may ask for it.

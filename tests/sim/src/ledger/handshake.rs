@@ -29,6 +29,7 @@ impl Ledger {
     pub fn on_pubrel(&mut self, socket: usize, packet_id: u16) {
         let Some(session) = self.open_connection(socket).map(|connection| connection.session) else { return };
         self.sessions[session].inbound.remove(&packet_id);
+        self.sessions[session].inbound_doubtful.remove(&packet_id);
         let connection = self.connections.get_mut(&socket).expect("it was open a moment ago");
         connection.owed.pubcomp.insert(packet_id);
     }
@@ -50,7 +51,9 @@ impl Ledger {
             connection.owed.pubrel.insert(packet_id);
         }
         if is_last {
-            self.sessions[session].outstanding.remove(&packet_id);
+            let step = self.step;
+            let session = &mut self.sessions[session];
+            session.finished.extend(session.outstanding.remove(&packet_id).map(|it| (step, packet_id, it)));
             if sent_on == socket {
                 connection.inflight = connection.inflight.saturating_sub(1);
             }
@@ -76,13 +79,22 @@ impl Ledger {
         if let Some(id) = id {
             let publication = &mut self.publications[id];
             publication.is_certain |= !ack.reason.is_error();
+            if let Some(last) = publication.arrivals.last_mut() {
+                last.is_acknowledged |= !ack.reason.is_error();
+            }
             publication.is_refused |= ack.reason.is_error();
             if ack.reason.is_error() {
                 self.sessions[session].inbound.remove(&packet_id);
                 let what = format!("{} was refused with {:?}", self.describe(id), ack.reason);
                 self.fail(Oracle::Content, what);
             }
-        } else if ack.reason != ReasonCode::Success {
+        }
+        if kind == PacketKind::Pubrec
+            && let Some(is_answered) = self.sessions[session].inbound.get_mut(&packet_id)
+        {
+            *is_answered = true;
+        }
+        if id.is_none() && ack.reason != ReasonCode::Success {
             let was_known = !self.sessions[session].is_unclear;
             if was_known && ack.reason != ReasonCode::PacketIdentifierNotFound {
                 self.fail(
@@ -108,6 +120,9 @@ impl Ledger {
             || outstanding.is_some_and(|known| {
                 let was_dropped = is_small && known.is_qos2 && known.sent_on != socket;
                 known.is_released |= was_dropped;
+                known.is_release_sent = true;
+                known.is_release_doubtful = false;
+                known.is_doubtful = false;
                 known.is_released
             });
         // The end of a session does not call back what is on its way.

@@ -73,6 +73,7 @@ impl Ledger {
         if connection.ended.is_some() && (has_moved_on || self.sessions[session].ended.is_some()) {
             return;
         }
+        self.settle_doubt(session, packet_id, identity, publish);
         let takes_all = self.sessions[session].packet_size_min == u32::MAX;
         let outstanding = &mut self.sessions[session].outstanding;
         let is_other =
@@ -114,7 +115,16 @@ impl Ledger {
                     self.deliveries[delivery].is_received = true;
                 }
                 let outstanding =
-                    Outstanding { identity, delivery, is_qos2, is_released: false, sent_on: socket };
+                    Outstanding {
+                    identity,
+                    delivery,
+                    is_qos2,
+                    is_released: false,
+                    sent_on: socket,
+                    is_release_sent: false,
+                    is_doubtful: false,
+                    is_release_doubtful: false,
+                };
                 self.sessions[session].outstanding.insert(packet_id, outstanding);
             }
         }
@@ -124,6 +134,27 @@ impl Ledger {
             let what =
                 format!("socket {socket}: {} messages unacknowledged, {limit} allowed", connection.inflight);
             self.fail(Oracle::ReceiveMaximum, what);
+        }
+    }
+
+    /// Whether the broker remembers after a crash what it once sent shows when it uses the id again.
+    fn settle_doubt(
+        &mut self,
+        session: usize,
+        packet_id: u16,
+        identity: Identity,
+        publish: &Publish<'_>,
+    ) {
+        let outstanding = &mut self.sessions[session].outstanding;
+        let Some(known) = outstanding.get_mut(&packet_id) else { return };
+        if known.is_release_doubtful {
+            (known.is_released, known.is_release_doubtful) = (false, false);
+        }
+        let is_same = known.identity == identity && known.is_qos2 == (publish.qos == QoS::ExactlyOnce);
+        if known.is_doubtful && !(publish.dup && is_same && !known.is_released) {
+            outstanding.remove(&packet_id);
+        } else {
+            known.is_doubtful = false;
         }
     }
 

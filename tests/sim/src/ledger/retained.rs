@@ -9,6 +9,7 @@ use crate::said::PublicationId;
 /// A retained message, or a clearing of one, on its way to the home of its topic.
 #[derive(Debug, Clone)]
 pub struct Write {
+    pub publication: PublicationId,
     /// None clears.
     pub value: Option<PublicationId>,
     pub from_shard: usize,
@@ -16,6 +17,8 @@ pub struct Write {
     /// By this step it is in the store; none: still on its way.
     pub latest: Option<u64>,
     pub expires_at: Option<Instant>,
+    /// A crash came before it was stored for certain.
+    pub is_doubtful: bool,
 }
 
 #[derive(Debug, Default)]
@@ -67,9 +70,18 @@ impl Retained {
         // A write is out of question once another one, that certainly came later, was there before `from`.
         let is_overwritten = |write: &Write| {
             let latest = write.latest.unwrap_or(u64::MAX);
-            writes.iter().any(|later| later.earliest > latest && later.latest.is_some_and(|at| at < from))
+            let is_later = |later: &Write| later.earliest > latest && later.latest.is_some_and(|at| at < from);
+            writes.iter().any(|later| is_later(later) && !later.is_doubtful)
         };
-        let empty = Write { value: None, from_shard: 0, earliest: 0, latest: Some(0), expires_at: None };
+        let empty = Write {
+            publication: 0,
+            value: None,
+            from_shard: 0,
+            earliest: 0,
+            latest: Some(0),
+            expires_at: None,
+            is_doubtful: false,
+        };
         let mut found: Vec<Option<&Write>> =
             writes.iter().filter(|write| write.earliest <= to && !is_overwritten(write)).map(Some).collect();
         if !is_overwritten(&empty) {
@@ -91,8 +103,34 @@ impl Retained {
         let writes = self.topics.get(topic).map(Vec::as_slice).unwrap_or_default();
         let of = |id| writes.iter().filter(move |write| write.value == Some(id));
         let latest = of(a).map(|write| write.latest.unwrap_or(u64::MAX)).max();
+        if of(b).any(|write| write.is_doubtful) {
+            return false;
+        }
         let earliest = of(b).map(|write| write.earliest).min();
         matches!((latest, earliest), (Some(a), Some(b)) if a < b)
+    }
+
+    /// After a crash: what was acknowledged stays, what was on its way is gone, and of the rest nobody knows.
+    pub fn doubt(
+        &mut self,
+        step: u64,
+        durable: impl Fn(&str) -> u64,
+        is_acknowledged: impl Fn(PublicationId) -> bool,
+        is_will: impl Fn(PublicationId) -> bool,
+    ) {
+        for (topic, writes) in &mut self.topics {
+            let durable = durable(topic);
+            writes.retain_mut(|write| {
+                if is_acknowledged(write.publication) {
+                    write.latest.get_or_insert(step);
+                } else if is_will(write.publication) {
+                    write.is_doubtful = true;
+                } else {
+                    write.is_doubtful |= write.latest.is_some_and(|at| at > durable);
+                }
+                write.is_doubtful || write.latest.is_some()
+            });
+        }
     }
 
     /// Writes that have not come to the store.
@@ -108,7 +146,15 @@ mod tests {
     use super::*;
 
     fn write(value: Option<usize>, earliest: u64, latest: Option<u64>) -> Write {
-        Write { value, from_shard: 0, earliest, latest, expires_at: None }
+        Write {
+            publication: value.unwrap_or(0),
+            value,
+            from_shard: 0,
+            earliest,
+            latest,
+            expires_at: None,
+            is_doubtful: false,
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use shard::Instant;
 
 use super::{
     Ledger, Oracle, SLACK,
+    crash::Interrupted,
     subscription::{SubscribeRecord, Subscription, Variant},
 };
 use crate::said::Identity;
@@ -33,8 +34,17 @@ pub struct Session {
     /// QoS 2 messages that the client took in from a connection that had lost the session, by packet id: they come to it
     /// again on the next one, and it knows them.
     pub heard: BTreeMap<u16, usize>,
-    /// QoS 2 messages from the client that are not released yet.
-    pub inbound: BTreeSet<u16>,
+    /// Finished before a crash can have made it undone: when, and what it was.
+    pub finished: Vec<(u64, u16, Outstanding)>,
+    /// QoS 2 messages from the client that are not released yet, and whether the broker has answered.
+    pub inbound: BTreeMap<u16, bool>,
+    /// Such as the broker may know or not, since it crashed before it answered.
+    pub inbound_doubtful: BTreeSet<u16>,
+    /// A crash ended it with all that it was given until then, or came before its end was stored: then it may be back.
+    pub zombie_until: u64,
+    pub interrupted: Option<Interrupted>,
+    /// When it ends without a connection, at the earliest and at the latest, where a crash has blurred it.
+    pub ends: Option<(Instant, Instant)>,
     /// Steps during which nobody was connected.
     pub absences: Vec<(u64, u64)>,
     /// The smallest packet size that any of its connections asked for.
@@ -49,6 +59,12 @@ pub struct Outstanding {
     /// PUBREC has arrived at the broker.
     pub is_released: bool,
     pub sent_on: usize,
+    /// PUBREL was sent.
+    pub is_release_sent: bool,
+    /// A crash came: the broker may know of the message or not.
+    pub is_doubtful: bool,
+    /// It may know of PUBREC or not.
+    pub is_release_doubtful: bool,
 }
 
 /// Whether a session is there for a CONNECT.
@@ -72,7 +88,12 @@ impl Session {
             subscriptions: Vec::new(),
             outstanding: BTreeMap::new(),
             heard: BTreeMap::new(),
-            inbound: BTreeSet::new(),
+            finished: Vec::new(),
+            inbound: BTreeMap::new(),
+            inbound_doubtful: BTreeSet::new(),
+            zombie_until: 0,
+            interrupted: None,
+            ends: None,
             absences: Vec::new(),
             packet_size_min: u32::MAX,
         }
@@ -83,10 +104,10 @@ impl Session {
             return Existence::Absent;
         }
         let (Some((since, _)), Some(expiry)) = (self.offline, self.expiry) else { return Existence::Present };
-        let end = since + expiry;
-        if now + SLACK < end {
+        let (early, late) = self.ends.unwrap_or((since + expiry, since + expiry));
+        if now + SLACK < early {
             Existence::Present
-        } else if now > end + SLACK {
+        } else if now > late + SLACK {
             Existence::Absent
         } else {
             Existence::Unclear
@@ -115,6 +136,9 @@ impl Ledger {
         session.outstanding.clear();
         session.heard.clear();
         session.inbound.clear();
+        session.inbound_doubtful.clear();
+        session.finished.clear();
+        session.interrupted = None;
     }
 
     /// Ends what has expired by now.

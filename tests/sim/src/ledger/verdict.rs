@@ -86,7 +86,8 @@ impl Ledger {
                 say(format!("no SUBACK for {:?}, no UNSUBACK for {:?}", subs.keys(), unsubs.keys()));
             }
             let session = &self.sessions[connection.session];
-            if !session.outstanding.is_empty() && session.packet_size_min == u32::MAX {
+            let is_open = session.outstanding.values().any(|outstanding| !outstanding.is_doubtful);
+            if is_open && session.packet_size_min == u32::MAX {
                 say(format!("handshakes never finished: {:?}", session.outstanding));
             }
         }
@@ -100,13 +101,14 @@ impl Ledger {
         let publication = &self.publications[id];
         let content = &publication.content;
         // A QoS 1 message that came twice may have been answered for its second coming.
-        let arrival = if content.qos == QoS::AtLeastOnce {
-            publication.arrivals.last()
-        } else {
-            publication.arrivals.first()
-        };
-        let arrival = *arrival.expect("the caller has looked");
-        let (from, to) = (arrival.step, self.settled(arrival.routed));
+        let arrivals = &publication.arrivals;
+        let last = arrivals.iter().rfind(|arrival| arrival.is_acknowledged).or(arrivals.last());
+        let last = *last.expect("the caller has looked");
+        let is_any = content.qos == QoS::AtLeastOnce || content.is_will;
+        let arrival = if is_any { last } else { arrivals[0] };
+        // What came a second time after a crash may have been lost the first time.
+        let routed = if last.is_repeat { last.routed } else { arrival.routed };
+        let (from, to) = (arrival.step, self.settled(routed));
         if to == u64::MAX {
             return;
         }
@@ -127,6 +129,9 @@ impl Ledger {
                 .max();
             let Some(qos) = qos.map(|qos| qos.min(content.qos)) else { continue };
             let home = self.home_of(index);
+            if qos == QoS::AtMostOnce && self.has_crashed_since(from) {
+                continue;
+            }
             let copies = self.copies.get(&(index, id)).map(Vec::as_slice).unwrap_or_default();
             // A copy for a shared subscription comes by mail of its own.
             let is_live = |d: &usize| self.deliveries[*d].kind == super::delivery::Kind::Live;
@@ -155,7 +160,7 @@ impl Ledger {
         }
     }
 
-    fn home_of(&self, session: usize) -> usize {
+    pub(super) fn home_of(&self, session: usize) -> usize {
         let of_session = |c: &&super::Connection| c.session == session;
         self.connections.values().find(of_session).map_or(0, |connection| connection.shard)
     }
@@ -208,7 +213,7 @@ impl Ledger {
             total += live.clone().count();
             received += live.filter(|d| self.deliveries[**d].is_received).count();
         }
-        if groups.is_empty() {
+        if groups.is_empty() || self.is_with_zombie(id) {
             return;
         }
         let most = arrivals * (groups.len() + plain);
@@ -225,6 +230,19 @@ impl Ledger {
             (excuses.away, excuses.too_large, excuses.session) = (true, true, true);
             missing.copies.push((what, excuses));
         }
+    }
+
+    /// A crash has ended a member of a shared subscription together with what it was given, or has brought one back.
+    fn is_with_zombie(&self, id: PublicationId) -> bool {
+        let content = &self.publications[id].content;
+        let is_at_most_once = content.qos == QoS::AtMostOnce;
+        let matching = |s: &Subscription| s.is_shared && mqtt::matches(&s.plain, &content.topic);
+        let zombie = |session: &super::session::Session| {
+            let first = self.publications[id].arrivals[0].step;
+            first <= session.zombie_until && session.subscriptions.iter().any(matching)
+        };
+        (is_at_most_once && self.has_crashed_since(self.publications[id].arrivals[0].step))
+            || self.sessions.iter().any(zombie)
     }
 
     /// "What is missing here is what the counters say": in total, and for each cause.
@@ -290,7 +308,7 @@ impl Ledger {
 
     /// No more drops are counted than copies can have been on their way and were not sent.
     fn check_counters_are_possible(&mut self, closing: &Closing<'_>) {
-        if closing.has_strangers {
+        if closing.has_strangers || !self.crashes.is_empty() {
             return;
         }
         let now = self.step;

@@ -10,8 +10,12 @@ use crate::said::WillSaid;
 /// A will whose delay runs.
 #[derive(Debug)]
 pub struct PendingWill {
-    will: WillSaid,
-    due: Instant,
+    pub will: WillSaid,
+    pub due: Instant,
+    /// By then it is published, where a crash has blurred when it is due.
+    pub late: Instant,
+    /// The delay that may begin again with the restart.
+    pub interrupted: Option<Duration>,
 }
 
 impl Ledger {
@@ -28,7 +32,7 @@ impl Ledger {
             return;
         }
         let shard = self.connections[&socket].shard;
-        self.arrive(will.id, shard);
+        self.arrive(will.id, shard, false);
         let delay = Duration::from_secs(u64::from(will.delay_s.min(expiry_s)));
         if delay.is_zero() {
             self.publications[will.id].is_certain = true;
@@ -37,21 +41,24 @@ impl Ledger {
         if let Some(arrival) = self.publications[will.id].arrivals.last_mut() {
             arrival.routed = u64::MAX;
         }
-        self.pending_wills.insert(client, PendingWill { will, due: self.now + delay });
+        let due = self.now + delay;
+        self.pending_wills.insert(client, PendingWill { will, due, late: due, interrupted: None });
     }
 
     /// The client is back: within the delay and with its session, the will is void; otherwise it has been published.
-    pub(super) fn on_will_reconnect(&mut self, client: usize, existence: Existence) {
-        let Some(pending) = self.pending_wills.remove(&client) else { return };
+    /// Gives back the will that was waiting.
+    pub(super) fn on_will_reconnect(&mut self, client: usize, existence: Existence) -> Option<WillSaid> {
+        let pending = self.pending_wills.remove(&client)?;
         let id = pending.will.id;
         let is_early = self.now + SLACK < pending.due;
         match existence {
             // [MQTT-3.1.3-9] A new connection to the session before the delay has passed calls the will off.
             Existence::Present if is_early => self.call_off(id),
             Existence::Absent => self.is_published(id),
-            _ if self.now > pending.due + SLACK => self.is_published(id),
+            _ if self.now > pending.late + SLACK => self.is_published(id),
             _ => {}
         }
+        Some(pending.will)
     }
 
     /// The will of a client whose place in the simulation another one takes goes its own way.
@@ -91,7 +98,7 @@ impl Ledger {
     /// Wills whose delay has passed are published by now.
     pub(super) fn resolve_wills(&mut self) {
         let now = self.now;
-        let is_due = |pending: &PendingWill| now > pending.due + SLACK;
+        let is_due = |pending: &PendingWill| now > pending.late.max(pending.due) + SLACK;
         let due: Vec<usize> = self
             .pending_wills
             .iter()

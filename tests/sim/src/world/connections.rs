@@ -53,6 +53,9 @@ impl World {
     /// A socket arrives at a shard, with the bytes that it brought to another one.
     pub(super) fn open(&mut self, socket: usize) {
         let Side::Moving { to, unread } = self.sockets[socket].side.clone() else { return };
+        if !self.is_serving {
+            return self.plan_in(BACKLOG_US_MAX, Action::Open(socket));
+        }
         let is_first = unread.is_empty();
         if is_first {
             let open = self.sockets.iter().filter(|socket| matches!(socket.side, Side::Open { .. })).count();
@@ -173,3 +176,6 @@ impl World {
         }
     }
 }
+
+/// A broker that is not ready yet leaves connections in the backlog for so long before it looks again.
+const BACKLOG_US_MAX: u64 = 50_000;

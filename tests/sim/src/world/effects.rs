@@ -59,8 +59,14 @@ impl World {
                 self.trace.record(self.now, format_args!("{core} -> drained"));
                 self.cores[core].is_drained = true;
             }
-            Effect::Store(_) | Effect::Restored => {
-                self.illegal(core, "there is no store in this world".to_owned());
+            Effect::Store(batch) => {
+                let (number, bytes) = (batch.number, batch.records.len());
+                self.trace.record(self.now, format_args!("{core} -> store batch {number}, {bytes} bytes"));
+                self.store(core, batch);
+            }
+            Effect::Restored => {
+                self.trace.record(self.now, format_args!("{core} -> restored"));
+                self.note_restored(core);
             }
         }
     }

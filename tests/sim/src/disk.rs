@@ -1,0 +1,262 @@
+//! The disk of one shard: the real log and its recovery over a modelled medium, driven as the runtime drives them. When
+//! things happen is decided in `world/disks.rs`.
+
+use shard::{
+    Batch, Piece,
+    store::{
+        entry::Entry,
+        log::{Cleaning, Config, FileId, Found, Full, Log, Placed, Purpose, Recovered, Recovery, START_BYTES},
+        record::Record,
+        restoring::Restoring,
+    },
+};
+
+mod medium;
+
+pub use medium::Crash;
+
+use crate::{fault::Fault, random::Random};
+use medium::Medium;
+
+pub struct Disk {
+    config: Config,
+    medium: Medium,
+    log: Log,
+    /// The number of the next file, and how many were ordered and have not come.
+    next_file: u32,
+    pub coming: u32,
+    writing: Option<(u64, Placed, usize)>,
+    /// No file has room for it.
+    blocked: Option<Batch>,
+    walk: Option<Cleaning>,
+    pub is_reading: bool,
+    /// Everything was reviewed: the segment goes when this batch is stored.
+    retire_after: Option<u64>,
+    /// The last batch that is stored.
+    stored: u64,
+    /// Segments that were given up, in all lives.
+    pub retired: u64,
+}
+
+/// A record that was read back.
+pub struct ReadBack {
+    record: Record<'static>,
+    body: Vec<u8>,
+}
+
+impl ReadBack {
+    pub fn record(&self) -> Record<'_> {
+        Record { body: &self.body, ..self.record }
+    }
+}
+
+impl Disk {
+    pub fn new(shard: u8, shards: u8, segment_bytes: u32) -> Disk {
+        let config = Config {
+            shard: shard.into(),
+            shards: shards.into(),
+            segment_bytes,
+            record_bytes_max: segment_bytes - 2 * shard::store::log::BLOCK_BYTES,
+            reserve: 1,
+            spares_wanted: 2,
+            spares_max: 4,
+            files_max: u32::MAX,
+            synced: true,
+            seed: u64::from(shard) + 1,
+        };
+        Disk {
+            config,
+            medium: Medium::default(),
+            log: Log::new(config),
+            next_file: 0,
+            coming: 0,
+            writing: None,
+            blocked: None,
+            walk: None,
+            is_reading: false,
+            retire_after: None,
+            stored: 0,
+            retired: 0,
+        }
+    }
+
+    /// True: a write is under way. Otherwise the batch waits for a file.
+    pub fn store(&mut self, batch: Batch) -> bool {
+        assert!(self.writing.is_none() && self.blocked.is_none(), "one batch is stored at a time");
+        match self.log.commit(batch.records, Purpose::Free) {
+            Ok(placed) => {
+                self.writing = Some((batch.number, placed, 0));
+                self.write();
+                true
+            }
+            Err(Full { batch: records }) => {
+                self.blocked = Some(Batch { number: batch.number, records });
+                false
+            }
+        }
+    }
+
+    fn write(&mut self) {
+        let (_, placed, at) = self.writing.as_ref().expect("a batch is being written");
+        let write = &placed.writes[*at];
+        self.medium.begin(write.file, write.offset, write.slices(&placed.batch).concat());
+    }
+
+    /// A write is done. None: the next one is under way.
+    pub fn on_written(&mut self, fault: Option<Fault>, random: &mut Random) -> Option<(u64, Vec<Piece>)> {
+        self.medium.finish(fault == Some(Fault::LoseWrites) && random.percent(10));
+        let (_, placed, at) = self.writing.as_mut().expect("a batch is being written");
+        *at += 1;
+        if *at < placed.writes.len() {
+            self.write();
+            return None;
+        }
+        let (number, placed, _) = self.writing.take().expect("it was there a moment ago");
+        self.log.stored();
+        self.stored = number;
+        Some((number, placed.pieces.to_vec()))
+    }
+
+    pub fn is_idle(&self) -> bool {
+        self.writing.is_none() && self.blocked.is_none()
+    }
+
+    /// How many files to begin to make; what is of no use is deleted.
+    pub fn order_files(&mut self) -> u32 {
+        while let Some(file) = self.log.take_discarded() {
+            self.medium.delete(file);
+        }
+        let wanted = self.log.wants_spares().saturating_sub(self.coming);
+        self.coming += wanted;
+        wanted
+    }
+
+    /// A file is made. True: a batch that waited for it is being written.
+    pub fn on_file(&mut self) -> bool {
+        self.coming -= 1;
+        let file = FileId(self.next_file);
+        self.next_file += 1;
+        self.medium.make(file, self.config.segment_bytes);
+        self.log.add_spare(file);
+        self.blocked.take().is_some_and(|batch| self.store(batch))
+    }
+
+    /// True: a part of the oldest segment is to be read, since too little of the log is alive.
+    pub fn clean(&mut self, live_bytes: usize) -> bool {
+        if self.retire_after.is_some_and(|batch| batch <= self.stored) {
+            self.retire_after = None;
+            self.walk = None;
+            self.retired += 1;
+            self.log.retire_oldest();
+        }
+        if self.is_reading || self.retire_after.is_some() {
+            return false;
+        }
+        if self.walk.is_none() {
+            if self.log.used_bytes() <= self.used_bytes_max(live_bytes) {
+                return false;
+            }
+            self.walk = self.log.oldest();
+        }
+        self.is_reading = self.walk.as_ref().is_some_and(|walk| walk.wants().is_some());
+        self.is_reading
+    }
+
+    fn used_bytes_max(&self, live_bytes: usize) -> u64 {
+        2 * live_bytes as u64 + 2 * u64::from(self.config.segment_bytes)
+    }
+
+    /// The log takes more room than it may with so much alive in it.
+    pub fn is_too_large(&self, live_bytes: usize) -> bool {
+        self.log.used_bytes() > self.used_bytes_max(live_bytes) + u64::from(self.config.segment_bytes)
+    }
+
+    /// What was read; with it whether that was the end of the segment.
+    pub fn on_read_back(&mut self, random: &mut Random) -> Result<(Vec<ReadBack>, bool), String> {
+        self.is_reading = false;
+        let walk = self.walk.as_mut().expect("a segment is read back");
+        let (file, offset, least, most) = walk.wants().expect("it was not read to its end");
+        let bytes = most.min(least.max(random.skewed(u64::from(most)) as u32));
+        let bytes = self.medium.read(file, offset, bytes);
+        let mut records = Vec::new();
+        let read = walk.chunk(&bytes, |record| {
+            let body = record.body.to_vec();
+            records.push(ReadBack { record: Record { body: &[], ..record }, body });
+        });
+        read.map_err(|damage| format!("{damage}"))?;
+        Ok((records, walk.wants().is_none()))
+    }
+
+    pub fn reviewed(&mut self, last_batch: u64, fault: Option<Fault>) {
+        self.retire_after = Some(if fault == Some(Fault::RetireEarly) { 0 } else { last_batch });
+    }
+
+    pub fn describe(&self, live_bytes: usize) -> String {
+        format!("{} bytes of log for {live_bytes} that are alive", self.log.used_bytes())
+    }
+
+    pub fn crash(&mut self, crash: Crash, fault: Option<Fault>, random: &mut Random) -> String {
+        if fault == Some(Fault::LoseLastWrite) {
+            self.medium.lose_last();
+        }
+        let making = (self.coming > 0).then_some((FileId(self.next_file), self.config.segment_bytes));
+        (self.coming, self.writing, self.blocked, self.walk) = (0, None, None, None);
+        (self.is_reading, self.retire_after, self.stored) = (false, None, 0);
+        self.medium.crash(crash, making, random)
+    }
+
+    /// Reads everything that is there, and goes on in a fresh segment.
+    pub fn recover(
+        &mut self,
+        epoch_ms: u64,
+        fault: Option<Fault>,
+        random: &mut Random,
+    ) -> Result<(Restoring, String), String> {
+        self.config.seed = random.next();
+        let files: Vec<(FileId, u32, Vec<u8>)> = self
+            .medium
+            .files()
+            .map(|(file, bytes)| (file, bytes, self.medium.read(file, 0, START_BYTES)))
+            .collect();
+        let found = files.iter().map(|(file, bytes, start)| Found { file: *file, bytes: *bytes, start });
+        let refused = |refusal| format!("refused: {refusal}");
+        let mut recovery = Recovery::new(self.config, found).map_err(refused)?;
+        let mut restoring = Restoring::new(epoch_ms);
+        let mut malformed = None;
+        while let Some((file, bytes)) = recovery.wants() {
+            let contents = self.medium.read(file, 0, bytes);
+            let each = |record: Record<'_>| {
+                if !is_dropped(&record, fault, random) && restoring.take(&record).is_err() {
+                    malformed.get_or_insert((file, record.position));
+                }
+            };
+            recovery.read(&contents, each).map_err(refused)?;
+        }
+        if let Some((file, position)) = malformed {
+            return Err(format!("a record that cannot be read in {file:?} at {position:?}"));
+        }
+        let Recovered { log, report, sync, discarded } = recovery.finish();
+        for file in sync {
+            self.medium.sync(file);
+        }
+        for file in discarded {
+            self.medium.delete(file);
+        }
+        self.next_file = self.medium.files().map(|(file, _)| file.0 + 1).max().unwrap_or(0);
+        self.log = log;
+        Ok((restoring, format!("{report:?}")))
+    }
+}
+
+/// What a recovery that is broken on purpose passes over.
+fn is_dropped(record: &Record<'_>, fault: Option<Fault>, random: &mut Random) -> bool {
+    let Ok(entry) = Entry::decode(record) else { return false };
+    match fault {
+        Some(Fault::DropMessages) => matches!(entry, Entry::Message(_)) && random.percent(30),
+        Some(Fault::DropSessions) => matches!(entry, Entry::Session(_)) && random.percent(30),
+        Some(Fault::DropSubscriptions) => matches!(entry, Entry::Subscribed { .. }) && random.percent(30),
+        Some(Fault::DropDone) => matches!(entry, Entry::Done { .. }),
+        Some(Fault::DropReceived) => matches!(entry, Entry::Received { .. } | Entry::Handshake(_)),
+        _ => false,
+    }
+}

@@ -1,0 +1,221 @@
+//! The files of one shard as a disk has them: what is on the medium, what is only in the cache of the machine, and what is
+//! on its way. What the bytes mean is not known here.
+
+use std::collections::BTreeMap;
+
+use shard::store::log::{BLOCK_BYTES, FileId};
+
+use crate::random::Random;
+
+/// How everything ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Crash {
+    /// The process is killed: what the machine has in its cache stays.
+    Kill,
+    /// The power fails: what is not on the medium is gone.
+    Power,
+}
+
+#[derive(Debug, Default)]
+pub struct Medium {
+    files: BTreeMap<FileId, File>,
+    /// Deleted, and the directory is not on the medium yet.
+    deleted: BTreeMap<FileId, File>,
+    /// A write that is not synced: any of its blocks can be anywhere.
+    under_way: Option<Write>,
+    last: Option<Write>,
+}
+
+#[derive(Debug, Default)]
+struct File {
+    stable: Vec<u8>,
+    /// By number; not on the medium.
+    cached: BTreeMap<usize, Vec<u8>>,
+}
+
+#[derive(Debug)]
+struct Write {
+    file: FileId,
+    offset: u32,
+    bytes: Vec<u8>,
+}
+
+impl Medium {
+    /// A file full of zeros, of which the directory knows; with it the directory forgets what was deleted.
+    pub fn make(&mut self, file: FileId, bytes: u32) {
+        self.deleted.clear();
+        self.files.insert(file, File { stable: vec![0; bytes as usize], ..File::default() });
+    }
+
+    pub fn delete(&mut self, file: FileId) {
+        let gone = self.files.remove(&file).expect("only files that are there are deleted");
+        self.deleted.insert(file, gone);
+    }
+
+    pub fn files(&self) -> impl Iterator<Item = (FileId, u32)> {
+        self.files.iter().map(|(id, file)| (*id, file.stable.len() as u32))
+    }
+
+    pub fn begin(&mut self, file: FileId, offset: u32, bytes: Vec<u8>) {
+        assert!(self.under_way.is_none(), "one write at a time is under way");
+        let known = self.files.get(&file).expect("only files that are there are written to");
+        assert!(offset as usize + bytes.len() <= known.stable.len(), "a write stays in its file");
+        assert!(offset.is_multiple_of(BLOCK_BYTES) && bytes.len().is_multiple_of(BLOCK_BYTES as usize));
+        self.under_way = Some(Write { file, offset, bytes });
+    }
+
+    /// The write is on the medium; where the disk lies, only in its cache.
+    pub fn finish(&mut self, is_lie: bool) {
+        let write = self.under_way.take().expect("a write is under way");
+        for (at, block) in write.blocks() {
+            self.files.get_mut(&write.file).expect("it is written to").put(at, block, !is_lie);
+        }
+        self.last = Some(write);
+    }
+
+    /// What a reader sees, cached or not.
+    pub fn read(&self, file: FileId, from: u32, bytes: u32) -> Vec<u8> {
+        let all = self.files.get(&file).map(File::contents).unwrap_or_default();
+        let until = all.len().min(from as usize + bytes as usize);
+        all.get(from as usize..until).unwrap_or_default().to_vec()
+    }
+
+    pub fn sync(&mut self, file: FileId) {
+        let file = self.files.get_mut(&file).expect("only files that are there are synced");
+        file.stable = file.contents();
+        file.cached.clear();
+    }
+
+    /// Takes back the last write that was done, as only a disk that lies does.
+    pub fn lose_last(&mut self) {
+        if let Some(Write { file, offset, bytes }) = self.last.take()
+            && let Some(file) = self.files.get_mut(&file)
+        {
+            let from = offset as usize;
+            file.stable[from..from + bytes.len()].fill(0);
+        }
+    }
+
+    /// Any blocks of what was under way are there, and any are not. `making`: a file that was not finished.
+    pub fn crash(&mut self, crash: Crash, making: Option<(FileId, u32)>, random: &mut Random) -> String {
+        let chance = *random.pick(&[0, 20, 50, 80, 95, 100]);
+        let mut said = format!("{crash:?}");
+        if let Some(write) = self.under_way.take() {
+            let mut landed = Vec::new();
+            for (at, block) in write.blocks().filter(|_| random.percent(chance)) {
+                landed.push(at);
+                let file = self.files.get_mut(&write.file).expect("it was written to");
+                file.put(at, block, crash == Crash::Power);
+            }
+            let blocks = write.bytes.len() / BLOCK_BYTES as usize;
+            said += &format!(", of {blocks} blocks to {:?} at {:#x} {landed:?}", write.file, write.offset);
+        }
+        if let Some((file, bytes)) = making.filter(|_| random.percent(50)) {
+            let bytes = if random.percent(30) { u64::from(bytes) } else { random.below(u64::from(bytes)) };
+            self.files.insert(file, File { stable: vec![0; bytes as usize], ..File::default() });
+            said += &format!(", {file:?} half made with {bytes} bytes");
+        }
+        if crash == Crash::Power {
+            for file in self.files.values_mut() {
+                for (at, block) in std::mem::take(&mut file.cached) {
+                    if random.percent(chance) {
+                        file.put(at, &block, true);
+                    }
+                }
+            }
+            for (id, file) in std::mem::take(&mut self.deleted) {
+                if random.percent(50) {
+                    said += &format!(", {id:?} is back");
+                    self.files.insert(id, file);
+                }
+            }
+        } else {
+            self.deleted.clear();
+        }
+        said
+    }
+}
+
+impl Write {
+    fn blocks(&self) -> impl Iterator<Item = (usize, &[u8])> {
+        let first = (self.offset / BLOCK_BYTES) as usize;
+        self.bytes.chunks(BLOCK_BYTES as usize).enumerate().map(move |(n, block)| (first + n, block))
+    }
+}
+
+impl File {
+    fn put(&mut self, at: usize, block: &[u8], is_stable: bool) {
+        if is_stable {
+            let from = at * BLOCK_BYTES as usize;
+            self.stable[from..from + block.len()].copy_from_slice(block);
+            self.cached.remove(&at);
+        } else {
+            self.cached.insert(at, block.to_vec());
+        }
+    }
+
+    fn contents(&self) -> Vec<u8> {
+        let mut all = self.stable.clone();
+        for (at, block) in &self.cached {
+            let from = at * BLOCK_BYTES as usize;
+            all[from..from + block.len()].copy_from_slice(block);
+        }
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BLOCK: usize = BLOCK_BYTES as usize;
+
+    fn written(blocks: usize) -> Medium {
+        let mut medium = Medium::default();
+        medium.make(FileId(1), 8 * BLOCK_BYTES);
+        medium.begin(FileId(1), 0, vec![7; blocks * BLOCK]);
+        medium
+    }
+
+    #[test]
+    fn what_was_finished_survives_and_what_was_under_way_is_torn_by_blocks() {
+        let mut torn = 0;
+        for seed in 0..100 {
+            let mut random = Random::new(seed);
+            let mut medium = written(1);
+            medium.finish(false);
+            medium.begin(FileId(1), BLOCK_BYTES, vec![9; 4 * BLOCK]);
+            medium.crash(Crash::Power, None, &mut random);
+            let all = medium.read(FileId(1), 0, u32::MAX);
+            assert!(all[..BLOCK].iter().all(|byte| *byte == 7));
+            let there = all[BLOCK..5 * BLOCK].chunks(BLOCK).filter(|block| block[0] == 9).count();
+            assert!(all.chunks(BLOCK).all(|block| block.iter().all(|byte| *byte == block[0])));
+            torn += usize::from((1..4).contains(&there));
+        }
+        assert!(torn > 10, "blocks land in any subset");
+    }
+
+    #[test]
+    fn what_a_killed_process_wrote_is_seen_and_is_on_the_medium_after_a_sync_only() {
+        let seed = (0..).find(|seed| {
+            let mut medium = written(2);
+            medium.crash(Crash::Kill, None, &mut Random::new(*seed));
+            medium.read(FileId(1), 0, 1) == [7]
+        });
+        let mut random = Random::new(seed.expect("some seed lets the first block land"));
+        for is_synced in [false, true] {
+            let mut lost = 0;
+            for again in 0..20 {
+                let mut medium = written(2);
+                medium.crash(Crash::Kill, None, &mut random.clone());
+                if is_synced {
+                    medium.sync(FileId(1));
+                }
+                medium.crash(Crash::Power, None, &mut Random::new(again));
+                lost += usize::from(medium.read(FileId(1), 0, 1) == [0]);
+            }
+            assert_eq!(lost > 0, !is_synced);
+        }
+        random.next();
+    }
+}

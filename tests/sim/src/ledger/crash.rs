@@ -1,0 +1,237 @@
+//! What a crash of the whole broker changes in what is known: what was acknowledged is there again, what was stored may be,
+//! and what was neither need not be, but not by halves.
+
+use std::time::Duration;
+
+use shard::Instant;
+
+use super::{End, Ledger, PublicationId, session::Existence, will::PendingWill};
+use crate::said::WillSaid;
+
+/// The end of a session that a crash has made uncertain, until it is known when the broker is back.
+#[derive(Debug)]
+pub struct Interrupted {
+    /// Not before this time after the restart, or not before `not_before`.
+    pub early: Duration,
+    pub late: Duration,
+    /// Where it may be that the broker knows of an earlier end of the connection.
+    pub not_before: Option<Instant>,
+}
+
+/// A will that the restarted broker publishes, or may publish.
+#[derive(Debug)]
+pub struct Bequest {
+    client: usize,
+    will: WillSaid,
+    shard: usize,
+    expiry_s: u32,
+    is_must: bool,
+}
+
+impl Ledger {
+    /// `durable`: by shard, the step up to which everything that it did is on its disk. Returns clients that must begin
+    /// anew, since neither they nor anybody else can tell which session they have.
+    pub fn on_crash(&mut self, durable: &[u64]) -> Vec<usize> {
+        let least = durable.iter().copied().min().unwrap_or(0);
+        let everywhere = self.quiet.iter().rev().find(|quiet| **quiet <= least).copied().unwrap_or(0);
+        self.crashes.push(self.step);
+        self.quiet.push(self.step);
+        self.bequeath(durable, everywhere);
+        let mut unsure = Vec::new();
+        for session in 0..self.sessions.len() {
+            let durable = durable[self.home_of(session)];
+            if !self.interrupt_session(session, durable) && self.is_newest(session) {
+                unsure.push(self.sessions[session].client);
+            }
+            self.doubt_handshakes(session, durable);
+        }
+        for connection in self.connections.values_mut().filter(|connection| connection.ended.is_none()) {
+            connection.ended = Some(End::Lost);
+            connection.ended_at_step = self.step;
+        }
+        self.doubt_retained(durable);
+        unsure
+    }
+
+    fn is_newest(&self, session: usize) -> bool {
+        self.newest.get(&self.sessions[session].client) == Some(&session)
+    }
+
+    /// False: it may be there or not, or another one of the same client.
+    fn interrupt_session(&mut self, index: usize, durable: u64) -> bool {
+        let session = &self.sessions[index];
+        if let Some(ended) = session.ended {
+            if ended > durable {
+                self.sessions[index].zombie_until = u64::MAX;
+            }
+            return ended <= durable;
+        }
+        let newest = session.newest_socket.and_then(|socket| self.connections.get(&socket));
+        let connection = newest.expect("a session is made by a connection");
+        let since = session.offline.filter(|_| session.socket.is_none());
+        if since.is_some_and(|(_, step)| step <= durable) {
+            return true;
+        }
+        let was_there = connection.expected == Existence::Present;
+        let is_kept = connection.session_expiry_s > 0 && (connection.is_accepted || was_there);
+        if !is_kept || session.is_unclear {
+            let is_gone = connection.session_expiry_s == 0
+                && connection.said.session_expiry_s == 0
+                && !was_there
+                && connection.is_accepted;
+            self.end_session(index);
+            self.sessions[index].zombie_until = if is_gone { self.step } else { u64::MAX };
+            return is_gone;
+        }
+        let mut expiries = vec![connection.session_expiry_s, connection.said.session_expiry_s];
+        let mut not_before = since.map(|(at, _)| at + Duration::from_secs(expiries[0].into()));
+        if !connection.is_accepted
+            && let Some((since, expiry)) = connection.prior
+        {
+            expiries.push(expiry.as_secs() as u32);
+            not_before = Some(not_before.map_or(since + expiry, |at| at.min(since + expiry)));
+        }
+        expiries.sort_unstable();
+        let span = |s: Option<&u32>| Duration::from_secs(s.copied().unwrap_or(0).into());
+        let interrupted =
+            Interrupted { early: span(expiries.first()), late: span(expiries.last()), not_before };
+        let (now, step) = (self.now, self.step);
+        let session = &mut self.sessions[index];
+        session.socket = None;
+        session.offline.get_or_insert((now, step));
+        session.expiry = Some(interrupted.late);
+        session.interrupted = Some(interrupted);
+        true
+    }
+
+    /// Answers that nobody saw may have been given or not.
+    fn doubt_handshakes(&mut self, session: usize, durable: u64) {
+        let session = &mut self.sessions[session];
+        if session.ended.is_some() {
+            return;
+        }
+        let unanswered = session.inbound.iter().filter(|(_, is_answered)| !**is_answered);
+        session.inbound_doubtful.extend(unanswered.map(|(packet_id, _)| *packet_id));
+        session.inbound.retain(|_, is_answered| *is_answered);
+        for outstanding in session.outstanding.values_mut() {
+            outstanding.is_doubtful |= !outstanding.is_qos2;
+            outstanding.is_release_doubtful = outstanding.is_released && !outstanding.is_release_sent;
+        }
+        for (step, packet_id, mut outstanding) in std::mem::take(&mut session.finished) {
+            if step > durable {
+                outstanding.is_doubtful = true;
+                session.outstanding.entry(packet_id).or_insert(outstanding);
+            }
+        }
+    }
+
+    fn doubt_retained(&mut self, durable: &[u64]) {
+        let (step, publications, placement) = (self.step, &self.publications, &self.placement);
+        let is_acknowledged = |id: PublicationId| {
+            let publication = &publications[id];
+            let content = &publication.content;
+            publication.is_certain && content.qos > mqtt::QoS::AtMostOnce && !content.is_will
+        };
+        let home = |topic: &str| placement.topic(topic).index();
+        self.retained.doubt(step, |topic| durable[home(topic)], is_acknowledged, |id| publications[id].content.is_will);
+    }
+
+    fn bequeath(&mut self, durable: &[u64], everywhere: u64) {
+        let mut bequests = Vec::new();
+        for connection in self.connections.values().filter(|connection| !connection.is_refused) {
+            let is_open = connection.ended.is_none();
+            if !is_open && connection.ended_at_step <= durable[connection.shard] {
+                continue;
+            }
+            let shard = connection.shard;
+            let expiry_s = connection.session_expiry_s;
+            let client = connection.said.client;
+            let is_must = is_open && connection.is_accepted && expiry_s > 0;
+            let prior = connection.prior_will.filter(|_| !connection.is_accepted);
+            let own = connection.said.will.map(|will| (will, is_must));
+            for (will, is_must) in own.into_iter().chain(prior.map(|will| (will, false))) {
+                bequests.push(Bequest { client, will, shard, expiry_s, is_must });
+            }
+        }
+        for id in 0..self.publications.len() {
+            let publication = &mut self.publications[id];
+            let routed = publication.arrivals.last().map(|arrival| arrival.routed);
+            if publication.content.is_will && routed.is_some_and(|at| at > everywhere && at != u64::MAX) {
+                publication.is_certain = false;
+                self.repeat_will(id);
+            }
+        }
+        let is_due = |pending: &PendingWill| self.now + super::SLACK >= pending.due;
+        let due: Vec<usize> = self.pending_wills.iter().filter(|(_, p)| is_due(p)).map(|(c, _)| *c).collect();
+        for client in due {
+            if let Some(pending) = self.pending_wills.remove(&client) {
+                self.repeat_will(pending.will.id);
+            }
+        }
+        for bequest in &bequests {
+            if let Some(pending) = self.pending_wills.get_mut(&bequest.client)
+                && pending.will.id == bequest.will.id
+            {
+                let delay = Duration::from_secs(bequest.will.delay_s.min(bequest.expiry_s).into());
+                pending.interrupted = Some(delay);
+            }
+        }
+        self.bequests.extend(bequests);
+    }
+
+    /// It may be published once more.
+    fn repeat_will(&mut self, id: PublicationId) {
+        if let Some(shard) = self.publications[id].arrivals.last().map(|arrival| arrival.shard) {
+            self.arrive(id, shard, true);
+        }
+    }
+
+    /// The broker is back, and begins to read what it stored.
+    pub fn on_restart(&mut self) {
+        let now = self.now;
+        for session in &mut self.sessions {
+            if let Some(Interrupted { early, late, not_before }) = session.interrupted.take() {
+                let early = not_before.map_or(now + early, |at| at.min(now + early));
+                session.ends = Some((early, now + late));
+            }
+        }
+        for pending in self.pending_wills.values_mut() {
+            if let Some(delay) = pending.interrupted.take() {
+                pending.late = pending.late.max(now + delay);
+            }
+        }
+        for Bequest { client, will, shard, expiry_s, is_must } in std::mem::take(&mut self.bequests) {
+            if self.pending_wills.get(&client).is_some_and(|pending| pending.will.id == will.id) {
+                continue;
+            }
+            self.arrive(will.id, shard, true);
+            if is_must {
+                let due = now + Duration::from_secs(will.delay_s.min(expiry_s).into());
+                if let Some(arrival) = self.publications[will.id].arrivals.last_mut() {
+                    arrival.routed = u64::MAX;
+                }
+                let pending = PendingWill { will, due, late: due, interrupted: None };
+                self.pending_wills.insert(client, pending);
+            }
+        }
+    }
+
+    /// Everybody may come again; what was due meanwhile happens now.
+    pub fn on_serving(&mut self) {
+        let now = self.now;
+        for pending in self.pending_wills.values_mut() {
+            pending.late = pending.late.max(now);
+        }
+        for session in self.sessions.iter_mut().filter(|session| session.ended.is_none()) {
+            if let (Some((since, _)), Some(expiry), None) = (session.offline, session.expiry, session.socket) {
+                let (early, late) = session.ends.unwrap_or((since + expiry, since + expiry));
+                session.ends = Some((early, late.max(now)));
+            }
+        }
+    }
+
+    /// Whether the broker crashed at or after this step.
+    pub(super) fn has_crashed_since(&self, step: u64) -> bool {
+        self.crashes.last().is_some_and(|crash| *crash >= step)
+    }
+}
