@@ -100,7 +100,8 @@ fn run_one(seed: u64, arguments: &Arguments) -> ExitCode {
         return ExitCode::FAILURE;
     }
     println!("{}", report.describe());
-    println!("hash {:016x}, {} publications, counters:", report.hash, report.publications);
+    println!("hash {:016x}, {} publications", report.hash, report.publications);
+    println!("{} lives with a store, {} segments given up, counters:", report.lives, report.retired);
     for (name, _, value) in report.counters.iter().filter(|(_, _, value)| *value > 0) {
         println!("  {name} {value}");
     }

@@ -1,6 +1,6 @@
 //! One run from beginning to judgement: clients act, the world comes to rest, everybody leaves.
 
-use std::time::Duration;
+use std::{panic::AssertUnwindSafe, time::Duration};
 
 use mqtt::{QoS, SubscriptionOptions, Version};
 use shard::{Counters, Event};
@@ -34,6 +34,9 @@ pub struct Report {
     pub steps: u64,
     pub publications: usize,
     pub counters: Counters,
+    /// How often the broker was started, where there is a store, and how many segments its logs gave up.
+    pub lives: u64,
+    pub retired: u64,
     pub trace: String,
 }
 
@@ -91,39 +94,43 @@ impl Report {
 }
 
 pub fn run(plan: Plan) -> Report {
-    let mut random = Random::new(plan.seed);
-    let settings = Settings::draw(plan.profile, plan.shards, &mut random);
-    let mut world = World::new(plan.seed, settings, random, plan.fault, plan.readable);
+    let mut world = begin(plan);
     world.go();
-    Report {
-        plan,
-        failures: std::mem::take(&mut world.ledger.failures),
-        hash: world.trace.hash(),
-        steps: world.steps,
-        publications: world.ledger.publications.len(),
-        counters: world.counters(),
-        trace: world.trace.into_text(),
-    }
+    report(plan, world, Vec::new())
 }
 
 /// As `run`; a panic becomes a failure of the report where panics unwind.
 pub fn run_caught(plan: Plan) -> Report {
-    let caught = std::panic::catch_unwind(|| run(plan));
-    caught.unwrap_or_else(|panic| {
+    let mut world = begin(plan);
+    let caught = std::panic::catch_unwind(AssertUnwindSafe(|| world.go()));
+    let panicked = caught.err().map(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let what =
             text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without words").to_owned();
-        let failure = Failure { oracle: Oracle::Panic, at: shard::Instant::START, step: 0, what };
-        Report {
-            plan,
-            failures: vec![failure],
-            hash: 0,
-            steps: 0,
-            publications: 0,
-            counters: Counters::default(),
-            trace: String::new(),
-        }
-    })
+        Failure { oracle: Oracle::Panic, at: world.now, step: world.steps, what }
+    });
+    report(plan, world, panicked.into_iter().collect())
+}
+
+fn begin(plan: Plan) -> World {
+    let mut random = Random::new(plan.seed);
+    let settings = Settings::draw(plan.profile, plan.shards, &mut random);
+    World::new(plan.seed, settings, random, plan.fault, plan.readable)
+}
+
+fn report(plan: Plan, mut world: World, mut failures: Vec<Failure>) -> Report {
+    failures.append(&mut world.ledger.failures);
+    Report {
+        plan,
+        failures,
+        hash: world.trace.hash(),
+        steps: world.steps,
+        publications: world.ledger.publications.len(),
+        counters: world.counters(),
+        lives: world.lives,
+        retired: world.disks.iter().map(|disk| disk.retired).sum(),
+        trace: world.trace.into_text(),
+    }
 }
 
 impl World {
