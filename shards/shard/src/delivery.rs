@@ -38,23 +38,21 @@ impl Shard {
         } else {
             let mut queued = Queued::new(carried.keep(), delivery);
             self.sessions[key].outbound().number(&mut queued);
-            self.keep_queued(key, &queued);
-            self.send(key, queued, carried, turn);
+            let sending = Sending { delivery, packet_id: Some(queued.packet_id()), dup: false };
+            // What the client does not take is nobody's: there is nothing to keep.
+            if self.transmit(key, &sending, carried, turn) {
+                self.keep_queued(key, &queued);
+                self.note_sent(key, queued);
+            }
         }
         self.keep_part(carried);
     }
 
-    /// Sends at QoS 1 or 2. The caller has checked that the message may go now.
-    fn send(&mut self, key: SessionKey, queued: Queued, carried: &mut Carried<'_>, turn: &mut Turn<'_>) {
-        let packet_id = Some(queued.packet_id());
-        if self.transmit(key, &Sending { delivery: &queued.delivery(), packet_id, dup: false }, carried, turn)
-        {
-            self.hold_back(key, &queued);
-            self.queued_bytes += queued.weight();
-            self.sessions[key].outbound().inflight.insert(queued);
-        } else {
-            self.give_up(key, &queued);
-        }
+    /// It was sent at QoS 1 or 2.
+    fn note_sent(&mut self, key: SessionKey, queued: Queued) {
+        self.hold_back(key, &queued);
+        self.queued_bytes += queued.weight();
+        self.sessions[key].outbound().inflight.insert(queued);
     }
 
     /// Encodes a PUBLISH into the client's outbox. False: it exceeds the client's maximum packet size and was dropped.
@@ -238,7 +236,12 @@ impl Shard {
             let sending = Sending { delivery: &queued.delivery(), packet_id: None, dup: false };
             self.transmit(key, &sending, carried, turn);
         } else {
-            self.send(key, queued, carried, turn);
+            let (delivery, packet_id) = (queued.delivery(), Some(queued.packet_id()));
+            if self.transmit(key, &Sending { delivery: &delivery, packet_id, dup: false }, carried, turn) {
+                self.note_sent(key, queued);
+            } else {
+                self.give_up(key, &queued);
+            }
         }
         true
     }

@@ -472,3 +472,24 @@ fn a_client_that_cannot_be_told_waits_until_the_store_has_room() {
     assert_eq!(s.reading(publisher), Reading::Continuous);
     assert_eq!(come_back(&mut s, "s").1[1..], ["a 'waits' q1 #1"]);
 }
+
+#[test]
+fn what_is_too_large_for_a_connected_client_is_not_kept_for_it() {
+    let mut s = kept();
+    let publisher = s.join("p");
+    let mut wanted = Connect { clean_start: false, ..connect("s") };
+    wanted.properties.session_expiry_interval_s = Some(3600);
+    wanted.properties.maximum_packet_size = Some(40);
+    let (subscriber, _) = s.connect(&wanted);
+    s.subscribe(subscriber, "a", 2);
+    s.hear(subscriber);
+    let before = s.shards[0].gauges().stored_live_bytes;
+    for (qos, id) in [(1, 1), (2, 2)] {
+        s.publish_qos(publisher, "a", &"x".repeat(100), qos, id);
+    }
+    assert_eq!(s.hear(subscriber), Vec::<String>::new());
+    assert_eq!(s.shards[0].gauges().stored_live_bytes, before);
+    s.crash();
+    let (_, heard) = come_back(&mut s, "s");
+    assert_eq!(heard, ["CONNACK Success present"]);
+}
