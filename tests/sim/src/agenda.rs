@@ -42,7 +42,9 @@ pub enum Action {
     /// A file for a shard's log is made.
     Made(usize),
     /// The whole broker ends at once.
-    Crash,
+    Crash {
+        again: bool,
+    },
     /// It is started again.
     Restart,
 }
@@ -50,13 +52,13 @@ pub enum Action {
 impl Action {
     /// Whether it carries something that is under way; the others happen for ever.
     fn is_traffic(self) -> bool {
-        !matches!(self, Action::Act(_) | Action::Timer(_) | Action::Stranger | Action::Crash)
+        !matches!(self, Action::Act(_) | Action::Timer(_) | Action::Stranger | Action::Crash { .. })
     }
 
     /// Whether it goes on without the broker.
     fn outlives_broker(self) -> bool {
         let is_client = matches!(self, Action::Act(_) | Action::Acks(_) | Action::Read(_));
-        is_client || matches!(self, Action::Stranger | Action::Crash)
+        is_client || matches!(self, Action::Stranger | Action::Crash { .. })
     }
 }
 

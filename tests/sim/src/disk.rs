@@ -5,7 +5,10 @@ use shard::{
     Batch, Piece,
     store::{
         entry::Entry,
-        log::{Cleaning, Config, FileId, Found, Full, Log, Placed, Purpose, Recovered, Recovery, START_BYTES},
+        log::{
+            Cleaning, Config, FileId, Found, Full, Log, Placed, Purpose, Recovered, Recovery, START_BYTES,
+            Wanted,
+        },
         record::Record,
         restoring::Restoring,
     },
@@ -175,8 +178,9 @@ impl Disk {
     pub fn on_read_back(&mut self, random: &mut Random) -> Result<(Vec<ReadBack>, bool), String> {
         self.is_reading = false;
         let walk = self.walk.as_mut().expect("a segment is read back");
-        let (file, offset, least, most) = walk.wants().expect("it was not read to its end");
-        let bytes = most.min(least.max(random.skewed(u64::from(most)) as u32));
+        let Wanted { file, offset, bytes_min, bytes_max } =
+            walk.wants().expect("it was not read to its end");
+        let bytes = bytes_max.min(bytes_min.max(random.skewed(u64::from(bytes_max)) as u32));
         let bytes = self.medium.read(file, offset, bytes);
         let mut records = Vec::new();
         let read = walk.chunk(&bytes, |record| {

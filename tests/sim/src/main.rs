@@ -1,6 +1,7 @@
 //! The command that runs seeds until it is stopped, or shows one of them. What a run is, the library knows.
 
 use std::{
+    backtrace::Backtrace,
     cell::RefCell,
     io::Write,
     process::ExitCode,
@@ -180,7 +181,7 @@ impl Arguments {
 /// Where a panic ends the process, its seed is said first.
 fn report_panics() {
     std::panic::set_hook(Box::new(|panic| {
-        eprintln!("{panic}");
+        eprintln!("{panic}\n{}", Backtrace::capture());
         if let Some(plan) = CURRENT.with_borrow(Clone::clone) {
             eprintln!("seed {} panicked; again: {}", plan.seed, plan.replay());
         }

@@ -207,7 +207,7 @@ impl World {
             Action::Written(core) => self.finish_write(core),
             Action::ReadBack(core) => self.read_back(core),
             Action::Made(core) => self.take_file(core),
-            Action::Crash => self.crash_while_acting(),
+            Action::Crash { again } => self.crash_while_acting(again),
             Action::Restart => self.restart(),
         }
     }

@@ -20,7 +20,7 @@ impl World {
         self.disks = (0..shards).map(|shard| Disk::new(shard, shards, segment_bytes)).collect();
         self.is_down = true;
         self.plan_in(1_000, Action::Restart);
-        self.plan_in(crash_us_max, Action::Crash);
+        self.plan_in(crash_us_max, Action::Crash { again: true });
     }
 
     fn store_settings(&self) -> StoreSettings {
@@ -52,7 +52,7 @@ impl World {
         if self.random.percent(crash_at_write) {
             let into = Duration::from_nanos(self.random.below(took.as_nanos() as u64 + 1));
             let moments = [Duration::ZERO, into, took];
-            self.agenda.plan(self.now + *self.random.pick(&moments), Action::Crash);
+            self.agenda.plan(self.now + *self.random.pick(&moments), Action::Crash { again: false });
         }
     }
 
@@ -102,12 +102,16 @@ impl World {
         self.clean(core);
     }
 
-    pub(super) fn crash_while_acting(&mut self) {
+    pub(super) fn crash_while_acting(&mut self, again: bool) {
         if self.phase != Phase::Acting {
             return;
         }
         self.crash();
-        self.plan_in(self.store_settings().crash_us_max, Action::Crash);
+        if again {
+            let crash_us_max = self.store_settings().crash_us_max;
+            let after = Duration::from_micros(self.random.below(crash_us_max));
+            self.agenda.plan(self.now + after, Action::Crash { again });
+        }
     }
 
     /// Everything of the broker is gone but what is on its disks.
