@@ -1,11 +1,13 @@
 //! Confirmations between shards: a publication that others are to store is acknowledged when they have.
 //!
-//! A shard counts what it asks of each other shard; mail keeps its order, so that a number of confirmations says which ones
-//! they are. What one asks for may ask for more, when it is passed on: then its confirmation waits for theirs.
+//! A shard counts what it asks of each other shard; mail keeps its order, so that both know a question by its count. What one
+//! asks for may ask for more, when it is passed on: then its confirmation waits for theirs, and for nothing else. If it held
+//! up what came after it, two shards that pass on to each other would wait for ever.
 
 use std::collections::VecDeque;
 
 use mqtt::QoS;
+use smallvec::SmallVec;
 
 use crate::{Mail, Shard, ShardId, ShardSet, turn::Turn};
 
@@ -39,15 +41,32 @@ pub(crate) struct Confirmations {
 
 #[derive(Default)]
 struct Way {
-    /// Questions to that shard without an answer.
-    open: VecDeque<u64>,
-    /// Questions of that shard, as many as came together.
+    /// Questions to that shard, from the first without an answer on.
+    open: VecDeque<Question>,
+    /// How many came before those.
+    settled: u64,
+    /// How many questions came from that shard.
+    received: u64,
+    /// Those that wait for a batch: they are due in their order.
     owed: VecDeque<Owed>,
+    /// Those that were passed on.
+    owed_passed_on: Vec<Owed>,
 }
 
+#[derive(Clone, Copy)]
+struct Question {
+    number: u64,
+    is_confirmed: bool,
+}
+
+/// Questions that came together.
+#[derive(Clone, Copy)]
 struct Owed {
+    first: u64,
     count: u64,
-    needs: Needs,
+    batch: u64,
+    /// Questions after the first number and up to the second were asked for their sake.
+    asked: (u64, u64),
 }
 
 impl Confirmations {
@@ -78,42 +97,77 @@ impl Confirmations {
     fn ask(&mut self, peer: ShardId) {
         self.asked += 1;
         self.asked_shards.insert(peer);
-        self.ways[peer.index()].open.push_back(self.asked);
+        let question = Question { number: self.asked, is_confirmed: false };
+        self.ways[peer.index()].open.push_back(question);
     }
 
-    fn on_confirmed(&mut self, from: ShardId, count: u64) {
-        let open = &mut self.ways[from.index()].open;
-        let count = usize::try_from(count).expect("no more is confirmed than was asked");
-        assert!(count <= open.len(), "no more is confirmed than was asked");
-        open.drain(..count);
-        let oldest = self.ways.iter().filter_map(|way| way.open.front()).min();
+    fn on_confirmed(&mut self, from: ShardId, first: u64, count: u64) {
+        let way = &mut self.ways[from.index()];
+        let first = first.checked_sub(way.settled).expect("a question is confirmed once");
+        let range = first as usize..(first + count) as usize;
+        assert!(range.end <= way.open.len(), "no more is confirmed than was asked");
+        for question in way.open.range_mut(range) {
+            assert!(!question.is_confirmed, "a question is confirmed once");
+            question.is_confirmed = true;
+        }
+        while way.open.pop_front_if(|question| question.is_confirmed).is_some() {
+            way.settled += 1;
+        }
+        let oldest = self.ways.iter().filter_map(|way| way.open.front()).map(|first| first.number).min();
         self.confirmed = oldest.map_or(self.asked, |oldest| oldest - 1);
     }
 
-    fn owe(&mut self, to: ShardId, count: u64, needs: Needs) {
-        let owed = &mut self.ways[to.index()].owed;
-        match owed.back_mut() {
-            Some(last) if last.needs == needs => last.count += count,
-            _ => owed.push_back(Owed { count, needs }),
+    /// These questions are confirmed, whatever is with others.
+    fn are_confirmed(&self, (after, last): (u64, u64)) -> bool {
+        last <= self.confirmed
+            || self.ways.iter().all(|way| {
+                let from = way.open.partition_point(|question| question.number <= after);
+                let mut asked = way.open.range(from..).take_while(|question| question.number <= last);
+                asked.all(|question| question.is_confirmed)
+            })
+    }
+
+    fn owe(&mut self, to: ShardId, count: u64, batch: u64) {
+        let asked = (self.asked_before, self.asked);
+        let way = &mut self.ways[to.index()];
+        let first = way.received;
+        way.received += count;
+        if asked.0 < asked.1 {
+            way.owed_passed_on.push(Owed { first, count, batch, asked });
+            return;
+        }
+        match way.owed.back_mut() {
+            Some(last) if last.batch == batch && last.first + last.count == first => last.count += count,
+            _ => way.owed.push_back(Owed { first, count, batch, asked }),
         }
     }
 
-    /// Takes off the questions of this shard whose answer is due, in their order, and counts them.
-    fn take_due(&mut self, to: usize, is_met: impl Fn(Needs) -> bool) -> u64 {
-        let owed = &mut self.ways[to].owed;
-        let mut count = 0;
-        while let Some(first) = owed.front()
-            && is_met(first.needs)
+    /// Takes off the questions of this shard whose answer is due.
+    fn take_due(&mut self, to: usize, is_stored: impl Fn(u64) -> bool) -> SmallVec<[(u64, u64); 1]> {
+        let mut due: SmallVec<[(u64, u64); 1]> = SmallVec::new();
+        while let Some(Owed { first, count, .. }) =
+            self.ways[to].owed.pop_front_if(|owed| is_stored(owed.batch))
         {
-            count += first.count;
-            owed.pop_front();
+            match due.last_mut() {
+                Some((last_first, last_count)) if *last_first + *last_count == first => *last_count += count,
+                _ => due.push((first, count)),
+            }
         }
-        count
+        let mut passed_on = std::mem::take(&mut self.ways[to].owed_passed_on);
+        passed_on.retain(|owed| {
+            let is_due = is_stored(owed.batch) && self.are_confirmed(owed.asked);
+            if is_due {
+                due.push((owed.first, owed.count));
+            }
+            !is_due
+        });
+        self.ways[to].owed_passed_on = passed_on;
+        due
     }
 
     /// No shard waits for an answer from here.
     pub fn owes_nothing(&self) -> bool {
-        self.ways.iter().all(|way| way.owed.is_empty())
+        self.ways.iter().all(|way| way.owed.is_empty() && way.owed_passed_on.is_empty())
     }
 }
 
@@ -143,13 +197,13 @@ impl Shard {
     /// So many publications have come from `to` that it wants to know of.
     pub(crate) fn owe_confirmation(&mut self, to: ShardId, count: u64) {
         if self.store.is_on() && count > 0 {
-            let needs = self.needed();
-            self.confirmations.owe(to, count, needs);
+            let batch = self.store.needed();
+            self.confirmations.owe(to, count, batch);
         }
     }
 
-    pub(crate) fn on_confirmed(&mut self, from: ShardId, count: u64, turn: &mut Turn<'_>) {
-        self.confirmations.on_confirmed(from, count);
+    pub(crate) fn on_confirmed(&mut self, from: ShardId, first: u64, count: u64, turn: &mut Turn<'_>) {
+        self.confirmations.on_confirmed(from, first, count);
         self.take_in_confirmed(turn);
         self.give_up_wills();
         self.wake_waiting();
@@ -161,11 +215,9 @@ impl Shard {
             return;
         }
         for peer in self.peers() {
-            let (store, confirmed) = (&self.store, self.confirmations.confirmed);
-            let is_met = |needs: Needs| store.is_stored(needs.batch) && needs.question <= confirmed;
-            let count = self.confirmations.take_due(peer.index(), is_met);
-            if count > 0 {
-                self.post_mail(peer, Mail::Confirmed(count), turn);
+            let store = &self.store;
+            for (first, count) in self.confirmations.take_due(peer.index(), |batch| store.is_stored(batch)) {
+                self.post_mail(peer, Mail::Confirmed { first, count }, turn);
             }
         }
     }

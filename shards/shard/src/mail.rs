@@ -33,8 +33,8 @@ pub enum Mail {
     PublisherGone { home: ShardId, session: SessionId },
     /// The sender's store has no room, or has some again.
     StoreFull(bool),
-    /// So many more of the receiver's publications at QoS 1 and 2 are stored where the sender had to store them.
-    Confirmed(u64),
+    /// So many of the receiver's publications at QoS 1 and 2 to the sender, from this one on, are stored where they have to be.
+    Confirmed { first: u64, count: u64 },
     /// The sender takes in nothing any more and has sent all of its mail.
     Draining,
 }

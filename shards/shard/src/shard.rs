@@ -234,7 +234,7 @@ impl Shard {
             Mail::Released(handshake) => self.on_released_elsewhere(from, *handshake),
             Mail::PublisherGone { home, session } => self.on_publisher_gone(home, session),
             Mail::StoreFull(is_full) => self.on_store_full_elsewhere(from, is_full, turn),
-            Mail::Confirmed(count) => self.on_confirmed(from, count, turn),
+            Mail::Confirmed { first, count } => self.on_confirmed(from, first, count, turn),
             Mail::Draining => self.on_draining(from, turn),
         }
     }
