@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use mqtt::{Ack, Packet, PacketId, ReasonCode};
 
 use crate::{
-    Mail, Shard, ShardId, ShardSet,
+    ConnId, Mail, Shard, ShardId, ShardSet,
     keys::SessionKey,
     packet_ids::PacketIds,
     store::entry::{Entry, SessionId},
@@ -31,8 +31,8 @@ pub(crate) struct Handshakes {
     stored: BTreeMap<(ShardId, SessionId), PacketIds>,
     /// Of publishers that live here: publications that others have not confirmed yet, in the order of their questions.
     unconfirmed: VecDeque<Unconfirmed>,
-    /// The same by name.
-    unconfirmed_ids: BTreeMap<(SessionKey, PacketId), u64>,
+    /// The same by name: the question, and the connection that it came on last.
+    unconfirmed_ids: BTreeMap<(SessionKey, PacketId), (u64, ConnId)>,
     /// Of publishers that live here: which shards were told of a publication that is not released.
     told: BTreeMap<(SessionId, PacketId), ShardSet>,
     /// Sessions up to this one are of an earlier life: others may have stored what is not known here.
@@ -79,9 +79,17 @@ impl Handshakes {
         self.stored.remove(&(home, session)).map_or(0, |ids| ids.len())
     }
 
-    /// The publication has come, and its publisher waits for its acknowledgement.
     pub fn is_unconfirmed(&self, session: SessionKey, packet_id: PacketId) -> bool {
         self.unconfirmed_ids.contains_key(&(session, packet_id))
+    }
+
+    /// The publication comes once more. True: its acknowledgement is yet to come, and goes to this connection.
+    pub fn repeat_unconfirmed(&mut self, session: SessionKey, packet_id: PacketId, conn: ConnId) -> bool {
+        let unconfirmed = self.unconfirmed_ids.get_mut(&(session, packet_id));
+        unconfirmed.is_some_and(|(_, last_conn)| {
+            *last_conn = conn;
+            true
+        })
     }
 
     /// Everything of this session was made in an earlier life.
@@ -99,13 +107,14 @@ impl Shard {
     pub(crate) fn await_confirmation(
         &mut self,
         session: SessionKey,
+        conn: ConnId,
         packet_id: PacketId,
         reason: ReasonCode,
     ) {
         let id = self.sessions[session].id;
         let question = self.confirmations.needed();
         self.handshakes.unconfirmed.push_back(Unconfirmed { question, session, id, packet_id, reason });
-        self.handshakes.unconfirmed_ids.insert((session, packet_id), question);
+        self.handshakes.unconfirmed_ids.insert((session, packet_id), (question, conn));
         self.handshakes.set_told(id, packet_id, self.confirmations.asked_shards());
     }
 
@@ -117,12 +126,12 @@ impl Shard {
             let Some(first) = self.handshakes.unconfirmed.pop_front() else { return };
             let Unconfirmed { question, session, id, packet_id, reason } = first;
             let key = (session, packet_id);
-            if self.handshakes.unconfirmed_ids.get(&key) != Some(&question) {
-                continue;
-            }
+            let known = self.handshakes.unconfirmed_ids.get(&key).copied();
+            let Some((_, conn)) = known.filter(|(last, _)| *last == question) else { continue };
             self.handshakes.unconfirmed_ids.remove(&key);
             let Some(kept) = self.sessions.get(session).filter(|kept| kept.id == id) else { continue };
-            let conn = kept.conn;
+            // Who has come on another connection since then asks again there.
+            let conn = kept.conn.filter(|current| *current == conn);
             self.begin_answer();
             self.store.append(&Entry::Received { session: id, packet_id }, false);
             self.forget_handshake(Handshake { home: self.id, session: id, packet_id });

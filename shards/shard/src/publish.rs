@@ -91,7 +91,7 @@ impl Shard {
             // [MQTT-4.3.3-10]
             self.counters.publish_duplicates += 1;
             let packet_id = publish.packet_id.expect("the codec demands an id for QoS 2");
-            if self.handshakes.is_unconfirmed(session, packet_id) {
+            if self.handshakes.repeat_unconfirmed(session, packet_id, conn) {
                 return Ok(());
             }
             self.acknowledge(conn, publish, ReasonCode::Success, turn);
@@ -107,7 +107,7 @@ impl Shard {
         if let Some(handshake) = known
             && self.confirmations.needed() > 0
         {
-            self.await_confirmation(session, handshake.packet_id, reason);
+            self.await_confirmation(session, conn, handshake.packet_id, reason);
             return Ok(());
         }
         self.acknowledge(conn, publish, reason, turn);
