@@ -37,6 +37,8 @@ pub struct Disk {
     retire_after: Option<u64>,
     /// The last batch that is stored.
     stored: u64,
+    /// In this life it took no more room than it may.
+    was_small: bool,
     /// Segments that were given up, in all lives.
     pub retired: u64,
 }
@@ -79,6 +81,7 @@ impl Disk {
             is_reading: false,
             retire_after: None,
             stored: 0,
+            was_small: false,
             retired: 0,
         }
     }
@@ -157,6 +160,7 @@ impl Disk {
         }
         if self.walk.is_none() {
             if self.log.used_bytes() <= self.used_bytes_max(live_bytes) {
+                self.was_small = true;
                 return false;
             }
             self.walk = self.log.oldest();
@@ -169,9 +173,9 @@ impl Disk {
         2 * live_bytes as u64 + 2 * u64::from(self.config.segment_bytes)
     }
 
-    /// The log takes more room than it may with so much alive in it.
+    /// The log takes more room than it may with so much alive in it, and has had time to become smaller since the start.
     pub fn is_too_large(&self, live_bytes: usize) -> bool {
-        self.log.used_bytes() > self.used_bytes_max(live_bytes) + u64::from(self.config.segment_bytes)
+        self.was_small && self.log.used_bytes() > self.used_bytes_max(live_bytes) + u64::from(self.config.segment_bytes)
     }
 
     /// What was read; with it whether that was the end of the segment.
@@ -206,6 +210,7 @@ impl Disk {
         let making = (self.coming > 0).then_some((FileId(self.next_file), self.config.segment_bytes));
         (self.coming, self.writing, self.blocked, self.walk) = (0, None, None, None);
         (self.is_reading, self.retire_after, self.stored) = (false, None, 0);
+        self.was_small = false;
         self.medium.crash(crash, making, random)
     }
 

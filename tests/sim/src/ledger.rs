@@ -225,7 +225,8 @@ impl Ledger {
                     earliest: self.step,
                     latest,
                     expires_at,
-                    is_doubtful: false,
+                    // Who knows of the first leaves the second out.
+                    is_doubtful: is_repeat,
                 },
             );
         }

@@ -342,7 +342,10 @@ impl Ledger {
         }
         let can_be = self.retained.candidates(&topic, from, self.step);
         if !can_be.iter().flatten().any(|write| write.value == Some(id)) {
-            let what = format!("{} came retained to {to}, but it is not the last one", self.describe(id));
+            let what = format!(
+                "{} came retained to {to}, but it is not the last one since step {from}: {can_be:?}",
+                self.describe(id)
+            );
             self.fail(Oracle::Retained, what);
         }
     }
