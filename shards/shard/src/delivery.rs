@@ -278,6 +278,11 @@ impl Shard {
     /// A message that was queued is not sent.
     fn give_up(&mut self, key: SessionKey, queued: &Queued) {
         if queued.qos != QoS::AtMostOnce && self.is_kept(key) {
+            let is_stored = self.store.bodies.place(queued.message.body()) != 0;
+            // It may give way to another copy of itself: then it is not in the record yet.
+            if !is_stored && self.store.remove_receiver(self.sessions[key].id, queued.number) {
+                return;
+            }
             self.keep_done(key, queued.number);
             self.store.let_go(&queued.message);
         }

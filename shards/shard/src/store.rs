@@ -189,6 +189,20 @@ impl Store {
         self.open_holders.push((at, holder));
     }
 
+    /// Takes back a receiver of the message that is on its way. False: it is none.
+    pub fn remove_receiver(&mut self, session: SessionId, number: u64) -> bool {
+        let receivers = Receivers { count: self.receiver_count, bytes: &self.receivers };
+        let is_it = |receiver: &Receiver| receiver.session == session && receiver.number == number;
+        if !receivers.iter().any(|receiver| is_it(&receiver)) {
+            return false;
+        }
+        let mut left = Vec::with_capacity(self.receivers.len());
+        receivers.iter().filter(|receiver| !is_it(receiver)).for_each(|receiver| receiver.encode(&mut left));
+        self.receivers = left;
+        self.receiver_count -= 1;
+        true
+    }
+
     pub fn add_receiver(&mut self, receiver: &Receiver) {
         receiver.encode(&mut self.receivers);
         self.receiver_count += 1;
