@@ -343,6 +343,9 @@ impl Settings {
             crash_at_write: if random.percent(30) { 2 } else { 0 },
             down_us_max: *random.pick(&[1_000, 100_000, 3_000_000]),
         });
+        if self.shared < 50 && random.percent(50) {
+            self.shared = 0;
+        }
         self.session_expiry_s_max = self.session_expiry_s_max.max(8);
         self.persistent = self.persistent.max(80);
     }

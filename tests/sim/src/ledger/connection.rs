@@ -160,6 +160,7 @@ impl Ledger {
         if home.is_some_and(|home| home != connection.shard) || (home.is_some() && !has_no_id) {
             self.fail(Oracle::Content, format!("socket {socket}: assigned a client id that lives elsewhere"));
         }
+        self.sessions[session].is_accepted = true;
         // 3.1 has no such flag: nobody can see which session it is where that is not clear.
         if self.connections[&socket].said.version == Version::V31 {
             self.sessions[session].is_unclear |= expected == Existence::Unclear;
@@ -179,6 +180,7 @@ impl Ledger {
                 replacement.socket = Some(socket);
                 replacement.newest_socket = Some(socket);
                 replacement.is_unclear = true;
+                replacement.is_accepted = true;
                 self.sessions.push(replacement);
                 self.newest.insert(client, new);
                 self.connections.get_mut(&socket).expect("looked up above").session = new;

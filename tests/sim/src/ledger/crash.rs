@@ -72,7 +72,7 @@ impl Ledger {
         if since.is_some_and(|(_, step)| step <= durable) {
             return true;
         }
-        let was_there = connection.expected == Existence::Present;
+        let was_there = connection.expected == Existence::Present && session.is_accepted;
         let is_kept = connection.session_expiry_s > 0 && (connection.is_accepted || was_there);
         if !is_kept || session.is_unclear {
             let is_gone = connection.session_expiry_s == 0
@@ -114,12 +114,13 @@ impl Ledger {
         session.inbound_doubtful.extend(unanswered.map(|(packet_id, _)| *packet_id));
         session.inbound.retain(|_, is_answered| *is_answered);
         for outstanding in session.outstanding.values_mut() {
+            outstanding.is_from_earlier_life = true;
             outstanding.is_doubtful |= !outstanding.is_qos2;
             outstanding.is_release_doubtful = outstanding.is_released && !outstanding.is_release_sent;
         }
         for (step, packet_id, mut outstanding) in std::mem::take(&mut session.finished) {
             if step > durable {
-                outstanding.is_doubtful = true;
+                (outstanding.is_doubtful, outstanding.is_from_earlier_life) = (true, true);
                 session.outstanding.entry(packet_id).or_insert(outstanding);
             }
         }

@@ -84,12 +84,13 @@ impl Ledger {
         }
         match self.sessions[session].outstanding.get_mut(&packet_id) {
             Some(known) => {
-                let is_redelivery = publish.dup
+                let is_redelivery = (publish.dup || known.is_from_earlier_life)
                     && known.sent_on != socket
                     && known.identity == identity
                     && !known.is_released
                     && known.is_qos2 == (publish.qos == QoS::ExactlyOnce);
                 known.sent_on = socket;
+                known.is_from_earlier_life = false;
                 if !is_redelivery {
                     let what = format!(
                         "socket {socket}: PUBLISH {packet_id} uses an id that is in use: {identity:?}"
@@ -124,6 +125,7 @@ impl Ledger {
                     is_release_sent: false,
                     is_doubtful: false,
                     is_release_doubtful: false,
+                    is_from_earlier_life: false,
                 };
                 self.sessions[session].outstanding.insert(packet_id, outstanding);
             }
@@ -151,7 +153,7 @@ impl Ledger {
             (known.is_released, known.is_release_doubtful) = (false, false);
         }
         let is_same = known.identity == identity && known.is_qos2 == (publish.qos == QoS::ExactlyOnce);
-        if known.is_doubtful && !(publish.dup && is_same && !known.is_released) {
+        if known.is_doubtful && (!is_same || known.is_released) {
             outstanding.remove(&packet_id);
         } else {
             known.is_doubtful = false;

@@ -128,7 +128,7 @@ impl Retained {
                 } else {
                     write.is_doubtful |= write.latest.is_some_and(|at| at > durable);
                 }
-                write.is_doubtful || write.latest.is_some()
+                write.latest.is_some() || is_will(write.publication)
             });
         }
     }
@@ -137,7 +137,7 @@ impl Retained {
     pub fn under_way(&self) -> impl Iterator<Item = (&str, Option<PublicationId>)> {
         let each =
             self.topics.iter().flat_map(|(topic, writes)| writes.iter().map(move |w| (topic.as_str(), w)));
-        each.filter(|(_, write)| write.latest.is_none()).map(|(topic, write)| (topic, write.value))
+        each.filter(|(_, write)| write.latest.is_none() && !write.is_doubtful).map(|(topic, write)| (topic, write.value))
     }
 }
 

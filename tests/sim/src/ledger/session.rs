@@ -26,6 +26,8 @@ pub struct Session {
     pub offline: Option<(Instant, u64)>,
     /// How long it outlives its connection; none: for ever.
     pub expiry: Option<Duration>,
+    /// CONNACK was sent for it.
+    pub is_accepted: bool,
     /// Whether it is the session that the broker has could not be seen: nothing is demanded of it.
     pub is_unclear: bool,
     pub subscriptions: Vec<Subscription>,
@@ -65,6 +67,8 @@ pub struct Outstanding {
     pub is_doubtful: bool,
     /// It may know of PUBREC or not.
     pub is_release_doubtful: bool,
+    /// A broker that came back may not know that it was sent, and leave DUP out.
+    pub is_from_earlier_life: bool,
 }
 
 /// Whether a session is there for a CONNECT.
@@ -84,6 +88,7 @@ impl Session {
             ended: None,
             offline: None,
             expiry: None,
+            is_accepted: false,
             is_unclear: false,
             subscriptions: Vec::new(),
             outstanding: BTreeMap::new(),
