@@ -175,15 +175,15 @@ impl Disk {
 
     /// The log takes more room than it may with so much alive in it, and has had time to become smaller since the start.
     pub fn is_too_large(&self, live_bytes: usize) -> bool {
-        self.was_small && self.log.used_bytes() > self.used_bytes_max(live_bytes) + u64::from(self.config.segment_bytes)
+        self.was_small
+            && self.log.used_bytes() > self.used_bytes_max(live_bytes) + u64::from(self.config.segment_bytes)
     }
 
     /// What was read; with it whether that was the end of the segment.
     pub fn on_read_back(&mut self, random: &mut Random) -> Result<(Vec<ReadBack>, bool), String> {
         self.is_reading = false;
         let walk = self.walk.as_mut().expect("a segment is read back");
-        let Wanted { file, offset, bytes_min, bytes_max } =
-            walk.wants().expect("it was not read to its end");
+        let Wanted { file, offset, bytes_min, bytes_max } = walk.wants().expect("it was not read to its end");
         let bytes = bytes_max.min(bytes_min.max(random.skewed(u64::from(bytes_max)) as u32));
         let bytes = self.medium.read(file, offset, bytes);
         let mut records = Vec::new();
@@ -195,8 +195,8 @@ impl Disk {
         Ok((records, walk.wants().is_none()))
     }
 
-    pub fn reviewed(&mut self, last_batch: u64, fault: Option<Fault>) {
-        self.retire_after = Some(if fault == Some(Fault::RetireEarly) { 0 } else { last_batch });
+    pub fn reviewed(&mut self, last_batch: u64) {
+        self.retire_after = Some(last_batch);
     }
 
     pub fn describe(&self, live_bytes: usize) -> String {

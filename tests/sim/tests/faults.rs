@@ -148,4 +148,48 @@ fn a_panic_is_reported_with_its_seed() {
     assert!(report.describe().contains("--seed 0 --shards 1"), "{}", report.describe());
 }
 
+#[test]
+fn a_disk_that_loses_what_it_synced_is_noticed() {
+    assert_reported(Fault::LoseWrites, Profile::Durable, 1, &[Oracle::Recovery, Oracle::Panic]);
+}
+
+#[test]
+fn an_acknowledged_write_that_is_lost_is_noticed() {
+    let expected = [Oracle::Lost, Oracle::SessionPresent, Oracle::Retained, Oracle::Protocol];
+    assert_reported(Fault::LoseLastWrite, Profile::Durable, 1, &expected);
+}
+
+#[test]
+fn a_segment_that_is_given_up_too_early_is_noticed() {
+    let expected = [Oracle::Lost, Oracle::SessionPresent, Oracle::Retained, Oracle::Recovery];
+    assert_reported(Fault::RetireEarly, Profile::DurableCuts, 1, &expected);
+}
+
+#[test]
+fn messages_that_are_not_recovered_are_noticed() {
+    let expected = [Oracle::Lost, Oracle::Retained, Oracle::Protocol];
+    assert_reported(Fault::DropMessages, Profile::Durable, 1, &expected);
+}
+
+#[test]
+fn sessions_that_are_not_recovered_are_noticed() {
+    assert_reported(Fault::DropSessions, Profile::Durable, 1, &[Oracle::SessionPresent]);
+}
+
+#[test]
+fn subscriptions_that_are_not_recovered_are_noticed() {
+    assert_reported(Fault::DropSubscriptions, Profile::Durable, 1, &[Oracle::Lost, Oracle::Content]);
+}
+
+#[test]
+fn messages_that_come_again_after_their_end_are_noticed() {
+    let expected = [Oracle::Duplicate, Oracle::Protocol, Oracle::Order];
+    assert_reported(Fault::DropDone, Profile::Durable, 1, &expected);
+}
+
+#[test]
+fn publications_that_are_taken_in_twice_are_noticed() {
+    assert_reported(Fault::DropReceived, Profile::DurableCuts, 1, &[Oracle::Duplicate]);
+}
+
 const SEEDS_MAX: u64 = 20;

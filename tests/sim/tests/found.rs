@@ -49,3 +49,23 @@ fn what_ends_in_a_drain_makes_no_mail() {
 fn the_id_of_what_a_small_client_cannot_take_is_free_again() {
     assert_passes(&[(802_279, 4, Profile::Drain)]);
 }
+
+#[test]
+fn what_is_too_large_for_a_client_is_not_kept_for_it() {
+    assert_passes(&[(0, 1, Profile::DurableChaos), (13, 1, Profile::DurableChaos)]);
+}
+
+#[test]
+fn shards_that_pass_messages_on_to_each_other_do_not_wait_for_ever() {
+    assert_passes(&[(4, 2, Profile::DurableShared), (7, 2, Profile::DurableShared)]);
+}
+
+#[test]
+fn a_publication_is_answered_where_it_came_last() {
+    assert_passes(&[(29, 4, Profile::DurableCuts), (16, 4, Profile::DurableCuts)]);
+}
+
+#[test]
+fn a_message_gives_way_to_another_copy_of_itself() {
+    assert_passes(&[(14, 1, Profile::DurableSlow)]);
+}

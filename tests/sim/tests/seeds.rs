@@ -72,8 +72,22 @@ fn a_shutdown_comes_to_its_end() {
 }
 
 #[test]
+fn what_was_acknowledged_is_recovered_after_any_crash() {
+    for profile in DURABLE {
+        let mut retired = 0;
+        for seed in 0..SEEDS {
+            let report = run_caught(Plan::new(seed, 1, profile));
+            assert!(report.is_good(), "{}", report.describe());
+            assert!(report.lives > 1, "seed {seed} of {} does not crash", profile.name());
+            retired += report.retired;
+        }
+        assert!(retired > 0, "no log of {} gives up a segment", profile.name());
+    }
+}
+
+#[test]
 fn the_same_seed_gives_the_same_trace_and_another_one_another() {
-    for profile in [Profile::Chaos, Profile::TinyMesh, Profile::Wills] {
+    for profile in [Profile::Chaos, Profile::TinyMesh, Profile::Wills, Profile::DurableChaos] {
         let hash = |seed| run(Plan::new(seed, 3, profile)).hash;
         assert_eq!(hash(5), hash(5), "{}", profile.name());
         assert_ne!(hash(5), hash(6), "{}", profile.name());
@@ -81,3 +95,14 @@ fn the_same_seed_gives_the_same_trace_and_another_one_another() {
 }
 
 const SEEDS: u64 = 12;
+
+const DURABLE: [Profile; 8] = [
+    Profile::Durable,
+    Profile::DurableChaos,
+    Profile::DurableCuts,
+    Profile::DurableCongested,
+    Profile::DurableShared,
+    Profile::DurableWills,
+    Profile::DurableRetained,
+    Profile::DurableSlow,
+];

@@ -88,7 +88,9 @@ impl Medium {
 
     /// Takes back the last write that was done, as only a disk that lies does.
     pub fn lose_last(&mut self) {
-        if let Some(Write { file, offset, bytes }) = self.last.take()
+        // What is under way behind it would give it away.
+        if self.under_way.is_none()
+            && let Some(Write { file, offset, bytes }) = self.last.take()
             && let Some(file) = self.files.get_mut(&file)
         {
             let from = offset as usize;

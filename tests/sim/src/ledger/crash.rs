@@ -134,7 +134,12 @@ impl Ledger {
             publication.is_certain && content.qos > mqtt::QoS::AtMostOnce && !content.is_will
         };
         let home = |topic: &str| placement.topic(topic).index();
-        self.retained.doubt(step, |topic| durable[home(topic)], is_acknowledged, |id| publications[id].content.is_will);
+        self.retained.doubt(
+            step,
+            |topic| durable[home(topic)],
+            is_acknowledged,
+            |id| publications[id].content.is_will,
+        );
     }
 
     fn bequeath(&mut self, durable: &[u64], everywhere: u64) {
@@ -224,7 +229,8 @@ impl Ledger {
             pending.late = pending.late.max(now);
         }
         for session in self.sessions.iter_mut().filter(|session| session.ended.is_none()) {
-            if let (Some((since, _)), Some(expiry), None) = (session.offline, session.expiry, session.socket) {
+            if let (Some((since, _)), Some(expiry), None) = (session.offline, session.expiry, session.socket)
+            {
                 let (early, late) = session.ends.unwrap_or((since + expiry, since + expiry));
                 session.ends = Some((early, late.max(now)));
             }

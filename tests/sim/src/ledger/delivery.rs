@@ -178,7 +178,8 @@ impl Ledger {
         let Some(said) = said.map(u64::from) else { return Some("its expiry is gone".into()) };
         // What was stored knows its time in milliseconds, which can move it into the next second.
         let blurred = u64::from(!self.crashes.is_empty());
-        let most = u64::from(expiry_s).saturating_sub(connection.previous_send.since(last).as_secs()) + blurred;
+        let most =
+            u64::from(expiry_s).saturating_sub(connection.previous_send.since(last).as_secs()) + blurred;
         let least = u64::from(expiry_s).saturating_sub(self.now.since(first).as_secs() + 1 + blurred);
         (said > most || said < least).then(|| format!("{said} s left, expected {least} to {most}"))
     }

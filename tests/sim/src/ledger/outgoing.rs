@@ -115,8 +115,7 @@ impl Ledger {
                 {
                     self.deliveries[delivery].is_received = true;
                 }
-                let outstanding =
-                    Outstanding {
+                let outstanding = Outstanding {
                     identity,
                     delivery,
                     is_qos2,
@@ -140,13 +139,7 @@ impl Ledger {
     }
 
     /// Whether the broker remembers after a crash what it once sent shows when it uses the id again.
-    fn settle_doubt(
-        &mut self,
-        session: usize,
-        packet_id: u16,
-        identity: Identity,
-        publish: &Publish<'_>,
-    ) {
+    fn settle_doubt(&mut self, session: usize, packet_id: u16, identity: Identity, publish: &Publish<'_>) {
         let outstanding = &mut self.sessions[session].outstanding;
         let Some(known) = outstanding.get_mut(&packet_id) else { return };
         if known.is_release_doubtful {

@@ -70,7 +70,8 @@ impl Retained {
         // A write is out of question once another one, that certainly came later, was there before `from`.
         let is_overwritten = |write: &Write| {
             let latest = write.latest.unwrap_or(u64::MAX);
-            let is_later = |later: &Write| later.earliest > latest && later.latest.is_some_and(|at| at < from);
+            let is_later =
+                |later: &Write| later.earliest > latest && later.latest.is_some_and(|at| at < from);
             writes.iter().any(|later| is_later(later) && !later.is_doubtful)
         };
         let empty = Write {
@@ -137,7 +138,8 @@ impl Retained {
     pub fn under_way(&self) -> impl Iterator<Item = (&str, Option<PublicationId>)> {
         let each =
             self.topics.iter().flat_map(|(topic, writes)| writes.iter().map(move |w| (topic.as_str(), w)));
-        each.filter(|(_, write)| write.latest.is_none() && !write.is_doubtful).map(|(topic, write)| (topic, write.value))
+        each.filter(|(_, write)| write.latest.is_none() && !write.is_doubtful)
+            .map(|(topic, write)| (topic, write.value))
     }
 }
 

@@ -8,6 +8,7 @@ use super::{Core, Phase, World};
 use crate::{
     agenda::Action,
     disk::{Crash, Disk},
+    fault::Fault,
     ledger::Oracle,
     profile::StoreSettings,
     socket::Side,
@@ -90,14 +91,17 @@ impl World {
     pub(super) fn read_back(&mut self, core: usize) {
         let (records, is_whole) = match self.disks[core].on_read_back(&mut self.random) {
             Ok(read) => read,
-            Err(what) => return self.ledger.fail(Oracle::Recovery, format!("shard {core} reads back: {what}")),
+            Err(what) => {
+                return self.ledger.fail(Oracle::Recovery, format!("shard {core} reads back: {what}"));
+            }
         };
-        for read in &records {
+        let reviewed = if self.fault == Some(Fault::RetireEarly) { &[] } else { &records[..] };
+        for read in reviewed {
             self.handle(core, Event::Review { record: read.record() });
         }
         if is_whole {
             let last_batch = self.cores[core].shard.last_batch();
-            self.disks[core].reviewed(last_batch, self.fault);
+            self.disks[core].reviewed(last_batch);
         }
         self.clean(core);
     }
