@@ -110,7 +110,8 @@ impl Confirmations {
             assert!(!question.is_confirmed, "a question is confirmed once");
             question.is_confirmed = true;
         }
-        while way.open.pop_front_if(|question| question.is_confirmed).is_some() {
+        while way.open.front().is_some_and(|question| question.is_confirmed) {
+            way.open.pop_front();
             way.settled += 1;
         }
         let oldest = self.ways.iter().filter_map(|way| way.open.front()).map(|first| first.number).min();
@@ -145,9 +146,9 @@ impl Confirmations {
     /// Takes off the questions of this shard whose answer is due.
     fn take_due(&mut self, to: usize, is_stored: impl Fn(u64) -> bool) -> SmallVec<[(u64, u64); 1]> {
         let mut due: SmallVec<[(u64, u64); 1]> = SmallVec::new();
-        while let Some(Owed { first, count, .. }) =
-            self.ways[to].owed.pop_front_if(|owed| is_stored(owed.batch))
-        {
+        let owed = &mut self.ways[to].owed;
+        while let Some(&Owed { first, count, .. }) = owed.front().filter(|owed| is_stored(owed.batch)) {
+            owed.pop_front();
             match due.last_mut() {
                 Some((last_first, last_count)) if *last_first + *last_count == first => *last_count += count,
                 _ => due.push((first, count)),
