@@ -69,3 +69,8 @@ fn a_publication_is_answered_where_it_came_last() {
 fn a_message_gives_way_to_another_copy_of_itself() {
     assert_passes(&[(14, 1, Profile::DurableSlow)]);
 }
+
+#[test]
+fn a_session_that_is_written_again_does_not_take_in_what_is_not_confirmed() {
+    assert_passes(&[(1067, 2, Profile::DurableRetained), (1062, 2, Profile::Durable)]);
+}
