@@ -13,6 +13,6 @@ pub(crate) enum Breakdown {
          the disk (dmesg), then start again, which recovers all that was acknowledged"
     )]
     Write(io::Error),
-    #[error("its store cannot be read back: {0}. `iothub store check` shows what is damaged")]
+    #[error("its store cannot be read back: {0}. Look at the disk (dmesg)")]
     Read(String),
 }

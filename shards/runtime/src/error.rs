@@ -87,14 +87,14 @@ pub enum StoreError {
     )]
     Newer { path: PathBuf, format: u32, known: u32 },
     #[error(
-        "{} at offset {offset:#x} is damaged: {what}. Nothing was changed. `iothub store check` shows the whole damage, \
-         `iothub store repair` saves what can be read, `iothub store restore` brings a backup back",
+        "{} at offset {offset:#x} is damaged: {what}. Nothing was changed. Bring back a copy of the data directory, or start \
+         with an empty one (--data-dir) and keep this one for whoever can look at it",
         path.display()
     )]
     Damaged { path: PathBuf, offset: u32, what: String },
     #[error(
-        "{} is not complete: {what}. Nothing was changed. `iothub store check` shows what is there, `iothub store \
-         restore` brings a backup back",
+        "{} is not complete: {what}. Nothing was changed. Bring the missing file back, or a copy of the data directory, or \
+         start with an empty one (--data-dir)",
         path.display()
     )]
     Incomplete { path: PathBuf, what: String },
@@ -108,7 +108,7 @@ pub enum StoreError {
     Shards { path: PathBuf, laid_out: u8, shards: u8 },
     #[error(
         "{} at offset {offset:#x} has a record that this version does not understand. Nothing was changed. Start the \
-         version that has written it, or look at it with `iothub store dump`",
+         version that has written it",
         path.display()
     )]
     Malformed { path: PathBuf, offset: u32 },

@@ -152,7 +152,7 @@ const TASTES: [Taste; 4] = [
 ];
 
 /// Everybody who comes to an end in the last life.
-const CLIENTS: usize = PUBLISHERS as usize + TASTES.len() + 2 + 2;
+const CLIENTS: usize = PUBLISHERS as usize + TASTES.len() + 2 + 1;
 const KILLED_EARLY_ONE_IN: u64 = 8;
 const EARLY_MAX: Duration = Duration::from_millis(40);
 const LIFE_MIN: Duration = Duration::from_millis(10);
