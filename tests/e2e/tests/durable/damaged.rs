@@ -246,10 +246,10 @@ fn ends(commits: &[u64], end: u64) -> Vec<u64> {
     commits.iter().skip(1).copied().chain([end]).collect()
 }
 
-/// Of the segment in this file; 0: none.
+/// Of the segment in this file; 0: none. A broker that is killed can leave a file that has only just been made.
 fn generation(path: &Path) -> u32 {
     let bytes = fs::read(path).unwrap();
-    u32::from_le_bytes(bytes[20..24].try_into().unwrap())
+    bytes.get(20..24).map_or(0, |bytes| u32::from_le_bytes(bytes.try_into().unwrap()))
 }
 
 #[track_caller]
