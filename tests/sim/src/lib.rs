@@ -17,6 +17,7 @@ mod profile;
 mod random;
 mod run;
 mod said;
+mod settings;
 mod socket;
 mod tap;
 mod trace;

@@ -17,13 +17,7 @@ const USAGE: &str = "sim: the seeded simulator of the shards
         runs seed after seed until stopped, until TO, or for S seconds; without
         --shards with 1, 2, 3 and 4, without --profile with all of them
     sim --seed N [--shards N] [--profile P] [--trace]
-        runs one seed; with --trace it prints all that happens
-
-    profiles: calm chaos tiny-mesh slow-readers shared wills cuts retained
-              accounts congested drain
-    with a store, crashes and recoveries:
-              durable durable-chaos durable-cuts durable-congested
-              durable-shared durable-wills durable-retained durable-slow";
+        runs one seed; with --trace it prints all that happens";
 
 #[derive(Debug, Default)]
 struct Arguments {
@@ -41,7 +35,7 @@ fn main() -> ExitCode {
     let arguments = match parse(std::env::args().skip(1)) {
         Ok(arguments) => arguments,
         Err(what) => {
-            eprintln!("{what}\n\n{USAGE}");
+            eprintln!("{what}\n\n{USAGE}\n\n{}", profiles());
             return ExitCode::from(2);
         }
     };
@@ -50,6 +44,14 @@ fn main() -> ExitCode {
         Some(seed) => run_one(seed, &arguments),
         None => run_many(&arguments),
     }
+}
+
+fn profiles() -> String {
+    let names = |is_durable: bool| {
+        let chosen = Profile::ALL.into_iter().filter(|profile| profile.is_durable() == is_durable);
+        chosen.map(|profile| format!("\n        {}", profile.name())).collect::<String>()
+    };
+    format!("    profiles:{}\n    with a store, crashes and recoveries:{}", names(false), names(true))
 }
 
 fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {

@@ -10,9 +10,10 @@ use crate::{
     client::{Client, ConnectPlan, Phase as ClientPhase},
     fault::Fault,
     ledger::{Closing, Failure, Oracle},
-    profile::{Profile, Settings},
+    profile::Profile,
     random::Random,
     said::{Content, Properties},
+    settings::Settings,
     world::{Phase, World},
 };
 

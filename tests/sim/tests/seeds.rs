@@ -73,7 +73,7 @@ fn a_shutdown_comes_to_its_end() {
 
 #[test]
 fn what_was_acknowledged_is_recovered_after_any_crash() {
-    for profile in DURABLE {
+    for profile in Profile::ALL.into_iter().filter(|profile| profile.is_durable()) {
         let mut retired = 0;
         for seed in 0..SEEDS {
             let report = run_caught(Plan::new(seed, 1, profile));
@@ -95,14 +95,3 @@ fn the_same_seed_gives_the_same_trace_and_another_one_another() {
 }
 
 const SEEDS: u64 = 12;
-
-const DURABLE: [Profile; 8] = [
-    Profile::Durable,
-    Profile::DurableChaos,
-    Profile::DurableCuts,
-    Profile::DurableCongested,
-    Profile::DurableShared,
-    Profile::DurableWills,
-    Profile::DurableRetained,
-    Profile::DurableSlow,
-];

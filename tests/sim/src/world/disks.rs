@@ -10,7 +10,7 @@ use crate::{
     disk::{Crash, Disk},
     fault::Fault,
     ledger::Oracle,
-    profile::StoreSettings,
+    settings::StoreSettings,
     socket::Side,
 };
 

@@ -1,0 +1,270 @@
+//! What a world is like: how many clients do what how often, how slow and how narrow everything is.
+
+use std::time::Duration;
+
+use shard::{Config, Limits, QueueFull};
+
+use crate::{profile::Profile, random::Random};
+
+/// How likely each thing is that a client can choose to do.
+#[derive(Debug, Clone)]
+pub struct Weights {
+    pub publish: u64,
+    pub subscribe: u64,
+    pub unsubscribe: u64,
+    pub ping: u64,
+    pub disconnect: u64,
+    pub cut: u64,
+    pub takeover: u64,
+    pub stall: u64,
+    pub silence: u64,
+    pub kick: u64,
+}
+
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub clients: usize,
+    /// How long clients act, in virtual time.
+    pub acting: Duration,
+    pub pause_us_max: u64,
+    pub weights: Weights,
+    /// In percent.
+    pub connect: u64,
+    pub away_us_max: u64,
+    pub shared: u64,
+    pub retain: u64,
+    pub will: u64,
+    pub will_delay_s_max: u32,
+    pub expiring: u64,
+    pub persistent: u64,
+    pub clean: u64,
+    pub session_expiry_s_max: u32,
+    pub slow_acks: u64,
+    pub small_packets: u64,
+    pub small_receive_maximum: u64,
+    pub strangers: bool,
+    pub mail_delay_us_max: u64,
+    pub ring_capacity: (u64, u64),
+    pub wire_delay_us_max: u64,
+    pub tick_us_max: u64,
+    pub down_room: (u64, u64),
+    pub large_payloads: u64,
+    pub connections_max: usize,
+    pub config: Config,
+    pub queues_are_small: bool,
+    pub has_drain: bool,
+    pub store: Option<StoreSettings>,
+}
+
+/// How disks are and how often the broker crashes.
+#[derive(Debug, Clone, Copy)]
+pub struct StoreSettings {
+    pub segment_bytes: u32,
+    pub disk_us_max: u64,
+    pub crash_us_max: u64,
+    /// In percent: at the beginning of a write, within it, and when it is done.
+    pub crash_at_write: u64,
+    pub down_us_max: u64,
+}
+
+impl Settings {
+    pub fn draw(profile: Profile, shards: u8, random: &mut Random) -> Settings {
+        if let Some(around) = profile.around() {
+            let mut settings = Settings::draw(around, shards, random);
+            settings.make_durable(random);
+            return settings;
+        }
+        let mut settings = Settings::calm(shards, random);
+        match profile {
+            Profile::Calm => {}
+            Profile::Chaos => settings.make_chaotic(random),
+            Profile::TinyMesh => {
+                settings.make_chaotic(random);
+                settings.ring_capacity = (1, 3);
+                settings.mail_delay_us_max = 50_000;
+                settings.queues_are_small = false;
+                settings.config.limits = Limits { session_expiry_s_v3: 60, ..Limits::default() };
+            }
+            Profile::SlowReaders => {
+                settings.weights.stall = 10;
+                settings.down_room = (16, 400);
+                settings.slow_acks = 60;
+                settings.small_receive_maximum = 50;
+                settings.make_queues_small(random);
+            }
+            Profile::Shared => {
+                settings.shared = 80;
+                settings.weights.cut = 3;
+                settings.weights.disconnect = 3;
+                settings.weights.takeover = 1;
+            }
+            Profile::Wills => {
+                (settings.will, settings.will_delay_s_max, settings.expiring) = (80, 8, 30);
+                (settings.weights.cut, settings.weights.disconnect) = (6, 6);
+                settings.weights.takeover = 2;
+                settings.away_us_max = 12_000_000;
+                settings.acting = Duration::from_secs(90);
+                settings.session_expiry_s_max = 10;
+                settings.config.limits.session_expiry_s_v3 = 10;
+            }
+            Profile::Cuts => {
+                (settings.weights.cut, settings.weights.takeover) = (15, 5);
+                settings.persistent = 90;
+                settings.session_expiry_s_max = 600;
+                settings.config.limits.session_expiry_s_v3 = 600;
+                settings.away_us_max = 300_000;
+            }
+            Profile::Retained => {
+                settings.retain = 70;
+                settings.weights.subscribe = 30;
+                settings.weights.unsubscribe = 15;
+                settings.weights.cut = 2;
+                settings.mail_delay_us_max = 100_000;
+                if random.percent(20) {
+                    settings.config.limits.retained_messages_max = random.between(1, 12) as usize;
+                }
+            }
+            Profile::Accounts => {
+                (settings.weights.subscribe, settings.weights.unsubscribe, settings.weights.cut) = (3, 0, 4);
+                (settings.shared, settings.retain, settings.will, settings.expiring) = (0, 0, 0, 0);
+                (settings.persistent, settings.clean) = (100, 0);
+                (settings.slow_acks, settings.small_receive_maximum) = (70, 70);
+                settings.session_expiry_s_max = 600;
+                settings.config.limits.session_expiry_s_v3 = 600;
+                settings.config.limits.inflight_max = random.between(1, 5) as u16;
+                settings.away_us_max = 500_000;
+            }
+            Profile::Congested => {
+                (settings.weights.subscribe, settings.weights.cut) = (3, 1);
+                settings.clients = 5;
+                settings.acting = Duration::from_secs(2);
+                settings.pause_us_max = 6_000;
+                settings.away_us_max = 100_000;
+                settings.ring_capacity = (1, 4);
+                settings.mail_delay_us_max = 40_000;
+                settings.session_expiry_s_max = 600;
+                settings.config.limits.session_expiry_s_v3 = 600;
+            }
+            Profile::Drain => {
+                settings.make_chaotic(random);
+                settings.has_drain = true;
+            }
+            _ => unreachable!("the others are around a store"),
+        }
+        settings
+    }
+
+    fn calm(shards: u8, random: &mut Random) -> Settings {
+        let config = Config {
+            shards,
+            placement_seed: random.next(),
+            limits: Limits { session_expiry_s_v3: 60, ..Limits::default() },
+            ..Config::default()
+        };
+        Settings {
+            clients: random.between(4, 10) as usize,
+            acting: Duration::from_secs(20),
+            pause_us_max: 400_000,
+            weights: Weights {
+                publish: 60,
+                subscribe: 15,
+                unsubscribe: 5,
+                ping: 4,
+                disconnect: 1,
+                cut: 0,
+                takeover: 0,
+                stall: 0,
+                silence: 0,
+                kick: 0,
+            },
+            connect: 70,
+            away_us_max: 2_000_000,
+            shared: 10,
+            retain: 15,
+            will: 20,
+            will_delay_s_max: 3,
+            expiring: 5,
+            persistent: 70,
+            clean: 15,
+            session_expiry_s_max: 60,
+            slow_acks: 10,
+            small_packets: 0,
+            small_receive_maximum: 20,
+            strangers: false,
+            mail_delay_us_max: 3_000,
+            ring_capacity: (64, 256),
+            wire_delay_us_max: 3_000,
+            tick_us_max: 50,
+            down_room: (2_000, 60_000),
+            large_payloads: 3,
+            connections_max: 1000,
+            config,
+            queues_are_small: false,
+            has_drain: false,
+            store: None,
+        }
+    }
+
+    fn make_chaotic(&mut self, random: &mut Random) {
+        let weights = &mut self.weights;
+        (weights.cut, weights.takeover, weights.stall) = (5, 3, 3);
+        (weights.disconnect, weights.silence, weights.kick) = (4, 1, 1);
+        self.slow_acks = 40;
+        self.small_packets = 10;
+        self.small_receive_maximum = 40;
+        self.strangers = true;
+        self.mail_delay_us_max = 100_000;
+        self.ring_capacity = if random.percent(30) { (2, 8) } else { (8, 200) };
+        self.wire_delay_us_max = 30_000;
+        self.tick_us_max = 2_000;
+        self.down_room = (30, 5_000);
+        self.expiring = 15;
+        self.session_expiry_s_max = if random.percent(50) { 5 } else { 120 };
+        if random.percent(30) {
+            self.connections_max = self.clients;
+        }
+        if random.percent(50) {
+            self.make_queues_small(random);
+        }
+    }
+
+    fn make_durable(&mut self, random: &mut Random) {
+        let blocks = random.between(9, 16) as u32;
+        let is_often = random.percent(30);
+        self.store = Some(StoreSettings {
+            segment_bytes: blocks * shard::store::log::BLOCK_BYTES,
+            disk_us_max: *random.pick(&[500, 5_000, 50_000, 200_000]),
+            crash_us_max: self.acting.as_micros() as u64 / if is_often { 8 } else { 2 },
+            crash_at_write: if random.percent(30) { 2 } else { 0 },
+            down_us_max: *random.pick(&[1_000, 100_000, 3_000_000]),
+        });
+        if self.shared < 50 && random.percent(50) {
+            self.shared = 0;
+        }
+        self.session_expiry_s_max = self.session_expiry_s_max.max(8);
+        self.persistent = self.persistent.max(80);
+    }
+
+    fn make_queues_small(&mut self, random: &mut Random) {
+        self.queues_are_small = true;
+        let limits = &mut self.config.limits;
+        limits.queued_messages_max = random.between(2, 20) as u32;
+        limits.inflight_max = random.between(1, 8) as u16;
+        limits.queue_full = if random.percent(50) { QueueFull::DropNewest } else { QueueFull::DropOldest };
+        limits.receive_maximum = random.between(1, 20) as u16;
+        limits.topic_alias_max = random.below(4) as u16;
+        if random.percent(30) {
+            limits.outbox_bytes_max = random.between(200, 5_000) as usize;
+        }
+        if random.percent(30) {
+            limits.queued_bytes_max = random.between(200, 4_000) as usize;
+        }
+        if random.percent(30) {
+            limits.queue_memory_max = random.between(2_000, 20_000) as usize;
+        }
+        if random.percent(30) {
+            limits.subscriptions_max = random.between(1, 8) as u32;
+        }
+        self.config.queue_qos0 = random.percent(50);
+    }
+}
