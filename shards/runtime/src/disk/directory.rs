@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use shard::ShardId;
+
 use crate::StoreError;
 
 /// A data directory that belongs to this process for as long as this lives.
@@ -53,6 +55,11 @@ impl DataDir {
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Where this one of so many shards has its log. Another number of shards has other folders.
+    pub fn shard_dir(&self, shard: ShardId, shards: u8) -> PathBuf {
+        self.path.join(format!("shard-{}-of-{shards}", shard.0))
     }
 
     /// What decides the home of each client, the same as when the directory was laid out.

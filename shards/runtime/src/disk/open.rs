@@ -38,7 +38,7 @@ pub(crate) fn open(
     epoch_ms: u64,
     orders: Sender<Order>,
 ) -> Result<Opened, StoreError> {
-    let dir = config.dir.path().join(format!("shard-{}", shard.0));
+    let dir = config.dir.shard_dir(shard, shards);
     let io_error = |source| StoreError::Io { path: dir.clone(), source };
     fs::create_dir_all(&dir).map_err(io_error)?;
     let mut files = find(&dir)?;

@@ -64,7 +64,7 @@ fn a_changed_byte_in_the_middle_is_refused_with_file_offset_and_remedy() {
         let before = copy.contents();
         let ended = copy.setup().run();
         assert_eq!(ended.code, Some(1), "a byte at {at:#x}: {:?}", ended.errors);
-        assert_says(&ended, &["shard-0/segment-", "damaged", "offset 0x", "Nothing was changed"]);
+        assert_says(&ended, &["shard-0-of-1/segment-", "damaged", "offset 0x", "Nothing was changed"]);
         assert_says(&ended, &["a copy of the data directory", "--data-dir"]);
         let offset = offset_in(&ended);
         let commit = commits.iter().rev().find(|commit| **commit <= at).copied().unwrap_or(0);
@@ -140,11 +140,11 @@ impl Written {
     fn copy(&self) -> Written {
         let dir = program::fresh_folder("durable-copy");
         fs::copy(self.dir.join("layout"), dir.join("layout")).unwrap();
-        fs::create_dir(dir.join("shard-0")).unwrap();
+        fs::create_dir(dir.join("shard-0-of-1")).unwrap();
         for segment in self.segments() {
             // What was never written to is not worth copying.
             if generation(&segment) > 0 {
-                let target = dir.join("shard-0").join(segment.file_name().unwrap());
+                let target = dir.join("shard-0-of-1").join(segment.file_name().unwrap());
                 fs::copy(&segment, target).unwrap();
             }
         }
@@ -171,7 +171,7 @@ impl Written {
     }
 
     fn segments(&self) -> Vec<PathBuf> {
-        let entries = fs::read_dir(self.dir.join("shard-0")).unwrap();
+        let entries = fs::read_dir(self.dir.join("shard-0-of-1")).unwrap();
         let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
         paths.sort();
         paths
