@@ -8,6 +8,8 @@ mod cleaner;
 pub(crate) mod directory;
 pub(crate) mod keeper;
 mod open;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::HashMap, fs::File, io, os::fd::AsRawFd, time::Duration};
 
@@ -94,7 +96,8 @@ impl Disk {
         disk
     }
 
-    /// `Outcome::Stored` follows, now or with a completion. Nothing else is being stored.
+    /// `Outcome::Stored` follows with a completion, if need be of a write that room came for later. The shard has no other
+    /// batch under way.
     pub fn store(&mut self, ring: &mut Ring, batch: Batch) {
         assert!(self.blocked.is_none(), "one batch is stored at a time");
         if self.is_poisoned {
@@ -108,6 +111,8 @@ impl Disk {
         self.number = batch.number;
         match self.log.commit(batch.records, Purpose::Free) {
             Ok(placed) => self.begin(ring, placed),
+            // A commit for its own sake is tried again at the next cleaning.
+            Err(Full { .. }) if batch.number == NO_BATCH => {}
             Err(Full { batch: records }) => self.blocked = Some(Batch { number: batch.number, records }),
         }
         self.order_files();

@@ -1,0 +1,124 @@
+//! The log's files with a real ring, and a keeper that makes what the test says.
+
+#![allow(clippy::unwrap_used)]
+
+use std::{fs, path::PathBuf, process, time::Duration};
+
+use crossbeam_channel::{Receiver, unbounded};
+use shard::{
+    ShardId,
+    store::log::{Config, Log},
+};
+
+use super::{keeper::Order, *};
+
+/// Three commits of one block each fill a segment.
+const COMMITS_PER_SEGMENT: u64 = 3;
+const SEGMENT_BYTES: u32 = 4 * shard::store::log::BLOCK_BYTES;
+
+struct Bench {
+    ring: Ring,
+    disk: Disk,
+    dir: PathBuf,
+    files: u32,
+    _orders: Receiver<Order>,
+}
+
+impl Bench {
+    fn new(name: &str) -> Bench {
+        let dir = std::env::temp_dir().join(format!("runtime-disk-{}-{name}", process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let (sender, orders) = unbounded();
+        let keeper = Keeper::new(ShardId(0), dir.clone(), SEGMENT_BYTES, 0, sender);
+        let log = Log::new(Config {
+            shard: 0,
+            shards: 1,
+            segment_bytes: SEGMENT_BYTES,
+            record_bytes_max: 2048,
+            reserve: 0,
+            spares_wanted: 2,
+            spares_max: 2,
+            files_max: u32::MAX,
+            synced: true,
+            seed: 1,
+        });
+        let disk = Disk::new(log, HashMap::new(), keeper, SEGMENT_BYTES, true);
+        Bench { ring: Ring::new(8).unwrap(), disk, dir, files: 0, _orders: orders }
+    }
+
+    /// The keeper has made the file that was ordered.
+    fn give_file(&mut self) {
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(self.dir.join(self.files.to_string()))
+            .unwrap();
+        file.set_len(SEGMENT_BYTES.into()).unwrap();
+        self.disk.on_file(&mut self.ring, FileId(self.files), file);
+        self.files += 1;
+    }
+
+    fn begin(&mut self, number: u64) {
+        let mut records = vec![0; 16];
+        records[4] = 16;
+        // The first kind that is the shard's own.
+        records[12] = 16;
+        self.disk.store(&mut self.ring, Batch { number, records });
+    }
+
+    /// The last batch that was stored until nothing was under way any more.
+    fn settle(&mut self) -> Option<u64> {
+        let mut stored = None;
+        while self.ring.outstanding() > 0 {
+            self.ring.wait(Some(Duration::from_secs(10))).unwrap();
+            while let Some(completion) = self.ring.next() {
+                match Operation::unpack(completion.user_data) {
+                    Operation::Write => match self.disk.on_written(&mut self.ring, completion.result) {
+                        Outcome::Stored { batch, .. } => stored = Some(batch),
+                        Outcome::Failed(error) => panic!("{error}"),
+                        Outcome::Nothing | Outcome::Made => {}
+                    },
+                    Operation::ReadBack => {
+                        if self.disk.review(completion.result, |_| {}).unwrap() {
+                            self.disk.reviewed(0);
+                        }
+                        self.disk.clean(&mut self.ring, 0, stored.unwrap_or(0));
+                    }
+                    other => panic!("{other:?} is not the disk's"),
+                }
+            }
+        }
+        stored
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.dir).unwrap();
+    }
+}
+
+#[test]
+fn a_commit_for_its_own_sake_that_finds_no_room_leaves_the_place_to_the_next_batch() {
+    let mut bench = Bench::new("own-sake");
+    bench.give_file();
+    bench.give_file();
+    bench.begin(1);
+    bench.disk.on_file_failed(Instant::START);
+    assert_eq!(bench.settle(), Some(1));
+    for number in 2..=2 * COMMITS_PER_SEGMENT {
+        bench.begin(number);
+        assert_eq!(bench.settle(), Some(number));
+    }
+    // Nothing in the first segment is alive. Its file is free after one more commit, for which there is no room.
+    bench.disk.clean(&mut bench.ring, 0, 2 * COMMITS_PER_SEGMENT);
+    bench.settle();
+    assert_eq!(bench.disk.log.retired(), 1);
+    bench.begin(7);
+    assert_eq!(bench.settle(), None);
+    assert!(bench.disk.on_time(Instant::START + RETRY_AFTER), "the keeper is asked again");
+    bench.give_file();
+    assert_eq!(bench.settle(), Some(7));
+}
