@@ -191,6 +191,7 @@ fn counted(snapshots: &[Snapshot], connections: usize) -> String {
         ("retained_messages", held(|gauges| gauges.retained_messages)),
         ("retained_bytes", held(|gauges| gauges.retained_bytes)),
         ("queued_bytes", held(|gauges| gauges.queued_bytes)),
+        ("queued_away_bytes", held(|gauges| gauges.queued_away_bytes)),
         ("will_bytes", held(|gauges| gauges.will_bytes)),
         ("unsent_bytes", held(|gauges| gauges.unsent_bytes)),
         ("receive_bytes", held(|gauges| gauges.receive_bytes)),

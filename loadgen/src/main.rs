@@ -10,7 +10,6 @@ mod connect;
 mod connection;
 mod epoll;
 mod feed;
-mod floor;
 mod idle;
 mod latency;
 mod ledger;

@@ -6,7 +6,6 @@ use clap::{Args, Subcommand};
 
 use crate::churn::{self, ChurnArgs};
 use crate::connect::{self, ConnectArgs};
-use crate::floor::{self, FloorArgs};
 use crate::idle::{self, IdleArgs};
 use crate::mixed::{self, MixedArgs};
 use crate::persistent::{self, PersistentArgs};
@@ -63,8 +62,6 @@ pub enum Scenario {
     Connect(ConnectArgs),
     /// Connections that are held open and do nothing but keep alive, each with a session and a subscription
     Idle(IdleArgs),
-    /// No broker at all: small writes to a disk, each on it before the next begins
-    Floor(FloorArgs),
 }
 
 #[derive(Debug, Args)]
@@ -142,7 +139,6 @@ impl Scenario {
             Scenario::Run(args) => script::run(args),
             Scenario::Connect(args) => connect::run(args),
             Scenario::Idle(args) => idle::run(args),
-            Scenario::Floor(args) => floor::run(args),
         }
     }
 }
@@ -212,7 +208,6 @@ fn publishers(
         publishers: (0..publishers).map(role).collect(),
         parts: vec![scenario.to_owned()],
         rates: traffic.rate.into_iter().collect(),
-        is_stored: traffic.stored,
         ..Cast::default()
     })
 }

@@ -247,6 +247,7 @@ pub static KEYS: &[Key] = &[
     count("session", "max_inflight", 1..=U16, |s| &mut s.session.max_inflight),
     count("session", "max_queued_messages", 0..=U32, |s| &mut s.session.max_queued_messages),
     bytes("session", "max_queued_bytes", 0..=MEMORY_MAX, |s| &mut s.session.max_queued_bytes),
+    bytes("session", "queue_window", 0..=MEMORY_MAX, |s| &mut s.session.queue_window),
     Key {
         section: "session",
         name: "queue_full",

@@ -6,19 +6,20 @@
 
 mod cleaner;
 pub(crate) mod directory;
+mod fetcher;
 pub(crate) mod keeper;
 mod open;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::HashMap, fs::File, io, os::fd::AsRawFd, time::Duration};
+use std::{collections::HashMap, fs::File, io, os::fd::AsRawFd, rc::Rc, time::Duration};
 
 use io_uring::{
     opcode,
     types::{Fd, FsyncFlags},
 };
 use shard::{
-    Batch, Instant,
+    Batch, Fetch, Instant,
     store::{
         log::{FileId, Full, Log, Piece, Placed, Purpose},
         record::Record,
@@ -27,14 +28,16 @@ use shard::{
 
 use crate::{operation::Operation, ring::Ring};
 use cleaner::Cleaner;
+use fetcher::Fetcher;
 use keeper::Keeper;
 pub(crate) use open::{Opened, open};
 
 pub(crate) struct Disk {
     log: Log,
-    files: HashMap<FileId, File>,
+    files: HashMap<FileId, Rc<File>>,
     keeper: Keeper,
     cleaner: Cleaner,
+    fetcher: Fetcher,
     /// Every write is on disk before it counts.
     synced: bool,
     /// The number of the batch that is being written, or that waits for room.
@@ -81,9 +84,10 @@ impl Disk {
     ) -> Disk {
         let mut disk = Disk {
             log,
-            files,
+            files: files.into_iter().map(|(id, file)| (id, Rc::new(file))).collect(),
             keeper,
             cleaner: Cleaner::new(segment_bytes),
+            fetcher: Fetcher::default(),
             synced,
             number: 0,
             writing: None,
@@ -197,7 +201,7 @@ impl Disk {
     /// The keeper has made a file.
     pub fn on_file(&mut self, ring: &mut Ring, id: FileId, file: File) {
         self.keeper.arrived();
-        self.files.insert(id, file);
+        self.files.insert(id, Rc::new(file));
         self.log.add_spare(id);
         self.is_short = false;
         self.unblock(ring);
@@ -232,6 +236,37 @@ impl Disk {
             self.order_files();
         }
         is_due
+    }
+
+    /// A message is to be brought back. `start_fetches` begins the read.
+    pub fn fetch(&mut self, fetch: Fetch) {
+        self.fetcher.ask(fetch);
+    }
+
+    pub fn start_fetches(&mut self, ring: &mut Ring) {
+        self.fetcher.start(&self.log, &self.files, ring);
+    }
+
+    /// What a read for messages brought; none for one that stands elsewhere by now.
+    pub fn fetched(
+        &mut self,
+        ring: &mut Ring,
+        slot: u32,
+        result: i32,
+        each: impl FnMut(Fetch, Option<Record<'_>>),
+    ) -> Result<(), String> {
+        self.fetcher.take(&self.log, slot, result, each)?;
+        self.start_fetches(ring);
+        Ok(())
+    }
+
+    /// Messages that stand elsewhere by now.
+    pub fn take_gone(&mut self) -> Vec<Fetch> {
+        self.fetcher.take_gone()
+    }
+
+    pub fn has_gone(&self) -> bool {
+        self.fetcher.has_gone()
     }
 
     /// Bytes of records that find room, with a reserve left for those that make room.

@@ -24,6 +24,10 @@ pub(crate) enum Operation {
     Sync,
     /// Reads a part of the store that is to be given up.
     ReadBack,
+    /// Reads messages of the store.
+    Fetch {
+        slot: u32,
+    },
     /// Ends another operation; its own completion says nothing of interest.
     Cancel,
 }
@@ -39,6 +43,7 @@ impl Operation {
             Operation::Write => (6, 0, 0),
             Operation::ReadBack => (7, 0, 0),
             Operation::Sync => (8, 0, 0),
+            Operation::Fetch { slot } => (9, slot, 0),
         };
         kind << 56 | u64::from(generation & GENERATION_BITS) << 32 | u64::from(index)
     }
@@ -55,6 +60,7 @@ impl Operation {
             6 => Operation::Write,
             7 => Operation::ReadBack,
             8 => Operation::Sync,
+            9 => Operation::Fetch { slot: index },
             kind => unreachable!("the kernel gives back what it was given, and {kind} never was"),
         }
     }
@@ -77,6 +83,7 @@ mod tests {
             Operation::Write,
             Operation::ReadBack,
             Operation::Sync,
+            Operation::Fetch { slot: 31 },
         ];
         for operation in all {
             assert_eq!(Operation::unpack(operation.pack()), operation);

@@ -54,6 +54,11 @@ pub(crate) enum Happened {
     Synced {
         result: i32,
     },
+    /// Messages of the store were read.
+    Fetched {
+        slot: u32,
+        result: i32,
+    },
     /// A part of the store was read.
     ReadBack {
         result: i32,
@@ -184,6 +189,7 @@ impl Port {
             }
             Operation::Write => Happened::Written { result: completion.result },
             Operation::Sync => Happened::Synced { result: completion.result },
+            Operation::Fetch { slot } => Happened::Fetched { slot, result: completion.result },
             Operation::ReadBack => Happened::ReadBack { result: completion.result },
             Operation::Cancel => Happened::Nothing,
         }

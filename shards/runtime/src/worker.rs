@@ -5,7 +5,10 @@
 
 use std::{fs::File, io, sync::Arc, time::Duration};
 
-use shard::{ConnId, Effect, Effects, Event, Instant, Note, ShardId, store::log::FileId};
+use shard::{
+    ConnId, Effect, Effects, Event, Fetch, Instant, Note, ShardId,
+    store::{log::FileId, record::Record},
+};
 
 use crate::{
     Config,
@@ -37,6 +40,8 @@ pub(crate) struct Worker<B> {
     disk: Option<Disk>,
     /// The last batch that is stored.
     stored: u64,
+    /// Among the effects were messages to be brought back.
+    has_fetches: bool,
     is_restored: bool,
     is_ready: bool,
     /// The disk had no room for a file, and that was logged.
@@ -76,6 +81,7 @@ impl<B: Brain> Worker<B> {
             now,
             disk,
             stored: 0,
+            has_fetches: false,
             is_restored: false,
             is_ready: false,
             has_asked_for_files: false,
@@ -134,6 +140,7 @@ impl<B: Brain> Worker<B> {
         self.take_commands();
         self.take_room();
         self.take_time();
+        self.tell_gone();
         self.tell(Event::Flush);
         self.publish();
         self.report_drained();
@@ -162,6 +169,9 @@ impl<B: Brain> Worker<B> {
 
     /// How long nothing is due. None is for ever.
     fn timeout(&self) -> Option<Duration> {
+        if self.disk.as_ref().is_some_and(Disk::has_gone) {
+            return Some(Duration::ZERO);
+        }
         let disk = self.disk.as_ref().and_then(Disk::next_deadline);
         let deadlines = [self.brain.next_deadline(), self.port.next_deadline(), disk];
         let deadline = deadlines.into_iter().flatten().min();
@@ -217,6 +227,7 @@ impl<B: Brain> Worker<B> {
             Happened::Written { result } => self.on_written(result)?,
             Happened::Synced { result } => self.on_synced(result)?,
             Happened::ReadBack { result } => self.on_read_back(result)?,
+            Happened::Fetched { slot, result } => self.on_fetched(slot, result)?,
         }
         Ok(0)
     }
@@ -253,6 +264,26 @@ impl<B: Brain> Worker<B> {
         self.disk = Some(disk);
         self.clean();
         Ok(())
+    }
+
+    fn on_fetched(&mut self, slot: u32, result: i32) -> Result<(), Breakdown> {
+        let Some(mut disk) = self.disk.take() else { return Ok(()) };
+        let (brain, effects, now) = (&mut self.brain, &mut self.effects, self.now);
+        let each = |fetch: Fetch, record: Option<Record<'_>>| {
+            brain.handle(now, Event::Fetched { fetch, record }, effects)
+        };
+        let fetched = disk.fetched(&mut self.port.ring, slot, result, each);
+        self.disk = Some(disk);
+        self.carry_out();
+        fetched.map_err(Breakdown::Read)
+    }
+
+    /// Messages that were written again elsewhere while a read for them waited.
+    fn tell_gone(&mut self) {
+        let gone = self.disk.as_mut().filter(|disk| disk.has_gone()).map(Disk::take_gone);
+        for fetch in gone.unwrap_or_default() {
+            self.tell(Event::Fetched { fetch, record: None });
+        }
     }
 
     fn tell_store_room(&mut self) {
@@ -395,6 +426,11 @@ impl<B: Brain> Worker<B> {
         }
         // Nothing above tells the shard anything, so nothing was added meanwhile.
         self.effects.queue = queue;
+        if std::mem::take(&mut self.has_fetches)
+            && let Some(disk) = self.disk.as_mut()
+        {
+            disk.start_fetches(&mut self.port.ring);
+        }
     }
 
     fn carry_out_one(&mut self, effect: Effect) {
@@ -412,6 +448,10 @@ impl<B: Brain> Worker<B> {
             Effect::Store(batch) => {
                 let disk = self.disk.as_mut().expect("a shard stores only where there is a disk");
                 disk.store(&mut self.port.ring, batch);
+            }
+            Effect::Fetch(fetch) => {
+                self.has_fetches = true;
+                self.disk.as_mut().expect("what is fetched was stored").fetch(fetch);
             }
             Effect::Restored => {
                 self.is_restored = true;
@@ -442,7 +482,7 @@ impl<B: Brain> Worker<B> {
             if left.is_zero() || self.port.ring.wait(Some(left)).is_err() {
                 tracing::error!(shard = self.id.0, "operations did not end: their memory is given up");
                 // Better lost than used for something else while the kernel still knows it.
-                std::mem::forget(self.port);
+                std::mem::forget((self.port, self.disk));
                 return;
             }
             while let Some(completion) = self.port.ring.next() {

@@ -16,6 +16,7 @@ impl Shard {
         let outbound = self.sessions[session].outbound.as_ref();
         match outbound.and_then(|outbound| outbound.inflight.state(ack.packet_id)) {
             Some(State::Published(queued)) => Held::Published(queued.qos),
+            Some(State::Away { qos, .. }) => Held::Published(*qos),
             Some(State::Released) => Held::Released,
             None => Held::Nothing,
         }

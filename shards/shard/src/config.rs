@@ -48,6 +48,8 @@ pub struct Limits {
     /// In all: what waits in queues and in flight, for every queue that holds it, and
     /// bytes that no socket takes. Wills have the same room again.
     pub queue_memory_max: usize,
+    /// So much of what is stored of a connected client's queue stays in memory, as long as there is enough of it.
+    pub queue_window_bytes: usize,
     pub subscriptions_max: u32,
     pub topic_levels_max: u16,
     /// In all.
@@ -100,6 +102,7 @@ impl Default for Limits {
             queued_bytes_max: 16 << 20,
             queue_full: QueueFull::DropNewest,
             queue_memory_max: 1 << 30,
+            queue_window_bytes: 256 << 10,
             subscriptions_max: 10_000,
             topic_levels_max: 128,
             retained_messages_max: 1_000_000,

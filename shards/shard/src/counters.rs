@@ -131,6 +131,8 @@ pub struct Gauges {
     pub will_bytes: usize,
     /// Weight of everything in queues and in flight.
     pub queued_bytes: usize,
+    /// Messages in queues that the store alone has.
+    pub queued_away_bytes: usize,
     /// Encoded and not yet taken by a socket.
     pub unsent_bytes: usize,
     /// Unfinished packets and topics behind aliases.
@@ -138,8 +140,6 @@ pub struct Gauges {
     pub mail_pending: usize,
     /// Bytes of the records that the store has to keep.
     pub stored_live_bytes: usize,
-    /// Messages that the store knows by a number.
-    pub stored_messages: usize,
     /// Deadlines that are set, of what is gone, too.
     pub timers: usize,
 }

@@ -10,7 +10,7 @@ use crate::{
     connection::{Aliases, Connection},
     keys::SessionKey,
     message::Parts,
-    outbound::{Again, Queued},
+    outbound::{Again, First, Popped, Queued, Taken},
     outgoing::{SHARED_PAYLOAD_BYTES_MIN, SHARED_PAYLOADS_MAX},
     router::Carried,
     session::Delivery,
@@ -107,32 +107,34 @@ impl Shard {
             *self.dropped(cause) += 1;
             self.note_loss(key, turn);
             match self.oldest_that_gives_way(key, weight) {
-                Some(oldest) => {
-                    self.queued_bytes -= oldest.weight();
-                    self.give_up(key, &oldest);
-                }
+                Some(oldest) => self.give_up(key, &oldest),
                 None => return,
             }
         }
         self.queued_bytes += weight;
-        let outbound = self.sessions[key].outbound();
-        outbound.number(&mut queued);
+        let window = self.queue_window(key);
+        self.sessions[key].outbound().number(&mut queued);
         self.keep_queued(key, &queued);
-        self.sessions[key].outbound().push(queued);
+        self.sessions[key].outbound().queue.push(queued, window);
+        self.note_spilling(key);
     }
 
     /// None: it is the newest that is dropped. Nothing is sacrificed for a message that could not be queued even then.
-    fn oldest_that_gives_way(&mut self, key: SessionKey, weight: usize) -> Option<Queued> {
+    fn oldest_that_gives_way(&mut self, key: SessionKey, weight: usize) -> Option<Popped> {
         let limits = &self.config.limits;
         if limits.queue_full == QueueFull::DropNewest || weight > limits.queued_bytes_max {
             return None;
         }
         let outbound = self.sessions[key].outbound.as_mut()?;
-        let others = self.queued_bytes + self.unsent_bytes - outbound.queue_bytes;
+        let others = self.queued_bytes + self.unsent_bytes - outbound.queue.weight();
         if others + weight > limits.queue_memory_max {
             return None;
         }
-        outbound.pop()
+        self.pop_queued(key)
+    }
+
+    fn pop_queued(&mut self, key: SessionKey) -> Option<Popped> {
+        self.with_outbound(key, |outbound, _| outbound.pop())
     }
 
     fn dropped(&mut self, cause: Full) -> &mut u64 {
@@ -157,11 +159,12 @@ impl Shard {
     pub(crate) fn pump(&mut self, key: SessionKey, turn: &mut Turn<'_>) {
         while self.send_again(key, turn) {}
         while self.send_queued(key, turn) {}
+        self.fetch_more(key, turn);
         self.replay_on(key, turn);
     }
 
     /// The connected client that can take more bytes.
-    fn ready(&self, key: SessionKey) -> Option<&Connection> {
+    pub(crate) fn ready(&self, key: SessionKey) -> Option<&Connection> {
         let connection = self.connections.get(self.sessions[key].conn?)?;
         (connection.unsent_bytes() < self.config.limits.outbox_bytes_max).then_some(connection)
     }
@@ -174,7 +177,7 @@ impl Shard {
         let session = &mut self.sessions[key];
         let Some(outbound) = session.outbound.as_mut() else { return false };
         match outbound.inflight.next_again() {
-            None => return false,
+            None | Some(Again::Away) => return false,
             Some(Again::Pubrel(packet_id)) => {
                 outbound.inflight.sent_again();
                 let conn = session.conn.expect("only a connected client is ready");
@@ -213,7 +216,7 @@ impl Shard {
         let Some(connection) = self.ready(key) else { return false };
         let session = &self.sessions[key];
         let Some(outbound) = session.outbound.as_ref() else { return false };
-        let Some(front) = outbound.queue.front() else { return false };
+        let Some(First::Here(front)) = outbound.queue.first() else { return false };
         if outbound.inflight.is_resending() {
             return false;
         }
@@ -223,24 +226,25 @@ impl Shard {
             self.counters.waited_inflight += 1;
             return false;
         }
-        let queued = self.sessions[key].outbound().pop().expect("there is a front");
-        self.queued_bytes -= queued.weight();
+        let dup = outbound.is_maybe_sent(front);
+        let Some(popped) = self.pop_queued(key) else { return false };
         if expired {
             self.counters.dropped_expired += 1;
-            self.give_up(key, &queued);
+            self.give_up(key, &popped);
             return true;
         }
+        let Popped::Here(queued) = popped else { unreachable!("the first message is here") };
         let message = queued.message.clone();
         let carried = &mut Carried::of(&message);
+        let delivery = queued.delivery();
         if queued.qos == QoS::AtMostOnce {
-            let sending = Sending { delivery: &queued.delivery(), packet_id: None, dup: false };
-            self.transmit(key, &sending, carried, turn);
+            self.transmit(key, &Sending { delivery: &delivery, packet_id: None, dup }, carried, turn);
         } else {
-            let (delivery, packet_id) = (queued.delivery(), Some(queued.packet_id()));
-            if self.transmit(key, &Sending { delivery: &delivery, packet_id, dup: false }, carried, turn) {
+            let sending = Sending { delivery: &delivery, packet_id: Some(queued.packet_id()), dup };
+            if self.transmit(key, &sending, carried, turn) {
                 self.note_sent(key, queued);
             } else {
-                self.give_up(key, &queued);
+                self.give_up(key, &Popped::Here(queued));
             }
         }
         true
@@ -255,37 +259,53 @@ impl Shard {
     }
 
     pub(crate) fn forget_inflight(&mut self, key: SessionKey, packet_id: PacketId) {
-        let Some((number, queued)) = self.sessions[key].outbound().inflight.remove(packet_id) else { return };
-        if let Some(queued) = queued {
-            self.queued_bytes -= queued.weight();
-            if self.is_kept(key) {
-                self.store.let_go(&queued.message);
-            }
-        }
+        let Some((number, taken)) = self.sessions[key].outbound().inflight.remove(packet_id) else { return };
+        self.let_go_of(key, &taken);
         self.keep_done(key, number);
     }
 
     /// PUBREC came, or is not waited for.
     pub(crate) fn release_inflight(&mut self, key: SessionKey, packet_id: PacketId) {
-        let Some(queued) = self.sessions[key].outbound().inflight.release(packet_id) else { return };
-        self.queued_bytes -= queued.weight();
+        let Some((number, taken)) = self.sessions[key].outbound().inflight.release(packet_id) else { return };
+        if matches!(taken, Taken::Released) {
+            return;
+        }
+        self.keep_released(key, number);
+        self.let_go_of(key, &taken);
+    }
+
+    /// The client has taken over what was in flight.
+    fn let_go_of(&mut self, key: SessionKey, taken: &Taken) {
+        let (body, bytes) = match taken {
+            Taken::Here(queued) => {
+                self.queued_bytes -= queued.weight();
+                (queued.message.body(), queued.message.bytes())
+            }
+            Taken::Away(away) => (away.body, away.bytes as usize),
+            Taken::Released => return,
+        };
         if self.is_kept(key) {
-            self.keep_released(key, queued.number);
-            self.store.let_go(&queued.message);
+            self.store.let_go(body, bytes);
         }
     }
 
     /// A message that was queued is not sent.
-    fn give_up(&mut self, key: SessionKey, queued: &Queued) {
-        if queued.qos != QoS::AtMostOnce && self.is_kept(key) {
-            let is_stored = self.store.bodies.place(queued.message.body()) != 0;
-            // It may give way to another copy of itself: then it is not in the record yet.
-            if !is_stored && self.store.remove_receiver(self.sessions[key].id, queued.number) {
-                return;
-            }
-            self.keep_done(key, queued.number);
-            self.store.let_go(&queued.message);
+    fn give_up(&mut self, key: SessionKey, popped: &Popped) {
+        if !self.is_kept(key) {
+            return;
         }
+        let (number, body, bytes) = match popped {
+            Popped::Here(queued) if queued.qos == QoS::AtMostOnce => return,
+            Popped::Here(queued) => (queued.number, queued.message.body(), queued.message.bytes()),
+            Popped::Away(away) => (away.number, away.body, away.bytes as usize),
+        };
+        let is_stored = self.store.bodies.place(body) != 0;
+        // It may give way to another copy of itself: then it is not in the record yet.
+        if !is_stored && self.store.remove_receiver(self.sessions[key].id, number) {
+            return;
+        }
+        self.keep_done(key, number);
+        self.store.let_go(body, bytes);
     }
 
     /// A message at QoS 2 goes out when it is stored: if we came back without it, its packet id would be given to another

@@ -1,6 +1,6 @@
 //! What a shard wants done, in order.
 
-use crate::{Batch, ConnId, Mail, Note, Outgoing, ShardId};
+use crate::{Batch, ConnId, Fetch, Mail, Note, Outgoing, ShardId};
 
 /// One thing for the runtime to do.
 #[derive(Debug)]
@@ -17,6 +17,8 @@ pub enum Effect {
     Mail { to: ShardId, mail: Mail },
     /// Store it, and say when that is done. The next comes only after `Event::Stored`.
     Store(Batch),
+    /// Bring back a message from the store. `Event::Fetched` follows, in whatever order.
+    Fetch(Fetch),
     /// What was restored is known to all shards.
     Restored,
     /// For the log.

@@ -182,11 +182,12 @@ impl Shard {
             self.will_bytes -= session.will.take().map_or(0, |will| will.message.weight());
         }
         if !keeps_qos0 && let Some(outbound) = session.outbound.as_mut() {
-            let (count, weight) = outbound.drop_qos0();
+            let (count, weight) = outbound.queue.drop_qos0();
             self.counters.dropped_offline_qos0 += count;
             self.queued_bytes -= weight;
         }
         session.rest();
+        self.retreat(key);
         self.interrupt_replays(key);
         let session = &mut self.sessions[key];
         let expiry_s = session.expiry_s;
@@ -257,6 +258,7 @@ impl Shard {
         if let Some(outbound) = session.outbound {
             self.counters.dropped_session_ended += outbound.messages() as u64;
             self.queued_bytes -= outbound.weight();
+            self.queued_away_bytes -= outbound.queue.away_bytes();
         }
         for filter in session.filters.into_sorted() {
             self.remove_subscription(key, &filter, turn);

@@ -2,7 +2,7 @@
 
 use mqtt::ReasonCode;
 
-use crate::{ConnId, Mail, Piece, ShardId, store::record::Record};
+use crate::{ConnId, Fetch, Mail, Piece, ShardId, store::record::Record};
 
 /// One thing that happened. The runtime brings events in the order in which they came about.
 #[derive(Debug)]
@@ -30,6 +30,8 @@ pub enum Event<'a> {
     StoreRoom { bytes: usize },
     /// A record of the oldest part of the store, which is to be given up.
     Review { record: Record<'a> },
+    /// What `Effect::Fetch` asked for; none if nothing stands there any more: it was written again elsewhere meanwhile.
+    Fetched { fetch: Fetch, record: Option<Record<'a>> },
     /// The deadline that `next_deadline` named may have passed.
     Timer,
     /// The broker is to end: no further reading; what is under way goes out; then every connection is closed.

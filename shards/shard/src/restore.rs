@@ -6,12 +6,14 @@ use crate::{
     Effect, Instant, Message, Shard, ShardSet,
     announce::filter_of_group,
     filters::is_shared,
+    handshakes::HANDSHAKE_BYTES,
     keep::subscribed_bytes,
     keys::SessionKey,
-    outbound::Queued,
+    outbound::{Away, State},
     retained::Set,
     session::Session,
     store::{
+        bodies::BodyId,
         entry::{Detached, SessionId},
         restoring::{Kept, Owed, Own, Restoring},
     },
@@ -32,7 +34,7 @@ impl Shard {
             self.restore_retained(message, now);
         }
         self.arm_retained(now);
-        self.store.add_live(restoring.handshakes.bytes());
+        self.store.add_live(restoring.handshakes.len() * HANDSHAKE_BYTES);
         self.handshakes = restoring.handshakes;
         // In the order of their slots, so that the same store makes the same shard.
         let mut sessions: Vec<(SessionId, Kept)> = restoring.sessions.into_iter().collect();
@@ -81,7 +83,7 @@ impl Shard {
             return;
         }
         match self.retained.set(message.clone()) {
-            Set::Stored => self.store.hold(&message),
+            Set::Stored => self.store.hold(message.body(), message.bytes()),
             // The limits are tighter now than they were.
             Set::Refused => {
                 self.counters.retained_refused += 1;
@@ -133,36 +135,40 @@ impl Shard {
         self.store.add_live(subscribed_bytes(filter));
     }
 
-    /// What may have been sent is sent again, as such; what was certainly not is sent for the first time.
+    /// What may have been sent is sent again, as such; what was certainly not is sent for the first time. The messages
+    /// themselves stay where they are.
     fn restore_queue(&mut self, key: SessionKey, queue: BTreeMap<u64, Owed>, sent: Option<u64>) {
         let Some(last) = queue.keys().next_back().copied() else { return };
         let mut inflight_left = usize::from(self.config.limits.inflight_max);
-        let mut weight = 0;
-        let outbound = self.sessions[key].outbound();
-        outbound.set_last_number(last);
-        for (number, owed) in queue {
-            let Some(message) = owed.message else {
-                outbound.inflight.restore_released(number);
-                continue;
-            };
-            self.store.hold(&message);
-            let queued = Queued {
-                message,
-                number,
-                qos: owed.qos,
-                retain: owed.retain,
-                subscription_ids: owed.subscription_ids,
-            };
-            weight += queued.weight();
-            let may_be_sent = sent.map_or(inflight_left > 0, |sent| number <= sent);
-            if may_be_sent && outbound.inflight.has_id_for(number) && outbound.queue.is_empty() {
-                inflight_left = inflight_left.saturating_sub(1);
-                outbound.inflight.insert(queued);
-            } else {
-                outbound.push(queued);
+        let is_released = |owed: &Owed| matches!(owed, Owed::Released);
+        let last_released =
+            queue.iter().rfind(|(_, owed)| is_released(owed)).map_or(0, |(number, _)| *number);
+        // Nobody knows what went out to a client that was connected.
+        let maybe_sent = sent.unwrap_or(last);
+        self.with_outbound(key, |outbound, _| {
+            outbound.set_last_number(last);
+            outbound.set_maybe_sent(maybe_sent);
+            for (number, owed) in queue {
+                let (body, bytes, qos) = match owed {
+                    Owed::Released => {
+                        outbound.inflight.restore(number, State::Released);
+                        continue;
+                    }
+                    Owed::Message { body, bytes, qos } => (body, bytes, qos),
+                };
+                let may_be_sent = number <= maybe_sent && inflight_left > 0 && outbound.queue.is_empty();
+                if number < last_released || may_be_sent {
+                    inflight_left = inflight_left.saturating_sub(1);
+                    outbound.inflight.restore(number, State::Away { body, bytes, qos });
+                } else {
+                    outbound.queue.restore(Away { number, body, bytes });
+                }
             }
+        });
+        let bodies: Vec<(BodyId, usize)> = self.sessions[key].outbound().bodies().collect();
+        for (body, bytes) in bodies {
+            self.store.hold(body, bytes);
         }
-        self.queued_bytes += weight;
     }
 
     /// All shards know of all subscriptions, so that what time brings about finds its way: wills, for one.

@@ -7,9 +7,9 @@
 use crate::{
     Message, Shard,
     keys::SessionKey,
-    outbound::State,
     store::{
         Holder,
+        bodies::BodyId,
         entry::{Entry, MessageEntry, Receiver, SessionId},
         log::Position,
         record::Record,
@@ -26,15 +26,15 @@ impl Shard {
             }
             Ok(Entry::Message(entry)) => self.review_message(&entry, record.position),
             Ok(Entry::Released { session, number }) => self.review_released(session, number),
-            Ok(Entry::Handshake { handshake, share }) if self.handshakes.is_stored(handshake, share) => {
-                self.store.append(&Entry::Handshake { handshake, share }, false);
+            Ok(Entry::Handshake(handshake)) if self.handshakes.is_stored(handshake) => {
+                self.store.append(&Entry::Handshake(handshake), false);
             }
             // What cannot be read was refused when the store was opened, or was written by us.
             Ok(_) | Err(_) => {}
         }
     }
 
-    fn kept_session(&self, id: SessionId) -> Option<SessionKey> {
+    pub(crate) fn kept_session(&self, id: SessionId) -> Option<SessionKey> {
         let key = id.key();
         self.sessions.get(key).is_some_and(|session| session.id == id).then_some(key)
     }
@@ -48,42 +48,42 @@ impl Shard {
 
     fn review_message(&mut self, entry: &MessageEntry<'_>, position: Position) {
         let place = position.to_u64();
-        let mut message: Option<Message> = None;
+        let mut alive: Option<BodyId> = None;
         for receiver in entry.receivers.iter() {
-            if let Some(held) =
-                self.held_by(&receiver).filter(|held| self.store.bodies.place(held.body()) == place)
+            if let Some(body) =
+                self.body_for(&receiver).filter(|body| self.store.bodies.place(*body) == place)
             {
                 self.store.add_receiver(&receiver);
-                message = Some(held);
+                alive = Some(body);
             }
         }
         if entry.is_retained
-            && let Some(held) =
-                self.retained.get(entry.topic).filter(|held| self.store.bodies.place(held.body()) == place)
+            && let Some(held) = self.retained.get(entry.topic).map(Message::body)
+            && self.store.bodies.place(held) == place
         {
-            message = Some(held.clone());
+            alive = Some(held);
             self.store.set_retained();
         }
-        if let Some(message) = message {
+        if let Some(body) = alive {
             let routed = self.store.take_routed();
-            let at = self.append_message(&message, &routed, false);
-            self.store.tell(at, Holder::Message(message.body()));
+            let is_retained = routed.is_retained;
+            let entry = MessageEntry { receivers: routed.receivers(), is_retained, ..entry.clone() };
+            let at = self.store.append(&Entry::Message(entry), false);
+            self.store.tell(at, Holder::Message(body));
             self.store.put_back(routed.into_receivers());
         }
     }
 
     /// The message in the queue of this receiver, or in flight to it.
-    fn held_by(&self, receiver: &Receiver) -> Option<Message> {
+    fn body_for(&self, receiver: &Receiver) -> Option<BodyId> {
         let key = self.kept_session(receiver.session)?;
-        let outbound = self.sessions[key].outbound.as_ref()?;
-        outbound.find(receiver.number).map(|queued| queued.message.clone())
+        self.sessions[key].outbound.as_ref()?.body(receiver.number)
     }
 
     fn review_released(&mut self, session: SessionId, number: u64) {
         let Some(key) = self.kept_session(session) else { return };
-        let outbound = self.sessions[key].outbound.as_ref();
-        let state = outbound.and_then(|outbound| outbound.inflight.of_number(number));
-        if let Some(State::Released) = state {
+        if self.sessions[key].outbound.as_ref().is_some_and(|outbound| outbound.inflight.is_released(number))
+        {
             self.keep_released(key, number);
         }
     }

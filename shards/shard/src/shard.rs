@@ -78,6 +78,10 @@ pub struct Shard {
     pub(crate) session_bytes: usize,
     /// Weight of all that waits in sessions.
     pub(crate) queued_bytes: usize,
+    /// Messages in queues that the store alone has.
+    pub(crate) queued_away_bytes: usize,
+    /// Sessions with messages that leave the memory when they are stored.
+    pub(crate) spilling: Vec<crate::store::entry::SessionId>,
     /// Bytes that are encoded and that no socket has taken yet.
     pub(crate) unsent_bytes: usize,
     /// Bytes of unfinished packets and of topics behind aliases.
@@ -138,6 +142,8 @@ impl Shard {
             session_bytes: 0,
             will_bytes: 0,
             queued_bytes: 0,
+            queued_away_bytes: 0,
+            spilling: Vec::new(),
             unsent_bytes: 0,
             receive_bytes: 0,
             next_request: 0,
@@ -163,6 +169,7 @@ impl Shard {
             Event::Stored { batch, pieces } => self.handle_stored(batch, pieces),
             Event::StoreRoom { bytes } => self.handle_store_room(bytes, turn),
             Event::Review { record } => self.handle_review(&record),
+            Event::Fetched { fetch, record } => self.handle_fetched(fetch, record.as_ref(), turn),
             Event::Drain => self.handle_drain(turn),
             Event::Flush => self.handle_flush(turn),
         }
@@ -193,11 +200,11 @@ impl Shard {
             session_bytes: self.session_bytes,
             will_bytes: self.will_bytes,
             queued_bytes: self.queued_bytes,
+            queued_away_bytes: self.queued_away_bytes,
             unsent_bytes: self.unsent_bytes,
             receive_bytes: self.receive_bytes,
             mail_pending: self.post.pending_len(),
             stored_live_bytes: self.store.live_bytes(),
-            stored_messages: self.store.bodies.len(),
             timers: self.timers.len(),
         }
     }
@@ -323,7 +330,7 @@ impl Shard {
         let expired = self.retained.expire(turn.now, RETAINED_EXPIRED_PER_TURN);
         self.counters.retained_expired += expired.len() as u64;
         if self.store.is_on() {
-            expired.iter().for_each(|message| self.store.let_go(message));
+            expired.iter().for_each(|message| self.store.let_go(message.body(), message.bytes()));
         }
         self.retained_armed = None;
         self.arm_retained(turn.next_instant());

@@ -5,16 +5,17 @@
 
 pub(crate) mod bodies;
 pub mod entry;
+pub mod fetching;
 mod fields;
 pub mod log;
 pub mod record;
 pub mod restoring;
 
-use std::{collections::VecDeque, sync::Arc};
+use std::collections::VecDeque;
 
 use mqtt::PacketId;
 
-use crate::{ConnId, Handshake, Instant, Message, keys::SessionKey};
+use crate::{ConnId, Handshake, Instant, keys::SessionKey};
 use bodies::{Bodies, BodyId};
 use entry::{Entry, Receiver, Receivers, SessionId};
 pub use log::{
@@ -29,6 +30,18 @@ pub struct Batch {
     /// Counts from one, without gaps.
     pub number: u64,
     pub records: Vec<u8>,
+}
+
+/// A message that is in the store alone, to be brought back for one of those whose queues it is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fetch {
+    pub session: SessionId,
+    /// In the session's queue.
+    pub number: u64,
+    /// Of its record.
+    pub position: Position,
+    /// Of the message; its record is longer.
+    pub bytes: u32,
 }
 
 /// Where a record of a batch stands.
@@ -60,10 +73,6 @@ pub(crate) struct Store {
     is_retained: bool,
     /// What counts only together with the message that is being routed.
     companion: Option<Companion>,
-    /// Shared subscriptions that have taken it here, where each has to know it again.
-    shares: Vec<Arc<str>>,
-    /// Some of its receivers are written already.
-    has_parts: bool,
     pub bodies: Bodies,
     /// Connections that wait for batches.
     waiting: VecDeque<ConnId>,
@@ -82,10 +91,7 @@ pub(crate) enum Holder {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Companion {
     Received(SessionId, PacketId),
-    /// Of a publication of another shard's client.
     Handshake(Handshake),
-    /// Of the same, for shared subscriptions only.
-    SharedHandshake(Handshake),
     WillGone(SessionId),
 }
 
@@ -105,8 +111,6 @@ impl Store {
             receiver_count: 0,
             is_retained: false,
             companion: None,
-            shares: Vec::new(),
-            has_parts: false,
             bodies: Bodies::default(),
             waiting: VecDeque::new(),
             live_bytes: 0,
@@ -224,15 +228,12 @@ impl Store {
     }
 
     /// The receivers so far, and the retained messages, for a record of their own.
-    pub fn take_part(&mut self) -> Routed {
-        self.has_parts = true;
+    pub fn take_receivers(&mut self) -> Routed {
         Routed {
             receivers: std::mem::take(&mut self.receivers),
             count: std::mem::take(&mut self.receiver_count),
             is_retained: std::mem::take(&mut self.is_retained),
             companion: None,
-            shares: Vec::new(),
-            has_parts: true,
         }
     }
 
@@ -244,21 +245,13 @@ impl Store {
         self.companion = Some(companion);
     }
 
-    /// A shared subscription has taken the message.
-    pub fn add_share(&mut self, name: &Arc<str>) {
-        self.shares.push(name.clone());
-    }
-
     /// What was gathered for the message: its receivers, whether it is a retained one, what goes with it.
     pub fn take_routed(&mut self) -> Routed {
-        let has_parts = self.has_parts;
-        let part = self.take_part();
-        self.has_parts = false;
         Routed {
+            receivers: std::mem::take(&mut self.receivers),
+            count: std::mem::take(&mut self.receiver_count),
+            is_retained: std::mem::take(&mut self.is_retained),
             companion: self.companion.take(),
-            shares: std::mem::take(&mut self.shares),
-            has_parts,
-            ..part
         }
     }
 
@@ -273,17 +266,17 @@ impl Store {
         if self.is_on { self.bodies.add(0) } else { BodyId::NONE }
     }
 
-    /// One more needs the record of this message.
-    pub fn hold(&mut self, message: &Message) {
-        if self.bodies.hold(message.body()) {
-            self.live_bytes += message_bytes(message);
+    /// One more needs the record of a message of so many bytes.
+    pub fn hold(&mut self, body: BodyId, bytes: usize) {
+        if self.bodies.hold(body) {
+            self.live_bytes += message_bytes(bytes);
         }
     }
 
     /// One who needed it does not any more.
-    pub fn let_go(&mut self, message: &Message) {
-        if self.bodies.let_go(message.body()) {
-            self.live_bytes -= message_bytes(message);
+    pub fn let_go(&mut self, body: BodyId, bytes: usize) {
+        if self.bodies.let_go(body) {
+            self.live_bytes -= message_bytes(bytes);
         }
     }
 
@@ -334,8 +327,8 @@ fn instant_of(epoch_ms: u64, unix_ms: u64) -> Instant {
 }
 
 /// Without those who hold it, so that the sum comes out even when they have changed.
-fn message_bytes(message: &Message) -> usize {
-    record::HEADER_BYTES + MESSAGE_FIELDS_BYTES + message.bytes()
+fn message_bytes(bytes: usize) -> usize {
+    record::HEADER_BYTES + MESSAGE_FIELDS_BYTES + bytes
 }
 
 const MESSAGE_FIELDS_BYTES: usize = 25;
@@ -348,9 +341,6 @@ pub(crate) struct Routed {
     pub count: u32,
     pub is_retained: bool,
     pub companion: Option<Companion>,
-    pub shares: Vec<Arc<str>>,
-    /// Other records with receivers of the message belong to the group.
-    pub has_parts: bool,
 }
 
 impl Routed {

@@ -6,6 +6,7 @@ use crate::{
     Config, QueueFull,
     connection::{Connection, Connections},
     keys::SessionKey,
+    outbound::Outbound,
     session::{Session, Sessions},
 };
 
@@ -53,6 +54,11 @@ impl Takers<'_> {
             && (qos == QoS::AtMostOnce || self.has_quota(session, connection))
     }
 
+    /// What is stored leaves the memory as soon as it can.
+    pub fn is_memory_short(&self) -> bool {
+        self.queued_bytes + self.unsent_bytes >= self.config.limits.queue_memory_max / 2
+    }
+
     pub fn is_memory_full(&self) -> bool {
         self.queued_bytes + self.unsent_bytes >= self.config.limits.queue_memory_max
     }
@@ -79,15 +85,15 @@ impl Takers<'_> {
     pub fn queue_lacks(&self, key: SessionKey, weight: usize) -> Option<Full> {
         let limits = &self.config.limits;
         let session = &self.sessions[key];
-        let (messages, bytes) = match session.outbound.as_ref() {
-            Some(outbound) => (outbound.queue.len(), outbound.queue_bytes),
-            None => (0, 0),
+        let (messages, bytes, away_bytes) = match session.outbound.as_deref() {
+            Some(Outbound { queue, .. }) => (queue.len(), queue.weight(), queue.away_bytes()),
+            None => (0, 0, 0),
         };
         // Those who are absent, whatever they hold, cannot take a connected client's queue away altogether.
         let is_assured = session.conn.is_some() && bytes + weight <= BYTES_ALWAYS;
         if messages >= limits.queued_messages_max as usize {
             Some(Full::Messages)
-        } else if bytes + weight > limits.queued_bytes_max {
+        } else if bytes + away_bytes + weight > limits.queued_bytes_max {
             Some(Full::Bytes)
         } else if self.queued_bytes + self.unsent_bytes + weight > limits.queue_memory_max && !is_assured {
             Some(Full::Memory)
@@ -111,4 +117,4 @@ pub(crate) enum Full {
 }
 
 /// What a connected client's queue and its unsent bytes may each reach when the memory for all is used up.
-const BYTES_ALWAYS: usize = 32 << 10;
+pub(crate) const BYTES_ALWAYS: usize = 32 << 10;

@@ -39,6 +39,8 @@ pub enum Action {
     Written(usize),
     /// A part of a shard's log is read back.
     ReadBack(usize),
+    /// Messages of a shard's log are read.
+    Fetched(usize),
     /// A file for a shard's log is made.
     Made(usize),
     /// The whole broker ends at once.

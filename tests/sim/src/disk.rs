@@ -2,9 +2,10 @@
 //! things happen is decided in `world/disks.rs`.
 
 use shard::{
-    Batch, Piece,
+    Batch, Fetch, Piece,
     store::{
         entry::Entry,
+        fetching::{Fetching, Reading},
         log::{
             Cleaning, Config, FileId, Found, Full, Log, Placed, Purpose, Recovered, Recovery, START_BYTES,
             Wanted,
@@ -31,6 +32,11 @@ pub struct Disk {
     writing: Option<(u64, Placed, usize)>,
     /// No file has room for it.
     blocked: Option<Batch>,
+    fetching: Fetching,
+    /// Reads of single messages, with what stood there when they began.
+    fetches: Vec<(Reading, Vec<u8>)>,
+    /// What is not in the log any more where it was looked for.
+    gone: Vec<Fetch>,
     walk: Option<Cleaning>,
     pub is_reading: bool,
     /// Everything was reviewed: the segment goes when this batch is stored.
@@ -50,6 +56,10 @@ pub struct ReadBack {
 }
 
 impl ReadBack {
+    fn of(record: &Record<'_>) -> ReadBack {
+        ReadBack { record: Record { body: &[], ..*record }, body: record.body.to_vec() }
+    }
+
     pub fn record(&self) -> Record<'_> {
         Record { body: &self.body, ..self.record }
     }
@@ -77,6 +87,9 @@ impl Disk {
             coming: 0,
             writing: None,
             blocked: None,
+            fetching: Fetching::default(),
+            fetches: Vec::new(),
+            gone: Vec::new(),
             walk: None,
             is_reading: false,
             retire_after: None,
@@ -188,11 +201,43 @@ impl Disk {
         let bytes = self.medium.read(file, offset, bytes);
         let mut records = Vec::new();
         let read = walk.chunk(&bytes, |record| {
-            let body = record.body.to_vec();
-            records.push(ReadBack { record: Record { body: &[], ..record }, body });
+            records.push(ReadBack::of(&record));
         });
         read.map_err(|damage| format!("{damage}"))?;
         Ok((records, walk.wants().is_none()))
+    }
+
+    /// True: nothing was being fetched, so that somebody has to see to it.
+    pub fn fetch(&mut self, fetch: Fetch) -> bool {
+        let is_first = self.fetching.is_empty() && self.fetches.is_empty() && self.gone.is_empty();
+        self.fetching.ask(fetch);
+        is_first
+    }
+
+    /// A read begins, if one is wanted. False: nothing is left to do.
+    pub fn begin_fetch(&mut self) -> bool {
+        let mut gone = Vec::new();
+        if let Some(reading) = self.fetching.next(&self.log, &mut gone) {
+            let bytes = self.medium.read(reading.file, reading.offset, reading.bytes);
+            self.fetches.push((reading, bytes));
+        }
+        self.gone.extend(gone);
+        !self.fetches.is_empty() || !self.gone.is_empty()
+    }
+
+    /// One of the reads ends.
+    pub fn on_fetched(&mut self, random: &mut Random) -> Result<Vec<(Fetch, Option<ReadBack>)>, String> {
+        let mut fetched: Vec<_> = self.gone.drain(..).map(|fetch| (fetch, None)).collect();
+        if self.fetches.is_empty() {
+            return Ok(fetched);
+        }
+        let (reading, bytes) = self.fetches.swap_remove(random.index(self.fetches.len()));
+        let each = |fetch: Fetch, record: Option<Record<'_>>| {
+            fetched.push((fetch, record.map(|record| ReadBack::of(&record))));
+        };
+        let taken = self.fetching.take(&self.log, reading, &bytes, each);
+        taken.map_err(|position| format!("no record at {position:?}"))?;
+        Ok(fetched)
     }
 
     pub fn reviewed(&mut self, last_batch: u64) {
@@ -208,6 +253,7 @@ impl Disk {
             self.medium.lose_last();
         }
         let making = (self.coming > 0).then_some((FileId(self.next_file), self.config.segment_bytes));
+        (self.fetching, self.fetches, self.gone) = (Fetching::default(), Vec::new(), Vec::new());
         (self.coming, self.writing, self.blocked, self.walk) = (0, None, None, None);
         (self.is_reading, self.retire_after, self.stored) = (false, None, 0);
         self.was_small = false;
@@ -265,7 +311,7 @@ fn is_dropped(record: &Record<'_>, fault: Option<Fault>, random: &mut Random) ->
         Some(Fault::DropSessions) => matches!(entry, Entry::Session(_)) && random.percent(30),
         Some(Fault::DropSubscriptions) => matches!(entry, Entry::Subscribed { .. }) && random.percent(30),
         Some(Fault::DropDone) => matches!(entry, Entry::Done { .. }),
-        Some(Fault::DropReceived) => matches!(entry, Entry::Received { .. } | Entry::Handshake { .. }),
+        Some(Fault::DropReceived) => matches!(entry, Entry::Received { .. } | Entry::Handshake(_)),
         _ => false,
     }
 }

@@ -206,6 +206,7 @@ impl World {
             Action::Stranger => self.send_stranger(),
             Action::Written(core) => self.finish_write(core),
             Action::ReadBack(core) => self.read_back(core),
+            Action::Fetched(core) => self.read_fetched(core),
             Action::Made(core) => self.take_file(core),
             Action::Crash { again } => self.crash_while_acting(again),
             Action::Restart => self.restart(),

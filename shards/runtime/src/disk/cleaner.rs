@@ -1,7 +1,7 @@
 //! Gives the oldest segment up when too much of the log is dead: reads it back a piece at a time and has the shard write
 //! again what is alive.
 
-use std::{collections::HashMap, fs::File, os::fd::AsRawFd};
+use std::{collections::HashMap, fs::File, os::fd::AsRawFd, rc::Rc};
 
 use io_uring::{opcode, types::Fd};
 use shard::store::{
@@ -36,7 +36,7 @@ impl Cleaner {
     pub fn go_on(
         &mut self,
         log: &mut Log,
-        files: &HashMap<FileId, File>,
+        files: &HashMap<FileId, Rc<File>>,
         ring: &mut Ring,
         budget: u64,
         stored: u64,

@@ -1,11 +1,12 @@
-//! Queue and messages in flight against a list that knows nothing but what was sent and what was acknowledged.
+//! Queue and messages in flight against a list that knows nothing but what was sent and what was acknowledged. Where the
+//! messages are, in memory or in the store alone, makes no difference to it.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use mqtt::{PacketId, QoS};
 use proptest::prelude::*;
 
-use super::*;
+use super::{inflight::DONE_ALWAYS, queue::AWAY_WEIGHT, *};
 use crate::message::Parts;
 
 #[derive(Debug, Clone)]
@@ -17,6 +18,12 @@ enum Step {
     Reconnect,
     SendAgain,
     DropQos0,
+    /// Everything that came so far is stored.
+    Stored,
+    /// The client goes away.
+    Retreat(usize),
+    /// What is wanted comes back.
+    Fetch(usize),
 }
 
 /// What is known of one packet id.
@@ -33,6 +40,9 @@ struct Oracle {
     inflight: BTreeMap<u64, (PacketId, Known, bool)>,
     again: VecDeque<u64>,
     sent: u64,
+    /// By its number in the queue, each message at QoS 1 or 2.
+    made: BTreeMap<u64, (u32, QoS)>,
+    stored: u64,
 }
 
 impl Oracle {
@@ -76,7 +86,10 @@ fn take(step: &Step, outbound: &mut Outbound, oracle: &mut Oracle, made: &mut u3
             *made += 1;
             let mut queued = queued(*made, qos);
             outbound.number(&mut queued);
-            outbound.push(queued);
+            if qos != QoS::AtMostOnce {
+                oracle.made.insert(queued.number, (*made, qos));
+            }
+            outbound.queue.push(queued, WINDOW);
             oracle.queue.push_back((*made, qos));
         }
         Step::SendNext => send_next(outbound, oracle),
@@ -99,19 +112,47 @@ fn take(step: &Step, outbound: &mut Outbound, oracle: &mut Oracle, made: &mut u3
             outbound.inflight.restart();
         }
         Step::SendAgain => send_again(outbound, oracle),
+        Step::Stored => {
+            oracle.stored = *oracle.made.keys().next_back().unwrap_or(&0);
+            assert!(!outbound.queue.spill(WINDOW, |_| true), "all of it is stored");
+        }
+        Step::Retreat(window) => {
+            // Without a store of its own the test cannot tell bodies apart: all is stored or nothing.
+            let is_stored = oracle.made.keys().all(|number| *number <= oracle.stored);
+            outbound.retreat(*window, |_| is_stored);
+        }
+        Step::Fetch(window) => fetch(outbound, oracle, *window),
         Step::DropQos0 => {
             let before = oracle.queue.len();
             oracle.queue.retain(|(_, qos)| *qos != QoS::AtMostOnce);
-            assert_eq!(outbound.drop_qos0().0, (before - oracle.queue.len()) as u64);
+            assert_eq!(outbound.queue.drop_qos0().0, (before - oracle.queue.len()) as u64);
         }
     }
+}
+
+fn fetch(outbound: &mut Outbound, oracle: &Oracle, window: usize) {
+    let wanted: Vec<Away> = outbound.wanted(window).collect();
+    // They come in any order.
+    for away in wanted.iter().rev() {
+        assert_eq!(outbound.away(away.number), Some(*away));
+        let (made, qos) = oracle.made[&away.number];
+        outbound.bring_back(Queued { number: away.number, ..queued(made, qos) });
+    }
+    outbound.queue.count_ready();
 }
 
 fn send_next(outbound: &mut Outbound, oracle: &mut Oracle) {
     if outbound.inflight.is_resending() {
         return;
     }
-    let popped = outbound.pop();
+    if let Some(First::Away) = outbound.queue.first() {
+        assert!(outbound.wants_more(), "what is sent next is not here");
+        fetch(outbound, oracle, 1);
+    }
+    let popped = outbound.pop().map(|popped| match popped {
+        Popped::Here(queued) => queued,
+        Popped::Away(away) => panic!("{away:?} was not brought back"),
+    });
     assert_eq!(popped.as_ref().map(number_in), oracle.queue.pop_front().map(|(number, _)| number));
     let Some(popped) = popped.filter(|popped| popped.qos != QoS::AtMostOnce) else { return };
     let number = number_in(&popped);
@@ -124,11 +165,15 @@ fn send_next(outbound: &mut Outbound, oracle: &mut Oracle) {
 
 fn send_again(outbound: &mut Outbound, oracle: &mut Oracle) {
     oracle.again.retain(|number| oracle.inflight.contains_key(number));
+    if let Some(Again::Away) = outbound.inflight.next_again() {
+        fetch(outbound, oracle, 1);
+    }
     let expected = oracle.again.pop_front();
     let got = match outbound.inflight.next_again() {
         None => None,
         Some(Again::Publish(id, queued)) => Some((id, Known::Published(number_in(&queued)))),
         Some(Again::Pubrel(id)) => Some((id, Known::Released)),
+        Some(Again::Away) => unreachable!("what is away was brought back"),
     };
     let known = |number: u64| oracle.inflight.get(&number).map(|(id, known, _)| (*id, known.clone()));
     assert_eq!(got, expected.and_then(known), "in the order of the first sending");
@@ -139,6 +184,9 @@ fn send_again(outbound: &mut Outbound, oracle: &mut Oracle) {
     }
 }
 
+/// Three messages.
+const WINDOW: usize = 3 * (size_of::<Queued>() + 100);
+
 fn a_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (0..3u8).prop_map(Step::Queue),
@@ -148,6 +196,9 @@ fn a_step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Reconnect),
         4 => Just(Step::SendAgain),
         1 => Just(Step::DropQos0),
+        1 => Just(Step::Stored),
+        1 => (0..4 * WINDOW).prop_map(Step::Retreat),
+        1 => (0..4 * WINDOW).prop_map(Step::Fetch),
     ]
 }
 
@@ -162,8 +213,16 @@ proptest! {
             prop_assert_eq!(usize::from(outbound.inflight.outstanding()), oracle.outstanding());
             let published = oracle.inflight.values().filter(|(_, known, _)| *known != Known::Released).count();
             prop_assert_eq!(outbound.inflight.publishes(), published);
-            let one = queued(0, QoS::AtLeastOnce).weight();
-            prop_assert_eq!(outbound.weight(), (oracle.queue.len() + published) * one);
+            let (one, bytes) = (queued(0, QoS::AtLeastOnce).weight(), queued(0, QoS::AtLeastOnce).message.bytes());
+            let away = outbound.queue.away_bytes() / bytes;
+            let here = outbound.queue.len() - away;
+            prop_assert_eq!(outbound.queue.weight(), here * one + away * AWAY_WEIGHT);
+            let inflight_away = outbound.bodies().count() - outbound.queue.bodies().count();
+            prop_assert_eq!(inflight_away, published);
+            prop_assert!(outbound.inflight.weight() <= published * one);
+        }
+        while !oracle.queue.is_empty() && !outbound.inflight.is_resending() {
+            send_next(&mut outbound, &mut oracle);
         }
     }
 }
@@ -185,7 +244,7 @@ fn an_id_is_used_again_only_after_all_others() {
     once.dedup();
     assert_eq!(once.len(), 65_535);
     assert_eq!(ids[65_535..], ids[..70_000 - 65_535]);
-    assert_eq!(outbound.inflight.entries.len(), 0);
+    assert_eq!(outbound.inflight.entries(), 0);
 }
 
 #[test]
@@ -203,7 +262,7 @@ fn one_message_that_is_never_acknowledged_keeps_its_id_and_costs_little() {
         let id = send(&mut outbound);
         assert_ne!(id, kept);
         outbound.inflight.remove(id);
-        assert!(outbound.inflight.entries.len() <= 2 + DONE_ALWAYS);
+        assert!(outbound.inflight.entries() <= 2 + DONE_ALWAYS);
     }
     assert!(outbound.inflight.remove(kept).is_some());
     assert!(outbound.has_packet_id());

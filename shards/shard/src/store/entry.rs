@@ -9,7 +9,7 @@ use super::{
     fields::{Fields, Malformed, PutFields},
     record::{self, Record},
 };
-use crate::{ShardId, handshakes::Handshake, keys::SessionKey};
+use crate::{Instant, ShardId, handshakes::Handshake, keys::SessionKey, message::Parts};
 
 /// Names a session for as long as it lives, also beyond a restart. Zero names none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -65,12 +65,7 @@ pub enum Entry<'a> {
         packet_id: PacketId,
     },
     /// What a publisher on another shard, or here, has not released, and is stored here.
-    Handshake {
-        handshake: Handshake,
-        /// The shared subscription (`$share/group/filter`) whose copy it is; empty for that of everybody else.
-        share: &'a str,
-    },
-    /// For all copies.
+    Handshake(Handshake),
     HandshakeOver(Handshake),
     /// All handshakes of this publisher are over.
     PublisherGone {
@@ -217,11 +212,11 @@ impl<'a> Entry<'a> {
                 batch.put_u64(session.0);
                 batch.put_u16(packet_id.get());
             }
-            Entry::Handshake { handshake, share } => {
-                put_handshake(batch, handshake);
-                batch.extend_from_slice(share.as_bytes());
+            Entry::Handshake(handshake) | Entry::HandshakeOver(handshake) => {
+                batch.push(handshake.home.0);
+                batch.put_u64(handshake.session.0);
+                batch.put_u16(handshake.packet_id.get());
             }
-            Entry::HandshakeOver(handshake) => put_handshake(batch, handshake),
             Entry::PublisherGone { home, session } => {
                 batch.push(home.0);
                 batch.put_u64(session.0);
@@ -258,7 +253,7 @@ impl<'a> Entry<'a> {
                 Entry::Received { session: SessionId(fields.u64()?), packet_id: packet_id(&mut fields)? }
             }
             FREED => Entry::Freed { session: SessionId(fields.u64()?), packet_id: packet_id(&mut fields)? },
-            HANDSHAKE => Entry::Handshake { handshake: handshake(&mut fields)?, share: fields.rest_str()? },
+            HANDSHAKE => Entry::Handshake(handshake(&mut fields)?),
             HANDSHAKE_OVER => Entry::HandshakeOver(handshake(&mut fields)?),
             PUBLISHER_GONE => {
                 Entry::PublisherGone { home: ShardId(fields.u8()?), session: SessionId(fields.u64()?) }
@@ -284,7 +279,7 @@ impl<'a> Entry<'a> {
             Entry::Received { .. } => RECEIVED,
             Entry::Freed { .. } => FREED,
             Entry::RetainedGone { .. } => RETAINED_GONE,
-            Entry::Handshake { .. } => HANDSHAKE,
+            Entry::Handshake(_) => HANDSHAKE,
             Entry::HandshakeOver(_) => HANDSHAKE_OVER,
             Entry::PublisherGone { .. } => PUBLISHER_GONE,
         }
@@ -366,6 +361,18 @@ impl<'a> WillEntry<'a> {
 }
 
 impl<'a> MessageEntry<'a> {
+    pub(crate) fn parts(&self, expires_at: Option<Instant>) -> Parts<'a> {
+        Parts {
+            topic: self.topic,
+            qos: self.qos,
+            retain: self.retain,
+            expires_at,
+            retained_id: None,
+            forwarded: self.forwarded,
+            payload: self.payload,
+        }
+    }
+
     fn encode(&self, batch: &mut Vec<u8>) {
         let retain = u8::from(self.retain) << RETAIN_BIT;
         batch.push(self.qos as u8 | retain | u8::from(self.is_retained) << (RETAIN_BIT + 1));
@@ -405,12 +412,6 @@ fn qos_of(flags: u8) -> Result<QoS, Malformed> {
 
 fn packet_id(fields: &mut Fields<'_>) -> Result<PacketId, Malformed> {
     PacketId::new(fields.u16()?).ok_or(Malformed)
-}
-
-fn put_handshake(batch: &mut Vec<u8>, handshake: &Handshake) {
-    batch.push(handshake.home.0);
-    batch.put_u64(handshake.session.0);
-    batch.put_u16(handshake.packet_id.get());
 }
 
 fn handshake(fields: &mut Fields<'_>) -> Result<Handshake, Malformed> {

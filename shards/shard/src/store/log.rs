@@ -255,11 +255,12 @@ impl Log {
         retired
     }
 
-    /// Where to read what stands at a position. `None`: its segment is not in use, or has no such bytes.
-    pub fn locate(&self, position: Position, bytes: u32) -> Option<(FileId, u32, u32)> {
+    /// Where to read what stands at a position, and how many bytes there are from there on. `None`: its segment is not in
+    /// use, or ends before it.
+    pub fn locate(&self, position: Position) -> Option<(FileId, u32)> {
         let segment = self.segment(position.generation)?;
-        let end = position.offset.checked_add(bytes)?;
-        (end <= segment.end).then_some((segment.file, position.offset, bytes))
+        let left = segment.end.checked_sub(position.offset).filter(|left| *left > 0)?;
+        Some((segment.file, left))
     }
 
     /// The record at a position from the bytes that were read there; `None` if they are not that record.

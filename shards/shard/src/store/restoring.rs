@@ -5,10 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hashbrown::HashMap;
 use mqtt::{PacketId, QoS, SubscriptionOptions};
-use smallvec::SmallVec;
 
 use super::{
-    bodies::Bodies,
+    bodies::{Bodies, BodyId},
     entry::{Detached, Entry, MessageEntry, SessionEntry, SessionId},
     fields::Malformed,
     record::Record,
@@ -52,12 +51,11 @@ pub(crate) struct Own {
 }
 
 /// A message of a session's queue.
-pub(crate) struct Owed {
-    /// None: the client has taken it over, and the end of the handshake is left.
-    pub message: Option<Message>,
-    pub qos: QoS,
-    pub retain: bool,
-    pub subscription_ids: SmallVec<[u32; 2]>,
+pub(crate) enum Owed {
+    /// Where it stands is known under its number.
+    Message { body: BodyId, bytes: u32, qos: QoS },
+    /// The client has taken it over, and the end of the handshake is left.
+    Released,
 }
 
 impl Restoring {
@@ -96,13 +94,7 @@ impl Restoring {
             }
             Entry::Message(entry) => self.take_message(&entry, place),
             Entry::Released { session, number } => {
-                let released = Owed {
-                    message: None,
-                    qos: QoS::ExactlyOnce,
-                    retain: false,
-                    subscription_ids: SmallVec::new(),
-                };
-                self.of(session).queue.insert(number, released);
+                self.of(session).queue.insert(number, Owed::Released);
             }
             Entry::Done { session, number } => {
                 self.of(session).queue.remove(&number);
@@ -113,8 +105,8 @@ impl Restoring {
             Entry::Freed { session, packet_id } => {
                 self.of(session).received.remove(&packet_id);
             }
-            Entry::Handshake { handshake, share } => {
-                self.handshakes.insert(handshake, share);
+            Entry::Handshake(handshake) => {
+                self.handshakes.insert(handshake);
             }
             Entry::HandshakeOver(handshake) => {
                 self.handshakes.remove(handshake);
@@ -178,33 +170,26 @@ impl Restoring {
     }
 
     fn take_message(&mut self, entry: &MessageEntry<'_>, place: u64) {
-        // Retained messages are told apart by their ids; those of an earlier life have no publisher any more.
-        let retained_id = entry.is_retained.then(|| {
-            self.retained_count += 1;
-            RetainedId::new(0, self.retained_count)
-        });
-        let parts = Parts {
-            topic: entry.topic,
-            qos: entry.qos,
-            retain: entry.retain,
-            expires_at: entry.expires_at_ms.map(|at| self.instant(at)),
-            retained_id,
-            forwarded: entry.forwarded,
-            payload: entry.payload,
-        };
-        let message = Message::with_body(&parts, self.bodies.add(place));
+        let body = self.bodies.add(place);
+        let bytes = entry.topic.len() + entry.forwarded.len() + entry.payload.len();
+        let bytes = u32::try_from(bytes).expect("a message is shorter than a segment");
         for receiver in entry.receivers.iter() {
-            let owed = Owed {
-                message: Some(message.clone()),
-                qos: receiver.qos,
-                retain: receiver.retain,
-                subscription_ids: receiver.subscription_ids,
-            };
+            let owed = Owed::Message { body, bytes, qos: receiver.qos };
             self.of(receiver.session).queue.insert(receiver.number, owed);
         }
         if entry.is_retained {
-            self.retained.insert(entry.topic.into(), message);
+            self.take_retained(entry, body);
         }
+    }
+
+    fn take_retained(&mut self, entry: &MessageEntry<'_>, body: BodyId) {
+        // Retained messages are told apart by their ids; those of an earlier life have no publisher any more.
+        self.retained_count += 1;
+        let parts = Parts {
+            retained_id: Some(RetainedId::new(0, self.retained_count)),
+            ..entry.parts(entry.expires_at_ms.map(|at| self.instant(at)))
+        };
+        self.retained.insert(entry.topic.into(), Message::with_body(&parts, body));
     }
 
     pub(crate) fn instant(&self, unix_ms: u64) -> Instant {

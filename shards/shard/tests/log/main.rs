@@ -4,6 +4,7 @@
 mod crash;
 mod damage;
 mod disk;
+mod fetching;
 mod history;
 mod random;
 mod space;

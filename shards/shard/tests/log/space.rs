@@ -188,15 +188,17 @@ fn a_record_is_found_by_its_position() {
     for entry in &history.entries {
         let bytes = 16 + entry.body.len() as u32;
         let position = Position::from_u64(entry.position.to_u64());
-        let (FileId(file), offset, length) = history.log.locate(position, bytes).unwrap();
-        let mut read = history.disk.0[&file][offset as usize..][..length as usize].to_vec();
+        let (FileId(file), left) = history.log.locate(position).unwrap();
+        assert!(left >= bytes);
+        let mut read = history.disk.0[&file][position.offset as usize..][..bytes as usize].to_vec();
         let record = history.log.record(position, &read).unwrap();
         assert_eq!(Entry::of(&record), *entry);
         read[20] ^= 1;
         assert_eq!(history.log.record(position, &read), None);
-        assert_eq!(history.log.locate(position, 8 * 4096), None, "beyond the end");
+        let beyond = Position { offset: position.offset + left, ..position };
+        assert_eq!(history.log.locate(beyond), None, "beyond the end");
     }
     let first = history.entries[0].position;
     history.retire_oldest();
-    assert_eq!(history.log.locate(first, 16), None, "its segment is not in use");
+    assert_eq!(history.log.locate(first), None, "its segment is not in use");
 }

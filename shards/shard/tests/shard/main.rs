@@ -10,4 +10,5 @@ mod limits;
 mod replaying;
 mod script;
 mod shards;
+mod spilling;
 mod subscribing;

@@ -8,7 +8,7 @@ use mqtt::{
     ReasonCode, Subscribe, SubscriptionOptions, Unsubscribe, UserProperties, Version,
 };
 use shard::{
-    Batch, Config, ConnId, Effect, Effects, Event, Instant, Mail, Piece, Reading, Shard, ShardId,
+    Batch, Config, ConnId, Effect, Effects, Event, Fetch, Instant, Mail, Piece, Reading, Shard, ShardId,
     store::{
         log::Position,
         record::{Record, records},
@@ -54,6 +54,11 @@ pub struct Script {
     /// How many of its first batches each shard has given up.
     given_up: Vec<usize>,
     pub disk_is_slow: bool,
+    /// What is to be read back.
+    fetches: VecDeque<(usize, Fetch)>,
+    /// How many messages were asked for in all.
+    pub fetched: usize,
+    pub reads_wait: bool,
 }
 
 impl Script {
@@ -76,6 +81,9 @@ impl Script {
             under_way: vec![None; usize::from(config.shards)],
             given_up: vec![0; usize::from(config.shards)],
             disk_is_slow: false,
+            fetches: VecDeque::new(),
+            fetched: 0,
+            reads_wait: false,
             config,
         };
         script.give_room(1 << 20);
@@ -140,6 +148,11 @@ impl Script {
             Effect::Note(note) => self.notes.push(format!("{:?}", note.what)),
             Effect::Drained => self.drained += 1,
             Effect::Restored => self.restored += 1,
+            Effect::Fetch(fetch) => {
+                self.fetches.push_back((shard, fetch));
+                self.fetched += 1;
+                self.has_sent = true;
+            }
             Effect::Store(batch) => {
                 assert!(self.under_way[shard].replace(batch).is_none(), "one batch is under way");
                 if !self.disk_is_slow {
@@ -158,6 +171,19 @@ impl Script {
         self.stores[shard].push(batch);
         self.has_sent = true;
         self.event(shard, Event::Stored { batch: number, pieces: &[piece] });
+        true
+    }
+
+    /// The disk has read what was asked for last.
+    fn read(&mut self) -> bool {
+        let Some((shard, fetch)) = self.fetches.pop_back() else { return false };
+        let (count, offset) = batch_at(fetch.position.to_u64());
+        let batch = self.stores[shard].get(count).filter(|_| count >= self.given_up[shard]).cloned();
+        let record = batch.as_ref().map(|batch| {
+            let record = records(&batch.records).find(|record| record.position.offset == offset);
+            Record { position: fetch.position, ..record.expect("a record stands there") }
+        });
+        self.event(shard, Event::Fetched { fetch, record });
         true
     }
 
@@ -183,18 +209,8 @@ impl Script {
         for (shard, batches) in stores.iter().enumerate() {
             let mut restoring = Restoring::new(self.config.store_epoch_ms.expect("there is a store"));
             next.given_up[shard] = self.given_up[shard];
-            // A group whose end is not there does not count.
-            let mut group = Vec::new();
             for (count, batch) in batches.iter().enumerate().skip(self.given_up[shard]) {
-                for record in records(&batch.records) {
-                    let position = Position::from_u64(place_of(count) + u64::from(record.position.offset));
-                    group.push(Record { position, ..record });
-                    if !record.more {
-                        group.drain(..).for_each(|record| {
-                            restoring.take(&record).expect("a shard understands what it has written");
-                        });
-                    }
-                }
+                take_batch(&mut restoring, batch, place_of(count));
             }
             let mut effects = Effects::default();
             next.shards[shard].restore(restoring, self.now, &mut effects);
@@ -225,6 +241,7 @@ impl Script {
             match self.mail.pop_front() {
                 Some((from, to, mail)) => self.event(to, Event::Mail { from: ShardId(from as u8), mail }),
                 None if self.has_sent => {}
+                None if !self.reads_wait && self.read() => {}
                 None => break,
             }
         }
@@ -534,4 +551,15 @@ fn describe_publish(publish: &Publish<'_>) -> String {
 /// Batches of this store stand far from each other.
 fn place_of(count: usize) -> u64 {
     (count as u64 + 1) << 32
+}
+
+fn batch_at(place: u64) -> (usize, u32) {
+    ((place >> 32) as usize - 1, place as u32)
+}
+
+fn take_batch(restoring: &mut Restoring, batch: &Batch, place: u64) {
+    for record in records(&batch.records) {
+        let position = Position::from_u64(place + u64::from(record.position.offset));
+        restoring.take(&Record { position, ..record }).expect("a shard understands what it has written");
+    }
 }

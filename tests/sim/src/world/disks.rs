@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use shard::{Batch, Event, Instant, Shard, ShardId};
+use shard::{Batch, Event, Fetch, Instant, Shard, ShardId};
 
 use super::{Core, Phase, World};
 use crate::{
     agenda::Action,
-    disk::{Crash, Disk},
+    disk::{Crash, Disk, ReadBack},
     fault::Fault,
     ledger::Oracle,
     settings::StoreSettings,
@@ -104,6 +104,30 @@ impl World {
             self.disks[core].reviewed(last_batch);
         }
         self.clean(core);
+    }
+
+    pub(super) fn fetch(&mut self, core: usize, fetch: Fetch) {
+        if self.disks.is_empty() {
+            return self.illegal(core, "there is no store in this world".to_owned());
+        }
+        if self.disks[core].fetch(fetch) {
+            self.plan_disk(Action::Fetched(core));
+        }
+    }
+
+    /// One read ends, and the next begins.
+    pub(super) fn read_fetched(&mut self, core: usize) {
+        let fetched = match self.disks[core].on_fetched(&mut self.random) {
+            Ok(fetched) => fetched,
+            Err(what) => return self.ledger.fail(Oracle::Recovery, format!("shard {core} fetches: {what}")),
+        };
+        for (fetch, record) in &fetched {
+            let record = record.as_ref().map(ReadBack::record);
+            self.handle(core, Event::Fetched { fetch: *fetch, record });
+        }
+        if self.disks[core].begin_fetch() {
+            self.plan_disk(Action::Fetched(core));
+        }
     }
 
     pub(super) fn crash_while_acting(&mut self, again: bool) {

@@ -64,6 +64,10 @@ impl World {
                 self.trace.record(self.now, format_args!("{core} -> store batch {number}, {bytes} bytes"));
                 self.store(core, batch);
             }
+            Effect::Fetch(fetch) => {
+                self.trace.record(self.now, format_args!("{core} -> {fetch:?}"));
+                self.fetch(core, fetch);
+            }
             Effect::Restored => {
                 self.trace.record(self.now, format_args!("{core} -> restored"));
                 self.note_restored(core);

@@ -1,0 +1,333 @@
+//! What waits for one client: the oldest messages in memory, and behind them a rest, of which the store alone has what it
+//! has stored.
+
+use std::collections::VecDeque;
+
+use mqtt::QoS;
+
+use super::Queued;
+use crate::store::bodies::BodyId;
+
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    front: VecDeque<Queued>,
+    rest: VecDeque<Item>,
+    /// Of the message that came last.
+    last_number: u64,
+    /// Items at the beginning of the rest that are known to be in memory.
+    ready: usize,
+    /// Items at the end of the rest that came since it was last looked what is stored.
+    unseen: usize,
+    front_weight: usize,
+    /// In memory: messages, and the places of those that are elsewhere.
+    rest_weight: usize,
+    /// Bytes of messages that the store alone has.
+    away_bytes: usize,
+}
+
+/// Small, since it is what a queue without end costs.
+#[derive(Debug)]
+enum Item {
+    Here(Box<Queued>),
+    Away { number_low: u32, body: BodyId, bytes: u32 },
+}
+
+/// A message at QoS 1 or 2 that the store alone has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Away {
+    pub number: u64,
+    pub body: BodyId,
+    /// Of the message.
+    pub bytes: u32,
+}
+
+/// What was taken off a queue.
+#[derive(Debug)]
+pub(crate) enum Popped {
+    Here(Queued),
+    Away(Away),
+}
+
+/// The message that is sent next.
+pub(crate) enum First<'a> {
+    Here(&'a Queued),
+    Away,
+}
+
+impl Queue {
+    pub fn len(&self) -> usize {
+        self.front.len() + self.rest.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.front.is_empty() && self.rest.is_empty()
+    }
+
+    pub fn weight(&self) -> usize {
+        self.front_weight + self.rest_weight
+    }
+
+    pub fn away_bytes(&self) -> usize {
+        self.away_bytes
+    }
+
+    /// Messages came lately of which it was not looked whether they are stored.
+    pub fn has_unseen(&self) -> bool {
+        self.unseen > 0
+    }
+
+    /// Beyond `window` of memory a message joins the rest.
+    pub fn push(&mut self, queued: Queued, window: usize) {
+        let weight = queued.weight();
+        self.last_number = queued.number;
+        if self.rest.is_empty() && self.front_weight + weight <= window {
+            self.front_weight += weight;
+            self.front.push_back(queued);
+        } else {
+            self.rest_weight += weight;
+            self.rest.push_back(Item::Here(Box::new(queued)));
+            self.unseen += 1;
+        }
+    }
+
+    /// What an earlier life of the broker has stored. Messages come in the order of their numbers.
+    pub fn restore(&mut self, Away { number, body, bytes }: Away) {
+        self.last_number = number;
+        self.rest.push_back(Item::Away { number_low: number as u32, body, bytes });
+        self.rest_weight += AWAY_WEIGHT;
+        self.away_bytes += bytes as usize;
+    }
+
+    pub fn first(&self) -> Option<First<'_>> {
+        if let Some(queued) = self.front.front() {
+            return Some(First::Here(queued));
+        }
+        self.rest.front().map(|item| match item {
+            Item::Here(queued) => First::Here(queued),
+            Item::Away { .. } => First::Away,
+        })
+    }
+
+    pub fn pop(&mut self) -> Option<Popped> {
+        if let Some(queued) = self.front.pop_front() {
+            self.front_weight -= queued.weight();
+            return Some(Popped::Here(queued));
+        }
+        self.pop_rest()
+    }
+
+    fn pop_rest(&mut self) -> Option<Popped> {
+        let item = self.rest.pop_front()?;
+        self.ready = self.ready.saturating_sub(1);
+        self.unseen = self.unseen.min(self.rest.len());
+        self.rest_weight -= item.weight();
+        Some(match item {
+            Item::Here(queued) => Popped::Here(*queued),
+            Item::Away { number_low, body, bytes } => {
+                self.away_bytes -= bytes as usize;
+                Popped::Away(Away { number: self.whole(number_low), body, bytes })
+            }
+        })
+    }
+
+    /// No queue is so long that the lower half of a number does not tell it.
+    fn whole(&self, number_low: u32) -> u64 {
+        self.last_number - u64::from((self.last_number as u32).wrapping_sub(number_low))
+    }
+
+    fn number(&self, item: &Item) -> u64 {
+        match item {
+            Item::Here(queued) => queued.number,
+            Item::Away { number_low, .. } => self.whole(*number_low),
+        }
+    }
+
+    /// That of a message at QoS 1 or 2.
+    fn own_number(&self, item: &Item) -> Option<u64> {
+        match item {
+            Item::Here(queued) => (queued.qos != QoS::AtMostOnce).then_some(queued.number),
+            Item::Away { .. } => Some(self.number(item)),
+        }
+    }
+
+    /// The number of the first message at QoS 1 or 2.
+    pub fn first_number(&self) -> Option<u64> {
+        let first = self.front.iter().find(|queued| queued.qos != QoS::AtMostOnce);
+        let in_rest = || self.rest.iter().find_map(|item| self.own_number(item));
+        first.map(|queued| queued.number).or_else(in_rest)
+    }
+
+    /// Where the message with this number, at QoS 1 or 2, stands in the rest.
+    fn place(&self, number: u64) -> Option<usize> {
+        // A message at QoS 0 has the number of the one before it.
+        let at = self.rest.partition_point(|item| self.number(item) < number);
+        self.rest.get(at).filter(|item| self.own_number(item) == Some(number)).map(|_| at)
+    }
+
+    /// Under which the store knows the message with this number, at QoS 1 or 2.
+    pub fn body(&self, number: u64) -> Option<BodyId> {
+        let at = self.front.partition_point(|queued| queued.number < number);
+        if let Some(queued) = self.front.get(at) {
+            let is_it = queued.number == number && queued.qos != QoS::AtMostOnce;
+            return is_it.then(|| queued.message.body());
+        }
+        Some(match &self.rest[self.place(number)?] {
+            Item::Here(queued) => queued.message.body(),
+            Item::Away { body, .. } => *body,
+        })
+    }
+
+    /// Everything at QoS 1 and 2: under which the store knows it, and how long it is.
+    pub fn bodies(&self) -> impl Iterator<Item = (BodyId, usize)> {
+        let of_queued = |queued: &Queued| {
+            (queued.qos != QoS::AtMostOnce).then(|| (queued.message.body(), queued.message.bytes()))
+        };
+        let rest = self.rest.iter().filter_map(move |item| match item {
+            Item::Here(queued) => of_queued(queued),
+            Item::Away { body, bytes, .. } => Some((*body, *bytes as usize)),
+        });
+        self.front.iter().filter_map(of_queued).chain(rest)
+    }
+
+    /// Lets go of what came lately and is stored by now, beyond `window`. True: some is not.
+    pub fn spill(&mut self, window: usize, is_stored: impl Fn(BodyId) -> bool) -> bool {
+        self.refill(window);
+        while self.unseen > 0 {
+            let at = self.rest.len() - self.unseen;
+            if !self.send_away(at, &is_stored) {
+                return true;
+            }
+            self.unseen -= 1;
+        }
+        false
+    }
+
+    /// What is here and comes next stays here.
+    fn refill(&mut self, window: usize) {
+        while let Some(Item::Here(queued)) = self.rest.front()
+            && self.front_weight + queued.weight() <= window
+            && let Some(Popped::Here(queued)) = self.pop_rest()
+        {
+            self.front_weight += queued.weight();
+            self.front.push_back(queued);
+        }
+    }
+
+    /// False: it is not stored yet, and has to be.
+    fn send_away(&mut self, at: usize, is_stored: &impl Fn(BodyId) -> bool) -> bool {
+        let Item::Here(queued) = &self.rest[at] else { return true };
+        if queued.qos == QoS::AtMostOnce {
+            return true;
+        }
+        let (number_low, body, bytes) = (queued.number as u32, queued.message.body(), queued.message.bytes());
+        if !is_stored(body) {
+            return false;
+        }
+        self.rest_weight = self.rest_weight - queued.weight() + AWAY_WEIGHT;
+        self.away_bytes += bytes;
+        self.ready = self.ready.min(at);
+        let bytes = u32::try_from(bytes).expect("a message is shorter than a packet");
+        self.rest[at] = Item::Away { number_low, body, bytes };
+        true
+    }
+
+    /// The client is away: what is stored does not stay in memory beyond `window`.
+    pub fn retreat(&mut self, window: usize, is_stored: impl Fn(BodyId) -> bool) {
+        while self.front_weight > window
+            && let Some(queued) = self.front.pop_back()
+        {
+            self.front_weight -= queued.weight();
+            self.rest_weight += queued.weight();
+            self.rest.push_front(Item::Here(Box::new(queued)));
+        }
+        for at in 0..self.rest.len() {
+            if matches!(self.rest[at], Item::Away { .. }) || !self.send_away(at, &is_stored) {
+                break;
+            }
+        }
+        self.unseen = self.unseen.min(self.rest.len());
+        self.ready = 0;
+    }
+
+    /// Little is left in memory of what is sent next, and more is elsewhere.
+    pub fn wants_more(&self) -> bool {
+        self.front.is_empty() && self.ready <= READY_MIN && self.ready < self.rest.len()
+    }
+
+    /// What to bring back next, about `window` of it.
+    pub fn wanted(&self, window: usize) -> impl Iterator<Item = Away> {
+        let mut left = window;
+        let next = self.rest.iter().skip(self.ready).take(WANTED_MAX);
+        let away = next.filter_map(|item| match item {
+            Item::Here(_) => None,
+            Item::Away { number_low, body, bytes } => {
+                Some(Away { number: self.whole(*number_low), body: *body, bytes: *bytes })
+            }
+        });
+        away.take_while(move |away| {
+            let is_wanted = left > 0;
+            left = left.saturating_sub(away.bytes as usize + size_of::<Queued>());
+            is_wanted
+        })
+    }
+
+    /// The message with this number, if the store alone has it.
+    pub fn away(&self, number: u64) -> Option<Away> {
+        match self.rest[self.place(number)?] {
+            Item::Here(_) => None,
+            Item::Away { body, bytes, .. } => Some(Away { number, body, bytes }),
+        }
+    }
+
+    /// A message that the store alone had is here again.
+    pub fn bring_back(&mut self, queued: Queued) {
+        let at = self.place(queued.number).expect("the caller has asked whether it is away");
+        self.rest_weight = self.rest_weight + queued.weight() - AWAY_WEIGHT;
+        self.away_bytes -= queued.message.bytes();
+        self.rest[at] = Item::Here(Box::new(queued));
+    }
+
+    /// Everything that was wanted has come.
+    pub fn count_ready(&mut self) {
+        let here = self.rest.iter().take(WANTED_MAX).take_while(|item| matches!(item, Item::Here(_)));
+        self.ready = here.count();
+    }
+
+    /// Drops what waits at QoS 0; gives back how many they were and their weight.
+    pub fn drop_qos0(&mut self) -> (u64, usize) {
+        let (messages, weight) = (self.len(), self.weight());
+        self.front.retain(|queued| queued.qos != QoS::AtMostOnce);
+        self.rest.retain(|item| match item {
+            Item::Here(queued) => queued.qos != QoS::AtMostOnce,
+            Item::Away { .. } => true,
+        });
+        if self.len() < messages {
+            self.front_weight = self.front.iter().map(Queued::weight).sum();
+            self.rest_weight = self.rest.iter().map(Item::weight).sum();
+            self.count_ready();
+            // No more than these came since it was last looked.
+            self.unseen = self.rest.iter().rev().take_while(|item| matches!(item, Item::Here(_))).count();
+        }
+        ((messages - self.len()) as u64, weight - self.weight())
+    }
+}
+
+impl Item {
+    fn weight(&self) -> usize {
+        match self {
+            Item::Here(queued) => queued.weight(),
+            Item::Away { .. } => AWAY_WEIGHT,
+        }
+    }
+}
+
+/// What a message costs in memory that the store alone has: its item, and where it stands.
+pub(super) const AWAY_WEIGHT: usize = size_of::<Item>() + 24;
+
+const _: () = assert!(size_of::<Item>() == 16, "a message that is elsewhere costs little");
+
+/// So few messages are left when more are brought back.
+const READY_MIN: usize = 32;
+
+/// So many are brought back at once, at most.
+const WANTED_MAX: usize = 512;
