@@ -100,11 +100,8 @@ pub fn run(args: &ChurnArgs) -> Result<Report, String> {
 
     let mut report = Report::new("churn", seconds);
     report.add("cycles_per_s", "clients per s", cycles / seconds, "", Better::Higher);
-    if let Some((cpu_us, _)) = after.since(&before) {
-        report.add("broker_cpu_us", "broker CPU per client", cpu_us / cycles.max(1.0), "us", Better::Lower);
-        let percent = cpu_us / 1e4 / seconds;
-        report.add("broker_cpu_percent", "broker CPU", percent, "% of a core", Better::Neither);
-    }
+    after.report_cpu_since(&before, cycles, ("broker_cpu_us", "broker CPU per client"), &mut report);
+    after.report_share_since(&before, seconds, &mut report);
     after.report_memory(&mut report);
     if args.rate.is_some() {
         report.add("unsent", "due but never begun", unsent as f64, "", Better::Lower);

@@ -10,6 +10,7 @@ mod connect;
 mod connection;
 mod epoll;
 mod feed;
+mod floor;
 mod idle;
 mod latency;
 mod ledger;

@@ -1,24 +1,23 @@
 //! Scenario `persistent`: sessions whose clients are away. Their queues are filled, and drained when they come back.
 
-use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+mod beginning;
+mod crowd;
+
+use std::time::Instant;
 
 use clap::Args;
-use client::wire::{Connack, PacketKind, Publish};
-use client::{QoS, Version};
-use hdrhistogram::Histogram;
+use client::QoS;
 
 use crate::BrokerArgs;
-use crate::acknowledgement::{acknowledge, complete, unexpected};
-use crate::connection::{Connection, Hello, unusable};
-use crate::epoll::Epoll;
+use crate::connection::{Connection, Hello};
 use crate::feed::Feed;
-use crate::latency::{latencies, record, report_latencies};
-use crate::ledger::{Faults, Ledger};
+use crate::latency::report_latencies;
 use crate::payload::Stamp;
 use crate::process::{Process, allow_open_files};
 use crate::report::{Better, Report};
 use crate::usage::Usage;
+use beginning::Beginning;
+use crowd::Crowd;
 
 #[derive(Debug, Args)]
 pub struct PersistentArgs {
@@ -30,22 +29,49 @@ pub struct PersistentArgs {
     /// How many sessions
     #[arg(long, short = 'n', default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     sessions: u32,
-    /// How many messages are queued for each
-    #[arg(long, short, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    /// How many messages are queued for each; 0 only with --keep
+    #[arg(long, short, default_value_t = 500, value_parser = clap::value_parser!(u32).range(0..=10_000_000))]
     messages: u32,
-    /// How many of them come back at a time
+    /// How many of them begin or come back at a time
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     parallel: u32,
     /// Bytes of a payload
     #[arg(long, short = 's', default_value_t = 64, value_parser = clap::value_parser!(u32).range(20..=16_777_216))]
     payload_bytes: u32,
+    /// Fills the queues and leaves sessions and messages in the broker
+    #[arg(long)]
+    keep: bool,
+    /// The sessions are there, without messages: an earlier run with --keep and no fewer sessions has left them
+    #[arg(long, conflicts_with = "keep")]
+    begun: bool,
+    /// The sessions are there and their queues are filled: an earlier run with --keep and the same numbers has left them
+    #[arg(long, conflicts_with_all = ["keep", "begun"])]
+    filled: bool,
 }
 
 pub fn run(args: &PersistentArgs) -> Result<Report, String> {
+    check(args)?;
+    allow_open_files(u64::from(args.parallel.min(args.sessions)) + FILES_BESIDES)?;
+    let process = args.broker.process()?;
+    let measured = fill_and_drain(args, process.as_ref());
+    if args.keep && measured.is_ok() {
+        return measured;
+    }
+    // Also when it failed: sessions are not to stay behind.
+    let ended = (0..args.sessions).try_for_each(|session| args.end_session(session));
+    let report = measured?;
+    ended?;
+    Ok(report)
+}
+
+fn check(args: &PersistentArgs) -> Result<(), String> {
     if args.qos == QoS::AtMostOnce {
         return Err(
             "messages of QoS 0 need not be queued for a client that is away: take -q 1 or -q 2".to_owned()
         );
+    }
+    if args.messages == 0 && !args.keep {
+        return Err("without messages nobody has anything to come back for: take -m 1, or --keep".to_owned());
     }
     let all = u64::from(args.sessions) * u64::from(args.messages);
     if all > MESSAGES_MAX {
@@ -54,55 +80,64 @@ pub fn run(args: &PersistentArgs) -> Result<Report, String> {
             args.sessions, args.messages
         ));
     }
-    allow_open_files(u64::from(args.parallel.min(args.sessions)) + FILES_BESIDES)?;
-    let process = args.broker.process()?;
-    let measured = fill_and_drain(args, process.as_ref());
-    // Also when it failed: sessions are not to stay behind.
-    let ended = (0..args.sessions).try_for_each(|session| args.end_session(session));
-    let report = measured?;
-    ended?;
-    Ok(report)
+    Ok(())
 }
 
 fn fill_and_drain(args: &PersistentArgs, process: Option<&Process>) -> Result<Report, String> {
-    for session in 0..args.sessions {
-        args.begin_session(session)?;
+    let mut report = Report::new("persistent", 0.0);
+    let before = Usage::settled(process)?;
+    if !args.begun && !args.filled {
+        let begun = Instant::now();
+        Beginning::new(args)?.begin_all()?;
+        report.seconds = begun.elapsed().as_secs_f64();
+        let rate = f64::from(args.sessions) / report.seconds;
+        report.add("sessions_per_s", "sessions begun per s", rate, "", Better::Higher);
+        report_begun(args, &Usage::settled(process)?, &before, &mut report);
     }
     let before = Usage::settled(process)?;
-    let begun = Instant::now();
-    args.fill()?;
-    let filling = begun.elapsed();
+    if !args.filled && args.messages > 0 {
+        args.fill(process, &before, &mut report)?;
+    }
+    if !args.keep {
+        drain(args, process, &before, &mut report)?;
+    }
+    Ok(report)
+}
+
+fn report_begun(args: &PersistentArgs, after: &Usage, before: &Usage, report: &mut Report) {
+    let sessions = f64::from(args.sessions);
+    after.report_cpu_since(before, sessions, ("session_cpu_us", "broker CPU per session"), report);
+    after.report_memory_since(before, sessions, ("bytes_per_session", "memory per session"), report);
+    let names = ("written_bytes_per_session", "written to disk per session");
+    after.report_written_since(before, sessions, names, report);
+}
+
+/// `before`: when nothing was queued.
+fn drain(
+    args: &PersistentArgs,
+    process: Option<&Process>,
+    before: &Usage,
+    report: &mut Report,
+) -> Result<(), String> {
     let filled = Usage::settled(process)?;
     let begun = Instant::now();
     let mut crowd = Crowd::new(args)?;
     crowd.drain(args)?;
     let draining = crowd.last_arrival.saturating_duration_since(begun);
     let drained = Usage::settled(process)?;
-
-    let messages = f64::from(args.sessions) * f64::from(args.messages);
-    let mut report = Report::new("persistent", draining.as_secs_f64());
-    report.add("messages", "messages queued", messages, "", Better::Neither);
-    report.add("queued_per_s", "queued per s", messages / filling.as_secs_f64(), "", Better::Higher);
-    if let Some((cpu_us, bytes)) = filled.since(&before) {
-        report.add("queue_cpu_us", "broker CPU per queued", cpu_us / messages, "us", Better::Lower);
-        report.add("bytes_per_message", "memory per queued", bytes / messages, "bytes", Better::Lower);
-    }
-    filled.report_memory(&mut report);
+    report.seconds = draining.as_secs_f64();
     let delivered = crowd.delivered as f64;
     let rate = delivered / draining.as_secs_f64().max(f64::EPSILON);
     report.add("deliveries_per_s", "drained per s", rate, "", Better::Higher);
-    if let Some((cpu_us, _)) = drained.since(&filled) {
-        let each = cpu_us / delivered.max(1.0);
-        report.add("broker_cpu_us", "broker CPU per drained", each, "us", Better::Lower);
-    }
-    if let Some((_, bytes)) = drained.since(&before) {
-        let each = bytes / f64::from(args.sessions);
-        report.add("bytes_left_per_session", "memory left per session", each, "bytes", Better::Lower);
-    }
-    // Of a session, from its connection to its last message.
-    report_latencies(&crowd.latencies, &mut report);
+    let names = ("broker_cpu_us", "broker CPU per drained");
+    drained.report_cpu_since(&filled, delivered, names, report);
+    let names = ("bytes_left_per_session", "memory left per session");
+    drained.report_memory_since(before, args.sessions.into(), names, report);
+    let names = ("written_bytes_per_drained", "written to disk per drained");
+    drained.report_written_since(&filled, delivered, names, report);
+    report_latencies(&crowd.latencies, report);
     report.faults = crowd.faults;
-    Ok(report)
+    Ok(())
 }
 
 impl PersistentArgs {
@@ -114,30 +149,32 @@ impl PersistentArgs {
         self.broker.topic(&format!("persistent/{session}"))
     }
 
-    fn open(
-        &self,
-        session: u32,
-        clean_start: bool,
-        subscription: Option<(&str, QoS)>,
-    ) -> Result<Connection, String> {
-        let client_id = self.client_id(session);
-        let hello = Hello { clean_start, subscription, ..self.broker.hello(&client_id) };
-        Connection::open(self.broker.address()?, session as usize, &hello)
-    }
-
-    /// A session with nothing of an earlier run in it, which stays when its connection is gone.
-    fn begin_session(&self, session: u32) -> Result<(), String> {
-        self.end_session(session)?;
-        let subscription = Some((&*self.topic(session), self.qos));
-        self.open(session, false, subscription)?.end(self.broker.protocol_version)
-    }
-
     /// A clean start discards what there is, and leaves nothing.
     fn end_session(&self, session: u32) -> Result<(), String> {
-        self.open(session, true, None)?.end(self.broker.protocol_version)
+        let client_id = self.client_id(session);
+        let hello = Hello { clean_start: true, ..self.broker.hello(&client_id) };
+        let connection = Connection::open(self.broker.address()?, session as usize, &hello)?;
+        connection.end(self.broker.protocol_version)
     }
 
-    fn fill(&self) -> Result<(), String> {
+    fn fill(&self, process: Option<&Process>, before: &Usage, report: &mut Report) -> Result<(), String> {
+        let begun = Instant::now();
+        self.publish_all()?;
+        let filling = begun.elapsed();
+        let filled = Usage::settled(process)?;
+        report.seconds = filling.as_secs_f64();
+        let messages = f64::from(self.sessions) * f64::from(self.messages);
+        report.add("messages", "messages queued", messages, "", Better::Neither);
+        report.add("queued_per_s", "queued per s", messages / filling.as_secs_f64(), "", Better::Higher);
+        filled.report_cpu_since(before, messages, ("queue_cpu_us", "broker CPU per queued"), report);
+        filled.report_memory_since(before, messages, ("bytes_per_message", "memory per queued"), report);
+        let names = ("written_bytes_per_message", "written to disk per queued");
+        filled.report_written_since(before, messages, names, report);
+        filled.report_memory(report);
+        Ok(())
+    }
+
+    fn publish_all(&self) -> Result<(), String> {
         let mut feed = Feed::open(&self.broker, "persistent-publisher", 0, self.qos)?;
         let topics: Vec<String> = (0..self.sessions).map(|session| self.topic(session)).collect();
         let mut payload = vec![b'x'; self.payload_bytes as usize];
@@ -151,164 +188,5 @@ impl PersistentArgs {
     }
 }
 
-/// The clients that come back.
-struct Crowd {
-    epoll: Epoll,
-    version: Version,
-    qos: QoS,
-    messages: u64,
-    members: Vec<Member>,
-    /// Those that are connected or about to be, in the order of their coming.
-    present: VecDeque<u32>,
-    delivered: u64,
-    faults: Faults,
-    latencies: Histogram<u64>,
-    last_arrival: Instant,
-}
-
-struct Member {
-    connection: Option<Connection>,
-    ledger: Ledger,
-    arrived: u64,
-    /// QoS 2: those whose last acknowledgement went out.
-    completed: u64,
-    begun: Instant,
-}
-
-impl Crowd {
-    fn new(args: &PersistentArgs) -> Result<Crowd, String> {
-        Ok(Crowd {
-            epoll: Epoll::new().map_err(|error| error.to_string())?,
-            version: args.broker.protocol_version,
-            qos: args.qos,
-            messages: args.messages.into(),
-            members: Vec::with_capacity(args.sessions as usize),
-            present: VecDeque::new(),
-            delivered: 0,
-            faults: Faults::default(),
-            latencies: latencies(),
-            last_arrival: Instant::now(),
-        })
-    }
-
-    fn drain(&mut self, args: &PersistentArgs) -> Result<(), String> {
-        let mut tokens = Vec::new();
-        let mut buffer = vec![0; READ_BYTES];
-        let mut progress = Instant::now();
-        loop {
-            while self.members.len() < args.sessions as usize && self.present.len() < args.parallel as usize {
-                self.bring_back(args)?;
-            }
-            if self.present.is_empty() {
-                return Ok(());
-            }
-            self.epoll.wait(TICK, &mut tokens).map_err(|error| error.to_string())?;
-            for token in tokens.drain(..) {
-                if self.look_at(token as usize, &mut buffer)? {
-                    progress = Instant::now();
-                }
-            }
-            if progress.elapsed() >= PATIENCE {
-                // Whoever waits has not got all: what is missing was dropped.
-                progress = Instant::now();
-                for session in std::mem::take(&mut self.present) {
-                    self.leave(session as usize);
-                }
-            }
-        }
-    }
-
-    fn bring_back(&mut self, args: &PersistentArgs) -> Result<(), String> {
-        let session = self.members.len() as u32;
-        let client_id = args.client_id(session);
-        let hello = Hello { clean_start: false, ..args.broker.hello(&client_id) };
-        let begun = Instant::now();
-        let mut connection = Connection::begin(args.broker.address()?, session as usize, &hello)?;
-        connection.expect_payloads(args.payload_bytes);
-        self.epoll.add(&connection, session.into()).map_err(|error| error.to_string())?;
-        self.members.push(Member {
-            connection: Some(connection),
-            ledger: Ledger::default(),
-            arrived: 0,
-            completed: 0,
-            begun,
-        });
-        self.present.push_back(session);
-        Ok(())
-    }
-
-    /// True if it has come further.
-    fn look_at(&mut self, session: usize, buffer: &mut [u8]) -> Result<bool, String> {
-        let Member { connection: Some(connection), ledger, arrived, completed, .. } =
-            &mut self.members[session]
-        else {
-            return Ok(false);
-        };
-        let (version, before) = (self.version, (*arrived, *completed));
-        connection.flush()?;
-        let open = connection.read(buffer, |frame, output| match frame.kind {
-            PacketKind::Connack => {
-                let connack = Connack::decode(frame, version);
-                check_connack(&connack.map_err(unusable)?, session)
-            }
-            PacketKind::Publish => {
-                let publish = Publish::decode(frame, version).map_err(unusable)?;
-                acknowledge(&publish, version, output);
-                match Stamp::read(publish.payload) {
-                    Some(stamp) if stamp.stream as usize == session => {
-                        *arrived += u64::from(ledger.on_delivery(stamp.sequence));
-                        Ok(())
-                    }
-                    _ => Err(format!("a message that was not queued for session {session} came to it")),
-                }
-            }
-            PacketKind::Pubrel => {
-                *completed = self.messages.min(*completed + 1);
-                complete(frame, version, output)
-            }
-            _ => Err(unexpected(frame, version, &format!("session {session}"))),
-        })?;
-        connection.flush()?;
-        connection.look_again(&self.epoll, session as u64)?;
-        if !open {
-            return Err(format!("the broker closed the connection of session {session}"));
-        }
-        let is_further = (*arrived, *completed) > before;
-        if *arrived > before.0 {
-            self.last_arrival = Instant::now();
-        }
-        if *arrived >= self.messages && (self.qos != QoS::ExactlyOnce || *completed >= self.messages) {
-            self.present.retain(|present| *present as usize != session);
-            self.leave(session);
-        }
-        Ok(is_further)
-    }
-
-    /// Takes the account of a session, whose connection ends with that.
-    fn leave(&mut self, session: usize) {
-        let Member { connection, ledger, arrived, begun, .. } = &mut self.members[session];
-        let Some(connection) = connection.take() else { return };
-        if *arrived >= self.messages {
-            record(&mut self.latencies, begun.elapsed());
-        }
-        self.delivered += *arrived;
-        self.faults += ledger.faults(self.messages);
-        drop(connection);
-    }
-}
-
-fn check_connack(connack: &Connack<'_>, session: usize) -> Result<(), String> {
-    if connack.reason.is_error() {
-        return Err(format!("the broker refused session {session}: {}", connack.reason.name()));
-    }
-    if !connack.session_present {
-        return Err(format!("the broker has not kept session {session} while its client was away"));
-    }
-    Ok(())
-}
-
 const MESSAGES_MAX: u64 = 1_000_000_000;
-const READ_BYTES: usize = 256 * 1024;
-const TICK: Duration = Duration::from_millis(10);
-const PATIENCE: Duration = Duration::from_secs(3);
 const FILES_BESIDES: u64 = 64;

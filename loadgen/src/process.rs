@@ -1,4 +1,4 @@
-//! What /proc knows of a process: its CPU time and its memory.
+//! What /proc knows of a process: its CPU time, its memory, and what it wrote to disks.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -65,6 +65,12 @@ impl Process {
             .ok_or_else(|| format!("/proc/{}/statm is not understood", self.pid))
     }
 
+    /// Bytes that it caused to be written to disks, pages that are still to be written included. None: that is not kept
+    /// here, or not for everybody to see.
+    pub fn written_bytes(&self) -> Option<u64> {
+        parse_written_bytes(&self.read("io").ok()?)
+    }
+
     fn read(&self, file: &str) -> Result<String, String> {
         let path = format!("/proc/{}/{file}", self.pid);
         fs::read_to_string(&path).map_err(|error| match error.kind() {
@@ -86,6 +92,11 @@ fn parse_cpu_ticks(stat: &str) -> Option<u64> {
     let user: u64 = fields.next()?.parse().ok()?;
     let system: u64 = fields.next()?.parse().ok()?;
     Some(user + system)
+}
+
+fn parse_written_bytes(io: &str) -> Option<u64> {
+    let line = io.lines().find_map(|line| line.strip_prefix("write_bytes:"))?;
+    line.trim().parse().ok()
 }
 
 fn parse_rollup_kilobytes(rollup: &str) -> Option<u64> {
@@ -147,6 +158,13 @@ mod tests {
     fn resident_memory_is_found_in_the_rollup() {
         assert_eq!(parse_rollup_kilobytes("55-7f [rollup]\nRss:      1234 kB\nPss: 5 kB\n"), Some(1234));
         assert_eq!(parse_rollup_kilobytes("Pss: 5 kB\n"), None);
+    }
+
+    #[test]
+    fn bytes_for_disks_are_not_those_of_all_writes() {
+        let io = "rchar: 1\nwchar: 2\nsyscr: 3\nread_bytes: 4\nwrite_bytes: 8192\ncancelled_write_bytes: 6\n";
+        assert_eq!(parse_written_bytes(io), Some(8192));
+        assert_eq!(parse_written_bytes("rchar: 1\n"), None);
     }
 
     #[test]

@@ -93,21 +93,18 @@ fn store_and_replay(
     let stores = messages / storing.as_secs_f64();
     report.add("messages", "retained messages", messages, "", Better::Neither);
     report.add("stores_per_s", "stored per s", stores, "", Better::Higher);
-    if let Some((cpu_us, bytes)) = stored.since(&before) {
-        report.add("store_cpu_us", "broker CPU per message", cpu_us / messages, "us", Better::Lower);
-        let each = bytes / messages;
-        report.add("bytes_per_message", "memory per message", each, "bytes", Better::Lower);
-    }
+    stored.report_cpu_since(&before, messages, ("store_cpu_us", "broker CPU per message"), &mut report);
+    stored.report_memory_since(&before, messages, ("bytes_per_message", "memory per message"), &mut report);
+    let names = ("written_bytes_per_message", "written to disk per message");
+    stored.report_written_since(&before, messages, names, &mut report);
     stored.report_memory(&mut report);
     let replayed_messages = reader.delivered as f64;
     let rate = replayed_messages / replaying.as_secs_f64();
     report.add("deliveries_per_s", "replayed per s", rate, "", Better::Higher);
-    if let Some((cpu_us, _)) = replayed.since(&stored) {
-        let each = cpu_us / replayed_messages.max(1.0);
-        report.add("broker_cpu_us", "broker CPU per replayed", each, "us", Better::Lower);
-        let each = cpu_us / f64::from(args.subscriptions);
-        report.add("subscription_cpu_us", "broker CPU per subscription", each, "us", Better::Lower);
-    }
+    let names = ("broker_cpu_us", "broker CPU per replayed");
+    replayed.report_cpu_since(&stored, replayed_messages, names, &mut report);
+    let names = ("subscription_cpu_us", "broker CPU per subscription");
+    replayed.report_cpu_since(&stored, args.subscriptions.into(), names, &mut report);
     // From the SUBSCRIBE to the last of its messages.
     report_latencies(&reader.latencies, &mut report);
     report.faults = reader.faults;

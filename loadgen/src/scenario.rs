@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 
 use crate::churn::{self, ChurnArgs};
 use crate::connect::{self, ConnectArgs};
+use crate::floor::{self, FloorArgs};
 use crate::idle::{self, IdleArgs};
 use crate::mixed::{self, MixedArgs};
 use crate::persistent::{self, PersistentArgs};
@@ -62,6 +63,8 @@ pub enum Scenario {
     Connect(ConnectArgs),
     /// Connections that are held open and do nothing but keep alive, each with a session and a subscription
     Idle(IdleArgs),
+    /// No broker at all: small writes to a disk, each on it before the next begins
+    Floor(FloorArgs),
 }
 
 #[derive(Debug, Args)]
@@ -139,6 +142,7 @@ impl Scenario {
             Scenario::Run(args) => script::run(args),
             Scenario::Connect(args) => connect::run(args),
             Scenario::Idle(args) => idle::run(args),
+            Scenario::Floor(args) => floor::run(args),
         }
     }
 }
@@ -208,6 +212,7 @@ fn publishers(
         publishers: (0..publishers).map(role).collect(),
         parts: vec![scenario.to_owned()],
         rates: traffic.rate.into_iter().collect(),
+        is_stored: traffic.stored,
         ..Cast::default()
     })
 }

@@ -27,6 +27,7 @@ use crate::connection::{Connection, Hello};
 use crate::ledger::Faults;
 use crate::process::{Process, allow_open_files};
 use crate::report::Report;
+use crate::usage::Usage;
 use cast::{Cast, Pace, PublisherRole};
 use cost::{Cost, Delivered};
 use group::Group;
@@ -69,6 +70,10 @@ pub struct TrafficArgs {
     /// Topics of each publisher, which publishes to them in turns
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub topics: u32,
+    /// Subscribers have sessions that outlive their connections, until the run ends them: a broker with a store keeps what
+    /// is on its way to them
+    #[arg(long)]
+    pub stored: bool,
     /// Threads of this process; the connections are shared out among them
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16))]
     pub threads: u32,
@@ -106,6 +111,8 @@ struct Findings {
     faults: Faults,
     /// By part.
     latencies: Vec<Histogram<u64>>,
+    /// From when messages were due to their last acknowledgement.
+    acknowledgements: Histogram<u64>,
     /// By subscriber.
     received: Vec<(u32, u64)>,
     /// Messages that were due and were never sent.
@@ -115,6 +122,30 @@ struct Findings {
 
 pub fn run(args: &RunArgs, threads: u32, cast: &Cast) -> Result<Report, String> {
     check(cast)?;
+    end_sessions(args, cast)?;
+    let report = play(args, threads, cast);
+    // Also when it failed: sessions are not to stay behind.
+    let ended = end_sessions(args, cast);
+    let report = report?;
+    ended?;
+    Ok(report)
+}
+
+/// Those that would outlive their connections.
+fn end_sessions(args: &RunArgs, cast: &Cast) -> Result<(), String> {
+    for index in 0..if cast.is_stored { cast.subscribers.len() } else { 0 } {
+        let client_id = client_id(args, cast, "subscriber", index);
+        let connection = Connection::open(args.broker.address()?, index, &args.broker.hello(&client_id))?;
+        connection.end(args.broker.protocol_version)?;
+    }
+    Ok(())
+}
+
+fn client_id(args: &RunArgs, cast: &Cast, role: &str, index: usize) -> String {
+    args.broker.client_id(&format!("{}-{role}-{index}", cast.scenario))
+}
+
+fn play(args: &RunArgs, threads: u32, cast: &Cast) -> Result<Report, String> {
     let broker = args.broker.process()?;
     let stage = Stage::new(cast);
     let groups = groups_of(cast);
@@ -170,14 +201,13 @@ fn measure(
     };
     let this = Process::of(std::process::id())?;
     pause(args.warmup)?;
-    let broker_cpu = || broker.map(Process::cpu_time).transpose();
     let delivered = || stage.delivered.iter().map(|part| part.load(Ordering::Relaxed)).collect::<Vec<_>>();
     stage.is_measuring.store(true, Ordering::Relaxed);
     let delivered_before = delivered();
-    let (from, broker_before, own_before) = (Instant::now(), broker_cpu()?, this.cpu_time()?);
+    let (from, broker_before, own_before) = (Instant::now(), Usage::now(broker)?, this.cpu_time()?);
     pause(args.duration)?;
     let delivered_after = delivered();
-    let (duration, broker_after, own_after) = (from.elapsed(), broker_cpu()?, this.cpu_time()?);
+    let (duration, broker_after, own_after) = (from.elapsed(), Usage::now(broker)?, this.cpu_time()?);
     stage.is_measuring.store(false, Ordering::Relaxed);
     Ok(Cost {
         delivered: delivered_after
@@ -186,8 +216,8 @@ fn measure(
             .map(|(after, before)| after - before)
             .collect(),
         duration,
-        broker: broker_after.zip(broker_before).map(|(after, before)| after.saturating_sub(before)),
-        broker_bytes: broker.map(Process::resident_bytes).transpose()?,
+        broker_before,
+        broker_after,
         own: own_after.saturating_sub(own_before),
         threads,
     })
@@ -253,14 +283,15 @@ fn make_workers<'a>(
     if let Some(settings) = cast.churn {
         workers[0].add_churn(Churn::new(&args.broker, settings)?);
     }
-    let open = |role: &str, index: usize, connections: usize, subscription| {
-        let client_id = args.broker.client_id(&format!("{}-{role}-{index}", cast.scenario));
-        let hello = Hello { subscription, ..args.broker.hello(&client_id) };
+    let open = |role: &str, index: usize, connections: usize, clean_start, subscription| {
+        let client_id = client_id(args, cast, role, index);
+        let hello = Hello { clean_start, subscription, ..args.broker.hello(&client_id) };
         Connection::open(server, connections, &hello)
     };
     let payload_bytes_max = cast.publishers.iter().map(|role| role.shape.payload_bytes).max().unwrap_or(0);
     for (index, role) in cast.subscribers.iter().enumerate() {
-        let mut connection = open("subscriber", index, index, Some((&role.filter, role.qos)))?;
+        let subscription = Some((&*role.filter, role.qos));
+        let mut connection = open("subscriber", index, index, !cast.is_stored, subscription)?;
         connection.expect_payloads(payload_bytes_max);
         let group = role.group.map(|group| Arc::clone(&groups[group]));
         let subscriber = Subscriber::new(connection, version, index as u32, role, group);
@@ -269,7 +300,7 @@ fn make_workers<'a>(
     let receivers = cast.receivers();
     let mut first_stream = 0;
     for (index, role) in cast.publishers.iter().enumerate() {
-        let connection = open("publisher", index, cast.subscribers.len() + index, None)?;
+        let connection = open("publisher", index, cast.subscribers.len() + index, true, None)?;
         let place = Place { index: index as u32, first_stream: first_stream as u32 };
         let receivers = &receivers[first_stream..first_stream + role.topics.len()];
         first_stream += role.topics.len();

@@ -15,6 +15,8 @@ pub struct Cast {
     pub scenario: String,
     pub publishers: Vec<PublisherRole>,
     pub subscribers: Vec<SubscriberRole>,
+    /// Their sessions outlive their connections.
+    pub is_stored: bool,
     /// What subscribers are counted by; their latencies are kept apart.
     pub parts: Vec<String>,
     /// How many groups share subscriptions.

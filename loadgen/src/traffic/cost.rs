@@ -7,14 +7,15 @@ use super::cast::Cast;
 use crate::latency::{latencies, report_latencies, report_part};
 use crate::ledger::Faults;
 use crate::report::{Better, Report};
+use crate::usage::Usage;
 
 /// What the time that was measured has cost.
 pub struct Cost {
     /// By part.
     pub delivered: Vec<u64>,
     pub duration: Duration,
-    pub broker: Option<Duration>,
-    pub broker_bytes: Option<u64>,
+    pub broker_before: Usage,
+    pub broker_after: Usage,
     pub own: Duration,
     pub threads: u32,
 }
@@ -25,15 +26,12 @@ impl Cost {
         report.seconds = seconds;
         let delivered = self.delivered.iter().sum::<u64>() as f64;
         report.add("deliveries_per_s", "deliveries per s", delivered / seconds, "", Better::Higher);
-        if let Some(cpu) = self.broker.map(|cpu| cpu.as_secs_f64()) {
-            let each_us = cpu * 1e6 / delivered.max(1.0);
-            report.add("broker_cpu_us", "broker CPU per delivery", each_us, "us", Better::Lower);
-            let percent = cpu * 100.0 / seconds;
-            report.add("broker_cpu_percent", "broker CPU", percent, "% of a core", Better::Neither);
-        }
-        if let Some(bytes) = self.broker_bytes {
-            report.add("broker_rss_bytes", "broker memory", bytes as f64, "bytes", Better::Lower);
-        }
+        let Cost { broker_before: before, broker_after: after, .. } = self;
+        after.report_cpu_since(before, delivered, ("broker_cpu_us", "broker CPU per delivery"), report);
+        after.report_share_since(before, seconds, report);
+        let names = ("written_bytes_per_delivery", "written to disk per delivery");
+        after.report_written_since(before, delivered, names, report);
+        after.report_memory(report);
         let own = self.own.as_secs_f64() * 100.0 / seconds;
         let unit = format!("% of {} core(s)", self.threads);
         report.add("own_cpu_percent", "own CPU", own, &unit, Better::Neither);
@@ -57,16 +55,19 @@ pub struct Delivered<'a> {
 impl Delivered<'_> {
     pub fn report(self, cost: &Cost, report: &mut Report) -> Result<(), String> {
         let mut all = latencies();
+        let mut acknowledgements = latencies();
         let mut by_part: Vec<_> = self.cast.parts.iter().map(|_| latencies()).collect();
         report.faults = self.faults;
         for found in &self.findings {
             report.faults += found.faults;
+            acknowledgements.add(&found.acknowledgements).map_err(|error| error.to_string())?;
             for (part, latencies) in by_part.iter_mut().zip(&found.latencies) {
                 part.add(latencies).map_err(|error| error.to_string())?;
                 all.add(latencies).map_err(|error| error.to_string())?;
             }
         }
         report_latencies(&all, report);
+        report_part(&acknowledgements, "ack", report);
         report.add("published", "published in all", self.published as f64, "", Better::Neither);
         if !self.cast.rates.is_empty() {
             let unsent = self.findings.iter().map(|found| found.unsent).sum::<u64>();

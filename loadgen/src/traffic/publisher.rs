@@ -1,10 +1,14 @@
 //! One publisher: its window or its schedule, and the acknowledgements that it waits for.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use client::{QoS, Version};
+use hdrhistogram::Histogram;
 
 use super::cast::{Pace, PublisherRole};
+use super::subscriber::nanos_since;
 use super::template::Template;
 use crate::acknowledgement::on_acknowledgement;
 use crate::connection::Connection;
@@ -24,6 +28,8 @@ pub struct Publisher {
     unacknowledged_max: u64,
     /// Published and not acknowledged in full.
     unacknowledged: u64,
+    /// When those were due, in the order in which a broker has to acknowledge them. Empty at QoS 0.
+    dues_ns: VecDeque<u64>,
     next_packet_id: u16,
     /// Deliveries that its messages become.
     expected: u64,
@@ -77,6 +83,7 @@ impl Publisher {
             window,
             unacknowledged_max: UNACKNOWLEDGED_MAX.min(connection.receive_maximum.into()),
             unacknowledged: 0,
+            dues_ns: VecDeque::new(),
             next_packet_id: 1,
             expected: 0,
             receivers_max: receivers.iter().copied().max().unwrap_or(0).max(1),
@@ -127,6 +134,7 @@ impl Publisher {
         }
         if self.qos != QoS::AtMostOnce {
             self.unacknowledged += 1;
+            self.dues_ns.push_back(due_ns);
             self.next_packet_id = self.next_packet_id.checked_add(1).unwrap_or(1);
         }
     }
@@ -135,11 +143,24 @@ impl Publisher {
         self.expected.saturating_sub(arrived.load(Ordering::Relaxed) + self.written_off)
     }
 
-    /// Takes acknowledgements.
-    pub fn receive(&mut self, buffer: &mut [u8]) -> Result<(), String> {
-        let Publisher { connection, unacknowledged, version, .. } = self;
+    /// Takes acknowledgements, and how long each message waited for its last one: on the clock that began at `epoch`.
+    pub fn receive(
+        &mut self,
+        buffer: &mut [u8],
+        epoch: Instant,
+        mut latencies: Option<&mut Histogram<u64>>,
+    ) -> Result<(), String> {
+        let Publisher { connection, unacknowledged, dues_ns, version, .. } = self;
+        let mut seen_ns = None;
         let open = connection.read(buffer, |frame, output| {
-            *unacknowledged -= on_acknowledgement(frame, *version, output)?.min(*unacknowledged);
+            let finished = on_acknowledgement(frame, *version, output)?.min(*unacknowledged);
+            *unacknowledged -= finished;
+            for due_ns in dues_ns.drain(..finished as usize) {
+                if let Some(latencies) = &mut latencies {
+                    let seen_ns = *seen_ns.get_or_insert_with(|| nanos_since(epoch));
+                    latencies.saturating_record(seen_ns.saturating_sub(due_ns).max(1));
+                }
+            }
             Ok(())
         })?;
         if !open {

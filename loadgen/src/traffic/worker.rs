@@ -26,6 +26,7 @@ pub struct Worker<'a> {
     churn: Option<Churn>,
     /// By part.
     latencies: Vec<Histogram<u64>>,
+    acknowledgements: Histogram<u64>,
     buffer: Vec<u8>,
     tokens: Vec<u64>,
     touched: Vec<u32>,
@@ -52,6 +53,7 @@ impl<'a> Worker<'a> {
             schedules: Vec::new(),
             churn: None,
             latencies: stage.delivered.iter().map(|_| latencies()).collect(),
+            acknowledgements: latencies(),
             buffer: vec![0; READ_BYTES],
             tokens: Vec::new(),
             touched: Vec::new(),
@@ -114,7 +116,14 @@ impl<'a> Worker<'a> {
             faults += subscriber.faults(&self.stage.sent);
             received.push((subscriber.index(), subscriber.received()));
         }
-        Ok(Findings { faults, latencies: self.latencies, received, unsent, churn: self.churn })
+        Ok(Findings {
+            faults,
+            latencies: self.latencies,
+            acknowledgements: self.acknowledgements,
+            received,
+            unsent,
+            churn: self.churn,
+        })
     }
 
     /// Gives how many messages were due and were not sent.
@@ -235,7 +244,8 @@ impl<'a> Worker<'a> {
                 delivered += messages;
             } else {
                 let publisher = &mut self.publishers[at];
-                publisher.receive(&mut self.buffer)?;
+                let latencies = is_measuring.then_some(&mut self.acknowledgements);
+                publisher.receive(&mut self.buffer, self.stage.epoch, latencies)?;
                 publisher.connection.look_again(&self.epoll, token)?;
                 self.touched.push((at * self.threads + self.thread) as u32);
             }

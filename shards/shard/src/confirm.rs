@@ -90,6 +90,11 @@ impl Confirmations {
         self.asked_shards
     }
 
+    /// Who was asked may pass the publication on to any other shard.
+    pub fn ask_any(&mut self, peers: ShardSet) {
+        self.asked_shards = peers;
+    }
+
     pub fn is_confirmed(&self, question: u64) -> bool {
         question <= self.confirmed
     }

@@ -140,6 +140,8 @@ pub struct Gauges {
     pub mail_pending: usize,
     /// Bytes of the records that the store has to keep.
     pub stored_live_bytes: usize,
+    /// Messages that the store knows by a number.
+    pub stored_messages: usize,
     /// Deadlines that are set, of what is gone, too.
     pub timers: usize,
 }

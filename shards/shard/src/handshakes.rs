@@ -12,7 +12,10 @@ use crate::{
     ConnId, Mail, Shard, ShardId, ShardSet,
     keys::SessionKey,
     packet_ids::PacketIds,
-    store::entry::{Entry, SessionId},
+    store::{
+        entry::{Entry, SessionId},
+        record,
+    },
     turn::Turn,
 };
 
@@ -28,7 +31,7 @@ pub struct Handshake {
 #[derive(Default)]
 pub(crate) struct Handshakes {
     /// What is stored here and is not released by its publisher.
-    stored: BTreeMap<(ShardId, SessionId), PacketIds>,
+    stored: BTreeMap<(ShardId, SessionId), Copies>,
     /// Of publishers that live here: publications that others have not confirmed yet, in the order of their questions.
     unconfirmed: VecDeque<Unconfirmed>,
     /// The same by name: the question, and the connection that it came on last.
@@ -47,36 +50,60 @@ struct Unconfirmed {
     reason: ReasonCode,
 }
 
+/// What is stored here of one publisher's publications.
+#[derive(Default)]
+struct Copies {
+    /// For subscribers of this shard.
+    plain: PacketIds,
+    /// For members of shared subscriptions, by their names.
+    shared: BTreeMap<PacketId, Vec<Box<str>>>,
+}
+
 impl Handshakes {
-    pub fn is_stored(&self, handshake: Handshake) -> bool {
-        let of_session = self.stored.get(&(handshake.home, handshake.session));
-        of_session.is_some_and(|ids| ids.contains(handshake.packet_id))
+    /// `share` is the shared subscription whose copy it is; empty for that of everybody else.
+    pub fn is_stored(&self, handshake: Handshake, share: &str) -> bool {
+        let Some(copies) = self.stored.get(&(handshake.home, handshake.session)) else { return false };
+        if share.is_empty() {
+            return copies.plain.contains(handshake.packet_id);
+        }
+        let shares = copies.shared.get(&handshake.packet_id);
+        shares.is_some_and(|shares| shares.iter().any(|known| **known == *share))
     }
 
-    /// Those that are stored here.
-    pub fn len(&self) -> usize {
-        self.stored.values().map(PacketIds::len).sum()
+    /// What the records of those that are stored here take.
+    pub fn bytes(&self) -> usize {
+        self.stored.values().map(Copies::bytes).sum()
     }
 
     /// False: it was there.
-    pub fn insert(&mut self, handshake: Handshake) -> bool {
-        self.stored.entry((handshake.home, handshake.session)).or_default().insert(handshake.packet_id)
+    pub fn insert(&mut self, handshake: Handshake, share: &str) -> bool {
+        if self.is_stored(handshake, share) {
+            return false;
+        }
+        let copies = self.stored.entry((handshake.home, handshake.session)).or_default();
+        if share.is_empty() {
+            copies.plain.insert(handshake.packet_id);
+        } else {
+            copies.shared.entry(handshake.packet_id).or_default().push(share.into());
+        }
+        true
     }
 
-    /// False: it was not there.
-    pub fn remove(&mut self, handshake: Handshake) -> bool {
+    /// All copies. Gives back what their records took.
+    pub fn remove(&mut self, handshake: Handshake) -> usize {
         let key = (handshake.home, handshake.session);
-        let Some(ids) = self.stored.get_mut(&key) else { return false };
-        let was_there = ids.remove(handshake.packet_id);
-        if ids.is_empty() {
+        let Some(copies) = self.stored.get_mut(&key) else { return 0 };
+        let was_there = copies.plain.remove(handshake.packet_id);
+        let shares = copies.shared.remove(&handshake.packet_id).unwrap_or_default();
+        if copies.plain.is_empty() && copies.shared.is_empty() {
             self.stored.remove(&key);
         }
-        was_there
+        usize::from(was_there) * bytes_of("") + shares.iter().map(|share| bytes_of(share)).sum::<usize>()
     }
 
-    /// How many there were.
+    /// Gives back what their records took.
     pub fn remove_all(&mut self, home: ShardId, session: SessionId) -> usize {
-        self.stored.remove(&(home, session)).map_or(0, |ids| ids.len())
+        self.stored.remove(&(home, session)).map_or(0, |copies| copies.bytes())
     }
 
     pub fn is_unconfirmed(&self, session: SessionKey, packet_id: PacketId) -> bool {
@@ -163,11 +190,21 @@ impl Shard {
         self.owe_confirmation(from, 1);
     }
 
+    /// A copy has to be known again where somebody's queue has got it.
+    pub(crate) fn handshake_stored<'a>(&mut self, handshake: Handshake, share: &'a str) -> Option<Entry<'a>> {
+        let is_new = self.handshakes.insert(handshake, share);
+        if is_new {
+            self.store.add_live(bytes_of(share));
+        }
+        is_new.then_some(Entry::Handshake { handshake, share })
+    }
+
     /// The record of the message goes with that of the handshake: neither comes back without the other.
     pub(crate) fn forget_handshake(&mut self, handshake: Handshake) {
-        if self.handshakes.remove(handshake) {
+        let bytes = self.handshakes.remove(handshake);
+        if bytes > 0 {
             self.store.append(&Entry::HandshakeOver(handshake), false);
-            self.store.remove_live(HANDSHAKE_BYTES);
+            self.store.remove_live(bytes);
         }
     }
 
@@ -195,13 +232,22 @@ impl Shard {
     }
 
     pub(crate) fn on_publisher_gone(&mut self, home: ShardId, session: SessionId) {
-        let count = self.handshakes.remove_all(home, session);
-        if count > 0 {
+        let bytes = self.handshakes.remove_all(home, session);
+        if bytes > 0 {
             self.store.append(&Entry::PublisherGone { home, session }, false);
-            self.store.remove_live(HANDSHAKE_BYTES * count);
+            self.store.remove_live(bytes);
         }
     }
 }
 
-/// What the record of a handshake takes in the store.
-pub(crate) const HANDSHAKE_BYTES: usize = crate::store::record::HEADER_BYTES + 11;
+impl Copies {
+    fn bytes(&self) -> usize {
+        let shares = self.shared.values().flatten().map(|share| bytes_of(share));
+        self.plain.len() * bytes_of("") + shares.sum::<usize>()
+    }
+}
+
+/// What the record of a copy takes in the store.
+fn bytes_of(share: &str) -> usize {
+    record::HEADER_BYTES + 11 + share.len()
+}

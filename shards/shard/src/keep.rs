@@ -1,12 +1,14 @@
 //! What of the shard's state is stored, and when: each change of a session that is to live on, of its queue and of the
 //! retained messages becomes a record in the same turn.
 
+use std::sync::Arc;
+
 use mqtt::{PacketId, QoS};
+use smallvec::SmallVec;
 
 use crate::{
     Effect, Handshake, Message, Shard,
     ending::PublishedWill,
-    handshakes::HANDSHAKE_BYTES,
     keys::SessionKey,
     outbound::Queued,
     router::Carried,
@@ -166,7 +168,7 @@ impl Shard {
     }
 
     fn keep_crowd(&mut self, carried: &mut Carried<'_>) {
-        let routed = self.store.take_receivers();
+        let routed = self.store.take_part();
         self.append_held(&carried.keep(), &routed, true);
         self.store.put_back(routed.into_receivers());
         carried.begin_block(self.store.new_body());
@@ -181,43 +183,56 @@ impl Shard {
     }
 
     fn keep_routed(&mut self, carried: &mut Carried<'_>) {
-        let routed = self.store.take_routed();
-        let holders = routed.count + u32::from(routed.is_retained);
-        let companion = routed.companion.and_then(|companion| match companion {
-            // As long as others have to confirm the publication it is not taken in.
-            Companion::Received(session, packet_id) if self.confirmations.needed() > 0 => {
-                self.handshake_stored(Handshake { home: self.id, session, packet_id }, routed.count)
-            }
-            Companion::Received(session, packet_id) => {
-                self.forget_handshake(Handshake { home: self.id, session, packet_id });
-                Some(Entry::Received { session, packet_id })
-            }
-            Companion::Handshake(handshake) => self.handshake_stored(handshake, routed.count),
-            // As long as others have to confirm the will it stays: after a crash it is published once more.
-            Companion::WillGone(session) if self.confirmations.needed() > 0 => {
-                self.wills.push_back(PublishedWill { question: self.confirmations.needed(), session });
-                None
-            }
-            Companion::WillGone(session) => Some(Entry::WillGone { session }),
-        });
-        if holders > 0 {
-            self.append_held(&carried.keep(), &routed, companion.is_some());
+        let mut routed = self.store.take_routed();
+        let (companion, shares) = (routed.companion.take(), std::mem::take(&mut routed.shares));
+        let is_stored = routed.count > 0 || routed.has_parts;
+        let companions = self.companions(companion, &shares, is_stored);
+        let has_holders = routed.count > 0 || routed.is_retained;
+        // A group that has begun with parts has an end.
+        if has_holders || (routed.has_parts && companions.is_empty()) {
+            self.append_held(&carried.keep(), &routed, !companions.is_empty());
         }
-        if let Some(companion) = companion {
-            self.store.append(&companion, false);
+        for (at, companion) in companions.iter().enumerate() {
+            self.store.append(companion, at + 1 < companions.len());
         }
         self.store.put_back(routed.into_receivers());
         // Nobody has to keep it.
         self.store.bodies.sweep(carried.body());
     }
 
-    /// A handshake has to be known again where somebody's queue has got its message.
-    fn handshake_stored(&mut self, handshake: Handshake, receivers: u32) -> Option<Entry<'static>> {
-        let is_stored = receivers > 0 && self.handshakes.insert(handshake);
-        if is_stored {
-            self.store.add_live(HANDSHAKE_BYTES);
+    /// The records that belong to that of the message. `is_stored`: somebody's queue has got it.
+    fn companions<'a>(
+        &mut self,
+        companion: Option<Companion>,
+        shares: &'a [Arc<str>],
+        is_stored: bool,
+    ) -> SmallVec<[Entry<'a>; 1]> {
+        let mut companions = SmallVec::new();
+        match companion {
+            // As long as others have to confirm the publication it is not taken in.
+            Some(Companion::Received(session, packet_id)) if self.confirmations.needed() > 0 => {
+                let handshake = Handshake { home: self.id, session, packet_id };
+                let copies = is_stored.then_some("").into_iter().chain(shares.iter().map(|share| &**share));
+                companions.extend(copies.filter_map(|share| self.handshake_stored(handshake, share)));
+            }
+            Some(Companion::Received(session, packet_id)) => {
+                self.forget_handshake(Handshake { home: self.id, session, packet_id });
+                companions.push(Entry::Received { session, packet_id });
+            }
+            Some(Companion::Handshake(handshake)) if is_stored => {
+                companions.extend(self.handshake_stored(handshake, ""));
+            }
+            Some(Companion::SharedHandshake(handshake)) => {
+                companions.extend(shares.iter().filter_map(|share| self.handshake_stored(handshake, share)));
+            }
+            // As long as others have to confirm the will it stays: after a crash it is published once more.
+            Some(Companion::WillGone(session)) if self.confirmations.needed() > 0 => {
+                self.wills.push_back(PublishedWill { question: self.confirmations.needed(), session });
+            }
+            Some(Companion::WillGone(session)) => companions.push(Entry::WillGone { session }),
+            Some(Companion::Handshake(_)) | None => {}
         }
-        is_stored.then_some(Entry::Handshake(handshake))
+        companions
     }
 
     /// The message's record, and those for whom it is kept.

@@ -6,7 +6,6 @@ use crate::{
     Effect, Instant, Message, Shard, ShardSet,
     announce::filter_of_group,
     filters::is_shared,
-    handshakes::HANDSHAKE_BYTES,
     keep::subscribed_bytes,
     keys::SessionKey,
     outbound::{Away, State},
@@ -34,7 +33,7 @@ impl Shard {
             self.restore_retained(message, now);
         }
         self.arm_retained(now);
-        self.store.add_live(restoring.handshakes.len() * HANDSHAKE_BYTES);
+        self.store.add_live(restoring.handshakes.bytes());
         self.handshakes = restoring.handshakes;
         // In the order of their slots, so that the same store makes the same shard.
         let mut sessions: Vec<(SessionId, Kept)> = restoring.sessions.into_iter().collect();

@@ -26,8 +26,8 @@ impl Shard {
             }
             Ok(Entry::Message(entry)) => self.review_message(&entry, record.position),
             Ok(Entry::Released { session, number }) => self.review_released(session, number),
-            Ok(Entry::Handshake(handshake)) if self.handshakes.is_stored(handshake) => {
-                self.store.append(&Entry::Handshake(handshake), false);
+            Ok(Entry::Handshake { handshake, share }) if self.handshakes.is_stored(handshake, share) => {
+                self.store.append(&Entry::Handshake { handshake, share }, false);
             }
             // What cannot be read was refused when the store was opened, or was written by us.
             Ok(_) | Err(_) => {}

@@ -99,7 +99,7 @@ impl Shard {
         let matches = self.route_of(carried);
         let matched = !matches.is_empty();
         // An earlier life of the broker has stored it here, and may not have told others.
-        if !carried.handshake.is_some_and(|handshake| self.handshakes.is_stored(handshake)) {
+        if !carried.handshake.is_some_and(|handshake| self.handshakes.is_stored(handshake, "")) {
             self.deliver_to_matches(publisher, &matches, carried, turn);
         }
         for peer in matches.peers.iter() {
@@ -177,7 +177,7 @@ impl Shard {
 
     fn route_here(&mut self, carried: &mut Carried<'_>, turn: &mut Turn<'_>) {
         if let Some(handshake) = carried.handshake {
-            if self.handshakes.is_stored(handshake) {
+            if self.handshakes.is_stored(handshake, "") {
                 self.counters.publish_duplicates += 1;
                 return;
             }
@@ -318,6 +318,9 @@ impl Shard {
 
     fn publish_to_group(&mut self, group: GroupKey, carried: &mut Carried<'_>, turn: &mut Turn<'_>) {
         let name = self.groups.name(group).clone();
+        if carried.handshake.is_some_and(|handshake| self.handshakes.is_stored(handshake, &name)) {
+            return;
+        }
         let shared = Shared {
             message: carried.keep(),
             name,
@@ -329,19 +332,18 @@ impl Shard {
     }
 
     pub(crate) fn route_shared(&mut self, from: ShardId, mut shared: Shared, turn: &mut Turn<'_>) {
+        if let Some(handshake) = shared.handshake {
+            if self.handshakes.is_stored(handshake, &shared.name) {
+                self.counters.publish_duplicates += 1;
+                self.owe_confirmation(from, 1);
+                return;
+            }
+            self.store.set_companion(Companion::SharedHandshake(handshake));
+        }
         if self.store.is_on() {
             shared.message = self.own(&shared.message);
         }
         let message = shared.message.clone();
-        let known = shared.handshake.filter(|handshake| self.handshakes.is_stored(*handshake));
-        if known.is_some() {
-            self.counters.publish_duplicates += 1;
-            self.owe_confirmation(from, 1);
-            return;
-        }
-        if let Some(handshake) = shared.handshake {
-            self.store.set_companion(Companion::Handshake(handshake));
-        }
         self.pass_on_shared(shared, turn);
         self.keep_message(&mut Carried::of(&message));
         self.owe_confirmation(from, u64::from(message.qos() != QoS::AtMostOnce));
@@ -372,6 +374,9 @@ impl Shard {
                 }
                 Some(shard) => {
                     self.ask_confirmation(shard, shared.message.qos());
+                    if shared.handshake.is_some() {
+                        self.confirmations.ask_any(self.peers().collect());
+                    }
                     self.post_mail(shard, Mail::Shared(Box::new(shared)), turn);
                     return;
                 }
@@ -410,6 +415,9 @@ impl Shard {
             subscription_ids: if member.subscription_id == 0 { &[] } else { &id },
         };
         self.deliver(member.session, &delivery, &mut Carried::of(&shared.message), turn);
+        if shared.handshake.is_some() && self.is_kept(member.session) && delivery.qos != QoS::AtMostOnce {
+            self.store.add_share(&shared.name);
+        }
         true
     }
 }

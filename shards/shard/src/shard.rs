@@ -205,6 +205,7 @@ impl Shard {
             receive_bytes: self.receive_bytes,
             mail_pending: self.post.pending_len(),
             stored_live_bytes: self.store.live_bytes(),
+            stored_messages: self.store.bodies.len(),
             timers: self.timers.len(),
         }
     }

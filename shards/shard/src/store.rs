@@ -11,7 +11,7 @@ pub mod log;
 pub mod record;
 pub mod restoring;
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use mqtt::PacketId;
 
@@ -73,6 +73,10 @@ pub(crate) struct Store {
     is_retained: bool,
     /// What counts only together with the message that is being routed.
     companion: Option<Companion>,
+    /// Shared subscriptions that have taken it here, where each has to know it again.
+    shares: Vec<Arc<str>>,
+    /// Some of its receivers are written already.
+    has_parts: bool,
     pub bodies: Bodies,
     /// Connections that wait for batches.
     waiting: VecDeque<ConnId>,
@@ -91,7 +95,10 @@ pub(crate) enum Holder {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Companion {
     Received(SessionId, PacketId),
+    /// Of a publication of another shard's client.
     Handshake(Handshake),
+    /// Of the same, for shared subscriptions only.
+    SharedHandshake(Handshake),
     WillGone(SessionId),
 }
 
@@ -111,6 +118,8 @@ impl Store {
             receiver_count: 0,
             is_retained: false,
             companion: None,
+            shares: Vec::new(),
+            has_parts: false,
             bodies: Bodies::default(),
             waiting: VecDeque::new(),
             live_bytes: 0,
@@ -228,12 +237,15 @@ impl Store {
     }
 
     /// The receivers so far, and the retained messages, for a record of their own.
-    pub fn take_receivers(&mut self) -> Routed {
+    pub fn take_part(&mut self) -> Routed {
+        self.has_parts = true;
         Routed {
             receivers: std::mem::take(&mut self.receivers),
             count: std::mem::take(&mut self.receiver_count),
             is_retained: std::mem::take(&mut self.is_retained),
             companion: None,
+            shares: Vec::new(),
+            has_parts: true,
         }
     }
 
@@ -245,13 +257,21 @@ impl Store {
         self.companion = Some(companion);
     }
 
+    /// A shared subscription has taken the message.
+    pub fn add_share(&mut self, name: &Arc<str>) {
+        self.shares.push(name.clone());
+    }
+
     /// What was gathered for the message: its receivers, whether it is a retained one, what goes with it.
     pub fn take_routed(&mut self) -> Routed {
+        let has_parts = self.has_parts;
+        let part = self.take_part();
+        self.has_parts = false;
         Routed {
-            receivers: std::mem::take(&mut self.receivers),
-            count: std::mem::take(&mut self.receiver_count),
-            is_retained: std::mem::take(&mut self.is_retained),
             companion: self.companion.take(),
+            shares: std::mem::take(&mut self.shares),
+            has_parts,
+            ..part
         }
     }
 
@@ -341,6 +361,9 @@ pub(crate) struct Routed {
     pub count: u32,
     pub is_retained: bool,
     pub companion: Option<Companion>,
+    pub shares: Vec<Arc<str>>,
+    /// Other records with receivers of the message belong to the group.
+    pub has_parts: bool,
 }
 
 impl Routed {

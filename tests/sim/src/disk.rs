@@ -311,7 +311,7 @@ fn is_dropped(record: &Record<'_>, fault: Option<Fault>, random: &mut Random) ->
         Some(Fault::DropSessions) => matches!(entry, Entry::Session(_)) && random.percent(30),
         Some(Fault::DropSubscriptions) => matches!(entry, Entry::Subscribed { .. }) && random.percent(30),
         Some(Fault::DropDone) => matches!(entry, Entry::Done { .. }),
-        Some(Fault::DropReceived) => matches!(entry, Entry::Received { .. } | Entry::Handshake(_)),
+        Some(Fault::DropReceived) => matches!(entry, Entry::Received { .. } | Entry::Handshake { .. }),
         _ => false,
     }
 }

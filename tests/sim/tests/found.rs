@@ -74,3 +74,8 @@ fn a_message_gives_way_to_another_copy_of_itself() {
 fn a_session_that_is_written_again_does_not_take_in_what_is_not_confirmed() {
     assert_passes(&[(1067, 2, Profile::DurableRetained), (1062, 2, Profile::Durable)]);
 }
+
+#[test]
+fn a_shared_copy_is_not_a_repetition_of_the_plain_one() {
+    assert_passes(&[(1037, 4, Profile::DurableShared), (1003, 4, Profile::DurableShared)]);
+}

@@ -35,6 +35,10 @@ impl Bodies {
         BodyId(u32::try_from(index + 1).expect("a shard keeps fewer than four billion messages"))
     }
 
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Where its record stands; zero if it stands nowhere.
     pub fn place(&self, body: BodyId) -> u64 {
         body.index().and_then(|index| self.0.get(index)).map_or(0, |body| body.place)

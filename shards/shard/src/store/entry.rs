@@ -65,7 +65,12 @@ pub enum Entry<'a> {
         packet_id: PacketId,
     },
     /// What a publisher on another shard, or here, has not released, and is stored here.
-    Handshake(Handshake),
+    Handshake {
+        handshake: Handshake,
+        /// The shared subscription (`$share/group/filter`) whose copy it is; empty for that of everybody else.
+        share: &'a str,
+    },
+    /// For all copies.
     HandshakeOver(Handshake),
     /// All handshakes of this publisher are over.
     PublisherGone {
@@ -212,11 +217,11 @@ impl<'a> Entry<'a> {
                 batch.put_u64(session.0);
                 batch.put_u16(packet_id.get());
             }
-            Entry::Handshake(handshake) | Entry::HandshakeOver(handshake) => {
-                batch.push(handshake.home.0);
-                batch.put_u64(handshake.session.0);
-                batch.put_u16(handshake.packet_id.get());
+            Entry::Handshake { handshake, share } => {
+                put_handshake(batch, handshake);
+                batch.extend_from_slice(share.as_bytes());
             }
+            Entry::HandshakeOver(handshake) => put_handshake(batch, handshake),
             Entry::PublisherGone { home, session } => {
                 batch.push(home.0);
                 batch.put_u64(session.0);
@@ -253,7 +258,7 @@ impl<'a> Entry<'a> {
                 Entry::Received { session: SessionId(fields.u64()?), packet_id: packet_id(&mut fields)? }
             }
             FREED => Entry::Freed { session: SessionId(fields.u64()?), packet_id: packet_id(&mut fields)? },
-            HANDSHAKE => Entry::Handshake(handshake(&mut fields)?),
+            HANDSHAKE => Entry::Handshake { handshake: handshake(&mut fields)?, share: fields.rest_str()? },
             HANDSHAKE_OVER => Entry::HandshakeOver(handshake(&mut fields)?),
             PUBLISHER_GONE => {
                 Entry::PublisherGone { home: ShardId(fields.u8()?), session: SessionId(fields.u64()?) }
@@ -279,7 +284,7 @@ impl<'a> Entry<'a> {
             Entry::Received { .. } => RECEIVED,
             Entry::Freed { .. } => FREED,
             Entry::RetainedGone { .. } => RETAINED_GONE,
-            Entry::Handshake(_) => HANDSHAKE,
+            Entry::Handshake { .. } => HANDSHAKE,
             Entry::HandshakeOver(_) => HANDSHAKE_OVER,
             Entry::PublisherGone { .. } => PUBLISHER_GONE,
         }
@@ -412,6 +417,12 @@ fn qos_of(flags: u8) -> Result<QoS, Malformed> {
 
 fn packet_id(fields: &mut Fields<'_>) -> Result<PacketId, Malformed> {
     PacketId::new(fields.u16()?).ok_or(Malformed)
+}
+
+fn put_handshake(batch: &mut Vec<u8>, handshake: &Handshake) {
+    batch.push(handshake.home.0);
+    batch.put_u64(handshake.session.0);
+    batch.put_u16(handshake.packet_id.get());
 }
 
 fn handshake(fields: &mut Fields<'_>) -> Result<Handshake, Malformed> {

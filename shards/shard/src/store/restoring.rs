@@ -105,8 +105,8 @@ impl Restoring {
             Entry::Freed { session, packet_id } => {
                 self.of(session).received.remove(&packet_id);
             }
-            Entry::Handshake(handshake) => {
-                self.handshakes.insert(handshake);
+            Entry::Handshake { handshake, share } => {
+                self.handshakes.insert(handshake, share);
             }
             Entry::HandshakeOver(handshake) => {
                 self.handshakes.remove(handshake);

@@ -146,6 +146,74 @@ fn a_qos_2_publication_counts_once_on_every_shard_wherever_the_world_ends() {
     }
 }
 
+/// Three shards: a publisher with a session on the first, absent subscribers to `a` and to `$share/g/a` on the second.
+fn apart_with_group() -> (Script, String, [String; 2]) {
+    let config = Config { shards: 3, store_epoch_ms: Some(1_700_000_000_000), ..Config::default() };
+    let [plain, member, publisher] = ["s", "m", "q"].map(|prefix| Script::ids_by_home(&config, prefix));
+    let mut s = Script::new(config);
+    for (client_id, filter) in [(&plain[1], "a"), (&member[1], "$share/g/a")] {
+        let client = s.join_for_an_hour(client_id);
+        s.subscribe(client, filter, 2);
+        s.cut(client);
+    }
+    (s, publisher[0].clone(), [plain[1].clone(), member[1].clone()])
+}
+
+#[test]
+fn a_shared_subscription_gets_its_own_copy_beside_that_of_others() {
+    let (mut s, publisher, subscribers) = apart_with_group();
+    hand_over(&mut s, &publisher, "x");
+    s.crash();
+    hand_over(&mut s, &publisher, "y");
+    for subscriber in &subscribers {
+        assert_eq!(come_back(&mut s, subscriber).1[1..], ["a 'x' q2 #1", "a 'y' q2 #2"]);
+    }
+}
+
+/// The publisher's shard knows nothing of it after the crash, the other one everything.
+#[test]
+fn what_is_repeated_to_a_shared_subscription_counts_once_and_leaves_nothing() {
+    let (mut s, publisher, subscribers) = apart_with_group();
+    let (client, _) = come_back(&mut s, &publisher);
+    s.disk_is_slow = true;
+    s.publish_qos(client, "a", "x", 2, 7);
+    // Each copy comes in mail of its own.
+    for _ in 0..2 {
+        assert!(s.store(1));
+        s.settle();
+    }
+    s.disk_is_slow = false;
+    s.crash();
+    hand_over(&mut s, &publisher, "x");
+    for subscriber in &subscribers {
+        assert_eq!(come_back(&mut s, subscriber).1[1..], ["a 'x' q2 #1"]);
+        s.join(subscriber);
+    }
+    assert_eq!(s.counter("publish_duplicates"), 2);
+    assert_eq!(s.shards[1].gauges().stored_messages, 0);
+    assert_eq!(s.shards[1].gauges().stored_live_bytes, 0);
+}
+
+/// The shard that is asked first has only members that cannot take the message, and passes it on.
+#[test]
+fn the_packet_id_of_what_was_passed_on_is_free_again_where_it_went() {
+    let config = Config { shards: 3, store_epoch_ms: Some(1_700_000_000_000), ..Config::default() };
+    let [members, publishers] = ["m", "q"].map(|prefix| Script::ids_by_home(&config, prefix));
+    let mut s = Script::new(config);
+    let absent = s.join_for_an_hour(&members[1]);
+    s.subscribe(absent, "$share/g/a", 2);
+    s.cut(absent);
+    let present = s.join_for_an_hour(&members[2]);
+    s.subscribe(present, "$share/g/a", 2);
+    s.hear(present);
+    let mut expected = Vec::new();
+    for n in 1..=6 {
+        hand_over(&mut s, &publishers[0], &n.to_string());
+        expected.push(format!("a '{n}' q2 #{n}"));
+    }
+    assert_eq!(s.hear(present), expected);
+}
+
 /// The store writes a session again while a publication of its client waits for the confirmation of another shard.
 #[test]
 fn a_session_that_is_written_again_has_not_received_what_others_have_not_confirmed() {

@@ -426,6 +426,27 @@ fn a_message_for_a_crowd_is_kept_in_parts() {
     }
 }
 
+/// The last one for whom it is stored may be the one that makes a part complete.
+#[test]
+fn a_message_for_a_crowd_of_any_size_comes_back() {
+    const CROWD: usize = 13_792;
+    let mut s = kept();
+    let mut expected = Vec::new();
+    for n in 0..CROWD + 8 {
+        let client = s.join_for_an_hour(&format!("s{n}"));
+        s.subscribe(client, "a", 1);
+        s.cut(client);
+        if n >= CROWD {
+            let publisher = s.join("p");
+            s.publish_qos(publisher, "a", &n.to_string(), 1, 1);
+            expected.push(format!("a '{n}' q1 #{}", expected.len() + 1));
+            s.crash();
+            let reader = format!("s{}", n - CROWD);
+            assert_eq!(come_back(&mut s, &reader).1[1..], expected, "with {n} before");
+        }
+    }
+}
+
 #[test]
 fn a_store_without_room_refuses_what_it_would_have_to_store_and_nothing_else() {
     let (mut s, publisher) = absent(1);

@@ -209,8 +209,18 @@ impl Script {
         for (shard, batches) in stores.iter().enumerate() {
             let mut restoring = Restoring::new(self.config.store_epoch_ms.expect("there is a store"));
             next.given_up[shard] = self.given_up[shard];
+            // A group whose end is not there does not count.
+            let mut group = Vec::new();
             for (count, batch) in batches.iter().enumerate().skip(self.given_up[shard]) {
-                take_batch(&mut restoring, batch, place_of(count));
+                for record in records(&batch.records) {
+                    let position = Position::from_u64(place_of(count) + u64::from(record.position.offset));
+                    group.push(Record { position, ..record });
+                    if !record.more {
+                        group.drain(..).for_each(|record| {
+                            restoring.take(&record).expect("a shard understands what it has written");
+                        });
+                    }
+                }
             }
             let mut effects = Effects::default();
             next.shards[shard].restore(restoring, self.now, &mut effects);
@@ -555,11 +565,4 @@ fn place_of(count: usize) -> u64 {
 
 fn batch_at(place: u64) -> (usize, u32) {
     ((place >> 32) as usize - 1, place as u32)
-}
-
-fn take_batch(restoring: &mut Restoring, batch: &Batch, place: u64) {
-    for record in records(&batch.records) {
-        let position = Position::from_u64(place + u64::from(record.position.offset));
-        restoring.take(&Record { position, ..record }).expect("a shard understands what it has written");
-    }
 }

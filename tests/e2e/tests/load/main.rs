@@ -22,12 +22,16 @@ fn every_scenario_with_messages_is_whole_on_one_and_two_shards() {
             "fanout -n 20 --publishers 2 -w 200",
             "p2p -n 3 -w 60 --topics 5 -q 1",
             "fanin -n 4 --subscribers 2 --topics 3 --rate 1000 --threads 2",
+            "p2p -n 5 -w 100 -q 1 --stored",
+            "fanin -n 5 -w 100 -q 2 --stored -V 5 --threads 2",
         ] {
             let figures = run(scenario, broker.port, Some(broker.process.id()));
             assert!(figure(&figures, "deliveries_per_s") > 100.0, "{scenario}: {figures}");
             assert!(figure(&figures, "broker_cpu_us") > 0.0, "{scenario}: {figures}");
             let (p50, max) = (figure(&figures, "latency_p50_us"), figure(&figures, "latency_max_us"));
             assert!(0.0 < p50 && p50 <= max, "{scenario}: {figures}");
+            let is_acknowledged = scenario.contains("-q");
+            assert_eq!(figures.contains("\"ack_latency_p50_us\""), is_acknowledged, "{scenario}: {figures}");
         }
     }
 }
@@ -84,13 +88,19 @@ fn queues_of_absent_clients_are_filled_and_drained() {
             "persistent -n 20 -m 300",
             "persistent -n 5 -m 150 -q 2 -V 5",
             "persistent -n 30 -m 10 --parallel 4 -V 5",
+            "persistent -n 30 -m 10 --keep",
+            "persistent -n 30 -m 10 --filled",
+            "persistent -n 30 -m 0 --keep -V 5",
+            "persistent -n 20 -m 10 --begun -V 5",
         ] {
             let figures = run(scenario, broker.port, Some(broker.process.id()));
             // Later ones take the memory that earlier ones have freed.
             let is_fresh = scenario.contains("-m 300");
             assert!(!is_fresh || figure(&figures, "bytes_per_message") > 0.0, "{scenario}: {figures}");
-            assert!(figure(&figures, "queue_cpu_us") > 0.0, "{scenario}: {figures}");
-            assert!(figure(&figures, "deliveries_per_s") > 0.0, "{scenario}: {figures}");
+            let (is_kept, is_filled) = (scenario.contains("--keep"), scenario.contains("--filled"));
+            let fills = !is_filled && !scenario.contains("-m 0");
+            assert_eq!(figures.contains("\"queue_cpu_us\""), fills, "{scenario}: {figures}");
+            assert!(is_kept || figure(&figures, "deliveries_per_s") > 0.0, "{scenario}: {figures}");
         }
     }
 }

@@ -80,7 +80,11 @@ fn every_record_survives_the_way_through_its_bytes() {
         Entry::Received { session, packet_id },
         Entry::Freed { session, packet_id },
         Entry::RetainedGone { topic: "a" },
-        Entry::Handshake(Handshake { home: ShardId(127), session, packet_id }),
+        Entry::Handshake { handshake: Handshake { home: ShardId(127), session, packet_id }, share: "" },
+        Entry::Handshake {
+            handshake: Handshake { home: ShardId(0), session, packet_id },
+            share: "$share/group/a/+",
+        },
         Entry::HandshakeOver(Handshake { home: ShardId(0), session, packet_id }),
         Entry::PublisherGone { home: ShardId(1), session },
     ] {
