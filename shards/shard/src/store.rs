@@ -10,6 +10,7 @@ mod fields;
 pub mod log;
 pub mod record;
 pub mod restoring;
+pub mod sums;
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -20,7 +21,7 @@ use bodies::{Bodies, BodyId};
 use entry::{Entry, Receiver, Receivers, SessionId};
 pub use log::{
     BLOCK_BYTES, Cleaning, Config, Damage, FORMAT, Fault, FileId, Found, Full, Log, Piece, Placed, Position,
-    Purpose, Recovered, Recovery, Refusal, Report, Retired, START_BYTES, Torn, Wanted, Write,
+    Purpose, Recovered, Recovery, Refusal, Report, Retired, START_BYTES, Step, Torn, Wanted, Write,
 };
 pub use record::Record;
 

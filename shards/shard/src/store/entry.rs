@@ -430,6 +430,29 @@ fn handshake(fields: &mut Fields<'_>) -> Result<Handshake, Malformed> {
     Ok(Handshake { home, session, packet_id: packet_id(fields)? })
 }
 
+/// What docs/storage.md calls the kind.
+pub fn name_of(kind: u8) -> Option<&'static str> {
+    let name = match kind {
+        SESSION => "session",
+        SUBSCRIBED => "subscribed",
+        UNSUBSCRIBED => "unsubscribed",
+        DETACHED => "detached",
+        WILL_GONE => "will gone",
+        SESSION_GONE => "session gone",
+        MESSAGE => "message",
+        RELEASED => "released",
+        DONE => "done",
+        RECEIVED => "received",
+        FREED => "freed",
+        RETAINED_GONE => "retained gone",
+        HANDSHAKE => "handshake",
+        HANDSHAKE_OVER => "handshake over",
+        PUBLISHER_GONE => "publisher gone",
+        _ => return None,
+    };
+    Some(name)
+}
+
 const SESSION: u8 = 16;
 const SUBSCRIBED: u8 = 17;
 const UNSUBSCRIBED: u8 = 18;

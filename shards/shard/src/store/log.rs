@@ -13,14 +13,16 @@ mod placing;
 mod recovery;
 mod refusal;
 mod segment;
+mod whole;
 
 use std::collections::VecDeque;
 
 pub use cleaning::{Cleaning, Wanted};
 pub use header::FORMAT;
 pub use placed::{Full, Piece, Placed, Position, Write};
-pub use recovery::{Found, Recovered, Recovery, Report, START_BYTES, Torn};
+pub use recovery::{Found, Recovered, Recovery, Report, START_BYTES, Step, Torn};
 pub use refusal::{Damage, Fault, Refusal};
+pub use whole::Whole;
 
 use self::{
     commit::COMMIT_BYTES,

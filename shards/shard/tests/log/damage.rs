@@ -397,4 +397,48 @@ proptest! {
         let (_, got) = image.recover_tolerantly(seeded());
         prop_assert!(got.iter().all(|entry| history.entries.contains(entry)));
     }
+
+    #[test]
+    fn a_tolerant_recovery_finds_fault_with_what_a_strict_one_refuses_and_with_nothing_else(
+        places in prop::collection::vec((any::<prop::sample::Index>(), 0..5 * BLOCK, 1..=255_u8), 1..4),
+        gone in prop::option::of(any::<prop::sample::Index>()),
+    ) {
+        let history = history();
+        let mut image = history.disk.clone();
+        let files: Vec<u32> = image.0.keys().copied().collect();
+        for (file, at, bits) in places {
+            image.0.get_mut(file.get(&files)).unwrap()[at] ^= bits;
+        }
+        if let Some(file) = gone {
+            image.0.remove(file.get(&files));
+        }
+        let (tolerant, got) = image.recover_tolerantly(seeded());
+        let faults = tolerant.report.damages.len() + tolerant.report.missing.len();
+        match image.recover(seeded()) {
+            Ok((strict, records)) => {
+                prop_assert_eq!(records, got);
+                prop_assert_eq!(strict.report, tolerant.report);
+            }
+            Err(refusal) => prop_assert!(faults > 0, "{}: {:?}", refusal, tolerant.report),
+        }
+    }
+
+    #[test]
+    fn a_walk_tells_of_damage_where_it_stands(
+        places in prop::collection::vec((any::<prop::sample::Index>(), 0..5 * BLOCK, 1..=255_u8), 1..6),
+    ) {
+        let history = history();
+        let mut image = history.disk.clone();
+        let files: Vec<u32> = image.0.keys().copied().collect();
+        for (file, at, bits) in places {
+            image.0.get_mut(file.get(&files)).unwrap()[at] ^= bits;
+        }
+        let (recovered, got) = image.recover_tolerantly(seeded());
+        let (damages, records, order) = image.walk(seeded());
+        prop_assert_eq!(records, got);
+        prop_assert_eq!(&damages, &recovered.report.damages);
+        // Within a segment, records and damage come as they stand: a group that goes on behind it comes where it ends.
+        let order: Vec<(u32, u32)> = order.into_iter().filter(|(_, offset)| *offset > 0).collect();
+        prop_assert!(order.is_sorted(), "{:?}", order);
+    }
 }

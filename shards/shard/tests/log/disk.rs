@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use shard::store::{
-    BLOCK_BYTES, Config, FileId, Found, Placed, Position, Record, Recovered, Recovery, Refusal, START_BYTES,
+    BLOCK_BYTES, Config, Damage, FileId, Found, Placed, Position, Record, Recovered, Recovery, Refusal,
+    START_BYTES, Step,
 };
 
 pub const BLOCK: usize = BLOCK_BYTES as usize;
@@ -54,6 +55,26 @@ impl Disk {
 
     pub fn recover_tolerantly(&self, config: Config) -> (Recovered, Vec<Entry>) {
         self.read(Recovery::tolerant(config, self.found()).unwrap()).unwrap()
+    }
+
+    /// All damage and all records, and the places of both in the order in which they come.
+    pub fn walk(&self, config: Config) -> (Vec<Damage>, Vec<Entry>, Vec<(u32, u32)>) {
+        let (mut damages, mut entries, mut order) = (Vec::new(), Vec::new(), Vec::new());
+        let mut recovery = Recovery::tolerant(config, self.found()).unwrap();
+        while let Some((FileId(file), bytes)) = recovery.wants() {
+            let each = |step: Step<'_>| match step {
+                Step::Record(record) => {
+                    order.push((record.position.generation, record.position.offset));
+                    entries.push(Entry::of(&record));
+                }
+                Step::Damage(damage) => {
+                    order.push((damage.generation, damage.from));
+                    damages.push(damage.clone());
+                }
+            };
+            recovery.walk(&self.0[&file][..bytes as usize], each).unwrap();
+        }
+        (damages, entries, order)
     }
 
     fn found(&self) -> impl Iterator<Item = Found<'_>> {

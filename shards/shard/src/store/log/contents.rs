@@ -53,27 +53,27 @@ impl<'a> Contents<'a> {
     }
 
     /// Walks over all commits. `number` is that of the first. Without a `bound` the log may end anywhere. Each whole commit
-    /// is brought to `each`, with whether it follows a gap.
+    /// is brought to `each`, with the gaps between it and the one before.
     pub(crate) fn survey(
         &self,
         number: u64,
         bound: Option<u32>,
-        mut each: impl FnMut(Contents<'a>, usize, &Commit, bool),
+        mut each: impl FnMut(Contents<'a>, usize, &Commit, &[Gap]),
     ) -> Survey {
         let mut survey = Survey { end: BLOCK_BYTES as usize, ..Survey::default() };
         let mut number = number;
-        let mut after_gap = false;
+        let mut told = 0;
         let bound = bound.map(|bound| bound as usize);
         while bound.map_or(survey.end < self.bytes.len(), |bound| survey.end < bound) {
             match self.commit(survey.end, number) {
                 Ok(commit) => {
-                    each(*self, survey.end, &commit, after_gap);
+                    each(*self, survey.end, &commit, &survey.gaps[told..]);
+                    told = survey.gaps.len();
                     survey.commits += 1;
                     survey.durable = survey.durable.max(commit.durable);
                     survey.end += commit.bytes as usize;
                     survey.last = Some(commit);
                     number += 1;
-                    after_gap = false;
                 }
                 Err((at, fault)) => {
                     let Some(gap) = self.gap(&mut survey, number, bound, at, fault) else { break };
@@ -81,7 +81,6 @@ impl<'a> Contents<'a> {
                     survey.gaps.push(gap);
                     let Some(behind) = gap.behind else { break };
                     number = behind;
-                    after_gap = true;
                 }
             }
         }

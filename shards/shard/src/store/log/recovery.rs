@@ -30,6 +30,14 @@ pub struct Found<'a> {
     pub start: &'a [u8],
 }
 
+/// What a walk over a log comes to.
+#[derive(Debug)]
+pub enum Step<'a> {
+    Record(Record<'a>),
+    /// What stands here is passed over.
+    Damage(&'a Damage),
+}
+
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Report {
     /// Records handed out.
@@ -219,13 +227,34 @@ impl Recovery {
     /// Takes what `wants` said. Records come in the order in which they were stored, whole groups only. After an error
     /// nothing more is wanted.
     pub fn read(&mut self, bytes: &[u8], mut each: impl FnMut(Record<'_>)) -> Result<(), Refusal> {
+        self.walk(bytes, |found| {
+            if let Step::Record(record) = found {
+                each(record);
+            }
+        })
+    }
+
+    /// The same, with the damage that a tolerant recovery passes over, where it stands between the records.
+    pub fn walk(&mut self, bytes: &[u8], mut each: impl FnMut(Step<'_>)) -> Result<(), Refusal> {
+        let damages = self.report.damages.len();
         match &self.phase {
             Phase::Doubt { .. } => self.doubt(bytes)?,
             Phase::End { .. } => self.find_end(bytes)?,
-            Phase::Replay { .. } => self.replay(bytes, &mut each)?,
+            Phase::Replay { .. } => return self.replay(bytes, &mut each),
             Phase::Done { .. } => panic!("nothing is wanted any more"),
         }
+        self.report.damages[damages..].iter().for_each(|damage| each(Step::Damage(damage)));
         Ok(())
+    }
+
+    /// Generations, and the files that have their segments, as far as they are known.
+    pub fn files(&self) -> impl ExactSizeIterator<Item = (u32, FileId)> {
+        self.known.iter().map(|(generation, known)| (*generation, known.file))
+    }
+
+    /// What was found so far.
+    pub fn report(&self) -> &Report {
+        &self.report
     }
 
     /// A file whose header is lost although a commit after its first one says that the first was on disk.
@@ -261,7 +290,7 @@ impl Recovery {
         };
     }
 
-    fn replay(&mut self, bytes: &[u8], each: &mut impl FnMut(Record<'_>)) -> Result<(), Refusal> {
+    fn replay(&mut self, bytes: &[u8], each: &mut impl FnMut(Step<'_>)) -> Result<(), Refusal> {
         let Phase::Replay { chain, next } = &mut self.phase else { unreachable!("the phase was looked at") };
         let link = chain[*next];
         *next += 1;
@@ -271,14 +300,23 @@ impl Recovery {
         }
         let Known { header, .. } = link.known;
         let contents = Contents::new(bytes, &header, link.bound);
-        self.check_order(&link.known)?;
+        if let Some(damage) = self.check_order(&link.known) {
+            each(Step::Damage(&damage));
+            self.damage(damage)?;
+        }
         let groups = &mut self.groups;
-        let survey = contents.survey(header.first_commit, link.bound, |contents, at, commit, after_gap| {
-            if after_gap {
+        let mut told = 0;
+        let survey = contents.survey(header.first_commit, link.bound, |contents, at, commit, gaps| {
+            for gap in gaps {
                 groups.end();
+                each(Step::Damage(&link.known.damage(gap, whole)));
             }
-            groups.commit(contents, at, commit, each);
+            told += gaps.len();
+            groups.commit(contents, at, commit, &mut |record| each(Step::Record(record)));
         });
+        for gap in &survey.gaps[told..] {
+            each(Step::Damage(&link.known.damage(gap, whole)));
+        }
         self.report.segments += 1;
         self.report.commits += survey.commits;
         for gap in &survey.gaps {
@@ -293,12 +331,12 @@ impl Recovery {
     }
 
     /// The commits of a segment go on where those of the one before it end.
-    fn check_order(&mut self, known: &Known) -> Result<(), Refusal> {
+    fn check_order(&mut self, known: &Known) -> Option<Damage> {
         let first = known.header.first_commit;
-        let Some(expected) = self.next_commit.filter(|expected| *expected != first) else { return Ok(()) };
+        let expected = self.next_commit.filter(|expected| *expected != first)?;
         self.groups.end();
         // That a segment is missing was said already.
-        if self.report.missing.is_empty() { self.damage(known.out_of_order(expected)) } else { Ok(()) }
+        self.report.missing.is_empty().then(|| known.out_of_order(expected))
     }
 
     fn damage(&mut self, damage: Damage) -> Result<(), Refusal> {

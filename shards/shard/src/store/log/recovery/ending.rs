@@ -76,8 +76,12 @@ impl Recovery {
     /// The end was found. It is not in front of a commit that was on disk for certain.
     fn close(&mut self) -> Result<Phase, Refusal> {
         let last = self.ending.end.map_or(0, |end| end.commit.number);
-        if last < self.ending.durable && !self.tolerant {
-            return Err(self.missing(self.ending.lost.unwrap_or(self.last_generation)));
+        if last < self.ending.durable {
+            let lost = self.ending.lost.unwrap_or(self.last_generation);
+            if !self.tolerant {
+                return Err(self.missing(lost));
+            }
+            self.report.missing.push(lost);
         }
         self.chain()
     }
