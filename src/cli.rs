@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
-use crate::{config::Flags, health::HealthArgs, publish::PublishArgs, subscribe::SubscribeArgs};
+use crate::{
+    config::Flags, health::HealthArgs, publish::PublishArgs, store::StoreArgs, subscribe::SubscribeArgs,
+};
 
 /// An MQTT broker (3.1, 3.1.1 and 5.0) with one shard per core.
 ///
@@ -23,6 +25,8 @@ pub struct Cli {
 pub enum Command {
     /// Ask whether a broker answers: exit code 0 if it does
     Health(HealthArgs),
+    /// Look at a data directory
+    Store(StoreArgs),
     /// Publish messages, in the manner of mosquitto_pub.
     #[command(name = "pub")]
     Publish(PublishArgs),

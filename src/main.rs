@@ -12,7 +12,9 @@ mod open_files;
 mod publish;
 mod signals;
 mod start;
+mod store;
 mod subscribe;
+mod text;
 mod threads;
 
 use std::{
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
     };
     match &cli.command {
         Some(Command::Health(args)) => health::run(args),
+        Some(Command::Store(args)) => store::run(args),
         Some(Command::Publish(args)) => publish::run(args),
         Some(Command::Subscribe(args)) => subscribe::run(args),
         None => serve(&cli.serve),

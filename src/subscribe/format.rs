@@ -16,6 +16,7 @@ use std::{
 use client::{Message, Properties};
 
 use super::json;
+use crate::text::json_string;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Format {
@@ -257,24 +258,6 @@ fn json_properties(properties: &Properties) -> Vec<String> {
         members.extend(number.map(|number| format!("\"{name}\":{number}")));
     }
     members
-}
-
-fn json_string(text: &str) -> String {
-    let mut quoted = String::with_capacity(text.len() + 2);
-    quoted.push('"');
-    for letter in text.chars() {
-        match letter {
-            '"' => quoted.push_str("\\\""),
-            '\\' => quoted.push_str("\\\\"),
-            '\n' => quoted.push_str("\\n"),
-            '\r' => quoted.push_str("\\r"),
-            '\t' => quoted.push_str("\\t"),
-            control if control < ' ' => quoted.push_str(&format!("\\u{:04x}", control as u32)),
-            other => quoted.push(other),
-        }
-    }
-    quoted.push('"');
-    quoted
 }
 
 /// Local time, as strftime(3) writes it.

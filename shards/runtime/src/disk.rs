@@ -4,11 +4,15 @@
 //! What is written where is decided by `shard::store::log`. Files are made, filled with zeros and deleted by the
 //! `Keeper`, on a thread of its own: nothing here waits for a directory.
 
+pub(crate) mod check;
 mod cleaner;
 pub(crate) mod directory;
 mod fetcher;
 pub(crate) mod keeper;
+pub(crate) mod laid;
 mod open;
+pub(crate) mod problem;
+pub(crate) mod reading;
 #[cfg(test)]
 mod tests;
 

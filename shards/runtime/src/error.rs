@@ -72,8 +72,16 @@ pub enum StartError {
 /// Why the store cannot be used as it is. Nothing in it was changed.
 #[derive(Debug, Error)]
 pub enum StoreError {
-    #[error("the store in {}: {source}", path.display())]
+    #[error("the store at {}: {source}. {}", path.display(), remedy(source))]
     Io { path: PathBuf, source: io::Error },
+    #[error("there is no store in {}: it has no file `layout`. Name the data directory of a broker", path.display())]
+    NoStore { path: PathBuf },
+    #[error(
+        "{} has shards of a store, and the file `layout` is missing, which says how many there are and where each client has \
+         its home. Bring that file back from a backup or another copy of the directory",
+        path.display()
+    )]
+    LayoutLost { path: PathBuf },
     #[error(
         "the data directory {} is in use by another process. Stop that one, or give this one a directory of its own with \
          --data-dir",
@@ -98,7 +106,11 @@ pub enum StoreError {
         path.display()
     )]
     Incomplete { path: PathBuf, what: String },
-    #[error("{} does not say for whom the directory was laid out: {text:?}", path.display())]
+    #[error(
+        "{} does not say for whom the directory was laid out: {text:?}. Nothing was changed. It should have three lines, \
+         `format = 1`, `shards = N` and `placement_seed = N`: bring it back from a backup or another copy of the directory",
+        path.display()
+    )]
     Layout { path: PathBuf, text: String },
     #[error(
         "the data directory {} was laid out for {laid_out} shards, and {shards} were asked for. Start with --shards \
@@ -114,7 +126,32 @@ pub enum StoreError {
     Malformed { path: PathBuf, offset: u32 },
 }
 
+/// What to do about an error of the system.
+fn remedy(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(libc::ENOTDIR | libc::EEXIST) => {
+            "A file is where a directory should be: move it away, or name another directory with --data-dir"
+        }
+        Some(libc::EACCES | libc::EPERM) => {
+            "The user that runs iothub must own the directory and what is in it (chown -R), and may enter those above it"
+        }
+        Some(libc::EROFS) => {
+            "The file system is mounted for reading only: mount it for writing, or use another one"
+        }
+        Some(libc::ENOSPC | libc::EDQUOT) => "Make room on its disk (df), then try again",
+        Some(libc::ENOENT) => "Look whether the path is right, and its disk is mounted",
+        Some(libc::EMFILE | libc::ENFILE) => {
+            "Raise the limit of open files: `ulimit -n 65536`, LimitNOFILE=65536"
+        }
+        _ => "Look at the disk and its mount (dmesg, df)",
+    }
+}
+
 impl StoreError {
+    pub(crate) fn io(path: &Path, source: io::Error) -> StoreError {
+        StoreError::Io { path: path.to_owned(), source }
+    }
+
     pub(crate) fn refused(dir: &Path, refusal: &Refusal) -> StoreError {
         let path = |file: FileId| dir.join(name_of(file));
         match refusal {

@@ -37,6 +37,12 @@ pub use background::Background;
 pub use broker::{Broker, start};
 pub use config::{Config, StoreConfig};
 pub use control::{Failure, Snapshot};
-pub use disk::directory::DataDir;
+pub use disk::{
+    check::{Checked, Incomplete},
+    directory::DataDir,
+    laid::Laid,
+    problem::Problem,
+    reading::Walked,
+};
 pub use error::{StartError, StoreError};
 pub use probe::{Probe, probe};

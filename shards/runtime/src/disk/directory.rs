@@ -9,6 +9,7 @@ use std::{
 
 use shard::ShardId;
 
+use super::laid::folder_of;
 use crate::StoreError;
 
 /// A data directory that belongs to this process for as long as this lives.
@@ -59,7 +60,7 @@ impl DataDir {
 
     /// Where this one of so many shards has its log. Another number of shards has other folders.
     pub fn shard_dir(&self, shard: ShardId, shards: u8) -> PathBuf {
-        self.path.join(format!("shard-{}-of-{shards}", shard.0))
+        self.path.join(folder_of(shard, shards))
     }
 
     /// What decides the home of each client, the same as when the directory was laid out.
@@ -69,14 +70,14 @@ impl DataDir {
 }
 
 /// What every shard must agree on.
-struct Layout {
-    format: u32,
-    shards: u8,
+pub(crate) struct Layout {
+    pub(crate) format: u32,
+    pub(crate) shards: u8,
     placement_seed: u64,
 }
 
 impl Layout {
-    fn parse(text: &str) -> Option<Layout> {
+    pub(crate) fn parse(text: &str) -> Option<Layout> {
         let mut lines = text.lines();
         let mut value = |key: &str| lines.next()?.strip_prefix(key)?.strip_prefix(" = ").map(str::to_owned);
         Some(Layout {
@@ -99,8 +100,8 @@ impl Layout {
     }
 }
 
-fn lock(dir: &Path) -> Result<File, StoreError> {
-    let path = dir.join("lock");
+pub(crate) fn lock(dir: &Path) -> Result<File, StoreError> {
+    let path = dir.join(LOCK);
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
     let file = file.map_err(|source| StoreError::Io { path: path.clone(), source })?;
     // SAFETY: the call takes a descriptor that is open and nothing else.
@@ -118,10 +119,11 @@ fn newer(path: &Path, format: u32) -> StoreError {
     StoreError::Newer { path: path.to_owned(), format, known: FORMAT }
 }
 
-const LAYOUT: &str = "layout";
+pub(crate) const LAYOUT: &str = "layout";
+pub(crate) const LOCK: &str = "lock";
 
 /// Of the directory; segments have one of their own.
-const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 1;
 
 #[cfg(test)]
 mod tests {

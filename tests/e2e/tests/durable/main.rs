@@ -4,12 +4,14 @@
 mod damaged;
 mod dice;
 mod directory;
+mod examined;
 mod full;
 mod interest;
 mod kept;
 mod killed;
 mod lives;
 mod publisher;
+mod shelf;
 mod subscriber;
 mod traffic;
 mod visitor;

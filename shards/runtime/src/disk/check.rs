@@ -1,0 +1,140 @@
+//! Looks at all shards of a data directory: what they hold, and what is wrong with it. It changes nothing.
+
+use shard::{
+    ShardId,
+    store::{
+        log::Torn,
+        sums::{Sums, Totals},
+    },
+};
+
+use super::{
+    keeper::name_of,
+    laid::{Laid, folder_of},
+    problem::Problem,
+    reading::{Outcome, Reading, Walked},
+};
+use crate::StoreError;
+
+/// What one shard has.
+pub struct Checked {
+    pub shard: u8,
+    pub files: u64,
+    pub file_bytes: u64,
+    pub segments: u64,
+    pub commits: u64,
+    pub records: u64,
+    pub sums: Sums,
+    pub problems: Vec<Problem>,
+    /// Records of groups whose other records are damaged.
+    pub dropped: u64,
+    pub torn: Option<Incomplete>,
+}
+
+/// The end of a log that was being written when its broker ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Incomplete {
+    pub file: String,
+    pub offset: u32,
+    pub bytes: u32,
+    pub commits: u64,
+}
+
+impl Laid {
+    /// Looks at one shard. Where a broker uses the directory, what it changes meanwhile can look like damage: only what is
+    /// seen again and again is taken for it.
+    pub fn check(&self, shard: u8) -> Result<Checked, StoreError> {
+        for _ in 0..if self.is_in_use() { LOOKS_AT_CHANGES } else { 1 } {
+            let reading = self.reading(shard)?;
+            let mut sums = Sums::default();
+            let mut malformed = false;
+            let outcome = reading.walk_strictly(|record| malformed |= sums.take(&record).is_err());
+            if let Ok(report) = outcome
+                && !malformed
+                && !self.is_folder_lost(shard)
+            {
+                return Ok(checked(shard, &reading, sums, Outcome { report, problems: Vec::new() }));
+            }
+        }
+        let reading = self.reading(shard)?;
+        let mut sums = Sums::default();
+        let mut malformed = Vec::new();
+        let mut outcome = reading.walk(|walked| {
+            if let Walked::Record { file, record } = walked
+                && sums.take(&record).is_err()
+            {
+                let path = reading.folder().join(file);
+                let offset = record.position.offset;
+                malformed.push(Problem::Malformed {
+                    path,
+                    offset,
+                    kind: record.kind,
+                    version: record.version,
+                });
+            }
+        });
+        outcome.problems.append(&mut malformed);
+        if self.is_folder_lost(shard) {
+            outcome.problems.push(Problem::FolderLost { path: reading.folder().to_owned() });
+        }
+        if outcome.problems.is_empty()
+            && let Err(problem) = reading.walk_strictly(|_| {})
+        {
+            outcome.problems.push(problem);
+        }
+        Ok(checked(shard, &reading, sums, outcome))
+    }
+
+    /// Every record of a shard that can be read, in the order of the log, and what is wrong where it is.
+    pub fn walk(&self, shard: u8, each: impl FnMut(Walked<'_>)) -> Result<Vec<Problem>, StoreError> {
+        Ok(self.reading(shard)?.walk(each).problems)
+    }
+
+    pub(crate) fn reading(&self, shard: u8) -> Result<Reading, StoreError> {
+        let folder = folder_of(ShardId(shard), self.shards());
+        Reading::open(&self.path().join(folder), shard, self.shards())
+    }
+
+    /// A shard makes its folder and files before it serves anybody.
+    fn is_folder_lost(&self, shard: u8) -> bool {
+        let is_there = |folder: &String| self.path().join(folder).is_dir();
+        let mut folders = self.folders();
+        let own = folders.nth(shard.into()).is_some_and(|own| is_there(&own));
+        !own && super::laid::has_segments(self.path()).unwrap_or(false)
+    }
+}
+
+fn checked(shard: u8, reading: &Reading, sums: Sums, outcome: Outcome) -> Checked {
+    let Outcome { report, problems } = outcome;
+    let torn = report.torn.map(|Torn { file, offset, bytes, commits }| Incomplete {
+        file: name_of(file),
+        offset,
+        bytes,
+        commits,
+    });
+    Checked {
+        shard,
+        files: reading.files() as u64,
+        file_bytes: reading.bytes(),
+        segments: report.segments,
+        commits: report.commits,
+        records: report.records,
+        sums,
+        problems,
+        dropped: report.dropped,
+        torn,
+    }
+}
+
+impl Checked {
+    pub fn is_whole(&self) -> bool {
+        self.problems.is_empty()
+    }
+
+    pub fn totals(&self) -> Totals {
+        self.sums.totals()
+    }
+}
+
+/// Each look takes a while, in which a broker has finished what it was at.
+const LOOKS_AT_CHANGES: u32 = 5;

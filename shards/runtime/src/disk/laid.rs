@@ -1,0 +1,97 @@
+//! A data directory as it is looked at from outside: nothing in it is made, locked or changed, and a broker may use it
+//! meanwhile.
+
+use std::{
+    fs::{self, File},
+    io,
+    os::fd::AsRawFd,
+    path::{Path, PathBuf},
+};
+
+use shard::ShardId;
+
+use super::{
+    directory::{FORMAT, LAYOUT, LOCK, Layout},
+    keeper::id_of,
+};
+use crate::StoreError;
+
+/// What a directory says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Laid {
+    path: PathBuf,
+    shards: u8,
+}
+
+impl Laid {
+    pub fn read(path: &Path) -> Result<Laid, StoreError> {
+        let layout_path = path.join(LAYOUT);
+        let text = match fs::read_to_string(&layout_path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && path.is_dir() => {
+                return Err(absent(path)?);
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(StoreError::io(path, error));
+            }
+            Err(error) => return Err(StoreError::io(&layout_path, error)),
+        };
+        let layout = Layout::parse(&text)
+            .ok_or_else(|| StoreError::Layout { path: layout_path.clone(), text: text.clone() })?;
+        if layout.format > FORMAT {
+            return Err(StoreError::Newer { path: layout_path, format: layout.format, known: FORMAT });
+        }
+        Ok(Laid { path: path.to_owned(), shards: layout.shards })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn shards(&self) -> u8 {
+        self.shards
+    }
+
+    /// The folders of all shards, by name.
+    pub fn folders(&self) -> impl Iterator<Item = String> + use<> {
+        let shards = self.shards;
+        (0..shards).map(move |shard| folder_of(ShardId(shard), shards))
+    }
+
+    /// Whether a process has locked it. One that may not be looked at counts as free.
+    pub fn is_in_use(&self) -> bool {
+        let Ok(lock) = File::open(self.path.join(LOCK)) else { return false };
+        // SAFETY: the call takes a descriptor that is open and nothing else.
+        let is_free = unsafe { libc::flock(lock.as_raw_fd(), libc::LOCK_SH | libc::LOCK_NB) } == 0;
+        !is_free && io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock
+    }
+}
+
+/// Where this one of so many shards has its log.
+pub(crate) fn folder_of(shard: ShardId, shards: u8) -> String {
+    format!("shard-{}-of-{shards}", shard.0)
+}
+
+/// Whether there are segments below it, whatever it says of itself.
+pub(crate) fn has_segments(path: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        let is_shard = entry.file_name().to_str().is_some_and(|name| name.starts_with("shard-"));
+        if !is_shard || !entry.file_type()?.is_dir() {
+            continue;
+        }
+        for file in fs::read_dir(entry.path())? {
+            if file?.file_name().to_str().and_then(id_of).is_some() {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// Why a directory that does not say for whom it was laid out is none that can be looked at.
+fn absent(path: &Path) -> Result<StoreError, StoreError> {
+    let has_segments = has_segments(path).map_err(|source| StoreError::io(path, source))?;
+    let path = path.to_owned();
+    Ok(if has_segments { StoreError::LayoutLost { path } } else { StoreError::NoStore { path } })
+}

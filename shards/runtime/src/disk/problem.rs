@@ -1,0 +1,191 @@
+//! What is wrong with a store: where, what it means, and whether a repair can do without it.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use shard::store::log::{Damage, FORMAT, Fault, Refusal};
+
+use super::keeper::name_of;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Problem {
+    Damaged {
+        folder: PathBuf,
+        damage: Damage,
+    },
+    Missing {
+        folder: PathBuf,
+        generation: u32,
+        /// A file whose header cannot be read: it may be that segment.
+        suspect: Option<PathBuf>,
+    },
+    Foreign {
+        path: PathBuf,
+        shard: u16,
+        shards: u16,
+    },
+    Newer {
+        path: PathBuf,
+        format: u32,
+    },
+    Twice {
+        path: PathBuf,
+        other: PathBuf,
+        generation: u32,
+    },
+    Unreadable {
+        path: PathBuf,
+        offset: u64,
+        bytes: u64,
+        what: String,
+    },
+    Malformed {
+        path: PathBuf,
+        offset: u32,
+        kind: u8,
+        version: u8,
+    },
+    /// Other shards have files, and this one has not even a folder.
+    FolderLost {
+        path: PathBuf,
+    },
+}
+
+impl Problem {
+    pub(crate) fn of_refusal(folder: &Path, refusal: &Refusal) -> Problem {
+        let path = |file| folder.join(name_of(file));
+        match refusal {
+            Refusal::Newer { file, format } => Problem::Newer { path: path(*file), format: *format },
+            Refusal::Foreign { file, shard, shards } => {
+                Problem::Foreign { path: path(*file), shard: *shard, shards: *shards }
+            }
+            Refusal::Twice { generation, files } => {
+                Problem::Twice { path: path(files[1]), other: path(files[0]), generation: *generation }
+            }
+            Refusal::Missing { generation, suspect } => Problem::Missing {
+                folder: folder.to_owned(),
+                generation: *generation,
+                suspect: suspect.map(path),
+            },
+            Refusal::Damage(damage) => Problem::Damaged { folder: folder.to_owned(), damage: damage.clone() },
+        }
+    }
+
+    /// The file, or the folder where a file is missing, and the place in it.
+    pub fn place(&self) -> (PathBuf, Option<u64>) {
+        match self {
+            Problem::Damaged { folder, damage } => {
+                (folder.join(name_of(damage.file)), Some(damage.offset.into()))
+            }
+            Problem::Missing { folder, .. } => (folder.clone(), None),
+            Problem::Unreadable { path, offset, .. } => (path.clone(), Some(*offset)),
+            Problem::Malformed { path, offset, .. } => (path.clone(), Some((*offset).into())),
+            Problem::Foreign { path, .. }
+            | Problem::Newer { path, .. }
+            | Problem::Twice { path, .. }
+            | Problem::FolderLost { path } => (path.clone(), None),
+        }
+    }
+
+    /// Where what can be read goes on, in the same file.
+    pub fn until(&self) -> Option<u64> {
+        match self {
+            Problem::Damaged { damage, .. } => Some(damage.until.into()),
+            Problem::Unreadable { offset, bytes, .. } => Some(offset + bytes),
+            _ => None,
+        }
+    }
+
+    /// Nothing is wrong with it but that this program is too old for it.
+    pub fn is_of_another_version(&self) -> bool {
+        matches!(self, Problem::Newer { .. } | Problem::Malformed { .. })
+    }
+
+    /// In a few words.
+    pub fn what(&self) -> String {
+        match self {
+            Problem::Damaged { damage, .. } => damage.fault.to_string(),
+            Problem::Missing { generation, .. } => {
+                format!("segment generation {generation} is missing")
+            }
+            Problem::Foreign { shard, shards, .. } => {
+                format!("the file belongs to shard {shard} of {shards}")
+            }
+            Problem::Newer { format, .. } => {
+                format!("the file has format {format}, and this version knows {FORMAT}")
+            }
+            Problem::Twice { other, generation, .. } => {
+                format!("{} has segment generation {generation} as well", other.display())
+            }
+            Problem::Unreadable { bytes, what, .. } => {
+                format!("{bytes} bytes cannot be read from the disk: {what}")
+            }
+            Problem::Malformed { kind, version, .. } => {
+                format!("a record of kind {kind}, version {version} is not understood")
+            }
+            Problem::FolderLost { .. } => "the folder of this shard is missing".to_owned(),
+        }
+    }
+
+    /// What it means for whoever has stored something there.
+    pub fn meaning(&self) -> String {
+        match self {
+            Problem::Damaged { damage, .. } => meaning_of(damage),
+            Problem::Missing { suspect: Some(suspect), .. } => format!(
+                "What it held cannot be read. The header of {} is not valid: it may be that segment",
+                suspect.display()
+            ),
+            Problem::Missing { .. } => {
+                "What it held cannot be read. Look for a file that was moved, renamed or deleted".to_owned()
+            }
+            Problem::Foreign { .. } => {
+                "It was put here from elsewhere. What this shard has stored is in its other files".to_owned()
+            }
+            Problem::Newer { .. } | Problem::Malformed { .. } => {
+                "It was written by a newer iothub: use that one".to_owned()
+            }
+            Problem::Twice { .. } => {
+                "One of both is a copy. The other one is read, because it holds as much or more".to_owned()
+            }
+            Problem::Unreadable { .. } => {
+                "The disk itself fails (dmesg says more). Copy the data directory to another one before anything else"
+                    .to_owned()
+            }
+            Problem::FolderLost { .. } => "Everything that this shard had stored is missing".to_owned(),
+        }
+    }
+}
+
+fn meaning_of(damage: &Damage) -> String {
+    let Damage { commit, from, until, behind, .. } = damage;
+    match damage.fault {
+        Fault::Header => "The commits behind it can be read without it".to_owned(),
+        Fault::Order => {
+            let found = behind.map_or_else(String::new, |found| format!(" and {found} is there"));
+            format!("Commit {commit} should be here{found}: what lies between is lost")
+        }
+        Fault::Commit | Fault::Record | Fault::End => {
+            let proof = behind.map_or_else(
+                || "commits were written behind it".to_owned(),
+                |behind| format!("commit {behind} was written behind it"),
+            );
+            format!(
+                "Commit {commit}, offset {from:#x} to {until:#x}, is not whole. No crash explains that: it was on disk \
+                 before {proof}"
+            )
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (path, offset) = self.place();
+        write!(f, "{}", path.display())?;
+        if let Some(offset) = offset {
+            write!(f, " at offset {offset:#x}")?;
+        }
+        write!(f, ": {}. {}", self.what(), self.meaning())
+    }
+}

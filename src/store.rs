@@ -1,0 +1,160 @@
+//! `iothub store`: looks at a data directory. What it finds is decided in the runtime; here it gets
+//! its words.
+
+mod check;
+mod dump;
+mod entry;
+
+use std::{
+    env,
+    io::{self, BufWriter, Stdout, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::{Args, Subcommand};
+use runtime::{Laid, StoreError};
+
+use crate::config::{self, Flags};
+
+/// Look at a data directory.
+///
+/// Nothing is changed.
+#[derive(Debug, Args)]
+#[command(arg_required_else_help = true, subcommand_help_heading = "Commands", after_help = EXIT_CODES)]
+pub struct StoreArgs {
+    #[command(subcommand)]
+    command: StoreCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum StoreCommand {
+    /// Read everything, say what is there and what is damaged
+    Check(check::CheckArgs),
+    /// Print every record
+    Dump(dump::DumpArgs),
+}
+
+/// Which directory.
+#[derive(Debug, Args)]
+struct DirectoryArgs {
+    /// The data directory
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
+    /// Take the data directory from this configuration file
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Why a command could not do what it was asked for. Told already, where it is empty.
+struct Failure(String);
+
+pub fn run(args: &StoreArgs) -> ExitCode {
+    let (name, outcome) = match &args.command {
+        StoreCommand::Check(args) => ("check", check::run(args)),
+        StoreCommand::Dump(args) => ("dump", dump::run(args)),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(Failure(sentence)) => {
+            for line in sentence.lines() {
+                // A standard error that fails has nobody who could be told of it.
+                let _ = writeln!(io::stderr(), "iothub store {name}: {line}");
+            }
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+impl DirectoryArgs {
+    fn path(&self) -> Result<PathBuf, Failure> {
+        let flags = Flags { data_dir: self.data_dir.clone(), ..Flags::default() };
+        let loaded = config::load(self.config.as_deref(), env::vars_os(), &flags).map_err(|problems| {
+            Failure(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+        })?;
+        match loaded.settings.store.dir {
+            dir if dir.is_empty() => Err(Failure(
+                "which data directory? Name it with --data-dir DIR, or with --config FILE the configuration that does"
+                    .to_owned(),
+            )),
+            dir => Ok(dir.into()),
+        }
+    }
+
+    fn open(&self) -> Result<Laid, Failure> {
+        Ok(Laid::read(&self.path()?)?)
+    }
+
+    /// The flags again, for a command that is proposed.
+    fn flags(&self) -> String {
+        match (&self.data_dir, &self.config) {
+            (Some(dir), _) => format!("--data-dir {}", quoted(dir)),
+            (None, Some(file)) => format!("--config {}", quoted(&file.to_string_lossy())),
+            (None, None) => String::new(),
+        }
+    }
+}
+
+/// As a shell takes it.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+:@%,".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// Standard output, of which much is written at a time.
+struct Printed(BufWriter<Stdout>);
+
+impl Printed {
+    fn new() -> Printed {
+        Printed(BufWriter::with_capacity(OUTPUT_BYTES, io::stdout()))
+    }
+
+    fn line(&mut self, line: &str) -> io::Result<()> {
+        self.0.write_all(line.as_bytes())?;
+        self.0.write_all(b"\n")
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Failure {
+        Failure(error.to_string())
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Failure {
+        Failure(format!("cannot write to standard output: {error}"))
+    }
+}
+
+/// The store is damaged.
+const DAMAGED: u8 = 1;
+/// The command could not be carried out, or not be understood.
+const FAILED: u8 = 2;
+
+const OUTPUT_BYTES: usize = 64 << 10;
+
+const EXIT_CODES: &str = "Exit codes:
+  0  all is well
+  1  the store is damaged; what is said there can still be relied on
+  2  the command could not be carried out, and nothing was changed";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_quoted_where_a_shell_needs_it() {
+        assert_eq!(quoted("/var/lib/iothub"), "/var/lib/iothub");
+        assert_eq!(quoted("my dir"), "'my dir'");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+        assert_eq!(quoted(""), "''");
+    }
+}
