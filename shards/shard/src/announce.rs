@@ -139,7 +139,10 @@ impl Shard {
         let members: Vec<_> = members.into_iter().collect();
         let chunks = filters.chunks(FILTERS_PER_ANNOUNCEMENT).map(|filters| (filters.to_vec(), Vec::new()));
         let groups = members.chunks(FILTERS_PER_ANNOUNCEMENT).map(|members| (Vec::new(), members.to_vec()));
-        for (filters, members) in chunks.chain(groups) {
+        // One at the least: who has answered it has told of its own filters before.
+        let is_alone = self.config.shards == 1;
+        let nothing = (filters.is_empty() && members.is_empty() && !is_alone).then(Default::default);
+        for (filters, members) in chunks.chain(groups).chain(nothing) {
             let request = self.next_request();
             self.announcements.restored.insert(request, ShardSet::EMPTY);
             for peer in self.peers() {

@@ -99,6 +99,11 @@ impl Confirmations {
         question <= self.confirmed
     }
 
+    /// The last question of all.
+    pub fn asked(&self) -> u64 {
+        self.asked
+    }
+
     fn ask(&mut self, peer: ShardId) {
         self.asked += 1;
         self.asked_shards.insert(peer);
@@ -212,6 +217,7 @@ impl Shard {
         self.confirmations.on_confirmed(from, first, count);
         self.take_in_confirmed(turn);
         self.give_up_wills();
+        self.tell_of_leaving(turn);
         self.wake_waiting();
     }
 

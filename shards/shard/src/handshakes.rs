@@ -38,6 +38,8 @@ pub(crate) struct Handshakes {
     unconfirmed_ids: BTreeMap<(SessionKey, PacketId), (u64, ConnId)>,
     /// Of publishers that live here: which shards were told of a publication that is not released.
     told: BTreeMap<(SessionId, PacketId), ShardSet>,
+    /// Publishers that are gone, in the order of the questions that have to be confirmed before others are told.
+    leaving: VecDeque<Leaving>,
     /// Sessions up to this one are of an earlier life: others may have stored what is not known here.
     earlier: SessionId,
 }
@@ -57,6 +59,12 @@ struct Copies {
     plain: PacketIds,
     /// For members of shared subscriptions, by their names.
     shared: BTreeMap<PacketId, Vec<Box<str>>>,
+}
+
+struct Leaving {
+    question: u64,
+    session: SessionId,
+    shards: ShardSet,
 }
 
 impl Handshakes {
@@ -225,10 +233,58 @@ impl Shard {
         if session <= self.handshakes.earlier {
             shards = self.peers().collect();
         }
-        for shard in shards.iter() {
-            self.post_mail(shard, Mail::PublisherGone { home: self.id, session }, turn);
-        }
         self.on_publisher_gone(self.id, session);
+        if !shards.is_empty() {
+            // What is passed on from shard to shard could come after the end of its publisher.
+            let question = self.confirmations.asked();
+            self.handshakes.leaving.push_back(Leaving { question, session, shards });
+            self.tell_of_leaving(turn);
+        }
+    }
+
+    /// Tells those who may have stored something of publishers that are gone. A server that shuts down makes no mail: what
+    /// is left is found out at the next start.
+    pub(crate) fn tell_of_leaving(&mut self, turn: &mut Turn<'_>) {
+        while let Some(&Leaving { question, session, shards }) = self.handshakes.leaving.front()
+            && self.confirmations.is_confirmed(question)
+            && !self.drain.has_begun()
+        {
+            self.handshakes.leaving.pop_front();
+            for shard in shards.iter() {
+                self.post_mail(shard, Mail::PublisherGone { home: self.id, session }, turn);
+            }
+            self.on_publisher_gone(self.id, session);
+        }
+    }
+
+    /// After a start: a publisher may be gone, or may never have been stored, although its publications are.
+    pub(crate) fn ask_for_publishers(&mut self, turn: &mut Turn<'_>) {
+        let stored: Vec<(ShardId, SessionId)> = self.handshakes.stored.keys().copied().collect();
+        for publishers in stored.chunk_by(|one, other| one.0 == other.0) {
+            let home = publishers[0].0;
+            let sessions: Box<[SessionId]> = publishers.iter().map(|(_, session)| *session).collect();
+            if self.peers().any(|peer| peer == home) {
+                self.post_mail(home, Mail::Publishers(sessions), turn);
+                continue;
+            }
+            for session in sessions {
+                self.store.skip_session_id(session);
+                if home != self.id || self.kept_session(session).is_none() {
+                    self.on_publisher_gone(home, session);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn on_publishers(&mut self, from: ShardId, sessions: &[SessionId], turn: &mut Turn<'_>) {
+        for session in sessions {
+            // Nobody else gets this name: it would be taken for that one.
+            self.store.skip_session_id(*session);
+            if self.kept_session(*session).is_none() {
+                let gone = Mail::PublisherGone { home: self.id, session: *session };
+                self.post_mail(from, gone, turn);
+            }
+        }
     }
 
     pub(crate) fn on_publisher_gone(&mut self, home: ShardId, session: SessionId) {

@@ -31,6 +31,9 @@ pub enum Mail {
     Released(Box<Handshake>),
     /// A session of `home` has ended, with all publications that it has not released.
     PublisherGone { home: ShardId, session: SessionId },
+    /// After a start: whose publications the sender still has stored, among the sessions of the receiver. Those that do
+    /// not exist any more are answered with `PublisherGone`.
+    Publishers(Box<[SessionId]>),
     /// The sender's store has no room, or has some again.
     StoreFull(bool),
     /// So many of the receiver's publications at QoS 1 and 2 to the sender, from this one on, are stored where they have to be.

@@ -40,8 +40,8 @@ impl Shard {
         sessions.sort_unstable_by_key(|(id, _)| *id);
         let mut keys = Vec::with_capacity(sessions.len());
         let mut parts = Vec::with_capacity(sessions.len());
+        self.store.skip_session_id(restoring.newest);
         for (id, kept) in sessions {
-            self.store.skip_session_id(id);
             self.handshakes.set_earlier(id);
             let Kept { own: Some(own), filters, queue, received } = kept else { continue };
             let key = id.key();
@@ -74,6 +74,7 @@ impl Shard {
         for (key, packet_id) in told {
             self.handshakes.set_told(self.sessions[key].id, packet_id, peers);
         }
+        self.ask_for_publishers(turn);
         self.announce_restored(turn);
     }
 

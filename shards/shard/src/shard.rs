@@ -242,6 +242,7 @@ impl Shard {
             Mail::Replayed(replayed) => self.on_replayed(*replayed, turn),
             Mail::Released(handshake) => self.on_released_elsewhere(from, *handshake),
             Mail::PublisherGone { home, session } => self.on_publisher_gone(home, session),
+            Mail::Publishers(sessions) => self.on_publishers(from, &sessions, turn),
             Mail::StoreFull(is_full) => self.on_store_full_elsewhere(from, is_full, turn),
             Mail::Confirmed { first, count } => self.on_confirmed(from, first, count, turn),
             Mail::Draining => self.on_draining(from, turn),

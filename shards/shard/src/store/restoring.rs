@@ -23,6 +23,8 @@ use crate::{
 pub struct Restoring {
     epoch_ms: u64,
     pub(crate) sessions: HashMap<SessionId, Kept, ahash::RandomState>,
+    /// The last session that was made, whether it is there or not.
+    pub(crate) newest: SessionId,
     pub(crate) retained: HashMap<Box<str>, Message, ahash::RandomState>,
     retained_count: u64,
     pub(crate) handshakes: Handshakes,
@@ -65,6 +67,7 @@ impl Restoring {
         Restoring {
             epoch_ms,
             sessions: HashMap::with_hasher(hasher(1)),
+            newest: SessionId::default(),
             retained: HashMap::with_hasher(hasher(2)),
             retained_count: 0,
             handshakes: Handshakes::default(),
@@ -90,6 +93,7 @@ impl Restoring {
                 }
             }
             Entry::SessionGone { session } => {
+                self.newest = self.newest.max(session);
                 self.sessions.remove(&session);
             }
             Entry::Message(entry) => self.take_message(&entry, place),
@@ -122,6 +126,7 @@ impl Restoring {
     }
 
     fn of(&mut self, session: SessionId) -> &mut Kept {
+        self.newest = self.newest.max(session);
         self.sessions.entry(session).or_default()
     }
 

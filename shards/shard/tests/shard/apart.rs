@@ -214,6 +214,43 @@ fn the_packet_id_of_what_was_passed_on_is_free_again_where_it_went() {
     assert_eq!(s.hear(present), expected);
 }
 
+/// Nobody but the other shard has stored anything of the publisher when the world ends.
+#[test]
+fn a_session_is_not_taken_for_one_that_only_others_remember() {
+    let (mut s, passing, subscriber) = apart();
+    s.cut(passing);
+    let config = Config { shards: 2, ..Config::default() };
+    let publisher = &Script::ids_by_home(&config, "q")[0];
+    s.disk_is_slow = true;
+    let (client, _) = come_back(&mut s, publisher);
+    s.publish_qos(client, "a", "x", 2, 7);
+    assert!(s.store(1));
+    s.disk_is_slow = false;
+    s.crash();
+    assert_eq!(s.shards[0].gauges().sessions, 0);
+    hand_over(&mut s, publisher, "y");
+    assert_eq!(come_back(&mut s, &subscriber).1[1..], ["a 'x' q2 #1", "a 'y' q2 #2"]);
+}
+
+#[test]
+fn a_publisher_whose_end_was_not_stored_everywhere_leaves_nothing() {
+    let (mut s, _, subscriber) = apart();
+    let config = Config { shards: 2, ..Config::default() };
+    let publisher = &Script::ids_by_home(&config, "q")[0];
+    let (client, _) = come_back(&mut s, publisher);
+    s.publish_qos(client, "a", "x", 2, 7);
+    assert_eq!(s.hear(client), ["PUBREC 7"]);
+    s.disk_is_slow = true;
+    s.join(publisher);
+    assert!(s.store(0));
+    s.disk_is_slow = false;
+    s.crash();
+    s.join(&subscriber);
+    assert_eq!(s.shards[1].gauges().stored_live_bytes, 0);
+    s.crash();
+    assert_eq!(s.shards[1].gauges().stored_live_bytes, 0);
+}
+
 /// The store writes a session again while a publication of its client waits for the confirmation of another shard.
 #[test]
 fn a_session_that_is_written_again_has_not_received_what_others_have_not_confirmed() {
