@@ -79,3 +79,8 @@ fn a_session_that_is_written_again_does_not_take_in_what_is_not_confirmed() {
 fn a_shared_copy_is_not_a_repetition_of_the_plain_one() {
     assert_passes(&[(1037, 4, Profile::DurableShared), (1003, 4, Profile::DurableShared)]);
 }
+
+#[test]
+fn nothing_is_left_of_publishers_that_a_crash_has_ended() {
+    assert_passes(&[(2016, 2, Profile::DurableCuts), (2011, 2, Profile::DurableCongested)]);
+}
