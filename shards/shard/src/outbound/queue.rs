@@ -254,9 +254,9 @@ impl Queue {
         self.front.is_empty() && self.ready <= READY_MIN && self.ready < self.rest.len()
     }
 
-    /// What to bring back next, about `window` of it.
+    /// What to bring back next, about `window` of it, and one at least.
     pub fn wanted(&self, window: usize) -> impl Iterator<Item = Away> {
-        let mut left = window;
+        let mut left = window.max(1);
         let next = self.rest.iter().skip(self.ready).take(WANTED_MAX);
         let away = next.filter_map(|item| match item {
             Item::Here(_) => None,

@@ -147,7 +147,7 @@ fn send_next(outbound: &mut Outbound, oracle: &mut Oracle) {
     }
     if let Some(First::Away) = outbound.queue.first() {
         assert!(outbound.wants_more(), "what is sent next is not here");
-        fetch(outbound, oracle, 1);
+        fetch(outbound, oracle, 0);
     }
     let popped = outbound.pop().map(|popped| match popped {
         Popped::Here(queued) => queued,
@@ -166,7 +166,7 @@ fn send_next(outbound: &mut Outbound, oracle: &mut Oracle) {
 fn send_again(outbound: &mut Outbound, oracle: &mut Oracle) {
     oracle.again.retain(|number| oracle.inflight.contains_key(number));
     if let Some(Again::Away) = outbound.inflight.next_again() {
-        fetch(outbound, oracle, 1);
+        fetch(outbound, oracle, 0);
     }
     let expected = oracle.again.pop_front();
     let got = match outbound.inflight.next_again() {
