@@ -40,8 +40,8 @@ pub(crate) struct Announcements {
     pub waiting: HashMap<u64, Waiting, ahash::RandomState>,
     /// Filters that were announced and not confirmed by all; how often.
     unconfirmed: HashMap<Box<str>, u32, ahash::RandomState>,
-    /// Announcements of what was restored, and who has confirmed each.
-    restored: BTreeMap<u64, ShardSet>,
+    /// Shards that have told all of what they have restored.
+    restored: ShardSet,
 }
 
 /// What one SUBSCRIBE has to tell the other shards.
@@ -57,7 +57,7 @@ impl Announcements {
         Announcements {
             waiting: HashMap::with_hasher(hasher(1)),
             unconfirmed: HashMap::with_hasher(hasher(2)),
-            restored: BTreeMap::new(),
+            restored: ShardSet::EMPTY,
         }
     }
 
@@ -118,7 +118,7 @@ impl Shard {
         self.announcements.waiting.insert(request, waiting);
     }
 
-    /// Tells all other shards of all filters and groups here, some at a time.
+    /// Tells all other shards of all filters and groups here, some at a time. They know where the last one ends.
     pub(crate) fn announce_restored(&mut self, turn: &mut Turn<'_>) {
         let mut filters: Vec<Box<str>> = Vec::new();
         let mut members = BTreeMap::new();
@@ -144,28 +144,27 @@ impl Shard {
         let nothing = (filters.is_empty() && members.is_empty() && !is_alone).then(Default::default);
         for (filters, members) in chunks.chain(groups).chain(nothing) {
             let request = self.next_request();
-            self.announcements.restored.insert(request, ShardSet::EMPTY);
             for peer in self.peers() {
                 let announce = Announce { request, filters: filters.clone(), members: members.clone() };
                 self.post_mail(peer, Mail::Announce(Box::new(announce)), turn);
             }
         }
-        if self.announcements.restored.is_empty() {
-            self.finish_restore(turn);
+        for peer in self.peers() {
+            self.post_mail(peer, Mail::Restored, turn);
         }
+        self.check_restored(turn);
     }
 
-    /// Whether it was an announcement of what was restored.
-    fn on_restored_announced(&mut self, from: ShardId, request: u64, turn: &mut Turn<'_>) -> bool {
-        let Some(confirmed) = self.announcements.restored.get_mut(&request) else { return false };
-        confirmed.insert(from);
-        if confirmed.len() + 1 == usize::from(self.config.shards) {
-            self.announcements.restored.remove(&request);
-            if self.announcements.restored.is_empty() {
-                self.finish_restore(turn);
-            }
+    /// All that `from` has restored is known here.
+    pub(crate) fn on_restored_elsewhere(&mut self, from: ShardId, turn: &mut Turn<'_>) {
+        self.announcements.restored.insert(from);
+        self.check_restored(turn);
+    }
+
+    fn check_restored(&mut self, turn: &mut Turn<'_>) {
+        if self.announcements.restored.len() + 1 == usize::from(self.config.shards) {
+            self.finish_restore(turn);
         }
-        true
     }
 
     pub(crate) fn on_announce(&mut self, from: ShardId, announce: Announce, turn: &mut Turn<'_>) {
@@ -194,9 +193,7 @@ impl Shard {
     }
 
     pub(crate) fn on_announced(&mut self, from: ShardId, announced: &Announced, turn: &mut Turn<'_>) {
-        if self.on_restored_announced(from, announced.request, turn) {
-            return;
-        }
+        // Nobody waits for the answer where it was about something that was restored.
         let Some(waiting) = self.announcements.waiting.get_mut(&announced.request) else { return };
         waiting.confirmed.insert(from);
         waiting.retained_sent[from.index()] = announced.retained_sent.clone();

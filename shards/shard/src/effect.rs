@@ -19,7 +19,7 @@ pub enum Effect {
     Store(Batch),
     /// Bring back a message from the store. `Event::Fetched` follows, in whatever order.
     Fetch(Fetch),
-    /// What was restored is known to all shards.
+    /// What others have restored is known here.
     Restored,
     /// For the log.
     Note(Note),

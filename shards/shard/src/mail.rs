@@ -19,6 +19,8 @@ pub enum Mail {
     Announce(Box<Announce>),
     /// Every publication after this one takes the announcement into account.
     Announced(Box<Announced>),
+    /// The sender has announced all that it has restored.
+    Restored,
     /// The sender has no subscriber to this filter any more.
     Withdraw(Box<str>),
     /// How many members of the shared subscription (`$share/group/filter`) the sender has now.

@@ -22,7 +22,8 @@ use crate::{
 
 impl Shard {
     /// Puts everything into its place and tells the other shards what is subscribed to here. `Effect::Restored` follows when
-    /// they know; until then nobody should be let in. Sessions whose time is over meanwhile end after that.
+    /// this is known of them, too; until all shards have said it nobody should be let in. Sessions whose time is over
+    /// meanwhile end after that.
     pub fn restore(&mut self, restoring: Restoring, now: Instant, effects: &mut crate::Effects) {
         assert!(self.sessions.len() == 0, "a shard is restored before anything happens to it");
         let turn = &mut Turn { now, effects };
@@ -171,7 +172,7 @@ impl Shard {
         }
     }
 
-    /// All shards know of all subscriptions, so that what time brings about finds its way: wills, for one.
+    /// All subscriptions of other shards are known, so that what time brings about finds its way: wills, for one.
     pub(crate) fn finish_restore(&mut self, turn: &mut Turn<'_>) {
         for key in self.sessions.keys() {
             if let Some(at) = self.sessions[key].due_at() {

@@ -236,6 +236,7 @@ impl Shard {
             }
             Mail::Announce(announce) => self.on_announce(from, *announce, turn),
             Mail::Announced(announced) => self.on_announced(from, &announced, turn),
+            Mail::Restored => self.on_restored_elsewhere(from, turn),
             Mail::Withdraw(filter) => self.trie.remove_peer(&filter, from),
             Mail::Members(members) => self.on_members(from, &members.name, members.count),
             Mail::Replay(replay) => self.on_replay(from, replay, turn),

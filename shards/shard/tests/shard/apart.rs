@@ -1,7 +1,7 @@
 //! What is stored and confirmed between shards, and what comes back of it.
 
 use mqtt::{Connect, Packet, QoS, Will, WillProperties};
-use shard::{Config, Event};
+use shard::{Config, Effect, Effects, Event, Instant, Mail, Shard, ShardId, store::restoring::Restoring};
 
 use crate::{
     keeping::come_back,
@@ -318,4 +318,20 @@ fn a_store_without_room_on_another_shard_is_known_here() {
     s.publish_qos(publisher, "a", "y", 1, 2);
     assert_eq!(s.hear(publisher), ["PUBACK 2"]);
     assert_eq!(come_back(&mut s, &subscriber).1[1..], ["a 'y' q1 #1"]);
+}
+
+#[test]
+fn a_shard_is_restored_when_it_knows_what_others_have_restored() {
+    let config = Config { shards: 3, store_epoch_ms: Some(1_700_000_000_000), ..Config::default() };
+    let now = Instant::from_nanos(1_000_000_000);
+    let mut shard = Shard::new(ShardId(0), &config, now, 42);
+    let mut effects = Effects::default();
+    shard.restore(Restoring::new(1_700_000_000_000), now, &mut effects);
+    let is_restored =
+        |effects: &Effects| effects.queue.iter().any(|effect| matches!(effect, Effect::Restored));
+    for from in [1, 2] {
+        assert!(!is_restored(&effects), "shard {from} has not said what it restored");
+        shard.handle(now, Event::Mail { from: ShardId(from), mail: Mail::Restored }, &mut effects);
+    }
+    assert!(is_restored(&effects));
 }
