@@ -119,6 +119,7 @@ impl Ledger {
                     identity,
                     delivery,
                     is_qos2,
+                    retain: publish.retain,
                     is_released: false,
                     sent_on: socket,
                     is_release_sent: false,
@@ -145,7 +146,9 @@ impl Ledger {
         if known.is_release_doubtful {
             (known.is_released, known.is_release_doubtful) = (false, false);
         }
-        let is_same = known.identity == identity && known.is_qos2 == (publish.qos == QoS::ExactlyOnce);
+        let is_same = known.identity == identity
+            && known.retain == publish.retain
+            && known.is_qos2 == (publish.qos == QoS::ExactlyOnce);
         if known.is_doubtful && (!is_same || known.is_released) {
             outstanding.remove(&packet_id);
         } else {

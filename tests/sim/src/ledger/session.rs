@@ -58,6 +58,8 @@ pub struct Outstanding {
     pub identity: Identity,
     pub delivery: Option<usize>,
     pub is_qos2: bool,
+    /// It came from the retained store, or kept the flag.
+    pub retain: bool,
     /// PUBREC has arrived at the broker.
     pub is_released: bool,
     pub sent_on: usize,
