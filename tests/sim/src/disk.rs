@@ -17,9 +17,11 @@ use shard::{
 
 mod medium;
 
-pub use medium::Crash;
-
-use crate::{fault::Fault, random::Random};
+use crate::{
+    crash::{Crash, Landing},
+    fault::Fault,
+    random::Random,
+};
 use medium::Medium;
 
 pub struct Disk {
@@ -248,7 +250,13 @@ impl Disk {
         format!("{} bytes of log for {live_bytes} that are alive", self.log.used_bytes())
     }
 
-    pub fn crash(&mut self, crash: Crash, fault: Option<Fault>, random: &mut Random) -> String {
+    pub fn crash(
+        &mut self,
+        crash: Crash,
+        landing: Landing,
+        fault: Option<Fault>,
+        random: &mut Random,
+    ) -> String {
         if fault == Some(Fault::LoseLastWrite) {
             self.medium.lose_last();
         }
@@ -257,7 +265,7 @@ impl Disk {
         (self.coming, self.writing, self.blocked, self.walk) = (0, None, None, None);
         (self.is_reading, self.retire_after, self.stored) = (false, None, 0);
         self.was_small = false;
-        self.medium.crash(crash, making, random)
+        self.medium.crash(crash, landing, making, random)
     }
 
     /// Reads everything that is there, and goes on in a fresh segment.

@@ -8,6 +8,7 @@
 mod actor;
 mod agenda;
 mod client;
+mod crash;
 mod disk;
 mod fault;
 mod ledger;
@@ -23,6 +24,7 @@ mod tap;
 mod trace;
 mod world;
 
+pub use crash::{Point, Schedule};
 pub use fault::Fault;
 pub use ledger::{Failure, Oracle};
 pub use profile::Profile;

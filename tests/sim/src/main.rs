@@ -9,15 +9,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sim::{Plan, Profile, run_caught};
+use sim::{Plan, Point, Profile, Schedule, run_caught};
 
 const USAGE: &str = "sim: the seeded simulator of the shards
 
     sim --seeds FROM[..TO] [--shards N] [--profile P] [--seconds S] [--jobs J]
         runs seed after seed until stopped, until TO, or for S seconds; without
         --shards with 1, 2, 3 and 4, without --profile with all of them
-    sim --seed N [--shards N] [--profile P] [--trace]
-        runs one seed; with --trace it prints all that happens";
+    sim --seed N [--shards N] [--profile P] [--point P] [--trace]
+        runs one seed; with --trace it prints all that happens, with --point it
+        crashes once: at 17,power,any for example, as a failed run says
+    sim --seeds FROM[..TO] --points ...
+        as above, and each seed crashes at each of its points in turn";
 
 #[derive(Debug, Default)]
 struct Arguments {
@@ -29,6 +32,8 @@ struct Arguments {
     seconds: Option<u64>,
     jobs: Option<usize>,
     trace: bool,
+    point: Option<Point>,
+    points: bool,
 }
 
 fn main() -> ExitCode {
@@ -61,6 +66,10 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
             arguments.trace = true;
             continue;
         }
+        if word == "--points" {
+            arguments.points = true;
+            continue;
+        }
         if word == "--help" || word == "-h" {
             return Err("help".into());
         }
@@ -74,6 +83,9 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
             "--shards" => {
                 let shards = u8::try_from(number()?).ok().filter(|shards| (1..=16).contains(shards));
                 arguments.shards = Some(shards.ok_or("--shards takes 1 to 16")?);
+            }
+            "--point" => {
+                arguments.point = Some(Point::of(&value).ok_or(format!("there is no point {value:?}"))?)
             }
             "--profile" => {
                 let profile = Profile::of(&value).ok_or(format!("there is no profile {value:?}"))?;
@@ -126,13 +138,15 @@ fn run_many(arguments: &Arguments) -> ExitCode {
                     if arguments.to.is_some_and(|to| seed >= to) || arguments.is_late(began) {
                         break;
                     }
-                    CURRENT.with_borrow_mut(|current| *current = Some(arguments.plan(seed)));
-                    let report = run_caught(arguments.plan(seed));
-                    done.fetch_add(1, Ordering::Relaxed);
-                    if !report.is_good() {
-                        failed.fetch_add(1, Ordering::Relaxed);
-                        println!("FAILED {}", report.describe());
+                    for plan in arguments.plans(seed) {
+                        CURRENT.with_borrow_mut(|current| *current = Some(plan));
+                        let report = run_caught(plan);
+                        if !report.is_good() {
+                            failed.fetch_add(1, Ordering::Relaxed);
+                            println!("FAILED {}", report.describe());
+                        }
                     }
+                    done.fetch_add(1, Ordering::Relaxed);
                 }
             });
         }
@@ -168,11 +182,15 @@ fn run_many(arguments: &Arguments) -> ExitCode {
 
 impl Arguments {
     fn plan(&self, seed: u64) -> Plan {
-        Plan::new(
-            seed,
-            self.shards.unwrap_or(Plan::shards_of(seed)),
-            self.profile.unwrap_or(Plan::profile_of(seed)),
-        )
+        let shards = self.shards.unwrap_or(Plan::shards_of(seed));
+        let plan = Plan::new(seed, shards, self.profile.unwrap_or(Plan::profile_of(seed)));
+        self.point.map_or(plan, |point| Plan { schedule: Schedule::At(point), ..plan })
+    }
+
+    /// All that is to be run of one seed.
+    fn plans(&self, seed: u64) -> Vec<Plan> {
+        let plan = self.plan(seed);
+        if self.points { plan.at_each_point() } else { vec![plan] }
     }
 
     fn is_late(&self, began: Instant) -> bool {

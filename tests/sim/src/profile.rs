@@ -36,10 +36,12 @@ pub enum Profile {
     DurableRetained,
     /// Queues that overflow, few messages in flight, slow clients.
     DurableSlow,
+    /// So short that it can crash at each of its points in turn.
+    DurableBrief,
 }
 
 impl Profile {
-    pub const ALL: [Profile; 19] = [
+    pub const ALL: [Profile; 20] = [
         Profile::Calm,
         Profile::Chaos,
         Profile::TinyMesh,
@@ -59,6 +61,7 @@ impl Profile {
         Profile::DurableWills,
         Profile::DurableRetained,
         Profile::DurableSlow,
+        Profile::DurableBrief,
     ];
 
     pub fn name(self) -> &'static str {
@@ -82,6 +85,7 @@ impl Profile {
             Profile::DurableWills => "durable-wills",
             Profile::DurableRetained => "durable-retained",
             Profile::DurableSlow => "durable-slow",
+            Profile::DurableBrief => "durable-brief",
         }
     }
 
@@ -101,6 +105,7 @@ impl Profile {
             Profile::DurableWills => Some(Profile::Wills),
             Profile::DurableRetained => Some(Profile::Retained),
             Profile::DurableSlow => Some(Profile::SlowReaders),
+            Profile::DurableBrief => Some(Profile::Cuts),
             _ => None,
         }
     }

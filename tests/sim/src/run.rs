@@ -8,6 +8,7 @@ use shard::{Counters, Event};
 use crate::{
     agenda::Action,
     client::{Client, ConnectPlan, Phase as ClientPhase},
+    crash::{Point, Schedule},
     fault::Fault,
     ledger::{Closing, Failure, Oracle},
     profile::Profile,
@@ -25,6 +26,7 @@ pub struct Plan {
     pub profile: Profile,
     pub fault: Option<Fault>,
     pub readable: bool,
+    pub schedule: Schedule,
 }
 
 #[derive(Debug)]
@@ -38,12 +40,14 @@ pub struct Report {
     /// How often the broker was started, where there is a store, and how many segments its logs gave up.
     pub lives: u64,
     pub retired: u64,
+    /// How often a disk did something: each of these is a point at which the broker can crash.
+    pub points: u64,
     pub trace: String,
 }
 
 impl Plan {
     pub fn new(seed: u64, shards: u8, profile: Profile) -> Plan {
-        Plan { seed, shards, profile, fault: None, readable: false }
+        Plan { seed, shards, profile, fault: None, readable: false, schedule: Schedule::ByChance }
     }
 
     /// Without a choice, the seed chooses the number of shards and the profile.
@@ -57,11 +61,23 @@ impl Plan {
 
     /// The command that shows this run again.
     pub fn replay(&self) -> String {
-        let Plan { seed, shards, profile, .. } = self;
+        let Plan { seed, shards, profile, schedule, .. } = self;
+        let point = match schedule {
+            Schedule::At(point) => format!(" --point {point}"),
+            Schedule::ByChance | Schedule::Never => String::new(),
+        };
         format!(
-            "cargo run --release -p sim -- --seed {seed} --shards {shards} --profile {} --trace",
+            "cargo run --release -p sim -- --seed {seed} --shards {shards} --profile {}{point} --trace",
             profile.name()
         )
+    }
+
+    /// The run without a crash, and one run for each way in which it can crash once.
+    pub fn at_each_point(self) -> Vec<Plan> {
+        let whole = Plan { schedule: Schedule::Never, ..self };
+        let points = Point::up_to(run(whole).points);
+        let crashed = points.map(|point| Plan { schedule: Schedule::At(point), ..self });
+        std::iter::once(whole).chain(crashed).collect()
     }
 }
 
@@ -116,7 +132,7 @@ pub fn run_caught(plan: Plan) -> Report {
 fn begin(plan: Plan) -> World {
     let mut random = Random::new(plan.seed);
     let settings = Settings::draw(plan.profile, plan.shards, &mut random);
-    World::new(plan.seed, settings, random, plan.fault, plan.readable)
+    World::new(plan, settings, random)
 }
 
 fn report(plan: Plan, mut world: World, mut failures: Vec<Failure>) -> Report {
@@ -130,6 +146,7 @@ fn report(plan: Plan, mut world: World, mut failures: Vec<Failure>) -> Report {
         counters: world.counters(),
         lives: world.lives,
         retired: world.disks.iter().map(|disk| disk.retired).sum(),
+        points: world.points,
         trace: world.trace.into_text(),
     }
 }
@@ -150,10 +167,11 @@ impl World {
         self.check_strangers_are_closed();
         self.heal();
         self.rest("acting");
-        if self.settings.store.is_some() && self.random.percent(50) && !self.has_failed() {
+        if self.crashes_at_rest() && !self.has_failed() {
             self.crash();
             self.rest("a crash at rest");
         }
+        self.is_judged = true;
         let auditor = self.audit();
         self.rest("the audit");
         if self.has_failed() {
@@ -166,6 +184,10 @@ impl World {
         self.clear_retained(auditor);
         self.rest("clearing");
         self.leave();
+    }
+
+    fn crashes_at_rest(&mut self) -> bool {
+        self.settings.store.is_some() && self.schedule == Schedule::ByChance && self.random.percent(50)
     }
 
     fn has_failed(&self) -> bool {

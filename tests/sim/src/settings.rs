@@ -72,6 +72,9 @@ impl Settings {
         if let Some(around) = profile.around() {
             let mut settings = Settings::draw(around, shards, random);
             settings.make_durable(random);
+            if profile == Profile::DurableBrief {
+                settings.make_brief();
+            }
             return settings;
         }
         let mut settings = Settings::calm(shards, random);
@@ -243,6 +246,21 @@ impl Settings {
         }
         self.session_expiry_s_max = self.session_expiry_s_max.max(8);
         self.persistent = self.persistent.max(80);
+    }
+
+    /// Few clients in a hurry, and a log that gives up segments all the same.
+    fn make_brief(&mut self) {
+        self.clients = 3;
+        self.acting = Duration::from_millis(250);
+        self.pause_us_max = 40_000;
+        self.away_us_max = 20_000;
+        (self.weights.cut, self.weights.takeover) = (8, 3);
+        (self.session_expiry_s_max, self.config.limits.session_expiry_s_v3) = (60, 60);
+        self.large_payloads = 0;
+        let store = self.store.as_mut().expect("this world has a store");
+        store.segment_bytes = 5 * shard::store::log::BLOCK_BYTES;
+        (store.disk_us_max, store.down_us_max) = (3_000, 1_000);
+        store.crash_us_max = 200_000;
     }
 
     fn make_queues_small(&mut self, random: &mut Random) {

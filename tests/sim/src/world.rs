@@ -10,11 +10,13 @@ use shard::{ConnId, Counters, Effects, Event, Instant, Placement, Reading, Shard
 use crate::{
     agenda::{Action, Agenda},
     client::Client,
+    crash::Schedule,
     disk::Disk,
     fault::Fault,
     ledger::{Ledger, Oracle},
     mesh::Mesh,
     random::Random,
+    run::Plan,
     settings::Settings,
     socket::Socket,
     tap::Tap,
@@ -22,6 +24,7 @@ use crate::{
 };
 
 mod connections;
+mod crashes;
 mod disks;
 mod effects;
 mod said;
@@ -56,6 +59,12 @@ pub struct World {
     is_down: bool,
     /// What was counted in earlier lives.
     past: Counters,
+    pub schedule: Schedule,
+    /// How often a disk did something.
+    pub points: u64,
+    is_crash_due: bool,
+    /// The run is at its end: nothing crashes any more.
+    pub is_judged: bool,
 }
 
 /// What the clients are about.
@@ -87,7 +96,8 @@ pub struct Core {
 }
 
 impl World {
-    pub fn new(seed: u64, settings: Settings, random: Random, fault: Option<Fault>, readable: bool) -> World {
+    pub fn new(plan: Plan, settings: Settings, random: Random) -> World {
+        let Plan { seed, fault, readable, .. } = plan;
         let mut random = random;
         let config = &settings.config;
         let core = |id| Core::new(Shard::new(ShardId(id), config, Instant::START, seed ^ 0xC0FF_EE00));
@@ -119,6 +129,10 @@ impl World {
             is_serving: !has_store,
             is_down: false,
             past: Counters::default(),
+            schedule: plan.schedule,
+            points: 0,
+            is_crash_due: false,
+            is_judged: false,
         };
         let limits = &world.settings.config.limits;
         world.ledger.retained_is_limited = limits.retained_messages_max < RETAINED_WITHOUT_LIMIT;
@@ -173,6 +187,7 @@ impl World {
         self.steps += 1;
         self.advance();
         self.act_on(action);
+        self.crash_at_point();
         self.look_for_quiet();
         true
     }

@@ -5,16 +5,10 @@ use std::collections::BTreeMap;
 
 use shard::store::log::{BLOCK_BYTES, FileId};
 
-use crate::random::Random;
-
-/// How everything ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Crash {
-    /// The process is killed: what the machine has in its cache stays.
-    Kill,
-    /// The power fails: what is not on the medium is gone.
-    Power,
-}
+use crate::{
+    crash::{Crash, Landing},
+    random::Random,
+};
 
 #[derive(Debug, Default)]
 pub struct Medium {
@@ -99,8 +93,14 @@ impl Medium {
     }
 
     /// Any blocks of what was under way are there, and any are not. `making`: a file that was not finished.
-    pub fn crash(&mut self, crash: Crash, making: Option<(FileId, u32)>, random: &mut Random) -> String {
-        let chance = *random.pick(&[0, 20, 50, 80, 95, 100]);
+    pub fn crash(
+        &mut self,
+        crash: Crash,
+        landing: Landing,
+        making: Option<(FileId, u32)>,
+        random: &mut Random,
+    ) -> String {
+        let chance = landing.chance(random);
         let mut said = format!("{crash:?}");
         if let Some(write) = self.under_way.take() {
             let mut landed = Vec::new();
@@ -187,7 +187,7 @@ mod tests {
             let mut medium = written(1);
             medium.finish(false);
             medium.begin(FileId(1), BLOCK_BYTES, vec![9; 4 * BLOCK]);
-            medium.crash(Crash::Power, None, &mut random);
+            medium.crash(Crash::Power, Landing::Any, None, &mut random);
             let all = medium.read(FileId(1), 0, u32::MAX);
             assert!(all[..BLOCK].iter().all(|byte| *byte == 7));
             let there = all[BLOCK..5 * BLOCK].chunks(BLOCK).filter(|block| block[0] == 9).count();
@@ -201,7 +201,7 @@ mod tests {
     fn what_a_killed_process_wrote_is_seen_and_is_on_the_medium_after_a_sync_only() {
         let seed = (0..).find(|seed| {
             let mut medium = written(2);
-            medium.crash(Crash::Kill, None, &mut Random::new(*seed));
+            medium.crash(Crash::Kill, Landing::Any, None, &mut Random::new(*seed));
             medium.read(FileId(1), 0, 1) == [7]
         });
         let mut random = Random::new(seed.expect("some seed lets the first block land"));
@@ -209,11 +209,11 @@ mod tests {
             let mut lost = 0;
             for again in 0..20 {
                 let mut medium = written(2);
-                medium.crash(Crash::Kill, None, &mut random.clone());
+                medium.crash(Crash::Kill, Landing::Any, None, &mut random.clone());
                 if is_synced {
                     medium.sync(FileId(1));
                 }
-                medium.crash(Crash::Power, None, &mut Random::new(again));
+                medium.crash(Crash::Power, Landing::Any, None, &mut Random::new(again));
                 lost += usize::from(medium.read(FileId(1), 0, 1) == [0]);
             }
             assert_eq!(lost > 0, !is_synced);
