@@ -12,10 +12,11 @@ use shard::{SHARDS_MAX, Shard, ShardId, ShardSet};
 
 use crate::{
     Config, StartError,
+    backend::Engine,
     brain::Brain,
     clock::Clock,
     control::{COMMANDS_MAX, Command, Failure, Line, Report, Snapshot},
-    disk::keeper,
+    disk::{Logs, keeper},
     executor, listener, mesh,
     mesh::Shared,
     probe::{self, random_seed},
@@ -49,11 +50,29 @@ pub(crate) fn start_with<B: Brain>(
     config: Config,
     make_brain: impl Fn(ShardId, shard::Instant) -> B + Clone + Send + 'static,
 ) -> Result<Broker, StartError> {
+    let (store, epoch_ms) = (config.store.clone(), config.core.store_epoch_ms);
+    let Some((store, epoch_ms)) = store.zip(epoch_ms) else { return start_on(None, config, make_brain) };
+    let (orders, ordered) = unbounded();
+    let logs = Logs { config: store, shards: config.shards, epoch_ms, orders };
+    let keeper = keeper::spawn(ordered).map_err(StartError::Resources)?;
+    let mut broker = start_on(Some(Arc::new(logs)), config, make_brain)?;
+    broker.keeper = Some(keeper);
+    Ok(broker)
+}
+
+/// On whatever stores what is to live on; without it everything is in memory.
+pub(crate) fn start_on<B: Brain>(
+    engine: Option<Arc<dyn Engine>>,
+    config: Config,
+    make_brain: impl Fn(ShardId, shard::Instant) -> B + Clone + Send + 'static,
+) -> Result<Broker, StartError> {
     check(&config)?;
     let probe = probe::probe()?;
     let bound = listener::bind(&config.listen, config.shards)?;
-    let mut broker = Broker::spawn(&config, &probe.cores, bound.addresses, make_brain)?;
-    broker.await_ready(config.shards)?;
+    // Whoever has much to recover takes his time.
+    let ready_max = if engine.is_some() { READY_MAX * 20 } else { READY_MAX };
+    let mut broker = Broker::spawn(&config, &probe.cores, bound.addresses, engine, make_brain)?;
+    broker.await_ready(config.shards, ready_max)?;
     // Nobody is let in before everybody is ready.
     for listener in bound.by_shard.iter().flatten() {
         listener.listen(config.backlog)?;
@@ -129,6 +148,7 @@ impl Broker {
         config: &Config,
         cores: &[usize],
         addresses: Vec<SocketAddr>,
+        engine: Option<Arc<dyn Engine>>,
         make_brain: impl Fn(ShardId, shard::Instant) -> B + Clone + Send + 'static,
     ) -> Result<Broker, StartError> {
         if usize::from(config.shards) > cores.len() {
@@ -144,8 +164,6 @@ impl Broker {
         let (failer, failures) = unbounded();
         let shared = Arc::clone(meshes.first().expect("there is at least one shard").shared());
         let seats = Arc::new(Seats::new(config.max_connections));
-        let (orders, ordered) = unbounded();
-        let orders = config.store.as_ref().map(|_| orders);
         let mut broker = Broker {
             addresses,
             commands: Vec::new(),
@@ -168,22 +186,16 @@ impl Broker {
                 config.clone(),
                 move |now| make_brain(id, now),
                 parts,
-                orders.clone(),
+                engine.clone(),
             );
             broker.commands.push(sender);
             // Dropping the broker stops the shards that were started.
             broker.threads.push(thread.map_err(StartError::Resources)?);
         }
-        if orders.is_some() {
-            let keeper = keeper::spawn(ordered, Arc::clone(&broker.shared), broker.commands.clone());
-            broker.keeper = Some(keeper.map_err(StartError::Resources)?);
-        }
         Ok(broker)
     }
 
-    fn await_ready(&mut self, shards: u8) -> Result<(), StartError> {
-        // Whoever has much to recover takes his time.
-        let ready_max = if self.keeper.is_some() { READY_MAX * 20 } else { READY_MAX };
+    fn await_ready(&mut self, shards: u8, ready_max: Duration) -> Result<(), StartError> {
         let deadline = Instant::now() + ready_max;
         for _ in 0..shards {
             match self.reports.recv_deadline(deadline) {

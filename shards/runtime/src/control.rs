@@ -1,9 +1,7 @@
 //! What the control thread and the shards say to each other.
 
-use std::{fs::File, io};
-
 use crossbeam_channel::{Receiver, Sender};
-use shard::{Counters, Gauges, ShardId, store::log::FileId};
+use shard::{Counters, Gauges, ShardId};
 
 use crate::{StartError, listener::Listener};
 
@@ -16,11 +14,6 @@ pub(crate) enum Command {
     /// End now.
     Stop,
     Snapshot(Sender<Snapshot>),
-    /// A file for the store that was ordered, or why there is none.
-    File {
-        id: FileId,
-        made: io::Result<File>,
-    },
 }
 
 /// From one shard.

@@ -23,20 +23,26 @@ use io_uring::{
     types::{Fd, FsyncFlags},
 };
 use shard::{
-    Batch, Fetch, Instant,
+    Batch, Fetch, Instant, ShardId,
     store::{
-        log::{FileId, Full, Log, Piece, Placed, Purpose},
+        log::{FileId, Full, Log, Placed, Purpose},
         record::Record,
     },
 };
 
-use crate::{operation::Operation, ring::Ring};
+use crate::{
+    backend::{Backend, Outcome, Room},
+    breakdown::Breakdown,
+    operation::Operation,
+    ring::Ring,
+};
 use cleaner::Cleaner;
 use fetcher::Fetcher;
-use keeper::Keeper;
-pub(crate) use open::{Opened, open};
+use keeper::{Keeper, Made};
+pub(crate) use open::Logs;
 
 pub(crate) struct Disk {
+    shard: ShardId,
     log: Log,
     files: HashMap<FileId, Rc<File>>,
     keeper: Keeper,
@@ -51,7 +57,7 @@ pub(crate) struct Disk {
     blocked: Option<Batch>,
     /// A write or a sync failed: what is on disk from then on is unknown.
     is_poisoned: bool,
-    /// The last file could not be made: the log makes do with those that it has.
+    /// The last file could not be made, and that was logged: the log makes do with those that it has.
     is_short: bool,
     /// When the keeper is asked again.
     retry_at: Option<Instant>,
@@ -65,21 +71,9 @@ struct Writing {
     slices: [libc::iovec; 3],
 }
 
-/// What a completion, or a file that came, brought about.
-#[derive(Debug)]
-pub(crate) enum Outcome {
-    Nothing,
-    Stored {
-        batch: u64,
-        pieces: Vec<Piece>,
-    },
-    /// There may be more room than there was.
-    Made,
-    Failed(io::Error),
-}
-
 impl Disk {
     pub fn new(
+        shard: ShardId,
         log: Log,
         files: HashMap<FileId, File>,
         keeper: Keeper,
@@ -87,6 +81,7 @@ impl Disk {
         synced: bool,
     ) -> Disk {
         let mut disk = Disk {
+            shard,
             log,
             files: files.into_iter().map(|(id, file)| (id, Rc::new(file))).collect(),
             keeper,
@@ -102,28 +97,6 @@ impl Disk {
         };
         disk.order_files();
         disk
-    }
-
-    /// `Outcome::Stored` follows with a completion, if need be of a write that room came for later. The shard has no other
-    /// batch under way.
-    pub fn store(&mut self, ring: &mut Ring, batch: Batch) {
-        assert!(self.blocked.is_none(), "one batch is stored at a time");
-        if self.is_poisoned {
-            return;
-        }
-        if self.writing.is_some() {
-            // A commit of our own is on its way.
-            self.blocked = Some(batch);
-            return;
-        }
-        self.number = batch.number;
-        match self.log.commit(batch.records, Purpose::Free) {
-            Ok(placed) => self.begin(ring, placed),
-            // A commit for its own sake is tried again at the next cleaning.
-            Err(Full { .. }) if batch.number == NO_BATCH => {}
-            Err(Full { batch: records }) => self.blocked = Some(Batch { number: batch.number, records }),
-        }
-        self.order_files();
     }
 
     fn begin(&mut self, ring: &mut Ring, placed: Placed) {
@@ -145,19 +118,19 @@ impl Disk {
             .offset(u64::from(write.offset))
             .rw_flags(flags)
             .build()
-            .user_data(Operation::Write.pack());
+            .user_data(Operation::Store { name: WRITE }.pack());
         // SAFETY: the slices and what they point to stand in boxes that are kept until the write is done, and the file is
         // closed only after its segment is retired, when no write goes there any more.
         unsafe { ring.push(entry) };
     }
 
     /// A write is done.
-    pub fn on_written(&mut self, ring: &mut Ring, result: i32) -> Outcome {
+    fn on_written(&mut self, ring: &mut Ring, result: i32) -> Outcome {
         let writing = self.writing.as_mut().expect("a write was under way");
         let bytes = writing.placed.writes[writing.at].bytes();
         if let Err(error) = whole(result, bytes) {
             self.is_poisoned = true;
-            return Outcome::Failed(error);
+            return Outcome::Failed(Breakdown::Write(error));
         }
         writing.at += 1;
         if writing.at < writing.placed.writes.len() {
@@ -173,7 +146,7 @@ impl Disk {
         let number = self.number;
         self.unblock(ring);
         if number == NO_BATCH {
-            return Outcome::Made;
+            return Outcome::Room;
         }
         Outcome::Stored { batch: number, pieces: writing.placed.pieces.to_vec() }
     }
@@ -185,26 +158,25 @@ impl Disk {
         let entry = opcode::Fsync::new(Fd(self.files[&file].as_raw_fd()))
             .flags(FsyncFlags::DATASYNC)
             .build()
-            .user_data(Operation::Sync.pack());
+            .user_data(Operation::Store { name: SYNC }.pack());
         // SAFETY: a sync points to nothing, and the file is closed only when its segment is free, which waits for the sync.
         unsafe { ring.push(entry) };
     }
 
-    pub fn on_synced(&mut self, ring: &mut Ring, result: i32) -> io::Result<()> {
+    fn on_synced(&mut self, ring: &mut Ring, result: i32) -> Outcome {
         if result < 0 {
             self.is_poisoned = true;
-            return Err(io::Error::from_raw_os_error(-result));
+            return Outcome::Failed(Breakdown::Write(io::Error::from_raw_os_error(-result)));
         }
         self.log.synced();
         self.order_files();
         self.sync(ring);
         self.unblock(ring);
-        Ok(())
+        Outcome::Room
     }
 
     /// The keeper has made a file.
-    pub fn on_file(&mut self, ring: &mut Ring, id: FileId, file: File) {
-        self.keeper.arrived();
+    fn on_file(&mut self, ring: &mut Ring, id: FileId, file: File) {
         self.files.insert(id, Rc::new(file));
         self.log.add_spare(id);
         self.is_short = false;
@@ -221,61 +193,11 @@ impl Disk {
     }
 
     /// The keeper could not make a file. It is asked again a little later: by then somebody may have made space.
-    pub fn on_file_failed(&mut self, now: Instant) {
-        self.keeper.arrived();
+    fn on_file_failed(&mut self, now: Instant, error: &io::Error) {
         self.retry_at = Some(now + RETRY_AFTER);
-        self.is_short = true;
-    }
-
-    /// When `on_time` has something to do.
-    pub fn next_deadline(&self) -> Option<Instant> {
-        self.retry_at
-    }
-
-    /// True: it is time to ask for files again, and to see whether some can be had otherwise.
-    pub fn on_time(&mut self, now: Instant) -> bool {
-        let is_due = self.retry_at.is_some_and(|at| at <= now);
-        if is_due {
-            self.retry_at = None;
-            self.order_files();
+        if !std::mem::replace(&mut self.is_short, true) {
+            tracing::error!(shard = self.shard.0, %error, "the store cannot grow");
         }
-        is_due
-    }
-
-    /// A message is to be brought back. `start_fetches` begins the read.
-    pub fn fetch(&mut self, fetch: Fetch) {
-        self.fetcher.ask(fetch);
-    }
-
-    pub fn start_fetches(&mut self, ring: &mut Ring) {
-        self.fetcher.start(&self.log, &self.files, ring);
-    }
-
-    /// What a read for messages brought; none for one that stands elsewhere by now.
-    pub fn fetched(
-        &mut self,
-        ring: &mut Ring,
-        slot: u32,
-        result: i32,
-        each: impl FnMut(Fetch, Option<Record<'_>>),
-    ) -> Result<(), String> {
-        self.fetcher.take(&self.log, slot, result, each)?;
-        self.start_fetches(ring);
-        Ok(())
-    }
-
-    /// Messages that stand elsewhere by now.
-    pub fn take_gone(&mut self) -> Vec<Fetch> {
-        self.fetcher.take_gone()
-    }
-
-    pub fn has_gone(&self) -> bool {
-        self.fetcher.has_gone()
-    }
-
-    /// Bytes of records that find room, with a reserve left for those that make room.
-    pub fn room(&self) -> usize {
-        self.log.room(Purpose::Add)
     }
 
     /// Lets the keeper make what is wanted and delete what is not.
@@ -288,9 +210,96 @@ impl Disk {
             self.keeper.delete(file);
         }
     }
+}
 
-    /// Begins to read back the oldest segment if too little of the log is alive. `last_batch`: see `Shard::last_batch`.
-    pub fn clean(&mut self, ring: &mut Ring, live_bytes: usize, stored: u64) {
+impl Backend for Disk {
+    fn store(&mut self, ring: &mut Ring, batch: Batch) {
+        assert!(self.blocked.is_none(), "one batch is stored at a time");
+        if self.is_poisoned {
+            return;
+        }
+        if self.writing.is_some() {
+            // A commit of our own is on its way.
+            self.blocked = Some(batch);
+            return;
+        }
+        self.number = batch.number;
+        match self.log.commit(batch.records, Purpose::Free) {
+            Ok(placed) => self.begin(ring, placed),
+            // A commit for its own sake is tried again at the next cleaning.
+            Err(Full { .. }) if batch.number == NO_BATCH => {}
+            Err(Full { batch: records }) => self.blocked = Some(Batch { number: batch.number, records }),
+        }
+        self.order_files();
+    }
+
+    fn on_completion(&mut self, ring: &mut Ring, name: u32, result: i32) -> Outcome {
+        match name {
+            WRITE => self.on_written(ring, result),
+            SYNC => self.on_synced(ring, result),
+            READ_BACK => {
+                self.cleaner.on_read(result);
+                Outcome::ReadBack
+            }
+            name => {
+                self.fetcher.on_read(name - FETCH, result);
+                Outcome::Fetched
+            }
+        }
+    }
+
+    fn has_news(&self) -> bool {
+        self.keeper.has_made() || self.fetcher.has_gone()
+    }
+
+    fn take_news(&mut self, ring: &mut Ring, now: Instant) -> Option<Outcome> {
+        let Some(Made { id, file }) = self.keeper.take_made() else {
+            return self.fetcher.has_gone().then_some(Outcome::Fetched);
+        };
+        match file {
+            Ok(file) => self.on_file(ring, id, file),
+            Err(error) => self.on_file_failed(now, &error),
+        }
+        Some(Outcome::Room)
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        self.retry_at
+    }
+
+    /// It is time to ask for files again, and to see whether some can be had otherwise.
+    fn on_time(&mut self, now: Instant) -> bool {
+        let is_due = self.retry_at.is_some_and(|at| at <= now);
+        if is_due {
+            self.retry_at = None;
+            self.order_files();
+        }
+        is_due
+    }
+
+    fn room(&self) -> Room {
+        Room { bytes: self.log.room(Purpose::Add), grows: !self.is_short }
+    }
+
+    fn fetch(&mut self, fetch: Fetch) {
+        self.fetcher.ask(fetch);
+    }
+
+    fn start_fetches(&mut self, ring: &mut Ring) {
+        self.fetcher.start(&self.log, &self.files, ring);
+    }
+
+    fn take_fetched(
+        &mut self,
+        ring: &mut Ring,
+        each: &mut dyn FnMut(Fetch, Option<Record<'_>>),
+    ) -> Result<(), Breakdown> {
+        self.fetcher.take(&self.log, each).map_err(Breakdown::Read)?;
+        self.start_fetches(ring);
+        Ok(())
+    }
+
+    fn clean(&mut self, ring: &mut Ring, live_bytes: usize, stored: u64) {
         if self.is_poisoned {
             return;
         }
@@ -303,16 +312,21 @@ impl Disk {
         self.order_files();
     }
 
-    /// What was read back, record by record; true: that was the whole segment.
-    pub fn review(&mut self, result: i32, each: impl FnMut(Record<'_>)) -> Result<bool, String> {
-        self.cleaner.review(result, each)
+    fn review(&mut self, each: &mut dyn FnMut(Record<'_>)) -> Result<bool, Breakdown> {
+        self.cleaner.review(each).map_err(Breakdown::Read)
     }
 
-    /// Everything that is alive in the oldest segment is in this batch or in an earlier one.
-    pub fn reviewed(&mut self, last_batch: u64) {
+    fn reviewed(&mut self, last_batch: u64) {
         self.cleaner.reviewed(last_batch);
     }
 }
+
+/// The names of its operations on the ring.
+const WRITE: u32 = 0;
+const SYNC: u32 = 1;
+const READ_BACK: u32 = 2;
+/// And, from this one on, one for each read of messages.
+const FETCH: u32 = 3;
 
 /// Stored for the sake of the commit itself.
 const NO_BATCH: u64 = 0;

@@ -2,19 +2,20 @@
 
 use std::{
     io,
+    sync::Arc,
     thread::{Builder, JoinHandle},
     time::Duration,
 };
 
 use crossbeam_channel::Sender;
 use glommio::{GlommioError, LocalExecutor, LocalExecutorBuilder, Placement, ReactorErrorKind};
-use shard::{Instant, ShardId, store::log::Report as Recovered};
+use shard::{Instant, ShardId};
 
 use crate::{
-    Config, StartError, StoreError,
+    Config, StartError,
+    backend::Engine,
     brain::Brain,
     control::{Failure, Report},
-    disk::{self, Opened, keeper::Order},
     worker::{Parts, Worker},
 };
 
@@ -25,7 +26,7 @@ pub(crate) fn spawn<B: Brain>(
     config: Config,
     make_brain: impl FnOnce(Instant) -> B + Send + 'static,
     parts: Parts,
-    orders: Option<Sender<Order>>,
+    engine: Option<Arc<dyn Engine>>,
 ) -> io::Result<JoinHandle<()>> {
     let name = format!("shard-{}", id.0);
     Builder::new().name(name.clone()).spawn(move || {
@@ -33,7 +34,7 @@ pub(crate) fn spawn<B: Brain>(
         let reports = parts.line.reports.clone();
         // The report is for whoever starts the broker, and nobody waits for it after a failure.
         match executor(id, core, &name) {
-            Ok(executor) => executor.run(run(id, config, make_brain, parts, orders)),
+            Ok(executor) => executor.run(run(id, config, make_brain, parts, engine)),
             Err(error) => drop(reports.send(Report::NotReady(error))),
         }
         std::mem::forget(end);
@@ -45,11 +46,12 @@ async fn run<B: Brain>(
     config: Config,
     make_brain: impl FnOnce(Instant) -> B,
     parts: Parts,
-    orders: Option<Sender<Order>>,
+    engine: Option<Arc<dyn Engine>>,
 ) {
     let reports = parts.line.reports.clone();
     let failures = parts.line.failures.clone();
-    let opened = match open_store(id, &config, orders) {
+    // What is stored is recovered first.
+    let opened = match engine.map(|engine| engine.open(id, parts.mesh.waker())).transpose() {
         Ok(opened) => opened,
         Err(error) => {
             let _ = reports.send(Report::NotReady(error.into()));
@@ -66,32 +68,6 @@ async fn run<B: Brain>(
     if let Err(error) = worker.run().await {
         let _ = failures.send(Failure { shard: id, what: error.to_string() });
     }
-}
-
-/// Recovers what the shard has stored, if it stores anything.
-fn open_store(
-    id: ShardId,
-    config: &Config,
-    orders: Option<Sender<Order>>,
-) -> Result<Option<Opened>, StoreError> {
-    let (Some(store), Some(orders), Some(epoch_ms)) = (&config.store, orders, config.core.store_epoch_ms)
-    else {
-        return Ok(None);
-    };
-    let opened = disk::open(store, id, config.shards, epoch_ms, orders)?;
-    let Recovered { records, segments, torn, dropped, .. } = &opened.report;
-    if let Some(torn) = torn {
-        tracing::warn!(
-            shard = id.0,
-            file = torn.file.0,
-            offset = torn.offset,
-            "the end of the store was being written when the broker ended: nothing there was acknowledged"
-        );
-    }
-    if *records > 0 {
-        tracing::info!(shard = id.0, records, segments, dropped, "recovered");
-    }
-    Ok(Some(opened))
 }
 
 fn executor(id: ShardId, core: usize, name: &str) -> Result<LocalExecutor, StartError> {

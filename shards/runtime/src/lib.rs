@@ -4,6 +4,7 @@
 //! cores and at `broker.rs` for start and stop. A shard's events and effects are defined by the crate `shard`; nothing
 //! here knows a packet, and nothing outside knows that io_uring exists.
 
+mod backend;
 mod background;
 mod bell;
 #[cfg(feature = "bench")]

@@ -48,6 +48,19 @@ struct Outward {
     staged: Vec<Letter>,
 }
 
+/// Wakes one shard for a thread that is none, after it has brought something to where the shard looks.
+#[derive(Clone)]
+pub(crate) struct Waker {
+    shard: ShardId,
+    shared: Arc<Shared>,
+}
+
+impl Waker {
+    pub fn wake(&self) {
+        self.shared.bell(self.shard).ring();
+    }
+}
+
 /// What all shards see of each other.
 pub(crate) struct Shared {
     bells: Vec<Bell>,
@@ -97,6 +110,11 @@ impl Mesh {
 
     pub fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+
+    /// Wakes this shard.
+    pub fn waker(&self) -> Waker {
+        Waker { shard: self.me, shared: Arc::clone(&self.shared) }
     }
 
     pub fn bell(&self) -> &Bell {

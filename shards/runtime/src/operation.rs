@@ -18,15 +18,9 @@ pub(crate) enum Operation {
     },
     /// Reads the shard's own bell.
     Bell,
-    /// Writes to the store.
-    Write,
-    /// Brings to the disk what was written to the store.
-    Sync,
-    /// Reads a part of the store that is to be given up.
-    ReadBack,
-    /// Reads messages of the store.
-    Fetch {
-        slot: u32,
+    /// Is the store's own, and so is the name.
+    Store {
+        name: u32,
     },
     /// Ends another operation; its own completion says nothing of interest.
     Cancel,
@@ -40,10 +34,7 @@ impl Operation {
             Operation::Send { slot, generation } => (3, slot, generation),
             Operation::Bell => (4, 0, 0),
             Operation::Cancel => (5, 0, 0),
-            Operation::Write => (6, 0, 0),
-            Operation::ReadBack => (7, 0, 0),
-            Operation::Sync => (8, 0, 0),
-            Operation::Fetch { slot } => (9, slot, 0),
+            Operation::Store { name } => (6, name, 0),
         };
         kind << 56 | u64::from(generation & GENERATION_BITS) << 32 | u64::from(index)
     }
@@ -57,10 +48,7 @@ impl Operation {
             3 => Operation::Send { slot: index, generation },
             4 => Operation::Bell,
             5 => Operation::Cancel,
-            6 => Operation::Write,
-            7 => Operation::ReadBack,
-            8 => Operation::Sync,
-            9 => Operation::Fetch { slot: index },
+            6 => Operation::Store { name: index },
             kind => unreachable!("the kernel gives back what it was given, and {kind} never was"),
         }
     }
@@ -80,10 +68,7 @@ mod tests {
             Operation::Send { slot: 7, generation: 1 },
             Operation::Bell,
             Operation::Cancel,
-            Operation::Write,
-            Operation::ReadBack,
-            Operation::Sync,
-            Operation::Fetch { slot: 31 },
+            Operation::Store { name: 9 },
         ];
         for operation in all {
             assert_eq!(Operation::unpack(operation.pack()), operation);

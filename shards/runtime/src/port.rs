@@ -46,21 +46,9 @@ pub(crate) enum Happened {
     Closed {
         conn: ConnId,
     },
-    /// A write of the store is done.
-    Written {
-        result: i32,
-    },
-    /// A sync of the store is done.
-    Synced {
-        result: i32,
-    },
-    /// Messages of the store were read.
-    Fetched {
-        slot: u32,
-        result: i32,
-    },
-    /// A part of the store was read.
-    ReadBack {
+    /// An operation of the store is done.
+    OfStore {
+        name: u32,
         result: i32,
     },
 }
@@ -187,10 +175,7 @@ impl Port {
                 }
                 Happened::Nothing
             }
-            Operation::Write => Happened::Written { result: completion.result },
-            Operation::Sync => Happened::Synced { result: completion.result },
-            Operation::Fetch { slot } => Happened::Fetched { slot, result: completion.result },
-            Operation::ReadBack => Happened::ReadBack { result: completion.result },
+            Operation::Store { name } => Happened::OfStore { name, result: completion.result },
             Operation::Cancel => Happened::Nothing,
         }
     }

@@ -5,6 +5,7 @@
 mod broker;
 mod client;
 mod connections;
+mod database;
 mod hand_over;
 mod idle;
 mod mail;

@@ -3,21 +3,20 @@
 //! One turn is one tick: however much came in, each connection gets at most one send and each other shard at most one
 //! publication and one ring of its bell.
 
-use std::{fs::File, io, sync::Arc, time::Duration};
+mod storing;
 
-use shard::{
-    ConnId, Effect, Effects, Event, Fetch, Instant, Note, ShardId,
-    store::{log::FileId, record::Record},
-};
+use std::{io, sync::Arc, time::Duration};
+
+use shard::{ConnId, Effect, Effects, Event, Instant, Note, ShardId};
 
 use crate::{
     Config,
+    backend::{Backend, Opened},
     background::Background,
     brain::Brain,
     breakdown::Breakdown,
     clock::Clock,
     control::{Command, Line, Report, Snapshot},
-    disk::{Disk, Opened, Outcome},
     journal,
     mesh::{Letter, Mesh},
     port::{Happened, Port},
@@ -36,17 +35,14 @@ pub(crate) struct Worker<B> {
     clock: Clock,
     /// The time of this turn: everything in it happens at once.
     now: Instant,
-    /// Where batches are stored. A shard without one stores nothing.
-    disk: Option<Disk>,
+    /// Where batches are stored. A shard without one keeps everything in memory.
+    backend: Option<Box<dyn Backend>>,
     /// The last batch that is stored.
     stored: u64,
     /// Among the effects were messages to be brought back.
     has_fetches: bool,
     is_restored: bool,
     is_ready: bool,
-    /// The disk had no room for a file, and that was logged.
-    has_asked_for_files: bool,
-    file_failure_logged: bool,
     background: Background,
     gave_way_at: Instant,
     /// Keeps its capacity from turn to turn.
@@ -69,7 +65,7 @@ impl<B: Brain> Worker<B> {
         let Parts { mesh, line, clock, seats } = parts;
         let port = Port::new(config, seats, mesh.bell().descriptor())?;
         let now = clock.now();
-        let (disk, restoring) = opened.map(|opened| (opened.disk, opened.restoring)).unzip();
+        let (backend, restoring) = opened.map(|opened| (opened.backend, opened.restoring)).unzip();
         let mut worker = Worker {
             id,
             brain: make_brain(now),
@@ -79,13 +75,11 @@ impl<B: Brain> Worker<B> {
             line,
             clock,
             now,
-            disk,
+            backend,
             stored: 0,
             has_fetches: false,
             is_restored: false,
             is_ready: false,
-            has_asked_for_files: false,
-            file_failure_logged: false,
             background: Background::new(),
             gave_way_at: now,
             letters: Vec::new(),
@@ -138,9 +132,9 @@ impl<B: Brain> Worker<B> {
         self.take_completions()?;
         self.take_mail();
         self.take_commands();
+        self.take_store_news()?;
         self.take_room();
         self.take_time();
-        self.tell_gone();
         self.tell(Event::Flush);
         self.publish();
         self.report_drained();
@@ -159,7 +153,7 @@ impl<B: Brain> Worker<B> {
             return self.port.ring.wait(timeout);
         }
         self.mesh.bell().fall_asleep();
-        if self.mesh.has_news() || !self.line.commands.is_empty() {
+        if self.mesh.has_news() || !self.line.commands.is_empty() || self.has_store_news() {
             timeout = Some(Duration::ZERO);
         }
         let result = self.port.ring.wait(timeout);
@@ -169,11 +163,8 @@ impl<B: Brain> Worker<B> {
 
     /// How long nothing is due. None is for ever.
     fn timeout(&self) -> Option<Duration> {
-        if self.disk.as_ref().is_some_and(Disk::has_gone) {
-            return Some(Duration::ZERO);
-        }
-        let disk = self.disk.as_ref().and_then(Disk::next_deadline);
-        let deadlines = [self.brain.next_deadline(), self.port.next_deadline(), disk];
+        let store = self.backend.as_ref().and_then(|backend| backend.next_deadline());
+        let deadlines = [self.brain.next_deadline(), self.port.next_deadline(), store];
         let deadline = deadlines.into_iter().flatten().min();
         // The turn took time itself, so the clock is read again where it matters.
         let until_due = deadline.map(|at| at.since(self.clock.now()));
@@ -224,106 +215,9 @@ impl<B: Brain> Worker<B> {
                 self.tell(Event::Sent { conn });
             }
             Happened::Closed { conn } => self.tell(Event::Closed { conn }),
-            Happened::Written { result } => self.on_written(result)?,
-            Happened::Synced { result } => self.on_synced(result)?,
-            Happened::ReadBack { result } => self.on_read_back(result)?,
-            Happened::Fetched { slot, result } => self.on_fetched(slot, result)?,
+            Happened::OfStore { name, result } => self.on_store_operation(name, result)?,
         }
         Ok(0)
-    }
-
-    fn on_written(&mut self, result: i32) -> Result<(), Breakdown> {
-        let disk = self.disk.as_mut().expect("only a disk is written to");
-        match disk.on_written(&mut self.port.ring, result) {
-            Outcome::Nothing => {}
-            Outcome::Made => self.tell_store_room(),
-            Outcome::Stored { batch, pieces } => {
-                self.stored = batch;
-                self.tell(Event::Stored { batch, pieces: &pieces });
-                self.tell_store_room();
-                self.clean();
-            }
-            Outcome::Failed(error) => return Err(Breakdown::Write(error)),
-        }
-        Ok(())
-    }
-
-    fn on_synced(&mut self, result: i32) -> Result<(), Breakdown> {
-        let disk = self.disk.as_mut().expect("only a disk is synced");
-        disk.on_synced(&mut self.port.ring, result).map_err(Breakdown::Write)?;
-        self.tell_store_room();
-        Ok(())
-    }
-
-    fn on_read_back(&mut self, result: i32) -> Result<(), Breakdown> {
-        let Some(mut disk) = self.disk.take() else { return Ok(()) };
-        let is_whole = disk.review(result, |record| self.tell(Event::Review { record }));
-        if is_whole.map_err(Breakdown::Read)? {
-            disk.reviewed(self.brain.last_batch());
-        }
-        self.disk = Some(disk);
-        self.clean();
-        Ok(())
-    }
-
-    fn on_fetched(&mut self, slot: u32, result: i32) -> Result<(), Breakdown> {
-        let Some(mut disk) = self.disk.take() else { return Ok(()) };
-        let (brain, effects, now) = (&mut self.brain, &mut self.effects, self.now);
-        let each = |fetch: Fetch, record: Option<Record<'_>>| {
-            brain.handle(now, Event::Fetched { fetch, record }, effects)
-        };
-        let fetched = disk.fetched(&mut self.port.ring, slot, result, each);
-        self.disk = Some(disk);
-        self.carry_out();
-        fetched.map_err(Breakdown::Read)
-    }
-
-    /// Messages that were written again elsewhere while a read for them waited.
-    fn tell_gone(&mut self) {
-        let gone = self.disk.as_mut().filter(|disk| disk.has_gone()).map(Disk::take_gone);
-        for fetch in gone.unwrap_or_default() {
-            self.tell(Event::Fetched { fetch, record: None });
-        }
-    }
-
-    fn tell_store_room(&mut self) {
-        if let Some(bytes) = self.disk.as_ref().map(Disk::room).filter(|_| self.is_ready) {
-            self.tell(Event::StoreRoom { bytes });
-        }
-    }
-
-    /// Everybody knows what was restored, and the disk has room, or has said that it has none.
-    fn report_ready(&mut self) {
-        let has_room = self.disk.as_ref().is_none_or(|disk| disk.room() > 0) || self.has_asked_for_files;
-        if self.is_restored && has_room && !std::mem::replace(&mut self.is_ready, true) {
-            self.line.report(Report::Ready);
-        }
-    }
-
-    fn clean(&mut self) {
-        let live_bytes = self.brain.gauges().stored_live_bytes;
-        if let Some(disk) = self.disk.as_mut() {
-            disk.clean(&mut self.port.ring, live_bytes, self.stored);
-        }
-    }
-
-    fn take_file(&mut self, id: FileId, made: io::Result<File>) {
-        let Some(disk) = self.disk.as_mut() else { return };
-        match made {
-            Ok(file) => {
-                self.file_failure_logged = false;
-                disk.on_file(&mut self.port.ring, id, file);
-            }
-            Err(error) => {
-                if !std::mem::replace(&mut self.file_failure_logged, true) {
-                    tracing::error!(shard = self.id.0, %error, "the store cannot grow");
-                }
-                disk.on_file_failed(self.now);
-                self.has_asked_for_files = true;
-            }
-        }
-        self.report_ready();
-        self.tell_store_room();
     }
 
     fn take_mail(&mut self) {
@@ -361,7 +255,6 @@ impl<B: Brain> Worker<B> {
                     self.port.stop_accepting();
                     self.tell(Event::Drain);
                 }
-                Command::File { id, made } => self.take_file(id, made),
                 Command::Stop => self.is_stopped = true,
                 Command::Snapshot(reply) => {
                     let (counters, gauges) = (self.brain.counters().clone(), self.brain.gauges());
@@ -381,9 +274,7 @@ impl<B: Brain> Worker<B> {
 
     fn take_time(&mut self) {
         self.port.on_time(self.now);
-        if self.disk.as_mut().is_some_and(|disk| disk.on_time(self.now)) {
-            self.clean();
-        }
+        self.take_store_time();
         if self.brain.next_deadline().is_some_and(|at| at <= self.now) {
             self.tell(Event::Timer);
         }
@@ -426,10 +317,8 @@ impl<B: Brain> Worker<B> {
         }
         // Nothing above tells the shard anything, so nothing was added meanwhile.
         self.effects.queue = queue;
-        if std::mem::take(&mut self.has_fetches)
-            && let Some(disk) = self.disk.as_mut()
-        {
-            disk.start_fetches(&mut self.port.ring);
+        if std::mem::take(&mut self.has_fetches) {
+            self.start_fetches();
         }
     }
 
@@ -445,14 +334,8 @@ impl<B: Brain> Worker<B> {
             Effect::Mail { to, mail } => self.mesh.stage(to, Letter::Mail(mail)),
             Effect::Note(note) => self.log(&note),
             Effect::Drained => self.is_drained = true,
-            Effect::Store(batch) => {
-                let disk = self.disk.as_mut().expect("a shard stores only where there is a disk");
-                disk.store(&mut self.port.ring, batch);
-            }
-            Effect::Fetch(fetch) => {
-                self.has_fetches = true;
-                self.disk.as_mut().expect("what is fetched was stored").fetch(fetch);
-            }
+            Effect::Store(batch) => self.store(batch),
+            Effect::Fetch(fetch) => self.fetch(fetch),
             Effect::Restored => {
                 self.is_restored = true;
                 self.report_ready();
@@ -482,7 +365,7 @@ impl<B: Brain> Worker<B> {
             if left.is_zero() || self.port.ring.wait(Some(left)).is_err() {
                 tracing::error!(shard = self.id.0, "operations did not end: their memory is given up");
                 // Better lost than used for something else while the kernel still knows it.
-                std::mem::forget((self.port, self.disk));
+                std::mem::forget((self.port, self.backend));
                 return;
             }
             while let Some(completion) = self.port.ring.next() {

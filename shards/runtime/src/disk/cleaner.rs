@@ -9,6 +9,7 @@ use shard::store::{
     record::Record,
 };
 
+use super::READ_BACK;
 use crate::{operation::Operation, ring::Ring};
 
 pub(crate) struct Cleaner {
@@ -17,6 +18,8 @@ pub(crate) struct Cleaner {
     /// What the kernel reads into. It stays where it is while a read is under way.
     buffer: Vec<u8>,
     is_reading: bool,
+    /// What the last read came to.
+    result: i32,
     /// Everything was reviewed: the segment goes when this batch is stored.
     retire_after: Option<u64>,
 }
@@ -29,7 +32,14 @@ impl Cleaner {
     }
 
     pub fn new(segment_bytes: u32) -> Cleaner {
-        Cleaner { segment_bytes, walk: None, buffer: Vec::new(), is_reading: false, retire_after: None }
+        Cleaner {
+            segment_bytes,
+            walk: None,
+            buffer: Vec::new(),
+            is_reading: false,
+            result: 0,
+            retire_after: None,
+        }
     }
 
     /// Takes the next step, if there is one to take and none is under way. `stored`: the last batch that is.
@@ -68,17 +78,22 @@ impl Cleaner {
         let entry = opcode::Read::new(Fd(file.as_raw_fd()), self.buffer.as_mut_ptr(), bytes)
             .offset(u64::from(offset))
             .build()
-            .user_data(Operation::ReadBack.pack());
+            .user_data(Operation::Store { name: READ_BACK }.pack());
         // SAFETY: the buffer is neither moved nor resized while a read is under way, and the file stays open as long as its
         // segment is in use.
         unsafe { ring.push(entry) };
     }
 
-    /// Takes what was read. True: that was the end of the segment.
-    pub fn review(&mut self, result: i32, each: impl FnMut(Record<'_>)) -> Result<bool, String> {
+    /// A read is done: `review` hands out what it brought, before the next step.
+    pub fn on_read(&mut self, result: i32) {
         self.is_reading = false;
-        let bytes =
-            usize::try_from(result).map_err(|_| std::io::Error::from_raw_os_error(-result).to_string())?;
+        self.result = result;
+    }
+
+    /// True: that was the end of the segment.
+    pub fn review(&mut self, each: impl FnMut(Record<'_>)) -> Result<bool, String> {
+        let bytes = usize::try_from(self.result)
+            .map_err(|_| std::io::Error::from_raw_os_error(-self.result).to_string())?;
         let walk = self.walk.as_mut().expect("a segment is read back");
         walk.chunk(&self.buffer[..bytes], each).map_err(|damage| format!("{damage:?}"))?;
         Ok(walk.wants().is_none())

@@ -13,12 +13,15 @@ use shard::{
 };
 use slab::Slab;
 
+use super::FETCH;
 use crate::{operation::Operation, ring::Ring};
 
 #[derive(Default)]
 pub(crate) struct Fetcher {
     fetching: Fetching,
     reads: Slab<Read>,
+    /// The read that is done, and what it came to.
+    done: Option<(u32, i32)>,
     /// What is to be told: it stands elsewhere by now.
     gone: Vec<Fetch>,
     spare: Vec<Vec<u8>>,
@@ -55,20 +58,23 @@ impl Fetcher {
         let entry = opcode::Read::new(fd, buffer.as_mut_ptr(), reading.bytes)
             .offset(offset)
             .build()
-            .user_data(Operation::Fetch { slot: slot as u32 }.pack());
+            .user_data(Operation::Store { name: FETCH + slot as u32 }.pack());
         self.reads.insert(Read { reading, buffer, _file: file });
         // SAFETY: buffer and file belong to the read, which is kept until it is done.
         unsafe { ring.push(entry) };
     }
 
-    /// A read is done. `each` gets what it brought.
-    pub fn take(
-        &mut self,
-        log: &Log,
-        slot: u32,
-        result: i32,
-        each: impl FnMut(Fetch, Option<Record<'_>>),
-    ) -> Result<(), String> {
+    /// A read is done: `take` hands out what it brought, before the next one.
+    pub fn on_read(&mut self, slot: u32, result: i32) {
+        self.done = Some((slot, result));
+    }
+
+    /// Hands out what was read, and what needs no read.
+    pub fn take(&mut self, log: &Log, each: &mut dyn FnMut(Fetch, Option<Record<'_>>)) -> Result<(), String> {
+        for fetch in std::mem::take(&mut self.gone) {
+            each(fetch, None);
+        }
+        let Some((slot, result)) = self.done.take() else { return Ok(()) };
         let Read { reading, mut buffer, .. } = self.reads.remove(slot as usize);
         let bytes = usize::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result).to_string())?;
         let file = reading.file;
@@ -80,10 +86,6 @@ impl Fetcher {
         taken.map_err(|position| {
             format!("{} holds no record at byte {} any more", super::keeper::name_of(file), position.offset)
         })
-    }
-
-    pub fn take_gone(&mut self) -> Vec<Fetch> {
-        std::mem::take(&mut self.gone)
     }
 
     pub fn has_gone(&self) -> bool {

@@ -5,21 +5,22 @@ use std::{
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    sync::Arc,
     thread::{Builder, JoinHandle},
 };
 
-use crossbeam_channel::{Receiver, Sender};
-use shard::{ShardId, store::log::FileId};
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use shard::store::log::FileId;
 
-use crate::{control::Command, mesh::Shared};
+use crate::mesh::Waker;
 
 /// One shard's side.
 pub(crate) struct Keeper {
-    shard: ShardId,
     dir: PathBuf,
     bytes: u32,
     orders: Sender<Order>,
+    reply: Sender<Made>,
+    made: Receiver<Made>,
+    waker: Waker,
     /// The number of the next file.
     next: u32,
     /// Files that were ordered and have not come.
@@ -27,21 +28,35 @@ pub(crate) struct Keeper {
 }
 
 pub(crate) enum Order {
-    Make { shard: ShardId, id: FileId, path: PathBuf, bytes: u32 },
+    Make { id: FileId, path: PathBuf, bytes: u32, reply: Sender<Made>, waker: Waker },
     Delete(PathBuf),
 }
 
+/// A file that was ordered, or why there is none.
+pub(crate) struct Made {
+    pub id: FileId,
+    pub file: io::Result<File>,
+}
+
 impl Keeper {
-    pub fn new(shard: ShardId, dir: PathBuf, bytes: u32, next: u32, orders: Sender<Order>) -> Keeper {
-        Keeper { shard, dir, bytes, orders, next, coming: 0 }
+    pub fn new(dir: PathBuf, bytes: u32, next: u32, orders: Sender<Order>, waker: Waker) -> Keeper {
+        // No more than were ordered.
+        let (reply, made) = unbounded();
+        Keeper { dir, bytes, orders, reply, made, waker, next, coming: 0 }
     }
 
     pub fn coming(&self) -> u32 {
         self.coming
     }
 
-    pub fn arrived(&mut self) {
+    pub fn has_made(&self) -> bool {
+        !self.made.is_empty()
+    }
+
+    pub fn take_made(&mut self) -> Option<Made> {
+        let made = self.made.try_recv().ok()?;
         self.coming -= 1;
+        Some(made)
     }
 
     pub fn make(&mut self) {
@@ -50,7 +65,8 @@ impl Keeper {
         self.coming += 1;
         let path = self.dir.join(name_of(id));
         // A keeper that has ended does so with the process.
-        let _ = self.orders.send(Order::Make { shard: self.shard, id, path, bytes: self.bytes });
+        let (reply, waker) = (self.reply.clone(), self.waker.clone());
+        let _ = self.orders.send(Order::Make { id, path, bytes: self.bytes, reply, waker });
     }
 
     pub fn delete(&mut self, id: FileId) {
@@ -59,18 +75,14 @@ impl Keeper {
 }
 
 /// Starts the thread. It ends when no shard is left that could order anything.
-pub(crate) fn spawn(
-    ordered: Receiver<Order>,
-    shared: Arc<Shared>,
-    shards: Vec<Sender<Command>>,
-) -> io::Result<JoinHandle<()>> {
+pub(crate) fn spawn(ordered: Receiver<Order>) -> io::Result<JoinHandle<()>> {
     Builder::new().name("store".to_owned()).spawn(move || {
         while let Ok(order) = ordered.recv() {
             match order {
-                Order::Make { shard, id, path, bytes } => {
-                    let made = make(&path, bytes);
-                    if shards[shard.index()].send(Command::File { id, made }).is_ok() {
-                        shared.bell(shard).ring();
+                Order::Make { id, path, bytes, reply, waker } => {
+                    // A shard that has ended needs no file.
+                    if reply.send(Made { id, file: make(&path, bytes) }).is_ok() {
+                        waker.wake();
                     }
                 }
                 Order::Delete(path) => {

@@ -21,23 +21,48 @@ use super::{
     Disk,
     keeper::{Keeper, Order, id_of, name_of},
 };
-use crate::{StoreConfig, StoreError, probe::random_seed};
+use crate::{
+    StoreConfig, StoreError,
+    backend::{Engine, Opened},
+    mesh::Waker,
+    probe::random_seed,
+};
 
-/// A log that can go on, and what it held.
-pub(crate) struct Opened {
-    pub disk: Disk,
-    pub restoring: Restoring,
-    pub report: Report,
+/// The logs of all shards.
+pub(crate) struct Logs {
+    pub config: StoreConfig,
+    pub shards: u8,
+    pub epoch_ms: u64,
+    pub orders: Sender<Order>,
+}
+
+impl Engine for Logs {
+    fn open(&self, shard: ShardId, waker: Waker) -> Result<Opened, StoreError> {
+        let (disk, restoring, report) = open(self, shard, waker)?;
+        tell(shard, &report);
+        Ok(Opened { backend: Box::new(disk), restoring })
+    }
+}
+
+fn tell(shard: ShardId, report: &Report) {
+    let Report { records, segments, torn, dropped, .. } = report;
+    if let Some(torn) = torn {
+        tracing::warn!(
+            shard = shard.0,
+            file = torn.file.0,
+            offset = torn.offset,
+            "the end of the store was being written when the broker ended: nothing there was acknowledged"
+        );
+    }
+    if *records > 0 {
+        tracing::info!(shard = shard.0, records, segments, dropped, "recovered");
+    }
 }
 
 /// Reads everything. The process has locked the directory above.
-pub(crate) fn open(
-    config: &StoreConfig,
-    shard: ShardId,
-    shards: u8,
-    epoch_ms: u64,
-    orders: Sender<Order>,
-) -> Result<Opened, StoreError> {
+fn open(logs: &Logs, shard: ShardId, waker: Waker) -> Result<(Disk, Restoring, Report), StoreError> {
+    let Logs { config, shards, epoch_ms, orders } = logs;
+    let (shards, epoch_ms) = (*shards, *epoch_ms);
     let dir = config.dir.shard_dir(shard, shards);
     let io_error = |source| StoreError::Io { path: dir.clone(), source };
     fs::create_dir_all(&dir).map_err(io_error)?;
@@ -74,9 +99,9 @@ pub(crate) fn open(
         fs::remove_file(dir.join(name_of(file))).map_err(io_error)?;
     }
     let next = files.keys().map(|file| file.0 + 1).max().unwrap_or(0);
-    let keeper = Keeper::new(shard, dir, log_config.segment_bytes, next, orders);
-    let disk = Disk::new(log, files, keeper, config.segment_bytes, config.is_synced);
-    Ok(Opened { disk, restoring, report })
+    let keeper = Keeper::new(dir, log_config.segment_bytes, next, orders.clone(), waker);
+    let disk = Disk::new(shard, log, files, keeper, config.segment_bytes, config.is_synced);
+    Ok((disk, restoring, report))
 }
 
 fn log_config(config: &StoreConfig, shard: ShardId, shards: u8, seed: u64) -> Config {

@@ -11,6 +11,7 @@ use shard::{
 };
 
 use super::{keeper::Order, *};
+use crate::mesh::{Mesh, weave};
 
 /// Three commits of one block each fill a segment.
 const COMMITS_PER_SEGMENT: u64 = 3;
@@ -20,8 +21,8 @@ struct Bench {
     ring: Ring,
     disk: Disk,
     dir: PathBuf,
-    files: u32,
-    _orders: Receiver<Order>,
+    orders: Receiver<Order>,
+    _mesh: Mesh,
 }
 
 impl Bench {
@@ -29,7 +30,8 @@ impl Bench {
         let dir = std::env::temp_dir().join(format!("runtime-disk-{}-{name}", process::id()));
         fs::create_dir_all(&dir).unwrap();
         let (sender, orders) = unbounded();
-        let keeper = Keeper::new(ShardId(0), dir.clone(), SEGMENT_BYTES, 0, sender);
+        let mesh = weave(1, 16).unwrap().pop().unwrap();
+        let keeper = Keeper::new(dir.clone(), SEGMENT_BYTES, 0, sender, mesh.waker());
         let log = Log::new(Config {
             shard: 0,
             shards: 1,
@@ -42,22 +44,30 @@ impl Bench {
             synced: true,
             seed: 1,
         });
-        let disk = Disk::new(log, HashMap::new(), keeper, SEGMENT_BYTES, true);
-        Bench { ring: Ring::new(8).unwrap(), disk, dir, files: 0, _orders: orders }
+        let disk = Disk::new(ShardId(0), log, HashMap::new(), keeper, SEGMENT_BYTES, true);
+        Bench { ring: Ring::new(8).unwrap(), disk, dir, orders, _mesh: mesh }
     }
 
-    /// The keeper has made the file that was ordered.
+    /// The keeper carries out an order.
+    fn answer(&mut self, carry_out: impl FnOnce(PathBuf) -> io::Result<File>) {
+        let Ok(Order::Make { id, path, reply, .. }) = self.orders.try_recv() else {
+            panic!("a file is ordered")
+        };
+        reply.send(Made { id, file: carry_out(path) }).unwrap();
+        assert!(self.disk.has_news());
+        while self.disk.take_news(&mut self.ring, Instant::START).is_some() {}
+    }
+
     fn give_file(&mut self) {
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(self.dir.join(self.files.to_string()))
-            .unwrap();
-        file.set_len(SEGMENT_BYTES.into()).unwrap();
-        self.disk.on_file(&mut self.ring, FileId(self.files), file);
-        self.files += 1;
+        self.answer(|path| {
+            let file = File::options().read(true).write(true).create(true).truncate(true).open(path)?;
+            file.set_len(SEGMENT_BYTES.into())?;
+            Ok(file)
+        });
+    }
+
+    fn refuse_file(&mut self) {
+        self.answer(|_| Err(io::Error::from_raw_os_error(libc::ENOSPC)));
     }
 
     fn begin(&mut self, number: u64) {
@@ -74,19 +84,19 @@ impl Bench {
         while self.ring.outstanding() > 0 {
             self.ring.wait(Some(Duration::from_secs(10))).unwrap();
             while let Some(completion) = self.ring.next() {
-                match Operation::unpack(completion.user_data) {
-                    Operation::Write => match self.disk.on_written(&mut self.ring, completion.result) {
-                        Outcome::Stored { batch, .. } => stored = Some(batch),
-                        Outcome::Failed(error) => panic!("{error}"),
-                        Outcome::Nothing | Outcome::Made => {}
-                    },
-                    Operation::ReadBack => {
-                        if self.disk.review(completion.result, |_| {}).unwrap() {
+                let Operation::Store { name } = Operation::unpack(completion.user_data) else {
+                    panic!("not the disk's")
+                };
+                match self.disk.on_completion(&mut self.ring, name, completion.result) {
+                    Outcome::Stored { batch, .. } => stored = Some(batch),
+                    Outcome::Failed(error) => panic!("{error}"),
+                    Outcome::Nothing | Outcome::Room | Outcome::Fetched => {}
+                    Outcome::ReadBack => {
+                        if self.disk.review(&mut |_| {}).unwrap() {
                             self.disk.reviewed(0);
                         }
                         self.disk.clean(&mut self.ring, 0, stored.unwrap_or(0));
                     }
-                    other => panic!("{other:?} is not the disk's"),
                 }
             }
         }
@@ -106,7 +116,7 @@ fn a_commit_for_its_own_sake_that_finds_no_room_leaves_the_place_to_the_next_bat
     bench.give_file();
     bench.give_file();
     bench.begin(1);
-    bench.disk.on_file_failed(Instant::START);
+    bench.refuse_file();
     assert_eq!(bench.settle(), Some(1));
     for number in 2..=2 * COMMITS_PER_SEGMENT {
         bench.begin(number);

@@ -1,0 +1,123 @@
+//! The loop's dealings with the store: what it is given, and what it has to say.
+
+use super::Worker;
+use crate::{
+    backend::{Outcome, Room},
+    brain::Brain,
+    breakdown::Breakdown,
+    control::Report,
+};
+use shard::{Batch, Event, Fetch, store::record::Record};
+
+impl<B: Brain> Worker<B> {
+    pub(super) fn store(&mut self, batch: Batch) {
+        let backend = self.backend.as_mut().expect("a shard stores only where there is a store");
+        backend.store(&mut self.port.ring, batch);
+    }
+
+    pub(super) fn fetch(&mut self, fetch: Fetch) {
+        let backend = self.backend.as_mut().expect("what is fetched was stored");
+        backend.fetch(fetch);
+        self.has_fetches = true;
+    }
+
+    /// All that is to be brought back by now, together.
+    pub(super) fn start_fetches(&mut self) {
+        if let Some(backend) = self.backend.as_mut() {
+            backend.start_fetches(&mut self.port.ring);
+        }
+    }
+
+    pub(super) fn on_store_operation(&mut self, name: u32, result: i32) -> Result<(), Breakdown> {
+        let backend = self.backend.as_mut().expect("only a store has operations of its own");
+        let outcome = backend.on_completion(&mut self.port.ring, name, result);
+        self.on_outcome(outcome)
+    }
+
+    /// What came from other threads.
+    pub(super) fn take_store_news(&mut self) -> Result<(), Breakdown> {
+        while let Some(backend) = self.backend.as_mut()
+            && let Some(outcome) = backend.take_news(&mut self.port.ring, self.now)
+        {
+            self.on_outcome(outcome)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn take_store_time(&mut self) {
+        if self.backend.as_mut().is_some_and(|backend| backend.on_time(self.now)) {
+            self.clean();
+        }
+    }
+
+    pub(super) fn has_store_news(&self) -> bool {
+        self.backend.as_ref().is_some_and(|backend| backend.has_news())
+    }
+
+    fn on_outcome(&mut self, outcome: Outcome) -> Result<(), Breakdown> {
+        match outcome {
+            Outcome::Nothing => {}
+            Outcome::Room => {
+                self.report_ready();
+                self.tell_store_room();
+            }
+            Outcome::Stored { batch, pieces } => {
+                self.stored = batch;
+                self.tell(Event::Stored { batch, pieces: &pieces });
+                self.tell_store_room();
+                self.clean();
+            }
+            Outcome::Fetched => self.take_fetched()?,
+            Outcome::ReadBack => self.review()?,
+            Outcome::Failed(breakdown) => return Err(breakdown),
+        }
+        Ok(())
+    }
+
+    fn take_fetched(&mut self) -> Result<(), Breakdown> {
+        let Some(backend) = self.backend.as_mut() else { return Ok(()) };
+        let (brain, effects, now) = (&mut self.brain, &mut self.effects, self.now);
+        let mut each = |fetch: Fetch, record: Option<Record<'_>>| {
+            brain.handle(now, Event::Fetched { fetch, record }, effects);
+        };
+        backend.take_fetched(&mut self.port.ring, &mut each)?;
+        self.carry_out();
+        Ok(())
+    }
+
+    fn review(&mut self) -> Result<(), Breakdown> {
+        let Some(backend) = self.backend.as_mut() else { return Ok(()) };
+        let (brain, effects, now) = (&mut self.brain, &mut self.effects, self.now);
+        if backend.review(&mut |record| brain.handle(now, Event::Review { record }, effects))? {
+            backend.reviewed(self.brain.last_batch());
+        }
+        self.carry_out();
+        self.clean();
+        Ok(())
+    }
+
+    fn clean(&mut self) {
+        let live_bytes = self.brain.gauges().stored_live_bytes;
+        if let Some(backend) = self.backend.as_mut() {
+            backend.clean(&mut self.port.ring, live_bytes, self.stored);
+        }
+    }
+
+    pub(super) fn tell_store_room(&mut self) {
+        if let Some(Room { bytes, .. }) = self.room().filter(|_| self.is_ready) {
+            self.tell(Event::StoreRoom { bytes });
+        }
+    }
+
+    /// Everybody knows what was restored, and the store has room, or has said that it has none.
+    pub(super) fn report_ready(&mut self) {
+        let has_room = self.room().is_none_or(|room| room.bytes > 0 || !room.grows);
+        if self.is_restored && has_room && !std::mem::replace(&mut self.is_ready, true) {
+            self.line.report(Report::Ready);
+        }
+    }
+
+    fn room(&self) -> Option<Room> {
+        self.backend.as_ref().map(|backend| backend.room())
+    }
+}
