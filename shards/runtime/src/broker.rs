@@ -16,7 +16,7 @@ use crate::{
     brain::Brain,
     clock::Clock,
     control::{COMMANDS_MAX, Command, Failure, Line, Report, Snapshot},
-    disk::{Logs, keeper},
+    disk::{self, Logs, keeper},
     executor, listener, mesh,
     mesh::Shared,
     probe::{self, random_seed},
@@ -52,6 +52,8 @@ pub(crate) fn start_with<B: Brain>(
 ) -> Result<Broker, StartError> {
     let (store, epoch_ms) = (config.store.clone(), config.core.store_epoch_ms);
     let Some((store, epoch_ms)) = store.zip(epoch_ms) else { return start_on(None, config, make_brain) };
+    check(&config)?;
+    disk::settle(&store, config.shards, &mut || {})?;
     let (orders, ordered) = unbounded();
     let logs = Logs { config: store, shards: config.shards, epoch_ms, orders };
     let keeper = keeper::spawn(ordered).map_err(StartError::Resources)?;

@@ -13,6 +13,7 @@ pub(crate) mod laid;
 mod open;
 pub(crate) mod problem;
 pub(crate) mod reading;
+mod relocation;
 #[cfg(test)]
 mod tests;
 
@@ -40,6 +41,7 @@ use cleaner::Cleaner;
 use fetcher::Fetcher;
 use keeper::{Keeper, Made};
 pub(crate) use open::Logs;
+pub(crate) use relocation::settle;
 
 pub(crate) struct Disk {
     shard: ShardId,

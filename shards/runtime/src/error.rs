@@ -113,11 +113,11 @@ pub enum StoreError {
     )]
     Layout { path: PathBuf, text: String },
     #[error(
-        "the data directory {} was laid out for {laid_out} shards, and {shards} were asked for. Start with --shards \
-         {laid_out}",
+        "the data directory {} was laid out for {from} shards, and {to} were asked for: for a while that takes up to {needed} \
+         bytes more, and its disk has {free} free. Nothing was changed. Make room, or start with --shards {from}",
         path.display()
     )]
-    Shards { path: PathBuf, laid_out: u8, shards: u8 },
+    Room { path: PathBuf, from: u8, to: u8, needed: u64, free: u64 },
     #[error(
         "{} at offset {offset:#x} has a record that this version does not understand. Nothing was changed. Start the \
          version that has written it",

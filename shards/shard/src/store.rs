@@ -9,6 +9,7 @@ pub mod fetching;
 mod fields;
 pub mod log;
 pub mod record;
+pub mod relocation;
 pub mod restoring;
 pub mod sums;
 
@@ -19,6 +20,7 @@ use mqtt::PacketId;
 use crate::{ConnId, Handshake, Instant, keys::SessionKey};
 use bodies::{Bodies, BodyId};
 use entry::{Entry, Receiver, Receivers, SessionId};
+pub use fields::Malformed;
 pub use log::{
     BLOCK_BYTES, Cleaning, Config, Damage, FORMAT, Fault, FileId, Found, Full, Log, Piece, Placed, Position,
     Purpose, Recovered, Recovery, Refusal, Report, Retired, START_BYTES, Step, Torn, Wanted, Write,

@@ -9,49 +9,46 @@ use std::{
 
 use shard::ShardId;
 
-use super::laid::folder_of;
+use super::laid::{folder_of, has_segments};
 use crate::StoreError;
 
 /// A data directory that belongs to this process for as long as this lives.
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
-    placement_seed: u64,
+    layout: Layout,
     _lock: File,
 }
 
 impl DataDir {
-    /// Makes the directory if need be, keeps others out of it, and looks for whom it was laid out. `drawn_seed` decides the
-    /// homes of clients in a directory that was not laid out yet.
+    /// Makes the directory if need be, keeps others out of it, and looks for whom it was laid out. One that was not laid out
+    /// yet is laid out for so many shards, and `drawn_seed` decides the homes of its clients.
     pub fn open(path: &Path, shards: u8, drawn_seed: u64) -> Result<DataDir, StoreError> {
         let io_error = |source| StoreError::Io { path: path.to_owned(), source };
         fs::create_dir_all(path).map_err(io_error)?;
         let lock = lock(path)?;
         let layout_path = path.join(LAYOUT);
-        let placement_seed = match fs::read_to_string(&layout_path) {
+        let layout = match fs::read_to_string(&layout_path) {
             Ok(text) => {
                 let layout = Layout::parse(&text)
                     .ok_or_else(|| StoreError::Layout { path: layout_path.clone(), text: text.clone() })?;
                 if layout.format > FORMAT {
                     return Err(newer(&layout_path, layout.format));
                 }
-                if layout.shards != shards {
-                    return Err(StoreError::Shards {
-                        path: path.to_owned(),
-                        laid_out: layout.shards,
-                        shards,
-                    });
-                }
-                layout.placement_seed
+                layout
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // Laid out afresh, what is there would be nobody's.
+                if has_segments(path).map_err(io_error)? {
+                    return Err(StoreError::LayoutLost { path: path.to_owned() });
+                }
                 let layout = Layout { format: FORMAT, shards, placement_seed: drawn_seed };
                 layout.write(path).map_err(io_error)?;
-                drawn_seed
+                layout
             }
             Err(source) => return Err(StoreError::Io { path: layout_path, source }),
         };
-        Ok(DataDir { path: path.to_owned(), placement_seed, _lock: lock })
+        Ok(DataDir { path: path.to_owned(), layout, _lock: lock })
     }
 
     pub fn path(&self) -> &Path {
@@ -65,11 +62,34 @@ impl DataDir {
 
     /// What decides the home of each client, the same as when the directory was laid out.
     pub fn placement_seed(&self) -> u64 {
-        self.placement_seed
+        self.layout.placement_seed
+    }
+
+    /// For how many shards the directory was laid out when it was opened.
+    pub fn laid_out(&self) -> u8 {
+        self.layout.shards
+    }
+
+    /// From now on the folders of so many shards are those that count.
+    pub(super) fn switch(&self, shards: u8) -> io::Result<()> {
+        Layout { shards, ..self.layout }.write(&self.path)
+    }
+
+    /// The number of shards in the names of all folders of shards that are there.
+    pub(super) fn shard_dirs(&self) -> io::Result<Vec<(PathBuf, u8)>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            let entry = entry?;
+            if let Some(shards) = entry.file_name().to_str().and_then(shards_in) {
+                found.push((entry.path(), shards));
+            }
+        }
+        Ok(found)
     }
 }
 
 /// What every shard must agree on.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Layout {
     pub(crate) format: u32,
     pub(crate) shards: u8,
@@ -98,6 +118,13 @@ impl Layout {
         fs::rename(&scratch, dir.join(LAYOUT))?;
         File::open(dir)?.sync_all()
     }
+}
+
+/// None: it is not the name of a shard's folder.
+fn shards_in(name: &str) -> Option<u8> {
+    let (shard, shards) = name.strip_prefix("shard-")?.split_once("-of-")?;
+    let (shard, shards): (u8, u8) = (shard.parse().ok()?, shards.parse().ok()?);
+    (folder_of(ShardId(shard), shards) == name && shard < shards).then_some(shards)
 }
 
 pub(crate) fn lock(dir: &Path) -> Result<File, StoreError> {
@@ -136,6 +163,17 @@ mod tests {
         assert_eq!((layout.format, layout.shards, layout.placement_seed), (1, 4, u64::MAX));
         for wrong in ["", "format = 1\n", "format = x\nshards = 1\nplacement_seed = 1", "shards = 1"] {
             assert!(Layout::parse(wrong).is_none(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_named_like_a_shards_folder_is_one() {
+        assert_eq!(shards_in(&folder_of(ShardId(0), 1)), Some(1));
+        assert_eq!(shards_in(&folder_of(ShardId(126), 127)), Some(127));
+        let others =
+            ["shard-0", "shard-2-of-2", "shard-00-of-2", "shard--of-2", "shard-0-of-2.bak", "shard-0-of-300"];
+        for name in others {
+            assert_eq!(shards_in(name), None, "{name}");
         }
     }
 }

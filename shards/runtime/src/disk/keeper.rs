@@ -133,7 +133,7 @@ pub(crate) fn id_of(name: &str) -> Option<FileId> {
         .flatten()
 }
 
-const ZEROS_BYTES: usize = 1 << 20;
+pub(super) const ZEROS_BYTES: usize = 1 << 20;
 
 #[cfg(test)]
 mod tests {

@@ -12,6 +12,7 @@ use crossbeam_channel::Sender;
 use shard::{
     ShardId,
     store::{
+        Malformed, Record,
         log::{Config, FileId, Found, Recovered, Recovery, Refusal, Report, START_BYTES},
         restoring::Restoring,
     },
@@ -45,17 +46,22 @@ impl Engine for Logs {
 }
 
 fn tell(shard: ShardId, report: &Report) {
-    let Report { records, segments, torn, dropped, .. } = report;
-    if let Some(torn) = torn {
+    tell_torn(shard, report);
+    let Report { records, segments, dropped, .. } = report;
+    if *records > 0 {
+        tracing::info!(shard = shard.0, records, segments, dropped, "recovered");
+    }
+}
+
+/// Says what the end of a log was, if it was torn.
+pub(super) fn tell_torn(shard: ShardId, report: &Report) {
+    if let Some(torn) = &report.torn {
         tracing::warn!(
             shard = shard.0,
             file = torn.file.0,
             offset = torn.offset,
             "the end of the store was being written when the broker ended: nothing there was acknowledged"
         );
-    }
-    if *records > 0 {
-        tracing::info!(shard = shard.0, records, segments, dropped, "recovered");
     }
 }
 
@@ -66,31 +72,12 @@ fn open(logs: &Logs, shard: ShardId, waker: Waker) -> Result<(Disk, Restoring, R
     let dir = config.dir.shard_dir(shard, shards);
     let io_error = |source| StoreError::Io { path: dir.clone(), source };
     fs::create_dir_all(&dir).map_err(io_error)?;
-    let mut files = find(&dir)?;
     // Another one at each start: what an interrupted start has written does not pass for what this one writes.
     let seed = random_seed().map_err(io_error)?;
     let log_config = log_config(config, shard, shards, seed);
-    let starts = read_starts(&files).map_err(io_error)?;
-    let found = starts.iter().map(|(file, bytes, start)| Found { file: *file, bytes: *bytes, start });
-    let refused = |refusal: Refusal| StoreError::refused(&dir, &refusal);
-    let mut recovery = Recovery::new(log_config, found).map_err(refused)?;
     let mut restoring = Restoring::new(epoch_ms);
-    let mut malformed = None;
-    let mut contents = Vec::new();
-    while let Some((file, bytes)) = recovery.wants() {
-        contents.resize(bytes as usize, 0);
-        files[&file].read_exact_at(&mut contents, 0).map_err(io_error)?;
-        let each = |record: shard::store::Record<'_>| {
-            if restoring.take(&record).is_err() {
-                malformed.get_or_insert((file, record.position.offset));
-            }
-        };
-        recovery.read(&contents, each).map_err(refused)?;
-    }
-    if let Some((file, offset)) = malformed {
-        return Err(StoreError::Malformed { path: dir.join(name_of(file)), offset });
-    }
-    let Recovered { log, report, sync, discarded } = recovery.finish();
+    let (recovered, mut files) = replay(&dir, log_config, |record| restoring.take(record))?;
+    let Recovered { log, report, sync, discarded } = recovered;
     for file in sync {
         files[&file].sync_data().map_err(io_error)?;
     }
@@ -104,7 +91,37 @@ fn open(logs: &Logs, shard: ShardId, waker: Waker) -> Result<(Disk, Restoring, R
     Ok((disk, restoring, report))
 }
 
-fn log_config(config: &StoreConfig, shard: ShardId, shards: u8, seed: u64) -> Config {
+/// Brings all records of a log to `each`, in their order and by whole groups. Changes nothing.
+pub(super) fn replay(
+    dir: &Path,
+    config: Config,
+    mut each: impl FnMut(&Record<'_>) -> Result<(), Malformed>,
+) -> Result<(Recovered, HashMap<FileId, File>), StoreError> {
+    let io_error = |source| StoreError::Io { path: dir.to_owned(), source };
+    let files = find(dir)?;
+    let starts = read_starts(&files).map_err(io_error)?;
+    let found = starts.iter().map(|(file, bytes, start)| Found { file: *file, bytes: *bytes, start });
+    let refused = |refusal: Refusal| StoreError::refused(dir, &refusal);
+    let mut recovery = Recovery::new(config, found).map_err(refused)?;
+    let mut malformed = None;
+    let mut contents = Vec::new();
+    while let Some((file, bytes)) = recovery.wants() {
+        contents.resize(bytes as usize, 0);
+        files[&file].read_exact_at(&mut contents, 0).map_err(io_error)?;
+        let each = |record: Record<'_>| {
+            if each(&record).is_err() {
+                malformed.get_or_insert((file, record.position.offset));
+            }
+        };
+        recovery.read(&contents, each).map_err(refused)?;
+    }
+    match malformed {
+        Some((file, offset)) => Err(StoreError::Malformed { path: dir.join(name_of(file)), offset }),
+        None => Ok((recovery.finish(), files)),
+    }
+}
+
+pub(super) fn log_config(config: &StoreConfig, shard: ShardId, shards: u8, seed: u64) -> Config {
     Config {
         shard: shard.0.into(),
         shards: shards.into(),

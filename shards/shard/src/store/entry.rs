@@ -20,6 +20,11 @@ impl SessionId {
     pub(crate) fn key(self) -> SessionKey {
         SessionKey((self.0 & u64::from(u32::MAX)) as u32)
     }
+
+    /// In a store that is laid out afresh, where no slot was used before.
+    pub(super) fn of_slot(slot: u32) -> SessionId {
+        SessionId((u64::from(slot) + 1) << 32 | u64::from(slot))
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -292,6 +297,11 @@ impl<'a> Entry<'a> {
 }
 
 impl<'a> SessionEntry<'a> {
+    /// From the body of its record.
+    pub(super) fn of(body: &'a [u8]) -> Result<SessionEntry<'a>, Malformed> {
+        SessionEntry::decode(&mut Fields::new(body))
+    }
+
     fn encode(&self, batch: &mut Vec<u8>) {
         batch.put_u64(self.session.0);
         let flags = u8::from(self.is_whole) | u8::from(self.detached.is_some()) << 1;

@@ -30,18 +30,6 @@ fn a_directory_in_use_is_left_alone() {
 }
 
 #[test]
-fn a_number_of_shards_that_the_directory_is_not_for_is_refused() {
-    let dir = fresh("shards");
-    on(&dir, 2).start().end(libc::SIGTERM);
-    for shards in [1, 3] {
-        let asked = format!("{shards} were asked for");
-        refuses(on(&dir, shards), &[&shown(&dir), "laid out for 2 shards", &asked, "--shards 2"]);
-    }
-    on(&dir, 2).start().end(libc::SIGTERM);
-    fs::remove_dir_all(dir).unwrap();
-}
-
-#[test]
 fn a_file_in_the_place_of_the_directory_is_named() {
     let dir = fresh("file");
     fs::create_dir_all(&dir).unwrap();

@@ -56,6 +56,22 @@ fn a_broker_that_is_killed_when_the_disk_is_full_comes_back_with_everything() {
     }
 }
 
+#[test]
+fn another_number_of_shards_that_finds_no_room_is_refused_and_costs_nothing() {
+    let Some(disk) = Disk::mount(DISK_MIB) else { return };
+    let mut broker = disk.start();
+    let acknowledged = fill(&broker);
+    broker.process.signal(libc::SIGKILL);
+    broker.process.wait();
+    let mut refused = Process::start("iothub", &mut disk.command(2));
+    assert_eq!(refused.wait().code(), Some(1), "{}", refused.shown());
+    for text in ["for 1 shards, and 2 were asked for", "bytes more", "Nothing was changed", "--shards 1"] {
+        assert!(refused.says(text), "{text:?} is not in {}", refused.shown());
+    }
+    let broker = disk.start();
+    assert_eq!(drain(broker.port, acknowledged), 0);
+}
+
 /// A disk that fills up before the first file of the log is whole.
 #[test]
 fn a_broker_that_finds_no_space_at_all_says_so_and_serves_who_needs_none() {
@@ -185,6 +201,15 @@ impl Disk {
     }
 
     fn start(&self) -> Running {
+        let process = Process::start("iothub", &mut self.command(1));
+        let port = process.await_line("where it listens", |line| {
+            let (_, rest) = line.split_once("listening on tcp://127.0.0.1:")?;
+            rest.split([' ', ',']).next()?.parse().ok()
+        });
+        Running { process, port }
+    }
+
+    fn command(&self, shards: u8) -> Command {
         let mut command = program::command("nsenter");
         command.args([
             "--target",
@@ -193,8 +218,8 @@ impl Disk {
             "--mount",
             "--preserve-credentials",
         ]);
-        command.arg(program::iothub()).args(["--listen", "tcp://127.0.0.1:0", "--shards", "1", "--data-dir"]);
-        command.arg(self.place.join("store"));
+        command.arg(program::iothub()).args(["--listen", "tcp://127.0.0.1:0"]);
+        command.args(["--shards", &shards.to_string(), "--data-dir"]).arg(self.place.join("store"));
         for (name, value) in [
             ("IOTHUB_STORE__SEGMENT_BYTES", "2 MiB"),
             ("IOTHUB_SERVER__MAX_PACKET_SIZE", "64 KiB"),
@@ -203,12 +228,7 @@ impl Disk {
         ] {
             command.env(name, value);
         }
-        let process = Process::start("iothub", &mut command);
-        let port = process.await_line("where it listens", |line| {
-            let (_, rest) = line.split_once("listening on tcp://127.0.0.1:")?;
-            rest.split([' ', ',']).next()?.parse().ok()
-        });
-        Running { process, port }
+        command
     }
 }
 
