@@ -1,6 +1,6 @@
 //! What a store gave back becomes the state of a shard, before the first event.
 
-use std::collections::BTreeMap;
+use mqtt::PacketId;
 
 use crate::{
     Effect, Instant, Message, Shard, ShardSet,
@@ -14,7 +14,7 @@ use crate::{
     store::{
         bodies::BodyId,
         entry::{Detached, SessionId},
-        restoring::{Kept, Owed, Own, Restoring},
+        restoring::{Kept, Owed, Owing, Own, Restoring},
     },
     trie::Subscription,
     turn::Turn,
@@ -24,50 +24,21 @@ impl Shard {
     /// Puts everything into its place and tells the other shards what is subscribed to here. `Effect::Restored` follows when
     /// this is known of them, too; until all shards have said it nobody should be let in. Sessions whose time is over
     /// meanwhile end after that.
-    pub fn restore(&mut self, restoring: Restoring, now: Instant, effects: &mut crate::Effects) {
+    pub fn restore(&mut self, mut restoring: Restoring, now: Instant, effects: &mut crate::Effects) {
         assert!(self.sessions.len() == 0, "a shard is restored before anything happens to it");
         let turn = &mut Turn { now, effects };
-        self.store.bodies = restoring.bodies;
-        let mut retained: Vec<Message> = restoring.retained.into_values().collect();
+        self.store.bodies = std::mem::take(&mut restoring.bodies);
+        let mut retained: Vec<Message> = restoring.retained.drain().map(|(_, message)| message).collect();
         retained.sort_unstable_by(|one, other| one.topic_bytes().cmp(other.topic_bytes()));
         for message in retained {
             self.restore_retained(message, now);
         }
         self.arm_retained(now);
         self.store.add_live(restoring.handshakes.bytes());
-        self.handshakes = restoring.handshakes;
-        // In the order of their slots, so that the same store makes the same shard.
-        let mut sessions: Vec<(SessionId, Kept)> = restoring.sessions.into_iter().collect();
-        sessions.sort_unstable_by_key(|(id, _)| *id);
-        let mut keys = Vec::with_capacity(sessions.len());
-        let mut parts = Vec::with_capacity(sessions.len());
+        self.handshakes = std::mem::take(&mut restoring.handshakes);
         self.store.skip_session_id(restoring.newest);
-        for (id, kept) in sessions {
-            self.handshakes.set_earlier(id);
-            let Kept { own: Some(own), filters, queue, received } = kept else { continue };
-            let key = id.key();
-            let sent = own.detached.map(|detached| detached.sent);
-            keys.push((key, self.restored_session(id, own, now)));
-            parts.push((key, filters, queue, received, sent));
-        }
-        self.sessions.restore(keys);
-        let mut told = Vec::new();
-        for (key, filters, queue, received, sent) in parts {
-            for (filter, (options, subscription_id)) in filters {
-                self.restore_subscription(&filter, Subscription { session: key, options, subscription_id });
-            }
-            self.restore_queue(key, queue, sent);
-            if !received.is_empty() {
-                let ids = self.sessions[key].received.get_or_insert_default();
-                for packet_id in received {
-                    ids.insert(packet_id);
-                    told.push((key, packet_id));
-                }
-            }
-            if sent.is_none() {
-                self.keep_detached(key);
-            }
-        }
+        self.handshakes.set_earlier(restoring.newest);
+        let told = self.restore_sessions(restoring, now);
         // What was replaced, or acknowledged, was somebody's for a while.
         self.store.bodies.sweep_all();
         // Who stored what was not released is not known any more: all are told when it is.
@@ -77,6 +48,38 @@ impl Shard {
         }
         self.ask_for_publishers(turn);
         self.announce_restored(turn);
+    }
+
+    /// Gives back what publishers have not released.
+    fn restore_sessions(&mut self, mut restoring: Restoring, now: Instant) -> Vec<(SessionKey, PacketId)> {
+        let mut sessions: Vec<Box<Kept>> = restoring.take_sessions().collect();
+        let mut keys = Vec::with_capacity(sessions.len());
+        let mut sent = Vec::with_capacity(sessions.len());
+        for kept in &mut sessions {
+            let Some(own) = kept.own.take() else { continue };
+            sent.push(own.detached.map(|detached| detached.sent));
+            keys.push((kept.id.key(), self.restored_session(kept.id, own, now)));
+        }
+        self.sessions.restore(keys);
+        let mut told = Vec::new();
+        for (mut kept, sent) in sessions.into_iter().zip(sent) {
+            let session = kept.id.key();
+            for (filter, (options, subscription_id)) in kept.take_filters() {
+                self.restore_subscription(&filter, Subscription { session, options, subscription_id });
+            }
+            self.restore_queue(session, &kept.queue, sent);
+            if !kept.received.is_empty() {
+                let ids = self.sessions[session].received.get_or_insert_default();
+                for packet_id in kept.received {
+                    ids.insert(packet_id);
+                    told.push((session, packet_id));
+                }
+            }
+            if sent.is_none() {
+                self.keep_detached(session);
+            }
+        }
+        told
     }
 
     fn restore_retained(&mut self, message: Message, now: Instant) {
@@ -138,18 +141,17 @@ impl Shard {
 
     /// What may have been sent is sent again, as such; what was certainly not is sent for the first time. The messages
     /// themselves stay where they are.
-    fn restore_queue(&mut self, key: SessionKey, queue: BTreeMap<u64, Owed>, sent: Option<u64>) {
-        let Some(last) = queue.keys().next_back().copied() else { return };
+    fn restore_queue(&mut self, key: SessionKey, queue: &Owing, sent: Option<u64>) {
+        let Some(last) = queue.last_number() else { return };
         let mut inflight_left = usize::from(self.config.limits.inflight_max);
-        let is_released = |owed: &Owed| matches!(owed, Owed::Released);
-        let last_released =
-            queue.iter().rfind(|(_, owed)| is_released(owed)).map_or(0, |(number, _)| *number);
+        let last_released = queue.iter().rfind(|(_, owed)| *owed == Owed::Released);
+        let last_released = last_released.map_or(0, |(number, _)| number);
         // Nobody knows what went out to a client that was connected.
         let maybe_sent = sent.unwrap_or(last);
         self.with_outbound(key, |outbound, _| {
             outbound.set_last_number(last);
             outbound.set_maybe_sent(maybe_sent);
-            for (number, owed) in queue {
+            for (number, owed) in queue.iter() {
                 let (body, bytes, qos) = match owed {
                     Owed::Released => {
                         outbound.inflight.restore(number, State::Released);

@@ -1,10 +1,12 @@
 //! The records of a store, taken in the order in which they were written, become what a shard kept. Putting it into place
 //! is `restore.rs`.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod owed;
+
+use std::collections::BTreeSet;
 
 use hashbrown::HashMap;
-use mqtt::{PacketId, QoS, SubscriptionOptions};
+use mqtt::{PacketId, SubscriptionOptions};
 
 use super::{
     bodies::{Bodies, BodyId},
@@ -19,10 +21,17 @@ use crate::{
     session::Will,
 };
 
+pub(crate) use owed::{Owed, Owing};
+
 /// What one store holds, as far as its records have been taken.
 pub struct Restoring {
     epoch_ms: u64,
-    pub(crate) sessions: HashMap<SessionId, Kept, ahash::RandomState>,
+    /// In the order in which the log names them. Boxed, because the list grows under them.
+    #[allow(clippy::vec_box)]
+    sessions: Vec<Box<Kept>>,
+    by_id: HashMap<SessionId, usize, ahash::RandomState>,
+    /// Records of one session often come together: the last that was asked for, and where it is.
+    last: Option<(SessionId, usize)>,
     /// The last session that was made, whether it is there or not.
     pub(crate) newest: SessionId,
     pub(crate) retained: HashMap<Box<str>, Message, ahash::RandomState>,
@@ -35,11 +44,26 @@ pub struct Restoring {
 /// when the oldest records are given up.
 #[derive(Default)]
 pub(crate) struct Kept {
+    pub id: SessionId,
     pub own: Option<Own>,
-    pub filters: BTreeMap<Box<str>, (SubscriptionOptions, u32)>,
-    /// By number.
-    pub queue: BTreeMap<u64, Owed>,
+    filters: Vec<(Box<str>, Option<Subscribed>)>,
+    pub queue: Owing,
     pub received: BTreeSet<PacketId>,
+}
+
+/// The options of a subscription, and its id.
+type Subscribed = (SubscriptionOptions, u32);
+
+impl Kept {
+    /// What the session subscribes to in the end.
+    pub fn take_filters(&mut self) -> impl Iterator<Item = (Box<str>, Subscribed)> + use<> {
+        let mut filters = std::mem::take(&mut self.filters);
+        // Of each filter the last record counts; it comes first here.
+        filters.reverse();
+        filters.sort_by(|(one, _), (other, _)| one.cmp(other));
+        filters.dedup_by(|(later, _), (kept, _)| later == kept);
+        filters.into_iter().filter_map(|(filter, subscribed)| Some((filter, subscribed?)))
+    }
 }
 
 pub(crate) struct Own {
@@ -52,21 +76,15 @@ pub(crate) struct Own {
     pub bytes: u32,
 }
 
-/// A message of a session's queue.
-pub(crate) enum Owed {
-    /// Where it stands is known under its number.
-    Message { body: BodyId, bytes: u32, qos: QoS },
-    /// The client has taken it over, and the end of the handshake is left.
-    Released,
-}
-
 impl Restoring {
     /// `epoch_ms` is the unix time of `Instant::START` in this life of the broker.
     pub fn new(epoch_ms: u64) -> Restoring {
         let hasher = |n| ahash::RandomState::with_seeds(epoch_ms, n, 10, 11);
         Restoring {
             epoch_ms,
-            sessions: HashMap::with_hasher(hasher(1)),
+            sessions: Vec::new(),
+            by_id: HashMap::with_hasher(hasher(1)),
+            last: None,
             newest: SessionId::default(),
             retained: HashMap::with_hasher(hasher(2)),
             retained_count: 0,
@@ -81,10 +99,10 @@ impl Restoring {
         match Entry::decode(record)? {
             Entry::Session(entry) => self.take_session(&entry, record.bytes(), place),
             Entry::Subscribed { session, options, subscription_id, filter } => {
-                self.of(session).filters.insert(filter.into(), (options, subscription_id));
+                self.of(session).filters.push((filter.into(), Some((options, subscription_id))));
             }
             Entry::Unsubscribed { session, filter } => {
-                self.of(session).filters.remove(filter);
+                self.of(session).filters.push((filter.into(), None));
             }
             Entry::Detached(detached) => self.take_detached(detached),
             Entry::WillGone { session } => {
@@ -93,15 +111,16 @@ impl Restoring {
                 }
             }
             Entry::SessionGone { session } => {
-                self.newest = self.newest.max(session);
-                self.sessions.remove(&session);
+                *self.of(session) = Kept::default();
+                self.by_id.remove(&session);
+                self.last = None;
             }
             Entry::Message(entry) => self.take_message(&entry, place),
             Entry::Released { session, number } => {
                 self.of(session).queue.insert(number, Owed::Released);
             }
             Entry::Done { session, number } => {
-                self.of(session).queue.remove(&number);
+                self.of(session).queue.remove(number);
             }
             Entry::Received { session, packet_id } => {
                 self.of(session).received.insert(packet_id);
@@ -126,8 +145,31 @@ impl Restoring {
     }
 
     fn of(&mut self, session: SessionId) -> &mut Kept {
+        let at = match self.last {
+            Some((last, at)) if last == session => at,
+            _ => self.find(session),
+        };
+        &mut self.sessions[at]
+    }
+
+    fn find(&mut self, session: SessionId) -> usize {
         self.newest = self.newest.max(session);
-        self.sessions.entry(session).or_default()
+        let at = *self.by_id.entry(session).or_insert_with(|| {
+            self.sessions.push(Box::new(Kept { id: session, ..Kept::default() }));
+            self.sessions.len() - 1
+        });
+        self.last = Some((session, at));
+        at
+    }
+
+    /// All sessions that there are, in the order of their slots: the same store makes the same shard.
+    pub(crate) fn take_sessions(&mut self) -> impl Iterator<Item = Box<Kept>> + use<> {
+        let mut sessions = std::mem::take(&mut self.sessions);
+        let own = |at: &usize| sessions[*at].own.is_some();
+        let mut order: Vec<(u64, usize)> =
+            (0..sessions.len()).filter(own).map(|at| (sessions[at].id.0.rotate_left(32), at)).collect();
+        order.sort_unstable();
+        order.into_iter().map(move |(_, at)| std::mem::take(&mut sessions[at]))
     }
 
     fn take_session(&mut self, entry: &SessionEntry<'_>, bytes: usize, place: u64) {

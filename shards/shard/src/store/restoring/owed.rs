@@ -1,0 +1,87 @@
+//! What one session is owed, by number. Numbers come in their order, but for what was written again, and what is done is
+//! mostly the oldest.
+
+use std::collections::VecDeque;
+
+use mqtt::QoS;
+
+use crate::store::bodies::BodyId;
+
+/// A message of a session's queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owed {
+    /// Where it stands is known under its number.
+    Message { body: BodyId, bytes: u32, qos: QoS },
+    /// The client has taken it over, and the end of the handshake is left.
+    Released,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Owing {
+    /// In the order of the numbers. None: it is done. The first is never done.
+    entries: VecDeque<(u64, Option<Owed>)>,
+    done: usize,
+}
+
+impl Owing {
+    /// In place of what was known under this number.
+    pub fn insert(&mut self, number: u64, owed: Owed) {
+        if self.entries.back().is_none_or(|(last, _)| *last < number) {
+            return self.entries.push_back((number, Some(owed)));
+        }
+        match self.entries.binary_search_by_key(&number, |(number, _)| *number) {
+            Ok(at) => self.done -= usize::from(self.entries[at].1.replace(owed).is_none()),
+            Err(at) => self.entries.insert(at, (number, Some(owed))),
+        }
+    }
+
+    pub fn remove(&mut self, number: u64) {
+        let Ok(at) = self.entries.binary_search_by_key(&number, |(number, _)| *number) else { return };
+        self.done += usize::from(self.entries[at].1.take().is_some());
+        while let Some((_, None)) = self.entries.front() {
+            self.entries.pop_front();
+            self.done -= 1;
+        }
+        if self.done > self.entries.len() / 2 {
+            self.entries.retain(|(_, owed)| owed.is_some());
+            self.done = 0;
+        }
+    }
+
+    pub fn last_number(&self) -> Option<u64> {
+        self.iter().next_back().map(|(number, _)| number)
+    }
+
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (u64, Owed)> {
+        self.entries.iter().filter_map(|(number, owed)| Some((*number, (*owed)?)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn it_is_a_map_by_number(steps in prop::collection::vec((1..40_u64, any::<bool>()), 0..200)) {
+            let (mut owing, mut map) = (Owing::default(), BTreeMap::new());
+            for (at, (number, is_insert)) in steps.into_iter().enumerate() {
+                if is_insert {
+                    let owed = Owed::Message { body: BodyId::NONE, bytes: at as u32, qos: QoS::AtLeastOnce };
+                    owing.insert(number, owed);
+                    map.insert(number, owed);
+                } else {
+                    owing.remove(number);
+                    map.remove(&number);
+                }
+                prop_assert_eq!(owing.last_number(), map.keys().next_back().copied());
+                prop_assert!(owing.iter().eq(map.iter().map(|(number, owed)| (*number, *owed))));
+                prop_assert!(owing.entries.len() <= 2 * map.len() + 1);
+            }
+        }
+    }
+}
