@@ -162,7 +162,7 @@ impl Shard {
     /// counts only together with the others.
     #[inline]
     pub(crate) fn keep_part(&mut self, carried: &mut Carried<'_>) {
-        if self.store.is_crowded() {
+        if self.store.is_crowded(carried.parts.payload.len()) {
             self.keep_crowd(carried);
         }
     }

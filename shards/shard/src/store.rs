@@ -235,8 +235,10 @@ impl Store {
     }
 
     /// One record has enough receivers.
-    pub fn is_crowded(&self) -> bool {
-        self.receivers.len() >= RECEIVERS_BYTES_MAX
+    #[inline]
+    pub fn is_crowded(&self, payload_bytes: usize) -> bool {
+        self.receivers.len() >= RECEIVERS_BYTES_MIN
+            && self.receivers.len() >= (4 * payload_bytes).min(RECEIVERS_BYTES_MAX)
     }
 
     /// The receivers so far, and the retained messages, for a record of their own.
@@ -356,7 +358,11 @@ fn message_bytes(bytes: usize) -> usize {
 
 const MESSAGE_FIELDS_BYTES: usize = 25;
 
-/// A message for a crowd is stored in parts, so that each record fits a segment.
+/// A message for a crowd is stored in parts: who reads it back for one of the crowd reads the names of all others of its
+/// part, and whoever has got so many names can afford the message once more.
+const RECEIVERS_BYTES_MIN: usize = 16 << 10;
+
+/// So that each record fits a segment.
 const RECEIVERS_BYTES_MAX: usize = 256 << 10;
 
 pub(crate) struct Routed {
