@@ -49,6 +49,8 @@ pub struct Disk {
     was_small: bool,
     /// Segments that were given up, in all lives.
     pub retired: u64,
+    /// Messages that were read back one by one.
+    pub fetched: u64,
 }
 
 /// A record that was read back.
@@ -98,6 +100,7 @@ impl Disk {
             stored: 0,
             was_small: false,
             retired: 0,
+            fetched: 0,
         }
     }
 
@@ -239,6 +242,7 @@ impl Disk {
         };
         let taken = self.fetching.take(&self.log, reading, &bytes, each);
         taken.map_err(|position| format!("no record at {position:?}"))?;
+        self.fetched += fetched.len() as u64;
         Ok(fetched)
     }
 

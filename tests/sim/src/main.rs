@@ -116,7 +116,10 @@ fn run_one(seed: u64, arguments: &Arguments) -> ExitCode {
     }
     println!("{}", report.describe());
     println!("hash {:016x}, {} publications", report.hash, report.publications);
-    println!("{} lives with a store, {} segments given up, counters:", report.lives, report.retired);
+    println!(
+        "{} lives with a store, {} segments given up, {} messages fetched, counters:",
+        report.lives, report.retired, report.fetched
+    );
     for (name, _, value) in report.counters.iter().filter(|(_, _, value)| *value > 0) {
         println!("  {name} {value}");
     }

@@ -36,12 +36,16 @@ pub enum Profile {
     DurableRetained,
     /// Queues that overflow, few messages in flight, slow clients.
     DurableSlow,
+    /// Queues that are hardly in memory: what clients are sent is read back from the log.
+    DurableSpill,
+    /// The broker hardly ever lives for long, and its segments are small.
+    DurableRestarts,
     /// So short that it can crash at each of its points in turn.
     DurableBrief,
 }
 
 impl Profile {
-    pub const ALL: [Profile; 20] = [
+    pub const ALL: [Profile; 22] = [
         Profile::Calm,
         Profile::Chaos,
         Profile::TinyMesh,
@@ -61,6 +65,8 @@ impl Profile {
         Profile::DurableWills,
         Profile::DurableRetained,
         Profile::DurableSlow,
+        Profile::DurableSpill,
+        Profile::DurableRestarts,
         Profile::DurableBrief,
     ];
 
@@ -85,6 +91,8 @@ impl Profile {
             Profile::DurableWills => "durable-wills",
             Profile::DurableRetained => "durable-retained",
             Profile::DurableSlow => "durable-slow",
+            Profile::DurableSpill => "durable-spill",
+            Profile::DurableRestarts => "durable-restarts",
             Profile::DurableBrief => "durable-brief",
         }
     }
@@ -105,6 +113,8 @@ impl Profile {
             Profile::DurableWills => Some(Profile::Wills),
             Profile::DurableRetained => Some(Profile::Retained),
             Profile::DurableSlow => Some(Profile::SlowReaders),
+            Profile::DurableSpill => Some(Profile::Cuts),
+            Profile::DurableRestarts => Some(Profile::Chaos),
             Profile::DurableBrief => Some(Profile::Cuts),
             _ => None,
         }

@@ -37,9 +37,11 @@ pub struct Report {
     pub steps: u64,
     pub publications: usize,
     pub counters: Counters,
-    /// How often the broker was started, where there is a store, and how many segments its logs gave up.
+    /// How often the broker was started, where there is a store; how many segments its logs gave up; how many messages were
+    /// read back one by one.
     pub lives: u64,
     pub retired: u64,
+    pub fetched: u64,
     /// How often a disk did something: each of these is a point at which the broker can crash.
     pub points: u64,
     pub trace: String,
@@ -146,6 +148,7 @@ fn report(plan: Plan, mut world: World, mut failures: Vec<Failure>) -> Report {
         counters: world.counters(),
         lives: world.lives,
         retired: world.disks.iter().map(|disk| disk.retired).sum(),
+        fetched: world.disks.iter().map(|disk| disk.fetched).sum(),
         points: world.points,
         trace: world.trace.into_text(),
     }

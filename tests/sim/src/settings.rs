@@ -72,8 +72,11 @@ impl Settings {
         if let Some(around) = profile.around() {
             let mut settings = Settings::draw(around, shards, random);
             settings.make_durable(random);
-            if profile == Profile::DurableBrief {
-                settings.make_brief();
+            match profile {
+                Profile::DurableSpill => settings.make_spill(random),
+                Profile::DurableRestarts => settings.make_restless(),
+                Profile::DurableBrief => settings.make_brief(),
+                _ => {}
             }
             return settings;
         }
@@ -248,6 +251,31 @@ impl Settings {
         self.persistent = self.persistent.max(80);
     }
 
+    /// Little of a queue is in memory, clients are long away and slow, and segments are given up under what is read back.
+    fn make_spill(&mut self, random: &mut Random) {
+        let limits = &mut self.config.limits;
+        limits.queue_window_bytes = *random.pick(&[0, 60, 400, 3_000]);
+        limits.inflight_max = random.between(1, 6) as u16;
+        if random.percent(30) {
+            limits.queue_memory_max = random.between(2_000, 20_000) as usize;
+            self.queues_are_small = true;
+        }
+        (self.weights.cut, self.weights.takeover, self.weights.stall) = (5, 3, 2);
+        (self.slow_acks, self.small_receive_maximum) = (60, 50);
+        self.away_us_max = 3_000_000;
+        self.large_payloads = 10;
+        self.down_room = (200, 4_000);
+    }
+
+    /// It crashes before it has given up much, again and again, and also before it is ready.
+    fn make_restless(&mut self) {
+        let store = self.store.as_mut().expect("this world has a store");
+        store.segment_bytes = SMALLEST_SEGMENT_BYTES;
+        store.crash_us_max = 600_000;
+        store.down_us_max = 1_000;
+        store.crash_at_write = 1;
+    }
+
     /// Few clients in a hurry, and a log that gives up segments all the same.
     fn make_brief(&mut self) {
         self.clients = 3;
@@ -258,7 +286,7 @@ impl Settings {
         (self.session_expiry_s_max, self.config.limits.session_expiry_s_v3) = (60, 60);
         self.large_payloads = 0;
         let store = self.store.as_mut().expect("this world has a store");
-        store.segment_bytes = 5 * shard::store::log::BLOCK_BYTES;
+        store.segment_bytes = SMALLEST_SEGMENT_BYTES;
         (store.disk_us_max, store.down_us_max) = (3_000, 1_000);
         store.crash_us_max = 200_000;
     }
@@ -286,3 +314,6 @@ impl Settings {
         self.config.queue_qos0 = random.percent(50);
     }
 }
+
+/// The largest record of a run just fits.
+const SMALLEST_SEGMENT_BYTES: u32 = 5 * shard::store::log::BLOCK_BYTES;

@@ -86,6 +86,20 @@ fn what_was_acknowledged_is_recovered_after_any_crash() {
 }
 
 #[test]
+fn queues_are_read_back_from_the_log() {
+    for shards in [1, 2, 4] {
+        let fetched: u64 = (0..SEEDS)
+            .map(|seed| {
+                let report = run_caught(Plan::new(seed, shards, Profile::DurableSpill));
+                assert!(report.is_good(), "{}", report.describe());
+                report.fetched
+            })
+            .sum();
+        assert!(fetched > 0, "nothing is read back");
+    }
+}
+
+#[test]
 fn the_same_seed_gives_the_same_trace_and_another_one_another() {
     for profile in [Profile::Chaos, Profile::TinyMesh, Profile::Wills, Profile::DurableChaos] {
         let hash = |seed| run(Plan::new(seed, 3, profile)).hash;

@@ -162,7 +162,8 @@ impl Ledger {
         for id in 0..self.publications.len() {
             let publication = &mut self.publications[id];
             let routed = publication.arrivals.last().map(|arrival| arrival.routed);
-            if publication.content.is_will && routed.is_some_and(|at| at > everywhere && at != u64::MAX) {
+            let is_pending = self.pending_wills.values().any(|pending| pending.will.id == id);
+            if publication.content.is_will && !is_pending && routed.is_some_and(|at| at > everywhere) {
                 publication.is_certain = false;
                 self.repeat_will(id);
             }
@@ -211,11 +212,12 @@ impl Ledger {
                 continue;
             }
             self.arrive(will.id, shard, true);
+            // Nobody knows when that will be.
+            if let Some(arrival) = self.publications[will.id].arrivals.last_mut() {
+                arrival.routed = u64::MAX;
+            }
             if is_must {
                 let due = now + Duration::from_secs(will.delay_s.min(expiry_s).into());
-                if let Some(arrival) = self.publications[will.id].arrivals.last_mut() {
-                    arrival.routed = u64::MAX;
-                }
                 let pending = PendingWill { will, due, late: due, interrupted: None };
                 self.pending_wills.insert(client, pending);
             }
