@@ -122,7 +122,7 @@ impl Shard {
         // [MQTT-3.14.4-1] Nothing follows the DISCONNECT.
         if let Some(session) = session {
             self.sessions[session].conn = None;
-            self.keep_detached(session);
+            self.begin_absence(session, turn);
         }
     }
 }

@@ -189,6 +189,13 @@ impl Shard {
         session.rest();
         self.retreat(key);
         self.interrupt_replays(key);
+        self.tell_groups(key, false);
+        self.begin_absence(key, turn);
+        self.on_session_due(key, turn);
+    }
+
+    /// From now on runs the time after which the session ends, and its will is due.
+    pub(crate) fn begin_absence(&mut self, key: SessionKey, turn: &Turn<'_>) {
         let session = &mut self.sessions[key];
         let expiry_s = session.expiry_s;
         if expiry_s != u32::MAX {
@@ -197,9 +204,7 @@ impl Shard {
         if let Some(will) = session.will.as_mut() {
             will.due_at = Some(turn.now.add_secs(u64::from(will.delay_s)));
         }
-        self.tell_groups(key, false);
         self.keep_detached(key);
-        self.on_session_due(key, turn);
     }
 
     pub(crate) fn on_session_deadline(&mut self, key: SessionKey, turn: &mut Turn<'_>) {

@@ -296,6 +296,37 @@ fn a_will_is_published_once_when_the_broker_ends_before_the_client() {
 }
 
 #[test]
+fn what_an_orderly_end_has_closed_goes_on_from_there() {
+    let mut s = kept();
+    let subscriber = s.join_for_an_hour("s");
+    s.subscribe(subscriber, "w", 1);
+    let mut wanted = connect("with a will");
+    wanted.properties.session_expiry_interval_s = Some(100);
+    let mut will = Will {
+        topic: "w",
+        payload: b"gone",
+        qos: QoS::AtLeastOnce,
+        retain: false,
+        properties: Default::default(),
+    };
+    will.properties.delay_interval_s = Some(60);
+    wanted.will = Some(will);
+    s.connect(&wanted);
+    s.event(0, Event::Drain);
+    s.settle();
+    assert_eq!(s.drained, 1);
+    s.crash();
+    s.secs(59);
+    let (subscriber, heard) = come_back(&mut s, "s");
+    assert_eq!(heard, ["CONNACK Success present"]);
+    s.secs(2);
+    assert_eq!(s.hear(subscriber), ["w 'gone' q1 #1"]);
+    assert_eq!(s.shards[0].gauges().sessions, 2);
+    s.secs(40);
+    assert_eq!(s.shards[0].gauges().sessions, 1);
+}
+
+#[test]
 fn message_expiry_goes_on_while_the_broker_is_away() {
     let (mut s, publisher) = absent(1);
     let mut message = publish("a", "short", QoS::AtLeastOnce, PacketId::new(1));
