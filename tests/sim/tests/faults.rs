@@ -155,7 +155,8 @@ fn a_disk_that_loses_what_it_synced_is_noticed() {
 
 #[test]
 fn an_acknowledged_write_that_is_lost_is_noticed() {
-    let expected = [Oracle::Lost, Oracle::SessionPresent, Oracle::Retained, Oracle::Protocol];
+    let expected =
+        [Oracle::Lost, Oracle::SessionPresent, Oracle::Retained, Oracle::Protocol, Oracle::Duplicate];
     assert_reported(Fault::LoseLastWrite, Profile::Durable, 1, &expected);
 }
 
