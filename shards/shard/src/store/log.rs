@@ -12,6 +12,7 @@ mod placed;
 mod placing;
 mod recovery;
 mod refusal;
+mod salvage;
 mod segment;
 mod whole;
 

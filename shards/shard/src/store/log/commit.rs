@@ -23,6 +23,9 @@ pub(crate) struct Commit {
 }
 
 impl Commit {
+    /// In the flags of a commit record.
+    pub(crate) const CONTINUES: u16 = 2;
+
     pub(crate) fn encode(&self) -> [u8; COMMIT_BYTES] {
         let mut bytes = [0; COMMIT_BYTES];
         let header = record::Header {
@@ -31,7 +34,7 @@ impl Commit {
             generation: self.generation,
             kind: KIND_COMMIT,
             version: 1,
-            flags: if self.continues { CONTINUES } else { 0 },
+            flags: if self.continues { Commit::CONTINUES } else { 0 },
         };
         bytes[..16].copy_from_slice(&header.encode());
         bytes[16..24].copy_from_slice(&self.number.to_le_bytes());
@@ -56,7 +59,7 @@ impl Commit {
             bytes: u32_at(40),
             tail: u32_at(44),
             generation: header.generation,
-            continues: header.flags & CONTINUES != 0,
+            continues: header.flags & Commit::CONTINUES != 0,
         };
         // Cheap comparisons first: this is asked of every block behind the end of a log.
         let whole = header.kind == KIND_COMMIT
@@ -108,8 +111,6 @@ pub(crate) fn padding(bytes: usize, generation: u32, salt: u64) -> Vec<u8> {
 pub(crate) const COMMIT_BYTES: usize = 48;
 pub(crate) const KIND_COMMIT: u8 = 1;
 pub(crate) const KIND_PADDING: u8 = 2;
-/// In the flags of a commit record.
-const CONTINUES: u16 = 2;
 const SALT_AT: usize = 32;
 
 #[cfg(test)]

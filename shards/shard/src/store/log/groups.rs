@@ -6,17 +6,19 @@ use crate::store::Record;
 #[derive(Debug, Default)]
 pub(crate) struct Groups {
     /// Copies of the records of a group whose end was not seen yet.
-    pending: Vec<Copied>,
-    /// What stood in front of the next commit is not known.
-    cut: bool,
+    pub(crate) pending: Vec<Copied>,
+    /// What stood in front of the next commit, or record, is not known.
+    pub(crate) cut: bool,
     /// Records of groups whose end or beginning was lost.
     pub(crate) dropped: u64,
     /// Records handed out.
     pub(crate) records: u64,
+    /// Records of commits that are not whole.
+    pub(crate) salvaged: u64,
 }
 
 #[derive(Debug)]
-struct Copied {
+pub(crate) struct Copied {
     kind: u8,
     version: u8,
     more: bool,
@@ -67,7 +69,7 @@ impl Groups {
     }
 
     /// Takes what belongs to the group that an earlier commit began. False: it does not end in this commit.
-    fn go_on<'a>(
+    pub(crate) fn go_on<'a>(
         &mut self,
         records: &mut impl Iterator<Item = Record<'a>>,
         each: &mut impl FnMut(Record<'_>),

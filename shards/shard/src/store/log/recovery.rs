@@ -46,6 +46,8 @@ pub struct Report {
     pub segments: u64,
     /// Records at the log's end whose group was not stored whole, and such as damage has cut off.
     pub dropped: u64,
+    /// Of the records: from commits that are not whole, which a tolerant recovery looks into.
+    pub salvaged: u64,
     pub torn: Option<Torn>,
     /// What a tolerant recovery passed over.
     pub damages: Vec<Damage>,
@@ -304,18 +306,19 @@ impl Recovery {
             each(Step::Damage(&damage));
             self.damage(damage)?;
         }
-        let groups = &mut self.groups;
+        let (groups, tolerant) = (&mut self.groups, self.tolerant);
         let mut told = 0;
         let survey = contents.survey(header.first_commit, link.bound, |contents, at, commit, gaps| {
-            for gap in gaps {
-                groups.end();
+            for gap in gaps.iter().filter(|_| tolerant) {
                 each(Step::Damage(&link.known.damage(gap, whole)));
+                groups.salvage(&contents, gap, &mut |record| each(Step::Record(record)));
             }
             told += gaps.len();
             groups.commit(contents, at, commit, &mut |record| each(Step::Record(record)));
         });
-        for gap in &survey.gaps[told..] {
+        for gap in survey.gaps[told..].iter().filter(|_| tolerant) {
             each(Step::Damage(&link.known.damage(gap, whole)));
+            groups.salvage(&contents, gap, &mut |record| each(Step::Record(record)));
         }
         self.report.segments += 1;
         self.report.commits += survey.commits;
@@ -324,7 +327,6 @@ impl Recovery {
         }
         self.next_commit = survey.last.map(|commit| commit.number + 1);
         if survey.gaps.last().is_some_and(|gap| gap.behind.is_none()) {
-            self.groups.end();
             self.next_commit = None;
         }
         Ok(())
@@ -354,6 +356,7 @@ impl Recovery {
         self.groups.end();
         self.report.records = self.groups.records;
         self.report.dropped = self.groups.dropped;
+        self.report.salvaged = self.groups.salvaged;
         let Phase::Done { chain } = self.phase else { unreachable!("everything was read") };
         let mut log = Log::new(self.config);
         log.last_generation = self.last_generation;
