@@ -25,7 +25,7 @@ pub struct Cli {
 pub enum Command {
     /// Ask whether a broker answers: exit code 0 if it does
     Health(HealthArgs),
-    /// Look at a data directory
+    /// Look at a data directory, mend it, copy it and bring it back
     Store(StoreArgs),
     /// Publish messages, in the manner of mosquitto_pub.
     #[command(name = "pub")]

@@ -1,9 +1,10 @@
-//! `iothub store`: looks at a data directory. What it finds is decided in the runtime; here it gets
+//! `iothub store`: looks at a data directory, mends it, copies it. What it finds is decided in the runtime; here it gets
 //! its words.
 
 mod check;
 mod dump;
 mod entry;
+mod repair;
 
 use std::{
     env,
@@ -17,9 +18,9 @@ use runtime::{Laid, StoreError};
 
 use crate::config::{self, Flags};
 
-/// Look at a data directory.
+/// Look at a data directory, mend it, copy it and bring it back.
 ///
-/// Nothing is changed.
+/// Nothing is changed unless the name of the command says so.
 #[derive(Debug, Args)]
 #[command(arg_required_else_help = true, subcommand_help_heading = "Commands", after_help = EXIT_CODES)]
 pub struct StoreArgs {
@@ -31,6 +32,8 @@ pub struct StoreArgs {
 enum StoreCommand {
     /// Read everything, say what is there and what is damaged
     Check(check::CheckArgs),
+    /// Make a whole store of what can still be read of a damaged one
+    Repair(repair::RepairArgs),
     /// Print every record
     Dump(dump::DumpArgs),
 }
@@ -52,6 +55,7 @@ struct Failure(String);
 pub fn run(args: &StoreArgs) -> ExitCode {
     let (name, outcome) = match &args.command {
         StoreCommand::Check(args) => ("check", check::run(args)),
+        StoreCommand::Repair(args) => ("repair", repair::run(args)),
         StoreCommand::Dump(args) => ("dump", dump::run(args)),
     };
     match outcome {

@@ -94,7 +94,7 @@ fn show(checked: &Checked, out: &mut Printed) -> Result<(), Failure> {
     Ok(())
 }
 
-fn holds(totals: &Totals) -> String {
+pub(super) fn holds(totals: &Totals) -> String {
     let Totals { sessions, connected, wills, subscriptions, queued, retained, handshakes, strays, .. } =
         totals;
     let mut parts = vec![
@@ -133,7 +133,9 @@ fn remedy(laid: &Laid, directory: &DirectoryArgs, problems: u64) -> String {
     format!(
         "\n{}: {} in the store. A broker refuses it as it is. What to do:\n\
          1. Look at the disk (dmesg): a disk that fails damages more with each hour.\n\
-         2. Bring back a copy of the data directory, or start with an empty one and keep this one.\n\
+         2. Is there a backup that is recent enough? iothub store restore BACKUP{space}{flags} --force\n\
+         3. If not: iothub store repair{space}{flags} --dry-run says what can be saved; without --dry-run it does so, and\n   \
+            keeps all files as they are now.\n\
          iothub store dump{space}{flags} prints each record that can be read.",
         laid.path().display(),
         count(problems, "problem"),

@@ -10,12 +10,15 @@ pub(crate) mod directory;
 mod fetcher;
 pub(crate) mod keeper;
 pub(crate) mod laid;
+mod moment;
 mod open;
 pub(crate) mod problem;
 pub(crate) mod reading;
 mod relocation;
+pub(crate) mod repair;
 #[cfg(test)]
 mod tests;
+mod writer;
 
 use std::{collections::HashMap, fs::File, io, os::fd::AsRawFd, rc::Rc, time::Duration};
 

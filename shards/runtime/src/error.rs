@@ -8,11 +8,11 @@ use std::{
 
 use shard::{
     SHARDS_MAX,
-    store::log::{FORMAT, FileId, Refusal},
+    store::log::{FORMAT, Refusal},
 };
 use thiserror::Error;
 
-use crate::disk::keeper::name_of;
+use crate::disk::{keeper::name_of, problem::Problem};
 
 /// Nothing runs when this is returned: what had been started is stopped.
 #[derive(Debug, Error)]
@@ -95,17 +95,33 @@ pub enum StoreError {
     )]
     Newer { path: PathBuf, format: u32, known: u32 },
     #[error(
-        "{} at offset {offset:#x} is damaged: {what}. Nothing was changed. Bring back a copy of the data directory, or start \
-         with an empty one (--data-dir) and keep this one for whoever can look at it",
-        path.display()
+        "{} at offset {offset:#x} is damaged: {what}. Nothing was changed. `iothub store check --data-dir {shown}` says what \
+         is damaged and what is left. Then bring back a backup (`iothub store restore`), or save what is left with `iothub \
+         store repair --data-dir {shown}`",
+        path.display(), shown = dir.display()
     )]
-    Damaged { path: PathBuf, offset: u32, what: String },
+    Damaged { dir: PathBuf, path: PathBuf, offset: u32, what: String },
     #[error(
-        "{} is not complete: {what}. Nothing was changed. Bring the missing file back, or a copy of the data directory, or \
-         start with an empty one (--data-dir)",
+        "{} is not complete: {what}. Nothing was changed. Bring the file back, or a backup (`iothub store restore`). If there \
+         is none, `iothub store repair --data-dir {}` saves what is left",
+        path.display(), dir.display()
+    )]
+    Incomplete { dir: PathBuf, path: PathBuf, what: String },
+    #[error("{}: {what}. {meaning}. Nothing was changed. Move that file out of the data directory", path.display())]
+    Stray { path: PathBuf, what: String, meaning: String },
+    #[error("{what}. It is not damaged, and nothing was changed")]
+    OtherVersion { what: String },
+    #[error(
+        "{} needs {needed} bytes more on its disk, and {free} are free. Make room (df), then try again. Nothing was changed",
         path.display()
     )]
-    Incomplete { path: PathBuf, what: String },
+    NoSpace { path: PathBuf, needed: u64, free: u64 },
+    #[error(
+        "what was written to {} is not what it should be. The store itself was not touched. Look at the disk (dmesg), and try \
+         again on a copy of the data directory on another disk",
+        path.display()
+    )]
+    NotRepaired { path: PathBuf },
     #[error(
         "{} does not say for whom the directory was laid out: {text:?}. Nothing was changed. It should have three lines, \
          `format = 1`, `shards = N` and `placement_seed = N`: bring it back from a backup or another copy of the directory",
@@ -152,19 +168,22 @@ impl StoreError {
         StoreError::Io { path: path.to_owned(), source }
     }
 
-    pub(crate) fn refused(dir: &Path, refusal: &Refusal) -> StoreError {
-        let path = |file: FileId| dir.join(name_of(file));
+    /// `folder` is that of a shard.
+    pub(crate) fn refused(folder: &Path, refusal: &Refusal) -> StoreError {
+        let problem = Problem::of_refusal(folder, refusal);
+        let dir = folder.parent().unwrap_or(folder).to_owned();
+        let (path, _) = problem.place();
+        let what = problem.what();
         match refusal {
-            Refusal::Newer { file, format } => {
-                StoreError::Newer { path: path(*file), format: *format, known: FORMAT }
+            Refusal::Newer { format, .. } => StoreError::Newer { path, format: *format, known: FORMAT },
+            Refusal::Damage(damage) => StoreError::Damaged { dir, path, offset: damage.offset, what },
+            Refusal::Foreign { .. } | Refusal::Twice { .. } => {
+                StoreError::Stray { path, what, meaning: problem.meaning() }
             }
-            Refusal::Damage(damage) => StoreError::Damaged {
-                path: path(damage.file),
-                offset: damage.offset,
-                what: damage.fault.to_string(),
-            },
-            Refusal::Foreign { .. } | Refusal::Twice { .. } | Refusal::Missing { .. } => {
-                StoreError::Incomplete { path: dir.to_owned(), what: refusal.to_string() }
+            Refusal::Missing { suspect, .. } => {
+                let suspect = suspect.map(name_of);
+                let suspect = suspect.map(|name| format!(", and the header of {name} cannot be read"));
+                StoreError::Incomplete { dir, path, what: what + &suspect.unwrap_or_default() }
             }
         }
     }

@@ -44,6 +44,7 @@ pub use disk::{
     laid::Laid,
     problem::Problem,
     reading::Walked,
+    repair::{Repair, Repaired, Superseded},
 };
 pub use error::{StartError, StoreError};
 pub use probe::{Probe, probe};

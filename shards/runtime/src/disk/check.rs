@@ -1,9 +1,11 @@
 //! Looks at all shards of a data directory: what they hold, and what is wrong with it. It changes nothing.
 
+use std::path::Path;
+
 use shard::{
     ShardId,
     store::{
-        log::Torn,
+        log::{Report, Torn},
         sums::{Sums, Totals},
     },
 };
@@ -28,6 +30,8 @@ pub struct Checked {
     pub problems: Vec<Problem>,
     /// Records of groups whose other records are damaged.
     pub dropped: u64,
+    /// Of the records: from commits that are damaged.
+    pub salvaged: u64,
     pub torn: Option<Incomplete>,
 }
 
@@ -104,6 +108,27 @@ impl Laid {
     }
 }
 
+/// A log that nobody else writes to.
+pub(crate) fn check_folder(folder: &Path, shard: u8, shards: u8) -> Result<Checked, StoreError> {
+    let reading = Reading::open(folder, shard, shards)?;
+    let mut sums = Sums::default();
+    let mut malformed = None;
+    let outcome = reading.walk_strictly(|record| {
+        if sums.take(&record).is_err() {
+            malformed.get_or_insert((record.position.offset, record.kind, record.version));
+        }
+    });
+    let outcome = match (outcome, malformed) {
+        (Ok(report), None) => Outcome { report, problems: Vec::new() },
+        (Ok(report), Some((offset, kind, version))) => {
+            let path = folder.to_owned();
+            Outcome { report, problems: vec![Problem::Malformed { path, offset, kind, version }] }
+        }
+        (Err(problem), _) => Outcome { report: Report::default(), problems: vec![problem] },
+    };
+    Ok(checked(shard, &reading, sums, outcome))
+}
+
 fn checked(shard: u8, reading: &Reading, sums: Sums, outcome: Outcome) -> Checked {
     let Outcome { report, problems } = outcome;
     let torn = report.torn.map(|Torn { file, offset, bytes, commits }| Incomplete {
@@ -122,6 +147,7 @@ fn checked(shard: u8, reading: &Reading, sums: Sums, outcome: Outcome) -> Checke
         sums,
         problems,
         dropped: report.dropped,
+        salvaged: report.salvaged,
         torn,
     }
 }

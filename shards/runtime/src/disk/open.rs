@@ -58,7 +58,7 @@ pub(super) fn tell_torn(shard: ShardId, report: &Report) {
     if let Some(torn) = &report.torn {
         tracing::warn!(
             shard = shard.0,
-            file = torn.file.0,
+            file = %name_of(torn.file),
             offset = torn.offset,
             "the end of the store was being written when the broker ended: nothing there was acknowledged"
         );

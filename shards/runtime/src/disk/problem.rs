@@ -98,6 +98,16 @@ impl Problem {
         }
     }
 
+    /// What a broker would have to skip.
+    pub fn lost_bytes(&self) -> u64 {
+        match self {
+            Problem::Damaged { damage, .. } if damage.fault != Fault::Header => {
+                u64::from(damage.until.saturating_sub(damage.from))
+            }
+            _ => 0,
+        }
+    }
+
     /// Nothing is wrong with it but that this program is too old for it.
     pub fn is_of_another_version(&self) -> bool {
         matches!(self, Problem::Newer { .. } | Problem::Malformed { .. })

@@ -109,7 +109,7 @@ impl Reading {
             return Err(problem.clone());
         }
         let refused = |refusal| Problem::of_refusal(&self.folder, &refusal);
-        let mut recovery = Recovery::new(self.config(), self.found(&[])).map_err(refused)?;
+        let mut recovery = Recovery::new(self.own_config(), self.found(&[])).map_err(refused)?;
         while let Some((file, bytes)) = recovery.wants() {
             let (contents, gaps) = self.contents(file, bytes);
             if let Some(problem) = gaps.into_iter().next() {
@@ -164,7 +164,7 @@ impl Reading {
     fn tolerant(&self, problems: &mut Vec<Problem>) -> Recovery {
         let mut left_out = Vec::new();
         loop {
-            let refusal = match Recovery::tolerant(self.config(), self.found(&left_out)) {
+            let refusal = match Recovery::tolerant(self.own_config(), self.found(&left_out)) {
                 Ok(recovery) => return recovery,
                 Err(refusal) => refusal,
             };
@@ -219,9 +219,8 @@ impl Reading {
         (contents, gaps.into_iter().map(problem).collect())
     }
 
-    /// A log that is only read has no limits of its own.
-    fn config(&self) -> Config {
-        let segment_bytes = self.segment_bytes();
+    /// A log that is only read has no limits of its own, and what is made of it has room for its largest record.
+    pub fn config(&self, segment_bytes: u32, seed: u64) -> Config {
         Config {
             shard: self.shard,
             shards: self.shards,
@@ -232,8 +231,12 @@ impl Reading {
             spares_max: u32::MAX,
             files_max: u32::MAX,
             synced: true,
-            seed: 0,
+            seed,
         }
+    }
+
+    fn own_config(&self) -> Config {
+        self.config(self.segment_bytes(), 0)
     }
 }
 

@@ -8,7 +8,6 @@
 mod progress;
 #[cfg(test)]
 mod tests;
-mod writer;
 
 use std::{
     ffi::CString,
@@ -29,10 +28,11 @@ use shard::{
     },
 };
 
-use self::{progress::Progress, writer::Writer};
+use self::progress::Progress;
 use super::{
     directory::DataDir,
     open::{log_config, replay, tell_torn},
+    writer::Writer,
 };
 use crate::{StoreConfig, StoreError, probe::random_seed};
 
@@ -226,7 +226,7 @@ fn check_free(
     Err(StoreError::Room { path, from, to, needed, free })
 }
 
-fn free_bytes(path: &Path) -> io::Result<u64> {
+pub(super) fn free_bytes(path: &Path) -> io::Result<u64> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     let mut found = MaybeUninit::<libc::statvfs>::uninit();
     // SAFETY: the path ends with a zero, and the call fills in what it is given or says that it has not.

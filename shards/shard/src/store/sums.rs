@@ -148,7 +148,8 @@ impl Sums {
         });
     }
 
-    fn end(&mut self, session: SessionId) {
+    /// As the record of its end does.
+    pub fn end(&mut self, session: SessionId) {
         let Some(known) = self.sessions.remove(&session) else { return };
         known.queue.into_values().flatten().for_each(|message| self.messages.let_go(message));
     }

@@ -65,7 +65,7 @@ fn a_changed_byte_in_the_middle_is_refused_with_file_offset_and_remedy() {
         let ended = copy.setup().run();
         assert_eq!(ended.code, Some(1), "a byte at {at:#x}: {:?}", ended.errors);
         assert_says(&ended, &["shard-0-of-1/segment-", "damaged", "offset 0x", "Nothing was changed"]);
-        assert_says(&ended, &["a copy of the data directory", "--data-dir"]);
+        assert_says(&ended, &["iothub store check --data-dir", "iothub store repair --data-dir"]);
         let offset = offset_in(&ended);
         let commit = commits.iter().rev().find(|commit| **commit <= at).copied().unwrap_or(0);
         assert!((commit..=at).contains(&offset), "a byte at {at:#x}, said {offset:#x}");

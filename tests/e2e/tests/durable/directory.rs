@@ -35,8 +35,9 @@ fn a_file_in_the_place_of_the_directory_is_named() {
     fs::create_dir_all(&dir).unwrap();
     let file = dir.join("store");
     fs::write(&file, "not a directory").unwrap();
-    refuses(on(&file, 1), &[&shown(&file)]);
-    refuses(on(&file.join("below"), 1), &[&shown(&file.join("below")), "Not a directory"]);
+    let remedy = "A file is where a directory should be: move it away";
+    refuses(on(&file, 1), &[&shown(&file), remedy]);
+    refuses(on(&file.join("below"), 1), &[&shown(&file.join("below")), "Not a directory", remedy]);
     assert_eq!(fs::read_to_string(&file).unwrap(), "not a directory");
     fs::remove_dir_all(dir).unwrap();
 }
@@ -49,7 +50,9 @@ fn a_layout_that_is_none_and_one_of_a_later_version_are_refused() {
     let text = fs::read_to_string(&layout).unwrap();
     let later = text.replace("format = 1", "format = 2");
     assert_ne!(later, text);
-    for (text, said) in [("", "does not say"), ("format = one", "does not say"), (&later, "newer iothub")] {
+    for (text, said) in
+        [("", "does not say"), ("format = one", "should have three lines"), (&later, "newer iothub")]
+    {
         fs::write(&layout, text).unwrap();
         refuses(on(&dir, 1), &[&shown(&layout), said]);
         assert_eq!(fs::read_to_string(&layout).unwrap(), *text, "it is left as it was");
@@ -75,7 +78,7 @@ fn a_directory_that_may_not_be_written_is_named() {
         let mut process = as_nobody(place);
         let status = process.wait();
         assert_eq!(status.code(), Some(1), "{}", process.shown());
-        for text in [&shown(place), "Permission denied"] {
+        for text in [&shown(place), "Permission denied", "must own the directory"] {
             assert!(process.says(text), "{text:?} is not in {}", process.shown());
         }
         assert_eq!(fs::read_dir(&dir).unwrap().count(), 0, "nothing was made");

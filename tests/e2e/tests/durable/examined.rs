@@ -60,7 +60,7 @@ fn damage_is_named_where_it_is_and_what_is_behind_it_is_printed() {
         1,
         &["DAMAGED", "segment-", "record checksum does not match", &place, "4 queued messages"],
     );
-    assert_says(&check, 1, &["A broker refuses it", "iothub store dump --data-dir"]);
+    assert_says(&check, 1, &["A broker refuses it", "iothub store repair --data-dir", "--dry-run"]);
     let lines = json(&shelf.store("dump", &["--json".as_ref()]), 1);
     let read: Vec<&str> = lines
         .iter()

@@ -10,6 +10,7 @@ mod interest;
 mod kept;
 mod killed;
 mod lives;
+mod mended;
 mod moved;
 mod publisher;
 mod shelf;

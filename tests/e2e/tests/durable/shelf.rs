@@ -111,6 +111,18 @@ fn generation(path: &Path) -> u32 {
     }
 }
 
+/// Takes everything that waits for the reader.
+#[track_caller]
+pub fn texts_of_reader(broker: &Broker) -> Vec<String> {
+    let mut reader = Link::connect(broker.port, lasting(Version::V311, "reader"));
+    assert!(reader.session_present);
+    reader.publish("log", "end", QoS::AtLeastOnce);
+    let texts: Vec<String> =
+        std::iter::repeat_with(|| reader.text()).take_while(|text| text != "end").collect();
+    reader.close();
+    texts
+}
+
 #[track_caller]
 pub fn assert_says(ended: &Ended, code: i32, texts: &[&str]) {
     let said = [ended.out.as_slice(), &ended.errors].concat().join("\n");

@@ -1,4 +1,4 @@
-//! The log of one of the shards-to-be: its batches are written one behind the other, and are on disk at the end.
+//! A log in a folder that nobody uses yet: its batches are written one behind the other, and are on disk at the end.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -9,10 +9,8 @@ use std::{
 
 use shard::store::log::{Config, FileId, Full, Log, Placed, Purpose};
 
-use crate::{
-    StoreError,
-    disk::keeper::{ZEROS_BYTES, name_of},
-};
+use super::keeper::{ZEROS_BYTES, name_of};
+use crate::StoreError;
 
 pub(super) struct Writer {
     /// None: nothing is written, and only counted how many files it would be.
