@@ -315,7 +315,10 @@ impl Settings {
     /// The store in this directory.
     pub fn store_config(&self, dir: Arc<DataDir>) -> StoreConfig {
         let record_bytes_max = self.server.max_packet_size + RECORD_EXTRA_BYTES;
-        let segment_bytes = self.store.segment_bytes.max(record_bytes_max + SEGMENT_EXTRA_BYTES);
+        // A spare alone is room enough.
+        let room_bytes = self.shard_config(1, 0).limits.store_room_bytes() as u64;
+        let least = record_bytes_max.max(room_bytes) + SEGMENT_EXTRA_BYTES;
+        let segment_bytes = self.store.segment_bytes.max(least);
         StoreConfig {
             dir,
             is_synced: self.store.durability == Durability::Fsynced,
@@ -328,7 +331,7 @@ impl Settings {
 /// What a record has beside a packet: its receivers, a topic, a client id.
 const RECORD_EXTRA_BYTES: u64 = 1 << 20;
 
-/// What a segment has beside its largest record.
+/// What a segment has beside records.
 const SEGMENT_EXTRA_BYTES: u64 = 64 << 10;
 
 impl Default for Runtime {

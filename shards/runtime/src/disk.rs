@@ -66,6 +66,8 @@ pub(crate) struct Disk {
     is_short: bool,
     /// When the keeper is asked again.
     retry_at: Option<Instant>,
+    /// What is alive can become less without a batch: that is seen then.
+    look_at: Option<Instant>,
 }
 
 /// A batch on its way. The kernel reads it, so it stays where it is until the last write is done.
@@ -99,6 +101,7 @@ impl Disk {
             is_poisoned: false,
             is_short: false,
             retry_at: None,
+            look_at: None,
         };
         disk.order_files();
         disk
@@ -207,7 +210,9 @@ impl Disk {
 
     /// Lets the keeper make what is wanted and delete what is not.
     fn order_files(&mut self) {
-        while self.retry_at.is_none() && self.keeper.coming() < self.log.wants_spares() {
+        // What is free only after one more commit helps no batch that finds no room for itself.
+        let wanted = self.log.wants_spares().max(u32::from(self.blocked.is_some()));
+        while self.retry_at.is_none() && self.keeper.coming() < wanted {
             self.keeper.make();
         }
         while let Some(file) = self.log.take_discarded() {
@@ -269,17 +274,21 @@ impl Backend for Disk {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        self.retry_at
+        [self.retry_at, self.look_at].into_iter().flatten().min()
     }
 
-    /// It is time to ask for files again, and to see whether some can be had otherwise.
+    /// Asks for files again, and has somebody see whether some can be had otherwise.
     fn on_time(&mut self, now: Instant) -> bool {
-        let is_due = self.retry_at.is_some_and(|at| at <= now);
-        if is_due {
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        let (asks_again, looks) = (is_due(self.retry_at), is_due(self.look_at));
+        if asks_again {
             self.retry_at = None;
             self.order_files();
         }
-        is_due
+        if looks || self.look_at.is_none() {
+            self.look_at = self.cleaner.may_have_work(&self.log).then_some(now + LOOK_AFTER);
+        }
+        asks_again || looks
     }
 
     fn room(&self) -> Room {
@@ -310,8 +319,9 @@ impl Backend for Disk {
         }
         let budget = self.cleaner.budget(live_bytes, self.is_short);
         self.cleaner.go_on(&mut self.log, &self.files, ring, budget, stored);
-        // The file of a segment that was given up is free when one more commit is on disk.
-        if self.is_short && self.log.retired() > 0 && self.writing.is_none() && self.blocked.is_none() {
+        // The file of a segment that was given up is free when one more commit is on disk. Those who wait for room make none.
+        let is_low = self.is_short || self.log.is_low();
+        if is_low && self.log.retired() > 0 && self.writing.is_none() && self.blocked.is_none() {
             self.store(ring, Batch { number: NO_BATCH, records: Vec::new() });
         }
         self.order_files();
@@ -338,6 +348,9 @@ const NO_BATCH: u64 = 0;
 
 /// How long a full disk is left alone.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
+
+/// How long a log may lie with what is dead in it, while nothing is stored.
+const LOOK_AFTER: Duration = Duration::from_secs(5);
 
 fn whole(result: i32, bytes: usize) -> io::Result<()> {
     match usize::try_from(result) {

@@ -65,7 +65,7 @@ counters! {
     publish_received,
     #[doc = "PUBLISH packets received again by QoS 2 and not routed again."]
     publish_duplicates,
-    #[doc = "PUBLISH packets that were well formed and not accepted."]
+    #[doc = "PUBLISH packets that were well formed and not accepted, those of a full store included."]
     publish_refused,
     #[doc = "PUBLISH packets encoded for clients."]
     publish_sent,
@@ -93,11 +93,11 @@ counters! {
     dropped_session_ended,
     #[doc = "Messages that a client refused with an error in PUBACK or PUBREC."]
     refused_by_client,
-    #[doc = "Retained messages not kept because of `retained_message_limit` or `max_retained_bytes`."]
+    #[doc = "Retained messages not kept because of `retained_message_limit` or `max_retained_bytes`, or because the store was full."]
     retained_refused,
     #[doc = "Retained messages that expired."]
     retained_expired,
-    #[doc = "Subscriptions refused because of `max_subscriptions` or `max_session_memory`."]
+    #[doc = "Subscriptions refused because of `max_subscriptions` or `max_session_memory`, or because the store was full."]
     subscriptions_refused,
     #[doc = "Topics and filters refused because of `max_topic_levels`."]
     topic_levels_exceeded,
@@ -111,7 +111,7 @@ counters! {
     mail_received,
     #[doc = "Mail that waited for room in a ring."]
     mail_waited,
-    #[doc = "Times a connection was not read because other shards could not keep up, or because the client did not take its answers."]
+    #[doc = "Times a connection was not read because other shards could not keep up, because the store had no room yet, or because the client did not take its answers."]
     publishers_paused,
 }
 

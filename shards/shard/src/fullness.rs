@@ -1,37 +1,47 @@
 //! A store without room: what would have to be stored is not taken in, everything else goes on, and when there is room
 //! again, so does the rest.
+//!
+//! While more room is on its way, whoever publishes what may have to be stored is not read. Without hope of more, 5.0
+//! clients are refused, and the others wait.
 
 use mqtt::{Frame, PacketKind, Version};
 
-use crate::{Effect, Mail, Note, Shard, ShardId, ShardSet, What, connection::Connection, turn::Turn};
+use crate::{Effect, Limits, Mail, Note, Shard, ShardId, ShardSet, What, connection::Connection, turn::Turn};
 
-pub(crate) struct Fullness {
-    /// Bytes of records that the store can take beyond what was given to it.
-    room: usize,
-    /// The other shards and the log were told that there is none.
-    is_full: bool,
-    /// Shards that have no room.
-    others: ShardSet,
-    /// Somebody has none.
-    is_anywhere: bool,
+/// What a shard's store has left, from the best to the worst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum StoreRoom {
+    #[default]
+    Enough,
+    /// Too little for now.
+    Coming,
+    Full,
 }
 
-impl Default for Fullness {
-    fn default() -> Fullness {
-        Fullness { room: usize::MAX, is_full: false, others: ShardSet::EMPTY, is_anywhere: false }
-    }
+#[derive(Default)]
+pub(crate) struct Fullness {
+    /// Bytes of records that the store can take beyond what was given to it, and whether more is on its way; none where
+    /// nothing was said.
+    left: Option<(usize, bool)>,
+    /// What the other shards and the log were told.
+    told: StoreRoom,
+    /// Other shards that have too little.
+    coming: ShardSet,
+    full: ShardSet,
+    /// The worst of all shards.
+    anywhere: StoreRoom,
 }
 
 impl Shard {
-    pub(crate) fn handle_store_room(&mut self, bytes: usize, turn: &mut Turn<'_>) {
-        self.fullness.room = bytes;
+    pub(crate) fn handle_store_room(&mut self, bytes: usize, grows: bool, turn: &mut Turn<'_>) {
+        self.fullness.left = Some((bytes, grows));
         self.look_for_room(turn);
     }
 
     /// Whether a publication would find no room, here or where it has to go.
     #[inline]
     pub(crate) fn is_store_full(&self) -> bool {
-        self.fullness.is_anywhere
+        self.fullness.anywhere == StoreRoom::Full
     }
 
     /// Tells everybody when there is no room any more, or some again.
@@ -39,49 +49,88 @@ impl Shard {
         if !self.store.is_on() {
             return;
         }
-        // Whatever is under way between shards has to find room as well.
-        let needed = self.config.limits.packet_bytes_max as usize * PACKETS_MIN + ROOM_BYTES_MIN;
-        let is_full = self.store.open_bytes().saturating_add(needed) > self.fullness.room;
-        if is_full == self.fullness.is_full {
+        let room = self.room();
+        let told = std::mem::replace(&mut self.fullness.told, room);
+        if room == told {
             return;
         }
-        self.fullness.is_full = is_full;
-        let what = if is_full { What::StoreFull } else { What::StoreHasRoom };
-        turn.push(Effect::Note(Note { conn: None, client_id: None, what }));
+        let what = match (told, room) {
+            (_, StoreRoom::Full) => Some(What::StoreFull),
+            (StoreRoom::Full, _) => Some(What::StoreHasRoom),
+            _ => None,
+        };
+        if let Some(what) = what {
+            turn.push(Effect::Note(Note { conn: None, client_id: None, what }));
+        }
         for peer in self.peers() {
-            self.post_mail(peer, Mail::StoreFull(is_full), turn);
+            self.post_mail(peer, Mail::StoreRoom(room), turn);
         }
-        self.go_on_after_full(turn);
+        self.look_everywhere(turn);
     }
 
-    pub(crate) fn on_store_full_elsewhere(&mut self, from: ShardId, is_full: bool, turn: &mut Turn<'_>) {
-        if is_full {
-            self.fullness.others.insert(from);
-        } else {
-            self.fullness.others.remove(from);
+    fn room(&self) -> StoreRoom {
+        // Whatever is under way between shards has to find room as well.
+        let needed = self.store.open_bytes().saturating_add(self.config.limits.store_room_bytes());
+        match self.fullness.left {
+            Some((bytes, true)) if bytes < needed => StoreRoom::Coming,
+            Some((bytes, false)) if bytes < needed => StoreRoom::Full,
+            _ => StoreRoom::Enough,
         }
-        self.go_on_after_full(turn);
     }
 
-    fn go_on_after_full(&mut self, turn: &mut Turn<'_>) {
-        self.fullness.is_anywhere = self.fullness.is_full || !self.fullness.others.is_empty();
-        if !self.fullness.is_anywhere {
+    pub(crate) fn on_store_room_elsewhere(&mut self, from: ShardId, room: StoreRoom, turn: &mut Turn<'_>) {
+        self.fullness.coming.remove(from);
+        self.fullness.full.remove(from);
+        match room {
+            StoreRoom::Enough => {}
+            StoreRoom::Coming => self.fullness.coming.insert(from),
+            StoreRoom::Full => self.fullness.full.insert(from),
+        }
+        self.look_everywhere(turn);
+    }
+
+    fn look_everywhere(&mut self, turn: &mut Turn<'_>) {
+        let Fullness { told, coming, full, .. } = &self.fullness;
+        let others = match (full.is_empty(), coming.is_empty()) {
+            (false, _) => StoreRoom::Full,
+            (true, false) => StoreRoom::Coming,
+            (true, true) => StoreRoom::Enough,
+        };
+        let anywhere = others.max(*told);
+        let before = std::mem::replace(&mut self.fullness.anywhere, anywhere);
+        // Who can be told that there is none does not wait any more either.
+        if anywhere != before && anywhere != StoreRoom::Coming {
             self.resume_all(turn);
         }
     }
 
-    /// Versions before 5.0 cannot be told that there is no room: their messages wait.
     #[inline]
     pub(crate) fn waits_for_room(&self, connection: &Connection, frame: &Frame<'_>) -> bool {
-        self.is_store_full()
-            && connection.version != Version::V5
-            && frame.kind == PacketKind::Publish
-            && frame.flags & PUBLISH_QOS != 0
+        match self.fullness.anywhere {
+            StoreRoom::Enough => false,
+            StoreRoom::Coming => {
+                frame.kind == PacketKind::Publish && frame.flags & (PUBLISH_QOS | PUBLISH_RETAIN) != 0
+            }
+            // Versions before 5.0 cannot be told that there is no room.
+            StoreRoom::Full => {
+                frame.kind == PacketKind::Publish
+                    && frame.flags & PUBLISH_QOS != 0
+                    && connection.version != Version::V5
+            }
+        }
+    }
+}
+
+impl Limits {
+    /// What a shard's store must have room for, so that the shard takes one more message to be stored.
+    pub fn store_room_bytes(&self) -> usize {
+        self.packet_bytes_max as usize * PACKETS_MIN + ROOM_BYTES_MIN
     }
 }
 
 /// The QoS in the flags of a PUBLISH.
 const PUBLISH_QOS: u8 = 0b0110;
+const PUBLISH_RETAIN: u8 = 0b0001;
 
 /// So many of the largest packets must find room for a shard to take one more.
 const PACKETS_MIN: usize = 2;

@@ -63,6 +63,7 @@ pub use config::{Config, Limits, QueueFull};
 pub use counters::{Counters, Gauges};
 pub use effect::{Effect, Effects, Reading};
 pub use event::Event;
+pub use fullness::StoreRoom;
 pub use handshakes::Handshake;
 pub use id::{ConnId, SHARDS_MAX, ShardId, ShardSet};
 pub use mail::{Mail, Publication};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Bundle, Handshake, Message, ShardId, ShardSet, store::entry::SessionId};
+use crate::{Bundle, Handshake, Message, ShardId, ShardSet, StoreRoom, store::entry::SessionId};
 
 /// One piece of mail. Small, because a ring holds it inline.
 #[derive(Debug)]
@@ -36,8 +36,8 @@ pub enum Mail {
     /// After a start: whose publications the sender still has stored, among the sessions of the receiver. Those that do
     /// not exist any more are answered with `PublisherGone`.
     Publishers(Box<[SessionId]>),
-    /// The sender's store has no room, or has some again.
-    StoreFull(bool),
+    /// What room the sender's store has from now on.
+    StoreRoom(StoreRoom),
     /// So many of the receiver's publications at QoS 1 and 2 to the sender, from this one on, are stored where they have to be.
     Confirmed { first: u64, count: u64 },
     /// The sender takes in nothing any more and has sent all of its mail.

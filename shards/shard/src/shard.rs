@@ -167,7 +167,7 @@ impl Shard {
             Event::MailRoom { to, slots } => self.handle_mail_room(to, slots, turn),
             Event::Timer => self.handle_timer(turn),
             Event::Stored { batch, pieces } => self.handle_stored(batch, pieces),
-            Event::StoreRoom { bytes } => self.handle_store_room(bytes, turn),
+            Event::StoreRoom { bytes, grows } => self.handle_store_room(bytes, grows, turn),
             Event::Review { record } => self.handle_review(&record),
             Event::Fetched { fetch, record } => self.handle_fetched(fetch, record.as_ref(), turn),
             Event::Drain => self.handle_drain(turn),
@@ -244,7 +244,7 @@ impl Shard {
             Mail::Released(handshake) => self.on_released_elsewhere(from, *handshake),
             Mail::PublisherGone { home, session } => self.on_publisher_gone(home, session),
             Mail::Publishers(sessions) => self.on_publishers(from, &sessions, turn),
-            Mail::StoreFull(is_full) => self.on_store_full_elsewhere(from, is_full, turn),
+            Mail::StoreRoom(room) => self.on_store_room_elsewhere(from, room, turn),
             Mail::Confirmed { first, count } => self.on_confirmed(from, first, count, turn),
             Mail::Draining => self.on_draining(from, turn),
         }

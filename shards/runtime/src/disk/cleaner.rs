@@ -31,6 +31,11 @@ impl Cleaner {
         live_bytes as u64 * share + u64::from(self.segment_bytes) * segments
     }
 
+    /// There is more than a log may take in which nothing is alive.
+    pub fn may_have_work(&self, log: &Log) -> bool {
+        log.used_bytes() > self.budget(0, false)
+    }
+
     pub fn new(segment_bytes: u32) -> Cleaner {
         Cleaner {
             segment_bytes,

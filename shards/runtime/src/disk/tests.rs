@@ -132,3 +132,25 @@ fn a_commit_for_its_own_sake_that_finds_no_room_leaves_the_place_to_the_next_bat
     bench.give_file();
     assert_eq!(bench.settle(), Some(7));
 }
+
+#[test]
+fn what_dies_without_a_batch_is_given_up_a_little_later() {
+    let mut bench = Bench::new("look");
+    for number in 1..=4 * COMMITS_PER_SEGMENT {
+        while !bench.orders.is_empty() {
+            bench.give_file();
+        }
+        bench.begin(number);
+        assert_eq!(bench.settle(), Some(number));
+        bench.disk.clean(&mut bench.ring, 1 << 20, number);
+    }
+    assert!(!bench.disk.on_time(Instant::START));
+    let later = bench.disk.next_deadline().unwrap();
+    assert!(bench.disk.on_time(later));
+    assert_eq!(bench.disk.log.segments(), 4);
+    bench.disk.clean(&mut bench.ring, 0, 4 * COMMITS_PER_SEGMENT);
+    bench.settle();
+    assert_eq!(bench.disk.log.segments(), 2);
+    assert!(bench.disk.on_time(later + LOOK_AFTER));
+    assert_eq!(bench.disk.next_deadline(), None, "there is nothing to look at any more");
+}

@@ -57,10 +57,7 @@ impl<B: Brain> Worker<B> {
     fn on_outcome(&mut self, outcome: Outcome) -> Result<(), Breakdown> {
         match outcome {
             Outcome::Nothing => {}
-            Outcome::Room => {
-                self.report_ready();
-                self.tell_store_room();
-            }
+            Outcome::Room => self.tell_store_room(),
             Outcome::Stored { batch, pieces } => {
                 self.stored = batch;
                 self.tell(Event::Stored { batch, pieces: &pieces });
@@ -104,20 +101,16 @@ impl<B: Brain> Worker<B> {
     }
 
     pub(super) fn tell_store_room(&mut self) {
-        if let Some(Room { bytes, .. }) = self.room().filter(|_| self.is_ready) {
-            self.tell(Event::StoreRoom { bytes });
+        let room = self.backend.as_ref().filter(|_| self.is_ready).map(|backend| backend.room());
+        if let Some(Room { bytes, grows }) = room {
+            self.tell(Event::StoreRoom { bytes, grows });
         }
     }
 
-    /// Everybody knows what was restored, and the store has room, or has said that it has none.
+    /// Everybody knows what was restored. Who has something to be stored before there is room for it waits.
     pub(super) fn report_ready(&mut self) {
-        let has_room = self.room().is_none_or(|room| room.bytes > 0 || !room.grows);
-        if self.is_restored && has_room && !std::mem::replace(&mut self.is_ready, true) {
+        if self.is_restored && !std::mem::replace(&mut self.is_ready, true) {
             self.line.report(Report::Ready);
         }
-    }
-
-    fn room(&self) -> Option<Room> {
-        self.backend.as_ref().map(|backend| backend.room())
     }
 }

@@ -166,6 +166,11 @@ impl Log {
         }
     }
 
+    /// Only what is reserved for batches that help to free space is left.
+    pub fn is_low(&self) -> bool {
+        self.spares.len() <= self.config.reserve as usize
+    }
+
     /// How many files to make, of `segment_bytes` each.
     pub fn wants_spares(&self) -> u32 {
         let coming = self.spares.len() + self.retired.len();

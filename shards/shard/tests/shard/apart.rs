@@ -309,15 +309,28 @@ fn a_will_is_kept_until_other_shards_have_stored_it() {
 #[test]
 fn a_store_without_room_on_another_shard_is_known_here() {
     let (mut s, publisher, subscriber) = apart();
-    s.event(1, Event::StoreRoom { bytes: 0 });
+    s.event(1, Event::StoreRoom { bytes: 0, grows: false });
     s.settle();
     s.publish_qos(publisher, "a", "x", 1, 1);
     assert_eq!(s.hear(publisher), ["PUBACK 1 Quota exceeded"]);
-    s.event(1, Event::StoreRoom { bytes: 1 << 30 });
+    s.event(1, Event::StoreRoom { bytes: 1 << 30, grows: true });
     s.settle();
     s.publish_qos(publisher, "a", "y", 1, 2);
     assert_eq!(s.hear(publisher), ["PUBACK 2"]);
     assert_eq!(come_back(&mut s, &subscriber).1[1..], ["a 'y' q1 #1"]);
+}
+
+#[test]
+fn room_that_comes_on_another_shard_is_waited_for_here() {
+    let (mut s, publisher, subscriber) = apart();
+    s.event(1, Event::StoreRoom { bytes: 0, grows: true });
+    s.settle();
+    s.publish_qos(publisher, "a", "x", 1, 1);
+    assert_eq!(s.hear(publisher), Vec::<String>::new());
+    s.event(1, Event::StoreRoom { bytes: 1 << 30, grows: true });
+    s.settle();
+    assert_eq!(s.hear(publisher), ["PUBACK 1"]);
+    assert_eq!(come_back(&mut s, &subscriber).1[1..], ["a 'x' q1 #1"]);
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod lives;
 mod mended;
 mod moved;
 mod publisher;
+mod room;
 mod shelf;
 mod subscriber;
 mod traffic;
