@@ -309,13 +309,12 @@ impl Shard {
     }
 
     /// A message at QoS 2 goes out when it is stored: if we came back without it, its packet id would be given to another
-    /// message, which the client would take for this one.
+    /// message, which the client would take for this one. What made room for it in the window is stored by then as well:
+    /// if we came back without that, it would stand beyond the window and count as never sent.
     fn hold_back(&mut self, key: SessionKey, queued: &Queued) {
-        if queued.qos == QoS::ExactlyOnce
-            && self.store.bodies.place(queued.message.body()) == 0
-            && self.is_kept(key)
-        {
+        if queued.qos == QoS::ExactlyOnce && self.is_kept(key) {
             let batch = self.store.last();
+            self.store.hurry();
             if let Some(connection) = self.sessions[key].conn.and_then(|conn| self.connections.get_mut(conn))
             {
                 connection.needs = connection.needs.and(Needs { batch, question: 0 });

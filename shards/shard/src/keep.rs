@@ -13,6 +13,7 @@ use crate::{
     outbound::Queued,
     router::Carried,
     session::Session,
+    shard::Deadline,
     store::{
         Companion, Holder, Piece, Routed,
         entry::{Detached, Entry, MessageEntry, Receiver, SessionEntry, SessionId, WillEntry},
@@ -261,7 +262,7 @@ impl Shard {
     pub(crate) fn keep_done(&mut self, key: SessionKey, number: u64) {
         let session = self.sessions[key].id;
         if session != SessionId::default() {
-            self.store.append(&Entry::Done { session, number }, false);
+            self.store.append_unawaited(&Entry::Done { session, number });
         }
     }
 
@@ -313,8 +314,13 @@ impl Shard {
     }
 
     pub(crate) fn send_batch(&mut self, turn: &mut Turn<'_>) {
-        if let Some(batch) = self.store.next_batch() {
+        if self.drain.has_begun() {
+            self.store.hurry();
+        }
+        if let Some(batch) = self.store.next_batch(turn.now) {
             turn.push(Effect::Store(batch));
+        } else if let Some(at) = self.store.arm(turn.now) {
+            self.timers.insert(at, Deadline::Store);
         }
     }
 }

@@ -44,6 +44,7 @@ impl Shard {
             | Deadline::Replay(_)
             | Deadline::AnswerReplays
             | Deadline::Retained
+            | Deadline::Store
             | Deadline::Drain => true,
         });
     }

@@ -102,6 +102,8 @@ pub(crate) enum Deadline {
     /// Other shards wait for pages of retained messages.
     AnswerReplays,
     Retained,
+    /// What nobody waits for is to be stored all the same.
+    Store,
     /// A drain is under way: who takes nothing any more is let go.
     Drain,
 }
@@ -261,6 +263,7 @@ impl Shard {
                 Deadline::Replay(session) => self.on_replay_deadline(session, turn),
                 Deadline::AnswerReplays => self.answer_waiting_replays(turn),
                 Deadline::Retained => self.on_retained_deadline(turn),
+                Deadline::Store => self.store.on_timer(),
                 Deadline::Drain => self.on_drain_deadline(turn),
             }
         }

@@ -13,7 +13,7 @@ pub mod relocation;
 pub mod restoring;
 pub mod sums;
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use mqtt::PacketId;
 
@@ -67,8 +67,14 @@ pub(crate) struct Store {
     under_way_holders: Vec<(usize, Holder)>,
     /// Every batch up to this one is stored.
     stored: u64,
-    /// Something was appended since the beginning of this event, or of this packet.
+    /// Something that an answer waits for was appended since the beginning of this event, or of this packet.
     has_written: bool,
+    /// There is something in the open batch that somebody may wait for.
+    is_awaited: bool,
+    /// When the open batch goes even though nobody waits for it.
+    due_at: Option<Instant>,
+    /// A timer for that is set.
+    is_armed: bool,
     /// Of the message that is being routed.
     receivers: Vec<u8>,
     receiver_count: u32,
@@ -117,6 +123,9 @@ impl Store {
             under_way_holders: Vec::new(),
             stored: 0,
             has_written: false,
+            is_awaited: false,
+            due_at: None,
+            is_armed: false,
             receivers: Vec::new(),
             receiver_count: 0,
             is_retained: false,
@@ -188,7 +197,14 @@ impl Store {
     pub fn append(&mut self, entry: &Entry<'_>, more: bool) -> usize {
         debug_assert!(self.is_on, "only a store that is on is written to");
         self.has_written = true;
+        self.is_awaited = true;
         entry.encode(&mut self.open, more)
+    }
+
+    /// For what is worth no write of its own: no answer waits for it, and without it something is repeated at worst.
+    pub fn append_unawaited(&mut self, entry: &Entry<'_>) {
+        debug_assert!(self.is_on, "only a store that is on is written to");
+        entry.encode(&mut self.open, false);
     }
 
     /// The length of the open batch from there on.
@@ -317,16 +333,41 @@ impl Store {
         self.live_bytes
     }
 
-    /// The open batch, if it may go now.
-    pub fn next_batch(&mut self) -> Option<Batch> {
+    /// The open batch, if it may go now. One that nobody waits for goes when it is due, or large.
+    pub fn next_batch(&mut self, now: Instant) -> Option<Batch> {
         if self.is_under_way || self.open.is_empty() {
             return None;
         }
+        let is_due = self.due_at.is_some_and(|at| at <= now);
+        if !self.is_awaited && !is_due && self.open.len() < UNAWAITED_BYTES_MAX {
+            return None;
+        }
         self.is_under_way = true;
+        self.is_awaited = false;
+        self.due_at = None;
         std::mem::swap(&mut self.open_holders, &mut self.under_way_holders);
         let batch = Batch { number: self.number, records: std::mem::take(&mut self.open) };
         self.number += 1;
         Some(batch)
+    }
+
+    /// When a timer has to be set, if it has to: nothing else would bring the open batch to its end.
+    pub fn arm(&mut self, now: Instant) -> Option<Instant> {
+        if self.is_under_way || self.open.is_empty() {
+            return None;
+        }
+        let at = *self.due_at.get_or_insert_with(|| now + UNAWAITED_FOR);
+        (!std::mem::replace(&mut self.is_armed, true)).then_some(at)
+    }
+
+    /// The timer that was set is over.
+    pub fn on_timer(&mut self) {
+        self.is_armed = false;
+    }
+
+    /// Somebody waits for all that was written so far.
+    pub fn hurry(&mut self) {
+        self.is_awaited = true;
     }
 
     /// Gives back who is to learn where the records are.
@@ -357,6 +398,11 @@ fn message_bytes(bytes: usize) -> usize {
 }
 
 const MESSAGE_FIELDS_BYTES: usize = 25;
+
+/// How long a batch may wait for one that somebody waits for, and how large it may become meanwhile: a client that
+/// acknowledges a message then costs no write of its own, and a crash has it sent to that client once more.
+const UNAWAITED_FOR: Duration = Duration::from_millis(10);
+const UNAWAITED_BYTES_MAX: usize = 64 << 10;
 
 /// A message for a crowd is stored in parts: who reads it back for one of the crowd reads the names of all others of its
 /// part, and whoever has got so many names can afford the message once more.

@@ -223,6 +223,7 @@ impl World {
             && self.mesh.is_empty()
             && self.clients.iter().all(|client| client.phase == ClientPhase::Online && !client.is_waiting())
             && self.cores.iter().all(|core| core.shard.gauges().mail_pending == 0)
+            && self.cores.iter().all(|core| core.shard.last_batch() == 0)
     }
 
     /// One more client comes and asks for everything that is retained.

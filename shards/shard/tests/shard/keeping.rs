@@ -1,11 +1,16 @@
 //! What is stored before what is answered, and what comes back after the end of the world.
 
+use std::time::Duration;
+
 use mqtt::{Connect, Packet, PacketId, Publish, QoS, ReasonCode, Version, Will};
 use shard::{Config, Event, Gauges, Reading};
 
 use crate::script::{Client, Script, ack, connect, options, publish};
 
-fn kept() -> Script {
+/// By then what nobody waits for is stored as well.
+pub const SOON: Duration = Duration::from_millis(10);
+
+pub fn kept() -> Script {
     Script::new(Config { store_epoch_ms: Some(1_700_000_000_000), ..Config::default() })
 }
 
@@ -16,8 +21,11 @@ pub fn come_back(s: &mut Script, client_id: &str) -> (Client, Vec<String>) {
 }
 
 /// A publisher whose session ends with its connection, and an absent subscriber to `a` at this QoS.
-fn absent(qos: u8) -> (Script, Client) {
-    let mut s = kept();
+pub fn absent(qos: u8) -> (Script, Client) {
+    absent_in(kept(), qos)
+}
+
+pub fn absent_in(mut s: Script, qos: u8) -> (Script, Client) {
     let subscriber = s.join_for_an_hour("s");
     s.subscribe(subscriber, "a", qos);
     s.cut(subscriber);
@@ -127,6 +135,7 @@ fn what_was_acknowledged_does_not_come_back() {
     let (subscriber, _) = come_back(&mut s, "s");
     s.puback(subscriber, 1);
     s.puback(subscriber, 3);
+    s.pass(SOON);
     s.crash();
     let (_, heard) = come_back(&mut s, "s");
     assert_eq!(heard[1..], ["a '2' q1 #2 dup", "a '4' q1 #4 dup"]);
@@ -161,6 +170,7 @@ fn a_qos_2_message_goes_out_when_it_is_stored_and_keeps_its_id() {
     let (subscriber, heard) = come_back(&mut s, "s");
     assert_eq!(heard, ["CONNACK Success present", "PUBREL 1"]);
     s.packet(subscriber, &Packet::Pubcomp(ack(1)));
+    s.pass(SOON);
     s.crash();
     assert_eq!(come_back(&mut s, "s").1, ["CONNACK Success present"]);
 }

@@ -12,3 +12,4 @@ mod script;
 mod shards;
 mod spilling;
 mod subscribing;
+mod unawaited;
