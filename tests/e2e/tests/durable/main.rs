@@ -15,6 +15,7 @@ mod moved;
 mod publisher;
 mod room;
 mod shelf;
+mod spilled;
 mod subscriber;
 mod traffic;
 mod visitor;
