@@ -206,6 +206,9 @@ impl Shard {
             self.counters.takeovers += 1;
             let say = Some((ReasonCode::SessionTakenOver, "another connection uses this client id"));
             self.end_connection(holder, say, What::TakenOver, WillFate::Publish, turn);
+        } else {
+            // What was due, but for the timer, has come about before the client came.
+            self.on_session_due(session, turn);
         }
         // A session that was to end with its connection has just ended.
         if clean_start && self.sessions.get(session).is_some() {

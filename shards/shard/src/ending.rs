@@ -220,7 +220,7 @@ impl Shard {
     }
 
     /// Does what time has brought about; sets the timer for what is next.
-    fn on_session_due(&mut self, key: SessionKey, turn: &mut Turn<'_>) {
+    pub(crate) fn on_session_due(&mut self, key: SessionKey, turn: &mut Turn<'_>) {
         let now = turn.now;
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         let session = &self.sessions[key];

@@ -220,6 +220,25 @@ fn timers_of_sessions_that_are_gone_do_not_pile_up() {
 }
 
 #[test]
+fn who_comes_back_too_late_but_before_the_timer_is_too_late() {
+    let mut s = Script::of_one();
+    let watcher = s.join("w");
+    s.subscribe(watcher, "will", 0);
+    s.hear(watcher);
+    let mut wanted = with_will("c", 2);
+    for (expiry_s, present) in [(3600, " present"), (1, "")] {
+        wanted.properties.session_expiry_interval_s = Some(expiry_s);
+        let (client, _) = s.connect(&wanted);
+        s.cut(client);
+        s.now = s.now.add_secs(3);
+        let (client, heard) = s.connect(&Connect { clean_start: false, will: None, ..wanted.clone() });
+        assert_eq!(heard, [format!("CONNACK Success{present}")]);
+        assert_eq!(s.hear(watcher), ["will 'gone'"]);
+        s.disconnect(client, ReasonCode::Success);
+    }
+}
+
+#[test]
 fn a_delayed_will_that_falls_due_in_a_drain_stays_unpublished() {
     let mut s = Script::of_one();
     let watcher = s.join("w");
