@@ -130,6 +130,10 @@ pub struct Ledger {
     crashes: Vec<u64>,
     bequests: Vec<Bequest>,
     pub drained: bool,
+    /// When that began.
+    pub drained_at: Instant,
+    /// What is stored outlives the broker.
+    pub has_store: bool,
     /// Set where a limit on retained messages may have refused some.
     pub retained_is_limited: bool,
     /// Set where a limit on subscriptions may refuse some.
@@ -160,6 +164,8 @@ impl Ledger {
             crashes: Vec::new(),
             bequests: Vec::new(),
             drained: false,
+            drained_at: Instant::START,
+            has_store: false,
             retained_is_limited: false,
             subscriptions_are_limited: false,
             inflight_max,

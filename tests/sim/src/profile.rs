@@ -40,12 +40,14 @@ pub enum Profile {
     DurableSpill,
     /// The broker hardly ever lives for long, and its segments are small.
     DurableRestarts,
+    /// Is shut down in order, and started again.
+    DurableDrain,
     /// So short that it can crash at each of its points in turn.
     DurableBrief,
 }
 
 impl Profile {
-    pub const ALL: [Profile; 22] = [
+    pub const ALL: [Profile; 23] = [
         Profile::Calm,
         Profile::Chaos,
         Profile::TinyMesh,
@@ -67,6 +69,7 @@ impl Profile {
         Profile::DurableSlow,
         Profile::DurableSpill,
         Profile::DurableRestarts,
+        Profile::DurableDrain,
         Profile::DurableBrief,
     ];
 
@@ -93,6 +96,7 @@ impl Profile {
             Profile::DurableSlow => "durable-slow",
             Profile::DurableSpill => "durable-spill",
             Profile::DurableRestarts => "durable-restarts",
+            Profile::DurableDrain => "durable-drain",
             Profile::DurableBrief => "durable-brief",
         }
     }
@@ -115,6 +119,7 @@ impl Profile {
             Profile::DurableSlow => Some(Profile::SlowReaders),
             Profile::DurableSpill => Some(Profile::Cuts),
             Profile::DurableRestarts => Some(Profile::Chaos),
+            Profile::DurableDrain => Some(Profile::Drain),
             Profile::DurableBrief => Some(Profile::Cuts),
             _ => None,
         }

@@ -163,8 +163,12 @@ impl World {
             return;
         }
         if self.settings.has_drain {
+            self.wait_until_serving();
             self.drain();
-            return;
+            if self.settings.store.is_none() || self.has_failed() {
+                return;
+            }
+            self.end_after_drain();
         }
         self.phase = Phase::Resting;
         self.check_strangers_are_closed();
@@ -314,9 +318,24 @@ impl World {
         }
     }
 
+    fn wait_until_serving(&mut self) {
+        let until = self.now + REST_MAX;
+        while self.is_going() && !self.is_serving && self.step(until) {}
+    }
+
+    /// The process is over, and another one begins with what it left. Everybody acts again.
+    fn end_after_drain(&mut self) {
+        self.phase = Phase::Acting;
+        self.crash();
+        self.ledger.drained = false;
+        for client in 0..self.clients.len() {
+            self.plan_in(1_000_000, Action::Act(client));
+        }
+    }
+
     /// The broker is told to end, with everything under way.
     fn drain(&mut self) {
-        self.ledger.drained = true;
+        (self.ledger.drained, self.ledger.drained_at) = (true, self.now);
         self.phase = Phase::Leaving;
         for core in 0..self.cores.len() {
             self.handle(core, Event::Drain);
@@ -330,6 +349,10 @@ impl World {
                 break;
             }
         }
+        self.check_drained();
+    }
+
+    fn check_drained(&mut self) {
         for index in 0..self.cores.len() {
             let left = self.cores[index].shard.gauges();
             let is_done = self.cores[index].is_drained && left.connections == 0 && left.mail_pending == 0;

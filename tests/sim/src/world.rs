@@ -55,7 +55,7 @@ pub struct World {
     /// What shards take for the beginning of time.
     start: Instant,
     /// The broker has been started and is ready for connections.
-    is_serving: bool,
+    pub is_serving: bool,
     is_down: bool,
     /// What was counted in earlier lives.
     past: Counters,
@@ -134,6 +134,7 @@ impl World {
             is_crash_due: false,
             is_judged: false,
         };
+        world.ledger.has_store = has_store;
         let limits = &world.settings.config.limits;
         world.ledger.retained_is_limited = limits.retained_messages_max < RETAINED_WITHOUT_LIMIT;
         world.ledger.subscriptions_are_limited = limits.subscriptions_max < SUBSCRIPTIONS_WITHOUT_LIMIT;

@@ -252,6 +252,12 @@ impl Ledger {
             session.socket = None;
             session.offline = Some((now, step));
             session.expiry = (expiry_s != u32::MAX).then(|| Duration::from_secs(u64::from(expiry_s)));
+            // The broker may have let go of it at any time since then.
+            if end == End::Shutdown
+                && let Some(expiry) = session.expiry
+            {
+                session.ends = Some((self.drained_at + expiry, now + expiry));
+            }
             // [MQTT-3.1.2-23] A session without an expiry interval ends with its connection.
             if expiry_s == 0 {
                 self.end_session(session_index);

@@ -168,7 +168,8 @@ impl Ledger {
                 self.repeat_will(id);
             }
         }
-        let is_due = |pending: &PendingWill| self.now + super::SLACK >= pending.due;
+        // What falls due in a drain is left to the next start.
+        let is_due = |pending: &PendingWill| !self.drained && self.now + super::SLACK >= pending.due;
         let due: Vec<usize> = self.pending_wills.iter().filter(|(_, p)| is_due(p)).map(|(c, _)| *c).collect();
         for client in due {
             if let Some(pending) = self.pending_wills.remove(&client) {

@@ -27,22 +27,32 @@ impl Ledger {
         expiry_s: u32,
         socket: usize,
     ) {
-        // [MQTT-3.14.4-3] A normal DISCONNECT takes the will back. At shutdown none is published.
-        if matches!(end, End::Disconnected | End::Shutdown) {
+        // [MQTT-3.14.4-3] A normal DISCONNECT takes the will back. At shutdown none is published, and one whose session is
+        // stored has to be when the broker is back.
+        let is_deferred = end == End::Shutdown && self.has_store;
+        if end == End::Disconnected || (end == End::Shutdown && !is_deferred) {
             return;
         }
         let shard = self.connections[&socket].shard;
         self.arrive(will.id, shard, false);
+        // Whether a session that ends with its connection is stored cannot be seen.
+        if is_deferred && expiry_s == 0 {
+            if let Some(arrival) = self.publications[will.id].arrivals.last_mut() {
+                arrival.routed = u64::MAX;
+            }
+            return;
+        }
         let delay = Duration::from_secs(u64::from(will.delay_s.min(expiry_s)));
-        if delay.is_zero() {
+        if delay.is_zero() && !is_deferred {
             self.publications[will.id].is_certain = true;
             return;
         }
         if let Some(arrival) = self.publications[will.id].arrivals.last_mut() {
             arrival.routed = u64::MAX;
         }
-        let due = self.now + delay;
-        self.pending_wills.insert(client, PendingWill { will, due, late: due, interrupted: None });
+        let since = if is_deferred { self.drained_at } else { self.now };
+        let (due, late) = (since + delay, self.now + delay);
+        self.pending_wills.insert(client, PendingWill { will, due, late, interrupted: None });
     }
 
     /// The client is back: within the delay and with its session, the will is void; otherwise it has been published.
