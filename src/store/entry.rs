@@ -57,6 +57,11 @@ pub(super) fn fields_of<'a>(entry: &Entry<'a>) -> Vec<Field<'a>> {
             }
             fields
         }
+        Entry::HandshakePart { handshake, first, last } => {
+            let mut fields = of_handshake(handshake);
+            fields.extend([("first", Value::Number(first.0)), ("last", Value::Number(last.0))]);
+            fields
+        }
         Entry::HandshakeOver(handshake) => of_handshake(handshake),
         Entry::PublisherGone { home, session } => vec![("home", number(home.0)), of(*session)],
         Entry::RetainedGone { topic } => vec![("topic", Value::Text(topic))],

@@ -59,7 +59,12 @@ struct Copies {
     plain: PacketIds,
     /// For members of shared subscriptions, by their names.
     shared: BTreeMap<PacketId, Vec<Box<str>>>,
+    /// For some subscribers of this shard: those who have come from another that has stored it.
+    in_part: BTreeMap<PacketId, Vec<Sessions>>,
 }
+
+/// From the first to the last of them.
+type Sessions = (SessionId, SessionId);
 
 struct Leaving {
     question: u64,
@@ -76,6 +81,32 @@ impl Handshakes {
         }
         let shares = copies.shared.get(&handshake.packet_id);
         shares.is_some_and(|shares| shares.iter().any(|known| **known == *share))
+    }
+
+    /// Some sessions of this shard have got the copy for everybody, and others have not.
+    pub fn is_in_part(&self, handshake: Handshake) -> bool {
+        let copies = self.stored.get(&(handshake.home, handshake.session));
+        copies.is_some_and(|copies| copies.in_part.contains_key(&handshake.packet_id))
+    }
+
+    pub fn has_got(&self, handshake: Handshake, session: SessionId) -> bool {
+        self.parts(handshake).any(|(first, last)| (*first..=*last).contains(&session))
+    }
+
+    pub fn has_part(&self, handshake: Handshake, part: Sessions) -> bool {
+        self.parts(handshake).any(|known| *known == part)
+    }
+
+    fn parts(&self, handshake: Handshake) -> impl Iterator<Item = &Sessions> {
+        let copies = self.stored.get(&(handshake.home, handshake.session));
+        copies.and_then(|copies| copies.in_part.get(&handshake.packet_id)).into_iter().flatten()
+    }
+
+    pub fn insert_part(&mut self, handshake: Handshake, part: Sessions) {
+        if !self.has_part(handshake, part) {
+            let copies = self.stored.entry((handshake.home, handshake.session)).or_default();
+            copies.in_part.entry(handshake.packet_id).or_default().push(part);
+        }
     }
 
     /// What the records of those that are stored here take.
@@ -103,10 +134,12 @@ impl Handshakes {
         let Some(copies) = self.stored.get_mut(&key) else { return 0 };
         let was_there = copies.plain.remove(handshake.packet_id);
         let shares = copies.shared.remove(&handshake.packet_id).unwrap_or_default();
-        if copies.plain.is_empty() && copies.shared.is_empty() {
+        let parts = copies.in_part.remove(&handshake.packet_id).unwrap_or_default();
+        if copies.plain.is_empty() && copies.shared.is_empty() && copies.in_part.is_empty() {
             self.stored.remove(&key);
         }
-        usize::from(was_there) * bytes_of("") + shares.iter().map(|share| bytes_of(share)).sum::<usize>()
+        let shares_bytes: usize = shares.iter().map(|share| bytes_of(share)).sum();
+        usize::from(was_there) * bytes_of("") + shares_bytes + parts.len() * PART_BYTES
     }
 
     /// Gives back what their records took.
@@ -299,7 +332,8 @@ impl Shard {
 impl Copies {
     fn bytes(&self) -> usize {
         let shares = self.shared.values().flatten().map(|share| bytes_of(share));
-        self.plain.len() * bytes_of("") + shares.sum::<usize>()
+        let parts = self.in_part.values().map(Vec::len).sum::<usize>();
+        self.plain.len() * bytes_of("") + shares.sum::<usize>() + parts * PART_BYTES
     }
 }
 
@@ -307,3 +341,6 @@ impl Copies {
 fn bytes_of(share: &str) -> usize {
     record::HEADER_BYTES + 11 + share.len()
 }
+
+/// What the record of a part takes in the store.
+const PART_BYTES: usize = record::HEADER_BYTES + 27;

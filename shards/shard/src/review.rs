@@ -29,6 +29,11 @@ impl Shard {
             Ok(Entry::Handshake { handshake, share }) if self.handshakes.is_stored(handshake, share) => {
                 self.store.append(&Entry::Handshake { handshake, share }, false);
             }
+            Ok(Entry::HandshakePart { handshake, first, last })
+                if self.handshakes.has_part(handshake, (first, last)) =>
+            {
+                self.store.append(&Entry::HandshakePart { handshake, first, last }, false);
+            }
             // What cannot be read was refused when the store was opened, or was written by us.
             Ok(_) | Err(_) => {}
         }

@@ -213,7 +213,12 @@ impl Shard {
         carried: &mut Carried<'_>,
         turn: &mut Turn<'_>,
     ) {
+        let in_part = carried.handshake.filter(|handshake| self.handshakes.is_in_part(*handshake));
         for subscriptions in matches.local.chunk_by(|one, other| one.session == other.session) {
+            let session = self.sessions[subscriptions[0].session].id;
+            if in_part.is_some_and(|handshake| self.handshakes.has_got(handshake, session)) {
+                continue;
+            }
             self.deliver_to_subscriber(publisher, subscriptions, carried, turn);
         }
     }

@@ -75,6 +75,12 @@ pub enum Entry<'a> {
         /// The shared subscription (`$share/group/filter`) whose copy it is; empty for that of everybody else.
         share: &'a str,
     },
+    /// These sessions, and no others here, have got the copy for everybody: they come from a shard that has stored it.
+    HandshakePart {
+        handshake: Handshake,
+        first: SessionId,
+        last: SessionId,
+    },
     /// For all copies.
     HandshakeOver(Handshake),
     /// All handshakes of this publisher are over.
@@ -226,6 +232,11 @@ impl<'a> Entry<'a> {
                 put_handshake(batch, handshake);
                 batch.extend_from_slice(share.as_bytes());
             }
+            Entry::HandshakePart { handshake, first, last } => {
+                put_handshake(batch, handshake);
+                batch.put_u64(first.0);
+                batch.put_u64(last.0);
+            }
             Entry::HandshakeOver(handshake) => put_handshake(batch, handshake),
             Entry::PublisherGone { home, session } => {
                 batch.push(home.0);
@@ -264,6 +275,11 @@ impl<'a> Entry<'a> {
             }
             FREED => Entry::Freed { session: SessionId(fields.u64()?), packet_id: packet_id(&mut fields)? },
             HANDSHAKE => Entry::Handshake { handshake: handshake(&mut fields)?, share: fields.rest_str()? },
+            HANDSHAKE_PART => Entry::HandshakePart {
+                handshake: handshake(&mut fields)?,
+                first: SessionId(fields.u64()?),
+                last: SessionId(fields.u64()?),
+            },
             HANDSHAKE_OVER => Entry::HandshakeOver(handshake(&mut fields)?),
             PUBLISHER_GONE => {
                 Entry::PublisherGone { home: ShardId(fields.u8()?), session: SessionId(fields.u64()?) }
@@ -290,6 +306,7 @@ impl<'a> Entry<'a> {
             Entry::Freed { .. } => FREED,
             Entry::RetainedGone { .. } => RETAINED_GONE,
             Entry::Handshake { .. } => HANDSHAKE,
+            Entry::HandshakePart { .. } => HANDSHAKE_PART,
             Entry::HandshakeOver(_) => HANDSHAKE_OVER,
             Entry::PublisherGone { .. } => PUBLISHER_GONE,
         }
@@ -456,6 +473,7 @@ pub fn name_of(kind: u8) -> Option<&'static str> {
         FREED => "freed",
         RETAINED_GONE => "retained gone",
         HANDSHAKE => "handshake",
+        HANDSHAKE_PART => "handshake in part",
         HANDSHAKE_OVER => "handshake over",
         PUBLISHER_GONE => "publisher gone",
         _ => return None,
@@ -478,6 +496,7 @@ const RETAINED_GONE: u8 = 27;
 const HANDSHAKE: u8 = 28;
 const HANDSHAKE_OVER: u8 = 29;
 const PUBLISHER_GONE: u8 = 30;
+const HANDSHAKE_PART: u8 = 31;
 
 /// Of all records that this shard writes.
 const VERSION: u8 = 1;

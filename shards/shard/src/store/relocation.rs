@@ -6,7 +6,7 @@
 
 mod living;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use self::living::{Living, RELEASED};
 use super::{
@@ -55,6 +55,23 @@ pub struct Relocation {
     /// For each of the shards-to-be.
     batches: Vec<Vec<u8>>,
     gathered: Vec<Gathered>,
+    /// How many sessions each of them gets.
+    slots: Vec<u32>,
+}
+
+/// Who has got a publication that may come a second time.
+#[derive(Default)]
+struct Stored {
+    shares: BTreeSet<Box<str>>,
+    holders: BTreeSet<Holders>,
+}
+
+/// Sessions of one shard, by their former names.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Holders {
+    from: ShardId,
+    first: SessionId,
+    last: SessionId,
 }
 
 /// Those on one shard who get the message at hand.
@@ -87,7 +104,7 @@ impl Relocation {
         }
         let batches = vec![Vec::new(); placement.shards().into()];
         let gathered = batches.iter().map(|_| Gathered::default()).collect();
-        Relocation { placement, shards, order, written: 0, batches, gathered }
+        Relocation { placement, shards, order, written: 0, batches, gathered, slots }
     }
 
     #[must_use]
@@ -170,47 +187,66 @@ impl Relocation {
 
     /// Writes, at last, which publications may come a second time: those of publishers who have no acknowledgement yet.
     pub fn write_handshakes(&mut self) {
-        let ranges = self.ranges();
-        for ((handshake, share), stored_by) in self.unconfirmed() {
+        let mut spans = BTreeMap::new();
+        for (handshake, stored) in self.unconfirmed() {
+            for holders in &stored.holders {
+                spans.entry(*holders).or_insert_with(|| self.spans(*holders));
+            }
             for (to, batch) in self.batches.iter_mut().enumerate() {
-                let mut from = ranges.iter().enumerate().filter(|(_, to_each)| to_each[to].is_some());
                 // A shared subscription has got its copy, wherever its members live.
-                if !share.is_empty() || from.all(|(from, _)| stored_by.contains(&from)) {
-                    Entry::Handshake { handshake, share: &share }.encode(batch, false);
+                for share in &stored.shares {
+                    Entry::Handshake { handshake, share }.encode(batch, false);
+                }
+                let covered = joined(stored.holders.iter().filter_map(|holders| spans[holders][to]));
+                if self.slots[to] > 0 && covered == [(0, self.slots[to] - 1)] {
+                    Entry::Handshake { handshake, share: "" }.encode(batch, false);
+                    continue;
+                }
+                for (first, last) in covered {
+                    let (first, last) = (SessionId::of_slot(first), SessionId::of_slot(last));
+                    Entry::HandshakePart { handshake, first, last }.encode(batch, false);
                 }
             }
         }
     }
 
-    /// By their new names and copies, with the shards that have stored them. Where the publisher's home has taken the
-    /// publication in, it knows it by itself; and who has ended does not repeat anything.
-    fn unconfirmed(&self) -> BTreeMap<(Handshake, Box<str>), Vec<usize>> {
-        let mut unconfirmed: BTreeMap<_, Vec<usize>> = BTreeMap::new();
-        for (from, living) in self.shards.iter().enumerate() {
-            for (handshake, shares) in &living.handshakes {
+    /// By their new names. Where the publisher's home has taken the publication in, it knows it by itself; and who has ended
+    /// does not repeat anything.
+    fn unconfirmed(&self) -> BTreeMap<Handshake, Stored> {
+        let mut unconfirmed: BTreeMap<Handshake, Stored> = BTreeMap::new();
+        for (from, living) in (0..).map(ShardId).zip(&self.shards) {
+            for (handshake, copies) in &living.handshakes {
                 let home = self.shards.get(handshake.home.index());
                 let publisher = home.and_then(|home| home.sessions.get(&handshake.session));
                 let publisher = publisher.filter(|known| !known.received.contains(&handshake.packet_id));
                 let Some((home, session)) = publisher.and_then(|known| known.home) else { continue };
                 let handshake = Handshake { home, session, packet_id: handshake.packet_id };
-                for share in shares {
-                    unconfirmed.entry((handshake, share.clone())).or_default().push(from);
+                let stored = unconfirmed.entry(handshake).or_default();
+                stored.shares.extend(copies.shares.iter().filter(|share| !share.is_empty()).cloned());
+                if copies.shares.contains("") {
+                    stored.holders.insert(Holders { from, first: SessionId(0), last: SessionId(u64::MAX) });
                 }
+                let part =
+                    |(first, last): &(SessionId, SessionId)| Holders { from, first: *first, last: *last };
+                stored.holders.extend(copies.parts.iter().map(part));
             }
         }
         unconfirmed
     }
 
-    /// From each shard to each of the shards-to-be: the first and the last name of the sessions that go there.
-    fn ranges(&self) -> Vec<Vec<Option<(SessionId, SessionId)>>> {
-        let mut ranges = vec![vec![None; self.batches.len()]; self.shards.len()];
-        for (from, id) in &self.order {
-            let known = &self.shards[from.index()].sessions[id];
-            let (to, session) = known.home.expect("every session has got its home");
-            let range = &mut ranges[from.index()][to.index()];
-            *range = Some(range.map_or((session, session), |(first, _)| (first, session)));
+    /// For each of the shards-to-be the first and the last slot of those sessions: they follow each other there.
+    fn spans(&self, holders: Holders) -> Vec<Option<(u32, u32)>> {
+        let Holders { from, first, last } = holders;
+        let begin = self.order.partition_point(|known| *known < (from, first));
+        let mut spans: Vec<Option<(u32, u32)>> = vec![None; self.batches.len()];
+        for (_, id) in self.order[begin..].iter().take_while(|known| **known <= (from, last)) {
+            let (to, session) =
+                self.shards[from.index()].sessions[id].home.expect("every session has got its home");
+            let slot = session.key().0;
+            let span = &mut spans[to.index()];
+            *span = Some(span.map_or((slot, slot), |(first, _)| (first, slot)));
         }
-        ranges
+        spans
     }
 
     /// Records for one of the shards-to-be, if there are so many bytes of them.
@@ -219,6 +255,20 @@ impl Relocation {
         let shard = u8::try_from(index).expect("there are no more shards than ids of them");
         Some((ShardId(shard), std::mem::take(&mut self.batches[index])))
     }
+}
+
+/// Spans that touch each other are one.
+fn joined(spans: impl Iterator<Item = (u32, u32)>) -> Vec<(u32, u32)> {
+    let mut spans: Vec<(u32, u32)> = spans.collect();
+    spans.sort_unstable();
+    let mut joined: Vec<(u32, u32)> = Vec::with_capacity(spans.len());
+    for (first, last) in spans {
+        match joined.last_mut().filter(|before| first <= before.1.saturating_add(1)) {
+            Some(before) => before.1 = before.1.max(last),
+            None => joined.push((first, last)),
+        }
+    }
+    joined
 }
 
 #[cfg(test)]

@@ -131,6 +131,9 @@ impl Restoring {
             Entry::Handshake { handshake, share } => {
                 self.handshakes.insert(handshake, share);
             }
+            Entry::HandshakePart { handshake, first, last } => {
+                self.handshakes.insert_part(handshake, (first, last));
+            }
             Entry::HandshakeOver(handshake) => {
                 self.handshakes.remove(handshake);
             }

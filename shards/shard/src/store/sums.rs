@@ -113,7 +113,8 @@ impl Sums {
             Entry::Freed { session, packet_id } => {
                 self.of(session).received.remove(&packet_id);
             }
-            Entry::Handshake { handshake: Handshake { home, session, packet_id }, .. } => {
+            Entry::Handshake { handshake: Handshake { home, session, packet_id }, .. }
+            | Entry::HandshakePart { handshake: Handshake { home, session, packet_id }, .. } => {
                 self.handshakes.entry((home, session)).or_default().insert(packet_id);
             }
             Entry::HandshakeOver(Handshake { home, session, packet_id }) => {

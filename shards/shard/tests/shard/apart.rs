@@ -90,6 +90,40 @@ fn hand_over(s: &mut Script, publisher: &str, payload: &str) {
 }
 
 #[test]
+fn a_qos_2_publication_counts_once_whoever_has_moved_where() {
+    // Which disks have done their work when the world ends, and how many shards there are after it.
+    for stored in [&[][..], &[0], &[1], &[2], &[0, 2], &[1, 2], &[0, 1, 2]] {
+        for (to, then) in [(1, 2), (2, 3), (4, 1), (5, 3)] {
+            let config = Config { shards: 3, store_epoch_ms: Some(1_700_000_000_000), ..Config::default() };
+            let publisher = &Script::ids_by_home(&config, "p")[0];
+            let mut s = Script::new(config);
+            let subscribers: Vec<String> = (0..9).map(|n| format!("s{n}")).collect();
+            for subscriber in &subscribers {
+                let client = s.join_for_an_hour(subscriber);
+                s.subscribe(client, "a", 2);
+                s.cut(client);
+            }
+            let (client, _) = come_back(&mut s, publisher);
+            s.disk_is_slow = true;
+            s.publish_qos(client, "a", "x", 2, 7);
+            stored.iter().for_each(|shard| assert!(s.store(*shard)));
+            s.disk_is_slow = false;
+            // Once more before the publisher comes, and once after it.
+            s.move_to(to);
+            s.move_to(then);
+            hand_over(&mut s, publisher, "x");
+            s.move_to(to);
+            hand_over(&mut s, publisher, "y");
+            for subscriber in &subscribers {
+                let heard = come_back(&mut s, subscriber).1;
+                let what = format!("{subscriber}: {stored:?} to {to}, {then}");
+                assert_eq!(heard[1..], ["a 'x' q2 #1", "a 'y' q2 #2"], "{what}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_qos_2_publication_counts_once_on_every_shard_wherever_the_world_ends() {
     // The disks do their work in one of these orders, and the world ends after so many steps.
     for order in [[0, 1, 0, 1, 0, 1], [1, 0, 1, 0, 1, 0], [0, 0, 1, 0, 1, 1], [1, 1, 0, 0, 0, 1]] {

@@ -1,5 +1,7 @@
 //! A few shards, a clock that the test moves, and clients that speak in packets and hear in words.
 
+mod moving;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -209,19 +211,9 @@ impl Script {
         for (shard, batches) in stores.iter().enumerate() {
             let mut restoring = Restoring::new(self.config.store_epoch_ms.expect("there is a store"));
             next.given_up[shard] = self.given_up[shard];
-            // A group whose end is not there does not count.
-            let mut group = Vec::new();
-            for (count, batch) in batches.iter().enumerate().skip(self.given_up[shard]) {
-                for record in records(&batch.records) {
-                    let position = Position::from_u64(place_of(count) + u64::from(record.position.offset));
-                    group.push(Record { position, ..record });
-                    if !record.more {
-                        group.drain(..).for_each(|record| {
-                            restoring.take(&record).expect("a shard understands what it has written");
-                        });
-                    }
-                }
-            }
+            each_record(batches, self.given_up[shard], |record| {
+                restoring.take(record).expect("a shard understands what it has written");
+            });
             let mut effects = Effects::default();
             next.shards[shard].restore(restoring, self.now, &mut effects);
             effects.queue.drain(..).for_each(|effect| next.carry_out(shard, effect));
@@ -559,6 +551,20 @@ fn describe_publish(publish: &Publish<'_>) -> String {
 }
 
 /// Batches of this store stand far from each other.
+/// What is there after a crash: a group whose end is not there does not count.
+fn each_record(batches: &[Batch], given_up: usize, mut each: impl FnMut(&Record<'_>)) {
+    let mut group = Vec::new();
+    for (count, batch) in batches.iter().enumerate().skip(given_up) {
+        for record in records(&batch.records) {
+            let position = Position::from_u64(place_of(count) + u64::from(record.position.offset));
+            group.push(Record { position, ..record });
+            if !record.more {
+                group.drain(..).for_each(|record| each(&record));
+            }
+        }
+    }
+}
+
 fn place_of(count: usize) -> u64 {
     (count as u64 + 1) << 32
 }

@@ -85,6 +85,11 @@ fn every_record_survives_the_way_through_its_bytes() {
             handshake: Handshake { home: ShardId(0), session, packet_id },
             share: "$share/group/a/+",
         },
+        Entry::HandshakePart {
+            handshake: Handshake { home: ShardId(1), session, packet_id },
+            first: SessionId(1 << 32),
+            last: session,
+        },
         Entry::HandshakeOver(Handshake { home: ShardId(0), session, packet_id }),
         Entry::PublisherGone { home: ShardId(1), session },
     ] {

@@ -20,8 +20,16 @@ pub(super) struct Living {
     pub sessions: HashMap<SessionId, Known, ahash::RandomState>,
     /// By topic, where the message stands.
     pub retained: HashMap<Box<str>, u64, ahash::RandomState>,
-    /// Each with its copies: by the shared subscription, or for everybody else.
-    pub handshakes: BTreeMap<Handshake, BTreeSet<Box<str>>>,
+    pub handshakes: BTreeMap<Handshake, Copies>,
+}
+
+/// What is stored of a publication that may come a second time.
+#[derive(Default)]
+pub(super) struct Copies {
+    /// By the shared subscription that has got it; empty for everybody else.
+    pub shares: BTreeSet<Box<str>>,
+    /// Those who alone have got it of everybody else.
+    pub parts: BTreeSet<(SessionId, SessionId)>,
 }
 
 /// One session. Its own record can come after others of it.
@@ -98,7 +106,10 @@ impl Living {
                 self.of(session).received.remove(&packet_id);
             }
             Entry::Handshake { handshake, share } => {
-                self.handshakes.entry(handshake).or_default().insert(share.into());
+                self.handshakes.entry(handshake).or_default().shares.insert(share.into());
+            }
+            Entry::HandshakePart { handshake, first, last } => {
+                self.handshakes.entry(handshake).or_default().parts.insert((first, last));
             }
             Entry::HandshakeOver(handshake) => {
                 self.handshakes.remove(&handshake);

@@ -60,6 +60,18 @@ enum Step {
         client: usize,
         packet_id: u16,
     },
+    /// Those shards whose bits are set have stored a publication of the client that is not acknowledged.
+    Store {
+        client: usize,
+        packet_id: u16,
+        shards: u8,
+        share: bool,
+    },
+    /// The client has released it.
+    Over {
+        client: usize,
+        packet_id: u16,
+    },
 }
 
 /// A session as the naive model knows it, and as it is read from records.
@@ -81,6 +93,8 @@ type Owed = (String, Vec<u8>, Vec<u32>);
 struct Model {
     sessions: BTreeMap<String, Seen>,
     retained: BTreeMap<String, Vec<u8>>,
+    /// By publisher and packet id: who has got the publication and will not get it again.
+    stored: BTreeMap<(String, u16), BTreeSet<String>>,
 }
 
 /// What writes the records of the store that is moved.
@@ -91,6 +105,8 @@ struct Written {
     ids: BTreeMap<String, SessionId>,
     numbers: BTreeMap<String, u64>,
     made: u64,
+    /// By publisher and packet id: the shards that have stored the publication, and whether a shared subscription has got it.
+    stored: BTreeMap<(String, u16), (u8, bool)>,
 }
 
 fn client_id(client: usize) -> String {
@@ -102,7 +118,8 @@ impl Written {
         let logs = vec![Vec::new(); shards.into()];
         let placement = Placement::new(shards, SEED);
         let (ids, numbers) = Default::default();
-        Written { placement, logs, model: Model::default(), ids, numbers, made: 0 }
+        let stored = BTreeMap::new();
+        Written { placement, logs, model: Model::default(), ids, numbers, made: 0, stored }
     }
 
     fn append(&mut self, client: &str, entry: &Entry<'_>) {
@@ -117,6 +134,7 @@ impl Written {
             Step::Subscribe { client, .. } | Step::Unsubscribe { client, .. } => client,
             Step::Done { client } | Step::Release { client } | Step::Rewrite { client } => client,
             Step::Receive { client, .. } | Step::Free { client, .. } => client,
+            Step::Store { client, .. } | Step::Over { client, .. } => client,
             Step::Publish { clients, topic, retain } => return self.publish(clients, topic, retain),
             Step::Clear { topic } => {
                 let topic = format!("topic/{topic}");
@@ -171,6 +189,7 @@ impl Written {
                 self.append(client, &Entry::Detached(detached));
             }
             Step::End { .. } => {
+                self.stored.retain(|(publisher, _), _| publisher != client);
                 self.model.sessions.remove(client);
                 self.append(client, &Entry::SessionGone { session });
             }
@@ -214,8 +233,49 @@ impl Written {
                 let packet_id = PacketId::new(packet_id).unwrap();
                 self.append(client, &Entry::Freed { session, packet_id });
             }
+            Step::Store { packet_id, shards, share, .. } => self.store(client, packet_id, shards, share),
+            Step::Over { packet_id, .. } => {
+                self.stored.remove(&(client.to_owned(), packet_id));
+                let handshake = self.handshake(client, packet_id);
+                for log in &mut self.logs {
+                    Entry::HandshakeOver(handshake).encode(log, false);
+                }
+            }
             _ => unreachable!("those are everybody's"),
         }
+    }
+
+    fn handshake(&self, client: &str, packet_id: u16) -> Handshake {
+        let packet_id = PacketId::new(packet_id).unwrap();
+        Handshake { home: self.placement.client(client), session: self.ids[client], packet_id }
+    }
+
+    fn store(&mut self, client: &str, packet_id: u16, shards: u8, share: bool) {
+        let handshake = self.handshake(client, packet_id);
+        for (shard, log) in self.logs.iter_mut().enumerate().filter(|(shard, _)| shards & 1 << shard != 0) {
+            Entry::Handshake { handshake, share: "" }.encode(log, false);
+            if share {
+                Entry::Handshake { handshake, share: SHARE }.encode(log, false);
+            }
+            let stored = self.stored.entry((client.to_owned(), packet_id)).or_default();
+            *stored = (stored.0 | 1 << shard, stored.1 | share);
+        }
+    }
+
+    /// What is to be found after any move.
+    fn expected(mut self) -> Model {
+        for ((publisher, packet_id), (shards, share)) in self.stored {
+            if self.model.sessions[&publisher].received.contains(&packet_id) {
+                continue;
+            }
+            let has_got = |client: &&String| shards & 1 << self.placement.client(client).index() != 0;
+            let mut got: BTreeSet<String> = self.model.sessions.keys().filter(has_got).cloned().collect();
+            got.extend(share.then(|| SHARE.to_owned()));
+            if !got.is_empty() {
+                self.model.stored.insert((publisher, packet_id), got);
+            }
+        }
+        self.model
     }
 
     /// One record on each shard on which somebody gets it, or on which it is retained.
@@ -247,37 +307,40 @@ impl Written {
             self.model.retained.insert(topic, payload);
         }
     }
+}
 
-    /// The logs of so many shards with the same in them.
-    fn moved(&self, shards: u8) -> Vec<Vec<u8>> {
-        let mut census = Census::new(self.logs.len() as u8);
-        for (from, log) in (0..).map(ShardId).zip(&self.logs) {
-            for record in placed(log) {
-                census.take(from, &record).unwrap();
-            }
+/// The logs of so many shards with the same in them.
+fn moved(from: &[Vec<u8>], shards: u8) -> Vec<Vec<u8>> {
+    let mut census = Census::new(from.len() as u8);
+    for (shard, log) in (0..).map(ShardId).zip(from) {
+        for record in placed(log) {
+            census.take(shard, &record).unwrap();
         }
-        let mut relocation = Relocation::new(census, Placement::new(shards, SEED));
-        let counts = relocation.counts();
-        assert_eq!(counts.sessions, self.model.sessions.len() as u64);
-        assert_eq!(counts.retained, self.model.retained.len() as u64);
-        let mut logs = vec![Vec::new(); shards.into()];
-        // The first time for nothing, to see that it can be done twice.
-        for _ in 0..2 {
-            logs.iter_mut().for_each(Vec::clear);
-            while relocation.write_session() {}
-            for (from, log) in (0..).map(ShardId).zip(&self.logs) {
-                for record in placed(log) {
-                    relocation.write_message(from, &record).unwrap();
-                }
-            }
-            relocation.write_handshakes();
-            while let Some((to, batch)) = relocation.take_batch(0) {
-                logs[to.index()].extend(batch);
-            }
-            relocation.rewind();
-        }
-        logs
     }
+    let mut relocation = Relocation::new(census, Placement::new(shards, SEED));
+    let mut logs = vec![Vec::new(); shards.into()];
+    // The first time for nothing, to see that it can be done twice.
+    for _ in 0..2 {
+        logs.iter_mut().for_each(Vec::clear);
+        while relocation.write_session() {}
+        for (shard, log) in (0..).map(ShardId).zip(from) {
+            for record in placed(log) {
+                relocation.write_message(shard, &record).unwrap();
+            }
+        }
+        relocation.write_handshakes();
+        while let Some((to, batch)) = relocation.take_batch(0) {
+            logs[to.index()].extend(batch);
+        }
+        relocation.rewind();
+    }
+    let counts = relocation.counts();
+    let model = read(&logs, &Placement::new(shards, SEED));
+    assert_eq!(
+        (counts.sessions, counts.retained),
+        (model.sessions.len() as u64, model.retained.len() as u64)
+    );
+    logs
 }
 
 /// The records as a log gives them back: each has a place.
@@ -314,6 +377,8 @@ fn message<'a>(
 /// What the logs hold, read by the simplest means; everything is where `placement` wants it.
 fn read(logs: &[Vec<u8>], placement: &Placement) -> Model {
     let mut model = Model::default();
+    let mut all_names: BTreeMap<(ShardId, SessionId), String> = BTreeMap::new();
+    let mut handshakes = Vec::new();
     for (shard, log) in logs.iter().enumerate() {
         let mut names: BTreeMap<SessionId, String> = BTreeMap::new();
         for record in placed(log) {
@@ -358,9 +423,24 @@ fn read(logs: &[Vec<u8>], placement: &Placement) -> Model {
                     }
                     assert_eq!((entry.expires_at_ms, entry.forwarded), (Some(77), &[1, 2, 3][..]));
                 }
+                Entry::Handshake { handshake, share: "" } => {
+                    handshakes.push((handshake, names.values().cloned().collect::<Vec<_>>()));
+                }
+                Entry::Handshake { handshake, share } => handshakes.push((handshake, vec![share.to_owned()])),
+                Entry::HandshakePart { handshake, first, last } => {
+                    let got: Vec<String> = names.range(first..=last).map(|(_, name)| name.clone()).collect();
+                    assert!(!got.is_empty() && got.len() < names.len(), "some, and not all");
+                    handshakes.push((handshake, got));
+                }
                 other => panic!("nothing that is over is written: {other:?}"),
             }
         }
+        let shard = ShardId(shard as u8);
+        all_names.extend(names.into_iter().map(|(id, name)| ((shard, id), name)));
+    }
+    for (Handshake { home, session, packet_id }, got) in handshakes {
+        let publisher = all_names[&(home, session)].clone();
+        model.stored.entry((publisher, packet_id.get())).or_default().extend(got);
     }
     model
 }
@@ -380,7 +460,10 @@ fn step() -> impl Strategy<Value = Step> {
         1 => client.clone().prop_map(|client| Step::Release { client }),
         2 => client.clone().prop_map(|client| Step::Rewrite { client }),
         1 => (client.clone(), 1..4_u16).prop_map(|(client, packet_id)| Step::Receive { client, packet_id }),
-        1 => (client, 1..4_u16).prop_map(|(client, packet_id)| Step::Free { client, packet_id }),
+        1 => (client.clone(), 1..4_u16).prop_map(|(client, packet_id)| Step::Free { client, packet_id }),
+        3 => (client.clone(), 1..4_u16, any::<u8>(), any::<bool>())
+            .prop_map(|(client, packet_id, shards, share)| Step::Store { client, packet_id, shards, share }),
+        1 => (client, 1..4_u16).prop_map(|(client, packet_id)| Step::Over { client, packet_id }),
     ]
 }
 
@@ -388,15 +471,20 @@ proptest! {
     #[test]
     fn everything_alive_moves_to_its_home_and_nothing_else_does(
         from in 1..5_u8,
+        between in 1..5_u8,
         to in 1..5_u8,
         steps in prop::collection::vec(step(), 0..120),
     ) {
         let mut written = Written::new(from);
         steps.iter().for_each(|step| written.step(step));
-        let logs = written.moved(to);
-        prop_assert_eq!(read(&logs, &Placement::new(to, SEED)), written.model);
+        let logs = moved(&written.logs, between);
+        let expected = written.expected();
+        prop_assert_eq!(&read(&logs, &Placement::new(between, SEED)), &expected);
+        let logs = moved(&logs, to);
+        prop_assert_eq!(&read(&logs, &Placement::new(to, SEED)), &expected);
     }
 }
 
 const CLIENTS: usize = 8;
 const SEED: u64 = 5;
+const SHARE: &str = "$share/group/topic/+";
