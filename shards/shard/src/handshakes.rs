@@ -165,6 +165,11 @@ impl Handshakes {
         self.earlier = self.earlier.max(session);
     }
 
+    /// The session was made in an earlier life, and others may have stored what is not known here.
+    pub fn is_earlier(&self, session: SessionId) -> bool {
+        session <= self.earlier
+    }
+
     pub fn set_told(&mut self, session: SessionId, packet_id: PacketId, shards: ShardSet) {
         self.told.insert((session, packet_id), shards);
     }

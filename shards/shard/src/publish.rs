@@ -108,6 +108,11 @@ impl Shard {
             && self.confirmations.needed() > 0
         {
             self.await_confirmation(session, conn, handshake.packet_id, reason);
+            // What an earlier life has told to others is not known any more: all are told when it is released.
+            if publish.dup && self.handshakes.is_earlier(handshake.session) {
+                let peers = self.peers().collect();
+                self.handshakes.set_told(handshake.session, handshake.packet_id, peers);
+            }
             return Ok(());
         }
         self.acknowledge(conn, publish, reason, turn);

@@ -1,11 +1,11 @@
 //! What is stored and confirmed between shards, and what comes back of it.
 
-use mqtt::{Connect, Packet, QoS, Will, WillProperties};
+use mqtt::{Connect, Packet, PacketId, Publish, QoS, Will, WillProperties};
 use shard::{Config, Effect, Effects, Event, Instant, Mail, Shard, ShardId, store::restoring::Restoring};
 
 use crate::{
     keeping::come_back,
-    script::{Client, Script, ack, connect},
+    script::{Client, Script, ack, connect, publish},
 };
 
 /// Two shards, with a publisher on one and an absent subscriber to `a` on the other.
@@ -121,6 +121,40 @@ fn a_qos_2_publication_counts_once_whoever_has_moved_where() {
             }
         }
     }
+}
+
+#[test]
+fn a_packet_id_is_free_everywhere_when_its_publication_is_released() {
+    let config = Config { shards: 3, store_epoch_ms: Some(1_700_000_000_000), ..Config::default() };
+    let publisher = &Script::ids_by_home(&config, "p")[0];
+    let subscribers = Script::ids_by_home(&config, "s");
+    let mut s = Script::new(config);
+    for subscriber in &subscribers[1..] {
+        let client = s.join_for_an_hour(subscriber);
+        s.subscribe(client, "a", 2);
+        s.cut(client);
+    }
+    let (client, _) = come_back(&mut s, publisher);
+    s.disk_is_slow = true;
+    s.publish_qos(client, "a", "x", 2, 7);
+    assert!(s.store(1), "one of the others has stored it");
+    s.disk_is_slow = false;
+    s.crash();
+    // When the publisher comes again, nobody there wants it any more.
+    let (client, heard) = come_back(&mut s, &subscribers[1]);
+    assert_eq!(heard[1..], ["a 'x' q2 #1"]);
+    s.unsubscribe(client, "a");
+    let (again, _) = come_back(&mut s, publisher);
+    let publication = publish("a", "x", QoS::ExactlyOnce, PacketId::new(7));
+    s.packet(again, &Packet::Publish(Publish { dup: true, ..publication }));
+    assert_eq!(s.hear(again), ["PUBREC 7"]);
+    s.packet(again, &Packet::Pubrel(ack(7)));
+    assert_eq!(s.hear(again), ["PUBCOMP 7"]);
+    s.cut(again);
+    s.subscribe(client, "a", 2);
+    s.hear(client);
+    hand_over(&mut s, publisher, "y");
+    assert_eq!(s.hear(client).len(), 1, "another message, with the packet id of the first");
 }
 
 #[test]
