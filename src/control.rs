@@ -43,10 +43,13 @@ pub fn run(started: Started, settings: &Settings, signals: &Receiver<Signal>) ->
 fn wait(started: &Started, sigterm: Sigterm, signals: &Receiver<Signal>) -> Ending {
     loop {
         select! {
-            recv(started.broker.failures()) -> failure => {
-                tell_failure(failure.ok());
-                return Ending::Failed;
-            }
+            recv(started.broker.failures()) -> failure => match failure {
+                Ok(failure) if failure.serves => tell_store_failure(&failure),
+                failure => {
+                    tell_failure(failure.ok());
+                    return Ending::Failed;
+                }
+            },
             recv(signals) -> signal => match signal {
                 Ok(Signal::Terminate) if sigterm == Sigterm::End => {
                     tracing::info!("SIGTERM: ending at once, as server.sigterm says");
@@ -116,9 +119,12 @@ fn drain(started: &Started, timeout: Duration, signals: &Receiver<Signal>) {
                     Ok(signal) => answer(started, signal),
                     Err(_) => return,
                 },
-                recv(broker.failures()) -> failure => {
-                    tell_failure(failure.ok());
-                    crate::leave(1);
+                recv(broker.failures()) -> failure => match failure {
+                    Ok(failure) if failure.serves => tell_store_failure(&failure),
+                    failure => {
+                        tell_failure(failure.ok());
+                        crate::leave(1);
+                    }
                 }
             }
         }
@@ -151,6 +157,17 @@ fn tell_failure(failure: Option<Failure>) {
         Some(failure) => tracing::error!(shard = failure.shard.0, "a shard ended: {}", failure.what),
         None => tracing::error!("the shards ended"),
     }
+}
+
+/// The broker goes on, as store.on_failure says.
+fn tell_store_failure(failure: &Failure) {
+    tracing::error!(
+        shard = failure.shard.0,
+        "a shard goes on without its store: {}. Until then QoS 1 and 2 and sessions that live on are refused, and all \
+         else is served",
+        failure.what
+    );
+    notify::status("the store has failed: only what needs none is served until the broker is started again");
 }
 
 /// Asks every shard for its counters and names those that did not answer in time.

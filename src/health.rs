@@ -17,7 +17,8 @@ pub struct HealthArgs {
     timeout: u64,
 }
 
-/// Any CONNACK is a sign of life: a broker that is full or asks for a password is not to be restarted for it.
+/// Any CONNACK is a sign of life: a broker that is full or asks for a password is not to be restarted for it. One whose
+/// store has failed is, and says so with its CONNACK.
 pub fn run(args: &HealthArgs) -> ExitCode {
     let timeout = Duration::from_secs(args.timeout);
     let target =
@@ -25,9 +26,16 @@ pub fn run(args: &HealthArgs) -> ExitCode {
     let options = Options { answer_timeout: timeout, ..Options::new(Version::V5, "") };
     match Driver::connect(target, options, u64::from(std::process::id())) {
         Ok(mut driver) => {
+            let trouble = driver.client().granted().and_then(|granted| granted.reason_string.clone());
             // The answer is there; that the farewell arrives as well is not asked.
             let _ = driver.disconnect(&Farewell::default());
-            ExitCode::SUCCESS
+            match trouble {
+                None => ExitCode::SUCCESS,
+                Some(trouble) => {
+                    eprintln!("iothub health: {}: {trouble}", args.address);
+                    ExitCode::FAILURE
+                }
+            }
         }
         Err(Error::Disconnected(Disconnection::Refused { .. })) => ExitCode::SUCCESS,
         Err(error) => {

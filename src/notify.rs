@@ -18,6 +18,11 @@ pub fn ready(status: &str) {
     tell(&format!("READY=1\nSTATUS={status}"));
 }
 
+/// Says what is the matter while the broker serves.
+pub fn status(status: &str) {
+    tell(&format!("STATUS={status}"));
+}
+
 /// Says that the broker is about to end.
 pub fn stopping() {
     tell("STOPPING=1\nSTATUS=draining");

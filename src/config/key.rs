@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use super::{
     Address,
-    settings::{Durability, Format, Level, QueueFull, Settings, Sigterm},
+    settings::{Durability, Format, Level, OnFailure, QueueFull, Settings, Sigterm},
     value::{Value, show_bytes},
 };
 
@@ -282,6 +282,15 @@ pub static KEYS: &[Key] = &[
             words: &["written", "fsynced"],
             get: |s| s.store.durability as usize,
             set: |s, at| s.store.durability = [Durability::Written, Durability::Fsynced][at],
+        },
+    },
+    Key {
+        section: "store",
+        name: "on_failure",
+        kind: Kind::Word {
+            words: &["exit", "serve"],
+            get: |s| s.store.on_failure as usize,
+            set: |s, at| s.store.on_failure = [OnFailure::Exit, OnFailure::Serve][at],
         },
     },
     bytes("store", "segment_bytes", 1 << 20..=1 << 30, |s| &mut s.store.segment_bytes),

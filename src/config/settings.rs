@@ -78,7 +78,16 @@ pub struct Store {
     /// Empty: nothing does.
     pub dir: String,
     pub durability: Durability,
+    pub on_failure: OnFailure,
     pub segment_bytes: u64,
+}
+
+/// What becomes of a broker whose store fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFailure {
+    Exit,
+    /// It goes on with what needs no store.
+    Serve,
 }
 
 /// What has happened to a record that counts as stored.
@@ -169,6 +178,7 @@ impl Settings {
             backlog: narrow(self.server.listen_backlog),
             linger: Duration::from_secs(self.server.close_timeout_secs),
             store: None,
+            serves_without_store: self.store.on_failure == OnFailure::Serve,
             core: self.shard_config(shards, placement_seed),
         }
     }
@@ -307,7 +317,12 @@ impl Default for Totals {
 
 impl Default for Store {
     fn default() -> Store {
-        Store { dir: String::new(), durability: Durability::Fsynced, segment_bytes: 8 << 20 }
+        Store {
+            dir: String::new(),
+            durability: Durability::Fsynced,
+            on_failure: OnFailure::Exit,
+            segment_bytes: 8 << 20,
+        }
     }
 }
 

@@ -12,7 +12,7 @@ pub(crate) enum Breakdown {
         "its store cannot be written: {0}. Nothing more is acknowledged, since nobody knows what the disk has: look at \
          the disk (dmesg), then start again, which recovers all that was acknowledged"
     )]
-    Write(io::Error),
+    Write(String),
     #[error("its store cannot be read back: {0}. Look at the disk (dmesg)")]
     Read(String),
 }

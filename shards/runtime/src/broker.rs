@@ -96,7 +96,7 @@ impl Broker {
         self.seats.taken()
     }
 
-    /// Brings the news of a shard that ended when it should not have.
+    /// Brings the news of a shard that ended when it should not have, or whose store failed.
     pub fn failures(&self) -> &Receiver<Failure> {
         &self.failures
     }
@@ -143,7 +143,7 @@ impl Broker {
     /// Waits until every shard has ended; the failure if one ended by itself.
     pub fn join(mut self) -> Result<(), Failure> {
         self.join_threads();
-        self.failures.try_recv().map_or(Ok(()), Err)
+        self.failures.try_iter().find(|failure| !failure.serves).map_or(Ok(()), Err)
     }
 
     fn spawn<B: Brain>(

@@ -26,6 +26,8 @@ pub struct Config {
     pub linger: Duration,
     /// Where what is to live on is stored; nowhere, if there is none.
     pub store: Option<StoreConfig>,
+    /// A shard whose store fails goes on with what needs none. Otherwise it ends.
+    pub serves_without_store: bool,
     /// For the shards themselves; its number of shards is set from the one above.
     pub core: shard::Config,
 }
@@ -55,6 +57,7 @@ impl Default for Config {
             backlog: 4096,
             linger: Duration::from_secs(3),
             store: None,
+            serves_without_store: false,
             core: shard::Config::default(),
         }
     }

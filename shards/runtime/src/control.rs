@@ -32,11 +32,13 @@ pub struct Snapshot {
     pub gauges: Gauges,
 }
 
-/// A shard ended that should not have. The others still run, but its clients are gone: the process should end.
+/// A shard ended that should not have, or its store failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     pub shard: ShardId,
     pub what: String,
+    /// The shard goes on without its store. If not, its clients are gone, and the process should end.
+    pub serves: bool,
 }
 
 /// A shard's side.
@@ -47,6 +49,11 @@ pub(crate) struct Line {
 }
 
 impl Line {
+    pub fn fail(&self, failure: Failure) {
+        // As below.
+        let _ = self.failures.send(failure);
+    }
+
     pub fn report(&self, report: Report) {
         // Nobody listens any more only while the process ends.
         let _ = self.reports.send(report);

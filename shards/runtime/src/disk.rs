@@ -60,6 +60,8 @@ pub(crate) struct Disk {
     writing: Option<Box<Writing>>,
     /// No file has room for it.
     blocked: Option<Batch>,
+    /// What is synced, or was last.
+    syncing: FileId,
     /// A write or a sync failed: what is on disk from then on is unknown.
     is_poisoned: bool,
     /// The last file could not be made, and that was logged: the log makes do with those that it has.
@@ -98,6 +100,7 @@ impl Disk {
             number: 0,
             writing: None,
             blocked: None,
+            syncing: FileId(0),
             is_poisoned: false,
             is_short: false,
             retry_at: None,
@@ -137,8 +140,8 @@ impl Disk {
         let writing = self.writing.as_mut().expect("a write was under way");
         let bytes = writing.placed.writes[writing.at].bytes();
         if let Err(error) = whole(result, bytes) {
-            self.is_poisoned = true;
-            return Outcome::Failed(Breakdown::Write(error));
+            let file = writing.placed.writes[writing.at].file;
+            return self.fail(file, &error);
         }
         writing.at += 1;
         if writing.at < writing.placed.writes.len() {
@@ -159,10 +162,17 @@ impl Disk {
         Outcome::Stored { batch: number, pieces: writing.placed.pieces.to_vec() }
     }
 
+    fn fail(&mut self, file: FileId, error: &io::Error) -> Outcome {
+        self.is_poisoned = true;
+        let path = self.keeper.path(file);
+        Outcome::Failed(Breakdown::Write(format!("{}: {error}", path.display())))
+    }
+
     /// Where writes are not synced each by itself, segments are when they are full: a loss of power costs the end of the log
     /// and not its middle, and files that were given up are free again.
     fn sync(&mut self, ring: &mut Ring) {
         let Some(file) = self.log.begin_sync() else { return };
+        self.syncing = file;
         let entry = opcode::Fsync::new(Fd(self.files[&file].as_raw_fd()))
             .flags(FsyncFlags::DATASYNC)
             .build()
@@ -173,8 +183,7 @@ impl Disk {
 
     fn on_synced(&mut self, ring: &mut Ring, result: i32) -> Outcome {
         if result < 0 {
-            self.is_poisoned = true;
-            return Outcome::Failed(Breakdown::Write(io::Error::from_raw_os_error(-result)));
+            return self.fail(self.syncing, &io::Error::from_raw_os_error(-result));
         }
         self.log.synced();
         self.order_files();

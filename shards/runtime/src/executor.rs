@@ -66,7 +66,7 @@ async fn run<B: Brain>(
         }
     };
     if let Err(error) = worker.run().await {
-        let _ = failures.send(Failure { shard: id, what: error.to_string() });
+        let _ = failures.send(Failure { shard: id, what: error.to_string(), serves: false });
     }
 }
 
@@ -112,7 +112,8 @@ struct End {
 
 impl Drop for End {
     fn drop(&mut self) {
-        let _ = self.failures.send(Failure { shard: self.shard, what: "it panicked".to_owned() });
+        let _ =
+            self.failures.send(Failure { shard: self.shard, what: "it panicked".to_owned(), serves: false });
     }
 }
 

@@ -37,6 +37,9 @@ pub(crate) struct Worker<B> {
     now: Instant,
     /// Where batches are stored. A shard without one keeps everything in memory.
     backend: Option<Box<dyn Backend>>,
+    /// It failed, and nothing is given to it any more.
+    has_store_failed: bool,
+    serves_without_store: bool,
     /// The last batch that is stored.
     stored: u64,
     /// Among the effects were messages to be brought back.
@@ -76,6 +79,8 @@ impl<B: Brain> Worker<B> {
             clock,
             now,
             backend,
+            has_store_failed: false,
+            serves_without_store: config.serves_without_store,
             stored: 0,
             has_fetches: false,
             is_restored: false,

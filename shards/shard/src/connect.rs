@@ -6,7 +6,8 @@ use mqtt::{Connack, ConnackProperties, Connect, Frame, Packet, PacketKind, Reaso
 
 use crate::{
     ConnId, Effect, Message, Note, Reading, Shard, ShardId, What, connection::Stage, ending::WillFate,
-    keys::SessionKey, message::Parts, publish::SERVER_TOPICS, session::Will, turn::Turn,
+    failure::STORE_FAILED, keys::SessionKey, message::Parts, publish::SERVER_TOPICS, session::Will,
+    turn::Turn,
 };
 
 /// What a remaining length can say; a message can grow a little on its way out.
@@ -136,6 +137,9 @@ impl Shard {
             Version::V5 => connect.properties.session_expiry_interval_s.unwrap_or(0) > 0,
             Version::V31 | Version::V311 => !connect.clean_start,
         };
+        if self.has_store_failed() && (lives_on || self.is_known_to_store(connect.client_id)) {
+            return Err((ReasonCode::ServerUnavailable, STORE_FAILED));
+        }
         if self.is_store_full() && lives_on && !is_known {
             return Err((ReasonCode::QuotaExceeded, "the store has no room for a session"));
         }
@@ -160,6 +164,11 @@ impl Shard {
             return Err((ReasonCode::PayloadFormatInvalid, "the payload of the will is not UTF-8"));
         }
         Ok(())
+    }
+
+    /// There is a session of that id that is stored, which even its end would change.
+    fn is_known_to_store(&self, client_id: &str) -> bool {
+        self.sessions.find(client_id).is_some_and(|session| self.is_kept(session))
     }
 
     /// What the client asked for, as far as the limits allow.
@@ -278,6 +287,7 @@ impl Shard {
             server_keep_alive_s: (connect.keep_alive_s != granted.keep_alive_s)
                 .then_some(granted.keep_alive_s),
             response_information: response_topic.as_deref(),
+            reason_string: self.has_store_failed().then_some(STORE_FAILED),
             ..ConnackProperties::default()
         };
         let connack = Connack { session_present, reason: ReasonCode::Success, properties };

@@ -128,6 +128,13 @@ impl Connection {
         None
     }
 
+    /// Drops what has not gone to the socket yet.
+    pub fn drop_unsaid(&mut self) {
+        self.held = None;
+        self.outbox = None;
+        self.needs = Needs::default();
+    }
+
     pub fn aliases(&mut self) -> &mut Aliases {
         self.aliases.get_or_insert_with(Box::default)
     }

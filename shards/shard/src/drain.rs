@@ -55,7 +55,8 @@ impl Shard {
 
     /// Goes on to the next phase as soon as the last one is complete.
     pub(crate) fn check_drained(&mut self, turn: &mut Turn<'_>) {
-        if self.drain.stage == Phase::Begun && self.post.is_empty() && self.confirmations.owes_nothing() {
+        let owes_nothing = self.confirmations.owes_nothing() || self.has_store_failed();
+        if self.drain.stage == Phase::Begun && self.post.is_empty() && owes_nothing {
             self.drain.stage = Phase::Told;
             for peer in self.peers() {
                 self.post_mail(peer, Mail::Draining, turn);

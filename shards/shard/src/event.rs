@@ -28,6 +28,8 @@ pub enum Event<'a> {
     Stored { batch: u64, pieces: &'a [Piece] },
     /// The store has room for so many bytes of records, beyond those that it was given. `grows`: more is on its way.
     StoreRoom { bytes: usize, grows: bool },
+    /// A batch could not be stored, and nothing will be from now on.
+    StoreFailed,
     /// A record of the oldest part of the store, which is to be given up.
     Review { record: Record<'a> },
     /// What `Effect::Fetch` asked for; none if nothing stands there any more: it was written again elsewhere meanwhile.

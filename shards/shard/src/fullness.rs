@@ -16,6 +16,8 @@ pub enum StoreRoom {
     /// Too little for now.
     Coming,
     Full,
+    /// Nothing is stored any more.
+    Failed,
 }
 
 #[derive(Default)]
@@ -41,12 +43,12 @@ impl Shard {
     /// Whether a publication would find no room, here or where it has to go.
     #[inline]
     pub(crate) fn is_store_full(&self) -> bool {
-        self.fullness.anywhere == StoreRoom::Full
+        self.fullness.anywhere >= StoreRoom::Full
     }
 
     /// Tells everybody when there is no room any more, or some again.
     pub(crate) fn look_for_room(&mut self, turn: &mut Turn<'_>) {
-        if !self.store.is_on() {
+        if !self.store.is_on() || self.has_store_failed() {
             return;
         }
         let room = self.room();
@@ -85,18 +87,20 @@ impl Shard {
             StoreRoom::Enough => {}
             StoreRoom::Coming => self.fullness.coming.insert(from),
             StoreRoom::Full => self.fullness.full.insert(from),
+            StoreRoom::Failed => return self.handle_store_failed(turn),
         }
         self.look_everywhere(turn);
     }
 
-    fn look_everywhere(&mut self, turn: &mut Turn<'_>) {
+    pub(crate) fn look_everywhere(&mut self, turn: &mut Turn<'_>) {
         let Fullness { told, coming, full, .. } = &self.fullness;
         let others = match (full.is_empty(), coming.is_empty()) {
             (false, _) => StoreRoom::Full,
             (true, false) => StoreRoom::Coming,
             (true, true) => StoreRoom::Enough,
         };
-        let anywhere = others.max(*told);
+        let own = if self.has_store_failed() { StoreRoom::Failed } else { *told };
+        let anywhere = others.max(own);
         let before = std::mem::replace(&mut self.fullness.anywhere, anywhere);
         // Who can be told that there is none does not wait any more either.
         if anywhere != before && anywhere != StoreRoom::Coming {
@@ -112,7 +116,7 @@ impl Shard {
                 frame.kind == PacketKind::Publish && frame.flags & (PUBLISH_QOS | PUBLISH_RETAIN) != 0
             }
             // Versions before 5.0 cannot be told that there is no room.
-            StoreRoom::Full => {
+            StoreRoom::Full | StoreRoom::Failed => {
                 frame.kind == PacketKind::Publish
                     && frame.flags & PUBLISH_QOS != 0
                     && connection.version != Version::V5

@@ -4,7 +4,7 @@
 //! the publication. If it crashes before that, it knows nothing of the publication, and routes it once more when the
 //! publisher repeats it; those who have stored it know its name, and leave it out.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use mqtt::{Ack, Packet, PacketId, ReasonCode};
 
@@ -145,6 +145,11 @@ impl Handshakes {
     /// Gives back what their records took.
     pub fn remove_all(&mut self, home: ShardId, session: SessionId) -> usize {
         self.stored.remove(&(home, session)).map_or(0, |copies| copies.bytes())
+    }
+
+    /// Connections whose publications others have not confirmed.
+    pub fn waiting(&self) -> BTreeSet<ConnId> {
+        self.unconfirmed_ids.values().map(|(_, conn)| *conn).collect()
     }
 
     pub fn is_unconfirmed(&self, session: SessionKey, packet_id: PacketId) -> bool {

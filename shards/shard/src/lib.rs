@@ -22,6 +22,7 @@ mod drain;
 mod effect;
 mod ending;
 mod event;
+mod failure;
 mod filters;
 mod fullness;
 mod groups;

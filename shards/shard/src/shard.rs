@@ -170,6 +170,7 @@ impl Shard {
             Event::Timer => self.handle_timer(turn),
             Event::Stored { batch, pieces } => self.handle_stored(batch, pieces),
             Event::StoreRoom { bytes, grows } => self.handle_store_room(bytes, grows, turn),
+            Event::StoreFailed => self.handle_store_failed(turn),
             Event::Review { record } => self.handle_review(&record),
             Event::Fetched { fetch, record } => self.handle_fetched(fetch, record.as_ref(), turn),
             Event::Drain => self.handle_drain(turn),
@@ -306,6 +307,7 @@ impl Shard {
         self.post.flush(turn);
         self.send_batch(turn);
         let mut dirty = std::mem::take(&mut self.dirty);
+        let mut given_up = Vec::new();
         for conn in dirty.drain(..) {
             let Some(connection) = self.connections.get_mut(conn) else { continue };
             connection.dirty = false;
@@ -320,7 +322,9 @@ impl Shard {
                 turn.push(Effect::Send { conn, bytes: outgoing });
             }
             if connection.held.is_some() || connection.outbox.is_some() {
-                if !std::mem::replace(&mut connection.waits, true) {
+                if self.store.has_failed() && !connection.sending {
+                    given_up.push(conn);
+                } else if !std::mem::replace(&mut connection.waits, true) {
                     self.store.wait(conn);
                 }
             } else if connection.stage == Stage::Closing {
@@ -329,6 +333,9 @@ impl Shard {
             }
         }
         self.dirty = dirty;
+        for conn in given_up {
+            self.give_up_waiting(conn, turn);
+        }
         self.check_drained(turn);
     }
 

@@ -56,6 +56,8 @@ pub(crate) fn place_of(pieces: &[Piece], at: usize) -> u64 {
 
 pub(crate) struct Store {
     is_on: bool,
+    /// What is written from now on goes nowhere.
+    has_failed: bool,
     /// Unix time of `Instant::START`.
     epoch_ms: u64,
     open: Vec<u8>,
@@ -115,6 +117,7 @@ impl Store {
     pub fn new(epoch_ms: Option<u64>) -> Store {
         Store {
             is_on: epoch_ms.is_some(),
+            has_failed: false,
             epoch_ms: epoch_ms.unwrap_or(0),
             open: Vec::new(),
             open_holders: Vec::new(),
@@ -176,6 +179,9 @@ impl Store {
 
     /// The batch after which all is stored that was written so far, or is about to be for the message on its way.
     pub fn last(&self) -> u64 {
+        if self.has_failed {
+            return u64::MAX;
+        }
         if !self.open.is_empty() || self.receiver_count > 0 {
             self.number
         } else if self.is_under_way {
@@ -217,9 +223,18 @@ impl Store {
         self.open.len()
     }
 
-    /// Nothing waits to be stored.
+    /// Nothing waits to be stored, or nothing ever will be.
     pub fn is_idle(&self) -> bool {
-        self.open.is_empty() && !self.is_under_way
+        self.has_failed || self.open.is_empty() && !self.is_under_way
+    }
+
+    pub fn fail(&mut self) {
+        self.has_failed = true;
+    }
+
+    #[inline]
+    pub fn has_failed(&self) -> bool {
+        self.has_failed
     }
 
     /// Once the batch is stored, `holder` learns where the record stands.
@@ -335,6 +350,11 @@ impl Store {
 
     /// The open batch, if it may go now. One that nobody waits for goes when it is due, or large.
     pub fn next_batch(&mut self, now: Instant) -> Option<Batch> {
+        if self.has_failed {
+            self.open.clear();
+            self.open_holders.clear();
+            return None;
+        }
         if self.is_under_way || self.open.is_empty() {
             return None;
         }

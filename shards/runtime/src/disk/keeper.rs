@@ -45,6 +45,10 @@ impl Keeper {
         Keeper { dir, bytes, orders, reply, made, waker, next, coming: 0 }
     }
 
+    pub fn path(&self, id: FileId) -> PathBuf {
+        self.dir.join(name_of(id))
+    }
+
     pub fn coming(&self) -> u32 {
         self.coming
     }
@@ -63,14 +67,14 @@ impl Keeper {
         let id = FileId(self.next);
         self.next += 1;
         self.coming += 1;
-        let path = self.dir.join(name_of(id));
+        let path = self.path(id);
         // A keeper that has ended does so with the process.
         let (reply, waker) = (self.reply.clone(), self.waker.clone());
         let _ = self.orders.send(Order::Make { id, path, bytes: self.bytes, reply, waker });
     }
 
     pub fn delete(&mut self, id: FileId) {
-        let _ = self.orders.send(Order::Delete(self.dir.join(name_of(id))));
+        let _ = self.orders.send(Order::Delete(self.path(id)));
     }
 }
 

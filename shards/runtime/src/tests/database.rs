@@ -164,7 +164,7 @@ impl Backend for Table {
                 let position = Position { generation: row, offset: 0 };
                 Outcome::Stored { batch, pieces: vec![Piece { range: 0..bytes, position }] }
             }
-            Answer::Failed(error) => Outcome::Failed(Breakdown::Write(error)),
+            Answer::Failed(error) => Outcome::Failed(Breakdown::Write(error.to_string())),
             Answer::Oldest { row, records } => {
                 self.cleaning = Some(Oldest { row, records });
                 Outcome::ReadBack

@@ -231,7 +231,11 @@ impl Brain for Script {
                 self.observed.timers.fetch_add(1, SeqCst);
             }
             Event::Drain => self.is_draining = true,
-            Event::Stored { .. } | Event::StoreRoom { .. } | Event::Review { .. } | Event::Fetched { .. } => {
+            Event::StoreFailed
+            | Event::Stored { .. }
+            | Event::StoreRoom { .. }
+            | Event::Review { .. }
+            | Event::Fetched { .. } => {
                 unreachable!("a script stores nothing")
             }
             Event::Flush => {

@@ -5,7 +5,7 @@ use crate::{
     backend::{Outcome, Room},
     brain::Brain,
     breakdown::Breakdown,
-    control::Report,
+    control::{Failure, Report},
 };
 use shard::{Batch, Event, Fetch, store::record::Record};
 
@@ -66,7 +66,18 @@ impl<B: Brain> Worker<B> {
             }
             Outcome::Fetched => self.take_fetched()?,
             Outcome::ReadBack => self.review()?,
-            Outcome::Failed(breakdown) => return Err(breakdown),
+            Outcome::Failed(breakdown) => self.on_store_failed(breakdown)?,
+        }
+        Ok(())
+    }
+
+    fn on_store_failed(&mut self, breakdown: Breakdown) -> Result<(), Breakdown> {
+        if !self.serves_without_store {
+            return Err(breakdown);
+        }
+        if !std::mem::replace(&mut self.has_store_failed, true) {
+            self.line.fail(Failure { shard: self.id, what: breakdown.to_string(), serves: true });
+            self.tell(Event::StoreFailed);
         }
         Ok(())
     }
@@ -77,16 +88,18 @@ impl<B: Brain> Worker<B> {
         let mut each = |fetch: Fetch, record: Option<Record<'_>>| {
             brain.handle(now, Event::Fetched { fetch, record }, effects);
         };
-        backend.take_fetched(&mut self.port.ring, &mut each)?;
+        let outcome = backend.take_fetched(&mut self.port.ring, &mut each);
         self.carry_out();
-        Ok(())
+        outcome.or_else(|breakdown| self.on_store_failed(breakdown))
     }
 
     fn review(&mut self) -> Result<(), Breakdown> {
         let Some(backend) = self.backend.as_mut() else { return Ok(()) };
         let (brain, effects, now) = (&mut self.brain, &mut self.effects, self.now);
-        if backend.review(&mut |record| brain.handle(now, Event::Review { record }, effects))? {
-            backend.reviewed(self.brain.last_batch());
+        match backend.review(&mut |record| brain.handle(now, Event::Review { record }, effects)) {
+            Ok(true) => backend.reviewed(self.brain.last_batch()),
+            Ok(false) => {}
+            Err(breakdown) => return self.on_store_failed(breakdown),
         }
         self.carry_out();
         self.clean();
@@ -95,7 +108,7 @@ impl<B: Brain> Worker<B> {
 
     fn clean(&mut self) {
         let live_bytes = self.brain.gauges().stored_live_bytes;
-        if let Some(backend) = self.backend.as_mut() {
+        if let Some(backend) = self.backend.as_mut().filter(|_| !self.has_store_failed) {
             backend.clean(&mut self.port.ring, live_bytes, self.stored);
         }
     }

@@ -5,6 +5,7 @@ mod acknowledging;
 mod apart;
 mod connecting;
 mod delivering;
+mod failing;
 mod keeping;
 mod limits;
 mod replaying;

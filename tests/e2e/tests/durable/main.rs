@@ -5,6 +5,7 @@ mod damaged;
 mod dice;
 mod directory;
 mod examined;
+mod failing;
 mod full;
 mod interest;
 mod kept;

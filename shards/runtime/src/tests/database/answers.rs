@@ -3,10 +3,11 @@
 use std::sync::{Arc, atomic::Ordering::SeqCst};
 
 use super::{
-    super::client::{HANGS, await_that},
+    super::client::{HANGS, await_that, config},
     Database,
-    link::{Link, start, stop},
+    link::{Link, start, start_with, stop},
 };
+use crate::Config;
 
 #[test]
 fn an_answer_waits_for_a_store_that_is_held_up_and_nobody_else_does() {
@@ -68,6 +69,24 @@ fn a_database_that_fails_acknowledges_nothing_and_says_why() {
     let failure = broker.failures().recv_timeout(HANGS).unwrap();
     assert!(failure.what.contains("the database is read-only"), "{}", failure.what);
     assert_eq!(publisher.rest(), b"");
+}
+
+#[test]
+fn without_its_database_a_broker_serves_who_needs_none() {
+    let database = Arc::new(Database::default());
+    let broker = start_with(&database, Config { serves_without_store: true, ..config(2) });
+    absent_reader(&broker);
+    let (mut publisher, _) = Link::connect(&broker, "publisher", true);
+    let (mut other, _) = Link::connect(&broker, "other", true);
+    other.subscribe("live", 0);
+    database.fails.store(true, SeqCst);
+    publisher.publish("a", Some(1), false, b"lost");
+    let failure = broker.failures().recv_timeout(HANGS).unwrap();
+    assert!(failure.serves && failure.what.contains("the database is read-only"), "{}", failure.what);
+    assert_eq!(publisher.rest(), b"");
+    other.publish("live", None, false, b"x");
+    assert_eq!(other.message().1, b"\x00\x04livex");
+    stop(broker);
 }
 
 #[test]

@@ -15,13 +15,18 @@ use super::{
 use crate::{Broker, Config, broker::start_on};
 
 pub fn start(database: &Arc<Database>, shards: u8) -> Broker {
+    start_with(database, config(shards))
+}
+
+pub fn start_with(database: &Arc<Database>, config: Config) -> Broker {
+    let shards = config.shards;
     let core = shard::Config { shards, store_epoch_ms: Some(EPOCH_MS), ..shard::Config::default() };
     let engine = Arc::new(Tables::new(database, EPOCH_MS));
     let make_shard = {
         let core = core.clone();
         move |id: ShardId, now| Shard::new(id, &core, now, u64::from(id.0))
     };
-    start_on(Some(engine), Config { core, ..config(shards) }, make_shard).unwrap()
+    start_on(Some(engine), Config { core, ..config }, make_shard).unwrap()
 }
 
 pub fn stop(broker: Broker) {
