@@ -10,7 +10,7 @@ use crate::{
     keys::SessionKey,
     outbound::{Away, State},
     retained::Set,
-    session::Session,
+    session::{Session, Sessions},
     store::{
         bodies::BodyId,
         entry::{Detached, SessionId},
@@ -53,14 +53,14 @@ impl Shard {
     /// Gives back what publishers have not released.
     fn restore_sessions(&mut self, mut restoring: Restoring, now: Instant) -> Vec<(SessionKey, PacketId)> {
         let mut sessions: Vec<Box<Kept>> = restoring.take_sessions().collect();
-        let mut keys = Vec::with_capacity(sessions.len());
         let mut sent = Vec::with_capacity(sessions.len());
-        for kept in &mut sessions {
-            let Some(own) = kept.own.take() else { continue };
+        let mut table = std::mem::replace(&mut self.sessions, Sessions::new(0));
+        table.restore(sessions.iter_mut().map(|kept| {
+            let own = kept.own.take().expect("a session without a record of its own is none");
             sent.push(own.detached.map(|detached| detached.sent));
-            keys.push((kept.id.key(), self.restored_session(kept.id, own, now)));
-        }
-        self.sessions.restore(keys);
+            (kept.id.key(), self.restored_session(kept.id, own, now))
+        }));
+        self.sessions = table;
         let mut told = Vec::new();
         for (mut kept, sent) in sessions.into_iter().zip(sent) {
             let session = kept.id.key();
@@ -98,8 +98,8 @@ impl Shard {
     }
 
     fn restored_session(&mut self, id: SessionId, own: Own, now: Instant) -> Session {
-        let mut session = Session::new((&*own.client_id).into());
-        self.session_bytes += own.client_id.len();
+        let mut session = Session::new(own.client_id);
+        self.session_bytes += session.client_id.len();
         session.id = id;
         session.place = own.place;
         session.kept_bytes = own.bytes;

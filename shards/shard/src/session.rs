@@ -118,9 +118,9 @@ impl Sessions {
     }
 
     /// Puts sessions that were stored into the slots that they had.
-    pub fn restore(&mut self, sessions: Vec<(SessionKey, Session)>) {
+    pub fn restore(&mut self, sessions: impl Iterator<Item = (SessionKey, Session)>) {
         assert!(self.slab.is_empty(), "sessions are restored before others are made");
-        self.slab = sessions.into_iter().map(|(key, session)| (key.index(), session)).collect();
+        self.slab = sessions.map(|(key, session)| (key.index(), session)).collect();
         let slots = self.slab.iter().map(|(slot, _)| slot + 1).max().unwrap_or(0);
         self.armed.resize(slots, None);
         let Sessions { slab, by_client_id, hasher, .. } = self;

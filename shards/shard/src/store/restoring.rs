@@ -3,7 +3,7 @@
 
 mod owed;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use hashbrown::HashMap;
 use mqtt::{PacketId, SubscriptionOptions};
@@ -67,7 +67,7 @@ impl Kept {
 }
 
 pub(crate) struct Own {
-    pub client_id: Box<str>,
+    pub client_id: Arc<str>,
     pub expiry_s: u32,
     pub detached: Option<Detached>,
     pub will: Option<Box<Will>>,
@@ -167,12 +167,13 @@ impl Restoring {
 
     /// All sessions that there are, in the order of their slots: the same store makes the same shard.
     pub(crate) fn take_sessions(&mut self) -> impl Iterator<Item = Box<Kept>> + use<> {
-        let mut sessions = std::mem::take(&mut self.sessions);
+        let sessions = std::mem::take(&mut self.sessions);
         let own = |at: &usize| sessions[*at].own.is_some();
         let mut order: Vec<(u64, usize)> =
             (0..sessions.len()).filter(own).map(|at| (sessions[at].id.0.rotate_left(32), at)).collect();
         order.sort_unstable();
-        order.into_iter().map(move |(_, at)| std::mem::take(&mut sessions[at]))
+        let mut sessions: Vec<Option<Box<Kept>>> = sessions.into_iter().map(Some).collect();
+        order.into_iter().filter_map(move |(_, at)| sessions[at].take())
     }
 
     fn take_session(&mut self, entry: &SessionEntry<'_>, bytes: usize, place: u64) {
