@@ -37,6 +37,8 @@ pub enum Action {
     Stranger,
     /// A write of a shard is on its disk.
     Written(usize),
+    /// A segment of a shard's log is on its disk as a whole.
+    Synced(usize),
     /// A part of a shard's log is read back.
     ReadBack(usize),
     /// Messages of a shard's log are read.

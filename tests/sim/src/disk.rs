@@ -45,6 +45,8 @@ pub struct Disk {
     retire_after: Option<u64>,
     /// The last batch that is stored.
     stored: u64,
+    /// Commits that the next recovery has to find, at least and at most.
+    commits: (u64, u64),
     /// In this life it took no more room than it may.
     was_small: bool,
     /// Segments that were given up, in all lives.
@@ -70,7 +72,7 @@ impl ReadBack {
 }
 
 impl Disk {
-    pub fn new(shard: u8, shards: u8, segment_bytes: u32) -> Disk {
+    pub fn new(shard: u8, shards: u8, segment_bytes: u32, is_synced: bool) -> Disk {
         let config = Config {
             shard: shard.into(),
             shards: shards.into(),
@@ -80,7 +82,7 @@ impl Disk {
             spares_wanted: 2,
             spares_max: 4,
             files_max: u32::MAX,
-            synced: true,
+            synced: is_synced,
             seed: u64::from(shard) + 1,
         };
         Disk {
@@ -98,6 +100,7 @@ impl Disk {
             is_reading: false,
             retire_after: None,
             stored: 0,
+            commits: (0, u64::MAX),
             was_small: false,
             retired: 0,
             fetched: 0,
@@ -128,7 +131,8 @@ impl Disk {
 
     /// A write is done. None: the next one is under way.
     pub fn on_written(&mut self, fault: Option<Fault>, random: &mut Random) -> Option<(u64, Vec<Piece>)> {
-        self.medium.finish(fault == Some(Fault::LoseWrites) && random.percent(10));
+        let is_lie = fault == Some(Fault::LoseWrites) && random.percent(10);
+        self.medium.finish(is_lie || !self.config.synced);
         let (_, placed, at) = self.writing.as_mut().expect("a batch is being written");
         *at += 1;
         if *at < placed.writes.len() {
@@ -139,6 +143,27 @@ impl Disk {
         self.log.stored();
         self.stored = number;
         Some((number, placed.pieces.to_vec()))
+    }
+
+    /// Where writes are not synced each by itself. True: a sync has begun.
+    pub fn sync(&mut self) -> bool {
+        if self.config.synced {
+            return false;
+        }
+        let Some(file) = self.log.begin_sync() else { return false };
+        self.medium.begin_sync(file);
+        true
+    }
+
+    /// A sync is done. True: a batch that waited for room is being written.
+    pub fn on_synced(&mut self, fault: Option<Fault>) -> bool {
+        self.medium.finish_sync(fault == Some(Fault::LoseSyncs));
+        self.log.synced();
+        self.unblock()
+    }
+
+    fn unblock(&mut self) -> bool {
+        self.writing.is_none() && self.blocked.take().is_some_and(|batch| self.store(batch))
     }
 
     pub fn is_idle(&self) -> bool {
@@ -162,7 +187,7 @@ impl Disk {
         self.next_file += 1;
         self.medium.make(file, self.config.segment_bytes);
         self.log.add_spare(file);
-        self.blocked.take().is_some_and(|batch| self.store(batch))
+        self.unblock()
     }
 
     /// True: a part of the oldest segment is to be read, since too little of the log is alive.
@@ -260,7 +285,9 @@ impl Disk {
         landing: Landing,
         fault: Option<Fault>,
         random: &mut Random,
-    ) -> String {
+    ) -> (String, bool) {
+        let least = if crash == Crash::Kill { self.log.last_commit() } else { self.log.durable_commit() };
+        self.commits = (least, self.log.placed_commit());
         if fault == Some(Fault::LoseLastWrite) {
             self.medium.lose_last();
         }
@@ -310,6 +337,10 @@ impl Disk {
             self.medium.delete(file);
         }
         self.next_file = self.medium.files().map(|(file, _)| file.0 + 1).max().unwrap_or(0);
+        let (least, most) = self.commits;
+        if !self.config.synced && !(least..=most).contains(&log.last_commit()) {
+            return Err(format!("it ends with commit {}, not {least} to {most}", log.last_commit()));
+        }
         self.log = log;
         Ok((restoring, format!("{report:?}")))
     }

@@ -62,6 +62,8 @@ pub enum Fault {
     LoseWrites,
     /// The last write that was synced before a crash is not on the medium.
     LoseLastWrite,
+    /// A sync ends and nothing is on the medium.
+    LoseSyncs,
     /// A segment is given up although what is alive in it is not stored elsewhere.
     RetireEarly,
     /// Recoveries pass over records of these kinds.

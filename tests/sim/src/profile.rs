@@ -40,6 +40,8 @@ pub enum Profile {
     DurableSpill,
     /// The broker hardly ever lives for long, and its segments are small.
     DurableRestarts,
+    /// Nothing waits for the disk: a kill loses nothing, and a loss of power the end of the log at most.
+    DurableWritten,
     /// Is shut down in order, and started again.
     DurableDrain,
     /// So short that it can crash at each of its points in turn.
@@ -47,7 +49,7 @@ pub enum Profile {
 }
 
 impl Profile {
-    pub const ALL: [Profile; 23] = [
+    pub const ALL: [Profile; 24] = [
         Profile::Calm,
         Profile::Chaos,
         Profile::TinyMesh,
@@ -69,6 +71,7 @@ impl Profile {
         Profile::DurableSlow,
         Profile::DurableSpill,
         Profile::DurableRestarts,
+        Profile::DurableWritten,
         Profile::DurableDrain,
         Profile::DurableBrief,
     ];
@@ -96,6 +99,7 @@ impl Profile {
             Profile::DurableSlow => "durable-slow",
             Profile::DurableSpill => "durable-spill",
             Profile::DurableRestarts => "durable-restarts",
+            Profile::DurableWritten => "durable-written",
             Profile::DurableDrain => "durable-drain",
             Profile::DurableBrief => "durable-brief",
         }
@@ -119,6 +123,7 @@ impl Profile {
             Profile::DurableSlow => Some(Profile::SlowReaders),
             Profile::DurableSpill => Some(Profile::Cuts),
             Profile::DurableRestarts => Some(Profile::Chaos),
+            Profile::DurableWritten => Some(Profile::Cuts),
             Profile::DurableDrain => Some(Profile::Drain),
             Profile::DurableBrief => Some(Profile::Cuts),
             _ => None,

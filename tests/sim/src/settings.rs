@@ -65,6 +65,8 @@ pub struct StoreSettings {
     /// In percent: at the beginning of a write, within it, and when it is done.
     pub crash_at_write: u64,
     pub down_us_max: u64,
+    /// Each write is on disk before it counts as stored.
+    pub is_synced: bool,
 }
 
 impl Settings {
@@ -76,6 +78,7 @@ impl Settings {
                 Profile::DurableSpill => settings.make_spill(random),
                 Profile::DurableRestarts => settings.make_restless(),
                 Profile::DurableBrief => settings.make_brief(),
+                Profile::DurableWritten => settings.make_written(),
                 _ => {}
             }
             return settings;
@@ -243,6 +246,7 @@ impl Settings {
             crash_us_max: self.acting.as_micros() as u64 / if is_often { 8 } else { 2 },
             crash_at_write: if random.percent(30) { 2 } else { 0 },
             down_us_max: *random.pick(&[1_000, 100_000, 3_000_000]),
+            is_synced: true,
         });
         if self.shared < 50 && random.percent(50) {
             self.shared = 0;
@@ -265,6 +269,12 @@ impl Settings {
         self.away_us_max = 3_000_000;
         self.large_payloads = 10;
         self.down_room = (200, 4_000);
+    }
+
+    fn make_written(&mut self) {
+        let store = self.store.as_mut().expect("this world has a store");
+        store.is_synced = false;
+        store.segment_bytes = SMALLEST_SEGMENT_BYTES;
     }
 
     /// It crashes before it has given up much, again and again, and also before it is ready.

@@ -221,6 +221,7 @@ impl World {
             }
             Action::Stranger => self.send_stranger(),
             Action::Written(core) => self.finish_write(core),
+            Action::Synced(core) => self.finish_sync(core),
             Action::ReadBack(core) => self.read_back(core),
             Action::Fetched(core) => self.read_fetched(core),
             Action::Made(core) => self.take_file(core),

@@ -161,6 +161,11 @@ fn an_acknowledged_write_that_is_lost_is_noticed() {
 }
 
 #[test]
+fn a_sync_that_saves_nothing_is_noticed() {
+    assert_reported(Fault::LoseSyncs, Profile::DurableWritten, 1, &[Oracle::Recovery]);
+}
+
+#[test]
 fn a_segment_that_is_given_up_too_early_is_noticed() {
     let expected = [Oracle::Lost, Oracle::SessionPresent, Oracle::Retained, Oracle::Recovery];
     assert_reported(Fault::RetireEarly, Profile::DurableCuts, 1, &expected);

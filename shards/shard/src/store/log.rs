@@ -241,6 +241,16 @@ impl Log {
         self.stored
     }
 
+    /// The last commit of which anything can be on disk.
+    pub fn placed_commit(&self) -> u64 {
+        self.placed
+    }
+
+    /// Everything up to this commit is on disk.
+    pub fn durable_commit(&self) -> u64 {
+        self.durable
+    }
+
     /// A walk over the oldest segment, for cleaning; none if commits still go there.
     pub fn oldest(&self) -> Option<Cleaning> {
         let segment = self.closed()?;

@@ -18,6 +18,8 @@ pub struct Medium {
     /// A write that is not synced: any of its blocks can be anywhere.
     under_way: Option<Write>,
     last: Option<Write>,
+    /// What a sync that is under way found in the cache.
+    syncing: Option<(FileId, BTreeMap<usize, Vec<u8>>)>,
 }
 
 #[derive(Debug, Default)]
@@ -80,6 +82,25 @@ impl Medium {
         file.cached.clear();
     }
 
+    /// What was written up to here goes to the medium, and is there when the sync ends.
+    pub fn begin_sync(&mut self, file: FileId) {
+        let known = self.files.get(&file).expect("only files that are there are synced");
+        assert!(self.syncing.is_none(), "one sync at a time is under way");
+        self.syncing = Some((file, known.cached.clone()));
+    }
+
+    pub fn finish_sync(&mut self, is_lie: bool) {
+        let (file, blocks) = self.syncing.take().expect("a sync is under way");
+        let Some(file) = self.files.get_mut(&file).filter(|_| !is_lie) else { return };
+        for (at, block) in blocks {
+            let later = file.cached.remove(&at).filter(|cached| *cached != block);
+            file.put(at, &block, true);
+            if let Some(later) = later {
+                file.put(at, &later, false);
+            }
+        }
+    }
+
     /// Takes back the last write that was done, as only a disk that lies does.
     pub fn lose_last(&mut self) {
         // What is under way behind it would give it away.
@@ -92,15 +113,16 @@ impl Medium {
         }
     }
 
-    /// Any blocks of what was under way are there, and any are not. `making`: a file that was not finished.
+    /// Any blocks of what was under way are there, and any are not. True: something that was written is gone. `making`: a file that was not finished.
     pub fn crash(
         &mut self,
         crash: Crash,
         landing: Landing,
         making: Option<(FileId, u32)>,
         random: &mut Random,
-    ) -> String {
+    ) -> (String, bool) {
         let chance = landing.chance(random);
+        self.syncing = None;
         let mut said = format!("{crash:?}");
         if let Some(write) = self.under_way.take() {
             let mut landed = Vec::new();
@@ -117,11 +139,14 @@ impl Medium {
             self.files.insert(file, File { stable: vec![0; bytes as usize], ..File::default() });
             said += &format!(", {file:?} half made with {bytes} bytes");
         }
+        let mut has_lost = false;
         if crash == Crash::Power {
             for file in self.files.values_mut() {
                 for (at, block) in std::mem::take(&mut file.cached) {
                     if random.percent(chance) {
                         file.put(at, &block, true);
+                    } else {
+                        has_lost = true;
                     }
                 }
             }
@@ -134,7 +159,7 @@ impl Medium {
         } else {
             self.deleted.clear();
         }
-        said
+        (said, has_lost)
     }
 }
 
@@ -219,5 +244,19 @@ mod tests {
             assert_eq!(lost > 0, !is_synced);
         }
         random.next();
+    }
+
+    #[test]
+    fn a_sync_saves_what_was_written_before_it_began() {
+        let mut medium = written(1);
+        medium.finish(true);
+        medium.begin_sync(FileId(1));
+        medium.begin(FileId(1), BLOCK_BYTES, vec![9; BLOCK]);
+        medium.finish(true);
+        medium.finish_sync(false);
+        let (_, has_lost) = medium.crash(Crash::Power, Landing::Nothing, None, &mut Random::new(1));
+        assert!(has_lost);
+        assert_eq!(medium.read(FileId(1), 0, 1), [7]);
+        assert_eq!(medium.read(FileId(1), BLOCK_BYTES, 1), [0]);
     }
 }

@@ -53,6 +53,34 @@ impl Ledger {
         unsure
     }
 
+    /// What was acknowledged may be lost: the broker may be back at any earlier moment of its life, and each of its shards at
+    /// another one. From here on everybody begins anew.
+    pub fn on_loss(&mut self) -> Vec<usize> {
+        self.crashes.push(self.step);
+        self.quiet.push(self.step);
+        for session in 0..self.sessions.len() {
+            self.end_session(session);
+            self.sessions[session].zombie_until = u64::MAX;
+        }
+        self.bequests.clear();
+        self.pending_wills.clear();
+        let wills = |c: &super::Connection| c.said.will.map(|will| (will, c.shard, c.said.client));
+        let wills: Vec<_> =
+            self.connections.values().filter(|connection| !connection.is_refused).filter_map(wills).collect();
+        for (will, shard, client) in wills {
+            self.bequests.push(Bequest { client, will, shard, expiry_s: 0, is_must: false });
+        }
+        for connection in self.connections.values_mut().filter(|connection| connection.ended.is_none()) {
+            connection.ended = Some(End::Lost);
+            connection.ended_at_step = self.step;
+        }
+        for publication in &mut self.publications {
+            publication.is_certain = false;
+        }
+        self.retained.doubt(self.step, |_| 0, |_| false, |id| self.publications[id].content.is_will);
+        self.newest.keys().copied().collect()
+    }
+
     fn is_newest(&self, session: usize) -> bool {
         self.newest.get(&self.sessions[session].client) == Some(&session)
     }

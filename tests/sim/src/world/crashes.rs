@@ -70,8 +70,10 @@ impl World {
     /// Everything of the broker is gone but what is on its disks.
     fn crash_as(&mut self, crash: Crash, landing: Landing) {
         self.advance();
+        let mut has_lost = false;
         for core in 0..self.cores.len() {
-            let said = self.disks[core].crash(crash, landing, self.fault, &mut self.random);
+            let (said, lost) = self.disks[core].crash(crash, landing, self.fault, &mut self.random);
+            has_lost |= lost && !self.store_settings().is_synced;
             self.trace.record(self.now, format_args!("{core} crashes: {said}"));
         }
         let step = self.ledger.step;
@@ -83,7 +85,9 @@ impl World {
         for socket in 0..self.sockets.len() {
             self.break_socket(socket, crash);
         }
-        for client in self.ledger.on_crash(&durable) {
+        // Without syncs, a loss of power is one of what was acknowledged.
+        let unsure = if has_lost { self.ledger.on_loss() } else { self.ledger.on_crash(&durable) };
+        for client in unsure {
             self.trace.explain(self.now, format_args!("    client {client} is to begin anew"));
             self.clients[client].must_clean = true;
         }

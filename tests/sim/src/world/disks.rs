@@ -15,9 +15,9 @@ use crate::{
 
 impl World {
     pub(super) fn install_disks(&mut self) {
-        let segment_bytes = self.store_settings().segment_bytes;
+        let StoreSettings { segment_bytes, is_synced, .. } = self.store_settings();
         let shards = self.cores.len() as u8;
-        self.disks = (0..shards).map(|shard| Disk::new(shard, shards, segment_bytes)).collect();
+        self.disks = (0..shards).map(|shard| Disk::new(shard, shards, segment_bytes, is_synced)).collect();
         self.is_down = true;
         self.plan_in(1_000, Action::Restart);
         self.plan_first_crash();
@@ -60,8 +60,25 @@ impl World {
         let Some((batch, pieces)) = written else { return self.begin_write(core) };
         self.cores[core].durable = self.cores[core].storing;
         self.order_files(core);
+        self.sync(core);
         self.handle(core, Event::Stored { batch, pieces: &pieces });
         self.clean(core);
+    }
+
+    fn sync(&mut self, core: usize) {
+        if self.disks[core].sync() {
+            self.plan_disk(Action::Synced(core));
+            self.pass_point();
+        }
+    }
+
+    pub(super) fn finish_sync(&mut self, core: usize) {
+        if self.disks[core].on_synced(self.fault) {
+            self.begin_write(core);
+        }
+        self.pass_point();
+        self.order_files(core);
+        self.sync(core);
     }
 
     pub(super) fn order_files(&mut self, core: usize) {
