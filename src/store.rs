@@ -1,10 +1,12 @@
 //! `iothub store`: looks at a data directory, mends it, copies it. What it finds is decided in the runtime; here it gets
 //! its words.
 
+mod backup;
 mod check;
 mod dump;
 mod entry;
 mod repair;
+mod restore;
 
 use std::{
     env,
@@ -36,6 +38,10 @@ enum StoreCommand {
     Repair(repair::RepairArgs),
     /// Print every record
     Dump(dump::DumpArgs),
+    /// Copy everything to another directory, whether a broker runs or not
+    Backup(backup::BackupArgs),
+    /// Bring a backup back
+    Restore(restore::RestoreArgs),
 }
 
 /// Which directory.
@@ -49,24 +55,35 @@ struct DirectoryArgs {
     config: Option<PathBuf>,
 }
 
-/// Why a command could not do what it was asked for. Told already, where it is empty.
-struct Failure(String);
+/// Why a command could not do what it was asked for.
+struct Failure {
+    sentence: String,
+    code: u8,
+}
 
 pub fn run(args: &StoreArgs) -> ExitCode {
     let (name, outcome) = match &args.command {
         StoreCommand::Check(args) => ("check", check::run(args)),
         StoreCommand::Repair(args) => ("repair", repair::run(args)),
         StoreCommand::Dump(args) => ("dump", dump::run(args)),
+        StoreCommand::Backup(args) => ("backup", backup::run(args)),
+        StoreCommand::Restore(args) => ("restore", restore::run(args)),
     };
     match outcome {
         Ok(code) => code,
-        Err(Failure(sentence)) => {
+        Err(Failure { sentence, code }) => {
             for line in sentence.lines() {
                 // A standard error that fails has nobody who could be told of it.
                 let _ = writeln!(io::stderr(), "iothub store {name}: {line}");
             }
-            ExitCode::from(FAILED)
+            ExitCode::from(code)
         }
+    }
+}
+
+impl Failure {
+    fn new(sentence: String) -> Failure {
+        Failure { sentence, code: FAILED }
     }
 }
 
@@ -74,10 +91,10 @@ impl DirectoryArgs {
     fn path(&self) -> Result<PathBuf, Failure> {
         let flags = Flags { data_dir: self.data_dir.clone(), ..Flags::default() };
         let loaded = config::load(self.config.as_deref(), env::vars_os(), &flags).map_err(|problems| {
-            Failure(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+            Failure::new(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
         })?;
         match loaded.settings.store.dir {
-            dir if dir.is_empty() => Err(Failure(
+            dir if dir.is_empty() => Err(Failure::new(
                 "which data directory? Name it with --data-dir DIR, or with --config FILE the configuration that does"
                     .to_owned(),
             )),
@@ -128,13 +145,14 @@ impl Printed {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Failure {
-        Failure(error.to_string())
+        let code = if matches!(error, StoreError::NotWhole { .. }) { DAMAGED } else { FAILED };
+        Failure { sentence: error.to_string(), code }
     }
 }
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Failure {
-        Failure(format!("cannot write to standard output: {error}"))
+        Failure::new(format!("cannot write to standard output: {error}"))
     }
 }
 

@@ -36,7 +36,9 @@ pub(super) fn run(args: &DumpArgs) -> Result<ExitCode, Failure> {
     let shards = match args.shard {
         Some(shard) if shard >= laid.shards() => {
             let last = laid.shards() - 1;
-            return Err(Failure(format!("there is no shard {shard}: the directory has shards 0 to {last}")));
+            return Err(Failure::new(format!(
+                "there is no shard {shard}: the directory has shards 0 to {last}"
+            )));
         }
         Some(shard) => shard..shard + 1,
         None => 0..laid.shards(),

@@ -27,7 +27,7 @@ pub(super) fn run(args: &RepairArgs) -> Result<ExitCode, Failure> {
     let mut out = Printed::new();
     if laid.is_in_use() && !args.dry_run {
         let path = laid.path().display();
-        return Err(Failure(format!(
+        return Err(Failure::new(format!(
             "a broker uses {path}. Stop it first: a repair needs the directory for itself. Nothing was changed"
         )));
     }

@@ -4,10 +4,12 @@
 //! What is written where is decided by `shard::store::log`. Files are made, filled with zeros and deleted by the
 //! `Keeper`, on a thread of its own: nothing here waits for a directory.
 
+pub(crate) mod backup;
 pub(crate) mod check;
 mod cleaner;
 pub(crate) mod directory;
 mod fetcher;
+mod following;
 pub(crate) mod keeper;
 pub(crate) mod laid;
 mod moment;
@@ -16,6 +18,7 @@ pub(crate) mod problem;
 pub(crate) mod reading;
 mod relocation;
 pub(crate) mod repair;
+pub(crate) mod restore;
 #[cfg(test)]
 mod tests;
 mod writer;

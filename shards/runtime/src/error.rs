@@ -78,7 +78,8 @@ pub enum StoreError {
     NoStore { path: PathBuf },
     #[error(
         "{} has shards of a store, and the file `layout` is missing, which says how many there are and where each client has \
-         its home. Bring that file back from a backup or another copy of the directory",
+         its home. Bring that file back from a backup or another copy of the directory. If it was a restore that did not get to its \
+         end, do that again",
         path.display()
     )]
     LayoutLost { path: PathBuf },
@@ -109,6 +110,26 @@ pub enum StoreError {
     Incomplete { dir: PathBuf, path: PathBuf, what: String },
     #[error("{}: {what}. {meaning}. Nothing was changed. Move that file out of the data directory", path.display())]
     Stray { path: PathBuf, what: String, meaning: String },
+    #[error("the store in {} is damaged: {what}", dir.display())]
+    NotWhole { dir: PathBuf, what: String },
+    #[error(
+        "{} is being moved to another number of shards: try again when its broker has said where it listens",
+        path.display()
+    )]
+    Moved { path: PathBuf },
+    #[error("{} changes faster than it can be read: try again when its broker has less to do", path.display())]
+    Restless { path: PathBuf },
+    #[error("{} is not empty. Nothing was changed: name a directory that is not there yet, or is empty", path.display())]
+    NotEmpty { path: PathBuf },
+    #[error(
+        "{} has a store already. Nothing was changed. With --force that one is moved aside, within the directory",
+        path.display()
+    )]
+    Occupied { path: PathBuf },
+    #[error("{} cannot be restored to itself", path.display())]
+    Itself { path: PathBuf },
+    #[error("{} does not say what the backup has: {text:?}. It was made by another version, or came to harm", path.display())]
+    Label { path: PathBuf, text: String },
     #[error("{what}. It is not damaged, and nothing was changed")]
     OtherVersion { what: String },
     #[error(

@@ -39,12 +39,14 @@ pub use broker::{Broker, start};
 pub use config::{Config, StoreConfig};
 pub use control::{Failure, Snapshot};
 pub use disk::{
+    backup::Label,
     check::{Checked, Incomplete},
     directory::DataDir,
     laid::Laid,
     problem::Problem,
     reading::Walked,
     repair::{Repair, Repaired, Superseded},
+    restore::Restored,
 };
 pub use error::{StartError, StoreError};
 pub use probe::{Probe, probe};

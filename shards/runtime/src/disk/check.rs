@@ -25,6 +25,7 @@ pub struct Checked {
     pub file_bytes: u64,
     pub segments: u64,
     pub commits: u64,
+    pub(crate) last_commit: u64,
     pub records: u64,
     pub sums: Sums,
     pub problems: Vec<Problem>,
@@ -53,11 +54,11 @@ impl Laid {
             let mut sums = Sums::default();
             let mut malformed = false;
             let outcome = reading.walk_strictly(|record| malformed |= sums.take(&record).is_err());
-            if let Ok(report) = outcome
+            if let Ok(outcome) = outcome
                 && !malformed
                 && !self.is_folder_lost(shard)
             {
-                return Ok(checked(shard, &reading, sums, Outcome { report, problems: Vec::new() }));
+                return Ok(checked(shard, &reading, sums, outcome));
             }
         }
         let reading = self.reading(shard)?;
@@ -119,18 +120,18 @@ pub(crate) fn check_folder(folder: &Path, shard: u8, shards: u8) -> Result<Check
         }
     });
     let outcome = match (outcome, malformed) {
-        (Ok(report), None) => Outcome { report, problems: Vec::new() },
-        (Ok(report), Some((offset, kind, version))) => {
+        (Ok(outcome), None) => outcome,
+        (Ok(outcome), Some((offset, kind, version))) => {
             let path = folder.to_owned();
-            Outcome { report, problems: vec![Problem::Malformed { path, offset, kind, version }] }
+            Outcome { problems: vec![Problem::Malformed { path, offset, kind, version }], ..outcome }
         }
-        (Err(problem), _) => Outcome { report: Report::default(), problems: vec![problem] },
+        (Err(problem), _) => Outcome { report: Report::default(), last_commit: 0, problems: vec![problem] },
     };
     Ok(checked(shard, &reading, sums, outcome))
 }
 
 fn checked(shard: u8, reading: &Reading, sums: Sums, outcome: Outcome) -> Checked {
-    let Outcome { report, problems } = outcome;
+    let Outcome { report, last_commit, problems } = outcome;
     let torn = report.torn.map(|Torn { file, offset, bytes, commits }| Incomplete {
         file: name_of(file),
         offset,
@@ -143,6 +144,7 @@ fn checked(shard: u8, reading: &Reading, sums: Sums, outcome: Outcome) -> Checke
         file_bytes: reading.bytes(),
         segments: report.segments,
         commits: report.commits,
+        last_commit,
         records: report.records,
         sums,
         problems,

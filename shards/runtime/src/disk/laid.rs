@@ -20,6 +20,8 @@ use crate::StoreError;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Laid {
     path: PathBuf,
+    /// The file that says it, as it is.
+    text: String,
     shards: u8,
 }
 
@@ -41,11 +43,15 @@ impl Laid {
         if layout.format > FORMAT {
             return Err(StoreError::Newer { path: layout_path, format: layout.format, known: FORMAT });
         }
-        Ok(Laid { path: path.to_owned(), shards: layout.shards })
+        Ok(Laid { path: path.to_owned(), text, shards: layout.shards })
     }
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.text
     }
 
     pub fn shards(&self) -> u8 {

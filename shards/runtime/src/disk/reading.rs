@@ -46,7 +46,16 @@ pub enum Walked<'a> {
 /// What a walk came to.
 pub(crate) struct Outcome {
     pub report: Report,
+    /// 0: there is none.
+    pub last_commit: u64,
     pub problems: Vec<Problem>,
+}
+
+impl Outcome {
+    fn of(recovery: Recovery, problems: Vec<Problem>) -> Outcome {
+        let recovered = recovery.finish();
+        Outcome { report: recovered.report, last_commit: recovered.log.last_commit(), problems }
+    }
 }
 
 impl Reading {
@@ -104,7 +113,7 @@ impl Reading {
     }
 
     /// Takes the log as a broker would. `Err`: a broker would refuse it.
-    pub fn walk_strictly(&self, mut each: impl FnMut(Record<'_>)) -> Result<Report, Problem> {
+    pub fn walk_strictly(&self, mut each: impl FnMut(Record<'_>)) -> Result<Outcome, Problem> {
         if let Some(problem) = self.unreadable.first() {
             return Err(problem.clone());
         }
@@ -117,7 +126,7 @@ impl Reading {
             }
             recovery.read(&contents, &mut each).map_err(refused)?;
         }
-        Ok(recovery.finish().report)
+        Ok(Outcome::of(recovery, Vec::new()))
     }
 
     /// Passes over whatever came to harm, and tells of it where it stands.
@@ -157,7 +166,7 @@ impl Reading {
             told = problems.len();
             is_going = outcome.is_ok();
         }
-        Outcome { report: recovery.finish().report, problems }
+        Outcome::of(recovery, problems)
     }
 
     /// A recovery of the files that can be one log; the others are problems.

@@ -1,6 +1,7 @@
 //! What was acknowledged outlives the broker, however it ends; a store that came to harm is not taken for a whole one.
 #![allow(clippy::unwrap_used)]
 
+mod backed_up;
 mod damaged;
 mod dice;
 mod directory;

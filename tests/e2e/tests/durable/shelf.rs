@@ -63,16 +63,26 @@ impl Shelf {
         let file = OpenOptions::new().read(true).write(true).open(self.segment()).unwrap();
         let mut byte = [0];
         file.read_exact_at(&mut byte, at).unwrap();
-        file.write_all_at(&[byte[0] ^ 0x10], at).unwrap();
+        file.write_all_at(&[byte[0] ^ HARM], at).unwrap();
     }
 
     /// Where the message with this number is: its payload is looked for.
     pub fn place_of(&self, number: usize) -> u64 {
+        self.place_of_payload(number.to_string().as_bytes())
+    }
+
+    /// The same, when `harm` was there.
+    pub fn place_of_harmed(&self, number: usize) -> u64 {
+        let payload: Vec<u8> = number.to_string().bytes().map(|byte| byte ^ HARM).collect();
+        self.place_of_payload(&payload)
+    }
+
+    fn place_of_payload(&self, payload: &[u8]) -> u64 {
         let bytes = fs::read(self.segment()).unwrap();
-        let needle = [b"log\0\0\0\0".as_slice(), number.to_string().as_bytes()].concat();
+        let needle = [b"log\0\0\0\0".as_slice(), payload].concat();
         let is_it = |window: &&[u8]| *window == needle.as_slice();
         let count = bytes.windows(needle.len()).filter(is_it).count();
-        assert_eq!(count, 1, "message {number}");
+        assert_eq!(count, 1, "{payload:?}");
         let at = bytes.windows(needle.len()).position(|window| is_it(&window)).unwrap();
         (at + needle.len() - 1) as u64
     }
@@ -85,6 +95,8 @@ impl Drop for Shelf {
         }
     }
 }
+
+const HARM: u8 = 0x10;
 
 /// All files of the first shard.
 pub fn segments(dir: &Path) -> Vec<PathBuf> {

@@ -15,6 +15,8 @@ pub struct Whole {
     pub end: u32,
     /// Its number, and the oldest generation that it counts on; `None`: there is no whole commit.
     pub last: Option<(u64, u32)>,
+    /// There are commits behind one that is not whole: it is damaged, or torn, or was being written while this was read.
+    pub is_followed: bool,
 }
 
 impl Whole {
@@ -27,6 +29,7 @@ impl Whole {
         let end = gap.map_or(survey.end, |gap| gap.from) as u32;
         let last = gap.map_or(survey.last, |gap| gap.before);
         let last = last.map(|commit| (commit.number, commit.tail));
-        Some(Whole { generation, previous_generation, end, last })
+        let is_followed = gap.is_some_and(|gap| gap.behind.is_some());
+        Some(Whole { generation, previous_generation, end, last, is_followed })
     }
 }
