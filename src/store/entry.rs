@@ -42,6 +42,12 @@ pub(super) fn fields_of<'a>(entry: &Entry<'a>) -> Vec<Field<'a>> {
         Entry::Unsubscribed { session, filter } => vec![of(*session), ("filter", Value::Text(filter))],
         Entry::Detached(detached) => of_detached(detached),
         Entry::WillGone { session } | Entry::SessionGone { session } => vec![of(*session)],
+        Entry::WillPublished { will, session, message } => {
+            let mut fields = vec![("will", Value::Session(*will)), of(*session)];
+            fields.extend(of_message(message));
+            fields
+        }
+        Entry::WillOver { will } => vec![("will", Value::Session(*will))],
         Entry::Message(entry) => of_message(entry),
         Entry::Released { session, number } | Entry::Done { session, number } => {
             vec![of(*session), ("number", Value::Number(*number))]
@@ -109,6 +115,7 @@ fn of_detached<'a>(detached: &Detached) -> Vec<Field<'a>> {
 
 fn of_will<'a>(will: &WillEntry<'a>) -> Vec<Field<'a>> {
     let mut fields = vec![
+        ("will", Value::Session(will.will)),
         ("topic", Value::Text(will.topic)),
         ("qos", number(will.qos as u8)),
         ("retain", Value::Flag(will.retain)),

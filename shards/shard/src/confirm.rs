@@ -226,6 +226,7 @@ impl Shard {
         if !self.store.is_on() {
             return;
         }
+        self.release_wills(turn);
         for peer in self.peers() {
             let store = &self.store;
             for (first, count) in self.confirmations.take_due(peer.index(), |batch| store.is_stored(batch)) {

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use mqtt::{Connack, ConnackProperties, Connect, Frame, Packet, PacketKind, ReasonCode, Version, Violation};
 
 use crate::{
-    ConnId, Effect, Message, Note, Reading, Shard, ShardId, What, connection::Stage, ending::WillFate,
-    failure::STORE_FAILED, keys::SessionKey, message::Parts, publish::SERVER_TOPICS, session::Will,
-    turn::Turn,
+    ConnId, Effect, Note, Reading, Shard, ShardId, What, connection::Stage, ending::WillFate,
+    failure::STORE_FAILED, keys::SessionKey, publish::SERVER_TOPICS, turn::Turn, wills::Will,
 };
 
 /// What a remaining length can say; a message can grow a little on its way out.
@@ -234,7 +233,7 @@ impl Shard {
         granted: &Granted,
         turn: &mut Turn<'_>,
     ) {
-        let will = connect.will.as_ref().map(|will| Box::new(make_will(will)));
+        let will = connect.will.as_ref().map(|will| Box::new(Will::of_connect(will)));
         self.will_bytes += will.as_ref().map_or(0, |will| will.message.weight());
         let session = &mut self.sessions[key];
         session.conn = Some(conn);
@@ -326,25 +325,5 @@ impl Shard {
         self.counters.violations += 1;
         self.refuse(conn, violation.reason, violation.what, turn);
         Ok(())
-    }
-}
-
-fn make_will(will: &mqtt::Will<'_>) -> Will {
-    let mut forwarded = Vec::new();
-    mqtt::forwardable(will.properties.block, &mut forwarded);
-    let parts = Parts {
-        topic: will.topic,
-        qos: will.qos,
-        retain: will.retain,
-        expires_at: None,
-        retained_id: None,
-        forwarded: &forwarded,
-        payload: will.payload,
-    };
-    Will {
-        message: Message::new(&parts),
-        message_expiry_s: will.properties.message_expiry_interval_s,
-        delay_s: will.properties.delay_interval_s.unwrap_or(0),
-        due_at: None,
     }
 }

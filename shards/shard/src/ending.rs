@@ -1,4 +1,4 @@
-//! How connections and sessions end, and what becomes of wills.
+//! How connections and sessions end.
 
 use mqtt::{Disconnect, Packet, ReasonCode, Version, Violation};
 
@@ -6,14 +6,8 @@ use crate::{
     ConnId, Effect, Instant, Note, Reading, Shard, What,
     connection::{Connection, Stage},
     keys::SessionKey,
-    message::Parts,
     receive::protocol_error,
-    router::Carried,
     shard::Deadline,
-    store::{
-        Companion,
-        entry::{Entry, SessionId},
-    },
     turn::Turn,
 };
 
@@ -269,51 +263,6 @@ impl Shard {
             self.remove_subscription(key, &filter, turn);
         }
     }
-
-    fn publish_will(&mut self, key: SessionKey, turn: &mut Turn<'_>) {
-        let session = &mut self.sessions[key];
-        let client_id = session.client_id.clone();
-        // A server that shuts down keeps what falls due to itself.
-        if self.drain.has_begun() {
-            if let Some(will) = session.will.as_mut() {
-                will.due_at = None;
-            }
-            return;
-        }
-        let Some(will) = session.will.take() else { return };
-        let id = session.id;
-        self.will_bytes -= will.message.weight();
-        self.counters.wills_published += 1;
-        if id != SessionId::default() {
-            self.store.set_companion(Companion::WillGone(id));
-        }
-        turn.push(Effect::Note(Note { conn: None, client_id: Some(client_id), what: What::WillPublished }));
-        let expires_at = will.message_expiry_s.map(|expiry_s| turn.now.add_secs(u64::from(expiry_s)));
-        let parts = Parts { expires_at, ..will.message.parts() };
-        self.publish(Some(key), &mut Carried::new(parts), turn);
-    }
-
-    /// Wills that all others have stored by now need not be published again after a crash.
-    pub(crate) fn give_up_wills(&mut self) {
-        while let Some(first) = self.wills.front()
-            && self.confirmations.is_confirmed(first.question)
-        {
-            let session = first.session;
-            self.wills.pop_front();
-            // Its client may have come back with another one.
-            let kept = self.sessions.get(session.key()).filter(|kept| kept.id == session);
-            if kept.is_some_and(|kept| kept.will.is_none()) {
-                self.store.append(&Entry::WillGone { session }, false);
-            }
-        }
-    }
-}
-
-/// A will of a session that is stored, on its way to other shards.
-pub(crate) struct PublishedWill {
-    /// With its confirmation they have stored it.
-    pub question: u64,
-    pub session: SessionId,
 }
 
 /// A look at each session without a connection comes at least so often.

@@ -312,18 +312,22 @@ impl Shard {
             }
             for session in sessions {
                 self.store.skip_session_id(session);
-                if home != self.id || self.kept_session(session).is_none() {
+                if home != self.id || !self.is_publisher(session) {
                     self.on_publisher_gone(home, session);
                 }
             }
         }
     }
 
+    fn is_publisher(&self, name: SessionId) -> bool {
+        self.kept_session(name).is_some() || self.is_will(name)
+    }
+
     pub(crate) fn on_publishers(&mut self, from: ShardId, sessions: &[SessionId], turn: &mut Turn<'_>) {
         for session in sessions {
             // Nobody else gets this name: it would be taken for that one.
             self.store.skip_session_id(*session);
-            if self.kept_session(*session).is_none() {
+            if !self.is_publisher(*session) {
                 let gone = Mail::PublisherGone { home: self.id, session: *session };
                 self.post_mail(from, gone, turn);
             }

@@ -8,7 +8,6 @@ use smallvec::SmallVec;
 
 use crate::{
     Effect, Handshake, Message, Shard,
-    ending::PublishedWill,
     keys::SessionKey,
     outbound::Queued,
     router::Carried,
@@ -16,7 +15,7 @@ use crate::{
     shard::Deadline,
     store::{
         Companion, Holder, Piece, Routed,
-        entry::{Detached, Entry, MessageEntry, Receiver, SessionEntry, SessionId, WillEntry},
+        entry::{Detached, Entry, MessageEntry, Receiver, SessionEntry, SessionId},
         place_of, record,
     },
     trie::Subscription,
@@ -42,6 +41,9 @@ impl Shard {
         if !is_known {
             self.sessions[key].id = self.store.new_session_id(key);
         }
+        if let Some(will) = self.sessions[key].will.as_mut() {
+            will.name = self.store.new_session_id(key);
+        }
         self.keep_session(key, !is_known);
     }
 
@@ -62,15 +64,7 @@ impl Shard {
             client_id: &session.client_id,
             expiry_s: session.expiry_s,
             detached,
-            will: session.will.as_ref().map(|will| WillEntry {
-                qos: will.message.qos(),
-                retain: will.message.retain(),
-                delay_s: will.delay_s,
-                message_expiry_s: will.message_expiry_s,
-                topic: will.message.topic(),
-                forwarded: will.message.forwarded(),
-                payload: will.message.payload(),
-            }),
+            will: session.will.as_ref().map(|will| will.entry()),
         });
         let mut left = filters.len() + received.len();
         let at = self.store.append(&entry, left > 0);
@@ -185,9 +179,16 @@ impl Shard {
 
     fn keep_routed(&mut self, carried: &mut Carried<'_>) {
         let mut routed = self.store.take_routed();
-        let (companion, shares) = (routed.companion.take(), std::mem::take(&mut routed.shares));
+        let shares = std::mem::take(&mut routed.shares);
         let is_stored = routed.count > 0 || routed.has_parts;
-        let companions = self.companions(companion, &shares, is_stored);
+        let message = matches!(routed.companion, Some(Companion::Will { .. })).then(|| carried.keep());
+        let mut companions = self.companions(routed.companion.take(), message.as_ref(), &shares, is_stored);
+        // Repeated after a crash, a publication of our own finds out here who has got it.
+        let is_unconfirmed = self.confirmations.needed() > 0;
+        if let Some(handshake) = carried.handshake.filter(|it| is_unconfirmed && it.home == self.id) {
+            let copies = is_stored.then_some("").into_iter().chain(shares.iter().map(|share| &**share));
+            companions.extend(copies.filter_map(|share| self.handshake_stored(handshake, share)));
+        }
         let has_holders = routed.count > 0 || routed.is_retained;
         // A group that has begun with parts has an end.
         if has_holders || (routed.has_parts && companions.is_empty()) {
@@ -205,18 +206,14 @@ impl Shard {
     fn companions<'a>(
         &mut self,
         companion: Option<Companion>,
+        will: Option<&'a Message>,
         shares: &'a [Arc<str>],
         is_stored: bool,
-    ) -> SmallVec<[Entry<'a>; 1]> {
+    ) -> SmallVec<[Entry<'a>; 2]> {
         let mut companions = SmallVec::new();
         match companion {
             // As long as others have to confirm the publication it is not taken in.
-            Some(Companion::Received(session, packet_id)) if self.confirmations.needed() > 0 => {
-                let handshake = Handshake { home: self.id, session, packet_id };
-                let copies = is_stored.then_some("").into_iter().chain(shares.iter().map(|share| &**share));
-                companions.extend(copies.filter_map(|share| self.handshake_stored(handshake, share)));
-            }
-            Some(Companion::Received(session, packet_id)) => {
+            Some(Companion::Received(session, packet_id)) if self.confirmations.needed() == 0 => {
                 self.forget_handshake(Handshake { home: self.id, session, packet_id });
                 companions.push(Entry::Received { session, packet_id });
             }
@@ -226,12 +223,12 @@ impl Shard {
             Some(Companion::SharedHandshake(handshake)) => {
                 companions.extend(shares.iter().filter_map(|share| self.handshake_stored(handshake, share)));
             }
-            // As long as others have to confirm the will it stays: after a crash it is published once more.
-            Some(Companion::WillGone(session)) if self.confirmations.needed() > 0 => {
-                self.wills.push_back(PublishedWill { question: self.confirmations.needed(), session });
+            Some(Companion::Will { session, will: name }) => {
+                let message = will.expect("it goes with its message");
+                companions.extend(self.will_published(session, name, message));
             }
-            Some(Companion::WillGone(session)) => companions.push(Entry::WillGone { session }),
-            Some(Companion::Handshake(_)) | None => {}
+            Some(Companion::WillAgain { will }) => companions.extend(self.will_published_again(will)),
+            Some(Companion::Received(..) | Companion::Handshake(_)) | None => {}
         }
         companions
     }

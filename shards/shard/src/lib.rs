@@ -58,6 +58,7 @@ mod time;
 mod timers;
 mod trie;
 mod turn;
+mod wills;
 
 pub use bundle::{Bundle, Bundled};
 pub use config::{Config, Limits, QueueFull};

@@ -38,6 +38,7 @@ impl Shard {
         self.handshakes = std::mem::take(&mut restoring.handshakes);
         self.store.skip_session_id(restoring.newest);
         self.handshakes.set_earlier(restoring.newest);
+        self.restore_wills(std::mem::take(&mut restoring.wills));
         let told = self.restore_sessions(restoring, now);
         // What was replaced, or acknowledged, was somebody's for a while.
         self.store.bodies.sweep_all();
@@ -181,6 +182,7 @@ impl Shard {
                 self.arm_session(key, at.max(turn.next_instant()), turn);
             }
         }
+        self.publish_restored_wills(turn);
         turn.push(Effect::Restored);
     }
 }

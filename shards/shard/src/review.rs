@@ -25,6 +25,7 @@ impl Shard {
                 self.review_session(entry.session, record.position)
             }
             Ok(Entry::Message(entry)) => self.review_message(&entry, record.position),
+            Ok(Entry::WillPublished { will, .. }) => self.review_will(will),
             Ok(Entry::Released { session, number }) => self.review_released(session, number),
             Ok(Entry::Handshake { handshake, share }) if self.handshakes.is_stored(handshake, share) => {
                 self.store.append(&Entry::Handshake { handshake, share }, false);

@@ -7,8 +7,8 @@ use mqtt::QoS;
 use slab::Slab;
 
 use crate::{
-    ConnId, Instant, Message, filters::Filters, keys::SessionKey, outbound::Outbound, packet_ids::PacketIds,
-    replay::Replays, store::entry::SessionId,
+    ConnId, Instant, filters::Filters, keys::SessionKey, outbound::Outbound, packet_ids::PacketIds,
+    replay::Replays, store::entry::SessionId, wills::Will,
 };
 
 /// An idle session owns its client id and its filters and nothing else: the boxes come with traffic and go with it.
@@ -31,15 +31,6 @@ pub(crate) struct Session {
     /// QoS 2 messages that were received and routed and are not released yet.
     pub received: Option<Box<PacketIds>>,
     pub replays: Option<Box<Replays>>,
-}
-
-pub(crate) struct Will {
-    pub message: Message,
-    /// Counts from the publication of the will, not from the CONNECT.
-    pub message_expiry_s: Option<u32>,
-    pub delay_s: u32,
-    /// While the delay runs.
-    pub due_at: Option<Instant>,
 }
 
 impl Session {

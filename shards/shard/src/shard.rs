@@ -4,7 +4,7 @@
 //! packets), `connect.rs`, `publish.rs`, `acknowledge.rs`, `subscribe.rs`, `router.rs`, `delivery.rs`, `replay.rs`,
 //! `ending.rs`, `drain.rs`. Each of them is an `impl Shard`.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 
 use hashbrown::HashMap;
 use mqtt::QoS;
@@ -15,7 +15,6 @@ use crate::{
     confirm::Confirmations,
     connection::{Connections, Stage},
     drain::Drain,
-    ending::PublishedWill,
     fullness::Fullness,
     groups::Groups,
     handshakes::Handshakes,
@@ -31,6 +30,7 @@ use crate::{
     timers::Timers,
     trie::Trie,
     turn::Turn,
+    wills::Wills,
 };
 
 pub struct Shard {
@@ -54,8 +54,7 @@ pub struct Shard {
     pub(crate) store: Store,
     pub(crate) confirmations: Confirmations,
     pub(crate) handshakes: Handshakes,
-    /// Wills that others have not confirmed, in the order of their questions.
-    pub(crate) wills: VecDeque<PublishedWill>,
+    pub(crate) wills: Wills,
     pub(crate) fullness: Fullness,
     pub(crate) post: Post,
     pub(crate) announcements: Announcements,
@@ -130,7 +129,7 @@ impl Shard {
             store: Store::new(config.store_epoch_ms),
             confirmations: Confirmations::new(config.shards),
             handshakes: Handshakes::default(),
-            wills: VecDeque::new(),
+            wills: Wills::default(),
             fullness: Fullness::default(),
             post: Post::new(id, config.shards),
             announcements: Announcements::new(random.next_u64()),

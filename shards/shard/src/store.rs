@@ -110,7 +110,15 @@ pub(crate) enum Companion {
     Handshake(Handshake),
     /// Of the same, for shared subscriptions only.
     SharedHandshake(Handshake),
-    WillGone(SessionId),
+    /// Of this session, whose will has this name.
+    Will {
+        session: SessionId,
+        will: SessionId,
+    },
+    /// Of an earlier life.
+    WillAgain {
+        will: SessionId,
+    },
 }
 
 impl Store {

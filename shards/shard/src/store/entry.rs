@@ -23,7 +23,12 @@ impl SessionId {
 
     /// In a store that is laid out afresh, where no slot was used before.
     pub(super) fn of_slot(slot: u32) -> SessionId {
-        SessionId((u64::from(slot) + 1) << 32 | u64::from(slot))
+        SessionId::of_count(slot, slot)
+    }
+
+    /// So many names were given before.
+    pub(super) fn of_count(count: u32, slot: u32) -> SessionId {
+        SessionId((u64::from(count) + 1) << 32 | u64::from(slot))
     }
 }
 
@@ -44,6 +49,16 @@ pub enum Entry<'a> {
     /// The will was published, or is not to be.
     WillGone {
         session: SessionId,
+    },
+    /// A will of this session was published, as this message, and is on its way to other shards.
+    WillPublished {
+        will: SessionId,
+        session: SessionId,
+        message: MessageEntry<'a>,
+    },
+    /// All who have to store it have done so.
+    WillOver {
+        will: SessionId,
     },
     SessionGone {
         session: SessionId,
@@ -123,6 +138,8 @@ pub struct Detached {
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct WillEntry<'a> {
+    /// Names the will among all wills and sessions of the shard.
+    pub will: SessionId,
     pub qos: QoS,
     pub retain: bool,
     pub delay_s: u32,
@@ -219,6 +236,12 @@ impl<'a> Entry<'a> {
             }
             Entry::Detached(detached) => detached.encode(batch),
             Entry::WillGone { session } | Entry::SessionGone { session } => batch.put_u64(session.0),
+            Entry::WillPublished { will, session, message } => {
+                batch.put_u64(will.0);
+                batch.put_u64(session.0);
+                message.encode(batch);
+            }
+            Entry::WillOver { will } => batch.put_u64(will.0),
             Entry::Message(message) => message.encode(batch),
             Entry::Released { session, number } | Entry::Done { session, number } => {
                 batch.put_u64(session.0);
@@ -267,6 +290,12 @@ impl<'a> Entry<'a> {
             DETACHED => Entry::Detached(Detached::decode(&mut fields)?),
             WILL_GONE => Entry::WillGone { session: SessionId(fields.u64()?) },
             SESSION_GONE => Entry::SessionGone { session: SessionId(fields.u64()?) },
+            WILL_PUBLISHED => Entry::WillPublished {
+                will: SessionId(fields.u64()?),
+                session: SessionId(fields.u64()?),
+                message: MessageEntry::decode(&mut fields)?,
+            },
+            WILL_OVER => Entry::WillOver { will: SessionId(fields.u64()?) },
             MESSAGE => Entry::Message(MessageEntry::decode(&mut fields)?),
             RELEASED => Entry::Released { session: SessionId(fields.u64()?), number: fields.u64()? },
             DONE => Entry::Done { session: SessionId(fields.u64()?), number: fields.u64()? },
@@ -305,6 +334,8 @@ impl<'a> Entry<'a> {
             Entry::Received { .. } => RECEIVED,
             Entry::Freed { .. } => FREED,
             Entry::RetainedGone { .. } => RETAINED_GONE,
+            Entry::WillPublished { .. } => WILL_PUBLISHED,
+            Entry::WillOver { .. } => WILL_OVER,
             Entry::Handshake { .. } => HANDSHAKE,
             Entry::HandshakePart { .. } => HANDSHAKE_PART,
             Entry::HandshakeOver(_) => HANDSHAKE_OVER,
@@ -366,6 +397,7 @@ impl Detached {
 
 impl<'a> WillEntry<'a> {
     fn encode(&self, batch: &mut Vec<u8>) {
+        batch.put_u64(self.will.0);
         batch.push(self.qos as u8 | u8::from(self.retain) << RETAIN_BIT);
         batch.put_u32(self.delay_s);
         batch.push(u8::from(self.message_expiry_s.is_some()));
@@ -376,11 +408,13 @@ impl<'a> WillEntry<'a> {
     }
 
     fn decode(fields: &mut Fields<'a>) -> Result<WillEntry<'a>, Malformed> {
+        let will = SessionId(fields.u64()?);
         let flags = fields.u8()?;
         let delay_s = fields.u32()?;
         let expires = fields.u8()? != 0;
         let message_expiry_s = Some(fields.u32()?).filter(|_| expires);
         Ok(WillEntry {
+            will,
             qos: qos_of(flags)?,
             retain: flags & 1 << RETAIN_BIT != 0,
             delay_s,
@@ -476,6 +510,8 @@ pub fn name_of(kind: u8) -> Option<&'static str> {
         HANDSHAKE_PART => "handshake in part",
         HANDSHAKE_OVER => "handshake over",
         PUBLISHER_GONE => "publisher gone",
+        WILL_PUBLISHED => "will published",
+        WILL_OVER => "will over",
         _ => return None,
     };
     Some(name)
@@ -497,6 +533,8 @@ const HANDSHAKE: u8 = 28;
 const HANDSHAKE_OVER: u8 = 29;
 const PUBLISHER_GONE: u8 = 30;
 const HANDSHAKE_PART: u8 = 31;
+const WILL_PUBLISHED: u8 = 32;
+const WILL_OVER: u8 = 33;
 
 /// Of all records that this shard writes.
 const VERSION: u8 = 1;

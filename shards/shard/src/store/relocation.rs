@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use self::living::{Living, RELEASED};
 use super::{
-    entry::{Detached, Entry, MessageEntry, Receiver, Receivers, SessionEntry, SessionId},
+    entry::{Detached, Entry, MessageEntry, Receiver, Receivers, SessionEntry, SessionId, WillEntry},
     fields::Malformed,
     record::Record,
 };
@@ -52,6 +52,8 @@ pub struct Relocation {
     order: Vec<(ShardId, SessionId)>,
     /// How many of them are written.
     written: usize,
+    /// The new homes and names of wills.
+    wills: BTreeMap<(ShardId, SessionId), (ShardId, SessionId)>,
     /// For each of the shards-to-be.
     batches: Vec<Vec<u8>>,
     gathered: Vec<Gathered>,
@@ -102,9 +104,10 @@ impl Relocation {
                 order.push((from, id));
             }
         }
+        let wills = name_wills(&shards, &order, slots.clone());
         let batches = vec![Vec::new(); placement.shards().into()];
         let gathered = batches.iter().map(|_| Gathered::default()).collect();
-        Relocation { placement, shards, order, written: 0, batches, gathered, slots }
+        Relocation { placement, shards, order, written: 0, wills, batches, gathered, slots }
     }
 
     #[must_use]
@@ -138,6 +141,7 @@ impl Relocation {
             session,
             is_whole: true,
             detached: own.detached.map(|detached| Detached { session, ..detached }),
+            will: own.will.map(|will| WillEntry { will: self.wills[&(from, will.will)].1, ..will }),
             ..own
         };
         Entry::Session(entry).encode(batch, left > 0);
@@ -158,8 +162,15 @@ impl Relocation {
 
     /// Takes the record once more: a message that is alive there goes to each shard-to-be on which somebody is owed it.
     pub fn write_message(&mut self, from: ShardId, record: &Record<'_>) -> Result<(), Malformed> {
-        let Entry::Message(entry) = Entry::decode(record)? else { return Ok(()) };
         let place = record.position.to_u64();
+        let entry = match Entry::decode(record)? {
+            Entry::Message(entry) => entry,
+            Entry::WillPublished { will, session, message } => {
+                self.write_will(from, (will, place), session, message);
+                return Ok(());
+            }
+            _ => return Ok(()),
+        };
         let living = &self.shards[from.index()];
         for receiver in entry.receivers.iter() {
             let Some(known) = living.sessions.get(&receiver.session) else { continue };
@@ -183,6 +194,23 @@ impl Relocation {
             }
         }
         Ok(())
+    }
+
+    /// A will that is on its way goes home with its session, or to some shard if that has ended.
+    fn write_will(
+        &mut self,
+        from: ShardId,
+        (name, place): (SessionId, u64),
+        session: SessionId,
+        message: MessageEntry<'_>,
+    ) {
+        let living = &self.shards[from.index()];
+        if living.wills.get(&name).is_some_and(|(alive, _)| *alive == place) {
+            let (to, will) = self.wills[&(from, name)];
+            let home = living.sessions.get(&session).and_then(|known| known.home);
+            let session = home.map_or(SessionId::default(), |(_, session)| session);
+            Entry::WillPublished { will, session, message }.encode(&mut self.batches[to.index()], false);
+        }
     }
 
     /// Writes, at last, which publications may come a second time: those of publishers who have no acknowledgement yet.
@@ -219,7 +247,8 @@ impl Relocation {
                 let home = self.shards.get(handshake.home.index());
                 let publisher = home.and_then(|home| home.sessions.get(&handshake.session));
                 let publisher = publisher.filter(|known| !known.received.contains(&handshake.packet_id));
-                let Some((home, session)) = publisher.and_then(|known| known.home) else { continue };
+                let will = self.wills.get(&(handshake.home, handshake.session)).copied();
+                let Some((home, session)) = publisher.and_then(|known| known.home).or(will) else { continue };
                 let handshake = Handshake { home, session, packet_id: handshake.packet_id };
                 let stored = unconfirmed.entry(handshake).or_default();
                 stored.shares.extend(copies.shares.iter().filter(|share| !share.is_empty()).cloned());
@@ -269,6 +298,34 @@ fn joined(spans: impl Iterator<Item = (u32, u32)>) -> Vec<(u32, u32)> {
         }
     }
     joined
+}
+
+/// From the old homes and names of all wills to the new ones. `counts` is how many names each new home has given.
+fn name_wills(
+    shards: &[Living],
+    order: &[(ShardId, SessionId)],
+    mut counts: Vec<u32>,
+) -> BTreeMap<(ShardId, SessionId), (ShardId, SessionId)> {
+    let mut name = |to: ShardId, slot: u32| {
+        let count = &mut counts[to.index()];
+        *count += 1;
+        (to, SessionId::of_count(*count - 1, slot))
+    };
+    let mut wills = BTreeMap::new();
+    for (from, id) in order {
+        let known = &shards[from.index()].sessions[id];
+        let will = known.own.as_ref().and_then(|own| own.entry().will);
+        if let (Some(will), Some((to, session))) = (will, known.home) {
+            wills.insert((*from, will.will), name(to, session.key().0));
+        }
+    }
+    for (from, living) in (0..).map(ShardId).zip(shards) {
+        for (old_name, (_, session)) in &living.wills {
+            let home = living.sessions.get(session).and_then(|known| known.home);
+            wills.insert((from, *old_name), name(home.map_or(ShardId(0), |(to, _)| to), 0));
+        }
+    }
+    wills
 }
 
 #[cfg(test)]

@@ -3,7 +3,10 @@
 
 mod owed;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use hashbrown::HashMap;
 use mqtt::{PacketId, SubscriptionOptions};
@@ -18,7 +21,7 @@ use crate::{
     Instant, Message,
     handshakes::Handshakes,
     message::{Parts, RetainedId},
-    session::Will,
+    wills::{Published, Will},
 };
 
 pub(crate) use owed::{Owed, Owing};
@@ -36,6 +39,8 @@ pub struct Restoring {
     pub(crate) newest: SessionId,
     pub(crate) retained: HashMap<Box<str>, Message, ahash::RandomState>,
     retained_count: u64,
+    /// On their way to other shards, by name.
+    pub(crate) wills: BTreeMap<SessionId, Published>,
     pub(crate) handshakes: Handshakes,
     pub(crate) bodies: Bodies,
 }
@@ -88,6 +93,7 @@ impl Restoring {
             newest: SessionId::default(),
             retained: HashMap::with_hasher(hasher(2)),
             retained_count: 0,
+            wills: BTreeMap::new(),
             handshakes: Handshakes::default(),
             bodies: Bodies::default(),
         }
@@ -109,6 +115,15 @@ impl Restoring {
                 if let Some(own) = self.of(session).own.as_mut() {
                     own.will = None;
                 }
+            }
+            Entry::WillPublished { will, session, message } => {
+                self.newest = self.newest.max(will);
+                let parts = message.parts(message.expires_at_ms.map(|at| self.instant(at)));
+                self.wills.insert(will, Published { will, session, message: Message::new(&parts) });
+            }
+            Entry::WillOver { will } => {
+                self.newest = self.newest.max(will);
+                self.wills.remove(&will);
             }
             Entry::SessionGone { session } => {
                 *self.of(session) = Kept::default();
@@ -177,23 +192,8 @@ impl Restoring {
     }
 
     fn take_session(&mut self, entry: &SessionEntry<'_>, bytes: usize, place: u64) {
-        let will = entry.will.as_ref().map(|will| {
-            let parts = Parts {
-                topic: will.topic,
-                qos: will.qos,
-                retain: will.retain,
-                expires_at: None,
-                retained_id: None,
-                forwarded: will.forwarded,
-                payload: will.payload,
-            };
-            Box::new(Will {
-                message: Message::new(&parts),
-                message_expiry_s: will.message_expiry_s,
-                delay_s: will.delay_s,
-                due_at: None,
-            })
-        });
+        let will = entry.will.as_ref().map(|will| Box::new(Will::of(will)));
+        self.newest = self.newest.max(will.as_ref().map_or(SessionId::default(), |will| will.name));
         let kept = self.of(entry.session);
         if entry.is_whole {
             kept.filters.clear();

@@ -19,6 +19,8 @@ pub struct Sums {
     sessions: BTreeMap<SessionId, Known>,
     retained: BTreeMap<Box<str>, MessageIndex>,
     handshakes: BTreeMap<(ShardId, SessionId), BTreeSet<PacketId>>,
+    /// On their way to other shards, each with the length of its record.
+    wills: BTreeMap<SessionId, usize>,
     messages: Messages,
 }
 
@@ -98,6 +100,12 @@ impl Sums {
                 if let Some(own) = self.of(session).own.as_mut() {
                     own.has_will = false;
                 }
+            }
+            Entry::WillPublished { will, .. } => {
+                self.wills.insert(will, record.bytes());
+            }
+            Entry::WillOver { will } => {
+                self.wills.remove(&will);
             }
             Entry::SessionGone { session } => self.end(session),
             Entry::Message(entry) => self.take_message(&entry, record.bytes()),
@@ -197,7 +205,8 @@ impl Sums {
         let mut totals = Totals {
             retained: self.retained.len() as u64,
             handshakes: self.handshakes.values().map(BTreeSet::len).sum::<usize>() as u64,
-            live_bytes: self.messages.live_bytes,
+            live_bytes: self.messages.live_bytes + self.wills.values().sum::<usize>() as u64,
+            wills: self.wills.len() as u64,
             ..Totals::default()
         };
         for known in self.sessions.values() {

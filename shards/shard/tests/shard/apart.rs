@@ -338,39 +338,84 @@ fn a_session_that_is_written_again_has_not_received_what_others_have_not_confirm
     assert_eq!(come_back(&mut s, &subscriber).1[1..], ["a 'x' q2 #1"]);
 }
 
+/// What follows the end of the connection, before the will is stored everywhere.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Then {
+    Nothing,
+    Return,
+    CleanStart,
+    Cleaning,
+}
+
 #[test]
-fn a_will_is_kept_until_other_shards_have_stored_it() {
-    for order in [[0, 1], [1, 0]] {
-        for steps in 0..=order.len() {
-            let (mut s, _, subscriber) = apart();
-            let config = Config { shards: 2, ..Config::default() };
-            let mortal = &Script::ids_by_home(&config, "q")[0];
-            let mut wanted = Connect { clean_start: false, ..connect(mortal) };
-            wanted.properties.session_expiry_interval_s = Some(3600);
-            wanted.will = Some(Will {
-                qos: QoS::AtLeastOnce,
-                retain: false,
-                topic: "a",
-                payload: b"gone",
-                properties: WillProperties::default(),
-            });
-            let (client, _) = s.connect(&wanted);
-            s.disk_is_slow = true;
-            s.cut(client);
-            for shard in &order[..steps] {
-                s.store(*shard);
+fn a_will_outlives_its_session_until_other_shards_have_stored_it() {
+    for then in [Then::Nothing, Then::Return, Then::CleanStart, Then::Cleaning] {
+        for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
+            for order in [[0, 1, 0, 1, 0, 1], [1, 0, 1, 0, 1, 0], [0, 0, 1, 0, 1, 1]] {
+                for steps in 0..=order.len() {
+                    let what = format!("{then:?}, {qos:?}, {order:?} until {steps}");
+                    die(then, qos, &order[..steps], &what);
+                }
+            }
+        }
+    }
+}
+
+fn die(then: Then, qos: QoS, order: &[usize], what: &str) {
+    let config = Config { shards: 2, store_epoch_ms: Some(1_700_000_000_000), ..Config::default() };
+    let subscribers = Script::ids_by_home(&config, "s");
+    let mortal = &Script::ids_by_home(&config, "q")[0];
+    let mut s = Script::new(config);
+    for subscriber in &subscribers {
+        let client = s.join_for_an_hour(subscriber);
+        s.subscribe(client, "a", 2);
+        s.cut(client);
+    }
+    let mut wanted = Connect { clean_start: false, ..connect(mortal) };
+    wanted.properties.session_expiry_interval_s = Some(3600);
+    let properties = WillProperties::default();
+    wanted.will = Some(Will { qos, retain: false, topic: "a", payload: b"gone", properties });
+    let (client, _) = s.connect(&wanted);
+    s.disk_is_slow = true;
+    s.cut(client);
+    match then {
+        Then::Nothing => {}
+        Then::Return => _ = come_back(&mut s, mortal),
+        Then::CleanStart => _ = s.join(mortal),
+        Then::Cleaning => {
+            s.store(0);
+            (0..s.batches(0)).for_each(|_| s.give_up_oldest(0));
+            while s.store(0) {
                 s.settle();
             }
-            s.disk_is_slow = false;
-            s.crash();
-            s.secs(1);
-            let heard = come_back(&mut s, &subscriber).1;
-            assert!(heard[1..].contains(&"a 'gone' q1 #1".to_owned()), "{order:?} until {steps}: {heard:?}");
-            s.crash();
-            s.secs(1);
-            let published = s.counter("wills_published");
-            assert_eq!(published, 0, "{order:?} until {steps}: not for ever");
         }
+    }
+    for shard in order {
+        s.store(*shard);
+        s.settle();
+    }
+    s.disk_is_slow = false;
+    s.crash();
+    s.secs(1);
+    for subscriber in &subscribers {
+        let heard = come_back(&mut s, subscriber).1;
+        let gone = heard.iter().filter(|line| line.starts_with("a 'gone'")).count();
+        let most = if qos == QoS::ExactlyOnce { 1 } else { 2 };
+        assert!((1..=most).contains(&gone), "{what}: {heard:?}");
+    }
+    s.crash();
+    s.secs(1);
+    assert_eq!(s.counter("wills_published"), 0, "{what}: not for ever");
+    for client_id in subscribers.iter().chain([mortal]) {
+        s.join(client_id);
+    }
+    for shard in &s.shards {
+        let gauges = shard.gauges();
+        assert_eq!(
+            (gauges.stored_live_bytes, gauges.stored_messages, gauges.will_bytes),
+            (0, 0, 0),
+            "{what}"
+        );
     }
 }
 

@@ -27,6 +27,7 @@ fn every_record_survives_the_way_through_its_bytes() {
     let session = SessionId(0x0102_0304_0506_0708);
     let packet_id = PacketId::new(65_535).expect("not zero");
     let will = WillEntry {
+        will: SessionId(8),
         qos: QoS::ExactlyOnce,
         retain: true,
         delay_s: 5,
@@ -73,6 +74,8 @@ fn every_record_survives_the_way_through_its_bytes() {
         Entry::Unsubscribed { session, filter: "$share/g/a" },
         Entry::Detached(detached()),
         Entry::WillGone { session },
+        Entry::WillPublished { will: SessionId(8), session, message: message.clone() },
+        Entry::WillOver { will: SessionId(8) },
         Entry::SessionGone { session },
         Entry::Message(message),
         Entry::Released { session, number: 0 },

@@ -21,6 +21,8 @@ pub(super) struct Living {
     /// By topic, where the message stands.
     pub retained: HashMap<Box<str>, u64, ahash::RandomState>,
     pub handshakes: BTreeMap<Handshake, Copies>,
+    /// On their way to other shards: where each stands, and whose it was.
+    pub wills: BTreeMap<SessionId, (u64, SessionId)>,
 }
 
 /// What is stored of a publication that may come a second time.
@@ -80,6 +82,12 @@ impl Living {
                 if let Some(own) = self.of(session).own.as_mut() {
                     own.is_will_gone = true;
                 }
+            }
+            Entry::WillPublished { will, session, .. } => {
+                self.wills.insert(will, (record.position.to_u64(), session));
+            }
+            Entry::WillOver { will } => {
+                self.wills.remove(&will);
             }
             Entry::SessionGone { session } => {
                 self.sessions.remove(&session);

@@ -161,6 +161,7 @@ impl Written {
             self.ids.insert(client.to_owned(), SessionId((self.made << 32) | before as u64));
         }
         let will = has_will.then_some(WillEntry {
+            will: SessionId(self.made),
             qos: QoS::AtLeastOnce,
             retain: false,
             delay_s: 1,

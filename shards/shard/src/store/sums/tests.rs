@@ -134,5 +134,5 @@ fn the_older_of_two_sessions_of_one_client_or_place_is_superseded() {
 #[test]
 fn every_kind_has_a_name() {
     let known: Vec<u8> = (0..=255).filter(|kind| super::super::entry::name_of(*kind).is_some()).collect();
-    assert_eq!(known, (16..=31).collect::<Vec<u8>>());
+    assert_eq!(known, (16..=33).collect::<Vec<u8>>());
 }
