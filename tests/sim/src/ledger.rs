@@ -124,8 +124,9 @@ pub struct Ledger {
     subscribes: Vec<SubscribeRecord>,
     pub retained: Retained,
     pending_wills: BTreeMap<usize, PendingWill>,
-    /// Steps after which no mail was under way.
+    /// Steps after which no mail was under way, and when that was.
     quiet: Vec<u64>,
+    quiet_at: Vec<Instant>,
     /// Steps at which the whole broker crashed.
     crashes: Vec<u64>,
     bequests: Vec<Bequest>,
@@ -161,6 +162,7 @@ impl Ledger {
             retained: Retained::default(),
             pending_wills: BTreeMap::new(),
             quiet: Vec::new(),
+            quiet_at: Vec::new(),
             crashes: Vec::new(),
             bequests: Vec::new(),
             drained: false,
@@ -240,8 +242,18 @@ impl Ledger {
 
     /// No mail is under way anywhere, and nothing waits inside a shard to become mail.
     pub fn on_quiet_mesh(&mut self) {
-        self.quiet.push(self.step);
+        self.note_quiet();
         self.resolve_wills();
+    }
+
+    fn note_quiet(&mut self) {
+        self.quiet.push(self.step);
+        self.quiet_at.push(self.now);
+    }
+
+    /// When everything had arrived that was sent before this step, if that is so.
+    fn settled_at(&self, step: u64) -> Option<Instant> {
+        self.quiet_at.get(self.quiet.partition_point(|quiet| *quiet < step)).copied()
     }
 
     /// The first step, from `step` on, at which everything sent before had arrived.

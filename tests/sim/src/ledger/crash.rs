@@ -35,7 +35,7 @@ impl Ledger {
         let least = durable.iter().copied().min().unwrap_or(0);
         let everywhere = self.quiet.iter().rev().find(|quiet| **quiet <= least).copied().unwrap_or(0);
         self.crashes.push(self.step);
-        self.quiet.push(self.step);
+        self.note_quiet();
         self.bequeath(durable, everywhere);
         let mut unsure = Vec::new();
         for session in 0..self.sessions.len() {
@@ -188,12 +188,22 @@ impl Ledger {
             }
         }
         for id in 0..self.publications.len() {
-            let publication = &mut self.publications[id];
+            let publication = &self.publications[id];
             let routed = publication.arrivals.last().map(|arrival| arrival.routed);
             let is_pending = self.pending_wills.values().any(|pending| pending.will.id == id);
-            if publication.content.is_will && !is_pending && routed.is_some_and(|at| at > everywhere) {
-                publication.is_certain = false;
+            let is_will = publication.content.is_will && !is_pending;
+            let Some(routed) = routed.filter(|at| is_will && *at != u64::MAX) else { continue };
+            // Who publishes it must have heard that others have stored it, and must have stored that.
+            let is_known = self.settled_at(routed).is_some_and(|at| self.now > at + HEARSAY);
+            if routed > everywhere {
+                self.publications[id].is_certain = false;
                 self.repeat_will(id);
+            } else if !is_known {
+                self.repeat_will(id);
+                // What is owed is owed for the one before.
+                let arrivals = &mut self.publications[id].arrivals;
+                let last = arrivals.len() - 1;
+                arrivals[last] = super::Arrival { is_repeat: true, ..arrivals[last - 1] };
             }
         }
         // What falls due in a drain is left to the next start.
@@ -273,3 +283,6 @@ impl Ledger {
         self.crashes.last().is_some_and(|crash| *crash >= step)
     }
 }
+
+/// Within this time what all have stored is known to be.
+const HEARSAY: Duration = Duration::from_secs(2);
