@@ -6,6 +6,7 @@
 mod child;
 mod cpus;
 mod curve;
+mod data;
 mod host;
 mod html;
 mod markup;
@@ -77,6 +78,9 @@ pub struct CompareArgs {
     /// A file to lock (flock) while a run goes on, for those who share the machine and measure as well
     #[arg(long, value_name = "FILE")]
     lock: Option<PathBuf>,
+    /// Folder for what brokers keep, on the disk that is to be measured; each run's own part is removed with its end
+    #[arg(long, value_name = "FOLDER", default_value_os_t = std::env::temp_dir())]
+    data: PathBuf,
     /// Seconds after which a run has failed
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     run_limit: u64,
@@ -162,6 +166,7 @@ fn plan(args: &CompareArgs) -> Result<Sitting, String> {
         broker_cpus: args.broker_cpus.clone().or(suite.broker_cpus),
         load_cpus: args.load_cpus.clone().or(suite.load_cpus),
         lock: args.lock.clone(),
+        data: args.data.clone(),
         run_limit: Duration::from_secs(args.run_limit),
     })
 }
@@ -211,11 +216,13 @@ fn facts(sitting: &Sitting, is_over: &AtomicBool) -> Comparison {
         config: contender.config.as_ref().map(|config| config.trim().to_owned()),
         version: contender.version_command.as_deref().and_then(|words| version(words, is_over)),
         is_null: contender.is_null,
+        keeps_data: contender.keeps_data(),
     };
     let run = |run: &Run| RunFacts {
         name: run.name.clone(),
-        command: words::join(&run.words),
+        command: run.shown_command(),
         suits_null: run.suits_null,
+        has_restart: run.before.is_some(),
     };
     Comparison {
         loadgen_version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -108,7 +108,7 @@ fn report_begun(args: &PersistentArgs, after: &Usage, before: &Usage, report: &m
     let sessions = f64::from(args.sessions);
     after.report_cpu_since(before, sessions, ("session_cpu_us", "broker CPU per session"), report);
     after.report_memory_since(before, sessions, ("bytes_per_session", "memory per session"), report);
-    let names = ("written_bytes_per_session", "written to disk per session");
+    let names = ("written_bytes_per_session", "dirtied for disks per session");
     after.report_written_since(before, sessions, names, report);
 }
 
@@ -133,7 +133,7 @@ fn drain(
     drained.report_cpu_since(&filled, delivered, names, report);
     let names = ("bytes_left_per_session", "memory left per session");
     drained.report_memory_since(before, args.sessions.into(), names, report);
-    let names = ("written_bytes_per_drained", "written to disk per drained");
+    let names = ("written_bytes_per_drained", "dirtied for disks per drained");
     drained.report_written_since(&filled, delivered, names, report);
     report_latencies(&crowd.latencies, report);
     report.faults = crowd.faults;
@@ -168,7 +168,7 @@ impl PersistentArgs {
         report.add("queued_per_s", "queued per s", messages / filling.as_secs_f64(), "", Better::Higher);
         filled.report_cpu_since(before, messages, ("queue_cpu_us", "broker CPU per queued"), report);
         filled.report_memory_since(before, messages, ("bytes_per_message", "memory per queued"), report);
-        let names = ("written_bytes_per_message", "written to disk per queued");
+        let names = ("written_bytes_per_message", "dirtied for disks per queued");
         filled.report_written_since(before, messages, names, report);
         filled.report_memory(report);
         Ok(())

@@ -65,8 +65,8 @@ impl Process {
             .ok_or_else(|| format!("/proc/{}/statm is not understood", self.pid))
     }
 
-    /// Bytes that it caused to be written to disks, pages that are still to be written included. None: that is not kept
-    /// here, or not for everybody to see.
+    /// Bytes that it made dirty in the cache of files: in whole folios, which can be larger than what is written of them.
+    /// None: that is not kept here, or not for everybody to see.
     pub fn written_bytes(&self) -> Option<u64> {
         parse_written_bytes(&self.read("io").ok()?)
     }

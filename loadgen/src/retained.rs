@@ -95,7 +95,7 @@ fn store_and_replay(
     report.add("stores_per_s", "stored per s", stores, "", Better::Higher);
     stored.report_cpu_since(&before, messages, ("store_cpu_us", "broker CPU per message"), &mut report);
     stored.report_memory_since(&before, messages, ("bytes_per_message", "memory per message"), &mut report);
-    let names = ("written_bytes_per_message", "written to disk per message");
+    let names = ("written_bytes_per_message", "dirtied for disks per message");
     stored.report_written_since(&before, messages, names, &mut report);
     stored.report_memory(&mut report);
     let replayed_messages = reader.delivered as f64;

@@ -89,6 +89,13 @@ impl Child {
         }
     }
 
+    /// Asks it to end.
+    pub fn terminate(&self) {
+        if !self.is_reaped && self.ended().is_none() {
+            self.signal_group(libc::SIGTERM);
+        }
+    }
+
     /// SIGTERM, and SIGKILL for what does not heed it.
     pub fn stop(&mut self) {
         if std::mem::replace(&mut self.is_reaped, true) {

@@ -30,6 +30,8 @@ pub struct Run {
     pub name: String,
     pub words: Vec<String>,
     pub suits_null: bool,
+    /// A scenario that is run first. The broker is then stopped and started again: only one that keeps its data can take part.
+    pub before: Option<Vec<String>>,
     /// A guess, until one has been seen.
     pub expected: Duration,
 }
@@ -81,6 +83,12 @@ impl Contender {
         self.command.iter().find_map(|word| Some(word.split_once(CONFIG)?.1)).unwrap_or_default()
     }
 
+    /// It has a folder of its own for its data.
+    pub fn keeps_data(&self) -> bool {
+        let config = self.config.iter();
+        self.command.iter().chain(config).any(|text| text.contains(DATA))
+    }
+
     /// As it is shown: with places instead of this machine's path for the relays.
     pub fn shown_command(&self) -> String {
         if self.is_null {
@@ -91,6 +99,12 @@ impl Contender {
 }
 
 impl Run {
+    /// The same, after a restart that comes after `before`.
+    pub fn after_restart(self, before: &str) -> Result<Run, String> {
+        let Run { words, expected, .. } = Run::new(&self.name, before)?;
+        Ok(Run { before: Some(words), suits_null: false, expected: self.expected + expected, ..self })
+    }
+
     /// `command` is a scenario as it stands behind `loadgen`.
     pub fn new(name: &str, command: &str) -> Result<Run, String> {
         let name = check_name("a run", name)?;
@@ -117,12 +131,19 @@ impl Run {
         let seconds = |flag| flags.try_get_one::<u64>(flag).ok().flatten().copied().unwrap_or(0);
         let expected = Duration::from_secs(1 + seconds("warmup") + seconds("duration") + seconds("hold"));
         let suits_null = NULL_SCENARIOS.contains(&scenario) && qos.is_none_or(|qos| qos == QoS::AtMostOnce);
-        Ok(Run { name, words, suits_null, expected })
+        Ok(Run { name, words, suits_null, before: None, expected })
+    }
+
+    /// As it is shown.
+    pub fn shown_command(&self) -> String {
+        let command = words::join(&self.words);
+        let before = self.before.as_ref().map(|before| format!("{}, restart, ", words::join(before)));
+        before.unwrap_or_default() + &command
     }
 
     /// By rule, not by trial: what a relay that only moves bytes cannot do is left out.
     pub fn suits(&self, contender: &Contender) -> bool {
-        self.suits_null || !contender.is_null
+        (self.suits_null || !contender.is_null) && (self.before.is_none() || contender.keeps_data())
     }
 }
 
@@ -143,6 +164,8 @@ fn first_line(error: &clap::Error) -> String {
 
 pub const PORT: &str = "{port}";
 pub const CONFIG: &str = "{config}";
+/// A folder on the disk: in a broker's command or configuration its own, in a run's command that of all of them.
+pub const DATA: &str = "{data}";
 const NAME_CHARS_MAX: usize = 60;
 const NOT_SCENARIOS: [&str; 3] = ["null", "compare", "help"];
 const SET_HERE: [&str; 4] = ["host", "port", "pid", "json"];
@@ -190,6 +213,17 @@ mod tests {
             let error = Run::new("r", command).unwrap_err();
             assert!(error.contains(text), "{command}: {error}");
         }
+    }
+
+    #[test]
+    fn only_a_broker_that_keeps_its_data_is_restarted() {
+        let run = Run::new("r", "persistent --filled").unwrap().after_restart("persistent --keep").unwrap();
+        assert_eq!(run.shown_command(), "persistent --keep, restart, persistent --filled");
+        assert_eq!(run.expected, Duration::from_secs(2));
+        for (command, suits) in [("x -p {port}", false), ("x -p {port} --data-dir {data}", true)] {
+            assert_eq!(run.suits(&Contender::new("b", command).unwrap()), suits, "{command}");
+        }
+        assert!(Run::new("r", "p2p").unwrap().after_restart("null").is_err());
     }
 
     #[test]

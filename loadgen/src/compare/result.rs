@@ -34,6 +34,9 @@ pub struct BrokerFacts {
     pub config: Option<String>,
     pub version: Option<String>,
     pub is_null: bool,
+    /// It comes back with what it had.
+    #[serde(default)]
+    pub keeps_data: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +44,9 @@ pub struct RunFacts {
     pub name: String,
     pub command: String,
     pub suits_null: bool,
+    /// It takes a broker that comes back with what it had.
+    #[serde(default)]
+    pub has_restart: bool,
 }
 
 /// One run of one broker.

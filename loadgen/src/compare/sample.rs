@@ -16,11 +16,13 @@ pub fn named(names: [&str; 3]) -> Comparison {
         config: (at == 1).then(|| "limit <= 5".to_owned()),
         version: (at == 1).then(|| "one 1.0 <stable>".to_owned()),
         is_null: at == 0,
+        keeps_data: false,
     };
     let run = |name: &str, suits_null| RunFacts {
         name: name.to_owned(),
         command: format!("{name} -n 5"),
         suits_null,
+        has_restart: false,
     };
     let mut comparison = Comparison {
         loadgen_version: "0".to_owned(),

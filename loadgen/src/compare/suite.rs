@@ -119,11 +119,14 @@ fn broker((span, table): (Range<usize>, &DeTable<'_>)) -> Result<Contender, Mist
 }
 
 fn run((span, table): (Range<usize>, &DeTable<'_>)) -> Result<Run, Mistake> {
-    let [name, command] = texts("run", span.clone(), table, ["name", "command"])?;
+    let [name, command, before] = texts("run", span.clone(), table, ["name", "command", "before"])?;
     let Some(command) = command else {
         return Err((span, "a [[run]] has a `command`: a scenario with its flags".to_owned()));
     };
-    Run::new(name.unwrap_or(command), command).map_err(|error| (span, error))
+    let made = Run::new(name.unwrap_or(command), command);
+    let made = made
+        .and_then(|run| before.map_or_else(|| Ok(run.clone()), |before| run.clone().after_restart(before)));
+    made.map_err(|error| (span, error))
 }
 
 /// The texts of a table by key; any other key is a mistake.
@@ -191,6 +194,7 @@ mod tests {
             ("\n[[broker]]\nname = \"x\"\ncommand = \"x\"\n", 2, "has no {port}"),
             ("[[broker]]\nname = \"x\"\ncommand = 3\n", 3, "is a text in quotes"),
             ("[[run]]\nname = \"x\"\n", 1, "a [[run]] has a `command`"),
+            ("[[run]]\ncommand = \"p2p\"\nbefore = \"p3p\"\n", 1, "p3p"),
             ("[[run]]\ncommand = \"p2p\"\nflags = \"x\"\n", 3, "unknown key `flags`"),
             ("[[run]]\ncommand = \"p2p\"\n[[run]]\ncommand = \"p3p\"\n", 3, "p3p"),
         ] {

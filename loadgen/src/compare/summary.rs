@@ -131,7 +131,7 @@ fn block(comparison: &Comparison, run: &RunFacts) -> Block {
     let mut standings = Vec::new();
     let mut sound: Vec<Vec<&Report>> = Vec::new();
     for broker in &comparison.brokers {
-        let is_left_out = broker.is_null && !run.suits_null;
+        let is_left_out = broker.is_null && !run.suits_null || run.has_restart && !broker.keeps_data;
         let (standing, reports) = standing(is_left_out, outcomes(&broker.name));
         standings.push(standing);
         sound.push(reports);

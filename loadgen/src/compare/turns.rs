@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::child::{Child, Output, outcome};
 use super::cpus::Cpus;
-use super::plan::{Contender, Run};
+use super::plan::{Contender, DATA, Run};
 use super::progress::Progress;
 use super::result::{Failure, Outcome, Turn};
 use super::server::Server;
@@ -27,6 +27,8 @@ pub struct Sitting {
     pub load_cpus: Option<Cpus>,
     /// Held while a run goes on.
     pub lock: Option<PathBuf>,
+    /// Where brokers keep what they keep.
+    pub data: PathBuf,
     /// A run that takes longer has failed.
     pub run_limit: Duration,
 }
@@ -91,8 +93,32 @@ impl Sitting {
     }
 
     fn take(&self, step: &Step<'_>, go_on: &mut dyn FnMut() -> bool) -> Result<Report, Failure> {
-        let server = Server::start(step.contender, self.broker_cpus.as_ref(), &mut *go_on)?;
-        let mut load = self.start_load(step.run, &server)?;
+        let cpus = self.broker_cpus.as_ref();
+        let mut server = Server::start(step.contender, cpus, &self.data, &mut *go_on)?;
+        let mut figures = Vec::new();
+        if let Some(before) = &step.run.before {
+            let before = self.load(before, &server, &mut *go_on)?;
+            if before.faults.any() {
+                return Ok(before);
+            }
+            figures = before.figures;
+            server.restart(cpus, &mut *go_on)?;
+        }
+        let mut report = self.load(&step.run.words, &server, go_on)?;
+        server.report(&mut report);
+        // What it took to make what was kept, beside what it took to use it.
+        figures.retain(|before| !report.figures.iter().any(|figure| figure.key == before.key));
+        report.figures.append(&mut figures);
+        Ok(report)
+    }
+
+    fn load(
+        &self,
+        words: &[String],
+        server: &Server,
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> Result<Report, Failure> {
+        let mut load = self.start_load(words, server)?;
         let status = load.wait(self.run_limit, go_on);
         server.check_alive("during the run")?;
         let Some(status) = status else {
@@ -113,14 +139,15 @@ impl Sitting {
         Err(Failure { what, last_lines: server.last_lines() })
     }
 
-    fn start_load(&self, run: &Run, server: &Server) -> Result<Child, Failure> {
+    fn start_load(&self, words: &[String], server: &Server) -> Result<Child, Failure> {
         let this = std::env::current_exe()
             .ok()
             .and_then(|path| path.to_str().map(str::to_owned))
             .ok_or_else(|| Failure::new("the path of this program is not text"))?;
         let (port, pid) = (server.port.to_string(), server.id().to_string());
         let flags = ["--host", "127.0.0.1", "--port", &port, "--pid", &pid, "--json", "-"];
-        let words = std::iter::once(this).chain(run.words.iter().cloned());
+        let data = self.data.display().to_string();
+        let words = std::iter::once(this).chain(words.iter().map(|word| word.replace(DATA, &data)));
         let words: Vec<String> = words.chain(flags.map(str::to_owned)).collect();
         Child::start(&words, self.load_cpus.as_ref(), Output::Kept).map_err(Failure::new)
     }
@@ -217,6 +244,7 @@ mod tests {
             broker_cpus: None,
             load_cpus: None,
             lock: None,
+            data: std::env::temp_dir(),
             run_limit: Duration::from_secs(1),
         }
     }

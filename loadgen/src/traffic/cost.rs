@@ -29,7 +29,7 @@ impl Cost {
         let Cost { broker_before: before, broker_after: after, .. } = self;
         after.report_cpu_since(before, delivered, ("broker_cpu_us", "broker CPU per delivery"), report);
         after.report_share_since(before, seconds, report);
-        let names = ("written_bytes_per_delivery", "written to disk per delivery");
+        let names = ("written_bytes_per_delivery", "dirtied for disks per delivery");
         after.report_written_since(before, delivered, names, report);
         after.report_memory(report);
         let own = self.own.as_secs_f64() * 100.0 / seconds;

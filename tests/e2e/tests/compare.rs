@@ -50,6 +50,34 @@ fn the_relay_and_the_broker_are_measured_alike() {
 }
 
 #[test]
+fn a_broker_is_restarted_on_what_it_has_kept() {
+    let folder = program::fresh_folder("compare-data");
+    let (json, data) = (folder.join("found.json"), folder.join("data"));
+    let suite = folder.join("suite.toml");
+    let text = format!(
+        "repeat = 1\n[[broker]]\nname = \"forgetful\"\ncommand = \"\"\"{0} -q --listen tcp://127.0.0.1:{{port}}\"\"\"\n\
+         [[broker]]\nname = \"keeping\"\ncommand = \"\"\"{0} -q --listen tcp://127.0.0.1:{{port}} --data-dir {{data}}\"\"\"\n\
+         [[run]]\nname = \"back\"\nbefore = \"persistent -n 5 -m 20 --keep\"\ncommand = \"persistent -n 5 -m 20 --filled\"\n\
+         [[run]]\ncommand = \"floor --data {{data}} -d 1\"\n",
+        quoted_iothub()
+    );
+    fs::write(&suite, text).unwrap();
+    let mut command = compare(&["--suite"]);
+    let output = command.arg(&suite).arg("--data").arg(&data).arg("--json").arg(&json).output().unwrap();
+    assert!(output.status.success(), "{}", texts(&output).1);
+    let found: Value = serde_json::from_str(&fs::read_to_string(&json).unwrap()).unwrap();
+    let block = &found["summary"][0];
+    assert_eq!(block["standings"][0]["is_left_out"], true, "what keeps nothing has nothing to come back to");
+    assert_eq!(block["standings"][1]["sound"], 1, "{block}");
+    for key in ["restart_ms", "restart_cpu_ms", "data_bytes", "deliveries_per_s", "queued_per_s"] {
+        let row = block["figures"].as_array().unwrap().iter().find(|row| row["key"] == key).expect(key);
+        assert!(row["spreads"][1]["median"].as_f64().unwrap() > 0.0, "{row}");
+    }
+    assert_eq!(fs::read_dir(&data).unwrap().count(), 0, "what brokers keep is removed");
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
 fn a_broker_that_dies_or_never_answers_is_told_and_ends_nothing() {
     let mut command = compare(&["--null", "epoll", "--repeat", "1", "--run", P2P, "--json", "-"]);
     command.args(["--broker", "dead=sh -c 'echo its last words >&2; exit 7' {port}"]);
