@@ -139,8 +139,9 @@ impl Shard {
         if self.has_store_failed() && (lives_on || self.is_known_to_store(connect.client_id)) {
             return Err((ReasonCode::ServerUnavailable, STORE_FAILED));
         }
-        if self.is_store_full() && lives_on && !is_known {
-            return Err((ReasonCode::QuotaExceeded, "the store has no room for a session"));
+        let is_stored = lives_on || self.is_known_to_store(connect.client_id);
+        if self.is_store_full() && is_stored && (!is_known || connect.will.is_some()) {
+            return Err((ReasonCode::QuotaExceeded, "the store has no room for a session or a will"));
         }
         let Some(will) = connect.will.as_ref() else { return Ok(()) };
         if will.topic.starts_with(SERVER_TOPICS) {

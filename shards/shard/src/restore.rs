@@ -76,7 +76,8 @@ impl Shard {
                     told.push((session, packet_id));
                 }
             }
-            if sent.is_none() {
+            // Without a queue the numbers begin anew.
+            if sent.is_none() || kept.queue.last_number().is_none() && sent != Some(0) {
                 self.keep_detached(session);
             }
         }
@@ -150,7 +151,8 @@ impl Shard {
         // Nobody knows what went out to a client that was connected.
         let maybe_sent = sent.unwrap_or(last);
         self.with_outbound(key, |outbound, _| {
-            outbound.set_last_number(last);
+            // Numbers of what was acknowledged are not given again: they would count as sent.
+            outbound.set_last_number(last.max(maybe_sent));
             outbound.set_maybe_sent(maybe_sent);
             for (number, owed) in queue.iter() {
                 let (body, bytes, qos) = match owed {

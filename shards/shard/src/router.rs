@@ -15,7 +15,7 @@ use crate::{
     retained::Set,
     routes::{Known, Route},
     session::Delivery,
-    store::{Companion, bodies::BodyId},
+    store::{Companion, bodies::BodyId, entry::SUBSCRIPTION_IDS_MAX},
     takers::takers,
     trie::{Matches, Subscription},
     turn::Turn,
@@ -249,14 +249,20 @@ impl Shard {
         if carried.parts.retain {
             self.note_for_replays(session, carried);
         }
-        let delivery = Delivery {
-            // [MQTT-3.8.4-8]
-            qos: qos.min(carried.parts.qos),
-            // [MQTT-3.3.1-12] [MQTT-3.3.1-13]
-            retain: carried.parts.retain && retain_as_published,
-            subscription_ids: &subscription_ids,
-        };
-        self.deliver(session, &delivery, carried, turn);
+        // [MQTT-3.8.4-8]
+        let qos = qos.min(carried.parts.qos);
+        // [MQTT-3.3.1-12] [MQTT-3.3.1-13]
+        let retain = carried.parts.retain && retain_as_published;
+        let mut ids_left = &subscription_ids[..];
+        loop {
+            let (subscription_ids, others) = ids_left.split_at(ids_left.len().min(SUBSCRIPTION_IDS_MAX));
+            self.deliver(session, &Delivery { qos, retain, subscription_ids }, carried, turn);
+            // Overlapping subscriptions may be served with further copies: what one cannot name, the next one does.
+            ids_left = others;
+            if ids_left.is_empty() {
+                return;
+            }
+        }
     }
 
     /// Mail that may not be dropped, with its counters.

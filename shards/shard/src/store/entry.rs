@@ -185,7 +185,7 @@ impl Receiver {
         bytes.put_u64(self.session.0);
         bytes.put_u64(self.number);
         bytes.push(self.qos as u8 | u8::from(self.retain) << RETAIN_BIT);
-        let ids = u16::try_from(self.subscription_ids.len()).expect("a client has fewer subscriptions");
+        let ids = u16::try_from(self.subscription_ids.len()).expect("a copy names no more than it may");
         bytes.put_u16(ids);
         for id in &self.subscription_ids {
             bytes.put_u32(*id);
@@ -538,6 +538,11 @@ const WILL_OVER: u8 = 33;
 
 /// Of all records that this shard writes.
 const VERSION: u8 = 1;
+
+/// Of one copy of a message, so that each record fits a segment.
+pub(crate) const SUBSCRIPTION_IDS_MAX: usize = 16 << 10;
+
+const _: () = assert!(SUBSCRIPTION_IDS_MAX <= u16::MAX as usize, "their number has 16 bits");
 
 /// Beside the QoS in a byte of flags.
 const RETAIN_BIT: u8 = 2;

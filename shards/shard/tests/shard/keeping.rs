@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use mqtt::{Connect, Packet, PacketId, Publish, QoS, ReasonCode, Version, Will};
-use shard::{Config, Event, Gauges, Reading};
+use mqtt::{Connect, Packet, PacketId, Publish, QoS, ReasonCode, Subscribe, Version, Will, WillProperties};
+use shard::{Config, Event, Gauges, Limits, Reading};
 
 use crate::script::{Client, Script, ack, connect, options, publish};
 
@@ -486,6 +486,77 @@ fn a_message_for_a_crowd_of_any_size_comes_back() {
             assert_eq!(come_back(&mut s, &reader).1[1..], expected, "with {n} before");
         }
     }
+}
+
+/// No client may bring the shard down by subscribing to too much.
+#[test]
+fn a_message_names_its_subscriptions_however_many_they_are() {
+    const FILTERS: usize = 66_000;
+    let limits = Limits { subscriptions_max: 100_000, ..Limits::default() };
+    let config = Config { store_epoch_ms: Some(1_700_000_000_000), limits, ..Config::default() };
+    let mut s = Script::new(config);
+    let subscriber = s.join_for_an_hour("s");
+    let topic = ["a"; 17].join("/");
+    let filter = |n: usize| {
+        let level = |bit: usize| if n >> bit & 1 == 1 { "+" } else { "a" };
+        (0..17).map(level).collect::<Vec<_>>().join("/")
+    };
+    let filters: Vec<String> = (0..FILTERS).map(filter).collect();
+    for filters in filters.chunks(1000) {
+        // At QoS 1, without retained messages.
+        let filters = filters.iter().map(|filter| (&**filter, options(0x21))).collect();
+        let (packet_id, subscription_id) = (PacketId::MIN, Some(7));
+        let user_properties = Default::default();
+        s.packet(
+            subscriber,
+            &Packet::Subscribe(Subscribe { packet_id, subscription_id, user_properties, filters }),
+        );
+    }
+    s.hear(subscriber);
+    let publisher = s.join("p");
+    s.publish_qos(publisher, &topic, "x", 1, 1);
+    assert_eq!(s.hear(publisher), ["PUBACK 1"]);
+    let named = |heard: &[String]| heard.iter().map(|line| line.matches(" sub 7").count()).sum::<usize>();
+    let heard = s.hear(subscriber);
+    assert_eq!((heard.len(), named(&heard)), (5, FILTERS));
+    s.crash();
+    let heard = come_back(&mut s, "s").1;
+    assert_eq!((heard.len(), named(&heard)), (1 + 5, FILTERS));
+}
+
+/// The queue that comes back holds an older message than those that were acknowledged last.
+#[test]
+fn what_comes_after_a_crash_is_not_taken_for_something_that_was_sent() {
+    let (mut s, publisher) = absent(1);
+    for n in 1..=3 {
+        s.publish_qos(publisher, "a", &n.to_string(), 1, n);
+    }
+    let (subscriber, _) = come_back(&mut s, "s");
+    s.puback(subscriber, 2);
+    s.puback(subscriber, 3);
+    s.cut(subscriber);
+    s.crash();
+    let publisher = s.join("p");
+    s.publish_qos(publisher, "a", "4", 1, 1);
+    s.crash();
+    assert_eq!(come_back(&mut s, "s").1[1..], ["a '1' q1 #1 dup", "a '4' q1 #4"]);
+}
+
+#[test]
+fn a_store_without_room_takes_no_wills() {
+    let (mut s, _) = absent(1);
+    s.event(0, Event::StoreRoom { bytes: 0, grows: false });
+    let mut wanted = Connect { clean_start: false, ..connect("s") };
+    wanted.properties.session_expiry_interval_s = Some(3600);
+    let properties = WillProperties::default();
+    wanted.will =
+        Some(Will { qos: QoS::AtLeastOnce, retain: false, topic: "w", payload: b"gone", properties });
+    assert_eq!(s.connect(&wanted).1, ["CONNACK Quota exceeded"]);
+    wanted.properties.session_expiry_interval_s = None;
+    assert_eq!(s.connect(&wanted).1, ["CONNACK Quota exceeded"], "its session is stored nevertheless");
+    wanted.client_id = "another";
+    assert_eq!(s.connect(&wanted).1, ["CONNACK Success"]);
+    assert_eq!(come_back(&mut s, "s").1, ["CONNACK Success present"]);
 }
 
 #[test]
