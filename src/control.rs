@@ -227,8 +227,8 @@ fn counted(snapshots: &[Snapshot], connections: usize) -> String {
 
 /// Signals this close together come from one request.
 const SAME_REQUEST: Duration = Duration::from_millis(100);
-/// How long a shard may take to stop.
-const STOP_MAX: Duration = Duration::from_secs(3);
+/// How long a shard may take to stop: longer than it gives its store and its operations.
+const STOP_MAX: Duration = Duration::from_secs(8);
 
 #[cfg(test)]
 mod tests {

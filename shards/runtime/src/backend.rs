@@ -53,6 +53,13 @@ pub(crate) trait Backend {
     /// Hands out the records of the oldest part that `Outcome::ReadBack` told of. True: that was all of it.
     fn review(&mut self, each: &mut dyn FnMut(Record<'_>)) -> Result<bool, Breakdown>;
 
+    /// Begins an orderly end: whatever was stored is to be on the disk, whatever `Outcome::Stored` means otherwise, and vouched
+    /// for. Nothing is given to the backend after it.
+    fn end(&mut self, ring: &mut Ring);
+
+    /// Nothing is left to be done, or nothing can be.
+    fn has_ended(&self) -> bool;
+
     /// Everything that is alive in the oldest part is in this batch or in an earlier one (`Shard::last_batch`).
     fn reviewed(&mut self, last_batch: u64);
 }

@@ -69,10 +69,22 @@ pub(crate) struct Disk {
     is_poisoned: bool,
     /// The last file could not be made, and that was logged: the log makes do with those that it has.
     is_short: bool,
+    ending: Ending,
     /// When the keeper is asked again.
     retry_at: Option<Instant>,
     /// What is alive can become less without a batch: that is seen then.
     look_at: Option<Instant>,
+}
+
+/// How far an orderly end has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    No,
+    /// What was written is synced.
+    Begun,
+    /// The commit is on its way that vouches for it.
+    Vouched,
+    Done,
 }
 
 /// A batch on its way. The kernel reads it, so it stays where it is until the last write is done.
@@ -106,6 +118,7 @@ impl Disk {
             syncing: FileId(0),
             is_poisoned: false,
             is_short: false,
+            ending: Ending::No,
             retry_at: None,
             look_at: None,
         };
@@ -163,6 +176,28 @@ impl Disk {
             return Outcome::Room;
         }
         Outcome::Stored { batch: number, pieces: writing.placed.pieces.to_vec() }
+    }
+
+    /// Takes the next step towards the end, if none is under way.
+    fn go_on_ending(&mut self, ring: &mut Ring) {
+        if self.writing.is_some() || self.log.is_syncing() {
+            return;
+        }
+        self.sync(ring);
+        if self.log.is_syncing() {
+            return;
+        }
+        match self.ending {
+            Ending::No | Ending::Done => {}
+            Ending::Begun if self.log.is_open() => {
+                self.ending = Ending::Vouched;
+                self.store(ring, Batch { number: NO_BATCH, records: Vec::new() });
+                if self.writing.is_none() {
+                    self.ending = Ending::Done;
+                }
+            }
+            Ending::Begun | Ending::Vouched => self.ending = Ending::Done,
+        }
     }
 
     fn fail(&mut self, file: FileId, error: &io::Error) -> Outcome {
@@ -256,7 +291,7 @@ impl Backend for Disk {
     }
 
     fn on_completion(&mut self, ring: &mut Ring, name: u32, result: i32) -> Outcome {
-        match name {
+        let outcome = match name {
             WRITE => self.on_written(ring, result),
             SYNC => self.on_synced(ring, result),
             READ_BACK => {
@@ -267,7 +302,11 @@ impl Backend for Disk {
                 self.fetcher.on_read(name - FETCH, result);
                 Outcome::Fetched
             }
+        };
+        if self.ending != Ending::No && !self.is_poisoned {
+            self.go_on_ending(ring);
         }
+        outcome
     }
 
     fn has_news(&self) -> bool {
@@ -341,6 +380,18 @@ impl Backend for Disk {
 
     fn review(&mut self, each: &mut dyn FnMut(Record<'_>)) -> Result<bool, Breakdown> {
         self.cleaner.review(each).map_err(Breakdown::Read)
+    }
+
+    fn end(&mut self, ring: &mut Ring) {
+        // Nobody was told that it is stored.
+        self.blocked = None;
+        self.log.end();
+        self.ending = Ending::Begun;
+        self.go_on_ending(ring);
+    }
+
+    fn has_ended(&self) -> bool {
+        self.is_poisoned || self.ending == Ending::Done
     }
 
     fn reviewed(&mut self, last_batch: u64) {

@@ -113,6 +113,9 @@ impl<B: Brain> Worker<B> {
     /// Runs until it is told to stop, or until the ring fails.
     pub async fn run(mut self) -> Result<(), Breakdown> {
         let result = self.work().await;
+        if result.is_ok() {
+            self.end_store();
+        }
         self.end();
         result
     }

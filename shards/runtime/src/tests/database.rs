@@ -227,6 +227,12 @@ impl Backend for Table {
         Ok(true)
     }
 
+    fn end(&mut self, _: &mut Ring) {}
+
+    fn has_ended(&self) -> bool {
+        true
+    }
+
     fn reviewed(&mut self, last_batch: u64) {
         self.retire_after = Some(last_batch);
     }

@@ -1,11 +1,14 @@
 //! The loop's dealings with the store: what it is given, and what it has to say.
 
+use std::time::Duration;
+
 use super::Worker;
 use crate::{
     backend::{Outcome, Room},
     brain::Brain,
     breakdown::Breakdown,
     control::{Failure, Report},
+    port::Happened,
 };
 use shard::{Batch, Event, Fetch, store::record::Record};
 
@@ -82,6 +85,36 @@ impl<B: Brain> Worker<B> {
         Ok(())
     }
 
+    /// Clients may still have connections: what comes of those is of no interest any more.
+    pub(super) fn end_store(&mut self) {
+        let give_up_at = self.clock.now() + STORE_END_MAX;
+        let Some(backend) = self.backend.as_mut().filter(|_| !self.has_store_failed) else { return };
+        self.port.stop_accepting();
+        backend.end(&mut self.port.ring);
+        while !backend.has_ended() {
+            let left = give_up_at.since(self.clock.now());
+            if left.is_zero() || self.port.ring.wait(Some(left)).is_err() {
+                tracing::warn!(
+                    shard = self.id.0,
+                    "the end of the store took too long: the disk may not have it yet"
+                );
+                return;
+            }
+            while let Some(completion) = self.port.ring.next() {
+                match self.port.on_completion(self.now, completion) {
+                    Happened::Bytes { filled, .. } => self.port.buffers.recycle(filled),
+                    Happened::OfStore { name, result } => {
+                        let outcome = backend.on_completion(&mut self.port.ring, name, result);
+                        if let Outcome::Failed(breakdown) = outcome {
+                            tracing::error!(shard = self.id.0, "while ending: {breakdown}");
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
     fn take_fetched(&mut self) -> Result<(), Breakdown> {
         let Some(backend) = self.backend.as_mut() else { return Ok(()) };
         let (brain, effects, now) = (&mut self.brain, &mut self.effects, self.now);
@@ -127,3 +160,6 @@ impl<B: Brain> Worker<B> {
         }
     }
 }
+
+/// How long a disk may take for what it has in memory. Whoever ends the process waits a little longer.
+const STORE_END_MAX: Duration = Duration::from_secs(5);

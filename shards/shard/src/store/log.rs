@@ -90,6 +90,8 @@ pub struct Log {
     durable: u64,
     /// The commit through which all are on disk when the sync ends that is on its way.
     syncing: Option<u64>,
+    /// Everything is to be synced, the segment that commits go to as well.
+    is_ending: bool,
     last_generation: u32,
     /// Generation of the last segment with commits, and where these end.
     previous: (u32, u32),
@@ -111,6 +113,7 @@ impl Log {
             stored: 0,
             durable: 0,
             syncing: None,
+            is_ending: false,
             last_generation: 0,
             previous: (0, 0),
         }
@@ -136,13 +139,29 @@ impl Log {
         if self.syncing.is_some() || self.durable == self.stored {
             return None;
         }
-        let finished = self.segments.len() - usize::from(self.open && self.retired.is_empty());
+        let is_left_out = self.open && self.retired.is_empty() && !self.is_ending;
+        let finished = self.segments.len() - usize::from(is_left_out);
         let in_order = self.retired.iter().map(|(segment, _)| segment);
         let mut in_order = in_order.chain(self.segments.iter().take(finished));
         let segment = in_order.find(|segment| segment.last_commit > self.durable)?;
         // What is under way may be only partly written: the sync says nothing about it.
         self.syncing = Some(segment.last_commit.min(self.stored));
         Some(segment.file)
+    }
+
+    /// The log is about to be closed: `begin_sync` leaves nothing out from now on. An empty commit after that vouches for all
+    /// before it, and is synced as well.
+    pub fn end(&mut self) {
+        self.is_ending = true;
+    }
+
+    /// Something was committed since the log was opened.
+    pub fn is_open(&self) -> bool {
+        self.open
+    }
+
+    pub fn is_syncing(&self) -> bool {
+        self.syncing.is_some()
     }
 
     pub fn synced(&mut self) {

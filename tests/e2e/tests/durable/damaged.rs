@@ -96,6 +96,22 @@ fn a_segment_that_is_gone_is_missed() {
     assert!(written.contents() == before, "something was changed");
 }
 
+#[test]
+fn after_an_orderly_end_the_last_message_is_vouched_for() {
+    for durability in ["fsynced", "written"] {
+        let written = write_until(libc::SIGTERM, durability, "orderly", 4);
+        let path = written.last_segment();
+        let mut contents = fs::read(&path).unwrap();
+        let text = b"3 xxxx";
+        let at = contents.windows(text.len()).rposition(|bytes| bytes == text).unwrap();
+        contents[at] ^= 1;
+        fs::write(&path, contents).unwrap();
+        let ended = written.setup().run();
+        assert_eq!(ended.code, Some(1), "{durability}: {:?}", ended.errors);
+        assert_says(&ended, &["damaged", "Nothing was changed"]);
+    }
+}
+
 /// A directory that a broker of one shard has left by being killed, with a session that waits for its messages.
 struct Written {
     dir: PathBuf,
@@ -103,11 +119,16 @@ struct Written {
     /// The last segment's end when so many messages were acknowledged.
     ends: Vec<u64>,
     is_copy: bool,
+    durability: &'static str,
 }
 
 fn write(name: &str, messages: usize) -> Written {
+    write_until(libc::SIGKILL, "fsynced", name, messages)
+}
+
+fn write_until(signal: i32, durability: &'static str, name: &str, messages: usize) -> Written {
     let dir = program::fresh_folder(&format!("durable-{name}"));
-    let mut written = Written { dir, messages, ends: Vec::new(), is_copy: false };
+    let mut written = Written { dir, messages, ends: Vec::new(), is_copy: false, durability };
     let broker = written.setup().start();
     let mut reader = Link::connect(broker.port, lasting(Version::V311, "reader"));
     reader.subscribe("log", QoS::AtLeastOnce);
@@ -120,7 +141,7 @@ fn write(name: &str, messages: usize) -> Written {
         publisher.publish("log", format!("{number} {}", "x".repeat(bytes)), QoS::AtLeastOnce);
     }
     written.ends.push(written.end());
-    broker.end(libc::SIGKILL);
+    broker.end(signal);
     written
 }
 
@@ -130,6 +151,7 @@ impl Written {
         Setup::new("damaged")
             .shards(1)
             .config(config)
+            .variable("IOTHUB_STORE__DURABILITY", self.durability)
             .args(["--data-dir".into(), self.dir.clone().into_os_string()])
     }
 
