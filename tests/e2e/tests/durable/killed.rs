@@ -17,21 +17,36 @@ use crate::{interest, kept, publisher, subscriber};
 
 #[test]
 fn nothing_is_lost_by_200_kills_when_everything_is_fsynced() {
-    survive("fsynced", 200);
+    survive(&Plan { name: "fsynced", durability: "fsynced", kills: 200, shards: &[2] });
 }
 
 #[test]
 fn nothing_is_lost_by_200_kills_when_everything_is_written() {
-    survive("written", 200);
+    survive(&Plan { name: "written", durability: "written", kills: 200, shards: &[2] });
 }
 
-fn survive(durability: &str, kills: u64) {
+/// Every other start moves everything, and some are killed on the way.
+#[test]
+fn nothing_is_lost_by_80_kills_when_each_life_may_have_another_number_of_shards() {
+    survive(&Plan { name: "moved", durability: "fsynced", kills: 80, shards: &[1, 2, 3, 5] });
+}
+
+struct Plan {
+    name: &'static str,
+    durability: &'static str,
+    kills: u64,
+    /// Each start has one of these numbers of them.
+    shards: &'static [u8],
+}
+
+fn survive(plan: &Plan) {
+    let Plan { name, kills, .. } = *plan;
     let seed = Dice::seed_of_run();
-    eprintln!("{durability}: IOTHUB_E2E_SEED={seed}");
+    eprintln!("{name}: IOTHUB_E2E_SEED={seed}");
     let mut dice = Dice::new(seed);
     // A test that fails leaves it for whoever looks into it.
-    let data_dir = program::fresh_folder(&format!("killed-{durability}"));
-    eprintln!("{durability}: the data directory is {}", data_dir.display());
+    let data_dir = program::fresh_folder(&format!("killed-{name}"));
+    eprintln!("{name}: the data directory is {}", data_dir.display());
     let (lives, port) = (&Lives::default(), free_port());
     let begun = Instant::now();
     thread::scope(|scope| {
@@ -42,51 +57,52 @@ fn survive(durability: &str, kills: u64) {
                     lives.await_ready(TASTES.len())?;
                     publisher::publish(lives, port, number, &mut dice)
                 });
-                eprintln!("{durability}: publisher {number}: {published:?}");
+                eprintln!("{name}: publisher {number}: {published:?}");
             });
         }
         for taste in TASTES {
             let mut dice = dice.another();
             scope.spawn(move || {
                 let heard = lives.run(|| subscriber::subscribe(lives, port, taste, &mut dice));
-                eprintln!("{durability}: {}: {heard:?}", taste.name);
+                eprintln!("{name}: {}: {heard:?}", taste.name);
             });
         }
         for person in 0..2 {
             let mut dice = dice.another();
             scope.spawn(move || {
                 let changes = lives.run(|| interest::change(lives, port, person, &mut dice));
-                eprintln!("{durability}: changes of subscriptions: {changes:?}");
+                eprintln!("{name}: changes of subscriptions: {changes:?}");
             });
         }
         let mut of_kept = dice.another();
         scope.spawn(move || {
             let kept = lives.run(|| kept::keep(lives, port, &mut of_kept));
-            eprintln!("{durability}: retained, looked at: {kept:?}");
+            eprintln!("{name}: retained, looked at: {kept:?}");
         });
         lives.run(|| {
-            kill(lives, durability, port, &data_dir, kills, &mut dice);
+            kill(lives, plan, port, &data_dir, &mut dice);
             Ok(())
         });
     });
-    eprintln!("{durability}: {kills} kills and what came after them in {:?}", begun.elapsed());
+    eprintln!("{name}: {kills} kills and what came after them in {:?}", begun.elapsed());
     fs::remove_dir_all(data_dir).unwrap();
 }
 
 /// Lets it live so many times, and then stay until its clients are content.
-fn kill(lives: &Lives, durability: &str, port: u16, data_dir: &Path, kills: u64, dice: &mut Dice) {
-    for _ in 0..kills {
+fn kill(lives: &Lives, plan: &Plan, port: u16, data_dir: &Path, dice: &mut Dice) {
+    for _ in 0..plan.kills {
         if dice.one_in(KILLED_EARLY_ONE_IN) {
-            let setup = setup(durability, port, data_dir);
+            let setup = setup(plan, port, data_dir, dice);
             let folder = setup.folder().clone();
             let mut process = setup.spawn();
-            // Anywhere in its start.
-            thread::sleep(dice.time(Duration::ZERO..=EARLY_MAX));
+            // Anywhere in its start, which takes longer where it moves everything first.
+            let early_max = EARLY_MAX * plan.shards.len() as u32;
+            thread::sleep(dice.time(Duration::ZERO..=early_max));
             process.signal(libc::SIGKILL);
             process.wait();
             fs::remove_dir_all(folder).unwrap();
         }
-        let mut broker = setup(durability, port, data_dir).start();
+        let mut broker = setup(plan, port, data_dir, dice).start();
         lives.begin();
         lives.let_live(dice.time(LIFE_MIN..=LIFE_MAX));
         let ended = !broker.process.is_running();
@@ -98,8 +114,8 @@ fn kill(lives: &Lives, durability: &str, port: u16, data_dir: &Path, kills: u64,
         }
         broker.end(libc::SIGKILL);
     }
-    eprintln!("{durability}: the last life begins");
-    let broker = setup(durability, port, data_dir).start();
+    eprintln!("{}: the last life begins", plan.name);
+    let broker = setup(plan, port, data_dir, dice).start();
     lives.settle();
     lives.begin();
     lives.await_done(CLIENTS);
@@ -107,7 +123,9 @@ fn kill(lives: &Lives, durability: &str, port: u16, data_dir: &Path, kills: u64,
     assert_eq!(ended.code, Some(0), "{:?}", ended.errors);
 }
 
-fn setup(durability: &str, port: u16, data_dir: &Path) -> Setup {
+fn setup(plan: &Plan, port: u16, data_dir: &Path, dice: &mut Dice) -> Setup {
+    let Plan { durability, shards, .. } = plan;
+    let shards = shards[dice.within(0..=shards.len() as u64 - 1) as usize];
     // Small segments: the log is cleaned again and again. Queues that drop nothing.
     let config = format!(
         "[server]\nlisten_addresses = [\"tcp://127.0.0.1:{port}\"]\nmax_packet_size = \"64 KiB\"\n[session]\n\
@@ -115,7 +133,7 @@ fn setup(durability: &str, port: u16, data_dir: &Path) -> Setup {
          segment_bytes = \"8 MiB\"\n"
     );
     Setup::bare("killed")
-        .shards(2)
+        .shards(shards)
         .config(&config)
         .args(["--data-dir".into(), data_dir.as_os_str().to_owned()])
 }
