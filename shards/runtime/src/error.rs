@@ -77,6 +77,12 @@ pub enum StoreError {
     #[error("there is no store in {}: it has no file `layout`. Name the data directory of a broker", path.display())]
     NoStore { path: PathBuf },
     #[error(
+        "the folder {} is missing, with everything that its shard had stored. Nothing was changed. Bring it back, or a backup \
+         (`iothub store restore`). If there is none, `iothub store repair --data-dir {}` goes on without it",
+        folder.display(), dir.display()
+    )]
+    FolderLost { dir: PathBuf, folder: PathBuf },
+    #[error(
         "{} has shards of a store, and the file `layout` is missing, which says how many there are and where each client has \
          its home. Bring that file back from a backup or another copy of the directory. If it was a restore that did not get to its \
          end, do that again",

@@ -100,12 +100,10 @@ impl Laid {
         Reading::open(&self.path().join(folder), shard, self.shards())
     }
 
-    /// A shard makes its folder and files before it serves anybody.
+    /// All folders are made before the layout.
     fn is_folder_lost(&self, shard: u8) -> bool {
-        let is_there = |folder: &String| self.path().join(folder).is_dir();
-        let mut folders = self.folders();
-        let own = folders.nth(shard.into()).is_some_and(|own| is_there(&own));
-        !own && super::laid::has_segments(self.path()).unwrap_or(false)
+        let folder = folder_of(ShardId(shard), self.shards());
+        !self.path().join(folder).is_dir()
     }
 }
 

@@ -35,12 +35,17 @@ impl DataDir {
                 if layout.format > FORMAT {
                     return Err(newer(&layout_path, layout.format));
                 }
+                check_folders(path, layout.shards)?;
                 layout
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 // Laid out afresh, what is there would be nobody's.
                 if has_segments(path).map_err(io_error)? {
                     return Err(StoreError::LayoutLost { path: path.to_owned() });
+                }
+                // Before the layout: a folder that is not there although there is one was lost.
+                for shard in 0..shards {
+                    fs::create_dir_all(path.join(folder_of(ShardId(shard), shards))).map_err(io_error)?;
                 }
                 let layout = Layout { format: FORMAT, shards, placement_seed: drawn_seed };
                 layout.write(path).map_err(io_error)?;
@@ -85,6 +90,15 @@ impl DataDir {
             }
         }
         Ok(found)
+    }
+}
+
+/// Without its folder a shard would begin with nothing, and say nothing of what it had.
+fn check_folders(path: &Path, shards: u8) -> Result<(), StoreError> {
+    let mut folders = (0..shards).map(|shard| path.join(folder_of(ShardId(shard), shards)));
+    match folders.find(|folder| !folder.is_dir()) {
+        Some(folder) => Err(StoreError::FolderLost { dir: path.to_owned(), folder }),
+        None => Ok(()),
     }
 }
 

@@ -135,6 +135,9 @@ fn a_shard_without_its_folder_is_named_and_the_others_stay() {
     broker.end(libc::SIGKILL);
     let folder = segments(&shelf.dir)[0].parent().unwrap().to_owned();
     fs::remove_dir_all(&folder).unwrap();
+    let refused = shelf.setup(2).run();
+    assert_says(&refused, 1, &[name(&folder), "is missing", "Nothing was changed", "iothub store repair"]);
+    assert!(!folder.exists(), "it is not made anew");
     assert_says(&shelf.store("check", &[]), 1, &[name(&folder), "the folder of this shard is missing"]);
     assert_says(&shelf.store("repair", &[]), 0, &["the folder of this shard is missing", "repaired"]);
     let broker = shelf.broker(2);

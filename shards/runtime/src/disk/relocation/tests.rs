@@ -123,6 +123,8 @@ fn lay_out(dir: &Path, shards: u8) -> Held {
     let config = open(dir, shards);
     let placement = Placement::new(shards, config.dir.placement_seed());
     let target = target_config(&config, &Seen::default(), shards).unwrap();
+    // A writer makes its folder itself.
+    (0..shards).for_each(|shard| fs::remove_dir(config.dir.shard_dir(ShardId(shard), shards)).unwrap());
     let mut writers = writers(target, |shard| Some(config.dir.shard_dir(shard, shards))).unwrap();
     let mut held = Held::default();
     for client in 0..CLIENTS {
