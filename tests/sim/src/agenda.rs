@@ -45,6 +45,10 @@ pub enum Action {
     Fetched(usize),
     /// A file for a shard's log is made.
     Made(usize),
+    /// A shard asks once more for files that it did not get.
+    AskAgain(usize),
+    /// Disks get full, or have space again.
+    Space,
     /// The whole broker ends at once.
     Crash {
         again: bool,
@@ -56,13 +60,16 @@ pub enum Action {
 impl Action {
     /// Whether it carries something that is under way; the others happen for ever.
     fn is_traffic(self) -> bool {
-        !matches!(self, Action::Act(_) | Action::Timer(_) | Action::Stranger | Action::Crash { .. })
+        !matches!(
+            self,
+            Action::Act(_) | Action::Timer(_) | Action::Stranger | Action::Space | Action::Crash { .. }
+        )
     }
 
     /// Whether it goes on without the broker.
     fn outlives_broker(self) -> bool {
         let is_client = matches!(self, Action::Act(_) | Action::Acks(_) | Action::Read(_));
-        is_client || matches!(self, Action::Stranger | Action::Crash { .. })
+        is_client || matches!(self, Action::Stranger | Action::Space | Action::Crash { .. })
     }
 }
 

@@ -34,6 +34,10 @@ pub struct Disk {
     writing: Option<(u64, Placed, usize)>,
     /// No file has room for it.
     blocked: Option<Batch>,
+    /// The last file could not be made: the log makes do with those that it has.
+    is_short: bool,
+    /// And has not been asked for again.
+    is_left_alone: bool,
     fetching: Fetching,
     /// Reads of single messages, with what stood there when they began.
     fetches: Vec<(Reading, Vec<u8>)>,
@@ -77,7 +81,7 @@ impl Disk {
             shard: shard.into(),
             shards: shards.into(),
             segment_bytes,
-            record_bytes_max: segment_bytes - 2 * shard::store::log::BLOCK_BYTES,
+            record_bytes_max: RECORD_BYTES_MAX.min(segment_bytes - 2 * shard::store::log::BLOCK_BYTES),
             reserve: 1,
             spares_wanted: 2,
             spares_max: 4,
@@ -93,6 +97,8 @@ impl Disk {
             coming: 0,
             writing: None,
             blocked: None,
+            is_short: false,
+            is_left_alone: false,
             fetching: Fetching::default(),
             fetches: Vec::new(),
             gone: Vec::new(),
@@ -109,13 +115,19 @@ impl Disk {
 
     /// True: a write is under way. Otherwise the batch waits for a file.
     pub fn store(&mut self, batch: Batch) -> bool {
-        assert!(self.writing.is_none() && self.blocked.is_none(), "one batch is stored at a time");
+        assert!(self.blocked.is_none(), "one batch is stored at a time");
+        if self.writing.is_some() {
+            // A commit of our own is on its way.
+            self.blocked = Some(batch);
+            return false;
+        }
         match self.log.commit(batch.records, Purpose::Free) {
             Ok(placed) => {
                 self.writing = Some((batch.number, placed, 0));
                 self.write();
                 true
             }
+            Err(Full { .. }) if batch.number == NO_BATCH => false,
             Err(Full { batch: records }) => {
                 self.blocked = Some(Batch { number: batch.number, records });
                 false
@@ -141,7 +153,9 @@ impl Disk {
         }
         let (number, placed, _) = self.writing.take().expect("it was there a moment ago");
         self.log.stored();
-        self.stored = number;
+        if number != NO_BATCH {
+            self.stored = number;
+        }
         Some((number, placed.pieces.to_vec()))
     }
 
@@ -162,12 +176,40 @@ impl Disk {
         self.unblock()
     }
 
-    fn unblock(&mut self) -> bool {
+    pub fn unblock(&mut self) -> bool {
         self.writing.is_none() && self.blocked.take().is_some_and(|batch| self.store(batch))
     }
 
-    pub fn is_idle(&self) -> bool {
-        self.writing.is_none() && self.blocked.is_none()
+    /// One of the shard's batches is being stored.
+    pub fn has_batch(&self) -> bool {
+        let is_writing = self.writing.as_ref().is_some_and(|(number, ..)| *number != NO_BATCH);
+        is_writing || self.blocked.is_some()
+    }
+
+    /// Of records, and whether more is on its way.
+    pub fn room(&self) -> (usize, bool) {
+        (self.log.room(Purpose::Add), !self.is_short)
+    }
+
+    /// True: it is to be asked again some time later.
+    pub fn on_file_failed(&mut self) -> bool {
+        self.coming -= 1;
+        self.is_short = true;
+        !std::mem::replace(&mut self.is_left_alone, true)
+    }
+
+    pub fn ask_again(&mut self) {
+        self.is_left_alone = false;
+    }
+
+    /// The file of a segment that was given up is free when one more commit is on disk. True: one is being written.
+    pub fn free_retired(&mut self) -> bool {
+        let is_low = self.is_short || self.log.is_low();
+        let is_idle = self.writing.is_none() && self.blocked.is_none();
+        is_low
+            && is_idle
+            && self.log.retired() > 0
+            && self.store(Batch { number: NO_BATCH, records: Vec::new() })
     }
 
     /// How many files to begin to make; what is of no use is deleted.
@@ -175,7 +217,11 @@ impl Disk {
         while let Some(file) = self.log.take_discarded() {
             self.medium.delete(file);
         }
-        let wanted = self.log.wants_spares().saturating_sub(self.coming);
+        if self.is_left_alone {
+            return 0;
+        }
+        let wanted = self.log.wants_spares().max(u32::from(self.blocked.is_some()));
+        let wanted = wanted.saturating_sub(self.coming);
         self.coming += wanted;
         wanted
     }
@@ -187,6 +233,7 @@ impl Disk {
         self.next_file += 1;
         self.medium.make(file, self.config.segment_bytes);
         self.log.add_spare(file);
+        self.is_short = false;
         self.unblock()
     }
 
@@ -213,7 +260,9 @@ impl Disk {
     }
 
     fn used_bytes_max(&self, live_bytes: usize) -> u64 {
-        2 * live_bytes as u64 + 2 * u64::from(self.config.segment_bytes)
+        // A log that can have no more files makes do with less.
+        let times = if self.is_short { 1 } else { 2 };
+        times * (live_bytes as u64 + u64::from(self.config.segment_bytes))
     }
 
     /// The log takes more room than it may with so much alive in it, and has had time to become smaller since the start.
@@ -296,6 +345,7 @@ impl Disk {
         (self.coming, self.writing, self.blocked, self.walk) = (0, None, None, None);
         (self.is_reading, self.retire_after, self.stored) = (false, None, 0);
         self.was_small = false;
+        (self.is_short, self.is_left_alone) = (false, false);
         self.medium.crash(crash, landing, making, random)
     }
 
@@ -345,6 +395,12 @@ impl Disk {
         Ok((restoring, format!("{report:?}")))
     }
 }
+
+/// Stored for the sake of the commit itself.
+pub const NO_BATCH: u64 = 0;
+
+/// No record of a run is longer.
+const RECORD_BYTES_MAX: u32 = 64 << 10;
 
 /// What a recovery that is broken on purpose passes over.
 fn is_dropped(record: &Record<'_>, fault: Option<Fault>, random: &mut Random) -> bool {

@@ -135,6 +135,9 @@ pub struct Ledger {
     pub drained_at: Instant,
     /// What is stored outlives the broker.
     pub has_store: bool,
+    /// It may refuse what it has no room for.
+    pub store_gets_full: bool,
+    pub refused_for_want_of_room: u64,
     /// Set where a limit on retained messages may have refused some.
     pub retained_is_limited: bool,
     /// Set where a limit on subscriptions may refuse some.
@@ -168,6 +171,8 @@ impl Ledger {
             drained: false,
             drained_at: Instant::START,
             has_store: false,
+            store_gets_full: false,
+            refused_for_want_of_room: 0,
             retained_is_limited: false,
             subscriptions_are_limited: false,
             inflight_max,

@@ -42,6 +42,8 @@ pub enum Profile {
     DurableRestarts,
     /// Nothing waits for the disk: a kill loses nothing, and a loss of power the end of the log at most.
     DurableWritten,
+    /// The disks have no space for further files, and some again.
+    DurableFull,
     /// Is shut down in order, and started again.
     DurableDrain,
     /// So short that it can crash at each of its points in turn.
@@ -49,7 +51,7 @@ pub enum Profile {
 }
 
 impl Profile {
-    pub const ALL: [Profile; 24] = [
+    pub const ALL: [Profile; 25] = [
         Profile::Calm,
         Profile::Chaos,
         Profile::TinyMesh,
@@ -72,6 +74,7 @@ impl Profile {
         Profile::DurableSpill,
         Profile::DurableRestarts,
         Profile::DurableWritten,
+        Profile::DurableFull,
         Profile::DurableDrain,
         Profile::DurableBrief,
     ];
@@ -100,6 +103,7 @@ impl Profile {
             Profile::DurableSpill => "durable-spill",
             Profile::DurableRestarts => "durable-restarts",
             Profile::DurableWritten => "durable-written",
+            Profile::DurableFull => "durable-full",
             Profile::DurableDrain => "durable-drain",
             Profile::DurableBrief => "durable-brief",
         }
@@ -124,6 +128,7 @@ impl Profile {
             Profile::DurableSpill => Some(Profile::Cuts),
             Profile::DurableRestarts => Some(Profile::Chaos),
             Profile::DurableWritten => Some(Profile::Cuts),
+            Profile::DurableFull => Some(Profile::Cuts),
             Profile::DurableDrain => Some(Profile::Drain),
             Profile::DurableBrief => Some(Profile::Cuts),
             _ => None,

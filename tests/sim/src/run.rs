@@ -42,6 +42,8 @@ pub struct Report {
     pub lives: u64,
     pub retired: u64,
     pub fetched: u64,
+    /// Publications that the store had no room for.
+    pub refused: u64,
     /// How often a disk did something: each of these is a point at which the broker can crash.
     pub points: u64,
     pub trace: String,
@@ -149,6 +151,7 @@ fn report(plan: Plan, mut world: World, mut failures: Vec<Failure>) -> Report {
         lives: world.lives,
         retired: world.disks.iter().map(|disk| disk.retired).sum(),
         fetched: world.disks.iter().map(|disk| disk.fetched).sum(),
+        refused: world.ledger.refused_for_want_of_room,
         points: world.points,
         trace: world.trace.into_text(),
     }
@@ -171,6 +174,7 @@ impl World {
             self.end_after_drain();
         }
         self.phase = Phase::Resting;
+        self.has_space = true;
         self.check_strangers_are_closed();
         self.heal();
         self.rest("acting");

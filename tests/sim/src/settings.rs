@@ -67,6 +67,8 @@ pub struct StoreSettings {
     pub down_us_max: u64,
     /// Each write is on disk before it counts as stored.
     pub is_synced: bool,
+    /// How long there is no space for a file, and how long there is some. Zero: there always is.
+    pub space_us_max: u64,
 }
 
 impl Settings {
@@ -78,6 +80,7 @@ impl Settings {
                 Profile::DurableSpill => settings.make_spill(random),
                 Profile::DurableRestarts => settings.make_restless(),
                 Profile::DurableBrief => settings.make_brief(),
+                Profile::DurableFull => settings.make_full(),
                 Profile::DurableWritten => settings.make_written(),
                 _ => {}
             }
@@ -247,6 +250,7 @@ impl Settings {
             crash_at_write: if random.percent(30) { 2 } else { 0 },
             down_us_max: *random.pick(&[1_000, 100_000, 3_000_000]),
             is_synced: true,
+            space_us_max: 0,
         });
         if self.shared < 50 && random.percent(50) {
             self.shared = 0;
@@ -269,6 +273,19 @@ impl Settings {
         self.away_us_max = 3_000_000;
         self.large_payloads = 10;
         self.down_room = (200, 4_000);
+    }
+
+    /// A shard asks for a megabyte of room, so that segments are larger here. What is refused is not retained either.
+    fn make_full(&mut self) {
+        self.config.limits.packet_bytes_max = 16 << 10;
+        self.retain = 0;
+        (self.pause_us_max, self.acting) = (100_000, Duration::from_secs(10));
+        self.clients = 5;
+        self.weights.cut = 3;
+        let store = self.store.as_mut().expect("this world has a store");
+        store.segment_bytes = 1200 << 10;
+        store.space_us_max = 6_000_000;
+        store.disk_us_max = store.disk_us_max.min(5_000);
     }
 
     fn make_written(&mut self) {

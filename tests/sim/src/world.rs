@@ -59,10 +59,14 @@ pub struct World {
     is_down: bool,
     /// What was counted in earlier lives.
     past: Counters,
+    /// The disks have space for further files.
+    pub has_space: bool,
     pub schedule: Schedule,
     /// How often a disk did something.
     pub points: u64,
     is_crash_due: bool,
+    /// A shard is restored and has not been told what room there is.
+    is_room_due: bool,
     /// The run is at its end: nothing crashes any more.
     pub is_judged: bool,
 }
@@ -129,15 +133,19 @@ impl World {
             is_serving: !has_store,
             is_down: false,
             past: Counters::default(),
+            has_space: true,
             schedule: plan.schedule,
             points: 0,
             is_crash_due: false,
+            is_room_due: false,
             is_judged: false,
         };
         world.ledger.has_store = has_store;
+        world.ledger.store_gets_full = world.settings.store.is_some_and(|store| store.space_us_max > 0);
         let limits = &world.settings.config.limits;
         world.ledger.retained_is_limited = limits.retained_messages_max < RETAINED_WITHOUT_LIMIT;
-        world.ledger.subscriptions_are_limited = limits.subscriptions_max < SUBSCRIPTIONS_WITHOUT_LIMIT;
+        world.ledger.subscriptions_are_limited =
+            limits.subscriptions_max < SUBSCRIPTIONS_WITHOUT_LIMIT || world.ledger.store_gets_full;
         world.ledger.believes_in_haste = fault == Some(Fault::UnderstateExpiry);
         world.begin();
         world
@@ -189,6 +197,9 @@ impl World {
         self.advance();
         self.act_on(action);
         self.crash_at_point();
+        if std::mem::take(&mut self.is_room_due) {
+            (0..self.disks.len()).for_each(|core| self.tell_store_room(core));
+        }
         self.look_for_quiet();
         true
     }
@@ -226,6 +237,8 @@ impl World {
             Action::Fetched(core) => self.read_fetched(core),
             Action::Made(core) => self.take_file(core),
             Action::Crash { again } => self.crash_while_acting(again),
+            Action::AskAgain(core) => self.ask_again(core),
+            Action::Space => self.change_space(),
             Action::Restart => self.restart(),
         }
     }

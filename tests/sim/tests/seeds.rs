@@ -73,7 +73,9 @@ fn a_shutdown_comes_to_its_end() {
 
 #[test]
 fn what_was_acknowledged_is_recovered_after_any_crash() {
-    for profile in Profile::ALL.into_iter().filter(|profile| profile.is_durable()) {
+    // Large segments take long, and a test of their own.
+    let is_meant = |profile: &Profile| profile.is_durable() && *profile != Profile::DurableFull;
+    for profile in Profile::ALL.into_iter().filter(is_meant) {
         let mut retired = 0;
         for seed in 0..SEEDS {
             let report = run_caught(Plan::new(seed, 1, profile));
@@ -82,6 +84,20 @@ fn what_was_acknowledged_is_recovered_after_any_crash() {
             retired += report.retired;
         }
         assert!(retired > 0, "no log of {} gives up a segment", profile.name());
+    }
+}
+
+#[test]
+fn a_store_without_room_refuses_what_it_cannot_keep_and_goes_on() {
+    for shards in [1, 2] {
+        let refused: u64 = (3..6)
+            .map(|seed| {
+                let report = run_caught(Plan::new(seed, shards, Profile::DurableFull));
+                assert!(report.is_good(), "{}", report.describe());
+                report.refused
+            })
+            .sum();
+        assert!(refused > 0, "no store is ever full");
     }
 }
 

@@ -71,15 +71,14 @@ impl Medium {
 
     /// What a reader sees, cached or not.
     pub fn read(&self, file: FileId, from: u32, bytes: u32) -> Vec<u8> {
-        let all = self.files.get(&file).map(File::contents).unwrap_or_default();
-        let until = all.len().min(from as usize + bytes as usize);
-        all.get(from as usize..until).unwrap_or_default().to_vec()
+        self.files.get(&file).map(|file| file.read(from as usize, bytes as usize)).unwrap_or_default()
     }
 
     pub fn sync(&mut self, file: FileId) {
         let file = self.files.get_mut(&file).expect("only files that are there are synced");
-        file.stable = file.contents();
-        file.cached.clear();
+        for (at, block) in std::mem::take(&mut file.cached) {
+            file.put(at, &block, true);
+        }
     }
 
     /// What was written up to here goes to the medium, and is there when the sync ends.
@@ -181,13 +180,18 @@ impl File {
         }
     }
 
-    fn contents(&self) -> Vec<u8> {
-        let mut all = self.stable.clone();
-        for (at, block) in &self.cached {
-            let from = at * BLOCK_BYTES as usize;
-            all[from..from + block.len()].copy_from_slice(block);
+    fn read(&self, from: usize, bytes: usize) -> Vec<u8> {
+        let until = self.stable.len().min(from + bytes);
+        let mut read = self.stable.get(from..until).unwrap_or_default().to_vec();
+        let first = from / BLOCK_BYTES as usize;
+        for (at, block) in
+            self.cached.range(first..).take_while(|(at, _)| **at * (BLOCK_BYTES as usize) < until)
+        {
+            let begin = at * BLOCK_BYTES as usize;
+            let (low, high) = (begin.max(from), (begin + block.len()).min(until));
+            read[low - from..high - from].copy_from_slice(&block[low - begin..high - begin]);
         }
-        all
+        read
     }
 }
 

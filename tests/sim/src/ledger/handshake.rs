@@ -85,6 +85,10 @@ impl Ledger {
             publication.is_refused |= ack.reason.is_error();
             if ack.reason.is_error() {
                 self.sessions[session].inbound.remove(&packet_id);
+                if self.store_gets_full && ack.reason == ReasonCode::QuotaExceeded {
+                    self.refused_for_want_of_room += 1;
+                    return;
+                }
                 let what = format!("{} was refused with {:?}", self.describe(id), ack.reason);
                 self.fail(Oracle::Content, what);
             }

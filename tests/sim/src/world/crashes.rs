@@ -157,6 +157,7 @@ impl World {
         if std::mem::replace(&mut self.cores[core].is_restored, true) {
             return self.illegal(core, "it is restored a second time".to_owned());
         }
+        self.is_room_due = true;
         if self.cores.iter().all(|core| core.is_restored) {
             self.is_serving = true;
             self.ledger.on_serving();

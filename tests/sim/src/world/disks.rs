@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use shard::{Batch, Event, Fetch};
 
-use super::World;
+use super::{Phase, World};
 use crate::{
     agenda::Action,
-    disk::{Disk, ReadBack},
+    disk::{Disk, NO_BATCH, ReadBack},
     fault::Fault,
     ledger::Oracle,
     settings::StoreSettings,
@@ -21,6 +21,10 @@ impl World {
         self.is_down = true;
         self.plan_in(1_000, Action::Restart);
         self.plan_first_crash();
+        let space_us_max = self.store_settings().space_us_max;
+        if space_us_max > 0 {
+            self.plan_in(space_us_max, Action::Space);
+        }
     }
 
     pub(super) fn store_settings(&self) -> StoreSettings {
@@ -35,7 +39,7 @@ impl World {
         if self.disks.is_empty() {
             return self.illegal(core, "there is no store in this world".to_owned());
         }
-        if !self.disks[core].is_idle() {
+        if self.disks[core].has_batch() {
             return self.illegal(core, "a second batch before the first is stored".to_owned());
         }
         self.cores[core].storing = self.ledger.step;
@@ -58,10 +62,18 @@ impl World {
             return;
         }
         let Some((batch, pieces)) = written else { return self.begin_write(core) };
+        if batch == NO_BATCH {
+            if self.disks[core].unblock() {
+                self.begin_write(core);
+            }
+            self.order_files(core);
+            return self.tell_store_room(core);
+        }
         self.cores[core].durable = self.cores[core].storing;
         self.order_files(core);
         self.sync(core);
         self.handle(core, Event::Stored { batch, pieces: &pieces });
+        self.tell_store_room(core);
         self.clean(core);
     }
 
@@ -76,6 +88,7 @@ impl World {
         if self.disks[core].on_synced(self.fault) {
             self.begin_write(core);
         }
+        self.tell_store_room(core);
         self.pass_point();
         self.order_files(core);
         self.sync(core);
@@ -89,10 +102,35 @@ impl World {
 
     pub(super) fn take_file(&mut self, core: usize) {
         self.pass_point();
-        if self.disks[core].on_file() {
+        if !self.has_space {
+            if self.disks[core].on_file_failed() {
+                self.agenda.plan(self.now + ASK_AGAIN_AFTER, Action::AskAgain(core));
+            }
+        } else if self.disks[core].on_file() {
             self.begin_write(core);
         }
         self.order_files(core);
+        self.tell_store_room(core);
+    }
+
+    pub(super) fn ask_again(&mut self, core: usize) {
+        self.disks[core].ask_again();
+        self.clean(core);
+    }
+
+    pub(super) fn change_space(&mut self) {
+        if self.phase == Phase::Acting {
+            self.has_space = !self.has_space;
+            self.plan_in(self.store_settings().space_us_max, Action::Space);
+        }
+    }
+
+    pub(super) fn tell_store_room(&mut self, core: usize) {
+        // Small segments never have the room that a shard asks for.
+        if self.ledger.store_gets_full && self.cores[core].is_restored {
+            let (bytes, grows) = self.disks[core].room();
+            self.handle(core, Event::StoreRoom { bytes, grows });
+        }
     }
 
     fn clean(&mut self, core: usize) {
@@ -103,6 +141,9 @@ impl World {
         }
         if self.disks[core].retired > retired {
             self.pass_point();
+        }
+        if self.disks[core].free_retired() {
+            self.begin_write(core);
         }
         self.order_files(core);
     }
@@ -160,3 +201,6 @@ impl World {
         }
     }
 }
+
+/// How long a full disk is left alone.
+const ASK_AGAIN_AFTER: Duration = Duration::from_millis(200);

@@ -23,7 +23,8 @@ impl World {
             let conn = self.sockets[socket].on().map(|(_, conn)| conn);
             // A CONNECT whose will finds no memory is refused; only a run with little memory may see that.
             let has_no_room = conn.is_some_and(|conn| effects.iter().any(|effect| is_refusal(effect, conn)));
-            self.sockets[socket].refuse |= has_no_room && self.settings.queues_are_small;
+            self.sockets[socket].refuse |=
+                has_no_room && (self.settings.queues_are_small || self.ledger.store_gets_full);
             for _ in 0..share {
                 if let Some(said) = self.sockets[socket].held.pop_front() {
                     self.advance();
