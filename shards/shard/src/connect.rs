@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mqtt::{Connack, ConnackProperties, Connect, Frame, Packet, PacketKind, ReasonCode, Version, Violation};
 
 use crate::{
-    ConnId, Effect, Note, Reading, Shard, ShardId, What, connection::Stage, ending::WillFate,
+    ConnId, Effect, Note, Reading, Shard, ShardId, What, confirm::Needs, connection::Stage, ending::WillFate,
     failure::STORE_FAILED, keys::SessionKey, publish::SERVER_TOPICS, turn::Turn, wills::Will,
 };
 
@@ -290,6 +290,11 @@ impl Shard {
             reason_string: self.has_store_failed().then_some(STORE_FAILED),
             ..ConnackProperties::default()
         };
+        // The session that the client had may have ended for one of its connections that got no answer.
+        if !session_present && let Some(connection) = self.connections.get_mut(conn) {
+            let ended = Needs { batch: self.store.last_end(), question: 0 };
+            connection.needs = connection.needs.and(ended);
+        }
         let connack = Connack { session_present, reason: ReasonCode::Success, properties };
         self.reply(conn, &Packet::Connack(connack), turn);
     }

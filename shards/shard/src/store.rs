@@ -71,6 +71,8 @@ pub(crate) struct Store {
     stored: u64,
     /// Something that an answer waits for was appended since the beginning of this event, or of this packet.
     has_written: bool,
+    /// In this batch it stands that a session has ended; zero for none.
+    end: u64,
     /// There is something in the open batch that somebody may wait for.
     is_awaited: bool,
     /// When the open batch goes even though nobody waits for it.
@@ -134,6 +136,7 @@ impl Store {
             under_way_holders: Vec::new(),
             stored: 0,
             has_written: false,
+            end: 0,
             is_awaited: false,
             due_at: None,
             is_armed: false,
@@ -183,6 +186,16 @@ impl Store {
     /// The batch that an answer to the event, or the packet, has to wait for; zero for none.
     pub fn needed(&self) -> u64 {
         if self.has_written { self.number } else { 0 }
+    }
+
+    /// A session has ended.
+    pub fn note_end(&mut self) {
+        self.end = self.number;
+    }
+
+    /// The batch after which no session comes back that has ended so far; zero where there is nothing to wait for.
+    pub fn last_end(&self) -> u64 {
+        if self.has_failed { 0 } else { self.end }
     }
 
     /// The batch after which all is stored that was written so far, or is about to be for the message on its way.

@@ -362,6 +362,32 @@ fn a_clean_start_ends_what_was_stored() {
 }
 
 #[test]
+fn a_clean_start_is_answered_when_the_end_of_the_session_before_it_is_stored() {
+    let (mut s, _) = absent(1);
+    s.disk_is_slow = true;
+    let (first, heard) = s.connect(&connect("s"));
+    assert_eq!(heard, Vec::<String>::new());
+    s.cut(first);
+    let (second, heard) = s.connect(&connect("s"));
+    assert_eq!(heard, Vec::<String>::new(), "what the first was not told the second cannot rely on");
+    s.store(0);
+    s.settle();
+    assert_eq!(s.hear(second), ["CONNACK Success"]);
+    s.crash();
+    assert_eq!(s.shards[0].gauges().sessions, 0);
+}
+
+#[test]
+fn a_store_that_failed_keeps_no_clean_start_waiting() {
+    let (mut s, _) = absent(1);
+    s.disk_is_slow = true;
+    s.connect(&connect("s"));
+    s.event(0, Event::StoreFailed);
+    let (_, heard) = s.connect(&connect("s"));
+    assert_eq!(heard, ["CONNACK Success"]);
+}
+
+#[test]
 fn what_is_alive_in_the_store_is_the_same_before_and_after_a_crash() {
     let (mut s, publisher) = absent(2);
     for n in 1..=9 {
