@@ -39,7 +39,10 @@ impl Shard {
             return;
         }
         if !is_known {
-            self.sessions[key].id = self.store.new_session_id(key);
+            let session = &mut self.sessions[key];
+            // One that was not to live on has ended with its connection: no queue of it was ever without its records.
+            debug_assert!(session.outbound.is_none() && session.filters.iter().next().is_none());
+            session.id = self.store.new_session_id(key);
         }
         if let Some(will) = self.sessions[key].will.as_mut() {
             will.name = self.store.new_session_id(key);

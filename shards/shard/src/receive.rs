@@ -7,7 +7,6 @@ use mqtt::{Ack, Frame, Packet, PacketKind, Publish, ReasonCode, Received, Violat
 
 use crate::{
     ConnId, Effect, Instant, Reading, Shard, What,
-    confirm::Needs,
     connection::{Connection, Stage},
     ending::WillFate,
     keys::SessionKey,
@@ -194,11 +193,11 @@ impl Shard {
 
     /// Encodes one packet for the client, within its maximum packet size.
     pub(crate) fn reply(&mut self, conn: ConnId, packet: &Packet<'_>, turn: &mut Turn<'_>) {
+        let needed = self.needed();
         let Some(connection) = self.connections.get_mut(conn) else { return };
         let (version, packet_bytes_max) = (connection.version, connection.packet_bytes_max);
         // An answer waits until what it tells of is stored.
         if self.store.is_on() {
-            let needed = Needs { batch: self.store.needed(), question: self.confirmations.needed() };
             connection.needs = connection.needs.and(needed);
         }
         if !connection.dirty {
