@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use mqtt::{Connect, Packet, PacketId, Publish, QoS, ReasonCode, Subscribe, Version, Will, WillProperties};
-use shard::{Config, Event, Gauges, Limits, Reading};
+use mqtt::{Connect, Packet, PacketId, Publish, QoS, ReasonCode, Subscribe, Will, WillProperties};
+use shard::{Config, Event, Gauges, Limits};
 
 use crate::script::{Client, Script, ack, connect, options, publish};
 
@@ -583,112 +583,4 @@ fn a_store_without_room_takes_no_wills() {
     wanted.client_id = "another";
     assert_eq!(s.connect(&wanted).1, ["CONNACK Success"]);
     assert_eq!(come_back(&mut s, "s").1, ["CONNACK Success present"]);
-}
-
-#[test]
-fn a_store_without_room_refuses_what_it_would_have_to_store_and_nothing_else() {
-    let (mut s, publisher) = absent(1);
-    let listener = s.join("listener");
-    s.subscribe(listener, "a", 0);
-    s.hear(listener);
-    s.event(0, Event::StoreRoom { bytes: 0, grows: false });
-    s.publish_qos(publisher, "a", "refused", 1, 1);
-    s.publish_qos(publisher, "a", "refused as well", 2, 2);
-    s.publish(publisher, "a", "passes");
-    s.retain(publisher, "a", "passes, and is not retained");
-    assert_eq!(s.hear(publisher), ["PUBACK 1 Quota exceeded", "PUBREC 2 Quota exceeded"]);
-    assert_eq!(s.hear(listener), ["a 'passes'", "a 'passes, and is not retained'"]);
-    assert_eq!(s.shards[0].gauges().retained_messages, 0);
-    assert_eq!(come_back(&mut s, "new").1, ["CONNACK Quota exceeded"]);
-    let (old, _) = come_back(&mut s, "s");
-    s.subscribe_with(old, "b", options(1), None);
-    assert_eq!(s.hear(old), ["SUBACK 9 0x97"]);
-    s.unsubscribe(old, "a");
-    s.subscribe_with(listener, "b", options(1), None);
-    assert_eq!(s.hear(listener), ["SUBACK 9 0x01"], "its session is not stored");
-    s.event(0, Event::StoreRoom { bytes: 1 << 30, grows: true });
-    s.settle();
-    s.publish_qos(publisher, "a", "again", 1, 3);
-    assert_eq!(s.hear(publisher), ["PUBACK 3"]);
-    assert!(s.notes.contains(&"StoreFull".to_owned()) && s.notes.contains(&"StoreHasRoom".to_owned()));
-}
-
-#[test]
-fn a_client_that_cannot_be_told_waits_until_the_store_has_room() {
-    let (mut s, _) = absent(1);
-    let mut wanted = connect("p3");
-    wanted.version = Version::V311;
-    let (publisher, _) = s.connect(&wanted);
-    s.event(0, Event::StoreRoom { bytes: 0, grows: false });
-    s.publish(publisher, "a", "passes");
-    s.publish_qos(publisher, "a", "waits", 1, 1);
-    s.packet(publisher, &Packet::Pingreq);
-    assert_eq!(s.hear(publisher), Vec::<String>::new());
-    assert_eq!(s.reading(publisher), Reading::Paused);
-    s.event(0, Event::StoreRoom { bytes: 1 << 30, grows: true });
-    s.settle();
-    assert_eq!(s.hear(publisher), ["PUBACK 1", "PINGRESP"]);
-    assert_eq!(s.reading(publisher), Reading::Continuous);
-    assert_eq!(come_back(&mut s, "s").1[1..], ["a 'waits' q1 #1"]);
-}
-
-#[test]
-fn whoever_publishes_waits_while_room_is_coming_and_is_refused_when_none_comes() {
-    for comes in [true, false] {
-        let (mut s, publisher) = absent(1);
-        let mut wanted = connect("p3");
-        wanted.version = Version::V311;
-        let (elder, _) = s.connect(&wanted);
-        let retainer = s.join("retainer");
-        let listener = s.join("listener");
-        s.subscribe(listener, "a", 0);
-        s.hear(listener);
-        s.event(0, Event::StoreRoom { bytes: 0, grows: true });
-        s.publish(publisher, "a", "passes");
-        assert_eq!(s.hear(listener), ["a 'passes'"]);
-        s.publish_qos(publisher, "a", "new", 1, 1);
-        s.publish_qos(elder, "a", "elder", 2, 1);
-        s.retain(retainer, "a", "retained");
-        for conn in [publisher, elder, retainer] {
-            assert_eq!(s.hear(conn), Vec::<String>::new());
-            assert_eq!(s.reading(conn), Reading::Paused);
-        }
-        assert_eq!(come_back(&mut s, "other").1, ["CONNACK Success"], "what is small finds room");
-        let before = s.counter("publish_refused");
-        let bytes = if comes { 1 << 30 } else { 0 };
-        s.event(0, Event::StoreRoom { bytes, grows: false });
-        s.settle();
-        assert_eq!(s.reading(publisher), Reading::Continuous);
-        if comes {
-            assert_eq!(s.hear(publisher), ["PUBACK 1"]);
-            assert_eq!(s.hear(elder), ["PUBREC 1"]);
-            assert_eq!(s.counter("publish_refused"), before);
-            assert!(!s.notes.contains(&"StoreFull".to_owned()));
-        } else {
-            assert_eq!(s.hear(publisher), ["PUBACK 1 Quota exceeded"]);
-            assert_eq!(s.reading(elder), Reading::Paused);
-        }
-        assert_eq!(s.shards[0].gauges().retained_messages, usize::from(comes));
-    }
-}
-
-#[test]
-fn what_is_too_large_for_a_connected_client_is_not_kept_for_it() {
-    let mut s = kept();
-    let publisher = s.join("p");
-    let mut wanted = Connect { clean_start: false, ..connect("s") };
-    wanted.properties.session_expiry_interval_s = Some(3600);
-    wanted.properties.maximum_packet_size = Some(40);
-    let (subscriber, _) = s.connect(&wanted);
-    s.subscribe(subscriber, "a", 2);
-    s.hear(subscriber);
-    let before = s.shards[0].gauges().stored_live_bytes;
-    for (qos, id) in [(1, 1), (2, 2)] {
-        s.publish_qos(publisher, "a", &"x".repeat(100), qos, id);
-    }
-    assert_eq!(s.hear(subscriber), Vec::<String>::new());
-    assert_eq!(s.shards[0].gauges().stored_live_bytes, before);
-    s.crash();
-    let (_, heard) = come_back(&mut s, "s");
-    assert_eq!(heard, ["CONNACK Success present"]);
 }

@@ -3,7 +3,10 @@
 use mqtt::{Connect, QoS, ReasonCode};
 use shard::{Config, Event, Limits, QueueFull, Reading};
 
-use crate::script::{Script, connect};
+use crate::{
+    keeping::{come_back, kept},
+    script::{Script, connect},
+};
 
 fn with(change: impl FnOnce(&mut Limits)) -> Script {
     let mut config = Config::default();
@@ -296,4 +299,25 @@ fn many_deadlines_at_once_are_spread_over_several_events() {
     assert!(left > 0, "all sessions ended in one event");
     s.secs(1);
     assert_eq!(s.shards[0].gauges().sessions, 0);
+}
+
+#[test]
+fn what_is_too_large_for_a_connected_client_is_not_kept_for_it() {
+    let mut s = kept();
+    let publisher = s.join("p");
+    let mut wanted = Connect { clean_start: false, ..connect("s") };
+    wanted.properties.session_expiry_interval_s = Some(3600);
+    wanted.properties.maximum_packet_size = Some(40);
+    let (subscriber, _) = s.connect(&wanted);
+    s.subscribe(subscriber, "a", 2);
+    s.hear(subscriber);
+    let before = s.shards[0].gauges().stored_live_bytes;
+    for (qos, id) in [(1, 1), (2, 2)] {
+        s.publish_qos(publisher, "a", &"x".repeat(100), qos, id);
+    }
+    assert_eq!(s.hear(subscriber), Vec::<String>::new());
+    assert_eq!(s.shards[0].gauges().stored_live_bytes, before);
+    s.crash();
+    let (_, heard) = come_back(&mut s, "s");
+    assert_eq!(heard, ["CONNACK Success present"]);
 }

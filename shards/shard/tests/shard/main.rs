@@ -9,6 +9,7 @@ mod failing;
 mod keeping;
 mod limits;
 mod replaying;
+mod room;
 mod script;
 mod shards;
 mod spilling;
