@@ -62,11 +62,11 @@ fn config_toml_is_every_default_and_nothing_else() {
 }
 
 #[test]
-fn the_file_of_the_image_opens_it_and_changes_nothing_else() {
+fn the_file_of_the_image_opens_it_and_keeps_its_data_and_changes_nothing_else() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docker/config.toml");
     let loaded = load(Some(&path), [], &Flags::default()).expect("docker/config.toml has no problem");
     let set: Vec<String> = loaded.origins.iter().map(|(key, _)| key.show(&loaded.settings)).collect();
-    assert_eq!(set, ["[\"tcp://0.0.0.0:1883\"]"]);
+    assert_eq!(set, ["[\"tcp://0.0.0.0:1883\"]", "\"/data\""]);
 }
 
 #[test]
