@@ -5,6 +5,7 @@ mod acknowledging;
 mod apart;
 mod connecting;
 mod delivering;
+mod ending;
 mod failing;
 mod keeping;
 mod limits;
