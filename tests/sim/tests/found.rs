@@ -84,3 +84,13 @@ fn a_shared_copy_is_not_a_repetition_of_the_plain_one() {
 fn nothing_is_left_of_publishers_that_a_crash_has_ended() {
     assert_passes(&[(2016, 2, Profile::DurableCuts), (2011, 2, Profile::DurableCongested)]);
 }
+
+#[test]
+fn what_was_due_at_the_start_comes_about_before_clients_come_back() {
+    assert_passes(&[(81, 1, Profile::DurableDrain), (92, 1, Profile::DurableDrain)]);
+}
+
+#[test]
+fn a_session_that_is_told_to_be_gone_does_not_come_back() {
+    assert_passes(&[(3074, 1, Profile::DurableCongested), (1022, 1, Profile::DurableCongested)]);
+}
