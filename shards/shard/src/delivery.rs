@@ -45,7 +45,6 @@ impl Shard {
                 self.note_sent(key, queued);
             }
         }
-        self.keep_part(carried);
     }
 
     /// It was sent at QoS 1 or 2.

@@ -240,8 +240,10 @@ impl Shard {
     /// The message's record, and those for whom it is kept.
     fn append_held(&mut self, message: &Message, routed: &Routed, more: bool) {
         let at = self.append_message(message, routed, more);
-        let holders = routed.count + u32::from(routed.is_retained);
-        (0..holders).for_each(|_| self.store.hold(message.body(), message.bytes()));
+        (0..routed.count).for_each(|_| self.store.hold(message.body(), message.bytes()));
+        if routed.is_retained {
+            self.store.hold_retained(message.body(), message.bytes());
+        }
         self.store.tell(at, Holder::Message(message.body()));
     }
 
@@ -301,6 +303,7 @@ impl Shard {
             }
         }
         self.spill_stored();
+        self.keep_detaching();
         self.wake_waiting();
     }
 

@@ -141,12 +141,17 @@ impl Outbound {
 
     /// Something that is to be sent soon is elsewhere.
     pub fn wants_more(&self) -> bool {
-        self.inflight.is_resending() || self.queue.wants_more()
+        self.inflight.wants_more() || self.queue.wants_more()
     }
 
-    /// What to bring back next, about `window` of it.
+    /// What to bring back next, about `window` of it, and one at least.
     pub fn wanted(&self, window: usize) -> impl Iterator<Item = Away> {
-        self.inflight.wanted().chain(self.queue.wanted(window))
+        let mut left = window.max(1);
+        self.inflight.wanted().chain(self.queue.wanted()).take_while(move |away| {
+            let is_wanted = left > 0;
+            left = left.saturating_sub(away.bytes as usize + size_of::<Queued>());
+            is_wanted
+        })
     }
 
     /// The client is away: what is stored does not stay in memory beyond `window`.

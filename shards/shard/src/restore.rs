@@ -14,7 +14,7 @@ use crate::{
     store::{
         bodies::BodyId,
         entry::{Detached, SessionId},
-        restoring::{Kept, Owed, Owing, Own, Restoring},
+        restoring::{Kept, Owed, Own, Restoring},
     },
     trie::Subscription,
     turn::Turn,
@@ -40,6 +40,7 @@ impl Shard {
         self.handshakes.set_earlier(restoring.newest);
         self.restore_wills(std::mem::take(&mut restoring.wills));
         let told = self.restore_sessions(restoring, now);
+        self.keep_detaching();
         // What was replaced, or acknowledged, was somebody's for a while.
         self.store.bodies.sweep_all();
         // Who stored what was not released is not known any more: all are told when it is.
@@ -68,7 +69,8 @@ impl Shard {
             for (filter, (options, subscription_id)) in kept.take_filters() {
                 self.restore_subscription(&filter, Subscription { session, options, subscription_id });
             }
-            self.restore_queue(session, &kept.queue, sent);
+            let queue = kept.queue.sorted();
+            self.restore_queue(session, &queue, sent);
             if !kept.received.is_empty() {
                 let ids = self.sessions[session].received.get_or_insert_default();
                 for packet_id in kept.received {
@@ -77,11 +79,24 @@ impl Shard {
                 }
             }
             // Without a queue the numbers begin anew.
-            if sent.is_none() || kept.queue.last_number().is_none() && sent != Some(0) {
-                self.keep_detached(session);
+            if self.sessions[session].place == 0 {
+                // Its own record is lost, and what came after it is all that there is.
+                self.keep_session(session, true);
+            } else if sent.is_none() || queue.is_empty() && sent != Some(0) {
+                self.detaching.push(session);
             }
         }
         told
+    }
+
+    /// The ends of connections that nobody saw are stored a part at a time: all of a million clients may have been connected.
+    pub(crate) fn keep_detaching(&mut self) {
+        for _ in 0..DETACHED_PER_BATCH {
+            let Some(key) = self.detaching.pop() else { return };
+            if self.sessions.get(key).is_some_and(|session| session.conn.is_none()) {
+                self.keep_detached(key);
+            }
+        }
     }
 
     fn restore_retained(&mut self, message: Message, now: Instant) {
@@ -89,7 +104,7 @@ impl Shard {
             return;
         }
         match self.retained.set(message.clone()) {
-            Set::Stored => self.store.hold(message.body(), message.bytes()),
+            Set::Stored => self.store.hold_retained(message.body(), message.bytes()),
             // The limits are tighter now than they were.
             Set::Refused => {
                 self.counters.retained_refused += 1;
@@ -143,27 +158,30 @@ impl Shard {
 
     /// What may have been sent is sent again, as such; what was certainly not is sent for the first time. The messages
     /// themselves stay where they are.
-    fn restore_queue(&mut self, key: SessionKey, queue: &Owing, sent: Option<u64>) {
-        let Some(last) = queue.last_number() else { return };
+    fn restore_queue(&mut self, key: SessionKey, queue: &[(u64, Owed)], sent: Option<u64>) {
+        let Some(&(last, _)) = queue.last() else { return };
         let mut inflight_left = usize::from(self.config.limits.inflight_max);
         let last_released = queue.iter().rfind(|(_, owed)| *owed == Owed::Released);
-        let last_released = last_released.map_or(0, |(number, _)| number);
+        let last_released = last_released.map_or(0, |(number, _)| *number);
         // Nobody knows what went out to a client that was connected.
         let maybe_sent = sent.unwrap_or(last);
         self.with_outbound(key, |outbound, _| {
             // Numbers of what was acknowledged are not given again: they would count as sent.
             outbound.set_last_number(last.max(maybe_sent));
             outbound.set_maybe_sent(maybe_sent);
-            for (number, owed) in queue.iter() {
+            for &(number, owed) in queue {
+                let has_id = outbound.inflight.has_id_for(number);
                 let (body, bytes, qos) = match owed {
+                    Owed::Message { body, bytes, qos } => (body, bytes, qos),
+                    // Without an id it was not in flight together with the oldest: what ended that one is lost.
+                    Owed::Released if !has_id => continue,
                     Owed::Released => {
                         outbound.inflight.restore(number, State::Released);
                         continue;
                     }
-                    Owed::Message { body, bytes, qos } => (body, bytes, qos),
                 };
                 let may_be_sent = number <= maybe_sent && inflight_left > 0 && outbound.queue.is_empty();
-                if number < last_released || may_be_sent {
+                if has_id && (number < last_released || may_be_sent) {
                     inflight_left = inflight_left.saturating_sub(1);
                     outbound.inflight.restore(number, State::Away { body, bytes, qos });
                 } else {
@@ -188,3 +206,6 @@ impl Shard {
         turn.push(Effect::Restored);
     }
 }
+
+/// They stand in one batch, and others wait for it.
+const DETACHED_PER_BATCH: usize = 10_000;

@@ -107,6 +107,7 @@ impl Shard {
         }
         for group in &matches.groups {
             self.publish_to_group(*group, carried, turn);
+            self.keep_part(carried);
         }
         self.routes.put_back(matches);
         self.keep_message(carried);
@@ -257,6 +258,7 @@ impl Shard {
         loop {
             let (subscription_ids, others) = ids_left.split_at(ids_left.len().min(SUBSCRIPTION_IDS_MAX));
             self.deliver(session, &Delivery { qos, retain, subscription_ids }, carried, turn);
+            self.keep_part(carried);
             // Overlapping subscriptions may be served with further copies: what one cannot name, the next one does.
             ids_left = others;
             if ids_left.is_empty() {
@@ -315,7 +317,7 @@ impl Shard {
             self.counters.retained_refused += 1;
         }
         if let Some(before) = before {
-            self.store.let_go(before.body(), before.bytes());
+            self.store.let_go_retained(before.body(), before.bytes());
         }
         match set {
             Set::Stored | Set::Replaced => self.store.set_retained(),

@@ -79,6 +79,8 @@ pub struct Shard {
     pub(crate) queued_bytes: usize,
     /// Messages in queues that the store alone has.
     pub(crate) queued_away_bytes: usize,
+    /// Sessions that lost their connection when the broker ended, as far as that is not stored.
+    pub(crate) detaching: Vec<SessionKey>,
     /// Sessions with messages that leave the memory when they are stored.
     pub(crate) spilling: Vec<crate::store::entry::SessionId>,
     /// Bytes that are encoded and that no socket has taken yet.
@@ -144,6 +146,7 @@ impl Shard {
             will_bytes: 0,
             queued_bytes: 0,
             queued_away_bytes: 0,
+            detaching: Vec::new(),
             spilling: Vec::new(),
             unsent_bytes: 0,
             receive_bytes: 0,
@@ -342,7 +345,7 @@ impl Shard {
         let expired = self.retained.expire(turn.now, RETAINED_EXPIRED_PER_TURN);
         self.counters.retained_expired += expired.len() as u64;
         if self.store.is_on() {
-            expired.iter().for_each(|message| self.store.let_go(message.body(), message.bytes()));
+            expired.iter().for_each(|message| self.store.let_go_retained(message.body(), message.bytes()));
         }
         self.retained_armed = None;
         self.arm_retained(turn.next_instant());

@@ -72,6 +72,7 @@ impl Shard {
             self.with_outbound(key, |outbound, store| {
                 outbound.retreat(window, |body| store.bodies.place(body) != 0);
             });
+            self.note_spilling(key);
         }
     }
 
@@ -104,6 +105,8 @@ impl Shard {
         if is_connected
             && let Some(away) = outbound.away(fetch.number)
             && let Some(record) = record
+            // It may have been written again elsewhere, or the number be that of another message by now.
+            && self.store.bodies.place(away.body) == fetch.position.to_u64()
         {
             let queued = self.queued_again(&fetch, &away, record);
             self.with_outbound(key, |outbound, _| outbound.bring_back(queued));

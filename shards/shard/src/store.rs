@@ -343,15 +343,26 @@ impl Store {
         if self.is_on { self.bodies.add(0) } else { BodyId::NONE }
     }
 
-    /// One more needs the record of a message of so many bytes.
+    /// One more queue needs the record of a message of so many bytes.
     pub fn hold(&mut self, body: BodyId, bytes: usize) {
+        self.hold_retained(body, bytes);
+        self.live_bytes += RECEIVER_BYTES;
+    }
+
+    /// One that needed it does not any more.
+    pub fn let_go(&mut self, body: BodyId, bytes: usize) {
+        self.let_go_retained(body, bytes);
+        self.live_bytes -= RECEIVER_BYTES;
+    }
+
+    /// The same for the retained messages, which no record names.
+    pub fn hold_retained(&mut self, body: BodyId, bytes: usize) {
         if self.bodies.hold(body) {
             self.live_bytes += message_bytes(bytes);
         }
     }
 
-    /// One who needed it does not any more.
-    pub fn let_go(&mut self, body: BodyId, bytes: usize) {
+    pub fn let_go_retained(&mut self, body: BodyId, bytes: usize) {
         if self.bodies.let_go(body) {
             self.live_bytes -= message_bytes(bytes);
         }
@@ -433,12 +444,15 @@ fn instant_of(epoch_ms: u64, unix_ms: u64) -> Instant {
     Instant::from_nanos(unix_ms.saturating_sub(epoch_ms).saturating_mul(1_000_000))
 }
 
-/// Without those who hold it, so that the sum comes out even when they have changed.
+/// Of a record, without those who get the message.
 fn message_bytes(bytes: usize) -> usize {
     record::HEADER_BYTES + MESSAGE_FIELDS_BYTES + bytes
 }
 
 const MESSAGE_FIELDS_BYTES: usize = 25;
+
+/// What each of them takes in it, without subscription ids: these are not known of a message that the store alone has.
+const RECEIVER_BYTES: usize = 19;
 
 /// How long a batch may wait for one that somebody waits for, and how large it may become meanwhile: a client that
 /// acknowledges a message then costs no write of its own, and a crash has it sent to that client once more.

@@ -98,6 +98,7 @@ impl Inflight {
 
     /// What an earlier life of the broker has sent. Numbers come in order.
     pub fn restore(&mut self, number: u64, state: State) {
+        assert!(self.has_id_for(number), "an id in use is not given again");
         assert!(self.entries.back().is_none_or(|last| last.number < number), "messages come in order");
         self.len += 1;
         let packet_id = packet_id(number);
@@ -150,6 +151,14 @@ impl Inflight {
             State::Away { body, bytes, .. } => Some(Away { number, body: *body, bytes: *bytes }),
             State::Published(_) | State::Released => None,
         }
+    }
+
+    /// What is to be sent again next is elsewhere.
+    pub fn wants_more(&self) -> bool {
+        let at = self.entries.partition_point(|entry| entry.number < self.again.start);
+        let mut again = self.entries.range(at..).take_while(|entry| entry.number < self.again.end);
+        let next = again.find_map(|entry| entry.state.as_ref());
+        !self.again.is_empty() && matches!(next, Some(State::Away { .. }))
     }
 
     /// What is elsewhere of all that is to be sent again.

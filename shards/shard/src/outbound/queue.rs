@@ -240,12 +240,17 @@ impl Queue {
             self.rest_weight += queued.weight();
             self.rest.push_front(Item::Here(Box::new(queued)));
         }
+        self.unseen = self.unseen.min(self.rest.len());
         for at in 0..self.rest.len() {
-            if matches!(self.rest[at], Item::Away { .. }) || !self.send_away(at, &is_stored) {
+            if matches!(self.rest[at], Item::Away { .. }) {
+                break;
+            }
+            if !self.send_away(at, &is_stored) {
+                // It leaves with the next batch, and so does what is behind it.
+                self.unseen = self.rest.len() - at;
                 break;
             }
         }
-        self.unseen = self.unseen.min(self.rest.len());
         self.ready = 0;
     }
 
@@ -254,20 +259,14 @@ impl Queue {
         self.front.is_empty() && self.ready <= READY_MIN && self.ready < self.rest.len()
     }
 
-    /// What to bring back next, about `window` of it, and one at least.
-    pub fn wanted(&self, window: usize) -> impl Iterator<Item = Away> {
-        let mut left = window.max(1);
+    /// What is elsewhere of what is sent next.
+    pub fn wanted(&self) -> impl Iterator<Item = Away> {
         let next = self.rest.iter().skip(self.ready).take(WANTED_MAX);
-        let away = next.filter_map(|item| match item {
+        next.filter_map(|item| match item {
             Item::Here(_) => None,
             Item::Away { number_low, body, bytes } => {
                 Some(Away { number: self.whole(*number_low), body: *body, bytes: *bytes })
             }
-        });
-        away.take_while(move |away| {
-            let is_wanted = left > 0;
-            left = left.saturating_sub(away.bytes as usize + size_of::<Queued>());
-            is_wanted
         })
     }
 

@@ -63,7 +63,12 @@ impl Bodies {
 
     /// A record of it is on its way.
     pub fn begin(&mut self, body: BodyId) {
-        self.of(body).unstored += 1;
+        let body = self.of(body);
+        assert!(
+            body.place != 0 || body.unstored == 0,
+            "one record has all who get a message under its number"
+        );
+        body.unstored += 1;
     }
 
     /// A record of it is stored.

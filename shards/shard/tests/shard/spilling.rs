@@ -296,3 +296,100 @@ fn what_comes_back_for_a_client_that_has_left_is_dropped() {
     let got: Vec<usize> = drain(&mut s, client).into_iter().map(|(number, _)| number).collect();
     assert_eq!(got, (0..100).collect::<Vec<usize>>());
 }
+
+/// A subscriber that is away and gets each message on `a` a thousand times: more than one record names.
+fn thousandfold(s: &mut Script) {
+    let subscriber = s.join_for_an_hour("s");
+    for n in 0..1000 {
+        s.subscribe(subscriber, &format!("$share/g{n}/a"), 1);
+    }
+    s.hear(subscriber);
+    s.cut(subscriber);
+    let publisher = s.join("p");
+    s.publish_qos(publisher, "a", &payload(0), 1, 1);
+    assert_eq!(s.hear(publisher), ["PUBACK 1"]);
+}
+
+#[test]
+fn copies_for_many_shared_subscriptions_all_come_back() {
+    let mut s = spilling(limits());
+    thousandfold(&mut s);
+    let client = come_back(&mut s);
+    assert_eq!(drain(&mut s, client), vec![(0, false); 1000]);
+}
+
+#[test]
+fn copies_for_many_shared_subscriptions_are_all_written_again() {
+    let mut s = spilling(limits());
+    thousandfold(&mut s);
+    let before = s.batches(0);
+    while s.given_up(0) < before {
+        s.give_up_oldest(0);
+        while s.store(0) {}
+    }
+    s.crash();
+    let client = come_back(&mut s);
+    assert_eq!(drain(&mut s, client).len(), 1000);
+}
+
+#[test]
+fn names_of_receivers_are_alive_as_the_message_is() {
+    let live = |receivers: usize| {
+        let mut s = spilling(limits());
+        for n in 0..receivers {
+            let client = s.join_for_an_hour(&format!("s{n}"));
+            s.subscribe(client, "a", 1);
+            s.cut(client);
+        }
+        let before = s.shards[0].gauges().stored_live_bytes;
+        let publisher = s.join("p");
+        s.publish_qos(publisher, "a", "payload", 1, 1);
+        s.shards[0].gauges().stored_live_bytes - before
+    };
+    assert_eq!(live(10) - live(1), 9 * 19, "two numbers of 8 bytes, flags, and how many subscription ids");
+}
+
+#[test]
+fn a_packet_id_is_in_flight_once_after_a_crash() {
+    const IDS: u32 = 65_535;
+    let mut s = spilling(limits());
+    let subscriber = s.join_for_an_hour("s");
+    s.subscribe(subscriber, "a", 1);
+    let publisher = s.join("p");
+    for n in 1..=IDS + 5 {
+        s.publish_qos(publisher, "a", "x", 1, (n % 60_000 + 1) as u16);
+        s.hear(publisher);
+        if (2..=IDS).contains(&n) {
+            s.puback(subscriber, n as u16);
+        }
+        s.hear(subscriber);
+    }
+    s.pass(Duration::from_secs(1));
+    s.crash();
+    let client = come_back(&mut s);
+    assert_eq!(s.hear(client), ["CONNACK Success present", "a 'x' q1 #1 dup"]);
+    s.puback(client, 1);
+    let expected: Vec<String> = (1..=5).map(|id| format!("a 'x' q1 #{id} dup")).collect();
+    assert_eq!(s.hear(client), expected);
+}
+
+#[test]
+fn what_was_not_stored_when_its_client_left_leaves_the_memory_afterwards() {
+    let outbox_bytes_max = 2 * PAYLOAD_BYTES;
+    let mut s = spilling(Limits { outbox_bytes_max, queue_window_bytes: 1 << 20, ..limits() });
+    let subscriber = s.join_for_an_hour("s");
+    s.subscribe(subscriber, "a", 1);
+    s.hear(subscriber);
+    s.stick(subscriber);
+    let publisher = s.join("p");
+    s.disk_is_slow = true;
+    for n in 0..500 {
+        s.publish_qos(publisher, "a", &payload(n), 1, (n + 1) as u16);
+    }
+    s.cut(subscriber);
+    s.disk_is_slow = false;
+    while s.store(0) {
+        s.settle();
+    }
+    assert!(queued_bytes(&s) < 500 * PLACE_BYTES_MAX + 20 * PAYLOAD_BYTES, "{}", queued_bytes(&s));
+}

@@ -1,7 +1,7 @@
 //! What one session is owed, by number. Numbers come in their order, but for what was written again, and what is done is
 //! mostly the oldest.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use mqtt::QoS;
 
@@ -21,22 +21,30 @@ pub(crate) struct Owing {
     /// In the order of the numbers. None: it is done. The first is never done.
     entries: VecDeque<(u64, Option<Owed>)>,
     done: usize,
+    /// What came after a higher number, and is not among the others.
+    late: BTreeMap<u64, Owed>,
 }
 
 impl Owing {
     /// In place of what was known under this number.
     pub fn insert(&mut self, number: u64, owed: Owed) {
         if self.entries.back().is_none_or(|(last, _)| *last < number) {
+            self.late.remove(&number);
             return self.entries.push_back((number, Some(owed)));
         }
         match self.entries.binary_search_by_key(&number, |(number, _)| *number) {
             Ok(at) => self.done -= usize::from(self.entries[at].1.replace(owed).is_none()),
-            Err(at) => self.entries.insert(at, (number, Some(owed))),
+            Err(_) => {
+                self.late.insert(number, owed);
+            }
         }
     }
 
     pub fn remove(&mut self, number: u64) {
-        let Ok(at) = self.entries.binary_search_by_key(&number, |(number, _)| *number) else { return };
+        let Ok(at) = self.entries.binary_search_by_key(&number, |(number, _)| *number) else {
+            self.late.remove(&number);
+            return;
+        };
         self.done += usize::from(self.entries[at].1.take().is_some());
         while let Some((_, None)) = self.entries.front() {
             self.entries.pop_front();
@@ -48,12 +56,13 @@ impl Owing {
         }
     }
 
-    pub fn last_number(&self) -> Option<u64> {
-        self.iter().next_back().map(|(number, _)| number)
-    }
-
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (u64, Owed)> {
-        self.entries.iter().filter_map(|(number, owed)| Some((*number, (*owed)?)))
+    /// All of it, in the order of the numbers.
+    pub fn sorted(&self) -> Vec<(u64, Owed)> {
+        let in_order = self.entries.iter().filter_map(|(number, owed)| Some((*number, (*owed)?)));
+        let late = self.late.iter().map(|(number, owed)| (*number, *owed));
+        let mut all: Vec<(u64, Owed)> = late.chain(in_order).collect();
+        all.sort_unstable_by_key(|(number, _)| *number);
+        all
     }
 }
 
@@ -78,8 +87,7 @@ mod tests {
                     owing.remove(number);
                     map.remove(&number);
                 }
-                prop_assert_eq!(owing.last_number(), map.keys().next_back().copied());
-                prop_assert!(owing.iter().eq(map.iter().map(|(number, owed)| (*number, *owed))));
+                prop_assert!(owing.sorted().into_iter().eq(map.iter().map(|(number, owed)| (*number, *owed))));
                 prop_assert!(owing.entries.len() <= 2 * map.len() + 1);
             }
         }
