@@ -22,6 +22,41 @@ pub(crate) struct Cleaner {
     result: i32,
     /// Everything was reviewed: the segment goes when this batch is stored.
     retire_after: Option<u64>,
+    round: Round,
+}
+
+/// A round over the whole log. What it could not make smaller is left alone for a while: the log may be larger than it should
+/// be because of what nobody counts as alive, and to write all of it again and again would change nothing.
+#[derive(Default)]
+struct Round {
+    /// Segments that are yet to be looked at.
+    left: usize,
+    /// What the log took, and what it was allowed, when the last one had come to its end for nothing.
+    rest: Option<(u64, u64)>,
+}
+
+impl Round {
+    /// Whether to look at the oldest segment.
+    fn goes_on(&mut self, used: u64, budget: u64, segments: usize, segment_bytes: u64) -> bool {
+        if used <= budget {
+            *self = Round::default();
+            return false;
+        }
+        let may_begin = self.rest.is_none_or(|(rested_used, rested_budget)| {
+            used >= rested_used + segment_bytes || budget + segment_bytes <= rested_budget
+        });
+        if self.left == 0 && may_begin {
+            self.left = segments;
+        }
+        self.left > 0
+    }
+
+    fn on_retired(&mut self, used: u64, budget: u64) {
+        self.left = self.left.saturating_sub(1);
+        if self.left == 0 {
+            self.rest = Some((used, budget));
+        }
+    }
 }
 
 impl Cleaner {
@@ -44,6 +79,7 @@ impl Cleaner {
             is_reading: false,
             result: 0,
             retire_after: None,
+            round: Round::default(),
         }
     }
 
@@ -60,12 +96,14 @@ impl Cleaner {
             self.retire_after = None;
             self.walk = None;
             log.retire_oldest();
+            self.round.on_retired(log.used_bytes(), budget);
         }
         if self.is_reading || self.retire_after.is_some() {
             return;
         }
         if self.walk.is_none() {
-            if log.used_bytes() <= budget {
+            let segment_bytes = u64::from(self.segment_bytes);
+            if !self.round.goes_on(log.used_bytes(), budget, log.segments(), segment_bytes) {
                 return;
             }
             self.walk = log.oldest();
@@ -115,3 +153,35 @@ const SEGMENTS_FREE: u64 = 2;
 
 /// What is read back at a time: the review of it is a piece of work that keeps the shard for a moment only.
 const CHUNK_BYTES: u32 = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SEGMENT: u64 = 100;
+
+    #[test]
+    fn a_log_that_does_not_become_smaller_is_left_alone_until_there_is_more_of_it_or_less_alive() {
+        let mut round = Round::default();
+        for _ in 0..10 {
+            assert!(round.goes_on(1000, 400, 10, SEGMENT));
+            round.on_retired(1000, 400);
+        }
+        assert!(!round.goes_on(1000, 400, 10, SEGMENT), "all of it is alive");
+        assert!(!round.goes_on(1099, 400, 11, SEGMENT));
+        assert!(round.goes_on(1100, 400, 11, SEGMENT), "a segment more");
+        (0..11).for_each(|_| round.on_retired(1100, 400));
+        assert!(!round.goes_on(1100, 301, 11, SEGMENT));
+        assert!(round.goes_on(1100, 300, 11, SEGMENT), "less is alive");
+    }
+
+    #[test]
+    fn a_round_that_made_the_log_small_enough_forgets_what_was_before() {
+        let mut round = Round::default();
+        assert!(round.goes_on(1000, 400, 1, SEGMENT));
+        round.on_retired(1000, 400);
+        assert!(!round.goes_on(1000, 400, 1, SEGMENT));
+        assert!(!round.goes_on(400, 400, 1, SEGMENT));
+        assert!(round.goes_on(401, 400, 1, SEGMENT));
+    }
+}
