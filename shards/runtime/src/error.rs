@@ -150,8 +150,9 @@ pub enum StoreError {
     )]
     NotRepaired { path: PathBuf },
     #[error(
-        "{} does not say for whom the directory was laid out: {text:?}. Nothing was changed. It should have three lines, \
-         `format = 1`, `shards = N` and `placement_seed = N`: bring it back from a backup or another copy of the directory",
+        "{} does not say for whom the directory was laid out: {text:?}. Nothing was changed. It should have four lines, \
+         `format = 1`, `shards = N`, `placement_seed = N` and a checksum of these, and is not changed by hand: bring it back from \
+         a backup or another copy of the directory",
         path.display()
     )]
     Layout { path: PathBuf, text: String },

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use shard::ShardId;
+use shard::{SHARDS_MAX, ShardId};
 
 use super::laid::{folder_of, has_segments};
 use crate::StoreError;
@@ -114,20 +114,31 @@ impl Layout {
     pub(crate) fn parse(text: &str) -> Option<Layout> {
         let mut lines = text.lines();
         let mut value = |key: &str| lines.next()?.strip_prefix(key)?.strip_prefix(" = ").map(str::to_owned);
-        Some(Layout {
-            format: value("format")?.parse().ok()?,
-            shards: value("shards")?.parse().ok()?,
-            placement_seed: value("placement_seed")?.parse().ok()?,
-        })
+        let format = value("format")?.parse().ok()?;
+        if format > FORMAT {
+            // What else it says is not known here.
+            return Some(Layout { format, shards: 1, placement_seed: 0 });
+        }
+        let (shards, placement_seed) =
+            (value("shards")?.parse().ok()?, value("placement_seed")?.parse().ok()?);
+        let layout = Layout { format, shards, placement_seed };
+        let is_possible = format > 0 && (1..=SHARDS_MAX).contains(&usize::from(shards));
+        // A wrong number would make folders that count pass for what a move has left.
+        (is_possible && layout.text() == text).then_some(layout)
+    }
+
+    fn text(&self) -> String {
+        let Layout { format, shards, placement_seed } = self;
+        let said = format!("format = {format}\nshards = {shards}\nplacement_seed = {placement_seed}\n");
+        let checksum = crc32c::crc32c(said.as_bytes());
+        format!("{said}checksum = {checksum:08x}\n")
     }
 
     /// All of it is there, or none.
     fn write(&self, dir: &Path) -> io::Result<()> {
-        let Layout { format, shards, placement_seed } = self;
-        let text = format!("format = {format}\nshards = {shards}\nplacement_seed = {placement_seed}\n");
         let scratch = dir.join(format!("{LAYOUT}.part"));
         let mut file = File::create(&scratch)?;
-        file.write_all(text.as_bytes())?;
+        file.write_all(self.text().as_bytes())?;
         file.sync_all()?;
         fs::rename(&scratch, dir.join(LAYOUT))?;
         File::open(dir)?.sync_all()
@@ -172,12 +183,28 @@ mod tests {
 
     #[test]
     fn a_layout_survives_its_file() {
-        let text = "format = 1\nshards = 4\nplacement_seed = 18446744073709551615\n";
+        let text = "format = 1\nshards = 4\nplacement_seed = 18446744073709551615\nchecksum = 5bb47bdd\n";
         let layout = Layout::parse(text).expect("it is right");
         assert_eq!((layout.format, layout.shards, layout.placement_seed), (1, 4, u64::MAX));
+        assert_eq!(layout.text(), text);
         for wrong in ["", "format = 1\n", "format = x\nshards = 1\nplacement_seed = 1", "shards = 1"] {
             assert!(Layout::parse(wrong).is_none(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn a_layout_that_was_changed_is_none() {
+        let layout = Layout { format: 1, shards: 4, placement_seed: 77 };
+        for (from, to) in
+            [("shards = 4", "shards = 2"), ("seed = 77", "seed = 78"), ("format = 1", "format = 0")]
+        {
+            assert!(Layout::parse(&layout.text().replace(from, to)).is_none(), "{to}");
+        }
+        for shards in [0, 129, 255] {
+            assert!(Layout::parse(&Layout { shards, ..layout }.text()).is_none(), "{shards}");
+        }
+        let later = layout.text().replace("format = 1", "format = 2");
+        assert_eq!(Layout::parse(&later).map(|layout| layout.format), Some(2));
     }
 
     #[test]

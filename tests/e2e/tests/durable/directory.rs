@@ -50,9 +50,15 @@ fn a_layout_that_is_none_and_one_of_a_later_version_are_refused() {
     let text = fs::read_to_string(&layout).unwrap();
     let later = text.replace("format = 1", "format = 2");
     assert_ne!(later, text);
-    for (text, said) in
-        [("", "does not say"), ("format = one", "should have three lines"), (&later, "newer iothub")]
-    {
+    // With another number the folders that are there would be those of another layout.
+    let other = text.replace("shards = 1", "shards = 2");
+    assert_ne!(other, text);
+    for (text, said) in [
+        ("", "does not say"),
+        ("format = one", "should have four lines"),
+        (&other, "a checksum of these"),
+        (&later, "newer iothub"),
+    ] {
         fs::write(&layout, text).unwrap();
         refuses(on(&dir, 1), &[&shown(&layout), said]);
         assert_eq!(fs::read_to_string(&layout).unwrap(), *text, "it is left as it was");
