@@ -46,6 +46,7 @@ impl Laid {
     }
 
     fn copy_to(&self, scratch: &Path) -> Result<Vec<Checked>, StoreError> {
+        self.check_present()?;
         let copy = |folder: String| Following::begin(&self.path().join(&folder), &scratch.join(&folder));
         let mut copies: Vec<Following> = self.folders().map(copy).collect::<Result<_, _>>()?;
         let mut last_commits = Vec::new();
@@ -66,16 +67,23 @@ impl Laid {
             copy.sync()?;
             checked.push(one);
         }
-        // A broker that starts with another number of shards moves everything to other folders.
-        if Laid::read(self.path())? != *self {
-            return Err(StoreError::Moved { path: self.path().to_owned() });
-        }
+        self.check_present()?;
         let label = Label { taken: moment::stamp(), last_commits };
         let io_error = |error| StoreError::io(scratch, error);
         write(&scratch.join(LABEL), &label.text()).map_err(io_error)?;
         write(&scratch.join(LAYOUT), self.text()).map_err(io_error)?;
         File::open(scratch).and_then(|folder| folder.sync_all()).map_err(io_error)?;
         Ok(checked)
+    }
+
+    /// It is laid out as it was, and has all its folders.
+    fn check_present(&self) -> Result<(), StoreError> {
+        let folders = self.check_folders();
+        // A broker that starts with another number of shards moves everything to other folders.
+        if Laid::read(self.path())? != *self {
+            return Err(StoreError::Moved { path: self.path().to_owned() });
+        }
+        folders
     }
 
     fn catch_up(&self, shard: u8, copy: &mut Following) -> Result<u64, StoreError> {

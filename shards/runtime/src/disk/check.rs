@@ -100,6 +100,14 @@ impl Laid {
         Reading::open(&self.path().join(folder), shard, self.shards())
     }
 
+    /// A folder that is lost looks like one in which nothing was stored yet.
+    pub(crate) fn check_folders(&self) -> Result<(), StoreError> {
+        let Some(shard) = (0..self.shards()).find(|shard| self.is_folder_lost(*shard)) else { return Ok(()) };
+        let path = self.path().join(folder_of(ShardId(shard), self.shards()));
+        let what = Problem::FolderLost { path }.to_string();
+        Err(StoreError::NotWhole { dir: self.path().to_owned(), what })
+    }
+
     /// All folders are made before the layout.
     fn is_folder_lost(&self, shard: u8) -> bool {
         let folder = folder_of(ShardId(shard), self.shards());
@@ -118,6 +126,10 @@ pub(crate) fn check_folder(folder: &Path, shard: u8, shards: u8) -> Result<Check
         }
     });
     let outcome = match (outcome, malformed) {
+        (Ok(_), _) if !folder.is_dir() => {
+            let problem = Problem::FolderLost { path: folder.to_owned() };
+            Outcome { report: Report::default(), last_commit: 0, problems: vec![problem] }
+        }
         (Ok(outcome), None) => outcome,
         (Ok(outcome), Some((offset, kind, version))) => {
             let path = folder.to_owned();

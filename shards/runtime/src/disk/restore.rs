@@ -140,13 +140,8 @@ fn put_aside(target: &Path, present: &[PathBuf]) -> io::Result<Option<PathBuf>> 
 /// With all zeros written, so that no write finds the disk full when a file is used again.
 fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir(to)?;
-    let entries = match fs::read_dir(from) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
     let mut buffer = vec![0; COPIED_BYTES];
-    for entry in entries {
+    for entry in fs::read_dir(from)? {
         let entry = entry?;
         if entry.file_name().to_str().and_then(super::keeper::id_of).is_none() {
             continue;

@@ -158,6 +158,21 @@ fn a_copy_that_was_made_otherwise_is_brought_back_too() {
     broker.end(libc::SIGTERM);
 }
 
+#[test]
+fn a_store_without_the_folder_of_a_shard_is_neither_backed_up_nor_brought_back() {
+    let shelf = Shelf::filled("folder-lost", 3);
+    let folder = segments(&shelf.dir)[0].parent().unwrap().to_owned();
+    fs::remove_dir_all(&folder).unwrap();
+    let says = ["is damaged", "the folder of this shard is missing", "shard-0-of-1"];
+    let target = Shelf::new("folder-lost-target");
+    assert_says(&shelf.store("backup", &[target.dir.as_ref()]), 1, &says);
+    assert!(entries(&target.dir).is_empty(), "there is no half backup");
+    // As a copy that was made otherwise.
+    assert_says(&target.store("restore", &[shelf.dir.as_ref()]), 1, &says);
+    assert!(!target.dir.join("layout").exists());
+    assert!(!folder.exists(), "it is not made anew");
+}
+
 /// Clients that publish without a pause, and know what was acknowledged.
 #[derive(Default)]
 struct Load {
