@@ -83,9 +83,9 @@ pub enum StoreError {
     )]
     FolderLost { dir: PathBuf, folder: PathBuf },
     #[error(
-        "{} has shards of a store, and the file `layout` is missing, which says how many there are and where each client has \
-         its home. Bring that file back from a backup or another copy of the directory. If it was a restore that did not get to its \
-         end, do that again",
+        "{} has shards of a store, or a restore that did not get to its end (`restoring-...`), and the file `layout` is missing, \
+         which says how many shards there are and where each client has its home. Bring that file back from a backup or \
+         another copy of the directory. If it was a restore, do that again",
         path.display()
     )]
     LayoutLost { path: PathBuf },

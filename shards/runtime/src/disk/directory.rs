@@ -9,7 +9,7 @@ use std::{
 
 use shard::{SHARDS_MAX, ShardId};
 
-use super::laid::{folder_of, has_segments};
+use super::laid::{folder_of, has_remains};
 use crate::StoreError;
 
 /// A data directory that belongs to this process for as long as this lives.
@@ -40,7 +40,7 @@ impl DataDir {
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 // Laid out afresh, what is there would be nobody's.
-                if has_segments(path).map_err(io_error)? {
+                if has_remains(path).map_err(io_error)? {
                     return Err(StoreError::LayoutLost { path: path.to_owned() });
                 }
                 // Before the layout: a folder that is not there although there is one was lost.

@@ -78,12 +78,20 @@ pub(crate) fn folder_of(shard: ShardId, shards: u8) -> String {
     format!("shard-{}-of-{shards}", shard.0)
 }
 
-/// Whether there are segments below it, whatever it says of itself.
-pub(crate) fn has_segments(path: &Path) -> io::Result<bool> {
+/// Whether there are segments below it, whatever it says of itself, or a restore has begun and not ended: that takes its
+/// folder away when the layout is there.
+pub(crate) fn has_remains(path: &Path) -> io::Result<bool> {
     for entry in fs::read_dir(path)? {
         let entry = entry?;
-        let is_shard = entry.file_name().to_str().is_some_and(|name| name.starts_with("shard-"));
-        if !is_shard || !entry.file_type()?.is_dir() {
+        if !entry.file_type()?.is_dir() {
+            continue;
+        }
+        let name = entry.file_name();
+        let name = name.to_str().unwrap_or_default();
+        if name.starts_with(RESTORING) {
+            return Ok(true);
+        }
+        if !name.starts_with("shard-") {
             continue;
         }
         for file in fs::read_dir(entry.path())? {
@@ -97,7 +105,10 @@ pub(crate) fn has_segments(path: &Path) -> io::Result<bool> {
 
 /// Why a directory that does not say for whom it was laid out is none that can be looked at.
 fn absent(path: &Path) -> Result<StoreError, StoreError> {
-    let has_segments = has_segments(path).map_err(|source| StoreError::io(path, source))?;
+    let has_remains = has_remains(path).map_err(|source| StoreError::io(path, source))?;
     let path = path.to_owned();
-    Ok(if has_segments { StoreError::LayoutLost { path } } else { StoreError::NoStore { path } })
+    Ok(if has_remains { StoreError::LayoutLost { path } } else { StoreError::NoStore { path } })
 }
+
+/// How the names of folders begin in which a restore gathers what it brings back.
+pub(crate) const RESTORING: &str = "restoring-";

@@ -10,7 +10,7 @@ use super::{
     backup::Label,
     check::{Checked, check_folder},
     directory::{self, LAYOUT, LOCK},
-    laid::Laid,
+    laid::{Laid, RESTORING},
     moment,
     relocation::free_bytes,
 };
@@ -42,7 +42,7 @@ impl Laid {
         if needed > free {
             return Err(StoreError::NoSpace { path: target.to_owned(), needed, free });
         }
-        let scratch = moment::make_folder(target, "restoring").map_err(io_error)?;
+        let scratch = moment::make_folder(target, RESTORING.trim_end_matches('-')).map_err(io_error)?;
         let copied = self.copy_all(&scratch, label.as_ref());
         if copied.is_err() {
             // It was made a moment ago.
@@ -106,7 +106,7 @@ fn present(target: &Path, replace: bool) -> Result<Vec<PathBuf>, StoreError> {
         let entry = entry.map_err(io_error)?;
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        let is_aside = ["damaged-", "replaced-", "restoring-"].iter().any(|prefix| name.starts_with(prefix));
+        let is_aside = ["damaged-", "replaced-", RESTORING].iter().any(|prefix| name.starts_with(prefix));
         if name == LAYOUT || name.starts_with("shard-") {
             ours.push(entry.path());
         } else if name != LOCK && name != "lost+found" && !is_aside {

@@ -173,6 +173,35 @@ fn a_store_without_the_folder_of_a_shard_is_neither_backed_up_nor_brought_back()
     assert!(!folder.exists(), "it is not made anew");
 }
 
+#[test]
+fn a_restore_that_was_cut_short_is_refused_by_a_broker_and_done_again() {
+    let shelf = Shelf::filled("cut-short", 3);
+    let backup = Shelf::new("cut-short-backup");
+    assert_says(&shelf.store("backup", &[backup.dir.as_ref()]), 0, &["backed up"]);
+    // What was there is moved aside, and what comes instead is copied and not in its place.
+    let layout_and_shards = ["layout", "shard-0-of-1"];
+    for scratch in ["restoring-20260131-235959", "replaced-20260131-235959"] {
+        fs::create_dir(shelf.dir.join(scratch)).unwrap();
+    }
+    for name in layout_and_shards {
+        let aside = shelf.dir.join("replaced-20260131-235959").join(name);
+        fs::rename(shelf.dir.join(name), aside).unwrap();
+    }
+    assert_says(
+        &shelf.setup(1).run(),
+        1,
+        &["`layout` is missing", "a restore that did not get to its end", "do that again"],
+    );
+    assert_says(&shelf.store("check", &[]), 2, &["`layout` is missing", "do that again"]);
+    for name in layout_and_shards {
+        assert!(!shelf.dir.join(name).exists(), "{name} was made afresh");
+    }
+    assert_says(&shelf.store("restore", &[backup.dir.as_ref()]), 0, &["3 queued messages"]);
+    let broker = shelf.broker(1);
+    assert_eq!(texts_of_reader(&broker), ["0", "1", "2"]);
+    broker.end(libc::SIGTERM);
+}
+
 /// Clients that publish without a pause, and know what was acknowledged.
 #[derive(Default)]
 struct Load {
