@@ -359,9 +359,9 @@ impl Backend for Disk {
         ring: &mut Ring,
         each: &mut dyn FnMut(Fetch, Option<Record<'_>>),
     ) -> Result<(), Breakdown> {
-        self.fetcher.take(&self.log, each).map_err(Breakdown::Read)?;
+        let taken = self.fetcher.take(&self.log, each).map_err(Breakdown::Read);
         self.start_fetches(ring);
-        Ok(())
+        taken
     }
 
     fn clean(&mut self, ring: &mut Ring, live_bytes: usize, stored: u64) {

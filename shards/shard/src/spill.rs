@@ -102,6 +102,15 @@ impl Shard {
             return;
         };
         outbound.fetching -= 1;
+        // It stands there and nowhere else: nothing behind it can be sent, and to ask again would bring no more.
+        if record.is_none()
+            && self.store.has_failed()
+            && let Some(away) = outbound.away(fetch.number)
+            && self.store.bodies.place(away.body) == fetch.position.to_u64()
+            && let Some(conn) = session.conn
+        {
+            return self.give_up_waiting(conn, turn);
+        }
         if is_connected
             && let Some(away) = outbound.away(fetch.number)
             && let Some(record) = record

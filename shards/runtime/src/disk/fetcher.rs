@@ -76,8 +76,13 @@ impl Fetcher {
         }
         let Some((slot, result)) = self.done.take() else { return Ok(()) };
         let Read { reading, mut buffer, .. } = self.reads.remove(slot as usize);
-        let bytes = usize::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result).to_string())?;
-        let file = reading.file;
+        let (file, offset) = (reading.file, reading.offset);
+        let Ok(bytes) = usize::try_from(result) else {
+            // Whoever waits for one of them would wait for ever.
+            reading.give_up().for_each(|fetch| each(fetch, None));
+            let error = io::Error::from_raw_os_error(-result);
+            return Err(format!("{} at byte {offset}: {error}", super::keeper::name_of(file)));
+        };
         let taken = self.fetching.take(log, reading, &buffer[..bytes], each);
         if buffer.capacity() <= SPARE_BYTES_MAX {
             buffer.clear();

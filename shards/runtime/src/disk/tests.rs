@@ -7,7 +7,10 @@ use std::{fs, path::PathBuf, process, time::Duration};
 use crossbeam_channel::{Receiver, unbounded};
 use shard::{
     ShardId,
-    store::log::{Config, Log},
+    store::{
+        entry::SessionId,
+        log::{Config, Log, Position},
+    },
 };
 
 use super::{keeper::Order, *};
@@ -153,4 +156,27 @@ fn what_dies_without_a_batch_is_given_up_a_little_later() {
     assert_eq!(bench.disk.log.segments(), 2);
     assert!(bench.disk.on_time(later + LOOK_AFTER));
     assert_eq!(bench.disk.next_deadline(), None, "there is nothing to look at any more");
+}
+
+#[test]
+fn a_read_that_fails_is_answered_to_all_for_whom_it_was() {
+    let mut bench = Bench::new("unread");
+    bench.give_file();
+    bench.give_file();
+    bench.begin(1);
+    assert_eq!(bench.settle(), Some(1));
+    let position = Position { generation: 1, offset: shard::store::log::BLOCK_BYTES };
+    for number in [1, 2] {
+        bench.disk.fetch(Fetch { session: SessionId(1), number, position, bytes: 16 });
+    }
+    bench.disk.start_fetches(&mut bench.ring);
+    bench.settle();
+    bench.disk.on_completion(&mut bench.ring, FETCH, -libc::EIO);
+    let mut told = Vec::new();
+    let outcome = bench.disk.take_fetched(&mut bench.ring, &mut |fetch, record| {
+        told.push((fetch.number, record.is_some()));
+    });
+    let error = outcome.expect_err("it was not read").to_string();
+    assert!(error.contains("segment-") && error.contains("Input/output error"), "{error}");
+    assert_eq!(told, [(1, false), (2, false)]);
 }

@@ -66,7 +66,7 @@ impl Fetching {
 
     /// Takes what was read, as much of it as there is. Each message comes with its record, or with none if it stands
     /// elsewhere by now; for one that was longer than expected another read is wanted. An error names the place of a record
-    /// that is not what was written.
+    /// that is not what was written: for what it was, nothing comes either.
     pub fn take(
         &mut self,
         log: &Log,
@@ -74,6 +74,7 @@ impl Fetching {
         bytes: &[u8],
         mut each: impl FnMut(Fetch, Option<Record<'_>>),
     ) -> Result<(), Position> {
+        let mut damaged = None;
         for want in reading.wants {
             let position = want.fetch.position;
             let Some((_, left)) = log.locate(position) else {
@@ -86,10 +87,20 @@ impl Fetching {
                 (None, length) if rest.len() < length as usize && length <= left && want.bytes < length => {
                     self.wanted.push_front(Want { bytes: length, ..want });
                 }
-                (None, _) => return Err(position),
+                (None, _) => {
+                    each(want.fetch, None);
+                    damaged.get_or_insert(position);
+                }
             }
         }
-        Ok(())
+        damaged.map_or(Ok(()), Err)
+    }
+}
+
+impl Reading {
+    /// What it was for, where nothing could be read.
+    pub fn give_up(self) -> impl Iterator<Item = Fetch> {
+        self.wants.into_iter().map(|want| want.fetch)
     }
 }
 

@@ -101,7 +101,8 @@ fn a_record_that_is_not_what_was_written_is_named() {
         let FileId(file) = reading.file;
         let mut bytes = history.disk.0[&file][reading.offset as usize..][..reading.bytes as usize].to_vec();
         bytes[at] ^= 0x40;
-        let damage = fetching.take(&history.log, reading, &bytes, |_, _| panic!("it is damaged"));
+        let each = |_, record: Option<Record<'_>>| assert!(record.is_none(), "it is damaged");
+        let damage = fetching.take(&history.log, reading, &bytes, each);
         let again = damage.is_ok() && fetching.next(&history.log, &mut Vec::new()).is_some();
         assert!(
             damage == Err(entry.position) || again,
@@ -115,9 +116,37 @@ fn a_record_that_is_not_what_was_written_is_named() {
         let Some(reading) = fetching.next(&history.log, &mut Vec::new()) else { break };
         let FileId(file) = reading.file;
         let bytes = history.disk.0[&file][reading.offset as usize..][..reading.bytes as usize].to_vec();
-        if fetching.take(&history.log, reading, &bytes, |_, _| panic!("no record begins there")).is_err() {
+        if fetching.take(&history.log, reading, &bytes, |_, record| assert!(record.is_none())).is_err() {
             return;
         }
     }
     panic!("a place where no record begins is not noticed");
+}
+
+#[test]
+fn what_is_damaged_costs_nobody_else_their_answer() {
+    let mut history = History::new(CONFIG);
+    history.commit(&[(100, false); 4]);
+    let mut fetching = Fetching::default();
+    for (number, entry) in history.entries.iter().enumerate() {
+        fetching.ask(fetch(number, entry));
+    }
+    let reading = fetching.next(&history.log, &mut Vec::new()).unwrap();
+    let FileId(file) = reading.file;
+    let mut bytes = history.disk.0[&file][reading.offset as usize..][..reading.bytes as usize].to_vec();
+    let damaged = history.entries[1].position;
+    bytes[(damaged.offset - reading.offset) as usize + 40] ^= 1;
+    let mut got = BTreeMap::new();
+    let taken = fetching.take(&history.log, reading, &bytes, |fetch, record| {
+        got.insert(fetch.number, record.is_some());
+    });
+    assert_eq!(taken, Err(damaged));
+    assert_eq!(got, BTreeMap::from([(0, true), (1, false), (2, true), (3, true)]));
+
+    for (number, entry) in history.entries.iter().enumerate() {
+        fetching.ask(fetch(number, entry));
+    }
+    let reading = fetching.next(&history.log, &mut Vec::new()).unwrap();
+    let given_up: Vec<u64> = reading.give_up().map(|fetch| fetch.number).collect();
+    assert_eq!(given_up, [0, 1, 2, 3], "nothing could be read");
 }

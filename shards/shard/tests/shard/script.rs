@@ -61,6 +61,8 @@ pub struct Script {
     /// How many messages were asked for in all.
     pub fetched: usize,
     pub reads_wait: bool,
+    /// The disk gives nothing back, and the shard is told so after each read.
+    pub reads_fail: bool,
 }
 
 impl Script {
@@ -86,6 +88,7 @@ impl Script {
             fetches: VecDeque::new(),
             fetched: 0,
             reads_wait: false,
+            reads_fail: false,
             config,
         };
         script.give_room(1 << 20);
@@ -179,6 +182,12 @@ impl Script {
     /// The disk has read what was asked for last.
     fn read(&mut self) -> bool {
         let Some((shard, fetch)) = self.fetches.pop_back() else { return false };
+        if self.reads_fail {
+            assert!(self.fetched < 100_000, "what cannot be read is asked for for ever");
+            self.event(shard, Event::Fetched { fetch, record: None });
+            self.event(shard, Event::StoreFailed);
+            return true;
+        }
         let (count, offset) = batch_at(fetch.position.to_u64());
         let batch = self.stores[shard].get(count).filter(|_| count >= self.given_up[shard]).cloned();
         let record = batch.as_ref().map(|batch| {

@@ -228,6 +228,26 @@ fn what_is_written_again_meanwhile_is_read_where_it_stands_then() {
 }
 
 #[test]
+fn a_client_whose_queue_cannot_be_read_back_loses_its_connection() {
+    let mut s = spilling(limits());
+    absent(&mut s, 1);
+    fill(&mut s, 0, 100, 1);
+    s.reads_wait = true;
+    let client = come_back_with(&mut s, 10);
+    let fetched = s.fetched;
+    assert!(fetched > 0);
+    s.reads_fail = true;
+    s.reads_wait = false;
+    s.settle();
+    assert!(s.is_closed(client));
+    assert!(s.fetched <= 2 * fetched, "it is not asked for again and again: {} times", s.fetched);
+    s.reads_fail = false;
+    s.crash();
+    let client = come_back(&mut s);
+    assert_eq!(drain(&mut s, client).len(), 100, "it is as it was when the store failed");
+}
+
+#[test]
 fn messages_at_qos_0_keep_their_place_among_the_others() {
     let config = Config {
         store_epoch_ms: Some(1_700_000_000_000),
