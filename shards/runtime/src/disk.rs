@@ -202,8 +202,18 @@ impl Disk {
 
     fn fail(&mut self, file: FileId, error: &io::Error) -> Outcome {
         self.is_poisoned = true;
+        self.forget_cached();
         let path = self.keeper.path(file);
         Outcome::Failed(Breakdown::Write(format!("{}: {error}", path.display())))
+    }
+
+    /// After a failed write the kernel takes its copy of the file for what is on disk. The next start must not read a commit
+    /// there that is nowhere else, and build on it.
+    fn forget_cached(&self) {
+        for file in self.files.values() {
+            // SAFETY: the call takes a descriptor that is open and three numbers.
+            unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
+        }
     }
 
     /// Where writes are not synced each by itself, segments are when they are full: a loss of power costs the end of the log
