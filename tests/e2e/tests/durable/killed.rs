@@ -13,7 +13,7 @@ use crate::dice::Dice;
 use crate::lives::Lives;
 use crate::subscriber::Taste;
 use crate::traffic::PUBLISHERS;
-use crate::{interest, kept, publisher, subscriber};
+use crate::{interest, kept, publisher, subscriber, wills};
 
 #[test]
 fn nothing_is_lost_by_200_kills_when_everything_is_fsynced() {
@@ -78,6 +78,11 @@ fn survive(plan: &Plan) {
         scope.spawn(move || {
             let kept = lives.run(|| kept::keep(lives, port, &mut of_kept));
             eprintln!("{name}: retained, looked at: {kept:?}");
+        });
+        let mut of_wills = dice.another();
+        scope.spawn(move || {
+            let wills = lives.run(|| wills::make(lives, port, &mut of_wills));
+            eprintln!("{name}: {wills:?}");
         });
         lives.run(|| {
             kill(lives, plan, port, &data_dir, &mut dice);
@@ -170,7 +175,7 @@ const TASTES: [Taste; 4] = [
 ];
 
 /// Everybody who comes to an end in the last life.
-const CLIENTS: usize = PUBLISHERS as usize + TASTES.len() + 2 + 1;
+const CLIENTS: usize = PUBLISHERS as usize + TASTES.len() + 2 + 1 + 1;
 const KILLED_EARLY_ONE_IN: u64 = 8;
 const EARLY_MAX: Duration = Duration::from_millis(40);
 const LIFE_MIN: Duration = Duration::from_millis(10);

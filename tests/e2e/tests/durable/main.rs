@@ -21,3 +21,4 @@ mod spilled;
 mod subscriber;
 mod traffic;
 mod visitor;
+mod wills;
