@@ -13,6 +13,7 @@ use super::{
     DAMAGED, DirectoryArgs, Failure, Printed,
     entry::{Field, Value, fields_of, write_json, write_text},
 };
+use crate::text::count;
 
 /// Print every record, shard by shard, in the order in which they were stored.
 ///
@@ -35,9 +36,9 @@ pub(super) fn run(args: &DumpArgs) -> Result<ExitCode, Failure> {
     let laid = args.directory.open()?;
     let shards = match args.shard {
         Some(shard) if shard >= laid.shards() => {
-            let last = laid.shards() - 1;
+            let shards = count(laid.shards().into(), "shard");
             return Err(Failure::new(format!(
-                "there is no shard {shard}: the directory has shards 0 to {last}"
+                "there is no shard {shard}: the directory has {shards}, and the first one is shard 0"
             )));
         }
         Some(shard) => shard..shard + 1,

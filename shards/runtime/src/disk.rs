@@ -16,6 +16,7 @@ mod moment;
 mod open;
 pub(crate) mod problem;
 pub(crate) mod reading;
+pub(crate) mod regular;
 mod relocation;
 pub(crate) mod repair;
 pub(crate) mod restore;

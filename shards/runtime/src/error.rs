@@ -12,7 +12,7 @@ use shard::{
 };
 use thiserror::Error;
 
-use crate::disk::{keeper::name_of, problem::Problem};
+use crate::disk::{keeper::name_of, problem::Problem, regular::UNFIT};
 
 /// Nothing runs when this is returned: what had been started is stopped.
 #[derive(Debug, Error)]
@@ -172,6 +172,10 @@ pub enum StoreError {
 
 /// What to do about an error of the system.
 fn remedy(error: &io::Error) -> &'static str {
+    if error.kind() == UNFIT && error.raw_os_error().is_none() {
+        return "Nothing was changed. Move it out of the data directory, and keep it until `iothub store check` finds all whole \
+                without it";
+    }
     match error.raw_os_error() {
         Some(libc::ENOTDIR | libc::EEXIST) => {
             "A file is where a directory should be: move it away, or name another directory with --data-dir"

@@ -11,7 +11,7 @@ use super::{
     directory::LAYOUT,
     following::Following,
     laid::Laid,
-    moment,
+    moment, regular,
 };
 use crate::StoreError;
 
@@ -52,7 +52,7 @@ impl Laid {
         let mut last_commits = Vec::new();
         // Shards are copied one behind the other: rounds in which little is left to do bring them close together.
         for _ in 0..ROUNDS_MAX {
-            let caught_up = (0..).zip(&mut copies).map(|(shard, copy)| self.catch_up(shard, copy));
+            let caught_up = (0..=u8::MAX).zip(&mut copies).map(|(shard, copy)| self.catch_up(shard, copy));
             let round: Vec<u64> = caught_up.collect::<Result<_, _>>()?;
             let is_still = round == last_commits;
             last_commits = round;
@@ -61,7 +61,7 @@ impl Laid {
             }
         }
         let mut checked = Vec::new();
-        for (shard, copy) in (0..).zip(&mut copies) {
+        for (shard, copy) in (0..=u8::MAX).zip(&mut copies) {
             let (one, last_commit) = self.verify(shard, copy)?;
             last_commits[usize::from(shard)] = last_commit;
             copy.sync()?;
@@ -126,7 +126,7 @@ impl Label {
     /// `None`: the directory is no backup, but a copy that was made otherwise.
     pub fn read(backup: &Path) -> Result<Option<Label>, StoreError> {
         let path = backup.join(LABEL);
-        match fs::read_to_string(&path) {
+        match regular::read_to_string(&path) {
             Ok(text) => match Label::parse(&text) {
                 Some(label) => Ok(Some(label)),
                 None => Err(StoreError::Label { path, text }),

@@ -9,7 +9,10 @@ use std::{
 
 use shard::{SHARDS_MAX, ShardId};
 
-use super::laid::{folder_of, has_remains};
+use super::{
+    laid::{folder_of, has_remains},
+    regular,
+};
 use crate::StoreError;
 
 /// A data directory that belongs to this process for as long as this lives.
@@ -28,7 +31,7 @@ impl DataDir {
         fs::create_dir_all(path).map_err(io_error)?;
         let lock = lock(path)?;
         let layout_path = path.join(LAYOUT);
-        let layout = match fs::read_to_string(&layout_path) {
+        let layout = match regular::read_to_string(&layout_path) {
             Ok(text) => {
                 let layout = Layout::parse(&text)
                     .ok_or_else(|| StoreError::Layout { path: layout_path.clone(), text: text.clone() })?;

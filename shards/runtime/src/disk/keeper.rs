@@ -132,9 +132,9 @@ pub(crate) fn name_of(id: FileId) -> String {
 /// None: the file is not one of ours.
 pub(crate) fn id_of(name: &str) -> Option<FileId> {
     let digits = name.strip_prefix("segment-")?;
-    (digits.len() >= 8 && digits.bytes().all(|byte| byte.is_ascii_digit()))
-        .then(|| digits.parse().ok().map(FileId))
-        .flatten()
+    let id = digits.parse().ok().map(FileId)?;
+    // Another name of the same number would be another file.
+    (name_of(id) == name).then_some(id)
 }
 
 pub(super) const ZEROS_BYTES: usize = 1 << 20;
@@ -148,7 +148,9 @@ mod tests {
         for id in [FileId(0), FileId(7), FileId(u32::MAX)] {
             assert_eq!(id_of(&name_of(id)), Some(id));
         }
-        for name in ["segment-", "segment-1", "segment-0000000x", "lock", "segment-99999999999"] {
+        for name in
+            ["segment-", "segment-1", "segment-0000000x", "segment-0000000099", "lock", "segment-99999999999"]
+        {
             assert_eq!(id_of(name), None, "{name}");
         }
     }

@@ -2,8 +2,7 @@
 //! meanwhile.
 
 use std::{
-    fs::{self, File},
-    io,
+    fs, io,
     os::fd::AsRawFd,
     path::{Path, PathBuf},
 };
@@ -13,6 +12,7 @@ use shard::ShardId;
 use super::{
     directory::{FORMAT, LAYOUT, LOCK, Layout},
     keeper::id_of,
+    regular,
 };
 use crate::StoreError;
 
@@ -28,7 +28,7 @@ pub struct Laid {
 impl Laid {
     pub fn read(path: &Path) -> Result<Laid, StoreError> {
         let layout_path = path.join(LAYOUT);
-        let text = match fs::read_to_string(&layout_path) {
+        let text = match regular::read_to_string(&layout_path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound && path.is_dir() => {
                 return Err(absent(path)?);
@@ -66,7 +66,7 @@ impl Laid {
 
     /// Whether a process has locked it. One that may not be looked at counts as free.
     pub fn is_in_use(&self) -> bool {
-        let Ok(lock) = File::open(self.path.join(LOCK)) else { return false };
+        let Ok(lock) = regular::open(&self.path.join(LOCK)) else { return false };
         // SAFETY: the call takes a descriptor that is open and nothing else.
         let is_free = unsafe { libc::flock(lock.as_raw_fd(), libc::LOCK_SH | libc::LOCK_NB) } == 0;
         !is_free && io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock

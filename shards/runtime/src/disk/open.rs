@@ -21,6 +21,7 @@ use shard::{
 use super::{
     Disk,
     keeper::{Keeper, Order, id_of, name_of},
+    regular,
 };
 use crate::{
     StoreConfig, StoreError,
@@ -143,8 +144,9 @@ fn find(dir: &Path) -> Result<HashMap<FileId, File>, StoreError> {
     for entry in fs::read_dir(dir).map_err(io_error)? {
         let entry = entry.map_err(io_error)?;
         let Some(id) = entry.file_name().to_str().and_then(id_of) else { continue };
-        let file = OpenOptions::new().read(true).write(true).open(entry.path());
-        files.insert(id, file.map_err(|source| StoreError::Io { path: entry.path(), source })?);
+        let opened = regular::open_segment(&entry.path(), id, OpenOptions::new().read(true).write(true));
+        let (file, _) = opened.map_err(|source| StoreError::Io { path: entry.path(), source })?;
+        files.insert(id, file);
     }
     Ok(files)
 }

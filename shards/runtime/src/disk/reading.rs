@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
     io,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
@@ -17,6 +17,7 @@ use shard::store::{
 use super::{
     keeper::{id_of, name_of},
     problem::Problem,
+    regular,
 };
 use crate::StoreError;
 
@@ -86,8 +87,7 @@ impl Reading {
     }
 
     fn add(&mut self, path: &Path, id: FileId) -> io::Result<()> {
-        let file = File::open(path)?;
-        let bytes = u32::try_from(file.metadata()?.len()).unwrap_or(u32::MAX);
+        let (file, bytes) = regular::open_segment(path, id, OpenOptions::new().read(true))?;
         let (start, mut gaps) = self.read(&file, id, bytes.min(START_BYTES));
         self.unreadable.append(&mut gaps);
         self.files.insert(id, Source { file, bytes, start });

@@ -57,7 +57,7 @@ impl Laid {
     /// As a broker would take it, and as far as the label says.
     fn verify_all(&self, root: &Path, label: Option<&Label>) -> Result<Vec<Checked>, StoreError> {
         let mut shards = Vec::new();
-        for (shard, folder) in (0..).zip(self.folders()) {
+        for (shard, folder) in (0..=u8::MAX).zip(self.folders()) {
             let checked = check_folder(&root.join(&folder), shard, self.shards())?;
             let dir = self.path().to_owned();
             if let Some(problem) = checked.problems.first() {

@@ -1,6 +1,8 @@
 //! `iothub store check` and `dump`: what a data directory holds and what is wrong with it.
 
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 
 use client::{QoS, Version};
 use e2e::link::lasting;
@@ -113,6 +115,49 @@ fn files_that_do_not_belong_there_are_named() {
     fs::copy(&segment, &stranger).unwrap();
     let check = other.store("check", &[]);
     assert_says(&check, 1, &["segment-00000077", "belongs to shard 0 of 1", "put here from elsewhere"]);
+}
+
+#[test]
+fn what_is_no_segment_is_named_and_nobody_waits_for_it() {
+    let shelf = Shelf::filled("unfit", 3);
+    let stray = shelf.segment().with_file_name("segment-00000099");
+    let said = ["segment-00000099", "no regular file", "Move it out of the data directory"];
+    pipe(&stray);
+    for command in ["check", "dump", "repair"] {
+        assert_says(&shelf.store(command, &[]), 2, &said);
+    }
+    assert_says(&shelf.setup(1).run(), 1, &said);
+    fs::remove_file(&stray).unwrap();
+
+    std::os::unix::fs::symlink("/nowhere", &stray).unwrap();
+    for ended in [(shelf.store("check", &[]), 2), (shelf.setup(1).run(), 1)] {
+        assert_says(&ended.0, ended.1, &["segment-00000099", "symbolic link to a file that is not there"]);
+    }
+    fs::remove_file(&stray).unwrap();
+
+    fs::File::create(&stray).unwrap().set_len(5 << 30).unwrap();
+    for ended in [(shelf.store("check", &[]), 2), (shelf.store("dump", &[]), 2), (shelf.setup(1).run(), 1)] {
+        assert_says(&ended.0, ended.1, &["segment-00000099", "it has 5368709120 bytes"]);
+    }
+    fs::remove_file(&stray).unwrap();
+
+    let last = stray.with_file_name("segment-4294967295");
+    fs::write(&last, vec![0; 2 << 20]).unwrap();
+    for ended in [(shelf.store("check", &[]), 2), (shelf.setup(1).run(), 1)] {
+        assert_says(&ended.0, ended.1, &["segment-4294967295", "no broker numbers a file as high"]);
+    }
+    fs::remove_file(&last).unwrap();
+    assert_says(&shelf.store("check", &[]), 0, &["3 queued messages"]);
+
+    let layout = shelf.dir.join("layout");
+    fs::remove_file(&layout).unwrap();
+    pipe(&layout);
+    assert_says(&shelf.store("check", &[]), 2, &["layout", "no regular file"]);
+    assert_says(&shelf.setup(1).run(), 1, &["layout", "no regular file"]);
+}
+
+fn pipe(path: &Path) {
+    assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
 }
 
 #[track_caller]
