@@ -72,7 +72,7 @@ fn answer(started: &Started, signal: Signal) {
     match signal {
         Signal::Count => tell_counters(started, |counted| tracing::info!("{counted}")),
         Signal::Save => tracing::info!(
-            "{}: there is nothing to save yet: sessions and retained messages live in memory",
+            "{}: there is nothing to save: with a data directory everything is stored as it comes, without one it lives in memory",
             signal.name()
         ),
         _ => tracing::warn!(

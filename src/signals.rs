@@ -11,7 +11,7 @@ pub enum Signal {
     Terminate,
     /// Reserved for reading the configuration again.
     Hangup,
-    /// Asks other brokers to save what they hold; there is nothing to save here yet.
+    /// Asks other brokers to save what they hold; what is to be stored here is stored as it comes.
     Save,
     /// Writes the counters to the log.
     Count,

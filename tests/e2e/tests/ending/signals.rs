@@ -44,7 +44,7 @@ fn sighup_sigusr1_and_sigusr2_end_nothing() {
         broker.process.signal(libc::SIGHUP);
         broker.process.await_text("SIGHUP: reserved for reading the configuration again");
         broker.process.signal(libc::SIGUSR1);
-        broker.process.await_text("SIGUSR1: there is nothing to save yet");
+        broker.process.await_text("SIGUSR1: there is nothing to save");
         assert_eq!(broker.counter("connections"), 1);
         link.expect_silence();
         assert!(broker.process.is_running());
