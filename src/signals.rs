@@ -1,6 +1,11 @@
 //! Signals, as messages to the control thread. They interrupt no other thread, and so no system call of a shard.
 
-use std::{io, mem::MaybeUninit, thread};
+use std::{
+    io,
+    mem::MaybeUninit,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
 
 use crossbeam_channel::Sender;
 
@@ -26,6 +31,10 @@ impl Signal {
         (Signal::Count, libc::SIGUSR2),
     ];
 
+    fn is_end(self) -> bool {
+        matches!(self, Signal::Interrupt | Signal::Terminate)
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Signal::Interrupt => "SIGINT",
@@ -36,6 +45,13 @@ impl Signal {
         }
     }
 }
+
+/// From here on somebody is served, and the control thread answers all signals.
+pub fn started() {
+    IS_STARTING.store(false, Ordering::Release);
+}
+
+static IS_STARTING: AtomicBool = AtomicBool::new(true);
 
 /// The signals, held back in this thread and in every thread that it starts.
 pub struct Signals {
@@ -61,10 +77,18 @@ impl Signals {
         }
     }
 
-    /// Sends each signal that comes, until nobody listens.
+    /// Sends each signal that comes, until nobody listens. One that asks for the end of a broker that has not started yet is
+    /// answered here: nothing is acknowledged by then that would have to be brought to its end.
     pub fn forward(self, target: Sender<Signal>) -> io::Result<()> {
         let wait_for_all = move || {
             while let Ok(signal) = self.wait() {
+                if signal.is_end() && IS_STARTING.load(Ordering::Acquire) {
+                    tracing::info!(
+                        "{}: ending before the start is done, what is stored stays as it is",
+                        signal.name()
+                    );
+                    crate::leave(0);
+                }
                 if target.send(signal).is_err() {
                     break;
                 }

@@ -15,7 +15,7 @@ use crate::{
     config::{Loaded, Settings},
     listen, notify,
     open_files::{self, Own},
-    threads,
+    signals, threads,
 };
 
 /// A broker that listens, and how many shards it has.
@@ -42,6 +42,7 @@ pub fn start(loaded: &Loaded) -> Result<Started, String> {
     config.max_connections = max_connections;
     threads::check(shards)?;
     let broker = runtime::start(config).map_err(|error| error.to_string())?;
+    signals::started();
     announce(broker.addresses(), shards, &probe);
     Ok(Started { broker, shards })
 }

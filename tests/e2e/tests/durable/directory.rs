@@ -1,7 +1,7 @@
 //! Data directories that a broker does not take, each with the sentence that says why and what to do.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::fs::{self, OpenOptions, Permissions};
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,6 +9,8 @@ use std::process::Command;
 use client::{QoS, Version};
 use e2e::link::lasting;
 use e2e::{Ended, Link, Process, Setup, program};
+
+use crate::shelf::Shelf;
 
 #[test]
 fn a_directory_in_use_is_left_alone() {
@@ -90,6 +92,27 @@ fn a_directory_that_may_not_be_written_is_named() {
         assert_eq!(fs::read_dir(&dir).unwrap().count(), 0, "nothing was made");
     }
     fs::remove_dir_all(dir).unwrap();
+}
+
+/// A file that may be a segment, and takes its time to be read.
+#[test]
+fn a_broker_that_is_starting_ends_when_it_is_told_to() {
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        let shelf = Shelf::filled("starting", 2);
+        let segment = shelf.segment();
+        let file = OpenOptions::new().write(true).open(&segment).unwrap();
+        file.write_all_at(&[0; 64], 0).unwrap();
+        file.set_len(1 << 30).unwrap();
+        let before = fs::metadata(&segment).unwrap().len();
+        let mut process = shelf.setup(1).spawn();
+        process.await_text("open files");
+        process.signal(signal);
+        let status = process.wait();
+        assert_eq!(status.code(), Some(0), "{}", process.shown());
+        assert!(process.says("ending before the start is done"), "{}", process.shown());
+        assert!(!process.says("listening on"), "{}", process.shown());
+        assert_eq!(fs::metadata(&segment).unwrap().len(), before, "it is left as it was");
+    }
 }
 
 /// The folder of the build may be closed to others: the program is started from a copy.
