@@ -126,21 +126,53 @@ fn quoted(word: &str) -> String {
 }
 
 /// Standard output, of which much is written at a time.
-struct Printed(BufWriter<Stdout>);
+struct Printed {
+    out: BufWriter<Stdout>,
+    /// Whoever reads it has closed it: `iothub store check | head -1`. The exit code still counts.
+    is_closed: bool,
+}
 
 impl Printed {
     fn new() -> Printed {
-        Printed(BufWriter::with_capacity(OUTPUT_BYTES, io::stdout()))
+        Printed { out: BufWriter::with_capacity(OUTPUT_BYTES, io::stdout()), is_closed: false }
     }
 
     fn line(&mut self, line: &str) -> io::Result<()> {
-        self.0.write_all(line.as_bytes())?;
-        self.0.write_all(b"\n")
+        self.write(|out| {
+            out.write_all(line.as_bytes())?;
+            out.write_all(b"\n")
+        })
     }
 
     fn end(&mut self) -> io::Result<()> {
-        self.0.flush()
+        self.write(BufWriter::flush)
     }
+
+    fn write(&mut self, write: impl FnOnce(&mut BufWriter<Stdout>) -> io::Result<()>) -> io::Result<()> {
+        if self.is_closed {
+            return Ok(());
+        }
+        match write(&mut self.out) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.is_closed = true;
+                Ok(())
+            }
+            outcome => outcome,
+        }
+    }
+}
+
+/// Says what was done. Done it is, whether or not somebody can be told so.
+fn told(report: impl FnOnce(&mut Printed) -> io::Result<()>) -> ExitCode {
+    let mut out = Printed::new();
+    if let Err(error) = report(&mut out).and_then(|()| out.end()) {
+        // A standard error that fails has nobody who could be told of it.
+        let _ = writeln!(
+            io::stderr(),
+            "iothub store: it is done, and only the report of it could not be written to standard output: {error}"
+        );
+    }
+    ExitCode::SUCCESS
 }
 
 impl From<StoreError> for Failure {

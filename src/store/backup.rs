@@ -6,7 +6,7 @@ use clap::Args;
 use runtime::Checked;
 use shard::store::sums::Totals;
 
-use super::{DirectoryArgs, Failure, Printed, check::holds, quoted};
+use super::{DirectoryArgs, Failure, check::holds, quoted, told};
 use crate::text::size;
 
 /// Copy everything to another directory, whether a broker runs or not.
@@ -26,17 +26,16 @@ pub struct BackupArgs {
 pub(super) fn run(args: &BackupArgs) -> Result<ExitCode, Failure> {
     let laid = args.directory.open()?;
     let shards = laid.back_up(&args.target)?;
-    let mut out = Printed::new();
     let target = args.target.display();
-    out.line(&format!("backed up {} to {target}: {}", laid.path().display(), holds(&totals(&shards))))?;
     let bytes = shards.iter().map(|shard| shard.file_bytes).sum();
-    out.line(&format!(
-        "to bring it back: iothub store restore {} --data-dir DIR (needs {} there)",
-        quoted(&args.target.to_string_lossy()),
-        size(bytes)
-    ))?;
-    out.end()?;
-    Ok(ExitCode::SUCCESS)
+    Ok(told(|out| {
+        out.line(&format!("backed up {} to {target}: {}", laid.path().display(), holds(&totals(&shards))))?;
+        out.line(&format!(
+            "to bring it back: iothub store restore {} --data-dir DIR (needs {} there)",
+            quoted(&args.target.to_string_lossy()),
+            size(bytes)
+        ))
+    }))
 }
 
 pub(super) fn totals(shards: &[Checked]) -> Totals {

@@ -46,16 +46,15 @@ pub(super) fn run(args: &DumpArgs) -> Result<ExitCode, Failure> {
     };
     let mut dump = Dump { out: Printed::new(), json: args.json, outcome: Ok(()), is_damaged: false };
     for shard in shards {
+        if dump.out.is_closed {
+            break;
+        }
         let problems = laid.walk(shard, |walked| dump.take(shard, &walked))?;
         dump.is_damaged |= !problems.is_empty();
     }
-    match dump.outcome.and_then(|()| dump.out.end()) {
-        // `iothub store dump | head` has shown what was wanted.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
-        Err(error) => Err(error.into()),
-        Ok(()) if dump.is_damaged => Ok(ExitCode::from(DAMAGED)),
-        Ok(()) => Ok(ExitCode::SUCCESS),
-    }
+    dump.outcome.and_then(|()| dump.out.end())?;
+    let is_whole = !dump.is_damaged || dump.out.is_closed;
+    Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::from(DAMAGED) })
 }
 
 struct Dump {
@@ -68,7 +67,8 @@ struct Dump {
 
 impl Dump {
     fn take(&mut self, shard: u8, walked: &Walked<'_>) {
-        if self.outcome.is_err() {
+        // `iothub store dump | head` has shown what was wanted.
+        if self.outcome.is_err() || self.out.is_closed {
             return;
         }
         let line = match walked {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use runtime::{Repair, Repaired};
 
-use super::{DAMAGED, DirectoryArgs, Failure, Printed, check::holds};
+use super::{DAMAGED, DirectoryArgs, Failure, Printed, check::holds, told};
 use crate::text::{count, size};
 
 /// Make a whole store of what can still be read of a damaged one.
@@ -51,13 +51,13 @@ pub(super) fn run(args: &RepairArgs) -> Result<ExitCode, Failure> {
     }
     out.end()?;
     let aside = repair.carry_out()?;
-    out.line(&format!(
-        "repaired. A broker takes the store now. What was there before is in {}: delete that when nobody wants to look into \
-         it any more",
-        aside.display()
-    ))?;
-    out.end()?;
-    Ok(ExitCode::SUCCESS)
+    Ok(told(|out| {
+        out.line(&format!(
+            "repaired. A broker takes the store now. What was there before is in {}: delete that when nobody wants to look \
+             into it any more",
+            aside.display()
+        ))
+    }))
 }
 
 fn show(repaired: &Repaired, out: &mut Printed) -> Result<(), Failure> {

@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::Args;
 use runtime::{Laid, Restored};
 
-use super::{DirectoryArgs, Failure, Printed, backup::totals, check::holds};
+use super::{DirectoryArgs, Failure, backup::totals, check::holds, told};
 use crate::text::count;
 
 /// Bring a backup back.
@@ -35,7 +35,6 @@ pub(super) fn run(args: &RestoreArgs) -> Result<ExitCode, Failure> {
         )));
     }
     let Restored { label, shards, replaced } = backup.restore_to(&target, args.force)?;
-    let mut out = Printed::new();
     let taken = match &label {
         Some(label) => format!("taken {} UTC", label.taken),
         None => {
@@ -44,16 +43,16 @@ pub(super) fn run(args: &RestoreArgs) -> Result<ExitCode, Failure> {
         }
     };
     let (path, target) = (args.backup.display(), target.display());
-    out.line(&format!("restored {path} ({taken}) to {target}: {}", holds(&totals(&shards))))?;
-    if let Some(replaced) = replaced {
-        let replaced = replaced.display();
-        out.line(&format!(
-            "what was there before is in {replaced}: delete that when nobody needs it any more"
-        ))?;
-    }
-    out.line(&format!("it is laid out for {}", count(backup.shards().into(), "shard")))?;
-    out.end()?;
-    Ok(ExitCode::SUCCESS)
+    Ok(told(|out| {
+        out.line(&format!("restored {path} ({taken}) to {target}: {}", holds(&totals(&shards))))?;
+        if let Some(replaced) = &replaced {
+            let replaced = replaced.display();
+            out.line(&format!(
+                "what was there before is in {replaced}: delete that when nobody needs it any more"
+            ))?;
+        }
+        out.line(&format!("it is laid out for {}", count(backup.shards().into(), "shard")))
+    }))
 }
 
 const HELP: &str = "Examples:

@@ -2,16 +2,18 @@
 //! meanwhile.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use client::{Publication, QoS, Subscription, Version};
 use e2e::link::lasting;
-use e2e::{Broker, Link, PATIENCE, Setup, v5};
+use e2e::{Broker, Link, PATIENCE, Setup, program, v5};
 
 use crate::shelf::{Shelf, assert_says, entries, segments, texts_of_reader};
 
@@ -200,6 +202,49 @@ fn a_restore_that_was_cut_short_is_refused_by_a_broker_and_done_again() {
     let broker = shelf.broker(1);
     assert_eq!(texts_of_reader(&broker), ["0", "1", "2"]);
     broker.end(libc::SIGTERM);
+}
+
+#[test]
+fn what_is_done_is_done_though_nobody_can_be_told() {
+    let shelf = Shelf::filled("untold", 2);
+    let [backup, target] = ["untold-backup", "untold-target"].map(Shelf::new);
+    let full = || OpenOptions::new().write(true).open("/dev/full").unwrap().into();
+    assert_untold(&shelf, "backup", &[backup.dir.as_ref()], full());
+    assert_says(&backup.store("check", &[]), 0, &["2 queued messages", "the store is whole"]);
+    assert_untold(&target, "restore", &[backup.dir.as_ref()], full());
+    assert_says(&target.store("check", &[]), 0, &["2 queued messages", "the store is whole"]);
+    // What is only to be told is not done then.
+    let check = run_into(&shelf, "check", &[], full());
+    assert_eq!(check.status.code(), Some(2));
+
+    // Whoever has seen enough closes the pipe.
+    for command in ["check", "dump"] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = run_into(&shelf, command, &[], writer.into());
+        assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]), "{command}");
+    }
+    shelf.harm(shelf.place_of(0));
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    assert_eq!(
+        run_into(&shelf, "check", &[], writer.into()).status.code(),
+        Some(1),
+        "it is damaged all the same"
+    );
+}
+
+fn assert_untold(shelf: &Shelf, command: &str, more: &[&OsStr], out: Stdio) {
+    let output = run_into(shelf, command, more, out);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("it is done, and only the report"), "{said}");
+}
+
+fn run_into(shelf: &Shelf, command: &str, more: &[&OsStr], out: Stdio) -> Output {
+    let mut process = program::command(program::iothub());
+    process.args(["store", command, "--data-dir"]).arg(&shelf.dir).args(more);
+    process.stdout(out).stderr(Stdio::piped()).output().unwrap()
 }
 
 /// Clients that publish without a pause, and know what was acknowledged.
