@@ -260,6 +260,9 @@ impl Store {
 
     /// Once the batch is stored, `holder` learns where the record stands.
     pub fn tell(&mut self, at: usize, holder: Holder) {
+        if self.has_failed {
+            return;
+        }
         if let Holder::Message(body) = holder {
             self.bodies.begin(body);
         }

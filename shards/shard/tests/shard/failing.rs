@@ -1,6 +1,6 @@
 //! A store that fails while the shard goes on.
 
-use mqtt::{Connect, Packet, ReasonCode, Version};
+use mqtt::{Connect, Packet, QoS, ReasonCode, Version, Will, WillProperties};
 use shard::{Config, Event, Reading};
 
 use crate::{
@@ -119,4 +119,22 @@ fn a_shard_without_its_store_can_be_drained() {
     s.settle();
     assert!(s.is_closed(other));
     assert_eq!(s.hear(other), [format!("DISCONNECT {}", ReasonCode::ServerShuttingDown)]);
+}
+
+#[test]
+fn a_will_that_cannot_be_stored_leaves_nothing_behind() {
+    let (mut s, _, _) = absent(1);
+    let lasting = s.join_for_an_hour("lasting");
+    s.subscribe(lasting, "w", 1);
+    s.hear(lasting);
+    let properties = WillProperties::default();
+    let will = Will { qos: QoS::AtLeastOnce, retain: false, topic: "w", payload: b"gone", properties };
+    let (mortal, _) = s.connect(&Connect { will: Some(will), ..connect("mortal") });
+    s.event(0, Event::StoreFailed);
+    s.settle();
+    let before = s.shards[0].gauges().stored_messages;
+    s.cut(mortal);
+    assert_eq!(s.hear(lasting), ["w 'gone' q1 #1"]);
+    s.puback(lasting, 1);
+    assert_eq!(s.shards[0].gauges().stored_messages, before);
 }
