@@ -118,7 +118,13 @@ pub(super) fn holds(totals: &Totals) -> String {
 }
 
 fn incomplete(torn: &Incomplete) -> String {
-    let Incomplete { file, offset, commits, .. } = torn;
+    let Incomplete { file, offset, commits, is_cut, .. } = torn;
+    if *is_cut {
+        return format!(
+            "{file} is shorter than it was made, which no crash does: whatever it had behind offset {offset:#x} is lost, and may \
+             have been acknowledged. A broker goes on without it"
+        );
+    }
     let void =
         if *commits > 0 { format!(" and {} behind it", count(*commits, "commit")) } else { String::new() };
     format!(

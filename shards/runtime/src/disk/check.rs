@@ -43,6 +43,8 @@ pub struct Incomplete {
     pub offset: u32,
     pub bytes: u32,
     pub commits: u64,
+    /// The file is shorter than it was made, which no crash does.
+    pub is_cut: bool,
 }
 
 impl Laid {
@@ -142,11 +144,12 @@ pub(crate) fn check_folder(folder: &Path, shard: u8, shards: u8) -> Result<Check
 
 fn checked(shard: u8, reading: &Reading, sums: Sums, outcome: Outcome) -> Checked {
     let Outcome { report, last_commit, problems } = outcome;
-    let torn = report.torn.map(|Torn { file, offset, bytes, commits }| Incomplete {
+    let torn = report.torn.map(|Torn { file, offset, bytes, commits, is_cut }| Incomplete {
         file: name_of(file),
         offset,
         bytes,
         commits,
+        is_cut,
     });
     Checked {
         shard,

@@ -56,11 +56,21 @@ fn tell(shard: ShardId, report: &Report) {
 
 /// Says what the end of a log was, if it was torn.
 pub(super) fn tell_torn(shard: ShardId, report: &Report) {
-    if let Some(torn) = &report.torn {
+    let Some(torn) = &report.torn else { return };
+    let (file, offset) = (name_of(torn.file), torn.offset);
+    if torn.is_cut {
         tracing::warn!(
             shard = shard.0,
-            file = %name_of(torn.file),
-            offset = torn.offset,
+            %file,
+            offset,
+            "the last file of the store is shorter than it was made, which no crash does: whatever it had behind this offset \
+             is lost, and may have been acknowledged. Look at the disk and at whoever copied the file"
+        );
+    } else {
+        tracing::warn!(
+            shard = shard.0,
+            %file,
+            offset,
             "the end of the store was being written when the broker ended: nothing there was acknowledged"
         );
     }

@@ -21,8 +21,8 @@ fn a_log_that_ends_anywhere_in_its_last_commits_is_recovered_up_to_the_last_whol
         let copy = written.copy();
         OpenOptions::new().write(true).open(copy.last_segment()).unwrap().set_len(at).unwrap();
         let whole = ends(&commits, end).iter().filter(|end| **end <= at).count();
-        // A file that is shorter than it was made is an end that was torn, wherever.
-        let count = copy.count(true);
+        // A file that is shorter than it was made is told, wherever it ends.
+        let count = copy.count(Some(CUT));
         assert_eq!(count, written.messages_in(whole), "cut at {at:#x} of {end:#x}, commits at {commits:x?}");
         counts.push(count);
     }
@@ -43,7 +43,7 @@ fn a_last_commit_that_reached_the_disk_in_part_is_left_out() {
         let whole = commits.len() - usize::from(is_changed && at < written.meaning_end());
         // A commit of which nothing is there was never begun, as far as anybody can tell.
         let is_torn = whole < commits.len() && at > from;
-        assert_eq!(copy.count(is_torn), written.messages_in(whole), "zeros from {at:#x}");
+        assert_eq!(copy.count(is_torn.then_some(TORN)), written.messages_in(whole), "zeros from {at:#x}");
     }
 }
 
@@ -175,9 +175,11 @@ impl Written {
 
     /// How many messages the reader gets. Each that comes was published, in its order.
     #[track_caller]
-    fn count(&self, is_torn: bool) -> usize {
+    fn count(&self, end: Option<&str>) -> usize {
         let broker = self.broker();
-        assert_eq!(broker.process.says(TORN), is_torn, "{}", broker.process.shown());
+        for text in [TORN, CUT] {
+            assert_eq!(broker.process.says(text), end == Some(text), "{text:?}: {}", broker.process.shown());
+        }
         let mut reader = Link::connect(broker.port, lasting(Version::V311, "reader"));
         assert!(reader.session_present);
         reader.publish("log", "end", QoS::AtLeastOnce);
@@ -291,3 +293,4 @@ fn offset_in(ended: &Ended) -> u64 {
 
 const BLOCK_BYTES: usize = 4096;
 const TORN: &str = "the end of the store was being written when the broker ended";
+const CUT: &str = "is shorter than it was made, which no crash does";

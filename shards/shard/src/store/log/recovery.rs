@@ -55,7 +55,8 @@ pub struct Report {
     pub missing: Vec<u32>,
 }
 
-/// The end of the log was being written when the machine stopped: nothing there was acknowledged as being on disk.
+/// The end of the log was being written when the machine stopped: nothing there was acknowledged as being on disk, unless
+/// the file was cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Torn {
     pub file: FileId,
@@ -64,6 +65,8 @@ pub struct Torn {
     pub bytes: u32,
     /// Whole commits behind it, in this file and in later ones, which are void with it.
     pub commits: u64,
+    /// The file is shorter than it was made. No crash does that: what is missing may have been acknowledged.
+    pub is_cut: bool,
 }
 
 /// A log that is ready to go on, in a fresh segment.
@@ -104,6 +107,12 @@ struct Known {
     /// As far as the file and its header agree.
     bytes: u32,
     header: Header,
+}
+
+impl Known {
+    fn is_cut(&self) -> bool {
+        self.bytes < self.header.segment_bytes
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -275,7 +284,7 @@ impl Recovery {
             self.headless(&doubtful)?;
         } else {
             let Doubtful { file, bytes, .. } = doubtful;
-            self.report.torn = Some(Torn { file, offset: 0, bytes, commits });
+            self.report.torn = Some(Torn { file, offset: 0, bytes, commits, is_cut: false });
         }
         self.leave_doubt();
         Ok(())

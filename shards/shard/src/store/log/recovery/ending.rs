@@ -66,7 +66,8 @@ impl Recovery {
         }
         // Without its header a segment is void, and everything behind it too.
         let void = self.report.torn.map_or(0, |torn| torn.commits) + std::mem::take(&mut self.ending.whole);
-        self.report.torn = Some(Torn { file: known.file, offset: 0, bytes: 0, commits: void });
+        self.report.torn =
+            Some(Torn { file: known.file, offset: 0, bytes: 0, commits: void, is_cut: known.is_cut() });
         self.ending.end = None;
         self.ending.lost.get_or_insert(previous_generation);
         let older = self.known.range(..previous_generation).next_back();
@@ -104,6 +105,7 @@ impl Recovery {
                 offset: gap.from as u32,
                 bytes: (survey.end - gap.from) as u32,
                 commits: survey.commits - gap.commits_before + ending.whole + void,
+                is_cut: known.is_cut(),
             });
             ending.whole = gap.commits_before;
             ending.end = gap.before.map(|commit| End { generation, offset: gap.from as u32, commit });
@@ -113,9 +115,10 @@ impl Recovery {
                 ending.end = survey.last.map(|commit| End { generation, offset, commit });
             }
             // A header is written together with a commit, and a file is as long as its header says.
-            let short = survey.last.is_none() || known.bytes < known.header.segment_bytes;
+            let short = survey.last.is_none() || known.is_cut();
             if bound.is_none() && short && self.report.torn.is_none() {
-                self.report.torn = Some(Torn { file: known.file, offset, bytes: 0, commits: 0 });
+                self.report.torn =
+                    Some(Torn { file: known.file, offset, bytes: 0, commits: 0, is_cut: known.is_cut() });
             }
             ending.whole += survey.commits;
         }
