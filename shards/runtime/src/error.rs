@@ -128,6 +128,11 @@ pub enum StoreError {
     #[error("{} is not empty. Nothing was changed: name a directory that is not there yet, or is empty", path.display())]
     NotEmpty { path: PathBuf },
     #[error(
+        "{} is within the data directory. Nothing was changed: a backup goes elsewhere, best to another disk",
+        path.display()
+    )]
+    Within { path: PathBuf },
+    #[error(
         "{} has a store already. Nothing was changed. With --force that one is moved aside, within the directory",
         path.display()
     )]

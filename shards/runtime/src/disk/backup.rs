@@ -29,6 +29,7 @@ impl Laid {
     /// is whole, and not before; it must not be there, or be empty.
     pub fn back_up(&self, target: &Path) -> Result<Vec<Checked>, StoreError> {
         check_target(target)?;
+        self.check_outside(target)?;
         let scratch = scratch_of(target)?;
         let outcome = self.copy_to(&scratch).and_then(|checked| {
             fs::rename(&scratch, target).map_err(|error| StoreError::io(target, error))?;
@@ -43,6 +44,20 @@ impl Laid {
             let _ = fs::remove_dir_all(&scratch);
         }
         outcome
+    }
+
+    /// What is within the data directory goes with it, and a broker may take it for its own.
+    fn check_outside(&self, target: &Path) -> Result<(), StoreError> {
+        let io_error = |error| StoreError::io(target, error);
+        let dir = self.path().canonicalize().map_err(|error| StoreError::io(self.path(), error))?;
+        let absolute = std::path::absolute(target).map_err(io_error)?;
+        let mut existing = absolute.ancestors().filter_map(|ancestor| ancestor.canonicalize().ok());
+        match existing.next() {
+            Some(existing) if existing.starts_with(&dir) => {
+                Err(StoreError::Within { path: target.to_owned() })
+            }
+            _ => Ok(()),
+        }
     }
 
     fn copy_to(&self, scratch: &Path) -> Result<Vec<Checked>, StoreError> {

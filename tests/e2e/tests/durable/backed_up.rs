@@ -76,6 +76,12 @@ fn a_backup_comes_back_and_a_store_gives_way_only_when_it_is_told_to() {
         &["4 queued messages", "1 retained message"],
     );
     assert_says(&shelf.store("backup", &[backup.dir.as_ref()]), 2, &["is not empty", "Nothing was changed"]);
+    for within in ["below", "shard-0-of-1/below", "not/there/yet"] {
+        let within = shelf.dir.join(within);
+        let said = ["is within the data directory", "Nothing was changed"];
+        assert_says(&shelf.store("backup", &[within.as_ref()]), 2, &said);
+        assert!(!within.exists());
+    }
     assert_says(&backup.store("check", &[]), 0, &["4 queued messages", "the store is whole"]);
     let parent = entries(backup.dir.parent().unwrap());
     let name = backup.dir.file_name().unwrap().to_str().unwrap();
