@@ -155,20 +155,21 @@ impl Inflight {
 
     /// What is to be sent again next is elsewhere.
     pub fn wants_more(&self) -> bool {
-        let at = self.entries.partition_point(|entry| entry.number < self.again.start);
-        let mut again = self.entries.range(at..).take_while(|entry| entry.number < self.again.end);
-        let next = again.find_map(|entry| entry.state.as_ref());
-        !self.again.is_empty() && matches!(next, Some(State::Away { .. }))
+        let next = self.left_to_send_again().find_map(|entry| entry.state.as_ref());
+        matches!(next, Some(State::Away { .. }))
     }
 
     /// What is elsewhere of all that is to be sent again.
     pub fn wanted(&self) -> impl Iterator<Item = Away> {
-        let from = self.entries.partition_point(|entry| entry.number < self.again.start);
-        let again = self.entries.range(from..).take_while(|entry| entry.number < self.again.end);
-        again.filter_map(|entry| match entry.state {
+        self.left_to_send_again().filter_map(|entry| match entry.state {
             Some(State::Away { body, bytes, .. }) => Some(Away { number: entry.number, body, bytes }),
             _ => None,
         })
+    }
+
+    fn left_to_send_again(&self) -> impl Iterator<Item = &Entry> {
+        let from = self.entries.partition_point(|entry| entry.number < self.again.start);
+        self.entries.range(from..).take_while(|entry| entry.number < self.again.end)
     }
 
     pub fn bring_back(&mut self, queued: Queued) {
