@@ -1,9 +1,8 @@
 //! The data directory: who uses it, and for how many shards it was laid out.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{self, Write},
-    os::fd::AsRawFd,
     path::{Path, PathBuf},
 };
 
@@ -11,6 +10,7 @@ use shard::{SHARDS_MAX, ShardId};
 
 use super::{
     laid::{folder_of, has_remains},
+    lock::lock,
     regular,
 };
 use crate::StoreError;
@@ -155,27 +155,11 @@ fn shards_in(name: &str) -> Option<u8> {
     (folder_of(ShardId(shard), shards) == name && shard < shards).then_some(shards)
 }
 
-pub(crate) fn lock(dir: &Path) -> Result<File, StoreError> {
-    let path = dir.join(LOCK);
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-    let file = file.map_err(|source| StoreError::Io { path: path.clone(), source })?;
-    // SAFETY: the call takes a descriptor that is open and nothing else.
-    if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
-        return Ok(file);
-    }
-    let source = io::Error::last_os_error();
-    Err(match source.kind() {
-        io::ErrorKind::WouldBlock => StoreError::InUse { path: dir.to_owned() },
-        _ => StoreError::Io { path, source },
-    })
-}
-
 fn newer(path: &Path, format: u32) -> StoreError {
     StoreError::Newer { path: path.to_owned(), format, known: FORMAT }
 }
 
 pub(crate) const LAYOUT: &str = "layout";
-pub(crate) const LOCK: &str = "lock";
 
 /// Of the directory; segments have one of their own.
 pub(crate) const FORMAT: u32 = 1;

@@ -3,15 +3,15 @@
 
 use std::{
     fs, io,
-    os::fd::AsRawFd,
     path::{Path, PathBuf},
 };
 
 use shard::ShardId;
 
 use super::{
-    directory::{FORMAT, LAYOUT, LOCK, Layout},
+    directory::{FORMAT, LAYOUT, Layout},
     keeper::id_of,
+    lock,
     regular,
 };
 use crate::StoreError;
@@ -66,10 +66,7 @@ impl Laid {
 
     /// Whether a process has locked it. One that may not be looked at counts as free.
     pub fn is_in_use(&self) -> bool {
-        let Ok(lock) = regular::open(&self.path.join(LOCK)) else { return false };
-        // SAFETY: the call takes a descriptor that is open and nothing else.
-        let is_free = unsafe { libc::flock(lock.as_raw_fd(), libc::LOCK_SH | libc::LOCK_NB) } == 0;
-        !is_free && io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock
+        lock::is_locked(&self.path)
     }
 }
 

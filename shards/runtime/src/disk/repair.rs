@@ -19,8 +19,8 @@ use shard::{
 
 use super::{
     check::Checked,
-    directory,
     laid::{Laid, folder_of},
+    lock::lock,
     moment,
     reading::Walked,
     relocation::free_bytes,
@@ -54,7 +54,7 @@ pub struct Repair {
 impl Repair {
     /// Looks at everything and changes nothing. A repair that is only looked at keeps nobody out.
     pub fn plan(laid: Laid, is_dry: bool) -> Result<Repair, StoreError> {
-        let lock = if is_dry { None } else { Some(directory::lock(laid.path())?) };
+        let lock = if is_dry { None } else { Some(lock(laid.path())?) };
         let mut shards = Vec::new();
         for shard in 0..laid.shards() {
             let mut before = laid.check(shard)?;

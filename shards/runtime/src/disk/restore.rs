@@ -9,8 +9,9 @@ use std::{
 use super::{
     backup::Label,
     check::{Checked, check_folder},
-    directory::{self, LAYOUT, LOCK},
+    directory::LAYOUT,
     laid::{Laid, RESTORING},
+    lock::{LOCK, lock},
     moment,
     relocation::free_bytes,
 };
@@ -35,7 +36,7 @@ impl Laid {
         if fs::canonicalize(target).ok() == fs::canonicalize(self.path()).ok() {
             return Err(StoreError::Itself { path: target.to_owned() });
         }
-        let _lock = directory::lock(target)?;
+        let _lock = lock(target)?;
         let present = present(target, replace)?;
         let (needed, free) =
             (shards.iter().map(|shard| shard.file_bytes).sum(), free_bytes(target).map_err(io_error)?);
