@@ -139,7 +139,7 @@ pub enum StoreError {
     Occupied { path: PathBuf },
     #[error("{} cannot be restored to itself", path.display())]
     Itself { path: PathBuf },
-    #[error("{} does not say what the backup has: {text:?}. It was made by another version, or came to harm", path.display())]
+    #[error("{} does not say what the backup has: {}. It was made by another version, or came to harm", path.display(), excerpt(text))]
     Label { path: PathBuf, text: String },
     #[error("{what}. It is not damaged, and nothing was changed")]
     OtherVersion { what: String },
@@ -155,10 +155,10 @@ pub enum StoreError {
     )]
     NotRepaired { path: PathBuf },
     #[error(
-        "{} does not say for whom the directory was laid out: {text:?}. Nothing was changed. It should have four lines, \
+        "{} does not say for whom the directory was laid out: {}. Nothing was changed. It should have four lines, \
          `format = 1`, `shards = N`, `placement_seed = N` and a checksum of these, and is not changed by hand: bring it back from \
          a backup or another copy of the directory",
-        path.display()
+        path.display(), excerpt(text)
     )]
     Layout { path: PathBuf, text: String },
     #[error(
@@ -174,6 +174,16 @@ pub enum StoreError {
     )]
     Malformed { path: PathBuf, offset: u32 },
 }
+
+/// In quotes, and not more of it than a line holds.
+fn excerpt(text: &str) -> String {
+    match text.char_indices().nth(EXCERPT_CHARS_MAX) {
+        Some((end, _)) => format!("{:?} and so on", &text[..end]),
+        None => format!("{text:?}"),
+    }
+}
+
+const EXCERPT_CHARS_MAX: usize = 120;
 
 /// What to do about an error of the system.
 fn remedy(error: &io::Error) -> &'static str {

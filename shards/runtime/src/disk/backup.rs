@@ -141,7 +141,7 @@ impl Label {
     /// `None`: the directory is no backup, but a copy that was made otherwise.
     pub fn read(backup: &Path) -> Result<Option<Label>, StoreError> {
         let path = backup.join(LABEL);
-        match regular::read_to_string(&path) {
+        match regular::read_text(&path) {
             Ok(text) => match Label::parse(&text) {
                 Some(label) => Ok(Some(label)),
                 None => Err(StoreError::Label { path, text }),
@@ -159,7 +159,8 @@ impl Label {
         let last_commits = value("last_commits")?;
         let last_commits =
             last_commits.split(' ').map(|number| number.parse().ok()).collect::<Option<_>>()?;
-        (format == FORMAT).then_some(Label { taken, last_commits })
+        let is_date = taken.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+        (format == FORMAT && is_date).then_some(Label { taken, last_commits })
     }
 
     fn text(&self) -> String {
@@ -217,9 +218,12 @@ mod tests {
     fn a_label_survives_its_file() {
         let label = Label { taken: "20260131-235959".to_owned(), last_commits: vec![7, 0, u64::MAX] };
         assert_eq!(Label::parse(&label.text()), Some(label));
-        for wrong in
-            ["", "format = 2\ntaken = x\nlast_commits = 1\n", "format = 1\ntaken = x\nlast_commits = x\n"]
-        {
+        for wrong in [
+            "",
+            "format = 1\ntaken = \u{fffd}\nlast_commits = 1\n",
+            "format = 2\ntaken = x\nlast_commits = 1\n",
+            "format = 1\ntaken = x\nlast_commits = x\n",
+        ] {
             assert_eq!(Label::parse(wrong), None, "{wrong:?}");
         }
     }

@@ -31,7 +31,7 @@ impl DataDir {
         fs::create_dir_all(path).map_err(io_error)?;
         let lock = lock(path)?;
         let layout_path = path.join(LAYOUT);
-        let layout = match regular::read_to_string(&layout_path) {
+        let layout = match regular::read_text(&layout_path) {
             Ok(text) => {
                 let layout = Layout::parse(&text)
                     .ok_or_else(|| StoreError::Layout { path: layout_path.clone(), text: text.clone() })?;

@@ -28,7 +28,7 @@ pub struct Laid {
 impl Laid {
     pub fn read(path: &Path) -> Result<Laid, StoreError> {
         let layout_path = path.join(LAYOUT);
-        let text = match regular::read_to_string(&layout_path) {
+        let text = match regular::read_text(&layout_path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound && path.is_dir() => {
                 return Err(absent(path)?);

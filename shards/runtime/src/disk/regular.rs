@@ -30,10 +30,12 @@ pub(crate) fn open_segment(path: &Path, id: FileId, options: &mut OpenOptions) -
     }
 }
 
-pub(crate) fn read_to_string(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    open(path)?.read_to_string(&mut text)?;
-    Ok(text)
+/// A short text of ours. What is no text is shown as well as it can be, and what is too long is cut: neither is taken for one
+/// of ours, and whoever refuses it can say what is there.
+pub(crate) fn read_text(path: &Path) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    open(path)?.take(TEXT_BYTES_MAX).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn open_with(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
@@ -79,6 +81,9 @@ fn unfit(what: String) -> io::Error {
 /// Of an error that says what is at a place where a file of ours should be.
 pub(crate) const UNFIT: io::ErrorKind = io::ErrorKind::Unsupported;
 
+/// A backup's label has a number for each shard.
+const TEXT_BYTES_MAX: u64 = 4096;
+
 /// Every place in a segment, and the end of its last block, has a number of 32 bits.
 const SEGMENT_BYTES_MAX: u32 = u32::MAX - (BLOCK_BYTES - 1);
 
@@ -121,7 +126,7 @@ mod tests {
         // SAFETY: the name ends with a zero byte.
         assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
         assert_eq!(refused(&pipe), "it is no regular file");
-        assert_eq!(read_to_string(&pipe).unwrap_err().kind(), UNFIT);
+        assert_eq!(read_text(&pipe).unwrap_err().kind(), UNFIT);
         let link = folder.0.join("link");
         std::os::unix::fs::symlink(folder.0.join("nowhere"), &link).unwrap();
         assert!(refused(&link).contains("symbolic link"));
@@ -151,7 +156,7 @@ mod tests {
         let folder = Folder::new("flags");
         let path = folder.0.join("file");
         fs::write(&path, "text").unwrap();
-        assert_eq!(read_to_string(&path).unwrap(), "text");
+        assert_eq!(read_text(&path).unwrap(), "text");
         // SAFETY: the descriptor is open.
         let flags = unsafe { libc::fcntl(open(&path).unwrap().as_raw_fd(), libc::F_GETFL) };
         assert_eq!(flags & libc::O_NONBLOCK, 0);

@@ -65,6 +65,13 @@ fn a_layout_that_is_none_and_one_of_a_later_version_are_refused() {
         refuses(on(&dir, 1), &[&shown(&layout), said]);
         assert_eq!(fs::read_to_string(&layout).unwrap(), *text, "it is left as it was");
     }
+    // What is no text at all is refused with the same words, and not shown to its end.
+    fs::write(&layout, [text.as_bytes(), &[0xff; 100_000]].concat()).unwrap();
+    let ended = on(&dir, 1).run();
+    for said in ["should have four lines", "and so on"] {
+        assert!(ended.says(said), "{said:?} is not in {:?}", ended.errors);
+    }
+    assert!(ended.errors.iter().all(|line| line.len() < 1000), "{:?}", ended.errors);
     fs::write(&layout, text).unwrap();
     on(&dir, 1).start().end(libc::SIGTERM);
     fs::remove_dir_all(dir).unwrap();
