@@ -62,6 +62,9 @@ fn serve(args: &ServeArgs) -> ExitCode {
         }
     };
     if args.test_config {
+        if let Err(error) = start::check_data_dir(&loaded.settings) {
+            return fail(&error);
+        }
         return match io::stdout().write_all(report(&loaded).as_bytes()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&format!("the report cannot be written to standard output: {error}")),

@@ -73,7 +73,17 @@ fn data_dir(settings: &Settings, shards: u8) -> Result<Option<Arc<DataDir>>, Str
         return Ok(None);
     }
     let opened = DataDir::open(Path::new(dir), shards, placement_seed(settings));
-    opened.map(|dir| Some(Arc::new(dir))).map_err(|error| error.to_string())
+    let opened = opened.map_err(|error| error.to_string())?;
+    tell_leftovers(opened.path());
+    Ok(Some(Arc::new(opened)))
+}
+
+/// What a start would refuse of where the data directory is to be, found out without changing anything.
+pub fn check_data_dir(settings: &Settings) -> Result<(), String> {
+    match settings.store.dir.as_str() {
+        "" => Ok(()),
+        dir => DataDir::check_place(Path::new(dir)).map_err(|error| error.to_string()),
+    }
 }
 
 /// The probe opens files itself: what is not enough for any broker is said before it.

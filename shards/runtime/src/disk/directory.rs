@@ -59,6 +59,21 @@ impl DataDir {
         Ok(DataDir { path: path.to_owned(), layout, _lock: lock })
     }
 
+    /// Whether a directory can be at this place, as far as whoever asks may look. Nothing is made or locked.
+    pub fn check_place(path: &Path) -> Result<(), StoreError> {
+        let not_a_directory = || io::Error::from_raw_os_error(libc::ENOTDIR);
+        for place in path.ancestors().filter(|place| !place.as_os_str().is_empty()) {
+            match fs::metadata(place) {
+                Ok(found) if found.is_dir() => return Ok(()),
+                Ok(_) => return Err(StoreError::io(path, not_a_directory())),
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(()),
+                // It is made, or something above it is in its way.
+                Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -38,6 +38,12 @@ fn a_file_in_the_place_of_the_directory_is_named() {
     let file = dir.join("store");
     fs::write(&file, "not a directory").unwrap();
     let remedy = "A file is where a directory should be: move it away";
+    for place in [&file, &file.join("below"), &file.join("below/that")] {
+        refuses(on(place, 1).args(["--test-config"]), &[&shown(place), remedy]);
+    }
+    let accepted = on(&dir.join("made/at/the/start"), 1).args(["--test-config"]).run();
+    assert_eq!(accepted.code, Some(0), "{accepted:?}");
+    assert!(!dir.join("made").exists(), "not when it is only tested");
     refuses(on(&file, 1), &[&shown(&file), remedy]);
     refuses(on(&file.join("below"), 1), &[&shown(&file.join("below")), "Not a directory", remedy]);
     assert_eq!(fs::read_to_string(&file).unwrap(), "not a directory");
