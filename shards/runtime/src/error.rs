@@ -128,6 +128,11 @@ pub enum StoreError {
     #[error("{} is not empty. Nothing was changed: name a directory that is not there yet, or is empty", path.display())]
     NotEmpty { path: PathBuf },
     #[error(
+        "{} has no name at its end. Nothing was changed: name the directory for the backup itself, for example backup-1",
+        path.display()
+    )]
+    Nameless { path: PathBuf },
+    #[error(
         "{} is within the data directory. Nothing was changed: a backup goes elsewhere, best to another disk",
         path.display()
     )]

@@ -175,6 +175,10 @@ impl Label {
 }
 
 fn check_target(target: &Path) -> Result<(), StoreError> {
+    // Of `..`, what is meant depends on what is there.
+    if target.file_name().is_none() && target != Path::new(".") {
+        return Err(StoreError::Nameless { path: target.to_owned() });
+    }
     match fs::read_dir(target) {
         Ok(mut entries) => match entries.next() {
             None => Ok(()),
