@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use runtime::{Broker, DataDir, Probe};
+use runtime::{Broker, Cause, DataDir, Leftover, Probe};
 use shard::SHARDS_MAX;
 
 use crate::{
@@ -83,6 +83,15 @@ pub fn check_data_dir(settings: &Settings) -> Result<(), String> {
     match settings.store.dir.as_str() {
         "" => Ok(()),
         dir => DataDir::check_place(Path::new(dir)).map_err(|error| error.to_string()),
+    }
+}
+
+/// The directory is ours: no restore is going on there.
+fn tell_leftovers(dir: &Path) {
+    let found = runtime::leftovers(dir).unwrap_or_default();
+    for Leftover { path, bytes, .. } in found.into_iter().filter(|it| it.cause == Cause::Restore) {
+        let path = path.display();
+        tracing::info!(%path, bytes, "a restore that did not get to its end has left this: it can be deleted");
     }
 }
 

@@ -16,9 +16,12 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
-use runtime::{Laid, StoreError};
+use runtime::{Laid, Leftover, StoreError};
 
-use crate::config::{self, Flags};
+use crate::{
+    config::{self, Flags},
+    text::size,
+};
 
 /// Look at a data directory, mend it, copy it and bring it back.
 ///
@@ -114,6 +117,12 @@ impl DirectoryArgs {
             (None, None) => String::new(),
         }
     }
+}
+
+/// What nobody else would delete.
+fn left(leftover: &Leftover) -> String {
+    let Leftover { path, bytes, cause } = leftover;
+    format!("note: {} ({}) {cause}", path.display(), size(*bytes))
 }
 
 /// As a shell takes it.

@@ -3,10 +3,10 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::Args;
-use runtime::Checked;
+use runtime::{Checked, backups_cut_short};
 use shard::store::sums::Totals;
 
-use super::{DirectoryArgs, Failure, check::holds, quoted, told};
+use super::{DirectoryArgs, Failure, check::holds, left, quoted, told};
 use crate::text::size;
 
 /// Copy everything to another directory, whether a broker runs or not.
@@ -34,7 +34,9 @@ pub(super) fn run(args: &BackupArgs) -> Result<ExitCode, Failure> {
             "to bring it back: iothub store restore {} --data-dir DIR (needs {} there)",
             quoted(&args.target.to_string_lossy()),
             size(bytes)
-        ))
+        ))?;
+        // Whether or not they can be looked for, the backup is made.
+        backups_cut_short(&args.target).unwrap_or_default().iter().try_for_each(|it| out.line(&left(it)))
     }))
 }
 

@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use runtime::{Checked, Incomplete, Laid};
+use runtime::{Checked, Incomplete, Laid, leftovers};
 use shard::store::{entry::name_of, sums::Totals};
 
-use super::{DAMAGED, DirectoryArgs, Failure, Printed};
+use super::{DAMAGED, DirectoryArgs, Failure, Printed, left};
 use crate::text::{count, size};
 
 /// Read everything, say what is there and what is damaged.
@@ -44,6 +44,10 @@ pub(super) fn run(args: &CheckArgs) -> Result<ExitCode, Failure> {
             out.line(&format!("  DAMAGED {problem}"))?;
         }
         out.end()?;
+    }
+    if !args.quiet {
+        let leftovers = leftovers(laid.path()).unwrap_or_default();
+        leftovers.iter().try_for_each(|leftover| out.line(&left(leftover)))?;
     }
     if problems == 0 {
         if !args.quiet {

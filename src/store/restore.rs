@@ -3,10 +3,10 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::Args;
-use runtime::{Laid, Restored};
+use runtime::{Laid, Leftover, Restored};
 
 use super::{DirectoryArgs, Failure, backup::totals, check::holds, told};
-use crate::text::count;
+use crate::text::{count, size};
 
 /// Bring a backup back.
 ///
@@ -34,7 +34,7 @@ pub(super) fn run(args: &RestoreArgs) -> Result<ExitCode, Failure> {
             "a broker uses {path}: that is no backup. Make one with iothub store backup. Nothing was changed"
         )));
     }
-    let Restored { label, shards, replaced } = backup.restore_to(&target, args.force)?;
+    let Restored { label, shards, cleared, replaced } = backup.restore_to(&target, args.force)?;
     let taken = match &label {
         Some(label) => format!("taken {} UTC", label.taken),
         None => {
@@ -45,6 +45,12 @@ pub(super) fn run(args: &RestoreArgs) -> Result<ExitCode, Failure> {
     let (path, target) = (args.backup.display(), target.display());
     Ok(told(|out| {
         out.line(&format!("restored {path} ({taken}) to {target}: {}", holds(&totals(&shards))))?;
+        for Leftover { path, bytes, .. } in &cleared {
+            let (path, bytes) = (path.display(), size(*bytes));
+            out.line(&format!(
+                "removed {path} ({bytes}): a restore that did not get to its end had left it"
+            ))?;
+        }
         if let Some(replaced) = &replaced {
             let replaced = replaced.display();
             out.line(&format!(

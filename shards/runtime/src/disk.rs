@@ -12,6 +12,7 @@ mod fetcher;
 mod following;
 pub(crate) mod keeper;
 pub(crate) mod laid;
+pub(crate) mod leftover;
 mod lock;
 mod moment;
 mod open;

@@ -43,6 +43,7 @@ pub use disk::{
     check::{Checked, Incomplete},
     directory::DataDir,
     laid::Laid,
+    leftover::{Cause, Leftover, backups_cut_short, leftovers},
     problem::Problem,
     reading::Walked,
     repair::{Repair, Repaired, Superseded},

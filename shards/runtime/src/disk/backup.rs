@@ -11,6 +11,8 @@ use super::{
     directory::LAYOUT,
     following::Following,
     laid::Laid,
+    leftover::PART,
+    lock::{LOCK, lock},
     moment, regular,
 };
 use crate::StoreError;
@@ -31,6 +33,8 @@ impl Laid {
         check_target(target)?;
         self.check_outside(target)?;
         let scratch = scratch_of(target)?;
+        // As long as it is made, it is nobody's leftover. Where files cannot be locked, a copy can be made all the same.
+        let held = lock(&scratch).ok();
         let outcome = self.copy_to(&scratch).and_then(|checked| {
             fs::rename(&scratch, target).map_err(|error| StoreError::io(target, error))?;
             let parent = scratch.parent().unwrap_or(Path::new("/"));
@@ -43,6 +47,7 @@ impl Laid {
             // It was made a moment ago, and half a copy is of no use.
             let _ = fs::remove_dir_all(&scratch);
         }
+        drop(held);
         outcome
     }
 
@@ -85,6 +90,10 @@ impl Laid {
         self.check_present()?;
         let label = Label { taken: moment::stamp(), last_commits };
         let io_error = |error| StoreError::io(scratch, error);
+        match fs::remove_file(scratch.join(LOCK)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_error(error)),
+            _ => {}
+        }
         write(&scratch.join(LABEL), &label.text()).map_err(io_error)?;
         write(&scratch.join(LAYOUT), self.text()).map_err(io_error)?;
         File::open(scratch).and_then(|folder| folder.sync_all()).map_err(io_error)?;
@@ -196,7 +205,8 @@ fn scratch_of(target: &Path) -> Result<PathBuf, StoreError> {
     let parent = absolute.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(parent).map_err(|error| StoreError::io(parent, error))?;
     let name = absolute.file_name().unwrap_or_default().to_string_lossy();
-    moment::make_folder(parent, &format!("{name}.part")).map_err(|error| StoreError::io(parent, error))
+    moment::make_folder(parent, &format!("{name}{}", PART.trim_end_matches('-')))
+        .map_err(|error| StoreError::io(parent, error))
 }
 
 fn write(path: &Path, text: &str) -> io::Result<()> {

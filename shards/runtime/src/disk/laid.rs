@@ -11,8 +11,7 @@ use shard::ShardId;
 use super::{
     directory::{FORMAT, LAYOUT, Layout},
     keeper::id_of,
-    lock,
-    regular,
+    lock, regular,
 };
 use crate::StoreError;
 

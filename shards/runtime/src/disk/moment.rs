@@ -20,6 +20,17 @@ pub(crate) fn make_folder(within: &Path, what: &str) -> io::Result<PathBuf> {
     unreachable!("one of all numbers is free")
 }
 
+/// Whether it is what `make_folder` puts behind a name.
+pub(crate) fn is_stamp(text: &str) -> bool {
+    let mut parts = text.split('-');
+    let mut has_digits = |count: Option<usize>| {
+        let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        parts.next().map(|part| is_number(part) && count.is_none_or(|count| part.len() == count))
+    };
+    let is_time = has_digits(Some(8)) == Some(true) && has_digits(Some(6)) == Some(true);
+    is_time && has_digits(None) != Some(false) && parts.next().is_none()
+}
+
 /// The time in UTC.
 pub(crate) fn stamp() -> String {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -56,6 +67,12 @@ mod tests {
             (4_102_444_799, "20991231-235959"),
         ] {
             assert_eq!(stamp_of(unix_s), expected);
+            assert!(is_stamp(expected) && is_stamp(&format!("{expected}-12")));
+        }
+        for other in
+            ["", "19700101", "1970-000000", "19700101-00000x", "19700101-000000-", "19700101-000000-2-3"]
+        {
+            assert!(!is_stamp(other), "{other}");
         }
     }
 }

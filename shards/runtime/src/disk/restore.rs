@@ -11,6 +11,7 @@ use super::{
     check::{Checked, check_folder},
     directory::LAYOUT,
     laid::{Laid, RESTORING},
+    leftover::{Cause, Leftover, leftovers},
     lock::{LOCK, lock},
     moment,
     relocation::free_bytes,
@@ -22,6 +23,8 @@ pub struct Restored {
     /// `None`: a copy that was not made by a backup.
     pub label: Option<Label>,
     pub shards: Vec<Checked>,
+    /// Of restores that did not get to their end. They are no more.
+    pub cleared: Vec<Leftover>,
     /// Where everything is that was there before.
     pub replaced: Option<PathBuf>,
 }
@@ -31,28 +34,43 @@ impl Laid {
     pub fn restore_to(&self, target: &Path, replace: bool) -> Result<Restored, StoreError> {
         let label = Label::read(self.path())?;
         let shards = self.verify_all(self.path(), label.as_ref())?;
+        let needed = shards.iter().map(|shard| shard.file_bytes).sum();
+        let made = make(target, needed)?;
+        let outcome = self.restore_into(target, label, replace, needed);
+        if outcome.is_err() && !made.is_empty() {
+            // What is there else stays, and those above it with it.
+            let _ = fs::remove_file(target.join(LOCK));
+            let _ = made.iter().try_for_each(fs::remove_dir);
+        }
+        outcome
+    }
+
+    fn restore_into(
+        &self,
+        target: &Path,
+        label: Option<Label>,
+        replace: bool,
+        needed: u64,
+    ) -> Result<Restored, StoreError> {
         let io_error = |error| StoreError::io(target, error);
-        fs::create_dir_all(target).map_err(io_error)?;
         if fs::canonicalize(target).ok() == fs::canonicalize(self.path()).ok() {
             return Err(StoreError::Itself { path: target.to_owned() });
         }
         let _lock = lock(target)?;
         let present = present(target, replace)?;
-        let (needed, free) =
-            (shards.iter().map(|shard| shard.file_bytes).sum(), free_bytes(target).map_err(io_error)?);
-        if needed > free {
-            return Err(StoreError::NoSpace { path: target.to_owned(), needed, free });
-        }
         let scratch = moment::make_folder(target, RESTORING.trim_end_matches('-')).map_err(io_error)?;
-        let copied = self.copy_all(&scratch, label.as_ref());
+        let cleared = clear(target, &scratch).map_err(io_error)?;
+        let room = check_room(target, target, needed);
+        let copied = room.and_then(|()| self.copy_all(&scratch, label.as_ref()));
         if copied.is_err() {
-            // It was made a moment ago.
-            let _ = fs::remove_dir_all(&scratch);
+            // It was made a moment ago. With one that was cut short before it, nobody may begin with nothing there.
+            let _ = empty(&scratch);
+            let _ = if cleared.is_empty() { fs::remove_dir(&scratch) } else { Ok(()) };
         }
         let shards = copied?;
         let replaced = put_aside(target, &present).map_err(io_error)?;
         self.take_place(&scratch, target).map_err(io_error)?;
-        Ok(Restored { label, shards, replaced })
+        Ok(Restored { label, shards, cleared, replaced })
     }
 
     /// As a broker would take it, and as far as the label says.
@@ -80,7 +98,16 @@ impl Laid {
             let (from, to) = (self.path().join(&folder), scratch.join(&folder));
             copy_folder(&from, &to).map_err(|error| StoreError::io(&to, error))?;
         }
-        self.verify_all(scratch, label)
+        let shards = self.verify_all(scratch, label)?;
+        // Before anything goes to its place: this may be what the room is not enough for.
+        self.write_layout(&scratch.join(LAYOUT)).map_err(|error| StoreError::io(scratch, error))?;
+        Ok(shards)
+    }
+
+    fn write_layout(&self, path: &Path) -> io::Result<()> {
+        let mut file = File::create(path)?;
+        file.write_all(self.text().as_bytes())?;
+        file.sync_all()
     }
 
     /// The layout comes last: without it, nothing there is taken for a store.
@@ -89,14 +116,51 @@ impl Laid {
             fs::rename(scratch.join(&folder), target.join(&folder))?;
         }
         File::open(target)?.sync_all()?;
-        let layout = scratch.join(LAYOUT);
-        let mut file = File::create(&layout)?;
-        file.write_all(self.text().as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&layout, target.join(LAYOUT))?;
+        fs::rename(scratch.join(LAYOUT), target.join(LAYOUT))?;
         fs::remove_dir(scratch)?;
         File::open(target)?.sync_all()
     }
+}
+
+/// Makes the directory, and tells which folders that took, the innermost first. Where there is no room, none is made.
+fn make(target: &Path, needed: u64) -> Result<Vec<PathBuf>, StoreError> {
+    let io_error = |error| StoreError::io(target, error);
+    let absolute = std::path::absolute(target).map_err(io_error)?;
+    let missing = absolute.ancestors().take_while(|ancestor| !ancestor.exists());
+    let missing: Vec<PathBuf> = missing.map(Path::to_owned).collect();
+    if let Some(existing) = missing.last().and_then(|outermost| outermost.parent()) {
+        check_room(existing, target, needed)?;
+    }
+    fs::create_dir_all(target).map_err(io_error)?;
+    Ok(missing)
+}
+
+fn check_room(existing: &Path, target: &Path, needed: u64) -> Result<(), StoreError> {
+    let free = free_bytes(existing).map_err(|error| StoreError::io(existing, error))?;
+    if needed > free {
+        return Err(StoreError::NoSpace { path: target.to_owned(), needed, free });
+    }
+    Ok(())
+}
+
+/// What restores that were cut short have left: copies of backups, and the lock says that no restore goes on.
+fn clear(target: &Path, own: &Path) -> io::Result<Vec<Leftover>> {
+    let mut found = leftovers(target)?;
+    found.retain(|leftover| leftover.cause == Cause::Restore && leftover.path != own);
+    found.iter().try_for_each(|leftover| fs::remove_dir_all(&leftover.path))?;
+    Ok(found)
+}
+
+fn empty(scratch: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(scratch)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        } else {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// What of a store is there, the layout first.

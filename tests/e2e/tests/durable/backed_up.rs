@@ -211,6 +211,64 @@ fn a_restore_that_was_cut_short_is_refused_by_a_broker_and_done_again() {
 }
 
 #[test]
+fn what_commands_that_were_cut_short_have_left_is_named() {
+    let shelf = Shelf::filled("left", 2);
+    let backups = Shelf::new("left-backups");
+    let backup = backups.dir.join("monday");
+    fs::create_dir(backups.dir.join("sunday.part-20260131-235959")).unwrap();
+    let said = [
+        "backed up",
+        "sunday.part-20260131-235959",
+        "a backup that did not get to its end",
+        "can be deleted",
+    ];
+    assert_says(&shelf.store("backup", &[backup.as_ref()]), 0, &said);
+    let names = ["backup", "layout", "shard-0-of-1"].map(|name| backup.join(name));
+    assert_eq!(entries(&backup), names, "and nothing else");
+
+    let left = shelf.dir.join("restoring-20260131-235959");
+    fs::create_dir(&left).unwrap();
+    fs::write(left.join("segment"), vec![1; 1 << 20]).unwrap();
+    for name in ["damaged-20260131-235959", "replaced-20260131-235959", "restoring-mine"] {
+        fs::create_dir(shelf.dir.join(name)).unwrap();
+    }
+    let checked = shelf.store("check", &[]);
+    let said = [
+        "restoring-20260131-235959 (1.0 MiB)",
+        "damaged-20260131",
+        "replaced-20260131",
+        "the store is whole",
+    ];
+    assert_says(&checked, 0, &said);
+    assert!(!checked.says("restoring-mine"), "{checked:?}");
+    assert!(shelf.store("check", &["--quiet".as_ref()]).out.is_empty());
+    let broker = shelf.broker(1);
+    assert!(broker.process.says("restoring-20260131-235959"), "{}", broker.process.shown());
+    assert!(broker.process.says("can be deleted"), "{}", broker.process.shown());
+    assert!(!broker.process.says("damaged-"), "{}", broker.process.shown());
+    broker.end(libc::SIGTERM);
+    assert!(left.exists(), "a broker deletes nothing");
+
+    let restored = shelf.store("restore", &[backup.as_ref(), "--force".as_ref()]);
+    assert_says(&restored, 0, &["removed", "restoring-20260131-235959 (1.0 MiB)", "2 queued messages"]);
+    assert!(!left.exists());
+    assert!(shelf.dir.join("restoring-mine").exists(), "no restore has named it");
+}
+
+#[test]
+fn a_backup_needs_a_name_of_its_own() {
+    let shelf = Shelf::filled("nameless", 2);
+    let other = Shelf::new("nameless-backup");
+    let absent = other.dir.join("absent");
+    for path in [absent.join(".."), PathBuf::from("/")] {
+        let said = ["has no name at its end", "Nothing was changed"];
+        assert_says(&shelf.store("backup", &[path.as_ref()]), 2, &said);
+    }
+    assert!(!absent.exists());
+    assert_says(&shelf.store("backup", &[absent.join("../here").as_ref()]), 0, &["backed up"]);
+}
+
+#[test]
 fn what_is_done_is_done_though_nobody_can_be_told() {
     let shelf = Shelf::filled("untold", 2);
     let [backup, target] = ["untold-backup", "untold-target"].map(Shelf::new);

@@ -10,6 +10,8 @@ use client::{Event, Publication, QoS, ReasonCode, Version};
 use e2e::link::lasting;
 use e2e::{Link, PATIENCE, Process, program, v5, v311};
 
+use crate::shelf::{Shelf, entries, segments};
+
 #[test]
 fn a_full_disk_stops_who_needs_it_until_its_queues_are_drained() {
     let Some(disk) = Disk::mount(DISK_MIB) else { return };
@@ -70,6 +72,38 @@ fn another_number_of_shards_that_finds_no_room_is_refused_and_costs_nothing() {
     }
     let broker = disk.start();
     assert_eq!(drain(broker.port, acknowledged), 0);
+}
+
+/// Once it is seen before, and once only when the last thing is to be written.
+#[test]
+fn a_restore_that_finds_no_room_leaves_nothing_behind() {
+    let backup = Shelf::filled("no-room", 2);
+    let bytes: u64 = segments(&backup.dir).iter().map(|path| fs::metadata(path).unwrap().len()).sum();
+    let mebibytes = usize::try_from(bytes >> 20).unwrap();
+    for (mebibytes, said) in [(1, "are free. Make room"), (mebibytes, NO_SPACE)] {
+        let Some(disk) = Disk::mount(mebibytes) else { return };
+        let refuses = || {
+            let mut command = disk.iothub();
+            command
+                .args(["store", "restore"])
+                .arg(&backup.dir)
+                .arg("--data-dir")
+                .arg(disk.place.join("a/store"));
+            let mut refused = Process::start("iothub", &mut command);
+            assert_eq!(refused.wait().code(), Some(2), "{}", refused.shown());
+            assert!(refused.says(said), "{}", refused.shown());
+        };
+        refuses();
+        assert!(entries(&disk.outside()).is_empty(), "{:?}", entries(&disk.outside()));
+        // What says that one was cut short before is not given up for one that is refused.
+        let store = disk.outside().join("a/store");
+        let left = store.join("restoring-20260131-235959/shard-0-of-1");
+        fs::create_dir_all(&left).unwrap();
+        refuses();
+        assert!(!left.exists());
+        let is_marked = |path: &PathBuf| path.to_str().is_some_and(|path| path.contains("restoring-"));
+        assert!(entries(&store).iter().any(is_marked), "{:?}", entries(&store));
+    }
 }
 
 /// A disk that fills up before the first file of the log is whole.
@@ -209,7 +243,8 @@ impl Disk {
         Running { process, port }
     }
 
-    fn command(&self, shards: u8) -> Command {
+    /// The program, where it has that file system.
+    fn iothub(&self) -> Command {
         let mut command = program::command("nsenter");
         command.args([
             "--target",
@@ -218,7 +253,13 @@ impl Disk {
             "--mount",
             "--preserve-credentials",
         ]);
-        command.arg(program::iothub()).args(["--listen", "tcp://127.0.0.1:0"]);
+        command.arg(program::iothub());
+        command
+    }
+
+    fn command(&self, shards: u8) -> Command {
+        let mut command = self.iothub();
+        command.args(["--listen", "tcp://127.0.0.1:0"]);
         command.args(["--shards", &shards.to_string(), "--data-dir"]).arg(self.place.join("store"));
         for (name, value) in [
             ("IOTHUB_STORE__SEGMENT_BYTES", "2 MiB"),
