@@ -8,6 +8,7 @@ pub const ARROWS: &[(&str, &[&str])] = &[
     ("runtime", &["shard"]),
     ("shard", &["mqtt"]),
     ("mqtt", &[]),
+    ("identity", &[]),
     ("client", &["mqtt"]),
     ("loadgen", &["client"]),
     ("benches", &["mqtt", "runtime", "shard"]),

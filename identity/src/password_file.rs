@@ -1,0 +1,294 @@
+//! The password file: `user:hash` on each line, as mosquitto's files have them.
+//!
+//! A file is taken whole or not at all. What mosquitto reads without a word and is surely meant otherwise is a warning.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    fmt,
+    path::Path,
+    str,
+};
+
+use crate::{
+    password::{Cost, Hash, HashError},
+    private_file::{self, FileError},
+};
+
+/// The users of one file.
+pub struct PasswordFile {
+    users: HashMap<Box<str>, Hash>,
+    /// Tried where the user is unknown, so that it takes as long as a wrong password of most users.
+    decoy: Option<Hash>,
+}
+
+/// What a file says about a user and a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Match {
+    Right,
+    Wrong,
+    Unknown,
+}
+
+/// A line that keeps a file from being taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    pub file: String,
+    pub line: usize,
+    pub what: ProblemKind,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProblemKind {
+    #[error("there is no user before the colon")]
+    NoUser,
+    #[error("the name of the user is longer than 65535 bytes, which no client can send")]
+    LongUser,
+    #[error("user `{user}` is on line {first} already")]
+    Twice { user: String, first: usize },
+    #[error("user `{user}`: {error}")]
+    Hash { user: String, error: HashError },
+    #[error("the line is no UTF-8, as the names of clients are")]
+    NoText,
+}
+
+/// A line that is passed over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    pub file: String,
+    pub line: usize,
+    pub what: &'static str,
+}
+
+/// Why a file was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error("{}", lines_of(.0))]
+    Lines(Vec<Problem>),
+}
+
+impl PasswordFile {
+    pub fn load(path: &Path) -> Result<(PasswordFile, Vec<Warning>), LoadError> {
+        let bytes = private_file::read(path)?;
+        PasswordFile::parse(&path.to_string_lossy(), &bytes).map_err(LoadError::Lines)
+    }
+
+    /// `file` is what problems are called after.
+    pub fn parse(file: &str, bytes: &[u8]) -> Result<(PasswordFile, Vec<Warning>), Vec<Problem>> {
+        let mut users: HashMap<Box<str>, (usize, Hash)> = HashMap::new();
+        let (mut problems, mut warnings) = (Vec::new(), Vec::new());
+        let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        for (at, line) in text.split(|b| *b == b'\n').enumerate() {
+            let line_number = at + 1;
+            match Line::parse(line) {
+                Ok(Line::Nothing) => {}
+                Ok(Line::NoColon) => {
+                    let what = "there is no colon between user and hash; the line is passed over";
+                    warnings.push(Warning { file: file.to_owned(), line: line_number, what });
+                }
+                Ok(Line::User(user, hash)) => match users.entry(user.into()) {
+                    Entry::Vacant(vacant) => drop(vacant.insert((line_number, hash))),
+                    Entry::Occupied(there) => {
+                        let what = ProblemKind::Twice { user: user.to_owned(), first: there.get().0 };
+                        problems.push(Problem { file: file.to_owned(), line: line_number, what });
+                    }
+                },
+                Err(what) => problems.push(Problem { file: file.to_owned(), line: line_number, what }),
+            }
+        }
+        match problems.is_empty() {
+            true => Ok((
+                PasswordFile::new(users.into_iter().map(|(user, (_, hash))| (user, hash)).collect()),
+                warnings,
+            )),
+            false => Err(problems),
+        }
+    }
+
+    fn new(users: HashMap<Box<str>, Hash>) -> PasswordFile {
+        let decoy = most_usual(users.values());
+        PasswordFile { users, decoy }
+    }
+
+    /// The hash of a user, for whoever decides what an unknown one costs.
+    pub fn hash(&self, user: &str) -> Option<&Hash> {
+        self.users.get(user)
+    }
+
+    /// Whether this is the password. An unknown user takes as long as a wrong password.
+    pub fn judge(&self, user: &str, password: &[u8]) -> Match {
+        match self.users.get(user) {
+            Some(hash) if hash.is_of(password) => Match::Right,
+            Some(_) => Match::Wrong,
+            None => {
+                self.burn(password);
+                Match::Unknown
+            }
+        }
+    }
+
+    /// Takes the time of a password of this file, and answers nothing.
+    pub fn burn(&self, password: &[u8]) {
+        if let Some(decoy) = &self.decoy {
+            std::hint::black_box(decoy.is_of(password));
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.users.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.users.is_empty()
+    }
+}
+
+/// A hash of the cost that most have; of equally many the dearest.
+fn most_usual<'a>(hashes: impl Iterator<Item = &'a Hash> + Clone) -> Option<Hash> {
+    let mut counts: HashMap<Cost, usize> = HashMap::new();
+    for hash in hashes.clone() {
+        *counts.entry(hash.cost()).or_default() += 1;
+    }
+    let (cost, _) = counts.into_iter().max_by_key(|(cost, count)| (*count, *cost))?;
+    hashes.into_iter().find(|hash| hash.cost() == cost).cloned()
+}
+
+enum Line<'a> {
+    Nothing,
+    NoColon,
+    User(&'a str, Hash),
+}
+
+impl Line<'_> {
+    fn parse(line: &[u8]) -> Result<Line<'_>, ProblemKind> {
+        if line.first() == Some(&b'#') {
+            return Ok(Line::Nothing);
+        }
+        let text = str::from_utf8(line).map_err(|_| ProblemKind::NoText)?.trim_ascii();
+        if text.is_empty() {
+            return Ok(Line::Nothing);
+        }
+        let Some((user, hash)) = text.split_once(':') else { return Ok(Line::NoColon) };
+        let (user, hash) = (user.trim_ascii(), hash.trim_ascii());
+        if user.is_empty() {
+            return Err(ProblemKind::NoUser);
+        }
+        if user.len() > USER_BYTES_MAX {
+            return Err(ProblemKind::LongUser);
+        }
+        match Hash::parse(hash) {
+            Ok(hash) => Ok(Line::User(user, hash)),
+            Err(error) => Err(ProblemKind::Hash { user: user.to_owned(), error }),
+        }
+    }
+}
+
+fn lines_of(problems: &[Problem]) -> String {
+    let mut lines: Vec<String> = problems.iter().take(PROBLEMS_TOLD).map(ToString::to_string).collect();
+    if problems.len() > PROBLEMS_TOLD {
+        lines.push(format!("and {} more", problems.len() - PROBLEMS_TOLD));
+    }
+    lines.join("\n")
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.file, self.line, self.what)
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.file, self.line, self.what)
+    }
+}
+
+impl fmt::Debug for PasswordFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PasswordFile").field("users", &self.users.len()).finish_non_exhaustive()
+    }
+}
+
+const USER_BYTES_MAX: usize = 65_535;
+const PROBLEMS_TOLD: usize = 20;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::password::Kind;
+
+    const ALICE: &str = "alice:$7$101$lbAlJg0fu5SzJmun$z9z6bmyqbsSUIJ9dh+GtOTQBIFixPrX6JYnb7qNOWogsgsZ9tohQWBSj//XddHNplQGxS9g0N91lnx613JFtAA==";
+
+    fn parse(text: &str) -> Result<(PasswordFile, Vec<Warning>), Vec<Problem>> {
+        PasswordFile::parse("users", text.as_bytes())
+    }
+
+    fn problem(text: &str) -> String {
+        let problems = parse(text).expect_err(text);
+        problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn users_are_those_of_the_lines_with_a_colon() {
+        let text = format!("# bob:x\n\n{ALICE}\r\n#\nno colon here\n  \n");
+        let (file, warnings) = parse(&text).expect("a good file");
+        assert_eq!(file.len(), 1);
+        assert_eq!(file.judge("alice", b"hello"), Match::Right);
+        assert_eq!(file.judge("alice", b"Hello"), Match::Wrong);
+        assert_eq!(file.judge("Alice", b"hello"), Match::Unknown);
+        assert_eq!(warnings.len(), 1);
+        let line = "users:5: there is no colon between user and hash; the line is passed over";
+        assert_eq!(warnings[0].to_string(), line);
+        assert!(parse("").expect("an empty file").0.is_empty());
+        assert!(parse(&format!("\u{feff}{ALICE}")).expect("a mark of its order").0.hash("alice").is_some());
+    }
+
+    #[test]
+    fn an_offence_names_its_line_and_never_the_password() {
+        assert_eq!(problem("\n:x"), "users:2: there is no user before the colon");
+        assert_eq!(problem(&format!("{ALICE}\n#\n{ALICE}")), "users:3: user `alice` is on line 1 already");
+        let plain = problem("bob:hunter2");
+        assert!(plain.starts_with("users:1: user `bob`: this is no hash"), "{plain}");
+        assert!(!plain.contains("hunter2"));
+        assert!(problem("bob:").starts_with("users:1: user `bob`: this is no hash"));
+        assert!(problem(&format!("{}:x", "u".repeat(65_536))).contains("65535"));
+        assert!(problem(&format!("{ALICE}:x")).contains("its hash is no base64"));
+        let bytes = [b"x\xff:", ALICE.as_bytes()].concat();
+        assert_eq!(PasswordFile::parse("users", &bytes).expect_err("no text")[0].what, ProblemKind::NoText);
+    }
+
+    #[test]
+    fn every_offence_of_a_file_is_told() {
+        assert_eq!(parse(":\nbob:x\ncarol:y\n").expect_err("three").len(), 3);
+        let many = LoadError::Lines(parse(&"a:b\n".repeat(30)).expect_err("thirty")).to_string();
+        assert_eq!(many.lines().count(), PROBLEMS_TOLD + 1);
+        assert!(many.ends_with("and 10 more"));
+    }
+
+    #[test]
+    fn an_unknown_user_costs_what_most_users_cost() {
+        let cheap =
+            |user: &str| format!("{user}:{}\n", Hash::make(b"x", Kind::Sha512.cost()).expect("a hash"));
+        let dear =
+            Hash::make(b"x", Cost { kind: Kind::Pbkdf2, rounds: 50_000, memory_kib: 0 }).expect("a hash");
+        let text = format!("{}a:{dear}\nb:{dear}\n", cheap("c"));
+        let (file, _) = parse(&text).expect("a good file");
+        assert_eq!(file.decoy.as_ref().map(Hash::cost), Some(dear.cost()));
+        let taken = |user: &str| {
+            let begin = Instant::now();
+            file.judge(user, b"y");
+            begin.elapsed()
+        };
+        // Five tries each, the quickest of each: another program may have had the core.
+        let least = |user: &str| (0..5).map(|_| taken(user)).min().expect("five");
+        let (wrong, unknown, quick) = (least("a"), least("nobody"), least("c"));
+        assert!(
+            unknown > wrong / 2 && unknown < wrong * 2,
+            "{unknown:?} for nobody, {wrong:?} for a wrong password"
+        );
+        assert!(quick < wrong / 10, "{quick:?}");
+    }
+}

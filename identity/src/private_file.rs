@@ -1,0 +1,122 @@
+//! Files with secrets in them: read only if nobody else can.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use zeroize::Zeroizing;
+
+use crate::Secret;
+
+/// Why a file with secrets was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    #[error("{} cannot be read: {error}", path.display())]
+    Unreadable { path: PathBuf, error: io::Error },
+    #[error("others on this machine can {what} {}, which holds secrets: chmod 600 {}", path.display(), path.display())]
+    Open { path: PathBuf, what: &'static str },
+    #[error("{} is no file", path.display())]
+    NoFile { path: PathBuf },
+    #[error("{} has {bytes} bytes; {max} are the most", path.display())]
+    TooLarge { path: PathBuf, bytes: u64, max: u64 },
+    #[error("{} is empty; it should hold a secret", path.display())]
+    Empty { path: PathBuf },
+}
+
+/// The whole of a file that others can neither read nor change. Links are followed, as those of mounted secrets must be.
+pub fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
+    let unreadable = |error| FileError::Unreadable { path: path.to_owned(), error };
+    let mut file = File::open(path).map_err(unreadable)?;
+    // Asked of the open file: what a name stands for can change in between.
+    let metadata = file.metadata().map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err(FileError::NoFile { path: path.to_owned() });
+    }
+    if let Some(what) = openness(metadata.mode()) {
+        return Err(FileError::Open { path: path.to_owned(), what });
+    }
+    if metadata.len() > FILE_BYTES_MAX {
+        let (bytes, max) = (metadata.len(), FILE_BYTES_MAX);
+        return Err(FileError::TooLarge { path: path.to_owned(), bytes, max });
+    }
+    // With room for all of it, so that no part stays behind where the vector grew from.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(metadata.len() as usize + 1));
+    (&mut file).take(FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(unreadable)?;
+    Ok(bytes)
+}
+
+/// One secret in a file of its own. The line break that editors end a file with is no part of it.
+pub fn read_secret(path: &Path) -> Result<Secret, FileError> {
+    let bytes = read(path)?;
+    let text = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+    let text = text.strip_suffix(b"\r").unwrap_or(text);
+    match text.is_empty() {
+        true => Err(FileError::Empty { path: path.to_owned() }),
+        false => Ok(Secret::new(text)),
+    }
+}
+
+/// What the mode of a file lets others do. Its group may read: that is how a broker gets files of root.
+fn openness(mode: u32) -> Option<&'static str> {
+    match mode {
+        mode if mode & 0o022 != 0 => Some("change"),
+        mode if mode & 0o004 != 0 => Some("read"),
+        _ => None,
+    }
+}
+
+/// Room for a million users with the longest of hashes.
+const FILE_BYTES_MAX: u64 = 512 << 20;
+
+#[cfg(test)]
+mod tests {
+    use std::{env, fs, fs::Permissions, os::unix::fs::PermissionsExt, process};
+
+    use super::*;
+
+    fn file(name: &str, mode: u32, bytes: &[u8]) -> PathBuf {
+        let path = env::temp_dir().join(format!("iothub-private-{}-{name}", process::id()));
+        fs::write(&path, bytes).expect("a file");
+        fs::set_permissions(&path, Permissions::from_mode(mode)).expect("its mode");
+        path
+    }
+
+    #[test]
+    fn a_file_that_others_can_read_or_change_is_refused_with_the_remedy() {
+        for (mode, what) in [(0o644, "read"), (0o604, "read"), (0o620, "change"), (0o666, "change")] {
+            let path = file("open", mode, b"x");
+            let sentence = read(&path).expect_err("refused").to_string();
+            assert!(sentence.starts_with(&format!("others on this machine can {what}")), "{sentence}");
+            assert!(sentence.ends_with(&format!("chmod 600 {}", path.display())), "{sentence}");
+            fs::remove_file(path).expect("removed");
+        }
+        for mode in [0o600, 0o640, 0o400] {
+            let path = file("closed", mode, b"x");
+            assert_eq!(*read(&path).expect("taken"), b"x");
+            fs::remove_file(path).expect("removed");
+        }
+    }
+
+    #[test]
+    fn a_secret_ends_before_its_line_break() {
+        for (bytes, secret) in
+            [(&b"a b\n"[..], &b"a b"[..]), (b"a\r\n", b"a"), (b"a", b"a"), (b"a\n\n", b"a\n")]
+        {
+            let path = file("secret", 0o600, bytes);
+            assert_eq!(read_secret(&path).expect("a secret").expose(), secret);
+            fs::remove_file(path).expect("removed");
+        }
+        let path = file("empty", 0o600, b"\n");
+        assert!(matches!(read_secret(&path), Err(FileError::Empty { .. })));
+        fs::remove_file(path).expect("removed");
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused() {
+        assert!(matches!(read(&env::temp_dir()), Err(FileError::NoFile { .. })));
+        assert!(matches!(read(Path::new("/nowhere/at/all")), Err(FileError::Unreadable { .. })));
+    }
+}
