@@ -298,7 +298,7 @@ impl Shard {
             Popped::Here(queued) => (queued.number, queued.message.body(), queued.message.bytes()),
             Popped::Away(away) => (away.number, away.body, away.bytes as usize),
         };
-        let is_stored = self.store.bodies.place(body) != 0;
+        let is_stored = self.store.bodies.is_stored(body);
         // It may give way to another copy of itself: then it is not in the record yet.
         if !is_stored && self.store.remove_receiver(self.sessions[key].id, number) {
             return;

@@ -25,7 +25,12 @@ use crate::{
 impl Shard {
     /// Whether what happens to this session is stored.
     pub(crate) fn is_kept(&self, key: SessionKey) -> bool {
-        self.sessions[key].id != SessionId::default()
+        self.kept_id(key).is_some()
+    }
+
+    /// Under which name it is stored.
+    fn kept_id(&self, key: SessionKey) -> Option<SessionId> {
+        Some(self.sessions[key].id).filter(|id| *id != SessionId::default())
     }
 
     /// A connection has made the session, or has come back to it. One that ends with its connection is not worth a record
@@ -126,8 +131,7 @@ impl Shard {
     }
 
     pub(crate) fn keep_subscribed(&mut self, filter: &str, subscription: &Subscription, is_new: bool) {
-        let id = self.sessions[subscription.session].id;
-        if id != SessionId::default() {
+        if let Some(id) = self.kept_id(subscription.session) {
             self.store.append(&subscribed(id, filter, subscription), false);
             if is_new {
                 self.store.add_live(subscribed_bytes(filter));
@@ -137,8 +141,7 @@ impl Shard {
 
     /// The session gives up the filter, or ends with it.
     pub(crate) fn keep_unsubscribed(&mut self, key: SessionKey, filter: &str) {
-        let id = self.sessions[key].id;
-        if id != SessionId::default() {
+        if let Some(id) = self.kept_id(key) {
             self.store.append(&Entry::Unsubscribed { session: id, filter }, false);
             self.store.remove_live(subscribed_bytes(filter));
         }
@@ -146,9 +149,12 @@ impl Shard {
 
     /// The message has got its number in the session's queue.
     pub(crate) fn keep_queued(&mut self, key: SessionKey, queued: &Queued) {
-        if queued.qos != QoS::AtMostOnce && self.is_kept(key) {
+        if queued.qos == QoS::AtMostOnce {
+            return;
+        }
+        if let Some(session) = self.kept_id(key) {
             self.store.add_receiver(&Receiver {
-                session: self.sessions[key].id,
+                session,
                 number: queued.number,
                 qos: queued.qos,
                 retain: queued.retain,
@@ -263,22 +269,19 @@ impl Shard {
 
     /// A message of the session's queue is not owed any more: acknowledged, expired or given up.
     pub(crate) fn keep_done(&mut self, key: SessionKey, number: u64) {
-        let session = self.sessions[key].id;
-        if session != SessionId::default() {
+        if let Some(session) = self.kept_id(key) {
             self.store.append_unawaited(&Entry::Done { session, number });
         }
     }
 
     pub(crate) fn keep_released(&mut self, key: SessionKey, number: u64) {
-        let session = self.sessions[key].id;
-        if session != SessionId::default() {
+        if let Some(session) = self.kept_id(key) {
             self.store.append(&Entry::Released { session, number }, false);
         }
     }
 
     pub(crate) fn keep_freed(&mut self, key: SessionKey, packet_id: PacketId) {
-        let session = self.sessions[key].id;
-        if session != SessionId::default() {
+        if let Some(session) = self.kept_id(key) {
             self.store.append(&Entry::Freed { session, packet_id }, false);
         }
     }

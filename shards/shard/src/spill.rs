@@ -58,7 +58,7 @@ impl Shard {
             let Some(key) = self.kept_session(*id) else { return false };
             let window = self.queue_window(key);
             self.with_outbound(key, |outbound, store| {
-                outbound.is_spilling = outbound.queue.spill(window, |body| store.bodies.place(body) != 0);
+                outbound.is_spilling = outbound.queue.spill(window, |body| store.bodies.is_stored(body));
                 outbound.is_spilling
             })
         });
@@ -70,7 +70,7 @@ impl Shard {
         if self.is_kept(key) && self.sessions[key].outbound.is_some() {
             let window = self.queue_window(key);
             self.with_outbound(key, |outbound, store| {
-                outbound.retreat(window, |body| store.bodies.place(body) != 0);
+                outbound.retreat(window, |body| store.bodies.is_stored(body));
             });
             self.note_spilling(key);
         }

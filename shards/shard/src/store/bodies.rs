@@ -44,6 +44,11 @@ impl Bodies {
         body.index().and_then(|index| self.0.get(index)).map_or(0, |body| body.place)
     }
 
+    /// Whether its record stands somewhere.
+    pub fn is_stored(&self, body: BodyId) -> bool {
+        self.place(body) != 0
+    }
+
     /// True: nobody held it before.
     pub fn hold(&mut self, body: BodyId) -> bool {
         let body = self.of(body);
