@@ -79,6 +79,19 @@ fn a_shared_message_that_is_passed_on_is_confirmed_by_who_stores_it() {
     assert_eq!(heard.iter().sum::<usize>(), 2 + 4, "each has a CONNACK, and one of them each message");
 }
 
+/// Subscribers who are away, and a publication at QoS 2 for them that waits for the disks.
+fn begin(s: &mut Script, subscribers: &[String], publisher: &str) -> Client {
+    for subscriber in subscribers {
+        let client = s.join_for_an_hour(subscriber);
+        s.subscribe(client, "a", 2);
+        s.cut(client);
+    }
+    let (client, _) = come_back(s, publisher);
+    s.disk_is_slow = true;
+    s.publish_qos(client, "a", "x", 2, 7);
+    client
+}
+
 /// Publishes at QoS 2 until the handshake is over, as a client does that loses its connection in between.
 fn hand_over(s: &mut Script, publisher: &str, payload: &str) {
     let (client, _) = come_back(s, publisher);
@@ -98,14 +111,7 @@ fn a_qos_2_publication_counts_once_whoever_has_moved_where() {
             let publisher = &Script::ids_by_home(&config, "p")[0];
             let mut s = Script::new(config);
             let subscribers: Vec<String> = (0..9).map(|n| format!("s{n}")).collect();
-            for subscriber in &subscribers {
-                let client = s.join_for_an_hour(subscriber);
-                s.subscribe(client, "a", 2);
-                s.cut(client);
-            }
-            let (client, _) = come_back(&mut s, publisher);
-            s.disk_is_slow = true;
-            s.publish_qos(client, "a", "x", 2, 7);
+            begin(&mut s, &subscribers, publisher);
             stored.iter().for_each(|shard| assert!(s.store(*shard)));
             s.disk_is_slow = false;
             // Once more before the publisher comes, and once after it.
@@ -129,14 +135,7 @@ fn a_packet_id_is_free_everywhere_when_its_publication_is_released() {
     let publisher = &Script::ids_by_home(&config, "p")[0];
     let subscribers = Script::ids_by_home(&config, "s");
     let mut s = Script::new(config);
-    for subscriber in &subscribers[1..] {
-        let client = s.join_for_an_hour(subscriber);
-        s.subscribe(client, "a", 2);
-        s.cut(client);
-    }
-    let (client, _) = come_back(&mut s, publisher);
-    s.disk_is_slow = true;
-    s.publish_qos(client, "a", "x", 2, 7);
+    begin(&mut s, &subscribers[1..], publisher);
     assert!(s.store(1), "one of the others has stored it");
     s.disk_is_slow = false;
     s.crash();
@@ -166,14 +165,7 @@ fn a_qos_2_publication_counts_once_on_every_shard_wherever_the_world_ends() {
             let subscribers = Script::ids_by_home(&config, "s");
             let publisher = &Script::ids_by_home(&config, "p")[0];
             let mut s = Script::new(config);
-            for subscriber in &subscribers {
-                let client = s.join_for_an_hour(subscriber);
-                s.subscribe(client, "a", 2);
-                s.cut(client);
-            }
-            let (client, _) = come_back(&mut s, publisher);
-            s.disk_is_slow = true;
-            s.publish_qos(client, "a", "x", 2, 7);
+            let client = begin(&mut s, &subscribers, publisher);
             let mut is_acknowledged = false;
             for shard in &order[..steps] {
                 s.store(*shard);

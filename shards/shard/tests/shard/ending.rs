@@ -27,13 +27,10 @@ fn who_is_told_that_there_is_no_session_does_not_find_it_again() {
     assert_eq!(come_back(&mut s, "s").1, ["CONNACK Success"]);
 }
 
-#[test]
-fn what_an_orderly_end_has_closed_goes_on_from_there() {
-    let mut s = kept();
-    let subscriber = s.join_for_an_hour("s");
-    s.subscribe(subscriber, "w", 1);
+/// A client whose session lives for so long, and whose will is published at QoS 1 to `w` a minute after its end.
+fn with_a_will(session_expiry_interval_s: u32) -> Connect<'static> {
     let mut wanted = connect("with a will");
-    wanted.properties.session_expiry_interval_s = Some(100);
+    wanted.properties.session_expiry_interval_s = Some(session_expiry_interval_s);
     let mut will = Will {
         topic: "w",
         payload: b"gone",
@@ -43,7 +40,15 @@ fn what_an_orderly_end_has_closed_goes_on_from_there() {
     };
     will.properties.delay_interval_s = Some(60);
     wanted.will = Some(will);
-    s.connect(&wanted);
+    wanted
+}
+
+#[test]
+fn what_an_orderly_end_has_closed_goes_on_from_there() {
+    let mut s = kept();
+    let subscriber = s.join_for_an_hour("s");
+    s.subscribe(subscriber, "w", 1);
+    s.connect(&with_a_will(100));
     s.event(0, Event::Drain);
     s.settle();
     assert_eq!(s.drained, 1);
@@ -78,18 +83,7 @@ fn a_will_is_published_once_when_the_broker_ends_before_the_client() {
     let mut s = kept();
     let subscriber = s.join_for_an_hour("s");
     s.subscribe(subscriber, "w", 1);
-    let mut wanted = connect("with a will");
-    wanted.properties.session_expiry_interval_s = Some(3600);
-    let mut will = Will {
-        topic: "w",
-        payload: b"gone",
-        qos: QoS::AtLeastOnce,
-        retain: false,
-        properties: Default::default(),
-    };
-    will.properties.delay_interval_s = Some(60);
-    wanted.will = Some(will);
-    s.connect(&wanted);
+    s.connect(&with_a_will(3600));
     s.crash();
     s.secs(59);
     let (subscriber, heard) = come_back(&mut s, "s");
