@@ -11,3 +11,4 @@ mod idle;
 mod mail;
 mod script;
 mod sends;
+mod wire;

@@ -10,6 +10,12 @@ use std::{
 
 use runtime::{Broker, Config};
 
+use self::wire::{packet, push_string};
+
+// The tests within the crate have it as well.
+#[path = "../src/tests/wire.rs"]
+mod wire;
+
 fn start(shards: u8) -> Broker {
     let listen = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
     runtime::start(Config { listen, shards, ..Config::default() }).unwrap()
@@ -40,23 +46,6 @@ fn publish(topic: &str, payload: &[u8]) -> Vec<u8> {
     push_string(&mut body, topic);
     body.extend_from_slice(payload);
     packet(0x30, &body)
-}
-
-fn packet(first: u8, body: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![first];
-    let mut len = body.len();
-    while len >= 128 {
-        bytes.push(len as u8 | 128);
-        len >>= 7;
-    }
-    bytes.push(len as u8);
-    bytes.extend_from_slice(body);
-    bytes
-}
-
-fn push_string(bytes: &mut Vec<u8>, text: &str) {
-    bytes.extend_from_slice(&(text.len() as u16).to_be_bytes());
-    bytes.extend_from_slice(text.as_bytes());
 }
 
 fn read(stream: &mut TcpStream, len: usize) -> Vec<u8> {

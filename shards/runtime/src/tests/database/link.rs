@@ -9,7 +9,10 @@ use std::{
 use shard::{Shard, ShardId};
 
 use super::{
-    super::client::{config, connect as open},
+    super::{
+        client::{config, connect as open},
+        wire::{packet, push_string},
+    },
     Database, Tables,
 };
 use crate::{Broker, Config, broker::start_on};
@@ -107,15 +110,7 @@ impl Link {
     }
 
     fn send(&mut self, first: u8, body: &[u8]) {
-        let mut bytes = vec![first];
-        let mut len = body.len();
-        while len >= 128 {
-            bytes.push(len as u8 | 128);
-            len >>= 7;
-        }
-        bytes.push(len as u8);
-        bytes.extend_from_slice(body);
-        self.0.write_all(&bytes).unwrap();
+        self.0.write_all(&packet(first, body)).unwrap();
     }
 
     fn read(&mut self, len: usize) -> Vec<u8> {
@@ -123,11 +118,6 @@ impl Link {
         self.0.read_exact(&mut bytes).unwrap();
         bytes
     }
-}
-
-fn push_string(bytes: &mut Vec<u8>, text: &str) {
-    bytes.extend_from_slice(&(text.len() as u16).to_be_bytes());
-    bytes.extend_from_slice(text.as_bytes());
 }
 
 const EPOCH_MS: u64 = 1_700_000_000_000;
