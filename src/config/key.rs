@@ -204,6 +204,16 @@ const fn flag(section: &'static str, name: &'static str, place: fn(&mut Settings
     Key { section, name, kind: Kind::Flag { place } }
 }
 
+const fn word(
+    section: &'static str,
+    name: &'static str,
+    words: &'static [&'static str],
+    get: fn(&Settings) -> usize,
+    set: fn(&mut Settings, usize),
+) -> Key {
+    Key { section, name, kind: Kind::Word { words, get, set } }
+}
+
 /// A session's life: seconds, of which the largest number means that it never ends.
 const fn life(name: &'static str, place: fn(&mut Settings) -> &mut u64) -> Key {
     Key {
@@ -226,15 +236,13 @@ pub static KEYS: &[Key] = &[
     count("server", "connect_timeout_secs", 1..=WAIT_SECS_MAX, |s| &mut s.server.connect_timeout_secs),
     count("server", "close_timeout_secs", 0..=WAIT_SECS_MAX, |s| &mut s.server.close_timeout_secs),
     count("server", "shutdown_timeout_secs", 0..=WAIT_SECS_MAX, |s| &mut s.server.shutdown_timeout_secs),
-    Key {
-        section: "server",
-        name: "sigterm",
-        kind: Kind::Word {
-            words: &["drain", "end"],
-            get: |s| s.server.sigterm as usize,
-            set: |s, at| s.server.sigterm = [Sigterm::Drain, Sigterm::End][at],
-        },
-    },
+    word(
+        "server",
+        "sigterm",
+        &["drain", "end"],
+        |s| s.server.sigterm as usize,
+        |s, at| s.server.sigterm = [Sigterm::Drain, Sigterm::End][at],
+    ),
     Key {
         section: "server",
         name: "server_reference",
@@ -248,15 +256,13 @@ pub static KEYS: &[Key] = &[
     count("session", "max_queued_messages", 0..=U32, |s| &mut s.session.max_queued_messages),
     bytes("session", "max_queued_bytes", 0..=MEMORY_MAX, |s| &mut s.session.max_queued_bytes),
     bytes("session", "queue_window", 0..=MEMORY_MAX, |s| &mut s.session.queue_window),
-    Key {
-        section: "session",
-        name: "queue_full",
-        kind: Kind::Word {
-            words: &["drop_newest", "drop_oldest"],
-            get: |s| s.session.queue_full as usize,
-            set: |s, at| s.session.queue_full = [QueueFull::DropNewest, QueueFull::DropOldest][at],
-        },
-    },
+    word(
+        "session",
+        "queue_full",
+        &["drop_newest", "drop_oldest"],
+        |s| s.session.queue_full as usize,
+        |s, at| s.session.queue_full = [QueueFull::DropNewest, QueueFull::DropOldest][at],
+    ),
     flag("session", "queue_qos0", |s| &mut s.session.queue_qos0),
     count("session", "max_subscriptions", 1..=U32, |s| &mut s.session.max_subscriptions),
     count("session", "max_topic_aliases", 0..=U16, |s| &mut s.session.max_topic_aliases),
@@ -275,24 +281,20 @@ pub static KEYS: &[Key] = &[
     bytes("limits", "max_queue_memory", 1 << 20..=MEMORY_MAX, |s| &mut s.limits.max_queue_memory),
     bytes("limits", "max_receive_memory", 1 << 20..=MEMORY_MAX, |s| &mut s.limits.max_receive_memory),
     Key { section: "store", name: "dir", kind: Kind::Text { place: |s| &mut s.store.dir } },
-    Key {
-        section: "store",
-        name: "durability",
-        kind: Kind::Word {
-            words: &["written", "fsynced"],
-            get: |s| s.store.durability as usize,
-            set: |s, at| s.store.durability = [Durability::Written, Durability::Fsynced][at],
-        },
-    },
-    Key {
-        section: "store",
-        name: "on_failure",
-        kind: Kind::Word {
-            words: &["exit", "serve"],
-            get: |s| s.store.on_failure as usize,
-            set: |s, at| s.store.on_failure = [OnFailure::Exit, OnFailure::Serve][at],
-        },
-    },
+    word(
+        "store",
+        "durability",
+        &["written", "fsynced"],
+        |s| s.store.durability as usize,
+        |s, at| s.store.durability = [Durability::Written, Durability::Fsynced][at],
+    ),
+    word(
+        "store",
+        "on_failure",
+        &["exit", "serve"],
+        |s| s.store.on_failure as usize,
+        |s, at| s.store.on_failure = [OnFailure::Exit, OnFailure::Serve][at],
+    ),
     bytes("store", "segment_bytes", 1 << 20..=1 << 30, |s| &mut s.store.segment_bytes),
     count("runtime", "shards", 0..=shard::SHARDS_MAX as u64, |s| &mut s.runtime.shards),
     count("runtime", "placement_seed", 0..=i64::MAX as u64, |s| &mut s.runtime.placement_seed),
@@ -300,24 +302,20 @@ pub static KEYS: &[Key] = &[
     power("runtime", "receive_buffers", 8..=32_768, |s| &mut s.runtime.receive_buffers),
     bytes("runtime", "receive_buffer_bytes", 512..=1 << 20, |s| &mut s.runtime.receive_buffer_bytes),
     count("runtime", "mail_ring_slots", 16..=1 << 16, |s| &mut s.runtime.mail_ring_slots),
-    Key {
-        section: "log",
-        name: "level",
-        kind: Kind::Word {
-            words: &["error", "warn", "info", "debug", "trace"],
-            get: |s| s.log.level as usize,
-            set: |s, at| s.log.level = Level::ALL[at],
-        },
-    },
-    Key {
-        section: "log",
-        name: "format",
-        kind: Kind::Word {
-            words: &["text", "json"],
-            get: |s| s.log.format as usize,
-            set: |s, at| s.log.format = [Format::Text, Format::Json][at],
-        },
-    },
+    word(
+        "log",
+        "level",
+        &["error", "warn", "info", "debug", "trace"],
+        |s| s.log.level as usize,
+        |s, at| s.log.level = Level::ALL[at],
+    ),
+    word(
+        "log",
+        "format",
+        &["text", "json"],
+        |s| s.log.format as usize,
+        |s, at| s.log.format = [Format::Text, Format::Json][at],
+    ),
 ];
 
 #[cfg(test)]
