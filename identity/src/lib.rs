@@ -1,17 +1,35 @@
 //! Who is it? Passwords, certificates, tokens and call-outs, judged once per process on threads of their own.
 //!
-//! What is here may block and may be slow: a hash of argon2id takes a core for 50 ms. So nothing here runs on a shard. It
-//! knows no shard, no packet and no runtime; whoever starts the broker joins them. Start at `password_file.rs` for what a
-//! file of users may hold, and at `password.rs` for the formats of its hashes.
+//! What is here may block and may be slow: a hash of argon2id takes a core for 50 ms. So nothing here runs on a shard, save
+//! what is decided in microseconds. It knows no shard, no packet and no runtime; whoever starts the broker joins them. Start at
+//! `front.rs` for the way of a question to its answer, at `chain.rs` for who decides, and at `provider/` for how.
 
 #![deny(unsafe_code)]
 
+mod ages;
+mod ask;
+mod cache;
+mod chain;
+mod exchanges;
+mod front;
+mod judgement;
 pub mod password;
 mod password_file;
+mod priority;
 mod private_file;
+pub mod provider;
+mod queue;
 mod secret;
+mod throttle;
 
+pub use ask::{Ask, Certificate, Enhanced};
+pub use cache::CacheLimits;
+pub use chain::{Aspects, Chain, Chains, Provider};
+pub use exchanges::ExchangeId;
+pub use front::{Figures, Front, FrontLimits};
+pub use judgement::{Action, Answer, Exchange, Identity, Judgement, Permission, Reason, Rejection};
 pub use password::{Cost, Hash, HashError, Kind};
 pub use password_file::{LoadError, Match, PasswordFile, Problem, ProblemKind, Warning};
 pub use private_file::FileError;
 pub use secret::Secret;
+pub use throttle::{Patience, ThrottleLimits};

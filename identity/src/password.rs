@@ -75,9 +75,9 @@ impl Hash {
     /// Hashes a password with a salt of its own.
     pub fn make(password: &[u8], cost: Cost) -> Result<Hash, HashError> {
         match cost.kind {
-            Kind::Sha512 => Ok(Hash::Sha512(sha512::Stored::make(password, &salt::<12>()))),
-            Kind::Pbkdf2 => pbkdf2::Stored::make(password, &salt::<64>(), cost.rounds).map(Hash::Pbkdf2),
-            Kind::Argon2id => argon2id::Stored::make(password, &salt::<64>(), cost).map(Hash::Argon2id),
+            Kind::Sha512 => Ok(Hash::Sha512(sha512::Stored::make(password, &random::<12>()))),
+            Kind::Pbkdf2 => pbkdf2::Stored::make(password, &random::<64>(), cost.rounds).map(Hash::Pbkdf2),
+            Kind::Argon2id => argon2id::Stored::make(password, &random::<64>(), cost).map(Hash::Argon2id),
             Kind::Bcrypt => Err(HashError::Malformed { format: "bcrypt", what: "it is read and not made" }),
         }
     }
@@ -131,7 +131,7 @@ impl Kind {
 }
 
 /// Bytes that nobody can guess.
-fn salt<const N: usize>() -> [u8; N] {
+pub(crate) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     rand::fill(&mut bytes).expect("the kernel's random numbers are there once it runs");
     bytes

@@ -128,11 +128,9 @@ impl PasswordFile {
         }
     }
 
-    /// Takes the time of a password of this file, and answers nothing.
-    pub fn burn(&self, password: &[u8]) {
-        if let Some(decoy) = &self.decoy {
-            std::hint::black_box(decoy.is_of(password));
-        }
+    /// Takes the time of a password of this file, and says whether it has any.
+    pub fn burn(&self, password: &[u8]) -> bool {
+        self.decoy.as_ref().inspect(|decoy| _ = std::hint::black_box(decoy.is_of(password))).is_some()
     }
 
     pub fn len(&self) -> usize {

@@ -1,0 +1,133 @@
+//! Providers in order: the first that does not pass decides.
+
+use std::{collections::HashMap, sync::Arc};
+
+use crate::{Ask, Judgement, Reason};
+
+/// One way to tell who a client is.
+pub trait Provider: Send + Sync {
+    /// For the log.
+    fn name(&self) -> &str;
+
+    /// What its judgement depends on, beside the listener. Two asks that agree in it are judged alike.
+    fn looks_at(&self) -> Aspects;
+
+    /// Whether this ask is judged without blocking and within microseconds, so that it need not wait for a thread.
+    fn is_quick(&self, ask: &Ask) -> bool;
+
+    fn judge(&self, ask: &Ask, unix_ms: u64) -> Judgement;
+
+    /// Takes the time that a wrong password takes here. Called at the end of a chain in which no provider knew the user;
+    /// says whether it took any.
+    fn burn(&self, _ask: &Ask) -> bool {
+        false
+    }
+}
+
+/// Parts of an ask.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Aspects {
+    pub login: bool,
+    pub client_id: bool,
+    pub certificate: bool,
+    pub address: bool,
+    pub version: bool,
+}
+
+/// What one listener asks, in order.
+#[derive(Default)]
+pub struct Chain {
+    providers: Vec<Arc<dyn Provider>>,
+    looks_at: Aspects,
+}
+
+/// The chain of each listener.
+#[derive(Default)]
+pub struct Chains {
+    by_listener: HashMap<Arc<str>, Arc<Chain>>,
+    /// That of all others.
+    default: Arc<Chain>,
+}
+
+impl Chain {
+    pub fn new(providers: Vec<Arc<dyn Provider>>) -> Chain {
+        let looks_at =
+            providers.iter().fold(Aspects::default(), |all, provider| all.with(provider.looks_at()));
+        Chain { providers, looks_at }
+    }
+
+    pub fn looks_at(&self) -> Aspects {
+        self.looks_at
+    }
+
+    /// Whether the whole way to a decision is quick.
+    pub fn is_quick(&self, ask: &Ask) -> bool {
+        self.providers.iter().all(|provider| provider.is_quick(ask))
+    }
+
+    /// Never [`Judgement::Pass`]: whom nobody knows is not let in.
+    pub fn judge(&self, ask: &Ask, unix_ms: u64) -> Judgement {
+        for provider in &self.providers {
+            match provider.judge(ask, unix_ms) {
+                Judgement::Pass => {}
+                judgement => return judgement,
+            }
+        }
+        // An unknown user takes as long as a wrong password, once: which of the two it was is not to be heard.
+        let _ = self.providers.iter().any(|provider| provider.burn(ask));
+        match ask {
+            ask if ask.enhanced.is_some() => Judgement::reject(
+                Reason::BadAuthenticationMethod,
+                "no provider knows this authentication method",
+            ),
+            ask if ask.has_credentials() => {
+                Judgement::reject(Reason::BadUserNameOrPassword, "no provider knows this user")
+            }
+            _ => Judgement::reject(Reason::NotAuthorized, "the client says nothing about who it is"),
+        }
+    }
+}
+
+impl Chains {
+    /// One chain for all.
+    pub fn new(default: Chain) -> Chains {
+        Chains { by_listener: HashMap::new(), default: Arc::new(default) }
+    }
+
+    #[must_use]
+    pub fn with(mut self, listener: &str, chain: Chain) -> Chains {
+        self.by_listener.insert(listener.into(), Arc::new(chain));
+        self
+    }
+
+    pub fn of(&self, listener: &str) -> &Arc<Chain> {
+        self.by_listener.get(listener).unwrap_or(&self.default)
+    }
+}
+
+impl Aspects {
+    pub const LOGIN: Aspects =
+        Aspects { login: true, client_id: false, certificate: false, address: false, version: false };
+
+    #[must_use]
+    pub fn with(self, other: Aspects) -> Aspects {
+        Aspects {
+            login: self.login || other.login,
+            client_id: self.client_id || other.client_id,
+            certificate: self.certificate || other.certificate,
+            address: self.address || other.address,
+            version: self.version || other.version,
+        }
+    }
+}
+
+impl std::fmt::Debug for Chains {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names = |chain: &Chain| chain.providers.iter().map(|p| p.name().to_owned()).collect::<Vec<_>>();
+        let listeners = self.by_listener.iter().map(|(name, chain)| (name.clone(), names(chain)));
+        f.debug_map().entries(listeners).entry(&"default", &names(&self.default)).finish()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,166 @@
+//! Who decides, in which order, and what it costs not to be known.
+
+use std::{
+    net::SocketAddr,
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use super::*;
+use crate::{
+    Certificate, Cost, Enhanced, Hash, Identity, Kind, PasswordFile, Secret,
+    provider::{Anonymous, ByCertificate, CertificateName, Passwords},
+};
+
+pub(crate) fn ask(address: &str, login: Option<(&str, &str)>) -> Ask {
+    Ask {
+        listener: "default".into(),
+        address: Some(address.parse::<SocketAddr>().expect("an address")),
+        client_id: "client".into(),
+        user: login.map(|(user, _)| user.into()),
+        password: login.map(|(_, password)| Secret::new(password.as_bytes())),
+        certificate: None,
+        version: 5,
+        enhanced: None,
+    }
+}
+
+/// Alice with the password `secret`.
+pub(crate) fn passwords() -> Passwords {
+    let cost = Cost { kind: Kind::Pbkdf2, rounds: 10, memory_kib: 0 };
+    let text = format!("alice:{}\n", Hash::make(b"secret", cost).expect("a hash"));
+    Passwords::new("users", PasswordFile::parse("users", text.as_bytes()).expect("a file").0)
+}
+
+fn anonymous(everywhere: bool) -> Arc<dyn Provider> {
+    Arc::new(Anonymous { everywhere, ignores_logins: false })
+}
+
+fn user_of(judgement: Judgement) -> Option<String> {
+    match judgement {
+        Judgement::Accept(identity) => Some(identity.user.as_deref().unwrap_or("").to_owned()),
+        _ => None,
+    }
+}
+
+fn reason_of(judgement: Judgement) -> Reason {
+    match judgement {
+        Judgement::Reject(rejection) => rejection.reason,
+        other => panic!("{other:?} is no rejection"),
+    }
+}
+
+#[test]
+fn the_first_that_does_not_pass_decides() {
+    let chain = Chain::new(vec![Arc::new(passwords()), anonymous(true)]);
+    let judge = |ask: Ask| chain.judge(&ask, 0);
+    assert_eq!(user_of(judge(ask("192.0.2.1:1", Some(("alice", "secret"))))).as_deref(), Some("alice"));
+    assert_eq!(user_of(judge(ask("192.0.2.1:1", None))).as_deref(), Some(""));
+    assert_eq!(reason_of(judge(ask("127.0.0.1:1", Some(("alice", "wrong"))))), Reason::BadUserNameOrPassword);
+    assert_eq!(reason_of(judge(ask("127.0.0.1:1", Some(("bob", "secret"))))), Reason::BadUserNameOrPassword);
+}
+
+#[test]
+fn an_open_broker_is_open_on_this_machine_only() {
+    let chain = Chain::new(vec![anonymous(false)]);
+    for (address, is_in) in [
+        ("127.0.0.1:1", true),
+        ("127.9.9.9:1", true),
+        ("[::1]:1", true),
+        ("[::ffff:127.0.0.1]:1", true),
+        ("192.0.2.1:1", false),
+        ("[::ffff:192.0.2.1]:1", false),
+    ] {
+        assert_eq!(user_of(chain.judge(&ask(address, None), 0)).is_some(), is_in, "{address}");
+    }
+    let local = Ask { address: None, ..ask("192.0.2.1:1", None) };
+    assert!(user_of(chain.judge(&local, 0)).is_some());
+}
+
+#[test]
+fn a_name_that_nobody_checks_is_nobody() {
+    let open = Anonymous { everywhere: false, ignores_logins: true };
+    let chain = Chain::new(vec![Arc::new(open)]);
+    assert_eq!(user_of(chain.judge(&ask("[::1]:1", Some(("admin", "x"))), 0)).as_deref(), Some(""));
+}
+
+#[test]
+fn whom_nobody_knows_is_not_let_in() {
+    let chain = Chain::new(Vec::new());
+    assert_eq!(reason_of(chain.judge(&ask("[::1]:1", None), 0)), Reason::NotAuthorized);
+    let enhanced = Enhanced { method: "X".into(), data: Secret::new(b""), exchange: None };
+    let asked = Ask { enhanced: Some(enhanced), ..ask("[::1]:1", Some(("alice", "secret"))) };
+    let all = Chain::new(vec![Arc::new(passwords()), anonymous(true)]);
+    assert_eq!(reason_of(all.judge(&asked, 0)), Reason::BadAuthenticationMethod);
+}
+
+#[test]
+fn a_certificate_names_its_user_by_the_part_that_is_configured() {
+    let certificate = Certificate {
+        common_name: Some("device 7".into()),
+        alternative_names: vec!["seven.example".into(), "192.0.2.7".into()],
+        fingerprint: [0xab; 32],
+    };
+    let with = |certificate: Option<Certificate>| Ask {
+        certificate: certificate.map(Arc::new),
+        ..ask("192.0.2.1:1", Some(("other", "x")))
+    };
+    let user = |user: CertificateName, asked: &Ask| user_of(ByCertificate { user }.judge(asked, 0));
+    let whole = with(Some(certificate.clone()));
+    assert_eq!(user(CertificateName::CommonName, &whole).as_deref(), Some("device 7"));
+    assert_eq!(user(CertificateName::AlternativeName, &whole).as_deref(), Some("seven.example"));
+    assert_eq!(user(CertificateName::Fingerprint, &whole), Some("ab".repeat(32)));
+    let bare = with(Some(Certificate {
+        common_name: Some("".into()),
+        alternative_names: Vec::new(),
+        ..certificate
+    }));
+    for name in [CertificateName::CommonName, CertificateName::AlternativeName] {
+        assert_eq!(reason_of(ByCertificate { user: name }.judge(&bare, 0)), Reason::NotAuthorized);
+        assert!(matches!(ByCertificate { user: name }.judge(&with(None), 0), Judgement::Pass));
+    }
+}
+
+/// Passes, and counts how often it took the time of a password.
+struct Slow(AtomicUsize, bool);
+
+impl Provider for Slow {
+    fn name(&self) -> &str {
+        "slow"
+    }
+    fn looks_at(&self) -> Aspects {
+        Aspects::LOGIN
+    }
+    fn is_quick(&self, _ask: &Ask) -> bool {
+        false
+    }
+    fn judge(&self, _ask: &Ask, _unix_ms: u64) -> Judgement {
+        match self.1 {
+            true => Judgement::Accept(Identity::default()),
+            false => Judgement::Pass,
+        }
+    }
+    fn burn(&self, _ask: &Ask) -> bool {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        true
+    }
+}
+
+#[test]
+fn an_unknown_user_costs_one_password_whatever_the_length_of_the_chain() {
+    let count = |last_accepts: bool| {
+        let slow: Vec<Arc<Slow>> =
+            [false, false, last_accepts].map(|accepts| Arc::new(Slow(AtomicUsize::new(0), accepts))).into();
+        let chain = Chain::new(slow.iter().map(|one| one.clone() as Arc<dyn Provider>).collect());
+        let _ = chain.judge(&ask("[::1]:1", Some(("bob", "x"))), 0);
+        slow.iter().map(|one| one.0.load(Ordering::Relaxed)).sum::<usize>()
+    };
+    assert_eq!((count(false), count(true)), (1, 0));
+}
+
+#[test]
+fn each_listener_has_its_chain() {
+    let chains = Chains::new(Chain::new(Vec::new())).with("inside", Chain::new(vec![anonymous(true)]));
+    assert!(user_of(chains.of("inside").judge(&ask("192.0.2.1:1", None), 0)).is_some());
+    assert!(user_of(chains.of("outside").judge(&ask("192.0.2.1:1", None), 0)).is_none());
+    assert!(format!("{chains:?}").contains("anonymous"));
+}

@@ -1,0 +1,358 @@
+//! Where the broker asks, and never waits: what is quick is answered at once, the rest on threads of its own.
+//!
+//! The way of an ask: is it an answer to a challenge? Has this address or user to wait after failed attempts? Was the same
+//! decided a moment ago? Can it be decided at once? Else it queues for a thread, in turn by address, and is looked at in the same
+//! order again when its turn comes, because much may have been decided meanwhile.
+
+use std::{
+    io,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+
+use crate::{
+    Answer, Ask, Judgement, Reason,
+    cache::{Cache, CacheKey, CacheLimits, KeyMaker},
+    chain::Chains,
+    exchanges::{ExchangeId, Exchanges},
+    priority,
+    queue::Queue,
+    throttle::{Throttle, ThrottleLimits},
+};
+
+/// How much may wait, for how long, and who works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FrontLimits {
+    pub threads: usize,
+    pub queue_max: usize,
+    /// Who waited so long is told that the broker is busy: its client has given up.
+    pub wait_ms: u64,
+    pub cache: CacheLimits,
+    pub throttle: ThrottleLimits,
+}
+
+/// Everything is shared: a clone asks the same threads, which end with the last of them.
+#[derive(Clone)]
+pub struct Front {
+    owner: Arc<Owner>,
+}
+
+/// What was answered, and what waits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Figures {
+    pub accepted: u64,
+    pub rejected: u64,
+    pub challenged: u64,
+    /// Of the rejected: those that had to wait after failed attempts.
+    pub throttled: u64,
+    /// Of the rejected: those that there was no room or no time for.
+    pub busy: u64,
+    /// Of all: those that were decided a moment before.
+    pub repeated: u64,
+    /// Waiting now.
+    pub queued: u64,
+}
+
+struct Owner {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+struct Shared {
+    limits: FrontLimits,
+    begin: Instant,
+    keys: KeyMaker,
+    chains: RwLock<(u64, Arc<Chains>)>,
+    cache: Mutex<Cache>,
+    throttle: Mutex<Throttle>,
+    exchanges: Mutex<Exchanges>,
+    waiting: Mutex<Waiting>,
+    bell: Condvar,
+    counters: Counters,
+}
+
+struct Waiting {
+    queue: Queue<Job>,
+    is_ending: bool,
+}
+
+struct Job {
+    ask: Ask,
+    since_ms: u64,
+    answer: Box<dyn FnOnce(Answer) + Send>,
+}
+
+#[derive(Default)]
+struct Counters {
+    accepted: AtomicU64,
+    rejected: AtomicU64,
+    challenged: AtomicU64,
+    throttled: AtomicU64,
+    busy: AtomicU64,
+    repeated: AtomicU64,
+}
+
+impl Front {
+    /// Starts the threads.
+    pub fn start(chains: Chains, limits: FrontLimits) -> io::Result<Front> {
+        let shared = Arc::new(Shared {
+            limits,
+            begin: Instant::now(),
+            keys: KeyMaker::new(),
+            chains: RwLock::new((0, Arc::new(chains))),
+            cache: Mutex::new(Cache::new(limits.cache)),
+            throttle: Mutex::new(Throttle::new(limits.throttle)),
+            exchanges: Mutex::default(),
+            waiting: Mutex::new(Waiting { queue: Queue::new(limits.queue_max), is_ending: false }),
+            bell: Condvar::new(),
+            counters: Counters::default(),
+        });
+        // Those that were started end with their owner, also where a later one cannot be started.
+        let mut owner = Owner { shared: shared.clone(), threads: Vec::new() };
+        for number in 0..limits.threads.max(1) {
+            let shared = shared.clone();
+            let thread = thread::Builder::new().name(format!("identity-{number}"));
+            owner.threads.push(thread.spawn(move || shared.work())?);
+        }
+        Ok(Front { owner: Arc::new(owner) })
+    }
+
+    /// Who is it? The answer comes on this thread before the return, or later on another. Never blocks.
+    pub fn ask(&self, ask: Ask, answer: impl FnOnce(Answer) + Send + 'static) {
+        self.owner.shared.ask(ask, Box::new(answer));
+    }
+
+    /// From now on these decide. What was decided before is not repeated; what waits is judged by them.
+    pub fn replace(&self, chains: Chains) {
+        let shared = &self.owner.shared;
+        {
+            let mut current = shared.chains.write().unwrap_or_else(PoisonError::into_inner);
+            *current = (current.0 + 1, Arc::new(chains));
+        }
+        lock(&shared.cache).clear();
+    }
+
+    pub fn figures(&self) -> Figures {
+        let shared = &self.owner.shared;
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let counters = &shared.counters;
+        Figures {
+            accepted: read(&counters.accepted),
+            rejected: read(&counters.rejected),
+            challenged: read(&counters.challenged),
+            throttled: read(&counters.throttled),
+            busy: read(&counters.busy),
+            repeated: read(&counters.repeated),
+            queued: lock(&shared.waiting).queue.len() as u64,
+        }
+    }
+}
+
+impl Shared {
+    fn ask(&self, ask: Ask, answer: Box<dyn FnOnce(Answer) + Send>) {
+        if let Some(at_once) = self.answer_at_once(&ask) {
+            return answer(at_once);
+        }
+        let job = Job { since_ms: self.now_ms(), ask, answer };
+        let pushed = {
+            let mut waiting = lock(&self.waiting);
+            match waiting.is_ending {
+                true => Err(job),
+                false => waiting.queue.push(job.ask.ip(), job),
+            }
+        };
+        match pushed {
+            Ok(()) => self.bell.notify_one(),
+            Err(job) => (job.answer)(self.busy("too many clients wait to be identified")),
+        }
+    }
+
+    fn answer_at_once(&self, ask: &Ask) -> Option<Answer> {
+        if let Some(exchange) = ask.enhanced.as_ref().and_then(|enhanced| enhanced.exchange) {
+            return Some(self.go_on(ask, exchange));
+        }
+        let (generation, chains) = self.chains();
+        let chain = chains.of(&ask.listener);
+        if chain.is_quick(ask) && !ask.has_credentials() {
+            // Nothing was tried, so that nothing can have failed before.
+            return Some(self.settled(ask, chain.judge(ask, unix_ms()), None));
+        }
+        let key = self.keys.key(ask, chain.looks_at(), generation);
+        if let Some(known) = self.known(ask, key.as_ref()) {
+            return Some(known);
+        }
+        chain.is_quick(ask).then(|| self.settled(ask, chain.judge(ask, unix_ms()), key))
+    }
+
+    /// What need not be judged: those who have to wait, and what was decided a moment ago.
+    fn known(&self, ask: &Ask, key: Option<&CacheKey>) -> Option<Answer> {
+        let now_ms = self.now_ms();
+        let wait_ms = lock(&self.throttle).wait_ms(now_ms, ask.ip(), ask.user.as_deref());
+        if let Some(wait_ms) = wait_ms {
+            bump(&self.counters.throttled);
+            bump(&self.counters.rejected);
+            let why = format!("too many failed attempts: {} s to wait", wait_ms.div_ceil(1000));
+            return Some(Answer::reject(Reason::ConnectionRateExceeded, why));
+        }
+        let answer = lock(&self.cache).get(key?, now_ms, unix_ms())?;
+        bump(&self.counters.repeated);
+        self.note(ask, &answer);
+        Some(answer)
+    }
+
+    fn go_on(&self, ask: &Ask, exchange: ExchangeId) -> Answer {
+        let data = ask.enhanced.as_ref().map_or(&[][..], |enhanced| enhanced.data.expose());
+        let judgement = match lock(&self.exchanges).take(exchange) {
+            Some(exchange) => exchange,
+            None => {
+                let why = "the exchange is over: it took too long, or was answered before";
+                return self.settled(ask, Judgement::reject(Reason::NotAuthorized, why), None);
+            }
+        };
+        self.settled(ask, judgement.go_on(data, unix_ms()), None)
+    }
+
+    /// What is to be remembered of a judgement, and its answer.
+    fn settled(&self, ask: &Ask, judgement: Judgement, key: Option<CacheKey>) -> Answer {
+        let answer = match judgement {
+            Judgement::Accept(identity) => Answer::Accept { identity: Arc::new(identity), data: None },
+            Judgement::AcceptWith(identity, data) => {
+                Answer::Accept { identity: Arc::new(identity), data: Some(data) }
+            }
+            Judgement::Reject(rejection) => Answer::Reject(rejection),
+            Judgement::Pass => Answer::reject(Reason::NotAuthorized, "nobody decided"),
+            Judgement::Challenge(data, exchange) => {
+                let exchange = lock(&self.exchanges).keep(self.now_ms(), exchange);
+                Answer::Challenge { data, exchange }
+            }
+        };
+        if let Some(key) = key {
+            lock(&self.cache).put(key, self.now_ms(), &answer);
+        }
+        self.note(ask, &answer);
+        answer
+    }
+
+    /// Counts, and remembers failed attempts.
+    fn note(&self, ask: &Ask, answer: &Answer) {
+        let (ip, user) = (ask.ip(), ask.user.as_deref());
+        match answer {
+            Answer::Accept { .. } => {
+                bump(&self.counters.accepted);
+                if ask.has_credentials() {
+                    lock(&self.throttle).on_success(self.now_ms(), ip, user);
+                }
+            }
+            Answer::Reject(rejection) => {
+                bump(&self.counters.rejected);
+                if ask.has_credentials() && rejection.reason.is_failed_attempt() {
+                    lock(&self.throttle).on_failure(self.now_ms(), ip, user);
+                }
+            }
+            Answer::Challenge { .. } => bump(&self.counters.challenged),
+        }
+    }
+
+    fn busy(&self, why: &'static str) -> Answer {
+        bump(&self.counters.busy);
+        bump(&self.counters.rejected);
+        Answer::reject(Reason::ServerBusy, why)
+    }
+
+    /// One thread, until the end.
+    fn work(&self) {
+        priority::give_way();
+        loop {
+            let job = {
+                let mut waiting = lock(&self.waiting);
+                loop {
+                    match waiting.queue.pop() {
+                        Some(job) => break job,
+                        None if waiting.is_ending => return,
+                        None => waiting = self.bell.wait(waiting).unwrap_or_else(PoisonError::into_inner),
+                    }
+                }
+            };
+            let answer = self.judge(&job);
+            (job.answer)(answer);
+        }
+    }
+
+    fn judge(&self, job: &Job) -> Answer {
+        if lock(&self.waiting).is_ending {
+            return self.busy("the broker is ending");
+        }
+        if self.now_ms().saturating_sub(job.since_ms) > self.limits.wait_ms {
+            return self.busy("the client waited too long to be identified");
+        }
+        let (generation, chains) = self.chains();
+        let chain = chains.of(&job.ask.listener);
+        let key = self.keys.key(&job.ask, chain.looks_at(), generation);
+        match self.known(&job.ask, key.as_ref()) {
+            Some(answer) => answer,
+            None => self.settled(&job.ask, chain.judge(&job.ask, unix_ms()), key),
+        }
+    }
+
+    fn chains(&self) -> (u64, Arc<Chains>) {
+        self.chains.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.begin.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        // What waits is answered, and a judgement that has begun comes to its end.
+        lock(&self.shared.waiting).is_ending = true;
+        self.shared.bell.notify_all();
+        for thread in self.threads.drain(..) {
+            // The last owner may be gone on one of these threads, with the answer that it held.
+            if thread.thread().id() != thread::current().id() {
+                // A thread that panicked has said so.
+                drop(thread.join());
+            }
+        }
+    }
+}
+
+/// Nothing is done under these locks that could leave half a change behind.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn bump(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+fn unix_ms() -> u64 {
+    // Before 1970 no token is valid yet, and none is over.
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
+impl std::fmt::Debug for Front {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Front").field("figures", &self.figures()).finish_non_exhaustive()
+    }
+}
+
+impl Default for FrontLimits {
+    fn default() -> FrontLimits {
+        FrontLimits {
+            threads: 2,
+            queue_max: 20_000,
+            wait_ms: 30_000,
+            cache: CacheLimits::default(),
+            throttle: ThrottleLimits::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

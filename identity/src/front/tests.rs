@@ -1,0 +1,284 @@
+//! Answers at once, answers later, and answers to too many.
+
+use std::{sync::mpsc, time::Duration};
+
+use super::*;
+use crate::{
+    Enhanced, Exchange, Identity, Secret,
+    chain::{
+        Aspects, Chain, Provider,
+        tests::{ask, passwords},
+    },
+    provider::Anonymous,
+};
+
+/// Judges when it is let, and counts.
+struct Gate {
+    judged: AtomicU64,
+    is_open: Mutex<bool>,
+    bell: Condvar,
+}
+
+impl Gate {
+    fn new(is_open: bool) -> Arc<Gate> {
+        Arc::new(Gate { judged: AtomicU64::new(0), is_open: Mutex::new(is_open), bell: Condvar::new() })
+    }
+
+    fn open(&self) {
+        *lock(&self.is_open) = true;
+        self.bell.notify_all();
+    }
+
+    fn judged(&self) -> u64 {
+        self.judged.load(Ordering::Relaxed)
+    }
+}
+
+impl Provider for Gate {
+    fn name(&self) -> &str {
+        "gate"
+    }
+    fn looks_at(&self) -> Aspects {
+        Aspects::LOGIN
+    }
+    fn is_quick(&self, _ask: &Ask) -> bool {
+        false
+    }
+    fn judge(&self, ask: &Ask, _unix_ms: u64) -> Judgement {
+        let mut is_open = lock(&self.is_open);
+        while !*is_open {
+            is_open = self.bell.wait(is_open).expect("no thread panics");
+        }
+        self.judged.fetch_add(1, Ordering::Relaxed);
+        match ask.password.as_ref().map(Secret::expose) {
+            Some(b"right") => Judgement::Accept(Identity {
+                user: ask.user.as_deref().map(Arc::from),
+                ..Identity::default()
+            }),
+            Some(b"down") => Judgement::reject(Reason::ServerUnavailable, "down"),
+            _ => Judgement::reject(Reason::BadUserNameOrPassword, "wrong"),
+        }
+    }
+}
+
+fn front(provider: Arc<dyn Provider>, limits: FrontLimits) -> Front {
+    Front::start(Chains::new(Chain::new(vec![provider])), limits).expect("threads")
+}
+
+fn patient() -> FrontLimits {
+    FrontLimits { threads: 2, queue_max: 10_000, ..FrontLimits::default() }
+}
+
+fn answer(front: &Front, asked: Ask) -> Answer {
+    let (sender, receiver) = mpsc::channel();
+    front.ask(asked, move |answer| sender.send(answer).expect("the test waits"));
+    receiver.recv_timeout(Duration::from_secs(20)).expect("an answer")
+}
+
+fn reason(answer: &Answer) -> Option<Reason> {
+    match answer {
+        Answer::Reject(rejection) => Some(rejection.reason),
+        _ => None,
+    }
+}
+
+fn login(address: u8, user: &str, password: &str) -> Ask {
+    ask(&format!("192.0.2.{address}:1"), Some((user, password)))
+}
+
+#[test]
+fn what_is_quick_is_answered_before_the_return() {
+    let front = front(Arc::new(Anonymous { everywhere: true, ignores_logins: false }), patient());
+    let (sender, receiver) = mpsc::channel();
+    let here = thread::current().id();
+    front.ask(ask("192.0.2.1:1", None), move |answer| {
+        sender.send((answer, thread::current().id() == here)).expect("the test waits");
+    });
+    let (answer, is_here) = receiver.try_recv().expect("answered at once");
+    assert!(is_here && matches!(answer, Answer::Accept { .. }));
+}
+
+#[test]
+fn what_is_slow_never_keeps_the_asker() {
+    let gate = Gate::new(false);
+    let front = front(gate.clone(), patient());
+    let (sender, receiver) = mpsc::channel();
+    let begin = Instant::now();
+    for number in 0..2_000 {
+        let sender = sender.clone();
+        front.ask(login(number as u8, &format!("user{number}"), "right"), move |answer| {
+            sender.send(answer).expect("the test waits");
+        });
+    }
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    assert!(receiver.try_recv().is_err());
+    gate.open();
+    for _ in 0..2_000 {
+        let answer = receiver.recv_timeout(Duration::from_secs(20)).expect("an answer");
+        assert!(matches!(answer, Answer::Accept { .. }));
+    }
+    assert_eq!(front.figures(), Figures { accepted: 2_000, ..Figures::default() });
+}
+
+#[test]
+fn the_same_is_decided_once_also_for_those_that_wait_already() {
+    let gate = Gate::new(false);
+    let front = front(gate.clone(), FrontLimits { threads: 1, ..patient() });
+    let (sender, receiver) = mpsc::channel();
+    for number in 0..100 {
+        let sender = sender.clone();
+        front
+            .ask(login(number, "plant", "right"), move |answer| sender.send(answer).expect("the test waits"));
+    }
+    gate.open();
+    for _ in 0..100 {
+        receiver.recv_timeout(Duration::from_secs(20)).expect("an answer");
+    }
+    assert_eq!((gate.judged(), front.figures().repeated), (1, 99));
+    assert!(matches!(answer(&front, login(1, "plant", "right")), Answer::Accept { .. }));
+    assert_eq!(gate.judged(), 1);
+}
+
+#[test]
+fn other_chains_decide_anew() {
+    let (one, two) = (Gate::new(true), Gate::new(true));
+    let front = front(one.clone(), patient());
+    for _ in 0..3 {
+        answer(&front, login(1, "alice", "right"));
+    }
+    front.replace(Chains::new(Chain::new(vec![two.clone() as Arc<dyn Provider>])));
+    for _ in 0..3 {
+        answer(&front, login(1, "alice", "right"));
+    }
+    assert_eq!((one.judged(), two.judged()), (1, 1));
+}
+
+#[test]
+fn a_guesser_is_held_and_his_guesses_that_wait_are_not_tried() {
+    let gate = Gate::new(false);
+    let front = front(gate.clone(), FrontLimits { threads: 1, ..patient() });
+    let (sender, receiver) = mpsc::channel();
+    for number in 0..100 {
+        let sender = sender.clone();
+        front.ask(login(1, "alice", &format!("guess{number}")), move |answer| {
+            sender.send(answer).expect("the test waits");
+        });
+    }
+    gate.open();
+    let answers: Vec<Answer> =
+        (0..100).map(|_| receiver.recv_timeout(Duration::from_secs(20)).expect("an answer")).collect();
+    let held = answers.iter().filter(|answer| reason(answer) == Some(Reason::ConnectionRateExceeded)).count();
+    assert_eq!((gate.judged(), held as u64), (4, 96));
+    // Also with the right password, and not from elsewhere.
+    assert_eq!(reason(&answer(&front, login(1, "alice", "right"))), Some(Reason::ConnectionRateExceeded));
+    assert!(matches!(answer(&front, login(2, "alice", "right")), Answer::Accept { .. }));
+}
+
+#[test]
+fn a_provider_that_is_down_is_nobodys_failed_attempt() {
+    let gate = Gate::new(true);
+    let front = front(gate.clone(), patient());
+    for _ in 0..20 {
+        let answer = answer(&front, login(1, "alice", "down"));
+        assert_eq!(reason(&answer), Some(Reason::ServerUnavailable));
+    }
+    assert_eq!(gate.judged(), 20);
+}
+
+#[test]
+fn too_many_and_too_late_are_told_that_the_broker_is_busy() {
+    let gate = Gate::new(false);
+    let front = front(gate.clone(), FrontLimits { threads: 1, queue_max: 8, wait_ms: 0, ..patient() });
+    let (sender, receiver) = mpsc::channel();
+    for number in 0..50u8 {
+        let sender = sender.clone();
+        front.ask(login(number, "x", &number.to_string()), move |answer| {
+            sender.send(answer).expect("the test waits");
+        });
+    }
+    // Those beyond the queue are answered at once, and at most one more than the queue is with the thread.
+    let at_once = receiver.try_iter().filter(|answer| reason(answer) == Some(Reason::ServerBusy)).count();
+    assert!((41..=42).contains(&at_once), "{at_once}");
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_millis(5) {
+        thread::yield_now();
+    }
+    gate.open();
+    let late: Vec<Answer> = (0..50 - at_once)
+        .map(|_| receiver.recv_timeout(Duration::from_secs(20)).expect("an answer"))
+        .collect();
+    let busy = late.iter().filter(|answer| reason(answer) == Some(Reason::ServerBusy)).count();
+    assert!(busy + 1 >= late.len(), "{busy} of {}", late.len());
+}
+
+#[test]
+fn the_end_answers_those_that_wait() {
+    let gate = Gate::new(false);
+    let front = front(gate.clone(), FrontLimits { threads: 1, ..patient() });
+    let (sender, receiver) = mpsc::channel();
+    for number in 0..10 {
+        let sender = sender.clone();
+        front.ask(login(number, &number.to_string(), "right"), move |answer| {
+            sender.send(answer).expect("the test waits");
+        });
+    }
+    drop(sender);
+    gate.open();
+    drop(front);
+    assert_eq!(receiver.iter().count(), 10);
+}
+
+/// Asks for the word `more` before it says yes.
+struct Asking;
+struct Asked;
+
+impl Provider for Asking {
+    fn name(&self) -> &str {
+        "asking"
+    }
+    fn looks_at(&self) -> Aspects {
+        Aspects::default()
+    }
+    fn is_quick(&self, _ask: &Ask) -> bool {
+        true
+    }
+    fn judge(&self, ask: &Ask, _unix_ms: u64) -> Judgement {
+        match ask.enhanced {
+            Some(_) => Judgement::Challenge(b"?".to_vec(), Box::new(Asked)),
+            None => Judgement::Pass,
+        }
+    }
+}
+
+impl Exchange for Asked {
+    fn go_on(self: Box<Self>, data: &[u8], _unix_ms: u64) -> Judgement {
+        match data {
+            b"more" => Judgement::AcceptWith(Identity::default(), b"!".to_vec()),
+            _ => Judgement::reject(Reason::NotAuthorized, "not the word"),
+        }
+    }
+}
+
+#[test]
+fn an_exchange_goes_on_where_it_was_and_once() {
+    let front = front(Arc::new(Asking), patient());
+    let enhanced = |data: &[u8], exchange: Option<ExchangeId>| Ask {
+        enhanced: Some(Enhanced { method: "ASK".into(), data: Secret::new(data), exchange }),
+        ..ask("[::1]:1", None)
+    };
+    let Answer::Challenge { data, exchange } = answer(&front, enhanced(b"", None)) else {
+        panic!("a challenge")
+    };
+    assert_eq!(data, b"?");
+    let done = answer(&front, enhanced(b"more", Some(exchange)));
+    assert!(matches!(done, Answer::Accept { data: Some(data), .. } if data == b"!"));
+    assert_eq!(reason(&answer(&front, enhanced(b"more", Some(exchange)))), Some(Reason::NotAuthorized));
+}
+
+#[test]
+fn a_password_file_answers_through_the_threads() {
+    let front = front(Arc::new(passwords()), patient());
+    assert!(matches!(answer(&front, login(1, "alice", "secret")), Answer::Accept { .. }));
+    assert_eq!(reason(&answer(&front, login(2, "alice", "x"))), Some(Reason::BadUserNameOrPassword));
+    assert_eq!(reason(&answer(&front, login(3, "bob", "x"))), Some(Reason::BadUserNameOrPassword));
+}

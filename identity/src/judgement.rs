@@ -1,0 +1,126 @@
+//! What can be answered to the question who a client is.
+
+use std::{borrow::Cow, fmt, sync::Arc};
+
+use crate::exchanges::ExchangeId;
+
+/// Who a client is. What it may do is decided elsewhere, from this.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// None is nobody in particular.
+    pub user: Option<Arc<str>>,
+    pub groups: Vec<Arc<str>>,
+    pub roles: Vec<Arc<str>>,
+    /// What a token grants by itself.
+    pub permissions: Vec<Permission>,
+    /// When the session has to end.
+    pub expires_at_unix_ms: Option<u64>,
+    /// Which provider said so, for the log.
+    pub provider: Cow<'static, str>,
+}
+
+/// One action on one topic filter, granted by a token or a call-out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Permission {
+    pub action: Action,
+    pub filter: Arc<str>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    Publish,
+    Subscribe,
+    All,
+}
+
+/// What one provider says.
+pub enum Judgement {
+    Accept(Identity),
+    /// The end of an exchange: the client gets the data with its CONNACK or AUTH.
+    AcceptWith(Identity, Vec<u8>),
+    Reject(Rejection),
+    /// Not for this provider to decide.
+    Pass,
+    /// The client has to answer this first.
+    Challenge(Vec<u8>, Box<dyn Exchange>),
+}
+
+/// Why somebody is not let in: the code for the client, the sentence for the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejection {
+    pub reason: Reason,
+    pub why: Cow<'static, str>,
+}
+
+/// What the client is told, by MQTT 5.0's reason codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    BadUserNameOrPassword,
+    NotAuthorized,
+    ServerUnavailable,
+    ServerBusy,
+    BadAuthenticationMethod,
+    /// Too many failed attempts.
+    ConnectionRateExceeded,
+}
+
+/// The rest of a conversation that a challenge began.
+pub trait Exchange: Send {
+    /// Never blocks: it runs where the answer arrives.
+    fn go_on(self: Box<Self>, data: &[u8], unix_ms: u64) -> Judgement;
+}
+
+/// What the asker gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    Accept { identity: Arc<Identity>, data: Option<Vec<u8>> },
+    Reject(Rejection),
+    Challenge { data: Vec<u8>, exchange: ExchangeId },
+}
+
+impl Judgement {
+    pub fn reject(reason: Reason, why: impl Into<Cow<'static, str>>) -> Judgement {
+        Judgement::Reject(Rejection { reason, why: why.into() })
+    }
+}
+
+impl Answer {
+    pub fn reject(reason: Reason, why: impl Into<Cow<'static, str>>) -> Answer {
+        Answer::Reject(Rejection { reason, why: why.into() })
+    }
+}
+
+impl Reason {
+    /// The reason code of CONNACK and DISCONNECT in MQTT 5.0.
+    pub fn code(self) -> u8 {
+        match self {
+            Reason::BadUserNameOrPassword => 0x86,
+            Reason::NotAuthorized => 0x87,
+            Reason::ServerUnavailable => 0x88,
+            Reason::ServerBusy => 0x89,
+            Reason::BadAuthenticationMethod => 0x8C,
+            Reason::ConnectionRateExceeded => 0x9F,
+        }
+    }
+
+    /// Whether the client tried something that was wrong, as opposed to a broker that could not say.
+    pub fn is_failed_attempt(self) -> bool {
+        matches!(
+            self,
+            Reason::BadUserNameOrPassword | Reason::NotAuthorized | Reason::BadAuthenticationMethod
+        )
+    }
+}
+
+impl fmt::Debug for Judgement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Judgement::Accept(identity) | Judgement::AcceptWith(identity, _) => {
+                write!(f, "Accept({identity:?})")
+            }
+            Judgement::Reject(rejection) => write!(f, "{rejection:?}"),
+            Judgement::Pass => f.write_str("Pass"),
+            Judgement::Challenge(..) => f.write_str("Challenge"),
+        }
+    }
+}

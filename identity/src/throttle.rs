@@ -1,0 +1,148 @@
+//! Failed attempts, and how long one has to wait after too many of them.
+//!
+//! Three counts for each failure: of the user at that address, of the address, and of the user anywhere. The first is
+//! strict, so that a device with a wrong password is held without its neighbours behind one address: an attempt that is not
+//! made counts for nobody. The others are for those who try many users, or one user from many addresses. Who was let
+//! in from an address is not held for what others try with that name elsewhere.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    net::IpAddr,
+};
+
+use crate::ages::Ages;
+
+/// How much is forgiven, and how long the longest wait is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// So many failures cost nothing.
+    pub free: u32,
+    /// The wait after the next one; each further one doubles it.
+    pub first_ms: u64,
+    pub longest_ms: u64,
+    /// One failure is forgotten after so long.
+    pub forgiven_ms: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ThrottleLimits {
+    pub pair: Patience,
+    pub address: Patience,
+    pub user: Patience,
+    /// Of each of the three tables.
+    pub entries_max: usize,
+}
+
+pub(crate) struct Throttle {
+    limits: ThrottleLimits,
+    pairs: Ages<(u64, u64), Record>,
+    addresses: Ages<u64, Record>,
+    users: Ages<u64, Record>,
+    hasher: RandomState,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Record {
+    failures: u32,
+    last_ms: u64,
+    /// Was let in since the last failure.
+    is_known: bool,
+}
+
+impl Throttle {
+    pub fn new(limits: ThrottleLimits) -> Throttle {
+        let ages = || Ages::new(limits.entries_max);
+        let pairs = Ages::new(limits.entries_max);
+        Throttle { limits, pairs, addresses: ages(), users: ages(), hasher: RandomState::new() }
+    }
+
+    /// How long it is until an attempt may be made. None: now.
+    pub fn wait_ms(&self, now_ms: u64, ip: Option<IpAddr>, user: Option<&str>) -> Option<u64> {
+        let (address, user) = (self.address(ip), self.user(user));
+        let pair = self.pairs.get(&(address.unwrap_or(0), user.unwrap_or(0))).copied().unwrap_or_default();
+        let of = |ages: &Ages<u64, Record>, key: Option<u64>, patience: Patience| {
+            key.and_then(|key| ages.get(&key)).map_or(0, |record| record.wait_ms(now_ms, patience))
+        };
+        let waits = [
+            pair.wait_ms(now_ms, self.limits.pair),
+            of(&self.addresses, address, self.limits.address),
+            if pair.is_known { 0 } else { of(&self.users, user, self.limits.user) },
+        ];
+        waits.into_iter().max().filter(|wait| *wait > 0)
+    }
+
+    pub fn on_failure(&mut self, now_ms: u64, ip: Option<IpAddr>, user: Option<&str>) {
+        let (address, user) = (self.address(ip), self.user(user));
+        let pair = (address.unwrap_or(0), user.unwrap_or(0));
+        let record = self.pairs.get(&pair).copied().unwrap_or_default();
+        self.pairs.insert(pair, record.failed(now_ms, self.limits.pair));
+        if let Some(key) = address {
+            let record = self.addresses.get(&key).copied().unwrap_or_default();
+            self.addresses.insert(key, record.failed(now_ms, self.limits.address));
+        }
+        if let Some(key) = user {
+            let record = self.users.get(&key).copied().unwrap_or_default();
+            self.users.insert(key, record.failed(now_ms, self.limits.user));
+        }
+    }
+
+    pub fn on_success(&mut self, now_ms: u64, ip: Option<IpAddr>, user: Option<&str>) {
+        let (address, user) = (self.address(ip), self.user(user));
+        let pair = (address.unwrap_or(0), user.unwrap_or(0));
+        // Nobody else failed: that need not be remembered, and most clients never fail.
+        if user.is_some_and(|user| self.users.get(&user).is_some()) || self.pairs.get(&pair).is_some() {
+            self.pairs.insert(pair, Record { failures: 0, last_ms: now_ms, is_known: true });
+        }
+    }
+
+    /// A network of IPv6 gives one customer a /64 at least. None over a local socket, where all come from one place.
+    fn address(&self, ip: Option<IpAddr>) -> Option<u64> {
+        Some(match ip?.to_canonical() {
+            IpAddr::V4(ip) => self.hasher.hash_one((4, ip.to_bits())),
+            IpAddr::V6(ip) => self.hasher.hash_one((6, ip.to_bits() >> 64)),
+        })
+    }
+
+    fn user(&self, user: Option<&str>) -> Option<u64> {
+        user.map(|user| self.hasher.hash_one(user))
+    }
+}
+
+impl Record {
+    /// Failures that are not forgiven yet.
+    fn failures_at(self, now_ms: u64, patience: Patience) -> u32 {
+        let forgiven = now_ms.saturating_sub(self.last_ms) / patience.forgiven_ms.max(1);
+        self.failures.saturating_sub(u32::try_from(forgiven).unwrap_or(u32::MAX))
+    }
+
+    fn wait_ms(self, now_ms: u64, patience: Patience) -> u64 {
+        let beyond = self.failures_at(now_ms, patience).saturating_sub(patience.free);
+        if beyond == 0 {
+            return 0;
+        }
+        let wait = patience.first_ms.saturating_mul(1 << (beyond - 1).min(32)).min(patience.longest_ms);
+        (self.last_ms + wait).saturating_sub(now_ms)
+    }
+
+    fn failed(self, now_ms: u64, patience: Patience) -> Record {
+        let failures = self.failures_at(now_ms, patience).saturating_add(1).min(FAILURES_MAX);
+        Record { failures, last_ms: now_ms, is_known: false }
+    }
+}
+
+impl Default for ThrottleLimits {
+    fn default() -> ThrottleLimits {
+        ThrottleLimits {
+            pair: Patience { free: 3, first_ms: 500, longest_ms: 60_000, forgiven_ms: 60_000 },
+            address: Patience { free: 30, first_ms: 500, longest_ms: 30_000, forgiven_ms: 5_000 },
+            user: Patience { free: 20, first_ms: 500, longest_ms: 10_000, forgiven_ms: 5_000 },
+            entries_max: 65_536,
+        }
+    }
+}
+
+/// More are not told apart: the wait has long been the longest, and forgiveness does not take for ever.
+const FAILURES_MAX: u32 = 64;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,111 @@
+//! Who has to wait, how long, and who does not.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use super::*;
+
+fn ip(last: u8) -> Option<IpAddr> {
+    Some(Ipv4Addr::new(192, 0, 2, last).into())
+}
+
+fn throttle() -> Throttle {
+    Throttle::new(ThrottleLimits::default())
+}
+
+#[test]
+fn the_wait_grows_with_each_failure_up_to_the_longest() {
+    // Nothing is forgiven meanwhile, so that each wait is twice the one before.
+    let mut limits = ThrottleLimits::default();
+    limits.pair.forgiven_ms = u64::MAX;
+    let mut throttle = Throttle::new(limits);
+    let mut now_ms = 0;
+    let mut waits = Vec::new();
+    for _ in 0..12 {
+        throttle.on_failure(now_ms, ip(1), Some("alice"));
+        let wait = throttle.wait_ms(now_ms, ip(1), Some("alice")).unwrap_or(0);
+        waits.push(wait);
+        now_ms += wait;
+    }
+    assert_eq!(waits, [0, 0, 0, 500, 1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000]);
+}
+
+#[test]
+fn the_wait_is_over_when_it_is_over_and_failures_are_forgiven() {
+    let mut throttle = throttle();
+    for _ in 0..5 {
+        throttle.on_failure(1_000, ip(1), Some("alice"));
+    }
+    assert_eq!(throttle.wait_ms(1_000, ip(1), Some("alice")), Some(1_000));
+    assert_eq!(throttle.wait_ms(1_999, ip(1), Some("alice")), Some(1));
+    assert_eq!(throttle.wait_ms(2_000, ip(1), Some("alice")), None);
+    // Two minutes forgive two of the five: the next failure is the fourth again.
+    throttle.on_failure(121_000, ip(1), Some("alice"));
+    assert_eq!(throttle.wait_ms(121_000, ip(1), Some("alice")), Some(500));
+}
+
+#[test]
+fn a_device_with_a_wrong_password_does_not_hold_its_neighbours() {
+    let mut throttle = throttle();
+    // It tries whenever it may, for an hour.
+    let mut tried = 0;
+    for now_ms in (0..3_600_000).step_by(500) {
+        if throttle.wait_ms(now_ms, ip(1), Some("broken")).is_none() {
+            throttle.on_failure(now_ms, ip(1), Some("broken"));
+            tried += 1;
+        }
+        assert_eq!(throttle.wait_ms(now_ms, ip(1), Some("fine")), None, "at {now_ms}");
+    }
+    assert!(tried < 150, "{tried}");
+}
+
+#[test]
+fn an_address_that_tries_many_users_has_to_wait() {
+    let mut throttle = throttle();
+    for number in 0..40 {
+        throttle.on_failure(0, ip(1), Some(&format!("user{number}")));
+    }
+    assert!(throttle.wait_ms(0, ip(1), Some("another")).is_some());
+    assert_eq!(throttle.wait_ms(0, ip(2), Some("another")), None);
+}
+
+#[test]
+fn a_user_that_is_tried_from_everywhere_has_to_wait_except_where_it_was_let_in() {
+    let mut throttle = throttle();
+    throttle.on_failure(0, ip(200), Some("alice"));
+    throttle.on_success(0, ip(200), Some("alice"));
+    for number in 0..40 {
+        throttle.on_failure(0, ip(number), Some("alice"));
+    }
+    assert!(throttle.wait_ms(0, ip(100), Some("alice")).is_some());
+    assert_eq!(throttle.wait_ms(0, ip(200), Some("alice")), None);
+    assert_eq!(throttle.wait_ms(0, ip(100), Some("bob")), None);
+}
+
+#[test]
+fn an_ipv6_network_is_one_address_and_a_mapped_one_is_ipv4() {
+    let mut throttle = throttle();
+    let six =
+        |network: u16, host: u16| Some(IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, network, 0, 0, 0, host)));
+    for host in 0..40 {
+        throttle.on_failure(0, six(1, host), Some(&format!("user{host}")));
+    }
+    assert!(throttle.wait_ms(0, six(1, 999), Some("x")).is_some());
+    assert_eq!(throttle.wait_ms(0, six(2, 1), Some("x")), None);
+    for _ in 0..4 {
+        throttle.on_failure(0, ip(1), Some("mapped"));
+    }
+    let mapped = Some(IpAddr::V6(Ipv4Addr::new(192, 0, 2, 1).to_ipv6_mapped()));
+    assert!(throttle.wait_ms(0, mapped, Some("mapped")).is_some());
+}
+
+#[test]
+fn the_tables_stay_within_their_bound() {
+    let mut throttle = Throttle::new(ThrottleLimits { entries_max: 1_000, ..ThrottleLimits::default() });
+    for number in 0..20_000u32 {
+        let ip = Some(IpAddr::V4(Ipv4Addr::from_bits(number)));
+        throttle.on_failure(0, ip, Some(&number.to_string()));
+    }
+    for len in [throttle.pairs.len(), throttle.addresses.len(), throttle.users.len()] {
+        assert!(len <= 1_000, "{len}");
+    }
+}
