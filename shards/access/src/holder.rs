@@ -1,0 +1,212 @@
+//! Who asks: what of the rules applies to a session, found once for it.
+
+use core::net::IpAddr;
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::{
+    Action, Ask, Limits, PROFILES_MAX, Shadow, Verdict,
+    filter::Names,
+    layer::Kind,
+    mosquitto,
+    rules::{Fallback, Rules, Set},
+};
+
+/// What is known of a client.
+#[derive(Copy, Clone, Default, Debug)]
+pub struct Who<'a> {
+    pub client_id: &'a str,
+    pub user: Option<&'a str>,
+    /// Groups and roles that came with the proof of identity.
+    pub groups: &'a [&'a str],
+    pub roles: &'a [&'a str],
+    /// The names of the client's certificate; `${cn}` is the first.
+    pub certificate_names: &'a [&'a str],
+    pub address: Option<IpAddr>,
+    /// The listener's name.
+    pub listener: &'a str,
+    /// Whether the user name is proved. Without a proof it counts in a mosquitto ACL file only, as there.
+    pub is_authenticated: bool,
+}
+
+/// A session's right to ask: two words, and its names only where rules have variables.
+#[derive(Clone, Debug)]
+pub struct Holder {
+    profile: Arc<Profile>,
+    names: Option<Arc<Names>>,
+}
+
+/// What holders with the same roles share.
+#[derive(Debug)]
+pub(crate) struct Profile {
+    set: Arc<Set>,
+    /// One for each layer.
+    pub parts: Box<[Part]>,
+    pub limits: Limits,
+    pub default: Fallback,
+    checks_receive: bool,
+    uses_names: bool,
+    shadow: Option<Arc<Profile>>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Part {
+    Mosquitto(mosquitto::Part),
+    Own(Box<[u32]>),
+}
+
+/// The profiles of a shard's holders: each is there once.
+#[derive(Debug)]
+pub struct Profiles {
+    rules: Rules,
+    profiles: BTreeMap<Box<[u32]>, Arc<Profile>>,
+}
+
+impl Holder {
+    pub(crate) fn new(rules: &Rules, who: &Who<'_>) -> Holder {
+        let shadow = rules.shadow.as_ref().map(|set| Parts::of(set, who).profile(set, None));
+        Holder::of(Parts::of(&rules.set, who).profile(&rules.set, shadow), who)
+    }
+
+    fn of(profile: Arc<Profile>, who: &Who<'_>) -> Holder {
+        let uses_names =
+            profile.uses_names || profile.shadow.as_ref().is_some_and(|shadow| shadow.uses_names);
+        let names = uses_names.then(|| {
+            Arc::new(Names {
+                client_id: who.client_id.into(),
+                user: who.user.map(Box::from),
+                certificate_name: who.certificate_names.first().map(|name| Box::from(*name)),
+            })
+        });
+        Holder { profile, names }
+    }
+
+    /// Answers one question. Costs what the topic shares with the rules.
+    pub fn check(&self, ask: &Ask<'_>) -> Verdict {
+        let none = Names::default();
+        let names = self.names.as_deref().unwrap_or(&none);
+        let mut is_personal = false;
+        let ruling = self.profile.set.ask(&self.profile, ask, names, &mut is_personal);
+        let other = self.profile.shadow.as_deref();
+        let other = other.map(|shadow| shadow.set.ask(shadow, ask, names, &mut is_personal));
+        let shadow = other.filter(|other| other.is_allowed != ruling.is_allowed);
+        Verdict {
+            is_allowed: ruling.is_allowed,
+            cause: ruling.cause,
+            is_personal,
+            shadow: shadow.map(|other| Shadow { is_allowed: other.is_allowed, cause: other.cause }),
+        }
+    }
+
+    /// Whether deliveries have to be checked. If not, every message that a granted subscription brings may be received; a
+    /// subscription that other rules granted has to be checked again before this can be relied on.
+    pub fn checks_receive(&self) -> bool {
+        self.profile.checks_receive
+            || self.profile.shadow.as_ref().is_some_and(|shadow| shadow.checks_receive)
+    }
+
+    pub fn limits(&self) -> &Limits {
+        &self.profile.limits
+    }
+
+    /// Whether its verdicts are those of these rules. After a change of the rules a holder goes on with those that it was made
+    /// with, until it is replaced.
+    pub fn is_of(&self, rules: &Rules) -> bool {
+        let shadow = self.profile.shadow.as_ref().map(|shadow| &shadow.set);
+        Arc::ptr_eq(&self.profile.set, &rules.set)
+            && match (shadow, &rules.shadow) {
+                (Some(own), Some(other)) => Arc::ptr_eq(own, other),
+                (None, None) => true,
+                _ => false,
+            }
+    }
+
+    /// The same number for all holders of one profile, as long as one of them lives: verdicts that are not personal may be
+    /// remembered by it.
+    pub fn profile_id(&self) -> usize {
+        Arc::as_ptr(&self.profile).addr()
+    }
+}
+
+impl Profiles {
+    pub fn new(rules: &Rules) -> Profiles {
+        Profiles { rules: rules.clone(), profiles: BTreeMap::new() }
+    }
+
+    /// As [`Rules::holder`], with a profile that others may have, too.
+    pub fn holder(&mut self, who: &Who<'_>) -> Holder {
+        let shadow = self.rules.shadow.as_ref().map(|set| (set, Parts::of(set, who)));
+        let parts = Parts::of(&self.rules.set, who);
+        let mut key = parts.key();
+        if let Some((_, parts)) = &shadow {
+            key.extend(parts.key());
+        }
+        if let Some(profile) = self.profiles.get(key.as_slice()) {
+            return Holder::of(Arc::clone(profile), who);
+        }
+        let profile = parts.profile(&self.rules.set, shadow.map(|(set, parts)| parts.profile(set, None)));
+        if self.profiles.len() >= PROFILES_MAX {
+            self.profiles.retain(|_, profile| Arc::strong_count(profile) > 1);
+        }
+        if self.profiles.len() < PROFILES_MAX {
+            self.profiles.insert(key.into(), Arc::clone(&profile));
+        }
+        Holder::of(profile, who)
+    }
+
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+}
+
+/// What a profile is made of.
+struct Parts {
+    parts: Box<[Part]>,
+    default: Fallback,
+}
+
+impl Parts {
+    fn of(set: &Set, who: &Who<'_>) -> Parts {
+        let part = |layer: &crate::Layer| match &layer.kind {
+            Kind::Mosquitto(lists) => Part::Mosquitto(lists.part(who.client_id, who.user)),
+            Kind::Own(roles) => Part::Own(roles.of(who)),
+        };
+        Parts { parts: set.layers.iter().map(part).collect(), default: set.default_of(who.listener) }
+    }
+
+    fn profile(self, set: &Arc<Set>, shadow: Option<Arc<Profile>>) -> Arc<Profile> {
+        let Parts { parts, default } = self;
+        let (mut limits, mut checks_receive, mut uses_names) = (Limits::default(), false, false);
+        for (layer, part) in set.layers.iter().zip(&parts) {
+            match (&layer.kind, part) {
+                (Kind::Mosquitto(lists), Part::Mosquitto(part)) => {
+                    checks_receive = true;
+                    uses_names |= lists.uses_names(*part);
+                }
+                (Kind::Own(roles), Part::Own(part)) => {
+                    limits = limits.or_higher(roles.limits(part));
+                    checks_receive |= roles.denies(part, Action::Receive);
+                    uses_names |= roles.uses_names(part);
+                }
+                _ => unreachable!("the parts were made of these layers"),
+            }
+        }
+        Arc::new(Profile { set: Arc::clone(set), parts, limits, default, checks_receive, uses_names, shadow })
+    }
+
+    /// What tells it from all others of the same rules.
+    fn key(&self) -> Vec<u32> {
+        let mut key = vec![u32::from(self.default == Fallback::Allow)];
+        for part in &self.parts {
+            match part {
+                Part::Mosquitto(part) => {
+                    key.extend([part.list.map_or(0, |list| list + 1), u32::from(part.is_barred)]);
+                }
+                Part::Own(roles) => {
+                    key.push(roles.len() as u32);
+                    key.extend(roles);
+                }
+            }
+        }
+        key
+    }
+}

@@ -1,0 +1,149 @@
+//! IoTHub's own rules: roles with their permissions and limits, and who has which role. The text is TOML.
+//!
+//! A denial counts more than a permission, of whatever role. `subscribe` is about filters and holds at the delivery, too;
+//! `receive` is about deliveries alone. A filter may be subscribed to where a permission covers the whole of it and no
+//! denial does; a denial that covers a part of it counts when a message is delivered.
+
+mod reader;
+mod section;
+
+use std::collections::BTreeMap;
+
+use crate::{
+    Fallback, Layer, Limits, Network, Problem, Who,
+    action::Action,
+    filter::Names,
+    glob::Glob,
+    mosquitto::Saying,
+    trie::{Trie, Walk},
+};
+
+/// What a file of rules says.
+#[derive(Default, Debug)]
+pub(crate) struct Roles {
+    roles: Vec<Role>,
+    names: BTreeMap<Box<str>, u32>,
+    everyone: Vec<u32>,
+    /// Of those who have not proved who they are.
+    anonymous: Vec<u32>,
+    authenticated: Vec<u32>,
+    users: BTreeMap<Box<str>, Vec<u32>>,
+    groups: BTreeMap<Box<str>, Vec<u32>>,
+    /// The groups of a user, besides those that come with the proof of identity.
+    memberships: BTreeMap<Box<str>, Vec<Box<str>>>,
+    clients: Named,
+    certificates: Named,
+    addresses: Vec<(Network, Vec<u32>)>,
+    pub default: Option<Fallback>,
+    pub listeners: BTreeMap<Box<str>, Fallback>,
+}
+
+#[derive(Default, Debug)]
+struct Role {
+    allow: Trie,
+    deny: Trie,
+    limits: Limits,
+}
+
+/// Roles by a name that may be a pattern.
+#[derive(Default, Debug)]
+struct Named {
+    plain: BTreeMap<Box<str>, Vec<u32>>,
+    patterns: Vec<(Glob, Vec<u32>)>,
+}
+
+/// Reads a file of rules. `file` is its name in problems and explanations.
+pub fn parse(file: &str, text: &str) -> Result<Layer, Vec<Problem>> {
+    reader::read(file, text)
+}
+
+impl Roles {
+    /// The roles that apply to a client, in order, none twice.
+    pub fn of(&self, who: &Who<'_>) -> Box<[u32]> {
+        let mut roles = self.everyone.clone();
+        let user = who.user.filter(|_| who.is_authenticated);
+        roles.extend(if who.is_authenticated { &self.authenticated } else { &self.anonymous });
+        if let Some(user) = user {
+            roles.extend(self.users.get(user).into_iter().flatten());
+            let groups = self.memberships.get(user).into_iter().flatten();
+            roles.extend(groups.filter_map(|group| self.groups.get(group)).flatten());
+        }
+        if who.is_authenticated {
+            roles.extend(who.groups.iter().filter_map(|group| self.groups.get(*group)).flatten());
+            roles.extend(who.roles.iter().filter_map(|role| self.names.get(*role)));
+        }
+        self.clients.find(who.client_id, &mut roles);
+        for name in who.certificate_names {
+            self.certificates.find(name, &mut roles);
+        }
+        if let Some(address) = who.address {
+            let networks = self.addresses.iter().filter(|(network, _)| network.contains(address));
+            roles.extend(networks.flat_map(|(_, roles)| roles));
+        }
+        roles.sort_unstable();
+        roles.dedup();
+        roles.into()
+    }
+
+    pub fn limits(&self, roles: &[u32]) -> Limits {
+        self.each(roles).fold(Limits::default(), |limits, role| limits.or_higher(role.limits))
+    }
+
+    pub fn uses_names(&self, roles: &[u32]) -> bool {
+        self.each(roles).any(|role| role.allow.has_variables() || role.deny.has_variables())
+    }
+
+    pub fn denies(&self, roles: &[u32], action: Action) -> bool {
+        self.each(roles).any(|role| role.deny.entries().any(|entry| entry.actions.has(action)))
+    }
+
+    pub fn say(
+        &self,
+        roles: &[u32],
+        action: Action,
+        topic: &str,
+        names: &Names,
+        is_personal: &mut bool,
+    ) -> Saying {
+        // A name that a client chose must not become more than a level where it opens something. Where it closes something it
+        // may be whatever it says.
+        let mut deny = Walk::new(action, names, false);
+        let mut allow = Walk::new(action, names, true);
+        let find = if action == Action::Subscribe { Trie::match_filter } else { Trie::match_topic };
+        for role in self.each(roles) {
+            find(&role.deny, topic, &mut deny);
+        }
+        *is_personal |= deny.is_personal;
+        if let Some(entry) = deny.found {
+            return Saying::Denied(Some(entry.rule));
+        }
+        for role in self.each(roles) {
+            find(&role.allow, topic, &mut allow);
+        }
+        *is_personal |= allow.is_personal;
+        match allow.found {
+            Some(entry) => Saying::Allowed(Some(entry.rule)),
+            None => Saying::Nothing,
+        }
+    }
+
+    fn each<'a>(&'a self, roles: &'a [u32]) -> impl Iterator<Item = &'a Role> {
+        roles.iter().map(|role| &self.roles[*role as usize])
+    }
+}
+
+impl Named {
+    fn insert(&mut self, name: &str, roles: Vec<u32>) {
+        if Glob::is_plain(name) {
+            self.plain.insert(name.into(), roles);
+        } else {
+            self.patterns.push((Glob::new(name), roles));
+        }
+    }
+
+    fn find(&self, name: &str, roles: &mut Vec<u32>) {
+        roles.extend(self.plain.get(name).into_iter().flatten());
+        let patterns = self.patterns.iter().filter(|(glob, _)| glob.matches(name));
+        roles.extend(patterns.flat_map(|(_, roles)| roles));
+    }
+}

@@ -1,0 +1,213 @@
+//! Layers put together: what is asked, and which layer decides.
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use crate::{
+    Action, Ask, Cause, Explanation, Holder, Layer, RuleRef, Verdict, Who,
+    filter::Names,
+    holder::{Part, Profile},
+    layer::Kind,
+    mosquitto::Saying,
+};
+
+/// What holds where no rule matches.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Fallback {
+    Allow,
+    Deny,
+}
+
+/// Everything that permissions depend on. Immutable; a clone is another handle of the same rules.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    pub(crate) set: Arc<Set>,
+    pub(crate) shadow: Option<Arc<Set>>,
+}
+
+/// The layers of rules while they are put together.
+#[derive(Debug)]
+pub struct Builder {
+    layers: Vec<Layer>,
+    default: Fallback,
+    listeners: BTreeMap<Box<str>, Fallback>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Set {
+    pub layers: Box<[Layer]>,
+    default: Fallback,
+    listeners: BTreeMap<Box<str>, Fallback>,
+    /// The first mosquitto layer: it denies what no layer knows.
+    closed_by: Option<u32>,
+}
+
+/// A verdict of one set of rules.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Ruling {
+    pub is_allowed: bool,
+    pub cause: Cause,
+}
+
+impl Rules {
+    /// Without layers, `default` decides.
+    pub fn builder(default: Fallback) -> Builder {
+        Builder { layers: Vec::new(), default, listeners: BTreeMap::new() }
+    }
+
+    /// Tries other rules out: verdicts say what these would say where it is something else. Nothing else comes of them.
+    pub fn with_shadow(self, shadow: Rules) -> Rules {
+        Rules { set: self.set, shadow: Some(shadow.set) }
+    }
+
+    /// What applies to a client, for the life of its session or until the rules change. [`crate::Profiles::holder`] does the same
+    /// and shares what holders have in common.
+    pub fn holder(&self, who: &Who<'_>) -> Holder {
+        Holder::new(self, who)
+    }
+
+    /// The verdict in words.
+    pub fn explain(&self, verdict: &Verdict) -> Explanation<'_> {
+        Explanation::new(&self.set.layers, verdict.is_allowed, verdict.cause)
+    }
+
+    /// The other verdict in words, of the rules that are tried out.
+    pub fn explain_shadow(&self, verdict: &Verdict) -> Option<Explanation<'_>> {
+        let (set, shadow) = (self.shadow.as_ref()?, verdict.shadow?);
+        Some(Explanation::new(&set.layers, shadow.is_allowed, shadow.cause))
+    }
+
+    /// Whether everything is allowed that can be, to everybody: there is nothing to ask.
+    pub fn are_open(&self) -> bool {
+        let is_open = |set: &Set| {
+            set.layers.is_empty()
+                && set.default == Fallback::Allow
+                && set.listeners.values().all(|default| *default == Fallback::Allow)
+        };
+        is_open(&self.set) && self.shadow.as_deref().is_none_or(is_open)
+    }
+
+    pub fn layers(&self) -> &[Layer] {
+        &self.set.layers
+    }
+}
+
+impl Builder {
+    /// Adds a layer. The order decides only which of several rules is named.
+    pub fn layer(mut self, layer: Layer) -> Builder {
+        self.layers.push(layer);
+        self
+    }
+
+    /// What holds for a listener where no rule matches. A file of rules that says something else of it wins.
+    pub fn listener(mut self, name: &str, default: Fallback) -> Builder {
+        self.listeners.insert(name.into(), default);
+        self
+    }
+
+    pub fn build(mut self) -> Rules {
+        for layer in &self.layers {
+            if let Kind::Own(roles) = &layer.kind {
+                self.default = roles.default.unwrap_or(self.default);
+                let listeners = roles.listeners.iter();
+                self.listeners.extend(listeners.map(|(name, default)| (name.clone(), *default)));
+            }
+        }
+        let is_mosquitto = |layer: &Layer| matches!(layer.kind, Kind::Mosquitto(_));
+        let closed_by = self.layers.iter().position(is_mosquitto).map(|at| at as u32);
+        let Builder { layers, default, listeners } = self;
+        Rules { set: Arc::new(Set { layers: layers.into(), default, listeners, closed_by }), shadow: None }
+    }
+}
+
+impl Set {
+    pub fn default_of(&self, listener: &str) -> Fallback {
+        self.listeners.get(listener).copied().unwrap_or(self.default)
+    }
+
+    pub fn ask(&self, profile: &Profile, ask: &Ask<'_>, names: &Names, is_personal: &mut bool) -> Ruling {
+        if ask.needs().any(|action| action == Action::Publish)
+            && profile.limits.qos_max.is_some_and(|qos_max| ask.qos > qos_max)
+        {
+            return Ruling { is_allowed: false, cause: Cause::QosAboveLimit };
+        }
+        let topic = match ask.action {
+            Action::Subscribe => inside(ask.topic),
+            _ => ask.topic,
+        };
+        let mut first = None;
+        for action in ask.needs() {
+            let ruling = self.ask_one(profile, action, topic, names, is_personal);
+            if !ruling.is_allowed {
+                return ruling;
+            }
+            first.get_or_insert(ruling);
+        }
+        first.expect("every question needs something")
+    }
+
+    fn ask_one(
+        &self,
+        profile: &Profile,
+        action: Action,
+        topic: &str,
+        names: &Names,
+        is_personal: &mut bool,
+    ) -> Ruling {
+        let mut allowed = None;
+        for (at, (layer, part)) in self.layers.iter().zip(&profile.parts).enumerate() {
+            let at = at as u32;
+            let saying = match (&layer.kind, part) {
+                (Kind::Mosquitto(lists), Part::Mosquitto(part)) => {
+                    lists.say(*part, action, topic, names, is_personal)
+                }
+                (Kind::Own(roles), Part::Own(part)) => roles.say(part, action, topic, names, is_personal),
+                _ => unreachable!("a profile has the parts of its own rules"),
+            };
+            let rule = |rule| Cause::Rule(RuleRef { layer: at, rule });
+            match saying {
+                Saying::Denied(found) => {
+                    let cause = found.map_or(Cause::WildName { layer: at }, rule);
+                    return Ruling { is_allowed: false, cause };
+                }
+                Saying::Allowed(found) => {
+                    let cause = found.map_or(Cause::SubscribeGranted { layer: at }, rule);
+                    allowed.get_or_insert(Ruling { is_allowed: true, cause });
+                }
+                Saying::Nothing => {}
+            }
+        }
+        allowed.unwrap_or_else(|| self.without_rule(profile, action, topic))
+    }
+
+    fn without_rule(&self, profile: &Profile, action: Action, topic: &str) -> Ruling {
+        let denied = |cause| Ruling { is_allowed: false, cause };
+        if action == Action::Admin {
+            return denied(Cause::NeedsRule);
+        }
+        if let Some(layer) = self.closed_by {
+            return denied(Cause::NotListed { layer });
+        }
+        if topic == "$SYS" || topic.starts_with("$SYS/") {
+            return denied(Cause::NeedsRule);
+        }
+        Ruling { is_allowed: profile.default == Fallback::Allow, cause: Cause::Default }
+    }
+}
+
+/// The filter of a shared subscription. One that is not valid is taken as it is: no rule can cover it by accident, because
+/// `$share` is a level like any other then.
+fn inside(filter: &str) -> &str {
+    match mqtt::shared_filter(filter) {
+        Ok(Some(shared)) => shared.filter,
+        _ => filter,
+    }
+}
+
+impl fmt::Display for Fallback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Fallback::Allow => "allow",
+            Fallback::Deny => "deny",
+        })
+    }
+}

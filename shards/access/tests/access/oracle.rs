@@ -1,0 +1,263 @@
+//! Random rules, clients and topics: the engine against a literal reading of what is written, without any index.
+
+use access::{Action, Ask, Fallback, Profiles, Rules, Who};
+use proptest::test_runner::{Config, TestRunner};
+
+use crate::covering::{covers, topics};
+
+/// A small random source with a seed, so that a failure names its round.
+pub struct Dice(u64);
+
+impl Dice {
+    pub fn below(&mut self, count: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) as usize % count
+    }
+
+    pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.below(from.len())]
+    }
+}
+
+const WORDS: [&str; 4] = ["read", "write", "readwrite", "deny"];
+const IDS: [&str; 7] = ["a", "b", "a/b", "+", "x#", "$a", "other"];
+const USERS: [Option<&str>; 6] = [None, Some("a"), Some("b"), Some("b/a"), Some("b+"), Some("")];
+const ACTIONS: [Action; 5] =
+    [Action::Publish, Action::Subscribe, Action::Receive, Action::Retain, Action::Will];
+
+fn filter(dice: &mut Dice, levels: &[&str]) -> String {
+    let depth = 1 + dice.below(3);
+    let mut filter: Vec<&str> = (0..depth).map(|_| dice.pick(levels)).collect();
+    if dice.below(4) == 0 {
+        filter.push("#");
+    }
+    match filter.join("/") {
+        empty if empty.is_empty() => "+".to_owned(),
+        filter => filter,
+    }
+}
+
+fn topic(dice: &mut Dice) -> String {
+    let depth = 1 + dice.below(4);
+    let levels: Vec<&str> = (0..depth).map(|_| dice.pick(&["a", "b", "", "x-a", "other"])).collect();
+    let start = if dice.below(8) == 0 { "$" } else { "" };
+    match format!("{start}{}", levels.join("/")) {
+        empty if empty.is_empty() => "a".to_owned(),
+        topic => topic,
+    }
+}
+
+/// One line of an ACL file.
+#[derive(Debug, Clone)]
+enum Line {
+    User(&'static str),
+    Entry { is_pattern: bool, word: &'static str, filter: String },
+}
+
+fn acl_lines(dice: &mut Dice) -> Vec<Line> {
+    let line = |dice: &mut Dice| match dice.below(5) {
+        0 => Line::User(dice.pick(&["a", "b", "b/a", "b+"])),
+        at => {
+            let levels = ["a", "b", "+", "", "%c", "%u", "x-%c", "$a"];
+            Line::Entry { is_pattern: at > 2, word: dice.pick(&WORDS), filter: filter(dice, &levels) }
+        }
+    };
+    (0..1 + dice.below(8)).map(|_| line(dice)).collect()
+}
+
+fn acl_text(lines: &[Line]) -> String {
+    let written = lines.iter().map(|line| match line {
+        Line::User(name) => format!("user {name}\n"),
+        Line::Entry { is_pattern, word, filter } => {
+            format!("{} {word} {filter}\n", if *is_pattern { "pattern" } else { "topic" })
+        }
+    });
+    written.collect()
+}
+
+/// As the manual says it: the user's entries, then the patterns, denials first in each, the first that matches decides.
+fn acl_verdict(lines: &[Line], who: &Who<'_>, action: Action, topic: &str) -> bool {
+    if action == Action::Subscribe {
+        return true;
+    }
+    let access = if action == Action::Receive { "read" } else { "write" };
+    let (mut user, mut own, mut patterns) = (None, Vec::new(), Vec::new());
+    for line in lines {
+        match line {
+            Line::User(name) => user = Some(*name),
+            Line::Entry { is_pattern: true, word, filter } => patterns.push((*word, filter.clone())),
+            Line::Entry { word, filter, .. } if user == who.user => own.push((*word, filter.clone())),
+            Line::Entry { .. } => {}
+        }
+    }
+    let decide = |list: &[(&str, String)]| {
+        let denials = list.iter().filter(|(word, _)| *word == "deny");
+        let others = list.iter().filter(|(word, _)| *word == "readwrite" || *word == access);
+        let mut matching = denials.chain(others).filter(|(_, filter)| mqtt::matches(filter, topic));
+        matching.next().map(|(word, _)| *word != "deny")
+    };
+    if let Some(verdict) = decide(&own) {
+        return verdict;
+    }
+    let is_wild = |name: &str| name.contains('+') || name.contains('#');
+    if !patterns.is_empty() && (is_wild(who.client_id) || who.user.is_some_and(is_wild)) {
+        return false;
+    }
+    patterns.retain(|(_, filter)| who.user.is_some() || !filter.contains("%u"));
+    for (_, filter) in &mut patterns {
+        *filter = filter.replace("%c", who.client_id).replace("%u", who.user.unwrap_or_default());
+    }
+    decide(&patterns).unwrap_or(false)
+}
+
+#[derive(Debug, Clone)]
+struct OwnRule {
+    role: usize,
+    is_denial: bool,
+    actions: Vec<&'static str>,
+    filters: Vec<String>,
+}
+
+fn own_rules(dice: &mut Dice) -> Vec<OwnRule> {
+    let levels = ["a", "b", "+", "", "${client_id}", "${user}", "%c", "x-%u", "$a"];
+    let rule = |dice: &mut Dice| OwnRule {
+        role: dice.below(ROLES),
+        is_denial: dice.below(3) == 0,
+        actions: (0..1 + dice.below(2))
+            .map(|_| dice.pick(&["publish", "retain", "will", "subscribe", "receive", "read", "write"]))
+            .collect(),
+        filters: (0..1 + dice.below(2)).map(|_| filter(dice, &levels)).collect(),
+    };
+    (0..1 + dice.below(8)).map(|_| rule(dice)).collect()
+}
+
+/// Everyone has the first role, the user `a` the second, the client `b` the third.
+fn own_text(rules: &[OwnRule]) -> String {
+    let mut text = "everyone = \"r0\"\n[users]\na = \"r1\"\n[clients]\nb = \"r2\"\n".to_owned();
+    for role in 0..ROLES {
+        text.push_str(&format!("[roles.r{role}]\nrules = [\n"));
+        for rule in rules.iter().filter(|rule| rule.role == role) {
+            let word = if rule.is_denial { "deny" } else { "allow" };
+            text.push_str(&format!("  {{ {word} = {:?}, topics = {:?} }},\n", rule.actions, rule.filters));
+        }
+        text.push_str("]\n");
+    }
+    text
+}
+
+fn own_verdict(rules: &[OwnRule], who: &Who<'_>, action: Action, topic: &str, all: &[String]) -> bool {
+    let has_role = [true, who.user == Some("a"), who.client_id == "b"];
+    let decides = |rule: &&OwnRule, action: Action| {
+        let speaks = rule.actions.iter().any(|word| match *word {
+            "read" | "subscribe" => matches!(action, Action::Subscribe | Action::Receive),
+            "write" => matches!(action, Action::Publish | Action::Retain | Action::Will),
+            word => word == action.word(),
+        });
+        speaks
+            && has_role[rule.role]
+            && rule.filters.iter().any(|filter| own_match(filter, rule.is_denial, who, action, topic, all))
+    };
+    let may = |action| {
+        let mut found = rules.iter().filter(|rule| decides(rule, action)).peekable();
+        found.peek().is_some() && found.all(|rule| !rule.is_denial)
+    };
+    match action {
+        Action::Will | Action::Retain => may(action) && may(Action::Publish),
+        action => may(action),
+    }
+}
+
+fn own_match(
+    filter: &str,
+    is_denial: bool,
+    who: &Who<'_>,
+    action: Action,
+    topic: &str,
+    all: &[String],
+) -> bool {
+    let mut filter = filter.to_owned();
+    for (written, value) in [
+        ("${client_id}", Some(who.client_id)),
+        ("%c", Some(who.client_id)),
+        ("${user}", who.user),
+        ("%u", who.user),
+    ] {
+        if filter.contains(written) {
+            let Some(value) = value else { return false };
+            let is_wild = value.contains('+') || value.contains('#');
+            if is_wild || (!is_denial && (value.is_empty() || value.contains('/') || value.starts_with('$')))
+            {
+                return false;
+            }
+            filter = filter.replace(written, value);
+        }
+    }
+    if action == Action::Subscribe { covers(&filter, topic, all) } else { mqtt::matches(&filter, topic) }
+}
+
+/// One set of rules of each format, and some questions.
+fn round(seed: u64, all: &[String]) {
+    let mut dice = Dice(seed.max(1));
+    let lines = acl_lines(&mut dice);
+    let acl = crate::rules(crate::acl(&acl_text(&lines)));
+    let written = own_rules(&mut dice);
+    let own = Rules::builder(Fallback::Deny).layer(crate::toml(&own_text(&written))).build();
+    let (mut acl_profiles, mut own_profiles) = (Profiles::new(&acl), Profiles::new(&own));
+    for _ in 0..20 {
+        let who = Who {
+            client_id: dice.pick(&IDS),
+            user: dice.pick(&USERS),
+            is_authenticated: true,
+            ..Who::default()
+        };
+        let action = dice.pick(&ACTIONS);
+        let topic = match action {
+            Action::Subscribe => filter(&mut dice, &["a", "b", "+", "$a"]),
+            _ => topic(&mut dice),
+        };
+        let ask = Ask::new(action, &topic);
+        let verdict = acl_profiles.holder(&who).check(&ask);
+        let expected = acl_verdict(&lines, &who, action, &topic);
+        assert_eq!(
+            verdict.is_allowed,
+            expected,
+            "seed {seed}: {who:?} {ask:?}\n{}{}",
+            acl_text(&lines),
+            acl.explain(&verdict)
+        );
+        let verdict = own_profiles.holder(&who).check(&ask);
+        let expected = own_verdict(&written, &who, action, &topic, all);
+        assert_eq!(
+            verdict.is_allowed,
+            expected,
+            "seed {seed}: {who:?} {ask:?}\n{}{}",
+            own_text(&written),
+            own.explain(&verdict)
+        );
+    }
+}
+
+#[test]
+fn the_engine_reads_rules_as_they_are_written() {
+    let all = topics(4);
+    let mut runner = TestRunner::new(Config { cases: 256, failure_persistence: None, ..Config::default() });
+    runner
+        .run(&proptest::num::u64::ANY, |seed| {
+            round(seed, &all);
+            Ok(())
+        })
+        .unwrap();
+}
+
+#[test]
+fn the_engine_reads_thousands_of_files_as_they_are_written() {
+    let all = topics(4);
+    for seed in 1..ROUNDS {
+        round(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15), &all);
+    }
+}
+
+const ROLES: usize = 3;
+const ROUNDS: u64 = 10_000;

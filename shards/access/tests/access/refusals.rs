@@ -1,0 +1,78 @@
+//! Files that are refused: every problem with its line, in a sentence that says what to write.
+
+fn acl_problems(text: &str) -> Vec<String> {
+    told(access::mosquitto::parse("acl", text))
+}
+
+fn own_problems(text: &str) -> Vec<String> {
+    told(access::own::parse("r.toml", text))
+}
+
+fn told(outcome: Result<access::Layer, Vec<access::Problem>>) -> Vec<String> {
+    outcome.expect_err("it is refused").iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn an_acl_file_is_refused_line_by_line() {
+    let problems = acl_problems(
+        "topic a\nfoo x\ntopic\ntopic a b\nuser\nuser  \n  # c\n\ttopic a\ntopic a/#/b\npattern a/%c+\n",
+    );
+    let lines: Vec<&str> = problems.iter().map(|problem| problem.split(':').next().unwrap()).collect();
+    let expected: Vec<String> = (2..=10).map(|line| format!("acl, line {line}")).collect();
+    assert_eq!(lines, expected, "{problems:#?}");
+    assert_eq!(
+        problems[2],
+        "acl, line 4: `a` is no access: write `read`, `write`, `readwrite` or `deny` before a filter with spaces"
+    );
+}
+
+#[test]
+fn the_problems_of_a_file_that_is_something_else_are_bounded() {
+    assert_eq!(acl_problems(&"x\n".repeat(1_000_000)).len(), access::PROBLEMS_MAX);
+    let roles = "x = 1\n";
+    let text: String = (0..1_000).map(|at| format!("k{at}{roles}")).collect();
+    assert_eq!(own_problems(&text).len(), access::PROBLEMS_MAX);
+}
+
+#[test]
+fn rules_are_refused_with_what_to_write() {
+    for (text, line, says) in [
+        ("a = [", 1, "this is not TOML"),
+        ("\nrolls = 1", 2, "`rolls` is unknown"),
+        ("default = \"maybe\"", 1, "\"allow\" or \"deny\""),
+        ("users = 1", 1, "write [users]"),
+        ("[users]\na = 1", 2, "a text or a list of texts"),
+        ("[users]\na = [\"x\", 1]", 2, "a text or a list of texts"),
+        ("[users]\na = \"x\"", 2, "write [roles.x]"),
+        ("[addresses]\n\"10.0.0.1/8\" = []", 2, "write zeros"),
+        ("[roles]\na = 1", 2, "write [a]"),
+        ("[roles.a]\nrules = 1", 2, "`rules` is a list"),
+        ("[roles.a]\nrules = [ 1 ]", 2, "a rule is {"),
+        ("[roles.a]\nrules = [\n{ topics = \"a\" } ]", 3, "either `allow` or `deny`"),
+        (
+            "[roles.a]\nrules = [ { allow = \"read\", deny = \"read\", topics = \"a\" } ]",
+            2,
+            "either `allow` or `deny`",
+        ),
+        ("[roles.a]\nrules = [ { allow = \"read\" } ]", 2, "topics = \"#\""),
+        ("[roles.a]\nrules = [ { allow = \"raed\", topics = \"a\" } ]", 2, "`raed` is no action"),
+        ("[roles.a]\nrules = [ { allow = [], topics = \"a\" } ]", 2, "names no action"),
+        ("[roles.a]\nrules = [ { allow = \"read\", topics = \"a#\" } ]", 2, "no topic filter"),
+        ("[roles.a]\nrules = [ { allow = \"read\", topics = \"${x}\" } ]", 2, "no variable"),
+        ("[roles.a]\nrules = [ { allow = \"read\", topics = \"$share/g/a\" } ]", 2, "the filter inside"),
+        ("[roles.a]\nrules = [ { allow = \"read\", topic = \"a\" } ]", 2, "`topic` is unknown"),
+        ("[roles.a]\nqos_max = 3", 2, "0, 1 or 2"),
+        ("[roles.a]\npublish_bytes_per_s = 0", 2, "leave it out"),
+        ("[roles.a]\npublish_bytes_per_s = -1", 2, "leave it out"),
+        ("[roles.a]\nqos = 1", 2, "a role has rules"),
+    ] {
+        let problems = own_problems(text);
+        assert!(
+            problems
+                .iter()
+                .any(|problem| problem.starts_with(&format!("r.toml, line {line}: "))
+                    && problem.contains(says)),
+            "{text}: {problems:#?}"
+        );
+    }
+}
