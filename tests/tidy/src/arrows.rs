@@ -7,6 +7,7 @@ pub const ARROWS: &[(&str, &[&str])] = &[
     ("iothub", &["client", "runtime", "shard"]),
     ("runtime", &["shard"]),
     ("shard", &["mqtt"]),
+    ("access", &["mqtt"]),
     ("mqtt", &[]),
     ("identity", &[]),
     ("client", &["mqtt"]),
