@@ -10,6 +10,7 @@ pub const ARROWS: &[(&str, &[&str])] = &[
     ("access", &["mqtt"]),
     ("mqtt", &[]),
     ("identity", &[]),
+    ("transport", &[]),
     ("client", &["mqtt"]),
     ("loadgen", &["client"]),
     ("benches", &["mqtt", "runtime", "shard"]),
