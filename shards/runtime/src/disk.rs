@@ -24,6 +24,7 @@ pub(crate) mod repair;
 pub(crate) mod restore;
 #[cfg(test)]
 mod tests;
+mod unused;
 mod writer;
 
 use std::{collections::HashMap, fs::File, io, os::fd::AsRawFd, rc::Rc, time::Duration};
@@ -169,6 +170,7 @@ impl Disk {
         }
         let writing = self.writing.take().expect("it was there a moment ago");
         self.log.stored();
+        self.keeper.begin(writing.placed.writes[0].file);
         if !self.synced {
             self.sync(ring);
         }

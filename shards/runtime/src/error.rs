@@ -83,6 +83,12 @@ pub enum StoreError {
     )]
     FolderLost { dir: PathBuf, folder: PathBuf },
     #[error(
+        "the folder {} has nothing of what its shard had stored: {what}. Nothing was changed. Bring back what was there, or a \
+         backup (`iothub store restore`). If there is none, `iothub store repair --data-dir {}` goes on without it",
+        folder.display(), dir.display()
+    )]
+    LogLost { dir: PathBuf, folder: PathBuf, what: String },
+    #[error(
         "{} has shards of a store, or a restore that did not get to its end (`restoring-...`), and the file `layout` is missing, \
          which says how many shards there are and where each client has its home. Bring that file back from a backup or \
          another copy of the directory. If it was a restore, do that again",
@@ -229,6 +235,8 @@ impl StoreError {
         match refusal {
             Refusal::Newer { format, .. } => StoreError::Newer { path, format: *format, known: FORMAT },
             Refusal::Damage(damage) => StoreError::Damaged { dir, path, offset: damage.offset, what },
+            Refusal::Lost => StoreError::LogLost { dir, folder: path, what },
+            Refusal::Emptied { .. } => StoreError::Incomplete { dir, path, what },
             Refusal::Foreign { .. } | Refusal::Twice { .. } => {
                 StoreError::Stray { path, what, meaning: problem.meaning() }
             }

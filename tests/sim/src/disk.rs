@@ -365,6 +365,11 @@ impl Disk {
         let found = files.iter().map(|(file, bytes, start)| Found { file: *file, bytes: *bytes, start });
         let refused = |refusal| format!("refused: {refusal}");
         let mut recovery = Recovery::new(self.config, found).map_err(refused)?;
+        let (least, most) = self.commits;
+        let is_lied_to = matches!(fault, Some(Fault::LoseWrites | Fault::LoseLastWrite));
+        if least > 0 && !is_lied_to {
+            recovery = recovery.expecting_some().map_err(refused)?;
+        }
         let mut restoring = Restoring::new(epoch_ms);
         let mut malformed = None;
         while let Some((file, bytes)) = recovery.wants() {
@@ -387,7 +392,6 @@ impl Disk {
             self.medium.delete(file);
         }
         self.next_file = self.medium.files().map(|(file, _)| file.0 + 1).max().unwrap_or(0);
-        let (least, most) = self.commits;
         if !self.config.synced && !(least..=most).contains(&log.last_commit()) {
             return Err(format!("it ends with commit {}, not {least} to {most}", log.last_commit()));
         }

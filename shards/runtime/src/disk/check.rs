@@ -58,7 +58,6 @@ impl Laid {
             let outcome = reading.walk_strictly(|record| malformed |= sums.take(&record).is_err());
             if let Ok(outcome) = outcome
                 && !malformed
-                && !self.is_folder_lost(shard)
             {
                 return Ok(checked(shard, &reading, sums, outcome));
             }
@@ -81,9 +80,6 @@ impl Laid {
             }
         });
         outcome.problems.append(&mut malformed);
-        if self.is_folder_lost(shard) {
-            outcome.problems.push(Problem::FolderLost { path: reading.folder().to_owned() });
-        }
         if outcome.problems.is_empty()
             && let Err(problem) = reading.walk_strictly(|_| {})
         {
@@ -102,18 +98,16 @@ impl Laid {
         Reading::open(&self.path().join(folder), shard, self.shards())
     }
 
-    /// A folder that is lost looks like one in which nothing was stored yet.
-    pub(crate) fn check_folders(&self) -> Result<(), StoreError> {
-        let Some(shard) = (0..self.shards()).find(|shard| self.is_folder_lost(*shard)) else { return Ok(()) };
-        let path = self.path().join(folder_of(ShardId(shard), self.shards()));
-        let what = Problem::FolderLost { path }.to_string();
-        Err(StoreError::NotWhole { dir: self.path().to_owned(), what })
-    }
-
     /// All folders are made before the layout.
-    fn is_folder_lost(&self, shard: u8) -> bool {
-        let folder = folder_of(ShardId(shard), self.shards());
-        !self.path().join(folder).is_dir()
+    pub(crate) fn check_folders(&self) -> Result<(), StoreError> {
+        let mut folders = self.folders().map(|folder| self.path().join(folder));
+        match folders.find(|folder| !folder.is_dir()) {
+            Some(folder) => {
+                let what = Problem::lost(&folder).to_string();
+                Err(StoreError::NotWhole { dir: self.path().to_owned(), what })
+            }
+            None => Ok(()),
+        }
     }
 }
 
@@ -128,10 +122,6 @@ pub(crate) fn check_folder(folder: &Path, shard: u8, shards: u8) -> Result<Check
         }
     });
     let outcome = match (outcome, malformed) {
-        (Ok(_), _) if !folder.is_dir() => {
-            let problem = Problem::FolderLost { path: folder.to_owned() };
-            Outcome { report: Report::default(), last_commit: 0, problems: vec![problem] }
-        }
         (Ok(outcome), None) => outcome,
         (Ok(outcome), Some((offset, kind, version))) => {
             let path = folder.to_owned();

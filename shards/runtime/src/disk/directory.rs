@@ -11,7 +11,7 @@ use shard::{SHARDS_MAX, ShardId};
 use super::{
     laid::{folder_of, has_remains},
     lock::lock,
-    regular,
+    regular, unused,
 };
 use crate::StoreError;
 
@@ -46,10 +46,14 @@ impl DataDir {
                 if has_remains(path).map_err(io_error)? {
                     return Err(StoreError::LayoutLost { path: path.to_owned() });
                 }
-                // Before the layout: a folder that is not there although there is one was lost.
+                // Before the layout: a folder that is not there although there is one was lost, and so was what had been in one
+                // that is there without its mark.
                 for shard in 0..shards {
-                    fs::create_dir_all(path.join(folder_of(ShardId(shard), shards))).map_err(io_error)?;
+                    let folder = path.join(folder_of(ShardId(shard), shards));
+                    fs::create_dir_all(&folder).map_err(io_error)?;
+                    unused::mark(&folder).map_err(io_error)?;
                 }
+                File::open(path).and_then(|dir| dir.sync_all()).map_err(io_error)?;
                 let layout = Layout { format: FORMAT, shards, placement_seed: drawn_seed };
                 layout.write(path).map_err(io_error)?;
                 layout

@@ -15,7 +15,10 @@ use std::{
 
 use shard::store::log::{FileId, START_BYTES, Whole};
 
-use super::keeper::{id_of, name_of};
+use super::{
+    keeper::{id_of, name_of},
+    unused,
+};
 use crate::StoreError;
 
 pub(crate) struct Following {
@@ -50,12 +53,19 @@ impl Following {
     /// Takes what has come since the last time. Gives the number of the last commit; `None`: files have changed under it,
     /// and it is to be called once more.
     pub fn catch_up(&mut self) -> Result<Option<u64>, StoreError> {
+        // Before its files: it goes when one of them is a segment.
+        let is_unused = unused::is_unused(&self.from);
         let listed = self.list()?;
         let Some((newest, tail)) = self.newest(&listed)? else {
             // Nothing that was begun is stored.
             self.start_again()?;
+            if !is_unused {
+                return Ok(None);
+            }
+            unused::mark(&self.to).map_err(|error| StoreError::io(&self.to, error))?;
             return Ok(Some(0));
         };
+        unused::unmark(&self.to).map_err(|error| StoreError::io(&self.to, error))?;
         for (generation, file) in listed.range(tail..=newest) {
             if self.copied.get(generation).is_none_or(|copied| copied.is_open)
                 && !self.copy(*generation, *file, *generation == newest)?

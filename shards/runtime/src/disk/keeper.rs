@@ -11,6 +11,7 @@ use std::{
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use shard::store::log::FileId;
 
+use super::unused;
 use crate::mesh::Waker;
 
 /// One shard's side.
@@ -25,10 +26,23 @@ pub(crate) struct Keeper {
     next: u32,
     /// Files that were ordered and have not come.
     coming: u32,
+    /// Nothing was stored in the folder yet, and it is marked so.
+    is_unused: bool,
 }
 
 pub(crate) enum Order {
-    Make { id: FileId, path: PathBuf, bytes: u32, reply: Sender<Made>, waker: Waker },
+    Make {
+        id: FileId,
+        path: PathBuf,
+        bytes: u32,
+        reply: Sender<Made>,
+        waker: Waker,
+    },
+    /// The first commit was written to this file of the folder.
+    Begin {
+        dir: PathBuf,
+        path: PathBuf,
+    },
     Delete(PathBuf),
 }
 
@@ -40,9 +54,10 @@ pub(crate) struct Made {
 
 impl Keeper {
     pub fn new(dir: PathBuf, bytes: u32, next: u32, orders: Sender<Order>, waker: Waker) -> Keeper {
+        let is_unused = unused::is_unused(&dir);
         // No more than were ordered.
         let (reply, made) = unbounded();
-        Keeper { dir, bytes, orders, reply, made, waker, next, coming: 0 }
+        Keeper { dir, bytes, orders, reply, made, waker, next, coming: 0, is_unused }
     }
 
     pub fn path(&self, id: FileId) -> PathBuf {
@@ -73,6 +88,13 @@ impl Keeper {
         let _ = self.orders.send(Order::Make { id, path, bytes: self.bytes, reply, waker });
     }
 
+    /// Something was stored, and the first commit is in this file.
+    pub fn begin(&mut self, id: FileId) {
+        if std::mem::take(&mut self.is_unused) {
+            let _ = self.orders.send(Order::Begin { dir: self.dir.clone(), path: self.path(id) });
+        }
+    }
+
     pub fn delete(&mut self, id: FileId) {
         let _ = self.orders.send(Order::Delete(self.path(id)));
     }
@@ -89,6 +111,7 @@ pub(crate) fn spawn(ordered: Receiver<Order>) -> io::Result<JoinHandle<()>> {
                         waker.wake();
                     }
                 }
+                Order::Begin { dir, path } => unused::begin(&dir, &path),
                 Order::Delete(path) => {
                     if let Err(error) = fs::remove_file(&path) {
                         tracing::warn!(path = %path.display(), %error, "a file of the store cannot be deleted");
@@ -99,11 +122,19 @@ pub(crate) fn spawn(ordered: Receiver<Order>) -> io::Result<JoinHandle<()>> {
     })
 }
 
-/// A file full of zeros, of which the disk knows that it is there: writing to it changes nothing but its contents.
+/// A file full of zeros, of which the disk knows that it is there: writing to it changes nothing but its contents. It gets
+/// its name when it has its length, so that a shorter one of that name has come to harm.
 fn make(path: &Path, bytes: u32) -> io::Result<File> {
-    let made = fill(path, bytes);
+    let part = path.with_extension(PART);
+    let made = fill(&part, bytes).and_then(|file| {
+        fs::rename(&part, path)?;
+        let dir = path.parent().expect("a file of the store is in a directory");
+        File::open(dir)?.sync_all()?;
+        Ok(file)
+    });
     if made.is_err() {
-        // Half a file would take the room that is lacking.
+        // Half a file would take the room that is lacking. It has the one name or the other.
+        let _ = fs::remove_file(&part);
         let _ = fs::remove_file(path);
     }
     made
@@ -120,9 +151,20 @@ fn fill(path: &Path, bytes: u32) -> io::Result<File> {
         left -= piece;
     }
     file.sync_all()?;
-    let dir = path.parent().expect("a file of the store is in a directory");
-    File::open(dir)?.sync_all()?;
     Ok(file)
+}
+
+/// Removes files of which a crash has left a part.
+pub(super) fn remove_parts(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        let is_part = path.extension().is_some_and(|extension| extension == PART);
+        let stem = path.file_stem().and_then(|stem| stem.to_str());
+        if is_part && stem.and_then(id_of).is_some() {
+            fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
 }
 
 pub(crate) fn name_of(id: FileId) -> String {
@@ -138,6 +180,9 @@ pub(crate) fn id_of(name: &str) -> Option<FileId> {
 }
 
 pub(super) const ZEROS_BYTES: usize = 1 << 20;
+
+/// What a file's name ends with until it is full of zeros.
+const PART: &str = "part";
 
 #[cfg(test)]
 mod tests {

@@ -20,8 +20,9 @@ use shard::{
 
 use super::{
     Disk,
-    keeper::{Keeper, Order, id_of, name_of},
+    keeper::{Keeper, Order, id_of, name_of, remove_parts},
     regular,
+    unused::{is_unused, unmark},
 };
 use crate::{
     StoreConfig, StoreError,
@@ -82,7 +83,7 @@ fn open(logs: &Logs, shard: ShardId, waker: Waker) -> Result<(Disk, Restoring, R
     let (shards, epoch_ms) = (*shards, *epoch_ms);
     let dir = config.dir.shard_dir(shard, shards);
     let io_error = |source| StoreError::Io { path: dir.clone(), source };
-    fs::create_dir_all(&dir).map_err(io_error)?;
+    remove_parts(&dir).map_err(io_error)?;
     // Another one at each start: what an interrupted start has written does not pass for what this one writes.
     let seed = random_seed().map_err(io_error)?;
     let log_config = log_config(config, shard, shards, seed);
@@ -91,6 +92,9 @@ fn open(logs: &Logs, shard: ShardId, waker: Waker) -> Result<(Disk, Restoring, R
     let Recovered { log, report, sync, discarded } = recovered;
     for file in sync {
         files[&file].sync_data().map_err(io_error)?;
+    }
+    if log.last_commit() > 0 && is_unused(&dir) {
+        unmark(&dir).map_err(io_error)?;
     }
     for file in discarded {
         files.remove(&file);
@@ -114,6 +118,9 @@ pub(super) fn replay(
     let found = starts.iter().map(|(file, bytes, start)| Found { file: *file, bytes: *bytes, start });
     let refused = |refusal: Refusal| StoreError::refused(dir, &refusal);
     let mut recovery = Recovery::new(config, found).map_err(refused)?;
+    if !is_unused(dir) {
+        recovery = recovery.expecting_some().map_err(refused)?;
+    }
     let mut malformed = None;
     let mut contents = Vec::new();
     while let Some((file, bytes)) = recovery.wants() {

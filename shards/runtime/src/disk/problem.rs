@@ -7,7 +7,7 @@ use std::{
 
 use shard::store::log::{Damage, FORMAT, Fault, Refusal};
 
-use super::keeper::name_of;
+use super::{keeper::name_of, unused::MARK};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Problem {
@@ -47,8 +47,17 @@ pub enum Problem {
         kind: u8,
         version: u8,
     },
-    /// Other shards have files, and this one has not even a folder.
+    /// A file that is too short for any segment.
+    Emptied {
+        path: PathBuf,
+        bytes: u32,
+    },
+    /// All shards have a folder, and this one has none.
     FolderLost {
+        path: PathBuf,
+    },
+    /// The folder is there, and nothing of its log.
+    LogLost {
         path: PathBuf,
     },
 }
@@ -69,8 +78,16 @@ impl Problem {
                 generation: *generation,
                 suspect: suspect.map(path),
             },
+            Refusal::Emptied { file, bytes } => Problem::Emptied { path: path(*file), bytes: *bytes },
+            Refusal::Lost => Problem::lost(folder),
             Refusal::Damage(damage) => Problem::Damaged { folder: folder.to_owned(), damage: damage.clone() },
         }
+    }
+
+    /// There is no log in this folder, and there was one.
+    pub(crate) fn lost(folder: &Path) -> Problem {
+        let path = folder.to_owned();
+        if folder.is_dir() { Problem::LogLost { path } } else { Problem::FolderLost { path } }
     }
 
     /// The file, or the folder where a file is missing, and the place in it.
@@ -85,7 +102,9 @@ impl Problem {
             Problem::Foreign { path, .. }
             | Problem::Newer { path, .. }
             | Problem::Twice { path, .. }
-            | Problem::FolderLost { path } => (path.clone(), None),
+            | Problem::Emptied { path, .. }
+            | Problem::FolderLost { path }
+            | Problem::LogLost { path } => (path.clone(), None),
         }
     }
 
@@ -135,7 +154,16 @@ impl Problem {
             Problem::Malformed { kind, version, .. } => {
                 format!("a record of kind {kind}, version {version} is not understood")
             }
+            Problem::Emptied { bytes: 0, .. } => {
+                "the file is empty, and no broker makes such a file".to_owned()
+            }
+            Problem::Emptied { bytes, .. } => {
+                format!("the file has {bytes} bytes, and no broker makes one as short")
+            }
             Problem::FolderLost { .. } => "the folder of this shard is missing".to_owned(),
+            Problem::LogLost { .. } => {
+                format!("there is no log, nor the file `{MARK}` that says that there was none yet")
+            }
         }
     }
 
@@ -163,7 +191,10 @@ impl Problem {
                 "The disk itself fails (dmesg says more). Copy the data directory to another one before anything else"
                     .to_owned()
             }
-            Problem::FolderLost { .. } => "Everything that this shard had stored is missing".to_owned(),
+            Problem::Emptied { .. } => {
+                "What it held is gone: that was the newest of what this shard had stored, an older part of it, or nothing".to_owned()
+            }
+            Problem::FolderLost { .. } | Problem::LogLost { .. } => "Everything that this shard had stored is missing".to_owned(),
         }
     }
 }

@@ -18,6 +18,7 @@ use super::{
     keeper::{id_of, name_of},
     problem::Problem,
     regular,
+    unused::is_unused,
 };
 use crate::StoreError;
 
@@ -30,6 +31,8 @@ pub(crate) struct Reading {
     shards: u16,
     /// What the disk does not give back of the beginnings of files.
     unreadable: Vec<Problem>,
+    /// Nothing was stored there yet.
+    is_unused: bool,
 }
 
 struct Source {
@@ -68,6 +71,8 @@ impl Reading {
             shard: shard.into(),
             shards: shards.into(),
             unreadable: Vec::new(),
+            // A broker takes the mark away when there is a log: who finds neither must have looked for the mark first.
+            is_unused: is_unused(folder),
         };
         let entries = match fs::read_dir(folder) {
             Ok(entries) => entries,
@@ -119,6 +124,9 @@ impl Reading {
         }
         let refused = |refusal| Problem::of_refusal(&self.folder, &refusal);
         let mut recovery = Recovery::new(self.own_config(), self.found(&[])).map_err(refused)?;
+        if !self.is_unused {
+            recovery = recovery.expecting_some().map_err(refused)?;
+        }
         while let Some((file, bytes)) = recovery.wants() {
             let (contents, gaps) = self.contents(file, bytes);
             if let Some(problem) = gaps.into_iter().next() {
@@ -166,6 +174,10 @@ impl Reading {
             told = problems.len();
             is_going = outcome.is_ok();
         }
+        if recovery.report().is_lost && problems.is_empty() {
+            problems.push(Problem::lost(&self.folder));
+            each(Walked::Problem(&problems[0]));
+        }
         Outcome::of(recovery, problems)
     }
 
@@ -173,14 +185,21 @@ impl Reading {
     fn tolerant(&self, problems: &mut Vec<Problem>) -> Recovery {
         let mut left_out = Vec::new();
         loop {
-            let refusal = match Recovery::tolerant(self.own_config(), self.found(&left_out)) {
+            let recovery = Recovery::tolerant(self.own_config(), self.found(&left_out));
+            let is_expected = |recovery: Recovery| match self.is_unused {
+                true => Ok(recovery),
+                false => recovery.expecting_some(),
+            };
+            let refusal = match recovery.and_then(is_expected) {
                 Ok(recovery) => return recovery,
                 Err(refusal) => refusal,
             };
             let file = match refusal {
-                Refusal::Newer { file, .. } | Refusal::Foreign { file, .. } => file,
+                Refusal::Newer { file, .. }
+                | Refusal::Foreign { file, .. }
+                | Refusal::Emptied { file, .. } => file,
                 Refusal::Twice { files, .. } => self.lesser(files),
-                Refusal::Missing { .. } | Refusal::Damage(_) => {
+                Refusal::Missing { .. } | Refusal::Lost | Refusal::Damage(_) => {
                     unreachable!("a tolerant recovery does without them")
                 }
             };

@@ -113,9 +113,6 @@ fn read_all(
     let mut reports = Vec::new();
     for shard in (0..from).map(ShardId) {
         let dir = config.dir.shard_dir(shard, from);
-        if !dir.exists() {
-            continue;
-        }
         // Nothing is written there, so that the seed does not matter.
         let log = log_config(config, shard, from, 0);
         let (recovered, _) = replay(&dir, log, |record| each(shard, record))?;

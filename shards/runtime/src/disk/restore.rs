@@ -15,6 +15,7 @@ use super::{
     lock::{LOCK, lock},
     moment,
     relocation::free_bytes,
+    unused,
 };
 use crate::StoreError;
 
@@ -208,7 +209,8 @@ fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
     let mut buffer = vec![0; COPIED_BYTES];
     for entry in fs::read_dir(from)? {
         let entry = entry?;
-        if entry.file_name().to_str().and_then(super::keeper::id_of).is_none() {
+        let name = entry.file_name();
+        if name != unused::MARK && name.to_str().and_then(super::keeper::id_of).is_none() {
             continue;
         }
         let mut source = File::open(entry.path())?;

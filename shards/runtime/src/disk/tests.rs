@@ -32,6 +32,10 @@ impl Bench {
     fn new(name: &str) -> Bench {
         let dir = std::env::temp_dir().join(format!("runtime-disk-{}-{name}", process::id()));
         fs::create_dir_all(&dir).unwrap();
+        Bench::within(dir)
+    }
+
+    fn within(dir: PathBuf) -> Bench {
         let (sender, orders) = unbounded();
         let mesh = weave(1, 16).unwrap().pop().unwrap();
         let keeper = Keeper::new(dir.clone(), SEGMENT_BYTES, 0, sender, mesh.waker());
@@ -179,4 +183,43 @@ fn a_read_that_fails_is_answered_to_all_for_whom_it_was() {
     let error = outcome.expect_err("it was not read").to_string();
     assert!(error.contains("segment-") && error.contains("Input/output error"), "{error}");
     assert_eq!(told, [(1, false), (2, false)]);
+}
+
+#[test]
+fn the_mark_goes_when_the_first_batch_is_stored_and_not_before() {
+    let dir = std::env::temp_dir().join(format!("runtime-disk-{}-mark", process::id()));
+    fs::create_dir_all(&dir).unwrap();
+    unused::mark(&dir).unwrap();
+    let mut bench = Bench::within(dir.clone());
+    bench.give_file();
+    bench.give_file();
+    assert!(bench.orders.is_empty());
+    bench.begin(1);
+    assert!(
+        !bench.orders.try_iter().any(|order| matches!(order, Order::Begin { .. })),
+        "nothing is stored yet"
+    );
+    assert_eq!(bench.settle(), Some(1));
+    let begun = bench.orders.try_iter().find_map(|order| match order {
+        Order::Begin { dir, path } => Some((dir, path)),
+        _ => None,
+    });
+    let (of, path) = begun.expect("the keeper is told");
+    assert_eq!((&of, path.exists()), (&dir, true));
+    assert!(unused::is_unused(&dir));
+    unused::begin(&of, &path);
+    assert!(!unused::is_unused(&dir));
+    bench.begin(2);
+    assert_eq!(bench.settle(), Some(2));
+    assert!(!bench.orders.try_iter().any(|order| matches!(order, Order::Begin { .. })), "once is enough");
+}
+
+#[test]
+fn a_mark_stays_where_the_segment_cannot_be_synced() {
+    let dir = std::env::temp_dir().join(format!("runtime-disk-{}-stays", process::id()));
+    fs::create_dir_all(&dir).unwrap();
+    unused::mark(&dir).unwrap();
+    unused::begin(&dir, &dir.join("segment-00000000"));
+    assert!(unused::is_unused(&dir));
+    fs::remove_dir_all(&dir).unwrap();
 }

@@ -9,7 +9,10 @@ use std::{
 
 use shard::store::log::{Config, FileId, Full, Log, Placed, Purpose};
 
-use super::keeper::{ZEROS_BYTES, name_of};
+use super::{
+    keeper::{ZEROS_BYTES, name_of},
+    unused,
+};
 use crate::StoreError;
 
 pub(super) struct Writer {
@@ -86,6 +89,10 @@ impl Writer {
         }
         let Some(dir) = self.dir.take() else { return Ok(()) };
         let io_error = |source| StoreError::Io { path: dir.clone(), source };
+        if self.files.is_empty() {
+            unused::mark(&dir).map_err(io_error)?;
+            after();
+        }
         for (file, end) in &self.files {
             fill(file, *end, u64::from(self.segment_bytes)).map_err(io_error)?;
             file.sync_all().map_err(io_error)?;

@@ -182,9 +182,9 @@ fn a_file_that_is_cut_further_in_front_is_damage_or_missing() {
         image.0.get_mut(&first.1).unwrap().truncate(length);
         match image.recover(seeded()) {
             Err(Refusal::Damage(damage)) => assert_eq!(damage.file, FileId(first.1)),
-            Err(Refusal::Missing { generation, .. }) => {
+            Err(Refusal::Emptied { file, bytes }) => {
                 assert!(length < 64);
-                assert_eq!(generation, first.0);
+                assert_eq!((file, bytes), (FileId(first.1), length as u32));
             }
             Err(refusal) => panic!("{refusal}"),
             Ok((_, got)) => {
@@ -219,6 +219,66 @@ fn a_missing_segment_is_named() {
         let suspect = Some(FileId(77));
         assert_eq!(image.recover(seeded()).unwrap_err(), Refusal::Missing { generation, suspect });
     }
+}
+
+/// A log of one commit.
+fn alone() -> (History, u32) {
+    let mut history = History::new(CONFIG);
+    history.commit(&[(300, false), (5000, false)]);
+    let (file, _) = commits(&history)[0];
+    (history, file)
+}
+
+#[test]
+fn a_log_that_is_gone_is_missed_where_something_was_stored() {
+    let (history, file) = alone();
+    let mut image = history.disk.clone();
+    image.0.remove(&file);
+    assert_eq!(image.recover_some(seeded()).unwrap_err(), Refusal::Lost);
+    assert!(image.recover_some_tolerantly(seeded()).0.report.is_lost);
+    assert!(image.recover(seeded()).is_ok(), "where nothing was stored yet there is nothing to miss");
+    image.0.clear();
+    assert_eq!(image.recover_some(seeded()).unwrap_err(), Refusal::Lost);
+    image.0.insert(file, vec![0; CONFIG.segment_bytes as usize]);
+    assert_eq!(image.recover_some(seeded()).unwrap_err(), Refusal::Lost);
+}
+
+#[test]
+fn a_file_that_was_emptied_is_refused_whatever_it_was() {
+    let (history, file) = alone();
+    for file in history.disk.0.keys().chain([&file]) {
+        let mut image = history.disk.clone();
+        image.0.insert(*file, Vec::new());
+        let expected = Refusal::Emptied { file: FileId(*file), bytes: 0 };
+        assert_eq!(image.recover(seeded()).unwrap_err(), expected);
+    }
+}
+
+#[test]
+fn the_only_commit_was_not_torn_where_it_was_on_disk() {
+    let (history, file) = alone();
+    let (_, range) = commits(&history)[0].clone();
+    let padding = padding(&history, file, &range);
+    for at in (0..64).chain(range.clone()).filter(|at| !padding.contains(at)) {
+        let mut image = history.disk.clone();
+        image.0.get_mut(&file).unwrap()[at] ^= 1 << (at % 8);
+        match image.recover_some(seeded()) {
+            Err(Refusal::Damage(damage)) => assert_eq!(damage.file, FileId(file), "byte {at}"),
+            other => panic!("byte {at}: {other:?}"),
+        }
+        let (recovered, got) = image.recover_some_tolerantly(seeded());
+        let report = recovered.report;
+        assert!(report.torn.is_none() && report.damages.len() == 1, "byte {at}: {report:?}");
+        // A header is not needed, and a record in front of the one that came to harm is whole.
+        let least = [(0..64, 2), (range.start + 48 + 316..range.end, 1)];
+        let least = least.iter().find(|(places, _)| places.contains(&at)).map_or(0, |(_, least)| *least);
+        assert!(got.len() >= least && got.iter().all(|entry| history.entries.contains(entry)), "byte {at}");
+    }
+    let mut image = history.disk.clone();
+    image.0.get_mut(&file).unwrap()[range.clone()].fill(0);
+    let Err(Refusal::Damage(damage)) = image.recover_some(seeded()) else { panic!("this is damage") };
+    assert_eq!((damage.file, damage.offset as usize, damage.commit), (FileId(file), range.start, 1));
+    assert!(!image.recover_some_tolerantly(seeded()).0.report.damages.is_empty());
 }
 
 /// Changes a header and makes its checksum right.

@@ -53,6 +53,15 @@ impl Disk {
         self.read(Recovery::new(config, self.found())?)
     }
 
+    /// The same, where something was stored for certain.
+    pub fn recover_some(&self, config: Config) -> Result<(Recovered, Vec<Entry>), Refusal> {
+        self.read(Recovery::new(config, self.found())?.expecting_some()?)
+    }
+
+    pub fn recover_some_tolerantly(&self, config: Config) -> (Recovered, Vec<Entry>) {
+        self.read(Recovery::tolerant(config, self.found()).unwrap().expecting_some().unwrap()).unwrap()
+    }
+
     pub fn recover_tolerantly(&self, config: Config) -> (Recovered, Vec<Entry>) {
         self.read(Recovery::tolerant(config, self.found()).unwrap()).unwrap()
     }

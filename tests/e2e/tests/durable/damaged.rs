@@ -11,6 +11,8 @@ use client::{QoS, Version};
 use e2e::link::lasting;
 use e2e::{Ended, Link, Setup, program, v5};
 
+use crate::shelf::segments_in;
+
 #[test]
 fn a_log_that_ends_anywhere_in_its_last_commits_is_recovered_up_to_the_last_whole_one() {
     let written = write("ends-anywhere", 8);
@@ -195,10 +197,7 @@ impl Written {
     }
 
     fn segments(&self) -> Vec<PathBuf> {
-        let entries = fs::read_dir(self.dir.join("shard-0-of-1")).unwrap();
-        let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
-        paths.sort();
-        paths
+        segments_in(&self.dir.join("shard-0-of-1"))
     }
 
     fn last_segment(&self) -> PathBuf {

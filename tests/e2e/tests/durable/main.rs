@@ -12,6 +12,7 @@ mod interest;
 mod kept;
 mod killed;
 mod lives;
+mod lost;
 mod mended;
 mod moved;
 mod publisher;

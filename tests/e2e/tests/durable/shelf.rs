@@ -98,14 +98,23 @@ impl Drop for Shelf {
 
 const HARM: u8 = 0x10;
 
-/// All files of the first shard.
+/// All segments of the first shard.
 pub fn segments(dir: &Path) -> Vec<PathBuf> {
     let is_first = |path: &PathBuf| {
         let name = path.file_name().unwrap().to_str().unwrap();
         name == "shard-0" || name.starts_with("shard-0-")
     };
     let folder = entries(dir).into_iter().find(is_first).unwrap();
-    entries(&folder)
+    segments_in(&folder)
+}
+
+/// Those that have their length, and not what else is in the folder.
+pub fn segments_in(folder: &Path) -> Vec<PathBuf> {
+    let is_segment = |path: &PathBuf| {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        name.starts_with("segment-") && !name.ends_with(".part")
+    };
+    entries(folder).into_iter().filter(is_segment).collect()
 }
 
 pub fn entries(dir: &Path) -> Vec<PathBuf> {

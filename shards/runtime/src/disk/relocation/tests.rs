@@ -11,6 +11,7 @@ use std::{
 use shard::store::entry::{Entry, MessageEntry, Receiver, Receivers, SessionEntry, SessionId};
 
 use super::*;
+use crate::disk::unused::{MARK, is_unused};
 
 /// What somebody would miss.
 #[derive(Debug, Default, PartialEq)]
@@ -70,6 +71,28 @@ fn what_a_move_has_left_is_gone_after_it() {
 }
 
 #[test]
+fn a_shard_that_gets_nothing_is_marked() {
+    let base = Folder::new("marked");
+    let held = lay_out(&base.0, 2);
+    let config = open(&base.0, 100);
+    settle(&config, 100, &mut || {}).unwrap();
+    let folders: Vec<PathBuf> = (0..100).map(|shard| config.dir.shard_dir(ShardId(shard), 100)).collect();
+    drop(config);
+    let marked: Vec<&PathBuf> = folders.iter().filter(|folder| is_unused(folder)).collect();
+    assert!((1..100).contains(&marked.len()), "{} are marked", marked.len());
+    for folder in &folders {
+        let has_log =
+            fs::read_dir(folder).unwrap().any(|entry| entry.unwrap().metadata().unwrap().len() > 4096);
+        assert_eq!(has_log, !is_unused(folder), "{}", folder.display());
+    }
+    assert_eq!(read(&base.0, 100), held);
+    // Without its mark it is none.
+    fs::remove_file(marked[0].join(MARK)).unwrap();
+    let refused = settle(&open(&base.0, 3), 3, &mut || {});
+    assert!(matches!(refused, Err(StoreError::LogLost { .. })), "{refused:?}");
+}
+
+#[test]
 fn without_room_nothing_is_changed() {
     let base = Folder::new("room");
     let held = lay_out(&base.0, 2);
@@ -124,7 +147,7 @@ fn lay_out(dir: &Path, shards: u8) -> Held {
     let placement = Placement::new(shards, config.dir.placement_seed());
     let target = target_config(&config, &Seen::default(), shards).unwrap();
     // A writer makes its folder itself.
-    (0..shards).for_each(|shard| fs::remove_dir(config.dir.shard_dir(ShardId(shard), shards)).unwrap());
+    (0..shards).for_each(|shard| fs::remove_dir_all(config.dir.shard_dir(ShardId(shard), shards)).unwrap());
     let mut writers = writers(target, |shard| Some(config.dir.shard_dir(shard, shards))).unwrap();
     let mut held = Held::default();
     for client in 0..CLIENTS {

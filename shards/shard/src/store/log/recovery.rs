@@ -15,7 +15,7 @@ use super::{
     commit::Commit,
     contents::{Contents, Gap},
     groups::Groups,
-    header::{Head, Header},
+    header::{HEADER_BYTES, Head, Header},
     segment::{Segment, Spare},
 };
 use crate::store::Record;
@@ -53,6 +53,8 @@ pub struct Report {
     pub damages: Vec<Damage>,
     /// Generations that a tolerant recovery did without.
     pub missing: Vec<u32>,
+    /// A tolerant recovery found nothing where something was stored for certain.
+    pub is_lost: bool,
 }
 
 /// The end of the log was being written when the machine stopped: nothing there was acknowledged as being on disk, unless
@@ -187,12 +189,25 @@ impl Recovery {
         recovery.doubtful.sort_by_key(first);
         let next = recovery.doubtful.partition_point(|doubtful| first(doubtful) <= newest);
         recovery.phase = Phase::Doubt { next };
-        recovery.leave_doubt();
+        recovery.leave_doubt()?;
         Ok(recovery)
+    }
+
+    /// Before anything is read: the first commit of this log was on disk for certain. Without that, nothing at all is a log
+    /// in which nothing was stored yet.
+    pub fn expecting_some(mut self) -> Result<Recovery, Refusal> {
+        self.ending.durable = self.ending.durable.max(FIRST_COMMIT);
+        if matches!(self.phase, Phase::Done { .. }) {
+            self.lose()?;
+        }
+        Ok(self)
     }
 
     fn take(&mut self, found: Found<'_>) -> Result<(), Refusal> {
         let Found { file, bytes, start } = found;
+        if bytes < HEADER_BYTES as u32 {
+            return Err(Refusal::Emptied { file, bytes });
+        }
         self.files.push(Spare { file, bytes });
         let mut generation = 0;
         match Head::read(start) {
@@ -275,7 +290,7 @@ impl Recovery {
         *next += 1;
         let Commit { generation, salt, number, .. } = doubtful.first;
         let contents = Contents { bytes, generation, salt };
-        let (mut commits, mut durable) = (0, 0);
+        let (mut commits, mut durable) = (0, self.ending.durable);
         for commit in contents.commit_records() {
             commits += 1;
             durable = durable.max(commit.durable);
@@ -286,19 +301,26 @@ impl Recovery {
             let Doubtful { file, bytes, .. } = doubtful;
             self.report.torn = Some(Torn { file, offset: 0, bytes, commits, is_cut: false });
         }
-        self.leave_doubt();
-        Ok(())
+        self.leave_doubt()
     }
 
-    fn leave_doubt(&mut self) {
-        let Phase::Doubt { next } = self.phase else { return };
+    fn leave_doubt(&mut self) -> Result<(), Refusal> {
+        let Phase::Doubt { next } = self.phase else { return Ok(()) };
         if next < self.doubtful.len() {
-            return;
+            return Ok(());
         }
         self.phase = match self.known.keys().next_back() {
             Some(generation) => Phase::End { generation: *generation, bound: None },
             None => Phase::Done { chain: Vec::new() },
         };
+        let is_empty = self.known.is_empty() && self.ending.durable > 0;
+        if is_empty { self.lose() } else { Ok(()) }
+    }
+
+    /// There is not one segment, and something was stored for certain.
+    fn lose(&mut self) -> Result<(), Refusal> {
+        self.report.is_lost = true;
+        if self.tolerant { Ok(()) } else { Err(Refusal::Lost) }
     }
 
     fn replay(&mut self, bytes: &[u8], each: &mut impl FnMut(Step<'_>)) -> Result<(), Refusal> {
@@ -400,6 +422,21 @@ impl Known {
         }
     }
 
+    /// Nothing stands where its first commit should.
+    fn beginning_lost(&self) -> Damage {
+        let Header { generation, first_commit, .. } = self.header;
+        Damage {
+            file: self.file,
+            generation,
+            offset: BLOCK_BYTES,
+            from: BLOCK_BYTES,
+            until: 2 * BLOCK_BYTES,
+            fault: Fault::Commit,
+            commit: first_commit,
+            behind: None,
+        }
+    }
+
     fn damage(&self, gap: &Gap, behind: Option<u64>) -> Damage {
         Damage {
             file: self.file,
@@ -413,6 +450,9 @@ impl Known {
         }
     }
 }
+
+/// The number of a log's first commit.
+const FIRST_COMMIT: u64 = 1;
 
 /// How much of each file is wanted at first: its header and its first commit.
 pub const START_BYTES: u32 = 2 * BLOCK_BYTES;

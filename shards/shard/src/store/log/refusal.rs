@@ -15,6 +15,12 @@ pub enum Refusal {
     /// With a file whose header cannot be read, if there is one: it may be that segment.
     #[error("segment generation {generation} is missing")]
     Missing { generation: u32, suspect: Option<FileId> },
+    /// Too short for a header: a file that was emptied, whichever segment it was.
+    #[error("file {} has {bytes} bytes, and no segment is as short", file.0)]
+    Emptied { file: FileId, bytes: u32 },
+    /// Something was stored for certain, and there is not one commit.
+    #[error("there is nothing of what was stored")]
+    Lost,
     #[error(transparent)]
     Damage(#[from] Damage),
 }

@@ -3,7 +3,7 @@
 //! Each commit says up to which commit everything was on disk when it was written. A commit that is not whole was torn
 //! if nothing says that it was on disk; else it is damage.
 
-use super::{Doubtful, Known, Phase, Recovery, Torn};
+use super::{Doubtful, Known, Phase, Recovery, Torn, chain::Link};
 use crate::store::log::{
     Refusal,
     commit::Commit,
@@ -82,16 +82,30 @@ impl Recovery {
             if !self.tolerant {
                 return Err(self.missing(lost));
             }
+            if let Some(phase) = self.fragments() {
+                return Ok(phase);
+            }
             self.report.missing.push(lost);
         }
         self.chain()
+    }
+
+    /// Not one commit is whole, and no segment is missing: what there is of the newest one is looked into.
+    fn fragments(&self) -> Option<Phase> {
+        let is_all = self.ending.end.is_none() && self.ending.lost.is_none();
+        let known = self.known.values().next_back().filter(|_| is_all)?;
+        Some(Phase::Replay { chain: vec![Link { known: *known, bound: None }], next: 0 })
     }
 
     /// Takes what one segment says about the end, after all segments behind it.
     fn judge(&mut self, known: &Known, bound: Option<u32>, survey: &Survey) -> Result<(), Refusal> {
         let ending = &mut self.ending;
         ending.durable = ending.durable.max(survey.durable).max(known.header.durable);
-        let generation = known.header.generation;
+        let Header { generation, first_commit, .. } = known.header;
+        let is_blank = bound.is_none() && survey.commits == 0 && survey.gaps.is_empty();
+        if is_blank && first_commit <= ending.durable {
+            return self.damage(known.beginning_lost());
+        }
         let torn = survey.gaps.iter().position(|gap| gap.number > ending.durable);
         let damaged = &survey.gaps[..torn.unwrap_or(survey.gaps.len())];
         if let Some(gap) = damaged.first().filter(|_| !self.tolerant) {
@@ -115,7 +129,7 @@ impl Recovery {
                 ending.end = survey.last.map(|commit| End { generation, offset, commit });
             }
             // A header is written together with a commit, and a file is as long as its header says.
-            let short = survey.last.is_none() || known.is_cut();
+            let short = survey.last.is_none() && survey.gaps.is_empty() || known.is_cut();
             if bound.is_none() && short && self.report.torn.is_none() {
                 self.report.torn =
                     Some(Torn { file: known.file, offset, bytes: 0, commits: 0, is_cut: known.is_cut() });
