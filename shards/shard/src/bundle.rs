@@ -59,7 +59,7 @@ impl Bundle {
             body_len: narrow(body_len),
             topic_len: narrow(parts.topic.len()),
             split: narrow(split),
-            flags: if handshake.is_some() { EXACTLY_ONCE_KNOWN } else { parts.qos as u8 }
+            flags: if handshake.is_some() { KNOWN } else { parts.qos as u8 }
                 | flag(RETAIN, parts.retain)
                 | flag(EXPIRES, parts.expires_at.is_some())
                 | flag(RETAINED_ID, parts.retained_id.is_some())
@@ -74,10 +74,10 @@ impl Bundle {
             self.bytes.extend_from_slice(&word.to_le_bytes());
         }
         if let Some(Handshake { home, session, packet_id }) = handshake {
-            assert!(parts.qos == QoS::ExactlyOnce, "only QoS 2 has handshakes");
+            assert!(parts.qos != QoS::AtMostOnce, "nobody stores it");
             self.bytes.extend_from_slice(&session.0.to_le_bytes());
             self.bytes.extend_from_slice(&packet_id.get().to_le_bytes());
-            self.bytes.push(home.0);
+            self.bytes.extend_from_slice(&[home.0, parts.qos as u8]);
         }
         match received {
             Some(received) => self.bytes.extend_from_slice(received.bytes()),
@@ -102,22 +102,19 @@ impl Bundle {
             })
         };
         let (expires_at, retained_id, number) = (word(EXPIRES), word(RETAINED_ID), word(NUMBER));
-        let mut handshake = None;
-        if flags & QOS == EXACTLY_ONCE_KNOWN {
-            let ([a, b, c, d, e, f, g, h, i, j, home], behind) =
+        let (mut handshake, mut qos) = (None, flags & QOS);
+        if qos == KNOWN {
+            let ([a, b, c, d, e, f, g, h, i, j, home, known_qos], behind) =
                 rest.split_first_chunk::<HANDSHAKE_BYTES>().expect("its flag is set");
             rest = behind;
             let packet_id =
                 PacketId::new(u16::from_le_bytes([*i, *j])).expect("it was one when it was put in");
             let session = SessionId(u64::from_le_bytes([*a, *b, *c, *d, *e, *f, *g, *h]));
-            handshake = Some(Handshake { home: ShardId(*home), session, packet_id });
+            (handshake, qos) = (Some(Handshake { home: ShardId(*home), session, packet_id }), *known_qos);
         }
         let body = &rest[..usize::from(body_len)];
         let (topic_len, split) = (usize::from(topic_len), usize::from(split));
-        let qos = match flags & QOS {
-            EXACTLY_ONCE_KNOWN => QoS::ExactlyOnce,
-            qos => QoS::try_from(qos).expect("the bits are a QoS"),
-        };
+        let qos = QoS::try_from(qos).expect("the bits are a QoS");
         let (topic, forwarded, payload, received) = if flags & RECEIVED != 0 {
             let received = Received::again(body, qos, flags & PROPERTIES != 0, split);
             (&body[split - topic_len..split], &[][..], received.payload(), Some(received))
@@ -200,12 +197,12 @@ fn narrow(len: usize) -> u16 {
 pub const BUNDLE_BYTES_MAX: usize = 8 << 10;
 
 const HEAD_BYTES: usize = 7;
-const HANDSHAKE_BYTES: usize = 11;
+const HANDSHAKE_BYTES: usize = 12;
 const WORDS_BYTES: usize = 3 * size_of::<u64>() + HANDSHAKE_BYTES;
 
 const QOS: u8 = 0b11;
-/// QoS 2, and its handshake stands before the body.
-const EXACTLY_ONCE_KNOWN: u8 = 0b11;
+/// The handshake stands before the body, and with it the QoS.
+const KNOWN: u8 = 0b11;
 const RETAIN: u8 = 1 << 2;
 const EXPIRES: u8 = 1 << 3;
 const RETAINED_ID: u8 = 1 << 4;
@@ -249,11 +246,13 @@ mod tests {
         let plain =
             Parts { retain: false, expires_at: None, retained_id: None, forwarded: &[], ..parts("", b"") };
         let mut bundle = Bundle::default();
-        let known = Parts { qos: QoS::ExactlyOnce, ..plain };
+        let known = [QoS::AtLeastOnce, QoS::ExactlyOnce].map(|qos| Parts { qos, ..plain });
         let handshake =
             Some(Handshake { home: ShardId(3), session: SessionId(u64::MAX - 1), packet_id: PacketId::MAX });
         bundle.push(&Bundled { parts: all, number: Some(3), handshake: None, received: None });
-        bundle.push(&Bundled { parts: known, number: None, handshake, received: None });
+        for parts in known {
+            bundle.push(&Bundled { parts, number: None, handshake, received: None });
+        }
         bundle.push(&Bundled { parts: plain, number: None, handshake: None, received: None });
         let found: Vec<_> = bundle
             .iter()
@@ -261,7 +260,8 @@ mod tests {
             .collect();
         let expected = [
             (format!("{all:?}"), Some(3), None),
-            (format!("{known:?}"), None, handshake),
+            (format!("{:?}", known[0]), None, handshake),
+            (format!("{:?}", known[1]), None, handshake),
             (format!("{plain:?}"), None, None),
         ];
         assert_eq!(found, expected);

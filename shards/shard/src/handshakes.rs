@@ -2,7 +2,7 @@
 //!
 //! The publisher's home tells its own repetitions by their packet id, which it stores when every other shard has confirmed
 //! the publication. If it crashes before that, it knows nothing of the publication, and routes it once more when the
-//! publisher repeats it; those who have stored it know its name, and leave it out.
+//! publisher repeats it; those who have stored it know its name, and leave it out. Wills at QoS 1 and 2 are known in the same way.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

@@ -142,10 +142,11 @@ impl Shard {
         }
     }
 
-    /// As if the will were a publisher that has one publication.
+    /// As if the will were a publisher that has one publication. At QoS 1, too: no client waits for its acknowledgement and
+    /// sends it again, so that only a crash of the broker could double it.
     fn handshake_of_will(&self, will: SessionId, qos: QoS) -> Option<Handshake> {
         let handshake = Handshake { home: self.id, session: will, packet_id: PacketId::MIN };
-        (qos == QoS::ExactlyOnce).then_some(handshake)
+        (qos != QoS::AtMostOnce).then_some(handshake)
     }
 
     /// What is stored together with the message that a will has become.
@@ -226,7 +227,7 @@ impl Shard {
         for published in wills.values() {
             self.store.add_live(published.bytes());
             self.will_bytes += published.message.weight();
-            if published.message.qos() == QoS::ExactlyOnce {
+            if published.message.qos() != QoS::AtMostOnce {
                 self.handshakes.set_told(published.will, PacketId::MIN, self.peers().collect());
             }
         }

@@ -392,8 +392,7 @@ fn die(then: Then, qos: QoS, order: &[usize], what: &str) {
     for subscriber in &subscribers {
         let heard = come_back(&mut s, subscriber).1;
         let gone = heard.iter().filter(|line| line.starts_with("a 'gone'")).count();
-        let most = if qos == QoS::ExactlyOnce { 1 } else { 2 };
-        assert!((1..=most).contains(&gone), "{what}: {heard:?}");
+        assert_eq!(gone, 1, "{what}: {heard:?}");
     }
     s.crash();
     s.secs(1);
