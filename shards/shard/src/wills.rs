@@ -136,9 +136,19 @@ impl Shard {
             carried.handshake = self.handshake_of_will(will.name, carried.parts.qos);
         }
         self.publish(Some(key), &mut carried, turn);
-        if carried.handshake.is_some() && self.confirmations.needed() > 0 {
-            // An earlier life may have told any of them.
-            self.handshakes.set_told(will.name, PacketId::MIN, self.peers().collect());
+        if carried.handshake.is_some() {
+            if self.confirmations.needed() > 0 {
+                // An earlier life may have told any of them.
+                self.handshakes.set_told(will.name, PacketId::MIN, self.peers().collect());
+            }
+            self.release_if_over(will.name);
+        }
+    }
+
+    /// Nobody else wants the will, and the batch that is open says that it is over. An earlier life may have told others.
+    fn release_if_over(&mut self, will: SessionId) {
+        if self.confirmations.needed() == 0 {
+            self.wills.over.push_back((self.store.needed(), will));
         }
     }
 
@@ -245,6 +255,7 @@ impl Shard {
             let mut carried = Carried::new(message.parts());
             carried.handshake = self.handshake_of_will(will, message.qos());
             self.publish(self.kept_session(session), &mut carried, turn);
+            self.release_if_over(will);
         }
     }
 

@@ -410,6 +410,42 @@ fn die(then: Then, qos: QoS, order: &[usize], what: &str) {
     }
 }
 
+/// Whoever stored a will for a subscription that has gone since then is told that it does not come again.
+#[test]
+fn nothing_is_left_of_a_will_that_nobody_wants_after_a_crash() {
+    for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
+        for is_publication_stored in [false, true] {
+            let (mut s, client, subscriber) = apart();
+            s.cut(client);
+            let config = Config { shards: 2, ..Config::default() };
+            let mortal = &Script::ids_by_home(&config, "q")[0];
+            let mut wanted = Connect { clean_start: false, ..connect(mortal) };
+            wanted.properties.session_expiry_interval_s = Some(3600);
+            let properties = WillProperties::default();
+            wanted.will = Some(Will { qos, retain: false, topic: "a", payload: b"gone", properties });
+            let (client, _) = s.connect(&wanted);
+            s.disk_is_slow = true;
+            s.cut(client);
+            if is_publication_stored {
+                assert!(s.store(0));
+            }
+            assert!(s.store(1));
+            s.settle();
+            s.join(&subscriber);
+            while s.store(1) {
+                s.settle();
+            }
+            s.disk_is_slow = false;
+            s.crash();
+            s.secs(1);
+            s.join(mortal);
+            s.settle();
+            let left: Vec<usize> = s.shards.iter().map(|shard| shard.gauges().stored_live_bytes).collect();
+            assert_eq!(left, [0, 0], "{qos:?}, the publication is stored: {is_publication_stored}");
+        }
+    }
+}
+
 #[test]
 fn a_store_without_room_on_another_shard_is_known_here() {
     let (mut s, publisher, subscriber) = apart();
