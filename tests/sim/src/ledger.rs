@@ -1,7 +1,7 @@
 //! What was said and what was done, and the judgement on it. It sees both ends of every connection: packets as they
 //! arrive at a shard and as a shard sends them. It knows nothing of the shards' insides but the placement.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mqtt::QoS;
 use shard::{Instant, Placement};
@@ -28,7 +28,7 @@ use delivery::{Delivery, OrderKey};
 use retained::Retained;
 use session::Session;
 use subscription::SubscribeRecord;
-use will::PendingWill;
+use will::{PendingWill, VagueWill};
 
 /// One promise of the broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -124,15 +124,22 @@ pub struct Ledger {
     subscribes: Vec<SubscribeRecord>,
     pub retained: Retained,
     pending_wills: BTreeMap<usize, PendingWill>,
+    /// By publication: wills that are published at some time, if they are.
+    vague_wills: BTreeMap<PublicationId, VagueWill>,
     /// Steps after which no mail was under way, and when that was.
     quiet: Vec<u64>,
     quiet_at: Vec<Instant>,
     /// Steps at which the whole broker crashed.
     crashes: Vec<u64>,
     bequests: Vec<Bequest>,
+    /// The shards are being told to end.
     pub drained: bool,
-    /// When that began.
+    /// When the first and the last of them were told, and which were.
     pub drained_at: Instant,
+    pub drained_by: Instant,
+    pub draining: BTreeSet<usize>,
+    /// Whatever was encoded before this has been sent, or waits for its socket.
+    pub held_since: Instant,
     /// What is stored outlives the broker.
     pub has_store: bool,
     /// It may refuse what it has no room for.
@@ -164,12 +171,16 @@ impl Ledger {
             subscribes: Vec::new(),
             retained: Retained::default(),
             pending_wills: BTreeMap::new(),
+            vague_wills: BTreeMap::new(),
             quiet: Vec::new(),
             quiet_at: Vec::new(),
             crashes: Vec::new(),
             bequests: Vec::new(),
             drained: false,
             drained_at: Instant::START,
+            drained_by: Instant::START,
+            draining: BTreeSet::new(),
+            held_since: Instant::START,
             has_store: false,
             store_gets_full: false,
             refused_for_want_of_room: 0,
@@ -233,6 +244,7 @@ impl Ledger {
                 &content.topic,
                 Write {
                     publication: id,
+                    begun: self.step,
                     value,
                     from_shard: shard,
                     earliest: self.step,

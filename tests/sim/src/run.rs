@@ -332,6 +332,7 @@ impl World {
         self.phase = Phase::Acting;
         self.crash();
         self.ledger.drained = false;
+        self.ledger.draining.clear();
         for client in 0..self.clients.len() {
             self.plan_in(1_000_000, Action::Act(client));
         }
@@ -342,6 +343,8 @@ impl World {
         (self.ledger.drained, self.ledger.drained_at) = (true, self.now);
         self.phase = Phase::Leaving;
         for core in 0..self.cores.len() {
+            self.ledger.drained_by = self.now;
+            self.ledger.draining.insert(core);
             self.handle(core, Event::Drain);
             for _ in 0..self.random.below(20) {
                 self.step(self.now + Duration::from_millis(50));

@@ -96,6 +96,8 @@ pub struct Core {
     /// The step of its last batch, and of the last that is stored.
     storing: u64,
     durable: u64,
+    /// When its last batch began to be stored.
+    storing_at: Instant,
     is_restored: bool,
 }
 
@@ -208,6 +210,15 @@ impl World {
     pub fn advance(&mut self) {
         self.ledger.now = self.now;
         self.ledger.step += 1;
+        if !self.may_hold() {
+            self.ledger.held_since = self.now;
+        }
+    }
+
+    /// An answer may wait for a store, of this shard or of another one, and everything behind it.
+    fn may_hold(&self) -> bool {
+        let is_busy = |core: &Core| core.shard.last_batch() != 0 || core.shard.gauges().mail_pending > 0;
+        !self.disks.is_empty() && (!self.mesh.is_empty() || self.cores.iter().any(is_busy))
     }
 
     fn act_on(&mut self, action: Action) {
@@ -364,6 +375,7 @@ impl Core {
             is_drained: false,
             storing: 0,
             durable: 0,
+            storing_at: Instant::START,
             is_restored: false,
         }
     }

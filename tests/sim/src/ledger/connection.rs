@@ -33,7 +33,8 @@ pub struct Connection {
     /// Per filter: the subscriptions that end, and whether one had to exist.
     pub unsubscribes: BTreeMap<u16, Vec<(Vec<usize>, bool)>>,
     pub last_heard: Instant,
-    pub previous_send: Instant,
+    /// Nothing that is sent from now on was encoded before.
+    pub encoded_since: Instant,
     pub sent_at_step: u64,
     pub ended_at_step: u64,
     /// Where it resumed a session: since when that had been without a connection, and how long it was to live.
@@ -128,7 +129,7 @@ impl Ledger {
             subscribes: BTreeMap::new(),
             unsubscribes: BTreeMap::new(),
             last_heard: now,
-            previous_send: now,
+            encoded_since: now,
             sent_at_step: 0,
             ended_at_step: 0,
             prior,
@@ -278,7 +279,7 @@ impl Ledger {
             || connection.is_refused
             || connection.is_kicked
             || is_silent
-            || self.drained;
+            || self.draining.contains(&connection.shard);
         if !has_reason {
             let what = format!(
                 "socket {socket} of client {}: closed without a reason (DISCONNECT {:?}, last heard {quiet_for:?} ago)",
@@ -287,6 +288,7 @@ impl Ledger {
             self.fail(Oracle::Closed, what);
         }
         let connection = &self.connections[&socket];
+        let is_told = self.draining.contains(&connection.shard);
         if connection.ended == Some(End::TakenOver)
             && connection.said.version == Version::V5
             && connection.is_accepted
@@ -297,7 +299,7 @@ impl Ledger {
                 format!("socket {socket}: taken over, told {:?}", connection.disconnect),
             );
         }
-        self.end_connection(socket, if self.drained { End::Shutdown } else { End::ByBroker });
+        self.end_connection(socket, if is_told { End::Shutdown } else { End::ByBroker });
     }
 
     /// [MQTT-3.14.0-1] The broker tells a 5.0 client why it ends the connection, where the socket takes it.

@@ -5,7 +5,11 @@ use std::time::Duration;
 
 use shard::Instant;
 
-use super::{End, Ledger, PublicationId, session::Existence, will::PendingWill};
+use super::{
+    End, Ledger, PublicationId, Write,
+    session::Existence,
+    will::{PendingWill, VagueWill},
+};
 use crate::said::WillSaid;
 
 /// The end of a session that a crash has made uncertain, until it is known when the broker is back.
@@ -21,11 +25,11 @@ pub struct Interrupted {
 /// A will that the restarted broker publishes, or may publish.
 #[derive(Debug)]
 pub struct Bequest {
-    client: usize,
-    will: WillSaid,
-    shard: usize,
-    expiry_s: u32,
-    is_must: bool,
+    pub client: usize,
+    pub will: WillSaid,
+    pub shard: usize,
+    pub expiry_s: u32,
+    pub is_must: bool,
 }
 
 impl Ledger {
@@ -50,6 +54,7 @@ impl Ledger {
             connection.ended_at_step = self.step;
         }
         self.doubt_retained(durable);
+        self.forget_deliveries(durable);
         unsure
     }
 
@@ -64,6 +69,7 @@ impl Ledger {
         }
         self.bequests.clear();
         self.pending_wills.clear();
+        self.vague_wills.clear();
         let wills = |c: &super::Connection| c.said.will.map(|will| (will, c.shard, c.said.client));
         let wills: Vec<_> =
             self.connections.values().filter(|connection| !connection.is_refused).filter_map(wills).collect();
@@ -156,10 +162,10 @@ impl Ledger {
 
     fn doubt_retained(&mut self, durable: &[u64]) {
         let (step, publications, placement) = (self.step, &self.publications, &self.placement);
-        let is_acknowledged = |id: PublicationId| {
-            let publication = &publications[id];
-            let content = &publication.content;
-            publication.is_certain && content.qos > mqtt::QoS::AtMostOnce && !content.is_will
+        // What its publisher sent again for want of an answer may have been answered before, and lost this time.
+        let is_acknowledged = |write: &Write| {
+            let mut arrivals = publications[write.publication].arrivals.iter();
+            arrivals.any(|arrival| arrival.step == write.begun && arrival.is_acknowledged)
         };
         let home = |topic: &str| placement.topic(topic).index();
         self.retained.doubt(
@@ -168,6 +174,17 @@ impl Ledger {
             is_acknowledged,
             |id| publications[id].content.is_will,
         );
+    }
+
+    /// At QoS 1 a message goes out before its record is stored, and can come again from who publishes it once more.
+    fn forget_deliveries(&mut self, durable: &[u64]) {
+        let homes: Vec<usize> = (0..self.sessions.len()).map(|session| self.home_of(session)).collect();
+        for ((session, _), copies) in &self.copies {
+            for delivery in copies {
+                let delivery = &mut self.deliveries[*delivery];
+                delivery.is_forgotten |= delivery.step > durable[homes[*session]];
+            }
+        }
     }
 
     fn bequeath(&mut self, durable: &[u64], everywhere: u64) {
@@ -187,6 +204,7 @@ impl Ledger {
                 bequests.push(Bequest { client, will, shard, expiry_s, is_must });
             }
         }
+        self.bequeath_vague(&mut bequests);
         for id in 0..self.publications.len() {
             let publication = &self.publications[id];
             let routed = publication.arrivals.last().map(|arrival| arrival.routed);
@@ -207,7 +225,8 @@ impl Ledger {
             }
         }
         // What falls due in a drain is left to the next start.
-        let is_due = |pending: &PendingWill| !self.drained && self.now + super::SLACK >= pending.due;
+        let until = if self.drained { self.drained_by } else { self.now };
+        let is_due = |pending: &PendingWill| until + super::SLACK >= pending.due;
         let due: Vec<usize> = self.pending_wills.iter().filter(|(_, p)| is_due(p)).map(|(c, _)| *c).collect();
         for client in due {
             if let Some(pending) = self.pending_wills.remove(&client) {
@@ -223,6 +242,18 @@ impl Ledger {
             }
         }
         self.bequests.extend(bequests);
+    }
+
+    /// Where nobody knows whether and when a will was published, it may be published again until others must have stored it.
+    fn bequeath_vague(&mut self, bequests: &mut Vec<Bequest>) {
+        let until = if self.drained { self.drained_at } else { self.now };
+        for (id, vague) in std::mem::take(&mut self.vague_wills) {
+            let is_over = vague.by.is_some_and(|by| until > by + super::SLACK + HEARSAY);
+            let is_named = bequests.iter().any(|bequest| bequest.will.id == id);
+            if !is_over && !is_named {
+                bequests.push(vague.bequest);
+            }
+        }
     }
 
     /// It may be published once more.
@@ -246,7 +277,8 @@ impl Ledger {
                 pending.late = pending.late.max(now + delay);
             }
         }
-        for Bequest { client, will, shard, expiry_s, is_must } in std::mem::take(&mut self.bequests) {
+        for bequest in std::mem::take(&mut self.bequests) {
+            let Bequest { client, will, shard, expiry_s, is_must } = bequest;
             if self.pending_wills.get(&client).is_some_and(|pending| pending.will.id == will.id) {
                 continue;
             }
@@ -255,10 +287,12 @@ impl Ledger {
             if let Some(arrival) = self.publications[will.id].arrivals.last_mut() {
                 arrival.routed = u64::MAX;
             }
+            let due = now + Duration::from_secs(will.delay_s.min(expiry_s).into());
             if is_must {
-                let due = now + Duration::from_secs(will.delay_s.min(expiry_s).into());
                 let pending = PendingWill { will, due, late: due, interrupted: None };
                 self.pending_wills.insert(client, pending);
+            } else {
+                self.vague_wills.insert(will.id, VagueWill { bequest, by: Some(due) });
             }
         }
     }
@@ -268,6 +302,9 @@ impl Ledger {
         let now = self.now;
         for pending in self.pending_wills.values_mut() {
             pending.late = pending.late.max(now);
+        }
+        for by in self.vague_wills.values_mut().filter_map(|vague| vague.by.as_mut()) {
+            *by = now.max(*by);
         }
         for session in self.sessions.iter_mut().filter(|session| session.ended.is_none()) {
             if let (Some((since, _)), Some(expiry), None) = (session.offline, session.expiry, session.socket)

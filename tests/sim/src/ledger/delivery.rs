@@ -3,7 +3,7 @@
 use mqtt::{Publish, QoS, Version};
 
 use super::{Ledger, Oracle, SLACK, subscription::Variant};
-use crate::said::Identity;
+use crate::said::{Content, Identity};
 
 /// One message sent to one session as a new one.
 #[derive(Debug)]
@@ -12,6 +12,8 @@ pub struct Delivery {
     pub qos: QoS,
     pub is_received: bool,
     pub step: u64,
+    /// It was sent so shortly before a crash that the broker need not remember it.
+    pub is_forgotten: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,7 +117,8 @@ impl Ledger {
         if kind == Kind::Replay {
             self.check_replay(socket, id, &to);
         }
-        self.deliveries.push(Delivery { kind, qos: publish.qos, is_received: false, step: self.step });
+        let (qos, step) = (publish.qos, self.step);
+        self.deliveries.push(Delivery { kind, qos, is_received: false, step, is_forgotten: false });
         let delivery = self.deliveries.len() - 1;
         self.copies.entry((session, id)).or_default().push(delivery);
         self.check_count(session, &cause, id, &to);
@@ -156,7 +159,7 @@ impl Ledger {
         }
     }
 
-    /// Checks the time that is left to the message. It was encoded between the previous send and now.
+    /// Checks the time that is left to the message.
     fn wrong_expiry(&self, socket: usize, id: usize, publish: &Publish<'_>) -> Option<String> {
         let publication = &self.publications[id];
         let connection = &self.connections[&socket];
@@ -169,7 +172,7 @@ impl Ledger {
         let first = publication.arrivals.first()?.at;
         let last = if publication.content.is_will { self.now } else { publication.arrivals.last()?.at };
         // What is sent again was begun in time.
-        if !publish.dup && connection.previous_send > last.add_secs(u64::from(expiry_s)) + SLACK {
+        if !publish.dup && connection.encoded_since > last.add_secs(u64::from(expiry_s)) + SLACK {
             return Some(format!("sent although it expired after {expiry_s} s"));
         }
         if !is_v5 {
@@ -179,7 +182,7 @@ impl Ledger {
         // What was stored knows its time in milliseconds, which can move it into the next second.
         let blurred = u64::from(!self.crashes.is_empty());
         let most =
-            u64::from(expiry_s).saturating_sub(connection.previous_send.since(last).as_secs()) + blurred;
+            u64::from(expiry_s).saturating_sub(connection.encoded_since.since(last).as_secs()) + blurred;
         let least = u64::from(expiry_s).saturating_sub(self.now.since(first).as_secs() + 1 + blurred);
         (said > most || said < least).then(|| format!("{said} s left, expected {least} to {most}"))
     }
@@ -290,15 +293,21 @@ impl Ledger {
             );
             self.fail(Oracle::Duplicate, what);
         }
-        // What was published once more after a crash must not arrive once more.
-        let copies = &self.copies[&(session, id)];
-        let exact = self.publications[id].arrivals.iter().filter(|arrival| !arrival.is_repeat).count();
+        // What was published once more after a crash must not arrive once more: a will, or what its publisher repeats.
+        let publication = &self.publications[id];
+        let exact = publication.arrivals.iter().filter(|arrival| !arrival.is_repeat).count();
+        let (exact, least) = match publication.content {
+            Content { is_will: true, .. } => (1, QoS::AtLeastOnce),
+            Content { qos: QoS::ExactlyOnce, .. } => (exact, QoS::AtLeastOnce),
+            _ => (exact, QoS::ExactlyOnce),
+        };
         let is_exact = |d: &&usize| {
             let delivery = &self.deliveries[**d];
-            delivery.kind == Kind::Live && delivery.qos == QoS::ExactlyOnce
+            let is_known = !delivery.is_forgotten || delivery.qos == QoS::ExactlyOnce;
+            delivery.kind == Kind::Live && delivery.qos >= least && is_known
         };
-        let twice = copies.iter().filter(is_exact).count() > exact;
-        if twice && cause.shared_keys == 0 && !self.publications[id].content.is_will {
+        let twice = self.copies[&(session, id)].iter().filter(is_exact).count() > exact;
+        if twice && cause.shared_keys == 0 {
             let what = format!("{} reached {to} a second time after a crash", self.describe(id));
             self.fail(Oracle::Duplicate, what);
         }

@@ -54,7 +54,8 @@ impl Ledger {
     /// A send is over: what is sent from now on was encoded after this moment.
     pub fn on_send(&mut self, socket: usize) {
         if let Some(connection) = self.connections.get_mut(&socket) {
-            connection.previous_send = self.now;
+            // What waits for the store stays behind.
+            connection.encoded_since = self.held_since;
             connection.sent_at_step = self.step;
         }
     }

@@ -10,6 +10,8 @@ use crate::said::PublicationId;
 #[derive(Debug, Clone)]
 pub struct Write {
     pub publication: PublicationId,
+    /// The step of the arrival that it came from.
+    pub begun: u64,
     /// None clears.
     pub value: Option<PublicationId>,
     pub from_shard: usize,
@@ -78,6 +80,7 @@ impl Retained {
         };
         let empty = Write {
             publication: 0,
+            begun: 0,
             value: None,
             from_shard: 0,
             earliest: 0,
@@ -118,13 +121,13 @@ impl Retained {
         &mut self,
         step: u64,
         durable: impl Fn(&str) -> u64,
-        is_acknowledged: impl Fn(PublicationId) -> bool,
+        is_acknowledged: impl Fn(&Write) -> bool,
         is_will: impl Fn(PublicationId) -> bool,
     ) {
         for (topic, writes) in &mut self.topics {
             let durable = durable(topic);
             writes.retain_mut(|write| {
-                if is_acknowledged(write.publication) {
+                if is_acknowledged(write) {
                     write.latest.get_or_insert(step);
                 } else if is_will(write.publication) {
                     write.is_doubtful = true;
@@ -152,6 +155,7 @@ mod tests {
     fn write(value: Option<usize>, earliest: u64, latest: Option<u64>) -> Write {
         Write {
             publication: value.unwrap_or(0),
+            begun: earliest,
             value,
             from_shard: 0,
             earliest,

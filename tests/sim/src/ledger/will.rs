@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shard::Instant;
 
-use super::{Arrival, End, Ledger, Oracle, SLACK, session::Existence};
+use super::{Arrival, End, Ledger, Oracle, SLACK, crash::Bequest, session::Existence};
 use crate::said::WillSaid;
 
 /// A will whose delay runs.
@@ -18,6 +18,14 @@ pub struct PendingWill {
     pub interrupted: Option<Duration>,
 }
 
+/// A will of which nobody can tell whether the broker knows it.
+#[derive(Debug)]
+pub struct VagueWill {
+    pub bequest: Bequest,
+    /// By then it is published, if it is. None: not before the next start.
+    pub by: Option<Instant>,
+}
+
 impl Ledger {
     pub(super) fn on_will_trigger(
         &mut self,
@@ -29,14 +37,17 @@ impl Ledger {
     ) {
         // [MQTT-3.14.4-3] A normal DISCONNECT takes the will back. At shutdown none is published, and one whose session is
         // stored has to be when the broker is back.
-        let is_deferred = end == End::Shutdown && self.has_store;
-        if end == End::Disconnected || (end == End::Shutdown && !is_deferred) {
+        let shard = self.connections[&socket].shard;
+        let is_shutdown = end == End::Shutdown || self.draining.contains(&shard);
+        let is_deferred = is_shutdown && self.has_store;
+        if end == End::Disconnected || (is_shutdown && !is_deferred) {
             return;
         }
-        let shard = self.connections[&socket].shard;
         self.arrive(will.id, shard, false);
         // Whether a session that ends with its connection is stored cannot be seen.
         if is_deferred && expiry_s == 0 {
+            let bequest = Bequest { client, will, shard, expiry_s, is_must: false };
+            self.vague_wills.insert(will.id, VagueWill { bequest, by: None });
             if let Some(arrival) = self.publications[will.id].arrivals.last_mut() {
                 arrival.routed = u64::MAX;
             }
@@ -66,9 +77,16 @@ impl Ledger {
             Existence::Present if is_early => self.call_off(id),
             Existence::Absent => self.is_published(id),
             _ if self.now > pending.late + SLACK => self.is_published(id),
-            _ => {}
+            _ => self.is_maybe_published(client, &pending),
         }
         Some(pending.will)
+    }
+
+    fn is_maybe_published(&mut self, client: usize, pending: &PendingWill) {
+        let will = pending.will;
+        let shard = self.publications[will.id].arrivals.last().map_or(0, |arrival| arrival.shard);
+        let bequest = Bequest { client, will, shard, expiry_s: will.delay_s, is_must: false };
+        self.vague_wills.insert(will.id, VagueWill { bequest, by: Some(pending.late) });
     }
 
     /// The will of a client whose place in the simulation another one takes goes its own way.

@@ -43,6 +43,11 @@ impl World {
             return self.illegal(core, "a second batch before the first is stored".to_owned());
         }
         self.cores[core].storing = self.ledger.step;
+        let before = std::mem::replace(&mut self.cores[core].storing_at, self.now);
+        if self.cores.len() == 1 {
+            // The batch before is stored, and this one has what came since then.
+            self.ledger.held_since = self.ledger.held_since.max(before);
+        }
         if self.disks[core].store(batch) {
             self.begin_write(core);
         }
