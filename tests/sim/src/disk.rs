@@ -1,6 +1,7 @@
 //! The disk of one shard: the real log and its recovery over a modelled medium, driven as the runtime drives them. When
 //! things happen is decided in `world/disks.rs`.
 
+use mqtt::PacketId;
 use shard::{
     Batch, Fetch, Piece,
     store::{
@@ -415,6 +416,9 @@ fn is_dropped(record: &Record<'_>, fault: Option<Fault>, random: &mut Random) ->
         Some(Fault::DropSubscriptions) => matches!(entry, Entry::Subscribed { .. }) && random.percent(30),
         Some(Fault::DropDone) => matches!(entry, Entry::Done { .. }),
         Some(Fault::DropReceived) => matches!(entry, Entry::Received { .. } | Entry::Handshake { .. }),
+        Some(Fault::DropWillNames) => {
+            matches!(entry, Entry::Handshake { handshake, .. } if handshake.packet_id == PacketId::MIN)
+        }
         _ => false,
     }
 }

@@ -16,6 +16,8 @@ pub enum Fault {
     SwapMail,
     /// The mesh loses retained messages on their way to their home.
     LoseRetained,
+    /// The mesh brings retained messages twice.
+    RepeatRetained,
     /// PUBACK and PUBREC of the broker vanish.
     LoseAcknowledgement,
     /// A PINGRESP more than asked.
@@ -72,6 +74,8 @@ pub enum Fault {
     DropSubscriptions,
     DropDone,
     DropReceived,
+    /// Names of wills that are stored.
+    DropWillNames,
 }
 
 impl Fault {
@@ -84,7 +88,7 @@ impl Fault {
                 _ => false,
             },
             Fault::RepeatMail | Fault::SwapMail => matches!(mail, Mail::Bundle(_) | Mail::Publish(_)),
-            Fault::LoseRetained => matches!(mail, Mail::Retain(_)),
+            Fault::LoseRetained | Fault::RepeatRetained => matches!(mail, Mail::Retain(_)),
             _ => false,
         }
     }

@@ -37,6 +37,13 @@ fn a_lost_retained_message_is_missed_by_a_new_subscriber() {
 }
 
 #[test]
+fn a_retained_message_that_nobody_published_is_noticed() {
+    assert_reported(Fault::RepeatRetained, Profile::Retained, 2, &[Oracle::Retained]);
+    assert_reported(Fault::RepeatRetained, Profile::DurableRetained, 2, &[Oracle::Retained]);
+    assert_reported(Fault::RepeatRetained, Profile::DurableWills, 2, &[Oracle::Retained]);
+}
+
+#[test]
 fn a_lost_acknowledgement_leaves_a_client_waiting() {
     assert_reported(Fault::LoseAcknowledgement, Profile::Calm, 1, &[Oracle::AckOwed, Oracle::Stuck]);
 }
@@ -198,6 +205,17 @@ fn messages_that_come_again_after_their_end_are_noticed() {
 #[test]
 fn publications_that_are_taken_in_twice_are_noticed() {
     assert_reported(Fault::DropReceived, Profile::DurableCuts, 1, &[Oracle::Duplicate]);
+}
+
+#[test]
+fn wills_that_come_twice_after_a_crash_are_noticed() {
+    let report = first_report(Fault::DropWillNames, Profile::DurableRestarts, 2);
+    let is_will = |what: &str| what.starts_with("will") && what.ends_with("after a crash");
+    assert!(
+        report.failures.iter().any(|it| it.oracle == Oracle::Duplicate && is_will(&it.what)),
+        "{}",
+        report.describe()
+    );
 }
 
 const SEEDS_MAX: u64 = 20;

@@ -94,3 +94,30 @@ fn what_was_due_at_the_start_comes_about_before_clients_come_back() {
 fn a_session_that_is_told_to_be_gone_does_not_come_back() {
     assert_passes(&[(3074, 1, Profile::DurableCongested), (1022, 1, Profile::DurableCongested)]);
 }
+
+#[test]
+fn a_will_may_be_published_at_each_start_until_all_have_stored_it() {
+    assert_passes(&[(40_182, 4, Profile::DurableBrief), (40_136, 2, Profile::DurableWills)]);
+    assert_passes(&[(40_160, 3, Profile::DurableShared), (40_156, 3, Profile::DurableCongested)]);
+    assert_passes(&[(5_072, 4, Profile::DurableCongested), (5_110, 4, Profile::DurableRetained)]);
+}
+
+#[test]
+fn nothing_is_left_of_a_will_that_finds_nobody_after_a_crash() {
+    assert_passes(&[(17, 4, Profile::DurableCongested)]);
+}
+
+#[test]
+fn a_shard_that_is_not_told_to_end_publishes_wills() {
+    assert_passes(&[(40_042, 2, Profile::Drain)]);
+}
+
+#[test]
+fn what_is_retained_may_be_lost_where_it_was_sent_again() {
+    assert_passes(&[(40_129, 2, Profile::DurableChaos)]);
+}
+
+#[test]
+fn what_waits_for_the_store_was_encoded_before_others_were_sent() {
+    assert_passes(&[(5_233, 1, Profile::DurableWills)]);
+}

@@ -157,6 +157,10 @@ impl World {
                 let again = publication.clone();
                 self.mesh.ring(core, to).force(Mail::Publish(again));
             }
+            (Some(Fault::RepeatRetained), Mail::Retain(message)) if self.random.percent(20) => {
+                let again = message.clone();
+                self.mesh.ring(core, to).force(Mail::Retain(again));
+            }
             (Some(Fault::RepeatMail), Mail::Bundle(bundle)) if self.random.percent(20) => {
                 let again = bundle.clone();
                 self.mesh.ring(core, to).force(Mail::Bundle(again));
