@@ -71,20 +71,34 @@ fn a_shutdown_comes_to_its_end() {
     assert_seeds_pass(Profile::Drain);
 }
 
-#[test]
-fn what_was_acknowledged_is_recovered_after_any_crash() {
+fn assert_recovers(shards: u8) {
     // Large segments take long, and a test of their own.
     let is_meant = |profile: &Profile| profile.is_durable() && *profile != Profile::DurableFull;
     for profile in Profile::ALL.into_iter().filter(is_meant) {
         let mut retired = 0;
         for seed in 0..SEEDS {
-            let report = run_caught(Plan::new(seed, 1, profile));
+            let report = run_caught(Plan::new(seed, shards, profile));
             assert!(report.is_good(), "{}", report.describe());
             assert!(report.lives > 1, "seed {seed} of {} does not crash", profile.name());
             retired += report.retired;
         }
         assert!(retired > 0, "no log of {} gives up a segment", profile.name());
     }
+}
+
+#[test]
+fn what_was_acknowledged_is_recovered_after_any_crash() {
+    assert_recovers(1);
+}
+
+#[test]
+fn what_two_shards_acknowledged_is_recovered_after_any_crash() {
+    assert_recovers(2);
+}
+
+#[test]
+fn what_four_shards_acknowledged_is_recovered_after_any_crash() {
+    assert_recovers(4);
 }
 
 #[test]
