@@ -4,6 +4,7 @@
 //! What is written where is decided by `shard::store::log`. Files are made, filled with zeros and deleted by the
 //! `Keeper`, on a thread of its own: nothing here waits for a directory.
 
+mod ahead;
 pub(crate) mod backup;
 pub(crate) mod check;
 mod cleaner;

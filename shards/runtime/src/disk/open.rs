@@ -20,6 +20,7 @@ use shard::{
 
 use super::{
     Disk,
+    ahead::Ahead,
     keeper::{Keeper, Order, id_of, name_of, remove_parts},
     regular,
     unused::{is_unused, unmark},
@@ -123,7 +124,9 @@ pub(super) fn replay(
     }
     let mut malformed = None;
     let mut contents = Vec::new();
+    let mut ahead = Ahead::default();
     while let Some((file, bytes)) = recovery.wants() {
+        ahead.follow(&recovery, &files);
         contents.resize(bytes as usize, 0);
         files[&file].read_exact_at(&mut contents, 0).map_err(io_error)?;
         let each = |record: Record<'_>| {

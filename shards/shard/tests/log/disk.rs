@@ -95,10 +95,16 @@ impl Disk {
     }
 
     fn read(&self, mut recovery: Recovery) -> Result<(Recovered, Vec<Entry>), Refusal> {
-        let mut entries = Vec::new();
+        let (mut entries, mut announced) = (Vec::new(), 0);
         while let Some((FileId(file), bytes)) = recovery.wants() {
+            let later: Vec<_> = recovery.wants_later().collect();
             recovery.read(&self.0[&file][..bytes as usize], |record| entries.push(Entry::of(&record)))?;
+            let next: Vec<_> = recovery.wants().into_iter().chain(recovery.wants_later()).collect();
+            assert!(later.is_empty() || later == next, "what is read comes as it was announced");
+            announced += u64::from(!later.is_empty());
         }
+        let in_order = recovery.report().segments.saturating_sub(1);
+        assert_eq!(announced, in_order, "every segment but the first is announced");
         Ok((recovery.finish(), entries))
     }
 }

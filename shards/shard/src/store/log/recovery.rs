@@ -242,12 +242,18 @@ impl Recovery {
                 let known = &self.known[generation];
                 Some((known.file, bound.map_or(known.bytes, |bound| bound.min(known.bytes))))
             }
-            Phase::Replay { chain, next } => chain.get(*next).map(|link| {
-                let bytes = link.bound.map_or(link.known.bytes, |bound| bound.min(link.known.bytes));
-                (link.known.file, bytes)
-            }),
+            Phase::Replay { chain, next } => chain.get(*next).map(Link::wanted),
             Phase::Done { .. } => None,
         }
+    }
+
+    /// What `wants` will say after that, as far as it is known: whoever reads can have it fetched meanwhile.
+    pub fn wants_later(&self) -> impl Iterator<Item = (FileId, u32)> {
+        let rest = match &self.phase {
+            Phase::Replay { chain, next } => chain.get(*next + 1..).unwrap_or_default(),
+            Phase::Doubt { .. } | Phase::End { .. } | Phase::Done { .. } => &[],
+        };
+        rest.iter().map(Link::wanted)
     }
 
     /// Takes what `wants` said. Records come in the order in which they were stored, whole groups only. After an error

@@ -2,7 +2,7 @@
 
 use super::{Doubtful, Known, Phase, Recovery};
 use crate::store::log::{
-    BLOCK_BYTES, Damage, Fault, Refusal,
+    BLOCK_BYTES, Damage, Fault, FileId, Refusal,
     commit::Commit,
     header::{HEADER_BYTES, Header},
 };
@@ -13,6 +13,13 @@ pub(super) struct Link {
     pub(super) known: Known,
     /// Where its commits end; `None` where that was lost with a header.
     pub(super) bound: Option<u32>,
+}
+
+impl Link {
+    /// Which file to read, and how many bytes from its beginning.
+    pub(super) fn wanted(&self) -> (FileId, u32) {
+        (self.known.file, self.bound.map_or(self.known.bytes, |bound| bound.min(self.known.bytes)))
+    }
 }
 
 impl Recovery {
