@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use runtime::{Checked, Incomplete, Laid, leftovers};
+use runtime::{Behind, Checked, Incomplete, Laid, leftovers};
 use shard::store::{entry::name_of, sums::Totals};
 
 use super::{DAMAGED, DirectoryArgs, Failure, Printed, left};
@@ -32,13 +32,17 @@ pub(super) fn run(args: &CheckArgs) -> Result<ExitCode, Failure> {
         }
     }
     let mut totals = Totals::default();
-    let mut problems = 0;
+    let (mut problems, mut suspects) = (0, 0);
     for shard in 0..laid.shards() {
         let checked = laid.check(shard)?;
         totals = totals.plus(checked.totals());
         problems += checked.problems.len() as u64;
         if !args.quiet {
             show(&checked, &mut out)?;
+        }
+        if let Some(behind) = &checked.strange {
+            suspects += 1;
+            out.line(&format!("  SUSPECT {}", suspect(behind)))?;
         }
         for problem in &checked.problems {
             out.line(&format!("  DAMAGED {problem}"))?;
@@ -52,7 +56,7 @@ pub(super) fn run(args: &CheckArgs) -> Result<ExitCode, Failure> {
     if problems == 0 {
         if !args.quiet {
             out.line(&format!("in all: {}", holds(&totals)))?;
-            out.line("the store is whole")?;
+            out.line(if suspects == 0 { "the store is whole" } else { WHOLE_BUT_FOR_SUSPECTS })?;
         }
         out.end()?;
         return Ok(ExitCode::SUCCESS);
@@ -137,6 +141,16 @@ fn incomplete(torn: &Incomplete) -> String {
     )
 }
 
+fn suspect(behind: &Behind) -> String {
+    let Behind { path, offset, bytes } = behind;
+    format!(
+        "{} at offset {offset:#x}: the {bytes} bytes behind the end of this log are nothing that a broker leaves there. They were \
+         being written when it ended, or they are damaged. Whether something is lost that was acknowledged cannot be told. A \
+         broker says so and goes on without them",
+        path.display()
+    )
+}
+
 fn remedy(laid: &Laid, directory: &DirectoryArgs, problems: u64) -> String {
     let flags = directory.flags();
     let space = if flags.is_empty() { "" } else { " " };
@@ -151,6 +165,9 @@ fn remedy(laid: &Laid, directory: &DirectoryArgs, problems: u64) -> String {
         count(problems, "problem"),
     )
 }
+
+const WHOLE_BUT_FOR_SUSPECTS: &str =
+    "the store is whole as far as can be told, and a broker takes it: see SUSPECT";
 
 const HELP: &str = "Examples:
   iothub store check --data-dir /var/lib/iothub

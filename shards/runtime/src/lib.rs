@@ -40,7 +40,7 @@ pub use config::{Config, StoreConfig};
 pub use control::{Failure, Snapshot};
 pub use disk::{
     backup::Label,
-    check::{Checked, Incomplete},
+    check::{Behind, Checked, Incomplete},
     directory::DataDir,
     laid::Laid,
     leftover::{Cause, Leftover, backups_cut_short, leftovers},

@@ -1,11 +1,11 @@
 //! Looks at all shards of a data directory: what they hold, and what is wrong with it. It changes nothing.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use shard::{
     ShardId,
     store::{
-        log::{Report, Torn},
+        log::{Report, Strange, Torn},
         sums::{Sums, Totals},
     },
 };
@@ -34,6 +34,15 @@ pub struct Checked {
     /// Of the records: from commits that are damaged.
     pub salvaged: u64,
     pub torn: Option<Incomplete>,
+    pub strange: Option<Behind>,
+}
+
+/// What stands behind the end of a log, and no broker leaves there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Behind {
+    pub path: PathBuf,
+    pub offset: u32,
+    pub bytes: u32,
 }
 
 /// The end of a log that was being written when its broker ended.
@@ -134,6 +143,11 @@ pub(crate) fn check_folder(folder: &Path, shard: u8, shards: u8) -> Result<Check
 
 fn checked(shard: u8, reading: &Reading, sums: Sums, outcome: Outcome) -> Checked {
     let Outcome { report, last_commit, problems } = outcome;
+    let strange = report.strange.map(|Strange { file, offset, bytes }| Behind {
+        path: reading.folder().join(name_of(file)),
+        offset,
+        bytes,
+    });
     let torn = report.torn.map(|Torn { file, offset, bytes, commits, is_cut }| Incomplete {
         file: name_of(file),
         offset,
@@ -154,6 +168,7 @@ fn checked(shard: u8, reading: &Reading, sums: Sums, outcome: Outcome) -> Checke
         dropped: report.dropped,
         salvaged: report.salvaged,
         torn,
+        strange,
     }
 }
 

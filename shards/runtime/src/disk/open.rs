@@ -13,7 +13,7 @@ use shard::{
     ShardId,
     store::{
         Malformed, Record,
-        log::{Config, FileId, Found, Recovered, Recovery, Refusal, Report, START_BYTES},
+        log::{Config, FileId, Found, Recovered, Recovery, Refusal, Report, START_BYTES, Strange},
         restoring::Restoring,
     },
 };
@@ -56,8 +56,18 @@ fn tell(shard: ShardId, report: &Report) {
     }
 }
 
-/// Says what the end of a log was, if it was torn.
+/// Says what the end of a log was, if it was torn, or something else stands behind it.
 pub(super) fn tell_torn(shard: ShardId, report: &Report) {
+    if let Some(Strange { file, offset, bytes }) = report.strange {
+        tracing::warn!(
+            shard = shard.0,
+            file = %name_of(file),
+            offset,
+            bytes,
+            "what stands behind the end of the store is nothing that a broker leaves there: it was being written when the broker \
+             ended, or it is damaged. Whether something is lost that was acknowledged cannot be told. Look at the disk (dmesg)"
+        );
+    }
     let Some(torn) = &report.torn else { return };
     let (file, offset) = (name_of(torn.file), torn.offset);
     if torn.is_cut {

@@ -50,6 +50,34 @@ fn a_last_commit_that_reached_the_disk_in_part_is_left_out() {
 }
 
 #[test]
+fn an_end_of_which_nothing_can_be_recognised_is_told() {
+    let written = write("strange", 8);
+    let commits = written.commits();
+    let noise: Vec<u8> =
+        (0..64 << 10_u32).map(|at: u32| (at.wrapping_mul(0x9e37_79b9) >> 21) as u8 | 1).collect();
+    for whole in [commits.len() - 3, commits.len() - 1, commits.len()] {
+        let copy = written.copy();
+        let at = commits.get(whole).copied().unwrap_or(written.end());
+        let file = OpenOptions::new().write(true).open(copy.last_segment()).unwrap();
+        file.write_all_at(&noise, at).unwrap();
+        let dir = copy.dir.as_os_str();
+        for quiet in [None, Some("--quiet".as_ref())] {
+            let args = ["store".as_ref(), "check".as_ref(), "--data-dir".as_ref(), dir];
+            let check = Setup::bare("check").args(args.into_iter().chain(quiet)).run();
+            assert_eq!(check.code, Some(0), "{:?}", check.out);
+            let place = format!("at offset {at:#x}: the 65536 bytes behind the end");
+            assert!(
+                check.out.iter().any(|line| line.contains("SUSPECT") && line.contains(&place)),
+                "{:?}",
+                check.out
+            );
+            assert!(!check.out.iter().any(|line| line.ends_with("the store is whole")), "{:?}", check.out);
+        }
+        assert_eq!(copy.count(Some(STRANGE)), written.messages_in(whole), "from {at:#x}");
+    }
+}
+
+#[test]
 fn a_changed_byte_in_the_middle_is_refused_with_file_offset_and_remedy() {
     let written = write("changed", 12);
     let commits = written.commits();
@@ -179,7 +207,7 @@ impl Written {
     #[track_caller]
     fn count(&self, end: Option<&str>) -> usize {
         let broker = self.broker();
-        for text in [TORN, CUT] {
+        for text in [TORN, CUT, STRANGE] {
             assert_eq!(broker.process.says(text), end == Some(text), "{text:?}: {}", broker.process.shown());
         }
         let mut reader = Link::connect(broker.port, lasting(Version::V311, "reader"));
@@ -293,3 +321,4 @@ fn offset_in(ended: &Ended) -> u64 {
 const BLOCK_BYTES: usize = 4096;
 const TORN: &str = "the end of the store was being written when the broker ended";
 const CUT: &str = "is shorter than it was made, which no crash does";
+const STRANGE: &str = "what stands behind the end of the store is nothing that a broker leaves there";

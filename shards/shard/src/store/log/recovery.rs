@@ -49,6 +49,7 @@ pub struct Report {
     /// Of the records: from commits that are not whole, which a tolerant recovery looks into.
     pub salvaged: u64,
     pub torn: Option<Torn>,
+    pub strange: Option<Strange>,
     /// What a tolerant recovery passed over.
     pub damages: Vec<Damage>,
     /// Generations that a tolerant recovery did without.
@@ -69,6 +70,16 @@ pub struct Torn {
     pub commits: u64,
     /// The file is shorter than it was made. No crash does that: what is missing may have been acknowledged.
     pub is_cut: bool,
+}
+
+/// Behind the last commit stands what no broker leaves there: neither zeros, nor the beginning of a commit, nor what the file
+/// held before, as far as that can be told. A commit was torn so that nothing of its beginning is left, or commits that
+/// were stored came to harm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Strange {
+    pub file: FileId,
+    pub offset: u32,
+    pub bytes: u32,
 }
 
 /// A log that is ready to go on, in a fresh segment.

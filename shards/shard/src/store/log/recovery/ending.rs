@@ -3,7 +3,7 @@
 //! Each commit says up to which commit everything was on disk when it was written. A commit that is not whole was torn
 //! if nothing says that it was on disk; else it is damage.
 
-use super::{Doubtful, Known, Phase, Recovery, Torn, chain::Link};
+use super::{Doubtful, Known, Phase, Recovery, Strange, Torn, chain::Link};
 use crate::store::log::{
     Refusal,
     commit::Commit,
@@ -41,6 +41,9 @@ impl Recovery {
         let contents = Contents::new(bytes, &header, bound);
         let survey = contents.survey(header.first_commit, bound, |_, _, _, _| {});
         self.judge(&known, bound, &survey)?;
+        if bound.is_none() && survey.gaps.is_empty() && !known.is_cut() {
+            self.look_behind(&known, &contents, survey.end);
+        }
 
         let is_proven =
             |commit: &Commit| self.ending.durable + 1 >= header.first_commit || generation <= commit.tail;
@@ -51,6 +54,17 @@ impl Recovery {
             None => self.close()?,
         };
         Ok(())
+    }
+
+    /// What stands where the next commit of the newest segment would.
+    fn look_behind(&mut self, known: &Known, contents: &Contents<'_>, end: usize) {
+        let (file, offset, bytes) = (known.file, end as u32, contents.strange(end) as u32);
+        let is_newest = self.report.torn.is_none_or(|torn| (torn.file, torn.offset) == (file, offset));
+        if bytes > 0 && is_newest {
+            // A header without a commit is torn only if nothing else stands there.
+            self.report.torn = None;
+            self.report.strange = Some(Strange { file, offset, bytes });
+        }
     }
 
     /// Where to look for the end next.
