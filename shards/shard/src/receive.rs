@@ -1,7 +1,6 @@
 //! From bytes to packets: finds the frames in what a connection brings and hands each to its handler.
-//!
-//! A connection is stalled, not read, while what it asks for would only pile up: when mail to another shard waits for
-//! room, when the client does not take its own acknowledgements, when too many of its SUBSCRIBEs wait for answers.
+
+mod stalling;
 
 use mqtt::{Ack, Frame, Packet, PacketKind, Publish, ReasonCode, Received, Violation};
 
@@ -12,7 +11,6 @@ use crate::{
     keys::SessionKey,
     publish::Way,
     shard::Deadline,
-    takers::takers,
     turn::Turn,
 };
 
@@ -269,82 +267,6 @@ impl Shard {
         self.connections.get(conn).is_some_and(|connection| connection.stalled)
     }
 
-    /// The client itself is what keeps its packets from being handled.
-    #[inline]
-    fn is_behind(&self, connection: &Connection) -> bool {
-        let owed = connection.session().and_then(|session| self.sessions[session].replays.as_ref());
-        connection.announcing >= ANNOUNCING_MAX
-            || owed.is_some_and(|replays| replays.len() >= REPLAYS_OWED_MAX)
-            || self.takes_no_replies(connection)
-    }
-
-    /// The client does not take its own acknowledgements.
-    fn takes_no_replies(&self, connection: &Connection) -> bool {
-        let for_messages =
-            if takers!(self).is_memory_full() { 0 } else { self.config.limits.outbox_bytes_max };
-        connection.unsent_bytes() >= for_messages + OUTBOX_BYTES_FOR_REPLIES
-    }
-
-    pub(crate) fn stall(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
-        let Some(connection) = self.connections.get_mut(conn) else { return };
-        if !connection.stalled {
-            connection.stalled = true;
-            self.stalled.insert(conn);
-            self.counters.publishers_paused += 1;
-            turn.push(Effect::Read { conn, reading: Reading::Paused });
-        }
-    }
-
-    /// Looks whether a stalled connection can go on, and if so handles what it brought meanwhile.
-    pub(crate) fn resume(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
-        if self.can_resume(conn) {
-            self.stalled.remove(&conn);
-            self.unstall(conn, turn);
-        }
-    }
-
-    /// The mesh has room again.
-    pub(crate) fn resume_all(&mut self, turn: &mut Turn<'_>) {
-        if self.post.is_congested() {
-            return;
-        }
-        for conn in std::mem::take(&mut self.stalled) {
-            if self.can_resume(conn) {
-                self.unstall(conn, turn);
-            } else {
-                self.stalled.insert(conn);
-            }
-        }
-    }
-
-    fn can_resume(&self, conn: ConnId) -> bool {
-        let can_go_on = |connection: &Connection| {
-            connection.stalled && connection.stage != Stage::Closing && !self.is_behind(connection)
-        };
-        !self.drain.has_begun()
-            && !self.post.is_congested()
-            && self.connections.get(conn).is_some_and(can_go_on)
-    }
-
-    fn unstall(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
-        let Some(connection) = self.connections.get_mut(conn) else { return };
-        connection.stalled = false;
-        // It was we who did not listen.
-        connection.heard_at = turn.now;
-        let mut partial = self.take_partial(conn);
-        let used = self.consume(conn, &partial, turn);
-        partial.drain(..used);
-        self.keep(conn, partial, &[], turn);
-        let Some(connection) = self.connections.get(conn) else { return };
-        match connection.stage {
-            Stage::Opened => self.read_on(conn, turn),
-            Stage::Connected(_) if !connection.stalled => {
-                turn.push(Effect::Read { conn, reading: Reading::Continuous });
-            }
-            Stage::Connected(_) | Stage::Closing => {}
-        }
-    }
-
     fn on_violation(&mut self, conn: ConnId, violation: Violation, turn: &mut Turn<'_>) {
         let Violation { reason, what } = violation;
         self.counters.violations += 1;
@@ -433,17 +355,8 @@ pub(crate) fn protocol_error(what: &'static str) -> Violation {
 /// An unfinished packet of that size is kept whatever others hold.
 const RECEIVE_BYTES_ALWAYS: usize = 4 << 10;
 
-/// Subscriptions of one client that may wait for their retained messages.
-const REPLAYS_OWED_MAX: usize = 1024;
-
 /// A look at each connection's keep-alive comes at least so often.
 const KEEP_ALIVE_LOOK_S: u64 = 60;
-
-/// SUBSCRIBEs of one client that may wait for other shards before the client is not read any more.
-const ANNOUNCING_MAX: u16 = 16;
-
-/// Beyond the bytes of messages, so that acknowledgements have room of their own.
-const OUTBOX_BYTES_FOR_REPLIES: usize = 64 << 10;
 
 /// Type and flags, and at most four bytes of length.
 const HEADER_BYTES_MAX: usize = 5;

@@ -2,21 +2,18 @@
 //! takes them, so that a filter that matches a million topics fills no queue, and one that matches none of them keeps
 //! the shard for a few pages' time and not more.
 
+mod overtaken;
+mod pages;
+
 use std::{collections::VecDeque, sync::Arc};
 
 use hashbrown::HashMap;
 
+use self::overtaken::Live;
+pub(crate) use self::pages::REPLAY_PAGES_PER_TICK;
 use crate::{
-    Mail, Message, Placement, Shard, ShardId,
-    announce::Waiting,
-    keys::SessionKey,
-    mail::{Replay, Replayed},
-    message::RetainedId,
-    router::{Carried, Origin},
-    session::Delivery,
-    shard::Deadline,
-    trie::Subscription,
-    turn::Turn,
+    Message, Placement, Shard, ShardId, announce::Waiting, keys::SessionKey, mail::Replayed, router::Carried,
+    session::Delivery, shard::Deadline, trie::Subscription, turn::Turn,
 };
 
 /// A subscription that is to get the retained messages that match it.
@@ -39,15 +36,6 @@ pub(crate) struct Replays {
     /// Live messages of this session that go to a retained store as well, by hash of the topic and by the shard that sent
     /// them: the latest of each. They do not come again from the store, and what they replace does not come after them.
     live: HashMap<(u64, ShardId), Live, ahash::RandomState>,
-}
-
-#[derive(Clone, Copy)]
-struct Live {
-    message: RetainedId,
-    /// Which of the retained messages that its shard sent to the store, or put there itself, it is.
-    number: u64,
-    /// When it came, as the shard counts.
-    moment: u64,
 }
 
 /// One subscription's retained messages; the shards are asked one after the other.
@@ -135,32 +123,6 @@ impl Shard {
         if let Some(replays) = self.sessions.get_mut(session).and_then(|session| session.replays.as_mut()) {
             replays.expected.retain(|expected| *expected != token);
             self.finish_replays(session);
-        }
-    }
-
-    /// Asks the other shards for their first pages, so that they can follow the SUBACK at once: a client sees no difference
-    /// to a broker of one shard.
-    pub(crate) fn ask_for_first_pages(&mut self, request: u64, turn: &mut Turn<'_>) {
-        let Some(waiting) = self.announcements.waiting.get(&request) else { return };
-        let mut questions = Vec::new();
-        for (wanted, Wanted { filter, .. }) in waiting.wanted.iter().enumerate().take(FIRST_PAGES_FILTERS_MAX)
-        {
-            let others = (0..self.config.shards).map(ShardId).filter(|shard| *shard != self.id);
-            for shard in others.filter(|shard| is_source(&self.placement, *shard, filter)) {
-                questions.push((wanted, shard, filter.clone(), received_from(&waiting.retained_sent, shard)));
-            }
-        }
-        let mut first_pages = Vec::with_capacity(questions.len());
-        for (wanted, shard, filter, retained_received) in questions {
-            let replay = self.next_request();
-            self.replays.insert(replay, Asker::Subscribe(request));
-            first_pages.push(FirstPage { replay, shard, wanted, page: None });
-            let question =
-                Replay { replay, filter, retained_received, after: None, messages_max: PAGE_MESSAGES };
-            self.post_mail(shard, Mail::Replay(Box::new(question)), turn);
-        }
-        if let Some(waiting) = self.announcements.waiting.get_mut(&request) {
-            waiting.first_pages = first_pages;
         }
     }
 
@@ -274,30 +236,6 @@ impl Shard {
         }
     }
 
-    fn read_page(&mut self, key: SessionKey, turn: &mut Turn<'_>) {
-        let Some(owed) = front(&mut self.sessions[key].replays) else { return };
-        let page =
-            self.retained.page(&owed.wanted.filter, owed.after.as_deref(), PAGE_MESSAGES as usize, turn.now);
-        let retained_received = self.post.retained_received.clone().into_boxed_slice();
-        let page = Replayed { replay: 0, messages: page.messages, next: page.next, retained_received };
-        self.keep_page(key, page);
-    }
-
-    fn ask_for_page(&mut self, key: SessionKey, shard: ShardId, turn: &mut Turn<'_>) {
-        let replay = self.next_request();
-        let Some(owed) = front(&mut self.sessions[key].replays) else { return };
-        owed.asked = Some(replay);
-        let question = Replay {
-            replay,
-            filter: owed.wanted.filter.clone(),
-            retained_received: received_from(&owed.retained_sent, shard),
-            after: owed.after.clone(),
-            messages_max: PAGE_MESSAGES,
-        };
-        self.replays.insert(replay, Asker::Session(key));
-        self.post_mail(shard, Mail::Replay(Box::new(question)), turn);
-    }
-
     /// The pages of this tick are used up: the next tick goes on.
     fn schedule_replay(&mut self, key: SessionKey, turn: &mut Turn<'_>) {
         let Some(replays) = self.sessions[key].replays.as_mut() else { return };
@@ -316,82 +254,6 @@ impl Shard {
         if let Some(conn) = self.sessions.get(key).and_then(|session| session.conn) {
             self.resume(conn, turn);
         }
-    }
-
-    pub(crate) fn on_replay(&mut self, from: ShardId, replay: Box<Replay>, turn: &mut Turn<'_>) {
-        if !self.has_received(&replay) {
-            self.replays_waiting.push((from, replay));
-        } else if let Some(left) = self.replay_pages.checked_sub(1) {
-            self.replay_pages = left;
-            self.answer_replay(from, &replay, turn);
-        } else {
-            if self.replays_waiting.is_empty() {
-                self.timers.insert(turn.next_instant(), Deadline::AnswerReplays);
-            }
-            self.replays_waiting.push((from, replay));
-        }
-    }
-
-    /// Whether all that the asking shard must not miss has arrived here.
-    fn has_received(&self, replay: &Replay) -> bool {
-        let received = &self.post.retained_received;
-        replay.retained_received.iter().zip(received).all(|(needed, received)| received >= needed)
-    }
-
-    fn answer_replay(&mut self, to: ShardId, replay: &Replay, turn: &mut Turn<'_>) {
-        let after = replay.after.as_deref();
-        let page = self.retained.page(&replay.filter, after, replay.messages_max as usize, turn.now);
-        let retained_received = self.post.retained_received.clone().into_boxed_slice();
-        let replayed =
-            Replayed { replay: replay.replay, messages: page.messages, next: page.next, retained_received };
-        self.post_mail(to, Mail::Replayed(Box::new(replayed)), turn);
-    }
-
-    pub(crate) fn answer_waiting_replays(&mut self, turn: &mut Turn<'_>) {
-        for (from, replay) in std::mem::take(&mut self.replays_waiting) {
-            self.on_replay(from, replay, turn);
-        }
-    }
-
-    pub(crate) fn on_replayed(&mut self, replayed: Replayed, turn: &mut Turn<'_>) {
-        match self.replays.remove(&replayed.replay) {
-            Some(Asker::Session(key)) => self.take_page(key, replayed, turn),
-            Some(Asker::Subscribe(request)) => {
-                let Some(waiting) = self.announcements.waiting.get_mut(&request) else { return };
-                let is_it = |page: &&mut FirstPage| page.replay == replayed.replay;
-                if let Some(first_page) = waiting.first_pages.iter_mut().find(is_it) {
-                    first_page.page = Some(replayed);
-                }
-                self.complete_if_ready(request, turn);
-            }
-            // The session that asked has ended.
-            None => {}
-        }
-    }
-
-    fn take_page(&mut self, key: SessionKey, replayed: Replayed, turn: &mut Turn<'_>) {
-        let Some(session) = self.sessions.get_mut(key) else { return };
-        let Some(owed) = front(&mut session.replays) else { return };
-        if owed.asked != Some(replayed.replay) {
-            return;
-        }
-        owed.asked = None;
-        let conn = session.conn;
-        self.keep_page(key, replayed);
-        self.replay_on(key, turn);
-        if let Some(conn) = conn {
-            self.resume(conn, turn);
-        }
-    }
-
-    /// A page for the first that is owed; without what the client has got live.
-    fn keep_page(&mut self, key: SessionKey, replayed: Replayed) {
-        let Replayed { messages, next, retained_received, .. } = replayed;
-        let Some(owed) = front(&mut self.sessions[key].replays) else { return };
-        owed.ready = messages.into();
-        owed.ready_received = retained_received;
-        owed.is_last = next.is_none();
-        owed.after = next;
     }
 
     fn deliver_next(&mut self, key: SessionKey, turn: &mut Turn<'_>) {
@@ -426,50 +288,6 @@ impl Shard {
             self.keep_message(&mut carried);
         } else {
             self.deliver(key, &delivery, &mut Carried::of(message), turn);
-        }
-    }
-
-    /// The session has got this message live, or one that the store had not got when it gave this one; or it is its own.
-    fn is_superfluous(&self, key: SessionKey, message: &Message) -> bool {
-        let session = &self.sessions[key];
-        let Some(replays) = session.replays.as_ref() else { return false };
-        let Some(owed) = replays.owed.front() else { return false };
-        // [MQTT-3.8.3-3]
-        let no_local = owed.wanted.subscription.options.no_local;
-        let publisher = self.placement.publisher(&session.client_id);
-        if no_local && message.retained_id().is_some_and(|id| id.publisher() == publisher) {
-            return true;
-        }
-        if replays.live.is_empty() {
-            return false;
-        }
-        let hash = self.placement.hash(message.topic());
-        let mut received = (0..).map(ShardId).zip(&owed.ready_received);
-        received.any(|(shard, received)| match replays.live.get(&(hash, shard)) {
-            Some(live) => {
-                let is_it = Some(live.message) == message.retained_id() && live.moment > owed.since;
-                is_it || live.number > *received
-            }
-            None => false,
-        })
-    }
-
-    /// A message that replaces the retained one of its topic goes to this session live.
-    pub(crate) fn note_for_replays(&mut self, key: SessionKey, carried: &Carried<'_>) {
-        if self.sessions[key].replays.is_none() {
-            return;
-        }
-        let Some(message) = carried.parts.retained_id else { return };
-        let hash = self.placement.hash(carried.parts.topic);
-        let (shard, number) = match carried.origin {
-            Some(Origin { shard, number }) => (shard, number),
-            None => (self.id, 0),
-        };
-        let moment = self.next_request();
-        let Some(replays) = self.sessions[key].replays.as_mut() else { return };
-        let is_full = replays.live.len() >= LIVE_TOPICS_MAX && !replays.live.contains_key(&(hash, shard));
-        if !is_full && replays.live.insert((hash, shard), Live { message, number, moment }).is_none() {
-            self.session_bytes += LIVE_TOPIC_BYTES;
         }
     }
 
@@ -523,23 +341,6 @@ fn is_source(placement: &Placement, shard: ShardId, filter: &str) -> bool {
 fn front(replays: &mut Option<Box<Replays>>) -> Option<&mut Owed> {
     replays.as_mut()?.owed.front_mut()
 }
-
-/// What `source` must have got before it gives retained messages: all that was mailed to it before we were known.
-fn received_from(retained_sent: &[Box<[u64]>], source: ShardId) -> Box<[u64]> {
-    retained_sent.iter().map(|sent| sent.get(source.index()).copied().unwrap_or(0)).collect()
-}
-
-/// Of one SUBSCRIBE, that many filters get their first pages with the SUBACK; the others get them after it.
-const FIRST_PAGES_FILTERS_MAX: usize = 16;
-
-/// Messages that one page brings at most.
-const PAGE_MESSAGES: u32 = 64;
-
-/// Pages that one shard reads from its store in one tick, for itself and for others. Each is bounded work.
-pub(crate) const REPLAY_PAGES_PER_TICK: u32 = 16;
-
-/// Bounds what a session remembers of the topics that change while it gets their retained messages.
-const LIVE_TOPICS_MAX: usize = 1 << 12;
 
 /// What each of them costs, in the budget for sessions.
 const LIVE_TOPIC_BYTES: usize = 48;

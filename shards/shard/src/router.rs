@@ -1,22 +1,22 @@
 //! The way of a publication: to the retained store, to local subscribers, to other shards, to shared subscriptions.
 
+mod shared;
+
 use std::rc::Rc;
 
 use mqtt::{QoS, Received};
 use smallvec::SmallVec;
 
 use crate::{
-    Bundle, Bundled, Handshake, Instant, Mail, Message, Shard, ShardId, ShardSet,
-    keys::{GroupKey, SessionKey},
-    mail::{Publication, Shared},
+    Bundle, Bundled, Handshake, Instant, Mail, Message, Shard, ShardId,
+    keys::SessionKey,
+    mail::Publication,
     message::{Parts, RetainedId},
-    outbound::Queued,
     post::Posted,
     retained::Set,
     routes::{Known, Route},
     session::Delivery,
     store::{Companion, bodies::BodyId, entry::SUBSCRIPTION_IDS_MAX},
-    takers::takers,
     trie::{Matches, Subscription},
     turn::Turn,
 };
@@ -327,110 +327,5 @@ impl Shard {
         if expires {
             self.arm_retained(turn.now);
         }
-    }
-
-    fn publish_to_group(&mut self, group: GroupKey, carried: &mut Carried<'_>, turn: &mut Turn<'_>) {
-        let name = self.groups.name(group).clone();
-        if carried.handshake.is_some_and(|handshake| self.handshakes.is_stored(handshake, &name)) {
-            return;
-        }
-        let shared = Shared {
-            message: carried.keep(),
-            name,
-            tried: ShardSet::EMPTY,
-            to_queue: false,
-            handshake: carried.handshake,
-        };
-        self.pass_to_group(group, shared, turn);
-    }
-
-    pub(crate) fn route_shared(&mut self, from: ShardId, mut shared: Shared, turn: &mut Turn<'_>) {
-        if let Some(handshake) = shared.handshake {
-            if self.handshakes.is_stored(handshake, &shared.name) {
-                self.counters.publish_duplicates += 1;
-                self.owe_confirmation(from, 1);
-                return;
-            }
-            self.store.set_companion(Companion::SharedHandshake(handshake));
-        }
-        if self.store.is_on() {
-            shared.message = self.own(&shared.message);
-        }
-        let message = shared.message.clone();
-        self.pass_on_shared(shared, turn);
-        self.keep_message(&mut Carried::of(&message));
-        self.owe_confirmation(from, u64::from(message.qos() != QoS::AtMostOnce));
-    }
-
-    fn pass_on_shared(&mut self, shared: Shared, turn: &mut Turn<'_>) {
-        match self.groups.key(&shared.name) {
-            Some(group) if self.take_for_group(group, &shared, turn) => {}
-            Some(group) => {
-                let tried = shared.tried.union([self.id].into_iter().collect());
-                self.pass_to_group(group, Shared { tried, ..shared }, turn);
-            }
-            // The last member anywhere has just left.
-            None => self.counters.dropped_shared_nobody += 1,
-        }
-    }
-
-    /// Finds the shard whose turn it is and gives it the message; first for a member that can take it at once, then,
-    /// in a second round, for one that can queue it.
-    fn pass_to_group(&mut self, group: GroupKey, mut shared: Shared, turn: &mut Turn<'_>) {
-        loop {
-            match self.groups.pick_shard(group, self.id, shared.tried) {
-                Some(shard) if shard == self.id => {
-                    if self.take_for_group(group, &shared, turn) {
-                        return;
-                    }
-                    shared.tried.insert(self.id);
-                }
-                Some(shard) => {
-                    self.ask_confirmation(shard, shared.message.qos());
-                    if shared.handshake.is_some() {
-                        self.confirmations.ask_any(self.peers().collect());
-                    }
-                    self.post_mail(shard, Mail::Shared(Box::new(shared)), turn);
-                    return;
-                }
-                None if !shared.to_queue => {
-                    shared.to_queue = true;
-                    shared.tried = ShardSet::EMPTY;
-                }
-                None => {
-                    self.counters.dropped_shared_nobody += 1;
-                    return;
-                }
-            }
-        }
-    }
-
-    fn take_for_group(&mut self, group: GroupKey, shared: &Shared, turn: &mut Turn<'_>) -> bool {
-        let (qos, weight) = (shared.message.qos(), Queued::weight_of(&shared.message));
-        let takers = takers!(self);
-        let can_send =
-            |member: &Subscription| takers.can_send_at_once(member.session, qos.min(member.options.qos));
-        let can_queue =
-            |member: &Subscription| takers.can_queue(member.session, qos.min(member.options.qos), weight);
-        let mut member = match shared.to_queue {
-            false => self.groups.pick_connected(group, can_send),
-            true => self.groups.pick_connected(group, can_queue),
-        };
-        // What waits for nobody who is away at the message's own QoS does not at a lower one either.
-        if member.is_none() && shared.to_queue && takers.waits_for_absent(qos) {
-            member = self.groups.pick_absent(group, can_queue);
-        }
-        let Some(member) = member else { return false };
-        let id = [member.subscription_id];
-        let delivery = Delivery {
-            qos: qos.min(member.options.qos),
-            retain: shared.message.retain() && member.options.retain_as_published,
-            subscription_ids: if member.subscription_id == 0 { &[] } else { &id },
-        };
-        self.deliver(member.session, &delivery, &mut Carried::of(&shared.message), turn);
-        if shared.handshake.is_some() && self.is_kept(member.session) && delivery.qos != QoS::AtMostOnce {
-            self.store.add_share(&shared.name);
-        }
-        true
     }
 }
