@@ -3,13 +3,21 @@
 //!
 //! All numbers are little endian. A session is named by its `SessionId`, a point in time by unix milliseconds.
 
+mod message;
+mod session;
+
 use mqtt::{PacketId, QoS, SubscriptionOptions};
 
+pub(crate) use self::message::SUBSCRIPTION_IDS_MAX;
+pub use self::{
+    message::{MessageEntry, Receiver, Receivers},
+    session::{Detached, SessionEntry, WillEntry},
+};
 use super::{
     fields::{Fields, Malformed, PutFields},
     record::{self, Record},
 };
-use crate::{Instant, ShardId, handshakes::Handshake, keys::SessionKey, message::Parts};
+use crate::{ShardId, handshakes::Handshake, keys::SessionKey};
 
 /// Names a session for as long as it lives, also beyond a restart. Zero names none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -107,114 +115,6 @@ pub enum Entry<'a> {
     RetainedGone {
         topic: &'a str,
     },
-}
-
-/// A session with all that is not a record of its own.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SessionEntry<'a> {
-    pub session: SessionId,
-    /// Replaces everything that was known of the session but its queue; what belongs to it follows in the same group.
-    /// Otherwise the client has come back to it.
-    pub is_whole: bool,
-    pub client_id: &'a str,
-    pub expiry_s: u32,
-    /// None: it is connected.
-    pub detached: Option<Detached>,
-    pub will: Option<WillEntry<'a>>,
-}
-
-/// A session goes on without a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Detached {
-    pub session: SessionId,
-    pub expiry_s: u32,
-    /// None: never.
-    pub ends_at_ms: Option<u64>,
-    /// When the will is due, if there is one.
-    pub will_at_ms: Option<u64>,
-    /// The number of the last message that was sent to the client.
-    pub sent: u64,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct WillEntry<'a> {
-    /// Names the will among all wills and sessions of the shard.
-    pub will: SessionId,
-    pub qos: QoS,
-    pub retain: bool,
-    pub delay_s: u32,
-    pub message_expiry_s: Option<u32>,
-    pub topic: &'a str,
-    pub forwarded: &'a [u8],
-    pub payload: &'a [u8],
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct MessageEntry<'a> {
-    pub qos: QoS,
-    /// As the publisher set it.
-    pub retain: bool,
-    /// It is the retained message of its topic.
-    pub is_retained: bool,
-    pub expires_at_ms: Option<u64>,
-    pub topic: &'a str,
-    pub forwarded: &'a [u8],
-    pub payload: &'a [u8],
-    pub receivers: Receivers<'a>,
-}
-
-/// One queue that holds a message.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Receiver {
-    pub session: SessionId,
-    pub number: u64,
-    pub qos: QoS,
-    pub retain: bool,
-    pub subscription_ids: smallvec::SmallVec<[u32; 2]>,
-}
-
-/// The receivers of a message, encoded.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Receivers<'a> {
-    pub count: u32,
-    pub bytes: &'a [u8],
-}
-
-impl Receiver {
-    pub fn encode(&self, bytes: &mut Vec<u8>) {
-        bytes.put_u64(self.session.0);
-        bytes.put_u64(self.number);
-        bytes.push(self.qos as u8 | u8::from(self.retain) << RETAIN_BIT);
-        let ids = u16::try_from(self.subscription_ids.len()).expect("a copy names no more than it may");
-        bytes.put_u16(ids);
-        for id in &self.subscription_ids {
-            bytes.put_u32(*id);
-        }
-    }
-
-    fn decode(fields: &mut Fields<'_>) -> Result<Receiver, Malformed> {
-        let (session, number) = (SessionId(fields.u64()?), fields.u64()?);
-        let flags = fields.u8()?;
-        let mut subscription_ids = smallvec::SmallVec::new();
-        for _ in 0..fields.u16()? {
-            subscription_ids.push(fields.u32()?);
-        }
-        Ok(Receiver {
-            session,
-            number,
-            qos: qos_of(flags)?,
-            retain: flags & 1 << RETAIN_BIT != 0,
-            subscription_ids,
-        })
-    }
-}
-
-impl Receivers<'_> {
-    pub fn iter(&self) -> impl Iterator<Item = Receiver> {
-        let mut fields = Fields::new(self.bytes);
-        (0..self.count)
-            .map(move |_| Receiver::decode(&mut fields).expect("they were decoded once, when the record was"))
-    }
 }
 
 impl<'a> Entry<'a> {
@@ -344,134 +244,6 @@ impl<'a> Entry<'a> {
     }
 }
 
-impl<'a> SessionEntry<'a> {
-    /// From the body of its record.
-    pub(super) fn of(body: &'a [u8]) -> Result<SessionEntry<'a>, Malformed> {
-        SessionEntry::decode(&mut Fields::new(body))
-    }
-
-    fn encode(&self, batch: &mut Vec<u8>) {
-        batch.put_u64(self.session.0);
-        let flags = u8::from(self.is_whole) | u8::from(self.detached.is_some()) << 1;
-        batch.push(flags | u8::from(self.will.is_some()) << 2);
-        batch.put_u32(self.expiry_s);
-        if let Some(detached) = &self.detached {
-            detached.encode(batch);
-        }
-        if let Some(will) = &self.will {
-            will.encode(batch);
-        }
-        batch.extend_from_slice(self.client_id.as_bytes());
-    }
-
-    fn decode(fields: &mut Fields<'a>) -> Result<SessionEntry<'a>, Malformed> {
-        let session = SessionId(fields.u64()?);
-        let flags = fields.u8()?;
-        let expiry_s = fields.u32()?;
-        let detached = (flags & 2 != 0).then(|| Detached::decode(fields)).transpose()?;
-        let will = (flags & 4 != 0).then(|| WillEntry::decode(fields)).transpose()?;
-        let client_id = fields.rest_str()?;
-        Ok(SessionEntry { session, is_whole: flags & 1 != 0, client_id, expiry_s, detached, will })
-    }
-}
-
-impl Detached {
-    fn encode(&self, batch: &mut Vec<u8>) {
-        batch.put_u64(self.session.0);
-        batch.put_u32(self.expiry_s);
-        batch.put_time(self.ends_at_ms);
-        batch.put_time(self.will_at_ms);
-        batch.put_u64(self.sent);
-    }
-
-    fn decode(fields: &mut Fields<'_>) -> Result<Detached, Malformed> {
-        Ok(Detached {
-            session: SessionId(fields.u64()?),
-            expiry_s: fields.u32()?,
-            ends_at_ms: fields.time()?,
-            will_at_ms: fields.time()?,
-            sent: fields.u64()?,
-        })
-    }
-}
-
-impl<'a> WillEntry<'a> {
-    fn encode(&self, batch: &mut Vec<u8>) {
-        batch.put_u64(self.will.0);
-        batch.push(self.qos as u8 | u8::from(self.retain) << RETAIN_BIT);
-        batch.put_u32(self.delay_s);
-        batch.push(u8::from(self.message_expiry_s.is_some()));
-        batch.put_u32(self.message_expiry_s.unwrap_or(0));
-        batch.put_bytes(self.topic.as_bytes());
-        batch.put_bytes(self.forwarded);
-        batch.put_bytes(self.payload);
-    }
-
-    fn decode(fields: &mut Fields<'a>) -> Result<WillEntry<'a>, Malformed> {
-        let will = SessionId(fields.u64()?);
-        let flags = fields.u8()?;
-        let delay_s = fields.u32()?;
-        let expires = fields.u8()? != 0;
-        let message_expiry_s = Some(fields.u32()?).filter(|_| expires);
-        Ok(WillEntry {
-            will,
-            qos: qos_of(flags)?,
-            retain: flags & 1 << RETAIN_BIT != 0,
-            delay_s,
-            message_expiry_s,
-            topic: fields.str()?,
-            forwarded: fields.bytes()?,
-            payload: fields.bytes()?,
-        })
-    }
-}
-
-impl<'a> MessageEntry<'a> {
-    pub(crate) fn parts(&self, expires_at: Option<Instant>) -> Parts<'a> {
-        Parts {
-            topic: self.topic,
-            qos: self.qos,
-            retain: self.retain,
-            expires_at,
-            retained_id: None,
-            forwarded: self.forwarded,
-            payload: self.payload,
-        }
-    }
-
-    fn encode(&self, batch: &mut Vec<u8>) {
-        let retain = u8::from(self.retain) << RETAIN_BIT;
-        batch.push(self.qos as u8 | retain | u8::from(self.is_retained) << (RETAIN_BIT + 1));
-        batch.put_time(self.expires_at_ms);
-        batch.put_u32(self.receivers.count);
-        batch.put_bytes(self.receivers.bytes);
-        batch.put_bytes(self.topic.as_bytes());
-        batch.put_bytes(self.forwarded);
-        batch.extend_from_slice(self.payload);
-    }
-
-    fn decode(fields: &mut Fields<'a>) -> Result<MessageEntry<'a>, Malformed> {
-        let flags = fields.u8()?;
-        let expires_at_ms = fields.time()?;
-        let receivers = Receivers { count: fields.u32()?, bytes: fields.bytes()? };
-        let mut each = Fields::new(receivers.bytes);
-        for _ in 0..receivers.count {
-            Receiver::decode(&mut each)?;
-        }
-        each.end()?;
-        Ok(MessageEntry {
-            qos: qos_of(flags)?,
-            retain: flags & 1 << RETAIN_BIT != 0,
-            is_retained: flags & 2 << RETAIN_BIT != 0,
-            expires_at_ms,
-            receivers,
-            topic: fields.str()?,
-            forwarded: fields.bytes()?,
-            payload: fields.rest(),
-        })
-    }
-}
-
 fn qos_of(flags: u8) -> Result<QoS, Malformed> {
     QoS::try_from(flags & 3).map_err(|_| Malformed)
 }
@@ -538,11 +310,6 @@ const WILL_OVER: u8 = 33;
 
 /// Of all records that this shard writes.
 const VERSION: u8 = 1;
-
-/// Of one copy of a message, so that each record fits a segment.
-pub(crate) const SUBSCRIPTION_IDS_MAX: usize = 16 << 10;
-
-const _: () = assert!(SUBSCRIPTION_IDS_MAX <= u16::MAX as usize, "their number has 16 bits");
 
 /// Beside the QoS in a byte of flags.
 const RETAIN_BIT: u8 = 2;
