@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::{
-    config::Flags, health::HealthArgs, publish::PublishArgs, store::StoreArgs, subscribe::SubscribeArgs,
+    config::Flags, health::HealthArgs, passwd::PasswdArgs, publish::PublishArgs, scram::ScramArgs,
+    store::StoreArgs, subscribe::SubscribeArgs,
 };
 
 /// An MQTT broker (3.1, 3.1.1 and 5.0) with one shard per core.
@@ -25,6 +26,10 @@ pub struct Cli {
 pub enum Command {
     /// Ask whether a broker answers: exit code 0 if it does
     Health(HealthArgs),
+    /// Add users to a password file, change and delete them, in the manner of mosquitto_passwd
+    Passwd(PasswdArgs),
+    /// Add users to a file of keys for SCRAM, change and delete them
+    Scram(ScramArgs),
     /// Look at a data directory, mend it, copy it and bring it back
     Store(StoreArgs),
     /// Publish messages, in the manner of mosquitto_pub.

@@ -9,7 +9,9 @@ mod listen;
 mod log;
 mod notify;
 mod open_files;
+mod passwd;
 mod publish;
+mod scram;
 mod signals;
 mod start;
 mod store;
@@ -43,7 +45,9 @@ fn main() -> ExitCode {
     };
     match &cli.command {
         Some(Command::Health(args)) => health::run(args),
+        Some(Command::Scram(args)) => scram::run(args),
         Some(Command::Store(args)) => store::run(args),
+        Some(Command::Passwd(args)) => passwd::run(args),
         Some(Command::Publish(args)) => publish::run(args),
         Some(Command::Subscribe(args)) => subscribe::run(args),
         None => serve(&cli.serve),

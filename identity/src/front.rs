@@ -191,7 +191,7 @@ impl Shared {
     /// What need not be judged: those who have to wait, and what was decided a moment ago.
     fn known(&self, ask: &Ask, key: Option<&CacheKey>) -> Option<Answer> {
         let now_ms = self.now_ms();
-        let wait_ms = lock(&self.throttle).wait_ms(now_ms, ask.ip(), ask.user.as_deref());
+        let wait_ms = lock(&self.throttle).wait_ms(now_ms, ask.ip(), Some(ask.subject()));
         if let Some(wait_ms) = wait_ms {
             bump(&self.counters.throttled);
             bump(&self.counters.rejected);
@@ -239,7 +239,7 @@ impl Shared {
 
     /// Counts, and remembers failed attempts.
     fn note(&self, ask: &Ask, answer: &Answer) {
-        let (ip, user) = (ask.ip(), ask.user.as_deref());
+        let (ip, user) = (ask.ip(), Some(ask.subject()));
         match answer {
             Answer::Accept { .. } => {
                 bump(&self.counters.accepted);

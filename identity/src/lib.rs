@@ -19,8 +19,12 @@ mod priority;
 mod private_file;
 pub mod provider;
 mod queue;
+mod replacement;
+pub mod scram;
+mod scram_file;
 mod secret;
 mod throttle;
+mod user_lines;
 
 pub use ask::{Ask, Certificate, Enhanced};
 pub use cache::CacheLimits;
@@ -31,5 +35,8 @@ pub use judgement::{Action, Answer, Exchange, Identity, Judgement, Permission, R
 pub use password::{Cost, Hash, HashError, Kind};
 pub use password_file::{LoadError, Match, PasswordFile, Problem, ProblemKind, Warning};
 pub use private_file::FileError;
+pub use replacement::{ReplaceError, Replacement};
+pub use scram_file::ScramFile;
 pub use secret::Secret;
 pub use throttle::{Patience, ThrottleLimits};
+pub use user_lines::{UpgradeError, UserError, UserLines, check_user};

@@ -75,8 +75,9 @@ impl Hash {
     /// Hashes a password with a salt of its own.
     pub fn make(password: &[u8], cost: Cost) -> Result<Hash, HashError> {
         match cost.kind {
+            // Mosquitto 2.0 reads salts of 12 bytes and no others.
             Kind::Sha512 => Ok(Hash::Sha512(sha512::Stored::make(password, &random::<12>()))),
-            Kind::Pbkdf2 => pbkdf2::Stored::make(password, &random::<64>(), cost.rounds).map(Hash::Pbkdf2),
+            Kind::Pbkdf2 => pbkdf2::Stored::make(password, &random::<12>(), cost.rounds).map(Hash::Pbkdf2),
             Kind::Argon2id => argon2id::Stored::make(password, &random::<64>(), cost).map(Hash::Argon2id),
             Kind::Bcrypt => Err(HashError::Malformed { format: "bcrypt", what: "it is read and not made" }),
         }

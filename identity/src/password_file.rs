@@ -6,12 +6,13 @@ use std::{
     collections::{HashMap, hash_map::Entry},
     fmt,
     path::Path,
-    str,
 };
 
 use crate::{
     password::{Cost, Hash, HashError},
     private_file::{self, FileError},
+    scram::CredentialError,
+    user_lines,
 };
 
 /// The users of one file.
@@ -47,6 +48,8 @@ pub enum ProblemKind {
     Twice { user: String, first: usize },
     #[error("user `{user}`: {error}")]
     Hash { user: String, error: HashError },
+    #[error("user `{user}`: {error}")]
+    Credential { user: String, error: CredentialError },
     #[error("the line is no UTF-8, as the names of clients are")]
     NoText,
 }
@@ -77,26 +80,18 @@ impl PasswordFile {
     /// `file` is what problems are called after.
     pub fn parse(file: &str, bytes: &[u8]) -> Result<(PasswordFile, Vec<Warning>), Vec<Problem>> {
         let mut users: HashMap<Box<str>, (usize, Hash)> = HashMap::new();
-        let (mut problems, mut warnings) = (Vec::new(), Vec::new());
-        let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-        for (at, line) in text.split(|b| *b == b'\n').enumerate() {
-            let line_number = at + 1;
-            match Line::parse(line) {
-                Ok(Line::Nothing) => {}
-                Ok(Line::NoColon) => {
-                    let what = "there is no colon between user and hash; the line is passed over";
-                    warnings.push(Warning { file: file.to_owned(), line: line_number, what });
+        let mut problems = Vec::new();
+        let warnings = user_lines::each(file, bytes, &mut problems, |line, user, stored| {
+            let hash =
+                Hash::parse(stored).map_err(|error| ProblemKind::Hash { user: user.to_owned(), error })?;
+            match users.entry(user.into()) {
+                Entry::Vacant(vacant) => drop(vacant.insert((line, hash))),
+                Entry::Occupied(there) => {
+                    return Err(ProblemKind::Twice { user: user.to_owned(), first: there.get().0 });
                 }
-                Ok(Line::User(user, hash)) => match users.entry(user.into()) {
-                    Entry::Vacant(vacant) => drop(vacant.insert((line_number, hash))),
-                    Entry::Occupied(there) => {
-                        let what = ProblemKind::Twice { user: user.to_owned(), first: there.get().0 };
-                        problems.push(Problem { file: file.to_owned(), line: line_number, what });
-                    }
-                },
-                Err(what) => problems.push(Problem { file: file.to_owned(), line: line_number, what }),
             }
-        }
+            Ok(())
+        });
         match problems.is_empty() {
             true => Ok((
                 PasswordFile::new(users.into_iter().map(|(user, (_, hash))| (user, hash)).collect()),
@@ -152,36 +147,6 @@ fn most_usual<'a>(hashes: impl Iterator<Item = &'a Hash> + Clone) -> Option<Hash
     hashes.into_iter().find(|hash| hash.cost() == cost).cloned()
 }
 
-enum Line<'a> {
-    Nothing,
-    NoColon,
-    User(&'a str, Hash),
-}
-
-impl Line<'_> {
-    fn parse(line: &[u8]) -> Result<Line<'_>, ProblemKind> {
-        if line.first() == Some(&b'#') {
-            return Ok(Line::Nothing);
-        }
-        let text = str::from_utf8(line).map_err(|_| ProblemKind::NoText)?.trim_ascii();
-        if text.is_empty() {
-            return Ok(Line::Nothing);
-        }
-        let Some((user, hash)) = text.split_once(':') else { return Ok(Line::NoColon) };
-        let (user, hash) = (user.trim_ascii(), hash.trim_ascii());
-        if user.is_empty() {
-            return Err(ProblemKind::NoUser);
-        }
-        if user.len() > USER_BYTES_MAX {
-            return Err(ProblemKind::LongUser);
-        }
-        match Hash::parse(hash) {
-            Ok(hash) => Ok(Line::User(user, hash)),
-            Err(error) => Err(ProblemKind::Hash { user: user.to_owned(), error }),
-        }
-    }
-}
-
 fn lines_of(problems: &[Problem]) -> String {
     let mut lines: Vec<String> = problems.iter().take(PROBLEMS_TOLD).map(ToString::to_string).collect();
     if problems.len() > PROBLEMS_TOLD {
@@ -208,7 +173,6 @@ impl fmt::Debug for PasswordFile {
     }
 }
 
-const USER_BYTES_MAX: usize = 65_535;
 const PROBLEMS_TOLD: usize = 20;
 
 #[cfg(test)]
@@ -238,7 +202,7 @@ mod tests {
         assert_eq!(file.judge("alice", b"Hello"), Match::Wrong);
         assert_eq!(file.judge("Alice", b"hello"), Match::Unknown);
         assert_eq!(warnings.len(), 1);
-        let line = "users:5: there is no colon between user and hash; the line is passed over";
+        let line = "users:5: there is no colon after the user; the line is passed over";
         assert_eq!(warnings[0].to_string(), line);
         assert!(parse("").expect("an empty file").0.is_empty());
         assert!(parse(&format!("\u{feff}{ALICE}")).expect("a mark of its order").0.hash("alice").is_some());

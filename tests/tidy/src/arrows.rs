@@ -4,7 +4,7 @@ use crate::{Offence, manifest::Manifest};
 
 /// Each crate of the workspace with those that it knows.
 pub const ARROWS: &[(&str, &[&str])] = &[
-    ("iothub", &["client", "runtime", "shard"]),
+    ("iothub", &["client", "identity", "runtime", "shard"]),
     ("runtime", &["shard"]),
     ("shard", &["mqtt"]),
     ("access", &["mqtt"]),

@@ -1,0 +1,142 @@
+//! Clients that prove a password by SCRAM, in AUTH packets.
+
+use std::{fs, num::NonZeroU32, sync::Arc};
+
+use crate::{
+    Ask, Aspects, Exchange, Identity, Judgement, Provider, Reason, ScramFile,
+    password::random,
+    scram::{Decoy, ITERATIONS_DEFAULT, Mechanism, ScramError, Server, nonce},
+};
+
+#[derive(Debug)]
+pub struct Scram {
+    name: Arc<str>,
+    file: ScramFile,
+    decoy: Decoy,
+}
+
+impl Scram {
+    /// `name` is for the log: the path of the file.
+    pub fn new(name: &str, file: ScramFile) -> Scram {
+        let default = NonZeroU32::new(ITERATIONS_DEFAULT).expect("the default is not none");
+        let decoy = Decoy::new(&machine(), file.usual_iterations().unwrap_or(default));
+        Scram { name: format!("SCRAM file {name}").into(), file, decoy }
+    }
+}
+
+impl Provider for Scram {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn looks_at(&self) -> Aspects {
+        Aspects::default()
+    }
+
+    /// A few HMACs: the hashing is the client's work.
+    fn is_quick(&self, _ask: &Ask) -> bool {
+        true
+    }
+
+    fn judge(&self, ask: &Ask, _unix_ms: u64) -> Judgement {
+        let Some((mechanism, data)) = ask
+            .enhanced
+            .as_ref()
+            .and_then(|enhanced| Some((Mechanism::of(&enhanced.method)?, enhanced.data.expose())))
+        else {
+            return Judgement::Pass;
+        };
+        let find = |user: &str| self.file.credential(mechanism, user);
+        match Server::begin(mechanism, data, &nonce(), &self.decoy, find) {
+            Ok((server, message)) => {
+                Judgement::Challenge(message, Box::new(Begun { server, name: self.name.clone() }))
+            }
+            Err(error) => refused(error),
+        }
+    }
+}
+
+/// An exchange that waits for the client's proof.
+struct Begun {
+    server: Server,
+    name: Arc<str>,
+}
+
+impl Exchange for Begun {
+    fn go_on(self: Box<Self>, data: &[u8], _unix_ms: u64) -> Judgement {
+        match self.server.finish(data) {
+            Ok(finished) => {
+                let identity = Identity {
+                    user: Some(finished.user.into()),
+                    provider: self.name.to_string().into(),
+                    ..Identity::default()
+                };
+                Judgement::AcceptWith(identity, finished.message)
+            }
+            Err(error) => refused(error),
+        }
+    }
+}
+
+fn refused(error: ScramError) -> Judgement {
+    Judgement::reject(Reason::NotAuthorized, error.to_string())
+}
+
+/// Stays the same over a restart, as the salts of those users do that there are. Where the machine has no number of its own,
+/// who asks before and after a restart can tell whether a user exists.
+fn machine() -> Vec<u8> {
+    fs::read("/etc/machine-id").ok().filter(|id| id.len() >= 32).unwrap_or_else(|| random::<32>().to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Enhanced, Secret,
+        chain::tests::ask,
+        scram::{Client, Credential},
+    };
+
+    fn provider() -> Scram {
+        let credential = Credential::make(Mechanism::Sha512, b"secret", 4096).expect("made");
+        let text = format!("alice:{credential}\n");
+        Scram::new("keys", ScramFile::parse("keys", text.as_bytes()).expect("a file").0)
+    }
+
+    fn enhanced(method: &str, data: &[u8]) -> Ask {
+        let enhanced = Enhanced { method: method.into(), data: Secret::new(data), exchange: None };
+        Ask { enhanced: Some(enhanced), ..ask("192.0.2.1:1", None) }
+    }
+
+    fn exchange(user: &str, password: &[u8]) -> Judgement {
+        let mut client = Client::new(Mechanism::Sha512, user, Secret::new(password), "abc");
+        let asked = enhanced("SCRAM-SHA-512", &client.first());
+        let Judgement::Challenge(first, exchange) = provider().judge(&asked, 0) else {
+            panic!("a challenge")
+        };
+        let judgement = exchange.go_on(&client.answer(&first).expect("an answer"), 0);
+        if let Judgement::AcceptWith(_, message) = &judgement {
+            assert_eq!(client.check(message), Ok(()));
+        }
+        judgement
+    }
+
+    #[test]
+    fn a_password_is_proved_to_both_sides() {
+        let Judgement::AcceptWith(identity, _) = exchange("alice", b"secret") else { panic!("let in") };
+        assert_eq!(identity.user.as_deref(), Some("alice"));
+        for (user, password) in [("alice", &b"wrong"[..]), ("bob", b"secret")] {
+            assert!(matches!(exchange(user, password), Judgement::Reject(_)), "{user}");
+        }
+    }
+
+    #[test]
+    fn other_methods_are_for_others_and_nonsense_is_refused() {
+        assert!(matches!(
+            provider().judge(&ask("192.0.2.1:1", Some(("alice", "secret"))), 0),
+            Judgement::Pass
+        ));
+        assert!(matches!(provider().judge(&enhanced("GS2-KRB5", b""), 0), Judgement::Pass));
+        assert!(matches!(provider().judge(&enhanced("SCRAM-SHA-512", b"?"), 0), Judgement::Reject(_)));
+    }
+}

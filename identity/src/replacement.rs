@@ -1,0 +1,183 @@
+//! A file that is written anew and takes the place of another at once: whoever reads it sees the one or the other.
+
+use std::{
+    fs::{self, File, OpenOptions, Permissions},
+    io::{self, Write},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
+    path::{Path, PathBuf},
+};
+
+/// Begun before the file is read, so that of two programs that change it the second waits for its user to try again.
+#[derive(Debug)]
+pub struct Replacement {
+    target: PathBuf,
+    beside: PathBuf,
+    file: File,
+    /// Owner, group and mode of what is replaced.
+    kept: Option<(u32, u32, u32)>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ReplaceError {
+    #[error("{} cannot be written: {error}", path.display())]
+    Unwritable { path: PathBuf, error: io::Error },
+    #[error("another program is changing {}; if none is, remove {}", target.display(), beside.display())]
+    Busy { target: PathBuf, beside: PathBuf },
+    #[error("{} is no file", path.display())]
+    NoFile { path: PathBuf },
+    #[error("the owner of {} cannot be kept: {error}. Run this as root or as its owner", path.display())]
+    Owner { path: PathBuf, error: io::Error },
+}
+
+impl Replacement {
+    /// The file need not be there. If its name is a link, what the link leads to is replaced, and the link stays.
+    pub fn begin(path: &Path) -> Result<Replacement, ReplaceError> {
+        let unwritable = |error| ReplaceError::Unwritable { path: path.to_owned(), error };
+        let target = match fs::canonicalize(path) {
+            Ok(target) => target,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !path.is_symlink() => path.to_owned(),
+            Err(error) => return Err(unwritable(error)),
+        };
+        let kept = match fs::symlink_metadata(&target) {
+            Ok(metadata) if metadata.is_file() => {
+                Some((metadata.uid(), metadata.gid(), metadata.mode() & 0o7777))
+            }
+            Ok(_) => return Err(ReplaceError::NoFile { path: path.to_owned() }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(unwritable(error)),
+        };
+        let Some(name) = target.file_name() else {
+            return Err(ReplaceError::NoFile { path: path.to_owned() });
+        };
+        let mut beside_name = std::ffi::OsString::from(".");
+        beside_name.push(name);
+        beside_name.push(".iothub");
+        let beside = target.with_file_name(beside_name);
+        // Made here and by nobody else: what may stand there, a link above all, is not written to.
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .custom_flags(libc::O_EXCL)
+            .mode(0o600)
+            .open(&beside);
+        match file {
+            Ok(file) => Ok(Replacement { target, beside, file, kept }),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Err(ReplaceError::Busy { target, beside })
+            }
+            Err(error) => Err(unwritable(error)),
+        }
+    }
+
+    /// With the owner and mode that the file had; only its owner can read one that was not there.
+    pub fn finish(mut self, bytes: &[u8]) -> Result<(), ReplaceError> {
+        if let Some((uid, gid, mode)) = self.kept {
+            let made = self.file.metadata().map_err(|error| self.unwritable(error))?;
+            if (made.uid(), made.gid()) != (uid, gid) {
+                fchown(&self.file, Some(uid), Some(gid))
+                    .map_err(|error| ReplaceError::Owner { path: self.target.clone(), error })?;
+            }
+            // After the owner, whose change takes rights away.
+            self.file
+                .set_permissions(Permissions::from_mode(mode))
+                .map_err(|error| self.unwritable(error))?;
+        }
+        let written = self.file.write_all(bytes).and_then(|()| self.file.sync_all());
+        written
+            .and_then(|()| fs::rename(&self.beside, &self.target))
+            .map_err(|error| self.unwritable(error))?;
+        let folder =
+            self.target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| self.unwritable(error))
+    }
+
+    fn unwritable(&self, error: io::Error) -> ReplaceError {
+        ReplaceError::Unwritable { path: self.target.clone(), error }
+    }
+}
+
+impl Drop for Replacement {
+    fn drop(&mut self) {
+        // After a rename there is nothing of this name, and what cannot be removed is named by the next attempt.
+        drop(fs::remove_file(&self.beside));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{env, os::unix::fs::symlink, process};
+
+    use super::*;
+
+    fn folder(name: &str) -> PathBuf {
+        let folder = env::temp_dir().join(format!("iothub-replacement-{}-{name}", process::id()));
+        // Another run of the same number may have left it.
+        drop(fs::remove_dir_all(&folder));
+        fs::create_dir(&folder).expect("a folder");
+        folder
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).expect("a file").mode() & 0o7777
+    }
+
+    fn replace(path: &Path, bytes: &[u8]) -> Result<(), ReplaceError> {
+        Replacement::begin(path)?.finish(bytes)
+    }
+
+    #[test]
+    fn a_made_file_is_its_owners_alone_and_a_replaced_one_keeps_its_mode() {
+        let folder = folder("mode");
+        let path = folder.join("users");
+        replace(&path, b"one").expect("made");
+        assert_eq!((fs::read(&path).expect("read"), mode(&path)), (b"one".to_vec(), 0o600));
+        fs::set_permissions(&path, Permissions::from_mode(0o640)).expect("its mode");
+        replace(&path, b"two").expect("replaced");
+        assert_eq!((fs::read(&path).expect("read"), mode(&path)), (b"two".to_vec(), 0o640));
+        assert_eq!(fs::read_dir(&folder).expect("read").count(), 1);
+        fs::remove_dir_all(folder).expect("removed");
+    }
+
+    #[test]
+    fn a_link_stays_and_what_it_leads_to_is_replaced() {
+        let folder = folder("link");
+        fs::create_dir(folder.join("real")).expect("a folder");
+        let (real, link) = (folder.join("real/users"), folder.join("users"));
+        fs::write(&real, b"one").expect("a file");
+        symlink("real/users", &link).expect("a link");
+        replace(&link, b"two").expect("replaced");
+        assert!(link.is_symlink() && fs::read(&real).expect("read") == b"two");
+        // One that leads nowhere might lead anywhere by the time it is written.
+        fs::remove_file(&real).expect("removed");
+        assert!(matches!(replace(&link, b"three"), Err(ReplaceError::Unwritable { .. })));
+        fs::remove_dir_all(folder).expect("removed");
+    }
+
+    #[test]
+    fn of_two_that_change_a_file_the_second_is_told() {
+        let folder = folder("two");
+        let path = folder.join("users");
+        let first = Replacement::begin(&path).expect("begun");
+        assert!(matches!(Replacement::begin(&path), Err(ReplaceError::Busy { .. })));
+        // One that is given up leaves nothing behind.
+        drop(first);
+        assert_eq!(fs::read_dir(&folder).expect("read").count(), 0);
+        // A link in the place of the file beside is not followed.
+        let victim = folder.join("victim");
+        fs::write(&victim, b"mine").expect("a file");
+        symlink(&victim, folder.join(".users.iothub")).expect("a link");
+        assert!(matches!(replace(&path, b"two"), Err(ReplaceError::Busy { .. })));
+        assert_eq!(fs::read(&victim).expect("read"), b"mine");
+        fs::remove_dir_all(folder).expect("removed");
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_replaced() {
+        let folder = folder("none");
+        assert!(matches!(replace(&folder, b""), Err(ReplaceError::NoFile { .. })));
+        let nowhere = folder.join("a/b");
+        assert!(matches!(replace(&nowhere, b""), Err(ReplaceError::Unwritable { .. })));
+        fs::remove_dir_all(folder).expect("removed");
+    }
+}
