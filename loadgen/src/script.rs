@@ -195,6 +195,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_example_of_a_store_becomes_its_cast() {
+        let cast = cast_of("kept.toml", include_str!("../examples/kept.toml")).unwrap();
+        assert_eq!((cast.publishers.len(), cast.subscribers.len()), (20, 1));
+        let receivers = cast.receivers();
+        assert_eq!(receivers.iter().sum::<u64>(), 25_000, "one device of twenty is watched");
+        assert_eq!(receivers.len(), 500_000);
+    }
+
+    #[test]
     fn the_example_becomes_its_cast() {
         let cast = cast_of("plant.toml", include_str!("../examples/plant.toml")).unwrap();
         assert_eq!((cast.publishers.len(), cast.subscribers.len()), (201, 207));
