@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::{
-    config::Flags, health::HealthArgs, passwd::PasswdArgs, publish::PublishArgs, scram::ScramArgs,
-    store::StoreArgs, subscribe::SubscribeArgs,
+    acl::AclArgs, config::Flags, health::HealthArgs, passwd::PasswdArgs, publish::PublishArgs,
+    scram::ScramArgs, store::StoreArgs, subscribe::SubscribeArgs,
 };
 
 /// An MQTT broker (3.1, 3.1.1 and 5.0) with one shard per core.
@@ -24,6 +24,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Ask what rules of access allow
+    Acl(AclArgs),
     /// Ask whether a broker answers: exit code 0 if it does
     Health(HealthArgs),
     /// Add users to a password file, change and delete them, in the manner of mosquitto_passwd

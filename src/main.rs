@@ -1,5 +1,6 @@
 //! The `iothub` command: reads what is asked for and hands over to what does it.
 
+mod acl;
 mod cli;
 mod config;
 mod control;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         Err(error) => return endpoint::usage::show(&error),
     };
     match &cli.command {
+        Some(Command::Acl(args)) => acl::run(args),
         Some(Command::Health(args)) => health::run(args),
         Some(Command::Scram(args)) => scram::run(args),
         Some(Command::Store(args)) => store::run(args),

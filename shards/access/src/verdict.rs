@@ -90,7 +90,8 @@ impl<'a> Explanation<'a> {
         }
     }
 
-    fn reason(&self) -> &'static str {
+    /// Where there is no rule: what decided instead.
+    pub fn reason(&self) -> &'static str {
         match (self.cause, self.is_allowed) {
             (Cause::Rule(_), _) => "by a rule",
             (Cause::SubscribeGranted { .. }, _) => {

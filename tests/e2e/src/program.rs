@@ -31,6 +31,12 @@ pub fn installed(name: &str) -> PathBuf {
     found.unwrap_or_else(|| panic!("`{name}` is not installed: {REMEDY}"))
 }
 
+/// mosquitto's broker, which Debian keeps out of the PATH of those who are not root.
+pub fn mosquitto() -> PathBuf {
+    let outside = PathBuf::from("/usr/sbin/mosquitto");
+    if outside.is_file() { outside } else { installed("mosquitto") }
+}
+
 /// The Python of the virtual environment with the pinned clients.
 pub fn python() -> PathBuf {
     let python = clients_folder().join("venv/bin/python");

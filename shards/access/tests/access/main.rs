@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod covering;
+mod document;
 mod mosquitto;
 mod oracle;
 mod own;

@@ -1,0 +1,232 @@
+//! `iothub acl`: asks rules of access what a broker would be told, and says which rule it is.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    io::{self, Write as _},
+    net::IpAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use access::{Action, Ask, Explanation, Fallback, Holder, Layer, Limits, Problem, Rules, Who};
+use clap::{Args, Subcommand};
+
+/// Ask what rules of access allow.
+#[derive(Debug, Args)]
+#[command(arg_required_else_help = true, subcommand_help_heading = "Commands")]
+pub struct AclArgs {
+    #[command(subcommand)]
+    command: AclCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum AclCommand {
+    /// Say whether a client may do something with a topic, and which rule says so
+    Check(CheckArgs),
+}
+
+/// Say whether a client may do something with a topic, and which rule says so.
+///
+/// It reads the files of rules and asks no broker.
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+struct CheckArgs {
+    /// The topic; for `subscribe` the topic filter
+    topic: String,
+    /// publish, retain, will, subscribe, receive or admin
+    #[arg(long, value_parser = action, value_name = "ACTION")]
+    action: Action,
+    /// The client id
+    #[arg(long, value_name = "ID", default_value = "")]
+    client: String,
+    /// The user name; without one the client is anonymous
+    #[arg(long, value_name = "USER")]
+    user: Option<String>,
+    /// Nobody has proved the user name
+    #[arg(long)]
+    unproved: bool,
+    /// A group that came with the proof of identity; can be repeated
+    #[arg(long, value_name = "GROUP")]
+    group: Vec<String>,
+    /// A role that came with the proof of identity; can be repeated
+    #[arg(long, value_name = "ROLE")]
+    role: Vec<String>,
+    /// A name of the client's certificate; can be repeated
+    #[arg(long, value_name = "NAME")]
+    certificate: Vec<String>,
+    /// The client's IP address
+    #[arg(long, value_name = "ADDRESS")]
+    address: Option<IpAddr>,
+    /// The listener, as the configuration writes it
+    #[arg(long, value_name = "LISTENER", default_value = "")]
+    listener: String,
+    /// The QoS of the message
+    #[arg(long, value_name = "QOS", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=2))]
+    qos: u8,
+    /// The message has the retain flag
+    #[arg(long)]
+    retain: bool,
+    #[command(flatten)]
+    files: Files,
+}
+
+/// Where the rules are.
+#[derive(Debug, Args)]
+struct Files {
+    /// An ACL file in mosquitto's format
+    #[arg(long, value_name = "FILE")]
+    acl: Option<PathBuf>,
+    /// A file of rules in IoTHub's own format
+    #[arg(long, value_name = "FILE", required_unless_present = "acl")]
+    rules: Option<PathBuf>,
+    /// What holds where no rule matches and the file says nothing of it: allow or deny
+    #[arg(long, value_name = "WORD", default_value = "deny", value_parser = fallback)]
+    default: Fallback,
+}
+
+pub fn run(args: &AclArgs) -> ExitCode {
+    let AclCommand::Check(args) = &args.command;
+    match check(args) {
+        Ok((is_allowed, report)) => match io::stdout().write_all(report.as_bytes()) {
+            // Whoever has closed it knows the answer by the exit code.
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                fail(&[format!("cannot write to standard output: {error}")])
+            }
+            _ if is_allowed => ExitCode::SUCCESS,
+            _ => ExitCode::from(DENIED),
+        },
+        Err(sentences) => fail(&sentences),
+    }
+}
+
+fn fail(sentences: &[String]) -> ExitCode {
+    for sentence in sentences {
+        // A standard error that fails has nobody who could be told of it.
+        let _ = writeln!(io::stderr(), "iothub acl check: {sentence}");
+    }
+    ExitCode::from(FAILED)
+}
+
+fn check(args: &CheckArgs) -> Result<(bool, String), Vec<String>> {
+    check_topic(args.action, &args.topic).map_err(|sentence| vec![sentence])?;
+    let rules = args.files.read()?;
+    let (groups, roles, names) = (borrowed(&args.group), borrowed(&args.role), borrowed(&args.certificate));
+    let holder = rules.holder(&Who {
+        client_id: &args.client,
+        user: args.user.as_deref(),
+        groups: &groups,
+        roles: &roles,
+        certificate_names: &names,
+        address: args.address,
+        listener: &args.listener,
+        is_authenticated: !args.unproved && (args.user.is_some() || !names.is_empty()),
+    });
+    let ask = Ask { action: args.action, topic: &args.topic, qos: args.qos, retain: args.retain };
+    let verdict = holder.check(&ask);
+    Ok((verdict.is_allowed, report(&rules.explain(&verdict), args.action, &holder)))
+}
+
+fn borrowed(names: &[String]) -> Vec<&str> {
+    names.iter().map(String::as_str).collect()
+}
+
+/// The verdict first, then what it comes from.
+fn report(explained: &Explanation<'_>, action: Action, holder: &Holder) -> String {
+    let mut text = if explained.is_allowed { "allowed\n" } else { "denied\n" }.to_owned();
+    let mut line = |name: &str, value: &str| {
+        // A string takes whatever is written.
+        let _ = writeln!(text, "  {name:<8} {value}");
+    };
+    match explained.rule {
+        Some(rule) => line("rule", rule),
+        None => line("because", explained.reason()),
+    }
+    match (explained.file, explained.line) {
+        (Some(file), Some(number)) => line("file", &format!("{file}:{number}")),
+        (Some(file), None) => line("file", file),
+        _ => {}
+    }
+    if let Some(layer) = explained.layer {
+        line("layer", layer);
+    }
+    if explained.is_allowed && action == Action::Subscribe && holder.checks_receive() {
+        line("note", "each message is checked when it is delivered: ask with --action receive");
+    }
+    let limits = limits(holder.limits());
+    if !limits.is_empty() {
+        line("limits", &limits);
+    }
+    text
+}
+
+fn limits(limits: &Limits) -> String {
+    let rates = [
+        ("publish_messages_per_s", limits.publish_messages_per_s),
+        ("publish_bytes_per_s", limits.publish_bytes_per_s),
+        ("receive_messages_per_s", limits.receive_messages_per_s),
+        ("receive_bytes_per_s", limits.receive_bytes_per_s),
+    ];
+    let qos = limits.qos_max.map(|qos| format!("qos_max = {qos}"));
+    let rates = rates.into_iter().filter_map(|(name, rate)| Some(format!("{name} = {}", rate?)));
+    qos.into_iter().chain(rates).collect::<Vec<_>>().join(", ")
+}
+
+impl Files {
+    fn read(&self) -> Result<Rules, Vec<String>> {
+        let mut builder = Rules::builder(self.default);
+        if let Some(path) = &self.acl {
+            builder = builder.layer(layer(path, access::mosquitto::parse)?);
+        }
+        if let Some(path) = &self.rules {
+            builder = builder.layer(layer(path, access::own::parse)?);
+        }
+        Ok(builder.build())
+    }
+}
+
+/// One file of rules, or every problem that it has.
+fn layer(path: &Path, parse: fn(&str, &str) -> Result<Layer, Vec<Problem>>) -> Result<Layer, Vec<String>> {
+    let name = path.to_string_lossy();
+    let text = fs::read_to_string(path).map_err(|error| vec![format!("{name} cannot be read: {error}")])?;
+    parse(&name, &text).map_err(|problems| problems.iter().map(ToString::to_string).collect())
+}
+
+fn check_topic(action: Action, topic: &str) -> Result<(), String> {
+    let is_valid = match action {
+        Action::Subscribe => match client::wire::shared_filter(topic) {
+            Ok(None) => client::wire::is_topic_filter(topic),
+            shared => shared.is_ok(),
+        },
+        _ => client::wire::is_topic_name(topic),
+    };
+    match (is_valid, action) {
+        (true, _) => Ok(()),
+        (false, Action::Subscribe) => {
+            Err(format!("'{topic}' is no topic filter, so nobody can subscribe to it"))
+        }
+        (false, _) => Err(format!("'{topic}' is no topic name: it has no + and no #, and is not empty")),
+    }
+}
+
+fn action(word: &str) -> Result<Action, String> {
+    Action::of_word(word)
+        .ok_or_else(|| format!("invalid action '{word}': publish, retain, will, subscribe, receive or admin"))
+}
+
+fn fallback(word: &str) -> Result<Fallback, String> {
+    match word {
+        "allow" => Ok(Fallback::Allow),
+        "deny" => Ok(Fallback::Deny),
+        _ => Err(format!("invalid default '{word}': allow or deny")),
+    }
+}
+
+const DENIED: u8 = 1;
+/// The files could not be read, or the question not be understood.
+const FAILED: u8 = 2;
+
+const EXIT_CODES: &str = "Exit codes:
+  0  allowed
+  1  denied
+  2  the question could not be answered";
