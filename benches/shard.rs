@@ -40,7 +40,7 @@ impl Scene {
     }
 
     fn connect(&mut self, conn: ConnId, client_id: &str) {
-        self.handle(Event::Opened { conn, refuse: false });
+        self.handle(Event::Opened { conn, refuse: false, door: 0 });
         let connect = Packet::Connect(Box::new(Connect {
             version: VERSION,
             clean_start: true,

@@ -1,7 +1,6 @@
 //! All shards together: start, stop and what the control thread asks of them.
 
 use std::{
-    net::SocketAddr,
     sync::Arc,
     thread::JoinHandle,
     time::{Duration, Instant, SystemTime},
@@ -11,7 +10,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use shard::{SHARDS_MAX, Shard, ShardId, ShardSet};
 
 use crate::{
-    Config, StartError,
+    Config, Place, StartError,
     backend::Engine,
     brain::Brain,
     clock::Clock,
@@ -26,7 +25,7 @@ use crate::{
 
 /// The running broker. Dropping it stops all shards at once.
 pub struct Broker {
-    addresses: Vec<SocketAddr>,
+    places: Vec<Place>,
     commands: Vec<Sender<Command>>,
     reports: Receiver<Report>,
     failures: Receiver<Failure>,
@@ -70,14 +69,14 @@ pub(crate) fn start_on<B: Brain>(
 ) -> Result<Broker, StartError> {
     check(&config)?;
     let probe = probe::probe()?;
-    let bound = listener::bind(&config.listen, config.shards)?;
+    let bound = listener::bind(&config.doors, config.shards)?;
     // Whoever has much to recover takes his time.
     let ready_max = if engine.is_some() { READY_MAX * 20 } else { READY_MAX };
-    let mut broker = Broker::spawn(&config, &probe.cores, bound.addresses, engine, make_brain)?;
+    let mut broker = Broker::spawn(&config, &probe.cores, bound.places, engine, make_brain)?;
     broker.await_ready(config.shards, ready_max)?;
     // Nobody is let in before everybody is ready.
     for listener in bound.by_shard.iter().flatten() {
-        listener.listen(config.backlog)?;
+        listener.listen()?;
     }
     for (shard, listeners) in (0..config.shards).map(ShardId).zip(bound.by_shard) {
         broker.command(shard, Command::Listen(listeners));
@@ -87,8 +86,8 @@ pub(crate) fn start_on<B: Brain>(
 
 impl Broker {
     /// Where it listens, with the ports that were chosen.
-    pub fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
+    pub fn places(&self) -> &[Place] {
+        &self.places
     }
 
     /// Connections of all shards, closing ones included.
@@ -149,7 +148,7 @@ impl Broker {
     fn spawn<B: Brain>(
         config: &Config,
         cores: &[usize],
-        addresses: Vec<SocketAddr>,
+        places: Vec<Place>,
         engine: Option<Arc<dyn Engine>>,
         make_brain: impl Fn(ShardId, shard::Instant) -> B + Clone + Send + 'static,
     ) -> Result<Broker, StartError> {
@@ -167,7 +166,7 @@ impl Broker {
         let shared = Arc::clone(meshes.first().expect("there is at least one shard").shared());
         let seats = Arc::new(Seats::new(config.max_connections));
         let mut broker = Broker {
-            addresses,
+            places,
             commands: Vec::new(),
             reports,
             failures,
@@ -233,6 +232,12 @@ impl Broker {
         if let Some(keeper) = self.keeper.take() {
             let _ = keeper.join();
         }
+        for place in self.places.drain(..) {
+            if let Place::Unix { path, .. } = place {
+                // Nobody listens any more; what cannot be removed is cleared by the next start.
+                let _ = std::fs::remove_file(path);
+            }
+        }
     }
 }
 
@@ -249,7 +254,7 @@ fn check(config: &Config) -> Result<(), StartError> {
     if config.shards == 0 || usize::from(config.shards) > SHARDS_MAX {
         return Err(StartError::Shards { shards: config.shards });
     }
-    if config.listen.is_empty() {
+    if config.doors.is_empty() {
         return Err(StartError::NoAddress);
     }
     let receive_buffers = config.receive_buffers;

@@ -2,13 +2,13 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use crate::DataDir;
+use crate::{DataDir, Door, Place};
 
 /// The same for all shards of a process.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Every shard listens on each of these. Port 0 lets the kernel choose one port for all shards.
-    pub listen: Vec<SocketAddr>,
+    /// Every shard listens at each of these. Port 0 lets the kernel choose one port for all shards.
+    pub doors: Vec<Door>,
     /// One per core is the intention; more than there are cores share cores.
     pub shards: u8,
     /// Submissions that one system call can carry. More than that in one tick take more calls.
@@ -20,8 +20,6 @@ pub struct Config {
     pub mail_ring: usize,
     /// In all shards together. A few more are let in just to be told so.
     pub max_connections: usize,
-    /// Connections that wait to be accepted, for each shard and address.
-    pub backlog: u32,
     /// How long a closed connection may take for its last bytes and its end.
     pub linger: Duration,
     /// Where what is to live on is stored; nowhere, if there is none.
@@ -47,14 +45,13 @@ pub struct StoreConfig {
 impl Default for Config {
     fn default() -> Config {
         Config {
-            listen: vec![SocketAddr::from(([127, 0, 0, 1], 1883))],
+            doors: vec![Door::plain(Place::Tcp(SocketAddr::from(([127, 0, 0, 1], 1883))))],
             shards: 1,
             ring_entries: 1024,
             receive_buffers: 256,
             receive_buffer_bytes: 8 << 10,
             mail_ring: 512,
             max_connections: 100_000,
-            backlog: 4096,
             linger: Duration::from_secs(3),
             store: None,
             serves_without_store: false,

@@ -5,11 +5,12 @@
 use std::{
     net::{IpAddr, Ipv6Addr, SocketAddr},
     os::fd::OwnedFd,
+    sync::Arc,
 };
 
 use shard::{ConnId, Reading};
 
-use crate::{operation::GENERATION_BITS, sending::Sending};
+use crate::{door::OpenDoor, layers::Layers, operation::GENERATION_BITS, sending::Sending};
 
 /// One entry of the table. Vacant where there is no socket.
 pub(crate) struct Connection {
@@ -29,10 +30,16 @@ pub(crate) struct Connection {
     /// The peer's side of the stream has ended.
     pub is_ended: bool,
     pub refuse: bool,
+    /// Where it came in; there is one while there is a socket.
+    door: Option<Arc<OpenDoor>>,
+    /// What lies between the socket and MQTT; none where nothing does.
+    pub layers: Option<Box<Layers>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
+    /// Its layers do not stand yet, and the shard has not heard of it.
+    Opening,
     /// The shard knows it.
     Open,
     /// The shard has forgotten it; its last bytes go out and the peer's end is awaited.
@@ -95,27 +102,30 @@ impl Connections {
         self.count
     }
 
-    pub fn insert(&mut self, socket: OwnedFd, address: Address, refuse: bool) -> ConnId {
+    pub fn insert(&mut self, socket: OwnedFd, address: Address, refuse: bool, door: Arc<OpenDoor>) -> ConnId {
         self.count += 1;
         let slot = self.vacant.pop().unwrap_or_else(|| self.add_slot());
         let entry = &mut self.entries[slot as usize];
-        *entry = Connection { socket: Some(socket), address, refuse, ..Connection::vacant(entry.generation) };
+        let vacant = Connection::vacant(entry.generation);
+        *entry = Connection { socket: Some(socket), door: Some(door), address, refuse, ..vacant };
         ConnId { slot, generation: entry.generation }
     }
 
-    /// Makes the entry vacant and gives out its socket. A name that was given out stays unique.
-    pub fn remove(&mut self, slot: u32) -> OwnedFd {
+    /// Makes the entry vacant and gives out its socket and its door. A name that was given out stays unique.
+    pub fn remove(&mut self, slot: u32) -> (OwnedFd, Arc<OpenDoor>) {
         let entry = &mut self.entries[slot as usize];
         let socket = entry.socket.take().expect("only an occupied slot is removed");
         assert!(entry.sending.is_none(), "nothing is under way from a connection that ends");
         assert!(entry.armed == Armed::No, "nothing is received for a connection that ends");
+        let door = entry.door.take().expect("where there is a socket there is a door");
+        entry.layers = None;
         self.count -= 1;
         // A slot without a generation left is never used again, which costs one entry every four thousand million.
         if let Some(generation) = entry.generation.checked_add(1) {
             entry.generation = generation;
             self.vacant.push(slot);
         }
-        socket
+        (socket, door)
     }
 
     /// The connection with this name, if it still is.
@@ -169,16 +179,28 @@ impl Connection {
             is_shut: false,
             is_ended: false,
             refuse: false,
+            door: None,
+            layers: None,
         }
+    }
+
+    pub fn door(&self) -> &OpenDoor {
+        self.door.as_deref().expect("where there is a socket there is a door")
     }
 }
 
 const _: () =
-    assert!(size_of::<Connection>() <= 48, "ten thousand idle connections take less than half a megabyte");
+    assert!(size_of::<Connection>() <= 64, "ten thousand idle connections take less than a megabyte by far");
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Door, Place};
+
+    fn door() -> Arc<OpenDoor> {
+        let place = Place::Tcp(SocketAddr::from(([127, 0, 0, 1], 0)));
+        Arc::new(OpenDoor::new(0, Door::plain(place)))
+    }
 
     fn socket() -> OwnedFd {
         std::fs::File::open("/dev/null").expect("every machine has it").into()
@@ -187,9 +209,9 @@ mod tests {
     #[test]
     fn a_slot_is_used_again_only_with_a_higher_generation() {
         let mut connections = Connections::default();
-        let first = connections.insert(socket(), Address::UNKNOWN, false);
+        let first = connections.insert(socket(), Address::UNKNOWN, false, door());
         connections.remove(first.slot);
-        let second = connections.insert(socket(), Address::UNKNOWN, true);
+        let second = connections.insert(socket(), Address::UNKNOWN, true, door());
         assert_eq!(first.slot, second.slot);
         assert!(second.generation > first.generation);
         assert!(connections.get(first).is_none());
@@ -200,10 +222,10 @@ mod tests {
     #[test]
     fn a_slot_without_generations_retires() {
         let mut connections = Connections::default();
-        let first = connections.insert(socket(), Address::UNKNOWN, false);
+        let first = connections.insert(socket(), Address::UNKNOWN, false, door());
         connections.entries[first.slot as usize].generation = u32::MAX;
         connections.remove(first.slot);
-        let second = connections.insert(socket(), Address::UNKNOWN, false);
+        let second = connections.insert(socket(), Address::UNKNOWN, false, door());
         assert_ne!(first.slot, second.slot);
     }
 

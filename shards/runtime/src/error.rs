@@ -2,7 +2,6 @@
 
 use std::{
     io,
-    net::SocketAddr,
     path::{Path, PathBuf},
 };
 
@@ -12,7 +11,10 @@ use shard::{
 };
 use thiserror::Error;
 
-use crate::disk::{keeper::name_of, problem::Problem, regular::UNFIT};
+use crate::{
+    disk::{keeper::name_of, problem::Problem, regular::UNFIT},
+    door::Place,
+};
 
 /// Nothing runs when this is returned: what had been started is stopped.
 #[derive(Debug, Error)]
@@ -21,19 +23,29 @@ pub enum StartError {
         "cannot listen on {address}: the address is in use. Stop the other program (`ss -ltnp` names it) or choose \
          another port"
     )]
-    AddressInUse { address: SocketAddr },
+    AddressInUse { address: Place },
     #[error(
         "cannot listen on {address}: permission denied. Ports below 1024 need root, CAP_NET_BIND_SERVICE or a lower \
          net.ipv4.ip_unprivileged_port_start"
     )]
-    PermissionDenied { address: SocketAddr },
+    PermissionDenied { address: Place },
     #[error(
         "cannot listen on {address}: this machine has no such address. `ip address` lists those it has; 0.0.0.0 stands \
          for all"
     )]
-    AddressNotAvailable { address: SocketAddr },
+    AddressNotAvailable { address: Place },
     #[error("cannot listen on {address}: {source}")]
-    Listen { address: SocketAddr, source: io::Error },
+    Listen { address: Place, source: io::Error },
+    #[error(
+        "cannot listen on unix://{}: something that is no socket of a broker that has ended is there. Remove it, or \
+         choose another path", .path.display()
+    )]
+    PathInUse { path: PathBuf },
+    #[error(
+        "cannot listen on unix://{}: {source}. The directory has to exist and to be writable for this user, and \
+         the whole path has at most 107 bytes", .path.display()
+    )]
+    Path { path: PathBuf, source: io::Error },
     #[error("there is no address to listen on: name at least one")]
     NoAddress,
     #[error(
@@ -251,7 +263,8 @@ impl StoreError {
 
 impl StartError {
     /// A refusal to bind or to listen.
-    pub(crate) fn listen(address: SocketAddr, source: io::Error) -> StartError {
+    pub(crate) fn listen(place: &Place, source: io::Error) -> StartError {
+        let address = place.clone();
         match source.raw_os_error() {
             Some(libc::EADDRINUSE) => StartError::AddressInUse { address },
             Some(libc::EACCES | libc::EPERM) => StartError::PermissionDenied { address },

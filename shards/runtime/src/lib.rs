@@ -19,9 +19,11 @@ mod config;
 mod connection;
 mod control;
 mod disk;
+mod door;
 mod error;
 mod executor;
 mod journal;
+mod layers;
 mod listener;
 mod mesh;
 mod operation;
@@ -49,5 +51,6 @@ pub use disk::{
     repair::{Repair, Repaired, Superseded},
     restore::Restored,
 };
+pub use door::{Door, Place};
 pub use error::{StartError, StoreError};
 pub use probe::{Probe, probe};

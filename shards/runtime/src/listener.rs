@@ -1,43 +1,41 @@
 //! The sockets that connections come in by: one for each address and shard, between which the kernel distributes.
 
+mod unix;
+
 use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
     os::fd::{AsRawFd, OwnedFd, RawFd},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
-use crate::StartError;
+use crate::{
+    StartError,
+    door::{Door, OpenDoor, Place},
+};
 
 /// One bound socket of one shard. It listens once all shards are ready.
 #[derive(Debug)]
 pub(crate) struct Listener {
     socket: OwnedFd,
-    pub address: SocketAddr,
+    pub door: Arc<OpenDoor>,
 }
 
-/// The listeners of each shard, and the addresses with the ports that were chosen.
+/// The listeners of each shard, and the places with the ports that were chosen.
 pub(crate) struct Bound {
     pub by_shard: Vec<Vec<Listener>>,
-    pub addresses: Vec<SocketAddr>,
+    pub places: Vec<Place>,
 }
 
 impl Listener {
-    fn bind(address: SocketAddr, only_v6: bool) -> Result<Listener, StartError> {
-        let failed = |error| StartError::listen(address, error);
-        let socket = new_socket(address, only_v6).map_err(failed)?;
-        socket.set_reuse_port(true).map_err(failed)?;
-        socket.bind(&address.into()).map_err(failed)?;
-        let bound = socket.local_addr().map_err(failed)?.as_socket().unwrap_or(address);
-        Ok(Listener { socket: socket.into(), address: bound })
-    }
-
-    pub fn listen(&self, backlog: u32) -> Result<(), StartError> {
-        let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
-        SockRef::from(&self.socket).listen(backlog).map_err(|error| StartError::listen(self.address, error))
+    pub fn listen(&self) -> Result<(), StartError> {
+        let Door { backlog, place, .. } = &self.door.door;
+        let backlog = i32::try_from(*backlog).unwrap_or(i32::MAX);
+        SockRef::from(&self.socket).listen(backlog).map_err(|error| StartError::listen(place, error))
     }
 
     pub fn descriptor(&self) -> RawFd {
@@ -45,22 +43,51 @@ impl Listener {
     }
 }
 
-/// Binds every address once for each shard.
-pub(crate) fn bind(addresses: &[SocketAddr], shards: u8) -> Result<Bound, StartError> {
-    let mut bound = Bound { by_shard: (0..shards).map(|_| Vec::new()).collect(), addresses: Vec::new() };
-    for &address in addresses {
-        let only_v6 = has_v4_twin(address, addresses);
-        check_free(address, only_v6)?;
-        // The first shard's port is everybody's: port 0 is chosen once.
-        let mut chosen = address;
-        for listeners in &mut bound.by_shard {
-            let listener = Listener::bind(chosen, only_v6)?;
-            chosen = listener.address;
-            listeners.push(listener);
+/// Binds every door's place once for each shard.
+pub(crate) fn bind(doors: &[Door], shards: u8) -> Result<Bound, StartError> {
+    let mut bound = Bound { by_shard: (0..shards).map(|_| Vec::new()).collect(), places: Vec::new() };
+    for (id, door) in doors.iter().enumerate() {
+        let id = u16::try_from(id).expect("nobody has that many doors");
+        let (sockets, place) = match &door.place {
+            Place::Tcp(address) => {
+                let (sockets, chosen) = bind_tcp(*address, door, has_v4_twin(*address, doors), shards)?;
+                (sockets, Place::Tcp(chosen))
+            }
+            Place::Unix { path, mode } => (unix::bind(path, *mode, shards)?, door.place.clone()),
+        };
+        let open = Arc::new(OpenDoor::new(id, Door { place: place.clone(), ..door.clone() }));
+        for (listeners, socket) in bound.by_shard.iter_mut().zip(sockets) {
+            listeners.push(Listener { socket, door: Arc::clone(&open) });
         }
-        bound.addresses.push(chosen);
+        bound.places.push(place);
     }
     Ok(bound)
+}
+
+/// The first shard's port is everybody's: port 0 is chosen once.
+fn bind_tcp(
+    address: SocketAddr,
+    door: &Door,
+    only_v6: bool,
+    shards: u8,
+) -> Result<(Vec<OwnedFd>, SocketAddr), StartError> {
+    check_free(address, only_v6)?;
+    let mut chosen = address;
+    let mut sockets = Vec::new();
+    for _ in 0..shards {
+        let bind = || -> io::Result<(Socket, SocketAddr)> {
+            let socket = new_socket(chosen, only_v6)?;
+            socket.set_tcp_nodelay(door.is_nodelay)?;
+            socket.set_reuse_port(true)?;
+            socket.bind(&chosen.into())?;
+            let bound = socket.local_addr()?.as_socket().unwrap_or(chosen);
+            Ok((socket, bound))
+        };
+        let (socket, bound) = bind().map_err(|error| StartError::listen(&door.place, error))?;
+        chosen = bound;
+        sockets.push(socket.into());
+    }
+    Ok((sockets, chosen))
 }
 
 /// A shared port would let a second broker of the same user in, and each would get some of the clients. A socket that
@@ -76,7 +103,7 @@ fn check_free(address: SocketAddr, only_v6: bool) -> Result<(), StartError> {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < give_up_at => {
                 thread::sleep(TAKEN_PAUSE);
             }
-            result => return result.map_err(|error| StartError::listen(address, error)),
+            result => return result.map_err(|error| StartError::listen(&Place::Tcp(address), error)),
         }
     }
 }
@@ -90,8 +117,7 @@ fn new_socket(address: SocketAddr, only_v6: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A restart must not wait for connections of the process before.
     socket.set_reuse_address(true)?;
-    // Accepted sockets inherit these, which saves a call for each.
-    socket.set_tcp_nodelay(true)?;
+    // Accepted sockets inherit this, as they do the delay, which saves a call for each.
     socket.set_tcp_keepalive(&probing())?;
     if only_v6 {
         socket.set_only_v6(true)?;
@@ -109,9 +135,9 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(15);
 const PROBES_MAX: u32 = 4;
 
 /// `[::]` takes IPv4 connections too, unless `0.0.0.0` is asked for beside it.
-fn has_v4_twin(address: SocketAddr, addresses: &[SocketAddr]) -> bool {
-    let any_v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
-    address.is_ipv6() && addresses.contains(&any_v4)
+fn has_v4_twin(address: SocketAddr, doors: &[Door]) -> bool {
+    let any_v4 = Place::Tcp(SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port())));
+    address.is_ipv6() && doors.iter().any(|door| door.place == any_v4)
 }
 
 /// The peer's address, or the unspecified one when the peer has gone already.
@@ -128,14 +154,16 @@ mod tests {
     #[test]
     fn accepted_sockets_probe_for_a_peer_that_vanished() {
         for any in ["127.0.0.1:0", "[::1]:0"] {
-            let any = any.parse().expect("it is an address");
+            let any: SocketAddr = any.parse().expect("it is an address");
             // A machine may have no IPv6.
-            let Ok(listener) = Listener::bind(any, false) else {
+            let Ok(bound) = bind(&[Door::plain(Place::Tcp(any))], 1) else {
                 assert!(any.is_ipv6(), "every machine has a loopback address");
                 continue;
             };
-            listener.listen(1).expect("nobody else has the port");
-            let _client = TcpStream::connect(listener.address).expect("the socket listens");
+            let listener = &bound.by_shard[0][0];
+            listener.listen().expect("nobody else has the port");
+            let Place::Tcp(address) = bound.places[0] else { unreachable!("it was one") };
+            let _client = TcpStream::connect(address).expect("the socket listens");
             let (accepted, _) = SockRef::from(&listener.socket).accept().expect("a client waits");
             assert!(accepted.keepalive().expect("the option can be read"));
             assert_eq!(accepted.tcp_keepalive_time().expect("the option can be read"), PROBE_AFTER);

@@ -14,7 +14,7 @@ use std::{
 use rtrb::{Consumer, Producer, RingBuffer};
 use shard::{Mail, ShardId, ShardSet};
 
-use crate::{bell::Bell, connection::Address};
+use crate::{bell::Bell, connection::Address, door::OpenDoor, layers::Layers};
 
 /// What one slot of a ring holds.
 pub(crate) enum Letter {
@@ -27,6 +27,8 @@ pub(crate) struct Moving {
     pub socket: OwnedFd,
     pub address: Address,
     pub refuse: bool,
+    pub door: Arc<OpenDoor>,
+    pub layers: Option<Box<Layers>>,
     pub unread: Vec<u8>,
 }
 

@@ -3,28 +3,32 @@
 //! Completions go in and what happened comes out; bytes are passed on, never looked at. Every change of a connection
 //! ends in `settle`, which restores the invariants: what is wanted is armed, and what is over is gone.
 
+mod accepting;
+mod layered;
+
 use std::{
     collections::VecDeque,
     io,
-    os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+    os::fd::{AsRawFd, OwnedFd, RawFd},
     sync::Arc,
     time::Duration,
 };
 
 use io_uring::{opcode, squeue::Flags, types::Fd};
-use shard::{ConnId, Instant, Outgoing, Reading};
+use shard::{ConnId, Instant, NotOpened, Outgoing, Reading};
 
 use crate::{
     Config,
     buffers::{Buffers, Filled, GROUP},
     connection::{Address, Armed, Connections, Stage},
-    listener::{Listener, peer_of},
+    layers::Scratch,
     mesh::Moving,
     operation::Operation,
     ring::{Completion, Ring},
-    seats::{Seat, Seats},
+    seats::Seats,
     sending::Sending,
 };
+use accepting::Accepting;
 
 /// What a completion came to. Who is turned away has got no seat, and the socket is closed already.
 #[derive(Debug)]
@@ -33,11 +37,18 @@ pub(crate) enum Happened {
     Opened {
         conn: ConnId,
         refuse: bool,
+        door: u16,
     },
-    TurnedAway,
+    /// A socket was closed, or is about to be, of which the shard never hears.
+    NotOpened(NotOpened),
     Bytes {
         conn: ConnId,
         filled: Filled,
+    },
+    /// The layers of a connection brought something: that it stands, or bytes, which wait in `take_plain`.
+    Layered {
+        conn: ConnId,
+        opened: Option<(bool, u16)>,
     },
     Sent {
         conn: ConnId,
@@ -71,6 +82,13 @@ pub(crate) struct Port {
     /// Closed connections that may take until then for their end, earliest first.
     lingering: VecDeque<(Instant, ConnId)>,
     linger: Duration,
+    /// Those whose layers do not stand yet, with the time by which they have to.
+    opening: VecDeque<(Instant, ConnId)>,
+    handshake_max: Duration,
+    /// Those whose layers have something to do that may take a while.
+    due: VecDeque<ConnId>,
+    scratch: Scratch,
+    refusal_logged_at: Option<Instant>,
     seats: Arc<Seats>,
     /// Not under way, for the next sends. Boxed already, as a connection wants them.
     #[expect(clippy::vec_box, reason = "a value moves between here and a connection with its box")]
@@ -78,11 +96,6 @@ pub(crate) struct Port {
     bell: RawFd,
     /// Where the kernel writes the bell's count. Boxed: it must not move.
     bell_count: Box<u64>,
-}
-
-struct Accepting {
-    listener: Listener,
-    armed: bool,
 }
 
 impl Port {
@@ -102,6 +115,11 @@ impl Port {
             turned_away_logged_at: None,
             lingering: VecDeque::new(),
             linger: config.linger,
+            opening: VecDeque::new(),
+            handshake_max: config.core.limits.connect_timeout,
+            due: VecDeque::new(),
+            scratch: Scratch::default(),
+            refusal_logged_at: None,
             seats,
             spare: Vec::new(),
             bell,
@@ -109,26 +127,6 @@ impl Port {
         };
         port.arm_bell();
         Ok(port)
-    }
-
-    pub fn listen(&mut self, listeners: Vec<Listener>) {
-        self.accepting.extend(listeners.into_iter().map(|listener| Accepting { listener, armed: false }));
-        self.arm_accepts();
-    }
-
-    /// Lets no further connection in. What waits in the backlog is refused by the kernel.
-    pub fn stop_accepting(&mut self) {
-        self.is_shut = true;
-        self.accept_again_at = None;
-        for listener in 0..self.accepting.len() {
-            if self.accepting[listener].armed {
-                self.cancel(Operation::Accept { listener: listener as u32 });
-            }
-        }
-        // An operation holds its socket by itself, but one that is not armed is closed here.
-        if self.accepting.iter().all(|accepting| !accepting.armed) {
-            self.accepting.clear();
-        }
     }
 
     /// No connection is left, closing ones included.
@@ -143,11 +141,12 @@ impl Port {
     /// When `on_time` has something to do.
     pub fn next_deadline(&self) -> Option<Instant> {
         let linger = self.lingering.front().map(|(at, _)| *at);
-        [linger, self.accept_again_at].into_iter().flatten().min()
+        let opening = self.opening.front().map(|(at, _)| *at);
+        [linger, opening, self.accept_again_at].into_iter().flatten().min()
     }
 
-    /// Ends connections that had time enough, and accepts again.
-    pub fn on_time(&mut self, now: Instant) {
+    /// Ends connections that had time enough, and accepts again. Says how many never came to stand.
+    pub fn on_time(&mut self, now: Instant) -> usize {
         while let Some(&(at, conn)) = self.lingering.front() {
             if at > now {
                 break;
@@ -161,6 +160,7 @@ impl Port {
             self.accept_again_at = None;
             self.arm_accepts();
         }
+        self.end_slow_openings(now)
     }
 
     /// Takes one completion from the ring to what it means for the shard.
@@ -181,23 +181,35 @@ impl Port {
     }
 
     /// A connection that came from another shard. It keeps its seat.
-    pub fn adopt(&mut self, moving: Moving) -> (ConnId, bool, Vec<u8>) {
-        let conn = self.connections.insert(moving.socket, moving.address, moving.refuse);
-        (conn, moving.refuse, moving.unread)
+    pub fn adopt(&mut self, moving: Moving) -> (ConnId, bool, u16, Vec<u8>) {
+        let Moving { socket, address, refuse, door, layers, unread } = moving;
+        let id = door.id;
+        let conn = self.connections.insert(socket, address, refuse, door);
+        self.connections.open(conn).layers = layers;
+        (conn, refuse, id, unread)
     }
 
     /// Takes a connection out, to go to another shard.
     pub fn release(&mut self, conn: ConnId, unread: Vec<u8>) -> Moving {
         let entry = self.connections.open(conn);
-        let (address, refuse) = (entry.address, entry.refuse);
-        // The table asserts that nothing is outstanding: the first packet is received once.
-        Moving { socket: self.connections.remove(conn.slot), address, refuse, unread }
+        let (address, refuse, layers) = (entry.address, entry.refuse, entry.layers.take());
+        // The table asserts that nothing is outstanding: the first packet is received once, and comes to the shard when
+        // the layers have said what they had to say.
+        let (socket, door) = self.connections.remove(conn.slot);
+        Moving { socket, address, refuse, door, layers, unread }
     }
 
     pub fn send(&mut self, conn: ConnId, bytes: Box<Outgoing>) {
+        if self.connections.open(conn).layers.is_some() {
+            return self.send_layered(conn, bytes);
+        }
+        self.begin_send(conn, bytes);
+    }
+
+    fn begin_send(&mut self, conn: ConnId, bytes: Box<Outgoing>) {
         let mut sending = self.spare.pop().unwrap_or_else(Sending::new);
         sending.begin(bytes);
-        let entry = self.connections.open(conn);
+        let entry = self.connections.get(conn).expect("a send is for a connection");
         assert!(entry.sending.is_none(), "one send is under way per connection");
         entry.sending = Some(sending);
         self.push_send(conn);
@@ -210,9 +222,16 @@ impl Port {
 
     /// The shard has forgotten the connection. Its last bytes go out, and its end is awaited, but not for ever.
     pub fn close(&mut self, now: Instant, conn: ConnId) {
-        self.connections.open(conn).stage = Stage::Closing;
-        self.lingering.push_back((now + self.linger, conn));
+        self.connections.open(conn);
+        self.begin_closing(now, conn);
         self.settle(conn);
+    }
+
+    fn begin_closing(&mut self, now: Instant, conn: ConnId) {
+        self.finish_layers(conn);
+        let entry = self.connections.get(conn).expect("only what lives can be closed");
+        entry.stage = Stage::Closing;
+        self.lingering.push_back((now + self.linger, conn));
     }
 
     /// The first bytes of this connection came by another way than its single receive. Says whether it is still open.
@@ -237,82 +256,23 @@ impl Port {
         unsafe { self.ring.push(entry) };
     }
 
-    fn on_accept(&mut self, now: Instant, listener: u32, completion: Completion) -> Happened {
-        let listener = listener as usize;
-        self.accepting[listener].armed = completion.more();
-        let happened = match check(completion.result) {
-            Ok(descriptor) => self.on_accepted(now, descriptor as RawFd),
-            Err(error) => {
-                self.on_accept_failure(now, &error);
-                Happened::Nothing
-            }
-        };
-        if self.is_shut && self.accepting.iter().all(|accepting| !accepting.armed) {
-            self.accepting.clear();
-        } else {
-            self.arm_accepts();
-        }
-        happened
-    }
-
-    fn on_accepted(&mut self, now: Instant, descriptor: RawFd) -> Happened {
-        // SAFETY: the kernel has just made this descriptor for us, and nobody else owns it.
-        let socket = unsafe { OwnedFd::from_raw_fd(descriptor) };
-        self.accept_failure_logged = false;
-        if self.is_shut {
-            return Happened::Nothing;
-        }
-        let refuse = match self.seats.take() {
-            Seat::Free => false,
-            Seat::Reserve => true,
-            Seat::None => {
-                self.log_turned_away(now);
-                return Happened::TurnedAway;
-            }
-        };
-        let address = peer_of(&socket).map_or(Address::UNKNOWN, Address::from);
-        let conn = self.connections.insert(socket, address, refuse);
-        Happened::Opened { conn, refuse }
-    }
-
-    /// Of a crowd one line now and then is enough; the counter has them all.
-    fn log_turned_away(&mut self, now: Instant) {
-        if self.turned_away_logged_at.is_none_or(|at| now.since(at) >= TURNED_AWAY_LOG_PERIOD) {
-            self.turned_away_logged_at = Some(now);
-            tracing::warn!(
-                "connections are closed without an answer: even the places for refusals are taken"
-            );
-        }
-    }
-
-    fn on_accept_failure(&mut self, now: Instant, error: &io::Error) {
-        match error.raw_os_error() {
-            // A connection that broke before it was accepted, or our own cancellation.
-            Some(libc::ECONNABORTED | libc::ECONNRESET | libc::EPROTO | libc::EINTR | libc::ECANCELED) => {}
-            // Without descriptors or memory the next accept would fail at once as well, and the next.
-            _ => {
-                self.accept_again_at = Some(now + ACCEPT_PAUSE);
-                if !self.accept_failure_logged {
-                    self.accept_failure_logged = true;
-                    tracing::warn!(%error, "cannot accept connections for now; `ulimit -n` bounds the descriptors");
-                }
-            }
-        }
-    }
-
     fn on_receive(&mut self, now: Instant, slot: u32, generation: u32, completion: Completion) -> Happened {
         let (conn, entry) = self.connections.of_operation(slot, generation);
         if !completion.more() {
-            if entry.armed == Armed::Once && entry.wanted == Reading::Once && completion.result > 0 {
+            // With layers only what comes out of them counts.
+            let is_single = entry.armed == Armed::Once && entry.wanted == Reading::Once;
+            if is_single && completion.result > 0 && entry.layers.is_none() {
                 entry.wanted = Reading::Paused;
             }
             entry.armed = Armed::No;
             entry.cancelling = false;
         }
         let is_open = entry.stage == Stage::Open;
+        let is_layered = entry.layers.is_some() && matches!(entry.stage, Stage::Opening | Stage::Open);
         let len = completion.result.max(0) as u32;
         let filled = completion.buffer().map(|id| self.buffers.filled(id, len));
         let happened = match (check(completion.result), filled) {
+            (Ok(1..), Some(filled)) if is_layered => self.receive_layered(now, conn, filled),
             (Ok(1..), Some(filled)) if is_open => Happened::Bytes { conn, filled },
             (Ok(1..), Some(filled)) => self.discard(filled),
             (result, filled) => {
@@ -336,21 +296,27 @@ impl Port {
         let Some(entry) = self.connections.get(conn) else { return Happened::Nothing };
         entry.is_ended = true;
         let was_open = entry.stage == Stage::Open;
+        let was_opening = entry.stage == Stage::Opening;
         // After the end of its stream a peer may still read what is under way to it; after a failure nobody does.
-        if result.is_err() || entry.sending.is_none() {
+        if result.is_err() || was_opening || entry.sending.is_none() {
             self.kill(conn);
         } else if was_open {
             entry.stage = Stage::Closing;
             self.lingering.push_back((now + self.linger, conn));
         }
-        if was_open { Happened::Closed { conn } } else { Happened::Nothing }
+        match (was_open, was_opening) {
+            (true, _) => Happened::Closed { conn },
+            (_, true) => Happened::NotOpened(NotOpened::Gone),
+            _ => Happened::Nothing,
+        }
     }
 
     fn on_send(&mut self, slot: u32, generation: u32, completion: Completion) -> Happened {
         let (conn, entry) = self.connections.of_operation(slot, generation);
         let mut sending = entry.sending.take().expect("a send that completes was under way");
-        let is_open = entry.stage == Stage::Open;
-        let is_dead = entry.stage == Stage::Dead;
+        let stage = entry.stage;
+        let (is_open, is_dead) = (stage == Stage::Open, stage == Stage::Dead);
+        let is_layered = entry.layers.is_some();
         let is_done = match check(completion.result) {
             Ok(taken) => sending.advance(taken as usize),
             Err(error) => {
@@ -358,7 +324,11 @@ impl Port {
                 if !again && !is_dead {
                     self.keep(sending);
                     self.kill(conn);
-                    return if is_open { Happened::Closed { conn } } else { Happened::Nothing };
+                    return match stage {
+                        Stage::Open => Happened::Closed { conn },
+                        Stage::Opening => Happened::NotOpened(NotOpened::Gone),
+                        Stage::Closing | Stage::Dead => Happened::Nothing,
+                    };
                 }
                 false
             }
@@ -369,6 +339,9 @@ impl Port {
             return Happened::Nothing;
         }
         let outgoing = self.keep(sending);
+        if is_layered && !is_dead {
+            return self.on_sent_layered(conn, outgoing);
+        }
         self.settle(conn);
         if is_open { Happened::Sent { conn, outgoing } } else { Happened::Nothing }
     }
@@ -377,7 +350,7 @@ impl Port {
     pub fn settle(&mut self, conn: ConnId) {
         let Some(entry) = self.connections.get(conn) else { return };
         match entry.stage {
-            Stage::Open => self.arm_wanted(conn),
+            Stage::Opening | Stage::Open => self.arm_wanted(conn),
             Stage::Closing if entry.sending.is_some() => {}
             Stage::Closing => {
                 if !entry.is_shut {
@@ -394,7 +367,9 @@ impl Port {
             }
             Stage::Dead => {
                 if entry.sending.is_none() && entry.armed == Armed::No {
-                    drop(self.connections.remove(conn.slot));
+                    let (socket, door) = self.connections.remove(conn.slot);
+                    drop(socket);
+                    door.seats.give_back();
                     self.seats.give_back();
                 }
             }
@@ -402,7 +377,10 @@ impl Port {
     }
 
     fn arm_wanted(&mut self, conn: ConnId) {
-        let entry = self.connections.open(conn);
+        let entry = self.connections.get(conn).expect("the caller looked");
+        if entry.layers.as_ref().is_some_and(|layers| layers.is_due) {
+            return;
+        }
         match (entry.armed, entry.wanted) {
             (Armed::No, Reading::Once) => self.arm_receive(conn, Armed::Once),
             (Armed::No, Reading::Continuous) => self.arm_receive(conn, Armed::Continuous),
@@ -477,22 +455,6 @@ impl Port {
         unsafe { self.ring.push(entry) };
     }
 
-    fn arm_accepts(&mut self) {
-        if self.is_shut || self.accept_again_at.is_some() {
-            return;
-        }
-        for (index, accepting) in self.accepting.iter_mut().enumerate() {
-            if std::mem::replace(&mut accepting.armed, true) {
-                continue;
-            }
-            let accept = opcode::AcceptMulti::new(Fd(accepting.listener.descriptor()));
-            let name = Operation::Accept { listener: index as u32 };
-            let entry = accept.flags(libc::SOCK_CLOEXEC).build().user_data(name.pack());
-            // SAFETY: the entry points to nothing.
-            unsafe { self.ring.push(entry) };
-        }
-    }
-
     fn arm_bell(&mut self) {
         let target: *mut u64 = &raw mut *self.bell_count;
         let read = opcode::Read::new(Fd(self.bell), target.cast(), size_of::<u64>() as u32);
@@ -512,12 +474,6 @@ fn shut(socket: Option<&OwnedFd>, how: i32) {
     // SAFETY: the call takes no pointers, and the descriptor is open.
     unsafe { libc::shutdown(socket.as_raw_fd(), how) };
 }
-
-/// How long accepting rests when descriptors or memory are short.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// The shortest time between two lines about connections that were turned away.
-const TURNED_AWAY_LOG_PERIOD: Duration = Duration::from_secs(1);
 
 /// More than this many sends are seldom under way on one shard.
 const SPARE_SENDS_MAX: usize = 256;

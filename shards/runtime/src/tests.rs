@@ -8,7 +8,12 @@ mod connections;
 mod database;
 mod hand_over;
 mod idle;
+mod layered;
 mod mail;
 mod script;
 mod sends;
+<<<<<<< HEAD
 mod wire;
+=======
+mod unix;
+>>>>>>> 55f7485 (Let connections come in through TLS and by sockets in the file system)

@@ -7,7 +7,7 @@ mod storing;
 
 use std::{io, sync::Arc, time::Duration};
 
-use shard::{ConnId, Effect, Effects, Event, Instant, Note, ShardId};
+use shard::{ConnId, Effect, Effects, Event, Instant, NotOpened, Note, ShardId};
 
 use crate::{
     Config,
@@ -138,6 +138,7 @@ impl<B: Brain> Worker<B> {
 
     fn turn(&mut self) -> Result<(), Breakdown> {
         self.take_completions()?;
+        self.take_due();
         self.take_mail();
         self.take_commands();
         self.take_store_news()?;
@@ -155,6 +156,9 @@ impl<B: Brain> Worker<B> {
         // all connections share.
         if self.port.ring.has_completions() {
             return self.port.ring.submit();
+        }
+        if self.port.has_due() {
+            return self.port.ring.wait(Some(Duration::ZERO));
         }
         let mut timeout = self.timeout();
         if timeout == Some(Duration::ZERO) {
@@ -204,8 +208,8 @@ impl<B: Brain> Worker<B> {
     fn take_completion(&mut self, completion: Completion) -> Result<usize, Breakdown> {
         match self.port.on_completion(self.now, completion) {
             Happened::Nothing => {}
-            Happened::Opened { conn, refuse } => {
-                self.tell(Event::Opened { conn, refuse });
+            Happened::Opened { conn, refuse, door } => {
+                self.tell(Event::Opened { conn, refuse, door });
                 // A connection begins with one single receive, unless the shard has closed it at once.
                 self.port.settle(conn);
             }
@@ -217,7 +221,8 @@ impl<B: Brain> Worker<B> {
                 self.carry_out();
                 return Ok(len);
             }
-            Happened::TurnedAway => self.tell(Event::TurnedAway),
+            Happened::Layered { conn, opened } => return Ok(self.tell_layered(conn, opened)),
+            Happened::NotOpened(why) => self.tell(Event::NotOpened(why)),
             Happened::Sent { conn, outgoing } => {
                 self.effects.recycle(outgoing);
                 self.tell(Event::Sent { conn });
@@ -228,6 +233,38 @@ impl<B: Brain> Worker<B> {
         Ok(0)
     }
 
+    /// Says how many bytes came.
+    fn tell_layered(&mut self, conn: ConnId, opened: Option<(bool, u16)>) -> usize {
+        let plain = self.port.take_plain();
+        if let Some((refuse, door)) = opened {
+            self.tell(Event::Opened { conn, refuse, door });
+        }
+        if !plain.is_empty() && self.port.is_open(conn) {
+            self.tell(Event::Bytes { conn, bytes: &plain });
+        }
+        let len = plain.len();
+        self.port.keep_plain(plain);
+        self.port.settle(conn);
+        len
+    }
+
+    /// Lets those go on that come in through layers, as long as that takes nobody else's time: a handshake costs as much
+    /// as hundreds of messages.
+    fn take_due(&mut self) {
+        let began = self.clock.now();
+        while let Some(happened) = self.port.on_due(self.now) {
+            match happened {
+                Happened::Layered { conn, opened } => drop(self.tell_layered(conn, opened)),
+                Happened::NotOpened(why) => self.tell(Event::NotOpened(why)),
+                Happened::Closed { conn } => self.tell(Event::Closed { conn }),
+                _ => {}
+            }
+            if self.clock.now().since(began) >= HANDSHAKES_MAX {
+                return;
+            }
+        }
+    }
+
     fn take_mail(&mut self) {
         for from in self.mesh.peers().iter() {
             let mut letters = std::mem::take(&mut self.letters);
@@ -236,8 +273,8 @@ impl<B: Brain> Worker<B> {
                 match letter {
                     Letter::Mail(mail) => self.tell(Event::Mail { from, mail }),
                     Letter::HandOver(moving) => {
-                        let (conn, refuse, unread) = self.port.adopt(*moving);
-                        self.tell(Event::Opened { conn, refuse });
+                        let (conn, refuse, door, unread) = self.port.adopt(*moving);
+                        self.tell(Event::Opened { conn, refuse, door });
                         self.tell_unread(conn, &unread);
                     }
                 }
@@ -281,7 +318,9 @@ impl<B: Brain> Worker<B> {
     }
 
     fn take_time(&mut self) {
-        self.port.on_time(self.now);
+        for _ in 0..self.port.on_time(self.now) {
+            self.tell(Event::NotOpened(NotOpened::Slow));
+        }
         self.take_store_time();
         if self.brain.next_deadline().is_some_and(|at| at <= self.now) {
             self.tell(Event::Timer);
@@ -398,6 +437,9 @@ const COMPLETIONS_MAX: usize = 1024;
 
 /// Received bytes of one tick. They may be thousands of packets, and everybody else waits for all of them.
 pub(crate) const BYTES_MAX: usize = 256 << 10;
+
+/// What handshakes may take of one tick, but for the last that was begun.
+const HANDSHAKES_MAX: Duration = Duration::from_micros(500);
 
 /// Rounds of mail that waited for room in one tick.
 const PUBLICATIONS_MAX: usize = 4;

@@ -9,21 +9,28 @@ use std::{
     time::Duration,
 };
 
-use runtime::Config;
+use runtime::{Broker, Config, Door, Place};
 use socket2::{Domain, Socket, Type};
+
+fn address(broker: &Broker) -> SocketAddr {
+    match &broker.places()[0] {
+        Place::Tcp(address) => *address,
+        Place::Unix { .. } => unreachable!("its only door is another"),
+    }
+}
 
 #[test]
 fn connections_wait_until_there_are_descriptors_again() {
     // Before the start: an accept keeps the limit of the moment at which it was asked for.
     set_limit(DESCRIPTORS);
-    let listen = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
-    let broker = runtime::start(Config { listen, ..Config::default() }).unwrap();
+    let doors = vec![Door::plain(Place::Tcp(SocketAddr::from(([127, 0, 0, 1], 0))))];
+    let broker = runtime::start(Config { doors, ..Config::default() }).unwrap();
     let sockets: Vec<_> = (0..3).map(|_| Socket::new(Domain::IPV4, Type::STREAM, None).unwrap()).collect();
     let fillers: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
     let mut streams: Vec<TcpStream> = sockets
         .into_iter()
         .map(|socket| {
-            socket.connect(&broker.addresses()[0].into()).unwrap();
+            socket.connect(&address(&broker).into()).unwrap();
             socket.into()
         })
         .collect();

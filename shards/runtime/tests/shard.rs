@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use runtime::{Broker, Config};
+use runtime::{Broker, Config, Door, Place};
 
 use self::wire::{packet, push_string};
 
@@ -17,13 +17,20 @@ use self::wire::{packet, push_string};
 mod wire;
 
 fn start(shards: u8) -> Broker {
-    let listen = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
-    runtime::start(Config { listen, shards, ..Config::default() }).unwrap()
+    let doors = vec![Door::plain(Place::Tcp(SocketAddr::from(([127, 0, 0, 1], 0))))];
+    runtime::start(Config { doors, shards, ..Config::default() }).unwrap()
+}
+
+fn address(broker: &Broker) -> SocketAddr {
+    match &broker.places()[0] {
+        Place::Tcp(address) => *address,
+        Place::Unix { .. } => unreachable!("its only door is another"),
+    }
 }
 
 /// A 3.1.1 client with this id, after its CONNACK.
 fn connect(broker: &Broker, client_id: &str) -> TcpStream {
-    let mut stream = TcpStream::connect(broker.addresses()[0]).unwrap();
+    let mut stream = TcpStream::connect(address(broker)).unwrap();
     stream.set_nodelay(true).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     let mut body = b"\x00\x04MQTT\x04\x02\x00\x00".to_vec();

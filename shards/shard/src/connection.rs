@@ -22,6 +22,8 @@ pub(crate) struct Connection {
     pub dirty: bool,
     /// Not read at present; `partial` holds what came before.
     pub stalled: bool,
+    /// The number of the listener that it came in by.
+    pub door: u16,
     pub topic_alias_max: u16,
     /// How many unacknowledged messages the client takes, our own limit included.
     pub receive_maximum: u16,
@@ -68,7 +70,7 @@ pub(crate) struct Aliases {
 }
 
 impl Connection {
-    fn new(refuse: bool, now: Instant) -> Connection {
+    fn new(refuse: bool, door: u16, now: Instant) -> Connection {
         Connection {
             stage: Stage::Opened,
             version: Version::V311,
@@ -76,6 +78,7 @@ impl Connection {
             sending: false,
             dirty: false,
             stalled: false,
+            door,
             topic_alias_max: 0,
             receive_maximum: u16::MAX,
             keep_alive_s: 0,
@@ -167,13 +170,13 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
-    pub fn open(&mut self, conn: ConnId, refuse: bool, now: Instant) {
+    pub fn open(&mut self, conn: ConnId, refuse: bool, door: u16, now: Instant) {
         let slot = conn.slot as usize;
         if self.slots.len() <= slot {
             self.slots.resize_with(slot + 1, || None);
         }
         assert!(self.slots[slot].is_none(), "the runtime reuses a slot only after the connection is closed");
-        self.slots[slot] = Some((conn.generation, Connection::new(refuse, now)));
+        self.slots[slot] = Some((conn.generation, Connection::new(refuse, door, now)));
         self.live += 1;
     }
 

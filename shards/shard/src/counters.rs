@@ -33,6 +33,18 @@ counters! {
     refused_max_connections,
     #[doc = "Connections closed without an answer, because of `max_connections` and too many to refuse."]
     connections_turned_away,
+    #[doc = "Connections closed because TLS or WebSocket was not agreed on within `connect_timeout_secs`."]
+    handshake_timeouts,
+    #[doc = "Connections that their client closed before TLS or WebSocket was agreed on."]
+    handshakes_abandoned,
+    #[doc = "Connections closed because TLS could not be agreed on."]
+    refused_tls,
+    #[doc = "Connections closed because their first bytes are nothing that is spoken there."]
+    refused_unknown,
+    #[doc = "Connections closed because the WebSocket was refused or broke its protocol."]
+    refused_websocket,
+    #[doc = "Connections closed because of the header of a proxy, or the lack of one."]
+    refused_proxy,
     #[doc = "Connections refused with an error in CONNACK, those of `max_connections` included."]
     refused_connect,
     #[doc = "Connections closed because no CONNECT came in time."]

@@ -9,9 +9,10 @@ use crate::{ConnId, Fetch, Mail, Piece, ShardId, store::record::Record};
 pub enum Event<'a> {
     /// A socket was accepted here, or came from another shard. Nothing was read from it yet.
     /// `refuse` is set where the process has all the connections that it may have: the CONNECT is answered and refused.
-    Opened { conn: ConnId, refuse: bool },
-    /// A socket was closed at once: even the places for refusals are taken.
-    TurnedAway,
+    /// `door` is the number of the listener that it came in by.
+    Opened { conn: ConnId, refuse: bool, door: u16 },
+    /// A socket came and went without a connection that the shard would have heard of.
+    NotOpened(NotOpened),
     /// Bytes of a connection, any number, cut anywhere.
     Bytes { conn: ConnId, bytes: &'a [u8] },
     /// The socket took all bytes of the connection's last `Effect::Send`.
@@ -40,4 +41,23 @@ pub enum Event<'a> {
     Drain,
     /// The tick ends: whatever was collected for a connection becomes one `Effect::Send`.
     Flush,
+}
+
+/// Why a socket never became a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotOpened {
+    /// Even the places for refusals are taken.
+    NoSeat,
+    /// What comes before MQTT did not come in time.
+    Slow,
+    /// The peer left before its first packet could come.
+    Gone,
+    /// TLS was not agreed on.
+    Tls,
+    /// What came is not the beginning of anything that is spoken there.
+    Unknown,
+    /// The WebSocket was refused, or broke its protocol.
+    WebSocket,
+    /// The header of a proxy is wrong, or the proxy is nobody who may send one.
+    Proxy,
 }

@@ -64,7 +64,7 @@ pub use bundle::{Bundle, Bundled};
 pub use config::{Config, Limits, QueueFull};
 pub use counters::{Counters, Gauges};
 pub use effect::{Effect, Effects, Reading};
-pub use event::Event;
+pub use event::{Event, NotOpened};
 pub use fullness::StoreRoom;
 pub use handshakes::Handshake;
 pub use id::{ConnId, SHARDS_MAX, ShardId, ShardSet};

@@ -17,6 +17,10 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
+    pub fn of_bytes(bytes: Vec<u8>) -> Outgoing {
+        Outgoing { bytes, ..Outgoing::default() }
+    }
+
     /// Puts the payload of `message` behind the bytes written so far, without a copy.
     pub fn push_shared(&mut self, message: Message) {
         self.shared_len += message.payload().len();

@@ -5,7 +5,7 @@ mod stalling;
 use mqtt::{Ack, Frame, Packet, PacketKind, Publish, ReasonCode, Received, Violation};
 
 use crate::{
-    ConnId, Effect, Instant, Reading, Shard, What,
+    ConnId, Effect, Instant, NotOpened, Reading, Shard, What,
     connection::{Connection, Stage},
     ending::WillFate,
     keys::SessionKey,
@@ -15,17 +15,30 @@ use crate::{
 };
 
 impl Shard {
-    pub(crate) fn handle_opened(&mut self, conn: ConnId, refuse: bool, turn: &mut Turn<'_>) {
+    pub(crate) fn handle_opened(&mut self, conn: ConnId, refuse: bool, door: u16, turn: &mut Turn<'_>) {
         if self.drain.has_begun() {
             turn.push(Effect::Close { conn });
             return;
         }
-        self.connections.open(conn, refuse, turn.now);
+        self.connections.open(conn, refuse, door, turn.now);
         self.counters.connections_opened += 1;
         self.timers.insert(turn.now + self.config.limits.connect_timeout, Deadline::Connect(conn));
         if self.timers.are_crowded() {
             self.forget_timers();
         }
+    }
+
+    pub(crate) fn handle_not_opened(&mut self, why: NotOpened) {
+        let counter = match why {
+            NotOpened::NoSeat => &mut self.counters.connections_turned_away,
+            NotOpened::Slow => &mut self.counters.handshake_timeouts,
+            NotOpened::Gone => &mut self.counters.handshakes_abandoned,
+            NotOpened::Tls => &mut self.counters.refused_tls,
+            NotOpened::Unknown => &mut self.counters.refused_unknown,
+            NotOpened::WebSocket => &mut self.counters.refused_websocket,
+            NotOpened::Proxy => &mut self.counters.refused_proxy,
+        };
+        *counter += 1;
     }
 
     /// Every connection sets two timers or more, which clients that come and go would leave behind for a minute each.

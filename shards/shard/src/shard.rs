@@ -161,8 +161,8 @@ impl Shard {
         let turn = &mut Turn { now, effects };
         self.begin_answer();
         match event {
-            Event::Opened { conn, refuse } => self.handle_opened(conn, refuse, turn),
-            Event::TurnedAway => self.counters.connections_turned_away += 1,
+            Event::Opened { conn, refuse, door } => self.handle_opened(conn, refuse, door, turn),
+            Event::NotOpened(why) => self.handle_not_opened(why),
             Event::Bytes { conn, bytes } => self.handle_bytes(conn, bytes, turn),
             Event::Sent { conn } => self.handle_sent(conn, turn),
             Event::Closed { conn } => self.handle_closed(conn, turn),

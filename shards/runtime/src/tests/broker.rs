@@ -8,8 +8,12 @@ use std::{
 
 use shard::ShardId;
 
-use super::client::{HANGS, ask, config, connect, connect_to, echoing, start};
-use crate::{Config, StartError};
+use super::client::{HANGS, address as first_address, ask, config, connect, connect_to, echoing, start};
+use crate::{Config, Door, Place, StartError};
+
+fn plain(addresses: &[SocketAddr]) -> Vec<Door> {
+    addresses.iter().map(|address| Door::plain(Place::Tcp(*address))).collect()
+}
 
 fn refusal(config: Config) -> StartError {
     crate::start(config).err().expect("it cannot start")
@@ -19,25 +23,28 @@ fn refusal(config: Config) -> StartError {
 fn a_taken_port_is_named() {
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = other.local_addr().unwrap();
-    let error = refusal(Config { listen: vec![address], ..config(2) });
-    assert!(matches!(&error, StartError::AddressInUse { address: taken } if *taken == address), "{error}");
+    let error = refusal(Config { doors: plain(&[address]), ..config(2) });
+    assert!(
+        matches!(&error, StartError::AddressInUse { address: taken } if *taken == Place::Tcp(address)),
+        "{error}"
+    );
 }
 
 #[test]
 fn a_second_broker_on_the_same_port_is_refused() {
     let (broker, _) = start(config(2));
-    let address = broker.addresses()[0];
-    let error = refusal(Config { listen: vec![address], ..config(2) });
+    let address = first_address(&broker);
+    let error = refusal(Config { doors: plain(&[address]), ..config(2) });
     assert!(matches!(error, StartError::AddressInUse { .. }), "{error}");
     drop(broker);
-    let (broker, _) = start(Config { listen: vec![address], ..config(2) });
+    let (broker, _) = start(Config { doors: plain(&[address]), ..config(2) });
     assert_eq!(ask(&mut connect(&broker), b"E", 1), b"E");
 }
 
 #[test]
 fn an_address_of_another_machine_is_refused() {
     let foreign = SocketAddr::from(([192, 0, 2, 1], 1883));
-    let error = refusal(Config { listen: vec![foreign], ..config(1) });
+    let error = refusal(Config { doors: plain(&[foreign]), ..config(1) });
     assert!(matches!(error, StartError::AddressNotAvailable { .. }), "{error}");
 }
 
@@ -48,16 +55,17 @@ fn numbers_of_shards_and_buffers_are_checked() {
     }
     let uneven = Config { receive_buffers: 100, ..config(1) };
     assert!(matches!(refusal(uneven), StartError::ReceiveBuffers { receive_buffers: 100 }));
-    assert!(matches!(refusal(Config { listen: Vec::new(), ..config(1) }), StartError::NoAddress));
+    assert!(matches!(refusal(Config { doors: Vec::new(), ..config(1) }), StartError::NoAddress));
 }
 
 #[test]
 fn every_address_is_listened_on_with_one_port_for_all_shards() {
-    let listen =
-        vec!["127.0.0.1:0".parse().unwrap(), "127.0.0.2:0".parse().unwrap(), "[::1]:0".parse().unwrap()];
-    let (broker, _) = start(Config { listen, ..config(3) });
-    assert_eq!(broker.addresses().len(), 3);
-    for &address in broker.addresses() {
+    let addresses =
+        ["127.0.0.1:0".parse().unwrap(), "127.0.0.2:0".parse().unwrap(), "[::1]:0".parse().unwrap()];
+    let (broker, _) = start(Config { doors: plain(&addresses), ..config(3) });
+    assert_eq!(broker.places().len(), 3);
+    for place in broker.places() {
+        let Place::Tcp(address) = *place else { unreachable!("they are all of this kind") };
         assert_ne!(address.port(), 0);
         for _ in 0..20 {
             assert_eq!(ask(&mut connect_to(address), b"E", 1), b"E");
@@ -69,7 +77,7 @@ fn every_address_is_listened_on_with_one_port_for_all_shards() {
 fn draining_closes_every_connection_and_lets_nobody_in() {
     let (broker, _) = start(config(2));
     let mut streams: Vec<_> = (0..50).map(|_| echoing(&broker)).collect();
-    let address = broker.addresses()[0];
+    let address = first_address(&broker);
     let readers = std::thread::spawn(move || {
         let ended = |stream: &mut std::net::TcpStream| matches!(stream.read(&mut [0]), Ok(0));
         streams.iter_mut().all(ended)

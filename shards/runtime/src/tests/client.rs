@@ -9,14 +9,14 @@ use std::{
 use shard::{Instant as Time, ShardId};
 
 use super::script::{Observed, Script};
-use crate::{Broker, Config, broker::start_with};
+use crate::{Broker, Config, Door, Place, broker::start_with};
 
 /// Far beyond anything that works; what takes longer hangs.
 pub const HANGS: Duration = Duration::from_secs(30);
 
 pub fn config(shards: u8) -> Config {
     Config {
-        listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
+        doors: vec![Door::plain(Place::Tcp(SocketAddr::from(([127, 0, 0, 1], 0))))],
         shards,
         ring_entries: 64,
         receive_buffers: 64,
@@ -35,7 +35,15 @@ pub fn start(config: Config) -> (Broker, std::sync::Arc<Observed>) {
 }
 
 pub fn connect(broker: &Broker) -> TcpStream {
-    connect_to(broker.addresses()[0])
+    connect_to(address(broker))
+}
+
+/// Of the first door.
+pub fn address(broker: &Broker) -> SocketAddr {
+    match &broker.places()[0] {
+        Place::Tcp(address) => *address,
+        Place::Unix { path, .. } => panic!("{} has no address", path.display()),
+    }
 }
 
 pub fn connect_to(address: SocketAddr) -> TcpStream {

@@ -14,7 +14,7 @@ use std::{
 };
 
 use shard::{
-    ConnId, Counters, Effect, Effects, Event, Gauges, Instant, Mail, Outgoing, Reading, ShardId,
+    ConnId, Counters, Effect, Effects, Event, Gauges, Instant, Mail, NotOpened, Outgoing, Reading, ShardId,
     store::restoring::Restoring,
 };
 
@@ -26,6 +26,7 @@ pub struct Observed {
     pub opened: AtomicUsize,
     pub refused: AtomicUsize,
     pub turned_away: AtomicUsize,
+    pub not_opened: AtomicUsize,
     pub closed: AtomicUsize,
     pub mail: AtomicUsize,
     pub starved: AtomicUsize,
@@ -204,7 +205,7 @@ impl Script {
 impl Brain for Script {
     fn handle(&mut self, now: Instant, event: Event<'_>, effects: &mut Effects) {
         match event {
-            Event::Opened { conn, refuse } => {
+            Event::Opened { conn, refuse, .. } => {
                 assert!(self.seen.insert(conn), "a name is used once");
                 self.observed.opened.fetch_add(1, SeqCst);
                 self.observed.refused.fetch_add(usize::from(refuse), SeqCst);
@@ -243,8 +244,11 @@ impl Brain for Script {
                 self.observed.turn_bytes_max.fetch_max(bytes, SeqCst);
                 self.flush(effects);
             }
-            Event::TurnedAway => {
+            Event::NotOpened(NotOpened::NoSeat) => {
                 self.observed.turned_away.fetch_add(1, SeqCst);
+            }
+            Event::NotOpened(_) => {
+                self.observed.not_opened.fetch_add(1, SeqCst);
             }
             Event::Kick { .. } => {}
         }

@@ -1,7 +1,7 @@
 //! What happens at the limits, and that each is counted.
 
 use mqtt::{Connect, QoS, ReasonCode};
-use shard::{Config, Event, Limits, QueueFull, Reading};
+use shard::{Config, Event, Limits, NotOpened, QueueFull, Reading};
 
 use crate::{
     keeping::{come_back, kept},
@@ -17,8 +17,8 @@ fn with(change: impl FnOnce(&mut Limits)) -> Script {
 #[test]
 fn connections_that_are_too_many_to_refuse_are_counted_and_nothing_else() {
     let mut s = Script::of_one();
-    s.event(0, Event::TurnedAway);
-    s.event(0, Event::TurnedAway);
+    s.event(0, Event::NotOpened(NotOpened::NoSeat));
+    s.event(0, Event::NotOpened(NotOpened::NoSeat));
     assert_eq!(s.counter("connections_turned_away"), 2);
     assert_eq!(s.counter("connections_opened"), 0);
     assert_eq!(s.shards[0].gauges().connections, 0);

@@ -146,7 +146,7 @@ impl Script {
                 let index = self.by_conn.remove(&(shard, conn)).expect("only an open connection moves");
                 let to = to.index();
                 let conn = self.open_at(to, index);
-                self.event(to, Event::Opened { conn, refuse: false });
+                self.event(to, Event::Opened { conn, refuse: false, door: 0 });
                 self.event(to, Event::Bytes { conn, bytes: &unread });
             }
             Effect::Mail { to, mail } => self.mail.push_back((shard, to.index(), mail)),
@@ -309,7 +309,7 @@ impl Script {
         });
         let shard = index % self.shards.len();
         let conn = self.open_at(shard, index);
-        self.event(shard, Event::Opened { conn, refuse });
+        self.event(shard, Event::Opened { conn, refuse, door: 0 });
         Client(index)
     }
 

@@ -69,7 +69,7 @@ impl World {
         it.opened = self.now;
         it.given = Some(unread.clone());
         let refuse = it.refuse;
-        self.handle(to, Event::Opened { conn, refuse });
+        self.handle(to, Event::Opened { conn, refuse, door: 0 });
         if !is_first && self.sockets[socket].on() == Some((to, conn)) {
             self.sockets[socket].receive = Receive::Idle;
             self.handle(to, Event::Bytes { conn, bytes: &unread });

@@ -1,0 +1,78 @@
+//! A door: one address where connections come in, and the layers that lie between its sockets and MQTT.
+
+use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use rustls::ServerConfig;
+
+use crate::seats::Seats;
+
+/// What every connection that comes in here has in common.
+#[derive(Debug, Clone)]
+pub struct Door {
+    pub place: Place,
+    /// Connections that wait to be accepted, for each shard.
+    pub backlog: u32,
+    /// Of this door alone; the limit of the whole broker holds besides.
+    pub connections_max: usize,
+    /// Small messages leave at once, and do not wait for more.
+    pub is_nodelay: bool,
+    /// From accept to the first byte of MQTT, for doors with layers.
+    pub handshake_max: Duration,
+    /// TLS comes first; without it the bytes come as they are.
+    pub tls: Option<Arc<ServerConfig>>,
+}
+
+/// Where a door is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    Tcp(SocketAddr),
+    /// A socket in the file system, which only this machine's processes reach. The mode says whose.
+    Unix {
+        path: PathBuf,
+        mode: u32,
+    },
+}
+
+impl Door {
+    /// Plain MQTT for everybody who gets there.
+    pub fn plain(place: Place) -> Door {
+        Door {
+            place,
+            backlog: 4096,
+            connections_max: usize::MAX,
+            is_nodelay: true,
+            handshake_max: Duration::from_secs(10),
+            tls: None,
+        }
+    }
+
+    /// What comes in is MQTT from the first byte.
+    pub fn is_plain(&self) -> bool {
+        self.tls.is_none()
+    }
+}
+
+/// A door that is open, the same for all shards. A connection holds on to it for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct OpenDoor {
+    pub door: Door,
+    /// Its position among all doors: by this the shards know it.
+    pub id: u16,
+    pub seats: Seats,
+}
+
+impl OpenDoor {
+    pub fn new(id: u16, door: Door) -> OpenDoor {
+        let seats = Seats::new(door.connections_max);
+        OpenDoor { door, id, seats }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Tcp(address) => address.fmt(f),
+            Place::Unix { path, .. } => write!(f, "unix://{}", path.display()),
+        }
+    }
+}

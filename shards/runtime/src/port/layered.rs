@@ -1,0 +1,210 @@
+//! Connections with layers between their sockets and MQTT.
+//!
+//! The shard hears of one when its layers stand, and of bytes when they have come out of them. Until then the connection
+//! is this file's alone. What layers say themselves and what the shard says leaves by one output, so that at most one send
+//! is under way here, too.
+
+use std::time::Duration;
+
+use shard::{ConnId, Instant, Outgoing, Reading};
+
+use super::{Happened, Port, shut};
+use crate::{
+    buffers::Filled,
+    connection::{Address, Stage},
+    layers::{Layers, Refusal},
+};
+
+impl Port {
+    /// What `Happened::Layered` brought. It goes back with `keep_plain`.
+    pub fn take_plain(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.scratch.plain)
+    }
+
+    pub fn keep_plain(&mut self, mut plain: Vec<u8>) {
+        plain.clear();
+        plain.shrink_to(PLAIN_BYTES_KEPT);
+        self.scratch.plain = plain;
+    }
+
+    /// The shard may be told of this connection.
+    pub fn is_open(&mut self, conn: ConnId) -> bool {
+        self.connections.get(conn).is_some_and(|entry| entry.stage == Stage::Open)
+    }
+
+    pub fn has_due(&self) -> bool {
+        !self.due.is_empty()
+    }
+
+    /// Takes one step of one handshake.
+    pub fn on_due(&mut self, now: Instant) -> Option<Happened> {
+        loop {
+            let conn = self.due.pop_front()?;
+            let Some(entry) = self.connections.get(conn) else { continue };
+            let Some(layers) = entry.layers.as_mut() else { continue };
+            layers.is_due = false;
+            if matches!(entry.stage, Stage::Opening | Stage::Open) {
+                return Some(self.go_on(now, conn, &[]));
+            }
+            self.settle(conn);
+        }
+    }
+
+    /// Ends those that did not come to stand in time, and says how many they were.
+    pub(super) fn end_slow_openings(&mut self, now: Instant) -> usize {
+        let mut ended = 0;
+        while let Some(&(at, conn)) = self.opening.front() {
+            if at > now {
+                break;
+            }
+            self.opening.pop_front();
+            if self.connections.get(conn).is_some_and(|entry| entry.stage == Stage::Opening) {
+                self.kill(conn);
+                ended += 1;
+            }
+        }
+        ended
+    }
+
+    pub(super) fn begin_opening(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        layers: Result<Layers, Refusal>,
+    ) -> Happened {
+        let entry = self.connections.get(conn).expect("it was inserted just now");
+        entry.stage = Stage::Opening;
+        match layers {
+            Ok(layers) => entry.layers = Some(Box::new(layers)),
+            Err(refusal) => return self.refuse(now, conn, &refusal),
+        }
+        self.opening.push_back((now + self.handshake_max, conn));
+        self.settle(conn);
+        Happened::Nothing
+    }
+
+    pub(super) fn receive_layered(&mut self, now: Instant, conn: ConnId, filled: Filled) -> Happened {
+        let entry = self.connections.get(conn).expect("the caller looked");
+        let layers = entry.layers.as_mut().expect("the caller looked");
+        let bytes = self.buffers.bytes(&filled);
+        if !layers.is_established() {
+            layers.collect(bytes);
+            if !std::mem::replace(&mut layers.is_due, true) {
+                self.due.push_back(conn);
+            }
+            self.buffers.recycle(filled);
+            return Happened::Nothing;
+        }
+        // The buffers are not lent while the connection is worked on.
+        let bytes = bytes.to_vec();
+        self.buffers.recycle(filled);
+        self.go_on(now, conn, &bytes)
+    }
+
+    /// Brings the layers further, and says what has come of it.
+    fn go_on(&mut self, now: Instant, conn: ConnId, bytes: &[u8]) -> Happened {
+        let entry = self.connections.get(conn).expect("the caller looked");
+        let layers = entry.layers.as_mut().expect("the caller looked");
+        self.scratch.plain.clear();
+        if let Err(refusal) = layers.receive(bytes, &mut self.scratch) {
+            return self.refuse(now, conn, &refusal);
+        }
+        let stands = entry.stage == Stage::Opening && layers.is_established();
+        if stands {
+            entry.stage = Stage::Open;
+        }
+        let opened = stands.then(|| (entry.refuse, entry.door().id));
+        self.flush_layers(conn);
+        let entry = self.connections.get(conn).expect("a send ends nothing");
+        let layers = entry.layers.as_mut().expect("a send leaves the layers");
+        if !self.scratch.plain.is_empty() && entry.wanted == Reading::Once {
+            entry.wanted = Reading::Paused;
+            // The connection may move to another shard for these bytes, and nothing may be under way then.
+            if entry.sending.is_some() {
+                layers.held = std::mem::take(&mut self.scratch.plain);
+            }
+        }
+        self.settle(conn);
+        if opened.is_none() && self.scratch.plain.is_empty() {
+            return Happened::Nothing;
+        }
+        Happened::Layered { conn, opened }
+    }
+
+    /// The last words of the layers go out, and then it is over.
+    fn refuse(&mut self, now: Instant, conn: ConnId, refusal: &Refusal) -> Happened {
+        self.scratch.plain.clear();
+        self.flush_layers(conn);
+        let entry = self.connections.get(conn).expect("the caller looked");
+        let (stage, address) = (entry.stage, entry.address);
+        entry.stage = Stage::Closing;
+        self.lingering.push_back((now + self.linger, conn));
+        self.log_refusal(now, address, refusal);
+        self.settle(conn);
+        if stage == Stage::Open { Happened::Closed { conn } } else { Happened::NotOpened(refusal.why) }
+    }
+
+    /// Whoever floods the broker with nonsense does not flood the log: the counters have them all.
+    fn log_refusal(&mut self, now: Instant, address: Address, refusal: &Refusal) {
+        if self.refusal_logged_at.is_none_or(|at| now.since(at) >= REFUSAL_LOG_PERIOD) {
+            self.refusal_logged_at = Some(now);
+            tracing::info!(%address, why = %refusal.what, "a connection is closed");
+        }
+    }
+
+    pub(super) fn send_layered(&mut self, conn: ConnId, bytes: Box<Outgoing>) {
+        let entry = self.connections.open(conn);
+        let layers = entry.layers.as_mut().expect("the caller looked");
+        if layers.send(bytes, &mut self.scratch).is_err() {
+            // Nothing can be said any more. The send that fails for it tells the shard.
+            shut(entry.socket.as_ref(), libc::SHUT_RDWR);
+            layers.output.push(0);
+        }
+        self.flush_layers(conn);
+    }
+
+    pub(super) fn finish_layers(&mut self, conn: ConnId) {
+        let entry = self.connections.get(conn).expect("the caller looked");
+        if let Some(layers) = entry.layers.as_mut() {
+            layers.finish(&mut self.scratch);
+            self.flush_layers(conn);
+        }
+    }
+
+    /// Gives the output to the socket, unless a send is under way: then it waits for that.
+    fn flush_layers(&mut self, conn: ConnId) {
+        let entry = self.connections.get(conn).expect("the caller looked");
+        let layers = entry.layers.as_mut().expect("the caller looked");
+        if entry.sending.is_some() || layers.output.is_empty() {
+            return;
+        }
+        let outgoing = Outgoing::of_bytes(std::mem::take(&mut layers.output));
+        self.begin_send(conn, Box::new(outgoing));
+    }
+
+    /// The socket has taken all of what was under way.
+    pub(super) fn on_sent_layered(&mut self, conn: ConnId, _sealed: Box<Outgoing>) -> Happened {
+        self.flush_layers(conn);
+        let entry = self.connections.get(conn).expect("the caller looked");
+        let stage = entry.stage;
+        let layers = entry.layers.as_mut().expect("the caller looked");
+        let happened = if entry.sending.is_some() || stage != Stage::Open {
+            Happened::Nothing
+        } else if let Some(outgoing) = layers.of_shard.take() {
+            Happened::Sent { conn, outgoing }
+        } else if !layers.held.is_empty() {
+            self.scratch.plain = std::mem::take(&mut layers.held);
+            Happened::Layered { conn, opened: None }
+        } else {
+            Happened::Nothing
+        };
+        self.settle(conn);
+        happened
+    }
+}
+
+/// More than that is not kept for what the next connection brings.
+const PLAIN_BYTES_KEPT: usize = 256 << 10;
+
+/// The shortest time between two lines about connections whose layers refused them.
+const REFUSAL_LOG_PERIOD: Duration = Duration::from_secs(1);
