@@ -15,10 +15,10 @@ mod tests;
 use std::{ffi::OsString, fs, io::Read as _, path::Path};
 
 pub use self::{
-    address::Address,
+    address::{Address, Place, Scheme},
     key::Key,
     problem::{Origin, Problem},
-    settings::{Format, Level, Settings, Sigterm},
+    settings::{ClientCertificates, Format, Level, MinVersion, Settings, Sigterm, Tls},
 };
 use self::{file::File, value::Value};
 
@@ -173,7 +173,7 @@ fn replace_port(text: &str, addresses: &mut Vec<Address>) -> Result<(), Problem>
     })?;
     let mut moved: Vec<Address> = Vec::new();
     for address in addresses.drain(..) {
-        let address = Address { port, ..address };
+        let address = address.with_port(port);
         if !moved.contains(&address) {
             moved.push(address);
         }

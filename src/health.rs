@@ -5,16 +5,38 @@ use std::{process::ExitCode, time::Duration};
 use clap::Args;
 use client::{Disconnection, Driver, Error, Farewell, Options, Target, Version};
 
-use crate::config::Address;
+use crate::config::{Address, Place, Scheme};
 
 #[derive(Debug, Args)]
 pub struct HealthArgs {
     /// The broker to ask
-    #[arg(default_value = "tcp://127.0.0.1:1883", value_parser = Address::parse)]
-    address: Address,
+    #[arg(default_value = "tcp://127.0.0.1:1883", value_parser = Asked::parse)]
+    address: Asked,
     /// Seconds until no answer is an answer
     #[arg(short, long, value_name = "SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=60))]
     timeout: u64,
+}
+
+/// A listener that a health check can ask.
+#[derive(Debug, Clone)]
+struct Asked {
+    host: String,
+    port: u16,
+}
+
+impl Asked {
+    fn parse(text: &str) -> Result<Asked, String> {
+        match Address::parse(text)? {
+            Address { scheme: Scheme::Tcp, place: Place::Host { host, port } } => Ok(Asked { host, port }),
+            other => Err(format!("a health check asks over tcp://, and not over {}://", other.scheme.name())),
+        }
+    }
+}
+
+impl std::fmt::Display for Asked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        Address::tcp(&self.host, self.port).fmt(f)
+    }
 }
 
 /// Any CONNACK is a sign of life: a broker that is full or asks for a password is not to be restarted for it. One whose

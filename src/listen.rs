@@ -1,29 +1,41 @@
-//! From configured addresses to those that the sockets are bound to.
+//! From configured addresses to the places that the doors are at.
 
 use std::{
     io,
     net::{SocketAddr, TcpListener, ToSocketAddrs},
 };
 
-use crate::config::Address;
+use crate::config::{self, Address, Scheme};
 
-/// Where the broker is to listen.
+/// Where the broker is to listen, and what is spoken there.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Listen {
-    pub addresses: Vec<SocketAddr>,
+    pub places: Vec<(Scheme, runtime::Place)>,
     /// Default addresses that this machine does not have: a machine without IPv6 still gets its broker.
     pub missing: Vec<SocketAddr>,
 }
 
 /// Resolves names. An address that somebody asked for is never left out; whether it exists, the runtime finds out.
 pub fn resolve(addresses: &[Address], by_default: bool) -> Result<Listen, String> {
-    let mut listen = Listen { addresses: Vec::new(), missing: Vec::new() };
+    let mut listen = Listen { places: Vec::new(), missing: Vec::new() };
     for address in addresses {
-        for resolved in lookup(address)? {
-            if by_default && is_missing(resolved) {
+        for place in lookup(address)? {
+            if let runtime::Place::Tcp(resolved) = place
+                && by_default
+                && is_missing(resolved)
+            {
                 listen.missing.push(resolved);
-            } else if !listen.addresses.contains(&resolved) {
-                listen.addresses.push(resolved);
+                continue;
+            }
+            match listen.places.iter().find(|(_, known)| *known == place) {
+                Some((scheme, _)) if *scheme != address.scheme => {
+                    return Err(format!(
+                        "cannot listen on {address}: {place} is that of {}://, too. Give each an address of its own",
+                        scheme.name()
+                    ));
+                }
+                Some(_) => {}
+                None => listen.places.push((address.scheme, place)),
             }
         }
     }
@@ -31,24 +43,44 @@ pub fn resolve(addresses: &[Address], by_default: bool) -> Result<Listen, String
 }
 
 /// Whether others than this machine can connect there.
-pub fn is_open(address: &SocketAddr) -> bool {
-    !address.ip().to_canonical().is_loopback()
+pub fn is_open(place: &runtime::Place) -> bool {
+    match place {
+        runtime::Place::Tcp(address) => !address.ip().to_canonical().is_loopback(),
+        runtime::Place::Unix { .. } => false,
+    }
 }
 
-fn lookup(address: &Address) -> Result<Vec<SocketAddr>, String> {
+/// As somebody would write it who wants to connect there.
+pub fn shown(scheme: Scheme, place: &runtime::Place) -> String {
+    match place {
+        runtime::Place::Tcp(address) => format!("{}://{address}", scheme.name()),
+        runtime::Place::Unix { .. } => place.to_string(),
+    }
+}
+
+fn lookup(address: &Address) -> Result<Vec<runtime::Place>, String> {
+    let (host, port) = match &address.place {
+        config::Place::Host { host, port } => (host.as_str(), *port),
+        config::Place::Path(path) => {
+            return Ok(vec![runtime::Place::Unix { path: path.clone(), mode: SOCKET_MODE }]);
+        }
+    };
     let failed = |why: &str| {
         format!(
             "cannot listen on {address}: the name has no address ({why}). Write an IP address, or 0.0.0.0 for all"
         )
     };
-    match (address.host.as_str(), address.port).to_socket_addrs() {
+    match (host, port).to_socket_addrs() {
         Ok(found) => {
-            let found: Vec<SocketAddr> = found.collect();
+            let found: Vec<runtime::Place> = found.map(runtime::Place::Tcp).collect();
             if found.is_empty() { Err(failed("none found")) } else { Ok(found) }
         }
         Err(error) => Err(failed(&error.to_string())),
     }
 }
+
+/// The owner and the group of the process may connect.
+const SOCKET_MODE: u32 = 0o660;
 
 fn is_missing(address: SocketAddr) -> bool {
     // Any free port shows whether the address itself exists.
@@ -74,16 +106,19 @@ mod tests {
         // The address is of the block for documentation: no machine has it.
         let asked = addresses(&["tcp://127.0.0.1:1", "tcp://192.0.2.1:1"]);
         let explicit = resolve(&asked, false).expect("resolved");
-        assert_eq!(explicit.addresses.len(), 2);
+        assert_eq!(explicit.places.len(), 2);
         let by_default = resolve(&asked, true).expect("resolved");
-        assert_eq!(by_default.addresses, [SocketAddr::from(([127, 0, 0, 1], 1))]);
+        let kept = runtime::Place::Tcp(SocketAddr::from(([127, 0, 0, 1], 1)));
+        assert_eq!(by_default.places, [(Scheme::Tcp, kept)]);
         assert_eq!(by_default.missing, [SocketAddr::from(([192, 0, 2, 1], 1))]);
     }
 
     #[test]
     fn the_same_address_is_listened_on_once() {
         let listen = resolve(&addresses(&["tcp://127.0.0.1:5", "127.0.0.1:5"]), false).expect("resolved");
-        assert_eq!(listen.addresses.len(), 1);
+        assert_eq!(listen.places.len(), 1);
+        let twice = resolve(&addresses(&["tcp://127.0.0.1:5", "tls://127.0.0.1:5"]), false);
+        assert!(twice.is_err_and(|error| error.contains("127.0.0.1:5 is that of tcp://, too")));
     }
 
     #[test]
@@ -106,7 +141,8 @@ mod tests {
             ("[::]:1", true),
             ("192.0.2.1:1", true),
         ] {
-            assert_eq!(is_open(&text.parse().expect(text)), open, "{text}");
+            let place = runtime::Place::Tcp(text.parse().expect(text));
+            assert_eq!(is_open(&place), open, "{text}");
         }
     }
 }

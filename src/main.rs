@@ -19,6 +19,7 @@ mod store;
 mod subscribe;
 mod text;
 mod threads;
+mod tls;
 
 use std::{
     env,

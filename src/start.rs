@@ -3,19 +3,18 @@
 use std::{
     collections::hash_map::RandomState,
     hash::{BuildHasher, Hasher},
-    net::SocketAddr,
     path::Path,
     sync::Arc,
 };
 
-use runtime::{Broker, Cause, DataDir, Leftover, Probe};
+use runtime::{Broker, Cause, DataDir, Door, Leftover, Place, Probe};
 use shard::SHARDS_MAX;
 
 use crate::{
-    config::{Loaded, Settings},
+    config::{Loaded, Scheme, Settings},
     listen, notify,
     open_files::{self, Own},
-    signals, threads,
+    signals, threads, tls,
 };
 
 /// A broker that listens, and how many shards it has.
@@ -34,16 +33,18 @@ pub fn start(loaded: &Loaded) -> Result<Started, String> {
     for address in &listen.missing {
         tracing::info!("this machine has no address {}: not listening there", address.ip());
     }
-    let max_connections = raise_open_files(settings, shards, listen.addresses.len())?;
+    let max_connections = raise_open_files(settings, shards, listen.places.len())?;
+    let doors = doors(settings, &listen.places)?;
     let dir = data_dir(settings, shards)?;
     let placement_seed = dir.as_ref().map_or_else(|| placement_seed(settings), |dir| dir.placement_seed());
-    let mut config = settings.runtime_config(listen.addresses, shards, placement_seed);
+    let mut config = settings.runtime_config(doors, shards, placement_seed);
     config.store = dir.map(|dir| settings.store_config(dir));
     config.max_connections = max_connections;
     threads::check(shards)?;
     let broker = runtime::start(config).map_err(|error| error.to_string())?;
     signals::started();
-    announce(broker.addresses(), shards, &probe);
+    let schemes = listen.places.iter().map(|(scheme, _)| *scheme);
+    announce(&schemes.zip(broker.places().iter().cloned()).collect::<Vec<_>>(), shards, &probe);
     Ok(Started { broker, shards })
 }
 
@@ -130,26 +131,38 @@ fn raise_open_files(settings: &Settings, shards: u8, addresses: usize) -> Result
     Ok(usize::try_from(connections).unwrap_or(all))
 }
 
+/// What is spoken at each place.
+fn doors(settings: &Settings, places: &[(Scheme, Place)]) -> Result<Vec<Door>, String> {
+    let needs_tls = places.iter().any(|(scheme, _)| scheme.needs_tls());
+    let tls = if needs_tls { Some(tls::load(&settings.tls, &[b"mqtt"])?) } else { None };
+    let door = |(scheme, place): &(Scheme, Place)| Door {
+        tls: tls.clone().filter(|_| scheme.needs_tls()),
+        ..settings.door(place.clone())
+    };
+    Ok(places.iter().map(door).collect())
+}
+
 /// One line says where, and how others get in; a second one warns where everybody gets in.
-fn announce(addresses: &[SocketAddr], shards: u8, probe: &Probe) {
-    let listening = listening_on(addresses);
+fn announce(places: &[(Scheme, Place)], shards: u8, probe: &Probe) {
+    let listening = listening_on(places);
     let version = env!("CARGO_PKG_VERSION");
     tracing::info!(version, shards, kernel = %probe.kernel, "{listening}");
-    let open: Vec<SocketAddr> = addresses.iter().copied().filter(listen::is_open).collect();
+    let open: Vec<_> = places.iter().filter(|(_, place)| listen::is_open(place)).cloned().collect();
     if !open.is_empty() {
         tracing::warn!(
-            "{} can be reached from the network, and nobody is asked who they are: this version has no authentication \
-             and no TLS. Let a firewall or a private network decide who gets there",
+            "{} can be reached from the network, and nobody is asked who they are: this version has no authentication. \
+             Let a firewall or a private network decide who gets there, or ask for certificates \
+             (tls.client_certificates)",
             shown(&open)
         );
     }
     notify::ready(&listening);
 }
 
-fn listening_on(addresses: &[SocketAddr]) -> String {
-    let listening = format!("listening on {}", shown(addresses));
-    match addresses.first() {
-        Some(first) if !addresses.iter().any(listen::is_open) => {
+fn listening_on(places: &[(Scheme, Place)]) -> String {
+    let listening = format!("listening on {}", shown(places));
+    match places.first() {
+        Some((Scheme::Tcp, Place::Tcp(first))) if !places.iter().any(|(_, place)| listen::is_open(place)) => {
             let port = first.port();
             format!(
                 "{listening}, for this machine only (to open it to the network: iothub --listen tcp://0.0.0.0:{port})"
@@ -159,26 +172,27 @@ fn listening_on(addresses: &[SocketAddr]) -> String {
     }
 }
 
-fn shown(addresses: &[SocketAddr]) -> String {
-    addresses.iter().map(|address| format!("tcp://{address}")).collect::<Vec<_>>().join(" and ")
+fn shown(places: &[(Scheme, Place)]) -> String {
+    let shown: Vec<String> = places.iter().map(|(scheme, place)| listen::shown(*scheme, place)).collect();
+    shown.join(" and ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
-        texts.iter().map(|text| text.parse().expect(text)).collect()
+    fn places(texts: &[&str]) -> Vec<(Scheme, Place)> {
+        texts.iter().map(|text| (Scheme::Tcp, Place::Tcp(text.parse().expect(text)))).collect()
     }
 
     #[test]
     fn a_closed_broker_says_how_to_open_it() {
         assert_eq!(
-            listening_on(&addresses(&["127.0.0.1:1883", "[::1]:1883"])),
+            listening_on(&places(&["127.0.0.1:1883", "[::1]:1883"])),
             "listening on tcp://127.0.0.1:1883 and tcp://[::1]:1883, for this machine only (to open it to the \
              network: iothub --listen tcp://0.0.0.0:1883)"
         );
-        assert_eq!(listening_on(&addresses(&["0.0.0.0:1883"])), "listening on tcp://0.0.0.0:1883");
+        assert_eq!(listening_on(&places(&["0.0.0.0:1883"])), "listening on tcp://0.0.0.0:1883");
     }
 
     #[test]

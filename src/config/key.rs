@@ -4,7 +4,9 @@ use std::ops::RangeInclusive;
 
 use super::{
     Address,
-    settings::{Durability, Format, Level, OnFailure, QueueFull, Settings, Sigterm},
+    settings::{
+        ClientCertificates, Durability, Format, Level, MinVersion, OnFailure, QueueFull, Settings, Sigterm,
+    },
     value::{Value, show_bytes},
 };
 
@@ -51,6 +53,10 @@ pub enum Kind {
     /// The beginning of a topic name: a text without wildcards.
     Topic {
         place: fn(&mut Settings) -> &mut String,
+    },
+    /// A list of file names.
+    Files {
+        place: fn(&mut Settings) -> &mut Vec<String>,
     },
     Addresses {
         place: fn(&mut Settings) -> &mut Vec<Address>,
@@ -102,6 +108,7 @@ impl Key {
                 let topic = value.text().filter(|text| is_text(text) && !text.contains(['+', '#']));
                 *place(settings) = topic.ok_or_else(expected)?.to_owned();
             }
+            Kind::Files { place } => *place(settings) = value.files()?,
             Kind::Addresses { place } => *place(settings) = value.addresses()?,
         }
         Ok(())
@@ -125,6 +132,7 @@ impl Key {
             Kind::Flag { place } => place(&mut settings).to_string(),
             Kind::Word { words, get, .. } => format!("{:?}", words[get(&settings)]),
             Kind::Text { place } | Kind::Topic { place } => format!("{:?}", place(&mut settings)),
+            Kind::Files { place } => format!("{:?}", place(&mut settings)),
             Kind::Addresses { place } => {
                 let addresses: Vec<String> = place(&mut settings).iter().map(Address::to_string).collect();
                 format!("{addresses:?}")
@@ -152,6 +160,7 @@ impl Key {
             Kind::Topic { .. } => {
                 format!("expected a topic of at most {TEXT_BYTES_MAX} bytes without NUL and without + and #")
             }
+            Kind::Files { .. } => "expected a list of file names".to_owned(),
             Kind::Addresses { .. } => "expected a list of addresses".to_owned(),
         }
     }
@@ -248,6 +257,40 @@ pub static KEYS: &[Key] = &[
         name: "server_reference",
         kind: Kind::Text { place: |s| &mut s.server.server_reference },
     },
+    Key {
+        section: "tls",
+        name: "certificate_files",
+        kind: Kind::Files { place: |s| &mut s.tls.certificate_files },
+    },
+    Key { section: "tls", name: "key_files", kind: Kind::Files { place: |s| &mut s.tls.key_files } },
+    Key {
+        section: "tls",
+        name: "min_version",
+        kind: Kind::Word {
+            words: &["1.2", "1.3"],
+            get: |s| s.tls.min_version as usize,
+            set: |s, at| s.tls.min_version = [MinVersion::V1_2, MinVersion::V1_3][at],
+        },
+    },
+    Key {
+        section: "tls",
+        name: "client_certificates",
+        kind: Kind::Word {
+            words: &["none", "optional", "required"],
+            get: |s| s.tls.client_certificates as usize,
+            set: |s, at| {
+                s.tls.client_certificates =
+                    [ClientCertificates::None, ClientCertificates::Optional, ClientCertificates::Required]
+                        [at];
+            },
+        },
+    },
+    Key { section: "tls", name: "client_ca_file", kind: Kind::Text { place: |s| &mut s.tls.client_ca_file } },
+    Key {
+        section: "tls",
+        name: "client_crl_file",
+        kind: Kind::Text { place: |s| &mut s.tls.client_crl_file },
+    },
     count("session", "keep_alive_timeout_secs", 0..=U16, |s| &mut s.session.keep_alive_timeout_secs),
     life("session_timeout_secs", |s| &mut s.session.session_timeout_secs),
     life("session_timeout_v3_secs", |s| &mut s.session.session_timeout_v3_secs),
@@ -329,7 +372,7 @@ mod tests {
     #[test]
     fn sections_stand_together_and_keys_are_unique() {
         let sections = Key::sections();
-        assert_eq!(sections, ["server", "session", "router", "limits", "store", "runtime", "log"]);
+        assert_eq!(sections, ["server", "tls", "session", "router", "limits", "store", "runtime", "log"]);
         for (at, key) in KEYS.iter().enumerate() {
             let twin =
                 KEYS[at + 1..].iter().find(|other| other.section == key.section && other.name == key.name);
@@ -378,6 +421,7 @@ mod tests {
             Kind::Flag { .. } => ["true", "false"].map(str::to_owned),
             Kind::Word { words, .. } => [words[0], words[words.len() - 1]].map(str::to_owned),
             Kind::Text { .. } | Kind::Topic { .. } => ["here", "there"].map(str::to_owned),
+            Kind::Files { .. } => ["/one.pem", "/other.pem"].map(str::to_owned),
             Kind::Addresses { .. } => ["tcp://192.0.2.1:1", "tcp://192.0.2.1:2"].map(str::to_owned),
         }
     }

@@ -1,8 +1,8 @@
 //! Every setting with its built-in default, as plain numbers and words. Checking them is the business of `key.rs`.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use runtime::{DataDir, StoreConfig};
+use runtime::{DataDir, Door, Place, StoreConfig};
 use shard::{Config, Limits, store::log::BLOCK_BYTES};
 
 use super::Address;
@@ -11,6 +11,7 @@ use super::Address;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Settings {
     pub server: Server,
+    pub tls: Tls,
     pub session: Session,
     pub router: Router,
     pub limits: Totals,
@@ -32,6 +33,33 @@ pub struct Server {
     pub sigterm: Sigterm,
     /// Empty: none.
     pub server_reference: String,
+}
+
+/// Certificates of the listeners that speak TLS, and what is asked of their clients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// One file with a chain for each name that the broker has; the first is for everybody else.
+    pub certificate_files: Vec<String>,
+    /// In the order of the certificates.
+    pub key_files: Vec<String>,
+    pub min_version: MinVersion,
+    pub client_certificates: ClientCertificates,
+    pub client_ca_file: String,
+    /// Empty: nothing is revoked.
+    pub client_crl_file: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MinVersion {
+    V1_2,
+    V1_3,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientCertificates {
+    None,
+    Optional,
+    Required,
 }
 
 /// What one client may hold.
@@ -161,26 +189,25 @@ impl Level {
 
 impl Settings {
     /// What the runtime is told. Addresses, shards and seed are decided by then.
-    pub fn runtime_config(
-        &self,
-        listen: Vec<SocketAddr>,
-        shards: u8,
-        placement_seed: u64,
-    ) -> runtime::Config {
+    pub fn runtime_config(&self, doors: Vec<Door>, shards: u8, placement_seed: u64) -> runtime::Config {
         runtime::Config {
-            listen,
+            doors,
             shards,
             ring_entries: narrow(self.runtime.ring_entries),
             receive_buffers: narrow(self.runtime.receive_buffers),
             receive_buffer_bytes: narrow(self.runtime.receive_buffer_bytes),
             mail_ring: narrow(self.runtime.mail_ring_slots),
             max_connections: narrow(self.server.max_connections),
-            backlog: narrow(self.server.listen_backlog),
             linger: Duration::from_secs(self.server.close_timeout_secs),
             store: None,
             serves_without_store: self.store.on_failure == OnFailure::Serve,
             core: self.shard_config(shards, placement_seed),
         }
+    }
+
+    /// A door at this place. What it speaks is decided elsewhere.
+    pub fn door(&self, place: Place) -> Door {
+        Door { backlog: narrow(self.server.listen_backlog), ..Door::plain(place) }
     }
 
     fn shard_config(&self, shards: u8, placement_seed: u64) -> Config {
@@ -259,12 +286,25 @@ impl Default for Server {
             listen_addresses: Address::loopback(Address::PORT),
             max_connections: 10_000,
             max_packet_size: limits.packet_bytes_max.into(),
-            listen_backlog: edge.backlog.into(),
+            listen_backlog: edge.doors[0].backlog.into(),
             connect_timeout_secs: limits.connect_timeout.as_secs(),
             close_timeout_secs: edge.linger.as_secs(),
             shutdown_timeout_secs: 10,
             sigterm: Sigterm::Drain,
             server_reference: String::new(),
+        }
+    }
+}
+
+impl Default for Tls {
+    fn default() -> Tls {
+        Tls {
+            certificate_files: Vec::new(),
+            key_files: Vec::new(),
+            min_version: MinVersion::V1_2,
+            client_certificates: ClientCertificates::None,
+            client_ca_file: String::new(),
+            client_crl_file: String::new(),
         }
     }
 }
@@ -376,7 +416,7 @@ mod tests {
     #[test]
     fn the_defaults_are_those_of_the_runtime_but_for_the_connections() {
         let theirs = runtime::Config::default();
-        let ours = Settings::default().runtime_config(theirs.listen.clone(), 1, 0);
+        let ours = Settings::default().runtime_config(theirs.doors.clone(), 1, 0);
         assert_eq!(ours.max_connections, 10_000);
         let ours = runtime::Config { max_connections: theirs.max_connections, ..ours };
         assert_eq!(format!("{ours:?}"), format!("{theirs:?}"));

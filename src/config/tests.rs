@@ -184,9 +184,9 @@ const FILE_MISTAKES: &[(&str, &str)] = &[
         "FILE, line 2: server.server_reference = 5: expected a text of at most 1024 bytes without NUL",
     ),
     (
-        "[server]\nlisten_addresses = [\"tls://0.0.0.0:8883\"]\n",
-        "FILE, line 2: server.listen_addresses = [\"tls://0.0.0.0:8883\"]: tls:// is not supported: expected \
-         tcp://HOST:PORT, for example tcp://0.0.0.0:1883 or tcp://[::]:1883",
+        "[server]\nlisten_addresses = [\"quic://0.0.0.0:8883\"]\n",
+        "FILE, line 2: server.listen_addresses = [\"quic://0.0.0.0:8883\"]: quic:// is not known (there are tcp://, \
+         tls://, ws://, wss://, any://, unix://): expected tcp://HOST:PORT, for example tcp://0.0.0.0:1883 or tls://[::]:8883",
     ),
     (
         "[server]\nlisten_addresses = \"tcp://0.0.0.0:1883\"\n",
@@ -309,14 +309,14 @@ fn every_mistake_in_a_flag_names_the_flag() {
             "flag --port: 65536: expected a whole number from 0 to 65535",
         ),
         (
-            Flags { listen: vec!["ws://0.0.0.0:80".to_owned()], ..Flags::default() },
-            "flag --listen: ws://0.0.0.0:80: ws:// is not supported: expected tcp://HOST:PORT, for example \
-             tcp://0.0.0.0:1883 or tcp://[::]:1883",
+            Flags { listen: vec!["quic://0.0.0.0:80".to_owned()], ..Flags::default() },
+            "flag --listen: quic://0.0.0.0:80: quic:// is not known (there are tcp://, tls://, ws://, wss://, any://, unix://): expected tcp://HOST:PORT, for example \
+             tcp://0.0.0.0:1883 or tls://[::]:8883",
         ),
         (
             Flags { listen: vec!["1883".to_owned()], ..Flags::default() },
             "flag --listen: 1883: a number alone is not a host (-p 1883 changes only the port): \
-             expected tcp://HOST:PORT, for example tcp://0.0.0.0:1883 or tcp://[::]:1883",
+             expected tcp://HOST:PORT, for example tcp://0.0.0.0:1883 or tls://[::]:8883",
         ),
         (
             Flags { listen: vec!["a:1".to_owned(), "tcp://a:1".to_owned()], ..Flags::default() },

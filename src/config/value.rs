@@ -45,17 +45,30 @@ impl Value<'_> {
         }
     }
 
+    /// A list of file names; a word has commas between them.
+    pub fn files(&self) -> Result<Vec<String>, String> {
+        let example = "[\"/etc/iothub/broker.pem\"]";
+        let items = self.items().ok_or_else(|| format!("expected a list of texts, for example {example}"))?;
+        match items.iter().find(|item| item.len() > FILE_NAME_BYTES_MAX || item.contains('\0')) {
+            Some(_) => Err(format!("expected names of at most {FILE_NAME_BYTES_MAX} bytes without NUL")),
+            None => Ok(items.into_iter().map(ToOwned::to_owned).collect()),
+        }
+    }
+
+    /// The texts of a list; a word has commas between them.
+    fn items(&self) -> Option<Vec<&str>> {
+        match self {
+            Value::Word(word) => {
+                Some(word.split(',').map(str::trim).filter(|part| !part.is_empty()).collect())
+            }
+            Value::Toml(DeValue::Array(items)) => items.iter().map(|item| item.get_ref().as_str()).collect(),
+            Value::Toml(_) => None,
+        }
+    }
+
     /// A list of addresses; a word has commas between them.
     pub fn addresses(&self) -> Result<Vec<Address>, String> {
-        let texts: Vec<&str> = match self {
-            Value::Word(word) => word.split(',').map(str::trim).filter(|part| !part.is_empty()).collect(),
-            Value::Toml(DeValue::Array(items)) => items
-                .iter()
-                .map(|item| item.get_ref().as_str())
-                .collect::<Option<_>>()
-                .ok_or("expected a list of texts, for example [\"tcp://0.0.0.0:1883\"]")?,
-            Value::Toml(_) => return Err("expected a list, for example [\"tcp://0.0.0.0:1883\"]".to_owned()),
-        };
+        let texts = self.items().ok_or("expected a list of texts, for example [\"tcp://0.0.0.0:1883\"]")?;
         if texts.is_empty() {
             return Err("expected at least one address, for example tcp://127.0.0.1:1883".to_owned());
         }
@@ -94,6 +107,9 @@ fn bytes(text: &str) -> Option<u64> {
     let (_, factor) = UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit))?;
     digits(number)?.checked_mul(*factor)
 }
+
+/// What the kernel takes.
+const FILE_NAME_BYTES_MAX: usize = 4096;
 
 const UNITS: [(&str, u64); 8] = [
     ("", 1),

@@ -31,7 +31,7 @@ pub(crate) struct Connection {
     pub is_ended: bool,
     pub refuse: bool,
     /// Where it came in; there is one while there is a socket.
-    door: Option<Arc<OpenDoor>>,
+    pub door: Option<Arc<OpenDoor>>,
     /// What lies between the socket and MQTT; none where nothing does.
     pub layers: Option<Box<Layers>>,
 }
@@ -64,6 +64,14 @@ pub(crate) struct Address {
 
 impl Address {
     pub const UNKNOWN: Address = Address { ip: [0; 16], port: [0; 2] };
+}
+
+impl Address {
+    /// None for who comes by a socket in the file system.
+    pub fn ip(self) -> Option<IpAddr> {
+        let ip = Ipv6Addr::from(self.ip).to_canonical();
+        (!ip.is_unspecified()).then_some(ip)
+    }
 }
 
 impl From<SocketAddr> for Address {
@@ -182,10 +190,6 @@ impl Connection {
             door: None,
             layers: None,
         }
-    }
-
-    pub fn door(&self) -> &OpenDoor {
-        self.door.as_deref().expect("where there is a socket there is a door")
     }
 }
 

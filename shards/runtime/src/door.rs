@@ -1,8 +1,9 @@
 //! A door: one address where connections come in, and the layers that lie between its sockets and MQTT.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use rustls::ServerConfig;
+use transport::Prefix;
 
 use crate::seats::Seats;
 
@@ -16,10 +17,22 @@ pub struct Door {
     pub connections_max: usize,
     /// Small messages leave at once, and do not wait for more.
     pub is_nodelay: bool,
-    /// From accept to the first byte of MQTT, for doors with layers.
-    pub handshake_max: Duration,
-    /// TLS comes first; without it the bytes come as they are.
+    /// Who may, and then must, begin with a PROXY header; none where nobody does.
+    pub proxies: Option<Arc<[Prefix]>>,
+    /// TLS comes first. At a door for everything it is there for those who begin with it.
     pub tls: Option<Arc<ServerConfig>>,
+    pub speech: Speech,
+    /// Who may come in over WebSocket, and how; for the doors that speak it.
+    pub websocket: Arc<transport::Door>,
+}
+
+/// What is spoken at a door, within TLS if there is any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Speech {
+    Mqtt,
+    WebSocket,
+    /// The first bytes say what they are: TLS, a WebSocket's request or MQTT.
+    Any,
 }
 
 /// Where a door is.
@@ -41,14 +54,16 @@ impl Door {
             backlog: 4096,
             connections_max: usize::MAX,
             is_nodelay: true,
-            handshake_max: Duration::from_secs(10),
+            proxies: None,
             tls: None,
+            speech: Speech::Mqtt,
+            websocket: Arc::new(transport::Door::default()),
         }
     }
 
     /// What comes in is MQTT from the first byte.
     pub fn is_plain(&self) -> bool {
-        self.tls.is_none()
+        self.tls.is_none() && self.proxies.is_none() && self.speech == Speech::Mqtt
     }
 }
 

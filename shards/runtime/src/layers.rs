@@ -1,27 +1,56 @@
 //! What lies between a socket and MQTT on one connection. Bytes in, bytes out: nothing here waits or knows a socket.
 //!
-//! A plain connection has no layers. All that the layers themselves say, and all that the shard says through them, is
-//! appended to one output, which leaves in order.
+//! From the outside in: the header of a proxy, TLS, a WebSocket. Which of them there are is said by the door, or, at a door for
+//! everything, by the first bytes. All that the layers themselves say, and all that the shard says through them, is
+//! appended to one output, which leaves in order. A plain connection has no layers.
 
 mod tls;
 
-use shard::{NotOpened, Outgoing};
+use std::net::{IpAddr, SocketAddr};
 
-use crate::door::Door;
+use shard::{NotOpened, Outgoing};
+use transport::{Answer, Close, CloseCode, Head, Kind, Side, Socket, proxy};
+
+use crate::door::{Door, Speech};
 use tls::{Streams, Tls};
 
 pub(crate) struct Layers {
+    outside: Outside,
     tls: Option<Tls>,
-    /// Received, and not understood yet: the beginning of a record.
+    inside: Inside,
+    /// As it came: the beginning of a header or a record.
     sealed: Vec<u8>,
+    /// Out of TLS: the beginning of a request, or of whatever it will turn out to be.
+    opened: Vec<u8>,
     /// For the socket.
     pub output: Vec<u8>,
     /// What the shard sends and is in `output` or under way. It goes back when the socket has taken everything.
     pub of_shard: Option<Box<Outgoing>>,
     /// What came out and the shard may not have yet.
     pub held: Vec<u8>,
-    /// Has something to do that may take a while, and waits for its turn.
-    pub is_due: bool,
+    /// Came from the socket and waits for its turn: whatever comes before MQTT may take a while.
+    pub due: Vec<u8>,
+    /// Where the client is, when somebody in between is trusted to say so.
+    pub source: Option<SocketAddr>,
+}
+
+/// What is expected before TLS or in its place.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outside {
+    /// The header of a proxy.
+    Proxy,
+    /// Whatever the first bytes say.
+    Unknown,
+    /// Nothing more: what comes is sealed if there is TLS, and open otherwise.
+    Passed,
+}
+
+/// What is expected within TLS, or where there is none.
+enum Inside {
+    Unknown,
+    Upgrade,
+    WebSocket(Socket),
+    Mqtt,
 }
 
 /// Why a connection ends before its peer has said anything that is MQTT, or in the middle of it.
@@ -36,88 +65,268 @@ pub(crate) struct Refusal {
 pub(crate) struct Scratch {
     /// What came out of the layers.
     pub plain: Vec<u8>,
-    /// What the shard said, in one piece.
-    gathered: Vec<u8>,
+    /// What came out of TLS and goes into the next layer.
+    opened: Vec<u8>,
+    /// What one layer says, on its way through the others.
+    said: Vec<u8>,
 }
 
 impl Layers {
-    pub fn new(door: &Door) -> Result<Layers, Refusal> {
-        let tls = door.tls.as_ref().map(Tls::new).transpose().map_err(Refusal::of_tls)?;
-        Ok(Layers {
-            tls,
+    /// `peer` is where the socket comes from, if that has an address.
+    pub fn new(door: &Door, peer: Option<IpAddr>) -> Result<Layers, Refusal> {
+        let outside = match (&door.proxies, door.speech) {
+            (None, Speech::Any) => Outside::Unknown,
+            (None, _) => Outside::Passed,
+            // A proxy on this machine may come by a socket in the file system.
+            (Some(trusted), _) => match peer {
+                Some(peer) if !trusted.iter().any(|prefix| prefix.contains(peer)) => {
+                    let what = format!("{peer} is no proxy that may connect here");
+                    return Err(Refusal { why: NotOpened::Proxy, what });
+                }
+                _ => Outside::Proxy,
+            },
+        };
+        let mut layers = Layers {
+            outside,
+            tls: None,
+            inside: Inside::of(door.speech),
             sealed: Vec::new(),
+            opened: Vec::new(),
             output: Vec::new(),
             of_shard: None,
             held: Vec::new(),
-            is_due: false,
-        })
+            due: Vec::new(),
+            source: None,
+        };
+        if outside != Outside::Unknown && door.speech != Speech::Any {
+            layers.begin_tls(door)?;
+        }
+        Ok(layers)
     }
 
     /// Takes bytes of the socket; what is MQTT in them is appended to `scratch.plain`. After a refusal `output` holds what the
     /// peer is to be told of it, and then it is over.
-    pub fn receive(&mut self, bytes: &[u8], scratch: &mut Scratch) -> Result<(), Refusal> {
-        let Some(tls) = &mut self.tls else {
-            scratch.plain.extend_from_slice(bytes);
-            return Ok(());
-        };
-        self.sealed.extend_from_slice(bytes);
-        let mut streams =
-            Streams { sealed: &mut self.sealed, opened: &mut scratch.plain, output: &mut self.output };
-        tls.open(&mut streams).map_err(Refusal::of_tls)?;
-        if self.sealed.len() > SEALED_BYTES_MAX {
-            return Err(Refusal::new(NotOpened::Tls, "TLS: a handshake message is too long"));
+    pub fn receive(
+        &mut self,
+        bytes: &[u8],
+        door: &Door,
+        peer: Option<IpAddr>,
+        scratch: &mut Scratch,
+    ) -> Result<(), Refusal> {
+        let answers = self.output.len();
+        let result = self.take(bytes, door, peer, scratch);
+        if result.is_ok() && self.output.len() > answers && self.output.len() > OUTPUT_BYTES_MAX + self.of_shard_bytes() {
+            return Err(Refusal::new(NotOpened::Unknown, "the peer makes us answer and does not read"));
         }
-        if self.output.len() > OUTPUT_BYTES_MAX && self.of_shard.is_none() {
-            return Err(Refusal::new(NotOpened::Tls, "the peer makes us answer and does not read"));
+        result
+    }
+
+    fn take(
+        &mut self,
+        bytes: &[u8],
+        door: &Door,
+        peer: Option<IpAddr>,
+        scratch: &mut Scratch,
+    ) -> Result<(), Refusal> {
+        if self.outside != Outside::Passed {
+            self.sealed.extend_from_slice(bytes);
+            if !self.pass_outside(door)? {
+                return Ok(());
+            }
+            let bytes = std::mem::take(&mut self.sealed);
+            return self.unseal(&bytes, door, peer, scratch);
+        }
+        self.unseal(bytes, door, peer, scratch)
+    }
+
+    /// What comes before TLS. Says whether it is over.
+    fn pass_outside(&mut self, door: &Door) -> Result<bool, Refusal> {
+        if self.outside == Outside::Proxy {
+            let header = proxy::decode(&self.sealed)
+                .map_err(|fault| Refusal { why: NotOpened::Proxy, what: format!("PROXY header: {fault}") })?;
+            let Some(header) = header else { return Ok(false) };
+            self.source = header.source;
+            self.sealed.drain(..header.size);
+            self.outside = if door.speech == Speech::Any { Outside::Unknown } else { Outside::Passed };
+        }
+        if self.outside == Outside::Unknown {
+            if self.sealed.is_empty() {
+                return Ok(false);
+            }
+            let Some(kind) = transport::tell(&self.sealed) else { return Ok(false) };
+            match kind {
+                Ok(Kind::Tls) => self.begin_tls(door)?,
+                Ok(Kind::Mqtt) => self.inside = Inside::Mqtt,
+                Ok(Kind::Http) => self.inside = Inside::Upgrade,
+                Ok(Kind::ProxyV1 | Kind::ProxyV2) => {
+                    return Err(Refusal::new(NotOpened::Proxy, "nobody is expected to send a PROXY header here"));
+                }
+                Err(strange) => {
+                    return Err(Refusal { why: NotOpened::Unknown, what: strange.to_string() });
+                }
+            }
+            self.outside = Outside::Passed;
+        }
+        Ok(true)
+    }
+
+    fn begin_tls(&mut self, door: &Door) -> Result<(), Refusal> {
+        match &door.tls {
+            Some(config) => self.tls = Some(Tls::new(config).map_err(Refusal::of_tls)?),
+            None if self.outside == Outside::Unknown => {
+                return Err(Refusal::new(NotOpened::Tls, "this listener has no certificate for TLS"));
+            }
+            None => {}
         }
         Ok(())
     }
 
-    /// Says whether MQTT can come, so that the shard can be told of the connection.
-    pub fn is_established(&self) -> bool {
-        self.tls.as_ref().is_none_or(|tls| !tls.is_handshaking())
+    fn unseal(
+        &mut self,
+        bytes: &[u8],
+        door: &Door,
+        peer: Option<IpAddr>,
+        scratch: &mut Scratch,
+    ) -> Result<(), Refusal> {
+        let Some(tls) = &mut self.tls else { return self.enter(bytes, door, peer, scratch) };
+        self.sealed.extend_from_slice(bytes);
+        let mut opened = std::mem::take(&mut scratch.opened);
+        opened.clear();
+        let mut streams =
+            Streams { sealed: &mut self.sealed, opened: &mut opened, output: &mut self.output };
+        let mut result = tls.open(&mut streams).map_err(Refusal::of_tls);
+        if self.sealed.len() > SEALED_BYTES_MAX {
+            result = Err(Refusal::new(NotOpened::Tls, "TLS: a handshake message is too long"));
+        }
+        if result.is_ok() && !opened.is_empty() {
+            result = self.enter(&opened, door, peer, scratch);
+        }
+        opened.shrink_to(SCRATCH_BYTES_KEPT);
+        scratch.opened = opened;
+        result
     }
 
-    /// Keeps bytes of the socket until `receive`.
-    pub fn collect(&mut self, bytes: &[u8]) {
-        self.sealed.extend_from_slice(bytes);
+    /// What is within TLS, or comes as it is.
+    fn enter(
+        &mut self,
+        bytes: &[u8],
+        door: &Door,
+        peer: Option<IpAddr>,
+        scratch: &mut Scratch,
+    ) -> Result<(), Refusal> {
+        match &mut self.inside {
+            Inside::Mqtt => scratch.plain.extend_from_slice(bytes),
+            Inside::WebSocket(_) => return self.unframe(bytes, scratch),
+            Inside::Unknown | Inside::Upgrade => {
+                self.opened.extend_from_slice(bytes);
+                if matches!(self.inside, Inside::Unknown) && !self.tell_inside()? {
+                    return Ok(());
+                }
+                if matches!(self.inside, Inside::Upgrade) && !self.upgrade(door, peer, scratch)? {
+                    return Ok(());
+                }
+                let opened = std::mem::take(&mut self.opened);
+                if !opened.is_empty() {
+                    return self.enter(&opened, door, peer, scratch);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Says whether the first bytes were enough.
+    fn tell_inside(&mut self) -> Result<bool, Refusal> {
+        self.inside = match transport::tell(&self.opened) {
+            None => return Ok(false),
+            Some(Ok(Kind::Mqtt)) => Inside::Mqtt,
+            Some(Ok(Kind::Http)) => Inside::Upgrade,
+            Some(Ok(_)) => return Err(Refusal::new(NotOpened::Unknown, "TLS within TLS, or a proxy within it")),
+            Some(Err(strange)) => {
+                return Err(Refusal { why: NotOpened::Unknown, what: strange.to_string() });
+            }
+        };
+        Ok(true)
+    }
+
+    /// Says whether the request was there, and good.
+    fn upgrade(&mut self, door: &Door, peer: Option<IpAddr>, scratch: &mut Scratch) -> Result<bool, Refusal> {
+        let client = self.source.map(|source| source.ip()).or(peer);
+        match door.websocket.answer(&self.opened, client) {
+            None => Ok(false),
+            Some(Answer::Accept(accepted)) => {
+                self.say(&accepted.response, scratch)?;
+                self.opened.drain(..accepted.size);
+                if let Some(address) = accepted.forwarded_for {
+                    self.source = Some(SocketAddr::new(address, 0));
+                }
+                self.inside = Inside::WebSocket(Socket::new(Side::Server));
+                Ok(true)
+            }
+            Some(Answer::Refuse(turned)) => {
+                self.say(&turned.response, scratch)?;
+                let what = format!("WebSocket: answered with {}: {}", turned.status, turned.what);
+                Err(Refusal { why: NotOpened::WebSocket, what })
+            }
+        }
+    }
+
+    fn unframe(&mut self, bytes: &[u8], scratch: &mut Scratch) -> Result<(), Refusal> {
+        let Inside::WebSocket(socket) = &mut self.inside else { unreachable!("the caller looked") };
+        let mut said = std::mem::take(&mut scratch.said);
+        said.clear();
+        let result = socket.receive(bytes, &mut scratch.plain, &mut said);
+        if !said.is_empty() {
+            self.say(&said, scratch)?;
+        }
+        scratch.said = said;
+        match result {
+            Ok(()) => Ok(()),
+            Err(close @ (Close::ByPeer { .. } | Close::Violation { .. })) => {
+                Err(Refusal { why: NotOpened::WebSocket, what: close.to_string() })
+            }
+        }
+    }
+
+    /// Says whether MQTT can come, so that the shard can be told of the connection.
+    pub fn is_established(&self) -> bool {
+        self.outside == Outside::Passed
+            && self.tls.as_ref().is_none_or(|tls| !tls.is_handshaking())
+            && matches!(self.inside, Inside::Mqtt | Inside::WebSocket(_))
     }
 
     /// Appends what the shard sends to the output.
     pub fn send(&mut self, outgoing: Box<Outgoing>, scratch: &mut Scratch) -> Result<(), Refusal> {
         assert!(self.of_shard.is_none(), "one send is under way per connection");
-        let bytes = match outgoing.as_contiguous() {
-            Some(bytes) => bytes,
-            None => {
-                scratch.gathered.clear();
-                outgoing.slices().for_each(|slice| scratch.gathered.extend_from_slice(slice));
-                &scratch.gathered
+        let head = matches!(self.inside, Inside::WebSocket(_)).then(|| Head::binary(outgoing.len()));
+        let result = match (outgoing.as_contiguous(), head) {
+            (Some(bytes), None) => self.say(bytes, scratch),
+            (_, head) => {
+                // One record for all of it, where there is TLS.
+                let mut said = std::mem::take(&mut scratch.said);
+                said.clear();
+                said.extend_from_slice(head.as_ref().map_or(&[], Head::as_bytes));
+                outgoing.slices().for_each(|slice| said.extend_from_slice(slice));
+                let result = self.say(&said, scratch);
+                said.shrink_to(SCRATCH_BYTES_KEPT);
+                scratch.said = said;
+                result
             }
         };
-        let result = match &mut self.tls {
-            Some(tls) => {
-                let mut streams = Streams {
-                    sealed: &mut self.sealed,
-                    opened: &mut scratch.plain,
-                    output: &mut self.output,
-                };
-                tls.seal(bytes, &mut streams).map_err(Refusal::of_tls)
-            }
-            None => {
-                self.output.extend_from_slice(bytes);
-                Ok(())
-            }
-        };
-        scratch.gathered.shrink_to(GATHERED_BYTES_KEPT);
         self.of_shard = Some(outgoing);
         result
     }
 
     /// Nothing more will be sent.
     pub fn finish(&mut self, scratch: &mut Scratch) {
+        if let Inside::WebSocket(_) = self.inside {
+            let mut said = Vec::new();
+            Socket::put_close(Side::Server, CloseCode::NORMAL, "", &mut said);
+            // Whoever cannot be told any more is not told.
+            let _ = self.say(&said, scratch);
+        }
         if let Some(tls) = &mut self.tls {
             let mut streams =
-                Streams { sealed: &mut self.sealed, opened: &mut scratch.plain, output: &mut self.output };
+                Streams { sealed: &mut self.sealed, opened: &mut scratch.opened, output: &mut self.output };
             tls.finish(&mut streams);
         }
     }
@@ -125,6 +334,31 @@ impl Layers {
     /// The client's certificate, where TLS asked for one and it is good.
     pub fn certificate(&self) -> Option<&[u8]> {
         self.tls.as_ref().and_then(Tls::certificate)
+    }
+
+    /// Through TLS, if there is any, to the output.
+    fn say(&mut self, bytes: &[u8], scratch: &mut Scratch) -> Result<(), Refusal> {
+        let Some(tls) = &mut self.tls else {
+            self.output.extend_from_slice(bytes);
+            return Ok(());
+        };
+        let mut streams =
+            Streams { sealed: &mut self.sealed, opened: &mut scratch.opened, output: &mut self.output };
+        tls.seal(bytes, &mut streams).map_err(Refusal::of_tls)
+    }
+
+    fn of_shard_bytes(&self) -> usize {
+        self.of_shard.as_ref().map_or(0, |outgoing| outgoing.len() * 2)
+    }
+}
+
+impl Inside {
+    fn of(speech: Speech) -> Inside {
+        match speech {
+            Speech::Mqtt => Inside::Mqtt,
+            Speech::WebSocket => Inside::Upgrade,
+            Speech::Any => Inside::Unknown,
+        }
     }
 }
 
@@ -144,5 +378,5 @@ const SEALED_BYTES_MAX: usize = 80 << 10;
 /// A peer that does not read has no claim on more answers of the layers than these.
 const OUTPUT_BYTES_MAX: usize = 64 << 10;
 
-/// More than that is not kept for the next message of many parts.
-const GATHERED_BYTES_KEPT: usize = 256 << 10;
+/// More than that is not kept for the next connection's message.
+const SCRATCH_BYTES_KEPT: usize = 256 << 10;

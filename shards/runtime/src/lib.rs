@@ -51,6 +51,6 @@ pub use disk::{
     repair::{Repair, Repaired, Superseded},
     restore::Restored,
 };
-pub use door::{Door, Place};
+pub use door::{Door, Place, Speech};
 pub use error::{StartError, StoreError};
 pub use probe::{Probe, probe};

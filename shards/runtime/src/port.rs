@@ -378,7 +378,7 @@ impl Port {
 
     fn arm_wanted(&mut self, conn: ConnId) {
         let entry = self.connections.get(conn).expect("the caller looked");
-        if entry.layers.as_ref().is_some_and(|layers| layers.is_due) {
+        if entry.layers.as_ref().is_some_and(|layers| !layers.due.is_empty()) {
             return;
         }
         match (entry.armed, entry.wanted) {

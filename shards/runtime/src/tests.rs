@@ -6,6 +6,7 @@ mod broker;
 mod client;
 mod connections;
 mod database;
+mod framed;
 mod hand_over;
 mod idle;
 mod layered;

@@ -79,7 +79,8 @@ impl Port {
         };
         let address = peer_of(&socket).map_or(Address::UNKNOWN, Address::from);
         let is_plain = door.door.is_plain();
-        let layers = if is_plain { None } else { Some(Layers::new(&door.door)) };
+        let peer = address.ip();
+        let layers = if is_plain { None } else { Some(Layers::new(&door.door, peer)) };
         let id = door.id;
         let conn = self.connections.insert(socket, address, refuse, door);
         match layers {

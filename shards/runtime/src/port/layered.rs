@@ -42,9 +42,9 @@ impl Port {
             let conn = self.due.pop_front()?;
             let Some(entry) = self.connections.get(conn) else { continue };
             let Some(layers) = entry.layers.as_mut() else { continue };
-            layers.is_due = false;
+            let due = std::mem::take(&mut layers.due);
             if matches!(entry.stage, Stage::Opening | Stage::Open) {
-                return Some(self.go_on(now, conn, &[]));
+                return Some(self.go_on(now, conn, &due));
             }
             self.settle(conn);
         }
@@ -88,10 +88,10 @@ impl Port {
         let layers = entry.layers.as_mut().expect("the caller looked");
         let bytes = self.buffers.bytes(&filled);
         if !layers.is_established() {
-            layers.collect(bytes);
-            if !std::mem::replace(&mut layers.is_due, true) {
-                self.due.push_back(conn);
-            }
+            // It is not received again before its turn has come.
+            assert!(layers.due.is_empty(), "one piece is due at a time");
+            layers.due.extend_from_slice(bytes);
+            self.due.push_back(conn);
             self.buffers.recycle(filled);
             return Happened::Nothing;
         }
@@ -106,14 +106,18 @@ impl Port {
         let entry = self.connections.get(conn).expect("the caller looked");
         let layers = entry.layers.as_mut().expect("the caller looked");
         self.scratch.plain.clear();
-        if let Err(refusal) = layers.receive(bytes, &mut self.scratch) {
+        let door = entry.door.as_deref().expect(HAS_DOOR);
+        if let Err(refusal) = layers.receive(bytes, &door.door, entry.address.ip(), &mut self.scratch) {
             return self.refuse(now, conn, &refusal);
+        }
+        if let Some(source) = layers.source {
+            entry.address = Address::from(source);
         }
         let stands = entry.stage == Stage::Opening && layers.is_established();
         if stands {
             entry.stage = Stage::Open;
         }
-        let opened = stands.then(|| (entry.refuse, entry.door().id));
+        let opened = stands.then_some((entry.refuse, door.id));
         self.flush_layers(conn);
         let entry = self.connections.get(conn).expect("a send ends nothing");
         let layers = entry.layers.as_mut().expect("a send leaves the layers");
@@ -202,6 +206,8 @@ impl Port {
         happened
     }
 }
+
+const HAS_DOOR: &str = "where there is a socket there is a door";
 
 /// More than that is not kept for what the next connection brings.
 const PLAIN_BYTES_KEPT: usize = 256 << 10;

@@ -19,16 +19,16 @@ use super::{
 };
 use crate::{Broker, Config, Door};
 
-type Stream = StreamOwned<ClientConnection, TcpStream>;
+pub type Stream = StreamOwned<ClientConnection, TcpStream>;
 
 /// What the two sides need, made for one test.
-struct Keys {
+pub struct Keys {
     server: Arc<ServerConfig>,
     client: Arc<ClientConfig>,
 }
 
 impl Keys {
-    fn new() -> Keys {
+    pub fn new() -> Keys {
         let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
         let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
         let chain = vec![made.cert.der().clone()];
@@ -40,19 +40,19 @@ impl Keys {
         Keys { server: Arc::new(server), client: Arc::new(client) }
     }
 
-    fn connect(&self, broker: &Broker) -> Stream {
+    pub fn connect(&self, broker: &Broker) -> Stream {
         let name = ServerName::try_from("localhost").unwrap();
         StreamOwned::new(ClientConnection::new(Arc::clone(&self.client), name).unwrap(), connect(broker))
     }
 }
 
-fn over_tls(config: Config, keys: &Keys) -> Config {
+pub fn over_tls(config: Config, keys: &Keys) -> Config {
     let doors = config.doors.into_iter();
     let doors = doors.map(|door| Door { tls: Some(Arc::clone(&keys.server)), ..door }).collect();
     Config { doors, ..config }
 }
 
-fn ask_tls(stream: &mut Stream, bytes: &[u8], answer_bytes: usize) -> Vec<u8> {
+pub fn ask_tls(stream: &mut Stream, bytes: &[u8], answer_bytes: usize) -> Vec<u8> {
     stream.write_all(bytes).unwrap();
     stream.flush().unwrap();
     let mut answer = vec![0; answer_bytes];

@@ -1,6 +1,6 @@
 //! A brain for tests: the first byte of a connection says what it is for.
 //!
-//! `E` echoes. `H` and a shard moves there and echoes. `B` and a length of four bytes answers with that many bytes.
+//! `E` echoes, and so does what begins as a CONNECT does. `H` and a shard moves there and echoes. `B` and a length of four bytes answers with that many bytes.
 //! `Q` and a length does so and closes. `X` closes. `W` answers with the shard. `T` and a number of milliseconds sets a
 //! deadline. `M`, a shard and a count of four bytes sends that many pieces of mail there and answers with one byte when
 //! all have come back.
@@ -94,7 +94,7 @@ impl Script {
         let unread = std::mem::take(&mut conn.unread);
         let number = |at: usize| unread[at..].first_chunk().map(|bytes| u32::from_be_bytes(*bytes) as usize);
         match unread[0] {
-            b'E' => {
+            b'E' | 0x10 => {
                 conn.is_echo = true;
                 conn.out.bytes.extend_from_slice(&unread);
                 effects.push(Effect::Read { conn: id, reading: Reading::Continuous });

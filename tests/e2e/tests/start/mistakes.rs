@@ -10,14 +10,14 @@ fn a_mistake_in_a_flag_names_the_flag() {
         (&["--shards", "-1"], "flag --shards: -1: expected a whole number from 0 to 128"),
         (&["--log-format", "xml"], "flag --log-format: xml: expected one of \"text\", \"json\""),
         (
-            &["--listen", "tls://0.0.0.0:8883"],
-            "flag --listen: tls://0.0.0.0:8883: tls:// is not supported: expected tcp://HOST:PORT, for example \
-             tcp://0.0.0.0:1883 or tcp://[::]:1883",
+            &["--listen", "quic://0.0.0.0:8883"],
+            "flag --listen: quic://0.0.0.0:8883: quic:// is not known (there are tcp://, tls://, ws://, wss://, any://, \
+             unix://): expected tcp://HOST:PORT, for example tcp://0.0.0.0:1883 or tls://[::]:8883",
         ),
         (
             &["--listen", "1883"],
             "flag --listen: 1883: a number alone is not a host (-p 1883 changes only the port): \
-             expected tcp://HOST:PORT, for example tcp://0.0.0.0:1883 or tcp://[::]:1883",
+             expected tcp://HOST:PORT, for example tcp://0.0.0.0:1883 or tls://[::]:8883",
         ),
         (
             &["--listen", "tcp://127.0.0.1:1", "--listen", "127.0.0.1:1"],
@@ -31,7 +31,7 @@ fn a_mistake_in_a_flag_names_the_flag() {
         (
             &["--listen", "tcp://127.0.0.1:99999"],
             "flag --listen: tcp://127.0.0.1:99999: the port is a number from 0 to 65535: expected tcp://HOST:PORT, \
-             for example tcp://0.0.0.0:1883 or tcp://[::]:1883",
+             for example tcp://0.0.0.0:1883 or tls://[::]:8883",
         ),
     ] {
         let ended = Setup::bare("mistake-flag").args(args).run();
@@ -69,7 +69,7 @@ fn every_mistake_in_the_file_is_named_with_line_key_value_and_remedy() {
     let text = "[server]\n\
                 max_conections = 5\n\
                 max_packet_size = \"257 MiB\"\n\
-                listen_addresses = [\"unix:///run/mqtt\"]\n\
+                listen_addresses = [\"unix://run/mqtt\"]\n\
                 [session]\n\
                 queue_qos0 = \"yes\"\n";
     let setup = Setup::bare("mistake-file").config(text);
@@ -79,8 +79,8 @@ fn every_mistake_in_the_file_is_named_with_line_key_value_and_remedy() {
         "line 2: server.max_conections = 5: unknown key: did you mean max_connections?",
         "line 3: server.max_packet_size = \"257 MiB\": expected a number of bytes from 64 to 268435460, plain or with \
          a unit such as \"64 KiB\" or \"1 MiB\"",
-        "line 4: server.listen_addresses = [\"unix:///run/mqtt\"]: unix:// is not supported: expected \
-         tcp://HOST:PORT, for example tcp://0.0.0.0:1883 or tcp://[::]:1883",
+        "line 4: server.listen_addresses = [\"unix://run/mqtt\"]: the path of a socket is absolute: expected \
+         unix:///PATH, for example unix:///run/iothub/mqtt.sock",
         "line 6: session.queue_qos0 = \"yes\": expected true or false",
     ]
     .map(|sentence| format!("{path}, {sentence}"));

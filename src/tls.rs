@@ -1,0 +1,89 @@
+//! TLS of the listeners: from files with certificates and keys to what the runtime's doors ask for.
+
+mod certificates;
+mod files;
+
+use std::{path::Path, sync::Arc};
+
+use rustls::{
+    RootCertStore, ServerConfig, SupportedProtocolVersion,
+    crypto::{CryptoProvider, aws_lc_rs},
+    server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
+    version::{TLS12, TLS13},
+};
+
+use crate::config::{ClientCertificates, MinVersion, Tls};
+use certificates::Certificates;
+
+/// Reads every file that the section names. The error is a sentence for the log.
+pub fn load(settings: &Tls, protocols: &[&[u8]]) -> Result<Arc<ServerConfig>, String> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let certificates = Certificates::read(settings, &provider)?;
+    let verifier = verifier(settings, &provider)?;
+    let builder = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions(settings.min_version))
+        .map_err(|error| format!("TLS cannot be set up: {error}"))?;
+    let builder = match verifier {
+        Some(verifier) => builder.with_client_cert_verifier(verifier),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_cert_resolver(Arc::new(certificates));
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+    // Tickets hold the session themselves, so that every shard resumes what any other began, and none keeps anything.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.ticketer = aws_lc_rs::Ticketer::new()
+        .map_err(|error| format!("TLS has no keys for the tickets of its sessions: {error}"))?;
+    config.send_tls13_tickets = 1;
+    Ok(Arc::new(config))
+}
+
+fn versions(min: MinVersion) -> &'static [&'static SupportedProtocolVersion] {
+    match min {
+        MinVersion::V1_2 => V1_2_AND_LATER,
+        MinVersion::V1_3 => V1_3_ONLY,
+    }
+}
+
+static V1_2_AND_LATER: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
+static V1_3_ONLY: &[&SupportedProtocolVersion] = &[&TLS13];
+
+/// Who checks the certificates of clients, if they are asked for any.
+fn verifier(
+    settings: &Tls,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Option<Arc<dyn ClientCertVerifier>>, String> {
+    if settings.client_certificates == ClientCertificates::None {
+        return Ok(None);
+    }
+    let path = &settings.client_ca_file;
+    if path.is_empty() {
+        return Err(
+            "tls.client_certificates asks clients for certificates: name the authorities that sign them in \
+                    tls.client_ca_file"
+                .to_owned(),
+        );
+    }
+    let mut roots = RootCertStore::empty();
+    for authority in files::certificates(Path::new(path))? {
+        roots
+            .add(authority)
+            .map_err(|error| format!("{path}: not the certificate of an authority: {error}"))?;
+    }
+    let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+    if !settings.client_crl_file.is_empty() {
+        builder = builder
+            .with_crls(files::revocations(Path::new(&settings.client_crl_file))?)
+            // An authority without a list has revoked nothing.
+            .allow_unknown_revocation_status();
+    }
+    if settings.client_certificates == ClientCertificates::Optional {
+        builder = builder.allow_unauthenticated();
+    }
+    let verifier = builder
+        .build()
+        .map_err(|error| format!("{path} and tls.client_crl_file do not go together: {error}"))?;
+    Ok(Some(verifier))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+//! PEM files: what is read from them, and what is wrong with one that cannot be used.
+
+use std::{
+    fs::{self, File},
+    io::Read,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+};
+
+use rustls::pki_types::{
+    CertificateDer, CertificateRevocationListDer, PrivateKeyDer,
+    pem::{self, PemObject},
+};
+
+/// All certificates of the file, in their order. There is at least one.
+pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let found = objects(path, &read(path)?)?;
+    if found.is_empty() {
+        return Err(format!(
+            "{}: no certificate in it: expected -----BEGIN CERTIFICATE-----",
+            path.display()
+        ));
+    }
+    Ok(found)
+}
+
+/// The lists of revoked certificates. There is at least one.
+pub fn revocations(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, String> {
+    let found = objects(path, &read(path)?)?;
+    if found.is_empty() {
+        return Err(format!(
+            "{}: no revocation list in it: expected -----BEGIN X509 CRL-----",
+            path.display()
+        ));
+    }
+    Ok(found)
+}
+
+/// The file's first private key. Nobody but owner and group may read the file.
+pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
+    let shown = path.display();
+    let mode = fs::metadata(path).map_err(|error| cannot_read(path, &error))?.permissions().mode();
+    if mode & 0o004 != 0 {
+        return Err(format!(
+            "{shown}: a private key that everybody on this machine can read: chmod o= {shown}"
+        ));
+    }
+    let bytes = read(path)?;
+    if bytes.windows(ENCRYPTED.len()).any(|window| window == ENCRYPTED) {
+        return Err(format!(
+            "{shown}: the private key needs a passphrase, and nobody is here to type it: openssl pkey -in {shown} \
+             -out PLAIN.key, then chmod 600 PLAIN.key"
+        ));
+    }
+    PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| match error {
+        pem::Error::NoItemsFound => {
+            format!("{shown}: no private key in it: expected -----BEGIN PRIVATE KEY-----")
+        }
+        error => format!("{shown}: not PEM: {error}"),
+    })
+}
+
+fn objects<T: PemObject>(path: &Path, bytes: &[u8]) -> Result<Vec<T>, String> {
+    T::pem_slice_iter(bytes)
+        .collect::<Result<_, _>>()
+        .map_err(|error| format!("{}: not PEM: {error}", path.display()))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let failed = |error| cannot_read(path, &error);
+    let file = File::open(path).map_err(failed)?;
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(format!("{}: not a regular file", path.display()));
+    }
+    let mut bytes = Vec::new();
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(format!("{}: it has more than {FILE_BYTES_MAX} bytes", path.display()));
+    }
+    Ok(bytes)
+}
+
+fn cannot_read(path: &Path, error: &std::io::Error) -> String {
+    format!("{}: cannot be read: {error}", path.display())
+}
+
+const ENCRYPTED: &[u8] = b"ENCRYPTED";
+
+/// Bundles of all public authorities have a quarter of a megabyte; lists of revoked certificates can be long.
+const FILE_BYTES_MAX: u64 = 64 << 20;
