@@ -28,18 +28,23 @@ pub fn resolve(addresses: &[Address], by_default: bool) -> Result<Listen, String
                 continue;
             }
             match listen.places.iter().find(|(_, known)| *known == place) {
-                Some((scheme, _)) if *scheme != address.scheme => {
+                Some((scheme, _)) if *scheme != address.scheme && !is_chosen(&place) => {
                     return Err(format!(
                         "cannot listen on {address}: {place} is that of {}://, too. Give each an address of its own",
                         scheme.name()
                     ));
                 }
-                Some(_) => {}
-                None => listen.places.push((address.scheme, place)),
+                Some((scheme, _)) if *scheme == address.scheme => {}
+                _ => listen.places.push((address.scheme, place)),
             }
         }
     }
     Ok(listen)
+}
+
+/// The system chooses the port: it never chooses the same twice.
+fn is_chosen(place: &runtime::Place) -> bool {
+    matches!(place, runtime::Place::Tcp(address) if address.port() == 0)
 }
 
 /// Whether others than this machine can connect there.

@@ -134,9 +134,17 @@ fn raise_open_files(settings: &Settings, shards: u8, addresses: usize) -> Result
 /// What is spoken at each place.
 fn doors(settings: &Settings, places: &[(Scheme, Place)]) -> Result<Vec<Door>, String> {
     let needs_tls = places.iter().any(|(scheme, _)| scheme.needs_tls());
-    let tls = if needs_tls { Some(tls::load(&settings.tls, &[b"mqtt"])?) } else { None };
+    let may_have_tls =
+        places.iter().any(|(scheme, _)| *scheme == Scheme::Any) && settings.tls.is_configured();
+    let tls = if needs_tls || may_have_tls { Some(tls::load(&settings.tls)?) } else { None };
+    let websocket = Arc::new(settings.websocket_door());
     let door = |(scheme, place): &(Scheme, Place)| Door {
-        tls: tls.clone().filter(|_| scheme.needs_tls()),
+        tls: tls
+            .as_ref()
+            .filter(|_| scheme.needs_tls() || *scheme == Scheme::Any)
+            .map(|tls| tls::speaking(tls, scheme.protocols())),
+        speech: scheme.speech(),
+        websocket: Arc::clone(&websocket),
         ..settings.door(place.clone())
     };
     Ok(places.iter().map(door).collect())

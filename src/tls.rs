@@ -16,7 +16,7 @@ use crate::config::{ClientCertificates, MinVersion, Tls};
 use certificates::Certificates;
 
 /// Reads every file that the section names. The error is a sentence for the log.
-pub fn load(settings: &Tls, protocols: &[&[u8]]) -> Result<Arc<ServerConfig>, String> {
+pub fn load(settings: &Tls) -> Result<ServerConfig, String> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let certificates = Certificates::read(settings, &provider)?;
     let verifier = verifier(settings, &provider)?;
@@ -28,13 +28,19 @@ pub fn load(settings: &Tls, protocols: &[&[u8]]) -> Result<Arc<ServerConfig>, St
         None => builder.with_no_client_auth(),
     };
     let mut config = builder.with_cert_resolver(Arc::new(certificates));
-    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     // Tickets hold the session themselves, so that every shard resumes what any other began, and none keeps anything.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.ticketer = aws_lc_rs::Ticketer::new()
         .map_err(|error| format!("TLS has no keys for the tickets of its sessions: {error}"))?;
     config.send_tls13_tickets = 1;
-    Ok(Arc::new(config))
+    Ok(config)
+}
+
+/// For a listener where these protocols are spoken.
+pub fn speaking(config: &ServerConfig, protocols: &[&[u8]]) -> Arc<ServerConfig> {
+    let mut config = config.clone();
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+    Arc::new(config)
 }
 
 fn versions(min: MinVersion) -> &'static [&'static SupportedProtocolVersion] {

@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use runtime::Speech;
+
 /// `SCHEME://HOST:PORT` or `unix://PATH`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
@@ -18,6 +20,10 @@ pub struct Address {
 pub enum Scheme {
     Tcp,
     Tls,
+    WebSocket,
+    SecureWebSocket,
+    /// Whatever the first bytes say.
+    Any,
     Unix,
 }
 
@@ -32,12 +38,16 @@ pub enum Place {
 }
 
 impl Scheme {
-    pub const ALL: [Scheme; 3] = [Scheme::Tcp, Scheme::Tls, Scheme::Unix];
+    pub const ALL: [Scheme; 6] =
+        [Scheme::Tcp, Scheme::Tls, Scheme::WebSocket, Scheme::SecureWebSocket, Scheme::Any, Scheme::Unix];
 
     pub fn name(self) -> &'static str {
         match self {
             Scheme::Tcp => "tcp",
             Scheme::Tls => "tls",
+            Scheme::WebSocket => "ws",
+            Scheme::SecureWebSocket => "wss",
+            Scheme::Any => "any",
             Scheme::Unix => "unix",
         }
     }
@@ -55,13 +65,33 @@ impl Scheme {
     fn port(self) -> u16 {
         match self {
             Scheme::Tls => 8883,
-            Scheme::Tcp | Scheme::Unix => Address::PORT,
+            Scheme::WebSocket => 8083,
+            Scheme::SecureWebSocket => 8084,
+            Scheme::Tcp | Scheme::Any | Scheme::Unix => Address::PORT,
+        }
+    }
+
+    /// What is spoken within TLS, or without it.
+    pub fn speech(self) -> Speech {
+        match self {
+            Scheme::Tcp | Scheme::Tls | Scheme::Unix => Speech::Mqtt,
+            Scheme::WebSocket | Scheme::SecureWebSocket => Speech::WebSocket,
+            Scheme::Any => Speech::Any,
+        }
+    }
+
+    /// What clients that name protocols in TLS may ask for: browsers ask for HTTP.
+    pub fn protocols(self) -> &'static [&'static [u8]] {
+        match self.speech() {
+            Speech::Mqtt => &[b"mqtt"],
+            Speech::WebSocket => &[b"http/1.1"],
+            Speech::Any => &[b"mqtt", b"http/1.1"],
         }
     }
 
     /// Nothing comes in here before a certificate was shown.
     pub fn needs_tls(self) -> bool {
-        self == Scheme::Tls
+        matches!(self, Scheme::Tls | Scheme::SecureWebSocket)
     }
 }
 
@@ -196,6 +226,9 @@ mod tests {
             ("tls://0.0.0.0", "tls://0.0.0.0:8883"),
             ("mqtts://[::]:1", "tls://[::]:1"),
             ("tcp+tls://a:2", "tls://a:2"),
+            ("ws://a", "ws://a:8083"),
+            ("wss://a", "wss://a:8084"),
+            ("any://a", "any://a:1883"),
             ("unix:///run/mqtt", "unix:///run/mqtt"),
         ] {
             assert_eq!(Address::parse(text).expect(text).to_string(), shown);

@@ -2,6 +2,8 @@
 
 use std::ops::RangeInclusive;
 
+use transport::Prefix;
+
 use super::{
     Address,
     settings::{
@@ -58,6 +60,18 @@ pub enum Kind {
     Files {
         place: fn(&mut Settings) -> &mut Vec<String>,
     },
+    /// The path of a URL.
+    Path {
+        place: fn(&mut Settings) -> &mut String,
+    },
+    /// A list of pages' origins.
+    Origins {
+        place: fn(&mut Settings) -> &mut Vec<String>,
+    },
+    /// A list of addresses and networks.
+    Networks {
+        place: fn(&mut Settings) -> &mut Vec<Prefix>,
+    },
     Addresses {
         place: fn(&mut Settings) -> &mut Vec<Address>,
     },
@@ -109,6 +123,9 @@ impl Key {
                 *place(settings) = topic.ok_or_else(expected)?.to_owned();
             }
             Kind::Files { place } => *place(settings) = value.files()?,
+            Kind::Path { place } => *place(settings) = value.path().ok_or_else(expected)?.to_owned(),
+            Kind::Origins { place } => *place(settings) = value.origins().ok_or_else(expected)?,
+            Kind::Networks { place } => *place(settings) = value.networks()?,
             Kind::Addresses { place } => *place(settings) = value.addresses()?,
         }
         Ok(())
@@ -131,8 +148,14 @@ impl Key {
             }
             Kind::Flag { place } => place(&mut settings).to_string(),
             Kind::Word { words, get, .. } => format!("{:?}", words[get(&settings)]),
-            Kind::Text { place } | Kind::Topic { place } => format!("{:?}", place(&mut settings)),
-            Kind::Files { place } => format!("{:?}", place(&mut settings)),
+            Kind::Text { place } | Kind::Topic { place } | Kind::Path { place } => {
+                format!("{:?}", place(&mut settings))
+            }
+            Kind::Files { place } | Kind::Origins { place } => format!("{:?}", place(&mut settings)),
+            Kind::Networks { place } => {
+                let networks: Vec<String> = place(&mut settings).iter().map(Prefix::to_string).collect();
+                format!("{networks:?}")
+            }
             Kind::Addresses { place } => {
                 let addresses: Vec<String> = place(&mut settings).iter().map(Address::to_string).collect();
                 format!("{addresses:?}")
@@ -161,6 +184,13 @@ impl Key {
                 format!("expected a topic of at most {TEXT_BYTES_MAX} bytes without NUL and without + and #")
             }
             Kind::Files { .. } => "expected a list of file names".to_owned(),
+            Kind::Path { .. } => {
+                "expected a path that begins with /, for example \"/mqtt\", or nothing".to_owned()
+            }
+            Kind::Origins { .. } => "expected a list of origins as browsers write them, for example \
+                                     [\"https://page.example\"]"
+                .to_owned(),
+            Kind::Networks { .. } => "expected a list of addresses and networks".to_owned(),
             Kind::Addresses { .. } => "expected a list of addresses".to_owned(),
         }
     }
@@ -291,6 +321,17 @@ pub static KEYS: &[Key] = &[
         name: "client_crl_file",
         kind: Kind::Text { place: |s| &mut s.tls.client_crl_file },
     },
+    Key { section: "websocket", name: "path", kind: Kind::Path { place: |s| &mut s.websocket.path } },
+    Key {
+        section: "websocket",
+        name: "origins",
+        kind: Kind::Origins { place: |s| &mut s.websocket.origins },
+    },
+    Key {
+        section: "websocket",
+        name: "trusted_proxies",
+        kind: Kind::Networks { place: |s| &mut s.websocket.trusted_proxies },
+    },
     count("session", "keep_alive_timeout_secs", 0..=U16, |s| &mut s.session.keep_alive_timeout_secs),
     life("session_timeout_secs", |s| &mut s.session.session_timeout_secs),
     life("session_timeout_v3_secs", |s| &mut s.session.session_timeout_v3_secs),
@@ -372,7 +413,10 @@ mod tests {
     #[test]
     fn sections_stand_together_and_keys_are_unique() {
         let sections = Key::sections();
-        assert_eq!(sections, ["server", "tls", "session", "router", "limits", "store", "runtime", "log"]);
+        assert_eq!(
+            sections,
+            ["server", "tls", "websocket", "session", "router", "limits", "store", "runtime", "log"]
+        );
         for (at, key) in KEYS.iter().enumerate() {
             let twin =
                 KEYS[at + 1..].iter().find(|other| other.section == key.section && other.name == key.name);
@@ -421,6 +465,9 @@ mod tests {
             Kind::Flag { .. } => ["true", "false"].map(str::to_owned),
             Kind::Word { words, .. } => [words[0], words[words.len() - 1]].map(str::to_owned),
             Kind::Text { .. } | Kind::Topic { .. } => ["here", "there"].map(str::to_owned),
+            Kind::Path { .. } => ["/here", "/there"].map(str::to_owned),
+            Kind::Origins { .. } => ["https://a.example", "http://b.example:8000"].map(str::to_owned),
+            Kind::Networks { .. } => ["192.0.2.0/24", "2001:db8::/32"].map(str::to_owned),
             Kind::Files { .. } => ["/one.pem", "/other.pem"].map(str::to_owned),
             Kind::Addresses { .. } => ["tcp://192.0.2.1:1", "tcp://192.0.2.1:2"].map(str::to_owned),
         }

@@ -5,6 +5,8 @@ use std::{sync::Arc, time::Duration};
 use runtime::{DataDir, Door, Place, StoreConfig};
 use shard::{Config, Limits, store::log::BLOCK_BYTES};
 
+use transport::Prefix;
+
 use super::Address;
 
 /// All that can be configured, section by section.
@@ -12,6 +14,7 @@ use super::Address;
 pub struct Settings {
     pub server: Server,
     pub tls: Tls,
+    pub websocket: WebSocket,
     pub session: Session,
     pub router: Router,
     pub limits: Totals,
@@ -60,6 +63,16 @@ pub enum ClientCertificates {
     None,
     Optional,
     Required,
+}
+
+/// How browsers and whatever else speaks WebSocket come in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebSocket {
+    /// Empty: any.
+    pub path: String,
+    /// Empty: all.
+    pub origins: Vec<String>,
+    pub trusted_proxies: Vec<Prefix>,
 }
 
 /// What one client may hold.
@@ -210,6 +223,15 @@ impl Settings {
         Door { backlog: narrow(self.server.listen_backlog), ..Door::plain(place) }
     }
 
+    pub fn websocket_door(&self) -> transport::Door {
+        let WebSocket { path, origins, trusted_proxies } = &self.websocket;
+        transport::Door {
+            path: (!path.is_empty()).then(|| path.clone()),
+            origins: origins.clone(),
+            trusted_proxies: trusted_proxies.clone(),
+        }
+    }
+
     fn shard_config(&self, shards: u8, placement_seed: u64) -> Config {
         Config {
             shards,
@@ -306,6 +328,18 @@ impl Default for Tls {
             client_ca_file: String::new(),
             client_crl_file: String::new(),
         }
+    }
+}
+
+impl Tls {
+    pub fn is_configured(&self) -> bool {
+        !self.certificate_files.is_empty()
+    }
+}
+
+impl Default for WebSocket {
+    fn default() -> WebSocket {
+        WebSocket { path: "/mqtt".to_owned(), origins: Vec::new(), trusted_proxies: Vec::new() }
     }
 }
 

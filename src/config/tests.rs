@@ -148,8 +148,8 @@ const FILE_MISTAKES: &[(&str, &str)] = &[
     ("server = 5\n", "FILE, line 1: server = 5: expected a section: write [server] and its keys below"),
     ("[sever]\nmax_connections = 5\n", "FILE, line 1: [sever]: unknown section: did you mean [server]?"),
     (
-        "[tls]\n",
-        "FILE, line 1: [tls]: unknown section: there are [server], [session], [router], [limits], [store], [runtime], [log]",
+        "[grafana]\n",
+        "FILE, line 1: [grafana]: unknown section: there are [server], [tls], [websocket], [session], [router], [limits], [store], [runtime], [log]",
     ),
     (
         "[server]\nmax_packet_size = \"big\"\n",
@@ -190,7 +190,7 @@ const FILE_MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "[server]\nlisten_addresses = \"tcp://0.0.0.0:1883\"\n",
-        "FILE, line 2: server.listen_addresses = \"tcp://0.0.0.0:1883\": expected a list, for example \
+        "FILE, line 2: server.listen_addresses = \"tcp://0.0.0.0:1883\": expected a list of texts, for example \
          [\"tcp://0.0.0.0:1883\"]",
     ),
     (

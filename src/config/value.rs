@@ -4,6 +4,8 @@ use std::ops::RangeInclusive;
 
 use toml::de::DeValue;
 
+use transport::Prefix;
+
 use super::Address;
 
 /// The environment and flags know only words; the file knows types.
@@ -53,6 +55,28 @@ impl Value<'_> {
             Some(_) => Err(format!("expected names of at most {FILE_NAME_BYTES_MAX} bytes without NUL")),
             None => Ok(items.into_iter().map(ToOwned::to_owned).collect()),
         }
+    }
+
+    /// Of a URL; empty for any.
+    pub fn path(&self) -> Option<&str> {
+        let is_path = |text: &&str| text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic());
+        self.text().filter(|text| text.is_empty() || is_path(text) && text.len() <= FILE_NAME_BYTES_MAX)
+    }
+
+    /// Scheme, host and port each, without a path: that is what browsers send.
+    pub fn origins(&self) -> Option<Vec<String>> {
+        let is_origin = |text: &&str| {
+            let host = text.split_once("://").map_or("", |(_, host)| host);
+            !host.is_empty() && !host.contains('/') && text.bytes().all(|byte| byte.is_ascii_graphic())
+        };
+        let items = self.items()?;
+        items.iter().all(|item| is_origin(item)).then(|| items.into_iter().map(ToOwned::to_owned).collect())
+    }
+
+    /// Addresses and networks such as 192.0.2.0/24.
+    pub fn networks(&self) -> Result<Vec<Prefix>, String> {
+        let items = self.items().ok_or("expected a list of texts, for example [\"192.0.2.0/24\"]")?;
+        items.into_iter().map(|item| item.parse().map_err(|error| format!("{item}: {error}"))).collect()
     }
 
     /// The texts of a list; a word has commas between them.

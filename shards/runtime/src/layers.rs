@@ -115,7 +115,10 @@ impl Layers {
     ) -> Result<(), Refusal> {
         let answers = self.output.len();
         let result = self.take(bytes, door, peer, scratch);
-        if result.is_ok() && self.output.len() > answers && self.output.len() > OUTPUT_BYTES_MAX + self.of_shard_bytes() {
+        if result.is_ok()
+            && self.output.len() > answers
+            && self.output.len() > OUTPUT_BYTES_MAX + self.of_shard_bytes()
+        {
             return Err(Refusal::new(NotOpened::Unknown, "the peer makes us answer and does not read"));
         }
         result
@@ -158,8 +161,11 @@ impl Layers {
                 Ok(Kind::Tls) => self.begin_tls(door)?,
                 Ok(Kind::Mqtt) => self.inside = Inside::Mqtt,
                 Ok(Kind::Http) => self.inside = Inside::Upgrade,
-                Ok(Kind::ProxyV1 | Kind::ProxyV2) => {
-                    return Err(Refusal::new(NotOpened::Proxy, "nobody is expected to send a PROXY header here"));
+                Ok(Kind::Proxy) => {
+                    return Err(Refusal::new(
+                        NotOpened::Proxy,
+                        "nobody is expected to send a PROXY header here",
+                    ));
                 }
                 Err(strange) => {
                     return Err(Refusal { why: NotOpened::Unknown, what: strange.to_string() });
@@ -192,8 +198,7 @@ impl Layers {
         self.sealed.extend_from_slice(bytes);
         let mut opened = std::mem::take(&mut scratch.opened);
         opened.clear();
-        let mut streams =
-            Streams { sealed: &mut self.sealed, opened: &mut opened, output: &mut self.output };
+        let mut streams = Streams { sealed: &mut self.sealed, opened: &mut opened, output: &mut self.output };
         let mut result = tls.open(&mut streams).map_err(Refusal::of_tls);
         if self.sealed.len() > SEALED_BYTES_MAX {
             result = Err(Refusal::new(NotOpened::Tls, "TLS: a handshake message is too long"));
@@ -240,7 +245,9 @@ impl Layers {
             None => return Ok(false),
             Some(Ok(Kind::Mqtt)) => Inside::Mqtt,
             Some(Ok(Kind::Http)) => Inside::Upgrade,
-            Some(Ok(_)) => return Err(Refusal::new(NotOpened::Unknown, "TLS within TLS, or a proxy within it")),
+            Some(Ok(_)) => {
+                return Err(Refusal::new(NotOpened::Unknown, "TLS within TLS, or a proxy within it"));
+            }
             Some(Err(strange)) => {
                 return Err(Refusal { why: NotOpened::Unknown, what: strange.to_string() });
             }

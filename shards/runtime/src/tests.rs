@@ -13,8 +13,5 @@ mod layered;
 mod mail;
 mod script;
 mod sends;
-<<<<<<< HEAD
-mod wire;
-=======
 mod unix;
->>>>>>> 55f7485 (Let connections come in through TLS and by sockets in the file system)
+mod wire;

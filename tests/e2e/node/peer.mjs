@@ -24,7 +24,8 @@ function open(port, version, aliasesFromBroker, session) {
     options.clientId = session;
     options.clean = false;
   }
-  return mqtt.connect(`mqtt://127.0.0.1:${port}`, options);
+  // A port of this machine, or a URL.
+  return mqtt.connect(port.includes("://") ? port : `mqtt://127.0.0.1:${port}`, options);
 }
 
 async function publish(port, version, qosList, topic, payload) {

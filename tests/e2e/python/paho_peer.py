@@ -1,7 +1,9 @@
 """A peer of the end-to-end tests on paho-mqtt: publishes and ends, or subscribes and prints."""
 
+import os
 import sys
 import threading
+from urllib.parse import urlsplit
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.packettypes import PacketTypes
@@ -14,20 +16,35 @@ SESSION_EXPIRY_S = 600
 VERSIONS = {"31": mqtt.MQTTv31, "311": mqtt.MQTTv311, "5": mqtt.MQTTv5}
 
 
-def new_client(version, session=None):
+def new_client(target, version, session=None):
     # 5.0 decides at each connection what earlier versions decide for the client.
     clean_session = None if version == "5" else session is None
     api = mqtt.CallbackAPIVersion.VERSION2
-    return mqtt.Client(api, session or "", protocol=VERSIONS[version], clean_session=clean_session)
+    url = urlsplit(target)
+    transport = {"ws": "websockets", "wss": "websockets", "unix": "unix"}.get(url.scheme, "tcp")
+    client = mqtt.Client(
+        api, session or "", protocol=VERSIONS[version], clean_session=clean_session, transport=transport
+    )
+    if url.scheme in ("wss", "tls"):
+        client.tls_set(os.environ["E2E_CA_FILE"])
+    return client
 
 
-def connect(client, port, version, session):
+def connect(client, target, version, session):
+    """The target is a port of this machine or a URL."""
+    url = urlsplit(target)
+    if url.scheme == "unix":
+        host, port = url.path, 1883
+    elif url.scheme:
+        host, port = url.hostname, url.port
+    else:
+        host, port = "127.0.0.1", int(target)
     if version == "5" and session:
         properties = Properties(PacketTypes.CONNECT)
         properties.SessionExpiryInterval = SESSION_EXPIRY_S
-        client.connect("127.0.0.1", port, clean_start=False, properties=properties)
+        client.connect(host, port, clean_start=False, properties=properties)
     else:
-        client.connect("127.0.0.1", port)
+        client.connect(host, port)
     client.loop_start()
 
 
@@ -42,9 +59,9 @@ def publish_properties(version):
     return properties
 
 
-def publish(port, version, qos_list, topic, payload):
-    client = new_client(version)
-    connect(client, port, version, None)
+def publish(target, version, qos_list, topic, payload):
+    client = new_client(target, version)
+    connect(client, target, version, None)
     for qos in qos_list.split(","):
         text = f"{payload}-{qos}"
         info = client.publish(topic, text, int(qos), properties=publish_properties(version))
@@ -55,8 +72,8 @@ def publish(port, version, qos_list, topic, payload):
     client.loop_stop()
 
 
-def subscribe(port, version, qos, topic_filter, count, session=None):
-    client = new_client(version, session)
+def subscribe(target, version, qos, topic_filter, count, session=None):
+    client = new_client(target, version, session)
     subscribed = threading.Event()
     done = threading.Event()
     received = 0
@@ -86,7 +103,7 @@ def subscribe(port, version, qos, topic_filter, count, session=None):
     client.on_message = on_message
     if count == "0":
         done.set()
-    connect(client, port, version, session)
+    connect(client, target, version, session)
     subscribed.wait()
     done.wait()
     client.disconnect()
@@ -95,4 +112,4 @@ def subscribe(port, version, qos, topic_filter, count, session=None):
 
 if __name__ == "__main__":
     commands = {"pub": publish, "sub": subscribe}
-    commands[sys.argv[1]](int(sys.argv[2]), *sys.argv[3:])
+    commands[sys.argv[1]](*sys.argv[2:])

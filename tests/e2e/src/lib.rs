@@ -1,6 +1,7 @@
 //! The real binary with real clients: what the tests need to start both, to watch them and to end them.
 #![allow(clippy::unwrap_used)] // A harness that is surprised fails the test that uses it.
 
+pub mod authority;
 pub mod broker;
 pub mod confinement;
 pub mod link;
@@ -11,6 +12,7 @@ pub mod program;
 pub mod resources;
 pub mod socket;
 
+pub use authority::Authority;
 pub use broker::{Broker, Ended, Setup};
 pub use confinement::Confinement;
 pub use link::{Link, v5, v311};

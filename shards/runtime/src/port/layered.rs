@@ -178,7 +178,8 @@ impl Port {
     /// Gives the output to the socket, unless a send is under way: then it waits for that.
     fn flush_layers(&mut self, conn: ConnId) {
         let entry = self.connections.get(conn).expect("the caller looked");
-        let layers = entry.layers.as_mut().expect("the caller looked");
+        // Who is refused at once never got any.
+        let Some(layers) = entry.layers.as_mut() else { return };
         if entry.sending.is_some() || layers.output.is_empty() {
             return;
         }

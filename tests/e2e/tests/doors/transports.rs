@@ -1,0 +1,156 @@
+//! Clients of several makers over every transport at once: what one of them publishes, all of them get.
+
+use std::process::Command;
+
+use e2e::{Authority, Broker, Process, Setup, program};
+
+/// One way to connect, by the words of the programs that can.
+struct Way {
+    name: &'static str,
+    /// Of `mosquitto_sub` and `mosquitto_pub`.
+    flags: Option<Vec<String>>,
+    /// Of the peers in Python and JavaScript.
+    url: Option<String>,
+    has_node: bool,
+}
+
+/// A broker with a listener of each kind.
+struct Doors {
+    broker: Broker,
+    authority: Authority,
+}
+
+const SCHEMES: [&str; 5] = ["tcp", "tls", "ws", "wss", "any"];
+
+impl Doors {
+    fn open(name: &str) -> Doors {
+        let setup = Setup::bare(name).shards(2);
+        let authority = Authority::new(setup.folder());
+        authority.issue("broker.example");
+        let path = setup.folder().join("mqtt.sock");
+        let listen = SCHEMES.map(|scheme| format!("\"{scheme}://127.0.0.1:0\"")).join(", ");
+        let text = format!(
+            "[server]\nlisten_addresses = [{listen}, \"unix://{}\"]\n\
+             [tls]\ncertificate_files = [\"broker.example.pem\"]\nkey_files = [\"broker.example.key\"]\n",
+            path.display()
+        );
+        Doors { broker: setup.config(&text).start(), authority }
+    }
+
+    fn port(&self, scheme: &str) -> u16 {
+        let prefix = format!("{scheme}://127.0.0.1:");
+        self.broker.process.await_line("where it listens", |line| {
+            let rest = line.split(' ').find_map(|word| word.strip_prefix(&prefix))?;
+            rest.trim_end_matches(',').parse().ok()
+        })
+    }
+
+    fn ways(&self) -> Vec<Way> {
+        let ca = self.authority.file().display().to_string();
+        let socket = self.broker.folder().join("mqtt.sock").display().to_string();
+        let at = |scheme: &str| {
+            vec!["-h".to_owned(), "127.0.0.1".to_owned(), "-p".to_owned(), self.port(scheme).to_string()]
+        };
+        let sealed = |scheme: &str| [at(scheme), vec!["--cafile".to_owned(), ca.clone()]].concat();
+        let url = |scheme: &str, door: &str, path: &str| {
+            Some(format!("{scheme}://127.0.0.1:{}{path}", self.port(door)))
+        };
+        vec![
+            Way { name: "tcp", flags: Some(at("tcp")), url: url("tcp", "tcp", ""), has_node: true },
+            Way { name: "tls", flags: Some(sealed("tls")), url: url("tls", "tls", ""), has_node: true },
+            Way { name: "ws", flags: None, url: url("ws", "ws", "/mqtt"), has_node: true },
+            Way { name: "wss", flags: None, url: url("wss", "wss", "/mqtt"), has_node: true },
+            Way {
+                name: "unix",
+                flags: Some(vec!["--unix".to_owned(), socket.clone()]),
+                url: Some(format!("unix://{socket}")),
+                has_node: false,
+            },
+            Way { name: "any-tcp", flags: Some(at("any")), url: url("tcp", "any", ""), has_node: true },
+            Way { name: "any-tls", flags: Some(sealed("any")), url: url("tls", "any", ""), has_node: true },
+            Way { name: "any-ws", flags: None, url: url("ws", "any", "/mqtt"), has_node: true },
+            Way { name: "any-wss", flags: None, url: url("wss", "any", "/mqtt"), has_node: true },
+        ]
+    }
+
+    /// Every program on every way that it knows, each with its name.
+    fn peers(&self, pub_or_sub: &str) -> Vec<(String, Command)> {
+        let mut peers = Vec::new();
+        for way in self.ways() {
+            if let Some(flags) = &way.flags {
+                // Into a pipe the tool writes whole blocks, unless it is told to write lines.
+                let mut command = program::command(program::installed("stdbuf"));
+                command
+                    .arg("-oL")
+                    .arg(program::installed(&format!("mosquitto_{pub_or_sub}")))
+                    .args(flags)
+                    .arg("-d");
+                peers.push((format!("mosquitto-{}", way.name), command));
+            }
+            let Some(url) = &way.url else { continue };
+            let mut paho = program::command(program::python());
+            paho.args(["-B", "-u"]).arg(program::source("python/paho_peer.py")).args([pub_or_sub, url, "5"]);
+            paho.env("E2E_CA_FILE", self.authority.file());
+            peers.push((format!("paho-{}", way.name), paho));
+            if way.has_node {
+                let mut node = program::command(program::installed("node"));
+                node.arg(program::node_folder().join("peer.mjs")).args([pub_or_sub, url, "5"]);
+                node.env("NODE_EXTRA_CA_CERTS", self.authority.file());
+                peers.push((format!("mqttjs-{}", way.name), node));
+            }
+        }
+        peers
+    }
+}
+
+#[test]
+fn every_client_on_every_way_gets_what_every_other_one_publishes() {
+    let doors = Doors::open("doors-crossing");
+    let publishers = doors.peers("pub");
+    let count = publishers.len().to_string();
+    let mut subscribers: Vec<Process> = Vec::new();
+    for (name, mut command) in doors.peers("sub") {
+        if name.starts_with("mosquitto") {
+            command.args(["-V", "5", "-q", "1", "-t", "cross/+", "-C", &count, "-F", "%t\t%p"]);
+        } else {
+            command.args(["1", "cross/+", &count]);
+        }
+        subscribers.push(Process::start(&name, &mut command));
+    }
+    for subscriber in &subscribers {
+        subscriber.await_line("its subscription", |line| {
+            (line == "subscribed" || line.starts_with("Subscribed (mid")).then_some(())
+        });
+    }
+    let mut expected = Vec::new();
+    for (name, mut command) in publishers {
+        let topic = format!("cross/{name}");
+        if name.starts_with("mosquitto") {
+            command.args(["-V", "5", "-q", "1", "-t", &topic, "-m", "payload-1"]);
+        } else {
+            command.args(["1", &topic, "payload"]);
+        }
+        Process::start(&name, &mut command).succeed();
+        expected.push(topic);
+    }
+    expected.sort();
+    for mut subscriber in subscribers {
+        subscriber.succeed();
+        let lines = subscriber.out_lines().into_iter().filter(|line| line.starts_with("cross/"));
+        let mut topics: Vec<String> =
+            lines.map(|line| line.split('\t').next().unwrap_or_default().to_owned()).collect();
+        topics.sort();
+        assert_eq!(topics, expected, "{}", subscriber.shown());
+    }
+}
+
+#[test]
+fn a_certificate_of_another_authority_is_refused_by_the_client_and_counted_here() {
+    let doors = Doors::open("doors-stranger");
+    let elsewhere = Authority::new(&program::fresh_folder("doors-elsewhere"));
+    let mut command = program::command(program::installed("mosquitto_pub"));
+    command.args(["-h", "127.0.0.1", "-p", &doors.port("tls").to_string(), "-t", "t", "-m", "m", "--cafile"]);
+    let mut publisher = Process::start("stranger", command.arg(elsewhere.file()));
+    assert!(!publisher.wait().success(), "{}", publisher.shown());
+    doors.broker.await_counter("refused_tls", 1);
+}
