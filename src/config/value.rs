@@ -70,7 +70,7 @@ impl Value<'_> {
             !host.is_empty() && !host.contains('/') && text.bytes().all(|byte| byte.is_ascii_graphic())
         };
         let items = self.items()?;
-        items.iter().all(|item| is_origin(item)).then(|| items.into_iter().map(ToOwned::to_owned).collect())
+        items.iter().all(is_origin).then(|| items.into_iter().map(ToOwned::to_owned).collect())
     }
 
     /// Addresses and networks such as 192.0.2.0/24.

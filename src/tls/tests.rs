@@ -102,7 +102,7 @@ fn stranger(folder: &Folder) -> ClientConfig {
 }
 
 fn refusal(settings: &Tls) -> String {
-    load(settings).err().expect("it cannot be used")
+    load(settings).expect_err("it cannot be used")
 }
 
 #[test]

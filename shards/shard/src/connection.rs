@@ -23,6 +23,7 @@ pub(crate) struct Connection {
     /// Not read at present; `partial` holds what came before.
     pub stalled: bool,
     /// The number of the listener that it came in by.
+    #[expect(dead_code, reason = "who is asked who they are depends on it")]
     pub door: u16,
     pub topic_alias_max: u16,
     /// How many unacknowledged messages the client takes, our own limit included.

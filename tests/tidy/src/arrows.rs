@@ -4,8 +4,8 @@ use crate::{Offence, manifest::Manifest};
 
 /// Each crate of the workspace with those that it knows.
 pub const ARROWS: &[(&str, &[&str])] = &[
-    ("iothub", &["access", "client", "identity", "runtime", "shard"]),
-    ("runtime", &["shard"]),
+    ("iothub", &["access", "client", "identity", "runtime", "shard", "transport"]),
+    ("runtime", &["shard", "transport"]),
     ("shard", &["mqtt"]),
     ("access", &["mqtt"]),
     ("mqtt", &[]),

@@ -188,7 +188,7 @@ impl Port {
     }
 
     /// The socket has taken all of what was under way.
-    pub(super) fn on_sent_layered(&mut self, conn: ConnId, _sealed: Box<Outgoing>) -> Happened {
+    pub(super) fn on_sent_layered(&mut self, conn: ConnId) -> Happened {
         self.flush_layers(conn);
         let entry = self.connections.get(conn).expect("the caller looked");
         let stage = entry.stage;
