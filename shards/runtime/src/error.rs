@@ -12,7 +12,12 @@ use shard::{
 use thiserror::Error;
 
 use crate::{
-    disk::{keeper::name_of, problem::Problem, regular::UNFIT},
+    disk::{
+        keeper::name_of,
+        problem::{Problem, back_from},
+        regular::UNFIT,
+        repair::kept,
+    },
     door::Place,
 };
 
@@ -94,6 +99,15 @@ pub enum StoreError {
         folder.display(), dir.display()
     )]
     FolderLost { dir: PathBuf, folder: PathBuf },
+    #[error("the folder {} is missing. Nothing was changed. {}", folder.display(), back_from(kept, folder))]
+    FolderKept { folder: PathBuf, kept: PathBuf },
+    #[error(
+        "{} at offset {offset:#x} cannot be read: {source}. Nothing was changed. The disk itself fails (dmesg says more): copy the \
+         data directory to another one, as far as that goes. There `iothub store check` says what is damaged and what is left, \
+         and `iothub store repair` saves that",
+        path.display()
+    )]
+    Unreadable { path: PathBuf, offset: u64, source: io::Error },
     #[error(
         "the folder {} has nothing of what its shard had stored: {what}. Nothing was changed. Bring back what was there, or a \
          backup (`iothub store restore`). If there is none, `iothub store repair --data-dir {}` goes on without it",
@@ -236,6 +250,14 @@ fn remedy(error: &io::Error) -> &'static str {
 impl StoreError {
     pub(crate) fn io(path: &Path, source: io::Error) -> StoreError {
         StoreError::Io { path: path.to_owned(), source }
+    }
+
+    /// A shard has no folder in this directory.
+    pub(crate) fn folder_lost(dir: &Path, folder: PathBuf) -> StoreError {
+        match kept(&folder) {
+            Some(kept) => StoreError::FolderKept { folder, kept },
+            None => StoreError::FolderLost { dir: dir.to_owned(), folder },
+        }
     }
 
     /// `folder` is that of a shard.

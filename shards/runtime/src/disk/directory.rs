@@ -119,7 +119,7 @@ impl DataDir {
 fn check_folders(path: &Path, shards: u8) -> Result<(), StoreError> {
     let mut folders = (0..shards).map(|shard| path.join(folder_of(ShardId(shard), shards)));
     match folders.find(|folder| !folder.is_dir()) {
-        Some(folder) => Err(StoreError::FolderLost { dir: path.to_owned(), folder }),
+        Some(folder) => Err(StoreError::folder_lost(path, folder)),
         None => Ok(()),
     }
 }

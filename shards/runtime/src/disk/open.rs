@@ -3,9 +3,9 @@
 use std::{
     collections::HashMap,
     fs::{self, File, OpenOptions},
-    io::{self, Read},
+    io,
     os::unix::fs::FileExt,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use crossbeam_channel::Sender;
@@ -13,7 +13,9 @@ use shard::{
     ShardId,
     store::{
         Malformed, Record,
-        log::{Config, FileId, Found, Recovered, Recovery, Refusal, Report, START_BYTES, Strange},
+        log::{
+            BLOCK_BYTES, Config, FileId, Found, Recovered, Recovery, Refusal, Report, START_BYTES, Strange,
+        },
         restoring::Restoring,
     },
 };
@@ -102,14 +104,16 @@ fn open(logs: &Logs, shard: ShardId, waker: Waker) -> Result<(Disk, Restoring, R
     let (recovered, mut files) = replay(&dir, log_config, |record| restoring.take(record))?;
     let Recovered { log, report, sync, discarded } = recovered;
     for file in sync {
-        files[&file].sync_data().map_err(io_error)?;
+        let synced = files[&file].sync_data();
+        synced.map_err(|error| StoreError::io(&dir.join(name_of(file)), error))?;
     }
     if log.last_commit() > 0 && is_unused(&dir) {
         unmark(&dir).map_err(io_error)?;
     }
     for file in discarded {
         files.remove(&file);
-        fs::remove_file(dir.join(name_of(file))).map_err(io_error)?;
+        let path = dir.join(name_of(file));
+        fs::remove_file(&path).map_err(|error| StoreError::io(&path, error))?;
     }
     let next = files.keys().map(|file| file.0 + 1).max().unwrap_or(0);
     let keeper = Keeper::new(dir, log_config.segment_bytes, next, orders.clone(), waker);
@@ -123,9 +127,8 @@ pub(super) fn replay(
     config: Config,
     mut each: impl FnMut(&Record<'_>) -> Result<(), Malformed>,
 ) -> Result<(Recovered, HashMap<FileId, File>), StoreError> {
-    let io_error = |source| StoreError::Io { path: dir.to_owned(), source };
     let files = find(dir)?;
-    let starts = read_starts(&files).map_err(io_error)?;
+    let starts = read_starts(dir, &files)?;
     let found = starts.iter().map(|(file, bytes, start)| Found { file: *file, bytes: *bytes, start });
     let refused = |refusal: Refusal| StoreError::refused(dir, &refusal);
     let mut recovery = Recovery::new(config, found).map_err(refused)?;
@@ -138,7 +141,7 @@ pub(super) fn replay(
     while let Some((file, bytes)) = recovery.wants() {
         ahead.follow(&recovery, &files);
         contents.resize(bytes as usize, 0);
-        files[&file].read_exact_at(&mut contents, 0).map_err(io_error)?;
+        read(&files[&file], &mut contents).map_err(|error| error.of(dir.join(name_of(file))))?;
         let each = |record: Record<'_>| {
             if each(&record).is_err() {
                 malformed.get_or_insert((file, record.position.offset));
@@ -183,14 +186,80 @@ fn find(dir: &Path) -> Result<HashMap<FileId, File>, StoreError> {
 
 type Start = (FileId, u32, Vec<u8>);
 
-fn read_starts(files: &HashMap<FileId, File>) -> io::Result<Vec<Start>> {
+fn read_starts(dir: &Path, files: &HashMap<FileId, File>) -> Result<Vec<Start>, StoreError> {
     let mut starts = Vec::with_capacity(files.len());
     for (id, file) in files {
-        let bytes = u32::try_from(file.metadata()?.len()).unwrap_or(u32::MAX);
-        let mut start = Vec::new();
-        file.take(START_BYTES as u64).read_to_end(&mut start)?;
+        let path = || dir.join(name_of(*id));
+        let metadata = file.metadata().map_err(|error| StoreError::io(&path(), error))?;
+        let bytes = u32::try_from(metadata.len()).unwrap_or(u32::MAX);
+        let mut start = vec![0; bytes.min(START_BYTES) as usize];
+        read(file, &mut start).map_err(|error| error.of(path()))?;
         starts.push((*id, bytes, start));
     }
     starts.sort_unstable_by_key(|(id, _, _)| *id);
     Ok(starts)
+}
+
+/// What the disk does not give back, and where in the file that is.
+#[derive(Debug)]
+struct Unread {
+    offset: u64,
+    source: io::Error,
+}
+
+impl Unread {
+    fn of(self, path: PathBuf) -> StoreError {
+        StoreError::Unreadable { path, offset: self.offset, source: self.source }
+    }
+}
+
+/// Fills the buffer from the beginning of a file that is as long.
+fn read(file: &impl FileExt, buffer: &mut [u8]) -> Result<(), Unread> {
+    if file.read_exact_at(buffer, 0).is_ok() {
+        return Ok(());
+    }
+    // The system does not say where. Once more, a block at a time, up to the first that fails.
+    let mut offset = 0;
+    for block in buffer.chunks_mut(BLOCK_BYTES as usize) {
+        if let Err(source) = file.read_exact_at(block, offset) {
+            return Err(Unread { offset, source });
+        }
+        offset += block.len() as u64;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    /// A file of which one byte cannot be read.
+    struct Scratched(u64);
+
+    impl FileExt for Scratched {
+        fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+            let is_hit = (offset..offset + buffer.len() as u64).contains(&self.0);
+            if is_hit { Err(io::Error::from_raw_os_error(libc::EIO)) } else { Ok(buffer.len()) }
+        }
+
+        fn write_at(&self, _: &[u8], _: u64) -> io::Result<usize> {
+            unreachable!("nothing is written")
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named_with_its_file_and_place() {
+        let block = u64::from(BLOCK_BYTES);
+        for at in [0, block - 1, block, 7 * block + 3] {
+            let mut buffer = vec![0; 8 * BLOCK_BYTES as usize];
+            let error = read(&Scratched(at), &mut buffer).unwrap_err();
+            assert_eq!(error.offset, at / block * block);
+            let said = error.of(PathBuf::from("/data/shard-0-of-1/segment-00000003")).to_string();
+            let place = format!("segment-00000003 at offset {:#x} cannot be read: ", at / block * block);
+            assert!(said.contains(&place) && said.contains("Input/output error"), "{said}");
+            assert!(read(&Scratched(8 * block), &mut buffer).is_ok());
+        }
+    }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use shard::store::log::{Damage, FORMAT, Fault, Refusal};
 
-use super::{keeper::name_of, unused::MARK};
+use super::{keeper::name_of, repair, unused::MARK};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Problem {
@@ -55,6 +55,8 @@ pub enum Problem {
     /// All shards have a folder, and this one has none.
     FolderLost {
         path: PathBuf,
+        /// A repair that was cut short has left it here.
+        kept: Option<PathBuf>,
     },
     /// The folder is there, and nothing of its log.
     LogLost {
@@ -87,7 +89,10 @@ impl Problem {
     /// There is no log in this folder, and there was one.
     pub(crate) fn lost(folder: &Path) -> Problem {
         let path = folder.to_owned();
-        if folder.is_dir() { Problem::LogLost { path } } else { Problem::FolderLost { path } }
+        if folder.is_dir() {
+            return Problem::LogLost { path };
+        }
+        Problem::FolderLost { path, kept: repair::kept(folder) }
     }
 
     /// The file, or the folder where a file is missing, and the place in it.
@@ -103,7 +108,7 @@ impl Problem {
             | Problem::Newer { path, .. }
             | Problem::Twice { path, .. }
             | Problem::Emptied { path, .. }
-            | Problem::FolderLost { path }
+            | Problem::FolderLost { path, .. }
             | Problem::LogLost { path } => (path.clone(), None),
         }
     }
@@ -194,9 +199,19 @@ impl Problem {
             Problem::Emptied { .. } => {
                 "What it held is gone: that was the newest of what this shard had stored, an older part of it, or nothing".to_owned()
             }
+            Problem::FolderLost { path, kept: Some(kept) } => back_from(kept, path),
             Problem::FolderLost { .. } | Problem::LogLost { .. } => "Everything that this shard had stored is missing".to_owned(),
         }
     }
+}
+
+/// What to do about a folder that a repair has left elsewhere.
+pub(crate) fn back_from(kept: &Path, folder: &Path) -> String {
+    format!(
+        "A repair was cut short and has left it in {}: move that to {}, and repair again",
+        kept.display(),
+        folder.display()
+    )
 }
 
 fn meaning_of(damage: &Damage) -> String {

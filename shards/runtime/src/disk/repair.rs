@@ -105,7 +105,7 @@ impl Repair {
         if needed > free {
             return Err(StoreError::NoSpace { path: path.to_owned(), needed, free });
         }
-        let aside = moment::make_folder(path, "damaged").map_err(io_error)?;
+        let aside = moment::make_folder(path, ASIDE).map_err(io_error)?;
         for repaired in &self.shards {
             if let Err(error) = self.rewrite(repaired, &aside) {
                 // So far it holds what was made just now and nothing else.
@@ -155,7 +155,7 @@ impl Repair {
     }
 }
 
-/// What is at one place is at the other afterwards; at no moment is there nothing.
+/// What is at one place is at the other afterwards. At no moment is there nothing, where the file system can do it at once.
 fn swap(from: &Path, to: &Path) -> io::Result<()> {
     if !to.exists() {
         return fs::rename(from, to);
@@ -172,14 +172,63 @@ fn swap(from: &Path, to: &Path) -> io::Result<()> {
     let error = io::Error::last_os_error();
     match error.raw_os_error() {
         // A file system that knows no exchange.
-        Some(libc::EINVAL | libc::ENOSYS) => {
-            let between = from.with_extension("old");
-            fs::rename(to, &between)?;
-            fs::rename(from, to)?;
-            fs::rename(&between, from)
-        }
+        Some(libc::EINVAL | libc::ENOSYS) => swap_in_steps(from, to),
         _ => Err(error),
     }
 }
 
+/// A crash behind the first step leaves nothing at `to`: a start is refused then, and says where that is.
+fn swap_in_steps(from: &Path, to: &Path) -> io::Result<()> {
+    let between = from.with_extension(OLD);
+    fs::rename(to, &between)?;
+    fs::rename(from, to)?;
+    fs::rename(&between, from)
+}
+
+/// Where the folder of a shard is whose repair was cut short between two steps.
+pub(crate) fn kept(folder: &Path) -> Option<PathBuf> {
+    let name = Path::new(folder.file_name()?).with_extension(OLD);
+    let beside = fs::read_dir(folder.parent()?).ok()?.flatten().map(|entry| entry.path());
+    let is_aside = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str());
+        name.and_then(|name| name.strip_prefix(ASIDE)).is_some_and(|rest| rest.starts_with('-'))
+    };
+    let kept = beside.filter(is_aside).map(|aside| aside.join(&name));
+    kept.filter(|path| path.is_dir()).max()
+}
+
 const BATCH_BYTES: usize = 1 << 20;
+
+/// How the names of folders begin in which a repair puts aside what was damaged.
+const ASIDE: &str = "damaged";
+/// Behind the name of a shard's folder, between two steps of a swap.
+const OLD: &str = "old";
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_swap_in_steps_swaps_and_what_it_leaves_behind_the_first_is_found() {
+        let dir = std::env::temp_dir().join(format!("runtime-swap-{}", std::process::id()));
+        let aside = dir.join("damaged-20260131-235959");
+        let (made, damaged) = (aside.join("shard-0-of-2"), dir.join("shard-0-of-2"));
+        for (folder, file) in [(&made, "made"), (&damaged, "damaged")] {
+            fs::create_dir_all(folder).unwrap();
+            fs::write(folder.join(file), "").unwrap();
+        }
+        swap_in_steps(&made, &damaged).unwrap();
+        assert!(damaged.join("made").exists() && made.join("damaged").exists());
+        assert_eq!(kept(&damaged), None);
+        swap(&made, &damaged).unwrap();
+        assert!(damaged.join("damaged").exists() && made.join("made").exists());
+
+        let left = aside.join("shard-0-of-2.old");
+        fs::rename(&damaged, &left).unwrap();
+        assert_eq!(kept(&damaged), Some(left));
+        assert_eq!(kept(&dir.join("shard-1-of-2")), None);
+        fs::remove_dir_all(dir).unwrap();
+    }
+}

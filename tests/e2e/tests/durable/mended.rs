@@ -147,6 +147,25 @@ fn a_shard_without_its_folder_is_named_and_the_others_stay() {
     broker.end(libc::SIGTERM);
 }
 
+/// What a repair leaves that is cut short where a file system cannot exchange two folders at once.
+#[test]
+fn a_folder_that_a_repair_has_left_elsewhere_is_named() {
+    let shelf = Shelf::filled("repair-cut", 2);
+    let (folder, aside) = (shelf.dir.join("shard-0-of-1"), shelf.dir.join("damaged-20260131-235959"));
+    fs::create_dir_all(aside.join("shard-0-of-1")).unwrap();
+    let left = aside.join("shard-0-of-1.old");
+    fs::rename(&folder, &left).unwrap();
+    let advice = format!("has left it in {}: move that to {}", left.display(), folder.display());
+    assert_says(&shelf.setup(1).run(), 1, &["is missing", "Nothing was changed", &advice]);
+    assert_says(&shelf.store("check", &[]), 1, &["the folder of this shard is missing", &advice]);
+    assert_says(&shelf.store("repair", &["--dry-run".as_ref()]), 1, &[&advice]);
+    fs::rename(&left, &folder).unwrap();
+    assert_says(&shelf.store("check", &[]), 0, &["the store is whole"]);
+    let broker = shelf.broker(1);
+    assert_eq!(texts_of_reader(&broker), ["0", "1"]);
+    broker.end(libc::SIGTERM);
+}
+
 /// Every file below, by its path from there, without what only a broker that runs has.
 fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
