@@ -96,7 +96,6 @@ fn open(logs: &Logs, shard: ShardId, waker: Waker) -> Result<(Disk, Restoring, R
     let (shards, epoch_ms) = (*shards, *epoch_ms);
     let dir = config.dir.shard_dir(shard, shards);
     let io_error = |source| StoreError::Io { path: dir.clone(), source };
-    remove_parts(&dir).map_err(io_error)?;
     // Another one at each start: what an interrupted start has written does not pass for what this one writes.
     let seed = random_seed().map_err(io_error)?;
     let log_config = log_config(config, shard, shards, seed);
@@ -115,6 +114,7 @@ fn open(logs: &Logs, shard: ShardId, waker: Waker) -> Result<(Disk, Restoring, R
         let path = dir.join(name_of(file));
         fs::remove_file(&path).map_err(|error| StoreError::io(&path, error))?;
     }
+    remove_parts(&dir).map_err(io_error)?;
     let next = files.keys().map(|file| file.0 + 1).max().unwrap_or(0);
     let keeper = Keeper::new(dir, log_config.segment_bytes, next, orders.clone(), waker);
     let disk = Disk::new(shard, log, files, keeper, config.segment_bytes, config.is_synced);

@@ -102,6 +102,8 @@ fn settled(name: &str) -> Shelf {
 /// The broker and all commands say so, until it is repaired.
 #[track_caller]
 fn refuses(shelf: &Shelf, broker: &[&str], commands: &str) {
+    // As a kill may leave it.
+    fs::write(folder(shelf).join("segment-00000098.part"), vec![0; 5_000]).unwrap();
     let before = names(&folder(shelf));
     let refused = shelf.setup(1).run();
     assert_says(&refused, 1, broker);
