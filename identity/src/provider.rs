@@ -1,11 +1,15 @@
 //! The ways to tell who a client is, one file for each.
 
 mod anonymous;
+mod call_out;
 mod certificate;
 mod passwords;
 mod scram;
+mod tokens;
 
 pub use anonymous::Anonymous;
+pub use call_out::CallOut;
 pub use certificate::{ByCertificate, CertificateName};
 pub use passwords::Passwords;
 pub use scram::Scram;
+pub use tokens::{KeySource, Tokens};

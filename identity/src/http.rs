@@ -1,0 +1,182 @@
+//! Questions to other programs over HTTP: connections are kept, time and answers are bounded.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use ureq::{
+    Agent,
+    tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider, parse_pem},
+};
+
+use crate::Secret;
+
+/// One URL.
+pub struct Http {
+    agent: Agent,
+    url: String,
+    authorization: Option<Secret>,
+}
+
+/// How a URL is asked.
+#[derive(Debug, Clone, Default)]
+pub struct HttpOptions {
+    pub url: String,
+    /// Everything from the look at the name to the last byte of the answer.
+    pub timeout: Option<Duration>,
+    /// Certificates in PEM that may have signed the server's. None: those that the system trusts.
+    pub ca_file: Option<PathBuf>,
+    /// The whole value of the header Authorization.
+    pub authorization: Option<Secret>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    #[error("`{0}` is no URL: write http://HOST:PORT/PATH or https://HOST/PATH")]
+    Url(String),
+    #[error("{} cannot be read: {error}", path.display())]
+    Unreadable { path: PathBuf, error: io::Error },
+    #[error("{} has no certificate in PEM", path.display())]
+    NoCertificate { path: PathBuf },
+    #[error("this system has no file of trusted certificates; name one")]
+    NoSystem,
+    #[error("the header Authorization has to be printable ASCII")]
+    Authorization,
+}
+
+impl Http {
+    pub fn new(options: &HttpOptions) -> Result<Http, HttpError> {
+        let rest = options.url.strip_prefix("http://").or_else(|| options.url.strip_prefix("https://"));
+        if rest
+            .is_none_or(|rest| rest.is_empty() || rest.starts_with('/') || rest.contains(char::is_whitespace))
+        {
+            return Err(HttpError::Url(options.url.clone()));
+        }
+        let is_printable = |secret: &Secret| secret.expose().iter().all(|b| (b' '..=b'~').contains(b));
+        if !options.authorization.as_ref().is_none_or(is_printable) {
+            return Err(HttpError::Authorization);
+        }
+        let mut config = Agent::config_builder()
+            .http_status_as_error(false)
+            // Who is asked is who is named.
+            .max_redirects(0)
+            .proxy(None)
+            .user_agent("iothub")
+            .timeout_global(Some(options.timeout.unwrap_or(TIMEOUT_DEFAULT)))
+            .max_idle_connections_per_host(IDLE_CONNECTIONS_MAX);
+        if options.url.starts_with("https://") {
+            config = config.tls_config(tls(options.ca_file.as_deref())?);
+        }
+        let agent = config.build().new_agent();
+        Ok(Http { agent, url: options.url.clone(), authorization: options.authorization.clone() })
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// What stands there, if it is there.
+    pub fn get(&self) -> Result<Vec<u8>, String> {
+        let mut request = self.agent.get(&self.url);
+        if let Some(authorization) = &self.authorization {
+            request = request.header("authorization", authorization.expose());
+        }
+        let answer = request.call().map_err(|error| self.failure(&error))?;
+        let status = answer.status().as_u16();
+        match status {
+            200 => self.body(answer),
+            status => Err(format!("{} answers with status {status}", self.url)),
+        }
+    }
+
+    /// The status and the body of the answer.
+    pub fn post_json(&self, body: &[u8]) -> Result<(u16, Vec<u8>), String> {
+        let mut request = self.agent.post(&self.url).header("content-type", "application/json");
+        if let Some(authorization) = &self.authorization {
+            request = request.header("authorization", authorization.expose());
+        }
+        let answer = request.send(body).map_err(|error| self.failure(&error))?;
+        let status = answer.status().as_u16();
+        // Read to its end, so that the connection can be used again.
+        Ok((status, self.body(answer)?))
+    }
+
+    fn body(&self, answer: ureq::http::Response<ureq::Body>) -> Result<Vec<u8>, String> {
+        let body = answer.into_body().into_with_config().limit(ANSWER_BYTES_MAX).read_to_vec();
+        body.map_err(|error| self.failure(&error))
+    }
+
+    fn failure(&self, error: &ureq::Error) -> String {
+        format!("{}: {error}", self.url)
+    }
+}
+
+fn tls(ca_file: Option<&Path>) -> Result<TlsConfig, HttpError> {
+    let path = match ca_file {
+        Some(path) => path.to_owned(),
+        None => {
+            let known = SYSTEM_FILES.iter().map(Path::new).find(|path| path.is_file());
+            known.ok_or(HttpError::NoSystem)?.to_owned()
+        }
+    };
+    let pem = fs::read(&path).map_err(|error| HttpError::Unreadable { path: path.clone(), error })?;
+    let certificates: Vec<Certificate<'static>> = parse_pem(&pem)
+        .filter_map(|item| match item {
+            Ok(PemItem::Certificate(certificate)) => Some(certificate),
+            _ => None,
+        })
+        .collect();
+    if certificates.is_empty() {
+        return Err(HttpError::NoCertificate { path });
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    Ok(TlsConfig::builder()
+        .provider(TlsProvider::Rustls)
+        .root_certs(RootCerts::Specific(Arc::new(certificates)))
+        .unversioned_rustls_crypto_provider(provider)
+        .build())
+}
+
+impl std::fmt::Debug for Http {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Http").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+/// Debian's and Alpine's, Fedora's, SUSE's.
+const SYSTEM_FILES: [&str; 3] =
+    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem"];
+
+/// A client waits meanwhile, and so does a thread.
+const TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
+
+/// As many as there are threads that ask.
+const IDLE_CONNECTIONS_MAX: usize = 16;
+
+/// A set of keys, or what one client may do.
+const ANSWER_BYTES_MAX: u64 = 256 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_asked_is_told_at_once() {
+        let http = |url: &str| Http::new(&HttpOptions { url: url.to_owned(), ..HttpOptions::default() });
+        for url in ["", "ftp://a/b", "http://", "https:///x", "example.com", "http://a b/"] {
+            assert!(matches!(http(url), Err(HttpError::Url(_))), "{url}");
+        }
+        let with = |ca_file: &str| {
+            let ca_file = Some(ca_file.into());
+            Http::new(&HttpOptions { url: "https://a/".to_owned(), ca_file, ..HttpOptions::default() })
+        };
+        assert!(matches!(with("/nowhere/at/all"), Err(HttpError::Unreadable { .. })));
+        assert!(matches!(with("/dev/null"), Err(HttpError::NoCertificate { .. })));
+        let authorization = Some(Secret::new(b"a\r\nb"));
+        let options = HttpOptions { url: "http://a/".to_owned(), authorization, ..HttpOptions::default() };
+        assert!(matches!(Http::new(&options), Err(HttpError::Authorization)));
+    }
+}
