@@ -1,7 +1,7 @@
 //! Clients that bring a signed token: as their password, or by the authentication method `JWT`, by which it can be renewed.
 
 use crate::{
-    Ask, Aspects, Judgement, Provider, Reason,
+    Ask, Aspects, Judgement, Provider, Reason, Rejection,
     jwt::{PublishedKeys, TokenError, TokenKeys, TokenRules, is_token, verify},
 };
 
@@ -22,9 +22,11 @@ impl Tokens {
         Tokens { keys, rules }
     }
 
-    fn claims(&self, token: &[u8], unix_ms: u64) -> Result<crate::jwt::Claims, Judgement> {
-        let unavailable =
-            |why: String| Judgement::reject(Reason::ServerUnavailable, format!("no keys for tokens: {why}"));
+    fn claims(&self, token: &[u8], unix_ms: u64) -> Result<crate::jwt::Claims, Rejection> {
+        let unavailable = |why: String| Rejection {
+            reason: Reason::ServerUnavailable,
+            why: format!("no keys for tokens: {why}").into(),
+        };
         let verified = match &self.keys {
             KeySource::Known(keys) => verify(keys, token),
             KeySource::Published(published) => {
@@ -48,8 +50,8 @@ fn token_of(ask: &Ask) -> Option<&[u8]> {
     }
 }
 
-fn refused(error: TokenError) -> Judgement {
-    Judgement::reject(Reason::NotAuthorized, error.to_string())
+fn refused(error: TokenError) -> Rejection {
+    Rejection { reason: Reason::NotAuthorized, why: error.to_string().into() }
 }
 
 impl Provider for Tokens {
@@ -70,11 +72,11 @@ impl Provider for Tokens {
         let Some(token) = token_of(ask) else { return Judgement::Pass };
         let claims = match self.claims(token, unix_ms) {
             Ok(claims) => claims,
-            Err(judgement) => return judgement,
+            Err(rejection) => return Judgement::Reject(rejection),
         };
         match self.rules.judge(&claims, &ask.client_id, unix_ms) {
             Ok(identity) => Judgement::Accept(identity),
-            Err(error) => refused(error),
+            Err(error) => Judgement::Reject(refused(error)),
         }
     }
 }
