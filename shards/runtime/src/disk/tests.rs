@@ -14,7 +14,10 @@ use shard::{
 };
 
 use super::{keeper::Order, *};
-use crate::mesh::{Mesh, weave};
+use crate::{
+    mesh::{Mesh, weave},
+    operation::Operation,
+};
 
 /// Three commits of one block each fill a segment.
 const COMMITS_PER_SEGMENT: u64 = 3;
