@@ -341,11 +341,15 @@ impl Ledger {
         let is_current = self.sessions[session].newest_socket == Some(socket);
         let has_shared = all.iter().any(|s| s.is_shared && mqtt::matches(&s.plain, &topic));
         let newer = self.copies.range((session, 0)..=(session, usize::MAX)).find(|((_, other), copies)| {
+            // A copy from before was of an earlier coming, which a crash has lost.
+            let is_live_since = |from: u64| {
+                let live = copies.iter().filter(|d| self.deliveries[**d].kind == Kind::Live);
+                live.map(|d| self.deliveries[*d].step).any(|step| step >= from)
+            };
             !has_shared
                 && is_current
                 && self.publications[*other].content.topic == topic
-                && copies.iter().any(|d| self.deliveries[*d].kind == Kind::Live)
-                && self.retained.is_before(&topic, id, *other)
+                && self.retained.replaced(&topic, id, *other).is_some_and(is_live_since)
         });
         if let Some(((_, other), _)) = newer {
             let what =

@@ -104,16 +104,16 @@ impl Retained {
         }
     }
 
-    /// In which order two messages came to the store: true if `a` certainly came before `b`.
-    pub fn is_before(&self, topic: &str, a: PublicationId, b: PublicationId) -> bool {
+    /// When `b` was published, if it certainly came to the store after `a`.
+    pub fn replaced(&self, topic: &str, a: PublicationId, b: PublicationId) -> Option<u64> {
         let writes = self.topics.get(topic).map(Vec::as_slice).unwrap_or_default();
         let of = |id| writes.iter().filter(move |write| write.value == Some(id));
         let latest = of(a).map(|write| write.latest.unwrap_or(u64::MAX)).max();
         if of(b).any(|write| write.is_doubtful) {
-            return false;
+            return None;
         }
-        let earliest = of(b).map(|write| write.earliest).min();
-        matches!((latest, earliest), (Some(a), Some(b)) if a < b)
+        let first = of(b).min_by_key(|write| write.earliest)?;
+        latest.is_some_and(|at| at < first.earliest).then_some(first.begun)
     }
 
     /// After a crash: what was acknowledged stays, what was on its way is gone, and of the rest nobody knows.
@@ -177,7 +177,7 @@ mod tests {
         assert!(retained.arrived("t", Some(2), 0, 18));
         assert_eq!(retained.certain("t", 19, 30).and_then(|w| w.value), Some(2));
         assert_eq!(retained.under_way().count(), 0);
-        assert!(retained.is_before("t", 1, 2) && !retained.is_before("t", 2, 1));
+        assert_eq!((retained.replaced("t", 1, 2), retained.replaced("t", 2, 1)), (Some(15), None));
     }
 
     #[test]
