@@ -136,10 +136,11 @@ impl Shard {
             Version::V5 => connect.properties.session_expiry_interval_s.unwrap_or(0) > 0,
             Version::V31 | Version::V311 => !connect.clean_start,
         };
-        if self.has_store_failed() && (lives_on || self.is_known_to_store(connect.client_id)) {
+        let is_stored = lives_on || self.is_known_to_store(connect.client_id);
+        let comes_back = || self.store.is_end_lost(self.placement.hash(connect.client_id));
+        if self.has_store_failed() && (is_stored || comes_back()) {
             return Err((ReasonCode::ServerUnavailable, STORE_FAILED));
         }
-        let is_stored = lives_on || self.is_known_to_store(connect.client_id);
         if self.is_store_full() && is_stored && (!is_known || connect.will.is_some()) {
             return Err((ReasonCode::QuotaExceeded, "the store has no room for a session or a will"));
         }

@@ -122,7 +122,7 @@ impl Shard {
             return;
         }
         self.store.append(&Entry::SessionGone { session: session.id }, false);
-        self.store.note_end();
+        self.store.note_end(self.placement.hash(&session.client_id));
         let filters_bytes: usize = session.filters.iter().map(subscribed_bytes).sum();
         self.store.remove_live(session.kept_bytes as usize + filters_bytes);
         for (body, bytes) in session.outbound.iter().flat_map(|outbound| outbound.bodies()) {

@@ -14,7 +14,11 @@ pub mod restoring;
 mod routed;
 pub mod sums;
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use crate::{ConnId, Instant, keys::SessionKey};
 use bodies::{Bodies, BodyId};
@@ -73,6 +77,10 @@ pub(crate) struct Store {
     has_written: bool,
     /// In this batch it stands that a session has ended; zero for none.
     end: u64,
+    /// Ends of sessions that are not stored yet, with their batches; clients stand for themselves by a hash.
+    ends: VecDeque<(u64, u64)>,
+    /// Those of a store that has failed.
+    lost_ends: BTreeSet<u64>,
     /// There is something in the open batch that somebody may wait for.
     is_awaited: bool,
     /// When the open batch goes even though nobody waits for it.
@@ -118,6 +126,8 @@ impl Store {
             stored: 0,
             has_written: false,
             end: 0,
+            ends: VecDeque::new(),
+            lost_ends: BTreeSet::new(),
             is_awaited: false,
             due_at: None,
             is_armed: false,
@@ -170,8 +180,21 @@ impl Store {
     }
 
     /// A session has ended.
-    pub fn note_end(&mut self) {
+    pub fn note_end(&mut self, client: u64) {
         self.end = self.number;
+        self.ends.push_back((self.number, client));
+        if self.has_failed {
+            self.keep_ends();
+        }
+    }
+
+    /// The store has failed before it had the end of this client's session: the next start brings it back.
+    pub fn is_end_lost(&self, client: u64) -> bool {
+        self.lost_ends.contains(&client)
+    }
+
+    fn keep_ends(&mut self) {
+        self.lost_ends.extend(self.ends.drain(..).map(|(_, client)| client));
     }
 
     /// The batch after which no session comes back that has ended so far; zero where there is nothing to wait for.
@@ -232,6 +255,7 @@ impl Store {
 
     pub fn fail(&mut self) {
         self.has_failed = true;
+        self.keep_ends();
     }
 
     #[inline]
@@ -339,6 +363,9 @@ impl Store {
         assert!(self.is_under_way && batch + 1 == self.number, "one batch is under way");
         self.is_under_way = false;
         self.stored = batch;
+        while self.ends.front().is_some_and(|(number, _)| *number <= batch) {
+            self.ends.pop_front();
+        }
         std::mem::take(&mut self.under_way_holders)
     }
 

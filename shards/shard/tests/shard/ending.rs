@@ -132,7 +132,19 @@ fn a_store_that_failed_keeps_no_clean_start_waiting() {
     s.connect(&connect("s"));
     s.event(0, Event::StoreFailed);
     let (_, heard) = s.connect(&connect("s"));
-    assert_eq!(heard, ["CONNACK Success"]);
+    assert_eq!(heard, ["CONNACK Server unavailable"], "the session is there again after the next start");
+    s.disk_is_slow = false;
+    s.crash();
+    assert_eq!(come_back(&mut s, "s").1[0], "CONNACK Success present");
+}
+
+#[test]
+fn a_session_that_ends_after_its_store_has_failed_comes_back_and_keeps_its_client_out() {
+    let (mut s, _) = absent(1);
+    s.event(0, Event::StoreFailed);
+    s.secs(3700);
+    assert_eq!(s.connect(&connect("s")).1, ["CONNACK Server unavailable"]);
+    assert_eq!(s.connect(&connect("other")).1, ["CONNACK Success"]);
 }
 
 #[test]
