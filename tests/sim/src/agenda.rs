@@ -49,6 +49,8 @@ pub enum Action {
     AskAgain(usize),
     /// Disks get full, or have space again.
     Space,
+    /// The next write fails.
+    Failure,
     /// The whole broker ends at once.
     Crash {
         again: bool,
@@ -62,14 +64,19 @@ impl Action {
     fn is_traffic(self) -> bool {
         !matches!(
             self,
-            Action::Act(_) | Action::Timer(_) | Action::Stranger | Action::Space | Action::Crash { .. }
+            Action::Act(_)
+                | Action::Timer(_)
+                | Action::Stranger
+                | Action::Space
+                | Action::Failure
+                | Action::Crash { .. }
         )
     }
 
     /// Whether it goes on without the broker.
     fn outlives_broker(self) -> bool {
         let is_client = matches!(self, Action::Act(_) | Action::Acks(_) | Action::Read(_));
-        is_client || matches!(self, Action::Stranger | Action::Space | Action::Crash { .. })
+        is_client || matches!(self, Action::Stranger | Action::Space | Action::Failure | Action::Crash { .. })
     }
 }
 

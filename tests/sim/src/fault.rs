@@ -66,6 +66,8 @@ pub enum Fault {
     LoseLastWrite,
     /// A sync ends and nothing is on the medium.
     LoseSyncs,
+    /// A write fails, and the shard hears that it is stored.
+    HideFailure,
     /// A segment is given up although what is alive in it is not stored elsewhere.
     RetireEarly,
     /// Recoveries pass over records of these kinds.

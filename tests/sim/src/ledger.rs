@@ -11,6 +11,7 @@ use crate::said::{Content, PublicationId};
 mod connection;
 mod crash;
 mod delivery;
+mod failure;
 mod handshake;
 mod outgoing;
 mod retained;
@@ -67,6 +68,8 @@ pub enum Oracle {
     Counters,
     /// What a disk that keeps its word holds is read again without complaint.
     Recovery,
+    /// Nothing is acknowledged that is not stored any more.
+    Unstored,
     /// A log takes no more room than it may.
     Space,
     /// Nothing is left when everybody is gone.
@@ -145,6 +148,8 @@ pub struct Ledger {
     /// It may refuse what it has no room for.
     pub store_gets_full: bool,
     pub refused_for_want_of_room: u64,
+    /// Shards that were told that nothing is stored any more, and at which step.
+    failed_stores: BTreeMap<usize, u64>,
     /// Set where a limit on retained messages may have refused some.
     pub retained_is_limited: bool,
     /// Set where a limit on subscriptions may refuse some.
@@ -184,6 +189,7 @@ impl Ledger {
             has_store: false,
             store_gets_full: false,
             refused_for_want_of_room: 0,
+            failed_stores: BTreeMap::new(),
             retained_is_limited: false,
             subscriptions_are_limited: false,
             inflight_max,

@@ -44,6 +44,8 @@ pub enum Profile {
     DurableWritten,
     /// The disks have no space for further files, and some again.
     DurableFull,
+    /// A write fails: the broker ends, or goes on without its store until it is started again.
+    DurableFailing,
     /// Is shut down in order, and started again.
     DurableDrain,
     /// So short that it can crash at each of its points in turn.
@@ -51,7 +53,7 @@ pub enum Profile {
 }
 
 impl Profile {
-    pub const ALL: [Profile; 25] = [
+    pub const ALL: [Profile; 26] = [
         Profile::Calm,
         Profile::Chaos,
         Profile::TinyMesh,
@@ -75,6 +77,7 @@ impl Profile {
         Profile::DurableRestarts,
         Profile::DurableWritten,
         Profile::DurableFull,
+        Profile::DurableFailing,
         Profile::DurableDrain,
         Profile::DurableBrief,
     ];
@@ -104,6 +107,7 @@ impl Profile {
             Profile::DurableRestarts => "durable-restarts",
             Profile::DurableWritten => "durable-written",
             Profile::DurableFull => "durable-full",
+            Profile::DurableFailing => "durable-failing",
             Profile::DurableDrain => "durable-drain",
             Profile::DurableBrief => "durable-brief",
         }
@@ -129,6 +133,7 @@ impl Profile {
             Profile::DurableRestarts => Some(Profile::Chaos),
             Profile::DurableWritten => Some(Profile::Cuts),
             Profile::DurableFull => Some(Profile::Cuts),
+            Profile::DurableFailing => Some(Profile::Calm),
             Profile::DurableDrain => Some(Profile::Drain),
             Profile::DurableBrief => Some(Profile::Cuts),
             _ => None,

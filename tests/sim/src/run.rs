@@ -44,6 +44,8 @@ pub struct Report {
     pub fetched: u64,
     /// Publications that the store had no room for.
     pub refused: u64,
+    /// How often a write failed and the broker ended, and how often it went on.
+    pub store_failures: [u64; 2],
     /// How often a disk did something: each of these is a point at which the broker can crash.
     pub points: u64,
     pub trace: String,
@@ -152,6 +154,7 @@ fn report(plan: Plan, mut world: World, mut failures: Vec<Failure>) -> Report {
         retired: world.disks.iter().map(|disk| disk.retired).sum(),
         fetched: world.disks.iter().map(|disk| disk.fetched).sum(),
         refused: world.ledger.refused_for_want_of_room,
+        store_failures: world.store_failures,
         points: world.points,
         trace: world.trace.into_text(),
     }
@@ -173,6 +176,7 @@ impl World {
             }
             self.end_after_drain();
         }
+        self.end_failure();
         self.phase = Phase::Resting;
         self.has_space = true;
         self.check_strangers_are_closed();

@@ -69,6 +69,10 @@ pub struct StoreSettings {
     pub is_synced: bool,
     /// How long there is no space for a file, and how long there is some. Zero: there always is.
     pub space_us_max: u64,
+    /// How long until a write fails. Zero: none does.
+    pub failure_us_max: u64,
+    /// How long the broker goes on without its store. Zero: it ends at once.
+    pub serving_us_max: u64,
 }
 
 impl Settings {
@@ -81,6 +85,7 @@ impl Settings {
                 Profile::DurableRestarts => settings.make_restless(),
                 Profile::DurableBrief => settings.make_brief(),
                 Profile::DurableFull => settings.make_full(),
+                Profile::DurableFailing => settings.make_failing(random),
                 Profile::DurableWritten => settings.make_written(),
                 _ => {}
             }
@@ -251,6 +256,8 @@ impl Settings {
             down_us_max: *random.pick(&[1_000, 100_000, 3_000_000]),
             is_synced: true,
             space_us_max: 0,
+            failure_us_max: 0,
+            serving_us_max: 0,
         });
         if self.shared < 50 && random.percent(50) {
             self.shared = 0;
@@ -286,6 +293,16 @@ impl Settings {
         store.segment_bytes = 1200 << 10;
         store.space_us_max = 6_000_000;
         store.disk_us_max = store.disk_us_max.min(5_000);
+    }
+
+    /// What is refused is not retained either.
+    fn make_failing(&mut self, random: &mut Random) {
+        self.retain = 0;
+        (self.weights.cut, self.weights.takeover) = (3, 1);
+        let store = self.store.as_mut().expect("this world has a store");
+        store.crash_us_max = self.acting.as_micros() as u64;
+        store.failure_us_max = 3_000_000;
+        store.serving_us_max = *random.pick(&[0, 20_000, 3_000_000]);
     }
 
     fn make_written(&mut self) {

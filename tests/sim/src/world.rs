@@ -27,6 +27,7 @@ mod connections;
 mod crashes;
 mod disks;
 mod effects;
+mod failures;
 mod said;
 mod traffic;
 
@@ -61,6 +62,10 @@ pub struct World {
     past: Counters,
     /// The disks have space for further files.
     pub has_space: bool,
+    /// The next write is to fail.
+    must_fail: bool,
+    /// How often one did and the broker ended, and how often it went on.
+    pub store_failures: [u64; 2],
     pub schedule: Schedule,
     /// How often a disk did something.
     pub points: u64,
@@ -136,6 +141,8 @@ impl World {
             is_down: false,
             past: Counters::default(),
             has_space: true,
+            must_fail: false,
+            store_failures: [0; 2],
             schedule: plan.schedule,
             points: 0,
             is_crash_due: false,
@@ -148,6 +155,8 @@ impl World {
         world.ledger.retained_is_limited = limits.retained_messages_max < RETAINED_WITHOUT_LIMIT;
         world.ledger.subscriptions_are_limited =
             limits.subscriptions_max < SUBSCRIPTIONS_WITHOUT_LIMIT || world.ledger.store_gets_full;
+        world.ledger.subscriptions_are_limited |=
+            world.settings.store.is_some_and(|store| store.failure_us_max > 0);
         world.ledger.believes_in_haste = fault == Some(Fault::UnderstateExpiry);
         world.begin();
         world
@@ -250,6 +259,7 @@ impl World {
             Action::Crash { again } => self.crash_while_acting(again),
             Action::AskAgain(core) => self.ask_again(core),
             Action::Space => self.change_space(),
+            Action::Failure => self.must_fail = self.phase == Phase::Acting,
             Action::Restart => self.restart(),
         }
     }

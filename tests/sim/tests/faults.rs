@@ -175,6 +175,12 @@ fn a_sync_that_saves_nothing_is_noticed() {
 }
 
 #[test]
+fn an_answer_after_the_store_has_failed_is_noticed() {
+    assert_reported(Fault::HideFailure, Profile::DurableFailing, 1, &[Oracle::Unstored]);
+    assert_reported(Fault::HideFailure, Profile::DurableFailing, 2, &[Oracle::Unstored]);
+}
+
+#[test]
 fn a_segment_that_is_given_up_too_early_is_noticed() {
     let expected = [Oracle::Lost, Oracle::SessionPresent, Oracle::Retained, Oracle::Recovery];
     assert_reported(Fault::RetireEarly, Profile::DurableCuts, 1, &expected);

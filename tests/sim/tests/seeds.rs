@@ -72,8 +72,9 @@ fn a_shutdown_comes_to_its_end() {
 }
 
 fn assert_recovers(shards: u8) {
-    // Large segments take long, and a test of their own.
-    let is_meant = |profile: &Profile| profile.is_durable() && *profile != Profile::DurableFull;
+    // Large segments take long, and a test of their own; so have failing writes.
+    let has_its_own = |profile: &Profile| matches!(profile, Profile::DurableFull | Profile::DurableFailing);
+    let is_meant = |profile: &Profile| profile.is_durable() && !has_its_own(profile);
     for profile in Profile::ALL.into_iter().filter(is_meant) {
         let mut retired = 0;
         for seed in 0..SEEDS {
@@ -112,6 +113,19 @@ fn a_store_without_room_refuses_what_it_cannot_keep_and_goes_on() {
             })
             .sum();
         assert!(refused > 0, "no store is ever full");
+    }
+}
+
+#[test]
+fn nothing_is_promised_after_a_failed_write_whether_the_broker_ends_or_goes_on() {
+    for shards in [1, 2, 4] {
+        let mut failures = [0, 0];
+        for seed in 0..SEEDS {
+            let report = run_caught(Plan::new(seed, shards, Profile::DurableFailing));
+            assert!(report.is_good(), "{}", report.describe());
+            failures.iter_mut().zip(report.store_failures).for_each(|(sum, count)| *sum += count);
+        }
+        assert!(failures.iter().all(|count| *count > 0), "{shards} shards: {failures:?}");
     }
 }
 

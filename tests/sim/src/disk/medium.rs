@@ -112,7 +112,7 @@ impl Medium {
         }
     }
 
-    /// Any blocks of what was under way are there, and any are not. True: something that was written is gone. `making`: a file that was not finished.
+    /// Any blocks of what was under way are there, and any are not. True: something that was written is gone. `making`: a file that may be finished.
     pub fn crash(
         &mut self,
         crash: Crash,
@@ -134,9 +134,9 @@ impl Medium {
             said += &format!(", of {blocks} blocks to {:?} at {:#x} {landed:?}", write.file, write.offset);
         }
         if let Some((file, bytes)) = making.filter(|_| random.percent(50)) {
-            let bytes = if random.percent(30) { u64::from(bytes) } else { random.below(u64::from(bytes)) };
+            // It gets its name when it has its length.
             self.files.insert(file, File { stable: vec![0; bytes as usize], ..File::default() });
-            said += &format!(", {file:?} half made with {bytes} bytes");
+            said += &format!(", {file:?} is just made");
         }
         let mut has_lost = false;
         if crash == Crash::Power {

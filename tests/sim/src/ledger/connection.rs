@@ -32,13 +32,16 @@ pub struct Connection {
     pub subscribes: BTreeMap<u16, Vec<usize>>,
     /// Per filter: the subscriptions that end, and whether one had to exist.
     pub unsubscribes: BTreeMap<u16, Vec<(Vec<usize>, bool)>>,
+    /// The step of its CONNECT.
+    pub begun: u64,
     pub last_heard: Instant,
     /// Nothing that is sent from now on was encoded before.
     pub encoded_since: Instant,
     pub sent_at_step: u64,
     pub ended_at_step: u64,
-    /// Where it resumed a session: since when that had been without a connection, and how long it was to live.
-    pub prior: Option<(Instant, Duration)>,
+    /// Where it resumed a session: since when that had been without a connection, and how long it was to live, at
+    /// least and at most.
+    pub prior: Option<(Instant, [Duration; 2])>,
     /// The will that was waiting.
     pub prior_will: Option<WillSaid>,
     pub is_kicked: bool,
@@ -107,7 +110,8 @@ impl Ledger {
             resumed.socket = Some(socket);
             resumed.newest_socket = Some(socket);
             if let Some((at, since)) = resumed.offline.take() {
-                prior = resumed.expiry.map(|expiry| (at, expiry));
+                let least = |expiry: Duration| resumed.expiry_min.map_or(expiry, |least| least.min(expiry));
+                prior = resumed.expiry.map(|expiry| (at, [least(expiry), expiry]));
                 resumed.ends = None;
                 resumed.absences.push((since, step));
             }
@@ -128,6 +132,7 @@ impl Ledger {
             owed: Owed::default(),
             subscribes: BTreeMap::new(),
             unsubscribes: BTreeMap::new(),
+            begun: step,
             last_heard: now,
             encoded_since: now,
             sent_at_step: 0,
@@ -156,12 +161,18 @@ impl Ledger {
             return;
         }
         connection.is_accepted = true;
+        let (heard, lives_on) = (connection.begun, connection.said.session_expiry_s > 0);
+        if lives_on {
+            self.check_promise(socket, heard, "a session that lives on is accepted");
+        }
+        let connection = self.connections.get_mut(&socket).expect("looked up above");
         let has_no_id = connection.said.client_id.is_empty();
         let home = connack.properties.assigned_client_id.map(|id| self.placement.client(id).index());
         if home.is_some_and(|home| home != connection.shard) || (home.is_some() && !has_no_id) {
             self.fail(Oracle::Content, format!("socket {socket}: assigned a client id that lives elsewhere"));
         }
         self.sessions[session].is_accepted = true;
+        self.sessions[session].expiry_min = None;
         // 3.1 has no such flag: nobody can see which session it is where that is not clear.
         if self.connections[&socket].said.version == Version::V31 {
             self.sessions[session].is_unclear |= expected == Existence::Unclear;
@@ -279,7 +290,8 @@ impl Ledger {
             || connection.is_refused
             || connection.is_kicked
             || is_silent
-            || self.draining.contains(&connection.shard);
+            || self.draining.contains(&connection.shard)
+            || self.is_store_failed(connection.shard);
         if !has_reason {
             let what = format!(
                 "socket {socket} of client {}: closed without a reason (DISCONNECT {:?}, last heard {quiet_for:?} ago)",
@@ -311,6 +323,8 @@ impl Ledger {
         }
         let is_owed = matches!(connection.ended, Some(End::TakenOver | End::ByBroker | End::Shutdown));
         let is_v5 = connection.said.version == Version::V5 && connection.is_accepted;
+        // Who waits for a store that has failed is told nothing at all.
+        let is_owed = is_owed && !self.is_store_failed(connection.shard);
         if is_owed && is_v5 && connection.disconnect.is_none() {
             let what = format!("socket {socket}: closed ({:?}) without a DISCONNECT", connection.ended);
             self.fail(Oracle::Protocol, what);

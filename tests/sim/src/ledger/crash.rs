@@ -39,6 +39,7 @@ impl Ledger {
         let least = durable.iter().copied().min().unwrap_or(0);
         let everywhere = self.quiet.iter().rev().find(|quiet| **quiet <= least).copied().unwrap_or(0);
         self.crashes.push(self.step);
+        self.failed_stores.clear();
         self.note_quiet();
         self.bequeath(durable, everywhere);
         let mut unsure = Vec::new();
@@ -120,10 +121,11 @@ impl Ledger {
         let mut expiries = vec![connection.session_expiry_s, connection.said.session_expiry_s];
         let mut not_before = since.map(|(at, _)| at + Duration::from_secs(expiries[0].into()));
         if !connection.is_accepted
-            && let Some((since, expiry)) = connection.prior
+            && let Some((since, prior)) = connection.prior
         {
-            expiries.push(expiry.as_secs() as u32);
-            not_before = Some(not_before.map_or(since + expiry, |at| at.min(since + expiry)));
+            expiries.extend(prior.map(|expiry| expiry.as_secs() as u32));
+            let at_least = since + prior[0];
+            not_before = Some(not_before.map_or(at_least, |at| at.min(at_least)));
         }
         expiries.sort_unstable();
         let span = |s: Option<&u32>| Duration::from_secs(s.copied().unwrap_or(0).into());
@@ -134,6 +136,7 @@ impl Ledger {
         session.socket = None;
         session.offline.get_or_insert((now, step));
         session.expiry = Some(interrupted.late);
+        session.expiry_min = Some(interrupted.early);
         session.interrupted = Some(interrupted);
         true
     }

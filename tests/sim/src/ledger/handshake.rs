@@ -77,6 +77,11 @@ impl Ledger {
                 .fail(Oracle::Protocol, format!("socket {socket}: {kind:?} {packet_id} answers nothing"));
         };
         if let Some(id) = id {
+            let heard = self.publications[id].arrivals.last().map_or(0, |arrival| arrival.step);
+            if !ack.reason.is_error() {
+                self.check_promise(socket, heard, "a publication is acknowledged");
+            }
+            let has_failed = self.is_store_failed(self.connections[&socket].shard);
             let publication = &mut self.publications[id];
             publication.is_certain |= !ack.reason.is_error();
             if let Some(last) = publication.arrivals.last_mut() {
@@ -85,7 +90,7 @@ impl Ledger {
             publication.is_refused |= ack.reason.is_error();
             if ack.reason.is_error() {
                 self.sessions[session].inbound.remove(&packet_id);
-                if self.store_gets_full && ack.reason == ReasonCode::QuotaExceeded {
+                if (self.store_gets_full || has_failed) && ack.reason == ReasonCode::QuotaExceeded {
                     self.refused_for_want_of_room += 1;
                     return;
                 }

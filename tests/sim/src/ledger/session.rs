@@ -26,6 +26,8 @@ pub struct Session {
     pub offline: Option<(Instant, u64)>,
     /// How long it outlives its connection; none: for ever.
     pub expiry: Option<Duration>,
+    /// The broker may know of a shorter one, from a connection that a crash has kept from being accepted.
+    pub expiry_min: Option<Duration>,
     /// CONNACK was sent for it.
     pub is_accepted: bool,
     /// Whether it is the session that the broker has could not be seen: nothing is demanded of it.
@@ -90,6 +92,7 @@ impl Session {
             ended: None,
             offline: None,
             expiry: None,
+            expiry_min: None,
             is_accepted: false,
             is_unclear: false,
             subscriptions: Vec::new(),
@@ -242,7 +245,11 @@ impl Ledger {
             );
             return self.fail(Oracle::Content, what);
         }
+        let lives_on = connection.said.session_expiry_s > 0;
         for (record, code) in records.into_iter().zip(codes) {
+            if lives_on && !code.is_error() {
+                self.check_promise(socket, self.subscribes[record].step, "a subscription is granted");
+            }
             let record = &mut self.subscribes[record];
             let subscription = &mut self.sessions[record.session].subscriptions[record.subscription];
             let asked = subscription.variants[record.variant].options.qos;

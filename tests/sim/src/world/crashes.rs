@@ -67,6 +67,10 @@ impl World {
         }
     }
 
+    pub(super) fn crash_by(&mut self, crash: Crash) {
+        self.crash_as(crash, Landing::Any);
+    }
+
     /// Everything of the broker is gone but what is on its disks.
     fn crash_as(&mut self, crash: Crash, landing: Landing) {
         self.advance();

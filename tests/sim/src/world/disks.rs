@@ -21,6 +21,7 @@ impl World {
         self.is_down = true;
         self.plan_in(1_000, Action::Restart);
         self.plan_first_crash();
+        self.plan_failure();
         let space_us_max = self.store_settings().space_us_max;
         if space_us_max > 0 {
             self.plan_in(space_us_max, Action::Space);
@@ -62,6 +63,9 @@ impl World {
     }
 
     pub(super) fn finish_write(&mut self, core: usize) {
+        if self.disks[core].has_batch() && self.fail_write(core) {
+            return;
+        }
         let written = self.disks[core].on_written(self.fault, &mut self.random);
         if self.pass_point() {
             return;
@@ -139,6 +143,10 @@ impl World {
     }
 
     fn clean(&mut self, core: usize) {
+        // What would be written again goes nowhere.
+        if self.ledger.is_store_failed(core) {
+            return;
+        }
         let live_bytes = self.cores[core].shard.gauges().stored_live_bytes;
         let retired = self.disks[core].retired;
         if self.disks[core].clean(live_bytes) {

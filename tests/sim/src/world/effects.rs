@@ -206,6 +206,7 @@ impl World {
         if let Mail::Retain(message) = &mail {
             self.note_retain(message, from);
         }
+        self.note_failure_elsewhere(to, &mail);
         let from = shard::ShardId(from as u8);
         self.handle(to, shard::Event::Mail { from, mail });
     }

@@ -23,8 +23,10 @@ impl World {
             let conn = self.sockets[socket].on().map(|(_, conn)| conn);
             // A CONNECT whose will finds no memory is refused; only a run with little memory may see that.
             let has_no_room = conn.is_some_and(|conn| effects.iter().any(|effect| is_refusal(effect, conn)));
-            self.sockets[socket].refuse |=
-                has_no_room && (self.settings.queues_are_small || self.ledger.store_gets_full);
+            self.sockets[socket].refuse |= has_no_room
+                && (self.settings.queues_are_small
+                    || self.ledger.store_gets_full
+                    || self.ledger.is_store_failed(core));
             for _ in 0..share {
                 if let Some(said) = self.sockets[socket].held.pop_front() {
                     self.advance();
@@ -193,5 +195,6 @@ pub(super) fn ends(what: &What) -> bool {
 
 fn is_refusal(effect: &Effect, conn: ConnId) -> bool {
     let Effect::Note(note) = effect else { return false };
-    note.conn == Some(conn) && matches!(note.what, What::Refused { reason: ReasonCode::QuotaExceeded, .. })
+    let is_room = |reason| matches!(reason, ReasonCode::QuotaExceeded | ReasonCode::ServerUnavailable);
+    note.conn == Some(conn) && matches!(note.what, What::Refused { reason, .. } if is_room(reason))
 }
