@@ -1,11 +1,12 @@
 //! What `iothub pub` and `iothub sub` share: the arguments that say which broker and who is asking, the connection
 //! that they describe, and how such a command fails.
 
+mod absent;
 pub mod property;
 pub mod reason;
-mod tls;
 pub mod topic;
 mod trace;
+mod transport;
 mod url;
 pub mod usage;
 
@@ -31,8 +32,8 @@ use signal_hook::{
 
 use property::PropertySet;
 use reason::{CODE_FAILED, CODE_PROTOCOL, exit_code};
-use tls::TlsArgs;
 use trace::Trace;
+use transport::{PORT_TLS, TransportArgs};
 use url::Url;
 
 /// `-h` is the host, as it is for mosquitto's tools; so help is `--help` only.
@@ -41,10 +42,11 @@ pub struct EndpointArgs {
     /// The broker's host name or address [default: localhost]
     #[arg(short = 'h', long)]
     host: Option<String>,
-    /// The broker's port [default: 1883]
+    /// The broker's port [default: 1883; 8883 with TLS, 80 and 443 with WebSocket]
     #[arg(short, long, allow_hyphen_values = true, value_parser = parse_port)]
     port: Option<u16>,
-    /// Broker, login and topic in one: mqtt://[USER[:PASSWORD]@]HOST[:PORT]/TOPIC. -h, -p, -u and -P win over it
+    /// Broker, login and topic in one: mqtt://[USER[:PASSWORD]@]HOST[:PORT]/TOPIC, or mqtts://, ws://, wss://. -h, -p, -u
+    /// and -P win over it
     #[arg(short = 'L', long, value_parser = Url::parse)]
     url: Option<Url>,
     /// The client id; one is made if it is missing
@@ -112,7 +114,7 @@ pub struct EndpointArgs {
     #[arg(long, action = ArgAction::Version)]
     version: Option<bool>,
     #[command(flatten)]
-    tls: TlsArgs,
+    transport: TransportArgs,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -150,7 +152,7 @@ impl EndpointArgs {
         let options = Options { reconnect, ..self.options(&properties)? };
         let version = options.version;
         let tap = self.debug.then(|| Box::new(Trace::new(version)) as Box<dyn Tap>);
-        let driver = Driver::connect_with_tap(self.target(), options, seed(), tap)
+        let driver = Driver::connect_with_tap(self.target()?, options, seed(), tap)
             .map_err(|error| Failure::of(error, version))?;
         Ok(Endpoint { driver, properties, stop, debug: self.debug, quiet: self.quiet })
     }
@@ -171,11 +173,24 @@ impl EndpointArgs {
         self.url.as_ref().map(|url| url.topic.as_str())
     }
 
-    fn target(&self) -> Target {
+    fn target(&self) -> Result<Target, Failure> {
         let url = self.url.as_ref();
         let host = self.host.as_deref().or(url.map(|url| url.host.as_str())).unwrap_or("localhost");
-        let port = self.port.or(url.and_then(|url| url.port)).unwrap_or(PORT);
-        Target::new(without_brackets(host), port)
+        let port = self.port.or(url.and_then(|url| url.port));
+        let tls = self.transport.tls(url.is_some_and(|url| url.scheme.tls), port)?;
+        let is_websocket = self.transport.ws || url.is_some_and(|url| url.scheme.websocket);
+        let usual = match (is_websocket, tls.is_some()) {
+            (false, false) => PORT,
+            (false, true) => PORT_TLS,
+            (true, false) => PORT_HTTP,
+            (true, true) => PORT_HTTPS,
+        };
+        let target = match &self.transport.unix {
+            Some(path) => Target::unix(path),
+            None => Target::new(without_brackets(host), port.unwrap_or(usual)),
+        };
+        let websocket = is_websocket.then(|| self.transport.ws_path.clone());
+        Ok(Target { tls, websocket, ..target })
     }
 
     fn client_id(&self, version: Version) -> String {
@@ -266,7 +281,11 @@ impl Failure {
     }
 
     pub fn of(error: Error, version: Version) -> Failure {
-        let Error::Disconnected(disconnection) = error else { return Failure::new(error.to_string()) };
+        let disconnection = match error {
+            Error::Disconnected(disconnection) => disconnection,
+            Error::Broken(_) => return Failure { message: error.to_string(), code: CODE_LOST },
+            error => return Failure::new(error.to_string()),
+        };
         let code = match &disconnection {
             Disconnection::Refused { reason, .. } | Disconnection::Ended { reason, .. } => {
                 exit_code(*reason, version)
@@ -338,6 +357,10 @@ const SESSION_FOR_EVER: u32 = u32::MAX;
 
 // What IANA has given to MQTT without TLS.
 const PORT: u16 = 1883;
+
+// Where a URL of WebSocket without a port leads.
+const PORT_HTTP: u16 = 80;
+const PORT_HTTPS: u16 = 443;
 
 // More exit codes of mosquitto's tools, for the scripts that look at them.
 const CODE_LOST: u8 = 7;

@@ -1,10 +1,11 @@
-//! The `mqtt://[user[:password]@]host[:port]/topic` of `-L`. Nothing in it is percent-decoded, as with mosquitto's
+//! The `mqtt://[user[:password]@]host[:port]/topic` of `-L`, or `mqtts://`, `ws://`, `wss://`. Nothing in it is percent-decoded, as with mosquitto's
 //! tools: a topic may contain `%`.
 
 use super::parse_port;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Url {
+    pub scheme: Scheme,
     pub username: Option<String>,
     pub password: Option<String>,
     pub host: String,
@@ -12,13 +13,19 @@ pub struct Url {
     pub topic: String,
 }
 
+/// The transport that a URL asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scheme {
+    pub tls: bool,
+    pub websocket: bool,
+}
+
 impl Url {
     pub fn parse(text: &str) -> Result<Url, String> {
         let problem = |why: &str| format!("invalid URL '{text}': {why}");
-        if text.starts_with("mqtts://") {
-            return Err(problem("TLS is not built yet, so mqtt:// only"));
-        }
-        let rest = text.strip_prefix("mqtt://").ok_or_else(|| problem("it must begin with mqtt://"))?;
+        let missing = "it must begin with mqtt://, mqtts://, ws:// or wss://";
+        let found = SCHEMES.iter().find_map(|(name, scheme)| Some((text.strip_prefix(name)?, *scheme)));
+        let (rest, scheme) = found.ok_or_else(|| problem(missing))?;
         let missing = "the topic is missing: mqtt://HOST/TOPIC";
         let (authority, topic) = rest.split_once('/').ok_or_else(|| problem(missing))?;
         if topic.is_empty() {
@@ -43,6 +50,7 @@ impl Url {
             return Err(problem("the host is missing"));
         }
         Ok(Url {
+            scheme,
             username: username.map(str::to_owned),
             password: password.map(str::to_owned),
             host: host.to_owned(),
@@ -51,6 +59,13 @@ impl Url {
         })
     }
 }
+
+const SCHEMES: [(&str, Scheme); 4] = [
+    ("mqtt://", Scheme { tls: false, websocket: false }),
+    ("mqtts://", Scheme { tls: true, websocket: false }),
+    ("ws://", Scheme { tls: false, websocket: true }),
+    ("wss://", Scheme { tls: true, websocket: true }),
+];
 
 #[cfg(test)]
 mod tests {
@@ -74,10 +89,23 @@ mod tests {
     }
 
     #[test]
+    fn the_scheme_says_what_is_around_mqtt() {
+        for (text, tls, websocket) in [
+            ("mqtt://h/a", false, false),
+            ("mqtts://u:p@h:1/a", true, false),
+            ("ws://h/a/b", false, true),
+            ("wss://[::1]:443/a", true, true),
+        ] {
+            let url = Url::parse(text).expect("a right URL");
+            assert_eq!(url.scheme, Scheme { tls, websocket }, "{text}");
+        }
+    }
+
+    #[test]
     fn mistakes_are_named() {
         for (text, expected) in [
             ("http://h/a", "must begin with mqtt://"),
-            ("mqtts://h/a", "TLS is not built yet"),
+            ("mqttss://h/a", "must begin with mqtt://"),
             ("mqtt://h", "topic is missing"),
             ("mqtt://h/", "topic is missing"),
             ("mqtt:///a", "host is missing"),

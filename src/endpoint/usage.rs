@@ -50,8 +50,13 @@ mod tests {
             ),
             ("iothub pub -t '' -n", "Error: invalid topic ''''"),
             ("iothub sub -t $share/g", "Error: invalid shared subscription '$share/g': write"),
-            ("iothub sub -t a --cafile x", "Error: TLS is not built yet, so there is no --cafile\n"),
-            ("iothub pub -t a -n --insecure", "Error: TLS is not built yet, so there is no --insecure\n"),
+            ("iothub sub -t a --psk 12", "Error: there is no --psk: TLS with keys that both sides share"),
+            (
+                "iothub pub -t a -n --ws-path x",
+                "Error: invalid path 'x': it begins with / and has no spaces\n",
+            ),
+            ("iothub pub -t a -n --cert x", "Error: the following required arguments were not provided"),
+            ("iothub pub -t a -n --unix /s -p 1", "Error: the argument '--unix <PATH>' cannot be used with"),
             ("iothub sub -t a --bogus", "Error: unexpected argument '--bogus' found"),
             ("iothub sub", "Error: the following required arguments were not provided"),
         ] {

@@ -1,11 +1,10 @@
-//! The blocking driver: a client on one TCP socket and the real clock.
+//! The blocking driver: a client on one connection and the real clock.
 //!
 //! Nothing runs between the calls. A program that is idle waits in [`Driver::next_event`], which keeps the connection
 //! alive and makes it again when it is lost, as the client's options say.
 
 use std::collections::VecDeque;
-use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream, ToSocketAddrs};
+use std::io;
 use std::time::Duration;
 
 use mqtt::ReasonCode;
@@ -14,27 +13,22 @@ use thiserror::Error;
 use crate::client::{Action, Client};
 use crate::event::{Disconnection, Event, Token};
 use crate::instant::Instant;
+use crate::link::Link;
 use crate::options::{Farewell, Options};
 use crate::poll;
 use crate::publication::Publication;
 use crate::refusal::Refusal;
 use crate::request::{Subscription, Unsubscription};
-
-/// Where the server is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
-    pub host: String,
-    pub port: u16,
-    /// For each address that the host has.
-    pub connect_timeout: Duration,
-}
+use crate::target::{Place, Target};
 
 #[derive(Debug, Error)]
 pub enum Error {
     #[error(transparent)]
     Refused(#[from] Refusal),
-    #[error("cannot reach {host}:{port}: {source}")]
-    Unreachable { host: String, port: u16, source: io::Error },
+    #[error("cannot reach {place}: {source}")]
+    Unreachable { place: Place, source: io::Error },
+    #[error("the connection was lost: {0}")]
+    Broken(io::Error),
     #[error("{0}")]
     Disconnected(Disconnection),
     #[error("the answer did not come within {0:?}")]
@@ -57,7 +51,9 @@ pub trait Tap: std::fmt::Debug + Send {
 pub struct Driver {
     client: Client,
     target: Target,
-    stream: Option<TcpStream>,
+    link: Option<Link>,
+    /// What keys of WebSocket are made of.
+    chance: u64,
     origin: std::time::Instant,
     /// Events that came while a call waited for its own answer; older than all that the client still holds.
     aside: VecDeque<Event>,
@@ -65,12 +61,6 @@ pub struct Driver {
     transport_error: Option<io::Error>,
     tap: Option<Box<dyn Tap>>,
     buffer: Vec<u8>,
-}
-
-impl Target {
-    pub fn new(host: impl Into<String>, port: u16) -> Target {
-        Target { host: host.into(), port, connect_timeout: Duration::from_secs(10) }
-    }
 }
 
 impl Driver {
@@ -106,7 +96,8 @@ impl Driver {
         Ok(Driver {
             client,
             target,
-            stream: None,
+            link: None,
+            chance: seed,
             origin: std::time::Instant::now(),
             aside: VecDeque::new(),
             transport_error: None,
@@ -220,7 +211,11 @@ impl Driver {
     pub fn error_of(&mut self, reason: Disconnection) -> Error {
         match (reason, self.transport_error.take()) {
             (Disconnection::Unreachable, Some(source)) => {
-                Error::Unreachable { host: self.target.host.clone(), port: self.target.port, source }
+                Error::Unreachable { place: self.target.place.clone(), source }
+            }
+            // TLS and WebSocket know more than that there is an end.
+            (Disconnection::Lost, Some(source)) if source.kind() == io::ErrorKind::InvalidData => {
+                Error::Broken(source)
             }
             (reason, _) => Error::Disconnected(reason),
         }
@@ -265,11 +260,14 @@ impl Driver {
         let now = self.now();
         let until_deadline = self.client.next_deadline().map(|deadline| deadline.duration_since(now));
         let wait = until_deadline.map_or(timeout, |until| until.min(timeout));
-        let want_write = !self.client.output().is_empty();
-        match poll::wait(self.stream.as_ref(), want_write, wait) {
+        let has_unsent = self.link.as_ref().is_some_and(Link::has_unsent);
+        let want_write = has_unsent || !self.client.output().is_empty();
+        let has_input = self.link.as_ref().is_some_and(Link::has_input);
+        let wait = if has_input { Duration::ZERO } else { wait };
+        match poll::wait(self.link.as_ref(), want_write, wait) {
             // What arrived is read before a deadline is judged: a PINGRESP may be among it.
-            Ok(true) => self.read(),
-            Ok(false) => {}
+            Ok(is_readable) if is_readable || has_input => self.read(),
+            Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(Error::Interrupted),
             Err(error) => return Err(Error::Poll(error)),
         }
@@ -289,9 +287,10 @@ impl Driver {
     }
 
     fn open(&mut self) {
-        match connect(&self.target) {
-            Ok(stream) => {
-                self.stream = Some(stream);
+        let chance = self.draw();
+        match Link::open(&self.target, chance) {
+            Ok(link) => {
+                self.link = Some(link);
                 self.transport_error = None;
                 if let Some(tap) = &mut self.tap {
                     tap.opened();
@@ -303,14 +302,14 @@ impl Driver {
     }
 
     fn lose(&mut self, error: io::Error) {
-        self.stream = None;
+        self.link = None;
         self.transport_error = Some(error);
         self.client.handle_closed(self.now());
     }
 
     fn read(&mut self) {
-        let Some(stream) = &mut self.stream else { return };
-        match stream.read(&mut self.buffer) {
+        let Some(link) = &mut self.link else { return };
+        match link.read(&mut self.buffer) {
             Ok(0) => self.lose(io::ErrorKind::UnexpectedEof.into()),
             Ok(len) => {
                 let now = self.now();
@@ -324,21 +323,28 @@ impl Driver {
         }
     }
 
-    /// Writes as much as the socket takes.
+    /// Writes as much as the connection takes.
     fn write(&mut self) {
-        while let Some(stream) = self.stream.as_mut().filter(|_| !self.client.output().is_empty()) {
-            match stream.write(self.client.output()) {
+        if let Some(link) = self.link.as_mut().filter(|link| link.has_unsent())
+            && let Err(error) = link.flush()
+            && !is_transient(&error)
+        {
+            return self.read_last(error);
+        }
+        while let Some(link) = self.link.as_mut().filter(|_| !self.client.output().is_empty()) {
+            match link.write(self.client.output()) {
                 Ok(len) => self.consume_output(len),
                 Err(error) if is_transient(&error) => return,
-                Err(error) => {
-                    // The server may have said why before it closed: what it sent is still there to be read.
-                    self.read();
-                    if self.stream.is_some() {
-                        self.lose(error);
-                    }
-                    return;
-                }
+                Err(error) => return self.read_last(error),
             }
+        }
+    }
+
+    /// The server may have said why before it closed: what it sent is still there to be read.
+    fn read_last(&mut self, error: io::Error) {
+        self.read();
+        if self.link.is_some() {
+            self.lose(error);
         }
     }
 
@@ -355,40 +361,44 @@ impl Driver {
         let begun = std::time::Instant::now();
         let left = || CLOSE_PATIENCE.saturating_sub(begun.elapsed());
         self.write();
-        let Some(mut stream) = self.stream.take() else { return };
+        let Some(mut link) = self.link.take() else { return };
         while !self.client.output().is_empty() && !left().is_zero() {
-            match stream.write(self.client.output()) {
+            match link.write(self.client.output()) {
                 Ok(len) => self.consume_output(len),
-                Err(error) if is_transient(&error) => _ = poll::wait(Some(&stream), true, left()),
+                Err(error) if is_transient(&error) => _ = poll::wait(Some(&link), true, left()),
                 Err(_) => return,
             }
         }
-        if stream.shutdown(Shutdown::Write).is_err() {
+        link.say_farewell();
+        while link.has_unsent() && !left().is_zero() {
+            match link.flush() {
+                Err(error) if is_transient(&error) => _ = poll::wait(Some(&link), true, left()),
+                Err(_) => return,
+                Ok(()) => {}
+            }
+        }
+        if link.shutdown_write().is_err() {
             return;
         }
         while !left().is_zero() {
-            match stream.read(&mut self.buffer) {
+            match link.read(&mut self.buffer) {
                 Ok(0) => return,
                 Ok(_) => {}
-                Err(error) if is_transient(&error) => _ = poll::wait(Some(&stream), false, left()),
+                Err(error) if is_transient(&error) => _ = poll::wait(Some(&link), false, left()),
                 Err(_) => return,
             }
         }
     }
-}
 
-fn connect(target: &Target) -> io::Result<TcpStream> {
-    let mut outcome = Err(io::Error::new(io::ErrorKind::NotFound, "the host has no address"));
-    for address in (target.host.as_str(), target.port).to_socket_addrs()? {
-        outcome = TcpStream::connect_timeout(&address, target.connect_timeout);
-        if outcome.is_ok() {
-            break;
-        }
+    /// Different each time; nobody has to be surprised.
+    fn draw(&mut self) -> [u8; 16] {
+        self.chance = self.chance.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(0x1405_7B7E_F767_814F);
+        let other = self.chance.rotate_left(32) ^ self.origin.elapsed().as_nanos() as u64;
+        let mut drawn = [0; 16];
+        drawn[..8].copy_from_slice(&self.chance.to_le_bytes());
+        drawn[8..].copy_from_slice(&other.to_le_bytes());
+        drawn
     }
-    let stream = outcome?;
-    stream.set_nodelay(true)?;
-    stream.set_nonblocking(true)?;
-    Ok(stream)
 }
 
 fn is_transient(error: &io::Error) -> bool {

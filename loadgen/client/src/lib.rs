@@ -1,4 +1,5 @@
-//! The client's side of MQTT 3.1, 3.1.1 and 5.0: a pure state machine, and a blocking driver over TCP.
+//! The client's side of MQTT 3.1, 3.1.1 and 5.0: a pure state machine, and a blocking driver over TCP,
+//! TLS, WebSocket and sockets of the file system.
 //!
 //! [`Client`] is the protocol and nothing else: bytes, answers and the time go in; bytes, [`Action`]s and [`Event`]s
 //! come out. It owns no socket, clock or thread, so a simulator drives it as well as a program does. [`Driver`] is
@@ -14,6 +15,7 @@ mod event;
 mod granted;
 mod inbound;
 mod instant;
+mod link;
 mod options;
 mod outbound;
 mod outlet;
@@ -22,10 +24,12 @@ mod poll;
 mod publication;
 mod refusal;
 mod request;
+mod target;
+mod tls;
 
 pub use backoff::Reconnect;
 pub use client::{Action, Client};
-pub use driver::{Driver, Error, Tap, Target};
+pub use driver::{Driver, Error, Tap};
 pub use event::{Disconnection, Event, Message, Token};
 pub use granted::Granted;
 pub use instant::Instant;
@@ -36,3 +40,5 @@ pub use options::{Farewell, Options, Will};
 pub use publication::{Properties, Publication};
 pub use refusal::Refusal;
 pub use request::{Subscription, Unsubscription};
+pub use target::{Place, Target};
+pub use tls::{Tls, TlsError, TlsOptions};

@@ -1,14 +1,13 @@
 //! Waiting for a socket, for a time, or for a signal, whichever comes first.
 
 use std::io;
-use std::net::TcpStream;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
 /// Waits until the socket is readable, or writable if that is asked for, and says whether it is readable: after an
 /// error or a hang-up it is, because reading tells what happened. Without a socket it only waits. A signal ends the
 /// wait with `ErrorKind::Interrupted`, so that a program can look at what its handler noted.
-pub(crate) fn wait(stream: Option<&TcpStream>, want_write: bool, timeout: Duration) -> io::Result<bool> {
+pub(crate) fn wait(stream: Option<&impl AsRawFd>, want_write: bool, timeout: Duration) -> io::Result<bool> {
     let mut entry = libc::pollfd {
         fd: stream.map_or(NO_DESCRIPTOR, AsRawFd::as_raw_fd),
         events: if want_write { libc::POLLIN | libc::POLLOUT } else { libc::POLLIN },
@@ -24,4 +23,4 @@ pub(crate) fn wait(stream: Option<&TcpStream>, want_write: bool, timeout: Durati
     Ok(entry.revents & (libc::POLLIN | libc::POLLERR | libc::POLLHUP) != 0)
 }
 
-const NO_DESCRIPTOR: i32 = -1;
+const NO_DESCRIPTOR: RawFd = -1;

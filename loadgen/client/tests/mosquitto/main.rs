@@ -1,7 +1,10 @@
 //! The driver against a real server, mosquitto, and against sockets that misbehave.
 #![allow(clippy::unwrap_used)]
 
+mod authority;
 mod server;
+mod transports;
+mod upgrades;
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -18,7 +21,11 @@ const VERSIONS: [Version; 3] = [Version::V31, Version::V311, Version::V5];
 const ALL_QOS: [QoS; 3] = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce];
 
 fn connect(server: &Server, options: Options) -> Driver {
-    let mut driver = Driver::connect(server.target(), options, 1).unwrap();
+    connect_to(server.target(), options)
+}
+
+fn connect_to(target: Target, options: Options) -> Driver {
+    let mut driver = Driver::connect(target, options, 1).unwrap();
     assert!(matches!(next(&mut driver), Event::Connected { .. }));
     driver
 }

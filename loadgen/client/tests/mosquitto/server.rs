@@ -9,14 +9,20 @@ use client::Target;
 
 pub struct Server {
     process: Option<Child>,
-    port: u16,
+    pub port: u16,
+    /// Lines of a configuration, behind the one that names the port. None of them: no file.
+    settings: String,
 }
 
 impl Server {
     pub fn start() -> Server {
+        Server::start_with(String::new())
+    }
+
+    pub fn start_with(settings: String) -> Server {
         for _ in 0..ATTEMPTS {
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            let mut server = Server { process: None, port };
+            let mut server = Server { process: None, port, settings: settings.clone() };
             // Another process, or another test, may take the port before mosquitto does.
             if server.try_start() {
                 return server;
@@ -34,7 +40,7 @@ impl Server {
     fn try_start(&mut self) -> bool {
         let binary = binary();
         let mut process = Command::new(&binary)
-            .args(["-p", &self.port.to_string()])
+            .args(self.arguments())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -49,6 +55,19 @@ impl Server {
         }
         self.process = Some(process);
         true
+    }
+
+    fn arguments(&self) -> [String; 2] {
+        if self.settings.is_empty() {
+            return ["-p".to_owned(), self.port.to_string()];
+        }
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("mosquitto-{}.conf", self.port));
+        let head = format!(
+            "user root\nlistener {} 127.0.0.1\nsocket_domain ipv4\nallow_anonymous true\n",
+            self.port
+        );
+        std::fs::write(&path, head + &self.settings).unwrap();
+        ["-c".to_owned(), path.display().to_string()]
     }
 
     pub fn stop(&mut self) {
