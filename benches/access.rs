@@ -2,7 +2,7 @@
 
 use std::{fmt::Write, hint::black_box};
 
-use access::{Action, Ask, Fallback, Holder, Profiles, Rules, Who};
+use access::{Action, Ask, Fallback, Holder, Memory, Profiles, Rules, Who};
 use benches::{Operation, Topics};
 use criterion::{Criterion, criterion_group};
 
@@ -33,6 +33,14 @@ fn questions(criterion: &mut Criterion) {
         criterion.bench_function(&format!("access/{name}/one topic"), |bencher| {
             bencher.iter(|| is_allowed(&holder, black_box(&topics[0])));
         });
+        let mut memory = Memory::new();
+        let mut next = topics[..REPEATED].iter().cycle();
+        criterion.bench_function(&format!("access/{name}/50 topics, remembered"), |bencher| {
+            bencher.iter(|| {
+                let topic = black_box(next.next().expect("a cycle has no end"));
+                memory.check(&holder, &Ask::new(Action::Publish, topic)).is_allowed
+            });
+        });
     }
 }
 
@@ -53,6 +61,7 @@ fn main() {
             Operation::new(format!("check-{name}-10k"), 50_000, move |rounds| count(shape, rounds))
         })
         .collect();
+    operations.push(Operation::new("remembered-10k", 50_000, count_remembered));
     operations.push(Operation::new("holder-10k", 50_000, count_holders));
     if !benches::is_counting(&operations) {
         benches();
@@ -65,6 +74,14 @@ fn count(shape: Shape, rounds: usize) {
     let holder = rules.holder(&who("client-7"));
     for topic in topics.iter().cycle().take(rounds) {
         black_box(is_allowed(&holder, topic));
+    }
+}
+
+fn count_remembered(rounds: usize) {
+    let (rules, topics) = filled(Shape::Roles);
+    let (holder, mut memory) = (rules.holder(&who("client-7")), Memory::new());
+    for topic in topics[..REPEATED].iter().cycle().take(rounds) {
+        black_box(memory.check(&holder, &Ask::new(Action::Publish, topic)));
     }
 }
 
@@ -123,3 +140,5 @@ fn filled(shape: Shape) -> (Rules, Vec<String>) {
 
 const RULES: usize = 10_000;
 const TOPICS: usize = 65_536;
+/// How many topics are asked about over and over.
+const REPEATED: usize = 50;

@@ -4,7 +4,7 @@ use core::net::IpAddr;
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    Action, Ask, Limits, PROFILES_MAX, Shadow, Verdict,
+    Action, Ask, Limits, Shadow, Verdict,
     filter::Names,
     layer::Kind,
     mosquitto,
@@ -59,6 +59,14 @@ pub(crate) enum Part {
 pub struct Profiles {
     rules: Rules,
     profiles: BTreeMap<Box<[u32]>, Arc<Profile>>,
+    /// With how many of them those that nobody has are looked for.
+    sweep_at: usize,
+}
+
+/// What tells the holders of a shard apart: those with the same get the same verdicts.
+pub(crate) struct Key<'a> {
+    pub profile: &'a Arc<Profile>,
+    pub names: Option<&'a Arc<Names>>,
 }
 
 impl Holder {
@@ -120,16 +128,19 @@ impl Holder {
             }
     }
 
-    /// The same number for all holders of one profile, as long as one of them lives: verdicts that are not personal may be
-    /// remembered by it.
-    pub fn profile_id(&self) -> usize {
-        Arc::as_ptr(&self.profile).addr()
+    /// Whether both get the same verdicts, but for those that are personal.
+    pub fn shares_profile(&self, other: &Holder) -> bool {
+        Arc::ptr_eq(&self.profile, &other.profile)
+    }
+
+    pub(crate) fn key(&self) -> Key<'_> {
+        Key { profile: &self.profile, names: self.names.as_ref() }
     }
 }
 
 impl Profiles {
     pub fn new(rules: &Rules) -> Profiles {
-        Profiles { rules: rules.clone(), profiles: BTreeMap::new() }
+        Profiles { rules: rules.clone(), profiles: BTreeMap::new(), sweep_at: SWEEP_AT_MIN }
     }
 
     /// As [`Rules::holder`], with a profile that others may have, too.
@@ -144,13 +155,22 @@ impl Profiles {
             return Holder::of(Arc::clone(profile), who);
         }
         let profile = parts.profile(&self.rules.set, shadow.map(|(set, parts)| parts.profile(set, None)));
-        if self.profiles.len() >= PROFILES_MAX {
+        if self.profiles.len() >= self.sweep_at {
+            // With twice as many as are in use, a look at all of them is paid by those that came since the last one.
             self.profiles.retain(|_, profile| Arc::strong_count(profile) > 1);
+            self.sweep_at = SWEEP_AT_MIN.max(2 * self.profiles.len());
         }
-        if self.profiles.len() < PROFILES_MAX {
-            self.profiles.insert(key.into(), Arc::clone(&profile));
-        }
+        self.profiles.insert(key.into(), Arc::clone(&profile));
         Holder::of(profile, who)
+    }
+
+    /// How many profiles there are: at most about twice as many as holders have.
+    pub fn len(&self) -> usize {
+        self.profiles.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.profiles.is_empty()
     }
 
     pub fn rules(&self) -> &Rules {
@@ -210,3 +230,5 @@ impl Parts {
         key
     }
 }
+
+const SWEEP_AT_MIN: usize = 64;

@@ -3,7 +3,7 @@
 //!
 //! [`mosquitto::parse`] and [`own::parse`] make a [`Layer`] of a file's text. [`Rules`] are layers put together: immutable, the same
 //! for all shards, replaced as a whole. [`Rules::holder`] says once for a session which of them apply to it, and
-//! [`Holder::check`] answers for one action on one topic. [`Rules::explain`] says of a verdict which rule it comes from.
+//! [`Holder::check`] answers for one action on one topic, [`Memory::check`] faster if it was asked before. [`Rules::explain`] says of a verdict which rule it comes from.
 //!
 //! What holds:
 //! - A verdict is a function of the holder, the action, the topic, the QoS and the retain flag, so it may be remembered until the rules
@@ -21,6 +21,7 @@ mod glob;
 mod holder;
 mod layer;
 mod limits;
+mod memory;
 pub mod mosquitto;
 pub mod own;
 mod rules;
@@ -32,6 +33,7 @@ pub use address::Network;
 pub use holder::{Holder, Profiles, Who};
 pub use layer::{Layer, Problem, RuleRef};
 pub use limits::Limits;
+pub use memory::Memory;
 pub use rules::{Builder, Fallback, Rules};
 pub use verdict::{Cause, Explanation, Shadow, Verdict};
 
@@ -41,5 +43,3 @@ pub const LEVELS_MAX: usize = 128;
 pub const RULES_MAX: usize = 1_000_000;
 /// How many problems of one file are told.
 pub const PROBLEMS_MAX: usize = 50;
-/// How many sets of roles a shard remembers. Beyond them holders share nothing, and all else is the same.
-pub const PROFILES_MAX: usize = 65_536;

@@ -1,6 +1,6 @@
 //! Random rules, clients and topics: the engine against a literal reading of what is written, without any index.
 
-use access::{Action, Ask, Fallback, Profiles, Rules, Who};
+use access::{Action, Ask, Fallback, Holder, Memory, Profiles, Rules, Who};
 use proptest::test_runner::{Config, TestRunner};
 
 use crate::covering::{covers, topics};
@@ -197,14 +197,30 @@ fn own_match(
     if action == Action::Subscribe { covers(&filter, topic, all) } else { mqtt::matches(&filter, topic) }
 }
 
+/// A memory says the same as the holder, also where the question was asked before, of this holder or of another.
+fn remembered(
+    memory: &mut Memory,
+    holders: &mut Vec<Holder>,
+    holder: Holder,
+    ask: &Ask<'_>,
+) -> access::Verdict {
+    holders.push(holder);
+    let last = holders.last().expect("one was added");
+    for holder in [last, &holders[holders.len() / 2], last] {
+        assert_eq!(memory.check(holder, ask), holder.check(ask), "{ask:?}");
+    }
+    last.check(ask)
+}
+
 /// One set of rules of each format, and some questions.
-fn round(seed: u64, all: &[String]) {
+fn round(seed: u64, all: &[String], memory: &mut Memory) {
     let mut dice = Dice(seed.max(1));
     let lines = acl_lines(&mut dice);
     let acl = crate::rules(crate::acl(&acl_text(&lines)));
     let written = own_rules(&mut dice);
     let own = Rules::builder(Fallback::Deny).layer(crate::toml(&own_text(&written))).build();
     let (mut acl_profiles, mut own_profiles) = (Profiles::new(&acl), Profiles::new(&own));
+    let mut holders = Vec::new();
     for _ in 0..20 {
         let who = Who {
             client_id: dice.pick(&IDS),
@@ -218,7 +234,7 @@ fn round(seed: u64, all: &[String]) {
             _ => topic(&mut dice),
         };
         let ask = Ask::new(action, &topic);
-        let verdict = acl_profiles.holder(&who).check(&ask);
+        let verdict = remembered(memory, &mut holders, acl_profiles.holder(&who), &ask);
         let expected = acl_verdict(&lines, &who, action, &topic);
         assert_eq!(
             verdict.is_allowed,
@@ -227,7 +243,7 @@ fn round(seed: u64, all: &[String]) {
             acl_text(&lines),
             acl.explain(&verdict)
         );
-        let verdict = own_profiles.holder(&who).check(&ask);
+        let verdict = remembered(memory, &mut holders, own_profiles.holder(&who), &ask);
         let expected = own_verdict(&written, &who, action, &topic, all);
         assert_eq!(
             verdict.is_allowed,
@@ -245,7 +261,7 @@ fn the_engine_reads_rules_as_they_are_written() {
     let mut runner = TestRunner::new(Config { cases: 256, failure_persistence: None, ..Config::default() });
     runner
         .run(&proptest::num::u64::ANY, |seed| {
-            round(seed, &all);
+            round(seed, &all, &mut Memory::new());
             Ok(())
         })
         .unwrap();
@@ -254,8 +270,10 @@ fn the_engine_reads_rules_as_they_are_written() {
 #[test]
 fn the_engine_reads_thousands_of_files_as_they_are_written() {
     let all = topics(4);
+    // One memory for all: what it knows of other rules must not matter.
+    let mut memory = Memory::new();
     for seed in 1..ROUNDS {
-        round(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15), &all);
+        round(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15), &all, &mut memory);
     }
 }
 

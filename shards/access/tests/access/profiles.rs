@@ -14,10 +14,10 @@ fn holders_with_the_same_roles_share_a_profile() {
     let mut profiles = Profiles::new(&rules);
     let of = |profiles: &mut Profiles, who: &Who<'_>| profiles.holder(who);
     let (one, two) = (of(&mut profiles, &client("1")), of(&mut profiles, &client("2")));
-    assert_eq!(one.profile_id(), two.profile_id());
+    assert!(one.shares_profile(&two));
     let (anna, ben) = (of(&mut profiles, &user("3", "anna")), of(&mut profiles, &user("4", "ben")));
-    assert_eq!(anna.profile_id(), ben.profile_id());
-    assert_ne!(one.profile_id(), anna.profile_id());
+    assert!(anna.shares_profile(&ben));
+    assert!(!one.shares_profile(&anna));
     assert_eq!(std::mem::size_of::<access::Holder>(), 16, "a session is to be small");
 }
 
@@ -25,7 +25,8 @@ fn holders_with_the_same_roles_share_a_profile() {
 fn a_name_that_is_kept_from_patterns_has_a_profile_of_its_own() {
     let rules = rules(acl("pattern a/%c\n"));
     let mut profiles = Profiles::new(&rules);
-    assert_ne!(profiles.holder(&client("1")).profile_id(), profiles.holder(&client("+")).profile_id());
+    let (plain, wild) = (profiles.holder(&client("1")), profiles.holder(&client("+")));
+    assert!(!plain.shares_profile(&wild));
 }
 
 #[test]
@@ -55,4 +56,18 @@ fn rules_go_to_other_threads() {
     fn is_shared<T: Send + Sync>() {}
     is_shared::<Rules>();
     is_shared::<access::Holder>();
+}
+
+#[test]
+fn profiles_that_nobody_has_are_let_go() {
+    let text: String = (0..10_000).map(|at| format!("user u{at}\ntopic a\n")).collect();
+    let rules = rules(acl(&text));
+    let mut profiles = Profiles::new(&rules);
+    let kept: Vec<_> = (0..100).map(|at| profiles.holder(&user("c", &format!("u{at}")))).collect();
+    for at in 100..10_000 {
+        profiles.holder(&user("c", &format!("u{at}")));
+        assert!(profiles.len() <= 201, "{} after {at}", profiles.len());
+    }
+    let again = profiles.holder(&user("d", "u7"));
+    assert!(again.shares_profile(&kept[7]), "those that somebody has stay");
 }
