@@ -50,8 +50,9 @@ impl KeyMaker {
         KeyMaker(hmac::Key::new(hmac::HMAC_SHA256, &random::<32>()))
     }
 
-    /// None for what is never repeated: an exchange is fresh each time. `generation` parts what was decided by other chains.
-    pub fn key(&self, ask: &Ask, aspects: Aspects, generation: u64) -> Option<CacheKey> {
+    /// None for what is never repeated: an exchange is fresh each time. `generation` parts what was decided by other chains, or by
+    /// these when they knew something else.
+    pub fn key(&self, ask: &Ask, aspects: Aspects, generation: (u64, u64)) -> Option<CacheKey> {
         if ask.enhanced.is_some() {
             return None;
         }
@@ -62,7 +63,8 @@ impl KeyMaker {
             text.update(&length.to_le_bytes());
             text.update(bytes.unwrap_or_default());
         };
-        part(Some(&generation.to_le_bytes()));
+        part(Some(&generation.0.to_le_bytes()));
+        part(Some(&generation.1.to_le_bytes()));
         part(Some(ask.listener.as_bytes()));
         if aspects.login {
             part(ask.user.as_deref().map(str::as_bytes));

@@ -17,6 +17,11 @@ pub trait Provider: Send + Sync {
 
     fn judge(&self, ask: &Ask, unix_ms: u64) -> Judgement;
 
+    /// Grows whenever the same ask may be judged otherwise, so that what was decided before is not repeated.
+    fn generation(&self) -> u64 {
+        0
+    }
+
     /// Takes the time that a wrong password takes here. Called at the end of a chain in which no provider knew the user;
     /// says whether it took any.
     fn burn(&self, _ask: &Ask) -> bool {
@@ -58,6 +63,11 @@ impl Chain {
 
     pub fn looks_at(&self) -> Aspects {
         self.looks_at
+    }
+
+    /// Of all providers: each of them only grows.
+    pub fn generation(&self) -> u64 {
+        self.providers.iter().map(|provider| provider.generation()).sum()
     }
 
     /// Whether the whole way to a decision is quick.

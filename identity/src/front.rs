@@ -181,7 +181,7 @@ impl Shared {
             // Nothing was tried, so that nothing can have failed before.
             return Some(self.settled(ask, chain.judge(ask, unix_ms()), None));
         }
-        let key = self.keys.key(ask, chain.looks_at(), generation);
+        let key = self.keys.key(ask, chain.looks_at(), (generation, chain.generation()));
         if let Some(known) = self.known(ask, key.as_ref()) {
             return Some(known);
         }
@@ -291,7 +291,7 @@ impl Shared {
         }
         let (generation, chains) = self.chains();
         let chain = chains.of(&job.ask.listener);
-        let key = self.keys.key(&job.ask, chain.looks_at(), generation);
+        let key = self.keys.key(&job.ask, chain.looks_at(), (generation, chain.generation()));
         match self.known(&job.ask, key.as_ref()) {
             Some(answer) => answer,
             None => self.settled(&job.ask, chain.judge(&job.ask, unix_ms()), key),

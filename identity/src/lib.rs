@@ -27,6 +27,7 @@ mod scram_file;
 mod secret;
 mod throttle;
 mod user_lines;
+mod users;
 
 pub use ask::{Ask, Certificate, Enhanced};
 pub use cache::CacheLimits;
@@ -43,3 +44,4 @@ pub use scram_file::ScramFile;
 pub use secret::Secret;
 pub use throttle::{Patience, ThrottleLimits};
 pub use user_lines::{UpgradeError, UserError, UserLines, check_user};
+pub use users::{UserRecord, UserTable};

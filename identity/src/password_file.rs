@@ -50,6 +50,12 @@ pub enum ProblemKind {
     Hash { user: String, error: HashError },
     #[error("user `{user}`: {error}")]
     Credential { user: String, error: CredentialError },
+    #[error("this is no object of JSON")]
+    NoJson,
+    #[error("`{field}` is missing or cannot be read")]
+    Field { field: String },
+    #[error("`{field}` is not known")]
+    UnknownField { field: String },
     #[error("the line is no UTF-8, as the names of clients are")]
     NoText,
 }
@@ -138,7 +144,7 @@ impl PasswordFile {
 }
 
 /// A hash of the cost that most have; of equally many the dearest.
-fn most_usual<'a>(hashes: impl Iterator<Item = &'a Hash> + Clone) -> Option<Hash> {
+pub(crate) fn most_usual<'a>(hashes: impl Iterator<Item = &'a Hash> + Clone) -> Option<Hash> {
     let mut counts: HashMap<Cost, usize> = HashMap::new();
     for hash in hashes.clone() {
         *counts.entry(hash.cost()).or_default() += 1;

@@ -3,6 +3,7 @@
 mod anonymous;
 mod call_out;
 mod certificate;
+mod database;
 mod passwords;
 mod scram;
 mod tokens;
@@ -10,6 +11,7 @@ mod tokens;
 pub use anonymous::Anonymous;
 pub use call_out::CallOut;
 pub use certificate::{ByCertificate, CertificateName};
+pub use database::Database;
 pub use passwords::Passwords;
 pub use scram::Scram;
 pub use tokens::{KeySource, Tokens};

@@ -35,21 +35,25 @@ fn each_part_that_is_looked_at_makes_another_key_and_no_other_does() {
         (Aspects { version: true, ..Aspects::default() }, Ask { version: 4, ..base.clone() }),
     ];
     for (aspect, other) in &changed {
-        assert_ne!(keys.key(&base, *aspect, 0), keys.key(other, *aspect, 0), "{aspect:?}");
-        assert_ne!(keys.key(&base, ALL, 0), keys.key(other, ALL, 0), "{aspect:?}");
-        assert_eq!(keys.key(&base, Aspects::default(), 0), keys.key(other, Aspects::default(), 0));
+        assert_ne!(keys.key(&base, *aspect, (0, 0)), keys.key(other, *aspect, (0, 0)), "{aspect:?}");
+        assert_ne!(keys.key(&base, ALL, (0, 0)), keys.key(other, ALL, (0, 0)), "{aspect:?}");
+        assert_eq!(keys.key(&base, Aspects::default(), (0, 0)), keys.key(other, Aspects::default(), (0, 0)));
     }
     // The port is another one for each connection.
-    assert_eq!(keys.key(&base, ALL, 0), keys.key(&ask("192.0.2.1:2", Some(("alice", "secret"))), ALL, 0));
+    assert_eq!(
+        keys.key(&base, ALL, (0, 0)),
+        keys.key(&ask("192.0.2.1:2", Some(("alice", "secret"))), ALL, (0, 0))
+    );
     let elsewhere = Ask { listener: "other".into(), ..base.clone() };
-    assert_ne!(keys.key(&base, ALL, 0), keys.key(&elsewhere, ALL, 0));
-    assert_ne!(keys.key(&base, ALL, 0), keys.key(&base, ALL, 1));
-    assert_ne!(keys.key(&base, ALL, 0), KeyMaker::new().key(&base, ALL, 0));
+    assert_ne!(keys.key(&base, ALL, (0, 0)), keys.key(&elsewhere, ALL, (0, 0)));
+    assert_ne!(keys.key(&base, ALL, (0, 0)), keys.key(&base, ALL, (1, 0)));
+    assert_ne!(keys.key(&base, ALL, (0, 0)), keys.key(&base, ALL, (0, 1)));
+    assert_ne!(keys.key(&base, ALL, (0, 0)), KeyMaker::new().key(&base, ALL, (0, 0)));
     // No password and an empty one are two things.
     let (none, empty) = (Ask { password: None, ..base.clone() }, ask("192.0.2.1:1", Some(("alice", ""))));
-    assert_ne!(keys.key(&none, ALL, 0), keys.key(&empty, ALL, 0));
+    assert_ne!(keys.key(&none, ALL, (0, 0)), keys.key(&empty, ALL, (0, 0)));
     let enhanced = Enhanced { method: "X".into(), data: Secret::new(b""), exchange: None };
-    assert_eq!(keys.key(&Ask { enhanced: Some(enhanced), ..base }, ALL, 0), None);
+    assert_eq!(keys.key(&Ask { enhanced: Some(enhanced), ..base }, ALL, (0, 0)), None);
 }
 
 #[test]

@@ -78,13 +78,13 @@ impl Exchange for Begun {
     }
 }
 
-fn refused(error: ScramError) -> Judgement {
+pub(super) fn refused(error: ScramError) -> Judgement {
     Judgement::reject(Reason::NotAuthorized, error.to_string())
 }
 
 /// Stays the same over a restart, as the salts of those users do that there are. Where the machine has no number of its own,
 /// who asks before and after a restart can tell whether a user exists.
-fn machine() -> Vec<u8> {
+pub(super) fn machine() -> Vec<u8> {
     fs::read("/etc/machine-id").ok().filter(|id| id.len() >= 32).unwrap_or_else(|| random::<32>().to_vec())
 }
 
