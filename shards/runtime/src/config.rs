@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use crate::{DataDir, Door, Place};
+use crate::{DataDir, Door, Doorkeeper, Place};
 
 /// The same for all shards of a process.
 #[derive(Debug, Clone)]
@@ -26,6 +26,8 @@ pub struct Config {
     pub store: Option<StoreConfig>,
     /// A shard whose store fails goes on with what needs none. Otherwise it ends.
     pub serves_without_store: bool,
+    /// Says who clients are, for the doors that the shards ask at. Without one, such doors let nobody in.
+    pub doorkeeper: Option<Arc<dyn Doorkeeper>>,
     /// For the shards themselves; its number of shards is set from the one above.
     pub core: shard::Config,
 }
@@ -55,6 +57,7 @@ impl Default for Config {
             linger: Duration::from_secs(3),
             store: None,
             serves_without_store: false,
+            doorkeeper: None,
             core: shard::Config::default(),
         }
     }

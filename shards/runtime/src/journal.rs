@@ -13,11 +13,12 @@ pub(crate) fn write(shard: ShardId, address: Option<Address>, note: &Note) {
     let client_id = client_id.as_deref();
     let address = address.map(tracing::field::display);
     match &note.what {
-        What::Connected { version, clean_start, session_present, keep_alive_s, session_expiry_s } => {
+        What::Connected { version, user, clean_start, session_present, keep_alive_s, session_expiry_s } => {
             tracing::info!(
                 shard,
                 client_id,
                 address,
+                user = user.as_deref().map(shortened).as_deref(),
                 ?version,
                 clean_start,
                 session_present,
@@ -26,14 +27,17 @@ pub(crate) fn write(shard: ShardId, address: Option<Address>, note: &Note) {
                 "connected"
             );
         }
-        What::Refused { reason, why } => {
-            tracing::info!(shard, client_id, address, ?reason, why, "refused");
+        What::Refused { reason, why, claim } => {
+            let claimed_id = claim.as_ref().map(|claim| shortened(&claim.client_id));
+            let user_name = claim.as_ref().and_then(|claim| claim.user_name.as_deref()).map(shortened);
+            let (client_id, user_name) = (claimed_id.as_deref(), user_name.as_deref());
+            tracing::info!(shard, client_id, address, user_name, ?reason, why = &**why, "refused");
         }
         What::Violation { reason, what } => {
             tracing::warn!(shard, client_id, address, ?reason, what, "protocol violation");
         }
         What::Disconnected { reason, why } => {
-            tracing::info!(shard, client_id, address, ?reason, why, "disconnected");
+            tracing::info!(shard, client_id, address, ?reason, why = &**why, "disconnected");
         }
         What::TakenOver => tracing::info!(shard, client_id, address, "session taken over"),
         What::SessionExpired => tracing::debug!(shard, client_id, address, "session expired"),

@@ -20,6 +20,7 @@ mod connection;
 mod control;
 mod disk;
 mod door;
+mod doorkeeper;
 mod error;
 mod executor;
 mod journal;
@@ -52,5 +53,6 @@ pub use disk::{
     restore::Restored,
 };
 pub use door::{Door, Place, Speech};
+pub use doorkeeper::{Answering, Doorkeeper, Question};
 pub use error::{StartError, StoreError};
 pub use probe::{Probe, probe};

@@ -51,7 +51,7 @@ struct Outward {
 }
 
 /// Wakes one shard for a thread that is none, after it has brought something to where the shard looks.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Waker {
     shard: ShardId,
     shared: Arc<Shared>,
@@ -64,6 +64,7 @@ impl Waker {
 }
 
 /// What all shards see of each other.
+#[derive(Debug)]
 pub(crate) struct Shared {
     bells: Vec<Bell>,
     /// By producer and consumer: the producer waits for room.

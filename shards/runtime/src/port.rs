@@ -15,10 +15,10 @@ use std::{
 };
 
 use io_uring::{opcode, squeue::Flags, types::Fd};
-use shard::{ConnId, Instant, NotOpened, Outgoing, Reading};
+use shard::{Ask, ConnId, Instant, NotOpened, Outgoing, Reading};
 
 use crate::{
-    Config,
+    Config, Place, Question,
     buffers::{Buffers, Filled, GROUP},
     connection::{Address, Armed, Connections, Stage},
     layers::Scratch,
@@ -136,6 +136,14 @@ impl Port {
 
     pub fn address(&mut self, conn: ConnId) -> Option<Address> {
         self.connections.get(conn).map(|connection| connection.address)
+    }
+
+    /// Adds to what the shard asks what is known here of the connection.
+    pub fn question(&mut self, conn: ConnId, ask: Box<Ask>) -> Question {
+        let entry = self.connections.open(conn);
+        let is_local = matches!(entry.door().door.place, Place::Unix { .. });
+        let certificate = entry.layers.as_ref().and_then(|layers| layers.certificate()).map(Box::from);
+        Question { ask, address: (!is_local).then(|| entry.address.into()), certificate }
     }
 
     /// When `on_time` has something to do.

@@ -17,6 +17,7 @@ use crate::{
     breakdown::Breakdown,
     clock::Clock,
     control::{Command, Line, Report, Snapshot},
+    doorkeeper::Gate,
     journal,
     mesh::{Letter, Mesh},
     port::{Happened, Port},
@@ -31,6 +32,7 @@ pub(crate) struct Worker<B> {
     effects: Effects,
     port: Port,
     mesh: Mesh,
+    gate: Gate,
     line: Line,
     clock: Clock,
     /// The time of this turn: everything in it happens at once.
@@ -68,6 +70,7 @@ impl<B: Brain> Worker<B> {
         let Parts { mesh, line, clock, seats } = parts;
         let port = Port::new(config, seats, mesh.bell().descriptor())?;
         let now = clock.now();
+        let gate = Gate::new(config.doorkeeper.clone(), mesh.waker());
         let (backend, restoring) = opened.map(|opened| (opened.backend, opened.restoring)).unzip();
         let mut worker = Worker {
             id,
@@ -75,6 +78,7 @@ impl<B: Brain> Worker<B> {
             effects: Effects::default(),
             port,
             mesh,
+            gate,
             line,
             clock,
             now,
@@ -141,6 +145,7 @@ impl<B: Brain> Worker<B> {
         self.take_due();
         self.take_mail();
         self.take_commands();
+        self.take_answers();
         self.take_store_news()?;
         self.take_room();
         self.take_time();
@@ -165,7 +170,8 @@ impl<B: Brain> Worker<B> {
             return self.port.ring.wait(timeout);
         }
         self.mesh.bell().fall_asleep();
-        if self.mesh.has_news() || !self.line.commands.is_empty() || self.has_store_news() {
+        let has_news = self.mesh.has_news() || !self.line.commands.is_empty() || self.gate.has_answers();
+        if has_news || self.has_store_news() {
             timeout = Some(Duration::ZERO);
         }
         let result = self.port.ring.wait(timeout);
@@ -310,6 +316,14 @@ impl<B: Brain> Worker<B> {
         }
     }
 
+    /// Some of them belong to connections that are gone.
+    fn take_answers(&mut self) {
+        for _ in 0..ANSWERS_MAX {
+            let Some((conn, answer)) = self.gate.next_answer() else { return };
+            self.tell(Event::Authenticated { conn, answer: Box::new(answer) });
+        }
+    }
+
     /// Tells the shard of rings that were full and have room again.
     fn take_room(&mut self) {
         for to in self.mesh.relieved().iter() {
@@ -378,6 +392,7 @@ impl<B: Brain> Worker<B> {
                 let moving = self.port.release(conn, unread);
                 self.mesh.stage(to, Letter::HandOver(Box::new(moving)));
             }
+            Effect::Authenticate { conn, ask } => self.gate.ask(conn, self.port.question(conn, ask)),
             Effect::Mail { to, mail } => self.mesh.stage(to, Letter::Mail(mail)),
             Effect::Note(note) => self.log(&note),
             Effect::Drained => self.is_drained = true,
@@ -440,6 +455,9 @@ pub(crate) const BYTES_MAX: usize = 256 << 10;
 
 /// What handshakes may take of one tick, but for the last that was begun.
 const HANDSHAKES_MAX: Duration = Duration::from_micros(500);
+
+/// Answers of one tick: each lets a client in, or sends one away.
+const ANSWERS_MAX: usize = 256;
 
 /// Rounds of mail that waited for room in one tick.
 const PUBLICATIONS_MAX: usize = 4;

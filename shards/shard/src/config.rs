@@ -2,6 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
+use mqtt::Version;
+
+use crate::Grant;
+
 /// The same for all shards of a process.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -19,7 +23,23 @@ pub struct Config {
     pub server_reference: Option<Arc<str>>,
     /// What a client that asks gets as Response Information: this, a slash and its client id.
     pub response_topic_prefix: Option<Arc<str>>,
+    /// Of each listener, by its number. Without any, everybody is let in everywhere.
+    pub doors: Vec<DoorConfig>,
 }
+
+/// Who is let in at one listener.
+#[derive(Debug, Clone)]
+pub struct DoorConfig {
+    /// Somebody is asked about each client. Otherwise everybody is let in.
+    pub asks: bool,
+    pub versions: Versions,
+    /// What everybody has who is let in without a question.
+    pub grant: Arc<Grant>,
+}
+
+/// A set of protocol versions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Versions(u8);
 
 /// Every bound of the broker. Those marked "in all" are divided evenly among the shards.
 #[derive(Debug, Clone)]
@@ -28,6 +48,8 @@ pub struct Limits {
     pub packet_bytes_max: u32,
     /// From accept to a whole CONNECT.
     pub connect_timeout: Duration,
+    /// From the question who a client is to the answer.
+    pub answer_timeout: Duration,
     /// Longest keep-alive; 0 leaves it to the clients.
     pub keep_alive_s_max: u16,
     /// Longest life of a session without a connection; `u32::MAX` is forever.
@@ -82,7 +104,38 @@ impl Default for Config {
             queue_qos0: false,
             server_reference: None,
             response_topic_prefix: None,
+            doors: Vec::new(),
         }
+    }
+}
+
+impl Config {
+    pub(crate) fn door(&self, door: u16) -> Option<&DoorConfig> {
+        self.doors.get(usize::from(door))
+    }
+}
+
+impl Default for DoorConfig {
+    fn default() -> DoorConfig {
+        DoorConfig { asks: false, versions: Versions::ALL, grant: Arc::default() }
+    }
+}
+
+impl Versions {
+    pub const ALL: Versions = Versions(u8::MAX);
+
+    pub fn contains(self, version: Version) -> bool {
+        self.0 & Versions::bit(version) != 0
+    }
+
+    fn bit(version: Version) -> u8 {
+        1 << (version as u8)
+    }
+}
+
+impl FromIterator<Version> for Versions {
+    fn from_iter<I: IntoIterator<Item = Version>>(versions: I) -> Versions {
+        Versions(versions.into_iter().fold(0, |set, version| set | Versions::bit(version)))
     }
 }
 
@@ -91,6 +144,7 @@ impl Default for Limits {
         Limits {
             packet_bytes_max: 1 << 20,
             connect_timeout: Duration::from_secs(10),
+            answer_timeout: Duration::from_secs(60),
             keep_alive_s_max: 0,
             session_expiry_s_max: u32::MAX,
             session_expiry_s_v3: 7 * 24 * 3600,

@@ -20,6 +20,12 @@ struct Granted {
     assigned_client_id: Option<Arc<str>>,
 }
 
+/// What else CONNACK says.
+struct Said<'a> {
+    session_present: bool,
+    data: Option<&'a [u8]>,
+}
+
 impl Shard {
     /// `unread` begins with the frame of the CONNECT itself: all of it goes along if the client's home is elsewhere.
     pub(crate) fn on_connect(
@@ -39,21 +45,48 @@ impl Shard {
         connection.version = connect.version;
         connection.packet_bytes_max =
             connect.properties.maximum_packet_size.unwrap_or(u32::MAX).min(PACKET_BYTES_MAX);
+        let door = connection.door;
         if connection.refuse {
             self.counters.refused_max_connections += 1;
             self.refuse(conn, ReasonCode::ConnectionRateExceeded, "max_connections is reached", turn);
+            return Ok(());
+        }
+        if self.config.door(door).is_some_and(|door| !door.versions.contains(connect.version)) {
+            self.counters.refused_version += 1;
+            let why = "this listener does not take clients of this protocol version";
+            self.refuse(conn, ReasonCode::UnsupportedProtocolVersion, why, turn);
             return Ok(());
         }
         if home != self.id {
             self.hand_over(conn, home, unread, turn);
             return Ok(());
         }
-        if let Err((reason, why)) = self.check_connect(&connect) {
-            self.refuse(conn, reason, why, turn);
+        if self.is_asked_about(conn) {
+            self.ask_for(conn, &connect, &unread[..frame.size], turn);
             return Ok(());
         }
-        self.accept(conn, &connect, turn);
+        // [MQTT-4.12.0-1]
+        if connect.properties.authentication_method.is_some() {
+            let why = "no authentication method is supported";
+            self.refuse(conn, ReasonCode::BadAuthenticationMethod, why, turn);
+            return Ok(());
+        }
+        self.admit(conn, &connect, None, turn);
         Ok(())
+    }
+
+    /// Lets the client in, whoever it is, unless something else is in the way. `data` ends an exchange.
+    pub(crate) fn admit(
+        &mut self,
+        conn: ConnId,
+        connect: &Connect<'_>,
+        data: Option<&[u8]>,
+        turn: &mut Turn<'_>,
+    ) {
+        match self.check_connect(connect) {
+            Ok(()) => self.accept(conn, connect, data, turn),
+            Err((reason, why)) => self.refuse(conn, reason, why, turn),
+        }
     }
 
     /// A client without an id stays where it landed: it gets one that belongs here.
@@ -74,7 +107,7 @@ impl Shard {
         turn.push(Effect::HandOver { conn, to, unread: unread.to_vec() });
     }
 
-    fn accept(&mut self, conn: ConnId, connect: &Connect<'_>, turn: &mut Turn<'_>) {
+    fn accept(&mut self, conn: ConnId, connect: &Connect<'_>, data: Option<&[u8]>, turn: &mut Turn<'_>) {
         let mut granted = self.grant(connect);
         let client_id: Arc<str> = match connect.client_id {
             "" => {
@@ -94,12 +127,13 @@ impl Shard {
             self.sessions.create(client_id.clone())
         });
         self.bind(conn, session, connect, &granted, turn);
-        self.connack(conn, connect, &granted, existing.is_some(), turn);
+        self.connack(conn, connect, &granted, Said { session_present: existing.is_some(), data }, turn);
         turn.push(Effect::Note(Note {
             conn: Some(conn),
             client_id: Some(client_id),
             what: What::Connected {
                 version: connect.version,
+                user: self.grant_of(conn).and_then(|grant| grant.user.clone()),
                 clean_start: connect.clean_start,
                 session_present: existing.is_some(),
                 keep_alive_s: granted.keep_alive_s,
@@ -120,10 +154,6 @@ impl Shard {
             connect.version == Version::V5 || connect.version == Version::V311 && connect.clean_start;
         if connect.client_id.is_empty() && !may_be_empty {
             return Err((ReasonCode::ClientIdentifierNotValid, "an empty client id needs a clean session"));
-        }
-        // [MQTT-4.12.0-1]
-        if connect.properties.authentication_method.is_some() {
-            return Err((ReasonCode::BadAuthenticationMethod, "no authentication method is supported"));
         }
         let is_known = self.sessions.find(connect.client_id).is_some();
         if !is_known && self.sessions.len() >= limits.sessions_max {
@@ -265,9 +295,10 @@ impl Shard {
         conn: ConnId,
         connect: &Connect<'_>,
         granted: &Granted,
-        session_present: bool,
+        said: Said<'_>,
         turn: &mut Turn<'_>,
     ) {
+        let Said { session_present, data } = said;
         let limits = &self.config.limits;
         let asked = &connect.properties;
         let prefix = self.config.response_topic_prefix.as_deref();
@@ -289,6 +320,9 @@ impl Shard {
                 .then_some(granted.keep_alive_s),
             response_information: response_topic.as_deref(),
             reason_string: self.has_store_failed().then_some(STORE_FAILED),
+            // [MQTT-4.12.0-5]
+            authentication_method: asked.authentication_method,
+            authentication_data: data,
             ..ConnackProperties::default()
         };
         // The session that the client had may have ended for one of its connections that got no answer.
@@ -300,17 +334,34 @@ impl Shard {
         self.reply(conn, &Packet::Connack(connack), turn);
     }
 
-    /// [MQTT-3.2.2-7] An error in CONNACK, and the end of the connection.
-    fn refuse(&mut self, conn: ConnId, reason: ReasonCode, why: &'static str, turn: &mut Turn<'_>) {
+    pub(crate) fn refuse(
+        &mut self,
+        conn: ConnId,
+        reason: ReasonCode,
+        why: &'static str,
+        turn: &mut Turn<'_>,
+    ) {
+        self.refuse_saying(conn, reason, why, What::Refused { reason, why: why.into(), claim: None }, turn);
+    }
+
+    /// [MQTT-3.2.2-7] An error in CONNACK, and the end of the connection. `what` is for the log.
+    pub(crate) fn refuse_saying(
+        &mut self,
+        conn: ConnId,
+        reason: ReasonCode,
+        said: &'static str,
+        what: What,
+        turn: &mut Turn<'_>,
+    ) {
         self.counters.refused_connect += 1;
-        let properties = ConnackProperties { reason_string: Some(why), ..ConnackProperties::default() };
+        let properties = ConnackProperties { reason_string: Some(said), ..ConnackProperties::default() };
         let connack = Connack { session_present: false, reason, properties };
         let version = self.connections.get(conn).map_or(Version::V311, |connection| connection.version);
         // Where 3.x has no code for it, the connection is closed without a word. [MQTT-3.2.2-2]
         if version == Version::V5 || reason.connect_return_code().is_some() {
             self.reply(conn, &Packet::Connack(connack), turn);
         }
-        self.end_connection(conn, None, What::Refused { reason, why }, WillFate::Publish, turn);
+        self.end_connection(conn, None, what, WillFate::Publish, turn);
     }
 
     /// [MQTT-3.1.4-1] The CONNECT is not one: 5.0 clients are told, 3.x clients see the end of the connection. Who comes

@@ -7,6 +7,7 @@ use crate::{
     ConnId, Effects, Instant, Outgoing,
     confirm::{Confirmations, Needs},
     keys::SessionKey,
+    standing::Standing,
     store::Store,
 };
 
@@ -44,6 +45,8 @@ pub(crate) struct Connection {
     pub waits: bool,
     /// What goes out before the outbox.
     pub held: Option<Box<Held>>,
+    /// Whom it belongs to, where somebody is asked about that.
+    pub standing: Option<Box<Standing>>,
 }
 
 /// Packets that are complete and wait until they may go.
@@ -56,6 +59,8 @@ pub(crate) struct Held {
 pub(crate) enum Stage {
     /// Waits for CONNECT.
     Opened,
+    /// Its CONNECT waits until somebody has said who the client is.
+    Asking,
     Connected(SessionKey),
     /// Everything is said; what is in the outbox goes out and then the connection ends.
     Closing,
@@ -93,13 +98,14 @@ impl Connection {
             needs: Needs::default(),
             waits: false,
             held: None,
+            standing: None,
         }
     }
 
     pub fn session(&self) -> Option<SessionKey> {
         match self.stage {
             Stage::Connected(session) => Some(session),
-            Stage::Opened | Stage::Closing => None,
+            Stage::Opened | Stage::Asking | Stage::Closing => None,
         }
     }
 
@@ -147,7 +153,9 @@ impl Connection {
     pub fn release_receiving(&mut self) -> usize {
         let partial = std::mem::take(&mut self.partial);
         let aliases = self.aliases.take();
-        partial.len() + aliases.map_or(0, |aliases| aliases.inbound.values().map(|topic| topic.len()).sum())
+        let of_aliases = aliases.map_or(0, |aliases| aliases.inbound.values().map(|topic| topic.len()).sum());
+        let of_connect = self.standing.take().map_or(0, |standing| standing.connect.len());
+        partial.len() + of_aliases + of_connect
     }
 
     /// Bytes that the socket has not taken yet.

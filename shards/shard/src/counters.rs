@@ -47,6 +47,18 @@ counters! {
     refused_proxy,
     #[doc = "Connections refused with an error in CONNACK, those of `max_connections` included."]
     refused_connect,
+    #[doc = "Of those: because the listener does not take their protocol version."]
+    refused_version,
+    #[doc = "Of those, and of connected clients that proved themselves again: because of who they are, or are not."]
+    refused_authentication,
+    #[doc = "Questions who a client is."]
+    authentications_asked,
+    #[doc = "Authentications that did not come to their end in time."]
+    authentication_timeouts,
+    #[doc = "Clients that proved themselves again while connected."]
+    grants_renewed,
+    #[doc = "Connections ended because what proved who the client is had run out."]
+    grants_ended,
     #[doc = "Connections closed because no CONNECT came in time."]
     connect_timeouts,
     #[doc = "Connections closed because the keep-alive ran out."]

@@ -1,6 +1,6 @@
 //! What a shard wants done, in order.
 
-use crate::{Batch, ConnId, Fetch, Mail, Note, Outgoing, ShardId};
+use crate::{Ask, Batch, ConnId, Fetch, Mail, Note, Outgoing, ShardId};
 
 /// One thing for the runtime to do.
 #[derive(Debug)]
@@ -13,6 +13,8 @@ pub enum Effect {
     Read { conn: ConnId, reading: Reading },
     /// Move the connection to its home. No receive is outstanding; `unread` goes along and comes first there.
     HandOver { conn: ConnId, to: ShardId, unread: Vec<u8> },
+    /// Find out who the client is. `Event::Authenticated` follows, at whatever time. One question is under way per connection.
+    Authenticate { conn: ConnId, ask: Box<Ask> },
     /// There is room in the ring for it: the shard counts the slots that it was told of.
     Mail { to: ShardId, mail: Mail },
     /// Store it, and say when that is done. The next comes only after `Event::Stored`.

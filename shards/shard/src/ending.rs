@@ -115,12 +115,12 @@ impl Shard {
         self.counters.connections_closed += 1;
         let session = match stage {
             Stage::Connected(session) => Some(session),
-            Stage::Opened | Stage::Closing => None,
+            Stage::Opened | Stage::Asking | Stage::Closing => None,
         };
         let client_id = session.map(|session| self.sessions[session].client_id.clone());
         let what = What::Disconnected {
             reason: ReasonCode::UnspecifiedError,
-            why: "the network connection was closed",
+            why: "the network connection was closed".into(),
         };
         turn.push(Effect::Note(Note { conn: Some(conn), client_id, what }));
         if let Some(session) = session {
@@ -133,7 +133,7 @@ impl Shard {
         self.end_connection(
             conn,
             Some((reason, why)),
-            What::Disconnected { reason, why },
+            What::Disconnected { reason, why: why.into() },
             WillFate::Publish,
             turn,
         );
@@ -162,7 +162,7 @@ impl Shard {
             ReasonCode::Success => WillFate::Discard,
             _ => WillFate::Publish,
         };
-        let what = What::Disconnected { reason: disconnect.reason, why: "the client disconnected" };
+        let what = What::Disconnected { reason: disconnect.reason, why: "the client disconnected".into() };
         self.end_connection(conn, None, what, will, turn);
         Ok(())
     }

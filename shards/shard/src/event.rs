@@ -2,7 +2,7 @@
 
 use mqtt::ReasonCode;
 
-use crate::{ConnId, Fetch, Mail, Piece, ShardId, store::record::Record};
+use crate::{Answer, ConnId, Fetch, Mail, Piece, ShardId, store::record::Record};
 
 /// One thing that happened. The runtime brings events in the order in which they came about.
 #[derive(Debug)]
@@ -15,6 +15,8 @@ pub enum Event<'a> {
     NotOpened(NotOpened),
     /// Bytes of a connection, any number, cut anywhere.
     Bytes { conn: ConnId, bytes: &'a [u8] },
+    /// The answer to `Effect::Authenticate`. The connection may be gone meanwhile.
+    Authenticated { conn: ConnId, answer: Box<Answer> },
     /// The socket took all bytes of the connection's last `Effect::Send`.
     Sent { conn: ConnId },
     /// The peer closed or the network failed. No further event names this connection.

@@ -38,7 +38,7 @@ impl Shard {
         self.unsent_bytes -= unsent_bytes - connection.unsent_bytes();
         let what = What::Disconnected {
             reason: ReasonCode::ServerUnavailable,
-            why: "what it waits for is in a store that has failed",
+            why: "what it waits for is in a store that has failed".into(),
         };
         // Nothing is said: not even its CONNACK may have gone out.
         self.end_connection(conn, None, what, WillFate::Publish, turn);

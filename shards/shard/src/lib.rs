@@ -8,6 +8,8 @@
 
 mod acknowledge;
 mod announce;
+mod ask;
+mod asking;
 #[cfg(feature = "bench")]
 #[doc(hidden)]
 pub mod bench;
@@ -41,15 +43,18 @@ mod post;
 mod publish;
 mod random;
 mod receive;
+mod renewing;
 mod replay;
 mod restore;
 mod retained;
 mod review;
 mod router;
 mod routes;
+mod secret;
 mod session;
 mod shard;
 mod spill;
+mod standing;
 pub mod store;
 mod subscribe;
 mod subscribers;
@@ -60,8 +65,9 @@ mod trie;
 mod turn;
 mod wills;
 
+pub use ask::{Answer, Ask, Exchange, Grant};
 pub use bundle::{Bundle, Bundled};
-pub use config::{Config, Limits, QueueFull};
+pub use config::{Config, DoorConfig, Limits, QueueFull, Versions};
 pub use counters::{Counters, Gauges};
 pub use effect::{Effect, Effects, Reading};
 pub use event::{Event, NotOpened};
@@ -70,9 +76,11 @@ pub use handshakes::Handshake;
 pub use id::{ConnId, SHARDS_MAX, ShardId, ShardSet};
 pub use mail::{Mail, Publication};
 pub use message::Message;
-pub use note::{Note, What};
+pub use mqtt::{ReasonCode, Version};
+pub use note::{Claim, Note, What};
 pub use outgoing::Outgoing;
 pub use placement::Placement;
+pub use secret::Secret;
 pub use shard::Shard;
 pub use store::{Batch, Fetch, Piece};
 pub use time::Instant;

@@ -1,6 +1,6 @@
 //! What a shard has to say for the log. It writes no log itself.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use mqtt::{ReasonCode, Version};
 
@@ -18,6 +18,7 @@ pub struct Note {
 pub enum What {
     Connected {
         version: Version,
+        user: Option<Arc<str>>,
         clean_start: bool,
         session_present: bool,
         keep_alive_s: u16,
@@ -26,7 +27,9 @@ pub enum What {
     /// The CONNECT was answered with this reason, or not at all.
     Refused {
         reason: ReasonCode,
-        why: &'static str,
+        why: Cow<'static, str>,
+        /// Who it says it is, where somebody else has said no.
+        claim: Option<Box<Claim>>,
     },
     /// The client broke the protocol.
     Violation {
@@ -36,7 +39,7 @@ pub enum What {
     /// The connection ended without a violation: by the client's DISCONNECT, by the network, by time.
     Disconnected {
         reason: ReasonCode,
-        why: &'static str,
+        why: Cow<'static, str>,
     },
     /// Another connection with the same client id took the session.
     TakenOver,
@@ -52,4 +55,11 @@ pub enum What {
         reason: ReasonCode,
         count: usize,
     },
+}
+
+/// What a client says of itself. Anybody can say that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    pub client_id: Box<str>,
+    pub user_name: Option<Box<str>>,
 }

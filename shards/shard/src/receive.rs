@@ -49,6 +49,7 @@ impl Shard {
             Deadline::Connect(conn) => matches!(stage(conn), Some(Stage::Opened)),
             Deadline::KeepAlive(conn) => matches!(stage(conn), Some(Stage::Connected(_))),
             Deadline::Linger(conn) => matches!(stage(conn), Some(Stage::Closing)),
+            Deadline::Standing(conn) => matches!(stage(conn), Some(Stage::Asking | Stage::Connected(_))),
             // Others count on them: a session takes one that is set for its slot already.
             Deadline::Session(_)
             | Deadline::Replay(_)
@@ -65,9 +66,9 @@ impl Shard {
         if connection.stage == Stage::Closing || self.drain.has_begun() {
             return;
         }
-        let stalled = connection.stalled;
+        let waits = connection.stalled || connection.is_awaited();
         let mut partial = self.take_partial(conn);
-        if stalled {
+        if waits {
             self.keep(conn, partial, bytes, turn);
             return;
         }
@@ -101,6 +102,9 @@ impl Shard {
             if stage == Stage::Closing {
                 return bytes.len();
             }
+            if connection.is_awaited() {
+                return at;
+            }
             match mqtt::split(&bytes[at..], self.config.limits.packet_bytes_max) {
                 Ok(None) => return at,
                 Ok(Some(frame)) => {
@@ -114,6 +118,10 @@ impl Shard {
                     self.begin_answer();
                     let handled = match stage {
                         Stage::Opened => self.on_first_frame(conn, &frame, &bytes[at..], turn),
+                        Stage::Asking => {
+                            self.on_frame_of_exchange(conn, &frame, turn);
+                            Ok(())
+                        }
                         _ => self.on_frame(conn, &frame, turn),
                     };
                     if let Err(violation) = handled {
@@ -196,8 +204,7 @@ impl Shard {
             Packet::Disconnect(disconnect) => self.on_disconnect(conn, session, disconnect, turn),
             // [MQTT-3.1.0-2]
             Packet::Connect(_) => Err(protocol_error("a second CONNECT")),
-            // [MQTT-4.12.0-7]
-            Packet::Auth(_) => Err(protocol_error("AUTH without an authentication method in CONNECT")),
+            Packet::Auth(auth) => self.on_auth(conn, session, auth, turn),
             _ => Err(protocol_error("a packet that only a server sends")),
         }
     }
@@ -223,9 +230,9 @@ impl Shard {
     }
 
     fn takes_bytes(&self, conn: ConnId) -> bool {
-        self.connections
-            .get(conn)
-            .is_some_and(|connection| connection.stage != Stage::Closing && !connection.stalled)
+        self.connections.get(conn).is_some_and(|connection| {
+            connection.stage != Stage::Closing && !connection.stalled && !connection.is_awaited()
+        })
     }
 
     fn take_partial(&mut self, conn: ConnId) -> Vec<u8> {
@@ -237,20 +244,12 @@ impl Shard {
 
     /// Keeps what cannot be handled yet, within the budget for all connections.
     fn keep(&mut self, conn: ConnId, mut partial: Vec<u8>, bytes: &[u8], turn: &mut Turn<'_>) {
-        let Some(connection) = self.connections.get_mut(conn) else { return };
-        if connection.stage == Stage::Closing {
-            return;
-        }
+        let Some(stage) = self.connections.get(conn).map(|connection| connection.stage) else { return };
         let held = partial.len() + bytes.len();
-        if held == 0 {
+        if stage == Stage::Closing || held == 0 {
             return;
         }
-        // Half of the budget is for those who have connected.
-        let budget = match connection.stage {
-            Stage::Opened => self.config.limits.receive_memory_max / 2,
-            Stage::Connected(_) | Stage::Closing => self.config.limits.receive_memory_max,
-        };
-        if self.receive_bytes + held > budget && held > RECEIVE_BYTES_ALWAYS {
+        if !self.has_room_to_receive(stage, held) {
             self.counters.receive_memory_exceeded += 1;
             let what = "unfinished packets of all clients fill max_receive_memory";
             self.on_violation(conn, Violation { reason: ReasonCode::QuotaExceeded, what }, turn);
@@ -266,12 +265,23 @@ impl Shard {
             partial.shrink_to_fit();
         }
         self.receive_bytes += held;
+        let connection = self.connections.get_mut(conn).expect("its stage is known");
         connection.partial = partial;
+    }
+
+    /// Half of the budget is for those who have connected.
+    pub(crate) fn has_room_to_receive(&self, stage: Stage, bytes: usize) -> bool {
+        let budget = match stage {
+            Stage::Opened | Stage::Asking => self.config.limits.receive_memory_max / 2,
+            Stage::Connected(_) | Stage::Closing => self.config.limits.receive_memory_max,
+        };
+        bytes <= RECEIVE_BYTES_ALWAYS || self.receive_bytes + bytes <= budget
     }
 
     fn read_on(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
         let Some(connection) = self.connections.get(conn) else { return };
-        if connection.stage == Stage::Opened && !connection.stalled {
+        let is_coming = matches!(connection.stage, Stage::Opened | Stage::Asking);
+        if is_coming && !connection.stalled && !connection.is_awaited() {
             turn.push(Effect::Read { conn, reading: Reading::Once });
         }
     }
@@ -310,8 +320,8 @@ impl Shard {
         let Some(connection) = self.connections.get(conn) else { return };
         if connection.stage == Stage::Opened {
             self.counters.connect_timeouts += 1;
-            let what =
-                What::Refused { reason: ReasonCode::MaximumConnectTime, why: "no CONNECT came in time" };
+            let (reason, why) = (ReasonCode::MaximumConnectTime, "no CONNECT came in time".into());
+            let what = What::Refused { reason, why, claim: None };
             self.end_connection(conn, None, what, WillFate::Publish, turn);
         }
     }
@@ -336,7 +346,7 @@ impl Shard {
         self.end_connection(
             conn,
             Some((reason, why)),
-            What::Disconnected { reason, why },
+            What::Disconnected { reason, why: why.into() },
             WillFate::Publish,
             turn,
         );

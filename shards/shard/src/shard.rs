@@ -1,7 +1,7 @@
 //! One shard: takes an event, restores all invariants, and says what is to be done.
 //!
 //! The parts of the state are here; what is done with them is in the file that is named after it: `receive.rs` (bytes to
-//! packets), `connect.rs`, `publish.rs`, `acknowledge.rs`, `subscribe.rs`, `router.rs`, `delivery.rs`, `replay.rs`,
+//! packets), `connect.rs`, `publish.rs`, `acknowledge.rs`, `subscribe.rs`, `asking.rs`, `renewing.rs`, `router.rs`, `delivery.rs`, `replay.rs`,
 //! `ending.rs`, `drain.rs`. Each of them is an `impl Shard`.
 
 use std::collections::BTreeSet;
@@ -95,6 +95,8 @@ pub struct Shard {
 pub(crate) enum Deadline {
     Connect(ConnId),
     KeepAlive(ConnId),
+    /// What was granted ends, or somebody has not answered.
+    Standing(ConnId),
     /// A closing connection has had time enough to take its last bytes.
     Linger(ConnId),
     Session(SessionKey),
@@ -165,6 +167,7 @@ impl Shard {
             Event::NotOpened(why) => self.handle_not_opened(why),
             Event::Bytes { conn, bytes } => self.handle_bytes(conn, bytes, turn),
             Event::Sent { conn } => self.handle_sent(conn, turn),
+            Event::Authenticated { conn, answer } => self.handle_authenticated(conn, *answer, turn),
             Event::Closed { conn } => self.handle_closed(conn, turn),
             Event::Kick { conn, reason } => self.handle_kick(conn, reason, turn),
             Event::Mail { from, mail } => self.handle_mail(from, mail, turn),
@@ -261,6 +264,7 @@ impl Shard {
             match deadline {
                 Deadline::Connect(conn) => self.on_connect_deadline(conn, turn),
                 Deadline::KeepAlive(conn) => self.on_keep_alive_deadline(conn, turn),
+                Deadline::Standing(conn) => self.on_standing_deadline(conn, turn),
                 Deadline::Linger(conn) => self.on_linger_deadline(conn, turn),
                 Deadline::Session(session) => self.on_session_deadline(session, turn),
                 Deadline::Replay(session) => self.on_replay_deadline(session, turn),

@@ -71,18 +71,20 @@ impl Shard {
         connection.stalled = false;
         // It was we who did not listen.
         connection.heard_at = turn.now;
+        self.consume_kept(conn, turn);
+        let Some(connection) = self.connections.get(conn) else { return };
+        if matches!(connection.stage, Stage::Connected(_)) && !connection.stalled {
+            turn.push(Effect::Read { conn, reading: Reading::Continuous });
+        }
+    }
+
+    /// Handles what was kept while the connection had to wait.
+    pub(crate) fn consume_kept(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
         let mut partial = self.take_partial(conn);
         let used = self.consume(conn, &partial, turn);
         partial.drain(..used);
         self.keep(conn, partial, &[], turn);
-        let Some(connection) = self.connections.get(conn) else { return };
-        match connection.stage {
-            Stage::Opened => self.read_on(conn, turn),
-            Stage::Connected(_) if !connection.stalled => {
-                turn.push(Effect::Read { conn, reading: Reading::Continuous });
-            }
-            Stage::Connected(_) | Stage::Closing => {}
-        }
+        self.read_on(conn, turn);
     }
 }
 

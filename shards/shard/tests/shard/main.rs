@@ -3,9 +3,11 @@
 
 mod acknowledging;
 mod apart;
+mod asking;
 mod connecting;
 mod delivering;
 mod ending;
+mod exchanging;
 mod failing;
 mod keeping;
 mod limits;

@@ -10,7 +10,8 @@ use mqtt::{
     ReasonCode, Subscribe, SubscriptionOptions, Unsubscribe, UserProperties, Version,
 };
 use shard::{
-    Batch, Config, ConnId, Effect, Effects, Event, Fetch, Instant, Mail, Piece, Reading, Shard, ShardId,
+    Answer, Ask, Batch, Config, ConnId, Effect, Effects, Event, Fetch, Instant, Mail, Piece, Reading, Shard,
+    ShardId,
     store::{
         log::Position,
         record::{Record, records},
@@ -33,6 +34,7 @@ struct Wire {
     /// `Sent` is held back: the socket is full.
     stuck: bool,
     sends: usize,
+    door: u16,
 }
 
 pub struct Script {
@@ -45,6 +47,8 @@ pub struct Script {
     by_conn: BTreeMap<(usize, ConnId), usize>,
     next_slot: u32,
     pub notes: Vec<String>,
+    /// What shards want to know of clients.
+    pub asks: Vec<Ask>,
     pub drained: usize,
     pub restored: usize,
     has_sent: bool,
@@ -78,6 +82,7 @@ impl Script {
             by_conn: BTreeMap::new(),
             next_slot: 0,
             notes: Vec::new(),
+            asks: Vec::new(),
             drained: 0,
             restored: 0,
             has_sent: false,
@@ -146,8 +151,13 @@ impl Script {
                 let index = self.by_conn.remove(&(shard, conn)).expect("only an open connection moves");
                 let to = to.index();
                 let conn = self.open_at(to, index);
-                self.event(to, Event::Opened { conn, refuse: false, door: 0 });
+                let door = self.wires[index].door;
+                self.event(to, Event::Opened { conn, refuse: false, door });
                 self.event(to, Event::Bytes { conn, bytes: &unread });
+            }
+            Effect::Authenticate { conn, ask } => {
+                assert!(self.by_conn.contains_key(&(shard, conn)), "only who is there is asked about");
+                self.asks.push(*ask);
             }
             Effect::Mail { to, mail } => self.mail.push_back((shard, to.index(), mail)),
             Effect::Note(note) => self.notes.push(format!("{:?}", note.what)),
@@ -294,6 +304,10 @@ impl Script {
     }
 
     pub fn open_with(&mut self, refuse: bool) -> Client {
+        self.open_by(0, refuse)
+    }
+
+    pub fn open_by(&mut self, door: u16, refuse: bool) -> Client {
         let index = self.wires.len();
         let conn = ConnId { slot: 0, generation: 0 };
         let version = Version::V5;
@@ -306,10 +320,11 @@ impl Script {
             reading: Reading::Once,
             stuck: false,
             sends: 0,
+            door,
         });
         let shard = index % self.shards.len();
         let conn = self.open_at(shard, index);
-        self.event(shard, Event::Opened { conn, refuse, door: 0 });
+        self.event(shard, Event::Opened { conn, refuse, door });
         Client(index)
     }
 
@@ -342,10 +357,21 @@ impl Script {
 
     pub fn connect(&mut self, connect: &Connect<'_>) -> (Client, Vec<String>) {
         let client = self.open();
-        self.wires[client.0].version = connect.version;
-        self.packet(client, &Packet::Connect(Box::new(connect.clone())));
+        self.say_connect(client, connect);
         let heard = self.hear(client);
         (client, heard)
+    }
+
+    pub fn say_connect(&mut self, client: Client, connect: &Connect<'_>) {
+        self.wires[client.0].version = connect.version;
+        self.packet(client, &Packet::Connect(Box::new(connect.clone())));
+    }
+
+    /// Whoever was asked about this client answers, whatever has become of it.
+    pub fn answer(&mut self, client: Client, answer: Answer) {
+        let (shard, conn) = (self.wires[client.0].shard, self.wires[client.0].conn);
+        self.event(shard, Event::Authenticated { conn, answer: Box::new(answer) });
+        self.settle();
     }
 
     pub fn publish(&mut self, client: Client, topic: &str, payload: &str) {
@@ -507,7 +533,9 @@ fn describe(packet: &Packet<'_>) -> String {
         Packet::Publish(publish) => describe_publish(publish),
         Packet::Connack(connack) => {
             let present = if connack.session_present { " present" } else { "" };
-            format!("CONNACK {}{present}", connack.reason.name())
+            let properties = &connack.properties;
+            let exchanged = exchanged(properties.authentication_method, properties.authentication_data);
+            format!("CONNACK {}{present}{exchanged}", connack.reason.name())
         }
         Packet::Puback(ack) => format!("PUBACK {}{}", ack.packet_id, reason(ack.reason)),
         Packet::Pubrec(ack) => format!("PUBREC {}{}", ack.packet_id, reason(ack.reason)),
@@ -525,8 +553,14 @@ fn describe(packet: &Packet<'_>) -> String {
         }
         Packet::Disconnect(disconnect) => format!("DISCONNECT {}", disconnect.reason.name()),
         Packet::Pingresp => "PINGRESP".into(),
+        Packet::Auth(auth) => format!("AUTH {}{}", auth.reason.name(), exchanged(auth.method, auth.data)),
         other => format!("{other:?}"),
     }
+}
+
+fn exchanged(method: Option<&str>, data: Option<&[u8]>) -> String {
+    let data = data.map(String::from_utf8_lossy);
+    method.map_or(String::new(), |method| format!(" {method} {data:?}"))
 }
 
 fn reason(reason: ReasonCode) -> String {

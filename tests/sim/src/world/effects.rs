@@ -40,6 +40,9 @@ impl World {
                 self.trace.record(self.now, format_args!("{core} -> hand {conn:?} over to {to:?}"));
                 self.hand_over(core, conn, to.index(), unread);
             }
+            Effect::Authenticate { conn, .. } => {
+                self.illegal(core, format!("a question about {conn:?} where nobody is asked about"));
+            }
             Effect::Mail { to, mail } => {
                 self.trace.record(self.now, format_args!("{core} -> mail to {} {}", to.index(), show(&mail)));
                 self.post(core, to.index(), mail);

@@ -1,0 +1,89 @@
+//! The seam to whoever says who a client is: once per process, and never in the way of a shard.
+//!
+//! A shard asks by an effect. The runtime adds what it alone knows of the connection, and brings the answer, from whatever
+//! thread it comes, as an event of the turn in which it is there.
+
+use std::{fmt::Debug, net::SocketAddr, sync::Arc};
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use shard::{Answer, Ask, ConnId, ReasonCode};
+
+use crate::mesh::Waker;
+
+/// Says who clients are. All shards have the same one.
+pub trait Doorkeeper: Send + Sync + Debug {
+    /// Must not block: a shard waits until it returns. The answer may be given before that, or later on any thread.
+    fn ask(&self, question: Question, answering: Answering);
+}
+
+/// All that is known of a client that wants in, or that proves itself again.
+#[derive(Debug)]
+pub struct Question {
+    pub ask: Box<Ask>,
+    /// None where the client comes by a socket in the file system.
+    pub address: Option<SocketAddr>,
+    /// What the client has shown in the TLS handshake, which found it good; in DER.
+    pub certificate: Option<Box<[u8]>>,
+}
+
+/// The duty to answer. Who lets go of it without a word has said that there is nobody who could.
+#[derive(Debug)]
+pub struct Answering {
+    conn: ConnId,
+    /// None once the answer is given.
+    answers: Option<Sender<(ConnId, Answer)>>,
+    waker: Waker,
+}
+
+/// One shard's side of the seam.
+pub(crate) struct Gate {
+    doorkeeper: Option<Arc<dyn Doorkeeper>>,
+    /// As many as there are connections, at most: each is asked about once at a time.
+    answers: Receiver<(ConnId, Answer)>,
+    sender: Sender<(ConnId, Answer)>,
+    waker: Waker,
+}
+
+impl Answering {
+    pub fn give(mut self, answer: Answer) {
+        self.send(answer);
+    }
+
+    fn send(&mut self, answer: Answer) {
+        if let Some(answers) = self.answers.take()
+            // Nobody listens once the shard has ended.
+            && answers.send((self.conn, answer)).is_ok()
+        {
+            self.waker.wake();
+        }
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.send(Answer::refuse(ReasonCode::ServerUnavailable, "the question was dropped"));
+    }
+}
+
+impl Gate {
+    pub fn new(doorkeeper: Option<Arc<dyn Doorkeeper>>, waker: Waker) -> Gate {
+        let (sender, answers) = unbounded();
+        Gate { doorkeeper, answers, sender, waker }
+    }
+
+    pub fn ask(&self, conn: ConnId, question: Question) {
+        let answering = Answering { conn, answers: Some(self.sender.clone()), waker: self.waker.clone() };
+        match &self.doorkeeper {
+            Some(doorkeeper) => doorkeeper.ask(question, answering),
+            None => drop(answering),
+        }
+    }
+
+    pub fn has_answers(&self) -> bool {
+        !self.answers.is_empty()
+    }
+
+    pub fn next_answer(&self) -> Option<(ConnId, Answer)> {
+        self.answers.try_recv().ok()
+    }
+}

@@ -1,0 +1,83 @@
+//! What a shard wants to know of a client, and what it is told. Who answers is no business of the shard's.
+
+use std::{borrow::Cow, net::IpAddr, sync::Arc, time::Duration};
+
+use mqtt::{ReasonCode, Version};
+
+use crate::Secret;
+
+/// Who is it? Asked for a CONNECT, for each AUTH that goes on with it, and for each AUTH that renews what was granted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ask {
+    /// The number of the listener.
+    pub door: u16,
+    pub version: Version,
+    /// Empty where the client leaves the choice to the server.
+    pub client_id: Box<str>,
+    pub user_name: Option<Box<str>>,
+    pub password: Option<Secret>,
+    pub clean_start: bool,
+    /// Of enhanced authentication.
+    pub exchange: Option<Exchange>,
+    /// What the connection has, where the client is connected and proves itself again. User name and password of its CONNECT are
+    /// forgotten by then.
+    pub renews: Option<Arc<Grant>>,
+}
+
+/// What CONNECT or AUTH says in enhanced authentication.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exchange {
+    pub method: Box<str>,
+    pub data: Option<Secret>,
+    /// Of the challenge that this answers; none begins.
+    pub ticket: Option<u64>,
+}
+
+#[derive(Debug, Clone)]
+pub enum Answer {
+    Accept {
+        grant: Arc<Grant>,
+        /// From now on; without a limit for ever. A grant that was not renewed by then ends its connection.
+        lasts: Option<Duration>,
+        /// Goes with CONNACK or AUTH, where there is an exchange.
+        data: Option<Box<[u8]>>,
+    },
+    /// The client is told the reason, the log also why.
+    Refuse { reason: ReasonCode, why: Cow<'static, str> },
+    /// The client has to answer this first. Its answer comes with the ticket.
+    Continue { data: Box<[u8]>, ticket: u64 },
+}
+
+/// Who somebody is. What he may do follows from it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Grant {
+    /// None is nobody in particular.
+    pub user: Option<Arc<str>>,
+    pub groups: Box<[Arc<str>]>,
+    pub roles: Box<[Arc<str>]>,
+    /// Of the client's certificate, the most important first.
+    pub certificate_names: Box<[Arc<str>]>,
+    pub address: Option<IpAddr>,
+    /// The user's name is proved, not only said.
+    pub is_authenticated: bool,
+}
+
+impl Answer {
+    pub fn refuse(reason: ReasonCode, why: impl Into<Cow<'static, str>>) -> Answer {
+        Answer::Refuse { reason, why: why.into() }
+    }
+}
+
+/// What the client is told of a refusal. Whether it was the name or the password is for the log alone.
+pub(crate) fn told(reason: ReasonCode) -> &'static str {
+    match reason {
+        ReasonCode::BadUserNameOrPassword => "the user name or the password is wrong",
+        ReasonCode::NotAuthorized => "not authorized",
+        ReasonCode::Banned => "banned",
+        ReasonCode::BadAuthenticationMethod => "the authentication method is not supported here",
+        ReasonCode::ServerUnavailable => "the server cannot say who you are at present",
+        ReasonCode::ServerBusy => "the server is busy; come back later",
+        ReasonCode::ConnectionRateExceeded => "too many attempts; come back later",
+        _ => "the authentication failed",
+    }
+}

@@ -1,0 +1,55 @@
+//! What is known of whom a connection belongs to: what was granted, and what is still being asked.
+
+use std::sync::Arc;
+
+use crate::{Grant, Instant, Limits, Secret};
+
+/// Of a connection that somebody was asked about, or that rules apply to. All others have none.
+#[derive(Default)]
+pub(crate) struct Standing {
+    /// The frame of the CONNECT, while it waits: it is decoded again when it goes on.
+    pub connect: Secret,
+    /// Said in CONNECT, for the whole life of the connection. [MQTT-4.12.0-5]
+    pub method: Option<Box<str>>,
+    pub grant: Option<Arc<Grant>>,
+    /// The grant ends.
+    pub ends_at: Option<Instant>,
+    pub talk: Talk,
+    /// When it became what it is.
+    pub talk_since: Instant,
+    /// The earliest timer that is set.
+    pub armed: Option<Instant>,
+}
+
+/// Whose turn it is.
+#[derive(Default, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Talk {
+    /// Nothing is being asked.
+    #[default]
+    Over,
+    /// Somebody was asked and has not answered.
+    Asked,
+    /// The client has to answer.
+    Challenged { ticket: u64 },
+}
+
+impl Standing {
+    pub fn begin(&mut self, talk: Talk, now: Instant) {
+        self.talk = talk;
+        self.talk_since = now;
+    }
+
+    /// Whoever's turn it is has taken too long then.
+    pub fn talk_ends_at(&self, limits: &Limits) -> Option<Instant> {
+        match self.talk {
+            Talk::Over => None,
+            Talk::Asked => Some(self.talk_since + limits.answer_timeout),
+            Talk::Challenged { .. } => Some(self.talk_since + limits.connect_timeout),
+        }
+    }
+
+    /// The next thing that time does to it.
+    pub fn due_at(&self, limits: &Limits) -> Option<Instant> {
+        [self.talk_ends_at(limits), self.ends_at].into_iter().flatten().min()
+    }
+}
