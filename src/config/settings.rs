@@ -214,6 +214,7 @@ impl Settings {
             linger: Duration::from_secs(self.server.close_timeout_secs),
             store: None,
             serves_without_store: self.store.on_failure == OnFailure::Serve,
+            doorkeeper: None,
             core: self.shard_config(shards, placement_seed),
         }
     }
@@ -242,6 +243,8 @@ impl Settings {
             queue_qos0: self.session.queue_qos0,
             server_reference: not_empty(&self.server.server_reference),
             response_topic_prefix: not_empty(&self.router.response_topic_prefix),
+            doors: Vec::new(),
+            rules: None,
         }
     }
 
@@ -250,6 +253,8 @@ impl Settings {
         Limits {
             packet_bytes_max: narrow(self.server.max_packet_size),
             connect_timeout: Duration::from_secs(self.server.connect_timeout_secs),
+            // Whoever is asked has limits of his own; this one is for his faults.
+            answer_timeout: Limits::default().answer_timeout,
             keep_alive_s_max: narrow(self.session.keep_alive_timeout_secs),
             session_expiry_s_max: narrow(self.session.session_timeout_secs),
             session_expiry_s_v3: narrow(self.session.session_timeout_v3_secs),

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use shard::{SHARDS_MAX, Shard, ShardId, ShardSet};
+use shard::{Rules, SHARDS_MAX, Shard, ShardId, ShardSet};
 
 use crate::{
     Config, Place, StartError,
@@ -130,6 +130,13 @@ impl Broker {
             }
         }
         true
+    }
+
+    /// Other access rules from now on, or none. Each shard holds everybody to them from the moment it hears of them.
+    pub fn set_rules(&self, rules: Option<&Rules>) {
+        for shard in self.shards() {
+            self.command(shard, Command::Rules(rules.cloned()));
+        }
     }
 
     /// Tells every shard to end now.

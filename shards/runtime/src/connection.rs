@@ -64,6 +64,10 @@ pub(crate) struct Address {
 
 impl Address {
     pub const UNKNOWN: Address = Address { ip: [0; 16], port: [0; 2] };
+
+    pub fn is_unknown(&self) -> bool {
+        self.ip == Address::UNKNOWN.ip
+    }
 }
 
 impl Address {

@@ -1,7 +1,7 @@
 //! What the control thread and the shards say to each other.
 
 use crossbeam_channel::{Receiver, Sender};
-use shard::{Counters, Gauges, ShardId};
+use shard::{Counters, Gauges, Rules, ShardId};
 
 use crate::{StartError, listener::Listener};
 
@@ -14,6 +14,8 @@ pub(crate) enum Command {
     /// End now.
     Stop,
     Snapshot(Sender<Snapshot>),
+    /// What clients may do from now on.
+    Rules(Option<Rules>),
 }
 
 /// From one shard.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use shard::{Note, ShardId, What};
+use shard::{Denial, Note, ShardId, What};
 
 use crate::connection::Address;
 
@@ -50,6 +50,16 @@ pub(crate) fn write(shard: ShardId, address: Option<Address>, note: &Note) {
             );
         }
         What::StoreHasRoom => tracing::info!(shard, "the store has room again"),
+        What::Denied(denial) => {
+            let Denial { user, action, topic, because, is_shadow } = &**denial;
+            let user = user.as_deref().map(shortened);
+            let (user, topic, because) = (user.as_deref(), &*shortened(topic), &**because);
+            if *is_shadow {
+                tracing::info!(shard, client_id, address, user, action, topic, because, "would be denied");
+            } else {
+                tracing::info!(shard, client_id, address, user, action, topic, because, "denied");
+            }
+        }
         What::SubscriptionsRefused { reason, count } => {
             tracing::info!(shard, client_id, address, ?reason, count, "subscriptions refused");
         }

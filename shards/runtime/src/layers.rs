@@ -339,7 +339,6 @@ impl Layers {
     }
 
     /// The client's certificate, where TLS asked for one and it is good.
-    #[expect(dead_code, reason = "for whoever asks who the client is")]
     pub fn certificate(&self) -> Option<&[u8]> {
         self.tls.as_ref().and_then(Tls::certificate)
     }

@@ -141,7 +141,10 @@ impl Port {
     /// Adds to what the shard asks what is known here of the connection.
     pub fn question(&mut self, conn: ConnId, ask: Box<Ask>) -> Question {
         let entry = self.connections.open(conn);
-        let is_local = matches!(entry.door().door.place, Place::Unix { .. });
+        // One without an address is of this machine only if it comes by its file system: a proxy there tells another.
+        let is_of_file_system =
+            entry.door.as_ref().is_some_and(|door| matches!(door.door.place, Place::Unix { .. }));
+        let is_local = is_of_file_system && entry.address.is_unknown();
         let certificate = entry.layers.as_ref().and_then(|layers| layers.certificate()).map(Box::from);
         Question { ask, address: (!is_local).then(|| entry.address.into()), certificate }
     }

@@ -307,6 +307,7 @@ impl<B: Brain> Worker<B> {
                     self.tell(Event::Drain);
                 }
                 Command::Stop => self.is_stopped = true,
+                Command::Rules(rules) => self.tell(Event::Rules(rules)),
                 Command::Snapshot(reply) => {
                     let (counters, gauges) = (self.brain.counters().clone(), self.brain.gauges());
                     // Whoever asked may have given up waiting.

@@ -8,7 +8,7 @@ use std::{borrow::Cow, sync::Arc};
 use mqtt::{Auth, Connect, Disconnect, Frame, Packet, PacketKind, ReasonCode, Version, Violation};
 
 use crate::{
-    Answer, Ask, Claim, ConnId, Effect, Exchange, Grant, Instant, Secret, Shard, What,
+    Answer, Ask, Claim, ConnId, Effect, Exchange, Grant, Instant, Reading, Secret, Shard, What,
     ask::told,
     connection::{Connection, Stage},
     ending::WillFate,
@@ -51,6 +51,9 @@ impl Shard {
 
     pub(crate) fn put_question(&mut self, conn: ConnId, ask: Ask, turn: &mut Turn<'_>) {
         self.counters.authentications_asked += 1;
+        if self.connections.get(conn).is_some_and(|connection| connection.stage == Stage::Asking) {
+            turn.push(Effect::Read { conn, reading: Reading::Paused });
+        }
         self.begin_talk(conn, Talk::Asked, turn);
         turn.push(Effect::Authenticate { conn, ask: Box::new(ask) });
     }
@@ -63,8 +66,11 @@ impl Shard {
         self.arm_standing(conn, turn);
     }
 
+    /// What the client was given, or what everybody has who comes in where it did.
     pub(crate) fn grant_of(&self, conn: ConnId) -> Option<&Arc<Grant>> {
-        self.connections.get(conn)?.standing.as_ref()?.grant.as_ref()
+        let connection = self.connections.get(conn)?;
+        let own = connection.standing.as_ref().and_then(|standing| standing.grant.as_ref());
+        own.or_else(|| self.config.door(connection.door).map(|door| &door.grant))
     }
 
     pub(crate) fn standing(&mut self, conn: ConnId) -> Option<&mut Standing> {
@@ -81,7 +87,7 @@ impl Shard {
         }
         match connection.stage {
             Stage::Asking => self.on_answer(conn, answer, turn),
-            Stage::Connected(_) => self.on_renewal_answer(conn, answer, turn),
+            Stage::Connected(session) => self.on_renewal_answer(conn, session, answer, turn),
             Stage::Opened | Stage::Closing => {}
         }
     }

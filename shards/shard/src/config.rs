@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use mqtt::Version;
 
-use crate::Grant;
+use crate::{Grant, Rules};
 
 /// The same for all shards of a process.
 #[derive(Debug, Clone)]
@@ -25,11 +25,15 @@ pub struct Config {
     pub response_topic_prefix: Option<Arc<str>>,
     /// Of each listener, by its number. Without any, everybody is let in everywhere.
     pub doors: Vec<DoorConfig>,
+    /// What clients may do; without rules everything.
+    pub rules: Option<Rules>,
 }
 
 /// Who is let in at one listener.
 #[derive(Debug, Clone)]
 pub struct DoorConfig {
+    /// By which rules know it.
+    pub name: Arc<str>,
     /// Somebody is asked about each client. Otherwise everybody is let in.
     pub asks: bool,
     pub versions: Versions,
@@ -105,6 +109,7 @@ impl Default for Config {
             server_reference: None,
             response_topic_prefix: None,
             doors: Vec::new(),
+            rules: None,
         }
     }
 }
@@ -117,7 +122,7 @@ impl Config {
 
 impl Default for DoorConfig {
     fn default() -> DoorConfig {
-        DoorConfig { asks: false, versions: Versions::ALL, grant: Arc::default() }
+        DoorConfig { name: "".into(), asks: false, versions: Versions::ALL, grant: Arc::default() }
     }
 }
 

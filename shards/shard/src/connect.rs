@@ -43,6 +43,7 @@ impl Shard {
         let home = self.home_of(&connect);
         let connection = self.connections.get_mut(conn).expect("the caller looked");
         connection.version = connect.version;
+        connection.says_why = connect.properties.request_problem_information != Some(false);
         connection.packet_bytes_max =
             connect.properties.maximum_packet_size.unwrap_or(u32::MAX).min(PACKET_BYTES_MAX);
         let door = connection.door;
@@ -83,10 +84,26 @@ impl Shard {
         data: Option<&[u8]>,
         turn: &mut Turn<'_>,
     ) {
-        match self.check_connect(connect) {
-            Ok(()) => self.accept(conn, connect, data, turn),
-            Err((reason, why)) => self.refuse(conn, reason, why, turn),
+        if let Err((reason, why)) = self.check_connect(connect) {
+            return self.refuse(conn, reason, why, turn);
         }
+        let assigned = connect.client_id.is_empty().then(|| self.assign_client_id());
+        if self.permissions.is_some() {
+            let client_id = assigned.as_deref().unwrap_or(connect.client_id);
+            let existed = self.sessions.find(client_id).is_some() && !connect.clean_start;
+            self.hold(conn, client_id, existed);
+            if !self.may_leave_will(conn, connect, turn) {
+                let why = "the access rules do not allow this will";
+                return self.refuse(conn, ReasonCode::NotAuthorized, why, turn);
+            }
+        }
+        self.accept(conn, connect, assigned, data, turn);
+    }
+
+    fn may_leave_will(&mut self, conn: ConnId, connect: &Connect<'_>, turn: &mut Turn<'_>) -> bool {
+        let Some(will) = connect.will.as_ref() else { return true };
+        let (topic, qos, retain) = (will.topic, will.qos as u8, will.retain);
+        self.may(conn, &access::Ask { action: access::Action::Will, topic, qos, retain }, turn)
     }
 
     /// A client without an id stays where it landed: it gets one that belongs here.
@@ -107,16 +124,16 @@ impl Shard {
         turn.push(Effect::HandOver { conn, to, unread: unread.to_vec() });
     }
 
-    fn accept(&mut self, conn: ConnId, connect: &Connect<'_>, data: Option<&[u8]>, turn: &mut Turn<'_>) {
-        let mut granted = self.grant(connect);
-        let client_id: Arc<str> = match connect.client_id {
-            "" => {
-                let assigned = self.assign_client_id();
-                granted.assigned_client_id = Some(assigned.clone());
-                assigned
-            }
-            client_id => client_id.into(),
-        };
+    fn accept(
+        &mut self,
+        conn: ConnId,
+        connect: &Connect<'_>,
+        assigned: Option<Arc<str>>,
+        data: Option<&[u8]>,
+        turn: &mut Turn<'_>,
+    ) {
+        let client_id = assigned.clone().unwrap_or_else(|| connect.client_id.into());
+        let granted = Granted { assigned_client_id: assigned, ..self.grant(connect) };
         if let Some(existing) = self.sessions.find(&client_id) {
             self.take_over(existing, connect.clean_start, turn);
         }
@@ -142,6 +159,7 @@ impl Shard {
         }));
         turn.push(Effect::Read { conn, reading: Reading::Continuous });
         if existing.is_some() {
+            self.review_rights(session, conn, turn);
             self.resume_session(session, turn);
         }
     }

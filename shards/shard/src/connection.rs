@@ -21,10 +21,11 @@ pub(crate) struct Connection {
     pub sending: bool,
     /// Stands in the list of those that the next flush looks at.
     pub dirty: bool,
+    /// The client wants reasons in words with its acknowledgements. [MQTT-3.1.2-29]
+    pub says_why: bool,
     /// Not read at present; `partial` holds what came before.
     pub stalled: bool,
     /// The number of the listener that it came in by.
-    #[expect(dead_code, reason = "who is asked who they are depends on it")]
     pub door: u16,
     pub topic_alias_max: u16,
     /// How many unacknowledged messages the client takes, our own limit included.
@@ -83,6 +84,7 @@ impl Connection {
             refuse,
             sending: false,
             dirty: false,
+            says_why: true,
             stalled: false,
             door,
             topic_alias_max: 0,

@@ -91,6 +91,20 @@ counters! {
     publish_duplicates,
     #[doc = "PUBLISH packets that were well formed and not accepted, those of a full store included."]
     publish_refused,
+    #[doc = "Of those: because of the access rules, for their topic or QoS."]
+    denied_publish,
+    #[doc = "Of those: because of the access rules, for being retained."]
+    denied_retain,
+    #[doc = "CONNECTs refused, and wills taken away, because of the access rules for the will."]
+    denied_will,
+    #[doc = "Topic filters of SUBSCRIBEs and of sessions that the access rules do not allow."]
+    denied_subscribe,
+    #[doc = "Subscriptions that were taken away from their sessions, because of other access rules than before."]
+    subscriptions_revoked,
+    #[doc = "Messages that were not delivered because of the access rules."]
+    denied_receive,
+    #[doc = "What is allowed, and would not be by the rules that are being tried out."]
+    denied_by_shadow,
     #[doc = "PUBLISH packets encoded for clients."]
     publish_sent,
     #[doc = "Messages that nobody subscribes to."]

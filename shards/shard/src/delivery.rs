@@ -26,6 +26,9 @@ impl Shard {
         carried: &mut Carried<'_>,
         turn: &mut Turn<'_>,
     ) {
+        if self.permissions.is_some() && !self.may_receive(key, carried.parts.topic, turn) {
+            return;
+        }
         let session = &self.sessions[key];
         if session.conn.is_none() && !takers!(self).waits_for_absent(delivery.qos) {
             self.counters.dropped_offline_qos0 += 1;
@@ -188,7 +191,9 @@ impl Shard {
                 }
                 outbound.inflight.sent_again();
                 let sending = Sending { delivery: &queued.delivery(), packet_id: Some(packet_id), dup: true };
-                if self.transmit(key, &sending, &mut Carried::of(&queued.message), turn) {
+                let is_denied =
+                    self.permissions.is_some() && !self.may_receive(key, queued.message.topic(), turn);
+                if !is_denied && self.transmit(key, &sending, &mut Carried::of(&queued.message), turn) {
                     self.hold_back(key, &queued);
                 } else {
                     self.give_up_redelivery(key, packet_id, queued.qos, turn);
@@ -211,7 +216,24 @@ impl Shard {
         }
     }
 
+    /// The first of the queue may not go to its client. True: it is gone.
+    fn drops_denied(&mut self, key: SessionKey, turn: &mut Turn<'_>) -> bool {
+        let Some(outbound) = self.sessions[key].outbound.as_ref() else { return false };
+        let Some(First::Here(front)) = outbound.queue.first() else { return false };
+        let message = front.message.clone();
+        if outbound.inflight.is_resending() || self.may_receive(key, message.topic(), turn) {
+            return false;
+        }
+        if let Some(popped) = self.pop_queued(key) {
+            self.give_up(key, &popped);
+        }
+        true
+    }
+
     fn send_queued(&mut self, key: SessionKey, turn: &mut Turn<'_>) -> bool {
+        if self.permissions.is_some() && self.ready(key).is_some() && self.drops_denied(key, turn) {
+            return true;
+        }
         let Some(connection) = self.ready(key) else { return false };
         let session = &self.sessions[key];
         let Some(outbound) = session.outbound.as_ref() else { return false };

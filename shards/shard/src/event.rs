@@ -2,7 +2,7 @@
 
 use mqtt::ReasonCode;
 
-use crate::{Answer, ConnId, Fetch, Mail, Piece, ShardId, store::record::Record};
+use crate::{Answer, ConnId, Fetch, Mail, Piece, Rules, ShardId, store::record::Record};
 
 /// One thing that happened. The runtime brings events in the order in which they came about.
 #[derive(Debug)]
@@ -37,6 +37,8 @@ pub enum Event<'a> {
     Review { record: Record<'a> },
     /// What `Effect::Fetch` asked for; none if nothing stands there any more: it was written again elsewhere meanwhile.
     Fetched { fetch: Fetch, record: Option<Record<'a>> },
+    /// What clients may do from now on; without rules everything.
+    Rules(Option<Rules>),
     /// The deadline that `next_deadline` named may have passed.
     Timer,
     /// The broker is to end: no further reading; what is under way goes out; then every connection is closed.

@@ -50,6 +50,8 @@ pub enum What {
     /// The store has no room: what would have to be stored is not taken in.
     StoreFull,
     StoreHasRoom,
+    /// The rules do not allow it.
+    Denied(Box<Denial>),
     /// Of one SUBSCRIBE so many filters were refused, the first for this reason.
     SubscriptionsRefused {
         reason: ReasonCode,
@@ -62,4 +64,17 @@ pub enum What {
 pub struct Claim {
     pub client_id: Box<str>,
     pub user_name: Option<Box<str>>,
+}
+
+/// What a client may not do, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denial {
+    pub user: Option<Arc<str>>,
+    pub action: &'static str,
+    /// Or the topic filter.
+    pub topic: Box<str>,
+    /// The rule with its file and line, or what holds without one.
+    pub because: Box<str>,
+    /// It is allowed: only rules that are being tried out say otherwise.
+    pub is_shadow: bool,
 }

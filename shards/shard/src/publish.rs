@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use access::{Action, Ask};
 use mqtt::{Ack, Packet, Publish, QoS, ReasonCode, Received, Version, Violation};
 
 use crate::{
@@ -81,6 +82,13 @@ impl Shard {
             self.refuse_publish(conn, publish, reason, turn);
             return Ok(());
         }
+        if self.permissions.is_some()
+            && !self.knows(session, publish)
+            && !self.may_publish(conn, publish, topic, turn)
+        {
+            self.refuse_publish(conn, publish, ReasonCode::NotAuthorized, turn);
+            return Ok(());
+        }
         // What nobody acknowledges is for those who are here, and not stored.
         let is_full = self.is_store_full() && !self.knows(session, publish);
         if is_full && publish.qos != QoS::AtMostOnce {
@@ -117,6 +125,17 @@ impl Shard {
         }
         self.acknowledge(conn, publish, reason, turn);
         Ok(())
+    }
+
+    fn may_publish(&mut self, conn: ConnId, publish: &Publish<'_>, topic: &str, turn: &mut Turn<'_>) -> bool {
+        let (qos, retain) = (publish.qos as u8, publish.retain);
+        self.may(conn, &Ask { action: Action::Publish, topic, qos, retain }, turn)
+    }
+
+    /// What a 5.0 client that wants to know it is told with an acknowledgement.
+    pub(crate) fn why_denied(&self, conn: ConnId) -> Option<&'static str> {
+        let says_why = self.connections.get(conn).is_some_and(|connection| connection.says_why);
+        says_why.then_some("the access rules do not allow it")
     }
 
     /// The name of a QoS 2 publication whose publisher's session is stored.
@@ -220,7 +239,11 @@ impl Shard {
 
     fn acknowledge(&mut self, conn: ConnId, publish: &Publish<'_>, reason: ReasonCode, turn: &mut Turn<'_>) {
         let Some(packet_id) = publish.packet_id else { return };
-        let ack = Ack { reason, ..Ack::new(packet_id) };
+        let reason_string = match reason {
+            ReasonCode::NotAuthorized => self.why_denied(conn),
+            _ => None,
+        };
+        let ack = Ack { reason, reason_string, ..Ack::new(packet_id) };
         let packet = match publish.qos {
             QoS::AtMostOnce => return,
             QoS::AtLeastOnce => Packet::Puback(ack),

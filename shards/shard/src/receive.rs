@@ -55,6 +55,7 @@ impl Shard {
             | Deadline::Replay(_)
             | Deadline::AnswerReplays
             | Deadline::Retained
+            | Deadline::Rules
             | Deadline::Store
             | Deadline::Drain => true,
         });

@@ -46,7 +46,13 @@ impl Shard {
         Ok(())
     }
 
-    pub(crate) fn on_renewal_answer(&mut self, conn: ConnId, answer: Answer, turn: &mut Turn<'_>) {
+    pub(crate) fn on_renewal_answer(
+        &mut self,
+        conn: ConnId,
+        session: SessionKey,
+        answer: Answer,
+        turn: &mut Turn<'_>,
+    ) {
         match answer {
             Answer::Accept { grant, lasts, data } => {
                 let Some(standing) = self.standing(conn) else { return };
@@ -61,6 +67,8 @@ impl Shard {
                 self.counters.grants_renewed += 1;
                 self.arm_standing(conn, turn);
                 self.say_auth(conn, ReasonCode::Success, data.as_deref(), turn);
+                self.forget_held(conn);
+                self.review_rights(session, conn, turn);
             }
             Answer::Refuse { reason, why } => self.refuse_renewal(conn, reason, why, turn),
             Answer::Continue { data, ticket } => drop(self.challenge(conn, &data, ticket, turn)),

@@ -19,6 +19,7 @@ use crate::{
     groups::Groups,
     handshakes::Handshakes,
     keys::SessionKey,
+    permission::Permissions,
     post::Post,
     random::Random,
     replay::{Asker, REPLAY_PAGES_PER_TICK},
@@ -42,6 +43,8 @@ pub struct Shard {
     pub(crate) random: Random,
 
     pub(crate) connections: Connections,
+    /// None where everybody may do everything.
+    pub(crate) permissions: Option<Box<Permissions>>,
     pub(crate) sessions: Sessions,
     pub(crate) trie: Trie,
     pub(crate) routes: Routes,
@@ -95,6 +98,8 @@ pub struct Shard {
 pub(crate) enum Deadline {
     Connect(ConnId),
     KeepAlive(ConnId),
+    /// Sessions are to be held to other rules.
+    Rules,
     /// What was granted ends, or somebody has not answered.
     Standing(ConnId),
     /// A closing connection has had time enough to take its last bytes.
@@ -123,6 +128,7 @@ impl Shard {
             placement: Placement::new(config.shards, config.placement_seed),
             counters: Counters::default(),
             connections: Connections::default(),
+            permissions: Permissions::of(config.rules.clone(), seed),
             sessions: Sessions::new(random.next_u64()),
             trie: Trie::new(random.next_u64()),
             routes: Routes::new(),
@@ -172,6 +178,7 @@ impl Shard {
             Event::Kick { conn, reason } => self.handle_kick(conn, reason, turn),
             Event::Mail { from, mail } => self.handle_mail(from, mail, turn),
             Event::MailRoom { to, slots } => self.handle_mail_room(to, slots, turn),
+            Event::Rules(rules) => self.handle_rules(rules, turn),
             Event::Timer => self.handle_timer(turn),
             Event::Stored { batch, pieces } => self.handle_stored(batch, pieces),
             Event::StoreRoom { bytes, grows } => self.handle_store_room(bytes, grows, turn),
@@ -264,6 +271,7 @@ impl Shard {
             match deadline {
                 Deadline::Connect(conn) => self.on_connect_deadline(conn, turn),
                 Deadline::KeepAlive(conn) => self.on_keep_alive_deadline(conn, turn),
+                Deadline::Rules => self.on_rules_deadline(turn),
                 Deadline::Standing(conn) => self.on_standing_deadline(conn, turn),
                 Deadline::Linger(conn) => self.on_linger_deadline(conn, turn),
                 Deadline::Session(session) => self.on_session_deadline(session, turn),

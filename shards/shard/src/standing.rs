@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Grant, Instant, Limits, Secret};
+use crate::{Grant, Instant, Limits, Secret, permission::Held};
 
 /// Of a connection that somebody was asked about, or that rules apply to. All others have none.
 #[derive(Default)]
@@ -19,6 +19,8 @@ pub(crate) struct Standing {
     pub talk_since: Instant,
     /// The earliest timer that is set.
     pub armed: Option<Instant>,
+    /// Its part of the rules, where there are any.
+    pub held: Option<Held>,
 }
 
 /// Whose turn it is.

@@ -5,6 +5,8 @@ use mqtt::{
     UserProperties, Violation,
 };
 
+use access::{Action, Ask};
+
 use crate::{
     ConnId, Effect, Mail, Note, Shard, ShardId, What,
     announce::{News, Waiting, filter_of_group},
@@ -35,13 +37,13 @@ impl Shard {
         }
         let mut waiting = Waiting::new(conn, session, subscribe.packet_id);
         let mut news = News::default();
+        let qos_max = self.qos_max(conn);
         for (filter, options) in &subscribe.filters {
-            let subscription = Subscription {
-                session,
-                options: *options,
-                subscription_id: subscribe.subscription_id.unwrap_or(0),
-            };
+            let options = SubscriptionOptions { qos: options.qos.min(qos_max), ..*options };
+            let subscription =
+                Subscription { session, options, subscription_id: subscribe.subscription_id.unwrap_or(0) };
             let code = match self.check_subscription(session, filter) {
+                Ok(()) if !self.may_subscribe(conn, filter, turn) => ReasonCode::NotAuthorized,
                 Ok(()) => {
                     self.add_subscription(filter, subscription, &mut waiting, &mut news);
                     ReasonCode::granted(options.qos)
@@ -57,6 +59,10 @@ impl Shard {
         }
         self.announce(waiting, news, turn);
         Ok(())
+    }
+
+    fn may_subscribe(&mut self, conn: ConnId, filter: &str, turn: &mut Turn<'_>) -> bool {
+        self.permissions.is_none() || self.may(conn, &Ask::new(Action::Subscribe, filter), turn)
     }
 
     /// What this server does not accept although the filter is well formed.
@@ -158,9 +164,10 @@ impl Shard {
     }
 
     fn answer_subscribe(&mut self, mut waiting: Waiting, turn: &mut Turn<'_>) {
+        let is_denied = waiting.codes.contains(&ReasonCode::NotAuthorized);
         let suback = Suback {
             packet_id: waiting.packet_id,
-            reason_string: None,
+            reason_string: if is_denied { self.why_denied(waiting.conn) } else { None },
             user_properties: UserProperties::default(),
             codes: std::mem::take(&mut waiting.codes),
         };

@@ -52,6 +52,7 @@ fn a_client_is_let_in_after_the_answer_with_all_that_it_has_said_meanwhile() {
     let client = knock(&mut s, &login("c"));
     s.publish(client, "t", "early");
     assert!(s.hear(client).is_empty() && s.hear(watcher).is_empty());
+    assert_eq!(s.reading(client), Reading::Paused);
     let ask = &s.asks[0];
     assert_eq!((ask.door, ask.version, &*ask.client_id), (1, Version::V5, "c"));
     assert_eq!(ask.user_name.as_deref(), Some("ada"));

@@ -1,0 +1,240 @@
+//! What clients may do: the rules are asked, what they said is remembered, and each denial is counted and told once.
+//!
+//! Without rules nothing here is ever called. When others take their place, whoever is connected is held to them from his next
+//! packet and his next message on, and his subscriptions and his will are looked at again soon after, some in each turn.
+
+use std::sync::Arc;
+
+use access::{Action, Ask, Holder, Memory, Profiles, Rules, Verdict, Who};
+use mqtt::QoS;
+
+use crate::{
+    ConnId, Effect, Grant, Note, Shard, What, connection::Stage, keys::SessionKey, note::Denial,
+    shard::Deadline, turn::Turn,
+};
+
+/// One shard's view of the rules.
+pub(crate) struct Permissions {
+    profiles: Profiles,
+    memory: Memory,
+    hasher: ahash::RandomState,
+    /// Sessions that were connected when the rules changed, and whose subscriptions have not been looked at.
+    unreviewed: Vec<SessionKey>,
+}
+
+/// A client's part of the rules.
+pub(crate) struct Held {
+    holder: Holder,
+    /// Deliveries have to be asked about, each.
+    checks_receive: bool,
+    /// Denials that the log knows.
+    noted: Vec<u64>,
+}
+
+impl Permissions {
+    /// None where everybody may do everything.
+    pub fn of(rules: Option<Rules>, seed: u64) -> Option<Box<Permissions>> {
+        let rules = rules.filter(|rules| !rules.are_open())?;
+        Some(Box::new(Permissions {
+            profiles: Profiles::new(&rules),
+            memory: Memory::new(),
+            hasher: ahash::RandomState::with_seeds(seed, 9, 10, 11),
+            unreviewed: Vec::new(),
+        }))
+    }
+
+    /// `was_open`: something may have come into the session's queue that these rules were not asked about.
+    fn hold(&mut self, grant: &Grant, client_id: &str, listener: &str, was_open: bool) -> Held {
+        let groups: Vec<&str> = grant.groups.iter().map(|name| &**name).collect();
+        let roles: Vec<&str> = grant.roles.iter().map(|name| &**name).collect();
+        let certificate_names: Vec<&str> = grant.certificate_names.iter().map(|name| &**name).collect();
+        let holder = self.profiles.holder(&Who {
+            client_id,
+            user: grant.user.as_deref(),
+            groups: &groups,
+            roles: &roles,
+            certificate_names: &certificate_names,
+            address: grant.address,
+            listener,
+            is_authenticated: grant.is_authenticated,
+        });
+        let checks_receive = was_open || holder.checks_receive();
+        Held { holder, checks_receive, noted: Vec::new() }
+    }
+}
+
+impl Held {
+    /// A client that does the same again and again gets one line in the log, and not more than a few in all.
+    fn is_first(&mut self, denial: u64) -> bool {
+        let is_first = self.noted.len() < NOTED_MAX && !self.noted.contains(&denial);
+        if is_first {
+            self.noted.push(denial);
+        }
+        is_first
+    }
+}
+
+impl Shard {
+    /// Other rules, or none.
+    pub(crate) fn handle_rules(&mut self, rules: Option<Rules>, turn: &mut Turn<'_>) {
+        self.permissions = Permissions::of(rules, self.random.next_u64());
+        let Some(permissions) = self.permissions.as_mut() else { return };
+        let is_here = |key: &SessionKey| self.sessions[*key].conn.is_some();
+        permissions.unreviewed = self.sessions.keys().into_iter().filter(is_here).collect();
+        self.timers.insert(turn.next_instant(), Deadline::Rules);
+    }
+
+    /// A client is let in under this id, which may have a session.
+    pub(crate) fn hold(&mut self, conn: ConnId, client_id: &str, was_open: bool) {
+        let Some(permissions) = self.permissions.as_mut() else { return };
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        let door = self.config.doors.get(usize::from(connection.door));
+        let standing = connection.standing.get_or_insert_default();
+        let nobody = Grant::default();
+        let grant = standing.grant.as_deref().or(door.map(|door| &*door.grant)).unwrap_or(&nobody);
+        let listener = door.map_or("", |door| &*door.name);
+        standing.held = Some(permissions.hold(grant, client_id, listener, was_open));
+    }
+
+    /// Whether the client may. If not, that is counted and told.
+    pub(crate) fn may(&mut self, conn: ConnId, ask: &Ask<'_>, turn: &mut Turn<'_>) -> bool {
+        self.hold_anew(conn);
+        let Some(permissions) = self.permissions.as_mut() else { return true };
+        let Some(connection) = self.connections.get(conn) else { return false };
+        let Some(held) = connection.standing.as_ref().and_then(|standing| standing.held.as_ref()) else {
+            return false;
+        };
+        let verdict = permissions.memory.check(&held.holder, ask);
+        if !verdict.is_allowed || verdict.shadow.is_some() {
+            self.tell_of(conn, ask, &verdict, turn);
+        }
+        verdict.is_allowed
+    }
+
+    /// The client's part of the rules is that of others that held before.
+    fn hold_anew(&mut self, conn: ConnId) {
+        let (Some(permissions), Some(connection)) = (&self.permissions, self.connections.get(conn)) else {
+            return;
+        };
+        let held = connection.standing.as_ref().and_then(|standing| standing.held.as_ref());
+        if held.is_some_and(|held| held.holder.is_of(permissions.profiles.rules())) {
+            return;
+        }
+        if let Stage::Connected(session) = connection.stage {
+            let client_id = Arc::clone(&self.sessions[session].client_id);
+            self.hold(conn, &client_id, true);
+        }
+    }
+
+    /// Whether the message may go to the session's client. For one that is absent that is asked when it comes back.
+    pub(crate) fn may_receive(&mut self, key: SessionKey, topic: &str, turn: &mut Turn<'_>) -> bool {
+        let Some(conn) = self.sessions[key].conn else { return true };
+        self.hold_anew(conn);
+        let connection = self.connections.get(conn).expect("a session's connection is in the table");
+        let held = connection.standing.as_ref().and_then(|standing| standing.held.as_ref());
+        if held.is_some_and(|held| !held.checks_receive) {
+            return true;
+        }
+        self.may(conn, &Ask::new(Action::Receive, topic), turn)
+    }
+
+    /// The highest QoS that the client is granted.
+    pub(crate) fn qos_max(&mut self, conn: ConnId) -> QoS {
+        self.hold_anew(conn);
+        let connection = self.connections.get(conn).filter(|_| self.permissions.is_some());
+        let standing = connection.and_then(|connection| connection.standing.as_ref());
+        let qos_max = standing.and_then(|standing| standing.held.as_ref()?.holder.limits().qos_max);
+        qos_max.and_then(|qos_max| QoS::try_from(qos_max).ok()).unwrap_or(QoS::ExactlyOnce)
+    }
+
+    /// The grant is another one.
+    pub(crate) fn forget_held(&mut self, conn: ConnId) {
+        if let Some(standing) = self.standing(conn) {
+            standing.held = None;
+        }
+    }
+
+    fn tell_of(&mut self, conn: ConnId, ask: &Ask<'_>, verdict: &Verdict, turn: &mut Turn<'_>) {
+        let user = self.grant_of(conn).and_then(|grant| grant.user.clone());
+        let Some(permissions) = self.permissions.as_ref() else { return };
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        let session = connection.session();
+        let Some(standing) = connection.standing.as_mut() else { return };
+        let Some(held) = standing.held.as_mut() else { return };
+        let of_retain = ask.retain && !verdict.is_allowed && {
+            ask.action == Action::Publish && held.holder.check(&Ask { retain: false, ..*ask }).is_allowed
+        };
+        let action = if of_retain { Action::Retain } else { ask.action };
+        let counter = match action {
+            _ if verdict.is_allowed => &mut self.counters.denied_by_shadow,
+            Action::Publish => &mut self.counters.denied_publish,
+            Action::Retain => &mut self.counters.denied_retain,
+            Action::Will => &mut self.counters.denied_will,
+            Action::Subscribe => &mut self.counters.denied_subscribe,
+            Action::Receive | Action::Admin => &mut self.counters.denied_receive,
+        };
+        *counter += 1;
+        if !held.is_first(permissions.hasher.hash_one((action as u8, ask.topic))) {
+            return;
+        }
+        let rules = permissions.profiles.rules();
+        let shadow = rules.explain_shadow(verdict).filter(|_| verdict.is_allowed);
+        let denial = Denial {
+            user,
+            action: action.word(),
+            topic: ask.topic.into(),
+            is_shadow: shadow.is_some(),
+            because: shadow.unwrap_or_else(|| rules.explain(verdict)).to_string().into(),
+        };
+        let client_id = session.map(|session| Arc::clone(&self.sessions[session].client_id));
+        turn.push(Effect::Note(Note { conn: Some(conn), client_id, what: What::Denied(Box::new(denial)) }));
+    }
+
+    pub(crate) fn on_rules_deadline(&mut self, turn: &mut Turn<'_>) {
+        let mut filters = 0;
+        while filters < FILTERS_PER_TURN {
+            let Some(key) = self.permissions.as_mut().and_then(|permissions| permissions.unreviewed.pop())
+            else {
+                return;
+            };
+            // Its slot may have become that of another, which is none the worse for it.
+            if let Some(conn) = self.sessions.get(key).and_then(|session| session.conn) {
+                filters += 1 + self.sessions[key].filters.len();
+                self.review_rights(key, conn, turn);
+            }
+        }
+        self.timers.insert(turn.next_instant(), Deadline::Rules);
+    }
+
+    /// Takes from the session what its client may not have any more.
+    pub(crate) fn review_rights(&mut self, key: SessionKey, conn: ConnId, turn: &mut Turn<'_>) {
+        if self.permissions.is_none() || self.drain.has_begun() {
+            return;
+        }
+        let filters: Vec<Box<str>> = self.sessions[key].filters.iter().map(Box::from).collect();
+        for filter in filters {
+            if !self.may(conn, &Ask::new(Action::Subscribe, &filter), turn) {
+                self.counters.subscriptions_revoked += 1;
+                self.sessions[key].filters.remove(&filter);
+                self.keep_unsubscribed(key, &filter);
+                self.remove_subscription(key, &filter, turn);
+            }
+        }
+        let will = self.sessions[key].will.as_ref().map(|will| will.message.clone());
+        let Some(will) = will else { return };
+        let ask =
+            Ask { action: Action::Will, topic: will.topic(), qos: will.qos() as u8, retain: will.retain() };
+        if !self.may(conn, &ask, turn) {
+            self.will_bytes -= self.sessions[key].will.take().map_or(0, |will| will.message.weight());
+            if self.is_kept(key) {
+                self.keep_session(key, false);
+            }
+        }
+    }
+}
+
+/// Lines of the log for what one client is denied, until the rules change.
+const NOTED_MAX: usize = 32;
+
+/// Subscriptions that one turn asks the rules about after a change.
+const FILTERS_PER_TURN: usize = 1 << 12;
