@@ -6,7 +6,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::{
     acl::AclArgs, config::Flags, health::HealthArgs, passwd::PasswdArgs, publish::PublishArgs,
-    scram::ScramArgs, store::StoreArgs, subscribe::SubscribeArgs,
+    scram::ScramArgs, store::StoreArgs, subscribe::SubscribeArgs, user::UserArgs,
 };
 
 /// An MQTT broker (3.1, 3.1.1 and 5.0) with one shard per core.
@@ -40,6 +40,8 @@ pub enum Command {
     /// Subscribe and print what arrives, in the manner of mosquitto_sub.
     #[command(name = "sub")]
     Subscribe(SubscribeArgs),
+    /// Add, change, delete and list the users of a user database
+    User(UserArgs),
 }
 
 #[derive(Debug, Args)]

@@ -20,6 +20,7 @@ mod subscribe;
 mod text;
 mod threads;
 mod tls;
+mod user;
 
 use std::{
     env,
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         Some(Command::Passwd(args)) => passwd::run(args),
         Some(Command::Publish(args)) => publish::run(args),
         Some(Command::Subscribe(args)) => subscribe::run(args),
+        Some(Command::User(args)) => user::run(args),
         None => serve(&cli.serve),
     }
 }

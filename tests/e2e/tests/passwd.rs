@@ -187,3 +187,29 @@ fn keys_of_scram_are_made_changed_and_deleted() {
     fails(&scram(&["-I", "100", file, "bob"], "x"), "100 iterations are not between 4096 and 2000000");
     fs::remove_dir_all(folder).unwrap();
 }
+
+#[test]
+fn users_of_the_database_are_added_changed_listed_and_deleted() {
+    let folder = folder("database");
+    let path = folder.join("users.jsonl");
+    let file = path.to_str().unwrap();
+    let user = |args: &[&str], input: &str| run(program::iothub(), &[&["user"], args].concat(), input);
+    let listed = || String::from_utf8(user(&["list", file], "").stdout).unwrap();
+    fails(&user(&["add", file, "alice"], "one\n"), "-c begins one");
+    ok(&user(&["add", "-c", file, "alice", "--role", "operator", "--role", "viewer", "--scram"], "one\n"));
+    ok(&user(&["add", file, "bob", "--group", "plant"], "two\n"));
+    assert_eq!(listed(), "alice\tSCRAM\troles: operator, viewer\nbob\tgroups: plant\n");
+    assert_eq!((mode(&path), text(&path).matches("$argon2id$").count()), (0o600, 2));
+    fails(&user(&["add", file, "bob"], "x\n"), "there is a user `bob` already");
+    let before = text(&path);
+    ok(&user(&["set", file, "bob", "--disable", "--group", ""], ""));
+    ok(&user(&["set", file, "alice", "--password"], "three\n"));
+    assert_eq!(listed(), "alice\troles: operator, viewer\nbob\tdisabled\n");
+    assert_ne!(text(&path).lines().next(), before.lines().next());
+    fails(&user(&["set", file, "alice", "--scram"], ""), "--scram needs --password");
+    fails(&user(&["delete", file, "carol"], ""), "there is no user `carol`");
+    ok(&user(&["delete", file, "alice"], ""));
+    ok(&user(&["set", file, "bob", "--enable"], ""));
+    assert_eq!(listed(), "bob\n");
+    fs::remove_dir_all(folder).unwrap();
+}
