@@ -190,30 +190,38 @@ impl Shared {
 
     /// What need not be judged: those who have to wait, and what was decided a moment ago.
     fn known(&self, ask: &Ask, key: Option<&CacheKey>) -> Option<Answer> {
-        let now_ms = self.now_ms();
-        let wait_ms = lock(&self.throttle).wait_ms(now_ms, ask.ip(), Some(ask.subject()));
-        if let Some(wait_ms) = wait_ms {
-            bump(&self.counters.throttled);
-            bump(&self.counters.rejected);
-            let why = format!("too many failed attempts: {} s to wait", wait_ms.div_ceil(1000));
-            return Some(Answer::reject(Reason::ConnectionRateExceeded, why));
+        if let Some(held) = self.held(ask) {
+            return Some(held);
         }
-        let answer = lock(&self.cache).get(key?, now_ms, unix_ms())?;
+        let answer = lock(&self.cache).get(key?, self.now_ms(), unix_ms())?;
         bump(&self.counters.repeated);
         self.note(ask, &answer);
         Some(answer)
     }
 
+    /// The answer to those who have to wait after failed attempts.
+    fn held(&self, ask: &Ask) -> Option<Answer> {
+        let wait_ms = lock(&self.throttle).wait_ms(self.now_ms(), ask.ip(), Some(ask.subject()))?;
+        bump(&self.counters.throttled);
+        bump(&self.counters.rejected);
+        let why = format!("too many failed attempts: {} s to wait", wait_ms.div_ceil(1000));
+        Some(Answer::reject(Reason::ConnectionRateExceeded, why))
+    }
+
     fn go_on(&self, ask: &Ask, exchange: ExchangeId) -> Answer {
-        let data = ask.enhanced.as_ref().map_or(&[][..], |enhanced| enhanced.data.expose());
-        let judgement = match lock(&self.exchanges).take(exchange) {
-            Some(exchange) => exchange,
-            None => {
+        let begun = lock(&self.exchanges).take(exchange);
+        // Also here: many exchanges may have begun before the first of them failed.
+        if let Some(held) = self.held(ask) {
+            return held;
+        }
+        let judgement = match (begun, &ask.enhanced) {
+            (Some(begun), Some(enhanced)) => begun.go_on(enhanced.data.expose(), unix_ms()),
+            _ => {
                 let why = "the exchange is over: it took too long, or was answered before";
-                return self.settled(ask, Judgement::reject(Reason::NotAuthorized, why), None);
+                Judgement::reject(Reason::NotAuthorized, why)
             }
         };
-        self.settled(ask, judgement.go_on(data, unix_ms()), None)
+        self.settled(ask, judgement, None)
     }
 
     /// What is to be remembered of a judgement, and its answer.

@@ -276,6 +276,26 @@ fn an_exchange_goes_on_where_it_was_and_once() {
 }
 
 #[test]
+fn exchanges_that_begin_before_the_first_one_fails_are_no_more_guesses() {
+    let front = front(Arc::new(Asking), patient());
+    let enhanced = |data: &[u8], exchange: Option<ExchangeId>| Ask {
+        enhanced: Some(Enhanced { method: "ASK".into(), data: Secret::new(data), exchange }),
+        ..ask("192.0.2.1:1", None)
+    };
+    let begun: Vec<ExchangeId> = (0..20)
+        .map(|_| match answer(&front, enhanced(b"", None)) {
+            Answer::Challenge { exchange, .. } => exchange,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let guess = |exchange: &ExchangeId| reason(&answer(&front, enhanced(b"guess", Some(*exchange))));
+    let reasons: Vec<Option<Reason>> = begun.iter().map(guess).collect();
+    let judged = reasons.iter().filter(|reason| **reason == Some(Reason::NotAuthorized)).count();
+    let held = reasons.iter().filter(|reason| **reason == Some(Reason::ConnectionRateExceeded)).count();
+    assert_eq!((judged, held), (4, 16));
+}
+
+#[test]
 fn a_password_file_answers_through_the_threads() {
     let front = front(Arc::new(passwords()), patient());
     assert!(matches!(answer(&front, login(1, "alice", "secret")), Answer::Accept { .. }));
