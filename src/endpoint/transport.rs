@@ -10,40 +10,39 @@ use super::Failure;
 
 /// What stands on the command line.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Transport")]
 pub struct TransportArgs {
     /// The broker's socket in the file system, in place of host and port
-    #[arg(long, value_name = "PATH", conflicts_with_all = ["host", "port", "url"])]
+    #[arg(long, help_heading = TRANSPORT, value_name = "PATH", conflicts_with_all = ["host", "port", "url"])]
     pub unix: Option<PathBuf>,
     /// Speak MQTT over WebSocket, as -L ws:// and -L wss:// do
-    #[arg(long)]
+    #[arg(long, help_heading = TRANSPORT)]
     pub ws: bool,
     /// The path of the WebSocket
-    #[arg(long, value_name = "PATH", default_value = "/mqtt", value_parser = parse_path)]
+    #[arg(long, help_heading = TRANSPORT, value_name = "PATH", default_value = "/mqtt", value_parser = parse_path)]
     pub ws_path: String,
     /// Speak TLS, and trust the certificate authorities in this PEM file
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, help_heading = TRANSPORT, value_name = "FILE")]
     cafile: Option<PathBuf>,
     /// Speak TLS, and trust the certificate authorities in the PEM files of this directory
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, help_heading = TRANSPORT, value_name = "DIR")]
     capath: Option<PathBuf>,
     /// Speak TLS, and trust the certificate authorities of the system; so does -p 8883 without --cafile and --capath
-    #[arg(long)]
+    #[arg(long, help_heading = TRANSPORT)]
     tls_use_os_certs: bool,
     /// The client's certificate in a PEM file
-    #[arg(long, value_name = "FILE", requires = "key")]
+    #[arg(long, help_heading = TRANSPORT, value_name = "FILE", requires = "key")]
     cert: Option<PathBuf>,
     /// The key of the client's certificate in a PEM file
-    #[arg(long, value_name = "FILE", requires = "cert")]
+    #[arg(long, help_heading = TRANSPORT, value_name = "FILE", requires = "cert")]
     key: Option<PathBuf>,
     /// Do not ask whether the broker's certificate is for this host. An authority must have signed it all the same
-    #[arg(long)]
+    #[arg(long, help_heading = TRANSPORT)]
     insecure: bool,
     /// The protocol to ask for in the TLS handshake
-    #[arg(long, value_name = "PROTOCOL")]
+    #[arg(long, help_heading = TRANSPORT, value_name = "PROTOCOL")]
     tls_alpn: Option<String>,
     /// The lowest version of TLS: tlsv1.2 [default] or tlsv1.3
-    #[arg(long, value_name = "VERSION", value_enum, hide_possible_values = true)]
+    #[arg(long, help_heading = TRANSPORT, value_name = "VERSION", value_enum, hide_possible_values = true)]
     tls_version: Option<TlsVersion>,
     #[command(flatten)]
     absent: super::absent::AbsentArgs,
@@ -103,3 +102,6 @@ fn parse_path(text: &str) -> Result<String, String> {
 
 /// What IANA has given to MQTT over TLS.
 pub const PORT_TLS: u16 = 8883;
+
+/// Where help shows these flags.
+const TRANSPORT: &str = "Transport";

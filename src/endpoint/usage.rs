@@ -79,4 +79,17 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn help_shows_transports_under_a_heading_of_their_own() {
+        let help = Cli::try_parse_from(["iothub", "sub", "--help"]).expect_err("help").render().to_string();
+        let (rest, transports) = help.split_once("\nTransport:\n").expect("the heading");
+        for flag in ["--unix <PATH>", "--ws", "--cafile <FILE>", "--tls-version <VERSION>"] {
+            assert!(transports.contains(flag) && !rest.contains(flag), "{flag}: {help}");
+        }
+        for flag in ["--topic <FILTER>", "--host <HOST>", "--will-topic <TOPIC>"] {
+            assert!(rest.contains(flag) && !transports.contains(flag), "{flag}: {help}");
+        }
+        assert!(!help.contains("--psk"), "{help}");
+    }
 }

@@ -7,8 +7,9 @@ use e2e::{Authority, Broker, Process, Setup, program};
 /// One way to connect, by the words of the programs that can.
 struct Way {
     name: &'static str,
-    /// Of `mosquitto_sub` and `mosquitto_pub`.
-    flags: Option<Vec<String>>,
+    /// Of `iothub sub` and `iothub pub`, and of mosquitto's programs where they know the way.
+    flags: Vec<String>,
+    has_mosquitto: bool,
     /// Of the peers in Python and JavaScript.
     url: Option<String>,
     has_node: bool,
@@ -55,21 +56,24 @@ impl Doors {
         let url = |scheme: &str, door: &str, path: &str| {
             Some(format!("{scheme}://127.0.0.1:{}{path}", self.port(door)))
         };
+        let web = |mut flags: Vec<String>| {
+            flags.push("--ws".to_owned());
+            flags
+        };
+        let way = |name: &'static str, flags, url| {
+            let has_mosquitto = !name.ends_with("ws") && !name.ends_with("wss");
+            Way { name, flags, has_mosquitto, url, has_node: name != "unix" }
+        };
         vec![
-            Way { name: "tcp", flags: Some(at("tcp")), url: url("tcp", "tcp", ""), has_node: true },
-            Way { name: "tls", flags: Some(sealed("tls")), url: url("tls", "tls", ""), has_node: true },
-            Way { name: "ws", flags: None, url: url("ws", "ws", "/mqtt"), has_node: true },
-            Way { name: "wss", flags: None, url: url("wss", "wss", "/mqtt"), has_node: true },
-            Way {
-                name: "unix",
-                flags: Some(vec!["--unix".to_owned(), socket.clone()]),
-                url: Some(format!("unix://{socket}")),
-                has_node: false,
-            },
-            Way { name: "any-tcp", flags: Some(at("any")), url: url("tcp", "any", ""), has_node: true },
-            Way { name: "any-tls", flags: Some(sealed("any")), url: url("tls", "any", ""), has_node: true },
-            Way { name: "any-ws", flags: None, url: url("ws", "any", "/mqtt"), has_node: true },
-            Way { name: "any-wss", flags: None, url: url("wss", "any", "/mqtt"), has_node: true },
+            way("tcp", at("tcp"), url("tcp", "tcp", "")),
+            way("tls", sealed("tls"), url("tls", "tls", "")),
+            way("ws", web(at("ws")), url("ws", "ws", "/mqtt")),
+            way("wss", web(sealed("wss")), url("wss", "wss", "/mqtt")),
+            way("unix", vec!["--unix".to_owned(), socket.clone()], Some(format!("unix://{socket}"))),
+            way("any-tcp", at("any"), url("tcp", "any", "")),
+            way("any-tls", sealed("any"), url("tls", "any", "")),
+            way("any-ws", web(at("any")), url("ws", "any", "/mqtt")),
+            way("any-wss", web(sealed("any")), url("wss", "any", "/mqtt")),
         ]
     }
 
@@ -77,13 +81,16 @@ impl Doors {
     fn peers(&self, pub_or_sub: &str) -> Vec<(String, Command)> {
         let mut peers = Vec::new();
         for way in self.ways() {
-            if let Some(flags) = &way.flags {
+            let mut ours = program::command(program::iothub());
+            ours.arg(pub_or_sub).args(&way.flags).arg("-d");
+            peers.push((format!("iothub-{}", way.name), ours));
+            if way.has_mosquitto {
                 // Into a pipe the tool writes whole blocks, unless it is told to write lines.
                 let mut command = program::command(program::installed("stdbuf"));
                 command
                     .arg("-oL")
                     .arg(program::installed(&format!("mosquitto_{pub_or_sub}")))
-                    .args(flags)
+                    .args(&way.flags)
                     .arg("-d");
                 peers.push((format!("mosquitto-{}", way.name), command));
             }
@@ -103,6 +110,11 @@ impl Doors {
     }
 }
 
+/// One of those with the flags of mosquitto's programs.
+fn is_tool(name: &str) -> bool {
+    name.starts_with("mosquitto") || name.starts_with("iothub")
+}
+
 #[test]
 fn every_client_on_every_way_gets_what_every_other_one_publishes() {
     let doors = Doors::open("doors-crossing");
@@ -110,7 +122,7 @@ fn every_client_on_every_way_gets_what_every_other_one_publishes() {
     let count = publishers.len().to_string();
     let mut subscribers: Vec<Process> = Vec::new();
     for (name, mut command) in doors.peers("sub") {
-        if name.starts_with("mosquitto") {
+        if is_tool(&name) {
             command.args(["-V", "5", "-q", "1", "-t", "cross/+", "-C", &count, "-F", "%t\t%p"]);
         } else {
             command.args(["1", "cross/+", &count]);
@@ -125,7 +137,7 @@ fn every_client_on_every_way_gets_what_every_other_one_publishes() {
     let mut expected = Vec::new();
     for (name, mut command) in publishers {
         let topic = format!("cross/{name}");
-        if name.starts_with("mosquitto") {
+        if is_tool(&name) {
             command.args(["-V", "5", "-q", "1", "-t", &topic, "-m", "payload-1"]);
         } else {
             command.args(["1", &topic, "payload"]);
