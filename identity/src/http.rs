@@ -160,23 +160,4 @@ const IDLE_CONNECTIONS_MAX: usize = 16;
 const ANSWER_BYTES_MAX: u64 = 256 << 10;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_cannot_be_asked_is_told_at_once() {
-        let http = |url: &str| Http::new(&HttpOptions { url: url.to_owned(), ..HttpOptions::default() });
-        for url in ["", "ftp://a/b", "http://", "https:///x", "example.com", "http://a b/"] {
-            assert!(matches!(http(url), Err(HttpError::Url(_))), "{url}");
-        }
-        let with = |ca_file: &str| {
-            let ca_file = Some(ca_file.into());
-            Http::new(&HttpOptions { url: "https://a/".to_owned(), ca_file, ..HttpOptions::default() })
-        };
-        assert!(matches!(with("/nowhere/at/all"), Err(HttpError::Unreadable { .. })));
-        assert!(matches!(with("/dev/null"), Err(HttpError::NoCertificate { .. })));
-        let authorization = Some(Secret::new(b"a\r\nb"));
-        let options = HttpOptions { url: "http://a/".to_owned(), authorization, ..HttpOptions::default() };
-        assert!(matches!(Http::new(&options), Err(HttpError::Authorization)));
-    }
-}
+mod tests;

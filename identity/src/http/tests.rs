@@ -1,0 +1,79 @@
+//! What can be asked and what cannot, and whom a server has to be known by.
+
+use std::{
+    env,
+    io::{BufRead, BufReader, Write},
+    net::TcpListener,
+    process, thread,
+};
+
+use rustls::{
+    ServerConfig, ServerConnection, StreamOwned,
+    pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
+};
+
+use super::*;
+
+#[test]
+fn what_cannot_be_asked_is_told_at_once() {
+    let http = |url: &str| Http::new(&HttpOptions { url: url.to_owned(), ..HttpOptions::default() });
+    for url in ["", "ftp://a/b", "http://", "https:///x", "example.com", "http://a b/"] {
+        assert!(matches!(http(url), Err(HttpError::Url(_))), "{url}");
+    }
+    let with = |ca_file: &str| {
+        let ca_file = Some(ca_file.into());
+        Http::new(&HttpOptions { url: "https://a/".to_owned(), ca_file, ..HttpOptions::default() })
+    };
+    assert!(matches!(with("/nowhere/at/all"), Err(HttpError::Unreadable { .. })));
+    assert!(matches!(with("/dev/null"), Err(HttpError::NoCertificate { .. })));
+    let authorization = Some(Secret::new(b"a\r\nb"));
+    let options = HttpOptions { url: "http://a/".to_owned(), authorization, ..HttpOptions::default() };
+    assert!(matches!(Http::new(&options), Err(HttpError::Authorization)));
+}
+
+/// A server with a certificate of its own making, which is given as PEM. Answers whoever gets through the handshake.
+fn server() -> (String, String) {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .expect("a certificate with its key");
+    let config = Arc::new(config);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("https://localhost:{}/keys", listener.local_addr().expect("its address").port());
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let connection = ServerConnection::new(config.clone()).expect("a connection");
+            let mut stream = BufReader::new(StreamOwned::new(connection, stream.expect("a connection")));
+            let mut head = String::new();
+            // A client that does not know us ends the handshake.
+            while !head.ends_with("\r\n\r\n") && stream.read_line(&mut head).is_ok_and(|bytes| bytes > 0) {}
+            if head.starts_with("GET /keys ") {
+                let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+                stream.get_mut().write_all(answer).expect("written");
+            }
+        }
+    });
+    (url, made.cert.pem())
+}
+
+#[test]
+fn a_server_is_known_by_a_certificate_that_somebody_trusted_has_signed() {
+    let (url, pem) = server();
+    let (_, other_pem) = server();
+    let ask = |name: &str, pem: &str| {
+        let path = env::temp_dir().join(format!("iothub-http-{}-{name}.pem", process::id()));
+        fs::write(&path, pem).expect("a file");
+        let options = HttpOptions { url: url.clone(), ca_file: Some(path.clone()), ..HttpOptions::default() };
+        let http = Http::new(&options).expect("a URL and a certificate");
+        fs::remove_file(path).expect("removed");
+        http.get()
+    };
+    assert_eq!(ask("right", &pem), Ok(b"{}".to_vec()));
+    let refused = ask("wrong", &other_pem).expect_err("another's certificate");
+    assert!(refused.to_ascii_lowercase().contains("certificate"), "{refused}");
+}
