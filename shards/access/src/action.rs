@@ -30,7 +30,7 @@ pub struct Ask<'a> {
 }
 
 /// A set of actions.
-#[derive(Copy, Clone, PartialEq, Eq, Default, Debug)]
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
 pub struct Actions(u8);
 
 impl Action {

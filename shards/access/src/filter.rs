@@ -117,24 +117,23 @@ fn parse_variable(text: &str, spelling: Spelling) -> Result<Option<(Variable, &s
 }
 
 impl Template {
-    /// What is left of `topic` behind this level, if it begins with it: `Some(None)` where the topic ends. A value with slashes
-    /// stands for several levels.
-    pub fn strip<'t>(&self, topic: &'t str, names: &Names, must_be_plain: bool) -> Option<Option<&'t str>> {
-        let mut rest = topic;
+    /// What is left of `topic` behind this level, if it begins with it: `None` inside where the topic ends. A value with slashes
+    /// stands for several levels. Also whether all values are plain.
+    pub fn strip<'t>(&self, topic: &'t str, names: &Names) -> Option<(Option<&'t str>, bool)> {
+        let (mut rest, mut are_plain) = (topic, true);
         for piece in &self.0 {
             let text = match piece {
                 Piece::Text(text) => text,
                 Piece::Variable(variable) => {
-                    let value = names.value(*variable)?;
-                    if has_wildcard(value) || (must_be_plain && !is_plain(value)) {
-                        return None;
-                    }
+                    let value = names.value(*variable).filter(|value| !has_wildcard(value))?;
+                    are_plain &= is_plain(value);
                     value
                 }
             };
             rest = rest.strip_prefix(text)?;
         }
-        if rest.is_empty() { Some(None) } else { rest.strip_prefix('/').map(Some) }
+        let below = if rest.is_empty() { None } else { Some(rest.strip_prefix('/')?) };
+        Some((below, are_plain))
     }
 }
 
@@ -202,12 +201,13 @@ mod tests {
         let levels = parse("d-%c", Spelling::Both).expect("a filter");
         let [Level::Template(template)] = &levels[..] else { panic!("one template: {levels:?}") };
         let names = |client_id: &str| Names { client_id: client_id.into(), ..Names::default() };
-        assert_eq!(template.strip("d-1", &names("1"), true), Some(None));
-        assert_eq!(template.strip("d-1/x", &names("1"), true), Some(Some("x")));
-        assert_eq!(template.strip("d-1/", &names("1"), true), Some(Some("")));
-        assert_eq!(template.strip("d-12", &names("1"), true), None);
-        assert_eq!(template.strip("d-1/2/x", &names("1/2"), false), Some(Some("x")));
-        assert_eq!(template.strip("d-1/2/x", &names("1/2"), true), None);
-        assert_eq!(template.strip("d-+/x", &names("+"), false), None, "a wildcard is no name");
+        let strip = |topic, id| template.strip(topic, &names(id));
+        assert_eq!(strip("d-1", "1"), Some((None, true)));
+        assert_eq!(strip("d-1/x", "1"), Some((Some("x"), true)));
+        assert_eq!(strip("d-1/", "1"), Some((Some(""), true)));
+        assert_eq!(strip("d-12", "1"), None);
+        assert_eq!(strip("d-1/2/x", "1/2"), Some((Some("x"), false)));
+        assert_eq!(strip("d-/x", ""), Some((Some("x"), false)));
+        assert_eq!(strip("d-+/x", "+"), None, "a wildcard is no name");
     }
 }

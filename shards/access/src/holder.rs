@@ -90,8 +90,7 @@ impl Holder {
 
     /// Answers one question. Costs what the topic shares with the rules.
     pub fn check(&self, ask: &Ask<'_>) -> Verdict {
-        let none = Names::default();
-        let names = self.names.as_deref().unwrap_or(&none);
+        let names = self.names.as_deref();
         let mut is_personal = false;
         let ruling = self.profile.set.ask(&self.profile, ask, names, &mut is_personal);
         let other = self.profile.shadow.as_deref();

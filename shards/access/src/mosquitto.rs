@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    LEVELS_MAX, PROBLEMS_MAX, RULES_MAX,
+    PROBLEMS_MAX, RULES_MAX,
     action::{Action, Actions},
     filter::{self, Names, Spelling},
     layer::{Kind, Layer, Problem, Rule},
@@ -96,14 +96,12 @@ impl<'t> Parser<'t> {
             return Err(format!("the file has more than {RULES_MAX} rules"));
         }
         self.rules.push(Rule { line: number, text: line.into() });
-        // Denials come first, then the order of the file counts.
-        let rank = if is_denial { rule } else { rule | ALLOWS };
         let sprout = match (is_pattern, self.user) {
             (true, _) => self.patterns.get_or_insert_default(),
             (false, None) => self.anonymous.get_or_insert_default(),
             (false, Some(user)) => self.users.entry(user).or_default(),
         };
-        sprout.insert(&levels, Entry { rule, actions, rank });
+        sprout.insert(&levels, Entry { role: 0, rule, actions, is_denial });
         Ok(())
     }
 
@@ -166,7 +164,7 @@ impl Lists {
         part: Part,
         action: Action,
         topic: &str,
-        names: &Names,
+        names: Option<&Names>,
         is_personal: &mut bool,
     ) -> Saying {
         match action {
@@ -174,11 +172,19 @@ impl Lists {
             Action::Admin => return Saying::Nothing,
             _ => {}
         }
-        let mut walk = Walk::new(action, names, false);
+        let mut walk = Walk {
+            action,
+            roles: None,
+            names,
+            must_be_plain: false,
+            allowing: None,
+            denying: None,
+            is_personal: false,
+        };
         if let Some(list) = part.list {
             self.tries[list as usize].match_topic(topic, &mut walk);
         }
-        if walk.found.is_none() {
+        if walk.allowing.or(walk.denying).is_none() {
             // Such a name would stand for other names, so that mosquitto does not ask the patterns at all.
             if part.is_barred {
                 return Saying::Denied(None);
@@ -186,15 +192,17 @@ impl Lists {
             self.patterns.match_topic(topic, &mut walk);
         }
         *is_personal |= walk.is_personal;
-        match walk.found {
-            Some(entry) if entry.rank & ALLOWS == 0 => Saying::Denied(Some(entry.rule)),
-            Some(entry) => Saying::Allowed(Some(entry.rule)),
-            None => Saying::Nothing,
-        }
+        Saying::of(&walk)
     }
 }
 
-/// The bit of a rank by which all denials come before all else.
-const ALLOWS: u32 = 1 << 31;
-
-const _: () = assert!(RULES_MAX < ALLOWS as usize && LEVELS_MAX > 0);
+impl Saying {
+    /// Denials come first.
+    pub fn of(walk: &Walk<'_>) -> Saying {
+        match (walk.denying, walk.allowing) {
+            (Some(rule), _) => Saying::Denied(Some(rule)),
+            (None, Some(rule)) => Saying::Allowed(Some(rule)),
+            (None, None) => Saying::Nothing,
+        }
+    }
+}

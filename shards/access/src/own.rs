@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     Fallback, Layer, Limits, Network, Problem, Who,
-    action::Action,
+    action::{Action, Actions},
     filter::Names,
     glob::Glob,
     mosquitto::Saying,
@@ -22,6 +22,8 @@ use crate::{
 #[derive(Default, Debug)]
 pub(crate) struct Roles {
     roles: Vec<Role>,
+    /// Of all roles.
+    rules: Trie,
     names: BTreeMap<Box<str>, u32>,
     everyone: Vec<u32>,
     /// Of those who have not proved who they are.
@@ -38,11 +40,12 @@ pub(crate) struct Roles {
     pub listeners: BTreeMap<Box<str>, Fallback>,
 }
 
-#[derive(Default, Debug)]
+#[derive(Copy, Clone, Default, Debug)]
 struct Role {
-    allow: Trie,
-    deny: Trie,
     limits: Limits,
+    /// Some of what it denies.
+    denies: Actions,
+    has_variables: bool,
 }
 
 /// Roles by a name that may be a pattern.
@@ -90,11 +93,11 @@ impl Roles {
     }
 
     pub fn uses_names(&self, roles: &[u32]) -> bool {
-        self.each(roles).any(|role| role.allow.has_variables() || role.deny.has_variables())
+        self.each(roles).any(|role| role.has_variables)
     }
 
     pub fn denies(&self, roles: &[u32], action: Action) -> bool {
-        self.each(roles).any(|role| role.deny.entries().any(|entry| entry.actions.has(action)))
+        self.each(roles).any(|role| role.denies.has(action))
     }
 
     pub fn say(
@@ -102,29 +105,26 @@ impl Roles {
         roles: &[u32],
         action: Action,
         topic: &str,
-        names: &Names,
+        names: Option<&Names>,
         is_personal: &mut bool,
     ) -> Saying {
         // A name that a client chose must not become more than a level where it opens something. Where it closes something it
         // may be whatever it says.
-        let mut deny = Walk::new(action, names, false);
-        let mut allow = Walk::new(action, names, true);
-        let find = if action == Action::Subscribe { Trie::match_filter } else { Trie::match_topic };
-        for role in self.each(roles) {
-            find(&role.deny, topic, &mut deny);
+        let mut walk = Walk {
+            action,
+            roles: Some(roles),
+            names,
+            must_be_plain: true,
+            allowing: None,
+            denying: None,
+            is_personal: false,
+        };
+        match action {
+            Action::Subscribe => self.rules.match_filter(topic, &mut walk),
+            _ => self.rules.match_topic(topic, &mut walk),
         }
-        *is_personal |= deny.is_personal;
-        if let Some(entry) = deny.found {
-            return Saying::Denied(Some(entry.rule));
-        }
-        for role in self.each(roles) {
-            find(&role.allow, topic, &mut allow);
-        }
-        *is_personal |= allow.is_personal;
-        match allow.found {
-            Some(entry) => Saying::Allowed(Some(entry.rule)),
-            None => Saying::Nothing,
-        }
+        *is_personal |= walk.is_personal;
+        Saying::of(&walk)
     }
 
     fn each<'a>(&'a self, roles: &'a [u32]) -> impl Iterator<Item = &'a Role> {

@@ -124,7 +124,13 @@ impl Set {
         self.listeners.get(listener).copied().unwrap_or(self.default)
     }
 
-    pub fn ask(&self, profile: &Profile, ask: &Ask<'_>, names: &Names, is_personal: &mut bool) -> Ruling {
+    pub fn ask(
+        &self,
+        profile: &Profile,
+        ask: &Ask<'_>,
+        names: Option<&Names>,
+        is_personal: &mut bool,
+    ) -> Ruling {
         if ask.needs().any(|action| action == Action::Publish)
             && profile.limits.qos_max.is_some_and(|qos_max| ask.qos > qos_max)
         {
@@ -150,7 +156,7 @@ impl Set {
         profile: &Profile,
         action: Action,
         topic: &str,
-        names: &Names,
+        names: Option<&Names>,
         is_personal: &mut bool,
     ) -> Ruling {
         let mut allowed = None;

@@ -1,207 +1,258 @@
 //! Rules by their filters: finds those that a topic matches, or that cover a filter, at a cost that follows what it shares with
 //! them and not how many there are.
 
-use std::collections::BTreeMap;
+mod sprout;
+
+pub use sprout::Sprout;
 
 use crate::{
     action::{Action, Actions},
-    filter::{Level, Names, Template},
+    filter::{Names, Template},
 };
 
 /// One rule, where its filter ends.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Entry {
-    /// Its number in the file's rules.
+    /// Whose rule it is, where the rules of several stand in one trie.
+    pub role: u32,
+    /// Its number in the file's rules. Of several that match, the first is named.
     pub rule: u32,
     pub actions: Actions,
-    /// Which of several rules that match decides: the lowest rank.
-    pub rank: u32,
+    pub is_denial: bool,
 }
 
+// A few arrays and no pointers between them: a walk waits for memory at each step, and the nodes of ten thousand rules fit where they
+// are near.
 /// Rules, immutable.
 #[derive(Default, Debug)]
 pub struct Trie {
     /// The root is the first; empty where there are no rules.
     nodes: Box<[Node]>,
-}
-
-#[derive(Debug)]
-struct Node {
-    /// In order.
-    texts: Box<[(Box<str>, u32)]>,
+    /// Of each node in order.
+    children: Box<[Child]>,
     templates: Box<[(Template, u32)]>,
-    any: Option<u32>,
-    /// Filters that end here.
-    ends: Box<[Entry]>,
-    /// Filters that have their `#` below here.
-    rests: Box<[Entry]>,
+    /// Of each place in order.
+    entries: Box<[Entry]>,
+    /// What levels have beyond their first bytes.
+    tails: Box<[u8]>,
 }
 
-/// Rules while they are collected.
-#[derive(Default, Debug)]
-pub struct Sprout {
-    texts: BTreeMap<Box<str>, Sprout>,
-    templates: BTreeMap<Template, Sprout>,
-    any: Option<Box<Sprout>>,
-    ends: Vec<Entry>,
-    rests: Vec<Entry>,
+#[derive(Copy, Clone, Default, Debug)]
+struct Node {
+    children: Span,
+    templates: Span,
+    /// Filters that end here.
+    ends: Span,
+    /// Filters that have their `#` below here.
+    rests: Span,
+    /// 0 is none: the root is nobody's child.
+    any: u32,
+}
+
+/// A child by the text of its level.
+#[derive(Copy, Clone, Debug)]
+struct Child {
+    head: u64,
+    len: u32,
+    tail: u32,
+    node: u32,
+}
+
+/// A part of an array.
+#[derive(Copy, Clone, Default, Debug)]
+struct Span {
+    start: u32,
+    end: u32,
 }
 
 /// A walk through the rules: what is looked for, and what was found.
 #[derive(Debug)]
 pub struct Walk<'a> {
     pub action: Action,
-    pub names: &'a Names,
-    /// Variables whose values are not plain match nothing.
+    /// Whose rules count, in order; `None` for all.
+    pub roles: Option<&'a [u32]>,
+    /// `None` where no rule that counts has a variable.
+    pub names: Option<&'a Names>,
+    /// Whether variables whose values are not plain keep a permission from matching.
     pub must_be_plain: bool,
-    pub found: Option<Entry>,
+    pub allowing: Option<u32>,
+    pub denying: Option<u32>,
     /// Whether a variable was looked at: with other values the walk may end otherwise.
     pub is_personal: bool,
 }
 
-impl Sprout {
-    pub fn insert(&mut self, levels: &[Level], entry: Entry) {
-        let Some((level, below)) = levels.split_first() else { return self.ends.push(entry) };
-        let child = match level {
-            Level::Rest => return self.rests.push(entry),
-            Level::Any => self.any.get_or_insert_default(),
-            Level::Text(text) => self.texts.entry(text.clone()).or_default(),
-            Level::Template(template) => self.templates.entry(template.clone()).or_default(),
-        };
-        child.insert(below, entry);
-    }
-
-    pub fn compile(self) -> Trie {
-        let mut nodes = Vec::new();
-        self.place(&mut nodes);
-        Trie { nodes: nodes.into_iter().map(|node| node.expect("every place is filled")).collect() }
-    }
-
-    fn place(self, nodes: &mut Vec<Option<Node>>) -> u32 {
-        let at = nodes.len();
-        nodes.push(None);
-        let node = Node {
-            texts: self.texts.into_iter().map(|(text, child)| (text, child.place(nodes))).collect(),
-            templates: self.templates.into_iter().map(|(key, child)| (key, child.place(nodes))).collect(),
-            any: self.any.map(|child| child.place(nodes)),
-            ends: self.ends.into(),
-            rests: self.rests.into(),
-        };
-        nodes[at] = Some(node);
-        u32::try_from(at).expect("a file of rules has fewer levels than a u32 counts")
-    }
+/// Where a walk stands.
+#[derive(Copy, Clone)]
+struct Step<'t> {
+    /// What is left of the topic; `None` behind its last level.
+    rest: Option<&'t str>,
+    /// Nothing was passed yet, and the topic begins with `$`.
+    is_reserved: bool,
+    /// No variable on the way had a value that keeps permissions from matching.
+    is_plain: bool,
 }
 
 impl Trie {
-    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
-        self.nodes.iter().flat_map(|node| node.ends.iter().chain(&node.rests))
-    }
-
     /// Whether any rule has a variable.
     pub fn has_variables(&self) -> bool {
-        self.nodes.iter().any(|node| !node.templates.is_empty())
+        !self.templates.is_empty()
     }
 
-    /// Finds the rule that decides on a topic name.
+    /// Finds the rules that decide on a topic name.
     pub fn match_topic(&self, topic: &str, walk: &mut Walk<'_>) {
         if let Some(root) = self.nodes.first() {
-            self.topic(root, Some(topic), topic.starts_with('$'), walk);
+            self.topic(root, Step::first(topic), walk);
         }
     }
 
-    /// Finds the rule that decides on a filter, of those that cover the whole of it: every topic that it matches is one of theirs.
+    /// Finds the rules that decide on a filter, of those that cover the whole of it: every topic that it matches is one of theirs.
     pub fn match_filter(&self, filter: &str, walk: &mut Walk<'_>) {
         let Some(root) = self.nodes.first() else { return };
         // `#` has no parent level at the top, so that `+/#` is the same there.
-        if filter == "#"
-            && let Some(any) = root.any
-        {
-            walk.visit(&self.node(any).rests);
+        if filter == "#" && root.any != 0 {
+            walk.visit(self.entries(self.node(root.any).rests), true);
         }
-        self.filter(root, Some(filter), filter.starts_with('$'), walk);
+        self.filter(root, Step::first(filter), walk);
     }
 
     // The recursion is as deep as the rules are: `LEVELS_MAX`.
-    fn topic(&self, node: &Node, rest: Option<&str>, is_reserved: bool, walk: &mut Walk<'_>) {
+    fn topic(&self, node: &Node, step: Step<'_>, walk: &mut Walk<'_>) {
         // [MQTT-4.7.2-1] A filter that starts with a wildcard never matches a topic that starts with `$`.
-        if !is_reserved {
-            walk.visit(&node.rests);
+        if !step.is_reserved {
+            walk.visit(self.entries(node.rests), step.is_plain);
         }
-        let Some(rest) = rest else { return walk.visit(&node.ends) };
+        let Some(rest) = step.rest else { return walk.visit(self.entries(node.ends), step.is_plain) };
         let (level, below) = split(rest);
-        if let Some(child) = node.text(level) {
-            self.topic(self.node(child), below, false, walk);
+        if let Some(child) = self.child(node, level) {
+            self.topic(child, step.below(below), walk);
         }
-        if let Some(child) = node.any.filter(|_| !is_reserved) {
-            self.topic(self.node(child), below, false, walk);
+        if node.any != 0 && !step.is_reserved {
+            self.topic(self.node(node.any), step.below(below), walk);
         }
-        for (template, child) in &node.templates {
-            if let Some(below) = walk.strip(template, rest) {
-                self.topic(self.node(*child), below, false, walk);
+        for (template, child) in self.templates(node) {
+            if let Some(step) = walk.strip(template, rest, step) {
+                self.topic(self.node(*child), step, walk);
             }
         }
     }
 
-    fn filter(&self, node: &Node, rest: Option<&str>, is_reserved: bool, walk: &mut Walk<'_>) {
-        if !is_reserved {
-            walk.visit(&node.rests);
+    fn filter(&self, node: &Node, step: Step<'_>, walk: &mut Walk<'_>) {
+        if !step.is_reserved {
+            walk.visit(self.entries(node.rests), step.is_plain);
         }
-        let Some(rest) = rest else { return walk.visit(&node.ends) };
+        let Some(rest) = step.rest else { return walk.visit(self.entries(node.ends), step.is_plain) };
         let (level, below) = split(rest);
         // Only `#` covers `#`, and only `+` and `#` cover `+`.
         if level == "#" {
             return;
         }
-        if let Some(child) = node.any.filter(|_| !is_reserved) {
-            self.filter(self.node(child), below, false, walk);
+        if node.any != 0 && !step.is_reserved {
+            self.filter(self.node(node.any), step.below(below), walk);
         }
         if level == "+" {
             return;
         }
-        if let Some(child) = node.text(level) {
-            self.filter(self.node(child), below, false, walk);
+        if let Some(child) = self.child(node, level) {
+            self.filter(child, step.below(below), walk);
         }
-        for (template, child) in &node.templates {
-            if let Some(below) = walk.strip(template, rest) {
-                self.filter(self.node(*child), below, false, walk);
+        for (template, child) in self.templates(node) {
+            if let Some(step) = walk.strip(template, rest, step) {
+                self.filter(self.node(*child), step, walk);
             }
         }
+    }
+
+    fn child(&self, node: &Node, level: &str) -> Option<&Node> {
+        let (head, tail) = cut(level);
+        let children = node.children.of(&self.children);
+        let found = children.binary_search_by(|child| {
+            let order = (child.head, child.len as usize).cmp(&(head, level.len()));
+            order.then_with(|| self.tails[child.tail as usize..][..tail.len()].cmp(tail))
+        });
+        Some(self.node(children[found.ok()?].node))
     }
 
     fn node(&self, at: u32) -> &Node {
         &self.nodes[at as usize]
     }
-}
 
-impl Node {
-    fn text(&self, level: &str) -> Option<u32> {
-        let at = self.texts.binary_search_by(|(text, _)| (**text).cmp(level)).ok()?;
-        Some(self.texts[at].1)
+    fn entries(&self, span: Span) -> &[Entry] {
+        span.of(&self.entries)
+    }
+
+    fn templates(&self, node: &Node) -> &[(Template, u32)] {
+        node.templates.of(&self.templates)
     }
 }
 
-impl<'a> Walk<'a> {
-    pub fn new(action: Action, names: &'a Names, must_be_plain: bool) -> Walk<'a> {
-        Walk { action, names, must_be_plain, found: None, is_personal: false }
+impl Span {
+    fn of<T>(self, array: &[T]) -> &[T] {
+        &array[self.start as usize..self.end as usize]
+    }
+}
+
+impl<'t> Step<'t> {
+    fn first(topic: &'t str) -> Step<'t> {
+        Step { rest: Some(topic), is_reserved: topic.starts_with('$'), is_plain: true }
     }
 
-    fn visit(&mut self, entries: &[Entry]) {
-        for entry in entries.iter().filter(|entry| entry.actions.has(self.action)) {
-            if self.found.is_none_or(|found| entry.rank < found.rank) {
-                self.found = Some(*entry);
+    fn below(self, rest: Option<&'t str>) -> Step<'t> {
+        Step { rest, is_reserved: false, is_plain: self.is_plain }
+    }
+}
+
+impl Walk<'_> {
+    fn visit(&mut self, entries: &[Entry], is_plain: bool) {
+        match self.roles {
+            Some(roles) if entries.len() > FEW => {
+                for role in roles {
+                    let first = entries.partition_point(|entry| entry.role < *role);
+                    let theirs = entries[first..].iter().take_while(|entry| entry.role == *role);
+                    theirs.for_each(|entry| self.take(entry, is_plain));
+                }
             }
+            Some(roles) => {
+                let theirs = entries.iter().filter(|entry| roles.binary_search(&entry.role).is_ok());
+                theirs.for_each(|entry| self.take(entry, is_plain));
+            }
+            None => entries.iter().for_each(|entry| self.take(entry, is_plain)),
         }
     }
 
-    fn strip<'t>(&mut self, template: &Template, rest: &'t str) -> Option<Option<&'t str>> {
+    fn take(&mut self, entry: &Entry, is_plain: bool) {
+        if !entry.actions.has(self.action) || !(is_plain || entry.is_denial) {
+            return;
+        }
+        let found = if entry.is_denial { &mut self.denying } else { &mut self.allowing };
+        if found.is_none_or(|found| entry.rule < found) {
+            *found = Some(entry.rule);
+        }
+    }
+
+    fn strip<'t>(&mut self, template: &Template, rest: &'t str, step: Step<'t>) -> Option<Step<'t>> {
+        let names = self.names?;
         self.is_personal = true;
-        template.strip(rest, self.names, self.must_be_plain)
+        let (below, is_plain) = template.strip(rest, names)?;
+        let is_plain = step.is_plain && (is_plain || !self.must_be_plain);
+        Some(Step { rest: below, is_reserved: false, is_plain })
     }
 }
 
 fn split(rest: &str) -> (&str, Option<&str>) {
-    match rest.split_once('/') {
-        Some((level, below)) => (level, Some(below)),
+    match rest.bytes().position(|byte| byte == b'/') {
+        Some(end) => (&rest[..end], Some(&rest[end + 1..])),
         None => (rest, None),
     }
 }
+
+/// The first bytes as a number, and what follows them.
+fn cut(level: &str) -> (u64, &[u8]) {
+    match level.as_bytes().split_first_chunk::<HEAD_BYTES>() {
+        Some((head, tail)) => (u64::from_be_bytes(*head), tail),
+        None => (level.bytes().fold(0, |head, byte| head << 8 | u64::from(byte)), &[]),
+    }
+}
+
+const HEAD_BYTES: usize = 8;
+/// Up to so many entries are looked at one by one.
+const FEW: usize = 8;

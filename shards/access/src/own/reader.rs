@@ -11,7 +11,7 @@ use super::{
 use crate::{
     Action, Fallback, Layer, Limits, Network, PROBLEMS_MAX, Problem, RULES_MAX,
     action::Actions,
-    filter::{self, Spelling},
+    filter::{self, Level, Spelling},
     layer::{Kind, Rule},
     trie::{self, Sprout},
 };
@@ -37,6 +37,7 @@ pub fn read(file: &str, text: &str) -> Result<Layer, Vec<Problem>> {
         }
     }
     if reader.problems.is_empty() {
+        reader.roles.rules = reader.sprout.compile();
         Ok(Layer { file: file.into(), rules: reader.rules.into(), kind: Kind::Own(Box::new(reader.roles)) })
     } else {
         reader.problems.truncate(PROBLEMS_MAX);
@@ -49,6 +50,7 @@ struct Reader<'t> {
     file: &'t str,
     text: &'t str,
     roles: Roles,
+    sprout: Sprout,
     rules: Vec<Rule>,
     problems: Vec<Problem>,
 }
@@ -185,10 +187,10 @@ impl Reader<'_> {
     }
 
     fn role(&mut self, at: usize, role: &Entry<'_, '_>) {
-        let (mut allow, mut deny, mut limits) = (Sprout::default(), Sprout::default(), Limits::default());
+        let mut limits = Limits::default();
         for entry in self.table(role) {
             match entry.name {
-                "rules" => self.rules_of(role.name, &entry, &mut allow, &mut deny),
+                "rules" => self.rules_of(at, role.name, &entry),
                 "qos_max" => match self.number(&entry) {
                     Some(qos) if qos <= 2 => limits.qos_max = Some(qos as u8),
                     _ => self.problem(entry.at, "`qos_max` is 0, 1 or 2".to_owned()),
@@ -206,7 +208,7 @@ impl Reader<'_> {
                 }
             }
         }
-        self.roles.roles[at] = super::Role { allow: allow.compile(), deny: deny.compile(), limits };
+        self.roles.roles[at].limits = limits;
     }
 
     fn number(&self, entry: &Entry<'_, '_>) -> Option<u64> {
@@ -227,7 +229,7 @@ impl Reader<'_> {
         rate
     }
 
-    fn rules_of(&mut self, role: &str, entry: &Entry<'_, '_>, allow: &mut Sprout, deny: &mut Sprout) {
+    fn rules_of(&mut self, role: usize, name: &str, entry: &Entry<'_, '_>) {
         let Value::Array(array) = entry.value else {
             let what = "`rules` is a list: write rules = [ { allow = \"read\", topics = \"a/#\" } ]";
             return self.problem(entry.at, what.to_owned());
@@ -235,9 +237,9 @@ impl Reader<'_> {
         for item in array.iter() {
             let at = item.span().start;
             let written = self.text.get(item.span()).unwrap_or_default();
-            let text = format!("role {role}: {}", shortened(written));
+            let text = format!("role {name}: {}", shortened(written));
             match item.get_ref() {
-                DeValue::Table(table) => self.rule(at, text, table, allow, deny),
+                DeValue::Table(table) => self.rule(role, at, text, table),
                 _ => self.problem(
                     at,
                     "a rule is { allow = ..., topics = ... } or { deny = ..., topics = ... }".to_owned(),
@@ -246,7 +248,7 @@ impl Reader<'_> {
         }
     }
 
-    fn rule(&mut self, at: usize, text: String, table: &DeTable<'_>, allow: &mut Sprout, deny: &mut Sprout) {
+    fn rule(&mut self, role: usize, at: usize, text: String, table: &DeTable<'_>) {
         let (mut actions, mut topics) = (Vec::new(), Vec::new());
         for entry in entries(table) {
             match entry.name {
@@ -271,20 +273,28 @@ impl Reader<'_> {
         }
         let rule = self.rules.len() as u32;
         self.rules.push(Rule { line: line_of(self.text, at), text: text.into() });
-        let sprout = if is_denial { deny } else { allow };
+        let entry = trie::Entry { role: role as u32, rule, actions, is_denial };
         for topic in topics {
-            let parsed = if topic.starts_with("$share/") {
-                Err(format!(
-                    "`{topic}`: write the filter inside, which holds for shared subscriptions as well"
-                ))
-            } else {
-                filter::parse(topic, Spelling::Both)
-            };
-            match parsed {
-                Ok(levels) => sprout.insert(&levels, trie::Entry { rule, actions, rank: rule }),
-                Err(what) => self.problem(at, what),
+            if let Err(what) = self.filter(topic, entry) {
+                self.problem(at, what);
             }
         }
+    }
+
+    fn filter(&mut self, topic: &str, entry: trie::Entry) -> Result<(), String> {
+        if topic.starts_with("$share/") {
+            return Err(format!(
+                "`{topic}`: write the filter inside, which holds for shared subscriptions as well"
+            ));
+        }
+        let levels = filter::parse(topic, Spelling::Both)?;
+        let role = &mut self.roles.roles[entry.role as usize];
+        role.has_variables |= levels.iter().any(|level| matches!(level, Level::Template(_)));
+        if entry.is_denial {
+            role.denies = role.denies.with(entry.actions);
+        }
+        self.sprout.insert(&levels, entry);
+        Ok(())
     }
 
     fn actions(&mut self, entry: &Entry<'_, '_>) -> Actions {

@@ -230,3 +230,57 @@ fn layers_add_up_and_a_denial_of_any_counts() {
         assert_eq!(allows(&rules, client("c"), action, topic), allowed, "{action} {topic}");
     }
 }
+
+#[test]
+fn of_many_roles_with_one_filter_only_those_of_the_client_count() {
+    let mut text = "[clients]\na = \"r7\"\nb = [\"r7\", \"r40\"]\nc = [\"r0\", \"r99\"]\n".to_owned();
+    for role in 0..100 {
+        let word = if role == 40 { "deny" } else { "allow" };
+        let action = if role % 2 == 0 { "write" } else { "read" };
+        let rule = format!("{{ {word} = \"{action}\", topics = [\"x/#\", \"r/{role}\"] }}");
+        text.push_str(&format!("[roles.r{role}]\nrules = [ {rule} ]\n"));
+    }
+    let rules = rules(toml(&text));
+    for (id, reads, writes) in
+        [("a", true, false), ("b", true, false), ("c", true, true), ("d", false, false)]
+    {
+        assert_eq!(allows(&rules, client(id), Receive, "x/1"), reads, "{id}");
+        assert_eq!(allows(&rules, client(id), Publish, "x/1"), writes, "{id}");
+    }
+    assert!(why(&rules, client("b"), Publish, "x/1").starts_with("denied: role r40: "));
+    assert!(why(&rules, client("c"), Publish, "x/1").starts_with("allowed: role r0: "));
+    assert!(allows(&rules, client("c"), Receive, "r/99") && !allows(&rules, client("c"), Receive, "r/98"));
+}
+
+#[test]
+fn levels_are_told_apart_by_every_byte() {
+    let names = [
+        "1234567",
+        "12345678",
+        "123456780",
+        "123456781",
+        "12345678-long-1",
+        "12345678-long-2",
+        "1",
+        "",
+        "ä",
+        "äö",
+    ];
+    for name in names {
+        let rules = everyone(&format!(
+            "{{ allow = \"write\", topics = \"a/{name}\" }}, {{ allow = \"write\", topics = \"a/zz\" }}"
+        ));
+        for other in names {
+            assert_eq!(
+                allows(&rules, client("c"), Publish, &format!("a/{other}")),
+                name == other,
+                "{name} {other}"
+            );
+        }
+        assert!(!allows(&rules, client("c"), Publish, &format!("a/{name}\0")), "{name}");
+    }
+    let all: Vec<String> = names.iter().map(|name| format!("\"a/{name}\"")).collect();
+    let rules = everyone(&format!("{{ allow = \"write\", topics = [{}] }}", all.join(", ")));
+    assert!(names.iter().all(|name| allows(&rules, client("c"), Publish, &format!("a/{name}"))));
+    assert!(!allows(&rules, client("c"), Publish, "a/12345678-long-3"));
+}
