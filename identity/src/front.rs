@@ -252,7 +252,7 @@ impl Shared {
             Answer::Accept { .. } => {
                 bump(&self.counters.accepted);
                 if ask.has_credentials() {
-                    lock(&self.throttle).on_success(self.now_ms(), ip, user);
+                    lock(&self.throttle).on_success(ip, user);
                 }
             }
             Answer::Reject(rejection) => {

@@ -29,13 +29,15 @@ pub struct ThrottleLimits {
     pub pair: Patience,
     pub address: Patience,
     pub user: Patience,
-    /// Of each of the three tables.
+    /// Of each table.
     pub entries_max: usize,
 }
 
 pub(crate) struct Throttle {
     limits: ThrottleLimits,
     pairs: Ages<(u64, u64), Record>,
+    /// Users that were let in, and from where. A table of its own, because a large fleet would push failures out.
+    known: Ages<(u64, u64), ()>,
     addresses: Ages<u64, Record>,
     users: Ages<u64, Record>,
     hasher: RandomState,
@@ -45,28 +47,27 @@ pub(crate) struct Throttle {
 struct Record {
     failures: u32,
     last_ms: u64,
-    /// Was let in since the last failure.
-    is_known: bool,
 }
 
 impl Throttle {
     pub fn new(limits: ThrottleLimits) -> Throttle {
         let ages = || Ages::new(limits.entries_max);
-        let pairs = Ages::new(limits.entries_max);
-        Throttle { limits, pairs, addresses: ages(), users: ages(), hasher: RandomState::new() }
+        let (pairs, known) = (Ages::new(limits.entries_max), Ages::new(limits.entries_max));
+        Throttle { limits, pairs, known, addresses: ages(), users: ages(), hasher: RandomState::new() }
     }
 
     /// How long it is until an attempt may be made. None: now.
     pub fn wait_ms(&self, now_ms: u64, ip: Option<IpAddr>, user: Option<&str>) -> Option<u64> {
         let (address, user) = (self.address(ip), self.user(user));
-        let pair = self.pairs.get(&(address.unwrap_or(0), user.unwrap_or(0))).copied().unwrap_or_default();
+        let pair = (address.unwrap_or(0), user.unwrap_or(0));
+        let record = self.pairs.get(&pair).copied().unwrap_or_default();
         let of = |ages: &Ages<u64, Record>, key: Option<u64>, patience: Patience| {
             key.and_then(|key| ages.get(&key)).map_or(0, |record| record.wait_ms(now_ms, patience))
         };
         let waits = [
-            pair.wait_ms(now_ms, self.limits.pair),
+            record.wait_ms(now_ms, self.limits.pair),
             of(&self.addresses, address, self.limits.address),
-            if pair.is_known { 0 } else { of(&self.users, user, self.limits.user) },
+            if self.known.get(&pair).is_some() { 0 } else { of(&self.users, user, self.limits.user) },
         ];
         waits.into_iter().max().filter(|wait| *wait > 0)
     }
@@ -86,12 +87,12 @@ impl Throttle {
         }
     }
 
-    pub fn on_success(&mut self, now_ms: u64, ip: Option<IpAddr>, user: Option<&str>) {
-        let (address, user) = (self.address(ip), self.user(user));
-        let pair = (address.unwrap_or(0), user.unwrap_or(0));
-        // Nobody else failed: that need not be remembered, and most clients never fail.
-        if user.is_some_and(|user| self.users.get(&user).is_some()) || self.pairs.get(&pair).is_some() {
-            self.pairs.insert(pair, Record { failures: 0, last_ms: now_ms, is_known: true });
+    pub fn on_success(&mut self, ip: Option<IpAddr>, user: Option<&str>) {
+        let pair = (self.address(ip).unwrap_or(0), self.user(user).unwrap_or(0));
+        self.known.insert(pair, ());
+        // Most have not failed before.
+        if self.pairs.get(&pair).is_some() {
+            self.pairs.insert(pair, Record::default());
         }
     }
 
@@ -126,7 +127,7 @@ impl Record {
 
     fn failed(self, now_ms: u64, patience: Patience) -> Record {
         let failures = self.failures_at(now_ms, patience).saturating_add(1).min(FAILURES_MAX);
-        Record { failures, last_ms: now_ms, is_known: false }
+        Record { failures, last_ms: now_ms }
     }
 }
 

@@ -71,13 +71,15 @@ fn an_address_that_tries_many_users_has_to_wait() {
 #[test]
 fn a_user_that_is_tried_from_everywhere_has_to_wait_except_where_it_was_let_in() {
     let mut throttle = throttle();
-    throttle.on_failure(0, ip(200), Some("alice"));
-    throttle.on_success(0, ip(200), Some("alice"));
+    throttle.on_success(ip(200), Some("alice"));
+    throttle.on_failure(0, ip(201), Some("alice"));
+    throttle.on_success(ip(201), Some("alice"));
     for number in 0..40 {
         throttle.on_failure(0, ip(number), Some("alice"));
     }
     assert!(throttle.wait_ms(0, ip(100), Some("alice")).is_some());
     assert_eq!(throttle.wait_ms(0, ip(200), Some("alice")), None);
+    assert_eq!(throttle.wait_ms(0, ip(201), Some("alice")), None);
     assert_eq!(throttle.wait_ms(0, ip(100), Some("bob")), None);
 }
 
@@ -104,8 +106,9 @@ fn the_tables_stay_within_their_bound() {
     for number in 0..20_000u32 {
         let ip = Some(IpAddr::V4(Ipv4Addr::from_bits(number)));
         throttle.on_failure(0, ip, Some(&number.to_string()));
+        throttle.on_success(ip, Some(&number.to_string()));
     }
-    for len in [throttle.pairs.len(), throttle.addresses.len(), throttle.users.len()] {
+    for len in [throttle.pairs.len(), throttle.known.len(), throttle.addresses.len(), throttle.users.len()] {
         assert!(len <= 1_000, "{len}");
     }
 }
