@@ -33,6 +33,7 @@ use signal_hook::{
 use property::PropertySet;
 use reason::{CODE_FAILED, CODE_PROTOCOL, exit_code};
 use trace::Trace;
+pub use transport::parse_path;
 use transport::{PORT_TLS, TransportArgs};
 use url::Url;
 

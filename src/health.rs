@@ -1,68 +1,69 @@
 //! `iothub health`: asks a broker for a CONNACK, for container health checks that have no client at hand.
 
-use std::{process::ExitCode, time::Duration};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Args;
-use client::{Disconnection, Driver, Error, Farewell, Options, Target, Version};
+use client::{Disconnection, Driver, Error, Farewell, Options, Target, Tls, TlsError, TlsOptions, Version};
 
 use crate::config::{Address, Place, Scheme};
+use crate::endpoint::parse_path;
 
 #[derive(Debug, Args)]
 pub struct HealthArgs {
-    /// The broker to ask
-    #[arg(default_value = "tcp://127.0.0.1:1883", value_parser = Asked::parse)]
-    address: Asked,
+    /// The broker to ask, by one of its listen addresses
+    #[arg(default_value = "tcp://127.0.0.1:1883", value_parser = Address::parse)]
+    address: Address,
     /// Seconds until no answer is an answer
     #[arg(short, long, value_name = "SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=60))]
     timeout: u64,
+    /// Trust the certificate authorities in this PEM file, in place of those of the system
+    #[arg(long, value_name = "FILE")]
+    cafile: Option<PathBuf>,
+    /// Do not ask whether the broker's certificate is for this host. An authority must have signed it all the same
+    #[arg(long)]
+    insecure: bool,
+    /// The path of the WebSocket
+    #[arg(long, value_name = "PATH", default_value = "/mqtt", value_parser = parse_path)]
+    ws_path: String,
 }
 
-/// A listener that a health check can ask.
-#[derive(Debug, Clone)]
-struct Asked {
-    host: String,
-    port: u16,
-}
-
-impl Asked {
-    fn parse(text: &str) -> Result<Asked, String> {
-        match Address::parse(text)? {
-            Address { scheme: Scheme::Tcp, place: Place::Host { host, port } } => Ok(Asked { host, port }),
-            other => Err(format!("a health check asks over tcp://, and not over {}://", other.scheme.name())),
-        }
+impl HealthArgs {
+    fn target(&self) -> Result<Target, TlsError> {
+        let target = match &self.address.place {
+            Place::Host { host, port } => Target::new(host.as_str(), *port),
+            Place::Path(path) => Target::unix(path),
+        };
+        let is_websocket = matches!(self.address.scheme, Scheme::WebSocket | Scheme::SecureWebSocket);
+        let options =
+            TlsOptions { ca_file: self.cafile.clone(), any_name: self.insecure, ..TlsOptions::default() };
+        let tls = self.address.scheme.needs_tls().then(|| Tls::new(&options)).transpose()?;
+        let websocket = is_websocket.then(|| self.ws_path.clone());
+        Ok(Target { tls, websocket, connect_timeout: Duration::from_secs(self.timeout), ..target })
     }
-}
 
-impl std::fmt::Display for Asked {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        Address::tcp(&self.host, self.port).fmt(f)
+    fn complain(&self, trouble: impl std::fmt::Display) -> ExitCode {
+        eprintln!("iothub health: {}: {trouble}", self.address);
+        ExitCode::FAILURE
     }
 }
 
 /// Any CONNACK is a sign of life: a broker that is full or asks for a password is not to be restarted for it. One whose
 /// store has failed is, and says so with its CONNACK.
 pub fn run(args: &HealthArgs) -> ExitCode {
-    let timeout = Duration::from_secs(args.timeout);
-    let target =
-        Target { connect_timeout: timeout, ..Target::new(args.address.host.as_str(), args.address.port) };
-    let options = Options { answer_timeout: timeout, ..Options::new(Version::V5, "") };
+    let target = match args.target() {
+        Ok(target) => target,
+        Err(error) => return args.complain(error),
+    };
+    let options =
+        Options { answer_timeout: Duration::from_secs(args.timeout), ..Options::new(Version::V5, "") };
     match Driver::connect(target, options, u64::from(std::process::id())) {
         Ok(mut driver) => {
             let trouble = driver.client().granted().and_then(|granted| granted.reason_string.clone());
             // The answer is there; that the farewell arrives as well is not asked.
             let _ = driver.disconnect(&Farewell::default());
-            match trouble {
-                None => ExitCode::SUCCESS,
-                Some(trouble) => {
-                    eprintln!("iothub health: {}: {trouble}", args.address);
-                    ExitCode::FAILURE
-                }
-            }
+            trouble.map_or(ExitCode::SUCCESS, |trouble| args.complain(trouble))
         }
         Err(Error::Disconnected(Disconnection::Refused { .. })) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("iothub health: {}: {error}", args.address);
-            ExitCode::FAILURE
-        }
+        Err(error) => args.complain(error),
     }
 }

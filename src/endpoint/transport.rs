@@ -91,7 +91,8 @@ impl TransportArgs {
     }
 }
 
-fn parse_path(text: &str) -> Result<String, String> {
+/// The path of a WebSocket.
+pub fn parse_path(text: &str) -> Result<String, String> {
     let is_path = text.starts_with('/') && !text.contains(|c: char| c.is_ascii_control() || c == ' ');
     if is_path {
         Ok(text.to_owned())

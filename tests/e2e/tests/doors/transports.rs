@@ -166,3 +166,24 @@ fn a_certificate_of_another_authority_is_refused_by_the_client_and_counted_here(
     assert!(!publisher.wait().success(), "{}", publisher.shown());
     doors.broker.await_counter("refused_tls", 1);
 }
+
+#[test]
+fn health_is_asked_over_every_way() {
+    let doors = Doors::open("doors-health");
+    let ca = doors.authority.file();
+    let ask = |address: &str, flags: &[&str]| {
+        let mut command = program::command(program::iothub());
+        Process::start("health", command.args(["health", address]).args(flags))
+    };
+    let mut addresses = SCHEMES.map(|scheme| format!("{scheme}://127.0.0.1:{}", doors.port(scheme))).to_vec();
+    addresses.push(format!("unix://{}", doors.broker.folder().join("mqtt.sock").display()));
+    addresses.push(format!("wss://127.0.0.1:{}", doors.port("any")));
+    for address in &addresses {
+        ask(address, &["--cafile", &ca.display().to_string()]).succeed();
+    }
+    let elsewhere = Authority::new(&program::fresh_folder("doors-health-elsewhere"));
+    let mut stranger = ask(&addresses[1], &["--cafile", &elsewhere.file().display().to_string()]);
+    assert!(!stranger.wait().success() && stranger.says("invalid peer certificate"), "{}", stranger.shown());
+    let mut lost = ask(&addresses[2], &["--ws-path", "/nowhere"]);
+    assert!(!lost.wait().success() && lost.says("404 Not Found"), "{}", lost.shown());
+}
