@@ -149,6 +149,25 @@ fn code_of_client(stream: &[u8]) -> Option<CloseCode> {
 }
 
 #[test]
+fn each_first_byte_of_a_frame_is_judged_by_itself() {
+    for first in 0..=u8::MAX {
+        let outcome = whole(&masked(first, b""));
+        // Within a message, which begins with this frame.
+        let within = whole(&[masked(0x02, b""), masked(first, b"")].concat());
+        let codes = (code_of(&outcome), code_of(&within));
+        let is_closed = (outcome.close.is_some(), within.close.is_some());
+        match first {
+            0x82 | 0x02 => assert_eq!((codes, is_closed), ((None, Some(1002)), (false, true)), "{first:#x}"),
+            0x80 | 0x00 => assert_eq!((codes, is_closed), ((Some(1002), None), (true, false)), "{first:#x}"),
+            0x81 | 0x01 => assert_eq!(codes, (Some(1003), Some(1002)), "{first:#x}"),
+            0x88 => assert_eq!((codes, is_closed), ((None, None), (true, true)), "{first:#x}"),
+            0x89 | 0x8A => assert_eq!((codes, is_closed), ((None, None), (false, false)), "{first:#x}"),
+            _ => assert_eq!(codes, (Some(1002), Some(1002)), "{first:#x}"),
+        }
+    }
+}
+
+#[test]
 fn what_is_wrong_is_said_before_the_rest_is_there() {
     for (stream, len) in [
         (masked(0xC2, b"x"), 1),
