@@ -135,14 +135,14 @@ impl Socket {
 
     /// Reads a head, or a whole control frame, or keeps what there is of it. `bytes` is not empty.
     fn read_head<'a>(&mut self, bytes: &'a [u8], replies: &mut Vec<u8>) -> Result<&'a [u8], Close> {
-        let size = self.needed(bytes)?;
+        let (opcode, size) = self.needed(bytes)?;
         let Some((whole, rest)) = bytes.split_at_checked(size) else {
             let mut partial = Box::new(Partial { len: bytes.len() as u8, bytes: [0; PARTIAL_BYTES_MAX] });
             partial.bytes[..bytes.len()].copy_from_slice(bytes);
             self.partial = Some(partial);
             return Ok(&[]);
         };
-        self.on_head(whole, replies)?;
+        self.on_head(opcode, whole, replies)?;
         Ok(rest)
     }
 
@@ -155,9 +155,9 @@ impl Socket {
     ) -> Result<&'a [u8], Close> {
         loop {
             let len = usize::from(partial.len);
-            let size = self.needed(&partial.bytes[..len])?;
+            let (opcode, size) = self.needed(&partial.bytes[..len])?;
             if len == size {
-                self.on_head(&partial.bytes[..size], replies)?;
+                self.on_head(opcode, &partial.bytes[..size], replies)?;
                 return Ok(bytes);
             }
             let (more, rest) = bytes.split_at(bytes.len().min(size - len));
@@ -173,9 +173,10 @@ impl Socket {
 
     /// How many bytes a head, or a whole control frame, takes in all, as far as its first bytes tell. What is wrong with
     /// them is said at once.
-    fn needed(&self, bytes: &[u8]) -> Result<usize, Close> {
+    #[inline]
+    fn needed(&self, bytes: &[u8]) -> Result<(Opcode, usize), Close> {
         let opcode = self.check_first(bytes[0])?;
-        let Some(second) = bytes.get(1) else { return Ok(2) };
+        let Some(second) = bytes.get(1) else { return Ok((opcode, 2)) };
         let is_masked = second & MASKED != 0;
         if is_masked != (self.side == Side::Server) {
             return Err(protocol(if is_masked {
@@ -186,10 +187,10 @@ impl Socket {
         }
         let head = frame::head_bytes(*second);
         if !opcode.is_control() {
-            return Ok(head);
+            return Ok((opcode, head));
         }
         match usize::from(second & !MASKED) {
-            len @ 0..=CONTROL_BYTES_MAX => Ok(head + len),
+            len @ 0..=CONTROL_BYTES_MAX => Ok((opcode, head + len)),
             _ => Err(protocol("a control frame has more than 125 bytes")),
         }
     }
@@ -216,8 +217,7 @@ impl Socket {
     }
 
     /// Takes a whole head, or a whole control frame, which `needed` has checked.
-    fn on_head(&mut self, whole: &[u8], replies: &mut Vec<u8>) -> Result<(), Close> {
-        let opcode = self.check_first(whole[0])?;
+    fn on_head(&mut self, opcode: Opcode, whole: &[u8], replies: &mut Vec<u8>) -> Result<(), Close> {
         let head = frame::head_bytes(whole[1]);
         let mut mask = match self.side {
             Side::Server => Mask::of(&whole[head - 4..head]),
