@@ -1,9 +1,12 @@
 //! Rules by their filters: finds those that a topic matches, or that cover a filter, at a cost that follows what it shares with
 //! them and not how many there are.
 
+mod levels;
 mod sprout;
 
 pub use sprout::Sprout;
+
+use levels::{Level, Levels};
 
 use crate::{
     action::{Action, Actions},
@@ -33,8 +36,8 @@ pub struct Trie {
     templates: Box<[(Template, u32)]>,
     /// Of each place in order.
     entries: Box<[Entry]>,
-    /// What levels have beyond their first bytes.
-    tails: Box<[u8]>,
+    /// Of all children.
+    texts: Box<str>,
 }
 
 #[derive(Copy, Clone, Default, Debug)]
@@ -52,9 +55,9 @@ struct Node {
 /// A child by the text of its level.
 #[derive(Copy, Clone, Debug)]
 struct Child {
-    head: u64,
+    hash: u64,
+    text: u32,
     len: u32,
-    tail: u32,
     node: u32,
 }
 
@@ -83,9 +86,9 @@ pub struct Walk<'a> {
 
 /// Where a walk stands.
 #[derive(Copy, Clone)]
-struct Step<'t> {
-    /// What is left of the topic; `None` behind its last level.
-    rest: Option<&'t str>,
+struct Step {
+    /// The level that is next; `None` behind the last one.
+    next: Option<Level>,
     /// Nothing was passed yet, and the topic begins with `$`.
     is_reserved: bool,
     /// No variable on the way had a value that keeps permissions from matching.
@@ -101,7 +104,8 @@ impl Trie {
     /// Finds the rules that decide on a topic name.
     pub fn match_topic(&self, topic: &str, walk: &mut Walk<'_>) {
         if let Some(root) = self.nodes.first() {
-            self.topic(root, Step::first(topic), walk);
+            let levels = Levels::of(topic);
+            self.topic(root, &levels, Step::first(&levels), walk);
         }
     }
 
@@ -112,64 +116,68 @@ impl Trie {
         if filter == "#" && root.any != 0 {
             walk.visit(self.entries(self.node(root.any).rests), true);
         }
-        self.filter(root, Step::first(filter), walk);
+        let levels = Levels::of(filter);
+        self.filter(root, &levels, Step::first(&levels), walk);
     }
 
     // The recursion is as deep as the rules are: `LEVELS_MAX`.
-    fn topic(&self, node: &Node, step: Step<'_>, walk: &mut Walk<'_>) {
+    fn topic(&self, node: &Node, levels: &Levels<'_>, step: Step, walk: &mut Walk<'_>) {
         // [MQTT-4.7.2-1] A filter that starts with a wildcard never matches a topic that starts with `$`.
         if !step.is_reserved {
             walk.visit(self.entries(node.rests), step.is_plain);
         }
-        let Some(rest) = step.rest else { return walk.visit(self.entries(node.ends), step.is_plain) };
-        let (level, below) = split(rest);
-        if let Some(child) = self.child(node, level) {
-            self.topic(child, step.below(below), walk);
+        let Some(level) = step.next else { return walk.visit(self.entries(node.ends), step.is_plain) };
+        let below = step.below(levels.after(&level));
+        if let Some(child) = self.child(node, levels, &level) {
+            self.topic(child, levels, below, walk);
         }
         if node.any != 0 && !step.is_reserved {
-            self.topic(self.node(node.any), step.below(below), walk);
+            self.topic(self.node(node.any), levels, below, walk);
         }
         for (template, child) in self.templates(node) {
-            if let Some(step) = walk.strip(template, rest, step) {
-                self.topic(self.node(*child), step, walk);
+            if let Some(step) = walk.strip(template, levels, &level, step) {
+                self.topic(self.node(*child), levels, step, walk);
             }
         }
     }
 
-    fn filter(&self, node: &Node, step: Step<'_>, walk: &mut Walk<'_>) {
+    fn filter(&self, node: &Node, levels: &Levels<'_>, step: Step, walk: &mut Walk<'_>) {
         if !step.is_reserved {
             walk.visit(self.entries(node.rests), step.is_plain);
         }
-        let Some(rest) = step.rest else { return walk.visit(self.entries(node.ends), step.is_plain) };
-        let (level, below) = split(rest);
+        let Some(level) = step.next else { return walk.visit(self.entries(node.ends), step.is_plain) };
         // Only `#` covers `#`, and only `+` and `#` cover `+`.
-        if level == "#" {
+        let text = levels.text(&level);
+        if text == "#" {
             return;
         }
+        let below = step.below(levels.after(&level));
         if node.any != 0 && !step.is_reserved {
-            self.filter(self.node(node.any), step.below(below), walk);
+            self.filter(self.node(node.any), levels, below, walk);
         }
-        if level == "+" {
+        if text == "+" {
             return;
         }
-        if let Some(child) = self.child(node, level) {
-            self.filter(child, step.below(below), walk);
+        if let Some(child) = self.child(node, levels, &level) {
+            self.filter(child, levels, below, walk);
         }
         for (template, child) in self.templates(node) {
-            if let Some(step) = walk.strip(template, rest, step) {
-                self.filter(self.node(*child), step, walk);
+            if let Some(step) = walk.strip(template, levels, &level, step) {
+                self.filter(self.node(*child), levels, step, walk);
             }
         }
     }
 
-    fn child(&self, node: &Node, level: &str) -> Option<&Node> {
-        let (head, tail) = cut(level);
+    fn child(&self, node: &Node, levels: &Levels<'_>, level: &Level) -> Option<&Node> {
         let children = node.children.of(&self.children);
         let found = children.binary_search_by(|child| {
-            let order = (child.head, child.len as usize).cmp(&(head, level.len()));
-            order.then_with(|| self.tails[child.tail as usize..][..tail.len()].cmp(tail))
+            child.hash.cmp(&level.hash).then_with(|| self.text(child).cmp(levels.text(level)))
         });
         Some(self.node(children[found.ok()?].node))
+    }
+
+    fn text(&self, child: &Child) -> &str {
+        &self.texts[child.text as usize..][..child.len as usize]
     }
 
     fn node(&self, at: u32) -> &Node {
@@ -191,13 +199,13 @@ impl Span {
     }
 }
 
-impl<'t> Step<'t> {
-    fn first(topic: &'t str) -> Step<'t> {
-        Step { rest: Some(topic), is_reserved: topic.starts_with('$'), is_plain: true }
+impl Step {
+    fn first(levels: &Levels<'_>) -> Step {
+        Step { next: Some(levels.first()), is_reserved: levels.topic.starts_with('$'), is_plain: true }
     }
 
-    fn below(self, rest: Option<&'t str>) -> Step<'t> {
-        Step { rest, is_reserved: false, is_plain: self.is_plain }
+    fn below(self, next: Option<Level>) -> Step {
+        Step { next, is_reserved: false, is_plain: self.is_plain }
     }
 }
 
@@ -229,30 +237,15 @@ impl Walk<'_> {
         }
     }
 
-    fn strip<'t>(&mut self, template: &Template, rest: &'t str, step: Step<'t>) -> Option<Step<'t>> {
+    fn strip(&mut self, template: &Template, levels: &Levels<'_>, level: &Level, step: Step) -> Option<Step> {
         let names = self.names?;
         self.is_personal = true;
-        let (below, is_plain) = template.strip(rest, names)?;
+        let (rest, is_plain) = template.strip(&levels.topic[level.start..], names)?;
         let is_plain = step.is_plain && (is_plain || !self.must_be_plain);
-        Some(Step { rest: below, is_reserved: false, is_plain })
+        let next = rest.map(|rest| levels.at(levels.topic.len() - rest.len(), level));
+        Some(Step { next, is_reserved: false, is_plain })
     }
 }
 
-fn split(rest: &str) -> (&str, Option<&str>) {
-    match rest.bytes().position(|byte| byte == b'/') {
-        Some(end) => (&rest[..end], Some(&rest[end + 1..])),
-        None => (rest, None),
-    }
-}
-
-/// The first bytes as a number, and what follows them.
-fn cut(level: &str) -> (u64, &[u8]) {
-    match level.as_bytes().split_first_chunk::<HEAD_BYTES>() {
-        Some((head, tail)) => (u64::from_be_bytes(*head), tail),
-        None => (level.bytes().fold(0, |head, byte| head << 8 | u64::from(byte)), &[]),
-    }
-}
-
-const HEAD_BYTES: usize = 8;
 /// Up to so many entries are looked at one by one.
 const FEW: usize = 8;

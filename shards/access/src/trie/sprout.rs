@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Child, Entry, Node, Span, Trie, cut};
+use super::{Child, Entry, Node, Span, Trie, levels::hash};
 use crate::filter::{Level, Template};
 
 /// Rules that come one by one.
@@ -22,7 +22,7 @@ struct Arrays {
     children: Vec<Child>,
     templates: Vec<(Template, u32)>,
     entries: Vec<Entry>,
-    tails: Vec<u8>,
+    texts: String,
 }
 
 impl Sprout {
@@ -40,13 +40,13 @@ impl Sprout {
     pub fn compile(self) -> Trie {
         let mut arrays = Arrays::default();
         arrays.place(self);
-        let Arrays { nodes, children, templates, entries, tails } = arrays;
+        let Arrays { nodes, children, templates, entries, texts } = arrays;
         Trie {
             nodes: nodes.into(),
             children: children.into(),
             templates: templates.into(),
             entries: entries.into(),
-            tails: tails.into(),
+            texts: texts.into(),
         }
     }
 }
@@ -75,15 +75,11 @@ impl Arrays {
     fn children(&mut self, texts: BTreeMap<Box<str>, Sprout>) -> Span {
         let start = self.children.len();
         let mut texts: Vec<(Box<str>, Sprout)> = texts.into_iter().collect();
-        texts.sort_by(|(a, _), (b, _)| {
-            let ((a_head, a_tail), (b_head, b_tail)) = (cut(a), cut(b));
-            (a_head, a.len(), a_tail).cmp(&(b_head, b.len(), b_tail))
-        });
+        texts.sort_by(|(a, _), (b, _)| (hash(a), a).cmp(&(hash(b), b)));
         for (text, _) in &texts {
-            let (head, tail) = cut(text);
-            let at = number(self.tails.len());
-            self.children.push(Child { head, len: number(text.len()), tail: at, node: 0 });
-            self.tails.extend(tail);
+            let at = number(self.texts.len());
+            self.children.push(Child { hash: hash(text), text: at, len: number(text.len()), node: 0 });
+            self.texts.push_str(text);
         }
         let end = self.children.len();
         for (at, (_, child)) in texts.into_iter().enumerate() {

@@ -218,3 +218,27 @@ fn a_file_of_comments_denies_everything() {
     let rules = rules(acl("# nothing\n"));
     table(&rules, &[("c", None, Publish, "a", false), ("c", None, Receive, "a", false)]);
 }
+
+#[test]
+fn levels_count_however_many_there_are() {
+    let deep = (0..40).map(|at| format!("l{at}")).collect::<Vec<_>>().join("/");
+    let rules = rules(acl(&format!(
+        "topic {deep}/end\ntopic {deep}/x/+/#\npattern p/%c/{deep}/end\npattern {deep}/%c/z\n"
+    )));
+    for (id, topic, allowed) in [
+        ("c", format!("{deep}/end"), true),
+        ("c", format!("{deep}/end/"), false),
+        ("c", deep.clone(), false),
+        ("c", format!("{deep}/x/y"), true),
+        ("c", format!("{deep}/x/y/z/w"), true),
+        ("c", format!("{deep}/x"), false),
+        ("a/b/c", format!("p/a/b/c/{deep}/end"), true),
+        ("a/b/c", format!("p/a/b/{deep}/end"), false),
+        (&deep, format!("p/{deep}/{deep}/end"), true),
+        (&deep, format!("{deep}/{deep}/z"), true),
+        ("c", format!("{deep}/c/z"), true),
+        ("c", "/".repeat(60_000), false),
+    ] {
+        assert_eq!(allows(&rules, client(id), Publish, &topic), allowed, "{id} {topic}");
+    }
+}
