@@ -21,8 +21,10 @@ use crate::{
 impl Shard {
     /// Whether somebody has to be asked before the client is let in.
     pub(crate) fn is_asked_about(&self, conn: ConnId) -> bool {
-        let door = self.connections.get(conn).and_then(|connection| self.config.door(connection.door));
-        door.is_some_and(|door| door.asks)
+        let Some(connection) = self.connections.get(conn) else { return false };
+        // Where listeners are described, one that is not lets nobody in without a question.
+        let is_open = self.config.doors.is_empty();
+        !is_open && self.config.door(connection.door).is_none_or(|door| door.asks)
     }
 
     /// The CONNECT waits from now on. `frame` is all of it.

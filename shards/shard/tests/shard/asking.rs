@@ -275,6 +275,15 @@ fn a_door_takes_the_versions_that_it_is_told_to() {
 }
 
 #[test]
+fn a_door_that_is_not_described_is_no_open_one() {
+    let mut s = Script::new(config());
+    let client = s.open_by(3, false);
+    s.say_connect(client, &connect("c"));
+    assert!(s.hear(client).is_empty());
+    assert_eq!(s.asks.len(), 1);
+}
+
+#[test]
 fn bytes_in_pieces_wait_as_well() {
     let mut s = Script::new(config());
     let watcher = s.join("w");
