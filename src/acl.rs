@@ -2,14 +2,13 @@
 
 use std::{
     fmt::Write as _,
-    fs,
     io::{self, Write as _},
     net::IpAddr,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitCode,
 };
 
-use access::{Action, Ask, Explanation, Fallback, Holder, Layer, Limits, Problem, Rules, Who};
+use access::{Action, Ask, Explanation, Fallback, Holder, Limits, Rules, Who};
 use clap::{Args, Subcommand};
 
 /// Ask what rules of access allow.
@@ -174,22 +173,8 @@ fn limits(limits: &Limits) -> String {
 
 impl Files {
     fn read(&self) -> Result<Rules, Vec<String>> {
-        let mut builder = Rules::builder(self.default);
-        if let Some(path) = &self.acl {
-            builder = builder.layer(layer(path, access::mosquitto::parse)?);
-        }
-        if let Some(path) = &self.rules {
-            builder = builder.layer(layer(path, access::own::parse)?);
-        }
-        Ok(builder.build())
+        crate::access::read(self.acl.as_deref(), self.rules.as_deref(), self.default)
     }
-}
-
-/// One file of rules, or every problem that it has.
-fn layer(path: &Path, parse: fn(&str, &str) -> Result<Layer, Vec<Problem>>) -> Result<Layer, Vec<String>> {
-    let name = path.to_string_lossy();
-    let text = fs::read_to_string(path).map_err(|error| vec![format!("{name} cannot be read: {error}")])?;
-    parse(&name, &text).map_err(|problems| problems.iter().map(ToString::to_string).collect())
 }
 
 fn check_topic(action: Action, topic: &str) -> Result<(), String> {

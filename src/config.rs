@@ -1,12 +1,15 @@
 //! The configuration: defaults, then the file, then the environment, then flags; checked as a whole before anything starts.
 
 mod address;
+mod admission;
 mod environment;
 mod file;
 mod key;
+mod listener;
 mod nearest;
 mod problem;
 mod settings;
+mod table;
 mod value;
 
 #[cfg(test)]
@@ -16,11 +19,19 @@ use std::{ffi::OsString, fs, io::Read as _, path::Path};
 
 pub use self::{
     address::{Address, Place, Scheme},
+    admission::{
+        Access, AccessDefault, Anonymous, Authentication, CertificateUser, ClientCertificates, MinVersion,
+        Tls,
+    },
     key::Key,
+    listener::Listener,
     problem::{Origin, Problem},
-    settings::{ClientCertificates, Format, Level, MinVersion, Settings, Sigterm, Tls},
+    settings::{Format, Level, Settings, Sigterm},
 };
-use self::{file::File, value::Value};
+use self::{
+    file::{File, Sink},
+    value::Value,
+};
 
 /// What the command line says about the configuration, as it was typed.
 #[derive(Debug, Default)]
@@ -41,9 +52,11 @@ pub struct Loaded {
     pub origins: Vec<(&'static Key, Origin)>,
     /// Nobody asked for these hosts, so what this machine lacks may be left out.
     pub listens_by_default: bool,
+    /// There is a file, which may say something else later.
+    pub has_file: bool,
 }
 
-impl Loaded {
+impl Sink for Loaded {
     fn set(
         &mut self,
         key: &'static Key,
@@ -54,7 +67,10 @@ impl Loaded {
         match key.set(&mut self.settings, value) {
             Ok(()) => {
                 self.listens_by_default &= !std::ptr::eq(key, listen_addresses());
-                self.decide(key, origin);
+                // A listener as a whole is shown by its address.
+                if key.section != listener::SECTION {
+                    self.decide(key, origin);
+                }
                 Ok(())
             }
             Err(remedy) => {
@@ -62,6 +78,20 @@ impl Loaded {
                 Err(Problem { origin, key, value: written.to_owned(), remedy })
             }
         }
+    }
+
+    fn begin_listener(&mut self) {
+        self.settings.listeners.push(Listener::default());
+    }
+}
+
+impl Loaded {
+    /// All that is listened on: without a word about addresses, listeners of their own take the place of the default ones.
+    pub fn listeners(&self) -> Vec<Listener> {
+        let Settings { server, listeners, .. } = &self.settings;
+        let replaces_default = self.listens_by_default && !listeners.is_empty();
+        let addresses = server.listen_addresses.iter().filter(|_| !replaces_default);
+        addresses.cloned().map(Listener::at).chain(listeners.iter().cloned()).collect()
     }
 
     fn decide(&mut self, key: &'static Key, origin: Origin) {
@@ -80,7 +110,12 @@ pub fn load(
     variables: impl IntoIterator<Item = (OsString, OsString)>,
     flags: &Flags,
 ) -> Result<Loaded, Vec<Problem>> {
-    let mut loaded = Loaded { settings: Settings::default(), origins: Vec::new(), listens_by_default: true };
+    let mut loaded = Loaded {
+        settings: Settings::default(),
+        origins: Vec::new(),
+        listens_by_default: true,
+        has_file: file.is_some(),
+    };
     let mut problems = Vec::new();
     if let Some(path) = file {
         match read_regular(path) {
@@ -119,7 +154,7 @@ fn read_file(path: &Path, bytes: &[u8], loaded: &mut Loaded) -> Vec<Problem> {
     match std::str::from_utf8(bytes) {
         Ok(text) => {
             let file = File { path: &path.to_string_lossy(), text };
-            file.read(|key, value, origin, written| loaded.set(key, value, origin, written))
+            file.read(loaded)
         }
         Err(error) => {
             let at = error.valid_up_to();

@@ -11,8 +11,8 @@ use crossbeam_channel::{Receiver, bounded, select};
 use runtime::{Broker, Failure, Snapshot};
 
 use crate::{
-    config::{Settings, Sigterm},
-    notify,
+    config::{Loaded, Problem, Sigterm},
+    notify, policy,
     signals::Signal,
     start::Started,
 };
@@ -25,8 +25,9 @@ enum Ending {
 }
 
 /// Serves until something ends it.
-pub fn run(started: Started, settings: &Settings, signals: &Receiver<Signal>) -> ExitCode {
-    let ending = wait(&started, settings.server.sigterm, signals);
+pub fn run(started: Started, loaded: &Loaded, signals: &Receiver<Signal>, load: Load<'_>) -> ExitCode {
+    let settings = &loaded.settings;
+    let ending = wait(&started, settings.server.sigterm, signals, || reload(&started, loaded, load));
     notify::stopping();
     if let Ending::Drain = ending {
         drain(&started, Duration::from_secs(settings.server.shutdown_timeout_secs), signals);
@@ -40,7 +41,30 @@ pub fn run(started: Started, settings: &Settings, signals: &Receiver<Signal>) ->
     }
 }
 
-fn wait(started: &Started, sigterm: Sigterm, signals: &Receiver<Signal>) -> Ending {
+/// Reads the configuration again.
+pub type Load<'a> = &'a dyn Fn() -> Result<Loaded, Vec<Problem>>;
+
+/// A configuration with anything wrong in it changes nothing, and the broker goes on as it is.
+fn reload(started: &Started, before: &Loaded, load: Load<'_>) {
+    let sentences = |problems: Vec<Problem>| problems.iter().map(ToString::to_string).collect();
+    notify::reloading();
+    match load().map_err(sentences).and_then(|now| policy::reload(started, before, &now)) {
+        Ok(waiting) => {
+            tracing::info!("SIGHUP: certificates, authentication and rules are as the files say now");
+            if !waiting.is_empty() {
+                tracing::warn!("changed, and waits for the next start: {}", waiting.join(", "));
+            }
+        }
+        Err(problems) => {
+            for problem in problems {
+                tracing::error!("SIGHUP: nothing is changed: {problem}");
+            }
+        }
+    }
+    notify::ready_again();
+}
+
+fn wait(started: &Started, sigterm: Sigterm, signals: &Receiver<Signal>, reload: impl Fn()) -> Ending {
     loop {
         select! {
             recv(started.broker.failures()) -> failure => match failure {
@@ -59,6 +83,7 @@ fn wait(started: &Started, sigterm: Sigterm, signals: &Receiver<Signal>) -> Endi
                     tracing::info!("{}: draining; once more ends at once", signal.name());
                     return Ending::Drain;
                 }
+                Ok(Signal::Hangup) => reload(),
                 Ok(signal) => answer(started, signal),
                 // The thread that waits for signals is gone, and with it every way to end in order.
                 Err(_) => return Ending::Drain,
@@ -75,10 +100,7 @@ fn answer(started: &Started, signal: Signal) {
             "{}: there is nothing to save: with a data directory everything is stored as it comes, without one it lives in memory",
             signal.name()
         ),
-        _ => tracing::warn!(
-            "{}: reserved for reading the configuration again, which is not built yet",
-            signal.name()
-        ),
+        _ => tracing::info!("{}: not while the broker ends", signal.name()),
     }
 }
 

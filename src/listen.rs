@@ -3,23 +3,33 @@
 use std::{
     io,
     net::{SocketAddr, TcpListener, ToSocketAddrs},
+    sync::Arc,
 };
 
-use crate::config::{self, Address, Scheme};
+use crate::config::{self, Address, Listener, Scheme};
 
-/// Where the broker is to listen, and what is spoken there.
+/// Where the broker is to listen.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Listen {
-    pub places: Vec<(Scheme, runtime::Place)>,
+    pub entrances: Vec<Entrance>,
     /// Default addresses that this machine does not have: a machine without IPv6 still gets its broker.
     pub missing: Vec<SocketAddr>,
 }
 
+/// One place with what the configuration says of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entrance {
+    pub address: Address,
+    pub listener: Listener,
+    pub place: runtime::Place,
+}
+
 /// Resolves names. An address that somebody asked for is never left out; whether it exists, the runtime finds out.
-pub fn resolve(addresses: &[Address], by_default: bool) -> Result<Listen, String> {
-    let mut listen = Listen { places: Vec::new(), missing: Vec::new() };
-    for address in addresses {
-        for place in lookup(address)? {
+pub fn resolve(listeners: Vec<Listener>, by_default: bool) -> Result<Listen, String> {
+    let mut listen = Listen { entrances: Vec::new(), missing: Vec::new() };
+    for listener in listeners {
+        let address = listener.address.clone().expect("the file was read, and each has one");
+        for place in lookup(&address, &listener)? {
             if let runtime::Place::Tcp(resolved) = place
                 && by_default
                 && is_missing(resolved)
@@ -27,15 +37,19 @@ pub fn resolve(addresses: &[Address], by_default: bool) -> Result<Listen, String
                 listen.missing.push(resolved);
                 continue;
             }
-            match listen.places.iter().find(|(_, known)| *known == place) {
-                Some((scheme, _)) if *scheme != address.scheme && !is_chosen(&place) => {
+            match listen.entrances.iter().find(|known| known.place == place && !is_chosen(&place)) {
+                None => {
+                    let (address, listener) = (address.clone(), listener.clone());
+                    listen.entrances.push(Entrance { address, listener, place });
+                }
+                Some(known)
+                    if known.address.scheme == address.scheme && is_plain(&known.listener, &listener) => {}
+                Some(known) => {
                     return Err(format!(
-                        "cannot listen on {address}: {place} is that of {}://, too. Give each an address of its own",
-                        scheme.name()
+                        "cannot listen on {address}: {place} is that of {}, too. Give each an address of its own",
+                        known.address
                     ));
                 }
-                Some((scheme, _)) if *scheme == address.scheme => {}
-                _ => listen.places.push((address.scheme, place)),
             }
         }
     }
@@ -45,6 +59,19 @@ pub fn resolve(addresses: &[Address], by_default: bool) -> Result<Listen, String
 /// The system chooses the port: it never chooses the same twice.
 fn is_chosen(place: &runtime::Place) -> bool {
     matches!(place, runtime::Place::Tcp(address) if address.port() == 0)
+}
+
+/// By which rules and those who are asked know each: its address, and a number behind it where there are several.
+pub fn names(entrances: &[Entrance]) -> Vec<Arc<str>> {
+    let mut names: Vec<Arc<str>> = Vec::new();
+    for entrance in entrances {
+        let address = entrance.address.to_string();
+        let several = (2..).map(|number| format!("{address}#{number}"));
+        let mut candidates = std::iter::once(address.clone()).chain(several);
+        let name = candidates.find(|name| !names.iter().any(|known| **known == **name));
+        names.push(name.expect("there are more numbers than listeners").into());
+    }
+    names
 }
 
 /// Whether others than this machine can connect there.
@@ -63,11 +90,19 @@ pub fn shown(scheme: Scheme, place: &runtime::Place) -> String {
     }
 }
 
-fn lookup(address: &Address) -> Result<Vec<runtime::Place>, String> {
+/// Both say nothing but their addresses, which may be two names of one.
+fn is_plain(one: &Listener, other: &Listener) -> bool {
+    [one, other]
+        .into_iter()
+        .all(|listener| *listener == Listener { address: listener.address.clone(), ..Listener::default() })
+}
+
+fn lookup(address: &Address, listener: &Listener) -> Result<Vec<runtime::Place>, String> {
     let (host, port) = match &address.place {
         config::Place::Host { host, port } => (host.as_str(), *port),
         config::Place::Path(path) => {
-            return Ok(vec![runtime::Place::Unix { path: path.clone(), mode: SOCKET_MODE }]);
+            let mode = u32::try_from(listener.socket_mode).expect("the range of its key fits");
+            return Ok(vec![runtime::Place::Unix { path: path.clone(), mode }]);
         }
     };
     let failed = |why: &str| {
@@ -84,9 +119,6 @@ fn lookup(address: &Address) -> Result<Vec<runtime::Place>, String> {
     }
 }
 
-/// The owner and the group of the process may connect.
-const SOCKET_MODE: u32 = 0o660;
-
 fn is_missing(address: SocketAddr) -> bool {
     // Any free port shows whether the address itself exists.
     match TcpListener::bind(SocketAddr::new(address.ip(), 0)) {
@@ -102,33 +134,34 @@ fn is_missing(address: SocketAddr) -> bool {
 mod tests {
     use super::*;
 
-    fn addresses(texts: &[&str]) -> Vec<Address> {
-        texts.iter().map(|text| Address::parse(text).expect(text)).collect()
+    fn listeners(texts: &[&str]) -> Vec<Listener> {
+        texts.iter().map(|text| Listener::at(Address::parse(text).expect(text))).collect()
     }
 
     #[test]
     fn an_address_that_is_asked_for_is_kept_and_a_default_one_may_be_missing() {
         // The address is of the block for documentation: no machine has it.
-        let asked = addresses(&["tcp://127.0.0.1:1", "tcp://192.0.2.1:1"]);
-        let explicit = resolve(&asked, false).expect("resolved");
-        assert_eq!(explicit.places.len(), 2);
-        let by_default = resolve(&asked, true).expect("resolved");
+        let asked = listeners(&["tcp://127.0.0.1:1", "tcp://192.0.2.1:1"]);
+        let explicit = resolve(asked.clone(), false).expect("resolved");
+        assert_eq!(explicit.entrances.len(), 2);
+        let by_default = resolve(asked, true).expect("resolved");
         let kept = runtime::Place::Tcp(SocketAddr::from(([127, 0, 0, 1], 1)));
-        assert_eq!(by_default.places, [(Scheme::Tcp, kept)]);
+        assert_eq!(by_default.entrances.len(), 1);
+        assert_eq!(by_default.entrances[0].place, kept);
         assert_eq!(by_default.missing, [SocketAddr::from(([192, 0, 2, 1], 1))]);
     }
 
     #[test]
     fn the_same_address_is_listened_on_once() {
-        let listen = resolve(&addresses(&["tcp://127.0.0.1:5", "127.0.0.1:5"]), false).expect("resolved");
-        assert_eq!(listen.places.len(), 1);
-        let twice = resolve(&addresses(&["tcp://127.0.0.1:5", "tls://127.0.0.1:5"]), false);
-        assert!(twice.is_err_and(|error| error.contains("127.0.0.1:5 is that of tcp://, too")));
+        let listen = resolve(listeners(&["tcp://127.0.0.1:5", "127.0.0.1:5"]), false).expect("resolved");
+        assert_eq!(listen.entrances.len(), 1);
+        let twice = resolve(listeners(&["tcp://127.0.0.1:5", "tls://127.0.0.1:5"]), false);
+        assert!(twice.is_err_and(|error| error.contains("127.0.0.1:5 is that of tcp://127.0.0.1:5, too")));
     }
 
     #[test]
     fn a_name_without_address_is_named() {
-        let error = resolve(&addresses(&["tcp://no-such-host.invalid:1883"]), false).expect_err("no address");
+        let error = resolve(listeners(&["tcp://no-such-host.invalid:1883"]), false).expect_err("no address");
         assert!(
             error.starts_with("cannot listen on tcp://no-such-host.invalid:1883: the name has no address ("),
             "{error}"

@@ -1,9 +1,11 @@
 //! The `iothub` command: reads what is asked for and hands over to what does it.
 
+mod access;
 mod acl;
 mod cli;
 mod config;
 mod control;
+mod doorkeeper;
 mod endpoint;
 mod health;
 mod listen;
@@ -11,6 +13,7 @@ mod log;
 mod notify;
 mod open_files;
 mod passwd;
+mod policy;
 mod publish;
 mod scram;
 mod signals;
@@ -61,7 +64,7 @@ fn main() -> ExitCode {
 
 /// The broker itself, or the check of its configuration.
 fn serve(args: &ServeArgs) -> ExitCode {
-    let loaded = match config::load(args.config.as_deref(), env::vars_os(), &args.flags()) {
+    let loaded = match load(args) {
         Ok(loaded) => loaded,
         Err(problems) => {
             for problem in problems {
@@ -79,12 +82,16 @@ fn serve(args: &ServeArgs) -> ExitCode {
             Err(error) => fail(&format!("the report cannot be written to standard output: {error}")),
         };
     }
-    let code = start_and_run(&loaded);
+    let code = start_and_run(&loaded, &|| load(args));
     flush_log();
     code
 }
 
-fn start_and_run(loaded: &Loaded) -> ExitCode {
+fn load(args: &ServeArgs) -> Result<Loaded, Vec<config::Problem>> {
+    config::load(args.config.as_deref(), env::vars_os(), &args.flags())
+}
+
+fn start_and_run(loaded: &Loaded, load: control::Load<'_>) -> ExitCode {
     // First of all, because threads inherit what is held back.
     let signals = Signals::hold();
     match Log::start(loaded.settings.log.level, loaded.settings.log.format) {
@@ -99,7 +106,7 @@ fn start_and_run(loaded: &Loaded) -> ExitCode {
         return ExitCode::FAILURE;
     }
     match start::start(loaded) {
-        Ok(started) => control::run(started, &loaded.settings, &received),
+        Ok(started) => control::run(started, loaded, &received, load),
         Err(error) => {
             tracing::error!("{error}");
             ExitCode::FAILURE
@@ -135,8 +142,9 @@ fn report(loaded: &Loaded) -> String {
             text.push_str(&format!("{}.{} = {value} ({origin})\n", key.section, key.name));
         }
     }
+    let listeners = loaded.listeners();
     let addresses: Vec<String> =
-        loaded.settings.server.listen_addresses.iter().map(ToString::to_string).collect();
+        listeners.iter().filter_map(|listener| listener.address.as_ref()).map(ToString::to_string).collect();
     text.push_str(&format!("would listen on {}\n", addresses.join(" and ")));
     text
 }

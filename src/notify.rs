@@ -23,6 +23,19 @@ pub fn status(status: &str) {
     tell(&format!("STATUS={status}"));
 }
 
+/// Says that the configuration is read again. `ready_again` follows, whatever comes of it.
+pub fn reloading() {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the call writes the time into the value that it is given.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    let usec = now.tv_sec * 1_000_000 + now.tv_nsec / 1000;
+    tell(&format!("RELOADING=1\nMONOTONIC_USEC={usec}"));
+}
+
+pub fn ready_again() {
+    tell("READY=1");
+}
+
 /// Says that the broker is about to end.
 pub fn stopping() {
     tell("STOPPING=1\nSTATUS=draining");

@@ -14,7 +14,7 @@ use crossbeam_channel::Sender;
 pub enum Signal {
     Interrupt,
     Terminate,
-    /// Reserved for reading the configuration again.
+    /// Reads the configuration again.
     Hangup,
     /// Asks other brokers to save what they hold; what is to be stored here is stored as it comes.
     Save,

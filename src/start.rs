@@ -8,19 +8,25 @@ use std::{
 };
 
 use runtime::{Broker, Cause, DataDir, Door, Leftover, Place, Probe};
-use shard::SHARDS_MAX;
+use rustls::ServerConfig;
+use shard::{DoorConfig, SHARDS_MAX};
 
 use crate::{
-    config::{Loaded, Scheme, Settings},
-    listen, notify,
+    config::{Anonymous, Loaded, Scheme, Settings},
+    doorkeeper::{self, Doorkeeper},
+    listen::{self, Entrance},
+    notify,
     open_files::{self, Own},
-    signals, threads, tls,
+    policy::Policy,
+    signals, threads,
 };
 
 /// A broker that listens, and how many shards it has.
 pub struct Started {
     pub broker: Broker,
     pub shards: u8,
+    pub doorkeeper: Arc<Doorkeeper>,
+    pub entrances: Vec<Entrance>,
 }
 
 /// Starts every shard and says where the broker listens. The error is a sentence for the log.
@@ -29,23 +35,31 @@ pub fn start(loaded: &Loaded) -> Result<Started, String> {
     check_open_files(settings)?;
     let probe = runtime::probe().map_err(|error| error.to_string())?;
     let shards = shards(settings, &probe);
-    let listen = listen::resolve(&settings.server.listen_addresses, loaded.listens_by_default)?;
+    let listen = listen::resolve(loaded.listeners(), loaded.listens_by_default)?;
     for address in &listen.missing {
         tracing::info!("this machine has no address {}: not listening there", address.ip());
     }
-    let max_connections = raise_open_files(settings, shards, listen.places.len())?;
-    let doors = doors(settings, &listen.places)?;
+    let max_connections = raise_open_files(settings, shards, listen.entrances.len())?;
+    let policy = Policy::read(settings, &listen.entrances).map_err(|problems| problems.join("\n"))?;
+    let doors = doors(settings, &listen.entrances, &policy);
+    let doorkeeper = Doorkeeper::start(&settings.authentication, policy.chains, &listen.entrances)?;
+    let doorkeeper = Arc::new(doorkeeper);
     let dir = data_dir(settings, shards)?;
     let placement_seed = dir.as_ref().map_or_else(|| placement_seed(settings), |dir| dir.placement_seed());
     let mut config = settings.runtime_config(doors, shards, placement_seed);
     config.store = dir.map(|dir| settings.store_config(dir));
     config.max_connections = max_connections;
+    config.doorkeeper = Some(Arc::clone(&doorkeeper) as _);
+    config.core.doors = admission(loaded, &listen.entrances);
+    config.core.rules = Some(policy.rules);
     threads::check(shards)?;
     let broker = runtime::start(config).map_err(|error| error.to_string())?;
     signals::started();
-    let schemes = listen.places.iter().map(|(scheme, _)| *scheme);
-    announce(&schemes.zip(broker.places().iter().cloned()).collect::<Vec<_>>(), shards, &probe);
-    Ok(Started { broker, shards })
+    let schemes = listen.entrances.iter().map(|entrance| entrance.address.scheme);
+    let places: Vec<_> = schemes.zip(broker.places().iter().cloned()).collect();
+    announce(&places, shards, &probe);
+    warn_of_strangers(settings, &listen.entrances);
+    Ok(Started { broker, shards, doorkeeper, entrances: listen.entrances })
 }
 
 fn shards(settings: &Settings, probe: &Probe) -> u8 {
@@ -131,39 +145,63 @@ fn raise_open_files(settings: &Settings, shards: u8, addresses: usize) -> Result
     Ok(usize::try_from(connections).unwrap_or(all))
 }
 
-/// What is spoken at each place.
-fn doors(settings: &Settings, places: &[(Scheme, Place)]) -> Result<Vec<Door>, String> {
-    let needs_tls = places.iter().any(|(scheme, _)| scheme.needs_tls());
-    let may_have_tls =
-        places.iter().any(|(scheme, _)| *scheme == Scheme::Any) && settings.tls.is_configured();
-    let tls = if needs_tls || may_have_tls { Some(tls::load(&settings.tls)?) } else { None };
+/// What is spoken at each place, and with which certificates.
+fn doors(settings: &Settings, entrances: &[Entrance], policy: &Policy) -> Vec<Door> {
     let websocket = Arc::new(settings.websocket_door());
-    let door = |(scheme, place): &(Scheme, Place)| Door {
-        tls: tls
-            .as_ref()
-            .filter(|_| scheme.needs_tls() || *scheme == Scheme::Any)
-            .map(|tls| tls::speaking(tls, scheme.protocols())),
-        speech: scheme.speech(),
-        websocket: Arc::clone(&websocket),
-        ..settings.door(place.clone())
+    let door = |(entrance, tls): (&Entrance, &Option<Arc<ServerConfig>>)| {
+        let Entrance { address, listener, place } = entrance;
+        let proxies = &listener.proxy_protocol_from;
+        Door {
+            tls: tls.clone(),
+            speech: address.scheme.speech(),
+            websocket: Arc::clone(&websocket),
+            connections_max: usize::try_from(listener.max_connections).unwrap_or(usize::MAX),
+            is_nodelay: listener.nodelay,
+            proxies: (!proxies.is_empty()).then(|| proxies.as_slice().into()),
+            ..settings.door(place.clone())
+        }
     };
-    Ok(places.iter().map(door).collect())
+    entrances.iter().zip(&policy.certificates).map(door).collect()
 }
 
-/// One line says where, and how others get in; a second one warns where everybody gets in.
+/// What the shards have to know of each listener. What a file says may say something else later, so that everybody is asked
+/// about from the start.
+fn admission(loaded: &Loaded, entrances: &[Entrance]) -> Vec<DoorConfig> {
+    let names = listen::names(entrances).into_iter();
+    let door = |(entrance, name): (&Entrance, Arc<str>)| DoorConfig {
+        name,
+        asks: doorkeeper::asks(&loaded.settings.authentication, entrance, loaded.has_file),
+        versions: entrance.listener.versions.spoken(),
+        grant: Arc::default(),
+    };
+    entrances.iter().zip(names).map(door).collect()
+}
+
+/// An open broker on the network is a decision, and one that nobody gets into is seldom meant.
+fn warn_of_strangers(settings: &Settings, entrances: &[Entrance]) {
+    let authentication = &settings.authentication;
+    for entrance in entrances.iter().filter(|entrance| listen::is_open(&entrance.place)) {
+        let address = &entrance.address;
+        match entrance.listener.anonymous.unwrap_or(authentication.anonymous) {
+            Anonymous::Always => tracing::warn!(
+                "{address} can be reached from the network, and lets in who says nothing about itself \
+                 (authentication.anonymous = \"always\"): whoever gets there is a client"
+            ),
+            Anonymous::Local if !authentication.has_providers() => tracing::warn!(
+                "{address} can be reached from the network, and only clients on this machine are let in: nothing says \
+                 how others prove who they are. Name a password file (iothub passwd -c FILE USER; \
+                 authentication.password_file), or let everybody in (authentication.anonymous = \"always\")"
+            ),
+            Anonymous::Local | Anonymous::Never => {}
+        }
+    }
+}
+
+/// One line says where, and how others get in.
 fn announce(places: &[(Scheme, Place)], shards: u8, probe: &Probe) {
     let listening = listening_on(places);
     let version = env!("CARGO_PKG_VERSION");
     tracing::info!(version, shards, kernel = %probe.kernel, "{listening}");
-    let open: Vec<_> = places.iter().filter(|(_, place)| listen::is_open(place)).cloned().collect();
-    if !open.is_empty() {
-        tracing::warn!(
-            "{} can be reached from the network, and nobody is asked who they are: this version has no authentication. \
-             Let a firewall or a private network decide who gets there, or ask for certificates \
-             (tls.client_certificates)",
-            shown(&open)
-        );
-    }
     notify::ready(&listening);
 }
 

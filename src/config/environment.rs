@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use super::{Key, Origin, Problem, Value, key::KEYS, nearest::nearest};
+use super::{Key, Origin, Problem, Value, nearest::nearest, table::KEYS};
 
 /// Brings every variable that names a key to `set`, and every problem, sorted by name.
 pub fn read(

@@ -7,7 +7,21 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::{Key, Origin, Problem, Value, key::KEYS, nearest::nearest};
+use super::{Key, Origin, Problem, Value, listener, nearest::nearest, table::KEYS};
+
+/// Takes what the file says.
+pub trait Sink {
+    fn set(
+        &mut self,
+        key: &'static Key,
+        value: &Value<'_>,
+        origin: Origin,
+        written: &str,
+    ) -> Result<(), Problem>;
+
+    /// The keys that follow are those of one more listener.
+    fn begin_listener(&mut self);
+}
 
 /// A file's text, and the name by which its problems call it.
 pub struct File<'a> {
@@ -16,11 +30,8 @@ pub struct File<'a> {
 }
 
 impl File<'_> {
-    /// Brings every known key to `set`, and every problem, in the order of the file.
-    pub fn read(
-        &self,
-        mut set: impl FnMut(&'static Key, &Value<'_>, Origin, &str) -> Result<(), Problem>,
-    ) -> Vec<Problem> {
+    /// Brings every known key to `sink`, and gives back every problem, in the order of the file.
+    pub fn read(&self, sink: &mut impl Sink) -> Vec<Problem> {
         let (document, errors) = DeTable::parse_recoverable(self.text);
         if !errors.is_empty() {
             // What was recovered after an error of syntax may not be what was meant.
@@ -28,13 +39,58 @@ impl File<'_> {
         }
         let mut problems = Vec::new();
         for (section, value) in in_order(document.get_ref()) {
+            if section.get_ref() == listener::SECTION {
+                problems.extend(self.read_listeners(section, value, sink));
+                continue;
+            }
             let Some(entries) = self.section(section, value, &mut problems) else { continue };
             for (name, value) in in_order(entries) {
                 let origin = self.origin(name.span());
                 let written = self.text.get(value.span()).unwrap_or_default();
                 let outcome = match Key::find(section.get_ref(), name.get_ref()) {
-                    Some(key) => set(key, &Value::Toml(value.get_ref()), origin, written),
+                    Some(key) => sink.set(key, &Value::Toml(value.get_ref()), origin, written),
                     None => Err(unknown_key(section.get_ref(), name.get_ref(), origin, written)),
+                };
+                problems.extend(outcome.err());
+            }
+        }
+        problems
+    }
+
+    /// Each `[[listener]]` with its keys.
+    fn read_listeners(
+        &self,
+        section: &Name<'_>,
+        value: &Spanned<DeValue<'_>>,
+        sink: &mut impl Sink,
+    ) -> Vec<Problem> {
+        let problem = |origin, remedy: &str| Problem {
+            origin,
+            key: listener::SECTION.to_owned(),
+            value: String::new(),
+            remedy: remedy.to_owned(),
+        };
+        let Some(tables) = value.get_ref().as_array() else {
+            let remedy = "there can be several: write [[listener]] and its keys below";
+            return vec![problem(self.origin(section.span()), remedy)];
+        };
+        let mut problems = Vec::new();
+        for table in tables {
+            let Some(entries) = table.get_ref().as_table() else {
+                problems.push(problem(self.origin(table.span()), "expected a table: write [[listener]]"));
+                continue;
+            };
+            if !entries.contains_key("address") {
+                let remedy = "a listener needs its address: address = \"tls://0.0.0.0:8883\", for example";
+                problems.push(problem(self.origin(table.span()), remedy));
+            }
+            sink.begin_listener();
+            for (name, value) in in_order(entries) {
+                let origin = self.origin(name.span());
+                let written = self.text.get(value.span()).unwrap_or_default();
+                let outcome = match listener::KEYS.iter().find(|key| key.name == name.get_ref()) {
+                    Some(key) => sink.set(key, &Value::Toml(value.get_ref()), origin, written),
+                    None => Err(unknown_listener_key(name.get_ref(), origin, written)),
                 };
                 problems.extend(outcome.err());
             }
@@ -112,6 +168,15 @@ fn unknown_key(section: &str, name: &str, origin: Origin, written: &str) -> Prob
         }
     };
     Problem { origin, key: format!("{section}.{name}"), value: written.to_owned(), remedy }
+}
+
+fn unknown_listener_key(name: &str, origin: Origin, written: &str) -> Problem {
+    let names = || listener::KEYS.iter().map(|key| key.name);
+    let remedy = match nearest(name, names()) {
+        Some(meant) => format!("unknown key: did you mean {meant}?"),
+        None => format!("unknown key: [[listener]] has {}", names().collect::<Vec<_>>().join(", ")),
+    };
+    Problem { origin, key: format!("{}.{name}", listener::SECTION), value: written.to_owned(), remedy }
 }
 
 fn outside_sections(name: &str, origin: Origin, written: &str) -> Problem {

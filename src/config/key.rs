@@ -6,9 +6,8 @@ use transport::Prefix;
 
 use super::{
     Address,
-    settings::{
-        ClientCertificates, Durability, Format, Level, MinVersion, OnFailure, QueueFull, Settings, Sigterm,
-    },
+    settings::Settings,
+    table::KEYS,
     value::{Value, show_bytes},
 };
 
@@ -56,8 +55,8 @@ pub enum Kind {
     Topic {
         place: fn(&mut Settings) -> &mut String,
     },
-    /// A list of file names.
-    Files {
+    /// A list of texts, names of files for example.
+    Texts {
         place: fn(&mut Settings) -> &mut Vec<String>,
     },
     /// The path of a URL.
@@ -71,6 +70,13 @@ pub enum Kind {
     /// A list of addresses and networks.
     Networks {
         place: fn(&mut Settings) -> &mut Vec<Prefix>,
+    },
+    /// The permissions of a file, in octal digits.
+    Mode {
+        place: fn(&mut Settings) -> &mut u64,
+    },
+    Address {
+        place: fn(&mut Settings) -> &mut Option<Address>,
     },
     Addresses {
         place: fn(&mut Settings) -> &mut Vec<Address>,
@@ -122,10 +128,17 @@ impl Key {
                 let topic = value.text().filter(|text| is_text(text) && !text.contains(['+', '#']));
                 *place(settings) = topic.ok_or_else(expected)?.to_owned();
             }
-            Kind::Files { place } => *place(settings) = value.files()?,
+            Kind::Texts { place } => *place(settings) = value.texts()?,
             Kind::Path { place } => *place(settings) = value.path().ok_or_else(expected)?.to_owned(),
             Kind::Origins { place } => *place(settings) = value.origins().ok_or_else(expected)?,
             Kind::Networks { place } => *place(settings) = value.networks()?,
+            Kind::Mode { place } => {
+                let mode = value.text().and_then(|text| u64::from_str_radix(text, 8).ok());
+                *place(settings) = mode.filter(|mode| *mode <= 0o777).ok_or_else(expected)?;
+            }
+            Kind::Address { place } => {
+                *place(settings) = Some(Address::parse(value.text().ok_or_else(expected)?)?);
+            }
             Kind::Addresses { place } => *place(settings) = value.addresses()?,
         }
         Ok(())
@@ -151,10 +164,14 @@ impl Key {
             Kind::Text { place } | Kind::Topic { place } | Kind::Path { place } => {
                 format!("{:?}", place(&mut settings))
             }
-            Kind::Files { place } | Kind::Origins { place } => format!("{:?}", place(&mut settings)),
+            Kind::Texts { place } | Kind::Origins { place } => format!("{:?}", place(&mut settings)),
             Kind::Networks { place } => {
                 let networks: Vec<String> = place(&mut settings).iter().map(Prefix::to_string).collect();
                 format!("{networks:?}")
+            }
+            Kind::Mode { place } => format!("\"{:04o}\"", place(&mut settings)),
+            Kind::Address { place } => {
+                format!("{:?}", place(&mut settings).as_ref().map_or(String::new(), Address::to_string))
             }
             Kind::Addresses { place } => {
                 let addresses: Vec<String> = place(&mut settings).iter().map(Address::to_string).collect();
@@ -183,7 +200,7 @@ impl Key {
             Kind::Topic { .. } => {
                 format!("expected a topic of at most {TEXT_BYTES_MAX} bytes without NUL and without + and #")
             }
-            Kind::Files { .. } => "expected a list of file names".to_owned(),
+            Kind::Texts { .. } => "expected a list of texts".to_owned(),
             Kind::Path { .. } => {
                 "expected a path that begins with /, for example \"/mqtt\", or nothing".to_owned()
             }
@@ -191,6 +208,8 @@ impl Key {
                                      [\"https://page.example\"]"
                 .to_owned(),
             Kind::Networks { .. } => "expected a list of addresses and networks".to_owned(),
+            Kind::Mode { .. } => "expected permissions in octal digits, for example \"0660\"".to_owned(),
+            Kind::Address { .. } => "expected an address, for example \"tls://0.0.0.0:8883\"".to_owned(),
             Kind::Addresses { .. } => "expected a list of addresses".to_owned(),
         }
     }
@@ -202,290 +221,3 @@ fn is_text(text: &str) -> bool {
 
 /// Well inside what an MQTT string can carry, so that what is appended still fits.
 const TEXT_BYTES_MAX: usize = 1024;
-
-const U16: u64 = u16::MAX as u64;
-const U32: u64 = u32::MAX as u64;
-/// The largest packet of the protocol: a fixed header of five bytes and four times seven bits of length.
-const PACKET_BYTES_MAX: u64 = 5 + 0x0FFF_FFFF;
-/// An hour is more than any start or end of a connection can sensibly take.
-const WAIT_SECS_MAX: u64 = 3600;
-/// Far beyond any machine, and far from an overflow when limits are added.
-const MEMORY_MAX: u64 = 1 << 44;
-
-const fn count(
-    section: &'static str,
-    name: &'static str,
-    range: RangeInclusive<u64>,
-    place: fn(&mut Settings) -> &mut u64,
-) -> Key {
-    Key { section, name, kind: Kind::Count { range, word: None, place } }
-}
-
-const fn bytes(
-    section: &'static str,
-    name: &'static str,
-    range: RangeInclusive<u64>,
-    place: fn(&mut Settings) -> &mut u64,
-) -> Key {
-    Key { section, name, kind: Kind::Bytes { range, place } }
-}
-
-const fn power(
-    section: &'static str,
-    name: &'static str,
-    range: RangeInclusive<u64>,
-    place: fn(&mut Settings) -> &mut u64,
-) -> Key {
-    Key { section, name, kind: Kind::Power { range, place } }
-}
-
-const fn flag(section: &'static str, name: &'static str, place: fn(&mut Settings) -> &mut bool) -> Key {
-    Key { section, name, kind: Kind::Flag { place } }
-}
-
-const fn word(
-    section: &'static str,
-    name: &'static str,
-    words: &'static [&'static str],
-    get: fn(&Settings) -> usize,
-    set: fn(&mut Settings, usize),
-) -> Key {
-    Key { section, name, kind: Kind::Word { words, get, set } }
-}
-
-/// A session's life: seconds, of which the largest number means that it never ends.
-const fn life(name: &'static str, place: fn(&mut Settings) -> &mut u64) -> Key {
-    Key {
-        section: "session",
-        name,
-        kind: Kind::Count { range: 0..=U32, word: Some(("forever", U32)), place },
-    }
-}
-
-/// In the order of `config.toml`.
-pub static KEYS: &[Key] = &[
-    Key {
-        section: "server",
-        name: "listen_addresses",
-        kind: Kind::Addresses { place: |s| &mut s.server.listen_addresses },
-    },
-    count("server", "max_connections", 1..=10_000_000, |s| &mut s.server.max_connections),
-    bytes("server", "max_packet_size", 64..=PACKET_BYTES_MAX, |s| &mut s.server.max_packet_size),
-    count("server", "listen_backlog", 1..=1 << 20, |s| &mut s.server.listen_backlog),
-    count("server", "connect_timeout_secs", 1..=WAIT_SECS_MAX, |s| &mut s.server.connect_timeout_secs),
-    count("server", "close_timeout_secs", 0..=WAIT_SECS_MAX, |s| &mut s.server.close_timeout_secs),
-    count("server", "shutdown_timeout_secs", 0..=WAIT_SECS_MAX, |s| &mut s.server.shutdown_timeout_secs),
-    word(
-        "server",
-        "sigterm",
-        &["drain", "end"],
-        |s| s.server.sigterm as usize,
-        |s, at| s.server.sigterm = [Sigterm::Drain, Sigterm::End][at],
-    ),
-    Key {
-        section: "server",
-        name: "server_reference",
-        kind: Kind::Text { place: |s| &mut s.server.server_reference },
-    },
-    Key {
-        section: "tls",
-        name: "certificate_files",
-        kind: Kind::Files { place: |s| &mut s.tls.certificate_files },
-    },
-    Key { section: "tls", name: "key_files", kind: Kind::Files { place: |s| &mut s.tls.key_files } },
-    Key {
-        section: "tls",
-        name: "min_version",
-        kind: Kind::Word {
-            words: &["1.2", "1.3"],
-            get: |s| s.tls.min_version as usize,
-            set: |s, at| s.tls.min_version = [MinVersion::V1_2, MinVersion::V1_3][at],
-        },
-    },
-    Key {
-        section: "tls",
-        name: "client_certificates",
-        kind: Kind::Word {
-            words: &["none", "optional", "required"],
-            get: |s| s.tls.client_certificates as usize,
-            set: |s, at| {
-                s.tls.client_certificates =
-                    [ClientCertificates::None, ClientCertificates::Optional, ClientCertificates::Required]
-                        [at];
-            },
-        },
-    },
-    Key { section: "tls", name: "client_ca_file", kind: Kind::Text { place: |s| &mut s.tls.client_ca_file } },
-    Key {
-        section: "tls",
-        name: "client_crl_file",
-        kind: Kind::Text { place: |s| &mut s.tls.client_crl_file },
-    },
-    Key { section: "websocket", name: "path", kind: Kind::Path { place: |s| &mut s.websocket.path } },
-    Key {
-        section: "websocket",
-        name: "origins",
-        kind: Kind::Origins { place: |s| &mut s.websocket.origins },
-    },
-    Key {
-        section: "websocket",
-        name: "trusted_proxies",
-        kind: Kind::Networks { place: |s| &mut s.websocket.trusted_proxies },
-    },
-    count("session", "keep_alive_timeout_secs", 0..=U16, |s| &mut s.session.keep_alive_timeout_secs),
-    life("session_timeout_secs", |s| &mut s.session.session_timeout_secs),
-    life("session_timeout_v3_secs", |s| &mut s.session.session_timeout_v3_secs),
-    count("session", "receive_maximum", 1..=U16, |s| &mut s.session.receive_maximum),
-    count("session", "max_inflight", 1..=U16, |s| &mut s.session.max_inflight),
-    count("session", "max_queued_messages", 0..=U32, |s| &mut s.session.max_queued_messages),
-    bytes("session", "max_queued_bytes", 0..=MEMORY_MAX, |s| &mut s.session.max_queued_bytes),
-    bytes("session", "queue_window", 0..=MEMORY_MAX, |s| &mut s.session.queue_window),
-    word(
-        "session",
-        "queue_full",
-        &["drop_newest", "drop_oldest"],
-        |s| s.session.queue_full as usize,
-        |s, at| s.session.queue_full = [QueueFull::DropNewest, QueueFull::DropOldest][at],
-    ),
-    flag("session", "queue_qos0", |s| &mut s.session.queue_qos0),
-    count("session", "max_subscriptions", 1..=U32, |s| &mut s.session.max_subscriptions),
-    count("session", "max_topic_aliases", 0..=U16, |s| &mut s.session.max_topic_aliases),
-    bytes("session", "max_outbox_bytes", 4096..=1 << 30, |s| &mut s.session.max_outbox_bytes),
-    count("router", "retained_message_limit", 0..=U32, |s| &mut s.router.retained_message_limit),
-    bytes("router", "max_retained_bytes", 0..=MEMORY_MAX, |s| &mut s.router.max_retained_bytes),
-    count("router", "max_topic_levels", 1..=U16, |s| &mut s.router.max_topic_levels),
-    flag("router", "validate_payload_format", |s| &mut s.router.validate_payload_format),
-    Key {
-        section: "router",
-        name: "response_topic_prefix",
-        kind: Kind::Topic { place: |s| &mut s.router.response_topic_prefix },
-    },
-    count("limits", "max_sessions", 1..=100_000_000, |s| &mut s.limits.max_sessions),
-    bytes("limits", "max_session_memory", 1 << 20..=MEMORY_MAX, |s| &mut s.limits.max_session_memory),
-    bytes("limits", "max_queue_memory", 1 << 20..=MEMORY_MAX, |s| &mut s.limits.max_queue_memory),
-    bytes("limits", "max_receive_memory", 1 << 20..=MEMORY_MAX, |s| &mut s.limits.max_receive_memory),
-    Key { section: "store", name: "dir", kind: Kind::Text { place: |s| &mut s.store.dir } },
-    word(
-        "store",
-        "durability",
-        &["written", "fsynced"],
-        |s| s.store.durability as usize,
-        |s, at| s.store.durability = [Durability::Written, Durability::Fsynced][at],
-    ),
-    word(
-        "store",
-        "on_failure",
-        &["exit", "serve"],
-        |s| s.store.on_failure as usize,
-        |s, at| s.store.on_failure = [OnFailure::Exit, OnFailure::Serve][at],
-    ),
-    bytes("store", "segment_bytes", 1 << 20..=1 << 30, |s| &mut s.store.segment_bytes),
-    count("runtime", "shards", 0..=shard::SHARDS_MAX as u64, |s| &mut s.runtime.shards),
-    count("runtime", "placement_seed", 0..=i64::MAX as u64, |s| &mut s.runtime.placement_seed),
-    power("runtime", "ring_entries", 64..=32_768, |s| &mut s.runtime.ring_entries),
-    power("runtime", "receive_buffers", 8..=32_768, |s| &mut s.runtime.receive_buffers),
-    bytes("runtime", "receive_buffer_bytes", 512..=1 << 20, |s| &mut s.runtime.receive_buffer_bytes),
-    count("runtime", "mail_ring_slots", 16..=1 << 16, |s| &mut s.runtime.mail_ring_slots),
-    word(
-        "log",
-        "level",
-        &["error", "warn", "info", "debug", "trace"],
-        |s| s.log.level as usize,
-        |s, at| s.log.level = Level::ALL[at],
-    ),
-    word(
-        "log",
-        "format",
-        &["text", "json"],
-        |s| s.log.format as usize,
-        |s, at| s.log.format = [Format::Text, Format::Json][at],
-    ),
-];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn by_word(key: &Key, settings: &mut Settings, word: &str) -> Result<(), String> {
-        key.set(settings, &Value::Word(word))
-    }
-
-    #[test]
-    fn sections_stand_together_and_keys_are_unique() {
-        let sections = Key::sections();
-        assert_eq!(
-            sections,
-            ["server", "tls", "websocket", "session", "router", "limits", "store", "runtime", "log"]
-        );
-        for (at, key) in KEYS.iter().enumerate() {
-            let twin =
-                KEYS[at + 1..].iter().find(|other| other.section == key.section && other.name == key.name);
-            assert!(twin.is_none(), "{} twice", key.name);
-        }
-    }
-
-    #[test]
-    fn every_default_is_a_value_that_its_key_takes() {
-        let defaults = Settings::default();
-        for key in KEYS {
-            let shown = key.show(&defaults);
-            let word = shown.replace(['"', '[', ']'], "").replace("tcp://::1:", "tcp://[::1]:");
-            let mut settings = defaults.clone();
-            by_word(key, &mut settings, &word).expect(&shown);
-            assert_eq!(settings, defaults, "{} = {shown}", key.name);
-        }
-    }
-
-    #[test]
-    fn the_ends_of_every_range_reach_the_shards() {
-        for key in KEYS {
-            let (Kind::Count { range, .. } | Kind::Power { range, .. } | Kind::Bytes { range, .. }) =
-                &key.kind
-            else {
-                continue;
-            };
-            for end in [*range.start(), *range.end()] {
-                let mut settings = Settings::default();
-                by_word(key, &mut settings, &end.to_string()).expect(key.name);
-                let _ = settings.runtime_config(Vec::new(), 1, 1);
-                assert_eq!(key.show(&settings).parse().unwrap_or(end), end, "{}", key.name);
-            }
-            if let Some(beyond) = range.end().checked_add(1) {
-                assert!(by_word(key, &mut Settings::default(), &beyond.to_string()).is_err(), "{}", key.name);
-            }
-        }
-    }
-
-    /// Words of which at least one differs from the default.
-    fn words_for(key: &Key) -> [String; 2] {
-        match &key.kind {
-            Kind::Count { range, .. } | Kind::Power { range, .. } | Kind::Bytes { range, .. } => {
-                [range.start().to_string(), range.end().to_string()]
-            }
-            Kind::Flag { .. } => ["true", "false"].map(str::to_owned),
-            Kind::Word { words, .. } => [words[0], words[words.len() - 1]].map(str::to_owned),
-            Kind::Text { .. } | Kind::Topic { .. } => ["here", "there"].map(str::to_owned),
-            Kind::Path { .. } => ["/here", "/there"].map(str::to_owned),
-            Kind::Origins { .. } => ["https://a.example", "http://b.example:8000"].map(str::to_owned),
-            Kind::Networks { .. } => ["192.0.2.0/24", "2001:db8::/32"].map(str::to_owned),
-            Kind::Files { .. } => ["/one.pem", "/other.pem"].map(str::to_owned),
-            Kind::Addresses { .. } => ["tcp://192.0.2.1:1", "tcp://192.0.2.1:2"].map(str::to_owned),
-        }
-    }
-
-    #[test]
-    fn a_key_sets_its_own_setting_and_no_other() {
-        let defaults = Settings::default();
-        for key in KEYS {
-            let mut settings = defaults.clone();
-            for word in words_for(key) {
-                if settings == defaults {
-                    by_word(key, &mut settings, &word).expect(key.name);
-                }
-            }
-            let changed =
-                KEYS.iter().filter(|candidate| candidate.show(&settings) != candidate.show(&defaults));
-            assert_eq!(changed.map(|key| key.name).collect::<Vec<_>>(), [key.name]);
-        }
-    }
-}

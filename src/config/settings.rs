@@ -5,9 +5,11 @@ use std::{sync::Arc, time::Duration};
 use runtime::{DataDir, Door, Place, StoreConfig};
 use shard::{Config, Limits, store::log::BLOCK_BYTES};
 
-use transport::Prefix;
-
-use super::Address;
+use super::{
+    Address, Key, Listener,
+    admission::{Access, Authentication, Tls, WebSocket},
+    table::KEYS,
+};
 
 /// All that can be configured, section by section.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -15,6 +17,10 @@ pub struct Settings {
     pub server: Server,
     pub tls: Tls,
     pub websocket: WebSocket,
+    pub authentication: Authentication,
+    pub access: Access,
+    /// Those with settings of their own, beside `server.listen_addresses`.
+    pub listeners: Vec<Listener>,
     pub session: Session,
     pub router: Router,
     pub limits: Totals,
@@ -36,43 +42,6 @@ pub struct Server {
     pub sigterm: Sigterm,
     /// Empty: none.
     pub server_reference: String,
-}
-
-/// Certificates of the listeners that speak TLS, and what is asked of their clients.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tls {
-    /// One file with a chain for each name that the broker has; the first is for everybody else.
-    pub certificate_files: Vec<String>,
-    /// In the order of the certificates.
-    pub key_files: Vec<String>,
-    pub min_version: MinVersion,
-    pub client_certificates: ClientCertificates,
-    pub client_ca_file: String,
-    /// Empty: nothing is revoked.
-    pub client_crl_file: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MinVersion {
-    V1_2,
-    V1_3,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ClientCertificates {
-    None,
-    Optional,
-    Required,
-}
-
-/// How browsers and whatever else speaks WebSocket come in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WebSocket {
-    /// Empty: any.
-    pub path: String,
-    /// Empty: all.
-    pub origins: Vec<String>,
-    pub trusted_proxies: Vec<Prefix>,
 }
 
 /// What one client may hold.
@@ -219,6 +188,20 @@ impl Settings {
         }
     }
 
+    /// What differs from the settings before and does not count until the next start.
+    pub fn waits_for_start(&self, before: &Settings) -> Vec<String> {
+        let counts_at_once = |key: &Key| match key.section {
+            "tls" | "access" => true,
+            "authentication" => !matches!(key.name, "threads" | "max_waiting" | "cache_secs"),
+            // Addresses are compared as what they resolve to.
+            section => section == "server" && key.name == "listen_addresses",
+        };
+        KEYS.iter()
+            .filter(|key| !counts_at_once(key) && key.show(self) != key.show(before))
+            .map(|key| format!("{}.{}", key.section, key.name))
+            .collect()
+    }
+
     /// A door at this place. What it speaks is decided elsewhere.
     pub fn door(&self, place: Place) -> Door {
         Door { backlog: narrow(self.server.listen_backlog), ..Door::plain(place) }
@@ -320,31 +303,6 @@ impl Default for Server {
             sigterm: Sigterm::Drain,
             server_reference: String::new(),
         }
-    }
-}
-
-impl Default for Tls {
-    fn default() -> Tls {
-        Tls {
-            certificate_files: Vec::new(),
-            key_files: Vec::new(),
-            min_version: MinVersion::V1_2,
-            client_certificates: ClientCertificates::None,
-            client_ca_file: String::new(),
-            client_crl_file: String::new(),
-        }
-    }
-}
-
-impl Tls {
-    pub fn is_configured(&self) -> bool {
-        !self.certificate_files.is_empty()
-    }
-}
-
-impl Default for WebSocket {
-    fn default() -> WebSocket {
-        WebSocket { path: "/mqtt".to_owned(), origins: Vec::new(), trusted_proxies: Vec::new() }
     }
 }
 

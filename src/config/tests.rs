@@ -6,7 +6,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use super::{key::KEYS, *};
+use super::{table::KEYS, *};
 
 /// A file that is gone with its test.
 struct Scratch(PathBuf);
@@ -66,7 +66,7 @@ fn the_file_of_the_image_opens_it_and_keeps_its_data_and_changes_nothing_else() 
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docker/config.toml");
     let loaded = load(Some(&path), [], &Flags::default()).expect("docker/config.toml has no problem");
     let set: Vec<String> = loaded.origins.iter().map(|(key, _)| key.show(&loaded.settings)).collect();
-    assert_eq!(set, ["[\"tcp://0.0.0.0:1883\"]", "\"/data\""]);
+    assert_eq!(set, ["[\"tcp://0.0.0.0:1883\"]", "\"always\"", "\"/data\""]);
 }
 
 #[test]
@@ -149,7 +149,7 @@ const FILE_MISTAKES: &[(&str, &str)] = &[
     ("[sever]\nmax_connections = 5\n", "FILE, line 1: [sever]: unknown section: did you mean [server]?"),
     (
         "[grafana]\n",
-        "FILE, line 1: [grafana]: unknown section: there are [server], [tls], [websocket], [session], [router], [limits], [store], [runtime], [log]",
+        "FILE, line 1: [grafana]: unknown section: there are [server], [tls], [websocket], [authentication], [access], [session], [router], [limits], [store], [runtime], [log]",
     ),
     (
         "[server]\nmax_packet_size = \"big\"\n",

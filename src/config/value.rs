@@ -47,12 +47,12 @@ impl Value<'_> {
         }
     }
 
-    /// A list of file names; a word has commas between them.
-    pub fn files(&self) -> Result<Vec<String>, String> {
+    /// A list of texts; a word has commas between them.
+    pub fn texts(&self) -> Result<Vec<String>, String> {
         let example = "[\"/etc/iothub/broker.pem\"]";
         let items = self.items().ok_or_else(|| format!("expected a list of texts, for example {example}"))?;
         match items.iter().find(|item| item.len() > FILE_NAME_BYTES_MAX || item.contains('\0')) {
-            Some(_) => Err(format!("expected names of at most {FILE_NAME_BYTES_MAX} bytes without NUL")),
+            Some(_) => Err(format!("expected texts of at most {FILE_NAME_BYTES_MAX} bytes without NUL")),
             None => Ok(items.into_iter().map(ToOwned::to_owned).collect()),
         }
     }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use rustls::ServerConfig;
 use shard::{Rules, SHARDS_MAX, Shard, ShardId, ShardSet};
 
 use crate::{
@@ -136,6 +137,13 @@ impl Broker {
     pub fn set_rules(&self, rules: Option<&Rules>) {
         for shard in self.shards() {
             self.command(shard, Command::Rules(rules.cloned()));
+        }
+    }
+
+    /// Other certificates, by the number of the door. Connections that are there go on with what they have.
+    pub fn set_certificates(&self, by_door: &Arc<[Option<Arc<ServerConfig>>]>) {
+        for shard in self.shards() {
+            self.command(shard, Command::Certificates(Arc::clone(by_door)));
         }
     }
 

@@ -1,6 +1,9 @@
 //! What the control thread and the shards say to each other.
 
+use std::sync::Arc;
+
 use crossbeam_channel::{Receiver, Sender};
+use rustls::ServerConfig;
 use shard::{Counters, Gauges, Rules, ShardId};
 
 use crate::{StartError, listener::Listener};
@@ -14,6 +17,8 @@ pub(crate) enum Command {
     /// End now.
     Stop,
     Snapshot(Sender<Snapshot>),
+    /// For each door, by its number: what connections that come from now on are shown in TLS.
+    Certificates(Arc<[Option<Arc<ServerConfig>>]>),
     /// What clients may do from now on.
     Rules(Option<Rules>),
 }

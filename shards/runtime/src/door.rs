@@ -73,13 +73,20 @@ pub(crate) struct OpenDoor {
     pub door: Door,
     /// Its position among all doors: by this the shards know it.
     pub id: u16,
-    pub seats: Seats,
+    /// They stay when the door is hung anew.
+    pub seats: Arc<Seats>,
 }
 
 impl OpenDoor {
     pub fn new(id: u16, door: Door) -> OpenDoor {
-        let seats = Seats::new(door.connections_max);
+        let seats = Arc::new(Seats::new(door.connections_max));
         OpenDoor { door, id, seats }
+    }
+
+    /// The same for those who come from now on, with other certificates.
+    pub fn with_tls(&self, tls: Option<Arc<ServerConfig>>) -> OpenDoor {
+        let door = Door { tls, ..self.door.clone() };
+        OpenDoor { door, id: self.id, seats: Arc::clone(&self.seats) }
     }
 }
 

@@ -306,6 +306,7 @@ impl<B: Brain> Worker<B> {
                     self.port.stop_accepting();
                     self.tell(Event::Drain);
                 }
+                Command::Certificates(by_door) => self.port.set_certificates(&by_door),
                 Command::Stop => self.is_stopped = true,
                 Command::Rules(rules) => self.tell(Event::Rules(rules)),
                 Command::Snapshot(reply) => {

@@ -8,6 +8,7 @@ use std::{
 };
 
 use io_uring::{opcode, types::Fd};
+use rustls::ServerConfig;
 use shard::{Instant, NotOpened};
 
 use super::{Happened, Port, check};
@@ -30,6 +31,16 @@ impl Port {
     pub fn listen(&mut self, listeners: Vec<Listener>) {
         self.accepting.extend(listeners.into_iter().map(|listener| Accepting { listener, armed: false }));
         self.arm_accepts();
+    }
+
+    /// For those who come from now on.
+    pub fn set_certificates(&mut self, by_door: &[Option<Arc<ServerConfig>>]) {
+        for accepting in &mut self.accepting {
+            let door = &mut accepting.listener.door;
+            if let Some(tls) = by_door.get(usize::from(door.id)) {
+                *door = Arc::new(door.with_tls(tls.clone()));
+            }
+        }
     }
 
     /// Lets no further connection in. What waits in the backlog is refused by the kernel.

@@ -181,6 +181,21 @@ fn plain_and_tls_live_side_by_side_and_each_door_has_its_own_seats() {
 }
 
 #[test]
+fn other_certificates_are_shown_to_those_who_come_and_nobody_is_cut_off() {
+    let (first, second) = (Keys::new(), Keys::new());
+    let (broker, _) = start(over_tls(config(2), &first));
+    let mut early = first.connect(&broker);
+    assert_eq!(ask_tls(&mut early, b"E", 1), b"E");
+    broker.set_certificates(&[Some(Arc::clone(&second.server))].into());
+    await_that("every shard shows the other one", || {
+        let mut tries = (0..8).map(|_| second.connect(&broker));
+        tries.all(|mut stream| stream.conn.complete_io(&mut stream.sock).is_ok())
+    });
+    assert_eq!(ask_tls(&mut second.connect(&broker), b"E", 1), b"E");
+    assert_eq!(ask_tls(&mut early, b"x", 1), b"x");
+}
+
+#[test]
 fn a_client_that_leaves_in_the_middle_leaves_nothing() {
     let keys = Keys::new();
     let (broker, _) = start(over_tls(config(2), &keys));

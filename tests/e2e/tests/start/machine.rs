@@ -183,9 +183,13 @@ fn port_1883_is_the_default() {
 }
 
 #[test]
-fn an_open_broker_warns_that_it_asks_nobody() {
+fn an_open_broker_warns_whom_it_lets_in() {
+    let everybody = Setup::bare("open-always").variable("IOTHUB_AUTHENTICATION__ANONYMOUS", "always");
+    let broker = everybody.args(["--listen", "tcp://0.0.0.0:0"]).start();
+    broker.process.await_text("can be reached from the network, and lets in who says nothing about itself");
+    drop(broker);
     let broker = Setup::bare("open").args(["--listen", "tcp://0.0.0.0:0"]).start();
-    broker.process.await_text("can be reached from the network, and nobody is asked who they are");
+    broker.process.await_text("can be reached from the network, and only clients on this machine are let in");
     TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], broker.port))).unwrap();
     assert!(!broker.process.says("this machine only"));
 }

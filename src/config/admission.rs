@@ -1,0 +1,189 @@
+//! Settings of how clients come in: certificates, WebSocket, who they are and what they may do. Built-in defaults, as plain
+//! numbers and words.
+
+use transport::Prefix;
+
+/// Certificates of the listeners that speak TLS, and what is asked of their clients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// One file with a chain for each name that the broker has; the first is for everybody else.
+    pub certificate_files: Vec<String>,
+    /// In the order of the certificates.
+    pub key_files: Vec<String>,
+    pub min_version: MinVersion,
+    pub client_certificates: ClientCertificates,
+    pub client_ca_file: String,
+    /// Empty: nothing is revoked.
+    pub client_crl_file: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MinVersion {
+    V1_2,
+    V1_3,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientCertificates {
+    None,
+    Optional,
+    Required,
+}
+
+/// How browsers and whatever else speaks WebSocket come in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebSocket {
+    /// Empty: any.
+    pub path: String,
+    /// Empty: all.
+    pub origins: Vec<String>,
+    pub trusted_proxies: Vec<Prefix>,
+}
+
+/// How a client says who it is, and who need not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authentication {
+    pub anonymous: Anonymous,
+    /// Empty: none, as with every file here.
+    pub password_file: String,
+    pub user_database: String,
+    pub scram_file: String,
+    pub certificate_user: CertificateUser,
+    /// A file, or the URL of a JWKS.
+    pub jwt_keys: String,
+    pub jwt_issuers: Vec<String>,
+    pub jwt_audiences: Vec<String>,
+    /// Empty: any client id.
+    pub jwt_client_id_claim: String,
+    pub http_url: String,
+    /// Empty: the authorities that the system trusts.
+    pub http_ca_file: String,
+    pub http_authorization_file: String,
+    pub http_timeout_secs: u64,
+    pub cache_secs: u64,
+    pub threads: u64,
+    pub max_waiting: u64,
+}
+
+/// Who may say nothing about itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Anonymous {
+    /// Clients on this machine.
+    Local,
+    Always,
+    Never,
+}
+
+/// What of a client's certificate is its user name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CertificateUser {
+    None,
+    CommonName,
+    AlternativeName,
+    Fingerprint,
+}
+
+/// Who may do what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access {
+    pub acl_file: String,
+    pub rules_file: String,
+    pub default: AccessDefault,
+    pub shadow_acl_file: String,
+    pub shadow_rules_file: String,
+}
+
+/// What holds where no rule says anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccessDefault {
+    Allow,
+    Deny,
+}
+
+impl Default for Tls {
+    fn default() -> Tls {
+        Tls {
+            certificate_files: Vec::new(),
+            key_files: Vec::new(),
+            min_version: MinVersion::V1_2,
+            client_certificates: ClientCertificates::None,
+            client_ca_file: String::new(),
+            client_crl_file: String::new(),
+        }
+    }
+}
+
+impl Tls {
+    pub fn is_configured(&self) -> bool {
+        !self.certificate_files.is_empty()
+    }
+}
+
+impl Default for WebSocket {
+    fn default() -> WebSocket {
+        WebSocket { path: "/mqtt".to_owned(), origins: Vec::new(), trusted_proxies: Vec::new() }
+    }
+}
+
+impl Anonymous {
+    pub const ALL: [Anonymous; 3] = [Anonymous::Local, Anonymous::Always, Anonymous::Never];
+}
+
+impl CertificateUser {
+    pub const ALL: [CertificateUser; 4] = [
+        CertificateUser::None,
+        CertificateUser::CommonName,
+        CertificateUser::AlternativeName,
+        CertificateUser::Fingerprint,
+    ];
+}
+
+impl Authentication {
+    /// Somebody looks at the user name of a CONNECT.
+    pub fn checks_logins(&self) -> bool {
+        [&self.password_file, &self.user_database, &self.jwt_keys, &self.http_url]
+            .into_iter()
+            .any(|text| !text.is_empty())
+    }
+
+    /// There is more than anonymous clients.
+    pub fn has_providers(&self) -> bool {
+        let knows_certificates = self.certificate_user != CertificateUser::None;
+        self.checks_logins() || !self.scram_file.is_empty() || knows_certificates
+    }
+}
+
+impl Default for Authentication {
+    fn default() -> Authentication {
+        Authentication {
+            anonymous: Anonymous::Local,
+            password_file: String::new(),
+            user_database: String::new(),
+            scram_file: String::new(),
+            certificate_user: CertificateUser::None,
+            jwt_keys: String::new(),
+            jwt_issuers: Vec::new(),
+            jwt_audiences: Vec::new(),
+            jwt_client_id_claim: String::new(),
+            http_url: String::new(),
+            http_ca_file: String::new(),
+            http_authorization_file: String::new(),
+            http_timeout_secs: 5,
+            cache_secs: 60,
+            threads: 2,
+            max_waiting: 20_000,
+        }
+    }
+}
+
+impl Default for Access {
+    fn default() -> Access {
+        Access {
+            acl_file: String::new(),
+            rules_file: String::new(),
+            default: AccessDefault::Allow,
+            shadow_acl_file: String::new(),
+            shadow_rules_file: String::new(),
+        }
+    }
+}

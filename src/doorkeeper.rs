@@ -1,0 +1,288 @@
+//! Who is let in: what a shard asks, in the words of the crate that answers, and back.
+
+use std::{
+    io,
+    net::SocketAddr,
+    path::Path,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use aws_lc_rs::digest;
+use identity::{
+    Certificate, Chain, Chains, Enhanced, ExchangeId, Front, FrontLimits, Http, HttpOptions, PasswordFile,
+    Provider, ScramFile,
+    jwt::{PublishedKeys, TokenKeys, TokenRules},
+    provider::{
+        Anonymous, ByCertificate, CallOut, CertificateName, Database, KeySource, Passwords, Scram, Tokens,
+    },
+};
+use runtime::{Answering, Question};
+use shard::{Answer, Ask, Grant, ReasonCode, Version};
+use x509_parser::{extensions::GeneralName, prelude::FromDer};
+
+use crate::{
+    config::{Anonymous as Who, Authentication, CertificateUser},
+    listen::{self, Entrance},
+};
+
+/// Asks threads of its own, for all shards.
+pub struct Doorkeeper {
+    front: Front,
+    /// By the number of the door.
+    listeners: Vec<Arc<str>>,
+}
+
+/// Whether anybody has to be asked about the clients of a listener.
+///
+/// What may change while the broker runs is asked for in any case.
+pub fn asks(settings: &Authentication, entrance: &Entrance, may_change: bool) -> bool {
+    let anonymous = entrance.listener.anonymous.unwrap_or(settings.anonymous);
+    let is_local = !listen::is_open(&entrance.place) && entrance.listener.proxy_protocol_from.is_empty();
+    let lets_all_in = match anonymous {
+        Who::Always => true,
+        Who::Local => is_local,
+        Who::Never => false,
+    };
+    may_change || settings.has_providers() || !lets_all_in
+}
+
+impl Doorkeeper {
+    /// Starts the threads. The error is a sentence for the log.
+    pub fn start(
+        settings: &Authentication,
+        chains: Chains,
+        entrances: &[Entrance],
+    ) -> Result<Doorkeeper, String> {
+        let mut limits = FrontLimits::default();
+        limits.threads = usize::try_from(settings.threads).unwrap_or(limits.threads);
+        limits.queue_max = usize::try_from(settings.max_waiting).unwrap_or(limits.queue_max);
+        limits.cache.accepted_ms = settings.cache_secs * 1000;
+        let front = Front::start(chains, limits)
+            .map_err(|error: io::Error| format!("a thread for authentication cannot be started: {error}"))?;
+        Ok(Doorkeeper { front, listeners: listen::names(entrances) })
+    }
+
+    /// From now on these decide.
+    pub fn replace(&self, chains: Chains) {
+        self.front.replace(chains);
+    }
+}
+
+/// Who decides at each listener. Reads every file; the error is a sentence for the log.
+pub fn chains(settings: &Authentication, entrances: &[Entrance]) -> Result<Chains, String> {
+    let shared = providers(settings)?;
+    let mut chains = Chains::default();
+    for (name, entrance) in listen::names(entrances).iter().zip(entrances) {
+        let mut providers = shared.clone();
+        let everywhere = match entrance.listener.anonymous.unwrap_or(settings.anonymous) {
+            Who::Never => None,
+            Who::Local => Some(false),
+            Who::Always => Some(true),
+        };
+        if let Some(everywhere) = everywhere {
+            let ignores_logins = !settings.checks_logins();
+            providers.push(Arc::new(Anonymous { everywhere, ignores_logins }));
+        }
+        chains = chains.with(name, Chain::new(providers));
+    }
+    Ok(chains)
+}
+
+/// Those that every listener has, in their order.
+fn providers(settings: &Authentication) -> Result<Vec<Arc<dyn Provider>>, String> {
+    let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
+    let user = match settings.certificate_user {
+        CertificateUser::None => None,
+        CertificateUser::CommonName => Some(CertificateName::CommonName),
+        CertificateUser::AlternativeName => Some(CertificateName::AlternativeName),
+        CertificateUser::Fingerprint => Some(CertificateName::Fingerprint),
+    };
+    providers.extend(user.map(|user| Arc::new(ByCertificate { user }) as Arc<dyn Provider>));
+    if !settings.jwt_keys.is_empty() {
+        providers.push(Arc::new(tokens(settings)?));
+    }
+    if !settings.user_database.is_empty() {
+        let database =
+            Database::load(Path::new(&settings.user_database)).map_err(|error| error.to_string())?;
+        providers.push(Arc::new(database));
+    }
+    let mut warnings = Vec::new();
+    if !settings.scram_file.is_empty() {
+        let (file, warned) =
+            ScramFile::load(Path::new(&settings.scram_file)).map_err(|error| error.to_string())?;
+        warnings.extend(warned);
+        providers.push(Arc::new(Scram::new("scram", file)));
+    }
+    if !settings.password_file.is_empty() {
+        let (file, warned) =
+            PasswordFile::load(Path::new(&settings.password_file)).map_err(|error| error.to_string())?;
+        warnings.extend(warned);
+        providers.push(Arc::new(Passwords::new("password file", file)));
+    }
+    if !settings.http_url.is_empty() {
+        providers.push(Arc::new(CallOut::new(http(settings, &settings.http_url)?)));
+    }
+    for warning in warnings {
+        tracing::warn!("{}, line {}: {}", warning.file, warning.line, warning.what);
+    }
+    Ok(providers)
+}
+
+fn tokens(settings: &Authentication) -> Result<Tokens, String> {
+    let keys = &settings.jwt_keys;
+    let source = if keys.starts_with("http://") || keys.starts_with("https://") {
+        let http = http(settings, keys)?;
+        KeySource::Published(PublishedKeys::new(Box::new(move || http.get()), JWKS_REFRESH_MS))
+    } else {
+        KeySource::Known(TokenKeys::load(Path::new(keys)).map_err(|error| error.to_string())?)
+    };
+    let rules = TokenRules {
+        issuers: settings.jwt_issuers.clone(),
+        audiences: settings.jwt_audiences.clone(),
+        client_id_claim: Some(settings.jwt_client_id_claim.clone()).filter(|claim| !claim.is_empty()),
+        ..TokenRules::default()
+    };
+    Ok(Tokens::new(source, rules))
+}
+
+fn http(settings: &Authentication, url: &str) -> Result<Http, String> {
+    let file = |name: &String| (!name.is_empty()).then(|| Path::new(name).to_owned());
+    let authorization = file(&settings.http_authorization_file).map(|path| identity::Secret::load(&path));
+    let options = HttpOptions {
+        url: url.to_owned(),
+        timeout: Some(Duration::from_secs(settings.http_timeout_secs)),
+        ca_file: file(&settings.http_ca_file),
+        authorization: authorization.transpose().map_err(|error| error.to_string())?,
+    };
+    Http::new(&options).map_err(|error| error.to_string())
+}
+
+/// Published keys change seldom, and a token whose key is not known fetches them at once.
+const JWKS_REFRESH_MS: u64 = 600_000;
+
+impl runtime::Doorkeeper for Doorkeeper {
+    fn ask(&self, question: Question, answering: Answering) {
+        let Question { ask, address, certificate } = question;
+        let listener = self.listeners.get(usize::from(ask.door)).cloned().unwrap_or_default();
+        let certificate = certificate.map(|der| Arc::new(certificate_of(&der)));
+        let names: Box<[Arc<str>]> =
+            certificate.iter().flat_map(|certificate| names_of(certificate)).collect();
+        let question = question_of(&ask, listener, address, certificate);
+        self.front.ask(question, move |answer| answering.give(answer_of(answer, &ask, address, names)));
+    }
+}
+
+impl std::fmt::Debug for Doorkeeper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Doorkeeper").field("listeners", &self.listeners).finish_non_exhaustive()
+    }
+}
+
+fn question_of(
+    ask: &Ask,
+    listener: Arc<str>,
+    address: Option<SocketAddr>,
+    certificate: Option<Arc<Certificate>>,
+) -> identity::Ask {
+    let secret = |secret: &shard::Secret| identity::Secret::new(secret.expose());
+    identity::Ask {
+        listener,
+        address,
+        client_id: ask.client_id.clone(),
+        user: ask.user_name.clone(),
+        password: ask.password.as_ref().map(secret),
+        certificate,
+        version: match ask.version {
+            Version::V31 => 3,
+            Version::V311 => 4,
+            Version::V5 => 5,
+        },
+        enhanced: ask.exchange.as_ref().map(|exchange| Enhanced {
+            method: exchange.method.clone(),
+            data: exchange.data.as_ref().map_or_else(|| identity::Secret::new(&[]), secret),
+            exchange: exchange.ticket.map(ExchangeId),
+        }),
+    }
+}
+
+fn answer_of(
+    answer: identity::Answer,
+    ask: &Ask,
+    address: Option<SocketAddr>,
+    certificate_names: Box<[Arc<str>]>,
+) -> Answer {
+    match answer {
+        identity::Answer::Reject(rejection) => Answer::refuse(reason_of(rejection.reason), rejection.why),
+        identity::Answer::Challenge { data, exchange } => {
+            Answer::Continue { data: data.into(), ticket: exchange.0 }
+        }
+        identity::Answer::Accept { identity, data } => {
+            // Who proves itself again cannot become somebody else: what it may do was decided for the other.
+            if ask.renews.as_ref().is_some_and(|grant| grant.user != identity.user) {
+                return Answer::refuse(ReasonCode::NotAuthorized, "another user than before");
+            }
+            let lasts = identity.expires_at_unix_ms.map(|end| {
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                Duration::from_millis(end).saturating_sub(now)
+            });
+            let grant = Grant {
+                user: identity.user.clone(),
+                groups: identity.groups.iter().cloned().collect(),
+                roles: identity.roles.iter().cloned().collect(),
+                certificate_names,
+                address: address.map(|address| address.ip().to_canonical()),
+                is_authenticated: identity.user.is_some(),
+            };
+            Answer::Accept { grant: Arc::new(grant), lasts, data: data.map(Into::into) }
+        }
+    }
+}
+
+fn reason_of(reason: identity::Reason) -> ReasonCode {
+    match reason {
+        identity::Reason::BadUserNameOrPassword => ReasonCode::BadUserNameOrPassword,
+        identity::Reason::NotAuthorized => ReasonCode::NotAuthorized,
+        identity::Reason::ServerUnavailable => ReasonCode::ServerUnavailable,
+        identity::Reason::ServerBusy => ReasonCode::ServerBusy,
+        identity::Reason::BadAuthenticationMethod => ReasonCode::BadAuthenticationMethod,
+        identity::Reason::ConnectionRateExceeded => ReasonCode::ConnectionRateExceeded,
+    }
+}
+
+/// The handshake has found the certificate good; here it is only read. What cannot be read is not there.
+fn certificate_of(der: &[u8]) -> Certificate {
+    let mut fingerprint = [0; 32];
+    fingerprint.copy_from_slice(digest::digest(&digest::SHA256, der).as_ref());
+    let mut certificate = Certificate { common_name: None, alternative_names: Vec::new(), fingerprint };
+    let Ok((_, parsed)) = x509_parser::certificate::X509Certificate::from_der(der) else {
+        return certificate;
+    };
+    let common_name = parsed.subject().iter_common_name().next().and_then(|name| name.as_str().ok());
+    certificate.common_name = common_name.map(Into::into);
+    if let Ok(Some(names)) = parsed.subject_alternative_name() {
+        certificate.alternative_names = names.value.general_names.iter().filter_map(text_of).collect();
+    }
+    certificate
+}
+
+fn text_of(name: &GeneralName<'_>) -> Option<Box<str>> {
+    match name {
+        GeneralName::DNSName(text) | GeneralName::RFC822Name(text) | GeneralName::URI(text) => {
+            Some((*text).into())
+        }
+        GeneralName::IPAddress(bytes) => {
+            let four = <[u8; 4]>::try_from(*bytes).map(|bytes| std::net::IpAddr::from(bytes).to_string());
+            let sixteen =
+                || <[u8; 16]>::try_from(*bytes).map(|bytes| std::net::IpAddr::from(bytes).to_string());
+            four.or_else(|_| sixteen()).ok().map(Into::into)
+        }
+        _ => None,
+    }
+}
+
+/// The common name first, as rules know the certificate by it.
+fn names_of(certificate: &Certificate) -> Vec<Arc<str>> {
+    let alternative = certificate.alternative_names.iter();
+    certificate.common_name.iter().chain(alternative).map(|name| Arc::from(&**name)).collect()
+}
