@@ -143,11 +143,18 @@ fn incomplete(torn: &Incomplete) -> String {
 
 fn suspect(behind: &Behind) -> String {
     let Behind { path, offset, bytes } = behind;
+    let path = path.display();
+    if *offset == 0 {
+        return format!(
+            "{path}: the {bytes} bytes at its beginning are neither that of a segment nor zeros. The file was being begun when the \
+             broker ended, or it is damaged. Whether something is lost that was acknowledged cannot be told. A broker says so, goes \
+             on without it, and uses the file again"
+        );
+    }
     format!(
-        "{} at offset {offset:#x}: the {bytes} bytes behind the end of this log are nothing that a broker leaves there. They were \
+        "{path} at offset {offset:#x}: the {bytes} bytes behind the end of this log are nothing that a broker leaves there. They were \
          being written when it ended, or they are damaged. Whether something is lost that was acknowledged cannot be told. A \
-         broker says so and goes on without them",
-        path.display()
+         broker says so and goes on without them"
     )
 }
 

@@ -25,8 +25,9 @@ use bodies::{Bodies, BodyId};
 use entry::{Entry, SessionId};
 pub use fields::Malformed;
 pub use log::{
-    BLOCK_BYTES, Cleaning, Config, Damage, FORMAT, Fault, FileId, Found, Full, Log, Piece, Placed, Position,
-    Purpose, Recovered, Recovery, Refusal, Report, Retired, START_BYTES, Step, Torn, Wanted, Write,
+    BLOCK_BYTES, Cleaning, Config, Damage, FORMAT, Fault, FileId, Found, Full, LOOK_BYTES, Log, Piece,
+    Placed, Position, Purpose, Recovered, Recovery, Refusal, Report, Retired, START_BYTES, Step, Torn,
+    Wanted, Write,
 };
 pub use record::Record;
 pub(crate) use routed::{Companion, Routed};

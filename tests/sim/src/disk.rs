@@ -8,7 +8,7 @@ use shard::{
         entry::Entry,
         fetching::{Fetching, Reading},
         log::{
-            Cleaning, Config, FileId, Found, Full, Log, Placed, Purpose, Recovered, Recovery, START_BYTES,
+            Cleaning, Config, FileId, Found, Full, LOOK_BYTES, Log, Placed, Purpose, Recovered, Recovery,
             Wanted,
         },
         record::Record,
@@ -361,7 +361,7 @@ impl Disk {
         let files: Vec<(FileId, u32, Vec<u8>)> = self
             .medium
             .files()
-            .map(|(file, bytes)| (file, bytes, self.medium.read(file, 0, START_BYTES)))
+            .map(|(file, bytes)| (file, bytes, self.medium.read(file, 0, LOOK_BYTES)))
             .collect();
         let found = files.iter().map(|(file, bytes, start)| Found { file: *file, bytes: *bytes, start });
         let refused = |refusal| format!("refused: {refusal}");

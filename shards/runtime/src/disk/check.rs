@@ -37,7 +37,7 @@ pub struct Checked {
     pub strange: Option<Behind>,
 }
 
-/// What stands behind the end of a log, and no broker leaves there.
+/// What stands behind the end of a log, or at offset 0 at the beginning of a file, and no broker leaves there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Behind {
     pub path: PathBuf,

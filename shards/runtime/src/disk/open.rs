@@ -14,7 +14,7 @@ use shard::{
     store::{
         Malformed, Record,
         log::{
-            BLOCK_BYTES, Config, FileId, Found, Recovered, Recovery, Refusal, Report, START_BYTES, Strange,
+            BLOCK_BYTES, Config, FileId, Found, LOOK_BYTES, Recovered, Recovery, Refusal, Report, Strange,
         },
         restoring::Restoring,
     },
@@ -60,7 +60,16 @@ fn tell(shard: ShardId, report: &Report) {
 
 /// Says what the end of a log was, if it was torn, or something else stands behind it.
 pub(super) fn tell_torn(shard: ShardId, report: &Report) {
-    if let Some(Strange { file, offset, bytes }) = report.strange {
+    if let Some(Strange { file, offset: 0, bytes }) = report.strange {
+        tracing::warn!(
+            shard = shard.0,
+            file = %name_of(file),
+            bytes,
+            "the file begins with neither a segment of the store nor zeros: it was being begun when the broker ended, or it is \
+             damaged. Whether something is lost that was acknowledged cannot be told, and the file is used again. Look at the disk \
+             (dmesg)"
+        );
+    } else if let Some(Strange { file, offset, bytes }) = report.strange {
         tracing::warn!(
             shard = shard.0,
             file = %name_of(file),
@@ -192,7 +201,7 @@ fn read_starts(dir: &Path, files: &HashMap<FileId, File>) -> Result<Vec<Start>, 
         let path = || dir.join(name_of(*id));
         let metadata = file.metadata().map_err(|error| StoreError::io(&path(), error))?;
         let bytes = u32::try_from(metadata.len()).unwrap_or(u32::MAX);
-        let mut start = vec![0; bytes.min(START_BYTES) as usize];
+        let mut start = vec![0; bytes.min(LOOK_BYTES) as usize];
         read(file, &mut start).map_err(|error| error.of(path()))?;
         starts.push((*id, bytes, start));
     }

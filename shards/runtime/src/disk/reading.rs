@@ -11,7 +11,7 @@ use std::{
 
 use shard::store::{
     Record,
-    log::{BLOCK_BYTES, Config, FileId, Found, Recovery, Refusal, Report, START_BYTES, Step, Whole},
+    log::{BLOCK_BYTES, Config, FileId, Found, LOOK_BYTES, Recovery, Refusal, Report, Step, Whole},
 };
 
 use super::{
@@ -93,7 +93,7 @@ impl Reading {
 
     fn add(&mut self, path: &Path, id: FileId) -> io::Result<()> {
         let (file, bytes) = regular::open_segment(path, id, OpenOptions::new().read(true))?;
-        let (start, mut gaps) = self.read(&file, id, bytes.min(START_BYTES));
+        let (start, mut gaps) = self.read(&file, id, bytes.min(LOOK_BYTES));
         self.unreadable.append(&mut gaps);
         self.files.insert(id, Source { file, bytes, start });
         Ok(())

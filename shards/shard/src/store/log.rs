@@ -22,7 +22,7 @@ use std::collections::VecDeque;
 pub use cleaning::{Cleaning, Wanted};
 pub use header::FORMAT;
 pub use placed::{Full, Piece, Placed, Position, Write};
-pub use recovery::{Found, Recovered, Recovery, Report, START_BYTES, Step, Strange, Torn};
+pub use recovery::{Found, LOOK_BYTES, Recovered, Recovery, Report, START_BYTES, Step, Strange, Torn};
 pub use refusal::{Damage, Fault, Refusal};
 pub use whole::Whole;
 

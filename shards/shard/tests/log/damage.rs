@@ -1,5 +1,7 @@
 //! What was stored and came to harm is found, and named; nothing is dropped in silence.
 
+mod strange;
+
 use std::ops::Range;
 
 use proptest::prelude::*;
@@ -279,42 +281,6 @@ fn the_only_commit_was_not_torn_where_it_was_on_disk() {
     let Err(Refusal::Damage(damage)) = image.recover_some(seeded()) else { panic!("this is damage") };
     assert_eq!((damage.file, damage.offset as usize, damage.commit), (FileId(file), range.start, 1));
     assert!(!image.recover_some_tolerantly(seeded()).0.report.damages.is_empty());
-}
-
-#[test]
-fn bytes_behind_the_end_that_no_broker_leaves_are_told() {
-    let mut chance = Chance(7);
-    let (mut fresh, _) = alone();
-    fresh.commit(&[(300, false)]);
-    let mut used = History::new(CONFIG);
-    // All files were used, and none of them up to its last block.
-    for _ in 0..12 {
-        (0..3).for_each(|_| used.commit(&[(300, false)]));
-        used.commit(&[(9000, false), (700, false)]);
-        while used.log.oldest().is_some() {
-            used.retire_oldest();
-        }
-    }
-    for history in [fresh, used] {
-        let commits = commits(&history);
-        let (file, range) = commits.last().unwrap().clone();
-        let (_, whole) = history.judge(&history.disk, None);
-        let lost = records_of(&history, &(file, range.clone()));
-        for from in [range.start, range.end] {
-            // Nothing of the last commit is left, or it is whole.
-            let until = (from + 3 * BLOCK).min(history.disk.0[&file].len());
-            let mut image = history.disk.clone();
-            image.0.get_mut(&file).unwrap()[from..until].copy_from_slice(&chance.bytes(until - from));
-            let (recovered, got) = image.recover(seeded()).unwrap();
-            let report = recovered.report;
-            let strange = report.strange.unwrap_or_else(|| panic!("{report:?}"));
-            assert_eq!((strange.file, strange.offset as usize), (FileId(file), from));
-            assert_eq!(strange.bytes as usize, until - from);
-            let left = if from == range.start { whole.len() - lost } else { whole.len() };
-            assert_eq!(got, whole[..left]);
-            assert_eq!(image.recover_tolerantly(seeded()).0.report, report);
-        }
-    }
 }
 
 /// Changes a header and makes its checksum right.

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use shard::store::{
-    BLOCK_BYTES, Config, Damage, FileId, Found, Placed, Position, Record, Recovered, Recovery, Refusal,
-    START_BYTES, Step,
+    BLOCK_BYTES, Config, Damage, FileId, Found, LOOK_BYTES, Placed, Position, Record, Recovered, Recovery,
+    Refusal, Step,
 };
 
 pub const BLOCK: usize = BLOCK_BYTES as usize;
@@ -90,7 +90,7 @@ impl Disk {
         self.0.iter().map(|(file, bytes)| Found {
             file: FileId(*file),
             bytes: bytes.len() as u32,
-            start: &bytes[..bytes.len().min(START_BYTES as usize)],
+            start: &bytes[..bytes.len().min(LOOK_BYTES as usize)],
         })
     }
 

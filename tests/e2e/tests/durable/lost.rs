@@ -1,9 +1,10 @@
 //! A shard that has lost its log does not begin again with nothing: it says so, to the broker and to whoever looks at it.
 
 use std::fs::{self, OpenOptions};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use client::Version;
+use client::{QoS, Version};
 use e2e::link::lasting;
 use e2e::{Link, v5};
 
@@ -30,6 +31,32 @@ fn a_segment_that_was_emptied_is_named() {
         let name = segment.file_name().unwrap().to_str().unwrap();
         let said = if shorter == 0 { "the file is empty" } else { "the file has 63 bytes" };
         refuses(&shelf, &[name, "is not complete", said, "Nothing was changed"], said);
+    }
+}
+
+/// What a later life has begun: the first write to a file did not get to the disk, or came to harm.
+#[test]
+fn a_segment_without_its_beginning_is_told() {
+    for beginning in [0, 0x5a] {
+        let shelf = Shelf::filled("lost-beginning", 3);
+        let broker = shelf.broker(1);
+        let mut publisher = Link::connect(broker.port, v5("publisher"));
+        ["3", "4", "5"].into_iter().for_each(|text| {
+            publisher.publish("log", text, QoS::AtLeastOnce);
+        });
+        broker.end(libc::SIGKILL);
+        let file = OpenOptions::new().write(true).open(shelf.segment()).unwrap();
+        let place = shelf.segment().display().to_string();
+        file.write_all_at(&[beginning; 8192], 0).unwrap();
+        assert_says(
+            &shelf.store("check", &[]),
+            0,
+            &["SUSPECT", &place, "neither that of a segment nor zeros"],
+        );
+        let broker = shelf.broker(1);
+        assert!(broker.process.says("begins with neither a segment of the store nor zeros"), "{beginning}");
+        assert_eq!(texts_of_reader(&broker), ["0", "1", "2"]);
+        broker.end(libc::SIGTERM);
     }
 }
 

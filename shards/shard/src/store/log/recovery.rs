@@ -26,7 +26,7 @@ pub struct Found<'a> {
     pub file: FileId,
     /// Its length.
     pub bytes: u32,
-    /// Its first `START_BYTES`, or all of it.
+    /// Its first `LOOK_BYTES`, or all of it.
     pub start: &'a [u8],
 }
 
@@ -74,7 +74,7 @@ pub struct Torn {
 
 /// Behind the last commit stands what no broker leaves there: neither zeros, nor the beginning of a commit, nor what the file
 /// held before, as far as that can be told. A commit was torn so that nothing of its beginning is left, or commits that
-/// were stored came to harm.
+/// were stored came to harm. Or, at offset 0, it is a file of which the same is true from its beginning on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Strange {
     pub file: FileId,
@@ -105,6 +105,8 @@ pub struct Recovery {
     doubtful: Vec<Doubtful>,
     /// Files that have neither a header nor zeros.
     suspects: Vec<FileId>,
+    /// What stands at the beginning of files that have no header, and no first commit either.
+    beginnings: Vec<Strange>,
     phase: Phase,
     last_generation: u32,
     ending: Ending,
@@ -183,6 +185,7 @@ impl Recovery {
             known: BTreeMap::new(),
             doubtful: Vec::new(),
             suspects: Vec::new(),
+            beginnings: Vec::new(),
             phase: Phase::Doubt { next: 0 },
             last_generation: 0,
             ending: Ending::default(),
@@ -241,6 +244,8 @@ impl Recovery {
         let first = start.get(BLOCK_BYTES as usize..).and_then(Commit::decode);
         if let Some(first) = first.filter(|first| first.generation > generation) {
             self.doubtful.push(Doubtful { file, bytes, first });
+        } else if generation == 0 {
+            self.beginnings.extend(Strange::beginning(file, start));
         }
         Ok(())
     }
@@ -421,6 +426,10 @@ impl Recovery {
             log.keep_or_discard(spare);
         }
         let discarded = std::mem::take(&mut log.discarded);
+        // That a segment is missing was said already.
+        if self.report.missing.is_empty() && !self.report.is_lost {
+            self.report.strange = self.report.strange.or(self.beginnings.first().copied());
+        }
         Recovered { log, report: self.report, sync, discarded }
     }
 }
@@ -471,5 +480,10 @@ impl Known {
 /// The number of a log's first commit.
 const FIRST_COMMIT: u64 = 1;
 
-/// How much of each file is wanted at first: its header and its first commit.
+/// The header of a segment, and the first block of its first commit.
 pub const START_BYTES: u32 = 2 * BLOCK_BYTES;
+
+/// How much of each file is wanted at first: also of what is behind a header and a first commit that came to harm.
+pub const LOOK_BYTES: u32 = 16 * BLOCK_BYTES;
+
+const _: () = assert!(LOOK_BYTES >= START_BYTES, "the header and the first commit are looked at");

@@ -2,7 +2,7 @@
 //! no meaning, and anything else is strange.
 
 use super::{
-    BLOCK_BYTES,
+    BLOCK_BYTES, FileId, Strange,
     commit::{COMMIT_BYTES, Commit, KIND_PADDING},
     contents::Contents,
 };
@@ -33,6 +33,15 @@ impl Contents<'_> {
         // A commit that ends with its block leaves no room for the header of a padding.
         let zeros = rest[..strange].iter().rev().take_while(|byte| **byte == 0).count();
         if (1..HEADER_BYTES).contains(&zeros) { 0 } else { strange }
+    }
+}
+
+impl Strange {
+    /// What the beginning of a file is that has no header: zeros, which are nothing, or this much of something else.
+    pub(crate) fn beginning(file: FileId, start: &[u8]) -> Option<Strange> {
+        let last = start.iter().rposition(|byte| *byte != 0)?;
+        let bytes = (last + 1).next_multiple_of(BLOCK_BYTES as usize).min(start.len());
+        Some(Strange { file, offset: 0, bytes: bytes as u32 })
     }
 }
 
