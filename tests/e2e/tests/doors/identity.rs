@@ -115,3 +115,31 @@ fn a_file_of_users_that_others_can_read_is_refused_with_its_remedy() {
     let said = ended.errors.concat() + &ended.out.concat();
     assert!(said.contains("chmod 600 users") || said.contains("chmod o"), "{said}");
 }
+
+#[test]
+fn users_of_the_database_are_let_in_unless_they_are_disabled() {
+    let setup = Setup::new("identity-database").shards(2);
+    let file = setup.folder().join("users.jsonl");
+    let user = |words: &[&str], password: &str| {
+        let typed = setup.folder().join("typed");
+        fs::write(&typed, password).unwrap();
+        let mut command = program::command(program::iothub());
+        let (verb, rest) = words.split_first().unwrap();
+        command.args(["user", verb]).arg(&file).args(rest).stdin(fs::File::open(typed).unwrap());
+        assert!(command.status().unwrap().success(), "{words:?}");
+    };
+    user(&["add", "-c", "anna"], "geheim\n");
+    user(&["add", "bob"], "s p a c e\n");
+    user(&["set", "bob", "--disable"], "");
+    let text = "[authentication]\nuser_database = \"users.jsonl\"\nanonymous = \"never\"\n";
+    let broker = setup.config(text).start();
+    let is_in = |user: &str, password: &str| {
+        let login = ["-V", "5", "-q", "1", "-t", "t", "-m", "m", "-u", user, "-P", password];
+        publish(broker.port, &login).says("PUBACK")
+    };
+    assert!(is_in("anna", "geheim"));
+    for (user, password) in [("anna", "falsch"), ("bob", "s p a c e"), ("nobody", "geheim")] {
+        assert!(!is_in(user, password), "{user}");
+    }
+    broker.process.await_text("why=\"the user is disabled\"");
+}
