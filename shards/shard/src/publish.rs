@@ -239,11 +239,10 @@ impl Shard {
 
     fn acknowledge(&mut self, conn: ConnId, publish: &Publish<'_>, reason: ReasonCode, turn: &mut Turn<'_>) {
         let Some(packet_id) = publish.packet_id else { return };
-        let reason_string = match reason {
-            ReasonCode::NotAuthorized => self.why_denied(conn),
-            _ => None,
-        };
-        let ack = Ack { reason, reason_string, ..Ack::new(packet_id) };
+        let mut ack = Ack { reason, ..Ack::new(packet_id) };
+        if reason == ReasonCode::NotAuthorized {
+            ack.reason_string = self.why_denied(conn);
+        }
         let packet = match publish.qos {
             QoS::AtMostOnce => return,
             QoS::AtLeastOnce => Packet::Puback(ack),

@@ -100,11 +100,11 @@ impl Shard {
         loop {
             let Some(connection) = self.connections.get(conn) else { return bytes.len() };
             let stage = connection.stage;
-            if stage == Stage::Closing {
-                return bytes.len();
-            }
-            if connection.is_awaited() {
-                return at;
+            match stage {
+                Stage::Connected(_) | Stage::Opened => {}
+                Stage::Asking if connection.is_awaited() => return at,
+                Stage::Asking => {}
+                Stage::Closing => return bytes.len(),
             }
             match mqtt::split(&bytes[at..], self.config.limits.packet_bytes_max) {
                 Ok(None) => return at,
