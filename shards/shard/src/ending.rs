@@ -8,6 +8,7 @@ use crate::{
     keys::SessionKey,
     receive::protocol_error,
     shard::Deadline,
+    store::entry::SessionId,
     turn::Turn,
 };
 
@@ -218,6 +219,10 @@ impl Shard {
         let now = turn.now;
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         let session = &self.sessions[key];
+        // With its end a session would lose the will that a server that shuts down keeps: both are left to the next start.
+        if self.drain.has_begun() && session.id != SessionId::default() && session.will.is_some() {
+            return;
+        }
         if due(session.ends_at) {
             self.counters.sessions_expired += u64::from(session.expiry_s > 0);
             if session.expiry_s > 0 {

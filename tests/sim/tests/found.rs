@@ -121,3 +121,8 @@ fn what_is_retained_may_be_lost_where_it_was_sent_again() {
 fn what_waits_for_the_store_was_encoded_before_others_were_sent() {
     assert_passes(&[(5_233, 1, Profile::DurableWills)]);
 }
+
+#[test]
+fn a_session_that_expires_while_its_broker_ends_keeps_its_will() {
+    assert_passes(&[(920_130, 2, Profile::DurableDrain)]);
+}
