@@ -34,9 +34,7 @@ pub struct Doorkeeper {
 }
 
 /// Whether anybody has to be asked about the clients of a listener.
-///
-/// What may change while the broker runs is asked for in any case.
-pub fn asks(settings: &Authentication, entrance: &Entrance, may_change: bool) -> bool {
+pub fn asks(settings: &Authentication, entrance: &Entrance, always: bool) -> bool {
     let anonymous = entrance.listener.anonymous.unwrap_or(settings.anonymous);
     let is_local = !listen::is_open(&entrance.place) && entrance.listener.proxy_protocol_from.is_empty();
     let lets_all_in = match anonymous {
@@ -44,7 +42,7 @@ pub fn asks(settings: &Authentication, entrance: &Entrance, may_change: bool) ->
         Who::Local => is_local,
         Who::Never => false,
     };
-    may_change || settings.has_providers() || !lets_all_in
+    always || settings.has_providers() || !lets_all_in
 }
 
 impl Doorkeeper {

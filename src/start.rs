@@ -50,7 +50,7 @@ pub fn start(loaded: &Loaded) -> Result<Started, String> {
     config.store = dir.map(|dir| settings.store_config(dir));
     config.max_connections = max_connections;
     config.doorkeeper = Some(Arc::clone(&doorkeeper) as _);
-    config.core.doors = admission(loaded, &listen.entrances);
+    config.core.doors = admission(loaded, &listen.entrances, !policy.rules.are_open());
     config.core.rules = Some(policy.rules);
     threads::check(shards)?;
     let broker = runtime::start(config).map_err(|error| error.to_string())?;
@@ -164,13 +164,13 @@ fn doors(settings: &Settings, entrances: &[Entrance], policy: &Policy) -> Vec<Do
     entrances.iter().zip(&policy.certificates).map(door).collect()
 }
 
-/// What the shards have to know of each listener. What a file says may say something else later, so that everybody is asked
-/// about from the start.
-fn admission(loaded: &Loaded, entrances: &[Entrance]) -> Vec<DoorConfig> {
+/// What the shards have to know of each listener. Rules want to know who a client is, also where all are let in; and what a file
+/// says may say something else later.
+fn admission(loaded: &Loaded, entrances: &[Entrance], has_rules: bool) -> Vec<DoorConfig> {
     let names = listen::names(entrances).into_iter();
     let door = |(entrance, name): (&Entrance, Arc<str>)| DoorConfig {
         name,
-        asks: doorkeeper::asks(&loaded.settings.authentication, entrance, loaded.has_file),
+        asks: doorkeeper::asks(&loaded.settings.authentication, entrance, has_rules || loaded.has_file),
         versions: entrance.listener.versions.spoken(),
         grant: Arc::default(),
     };

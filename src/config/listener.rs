@@ -7,7 +7,7 @@ use super::{
     admission::{Anonymous, ClientCertificates, MinVersion, Tls},
     key::{Key, Kind},
     settings::Settings,
-    table::{count, flag, word},
+    table::{count, flag, text, texts, word},
 };
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -147,12 +147,8 @@ pub static KEYS: &[Key] = &[
         |s| position(s, |listener| listener.anonymous, &Anonymous::ALL),
         |s, at| last(s).anonymous = at.checked_sub(1).map(|at| Anonymous::ALL[at]),
     ),
-    Key {
-        section: SECTION,
-        name: "certificate_files",
-        kind: Kind::Texts { place: |s| &mut last(s).certificate_files },
-    },
-    Key { section: SECTION, name: "key_files", kind: Kind::Texts { place: |s| &mut last(s).key_files } },
+    texts(SECTION, "certificate_files", |s| &mut last(s).certificate_files),
+    texts(SECTION, "key_files", |s| &mut last(s).key_files),
     word(
         SECTION,
         "min_version",
@@ -167,14 +163,6 @@ pub static KEYS: &[Key] = &[
         |s| position(s, |listener| listener.client_certificates, &CLIENT_CERTIFICATES),
         |s, at| last(s).client_certificates = at.checked_sub(1).map(|at| CLIENT_CERTIFICATES[at]),
     ),
-    Key {
-        section: SECTION,
-        name: "client_ca_file",
-        kind: Kind::Text { place: |s| &mut last(s).client_ca_file },
-    },
-    Key {
-        section: SECTION,
-        name: "client_crl_file",
-        kind: Kind::Text { place: |s| &mut last(s).client_crl_file },
-    },
+    text(SECTION, "client_ca_file", |s| &mut last(s).client_ca_file),
+    text(SECTION, "client_crl_file", |s| &mut last(s).client_crl_file),
 ];

@@ -58,6 +58,18 @@ pub const fn word(
     Key { section, name, kind: Kind::Word { words, get, set } }
 }
 
+pub const fn text(section: &'static str, name: &'static str, place: fn(&mut Settings) -> &mut String) -> Key {
+    Key { section, name, kind: Kind::Text { place } }
+}
+
+pub const fn texts(
+    section: &'static str,
+    name: &'static str,
+    place: fn(&mut Settings) -> &mut Vec<String>,
+) -> Key {
+    Key { section, name, kind: Kind::Texts { place } }
+}
+
 /// A session's life: seconds, of which the largest number means that it never ends.
 const fn life(name: &'static str, place: fn(&mut Settings) -> &mut u64) -> Key {
     Key {
@@ -87,17 +99,9 @@ pub static KEYS: &[Key] = &[
         |s| s.server.sigterm as usize,
         |s, at| s.server.sigterm = [Sigterm::Drain, Sigterm::End][at],
     ),
-    Key {
-        section: "server",
-        name: "server_reference",
-        kind: Kind::Text { place: |s| &mut s.server.server_reference },
-    },
-    Key {
-        section: "tls",
-        name: "certificate_files",
-        kind: Kind::Texts { place: |s| &mut s.tls.certificate_files },
-    },
-    Key { section: "tls", name: "key_files", kind: Kind::Texts { place: |s| &mut s.tls.key_files } },
+    text("server", "server_reference", |s| &mut s.server.server_reference),
+    texts("tls", "certificate_files", |s| &mut s.tls.certificate_files),
+    texts("tls", "key_files", |s| &mut s.tls.key_files),
     Key {
         section: "tls",
         name: "min_version",
@@ -120,12 +124,8 @@ pub static KEYS: &[Key] = &[
             },
         },
     },
-    Key { section: "tls", name: "client_ca_file", kind: Kind::Text { place: |s| &mut s.tls.client_ca_file } },
-    Key {
-        section: "tls",
-        name: "client_crl_file",
-        kind: Kind::Text { place: |s| &mut s.tls.client_crl_file },
-    },
+    text("tls", "client_ca_file", |s| &mut s.tls.client_ca_file),
+    text("tls", "client_crl_file", |s| &mut s.tls.client_crl_file),
     Key { section: "websocket", name: "path", kind: Kind::Path { place: |s| &mut s.websocket.path } },
     Key {
         section: "websocket",
@@ -144,21 +144,9 @@ pub static KEYS: &[Key] = &[
         |s| s.authentication.anonymous as usize,
         |s, at| s.authentication.anonymous = Anonymous::ALL[at],
     ),
-    Key {
-        section: "authentication",
-        name: "password_file",
-        kind: Kind::Text { place: |s| &mut s.authentication.password_file },
-    },
-    Key {
-        section: "authentication",
-        name: "user_database",
-        kind: Kind::Text { place: |s| &mut s.authentication.user_database },
-    },
-    Key {
-        section: "authentication",
-        name: "scram_file",
-        kind: Kind::Text { place: |s| &mut s.authentication.scram_file },
-    },
+    text("authentication", "password_file", |s| &mut s.authentication.password_file),
+    text("authentication", "user_database", |s| &mut s.authentication.user_database),
+    text("authentication", "scram_file", |s| &mut s.authentication.scram_file),
     word(
         "authentication",
         "certificate_user",
@@ -166,47 +154,19 @@ pub static KEYS: &[Key] = &[
         |s| s.authentication.certificate_user as usize,
         |s, at| s.authentication.certificate_user = CertificateUser::ALL[at],
     ),
-    Key {
-        section: "authentication",
-        name: "jwt_keys",
-        kind: Kind::Text { place: |s| &mut s.authentication.jwt_keys },
-    },
-    Key {
-        section: "authentication",
-        name: "jwt_issuers",
-        kind: Kind::Texts { place: |s| &mut s.authentication.jwt_issuers },
-    },
-    Key {
-        section: "authentication",
-        name: "jwt_audiences",
-        kind: Kind::Texts { place: |s| &mut s.authentication.jwt_audiences },
-    },
-    Key {
-        section: "authentication",
-        name: "jwt_client_id_claim",
-        kind: Kind::Text { place: |s| &mut s.authentication.jwt_client_id_claim },
-    },
-    Key {
-        section: "authentication",
-        name: "http_url",
-        kind: Kind::Text { place: |s| &mut s.authentication.http_url },
-    },
-    Key {
-        section: "authentication",
-        name: "http_ca_file",
-        kind: Kind::Text { place: |s| &mut s.authentication.http_ca_file },
-    },
-    Key {
-        section: "authentication",
-        name: "http_authorization_file",
-        kind: Kind::Text { place: |s| &mut s.authentication.http_authorization_file },
-    },
+    text("authentication", "jwt_keys", |s| &mut s.authentication.jwt_keys),
+    texts("authentication", "jwt_issuers", |s| &mut s.authentication.jwt_issuers),
+    texts("authentication", "jwt_audiences", |s| &mut s.authentication.jwt_audiences),
+    text("authentication", "jwt_client_id_claim", |s| &mut s.authentication.jwt_client_id_claim),
+    text("authentication", "http_url", |s| &mut s.authentication.http_url),
+    text("authentication", "http_ca_file", |s| &mut s.authentication.http_ca_file),
+    text("authentication", "http_authorization_file", |s| &mut s.authentication.http_authorization_file),
     count("authentication", "http_timeout_secs", 1..=60, |s| &mut s.authentication.http_timeout_secs),
     count("authentication", "cache_secs", 0..=WAIT_SECS_MAX, |s| &mut s.authentication.cache_secs),
     count("authentication", "threads", 1..=64, |s| &mut s.authentication.threads),
     count("authentication", "max_waiting", 1..=1_000_000, |s| &mut s.authentication.max_waiting),
-    Key { section: "access", name: "acl_file", kind: Kind::Text { place: |s| &mut s.access.acl_file } },
-    Key { section: "access", name: "rules_file", kind: Kind::Text { place: |s| &mut s.access.rules_file } },
+    text("access", "acl_file", |s| &mut s.access.acl_file),
+    text("access", "rules_file", |s| &mut s.access.rules_file),
     word(
         "access",
         "default",
@@ -214,16 +174,8 @@ pub static KEYS: &[Key] = &[
         |s| s.access.default as usize,
         |s, at| s.access.default = [AccessDefault::Allow, AccessDefault::Deny][at],
     ),
-    Key {
-        section: "access",
-        name: "shadow_acl_file",
-        kind: Kind::Text { place: |s| &mut s.access.shadow_acl_file },
-    },
-    Key {
-        section: "access",
-        name: "shadow_rules_file",
-        kind: Kind::Text { place: |s| &mut s.access.shadow_rules_file },
-    },
+    text("access", "shadow_acl_file", |s| &mut s.access.shadow_acl_file),
+    text("access", "shadow_rules_file", |s| &mut s.access.shadow_rules_file),
     count("session", "keep_alive_timeout_secs", 0..=U16, |s| &mut s.session.keep_alive_timeout_secs),
     life("session_timeout_secs", |s| &mut s.session.session_timeout_secs),
     life("session_timeout_v3_secs", |s| &mut s.session.session_timeout_v3_secs),
@@ -256,7 +208,7 @@ pub static KEYS: &[Key] = &[
     bytes("limits", "max_session_memory", 1 << 20..=MEMORY_MAX, |s| &mut s.limits.max_session_memory),
     bytes("limits", "max_queue_memory", 1 << 20..=MEMORY_MAX, |s| &mut s.limits.max_queue_memory),
     bytes("limits", "max_receive_memory", 1 << 20..=MEMORY_MAX, |s| &mut s.limits.max_receive_memory),
-    Key { section: "store", name: "dir", kind: Kind::Text { place: |s| &mut s.store.dir } },
+    text("store", "dir", |s| &mut s.store.dir),
     word(
         "store",
         "durability",

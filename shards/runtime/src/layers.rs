@@ -60,6 +60,14 @@ pub(crate) struct Refusal {
     pub what: String,
 }
 
+/// Where a connection comes in, and from where.
+#[derive(Clone, Copy)]
+pub(crate) struct At<'a> {
+    pub door: &'a Door,
+    /// None for who comes by a socket in the file system.
+    pub peer: Option<IpAddr>,
+}
+
 /// Memory that one call needs and the next can use again: one for all connections of a shard.
 #[derive(Default)]
 pub(crate) struct Scratch {
@@ -72,8 +80,8 @@ pub(crate) struct Scratch {
 }
 
 impl Layers {
-    /// `peer` is where the socket comes from, if that has an address.
-    pub fn new(door: &Door, peer: Option<IpAddr>) -> Result<Layers, Refusal> {
+    pub fn new(at: At<'_>) -> Result<Layers, Refusal> {
+        let At { door, peer } = at;
         let outside = match (&door.proxies, door.speech) {
             (None, Speech::Any) => Outside::Unknown,
             (None, _) => Outside::Passed,
@@ -106,15 +114,9 @@ impl Layers {
 
     /// Takes bytes of the socket; what is MQTT in them is appended to `scratch.plain`. After a refusal `output` holds what the
     /// peer is to be told of it, and then it is over.
-    pub fn receive(
-        &mut self,
-        bytes: &[u8],
-        door: &Door,
-        peer: Option<IpAddr>,
-        scratch: &mut Scratch,
-    ) -> Result<(), Refusal> {
+    pub fn receive(&mut self, bytes: &[u8], at: At<'_>, scratch: &mut Scratch) -> Result<(), Refusal> {
         let answers = self.output.len();
-        let result = self.take(bytes, door, peer, scratch);
+        let result = self.take(bytes, at, scratch);
         if result.is_ok()
             && self.output.len() > answers
             && self.output.len() > OUTPUT_BYTES_MAX + self.of_shard_bytes()
@@ -124,22 +126,16 @@ impl Layers {
         result
     }
 
-    fn take(
-        &mut self,
-        bytes: &[u8],
-        door: &Door,
-        peer: Option<IpAddr>,
-        scratch: &mut Scratch,
-    ) -> Result<(), Refusal> {
+    fn take(&mut self, bytes: &[u8], at: At<'_>, scratch: &mut Scratch) -> Result<(), Refusal> {
         if self.outside != Outside::Passed {
             self.sealed.extend_from_slice(bytes);
-            if !self.pass_outside(door)? {
+            if !self.pass_outside(at.door)? {
                 return Ok(());
             }
             let bytes = std::mem::take(&mut self.sealed);
-            return self.unseal(&bytes, door, peer, scratch);
+            return self.unseal(&bytes, at, scratch);
         }
-        self.unseal(bytes, door, peer, scratch)
+        self.unseal(bytes, at, scratch)
     }
 
     /// What comes before TLS. Says whether it is over.
@@ -187,14 +183,8 @@ impl Layers {
         Ok(())
     }
 
-    fn unseal(
-        &mut self,
-        bytes: &[u8],
-        door: &Door,
-        peer: Option<IpAddr>,
-        scratch: &mut Scratch,
-    ) -> Result<(), Refusal> {
-        let Some(tls) = &mut self.tls else { return self.enter(bytes, door, peer, scratch) };
+    fn unseal(&mut self, bytes: &[u8], at: At<'_>, scratch: &mut Scratch) -> Result<(), Refusal> {
+        let Some(tls) = &mut self.tls else { return self.enter(bytes, at, scratch) };
         self.sealed.extend_from_slice(bytes);
         let mut opened = std::mem::take(&mut scratch.opened);
         opened.clear();
@@ -204,7 +194,7 @@ impl Layers {
             result = Err(Refusal::new(NotOpened::Tls, "TLS: a handshake message is too long"));
         }
         if result.is_ok() && !opened.is_empty() {
-            result = self.enter(&opened, door, peer, scratch);
+            result = self.enter(&opened, at, scratch);
         }
         opened.shrink_to(SCRATCH_BYTES_KEPT);
         scratch.opened = opened;
@@ -212,13 +202,7 @@ impl Layers {
     }
 
     /// What is within TLS, or comes as it is.
-    fn enter(
-        &mut self,
-        bytes: &[u8],
-        door: &Door,
-        peer: Option<IpAddr>,
-        scratch: &mut Scratch,
-    ) -> Result<(), Refusal> {
+    fn enter(&mut self, bytes: &[u8], at: At<'_>, scratch: &mut Scratch) -> Result<(), Refusal> {
         match &mut self.inside {
             Inside::Mqtt => scratch.plain.extend_from_slice(bytes),
             Inside::WebSocket(_) => return self.unframe(bytes, scratch),
@@ -227,12 +211,12 @@ impl Layers {
                 if matches!(self.inside, Inside::Unknown) && !self.tell_inside()? {
                     return Ok(());
                 }
-                if matches!(self.inside, Inside::Upgrade) && !self.upgrade(door, peer, scratch)? {
+                if matches!(self.inside, Inside::Upgrade) && !self.upgrade(at, scratch)? {
                     return Ok(());
                 }
                 let opened = std::mem::take(&mut self.opened);
                 if !opened.is_empty() {
-                    return self.enter(&opened, door, peer, scratch);
+                    return self.enter(&opened, at, scratch);
                 }
             }
         }
@@ -256,9 +240,9 @@ impl Layers {
     }
 
     /// Says whether the request was there, and good.
-    fn upgrade(&mut self, door: &Door, peer: Option<IpAddr>, scratch: &mut Scratch) -> Result<bool, Refusal> {
-        let client = self.source.map(|source| source.ip()).or(peer);
-        match door.websocket.answer(&self.opened, client) {
+    fn upgrade(&mut self, at: At<'_>, scratch: &mut Scratch) -> Result<bool, Refusal> {
+        let client = self.source.map(|source| source.ip()).or(at.peer);
+        match at.door.websocket.answer(&self.opened, client) {
             None => Ok(false),
             Some(Answer::Accept(accepted)) => {
                 self.say(&accepted.response, scratch)?;

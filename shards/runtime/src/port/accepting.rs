@@ -15,7 +15,7 @@ use super::{Happened, Port, check};
 use crate::{
     connection::Address,
     door::OpenDoor,
-    layers::Layers,
+    layers::{At, Layers},
     listener::{Listener, peer_of},
     operation::Operation,
     ring::Completion,
@@ -90,8 +90,8 @@ impl Port {
         };
         let address = peer_of(&socket).map_or(Address::UNKNOWN, Address::from);
         let is_plain = door.door.is_plain();
-        let peer = address.ip();
-        let layers = if is_plain { None } else { Some(Layers::new(&door.door, peer)) };
+        let layers =
+            if is_plain { None } else { Some(Layers::new(At { door: &door.door, peer: address.ip() })) };
         let id = door.id;
         let conn = self.connections.insert(socket, address, refuse, door);
         match layers {

@@ -12,7 +12,7 @@ use super::{Happened, Port, shut};
 use crate::{
     buffers::Filled,
     connection::{Address, Stage},
-    layers::{Layers, Refusal},
+    layers::{At, Layers, Refusal},
 };
 
 impl Port {
@@ -107,7 +107,8 @@ impl Port {
         let layers = entry.layers.as_mut().expect("the caller looked");
         self.scratch.plain.clear();
         let door = entry.door.as_deref().expect(HAS_DOOR);
-        if let Err(refusal) = layers.receive(bytes, &door.door, entry.address.ip(), &mut self.scratch) {
+        let at = At { door: &door.door, peer: entry.address.ip() };
+        if let Err(refusal) = layers.receive(bytes, at, &mut self.scratch) {
             return self.refuse(now, conn, &refusal);
         }
         if let Some(source) = layers.source {
