@@ -15,6 +15,7 @@ use crate::{
     confirm::Confirmations,
     connection::{Connections, Stage},
     drain::Drain,
+    ending::LINGER_S,
     fullness::Fullness,
     groups::Groups,
     handshakes::Handshakes,
@@ -336,6 +337,10 @@ impl Shard {
                 turn.push(Effect::Send { conn, bytes: outgoing });
             }
             if connection.held.is_some() || connection.outbox.is_some() {
+                if connection.stage == Stage::Closing && connection.sending {
+                    // The socket may never take what goes out now, and the rest waits behind it.
+                    self.timers.insert(turn.now.add_secs(LINGER_S), Deadline::Linger(conn));
+                }
                 if self.store.has_failed() && !connection.sending {
                     given_up.push(conn);
                 } else if !std::mem::replace(&mut connection.waits, true) {

@@ -126,3 +126,8 @@ fn what_waits_for_the_store_was_encoded_before_others_were_sent() {
 fn a_session_that_expires_while_its_broker_ends_keeps_its_will() {
     assert_passes(&[(920_130, 2, Profile::DurableDrain)]);
 }
+
+#[test]
+fn a_connection_that_closes_and_takes_nothing_ends_although_more_waits_behind_what_is_under_way() {
+    assert_passes(&[(912_312, 1, Profile::DurableDrain)]);
+}
