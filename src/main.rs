@@ -77,6 +77,12 @@ fn serve(args: &ServeArgs) -> ExitCode {
         if let Err(error) = start::check_data_dir(&loaded.settings) {
             return fail(&error);
         }
+        if let Err(problems) = start::check_files(&loaded) {
+            for problem in problems {
+                fail(&problem);
+            }
+            return ExitCode::FAILURE;
+        }
         return match io::stdout().write_all(report(&loaded).as_bytes()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&format!("the report cannot be written to standard output: {error}")),
@@ -108,7 +114,8 @@ fn start_and_run(loaded: &Loaded, load: control::Load<'_>) -> ExitCode {
     match start::start(loaded) {
         Ok(started) => control::run(started, loaded, &received, load),
         Err(error) => {
-            tracing::error!("{error}");
+            // What is wrong with several files is several lines.
+            error.lines().for_each(|line| tracing::error!("{line}"));
             ExitCode::FAILURE
         }
     }

@@ -62,6 +62,13 @@ pub fn start(loaded: &Loaded) -> Result<Started, String> {
     Ok(Started { broker, shards, doorkeeper, entrances: listen.entrances })
 }
 
+/// Reads every file that the configuration names: certificates, users and rules. The error has a sentence for each problem.
+pub fn check_files(loaded: &Loaded) -> Result<(), Vec<String>> {
+    let listen =
+        listen::resolve(loaded.listeners(), loaded.listens_by_default).map_err(|error| vec![error])?;
+    Policy::read(&loaded.settings, &listen.entrances).map(drop)
+}
+
 fn shards(settings: &Settings, probe: &Probe) -> u8 {
     let wanted = match settings.runtime.shards {
         0 => probe.cores.len().min(SHARDS_MAX),

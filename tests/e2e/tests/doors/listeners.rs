@@ -1,5 +1,7 @@
 //! Listeners with settings of their own.
 
+use std::fs;
+
 use e2e::{Process, Setup};
 
 use super::publish;
@@ -40,4 +42,19 @@ fn a_mistake_in_a_listener_names_its_line() {
     assert!(said.contains("line 2: listener.adress") && said.contains("did you mean address?"), "{said}");
     assert!(said.contains("line 6: listener.versions = \"4\": expected one of \"all\""), "{said}");
     assert!(said.contains("a listener needs its address"), "{said}");
+}
+
+#[test]
+fn a_test_of_the_configuration_reads_every_file_that_it_names() {
+    let text = "[[listener]]\naddress = \"tls://127.0.0.1:0\"\n\
+                [authentication]\npassword_file = \"no-users\"\n[access]\nacl_file = \"acl\"\n";
+    let setup = Setup::bare("listeners-files");
+    fs::write(setup.folder().join("acl"), "nonsense\n").unwrap();
+    let ended = setup.config(text).args(["--test-config"]).run();
+    assert_eq!(ended.code, Some(1));
+    let said = ended.errors.join("\n");
+    for sentence in ["there is no certificate: name its files in", "no-users cannot be read", "acl"] {
+        assert!(said.contains(sentence), "{sentence}\n{said}");
+    }
+    assert_eq!(ended.errors.len(), 3, "{said}");
 }
