@@ -223,7 +223,7 @@ fn loadgen() -> Command {
 #[track_caller]
 fn run(scenario: &str, port: u16, pid: Option<u32>) -> String {
     let (code, figures, errors) = try_run(scenario, port, pid);
-    assert_eq!(code, Some(0), "{scenario}: {errors}");
+    assert_eq!(code, Some(0), "{scenario}: {errors}\n{figures}");
     figures
 }
 
