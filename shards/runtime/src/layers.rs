@@ -73,6 +73,8 @@ pub(crate) struct At<'a> {
 pub(crate) struct Scratch {
     /// What came out of the layers.
     pub plain: Vec<u8>,
+    /// What came from the socket.
+    pub received: Vec<u8>,
     /// What came out of TLS and goes into the next layer.
     opened: Vec<u8>,
     /// What one layer says, on its way through the others.
@@ -184,21 +186,33 @@ impl Layers {
     }
 
     fn unseal(&mut self, bytes: &[u8], at: At<'_>, scratch: &mut Scratch) -> Result<(), Refusal> {
-        let Some(tls) = &mut self.tls else { return self.enter(bytes, at, scratch) };
-        self.sealed.extend_from_slice(bytes);
+        if self.tls.is_none() {
+            return self.enter(bytes, at, scratch);
+        }
+        if let Inside::Mqtt = self.inside {
+            return self.open_records(bytes, &mut scratch.plain);
+        }
         let mut opened = std::mem::take(&mut scratch.opened);
         opened.clear();
-        let mut streams = Streams { sealed: &mut self.sealed, opened: &mut opened, output: &mut self.output };
-        let mut result = tls.open(&mut streams).map_err(Refusal::of_tls);
-        if self.sealed.len() > SEALED_BYTES_MAX {
-            result = Err(Refusal::new(NotOpened::Tls, "TLS: a handshake message is too long"));
-        }
+        let mut result = self.open_records(bytes, &mut opened);
         if result.is_ok() && !opened.is_empty() {
             result = self.enter(&opened, at, scratch);
         }
         opened.shrink_to(SCRATCH_BYTES_KEPT);
         scratch.opened = opened;
         result
+    }
+
+    /// Appends to `opened` what the records hold that are whole now.
+    fn open_records(&mut self, bytes: &[u8], opened: &mut Vec<u8>) -> Result<(), Refusal> {
+        let tls = self.tls.as_mut().expect("the caller looked");
+        self.sealed.extend_from_slice(bytes);
+        let mut streams = Streams { sealed: &mut self.sealed, opened, output: &mut self.output };
+        tls.open(&mut streams).map_err(Refusal::of_tls)?;
+        if self.sealed.len() > SEALED_BYTES_MAX {
+            return Err(Refusal::new(NotOpened::Tls, "TLS: a handshake message is too long"));
+        }
+        Ok(())
     }
 
     /// What is within TLS, or comes as it is.

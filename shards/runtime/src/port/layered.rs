@@ -96,9 +96,13 @@ impl Port {
             return Happened::Nothing;
         }
         // The buffers are not lent while the connection is worked on.
-        let bytes = bytes.to_vec();
+        let mut received = std::mem::take(&mut self.scratch.received);
+        received.clear();
+        received.extend_from_slice(bytes);
         self.buffers.recycle(filled);
-        self.go_on(now, conn, &bytes)
+        let happened = self.go_on(now, conn, &received);
+        self.scratch.received = received;
+        happened
     }
 
     /// Brings the layers further, and says what has come of it.
