@@ -82,6 +82,10 @@ pub fn reload(started: &Started, before: &Loaded, now: &Loaded) -> Result<Vec<St
     let mut waiting = now.settings.waits_for_start(&before.settings);
     if !are_same {
         waiting.push("the addresses of the listeners".to_owned());
+    } else {
+        let changed =
+            here.iter().zip(wanted).filter(|(one, other)| !other.listener.needs_no_start(&one.listener));
+        waiting.extend(changed.map(|(one, _)| format!("settings of the listener {}", one.address)));
     }
     Ok(waiting)
 }
