@@ -167,7 +167,7 @@ impl runtime::Doorkeeper for Doorkeeper {
         let names: Box<[Arc<str>]> =
             certificate.iter().flat_map(|certificate| names_of(certificate)).collect();
         let question = question_of(&ask, listener, address, certificate);
-        self.front.ask(question, move |answer| answering.give(answer_of(answer, &ask, address, names)));
+        self.front.ask(question, move |answer| answering.give(answer_of(answer, address, names)));
     }
 }
 
@@ -206,7 +206,6 @@ fn question_of(
 
 fn answer_of(
     answer: identity::Answer,
-    ask: &Ask,
     address: Option<SocketAddr>,
     certificate_names: Box<[Arc<str>]>,
 ) -> Answer {
@@ -216,10 +215,6 @@ fn answer_of(
             Answer::Continue { data: data.into(), ticket: exchange.0 }
         }
         identity::Answer::Accept { identity, data } => {
-            // Who proves itself again cannot become somebody else: what it may do was decided for the other.
-            if ask.renews.as_ref().is_some_and(|grant| grant.user != identity.user) {
-                return Answer::refuse(ReasonCode::NotAuthorized, "another user than before");
-            }
             let lasts = identity.expires_at_unix_ms.map(|end| {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 Duration::from_millis(end).saturating_sub(now)

@@ -125,6 +125,15 @@ impl Default for WebSocket {
     }
 }
 
+impl MinVersion {
+    pub const ALL: [MinVersion; 2] = [MinVersion::V1_2, MinVersion::V1_3];
+}
+
+impl ClientCertificates {
+    pub const ALL: [ClientCertificates; 3] =
+        [ClientCertificates::None, ClientCertificates::Optional, ClientCertificates::Required];
+}
+
 impl Anonymous {
     pub const ALL: [Anonymous; 3] = [Anonymous::Local, Anonymous::Always, Anonymous::Never];
 }

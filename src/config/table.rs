@@ -102,28 +102,20 @@ pub static KEYS: &[Key] = &[
     text("server", "server_reference", |s| &mut s.server.server_reference),
     texts("tls", "certificate_files", |s| &mut s.tls.certificate_files),
     texts("tls", "key_files", |s| &mut s.tls.key_files),
-    Key {
-        section: "tls",
-        name: "min_version",
-        kind: Kind::Word {
-            words: &["1.2", "1.3"],
-            get: |s| s.tls.min_version as usize,
-            set: |s, at| s.tls.min_version = [MinVersion::V1_2, MinVersion::V1_3][at],
-        },
-    },
-    Key {
-        section: "tls",
-        name: "client_certificates",
-        kind: Kind::Word {
-            words: &["none", "optional", "required"],
-            get: |s| s.tls.client_certificates as usize,
-            set: |s, at| {
-                s.tls.client_certificates =
-                    [ClientCertificates::None, ClientCertificates::Optional, ClientCertificates::Required]
-                        [at];
-            },
-        },
-    },
+    word(
+        "tls",
+        "min_version",
+        &["1.2", "1.3"],
+        |s| s.tls.min_version as usize,
+        |s, at| s.tls.min_version = MinVersion::ALL[at],
+    ),
+    word(
+        "tls",
+        "client_certificates",
+        &["none", "optional", "required"],
+        |s| s.tls.client_certificates as usize,
+        |s, at| s.tls.client_certificates = ClientCertificates::ALL[at],
+    ),
     text("tls", "client_ca_file", |s| &mut s.tls.client_ca_file),
     text("tls", "client_crl_file", |s| &mut s.tls.client_crl_file),
     Key { section: "websocket", name: "path", kind: Kind::Path { place: |s| &mut s.websocket.path } },

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, net::IpAddr, sync::Arc, time::Duration};
 
-use mqtt::{ReasonCode, Version};
+use mqtt::{PacketKind, ReasonCode, Version};
 
 use crate::Secret;
 
@@ -66,6 +66,12 @@ impl Answer {
     pub fn refuse(reason: ReasonCode, why: impl Into<Cow<'static, str>>) -> Answer {
         Answer::Refuse { reason, why: why.into() }
     }
+}
+
+/// The reason, if a packet of this kind can carry it.
+pub(crate) fn sayable(reason: ReasonCode, packet: PacketKind) -> ReasonCode {
+    let can_be_said = reason.is_error() && reason.is_allowed_in(packet);
+    if can_be_said { reason } else { ReasonCode::NotAuthorized }
 }
 
 /// What the client is told of a refusal. Whether it was the name or the password is for the log alone.

@@ -9,7 +9,7 @@ use mqtt::{Auth, Connect, Disconnect, Frame, Packet, PacketKind, ReasonCode, Ver
 
 use crate::{
     Answer, Ask, Claim, ConnId, Effect, Exchange, Grant, Instant, Reading, Secret, Shard, What,
-    ask::told,
+    ask::{sayable, told},
     connection::{Connection, Stage},
     ending::WillFate,
     receive::protocol_error,
@@ -158,8 +158,7 @@ impl Shard {
         turn: &mut Turn<'_>,
     ) {
         self.counters.refused_authentication += 1;
-        let can_be_said = reason.is_error() && reason.is_allowed_in(PacketKind::Connack);
-        let reason = if can_be_said { reason } else { ReasonCode::NotAuthorized };
+        let reason = sayable(reason, PacketKind::Connack);
         let claim = self.standing(conn).and_then(|standing| standing.claim());
         self.refuse_saying(conn, reason, told(reason), What::Refused { reason, why, claim }, turn);
     }

@@ -5,8 +5,13 @@ use std::borrow::Cow;
 use mqtt::{Auth, PacketKind, ReasonCode, Version, Violation};
 
 use crate::{
-    Answer, Ask, ConnId, Shard, What, ask::told, ending::WillFate, keys::SessionKey, receive::protocol_error,
-    standing::Talk, turn::Turn,
+    Answer, Ask, ConnId, Shard, What,
+    ask::{sayable, told},
+    ending::WillFate,
+    keys::SessionKey,
+    receive::protocol_error,
+    standing::Talk,
+    turn::Turn,
 };
 
 impl Shard {
@@ -84,8 +89,7 @@ impl Shard {
         turn: &mut Turn<'_>,
     ) {
         self.counters.refused_authentication += 1;
-        let can_be_said = reason.is_error() && reason.is_allowed_in(PacketKind::Disconnect);
-        let reason = if can_be_said { reason } else { ReasonCode::NotAuthorized };
+        let reason = sayable(reason, PacketKind::Disconnect);
         let what = What::Disconnected { reason, why };
         self.end_connection(conn, Some((reason, told(reason))), what, WillFate::Publish, turn);
     }

@@ -353,6 +353,15 @@ fn a_will_outlives_its_session_until_other_shards_have_stored_it() {
     }
 }
 
+/// A session of an hour, and what is to be said of its client's end.
+fn mortal_with_will(client_id: &str, qos: QoS) -> Connect<'_> {
+    let mut wanted = Connect { clean_start: false, ..connect(client_id) };
+    wanted.properties.session_expiry_interval_s = Some(3600);
+    let properties = WillProperties::default();
+    wanted.will = Some(Will { qos, retain: false, topic: "a", payload: b"gone", properties });
+    wanted
+}
+
 fn die(then: Then, qos: QoS, order: &[usize], what: &str) {
     let config = Config { shards: 2, store_epoch_ms: Some(1_700_000_000_000), ..Config::default() };
     let subscribers = Script::ids_by_home(&config, "s");
@@ -363,11 +372,7 @@ fn die(then: Then, qos: QoS, order: &[usize], what: &str) {
         s.subscribe(client, "a", 2);
         s.cut(client);
     }
-    let mut wanted = Connect { clean_start: false, ..connect(mortal) };
-    wanted.properties.session_expiry_interval_s = Some(3600);
-    let properties = WillProperties::default();
-    wanted.will = Some(Will { qos, retain: false, topic: "a", payload: b"gone", properties });
-    let (client, _) = s.connect(&wanted);
+    let (client, _) = s.connect(&mortal_with_will(mortal, qos));
     s.disk_is_slow = true;
     s.cut(client);
     match then {
@@ -419,11 +424,7 @@ fn nothing_is_left_of_a_will_that_nobody_wants_after_a_crash() {
             s.cut(client);
             let config = Config { shards: 2, ..Config::default() };
             let mortal = &Script::ids_by_home(&config, "q")[0];
-            let mut wanted = Connect { clean_start: false, ..connect(mortal) };
-            wanted.properties.session_expiry_interval_s = Some(3600);
-            let properties = WillProperties::default();
-            wanted.will = Some(Will { qos, retain: false, topic: "a", payload: b"gone", properties });
-            let (client, _) = s.connect(&wanted);
+            let (client, _) = s.connect(&mortal_with_will(mortal, qos));
             s.disk_is_slow = true;
             s.cut(client);
             if is_publication_stored {
