@@ -131,3 +131,18 @@ fn a_session_that_expires_while_its_broker_ends_keeps_its_will() {
 fn a_connection_that_closes_and_takes_nothing_ends_although_more_waits_behind_what_is_under_way() {
     assert_passes(&[(912_312, 1, Profile::DurableDrain)]);
 }
+
+#[test]
+fn a_will_whose_connect_was_not_answered_may_be_lost_with_the_store() {
+    assert_passes(&[(70_225, 1, Profile::DurableFailing)]);
+}
+
+#[test]
+fn what_one_life_has_stored_the_next_one_finds_however_short_it_is() {
+    assert_passes(&[(70_490, 4, Profile::DurableFailing), (146, 2, Profile::DurableFailing)]);
+}
+
+#[test]
+fn a_session_counts_from_when_a_drain_gave_up_its_connection() {
+    assert_passes(&[(60_084, 2, Profile::DurableDrain)]);
+}

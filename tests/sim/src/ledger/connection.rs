@@ -256,7 +256,7 @@ impl Ledger {
         let session_index = connection.session;
         let expiry_s = connection.session_expiry_s;
         let will = connection.said.will;
-        let client = connection.said.client;
+        let (client, shard) = (connection.said.client, connection.shard);
         let is_unclear = connection.expected == Existence::Unclear && !connection.is_accepted;
         let session = &mut self.sessions[session_index];
         session.is_unclear |= is_unclear;
@@ -264,8 +264,8 @@ impl Ledger {
             session.socket = None;
             session.offline = Some((now, step));
             session.expiry = (expiry_s != u32::MAX).then(|| Duration::from_secs(u64::from(expiry_s)));
-            // The broker may have let go of it at any time since then.
-            if end == End::Shutdown
+            // The broker may have let go of it at any time since it was told to end.
+            if (end == End::Shutdown || self.draining.contains(&shard))
                 && let Some(expiry) = session.expiry
             {
                 session.ends = Some((self.drained_at + expiry, now + expiry));

@@ -127,6 +127,10 @@ impl Ledger {
             let at_least = since + prior[0];
             not_before = Some(not_before.map_or(at_least, |at| at.min(at_least)));
         }
+        // In a drain the broker may have let go of the connection before the network did.
+        if self.drained && since.is_none_or(|(at, _)| at >= self.drained_at) {
+            not_before = Some(self.drained_at + Duration::from_secs(expiries[0].into()));
+        }
         expiries.sort_unstable();
         let span = |s: Option<&u32>| Duration::from_secs(s.copied().unwrap_or(0).into());
         let interrupted =
@@ -236,6 +240,7 @@ impl Ledger {
                 self.repeat_will(pending.will.id);
             }
         }
+        self.forget_unanswered_wills(durable);
         for bequest in &bequests {
             if let Some(pending) = self.pending_wills.get_mut(&bequest.client)
                 && pending.will.id == bequest.will.id
@@ -245,6 +250,19 @@ impl Ledger {
             }
         }
         self.bequests.extend(bequests);
+    }
+
+    /// Whose CONNECT was not answered was not promised that its will outlives the crash. It is left to chance.
+    fn forget_unanswered_wills(&mut self, durable: &[u64]) {
+        let is_unanswered = |connection: &super::Connection| {
+            !connection.is_refused
+                && !connection.is_accepted
+                && connection.ended.is_some()
+                && connection.ended_at_step > durable[connection.shard]
+        };
+        let unanswered = self.connections.values().filter(|connection| is_unanswered(connection));
+        let wills: Vec<PublicationId> = unanswered.filter_map(|c| c.said.will.map(|will| will.id)).collect();
+        self.pending_wills.retain(|_, pending| !wills.contains(&pending.will.id));
     }
 
     /// Where nobody knows whether and when a will was published, it may be published again until others must have stored it.

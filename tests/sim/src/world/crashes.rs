@@ -95,6 +95,9 @@ impl World {
             self.trace.explain(self.now, format_args!("    client {client} is to begin anew"));
             self.clients[client].must_clean = true;
         }
+        for (core, durable) in self.cores.iter_mut().zip(durable) {
+            core.durable = durable;
+        }
         self.make_cores();
         (self.is_down, self.is_serving) = (true, false);
         self.plan_in(self.store_settings().down_us_max, Action::Restart);
@@ -117,13 +120,14 @@ impl World {
         self.plan_read(socket);
     }
 
-    /// Fresh shards that nobody has said anything to.
+    /// Fresh shards that nobody has said anything to. What was on their disks is still there.
     fn make_cores(&mut self) {
         let mut config = self.settings.config.clone();
         config.store_epoch_ms = Some(EPOCH_MS + self.start.as_nanos() / 1_000_000);
         let (now, seed) = (self.shard_now(), self.seed ^ self.lives << 32);
-        let core = |id| Core::new(Shard::new(ShardId(id), &config, now, seed));
-        self.cores = (0..config.shards).map(core).collect();
+        let core = |(id, durable)| Core { durable, ..Core::new(Shard::new(ShardId(id), &config, now, seed)) };
+        let before = self.cores.iter().map(|core| core.durable);
+        self.cores = (0..config.shards).zip(before).map(core).collect();
     }
 
     pub(super) fn restart(&mut self) {
