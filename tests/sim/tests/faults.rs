@@ -188,7 +188,8 @@ fn a_segment_that_is_given_up_too_early_is_noticed() {
 
 #[test]
 fn messages_that_are_not_recovered_are_noticed() {
-    let expected = [Oracle::Lost, Oracle::Retained, Oracle::Protocol];
+    // One start may miss what the next one finds and sends behind later messages.
+    let expected = [Oracle::Lost, Oracle::Retained, Oracle::Protocol, Oracle::Order];
     assert_reported(Fault::DropMessages, Profile::Durable, 1, &expected);
 }
 
