@@ -146,3 +146,8 @@ fn what_one_life_has_stored_the_next_one_finds_however_short_it_is() {
 fn a_session_counts_from_when_a_drain_gave_up_its_connection() {
     assert_passes(&[(60_084, 2, Profile::DurableDrain)]);
 }
+
+#[test]
+fn a_session_that_nobody_could_take_up_ends_when_it_would_have_ended() {
+    assert_passes(&[(90_381, 1, Profile::DurableRestarts)]);
+}

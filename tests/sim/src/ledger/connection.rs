@@ -39,9 +39,8 @@ pub struct Connection {
     pub encoded_since: Instant,
     pub sent_at_step: u64,
     pub ended_at_step: u64,
-    /// Where it resumed a session: since when that had been without a connection, and how long it was to live, at
-    /// least and at most.
-    pub prior: Option<(Instant, [Duration; 2])>,
+    /// Where it resumed a session that had been without a connection.
+    pub prior: Option<Prior>,
     /// The will that was waiting.
     pub prior_will: Option<WillSaid>,
     pub is_kicked: bool,
@@ -58,6 +57,15 @@ pub struct Owed {
     pub pubrel: BTreeSet<u16>,
     pub pubcomp: BTreeSet<u16>,
     pub pingresp: u32,
+}
+
+/// What holds of a session as if a connection had never taken it up.
+#[derive(Debug, Clone, Copy)]
+pub struct Prior {
+    /// It does not end before.
+    pub earliest: Instant,
+    /// How long it lives without a connection, at least and at most.
+    pub expiries: [Duration; 2],
 }
 
 /// Why a connection is over.
@@ -111,8 +119,11 @@ impl Ledger {
             resumed.newest_socket = Some(socket);
             if let Some((at, since)) = resumed.offline.take() {
                 let least = |expiry: Duration| resumed.expiry_min.map_or(expiry, |least| least.min(expiry));
-                prior = resumed.expiry.map(|expiry| (at, [least(expiry), expiry]));
-                resumed.ends = None;
+                let ends = resumed.ends.take();
+                prior = resumed.expiry.map(|expiry| Prior {
+                    earliest: ends.map_or(at + least(expiry), |(early, _)| early.min(at + least(expiry))),
+                    expiries: [least(expiry), expiry],
+                });
                 resumed.absences.push((since, step));
             }
             resumed.packet_size_min = resumed.packet_size_min.min(said.maximum_packet_size);

@@ -121,11 +121,10 @@ impl Ledger {
         let mut expiries = vec![connection.session_expiry_s, connection.said.session_expiry_s];
         let mut not_before = since.map(|(at, _)| at + Duration::from_secs(expiries[0].into()));
         if !connection.is_accepted
-            && let Some((since, prior)) = connection.prior
+            && let Some(prior) = connection.prior
         {
-            expiries.extend(prior.map(|expiry| expiry.as_secs() as u32));
-            let at_least = since + prior[0];
-            not_before = Some(not_before.map_or(at_least, |at| at.min(at_least)));
+            expiries.extend(prior.expiries.map(|expiry| expiry.as_secs() as u32));
+            not_before = Some(not_before.map_or(prior.earliest, |at| at.min(prior.earliest)));
         }
         // In a drain the broker may have let go of the connection before the network did.
         if self.drained && since.is_none_or(|(at, _)| at >= self.drained_at) {
