@@ -336,6 +336,13 @@ impl Layers {
         }
     }
 
+    /// What waits here, in whichever layer.
+    #[cfg(test)]
+    pub fn bytes_held(&self) -> usize {
+        let held = [&self.sealed, &self.opened, &self.output, &self.held, &self.due];
+        held.iter().map(|bytes| bytes.capacity()).sum()
+    }
+
     /// The client's certificate, where TLS asked for one and it is good.
     pub fn certificate(&self) -> Option<&[u8]> {
         self.tls.as_ref().and_then(Tls::certificate)

@@ -11,6 +11,7 @@ mod framed;
 mod hand_over;
 mod idle;
 mod layered;
+mod layers;
 mod mail;
 mod script;
 mod sends;

@@ -11,8 +11,8 @@ use rustls::{
 /// The server's side. Without buffers of its own: an idle connection has keys and nothing else.
 pub(crate) struct Tls {
     connection: UnbufferedServerConnection,
-    /// It must not be given anything any more.
-    has_failed: bool,
+    /// It has failed, or said that nothing more comes: it must not be given anything any more.
+    is_over: bool,
 }
 
 /// What stands between the records' bytes and ours.
@@ -35,7 +35,7 @@ enum Say<'a> {
 impl Tls {
     pub fn new(config: &Arc<ServerConfig>) -> Result<Tls, Error> {
         let connection = UnbufferedServerConnection::new(Arc::clone(config))?;
-        Ok(Tls { connection, has_failed: false })
+        Ok(Tls { connection, is_over: false })
     }
 
     pub fn is_handshaking(&self) -> bool {
@@ -60,16 +60,17 @@ impl Tls {
     pub fn finish(&mut self, streams: &mut Streams<'_>) {
         // Whoever has not got through the handshake has nobody to tell.
         let _ = self.drive(streams, Say::End);
+        self.is_over = true;
     }
 
     fn drive(&mut self, streams: &mut Streams<'_>, say: Say<'_>) -> Result<(), Error> {
-        if self.has_failed {
+        if self.is_over {
             return Err(Error::HandshakeNotComplete);
         }
         let mut taken = 0;
         let result = self.steps(streams, &mut taken, say);
         if result.is_err() {
-            self.has_failed = true;
+            self.is_over = true;
             self.tell_failure(streams.output);
         }
         if taken == streams.sealed.len() {
@@ -81,13 +82,14 @@ impl Tls {
         result
     }
 
-    /// The alert that the failure has left, and what waited before it. Without input nothing else can happen.
+    /// The alert that the failure has left, and what waited before it. Nothing else may be asked of the connection: it would look for what it had
+    /// begun to read, and panic.
     fn tell_failure(&mut self, output: &mut Vec<u8>) {
-        while let Ok(ConnectionState::EncodeTlsData(mut data)) =
-            self.connection.process_tls_records(&mut []).state
-        {
-            let encoded = append(output, RECORD_BYTES, |space| data.encode(space).map_err(needed_to_encode));
-            if encoded.is_err() {
+        while self.connection.wants_write() {
+            let state = self.connection.process_tls_records(&mut []).state;
+            let Ok(ConnectionState::EncodeTlsData(mut data)) = state else { return };
+            let write = |space: &mut [u8]| data.encode(space).map_err(needed_to_encode);
+            if append(output, RECORD_BYTES, write).is_err() {
                 return;
             }
         }

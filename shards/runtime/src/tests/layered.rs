@@ -3,7 +3,7 @@
 use std::{
     io::{ErrorKind, Read, Write},
     net::TcpStream,
-    sync::{Arc, atomic::Ordering::SeqCst},
+    sync::{Arc, LazyLock, atomic::Ordering::SeqCst},
     thread,
     time::Duration,
 };
@@ -23,7 +23,7 @@ pub type Stream = StreamOwned<ClientConnection, TcpStream>;
 
 /// What the two sides need, made for one test.
 pub struct Keys {
-    server: Arc<ServerConfig>,
+    pub server: Arc<ServerConfig>,
     client: Arc<ClientConfig>,
 }
 
@@ -40,9 +40,20 @@ impl Keys {
         Keys { server: Arc::new(server), client: Arc::new(client) }
     }
 
-    pub fn connect(&self, broker: &Broker) -> Stream {
+    /// The same for many cases of one test.
+    pub fn shared() -> &'static Keys {
+        static KEYS: LazyLock<Keys> = LazyLock::new(Keys::new);
+        &KEYS
+    }
+
+    /// A client that has said nothing yet.
+    pub fn begin(&self) -> ClientConnection {
         let name = ServerName::try_from("localhost").unwrap();
-        StreamOwned::new(ClientConnection::new(Arc::clone(&self.client), name).unwrap(), connect(broker))
+        ClientConnection::new(Arc::clone(&self.client), name).unwrap()
+    }
+
+    pub fn connect(&self, broker: &Broker) -> Stream {
+        StreamOwned::new(self.begin(), connect(broker))
     }
 }
 
