@@ -1,5 +1,7 @@
 //! One network connection as the shard sees it, and the table of them. What outlives a connection is in `session.rs`.
 
+use std::time::Duration;
+
 use hashbrown::HashMap;
 use mqtt::Version;
 
@@ -35,6 +37,8 @@ pub(crate) struct Connection {
     pub announcing: u16,
     pub packet_bytes_max: u32,
     pub sending_bytes: u32,
+    /// Whole seconds of the clock.
+    pub opened_at_s: u32,
     pub heard_at: Instant,
     /// The beginning of a packet whose end has not come, or what came while stalled.
     pub partial: Vec<u8>,
@@ -93,6 +97,7 @@ impl Connection {
             announcing: 0,
             packet_bytes_max: u32::MAX,
             sending_bytes: 0,
+            opened_at_s: u32::try_from(now.as_nanos() / NANOS_PER_S).unwrap_or(u32::MAX),
             heard_at: now,
             partial: Vec::new(),
             aliases: None,
@@ -166,10 +171,15 @@ impl Connection {
         self.sending_bytes as usize + held + self.outbox.as_ref().map_or(0, |outbox| outbox.len())
     }
 
+    /// How long it has been there, but for a second.
+    pub fn age(&self, now: Instant) -> Duration {
+        now.since(Instant::from_nanos(u64::from(self.opened_at_s) * NANOS_PER_S))
+    }
+
     /// One and a half times the keep-alive after the last packet. [MQTT-3.1.2-22]
     pub fn silent_until(&self) -> Option<Instant> {
         let grace_ms = u64::from(self.keep_alive_s) * 1500;
-        (grace_ms > 0).then(|| self.heard_at + std::time::Duration::from_millis(grace_ms))
+        (grace_ms > 0).then(|| self.heard_at + Duration::from_millis(grace_ms))
     }
 }
 
@@ -225,6 +235,8 @@ impl Connections {
             .collect()
     }
 }
+
+const NANOS_PER_S: u64 = 1_000_000_000;
 
 /// The state of an idle connection is this and its session: the memory promise begins here.
 const _: () = assert!(size_of::<Option<(u32, Connection)>>() <= 128);

@@ -127,6 +127,8 @@ counters! {
     dropped_mesh_full,
     #[doc = "Messages dropped because no member of a shared subscription could take them."]
     dropped_shared_nobody,
+    #[doc = "Messages dropped from a queue by the operator."]
+    dropped_purged,
     #[doc = "Messages dropped with the session that they waited for."]
     dropped_session_ended,
     #[doc = "Messages that a client refused with an error in PUBACK or PUBREC."]

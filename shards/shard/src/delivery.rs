@@ -135,7 +135,7 @@ impl Shard {
         self.pop_queued(key)
     }
 
-    fn pop_queued(&mut self, key: SessionKey) -> Option<Popped> {
+    pub(crate) fn pop_queued(&mut self, key: SessionKey) -> Option<Popped> {
         self.with_outbound(key, |outbound, _| outbound.pop())
     }
 
@@ -311,7 +311,7 @@ impl Shard {
     }
 
     /// A message that was queued is not sent.
-    fn give_up(&mut self, key: SessionKey, popped: &Popped) {
+    pub(crate) fn give_up(&mut self, key: SessionKey, popped: &Popped) {
         if !self.is_kept(key) {
             return;
         }

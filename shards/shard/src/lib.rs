@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod acknowledge;
+mod act;
 mod announce;
 mod ask;
 mod asking;
@@ -32,6 +33,8 @@ mod handshakes;
 mod id;
 mod keep;
 mod keys;
+mod look;
+mod looking;
 mod mail;
 mod message;
 mod note;
@@ -67,6 +70,7 @@ mod turn;
 mod wills;
 
 pub use access::Rules;
+pub use act::{Act, Acted};
 pub use ask::{Answer, Ask, Exchange, Grant};
 pub use bundle::{Bundle, Bundled};
 pub use config::{Config, DoorConfig, Limits, QueueFull, Versions};
@@ -76,6 +80,7 @@ pub use event::{Event, NotOpened};
 pub use fullness::StoreRoom;
 pub use handshakes::Handshake;
 pub use id::{ConnId, SHARDS_MAX, ShardId, ShardSet};
+pub use look::{ClientSeen, ClientWhole, Link, Look, Matching, Page, Seen, SubscriptionSeen, Waiting};
 pub use mail::{Mail, Publication};
 pub use message::Message;
 pub use mqtt::{ReasonCode, Version};

@@ -145,6 +145,11 @@ impl Sessions {
         self.slab.get_mut(key.index())
     }
 
+    /// No session has a key from here on.
+    pub fn slots(&self) -> u32 {
+        u32::try_from(self.armed.len()).expect("a slot is made from a key")
+    }
+
     pub fn len(&self) -> usize {
         self.slab.len()
     }

@@ -146,6 +146,14 @@ impl Inflight {
         self.entries.iter().filter_map(|entry| entry.state.as_ref().and_then(body_of))
     }
 
+    /// The messages that are in memory and that the client has not taken over.
+    pub fn here(&self) -> impl Iterator<Item = &Queued> {
+        self.entries.iter().filter_map(|entry| match &entry.state {
+            Some(State::Published(queued)) => Some(queued),
+            _ => None,
+        })
+    }
+
     pub fn away(&self, number: u64) -> Option<Away> {
         match self.of_number(number)? {
             State::Away { body, bytes, .. } => Some(Away { number, body: *body, bytes: *bytes }),

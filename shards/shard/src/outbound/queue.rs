@@ -189,6 +189,15 @@ impl Queue {
         self.front.iter().filter_map(of_queued).chain(rest)
     }
 
+    /// The messages that are in memory.
+    pub fn here(&self) -> impl Iterator<Item = &Queued> {
+        let rest = self.rest.iter().filter_map(|item| match item {
+            Item::Here(queued) => Some(&**queued),
+            Item::Away { .. } => None,
+        });
+        self.front.iter().chain(rest)
+    }
+
     /// Lets go of what came lately and is stored by now, beyond `window`. True: some is not.
     pub fn spill(&mut self, window: usize, is_stored: impl Fn(BodyId) -> bool) -> bool {
         self.refill(window);

@@ -11,6 +11,7 @@ mod exchanging;
 mod failing;
 mod keeping;
 mod limits;
+mod looking;
 mod permitted;
 mod replaying;
 mod room;

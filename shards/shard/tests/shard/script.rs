@@ -11,8 +11,8 @@ use mqtt::{
     ReasonCode, Subscribe, SubscriptionOptions, Unsubscribe, UserProperties, Version,
 };
 use shard::{
-    Answer, Ask, Batch, Config, ConnId, Effect, Effects, Event, Fetch, Instant, Mail, Piece, Reading, Shard,
-    ShardId,
+    Act, Acted, Answer, Ask, Batch, Config, ConnId, Effect, Effects, Event, Fetch, Instant, Look, Mail,
+    Piece, Reading, Seen, Shard, ShardId,
     store::{
         log::Position,
         record::{Record, records},
@@ -125,6 +125,20 @@ impl Script {
         for effect in std::mem::take(&mut effects.queue) {
             self.carry_out(shard, effect);
         }
+    }
+
+    pub fn act(&mut self, shard: usize, act: Act) -> Acted {
+        let mut effects = Effects::default();
+        let acted = self.shards[shard].act(self.now, act, &mut effects);
+        for effect in std::mem::take(&mut effects.queue) {
+            self.carry_out(shard, effect);
+        }
+        self.settle();
+        acted
+    }
+
+    pub fn look(&self, shard: usize, look: &Look) -> Seen {
+        self.shards[shard].look(self.now, look)
     }
 
     fn carry_out(&mut self, shard: usize, effect: Effect) {

@@ -1,0 +1,137 @@
+//! What an operator may have done to clients and to what the shard holds for them.
+
+use mqtt::{QoS, ReasonCode};
+
+use crate::{
+    Effects, Instant, Message, Shard, What, ending::WillFate, keys::SessionKey, message::Parts,
+    router::Carried, turn::Turn,
+};
+
+/// One order. Whoever is not here is no error: another shard may know it.
+#[derive(Debug, Clone)]
+pub enum Act {
+    /// Ends the connection. The session lives on as if the network had failed.
+    Disconnect {
+        client_id: Box<str>,
+        reason: ReasonCode,
+    },
+    /// Ends the connection, if there is one, and the session with all that it holds.
+    EndSession {
+        client_id: Box<str>,
+    },
+    /// Drops what waits for the client, but for what is in flight.
+    PurgeQueue {
+        client_id: Box<str>,
+    },
+    /// Drops retained messages that match the filter, those of topics that this shard keeps.
+    DropRetained {
+        filter: Box<str>,
+        after: Option<Box<str>>,
+    },
+    Publish {
+        topic: Box<str>,
+        payload: Box<[u8]>,
+        qos: QoS,
+        retain: bool,
+        expiry_s: Option<u32>,
+    },
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Acted {
+    /// Connections, sessions or messages that it was done to.
+    pub count: usize,
+    /// There is more, from behind this topic.
+    pub next: Option<Box<str>>,
+    /// There is more, by the same order once more.
+    pub is_partial: bool,
+}
+
+impl Shard {
+    /// Like an event, and a bounded piece of work like each of them.
+    pub fn act(&mut self, now: Instant, act: Act, effects: &mut Effects) -> Acted {
+        let turn = &mut Turn { now, effects };
+        self.begin_answer();
+        if self.drain.has_begun() {
+            return Acted::default();
+        }
+        match act {
+            Act::Disconnect { client_id, reason } => {
+                let session = self.sessions.find(&client_id);
+                Acted::of(session.is_some_and(|session| self.disconnect(session, reason, turn)))
+            }
+            Act::EndSession { client_id } => {
+                let Some(session) = self.sessions.find(&client_id) else { return Acted::default() };
+                self.disconnect(session, ReasonCode::AdministrativeAction, turn);
+                // One that was to end with its connection is gone by now.
+                if let Some(session) = self.sessions.find(&client_id) {
+                    self.end_session(session, turn);
+                }
+                Acted::of(true)
+            }
+            Act::PurgeQueue { client_id } => {
+                let session = self.sessions.find(&client_id);
+                session.map_or_else(Acted::default, |session| self.purge_queue(session))
+            }
+            Act::DropRetained { filter, after } => self.drop_retained(&filter, after.as_deref(), turn),
+            Act::Publish { topic, payload, qos, retain, expiry_s } => {
+                let parts = Parts {
+                    topic: &topic,
+                    qos,
+                    retain,
+                    expires_at: expiry_s.map(|expiry_s| now.add_secs(u64::from(expiry_s))),
+                    retained_id: None,
+                    forwarded: &[],
+                    payload: &payload,
+                };
+                Acted::of(self.publish(None, &mut Carried::new(parts), turn))
+            }
+        }
+    }
+
+    /// False: it has no connection.
+    fn disconnect(&mut self, session: SessionKey, reason: ReasonCode, turn: &mut Turn<'_>) -> bool {
+        let Some(conn) = self.sessions[session].conn else { return false };
+        let why = "ended by the operator";
+        let what = What::Disconnected { reason, why: why.into() };
+        self.end_connection(conn, Some((reason, why)), what, WillFate::Publish, turn);
+        true
+    }
+
+    fn purge_queue(&mut self, session: SessionKey) -> Acted {
+        let mut count = 0;
+        while count < PURGED_PER_TURN
+            && let Some(popped) = self.pop_queued(session)
+        {
+            self.give_up(session, &popped);
+            count += 1;
+        }
+        self.counters.dropped_purged += count as u64;
+        // Nobody waits for an answer that would have it stored.
+        self.store.hurry();
+        Acted { count, is_partial: count == PURGED_PER_TURN, next: None }
+    }
+
+    /// [MQTT-3.3.1-6] As if somebody had published an empty message for each topic.
+    fn drop_retained(&mut self, filter: &str, after: Option<&str>, turn: &mut Turn<'_>) -> Acted {
+        let page = self.retained.page(filter, after, RETAINED_DROPPED_PER_TURN, turn.now);
+        for message in &page.messages {
+            let nothing = Parts { payload: &[], expires_at: None, forwarded: &[], ..message.parts() };
+            self.retain_here(Message::new(&nothing), turn);
+        }
+        Acted { count: page.messages.len(), next: page.next, is_partial: false }
+    }
+}
+
+impl Acted {
+    fn of(is_done: bool) -> Acted {
+        Acted { count: usize::from(is_done), ..Acted::default() }
+    }
+}
+
+/// Messages of a queue that one order drops.
+const PURGED_PER_TURN: usize = 1000;
+
+/// Retained messages that one order drops.
+const RETAINED_DROPPED_PER_TURN: usize = 200;

@@ -1,0 +1,126 @@
+//! What somebody outside may ask about clients and what the shard holds for them, and the shape of the answers.
+//!
+//! Whoever looks changes nothing. Each answer is a bounded piece of work, whatever is asked: what does not fit comes page by
+//! page, and a page may be short, or empty, and have a next one nevertheless.
+
+use std::{sync::Arc, time::Duration};
+
+use mqtt::{QoS, SubscriptionOptions, Version};
+
+use crate::{ConnId, Message, ShardId};
+
+/// A question to one shard.
+#[derive(Debug, Clone)]
+pub enum Look {
+    /// Sessions, connected or not, in no order that means anything.
+    Clients { matching: Matching, after: Option<u32>, most: usize },
+    /// All about one of them.
+    Client { client_id: Box<str>, most: usize },
+    /// Subscriptions of all sessions, whose filter or client id is so.
+    Subscriptions { matching: Matching, filter: Option<Box<str>>, after: Option<u32>, most: usize },
+    /// Retained messages that match a topic filter, sorted by topic.
+    Retained { filter: Box<str>, after: Option<Box<str>>, most: usize },
+}
+
+/// The answer to a `Look` of the same name.
+#[derive(Debug, Clone)]
+pub enum Seen {
+    Clients(Page<ClientSeen>),
+    /// None: no such session is here.
+    Client(Option<Box<ClientWhole>>),
+    Subscriptions(Page<SubscriptionSeen>),
+    Retained {
+        messages: Vec<Message>,
+        next: Option<Box<str>>,
+    },
+}
+
+/// Some of what was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    pub rows: Vec<T>,
+    /// Where the next page begins. None: there is none.
+    pub next: Option<u32>,
+}
+
+/// Which sessions. What is not said does not matter.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Matching {
+    /// Stands somewhere in the client id.
+    pub client_id: Option<Box<str>>,
+    /// The whole user name.
+    pub user: Option<Box<str>>,
+    pub is_connected: Option<bool>,
+}
+
+/// A session and its client in one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientSeen {
+    pub client_id: Arc<str>,
+    pub shard: ShardId,
+    /// None: the client is away.
+    pub link: Option<Link>,
+    /// `u32::MAX` is forever.
+    pub session_expiry_s: u32,
+    /// Until the session of a client that is away ends, if ever.
+    pub ends_in: Option<Duration>,
+    pub subscriptions: usize,
+    /// Messages that wait to be sent.
+    pub queued: usize,
+    /// Messages that were sent and are not acknowledged.
+    pub inflight: usize,
+    /// Bytes of both.
+    pub queued_bytes: usize,
+    /// QoS 2 messages of the client that it has not released.
+    pub unreleased: usize,
+    pub will_topic: Option<Box<str>>,
+}
+
+/// The connection of a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    pub conn: ConnId,
+    pub version: Version,
+    /// The name of the listener.
+    pub listener: Arc<str>,
+    pub user: Option<Arc<str>>,
+    pub connected_for: Duration,
+    pub silent_for: Duration,
+    /// 0 is none.
+    pub keep_alive_s: u16,
+    pub receive_maximum: u16,
+    /// Encoded, and not taken by the socket.
+    pub unsent_bytes: usize,
+    /// Nothing more is read of it until others, or the store, have caught up.
+    pub is_paused: bool,
+}
+
+/// One session with what it holds; of long lists the beginning.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientWhole {
+    pub client: ClientSeen,
+    pub subscriptions: Vec<SubscriptionSeen>,
+    /// The oldest first. Those that the store alone has are left out.
+    pub queue: Vec<Waiting>,
+    pub inflight: Vec<Waiting>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubscriptionSeen {
+    pub client_id: Arc<str>,
+    /// The whole `$share/group/filter` of a shared one.
+    pub filter: Box<str>,
+    pub options: SubscriptionOptions,
+    /// 0: none.
+    pub subscription_id: u32,
+}
+
+/// A message that waits for its client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    pub topic: Box<str>,
+    pub qos: QoS,
+    pub payload_bytes: usize,
+    /// None at QoS 0.
+    pub packet_id: Option<u16>,
+}

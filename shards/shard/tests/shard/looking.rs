@@ -1,0 +1,195 @@
+//! What is seen from outside, and what an operator has done.
+
+use mqtt::{QoS, ReasonCode, SubscriptionOptions};
+use shard::{Act, Acted, ClientWhole, Config, Look, Matching, Page, Seen};
+
+use crate::{
+    keeping::{come_back, kept},
+    script::{Script, connect, options},
+};
+
+fn clients(s: &Script, matching: Matching, after: Option<u32>, most: usize) -> Page<String> {
+    match s.look(0, &Look::Clients { matching, after, most }) {
+        Seen::Clients(Page { rows, next }) => {
+            Page { rows: rows.iter().map(|row| row.client_id.to_string()).collect(), next }
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn whole(s: &Script, client_id: &str) -> Option<ClientWhole> {
+    match s.look(0, &Look::Client { client_id: client_id.into(), most: 2 }) {
+        Seen::Client(client) => client.map(|client| *client),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn retained(s: &Script, filter: &str) -> Vec<String> {
+    match s.look(0, &Look::Retained { filter: filter.into(), after: None, most: 100 }) {
+        Seen::Retained { messages, next: None } => {
+            messages.iter().map(|message| message.topic().to_owned()).collect()
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn clients_are_seen_page_by_page_by_name_and_by_whether_they_are_there() {
+    let mut s = Script::of_one();
+    for name in ["pump-1", "pump-2", "valve-1"] {
+        s.join_for_an_hour(name);
+    }
+    let away = s.join_for_an_hour("valve-2");
+    s.disconnect(away, ReasonCode::Success);
+    let all = clients(&s, Matching::default(), None, 3);
+    assert_eq!(all, Page { rows: ["pump-1", "pump-2", "valve-1"].map(String::from).into(), next: Some(2) });
+    let rest = clients(&s, Matching::default(), all.next, 3);
+    assert_eq!(rest, Page { rows: vec!["valve-2".to_owned()], next: None });
+    let pumps = Matching { client_id: Some("pump".into()), ..Matching::default() };
+    assert_eq!(clients(&s, pumps, None, 9).rows, ["pump-1", "pump-2"]);
+    let absent = Matching { is_connected: Some(false), ..Matching::default() };
+    assert_eq!(clients(&s, absent, None, 9).rows, ["valve-2"]);
+}
+
+#[test]
+fn a_page_that_finds_nothing_in_its_share_of_work_goes_on() {
+    let mut s = Script::of_one();
+    for n in 0..5000 {
+        s.join(&format!("c{n}"));
+    }
+    let last = Matching { client_id: Some("c4999".into()), ..Matching::default() };
+    let first = clients(&s, last.clone(), None, 10);
+    assert!(first.rows.is_empty());
+    assert_eq!(clients(&s, last, first.next, 10), Page { rows: vec!["c4999".to_owned()], next: None });
+}
+
+#[test]
+fn a_client_is_seen_with_what_it_holds() {
+    let mut s = Script::new(Config::default());
+    let mut wanted = connect("c");
+    wanted.clean_start = false;
+    wanted.keep_alive_s = 30;
+    wanted.properties.session_expiry_interval_s = Some(60);
+    wanted.properties.receive_maximum = Some(1);
+    let (client, _) = s.connect(&wanted);
+    s.subscribe_with(client, "a/#", options(2), Some(7));
+    s.subscribe(client, "$share/g/b", 1);
+    s.secs(5);
+    let publisher = s.join("p");
+    for n in 1..=4 {
+        s.publish_qos(publisher, "a/b", &format!("{n}"), 1, n);
+    }
+    let seen = whole(&s, "c").unwrap();
+    let link = seen.client.link.clone().unwrap();
+    assert_eq!((link.keep_alive_s, link.receive_maximum, link.connected_for.as_secs()), (30, 1, 5));
+    assert_eq!((seen.client.inflight, seen.client.queued, seen.client.subscriptions), (1, 3, 2));
+    let filters: Vec<_> =
+        seen.subscriptions.iter().map(|held| (&*held.filter, held.subscription_id)).collect();
+    assert_eq!(filters, [("a/#", 7), ("$share/g/b", 0)]);
+    assert_eq!(seen.subscriptions[1].options, SubscriptionOptions { qos: QoS::AtLeastOnce, ..options(1) });
+    assert_eq!(seen.queue.len(), 2, "no more than asked for");
+    assert_eq!((&*seen.inflight[0].topic, seen.inflight[0].packet_id), ("a/b", Some(1)));
+    s.disconnect(client, ReasonCode::Success);
+    s.secs(20);
+    let seen = whole(&s, "c").unwrap().client;
+    assert_eq!((seen.link, seen.ends_in.map(|left| left.as_secs())), (None, Some(40)));
+    assert_eq!(whole(&s, "nobody"), None);
+}
+
+#[test]
+fn subscriptions_are_found_by_a_part_of_their_filter() {
+    let mut s = Script::of_one();
+    let client = s.join("c");
+    s.subscribe(client, "house/kitchen", 0);
+    s.subscribe(client, "house/garage", 0);
+    let look = Look::Subscriptions {
+        matching: Matching::default(),
+        filter: Some("kit".into()),
+        after: None,
+        most: 10,
+    };
+    let Seen::Subscriptions(Page { rows, next: None }) = s.look(0, &look) else { panic!("one page") };
+    assert_eq!(rows.iter().map(|row| &*row.filter).collect::<Vec<_>>(), ["house/kitchen"]);
+}
+
+#[test]
+fn an_operator_ends_a_connection_and_the_session_lives_on() {
+    let mut s = Script::of_one();
+    let client = s.join_for_an_hour("c");
+    let act = Act::Disconnect { client_id: "c".into(), reason: ReasonCode::AdministrativeAction };
+    assert_eq!(s.act(0, act.clone()).count, 1);
+    assert_eq!(s.hear(client), ["DISCONNECT Administrative action"]);
+    assert_eq!(s.act(0, act).count, 0, "it is away");
+    assert_eq!(s.shards[0].gauges().sessions, 1);
+    assert_eq!(s.act(0, Act::EndSession { client_id: "c".into() }).count, 1);
+    assert_eq!(s.shards[0].gauges().sessions, 0);
+    assert_eq!(s.act(0, Act::EndSession { client_id: "c".into() }).count, 0);
+}
+
+#[test]
+fn an_operator_ends_a_session_that_would_end_with_its_connection() {
+    let mut s = Script::of_one();
+    let client = s.join("c");
+    s.subscribe(client, "a", 0);
+    assert_eq!(s.act(0, Act::EndSession { client_id: "c".into() }).count, 1);
+    assert_eq!(s.hear(client), ["SUBACK 9 0x00", "DISCONNECT Administrative action"]);
+    let gauges = s.shards[0].gauges();
+    assert_eq!((gauges.sessions, gauges.subscriptions, gauges.filters), (0, 0, 0));
+}
+
+#[test]
+fn what_is_purged_does_not_come_back() {
+    let mut s = kept();
+    let client = s.join_for_an_hour("c");
+    s.subscribe(client, "a", 1);
+    s.disconnect(client, ReasonCode::Success);
+    let publisher = s.join("p");
+    for n in 1..=3 {
+        s.publish_qos(publisher, "a", &format!("{n}"), 1, n);
+    }
+    assert_eq!(s.act(0, Act::PurgeQueue { client_id: "c".into() }).count, 3);
+    s.settle();
+    assert_eq!(s.shards[0].gauges().queued_bytes, 0);
+    s.crash();
+    assert_eq!(come_back(&mut s, "c").1, ["CONNACK Success present"]);
+    assert_eq!(s.shards[0].gauges().stored_messages, 0);
+}
+
+#[test]
+fn retained_messages_are_seen_and_dropped_by_filter() {
+    let mut s = kept();
+    let publisher = s.join("p");
+    for topic in ["a/1", "a/2", "b/1"] {
+        s.retain(publisher, topic, "x");
+    }
+    s.settle();
+    assert_eq!(retained(&s, "a/+"), ["a/1", "a/2"]);
+    let dropped = s.act(0, Act::DropRetained { filter: "a/#".into(), after: None });
+    assert_eq!(dropped, Acted { count: 2, next: None, is_partial: false });
+    s.settle();
+    assert_eq!(retained(&s, "#"), ["b/1"]);
+    s.crash();
+    assert_eq!(retained(&s, "#"), ["b/1"]);
+}
+
+#[test]
+fn an_operator_publishes_to_all_shards() {
+    let mut s = Script::new(Config { shards: 3, ..Config::default() });
+    let subscribers: Vec<_> = (0..4).map(|n| s.join(&format!("s{n}"))).collect();
+    for subscriber in &subscribers {
+        s.subscribe(*subscriber, "a", 1);
+        s.hear(*subscriber);
+    }
+    let act = Act::Publish {
+        topic: "a".into(),
+        payload: (*b"x").into(),
+        qos: QoS::AtLeastOnce,
+        retain: false,
+        expiry_s: None,
+    };
+    assert_eq!(s.act(1, act).count, 1);
+    s.settle();
+    for subscriber in subscribers {
+        assert_eq!(s.hear(subscriber), ["a 'x' q1 #1"]);
+    }
+}
