@@ -232,6 +232,9 @@ impl Ledger {
         if is_new {
             self.arrive(id, shard, is_repeat);
             self.publications[id].is_certain |= qos == QoS::AtMostOnce;
+        } else if self.sessions[session].is_unclear {
+            // To a session that is another one it is new.
+            self.arrive(id, shard, true);
         }
     }
 

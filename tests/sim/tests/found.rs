@@ -151,3 +151,18 @@ fn a_session_counts_from_when_a_drain_gave_up_its_connection() {
 fn a_session_that_nobody_could_take_up_ends_when_it_would_have_ended() {
     assert_passes(&[(90_381, 1, Profile::DurableRestarts)]);
 }
+
+#[test]
+fn that_a_crash_took_the_client_away_is_not_stored_by_the_life_that_crashed() {
+    assert_passes(&[(120_411, 4, Profile::DurableChaos)]);
+}
+
+#[test]
+fn a_qos_2_message_that_is_sent_again_is_another_one_to_another_session() {
+    assert_passes(&[(120_386, 3, Profile::DurableWills)]);
+}
+
+#[test]
+fn who_takes_nothing_of_what_waited_for_the_store_is_told_nothing() {
+    assert_passes(&[(120_120, 1, Profile::DurableCuts)]);
+}

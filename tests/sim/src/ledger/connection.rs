@@ -328,8 +328,9 @@ impl Ledger {
     /// [MQTT-3.14.0-1] The broker tells a 5.0 client why it ends the connection, where the socket takes it.
     pub fn check_told(&mut self, socket: usize, is_sending: bool) {
         let Some(connection) = self.connections.get(&socket) else { return };
-        // The socket never took what was sent before the end: there was no room for a last word.
-        if is_sending && connection.sent_at_step < connection.ended_at_step {
+        // The socket never took what was sent before the end, or what waited for the store then: there was no room for a last
+        // word.
+        if is_sending && (self.has_store || connection.sent_at_step < connection.ended_at_step) {
             return;
         }
         let is_owed = matches!(connection.ended, Some(End::TakenOver | End::ByBroker | End::Shutdown));

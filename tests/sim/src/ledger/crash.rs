@@ -52,7 +52,8 @@ impl Ledger {
         }
         for connection in self.connections.values_mut().filter(|connection| connection.ended.is_none()) {
             connection.ended = Some(End::Lost);
-            connection.ended_at_step = self.step;
+            // The next life finds that, and has not stored it when it begins.
+            connection.ended_at_step = self.step + 1;
         }
         self.doubt_retained(durable);
         self.forget_deliveries(durable);
@@ -137,7 +138,7 @@ impl Ledger {
         let (now, step) = (self.now, self.step);
         let session = &mut self.sessions[index];
         session.socket = None;
-        session.offline.get_or_insert((now, step));
+        session.offline.get_or_insert((now, step + 1));
         session.expiry = Some(interrupted.late);
         session.expiry_min = Some(interrupted.early);
         session.interrupted = Some(interrupted);
