@@ -1,12 +1,16 @@
 //! What the loop drives: a shard, or a script that stands in for one in tests.
 
-use shard::{Counters, Effects, Event, Gauges, Instant, Shard, store::restoring::Restoring};
+use shard::{
+    Act, Acted, Counters, Effects, Event, Gauges, Instant, Look, Seen, Shard, store::restoring::Restoring,
+};
 
 pub(crate) trait Brain: 'static {
     fn handle(&mut self, now: Instant, event: Event<'_>, effects: &mut Effects);
     fn next_deadline(&self) -> Option<Instant>;
     fn counters(&self) -> &Counters;
     fn gauges(&self) -> Gauges;
+    fn look(&self, now: Instant, look: &Look) -> Seen;
+    fn act(&mut self, now: Instant, act: Act, effects: &mut Effects) -> Acted;
     /// Comes before every event, if there is a store.
     fn restore(&mut self, restoring: Restoring, now: Instant, effects: &mut Effects);
     fn last_batch(&self) -> u64;
@@ -27,6 +31,14 @@ impl Brain for Shard {
 
     fn gauges(&self) -> Gauges {
         Shard::gauges(self)
+    }
+
+    fn look(&self, now: Instant, look: &Look) -> Seen {
+        Shard::look(self, now, look)
+    }
+
+    fn act(&mut self, now: Instant, act: Act, effects: &mut Effects) -> Acted {
+        Shard::act(self, now, act, effects)
     }
 
     fn restore(&mut self, restoring: Restoring, now: Instant, effects: &mut Effects) {

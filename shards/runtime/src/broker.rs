@@ -16,6 +16,7 @@ use crate::{
     brain::Brain,
     clock::Clock,
     control::{COMMANDS_MAX, Command, Failure, Line, Report, Snapshot},
+    desk::Desk,
     disk::{self, Logs, keeper},
     executor, listener, mesh,
     mesh::Shared,
@@ -91,6 +92,11 @@ impl Broker {
         &self.places
     }
 
+    /// For other threads, which ask the shards without this one.
+    pub fn desk(&self) -> Desk {
+        Desk::new(self.commands.clone(), Arc::clone(&self.shared))
+    }
+
     /// Connections of all shards, closing ones included.
     pub fn connections(&self) -> usize {
         self.seats.taken()
@@ -105,7 +111,9 @@ impl Broker {
     pub fn snapshot(&self) -> Vec<Snapshot> {
         let (reply, answers) = bounded(self.commands.len());
         for shard in self.shards() {
-            self.command(shard, Command::Snapshot(reply.clone()));
+            let reply = reply.clone();
+            // Whoever asked may have given up waiting.
+            self.command(shard, Command::Snapshot(Box::new(move |snapshot| drop(reply.try_send(snapshot)))));
         }
         drop(reply);
         let deadline = Instant::now() + SNAPSHOT_MAX;

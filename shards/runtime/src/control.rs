@@ -4,9 +4,13 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender};
 use rustls::ServerConfig;
-use shard::{Counters, Gauges, Rules, ShardId};
+use shard::{Act, Acted, Counters, Gauges, Look, Rules, ShardId};
 
-use crate::{StartError, listener::Listener};
+use crate::{
+    StartError,
+    desk::{Looked, Reply},
+    listener::Listener,
+};
 
 /// To one shard. Its bell is rung after it was sent.
 pub(crate) enum Command {
@@ -16,7 +20,9 @@ pub(crate) enum Command {
     Drain,
     /// End now.
     Stop,
-    Snapshot(Sender<Snapshot>),
+    Snapshot(Reply<Snapshot>),
+    Look(Box<Look>, Reply<Looked>),
+    Act(Box<Act>, Reply<Acted>),
     /// For each door, by its number: what connections that come from now on are shown in TLS.
     Certificates(Arc<[Option<Arc<ServerConfig>>]>),
     /// What clients may do from now on.

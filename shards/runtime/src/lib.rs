@@ -18,6 +18,7 @@ mod clock;
 mod config;
 mod connection;
 mod control;
+mod desk;
 mod disk;
 mod door;
 mod doorkeeper;
@@ -41,6 +42,7 @@ pub use background::Background;
 pub use broker::{Broker, start};
 pub use config::{Config, StoreConfig};
 pub use control::{Failure, Snapshot};
+pub use desk::{Desk, Looked, Reply, Unreachable};
 pub use disk::{
     backup::Label,
     check::{Behind, Checked, Incomplete},

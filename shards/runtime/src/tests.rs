@@ -6,6 +6,7 @@ mod broker;
 mod client;
 mod connections;
 mod database;
+mod desk;
 mod doorkeeper;
 mod framed;
 mod hand_over;

@@ -5,9 +5,9 @@
 
 mod storing;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use shard::{ConnId, Effect, Effects, Event, Instant, NotOpened, Note, ShardId};
+use shard::{ConnId, Effect, Effects, Event, Instant, NotOpened, Note, Seen, ShardId};
 
 use crate::{
     Config,
@@ -17,6 +17,7 @@ use crate::{
     breakdown::Breakdown,
     clock::Clock,
     control::{Command, Line, Report, Snapshot},
+    desk::Looked,
     doorkeeper::Gate,
     journal,
     mesh::{Letter, Mesh},
@@ -311,11 +312,26 @@ impl<B: Brain> Worker<B> {
                 Command::Rules(rules) => self.tell(Event::Rules(rules)),
                 Command::Snapshot(reply) => {
                     let (counters, gauges) = (self.brain.counters().clone(), self.brain.gauges());
-                    // Whoever asked may have given up waiting.
-                    let _ = reply.try_send(Snapshot { shard: self.id, counters, gauges });
+                    reply(Snapshot { shard: self.id, counters, gauges });
+                }
+                Command::Look(look, reply) => {
+                    let seen = self.brain.look(self.now, &look);
+                    let addresses = self.addresses(&seen);
+                    reply(Looked { seen, addresses });
+                }
+                Command::Act(act, reply) => {
+                    let acted = self.brain.act(self.now, *act, &mut self.effects);
+                    self.carry_out();
+                    reply(acted);
                 }
             }
         }
+    }
+
+    fn addresses(&mut self, seen: &Seen) -> Vec<(ConnId, SocketAddr)> {
+        let held = seen.connections().filter_map(|conn| Some((conn, self.port.address(conn)?)));
+        let known = held.filter(|(_, address)| !address.is_unknown());
+        known.map(|(conn, address)| (conn, address.into())).collect()
     }
 
     /// Some of them belong to connections that are gone.

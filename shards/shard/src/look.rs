@@ -124,3 +124,15 @@ pub struct Waiting {
     /// None at QoS 0.
     pub packet_id: Option<u16>,
 }
+
+impl Seen {
+    /// Those that are in the answer.
+    pub fn connections(&self) -> impl Iterator<Item = ConnId> {
+        let (rows, one) = match self {
+            Seen::Clients(page) => (&page.rows[..], None),
+            Seen::Client(Some(whole)) => (&[][..], Some(&whole.client)),
+            Seen::Client(None) | Seen::Subscriptions(_) | Seen::Retained { .. } => (&[][..], None),
+        };
+        rows.iter().chain(one).filter_map(|client| client.link.as_ref().map(|link| link.conn))
+    }
+}

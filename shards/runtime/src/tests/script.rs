@@ -14,8 +14,8 @@ use std::{
 };
 
 use shard::{
-    ConnId, Counters, Effect, Effects, Event, Gauges, Instant, Mail, NotOpened, Outgoing, Reading, ShardId,
-    store::restoring::Restoring,
+    Act, Acted, ConnId, Counters, Effect, Effects, Event, Gauges, Instant, Look, Mail, NotOpened, Outgoing,
+    Reading, Seen, ShardId, store::restoring::Restoring,
 };
 
 use crate::brain::Brain;
@@ -272,6 +272,14 @@ impl Brain for Script {
 
     fn gauges(&self) -> Gauges {
         Gauges { connections: self.conns.len(), ..Gauges::default() }
+    }
+
+    fn look(&self, _: Instant, _: &Look) -> Seen {
+        Seen::Client(None)
+    }
+
+    fn act(&mut self, _: Instant, _: Act, _: &mut Effects) -> Acted {
+        Acted::default()
     }
 }
 

@@ -1,0 +1,71 @@
+//! Where other threads ask the shards things and have things done, without ever waiting for them.
+
+use std::{fmt, net::SocketAddr, sync::Arc};
+
+use crossbeam_channel::Sender;
+use shard::{Act, Acted, ConnId, Look, Seen, ShardId};
+
+use crate::{
+    control::{Command, Snapshot},
+    mesh::Shared,
+};
+
+/// The shards, as other threads reach them. A clone reaches the same ones.
+#[derive(Clone)]
+pub struct Desk {
+    commands: Vec<Sender<Command>>,
+    shared: Arc<Shared>,
+}
+
+/// What a shard answered, with what the runtime alone knows of it.
+#[derive(Debug, Clone)]
+pub struct Looked {
+    pub seen: Seen,
+    /// Of those connections in the answer that came by an address.
+    pub addresses: Vec<(ConnId, SocketAddr)>,
+}
+
+/// The shard has so many orders already that it takes no more, or it has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("shard {} takes no orders at present", shard.0)]
+pub struct Unreachable {
+    pub shard: ShardId,
+}
+
+/// Called on the shard's thread, so it must not block. A shard that ends drops it.
+pub type Reply<T> = Box<dyn FnOnce(T) + Send>;
+
+impl Desk {
+    pub(crate) fn new(commands: Vec<Sender<Command>>, shared: Arc<Shared>) -> Desk {
+        Desk { commands, shared }
+    }
+
+    pub fn shards(&self) -> impl Iterator<Item = ShardId> + use<> {
+        (0..self.commands.len() as u8).map(ShardId)
+    }
+
+    pub fn look(&self, shard: ShardId, look: Look, reply: Reply<Looked>) -> Result<(), Unreachable> {
+        self.send(shard, Command::Look(Box::new(look), reply))
+    }
+
+    pub fn act(&self, shard: ShardId, act: Act, reply: Reply<Acted>) -> Result<(), Unreachable> {
+        self.send(shard, Command::Act(Box::new(act), reply))
+    }
+
+    pub fn snapshot(&self, shard: ShardId, reply: Reply<Snapshot>) -> Result<(), Unreachable> {
+        self.send(shard, Command::Snapshot(reply))
+    }
+
+    fn send(&self, shard: ShardId, command: Command) -> Result<(), Unreachable> {
+        let sender = self.commands.get(shard.index()).ok_or(Unreachable { shard })?;
+        sender.try_send(command).map_err(|_| Unreachable { shard })?;
+        self.shared.bell(shard).ring();
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Desk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Desk of {} shards", self.commands.len())
+    }
+}

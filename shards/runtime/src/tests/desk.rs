@@ -1,0 +1,85 @@
+//! Other threads look at real shards and act on them.
+
+use std::{collections::BTreeMap, io::Read};
+
+use crossbeam_channel::{Receiver, bounded};
+use shard::{Act, Acted, Look, Matching, ReasonCode, Seen, ShardId};
+
+use super::{
+    client::{HANGS, ask, config, connect},
+    wire::{packet, push_string},
+};
+use crate::{Desk, Looked, Reply};
+
+fn reply<T: Send + 'static>() -> (Reply<T>, Receiver<T>) {
+    let (sender, receiver) = bounded(1);
+    (Box::new(move |answer| sender.send(answer).unwrap()), receiver)
+}
+
+fn look(desk: &Desk, shard: ShardId) -> Looked {
+    let (reply, answer) = reply();
+    desk.look(shard, Look::Clients { matching: Matching::default(), after: None, most: 100 }, reply).unwrap();
+    answer.recv_timeout(HANGS).unwrap()
+}
+
+fn act(desk: &Desk, shard: ShardId, act: Act) -> Acted {
+    let (reply, answer) = reply();
+    desk.act(shard, act, reply).unwrap();
+    answer.recv_timeout(HANGS).unwrap()
+}
+
+fn say_connect(client_id: &str) -> Vec<u8> {
+    let mut body = b"\x00\x04MQTT\x04\x02\x00\x00".to_vec();
+    push_string(&mut body, client_id);
+    packet(0x10, &body)
+}
+
+#[test]
+fn clients_of_all_shards_are_seen_with_their_addresses() {
+    let broker = crate::start(config(2)).unwrap();
+    let mut streams = BTreeMap::new();
+    for n in 0..8 {
+        let (mut stream, client_id) = (connect(&broker), format!("c{n}"));
+        assert_eq!(ask(&mut stream, &say_connect(&client_id), 4), [0x20, 2, 0, 0]);
+        streams.insert(client_id, stream);
+    }
+    let desk = broker.desk();
+    let mut seen = BTreeMap::new();
+    for shard in desk.shards() {
+        let Looked { seen: Seen::Clients(page), addresses } = look(&desk, shard) else {
+            panic!("the answer to another question")
+        };
+        for client in page.rows {
+            let conn = client.link.unwrap().conn;
+            let address = addresses.iter().find(|(held, _)| *held == conn).unwrap().1;
+            seen.insert(client.client_id.to_string(), address);
+        }
+    }
+    let expected: BTreeMap<_, _> =
+        streams.iter().map(|(id, stream)| (id.clone(), stream.local_addr().unwrap())).collect();
+    assert_eq!(seen, expected);
+}
+
+#[test]
+fn what_an_act_brings_about_reaches_its_client() {
+    let broker = crate::start(config(2)).unwrap();
+    let mut stream = connect(&broker);
+    assert_eq!(ask(&mut stream, &say_connect("c"), 4), [0x20, 2, 0, 0]);
+    let desk = broker.desk();
+    let disconnect = Act::Disconnect { client_id: "c".into(), reason: ReasonCode::AdministrativeAction };
+    let counts: usize = desk.shards().map(|shard| act(&desk, shard, disconnect.clone()).count).sum();
+    assert_eq!(counts, 1);
+    assert!(matches!(stream.read(&mut [0]), Ok(0)), "it is closed");
+}
+
+#[test]
+fn a_broker_that_has_ended_takes_no_orders() {
+    let broker = crate::start(config(1)).unwrap();
+    let desk = broker.desk();
+    drop(broker);
+    let (reply, answer) = reply();
+    let sent = desk.snapshot(ShardId(0), reply);
+    assert!(sent.is_err() || answer.recv_timeout(HANGS).is_err(), "whoever asks hears of it");
+    let (reply, _answer) = self::reply();
+    assert!(desk.snapshot(ShardId(7), reply).is_err(), "there is no such shard");
+}
