@@ -97,6 +97,8 @@ pub struct Publication {
     pub is_certain: bool,
     /// The broker has answered with an error.
     pub is_refused: bool,
+    /// Its publisher sent it again in a session that may be another one.
+    pub may_double: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -206,7 +208,13 @@ impl Ledger {
 
     /// A client is about to publish this.
     pub fn announce(&mut self, content: Content) -> PublicationId {
-        let publication = Publication { content, arrivals: Vec::new(), is_certain: false, is_refused: false };
+        let publication = Publication {
+            content,
+            arrivals: Vec::new(),
+            is_certain: false,
+            is_refused: false,
+            may_double: false,
+        };
         self.publications.push(publication);
         self.publications.len() - 1
     }
@@ -229,6 +237,8 @@ impl Ledger {
         // [MQTT-3.3.1-2] After a crash nobody can tell whether the first one counts; the answer to the second says so.
         let is_repeat =
             packet_id.is_some_and(|packet_id| self.sessions[session].inbound_doubtful.remove(&packet_id));
+        self.publications[id].may_double |=
+            self.sessions[session].is_unclear && !self.publications[id].arrivals.is_empty();
         if is_new {
             self.arrive(id, shard, is_repeat);
             self.publications[id].is_certain |= qos == QoS::AtMostOnce;

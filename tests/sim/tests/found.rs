@@ -166,3 +166,13 @@ fn a_qos_2_message_that_is_sent_again_is_another_one_to_another_session() {
 fn who_takes_nothing_of_what_waited_for_the_store_is_told_nothing() {
     assert_passes(&[(120_120, 1, Profile::DurableCuts)]);
 }
+
+#[test]
+fn a_client_of_3_1_cannot_know_that_its_session_is_another_one() {
+    assert_passes(&[(150_375, 4, Profile::DurableWills), (150_262, 4, Profile::Wills)]);
+}
+
+#[test]
+fn what_waits_behind_what_waits_for_the_store_was_encoded_before_both() {
+    assert_passes(&[(150_130, 3, Profile::DurableWills)]);
+}

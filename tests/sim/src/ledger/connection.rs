@@ -37,6 +37,8 @@ pub struct Connection {
     pub last_heard: Instant,
     /// Nothing that is sent from now on was encoded before.
     pub encoded_since: Instant,
+    /// Nothing of what the last send left behind was encoded before.
+    pub held_since: Instant,
     pub sent_at_step: u64,
     pub ended_at_step: u64,
     /// Where it resumed a session that had been without a connection.
@@ -146,6 +148,7 @@ impl Ledger {
             begun: step,
             last_heard: now,
             encoded_since: now,
+            held_since: now,
             sent_at_step: 0,
             ended_at_step: 0,
             prior,

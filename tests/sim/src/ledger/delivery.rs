@@ -307,7 +307,7 @@ impl Ledger {
             delivery.kind == Kind::Live && delivery.qos >= least && is_known
         };
         let twice = self.copies[&(session, id)].iter().filter(is_exact).count() > exact;
-        if twice && cause.shared_keys == 0 {
+        if twice && cause.shared_keys == 0 && !publication.may_double {
             let what = format!("{} reached {to} a second time after a crash", self.describe(id));
             self.fail(Oracle::Duplicate, what);
         }

@@ -54,8 +54,9 @@ impl Ledger {
     /// A send is over: what is sent from now on was encoded after this moment.
     pub fn on_send(&mut self, socket: usize) {
         if let Some(connection) = self.connections.get_mut(&socket) {
-            // What waits for the store stays behind.
-            connection.encoded_since = self.held_since;
+            // What waits for the store stays behind, and behind that there may be more.
+            let before = std::mem::replace(&mut connection.held_since, self.held_since);
+            connection.encoded_since = if self.has_store { before } else { self.held_since };
             connection.sent_at_step = self.step;
         }
     }
@@ -76,11 +77,13 @@ impl Ledger {
         }
         self.settle_doubt(session, packet_id, identity, publish);
         let takes_all = self.sessions[session].packet_size_min == u32::MAX;
+        let is_unclear = self.sessions[session].is_unclear;
         let outstanding = &mut self.sessions[session].outstanding;
         let is_other =
             outstanding.get(&packet_id).is_some_and(|known| !publish.dup || known.identity != identity);
-        if !takes_all && is_other {
-            // What one of its connections was too small for was dropped when it should have been sent again.
+        if is_other && (!takes_all || is_unclear) {
+            // What one of its connections was too small for was dropped when it should have been sent again, and another
+            // session begins with ids of its own.
             outstanding.remove(&packet_id);
         }
         match self.sessions[session].outstanding.get_mut(&packet_id) {
