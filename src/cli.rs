@@ -6,7 +6,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::{
     acl::AclArgs, config::Flags, health::HealthArgs, passwd::PasswdArgs, publish::PublishArgs,
-    scram::ScramArgs, store::StoreArgs, subscribe::SubscribeArgs, user::UserArgs,
+    reload::ReloadArgs, scram::ScramArgs, store::StoreArgs, subscribe::SubscribeArgs, user::UserArgs,
 };
 
 /// An MQTT broker (3.1, 3.1.1 and 5.0) with one shard per core.
@@ -30,6 +30,8 @@ pub enum Command {
     Health(HealthArgs),
     /// Add users to a password file, change and delete them, in the manner of mosquitto_passwd
     Passwd(PasswdArgs),
+    /// Ask a broker to read its configuration and its files again
+    Reload(ReloadArgs),
     /// Add users to a file of keys for SCRAM, change and delete them
     Scram(ScramArgs),
     /// Look at a data directory, mend it, copy it and bring it back

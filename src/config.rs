@@ -8,6 +8,7 @@ mod key;
 mod listener;
 mod nearest;
 mod problem;
+mod reloading;
 mod settings;
 mod table;
 mod value;
@@ -15,7 +16,12 @@ mod value;
 #[cfg(test)]
 mod tests;
 
-use std::{ffi::OsString, fs, io::Read as _, path::Path};
+use std::{
+    ffi::OsString,
+    fs,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
 
 pub use self::{
     address::{Address, Place, Scheme},
@@ -26,7 +32,7 @@ pub use self::{
     key::Key,
     listener::Listener,
     problem::{Origin, Problem},
-    settings::{Format, Level, Settings, Sigterm},
+    settings::{Control, Format, Level, Server, Settings, Sigterm},
 };
 use self::{
     file::{File, Sink},
@@ -46,14 +52,14 @@ pub struct Flags {
 }
 
 /// The settings in force, and for each that was set where its value comes from.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Loaded {
     pub settings: Settings,
     pub origins: Vec<(&'static Key, Origin)>,
     /// Nobody asked for these hosts, so what this machine lacks may be left out.
     pub listens_by_default: bool,
-    /// There is a file, which may say something else later.
-    pub has_file: bool,
+    /// If there is one.
+    pub file: Option<PathBuf>,
 }
 
 impl Sink for Loaded {
@@ -94,6 +100,11 @@ impl Loaded {
         addresses.cloned().map(Listener::at).chain(listeners.iter().cloned()).collect()
     }
 
+    /// There is a file, which may say something else later.
+    pub fn has_file(&self) -> bool {
+        self.file.is_some()
+    }
+
     fn decide(&mut self, key: &'static Key, origin: Origin) {
         self.origins.retain(|(known, _)| !std::ptr::eq(*known, key));
         self.origins.push((key, origin));
@@ -114,7 +125,7 @@ pub fn load(
         settings: Settings::default(),
         origins: Vec::new(),
         listens_by_default: true,
-        has_file: file.is_some(),
+        file: file.map(Path::to_owned),
     };
     let mut problems = Vec::new();
     if let Some(path) = file {

@@ -2,17 +2,19 @@
 
 use std::{
     fmt::Write as _,
+    path::PathBuf,
     process::ExitCode,
     thread,
     time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, bounded, select};
+use crossbeam_channel::{Receiver, bounded, never, select};
 use runtime::{Broker, Failure, Snapshot};
 
 use crate::{
     config::{Loaded, Problem, Sigterm},
-    notify, policy,
+    notify,
+    reloader::{Outcome, Reloader},
     signals::Signal,
     start::Started,
 };
@@ -24,13 +26,34 @@ enum Ending {
     Failed,
 }
 
+/// Reads the configuration again.
+pub type Load<'a> = &'a dyn Fn() -> Result<Loaded, Vec<Problem>>;
+
+/// What comes to the control thread beside what it hears of the shards.
+pub struct Inbox {
+    pub signals: Receiver<Signal>,
+    pub requests: Receiver<Request>,
+    /// Files that have changed.
+    pub changed: Receiver<Vec<PathBuf>>,
+}
+
+/// Of the control socket.
+pub struct Request {
+    /// Only say what a reload would change.
+    pub is_plan: bool,
+    pub reply: Box<dyn FnOnce(Outcome) + Send>,
+}
+
 /// Serves until something ends it.
-pub fn run(started: Started, loaded: &Loaded, signals: &Receiver<Signal>, load: Load<'_>) -> ExitCode {
-    let settings = &loaded.settings;
-    let ending = wait(&started, settings.server.sigterm, signals, || reload(&started, loaded, load));
+pub fn run(mut reloader: Reloader<'_>, mut inbox: Inbox) -> ExitCode {
+    let ending = wait(&mut reloader, &mut inbox);
+    let Inbox { signals, requests, .. } = inbox;
+    // Who waits for an answer is told that there will be none.
+    drop(requests);
     notify::stopping();
+    let (started, settings) = reloader.into_parts();
     if let Ending::Drain = ending {
-        drain(&started, Duration::from_secs(settings.server.shutdown_timeout_secs), signals);
+        drain(&started, Duration::from_secs(settings.server.shutdown_timeout_secs), &signals);
         if tracing::enabled!(tracing::Level::DEBUG) {
             tell_counters(&started, |counted| tracing::debug!("{counted}"));
         }
@@ -41,41 +64,18 @@ pub fn run(started: Started, loaded: &Loaded, signals: &Receiver<Signal>, load: 
     }
 }
 
-/// Reads the configuration again.
-pub type Load<'a> = &'a dyn Fn() -> Result<Loaded, Vec<Problem>>;
-
-/// A configuration with anything wrong in it changes nothing, and the broker goes on as it is.
-fn reload(started: &Started, before: &Loaded, load: Load<'_>) {
-    let sentences = |problems: Vec<Problem>| problems.iter().map(ToString::to_string).collect();
-    notify::reloading();
-    match load().map_err(sentences).and_then(|now| policy::reload(started, before, &now)) {
-        Ok(waiting) => {
-            tracing::info!("SIGHUP: certificates, authentication and rules are as the files say now");
-            if !waiting.is_empty() {
-                tracing::warn!("changed, and waits for the next start: {}", waiting.join(", "));
-            }
-        }
-        Err(problems) => {
-            for problem in problems {
-                tracing::error!("SIGHUP: nothing is changed: {problem}");
-            }
-        }
-    }
-    notify::ready_again();
-}
-
-fn wait(started: &Started, sigterm: Sigterm, signals: &Receiver<Signal>, reload: impl Fn()) -> Ending {
+fn wait(reloader: &mut Reloader<'_>, inbox: &mut Inbox) -> Ending {
     loop {
         select! {
-            recv(started.broker.failures()) -> failure => match failure {
+            recv(reloader.started().broker.failures()) -> failure => match failure {
                 Ok(failure) if failure.serves => tell_store_failure(&failure),
                 failure => {
                     tell_failure(failure.ok());
                     return Ending::Failed;
                 }
             },
-            recv(signals) -> signal => match signal {
-                Ok(Signal::Terminate) if sigterm == Sigterm::End => {
+            recv(inbox.signals) -> signal => match signal {
+                Ok(Signal::Terminate) if reloader.settings().server.sigterm == Sigterm::End => {
                     tracing::info!("SIGTERM: ending at once, as server.sigterm says");
                     return Ending::AtOnce;
                 }
@@ -83,10 +83,19 @@ fn wait(started: &Started, sigterm: Sigterm, signals: &Receiver<Signal>, reload:
                     tracing::info!("{}: draining; once more ends at once", signal.name());
                     return Ending::Drain;
                 }
-                Ok(Signal::Hangup) => reload(),
-                Ok(signal) => answer(started, signal),
+                Ok(Signal::Hangup) => drop(reloader.reload("SIGHUP")),
+                Ok(signal) => answer(reloader.started(), signal),
                 // The thread that waits for signals is gone, and with it every way to end in order.
                 Err(_) => return Ending::Drain,
+            },
+            recv(inbox.requests) -> request => match request {
+                Ok(Request { is_plan: true, reply }) => reply(reloader.plan()),
+                Ok(Request { is_plan: false, reply }) => reply(reloader.reload("iothub reload")),
+                Err(_) => inbox.requests = never(),
+            },
+            recv(inbox.changed) -> changed => match changed {
+                Ok(changed) => reloader.take_changed(&changed),
+                Err(_) => inbox.changed = never(),
             },
         }
     }

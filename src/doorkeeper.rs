@@ -4,7 +4,7 @@ use std::{
     io,
     net::SocketAddr,
     path::Path,
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -24,13 +24,14 @@ use x509_parser::{extensions::GeneralName, prelude::FromDer};
 use crate::{
     config::{Anonymous as Who, Authentication, CertificateUser},
     listen::{self, Entrance},
+    numbering::Numbers,
 };
 
 /// Asks threads of its own, for all shards.
 pub struct Doorkeeper {
     front: Front,
     /// By the number of the door.
-    listeners: Vec<Arc<str>>,
+    listeners: RwLock<Vec<Arc<str>>>,
 }
 
 /// Whether anybody has to be asked about the clients of a listener.
@@ -47,31 +48,32 @@ pub fn asks(settings: &Authentication, entrance: &Entrance, always: bool) -> boo
 
 impl Doorkeeper {
     /// Starts the threads. The error is a sentence for the log.
-    pub fn start(
-        settings: &Authentication,
-        chains: Chains,
-        entrances: &[Entrance],
-    ) -> Result<Doorkeeper, String> {
+    pub fn start(settings: &Authentication, chains: Chains, numbers: &Numbers) -> Result<Doorkeeper, String> {
         let mut limits = FrontLimits::default();
         limits.threads = usize::try_from(settings.threads).unwrap_or(limits.threads);
         limits.queue_max = usize::try_from(settings.max_waiting).unwrap_or(limits.queue_max);
         limits.cache.accepted_ms = settings.cache_secs * 1000;
         let front = Front::start(chains, limits)
             .map_err(|error: io::Error| format!("a thread for authentication cannot be started: {error}"))?;
-        Ok(Doorkeeper { front, listeners: listen::names(entrances) })
+        Ok(Doorkeeper { front, listeners: RwLock::new(numbers.names()) })
     }
 
     /// From now on these decide.
-    pub fn replace(&self, chains: Chains) {
+    pub fn replace(&self, chains: Chains, numbers: &Numbers) {
         self.front.replace(chains);
+        *self.listeners.write().unwrap_or_else(PoisonError::into_inner) = numbers.names();
     }
 }
 
-/// Who decides at each listener. Reads every file; the error is a sentence for the log.
-pub fn chains(settings: &Authentication, entrances: &[Entrance]) -> Result<Chains, String> {
-    let shared = providers(settings)?;
+/// Who decides at each listener, and the user database that is one of them. Reads every file; the error is a sentence for the log.
+pub fn chains(
+    settings: &Authentication,
+    numbers: &Numbers,
+) -> Result<(Chains, Option<Arc<Database>>), String> {
+    let (shared, database) = providers(settings)?;
     let mut chains = Chains::default();
-    for (name, entrance) in listen::names(entrances).iter().zip(entrances) {
+    // Also where a listener was closed: its clients may be asked to prove themselves again.
+    for (name, (entrance, _)) in numbers.names().iter().zip(numbers.all()) {
         let mut providers = shared.clone();
         let everywhere = match entrance.listener.anonymous.unwrap_or(settings.anonymous) {
             Who::Never => None,
@@ -84,12 +86,15 @@ pub fn chains(settings: &Authentication, entrances: &[Entrance]) -> Result<Chain
         }
         chains = chains.with(name, Chain::new(providers));
     }
-    Ok(chains)
+    Ok((chains, database))
 }
 
+/// What every listener has.
+type Providers = Vec<Arc<dyn Provider>>;
+
 /// Those that every listener has, in their order.
-fn providers(settings: &Authentication) -> Result<Vec<Arc<dyn Provider>>, String> {
-    let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
+fn providers(settings: &Authentication) -> Result<(Providers, Option<Arc<Database>>), String> {
+    let mut providers = Providers::new();
     let user = match settings.certificate_user {
         CertificateUser::None => None,
         CertificateUser::CommonName => Some(CertificateName::CommonName),
@@ -100,10 +105,10 @@ fn providers(settings: &Authentication) -> Result<Vec<Arc<dyn Provider>>, String
     if !settings.jwt_keys.is_empty() {
         providers.push(Arc::new(tokens(settings)?));
     }
+    let mut database = None;
     if !settings.user_database.is_empty() {
-        let database =
-            Database::load(Path::new(&settings.user_database)).map_err(|error| error.to_string())?;
-        providers.push(Arc::new(database));
+        let users = Database::load(Path::new(&settings.user_database)).map_err(|error| error.to_string())?;
+        providers.push(Arc::clone(database.insert(Arc::new(users))) as _);
     }
     let mut warnings = Vec::new();
     if !settings.scram_file.is_empty() {
@@ -124,7 +129,7 @@ fn providers(settings: &Authentication) -> Result<Vec<Arc<dyn Provider>>, String
     for warning in warnings {
         tracing::warn!("{}, line {}: {}", warning.file, warning.line, warning.what);
     }
-    Ok(providers)
+    Ok((providers, database))
 }
 
 fn tokens(settings: &Authentication) -> Result<Tokens, String> {
@@ -162,7 +167,9 @@ const JWKS_REFRESH_MS: u64 = 600_000;
 impl runtime::Doorkeeper for Doorkeeper {
     fn ask(&self, question: Question, answering: Answering) {
         let Question { ask, address, certificate } = question;
-        let listener = self.listeners.get(usize::from(ask.door)).cloned().unwrap_or_default();
+        let listeners = self.listeners.read().unwrap_or_else(PoisonError::into_inner);
+        let listener = listeners.get(usize::from(ask.door)).cloned().unwrap_or_default();
+        drop(listeners);
         let certificate = certificate.map(|der| Arc::new(certificate_of(&der)));
         let names: Box<[Arc<str>]> =
             certificate.iter().flat_map(|certificate| names_of(certificate)).collect();

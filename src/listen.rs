@@ -57,7 +57,7 @@ pub fn resolve(listeners: Vec<Listener>, by_default: bool) -> Result<Listen, Str
 }
 
 /// The system chooses the port: it never chooses the same twice.
-fn is_chosen(place: &runtime::Place) -> bool {
+pub fn is_chosen(place: &runtime::Place) -> bool {
     matches!(place, runtime::Place::Tcp(address) if address.port() == 0)
 }
 

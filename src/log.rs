@@ -3,7 +3,7 @@
 use std::{
     io::{self, Write},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     thread,
@@ -12,7 +12,12 @@ use std::{
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::{
+    Registry,
+    fmt::{self, MakeWriter},
+    prelude::*,
+    reload,
+};
 
 use crate::config::{Format, Level};
 
@@ -39,16 +44,17 @@ impl Log {
         thread::Builder::new()
             .name("log".to_owned())
             .spawn(move || write_lines(&entries, &lost, &mut io::stderr().lock()))?;
+        let (level, handle) = reload::Layer::new(filter(level));
         // The formatter's own clock writes ISO 8601 in UTC with a Z.
-        let lines = tracing_subscriber::fmt()
-            .with_max_level(filter(level))
-            .with_target(false)
-            .with_ansi(false)
-            .with_writer(log.clone());
+        let lines = fmt::layer().with_target(false).with_ansi(false).with_writer(log.clone());
+        let registry = tracing_subscriber::registry().with(level);
         match format {
-            Format::Text => lines.init(),
-            Format::Json => lines.json().flatten_event(true).with_current_span(false).init(),
+            Format::Text => registry.with(lines).init(),
+            Format::Json => {
+                registry.with(lines.json().flatten_event(true).with_current_span(false)).init();
+            }
         }
+        drop(LEVEL.set(handle));
         Ok(log)
     }
 
@@ -116,6 +122,16 @@ fn write_batch(batch: &mut Vec<u8>, target: &mut impl Write) {
     let _ = target.flush();
     batch.clear();
 }
+
+/// From now on, for the whole process.
+pub fn set_level(level: Level) {
+    if let Some(handle) = LEVEL.get() {
+        // It fails only where nothing is logged any more.
+        let _ = handle.reload(filter(level));
+    }
+}
+
+static LEVEL: OnceLock<reload::Handle<LevelFilter, Registry>> = OnceLock::new();
 
 fn filter(level: Level) -> LevelFilter {
     match level {

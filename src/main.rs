@@ -2,6 +2,7 @@
 
 mod access;
 mod acl;
+mod api;
 mod cli;
 mod config;
 mod control;
@@ -10,11 +11,16 @@ mod endpoint;
 mod health;
 mod listen;
 mod log;
+mod named_files;
 mod notify;
+mod numbering;
 mod open_files;
 mod passwd;
 mod policy;
 mod publish;
+mod reload;
+mod reloader;
+mod renewal;
 mod scram;
 mod signals;
 mod start;
@@ -24,6 +30,7 @@ mod text;
 mod threads;
 mod tls;
 mod user;
+mod watch;
 
 use std::{
     env,
@@ -33,12 +40,18 @@ use std::{
 };
 
 use clap::Parser;
+use crossbeam_channel::Receiver;
 
 use crate::{
     cli::{Cli, Command, ServeArgs},
     config::{Loaded, Settings},
+    control::Inbox,
     log::Log,
-    signals::Signals,
+    reloader::Reloader,
+    renewal::Running,
+    signals::{Signal, Signals},
+    start::Started,
+    watch::{Stamps, Watch},
 };
 
 /// The log of this process, once it is started.
@@ -52,6 +65,7 @@ fn main() -> ExitCode {
     match &cli.command {
         Some(Command::Acl(args)) => acl::run(args),
         Some(Command::Health(args)) => health::run(args),
+        Some(Command::Reload(args)) => reload::run(args),
         Some(Command::Scram(args)) => scram::run(args),
         Some(Command::Store(args)) => store::run(args),
         Some(Command::Passwd(args)) => passwd::run(args),
@@ -111,8 +125,10 @@ fn start_and_run(loaded: &Loaded, load: control::Load<'_>) -> ExitCode {
         tracing::error!("signals cannot be received: {error}. {}", threads::REMEDY);
         return ExitCode::FAILURE;
     }
-    match start::start(loaded) {
-        Ok(started) => control::run(started, loaded, &received, load),
+    // Before the start reads them: a change meanwhile is found by the first look.
+    let read = watch::stamps(renewal::watched(loaded));
+    match start::start(loaded).and_then(|started| serve_control(loaded, started, read, received, load)) {
+        Ok(code) => code,
         Err(error) => {
             // What is wrong with several files is several lines.
             error.lines().for_each(|line| tracing::error!("{line}"));
@@ -120,6 +136,27 @@ fn start_and_run(loaded: &Loaded, load: control::Load<'_>) -> ExitCode {
         }
     }
 }
+
+/// What serves beside the shards: the control socket, who watches files, and the control thread, which is this one.
+fn serve_control(
+    loaded: &Loaded,
+    started: Started,
+    read: Stamps,
+    signals: Receiver<Signal>,
+    load: control::Load<'_>,
+) -> Result<ExitCode, String> {
+    let (asked, requests) = crossbeam_channel::bounded(REQUESTS_MAX);
+    let _api = api::start(&loaded.settings, &asked)?;
+    let (found, changed) = crossbeam_channel::bounded(1);
+    let watch = Watch::start(found).map_err(|error| {
+        format!("the thread that watches files cannot be started: {error}. {}", threads::REMEDY)
+    })?;
+    let reloader = Reloader::new(Running::new(started, loaded), load, watch, read);
+    Ok(control::run(reloader, Inbox { signals, requests, changed }))
+}
+
+/// Requests of the control socket that wait for their turn.
+const REQUESTS_MAX: usize = 4;
 
 /// Says it where no log is yet. A standard error that fails has nobody who could be told of it.
 fn fail(sentence: &str) -> ExitCode {

@@ -7,6 +7,7 @@ use std::{
     sync::Arc,
 };
 
+use identity::provider::Database;
 use runtime::{Broker, Cause, DataDir, Door, Leftover, Place, Probe};
 use rustls::ServerConfig;
 use shard::{DoorConfig, SHARDS_MAX};
@@ -15,7 +16,9 @@ use crate::{
     config::{Anonymous, Loaded, Scheme, Settings},
     doorkeeper::{self, Doorkeeper},
     listen::{self, Entrance},
+    named_files::{Facts, named_files},
     notify,
+    numbering::Numbers,
     open_files::{self, Own},
     policy::Policy,
     signals, threads,
@@ -26,7 +29,11 @@ pub struct Started {
     pub broker: Broker,
     pub shards: u8,
     pub doorkeeper: Arc<Doorkeeper>,
-    pub entrances: Vec<Entrance>,
+    pub numbers: Numbers,
+    pub database: Option<Arc<Database>>,
+    pub facts: Facts,
+    /// The files that the process needs for itself.
+    pub own: Own,
 }
 
 /// Starts every shard and says where the broker listens. The error is a sentence for the log.
@@ -39,10 +46,14 @@ pub fn start(loaded: &Loaded) -> Result<Started, String> {
     for address in &listen.missing {
         tracing::info!("this machine has no address {}: not listening there", address.ip());
     }
-    let max_connections = raise_open_files(settings, shards, listen.entrances.len())?;
-    let policy = Policy::read(settings, &listen.entrances).map_err(|problems| problems.join("\n"))?;
-    let doors = doors(settings, &listen.entrances, &policy);
-    let doorkeeper = Doorkeeper::start(&settings.authentication, policy.chains, &listen.entrances)?;
+    let addresses = listen.entrances.len() as u64;
+    let own = Own { open: open_files::open(), shards: shards.into(), addresses };
+    let max_connections = raise_open_files(settings, own)?;
+    let numbers = Numbers::first(listen.entrances);
+    let policy = Policy::read(settings, &numbers).map_err(|problems| problems.join("\n"))?;
+    let facts = Facts::default().look(&named_files(settings, &numbers), &policy.rules);
+    let doors = doors(settings, &numbers, &policy).into_iter().flatten().collect();
+    let doorkeeper = Doorkeeper::start(&settings.authentication, policy.chains, &numbers)?;
     let doorkeeper = Arc::new(doorkeeper);
     let dir = data_dir(settings, shards)?;
     let placement_seed = dir.as_ref().map_or_else(|| placement_seed(settings), |dir| dir.placement_seed());
@@ -50,23 +61,21 @@ pub fn start(loaded: &Loaded) -> Result<Started, String> {
     config.store = dir.map(|dir| settings.store_config(dir));
     config.max_connections = max_connections;
     config.doorkeeper = Some(Arc::clone(&doorkeeper) as _);
-    config.core.doors = admission(loaded, &listen.entrances, !policy.rules.are_open());
+    config.core.doors = admission(loaded, &numbers, !policy.rules.are_open());
     config.core.rules = Some(policy.rules);
     threads::check(shards)?;
     let broker = runtime::start(config).map_err(|error| error.to_string())?;
     signals::started();
-    let schemes = listen.entrances.iter().map(|entrance| entrance.address.scheme);
-    let places: Vec<_> = schemes.zip(broker.places().iter().cloned()).collect();
-    announce(&places, shards, &probe);
-    warn_of_strangers(settings, &listen.entrances);
-    Ok(Started { broker, shards, doorkeeper, entrances: listen.entrances })
+    announce(&places(&numbers, &broker), shards, &probe);
+    strangers(settings, &numbers).iter().for_each(|warning| tracing::warn!("{warning}"));
+    Ok(Started { broker, shards, doorkeeper, numbers, database: policy.database, facts, own })
 }
 
 /// Reads every file that the configuration names: certificates, users and rules. The error has a sentence for each problem.
 pub fn check_files(loaded: &Loaded) -> Result<(), Vec<String>> {
     let listen =
         listen::resolve(loaded.listeners(), loaded.listens_by_default).map_err(|error| vec![error])?;
-    Policy::read(&loaded.settings, &listen.entrances).map(drop)
+    Policy::read(&loaded.settings, &Numbers::first(listen.entrances)).map(drop)
 }
 
 fn shards(settings: &Settings, probe: &Probe) -> u8 {
@@ -129,10 +138,9 @@ fn check_open_files(settings: &Settings) -> Result<(), String> {
 }
 
 /// The connections that the limit of open files allows, of those that the settings ask for.
-fn raise_open_files(settings: &Settings, shards: u8, addresses: usize) -> Result<usize, String> {
+pub fn raise_open_files(settings: &Settings, own: Own) -> Result<usize, String> {
     let max_connections = settings.server.max_connections;
     let all = usize::try_from(max_connections).unwrap_or(usize::MAX);
-    let own = Own { open: open_files::open(), shards: shards.into(), addresses: addresses as u64 };
     let needed = own.needed(max_connections);
     let limit = match open_files::raise(needed) {
         Ok(limit) => limit,
@@ -152,13 +160,13 @@ fn raise_open_files(settings: &Settings, shards: u8, addresses: usize) -> Result
     Ok(usize::try_from(connections).unwrap_or(all))
 }
 
-/// What is spoken at each place, and with which certificates.
-fn doors(settings: &Settings, entrances: &[Entrance], policy: &Policy) -> Vec<Door> {
+/// What is spoken at each place, and with which certificates, by number; none where nobody comes in.
+pub fn doors(settings: &Settings, numbers: &Numbers, policy: &Policy) -> Vec<Option<Door>> {
     let websocket = Arc::new(settings.websocket_door());
-    let door = |(entrance, tls): (&Entrance, &Option<Arc<ServerConfig>>)| {
+    let door = |((entrance, is_open), tls): ((&Entrance, bool), &Option<Arc<ServerConfig>>)| {
         let Entrance { address, listener, place } = entrance;
         let proxies = &listener.proxy_protocol_from;
-        Door {
+        is_open.then(|| Door {
             tls: tls.clone(),
             speech: address.scheme.speech(),
             websocket: Arc::clone(&websocket),
@@ -166,42 +174,47 @@ fn doors(settings: &Settings, entrances: &[Entrance], policy: &Policy) -> Vec<Do
             is_nodelay: listener.nodelay,
             proxies: (!proxies.is_empty()).then(|| proxies.as_slice().into()),
             ..settings.door(place.clone())
-        }
+        })
     };
-    entrances.iter().zip(&policy.certificates).map(door).collect()
+    numbers.all().zip(&policy.certificates).map(door).collect()
 }
 
 /// What the shards have to know of each listener. Rules want to know who a client is, also where all are let in; and what a file
 /// says may say something else later.
-fn admission(loaded: &Loaded, entrances: &[Entrance], has_rules: bool) -> Vec<DoorConfig> {
-    let names = listen::names(entrances).into_iter();
-    let door = |(entrance, name): (&Entrance, Arc<str>)| DoorConfig {
+pub fn admission(loaded: &Loaded, numbers: &Numbers, has_rules: bool) -> Vec<DoorConfig> {
+    let door = |((entrance, _), name): ((&Entrance, bool), Arc<str>)| DoorConfig {
         name,
-        asks: doorkeeper::asks(&loaded.settings.authentication, entrance, has_rules || loaded.has_file),
+        asks: doorkeeper::asks(&loaded.settings.authentication, entrance, has_rules || loaded.has_file()),
         versions: entrance.listener.versions.spoken(),
         grant: Arc::default(),
     };
-    entrances.iter().zip(names).map(door).collect()
+    numbers.all().zip(numbers.names()).map(door).collect()
 }
 
-/// An open broker on the network is a decision, and one that nobody gets into is seldom meant.
-fn warn_of_strangers(settings: &Settings, entrances: &[Entrance]) {
+/// An open broker on the network is a decision, and one that nobody gets into is seldom meant. A sentence for each.
+pub fn strangers(settings: &Settings, numbers: &Numbers) -> Vec<String> {
     let authentication = &settings.authentication;
-    for entrance in entrances.iter().filter(|entrance| listen::is_open(&entrance.place)) {
+    let warning = |entrance: &Entrance| {
         let address = &entrance.address;
         match entrance.listener.anonymous.unwrap_or(authentication.anonymous) {
-            Anonymous::Always => tracing::warn!(
+            Anonymous::Always => Some(format!(
                 "{address} can be reached from the network, and lets in who says nothing about itself \
                  (authentication.anonymous = \"always\"): whoever gets there is a client"
-            ),
-            Anonymous::Local if !authentication.has_providers() => tracing::warn!(
+            )),
+            Anonymous::Local if !authentication.has_providers() => Some(format!(
                 "{address} can be reached from the network, and only clients on this machine are let in: nothing says \
                  how others prove who they are. Name a password file (iothub passwd -c FILE USER; \
                  authentication.password_file), or let everybody in (authentication.anonymous = \"always\")"
-            ),
-            Anonymous::Local | Anonymous::Never => {}
+            )),
+            Anonymous::Local | Anonymous::Never => None,
         }
-    }
+    };
+    numbers.open().filter(|entrance| listen::is_open(&entrance.place)).filter_map(warning).collect()
+}
+
+/// Where the broker listens, with the ports that were chosen.
+pub fn places(numbers: &Numbers, broker: &Broker) -> Vec<(Scheme, Place)> {
+    numbers.open().map(|entrance| entrance.address.scheme).zip(broker.places()).collect()
 }
 
 /// One line says where, and how others get in.
@@ -212,7 +225,7 @@ fn announce(places: &[(Scheme, Place)], shards: u8, probe: &Probe) {
     notify::ready(&listening);
 }
 
-fn listening_on(places: &[(Scheme, Place)]) -> String {
+pub fn listening_on(places: &[(Scheme, Place)]) -> String {
     let listening = format!("listening on {}", shown(places));
     match places.first() {
         Some((Scheme::Tcp, Place::Tcp(first))) if !places.iter().any(|(_, place)| listen::is_open(place)) => {

@@ -82,21 +82,6 @@ impl Listener {
         Listener { address: Some(address), ..Listener::default() }
     }
 
-    /// Whether both differ only in what counts without a start: certificates, and who may say nothing about itself.
-    pub fn needs_no_start(&self, before: &Listener) -> bool {
-        let fixed = |listener: &Listener| Listener {
-            anonymous: None,
-            certificate_files: Vec::new(),
-            key_files: Vec::new(),
-            min_version: None,
-            client_certificates: None,
-            client_ca_file: String::new(),
-            client_crl_file: String::new(),
-            ..listener.clone()
-        };
-        fixed(self) == fixed(before)
-    }
-
     /// The section's settings, but for what this listener says itself.
     pub fn tls(&self, section: &Tls) -> Tls {
         let own = |own: &String, theirs: &String| if own.is_empty() { theirs.clone() } else { own.clone() };
@@ -178,31 +163,3 @@ pub static KEYS: &[Key] = &[
     text(SECTION, "client_ca_file", |s| &mut last(s).client_ca_file),
     text(SECTION, "client_crl_file", |s| &mut last(s).client_crl_file),
 ];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn certificates_and_strangers_count_at_once_and_everything_else_waits() {
-        let before = Listener::default();
-        let renewed = Listener {
-            certificate_files: vec!["other.pem".to_owned()],
-            anonymous: Some(Anonymous::Never),
-            ..before.clone()
-        };
-        assert!(renewed.needs_no_start(&before));
-        for changed in [
-            Listener { max_connections: 1, ..before.clone() },
-            Listener { versions: Versions::V5, ..before.clone() },
-            Listener { nodelay: false, ..before.clone() },
-            Listener { socket_mode: 0o600, ..before.clone() },
-            Listener {
-                proxy_protocol_from: vec!["192.0.2.1".parse().expect("an address")],
-                ..before.clone()
-            },
-        ] {
-            assert!(!changed.needs_no_start(&before), "{changed:?}");
-        }
-    }
-}

@@ -6,9 +6,8 @@ use runtime::{DataDir, Door, Place, StoreConfig};
 use shard::{Config, Limits, store::log::BLOCK_BYTES};
 
 use super::{
-    Address, Key, Listener,
+    Address, Listener,
     admission::{Access, Authentication, Tls, WebSocket},
-    table::KEYS,
 };
 
 /// All that can be configured, section by section.
@@ -26,6 +25,7 @@ pub struct Settings {
     pub limits: Totals,
     pub store: Store,
     pub runtime: Runtime,
+    pub control: Control,
     pub log: Log,
 }
 
@@ -42,6 +42,8 @@ pub struct Server {
     pub sigterm: Sigterm,
     /// Empty: none.
     pub server_reference: String,
+    pub watch_files: bool,
+    pub watch_config: bool,
 }
 
 /// What one client may hold.
@@ -128,6 +130,24 @@ pub struct Log {
     pub format: Format,
 }
 
+/// How the broker is spoken to while it runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Control {
+    /// Empty: not at all.
+    pub socket: String,
+}
+
+impl Control {
+    /// In the data directory, or where programs that run have their sockets.
+    pub const AUTO: &str = "auto";
+}
+
+impl Default for Control {
+    fn default() -> Control {
+        Control { socket: Control::AUTO.to_owned() }
+    }
+}
+
 /// What SIGTERM does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sigterm {
@@ -186,20 +206,6 @@ impl Settings {
             doorkeeper: None,
             core: self.shard_config(shards, placement_seed),
         }
-    }
-
-    /// What differs from the settings before and does not count until the next start.
-    pub fn waits_for_start(&self, before: &Settings) -> Vec<String> {
-        let counts_at_once = |key: &Key| match key.section {
-            "tls" | "access" => true,
-            "authentication" => !matches!(key.name, "threads" | "max_waiting" | "cache_secs"),
-            // Addresses are compared as what they resolve to.
-            section => section == "server" && key.name == "listen_addresses",
-        };
-        KEYS.iter()
-            .filter(|key| !counts_at_once(key) && key.show(self) != key.show(before))
-            .map(|key| format!("{}.{}", key.section, key.name))
-            .collect()
     }
 
     /// A door at this place. What it speaks is decided elsewhere.
@@ -302,6 +308,8 @@ impl Default for Server {
             shutdown_timeout_secs: 10,
             sigterm: Sigterm::Drain,
             server_reference: String::new(),
+            watch_files: true,
+            watch_config: false,
         }
     }
 }

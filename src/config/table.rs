@@ -100,6 +100,8 @@ pub static KEYS: &[Key] = &[
         |s, at| s.server.sigterm = [Sigterm::Drain, Sigterm::End][at],
     ),
     text("server", "server_reference", |s| &mut s.server.server_reference),
+    flag("server", "watch_files", |s| &mut s.server.watch_files),
+    flag("server", "watch_config", |s| &mut s.server.watch_config),
     texts("tls", "certificate_files", |s| &mut s.tls.certificate_files),
     texts("tls", "key_files", |s| &mut s.tls.key_files),
     word(
@@ -222,6 +224,7 @@ pub static KEYS: &[Key] = &[
     power("runtime", "receive_buffers", 8..=32_768, |s| &mut s.runtime.receive_buffers),
     bytes("runtime", "receive_buffer_bytes", 512..=1 << 20, |s| &mut s.runtime.receive_buffer_bytes),
     count("runtime", "mail_ring_slots", 16..=1 << 16, |s| &mut s.runtime.mail_ring_slots),
+    text("control", "socket", |s| &mut s.control.socket),
     word(
         "log",
         "level",
@@ -263,6 +266,7 @@ mod tests {
                 "limits",
                 "store",
                 "runtime",
+                "control",
                 "log"
             ]
         );

@@ -1,23 +1,23 @@
 //! All shards together: start, stop and what the control thread asks of them.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
     time::{Duration, Instant, SystemTime},
 };
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use rustls::ServerConfig;
 use shard::{Rules, SHARDS_MAX, Shard, ShardId, ShardSet};
 
 use crate::{
-    Config, Place, StartError,
+    Config, Door, Place, StartError,
     backend::Engine,
     brain::Brain,
     clock::Clock,
     control::{COMMANDS_MAX, Command, Failure, Line, Report, Snapshot},
     desk::Desk,
     disk::{self, Logs, keeper},
+    door::OpenDoor,
     executor, listener, mesh,
     mesh::Shared,
     probe::{self, random_seed},
@@ -27,7 +27,8 @@ use crate::{
 
 /// The running broker. Dropping it stops all shards at once.
 pub struct Broker {
-    places: Vec<Place>,
+    /// By their numbers; none where a door was closed.
+    doors: Mutex<Vec<Option<Arc<OpenDoor>>>>,
     commands: Vec<Sender<Command>>,
     reports: Receiver<Report>,
     failures: Receiver<Failure>,
@@ -35,7 +36,7 @@ pub struct Broker {
     /// Ends when the shards have.
     keeper: Option<JoinHandle<()>>,
     shared: Arc<Shared>,
-    seats: Arc<Seats>,
+    pub(crate) seats: Arc<Seats>,
 }
 
 /// Starts every shard and returns once all of them listen. If one cannot start, none runs.
@@ -71,16 +72,16 @@ pub(crate) fn start_on<B: Brain>(
 ) -> Result<Broker, StartError> {
     check(&config)?;
     let probe = probe::probe()?;
-    let bound = listener::bind(&config.doors, config.shards)?;
+    let numbered: Vec<(u16, Door)> = (0..).zip(config.doors.iter().cloned()).collect();
+    let mut bound = listener::bind(&numbered, &[], config.shards)?;
     // Whoever has much to recover takes his time.
     let ready_max = if engine.is_some() { READY_MAX * 20 } else { READY_MAX };
-    let mut broker = Broker::spawn(&config, &probe.cores, bound.places, engine, make_brain)?;
+    let mut broker = Broker::spawn(&config, &probe.cores, engine, make_brain)?;
     broker.await_ready(config.shards, ready_max)?;
     // Nobody is let in before everybody is ready.
-    for listener in bound.by_shard.iter().flatten() {
-        listener.listen()?;
-    }
-    for (shard, listeners) in (0..config.shards).map(ShardId).zip(bound.by_shard) {
+    bound.listen()?;
+    broker.doors = Mutex::new(bound.doors.drain(..).map(Some).collect());
+    for (shard, listeners) in (0..config.shards).map(ShardId).zip(std::mem::take(&mut bound.by_shard)) {
         broker.command(shard, Command::Listen(listeners));
     }
     Ok(broker)
@@ -88,8 +89,8 @@ pub(crate) fn start_on<B: Brain>(
 
 impl Broker {
     /// Where it listens, with the ports that were chosen.
-    pub fn places(&self) -> &[Place] {
-        &self.places
+    pub fn places(&self) -> Vec<Place> {
+        self.open_doors().iter().flatten().map(|open| open.door.place.clone()).collect()
     }
 
     /// For other threads, which ask the shards without this one.
@@ -148,13 +149,6 @@ impl Broker {
         }
     }
 
-    /// Other certificates, by the number of the door. Connections that are there go on with what they have.
-    pub fn set_certificates(&self, by_door: &Arc<[Option<Arc<ServerConfig>>]>) {
-        for shard in self.shards() {
-            self.command(shard, Command::Certificates(Arc::clone(by_door)));
-        }
-    }
-
     /// Tells every shard to end now.
     pub fn stop(&self) {
         for shard in self.shards() {
@@ -171,7 +165,6 @@ impl Broker {
     fn spawn<B: Brain>(
         config: &Config,
         cores: &[usize],
-        places: Vec<Place>,
         engine: Option<Arc<dyn Engine>>,
         make_brain: impl Fn(ShardId, shard::Instant) -> B + Clone + Send + 'static,
     ) -> Result<Broker, StartError> {
@@ -189,7 +182,7 @@ impl Broker {
         let shared = Arc::clone(meshes.first().expect("there is at least one shard").shared());
         let seats = Arc::new(Seats::new(config.max_connections));
         let mut broker = Broker {
-            places,
+            doors: Mutex::default(),
             commands: Vec::new(),
             reports,
             failures,
@@ -236,11 +229,16 @@ impl Broker {
         Ok(())
     }
 
-    fn shards(&self) -> impl Iterator<Item = ShardId> + use<> {
+    pub(crate) fn open_doors(&self) -> MutexGuard<'_, Vec<Option<Arc<OpenDoor>>>> {
+        // A list is replaced as a whole: nobody leaves half a change behind.
+        self.doors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn shards(&self) -> impl Iterator<Item = ShardId> + use<> {
         (0..self.commands.len() as u8).map(ShardId)
     }
 
-    fn command(&self, shard: ShardId, command: Command) {
+    pub(crate) fn command(&self, shard: ShardId, command: Command) {
         // A shard that has ended takes no commands, which whoever waits for an answer finds out by its deadline.
         if self.commands[shard.index()].send(command).is_ok() {
             self.shared.bell(shard).ring();
@@ -255,11 +253,9 @@ impl Broker {
         if let Some(keeper) = self.keeper.take() {
             let _ = keeper.join();
         }
-        for place in self.places.drain(..) {
-            if let Place::Unix { path, .. } = place {
-                // Nobody listens any more; what cannot be removed is cleared by the next start.
-                let _ = std::fs::remove_file(path);
-            }
+        for open in self.open_doors().drain(..).flatten() {
+            // Nobody listens any more.
+            open.door.place.clear();
         }
     }
 }
@@ -296,4 +292,4 @@ fn unix_ms() -> u64 {
 const READY_MAX: Duration = Duration::from_secs(30);
 
 /// How long a snapshot waits for a shard.
-const SNAPSHOT_MAX: Duration = Duration::from_secs(2);
+pub(crate) const SNAPSHOT_MAX: Duration = Duration::from_secs(2);

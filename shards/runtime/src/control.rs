@@ -1,14 +1,14 @@
 //! What the control thread and the shards say to each other.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crossbeam_channel::{Receiver, Sender};
-use rustls::ServerConfig;
 use shard::{Act, Acted, Counters, Gauges, Look, Rules, ShardId};
 
 use crate::{
     StartError,
     desk::{Looked, Reply},
+    door::OpenDoor,
     listener::Listener,
 };
 
@@ -23,10 +23,30 @@ pub(crate) enum Command {
     Snapshot(Reply<Snapshot>),
     Look(Box<Look>, Reply<Looked>),
     Act(Box<Act>, Reply<Acted>),
-    /// For each door, by its number: what connections that come from now on are shown in TLS.
-    Certificates(Arc<[Option<Arc<ServerConfig>>]>),
+    /// Other limits and listeners, for the shard itself. It answers when it knows them.
+    Config(Box<shard::Config>, Sender<()>),
+    /// All doors from now on; one that is not among them is closed to those who come.
+    Doors(Vec<Hanging>),
+    Delays(Delays),
     /// What clients may do from now on.
     Rules(Option<Rules>),
+}
+
+/// How a door comes to a shard that runs.
+pub(crate) enum Hanging {
+    /// With the socket of the door of this number, which is there.
+    There {
+        from: u16,
+        door: Arc<OpenDoor>,
+    },
+    Added(Listener),
+}
+
+/// How long connections may take that begin or end.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Delays {
+    pub handshake_max: Duration,
+    pub linger: Duration,
 }
 
 /// From one shard.

@@ -1,11 +1,17 @@
 //! A door: one address where connections come in, and the layers that lie between its sockets and MQTT.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    fmt, fs,
+    net::SocketAddr,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use rustls::ServerConfig;
 use transport::Prefix;
 
-use crate::seats::Seats;
+use crate::{StartError, listener::unix, seats::Seats};
 
 /// What every connection that comes in here has in common.
 #[derive(Debug, Clone)]
@@ -46,6 +52,28 @@ pub enum Place {
     },
 }
 
+impl Place {
+    /// Nobody listens there any more. What cannot be removed is cleared by the next start.
+    pub(crate) fn clear(&self) {
+        if let Place::Unix { path, .. } = self {
+            let _ = fs::remove_file(path);
+        }
+    }
+
+    pub(crate) fn is_at(&self, other: &Place) -> bool {
+        match (self, other) {
+            (Place::Unix { path, .. }, Place::Unix { path: theirs, .. }) => path == theirs,
+            (one, other) => one == other,
+        }
+    }
+}
+
+/// A socket in the file system that listens, for others than clients: who asks the process about itself. What an ended process left
+/// there is cleared.
+pub fn listen_at(path: &Path, mode: u32) -> Result<OwnedFd, StartError> {
+    unix::listen(path, mode)
+}
+
 impl Door {
     /// Plain MQTT for everybody who gets there.
     pub fn plain(place: Place) -> Door {
@@ -83,10 +111,14 @@ impl OpenDoor {
         OpenDoor { door, id, seats }
     }
 
-    /// The same for those who come from now on, with other certificates.
-    pub fn with_tls(&self, tls: Option<Arc<ServerConfig>>) -> OpenDoor {
-        let door = Door { tls, ..self.door.clone() };
-        OpenDoor { door, id: self.id, seats: Arc::clone(&self.seats) }
+    /// The same place for those who come from now on, with other settings.
+    pub fn hung_anew(&self, id: u16, door: Door) -> OpenDoor {
+        // The port that was chosen stays the one.
+        let place = match (&self.door.place, door.place) {
+            (Place::Tcp(chosen), _) => Place::Tcp(*chosen),
+            (Place::Unix { .. }, place) => place,
+        };
+        OpenDoor { door: Door { place, ..door }, id, seats: Arc::clone(&self.seats) }
     }
 }
 

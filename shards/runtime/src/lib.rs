@@ -31,6 +31,7 @@ mod mesh;
 mod operation;
 mod port;
 mod probe;
+mod renewal;
 mod ring;
 mod seats;
 mod sending;
@@ -54,7 +55,8 @@ pub use disk::{
     repair::{Repair, Repaired, Superseded},
     restore::Restored,
 };
-pub use door::{Door, Place, Speech};
+pub use door::{Door, Place, Speech, listen_at};
 pub use doorkeeper::{Answering, Doorkeeper, Question};
 pub use error::{StartError, StoreError};
 pub use probe::{Probe, probe};
+pub use renewal::{Hung, Prepared, Renewal};

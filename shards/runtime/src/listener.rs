@@ -1,6 +1,6 @@
 //! The sockets that connections come in by: one for each address and shard, between which the kernel distributes.
 
-mod unix;
+pub(crate) mod unix;
 
 use std::{
     io,
@@ -25,10 +25,10 @@ pub(crate) struct Listener {
     pub door: Arc<OpenDoor>,
 }
 
-/// The listeners of each shard, and the places with the ports that were chosen.
+/// Doors with the ports that were chosen, and their listeners for each shard.
 pub(crate) struct Bound {
     pub by_shard: Vec<Vec<Listener>>,
-    pub places: Vec<Place>,
+    pub doors: Vec<Arc<OpenDoor>>,
 }
 
 impl Listener {
@@ -38,40 +38,86 @@ impl Listener {
         SockRef::from(&self.socket).listen(backlog).map_err(|error| StartError::listen(place, error))
     }
 
+    /// Goes on with other settings of its door. What the kernel does not take, the socket has as it was.
+    pub fn hang(&mut self, door: Arc<OpenDoor>) {
+        if let Place::Tcp(_) = door.door.place {
+            // Accepted sockets inherit it.
+            let _ = SockRef::from(&self.socket).set_tcp_nodelay(door.door.is_nodelay);
+        }
+        self.door = door;
+        let _ = self.listen();
+    }
+
+    /// Somebody has connected and was not accepted. Of a socket that all shards share another may accept first.
+    pub fn has_waiting(&self) -> bool {
+        let Place::Tcp(_) = self.door.door.place else { return false };
+        let mut asked = libc::pollfd { fd: self.descriptor(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: the pointer is to one live value, and the call does not wait.
+        let ready = unsafe { libc::poll(&raw mut asked, 1, 0) };
+        ready == 1 && asked.revents & libc::POLLIN != 0
+    }
+
     pub fn descriptor(&self) -> RawFd {
         self.socket.as_raw_fd()
     }
 }
 
-/// Binds every door's place once for each shard.
-pub(crate) fn bind(doors: &[Door], shards: u8) -> Result<Bound, StartError> {
-    let mut bound = Bound { by_shard: (0..shards).map(|_| Vec::new()).collect(), places: Vec::new() };
-    for (id, door) in doors.iter().enumerate() {
-        let id = u16::try_from(id).expect("nobody has that many doors");
+/// Binds the places of these doors once for each shard, beside the places that the broker has already.
+pub(crate) fn bind(doors: &[(u16, Door)], beside: &[Place], shards: u8) -> Result<Bound, StartError> {
+    let mut bound = Bound { by_shard: (0..shards).map(|_| Vec::new()).collect(), doors: Vec::new() };
+    let added: Vec<&Place> = doors.iter().map(|(_, door)| &door.place).collect();
+    for (id, door) in doors {
         let (sockets, place) = match &door.place {
             Place::Tcp(address) => {
-                let (sockets, chosen) = bind_tcp(*address, door, has_v4_twin(*address, doors), shards)?;
+                let only_v6 = has_v4_twin(*address, added.iter().copied().chain(beside));
+                let shared = beside.iter().any(|place| overlap(place, *address));
+                let (sockets, chosen) = bind_tcp(*address, door, (only_v6, shared), shards)?;
                 (sockets, Place::Tcp(chosen))
             }
             Place::Unix { path, mode } => (unix::bind(path, *mode, shards)?, door.place.clone()),
         };
-        let open = Arc::new(OpenDoor::new(id, Door { place: place.clone(), ..door.clone() }));
+        let open = Arc::new(OpenDoor::new(*id, Door { place, ..door.clone() }));
         for (listeners, socket) in bound.by_shard.iter_mut().zip(sockets) {
             listeners.push(Listener { socket, door: Arc::clone(&open) });
         }
-        bound.places.push(place);
+        bound.doors.push(open);
     }
     Ok(bound)
+}
+
+impl Bound {
+    pub fn listen(&self) -> Result<(), StartError> {
+        self.by_shard.iter().flatten().try_for_each(Listener::listen)
+    }
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        // Empty where they were given to shards.
+        for door in self.doors.drain(..) {
+            door.door.place.clear();
+        }
+    }
+}
+
+/// Whether the broker's own socket at this place would be in the way of the address.
+fn overlap(place: &Place, address: SocketAddr) -> bool {
+    let Place::Tcp(own) = place else { return false };
+    let same_host = own.ip() == address.ip() || own.ip().is_unspecified() || address.ip().is_unspecified();
+    own.port() == address.port() && same_host
 }
 
 /// The first shard's port is everybody's: port 0 is chosen once.
 fn bind_tcp(
     address: SocketAddr,
     door: &Door,
-    only_v6: bool,
+    (only_v6, is_shared): (bool, bool),
     shards: u8,
 ) -> Result<(Vec<OwnedFd>, SocketAddr), StartError> {
-    check_free(address, only_v6)?;
+    // A socket of our own would be found as well, which another may stand beside.
+    if !is_shared {
+        check_free(address, only_v6)?;
+    }
     let mut chosen = address;
     let mut sockets = Vec::new();
     for _ in 0..shards {
@@ -135,9 +181,9 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(15);
 const PROBES_MAX: u32 = 4;
 
 /// `[::]` takes IPv4 connections too, unless `0.0.0.0` is asked for beside it.
-fn has_v4_twin(address: SocketAddr, doors: &[Door]) -> bool {
+fn has_v4_twin<'a>(address: SocketAddr, mut places: impl Iterator<Item = &'a Place>) -> bool {
     let any_v4 = Place::Tcp(SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port())));
-    address.is_ipv6() && doors.iter().any(|door| door.place == any_v4)
+    address.is_ipv6() && places.any(|place| *place == any_v4)
 }
 
 /// The peer's address, or the unspecified one when the peer has gone already.
@@ -156,13 +202,13 @@ mod tests {
         for any in ["127.0.0.1:0", "[::1]:0"] {
             let any: SocketAddr = any.parse().expect("it is an address");
             // A machine may have no IPv6.
-            let Ok(bound) = bind(&[Door::plain(Place::Tcp(any))], 1) else {
+            let Ok(bound) = bind(&[(0, Door::plain(Place::Tcp(any)))], &[], 1) else {
                 assert!(any.is_ipv6(), "every machine has a loopback address");
                 continue;
             };
             let listener = &bound.by_shard[0][0];
             listener.listen().expect("nobody else has the port");
-            let Place::Tcp(address) = bound.places[0] else { unreachable!("it was one") };
+            let Place::Tcp(address) = bound.doors[0].door.place else { unreachable!("it was one") };
             let _client = TcpStream::connect(address).expect("the socket listens");
             let (accepted, _) = SockRef::from(&listener.socket).accept().expect("a client waits");
             assert!(accepted.keepalive().expect("the option can be read"));

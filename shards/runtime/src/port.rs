@@ -68,7 +68,7 @@ pub(crate) struct Port {
     pub ring: Ring,
     pub buffers: Buffers,
     connections: Connections,
-    accepting: Vec<Accepting>,
+    accepting: Vec<Option<Accepting>>,
     /// No more connections come in.
     is_shut: bool,
     /// Nothing is armed any more.

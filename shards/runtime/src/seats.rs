@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 #[derive(Debug)]
 pub(crate) struct Seats {
     taken: AtomicUsize,
-    max: usize,
+    max: AtomicUsize,
 }
 
 /// What a new connection gets.
@@ -20,20 +20,26 @@ pub(crate) enum Seat {
 
 impl Seats {
     pub fn new(max: usize) -> Seats {
-        Seats { taken: AtomicUsize::new(0), max }
+        Seats { taken: AtomicUsize::new(0), max: AtomicUsize::new(max) }
     }
 
     pub fn take(&self) -> Seat {
         // The number orders nothing else: no other memory depends on it.
         let before = self.taken.fetch_add(1, Ordering::Relaxed);
-        if before < self.max {
+        let max = self.max.load(Ordering::Relaxed);
+        if before < max {
             Seat::Free
-        } else if before < self.max.saturating_add(SEATS_RESERVE) {
+        } else if before < max.saturating_add(SEATS_RESERVE) {
             Seat::Reserve
         } else {
             self.give_back();
             Seat::None
         }
+    }
+
+    /// For those who come from now on: nobody loses a seat.
+    pub fn set_max(&self, max: usize) {
+        self.max.store(max, Ordering::Relaxed);
     }
 
     pub fn give_back(&self) {
@@ -64,5 +70,7 @@ mod tests {
         assert_eq!(seats.taken(), 2 + SEATS_RESERVE);
         seats.give_back();
         assert_eq!(seats.take(), Seat::Reserve);
+        seats.set_max(100 + SEATS_RESERVE);
+        assert_eq!(seats.take(), Seat::Free);
     }
 }

@@ -14,6 +14,7 @@ mod idle;
 mod layered;
 mod layers;
 mod mail;
+mod renewal;
 mod script;
 mod sends;
 mod unix;

@@ -307,7 +307,13 @@ impl<B: Brain> Worker<B> {
                     self.port.stop_accepting();
                     self.tell(Event::Drain);
                 }
-                Command::Certificates(by_door) => self.port.set_certificates(&by_door),
+                Command::Config(config, known) => {
+                    self.tell(Event::Config(config));
+                    // As below.
+                    let _ = known.try_send(());
+                }
+                Command::Doors(doors) => self.port.hang(doors),
+                Command::Delays(delays) => self.port.set_delays(delays),
                 Command::Stop => self.is_stopped = true,
                 Command::Rules(rules) => self.tell(Event::Rules(rules)),
                 Command::Snapshot(reply) => {

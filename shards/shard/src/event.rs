@@ -2,7 +2,7 @@
 
 use mqtt::ReasonCode;
 
-use crate::{Answer, ConnId, Fetch, Mail, Piece, Rules, ShardId, store::record::Record};
+use crate::{Answer, Config, ConnId, Fetch, Mail, Piece, Rules, ShardId, store::record::Record};
 
 /// One thing that happened. The runtime brings events in the order in which they came about.
 #[derive(Debug)]
@@ -39,6 +39,8 @@ pub enum Event<'a> {
     Fetched { fetch: Fetch, record: Option<Record<'a>> },
     /// What clients may do from now on; without rules everything.
     Rules(Option<Rules>),
+    /// Limits and listeners from now on. What a shard cannot change while it lives stays as it is, and so do the rules.
+    Config(Box<Config>),
     /// The deadline that `next_deadline` named may have passed.
     Timer,
     /// The broker is to end: no further reading; what is under way goes out; then every connection is closed.

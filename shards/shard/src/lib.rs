@@ -47,6 +47,7 @@ mod post;
 mod publish;
 mod random;
 mod receive;
+mod reconfiguring;
 mod renewing;
 mod replay;
 mod restore;

@@ -49,6 +49,11 @@ impl Retained {
         Retained { by_topic: BTreeSet::new(), by_expiry: BTreeSet::new(), messages_max, bytes_max, bytes: 0 }
     }
 
+    /// What is beyond them stays, and nothing is added until there is room.
+    pub fn set_limits(&mut self, messages_max: usize, bytes_max: usize) {
+        (self.messages_max, self.bytes_max) = (messages_max, bytes_max);
+    }
+
     pub fn set(&mut self, message: Message) -> Set {
         // [MQTT-3.3.1-6] An empty payload removes the retained message. [MQTT-3.3.1-7] It is not stored itself.
         if message.payload().is_empty() {

@@ -180,6 +180,7 @@ impl Shard {
             Event::Mail { from, mail } => self.handle_mail(from, mail, turn),
             Event::MailRoom { to, slots } => self.handle_mail_room(to, slots, turn),
             Event::Rules(rules) => self.handle_rules(rules, turn),
+            Event::Config(config) => self.handle_config(*config),
             Event::Timer => self.handle_timer(turn),
             Event::Stored { batch, pieces } => self.handle_stored(batch, pieces),
             Event::StoreRoom { bytes, grows } => self.handle_store_room(bytes, grows, turn),

@@ -23,6 +23,17 @@ pub(super) fn bind(path: &Path, mode: u32, shards: u8) -> Result<Vec<OwnedFd>, S
     Ok(std::iter::once(socket.into()).chain(more).collect())
 }
 
+/// A socket for others than clients, which listens.
+pub(crate) fn listen(path: &Path, mode: u32) -> Result<OwnedFd, StartError> {
+    let failed = |source| StartError::Path { path: path.to_owned(), source };
+    clear(path)?;
+    let socket = bound(path, mode).map_err(failed)?;
+    socket.listen(BACKLOG).map_err(failed)?;
+    Ok(socket.into())
+}
+
+const BACKLOG: i32 = 64;
+
 /// Until it listens nobody gets in, so that the mode counts from the first connection on.
 fn bound(path: &Path, mode: u32) -> io::Result<Socket> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;

@@ -8,12 +8,12 @@ use std::{
 };
 
 use io_uring::{opcode, types::Fd};
-use rustls::ServerConfig;
 use shard::{Instant, NotOpened};
 
 use super::{Happened, Port, check};
 use crate::{
     connection::Address,
+    control::{Delays, Hanging},
     door::OpenDoor,
     layers::{At, Layers},
     listener::{Listener, peer_of},
@@ -25,21 +25,60 @@ use crate::{
 pub(super) struct Accepting {
     listener: Listener,
     armed: bool,
+    /// The door is closed: it goes when nobody waits in front of it.
+    is_leaving: bool,
 }
 
 impl Port {
     pub fn listen(&mut self, listeners: Vec<Listener>) {
-        self.accepting.extend(listeners.into_iter().map(|listener| Accepting { listener, armed: false }));
+        for listener in listeners {
+            self.add(listener);
+        }
         self.arm_accepts();
     }
 
-    /// For those who come from now on.
-    pub fn set_certificates(&mut self, by_door: &[Option<Arc<ServerConfig>>]) {
-        for accepting in &mut self.accepting {
-            let door = &mut accepting.listener.door;
-            if let Some(tls) = by_door.get(usize::from(door.id)) {
-                *door = Arc::new(door.with_tls(tls.clone()));
+    fn add(&mut self, listener: Listener) {
+        let accepting = Some(Accepting { listener, armed: false, is_leaving: false });
+        match self.accepting.iter_mut().find(|place| place.is_none()) {
+            Some(place) => *place = accepting,
+            None => self.accepting.push(accepting),
+        }
+    }
+
+    /// For those who come from now on. Whoever is connected stays.
+    pub fn hang(&mut self, doors: Vec<Hanging>) {
+        let (mut there, mut added) = (Vec::new(), Vec::new());
+        for hanging in doors {
+            match hanging {
+                Hanging::There { from, door } => there.push((from, door)),
+                Hanging::Added(listener) => added.push(listener),
             }
+        }
+        for index in 0..self.accepting.len() {
+            let Some(accepting) = self.accepting[index].as_mut().filter(|it| !it.is_leaving) else {
+                continue;
+            };
+            let id = accepting.listener.door.id;
+            match there.iter().find(|(from, _)| *from == id) {
+                Some((_, door)) => accepting.listener.hang(Arc::clone(door)),
+                None => self.begin_to_leave(index),
+            }
+        }
+        if !self.is_shut {
+            self.listen(added);
+        }
+    }
+
+    pub fn set_delays(&mut self, delays: Delays) {
+        (self.handshake_max, self.linger) = (delays.handshake_max, delays.linger);
+    }
+
+    fn begin_to_leave(&mut self, index: usize) {
+        let accepting = self.accepting[index].as_mut().expect("the caller looked");
+        accepting.is_leaving = true;
+        match accepting.armed {
+            true => self.cancel(Operation::Accept { listener: index as u32 }),
+            false => self.accepting[index] = None,
         }
     }
 
@@ -48,19 +87,24 @@ impl Port {
         self.is_shut = true;
         self.accept_again_at = None;
         for listener in 0..self.accepting.len() {
-            if self.accepting[listener].armed {
+            if self.accepting[listener].as_ref().is_some_and(|accepting| accepting.armed) {
                 self.cancel(Operation::Accept { listener: listener as u32 });
             }
         }
-        // An operation holds its socket by itself, but one that is not armed is closed here.
-        if self.accepting.iter().all(|accepting| !accepting.armed) {
+        self.close_if_shut();
+    }
+
+    /// An operation holds its socket by itself, but one that is not armed is closed here.
+    fn close_if_shut(&mut self) {
+        if self.is_shut && self.accepting.iter().flatten().all(|accepting| !accepting.armed) {
             self.accepting.clear();
         }
     }
 
     pub(super) fn on_accept(&mut self, now: Instant, listener: u32, completion: Completion) -> Happened {
         let listener = listener as usize;
-        self.accepting[listener].armed = completion.more();
+        let accepting = self.accepting[listener].as_mut().expect("an operation that ends is of a door");
+        accepting.armed = completion.more();
         let happened = match check(completion.result) {
             Ok(descriptor) => self.on_accepted(now, listener, descriptor as RawFd),
             Err(error) => {
@@ -68,12 +112,33 @@ impl Port {
                 Happened::Nothing
             }
         };
-        if self.is_shut && self.accepting.iter().all(|accepting| !accepting.armed) {
-            self.accepting.clear();
-        } else {
-            self.arm_accepts();
+        let accepting = self.accepting[listener].as_ref().expect("it was there above");
+        if accepting.is_leaving && !accepting.armed {
+            self.go_on_leaving(listener);
         }
+        self.close_if_shut();
+        self.arm_accepts();
         happened
+    }
+
+    /// Those who were there before the door was closed come in: the kernel would cut them off with the socket.
+    fn go_on_leaving(&mut self, index: usize) {
+        let accepting = self.accepting[index].as_mut().expect("the caller looked");
+        let may_accept = !self.is_shut && self.accept_again_at.is_none();
+        if !may_accept || !accepting.listener.has_waiting() {
+            self.accepting[index] = None;
+            return;
+        }
+        accepting.armed = true;
+        let accept = opcode::Accept::new(
+            Fd(accepting.listener.descriptor()),
+            std::ptr::null_mut(),
+            std::ptr::null_mut(),
+        );
+        let name = Operation::Accept { listener: index as u32 };
+        let entry = accept.flags(libc::SOCK_CLOEXEC).build().user_data(name.pack());
+        // SAFETY: the entry points to nothing.
+        unsafe { self.ring.push(entry) };
     }
 
     fn on_accepted(&mut self, now: Instant, listener: usize, descriptor: RawFd) -> Happened {
@@ -83,7 +148,8 @@ impl Port {
         if self.is_shut {
             return Happened::Nothing;
         }
-        let door = Arc::clone(&self.accepting[listener].listener.door);
+        let accepting = self.accepting[listener].as_ref().expect("somebody came in by it");
+        let door = Arc::clone(&accepting.listener.door);
         let Some(refuse) = self.take_seat(&door) else {
             self.log_turned_away(now, &door);
             return Happened::NotOpened(NotOpened::NoSeat);
@@ -145,6 +211,9 @@ impl Port {
             return;
         }
         for (index, accepting) in self.accepting.iter_mut().enumerate() {
+            let Some(accepting) = accepting.as_mut().filter(|accepting| !accepting.is_leaving) else {
+                continue;
+            };
             if std::mem::replace(&mut accepting.armed, true) {
                 continue;
             }

@@ -65,7 +65,7 @@ fn every_address_is_listened_on_with_one_port_for_all_shards() {
     let (broker, _) = start(Config { doors: plain(&addresses), ..config(3) });
     assert_eq!(broker.places().len(), 3);
     for place in broker.places() {
-        let Place::Tcp(address) = *place else { unreachable!("they are all of this kind") };
+        let Place::Tcp(address) = place else { unreachable!("they are all of this kind") };
         assert_ne!(address.port(), 0);
         for _ in 0..20 {
             assert_eq!(ask(&mut connect_to(address), b"E", 1), b"E");

@@ -15,9 +15,10 @@ use rustls::{
 
 use super::{
     client::{ask, await_that, config, connect, start},
+    renewal::try_renew,
     script::pattern,
 };
-use crate::{Broker, Config, Door};
+use crate::{Broker, Config, Door, Hung};
 
 pub type Stream = StreamOwned<ClientConnection, TcpStream>;
 
@@ -197,7 +198,8 @@ fn other_certificates_are_shown_to_those_who_come_and_nobody_is_cut_off() {
     let (broker, _) = start(over_tls(config(2), &first));
     let mut early = first.connect(&broker);
     assert_eq!(ask_tls(&mut early, b"E", 1), b"E");
-    broker.set_certificates(&[Some(Arc::clone(&second.server))].into());
+    let door = Door { tls: Some(Arc::clone(&second.server)), ..Door::plain(broker.places()[0].clone()) };
+    try_renew(&broker, vec![Some(Hung::There { from: 0, door })]).unwrap();
     await_that("every shard shows the other one", || {
         let mut tries = (0..8).map(|_| second.connect(&broker));
         tries.all(|mut stream| stream.conn.complete_io(&mut stream.sock).is_ok())

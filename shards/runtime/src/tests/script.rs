@@ -250,7 +250,7 @@ impl Brain for Script {
             Event::NotOpened(_) => {
                 self.observed.not_opened.fetch_add(1, SeqCst);
             }
-            Event::Kick { .. } | Event::Authenticated { .. } | Event::Rules(_) => {}
+            Event::Kick { .. } | Event::Authenticated { .. } | Event::Rules(_) | Event::Config(_) => {}
         }
     }
 

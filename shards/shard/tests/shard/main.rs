@@ -13,6 +13,7 @@ mod keeping;
 mod limits;
 mod looking;
 mod permitted;
+mod reconfiguring;
 mod replaying;
 mod room;
 mod script;

@@ -2,11 +2,13 @@
 //! rules of access. With real clients.
 #![allow(clippy::unwrap_used)]
 
+mod control;
 mod identity;
 mod listeners;
 mod permission;
 mod reload;
 mod transports;
+mod watched;
 
 use std::process::Command;
 

@@ -9,7 +9,7 @@ use e2e::{Authority, Broker, PATIENCE, Process, Setup, program};
 
 use super::{mosquitto, publish};
 
-const DONE: &str = "SIGHUP: certificates, authentication and rules are as the files say now";
+const DONE: &str = "SIGHUP: reloaded";
 
 /// Sends the signal and waits until one more line says that it was done.
 fn reload(broker: &Broker) {

@@ -42,7 +42,7 @@ fn sighup_sigusr1_and_sigusr2_end_nothing() {
         let mut broker = Broker::start("signals-harmless", shards);
         let mut link = Link::connect(broker.port, v5("served"));
         broker.process.signal(libc::SIGHUP);
-        broker.process.await_text("SIGHUP: certificates, authentication and rules are as the files say now");
+        broker.process.await_text("SIGHUP: reloaded, 0 changes");
         broker.process.signal(libc::SIGUSR1);
         broker.process.await_text("SIGUSR1: there is nothing to save");
         assert_eq!(broker.counter("connections"), 1);

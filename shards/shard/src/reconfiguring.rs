@@ -1,0 +1,28 @@
+//! Other limits and listeners while the shard lives.
+
+use crate::{Config, Limits, Shard};
+
+impl Shard {
+    /// Nothing that is held already is given up for a limit that is smaller now: it goes as its time comes, and until then there
+    /// is no room for more.
+    pub(crate) fn handle_config(&mut self, config: Config) {
+        let before = &self.config.limits;
+        let limits = Limits {
+            // CONNACK has told them to clients, who may use them to the full for as long as they are connected.
+            packet_bytes_max: before.packet_bytes_max,
+            receive_maximum: before.receive_maximum,
+            topic_alias_max: before.topic_alias_max,
+            ..config.limits.of_one_shard(self.config.shards)
+        };
+        self.retained.set_limits(limits.retained_messages_max, limits.retained_bytes_max);
+        self.config = Config {
+            // Where clients are at home, and what the store counts time from, holds for the whole life.
+            shards: self.config.shards,
+            placement_seed: self.config.placement_seed,
+            store_epoch_ms: self.config.store_epoch_ms,
+            rules: self.config.rules.take(),
+            limits,
+            ..config
+        };
+    }
+}

@@ -1,0 +1,119 @@
+//! Who carries out reloads, whatever asks for them, and says in the log and to who asks what came of it.
+
+use std::path::{Path, PathBuf};
+
+use crate::{
+    config::{Loaded, Settings},
+    control::Load,
+    named_files::What,
+    notify,
+    renewal::{Running, Told, watched},
+    start::Started,
+    watch::{Stamps, Watch, stamps},
+};
+
+/// What a reload came to, or a sentence for each problem that kept it from changing anything.
+pub type Outcome = Result<Told, Vec<String>>;
+
+pub struct Reloader<'a> {
+    running: Running,
+    load: Load<'a>,
+    watch: Watch,
+}
+
+impl<'a> Reloader<'a> {
+    /// `read`: the files as they were before the start read them.
+    pub fn new(running: Running, load: Load<'a>, watch: Watch, read: Stamps) -> Reloader<'a> {
+        watch.replace(read);
+        Reloader { running, load, watch }
+    }
+
+    pub fn started(&self) -> &Started {
+        &self.running.started
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.running.now.settings
+    }
+
+    pub fn into_parts(self) -> (Started, Settings) {
+        (self.running.started, self.running.now.settings)
+    }
+
+    /// What a reload would change.
+    pub fn plan(&self) -> Outcome {
+        let plan = self.running.plan((self.load)().map_err(sentences)?)?;
+        self.running.check(&plan)?;
+        Ok(plan.told)
+    }
+
+    /// Reads the configuration and everything that it names.
+    pub fn reload(&mut self, cause: &str) -> Outcome {
+        let outcome = (self.load)().map_err(sentences);
+        self.carry_out(cause, outcome)
+    }
+
+    /// Reads again what has changed. The configuration itself is read again only where it is watched, so that a change that is
+    /// half made does not count because a certificate is renewed meanwhile.
+    pub fn take_changed(&mut self, changed: &[PathBuf]) {
+        let is_config = |path: &Path| self.running.now.file.as_deref() == Some(path);
+        let files = self.running.files();
+        let are_users = changed.iter().all(|path| {
+            let mut uses = files.iter().filter(|file| file.path == *path).peekable();
+            uses.peek().is_some() && uses.all(|file| file.what == What::UserDatabase)
+        });
+        if are_users {
+            let outcome = self.running.refresh_users();
+            tell(CHANGED, &outcome);
+        } else if changed.iter().any(|path| is_config(path)) {
+            drop(self.reload(CHANGED));
+        } else {
+            drop(self.carry_out(CHANGED, Ok(self.running.now.clone())));
+        }
+    }
+
+    fn carry_out(&mut self, cause: &str, loaded: Result<Loaded, Vec<String>>) -> Outcome {
+        notify::reloading();
+        let outcome = loaded.and_then(|now| {
+            // Before anything is read: a change meanwhile is found by the next look.
+            let read = stamps(watched(&now));
+            let plan = self.running.plan(now)?;
+            let told = self.running.apply(plan)?;
+            self.watch.replace(read);
+            Ok(told)
+        });
+        tell(cause, &outcome);
+        notify::ready_again();
+        if let Ok(Told { listening: Some(listening), .. }) = &outcome {
+            notify::status(listening);
+        }
+        outcome
+    }
+}
+
+/// The cause in the log where nobody asked.
+const CHANGED: &str = "files have changed";
+
+fn sentences(problems: Vec<crate::config::Problem>) -> Vec<String> {
+    problems.iter().map(ToString::to_string).collect()
+}
+
+fn tell(cause: &str, outcome: &Outcome) {
+    match outcome {
+        Ok(told) => {
+            let number = crate::text::count(told.changes.len() as u64, "change");
+            tracing::info!("{cause}: reloaded, {number}");
+            told.changes.iter().for_each(|change| tracing::info!("{cause}: {change}"));
+            if !told.waiting.is_empty() {
+                tracing::warn!("{cause}: changed, and waits for the next start: {}", told.waiting.join(", "));
+            }
+            told.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+            if let Some(listening) = &told.listening {
+                tracing::info!("{listening}");
+            }
+        }
+        Err(problems) => {
+            problems.iter().for_each(|problem| tracing::error!("{cause}: nothing is changed: {problem}"));
+        }
+    }
+}

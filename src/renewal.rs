@@ -1,0 +1,170 @@
+//! The configuration read again while the broker runs: all of it is read and checked first, and then it counts as a whole or
+//! not at all.
+
+use std::path::PathBuf;
+
+use runtime::{Hung, Renewal};
+
+use crate::{
+    config::{Loaded, Server, Settings},
+    listen::{self, Entrance},
+    log,
+    named_files::{Facts, NamedFile, What, named_files},
+    numbering::{Numbers, Source},
+    open_files::Own,
+    policy::Policy,
+    start::{self, Started},
+};
+
+/// The broker, and what holds of its configuration.
+pub struct Running {
+    pub started: Started,
+    pub now: Loaded,
+    at_start: Settings,
+}
+
+/// Everything that is to count, read, checked and not yet carried out.
+pub struct Plan {
+    now: Loaded,
+    numbers: Numbers,
+    sources: Vec<Option<Source>>,
+    policy: Policy,
+    facts: Facts,
+    own: Own,
+    pub told: Told,
+}
+
+/// What a reload comes to, in words.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Told {
+    pub changes: Vec<String>,
+    /// What differs and does not count until the next start.
+    pub waiting: Vec<String>,
+    pub warnings: Vec<String>,
+    /// Where the broker listens now, if that has changed.
+    pub listening: Option<String>,
+}
+
+impl Running {
+    pub fn new(started: Started, loaded: &Loaded) -> Running {
+        Running { started, now: loaded.clone(), at_start: loaded.settings.clone() }
+    }
+
+    /// The files that are read.
+    pub fn files(&self) -> Vec<NamedFile> {
+        named_files(&self.now.settings, &self.started.numbers)
+    }
+
+    /// Reads and checks everything that this configuration names. Nothing changes. The error has a sentence for each problem.
+    pub fn plan(&self, now: Loaded) -> Result<Plan, Vec<String>> {
+        let listen = listen::resolve(now.listeners(), now.listens_by_default).map_err(|error| vec![error])?;
+        let before = &self.started.numbers;
+        let (numbers, sources) = before.renumbered(&listen.entrances).map_err(|error| vec![error])?;
+        let policy = Policy::read(&now.settings, &numbers)?;
+        let facts = self.started.facts.look(&named_files(&now.settings, &numbers), &policy.rules);
+        let own = Own { addresses: listen.entrances.len() as u64, ..self.started.own };
+        let mut changes = now.settings.changes(&self.now.settings);
+        changes.extend(changes_of_listeners(before, &numbers, &sources));
+        changes.extend(self.started.facts.changes(&facts));
+        let told_before = start::strangers(&self.now.settings, before);
+        let strangers = start::strangers(&now.settings, &numbers);
+        let warnings = strangers.into_iter().filter(|warning| !told_before.contains(warning)).collect();
+        let waiting = now.settings.waits_for_start(&self.at_start);
+        let told = Told { changes, waiting, warnings, listening: None };
+        Ok(Plan { now, numbers, sources, policy, facts, own, told })
+    }
+
+    /// Whether the places of the listeners that are added can be had, found out by taking them for a moment.
+    pub fn check(&self, plan: &Plan) -> Result<(), Vec<String>> {
+        let renewal = self.renewal(plan)?;
+        self.started.broker.prepare(renewal).map(drop).map_err(|error| vec![error.to_string()])
+    }
+
+    /// Carries it out. With an error nothing has changed.
+    pub fn apply(&mut self, plan: Plan) -> Result<Told, Vec<String>> {
+        let renewal = self.renewal(&plan)?;
+        let broker = &self.started.broker;
+        let failed = |error: runtime::StartError| vec![error.to_string()];
+        let prepared = broker.prepare(renewal).map_err(failed)?;
+        prepared.listen().map_err(failed)?;
+        // From here on nothing fails. Who is let in and what may be done is known before anybody comes in by another door.
+        let Plan { now, numbers, sources, policy, facts, own, mut told } = plan;
+        let are_same =
+            |(number, source): (usize, &Option<Source>)| *source == Some(Source::There(number as u16));
+        let has_other_places = !sources.iter().enumerate().all(are_same);
+        self.started.doorkeeper.replace(policy.chains, &numbers);
+        broker.set_rules(Some(&policy.rules));
+        broker.renew(prepared);
+        log::set_level(now.settings.log.level);
+        let started = &mut self.started;
+        (started.numbers, started.facts, started.own) = (numbers, facts, own);
+        started.database = policy.database;
+        if has_other_places {
+            let places = start::places(&started.numbers, &started.broker);
+            told.listening = Some(start::listening_on(&places));
+        }
+        self.now = now;
+        Ok(told)
+    }
+
+    /// Takes on the user database alone, if it has changed: nothing else is read or forgotten.
+    pub fn refresh_users(&mut self) -> Result<Told, Vec<String>> {
+        let Some(database) = &self.started.database else { return Ok(Told::default()) };
+        database.refresh().map_err(|error| vec![error.to_string()])?;
+        let files = self.files();
+        let changes = self.started.facts.look_again(&files, What::UserDatabase);
+        Ok(Told { changes, ..Told::default() })
+    }
+
+    /// What the runtime is told.
+    fn renewal(&self, plan: &Plan) -> Result<Renewal, Vec<String>> {
+        let settings = &plan.now.settings;
+        let doors = start::doors(settings, &plan.numbers, &plan.policy);
+        let hung = doors.into_iter().zip(&plan.sources).map(|(door, source)| match (door?, (*source)?) {
+            (door, Source::There(from)) => Some(Hung::There { from, door }),
+            (door, Source::Added) => Some(Hung::Added(door)),
+        });
+        let doors = hung.collect();
+        let max_connections = start::raise_open_files(settings, plan.own).map_err(|error| vec![error])?;
+        let mut config = settings.runtime_config(Vec::new(), self.started.shards, 0);
+        config.core.doors = start::admission(&plan.now, &plan.numbers, !plan.policy.rules.are_open());
+        Ok(Renewal { doors, max_connections, linger: config.linger, core: config.core })
+    }
+}
+
+/// The files that are to be watched.
+pub fn watched(now: &Loaded) -> Vec<PathBuf> {
+    let listen = listen::resolve(now.listeners(), now.listens_by_default).ok();
+    let numbers = listen.map(|listen| Numbers::first(listen.entrances));
+    let files = numbers.map(|numbers| named_files(&now.settings, &numbers)).unwrap_or_default();
+    let Server { watch_files, watch_config, .. } = now.settings.server;
+    let named = files.into_iter().filter(|_| watch_files).map(|file| file.path);
+    named.chain(now.file.clone().filter(|_| watch_config)).collect()
+}
+
+fn changes_of_listeners(before: &Numbers, now: &Numbers, sources: &[Option<Source>]) -> Vec<String> {
+    let (old, new): (Vec<_>, Vec<_>) = (before.all().collect(), now.all().collect());
+    let mut changes = Vec::new();
+    for (number, (entrance, is_open)) in new.into_iter().enumerate() {
+        let Entrance { address, listener, .. } = entrance;
+        let was = old.get(number).filter(|(_, was_open)| *was_open);
+        match (was, is_open, sources[number]) {
+            (Some((was, _)), true, _) => {
+                let told = listener.changes(&was.listener).into_iter();
+                changes.extend(told.map(|change| {
+                    format!("listener {address}: {change}, for those who connect from now on")
+                }));
+            }
+            (Some(_), false, _) => {
+                changes.push(format!("listener {address} is closed; who came in by it stays connected"));
+            }
+            (None, true, Some(Source::There(_))) => {
+                changes
+                    .push(format!("listener {address} is added, with the socket of the one that is there"));
+            }
+            (None, true, _) => changes.push(format!("listener {address} is added")),
+            (None, false, _) => {}
+        }
+    }
+    changes
+}

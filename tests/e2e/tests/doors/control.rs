@@ -1,0 +1,203 @@
+//! `iothub reload` and its plan: listeners that come and go, settings that count at once, mistakes that change nothing.
+
+use std::fs;
+use std::net::TcpStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use client::QoS;
+use e2e::{Authority, Broker, Link, PATIENCE, Process, Setup, broker::free_port, program, v5};
+
+use super::publish;
+
+/// The command with its exit code and what it said.
+fn reload(folder: &Path, args: &[&str]) -> (Option<i32>, String) {
+    let socket = folder.join("control.sock");
+    let mut command = program::command(program::iothub());
+    let mut process =
+        Process::start("iothub reload", command.arg("reload").arg("--socket").arg(socket).args(args));
+    let status = process.wait();
+    (status.code(), process.lines().join("\n"))
+}
+
+fn can_connect(port: u16) -> bool {
+    TcpStream::connect(("127.0.0.1", port)).is_ok()
+}
+
+fn write(broker: &Broker, text: &str) {
+    fs::write(broker.folder().join("iothub.toml"), text).unwrap();
+}
+
+const CONTROL: &str = "[control]\nsocket = \"control.sock\"\n";
+
+fn listeners(addresses: &[String]) -> String {
+    format!("[server]\nlisten_addresses = {addresses:?}\n{CONTROL}")
+}
+
+#[test]
+fn listeners_come_and_go_and_a_plan_changes_nothing() {
+    let (first, second) = (free_port(), free_port());
+    let [one, two] = [first, second].map(|port| format!("tcp://127.0.0.1:{port}"));
+    let text = listeners(std::slice::from_ref(&one));
+    let broker = Setup::bare("control-listeners").shards(2).config(&text).start();
+    let mut stays = Link::connect(first, v5("stays"));
+    stays.subscribe("t", QoS::AtLeastOnce);
+
+    write(
+        &broker,
+        &format!(
+            "{}[session]\nmax_inflight = 7\n[runtime]\nring_entries = 64\n",
+            listeners(&[two.clone(), one.clone()])
+        ),
+    );
+    let (code, said) = reload(broker.folder(), &["--plan"]);
+    assert_eq!(code, Some(0), "{said}");
+    for sentence in [
+        "a reload would change:",
+        &format!("listener {two} is added"),
+        "session.max_inflight is 7 (before: 100)",
+        "waits for the next start: runtime.ring_entries",
+    ] {
+        assert!(said.contains(sentence), "{sentence}\n{said}");
+    }
+    assert!(!can_connect(second), "a plan opens nothing");
+
+    let (code, said) = reload(broker.folder(), &[]);
+    assert!(code == Some(0) && said.contains(&format!("listener {two} is added")), "{said}");
+    for client_id in ["a", "b", "c", "d"] {
+        Link::connect(second, v5(client_id)).close();
+    }
+
+    write(&broker, &listeners(std::slice::from_ref(&two)));
+    let (code, said) = reload(broker.folder(), &[]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains(&format!("listener {one} is closed; who came in by it stays connected")), "{said}");
+    let deadline = Instant::now() + PATIENCE;
+    while can_connect(first) {
+        // Each shard closes its own socket in its own time.
+        assert!(Instant::now() < deadline, "{}", broker.process.shown());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Link::connect(second, v5("publisher")).publish("t", "across", QoS::AtLeastOnce);
+    assert_eq!(stays.text(), "across");
+    stays.close();
+}
+
+#[test]
+fn what_is_wrong_is_named_with_its_line_and_changes_nothing() {
+    let (first, taken) = (free_port(), free_port());
+    let address = format!("tcp://127.0.0.1:{first}");
+    let text = listeners(std::slice::from_ref(&address));
+    let broker = Setup::bare("control-mistakes").config(&text).start();
+    let mut link = Link::connect(first, v5("served"));
+    let holder = std::net::TcpListener::bind(("127.0.0.1", taken)).unwrap();
+    let beside = listeners(&[format!("tcp://127.0.0.1:{}", free_port()), format!("tcp://127.0.0.1:{taken}")]);
+    for (text, sentence) in [
+        (format!("{text}[session]\nmax_inflights = 5\n"), "iothub.toml, line 6: session.max_inflights"),
+        (format!("{text}[authentication]\npassword_file = \"absent\"\n"), "absent cannot be read"),
+        (beside, "the address is in use"),
+    ] {
+        write(&broker, &text);
+        for args in [&["--plan"][..], &[]] {
+            let (code, said) = reload(broker.folder(), args);
+            assert_eq!(code, Some(1), "{said}");
+            assert!(said.contains(sentence) && said.contains("nothing is changed"), "{sentence}\n{said}");
+        }
+        broker.process.await_text("iothub reload: nothing is changed: ");
+        assert!(can_connect(first));
+    }
+    drop(holder);
+    link.expect_silence();
+    link.close();
+}
+
+#[test]
+fn who_cannot_be_reached_is_named_with_what_to_do() {
+    let folder = Setup::bare("control-nobody");
+    let (code, said) = reload(folder.folder(), &[]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("no broker is at") && said.contains("--data-dir DIR"), "{said}");
+    fs::remove_dir_all(folder.folder()).unwrap();
+}
+
+#[test]
+fn a_broker_with_a_data_directory_is_found_by_it() {
+    let setup = Setup::new("control-data-dir").shards(1);
+    let dir = setup.folder().join("data").display().to_string();
+    let broker = setup.args(["--data-dir", &dir]).start();
+    let mut command = program::command(program::iothub());
+    let mut process = Process::start("iothub reload", command.args(["reload", "--data-dir", &dir, "--plan"]));
+    process.succeed();
+    assert!(process.says("a reload would change nothing"), "{}", process.shown());
+    let ended = broker.end(libc::SIGTERM);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(!Path::new(&dir).join("control.sock").exists());
+}
+
+#[test]
+fn the_level_of_the_log_and_who_may_be_anonymous_count_at_once() {
+    let port = free_port();
+    let text = listeners(&[format!("tcp://127.0.0.1:{port}")]);
+    let broker = Setup::bare("control-settings").config(&text).start();
+    assert!(publish(port, &["-q", "1", "-t", "t", "-m", "m"]).says("PUBACK"));
+    write(&broker, &format!("{text}[authentication]\nanonymous = \"never\"\n[log]\nlevel = \"error\"\n"));
+    let (code, said) = reload(broker.folder(), &[]);
+    assert_eq!(code, Some(0), "{said}");
+    let lines = broker.process.lines().len();
+    assert!(!publish(port, &["-q", "1", "-t", "t", "-m", "m"]).says("PUBACK"));
+    assert_eq!(broker.process.lines().len(), lines, "a refused client is no error of the broker");
+}
+
+#[test]
+fn nobody_is_cut_off_and_nothing_is_lost_while_reloads_follow_each_other() {
+    let (plain, tls) = (free_port(), free_port());
+    let setup = Setup::bare("control-load").shards(2);
+    let authority = Authority::new(setup.folder());
+    authority.issue("broker.example");
+    let text = format!(
+        "{}[tls]\ncertificate_files = [\"broker.example.pem\"]\nkey_files = [\"broker.example.key\"]\n",
+        listeners(&[format!("tcp://127.0.0.1:{plain}"), format!("tls://127.0.0.1:{tls}")])
+    );
+    let broker = setup.config(&text).start();
+    let ca = authority.file().display().to_string();
+    let mut subscriber = Link::connect(plain, v5("subscriber"));
+    subscriber.subscribe("t", QoS::AtLeastOnce);
+    std::thread::scope(|scope| {
+        let publisher = scope.spawn(|| {
+            let mut link = Link::connect(plain, v5("publisher"));
+            for n in 0..MESSAGES {
+                link.publish("t", n.to_string(), QoS::AtLeastOnce);
+            }
+            link.close();
+        });
+        let received = scope.spawn(|| {
+            (0..MESSAGES).for_each(|n| assert_eq!(subscriber.text(), n.to_string()));
+            subscriber.close();
+        });
+        let handshakes = scope.spawn(|| {
+            for _ in 0..10 {
+                let sent = publish(tls, &["-q", "1", "-t", "other", "-m", "m", "--cafile", &ca]);
+                assert!(sent.says("PUBACK"), "{}", sent.shown());
+            }
+        });
+        let mut reloads = 0;
+        while !publisher.is_finished() || !handshakes.is_finished() {
+            // Another certificate by the same authority each time, and another listener that comes and goes.
+            authority.issue("broker.example");
+            let extra = if reloads % 2 == 0 {
+                format!("[[listener]]\naddress = \"tcp://127.0.0.1:{}\"\n", free_port())
+            } else {
+                String::new()
+            };
+            write(&broker, &format!("{text}{extra}"));
+            let (code, said) = reload(broker.folder(), &[]);
+            assert_eq!(code, Some(0), "{said}");
+            reloads += 1;
+        }
+        assert!(reloads >= 3, "{reloads}");
+        handshakes.join().unwrap();
+        received.join().unwrap();
+    });
+}
+
+const MESSAGES: usize = 2000;
