@@ -123,7 +123,7 @@ fn check(args: &CheckArgs) -> Result<(bool, String), Vec<String>> {
     });
     let ask = Ask { action: args.action, topic: &args.topic, qos: args.qos, retain: args.retain };
     let verdict = holder.check(&ask);
-    Ok((verdict.is_allowed, report(&rules.explain(&verdict), args.action, &holder)))
+    Ok((verdict.is_allowed, report(&holder.explain(&verdict), args.action, &holder)))
 }
 
 fn borrowed(names: &[String]) -> Vec<&str> {

@@ -95,6 +95,18 @@ impl Actions {
         self.0 & Actions::one(action).0 != 0
     }
 
+    /// As rules write it: one, or several by one word.
+    pub fn of_word(word: &str) -> Option<Actions> {
+        // Whoever may subscribe gets what is published, and whoever may not does not get it by a wider filter.
+        let subscribe = Actions::one(Action::Subscribe).with(Actions::READ);
+        match word {
+            "read" | "subscribe" => Some(subscribe),
+            "write" => Some(Actions::WRITE),
+            "readwrite" => Some(subscribe.with(Actions::WRITE)),
+            word => Action::of_word(word).map(Actions::one),
+        }
+    }
+
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }

@@ -1,6 +1,8 @@
 //! The filter of a rule, taken apart: its levels, and the variables in them.
 
-use crate::LEVELS_MAX;
+use std::sync::Arc;
+
+use crate::{LEVELS_MAX, Permits};
 
 /// What stands for something of the session.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -40,12 +42,13 @@ pub enum Spelling {
     Both,
 }
 
-/// The values of variables.
+/// What is a session's own: the values of variables, and rules that it brings.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct Names {
     pub client_id: Box<str>,
     pub user: Option<Box<str>>,
     pub certificate_name: Option<Box<str>>,
+    pub permits: Option<Arc<Permits>>,
 }
 
 /// Takes a filter apart, or says what is wrong with it.

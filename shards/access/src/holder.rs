@@ -4,7 +4,7 @@ use core::net::IpAddr;
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    Action, Ask, Limits, Shadow, Verdict,
+    Action, Ask, Explanation, Limits, Permits, Shadow, Verdict,
     filter::Names,
     layer::Kind,
     mosquitto,
@@ -26,6 +26,8 @@ pub struct Who<'a> {
     pub listener: &'a str,
     /// Whether the user name is proved. Without a proof it counts in a mosquitto ACL file only, as there.
     pub is_authenticated: bool,
+    /// Rules that came with the proof of identity.
+    pub permits: Option<&'a Arc<Permits>>,
 }
 
 /// A session's right to ask: two words, and its names only where rules have variables.
@@ -76,13 +78,15 @@ impl Holder {
     }
 
     fn of(profile: Arc<Profile>, who: &Who<'_>) -> Holder {
-        let uses_names =
-            profile.uses_names || profile.shadow.as_ref().is_some_and(|shadow| shadow.uses_names);
+        let uses_names = who.permits.is_some()
+            || profile.uses_names
+            || profile.shadow.as_ref().is_some_and(|shadow| shadow.uses_names);
         let names = uses_names.then(|| {
             Arc::new(Names {
                 client_id: who.client_id.into(),
                 user: who.user.map(Box::from),
                 certificate_name: who.certificate_names.first().map(|name| Box::from(*name)),
+                permits: who.permits.cloned(),
             })
         });
         Holder { profile, names }
@@ -107,8 +111,24 @@ impl Holder {
     /// Whether deliveries have to be checked. If not, every message that a granted subscription brings may be received; a
     /// subscription that other rules granted has to be checked again before this can be relied on.
     pub fn checks_receive(&self) -> bool {
-        self.profile.checks_receive
+        self.permits().is_some_and(|permits| permits.denies(Action::Receive))
+            || self.profile.checks_receive
             || self.profile.shadow.as_ref().is_some_and(|shadow| shadow.checks_receive)
+    }
+
+    /// The verdict in words.
+    pub fn explain(&self, verdict: &Verdict) -> Explanation<'_> {
+        Explanation::new(&self.profile.set.layers, self.permits(), verdict.is_allowed, verdict.cause)
+    }
+
+    /// The other verdict in words, of the rules that are tried out.
+    pub fn explain_shadow(&self, verdict: &Verdict) -> Option<Explanation<'_>> {
+        let (profile, shadow) = (self.profile.shadow.as_ref()?, verdict.shadow?);
+        Some(Explanation::new(&profile.set.layers, self.permits(), shadow.is_allowed, shadow.cause))
+    }
+
+    fn permits(&self) -> Option<&Permits> {
+        self.names.as_ref()?.permits.as_deref()
     }
 
     pub fn limits(&self) -> &Limits {

@@ -3,12 +3,13 @@
 //!
 //! [`mosquitto::parse`] and [`own::parse`] make a [`Layer`] of a file's text. [`Rules`] are layers put together: immutable, the same
 //! for all shards, replaced as a whole. [`Rules::holder`] says once for a session which of them apply to it, and
-//! [`Holder::check`] answers for one action on one topic, [`Memory::check`] faster if it was asked before. [`Rules::explain`] says of a verdict which rule it comes from.
+//! [`Holder::check`] answers for one action on one topic, [`Memory::check`] faster if it was asked before. [`Holder::explain`] says of a verdict which
+//! rule it comes from. [`Permits`] are rules that one client brings.
 //!
 //! What holds:
 //! - A verdict is a function of the holder, the action, the topic, the QoS and the retain flag, so it may be remembered until the rules
 //!   change: for all holders of one profile, unless [`Verdict::is_personal`].
-//! - A denial of any layer counts; otherwise a permission of any layer; otherwise a mosquitto layer denies; otherwise the
+//! - A denial of any layer counts, the client's own rules being one; otherwise a permission of any layer; otherwise a mosquitto layer denies; otherwise the
 //!   default of the listener holds. It never opens `$SYS` and never grants `admin`.
 //! - What a client chose (its id, its topics, its filters) can neither widen a rule nor make a check cost more than the
 //!   rules which share the topic's levels: the walk is as deep as the deepest rule, however deep the topic.
@@ -24,6 +25,7 @@ mod limits;
 mod memory;
 pub mod mosquitto;
 pub mod own;
+mod permits;
 mod rules;
 mod trie;
 mod verdict;
@@ -34,6 +36,7 @@ pub use holder::{Holder, Profiles, Who};
 pub use layer::{Layer, Problem, RuleRef};
 pub use limits::Limits;
 pub use memory::Memory;
+pub use permits::{Permit, Permits};
 pub use rules::{Builder, Fallback, Rules};
 pub use verdict::{Cause, Explanation, Shadow, Verdict};
 

@@ -73,7 +73,8 @@ impl Default for Memory {
 impl Remembered {
     fn is_of(&self, key: &Key<'_>, ask: &Ask<'_>) -> bool {
         let is_theirs = match (self.verdict.is_personal, &self.names, key.names) {
-            (false, _, _) => true,
+            // Whoever brings rules of its own is told what was found with them, and nothing else.
+            (false, _, asked) => asked.is_none_or(|names| names.permits.is_none()),
             (true, Some(own), Some(asked)) => Arc::ptr_eq(own, asked),
             (true, own, asked) => own.is_none() && asked.is_none(),
         };

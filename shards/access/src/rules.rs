@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use crate::{
-    Action, Ask, Cause, Explanation, Holder, Layer, RuleRef, Verdict, Who,
+    Action, Ask, Cause, Holder, Layer, RuleRef, Who,
     filter::Names,
     holder::{Part, Profile},
     layer::Kind,
@@ -30,6 +30,7 @@ pub struct Builder {
     layers: Vec<Layer>,
     default: Fallback,
     listeners: BTreeMap<Box<str>, Fallback>,
+    hears_permits: bool,
 }
 
 #[derive(Debug)]
@@ -37,6 +38,7 @@ pub(crate) struct Set {
     pub layers: Box<[Layer]>,
     default: Fallback,
     listeners: BTreeMap<Box<str>, Fallback>,
+    hears_permits: bool,
     /// The first mosquitto layer: it denies what no layer knows.
     closed_by: Option<u32>,
 }
@@ -51,7 +53,7 @@ pub(crate) struct Ruling {
 impl Rules {
     /// Without layers, `default` decides.
     pub fn builder(default: Fallback) -> Builder {
-        Builder { layers: Vec::new(), default, listeners: BTreeMap::new() }
+        Builder { layers: Vec::new(), default, listeners: BTreeMap::new(), hears_permits: false }
     }
 
     /// Tries other rules out: verdicts say what these would say where it is something else. Nothing else comes of them.
@@ -65,21 +67,11 @@ impl Rules {
         Holder::new(self, who)
     }
 
-    /// The verdict in words.
-    pub fn explain(&self, verdict: &Verdict) -> Explanation<'_> {
-        Explanation::new(&self.set.layers, verdict.is_allowed, verdict.cause)
-    }
-
-    /// The other verdict in words, of the rules that are tried out.
-    pub fn explain_shadow(&self, verdict: &Verdict) -> Option<Explanation<'_>> {
-        let (set, shadow) = (self.shadow.as_ref()?, verdict.shadow?);
-        Some(Explanation::new(&set.layers, shadow.is_allowed, shadow.cause))
-    }
-
-    /// Whether everything is allowed that can be, to everybody: there is nothing to ask.
+    /// Whether everything is allowed that can be, to everybody, whatever rules clients may bring: there is nothing to ask.
     pub fn are_open(&self) -> bool {
         let is_open = |set: &Set| {
             set.layers.is_empty()
+                && !set.hears_permits
                 && set.default == Fallback::Allow
                 && set.listeners.values().all(|default| *default == Fallback::Allow)
         };
@@ -104,6 +96,12 @@ impl Builder {
         self
     }
 
+    /// Clients may bring rules of their own, so that there is something to ask also where there are no layers.
+    pub fn hears_permits(mut self, hears_permits: bool) -> Builder {
+        self.hears_permits = hears_permits;
+        self
+    }
+
     pub fn build(mut self) -> Rules {
         for layer in &self.layers {
             if let Kind::Own(roles) = &layer.kind {
@@ -114,8 +112,9 @@ impl Builder {
         }
         let is_mosquitto = |layer: &Layer| matches!(layer.kind, Kind::Mosquitto(_));
         let closed_by = self.layers.iter().position(is_mosquitto).map(|at| at as u32);
-        let Builder { layers, default, listeners } = self;
-        Rules { set: Arc::new(Set { layers: layers.into(), default, listeners, closed_by }), shadow: None }
+        let Builder { layers, default, listeners, hears_permits } = self;
+        let set = Set { layers: layers.into(), default, listeners, hears_permits, closed_by };
+        Rules { set: Arc::new(set), shadow: None }
     }
 }
 
@@ -160,6 +159,18 @@ impl Set {
         is_personal: &mut bool,
     ) -> Ruling {
         let mut allowed = None;
+        if let Some((permits, names)) = names.and_then(|names| Some((names.permits.as_deref()?, names))) {
+            *is_personal = true;
+            match permits.say(action, topic, names) {
+                Saying::Denied(Some(rule)) => {
+                    return Ruling { is_allowed: false, cause: Cause::Permit { rule } };
+                }
+                Saying::Allowed(Some(rule)) => {
+                    allowed = Some(Ruling { is_allowed: true, cause: Cause::Permit { rule } });
+                }
+                _ => {}
+            }
+        }
         for (at, (layer, part)) in self.layers.iter().zip(&profile.parts).enumerate() {
             let at = at as u32;
             let saying = match (&layer.kind, part) {

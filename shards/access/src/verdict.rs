@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{RuleRef, layer::Layer};
+use crate::{Permits, RuleRef, layer::Layer};
 
 /// Whether something is allowed, and why.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -25,6 +25,10 @@ pub struct Shadow {
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub enum Cause {
     Rule(RuleRef),
+    /// One of the client's own rules.
+    Permit {
+        rule: u32,
+    },
     /// A mosquitto ACL file grants every SUBSCRIBE and checks deliveries.
     SubscribeGranted {
         layer: u32,
@@ -54,7 +58,7 @@ pub struct Explanation<'a> {
     pub rule: Option<&'a str>,
     pub line: Option<u32>,
     pub file: Option<&'a str>,
-    pub layer: Option<&'static str>,
+    pub layer: Option<&'a str>,
 }
 
 impl Cause {
@@ -71,13 +75,22 @@ impl Cause {
             Cause::SubscribeGranted { layer } | Cause::NotListed { layer } | Cause::WildName { layer } => {
                 Some(layer)
             }
-            Cause::QosAboveLimit | Cause::Default | Cause::NeedsRule => None,
+            Cause::Permit { .. } | Cause::QosAboveLimit | Cause::Default | Cause::NeedsRule => None,
         }
     }
 }
 
 impl<'a> Explanation<'a> {
-    pub(crate) fn new(layers: &'a [Layer], is_allowed: bool, cause: Cause) -> Explanation<'a> {
+    pub(crate) fn new(
+        layers: &'a [Layer],
+        permits: Option<&'a Permits>,
+        is_allowed: bool,
+        cause: Cause,
+    ) -> Explanation<'a> {
+        if let (Cause::Permit { rule }, Some(permits)) = (cause, permits) {
+            let (rule, layer) = (permits.text(rule), Some(permits.source()));
+            return Explanation { is_allowed, cause, rule, line: None, file: None, layer };
+        }
         let layer = cause.layer().and_then(|layer| layers.get(layer as usize));
         let rule = layer.zip(cause.rule()).and_then(|(layer, rule)| layer.rules.get(rule.rule as usize));
         Explanation {
@@ -93,7 +106,7 @@ impl<'a> Explanation<'a> {
     /// Where there is no rule: what decided instead.
     pub fn reason(&self) -> &'static str {
         match (self.cause, self.is_allowed) {
-            (Cause::Rule(_), _) => "by a rule",
+            (Cause::Rule(_) | Cause::Permit { .. }, _) => "by a rule",
             (Cause::SubscribeGranted { .. }, _) => {
                 "a mosquitto ACL file grants every SUBSCRIBE and checks `read` at each delivery"
             }
@@ -118,6 +131,7 @@ impl fmt::Display for Explanation<'_> {
             (Some(rule), Some(line), Some(file), Some(layer)) => {
                 write!(f, "{rule} ({file}, line {line}, {layer})")
             }
+            (Some(rule), None, None, Some(layer)) => write!(f, "{rule} (by {layer})"),
             (_, _, Some(file), _) => write!(f, "{} ({file})", self.reason()),
             _ => f.write_str(self.reason()),
         }

@@ -9,7 +9,7 @@ use super::{
     section::{Entry, Value, entries, line_of},
 };
 use crate::{
-    Action, Fallback, Layer, Limits, Network, PROBLEMS_MAX, Problem, RULES_MAX,
+    Fallback, Layer, Limits, Network, PROBLEMS_MAX, Problem, RULES_MAX,
     action::Actions,
     filter::{self, Level, Spelling},
     layer::{Kind, Rule},
@@ -299,26 +299,17 @@ impl Reader<'_> {
 
     fn actions(&mut self, entry: &Entry<'_, '_>) -> Actions {
         let mut actions = Actions::default();
-        // Whoever may subscribe gets what is published, and whoever may not does not get it by a wider filter.
-        let subscribe = Actions::one(Action::Subscribe).with(Actions::READ);
         for word in self.words(entry) {
-            let more = match word {
-                "read" | "subscribe" => subscribe,
-                "write" => Actions::WRITE,
-                "readwrite" => subscribe.with(Actions::WRITE),
-                word => match Action::of_word(word) {
-                    Some(action) => Actions::one(action),
-                    None => {
-                        let what = format!(
-                            "`{word}` is no action: there are publish, retain, will, subscribe, receive, admin, and read, \
-                             write, readwrite for several"
-                        );
-                        self.problem(entry.at, what);
-                        continue;
-                    }
-                },
-            };
-            actions = actions.with(more);
+            match Actions::of_word(word) {
+                Some(more) => actions = actions.with(more),
+                None => {
+                    let what = format!(
+                        "`{word}` is no action: there are publish, retain, will, subscribe, receive, admin, and read, \
+                         write, readwrite for several"
+                    );
+                    self.problem(entry.at, what);
+                }
+            }
         }
         if actions.is_empty() {
             self.problem(entry.at, format!("`{}` names no action", entry.name));

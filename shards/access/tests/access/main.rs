@@ -6,6 +6,7 @@ mod document;
 mod mosquitto;
 mod oracle;
 mod own;
+mod permits;
 mod profiles;
 mod refusals;
 mod shadow;
@@ -42,5 +43,6 @@ pub fn allows(rules: &Rules, who: Who<'_>, action: Action, topic: &str) -> bool 
 
 /// One sentence about why.
 pub fn why(rules: &Rules, who: Who<'_>, action: Action, topic: &str) -> String {
-    rules.explain(&rules.holder(&who).check(&Ask::new(action, topic))).to_string()
+    let holder = rules.holder(&who);
+    holder.explain(&holder.check(&Ask::new(action, topic))).to_string()
 }

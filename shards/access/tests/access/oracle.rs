@@ -1,6 +1,8 @@
 //! Random rules, clients and topics: the engine against a literal reading of what is written, without any index.
 
-use access::{Action, Ask, Fallback, Holder, Memory, Profiles, Rules, Who};
+use std::sync::Arc;
+
+use access::{Action, Ask, Fallback, Holder, Memory, Permit, Permits, Profiles, Rules, Who};
 use proptest::test_runner::{Config, TestRunner};
 
 use crate::covering::{covers, topics};
@@ -133,6 +135,17 @@ fn own_rules(dice: &mut Dice) -> Vec<OwnRule> {
     (0..1 + dice.below(8)).map(|_| rule(dice)).collect()
 }
 
+/// The same as a client brings them: whoever brings rules has them, like those of a role of everybody.
+fn permits(rules: &[OwnRule]) -> Arc<Permits> {
+    let permits = rules.iter().map(|rule| Permit {
+        is_denial: rule.is_denial,
+        actions: rule.actions.clone(),
+        topics: rule.filters.iter().map(String::as_str).collect(),
+    });
+    let permits: Vec<Permit<'_>> = permits.collect();
+    Arc::new(Permits::new("claim", &permits).unwrap())
+}
+
 /// Everyone has the first role, the user `a` the second, the client `b` the third.
 fn own_text(rules: &[OwnRule]) -> String {
     let mut text = "everyone = \"r0\"\n[users]\na = \"r1\"\n[clients]\nb = \"r2\"\n".to_owned();
@@ -220,6 +233,10 @@ fn round(seed: u64, all: &[String], memory: &mut Memory) {
     let written = own_rules(&mut dice);
     let own = Rules::builder(Fallback::Deny).layer(crate::toml(&own_text(&written))).build();
     let (mut acl_profiles, mut own_profiles) = (Profiles::new(&acl), Profiles::new(&own));
+    let brought = own_rules(&mut dice);
+    let brought_permits = permits(&brought);
+    let with_brought: Vec<OwnRule> =
+        written.iter().cloned().chain(brought.into_iter().map(|rule| OwnRule { role: 0, ..rule })).collect();
     let mut holders = Vec::new();
     for _ in 0..20 {
         let who = Who {
@@ -241,7 +258,7 @@ fn round(seed: u64, all: &[String], memory: &mut Memory) {
             expected,
             "seed {seed}: {who:?} {ask:?}\n{}{}",
             acl_text(&lines),
-            acl.explain(&verdict)
+            acl.holder(&who).explain(&verdict)
         );
         let verdict = remembered(memory, &mut holders, own_profiles.holder(&who), &ask);
         let expected = own_verdict(&written, &who, action, &topic, all);
@@ -250,7 +267,17 @@ fn round(seed: u64, all: &[String], memory: &mut Memory) {
             expected,
             "seed {seed}: {who:?} {ask:?}\n{}{}",
             own_text(&written),
-            own.explain(&verdict)
+            own.holder(&who).explain(&verdict)
+        );
+        let who = Who { permits: Some(&brought_permits), ..who };
+        let verdict = remembered(memory, &mut holders, own_profiles.holder(&who), &ask);
+        let expected = own_verdict(&with_brought, &who, action, &topic, all);
+        assert_eq!(
+            verdict.is_allowed,
+            expected,
+            "seed {seed}: {who:?} {ask:?}\n{}{}",
+            own_text(&with_brought),
+            own.holder(&who).explain(&verdict)
         );
     }
 }

@@ -11,11 +11,11 @@ fn a_shadow_speaks_where_it_differs_and_changes_nothing() {
     let holder = rules.holder(&client("c"));
     let agreed = holder.check(&Ask::new(Action::Publish, "a/x"));
     assert!(agreed.is_allowed && agreed.shadow.is_none());
-    assert_eq!(rules.explain_shadow(&agreed), None);
+    assert_eq!(holder.explain_shadow(&agreed), None);
     let denied = holder.check(&Ask::new(Action::Publish, "a/b"));
     assert!(denied.is_allowed, "the shadow does not count");
     assert_eq!(
-        rules.explain_shadow(&denied).unwrap().to_string(),
+        holder.explain_shadow(&denied).unwrap().to_string(),
         "denied: topic deny a/b (acl, line 2, mosquitto ACL)"
     );
     assert!(holder.checks_receive(), "or the shadow would never be asked about deliveries");

@@ -151,7 +151,7 @@ fn the_same_file_gives_the_same_verdicts_in_mosquitto() {
             for (action, theirs) in verdicts {
                 for (topic, is_allowed) in TOPICS.iter().zip(theirs) {
                     let verdict = holder.check(&Ask::new(action, topic));
-                    let explained = rules.explain(&verdict);
+                    let explained = holder.explain(&verdict);
                     assert_eq!(
                         verdict.is_allowed, *is_allowed,
                         "file {at}, client {id}, user {user:?}, {action} {topic}: here {explained}, in\n{text}"
