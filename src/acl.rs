@@ -1,15 +1,22 @@
 //! `iothub acl`: asks rules of access what a broker would be told, and says which rule it is.
 
 use std::{
+    env,
     fmt::Write as _,
     io::{self, Write as _},
     net::IpAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use access::{Action, Ask, Explanation, Fallback, Holder, Limits, Rules, Who};
 use clap::{Args, Subcommand};
+
+use crate::{
+    config::{self, Flags},
+    listen,
+    numbering::Numbers,
+};
 
 /// Ask what rules of access allow.
 #[derive(Debug, Args)]
@@ -27,7 +34,8 @@ enum AclCommand {
 
 /// Say whether a client may do something with a topic, and which rule says so.
 ///
-/// It reads the files of rules and asks no broker.
+/// It reads the files of rules and asks no broker. Rules that a client brings, by a token or by what a program says of it, are not
+/// among them.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 struct CheckArgs {
@@ -77,11 +85,22 @@ struct Files {
     #[arg(long, value_name = "FILE")]
     acl: Option<PathBuf>,
     /// A file of rules in IoTHub's own format
-    #[arg(long, value_name = "FILE", required_unless_present = "acl")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["acl", "config"])]
     rules: Option<PathBuf>,
+    /// The broker's configuration: its files of rules, its defaults and its listeners
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["acl", "rules", "default"])]
+    config: Option<PathBuf>,
     /// What holds where no rule matches and the file says nothing of it: allow or deny
     #[arg(long, value_name = "WORD", default_value = "deny", value_parser = fallback)]
     default: Fallback,
+}
+
+/// The rules, and what else of the broker they depend on.
+struct Asked {
+    rules: Rules,
+    listener: String,
+    /// Clients may bring rules of their own.
+    hears_permits: bool,
 }
 
 pub fn run(args: &AclArgs) -> ExitCode {
@@ -109,7 +128,7 @@ fn fail(sentences: &[String]) -> ExitCode {
 
 fn check(args: &CheckArgs) -> Result<(bool, String), Vec<String>> {
     check_topic(args.action, &args.topic).map_err(|sentence| vec![sentence])?;
-    let rules = args.files.read()?;
+    let Asked { rules, listener, hears_permits } = args.files.read(&args.listener)?;
     let (groups, roles, names) = (borrowed(&args.group), borrowed(&args.role), borrowed(&args.certificate));
     let holder = rules.holder(&Who {
         client_id: &args.client,
@@ -118,12 +137,24 @@ fn check(args: &CheckArgs) -> Result<(bool, String), Vec<String>> {
         roles: &roles,
         certificate_names: &names,
         address: args.address,
-        listener: &args.listener,
+        listener: &listener,
         is_authenticated: !args.unproved && (args.user.is_some() || !names.is_empty()),
+        permits: None,
     });
     let ask = Ask { action: args.action, topic: &args.topic, qos: args.qos, retain: args.retain };
     let verdict = holder.check(&ask);
-    Ok((verdict.is_allowed, report(&holder.explain(&verdict), args.action, &holder)))
+    let mut text = report(&holder.explain(&verdict), args.action, &holder);
+    if let Some(shadow) = holder.explain_shadow(&verdict) {
+        add_line(&mut text, "shadow", &format!("rules that are tried out say otherwise: {shadow}"));
+    }
+    if hears_permits {
+        add_line(
+            &mut text,
+            "note",
+            "a token, or a program that is asked, may bring rules that are not known here",
+        );
+    }
+    Ok((verdict.is_allowed, text))
 }
 
 fn borrowed(names: &[String]) -> Vec<&str> {
@@ -133,10 +164,7 @@ fn borrowed(names: &[String]) -> Vec<&str> {
 /// The verdict first, then what it comes from.
 fn report(explained: &Explanation<'_>, action: Action, holder: &Holder) -> String {
     let mut text = if explained.is_allowed { "allowed\n" } else { "denied\n" }.to_owned();
-    let mut line = |name: &str, value: &str| {
-        // A string takes whatever is written.
-        let _ = writeln!(text, "  {name:<8} {value}");
-    };
+    let mut line = |name: &str, value: &str| add_line(&mut text, name, value);
     match explained.rule {
         Some(rule) => line("rule", rule),
         None => line("because", explained.reason()),
@@ -159,6 +187,11 @@ fn report(explained: &Explanation<'_>, action: Action, holder: &Holder) -> Strin
     text
 }
 
+fn add_line(text: &mut String, name: &str, value: &str) {
+    // A string takes whatever is written.
+    let _ = writeln!(text, "  {name:<8} {value}");
+}
+
 fn limits(limits: &Limits) -> String {
     let rates = [
         ("publish_messages_per_s", limits.publish_messages_per_s),
@@ -172,9 +205,35 @@ fn limits(limits: &Limits) -> String {
 }
 
 impl Files {
-    fn read(&self) -> Result<Rules, Vec<String>> {
-        crate::access::read(self.acl.as_deref(), self.rules.as_deref(), self.default)
+    fn read(&self, listener: &str) -> Result<Asked, Vec<String>> {
+        if let Some(path) = &self.config {
+            return configured(path, listener);
+        }
+        let rules = crate::access::read(self.acl.as_deref(), self.rules.as_deref(), self.default)?;
+        Ok(Asked { rules, listener: listener.to_owned(), hears_permits: false })
     }
+}
+
+/// What a broker with this configuration would ask, at the listener of this name; without one, at the only one that it has.
+fn configured(path: &Path, listener: &str) -> Result<Asked, Vec<String>> {
+    let loaded = config::load(Some(path), env::vars_os(), &Flags::default())
+        .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+    let listen =
+        listen::resolve(loaded.listeners(), loaded.listens_by_default).map_err(|error| vec![error])?;
+    let numbers = Numbers::first(listen.entrances);
+    let names = numbers.names();
+    let found = match listener {
+        "" => Some(names.first().filter(|_| names.len() == 1).map_or("", |name| name)),
+        wanted => names.iter().find(|name| ***name == *wanted).map(|name| &**name),
+    };
+    let Some(found) = found else {
+        return Err(vec![format!("there is no listener '{listener}': there are {}", names.join(", "))]);
+    };
+    Ok(Asked {
+        rules: crate::access::load(&loaded.settings, &numbers)?,
+        listener: found.to_owned(),
+        hears_permits: loaded.settings.authentication.hears_permits(),
+    })
 }
 
 fn check_topic(action: Action, topic: &str) -> Result<(), String> {

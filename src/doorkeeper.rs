@@ -233,6 +233,7 @@ fn answer_of(
                 certificate_names,
                 address: address.map(|address| address.ip().to_canonical()),
                 is_authenticated: identity.user.is_some(),
+                permits: identity.permits.clone(),
             };
             Answer::Accept { grant: Arc::new(grant), lasts, data: data.map(Into::into) }
         }

@@ -31,7 +31,7 @@ impl Policy {
     pub fn read(settings: &Settings, numbers: &Numbers) -> Result<Policy, Vec<String>> {
         let certificates = certificates(settings, numbers);
         let chains = doorkeeper::chains(&settings.authentication, numbers);
-        let rules = rules::load(&settings.access);
+        let rules = rules::load(settings, numbers);
         match (certificates, chains, rules) {
             (Ok(certificates), Ok((chains, database)), Ok(rules)) => {
                 Ok(Policy { certificates, chains, database, rules })

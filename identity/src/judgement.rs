@@ -2,6 +2,8 @@
 
 use std::{borrow::Cow, fmt, sync::Arc};
 
+use access::Permits;
+
 use crate::exchanges::ExchangeId;
 
 /// Who a client is. What it may do is decided elsewhere, from this.
@@ -11,26 +13,12 @@ pub struct Identity {
     pub user: Option<Arc<str>>,
     pub groups: Vec<Arc<str>>,
     pub roles: Vec<Arc<str>>,
-    /// What a token grants by itself.
-    pub permissions: Vec<Permission>,
+    /// Rules that came with the proof.
+    pub permits: Option<Arc<Permits>>,
     /// When the session has to end.
     pub expires_at_unix_ms: Option<u64>,
     /// Which provider said so, for the log.
     pub provider: Cow<'static, str>,
-}
-
-/// One action on one topic filter, granted by a token or a call-out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Permission {
-    pub action: Action,
-    pub filter: Arc<str>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
-    Publish,
-    Subscribe,
-    All,
 }
 
 /// What one provider says.

@@ -6,8 +6,8 @@ mod claims;
 mod keys;
 mod published;
 
+pub(crate) use claims::texts_of;
 pub use claims::{Claims, TokenRules};
-pub(crate) use claims::{permissions, texts_of};
 pub use keys::{KeysError, TokenKeys};
 pub use published::{Fetch, PublishedKeys};
 
@@ -29,6 +29,8 @@ pub enum TokenError {
     Signature,
     #[error("the token's `{0}` is missing or cannot be read")]
     Claim(String),
+    #[error("the token's `{claim}` cannot be read: {why}")]
+    Permissions { claim: String, why: String },
     #[error("the token's time is over")]
     Expired,
     #[error("the token's time has not come")]

@@ -63,6 +63,7 @@ pub struct Authentication {
     pub cache_secs: u64,
     pub threads: u64,
     pub max_waiting: u64,
+    pub answer_timeout_secs: u64,
 }
 
 /// Who may say nothing about itself.
@@ -134,6 +135,10 @@ impl ClientCertificates {
         [ClientCertificates::None, ClientCertificates::Optional, ClientCertificates::Required];
 }
 
+impl AccessDefault {
+    pub const ALL: [AccessDefault; 2] = [AccessDefault::Allow, AccessDefault::Deny];
+}
+
 impl Anonymous {
     pub const ALL: [Anonymous; 3] = [Anonymous::Local, Anonymous::Always, Anonymous::Never];
 }
@@ -153,6 +158,11 @@ impl Authentication {
         [&self.password_file, &self.user_database, &self.jwt_keys, &self.http_url]
             .into_iter()
             .any(|text| !text.is_empty())
+    }
+
+    /// Whoever proves who a client is may say what it may do, too.
+    pub fn hears_permits(&self) -> bool {
+        !self.jwt_keys.is_empty() || !self.http_url.is_empty()
     }
 
     /// There is more than anonymous clients.
@@ -181,6 +191,7 @@ impl Default for Authentication {
             cache_secs: 60,
             threads: 2,
             max_waiting: 20_000,
+            answer_timeout_secs: 60,
         }
     }
 }

@@ -4,7 +4,7 @@ use transport::Prefix;
 
 use super::{
     Address,
-    admission::{Anonymous, ClientCertificates, MinVersion, Tls},
+    admission::{AccessDefault, Anonymous, ClientCertificates, MinVersion, Tls},
     key::{Key, Kind},
     settings::Settings,
     table::{count, flag, text, texts, word},
@@ -22,6 +22,7 @@ pub struct Listener {
     /// Who may, and then must, begin with a PROXY header; empty: nobody.
     pub proxy_protocol_from: Vec<Prefix>,
     pub anonymous: Option<Anonymous>,
+    pub access_default: Option<AccessDefault>,
     /// Empty: those of `[tls]`.
     pub certificate_files: Vec<String>,
     pub key_files: Vec<String>,
@@ -66,6 +67,7 @@ impl Default for Listener {
             socket_mode: 0o660,
             proxy_protocol_from: Vec::new(),
             anonymous: None,
+            access_default: None,
             certificate_files: Vec::new(),
             key_files: Vec::new(),
             min_version: None,
@@ -143,6 +145,13 @@ pub static KEYS: &[Key] = &[
         &["inherited", "local", "always", "never"],
         |s| position(s, |listener| listener.anonymous, &Anonymous::ALL),
         |s, at| last(s).anonymous = at.checked_sub(1).map(|at| Anonymous::ALL[at]),
+    ),
+    word(
+        SECTION,
+        "access_default",
+        &["inherited", "allow", "deny"],
+        |s| position(s, |listener| listener.access_default, &AccessDefault::ALL),
+        |s, at| last(s).access_default = at.checked_sub(1).map(|at| AccessDefault::ALL[at]),
     ),
     texts(SECTION, "certificate_files", |s| &mut last(s).certificate_files),
     texts(SECTION, "key_files", |s| &mut last(s).key_files),

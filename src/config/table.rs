@@ -156,6 +156,9 @@ pub static KEYS: &[Key] = &[
     text("authentication", "http_ca_file", |s| &mut s.authentication.http_ca_file),
     text("authentication", "http_authorization_file", |s| &mut s.authentication.http_authorization_file),
     count("authentication", "http_timeout_secs", 1..=60, |s| &mut s.authentication.http_timeout_secs),
+    count("authentication", "answer_timeout_secs", 1..=WAIT_SECS_MAX, |s| {
+        &mut s.authentication.answer_timeout_secs
+    }),
     count("authentication", "cache_secs", 0..=WAIT_SECS_MAX, |s| &mut s.authentication.cache_secs),
     count("authentication", "threads", 1..=64, |s| &mut s.authentication.threads),
     count("authentication", "max_waiting", 1..=1_000_000, |s| &mut s.authentication.max_waiting),
@@ -166,7 +169,7 @@ pub static KEYS: &[Key] = &[
         "default",
         &["allow", "deny"],
         |s| s.access.default as usize,
-        |s, at| s.access.default = [AccessDefault::Allow, AccessDefault::Deny][at],
+        |s, at| s.access.default = AccessDefault::ALL[at],
     ),
     text("access", "shadow_acl_file", |s| &mut s.access.shadow_acl_file),
     text("access", "shadow_rules_file", |s| &mut s.access.shadow_rules_file),

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use access::Permits;
 use serde_json::{Map, Value};
 
 use super::TokenError;
-use crate::judgement::{Action, Identity, Permission};
+use crate::{judgement::Identity, permissions};
 
 /// What is asked of claims, and what they are called.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +24,7 @@ pub struct TokenRules {
     pub client_id_claim: Option<String>,
     pub groups_claim: String,
     pub roles_claim: String,
-    /// An array of `{"action": "publish" | "subscribe" | "all", "topic": "filter"}`.
+    /// Rules, as `permissions.rs` reads them.
     pub permissions_claim: String,
 }
 
@@ -67,11 +68,16 @@ impl TokenRules {
             user: Some(text(claims, &self.user_claim)?.into()),
             groups: texts(claims, &self.groups_claim)?,
             roles: texts(claims, &self.roles_claim)?,
-            permissions: permissions(claims.get(&self.permissions_claim))
-                .ok_or_else(|| TokenError::Claim(self.permissions_claim.clone()))?,
+            permits: self.permits(claims)?,
             expires_at_unix_ms: expiry_s.map(|expiry_s| expiry_s.saturating_add(self.leeway_s) * 1000),
             provider: "token".into(),
         })
+    }
+
+    fn permits(&self, claims: &Claims) -> Result<Option<Arc<Permits>>, TokenError> {
+        let name = &self.permissions_claim;
+        permissions::read(&format!("the token's claim `{name}`"), claims.get(name))
+            .map_err(|why| TokenError::Permissions { claim: name.clone(), why })
     }
 }
 
@@ -107,24 +113,6 @@ pub fn texts_of(value: Option<&Value>) -> Option<Vec<Arc<str>>> {
     }
 }
 
-pub fn permissions(value: Option<&Value>) -> Option<Vec<Permission>> {
-    let values = match value {
-        None | Some(Value::Null) => return Some(Vec::new()),
-        Some(value) => value.as_array().filter(|values| values.len() <= ENTRIES_MAX)?,
-    };
-    let one = |value: &Value| {
-        let action = match value.get("action")?.as_str()? {
-            "publish" => Action::Publish,
-            "subscribe" => Action::Subscribe,
-            "all" => Action::All,
-            _ => return None,
-        };
-        let filter = value.get("topic")?.as_str().filter(|text| is_name(text))?;
-        Some(Permission { action, filter: filter.into() })
-    };
-    values.iter().map(one).collect()
-}
-
 /// What MQTT can carry as a name.
 fn is_name(text: &str) -> bool {
     !text.is_empty() && text.len() <= 65_535 && !text.contains(char::is_control)
@@ -146,7 +134,7 @@ impl Default for TokenRules {
     }
 }
 
-/// Groups, roles, permissions, each.
+/// Groups and roles, each.
 const ENTRIES_MAX: usize = 256;
 
 /// The year 5138. Milliseconds in the place of seconds are more.

@@ -181,8 +181,8 @@ fn issuer_audience_and_client_have_to_be_the_right_ones() {
         ("roles", json!([1]), TokenError::Claim("roles".to_owned())),
         (
             "permissions",
-            json!([{"action": "fly", "topic": "a"}]),
-            TokenError::Claim("permissions".to_owned()),
+            json!([{"allow": "fly", "topics": "a"}]),
+            TokenError::Permissions { claim: "permissions".to_owned(), why: "`fly` is no action".to_owned() },
         ),
     ] {
         let mut claims = good.clone();
@@ -197,12 +197,13 @@ fn issuer_audience_and_client_have_to_be_the_right_ones() {
 fn claims_say_who_it_is_and_what_it_may() {
     let mut claims = with("roles", json!(["operator"]));
     claims["groups"] = json!("plant");
-    claims["permissions"] = json!([{"action": "publish", "topic": "a/#"}, {"action": "all", "topic": "b"}]);
+    claims["permissions"] = json!([{"allow": "publish", "topics": "a/#"}, {"deny": "read", "topics": ["b"]}]);
     let identity = judged(&TokenRules::default(), &claims).expect("in order");
     assert_eq!(identity.user.as_deref(), Some("alice"));
     assert_eq!((&*identity.roles[0], &*identity.groups[0]), ("operator", "plant"));
-    let permissions: Vec<_> = identity.permissions.iter().map(|p| (p.action, &*p.filter)).collect();
-    assert_eq!(permissions, [(crate::Action::Publish, "a/#"), (crate::Action::All, "b")]);
+    let permits = identity.permits.expect("there are some");
+    assert_eq!((permits.text(0), permits.text(1)), (Some("allow publish on a/#"), Some("deny read on b")));
+    assert_eq!(permits.source(), "the token's claim `permissions`");
 }
 
 fn jwks(id: &str, key: &Ed25519KeyPair) -> Vec<u8> {

@@ -8,11 +8,7 @@
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
-use crate::{
-    Ask, Aspects, Identity, Judgement, Provider, Reason,
-    http::Http,
-    jwt::{permissions, texts_of},
-};
+use crate::{Ask, Aspects, Identity, Judgement, Provider, Reason, http::Http, jwt::texts_of, permissions};
 
 #[derive(Debug)]
 pub struct CallOut {
@@ -38,7 +34,8 @@ impl CallOut {
             user: user.map(Into::into),
             groups: texts_of(answer.get("groups"))?,
             roles: texts_of(answer.get("roles"))?,
-            permissions: permissions(answer.get("permissions"))?,
+            permits: permissions::read("the answer of the program that was asked", answer.get("permissions"))
+                .ok()?,
             expires_at_unix_ms,
             provider: self.name.clone().into(),
         })

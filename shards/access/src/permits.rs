@@ -99,8 +99,7 @@ impl Permit<'_> {
     fn actions(&self) -> Result<Actions, String> {
         let mut actions = Actions::default();
         for word in &self.actions {
-            actions =
-                actions.with(Actions::of_word(word).ok_or_else(|| format!("`{word}` is no action"))?);
+            actions = actions.with(Actions::of_word(word).ok_or_else(|| format!("`{word}` is no action"))?);
         }
         if actions.is_empty() {
             return Err("a rule names no action".to_owned());

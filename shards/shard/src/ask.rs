@@ -4,7 +4,7 @@ use std::{borrow::Cow, net::IpAddr, sync::Arc, time::Duration};
 
 use mqtt::{PacketKind, ReasonCode, Version};
 
-use crate::Secret;
+use crate::{Permits, Secret};
 
 /// Who is it? Asked for a CONNECT, for each AUTH that goes on with it, and for each AUTH that renews what was granted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +60,8 @@ pub struct Grant {
     pub address: Option<IpAddr>,
     /// The user's name is proved, not only said.
     pub is_authenticated: bool,
+    /// Rules that came with the proof of identity.
+    pub permits: Option<Arc<Permits>>,
 }
 
 impl Answer {

@@ -70,7 +70,7 @@ mod trie;
 mod turn;
 mod wills;
 
-pub use access::Rules;
+pub use access::{Permits, Rules};
 pub use act::{Act, Acted};
 pub use ask::{Answer, Ask, Exchange, Grant};
 pub use bundle::{Bundle, Bundled};

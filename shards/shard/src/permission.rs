@@ -9,8 +9,13 @@ use access::{Action, Ask, Holder, Memory, Profiles, Rules, Verdict, Who};
 use mqtt::QoS;
 
 use crate::{
-    ConnId, Effect, Grant, Note, Shard, What, connection::Stage, keys::SessionKey, note::Denial,
-    shard::Deadline, turn::Turn,
+    Config, ConnId, Effect, Grant, Note, Shard, What,
+    connection::{Connection, Stage},
+    keys::SessionKey,
+    note::Denial,
+    session::Session,
+    shard::Deadline,
+    turn::Turn,
 };
 
 /// One shard's view of the rules.
@@ -43,6 +48,40 @@ impl Permissions {
         }))
     }
 
+    /// Whether its client may receive the message: as [`Shard::may`] says, without a word about it.
+    pub fn lets_receive(
+        &mut self,
+        session: &Session,
+        connection: &Connection,
+        config: &Config,
+        topic: &str,
+    ) -> bool {
+        let ask = Ask::new(Action::Receive, topic);
+        let held = connection.standing.as_ref().and_then(|standing| standing.held.as_ref());
+        match held.filter(|held| held.holder.is_of(self.profiles.rules())) {
+            Some(held) => !held.checks_receive || self.memory.check(&held.holder, &ask).is_allowed,
+            // It is held to these rules from its next packet on.
+            None => {
+                let held = self.hold_connection(connection, config, &session.client_id, true);
+                self.memory.check(&held.holder, &ask).is_allowed
+            }
+        }
+    }
+
+    fn hold_connection(
+        &mut self,
+        connection: &Connection,
+        config: &Config,
+        client_id: &str,
+        was_open: bool,
+    ) -> Held {
+        let door = config.door(connection.door);
+        let own = connection.standing.as_ref().and_then(|standing| standing.grant.as_deref());
+        let nobody = Grant::default();
+        let grant = own.or(door.map(|door| &*door.grant)).unwrap_or(&nobody);
+        self.hold(grant, client_id, door.map_or("", |door| &*door.name), was_open)
+    }
+
     /// `was_open`: something may have come into the session's queue that these rules were not asked about.
     fn hold(&mut self, grant: &Grant, client_id: &str, listener: &str, was_open: bool) -> Held {
         let groups: Vec<&str> = grant.groups.iter().map(|name| &**name).collect();
@@ -57,6 +96,7 @@ impl Permissions {
             address: grant.address,
             listener,
             is_authenticated: grant.is_authenticated,
+            permits: grant.permits.as_ref(),
         });
         let checks_receive = was_open || holder.checks_receive();
         Held { holder, checks_receive, noted: Vec::new() }
@@ -88,12 +128,8 @@ impl Shard {
     pub(crate) fn hold(&mut self, conn: ConnId, client_id: &str, was_open: bool) {
         let Some(permissions) = self.permissions.as_mut() else { return };
         let Some(connection) = self.connections.get_mut(conn) else { return };
-        let door = self.config.doors.get(usize::from(connection.door));
-        let standing = connection.standing.get_or_insert_default();
-        let nobody = Grant::default();
-        let grant = standing.grant.as_deref().or(door.map(|door| &*door.grant)).unwrap_or(&nobody);
-        let listener = door.map_or("", |door| &*door.name);
-        standing.held = Some(permissions.hold(grant, client_id, listener, was_open));
+        let held = permissions.hold_connection(connection, &self.config, client_id, was_open);
+        connection.standing.get_or_insert_default().held = Some(held);
     }
 
     /// Whether the client may. If not, that is counted and told.
@@ -177,14 +213,13 @@ impl Shard {
         if !held.is_first(permissions.hasher.hash_one((action as u8, ask.topic))) {
             return;
         }
-        let rules = permissions.profiles.rules();
-        let shadow = rules.explain_shadow(verdict).filter(|_| verdict.is_allowed);
+        let shadow = held.holder.explain_shadow(verdict).filter(|_| verdict.is_allowed);
         let denial = Denial {
             user,
             action: action.word(),
             topic: ask.topic.into(),
             is_shadow: shadow.is_some(),
-            because: shadow.unwrap_or_else(|| rules.explain(verdict)).to_string().into(),
+            because: shadow.unwrap_or_else(|| held.holder.explain(verdict)).to_string().into(),
         };
         let client_id = session.map(|session| Arc::clone(&self.sessions[session].client_id));
         turn.push(Effect::Note(Note { conn: Some(conn), client_id, what: What::Denied(Box::new(denial)) }));

@@ -7,6 +7,7 @@ use crate::{
     connection::{Connection, Connections},
     keys::SessionKey,
     outbound::Outbound,
+    permission::Permissions,
     session::{Session, Sessions},
 };
 
@@ -52,6 +53,13 @@ impl Takers<'_> {
         outbound.queue.is_empty()
             && !outbound.inflight.is_resending()
             && (qos == QoS::AtMostOnce || self.has_quota(session, connection))
+    }
+
+    /// For a client that is away it is asked when it comes back.
+    pub fn may_receive(&self, permissions: &mut Permissions, key: SessionKey, topic: &str) -> bool {
+        let session = &self.sessions[key];
+        let connection = session.conn.and_then(|conn| self.connections.get(conn));
+        connection.is_none_or(|connection| permissions.lets_receive(session, connection, self.config, topic))
     }
 
     /// What is stored leaves the memory as soon as it can.

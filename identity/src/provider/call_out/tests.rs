@@ -98,17 +98,24 @@ fn an_answer_can_say_who_it_is_and_what_it_may() {
     let (call_out, _asked) = program(vec![
         (
             200,
-            r#"{"result":"allow","user":"bob","roles":["r"],"permissions":[{"action":"all","topic":"a"}],"expires_at":9}"#,
+            r#"{"result":"allow","user":"bob","roles":["r"],"permissions":[{"allow":"readwrite","topics":"a"}],"expires_at":9}"#,
         ),
         (200, r#"{"result":"allow","expires_at":9}"#),
         (200, r#"{"result":"ignore"}"#),
+        (200, r#"{"result":"allow","permissions":[{"allow":"all","topics":"a"}]}"#),
     ]);
     let asked = ask("192.0.2.1:5", Some(("alice", "x")));
     let Judgement::Accept(identity) = call_out.judge(&asked, 8_999) else { panic!("let in") };
     assert_eq!((identity.user.as_deref(), identity.expires_at_unix_ms), (Some("bob"), Some(9_000)));
-    assert_eq!((identity.roles.len(), identity.permissions.len()), (1, 1));
+    assert_eq!(identity.roles.len(), 1);
+    assert_eq!(identity.permits.expect("some").text(0), Some("allow readwrite on a"));
     assert_eq!(reason(&call_out.judge(&asked, 9_000)), Some(Reason::NotAuthorized));
     assert!(matches!(call_out.judge(&asked, 0), Judgement::Pass));
+    assert_eq!(
+        reason(&call_out.judge(&asked, 0)),
+        Some(Reason::ServerUnavailable),
+        "rules that nobody understands"
+    );
 }
 
 #[test]

@@ -34,13 +34,18 @@ fn they_open_what_is_not_listed_and_are_named() {
     );
     assert!(why(&rules, who, Action::Receive, "c/u").starts_with("allowed: allow read on"));
     assert!(why(&rules, who, Action::Publish, "a/other/x").starts_with("denied: no rule matches"));
-    assert!(why(&rules, who, Action::Will, "b").starts_with("denied: no rule matches"), "publish is not will");
+    assert!(
+        why(&rules, who, Action::Will, "b").starts_with("denied: no rule matches"),
+        "publish is not will"
+    );
     assert!(why(&rules, client("id"), Action::Publish, "b").starts_with("denied"), "others bring nothing");
 }
 
 #[test]
 fn a_denial_of_either_side_counts() {
-    let layer = toml("everyone = \"r\"\n[roles.r]\nrules = [ { allow = \"readwrite\", topics = \"a/#\" }, { deny = \"write\", topics = \"a/x\" } ]\n");
+    let layer = toml(
+        "everyone = \"r\"\n[roles.r]\nrules = [ { allow = \"readwrite\", topics = \"a/#\" }, { deny = \"write\", topics = \"a/x\" } ]\n",
+    );
     let rules = rules(layer);
     let own = permits(&[allow(&["readwrite"], &["a/#"]), deny(&["write", "receive"], &["a/y"])]);
     let who = Who { permits: Some(&own), ..client("id") };

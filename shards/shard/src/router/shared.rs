@@ -98,15 +98,31 @@ impl Shard {
             |member: &Subscription| takers.can_send_at_once(member.session, qos.min(member.options.qos));
         let can_queue =
             |member: &Subscription| takers.can_queue(member.session, qos.min(member.options.qos), weight);
+        let mut denied = None;
+        let permissions = &mut self.permissions;
+        let mut may = |member: &Subscription| {
+            let Some(permissions) = permissions.as_mut() else { return true };
+            let may = takers.may_receive(permissions, member.session, shared.message.topic());
+            if !may {
+                denied.get_or_insert(member.session);
+            }
+            may
+        };
         let mut member = match shared.to_queue {
-            false => self.groups.pick_connected(group, can_send),
-            true => self.groups.pick_connected(group, can_queue),
+            false => self.groups.pick_connected(group, |member| can_send(member) && may(member)),
+            true => self.groups.pick_connected(group, |member| can_queue(member) && may(member)),
         };
         // What waits for nobody who is away at the message's own QoS does not at a lower one either.
         if member.is_none() && shared.to_queue && takers.waits_for_absent(qos) {
             member = self.groups.pick_absent(group, can_queue);
         }
-        let Some(member) = member else { return false };
+        let Some(member) = member else {
+            // Told once, by one of them: what the others may is for the rules to say.
+            if let Some(denied) = denied.filter(|_| shared.to_queue) {
+                self.may_receive(denied, shared.message.topic(), turn);
+            }
+            return false;
+        };
         let id = [member.subscription_id];
         let delivery = Delivery {
             qos: qos.min(member.options.qos),

@@ -4,6 +4,7 @@
 mod acknowledging;
 mod apart;
 mod asking;
+mod brought;
 mod connecting;
 mod delivering;
 mod ending;
@@ -18,6 +19,7 @@ mod replaying;
 mod room;
 mod script;
 mod shards;
+mod sharing;
 mod spilling;
 mod subscribing;
 mod unawaited;

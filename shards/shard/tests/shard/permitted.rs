@@ -11,7 +11,7 @@ use shard::{Config, DoorConfig, Event, Grant};
 use crate::script::{Client, Script, ack, connect, options, publish};
 
 /// Ada may do what the rules say, and everybody else everything.
-fn rules(of_ada: &str) -> Rules {
+pub fn rules(of_ada: &str) -> Rules {
     let text = format!(
         "[users]\nada = \"r\"\nbob = \"all\"\n\
          [roles.all]\nrules = [ {{ allow = [\"readwrite\", \"retain\", \"will\"], topics = \"#\" }} ]\n\
@@ -26,7 +26,7 @@ fn mosquitto(text: &str) -> Rules {
 }
 
 /// Whoever comes to door 0 is Ada, and to door 1 Bob.
-fn config(rules: Option<Rules>) -> Config {
+pub fn config(rules: Option<Rules>) -> Config {
     let door = |user: &str| {
         let grant = Grant { user: Some(user.into()), is_authenticated: true, ..Grant::default() };
         DoorConfig { grant: Arc::new(grant), ..DoorConfig::default() }
@@ -34,7 +34,7 @@ fn config(rules: Option<Rules>) -> Config {
     Config { doors: vec![door("ada"), door("bob")], rules, ..Config::default() }
 }
 
-fn bob(s: &mut Script) -> Client {
+pub fn bob(s: &mut Script) -> Client {
     let bob = s.open_by(1, false);
     s.say_connect(bob, &connect("bob"));
     s.hear(bob);

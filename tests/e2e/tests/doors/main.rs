@@ -2,6 +2,7 @@
 //! rules of access. With real clients.
 #![allow(clippy::unwrap_used)]
 
+mod brought;
 mod control;
 mod identity;
 mod listeners;

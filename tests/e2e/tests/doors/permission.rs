@@ -93,3 +93,36 @@ fn the_rules_can_be_asked_without_a_broker_and_say_which_line_it_is() {
     let (code, said) = ask("anna", "house/safe");
     assert!(code == Some(1) && said.contains("acl:5"), "{said}");
 }
+
+#[test]
+fn the_rules_of_a_configuration_can_be_asked_as_its_broker_would() {
+    let folder = program::fresh_folder("permission-configured");
+    fs::write(
+        folder.join("rules"),
+        "everyone = \"r\"\n[roles.r]\nrules = [ { deny = \"write\", topics = \"a\" } ]\n",
+    )
+    .unwrap();
+    fs::write(folder.join("shadow"), "topic read #\n").unwrap();
+    let text = "[access]\nrules_file = \"rules\"\nshadow_acl_file = \"shadow\"\n\
+                [authentication]\nhttp_url = \"http://127.0.0.1:1/\"\n\
+                [[listener]]\naddress = \"tcp://127.0.0.1:1883\"\n\
+                [[listener]]\naddress = \"tcp://127.0.0.1:1884\"\naccess_default = \"deny\"\n";
+    fs::write(folder.join("broker.toml"), text).unwrap();
+    let ask = |topic: &str, listener: &str| {
+        let mut command = program::command(program::iothub());
+        let args =
+            ["acl", "check", "-c", "broker.toml", "--listener", listener, "--action", "publish", topic];
+        let mut process = Process::start("iothub acl check", command.args(args).current_dir(&folder));
+        (process.wait().code(), process.lines().join("\n"))
+    };
+    let (code, said) = ask("b", "tcp://127.0.0.1:1883");
+    assert!(code == Some(0) && said.contains("the default is to allow"), "{said}");
+    assert!(said.contains("rules that are tried out say otherwise: denied"), "{said}");
+    assert!(said.contains("may bring rules"), "{said}");
+    let (code, said) = ask("b", "tcp://127.0.0.1:1884");
+    assert!(code == Some(1) && said.contains("the default is to deny"), "{said}");
+    let (code, said) = ask("a", "tcp://127.0.0.1:1883");
+    assert!(code == Some(1) && said.contains("rules:3"), "{said}");
+    let (code, said) = ask("a", "tcp://127.0.0.1:1");
+    assert!(code == Some(2) && said.contains("tcp://127.0.0.1:1884"), "{said}");
+}
