@@ -26,8 +26,7 @@ use std::{
 pub use self::{
     address::{Address, Place, Scheme},
     admission::{
-        Access, AccessDefault, Anonymous, Authentication, CertificateUser, ClientCertificates, MinVersion,
-        Tls,
+        AccessDefault, Anonymous, Authentication, CertificateUser, ClientCertificates, MinVersion, Tls,
     },
     key::Key,
     listener::Listener,

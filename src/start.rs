@@ -186,6 +186,8 @@ pub fn admission(loaded: &Loaded, numbers: &Numbers, has_rules: bool) -> Vec<Doo
         name,
         asks: doorkeeper::asks(&loaded.settings.authentication, entrance, has_rules || loaded.has_file()),
         versions: entrance.listener.versions.spoken(),
+        mount: (!entrance.listener.mount_point.is_empty())
+            .then(|| entrance.listener.mount_point.as_str().into()),
         grant: Arc::default(),
     };
     numbers.all().zip(numbers.names()).map(door).collect()

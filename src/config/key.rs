@@ -55,6 +55,10 @@ pub enum Kind {
     Topic {
         place: fn(&mut Settings) -> &mut String,
     },
+    /// What stands before topics: levels with the slash at their end, or nothing.
+    Mount {
+        place: fn(&mut Settings) -> &mut String,
+    },
     /// A list of texts, names of files for example.
     Texts {
         place: fn(&mut Settings) -> &mut Vec<String>,
@@ -128,6 +132,10 @@ impl Key {
                 let topic = value.text().filter(|text| is_text(text) && !text.contains(['+', '#']));
                 *place(settings) = topic.ok_or_else(expected)?.to_owned();
             }
+            Kind::Mount { place } => {
+                let mount = value.text().filter(|text| is_text(text) && is_mount(text));
+                *place(settings) = mount.ok_or_else(expected)?.to_owned();
+            }
             Kind::Texts { place } => *place(settings) = value.texts()?,
             Kind::Path { place } => *place(settings) = value.path().ok_or_else(expected)?.to_owned(),
             Kind::Origins { place } => *place(settings) = value.origins().ok_or_else(expected)?,
@@ -161,7 +169,7 @@ impl Key {
             }
             Kind::Flag { place } => place(&mut settings).to_string(),
             Kind::Word { words, get, .. } => format!("{:?}", words[get(&settings)]),
-            Kind::Text { place } | Kind::Topic { place } | Kind::Path { place } => {
+            Kind::Text { place } | Kind::Topic { place } | Kind::Mount { place } | Kind::Path { place } => {
                 format!("{:?}", place(&mut settings))
             }
             Kind::Texts { place } | Kind::Origins { place } => format!("{:?}", place(&mut settings)),
@@ -200,6 +208,10 @@ impl Key {
             Kind::Topic { .. } => {
                 format!("expected a topic of at most {TEXT_BYTES_MAX} bytes without NUL and without + and #")
             }
+            Kind::Mount { .. } => format!(
+                "expected levels of a topic with a slash at the end, for example \"site1/\", of at most {TEXT_BYTES_MAX} bytes, \
+                 without + and #, and not beginning with $"
+            ),
             Kind::Texts { .. } => "expected a list of texts".to_owned(),
             Kind::Path { .. } => {
                 "expected a path that begins with /, for example \"/mqtt\", or nothing".to_owned()
@@ -213,6 +225,10 @@ impl Key {
             Kind::Addresses { .. } => "expected a list of addresses".to_owned(),
         }
     }
+}
+
+fn is_mount(text: &str) -> bool {
+    text.is_empty() || text.ends_with('/') && !text.starts_with('$') && !text.contains(['+', '#'])
 }
 
 fn is_text(text: &str) -> bool {

@@ -23,6 +23,8 @@ pub struct Listener {
     pub proxy_protocol_from: Vec<Prefix>,
     pub anonymous: Option<Anonymous>,
     pub access_default: Option<AccessDefault>,
+    /// Empty: none.
+    pub mount_point: String,
     /// Empty: those of `[tls]`.
     pub certificate_files: Vec<String>,
     pub key_files: Vec<String>,
@@ -68,6 +70,7 @@ impl Default for Listener {
             proxy_protocol_from: Vec::new(),
             anonymous: None,
             access_default: None,
+            mount_point: String::new(),
             certificate_files: Vec::new(),
             key_files: Vec::new(),
             min_version: None,
@@ -153,6 +156,7 @@ pub static KEYS: &[Key] = &[
         |s| position(s, |listener| listener.access_default, &AccessDefault::ALL),
         |s, at| last(s).access_default = at.checked_sub(1).map(|at| AccessDefault::ALL[at]),
     ),
+    Key { section: SECTION, name: "mount_point", kind: Kind::Mount { place: |s| &mut last(s).mount_point } },
     texts(SECTION, "certificate_files", |s| &mut last(s).certificate_files),
     texts(SECTION, "key_files", |s| &mut last(s).key_files),
     word(

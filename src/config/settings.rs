@@ -242,9 +242,8 @@ impl Settings {
         Limits {
             packet_bytes_max: narrow(self.server.max_packet_size),
             connect_timeout: Duration::from_secs(self.server.connect_timeout_secs),
-            answer_timeout: Duration::from_secs(self.authentication.answer_timeout_secs),
             // Whoever is asked has limits of his own; this one is for his faults.
-            answer_timeout: Limits::default().answer_timeout,
+            answer_timeout: Duration::from_secs(self.authentication.answer_timeout_secs),
             keep_alive_s_max: narrow(self.session.keep_alive_timeout_secs),
             session_expiry_s_max: narrow(self.session.session_timeout_secs),
             session_expiry_s_v3: narrow(self.session.session_timeout_v3_secs),

@@ -321,6 +321,7 @@ mod tests {
             Kind::Flag { .. } => ["true", "false"].map(str::to_owned),
             Kind::Word { words, .. } => [words[0], words[words.len() - 1]].map(str::to_owned),
             Kind::Text { .. } | Kind::Topic { .. } => ["here", "there"].map(str::to_owned),
+            Kind::Mount { .. } => ["here/", "there/"].map(str::to_owned),
             Kind::Mode { .. } => ["0600", "0666"].map(str::to_owned),
             Kind::Address { .. } => ["tcp://192.0.2.1:1", "unix:///run/mqtt"].map(str::to_owned),
             Kind::Path { .. } => ["/here", "/there"].map(str::to_owned),

@@ -37,6 +37,8 @@ pub struct DoorConfig {
     /// Somebody is asked about each client. Otherwise everybody is let in.
     pub asks: bool,
     pub versions: Versions,
+    /// What stands before the topics of its clients, with the slash at its end. They do not see it.
+    pub mount: Option<Arc<str>>,
     /// What everybody has who is let in without a question.
     pub grant: Arc<Grant>,
 }
@@ -115,6 +117,10 @@ impl Default for Config {
 }
 
 impl Config {
+    pub(crate) fn has_mounts(&self) -> bool {
+        self.doors.iter().any(|door| door.mount.is_some())
+    }
+
     pub(crate) fn door(&self, door: u16) -> Option<&DoorConfig> {
         self.doors.get(usize::from(door))
     }
@@ -122,7 +128,13 @@ impl Config {
 
 impl Default for DoorConfig {
     fn default() -> DoorConfig {
-        DoorConfig { name: "".into(), asks: false, versions: Versions::ALL, grant: Arc::default() }
+        DoorConfig {
+            name: "".into(),
+            asks: false,
+            versions: Versions::ALL,
+            mount: None,
+            grant: Arc::default(),
+        }
     }
 }
 

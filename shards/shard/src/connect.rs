@@ -6,7 +6,7 @@ use mqtt::{Connack, ConnackProperties, Connect, Frame, Packet, PacketKind, Reaso
 
 use crate::{
     ConnId, Effect, Note, Reading, Shard, ShardId, What, confirm::Needs, connection::Stage, ending::WillFate,
-    failure::STORE_FAILED, keys::SessionKey, publish::SERVER_TOPICS, turn::Turn, wills::Will,
+    failure::STORE_FAILED, keys::SessionKey, mount, publish::SERVER_TOPICS, turn::Turn, wills::Will,
 };
 
 /// What a remaining length can say; a message can grow a little on its way out.
@@ -84,6 +84,13 @@ impl Shard {
         data: Option<&[u8]>,
         turn: &mut Turn<'_>,
     ) {
+        self.mount(conn);
+        let topic = match self.mounted_will(conn, connect) {
+            Ok(topic) => topic,
+            Err(why) => return self.refuse(conn, ReasonCode::TopicNameInvalid, why, turn),
+        };
+        let mounted = topic.as_deref().map(|topic| mount::with_topic(connect, topic));
+        let connect = mounted.as_ref().unwrap_or(connect);
         if let Err((reason, why)) = self.check_connect(connect) {
             return self.refuse(conn, reason, why, turn);
         }
@@ -159,6 +166,7 @@ impl Shard {
         }));
         turn.push(Effect::Read { conn, reading: Reading::Continuous });
         if existing.is_some() {
+            self.review_mount(session, conn, turn);
             self.review_rights(session, conn, turn);
             self.resume_session(session, turn);
         }

@@ -99,7 +99,7 @@ counters! {
     denied_will,
     #[doc = "Topic filters of SUBSCRIBEs and of sessions that the access rules do not allow."]
     denied_subscribe,
-    #[doc = "Subscriptions that were taken away from their sessions, because of other access rules than before."]
+    #[doc = "Subscriptions that were taken away from their sessions, because of other access rules than before, or another mount point."]
     subscriptions_revoked,
     #[doc = "Messages that were not delivered because of the access rules."]
     denied_receive,
@@ -123,6 +123,8 @@ counters! {
     dropped_expired,
     #[doc = "Messages dropped because they exceed the client's maximum packet size."]
     dropped_packet_too_large,
+    #[doc = "Messages dropped because their topic is not beneath the mount point of the client's listener."]
+    dropped_beyond_mount,
     #[doc = "QoS 0 messages dropped because the ring to another shard was full."]
     dropped_mesh_full,
     #[doc = "Messages dropped because no member of a shared subscription could take them."]

@@ -57,7 +57,8 @@ impl Shard {
         self.sessions[key].outbound().inflight.insert(queued);
     }
 
-    /// Encodes a PUBLISH into the client's outbox. False: it exceeds the client's maximum packet size and was dropped.
+    /// Encodes a PUBLISH into the client's outbox. False: it exceeds the client's maximum packet size, or is nothing that the client can
+    /// see, and was dropped.
     /// [MQTT-3.1.2-24] [MQTT-3.1.2-25]
     fn transmit(
         &mut self,
@@ -67,11 +68,17 @@ impl Shard {
         turn: &mut Turn<'_>,
     ) -> bool {
         let conn = self.sessions[key].conn.expect("only a connected client is sent to");
+        let Some(topic) = self.seen_topic(conn, carried.parts.topic) else {
+            self.counters.dropped_beyond_mount += 1;
+            return false;
+        };
         let connection = self.connections.get_mut(conn).expect("a session's connection is in the table");
         let mut forward = make_forward(connection.version, sending, &carried.parts, turn.now);
-        forward.alias = connection.alias_for(carried.parts.topic);
+        forward.topic = topic;
+        forward.alias = connection.alias_for(topic);
         let received = carried.received.filter(|received| {
-            received.len() < SHARED_PAYLOAD_BYTES_MIN
+            topic.len() == carried.parts.topic.len()
+                && received.len() < SHARED_PAYLOAD_BYTES_MIN
                 && received.len() <= connection.packet_bytes_max as usize
                 && received.is_like(&forward)
         });
@@ -83,7 +90,7 @@ impl Shard {
             }
         }
         if let Alias::Define(alias) = forward.alias {
-            connection.aliases().outbound.insert(carried.parts.topic.into(), alias);
+            connection.aliases().outbound.insert(topic.into(), alias);
         }
         if !connection.dirty {
             connection.dirty = true;

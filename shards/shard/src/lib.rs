@@ -37,6 +37,7 @@ mod look;
 mod looking;
 mod mail;
 mod message;
+mod mount;
 mod note;
 mod outbound;
 mod outgoing;

@@ -241,6 +241,13 @@ impl Shard {
         self.timers.insert(turn.next_instant(), Deadline::Rules);
     }
 
+    pub(crate) fn revoke(&mut self, key: SessionKey, filter: &str, turn: &mut Turn<'_>) {
+        self.counters.subscriptions_revoked += 1;
+        self.sessions[key].filters.remove(filter);
+        self.keep_unsubscribed(key, filter);
+        self.remove_subscription(key, filter, turn);
+    }
+
     /// Takes from the session what its client may not have any more.
     pub(crate) fn review_rights(&mut self, key: SessionKey, conn: ConnId, turn: &mut Turn<'_>) {
         if self.permissions.is_none() || self.drain.has_begun() {
@@ -249,10 +256,7 @@ impl Shard {
         let filters: Vec<Box<str>> = self.sessions[key].filters.iter().map(Box::from).collect();
         for filter in filters {
             if !self.may(conn, &Ask::new(Action::Subscribe, &filter), turn) {
-                self.counters.subscriptions_revoked += 1;
-                self.sessions[key].filters.remove(&filter);
-                self.keep_unsubscribed(key, &filter);
-                self.remove_subscription(key, &filter, turn);
+                self.revoke(key, &filter, turn);
             }
         }
         let will = self.sessions[key].will.as_ref().map(|will| will.message.clone());

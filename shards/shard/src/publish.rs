@@ -37,6 +37,13 @@ impl Shard {
         if !publish.properties.subscription_ids.is_empty() {
             return Err(protocol_error("a subscription identifier in a PUBLISH of a client"));
         }
+        if let Some(mount) = self.mount_of(conn) {
+            let topic = match publish.properties.topic_alias {
+                None => publish.topic.into(),
+                Some(alias) => self.resolve_alias(conn, alias, publish.topic)?,
+            };
+            return self.take_mounted_publish(conn, session, publish, &topic, &mount, turn);
+        }
         match publish.properties.topic_alias {
             None => self.take_publish(conn, session, publish, publish.topic, way, turn),
             Some(alias) => {
@@ -69,7 +76,7 @@ impl Shard {
         Ok(topic.into())
     }
 
-    fn take_publish(
+    pub(crate) fn take_publish(
         &mut self,
         conn: ConnId,
         session: SessionKey,
@@ -226,7 +233,7 @@ impl Shard {
 
     /// A 5.0 client gets the reason in its acknowledgement. Elsewhere the message is dropped: [MQTT-3.3.5-2] of 3.1.1 asks
     /// for a positive acknowledgement, and QoS 0 has none.
-    fn refuse_publish(
+    pub(crate) fn refuse_publish(
         &mut self,
         conn: ConnId,
         publish: &Publish<'_>,

@@ -14,6 +14,8 @@ impl Shard {
             topic_alias_max: before.topic_alias_max,
             ..config.limits.of_one_shard(self.config.shards)
         };
+        // Clients keep what they have come beneath.
+        self.has_mounts |= config.has_mounts();
         self.retained.set_limits(limits.retained_messages_max, limits.retained_bytes_max);
         self.config = Config {
             // Where clients are at home, and what the store counts time from, holds for the whole life.

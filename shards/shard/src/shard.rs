@@ -46,6 +46,8 @@ pub struct Shard {
     pub(crate) connections: Connections,
     /// None where everybody may do everything.
     pub(crate) permissions: Option<Box<Permissions>>,
+    /// Some listener has or had a mount point.
+    pub(crate) has_mounts: bool,
     pub(crate) sessions: Sessions,
     pub(crate) trie: Trie,
     pub(crate) routes: Routes,
@@ -130,6 +132,7 @@ impl Shard {
             counters: Counters::default(),
             connections: Connections::default(),
             permissions: Permissions::of(config.rules.clone(), seed),
+            has_mounts: config.has_mounts(),
             sessions: Sessions::new(random.next_u64()),
             trie: Trie::new(random.next_u64()),
             routes: Routes::new(),

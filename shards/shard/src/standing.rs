@@ -19,6 +19,8 @@ pub(crate) struct Standing {
     pub talk_since: Instant,
     /// The earliest timer that is set.
     pub armed: Option<Instant>,
+    /// What stands before its client's topics, as the listener had it when it connected.
+    pub mount: Option<Arc<str>>,
     /// Its part of the rules, where there are any.
     pub held: Option<Held>,
 }

@@ -13,6 +13,7 @@ use crate::{
     filters::is_shared,
     keys::SessionKey,
     mail::Members,
+    mount::mounted_filter,
     receive::protocol_error,
     replay::Wanted,
     trie::Subscription,
@@ -37,8 +38,13 @@ impl Shard {
         }
         let mut waiting = Waiting::new(conn, session, subscribe.packet_id);
         let mut news = News::default();
-        let qos_max = self.qos_max(conn);
+        let (qos_max, mount) = (self.qos_max(conn), self.mount_of(conn));
         for (filter, options) in &subscribe.filters {
+            let Some(filter) = mounted_filter(mount.as_deref(), filter) else {
+                waiting.codes.push(ReasonCode::TopicFilterInvalid);
+                continue;
+            };
+            let filter = &*filter;
             let options = SubscriptionOptions { qos: options.qos.min(qos_max), ..*options };
             let subscription =
                 Subscription { session, options, subscription_id: subscribe.subscription_id.unwrap_or(0) };
@@ -190,14 +196,20 @@ impl Shard {
             check_filter(filter)?;
         }
         let mut codes = Vec::with_capacity(unsubscribe.filters.len());
+        let mount = self.mount_of(conn);
         for filter in &unsubscribe.filters {
-            let existed = self.has_subscription(session, filter);
-            if existed {
+            let filter = mounted_filter(mount.as_deref(), filter);
+            let existing = filter.as_deref().filter(|filter| self.has_subscription(session, filter));
+            if let Some(filter) = existing {
                 self.sessions[session].filters.remove(filter);
                 self.keep_unsubscribed(session, filter);
                 self.remove_subscription(session, filter, turn);
             }
-            codes.push(if existed { ReasonCode::Success } else { ReasonCode::NoSubscriptionExisted });
+            codes.push(if existing.is_some() {
+                ReasonCode::Success
+            } else {
+                ReasonCode::NoSubscriptionExisted
+            });
         }
         // [MQTT-3.10.4-5]
         let unsuback = Unsuback {

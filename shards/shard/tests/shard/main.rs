@@ -13,6 +13,7 @@ mod failing;
 mod keeping;
 mod limits;
 mod looking;
+mod mounting;
 mod permitted;
 mod reconfiguring;
 mod replaying;

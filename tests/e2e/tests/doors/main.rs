@@ -6,6 +6,7 @@ mod brought;
 mod control;
 mod identity;
 mod listeners;
+mod mounts;
 mod permission;
 mod reload;
 mod transports;
