@@ -26,7 +26,7 @@ use std::{
 pub use self::{
     address::{Address, Place, Scheme},
     admission::{
-        AccessDefault, Anonymous, Authentication, CertificateUser, ClientCertificates, MinVersion, Tls,
+        AccessDefault, Anonymous, Audit, Authentication, CertificateUser, ClientCertificates, MinVersion, Tls,
     },
     key::Key,
     listener::Listener,

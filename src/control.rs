@@ -12,6 +12,7 @@ use crossbeam_channel::{Receiver, bounded, never, select};
 use runtime::{Broker, Failure, Snapshot};
 
 use crate::{
+    audit::{self, Act},
     config::{Loaded, Problem, Sigterm},
     notify,
     reloader::{Outcome, Reloader},
@@ -58,10 +59,13 @@ pub fn run(mut reloader: Reloader<'_>, mut inbox: Inbox) -> ExitCode {
             tell_counters(&started, |counted| tracing::debug!("{counted}"));
         }
     }
-    match (ending, end(started.broker)) {
-        (Ending::Failed, _) | (_, false) => ExitCode::FAILURE,
-        (Ending::Drain | Ending::AtOnce, true) => ExitCode::SUCCESS,
-    }
+    let in_order = match (ending, end(started.broker)) {
+        (Ending::Failed, _) | (_, false) => false,
+        (Ending::Drain | Ending::AtOnce, true) => true,
+    };
+    let outcome = if in_order { "done" } else { "failed" };
+    audit::tell(&Act { act: "end", by: "", outcome, details: &[] });
+    if in_order { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn wait(reloader: &mut Reloader<'_>, inbox: &mut Inbox) -> Ending {
@@ -77,10 +81,12 @@ fn wait(reloader: &mut Reloader<'_>, inbox: &mut Inbox) -> Ending {
             recv(inbox.signals) -> signal => match signal {
                 Ok(Signal::Terminate) if reloader.settings().server.sigterm == Sigterm::End => {
                     tracing::info!("SIGTERM: ending at once, as server.sigterm says");
+                    audit::tell(&Act { act: "end", by: "SIGTERM", outcome: "begun", details: &[] });
                     return Ending::AtOnce;
                 }
                 Ok(signal @ (Signal::Interrupt | Signal::Terminate)) => {
                     tracing::info!("{}: draining; once more ends at once", signal.name());
+                    audit::tell(&Act { act: "drain", by: signal.name(), outcome: "begun", details: &[] });
                     return Ending::Drain;
                 }
                 Ok(Signal::Hangup) => drop(reloader.reload("SIGHUP")),

@@ -115,13 +115,13 @@ fn providers(settings: &Authentication) -> Result<(Providers, Option<Arc<Databas
         let (file, warned) =
             ScramFile::load(Path::new(&settings.scram_file)).map_err(|error| error.to_string())?;
         warnings.extend(warned);
-        providers.push(Arc::new(Scram::new("scram", file)));
+        providers.push(Arc::new(Scram::new(&settings.scram_file, file)));
     }
     if !settings.password_file.is_empty() {
         let (file, warned) =
             PasswordFile::load(Path::new(&settings.password_file)).map_err(|error| error.to_string())?;
         warnings.extend(warned);
-        providers.push(Arc::new(Passwords::new("password file", file)));
+        providers.push(Arc::new(Passwords::new(&settings.password_file, file)));
     }
     if !settings.http_url.is_empty() {
         providers.push(Arc::new(CallOut::new(http(settings, &settings.http_url)?)));
@@ -233,6 +233,7 @@ fn answer_of(
                 certificate_names,
                 address: address.map(|address| address.ip().to_canonical()),
                 is_authenticated: identity.user.is_some(),
+                provider: (!identity.provider.is_empty()).then(|| (*identity.provider).into()),
                 permits: identity.permits.clone(),
             };
             Answer::Accept { grant: Arc::new(grant), lasts, data: data.map(Into::into) }

@@ -3,6 +3,7 @@
 mod access;
 mod acl;
 mod api;
+mod audit;
 mod cli;
 mod config;
 mod control;
@@ -174,6 +175,7 @@ fn flush_log() {
     if let Some(log) = LOG.get() {
         log.flush();
     }
+    audit::flush();
 }
 
 /// What `--test-config` says: each setting that is not the default, with the source that decided it.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::{
+    audit::{self, Act},
     config::{Loaded, Settings},
     control::Load,
     named_files::What,
@@ -74,6 +75,8 @@ impl<'a> Reloader<'a> {
 
     fn carry_out(&mut self, cause: &str, loaded: Result<Loaded, Vec<String>>) -> Outcome {
         notify::reloading();
+        // Whoever moves the audit log away asks for a reload.
+        audit::reopen();
         let outcome = loaded.and_then(|now| {
             // Before anything is read: a change meanwhile is found by the next look.
             let read = stamps(watched(&now));
@@ -99,6 +102,7 @@ fn sentences(problems: Vec<crate::config::Problem>) -> Vec<String> {
 }
 
 fn tell(cause: &str, outcome: &Outcome) {
+    write_down(cause, outcome);
     match outcome {
         Ok(told) => {
             let number = crate::text::count(told.changes.len() as u64, "change");
@@ -116,4 +120,15 @@ fn tell(cause: &str, outcome: &Outcome) {
             problems.iter().for_each(|problem| tracing::error!("{cause}: nothing is changed: {problem}"));
         }
     }
+}
+
+fn write_down(cause: &str, outcome: &Outcome) {
+    let (outcome, details): (&str, Vec<String>) = match outcome {
+        Ok(told) => {
+            let waiting = told.waiting.iter().map(|what| format!("waits for the next start: {what}"));
+            ("done", told.changes.iter().cloned().chain(waiting).collect())
+        }
+        Err(problems) => ("refused", problems.clone()),
+    };
+    audit::tell(&Act { act: "reload", by: cause, outcome, details: &details });
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use runtime::{Hung, Renewal};
 
 use crate::{
+    audit,
     config::{Loaded, Server, Settings},
     listen::{self, Entrance},
     log,
@@ -93,6 +94,7 @@ impl Running {
             |(number, source): (usize, &Option<Source>)| *source == Some(Source::There(number as u16));
         let has_other_places = !sources.iter().enumerate().all(are_same);
         self.started.doorkeeper.replace(policy.chains, &numbers);
+        audit::replace_listeners(numbers.names());
         broker.set_rules(Some(&policy.rules));
         broker.renew(prepared);
         log::set_level(now.settings.log.level);

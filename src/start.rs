@@ -13,6 +13,7 @@ use rustls::ServerConfig;
 use shard::{DoorConfig, SHARDS_MAX};
 
 use crate::{
+    audit::{self, Act},
     config::{Anonymous, Loaded, Scheme, Settings},
     doorkeeper::{self, Doorkeeper},
     listen::{self, Entrance},
@@ -42,6 +43,7 @@ pub fn start(loaded: &Loaded) -> Result<Started, String> {
     check_open_files(settings)?;
     let probe = runtime::probe().map_err(|error| error.to_string())?;
     let shards = shards(settings, &probe);
+    audit::check(&settings.audit)?;
     let listen = listen::resolve(loaded.listeners(), loaded.listens_by_default)?;
     for address in &listen.missing {
         tracing::info!("this machine has no address {}: not listening there", address.ip());
@@ -61,13 +63,18 @@ pub fn start(loaded: &Loaded) -> Result<Started, String> {
     config.store = dir.map(|dir| settings.store_config(dir));
     config.max_connections = max_connections;
     config.doorkeeper = Some(Arc::clone(&doorkeeper) as _);
+    let auditor = audit::start(&settings.audit, numbers.names())?;
+    config.auditor = auditor.map(|audit| audit as _);
     config.core.doors = admission(loaded, &numbers, !policy.rules.are_open());
     config.core.rules = Some(policy.rules);
     threads::check(shards)?;
     let broker = runtime::start(config).map_err(|error| error.to_string())?;
     signals::started();
-    announce(&places(&numbers, &broker), shards, &probe);
+    let places = places(&numbers, &broker);
+    announce(&places, shards, &probe);
     strangers(settings, &numbers).iter().for_each(|warning| tracing::warn!("{warning}"));
+    let details: Vec<String> = places.iter().map(|(scheme, place)| listen::shown(*scheme, place)).collect();
+    audit::tell(&Act { act: "start", by: "", outcome: "done", details: &details });
     Ok(Started { broker, shards, doorkeeper, numbers, database: policy.database, facts, own })
 }
 
@@ -75,7 +82,11 @@ pub fn start(loaded: &Loaded) -> Result<Started, String> {
 pub fn check_files(loaded: &Loaded) -> Result<(), Vec<String>> {
     let listen =
         listen::resolve(loaded.listeners(), loaded.listens_by_default).map_err(|error| vec![error])?;
-    Policy::read(&loaded.settings, &Numbers::first(listen.entrances)).map(drop)
+    let audit = audit::check(&loaded.settings.audit);
+    match (Policy::read(&loaded.settings, &Numbers::first(listen.entrances)), audit) {
+        (Ok(_), Ok(())) => Ok(()),
+        (policy, audit) => Err(policy.err().into_iter().flatten().chain(audit.err()).collect()),
+    }
 }
 
 fn shards(settings: &Settings, probe: &Probe) -> u8 {

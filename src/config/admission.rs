@@ -94,6 +94,15 @@ pub struct Access {
     pub shadow_rules_file: String,
 }
 
+/// Where it is written down who came in, who did not, and what was done to the broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audit {
+    pub file: String,
+    pub rotate_bytes: u64,
+    pub keep: u64,
+    pub events: Vec<String>,
+}
+
 /// What holds where no rule says anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AccessDefault {
@@ -192,6 +201,19 @@ impl Default for Authentication {
             threads: 2,
             max_waiting: 20_000,
             answer_timeout_secs: 60,
+        }
+    }
+}
+
+impl Default for Audit {
+    fn default() -> Audit {
+        let events =
+            ["connected", "refused", "denied", "violation", "taken_over", "disconnected", "administration"];
+        Audit {
+            file: String::new(),
+            rotate_bytes: 64 << 20,
+            keep: 5,
+            events: events.map(str::to_owned).to_vec(),
         }
     }
 }

@@ -7,7 +7,7 @@ use shard::{Config, Limits, store::log::BLOCK_BYTES};
 
 use super::{
     Address, Listener,
-    admission::{Access, Authentication, Tls, WebSocket},
+    admission::{Access, Audit, Authentication, Tls, WebSocket},
 };
 
 /// All that can be configured, section by section.
@@ -27,6 +27,7 @@ pub struct Settings {
     pub runtime: Runtime,
     pub control: Control,
     pub log: Log,
+    pub audit: Audit,
 }
 
 /// The listening side and the life of the process.
@@ -204,6 +205,7 @@ impl Settings {
             store: None,
             serves_without_store: self.store.on_failure == OnFailure::Serve,
             doorkeeper: None,
+            auditor: None,
             core: self.shard_config(shards, placement_seed),
         }
     }

@@ -242,6 +242,10 @@ pub static KEYS: &[Key] = &[
         |s| s.log.format as usize,
         |s, at| s.log.format = [Format::Text, Format::Json][at],
     ),
+    text("audit", "file", |s| &mut s.audit.file),
+    bytes("audit", "rotate_bytes", 4096..=MEMORY_MAX, |s| &mut s.audit.rotate_bytes),
+    count("audit", "keep", 0..=1000, |s| &mut s.audit.keep),
+    texts("audit", "events", |s| &mut s.audit.events),
 ];
 
 #[cfg(test)]
@@ -270,7 +274,8 @@ mod tests {
                 "store",
                 "runtime",
                 "control",
-                "log"
+                "log",
+                "audit"
             ]
         );
         for (at, key) in KEYS.iter().enumerate() {

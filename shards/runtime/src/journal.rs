@@ -13,12 +13,21 @@ pub(crate) fn write(shard: ShardId, address: Option<Address>, note: &Note) {
     let client_id = client_id.as_deref();
     let address = address.map(tracing::field::display);
     match &note.what {
-        What::Connected { version, user, clean_start, session_present, keep_alive_s, session_expiry_s } => {
+        What::Connected {
+            version,
+            user,
+            provider,
+            clean_start,
+            session_present,
+            keep_alive_s,
+            session_expiry_s,
+        } => {
             tracing::info!(
                 shard,
                 client_id,
                 address,
                 user = user.as_deref().map(shortened).as_deref(),
+                provider = provider.as_deref(),
                 ?version,
                 clean_start,
                 session_present,

@@ -4,6 +4,7 @@
 //! cores and at `broker.rs` for start and stop. A shard's events and effects are defined by the crate `shard`; nothing
 //! here knows a packet, and nothing outside knows that io_uring exists.
 
+mod auditor;
 mod backend;
 mod background;
 mod bell;
@@ -39,6 +40,7 @@ mod sending;
 mod tests;
 mod worker;
 
+pub use auditor::{Auditor, Occasion};
 pub use background::Background;
 pub use broker::{Broker, start};
 pub use config::{Config, StoreConfig};

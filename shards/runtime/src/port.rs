@@ -18,7 +18,7 @@ use io_uring::{opcode, squeue::Flags, types::Fd};
 use shard::{Ask, ConnId, Instant, NotOpened, Outgoing, Reading};
 
 use crate::{
-    Config, Place, Question,
+    Config, Occasion, Place, Question,
     buffers::{Buffers, Filled, GROUP},
     connection::{Address, Armed, Connections, Stage},
     layers::Scratch,
@@ -136,6 +136,14 @@ impl Port {
 
     pub fn address(&mut self, conn: ConnId) -> Option<Address> {
         self.connections.get(conn).map(|connection| connection.address)
+    }
+
+    pub fn occasion(&mut self, conn: ConnId) -> Occasion {
+        let Some(connection) = self.connections.get(conn) else { return Occasion::default() };
+        Occasion {
+            address: connection.address.ip().map(|_| connection.address.into()),
+            door: connection.door.as_ref().map(|door| door.id),
+        }
     }
 
     /// Adds to what the shard asks what is known here of the connection.

@@ -10,7 +10,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use shard::{ConnId, Effect, Effects, Event, Instant, NotOpened, Note, Seen, ShardId};
 
 use crate::{
-    Config,
+    Auditor, Config,
     backend::{Backend, Opened},
     background::Background,
     brain::Brain,
@@ -34,6 +34,7 @@ pub(crate) struct Worker<B> {
     port: Port,
     mesh: Mesh,
     gate: Gate,
+    auditor: Option<Arc<dyn Auditor>>,
     line: Line,
     clock: Clock,
     /// The time of this turn: everything in it happens at once.
@@ -80,6 +81,7 @@ impl<B: Brain> Worker<B> {
             port,
             mesh,
             gate,
+            auditor: config.auditor.clone(),
             line,
             clock,
             now,
@@ -433,6 +435,10 @@ impl<B: Brain> Worker<B> {
     fn log(&mut self, note: &Note) {
         let address = note.conn.and_then(|conn| self.port.address(conn));
         journal::write(self.id, address, note);
+        if let Some(auditor) = &self.auditor {
+            let occasion = note.conn.map(|conn| self.port.occasion(conn)).unwrap_or_default();
+            auditor.record(self.id, &occasion, note);
+        }
     }
 
     fn report_drained(&mut self) {

@@ -60,6 +60,8 @@ pub struct Grant {
     pub address: Option<IpAddr>,
     /// The user's name is proved, not only said.
     pub is_authenticated: bool,
+    /// Who has said so, in words.
+    pub provider: Option<Arc<str>>,
     /// Rules that came with the proof of identity.
     pub permits: Option<Arc<Permits>>,
 }

@@ -158,6 +158,7 @@ impl Shard {
             what: What::Connected {
                 version: connect.version,
                 user: self.grant_of(conn).and_then(|grant| grant.user.clone()),
+                provider: self.grant_of(conn).and_then(|grant| grant.provider.clone()),
                 clean_start: connect.clean_start,
                 session_present: existing.is_some(),
                 keep_alive_s: granted.keep_alive_s,

@@ -19,6 +19,8 @@ pub enum What {
     Connected {
         version: Version,
         user: Option<Arc<str>>,
+        /// Who has said who the client is.
+        provider: Option<Arc<str>>,
         clean_start: bool,
         session_present: bool,
         keep_alive_s: u16,

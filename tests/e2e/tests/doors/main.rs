@@ -2,6 +2,7 @@
 //! rules of access. With real clients.
 #![allow(clippy::unwrap_used)]
 
+mod audit;
 mod brought;
 mod control;
 mod identity;

@@ -1,0 +1,126 @@
+//! The audit log: what is in its file after clients came, failed and were denied, and after the broker was told things.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use e2e::{Broker, PATIENCE, Process, Setup, program};
+use serde_json::Value;
+
+use super::publish;
+
+fn audited(name: &str, more: &str) -> Broker {
+    let setup = Setup::bare(name).shards(2);
+    let users = setup.folder().join("users");
+    let mut command = program::command(program::iothub());
+    let args = ["anna", "geheim"];
+    Process::start("iothub passwd", command.args(["passwd", "-c", "-b"]).arg(users).args(args)).succeed();
+    fs::write(setup.folder().join("acl"), "user anna\ntopic write open/#\n").unwrap();
+    let text = format!(
+        "[server]\nlisten_addresses = [\"tcp://127.0.0.1:0\"]\nwatch_files = false\n\
+         [authentication]\npassword_file = \"users\"\nanonymous = \"never\"\n\
+         [access]\nacl_file = \"acl\"\n[audit]\nfile = \"audit\"\n{more}"
+    );
+    setup.config(&text).start()
+}
+
+fn lines_of(path: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    text.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+}
+
+/// The lines, as soon as there is one of this event with this in it.
+fn await_line(path: &Path, event: &str, name: &str, value: &str) -> Value {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let found = lines_of(path).into_iter().find(|line| line["event"] == event && line[name] == value);
+        if let Some(found) = found {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "no {event} with {name} = {value}: {:?}", lines_of(path));
+        // The file is the only sign of it.
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn who_comes_in_who_does_not_and_what_is_denied_is_written_down() {
+    let broker = audited("audit-clients", "");
+    let path = broker.folder().join("audit");
+    let send = |id: &str, password: &str, topic: &str| {
+        let login = ["-V", "5", "-i", id, "-u", "anna", "-P", password, "-q", "1", "-t", topic, "-m", "m"];
+        publish(broker.port, &login)
+    };
+    assert!(send("good", "geheim", "open/x").says("PUBACK"));
+    assert!(!send("bad", "falsch", "open/x").says("PUBACK"));
+    assert!(send("denied", "geheim", "closed/x").says("Not authorized"));
+
+    let connected = await_line(&path, "connected", "client_id", "good");
+    assert_eq!((&connected["user"], &connected["provider"]), (&"anna".into(), &"password file users".into()));
+    assert_eq!((&connected["listener"], &connected["version"]), (&"tcp://127.0.0.1:0".into(), &"V5".into()));
+    assert!(connected["address"].as_str().unwrap().starts_with("127.0.0.1:"), "{connected}");
+    let refused = await_line(&path, "refused", "client_id", "bad");
+    assert_eq!((&refused["claimed_user"], &refused["code"]), (&"anna".into(), &134.into()));
+    assert_eq!(refused["why"], "the password is wrong");
+    let denied = await_line(&path, "denied", "client_id", "denied");
+    assert_eq!((&denied["action"], &denied["topic"]), (&"publish".into(), &"closed/x".into()));
+    assert!(denied["because"].as_str().unwrap().contains("acl"), "{denied}");
+    await_line(&path, "disconnected", "client_id", "good");
+    let all = fs::read_to_string(&path).unwrap();
+    assert!(!all.contains("geheim") && !all.contains("falsch"), "a password is never written");
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn what_is_done_to_the_broker_is_written_down_and_a_file_that_was_moved_begun_anew() {
+    let mut broker = audited("audit-acts", "events = [\"administration\"]\n");
+    let path = broker.folder().join("audit");
+    assert_eq!(await_line(&path, "administration", "act", "start")["outcome"], "done");
+    fs::rename(&path, broker.folder().join("moved")).unwrap();
+    broker.process.signal(libc::SIGHUP);
+    let reloaded = await_line(&path, "administration", "act", "reload");
+    assert_eq!((&reloaded["by"], &reloaded["outcome"]), (&"SIGHUP".into(), &"done".into()));
+    fs::write(broker.folder().join("acl"), "nonsense in a line\n").unwrap();
+    broker.process.signal(libc::SIGHUP);
+    let refused = await_line(&path, "administration", "outcome", "refused");
+    assert!(refused["details"][0].as_str().unwrap().contains("acl, line 1"), "{refused}");
+    publish(broker.port, &["-u", "anna", "-P", "geheim", "-t", "open/x", "-m", "m"]);
+    broker.process.signal(libc::SIGTERM);
+    broker.process.wait();
+    let lines = lines_of(&path);
+    assert!(lines.iter().all(|line| line["event"] == "administration"), "{lines:?}");
+    let acts: Vec<&str> = lines.iter().filter_map(|line| line["act"].as_str()).collect();
+    assert_eq!(acts, ["reload", "reload", "drain", "end"]);
+    assert_eq!(lines[2]["by"], "SIGTERM");
+}
+
+#[test]
+fn a_file_that_is_full_makes_way_and_so_many_stay() {
+    let broker = audited("audit-rotation", "rotate_bytes = \"4 KiB\"\nkeep = 2\n");
+    let path = broker.folder().join("audit");
+    for at in 0..40 {
+        publish(
+            broker.port,
+            &["-i", &format!("c{at}"), "-u", "anna", "-P", "geheim", "-t", "open/x", "-m", "m"],
+        );
+    }
+    await_line(&path, "disconnected", "client_id", "c39");
+    for name in ["audit", "audit.1", "audit.2"] {
+        let file = broker.folder().join(name);
+        assert!(fs::metadata(&file).unwrap().len() <= 4096 && !lines_of(&file).is_empty(), "{name}");
+    }
+    assert!(!broker.folder().join("audit.3").exists());
+}
+
+#[test]
+fn an_audit_log_that_cannot_be_is_refused_before_anything_starts() {
+    for (name, more, said) in [
+        ("audit-events", "file = \"audit\"\nevents = [\"everything\"]\n", "`everything` is no event"),
+        ("audit-folder", "file = \"none/audit\"\n", "the folder none cannot be used"),
+    ] {
+        let ended = Setup::new(name).config(&format!("[audit]\n{more}")).run();
+        let all = ended.errors.concat() + &ended.out.concat();
+        assert!(ended.code == Some(1) && all.contains(said), "{all}");
+    }
+}
