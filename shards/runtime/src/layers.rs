@@ -32,6 +32,17 @@ pub(crate) struct Layers {
     pub due: Vec<u8>,
     /// Where the client is, when somebody in between is trusted to say so.
     pub source: Option<SocketAddr>,
+    /// The peer has ended its WebSocket, or broken the rules of it.
+    farewell: Option<Box<Farewell>>,
+}
+
+/// How it ends once the shard has had everything that came before.
+struct Farewell {
+    refusal: Refusal,
+    /// It did not end in order.
+    is_violation: bool,
+    /// What the WebSocket says to it.
+    words: Vec<u8>,
 }
 
 /// What is expected before TLS or in its place.
@@ -107,6 +118,7 @@ impl Layers {
             held: Vec::new(),
             due: Vec::new(),
             source: None,
+            farewell: None,
         };
         if outside != Outside::Unknown && door.speech != Speech::Any {
             layers.begin_tls(door)?;
@@ -115,8 +127,11 @@ impl Layers {
     }
 
     /// Takes bytes of the socket; what is MQTT in them is appended to `scratch.plain`. After a refusal `output` holds what the
-    /// peer is to be told of it, and then it is over.
+    /// peer is to be told of it, and then it is over. That of a WebSocket waits for `leave`.
     pub fn receive(&mut self, bytes: &[u8], at: At<'_>, scratch: &mut Scratch) -> Result<(), Refusal> {
+        if self.is_leaving() {
+            return Ok(());
+        }
         let answers = self.output.len();
         let result = self.take(bytes, at, scratch);
         if result.is_ok()
@@ -280,16 +295,32 @@ impl Layers {
         let mut said = std::mem::take(&mut scratch.said);
         said.clear();
         let result = socket.receive(bytes, &mut scratch.plain, &mut said);
+        if let Err(close) = result {
+            // A DISCONNECT and the close of the WebSocket come together, and both count. Behind our close nothing may be
+            // said, and the shard may have answers.
+            let refusal = Refusal { why: NotOpened::WebSocket, what: close.to_string() };
+            let is_violation = matches!(close, Close::Violation { .. });
+            self.farewell = Some(Box::new(Farewell { refusal, is_violation, words: said }));
+            return Ok(());
+        }
         if !said.is_empty() {
             self.say(&said, scratch)?;
         }
         scratch.said = said;
-        match result {
-            Ok(()) => Ok(()),
-            Err(close @ (Close::ByPeer { .. } | Close::Violation { .. })) => {
-                Err(Refusal { why: NotOpened::WebSocket, what: close.to_string() })
-            }
-        }
+        Ok(())
+    }
+
+    /// Nothing more is taken from the socket.
+    pub fn is_leaving(&self) -> bool {
+        self.farewell.is_some()
+    }
+
+    /// The shard has had what came before the end: says the last words, why it is one, and whether by a violation.
+    pub fn leave(&mut self, scratch: &mut Scratch) -> Option<(Refusal, bool)> {
+        let Farewell { refusal, is_violation, words } = *self.farewell.take()?;
+        // Whoever cannot be told any more is not told.
+        let _ = self.say(&words, scratch);
+        Some((refusal, is_violation))
     }
 
     /// Says whether MQTT can come, so that the shard can be told of the connection.
@@ -337,7 +368,7 @@ impl Layers {
     }
 
     /// What waits here, in whichever layer.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzz"))]
     pub fn bytes_held(&self) -> usize {
         let held = [&self.sealed, &self.opened, &self.output, &self.held, &self.due];
         held.iter().map(|bytes| bytes.capacity()).sum()

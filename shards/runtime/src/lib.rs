@@ -36,6 +36,9 @@ mod renewal;
 mod ring;
 mod seats;
 mod sending;
+#[cfg(any(test, feature = "fuzz"))]
+#[doc(hidden)]
+pub mod stack;
 #[cfg(test)]
 mod tests;
 mod worker;

@@ -87,6 +87,8 @@ pub(crate) struct Port {
     handshake_max: Duration,
     /// Those whose layers have something to do that may take a while.
     due: VecDeque<ConnId>,
+    /// Those that have ended their WebSocket.
+    leaving: VecDeque<ConnId>,
     scratch: Scratch,
     refusal_logged_at: Option<Instant>,
     seats: Arc<Seats>,
@@ -118,6 +120,7 @@ impl Port {
             opening: VecDeque::new(),
             handshake_max: config.core.limits.connect_timeout,
             due: VecDeque::new(),
+            leaving: VecDeque::new(),
             scratch: Scratch::default(),
             refusal_logged_at: None,
             seats,
@@ -204,6 +207,9 @@ impl Port {
         let Moving { socket, address, refuse, door, layers, unread } = moving;
         let id = door.id;
         let conn = self.connections.insert(socket, address, refuse, door);
+        if layers.as_ref().is_some_and(|layers| layers.is_leaving()) {
+            self.leaving.push_back(conn);
+        }
         self.connections.open(conn).layers = layers;
         (conn, refuse, id, unread)
     }
@@ -397,7 +403,7 @@ impl Port {
 
     fn arm_wanted(&mut self, conn: ConnId) {
         let entry = self.connections.get(conn).expect("the caller looked");
-        if entry.layers.as_ref().is_some_and(|layers| !layers.due.is_empty()) {
+        if entry.layers.as_ref().is_some_and(|layers| !layers.due.is_empty() || layers.is_leaving()) {
             return;
         }
         match (entry.armed, entry.wanted) {

@@ -144,6 +144,7 @@ impl<B: Brain> Worker<B> {
     }
 
     fn turn(&mut self) -> Result<(), Breakdown> {
+        self.end_leaving();
         self.take_completions()?;
         self.take_due();
         self.take_mail();
@@ -255,6 +256,16 @@ impl<B: Brain> Worker<B> {
         self.port.keep_plain(plain);
         self.port.settle(conn);
         len
+    }
+
+    /// Those who left in an earlier turn have their answers.
+    fn end_leaving(&mut self) {
+        while let Some((conn, is_violation)) = self.port.on_leaving(self.now) {
+            if is_violation {
+                self.tell(Event::NotOpened(NotOpened::WebSocket));
+            }
+            self.tell(Event::Closed { conn });
+        }
     }
 
     /// Lets those go on that come in through layers, as long as that takes nobody else's time: a handshake costs as much

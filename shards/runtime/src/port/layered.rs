@@ -33,7 +33,20 @@ impl Port {
     }
 
     pub fn has_due(&self) -> bool {
-        !self.due.is_empty()
+        !self.due.is_empty() || !self.leaving.is_empty()
+    }
+
+    /// Ends one of those that have ended their WebSocket, and says whether by a violation. The shard has had what they said before, and has answered.
+    pub fn on_leaving(&mut self, now: Instant) -> Option<(ConnId, bool)> {
+        loop {
+            let conn = self.leaving.pop_front()?;
+            let Some(entry) = self.connections.get(conn) else { continue };
+            let layers = entry.layers.as_mut().filter(|_| entry.stage == Stage::Open);
+            if let Some((refusal, is_violation)) = layers.and_then(|layers| layers.leave(&mut self.scratch)) {
+                self.refuse(now, conn, &refusal);
+                return Some((conn, is_violation));
+            }
+        }
     }
 
     /// Takes one step of one handshake.
@@ -95,6 +108,10 @@ impl Port {
             self.buffers.recycle(filled);
             return Happened::Nothing;
         }
+        if layers.is_leaving() {
+            self.buffers.recycle(filled);
+            return Happened::Nothing;
+        }
         // The buffers are not lent while the connection is worked on.
         let mut received = std::mem::take(&mut self.scratch.received);
         received.clear();
@@ -132,6 +149,9 @@ impl Port {
             if entry.sending.is_some() {
                 layers.held = std::mem::take(&mut self.scratch.plain);
             }
+        }
+        if layers.is_leaving() && layers.held.is_empty() {
+            self.leaving.push_back(conn);
         }
         self.settle(conn);
         if opened.is_none() && self.scratch.plain.is_empty() {
@@ -204,6 +224,9 @@ impl Port {
             Happened::Sent { conn, outgoing }
         } else if !layers.held.is_empty() {
             self.scratch.plain = std::mem::take(&mut layers.held);
+            if layers.is_leaving() {
+                self.leaving.push_back(conn);
+            }
             Happened::Layered { conn, opened: None }
         } else {
             Happened::Nothing

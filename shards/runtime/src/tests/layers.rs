@@ -2,59 +2,14 @@
 
 use std::{net::Ipv4Addr, sync::Arc};
 
-use proptest::prelude::*;
-use rustls::ClientConnection;
-use shard::Outgoing;
-
 use super::layered::Keys;
 use crate::{
     Door,
     door::{Place, Speech},
-    layers::{At, Layers, Scratch},
+    stack::{HELD_BYTES_MAX, Stack},
 };
-
-/// Layers of one connection, driven by hand as a port drives them.
-struct Stack {
-    door: Door,
-    layers: Layers,
-    scratch: Scratch,
-    /// What has come out as MQTT.
-    plain: Vec<u8>,
-    is_over: bool,
-}
-
-impl Stack {
-    fn new(door: Door) -> Stack {
-        let at = At { door: &door, peer: Some(Ipv4Addr::LOCALHOST.into()) };
-        let layers = Layers::new(at).unwrap();
-        Stack { layers, door, scratch: Scratch::default(), plain: Vec::new(), is_over: false }
-    }
-
-    /// Goes on behind a refusal, which a port does not: nothing may come of it.
-    fn receive(&mut self, bytes: &[u8]) {
-        let at = At { door: &self.door, peer: Some(Ipv4Addr::LOCALHOST.into()) };
-        self.scratch.plain.clear();
-        let result = self.layers.receive(bytes, at, &mut self.scratch);
-        self.is_over |= result.is_err();
-        if !self.is_over {
-            self.plain.extend_from_slice(&self.scratch.plain);
-        }
-        assert!(self.layers.bytes_held() <= HELD_BYTES_MAX + bytes.len(), "{}", self.layers.bytes_held());
-    }
-
-    /// The shard says something, once it may.
-    fn say(&mut self, bytes: &[u8]) {
-        if self.layers.is_established() {
-            let outgoing = Box::new(Outgoing::of_bytes(bytes.to_vec()));
-            let _ = self.layers.send(outgoing, &mut self.scratch);
-            self.layers.of_shard = None;
-        }
-    }
-
-    fn output(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.layers.output)
-    }
-}
+use proptest::prelude::*;
+use rustls::ClientConnection;
 
 fn door(keys: &Keys, is_proxied: bool, is_sealed: bool, speech: Speech) -> Door {
     Door {
@@ -156,7 +111,7 @@ fn a_handshake_that_fails_in_its_middle_is_answered_with_an_alert_and_over() {
             assert!(stack.is_over, "{bytes:?} in pieces of {size}");
             assert_eq!(stack.output().first(), is_told.then_some(&21), "{bytes:?} in pieces of {size}");
             stack.receive(bytes);
-            stack.layers.finish(&mut stack.scratch);
+            stack.finish();
             assert!(stack.output().is_empty() && stack.plain.is_empty());
         }
     }
@@ -171,9 +126,28 @@ fn a_websocket_in_tls_behind_a_proxy_brings_out_what_went_in() {
     use std::io::Write;
     client.writer().write_all(&[REQUEST, b"\x82\x82\0\0\0\0\xc0\0"].concat()).unwrap();
     shake(&mut stack, &mut client, &[1, 2, 3, 100], None);
-    assert!(!stack.is_over && stack.layers.is_established());
+    assert!(!stack.is_over && stack.is_established());
     assert_eq!(stack.plain, b"\xc0\0");
-    assert_eq!(stack.layers.source.map(|source| source.ip()), Some(Ipv4Addr::new(10, 0, 0, 1).into()));
+    assert_eq!(stack.source(), Some(Ipv4Addr::new(10, 0, 0, 1).into()));
+}
+
+#[test]
+fn what_comes_before_the_end_of_a_websocket_counts_and_is_answered_before_ours() {
+    let close = b"\x88\x82\0\0\0\0\x03\xe8";
+    // A DISCONNECT and the close at once, a PINGREQ and a frame that is none, and what is behind them.
+    for (last, answer) in [(&close[..], &b"\x88\x02\x03\xe8"[..]), (b"\xf2\x80\0\0\0\0", b"\x88")] {
+        let mut stack = Stack::new(door(Keys::shared(), false, false, Speech::WebSocket));
+        stack.receive(REQUEST);
+        stack.output();
+        stack.receive(&[b"\x82\x82\0\0\0\0\xe0\0", last, b"\x89\x80\0\0\0\0"].concat());
+        stack.receive(b"\x82\x82\0\0\0\0\xe0\0");
+        assert!(!stack.is_over);
+        assert_eq!(stack.plain, b"\xe0\0");
+        stack.say(b"\xd0\0");
+        assert!(stack.leave() && !stack.leave());
+        let output = stack.output();
+        assert!(output.starts_with(&[b"\x82\x02\xd0\0", answer].concat()), "{output:?}");
+    }
 }
 
 proptest! {
@@ -185,9 +159,11 @@ proptest! {
         let mut stack = Stack::new(doors(keys).swap_remove(which));
         for piece in pieces(&parts.concat(), &cuts) {
             stack.receive(piece);
+            assert!(stack.bytes_held() <= HELD_BYTES_MAX, "{}", stack.bytes_held());
             stack.say(b"\xd0\0");
+            stack.leave();
         }
-        stack.layers.finish(&mut stack.scratch);
+        stack.finish();
         stack.receive(b"\x16\x03\x01");
     }
 
@@ -204,7 +180,7 @@ proptest! {
         client.writer().write_all(&inside.concat()).unwrap();
         shake(&mut stack, &mut client, &cuts, Some((place, bits)));
         stack.say(b"\xd0\0");
-        stack.layers.finish(&mut stack.scratch);
+        stack.finish();
         stack.receive(&inside.concat());
     }
 }
@@ -214,6 +190,3 @@ const REQUEST: &[u8] = b"GET /mqtt HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n
 
 /// More than any handshake takes.
 const ROUNDS_MAX: usize = 20;
-
-/// A handshake message, a request and what may wait to be sent.
-const HELD_BYTES_MAX: usize = 256 << 10;
