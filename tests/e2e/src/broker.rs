@@ -148,6 +148,24 @@ impl Broker {
         SocketAddr::from(([127, 0, 0, 1], self.port))
     }
 
+    /// The first listener of a scheme.
+    #[track_caller]
+    pub fn port_of(&self, scheme: &str) -> u16 {
+        self.ports_of(scheme)[0]
+    }
+
+    /// The listeners of a scheme, in their order: the start-up line names them all.
+    #[track_caller]
+    pub fn ports_of(&self, scheme: &str) -> Vec<u16> {
+        let prefix = format!("{scheme}://127.0.0.1:");
+        self.process.await_line("where it listens", |line| {
+            let (_, list) = line.split_once("listening on ")?;
+            let addresses = list.split(' ').filter_map(|word| word.strip_prefix(&prefix));
+            let ports = addresses.filter_map(|address| address.trim_end_matches(',').parse().ok());
+            Some(ports.collect()).filter(|ports: &Vec<u16>| !ports.is_empty())
+        })
+    }
+
     /// The number behind `name=` in the line of counters, which SIGUSR2 asks for; a counter that is zero is not there.
     #[track_caller]
     pub fn counter(&self, name: &str) -> u64 {

@@ -4,6 +4,7 @@
 pub mod authority;
 pub mod broker;
 pub mod confinement;
+pub mod hello;
 pub mod link;
 pub mod pace;
 pub mod peer;
