@@ -49,13 +49,19 @@ impl Pace {
         self.times[self.times.len() / 2]
     }
 
+    /// All but one in a hundred took no longer.
+    pub fn p99(&self) -> Duration {
+        self.times[self.times.len() * 99 / 100]
+    }
+
     pub fn worst(&self) -> Duration {
         self.times[self.times.len() - 1]
     }
 
     /// For the output of a test.
     pub fn shown(&self) -> String {
-        format!("median {:?}, worst {:?} of {} round trips", self.median(), self.worst(), self.times.len())
+        let (median, p99, worst) = (self.median(), self.p99(), self.worst());
+        format!("median {median:?}, p99 {p99:?}, worst {worst:?} of {} round trips", self.times.len())
     }
 }
 

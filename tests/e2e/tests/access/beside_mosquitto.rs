@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use access::{Action, Ask, Fallback, Rules, Who};
 use client::{Event, Options, Publication, QoS, ReasonCode};
-use e2e::{Link, PATIENCE, Process, program, v5};
+use e2e::{Link, PATIENCE, Process, Setup, program, v5};
 
 const IDS: [&str; 7] = ["a", "b", "a", "b", "a/b", "x+", "$a"];
 const USERS: [Option<&str>; 7] = [None, Some("a"), Some("b"), None, Some("a"), Some("b/a"), Some("a#")];
@@ -35,7 +35,7 @@ impl Dice {
 }
 
 /// One client's verdict on everything that it tries.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 struct Attempts {
     published: Vec<bool>,
     received: Vec<bool>,
@@ -166,5 +166,34 @@ fn the_same_file_gives_the_same_verdicts_in_mosquitto() {
     fs::remove_dir_all(folder).unwrap();
 }
 
+#[test]
+fn the_running_broker_gives_the_verdicts_of_mosquitto() {
+    let folder = program::fresh_folder("acl-brokers");
+    let texts: Vec<String> = (1..=BROKERS).map(|seed| acl(&mut Dice(1000 + seed))).collect();
+    let files: Vec<PathBuf> = (0..texts.len()).map(|at| folder.join(format!("acl-{at}"))).collect();
+    files.iter().zip(&texts).for_each(|(file, text)| fs::write(file, text).unwrap());
+    let (_mosquitto, ports) = mosquitto(&folder, &files);
+    for (at, (port, text)) in ports.iter().zip(&texts).enumerate() {
+        let config = format!(
+            "[authentication]\nanonymous = \"always\"\n[access]\nacl_file = \"{}\"\n",
+            files[at].display()
+        );
+        // Like mosquitto, one shard takes one packet after the other.
+        let broker = Setup::new("acl-broker").shards(1).config(&config).start();
+        let mut dice = Dice(at as u64);
+        let mut senders =
+            [*port, broker.port].map(|port| Link::connect(port, options("sender", Some("sender"))));
+        for _ in 0..CLIENTS {
+            let (id, user) = (dice.pick(&IDS), dice.pick(&USERS));
+            let theirs = attempts(*port, &mut senders[0], id, user);
+            let ours = attempts(broker.port, &mut senders[1], id, user);
+            assert_eq!(ours, theirs, "file {at}, client {id}, user {user:?}, topics {TOPICS:?}, in\n{text}");
+        }
+        senders.map(Link::close);
+    }
+    fs::remove_dir_all(folder).unwrap();
+}
+
 const FILES: u64 = 40;
+const BROKERS: u64 = 12;
 const CLIENTS: usize = 5;

@@ -1,0 +1,78 @@
+//! Strangers who begin and do not go on, who are many, and who send too much of everything: those who are connected do not feel it.
+#![allow(clippy::unwrap_used)]
+
+mod handshakes;
+mod oversized;
+mod passwords;
+mod slowloris;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use e2e::pace::Pace;
+use e2e::{Authority, Broker, Setup, resources};
+
+/// A broker with a door of each kind, where a connection has three seconds for its CONNECT.
+pub struct Doors {
+    pub broker: Broker,
+    pub authority: Authority,
+}
+
+impl Doors {
+    /// `more` is whatever sections the test wants besides.
+    pub fn open(name: &str, more: &str) -> Doors {
+        let setup = Setup::bare(name).shards(2);
+        let authority = Authority::new(setup.folder());
+        authority.issue("broker.example");
+        let listen = SCHEMES.map(|scheme| format!("\"{scheme}://127.0.0.1:0\"")).join(", ");
+        let text = format!(
+            "[server]\nlisten_addresses = [{listen}]\nmax_connections = 12000\nconnect_timeout_secs = {}\n\
+             [tls]\ncertificate_files = [\"broker.example.pem\"]\nkey_files = [\"broker.example.key\"]\n\
+             client_certificates = \"optional\"\nclient_ca_file = \"ca.pem\"\n\
+             [[listener]]\naddress = \"mqtt://127.0.0.1:0\"\nproxy_protocol_from = [\"127.0.0.1\"]\n{more}",
+            CONNECT_TIMEOUT.as_secs()
+        );
+        Doors { broker: setup.config(&text).start(), authority }
+    }
+
+    /// Of the first listener of a scheme; that of proxies is the second one of `tcp`.
+    pub fn port(&self, door: &str) -> u16 {
+        match door {
+            "proxied" => self.broker.ports_of("tcp")[1],
+            scheme => self.broker.port_of(scheme),
+        }
+    }
+}
+
+/// Runs it beside round trips of clients that are connected, and holds these to what they took before.
+#[track_caller]
+pub fn beside_others<T>(port: u16, what: &str, work: impl FnOnce() -> T) -> T {
+    let before = Pace::of(port, 1000);
+    let (result, during) = Pace::during(port, work);
+    println!("before {what}: {}\nduring {what}: {}", before.shown(), during.shown());
+    assert!(during.p99() < SLOW, "{what}: {}", during.shown());
+    result
+}
+
+/// One flood at a time: their sockets are all of this process, and each would be the others' load.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What the tests of thousands of sockets need in this process and in the broker's.
+#[track_caller]
+pub fn raise_open_files(sockets: usize) {
+    let open_files = resources::raise_open_files();
+    assert!(
+        open_files > sockets as u64 + 200,
+        "this test holds {sockets} sockets and may open {open_files} files: raise the limit with `ulimit -n`"
+    );
+}
+
+const SCHEMES: [&str; 5] = ["tcp", "tls", "ws", "wss", "any"];
+
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Much slower than a broker that is not held up, on a machine that does much else, and much quicker than one that is.
+const SLOW: Duration = Duration::from_millis(100);
