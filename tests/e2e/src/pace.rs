@@ -49,7 +49,7 @@ impl Pace {
         self.times[self.times.len() / 2]
     }
 
-    /// All but one in a hundred took no longer.
+    /// All but one in a hundred took at most this.
     pub fn p99(&self) -> Duration {
         self.times[self.times.len() * 99 / 100]
     }
