@@ -91,7 +91,8 @@ fn mosquitto(folder: &Path, files: &[PathBuf]) -> (Process, Vec<u16>) {
 }
 
 fn options(id: &str, user: Option<&str>) -> Options {
-    Options { username: user.map(str::to_owned), ..v5(id) }
+    let password = user.map(|_| PASSWORD.as_bytes().to_vec());
+    Options { username: user.map(str::to_owned), password, ..v5(id) }
 }
 
 /// Publishes to each topic, and receives what the sender publishes to each. Wills are left out: mosquitto checks them when they are sent,
@@ -173,9 +174,17 @@ fn the_running_broker_gives_the_verdicts_of_mosquitto() {
     let files: Vec<PathBuf> = (0..texts.len()).map(|at| folder.join(format!("acl-{at}"))).collect();
     files.iter().zip(&texts).for_each(|(file, text)| fs::write(file, text).unwrap());
     let (_mosquitto, ports) = mosquitto(&folder, &files);
+    // A name that nobody has looked at is nobody's here.
+    let users = folder.join("users");
+    for (at, user) in USERS.into_iter().flatten().chain(["sender"]).enumerate() {
+        let mut command = program::command(program::iothub());
+        command.args(["passwd", "-b", "-H", "sha512"]).args((at == 0).then_some("-c"));
+        Process::start("iothub passwd", command.arg(&users).args([user, PASSWORD])).succeed();
+    }
     for (at, (port, text)) in ports.iter().zip(&texts).enumerate() {
         let config = format!(
-            "[authentication]\nanonymous = \"always\"\n[access]\nacl_file = \"{}\"\n",
+            "[authentication]\npassword_file = \"{}\"\n[access]\nacl_file = \"{}\"\n",
+            users.display(),
             files[at].display()
         );
         // Like mosquitto, one shard takes one packet after the other.
@@ -189,11 +198,12 @@ fn the_running_broker_gives_the_verdicts_of_mosquitto() {
             let ours = attempts(broker.port, &mut senders[1], id, user);
             assert_eq!(ours, theirs, "file {at}, client {id}, user {user:?}, topics {TOPICS:?}, in\n{text}");
         }
-        senders.map(Link::close);
+        senders.into_iter().for_each(Link::close);
     }
     fs::remove_dir_all(folder).unwrap();
 }
 
+const PASSWORD: &str = "geheim";
 const FILES: u64 = 40;
 const BROKERS: u64 = 12;
 const CLIENTS: usize = 5;
