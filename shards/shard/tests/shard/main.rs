@@ -7,6 +7,7 @@ mod asking;
 mod brought;
 mod connecting;
 mod delivering;
+mod doorkeeping;
 mod ending;
 mod exchanging;
 mod failing;
