@@ -39,7 +39,7 @@ pub use http::{Http, HttpError, HttpOptions};
 pub use judgement::{Answer, Exchange, Identity, Judgement, Reason, Rejection};
 pub use password::{Cost, Hash, HashError, Kind};
 pub use password_file::{LoadError, Match, PasswordFile, Problem, ProblemKind, Warning};
-pub use private_file::FileError;
+pub use private_file::{FileError, read as read_private};
 pub use replacement::{ReplaceError, Replacement};
 pub use scram_file::ScramFile;
 pub use secret::Secret;

@@ -16,7 +16,7 @@ use crate::Secret;
 pub enum FileError {
     #[error("{} cannot be read: {error}", path.display())]
     Unreadable { path: PathBuf, error: io::Error },
-    #[error("others on this machine can {what} {}, which holds secrets: chmod 600 {}", path.display(), path.display())]
+    #[error("others on this machine can {what} {}, which holds secrets: {}", path.display(), remedy(path, what))]
     Open { path: PathBuf, what: &'static str },
     #[error("{} is no file", path.display())]
     NoFile { path: PathBuf },
@@ -68,6 +68,19 @@ fn openness(mode: u32) -> Option<&'static str> {
     }
 }
 
+/// What to do about it. The volume of a secret in Kubernetes can be told by its links, and takes no chmod.
+fn remedy(path: &Path, what: &str) -> String {
+    let is_hidden = |part: std::path::Component<'_>| {
+        let part = part.as_os_str().as_encoded_bytes();
+        part.starts_with(b"..") && part.len() > 2
+    };
+    if path.canonicalize().is_ok_and(|real| real.components().any(is_hidden)) {
+        return "give its volume defaultMode: 0440, and the pod a securityContext with fsGroup, the group of the broker".to_owned();
+    }
+    let mode = if what == "change" { "go-w,o=" } else { "o=" };
+    format!("chmod {mode} {}", path.display())
+}
+
 /// Room for a million users with the longest of hashes.
 const FILE_BYTES_MAX: u64 = 512 << 20;
 
@@ -90,7 +103,8 @@ mod tests {
             let path = file("open", mode, b"x");
             let sentence = read(&path).expect_err("refused").to_string();
             assert!(sentence.starts_with(&format!("others on this machine can {what}")), "{sentence}");
-            assert!(sentence.ends_with(&format!("chmod 600 {}", path.display())), "{sentence}");
+            let modes = if what == "change" { "go-w,o=" } else { "o=" };
+            assert!(sentence.ends_with(&format!("chmod {modes} {}", path.display())), "{sentence}");
             fs::remove_file(path).expect("removed");
         }
         for mode in [0o600, 0o640, 0o400] {
@@ -98,6 +112,22 @@ mod tests {
             assert_eq!(*read(&path).expect("taken"), b"x");
             fs::remove_file(path).expect("removed");
         }
+    }
+
+    #[test]
+    fn a_secret_that_is_mounted_is_put_right_where_it_comes_from() {
+        let mount = env::temp_dir().join(format!("iothub-private-mount-{}", process::id()));
+        fs::create_dir_all(mount.join("..2026_1")).expect("a folder");
+        let real = mount.join("..2026_1/users");
+        fs::write(&real, b"x").expect("a file");
+        std::os::unix::fs::symlink("..2026_1", mount.join("..data")).expect("a link");
+        std::os::unix::fs::symlink("..data/users", mount.join("users")).expect("a link");
+        fs::set_permissions(&real, Permissions::from_mode(0o644)).expect("its mode");
+        let sentence = read(&mount.join("users")).expect_err("refused").to_string();
+        assert!(sentence.contains("defaultMode: 0440") && sentence.contains("fsGroup"), "{sentence}");
+        fs::set_permissions(&real, Permissions::from_mode(0o440)).expect("its mode");
+        assert_eq!(*read(&mount.join("users")).expect("taken"), b"x");
+        fs::remove_dir_all(mount).expect("removed");
     }
 
     #[test]

@@ -1,11 +1,6 @@
 //! PEM files: what is read from them, and what is wrong with one that cannot be used.
 
-use std::{
-    fs::{self, File},
-    io::Read,
-    os::unix::fs::PermissionsExt,
-    path::Path,
-};
+use std::{fs::File, io::Read, path::Path};
 
 use rustls::pki_types::{
     CertificateDer, CertificateRevocationListDer, PrivateKeyDer,
@@ -39,13 +34,7 @@ pub fn revocations(path: &Path) -> Result<Vec<CertificateRevocationListDer<'stat
 /// The file's first private key. Nobody but owner and group may read the file.
 pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
     let shown = path.display();
-    let mode = fs::metadata(path).map_err(|error| cannot_read(path, &error))?.permissions().mode();
-    if mode & 0o004 != 0 {
-        return Err(format!(
-            "{shown}: a private key that everybody on this machine can read: chmod o= {shown}"
-        ));
-    }
-    let bytes = read(path)?;
+    let bytes = identity::read_private(path).map_err(|error| error.to_string())?;
     if bytes.windows(ENCRYPTED.len()).any(|window| window == ENCRYPTED) {
         return Err(format!(
             "{shown}: the private key needs a passphrase, and nobody is here to type it: openssl pkey -in {shown} \

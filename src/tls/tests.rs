@@ -203,7 +203,7 @@ fn every_file_that_cannot_be_used_is_named_with_its_remedy() {
         (
             keys("b.example.key"),
             format!(
-                "{0}: a private key that everybody on this machine can read: chmod o= {0}",
+                "others on this machine can read {0}, which holds secrets: chmod o= {0}",
                 folder.file("b.example.key")
             ),
         ),

@@ -113,7 +113,7 @@ fn a_file_of_users_that_others_can_read_is_refused_with_its_remedy() {
     let ended = setup.config("[authentication]\npassword_file = \"users\"\n").run();
     assert_eq!(ended.code, Some(1));
     let said = ended.errors.concat() + &ended.out.concat();
-    assert!(said.contains("chmod 600 users") || said.contains("chmod o"), "{said}");
+    assert!(said.contains("chmod o= users"), "{said}");
 }
 
 #[test]
