@@ -25,6 +25,7 @@ use crate::{
     config::{Anonymous as Who, Authentication, CertificateUser},
     listen::{self, Entrance},
     numbering::Numbers,
+    people::People,
 };
 
 /// Asks threads of its own, for all shards.
@@ -65,12 +66,9 @@ impl Doorkeeper {
     }
 }
 
-/// Who decides at each listener, and the user database that is one of them. Reads every file; the error is a sentence for the log.
-pub fn chains(
-    settings: &Authentication,
-    numbers: &Numbers,
-) -> Result<(Chains, Option<Arc<Database>>), String> {
-    let (shared, database) = providers(settings)?;
+/// Who decides at each listener, and those of them who know users by name. Reads every file; the error is a sentence for the log.
+pub fn chains(settings: &Authentication, numbers: &Numbers) -> Result<(Chains, People), String> {
+    let (shared, people) = providers(settings)?;
     let mut chains = Chains::default();
     // Also where a listener was closed: its clients may be asked to prove themselves again.
     for (name, (entrance, _)) in numbers.names().iter().zip(numbers.all()) {
@@ -86,14 +84,14 @@ pub fn chains(
         }
         chains = chains.with(name, Chain::new(providers));
     }
-    Ok((chains, database))
+    Ok((chains, people))
 }
 
 /// What every listener has.
 type Providers = Vec<Arc<dyn Provider>>;
 
 /// Those that every listener has, in their order.
-fn providers(settings: &Authentication) -> Result<(Providers, Option<Arc<Database>>), String> {
+fn providers(settings: &Authentication) -> Result<(Providers, People), String> {
     let mut providers = Providers::new();
     let user = match settings.certificate_user {
         CertificateUser::None => None,
@@ -105,23 +103,25 @@ fn providers(settings: &Authentication) -> Result<(Providers, Option<Arc<Databas
     if !settings.jwt_keys.is_empty() {
         providers.push(Arc::new(tokens(settings)?));
     }
-    let mut database = None;
+    let mut people = People::default();
     if !settings.user_database.is_empty() {
         let users = Database::load(Path::new(&settings.user_database)).map_err(|error| error.to_string())?;
-        providers.push(Arc::clone(database.insert(Arc::new(users))) as _);
+        providers.push(Arc::clone(people.database.insert(Arc::new(users))) as _);
     }
     let mut warnings = Vec::new();
     if !settings.scram_file.is_empty() {
         let (file, warned) =
             ScramFile::load(Path::new(&settings.scram_file)).map_err(|error| error.to_string())?;
         warnings.extend(warned);
-        providers.push(Arc::new(Scram::new(&settings.scram_file, file)));
+        let scram = Arc::new(Scram::new(&settings.scram_file, file));
+        providers.push(Arc::clone(people.scram.insert(scram)) as _);
     }
     if !settings.password_file.is_empty() {
         let (file, warned) =
             PasswordFile::load(Path::new(&settings.password_file)).map_err(|error| error.to_string())?;
         warnings.extend(warned);
-        providers.push(Arc::new(Passwords::new(&settings.password_file, file)));
+        let passwords = Arc::new(Passwords::new(&settings.password_file, file));
+        providers.push(Arc::clone(people.passwords.insert(passwords)) as _);
     }
     if !settings.http_url.is_empty() {
         providers.push(Arc::new(CallOut::new(http(settings, &settings.http_url)?)));
@@ -129,7 +129,7 @@ fn providers(settings: &Authentication) -> Result<(Providers, Option<Arc<Databas
     for warning in warnings {
         tracing::warn!("{}, line {}: {}", warning.file, warning.line, warning.what);
     }
-    Ok((providers, database))
+    Ok((providers, people))
 }
 
 fn tokens(settings: &Authentication) -> Result<Tokens, String> {
@@ -227,6 +227,7 @@ fn answer_of(
                 Duration::from_millis(end).saturating_sub(now)
             });
             let grant = Grant {
+                by: Some(Arc::from(&*identity.provider)),
                 user: identity.user.clone(),
                 groups: identity.groups.iter().cloned().collect(),
                 roles: identity.roles.iter().cloned().collect(),

@@ -17,6 +17,7 @@ mod notify;
 mod numbering;
 mod open_files;
 mod passwd;
+mod people;
 mod policy;
 mod publish;
 mod reload;

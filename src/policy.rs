@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use access::Rules;
-use identity::{Chains, provider::Database};
+use identity::Chains;
 use rustls::ServerConfig;
 
 use crate::{
@@ -14,6 +14,7 @@ use crate::{
     doorkeeper,
     listen::Entrance,
     numbering::Numbers,
+    people::People,
     tls,
 };
 
@@ -21,8 +22,8 @@ pub struct Policy {
     /// By the listeners' numbers; none where TLS is not spoken.
     pub certificates: Vec<Option<Arc<ServerConfig>>>,
     pub chains: Chains,
-    /// It can be read again alone.
-    pub database: Option<Arc<Database>>,
+    /// Those of the chains that know users by name.
+    pub people: People,
     pub rules: Rules,
 }
 
@@ -33,8 +34,8 @@ impl Policy {
         let chains = doorkeeper::chains(&settings.authentication, numbers);
         let rules = rules::load(settings, numbers);
         match (certificates, chains, rules) {
-            (Ok(certificates), Ok((chains, database)), Ok(rules)) => {
-                Ok(Policy { certificates, chains, database, rules })
+            (Ok(certificates), Ok((chains, people)), Ok(rules)) => {
+                Ok(Policy { certificates, chains, people, rules })
             }
             (certificates, chains, rules) => {
                 let mut problems: Vec<String> = certificates.err().into_iter().chain(chains.err()).collect();

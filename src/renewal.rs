@@ -13,6 +13,7 @@ use crate::{
     named_files::{Facts, NamedFile, What, named_files},
     numbering::{Numbers, Source},
     open_files::Own,
+    people,
     policy::Policy,
     start::{self, Started},
 };
@@ -100,7 +101,10 @@ impl Running {
         log::set_level(now.settings.log.level);
         let started = &mut self.started;
         (started.numbers, started.facts, started.own) = (numbers, facts, own);
-        started.database = policy.database;
+        let before = std::mem::replace(&mut started.people, policy.people).known();
+        for revision in people::revisions(&before, &started.people.known()) {
+            started.broker.revise(&revision);
+        }
         if has_other_places {
             let places = start::places(&started.numbers, &started.broker);
             told.listening = Some(start::listening_on(&places));
@@ -111,8 +115,12 @@ impl Running {
 
     /// Takes on the user database alone, if it has changed: nothing else is read or forgotten.
     pub fn refresh_users(&mut self) -> Result<Told, Vec<String>> {
-        let Some(database) = &self.started.database else { return Ok(Told::default()) };
+        let Some(database) = &self.started.people.database else { return Ok(Told::default()) };
+        let before = [database.known()];
         database.refresh().map_err(|error| vec![error.to_string()])?;
+        for revision in people::revisions(&before, &[database.known()]) {
+            self.started.broker.revise(&revision);
+        }
         let files = self.files();
         let changes = self.started.facts.look_again(&files, What::UserDatabase);
         Ok(Told { changes, ..Told::default() })

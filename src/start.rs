@@ -7,7 +7,6 @@ use std::{
     sync::Arc,
 };
 
-use identity::provider::Database;
 use runtime::{Broker, Cause, DataDir, Door, Leftover, Place, Probe};
 use rustls::ServerConfig;
 use shard::{DoorConfig, SHARDS_MAX};
@@ -21,6 +20,7 @@ use crate::{
     notify,
     numbering::Numbers,
     open_files::{self, Own},
+    people::People,
     policy::Policy,
     signals, threads,
 };
@@ -31,7 +31,7 @@ pub struct Started {
     pub shards: u8,
     pub doorkeeper: Arc<Doorkeeper>,
     pub numbers: Numbers,
-    pub database: Option<Arc<Database>>,
+    pub people: People,
     pub facts: Facts,
     /// The files that the process needs for itself.
     pub own: Own,
@@ -75,7 +75,7 @@ pub fn start(loaded: &Loaded) -> Result<Started, String> {
     strangers(settings, &numbers).iter().for_each(|warning| tracing::warn!("{warning}"));
     let details: Vec<String> = places.iter().map(|(scheme, place)| listen::shown(*scheme, place)).collect();
     audit::tell(&Act { act: "start", by: "", outcome: "done", details: &details });
-    Ok(Started { broker, shards, doorkeeper, numbers, database: policy.database, facts, own })
+    Ok(Started { broker, shards, doorkeeper, numbers, people: policy.people, facts, own })
 }
 
 /// Reads every file that the configuration names: certificates, users and rules. The error has a sentence for each problem.

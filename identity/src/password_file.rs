@@ -112,6 +112,10 @@ impl PasswordFile {
         PasswordFile { users, decoy }
     }
 
+    pub fn users(&self) -> impl Iterator<Item = &str> {
+        self.users.keys().map(|user| &**user)
+    }
+
     /// The hash of a user, for whoever decides what an unknown one costs.
     pub fn hash(&self, user: &str) -> Option<&Hash> {
         self.users.get(user)

@@ -12,6 +12,7 @@ pub use anonymous::Anonymous;
 pub use call_out::CallOut;
 pub use certificate::{ByCertificate, CertificateName};
 pub use database::Database;
+pub(crate) use database::Users;
 pub use passwords::Passwords;
 pub use scram::Scram;
 pub use tokens::{KeySource, Tokens};

@@ -54,6 +54,14 @@ impl ScramFile {
         }
     }
 
+    pub fn users(&self) -> impl Iterator<Item = &str> {
+        self.users.keys().map(|user| &**user)
+    }
+
+    pub fn has(&self, user: &str) -> bool {
+        self.users.contains_key(user)
+    }
+
     pub fn credential(&self, mechanism: Mechanism, user: &str) -> Option<&Credential> {
         let keys = self.users.get(user)?;
         let place = match mechanism {

@@ -12,7 +12,8 @@ use std::{
 };
 
 use crate::{
-    Ask, Aspects, Exchange, Hash, Identity, Judgement, LoadError, Provider, Reason, UserRecord, UserTable,
+    Ask, Aspects, Exchange, Hash, Identity, Judgement, Known, LoadError, Provider, Reason, UserRecord,
+    UserTable,
     provider::scram::{machine, refused},
     scram::{Decoy, ITERATIONS_DEFAULT, Mechanism, Server, nonce},
 };
@@ -27,8 +28,9 @@ pub struct Database {
     decoy: Decoy,
 }
 
+/// The users as they are at one moment.
 #[derive(Debug)]
-struct Users {
+pub(crate) struct Users {
     table: UserTable,
     decoy: Option<Hash>,
     seen: Option<Seen>,
@@ -65,6 +67,11 @@ impl Database {
         Ok(true)
     }
 
+    /// Who is known now.
+    pub fn known(&self) -> Known {
+        Known::of_table(&self.name, self.users())
+    }
+
     fn users(&self) -> Arc<Users> {
         self.users.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -86,6 +93,15 @@ impl Database {
 }
 
 impl Users {
+    #[cfg(test)]
+    pub fn of(table: UserTable) -> Users {
+        Users { decoy: None, table, seen: None }
+    }
+
+    pub fn table(&self) -> &UserTable {
+        &self.table
+    }
+
     fn load(path: &Path) -> Result<Users, LoadError> {
         // Before it is read: a change meanwhile is found the next time.
         let seen = Seen::of(path).ok();

@@ -1,6 +1,8 @@
 //! Clients that know a password of a file.
 
-use crate::{Ask, Aspects, Identity, Judgement, PasswordFile, Provider, Reason};
+use std::sync::Arc;
+
+use crate::{Ask, Aspects, Identity, Judgement, Known, PasswordFile, Provider, Reason};
 
 #[derive(Debug)]
 pub struct Passwords {
@@ -12,6 +14,15 @@ impl Passwords {
     /// `name` is for the log: the path of the file.
     pub fn new(name: &str, file: PasswordFile) -> Passwords {
         Passwords { name: format!("password file {name}"), file }
+    }
+
+    pub(crate) fn file(&self) -> &PasswordFile {
+        &self.file
+    }
+
+    /// Who is known.
+    pub fn known(self: &Arc<Self>) -> Known {
+        Known::of_passwords(&self.name, Arc::clone(self))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{fs, num::NonZeroU32, sync::Arc};
 
 use crate::{
-    Ask, Aspects, Exchange, Identity, Judgement, Provider, Reason, ScramFile,
+    Ask, Aspects, Exchange, Identity, Judgement, Known, Provider, Reason, ScramFile,
     password::random,
     scram::{Decoy, ITERATIONS_DEFAULT, Mechanism, ScramError, Server, nonce},
 };
@@ -21,6 +21,15 @@ impl Scram {
         let default = NonZeroU32::new(ITERATIONS_DEFAULT).expect("the default is not none");
         let decoy = Decoy::new(&machine(), file.usual_iterations().unwrap_or(default));
         Scram { name: format!("SCRAM file {name}").into(), file, decoy }
+    }
+
+    pub(crate) fn file(&self) -> &ScramFile {
+        &self.file
+    }
+
+    /// Who is known.
+    pub fn known(self: &Arc<Self>) -> Known {
+        Known::of_scram(&self.name, Arc::clone(self))
     }
 }
 

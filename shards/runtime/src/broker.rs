@@ -7,7 +7,7 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use shard::{Rules, SHARDS_MAX, Shard, ShardId, ShardSet};
+use shard::{Revision, Rules, SHARDS_MAX, Shard, ShardId, ShardSet};
 
 use crate::{
     Config, Door, Place, StartError,
@@ -146,6 +146,13 @@ impl Broker {
     pub fn set_rules(&self, rules: Option<&Rules>) {
         for shard in self.shards() {
             self.command(shard, Command::Rules(rules.cloned()));
+        }
+    }
+
+    /// Users who are known otherwise than before, by the one who granted: those who are connected are held to it at once.
+    pub fn revise(&self, revision: &Arc<Revision>) {
+        for shard in self.shards() {
+            self.command(shard, Command::Revised(Arc::clone(revision)));
         }
     }
 

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crossbeam_channel::{Receiver, Sender};
-use shard::{Act, Acted, Counters, Gauges, Look, Rules, ShardId};
+use shard::{Act, Acted, Counters, Gauges, Look, Revision, Rules, ShardId};
 
 use crate::{
     StartError,
@@ -23,6 +23,8 @@ pub(crate) enum Command {
     Snapshot(Reply<Snapshot>),
     Look(Box<Look>, Reply<Looked>),
     Act(Box<Act>, Reply<Acted>),
+    /// Users who are known otherwise than before.
+    Revised(Arc<Revision>),
     /// Other limits and listeners, for the shard itself. It answers when it knows them.
     Config(Box<shard::Config>, Sender<()>),
     /// All doors from now on; one that is not among them is closed to those who come.

@@ -328,6 +328,7 @@ impl<B: Brain> Worker<B> {
                 Command::Doors(doors) => self.port.hang(doors),
                 Command::Delays(delays) => self.port.set_delays(delays),
                 Command::Stop => self.is_stopped = true,
+                Command::Revised(revision) => self.tell(Event::Revised(revision)),
                 Command::Rules(rules) => self.tell(Event::Rules(rules)),
                 Command::Snapshot(reply) => {
                     let (counters, gauges) = (self.brain.counters().clone(), self.brain.gauges());

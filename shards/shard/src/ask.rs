@@ -1,6 +1,6 @@
 //! What a shard wants to know of a client, and what it is told. Who answers is no business of the shard's.
 
-use std::{borrow::Cow, net::IpAddr, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use mqtt::{PacketKind, ReasonCode, Version};
 
@@ -51,6 +51,8 @@ pub enum Answer {
 /// Who somebody is. What he may do follows from it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Grant {
+    /// Who said so, and may take it back.
+    pub by: Option<Arc<str>>,
     /// None is nobody in particular.
     pub user: Option<Arc<str>>,
     pub groups: Box<[Arc<str>]>,
@@ -90,4 +92,18 @@ pub(crate) fn told(reason: ReasonCode) -> &'static str {
         ReasonCode::ConnectionRateExceeded => "too many attempts; come back later",
         _ => "the authentication failed",
     }
+}
+
+/// Users whom somebody who granted knows otherwise than before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revision {
+    pub by: Arc<str>,
+    /// The groups and roles that a user has now; none is not let in any more.
+    pub users: BTreeMap<Box<str>, Option<Rights>>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rights {
+    pub groups: Box<[Arc<str>]>,
+    pub roles: Box<[Arc<str>]>,
 }

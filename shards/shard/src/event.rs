@@ -1,8 +1,10 @@
 //! What can happen to a shard.
 
+use std::sync::Arc;
+
 use mqtt::ReasonCode;
 
-use crate::{Answer, Config, ConnId, Fetch, Mail, Piece, Rules, ShardId, store::record::Record};
+use crate::{Answer, Config, ConnId, Fetch, Mail, Piece, Revision, Rules, ShardId, store::record::Record};
 
 /// One thing that happened. The runtime brings events in the order in which they came about.
 #[derive(Debug)]
@@ -39,6 +41,8 @@ pub enum Event<'a> {
     Fetched { fetch: Fetch, record: Option<Record<'a>> },
     /// What clients may do from now on; without rules everything.
     Rules(Option<Rules>),
+    /// What was granted to some users is something else now.
+    Revised(Arc<Revision>),
     /// Limits and listeners from now on. What a shard cannot change while it lives stays as it is, and so do the rules.
     Config(Box<Config>),
     /// The deadline that `next_deadline` named may have passed.

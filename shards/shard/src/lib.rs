@@ -49,6 +49,7 @@ mod publish;
 mod random;
 mod receive;
 mod reconfiguring;
+mod regranting;
 mod renewing;
 mod replay;
 mod restore;
@@ -73,7 +74,7 @@ mod wills;
 
 pub use access::{Permits, Rules};
 pub use act::{Act, Acted};
-pub use ask::{Answer, Ask, Exchange, Grant};
+pub use ask::{Answer, Ask, Exchange, Grant, Revision, Rights};
 pub use bundle::{Bundle, Bundled};
 pub use config::{Config, DoorConfig, Limits, QueueFull, Versions};
 pub use counters::{Counters, Gauges};

@@ -56,6 +56,7 @@ impl Shard {
             | Deadline::AnswerReplays
             | Deadline::Retained
             | Deadline::Rules
+            | Deadline::Revised
             | Deadline::Store
             | Deadline::Drain => true,
         });

@@ -23,6 +23,7 @@ use crate::{
     permission::Permissions,
     post::Post,
     random::Random,
+    regranting::Revising,
     replay::{Asker, REPLAY_PAGES_PER_TICK},
     retained::Retained,
     router::Carried,
@@ -48,6 +49,7 @@ pub struct Shard {
     pub(crate) permissions: Option<Box<Permissions>>,
     /// Some listener has or had a mount point.
     pub(crate) has_mounts: bool,
+    pub(crate) revising: Revising,
     pub(crate) sessions: Sessions,
     pub(crate) trie: Trie,
     pub(crate) routes: Routes,
@@ -103,6 +105,8 @@ pub(crate) enum Deadline {
     KeepAlive(ConnId),
     /// Sessions are to be held to other rules.
     Rules,
+    /// Connections are to be held to other grants.
+    Revised,
     /// What was granted ends, or somebody has not answered.
     Standing(ConnId),
     /// A closing connection has had time enough to take its last bytes.
@@ -133,6 +137,7 @@ impl Shard {
             connections: Connections::default(),
             permissions: Permissions::of(config.rules.clone(), seed),
             has_mounts: config.has_mounts(),
+            revising: Revising::default(),
             sessions: Sessions::new(random.next_u64()),
             trie: Trie::new(random.next_u64()),
             routes: Routes::new(),
@@ -183,6 +188,7 @@ impl Shard {
             Event::Mail { from, mail } => self.handle_mail(from, mail, turn),
             Event::MailRoom { to, slots } => self.handle_mail_room(to, slots, turn),
             Event::Rules(rules) => self.handle_rules(rules, turn),
+            Event::Revised(revision) => self.handle_revised(revision, turn),
             Event::Config(config) => self.handle_config(*config),
             Event::Timer => self.handle_timer(turn),
             Event::Stored { batch, pieces } => self.handle_stored(batch, pieces),
@@ -277,6 +283,7 @@ impl Shard {
                 Deadline::Connect(conn) => self.on_connect_deadline(conn, turn),
                 Deadline::KeepAlive(conn) => self.on_keep_alive_deadline(conn, turn),
                 Deadline::Rules => self.on_rules_deadline(turn),
+                Deadline::Revised => self.on_revised_deadline(turn),
                 Deadline::Standing(conn) => self.on_standing_deadline(conn, turn),
                 Deadline::Linger(conn) => self.on_linger_deadline(conn, turn),
                 Deadline::Session(session) => self.on_session_deadline(session, turn),

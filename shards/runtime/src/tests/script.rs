@@ -250,7 +250,11 @@ impl Brain for Script {
             Event::NotOpened(_) => {
                 self.observed.not_opened.fetch_add(1, SeqCst);
             }
-            Event::Kick { .. } | Event::Authenticated { .. } | Event::Rules(_) | Event::Config(_) => {}
+            Event::Kick { .. }
+            | Event::Authenticated { .. }
+            | Event::Rules(_)
+            | Event::Config(_)
+            | Event::Revised(_) => {}
         }
     }
 

@@ -17,6 +17,7 @@ mod looking;
 mod mounting;
 mod permitted;
 mod reconfiguring;
+mod regranting;
 mod replaying;
 mod room;
 mod script;

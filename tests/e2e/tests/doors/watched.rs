@@ -5,7 +5,8 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use e2e::{Authority, Broker, PATIENCE, Setup, broker::free_port, program};
+use client::{Options, ReasonCode};
+use e2e::{Authority, Broker, Link, PATIENCE, Setup, broker::free_port, program, v5};
 
 use super::publish;
 
@@ -107,8 +108,11 @@ fn a_user_who_is_added_comes_in_without_a_restart_and_one_who_is_deleted_does_no
     broker.process.await_text("user database users.jsonl has changed: 2 users (before: 1 user)");
     // Who failed has to wait for the next attempt.
     await_that(&broker, "the user comes in", || is_in("bob"));
+    let options = Options { username: Some("anna".into()), password: Some("secret".into()), ..v5("stays") };
+    let mut link = Link::connect(broker.port, options);
     user(&["delete", &file, "anna"]);
     broker.process.await_text("user database users.jsonl has changed: 1 user (before: 2 users)");
+    assert_eq!(link.ended_by_server(), ReasonCode::NotAuthorized);
     assert!(!is_in("anna"));
     fs::write(&path, "nonsense\n").unwrap();
     broker.process.await_text("files have changed: nothing is changed: users.jsonl:1");

@@ -1,0 +1,139 @@
+//! Who is known to a provider at one moment, to find out who is not, or otherwise, at a later one.
+
+use std::sync::Arc;
+
+use crate::{
+    UserTable,
+    provider::{Passwords, Scram, Users},
+};
+
+/// The users of a provider, shared with it: nothing is copied.
+pub struct Known {
+    by: String,
+    people: People,
+}
+
+enum People {
+    Table(Arc<Users>),
+    Passwords(Arc<Passwords>),
+    Scram(Arc<Scram>),
+}
+
+/// What a user has of the provider.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rights {
+    pub groups: Vec<Arc<str>>,
+    pub roles: Vec<Arc<str>>,
+}
+
+impl Known {
+    pub(crate) fn of_table(by: &str, users: Arc<Users>) -> Known {
+        Known { by: by.to_owned(), people: People::Table(users) }
+    }
+
+    pub(crate) fn of_passwords(by: &str, passwords: Arc<Passwords>) -> Known {
+        Known { by: by.to_owned(), people: People::Passwords(passwords) }
+    }
+
+    pub(crate) fn of_scram(by: &str, scram: Arc<Scram>) -> Known {
+        Known { by: by.to_owned(), people: People::Scram(scram) }
+    }
+
+    /// The provider's name, as it stands in what it says of its users.
+    pub fn by(&self) -> &str {
+        &self.by
+    }
+
+    /// Users who are not let in later, or have other rights then; without a later one, all.
+    pub fn changes_to(&self, later: Option<&Known>) -> Vec<(Box<str>, Option<Rights>)> {
+        let later_rights = |user: &str| later.and_then(|later| later.rights(user));
+        let mut changes = Vec::new();
+        let mut compare = |user: &str, rights: Rights| {
+            let now = later_rights(user);
+            if now.as_ref() != Some(&rights) {
+                changes.push((user.into(), now));
+            }
+        };
+        match &self.people {
+            People::Table(users) => {
+                for user in users.table().records.keys() {
+                    if let Some(rights) = rights_in(users.table(), user) {
+                        compare(user, rights);
+                    }
+                }
+            }
+            People::Passwords(passwords) => {
+                passwords.file().users().for_each(|user| compare(user, Rights::default()));
+            }
+            People::Scram(scram) => scram.file().users().for_each(|user| compare(user, Rights::default())),
+        }
+        changes
+    }
+
+    /// None of who is not let in.
+    fn rights(&self, user: &str) -> Option<Rights> {
+        let is_there = match &self.people {
+            People::Table(users) => return rights_in(users.table(), user),
+            People::Passwords(passwords) => passwords.file().hash(user).is_some(),
+            People::Scram(scram) => scram.file().has(user),
+        };
+        is_there.then(Rights::default)
+    }
+}
+
+fn rights_in(table: &UserTable, user: &str) -> Option<Rights> {
+    let record = table.records.get(user).filter(|record| !record.is_disabled)?;
+    Some(Rights { groups: record.groups.clone(), roles: record.roles.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Cost, Hash, Kind, PasswordFile, UserRecord};
+
+    #[test]
+    fn who_is_gone_or_has_other_rights_is_named_and_nobody_else() {
+        let record = |roles: &[&str], is_disabled| UserRecord {
+            roles: roles.iter().map(|role| Arc::from(*role)).collect(),
+            is_disabled,
+            ..UserRecord::default()
+        };
+        let known = |records: &[(&str, UserRecord)]| {
+            let records = records.iter().map(|(user, record)| ((*user).into(), record.clone())).collect();
+            Known::of_table("table", Arc::new(Users::of(UserTable { records })))
+        };
+        let before = known(&[
+            ("gone", record(&[], false)),
+            ("off", record(&[], false)),
+            ("other", record(&["a"], false)),
+            ("same", record(&["a"], false)),
+            ("was off", record(&[], true)),
+        ]);
+        let after = known(&[
+            ("added", record(&[], false)),
+            ("off", record(&[], true)),
+            ("other", record(&["b"], false)),
+            ("same", record(&["a"], false)),
+        ]);
+        let rights = Rights { roles: vec!["b".into()], ..Rights::default() };
+        assert_eq!(
+            before.changes_to(Some(&after)),
+            [("gone".into(), None), ("off".into(), None), ("other".into(), Some(rights))]
+        );
+        assert_eq!(before.changes_to(None).len(), 4);
+        assert!(after.changes_to(Some(&after)).is_empty());
+    }
+
+    #[test]
+    fn users_of_a_password_file_are_known_by_their_names() {
+        let known = |text: &str| {
+            let (file, _) = PasswordFile::parse("users", text.as_bytes()).expect("a good file");
+            Known::of_passwords("file", Arc::new(Passwords::new("users", file)))
+        };
+        let cost = Cost { kind: Kind::Pbkdf2, rounds: 5, memory_kib: 0 };
+        let hash = Hash::make(b"secret", cost).expect("a hash");
+        let before = known(&format!("anna:{hash}\nbob:{hash}\n"));
+        let after = known(&format!("bob:{hash}\n"));
+        assert_eq!(before.changes_to(Some(&after)), [("anna".into(), None)]);
+    }
+}
