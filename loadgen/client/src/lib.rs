@@ -15,6 +15,7 @@ mod event;
 mod granted;
 mod inbound;
 mod instant;
+mod layers;
 mod link;
 mod options;
 mod outbound;
@@ -33,6 +34,7 @@ pub use driver::{Driver, Error, Tap};
 pub use event::{Disconnection, Event, Message, Token};
 pub use granted::Granted;
 pub use instant::Instant;
+pub use layers::Layers;
 /// The packets themselves, for a tool that must be faster than a state machine which owns its messages.
 pub use mqtt as wire;
 pub use mqtt::{PacketId, QoS, ReasonCode, RetainHandling, SubscriptionOptions, Version, Violation, matches};

@@ -5,8 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
+use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -76,6 +76,13 @@ impl Tls {
         };
         config.alpn_protocols = options.alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
         Ok(Tls { config: Arc::new(config) })
+    }
+
+    /// Each connection begins a session of its own.
+    pub fn without_resumption(self) -> Tls {
+        let mut config = (*self.config).clone();
+        config.resumption = Resumption::disabled();
+        Tls { config: Arc::new(config) }
     }
 }
 
