@@ -3,7 +3,6 @@
 
 mod cycle;
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -11,6 +10,7 @@ use client::QoS;
 use hdrhistogram::Histogram;
 
 use crate::BrokerArgs;
+use crate::destination::Destination;
 use crate::epoll::Epoll;
 use crate::latency::{latencies, record, report_latencies};
 use crate::ledger::Faults;
@@ -47,7 +47,7 @@ struct MessageArgs {
 /// The clients of a moment.
 pub struct Churn {
     epoll: Epoll,
-    server: SocketAddr,
+    destination: Destination,
     plan: Plan,
     slots: Vec<Slot>,
     /// Slots without a client.
@@ -119,7 +119,7 @@ impl Churn {
         let Settings { qos, payload_bytes, parallel, rate } = settings;
         Ok(Churn {
             epoll: Epoll::new().map_err(|error| error.to_string())?,
-            server: broker.address()?,
+            destination: broker.destination()?.clone(),
             plan: Plan { broker: broker.clone(), qos, payload_bytes },
             slots: (0..parallel).map(|_| Slot::default()).collect(),
             free: (0..parallel as usize).rev().collect(),
@@ -174,7 +174,7 @@ impl Churn {
         self.begun += 1;
         let Slot { cycle, number } = &mut self.slots[slot];
         *number += 1;
-        let begun = Cycle::begin(&self.plan, self.server, address, (slot as u32, *number), due)?;
+        let begun = Cycle::begin(&self.plan, &self.destination, address, (slot as u32, *number), due)?;
         self.epoll.add(&begun.connection, slot as u64).map_err(|error| error.to_string())?;
         *cycle = Some(begun);
         Ok(())

@@ -57,6 +57,7 @@ pub fn run(args: &ConnectArgs) -> Result<Report, String> {
         );
         report.add("close_cpu_us", "broker CPU per end", each_us(after, between), "us", Better::Lower);
     }
+    crowd.report_handshakes(&mut report);
     report.add("own_cpu_percent", "own CPU", own * 100.0 / seconds, "% of 1 core(s)", Better::Neither);
     report_latencies(&crowd.latencies, &mut report);
     Ok(report)
@@ -67,6 +68,9 @@ struct Crowd {
     version: Version,
     members: Vec<Member>,
     made: u32,
+    /// Of those that are made, over TLS: begun anew, and gone on with.
+    full: u32,
+    resumed: u32,
     latencies: Histogram<u64>,
 }
 
@@ -83,6 +87,8 @@ impl Crowd {
             version: args.broker.protocol_version,
             members: Vec::with_capacity(args.connections as usize),
             made: 0,
+            full: 0,
+            resumed: 0,
             latencies: latencies(),
         })
     }
@@ -120,14 +126,14 @@ impl Crowd {
         let client_id = args.broker.client_id(&format!("connect-{index}"));
         let hello = Hello { keep_alive_s: 60, ..args.broker.hello(&client_id) };
         let begun = Instant::now();
-        let connection = Connection::begin(args.broker.address()?, index, &hello)?;
+        let connection = Connection::begin(args.broker.destination()?, index, &hello)?;
         self.epoll.add(&connection, index as u64).map_err(|error| error.to_string())?;
         self.members.push(Member { connection, begun, is_made: false });
         Ok(())
     }
 
     fn look_at(&mut self, index: usize, buffer: &mut [u8]) -> Result<(), String> {
-        let Crowd { epoll, members, made, latencies, version } = self;
+        let Crowd { epoll, members, made, full, resumed, latencies, version } = self;
         let version = *version;
         let Member { connection, begun, is_made } = &mut members[index];
         if *is_made {
@@ -148,10 +154,24 @@ impl Crowd {
             _ => Err(unexpected(frame, version, &format!("connection {index}"))),
         });
         let open = open?;
+        if *is_made {
+            match connection.is_resumed() {
+                Some(true) => *resumed += 1,
+                Some(false) => *full += 1,
+                None => {}
+            }
+        }
         connection.look_again(epoll, index as u64)?;
         match open {
             true => Ok(()),
             false => Err(format!("the broker closed connection {index} before its CONNACK")),
+        }
+    }
+
+    fn report_handshakes(&self, report: &mut Report) {
+        if self.full + self.resumed > 0 {
+            report.add("tls_full", "TLS handshakes in full", f64::from(self.full), "", Better::Neither);
+            report.add("tls_resumed", "TLS sessions resumed", f64::from(self.resumed), "", Better::Neither);
         }
     }
 

@@ -1,7 +1,7 @@
 //! One raw connection: a blocking handshake, then frames in and bytes out without blocking.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::net::Shutdown;
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::{Duration, Instant};
 
@@ -10,12 +10,17 @@ use client::wire::{
     UserProperties,
 };
 use client::{PacketId, QoS, ReasonCode, Version, Violation};
-use socket2::{Domain, Socket, Type};
+use socket2::Socket;
 
+use crate::destination::{Destination, Place};
 use crate::epoll::Epoll;
+use crate::layered::Layered;
+use crate::socket::{begin_to_connect, connect};
 
 pub struct Connection {
-    stream: TcpStream,
+    stream: Socket,
+    /// What lies between the socket and MQTT, where anything does.
+    layered: Option<Box<Layered>>,
     /// Bytes of a frame that has not arrived in full.
     partial: Vec<u8>,
     /// What is to be written, from `written` on.
@@ -60,33 +65,28 @@ impl<'a> Hello<'a> {
 impl Connection {
     /// Connects, waits for the CONNACK and, if there is a subscription, for its SUBACK. `index` chooses the source
     /// address: one address has too few ports for very many connections.
-    pub fn open(server: SocketAddr, index: usize, hello: &Hello<'_>) -> Result<Connection, String> {
-        let stream = connect(server, index).map_err(|error| unreachable(server, &error))?;
-        let mut connection = Connection::of(stream, Vec::new());
-        let greeted = connection.greet(hello);
-        greeted.map_err(|error| format!("`{}` was not accepted by {server}: {error}", hello.client_id))?;
+    pub fn open(destination: &Destination, index: usize, hello: &Hello<'_>) -> Result<Connection, String> {
+        let place = &destination.place;
+        let stream = connect(place, index, PATIENCE).map_err(|error| unreachable(place, &error))?;
+        let mut connection = Connection::of(stream, Vec::new(), Layered::of(destination, hello.client_id)?);
+        let greeted = connection.open_layers().and_then(|()| connection.greet(hello));
+        greeted.map_err(|error| format!("`{}` was not accepted by {place}: {error}", hello.client_id))?;
         Ok(connection)
     }
 
     /// Begins to connect, with the CONNECT ready to go out. The first edge tells when there is somebody to write to.
-    pub fn begin(server: SocketAddr, index: usize, hello: &Hello<'_>) -> Result<Connection, String> {
-        let begin = || {
-            let socket = make_socket(server, index)?;
-            socket.set_nonblocking(true)?;
-            match socket.connect(&server.into()) {
-                Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
-                _ => Ok(TcpStream::from(socket)),
-            }
-        };
-        let stream = begin().map_err(|error| unreachable(server, &error))?;
+    pub fn begin(destination: &Destination, index: usize, hello: &Hello<'_>) -> Result<Connection, String> {
+        let stream = begin_to_connect(&destination.place, index)
+            .map_err(|error| unreachable(&destination.place, &error))?;
         let mut output = Vec::new();
         connect_packet(hello).encode(hello.version, &mut output);
-        Ok(Connection::of(stream, output))
+        Ok(Connection::of(stream, output, Layered::of(destination, hello.client_id)?))
     }
 
-    fn of(stream: TcpStream, output: Vec<u8>) -> Connection {
+    fn of(stream: Socket, output: Vec<u8>, layered: Option<Box<Layered>>) -> Connection {
         Connection {
             stream,
+            layered,
             partial: Vec::new(),
             output,
             written: 0,
@@ -100,6 +100,16 @@ impl Connection {
     /// Messages with payloads of that size are for it.
     pub fn expect_payloads(&mut self, bytes: u32) {
         self.frame_bytes_max = bytes.saturating_add(FRAME_BYTES_BESIDES);
+    }
+
+    /// Whether TLS has gone on with a session of before; None without TLS.
+    pub fn is_resumed(&self) -> Option<bool> {
+        self.layered.as_ref()?.is_resumed()
+    }
+
+    fn open_layers(&mut self) -> Result<(), String> {
+        let Some(layered) = &mut self.layered else { return Ok(()) };
+        layered.open(&self.stream).map_err(|error| unanswered(&error))
     }
 
     fn greet(&mut self, hello: &Hello<'_>) -> Result<(), String> {
@@ -130,7 +140,7 @@ impl Connection {
         version: Version,
         take: impl FnOnce(&Packet<'_>) -> Result<T, String>,
     ) -> Result<T, String> {
-        self.stream.write_all(bytes).map_err(|error| unanswered(&error))?;
+        self.say(bytes).map_err(|error| unanswered(&error))?;
         let mut answer = Vec::new();
         let asked = Instant::now();
         loop {
@@ -138,14 +148,32 @@ impl Connection {
             if asked.elapsed() >= PATIENCE {
                 return Err(unanswered(&ErrorKind::TimedOut.into()));
             }
-            let mut byte = [0];
-            self.stream.read_exact(&mut byte).map_err(|error| unanswered(&error))?;
-            answer.push(byte[0]);
+            answer.push(self.hear().map_err(|error| unanswered(&error))?);
             let no_mqtt = |violation| format!("what listens there does not speak MQTT: {violation}");
             if let Some(frame) = wire::split(&answer, ANSWER_BYTES_MAX).map_err(no_mqtt)? {
                 return take(&wire::decode(&frame, version).map_err(no_mqtt)?);
             }
         }
+    }
+
+    /// Waits until the socket has taken it.
+    fn say(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let Some(layered) = &mut self.layered else { return self.stream.write_all(bytes) };
+        if !layered.is_open() {
+            return Err(ErrorKind::NotConnected.into());
+        }
+        layered.seal(bytes)?;
+        layered.write(&self.stream)
+    }
+
+    /// Waits for the next byte. What follows it stays where it is.
+    fn hear(&mut self) -> io::Result<u8> {
+        if let Some(layered) = &mut self.layered {
+            return layered.read_byte(&self.stream);
+        }
+        let mut byte = [0];
+        self.stream.read_exact(&mut byte)?;
+        Ok(byte[0])
     }
 
     /// Ends the connection in order, and waits until the broker has ended it as well: by then the session is what it
@@ -155,7 +183,12 @@ impl Connection {
         let mut ended = || -> io::Result<()> {
             self.stream.set_nonblocking(false)?;
             self.stream.set_read_timeout(Some(PATIENCE))?;
-            self.stream.write_all(&self.output[self.written..])?;
+            let rest = self.output.split_off(self.written);
+            self.say(&rest)?;
+            if let Some(layered) = &mut self.layered {
+                layered.say_farewell();
+                layered.write(&self.stream)?;
+            }
             self.stream.shutdown(Shutdown::Write)?;
             let mut last_words = [0; 4096];
             let asked = Instant::now();
@@ -185,10 +218,28 @@ impl Connection {
     pub fn read(
         &mut self,
         buffer: &mut [u8],
+        on_frame: impl FnMut(&Frame<'_>, &mut Vec<u8>) -> Result<(), String>,
+    ) -> Result<bool, String> {
+        let was_open = self.is_layers_open();
+        let is_open = self.read_frames(buffer, on_frame)?;
+        // What the layers answer, and what has waited for them, has no other edge.
+        if is_open && (self.unsent() > 0 || was_open != self.is_layers_open()) {
+            self.flush()?;
+        }
+        Ok(is_open)
+    }
+
+    fn read_frames(
+        &mut self,
+        buffer: &mut [u8],
         mut on_frame: impl FnMut(&Frame<'_>, &mut Vec<u8>) -> Result<(), String>,
     ) -> Result<bool, String> {
         for _ in 0..READS_MAX {
-            let len = match self.stream.read(buffer) {
+            let received = match &mut self.layered {
+                None => self.stream.read(buffer),
+                Some(layered) => layered.read(&self.stream, buffer),
+            };
+            let len = match received {
                 Ok(0) => return Ok(false),
                 Ok(len) => len,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(true),
@@ -213,7 +264,7 @@ impl Connection {
                 );
             }
             // A read that did not fill the buffer has emptied the socket: the next arrival is a new edge.
-            if len < buffer.len() {
+            if self.layered.as_ref().map_or(len < buffer.len(), |layered| layered.is_emptied()) {
                 return Ok(true);
             }
         }
@@ -231,11 +282,22 @@ impl Connection {
 
     /// Bytes that the socket has not taken yet.
     pub fn backlog(&self) -> usize {
-        self.output.len() - self.written
+        self.output.len() - self.written + self.unsent()
+    }
+
+    fn unsent(&self) -> usize {
+        self.layered.as_ref().map_or(0, |layered| layered.unsent())
+    }
+
+    fn is_layers_open(&self) -> bool {
+        self.layered.as_ref().is_none_or(|layered| layered.is_open())
     }
 
     /// Writes as much as the socket takes; the rest waits for the next edge.
     pub fn flush(&mut self) -> Result<(), String> {
+        if self.layered.is_some() {
+            return self.flush_layered();
+        }
         while self.written < self.output.len() {
             match self.stream.write(&self.output[self.written..]) {
                 Ok(len) => self.written += len,
@@ -248,6 +310,23 @@ impl Connection {
         self.written = 0;
         self.answer_bytes = 0;
         Ok(())
+    }
+
+    /// What waits is sealed in one go once the socket has taken what was sealed before.
+    fn flush_layered(&mut self) -> Result<(), String> {
+        let layered = self.layered.as_mut().expect("the caller has looked");
+        loop {
+            match layered.write(&self.stream) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                outcome => outcome.map_err(|error| broken(&error))?,
+            }
+            if self.output.is_empty() || !layered.is_open() {
+                return Ok(());
+            }
+            layered.seal(&self.output).map_err(|error| broken(&error))?;
+            self.output.clear();
+            self.answer_bytes = 0;
+        }
     }
 }
 
@@ -267,9 +346,9 @@ pub fn refusal(reason: ReasonCode) -> String {
 }
 
 /// Why there is no connection, and what to look at.
-fn unreachable(server: SocketAddr, error: &io::Error) -> String {
+fn unreachable(server: &Place, error: &io::Error) -> String {
     let remedy = match error.kind() {
-        ErrorKind::ConnectionRefused => ": is a broker there? --host and --port say where",
+        ErrorKind::ConnectionRefused => ": is a broker there? --host and --port, or --url, say where",
         ErrorKind::AddrNotAvailable => ": take fewer connections, or widen net.ipv4.ip_local_port_range",
         _ => "",
     };
@@ -319,39 +398,6 @@ fn each_frame(
     Ok(taken)
 }
 
-fn connect(server: SocketAddr, index: usize) -> io::Result<TcpStream> {
-    let socket = make_socket(server, index)?;
-    socket.connect_timeout(&server.into(), PATIENCE)?;
-    socket.set_read_timeout(Some(PATIENCE))?;
-    Ok(socket.into())
-}
-
-fn make_socket(server: SocketAddr, index: usize) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(server), Type::STREAM, None)?;
-    if let IpAddr::V4(address) = server.ip()
-        && address.is_loopback()
-    {
-        let host = u32::from(Ipv4Addr::LOCALHOST) + u32::try_from(index / PORTS_PER_ADDRESS).unwrap_or(0);
-        choose_port_at_connect(&socket)?;
-        socket.bind(&SocketAddr::from((Ipv4Addr::from(host), 0)).into())?;
-    }
-    socket.set_tcp_nodelay(true)?;
-    Ok(socket)
-}
-
-// A bind would otherwise take the port from all destinations at once, and they run out after one address's worth.
-fn choose_port_at_connect(socket: &Socket) -> io::Result<()> {
-    let on: libc::c_int = 1;
-    let len = size_of_val(&on) as libc::socklen_t;
-    let descriptor = socket.as_raw_fd();
-    // SAFETY: the option is an int, and the length says so.
-    let failed = unsafe {
-        let option = libc::IP_BIND_ADDRESS_NO_PORT;
-        libc::setsockopt(descriptor, libc::IPPROTO_IP, option, (&raw const on).cast(), len)
-    } < 0;
-    if failed { Err(io::Error::last_os_error()) } else { Ok(()) }
-}
-
 pub fn connect_packet<'a>(hello: &Hello<'a>) -> Connect<'a> {
     // 3.x keeps a session by the one flag, 5.0 only if it is told for how long.
     let is_kept = !hello.clean_start && hello.version == Version::V5;
@@ -393,7 +439,6 @@ pub fn subscribe_packet(filter: &str, qos: QoS) -> Packet<'_> {
 /// So long that no run needs a ping. Zero would mean none, which is not allowed everywhere.
 const KEEP_ALIVE_S: u16 = u16::MAX;
 const PATIENCE: Duration = Duration::from_secs(10);
-const PORTS_PER_ADDRESS: usize = 20_000;
 const ANSWER_BYTES_MAX: u32 = 64 * 1024;
 /// The longest topic, and room for properties.
 const FRAME_BYTES_BESIDES: u32 = 128 * 1024;

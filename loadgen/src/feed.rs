@@ -29,7 +29,7 @@ impl Feed {
     pub fn open(broker: &BrokerArgs, name: &str, index: usize, qos: QoS) -> Result<Feed, String> {
         let version = broker.protocol_version;
         let client_id = broker.client_id(name);
-        let connection = Connection::open(broker.address()?, index, &broker.hello(&client_id))?;
+        let connection = Connection::open(broker.destination()?, index, &broker.hello(&client_id))?;
         let epoll = Epoll::new().map_err(|error| error.to_string())?;
         epoll.add(&connection, 0).map_err(|error| error.to_string())?;
         let window =

@@ -89,7 +89,7 @@ struct Crowd {
 
 impl Crowd {
     fn connect(args: &IdleArgs) -> Result<Crowd, String> {
-        let server = args.broker.address()?;
+        let destination = args.broker.destination()?;
         let epoll = Epoll::new().map_err(|error| error.to_string())?;
         let mut members = Vec::with_capacity(args.connections as usize);
         for index in 0..args.connections as usize {
@@ -100,7 +100,7 @@ impl Crowd {
                 subscription: Some((&topic, QoS::AtLeastOnce)),
                 ..args.broker.hello(&client_id)
             };
-            let connection = Connection::open(server, index, &hello)
+            let connection = Connection::open(destination, index, &hello)
                 .map_err(|error| format!("after {index} connections: {error}"))?;
             epoll.add(&connection, index as u64).map_err(|error| error.to_string())?;
             members.push(Some(connection));

@@ -8,11 +8,13 @@ mod churn;
 mod compare;
 mod connect;
 mod connection;
+mod destination;
 mod epoll;
 mod feed;
 mod floor;
 mod idle;
 mod latency;
+mod layered;
 mod ledger;
 mod mixed;
 mod null;
@@ -23,19 +25,21 @@ mod report;
 mod retained;
 mod scenario;
 mod script;
+mod socket;
 mod traffic;
 mod usage;
 
 use std::fs::OpenOptions;
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 use clap::{Args, Parser, Subcommand};
 use client::{QoS, Version};
 
 use compare::CompareArgs;
 use connection::Hello;
+use destination::{Destination, TransportArgs};
 use null::NullArgs;
 use process::Process;
 use report::{Figure, Report};
@@ -55,7 +59,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     #[command(flatten)]
-    Scenario(Scenario),
+    Scenario(Box<Scenario>),
     /// Serve as a relay that only moves bytes: what the kernel itself costs
     Null(NullArgs),
     /// Run the same scenarios with several brokers in turn, and show what came out side by side
@@ -68,9 +72,11 @@ struct BrokerArgs {
     /// Host name or address of the broker
     #[arg(long, default_value = "127.0.0.1")]
     host: String,
-    /// Port of the broker
-    #[arg(long, short, default_value_t = 1883, value_parser = clap::value_parser!(u16).range(1..))]
-    port: u16,
+    /// Port of the broker [default: 1883, or the usual one of the URL's transport]
+    #[arg(long, short, value_parser = clap::value_parser!(u16).range(1..))]
+    port: Option<u16>,
+    #[command(flatten)]
+    transport: TransportArgs,
     /// Process id of the broker on this machine: its CPU time and memory are reported
     #[arg(long)]
     pid: Option<u32>,
@@ -86,14 +92,18 @@ struct BrokerArgs {
     /// What client ids and topics begin with: several of this program at one broker need one each
     #[arg(long, default_value = "loadgen", value_parser = parse_prefix)]
     prefix: String,
+    /// What follows from the above, once somebody has asked.
+    #[arg(skip)]
+    destination: OnceLock<Destination>,
 }
 
 impl BrokerArgs {
-    fn address(&self) -> Result<SocketAddr, String> {
-        let mut addresses = (self.host.as_str(), self.port)
-            .to_socket_addrs()
-            .map_err(|error| format!("cannot find the address of `{}`: {error}", self.host))?;
-        addresses.next().ok_or_else(|| format!("`{}` has no address", self.host))
+    fn destination(&self) -> Result<&Destination, String> {
+        if let Some(destination) = self.destination.get() {
+            return Ok(destination);
+        }
+        let destination = self.transport.destination(&self.host, self.port)?;
+        Ok(self.destination.get_or_init(|| destination))
     }
 
     /// With a session that begins and ends with its connection.

@@ -61,14 +61,14 @@ pub fn run(args: &MixedArgs) -> Result<Report, String> {
 impl MixedArgs {
     fn open_idle(&self) -> Result<Vec<Connection>, String> {
         let broker = &self.run.broker;
-        let server = broker.address()?;
+        let destination = broker.destination()?;
         let open = |index| {
             let (client_id, topic) = (
                 broker.client_id(&format!("mixed-idle-{index}")),
                 broker.topic(&format!("mixed/idle/{index}")),
             );
             let subscription = Some((&*topic, self.qos));
-            Connection::open(server, index as usize, &Hello { subscription, ..broker.hello(&client_id) })
+            Connection::open(destination, index as usize, &Hello { subscription, ..broker.hello(&client_id) })
         };
         (0..self.idle).map(open).collect()
     }

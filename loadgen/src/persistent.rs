@@ -153,7 +153,7 @@ impl PersistentArgs {
     fn end_session(&self, session: u32) -> Result<(), String> {
         let client_id = self.client_id(session);
         let hello = Hello { clean_start: true, ..self.broker.hello(&client_id) };
-        let connection = Connection::open(self.broker.address()?, session as usize, &hello)?;
+        let connection = Connection::open(self.broker.destination()?, session as usize, &hello)?;
         connection.end(self.broker.protocol_version)
     }
 

@@ -201,7 +201,7 @@ impl Reader {
     fn open(args: &RetainedArgs, client_id: &str) -> Result<Reader, String> {
         let version = args.broker.protocol_version;
         let client_id = args.broker.client_id(client_id);
-        let mut connection = Connection::open(args.broker.address()?, 1, &args.broker.hello(&client_id))?;
+        let mut connection = Connection::open(args.broker.destination()?, 1, &args.broker.hello(&client_id))?;
         connection.expect_payloads(args.payload_bytes);
         let epoll = Epoll::new().map_err(|error| error.to_string())?;
         epoll.add(&connection, 0).map_err(|error| error.to_string())?;

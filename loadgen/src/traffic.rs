@@ -135,7 +135,7 @@ pub fn run(args: &RunArgs, threads: u32, cast: &Cast) -> Result<Report, String> 
 fn end_sessions(args: &RunArgs, cast: &Cast) -> Result<(), String> {
     for index in 0..if cast.is_stored { cast.subscribers.len() } else { 0 } {
         let client_id = client_id(args, cast, "subscriber", index);
-        let connection = Connection::open(args.broker.address()?, index, &args.broker.hello(&client_id))?;
+        let connection = Connection::open(args.broker.destination()?, index, &args.broker.hello(&client_id))?;
         connection.end(args.broker.protocol_version)?;
     }
     Ok(())
@@ -274,7 +274,7 @@ fn make_workers<'a>(
     stage: &'a Stage,
     groups: &[Arc<Group>],
 ) -> Result<Vec<Worker<'a>>, String> {
-    let (server, version) = (args.broker.address()?, args.broker.protocol_version);
+    let (destination, version) = (args.broker.destination()?, args.broker.protocol_version);
     let threads = threads as usize;
     let mut workers = Vec::new();
     for thread in 0..threads {
@@ -286,7 +286,7 @@ fn make_workers<'a>(
     let open = |role: &str, index: usize, connections: usize, clean_start, subscription| {
         let client_id = client_id(args, cast, role, index);
         let hello = Hello { clean_start, subscription, ..args.broker.hello(&client_id) };
-        Connection::open(server, connections, &hello)
+        Connection::open(destination, connections, &hello)
     };
     let payload_bytes_max = cast.publishers.iter().map(|role| role.shape.payload_bytes).max().unwrap_or(0);
     for (index, role) in cast.subscribers.iter().enumerate() {

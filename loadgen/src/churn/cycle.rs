@@ -1,6 +1,5 @@
 //! One client of `churn`, from its CONNECT to its DISCONNECT: a step for each answer of the broker.
 
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use client::wire::{Connack, Disconnect, Frame, Packet, PacketKind, Publish, PublishProperties, Suback};
@@ -9,6 +8,7 @@ use client::{PacketId, QoS};
 use crate::BrokerArgs;
 use crate::acknowledgement::{acknowledge, complete, on_acknowledgement};
 use crate::connection::{Connection, check_suback, subscribe_packet, unusable};
+use crate::destination::Destination;
 use crate::payload::Stamp;
 
 /// What all clients do.
@@ -38,13 +38,13 @@ impl Cycle {
     /// `number` is the slot, and how many clients it has had.
     pub fn begin(
         plan: &Plan,
-        server: SocketAddr,
+        destination: &Destination,
         address: usize,
         (slot, number): (u32, u64),
         due: Instant,
     ) -> Result<Cycle, String> {
         let client_id = plan.broker.client_id(&format!("churn-{slot}-{number}"));
-        let mut connection = Connection::begin(server, address, &plan.broker.hello(&client_id))?;
+        let mut connection = Connection::begin(destination, address, &plan.broker.hello(&client_id))?;
         connection.expect_payloads(plan.payload_bytes);
         let progress = Progress {
             stamp: Stamp { stream: slot, sequence: number, due_ns: 0 },

@@ -15,6 +15,7 @@ use super::data::DataFolder;
 use super::plan::{CONFIG, Contender, DATA, PORT};
 use super::result::Failure;
 use crate::connection::{Connection, Hello};
+use crate::destination::Destination;
 use crate::process::Process;
 use crate::report::{Better, Report};
 
@@ -147,7 +148,8 @@ impl Server {
     fn greet(&self, go_on: &mut impl FnMut() -> bool) -> Result<(), String> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
         let greeting = thread::spawn(move || {
-            Connection::open(address, 0, &Hello::new(Version::V311, "loadgen-ready")).map(drop)
+            Connection::open(&Destination::plain(address), 0, &Hello::new(Version::V311, "loadgen-ready"))
+                .map(drop)
         });
         while !greeting.is_finished() {
             if !go_on() {

@@ -87,7 +87,7 @@ impl<'a> Beginning<'a> {
         };
         let client_id = self.args.client_id(session);
         let hello = Hello { clean_start: false, ..self.args.broker.hello(&client_id) };
-        let connection = Connection::begin(self.args.broker.address()?, session as usize, &hello)?;
+        let connection = Connection::begin(self.args.broker.destination()?, session as usize, &hello)?;
         self.epoll.add(&connection, token_of(slot, session)).map_err(|error| error.to_string())?;
         self.guests[slot] = Some(Guest { session, connection, state: State::Connecting });
         Ok(())

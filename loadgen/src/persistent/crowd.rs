@@ -88,7 +88,7 @@ impl Crowd {
         let client_id = args.client_id(session);
         let hello = Hello { clean_start: false, ..args.broker.hello(&client_id) };
         let begun = Instant::now();
-        let mut connection = Connection::begin(args.broker.address()?, session as usize, &hello)?;
+        let mut connection = Connection::begin(args.broker.destination()?, session as usize, &hello)?;
         connection.expect_payloads(args.payload_bytes);
         self.epoll.add(&connection, session.into()).map_err(|error| error.to_string())?;
         self.members.push(Member {

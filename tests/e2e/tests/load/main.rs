@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod failure;
+mod transports;
 
 use std::process::Command;
 
