@@ -1,11 +1,14 @@
-//! The way between two shards as the benches see it. No interface of the runtime: it exists with the feature `bench`
+//! The way between two shards and that through the layers as the benches see them. No interface of the runtime: it exists with the feature `bench`
 //! alone.
+
+mod layered;
 
 use std::io;
 
 use shard::{Mail, ShardId};
 
 use crate::mesh::{Letter, Mesh, weave};
+pub use layered::Layered;
 
 /// Two shards' ends of a mesh, held by one thread.
 pub struct Crossing {

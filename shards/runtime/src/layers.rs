@@ -8,7 +8,7 @@ mod tls;
 
 use std::net::{IpAddr, SocketAddr};
 
-use shard::{NotOpened, Outgoing};
+use shard::{NotOpened, Outgoing, Spare};
 use transport::{Answer, Close, CloseCode, Head, Kind, Side, Socket, proxy};
 
 use crate::door::{Door, Speech};
@@ -16,14 +16,15 @@ use tls::{Streams, Tls};
 
 pub(crate) struct Layers {
     outside: Outside,
-    tls: Option<Tls>,
+    /// Boxed: a connection with nothing but a WebSocket does not pay for its size.
+    tls: Option<Box<Tls>>,
     inside: Inside,
     /// As it came: the beginning of a header or a record.
     sealed: Vec<u8>,
     /// Out of TLS: the beginning of a request, or of whatever it will turn out to be.
     opened: Vec<u8>,
-    /// For the socket.
-    pub output: Vec<u8>,
+    /// For the socket. None while nothing is said: an idle connection keeps no memory for it.
+    pub output: Option<Box<Outgoing>>,
     /// What the shard sends and is in `output` or under way. It goes back when the socket has taken everything.
     pub of_shard: Option<Box<Outgoing>>,
     /// What came out and the shard may not have yet.
@@ -90,6 +91,8 @@ pub(crate) struct Scratch {
     opened: Vec<u8>,
     /// What one layer says, on its way through the others.
     said: Vec<u8>,
+    /// For the output of the next connection that says something.
+    pub spare: Spare,
 }
 
 impl Layers {
@@ -113,7 +116,7 @@ impl Layers {
             inside: Inside::of(door.speech),
             sealed: Vec::new(),
             opened: Vec::new(),
-            output: Vec::new(),
+            output: None,
             of_shard: None,
             held: Vec::new(),
             due: Vec::new(),
@@ -128,29 +131,31 @@ impl Layers {
 
     /// Takes bytes of the socket; what is MQTT in them is appended to `scratch.plain`. After a refusal `output` holds what the
     /// peer is to be told of it, and then it is over. That of a WebSocket waits for `leave`.
-    pub fn receive(&mut self, bytes: &[u8], at: At<'_>, scratch: &mut Scratch) -> Result<(), Refusal> {
+    ///
+    /// Records are opened where they are, so that nothing is left in `bytes` that means anything.
+    pub fn receive(&mut self, bytes: &mut [u8], at: At<'_>, scratch: &mut Scratch) -> Result<(), Refusal> {
         if self.is_leaving() {
             return Ok(());
         }
-        let answers = self.output.len();
+        let answers = self.output_bytes();
         let result = self.take(bytes, at, scratch);
         if result.is_ok()
-            && self.output.len() > answers
-            && self.output.len() > OUTPUT_BYTES_MAX + self.of_shard_bytes()
+            && self.output_bytes() > answers
+            && self.output_bytes() > OUTPUT_BYTES_MAX + self.of_shard_bytes()
         {
             return Err(Refusal::new(NotOpened::Unknown, "the peer makes us answer and does not read"));
         }
         result
     }
 
-    fn take(&mut self, bytes: &[u8], at: At<'_>, scratch: &mut Scratch) -> Result<(), Refusal> {
+    fn take(&mut self, bytes: &mut [u8], at: At<'_>, scratch: &mut Scratch) -> Result<(), Refusal> {
         if self.outside != Outside::Passed {
             self.sealed.extend_from_slice(bytes);
             if !self.pass_outside(at.door)? {
                 return Ok(());
             }
-            let bytes = std::mem::take(&mut self.sealed);
-            return self.unseal(&bytes, at, scratch);
+            let mut bytes = std::mem::take(&mut self.sealed);
+            return self.unseal(&mut bytes, at, scratch);
         }
         self.unseal(bytes, at, scratch)
     }
@@ -191,7 +196,7 @@ impl Layers {
 
     fn begin_tls(&mut self, door: &Door) -> Result<(), Refusal> {
         match &door.tls {
-            Some(config) => self.tls = Some(Tls::new(config).map_err(Refusal::of_tls)?),
+            Some(config) => self.tls = Some(Box::new(Tls::new(config).map_err(Refusal::of_tls)?)),
             None if self.outside == Outside::Unknown => {
                 return Err(Refusal::new(NotOpened::Tls, "this listener has no certificate for TLS"));
             }
@@ -200,16 +205,17 @@ impl Layers {
         Ok(())
     }
 
-    fn unseal(&mut self, bytes: &[u8], at: At<'_>, scratch: &mut Scratch) -> Result<(), Refusal> {
+    fn unseal(&mut self, bytes: &mut [u8], at: At<'_>, scratch: &mut Scratch) -> Result<(), Refusal> {
         if self.tls.is_none() {
             return self.enter(bytes, at, scratch);
         }
         if let Inside::Mqtt = self.inside {
-            return self.open_records(bytes, &mut scratch.plain);
+            let Scratch { plain, spare, .. } = scratch;
+            return self.open_records(bytes, plain, spare);
         }
         let mut opened = std::mem::take(&mut scratch.opened);
         opened.clear();
-        let mut result = self.open_records(bytes, &mut opened);
+        let mut result = self.open_records(bytes, &mut opened, &mut scratch.spare);
         if result.is_ok() && !opened.is_empty() {
             result = self.enter(&opened, at, scratch);
         }
@@ -219,11 +225,27 @@ impl Layers {
     }
 
     /// Appends to `opened` what the records hold that are whole now.
-    fn open_records(&mut self, bytes: &[u8], opened: &mut Vec<u8>) -> Result<(), Refusal> {
+    fn open_records(
+        &mut self,
+        bytes: &mut [u8],
+        opened: &mut Vec<u8>,
+        spare: &mut Spare,
+    ) -> Result<(), Refusal> {
+        let output = &mut self.output.get_or_insert_with(|| spare.outgoing()).bytes;
         let tls = self.tls.as_mut().expect("the caller looked");
-        self.sealed.extend_from_slice(bytes);
-        let mut streams = Streams { sealed: &mut self.sealed, opened, output: &mut self.output };
-        tls.open(&mut streams).map_err(Refusal::of_tls)?;
+        let mut streams = Streams { opened, output };
+        let result = if self.sealed.is_empty() {
+            let (taken, result) = tls.open(bytes, &mut streams);
+            // Nothing, unless a record is in pieces.
+            self.sealed.extend_from_slice(&bytes[taken..]);
+            result
+        } else {
+            self.sealed.extend_from_slice(bytes);
+            let (taken, result) = tls.open(&mut self.sealed, &mut streams);
+            discard(&mut self.sealed, taken);
+            result
+        };
+        result.map_err(Refusal::of_tls)?;
         if self.sealed.len() > SEALED_BYTES_MAX {
             return Err(Refusal::new(NotOpened::Tls, "TLS: a handshake message is too long"));
         }
@@ -336,6 +358,12 @@ impl Layers {
         let head = matches!(self.inside, Inside::WebSocket(_)).then(|| Head::binary(outgoing.len()));
         let result = match (outgoing.as_contiguous(), head) {
             (Some(bytes), None) => self.say(bytes, scratch),
+            (_, head) if self.tls.is_none() => {
+                let output = &mut self.output.get_or_insert_with(|| scratch.spare.outgoing()).bytes;
+                output.extend_from_slice(head.as_ref().map_or(&[], Head::as_bytes));
+                outgoing.slices().for_each(|slice| output.extend_from_slice(slice));
+                Ok(())
+            }
             (_, head) => {
                 // One record for all of it, where there is TLS.
                 let mut said = std::mem::take(&mut scratch.said);
@@ -360,34 +388,41 @@ impl Layers {
             // Whoever cannot be told any more is not told.
             let _ = self.say(&said, scratch);
         }
+        let Scratch { opened, spare, .. } = scratch;
+        let output = &mut self.output.get_or_insert_with(|| spare.outgoing()).bytes;
         if let Some(tls) = &mut self.tls {
-            let mut streams =
-                Streams { sealed: &mut self.sealed, opened: &mut scratch.opened, output: &mut self.output };
-            tls.finish(&mut streams);
+            tls.finish(&mut self.sealed, &mut Streams { opened, output });
         }
     }
 
     /// What waits here, in whichever layer.
     #[cfg(any(test, feature = "fuzz"))]
     pub fn bytes_held(&self) -> usize {
-        let held = [&self.sealed, &self.opened, &self.output, &self.held, &self.due];
-        held.iter().map(|bytes| bytes.capacity()).sum()
+        let held = [&self.sealed, &self.opened, &self.held, &self.due];
+        let output = self.output.as_ref().map_or(0, |output| output.capacity());
+        output + held.iter().map(|bytes| bytes.capacity()).sum::<usize>()
     }
 
     /// The client's certificate, where TLS asked for one and it is good.
     pub fn certificate(&self) -> Option<&[u8]> {
-        self.tls.as_ref().and_then(Tls::certificate)
+        self.tls.as_ref().and_then(|tls| tls.certificate())
     }
 
     /// Through TLS, if there is any, to the output.
     fn say(&mut self, bytes: &[u8], scratch: &mut Scratch) -> Result<(), Refusal> {
+        let Scratch { opened, spare, .. } = scratch;
+        let output = &mut self.output.get_or_insert_with(|| spare.outgoing()).bytes;
         let Some(tls) = &mut self.tls else {
-            self.output.extend_from_slice(bytes);
+            output.extend_from_slice(bytes);
             return Ok(());
         };
-        let mut streams =
-            Streams { sealed: &mut self.sealed, opened: &mut scratch.opened, output: &mut self.output };
-        tls.seal(bytes, &mut streams).map_err(Refusal::of_tls)
+        let (taken, result) = tls.seal(bytes, &mut self.sealed, &mut Streams { opened, output });
+        discard(&mut self.sealed, taken);
+        result.map_err(Refusal::of_tls)
+    }
+
+    fn output_bytes(&self) -> usize {
+        self.output.as_ref().map_or(0, |output| output.len())
     }
 
     fn of_shard_bytes(&self) -> usize {
@@ -412,6 +447,15 @@ impl Refusal {
 
     fn of_tls(error: rustls::Error) -> Refusal {
         Refusal { why: NotOpened::Tls, what: format!("TLS: {error}") }
+    }
+}
+
+/// Takes bytes from the front. An idle connection keeps no memory for what may come.
+fn discard(sealed: &mut Vec<u8>, taken: usize) {
+    if taken == sealed.len() {
+        *sealed = Vec::new();
+    } else {
+        sealed.drain(..taken);
     }
 }
 

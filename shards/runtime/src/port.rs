@@ -365,7 +365,7 @@ impl Port {
         }
         let outgoing = self.keep(sending);
         if is_layered && !is_dead {
-            return self.on_sent_layered(conn);
+            return self.on_sent_layered(conn, outgoing);
         }
         self.settle(conn);
         if is_open { Happened::Sent { conn, outgoing } } else { Happened::Nothing }

@@ -31,7 +31,7 @@ impl Stack {
     pub fn receive(&mut self, bytes: &[u8]) {
         self.scratch.plain.clear();
         let at = At { door: &self.door, peer: Some(PEER) };
-        let result = self.layers.receive(bytes, at, &mut self.scratch);
+        let result = self.layers.receive(&mut bytes.to_vec(), at, &mut self.scratch);
         if result.is_ok() && !self.is_over {
             self.plain.extend_from_slice(&self.scratch.plain);
         }
@@ -64,7 +64,7 @@ impl Stack {
 
     /// What goes to the peer.
     pub fn output(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.layers.output)
+        self.layers.output.take().map(|output| output.bytes).unwrap_or_default()
     }
 
     /// Where a proxy says that the client is.

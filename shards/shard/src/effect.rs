@@ -1,6 +1,6 @@
 //! What a shard wants done, in order.
 
-use crate::{Ask, Batch, ConnId, Fetch, Mail, Note, Outgoing, ShardId};
+use crate::{Ask, Batch, ConnId, Fetch, Mail, Note, Outgoing, ShardId, Spare};
 
 /// One thing for the runtime to do.
 #[derive(Debug)]
@@ -44,11 +44,7 @@ pub enum Reading {
 #[derive(Debug, Default)]
 pub struct Effects {
     pub queue: Vec<Effect>,
-    /// The boxes themselves go round, not only what they hold.
-    #[allow(clippy::vec_box)]
-    spare: Vec<Box<Outgoing>>,
-    /// Capacity of all that is spare.
-    spare_bytes: usize,
+    spare: Spare,
 }
 
 impl Effects {
@@ -58,22 +54,11 @@ impl Effects {
 
     /// An empty one, with capacity if one came back lately.
     pub fn outgoing(&mut self) -> Box<Outgoing> {
-        let Some(spare) = self.spare.pop() else { return Box::default() };
-        self.spare_bytes -= spare.capacity();
-        spare
+        self.spare.outgoing()
     }
 
     /// Takes back what was sent.
-    pub fn recycle(&mut self, mut sent: Box<Outgoing>) {
-        let bytes = self.spare_bytes + sent.capacity();
-        if self.spare.len() < SPARE_MAX && bytes <= SPARE_BYTES_MAX {
-            sent.clear();
-            self.spare_bytes = bytes;
-            self.spare.push(sent);
-        }
+    pub fn recycle(&mut self, sent: Box<Outgoing>) {
+        self.spare.recycle(sent);
     }
 }
-
-/// Bounds on what an idle shard keeps for sending: as many as a tick serves, while their messages are small.
-const SPARE_MAX: usize = 1024;
-const SPARE_BYTES_MAX: usize = 4 << 20;

@@ -15,10 +15,8 @@ pub(crate) struct Tls {
     is_over: bool,
 }
 
-/// What stands between the records' bytes and ours.
+/// Where the other side of the records is.
 pub(crate) struct Streams<'a> {
-    /// As it came; whole records are taken from its front.
-    pub sealed: &'a mut Vec<u8>,
     /// What was in the records is appended.
     pub opened: &'a mut Vec<u8>,
     /// What is to go to the peer is appended, sealed.
@@ -47,39 +45,45 @@ impl Tls {
         self.connection.peer_certificates()?.first().map(|certificate| &**certificate)
     }
 
-    /// Takes every whole record. After an error `output` ends with the alert that names it.
-    pub fn open(&mut self, streams: &mut Streams<'_>) -> Result<(), Error> {
-        self.drive(streams, Say::Nothing)
+    /// Takes every whole record from the front of `sealed`, where it is opened, and says how many bytes that are. After an error
+    /// `output` ends with the alert that names it. What is left comes again at the front, with what has arrived since.
+    pub fn open(&mut self, sealed: &mut [u8], streams: &mut Streams<'_>) -> (usize, Result<(), Error>) {
+        self.drive(sealed, streams, Say::Nothing)
     }
 
-    pub fn seal(&mut self, plain: &[u8], streams: &mut Streams<'_>) -> Result<(), Error> {
-        self.drive(streams, Say::Bytes(plain))
+    /// `sealed` is what `open` has left.
+    pub fn seal(
+        &mut self,
+        plain: &[u8],
+        sealed: &mut [u8],
+        streams: &mut Streams<'_>,
+    ) -> (usize, Result<(), Error>) {
+        self.drive(sealed, streams, Say::Bytes(plain))
     }
 
     /// Tells the peer that nothing more comes.
-    pub fn finish(&mut self, streams: &mut Streams<'_>) {
+    pub fn finish(&mut self, sealed: &mut [u8], streams: &mut Streams<'_>) {
         // Whoever has not got through the handshake has nobody to tell.
-        let _ = self.drive(streams, Say::End);
+        let _ = self.drive(sealed, streams, Say::End);
         self.is_over = true;
     }
 
-    fn drive(&mut self, streams: &mut Streams<'_>, say: Say<'_>) -> Result<(), Error> {
+    fn drive(
+        &mut self,
+        sealed: &mut [u8],
+        streams: &mut Streams<'_>,
+        say: Say<'_>,
+    ) -> (usize, Result<(), Error>) {
         if self.is_over {
-            return Err(Error::HandshakeNotComplete);
+            return (0, Err(Error::HandshakeNotComplete));
         }
         let mut taken = 0;
-        let result = self.steps(streams, &mut taken, say);
+        let result = self.steps(sealed, streams, &mut taken, say);
         if result.is_err() {
             self.is_over = true;
             self.tell_failure(streams.output);
         }
-        if taken == streams.sealed.len() {
-            // An idle connection keeps no memory for what may come.
-            *streams.sealed = Vec::new();
-        } else {
-            streams.sealed.drain(..taken);
-        }
-        result
+        (taken, result)
     }
 
     /// The alert that the failure has left, and what waited before it. Nothing else may be asked of the connection: it would look for what it had
@@ -95,9 +99,15 @@ impl Tls {
         }
     }
 
-    fn steps(&mut self, streams: &mut Streams<'_>, taken: &mut usize, mut say: Say<'_>) -> Result<(), Error> {
+    fn steps(
+        &mut self,
+        sealed: &mut [u8],
+        streams: &mut Streams<'_>,
+        taken: &mut usize,
+        mut say: Say<'_>,
+    ) -> Result<(), Error> {
         loop {
-            let status = self.connection.process_tls_records(&mut streams.sealed[*taken..]);
+            let status = self.connection.process_tls_records(&mut sealed[*taken..]);
             let discard = status.discard;
             let is_done = match status.state {
                 Err(error) => {

@@ -55,9 +55,9 @@ impl Port {
             let conn = self.due.pop_front()?;
             let Some(entry) = self.connections.get(conn) else { continue };
             let Some(layers) = entry.layers.as_mut() else { continue };
-            let due = std::mem::take(&mut layers.due);
+            let mut due = std::mem::take(&mut layers.due);
             if matches!(entry.stage, Stage::Opening | Stage::Open) {
-                return Some(self.go_on(now, conn, &due));
+                return Some(self.go_on(now, conn, &mut due));
             }
             self.settle(conn);
         }
@@ -117,13 +117,13 @@ impl Port {
         received.clear();
         received.extend_from_slice(bytes);
         self.buffers.recycle(filled);
-        let happened = self.go_on(now, conn, &received);
+        let happened = self.go_on(now, conn, &mut received);
         self.scratch.received = received;
         happened
     }
 
     /// Brings the layers further, and says what has come of it.
-    fn go_on(&mut self, now: Instant, conn: ConnId, bytes: &[u8]) -> Happened {
+    fn go_on(&mut self, now: Instant, conn: ConnId, bytes: &mut [u8]) -> Happened {
         let entry = self.connections.get(conn).expect("the caller looked");
         let layers = entry.layers.as_mut().expect("the caller looked");
         self.scratch.plain.clear();
@@ -187,7 +187,7 @@ impl Port {
         if layers.send(bytes, &mut self.scratch).is_err() {
             // Nothing can be said any more. The send that fails for it tells the shard.
             shut(entry.socket.as_ref(), libc::SHUT_RDWR);
-            layers.output.push(0);
+            layers.output.get_or_insert_default().bytes.push(0);
         }
         self.flush_layers(conn);
     }
@@ -205,15 +205,16 @@ impl Port {
         let entry = self.connections.get(conn).expect("the caller looked");
         // Who is refused at once never got any.
         let Some(layers) = entry.layers.as_mut() else { return };
-        if entry.sending.is_some() || layers.output.is_empty() {
-            return;
+        match layers.output.take_if(|output| entry.sending.is_none() || output.is_empty()) {
+            Some(output) if output.is_empty() => self.scratch.spare.recycle(output),
+            Some(output) => self.begin_send(conn, output),
+            None => {}
         }
-        let outgoing = Outgoing::of_bytes(std::mem::take(&mut layers.output));
-        self.begin_send(conn, Box::new(outgoing));
     }
 
     /// The socket has taken all of what was under way.
-    pub(super) fn on_sent_layered(&mut self, conn: ConnId) -> Happened {
+    pub(super) fn on_sent_layered(&mut self, conn: ConnId, output: Box<Outgoing>) -> Happened {
+        self.scratch.spare.recycle(output);
         self.flush_layers(conn);
         let entry = self.connections.get(conn).expect("the caller looked");
         let stage = entry.stage;
