@@ -1,6 +1,10 @@
 //! Permissions with 10,000 rules: one question of a holder, and finding what applies to a client.
 
-use std::{fmt::Write, hint::black_box};
+use std::{
+    fmt::Write,
+    hint::black_box,
+    time::{Duration, Instant},
+};
 
 use access::{Action, Ask, Fallback, Holder, Memory, Profiles, Rules, Who};
 use benches::{Operation, Topics};
@@ -63,10 +67,27 @@ fn main() {
         .collect();
     operations.push(Operation::new("remembered-10k", 50_000, count_remembered));
     operations.push(Operation::new("holder-10k", 50_000, count_holders));
-    if !benches::is_counting(&operations) {
+    if std::env::args().any(|word| word == "--latencies") {
+        SHAPES.into_iter().for_each(|(name, shape)| time_each(name, shape));
+    } else if !benches::is_counting(&operations) {
         benches();
         Criterion::default().configure_from_args().final_summary();
     }
+}
+
+/// What a question takes that was not asked before, with the two looks at the clock around it.
+fn time_each(name: &str, shape: Shape) {
+    let (rules, topics) = filled(shape);
+    let holder = rules.holder(&who("client-7"));
+    let timed = |topic: &String| {
+        let begin = Instant::now();
+        black_box(is_allowed(&holder, black_box(topic)));
+        begin.elapsed()
+    };
+    let mut taken: Vec<Duration> = topics.iter().map(timed).collect();
+    taken.sort();
+    let at = |share: f64| taken[(taken.len() as f64 * share) as usize];
+    println!("{name}: p50 {:?}, p99 {:?}, p99.9 {:?}", at(0.5), at(0.99), at(0.999));
 }
 
 fn count(shape: Shape, rounds: usize) {

@@ -24,6 +24,7 @@ fn main() {
     per_second("bcrypt, 2^10", &bcrypt);
     scram();
     decisions();
+    at_capacity();
 }
 
 fn hash(cost: Cost) -> Hash {
@@ -73,21 +74,49 @@ fn decisions() {
     let (file, _) = PasswordFile::parse("users", text.as_bytes()).expect("a file");
     let chain = Chain::new(vec![std::sync::Arc::new(Passwords::new("users", file))]);
     let front = Front::start(Chains::new(chain), FrontLimits::default()).expect("threads");
-    let first = decided(&front);
-    let mut taken: Vec<Duration> = (0..100_000).map(|_| decided(&front)).collect();
-    taken.sort();
-    let at = |share: f64| taken[(taken.len() as f64 * share) as usize];
+    let first = decided(&front, "alice");
     println!("a decision with argon2id: {first:?}");
-    println!("repeated: p50 {:?}, p99 {:?}, p99.9 {:?}", at(0.5), at(0.99), at(0.999));
+    show("repeated", (0..100_000).map(|_| decided(&front, "alice")).collect());
     assert_eq!(front.figures().repeated, 100_000);
 }
 
-fn decided(front: &Front) -> Duration {
+/// As many clients ask at a time as there are threads, each time for a user that nobody has asked for.
+fn at_capacity() {
+    let users: Vec<String> = (0..USERS).map(|user| format!("user{user}")).collect();
+    let secret = hash(Kind::Argon2id.cost());
+    let text: String = users.iter().map(|user| format!("{user}:{secret}\n")).collect();
+    let (file, _) = PasswordFile::parse("users", text.as_bytes()).expect("a file");
+    let chain = Chain::new(vec![std::sync::Arc::new(Passwords::new("users", file))]);
+    let limits = FrontLimits::default();
+    let threads = limits.threads;
+    let front = Front::start(Chains::new(chain), limits);
+    let front = &front.expect("threads");
+    let begun = Instant::now();
+    let taken = std::thread::scope(|scope| {
+        let ask =
+            |users: Vec<String>| scope.spawn(move || users.iter().map(|user| decided(front, user)).collect());
+        let askers: Vec<_> = users.chunks(USERS / threads).map(|users| ask(users.to_vec())).collect();
+        let taken = askers.into_iter().map(|asker| asker.join().expect("an asker asks to the end"));
+        taken.collect::<Vec<Vec<Duration>>>().concat()
+    });
+    let rate = taken.len() as f64 / begun.elapsed().as_secs_f64();
+    println!("with argon2id at the capacity of {threads} threads: {rate:.0} per second");
+    show("each", taken);
+    assert_eq!(front.figures().repeated, 0);
+}
+
+fn show(what: &str, mut taken: Vec<Duration>) {
+    taken.sort();
+    let at = |share: f64| taken[(taken.len() as f64 * share) as usize];
+    println!("{what}: p50 {:?}, p99 {:?}, p99.9 {:?}", at(0.5), at(0.99), at(0.999));
+}
+
+fn decided(front: &Front, user: &str) -> Duration {
     let ask = Ask {
         listener: "default".into(),
         address: Some(([192, 0, 2, 1], 1).into()),
         client_id: "device".into(),
-        user: Some("alice".into()),
+        user: Some(user.into()),
         password: Some(Secret::new(b"secret")),
         certificate: None,
         version: 5,
@@ -101,3 +130,5 @@ fn decided(front: &Front) -> Duration {
     assert!(matches!(answer, Answer::Accept { .. }));
     taken
 }
+
+const USERS: usize = 400;
