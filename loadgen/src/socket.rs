@@ -10,7 +10,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::destination::Place;
 
-/// Waits until it is connected, but no longer than that, and gives reads as much time.
+/// Waits until it is connected, at most for so long, and gives reads as much time.
 pub fn connect(place: &Place, index: usize, patience: Duration) -> io::Result<Socket> {
     let socket = match place {
         Place::Tcp(server) => {
