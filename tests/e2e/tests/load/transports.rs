@@ -66,10 +66,8 @@ fn messages_of_every_transport_are_whole_on_one_and_two_shards() {
             let flags = doors.flags(transport, scheme);
             for scenario in [
                 "p2p -n 5 -w 100",
-                "p2p -n 3 -w 100 -q 2 --stored",
-                "fanin -n 5 -w 50 -q 1 --resume",
+                "p2p -n 3 -w 100 -q 2 --stored --resume",
                 "fanout -n 20 -w 200",
-                "shared -n 3 --members 3",
                 "p2p -n 2 -w 10 -s 100000",
                 "churn -n 5 -q 1",
             ] {
