@@ -90,6 +90,7 @@ pub struct Access {
     pub acl_file: String,
     pub rules_file: String,
     pub default: AccessDefault,
+    pub check_retain_source: bool,
     pub shadow_acl_file: String,
     pub shadow_rules_file: String,
 }
@@ -224,6 +225,7 @@ impl Default for Access {
             acl_file: String::new(),
             rules_file: String::new(),
             default: AccessDefault::Allow,
+            check_retain_source: true,
             shadow_acl_file: String::new(),
             shadow_rules_file: String::new(),
         }

@@ -235,6 +235,7 @@ impl Settings {
             server_reference: not_empty(&self.server.server_reference),
             response_topic_prefix: not_empty(&self.router.response_topic_prefix),
             doors: Vec::new(),
+            checks_retain_source: self.access.check_retain_source,
             rules: None,
         }
     }

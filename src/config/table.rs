@@ -171,6 +171,7 @@ pub static KEYS: &[Key] = &[
         |s| s.access.default as usize,
         |s, at| s.access.default = AccessDefault::ALL[at],
     ),
+    flag("access", "check_retain_source", |s| &mut s.access.check_retain_source),
     text("access", "shadow_acl_file", |s| &mut s.access.shadow_acl_file),
     text("access", "shadow_rules_file", |s| &mut s.access.shadow_rules_file),
     count("session", "keep_alive_timeout_secs", 0..=U16, |s| &mut s.session.keep_alive_timeout_secs),

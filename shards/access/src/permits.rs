@@ -15,6 +15,8 @@ pub struct Permits {
     source: Box<str>,
     texts: Box<[Box<str>]>,
     trie: Trie,
+    /// Of all filters together.
+    levels: usize,
     /// Some of what they deny.
     denies: Actions,
 }
@@ -37,6 +39,7 @@ impl Permits {
             ));
         }
         let (mut sprout, mut texts, mut denies) = (Sprout::default(), Vec::new(), Actions::default());
+        let mut count = 0;
         for (rule, permit) in permits.iter().enumerate() {
             let actions = permit.actions()?;
             if permit.is_denial {
@@ -44,15 +47,28 @@ impl Permits {
             }
             let entry = Entry { role: 0, rule: rule as u32, actions, is_denial: permit.is_denial };
             for levels in permit.filters()? {
+                count += levels.len();
                 sprout.insert(&levels, entry);
             }
             texts.push(permit.text());
         }
-        Ok(Permits { source: source.into(), texts: texts.into(), trie: sprout.compile(), denies })
+        Ok(Permits {
+            source: source.into(),
+            texts: texts.into(),
+            trie: sprout.compile(),
+            levels: count,
+            denies,
+        })
     }
 
     pub fn is_empty(&self) -> bool {
         self.texts.is_empty()
+    }
+
+    /// Roughly, in bytes.
+    pub fn weight(&self) -> usize {
+        let texts: usize = self.texts.iter().map(|text| text.len()).sum();
+        RULE_BYTES * (1 + self.texts.len()) + LEVEL_BYTES * self.levels + 2 * texts
     }
 
     /// A rule of them as it is written.
@@ -127,4 +143,7 @@ impl Permit<'_> {
 
 /// So many rules, and so many bytes of their topics: a token has no more either.
 const PERMITS_MAX: usize = 256;
+/// What a rule takes beside its text, and a level of a filter in the trie.
+const RULE_BYTES: usize = 64;
+const LEVEL_BYTES: usize = 80;
 const BYTES_MAX: usize = 16_384;

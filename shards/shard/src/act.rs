@@ -118,7 +118,7 @@ impl Shard {
         let page = self.retained.page(filter, after, RETAINED_DROPPED_PER_TURN, turn.now);
         for message in &page.messages {
             let nothing = Parts { payload: &[], expires_at: None, forwarded: &[], ..message.parts() };
-            self.retain_here(Message::new(&nothing), turn);
+            self.retain_here(Message::new(&nothing), None, turn);
         }
         Acted { count: page.messages.len(), next: page.next, is_partial: false }
     }

@@ -25,6 +25,8 @@ pub struct Config {
     pub response_topic_prefix: Option<Arc<str>>,
     /// Of each listener, by its number. Without any, everybody is let in everywhere.
     pub doors: Vec<DoorConfig>,
+    /// A retained message is given out only while its publisher may publish it.
+    pub checks_retain_source: bool,
     /// What clients may do; without rules everything.
     pub rules: Option<Rules>,
 }
@@ -111,6 +113,7 @@ impl Default for Config {
             server_reference: None,
             response_topic_prefix: None,
             doors: Vec::new(),
+            checks_retain_source: true,
             rules: None,
         }
     }

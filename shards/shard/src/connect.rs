@@ -292,7 +292,11 @@ impl Shard {
         granted: &Granted,
         turn: &mut Turn<'_>,
     ) {
-        let will = connect.will.as_ref().map(|will| Box::new(Will::of_connect(will)));
+        let mut will = connect.will.as_ref().map(|will| Box::new(Will::of_connect(will)));
+        if let Some(will) = will.as_mut().filter(|will| will.message.retain()) {
+            let client_id = Arc::clone(&self.sessions[key].client_id);
+            will.source = self.source_of(conn, &client_id);
+        }
         self.will_bytes += will.as_ref().map_or(0, |will| will.message.weight());
         let session = &mut self.sessions[key];
         session.conn = Some(conn);

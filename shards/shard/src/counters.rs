@@ -103,6 +103,8 @@ counters! {
     subscriptions_revoked,
     #[doc = "Messages that were not delivered because of the access rules."]
     denied_receive,
+    #[doc = "Retained messages that were not given out because their publishers may not publish them any more."]
+    denied_retain_source,
     #[doc = "What is allowed, and would not be by the rules that are being tried out."]
     denied_by_shadow,
     #[doc = "PUBLISH packets encoded for clients."]

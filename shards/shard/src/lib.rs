@@ -60,6 +60,7 @@ mod routes;
 mod secret;
 mod session;
 mod shard;
+mod source;
 mod spare;
 mod spill;
 mod standing;

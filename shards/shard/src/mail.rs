@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::{Bundle, Handshake, Message, ShardId, ShardSet, StoreRoom, store::entry::SessionId};
+use crate::{
+    Bundle, Handshake, Message, ShardId, ShardSet, StoreRoom, source::Source, store::entry::SessionId,
+};
 
 /// One piece of mail. Small, because a ring holds it inline.
 #[derive(Debug)]
@@ -15,6 +17,8 @@ pub enum Mail {
     Shared(Box<Shared>),
     /// For the retained store of its home. An empty payload clears.
     Retain(Message),
+    /// The same for one whose publisher's rights are looked at again when it is given out.
+    RetainOf(Box<RetainOf>),
     /// The sender has subscribers to these filters from now on. Answered with `Announced`.
     Announce(Box<Announce>),
     /// Every publication after this one takes the announcement into account.
@@ -109,6 +113,13 @@ pub struct Replayed {
     pub next: Option<Box<str>>,
     /// By shard, how many retained messages the answering one had got from it by then.
     pub retained_received: Box<[u64]>,
+}
+
+/// A message with whoever published it.
+#[derive(Debug)]
+pub struct RetainOf {
+    pub(crate) message: Message,
+    pub(crate) source: Arc<Source>,
 }
 
 const _: () = assert!(size_of::<Mail>() <= 24, "a ring slot stays small");

@@ -68,6 +68,11 @@ impl Permissions {
         }
     }
 
+    /// Whether somebody may who need not be here.
+    pub fn lets(&mut self, grant: &Grant, client_id: &str, listener: &str, ask: &Ask<'_>) -> bool {
+        self.hold(grant, client_id, listener, false).holder.check(ask).is_allowed
+    }
+
     fn hold_connection(
         &mut self,
         connection: &Connection,
@@ -187,6 +192,7 @@ impl Shard {
     pub(crate) fn forget_held(&mut self, conn: ConnId) {
         if let Some(standing) = self.standing(conn) {
             standing.held = None;
+            standing.source = None;
         }
     }
 

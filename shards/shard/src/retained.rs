@@ -6,9 +6,12 @@ mod scan;
 use std::{
     collections::{BTreeSet, btree_set::Range},
     ops::Bound,
+    sync::Arc,
 };
 
-use crate::{Instant, Message};
+use hashbrown::HashMap;
+
+use crate::{Instant, Message, source::Source};
 use entry::{ByExpiry, ByTopic};
 use scan::{Filter, Verdict};
 
@@ -21,6 +24,8 @@ pub(crate) struct Retained {
     messages_max: usize,
     bytes_max: usize,
     bytes: usize,
+    /// By the id of the message: who published it, where that is asked for.
+    sources: HashMap<u64, Arc<Source>, ahash::RandomState>,
 }
 
 /// What became of a message with the RETAIN flag.
@@ -46,12 +51,39 @@ pub(crate) struct Page {
 
 impl Retained {
     pub fn new(messages_max: usize, bytes_max: usize) -> Retained {
-        Retained { by_topic: BTreeSet::new(), by_expiry: BTreeSet::new(), messages_max, bytes_max, bytes: 0 }
+        Retained {
+            by_topic: BTreeSet::new(),
+            by_expiry: BTreeSet::new(),
+            messages_max,
+            bytes_max,
+            bytes: 0,
+            sources: HashMap::default(),
+        }
     }
 
     /// What is beyond them stays, and nothing is added until there is room.
     pub fn set_limits(&mut self, messages_max: usize, bytes_max: usize) {
         (self.messages_max, self.bytes_max) = (messages_max, bytes_max);
+    }
+
+    pub fn has_sources(&self) -> bool {
+        !self.sources.is_empty()
+    }
+
+    pub fn source(&self, message: &Message) -> Option<&Arc<Source>> {
+        self.sources.get(&message.retained_id()?.get())
+    }
+
+    /// A message that has a publisher whose rights may be looked at again.
+    pub fn set_of(&mut self, message: Message, source: Arc<Source>) -> Set {
+        let id = message.retained_id();
+        let set = self.set(message);
+        if let (Set::Stored | Set::Replaced, Some(id)) = (set, id) {
+            self.bytes += source.weight();
+            let replaced = self.sources.insert(id.get(), source);
+            self.bytes -= replaced.map_or(0, |source| source.weight());
+        }
+        set
     }
 
     pub fn set(&mut self, message: Message) -> Set {
@@ -125,6 +157,7 @@ impl Retained {
         while expired.len() < max && self.next_expiry().is_some_and(|at| at <= now) {
             let ByExpiry(message) = self.by_expiry.pop_first().expect("the next expiry is that of the first");
             self.bytes -= message.weight();
+            self.forget_source(&message);
             let removed = self.by_topic.remove(message.topic_bytes());
             assert!(removed, "a message that expires is found by its topic");
             expired.push(message);
@@ -163,9 +196,18 @@ impl Retained {
         removed.is_some()
     }
 
+    fn forget_source(&mut self, message: &Message) {
+        if self.sources.is_empty() {
+            return;
+        }
+        let source = message.retained_id().and_then(|id| self.sources.remove(&id.get()));
+        self.bytes -= source.map_or(0, |source| source.weight());
+    }
+
     /// What is left to do for a message that is not found by its topic any more.
     fn forget(&mut self, message: &Message) {
         self.bytes -= message.weight();
+        self.forget_source(message);
         if message.expires_at().is_some() {
             let removed = self.by_expiry.remove(&ByExpiry(message.clone()));
             assert!(removed, "a message that expires stands among those that do");

@@ -2,7 +2,7 @@
 
 mod shared;
 
-use std::rc::Rc;
+use std::{rc::Rc, sync::Arc};
 
 use mqtt::{QoS, Received};
 use smallvec::SmallVec;
@@ -10,12 +10,13 @@ use smallvec::SmallVec;
 use crate::{
     Bundle, Bundled, Handshake, Instant, Mail, Message, Shard, ShardId,
     keys::SessionKey,
-    mail::Publication,
+    mail::{Publication, RetainOf},
     message::{Parts, RetainedId},
     post::Posted,
     retained::Set,
     routes::{Known, Route},
     session::Delivery,
+    source::Source,
     store::{Companion, bodies::BodyId, entry::SUBSCRIPTION_IDS_MAX},
     trie::{Matches, Subscription},
     turn::Turn,
@@ -26,6 +27,8 @@ pub(crate) struct Carried<'a> {
     pub parts: Parts<'a>,
     /// Of a QoS 2 publication that shards which store it have to know again.
     pub handshake: Option<Handshake>,
+    /// Of a will that is to be retained: its client is not here any more.
+    pub source: Option<Arc<Source>>,
     /// Set for a message that the retained store of another shard gets, too.
     pub origin: Option<Origin>,
     /// As it came from its publisher, where that is a form for receivers.
@@ -50,6 +53,7 @@ impl<'a> Carried<'a> {
         Carried {
             parts,
             handshake: None,
+            source: None,
             origin: None,
             received: None,
             route: None,
@@ -292,27 +296,51 @@ impl Shard {
     }
 
     fn retain(&mut self, publisher: Option<SessionKey>, carried: &mut Carried<'_>, turn: &mut Turn<'_>) {
+        let source = carried.source.take();
+        let source = source.or_else(|| self.source_of_session(publisher?));
         let client_id = publisher.map_or("", |publisher| &*self.sessions[publisher].client_id);
         let publisher = self.placement.publisher(client_id);
         carried.parts.retained_id = Some(RetainedId::new(publisher, self.next_request()));
         let home = self.placement.topic(carried.parts.topic);
         let message = carried.keep();
         let number = if home == self.id {
-            self.retain_here(message, turn);
+            self.retain_here(message, source, turn);
             self.post.count_retained_here()
         } else {
             self.ask_confirmation(home, message.qos());
-            self.post_mail(home, Mail::Retain(message), turn);
+            let mail = match source {
+                Some(source) => Mail::RetainOf(Box::new(RetainOf { message, source })),
+                None => Mail::Retain(message),
+            };
+            self.post_mail(home, mail, turn);
             self.post.retained_sent[home.index()]
         };
         carried.origin = Some(Origin { shard: self.id, number });
     }
 
+    pub(crate) fn route_retained(
+        &mut self,
+        from: ShardId,
+        message: Message,
+        source: Option<Arc<Source>>,
+        turn: &mut Turn<'_>,
+    ) {
+        self.post.count_retained_from(from);
+        let message = if self.store.is_on() { self.own(&message) } else { message };
+        self.retain_here(message.clone(), source, turn);
+        self.keep_message(&mut Carried::of(&message));
+        self.owe_confirmation(from, u64::from(message.qos() != QoS::AtMostOnce));
+        self.answer_waiting_replays(turn);
+    }
+
     /// [MQTT-3.3.1-5] [MQTT-3.3.1-6]
-    pub(crate) fn retain_here(&mut self, message: Message, turn: &mut Turn<'_>) {
+    pub(crate) fn retain_here(&mut self, message: Message, source: Option<Arc<Source>>, turn: &mut Turn<'_>) {
         let expires = message.expires_at().is_some();
         let before = if self.store.is_on() { self.retained.get(message.topic()).cloned() } else { None };
-        let set = self.retained.set(message.clone());
+        let set = match source {
+            Some(source) => self.retained.set_of(message.clone(), source),
+            None => self.retained.set(message.clone()),
+        };
         if set == Set::Refused {
             self.counters.retained_refused += 1;
         }

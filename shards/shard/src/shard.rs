@@ -7,7 +7,6 @@
 use std::collections::BTreeSet;
 
 use hashbrown::HashMap;
-use mqtt::QoS;
 
 use crate::{
     Config, ConnId, Counters, Effect, Effects, Event, Gauges, Instant, Mail, Placement, ShardId,
@@ -20,13 +19,13 @@ use crate::{
     groups::Groups,
     handshakes::Handshakes,
     keys::SessionKey,
+    mail::RetainOf,
     permission::Permissions,
     post::Post,
     random::Random,
     regranting::Revising,
     replay::{Asker, REPLAY_PAGES_PER_TICK},
     retained::Retained,
-    router::Carried,
     routes::Routes,
     session::Sessions,
     store::Store,
@@ -252,13 +251,10 @@ impl Shard {
             Mail::Bundle(bundle) => self.route_bundle(from, &bundle, turn),
             Mail::Publish(publication) => self.route_publication(from, &publication, turn),
             Mail::Shared(shared) => self.route_shared(from, *shared, turn),
-            Mail::Retain(message) => {
-                self.post.count_retained_from(from);
-                let message = if self.store.is_on() { self.own(&message) } else { message };
-                self.retain_here(message.clone(), turn);
-                self.keep_message(&mut Carried::of(&message));
-                self.owe_confirmation(from, u64::from(message.qos() != QoS::AtMostOnce));
-                self.answer_waiting_replays(turn);
+            Mail::Retain(message) => self.route_retained(from, message, None, turn),
+            Mail::RetainOf(retain) => {
+                let RetainOf { message, source } = *retain;
+                self.route_retained(from, message, Some(source), turn);
             }
             Mail::Announce(announce) => self.on_announce(from, *announce, turn),
             Mail::Announced(announced) => self.on_announced(from, &announced, turn),

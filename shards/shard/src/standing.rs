@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Grant, Instant, Limits, Secret, permission::Held};
+use crate::{Grant, Instant, Limits, Secret, permission::Held, source::Source};
 
 /// Of a connection that somebody was asked about, or that rules apply to. All others have none.
 #[derive(Default)]
@@ -21,6 +21,8 @@ pub(crate) struct Standing {
     pub armed: Option<Instant>,
     /// What stands before its client's topics, as the listener had it when it connected.
     pub mount: Option<Arc<str>>,
+    /// As retained messages name it.
+    pub source: Option<Arc<Source>>,
     /// Its part of the rules, where there are any.
     pub held: Option<Held>,
 }

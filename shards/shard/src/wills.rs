@@ -4,7 +4,10 @@
 //! record of its own from its publication on: it outlives its session, and a client that comes back may have another one.
 //! After a crash it is published once more.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use mqtt::{PacketId, QoS};
 use smallvec::SmallVec;
@@ -14,6 +17,7 @@ use crate::{
     keys::SessionKey,
     message::Parts,
     router::Carried,
+    source::Source,
     store::{
         Companion,
         entry::{Entry, MessageEntry, Receivers, SessionId, WillEntry},
@@ -26,6 +30,8 @@ pub(crate) struct Will {
     /// That of nobody, if it is not stored.
     pub name: SessionId,
     pub message: Message,
+    /// Of one that is to be retained, where somebody asks for it.
+    pub source: Option<Arc<Source>>,
     /// Counts from the publication of the will, not from the CONNECT.
     pub message_expiry_s: Option<u32>,
     pub delay_s: u32,
@@ -62,6 +68,7 @@ impl Will {
         Will {
             name: entry.will,
             message: Message::new(&parts),
+            source: None,
             message_expiry_s: entry.message_expiry_s,
             delay_s: entry.delay_s,
             due_at: None,
@@ -131,6 +138,7 @@ impl Shard {
         turn.push(Effect::Note(Note { conn: None, client_id: Some(client_id), what: What::WillPublished }));
         let expires_at = will.message_expiry_s.map(|expiry_s| turn.now.add_secs(u64::from(expiry_s)));
         let mut carried = Carried::new(Parts { expires_at, ..will.message.parts() });
+        carried.source = will.source;
         if id != SessionId::default() {
             self.store.set_companion(Companion::Will { session: id, will: will.name });
             carried.handshake = self.handshake_of_will(will.name, carried.parts.qos);

@@ -39,8 +39,9 @@ impl Shard {
 
     pub(super) fn read_page(&mut self, key: SessionKey, turn: &mut Turn<'_>) {
         let Some(owed) = front(&mut self.sessions[key].replays) else { return };
-        let page =
+        let mut page =
             self.retained.page(&owed.wanted.filter, owed.after.as_deref(), PAGE_MESSAGES as usize, turn.now);
+        self.withhold(&mut page.messages);
         let retained_received = self.post.retained_received.clone().into_boxed_slice();
         let page = Replayed { replay: 0, messages: page.messages, next: page.next, retained_received };
         self.keep_page(key, page);
@@ -83,7 +84,8 @@ impl Shard {
 
     fn answer_replay(&mut self, to: ShardId, replay: &Replay, turn: &mut Turn<'_>) {
         let after = replay.after.as_deref();
-        let page = self.retained.page(&replay.filter, after, replay.messages_max as usize, turn.now);
+        let mut page = self.retained.page(&replay.filter, after, replay.messages_max as usize, turn.now);
+        self.withhold(&mut page.messages);
         let retained_received = self.post.retained_received.clone().into_boxed_slice();
         let replayed =
             Replayed { replay: replay.replay, messages: page.messages, next: page.next, retained_received };

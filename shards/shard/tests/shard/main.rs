@@ -19,6 +19,7 @@ mod permitted;
 mod reconfiguring;
 mod regranting;
 mod replaying;
+mod retaining;
 mod room;
 mod script;
 mod shards;

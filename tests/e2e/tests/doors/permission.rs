@@ -78,6 +78,38 @@ fn a_retained_message_reaches_only_those_who_may_read_it() {
 }
 
 #[test]
+fn a_retained_message_goes_with_the_right_of_its_publisher() {
+    let broker = ruled("permission-source");
+    publish(broker.port, &["-i", "keeper", "-r", "-q", "1", "-t", "public/guestbook", "-m", "kept"]);
+    let read = ["-i", "reader", "-t", "public/#", "-C", "1", "-W", "20", "-F", "got %t"];
+    Process::start("reader", &mut mosquitto("mosquitto_sub", broker.port, &read)).succeed();
+    fs::write(broker.folder().join("acl"), ACL.replace("topic write public/guestbook\n", "")).unwrap();
+    broker.process.signal(libc::SIGHUP);
+    broker.process.await_text("reloaded, ");
+    // Retained messages come before whatever is published after the SUBACK.
+    let read = [
+        "-i",
+        "reader",
+        "-t",
+        "public/#",
+        "-t",
+        "clients/reader/#",
+        "-C",
+        "1",
+        "-W",
+        "20",
+        "-d",
+        "-F",
+        "got %t",
+    ];
+    let mut subscriber = Process::start("reader", &mut mosquitto("mosquitto_sub", broker.port, &read));
+    subscriber.await_text("Subscribed (mid");
+    publish(broker.port, &["-i", "reader/x", "-q", "1", "-t", "clients/reader/x", "-m", "m"]);
+    subscriber.succeed();
+    assert!(!subscriber.says("got public"), "{}", subscriber.shown());
+}
+
+#[test]
 fn the_rules_can_be_asked_without_a_broker_and_say_which_line_it_is() {
     let folder = program::fresh_folder("permission-check");
     fs::write(folder.join("acl"), ACL).unwrap();
