@@ -34,6 +34,11 @@ impl Drain {
     pub fn has_begun(&self) -> bool {
         self.stage != Phase::Serving
     }
+
+    /// The runtime was told: nothing may be left to do from here on.
+    pub fn is_over(&self) -> bool {
+        self.stage == Phase::Done
+    }
 }
 
 impl Shard {

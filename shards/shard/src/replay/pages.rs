@@ -63,6 +63,10 @@ impl Shard {
     }
 
     pub(crate) fn on_replay(&mut self, from: ShardId, replay: Box<Replay>, turn: &mut Turn<'_>) {
+        // Whoever asks is about to let go of its client, too.
+        if self.drain.is_over() {
+            return;
+        }
         if !self.has_received(&replay) {
             self.replays_waiting.push((from, replay));
         } else if let Some(left) = self.replay_pages.checked_sub(1) {
