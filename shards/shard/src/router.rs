@@ -350,7 +350,8 @@ impl Shard {
         match set {
             Set::Stored | Set::Replaced => self.store.set_retained(),
             Set::Cleared | Set::Refused => self.keep_retained_gone(message.topic()),
-            Set::Nothing => {}
+            // Whoever has cleared it may not have waited for that.
+            Set::Nothing => self.store.need_earlier(),
         }
         if expires {
             self.arm_retained(turn.now);

@@ -74,8 +74,8 @@ pub(crate) struct Store {
     under_way_holders: Vec<(usize, Holder)>,
     /// Every batch up to this one is stored.
     stored: u64,
-    /// Something that an answer waits for was appended since the beginning of this event, or of this packet.
-    has_written: bool,
+    /// The batch that an answer to this event, or to this packet, waits for; zero: none.
+    needed: u64,
     /// In this batch it stands that a session has ended; zero for none.
     end: u64,
     /// Ends of sessions that are not stored yet, with their batches; clients stand for themselves by a hash.
@@ -125,7 +125,7 @@ impl Store {
             is_under_way: false,
             under_way_holders: Vec::new(),
             stored: 0,
-            has_written: false,
+            needed: 0,
             end: 0,
             ends: VecDeque::new(),
             lost_ends: BTreeSet::new(),
@@ -172,12 +172,17 @@ impl Store {
 
     /// From here on, `needed` looks at what is written.
     pub fn begin(&mut self) {
-        self.has_written = false;
+        self.needed = 0;
     }
 
     /// The batch that an answer to the event, or the packet, has to wait for; zero for none.
     pub fn needed(&self) -> u64 {
-        if self.has_written { self.number } else { 0 }
+        self.needed
+    }
+
+    /// The answer tells of something that was done before: it waits for all that is written.
+    pub fn need_earlier(&mut self) {
+        self.needed = self.needed.max(self.last());
     }
 
     /// A session has ended.
@@ -228,7 +233,7 @@ impl Store {
 
     pub fn append(&mut self, entry: &Entry<'_>, more: bool) -> usize {
         debug_assert!(self.is_on, "only a store that is on is written to");
-        self.has_written = true;
+        self.needed = self.number;
         self.is_awaited = true;
         entry.encode(&mut self.open, more)
     }

@@ -176,3 +176,18 @@ fn a_client_of_3_1_cannot_know_that_its_session_is_another_one() {
 fn what_waits_behind_what_waits_for_the_store_was_encoded_before_both() {
     assert_passes(&[(150_130, 3, Profile::DurableWills)]);
 }
+
+#[test]
+fn a_shard_that_is_done_answers_nobody() {
+    assert_passes(&[(180_117, 4, Profile::Drain)]);
+}
+
+#[test]
+fn a_topic_is_gone_for_good_when_its_clearing_is_acknowledged() {
+    assert_passes(&[(180_130, 1, Profile::DurableCongested)]);
+}
+
+#[test]
+fn a_retained_message_that_is_sent_again_keeps_its_place() {
+    assert_passes(&[(180_026, 1, Profile::DurableCongested)]);
+}

@@ -68,7 +68,7 @@ impl Store {
     pub fn add_receiver(&mut self, receiver: &Receiver) {
         receiver.encode(&mut self.receivers);
         self.receiver_count += 1;
-        self.has_written = true;
+        self.needed = self.number;
     }
 
     /// One record has enough receivers.

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use mqtt::{Packet, PacketId, Publish, QoS};
 use shard::{Config, Event};
 
 use crate::keeping::{SOON, absent, absent_in, come_back};
-use crate::script::Script;
+use crate::script::{Script, publish};
 
 #[test]
 fn an_acknowledgement_from_a_client_is_stored_with_what_comes_next_or_soon() {
@@ -75,4 +76,24 @@ fn a_drain_leaves_no_acknowledgement_unstored() {
     assert_eq!(s.drained, 1);
     s.crash();
     assert_eq!(come_back(&mut s, "s").1, ["CONNACK Success present"]);
+}
+
+#[test]
+fn a_topic_that_is_cleared_twice_is_acknowledged_when_the_first_time_is_stored() {
+    let mut s = crate::keeping::kept();
+    let (careless, careful) = (s.join("careless"), s.join("careful"));
+    s.retain(careless, "a", "x");
+    s.secs(1);
+    s.disk_is_slow = true;
+    s.retain(careless, "a", "");
+    let clear = Publish { retain: true, ..publish("a", "", QoS::AtLeastOnce, PacketId::new(5)) };
+    s.packet(careful, &Packet::Publish(clear));
+    assert_eq!(s.hear(careful), Vec::<String>::new(), "that it is gone is not stored");
+    while s.store(0) {
+        s.settle();
+    }
+    assert_eq!(s.hear(careful), ["PUBACK 5 No matching subscribers"]);
+    s.disk_is_slow = false;
+    s.crash();
+    assert_eq!(s.shards[0].gauges().retained_messages, 0);
 }

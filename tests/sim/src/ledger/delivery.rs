@@ -115,7 +115,7 @@ impl Ledger {
             self.check_will_time(id);
         }
         if kind == Kind::Replay {
-            self.check_replay(socket, id, &to);
+            self.check_replay(socket, id, publish.dup, &to);
         }
         let (qos, step) = (publish.qos, self.step);
         self.deliveries.push(Delivery { kind, qos, is_received: false, step, is_forgotten: false });
@@ -314,7 +314,7 @@ impl Ledger {
     }
 
     /// The retained store can have held it since the oldest subscription that may ask for it.
-    fn check_replay(&mut self, socket: usize, id: usize, to: &str) {
+    fn check_replay(&mut self, socket: usize, id: usize, is_again: bool, to: &str) {
         let session = self.connections[&socket].session;
         if self.retained_is_limited {
             return;
@@ -346,7 +346,9 @@ impl Ledger {
                 let live = copies.iter().filter(|d| self.deliveries[**d].kind == Kind::Live);
                 live.map(|d| self.deliveries[*d].step).any(|step| step >= from)
             };
-            !has_shared
+            // What is sent again keeps the place that it had.
+            !is_again
+                && !has_shared
                 && is_current
                 && self.publications[*other].content.topic == topic
                 && self.retained.replaced(&topic, id, *other).is_some_and(is_live_since)
