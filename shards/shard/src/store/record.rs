@@ -128,7 +128,7 @@ pub(crate) fn checksum(record: &[u8], seed: u32) -> u32 {
     crc32c::crc32c_append(seed, &record[LENGTH_AT..])
 }
 
-pub(crate) const HEADER_BYTES: usize = 16;
+pub const HEADER_BYTES: usize = 16;
 /// Smaller kinds belong to the log.
 pub const KIND_SHARD_MIN: u8 = 16;
 /// The group goes on with the next record.

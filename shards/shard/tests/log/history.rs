@@ -1,6 +1,9 @@
 //! A log on a disk in memory, with the naive account of what it must hold.
 
-use shard::store::{Config, FileId, Log, Placed, Purpose, Recovered, record};
+use shard::store::{
+    Config, FileId, Log, Placed, Purpose, Recovered,
+    record::{self, HEADER_BYTES},
+};
 
 use crate::disk::{Block, Chance, Disk, Entry, choices, writes};
 
@@ -37,6 +40,8 @@ pub struct History {
     /// Nothing was stored since the last crash.
     crashed: bool,
     lives: u32,
+    /// A commit filled its last block, so that nothing marks its end where its beginning is written over.
+    has_unmarked_end: bool,
 }
 
 /// A batch that is not acknowledged yet.
@@ -61,6 +66,7 @@ impl History {
             chance,
             crashed: false,
             lives: 1,
+            has_unmarked_end: false,
         };
         history.add_spares();
         history
@@ -93,6 +99,8 @@ impl History {
                 return None;
             }
         };
+        let mut rests = placed.writes.iter().map(|write| write.slices(&placed.batch)[2].len());
+        self.has_unmarked_end |= rests.any(|rest| rest < HEADER_BYTES);
         let entries = entries(&placed, &before);
         Some(UnderWay { writes: writes(&placed), entries, tail: self.retired + 1 })
     }
@@ -143,8 +151,9 @@ impl History {
         let report = &recovered.report;
         assert_eq!(report.records, got.len() as u64);
         assert!(under_way.is_some() || self.crashed || (report.torn.is_none() && report.dropped == 0));
-        // A file may hold the middle of a write that an earlier loss of power has torn.
-        assert!(under_way.is_some() || self.lives > 1 || report.strange.is_none(), "{report:?}");
+        // A file may hold the middle of a write that an earlier loss of power has torn, or that nothing marks.
+        let may_be_strange = under_way.is_some() || self.lives > 1 || self.has_unmarked_end;
+        assert!(may_be_strange || report.strange.is_none(), "{report:?}");
         let whole =
             got == self.expected() || under_way.is_some_and(|under_way| self.goes_on(under_way, &got));
         assert!(whole, "{} of {} records, {report:?}", got.len(), self.expected().len());
@@ -190,6 +199,7 @@ impl History {
             chance: self.chance.clone(),
             crashed: true,
             lives: self.lives + 1,
+            has_unmarked_end: self.has_unmarked_end,
         };
         history.add_spares();
         history
