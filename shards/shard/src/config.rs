@@ -92,6 +92,8 @@ pub struct Limits {
     pub outbox_bytes_max: usize,
     /// Unfinished packets in all connections of all shards, in bytes.
     pub receive_memory_max: usize,
+    /// The last packets of each client that are remembered; 0: none.
+    pub recorded_packets: u16,
 }
 
 /// What gives way when a client's queue is full.
@@ -184,6 +186,7 @@ impl Default for Limits {
             topic_alias_max: 16,
             outbox_bytes_max: 1 << 20,
             receive_memory_max: 256 << 20,
+            recorded_packets: 16,
         }
     }
 }

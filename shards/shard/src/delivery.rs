@@ -12,6 +12,7 @@ use crate::{
     message::Parts,
     outbound::{Again, First, Popped, Queued, Taken},
     outgoing::{SHARED_PAYLOAD_BYTES_MIN, SHARED_PAYLOADS_MAX},
+    recorder::{Direction, Entry},
     router::Carried,
     session::Delivery,
     takers::{Full, takers},
@@ -73,6 +74,7 @@ impl Shard {
             return false;
         };
         let connection = self.connections.get_mut(conn).expect("a session's connection is in the table");
+        let delivery = sending.delivery;
         let mut forward = make_forward(connection.version, sending, &carried.parts, turn.now);
         forward.topic = topic;
         forward.alias = connection.alias_for(topic);
@@ -105,8 +107,14 @@ impl Shard {
                 push_payload(outbox, carried);
             }
         }
-        self.unsent_bytes += outbox.len() - before;
+        let bytes = outbox.len() - before;
+        self.unsent_bytes += bytes;
         self.counters.publish_sent += 1;
+        let flags = u8::from(sending.dup) << 3 | (delivery.qos as u8) << 1 | u8::from(delivery.retain);
+        let topic = carried.parts.topic;
+        self.record(key, || {
+            Entry::publish(Direction::Sent, turn.now, bytes, sending.packet_id, flags, topic)
+        });
         true
     }
 

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use mqtt::{QoS, SubscriptionOptions, Version};
 
-use crate::{ConnId, Message, ShardId};
+use crate::{ConnId, Message, Recorded, ShardId, Traffic};
 
 /// A question to one shard.
 #[derive(Debug, Clone)]
@@ -74,6 +74,7 @@ pub struct ClientSeen {
     /// QoS 2 messages of the client that it has not released.
     pub unreleased: usize,
     pub will_topic: Option<Box<str>>,
+    pub traffic: Traffic,
 }
 
 /// The connection of a client.
@@ -103,6 +104,8 @@ pub struct ClientWhole {
     /// The oldest first. Those that the store alone has are left out.
     pub queue: Vec<Waiting>,
     pub inflight: Vec<Waiting>,
+    /// The last packets, the oldest first.
+    pub packets: Vec<Recorded>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

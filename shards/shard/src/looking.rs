@@ -93,6 +93,7 @@ impl Shard {
             inflight: outbound.map_or(0, |outbound| outbound.inflight.len()),
             queued_bytes: outbound.map_or(0, |outbound| outbound.weight() + outbound.queue.away_bytes()),
             unreleased: session.received.as_ref().map_or(0, |received| received.len()),
+            traffic: session.recorder.as_ref().map(|recorder| recorder.traffic).unwrap_or_default(),
             will_topic: session.will.as_ref().map(|will| will.message.topic().into()),
         }
     }
@@ -137,6 +138,7 @@ impl Shard {
             subscriptions: session.filters.iter().take(most).map(subscription).collect(),
             queue: queue.take(most).map(waiting).collect(),
             inflight: inflight.take(most).map(waiting).collect(),
+            packets: session.recorder.iter().flat_map(|recorder| recorder.entries(now)).collect(),
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::{
     ending::WillFate,
     keys::SessionKey,
     publish::Way,
+    recorder::{Direction, Entry},
     shard::Deadline,
     turn::Turn,
 };
@@ -166,6 +167,9 @@ impl Shard {
         connection.heard_at = turn.now;
         let version = connection.version;
         let session = connection.session().expect("only a connected client gets here");
+        if frame.kind != PacketKind::Publish {
+            self.record(session, || Entry::other(Direction::Received, turn.now, frame.bytes));
+        }
         match frame.kind {
             PacketKind::Publish => {
                 // Alive until the packet is handled: the topic of `publish` may stand in it.
@@ -177,6 +181,7 @@ impl Shard {
                     known: recent.clone().filter(|known| std::ptr::eq(&*known.topic, publish.topic)),
                     ..Way::default()
                 };
+                self.record_publish(conn, session, frame, &publish, turn.now);
                 return self.on_publish(conn, session, &publish, way, turn);
             }
             PacketKind::Puback => self.on_puback(session, &Ack::decode(frame, version)?, turn),
@@ -186,6 +191,43 @@ impl Shard {
             _ => return self.on_packet(conn, session, &mqtt::decode(frame, version)?, turn),
         }
         Ok(())
+    }
+
+    fn record_publish(
+        &mut self,
+        conn: ConnId,
+        session: SessionKey,
+        frame: &Frame<'_>,
+        publish: &Publish<'_>,
+        now: Instant,
+    ) {
+        let aliased = match publish.properties.topic_alias {
+            Some(alias) if publish.topic.is_empty() => self.inbound_alias(conn, alias),
+            _ => None,
+        };
+        let topic = aliased.as_deref().unwrap_or(publish.topic);
+        self.record(session, || {
+            Entry::publish(Direction::Received, now, frame.size, publish.packet_id, frame.flags, topic)
+        });
+    }
+
+    fn inbound_alias(&self, conn: ConnId, alias: u16) -> Option<Box<str>> {
+        self.connections.get(conn)?.aliases.as_ref()?.inbound.get(&alias).cloned()
+    }
+
+    /// Remembers a packet of the client's.
+    #[inline]
+    pub(crate) fn record(&mut self, session: SessionKey, entry: impl FnOnce() -> Entry) {
+        let most = self.config.limits.recorded_packets;
+        if most > 0
+            && let Some(session) = self.sessions.get_mut(session)
+        {
+            let entry = entry();
+            // What every idle client says and hears is not worth the memory.
+            if session.recorder.is_some() || !entry.is_idle_talk() {
+                session.recorder.get_or_insert_default().push(entry, most);
+            }
+        }
     }
 
     /// The packets that do not come with every message.
@@ -227,8 +269,13 @@ impl Shard {
         let outbox = connection.outbox(turn.effects);
         let before = outbox.len();
         // What does not fit even in its shortest form cannot be said to this client. [MQTT-3.1.2-24]
+        let begin = outbox.bytes.len();
         packet.encode_within(version, packet_bytes_max, &mut outbox.bytes);
         self.unsent_bytes += outbox.len() - before;
+        let entry = Entry::other(Direction::Sent, turn.now, &outbox.bytes[begin..]);
+        if let Some(session) = connection.session() {
+            self.record(session, || entry);
+        }
     }
 
     fn takes_bytes(&self, conn: ConnId) -> bool {

@@ -8,7 +8,7 @@ use slab::Slab;
 
 use crate::{
     ConnId, Instant, filters::Filters, keys::SessionKey, outbound::Outbound, packet_ids::PacketIds,
-    replay::Replays, store::entry::SessionId, wills::Will,
+    recorder::Recorder, replay::Replays, store::entry::SessionId, wills::Will,
 };
 
 /// An idle session owns its client id and its filters and nothing else: the boxes come with traffic and go with it.
@@ -31,6 +31,8 @@ pub(crate) struct Session {
     /// QoS 2 messages that were received and routed and are not released yet.
     pub received: Option<Box<PacketIds>>,
     pub replays: Option<Box<Replays>>,
+    /// None before the first packet that is worth remembering.
+    pub recorder: Option<Box<Recorder>>,
 }
 
 impl Session {
@@ -48,6 +50,7 @@ impl Session {
             outbound: None,
             received: None,
             replays: None,
+            recorder: None,
         }
     }
 

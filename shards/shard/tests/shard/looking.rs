@@ -1,11 +1,11 @@
 //! What is seen from outside, and what an operator has done.
 
-use mqtt::{QoS, ReasonCode, SubscriptionOptions};
-use shard::{Act, Acted, ClientWhole, Config, Look, Matching, Page, Seen};
+use mqtt::{Packet, Publish, QoS, ReasonCode, SubscriptionOptions};
+use shard::{Act, Acted, ClientWhole, Config, Direction, Look, Matching, Page, Seen};
 
 use crate::{
     keeping::{come_back, kept},
-    script::{Script, connect, options},
+    script::{Script, connect, options, publish},
 };
 
 fn clients(s: &Script, matching: Matching, after: Option<u32>, most: usize) -> Page<String> {
@@ -192,4 +192,60 @@ fn an_operator_publishes_to_all_shards() {
     for subscriber in subscribers {
         assert_eq!(s.hear(subscriber), ["a 'x' q1 #1"]);
     }
+}
+
+fn packets(s: &Script, client_id: &str) -> Vec<String> {
+    let told = |packet: &shard::Recorded| {
+        let direction = if packet.direction == Direction::Received { '<' } else { '>' };
+        format!("{direction} {:?} {} {}", packet.kind, packet.packet_id, packet.topic).trim_end().to_owned()
+    };
+    whole(s, client_id).unwrap().packets.iter().map(told).collect()
+}
+
+#[test]
+fn the_last_packets_of_a_client_are_remembered_beyond_its_connection() {
+    let mut s = Script::of_one();
+    let client = s.join_for_an_hour("c");
+    assert_eq!(packets(&s, "c"), Vec::<String>::new(), "an idle client costs nothing");
+    s.subscribe(client, "a/+", 1);
+    s.publish_qos(client, "a/b", "x", 1, 5);
+    s.puback(client, 1);
+    let mut aliased = publish("", "y", QoS::AtMostOnce, None);
+    s.packet(client, &Packet::Publish(Publish { topic: "z/long", ..with_alias(&aliased, 3) }));
+    aliased = with_alias(&aliased, 3);
+    s.packet(client, &Packet::Publish(aliased));
+    s.disconnect(client, ReasonCode::Success);
+    s.secs(3);
+    let expected = [
+        "< Subscribe 9",
+        "> Suback 9",
+        "< Publish 5 a/b",
+        "> Publish 1 a/b",
+        "> Puback 5",
+        "< Puback 1",
+        "< Publish 0 z/long",
+        "< Publish 0 z/long",
+        "< Disconnect 0",
+    ];
+    assert_eq!(packets(&s, "c"), expected);
+    let client = whole(&s, "c").unwrap();
+    assert_eq!(client.packets[2].ago.as_secs(), 3);
+    let traffic = client.client.traffic;
+    assert_eq!((traffic.packets_received, traffic.packets_sent), (6, 3));
+}
+
+fn with_alias<'a>(publish: &Publish<'a>, alias: u16) -> Publish<'a> {
+    let mut publish = publish.clone();
+    publish.properties.topic_alias = Some(alias);
+    publish
+}
+
+#[test]
+fn nothing_is_remembered_where_nothing_is_to_be() {
+    let mut config = Config::default();
+    config.limits.recorded_packets = 0;
+    let mut s = Script::new(config);
+    let client = s.join("c");
+    s.subscribe(client, "a", 0);
+    assert_eq!(packets(&s, "c"), Vec::<String>::new());
 }
