@@ -13,7 +13,7 @@ impl Key {
             "tls" | "websocket" | "access" | "router" | "limits" => true,
             // Clients were told so with their CONNACK, and the store is laid out for it.
             "server" => self.name != "max_packet_size",
-            "session" => !matches!(self.name, "receive_maximum" | "max_topic_aliases"),
+            "session" => !matches!(self.name, "receive_maximum" | "max_topic_aliases" | "recorded_packets"),
             // Threads and memory that are there already.
             "authentication" => !matches!(self.name, "threads" | "max_waiting" | "cache_secs"),
             "log" => self.name == "level",

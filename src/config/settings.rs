@@ -62,6 +62,7 @@ pub struct Session {
     pub queue_qos0: bool,
     pub max_subscriptions: u64,
     pub max_topic_aliases: u64,
+    pub recorded_packets: u64,
     pub max_outbox_bytes: u64,
 }
 
@@ -266,6 +267,7 @@ impl Settings {
             topic_alias_max: narrow(self.session.max_topic_aliases),
             outbox_bytes_max: narrow(self.session.max_outbox_bytes),
             receive_memory_max: narrow(self.limits.max_receive_memory),
+            recorded_packets: narrow(self.session.recorded_packets),
         }
     }
 }
@@ -333,6 +335,7 @@ impl Default for Session {
             queue_qos0: Config::default().queue_qos0,
             max_subscriptions: limits.subscriptions_max.into(),
             max_topic_aliases: limits.topic_alias_max.into(),
+            recorded_packets: limits.recorded_packets.into(),
             max_outbox_bytes: limits.outbox_bytes_max as u64,
         }
     }

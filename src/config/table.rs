@@ -192,6 +192,7 @@ pub static KEYS: &[Key] = &[
     flag("session", "queue_qos0", |s| &mut s.session.queue_qos0),
     count("session", "max_subscriptions", 1..=U32, |s| &mut s.session.max_subscriptions),
     count("session", "max_topic_aliases", 0..=U16, |s| &mut s.session.max_topic_aliases),
+    count("session", "recorded_packets", 0..=1024, |s| &mut s.session.recorded_packets),
     bytes("session", "max_outbox_bytes", 4096..=1 << 30, |s| &mut s.session.max_outbox_bytes),
     count("router", "retained_message_limit", 0..=U32, |s| &mut s.router.retained_message_limit),
     bytes("router", "max_retained_bytes", 0..=MEMORY_MAX, |s| &mut s.router.max_retained_bytes),

@@ -12,6 +12,8 @@ impl Shard {
             packet_bytes_max: before.packet_bytes_max,
             receive_maximum: before.receive_maximum,
             topic_alias_max: before.topic_alias_max,
+            // Rings that are there stay as they are.
+            recorded_packets: before.recorded_packets,
             ..config.limits.of_one_shard(self.config.shards)
         };
         // Clients keep what they have come beneath.
