@@ -1,7 +1,8 @@
 //! What it costs to say who a client is: checks of each kind of password per second of a core, and how long a decision takes that
 //! was made a moment ago.
 //!
-//! `cargo run --release -p identity --example cost`, on a core that has nothing else to do.
+//! `cargo run --release -p identity --example cost`, on a core that has nothing else to do; with `-- capacity` only what decisions
+//! take when all threads are busy.
 
 use std::{
     fs,
@@ -16,6 +17,9 @@ use identity::{
 };
 
 fn main() {
+    if std::env::args().any(|word| word == "capacity") {
+        return at_capacity();
+    }
     let bcrypt = Hash::parse("$2a$10$abcdefghijklmnopqrstuu5s2v8.iXieOjg/.AySBTTZIIVFJeBui").expect("a hash");
     per_second("$6$", &hash(Kind::Sha512.cost()));
     per_second("$7$, 101 iterations", &hash(Cost { rounds: 101, ..Kind::Pbkdf2.cost() }));
@@ -80,15 +84,16 @@ fn decisions() {
     assert_eq!(front.figures().repeated, 100_000);
 }
 
-/// As many clients ask at a time as there are threads, each time for a user that nobody has asked for.
+/// As many clients ask at a time as there are threads, and no more threads than cores, each time for a user that nobody has asked for.
 fn at_capacity() {
     let users: Vec<String> = (0..USERS).map(|user| format!("user{user}")).collect();
     let secret = hash(Kind::Argon2id.cost());
     let text: String = users.iter().map(|user| format!("{user}:{secret}\n")).collect();
     let (file, _) = PasswordFile::parse("users", text.as_bytes()).expect("a file");
     let chain = Chain::new(vec![std::sync::Arc::new(Passwords::new("users", file))]);
-    let limits = FrontLimits::default();
-    let threads = limits.threads;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = FrontLimits::default().threads.min(cores);
+    let limits = FrontLimits { threads, ..FrontLimits::default() };
     let front = Front::start(Chains::new(chain), limits);
     let front = &front.expect("threads");
     let begun = Instant::now();
@@ -131,4 +136,4 @@ fn decided(front: &Front, user: &str) -> Duration {
     taken
 }
 
-const USERS: usize = 400;
+const USERS: usize = 200;
