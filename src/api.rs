@@ -197,7 +197,8 @@ fn respond(status: StatusCode, body: &Value) -> Response {
 pub const RELOAD: &str = "/v1/reload";
 
 const NAME: &str = "control.sock";
-const CONNECTIONS_MAX: usize = 16;
+/// Those who are served at a time.
+pub const CONNECTIONS_MAX: usize = 8;
 const HEAD_MAX: Duration = Duration::from_secs(5);
 /// The least that hyper takes.
 const HEAD_BYTES_MAX: usize = 8192;

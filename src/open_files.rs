@@ -5,6 +5,8 @@ use std::{
     os::{fd::AsRawFd, unix::net::UnixDatagram},
 };
 
+use crate::api;
+
 /// Raises the limit as far as `needed` asks and this process may, and gives what it got.
 pub fn raise(needed: u64) -> io::Result<u64> {
     let mut limit = current()?;
@@ -50,7 +52,11 @@ pub struct Own {
 
 impl Own {
     fn files(self) -> u64 {
-        self.open + PASSING_FILES + self.shards * (FILES_PER_SHARD + self.addresses) + REFUSED_CONNECTIONS
+        self.open
+            + PASSING_FILES
+            + CONTROL_FILES
+            + self.shards * (FILES_PER_SHARD + self.addresses)
+            + REFUSED_CONNECTIONS
     }
 
     /// What so many connections take, with what the process needs for itself.
@@ -122,6 +128,8 @@ const RESERVED_FILES_MAX: u64 = 65_536;
 const STANDARD_STREAMS: u64 = 3;
 /// What opens and closes on the way: names that are resolved, ports that are tried, what glommio reads about the machine.
 const PASSING_FILES: u64 = 8;
+/// The control socket, those who ask there, and how its thread waits.
+const CONTROL_FILES: u64 = api::CONNECTIONS_MAX as u64 + 4;
 /// The rings of a shard and of its executor with their event descriptors, and the doorbell: measured, without listeners.
 const FILES_PER_SHARD: u64 = 6;
 /// Connections beyond the limit that the runtime lets in just to tell them so.
@@ -142,28 +150,28 @@ mod tests {
     #[test]
     fn a_shortage_names_both_numbers_and_the_remedies() {
         let own = FOUR_SHARDS;
-        assert_eq!(own.needed(10_000), 10_107);
+        assert_eq!(own.needed(10_000), 10_119);
         assert_eq!(own.connections(20_000, 10_000), Ok(10_000));
         assert_eq!(own.shortage(20_000, 10_000, 10_000), None);
         let connections = own.connections(1024, 10_000).expect("some");
         assert_eq!(own.needed(connections), 1024);
         let text = own.shortage(1024, connections, 10_000).expect("too few");
         assert!(
-            text.starts_with("at most 917 connections instead of server.max_connections = 10000: "),
+            text.starts_with("at most 905 connections instead of server.max_connections = 10000: "),
             "{text}"
         );
-        assert!(text.contains("may open 1024 files and needs 10107"), "{text}");
-        assert!(text.contains("LimitNOFILE=10107") && text.ends_with("max_connections to 917"), "{text}");
+        assert!(text.contains("may open 1024 files and needs 10119"), "{text}");
+        assert!(text.contains("LimitNOFILE=10119") && text.ends_with("max_connections to 905"), "{text}");
     }
 
     #[test]
     fn a_limit_below_the_own_needs_is_an_error_with_its_remedy() {
         let own = FOUR_SHARDS;
-        assert_eq!(own.connections(108, 10_000), Ok(1));
-        let text = own.connections(107, 10_000).expect_err("none");
+        assert_eq!(own.connections(120, 10_000), Ok(1));
+        let text = own.connections(119, 10_000).expect_err("none");
         assert_eq!(
             text,
-            "too few files may be opened: 107, and 4 shards and one connection need 108. Raise the limit (ulimit -n \
+            "too few files may be opened: 119, and 4 shards and one connection need 120. Raise the limit (ulimit -n \
              1024, LimitNOFILE=1024 in systemd, --ulimit nofile=1024 in Docker), or start fewer shards (--shards N)"
         );
         let alone = Own { shards: 1, ..own };
