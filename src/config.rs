@@ -2,12 +2,15 @@
 
 mod address;
 mod admission;
+mod ban;
 mod environment;
 mod file;
 mod key;
 mod listener;
+mod moment;
 mod nearest;
 mod problem;
+mod rates;
 mod reloading;
 mod settings;
 mod table;
@@ -28,9 +31,11 @@ pub use self::{
     admission::{
         AccessDefault, Anonymous, Audit, Authentication, CertificateUser, ClientCertificates, MinVersion, Tls,
     },
+    ban::Ban,
     key::Key,
     listener::Listener,
     problem::{Origin, Problem},
+    rates::{Over, Pace, Rates, RatesOf},
     settings::{Control, Format, Level, Server, Settings, Sigterm},
 };
 use self::{
@@ -73,7 +78,7 @@ impl Sink for Loaded {
             Ok(()) => {
                 self.listens_by_default &= !std::ptr::eq(key, listen_addresses());
                 // A listener as a whole is shown by its address.
-                if key.section != listener::SECTION {
+                if key.section != listener::SECTION && key.section != ban::SECTION {
                     self.decide(key, origin);
                 }
                 Ok(())
@@ -87,6 +92,10 @@ impl Sink for Loaded {
 
     fn begin_listener(&mut self) {
         self.settings.listeners.push(Listener::default());
+    }
+
+    fn begin_ban(&mut self) {
+        self.settings.bans.push(Ban::default());
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::Path,
     sync::{Arc, PoisonError, RwLock},
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -22,10 +22,11 @@ use shard::{Answer, Ask, Grant, ReasonCode, Version};
 use x509_parser::{extensions::GeneralName, prelude::FromDer};
 
 use crate::{
-    config::{Anonymous as Who, Authentication, CertificateUser},
+    config::{Anonymous as Who, Authentication, CertificateUser, Settings},
     listen::{self, Entrance},
     numbering::Numbers,
     people::People,
+    rates::Registry,
 };
 
 /// Asks threads of its own, for all shards.
@@ -33,10 +34,13 @@ pub struct Doorkeeper {
     front: Front,
     /// By the number of the door.
     listeners: RwLock<Vec<Arc<str>>>,
+    registry: Arc<Registry>,
 }
 
 /// Whether anybody has to be asked about the clients of a listener.
-pub fn asks(settings: &Authentication, entrance: &Entrance, always: bool) -> bool {
+pub fn asks(settings: &Settings, entrance: &Entrance, always: bool) -> bool {
+    let always = always || entrance.listener.rates.or(settings.rates.of).want_to_know();
+    let settings = &settings.authentication;
     let anonymous = entrance.listener.anonymous.unwrap_or(settings.anonymous);
     let is_local = !listen::is_open(&entrance.place) && entrance.listener.proxy_protocol_from.is_empty();
     let lets_all_in = match anonymous {
@@ -49,20 +53,29 @@ pub fn asks(settings: &Authentication, entrance: &Entrance, always: bool) -> boo
 
 impl Doorkeeper {
     /// Starts the threads. The error is a sentence for the log.
-    pub fn start(settings: &Authentication, chains: Chains, numbers: &Numbers) -> Result<Doorkeeper, String> {
+    pub fn start(
+        settings: &Authentication,
+        chains: Chains,
+        numbers: &Numbers,
+        registry: Arc<Registry>,
+    ) -> Result<Doorkeeper, String> {
         let mut limits = FrontLimits::default();
         limits.threads = usize::try_from(settings.threads).unwrap_or(limits.threads);
         limits.queue_max = usize::try_from(settings.max_waiting).unwrap_or(limits.queue_max);
         limits.cache.accepted_ms = settings.cache_secs * 1000;
         let front = Front::start(chains, limits)
             .map_err(|error: io::Error| format!("a thread for authentication cannot be started: {error}"))?;
-        Ok(Doorkeeper { front, listeners: RwLock::new(numbers.names()) })
+        Ok(Doorkeeper { front, listeners: RwLock::new(numbers.names()), registry })
     }
 
     /// From now on these decide.
     pub fn replace(&self, chains: Chains, numbers: &Numbers) {
         self.front.replace(chains);
         *self.listeners.write().unwrap_or_else(PoisonError::into_inner) = numbers.names();
+    }
+
+    pub fn registry(&self) -> &Registry {
+        &self.registry
     }
 }
 
@@ -174,7 +187,31 @@ impl runtime::Doorkeeper for Doorkeeper {
         let names: Box<[Arc<str>]> =
             certificate.iter().flat_map(|certificate| names_of(certificate)).collect();
         let question = question_of(&ask, listener, address, certificate);
-        self.front.ask(question, move |answer| answering.give(answer_of(answer, address, names)));
+        let registry = Arc::clone(&self.registry);
+        let is_new = ask.renews.is_none();
+        let (door, client_id) = (ask.door, ask.client_id);
+        self.front.ask(question, move |answer| {
+            let answer = answer_of(answer, address, names, &registry);
+            answering.give(match &answer {
+                Answer::Accept { grant, .. }
+                    if is_new && !registry.may_enter(door, &client_id, grant.user.as_deref()) =>
+                {
+                    Answer::refuse(
+                        ReasonCode::ConnectionRateExceeded,
+                        "connects more often than its rate allows",
+                    )
+                }
+                _ => answer,
+            });
+        });
+    }
+
+    fn opens(&self, door: u16) -> bool {
+        self.registry.opens(door)
+    }
+
+    fn may_come_from(&self, door: u16, address: IpAddr) -> bool {
+        self.registry.may_come_from(door, address)
     }
 }
 
@@ -215,6 +252,7 @@ fn answer_of(
     answer: identity::Answer,
     address: Option<SocketAddr>,
     certificate_names: Box<[Arc<str>]>,
+    registry: &Registry,
 ) -> Answer {
     match answer {
         identity::Answer::Reject(rejection) => Answer::refuse(reason_of(rejection.reason), rejection.why),
@@ -234,6 +272,7 @@ fn answer_of(
                 certificate_names,
                 address: address.map(|address| address.ip().to_canonical()),
                 is_authenticated: identity.user.is_some(),
+                tallies: registry.tallies(identity.user.as_deref(), address.map(|address| address.ip())),
                 provider: (!identity.provider.is_empty()).then(|| (*identity.provider).into()),
                 permits: identity.permits.clone(),
             };

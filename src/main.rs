@@ -20,6 +20,7 @@ mod passwd;
 mod people;
 mod policy;
 mod publish;
+mod rates;
 mod reload;
 mod reloader;
 mod renewal;

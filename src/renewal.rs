@@ -97,6 +97,8 @@ impl Running {
         self.started.doorkeeper.replace(policy.chains, &numbers);
         audit::replace_listeners(numbers.names());
         broker.set_rules(Some(&policy.rules));
+        broker.set_rates(&self.started.doorkeeper.registry().set(&now.settings.rates, &numbers));
+        broker.set_bans(now.settings.bans());
         broker.renew(prepared);
         log::set_level(now.settings.log.level);
         let started = &mut self.started;

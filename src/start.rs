@@ -22,6 +22,7 @@ use crate::{
     open_files::{self, Own},
     people::People,
     policy::Policy,
+    rates::Registry,
     signals, threads,
 };
 
@@ -55,7 +56,9 @@ pub fn start(loaded: &Loaded) -> Result<Started, String> {
     let policy = Policy::read(settings, &numbers).map_err(|problems| problems.join("\n"))?;
     let facts = Facts::default().look(&named_files(settings, &numbers), &policy.rules);
     let doors = doors(settings, &numbers, &policy).into_iter().flatten().collect();
-    let doorkeeper = Doorkeeper::start(&settings.authentication, policy.chains, &numbers)?;
+    let registry = Arc::new(Registry::new());
+    let rates = registry.set(&settings.rates, &numbers);
+    let doorkeeper = Doorkeeper::start(&settings.authentication, policy.chains, &numbers, registry)?;
     let doorkeeper = Arc::new(doorkeeper);
     let dir = data_dir(settings, shards)?;
     let placement_seed = dir.as_ref().map_or_else(|| placement_seed(settings), |dir| dir.placement_seed());
@@ -67,6 +70,7 @@ pub fn start(loaded: &Loaded) -> Result<Started, String> {
     config.auditor = auditor.map(|audit| audit as _);
     config.core.doors = admission(loaded, &numbers, !policy.rules.are_open());
     config.core.rules = Some(policy.rules);
+    config.core.rates = rates;
     threads::check(shards)?;
     let broker = runtime::start(config).map_err(|error| error.to_string())?;
     signals::started();
@@ -195,7 +199,7 @@ pub fn doors(settings: &Settings, numbers: &Numbers, policy: &Policy) -> Vec<Opt
 pub fn admission(loaded: &Loaded, numbers: &Numbers, has_rules: bool) -> Vec<DoorConfig> {
     let door = |((entrance, _), name): ((&Entrance, bool), Arc<str>)| DoorConfig {
         name,
-        asks: doorkeeper::asks(&loaded.settings.authentication, entrance, has_rules || loaded.has_file()),
+        asks: doorkeeper::asks(&loaded.settings, entrance, has_rules || loaded.has_file()),
         versions: entrance.listener.versions.spoken(),
         mount: (!entrance.listener.mount_point.is_empty())
             .then(|| entrance.listener.mount_point.as_str().into()),

@@ -7,7 +7,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::{Key, Origin, Problem, Value, listener, nearest::nearest, table::KEYS};
+use super::{Key, Origin, Problem, Value, ban, listener, nearest::nearest, table::KEYS};
 
 /// Takes what the file says.
 pub trait Sink {
@@ -21,6 +21,9 @@ pub trait Sink {
 
     /// The keys that follow are those of one more listener.
     fn begin_listener(&mut self);
+
+    /// The keys that follow are those of one more ban.
+    fn begin_ban(&mut self);
 }
 
 /// A file's text, and the name by which its problems call it.
@@ -28,6 +31,30 @@ pub struct File<'a> {
     pub path: &'a str,
     pub text: &'a str,
 }
+
+/// A section of which there can be several.
+struct List {
+    section: &'static str,
+    keys: &'static [Key],
+    needs_one_of: &'static [&'static str],
+    /// What to write where it has none of them.
+    remedy: &'static str,
+}
+
+static LISTS: [List; 2] = [
+    List {
+        section: listener::SECTION,
+        keys: listener::KEYS,
+        needs_one_of: &["address"],
+        remedy: "a listener needs its address: address = \"tls://0.0.0.0:8883\", for example",
+    },
+    List {
+        section: ban::SECTION,
+        keys: ban::KEYS,
+        needs_one_of: &["client_ids", "users", "addresses"],
+        remedy: "a ban is of somebody: addresses = [\"192.0.2.0/24\"], for example, or client_ids, or users",
+    },
+];
 
 impl File<'_> {
     /// Brings every known key to `sink`, and gives back every problem, in the order of the file.
@@ -39,8 +66,8 @@ impl File<'_> {
         }
         let mut problems = Vec::new();
         for (section, value) in in_order(document.get_ref()) {
-            if section.get_ref() == listener::SECTION {
-                problems.extend(self.read_listeners(section, value, sink));
+            if let Some(list) = LISTS.iter().find(|list| list.section == section.get_ref()) {
+                problems.extend(self.read_list(list, section, value, sink));
                 continue;
             }
             let Some(entries) = self.section(section, value, &mut problems) else { continue };
@@ -57,40 +84,44 @@ impl File<'_> {
         problems
     }
 
-    /// Each `[[listener]]` with its keys.
-    fn read_listeners(
+    /// Each of the tables with its keys.
+    fn read_list(
         &self,
+        list: &List,
         section: &Name<'_>,
         value: &Spanned<DeValue<'_>>,
         sink: &mut impl Sink,
     ) -> Vec<Problem> {
         let problem = |origin, remedy: &str| Problem {
             origin,
-            key: listener::SECTION.to_owned(),
+            key: list.section.to_owned(),
             value: String::new(),
             remedy: remedy.to_owned(),
         };
         let Some(tables) = value.get_ref().as_array() else {
-            let remedy = "there can be several: write [[listener]] and its keys below";
-            return vec![problem(self.origin(section.span()), remedy)];
+            let remedy = format!("there can be several: write [[{}]] and its keys below", list.section);
+            return vec![problem(self.origin(section.span()), &remedy)];
         };
         let mut problems = Vec::new();
         for table in tables {
             let Some(entries) = table.get_ref().as_table() else {
-                problems.push(problem(self.origin(table.span()), "expected a table: write [[listener]]"));
+                let remedy = format!("expected a table: write [[{}]]", list.section);
+                problems.push(problem(self.origin(table.span()), &remedy));
                 continue;
             };
-            if !entries.contains_key("address") {
-                let remedy = "a listener needs its address: address = \"tls://0.0.0.0:8883\", for example";
-                problems.push(problem(self.origin(table.span()), remedy));
+            if !list.needs_one_of.iter().any(|key| entries.contains_key(*key)) {
+                problems.push(problem(self.origin(table.span()), list.remedy));
             }
-            sink.begin_listener();
+            match list.section {
+                ban::SECTION => sink.begin_ban(),
+                _ => sink.begin_listener(),
+            }
             for (name, value) in in_order(entries) {
                 let origin = self.origin(name.span());
                 let written = self.text.get(value.span()).unwrap_or_default();
-                let outcome = match listener::KEYS.iter().find(|key| key.name == name.get_ref()) {
+                let outcome = match list.keys.iter().find(|key| key.name == name.get_ref()) {
                     Some(key) => sink.set(key, &Value::Toml(value.get_ref()), origin, written),
-                    None => Err(unknown_listener_key(name.get_ref(), origin, written)),
+                    None => Err(unknown_key_of_list(list, name.get_ref(), origin, written)),
                 };
                 problems.extend(outcome.err());
             }
@@ -170,13 +201,15 @@ fn unknown_key(section: &str, name: &str, origin: Origin, written: &str) -> Prob
     Problem { origin, key: format!("{section}.{name}"), value: written.to_owned(), remedy }
 }
 
-fn unknown_listener_key(name: &str, origin: Origin, written: &str) -> Problem {
-    let names = || listener::KEYS.iter().map(|key| key.name);
+fn unknown_key_of_list(list: &List, name: &str, origin: Origin, written: &str) -> Problem {
+    let names = || list.keys.iter().map(|key| key.name);
     let remedy = match nearest(name, names()) {
         Some(meant) => format!("unknown key: did you mean {meant}?"),
-        None => format!("unknown key: [[listener]] has {}", names().collect::<Vec<_>>().join(", ")),
+        None => {
+            format!("unknown key: [[{}]] has {}", list.section, names().collect::<Vec<_>>().join(", "))
+        }
     };
-    Problem { origin, key: format!("{}.{name}", listener::SECTION), value: written.to_owned(), remedy }
+    Problem { origin, key: format!("{}.{name}", list.section), value: written.to_owned(), remedy }
 }
 
 fn outside_sections(name: &str, origin: Origin, written: &str) -> Problem {

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use transport::Prefix;
 
 use super::{
-    Address,
+    Address, moment,
     settings::Settings,
     table::KEYS,
     value::{Value, show_bytes},
@@ -79,6 +79,10 @@ pub enum Kind {
     Mode {
         place: fn(&mut Settings) -> &mut u64,
     },
+    /// A moment of the calendar, in seconds of unix time.
+    Moment {
+        place: fn(&mut Settings) -> &mut Option<u64>,
+    },
     Address {
         place: fn(&mut Settings) -> &mut Option<Address>,
     },
@@ -144,6 +148,7 @@ impl Key {
                 let mode = value.text().and_then(|text| u64::from_str_radix(text, 8).ok());
                 *place(settings) = mode.filter(|mode| *mode <= 0o777).ok_or_else(expected)?;
             }
+            Kind::Moment { place } => *place(settings) = Some(value.moment().ok_or_else(expected)?),
             Kind::Address { place } => {
                 *place(settings) = Some(Address::parse(value.text().ok_or_else(expected)?)?);
             }
@@ -178,6 +183,9 @@ impl Key {
                 format!("{networks:?}")
             }
             Kind::Mode { place } => format!("\"{:04o}\"", place(&mut settings)),
+            Kind::Moment { place } => {
+                format!("{:?}", place(&mut settings).map_or(String::new(), moment::show))
+            }
             Kind::Address { place } => {
                 format!("{:?}", place(&mut settings).as_ref().map_or(String::new(), Address::to_string))
             }
@@ -221,6 +229,7 @@ impl Key {
                 .to_owned(),
             Kind::Networks { .. } => "expected a list of addresses and networks".to_owned(),
             Kind::Mode { .. } => "expected permissions in octal digits, for example \"0660\"".to_owned(),
+            Kind::Moment { .. } => "expected a date and time, for example 2030-01-31T12:00:00Z".to_owned(),
             Kind::Address { .. } => "expected an address, for example \"tls://0.0.0.0:8883\"".to_owned(),
             Kind::Addresses { .. } => "expected a list of addresses".to_owned(),
         }

@@ -6,8 +6,9 @@ use super::{
     Address,
     admission::{AccessDefault, Anonymous, ClientCertificates, MinVersion, Tls},
     key::{Key, Kind},
+    rates::{Over, RatesOf},
     settings::Settings,
-    table::{count, flag, text, texts, word},
+    table::{count, flag, rate, text, texts, word},
 };
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +23,9 @@ pub struct Listener {
     /// Who may, and then must, begin with a PROXY header; empty: nobody.
     pub proxy_protocol_from: Vec<Prefix>,
     pub anonymous: Option<Anonymous>,
+    pub over: Option<Over>,
+    /// What they do not say, `[rates]` says.
+    pub rates: RatesOf,
     pub access_default: Option<AccessDefault>,
     /// Empty: none.
     pub mount_point: String,
@@ -69,6 +73,8 @@ impl Default for Listener {
             socket_mode: 0o660,
             proxy_protocol_from: Vec::new(),
             anonymous: None,
+            over: None,
+            rates: RatesOf::default(),
             access_default: None,
             mount_point: String::new(),
             certificate_files: Vec::new(),
@@ -149,6 +155,67 @@ pub static KEYS: &[Key] = &[
         |s| position(s, |listener| listener.anonymous, &Anonymous::ALL),
         |s, at| last(s).anonymous = at.checked_sub(1).map(|at| Anonymous::ALL[at]),
     ),
+    word(
+        SECTION,
+        "over",
+        &["inherited", "wait", "disconnect"],
+        |s| position(s, |listener| listener.over, &Over::ALL),
+        |s, at| last(s).over = at.checked_sub(1).map(|at| Over::ALL[at]),
+    ),
+    rate(SECTION, "client_connects_per_minute", "inherited", |s| {
+        &mut last(s).rates.client.connects_per_minute
+    }),
+    rate(SECTION, "client_publish_messages_per_s", "inherited", |s| {
+        &mut last(s).rates.client.publish_messages_per_s
+    }),
+    rate(SECTION, "client_publish_bytes_per_s", "inherited", |s| {
+        &mut last(s).rates.client.publish_bytes_per_s
+    }),
+    rate(SECTION, "client_receive_messages_per_s", "inherited", |s| {
+        &mut last(s).rates.client.receive_messages_per_s
+    }),
+    rate(SECTION, "client_receive_bytes_per_s", "inherited", |s| {
+        &mut last(s).rates.client.receive_bytes_per_s
+    }),
+    rate(SECTION, "user_connects_per_minute", "inherited", |s| &mut last(s).rates.user.connects_per_minute),
+    rate(SECTION, "user_publish_messages_per_s", "inherited", |s| {
+        &mut last(s).rates.user.publish_messages_per_s
+    }),
+    rate(SECTION, "user_publish_bytes_per_s", "inherited", |s| &mut last(s).rates.user.publish_bytes_per_s),
+    rate(SECTION, "user_receive_messages_per_s", "inherited", |s| {
+        &mut last(s).rates.user.receive_messages_per_s
+    }),
+    rate(SECTION, "user_receive_bytes_per_s", "inherited", |s| &mut last(s).rates.user.receive_bytes_per_s),
+    rate(SECTION, "address_connects_per_minute", "inherited", |s| {
+        &mut last(s).rates.address.connects_per_minute
+    }),
+    rate(SECTION, "address_publish_messages_per_s", "inherited", |s| {
+        &mut last(s).rates.address.publish_messages_per_s
+    }),
+    rate(SECTION, "address_publish_bytes_per_s", "inherited", |s| {
+        &mut last(s).rates.address.publish_bytes_per_s
+    }),
+    rate(SECTION, "address_receive_messages_per_s", "inherited", |s| {
+        &mut last(s).rates.address.receive_messages_per_s
+    }),
+    rate(SECTION, "address_receive_bytes_per_s", "inherited", |s| {
+        &mut last(s).rates.address.receive_bytes_per_s
+    }),
+    rate(SECTION, "listener_connects_per_minute", "inherited", |s| {
+        &mut last(s).rates.listener.connects_per_minute
+    }),
+    rate(SECTION, "listener_publish_messages_per_s", "inherited", |s| {
+        &mut last(s).rates.listener.publish_messages_per_s
+    }),
+    rate(SECTION, "listener_publish_bytes_per_s", "inherited", |s| {
+        &mut last(s).rates.listener.publish_bytes_per_s
+    }),
+    rate(SECTION, "listener_receive_messages_per_s", "inherited", |s| {
+        &mut last(s).rates.listener.receive_messages_per_s
+    }),
+    rate(SECTION, "listener_receive_bytes_per_s", "inherited", |s| {
+        &mut last(s).rates.listener.receive_bytes_per_s
+    }),
     word(
         SECTION,
         "access_default",

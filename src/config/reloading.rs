@@ -10,7 +10,7 @@ impl Key {
     /// Whether another value counts as soon as it is read. Whatever is not named here waits for the next start.
     fn counts_at_once(&self) -> bool {
         match self.section {
-            "tls" | "websocket" | "access" | "router" | "limits" => true,
+            "tls" | "websocket" | "access" | "router" | "limits" | "rates" => true,
             // Clients were told so with their CONNACK, and the store is laid out for it.
             "server" => self.name != "max_packet_size",
             "session" => !matches!(self.name, "receive_maximum" | "max_topic_aliases" | "recorded_packets"),
@@ -26,12 +26,12 @@ impl Settings {
     /// What counts from now on, a sentence for each key. Addresses are compared as the listeners that they are.
     pub fn changes(&self, before: &Settings) -> Vec<String> {
         let is_told = |key: &&Key| key.counts_at_once() && key.name != "listen_addresses";
-        differing(self, before, KEYS)
-            .filter(is_told)
-            .map(|key| {
-                format!("{}.{} is {} (before: {})", key.section, key.name, key.show(self), key.show(before))
-            })
-            .collect()
+        let of_keys = differing(self, before, KEYS).filter(is_told).map(|key| {
+            format!("{}.{} is {} (before: {})", key.section, key.name, key.show(self), key.show(before))
+        });
+        let (now, then) = (self.bans().len(), before.bans().len());
+        let of_bans = (self.bans != before.bans).then(|| format!("{now} banned (before: {then})"));
+        of_keys.chain(of_bans).collect()
     }
 
     /// What differs from the settings at the start and does not count until the next one.

@@ -1,13 +1,18 @@
 //! Every setting with its built-in default, as plain numbers and words. Checking them is the business of `key.rs`.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
-use runtime::{DataDir, Door, Place, StoreConfig};
-use shard::{Config, Limits, store::log::BLOCK_BYTES};
+use runtime::{DataDir, Door, Place, StoreConfig, Whom};
+use shard::{Config, ContestLimits, ContestPolicy, Limits, store::log::BLOCK_BYTES};
 
 use super::{
     Address, Listener,
     admission::{Access, Audit, Authentication, Tls, WebSocket},
+    ban::Ban,
+    rates::Rates,
 };
 
 /// All that can be configured, section by section.
@@ -23,6 +28,8 @@ pub struct Settings {
     pub session: Session,
     pub router: Router,
     pub limits: Totals,
+    pub rates: Rates,
+    pub bans: Vec<Ban>,
     pub store: Store,
     pub runtime: Runtime,
     pub control: Control,
@@ -64,6 +71,17 @@ pub struct Session {
     pub max_topic_aliases: u64,
     pub recorded_packets: u64,
     pub max_outbox_bytes: u64,
+    /// 0: never.
+    pub takeover_limit: u64,
+    pub takeover_window_secs: u64,
+    pub takeover_policy: Takeovers,
+}
+
+/// What becomes of clients that take a session from each other again and again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Takeovers {
+    Allow,
+    Refuse,
 }
 
 /// Topics and what is kept about them.
@@ -206,9 +224,23 @@ impl Settings {
             store: None,
             serves_without_store: self.store.on_failure == OnFailure::Serve,
             doorkeeper: None,
+            bans: self.bans(),
             auditor: None,
             core: self.shard_config(shards, placement_seed),
         }
+    }
+
+    /// Each by itself.
+    pub fn bans(&self) -> Vec<runtime::Ban> {
+        let of = |ban: &Ban| {
+            let until = ban.until.map(|seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+            let client_ids = ban.client_ids.iter().map(|name| Whom::ClientId(name.as_str().into()));
+            let users = ban.users.iter().map(|name| Whom::User(name.as_str().into()));
+            let networks = ban.addresses.iter().map(|network| Whom::Network(*network));
+            let all = client_ids.chain(users).chain(networks);
+            all.map(|whom| runtime::Ban { whom, until }).collect::<Vec<_>>()
+        };
+        self.bans.iter().flat_map(of).collect()
     }
 
     /// A door at this place. What it speaks is decided elsewhere.
@@ -238,6 +270,16 @@ impl Settings {
             doors: Vec::new(),
             checks_retain_source: self.access.check_retain_source,
             rules: None,
+            rates: Arc::default(),
+            bans: Arc::default(),
+            contests: ContestLimits {
+                takeovers: narrow(self.session.takeover_limit),
+                window: Duration::from_secs(self.session.takeover_window_secs),
+                policy: match self.session.takeover_policy {
+                    Takeovers::Allow => ContestPolicy::Allow,
+                    Takeovers::Refuse => ContestPolicy::Refuse,
+                },
+            },
         }
     }
 
@@ -321,6 +363,7 @@ impl Default for Server {
 
 impl Default for Session {
     fn default() -> Session {
+        let contests = ContestLimits::default();
         let limits = Limits::default();
         Session {
             keep_alive_timeout_secs: limits.keep_alive_s_max.into(),
@@ -337,6 +380,9 @@ impl Default for Session {
             max_topic_aliases: limits.topic_alias_max.into(),
             recorded_packets: limits.recorded_packets.into(),
             max_outbox_bytes: limits.outbox_bytes_max as u64,
+            takeover_limit: contests.takeovers.into(),
+            takeover_window_secs: contests.window.as_secs(),
+            takeover_policy: Takeovers::Allow,
         }
     }
 }

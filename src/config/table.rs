@@ -5,7 +5,8 @@ use std::ops::RangeInclusive;
 use super::{
     admission::{AccessDefault, Anonymous, CertificateUser, ClientCertificates, MinVersion},
     key::{Key, Kind},
-    settings::{Durability, Format, Level, OnFailure, QueueFull, Settings, Sigterm},
+    rates::Over,
+    settings::{Durability, Format, Level, OnFailure, QueueFull, Settings, Sigterm, Takeovers},
 };
 
 const U16: u64 = u16::MAX as u64;
@@ -16,6 +17,8 @@ const PACKET_BYTES_MAX: u64 = 5 + 0x0FFF_FFFF;
 const WAIT_SECS_MAX: u64 = 3600;
 /// Far beyond any machine, and far from an overflow when limits are added.
 const MEMORY_MAX: u64 = 1 << 44;
+/// Faster than any machine.
+const RATE_MAX: u64 = 1_000_000_000_000;
 
 pub const fn count(
     section: &'static str,
@@ -33,6 +36,16 @@ const fn bytes(
     place: fn(&mut Settings) -> &mut u64,
 ) -> Key {
     Key { section, name, kind: Kind::Bytes { range, place } }
+}
+
+/// A rate, of which zero stands for what the word says.
+pub const fn rate(
+    section: &'static str,
+    name: &'static str,
+    word: &'static str,
+    place: fn(&mut Settings) -> &mut u64,
+) -> Key {
+    Key { section, name, kind: Kind::Count { range: 0..=RATE_MAX, word: Some((word, 0)), place } }
 }
 
 const fn power(
@@ -194,6 +207,15 @@ pub static KEYS: &[Key] = &[
     count("session", "max_topic_aliases", 0..=U16, |s| &mut s.session.max_topic_aliases),
     count("session", "recorded_packets", 0..=1024, |s| &mut s.session.recorded_packets),
     bytes("session", "max_outbox_bytes", 4096..=1 << 30, |s| &mut s.session.max_outbox_bytes),
+    count("session", "takeover_limit", 0..=U32, |s| &mut s.session.takeover_limit),
+    count("session", "takeover_window_secs", 1..=WAIT_SECS_MAX, |s| &mut s.session.takeover_window_secs),
+    word(
+        "session",
+        "takeover_policy",
+        &["allow", "refuse"],
+        |s| s.session.takeover_policy as usize,
+        |s, at| s.session.takeover_policy = [Takeovers::Allow, Takeovers::Refuse][at],
+    ),
     count("router", "retained_message_limit", 0..=U32, |s| &mut s.router.retained_message_limit),
     bytes("router", "max_retained_bytes", 0..=MEMORY_MAX, |s| &mut s.router.max_retained_bytes),
     count("router", "max_topic_levels", 1..=U16, |s| &mut s.router.max_topic_levels),
@@ -207,6 +229,64 @@ pub static KEYS: &[Key] = &[
     bytes("limits", "max_session_memory", 1 << 20..=MEMORY_MAX, |s| &mut s.limits.max_session_memory),
     bytes("limits", "max_queue_memory", 1 << 20..=MEMORY_MAX, |s| &mut s.limits.max_queue_memory),
     bytes("limits", "max_receive_memory", 1 << 20..=MEMORY_MAX, |s| &mut s.limits.max_receive_memory),
+    word(
+        "rates",
+        "over",
+        &["wait", "disconnect"],
+        |s| s.rates.over as usize,
+        |s, at| s.rates.over = Over::ALL[at],
+    ),
+    count("rates", "burst_secs", 1..=WAIT_SECS_MAX, |s| &mut s.rates.burst_secs),
+    count("rates", "address_prefix_ipv4", 1..=32, |s| &mut s.rates.address_prefix_v4),
+    count("rates", "address_prefix_ipv6", 1..=128, |s| &mut s.rates.address_prefix_v6),
+    rate("rates", "client_connects_per_minute", "unlimited", |s| &mut s.rates.of.client.connects_per_minute),
+    rate("rates", "client_publish_messages_per_s", "unlimited", |s| {
+        &mut s.rates.of.client.publish_messages_per_s
+    }),
+    rate("rates", "client_publish_bytes_per_s", "unlimited", |s| &mut s.rates.of.client.publish_bytes_per_s),
+    rate("rates", "client_receive_messages_per_s", "unlimited", |s| {
+        &mut s.rates.of.client.receive_messages_per_s
+    }),
+    rate("rates", "client_receive_bytes_per_s", "unlimited", |s| &mut s.rates.of.client.receive_bytes_per_s),
+    rate("rates", "user_connects_per_minute", "unlimited", |s| &mut s.rates.of.user.connects_per_minute),
+    rate("rates", "user_publish_messages_per_s", "unlimited", |s| {
+        &mut s.rates.of.user.publish_messages_per_s
+    }),
+    rate("rates", "user_publish_bytes_per_s", "unlimited", |s| &mut s.rates.of.user.publish_bytes_per_s),
+    rate("rates", "user_receive_messages_per_s", "unlimited", |s| {
+        &mut s.rates.of.user.receive_messages_per_s
+    }),
+    rate("rates", "user_receive_bytes_per_s", "unlimited", |s| &mut s.rates.of.user.receive_bytes_per_s),
+    rate("rates", "address_connects_per_minute", "unlimited", |s| {
+        &mut s.rates.of.address.connects_per_minute
+    }),
+    rate("rates", "address_publish_messages_per_s", "unlimited", |s| {
+        &mut s.rates.of.address.publish_messages_per_s
+    }),
+    rate("rates", "address_publish_bytes_per_s", "unlimited", |s| {
+        &mut s.rates.of.address.publish_bytes_per_s
+    }),
+    rate("rates", "address_receive_messages_per_s", "unlimited", |s| {
+        &mut s.rates.of.address.receive_messages_per_s
+    }),
+    rate("rates", "address_receive_bytes_per_s", "unlimited", |s| {
+        &mut s.rates.of.address.receive_bytes_per_s
+    }),
+    rate("rates", "listener_connects_per_minute", "unlimited", |s| {
+        &mut s.rates.of.listener.connects_per_minute
+    }),
+    rate("rates", "listener_publish_messages_per_s", "unlimited", |s| {
+        &mut s.rates.of.listener.publish_messages_per_s
+    }),
+    rate("rates", "listener_publish_bytes_per_s", "unlimited", |s| {
+        &mut s.rates.of.listener.publish_bytes_per_s
+    }),
+    rate("rates", "listener_receive_messages_per_s", "unlimited", |s| {
+        &mut s.rates.of.listener.receive_messages_per_s
+    }),
+    rate("rates", "listener_receive_bytes_per_s", "unlimited", |s| {
+        &mut s.rates.of.listener.receive_bytes_per_s
+    }),
     text("store", "dir", |s| &mut s.store.dir),
     word(
         "store",
@@ -273,6 +353,7 @@ mod tests {
                 "session",
                 "router",
                 "limits",
+                "rates",
                 "store",
                 "runtime",
                 "control",
@@ -330,6 +411,7 @@ mod tests {
             Kind::Text { .. } | Kind::Topic { .. } => ["here", "there"].map(str::to_owned),
             Kind::Mount { .. } => ["here/", "there/"].map(str::to_owned),
             Kind::Mode { .. } => ["0600", "0666"].map(str::to_owned),
+            Kind::Moment { .. } => ["2030-01-31T12:00:00Z", "2031-01-31T12:00:00Z"].map(str::to_owned),
             Kind::Address { .. } => ["tcp://192.0.2.1:1", "unix:///run/mqtt"].map(str::to_owned),
             Kind::Path { .. } => ["/here", "/there"].map(str::to_owned),
             Kind::Origins { .. } => ["https://a.example", "http://b.example:8000"].map(str::to_owned),

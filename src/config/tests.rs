@@ -149,7 +149,7 @@ const FILE_MISTAKES: &[(&str, &str)] = &[
     ("[sever]\nmax_connections = 5\n", "FILE, line 1: [sever]: unknown section: did you mean [server]?"),
     (
         "[grafana]\n",
-        "FILE, line 1: [grafana]: unknown section: there are [server], [tls], [websocket], [authentication], [access], [session], [router], [limits], [store], [runtime], [control], [log], [audit]",
+        "FILE, line 1: [grafana]: unknown section: there are [server], [tls], [websocket], [authentication], [access], [session], [router], [limits], [rates], [store], [runtime], [control], [log], [audit]",
     ),
     (
         "[server]\nmax_packet_size = \"big\"\n",
@@ -219,7 +219,7 @@ fn all_mistakes_are_told_at_once_in_the_order_of_the_file() {
             "FILE, line 3: session.foo = 1: unknown key: [session] has keep_alive_timeout_secs, \
              session_timeout_secs, session_timeout_v3_secs, receive_maximum, max_inflight, max_queued_messages, \
              max_queued_bytes, queue_window, queue_full, queue_qos0, max_subscriptions, max_topic_aliases, \
-             recorded_packets, max_outbox_bytes",
+             recorded_packets, max_outbox_bytes, takeover_limit, takeover_window_secs, takeover_policy",
             "FILE, line 5: log.level = \"loud\": expected one of \"error\", \"warn\", \"info\", \"debug\", \"trace\"",
         ]
     );

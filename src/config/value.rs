@@ -6,7 +6,7 @@ use toml::de::DeValue;
 
 use transport::Prefix;
 
-use super::Address;
+use super::{Address, moment};
 
 /// The environment and flags know only words; the file knows types.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +44,14 @@ impl Value<'_> {
             Value::Word(word) => Some(word),
             Value::Toml(DeValue::String(text)) => Some(text),
             Value::Toml(_) => None,
+        }
+    }
+
+    /// As RFC 3339 writes it, in seconds of unix time.
+    pub fn moment(&self) -> Option<u64> {
+        match self {
+            Value::Toml(DeValue::Datetime(moment)) => moment::parse(&moment.to_string()),
+            _ => moment::parse(self.text()?),
         }
     }
 

@@ -7,11 +7,12 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use shard::{Revision, Rules, SHARDS_MAX, Shard, ShardId, ShardSet};
+use shard::{DoorRates, Revision, Rules, SHARDS_MAX, Shard, ShardId, ShardSet};
 
 use crate::{
-    Config, Door, Place, StartError,
+    Ban, Config, Door, Place, StartError, Whom,
     backend::Engine,
+    bans::BanTable,
     brain::Brain,
     clock::Clock,
     control::{COMMANDS_MAX, Command, Failure, Line, Report, Snapshot},
@@ -37,12 +38,14 @@ pub struct Broker {
     keeper: Option<JoinHandle<()>>,
     shared: Arc<Shared>,
     pub(crate) seats: Arc<Seats>,
+    bans: Mutex<BanTable>,
 }
 
 /// Starts every shard and returns once all of them listen. If one cannot start, none runs.
 pub fn start(config: Config) -> Result<Broker, StartError> {
     let mut config = config;
     config.core.store_epoch_ms = config.store.as_ref().map(|_| unix_ms());
+    config.core.bans = Arc::clone(&BanTable::of(config.bans.clone()).snapshot(SystemTime::now()).names);
     let core = shard::Config { shards: config.shards, ..config.core.clone() };
     let seed = random_seed().map_err(StartError::Resources)?;
     start_with(config, move |id, now| Shard::new(id, &core, now, seed.wrapping_add(u64::from(id.0))))
@@ -78,6 +81,9 @@ pub(crate) fn start_on<B: Brain>(
     let ready_max = if engine.is_some() { READY_MAX * 20 } else { READY_MAX };
     let mut broker = Broker::spawn(&config, &probe.cores, engine, make_brain)?;
     broker.await_ready(config.shards, ready_max)?;
+    if !config.bans.is_empty() {
+        broker.set_bans(config.bans);
+    }
     // Nobody is let in before everybody is ready.
     bound.listen()?;
     broker.doors = Mutex::new(bound.doors.drain(..).map(Some).collect());
@@ -149,6 +155,48 @@ impl Broker {
         }
     }
 
+    /// Other rates from now on, by the number of the door.
+    pub fn set_rates(&self, by_door: &Arc<[DoorRates]>) {
+        for shard in self.shards() {
+            self.command(shard, Command::Rates(Arc::clone(by_door)));
+        }
+    }
+
+    /// Whom the configuration bans, in the place of whom it has banned before. Counts at once, for those who are here, too.
+    pub fn set_bans(&self, bans: Vec<Ban>) {
+        self.change_bans(|table| table.configure(bans));
+    }
+
+    /// Until it is lifted, or over, or the broker ends.
+    pub fn ban(&self, ban: Ban) {
+        self.change_bans(|table| table.order(ban));
+    }
+
+    /// Of somebody whom `ban` has banned. False: there is none.
+    pub fn lift_ban(&self, whom: &Whom) -> bool {
+        self.change_bans(|table| table.lift(whom))
+    }
+
+    /// Those that hold now.
+    pub fn bans(&self) -> Vec<Ban> {
+        self.ban_table().list(SystemTime::now())
+    }
+
+    /// Shards hear of changes in the order in which they were made.
+    fn change_bans<T>(&self, change: impl FnOnce(&mut BanTable) -> T) -> T {
+        let mut table = self.ban_table();
+        let changed = change(&mut table);
+        let bans = table.snapshot(SystemTime::now());
+        for shard in self.shards() {
+            self.command(shard, Command::Bans(Arc::clone(&bans)));
+        }
+        changed
+    }
+
+    fn ban_table(&self) -> MutexGuard<'_, BanTable> {
+        self.bans.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Users who are known otherwise than before, by the one who granted: those who are connected are held to it at once.
     pub fn revise(&self, revision: &Arc<Revision>) {
         for shard in self.shards() {
@@ -197,6 +245,7 @@ impl Broker {
             keeper: None,
             shared,
             seats,
+            bans: Mutex::default(),
         };
         for (id, mesh) in (0..config.shards).map(ShardId).zip(meshes) {
             let (sender, commands) = bounded(COMMANDS_MAX);

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use crate::{Auditor, DataDir, Door, Doorkeeper, Place};
+use crate::{Auditor, Ban, DataDir, Door, Doorkeeper, Place};
 
 /// The same for all shards of a process.
 #[derive(Debug, Clone)]
@@ -28,6 +28,8 @@ pub struct Config {
     pub serves_without_store: bool,
     /// Says who clients are, for the doors that the shards ask at. Without one, such doors let nobody in.
     pub doorkeeper: Option<Arc<dyn Doorkeeper>>,
+    /// Who may not come in.
+    pub bans: Vec<Ban>,
     /// Keeps a record of what shards say of clients, if anybody does.
     pub auditor: Option<Arc<dyn Auditor>>,
     /// For the shards themselves; its number of shards is set from the one above.
@@ -60,6 +62,7 @@ impl Default for Config {
             store: None,
             serves_without_store: false,
             doorkeeper: None,
+            bans: Vec::new(),
             auditor: None,
             core: shard::Config::default(),
         }

@@ -56,7 +56,7 @@ pub(crate) enum Armed {
 }
 
 /// An address and port in 18 bytes; an IPv4 address is kept in its mapped form.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Address {
     ip: [u8; 16],
     port: [u8; 2],

@@ -3,10 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use crossbeam_channel::{Receiver, Sender};
-use shard::{Act, Acted, Counters, Gauges, Look, Revision, Rules, ShardId};
+use shard::{Act, Acted, Counters, DoorRates, Gauges, Look, Revision, Rules, ShardId};
 
 use crate::{
-    StartError,
+    Bans, StartError,
     desk::{Looked, Reply},
     door::OpenDoor,
     listener::Listener,
@@ -32,6 +32,10 @@ pub(crate) enum Command {
     Delays(Delays),
     /// What clients may do from now on.
     Rules(Option<Rules>),
+    /// How fast clients may be from now on, for each door by its number.
+    Rates(Arc<[DoorRates]>),
+    /// Who may not come in, and not stay, from now on.
+    Bans(Arc<Bans>),
 }
 
 /// How a door comes to a shard that runs.

@@ -2,7 +2,7 @@
 
 use std::{
     fmt, fs,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     os::fd::OwnedFd,
     path::{Path, PathBuf},
     sync::Arc,
@@ -87,6 +87,13 @@ impl Door {
             speech: Speech::Mqtt,
             websocket: Arc::new(transport::Door::default()),
         }
+    }
+
+    /// Whoever connects from there may say that he comes for somebody else.
+    pub fn is_proxy(&self, peer: IpAddr) -> bool {
+        let speaks_http = self.speech != Speech::Mqtt;
+        let trusted = &self.websocket.trusted_proxies;
+        self.proxies.is_some() || speaks_http && trusted.iter().any(|prefix| prefix.contains(peer))
     }
 
     /// What comes in is MQTT from the first byte.

@@ -3,7 +3,11 @@
 //! A shard asks by an effect. The runtime adds what it alone knows of the connection, and brings the answer, from whatever
 //! thread it comes, as an event of the turn in which it is there.
 
-use std::{fmt::Debug, net::SocketAddr, sync::Arc};
+use std::{
+    fmt::Debug,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use shard::{Answer, Ask, ConnId, ReasonCode};
@@ -14,6 +18,16 @@ use crate::mesh::Waker;
 pub trait Doorkeeper: Send + Sync + Debug {
     /// Must not block: a shard waits until it returns. The answer may be given before that, or later on any thread.
     fn ask(&self, question: Question, answering: Answering);
+
+    /// One more connection has come to the door. False: it is closed without a word. Must not block.
+    fn opens(&self, _door: u16) -> bool {
+        true
+    }
+
+    /// Where it comes from, as soon as that is known. As above.
+    fn may_come_from(&self, _door: u16, _address: IpAddr) -> bool {
+        true
+    }
 }
 
 /// All that is known of a client that wants in, or that proves itself again.

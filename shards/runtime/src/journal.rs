@@ -6,12 +6,13 @@ use shard::{Denial, Note, ShardId, What};
 
 use crate::connection::Address;
 
-/// Writes the line. The client is named by its id where it has one, and by its address where it is connected here.
-pub(crate) fn write(shard: ShardId, address: Option<Address>, note: &Note) {
+/// Writes the line. The client is named by its id where it has one, and by its address where it is connected here. `other` is the
+/// address of another client where the line is about two.
+pub(crate) fn write(shard: ShardId, address: Option<Address>, other: Option<Address>, note: &Note) {
     let shard = shard.0;
     let client_id = note.client_id.as_deref().map(shortened);
     let client_id = client_id.as_deref();
-    let address = address.map(tracing::field::display);
+    let (address, other) = (address.map(tracing::field::display), other.map(tracing::field::display));
     match &note.what {
         What::Connected {
             version,
@@ -49,6 +50,9 @@ pub(crate) fn write(shard: ShardId, address: Option<Address>, note: &Note) {
             tracing::info!(shard, client_id, address, ?reason, why = &**why, "disconnected");
         }
         What::TakenOver => tracing::info!(shard, client_id, address, "session taken over"),
+        What::Contested { takeovers, .. } => {
+            tracing::warn!(shard, client_id, address, other_address = other, takeovers, "{CONTESTED}");
+        }
         What::SessionExpired => tracing::debug!(shard, client_id, address, "session expired"),
         What::WillPublished => tracing::debug!(shard, client_id, address, "will published"),
         What::QueueFull => tracing::warn!(shard, client_id, address, "queue full, messages are dropped"),
@@ -82,6 +86,8 @@ fn shortened(client_id: &str) -> Cow<'_, str> {
         Some((at, _)) => Cow::Owned(format!("{}… ({} bytes)", &client_id[..at], client_id.len())),
     }
 }
+
+const CONTESTED: &str = "two clients use the same client id and take the session from each other";
 
 const CLIENT_ID_CHARS_MAX: usize = 128;
 

@@ -7,6 +7,8 @@
 mod auditor;
 mod backend;
 mod background;
+mod bans;
+mod barred;
 mod bell;
 #[cfg(feature = "bench")]
 #[doc(hidden)]
@@ -41,10 +43,13 @@ mod sending;
 pub mod stack;
 #[cfg(test)]
 mod tests;
+mod words;
 mod worker;
 
 pub use auditor::{Auditor, Occasion};
 pub use background::Background;
+pub use bans::{Ban, Whom};
+pub use barred::Bans;
 pub use broker::{Broker, start};
 pub use config::{Config, StoreConfig};
 pub use control::{Failure, Snapshot};
@@ -65,3 +70,4 @@ pub use doorkeeper::{Answering, Doorkeeper, Question};
 pub use error::{StartError, StoreError};
 pub use probe::{Probe, probe};
 pub use renewal::{Hung, Prepared, Renewal};
+pub use words::Words;

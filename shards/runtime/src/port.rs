@@ -18,7 +18,8 @@ use io_uring::{opcode, squeue::Flags, types::Fd};
 use shard::{Ask, ConnId, Instant, NotOpened, Outgoing, Reading};
 
 use crate::{
-    Config, Occasion, Place, Question,
+    Config, Doorkeeper, Occasion, Place, Question,
+    barred::Barred,
     buffers::{Buffers, Filled, GROUP},
     connection::{Address, Armed, Connections, Stage},
     layers::Scratch,
@@ -92,6 +93,8 @@ pub(crate) struct Port {
     scratch: Scratch,
     refusal_logged_at: Option<Instant>,
     seats: Arc<Seats>,
+    doorkeeper: Option<Arc<dyn Doorkeeper>>,
+    barred: Barred,
     /// Not under way, for the next sends. Boxed already, as a connection wants them.
     #[expect(clippy::vec_box, reason = "a value moves between here and a connection with its box")]
     spare: Vec<Box<Sending>>,
@@ -124,6 +127,8 @@ impl Port {
             scratch: Scratch::default(),
             refusal_logged_at: None,
             seats,
+            doorkeeper: config.doorkeeper.clone(),
+            barred: Barred::default(),
             spare: Vec::new(),
             bell,
             bell_count: Box::new(0),

@@ -17,5 +17,6 @@ mod mail;
 mod renewal;
 mod script;
 mod sends;
+mod turnstile;
 mod unix;
 mod wire;

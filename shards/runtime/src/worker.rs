@@ -7,10 +7,10 @@ mod storing;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use shard::{ConnId, Effect, Effects, Event, Instant, NotOpened, Note, Seen, ShardId};
+use shard::{ConnId, Effect, Effects, Event, Instant, NotOpened, Note, ReasonCode, Seen, ShardId, What};
 
 use crate::{
-    Auditor, Config,
+    Auditor, Bans, Config,
     backend::{Backend, Opened},
     background::Background,
     brain::Brain,
@@ -330,6 +330,8 @@ impl<B: Brain> Worker<B> {
                 Command::Stop => self.is_stopped = true,
                 Command::Revised(revision) => self.tell(Event::Revised(revision)),
                 Command::Rules(rules) => self.tell(Event::Rules(rules)),
+                Command::Rates(rates) => self.tell(Event::Rates(rates)),
+                Command::Bans(bans) => self.ban(&bans),
                 Command::Snapshot(reply) => {
                     let (counters, gauges) = (self.brain.counters().clone(), self.brain.gauges());
                     reply(Snapshot { shard: self.id, counters, gauges });
@@ -352,6 +354,14 @@ impl<B: Brain> Worker<B> {
         let held = seen.connections().filter_map(|conn| Some((conn, self.port.address(conn)?)));
         let known = held.filter(|(_, address)| !address.is_unknown());
         known.map(|(conn, address)| (conn, address.into())).collect()
+    }
+
+    /// Who is here and may not stay goes.
+    fn ban(&mut self, bans: &Bans) {
+        for conn in self.port.set_bans(self.now, &bans.networks) {
+            self.tell(Event::Kick { conn, reason: ReasonCode::AdministrativeAction });
+        }
+        self.tell(Event::Bans(Arc::clone(&bans.names)));
     }
 
     /// Some of them belong to connections that are gone.
@@ -446,7 +456,11 @@ impl<B: Brain> Worker<B> {
 
     fn log(&mut self, note: &Note) {
         let address = note.conn.and_then(|conn| self.port.address(conn));
-        journal::write(self.id, address, note);
+        let other = match note.what {
+            What::Contested { by, .. } => self.port.address(by),
+            _ => None,
+        };
+        journal::write(self.id, address, other, note);
         if let Some(auditor) = &self.auditor {
             let occasion = note.conn.map(|conn| self.port.occasion(conn)).unwrap_or_default();
             auditor.record(self.id, &occasion, note);

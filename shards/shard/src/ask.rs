@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::BTreeMap, net::IpAddr, sync::Arc, time::Dura
 
 use mqtt::{PacketKind, ReasonCode, Version};
 
-use crate::{Permits, Secret};
+use crate::{Permits, Secret, Tallies};
 
 /// Who is it? Asked for a CONNECT, for each AUTH that goes on with it, and for each AUTH that renews what was granted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +62,8 @@ pub struct Grant {
     pub address: Option<IpAddr>,
     /// The user's name is proved, not only said.
     pub is_authenticated: bool,
+    /// Of rates that hold for the user and for the address.
+    pub tallies: Tallies,
     /// Who has said so, in words.
     pub provider: Option<Arc<str>>,
     /// Rules that came with the proof of identity.

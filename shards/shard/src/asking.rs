@@ -159,6 +159,7 @@ impl Shard {
     ) {
         self.counters.refused_authentication += 1;
         let reason = sayable(reason, PacketKind::Connack);
+        self.counters.refused_connect_rate += u64::from(reason == ReasonCode::ConnectionRateExceeded);
         let claim = self.standing(conn).and_then(|standing| standing.claim());
         self.refuse_saying(conn, reason, told(reason), What::Refused { reason, why, claim }, turn);
     }

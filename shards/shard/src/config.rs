@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use mqtt::Version;
 
-use crate::{Grant, Rules};
+use crate::{Bans, ContestLimits, DoorRates, Grant, Rules};
 
 /// The same for all shards of a process.
 #[derive(Debug, Clone)]
@@ -29,6 +29,11 @@ pub struct Config {
     pub checks_retain_source: bool,
     /// What clients may do; without rules everything.
     pub rules: Option<Rules>,
+    /// Of each listener, by its number. Where there are none, clients may be as fast as they can.
+    pub rates: Arc<[DoorRates]>,
+    pub bans: Arc<Bans>,
+    /// When clients that take a session from each other are too many.
+    pub contests: ContestLimits,
 }
 
 /// Who is let in at one listener.
@@ -117,6 +122,9 @@ impl Default for Config {
             doors: Vec::new(),
             checks_retain_source: true,
             rules: None,
+            rates: Arc::default(),
+            bans: Arc::default(),
+            contests: ContestLimits::default(),
         }
     }
 }

@@ -62,6 +62,10 @@ impl Shard {
             self.hand_over(conn, home, unread, turn);
             return Ok(());
         }
+        if self.is_client_barred(connect.client_id, turn.now) {
+            self.refuse_barred(conn, turn);
+            return Ok(());
+        }
         if self.is_asked_about(conn) {
             self.ask_for(conn, &connect, &unread[..frame.size], turn);
             return Ok(());
@@ -84,6 +88,9 @@ impl Shard {
         data: Option<&[u8]>,
         turn: &mut Turn<'_>,
     ) {
+        if self.is_user_barred(conn, turn.now) {
+            return self.refuse_barred(conn, turn);
+        }
         self.mount(conn);
         let topic = match self.mounted_will(conn, connect) {
             Ok(topic) => topic,
@@ -93,6 +100,11 @@ impl Shard {
         let connect = mounted.as_ref().unwrap_or(connect);
         if let Err((reason, why)) = self.check_connect(connect) {
             return self.refuse(conn, reason, why, turn);
+        }
+        if self.is_contested(connect.client_id, turn) {
+            self.counters.refused_contested += 1;
+            let why = "clients with this client id take the session from each other; come back later";
+            return self.refuse(conn, ReasonCode::ConnectionRateExceeded, why, turn);
         }
         let assigned = connect.client_id.is_empty().then(|| self.assign_client_id());
         if self.permissions.is_some() {
@@ -142,7 +154,7 @@ impl Shard {
         let client_id = assigned.clone().unwrap_or_else(|| connect.client_id.into());
         let granted = Granted { assigned_client_id: assigned, ..self.grant(connect) };
         if let Some(existing) = self.sessions.find(&client_id) {
-            self.take_over(existing, connect.clean_start, turn);
+            self.take_over(conn, existing, connect.clean_start, turn);
         }
         let existing = self.sessions.find(&client_id);
         let session = existing.unwrap_or_else(|| {
@@ -151,6 +163,7 @@ impl Shard {
             self.sessions.create(client_id.clone())
         });
         self.bind(conn, session, connect, &granted, turn);
+        self.meter(conn);
         self.connack(conn, connect, &granted, Said { session_present: existing.is_some(), data }, turn);
         turn.push(Effect::Note(Note {
             conn: Some(conn),
@@ -267,10 +280,27 @@ impl Shard {
         }
     }
 
+    /// The session stays with who has it, because too many have taken it from each other.
+    fn is_contested(&self, client_id: &str, turn: &Turn<'_>) -> bool {
+        self.contests.is_held(client_id, &self.config.contests, turn.now)
+            && self.sessions.find(client_id).is_some_and(|session| self.sessions[session].conn.is_some())
+    }
+
+    fn note_contest(&mut self, session: SessionKey, holder: ConnId, by: ConnId, turn: &mut Turn<'_>) {
+        let client_id = Arc::clone(&self.sessions[session].client_id);
+        let takeovers = self.contests.on_takeover(&client_id, &self.config.contests, turn.now);
+        if let Some(takeovers) = takeovers {
+            self.counters.takeovers_contested += 1;
+            let what = What::Contested { by, takeovers };
+            turn.push(Effect::Note(Note { conn: Some(holder), client_id: Some(client_id), what }));
+        }
+    }
+
     /// [MQTT-3.1.4-3] The connection that holds the session goes. [MQTT-3.1.2-4] A clean start ends the session, too.
-    fn take_over(&mut self, session: SessionKey, clean_start: bool, turn: &mut Turn<'_>) {
+    fn take_over(&mut self, by: ConnId, session: SessionKey, clean_start: bool, turn: &mut Turn<'_>) {
         if let Some(holder) = self.sessions[session].conn {
             self.counters.takeovers += 1;
+            self.note_contest(session, holder, by, turn);
             let say = Some((ReasonCode::SessionTakenOver, "another connection uses this client id"));
             self.end_connection(holder, say, What::TakenOver, WillFate::Publish, turn);
         } else {

@@ -9,6 +9,7 @@ use crate::{
     ConnId, Effects, Instant, Outgoing,
     confirm::{Confirmations, Needs},
     keys::SessionKey,
+    meters::Meters,
     standing::Standing,
     store::Store,
 };
@@ -145,6 +146,26 @@ impl Connection {
         None
     }
 
+    /// Where it is held to rates.
+    #[inline]
+    pub fn meters(&self) -> Option<&Meters> {
+        self.standing.as_deref().and_then(|standing| standing.meters.as_deref())
+    }
+
+    pub fn meters_mut(&mut self) -> Option<&mut Meters> {
+        self.standing.as_deref_mut().and_then(|standing| standing.meters.as_deref_mut())
+    }
+
+    /// It sent more than its rates allow, and is not read until some time has passed.
+    pub fn is_throttled(&self) -> bool {
+        self.meters().is_some_and(|meters| meters.is_throttled)
+    }
+
+    /// It got as much as its rates allow: messages wait in the queue until some time has passed.
+    pub fn is_held_back(&self) -> bool {
+        self.meters().is_some_and(|meters| meters.is_held_back)
+    }
+
     /// Drops what has not gone to the socket yet.
     pub fn drop_unsaid(&mut self) {
         self.held = None;
@@ -161,7 +182,8 @@ impl Connection {
         let partial = std::mem::take(&mut self.partial);
         let aliases = self.aliases.take();
         let of_aliases = aliases.map_or(0, |aliases| aliases.inbound.values().map(|topic| topic.len()).sum());
-        let of_connect = self.standing.take().map_or(0, |standing| standing.connect.len());
+        let standing = self.standing.as_deref_mut();
+        let of_connect = standing.map_or(0, |standing| std::mem::take(&mut standing.connect).len());
         partial.len() + of_aliases + of_connect
     }
 

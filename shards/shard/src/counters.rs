@@ -45,6 +45,14 @@ counters! {
     refused_websocket,
     #[doc = "Connections closed because of the header of a proxy, or the lack of one."]
     refused_proxy,
+    #[doc = "Connections closed or refused because more came than the rates allow, or after too many failed attempts."]
+    refused_connect_rate,
+    #[doc = "Connections closed or refused because their address, client id or user is banned."]
+    refused_banned,
+    #[doc = "Connections ended because their client id or user was banned."]
+    ended_banned,
+    #[doc = "Connections refused because several clients with the same client id take the session from each other."]
+    refused_contested,
     #[doc = "Connections refused with an error in CONNACK, those of `max_connections` included."]
     refused_connect,
     #[doc = "Of those: because the listener does not take their protocol version."]
@@ -65,6 +73,8 @@ counters! {
     keep_alive_timeouts,
     #[doc = "Connections that lost their session to another connection."]
     takeovers,
+    #[doc = "Times that so many of these concerned one client id that the log names both addresses."]
+    takeovers_contested,
     #[doc = "Connections closed because the client broke the protocol."]
     violations,
     #[doc = "Of those: packets larger than `max_packet_size`."]
@@ -155,6 +165,12 @@ counters! {
     mail_received,
     #[doc = "Mail that waited for room in a ring."]
     mail_waited,
+    #[doc = "Times a client was not read for a while because more was sent than the rates allow."]
+    rate_pauses,
+    #[doc = "Connections ended because of that."]
+    rate_disconnects,
+    #[doc = "Times messages for a client waited because of its rates."]
+    deliveries_paused,
     #[doc = "Times a connection was not read because other shards could not keep up, because the store had no room yet, or because the client did not take its answers."]
     publishers_paused,
 }

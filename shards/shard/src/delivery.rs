@@ -110,11 +110,15 @@ impl Shard {
         let bytes = outbox.len() - before;
         self.unsent_bytes += bytes;
         self.counters.publish_sent += 1;
+        let is_metered = connection.meters().is_some();
         let flags = u8::from(sending.dup) << 3 | (delivery.qos as u8) << 1 | u8::from(delivery.retain);
         let topic = carried.parts.topic;
         self.record(key, || {
             Entry::publish(Direction::Sent, turn.now, bytes, sending.packet_id, flags, topic)
         });
+        if is_metered {
+            self.pay_delivery(conn, bytes, turn.now);
+        }
         true
     }
 
@@ -183,7 +187,8 @@ impl Shard {
     /// The connected client that can take more bytes.
     pub(crate) fn ready(&self, key: SessionKey) -> Option<&Connection> {
         let connection = self.connections.get(self.sessions[key].conn?)?;
-        (connection.unsent_bytes() < self.config.limits.outbox_bytes_max).then_some(connection)
+        let has_room = connection.unsent_bytes() < self.config.limits.outbox_bytes_max;
+        (has_room && !connection.is_held_back()).then_some(connection)
     }
 
     /// [MQTT-4.4.0-1] Once per connection, with the original packet ids and in the original order.

@@ -1,5 +1,7 @@
 //! How connections and sessions end.
 
+use std::time::Duration;
+
 use mqtt::{Disconnect, Packet, ReasonCode, Version, Violation};
 
 use crate::{
@@ -38,7 +40,9 @@ impl Shard {
         let version = connection.version;
         let session = connection.session();
         let client_id = session.map(|session| self.sessions[session].client_id.clone());
-        turn.push(Effect::Note(Note { conn: Some(conn), client_id, what }));
+        if self.is_worth_a_line(&what, turn.now) {
+            turn.push(Effect::Note(Note { conn: Some(conn), client_id, what }));
+        }
         // [MQTT-3.14.0-1] A DISCONNECT only after a CONNACK.
         if let (Some((reason, why)), Some(_), Version::V5) = (say, session, version) {
             self.say_goodbye(conn, reason, why, turn);
@@ -47,6 +51,20 @@ impl Shard {
         if let Some(session) = session {
             self.detach(session, will, turn);
         }
+    }
+
+    /// Those who come again and again although they may not are a crowd, of which a line now and then is enough.
+    fn is_worth_a_line(&mut self, what: &What, now: Instant) -> bool {
+        let noted_at = match what {
+            What::Refused { reason: ReasonCode::ConnectionRateExceeded, .. } => &mut self.crowds_noted_at[0],
+            What::Refused { reason: ReasonCode::Banned, claim: None, .. } => &mut self.crowds_noted_at[1],
+            _ => return true,
+        };
+        let is_first = noted_at.is_none_or(|at| now.since(at) >= CROWD_NOTE_PERIOD);
+        if is_first {
+            *noted_at = Some(now);
+        }
+        is_first
     }
 
     pub(crate) fn say_goodbye(
@@ -108,6 +126,7 @@ impl Shard {
     }
 
     pub(crate) fn handle_closed(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
+        self.hear_out(conn, turn);
         let Some(connection) = self.forget_connection(conn) else { return };
         let stage = connection.stage;
         if stage == Stage::Closing {
@@ -269,6 +288,9 @@ impl Shard {
         }
     }
 }
+
+/// The shortest time between two lines about a crowd.
+const CROWD_NOTE_PERIOD: Duration = Duration::from_secs(1);
 
 /// A look at each session without a connection comes at least so often.
 const SESSION_LOOK_S: u64 = 3600;

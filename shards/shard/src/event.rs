@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use mqtt::ReasonCode;
 
-use crate::{Answer, Config, ConnId, Fetch, Mail, Piece, Revision, Rules, ShardId, store::record::Record};
+use crate::{
+    Answer, Bans, Config, ConnId, DoorRates, Fetch, Mail, Piece, Revision, Rules, ShardId,
+    store::record::Record,
+};
 
 /// One thing that happened. The runtime brings events in the order in which they came about.
 #[derive(Debug)]
@@ -41,6 +44,10 @@ pub enum Event<'a> {
     Fetched { fetch: Fetch, record: Option<Record<'a>> },
     /// What clients may do from now on; without rules everything.
     Rules(Option<Rules>),
+    /// How fast clients may be from now on, by the number of the listener.
+    Rates(Arc<[DoorRates]>),
+    /// Who may not come in, and not stay, from now on.
+    Bans(Arc<Bans>),
     /// What was granted to some users is something else now.
     Revised(Arc<Revision>),
     /// Limits and listeners from now on. What a shard cannot change while it lives stays as it is, and so do the rules.
@@ -68,6 +75,10 @@ pub enum NotOpened {
     Unknown,
     /// The WebSocket was refused, or broke its protocol.
     WebSocket,
+    /// Nobody may come from there.
+    Banned,
+    /// More come from there, or to this listener, than the rates allow.
+    TooOften,
     /// The header of a proxy is wrong, or the proxy is nobody who may send one.
     Proxy,
 }

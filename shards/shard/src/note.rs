@@ -45,6 +45,11 @@ pub enum What {
     },
     /// Another connection with the same client id took the session.
     TakenOver,
+    /// That has happened so many times now: whoever is on the other end of this connection, and `by`, use one client id.
+    Contested {
+        by: ConnId,
+        takeovers: u32,
+    },
     SessionExpired,
     WillPublished,
     /// The first message lost since the queue was last empty; the counters know how many there were.

@@ -109,6 +109,10 @@ impl Permissions {
 }
 
 impl Held {
+    pub fn limits(&self) -> &access::Limits {
+        self.holder.limits()
+    }
+
     /// A client that does the same again and again gets one line in the log, and not more than a few in all.
     fn is_first(&mut self, denial: u64) -> bool {
         let is_first = self.noted.len() < NOTED_MAX && !self.noted.contains(&denial);
@@ -123,7 +127,10 @@ impl Shard {
     /// Other rules, or none.
     pub(crate) fn handle_rules(&mut self, rules: Option<Rules>, turn: &mut Turn<'_>) {
         self.permissions = Permissions::of(rules, self.random.next_u64());
-        let Some(permissions) = self.permissions.as_mut() else { return };
+        let Some(permissions) = self.permissions.as_mut() else {
+            // With the rules the roles are gone, and their rates.
+            return self.meter_all(turn);
+        };
         let is_here = |key: &SessionKey| self.sessions[*key].conn.is_some();
         permissions.unreviewed = self.sessions.keys().into_iter().filter(is_here).collect();
         self.timers.insert(turn.next_instant(), Deadline::Rules);
@@ -135,6 +142,7 @@ impl Shard {
         let Some(connection) = self.connections.get_mut(conn) else { return };
         let held = permissions.hold_connection(connection, &self.config, client_id, was_open);
         connection.standing.get_or_insert_default().held = Some(held);
+        self.meter(conn);
     }
 
     /// Whether the client may. If not, that is counted and told.

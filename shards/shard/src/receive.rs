@@ -9,6 +9,7 @@ use crate::{
     connection::{Connection, Stage},
     ending::WillFate,
     keys::SessionKey,
+    meters::Pass,
     publish::Way,
     recorder::{Direction, Entry},
     shard::Deadline,
@@ -37,6 +38,8 @@ impl Shard {
             NotOpened::Tls => &mut self.counters.refused_tls,
             NotOpened::Unknown => &mut self.counters.refused_unknown,
             NotOpened::WebSocket => &mut self.counters.refused_websocket,
+            NotOpened::Banned => &mut self.counters.refused_banned,
+            NotOpened::TooOften => &mut self.counters.refused_connect_rate,
             NotOpened::Proxy => &mut self.counters.refused_proxy,
         };
         *counter += 1;
@@ -50,6 +53,9 @@ impl Shard {
             Deadline::Connect(conn) => matches!(stage(conn), Some(Stage::Opened)),
             Deadline::KeepAlive(conn) => matches!(stage(conn), Some(Stage::Connected(_))),
             Deadline::Linger(conn) => matches!(stage(conn), Some(Stage::Closing)),
+            Deadline::Rate(conn) | Deadline::Delivery(conn) => {
+                matches!(stage(conn), Some(Stage::Connected(_)))
+            }
             Deadline::Standing(conn) => matches!(stage(conn), Some(Stage::Asking | Stage::Connected(_))),
             // Others count on them: a session takes one that is set for its slot already.
             Deadline::Session(_)
@@ -98,6 +104,22 @@ impl Shard {
 
     /// Handles whole frames from the front of `bytes`; says how many bytes they were.
     fn consume(&mut self, conn: ConnId, bytes: &[u8], turn: &mut Turn<'_>) -> usize {
+        let mut pass = None;
+        let used = self.consume_frames(conn, bytes, &mut pass, turn);
+        if let Some(pass) = pass {
+            self.settle(conn, &pass, turn);
+        }
+        used
+    }
+
+    /// `pass` is there as soon as the connection has to keep to some rate.
+    fn consume_frames(
+        &mut self,
+        conn: ConnId,
+        bytes: &[u8],
+        pass: &mut Option<Pass>,
+        turn: &mut Turn<'_>,
+    ) -> usize {
         let mut at = 0;
         loop {
             let Some(connection) = self.connections.get(conn) else { return bytes.len() };
@@ -116,6 +138,11 @@ impl Shard {
                         || self.waits_for_room(connection, &frame)
                     {
                         self.stall(conn, turn);
+                        return at;
+                    }
+                    if let Some(meters) = connection.meters()
+                        && !pass.get_or_insert_with(|| meters.pass(turn.now)).take(&frame)
+                    {
                         return at;
                     }
                     self.begin_answer();

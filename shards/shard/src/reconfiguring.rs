@@ -1,5 +1,7 @@
 //! Other limits and listeners while the shard lives.
 
+use std::sync::Arc;
+
 use crate::{Config, Limits, Shard};
 
 impl Shard {
@@ -24,7 +26,10 @@ impl Shard {
             shards: self.config.shards,
             placement_seed: self.config.placement_seed,
             store_epoch_ms: self.config.store_epoch_ms,
+            // These come by events of their own.
             rules: self.config.rules.take(),
+            rates: Arc::clone(&self.config.rates),
+            bans: Arc::clone(&self.config.bans),
             limits,
             ..config
         };

@@ -11,8 +11,10 @@ use hashbrown::HashMap;
 use crate::{
     Config, ConnId, Counters, Effect, Effects, Event, Gauges, Instant, Mail, Placement, ShardId,
     announce::Announcements,
+    bans::Barred,
     confirm::Confirmations,
     connection::{Connections, Stage},
+    contests::Contests,
     drain::Drain,
     ending::LINGER_S,
     fullness::Fullness,
@@ -46,6 +48,9 @@ pub struct Shard {
     pub(crate) connections: Connections,
     /// None where everybody may do everything.
     pub(crate) permissions: Option<Box<Permissions>>,
+    /// None where nobody is banned.
+    pub(crate) barred: Option<Box<Barred>>,
+    pub(crate) contests: Contests,
     /// Some listener has or had a mount point.
     pub(crate) has_mounts: bool,
     pub(crate) revising: Revising,
@@ -95,6 +100,8 @@ pub struct Shard {
     /// Bytes of unfinished packets and of topics behind aliases.
     pub(crate) receive_bytes: usize,
     next_request: u64,
+    /// When the log was told last of those who connect too often, and of those who are banned.
+    pub(crate) crowds_noted_at: [Option<Instant>; 2],
 }
 
 /// What a timer is for. When it is due, whoever it names is asked what time means to it now.
@@ -108,6 +115,10 @@ pub(crate) enum Deadline {
     Revised,
     /// What was granted ends, or somebody has not answered.
     Standing(ConnId),
+    /// A client that sent too much may go on.
+    Rate(ConnId),
+    /// A client that got too much may get more.
+    Delivery(ConnId),
     /// A closing connection has had time enough to take its last bytes.
     Linger(ConnId),
     Session(SessionKey),
@@ -135,6 +146,8 @@ impl Shard {
             counters: Counters::default(),
             connections: Connections::default(),
             permissions: Permissions::of(config.rules.clone(), seed),
+            barred: Barred::of(&config.bans, seed, now),
+            contests: Contests::new(seed),
             has_mounts: config.has_mounts(),
             revising: Revising::default(),
             sessions: Sessions::new(random.next_u64()),
@@ -167,6 +180,7 @@ impl Shard {
             unsent_bytes: 0,
             receive_bytes: 0,
             next_request: 0,
+            crowds_noted_at: [None; 2],
             config: Config { limits, ..config.clone() },
             random,
         }
@@ -187,6 +201,8 @@ impl Shard {
             Event::Mail { from, mail } => self.handle_mail(from, mail, turn),
             Event::MailRoom { to, slots } => self.handle_mail_room(to, slots, turn),
             Event::Rules(rules) => self.handle_rules(rules, turn),
+            Event::Rates(rates) => self.handle_rates(rates, turn),
+            Event::Bans(bans) => self.handle_bans(&bans, turn),
             Event::Revised(revision) => self.handle_revised(revision, turn),
             Event::Config(config) => self.handle_config(*config),
             Event::Timer => self.handle_timer(turn),
@@ -281,6 +297,8 @@ impl Shard {
                 Deadline::Rules => self.on_rules_deadline(turn),
                 Deadline::Revised => self.on_revised_deadline(turn),
                 Deadline::Standing(conn) => self.on_standing_deadline(conn, turn),
+                Deadline::Rate(conn) => self.on_rate_deadline(conn, turn),
+                Deadline::Delivery(conn) => self.on_delivery_deadline(conn, turn),
                 Deadline::Linger(conn) => self.on_linger_deadline(conn, turn),
                 Deadline::Session(session) => self.on_session_deadline(session, turn),
                 Deadline::Replay(session) => self.on_replay_deadline(session, turn),

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::{Grant, Instant, Limits, Secret, permission::Held, source::Source};
+use crate::{Grant, Instant, Limits, Secret, meters::Meters, permission::Held, source::Source};
 
-/// Of a connection that somebody was asked about, or that rules apply to. All others have none.
+/// Of a connection that somebody was asked about, or that rules or rates apply to. All others have none.
 #[derive(Default)]
 pub(crate) struct Standing {
     /// The frame of the CONNECT, while it waits: it is decoded again when it goes on.
@@ -25,6 +25,8 @@ pub(crate) struct Standing {
     pub source: Option<Arc<Source>>,
     /// Its part of the rules, where there are any.
     pub held: Option<Held>,
+    /// What it has used of the rates that it is held to.
+    pub meters: Option<Box<Meters>>,
 }
 
 /// Whose turn it is.

@@ -46,7 +46,7 @@ impl Takers<'_> {
             false => self.config.limits.outbox_bytes_max,
             true => self.config.limits.outbox_bytes_max.min(BYTES_ALWAYS),
         };
-        if unsent >= unsent_max {
+        if unsent >= unsent_max || connection.is_held_back() {
             return false;
         }
         let Some(outbound) = session.outbound.as_ref() else { return true };

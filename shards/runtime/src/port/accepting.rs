@@ -8,11 +8,12 @@ use std::{
 };
 
 use io_uring::{opcode, types::Fd};
-use shard::{Instant, NotOpened};
+use shard::{ConnId, Instant, NotOpened};
 
 use super::{Happened, Port, check};
 use crate::{
-    connection::Address,
+    barred::{Barred, Networks},
+    connection::{Address, Stage},
     control::{Delays, Hanging},
     door::OpenDoor,
     layers::{At, Layers},
@@ -80,6 +81,24 @@ impl Port {
             true => self.cancel(Operation::Accept { listener: index as u32 }),
             false => self.accepting[index] = None,
         }
+    }
+
+    /// From now on nobody comes in from there. Those who are here, and whom the shard knows, come back.
+    pub fn set_bans(&mut self, now: Instant, networks: &Networks) -> Vec<ConnId> {
+        self.barred = Barred::new(networks, now);
+        let mut known = Vec::new();
+        for conn in self.connections.ids() {
+            let Some(entry) = self.connections.get(conn) else { continue };
+            if !entry.address.ip().is_some_and(|ip| self.barred.holds(ip, now)) {
+                continue;
+            }
+            match entry.stage {
+                Stage::Open => known.push(conn),
+                Stage::Opening => self.kill(conn),
+                Stage::Closing | Stage::Dead => {}
+            }
+        }
+        known
     }
 
     /// Lets no further connection in. What waits in the backlog is refused by the kernel.
@@ -150,11 +169,23 @@ impl Port {
         }
         let accepting = self.accepting[listener].as_ref().expect("somebody came in by it");
         let door = Arc::clone(&accepting.listener.door);
+        let address = peer_of(&socket).map_or(Address::UNKNOWN, Address::from);
+        if address.ip().is_some_and(|ip| self.barred.holds(ip, now)) {
+            return Happened::NotOpened(NotOpened::Banned);
+        }
+        if let Err(why) = self.check_rate(&door, address) {
+            self.log_turned_away(
+                now,
+                &door,
+                "connections are closed without an answer: more come than the rates allow",
+            );
+            return Happened::NotOpened(why);
+        }
         let Some(refuse) = self.take_seat(&door) else {
-            self.log_turned_away(now, &door);
+            let what = "connections are closed without an answer: even the places for refusals are taken";
+            self.log_turned_away(now, &door, what);
             return Happened::NotOpened(NotOpened::NoSeat);
         };
-        let address = peer_of(&socket).map_or(Address::UNKNOWN, Address::from);
         let is_plain = door.door.is_plain();
         let layers =
             if is_plain { None } else { Some(Layers::new(At { door: &door.door, peer: address.ip() })) };
@@ -181,14 +212,19 @@ impl Port {
     }
 
     /// Of a crowd one line now and then is enough; the counter has them all.
-    fn log_turned_away(&mut self, now: Instant, door: &OpenDoor) {
+    fn log_turned_away(&mut self, now: Instant, door: &OpenDoor, what: &str) {
         if self.turned_away_logged_at.is_none_or(|at| now.since(at) >= TURNED_AWAY_LOG_PERIOD) {
             self.turned_away_logged_at = Some(now);
-            tracing::warn!(
-                door = %door.door.place,
-                "connections are closed without an answer: even the places for refusals are taken"
-            );
+            tracing::warn!(door = %door.door.place, "{what}");
         }
+    }
+
+    /// Before anything is spent on the connection. Whom a proxy brings is looked at when it has said who that is.
+    fn check_rate(&self, door: &OpenDoor, address: Address) -> Result<(), NotOpened> {
+        let Some(doorkeeper) = &self.doorkeeper else { return Ok(()) };
+        let ip = address.ip().filter(|ip| !door.door.is_proxy(*ip));
+        let comes = doorkeeper.opens(door.id) && ip.is_none_or(|ip| doorkeeper.may_come_from(door.id, ip));
+        if comes { Ok(()) } else { Err(NotOpened::TooOften) }
     }
 
     fn on_accept_failure(&mut self, now: Instant, error: &io::Error) {

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use shard::{ConnId, Instant, Outgoing, Reading};
+use shard::{ConnId, Instant, NotOpened, Outgoing, Reading};
 
 use super::{Happened, Port, shut};
 use crate::{
@@ -132,8 +132,20 @@ impl Port {
         if let Err(refusal) = layers.receive(bytes, at, &mut self.scratch) {
             return self.refuse(now, conn, &refusal);
         }
-        if let Some(source) = layers.source {
-            entry.address = Address::from(source);
+        if let Some(source) = layers.source.map(Address::from)
+            && entry.address != source
+        {
+            entry.address = source;
+            let (id, ip) = (door.id, source.ip());
+            if ip.is_some_and(|ip| self.barred.holds(ip, now)) {
+                let refusal = Refusal { why: NotOpened::Banned, what: "its address is banned".to_owned() };
+                return self.refuse(now, conn, &refusal);
+            }
+            let doorkeeper = self.doorkeeper.as_ref().zip(ip);
+            if doorkeeper.is_some_and(|(doorkeeper, ip)| !doorkeeper.may_come_from(id, ip)) {
+                let what = "more connections come from there than the rates allow".to_owned();
+                return self.refuse(now, conn, &Refusal { why: NotOpened::TooOften, what });
+            }
         }
         let stands = entry.stage == Stage::Opening && layers.is_established();
         if stands {

@@ -253,6 +253,8 @@ impl Brain for Script {
             Event::Kick { .. }
             | Event::Authenticated { .. }
             | Event::Rules(_)
+            | Event::Rates(_)
+            | Event::Bans(_)
             | Event::Config(_)
             | Event::Revised(_) => {}
         }

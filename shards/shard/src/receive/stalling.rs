@@ -1,5 +1,6 @@
 //! A connection is stalled, not read, while what it asks for would only pile up: when mail to another shard waits for
-//! room, when the client does not take its own acknowledgements, when too many of its SUBSCRIBEs wait for answers.
+//! room, when the client does not take its own acknowledgements, when too many of its SUBSCRIBEs wait for answers. Or while it has
+//! to keep to a rate (`metering.rs`).
 
 use crate::{
     ConnId, Effect, Reading, Shard,
@@ -26,13 +27,20 @@ impl Shard {
     }
 
     pub(crate) fn stall(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
-        let Some(connection) = self.connections.get_mut(conn) else { return };
-        if !connection.stalled {
-            connection.stalled = true;
-            self.stalled.insert(conn);
+        if self.stop_reading(conn, turn) {
             self.counters.publishers_paused += 1;
-            turn.push(Effect::Read { conn, reading: Reading::Paused });
         }
+    }
+
+    /// False: it is not read already.
+    pub(crate) fn stop_reading(&mut self, conn: ConnId, turn: &mut Turn<'_>) -> bool {
+        let Some(connection) = self.connections.get_mut(conn) else { return false };
+        if std::mem::replace(&mut connection.stalled, true) {
+            return false;
+        }
+        self.stalled.insert(conn);
+        turn.push(Effect::Read { conn, reading: Reading::Paused });
+        true
     }
 
     /// Looks whether a stalled connection can go on, and if so handles what it brought meanwhile.
@@ -59,7 +67,10 @@ impl Shard {
 
     fn can_resume(&self, conn: ConnId) -> bool {
         let can_go_on = |connection: &Connection| {
-            connection.stalled && connection.stage != Stage::Closing && !self.is_behind(connection)
+            connection.stalled
+                && !connection.is_throttled()
+                && connection.stage != Stage::Closing
+                && !self.is_behind(connection)
         };
         !self.drain.has_begun()
             && !self.post.is_congested()

@@ -3,12 +3,14 @@
 #![allow(clippy::unwrap_used)]
 
 mod audit;
+mod bans;
 mod brought;
 mod control;
 mod identity;
 mod listeners;
 mod mounts;
 mod permission;
+mod rates;
 mod reload;
 mod transports;
 mod watched;

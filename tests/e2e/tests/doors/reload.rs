@@ -12,7 +12,7 @@ use super::{mosquitto, publish};
 const DONE: &str = "SIGHUP: reloaded";
 
 /// Sends the signal and waits until one more line says that it was done.
-fn reload(broker: &Broker) {
+pub fn reload(broker: &Broker) {
     let count = || broker.process.lines().iter().filter(|line| line.contains(DONE)).count();
     let before = count();
     broker.process.signal(libc::SIGHUP);

@@ -1,0 +1,107 @@
+//! Who is banned, by the configuration and by the operator: the list that the whole process has, and what each shard is told of it.
+
+use std::{sync::Arc, time::SystemTime};
+
+use transport::Prefix;
+
+use crate::barred::Bans;
+
+/// Somebody who may not come in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ban {
+    pub whom: Whom,
+    /// None is for ever.
+    pub until: Option<SystemTime>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Whom {
+    ClientId(Box<str>),
+    /// Who has proved to be this user.
+    User(Box<str>),
+    /// An address, or all that begin like it.
+    Network(Prefix),
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct BanTable {
+    configured: Vec<Ban>,
+    /// By the operator, while the broker runs.
+    ordered: Vec<Ban>,
+}
+
+impl BanTable {
+    pub fn of(configured: Vec<Ban>) -> BanTable {
+        BanTable { configured, ordered: Vec::new() }
+    }
+
+    /// What the configuration says takes the place of what it said before.
+    pub fn configure(&mut self, bans: Vec<Ban>) {
+        self.configured = bans;
+    }
+
+    /// For somebody whom the operator has banned before this one counts.
+    pub fn order(&mut self, ban: Ban) {
+        self.lift(&ban.whom);
+        self.ordered.push(ban);
+    }
+
+    /// False: it is not the operator who has banned him.
+    pub fn lift(&mut self, whom: &Whom) -> bool {
+        let before = self.ordered.len();
+        self.ordered.retain(|ban| ban.whom != *whom);
+        self.ordered.len() < before
+    }
+
+    /// Those that hold; those of the configuration first.
+    pub fn list(&mut self, now: SystemTime) -> Vec<Ban> {
+        let holds = |ban: &Ban| ban.until.is_none_or(|until| until > now);
+        self.ordered.retain(holds);
+        self.configured.iter().filter(|ban| holds(ban)).chain(&self.ordered).cloned().collect()
+    }
+
+    /// For the shards, which have no calendar. Of several for the same the longest counts.
+    pub fn snapshot(&mut self, now: SystemTime) -> Arc<Bans> {
+        let (mut networks, mut names) = (Vec::new(), shard::Bans::default());
+        let mut bans = self.list(now);
+        bans.sort_by_key(|ban| (ban.until.is_none(), ban.until));
+        for Ban { whom, until } in bans {
+            let lasts = until.map(|until| until.duration_since(now).unwrap_or_default());
+            match whom {
+                Whom::ClientId(name) => names.client_ids.push((name, lasts)),
+                Whom::User(name) => names.users.push((name, lasts)),
+                Whom::Network(network) => networks.push((network, lasts)),
+            }
+        }
+        Arc::new(Bans { networks, names: Arc::new(names) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+
+    #[test]
+    fn bans_come_and_go_and_the_longest_of_several_counts() {
+        let now = UNIX_EPOCH + Duration::from_secs(1000);
+        let until = |seconds: u64| Some(now + Duration::from_secs(seconds));
+        let user = |until| Ban { whom: Whom::User("ada".into()), until };
+        let client = |until| Ban { whom: Whom::ClientId("c".into()), until };
+        let mut table = BanTable::of(vec![user(until(50)), client(Some(UNIX_EPOCH))]);
+        assert_eq!(table.list(now), [user(until(50))], "what is over is not there");
+        table.order(user(until(20)));
+        table.order(client(None));
+        let bans = table.snapshot(now);
+        // The later ones take the place of those before when they are put into a table.
+        assert_eq!(bans.names.users.last(), Some(&("ada".into(), Some(Duration::from_secs(50)))));
+        assert_eq!(bans.names.client_ids, [("c".into(), None)]);
+        table.order(user(until(70)));
+        assert_eq!(table.list(now).len(), 3, "one of the operator's for each");
+        assert!(table.lift(&Whom::User("ada".into())) && !table.lift(&Whom::User("ada".into())));
+        assert_eq!(table.list(now), [user(until(50)), client(None)]);
+        table.configure(Vec::new());
+        assert_eq!(table.list(now), [client(None)]);
+    }
+}

@@ -1,0 +1,80 @@
+//! Who may not come in, by client id and by user: refused at CONNECT, and sent away at once if he is here. Addresses are
+//! looked at before a connection is one, which is the edge's business.
+
+use std::{sync::Arc, time::Duration};
+
+use hashbrown::HashMap;
+use mqtt::ReasonCode;
+
+use crate::{ConnId, Instant, Shard, What, ending::WillFate, turn::Turn};
+
+/// All that are banned, each for a time or for ever. Immutable, the same for all shards, replaced as a whole.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Bans {
+    pub client_ids: Vec<(Box<str>, Option<Duration>)>,
+    pub users: Vec<(Box<str>, Option<Duration>)>,
+}
+
+/// With the moments when they end.
+#[derive(Default)]
+pub(crate) struct Barred {
+    client_ids: Names,
+    users: Names,
+}
+
+type Names = HashMap<Box<str>, Option<Instant>, ahash::RandomState>;
+
+impl Barred {
+    /// None where nobody is.
+    pub fn of(bans: &Bans, seed: u64, now: Instant) -> Option<Box<Barred>> {
+        let names = |banned: &[(Box<str>, Option<Duration>)]| {
+            let mut names = Names::with_hasher(ahash::RandomState::with_seeds(seed, 15, 16, 17));
+            names.extend(banned.iter().map(|(name, lasts)| (name.clone(), lasts.map(|lasts| now + lasts))));
+            names
+        };
+        let barred = Barred { client_ids: names(&bans.client_ids), users: names(&bans.users) };
+        (!barred.client_ids.is_empty() || !barred.users.is_empty()).then(|| Box::new(barred))
+    }
+}
+
+fn holds(names: &Names, name: &str, now: Instant) -> bool {
+    names.get(name).is_some_and(|ends_at| ends_at.is_none_or(|at| at > now))
+}
+
+impl Shard {
+    /// Others are banned from now on.
+    pub(crate) fn handle_bans(&mut self, bans: &Arc<Bans>, turn: &mut Turn<'_>) {
+        self.barred = Barred::of(bans, self.random.next_u64(), turn.now);
+        if self.barred.is_none() || self.drain.has_begun() {
+            return;
+        }
+        for conn in self.connections.ids() {
+            let Some(session) = self.connections.get(conn).and_then(|connection| connection.session()) else {
+                continue;
+            };
+            let client_id = Arc::clone(&self.sessions[session].client_id);
+            if self.is_client_barred(&client_id, turn.now) || self.is_user_barred(conn, turn.now) {
+                self.counters.ended_banned += 1;
+                let (reason, why) = (ReasonCode::AdministrativeAction, "banned");
+                let what = What::Disconnected { reason, why: why.into() };
+                self.end_connection(conn, Some((reason, why)), what, WillFate::Publish, turn);
+            }
+        }
+    }
+
+    pub(crate) fn is_client_barred(&self, client_id: &str, now: Instant) -> bool {
+        self.barred.as_ref().is_some_and(|barred| holds(&barred.client_ids, client_id, now))
+    }
+
+    /// As far as it is known who he is.
+    pub(crate) fn is_user_barred(&self, conn: ConnId, now: Instant) -> bool {
+        let Some(barred) = self.barred.as_ref() else { return false };
+        let user = self.grant_of(conn).and_then(|grant| grant.user.as_deref());
+        user.is_some_and(|user| holds(&barred.users, user, now))
+    }
+
+    pub(crate) fn refuse_barred(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
+        self.counters.refused_banned += 1;
+        self.refuse(conn, ReasonCode::Banned, "banned", turn);
+    }
+}

@@ -1,0 +1,164 @@
+//! Client ids that several clients use: each takes the session from the other, again and again.
+//!
+//! What is counted is how often a connection that was alive lost its session. Whether two machines do it or two programs on one
+//! machine makes no difference to those who want their messages.
+
+use std::time::Duration;
+
+use hashbrown::HashMap;
+
+use crate::Instant;
+
+/// When it is too much, and what is done then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ContestLimits {
+    /// So many times within the window; 0 is never too much.
+    pub takeovers: u32,
+    pub window: Duration,
+    pub policy: ContestPolicy,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ContestPolicy {
+    /// The log names both. Nothing else comes of it.
+    Allow,
+    /// Whoever comes next is refused for a while, each time for longer: the session stays with who has it.
+    Refuse,
+}
+
+/// By client id, of which the hash is enough.
+pub(crate) struct Contests {
+    by_client_id: HashMap<u64, Contest, ahash::RandomState>,
+    hasher: ahash::RandomState,
+}
+
+#[derive(Clone, Copy)]
+struct Contest {
+    since: Instant,
+    takeovers: u32,
+    /// Nobody else comes in until then.
+    held_until: Instant,
+    /// How often it was too much.
+    rounds: u32,
+}
+
+impl Contests {
+    pub fn new(seed: u64) -> Contests {
+        let hasher = || ahash::RandomState::with_seeds(seed, 12, 13, 14);
+        Contests { by_client_id: HashMap::with_hasher(hasher()), hasher: hasher() }
+    }
+
+    /// A connection that was alive has lost its session. Says how many times that was, if it is too much now.
+    pub fn on_takeover(&mut self, client_id: &str, limits: &ContestLimits, now: Instant) -> Option<u32> {
+        if limits.takeovers == 0 {
+            return None;
+        }
+        if self.by_client_id.len() >= CONTESTS_MAX {
+            self.by_client_id.retain(|_, contest| !contest.is_over(limits, now));
+            if self.by_client_id.len() >= CONTESTS_MAX {
+                self.by_client_id.clear();
+            }
+        }
+        let fresh = Contest { since: now, takeovers: 0, held_until: now, rounds: 0 };
+        let contest = self.by_client_id.entry(self.hasher.hash_one(client_id)).or_insert(fresh);
+        if contest.is_over(limits, now) {
+            *contest = fresh;
+        } else if now.since(contest.since) > limits.window {
+            (contest.since, contest.takeovers) = (now, 0);
+        }
+        contest.takeovers += 1;
+        if contest.takeovers < limits.takeovers {
+            return None;
+        }
+        let takeovers = contest.takeovers;
+        if limits.policy == ContestPolicy::Refuse {
+            contest.held_until = now + HELD_FIRST.saturating_mul(1 << contest.rounds.min(10)).min(HELD_MAX);
+        }
+        contest.rounds += 1;
+        // One line and one refusal for each window's worth.
+        (contest.since, contest.takeovers) = (now, 0);
+        Some(takeovers)
+    }
+
+    /// Whoever has the session keeps it for now.
+    pub fn is_held(&self, client_id: &str, limits: &ContestLimits, now: Instant) -> bool {
+        limits.policy == ContestPolicy::Refuse
+            && !self.by_client_id.is_empty()
+            && self.by_client_id.get(&self.hasher.hash_one(client_id)).is_some_and(|it| it.held_until > now)
+    }
+}
+
+impl Contest {
+    /// Nothing has happened for so long that it counts for nothing.
+    fn is_over(&self, limits: &ContestLimits, now: Instant) -> bool {
+        now.since(self.since.max(self.held_until)) > limits.window.max(HELD_MAX)
+    }
+}
+
+impl Default for ContestLimits {
+    fn default() -> ContestLimits {
+        ContestLimits { takeovers: 5, window: Duration::from_secs(60), policy: ContestPolicy::Allow }
+    }
+}
+
+/// How long a session stays with who has it, at first; twice as long each further time.
+const HELD_FIRST: Duration = Duration::from_secs(10);
+const HELD_MAX: Duration = Duration::from_secs(600);
+
+/// Client ids that are remembered, for each shard.
+const CONTESTS_MAX: usize = 1 << 14;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Instant {
+        Instant::START.add_secs(1000 + seconds)
+    }
+
+    #[test]
+    fn a_few_takeovers_or_slow_ones_are_no_contest() {
+        let limits = ContestLimits::default();
+        let mut contests = Contests::new(1);
+        for n in 0..100 {
+            assert_eq!(contests.on_takeover("c", &limits, at(n * 16)), None, "{n}");
+        }
+        for n in 0..4 {
+            assert_eq!(contests.on_takeover("d", &limits, at(n)), None);
+        }
+        assert_eq!(contests.on_takeover("e", &limits, at(4)), None);
+        assert_eq!(contests.on_takeover("d", &limits, at(5)), Some(5));
+        assert!(!contests.is_held("d", &limits, at(5)));
+    }
+
+    #[test]
+    fn it_is_held_for_longer_each_time_and_forgotten_after_peace() {
+        let limits =
+            ContestLimits { takeovers: 2, policy: ContestPolicy::Refuse, ..ContestLimits::default() };
+        let mut contests = Contests::new(1);
+        let mut now = 0;
+        for held_s in [10, 20, 40, 80, 160, 320, 600, 600] {
+            assert_eq!(contests.on_takeover("c", &limits, at(now)), None);
+            assert_eq!(contests.on_takeover("c", &limits, at(now + 1)), Some(2));
+            assert!(contests.is_held("c", &limits, at(now + held_s)), "{held_s}");
+            assert!(!contests.is_held("c", &limits, at(now + held_s + 1)), "{held_s}");
+            assert!(!contests.is_held("d", &limits, at(now + 1)));
+            now += held_s + 2;
+        }
+        now += 700;
+        assert_eq!(contests.on_takeover("c", &limits, at(now)), None);
+        assert_eq!(contests.on_takeover("c", &limits, at(now)), Some(2));
+        assert!(!contests.is_held("c", &limits, at(now + 10)));
+    }
+
+    #[test]
+    fn no_limit_is_none_and_the_table_is_bounded() {
+        let mut contests = Contests::new(1);
+        let never = ContestLimits { takeovers: 0, ..ContestLimits::default() };
+        assert!((0..100).all(|_| contests.on_takeover("c", &never, at(0)).is_none()));
+        for n in 0..3 * CONTESTS_MAX {
+            contests.on_takeover(&n.to_string(), &ContestLimits::default(), at(0));
+            assert!(contests.by_client_id.len() <= CONTESTS_MAX);
+        }
+    }
+}

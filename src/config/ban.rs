@@ -1,0 +1,34 @@
+//! One `[[ban]]`: who may not come in, and until when.
+
+use transport::Prefix;
+
+use super::{
+    key::{Key, Kind},
+    settings::Settings,
+    table::texts,
+};
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Ban {
+    pub client_ids: Vec<String>,
+    pub users: Vec<String>,
+    pub addresses: Vec<Prefix>,
+    /// Seconds of unix time; none is for ever.
+    pub until: Option<u64>,
+}
+
+/// The one that the file is at.
+fn last(settings: &mut Settings) -> &mut Ban {
+    settings.bans.last_mut().expect("the file has begun one")
+}
+
+/// The section's name in the table, which the file writes as `[[ban]]`.
+pub const SECTION: &str = "ban";
+
+/// In the order of the documentation.
+pub static KEYS: &[Key] = &[
+    texts(SECTION, "client_ids", |s| &mut last(s).client_ids),
+    texts(SECTION, "users", |s| &mut last(s).users),
+    Key { section: SECTION, name: "addresses", kind: Kind::Networks { place: |s| &mut last(s).addresses } },
+    Key { section: SECTION, name: "until", kind: Kind::Moment { place: |s| &mut last(s).until } },
+];

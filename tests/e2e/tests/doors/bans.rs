@@ -1,0 +1,86 @@
+//! Who is banned, by address, client id and user, and clients that take a session from each other.
+
+use std::fs;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use e2e::{Broker, Process, Setup};
+
+use super::{mosquitto, publish, reload::reload};
+
+const OPEN: &str = "[authentication]\nanonymous = \"always\"\n";
+
+fn with(name: &str, text: &str) -> Broker {
+    Setup::new(name).shards(2).config(&format!("{OPEN}{text}")).start()
+}
+
+fn subscriber(broker: &Broker, client_id: &str) -> Process {
+    let args = ["-V", "5", "-i", client_id, "-t", "t", "-d", "-W", "60"];
+    let process = Process::start(client_id, &mut mosquitto("mosquitto_sub", broker.port, &args));
+    process.await_text("Subscribed (mid");
+    process
+}
+
+fn comes(broker: &Broker, client_id: &str) -> bool {
+    publish(broker.port, &["-V", "5", "-i", client_id, "-q", "1", "-t", "u", "-m", "m"]).says("PUBACK")
+}
+
+#[test]
+fn a_ban_counts_at_once_for_who_is_here_and_for_who_comes() {
+    let broker = with("bans-client", "");
+    let (banned, mut other) = (subscriber(&broker, "banned"), subscriber(&broker, "other"));
+    let ban = "[[ban]]\nclient_ids = [\"banned\"]\nuntil = 2999-01-01T00:00:00Z\n";
+    fs::write(broker.folder().join("iothub.toml"), format!("{OPEN}{ban}")).unwrap();
+    reload(&broker);
+    broker.await_counter("ended_banned", 1);
+    assert!(!comes(&broker, "banned") && comes(&broker, "another"));
+    assert!(other.is_running(), "nobody else is touched");
+    assert!(broker.counter("refused_banned") >= 1);
+    fs::write(broker.folder().join("iothub.toml"), OPEN).unwrap();
+    reload(&broker);
+    assert!(comes(&broker, "banned"));
+    // The client of the ban tries again by itself until it ends.
+    banned.signal(libc::SIGKILL);
+    other.signal(libc::SIGKILL);
+}
+
+#[test]
+fn a_banned_network_is_closed_without_a_word_until_its_time_is_over() {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    // Unix time as the file writes it, by way of the calendar of the machine.
+    let until = now + Duration::from_secs(8);
+    let mut date = e2e::program::command(e2e::program::installed("date"));
+    let mut date = Process::start(
+        "date",
+        date.args(["-u", "+%Y-%m-%dT%H:%M:%SZ", "-d", &format!("@{}", until.as_secs())]),
+    );
+    date.succeed();
+    let ban = format!("[[ban]]\naddresses = [\"127.0.0.0/8\"]\nuntil = {}\n", date.out_lines()[0]);
+    let broker = with("bans-network", &ban);
+    assert!(!comes(&broker, "a"));
+    assert!(broker.counter("refused_banned") >= 1);
+    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    while !comes(&broker, "a") {
+        assert!(std::time::Instant::now() < deadline, "the ban is not over\n{}", broker.process.shown());
+    }
+}
+
+#[test]
+fn clients_that_take_a_session_from_each_other_are_named_with_both_addresses() {
+    let text = "[session]\ntakeover_limit = 3\ntakeover_policy = \"refuse\"\n";
+    let broker = with("bans-contest", text);
+    // Both come back as soon as they have lost the session.
+    let clients: Vec<Process> = (0..2)
+        .map(|_| {
+            let args = ["-V", "5", "-i", "shared", "-t", "t", "-d", "-W", "60"];
+            Process::start("shared", &mut mosquitto("mosquitto_sub", broker.port, &args))
+        })
+        .collect();
+    broker.await_counter("takeovers_contested", 1);
+    let line = broker.process.await_line("who they are", |line| {
+        line.contains("take the session from each other").then(|| line.to_owned())
+    });
+    assert!(line.contains("client_id=\"shared\"") && line.contains("takeovers=3"), "{line}");
+    assert_eq!(line.matches("127.0.0.1:").count(), 2, "{line}");
+    broker.await_counter("refused_contested", 1);
+    clients.iter().for_each(|client| client.signal(libc::SIGKILL));
+}

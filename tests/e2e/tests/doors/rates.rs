@@ -1,0 +1,104 @@
+//! Clients that are too fast, or come too often: slowed or cut off, and nobody else is any slower for it.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use client::{QoS, Version};
+use e2e::{Broker, Peer, Process, Setup, peer::Program};
+
+use super::{mosquitto, publish, reload::reload};
+
+fn with_rates(name: &str, rates: &str) -> Broker {
+    let text = format!("[authentication]\nanonymous = \"always\"\n[rates]\n{rates}\n");
+    Setup::new(name).shards(2).config(&text).start()
+}
+
+fn subscriber(broker: &Broker, topic: &str, count: usize) -> Process {
+    let count = count.to_string();
+    let args = ["-t", topic, "-q", "1", "-d", "-C", &count, "-W", "60", "-F", "got %l"];
+    let process = Process::start("subscriber", &mut mosquitto("mosquitto_sub", broker.port, &args));
+    process.await_text("Subscribed (mid");
+    process
+}
+
+fn flood(broker: &Broker, count: usize) -> Process {
+    let count = count.to_string();
+    // More than the buffers on the way hold.
+    let payload = "m".repeat(2000);
+    let args =
+        ["-V", "5", "-i", "flood", "-t", "flood", "-m", &payload, "--repeat", &count, "--repeat-delay", "0"];
+    Process::start("flood", &mut mosquitto("mosquitto_pub", broker.port, &args))
+}
+
+#[test]
+fn a_client_that_floods_is_slowed_and_nobody_else_is() {
+    let broker = with_rates("rates-flood", "client_publish_messages_per_s = 400");
+    let mut all = subscriber(&broker, "flood", 2000);
+    let begun = Instant::now();
+    let mut flooding = flood(&broker, 2000);
+    broker.await_counter("rate_pauses", 1);
+    let others = Instant::now();
+    for _ in 0..5 {
+        assert!(publish(broker.port, &["-q", "1", "-t", "other", "-m", "m"]).says("PUBACK"));
+    }
+    assert!(others.elapsed() < Duration::from_secs(3), "five publishers took {:?}", others.elapsed());
+    all.wait_at_most(Duration::from_secs(60));
+    // 400 at once, and 1,600 more in four seconds, but for the last that came before the client left.
+    assert!(begun.elapsed() > Duration::from_secs(3), "all came after {:?}", begun.elapsed());
+    flooding.succeed();
+    let got = all.out_lines().into_iter().filter(|line| line == "got 2000").count();
+    assert_eq!(got, 2000, "nothing is lost");
+}
+
+#[test]
+fn every_client_lives_with_being_slowed() {
+    let broker =
+        with_rates("rates-peers", "client_publish_messages_per_s = 1\nclient_receive_messages_per_s = 2");
+    for program in [Program::Mosquitto, Program::Paho, Program::Mqttjs] {
+        let peer = Peer { program, version: Version::V5 };
+        let qos = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce];
+        let subscriber = peer.subscribe(broker.port, "slow", QoS::ExactlyOnce, 3);
+        peer.publish(broker.port, "slow", "m", &qos);
+        assert_eq!(subscriber.received().len(), 3, "{}", peer.name());
+    }
+    assert!(broker.counter("deliveries_paused") > 0);
+}
+
+#[test]
+fn where_it_says_disconnect_a_client_that_floods_is_cut_off() {
+    let broker = with_rates("rates-cut", "client_publish_messages_per_s = 20\nover = \"disconnect\"");
+    let mut flooding = flood(&broker, 5000);
+    flooding.wait();
+    broker.process.await_text("reason=MessageRateTooHigh");
+    assert_eq!(broker.counter("rate_disconnects"), 1);
+}
+
+#[test]
+fn who_connects_too_often_is_told_or_closed_at_once() {
+    let broker = with_rates("rates-client", "client_connects_per_minute = 2");
+    let comes = |client_id: &str| {
+        publish(broker.port, &["-V", "5", "-i", client_id, "-q", "1", "-t", "t", "-m", "m"]).says("PUBACK")
+    };
+    assert_eq!(["a", "a", "a", "b", "a"].map(comes), [true, true, false, true, false]);
+    broker.process.await_text("reason=ConnectionRateExceeded");
+
+    let broker = with_rates("rates-address", "address_connects_per_minute = 3");
+    let comes = |_| publish(broker.port, &["-q", "1", "-t", "t", "-m", "m"]).says("PUBACK");
+    assert_eq!([(); 5].map(comes), [true, true, true, false, false]);
+    assert_eq!(broker.counter("refused_connect_rate"), 2);
+}
+
+#[test]
+fn other_rates_count_at_once_for_those_who_are_connected() {
+    let broker = with_rates("rates-reload", "client_publish_messages_per_s = 2");
+    let mut all = subscriber(&broker, "flood", 2000);
+    let mut flooding = flood(&broker, 2000);
+    broker.await_counter("rate_pauses", 2);
+    let text = "[authentication]\nanonymous = \"always\"\n[rates]\nclient_connects_per_minute = 1\n";
+    fs::write(broker.folder().join("iothub.toml"), text).unwrap();
+    reload(&broker);
+    all.succeed();
+    flooding.succeed();
+    let comes = |_| publish(broker.port, &["-i", "a", "-q", "1", "-t", "t", "-m", "m"]).says("PUBACK");
+    assert_eq!([(); 2].map(comes), [true, false]);
+}
