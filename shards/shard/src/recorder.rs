@@ -253,7 +253,9 @@ mod tests {
     #[test]
     fn packets_are_told_from_their_bytes() {
         let seen = |bytes: &[u8]| {
-            Entry::other(Direction::Received, Instant::START, bytes).recorded(Instant::START).unwrap()
+            Entry::other(Direction::Received, Instant::START, bytes)
+                .recorded(Instant::START)
+                .expect("it has a kind")
         };
         let puback = seen(&[0x40, 3, 1, 2, 0x87]);
         assert_eq!((puback.kind, puback.packet_id), (PacketKind::Puback, 0x102));
@@ -273,13 +275,13 @@ mod tests {
         let id = mqtt::PacketId::new(9);
         let entry = Entry::publish(Direction::Received, Instant::START, 99, id, 0b1101, &topic)
             .recorded(Instant::START)
-            .unwrap();
+            .expect("it has a kind");
         assert_eq!(entry.detail, Detail::Publish { qos: QoS::ExactlyOnce, dup: true, retain: true });
         assert_eq!((&*entry.topic, entry.packet_id), ("building/äää…äääää/temperature", 9));
         let whole = "a".repeat(TOPIC_BYTES_MAX);
         let entry = Entry::publish(Direction::Received, Instant::START, 1, None, 0, &whole)
             .recorded(Instant::START)
-            .unwrap();
+            .expect("it has a kind");
         assert_eq!(*entry.topic, *whole);
     }
 }

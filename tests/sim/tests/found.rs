@@ -191,3 +191,8 @@ fn a_topic_is_gone_for_good_when_its_clearing_is_acknowledged() {
 fn a_retained_message_that_is_sent_again_keeps_its_place() {
     assert_passes(&[(180_026, 1, Profile::DurableCongested)]);
 }
+
+#[test]
+fn what_was_given_up_as_too_old_may_come_back_with_a_crash() {
+    assert_passes(&[(210_278, 4, Profile::DurableWills)]);
+}

@@ -420,6 +420,13 @@ impl Ledger {
         {
             return;
         }
+        // What was given up as too old, and not stored as such, comes back with a crash: it may have been sent before.
+        if let (Some(expiry_s), Some(first)) = (content.expiry_s, self.publications[id].arrivals.first())
+            && self.now > first.at.add_secs(u64::from(expiry_s))
+            && self.has_crashed_since(first.step)
+        {
+            return;
+        }
         let key = (session, content.author, content.topic.clone(), content.qos, qos);
         let last = self.last_in_order.insert(key.clone(), id);
         // The order in which they came to the broker: a connection that had to wait can bring older messages later.
