@@ -17,7 +17,8 @@ use std::{
 
 use axum::{
     Router,
-    extract::State,
+    body::Bytes,
+    extract::{DefaultBodyLimit, State},
     http::{StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
     routing::get,
@@ -38,6 +39,7 @@ use tokio::{
 };
 
 use crate::{
+    bans::{BanText, Order},
     config::{Control, Settings},
     control::Request,
     reloader::Outcome,
@@ -151,7 +153,40 @@ async fn converse(stream: UnixStream, router: Router) {
 
 fn router(requests: Sender<Request>) -> Router {
     let reload = get(|state| ask(state, true)).post(|state| ask(state, false));
-    Router::new().route(RELOAD, reload).with_state(requests)
+    let bans = get(|state| order(state, Ok(Order::List)))
+        .post(|state, body: Bytes| order(state, wanted(&body, |text| text.ban().map(Order::Add))))
+        .delete(|state, body: Bytes| order(state, wanted(&body, |text| text.whom().map(Order::Lift))));
+    Router::new()
+        .route(RELOAD, reload)
+        .route(BANS, bans)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(requests)
+}
+
+fn wanted(body: &[u8], order: impl Fn(&BanText) -> Result<Order, String>) -> Result<Order, String> {
+    let text = serde_json::from_slice(body).map_err(|error| format!("the body is no ban: {error}"))?;
+    order(&text)
+}
+
+/// The bans that hold after it.
+async fn order(State(requests): State<Sender<Request>>, order: Result<Order, String>) -> Response {
+    let order = match order {
+        Ok(order) => order,
+        Err(problem) => return respond(StatusCode::BAD_REQUEST, &json!({ "problems": [problem] })),
+    };
+    let (reply, answer) = oneshot::channel();
+    let reply = Box::new(move |outcome| drop(reply.send(outcome)));
+    if requests.try_send(Request::Bans { order, reply }).is_err() {
+        return busy("the broker has other requests to carry out first, or it ends");
+    }
+    match answer.await {
+        Ok(Ok(bans)) => {
+            let bans: Vec<BanText> = bans.iter().map(BanText::of).collect();
+            respond(StatusCode::OK, &json!({ "bans": bans }))
+        }
+        Ok(Err(problem)) => respond(StatusCode::CONFLICT, &json!({ "problems": [problem] })),
+        Err(_) => busy("the broker ends"),
+    }
 }
 
 /// GET says what POST would change.
@@ -159,7 +194,7 @@ async fn ask(State(requests): State<Sender<Request>>, is_plan: bool) -> Response
     let (reply, answer) = oneshot::channel();
     // Who has asked may be gone.
     let reply = Box::new(move |outcome| drop(reply.send(outcome)));
-    if requests.try_send(Request { is_plan, reply }).is_err() {
+    if requests.try_send(Request::Reload { is_plan, reply }).is_err() {
         return busy("the broker has other requests to carry out first, or it ends");
     }
     match answer.await {
@@ -195,6 +230,10 @@ fn respond(status: StatusCode, body: &Value) -> Response {
 
 /// The path by which a reload is asked for.
 pub const RELOAD: &str = "/v1/reload";
+/// That of bans: GET lists them, POST adds one, DELETE lifts one.
+pub const BANS: &str = "/v1/bans";
+/// A ban is small; its longest part is a client id.
+const BODY_BYTES_MAX: usize = 256 << 10;
 
 const NAME: &str = "control.sock";
 /// Those who are served at a time.
@@ -223,10 +262,16 @@ mod tests {
         settings.control.socket = path.display().to_string();
         let (requests, received) = crossbeam_channel::bounded::<Request>(4);
         thread::spawn(move || {
-            for Request { is_plan, reply } in received {
-                match is_plan {
-                    true => reply(Ok(Told { changes: vec!["a \"change\"".to_owned()], ..Told::default() })),
-                    false => reply(Err(vec!["users:3: wrong".to_owned()])),
+            for request in received {
+                match request {
+                    Request::Reload { is_plan: true, reply } => {
+                        reply(Ok(Told { changes: vec!["a \"change\"".to_owned()], ..Told::default() }));
+                    }
+                    Request::Reload { is_plan: false, reply } => {
+                        reply(Err(vec!["users:3: wrong".to_owned()]))
+                    }
+                    Request::Bans { order: Order::Add(ban), reply } => reply(Ok(vec![ban])),
+                    Request::Bans { reply, .. } => reply(Err("there is no such ban".to_owned())),
                 }
             }
         });
@@ -259,6 +304,28 @@ mod tests {
         let path = api.path.clone();
         drop(api);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn bans_are_posted_and_deleted() {
+        let api = served("bans");
+        let said = |method: &str, body: &str| {
+            let head =
+                format!("{method} {BANS} HTTP/1.1\r\nHost: iothub\r\nContent-Length: {}\r\n\r\n", body.len());
+            ask(&api, &(head + body))
+        };
+        let added = said("POST", r#"{"user":"ada"}"#);
+        assert!(
+            added.starts_with("HTTP/1.1 200 ") && added.ends_with(r#"{"bans":[{"user":"ada"}]}"#),
+            "{added}"
+        );
+        let lifted = said("DELETE", r#"{"user":"ada"}"#);
+        assert!(lifted.starts_with("HTTP/1.1 409 ") && lifted.contains("no such ban"), "{lifted}");
+        for wrong in ["", "[]", r#"{"users":"ada"}"#, r#"{"address":"x"}"#, r#"{"user":"a","until":"soon"}"#]
+        {
+            let refused = said("POST", wrong);
+            assert!(refused.starts_with("HTTP/1.1 400 ") && refused.contains("problems"), "{refused}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::{
-    acl::AclArgs, config::Flags, health::HealthArgs, passwd::PasswdArgs, publish::PublishArgs,
+    acl::AclArgs, ban::BanArgs, config::Flags, health::HealthArgs, passwd::PasswdArgs, publish::PublishArgs,
     reload::ReloadArgs, scram::ScramArgs, store::StoreArgs, subscribe::SubscribeArgs, user::UserArgs,
 };
 
@@ -26,6 +26,8 @@ pub struct Cli {
 pub enum Command {
     /// Ask what rules of access allow
     Acl(AclArgs),
+    /// Ban clients, users and addresses while the broker runs
+    Ban(BanArgs),
     /// Ask whether a broker answers: exit code 0 if it does
     Health(HealthArgs),
     /// Add users to a password file, change and delete them, in the manner of mosquitto_passwd

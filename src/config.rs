@@ -7,7 +7,7 @@ mod environment;
 mod file;
 mod key;
 mod listener;
-mod moment;
+pub mod moment;
 mod nearest;
 mod problem;
 mod rates;

@@ -9,10 +9,11 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, bounded, never, select};
-use runtime::{Broker, Failure, Snapshot};
+use runtime::{Ban, Broker, Failure, Snapshot};
 
 use crate::{
     audit::{self, Act},
+    bans::{BanText, Keeper, Order},
     config::{Loaded, Problem, Sigterm},
     notify,
     reloader::{Outcome, Reloader},
@@ -39,15 +40,24 @@ pub struct Inbox {
 }
 
 /// Of the control socket.
-pub struct Request {
-    /// Only say what a reload would change.
-    pub is_plan: bool,
-    pub reply: Box<dyn FnOnce(Outcome) + Send>,
+pub enum Request {
+    /// A plan only says what a reload would change.
+    Reload {
+        is_plan: bool,
+        reply: Reply<Outcome>,
+    },
+    Bans {
+        order: Order,
+        reply: Reply<Result<Vec<Ban>, String>>,
+    },
 }
 
+/// Who has asked hears of it.
+pub type Reply<T> = Box<dyn FnOnce(T) + Send>;
+
 /// Serves until something ends it.
-pub fn run(mut reloader: Reloader<'_>, mut inbox: Inbox) -> ExitCode {
-    let ending = wait(&mut reloader, &mut inbox);
+pub fn run(mut reloader: Reloader<'_>, keeper: &Keeper, mut inbox: Inbox) -> ExitCode {
+    let ending = wait(&mut reloader, keeper, &mut inbox);
     let Inbox { signals, requests, .. } = inbox;
     // Who waits for an answer is told that there will be none.
     drop(requests);
@@ -68,7 +78,7 @@ pub fn run(mut reloader: Reloader<'_>, mut inbox: Inbox) -> ExitCode {
     if in_order { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn wait(reloader: &mut Reloader<'_>, inbox: &mut Inbox) -> Ending {
+fn wait(reloader: &mut Reloader<'_>, keeper: &Keeper, inbox: &mut Inbox) -> Ending {
     loop {
         select! {
             recv(reloader.started().broker.failures()) -> failure => match failure {
@@ -95,8 +105,9 @@ fn wait(reloader: &mut Reloader<'_>, inbox: &mut Inbox) -> Ending {
                 Err(_) => return Ending::Drain,
             },
             recv(inbox.requests) -> request => match request {
-                Ok(Request { is_plan: true, reply }) => reply(reloader.plan()),
-                Ok(Request { is_plan: false, reply }) => reply(reloader.reload("iothub reload")),
+                Ok(Request::Reload { is_plan: true, reply }) => reply(reloader.plan()),
+                Ok(Request::Reload { is_plan: false, reply }) => reply(reloader.reload("iothub reload")),
+                Ok(Request::Bans { order, reply }) => reply(carry_out(order, keeper, reloader.started())),
                 Err(_) => inbox.requests = never(),
             },
             recv(inbox.changed) -> changed => match changed {
@@ -105,6 +116,26 @@ fn wait(reloader: &mut Reloader<'_>, inbox: &mut Inbox) -> Ending {
             },
         }
     }
+}
+
+fn carry_out(order: Order, keeper: &Keeper, started: &Started) -> Result<Vec<Ban>, String> {
+    let (act, whom) = match &order {
+        Order::List => return keeper.carry_out(order, &started.broker),
+        Order::Add(ban) => ("ban", BanText::of(ban)),
+        Order::Lift(whom) => ("lift_ban", BanText::of(&Ban { whom: whom.clone(), until: None })),
+    };
+    let told = serde_json::to_string(&whom).unwrap_or_default();
+    let outcome = keeper.carry_out(order, &started.broker);
+    let (word, details) = match &outcome {
+        Ok(_) => ("done", vec![told.clone()]),
+        Err(error) => ("refused", vec![told.clone(), error.clone()]),
+    };
+    match &outcome {
+        Ok(_) => tracing::info!("iothub ban: {act} {told}"),
+        Err(error) => tracing::warn!("iothub ban: {act} {told}: {error}"),
+    }
+    audit::tell(&Act { act, by: "iothub ban", outcome: word, details: &details });
+    outcome
 }
 
 /// Signals that end nothing.

@@ -4,6 +4,8 @@ mod access;
 mod acl;
 mod api;
 mod audit;
+mod ban;
+mod bans;
 mod cli;
 mod config;
 mod control;
@@ -23,6 +25,7 @@ mod publish;
 mod rates;
 mod reload;
 mod reloader;
+mod remote;
 mod renewal;
 mod scram;
 mod signals;
@@ -38,6 +41,7 @@ mod watch;
 use std::{
     env,
     io::{self, Write as _},
+    path::Path,
     process::{self, ExitCode},
     sync::OnceLock,
 };
@@ -46,6 +50,7 @@ use clap::Parser;
 use crossbeam_channel::Receiver;
 
 use crate::{
+    bans::Keeper,
     cli::{Cli, Command, ServeArgs},
     config::{Loaded, Settings},
     control::Inbox,
@@ -68,6 +73,7 @@ fn main() -> ExitCode {
     match &cli.command {
         Some(Command::Acl(args)) => acl::run(args),
         Some(Command::Health(args)) => health::run(args),
+        Some(Command::Ban(args)) => ban::run(args),
         Some(Command::Reload(args)) => reload::run(args),
         Some(Command::Scram(args)) => scram::run(args),
         Some(Command::Store(args)) => store::run(args),
@@ -148,6 +154,8 @@ fn serve_control(
     signals: Receiver<Signal>,
     load: control::Load<'_>,
 ) -> Result<ExitCode, String> {
+    let data_dir = Some(loaded.settings.store.dir.as_str()).filter(|dir| !dir.is_empty());
+    let keeper = Keeper::start(data_dir.map(Path::new), &started.broker)?;
     let (asked, requests) = crossbeam_channel::bounded(REQUESTS_MAX);
     let _api = api::start(&loaded.settings, &asked)?;
     let (found, changed) = crossbeam_channel::bounded(1);
@@ -155,7 +163,7 @@ fn serve_control(
         format!("the thread that watches files cannot be started: {error}. {}", threads::REMEDY)
     })?;
     let reloader = Reloader::new(Running::new(started, loaded), load, watch, read);
-    Ok(control::run(reloader, Inbox { signals, requests, changed }))
+    Ok(control::run(reloader, &keeper, Inbox { signals, requests, changed }))
 }
 
 /// Requests of the control socket that wait for their turn.

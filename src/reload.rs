@@ -1,20 +1,16 @@
 //! `iothub reload`: asks a broker that runs to read its configuration again, or what would change if it did.
 
 use std::{
-    env,
-    io::{self, Read as _, Write as _},
-    os::unix::net::UnixStream,
-    path::{Path, PathBuf},
+    io::{self, Write as _},
     process::ExitCode,
-    time::Duration,
 };
 
 use clap::Args;
 use serde_json::Value;
 
 use crate::{
-    api::{self, RELOAD},
-    config::{self, Flags},
+    api::RELOAD,
+    remote::{Question, REFUSED, RemoteArgs, UNREACHABLE},
 };
 
 /// Ask a broker to read its configuration and every file that it names again.
@@ -23,23 +19,16 @@ use crate::{
 /// configuration. Exit codes: 0 done, 1 refused and nothing changed, 2 the broker could not be asked.
 #[derive(Debug, Args)]
 pub struct ReloadArgs {
-    /// The configuration file that the broker was started with
-    #[arg(short, long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// The data directory that the broker was started with
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<String>,
-    /// The broker's control socket itself
-    #[arg(long, value_name = "PATH", conflicts_with_all = ["config", "data_dir"])]
-    socket: Option<PathBuf>,
+    #[command(flatten)]
+    broker: RemoteArgs,
     /// Say what would change, and change nothing
     #[arg(long)]
     plan: bool,
 }
 
 pub fn run(args: &ReloadArgs) -> ExitCode {
-    let answer = sockets(args).and_then(|paths| connect(&paths)).and_then(|stream| ask(stream, args.plan));
-    match answer {
+    let method = if args.plan { "GET" } else { "POST" };
+    match args.broker.ask(&Question { method, path: RELOAD, body: None }) {
         Ok((status, answer)) => {
             let (text, code) = told(status, &answer);
             // Who does not read it still gets the code.
@@ -54,83 +43,6 @@ pub fn run(args: &ReloadArgs) -> ExitCode {
             ExitCode::from(UNREACHABLE)
         }
     }
-}
-
-/// Where the broker with this configuration listens.
-fn sockets(args: &ReloadArgs) -> Result<Vec<PathBuf>, String> {
-    if let Some(path) = &args.socket {
-        return Ok(vec![path.clone()]);
-    }
-    let flags = Flags { data_dir: args.data_dir.clone(), ..Flags::default() };
-    let settings = match config::load(args.config.as_deref(), env::vars_os(), &flags) {
-        Ok(loaded) => loaded.settings,
-        Err(problems) => {
-            // The broker may run with what was there before, but where it listens is not known.
-            let sentences: Vec<String> = problems.iter().map(ToString::to_string).collect();
-            return Err(format!(
-                "the configuration does not say where the broker is (--socket PATH does): {}",
-                sentences.join("; ")
-            ));
-        }
-    };
-    match api::places(&settings) {
-        paths if paths.is_empty() => {
-            Err("control.socket is empty: a broker with this configuration has no control socket. Send it SIGHUP instead"
-                .to_owned())
-        }
-        paths => Ok(paths),
-    }
-}
-
-fn connect(paths: &[PathBuf]) -> Result<UnixStream, String> {
-    let mut sentences = Vec::new();
-    for path in paths {
-        match UnixStream::connect(path) {
-            Ok(stream) => return Ok(stream),
-            Err(error) => sentences.push(why_not(path, &error)),
-        }
-    }
-    Err(sentences.join("; "))
-}
-
-fn why_not(path: &Path, error: &io::Error) -> String {
-    let shown = path.display();
-    match error.kind() {
-        io::ErrorKind::NotFound => format!(
-            "no broker is at {shown}. Name its configuration (-c FILE), its data directory (--data-dir DIR) or its control \
-             socket (--socket PATH), or send it SIGHUP"
-        ),
-        io::ErrorKind::ConnectionRefused => {
-            format!("{shown} is what a broker that has ended left behind: there is none to reload")
-        }
-        io::ErrorKind::PermissionDenied => {
-            format!("{shown} is for the broker's user and for root alone: run this command as one of them")
-        }
-        _ => format!("{shown}: {error}"),
-    }
-}
-
-fn ask(mut stream: UnixStream, is_plan: bool) -> Result<(u16, Value), String> {
-    let failed = |error: io::Error| format!("the broker did not answer: {error}. Its log says what it does");
-    stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
-    stream.set_write_timeout(Some(PATIENCE)).map_err(failed)?;
-    let method = if is_plan { "GET" } else { "POST" };
-    let request = format!(
-        "{method} {RELOAD} HTTP/1.1\r\nHost: iothub\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-    );
-    stream.write_all(request.as_bytes()).map_err(failed)?;
-    let mut answer = Vec::new();
-    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer).map_err(failed)?;
-    parse(&answer)
-        .ok_or_else(|| "what is there answers nothing that is known: is it another program?".to_owned())
-}
-
-/// The status, and the body after the head.
-fn parse(answer: &[u8]) -> Option<(u16, Value)> {
-    let at = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n")?;
-    let head = std::str::from_utf8(&answer[..at]).ok()?;
-    let status = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
-    Some((status, serde_json::from_slice(&answer[at + 4..]).ok()?))
 }
 
 /// What is printed, and the exit code.
@@ -166,13 +78,6 @@ fn told(status: u16, answer: &Value) -> (String, u8) {
     (text, 0)
 }
 
-const REFUSED: u8 = 1;
-const UNREACHABLE: u8 = 2;
-
-/// Longer than the broker takes for the slowest.
-const PATIENCE: Duration = Duration::from_secs(40);
-const ANSWER_BYTES_MAX: u64 = 64 << 20;
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -194,14 +99,5 @@ mod tests {
             ("iothub reload: x:3: wrong\niothub reload: nothing is changed\n".to_owned(), 1)
         );
         assert_eq!(told(503, &json!({ "problems": [] })).1, 2);
-    }
-
-    #[test]
-    fn an_answer_is_read_after_its_head() {
-        let answer = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{\"pid\":1}";
-        assert_eq!(parse(answer), Some((200, json!({ "pid": 1 }))));
-        for nonsense in [&b"hello"[..], b"HTTP/1.1 200 OK\r\n\r\nno", b"SSH-2.0\r\n\r\n{}"] {
-            assert_eq!(parse(nonsense), None);
-        }
     }
 }

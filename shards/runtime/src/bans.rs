@@ -60,6 +60,12 @@ impl BanTable {
         self.configured.iter().filter(|ban| holds(ban)).chain(&self.ordered).cloned().collect()
     }
 
+    /// The operator's, those that hold.
+    pub fn ordered(&mut self, now: SystemTime) -> Vec<Ban> {
+        self.ordered.retain(|ban| ban.until.is_none_or(|until| until > now));
+        self.ordered.clone()
+    }
+
     /// For the shards, which have no calendar. Of several for the same the longest counts.
     pub fn snapshot(&mut self, now: SystemTime) -> Arc<Bans> {
         let (mut networks, mut names) = (Vec::new(), shard::Bans::default());

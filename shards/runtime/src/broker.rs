@@ -182,6 +182,11 @@ impl Broker {
         self.ban_table().list(SystemTime::now())
     }
 
+    /// Of those, the ones that `ban` has made.
+    pub fn ordered_bans(&self) -> Vec<Ban> {
+        self.ban_table().ordered(SystemTime::now())
+    }
+
     /// Shards hear of changes in the order in which they were made.
     fn change_bans<T>(&self, change: impl FnOnce(&mut BanTable) -> T) -> T {
         let mut table = self.ban_table();

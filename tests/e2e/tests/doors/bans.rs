@@ -1,6 +1,8 @@
 //! Who is banned, by address, client id and user, and clients that take a session from each other.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use e2e::{Broker, Process, Setup};
@@ -78,4 +80,53 @@ fn clients_that_take_a_session_from_each_other_are_named_with_both_addresses() {
     assert!(!comes(&broker, "shared") && comes(&broker, "other"));
     assert_eq!(broker.counter("refused_contested"), 1);
     clients.iter().for_each(|client| client.signal(libc::SIGKILL));
+}
+
+/// `iothub ban` at the broker's data directory.
+fn ban(data: &Path, args: &[&str]) -> (Option<i32>, Vec<String>) {
+    let mut command = e2e::program::command(e2e::program::iothub());
+    let mut process = Process::start("iothub ban", command.arg("ban").args(args).arg("--data-dir").arg(data));
+    let status = process.wait();
+    (status.code(), process.lines())
+}
+
+#[test]
+fn a_ban_that_is_ordered_counts_at_once_and_outlives_the_broker() {
+    let data = e2e::program::fresh_folder("bans-ordered-data");
+    let start = |name: &str| {
+        let setup = Setup::new(name).shards(2).config(OPEN);
+        setup.args([OsStr::new("--data-dir"), data.as_os_str()]).start()
+    };
+    let broker = start("bans-ordered");
+    let banned = subscriber(&broker, "banned");
+    assert_eq!(ban(&data, &["add", "-i", "banned", "--for", "1h"]).0, Some(0));
+    broker.await_counter("ended_banned", 1);
+    assert!(!comes(&broker, "banned") && comes(&broker, "another"));
+    banned.signal(libc::SIGKILL);
+    broker.process.signal(libc::SIGKILL);
+    drop(broker);
+
+    let broker = start("bans-ordered-again");
+    assert!(!comes(&broker, "banned") && comes(&broker, "another"));
+    let (code, lines) = ban(&data, &["list"]);
+    assert_eq!(code, Some(0));
+    assert!(lines.iter().any(|line| line.contains(r#"{"client_id":"banned","until":""#)), "{lines:?}");
+    assert_eq!(ban(&data, &["remove", "-i", "banned"]).0, Some(0));
+    assert!(comes(&broker, "banned"));
+    let (code, lines) = ban(&data, &["remove", "-i", "banned"]);
+    assert_eq!(code, Some(1));
+    assert!(lines.iter().any(|line| line.contains("there is no such ban")), "{lines:?}");
+    drop(broker);
+    fs::remove_dir_all(data).unwrap();
+}
+
+#[test]
+fn a_ban_that_says_nothing_or_reaches_nobody_is_an_error_in_words() {
+    let folder = std::env::temp_dir().join("iothub-no-broker-is-here");
+    let (code, lines) = ban(&folder, &["add", "-u", "ada", "--until", "tomorrow"]);
+    assert_eq!(code, Some(1));
+    assert!(lines.iter().any(|line| line.contains("2030-01-31T12:00:00Z")), "{lines:?}");
+    let (code, lines) = ban(&folder, &["add", "-u", "ada"]);
+    assert_eq!(code, Some(2));
+    assert!(lines.iter().any(|line| line.contains("no broker is at")), "{lines:?}");
 }

@@ -1,0 +1,157 @@
+//! `iothub ban`: who may not come in, ordered while the broker runs.
+
+use std::{
+    process::ExitCode,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use crate::{
+    api::BANS,
+    bans::BanText,
+    config::moment,
+    remote::{Question, REFUSED, RemoteArgs, UNREACHABLE},
+};
+
+/// Ban clients, users and addresses, lift bans and list them.
+///
+/// A ban counts at once: who is connected is cut off. With a data directory it outlives the broker. What the configuration bans
+/// ([[ban]]) is listed, too, and lifted there. Exit codes: 0 done, 1 refused, 2 the broker could not be asked.
+#[derive(Debug, Args)]
+pub struct BanArgs {
+    #[command(subcommand)]
+    command: BanCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum BanCommand {
+    /// Ban somebody, for ever or for a time
+    Add(AddArgs),
+    /// Lift a ban that was ordered
+    Remove(RemoveArgs),
+    /// List the bans that hold, as JSON lines
+    List(ListArgs),
+}
+
+#[derive(Debug, Args)]
+struct AddArgs {
+    #[command(flatten)]
+    whom: WhomArgs,
+    /// For so long: 90s, 15m, 12h or 7d
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_span, conflicts_with = "until")]
+    span: Option<Duration>,
+    /// Until this moment, such as 2030-01-31T12:00:00Z
+    #[arg(long, value_name = "MOMENT")]
+    until: Option<String>,
+    #[command(flatten)]
+    broker: RemoteArgs,
+}
+
+#[derive(Debug, Args)]
+struct RemoveArgs {
+    #[command(flatten)]
+    whom: WhomArgs,
+    #[command(flatten)]
+    broker: RemoteArgs,
+}
+
+#[derive(Debug, Args)]
+struct ListArgs {
+    #[command(flatten)]
+    broker: RemoteArgs,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct WhomArgs {
+    /// The client with this id
+    #[arg(short = 'i', long, value_name = "ID")]
+    client_id: Option<String>,
+    /// Who has proved to be this user
+    #[arg(short, long, value_name = "NAME")]
+    user: Option<String>,
+    /// An address, or a network such as 192.0.2.0/24
+    #[arg(short, long, value_name = "ADDRESS")]
+    address: Option<String>,
+}
+
+impl WhomArgs {
+    fn text(&self, until: Option<String>) -> BanText {
+        let WhomArgs { client_id, user, address } = self;
+        BanText { client_id: client_id.clone(), user: user.clone(), address: address.clone(), until }
+    }
+}
+
+pub fn run(args: &BanArgs) -> ExitCode {
+    let (method, broker, body) = match &args.command {
+        BanCommand::Add(AddArgs { whom, span, until, broker }) => {
+            let until =
+                until.clone().or_else(|| span.map(|span| moment::show(unix_s(SystemTime::now() + span))));
+            ("POST", broker, Some(whom.text(until)))
+        }
+        BanCommand::Remove(RemoveArgs { whom, broker }) => ("DELETE", broker, Some(whom.text(None))),
+        BanCommand::List(ListArgs { broker }) => ("GET", broker, None),
+    };
+    // What is wrong in itself need not be asked.
+    if let Some(Err(error)) = body.as_ref().map(BanText::ban) {
+        eprintln!("iothub ban: {error}");
+        return ExitCode::from(REFUSED);
+    }
+    let body = body.map(|text| json!(text));
+    match broker.ask(&Question { method, path: BANS, body }) {
+        Ok((200, answer)) => {
+            if method == "GET" {
+                let bans = answer["bans"].as_array().into_iter().flatten();
+                bans.for_each(|ban| println!("{ban}"));
+            }
+            ExitCode::SUCCESS
+        }
+        Ok((status, answer)) => {
+            let problems = answer["problems"].as_array().into_iter().flatten().filter_map(Value::as_str);
+            problems.for_each(|problem| eprintln!("iothub ban: {problem}"));
+            ExitCode::from(if status == 503 { UNREACHABLE } else { REFUSED })
+        }
+        Err(sentence) => {
+            eprintln!("iothub ban: {sentence}");
+            ExitCode::from(UNREACHABLE)
+        }
+    }
+}
+
+fn unix_s(at: SystemTime) -> u64 {
+    at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+fn parse_span(text: &str) -> Result<Duration, String> {
+    let expected = || "expected a time such as 90s, 15m, 12h or 7d".to_owned();
+    let unit_at = text.find(|letter: char| !letter.is_ascii_digit()).ok_or_else(expected)?;
+    let seconds = match &text[unit_at..] {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return Err(expected()),
+    };
+    let count: u64 = text[..unit_at].parse().map_err(|_| expected())?;
+    let span = count.checked_mul(seconds).filter(|span| (1..=SPAN_S_MAX).contains(span));
+    span.map(Duration::from_secs).ok_or_else(|| "expected a time of up to 36500 days".to_owned())
+}
+
+/// A hundred years: longer is for ever.
+const SPAN_S_MAX: u64 = 36_500 * 86_400;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_have_a_unit() {
+        assert_eq!(parse_span("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(parse_span("7d"), Ok(Duration::from_secs(7 * 86_400)));
+        for wrong in ["", "7", "d", "0s", "-1h", "1w", "99999999999999999999d", "40000d"] {
+            assert!(parse_span(wrong).is_err(), "{wrong}");
+        }
+    }
+}

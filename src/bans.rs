@@ -1,0 +1,194 @@
+//! Bans as the API, the command and the file of the data directory write them, and that file: what an operator has ordered
+//! outlives the broker.
+
+use std::{
+    fs,
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use runtime::{Ban, Broker, Whom};
+use serde::{Deserialize, Serialize};
+
+use crate::config::moment;
+
+/// One ban. Exactly one of the first three is there.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BanText {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// An address or a network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// As RFC 3339 writes it; without it for ever.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+}
+
+/// What an operator wants of the list of bans.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Order {
+    List,
+    Add(Ban),
+    Lift(Whom),
+}
+
+/// The bans of a broker that runs, and where those of its operators are kept.
+pub struct Keeper {
+    /// None without a data directory.
+    path: Option<PathBuf>,
+}
+
+impl BanText {
+    pub fn of(ban: &Ban) -> BanText {
+        let text = match &ban.whom {
+            Whom::ClientId(name) => BanText { client_id: Some(name.to_string()), ..BanText::default() },
+            Whom::User(name) => BanText { user: Some(name.to_string()), ..BanText::default() },
+            Whom::Network(network) => BanText { address: Some(network.to_string()), ..BanText::default() },
+        };
+        let since = |until: SystemTime| until.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        BanText { until: ban.until.map(|until| moment::show(since(until))), ..text }
+    }
+
+    pub fn whom(&self) -> Result<Whom, String> {
+        let BanText { client_id, user, address, .. } = self;
+        match (client_id, user, address) {
+            (Some(name), None, None) => Ok(Whom::ClientId(name.as_str().into())),
+            (None, Some(name), None) => Ok(Whom::User(name.as_str().into())),
+            (None, None, Some(network)) => match network.parse() {
+                Ok(network) => Ok(Whom::Network(network)),
+                Err(error) => Err(format!("address: {network}: {error}")),
+            },
+            _ => Err("a ban names a client_id, a user or an address, and one of them only".to_owned()),
+        }
+    }
+
+    pub fn ban(&self) -> Result<Ban, String> {
+        let until = match self.until.as_deref() {
+            None => None,
+            Some(text) => {
+                let seconds = moment::parse(text).ok_or_else(|| {
+                    format!("until: {text}: expected a moment such as 2030-01-31T12:00:00Z")
+                })?;
+                Some(UNIX_EPOCH + Duration::from_secs(seconds))
+            }
+        };
+        Ok(Ban { whom: self.whom()?, until })
+    }
+}
+
+impl Keeper {
+    /// Takes up what was ordered in earlier lives. A file that is not one is left as it is and told.
+    pub fn start(data_dir: Option<&Path>, broker: &Broker) -> Result<Keeper, String> {
+        let path = data_dir.map(|dir| dir.join(NAME));
+        let keeper = Keeper { path };
+        for ban in keeper.read()? {
+            broker.ban(ban);
+        }
+        Ok(keeper)
+    }
+
+    /// The bans that hold after it. The error says what was wrong, and nothing is changed.
+    pub fn carry_out(&self, order: Order, broker: &Broker) -> Result<Vec<Ban>, String> {
+        match order {
+            Order::List => return Ok(broker.bans()),
+            Order::Add(ban) => {
+                if ban.until.is_some_and(|until| until <= SystemTime::now()) {
+                    return Err("the ban would be over already".to_owned());
+                }
+                if broker.ordered_bans().len() >= ORDERED_MAX {
+                    return Err(format!(
+                        "{ORDERED_MAX} bans are ordered already: lift some, or put them into the configuration ([[ban]])"
+                    ));
+                }
+                broker.ban(ban);
+            }
+            Order::Lift(whom) => {
+                if !broker.lift_ban(&whom) {
+                    return Err(match broker.bans().iter().any(|ban| ban.whom == whom) {
+                        true => {
+                            "that ban stands in the configuration ([[ban]]): take it out there, and reload"
+                                .to_owned()
+                        }
+                        false => "there is no such ban".to_owned(),
+                    });
+                }
+            }
+        }
+        self.write(&broker.ordered_bans())?;
+        Ok(broker.bans())
+    }
+
+    fn read(&self) -> Result<Vec<Ban>, String> {
+        let Some(path) = &self.path else { return Ok(Vec::new()) };
+        let failed = |error: &dyn std::fmt::Display| {
+            format!("the bans that were ordered, {}, cannot be read: {error}", path.display())
+        };
+        let text = match fs::read(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(failed(&error)),
+        };
+        let texts: Vec<BanText> = serde_json::from_slice(&text).map_err(|error| failed(&error))?;
+        texts.iter().map(|text| text.ban().map_err(|error| failed(&error))).collect()
+    }
+
+    /// Whoever reads it finds the list before or the list after.
+    fn write(&self, bans: &[Ban]) -> Result<(), String> {
+        let Some(path) = &self.path else { return Ok(()) };
+        let texts: Vec<BanText> = bans.iter().map(BanText::of).collect();
+        let written = || {
+            let partial = path.with_extension("part");
+            let mut options = fs::OpenOptions::new();
+            let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
+            serde_json::to_writer_pretty(&mut file, &texts)?;
+            file.write_all(b"\n")?;
+            file.sync_all()?;
+            fs::rename(&partial, path)?;
+            fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+        };
+        written().map_err(|error: io::Error| {
+            format!(
+                "it counts, and does not outlive the broker: {} cannot be written: {error}",
+                path.display()
+            )
+        })
+    }
+}
+
+const NAME: &str = "bans.json";
+
+/// Bans of operators: each is looked at where somebody connects.
+const ORDERED_MAX: usize = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ban_is_what_its_text_says() {
+        let text = r#"{"address":"10.1.0.0/16","until":"2030-01-31T12:00:00Z"}"#;
+        let parsed: BanText = serde_json::from_str(text).expect("a ban");
+        let ban = parsed.ban().expect("a right one");
+        assert_eq!(ban.whom, Whom::Network("10.1.0.0/16".parse().expect("a network")));
+        assert_eq!(serde_json::to_string(&BanText::of(&ban)).expect("a text"), text);
+        let forever = BanText { user: Some("ada".to_owned()), ..BanText::default() };
+        assert_eq!(forever.ban().expect("a right one"), Ban { whom: Whom::User("ada".into()), until: None });
+    }
+
+    #[test]
+    fn a_ban_of_nobody_of_two_or_until_sometime_is_refused() {
+        let two =
+            BanText { user: Some("ada".to_owned()), client_id: Some("c".to_owned()), ..BanText::default() };
+        assert!(two.ban().is_err() && BanText::default().ban().is_err());
+        let sometime = BanText { until: Some("tomorrow".to_owned()), user: two.user, ..BanText::default() };
+        assert!(sometime.ban().expect_err("no moment").contains("2030-01-31T12:00:00Z"));
+        let nowhere = BanText { address: Some("here".to_owned()), ..BanText::default() };
+        assert!(nowhere.ban().is_err());
+    }
+}

@@ -1,0 +1,150 @@
+//! Asking a broker that runs, by its control socket: how the commands for operators find it and speak to it.
+
+use std::{
+    env,
+    io::{self, Read as _, Write as _},
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use clap::Args;
+use serde_json::Value;
+
+use crate::{
+    api,
+    config::{self, Flags},
+};
+
+/// Which broker.
+#[derive(Debug, Args)]
+pub struct RemoteArgs {
+    /// The configuration file that the broker was started with
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The data directory that the broker was started with
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
+    /// The broker's control socket itself
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["config", "data_dir"])]
+    socket: Option<PathBuf>,
+}
+
+/// What is asked, as HTTP says it.
+pub struct Question<'a> {
+    pub method: &'a str,
+    pub path: &'a str,
+    pub body: Option<Value>,
+}
+
+impl RemoteArgs {
+    /// The status and the answer. The error says why the broker could not be asked.
+    pub fn ask(&self, question: &Question<'_>) -> Result<(u16, Value), String> {
+        let stream = sockets(self).and_then(|paths| connect(&paths))?;
+        ask(stream, question)
+    }
+}
+
+/// Where the broker with this configuration listens.
+fn sockets(args: &RemoteArgs) -> Result<Vec<PathBuf>, String> {
+    if let Some(path) = &args.socket {
+        return Ok(vec![path.clone()]);
+    }
+    let flags = Flags { data_dir: args.data_dir.clone(), ..Flags::default() };
+    let settings = match config::load(args.config.as_deref(), env::vars_os(), &flags) {
+        Ok(loaded) => loaded.settings,
+        Err(problems) => {
+            // The broker may run with what was there before, but where it listens is not known.
+            let sentences: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            return Err(format!(
+                "the configuration does not say where the broker is (--socket PATH does): {}",
+                sentences.join("; ")
+            ));
+        }
+    };
+    match api::places(&settings) {
+        paths if paths.is_empty() => {
+            Err("control.socket is empty: a broker with this configuration has no control socket. A reload can be had by SIGHUP"
+                .to_owned())
+        }
+        paths => Ok(paths),
+    }
+}
+
+fn connect(paths: &[PathBuf]) -> Result<UnixStream, String> {
+    let mut sentences = Vec::new();
+    for path in paths {
+        match UnixStream::connect(path) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => sentences.push(why_not(path, &error)),
+        }
+    }
+    Err(sentences.join("; "))
+}
+
+fn why_not(path: &Path, error: &io::Error) -> String {
+    let shown = path.display();
+    match error.kind() {
+        io::ErrorKind::NotFound => format!(
+            "no broker is at {shown}. Name its configuration (-c FILE), its data directory (--data-dir DIR) or its control \
+             socket (--socket PATH)"
+        ),
+        io::ErrorKind::ConnectionRefused => {
+            format!("{shown} is what a broker that has ended left behind: nobody is there to be asked")
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("{shown} is for the broker's user and for root alone: run this command as one of them")
+        }
+        _ => format!("{shown}: {error}"),
+    }
+}
+
+fn ask(mut stream: UnixStream, question: &Question<'_>) -> Result<(u16, Value), String> {
+    let failed = |error: io::Error| format!("the broker did not answer: {error}. Its log says what it does");
+    stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
+    stream.set_write_timeout(Some(PATIENCE)).map_err(failed)?;
+    let Question { method, path, body } = question;
+    let body = body.as_ref().map(Value::to_string).unwrap_or_default();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: iothub\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+         Connection: close\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).map_err(failed)?;
+    let mut answer = Vec::new();
+    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer).map_err(failed)?;
+    parse(&answer)
+        .ok_or_else(|| "what is there answers nothing that is known: is it another program?".to_owned())
+}
+
+/// The status, and the body after the head.
+fn parse(answer: &[u8]) -> Option<(u16, Value)> {
+    let at = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n")?;
+    let head = std::str::from_utf8(&answer[..at]).ok()?;
+    let status = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
+    Some((status, serde_json::from_slice(&answer[at + 4..]).ok()?))
+}
+
+/// What exit codes of such commands mean, beside 0.
+pub const REFUSED: u8 = 1;
+pub const UNREACHABLE: u8 = 2;
+
+/// Longer than the broker takes for the slowest.
+const PATIENCE: Duration = Duration::from_secs(40);
+const ANSWER_BYTES_MAX: u64 = 64 << 20;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_is_read_after_its_head() {
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{\"pid\":1}";
+        assert_eq!(parse(answer), Some((200, json!({ "pid": 1 }))));
+        for nonsense in [&b"hello"[..], b"HTTP/1.1 200 OK\r\n\r\nno", b"SSH-2.0\r\n\r\n{}"] {
+            assert_eq!(parse(nonsense), None);
+        }
+    }
+}
