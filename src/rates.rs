@@ -97,12 +97,17 @@ impl Registry {
         rates
     }
 
-    /// What a client that is let in shares with others.
-    pub fn tallies(&self, user: Option<&str>, address: Option<IpAddr>) -> Tallies {
-        Tallies {
-            user: user.map(|user| self.words(&Whose::User(user)) as _),
-            address: address.map(|address| self.words(&Whose::Address(self.network(address))) as _),
-        }
+    /// What a client that is let in shares with others, where anything of it is limited at any listener.
+    pub fn tallies(&self, user: Option<&str>, address: Option<IpAddr>) -> Option<Box<Tallies>> {
+        let (of_users, of_addresses) = {
+            let limits = self.limits.read().unwrap_or_else(PoisonError::into_inner);
+            let any = |of: fn(&RatesOf) -> Pace| limits.doors.iter().any(|door| of(door).limits_messages());
+            (any(|of| of.user), any(|of| of.address))
+        };
+        let user = user.filter(|_| of_users).map(|user| self.words(&Whose::User(user)) as _);
+        let address = address.filter(|_| of_addresses);
+        let address = address.map(|address| self.words(&Whose::Address(self.network(address))) as _);
+        (user.is_some() || address.is_some()).then(|| Box::new(Tallies { user, address }))
     }
 
     /// One more connection comes in at the door.
@@ -240,10 +245,14 @@ mod tests {
     #[test]
     fn whoever_is_the_same_has_the_same_words() {
         let registry = Registry::new();
-        let _ = registry.set(&config::Rates::default(), &Numbers::first(Vec::new()));
         let of = |user: &str, address: &str| {
             registry.tallies(Some(user), Some(address.parse().expect("an address")))
         };
+        let _ = registry.set(&config::Rates::default(), &Numbers::first(Vec::new()));
+        assert_eq!(of("ada", "192.0.2.1"), None, "nothing is limited, and nothing is kept");
+        let limited = Pace { publish_messages_per_s: 1, ..Pace::default() };
+        let doors = vec![RatesOf { user: limited, address: limited, ..RatesOf::default() }];
+        registry.limits.write().expect("nobody panics").doors = doors;
         assert_eq!(of("ada", "192.0.2.1"), of("ada", "::ffff:192.0.2.1"));
         assert_ne!(of("ada", "192.0.2.1"), of("bob", "192.0.2.1"));
         assert_ne!(of("ada", "192.0.2.1"), of("ada", "192.0.2.2"));

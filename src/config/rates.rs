@@ -30,6 +30,13 @@ pub struct Pace {
     pub receive_bytes_per_s: u64,
 }
 
+impl Pace {
+    /// Anything beside how often somebody connects.
+    pub fn limits_messages(&self) -> bool {
+        *self != Pace { connects_per_minute: self.connects_per_minute, ..Pace::default() }
+    }
+}
+
 /// What becomes of a client that sends more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Over {

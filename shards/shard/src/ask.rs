@@ -63,7 +63,7 @@ pub struct Grant {
     /// The user's name is proved, not only said.
     pub is_authenticated: bool,
     /// Of rates that hold for the user and for the address.
-    pub tallies: Tallies,
+    pub tallies: Option<Box<Tallies>>,
     /// Who has said so, in words.
     pub provider: Option<Arc<str>>,
     /// Rules that came with the proof of identity.

@@ -46,7 +46,7 @@ impl Meters {
     /// None where no rate holds.
     pub fn new(door: &DoorRates, role: Rates, grant: Option<&Grant>) -> Option<Meters> {
         let own = role.or(door.client);
-        let tallies = grant.map(|grant| &grant.tallies);
+        let tallies = grant.and_then(|grant| grant.tallies.as_deref());
         let of = |tally: Option<&Arc<dyn Tally>>, rates: Rates, is_listener: bool| {
             let tally = Arc::clone(tally?);
             (!rates.are_open()).then_some(Shared { tally, rates, is_listener })

@@ -141,7 +141,7 @@ impl Shard {
         let Some(permissions) = self.permissions.as_mut() else { return };
         let Some(connection) = self.connections.get_mut(conn) else { return };
         let held = permissions.hold_connection(connection, &self.config, client_id, was_open);
-        connection.standing.get_or_insert_default().held = Some(held);
+        connection.standing.get_or_insert_default().held = Some(Box::new(held));
         self.meter(conn);
     }
 

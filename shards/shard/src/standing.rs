@@ -24,7 +24,7 @@ pub(crate) struct Standing {
     /// As retained messages name it.
     pub source: Option<Arc<Source>>,
     /// Its part of the rules, where there are any.
-    pub held: Option<Held>,
+    pub held: Option<Box<Held>>,
     /// What it has used of the rates that it is held to.
     pub meters: Option<Box<Meters>>,
 }

@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File},
     io::{self, Read, Write},
+    os::unix::fs::FileTypeExt as _,
     path::{Path, PathBuf},
 };
 
@@ -164,6 +165,12 @@ fn empty(scratch: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// What a broker, or the file system, has in a data directory that is no part of the store.
+fn is_beside(entry: &fs::DirEntry, name: &str) -> bool {
+    let is_socket = entry.file_type().is_ok_and(|kind| kind.is_socket());
+    is_socket || [LOCK, "lost+found", "bans.json"].contains(&name)
+}
+
 /// What of a store is there, the layout first.
 fn present(target: &Path, replace: bool) -> Result<Vec<PathBuf>, StoreError> {
     let io_error = |error| StoreError::io(target, error);
@@ -175,7 +182,7 @@ fn present(target: &Path, replace: bool) -> Result<Vec<PathBuf>, StoreError> {
         let is_aside = ["damaged-", "replaced-", RESTORING].iter().any(|prefix| name.starts_with(prefix));
         if name == LAYOUT || name.starts_with("shard-") {
             ours.push(entry.path());
-        } else if name != LOCK && name != "lost+found" && !is_aside {
+        } else if !is_beside(&entry, &name) && !is_aside {
             others += 1;
         }
     }

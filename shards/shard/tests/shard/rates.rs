@@ -169,7 +169,12 @@ fn asked(rates: DoorRates) -> Config {
 fn come(s: &mut Script, client_id: &str, tallies: Tallies) -> Client {
     let client = s.open_by(0, false);
     s.say_connect(client, &connect(client_id));
-    let grant = Grant { user: Some("ada".into()), is_authenticated: true, tallies, ..Grant::default() };
+    let grant = Grant {
+        user: Some("ada".into()),
+        is_authenticated: true,
+        tallies: Some(Box::new(tallies)),
+        ..Grant::default()
+    };
     s.answer(client, Answer::Accept { grant: Arc::new(grant), lasts: None, data: None });
     s.hear(client);
     client

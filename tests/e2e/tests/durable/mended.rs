@@ -173,7 +173,7 @@ fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
         if path.is_dir() {
             let below = self::files(&path);
             files.extend(below.into_iter().map(|(file, bytes)| (Path::new(name(&path)).join(file), bytes)));
-        } else {
+        } else if path.is_file() {
             files.insert(name(&path).into(), fs::read(&path).unwrap());
         }
     }
