@@ -5,7 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use e2e::{Authority, Broker, PATIENCE, Process, Setup, program};
+use client::{Options, ReasonCode};
+use e2e::{Authority, Broker, Link, PATIENCE, Process, Setup, program, v5};
 
 use super::{mosquitto, publish};
 
@@ -24,50 +25,81 @@ pub fn reload(broker: &Broker) {
     }
 }
 
-fn users(folder: &Path, user: &str) {
+fn users(folder: &Path, names: &[&str]) {
     let path = folder.join("users");
-    let mut command = program::command(program::iothub());
-    Process::start("iothub passwd", command.args(["passwd", "-c", "-b"]).arg(&path).args([user, "secret"]))
-        .succeed();
+    let _ = fs::remove_file(&path);
+    for (number, user) in names.iter().enumerate() {
+        let mut command = program::command(program::iothub());
+        command.arg("passwd").args((number == 0).then_some("-c")).arg("-b").arg(&path).args([user, "secret"]);
+        Process::start("iothub passwd", &mut command).succeed();
+    }
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+/// What came of a publication: no way in, no right to it, or a message for whoever wants it.
+#[derive(Debug, PartialEq)]
+enum Sent {
+    Refused,
+    Denied,
+    Taken,
+}
+
+/// All from one client id, so that what is let through comes in its order.
+fn send(broker: &Broker, user: &str, topic: &str) -> Sent {
+    let args = ["-i", "sender", "-V", "5", "-u", user, "-P", "secret", "-q", "1", "-t", topic, "-m", "m"];
+    let publisher = publish(broker.port, &args);
+    match (publisher.says("PUBACK"), publisher.says("Not authorized")) {
+        (false, _) => Sent::Refused,
+        (true, true) => Sent::Denied,
+        (true, false) => Sent::Taken,
+    }
 }
 
 #[test]
 fn other_users_and_rules_count_at_once_and_wrong_files_change_nothing() {
     let setup = Setup::new("reload-users").shards(2);
-    users(setup.folder(), "anna");
+    users(setup.folder(), &["anna", "carl"]);
     fs::write(setup.folder().join("acl"), "user anna\ntopic readwrite #\nuser bob\ntopic readwrite #\n")
         .unwrap();
-    let broker = setup
-        .config("[authentication]\npassword_file = \"users\"\nanonymous = \"never\"\n[access]\nacl_file = \"acl\"\n")
-        .start();
-    let sent = |user: &str, topic: &str| {
-        publish(broker.port, &["-V", "5", "-u", user, "-P", "secret", "-q", "1", "-t", topic, "-m", "m"])
-    };
+    // The files wait for the signal.
+    let text = "[server]\nwatch_files = false\n[access]\nacl_file = \"acl\"\n\
+                [authentication]\npassword_file = \"users\"\nanonymous = \"never\"\n";
+    let broker = setup.config(text).start();
     let args = [
         "-i", "stays", "-V", "5", "-u", "anna", "-P", "secret", "-t", "secret/#", "-t", "open/#", "-d", "-F",
-        "got %t", "-C", "2", "-W", "20",
+        "got %t", "-C", "3", "-W", "20",
     ];
     let mut stays = Process::start("subscriber", &mut mosquitto("mosquitto_sub", broker.port, &args));
     stays.await_text("Subscribed (mid");
-    assert!(sent("anna", "open/1").says("PUBACK") && !sent("bob", "open/1").says("PUBACK"));
+    let carl = Options { username: Some("carl".into()), password: Some("secret".into()), ..v5("leaves") };
+    let mut leaves = Link::connect(broker.port, carl);
+    assert_eq!(send(&broker, "anna", "open/1"), Sent::Taken);
+    assert_eq!(send(&broker, "bob", "open/no"), Sent::Refused);
 
     fs::write(broker.folder().join("acl"), "nonsense in a line\n").unwrap();
     broker.process.signal(libc::SIGHUP);
     broker.process.await_text("SIGHUP: nothing is changed: acl");
-    assert!(sent("anna", "secret/1").says("PUBACK") && !sent("anna", "secret/1").says("Not authorized"));
+    assert_eq!(send(&broker, "anna", "secret/1"), Sent::Taken);
     stays.await_text("got secret/1");
 
-    users(broker.folder(), "bob");
+    users(broker.folder(), &["anna", "bob"]);
     fs::write(broker.folder().join("acl"), "user bob\ntopic readwrite #\nuser anna\ntopic read open/#\n")
         .unwrap();
     reload(&broker);
-    assert!(!sent("anna", "open/1").says("PUBACK") && sent("bob", "secret/1").says("PUBACK"));
-    // Who was connected goes on, with what it may still have.
-    assert!(sent("bob", "open/2").says("PUBACK"));
+    assert_eq!(leaves.ended_by_server(), ReasonCode::NotAuthorized, "who is in no file any more");
+    assert_eq!(send(&broker, "anna", "open/no"), Sent::Denied);
+    // Who is still known goes on, with what it may still have.
+    assert_eq!(send(&broker, "bob", "secret/2"), Sent::Taken);
+    assert_eq!(send(&broker, "bob", "open/2"), Sent::Taken);
     stays.succeed();
     let got: Vec<String> = stays.out_lines().into_iter().filter(|line| line.starts_with("got")).collect();
-    assert!(!got.contains(&"got secret/1 again".to_owned()) && got.len() == 2, "{got:?}");
+    assert_eq!(got, ["got open/1", "got secret/1", "got open/2"]);
+    assert_eq!(connects(&stays), 1, "nobody cuts it off\n{}", stays.shown());
+}
+
+/// How often a tool of mosquitto has connected.
+fn connects(process: &Process) -> usize {
+    process.lines().iter().filter(|line| line.contains("sending CONNECT")).count()
 }
 
 #[test]
