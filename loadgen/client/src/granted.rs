@@ -25,6 +25,8 @@ pub struct Granted {
     pub shared_subscription_available: bool,
     pub response_information: Option<String>,
     pub reason_string: Option<String>,
+    /// What ends an enhanced authentication.
+    pub authentication_data: Option<Vec<u8>>,
     pub user_properties: Vec<(String, String)>,
 }
 
@@ -46,6 +48,7 @@ impl Granted {
             shared_subscription_available: properties.shared_subscription_available.unwrap_or(true),
             response_information: properties.response_information.map(str::to_owned),
             reason_string: properties.reason_string.map(str::to_owned),
+            authentication_data: properties.authentication_data.map(<[u8]>::to_vec),
             user_properties: owned_pairs(properties.user_properties),
         }
     }

@@ -11,7 +11,10 @@ pub mod peer;
 pub mod process;
 pub mod program;
 pub mod resources;
+pub mod scram;
+pub mod site;
 pub mod socket;
+pub mod token;
 
 pub use authority::Authority;
 pub use broker::{Broker, Ended, Setup};

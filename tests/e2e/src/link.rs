@@ -40,10 +40,62 @@ impl Link {
     }
 
     pub fn try_connect(port: u16, options: Options) -> Result<Link, Error> {
-        let mut driver = Driver::connect(Target::new("127.0.0.1", port), options, 1)?;
+        Link::reach(Target::new("127.0.0.1", port), options)
+    }
+
+    /// By any transport.
+    pub fn reach(target: Target, options: Options) -> Result<Link, Error> {
+        let mut driver = Driver::connect(target, options, 1)?;
         match driver.next_event(Duration::ZERO)? {
             Some(Event::Connected { session_present, .. }) => Ok(Link { driver, session_present }),
             other => panic!("a connection begins with its CONNACK, not with {other:?}"),
+        }
+    }
+
+    /// By an enhanced authentication: `answer` has the client's word for each of the server's. With it comes the server's last.
+    pub fn prove(
+        target: Target,
+        options: Options,
+        mut answer: impl FnMut(&[u8]) -> Vec<u8>,
+    ) -> Result<(Link, Vec<u8>), Error> {
+        let mut driver = Driver::start(target, options, 1)?;
+        loop {
+            match driver.next_event(PATIENCE)? {
+                Some(Event::Authenticate { data, .. }) => {
+                    let said = answer(&data.unwrap_or_default());
+                    driver.authenticate(ReasonCode::ContinueAuthentication, &said)?;
+                }
+                Some(Event::Connected { session_present, granted }) => {
+                    let last = granted.authentication_data.unwrap_or_default();
+                    return Ok((Link { driver, session_present }, last));
+                }
+                Some(Event::Disconnected { reason, .. }) => return Err(driver.error_of(reason)),
+                other => panic!("a connection begins with AUTH and CONNACK, not with {other:?}"),
+            }
+        }
+    }
+
+    /// Re-authentication, as [`Link::prove`]. An error is how the connection ended instead.
+    pub fn prove_again(
+        &mut self,
+        first: &[u8],
+        mut answer: impl FnMut(&[u8]) -> Vec<u8>,
+    ) -> Result<Vec<u8>, Disconnection> {
+        self.driver.authenticate(ReasonCode::Reauthenticate, first).expect("a connection that works");
+        loop {
+            match self.driver.next_event(PATIENCE).expect("a connection that works") {
+                Some(Event::Authenticate { reason: ReasonCode::Success, data, .. }) => {
+                    return Ok(data.unwrap_or_default());
+                }
+                Some(Event::Authenticate { data, .. }) => {
+                    let said = answer(&data.unwrap_or_default());
+                    self.driver
+                        .authenticate(ReasonCode::ContinueAuthentication, &said)
+                        .expect("a connection that works");
+                }
+                Some(Event::Disconnected { reason, .. }) => return Err(reason),
+                other => panic!("an AUTH was to come, not {other:?}"),
+            }
         }
     }
 

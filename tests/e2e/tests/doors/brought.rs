@@ -1,13 +1,10 @@
 //! Rules that clients bring: in the claims of a signed token, and in what a program answers that is asked about them.
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use aws_lc_rs::hmac;
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use e2e::site::Site;
+use e2e::token::{Issuer, claims};
 use e2e::{Broker, Setup};
 use serde_json::{Value, json};
 
@@ -16,14 +13,9 @@ use super::publish;
 const SECRET: &[u8] = b"a secret of at least thirty-two bytes";
 
 fn token(user: &str, permissions: &Value) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let claims = json!({"sub": user, "exp": now + 600, "permissions": permissions});
-    let text = [json!({"alg": "HS256", "typ": "JWT"}), claims]
-        .map(|part| BASE64_URL_SAFE_NO_PAD.encode(part.to_string()))
-        .join(".");
-    let key = hmac::Key::new(hmac::HMAC_SHA256, SECRET);
-    let signature = BASE64_URL_SAFE_NO_PAD.encode(hmac::sign(&key, text.as_bytes()));
-    format!("{text}.{signature}")
+    let mut claims = claims(user, 600);
+    claims["permissions"] = permissions.clone();
+    Issuer::Hs256(SECRET.to_vec()).sign(&claims)
 }
 
 fn asked(name: &str, authentication: &str) -> Broker {
@@ -72,34 +64,18 @@ fn a_token_with_rules_that_nobody_understands_lets_nobody_in() {
 }
 
 /// A program that lets everybody in, and lets the user publish to a topic of its own.
-fn program() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let mut request = Vec::new();
-            let mut bytes = [0; 4096];
-            // The question is one object, and the last that comes.
-            while !request.ends_with(b"}") {
-                match stream.read(&mut bytes) {
-                    Ok(0) | Err(_) => break,
-                    Ok(count) => request.extend_from_slice(&bytes[..count]),
-                }
-            }
-            let rules =
-                json!([{"allow": "readwrite", "topics": "of/${user}/#"}, {"deny": "retain", "topics": "#"}]);
-            let answer = json!({"result": "allow", "permissions": rules}).to_string();
-            let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n";
-            let _ = write!(stream, "{head}Content-Length: {}\r\n\r\n{answer}", answer.len());
-        }
-    });
-    port
+fn program() -> Site {
+    Site::open(|_| {
+        let rules =
+            json!([{"allow": "readwrite", "topics": "of/${user}/#"}, {"deny": "retain", "topics": "#"}]);
+        (200, json!({"result": "allow", "permissions": rules}).to_string())
+    })
 }
 
 #[test]
 fn the_answer_of_a_program_says_what_its_client_may() {
-    let broker = asked("brought-program", &format!("http_url = \"http://127.0.0.1:{}/\"", program()));
+    let site = program();
+    let broker = asked("brought-program", &format!("http_url = \"{}\"", site.url("/")));
     for (user, topic, is_allowed) in
         [("anna", "of/anna/x", true), ("anna", "of/ben/x", false), ("ben", "of/ben/x", true)]
     {

@@ -10,8 +10,10 @@ mod identity;
 mod listeners;
 mod mounts;
 mod permission;
+mod proved;
 mod rates;
 mod reload;
+mod tokens;
 mod transports;
 mod watched;
 

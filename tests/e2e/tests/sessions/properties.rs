@@ -120,7 +120,7 @@ fn a_packet_beyond_the_limit_costs_its_own_connection_only() {
     let mut bystander = Link::connect(broker.port, v5("bystander"));
     let mut socket = e2e::socket::Socket::connect(broker.port, "large", true);
     socket.send(&e2e::socket::publish("large", &[0; 11 << 10]));
-    assert_eq!(socket.read_to_end(e2e::PATIENCE), [], "3.1.1 is closed without a word");
+    assert!(socket.read_to_end(e2e::PATIENCE).is_empty(), "3.1.1 is closed without a word");
     assert_eq!(broker.counter("packets_too_large"), 1);
     bystander.expect_silence();
 }

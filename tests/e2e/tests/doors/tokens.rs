@@ -1,0 +1,125 @@
+//! Signed tokens of each algorithm, with public keys from a file and from a URL of their issuer.
+
+use std::fs;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use client::{Disconnection, Error, Options, QoS, ReasonCode};
+use e2e::site::Site;
+use e2e::token::{Issuer, claims};
+use e2e::{Broker, Link, PATIENCE, Setup, v5};
+use serde_json::{Value, json};
+
+fn trusting(name: &str, keys: &str, put: impl FnOnce(&Setup)) -> Broker {
+    let setup = Setup::new(name).shards(2);
+    put(&setup);
+    setup.config(&format!("[authentication]\njwt_keys = \"{keys}\"\nanonymous = \"never\"\n")).start()
+}
+
+/// Comes in with a token as its password, and has a message sent to itself.
+fn come(broker: &Broker, token: &str) -> Result<(), ReasonCode> {
+    // Whoever has failed some times has to wait, and each of these is somebody else.
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let user = format!("user-{}", COUNT.fetch_add(1, Ordering::Relaxed));
+    let login = Options { username: Some(user), password: Some(token.into()), ..v5("comes") };
+    match Link::try_connect(broker.port, login) {
+        Ok(mut link) => {
+            link.subscribe("own", QoS::AtLeastOnce);
+            link.publish("own", "m", QoS::AtLeastOnce);
+            assert_eq!(link.text(), "m");
+            link.close();
+            Ok(())
+        }
+        Err(Error::Disconnected(Disconnection::Refused { reason, .. })) => Err(reason),
+        Err(other) => panic!("{other}"),
+    }
+}
+
+/// The token with another claim than was signed.
+fn changed(token: &str, other: &str) -> String {
+    let parts: Vec<&str> = token.split('.').collect();
+    let body = other.split('.').nth(1).unwrap();
+    [parts[0], body, parts[2]].join(".")
+}
+
+#[test]
+fn a_public_key_in_a_file_checks_the_tokens_of_its_algorithm_only() {
+    let issuers = Issuer::each();
+    let strangers = Issuer::each();
+    for (issuer, stranger) in issuers.iter().zip(&strangers) {
+        let algorithm = issuer.algorithm();
+        let broker = trusting(&format!("tokens-{algorithm}"), "key.pem", |setup| {
+            fs::write(setup.folder().join("key.pem"), issuer.pem()).unwrap();
+        });
+        let good = issuer.sign(&claims("anna", 600));
+        assert_eq!(come(&broker, &good), Ok(()), "{algorithm}");
+        let forged = changed(&good, &issuer.sign(&claims("root", 600)));
+        // Whoever knows the public key could sign with it, if it were taken for a secret.
+        let confused = Issuer::Hs256(issuer.pem().into_bytes()).sign(&claims("anna", 600));
+        for wrong in [stranger.sign(&claims("anna", 600)), forged, confused] {
+            assert_eq!(come(&broker, &wrong), Err(ReasonCode::NotAuthorized), "{algorithm} {wrong}");
+        }
+        broker.process.await_text("user=\"anna\"");
+        assert!(!broker.process.says(good.rsplit('.').next().unwrap()), "a token is never logged");
+    }
+}
+
+/// What an issuer publishes, and changes.
+fn published(keys: Value) -> (Site, Arc<Mutex<Value>>) {
+    let keys = Arc::new(Mutex::new(keys));
+    let shown = Arc::clone(&keys);
+    (Site::open(move |_| (200, shown.lock().unwrap().to_string())), keys)
+}
+
+#[test]
+fn keys_at_a_url_are_fetched_once_and_check_tokens_of_each_algorithm() {
+    let issuers = Issuer::each();
+    let keys: Vec<Value> = issuers.iter().map(|issuer| issuer.jwk(issuer.algorithm())).collect();
+    let (site, _) = published(json!({ "keys": keys }));
+    let broker = trusting("tokens-url", &site.url("/keys.json"), |_| {});
+    assert!(site.asked().is_empty(), "nobody has brought a token");
+    for issuer in &issuers {
+        let named = issuer.sign_by(issuer.algorithm(), &claims("anna", 600));
+        assert_eq!(come(&broker, &named), Ok(()));
+        assert_eq!(come(&broker, &issuer.sign(&claims("anna", 600))), Ok(()));
+    }
+    let asked = site.asked();
+    assert_eq!(asked.len(), 1, "{asked:?}");
+    assert!(asked[0].head.starts_with("GET /keys.json HTTP/1.1\r\n"), "{asked:?}");
+    for issuer in &issuers {
+        // By the name of another's key.
+        let other = issuers.iter().find(|other| other.algorithm() != issuer.algorithm()).unwrap();
+        let misnamed = issuer.sign_by(other.algorithm(), &claims("ben", 600));
+        assert_eq!(come(&broker, &misnamed), Err(ReasonCode::NotAuthorized));
+    }
+}
+
+#[test]
+fn a_key_that_its_issuer_publishes_later_counts_without_a_reload() {
+    let [_, first, second] = Issuer::each();
+    let (site, keys) = published(json!({"keys": [first.jwk("first")]}));
+    let broker = trusting("tokens-rotated", &site.url("/keys.json"), |_| {});
+    assert_eq!(come(&broker, &first.sign_by("first", &claims("anna", 600))), Ok(()));
+    *keys.lock().unwrap() = json!({"keys": [second.jwk("second")]});
+    let token = second.sign_by("second", &claims("anna", 600));
+    let deadline = Instant::now() + PATIENCE;
+    while come(&broker, &token).is_err() {
+        assert!(Instant::now() < deadline, "the other key is not taken\n{}", broker.process.shown());
+        // Tokens with keys that are not known may not make the broker ask at any rate, nor may they come at any.
+        std::thread::sleep(Duration::from_secs(2));
+    }
+    assert_eq!(site.asked().len(), 2);
+    let gone = come(&broker, &first.sign_by("first", &claims("anna", 600)));
+    assert_eq!(gone, Err(ReasonCode::NotAuthorized));
+}
+
+#[test]
+fn without_keys_at_the_url_nobody_comes_in_and_the_log_says_why() {
+    let site = Site::open(|_| (500, String::new()));
+    let broker = trusting("tokens-broken", &site.url("/keys.json"), |_| {});
+    let [_, issuer, _] = Issuer::each();
+    let token = issuer.sign_by("ES256", &claims("anna", 600));
+    assert_eq!(come(&broker, &token), Err(ReasonCode::ServerUnavailable));
+    broker.process.await_text("no keys for tokens: ");
+}
