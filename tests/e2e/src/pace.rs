@@ -58,6 +58,20 @@ impl Pace {
         self.times[self.times.len() - 1]
     }
 
+    /// What is wrong where others were held up since `before`: half of the round trips, or more than one in a hundred, took longer
+    /// than four times as long as before and an allowance, which a machine that does much else takes from everybody. More
+    /// than [`HELD_UP`] is wrong however slow it was before.
+    pub fn held_up_since(&self, before: &Pace) -> Option<String> {
+        let limit = |before: Duration, allowance: Duration| (before * 4 + allowance).min(HELD_UP);
+        let median_max = limit(before.median(), MEDIAN_ALLOWANCE);
+        let p99_max = limit(before.p99(), P99_ALLOWANCE);
+        let is_held_up = self.median() > median_max || self.p99() > p99_max;
+        is_held_up.then(|| {
+            let (before, during) = (before.shown(), self.shown());
+            format!("before: {before}; during: {during}; allowed: median {median_max:?}, p99 {p99_max:?}")
+        })
+    }
+
     /// For the output of a test.
     pub fn shown(&self) -> String {
         let (median, p99, worst) = (self.median(), self.p99(), self.worst());
@@ -84,6 +98,12 @@ impl Probe {
         begun.elapsed()
     }
 }
+
+const MEDIAN_ALLOWANCE: Duration = Duration::from_millis(5);
+const P99_ALLOWANCE: Duration = Duration::from_millis(40);
+
+/// Somebody who waits so long for a round trip is held up.
+const HELD_UP: Duration = Duration::from_millis(100);
 
 const PROBE_PAUSE: Duration = Duration::from_millis(1);
 

@@ -7,6 +7,7 @@ mod passwords;
 mod slowloris;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use e2e::pace::Pace;
@@ -44,14 +45,33 @@ impl Doors {
     }
 }
 
-/// Runs it beside round trips of clients that are connected, and holds these to what they took before.
+/// Runs it beside round trips of clients that are connected, and holds these to what they took before, as
+/// [`Pace::held_up_since`] says.
 #[track_caller]
 pub fn beside_others<T>(port: u16, what: &str, work: impl FnOnce() -> T) -> T {
     let before = Pace::of(port, 1000);
     let (result, during) = Pace::during(port, work);
     println!("before {what}: {}\nduring {what}: {}", before.shown(), during.shown());
-    assert!(during.p99() < SLOW, "{what}: {}", during.shown());
+    if let Some(wrong) = during.held_up_since(&before) {
+        panic!("{what}: {wrong}");
+    }
     result
+}
+
+#[test]
+fn a_broker_that_stands_still_again_and_again_is_found_to_hold_others_up() {
+    let _alone = alone();
+    let broker = Broker::start("held-up", 2);
+    let before = Pace::of(broker.port, 1000);
+    let ((), during) = Pace::during(broker.port, || {
+        for _ in 0..20 {
+            broker.process.signal(libc::SIGSTOP);
+            thread::sleep(Duration::from_millis(120));
+            broker.process.signal(libc::SIGCONT);
+            thread::sleep(Duration::from_millis(5));
+        }
+    });
+    assert!(during.held_up_since(&before).is_some(), "{}", during.shown());
 }
 
 /// One flood at a time: their sockets are all of this process, and each would be the others' load.
@@ -73,6 +93,3 @@ pub fn raise_open_files(sockets: usize) {
 const SCHEMES: [&str; 5] = ["tcp", "tls", "ws", "wss", "any"];
 
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// Much slower than a broker that is not held up, on a machine that does much else, and much quicker than one that is.
-const SLOW: Duration = Duration::from_millis(100);
