@@ -16,6 +16,7 @@ mod reload;
 mod tokens;
 mod transports;
 mod watched;
+mod ways;
 
 use std::process::Command;
 
