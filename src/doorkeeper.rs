@@ -22,7 +22,7 @@ use shard::{Answer, Ask, Grant, ReasonCode, Version};
 use x509_parser::{extensions::GeneralName, prelude::FromDer};
 
 use crate::{
-    config::{Anonymous as Who, Authentication, CertificateUser, Settings},
+    config::{Anonymous as Who, Authentication, CertificateUser, Scheme, Settings},
     listen::{self, Entrance},
     numbering::Numbers,
     people::People,
@@ -42,7 +42,10 @@ pub fn asks(settings: &Settings, entrance: &Entrance, always: bool) -> bool {
     let always = always || entrance.listener.rates.or(settings.rates.of).want_to_know();
     let settings = &settings.authentication;
     let anonymous = entrance.listener.anonymous.unwrap_or(settings.anonymous);
-    let is_local = !listen::is_open(&entrance.place) && entrance.listener.proxy_protocol_from.is_empty();
+    // Whoever may come by a proxy may be anywhere.
+    let may_be_relayed = !entrance.listener.proxy_protocol_from.is_empty()
+        || !matches!(entrance.address.scheme, Scheme::Tcp | Scheme::Tls | Scheme::Unix);
+    let is_local = !listen::is_open(&entrance.place) && !may_be_relayed;
     let lets_all_in = match anonymous {
         Who::Always => true,
         Who::Local => is_local,
@@ -179,14 +182,14 @@ const JWKS_REFRESH_MS: u64 = 600_000;
 
 impl runtime::Doorkeeper for Doorkeeper {
     fn ask(&self, question: Question, answering: Answering) {
-        let Question { ask, address, certificate } = question;
+        let Question { ask, address, is_relayed, certificate } = question;
         let listeners = self.listeners.read().unwrap_or_else(PoisonError::into_inner);
         let listener = listeners.get(usize::from(ask.door)).cloned().unwrap_or_default();
         drop(listeners);
         let certificate = certificate.map(|der| Arc::new(certificate_of(&der)));
         let names: Box<[Arc<str>]> =
             certificate.iter().flat_map(|certificate| names_of(certificate)).collect();
-        let question = question_of(&ask, listener, address, certificate);
+        let question = question_of(&ask, listener, (address, is_relayed), certificate);
         let registry = Arc::clone(&self.registry);
         let is_new = ask.renews.is_none();
         let (door, client_id) = (ask.door, ask.client_id);
@@ -224,13 +227,14 @@ impl std::fmt::Debug for Doorkeeper {
 fn question_of(
     ask: &Ask,
     listener: Arc<str>,
-    address: Option<SocketAddr>,
+    (address, is_relayed): (Option<SocketAddr>, bool),
     certificate: Option<Arc<Certificate>>,
 ) -> identity::Ask {
     let secret = |secret: &shard::Secret| identity::Secret::new(secret.expose());
     identity::Ask {
         listener,
         address,
+        is_relayed,
         client_id: ask.client_id.clone(),
         user: ask.user_name.clone(),
         password: ask.password.as_ref().map(secret),

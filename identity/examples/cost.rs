@@ -120,6 +120,7 @@ fn decided(front: &Front, user: &str) -> Duration {
     let ask = Ask {
         listener: "default".into(),
         address: Some(([192, 0, 2, 1], 1).into()),
+        is_relayed: false,
         client_id: "device".into(),
         user: Some(user.into()),
         password: Some(Secret::new(b"secret")),

@@ -14,6 +14,8 @@ pub struct Ask {
     pub listener: Arc<str>,
     /// None over a socket of this machine's file system.
     pub address: Option<SocketAddr>,
+    /// It comes by way of a proxy, which may be on this machine without its clients being there.
+    pub is_relayed: bool,
     pub client_id: Box<str>,
     pub user: Option<Box<str>>,
     pub password: Option<Secret>,
@@ -45,7 +47,7 @@ pub struct Certificate {
 impl Ask {
     /// Whether the client is on this machine.
     pub fn is_local(&self) -> bool {
-        self.address.is_none_or(|address| address.ip().to_canonical().is_loopback())
+        !self.is_relayed && self.address.is_none_or(|address| address.ip().to_canonical().is_loopback())
     }
 
     pub fn ip(&self) -> Option<IpAddr> {

@@ -15,6 +15,7 @@ pub(crate) fn ask(address: &str, login: Option<(&str, &str)>) -> Ask {
     Ask {
         listener: "default".into(),
         address: Some(address.parse::<SocketAddr>().expect("an address")),
+        is_relayed: false,
         client_id: "client".into(),
         user: login.map(|(user, _)| user.into()),
         password: login.map(|(_, password)| Secret::new(password.as_bytes())),
@@ -72,6 +73,8 @@ fn an_open_broker_is_open_on_this_machine_only() {
     ] {
         assert_eq!(user_of(chain.judge(&ask(address, None), 0)).is_some(), is_in, "{address}");
     }
+    let relayed = Ask { is_relayed: true, ..ask("127.0.0.1:1", None) };
+    assert!(!relayed.is_local(), "the proxy is, and its client may be anywhere");
     let local = Ask { address: None, ..ask("192.0.2.1:1", None) };
     assert!(user_of(chain.judge(&local, 0)).is_some());
 }

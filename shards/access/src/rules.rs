@@ -120,7 +120,12 @@ impl Builder {
 
 impl Set {
     pub fn default_of(&self, listener: &str) -> Fallback {
-        self.listeners.get(listener).copied().unwrap_or(self.default)
+        // Of several listeners with one address, the others have a number behind it: the rules know the address.
+        let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let numbered = listener.rsplit_once('#').filter(|(_, number)| is_number(number));
+        let of_address = || numbered.and_then(|(address, _)| self.listeners.get(address));
+        let known = self.listeners.get(listener).or_else(of_address);
+        known.copied().unwrap_or(self.default)
     }
 
     pub fn ask(

@@ -30,6 +30,8 @@ pub(crate) struct Connection {
     /// The peer's side of the stream has ended.
     pub is_ended: bool,
     pub refuse: bool,
+    /// A proxy stands between the peer and the client.
+    pub is_relayed: bool,
     /// Where it came in; there is one while there is a socket.
     pub door: Option<Arc<OpenDoor>>,
     /// What lies between the socket and MQTT; none where nothing does.
@@ -191,6 +193,7 @@ impl Connection {
             is_shut: false,
             is_ended: false,
             refuse: false,
+            is_relayed: false,
             door: None,
             layers: None,
         }

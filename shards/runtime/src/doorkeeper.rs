@@ -36,6 +36,8 @@ pub struct Question {
     pub ask: Box<Ask>,
     /// None where the client comes by a socket in the file system.
     pub address: Option<SocketAddr>,
+    /// By way of a proxy. Where it does not say whose client it is, the address is that of the proxy.
+    pub is_relayed: bool,
     /// What the client has shown in the TLS handshake, which found it good; in DER.
     pub certificate: Option<Box<[u8]>>,
 }

@@ -33,6 +33,8 @@ pub(crate) struct Layers {
     pub due: Vec<u8>,
     /// Where the client is, when somebody in between is trusted to say so.
     pub source: Option<SocketAddr>,
+    /// A proxy stands between, so that the peer is not the client.
+    pub is_relayed: bool,
     /// The peer has ended its WebSocket, or broken the rules of it.
     farewell: Option<Box<Farewell>>,
 }
@@ -121,6 +123,7 @@ impl Layers {
             held: Vec::new(),
             due: Vec::new(),
             source: None,
+            is_relayed: false,
             farewell: None,
         };
         if outside != Outside::Unknown && door.speech != Speech::Any {
@@ -166,7 +169,7 @@ impl Layers {
             let header = proxy::decode(&self.sealed)
                 .map_err(|fault| Refusal { why: NotOpened::Proxy, what: format!("PROXY header: {fault}") })?;
             let Some(header) = header else { return Ok(false) };
-            self.source = header.source;
+            (self.source, self.is_relayed) = (header.source, true);
             self.sealed.drain(..header.size);
             self.outside = if door.speech == Speech::Any { Outside::Unknown } else { Outside::Passed };
         }
@@ -298,6 +301,7 @@ impl Layers {
             Some(Answer::Accept(accepted)) => {
                 self.say(&accepted.response, scratch)?;
                 self.opened.drain(..accepted.size);
+                self.is_relayed |= accepted.is_relayed;
                 if let Some(address) = accepted.forwarded_for {
                     self.source = Some(SocketAddr::new(address, 0));
                 }

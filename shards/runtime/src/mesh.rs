@@ -27,6 +27,7 @@ pub(crate) struct Moving {
     pub socket: OwnedFd,
     pub address: Address,
     pub refuse: bool,
+    pub is_relayed: bool,
     pub door: Arc<OpenDoor>,
     pub layers: Option<Box<Layers>>,
     pub unread: Vec<u8>,

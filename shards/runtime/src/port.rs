@@ -162,7 +162,8 @@ impl Port {
             entry.door.as_ref().is_some_and(|door| matches!(door.door.place, Place::Unix { .. }));
         let is_local = is_of_file_system && entry.address.is_unknown();
         let certificate = entry.layers.as_ref().and_then(|layers| layers.certificate()).map(Box::from);
-        Question { ask, address: (!is_local).then(|| entry.address.into()), certificate }
+        let address = (!is_local).then(|| entry.address.into());
+        Question { ask, address, is_relayed: entry.is_relayed, certificate }
     }
 
     /// When `on_time` has something to do.
@@ -209,24 +210,26 @@ impl Port {
 
     /// A connection that came from another shard. It keeps its seat.
     pub fn adopt(&mut self, moving: Moving) -> (ConnId, bool, u16, Vec<u8>) {
-        let Moving { socket, address, refuse, door, layers, unread } = moving;
+        let Moving { socket, address, refuse, is_relayed, door, layers, unread } = moving;
         let id = door.id;
         let conn = self.connections.insert(socket, address, refuse, door);
         if layers.as_ref().is_some_and(|layers| layers.is_leaving()) {
             self.leaving.push_back(conn);
         }
-        self.connections.open(conn).layers = layers;
+        let entry = self.connections.open(conn);
+        (entry.layers, entry.is_relayed) = (layers, is_relayed);
         (conn, refuse, id, unread)
     }
 
     /// Takes a connection out, to go to another shard.
     pub fn release(&mut self, conn: ConnId, unread: Vec<u8>) -> Moving {
         let entry = self.connections.open(conn);
-        let (address, refuse, layers) = (entry.address, entry.refuse, entry.layers.take());
+        let (address, refuse, is_relayed) = (entry.address, entry.refuse, entry.is_relayed);
+        let layers = entry.layers.take();
         // The table asserts that nothing is outstanding: the first packet is received once, and comes to the shard when
         // the layers have said what they had to say.
         let (socket, door) = self.connections.remove(conn.slot);
-        Moving { socket, address, refuse, door, layers, unread }
+        Moving { socket, address, refuse, is_relayed, door, layers, unread }
     }
 
     pub fn send(&mut self, conn: ConnId, bytes: Box<Outgoing>) {

@@ -43,6 +43,8 @@ pub struct Accepted {
     pub subprotocol: Option<Subprotocol>,
     /// Where the client is, by the word of trusted proxies.
     pub forwarded_for: Option<IpAddr>,
+    /// A proxy stands between, trusted or not: the peer is not the client.
+    pub is_relayed: bool,
 }
 
 /// A request that does not.
@@ -119,6 +121,8 @@ impl Door {
         self.check_origin(headers)?;
         let subprotocol = choose(headers)?;
         let forwarded_for = self.forwarded_for(headers, peer);
+        let is_proxy = peer.is_some_and(|peer| forwarded::is_trusted(&self.trusted_proxies, peer));
+        let is_relayed = is_proxy || headers.iter().any(|header| is_of_proxy(header.name));
         let mut response =
             String::from("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n");
         response.push_str(&format!("Sec-WebSocket-Accept: {}\r\n", accept_of(key)));
@@ -126,7 +130,7 @@ impl Door {
             response.push_str(&format!("Sec-WebSocket-Protocol: {}\r\n", subprotocol.name()));
         }
         response.push_str("\r\n");
-        Ok(Accepted { size, response: response.into_bytes(), subprotocol, forwarded_for })
+        Ok(Accepted { size, response: response.into_bytes(), subprotocol, forwarded_for, is_relayed })
     }
 
     fn check_target(&self, request: &Request<'_, '_>) -> Result<(), Refusal> {
@@ -196,6 +200,12 @@ fn has_body(headers: &[Header<'_>]) -> bool {
     headers.iter().any(|header| {
         is(header, "transfer-encoding") || (is(header, "content-length") && header.value.trim_ascii() != b"0")
     })
+}
+
+/// What proxies add to requests that they pass on, and browsers do not.
+fn is_of_proxy(name: &str) -> bool {
+    let names = ["x-forwarded-for", "x-forwarded-host", "x-real-ip", "forwarded", "via"];
+    names.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
 /// The path of a target, which has a scheme and a host before it when a proxy was asked, and a query behind it.

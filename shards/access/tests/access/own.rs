@@ -165,7 +165,16 @@ fn variables_close_whatever_they_spell() {
 fn the_default_is_that_of_the_listener_and_opens_no_sys_and_no_administration() {
     let layer = toml("default = \"allow\"\n[listeners]\n\"tcp://a:1\" = \"deny\"\n");
     let rules = Rules::builder(Fallback::Deny).listener("tcp://b:2", Fallback::Deny).layer(layer).build();
-    for (listener, allowed) in [("tcp://a:1", false), ("tcp://b:2", false), ("tcp://c:3", true)] {
+    // Of several addresses of one name, and after it was gone and came back, the others have numbers.
+    let listeners = [
+        ("tcp://a:1", false),
+        ("tcp://a:1#2", false),
+        ("tcp://a:1#17", false),
+        ("tcp://b:2", false),
+        ("tcp://c:3", true),
+        ("tcp://c:3#2", true),
+    ];
+    for (listener, allowed) in listeners {
         let who = Who { listener, ..client("c") };
         assert_eq!(allows(&rules, who, Publish, "a"), allowed, "{listener}");
         assert_eq!(allows(&rules, who, Subscribe, "#"), allowed, "{listener}");

@@ -132,6 +132,7 @@ impl Port {
         if let Err(refusal) = layers.receive(bytes, at, &mut self.scratch) {
             return self.refuse(now, conn, &refusal);
         }
+        entry.is_relayed |= layers.is_relayed;
         if let Some(source) = layers.source.map(Address::from)
             && entry.address != source
         {

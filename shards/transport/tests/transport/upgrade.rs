@@ -233,6 +233,15 @@ fn the_client_is_the_last_address_that_is_no_trusted_proxy() {
             panic!("{peer} {lines:?} is let in");
         };
         assert_eq!(accepted.forwarded_for, expected.map(ip), "{peer} {lines:?}");
+        assert!(accepted.is_relayed, "{peer} {lines:?}");
+    }
+    for (line, is_relayed) in [
+        ("X-Real-IP: 192.0.2.7", true),
+        ("forwarded: for=192.0.2.7", true),
+        ("Via: 1.1 proxy", true),
+        ("User-Agent: a browser", false),
+    ] {
+        assert_eq!(accepted(&door, &with("X", &[line])).is_relayed, is_relayed, "{line}");
     }
     assert_eq!(accepted(&door, &with("X", &["X-Forwarded-For: 192.0.2.7"])).forwarded_for, None);
 }

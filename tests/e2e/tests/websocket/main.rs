@@ -5,4 +5,5 @@ mod browser;
 mod closing;
 mod framing;
 mod page;
+mod relayed;
 mod web;
