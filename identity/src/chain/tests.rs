@@ -1,14 +1,18 @@
 //! Who decides, in which order, and what it costs not to be known.
 
 use std::{
+    env, fs,
     net::SocketAddr,
+    process,
     sync::atomic::{AtomicUsize, Ordering},
 };
 
 use super::*;
 use crate::{
-    Certificate, Cost, Enhanced, Hash, Identity, Kind, PasswordFile, Secret,
-    provider::{Anonymous, ByCertificate, CertificateName, Passwords},
+    Certificate, Cost, Enhanced, Hash, Identity, Kind, PasswordFile, Replacement, ScramFile, Secret,
+    UserRecord, UserTable,
+    provider::{Anonymous, ByCertificate, CertificateName, Database, Passwords, Scram},
+    scram::{Client, Credential, Mechanism},
 };
 
 pub(crate) fn ask(address: &str, login: Option<(&str, &str)>) -> Ask {
@@ -166,4 +170,70 @@ fn each_listener_has_its_chain() {
     assert!(user_of(chains.of("inside").judge(&ask("192.0.2.1:1", None), 0)).is_some());
     assert!(user_of(chains.of("outside").judge(&ask("192.0.2.1:1", None), 0)).is_none());
     assert!(format!("{chains:?}").contains("anonymous"));
+}
+
+fn credential(mechanism: Mechanism) -> Credential {
+    Credential::make(mechanism, b"secret", 4096).expect("made")
+}
+
+/// Anna and the disabled Dora, who can prove their passwords, and Ben, who has none to prove.
+fn database(name: &str) -> Database {
+    let able = UserRecord { scram: vec![credential(Mechanism::Sha256)], ..UserRecord::default() };
+    let disabled = UserRecord { is_disabled: true, ..able.clone() };
+    let records = [("anna", able), ("dora", disabled), ("ben", UserRecord::default())];
+    let table = UserTable { records: records.map(|(user, record)| (user.into(), record)).into() };
+    let path = env::temp_dir().join(format!("iothub-chain-{}-{name}", process::id()));
+    Replacement::begin(&path).expect("begun").finish(&table.bytes()).expect("written");
+    let database = Database::load(&path).expect("a good file");
+    fs::remove_file(path).expect("removed");
+    database
+}
+
+/// The server's salt and iterations, and how the exchange ends.
+fn prove(chain: &Chain, user: &str) -> (String, Judgement) {
+    let mut client = Client::new(Mechanism::Sha256, user, Secret::new(b"secret"), "abc");
+    let data = Secret::new(&client.first());
+    let enhanced = Enhanced { method: "SCRAM-SHA-256".into(), data, exchange: None };
+    let asked = Ask { enhanced: Some(enhanced), ..ask("192.0.2.1:1", None) };
+    let (first, exchange) = match chain.judge(&asked, 0) {
+        Judgement::Challenge(first, exchange) => (first, exchange),
+        other => panic!("{other:?} is no challenge for {user}"),
+    };
+    let proof = client.answer(&first).expect("an answer");
+    let text = String::from_utf8(first).expect("a text");
+    let (_, salted) = text.split_once(",s=").expect("a salt");
+    (salted.to_owned(), exchange.go_on(&proof, 0))
+}
+
+#[test]
+fn users_of_every_provider_can_prove_their_passwords() {
+    let keys: String =
+        ["ben", "carl", "dora"].map(|u| format!("{u}:{}\n", credential(Mechanism::Sha256))).concat();
+    let file = ScramFile::parse("keys", keys.as_bytes()).expect("a file").0;
+    let other = ScramFile::parse("keys", format!("anna:{}\n", credential(Mechanism::Sha512)).as_bytes());
+    let scram: Arc<dyn Provider> = Arc::new(Scram::new("keys", file));
+    let other: Arc<dyn Provider> = Arc::new(Scram::new("other", other.expect("a file").0));
+    let database: Arc<dyn Provider> = Arc::new(database("every"));
+    let is_in = |chain: &Chain, user: &str| matches!(prove(chain, user).1, Judgement::AcceptWith(..));
+    let chain = Chain::new(vec![database.clone(), scram.clone()]);
+    assert!(is_in(&chain, "anna") && is_in(&chain, "carl"));
+    // Whom the database knows, it decides upon.
+    assert!(!is_in(&chain, "ben") && !is_in(&chain, "dora") && !is_in(&chain, "nobody"));
+    let chain = Chain::new(vec![scram, database.clone()]);
+    assert!(["anna", "ben", "carl", "dora"].iter().all(|user| is_in(&chain, user)));
+    let chain = Chain::new(vec![other, database]);
+    assert!(!is_in(&chain, "anna"), "the first that knows her has no key for this mechanism");
+}
+
+#[test]
+fn who_is_not_known_gets_the_same_salt_each_time_and_whatever_the_order() {
+    let scram = Scram::new("keys", ScramFile::parse("keys", b"").expect("a file").0);
+    let (scram, database): (Arc<dyn Provider>, Arc<dyn Provider>) =
+        (Arc::new(scram), Arc::new(database("salt")));
+    let chain = Chain::new(vec![database.clone(), scram.clone()]);
+    let (salted, judgement) = prove(&chain, "nobody");
+    assert!(matches!(judgement, Judgement::Reject(_)));
+    assert_eq!(prove(&chain, "nobody").0, salted);
+    assert_eq!(prove(&Chain::new(vec![scram, database]), "nobody").0, salted);
+    assert_ne!(prove(&chain, "somebody").0, salted);
 }

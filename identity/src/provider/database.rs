@@ -14,7 +14,7 @@ use std::{
 use crate::{
     Ask, Aspects, Exchange, Hash, Identity, Judgement, Known, LoadError, Provider, Reason, UserRecord,
     UserTable,
-    provider::scram::{machine, refused},
+    provider::scram::{first_message, machine, refused},
     scram::{Decoy, ITERATIONS_DEFAULT, Mechanism, Server, nonce},
 };
 
@@ -76,8 +76,7 @@ impl Database {
         self.users.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn begin(&self, mechanism: Mechanism, data: &[u8]) -> Judgement {
-        let users = self.users();
+    fn begin(&self, users: Arc<Users>, mechanism: Mechanism, data: &[u8]) -> Judgement {
         let find = |user: &str| {
             let record = users.table.records.get(user).filter(|record| !record.is_disabled)?;
             record.credential(mechanism)
@@ -137,14 +136,15 @@ impl Provider for Database {
 
     /// As with a password file: who is known and wrong is rejected, who is not known costs nothing here.
     fn judge(&self, ask: &Ask, _unix_ms: u64) -> Judgement {
-        if let Some(enhanced) = &ask.enhanced {
-            return match Mechanism::of(&enhanced.method) {
-                Some(mechanism) => self.begin(mechanism, enhanced.data.expose()),
-                None => Judgement::Pass,
+        let users = self.users();
+        if ask.enhanced.is_some() {
+            let Some((mechanism, data)) = first_message(ask) else { return Judgement::Pass };
+            return match Server::user_of(data) {
+                Ok(user) if !users.table.records.contains_key(user.as_str()) => Judgement::Pass,
+                _ => self.begin(users, mechanism, data),
             };
         }
         let Some((user, password)) = ask.login() else { return Judgement::Pass };
-        let users = self.users();
         let Some(record) = users.table.records.get(user) else { return Judgement::Pass };
         // The time of a password also for those that have none.
         let hash = record.password.as_ref().or(users.decoy.as_ref());
@@ -154,6 +154,10 @@ impl Provider for Database {
             (true, true) => Judgement::reject(Reason::NotAuthorized, "the user is disabled"),
             (false, _) => Judgement::reject(Reason::BadUserNameOrPassword, "the password is wrong"),
         }
+    }
+
+    fn pretend(&self, ask: &Ask) -> Option<Judgement> {
+        first_message(ask).map(|(mechanism, data)| self.begin(self.users(), mechanism, data))
     }
 
     fn burn(&self, ask: &Ask) -> bool {
@@ -288,16 +292,14 @@ mod tests {
         let path = path("scram");
         let disabled = UserRecord { is_disabled: true, ..record(b"secret") };
         write(&path, &[("alice", record(b"secret")), ("bob", disabled)]);
-        let database = Database::load(&path).expect("a good file");
+        let chain = Chain::new(vec![Arc::new(Database::load(&path).expect("a good file"))]);
         fs::remove_file(path).expect("removed");
         for (user, is_in) in [("alice", true), ("bob", false), ("carol", false)] {
             let mut client = Client::new(Mechanism::Sha256, user, Secret::new(b"secret"), "abc");
             let data = Secret::new(&client.first());
             let enhanced = Enhanced { method: "SCRAM-SHA-256".into(), data, exchange: None };
             let asked = Ask { enhanced: Some(enhanced), ..ask("192.0.2.1:1", None) };
-            let Judgement::Challenge(first, exchange) = database.judge(&asked, 0) else {
-                panic!("a challenge")
-            };
+            let Judgement::Challenge(first, exchange) = chain.judge(&asked, 0) else { panic!("a challenge") };
             // The iterations of those that are not there are the default.
             let proof = client.answer(&first).expect("an answer");
             match exchange.go_on(&proof, 0) {

@@ -23,6 +23,16 @@ impl Scram {
         Scram { name: format!("SCRAM file {name}").into(), file, decoy }
     }
 
+    fn begin(&self, mechanism: Mechanism, data: &[u8]) -> Judgement {
+        let find = |user: &str| self.file.credential(mechanism, user);
+        match Server::begin(mechanism, data, &nonce(), &self.decoy, find) {
+            Ok((server, message)) => {
+                Judgement::Challenge(message, Box::new(Begun { server, name: self.name.clone() }))
+            }
+            Err(error) => refused(error),
+        }
+    }
+
     pub(crate) fn file(&self) -> &ScramFile {
         &self.file
     }
@@ -47,22 +57,24 @@ impl Provider for Scram {
         true
     }
 
+    /// Who is in the file and has no key for this mechanism is known all the same, and proves nothing.
     fn judge(&self, ask: &Ask, _unix_ms: u64) -> Judgement {
-        let Some((mechanism, data)) = ask
-            .enhanced
-            .as_ref()
-            .and_then(|enhanced| Some((Mechanism::of(&enhanced.method)?, enhanced.data.expose())))
-        else {
-            return Judgement::Pass;
-        };
-        let find = |user: &str| self.file.credential(mechanism, user);
-        match Server::begin(mechanism, data, &nonce(), &self.decoy, find) {
-            Ok((server, message)) => {
-                Judgement::Challenge(message, Box::new(Begun { server, name: self.name.clone() }))
-            }
-            Err(error) => refused(error),
+        let Some((mechanism, data)) = first_message(ask) else { return Judgement::Pass };
+        match Server::user_of(data) {
+            Ok(user) if !self.file.has(&user) => Judgement::Pass,
+            _ => self.begin(mechanism, data),
         }
     }
+
+    fn pretend(&self, ask: &Ask) -> Option<Judgement> {
+        first_message(ask).map(|(mechanism, data)| self.begin(mechanism, data))
+    }
+}
+
+/// What begins an exchange, if the ask does.
+pub(super) fn first_message(ask: &Ask) -> Option<(Mechanism, &[u8])> {
+    let enhanced = ask.enhanced.as_ref()?;
+    Some((Mechanism::of(&enhanced.method)?, enhanced.data.expose()))
 }
 
 /// An exchange that waits for the client's proof.
@@ -101,7 +113,7 @@ pub(super) fn machine() -> Vec<u8> {
 mod tests {
     use super::*;
     use crate::{
-        Enhanced, Secret,
+        Chain, Enhanced, Secret,
         chain::tests::ask,
         scram::{Client, Credential},
     };
@@ -120,9 +132,8 @@ mod tests {
     fn exchange(user: &str, password: &[u8]) -> Judgement {
         let mut client = Client::new(Mechanism::Sha512, user, Secret::new(password), "abc");
         let asked = enhanced("SCRAM-SHA-512", &client.first());
-        let Judgement::Challenge(first, exchange) = provider().judge(&asked, 0) else {
-            panic!("a challenge")
-        };
+        let chain = Chain::new(vec![Arc::new(provider())]);
+        let Judgement::Challenge(first, exchange) = chain.judge(&asked, 0) else { panic!("a challenge") };
         let judgement = exchange.go_on(&client.answer(&first).expect("an answer"), 0);
         if let Judgement::AcceptWith(_, message) = &judgement {
             assert_eq!(client.check(message), Ok(()));

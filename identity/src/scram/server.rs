@@ -27,6 +27,11 @@ pub struct Finished {
 }
 
 impl Server {
+    /// Whom the client's first message names.
+    pub fn user_of(client_first: &[u8]) -> Result<String, ScramError> {
+        Ok(ClientFirst::decode(client_first)?.user)
+    }
+
     /// Takes the client's first message and gives the server's. An unknown user gets a salt as a known one would: the same
     /// one each time, made from the name and a key that nobody knows.
     pub fn begin<'a>(
