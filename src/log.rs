@@ -14,6 +14,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{
     Registry,
+    filter::Targets,
     fmt::{self, MakeWriter},
     prelude::*,
     reload,
@@ -131,17 +132,24 @@ pub fn set_level(level: Level) {
     }
 }
 
-static LEVEL: OnceLock<reload::Handle<LevelFilter, Registry>> = OnceLock::new();
+static LEVEL: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
 
-fn filter(level: Level) -> LevelFilter {
-    match level {
+/// What other crates trace may hold what nobody may read: an HTTP client writes down the head of each request, with the header
+/// Authorization. So only ours say more than warnings.
+fn filter(level: Level) -> Targets {
+    let level = match level {
         Level::Error => LevelFilter::ERROR,
         Level::Warn => LevelFilter::WARN,
         Level::Info => LevelFilter::INFO,
         Level::Debug => LevelFilter::DEBUG,
         Level::Trace => LevelFilter::TRACE,
-    }
+    };
+    let others = level.min(LevelFilter::WARN);
+    Targets::new().with_default(others).with_targets(OURS.map(|ours| (ours, level)))
 }
+
+/// The crates here that log.
+const OURS: [&str; 2] = ["iothub", "runtime"];
 
 /// About half a megabyte of lines.
 const QUEUE_LINES_MAX: usize = 4 << 10;
@@ -152,6 +160,14 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        fs,
+        io::{BufRead, BufReader},
+        net::TcpListener,
+        path::Path,
+        sync::Mutex,
+    };
+
     use super::*;
 
     #[test]
@@ -177,5 +193,66 @@ mod tests {
             log.write_all(b"line\n").expect("writing never fails");
         }
         assert_eq!(log.lost.load(Ordering::Relaxed), 2);
+    }
+
+    /// All that is logged, and a look at it.
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Written {
+        fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("no panic").extend_from_slice(line);
+            Ok(line.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_lowest_level_shows_no_secret_of_a_question_over_http() {
+        let written = Written::default();
+        let target = written.clone();
+        let lines = fmt::layer().with_ansi(false).with_writer(move || target.clone());
+        // For the whole process, as what other crates log comes by another way than ours.
+        tracing_subscriber::registry().with(filter(Level::Trace)).with(lines).init();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("http://{}/", listener.local_addr().expect("its address"));
+        let asked = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a connection");
+            let lines = BufReader::new(stream.try_clone().expect("a second handle")).lines();
+            let head: Vec<String> = lines.map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
+            stream.write_all(b"HTTP/1.1 204 X\r\n\r\n").expect("written");
+            head.join("\n")
+        });
+        let authorization = Some(identity::Secret::new(b"Bearer hunter2"));
+        let options = identity::HttpOptions { url, authorization, ..identity::HttpOptions::default() };
+        let answer = identity::Http::new(&options).expect("a URL").post_json(b"");
+        assert_eq!(answer.expect("an answer").0, 204);
+        assert!(asked.join().expect("asked").contains("hunter2"));
+        tracing::trace!("one of ours");
+        let text = String::from_utf8(written.0.lock().expect("no panic").clone()).expect("a text");
+        assert!(text.contains("one of ours"), "{text}");
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+
+    #[test]
+    fn every_crate_here_that_logs_is_one_of_ours() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let text = fs::read_to_string(root.join("Cargo.toml")).expect("a manifest");
+        let (_, after) = text.split_once("members = [").expect("members");
+        let members = after.split(']').next().expect("their end").split('"').skip(1).step_by(2);
+        let mut found = 0;
+        for member in members.filter(|member| !member.starts_with("tests") && !member.starts_with("loadgen"))
+        {
+            let text = fs::read_to_string(root.join(member).join("Cargo.toml")).expect("a manifest");
+            if text.contains("\ntracing.workspace") {
+                let name = text.split("\nname = \"").nth(1).and_then(|rest| rest.split('"').next());
+                assert!(OURS.contains(&name.expect("a name")), "{member}");
+                found += 1;
+            }
+        }
+        assert_eq!(found, OURS.len());
     }
 }
