@@ -37,6 +37,10 @@ pub struct HttpOptions {
 pub enum HttpError {
     #[error("`{0}` is no URL: write http://HOST:PORT/PATH or https://HOST/PATH")]
     Url(String),
+    #[error(
+        "a URL with a user or a password before `@` is not taken, for URLs stand in the log: leave them out, and name a file with the value of the header Authorization where there is a key for it"
+    )]
+    Credentials,
     #[error("{} cannot be read: {error}", path.display())]
     Unreadable { path: PathBuf, error: io::Error },
     #[error("{} has no certificate in PEM", path.display())]
@@ -49,6 +53,10 @@ pub enum HttpError {
 
 impl Http {
     pub fn new(options: &HttpOptions) -> Result<Http, HttpError> {
+        let authority = options.url.split_once("://").map_or(&*options.url, |(_, rest)| rest);
+        if authority.split(['/', '?', '#']).next().is_some_and(|host| host.contains('@')) {
+            return Err(HttpError::Credentials);
+        }
         let rest = options.url.strip_prefix("http://").or_else(|| options.url.strip_prefix("https://"));
         if rest
             .is_none_or(|rest| rest.is_empty() || rest.starts_with('/') || rest.contains(char::is_whitespace))

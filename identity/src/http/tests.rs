@@ -20,6 +20,10 @@ fn what_cannot_be_asked_is_told_at_once() {
     for url in ["", "ftp://a/b", "http://", "https:///x", "example.com", "http://a b/"] {
         assert!(matches!(http(url), Err(HttpError::Url(_))), "{url}");
     }
+    for url in ["http://anna:x@a/", "https://x@a?b", "ftp://anna:x@a"] {
+        assert!(matches!(http(url), Err(HttpError::Credentials)), "{url}");
+    }
+    assert!(http("http://a/@b").is_ok());
     let with = |ca_file: &str| {
         let ca_file = Some(ca_file.into());
         Http::new(&HttpOptions { url: "https://a/".to_owned(), ca_file, ..HttpOptions::default() })
