@@ -11,7 +11,7 @@ use std::{
 use aws_lc_rs::digest;
 use identity::{
     Certificate, Chain, Chains, Enhanced, ExchangeId, Front, FrontLimits, Http, HttpOptions, PasswordFile,
-    Provider, ScramFile,
+    Provider, ScramFile, Secret,
     jwt::{PublishedKeys, TokenKeys, TokenRules},
     provider::{
         Anonymous, ByCertificate, CallOut, CertificateName, Database, KeySource, Passwords, Scram, Tokens,
@@ -140,7 +140,7 @@ fn providers(settings: &Authentication) -> Result<(Providers, People), String> {
         providers.push(Arc::clone(people.passwords.insert(passwords)) as _);
     }
     if !settings.http_url.is_empty() {
-        providers.push(Arc::new(CallOut::new(http(settings, &settings.http_url)?)));
+        providers.push(Arc::new(CallOut::new(call_out(settings)?)));
     }
     for warning in warnings {
         tracing::warn!("{}, line {}: {}", warning.file, warning.line, warning.what);
@@ -150,8 +150,8 @@ fn providers(settings: &Authentication) -> Result<(Providers, People), String> {
 
 fn tokens(settings: &Authentication) -> Result<Tokens, String> {
     let keys = &settings.jwt_keys;
-    let source = if keys.starts_with("http://") || keys.starts_with("https://") {
-        let http = http(settings, keys)?;
+    let source = if keys.contains("://") {
+        let http = http(settings, Url { key: "jwt_keys", url: keys, ca_file: &settings.jwt_ca_file }, None)?;
         KeySource::Published(PublishedKeys::new(Box::new(move || http.get()), JWKS_REFRESH_MS))
     } else {
         KeySource::Known(TokenKeys::load(Path::new(keys)).map_err(|error| error.to_string())?)
@@ -159,22 +159,37 @@ fn tokens(settings: &Authentication) -> Result<Tokens, String> {
     let rules = TokenRules {
         issuers: settings.jwt_issuers.clone(),
         audiences: settings.jwt_audiences.clone(),
+        leeway_s: settings.jwt_leeway_secs,
         client_id_claim: Some(settings.jwt_client_id_claim.clone()).filter(|claim| !claim.is_empty()),
         ..TokenRules::default()
     };
     Ok(Tokens::new(source, rules))
 }
 
-fn http(settings: &Authentication, url: &str) -> Result<Http, String> {
-    let file = |name: &String| (!name.is_empty()).then(|| Path::new(name).to_owned());
-    let authorization = file(&settings.http_authorization_file).map(|path| identity::Secret::load(&path));
+fn call_out(settings: &Authentication) -> Result<Http, String> {
+    let file = &settings.http_authorization_file;
+    let authorization = (!file.is_empty()).then(|| Secret::load(Path::new(file)));
+    let authorization = authorization.transpose().map_err(|error| error.to_string())?;
+    let url = Url { key: "http_url", url: &settings.http_url, ca_file: &settings.http_ca_file };
+    http(settings, url, authorization)
+}
+
+/// What is asked over HTTP, by the key that names it.
+struct Url<'a> {
+    key: &'a str,
+    url: &'a str,
+    ca_file: &'a str,
+}
+
+/// The secret goes with every question: it is for the call-out, and for no server of keys.
+fn http(settings: &Authentication, url: Url<'_>, authorization: Option<Secret>) -> Result<Http, String> {
     let options = HttpOptions {
-        url: url.to_owned(),
+        url: url.url.to_owned(),
         timeout: Some(Duration::from_secs(settings.http_timeout_secs)),
-        ca_file: file(&settings.http_ca_file),
-        authorization: authorization.transpose().map_err(|error| error.to_string())?,
+        ca_file: (!url.ca_file.is_empty()).then(|| Path::new(url.ca_file).to_owned()),
+        authorization,
     };
-    Http::new(&options).map_err(|error| error.to_string())
+    Http::new(&options).map_err(|error| format!("authentication.{}: {error}", url.key))
 }
 
 /// Published keys change seldom, and a token whose key is not known fetches them at once.
@@ -332,3 +347,6 @@ fn names_of(certificate: &Certificate) -> Vec<Arc<str>> {
     let alternative = certificate.alternative_names.iter();
     certificate.common_name.iter().chain(alternative).map(|name| Arc::from(&**name)).collect()
 }
+
+#[cfg(test)]
+mod tests;

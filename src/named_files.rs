@@ -79,6 +79,7 @@ pub fn named_files(settings: &Settings, numbers: &Numbers) -> Vec<NamedFile> {
     if !authentication.jwt_keys.contains("://") {
         add(What::TokenKeys, &authentication.jwt_keys);
     }
+    add(What::Authorities, &authentication.jwt_ca_file);
     add(What::Authorities, &authentication.http_ca_file);
     add(What::HttpAuthorization, &authentication.http_authorization_file);
     let access = &settings.access;

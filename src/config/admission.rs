@@ -55,6 +55,9 @@ pub struct Authentication {
     pub jwt_audiences: Vec<String>,
     /// Empty: any client id.
     pub jwt_client_id_claim: String,
+    pub jwt_leeway_secs: u64,
+    /// Empty: the authorities that the system trusts.
+    pub jwt_ca_file: String,
     pub http_url: String,
     /// Empty: the authorities that the system trusts.
     pub http_ca_file: String,
@@ -194,6 +197,8 @@ impl Default for Authentication {
             jwt_issuers: Vec::new(),
             jwt_audiences: Vec::new(),
             jwt_client_id_claim: String::new(),
+            jwt_leeway_secs: 30,
+            jwt_ca_file: String::new(),
             http_url: String::new(),
             http_ca_file: String::new(),
             http_authorization_file: String::new(),

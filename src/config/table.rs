@@ -165,6 +165,8 @@ pub static KEYS: &[Key] = &[
     texts("authentication", "jwt_issuers", |s| &mut s.authentication.jwt_issuers),
     texts("authentication", "jwt_audiences", |s| &mut s.authentication.jwt_audiences),
     text("authentication", "jwt_client_id_claim", |s| &mut s.authentication.jwt_client_id_claim),
+    count("authentication", "jwt_leeway_secs", 0..=600, |s| &mut s.authentication.jwt_leeway_secs),
+    text("authentication", "jwt_ca_file", |s| &mut s.authentication.jwt_ca_file),
     text("authentication", "http_url", |s| &mut s.authentication.http_url),
     text("authentication", "http_ca_file", |s| &mut s.authentication.http_ca_file),
     text("authentication", "http_authorization_file", |s| &mut s.authentication.http_authorization_file),

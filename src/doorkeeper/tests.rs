@@ -1,0 +1,104 @@
+//! What is asked over HTTP, and who gets the secret of the call-out.
+
+use std::{
+    env, fs,
+    io::{BufRead, BufReader, Write},
+    net::TcpListener,
+    os::unix::fs::PermissionsExt,
+    process, thread,
+};
+
+use identity::Judgement;
+
+use super::*;
+
+fn ask(password: &str) -> identity::Ask {
+    identity::Ask {
+        listener: "default".into(),
+        address: None,
+        client_id: "client".into(),
+        user: Some("anna".into()),
+        password: Some(Secret::new(password.as_bytes())),
+        certificate: None,
+        version: 5,
+        enhanced: None,
+        is_relayed: false,
+    }
+}
+
+/// A server that gives nothing, and the head of the one question that it is asked.
+fn server() -> (String, thread::JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/", listener.local_addr().expect("its address"));
+    let asked = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a connection");
+        let lines = BufReader::new(stream.try_clone().expect("a second handle")).lines();
+        let head: Vec<String> = lines.map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
+        stream.write_all(b"HTTP/1.1 404 X\r\ncontent-length: 0\r\n\r\n").expect("written");
+        head.join("\n")
+    });
+    (url, asked)
+}
+
+#[test]
+fn the_secret_of_the_call_out_goes_to_the_call_out_alone() {
+    let file = env::temp_dir().join(format!("iothub-authorization-{}", process::id()));
+    fs::write(&file, "Bearer hunter2").expect("written");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("made private");
+    let http_authorization_file = file.display().to_string();
+    let (keys, asked_for_keys) = server();
+    let (program, asked_program) = server();
+    let settings = Authentication {
+        jwt_keys: keys,
+        http_url: program,
+        http_authorization_file,
+        ..Authentication::default()
+    };
+    // The head of a token that claims nothing, which is enough to look for its key.
+    let token = "eyJhbGciOiJFUzI1NiJ9.e30.AA";
+    let _ = tokens(&settings).expect("a URL").judge(&ask(token), 1_000_000_000_000);
+    assert!(!asked_for_keys.join().expect("asked").contains("hunter2"));
+    let _ = CallOut::new(call_out(&settings).expect("a URL")).judge(&ask("x"), 0);
+    assert!(asked_program.join().expect("asked").contains("hunter2"));
+    fs::remove_file(file).expect("removed");
+}
+
+#[test]
+fn a_url_with_a_password_is_refused_and_not_repeated() {
+    let url = "https://anna:hunter2@example.com/";
+    let settings = Authentication { jwt_keys: url.into(), http_url: url.into(), ..Authentication::default() };
+    for (key, error) in [("jwt_keys", tokens(&settings).err()), ("http_url", call_out(&settings).err())] {
+        let error = error.expect("refused");
+        assert!(error.contains(key) && !error.contains("hunter2"), "{error}");
+    }
+}
+
+#[test]
+fn the_server_of_keys_has_authorities_of_its_own() {
+    let settings = Authentication {
+        jwt_keys: "https://example.com/".into(),
+        jwt_ca_file: "/nowhere/at/all".into(),
+        ..Authentication::default()
+    };
+    assert!(tokens(&settings).expect_err("no file").contains("/nowhere/at/all"));
+}
+
+#[test]
+fn a_token_counts_as_much_longer_as_is_configured() {
+    let file = env::temp_dir().join(format!("iothub-leeway-{}", process::id()));
+    fs::write(&file, "a secret of at least thirty-two bytes").expect("written");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("made private");
+    // {"sub":"anna","exp":1000}
+    let token =
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbm5hIiwiZXhwIjoxMDAwfQ.H-nQ5R0srObIqJy3sry7KS94jNaHVYap1KCy2i2lL_o";
+    for (jwt_leeway_secs, end_s) in [(30, 1030), (0, 1000), (600, 1600)] {
+        let jwt_keys = file.display().to_string();
+        let settings = Authentication { jwt_keys, jwt_leeway_secs, ..Authentication::default() };
+        let tokens = tokens(&settings).expect("a key");
+        let judge = |at_s: u64| tokens.judge(&ask(token), at_s * 1000);
+        let Judgement::Accept(identity) = judge(end_s - 1) else { panic!("taken before {end_s}") };
+        assert_eq!(identity.expires_at_unix_ms, Some(end_s * 1000));
+        assert!(matches!(judge(end_s), Judgement::Reject(_)), "{end_s}");
+    }
+    fs::remove_file(file).expect("removed");
+}
