@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use shard::{Flow, Tally};
+use shard::{Charge, Flow, Tally};
 
 /// Of one user, one address or one listener. Nothing else depends on their order.
 #[derive(Debug, Default)]
@@ -13,10 +13,12 @@ impl Tally for Words {
         self.0[flow as usize].load(Ordering::Relaxed)
     }
 
-    fn charge(&self, flow: Flow, cost_ns: u64, now_ns: u64) {
-        let moved = |due_ns: u64| Some(due_ns.max(now_ns).saturating_add(cost_ns));
+    fn charge(&self, flow: Flow, charge: Charge) -> u64 {
+        let moved = |due_ns: u64| Some(charge.moves(due_ns));
         // The closure always has an answer.
-        let _ = self.0[flow as usize].fetch_update(Ordering::Relaxed, Ordering::Relaxed, moved);
+        let (Ok(before_ns) | Err(before_ns)) =
+            self.0[flow as usize].fetch_update(Ordering::Relaxed, Ordering::Relaxed, moved);
+        charge.excess_ns(before_ns)
     }
 }
 
@@ -29,12 +31,24 @@ mod tests {
     #[test]
     fn what_several_shards_use_at_once_is_counted_once_each() {
         let words = Arc::new(Words::default());
+        let charge = Charge { cost_ns: 3, now_ns: 1000, ceiling_ns: u64::MAX };
         thread::scope(|scope| {
             for _ in 0..4 {
-                scope.spawn(|| (0..10_000).for_each(|_| words.charge(Flow::PublishBytes, 3, 1000)));
+                scope.spawn(|| {
+                    (0..10_000).for_each(|_| assert_eq!(words.charge(Flow::PublishBytes, charge), 0))
+                });
             }
         });
         assert_eq!(words.due_ns(Flow::PublishBytes), 1000 + 4 * 10_000 * 3);
         assert_eq!(words.due_ns(Flow::PublishMessages), 0);
+    }
+
+    #[test]
+    fn nothing_moves_them_beyond_the_ceiling() {
+        let words = Words::default();
+        let charge = Charge { cost_ns: 700, now_ns: 1000, ceiling_ns: 2000 };
+        let excess = [(); 3].map(|()| words.charge(Flow::PublishBytes, charge));
+        assert_eq!(excess, [0, 400, 700]);
+        assert_eq!(words.due_ns(Flow::PublishBytes), 2000);
     }
 }

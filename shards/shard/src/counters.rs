@@ -139,6 +139,8 @@ counters! {
     dropped_beyond_mount,
     #[doc = "QoS 0 messages dropped because the ring to another shard was full."]
     dropped_mesh_full,
+    #[doc = "PUBLISH packets dropped because their client left while it had to wait for its rates."]
+    dropped_rate,
     #[doc = "Messages dropped because no member of a shared subscription could take them."]
     dropped_shared_nobody,
     #[doc = "Messages dropped from a queue by the operator."]

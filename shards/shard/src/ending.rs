@@ -90,6 +90,7 @@ impl Shard {
 
     /// The connection takes nothing in any more; what it still has to send goes with the next flush.
     pub(crate) fn begin_closing(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
+        self.keep_spent(conn, turn.now);
         let Some(connection) = self.connections.get_mut(conn) else { return };
         connection.stage = Stage::Closing;
         self.receive_bytes -= connection.release_receiving();
@@ -127,6 +128,9 @@ impl Shard {
 
     pub(crate) fn handle_closed(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
         self.hear_out(conn, turn);
+        if self.connections.get(conn).is_some_and(|connection| connection.stage != Stage::Closing) {
+            self.keep_spent(conn, turn.now);
+        }
         let Some(connection) = self.forget_connection(conn) else { return };
         let stage = connection.stage;
         if stage == Stage::Closing {

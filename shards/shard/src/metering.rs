@@ -6,6 +6,7 @@ use mqtt::ReasonCode;
 
 use crate::{
     ConnId, Effect, Instant, Shard, What,
+    connection::{Connection, Stage},
     ending::WillFate,
     meters::{Meters, Pass},
     rates::{DoorRates, Flow, Over, Rates},
@@ -17,6 +18,7 @@ impl Shard {
     /// Other rates from now on.
     pub(crate) fn handle_rates(&mut self, rates: Arc<[DoorRates]>, turn: &mut Turn<'_>) {
         self.config.rates = rates;
+        self.spending.forget_all();
         self.meter_all(turn);
     }
 
@@ -25,6 +27,9 @@ impl Shard {
             let Some(connection) = self.connections.get(conn) else { continue };
             let (is_throttled, is_held_back) = (connection.is_throttled(), connection.is_held_back());
             self.meter(conn);
+            if let Some(meters) = self.connections.get_mut(conn).and_then(Connection::meters_mut) {
+                meters.forgive(turn.now);
+            }
             if is_throttled {
                 self.on_rate_deadline(conn, turn);
             }
@@ -37,9 +42,7 @@ impl Shard {
     /// Finds the rates of a connected client. What it has used of its own stays used.
     pub(crate) fn meter(&mut self, conn: ConnId) {
         let Some(connection) = self.connections.get(conn) else { return };
-        if connection.session().is_none() {
-            return;
-        }
+        let Some(session) = connection.session() else { return };
         let standing = connection.standing.as_ref().filter(|_| self.permissions.is_some());
         let held = standing.and_then(|standing| standing.held.as_ref());
         let role = held.map(|held| Rates::from(held.limits())).unwrap_or_default();
@@ -55,20 +58,36 @@ impl Shard {
         let standing = connection.standing.get_or_insert_default();
         let before = standing.meters.take();
         standing.meters = meters.map(|mut meters| {
-            if let Some(before) = &before {
-                meters.go_on_from(before);
+            match &before {
+                Some(before) => meters.go_on_from(before),
+                None => {
+                    meters.client = self.spending.hash(&self.sessions[session].client_id);
+                    meters.spent = self.spending.take(meters.client).unwrap_or_default();
+                }
             }
             Box::new(meters)
         });
+    }
+
+    /// The connection of a client ends. To come back is no way to have more.
+    pub(crate) fn keep_spent(&mut self, conn: ConnId, now: Instant) {
+        if let Some(meters) = self.connections.get(conn).and_then(Connection::meters) {
+            self.spending.keep(meters.client, &meters.spent, now);
+        }
     }
 
     /// What an event has brought is paid for. If there is more of it than may be, something is done about it.
     pub(crate) fn settle(&mut self, conn: ConnId, pass: &Pass, turn: &mut Turn<'_>) {
         let lull = self.lull();
         let Some(connection) = self.connections.get_mut(conn) else { return };
+        let stage = connection.stage;
         let Some(meters) = connection.meters_mut() else { return };
         meters.settle(pass, turn.now);
-        let Some(flow) = pass.over else { return };
+        if stage == Stage::Closing {
+            // One of the packets has ended it before all of them were paid for.
+            return self.keep_spent(conn, turn.now);
+        }
+        let Some(flow) = pass.over.filter(|_| !meters.is_leaving) else { return };
         if meters.over == Over::Disconnect && meters.is_to_blame(flow, turn.now) {
             return self.end_for_rate(conn, flow, turn);
         }
@@ -104,8 +123,8 @@ impl Shard {
         self.resume(conn, turn);
     }
 
-    /// A client that waited for its rate has gone. What had come of it by then is handled all the same, and paid for by those who share
-    /// its rates: who sends a few messages and leaves must not lose them. It is no more than the last that was received.
+    /// A client that waited for its rate has gone. What had come of it by then is handled as far as a second more of its own rate
+    /// allows, and those that it shares allow now: who sends a few messages and leaves must not lose them. The rest is dropped.
     pub(crate) fn hear_out(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
         let Some(connection) = self.connections.get_mut(conn) else { return };
         let Some(meters) = connection.meters_mut().filter(|meters| meters.is_throttled) else { return };

@@ -1,25 +1,27 @@
 //! Of one connection: which rates it is held to, and what it has used of them. What follows from that is in `metering.rs`.
 
-use std::sync::Arc;
+use std::{num::NonZeroU64, sync::Arc};
 
 use mqtt::{Frame, PacketKind};
 
 use crate::{
     Grant, Instant,
-    rates::{DoorRates, Flow, Over, Rates, Tally, cost_ns, credit, free_at},
+    rates::{Charge, DEBT_NS, DoorRates, Flow, Over, Rates, Spent, Tally, cost_ns, credit, free_at},
 };
 
 /// Only of connections that are held to some rate.
 pub(crate) struct Meters {
     own: Rates,
-    own_due_ns: [u64; 4],
+    /// By which `Spending` knows the client.
+    pub client: u64,
+    pub spent: Spent,
     /// Of the user, the address and the listener, as far as they have any.
     shared: Vec<Shared>,
     burst_ns: u64,
     pub over: Over,
     /// More was sent than may be: the client stays stalled for a while.
     pub is_throttled: bool,
-    /// Its client has gone: what it had sent by then is counted and held up by nothing.
+    /// Its client has gone: what it had sent by then goes as far as its rates allow now, and the rest never.
     pub is_leaving: bool,
     /// Nothing is left for another message to the client: what comes waits in the queue for a while.
     pub is_held_back: bool,
@@ -40,6 +42,16 @@ pub(crate) struct Pass {
     bytes: u64,
     /// The rate that the next packet exceeds.
     pub over: Option<Flow>,
+    is_leaving: bool,
+}
+
+/// What becomes of a packet.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Passing {
+    Goes,
+    Waits,
+    /// Nobody is there any more who could wait.
+    Dropped,
 }
 
 impl Meters {
@@ -66,7 +78,8 @@ impl Meters {
         let over = door.over;
         Some(Meters {
             own,
-            own_due_ns: [0; 4],
+            client: 0,
+            spent: Spent::default(),
             shared,
             burst_ns,
             over,
@@ -78,7 +91,8 @@ impl Meters {
 
     /// Goes on where others were that held before.
     pub fn go_on_from(&mut self, before: &Meters) {
-        self.own_due_ns = before.own_due_ns;
+        self.client = before.client;
+        self.spent = before.spent;
         self.is_throttled = before.is_throttled;
         self.is_held_back = before.is_held_back;
     }
@@ -88,13 +102,13 @@ impl Meters {
     }
 
     pub fn pass(&self, now: Instant) -> Pass {
-        let credit = |flow| if self.is_leaving { u64::MAX } else { self.credit(flow, now) };
         Pass {
-            messages_left: credit(Flow::PublishMessages),
-            bytes_left: credit(Flow::PublishBytes),
+            messages_left: self.credit(Flow::PublishMessages, now),
+            bytes_left: self.credit(Flow::PublishBytes, now),
             messages: 0,
             bytes: 0,
             over: None,
+            is_leaving: self.is_leaving,
         }
     }
 
@@ -106,14 +120,36 @@ impl Meters {
     pub fn charge(&mut self, flow: Flow, count: u64, now: Instant) {
         let now_ns = now.as_nanos();
         if let Some(rate) = self.own.of(flow) {
-            let due_ns = &mut self.own_due_ns[flow as usize];
+            let due_ns = &mut self.spent.due_ns[flow as usize];
             *due_ns = now_ns.max(*due_ns).saturating_add(cost_ns(count, rate));
         }
+        let ceiling_ns = self.ceiling_ns(now);
+        let excess_ns = |Shared { tally, rates, .. }: &Shared| {
+            let cost_ns = cost_ns(count, rates.of(flow)?);
+            Some(tally.charge(flow, Charge { cost_ns, now_ns, ceiling_ns }))
+        };
+        let excess_ns = self.shared.iter().filter_map(excess_ns).max().unwrap_or(0);
+        if excess_ns > 0 {
+            let until_ns = &mut self.spent.alone_until_ns[flow as usize];
+            *until_ns = now_ns.saturating_add(DEBT_NS).max(*until_ns).saturating_add(excess_ns);
+        }
+    }
+
+    /// What is owed beyond a burst is so no more, whoever owes it.
+    pub fn forgive(&mut self, now: Instant) {
+        self.spent.forgive(self.burst_ns, now);
+        let (now_ns, ceiling_ns) = (now.as_nanos(), self.ceiling_ns(now));
         for Shared { tally, rates, .. } in &self.shared {
-            if let Some(rate) = rates.of(flow) {
-                tally.charge(flow, cost_ns(count, rate), now_ns);
+            let flows =
+                [Flow::PublishMessages, Flow::PublishBytes, Flow::ReceiveMessages, Flow::ReceiveBytes];
+            for flow in flows.into_iter().filter(|flow| rates.of(*flow).is_some()) {
+                tally.charge(flow, Charge { cost_ns: 0, now_ns, ceiling_ns });
             }
         }
+    }
+
+    fn ceiling_ns(&self, now: Instant) -> u64 {
+        now.as_nanos().saturating_add(self.burst_ns).saturating_add(DEBT_NS)
     }
 
     /// When the client may go on with both, if it may not now.
@@ -124,7 +160,7 @@ impl Meters {
     /// A rate is exceeded that is not that of a whole listener.
     pub fn is_to_blame(&self, flow: Flow, now: Instant) -> bool {
         let is_empty = |due_ns, rate| credit(due_ns, rate, self.burst_ns, now) == 0;
-        let own = self.own.of(flow).is_some_and(|rate| is_empty(self.own_due_ns[flow as usize], rate));
+        let own = self.own.of(flow).is_some_and(|rate| is_empty(self.spent.due_ns[flow as usize], rate));
         own || self.shared.iter().filter(|shared| !shared.is_listener).any(
             |Shared { tally, rates, .. }| {
                 rates.of(flow).is_some_and(|rate| is_empty(tally.due_ns(flow), rate))
@@ -133,27 +169,37 @@ impl Meters {
     }
 
     fn credit(&self, flow: Flow, now: Instant) -> u64 {
-        let rates = self.rates_of(flow);
-        rates.map(|(due_ns, rate)| credit(due_ns, rate, self.burst_ns, now)).min().unwrap_or(u64::MAX)
+        if self.spent.waits_alone(flow, now) {
+            return 0;
+        }
+        // Who leaves gets into debt with nobody but itself.
+        let own_burst_ns = self.burst_ns.saturating_add(if self.is_leaving { DEBT_NS } else { 0 });
+        let own = self.own_of(flow).map(|(due_ns, rate)| credit(due_ns, rate, own_burst_ns, now));
+        let shared = self.shared_of(flow).map(|(due_ns, rate)| credit(due_ns, rate, self.burst_ns, now));
+        own.into_iter().chain(shared).min().unwrap_or(u64::MAX)
     }
 
     fn flow_free_at(&self, flow: Flow, lull_ns: u64, now: Instant) -> Option<Instant> {
-        let rates = self.rates_of(flow);
-        rates.filter_map(|(due_ns, rate)| free_at(due_ns, rate, self.burst_ns, lull_ns, now)).max()
+        let rates = self.own_of(flow).into_iter().chain(self.shared_of(flow));
+        let of_rates = rates.filter_map(|(due_ns, rate)| free_at(due_ns, rate, self.burst_ns, lull_ns, now));
+        let alone_until = Instant::from_nanos(self.spent.alone_until_ns[flow as usize]);
+        of_rates.chain(Some(alone_until).filter(|until| *until > now)).max()
     }
 
-    fn rates_of(&self, flow: Flow) -> impl Iterator<Item = (u64, std::num::NonZeroU64)> {
-        let own = self.own.of(flow).map(|rate| (self.own_due_ns[flow as usize], rate));
-        let shared = self.shared.iter();
-        own.into_iter().chain(
-            shared.filter_map(move |Shared { tally, rates, .. }| Some((tally.due_ns(flow), rates.of(flow)?))),
-        )
+    fn own_of(&self, flow: Flow) -> Option<(u64, NonZeroU64)> {
+        Some((self.spent.due_ns[flow as usize], self.own.of(flow)?))
+    }
+
+    fn shared_of(&self, flow: Flow) -> impl Iterator<Item = (u64, NonZeroU64)> {
+        self.shared
+            .iter()
+            .filter_map(move |Shared { tally, rates, .. }| Some((tally.due_ns(flow), rates.of(flow)?)))
     }
 }
 
 impl Pass {
-    /// Whether the packet may be handled now. One that is larger than what is left goes, and those behind it wait the longer.
-    pub fn take(&mut self, frame: &Frame<'_>) -> bool {
+    /// A packet that is larger than what is left goes, and those behind it wait the longer.
+    pub fn take(&mut self, frame: &Frame<'_>) -> Passing {
         let is_publish = frame.kind == PacketKind::Publish;
         if is_publish && self.messages_left == 0 {
             self.over = Some(Flow::PublishMessages);
@@ -161,7 +207,12 @@ impl Pass {
             self.over = Some(Flow::PublishBytes);
         }
         if self.over.is_some() {
-            return false;
+            return match frame.kind {
+                _ if !self.is_leaving => Passing::Waits,
+                PacketKind::Publish | PacketKind::Subscribe | PacketKind::Unsubscribe => Passing::Dropped,
+                // What it says of its end, and of what it has got.
+                _ => Passing::Goes,
+            };
         }
         let bytes = frame.size as u64;
         self.bytes += bytes;
@@ -170,6 +221,6 @@ impl Pass {
             self.messages += 1;
             self.messages_left -= 1;
         }
-        true
+        Passing::Goes
     }
 }

@@ -54,8 +54,63 @@ pub enum Over {
 pub trait Tally: Send + Sync + fmt::Debug {
     /// In the nanoseconds of [`Instant`].
     fn due_ns(&self, flow: Flow) -> u64;
-    /// Moves the moment on, from `now_ns` if it lies before that.
-    fn charge(&self, flow: Flow, cost_ns: u64, now_ns: u64);
+    /// Moves the moment on. Gives back what there was no room for.
+    fn charge(&self, flow: Flow, charge: Charge) -> u64;
+}
+
+/// What has gone, and is to be paid for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Charge {
+    pub cost_ns: u64,
+    pub now_ns: u64,
+    /// The moment does not move beyond this: others wait for what one has sent, and not for long.
+    pub ceiling_ns: u64,
+}
+
+impl Charge {
+    /// Where the moment lies then.
+    #[must_use]
+    pub fn moves(&self, due_ns: u64) -> u64 {
+        due_ns.max(self.now_ns).saturating_add(self.cost_ns).min(self.ceiling_ns)
+    }
+
+    /// What does not count there.
+    #[must_use]
+    pub fn excess_ns(&self, due_ns: u64) -> u64 {
+        let due_ns = due_ns.max(self.now_ns).saturating_add(self.cost_ns);
+        due_ns.saturating_sub(self.ceiling_ns).min(self.cost_ns)
+    }
+}
+
+/// What one client has used, whichever connection it has.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Spent {
+    /// Of the rates of its own.
+    pub due_ns: [u64; FLOWS],
+    /// It waits until then for what was more than those could owe who share its rates.
+    pub alone_until_ns: [u64; FLOWS],
+}
+
+impl Spent {
+    #[cfg(test)]
+    pub fn until(at: Instant) -> Spent {
+        Spent { due_ns: [at.as_nanos(); FLOWS], ..Spent::default() }
+    }
+
+    pub fn is_over(&self, now: Instant) -> bool {
+        self.due_ns.iter().chain(&self.alone_until_ns).all(|at_ns| *at_ns <= now.as_nanos())
+    }
+
+    pub fn waits_alone(&self, flow: Flow, now: Instant) -> bool {
+        self.alone_until_ns[flow as usize] > now.as_nanos()
+    }
+
+    /// Nothing is left of it but what a burst had.
+    pub fn forgive(&mut self, burst_ns: u64, now: Instant) {
+        let most_ns = now.as_nanos().saturating_add(burst_ns);
+        self.due_ns.iter_mut().for_each(|due_ns| *due_ns = (*due_ns).min(most_ns));
+        self.alone_until_ns = [0; FLOWS];
+    }
 }
 
 /// What a client shares with others.
@@ -158,6 +213,9 @@ pub(crate) fn free_at(
 }
 
 const FLOWS: usize = 4;
+
+/// How far beyond a burst those who share a rate can be in debt, and who leaves can get into it.
+pub(crate) const DEBT_NS: u64 = Duration::from_secs(1).as_nanos() as u64;
 
 const NANOS_PER_S: u128 = 1_000_000_000;
 

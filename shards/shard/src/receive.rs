@@ -9,7 +9,7 @@ use crate::{
     connection::{Connection, Stage},
     ending::WillFate,
     keys::SessionKey,
-    meters::Pass,
+    meters::{Pass, Passing},
     publish::Way,
     recorder::{Direction, Entry},
     shard::Deadline,
@@ -140,10 +140,17 @@ impl Shard {
                         self.stall(conn, turn);
                         return at;
                     }
-                    if let Some(meters) = connection.meters()
-                        && !pass.get_or_insert_with(|| meters.pass(turn.now)).take(&frame)
-                    {
-                        return at;
+                    let passing = connection.meters().map_or(Passing::Goes, |meters| {
+                        pass.get_or_insert_with(|| meters.pass(turn.now)).take(&frame)
+                    });
+                    match passing {
+                        Passing::Goes => {}
+                        Passing::Waits => return at,
+                        Passing::Dropped => {
+                            self.counters.dropped_rate += u64::from(frame.kind == PacketKind::Publish);
+                            at += frame.size;
+                            continue;
+                        }
                     }
                     self.begin_answer();
                     let handled = match stage {

@@ -30,6 +30,7 @@ use crate::{
     retained::Retained,
     routes::Routes,
     session::Sessions,
+    spending::Spending,
     store::Store,
     timers::Timers,
     trie::Trie,
@@ -51,6 +52,7 @@ pub struct Shard {
     /// None where nobody is banned.
     pub(crate) barred: Option<Box<Barred>>,
     pub(crate) contests: Contests,
+    pub(crate) spending: Spending,
     /// Some listener has or had a mount point.
     pub(crate) has_mounts: bool,
     pub(crate) revising: Revising,
@@ -148,6 +150,7 @@ impl Shard {
             permissions: Permissions::of(config.rules.clone(), seed),
             barred: Barred::of(&config.bans, seed, now),
             contests: Contests::new(seed),
+            spending: Spending::new(seed),
             has_mounts: config.has_mounts(),
             revising: Revising::default(),
             sessions: Sessions::new(random.next_u64()),

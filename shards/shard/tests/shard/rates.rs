@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use access::{Fallback, Rules};
 use shard::{
-    Answer, Config, DoorConfig, DoorRates, Event, Flow, Grant, Over, Rates, Reading, Tallies, Tally,
+    Answer, Charge, Config, DoorConfig, DoorRates, Event, Flow, Grant, Over, Rates, Reading, Tallies, Tally,
 };
 
 use crate::script::{Client, Script, connect};
@@ -22,9 +22,10 @@ impl Tally for Words {
         self.0[flow as usize].load(Ordering::Relaxed)
     }
 
-    fn charge(&self, flow: Flow, cost_ns: u64, now_ns: u64) {
-        let due_ns = self.due_ns(flow).max(now_ns);
-        self.0[flow as usize].store(due_ns.saturating_add(cost_ns), Ordering::Relaxed);
+    fn charge(&self, flow: Flow, charge: Charge) -> u64 {
+        let due_ns = self.due_ns(flow);
+        self.0[flow as usize].store(charge.moves(due_ns), Ordering::Relaxed);
+        charge.excess_ns(due_ns)
     }
 }
 
@@ -290,18 +291,24 @@ fn who_waits_for_its_rate_is_not_silent_and_can_go() {
 }
 
 #[test]
-fn what_a_client_has_said_before_it_left_is_not_lost() {
-    for leaves in [false, true] {
-        let mut s = Script::new(of_client(Flow::PublishMessages, 1));
+fn what_a_client_has_said_before_it_left_counts_as_far_as_a_second_more_allows() {
+    for (leaves, count, late) in [(false, 18, 8), (true, 18, 8), (true, 40, 10)] {
+        let mut s = Script::new(of_client(Flow::PublishMessages, 10));
         let watcher = watcher(&mut s);
-        let client = s.join("c");
-        flood(&mut s, client, "a", 20);
+        let (client, _) = s.connect(&mqtt::Connect {
+            will: Some(mqtt::Will { topic: "gone", ..mqtt::Will::default() }),
+            ..connect("c")
+        });
+        flood(&mut s, client, "a", count);
         if leaves {
             s.packet(client, &mqtt::Packet::Disconnect(mqtt::Disconnect::default()));
         }
-        assert_eq!(s.hear(watcher).len(), 1);
+        assert_eq!(s.hear(watcher).len(), 10);
         s.cut(client);
-        assert_eq!(s.hear(watcher).len(), 19);
+        let heard = s.hear(watcher);
+        assert_eq!(heard.iter().filter(|line| line.starts_with('a')).count(), late);
+        assert_eq!(heard.len() - late, usize::from(!leaves), "its DISCONNECT counts, and so does its will");
+        assert_eq!(s.counter("dropped_rate"), u64::from(count) - 10 - late as u64);
         let left = s.notes.iter().filter(|note| note.contains("the client disconnected")).count();
         assert_eq!(left, usize::from(leaves), "{:?}", s.notes);
         s.secs(100);
@@ -309,4 +316,105 @@ fn what_a_client_has_said_before_it_left_is_not_lost() {
         assert_eq!((gauges.connections, gauges.receive_bytes, gauges.unsent_bytes), (1, 0, 0), "the watcher");
         assert_eq!(s.counter("connections_closed"), 1);
     }
+}
+
+#[test]
+fn who_sends_and_leaves_and_comes_back_gets_no_more_than_its_rate() {
+    for leaves in [false, true] {
+        let mut s = Script::new(of_client(Flow::PublishMessages, 10));
+        let watcher = watcher(&mut s);
+        let mut heard = 0;
+        for _ in 0..50 {
+            let client = s.join("c");
+            flood(&mut s, client, "a", 40);
+            if leaves {
+                s.packet(client, &mqtt::Packet::Disconnect(mqtt::Disconnect::default()));
+            }
+            s.cut(client);
+            heard += s.hear(watcher).len();
+            s.pass(Duration::from_millis(100));
+        }
+        // Five seconds, the burst, and the second that the leaving may borrow.
+        assert!((50..=71).contains(&heard), "{heard}");
+        let other = s.join("other");
+        flood(&mut s, other, "b", 10);
+        assert_eq!(s.hear(watcher).len(), 10, "who has another client id owes nothing");
+    }
+}
+
+#[test]
+fn who_is_taken_over_hands_on_what_it_has_used() {
+    let mut s = Script::new(of_client(Flow::PublishMessages, 10));
+    let watcher = watcher(&mut s);
+    for expected in [10, 0] {
+        let client = s.join("c");
+        flood(&mut s, client, "a", 10);
+        assert_eq!(s.hear(watcher).len(), expected);
+    }
+}
+
+/// At a listener with that rate.
+fn of_listener(flow: Flow, per_s: u64) -> Config {
+    let tally: Arc<dyn Tally> = Arc::new(Words::default());
+    config(DoorRates { listener: rate(flow, per_s), tally: Some(tally), ..DoorRates::default() })
+}
+
+#[test]
+fn who_leaves_uses_up_nothing_that_others_share() {
+    let mut s = Script::new(of_listener(Flow::PublishMessages, 10));
+    let watcher = watcher(&mut s);
+    for n in 0..20 {
+        let client = s.join(&format!("c{n}"));
+        flood(&mut s, client, "a", 40);
+        s.cut(client);
+    }
+    assert_eq!(s.hear(watcher).len(), 10);
+    assert_eq!(s.counter("dropped_rate"), 20 * 40 - 10);
+    let honest = s.join("honest");
+    s.publish(honest, "b", "m");
+    s.pass(Duration::from_millis(1100));
+    assert_eq!(s.hear(watcher), ["b 'm'"]);
+}
+
+#[test]
+fn nobody_waits_long_for_what_another_has_sent_at_once() {
+    let mut s = Script::new(of_listener(Flow::PublishBytes, 100));
+    let watcher = watcher(&mut s);
+    let (large, honest) = (s.join("large"), s.join("honest"));
+    s.publish(large, "a", &"x".repeat(6000));
+    s.publish(large, "a", "behind");
+    s.publish(honest, "b", "m");
+    assert_eq!(s.hear(watcher).len(), 1, "a packet goes whole");
+    s.pass(Duration::from_millis(1200));
+    assert_eq!(s.hear(watcher), ["b 'm'"], "two seconds of the rate are all that can be owed");
+    s.secs(50);
+    assert!(s.hear(watcher).is_empty(), "whose packet it was waits for all of it");
+    s.cut(large);
+    assert!(s.hear(watcher).is_empty());
+    let large = s.join("large");
+    s.publish(large, "a", "again");
+    assert!(s.hear(watcher).is_empty(), "to come back does not help");
+    s.secs(15);
+    assert_eq!(s.hear(watcher), ["a 'again'"]);
+}
+
+#[test]
+fn other_rates_forgive_what_is_owed_beyond_a_burst() {
+    let slow = DoorRates { client: rate(Flow::PublishBytes, 1), ..DoorRates::default() };
+    let fast = DoorRates { client: rate(Flow::PublishBytes, 1000), ..DoorRates::default() };
+    let mut s = Script::new(config(slow));
+    let watcher = watcher(&mut s);
+    let (here, gone) = (s.join("here"), s.join("gone"));
+    for client in [here, gone] {
+        s.publish(client, "a", &"x".repeat(10_000));
+        s.publish(client, "a", "behind");
+    }
+    s.cut(gone);
+    assert_eq!(s.hear(watcher).len(), 2);
+    s.event(0, Event::Rates([fast].into()));
+    let gone = s.join("gone");
+    s.publish(gone, "a", "back");
+    s.secs(2);
+    assert_eq!(s.hear(watcher), ["a 'back'", "a 'behind'"]);
+    let _ = here;
 }
