@@ -20,7 +20,7 @@ pub struct Listener {
     pub versions: Versions,
     /// Of a socket in the file system.
     pub socket_mode: u64,
-    /// Who may, and then must, begin with a PROXY header; empty: nobody.
+    /// Who may begin with a PROXY header, and must unless the listener is for everything; empty: nobody.
     pub proxy_protocol_from: Vec<Prefix>,
     pub anonymous: Option<Anonymous>,
     pub over: Option<Over>,

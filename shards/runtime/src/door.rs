@@ -23,7 +23,7 @@ pub struct Door {
     pub connections_max: usize,
     /// Small messages leave at once, and do not wait for more.
     pub is_nodelay: bool,
-    /// Who may, and then must, begin with a PROXY header; none where nobody does.
+    /// Who may begin with a PROXY header; none where nobody does. Unless the door is for everything, they must, and nobody else comes in.
     pub proxies: Option<Arc<[Prefix]>>,
     /// TLS comes first. At a door for everything it is there for those who begin with it.
     pub tls: Option<Arc<ServerConfig>>,
@@ -92,8 +92,8 @@ impl Door {
     /// Whoever connects from there may say that he comes for somebody else.
     pub fn is_proxy(&self, peer: IpAddr) -> bool {
         let speaks_http = self.speech != Speech::Mqtt;
-        let trusted = &self.websocket.trusted_proxies;
-        self.proxies.is_some() || speaks_http && trusted.iter().any(|prefix| prefix.contains(peer))
+        let is_of = |trusted: &[Prefix]| trusted.iter().any(|prefix| prefix.contains(peer));
+        self.proxies.as_deref().is_some_and(is_of) || speaks_http && is_of(&self.websocket.trusted_proxies)
     }
 
     /// What comes in is MQTT from the first byte.

@@ -35,6 +35,8 @@ pub(crate) struct Layers {
     pub source: Option<SocketAddr>,
     /// A proxy stands between, so that the peer is not the client.
     pub is_relayed: bool,
+    /// A proxy that is trusted has not said that it comes for somebody else.
+    pub is_for_itself: bool,
     /// The peer has ended its WebSocket, or broken the rules of it.
     farewell: Option<Box<Farewell>>,
 }
@@ -51,7 +53,7 @@ struct Farewell {
 /// What is expected before TLS or in its place.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Outside {
-    /// The header of a proxy.
+    /// The header of a proxy. At a door for everything it need not come.
     Proxy,
     /// Whatever the first bytes say.
     Unknown,
@@ -104,10 +106,14 @@ impl Layers {
             (None, Speech::Any) => Outside::Unknown,
             (None, _) => Outside::Passed,
             // A proxy on this machine may come by a socket in the file system.
-            (Some(trusted), _) => match peer {
+            (Some(trusted), speech) => match peer {
                 Some(peer) if !trusted.iter().any(|prefix| prefix.contains(peer)) => {
-                    let what = format!("{peer} is no proxy that may connect here");
-                    return Err(Refusal { why: NotOpened::Proxy, what });
+                    // At a door for everything the others come without a header.
+                    if speech != Speech::Any {
+                        let what = format!("{peer} is no proxy that may connect here");
+                        return Err(Refusal { why: NotOpened::Proxy, what });
+                    }
+                    Outside::Unknown
                 }
                 _ => Outside::Proxy,
             },
@@ -124,6 +130,7 @@ impl Layers {
             due: Vec::new(),
             source: None,
             is_relayed: false,
+            is_for_itself: false,
             farewell: None,
         };
         if outside != Outside::Unknown && door.speech != Speech::Any {
@@ -165,6 +172,14 @@ impl Layers {
 
     /// What comes before TLS. Says whether it is over.
     fn pass_outside(&mut self, door: &Door) -> Result<bool, Refusal> {
+        if self.outside == Outside::Proxy && door.speech == Speech::Any {
+            let Some(kind) = transport::tell(&self.sealed) else { return Ok(false) };
+            if kind != Ok(Kind::Proxy) {
+                // It may have forgotten its header: its clients are not on its machine.
+                (self.is_for_itself, self.is_relayed) = (true, true);
+                self.outside = Outside::Unknown;
+            }
+        }
         if self.outside == Outside::Proxy {
             let header = proxy::decode(&self.sealed)
                 .map_err(|fault| Refusal { why: NotOpened::Proxy, what: format!("PROXY header: {fault}") })?;

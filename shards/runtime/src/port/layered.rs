@@ -144,11 +144,19 @@ impl Port {
             }
             let doorkeeper = self.doorkeeper.as_ref().zip(ip);
             if doorkeeper.is_some_and(|(doorkeeper, ip)| !doorkeeper.may_come_from(id, ip)) {
-                let what = "more connections come from there than the rates allow".to_owned();
-                return self.refuse(now, conn, &Refusal { why: NotOpened::TooOften, what });
+                return self.refuse(now, conn, &too_often());
             }
         }
         let stands = entry.stage == Stage::Opening && layers.is_established();
+        // Nobody has looked at who might have brought another.
+        if stands
+            && layers.is_for_itself
+            && layers.source.is_none()
+            && let Some((doorkeeper, ip)) = self.doorkeeper.as_ref().zip(entry.address.ip())
+            && !doorkeeper.may_come_from(door.id, ip)
+        {
+            return self.refuse(now, conn, &too_often());
+        }
         if stands {
             entry.stage = Stage::Open;
         }
@@ -248,6 +256,11 @@ impl Port {
         self.settle(conn);
         happened
     }
+}
+
+fn too_often() -> Refusal {
+    let what = "more connections come from there than the rates allow".to_owned();
+    Refusal { why: NotOpened::TooOften, what }
 }
 
 const HAS_DOOR: &str = "where there is a socket there is a door";

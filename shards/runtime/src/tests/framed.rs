@@ -180,3 +180,25 @@ fn who_is_no_proxy_or_sends_no_header_is_closed() {
     refused("127.0.0.1", b"EEEEEEEEEEEEEEEEEE");
     refused("127.0.0.1", b"PROXY TCP4 nonsense\r\nE");
 }
+
+#[test]
+fn at_a_door_for_everything_the_header_of_a_proxy_is_one_more_beginning() {
+    let keys = Keys::new();
+    let header = b"PROXY TCP4 192.0.2.7 192.0.2.1 5000 1883\r\n";
+    let hello = [0x10, 1, 7];
+    // A proxy that is trusted, and somebody who is none.
+    for trusted in ["127.0.0.0/8", "10.0.0.0/8"] {
+        let any = speaking(Speech::Any, behind_proxies(trusted, config(2)));
+        let (broker, observed) = start(over_tls(any, &keys));
+        assert_eq!(ask(&mut connect(&broker), &hello, 3), hello, "{trusted}");
+        assert_eq!(ask_tls(&mut keys.connect(&broker), &hello, 3), hello, "{trusted}");
+        assert_eq!(Framed::new(connect(&broker)).ask(&[b'H', 1, 7], 2), [1, 7], "{trusted}");
+        assert_eq!(observed.not_opened.load(SeqCst), 0);
+        let mut stream = connect(&broker);
+        let mut said = [0; 3];
+        stream.write_all(&[&header[..], &hello].concat()).unwrap();
+        let is_let_in = stream.read_exact(&mut said).is_ok() && said == hello;
+        assert_eq!(is_let_in, trusted == "127.0.0.0/8");
+        await_that("it is counted", || observed.not_opened.load(SeqCst) == usize::from(!is_let_in));
+    }
+}

@@ -101,6 +101,33 @@ fn behind_a_proxy_it_is_the_address_that_the_proxy_names() {
     }
 }
 
+/// Who is no proxy is looked at when accepted, and who might be one when it has not brought anybody.
+#[test]
+fn at_a_door_for_everything_who_brings_nobody_comes_from_its_own_address() {
+    let header = b"PROXY TCP4 192.0.2.1 192.0.2.9 700 1883\r\n";
+    for (trusted, barred, header, is_let_in) in [
+        ("127.0.0.0/8", "127.0.0.1", &header[..], true),
+        ("127.0.0.0/8", "192.0.2.1", header, false),
+        ("127.0.0.0/8", "127.0.0.1", b"", false),
+        ("127.0.0.0/8", "192.0.2.1", b"", true),
+        ("10.0.0.0/8", "127.0.0.1", b"", false),
+        ("10.0.0.0/8", "192.0.2.1", b"", true),
+    ] {
+        let (mut config, asked) = guarded(100, barred);
+        config.doors[0].proxies = Some(vec![trusted.parse().unwrap()].into());
+        config.doors[0].speech = Speech::Any;
+        let broker = crate::start(config).unwrap();
+        let mut stream = connect(&broker);
+        let _ = stream.write_all(&[header, CONNECT].concat());
+        if is_let_in {
+            stream.read_exact(&mut [0; 4]).unwrap();
+        } else {
+            await_that("it is counted", || counted(&broker) == 1);
+        }
+        assert_eq!(asked.load(SeqCst), 1, "{trusted}, {barred}");
+    }
+}
+
 #[test]
 fn behind_a_proxy_of_websockets_it_is_the_address_in_its_header() {
     let (mut config, asked) = guarded(100, "192.0.2.1");
