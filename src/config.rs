@@ -15,6 +15,7 @@ mod reloading;
 mod settings;
 mod table;
 mod value;
+mod ways;
 
 #[cfg(test)]
 mod tests;
@@ -37,6 +38,7 @@ pub use self::{
     problem::{Origin, Problem},
     rates::{Over, Pace, Rates, RatesOf},
     settings::{Control, Format, Level, Server, Settings, Sigterm},
+    ways::{Admittance, Way, Ways},
 };
 use self::{
     file::{File, Sink},
@@ -111,6 +113,10 @@ impl Loaded {
     /// There is a file, which may say something else later.
     pub fn has_file(&self) -> bool {
         self.file.is_some()
+    }
+
+    fn file_name(&self) -> String {
+        self.file.as_ref().map_or(String::new(), |path| path.to_string_lossy().into_owned())
     }
 
     fn decide(&mut self, key: &'static Key, origin: Origin) {
@@ -255,6 +261,21 @@ fn contradictions(loaded: &Loaded) -> Vec<Problem> {
                     "limits.max_receive_memory ({}) must hold a packet of server.max_packet_size ({})",
                     value::show_bytes(settings.limits.max_receive_memory),
                     value::show_bytes(settings.server.max_packet_size)
+                ),
+            });
+        }
+    }
+    for listener in &settings.listeners {
+        if listener.authentication == Ways::Off
+            && listener.anonymous.is_some_and(|who| who != Anonymous::Always)
+        {
+            problems.push(Problem {
+                origin: Origin::File { path: loaded.file_name(), line: 0 },
+                key: "listener.authentication".to_owned(),
+                value: listener.authentication.show(),
+                remedy: format!(
+                    "{} lets everybody in with this, and its anonymous says otherwise: leave one of both out",
+                    listener.address.as_ref().map_or(String::new(), Address::to_string)
                 ),
             });
         }

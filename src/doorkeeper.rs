@@ -22,7 +22,7 @@ use shard::{Answer, Ask, Grant, ReasonCode, Version};
 use x509_parser::{extensions::GeneralName, prelude::FromDer};
 
 use crate::{
-    config::{Anonymous as Who, Authentication, CertificateUser, Scheme, Settings},
+    config::{Admittance, Anonymous as Who, Authentication, CertificateUser, Scheme, Settings, Way},
     listen::{self, Entrance},
     numbering::Numbers,
     people::People,
@@ -40,8 +40,7 @@ pub struct Doorkeeper {
 /// Whether anybody has to be asked about the clients of a listener.
 pub fn asks(settings: &Settings, entrance: &Entrance, always: bool) -> bool {
     let always = always || entrance.listener.rates.or(settings.rates.of).want_to_know();
-    let settings = &settings.authentication;
-    let anonymous = entrance.listener.anonymous.unwrap_or(settings.anonymous);
+    let Admittance { ways, anonymous } = Admittance::of(&settings.authentication, &entrance.listener);
     // Whoever may come by a proxy may be anywhere.
     let may_be_relayed = !entrance.listener.proxy_protocol_from.is_empty()
         || !matches!(entrance.address.scheme, Scheme::Tcp | Scheme::Tls | Scheme::Unix);
@@ -51,7 +50,7 @@ pub fn asks(settings: &Settings, entrance: &Entrance, always: bool) -> bool {
         Who::Local => is_local,
         Who::Never => false,
     };
-    always || settings.has_providers() || !lets_all_in
+    always || !ways.is_empty() || !lets_all_in
 }
 
 impl Doorkeeper {
@@ -88,14 +87,17 @@ pub fn chains(settings: &Authentication, numbers: &Numbers) -> Result<(Chains, P
     let mut chains = Chains::default();
     // Also where a listener was closed: its clients may be asked to prove themselves again.
     for (name, (entrance, _)) in numbers.names().iter().zip(numbers.all()) {
-        let mut providers = shared.clone();
-        let everywhere = match entrance.listener.anonymous.unwrap_or(settings.anonymous) {
+        let admittance = Admittance::of(settings, &entrance.listener);
+        let provider = |way: &Way| shared.iter().find(|(known, _)| known == way);
+        let mut providers: Vec<Arc<dyn Provider>> =
+            admittance.ways.iter().filter_map(provider).map(|(_, provider)| Arc::clone(provider)).collect();
+        let everywhere = match admittance.anonymous {
             Who::Never => None,
             Who::Local => Some(false),
             Who::Always => Some(true),
         };
         if let Some(everywhere) = everywhere {
-            let ignores_logins = !settings.checks_logins();
+            let ignores_logins = admittance.ignores_logins();
             providers.push(Arc::new(Anonymous { everywhere, ignores_logins }));
         }
         chains = chains.with(name, Chain::new(providers));
@@ -103,10 +105,10 @@ pub fn chains(settings: &Authentication, numbers: &Numbers) -> Result<(Chains, P
     Ok((chains, people))
 }
 
-/// What every listener has.
-type Providers = Vec<Arc<dyn Provider>>;
+/// What listeners choose from.
+type Providers = Vec<(Way, Arc<dyn Provider>)>;
 
-/// Those that every listener has, in their order.
+/// All that are configured.
 fn providers(settings: &Authentication) -> Result<(Providers, People), String> {
     let mut providers = Providers::new();
     let user = match settings.certificate_user {
@@ -115,14 +117,14 @@ fn providers(settings: &Authentication) -> Result<(Providers, People), String> {
         CertificateUser::AlternativeName => Some(CertificateName::AlternativeName),
         CertificateUser::Fingerprint => Some(CertificateName::Fingerprint),
     };
-    providers.extend(user.map(|user| Arc::new(ByCertificate { user }) as Arc<dyn Provider>));
+    providers.extend(user.map(|user| (Way::Certificate, Arc::new(ByCertificate { user }) as _)));
     if !settings.jwt_keys.is_empty() {
-        providers.push(Arc::new(tokens(settings)?));
+        providers.push((Way::Token, Arc::new(tokens(settings)?)));
     }
     let mut people = People::default();
     if !settings.user_database.is_empty() {
         let users = Database::load(Path::new(&settings.user_database)).map_err(|error| error.to_string())?;
-        providers.push(Arc::clone(people.database.insert(Arc::new(users))) as _);
+        providers.push((Way::Database, Arc::clone(people.database.insert(Arc::new(users))) as _));
     }
     let mut warnings = Vec::new();
     if !settings.scram_file.is_empty() {
@@ -130,17 +132,17 @@ fn providers(settings: &Authentication) -> Result<(Providers, People), String> {
             ScramFile::load(Path::new(&settings.scram_file)).map_err(|error| error.to_string())?;
         warnings.extend(warned);
         let scram = Arc::new(Scram::new(&settings.scram_file, file));
-        providers.push(Arc::clone(people.scram.insert(scram)) as _);
+        providers.push((Way::Scram, Arc::clone(people.scram.insert(scram)) as _));
     }
     if !settings.password_file.is_empty() {
         let (file, warned) =
             PasswordFile::load(Path::new(&settings.password_file)).map_err(|error| error.to_string())?;
         warnings.extend(warned);
         let passwords = Arc::new(Passwords::new(&settings.password_file, file));
-        providers.push(Arc::clone(people.passwords.insert(passwords)) as _);
+        providers.push((Way::Password, Arc::clone(people.passwords.insert(passwords)) as _));
     }
     if !settings.http_url.is_empty() {
-        providers.push(Arc::new(CallOut::new(call_out(settings)?)));
+        providers.push((Way::Http, Arc::new(CallOut::new(call_out(settings)?))));
     }
     for warning in warnings {
         tracing::warn!("{}, line {}: {}", warning.file, warning.line, warning.what);

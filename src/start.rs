@@ -13,7 +13,7 @@ use shard::{DoorConfig, SHARDS_MAX};
 
 use crate::{
     audit::{self, Act},
-    config::{Anonymous, Loaded, Scheme, Settings},
+    config::{Admittance, Anonymous, Loaded, Scheme, Settings, Way, Ways},
     doorkeeper::{self, Doorkeeper},
     listen::{self, Entrance},
     named_files::{Facts, named_files},
@@ -188,7 +188,7 @@ pub fn doors(settings: &Settings, numbers: &Numbers, policy: &Policy) -> Vec<Opt
             connections_max: usize::try_from(listener.max_connections).unwrap_or(usize::MAX),
             is_nodelay: listener.nodelay,
             proxies: (!proxies.is_empty()).then(|| proxies.as_slice().into()),
-            ..settings.door(place.clone())
+            ..settings.door(listener, place.clone())
         })
     };
     numbers.all().zip(&policy.certificates).map(door).collect()
@@ -210,15 +210,19 @@ pub fn admission(loaded: &Loaded, numbers: &Numbers, has_rules: bool) -> Vec<Doo
 
 /// An open broker on the network is a decision, and one that nobody gets into is seldom meant. A sentence for each.
 pub fn strangers(settings: &Settings, numbers: &Numbers) -> Vec<String> {
-    let authentication = &settings.authentication;
     let warning = |entrance: &Entrance| {
         let address = &entrance.address;
-        match entrance.listener.anonymous.unwrap_or(authentication.anonymous) {
+        let Admittance { ways, anonymous } = Admittance::of(&settings.authentication, &entrance.listener);
+        match anonymous {
+            Anonymous::Always if entrance.listener.authentication == Ways::Off => Some(format!(
+                "{address} can be reached from the network, and nobody is asked who it is there (authentication = \"off\"): \
+                 whoever gets there is a client"
+            )),
             Anonymous::Always => Some(format!(
                 "{address} can be reached from the network, and lets in who says nothing about itself \
                  (authentication.anonymous = \"always\"): whoever gets there is a client"
             )),
-            Anonymous::Local if !authentication.has_providers() => Some(format!(
+            Anonymous::Local if ways.is_empty() => Some(format!(
                 "{address} can be reached from the network, and only clients on this machine are let in: nothing says \
                  how others prove who they are. Name a password file (iothub passwd -c FILE USER; \
                  authentication.password_file), or let everybody in (authentication.anonymous = \"always\")"
@@ -226,7 +230,24 @@ pub fn strangers(settings: &Settings, numbers: &Numbers) -> Vec<String> {
             Anonymous::Local | Anonymous::Never => None,
         }
     };
-    numbers.open().filter(|entrance| listen::is_open(&entrance.place)).filter_map(warning).collect()
+    let open = numbers.open().filter(|entrance| listen::is_open(&entrance.place));
+    open.filter_map(warning).chain(idle(settings, numbers)).collect()
+}
+
+/// What is configured and asked nowhere.
+fn idle(settings: &Settings, numbers: &Numbers) -> Vec<String> {
+    let authentication = &settings.authentication;
+    let asked: Vec<Way> =
+        numbers.open().flat_map(|entrance| Admittance::of(authentication, &entrance.listener).ways).collect();
+    let is_idle = |way: &Way| authentication.has(*way) && !asked.contains(way);
+    let sentence = |way: Way| {
+        format!(
+            "no listener asks authentication.{}: name \"{}\" in authentication.order or in the authentication of a listener",
+            way.key(),
+            way.word()
+        )
+    };
+    Way::ALL.into_iter().filter(is_idle).map(sentence).collect()
 }
 
 /// Where the broker listens, with the ports that were chosen.

@@ -3,6 +3,8 @@
 
 use transport::Prefix;
 
+use super::ways::Way;
+
 /// Certificates of the listeners that speak TLS, and what is asked of their clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tls {
@@ -44,6 +46,8 @@ pub struct WebSocket {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Authentication {
     pub anonymous: Anonymous,
+    /// Those that are asked, if they are there, at each listener that does not say it otherwise.
+    pub order: Vec<Way>,
     /// Empty: none, as with every file here.
     pub password_file: String,
     pub user_database: String,
@@ -166,22 +170,9 @@ impl CertificateUser {
 }
 
 impl Authentication {
-    /// Somebody looks at the user name of a CONNECT.
-    pub fn checks_logins(&self) -> bool {
-        [&self.password_file, &self.user_database, &self.jwt_keys, &self.http_url]
-            .into_iter()
-            .any(|text| !text.is_empty())
-    }
-
     /// Whoever proves who a client is may say what it may do, too.
     pub fn hears_permits(&self) -> bool {
         !self.jwt_keys.is_empty() || !self.http_url.is_empty()
-    }
-
-    /// There is more than anonymous clients.
-    pub fn has_providers(&self) -> bool {
-        let knows_certificates = self.certificate_user != CertificateUser::None;
-        self.checks_logins() || !self.scram_file.is_empty() || knows_certificates
     }
 }
 
@@ -189,6 +180,7 @@ impl Default for Authentication {
     fn default() -> Authentication {
         Authentication {
             anonymous: Anonymous::Local,
+            order: Way::ALL.to_vec(),
             password_file: String::new(),
             user_database: String::new(),
             scram_file: String::new(),

@@ -9,6 +9,7 @@ use super::{
     settings::Settings,
     table::KEYS,
     value::{Value, show_bytes},
+    ways::{Way, Ways},
 };
 
 /// One line of the configuration.
@@ -62,6 +63,14 @@ pub enum Kind {
     /// A list of texts, names of files for example.
     Texts {
         place: fn(&mut Settings) -> &mut Vec<String>,
+    },
+    /// A list of ways to find out who a client is.
+    Order {
+        place: fn(&mut Settings) -> &mut Vec<Way>,
+    },
+    /// Such a list, or a word in its place.
+    Ways {
+        place: fn(&mut Settings) -> &mut Ways,
     },
     /// The path of a URL.
     Path {
@@ -141,6 +150,14 @@ impl Key {
                 *place(settings) = mount.ok_or_else(expected)?.to_owned();
             }
             Kind::Texts { place } => *place(settings) = value.texts()?,
+            Kind::Order { place } => *place(settings) = Way::list(&value.items().ok_or_else(expected)?)?,
+            Kind::Ways { place } => {
+                *place(settings) = match value.text() {
+                    Some("inherited") => Ways::Inherited,
+                    Some("off") => Ways::Off,
+                    _ => Ways::These(Way::list(&value.items().ok_or_else(expected)?)?),
+                }
+            }
             Kind::Path { place } => *place(settings) = value.path().ok_or_else(expected)?.to_owned(),
             Kind::Origins { place } => *place(settings) = value.origins().ok_or_else(expected)?,
             Kind::Networks { place } => *place(settings) = value.networks()?,
@@ -178,6 +195,8 @@ impl Key {
                 format!("{:?}", place(&mut settings))
             }
             Kind::Texts { place } | Kind::Origins { place } => format!("{:?}", place(&mut settings)),
+            Kind::Order { place } => Way::show(place(&mut settings)),
+            Kind::Ways { place } => place(&mut settings).show(),
             Kind::Networks { place } => {
                 let networks: Vec<String> = place(&mut settings).iter().map(Prefix::to_string).collect();
                 format!("{networks:?}")
@@ -221,6 +240,11 @@ impl Key {
                  without + and #, and not beginning with $"
             ),
             Kind::Texts { .. } => "expected a list of texts".to_owned(),
+            Kind::Order { .. } => format!("expected a list, for example {}", Way::show(&Way::ALL)),
+            Kind::Ways { .. } => {
+                "expected a list, for example [\"certificate\", \"password\"], or \"off\" or \"inherited\""
+                    .to_owned()
+            }
             Kind::Path { .. } => {
                 "expected a path that begins with /, for example \"/mqtt\", or nothing".to_owned()
             }

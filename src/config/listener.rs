@@ -8,7 +8,8 @@ use super::{
     key::{Key, Kind},
     rates::{Over, RatesOf},
     settings::Settings,
-    table::{count, flag, rate, text, texts, word},
+    table::{BACKLOG_MAX, count, flag, rate, text, texts, word},
+    ways::Ways,
 };
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,12 +17,15 @@ pub struct Listener {
     /// None until the file has said it.
     pub address: Option<Address>,
     pub max_connections: u64,
+    /// 0: that of `[server]`.
+    pub backlog: u64,
     pub nodelay: bool,
     pub versions: Versions,
     /// Of a socket in the file system.
     pub socket_mode: u64,
     /// Who may begin with a PROXY header, and must unless the listener is for everything; empty: nobody.
     pub proxy_protocol_from: Vec<Prefix>,
+    pub authentication: Ways,
     pub anonymous: Option<Anonymous>,
     pub over: Option<Over>,
     /// What they do not say, `[rates]` says.
@@ -68,10 +72,12 @@ impl Default for Listener {
         Listener {
             address: None,
             max_connections: CONNECTIONS_MAX,
+            backlog: 0,
             nodelay: true,
             versions: Versions::All,
             socket_mode: 0o660,
             proxy_protocol_from: Vec::new(),
+            authentication: Ways::Inherited,
             anonymous: None,
             over: None,
             rates: RatesOf::default(),
@@ -134,6 +140,15 @@ pub const SECTION: &str = "listener";
 pub static KEYS: &[Key] = &[
     Key { section: SECTION, name: "address", kind: Kind::Address { place: |s| &mut last(s).address } },
     count(SECTION, "max_connections", 1..=CONNECTIONS_MAX, |s| &mut last(s).max_connections),
+    Key {
+        section: SECTION,
+        name: "backlog",
+        kind: Kind::Count {
+            range: 0..=BACKLOG_MAX,
+            word: Some(("inherited", 0)),
+            place: |s| &mut last(s).backlog,
+        },
+    },
     flag(SECTION, "nodelay", |s| &mut last(s).nodelay),
     word(
         SECTION,
@@ -147,6 +162,11 @@ pub static KEYS: &[Key] = &[
         section: SECTION,
         name: "proxy_protocol_from",
         kind: Kind::Networks { place: |s| &mut last(s).proxy_protocol_from },
+    },
+    Key {
+        section: SECTION,
+        name: "authentication",
+        kind: Kind::Ways { place: |s| &mut last(s).authentication },
     },
     word(
         SECTION,

@@ -243,9 +243,13 @@ impl Settings {
         self.bans.iter().flat_map(of).collect()
     }
 
-    /// A door at this place. What it speaks is decided elsewhere.
-    pub fn door(&self, place: Place) -> Door {
-        Door { backlog: narrow(self.server.listen_backlog), ..Door::plain(place) }
+    /// A listener's door at this place. What it speaks is decided elsewhere.
+    pub fn door(&self, listener: &Listener, place: Place) -> Door {
+        let backlog = match listener.backlog {
+            0 => self.server.listen_backlog,
+            own => own,
+        };
+        Door { backlog: narrow(backlog), ..Door::plain(place) }
     }
 
     pub fn websocket_door(&self) -> transport::Door {

@@ -13,6 +13,8 @@ const U16: u64 = u16::MAX as u64;
 const U32: u64 = u32::MAX as u64;
 /// The largest packet of the protocol: a fixed header of five bytes and four times seven bits of length.
 const PACKET_BYTES_MAX: u64 = 5 + 0x0FFF_FFFF;
+/// More than a kernel keeps.
+pub const BACKLOG_MAX: u64 = 1 << 20;
 /// An hour is more than any start or end of a connection can sensibly take.
 const WAIT_SECS_MAX: u64 = 3600;
 /// Far beyond any machine, and far from an overflow when limits are added.
@@ -101,7 +103,7 @@ pub static KEYS: &[Key] = &[
     },
     count("server", "max_connections", 1..=10_000_000, |s| &mut s.server.max_connections),
     bytes("server", "max_packet_size", 64..=PACKET_BYTES_MAX, |s| &mut s.server.max_packet_size),
-    count("server", "listen_backlog", 1..=1 << 20, |s| &mut s.server.listen_backlog),
+    count("server", "listen_backlog", 1..=BACKLOG_MAX, |s| &mut s.server.listen_backlog),
     count("server", "connect_timeout_secs", 1..=WAIT_SECS_MAX, |s| &mut s.server.connect_timeout_secs),
     count("server", "close_timeout_secs", 0..=WAIT_SECS_MAX, |s| &mut s.server.close_timeout_secs),
     count("server", "shutdown_timeout_secs", 0..=WAIT_SECS_MAX, |s| &mut s.server.shutdown_timeout_secs),
@@ -151,6 +153,11 @@ pub static KEYS: &[Key] = &[
         |s| s.authentication.anonymous as usize,
         |s, at| s.authentication.anonymous = Anonymous::ALL[at],
     ),
+    Key {
+        section: "authentication",
+        name: "order",
+        kind: Kind::Order { place: |s| &mut s.authentication.order },
+    },
     text("authentication", "password_file", |s| &mut s.authentication.password_file),
     text("authentication", "user_database", |s| &mut s.authentication.user_database),
     text("authentication", "scram_file", |s| &mut s.authentication.scram_file),
@@ -418,6 +425,8 @@ mod tests {
             Kind::Path { .. } => ["/here", "/there"].map(str::to_owned),
             Kind::Origins { .. } => ["https://a.example", "http://b.example:8000"].map(str::to_owned),
             Kind::Networks { .. } => ["192.0.2.0/24", "2001:db8::/32"].map(str::to_owned),
+            Kind::Order { .. } => ["http", "scram,token"].map(str::to_owned),
+            Kind::Ways { .. } => ["off", "scram,token"].map(str::to_owned),
             Kind::Texts { .. } => ["/one.pem", "/other.pem"].map(str::to_owned),
             Kind::Addresses { .. } => ["tcp://192.0.2.1:1", "tcp://192.0.2.1:2"].map(str::to_owned),
         }

@@ -345,3 +345,15 @@ fn verbosity_counts_from_the_level_of_the_other_sources() {
     let loaded = load(None, environment, &flags).expect("no problem");
     assert_eq!(loaded.settings.log.level, Level::Info);
 }
+
+#[test]
+fn a_listener_has_its_own_backlog_or_that_of_all() {
+    let file = Scratch::new(
+        "[server]\nlisten_backlog = 9\n[[listener]]\naddress = \"tcp://127.0.0.1:1\"\n\
+         [[listener]]\naddress = \"tcp://127.0.0.1:2\"\nbacklog = 7\n",
+    );
+    let settings = load(Some(&file.0), [], &Flags::default()).expect("no problem").settings;
+    let place = || runtime::Place::Tcp(([127, 0, 0, 1], 1).into());
+    let backlogs = settings.listeners.iter().map(|listener| settings.door(listener, place()).backlog);
+    assert_eq!(backlogs.collect::<Vec<_>>(), [9, 7]);
+}

@@ -88,7 +88,7 @@ impl Value<'_> {
     }
 
     /// The texts of a list; a word has commas between them.
-    fn items(&self) -> Option<Vec<&str>> {
+    pub fn items(&self) -> Option<Vec<&str>> {
         match self {
             Value::Word(word) => {
                 Some(word.split(',').map(str::trim).filter(|part| !part.is_empty()).collect())

@@ -102,3 +102,37 @@ fn a_token_counts_as_much_longer_as_is_configured() {
     }
     fs::remove_file(file).expect("removed");
 }
+
+#[test]
+fn who_decides_stands_in_the_order_that_the_listener_says() {
+    use crate::config::{Address, Listener, Ways};
+    let entrance = |port: u16, authentication: Ways| {
+        let address = Address::parse(&format!("tcp://127.0.0.1:{port}")).expect("an address");
+        let place = runtime::Place::Tcp(SocketAddr::from(([127, 0, 0, 1], port)));
+        Entrance { listener: Listener { authentication, ..Listener::at(address.clone()) }, address, place }
+    };
+    let numbers = Numbers::first(vec![
+        entrance(1, Ways::Inherited),
+        entrance(2, Ways::These(vec![Way::Certificate, Way::Http])),
+        entrance(3, Ways::Off),
+    ]);
+    let settings = Authentication {
+        certificate_user: CertificateUser::CommonName,
+        http_url: "http://127.0.0.1:1/".to_owned(),
+        order: vec![Way::Http, Way::Certificate],
+        anonymous: Who::Never,
+        ..Authentication::default()
+    };
+    let (chains, _) = chains(&settings, &numbers).expect("nothing is read");
+    let shown = format!("{chains:?}");
+    for expected in [
+        r#""tcp://127.0.0.1:1": ["call-out http://127.0.0.1:1/", "certificate"]"#,
+        r#""tcp://127.0.0.1:2": ["certificate", "call-out http://127.0.0.1:1/"]"#,
+        r#""tcp://127.0.0.1:3": ["anonymous"]"#,
+    ] {
+        assert!(shown.contains(expected), "{expected}: {shown}");
+    }
+    let settings = Settings { authentication: settings, ..Settings::default() };
+    assert!(asks(&settings, &entrance(1, Ways::Inherited), false));
+    assert!(!asks(&settings, &entrance(3, Ways::Off), false));
+}

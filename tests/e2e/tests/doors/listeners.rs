@@ -2,9 +2,10 @@
 
 use std::fs;
 
-use e2e::{Process, Setup};
+use client::QoS;
+use e2e::{Link, Process, Setup, program, v5};
 
-use super::publish;
+use super::{publish, reload::reload};
 
 /// The ports of the listeners of this scheme, in their order.
 fn ports(process: &Process, scheme: &str) -> Vec<u16> {
@@ -57,4 +58,62 @@ fn a_test_of_the_configuration_reads_every_file_that_it_names() {
         assert!(said.contains(sentence), "{sentence}\n{said}");
     }
     assert_eq!(ended.errors.len(), 3, "{said}");
+}
+
+#[test]
+fn each_listener_asks_in_its_own_way_and_another_way_counts_at_once() {
+    let setup = Setup::bare("listeners-ways").shards(2);
+    let mut passwd = program::command(program::iothub());
+    passwd.args(["passwd", "-c", "-b"]).arg(setup.folder().join("users")).args(["anna", "right"]);
+    Process::start("iothub passwd", &mut passwd).succeed();
+    let text = "[authentication]\npassword_file = \"users\"\nanonymous = \"never\"\n\
+                [[listener]]\naddress = \"tcp://127.0.0.1:0\"\n\
+                [[listener]]\naddress = \"tcp://127.0.0.1:0\"\nauthentication = [\"token\", \"scram\"]\n\
+                [[listener]]\naddress = \"tcp://127.0.0.1:0\"\nauthentication = \"off\"\nbacklog = 7\n";
+    let broker = setup.config(text).start();
+    let [inherits, others, off] = broker.ports_of("tcp")[..] else { panic!("{}", broker.process.shown()) };
+    let comes = |port: u16, login: &[&str]| {
+        publish(port, &[&["-V", "5", "-q", "1", "-t", "t", "-m", "m"], login].concat()).says("PUBACK")
+    };
+    let (right, wrong) = (["-u", "anna", "-P", "right"], ["-u", "anna", "-P", "wrong"]);
+    assert!(comes(inherits, &right) && !comes(inherits, &wrong) && !comes(inherits, &[]));
+    assert!(!comes(others, &right) && !comes(others, &[]));
+    assert!(comes(off, &right) && comes(off, &wrong) && comes(off, &[]));
+
+    let mut stays = Link::connect(off, v5("stays"));
+    let text =
+        text.replace("\"off\"\nbacklog = 7", "[\"password\"]").replace("[\"token\", \"scram\"]", "\"off\"");
+    fs::write(broker.folder().join("iothub.toml"), text).unwrap();
+    reload(&broker);
+    assert!(comes(off, &right) && !comes(off, &wrong) && !comes(off, &[]));
+    assert!(comes(others, &wrong) && comes(others, &[]));
+    broker
+        .process
+        .await_text("authentication is [\"password\"] (before: \"off\"), for those who connect from now on");
+    broker.process.await_text("backlog is \"inherited\" (before: 7)");
+    stays.subscribe("still", QoS::AtMostOnce);
+    assert!(comes(off, &right));
+}
+
+#[test]
+fn a_list_of_ways_says_what_is_wrong_with_it() {
+    for (key, sentence) in [
+        (
+            "authentication = [\"password\", \"card\"]",
+            "there is no \"card\": expected some of \"certificate\", ",
+        ),
+        ("authentication = [\"http\", \"http\"]", "\"http\" is there twice: name each once"),
+        ("authentication = []", "expected at least one of \"certificate\""),
+        ("authentication = \"on\"", "expected a list, for example"),
+        (
+            "authentication = \"off\"\nanonymous = \"never\"",
+            "lets everybody in with this, and its anonymous says otherwise",
+        ),
+        ("[authentication]\norder = [\"off\"]", "there is no \"off\""),
+    ] {
+        let text = format!("[[listener]]\naddress = \"tcp://127.0.0.1:0\"\n{key}\n");
+        let ended = Setup::bare("listeners-ways-wrong").config(&text).args(["--test-config"]).run();
+        let said = ended.errors.join("\n");
+        assert!(ended.code == Some(1) && said.contains(sentence), "{key}: {said}");
+    }
 }
