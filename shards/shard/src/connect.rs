@@ -88,7 +88,8 @@ impl Shard {
         data: Option<&[u8]>,
         turn: &mut Turn<'_>,
     ) {
-        if self.is_user_barred(conn, turn.now) {
+        // The client id once more: somebody may have been asked for long.
+        if self.is_client_barred(connect.client_id, turn.now) || self.is_user_barred(conn, turn.now) {
             return self.refuse_barred(conn, turn);
         }
         self.mount(conn);

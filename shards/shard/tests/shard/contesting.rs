@@ -7,6 +7,7 @@ use shard::{Bans, Config, ContestLimits, ContestPolicy, Event};
 
 use crate::{
     asking::{accept, knock},
+    exchanging::{challenge, go_on, with_method},
     script::{Script, connect},
 };
 
@@ -126,4 +127,19 @@ fn a_banned_client_id_is_not_even_asked_about() {
     let client = knock(&mut s, &connect("c"));
     assert_eq!(s.hear(client), ["CONNACK Banned"]);
     assert!(s.asks.is_empty());
+}
+
+#[test]
+fn who_is_banned_while_it_proves_who_it_is_does_not_come_in() {
+    for of_user in [false, true] {
+        let mut s = Script::new(crate::asking::config());
+        let client = knock(&mut s, &with_method("c"));
+        s.answer(client, challenge("c1", 1));
+        let banned = if of_user { bans(&[], &["ada"], None) } else { bans(&["c"], &[], None) };
+        s.event(0, Event::Bans(banned));
+        go_on(&mut s, client, "r1");
+        s.answer(client, accept("ada"));
+        assert_eq!(s.hear(client).last().unwrap(), "CONNACK Banned");
+        assert_eq!((s.counter("refused_banned"), s.shards[0].gauges().sessions), (1, 0));
+    }
 }

@@ -12,7 +12,7 @@ use crate::{
 
 const METHOD: &str = "SCRAM-SHA-256";
 
-fn with_method(client_id: &str) -> Connect<'_> {
+pub fn with_method(client_id: &str) -> Connect<'_> {
     let properties = ConnectProperties {
         authentication_method: Some(METHOD),
         authentication_data: Some(b"first"),
@@ -21,16 +21,16 @@ fn with_method(client_id: &str) -> Connect<'_> {
     Connect { properties, username: Some("ada"), ..connect(client_id) }
 }
 
-fn auth(s: &mut Script, client: Client, reason: ReasonCode, method: &str, data: &str) {
+pub fn auth(s: &mut Script, client: Client, reason: ReasonCode, method: &str, data: &str) {
     let auth = Auth { reason, method: Some(method), data: Some(data.as_bytes()), ..Auth::default() };
     s.packet(client, &Packet::Auth(auth));
 }
 
-fn go_on(s: &mut Script, client: Client, data: &str) {
+pub fn go_on(s: &mut Script, client: Client, data: &str) {
     auth(s, client, ReasonCode::ContinueAuthentication, METHOD, data);
 }
 
-fn challenge(data: &str, ticket: u64) -> Answer {
+pub fn challenge(data: &str, ticket: u64) -> Answer {
     Answer::Continue { data: data.as_bytes().into(), ticket }
 }
 
