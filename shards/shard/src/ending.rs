@@ -49,6 +49,7 @@ impl Shard {
         }
         self.begin_closing(conn, turn);
         if let Some(session) = session {
+            self.note_author(session);
             self.detach(session, will, turn);
         }
     }
@@ -130,6 +131,9 @@ impl Shard {
         self.hear_out(conn, turn);
         if self.connections.get(conn).is_some_and(|connection| connection.stage != Stage::Closing) {
             self.keep_spent(conn, turn.now);
+        }
+        if let Some(session) = self.connections.get(conn).and_then(|connection| connection.session()) {
+            self.note_author(session);
         }
         let Some(connection) = self.forget_connection(conn) else { return };
         let stage = connection.stage;

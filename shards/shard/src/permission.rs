@@ -15,6 +15,7 @@ use crate::{
     note::Denial,
     session::Session,
     shard::Deadline,
+    source::Source,
     turn::Turn,
 };
 
@@ -71,6 +72,19 @@ impl Permissions {
     /// Whether somebody may who need not be here.
     pub fn lets(&mut self, grant: &Grant, client_id: &str, listener: &str, ask: &Ask<'_>) -> bool {
         self.hold(grant, client_id, listener, false).holder.check(ask).is_allowed
+    }
+
+    /// Why somebody may not who need not be here; none if he may.
+    pub fn denial(&mut self, who: &Source, listener: &str, ask: &Ask<'_>) -> Option<Denial> {
+        let held = self.hold(&who.grant, &who.client_id, listener, false);
+        let verdict = held.holder.check(ask);
+        (!verdict.is_allowed).then(|| Denial {
+            user: who.grant.user.clone(),
+            action: ask.action.word(),
+            topic: ask.topic.into(),
+            is_shadow: false,
+            because: held.holder.explain(&verdict).to_string().into(),
+        })
     }
 
     fn hold_connection(

@@ -32,6 +32,8 @@ pub(crate) struct Will {
     pub message: Message,
     /// Of one that is to be retained, where somebody asks for it.
     pub source: Option<Arc<Source>>,
+    /// Whose it is, from the end of the connection on. Not stored: after a start nobody knows.
+    pub author: Option<Arc<Source>>,
     /// Counts from the publication of the will, not from the CONNECT.
     pub message_expiry_s: Option<u32>,
     pub delay_s: u32,
@@ -69,6 +71,7 @@ impl Will {
             name: entry.will,
             message: Message::new(&parts),
             source: None,
+            author: None,
             message_expiry_s: entry.message_expiry_s,
             delay_s: entry.delay_s,
             due_at: None,
@@ -134,6 +137,12 @@ impl Shard {
         let Some(will) = session.will.take() else { return };
         let id = session.id;
         self.will_bytes -= will.message.weight();
+        if self.is_will_denied(&will, turn) {
+            if self.is_kept(key) {
+                self.keep_session(key, false);
+            }
+            return;
+        }
         self.counters.wills_published += 1;
         turn.push(Effect::Note(Note { conn: None, client_id: Some(client_id), what: What::WillPublished }));
         let expires_at = will.message_expiry_s.map(|expiry_s| turn.now.add_secs(u64::from(expiry_s)));
@@ -150,6 +159,33 @@ impl Shard {
                 self.handshakes.set_told(will.name, PacketId::MIN, self.peers().collect());
             }
             self.release_if_over(will.name);
+        }
+    }
+
+    /// The rules of this moment are asked, for whoever left the will: he may have gone before they came.
+    fn is_will_denied(&mut self, will: &Will, turn: &mut Turn<'_>) -> bool {
+        let Some(author) = will.author.as_deref() else { return false };
+        let message = &will.message;
+        let (topic, qos, retain) = (message.topic(), message.qos() as u8, message.retain());
+        let ask = access::Ask { action: access::Action::Will, topic, qos, retain };
+        let listener = self.config.door(author.door).map_or("", |door| &*door.name);
+        let Some(permissions) = self.permissions.as_mut() else { return false };
+        let Some(denial) = permissions.denial(author, listener, &ask) else { return false };
+        self.counters.denied_will += 1;
+        let client_id = Some(Arc::clone(&author.client_id));
+        turn.push(Effect::Note(Note { conn: None, client_id, what: What::Denied(Box::new(denial)) }));
+        true
+    }
+
+    /// The connection is about to end: from it is known whose the will is.
+    pub(crate) fn note_author(&mut self, key: SessionKey) {
+        let session = &self.sessions[key];
+        let (Some(conn), Some(_)) = (session.conn, &session.will) else { return };
+        let Some(connection) = self.connections.get(conn) else { return };
+        let (door, client_id) = (connection.door, Arc::clone(&session.client_id));
+        let grant = self.grant_of(conn).cloned().unwrap_or_default();
+        if let Some(will) = self.sessions[key].will.as_mut() {
+            will.author = Some(Arc::new(Source { client_id, grant, door }));
         }
     }
 

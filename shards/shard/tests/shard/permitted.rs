@@ -5,8 +5,9 @@ use std::sync::Arc;
 use access::{Fallback, Rules};
 use mqtt::{
     Connect, ConnectProperties, Packet, Publish, QoS, ReasonCode, Subscribe, UserProperties, Version, Will,
+    WillProperties,
 };
-use shard::{Config, DoorConfig, Event, Grant};
+use shard::{Bans, Config, DoorConfig, Event, Grant};
 
 use crate::script::{Client, Script, ack, connect, options, publish};
 
@@ -354,6 +355,61 @@ fn a_will_is_taken_away_with_its_right() {
     s.cut(ada);
     assert!(s.hear(bob).is_empty());
     assert_eq!((s.counter("denied_will"), s.shards[0].gauges().will_bytes), (1, 0));
+}
+
+#[test]
+fn a_will_whose_right_goes_while_its_client_is_away_is_not_published() {
+    // Rules that were there before are not what counts.
+    for before in [None, Some(rules("{ allow = [\"publish\", \"will\"], topics = \"a\" }"))] {
+        for allows in [false, true] {
+            let mut s =
+                Script::new(Config { store_epoch_ms: Some(1_700_000_000_000), ..config(before.clone()) });
+            let bob = bob(&mut s);
+            s.subscribe(bob, "a", 0);
+            s.hear(bob);
+            let (properties, will) = delayed_will();
+            let (ada, _) = s.connect(&Connect { properties, will: Some(will), ..connect("ada") });
+            s.cut(ada);
+            let right = if allows { ", \"will\"" } else { "" };
+            change(&mut s, Some(rules(&format!("{{ allow = [\"publish\"{right}], topics = \"a\" }}"))));
+            s.secs(11);
+            let heard = s.hear(bob);
+            assert_eq!(heard.len(), usize::from(allows), "{heard:?}");
+            assert_eq!(
+                (s.counter("denied_will"), s.counter("wills_published")),
+                if allows { (0, 1) } else { (1, 0) }
+            );
+            assert_eq!(s.shards[0].gauges().will_bytes, 0);
+            assert_eq!(s.notes.iter().any(|note| note.contains("Denied")), !allows);
+            // The store knows as well that it is gone.
+            s.crash();
+            s.secs(11);
+            assert_eq!((s.counter("wills_published"), s.shards[0].gauges().will_bytes), (0, 0));
+        }
+    }
+}
+
+#[test]
+fn who_is_banned_and_has_lost_the_right_to_its_will_leaves_none() {
+    let mut s = Script::new(config(None));
+    let bob = bob(&mut s);
+    s.subscribe(bob, "a", 0);
+    s.hear(bob);
+    let will = Will { topic: "a", payload: b"gone", ..Will::default() };
+    let (ada, _) = s.connect(&Connect { will: Some(will), ..connect("ada") });
+    s.event(0, Event::Rules(Some(rules("{ allow = \"publish\", topics = \"a\" }"))));
+    s.event(0, Event::Bans(Arc::new(Bans { users: vec![("ada".into(), None)], ..Bans::default() })));
+    s.secs(1);
+    assert!(s.is_closed(ada) && s.hear(bob).is_empty());
+    assert_eq!(s.counter("denied_will"), 1);
+}
+
+fn delayed_will() -> (ConnectProperties<'static>, Will<'static>) {
+    let of_will = WillProperties { delay_interval_s: Some(10), ..WillProperties::default() };
+    let will = Will { topic: "a", payload: b"gone", properties: of_will, ..Will::default() };
+    let properties =
+        ConnectProperties { session_expiry_interval_s: Some(1000), ..ConnectProperties::default() };
+    (properties, will)
 }
 
 #[test]
