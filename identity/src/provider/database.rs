@@ -23,10 +23,14 @@ use crate::{
 pub struct Database {
     path: PathBuf,
     name: Arc<str>,
-    users: RwLock<Arc<Users>>,
+    users: Arc<Current>,
     generation: AtomicU64,
     decoy: Decoy,
 }
+
+/// The users as they are now, for the database and for the exchanges that it has begun.
+#[derive(Debug)]
+struct Current(RwLock<Arc<Users>>);
 
 /// The users as they are at one moment.
 #[derive(Debug)]
@@ -48,7 +52,7 @@ impl Database {
     pub fn load(path: &Path) -> Result<Database, LoadError> {
         let iterations = NonZeroU32::new(ITERATIONS_DEFAULT).expect("the default is not none");
         Ok(Database {
-            users: RwLock::new(Arc::new(Users::load(path)?)),
+            users: Arc::new(Current(RwLock::new(Arc::new(Users::load(path)?)))),
             name: format!("user database {}", path.display()).into(),
             path: path.to_owned(),
             generation: AtomicU64::new(0),
@@ -62,7 +66,7 @@ impl Database {
             return Ok(false);
         }
         let users = Users::load(&self.path)?;
-        *self.users.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(users);
+        *self.users.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(users);
         self.generation.fetch_add(1, Ordering::Release);
         Ok(true)
     }
@@ -73,7 +77,7 @@ impl Database {
     }
 
     fn users(&self) -> Arc<Users> {
-        self.users.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.users.get()
     }
 
     fn begin(&self, users: Arc<Users>, mechanism: Mechanism, data: &[u8]) -> Judgement {
@@ -83,11 +87,17 @@ impl Database {
         };
         match Server::begin(mechanism, data, &nonce(), &self.decoy, find) {
             Ok((server, message)) => {
-                let begun = Begun { server, users: users.clone(), name: self.name.clone() };
+                let begun = Begun { server, mechanism, users: self.users.clone(), name: self.name.clone() };
                 Judgement::Challenge(message, Box::new(begun))
             }
             Err(error) => refused(error),
         }
+    }
+}
+
+impl Current {
+    fn get(&self) -> Arc<Users> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -172,22 +182,30 @@ impl Provider for Database {
     }
 }
 
-/// An exchange that waits for the client's proof, with the users as they were when it began.
+/// An exchange that waits for the client's proof.
 struct Begun {
     server: Server,
-    users: Arc<Users>,
+    mechanism: Mechanism,
+    users: Arc<Current>,
     name: Arc<str>,
 }
 
 impl Exchange for Begun {
+    /// By the users of this moment: whoever was known when it began may be gone, or have another password or other rights.
     fn go_on(self: Box<Self>, data: &[u8], _unix_ms: u64) -> Judgement {
-        match self.server.finish(data) {
-            Ok(finished) => {
-                let record =
-                    self.users.table.records.get(finished.user.as_str()).expect("a proof is of a known user");
+        let users = self.users.get();
+        let credential = self.server.credential().clone();
+        let finished = match self.server.finish(data) {
+            Ok(finished) => finished,
+            Err(error) => return refused(error),
+        };
+        let record = users.table.records.get(finished.user.as_str());
+        match record.filter(|record| record.credential(self.mechanism) == Some(&credential)) {
+            Some(record) if !record.is_disabled => {
                 Judgement::AcceptWith(identity(&finished.user, record, &self.name), finished.message)
             }
-            Err(error) => refused(error),
+            Some(_) => Judgement::reject(Reason::NotAuthorized, "the user is disabled"),
+            None => Judgement::reject(Reason::NotAuthorized, "the user has gone or has another password"),
         }
     }
 }
@@ -307,5 +325,39 @@ mod tests {
                 judgement => assert!(!is_in && matches!(judgement, Judgement::Reject(_)), "{user}"),
             }
         }
+    }
+
+    #[test]
+    fn a_proof_is_judged_by_the_users_of_its_moment() {
+        let path = path("moment");
+        let promoted = UserRecord { roles: vec!["admin".into()], ..record(b"secret") };
+        let disabled = UserRecord { is_disabled: true, ..record(b"secret") };
+        let later = [
+            (Some(promoted), Some("admin")),
+            (Some(record(b"other")), None),
+            (Some(disabled), None),
+            (None, None),
+        ];
+        for (record_later, role) in later {
+            write(&path, &[("alice", record(b"secret"))]);
+            let database = Database::load(&path).expect("a good file");
+            let mut client = Client::new(Mechanism::Sha256, "alice", Secret::new(b"secret"), "abc");
+            let data = Secret::new(&client.first());
+            let enhanced = Enhanced { method: "SCRAM-SHA-256".into(), data, exchange: None };
+            let asked = Ask { enhanced: Some(enhanced), ..ask("192.0.2.1:1", None) };
+            let Judgement::Challenge(first, exchange) = database.judge(&asked, 0) else {
+                panic!("a challenge")
+            };
+            let records: Vec<_> = record_later.map(|record| ("alice", record)).into_iter().collect();
+            write(&path, &records);
+            assert!(database.refresh().expect("changed"));
+            match exchange.go_on(&client.answer(&first).expect("an answer"), 0) {
+                Judgement::AcceptWith(identity, _) => {
+                    assert_eq!(identity.roles.first().map(|it| &**it), role)
+                }
+                judgement => assert!(role.is_none() && matches!(judgement, Judgement::Reject(_))),
+            }
+        }
+        fs::remove_file(path).expect("removed");
     }
 }

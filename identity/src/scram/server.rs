@@ -58,6 +58,11 @@ impl Server {
         Ok((server, message.into_bytes()))
     }
 
+    /// What the proof is held against.
+    pub fn credential(&self) -> &Credential {
+        &self.credential
+    }
+
     /// Takes the client's last message: its proof is right, or the exchange is over.
     pub fn finish(self, client_final: &[u8]) -> Result<Finished, ScramError> {
         let last = ClientFinal::decode(client_final)?;

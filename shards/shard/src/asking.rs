@@ -13,6 +13,7 @@ use crate::{
     connection::{Connection, Stage},
     ending::WillFate,
     receive::protocol_error,
+    regranting::NOT_LET_IN,
     shard::Deadline,
     standing::{Standing, Talk},
     turn::Turn,
@@ -96,14 +97,17 @@ impl Shard {
 
     fn on_answer(&mut self, conn: ConnId, answer: Answer, turn: &mut Turn<'_>) {
         match answer {
-            Answer::Accept { grant, lasts, data } => {
-                let Some(standing) = self.standing(conn) else { return };
-                standing.grant = Some(grant);
-                standing.ends_at = lasts.map(|lasts| turn.now + lasts);
-                standing.begin(Talk::Over, turn.now);
-                self.arm_standing(conn, turn);
-                self.take_up(conn, data.as_deref(), turn);
-            }
+            Answer::Accept { grant, lasts, data } => match self.grant_as_revised(conn, grant) {
+                Some(grant) => {
+                    let Some(standing) = self.standing(conn) else { return };
+                    standing.grant = Some(grant);
+                    standing.ends_at = lasts.map(|lasts| turn.now + lasts);
+                    standing.begin(Talk::Over, turn.now);
+                    self.arm_standing(conn, turn);
+                    self.take_up(conn, data.as_deref(), turn);
+                }
+                None => self.refuse_asked(conn, ReasonCode::NotAuthorized, NOT_LET_IN.into(), turn),
+            },
             Answer::Refuse { reason, why } => self.refuse_asked(conn, reason, why, turn),
             Answer::Continue { data, ticket } => {
                 if !self.challenge(conn, &data, ticket, turn) {

@@ -119,6 +119,7 @@ impl Shard {
     /// Takes the connection out of the table, with all that was counted for it.
     pub(crate) fn forget_connection(&mut self, conn: ConnId) -> Option<Connection> {
         let mut connection = self.connections.remove(conn)?;
+        self.forget_missed(conn);
         self.receive_bytes -= connection.release_receiving();
         self.unsent_bytes -= connection.unsent_bytes();
         if connection.stalled {

@@ -10,6 +10,7 @@ use crate::{
     ending::WillFate,
     keys::SessionKey,
     receive::protocol_error,
+    regranting::NOT_LET_IN,
     standing::Talk,
     turn::Turn,
 };
@@ -60,6 +61,9 @@ impl Shard {
     ) {
         match answer {
             Answer::Accept { grant, lasts, data } => {
+                let Some(grant) = self.grant_as_revised(conn, grant) else {
+                    return self.refuse_renewal(conn, ReasonCode::NotAuthorized, NOT_LET_IN.into(), turn);
+                };
                 let Some(standing) = self.standing(conn) else { return };
                 // What the session has was given to somebody by name.
                 if standing.grant.as_ref().is_some_and(|held| held.user != grant.user) {

@@ -3,13 +3,26 @@
 use std::sync::Arc;
 
 use access::Fallback;
+use mqtt::ReasonCode;
 use shard::{Answer, Config, DoorConfig, Event, Grant, Revision, Rights, Rules};
 
-use crate::script::{Client, Script, connect};
+use crate::{
+    exchanging::{auth, challenge, go_on, with_method},
+    script::{Client, Script, connect},
+};
 
 fn asking(rules: Option<Rules>) -> Script {
     let doors = vec![DoorConfig { asks: true, ..DoorConfig::default() }];
     Script::new(Config { doors, rules, ..Config::default() })
+}
+
+/// Who has the role `all` may read and write, and who has `none` nothing.
+fn rules() -> Rules {
+    let text =
+        "[roles.all]\nrules = [ { allow = \"readwrite\", topics = \"#\" } ]\n[roles.none]\nrules = []\n";
+    let layer = access::own::parse("rules", text);
+    let layer = layer.unwrap_or_else(|problems| panic!("{problems:?}"));
+    Rules::builder(Fallback::Deny).layer(layer).build()
 }
 
 fn accept(by: &str, user: &str, role: &str) -> Answer {
@@ -62,17 +75,59 @@ fn who_is_being_asked_about_is_held_to_it_afterwards() {
     revise(&mut s, &[("anna", None)]);
     // The answer was found out before.
     s.answer(late, accept("file", "anna", "all"));
-    s.secs(2);
-    assert_eq!(s.hear(late), ["CONNACK Success", "DISCONNECT Not authorized"]);
+    assert_eq!(s.hear(late), ["CONNACK Not authorized"]);
+    assert!(s.is_closed(late));
+}
+
+#[test]
+fn who_is_challenged_is_held_to_it_however_late_the_answer() {
+    let mut s = asking(None);
+    let late = s.open_by(0, false);
+    s.say_connect(late, &with_method("a"));
+    s.answer(late, challenge("c", 1));
+    revise(&mut s, &[("anna", None)]);
+    s.secs(5);
+    go_on(&mut s, late, "r");
+    s.answer(late, accept("file", "anna", "all"));
+    assert_eq!(s.hear(late).last().unwrap(), "CONNACK Not authorized");
+}
+
+#[test]
+fn a_renewal_that_is_under_way_brings_no_right_back() {
+    for is_challenged in [false, true] {
+        let mut s = asking(Some(rules()));
+        let client = s.open_by(0, false);
+        s.say_connect(client, &with_method("a"));
+        s.answer(client, accept("file", "anna", "all"));
+        s.subscribe(client, "t", 0);
+        auth(&mut s, client, ReasonCode::Reauthenticate, "SCRAM-SHA-256", "again");
+        if is_challenged {
+            s.answer(client, challenge("c", 1));
+        }
+        // The last word counts, and it counts at once.
+        revise(&mut s, &[("anna", Some("all"))]);
+        revise(&mut s, &[("anna", Some("none")), ("bob", None)]);
+        assert_eq!(s.shards[0].gauges().subscriptions, 0);
+        s.secs(5);
+        if is_challenged {
+            go_on(&mut s, client, "r");
+        }
+        s.hear(client);
+        s.answer(client, accept("file", "anna", "all"));
+        assert!(s.hear(client)[0].starts_with("AUTH Success"));
+        s.subscribe(client, "t", 0);
+        assert_eq!(s.hear(client), ["SUBACK 9 0x87"]);
+        // What was revised before is over with this answer.
+        auth(&mut s, client, ReasonCode::Reauthenticate, "SCRAM-SHA-256", "again");
+        s.answer(client, accept("file", "anna", "all"));
+        s.subscribe(client, "t", 0);
+        assert_eq!(s.hear(client).last().unwrap(), "SUBACK 9 0x00");
+    }
 }
 
 #[test]
 fn who_has_another_role_loses_what_only_the_first_one_allows() {
-    let text =
-        "[roles.all]\nrules = [ { allow = \"readwrite\", topics = \"#\" } ]\n[roles.none]\nrules = []\n";
-    let layer = access::own::parse("rules", text);
-    let layer = layer.unwrap_or_else(|problems| panic!("{problems:?}"));
-    let mut s = asking(Some(Rules::builder(Fallback::Deny).layer(layer).build()));
+    let mut s = asking(Some(rules()));
     let client = let_in(&mut s, "a", "file", "anna");
     s.subscribe(client, "t", 0);
     assert_eq!(s.hear(client).len(), 1);
