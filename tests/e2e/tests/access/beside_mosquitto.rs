@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use access::{Action, Ask, Fallback, Rules, Who};
 use client::{Event, Options, Publication, QoS, ReasonCode};
@@ -69,8 +69,13 @@ fn acl(dice: &mut Dice) -> String {
     text + "# the sender\nuser sender\ntopic write #\ntopic write $a/#\n"
 }
 
-/// A mosquitto with a listener for each file.
+/// A mosquitto with a listener for each file. It cannot choose ports by itself, and others may take the ones that were free.
 fn mosquitto(folder: &Path, files: &[PathBuf]) -> (Process, Vec<u16>) {
+    let mut attempts = (0..ATTEMPTS_MAX).filter_map(|_| try_mosquitto(folder, files).ok());
+    attempts.next().expect("mosquitto starts with one of several choices of ports")
+}
+
+fn try_mosquitto(folder: &Path, files: &[PathBuf]) -> Result<(Process, Vec<u16>), Process> {
     let held: Vec<TcpListener> = files.iter().map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
     let ports: Vec<u16> = held.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
     let mut text = "per_listener_settings true\nlog_dest stderr\n".to_owned();
@@ -85,10 +90,23 @@ fn mosquitto(folder: &Path, files: &[PathBuf]) -> (Process, Vec<u16>) {
     drop(held);
     let mut command = program::command(program::mosquitto());
     command.arg("-c").arg(config);
-    let process = Process::start("mosquitto", &mut command);
-    process.await_line("that it runs", |line| line.ends_with(" running").then_some(()));
-    (process, ports)
+    let mut process = Process::start("mosquitto", &mut command);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if process.lines().iter().any(|line| line.ends_with(" running")) {
+            return Ok((process, ports));
+        }
+        if !process.is_running() {
+            return Err(process);
+        }
+        assert!(Instant::now() < deadline, "mosquitto does not say that it runs\n{}", process.shown());
+        // No event tells that another process runs, or has ended.
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
+
+/// How often ports are chosen.
+const ATTEMPTS_MAX: usize = 5;
 
 fn options(id: &str, user: Option<&str>) -> Options {
     let password = user.map(|_| PASSWORD.as_bytes().to_vec());
