@@ -37,6 +37,8 @@ pub(crate) struct Layers {
     pub is_relayed: bool,
     /// A proxy that is trusted has not said that it comes for somebody else.
     pub is_for_itself: bool,
+    /// Of a proxy's connection: it counts among those of the listener.
+    pub is_counted: bool,
     /// The peer has ended its WebSocket, or broken the rules of it.
     farewell: Option<Box<Farewell>>,
 }
@@ -131,6 +133,7 @@ impl Layers {
             source: None,
             is_relayed: false,
             is_for_itself: false,
+            is_counted: false,
             farewell: None,
         };
         if outside != Outside::Unknown && door.speech != Speech::Any {

@@ -219,11 +219,15 @@ impl Port {
         }
     }
 
-    /// Before anything is spent on the connection. Whom a proxy brings is looked at when it has said who that is.
+    /// Before anything is spent on the connection. Whom a proxy brings is looked at when it has said who that is. What one
+    /// address may not do does not use up what all of them may.
     fn check_rate(&self, door: &OpenDoor, address: Address) -> Result<(), NotOpened> {
         let Some(doorkeeper) = &self.doorkeeper else { return Ok(()) };
-        let ip = address.ip().filter(|ip| !door.door.is_proxy(*ip));
-        let comes = doorkeeper.opens(door.id) && ip.is_none_or(|ip| doorkeeper.may_come_from(door.id, ip));
+        let ip = address.ip();
+        if ip.is_some_and(|ip| door.door.is_proxy(ip)) {
+            return Ok(());
+        }
+        let comes = ip.is_none_or(|ip| doorkeeper.may_come_from(door.id, ip)) && doorkeeper.opens(door.id);
         if comes { Ok(()) } else { Err(NotOpened::TooOften) }
     }
 

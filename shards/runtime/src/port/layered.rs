@@ -133,6 +133,8 @@ impl Port {
             return self.refuse(now, conn, &refusal);
         }
         entry.is_relayed |= layers.is_relayed;
+        let is_proxy = at.peer.is_some_and(|peer| door.door.is_proxy(peer));
+        let mut is_uncounted = is_proxy && !layers.is_counted;
         if let Some(source) = layers.source.map(Address::from)
             && entry.address != source
         {
@@ -142,18 +144,22 @@ impl Port {
                 let refusal = Refusal { why: NotOpened::Banned, what: "its address is banned".to_owned() };
                 return self.refuse(now, conn, &refusal);
             }
-            let doorkeeper = self.doorkeeper.as_ref().zip(ip);
-            if doorkeeper.is_some_and(|(doorkeeper, ip)| !doorkeeper.may_come_from(id, ip)) {
+            layers.is_counted = true;
+            let is_too_often = self.doorkeeper.as_ref().is_some_and(|doorkeeper| {
+                ip.is_some_and(|ip| !doorkeeper.may_come_from(id, ip))
+                    || std::mem::take(&mut is_uncounted) && !doorkeeper.opens(id)
+            });
+            if is_too_often {
                 return self.refuse(now, conn, &too_often());
             }
         }
         let stands = entry.stage == Stage::Opening && layers.is_established();
         // Nobody has looked at who might have brought another.
         if stands
-            && layers.is_for_itself
             && layers.source.is_none()
             && let Some((doorkeeper, ip)) = self.doorkeeper.as_ref().zip(entry.address.ip())
-            && !doorkeeper.may_come_from(door.id, ip)
+            && (layers.is_for_itself && !doorkeeper.may_come_from(door.id, ip)
+                || is_uncounted && !doorkeeper.opens(door.id))
         {
             return self.refuse(now, conn, &too_often());
         }

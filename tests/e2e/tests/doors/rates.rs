@@ -1,10 +1,14 @@
 //! Clients that are too fast, or come too often: slowed or cut off, and nobody else is any slower for it.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use client::{QoS, Version};
-use e2e::{Broker, Peer, Process, Setup, peer::Program};
+use e2e::{Broker, PATIENCE, Peer, Process, Setup, peer::Program};
+
+use socket2::{Domain, Socket, Type};
 
 use super::{mosquitto, publish, reload::reload};
 
@@ -86,6 +90,40 @@ fn who_connects_too_often_is_told_or_closed_at_once() {
     let comes = |_| publish(broker.port, &["-q", "1", "-t", "t", "-m", "m"]).says("PUBACK");
     assert_eq!([(); 5].map(comes), [true, true, true, false, false]);
     assert_eq!(broker.counter("refused_connect_rate"), 2);
+}
+
+fn connect_from(address: [u8; 4], port: u16) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::new(Ipv4Addr::from(address).into(), 0).into()).unwrap();
+    socket.connect(&SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port).into()).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.into()
+}
+
+#[test]
+fn one_address_does_not_close_a_listener_to_another() {
+    for proxied in [false, true] {
+        let listener = if proxied { "proxy_protocol_from = [\"127.0.0.0/8\"]\n" } else { "" };
+        let text = format!(
+            "[[listener]]\naddress = \"tcp://127.0.0.1:0\"\n{listener}[authentication]\nanonymous = \"always\"\n\
+             [rates]\nlistener_connects_per_minute = 20\naddress_connects_per_minute = 5\n"
+        );
+        let broker = Setup::bare("rates-narrow").shards(2).config(&text).start();
+        let comes = |from: [u8; 4]| {
+            let mut stream = connect_from(if proxied { [127, 0, 0, 1] } else { from }, broker.port);
+            let [a, b, c, d] = from;
+            let header = format!("PROXY TCP4 {a}.{b}.{c}.{d} 127.0.0.9 700 1883\r\n");
+            let said = if proxied { header.as_bytes() } else { b"" };
+            stream.write_all(&[said, b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x00\x00\x00"].concat()).is_ok()
+                && stream.read_exact(&mut [0; 4]).is_ok()
+        };
+        let come = (0..40).filter(|_| comes([127, 0, 0, 2])).count();
+        assert_eq!(come, 5, "proxied: {proxied}");
+        let come = (0..40).filter(|_| comes([127, 0, 0, 3])).count();
+        assert_eq!(come, 5, "the listener is open to another address; proxied: {proxied}");
+        let come = (4..44).filter(|last| comes([127, 0, 0, *last])).count();
+        assert_eq!(come, 10, "all together have the rate of the listener; proxied: {proxied}");
+    }
 }
 
 #[test]
