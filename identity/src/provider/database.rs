@@ -330,8 +330,9 @@ mod tests {
     #[test]
     fn a_proof_is_judged_by_the_users_of_its_moment() {
         let path = path("moment");
-        let promoted = UserRecord { roles: vec!["admin".into()], ..record(b"secret") };
-        let disabled = UserRecord { is_disabled: true, ..record(b"secret") };
+        let alice = record(b"secret");
+        let promoted = UserRecord { roles: vec!["admin".into()], ..alice.clone() };
+        let disabled = UserRecord { is_disabled: true, ..alice.clone() };
         let later = [
             (Some(promoted), Some("admin")),
             (Some(record(b"other")), None),
@@ -339,7 +340,7 @@ mod tests {
             (None, None),
         ];
         for (record_later, role) in later {
-            write(&path, &[("alice", record(b"secret"))]);
+            write(&path, &[("alice", alice.clone())]);
             let database = Database::load(&path).expect("a good file");
             let mut client = Client::new(Mechanism::Sha256, "alice", Secret::new(b"secret"), "abc");
             let data = Secret::new(&client.first());
