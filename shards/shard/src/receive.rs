@@ -235,18 +235,18 @@ impl Shard {
         publish: &Publish<'_>,
         now: Instant,
     ) {
-        let aliased = match publish.properties.topic_alias {
-            Some(alias) if publish.topic.is_empty() => self.inbound_alias(conn, alias),
-            _ => None,
-        };
-        let topic = aliased.as_deref().unwrap_or(publish.topic);
-        self.record(session, || {
-            Entry::publish(Direction::Received, now, frame.size, publish.packet_id, frame.flags, topic)
-        });
+        if self.config.limits.recorded_packets == 0 {
+            return;
+        }
+        let alias = publish.properties.topic_alias.filter(|_| publish.topic.is_empty());
+        let topic = alias.and_then(|alias| self.inbound_alias(conn, alias)).unwrap_or(publish.topic);
+        let (bytes, id) = (frame.size, publish.packet_id);
+        let entry = Entry::publish(Direction::Received, now, bytes, id, frame.flags, topic);
+        self.record(session, || entry);
     }
 
-    fn inbound_alias(&self, conn: ConnId, alias: u16) -> Option<Box<str>> {
-        self.connections.get(conn)?.aliases.as_ref()?.inbound.get(&alias).cloned()
+    fn inbound_alias(&self, conn: ConnId, alias: u16) -> Option<&str> {
+        self.connections.get(conn)?.aliases.as_ref()?.inbound.get(&alias).map(|topic| &**topic)
     }
 
     /// Remembers a packet of the client's.
@@ -300,14 +300,15 @@ impl Shard {
             connection.dirty = true;
             self.dirty.push(conn);
         }
+        let recorded = connection.session().filter(|_| self.config.limits.recorded_packets > 0);
         let outbox = connection.outbox(turn.effects);
         let before = outbox.len();
         // What does not fit even in its shortest form cannot be said to this client. [MQTT-3.1.2-24]
         let begin = outbox.bytes.len();
         packet.encode_within(version, packet_bytes_max, &mut outbox.bytes);
         self.unsent_bytes += outbox.len() - before;
-        let entry = Entry::other(Direction::Sent, turn.now, &outbox.bytes[begin..]);
-        if let Some(session) = connection.session() {
+        if let Some(session) = recorded {
+            let entry = Entry::other(Direction::Sent, turn.now, &outbox.bytes[begin..]);
             self.record(session, || entry);
         }
     }
