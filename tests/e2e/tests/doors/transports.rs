@@ -38,23 +38,20 @@ impl Doors {
         Doors { broker: setup.config(&text).start(), authority }
     }
 
-    fn port(&self, scheme: &str) -> u16 {
-        let prefix = format!("{scheme}://127.0.0.1:");
-        self.broker.process.await_line("where it listens", |line| {
-            let rest = line.split(' ').find_map(|word| word.strip_prefix(&prefix))?;
-            rest.trim_end_matches(',').parse().ok()
-        })
-    }
-
     fn ways(&self) -> Vec<Way> {
         let ca = self.authority.file().display().to_string();
         let socket = self.broker.folder().join("mqtt.sock").display().to_string();
         let at = |scheme: &str| {
-            vec!["-h".to_owned(), "127.0.0.1".to_owned(), "-p".to_owned(), self.port(scheme).to_string()]
+            vec![
+                "-h".to_owned(),
+                "127.0.0.1".to_owned(),
+                "-p".to_owned(),
+                self.broker.port_of(scheme).to_string(),
+            ]
         };
         let sealed = |scheme: &str| [at(scheme), vec!["--cafile".to_owned(), ca.clone()]].concat();
         let url = |scheme: &str, door: &str, path: &str| {
-            Some(format!("{scheme}://127.0.0.1:{}{path}", self.port(door)))
+            Some(format!("{scheme}://127.0.0.1:{}{path}", self.broker.port_of(door)))
         };
         let web = |mut flags: Vec<String>| {
             flags.push("--ws".to_owned());
@@ -161,7 +158,17 @@ fn a_certificate_of_another_authority_is_refused_by_the_client_and_counted_here(
     let doors = Doors::open("doors-stranger");
     let elsewhere = Authority::new(&program::fresh_folder("doors-elsewhere"));
     let mut command = program::command(program::installed("mosquitto_pub"));
-    command.args(["-h", "127.0.0.1", "-p", &doors.port("tls").to_string(), "-t", "t", "-m", "m", "--cafile"]);
+    command.args([
+        "-h",
+        "127.0.0.1",
+        "-p",
+        &doors.broker.port_of("tls").to_string(),
+        "-t",
+        "t",
+        "-m",
+        "m",
+        "--cafile",
+    ]);
     let mut publisher = Process::start("stranger", command.arg(elsewhere.file()));
     assert!(!publisher.wait().success(), "{}", publisher.shown());
     doors.broker.await_counter("refused_tls", 1);
@@ -175,9 +182,10 @@ fn health_is_asked_over_every_way() {
         let mut command = program::command(program::iothub());
         Process::start("health", command.args(["health", address]).args(flags))
     };
-    let mut addresses = SCHEMES.map(|scheme| format!("{scheme}://127.0.0.1:{}", doors.port(scheme))).to_vec();
+    let mut addresses =
+        SCHEMES.map(|scheme| format!("{scheme}://127.0.0.1:{}", doors.broker.port_of(scheme))).to_vec();
     addresses.push(format!("unix://{}", doors.broker.folder().join("mqtt.sock").display()));
-    addresses.push(format!("wss://127.0.0.1:{}", doors.port("any")));
+    addresses.push(format!("wss://127.0.0.1:{}", doors.broker.port_of("any")));
     for address in &addresses {
         ask(address, &["--cafile", &ca.display().to_string()]).succeed();
     }

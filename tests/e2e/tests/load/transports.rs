@@ -26,20 +26,12 @@ impl Doors {
         Doors { broker: setup.config(&text).start(), authority }
     }
 
-    fn port(&self, scheme: &str) -> u16 {
-        let prefix = format!("{scheme}://127.0.0.1:");
-        self.broker.process.await_line("where it listens", |line| {
-            let rest = line.split(' ').find_map(|word| word.strip_prefix(&prefix))?;
-            rest.trim_end_matches(',').parse().ok()
-        })
-    }
-
     /// The flags for a transport at the listener of a scheme.
     fn flags(&self, transport: &str, scheme: &str) -> String {
         if transport == "unix" {
             return format!("--url unix://{}", self.broker.folder().join("mqtt.sock").display());
         }
-        let url = format!("--url {transport}://127.0.0.1:{}", self.port(scheme));
+        let url = format!("--url {transport}://127.0.0.1:{}", self.broker.port_of(scheme));
         let is_sealed = matches!(transport, "tls" | "wss");
         if is_sealed { format!("{url} --ca-file {}", self.authority.file().display()) } else { url }
     }
@@ -101,7 +93,7 @@ fn handshakes_in_full_and_resumed_ones_are_counted_apart() {
 #[test]
 fn a_broker_that_nobody_vouches_for_is_refused() {
     let doors = Doors::open("load-stranger", 1);
-    let port = doors.port("tls");
+    let port = doors.broker.port_of("tls");
     let (code, _, errors) = try_run(&format!("p2p --url tls://127.0.0.1:{port}"), port, None);
     assert_eq!(code, Some(1), "{errors}");
     let (code, _, errors) = try_run(&format!("p2p --url ws://127.0.0.1:{port}"), port, None);

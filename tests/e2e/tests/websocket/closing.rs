@@ -2,17 +2,9 @@
 
 use client::QoS;
 use e2e::socket::{self, string};
-use e2e::{Broker, Link, PATIENCE, Setup, v5};
+use e2e::{Link, PATIENCE, v5};
 
-use super::web::{BINARY, CLOSE, CONTINUATION, FIN, Frame, PING, Web, frame, publish_of};
-
-fn broker(name: &str) -> (Broker, u16) {
-    let setup = Setup::bare(name).shards(2);
-    let broker =
-        setup.config("[server]\nlisten_addresses = [\"tcp://127.0.0.1:0\", \"ws://127.0.0.1:0\"]\n").start();
-    let port = broker.port_of("ws");
-    (broker, port)
-}
+use super::web::{BINARY, CLOSE, CONTINUATION, FIN, Frame, PING, Web, broker, frame, publish_of};
 
 fn close(payload: &[u8]) -> Vec<u8> {
     frame(FIN | CLOSE, payload)

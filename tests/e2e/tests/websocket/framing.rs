@@ -1,20 +1,10 @@
 //! The cases of the Autobahn test suite that concern binary messages, in its order, over real sockets: framing, pings, reserved
 //! bits, opcodes, fragments. Where that suite wants its message back, a client here publishes to itself.
 
-use e2e::{Broker, Setup};
-
-use super::web::{BINARY, CONTINUATION, FIN, Frame, PING, PONG, TEXT, Web, frame, publish_of, shake};
+use super::web::{BINARY, CONTINUATION, FIN, Frame, PING, PONG, TEXT, Web, broker, frame, publish_of, shake};
 
 /// How the bytes of a case are cut: at once, in odd pieces, byte by byte.
 const PIECES: [usize; 3] = [usize::MAX, 997, 1];
-
-fn broker(name: &str) -> (Broker, u16) {
-    let setup = Setup::bare(name).shards(2);
-    let broker =
-        setup.config("[server]\nlisten_addresses = [\"tcp://127.0.0.1:0\", \"ws://127.0.0.1:0\"]\n").start();
-    let port = broker.port_of("ws");
-    (broker, port)
-}
 
 /// Sends a case on a connection of its own for each way to cut it.
 #[track_caller]

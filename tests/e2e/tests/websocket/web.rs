@@ -1,7 +1,16 @@
 //! A WebSocket written by hand: frames as no library would send them, and the broker's one by one.
 
-use e2e::PATIENCE;
 use e2e::socket::{self, Socket};
+use e2e::{Broker, PATIENCE, Setup};
+
+/// A broker, and the port of its WebSockets.
+pub fn broker(name: &str) -> (Broker, u16) {
+    let setup = Setup::bare(name).shards(2);
+    let broker =
+        setup.config("[server]\nlisten_addresses = [\"tcp://127.0.0.1:0\", \"ws://127.0.0.1:0\"]\n").start();
+    let port = broker.port_of("ws");
+    (broker, port)
+}
 
 /// An open WebSocket to the broker.
 pub struct Web {
