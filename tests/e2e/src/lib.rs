@@ -14,6 +14,7 @@ pub mod resources;
 pub mod scram;
 pub mod site;
 pub mod socket;
+pub mod standstill;
 pub mod token;
 
 pub use authority::Authority;

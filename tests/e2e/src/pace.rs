@@ -1,4 +1,5 @@
-//! How quick the broker is for others while something costly goes on: round trips through it, timed one by one.
+//! How quick the broker is for others while something costly goes on: round trips through it, timed one by one. The time
+//! in which the machine stood still does not count.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -6,11 +7,14 @@ use std::time::{Duration, Instant};
 
 use client::QoS;
 
+use crate::standstill::{self, Lookout};
 use crate::{Link, v5};
 
 /// The times of round trips, sorted.
 pub struct Pace {
     times: Vec<Duration>,
+    /// What the slowest took on the clock.
+    worst_by_clock: Duration,
 }
 
 impl Pace {
@@ -18,31 +22,40 @@ impl Pace {
     #[track_caller]
     pub fn of(port: u16, round_trips: usize) -> Pace {
         let mut probe = Probe::connect(port);
-        let mut times: Vec<Duration> = (0..round_trips).map(|_| probe.round_trip()).collect();
-        times.sort_unstable();
-        Pace { times }
+        let lookout = Lookout::start();
+        let trips = (0..round_trips).map(|_| probe.round_trip()).collect();
+        Pace::new(trips, lookout)
     }
 
     /// Times round trips as long as `work` takes, and gives what it gives.
     pub fn during<T>(port: u16, work: impl FnOnce() -> T) -> (T, Pace) {
         let mut probe = Probe::connect(port);
         let is_done = AtomicBool::new(false);
+        let lookout = Lookout::start();
         thread::scope(|scope| {
             let timing = scope.spawn(|| {
-                let mut times = vec![probe.round_trip()];
+                let mut trips = vec![probe.round_trip()];
                 while !is_done.load(Ordering::Relaxed) {
-                    times.push(probe.round_trip());
+                    trips.push(probe.round_trip());
                     // A probe that never rests would be the load itself.
                     thread::sleep(PROBE_PAUSE);
                 }
-                times.sort_unstable();
-                Pace { times }
+                Pace::new(trips, lookout)
             });
             let done = Done(&is_done);
             let result = work();
             drop(done);
             (result, timing.join().unwrap())
         })
+    }
+
+    fn new(trips: Vec<RoundTrip>, lookout: Lookout) -> Pace {
+        let standstills = lookout.end();
+        let worst_by_clock = trips.iter().map(|trip| trip.took).max().unwrap_or_default();
+        let own = |trip: RoundTrip| standstill::without(&standstills, trip.begun, trip.took);
+        let mut times: Vec<Duration> = trips.into_iter().map(own).collect();
+        times.sort_unstable();
+        Pace { times, worst_by_clock }
     }
 
     pub fn median(&self) -> Duration {
@@ -75,7 +88,10 @@ impl Pace {
     /// For the output of a test.
     pub fn shown(&self) -> String {
         let (median, p99, worst) = (self.median(), self.p99(), self.worst());
-        format!("median {median:?}, p99 {p99:?}, worst {worst:?} of {} round trips", self.times.len())
+        let (count, clock) = (self.times.len(), self.worst_by_clock);
+        format!(
+            "median {median:?}, p99 {p99:?}, worst {worst:?} ({clock:?} by the clock) of {count} round trips"
+        )
     }
 }
 
@@ -91,12 +107,17 @@ impl Probe {
         Probe { publisher: Link::connect(port, v5("pace-publisher")), subscriber }
     }
 
-    fn round_trip(&mut self) -> Duration {
+    fn round_trip(&mut self) -> RoundTrip {
         let begun = Instant::now();
         self.publisher.publish("pace", "tick", QoS::AtMostOnce);
         self.subscriber.message();
-        begun.elapsed()
+        RoundTrip { begun, took: begun.elapsed() }
     }
+}
+
+struct RoundTrip {
+    begun: Instant,
+    took: Duration,
 }
 
 const MEDIAN_ALLOWANCE: Duration = Duration::from_millis(5);
