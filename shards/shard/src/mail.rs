@@ -118,7 +118,7 @@ pub struct Replayed {
 /// A message with whoever published it.
 #[derive(Debug)]
 pub struct RetainOf {
-    pub(crate) message: Message,
+    pub message: Message,
     pub(crate) source: Arc<Source>,
 }
 

@@ -51,6 +51,10 @@ pub enum Action {
     Space,
     /// The next write fails.
     Failure,
+    /// A shard hears who a client is.
+    Answer(usize),
+    /// A shard is told something else about what clients may do.
+    Renew(usize),
     /// The whole broker ends at once.
     Crash {
         again: bool,
@@ -69,6 +73,7 @@ impl Action {
                 | Action::Stranger
                 | Action::Space
                 | Action::Failure
+                | Action::Renew(_)
                 | Action::Crash { .. }
         )
     }
@@ -76,7 +81,8 @@ impl Action {
     /// Whether it goes on without the broker.
     fn outlives_broker(self) -> bool {
         let is_client = matches!(self, Action::Act(_) | Action::Acks(_) | Action::Read(_));
-        is_client || matches!(self, Action::Stranger | Action::Space | Action::Failure | Action::Crash { .. })
+        let happens_to_it = matches!(self, Action::Renew(_) | Action::Crash { .. });
+        is_client || happens_to_it || matches!(self, Action::Stranger | Action::Space | Action::Failure)
     }
 }
 

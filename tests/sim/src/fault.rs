@@ -78,6 +78,8 @@ pub enum Fault {
     DropReceived,
     /// Names of wills that are stored.
     DropWillNames,
+    /// Clients may do nothing from some moment on.
+    DenyAll,
 }
 
 impl Fault {
@@ -90,7 +92,9 @@ impl Fault {
                 _ => false,
             },
             Fault::RepeatMail | Fault::SwapMail => matches!(mail, Mail::Bundle(_) | Mail::Publish(_)),
-            Fault::LoseRetained | Fault::RepeatRetained => matches!(mail, Mail::Retain(_)),
+            Fault::LoseRetained | Fault::RepeatRetained => {
+                matches!(mail, Mail::Retain(_) | Mail::RetainOf(_))
+            }
             _ => false,
         }
     }

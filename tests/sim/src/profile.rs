@@ -24,6 +24,9 @@ pub enum Profile {
     Congested,
     /// Ends with a shutdown.
     Drain,
+    /// Somebody is asked who clients are, and what they may do and how fast is said anew again and again: all of it lets everybody
+    /// do everything.
+    Renewals,
     /// There is a store, and the broker crashes and comes back.
     Durable,
     /// The same with everything at once.
@@ -48,12 +51,13 @@ pub enum Profile {
     DurableFailing,
     /// Is shut down in order, and started again.
     DurableDrain,
+    DurableRenewals,
     /// So short that it can crash at each of its points in turn.
     DurableBrief,
 }
 
 impl Profile {
-    pub const ALL: [Profile; 26] = [
+    pub const ALL: [Profile; 28] = [
         Profile::Calm,
         Profile::Chaos,
         Profile::TinyMesh,
@@ -65,6 +69,7 @@ impl Profile {
         Profile::Accounts,
         Profile::Congested,
         Profile::Drain,
+        Profile::Renewals,
         Profile::Durable,
         Profile::DurableChaos,
         Profile::DurableCuts,
@@ -79,6 +84,7 @@ impl Profile {
         Profile::DurableFull,
         Profile::DurableFailing,
         Profile::DurableDrain,
+        Profile::DurableRenewals,
         Profile::DurableBrief,
     ];
 
@@ -95,6 +101,7 @@ impl Profile {
             Profile::Accounts => "accounts",
             Profile::Congested => "congested",
             Profile::Drain => "drain",
+            Profile::Renewals => "renewals",
             Profile::Durable => "durable",
             Profile::DurableChaos => "durable-chaos",
             Profile::DurableCuts => "durable-cuts",
@@ -109,6 +116,7 @@ impl Profile {
             Profile::DurableFull => "durable-full",
             Profile::DurableFailing => "durable-failing",
             Profile::DurableDrain => "durable-drain",
+            Profile::DurableRenewals => "durable-renewals",
             Profile::DurableBrief => "durable-brief",
         }
     }
@@ -135,6 +143,7 @@ impl Profile {
             Profile::DurableFull => Some(Profile::Cuts),
             Profile::DurableFailing => Some(Profile::Calm),
             Profile::DurableDrain => Some(Profile::Drain),
+            Profile::DurableRenewals => Some(Profile::Renewals),
             Profile::DurableBrief => Some(Profile::Cuts),
             _ => None,
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shard::{Config, Limits, QueueFull};
+use shard::{Config, DoorConfig, Limits, QueueFull};
 
 use crate::{profile::Profile, random::Random};
 
@@ -53,6 +53,10 @@ pub struct Settings {
     pub config: Config,
     pub queues_are_small: bool,
     pub has_drain: bool,
+    /// How long until a shard is told something else about what clients may do. Zero: it never is.
+    pub renewal_us_max: u64,
+    /// How long somebody thinks about who a client is, where somebody is asked.
+    pub answer_us_max: u64,
     pub store: Option<StoreSettings>,
 }
 
@@ -166,6 +170,7 @@ impl Settings {
                 settings.make_chaotic(random);
                 settings.has_drain = true;
             }
+            Profile::Renewals => settings.make_renewed(random),
             _ => unreachable!("the others are around a store"),
         }
         settings
@@ -218,6 +223,8 @@ impl Settings {
             config,
             queues_are_small: false,
             has_drain: false,
+            renewal_us_max: 0,
+            answer_us_max: 0,
             store: None,
         }
     }
@@ -243,6 +250,17 @@ impl Settings {
         if random.percent(50) {
             self.make_queues_small(random);
         }
+    }
+
+    fn make_renewed(&mut self, random: &mut Random) {
+        (self.weights.cut, self.weights.takeover, self.weights.disconnect) = (4, 3, 3);
+        (self.will, self.will_delay_s_max) = (40, 5);
+        (self.retain, self.session_expiry_s_max) = (25, 120);
+        self.config.limits.session_expiry_s_v3 = 120;
+        self.renewal_us_max = *random.pick(&[20_000, 300_000, 2_000_000]);
+        let asks = random.percent(70);
+        self.answer_us_max = *random.pick(&[0, 1_000, 100_000]);
+        self.config.doors = vec![DoorConfig { asks, ..DoorConfig::default() }];
     }
 
     fn make_durable(&mut self, random: &mut Random) {

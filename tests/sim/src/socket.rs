@@ -54,6 +54,8 @@ pub struct Socket {
     said: VecDeque<(u64, Said)>,
     /// Packets that arrived while the shard did not look, or that wait for the rest of the same read.
     pub held: VecDeque<Said>,
+    /// The first of them is a CONNECT, and somebody thinks about whose it is.
+    pub is_asked: bool,
     /// The client's end is closed: after the bytes that are still under way comes the end.
     pub up_ends: bool,
     /// Bytes that this shard was given, until it is clear that the connection stays.
@@ -91,6 +93,7 @@ impl Socket {
             up_given: 0,
             said: VecDeque::new(),
             held: VecDeque::new(),
+            is_asked: false,
             up_ends: false,
             given: Some(Vec::new()),
             sending: None,

@@ -5,7 +5,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use shard::{ConnId, Counters, Effects, Event, Instant, Placement, Reading, Shard, ShardId};
+use shard::{Answer, ConnId, Counters, Effects, Event, Instant, Placement, Reading, Shard, ShardId};
 
 use crate::{
     agenda::{Action, Agenda},
@@ -26,6 +26,7 @@ use crate::{
 mod connections;
 mod crashes;
 mod disks;
+mod doors;
 mod effects;
 mod failures;
 mod said;
@@ -64,6 +65,8 @@ pub struct World {
     pub has_space: bool,
     /// The next write is to fail.
     must_fail: bool,
+    /// Whom somebody thinks about, or did.
+    asked: Vec<(usize, ConnId, Box<Answer>)>,
     /// How often one did and the broker ended, and how often it went on.
     pub store_failures: [u64; 2],
     pub schedule: Schedule,
@@ -142,6 +145,7 @@ impl World {
             past: Counters::default(),
             has_space: true,
             must_fail: false,
+            asked: Vec::new(),
             store_failures: [0; 2],
             schedule: plan.schedule,
             points: 0,
@@ -171,6 +175,9 @@ impl World {
         self.make_clients();
         if self.settings.strangers {
             self.plan_in(1_000_000, Action::Stranger);
+        }
+        if self.settings.renewal_us_max > 0 {
+            (0..self.cores.len()).for_each(|core| self.plan_renewal(core));
         }
     }
 
@@ -256,6 +263,8 @@ impl World {
             Action::ReadBack(core) => self.read_back(core),
             Action::Fetched(core) => self.read_fetched(core),
             Action::Made(core) => self.take_file(core),
+            Action::Answer(question) => self.answer(question),
+            Action::Renew(core) => self.renew(core),
             Action::Crash { again } => self.crash_while_acting(again),
             Action::AskAgain(core) => self.ask_again(core),
             Action::Space => self.change_space(),
@@ -277,11 +286,12 @@ impl World {
     pub fn handle(&mut self, core: usize, event: Event<'_>) {
         self.advance();
         let is_flush = matches!(event, Event::Flush);
+        let is_answer = matches!(event, Event::Authenticated { .. });
         self.record_event(core, &event);
         let mut effects = std::mem::take(&mut self.cores[core].effects);
         let before = self.cores[core].shard.counters().packets_received;
         let source = match &event {
-            Event::Bytes { conn, .. } => self.socket_of(core, *conn),
+            Event::Bytes { conn, .. } | Event::Authenticated { conn, .. } => self.socket_of(core, *conn),
             _ => None,
         };
         if self.fault == Some(Fault::Panic) && self.steps > 200 {
@@ -290,6 +300,10 @@ impl World {
         let now = self.shard_now();
         self.cores[core].shard.handle(now, event, &mut effects);
         let packets = self.cores[core].shard.counters().packets_received - before;
+        let packets = packets - self.note_asked(core, &effects.queue);
+        if is_answer {
+            self.hear_answered(core, source);
+        }
         self.note_said(core, source, packets, &effects.queue);
         self.advance();
         for effect in std::mem::take(&mut effects.queue) {
@@ -319,6 +333,9 @@ impl World {
             Event::Review { record } => {
                 let (kind, position) = (record.kind, record.position);
                 self.trace.record(self.now, format_args!("{core} <- review kind {kind} at {position:?}"));
+            }
+            Event::Rules(rules) => {
+                self.trace.record(self.now, format_args!("{core} <- rules: {}", rules.is_some()));
             }
             event => self.trace.record(self.now, format_args!("{core} <- {event:?}")),
         }

@@ -149,6 +149,12 @@ fn more_packets_than_the_shards_count_are_noticed() {
 }
 
 #[test]
+fn a_right_that_is_missing_is_noticed() {
+    let expected = [Oracle::Lost, Oracle::Protocol, Oracle::Content, Oracle::Will, Oracle::Retained];
+    assert_reported(Fault::DenyAll, Profile::Renewals, 1, &expected);
+}
+
+#[test]
 fn a_panic_is_reported_with_its_seed() {
     let report = first_report(Fault::Panic, Profile::Calm, 1);
     assert_eq!(report.oracles(), [Oracle::Panic]);

@@ -71,6 +71,11 @@ fn a_shutdown_comes_to_its_end() {
     assert_seeds_pass(Profile::Drain);
 }
 
+#[test]
+fn other_rules_rates_users_and_limits_cost_nobody_who_may_do_everything() {
+    assert_seeds_pass(Profile::Renewals);
+}
+
 fn assert_recovers(shards: u8) {
     // Large segments take long, and a test of their own; so have failing writes.
     let has_its_own = |profile: &Profile| matches!(profile, Profile::DurableFull | Profile::DurableFailing);

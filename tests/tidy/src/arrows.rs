@@ -14,7 +14,7 @@ pub const ARROWS: &[(&str, &[&str])] = &[
     ("client", &["mqtt", "transport"]),
     ("loadgen", &["client"]),
     ("benches", &["access", "mqtt", "runtime", "shard", "transport"]),
-    ("sim", &["mqtt", "shard"]),
+    ("sim", &["access", "mqtt", "shard"]),
     ("conformance", &[]),
     ("e2e", &["access", "client"]),
     ("tidy", &[]),

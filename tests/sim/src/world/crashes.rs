@@ -123,7 +123,7 @@ impl World {
     /// Fresh shards that nobody has said anything to. What was on their disks is still there.
     fn make_cores(&mut self) {
         let mut config = self.settings.config.clone();
-        config.store_epoch_ms = Some(EPOCH_MS + self.start.as_nanos() / 1_000_000);
+        config.store_epoch_ms = Some(self.epoch_ms());
         let (now, seed) = (self.shard_now(), self.seed ^ self.lives << 32);
         let core = |(id, durable)| Core { durable, ..Core::new(Shard::new(ShardId(id), &config, now, seed)) };
         let before = self.cores.iter().map(|core| core.durable);
@@ -136,7 +136,7 @@ impl World {
         self.start = Instant::from_nanos(self.now.as_nanos() / 1_000_000 * 1_000_000);
         self.make_cores();
         self.ledger.on_restart();
-        let epoch_ms = EPOCH_MS + self.start.as_nanos() / 1_000_000;
+        let epoch_ms = self.epoch_ms();
         for core in 0..self.cores.len() {
             let recovered = self.disks[core].recover(epoch_ms, self.fault, &mut self.random);
             let (restoring, report) = match recovered {
@@ -159,6 +159,11 @@ impl World {
         }
         self.tell_all_room();
         self.pass_point();
+    }
+
+    /// The unix time that the shards take for the beginning.
+    pub(super) fn epoch_ms(&self) -> u64 {
+        EPOCH_MS + self.start.as_nanos() / 1_000_000
     }
 
     pub(super) fn note_restored(&mut self, core: usize) {

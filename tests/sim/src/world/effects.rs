@@ -40,9 +40,7 @@ impl World {
                 self.trace.record(self.now, format_args!("{core} -> hand {conn:?} over to {to:?}"));
                 self.hand_over(core, conn, to.index(), unread);
             }
-            Effect::Authenticate { conn, .. } => {
-                self.illegal(core, format!("a question about {conn:?} where nobody is asked about"));
-            }
+            Effect::Authenticate { conn, ask } => self.ask_about(core, conn, &ask),
             Effect::Mail { to, mail } => {
                 self.trace.record(self.now, format_args!("{core} -> mail to {} {}", to.index(), show(&mail)));
                 self.post(core, to.index(), mail);
@@ -206,8 +204,10 @@ impl World {
     }
 
     fn bring(&mut self, from: usize, to: usize, mail: Mail) {
-        if let Mail::Retain(message) = &mail {
-            self.note_retain(message, from);
+        match &mail {
+            Mail::Retain(message) => self.note_retain(message, from),
+            Mail::RetainOf(retain) => self.note_retain(&retain.message, from),
+            _ => {}
         }
         self.note_failure_elsewhere(to, &mail);
         let from = shard::ShardId(from as u8);

@@ -36,6 +36,30 @@ impl World {
         }
     }
 
+    /// A CONNECT counts when it comes and takes effect when it is known whose it is. Gives the number of those that came.
+    pub(super) fn note_asked(&mut self, core: usize, effects: &[Effect]) -> u64 {
+        let mut asked = 0;
+        for effect in effects {
+            let Effect::Authenticate { conn, .. } = effect else { continue };
+            if let Some(socket) = self.socket_of(core, *conn) {
+                self.sockets[socket].is_asked = true;
+                asked += 1;
+            }
+        }
+        asked
+    }
+
+    /// It is known whose the CONNECT is.
+    pub(super) fn hear_answered(&mut self, core: usize, source: Option<usize>) {
+        let Some(socket) = source else { return };
+        if std::mem::take(&mut self.sockets[socket].is_asked)
+            && let Some(said) = self.sockets[socket].held.pop_front()
+        {
+            self.advance();
+            self.hear(core, socket, said);
+        }
+    }
+
     /// How many packets of which socket were handled: the one that brought bytes comes first, then those that were paused.
     fn shares(
         &self,
@@ -50,7 +74,7 @@ impl World {
         let paused = self.cores[core].paused.iter().copied().filter(|socket| source != Some(*socket));
         for socket in source.into_iter().chain(paused) {
             let it = &self.sockets[socket];
-            let Some((_, conn)) = it.on().filter(|_| !it.held.is_empty()) else { continue };
+            let Some((_, conn)) = it.on().filter(|_| !it.held.is_empty() && !it.is_asked) else { continue };
             let mut share = it.held.len();
             let mut is_partial = false;
             match outcome(effects, conn) {
