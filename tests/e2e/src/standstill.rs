@@ -50,8 +50,11 @@ impl Lookout {
     }
 }
 
-/// How much of the time from `begun` on was no standstill.
+/// How much of the time from `begun` on was no standstill. What took less than the shortest of them was not met by any.
 pub fn without(standstills: &[Standstill], begun: Instant, took: Duration) -> Duration {
+    if took <= LATE {
+        return took;
+    }
     let ended = begun + took;
     let lost = standstills
         .iter()
