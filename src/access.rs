@@ -1,6 +1,6 @@
 //! The rules of who may do what: from the files that the configuration names to rules that can be asked.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use access::{Builder, Fallback, Layer, Problem, Rules};
 
@@ -57,6 +57,10 @@ fn fallback(default: AccessDefault) -> Fallback {
 /// One file of rules, or every problem that it has.
 fn layer(path: &Path, parse: fn(&str, &str) -> Result<Layer, Vec<Problem>>) -> Result<Layer, Vec<String>> {
     let name = path.to_string_lossy();
-    let text = fs::read_to_string(path).map_err(|error| vec![format!("{name} cannot be read: {error}")])?;
-    parse(&name, &text).map_err(|problems| problems.iter().map(ToString::to_string).collect())
+    let bytes = identity::read_file(path, FILE_BYTES_MAX).map_err(|error| vec![error.to_string()])?;
+    let text = str::from_utf8(&bytes).map_err(|error| vec![format!("{name} is no UTF-8: {error}")])?;
+    parse(&name, text).map_err(|problems| problems.iter().map(ToString::to_string).collect())
 }
+
+/// Millions of rules.
+const FILE_BYTES_MAX: u64 = 512 << 20;

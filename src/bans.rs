@@ -9,6 +9,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use identity::FileError;
 use runtime::{Ban, Broker, Whom};
 use serde::{Deserialize, Serialize};
 
@@ -129,9 +130,11 @@ impl Keeper {
         let failed = |error: &dyn std::fmt::Display| {
             format!("the bans that were ordered, {}, cannot be read: {error}", path.display())
         };
-        let text = match fs::read(path) {
+        let text = match identity::read_file(path, FILE_BYTES_MAX) {
             Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(FileError::Unreadable { error, .. }) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Vec::new());
+            }
             Err(error) => return Err(failed(&error)),
         };
         let texts: Vec<BanText> = serde_json::from_slice(&text).map_err(|error| failed(&error))?;
@@ -165,6 +168,9 @@ const NAME: &str = "bans.json";
 
 /// Bans of operators: each is looked at where somebody connects.
 const ORDERED_MAX: usize = 10_000;
+
+/// More than that many have.
+const FILE_BYTES_MAX: u64 = 1 << 30;
 
 #[cfg(test)]
 mod tests {

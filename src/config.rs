@@ -22,10 +22,10 @@ mod tests;
 
 use std::{
     ffi::OsString,
-    fs,
-    io::Read as _,
     path::{Path, PathBuf},
 };
+
+use identity::FileError;
 
 pub use self::{
     address::{Address, Place, Scheme},
@@ -143,11 +143,9 @@ pub fn load(
     };
     let mut problems = Vec::new();
     if let Some(path) = file {
-        match read_regular(path) {
+        match identity::read_file(path, FILE_BYTES_MAX) {
             Ok(bytes) => problems.extend(read_file(path, &bytes, &mut loaded)),
-            Err(error) => {
-                problems.push(whole_file(path, format!("cannot read the configuration file: {error}")));
-            }
+            Err(error) => problems.push(whole_file(path, unreadable(&error))),
         }
     }
     problems.extend(environment::read(variables, |key, value, origin, text| {
@@ -158,21 +156,6 @@ pub fn load(
         problems.extend(contradictions(&loaded));
     }
     if problems.is_empty() { Ok(loaded) } else { Err(problems) }
-}
-
-/// A device may have no end, and a pipe may never begin: only a regular file of bearable size is read.
-fn read_regular(path: &Path) -> Result<Vec<u8>, String> {
-    let kind = fs::metadata(path).map_err(|error| error.to_string())?;
-    if !kind.is_file() {
-        return Err("it is not a regular file".to_owned());
-    }
-    let file = fs::File::open(path).map_err(|error| error.to_string())?;
-    let mut bytes = Vec::new();
-    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(format!("it has more than {FILE_BYTES_MAX} bytes"));
-    }
-    Ok(bytes)
 }
 
 fn read_file(path: &Path, bytes: &[u8], loaded: &mut Loaded) -> Vec<Problem> {
@@ -186,6 +169,17 @@ fn read_file(path: &Path, bytes: &[u8], loaded: &mut Loaded) -> Vec<Problem> {
             vec![whole_file(path, format!("this is not TOML: the byte at {at} is not UTF-8"))]
         }
     }
+}
+
+fn unreadable(error: &FileError) -> String {
+    let why = match error {
+        FileError::Unreadable { error, .. } => error.to_string(),
+        FileError::NoFile { .. } => "it is not a regular file".to_owned(),
+        FileError::TooLarge { max, .. } => format!("it has more than {max} bytes"),
+        // Said of files with secrets alone.
+        FileError::Open { .. } | FileError::Empty { .. } => error.to_string(),
+    };
+    format!("cannot read the configuration file: {why}")
 }
 
 fn whole_file(path: &Path, remedy: String) -> Problem {

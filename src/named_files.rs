@@ -2,7 +2,6 @@
 
 use std::{
     collections::hash_map::RandomState,
-    fs,
     hash::BuildHasher,
     path::{Path, PathBuf},
 };
@@ -10,7 +9,6 @@ use std::{
 use access::{Fallback, Rules};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use x509_parser::{certificate::X509Certificate, prelude::FromDer};
-use zeroize::Zeroizing;
 
 use crate::{
     config::{Settings, Tls},
@@ -108,7 +106,7 @@ impl Facts {
     /// Looks at the files as they are now.
     pub fn look(&self, files: &[NamedFile], rules: &Rules) -> Facts {
         let fact = |file: &NamedFile| {
-            let bytes = Zeroizing::new(fs::read(&file.path).unwrap_or_default());
+            let bytes = identity::read_file(&file.path, FILE_BYTES_MAX).unwrap_or_default();
             Fact {
                 file: format!("{} {}", file.what.name(), file.path.display()),
                 words: words(file.what, &file.path, &bytes, rules),
@@ -192,8 +190,13 @@ fn certificate(bytes: &[u8]) -> Option<String> {
     Some(format!("{name}, valid until {}", parsed.validity().not_after))
 }
 
+/// As much as the largest of them may have.
+const FILE_BYTES_MAX: u64 = 512 << 20;
+
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -1,7 +1,6 @@
 //! Questions to other programs over HTTP: connections are kept, time and answers are bounded.
 
 use std::{
-    fs, io,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -12,7 +11,7 @@ use ureq::{
     tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider, parse_pem},
 };
 
-use crate::Secret;
+use crate::{FileError, Secret, named_file};
 
 /// One URL.
 pub struct Http {
@@ -41,8 +40,8 @@ pub enum HttpError {
         "a URL with a user or a password before `@` is not taken, for URLs stand in the log: leave them out, and name a file with the value of the header Authorization where there is a key for it"
     )]
     Credentials,
-    #[error("{} cannot be read: {error}", path.display())]
-    Unreadable { path: PathBuf, error: io::Error },
+    #[error(transparent)]
+    File(#[from] FileError),
     #[error("{} has no certificate in PEM", path.display())]
     NoCertificate { path: PathBuf },
     #[error("this system has no file of trusted certificates; name one")]
@@ -130,7 +129,7 @@ fn tls(ca_file: Option<&Path>) -> Result<TlsConfig, HttpError> {
             known.ok_or(HttpError::NoSystem)?.to_owned()
         }
     };
-    let pem = fs::read(&path).map_err(|error| HttpError::Unreadable { path: path.clone(), error })?;
+    let pem = named_file::read(&path, CA_FILE_BYTES_MAX)?;
     let certificates: Vec<Certificate<'static>> = parse_pem(&pem)
         .filter_map(|item| match item {
             Ok(PemItem::Certificate(certificate)) => Some(certificate),
@@ -157,6 +156,9 @@ impl std::fmt::Debug for Http {
 /// Debian's and Alpine's, Fedora's, SUSE's.
 const SYSTEM_FILES: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem"];
+
+/// Bundles of all public authorities have a quarter of a megabyte.
+const CA_FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// A client waits meanwhile, and so does a thread.
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);

@@ -9,8 +9,9 @@ use std::{
 };
 
 use crate::{
+    named_file::FileError,
     password::{Cost, Hash, HashError},
-    private_file::{self, FileError},
+    private_file,
     scram::CredentialError,
     user_lines,
 };

@@ -1,51 +1,21 @@
 //! Files with secrets in them: read only if nobody else can.
 
-use std::{
-    fs::File,
-    io::{self, Read},
-    os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
-};
+use std::{os::unix::fs::MetadataExt, path::Path};
 
 use zeroize::Zeroizing;
 
-use crate::Secret;
-
-/// Why a file with secrets was not taken.
-#[derive(Debug, thiserror::Error)]
-pub enum FileError {
-    #[error("{} cannot be read: {error}", path.display())]
-    Unreadable { path: PathBuf, error: io::Error },
-    #[error("others on this machine can {what} {}, which holds secrets: {}", path.display(), remedy(path, what))]
-    Open { path: PathBuf, what: &'static str },
-    #[error("{} is no file", path.display())]
-    NoFile { path: PathBuf },
-    #[error("{} has {bytes} bytes; {max} are the most", path.display())]
-    TooLarge { path: PathBuf, bytes: u64, max: u64 },
-    #[error("{} is empty; it should hold a secret", path.display())]
-    Empty { path: PathBuf },
-}
+use crate::{
+    Secret,
+    named_file::{FileError, NamedFile},
+};
 
 /// The whole of a file that others can neither read nor change. Links are followed, as those of mounted secrets must be.
 pub fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
-    let unreadable = |error| FileError::Unreadable { path: path.to_owned(), error };
-    let mut file = File::open(path).map_err(unreadable)?;
-    // Asked of the open file: what a name stands for can change in between.
-    let metadata = file.metadata().map_err(unreadable)?;
-    if !metadata.is_file() {
-        return Err(FileError::NoFile { path: path.to_owned() });
+    let file = NamedFile::open(path)?;
+    if let Some(what) = openness(file.metadata.mode()) {
+        return Err(FileError::Open { path: path.to_owned(), what, remedy: remedy(path, what) });
     }
-    if let Some(what) = openness(metadata.mode()) {
-        return Err(FileError::Open { path: path.to_owned(), what });
-    }
-    if metadata.len() > FILE_BYTES_MAX {
-        let (bytes, max) = (metadata.len(), FILE_BYTES_MAX);
-        return Err(FileError::TooLarge { path: path.to_owned(), bytes, max });
-    }
-    // With room for all of it, so that no part stays behind where the vector grew from.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(metadata.len() as usize + 1));
-    (&mut file).take(FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(unreadable)?;
-    Ok(bytes)
+    file.read(FILE_BYTES_MAX)
 }
 
 /// One secret in a file of its own. The line break that editors end a file with is no part of it.
@@ -86,7 +56,7 @@ const FILE_BYTES_MAX: u64 = 512 << 20;
 
 #[cfg(test)]
 mod tests {
-    use std::{env, fs, fs::Permissions, os::unix::fs::PermissionsExt, process};
+    use std::{env, fs, fs::Permissions, os::unix::fs::PermissionsExt, path::PathBuf, process};
 
     use super::*;
 
@@ -142,11 +112,5 @@ mod tests {
         let path = file("empty", 0o600, b"\n");
         assert!(matches!(read_secret(&path), Err(FileError::Empty { .. })));
         fs::remove_file(path).expect("removed");
-    }
-
-    #[test]
-    fn what_is_no_file_is_refused() {
-        assert!(matches!(read(&env::temp_dir()), Err(FileError::NoFile { .. })));
-        assert!(matches!(read(Path::new("/nowhere/at/all")), Err(FileError::Unreadable { .. })));
     }
 }

@@ -4,7 +4,7 @@ use std::{fmt, path::Path};
 
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::private_file::{self, FileError};
+use crate::{named_file::FileError, private_file};
 
 /// Gone from memory when it is dropped, and silent when it is printed.
 #[derive(Clone, PartialEq, Eq)]

@@ -1,11 +1,12 @@
 //! PEM files: what is read from them, and what is wrong with one that cannot be used.
 
-use std::{fs::File, io::Read, path::Path};
+use std::path::Path;
 
 use rustls::pki_types::{
     CertificateDer, CertificateRevocationListDer, PrivateKeyDer,
     pem::{self, PemObject},
 };
+use zeroize::Zeroizing;
 
 /// All certificates of the file, in their order. There is at least one.
 pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
@@ -55,22 +56,8 @@ fn objects<T: PemObject>(path: &Path, bytes: &[u8]) -> Result<Vec<T>, String> {
         .map_err(|error| format!("{}: not PEM: {error}", path.display()))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let failed = |error| cannot_read(path, &error);
-    let file = File::open(path).map_err(failed)?;
-    if !file.metadata().map_err(failed)?.is_file() {
-        return Err(format!("{}: not a regular file", path.display()));
-    }
-    let mut bytes = Vec::new();
-    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(format!("{}: it has more than {FILE_BYTES_MAX} bytes", path.display()));
-    }
-    Ok(bytes)
-}
-
-fn cannot_read(path: &Path, error: &std::io::Error) -> String {
-    format!("{}: cannot be read: {error}", path.display())
+fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
+    identity::read_file(path, FILE_BYTES_MAX).map_err(|error| error.to_string())
 }
 
 const ENCRYPTED: &[u8] = b"ENCRYPTED";

@@ -1,7 +1,7 @@
 //! What can be asked and what cannot, and whom a server has to be known by.
 
 use std::{
-    env,
+    env, fs,
     io::{BufRead, BufReader, Write},
     net::TcpListener,
     process, thread,
@@ -28,8 +28,9 @@ fn what_cannot_be_asked_is_told_at_once() {
         let ca_file = Some(ca_file.into());
         Http::new(&HttpOptions { url: "https://a/".to_owned(), ca_file, ..HttpOptions::default() })
     };
-    assert!(matches!(with("/nowhere/at/all"), Err(HttpError::Unreadable { .. })));
-    assert!(matches!(with("/dev/null"), Err(HttpError::NoCertificate { .. })));
+    assert!(matches!(with("/nowhere/at/all"), Err(HttpError::File(FileError::Unreadable { .. }))));
+    assert!(matches!(with("/dev/null"), Err(HttpError::File(FileError::NoFile { .. }))));
+    assert!(matches!(with("Cargo.toml"), Err(HttpError::NoCertificate { .. })), "a file without any");
     let authorization = Some(Secret::new(b"a\r\nb"));
     let options = HttpOptions { url: "http://a/".to_owned(), authorization, ..HttpOptions::default() };
     assert!(matches!(Http::new(&options), Err(HttpError::Authorization)));

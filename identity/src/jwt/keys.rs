@@ -1,16 +1,13 @@
 //! The keys that tokens are checked with: a secret, public keys in PEM, or a JWKS.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::path::Path;
 
 use jsonwebtoken::{
     AlgorithmFamily, DecodingKey,
     jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, PublicKeyUse},
 };
 
-use crate::{FileError, Secret};
+use crate::{FileError, Secret, named_file};
 
 /// Keys, each of one family of algorithms: a public key is never taken for a secret.
 #[derive(Default)]
@@ -27,8 +24,6 @@ struct Key {
 
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
-    #[error("{} cannot be read: {error}", path.display())]
-    Unreadable { path: PathBuf, error: io::Error },
     #[error(transparent)]
     File(#[from] FileError),
     #[error("a secret for HS256 has {SECRET_BYTES_MIN} bytes at least; this has {0}")]
@@ -46,8 +41,7 @@ pub enum KeysError {
 impl TokenKeys {
     /// What a file holds: a JWKS, a public key in PEM, or else the secret of HS256, which others must not be able to read.
     pub fn load(path: &Path) -> Result<TokenKeys, KeysError> {
-        let unreadable = |error| KeysError::Unreadable { path: path.to_owned(), error };
-        let bytes = zeroize::Zeroizing::new(fs::read(path).map_err(unreadable)?);
+        let bytes = named_file::read(path, FILE_BYTES_MAX)?;
         let text = bytes.trim_ascii_start();
         if text.starts_with(b"{") {
             TokenKeys::of_set(text)
@@ -136,6 +130,9 @@ impl std::fmt::Debug for TokenKeys {
 
 /// As many as its digest has: a shorter one can be tried from a single token.
 const SECRET_BYTES_MIN: usize = 32;
+
+/// More than the most keys of the greatest size.
+const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// A token that names none is tried with each.
 const KEYS_MAX: usize = 64;

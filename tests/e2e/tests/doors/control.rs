@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use client::QoS;
@@ -109,6 +110,57 @@ fn what_is_wrong_is_named_with_its_line_and_changes_nothing() {
     drop(holder);
     link.expect_silence();
     link.close();
+}
+
+/// A pipe that nobody ever writes into.
+fn pipe(broker: &Broker) -> PathBuf {
+    let pipe = broker.folder().join("pipe");
+    Process::start("mkfifo", Command::new("mkfifo").arg("-m").arg("600").arg(&pipe)).succeed();
+    pipe
+}
+
+#[test]
+fn a_file_that_is_no_file_is_refused_and_the_broker_goes_on() {
+    let address = format!("tcp://127.0.0.1:{}", free_port());
+    let text = listeners(std::slice::from_ref(&address));
+    let broker = Setup::bare("control-pipes").config(&text).start();
+    let authority = Authority::new(broker.folder());
+    authority.issue("broker.example");
+    let pipe = pipe(&broker);
+    let tls = format!("tls://127.0.0.1:{}", free_port());
+    let own = "certificate_files = [\"broker.example.pem\"]\nkey_files = [\"broker.example.key\"]\n\
+               client_certificates = \"required\"\n";
+    let with_tls = |files: &str| format!("{}[tls]\n{files}", listeners(&[address.clone(), tls.clone()]));
+    let with_users = |keys: &str| format!("{text}[authentication]\n{keys}");
+    for text in [
+        with_tls("certificate_files = [\"pipe\"]\nkey_files = [\"broker.example.key\"]\n"),
+        with_tls("certificate_files = [\"broker.example.pem\"]\nkey_files = [\"pipe\"]\n"),
+        with_tls(&format!("{own}client_ca_file = \"pipe\"\n")),
+        with_tls(&format!("{own}client_ca_file = \"ca.pem\"\nclient_crl_file = \"pipe\"\n")),
+        with_users("password_file = \"pipe\"\n"),
+        with_users("scram_file = \"pipe\"\n"),
+        with_users("user_database = \"pipe\"\n"),
+        with_users("jwt_keys = \"pipe\"\n"),
+        with_users("jwt_keys = \"https://127.0.0.1/\"\njwt_ca_file = \"pipe\"\n"),
+        with_users("http_url = \"https://127.0.0.1/\"\nhttp_ca_file = \"pipe\"\n"),
+        with_users("http_url = \"http://127.0.0.1/\"\nhttp_authorization_file = \"pipe\"\n"),
+        format!("{text}[access]\nacl_file = \"pipe\"\n"),
+        format!("{text}[access]\nrules_file = \"pipe\"\n"),
+        format!("{text}[access]\nshadow_acl_file = \"pipe\"\n"),
+    ] {
+        write(&broker, &text);
+        let (code, said) = reload(broker.folder(), &[]);
+        assert_eq!(code, Some(1), "{text}\n{said}");
+        assert!(said.contains("pipe is no regular file, and is not read: name a file"), "{text}\n{said}");
+    }
+
+    // The configuration itself, by the signal; and then the broker still hears the other one.
+    let file = broker.folder().join("iothub.toml");
+    fs::rename(&pipe, &file).unwrap();
+    broker.process.signal(libc::SIGHUP);
+    broker.process.await_text("cannot read the configuration file: it is not a regular file");
+    let ended = broker.end(libc::SIGTERM);
+    assert_eq!(ended.code, Some(0));
 }
 
 #[test]
