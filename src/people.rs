@@ -39,3 +39,24 @@ pub fn revisions(before: &[Known], after: &[Known]) -> Vec<Arc<Revision>> {
 fn rights_of(rights: identity::Rights) -> Rights {
     Rights { groups: rights.groups.into(), roles: rights.roles.into() }
 }
+
+#[cfg(test)]
+mod tests {
+    use identity::PasswordFile;
+
+    use super::*;
+
+    #[test]
+    fn users_of_a_file_that_lies_elsewhere_are_the_same() {
+        let users = |path: &str, text: &str| {
+            let (file, _) = PasswordFile::parse(path, text.as_bytes()).expect("a good file");
+            [Arc::new(Passwords::new(path, file)).known()]
+        };
+        let [anna, bob] = ["anna", "bob"].map(|user| format!("{user}:$7$101$c2FsdHNhbHRzYWx0$aGFzaA==\n"));
+        let before = users("users", &format!("{anna}{bob}"));
+        assert!(revisions(&before, &users("elsewhere/users", &format!("{anna}{bob}"))).is_empty());
+        let told = revisions(&before, &users("elsewhere/users", &anna));
+        assert_eq!(told[0].users.keys().map(|user| &**user).collect::<Vec<_>>(), ["bob"]);
+        assert_eq!(revisions(&before, &[])[0].users.len(), 2);
+    }
+}

@@ -19,6 +19,8 @@ pub struct Identity {
     pub expires_at_unix_ms: Option<u64>,
     /// Which provider said so, for the log.
     pub provider: Cow<'static, str>,
+    /// Of which kind that is: what is granted is compared by it, wherever the provider's file lies now.
+    pub kind: &'static str,
 }
 
 /// What one provider says.

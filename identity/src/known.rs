@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use crate::{
     UserTable,
-    provider::{Passwords, Scram, Users},
+    provider::{Passwords, Scram, Users, kind},
 };
 
 /// The users of a provider, shared with it: nothing is copied.
 pub struct Known {
-    by: String,
+    by: &'static str,
     people: People,
 }
 
@@ -27,21 +27,21 @@ pub struct Rights {
 }
 
 impl Known {
-    pub(crate) fn of_table(by: &str, users: Arc<Users>) -> Known {
-        Known { by: by.to_owned(), people: People::Table(users) }
+    pub(crate) fn of_table(users: Arc<Users>) -> Known {
+        Known { by: kind::DATABASE, people: People::Table(users) }
     }
 
-    pub(crate) fn of_passwords(by: &str, passwords: Arc<Passwords>) -> Known {
-        Known { by: by.to_owned(), people: People::Passwords(passwords) }
+    pub(crate) fn of_passwords(passwords: Arc<Passwords>) -> Known {
+        Known { by: kind::PASSWORDS, people: People::Passwords(passwords) }
     }
 
-    pub(crate) fn of_scram(by: &str, scram: Arc<Scram>) -> Known {
-        Known { by: by.to_owned(), people: People::Scram(scram) }
+    pub(crate) fn of_scram(scram: Arc<Scram>) -> Known {
+        Known { by: kind::SCRAM, people: People::Scram(scram) }
     }
 
-    /// The provider's name, as it stands in what it says of its users.
-    pub fn by(&self) -> &str {
-        &self.by
+    /// The provider's kind, as it stands in what it says of its users.
+    pub fn by(&self) -> &'static str {
+        self.by
     }
 
     /// Users who are not let in later, or have other rights then; without a later one, all.
@@ -100,7 +100,7 @@ mod tests {
         };
         let known = |records: &[(&str, UserRecord)]| {
             let records = records.iter().map(|(user, record)| ((*user).into(), record.clone())).collect();
-            Known::of_table("table", Arc::new(Users::of(UserTable { records })))
+            Known::of_table(Arc::new(Users::of(UserTable { records })))
         };
         let before = known(&[
             ("gone", record(&[], false)),
@@ -128,7 +128,7 @@ mod tests {
     fn users_of_a_password_file_are_known_by_their_names() {
         let known = |text: &str| {
             let (file, _) = PasswordFile::parse("users", text.as_bytes()).expect("a good file");
-            Known::of_passwords("file", Arc::new(Passwords::new("users", file)))
+            Known::of_passwords(Arc::new(Passwords::new("users", file)))
         };
         let cost = Cost { kind: Kind::Pbkdf2, rounds: 5, memory_kib: 0 };
         let hash = Hash::make(b"secret", cost).expect("a hash");

@@ -4,6 +4,7 @@ mod anonymous;
 mod call_out;
 mod certificate;
 mod database;
+pub mod kind;
 mod passwords;
 mod scram;
 mod tokens;

@@ -6,7 +6,7 @@ use access::Permits;
 use serde_json::{Map, Value};
 
 use super::TokenError;
-use crate::{judgement::Identity, permissions};
+use crate::{judgement::Identity, permissions, provider::kind::TOKEN};
 
 /// What is asked of claims, and what they are called.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +71,7 @@ impl TokenRules {
             permits: self.permits(claims)?,
             expires_at_unix_ms: expiry_s.map(|expiry_s| expiry_s.saturating_add(self.leeway_s) * 1000),
             provider: "token".into(),
+            kind: TOKEN,
         })
     }
 

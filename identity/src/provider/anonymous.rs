@@ -1,5 +1,6 @@
 //! Clients that say nothing about themselves. On this machine, or wherever the configuration wants it so.
 
+use super::kind::ANONYMOUS;
 use crate::{Ask, Aspects, Identity, Judgement, Provider};
 
 #[derive(Debug, Clone, Copy)]
@@ -28,7 +29,11 @@ impl Provider for Anonymous {
         let is_bare = ask.user.is_none() && ask.password.is_none();
         let is_taken = ask.enhanced.is_none() && (is_bare || self.ignores_logins);
         match is_taken && (self.everywhere || ask.is_local()) {
-            true => Judgement::Accept(Identity { provider: "anonymous".into(), ..Identity::default() }),
+            true => Judgement::Accept(Identity {
+                provider: "anonymous".into(),
+                kind: ANONYMOUS,
+                ..Identity::default()
+            }),
             false => Judgement::Pass,
         }
     }

@@ -8,6 +8,7 @@
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
+use super::kind::CALL_OUT;
 use crate::{Ask, Aspects, Identity, Judgement, Provider, Reason, http::Http, jwt::texts_of, permissions};
 
 #[derive(Debug)]
@@ -38,6 +39,7 @@ impl CallOut {
                 .ok()?,
             expires_at_unix_ms,
             provider: self.name.clone().into(),
+            kind: CALL_OUT,
         })
     }
 

@@ -26,6 +26,15 @@ impl ByCertificate {
         };
         name.filter(|name| !name.is_empty())
     }
+
+    /// Another part of the certificate is another user.
+    fn kind(self) -> &'static str {
+        match self.user {
+            CertificateName::CommonName => "common name of a certificate",
+            CertificateName::AlternativeName => "alternative name of a certificate",
+            CertificateName::Fingerprint => "fingerprint of a certificate",
+        }
+    }
 }
 
 impl Provider for ByCertificate {
@@ -48,6 +57,7 @@ impl Provider for ByCertificate {
             Some(name) => Judgement::Accept(Identity {
                 user: Some((*name).into()),
                 provider: "certificate".into(),
+                kind: self.kind(),
                 ..Identity::default()
             }),
             None => Judgement::reject(

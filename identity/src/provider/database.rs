@@ -14,7 +14,10 @@ use std::{
 use crate::{
     Ask, Aspects, Exchange, Hash, Identity, Judgement, Known, LoadError, Provider, Reason, UserRecord,
     UserTable,
-    provider::scram::{first_message, machine, refused},
+    provider::{
+        kind::DATABASE,
+        scram::{first_message, machine, refused},
+    },
     scram::{Decoy, ITERATIONS_DEFAULT, Mechanism, Server, nonce},
 };
 
@@ -73,7 +76,7 @@ impl Database {
 
     /// Who is known now.
     pub fn known(&self) -> Known {
-        Known::of_table(&self.name, self.users())
+        Known::of_table(self.users())
     }
 
     fn users(&self) -> Arc<Users> {
@@ -216,6 +219,7 @@ fn identity(user: &str, record: &UserRecord, provider: &str) -> Identity {
         groups: record.groups.clone(),
         roles: record.roles.clone(),
         provider: provider.to_owned().into(),
+        kind: DATABASE,
         ..Identity::default()
     }
 }

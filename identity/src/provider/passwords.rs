@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::kind::PASSWORDS;
 use crate::{Ask, Aspects, Identity, Judgement, Known, PasswordFile, Provider, Reason};
 
 #[derive(Debug)]
@@ -22,7 +23,7 @@ impl Passwords {
 
     /// Who is known.
     pub fn known(self: &Arc<Self>) -> Known {
-        Known::of_passwords(&self.name, Arc::clone(self))
+        Known::of_passwords(Arc::clone(self))
     }
 }
 
@@ -48,6 +49,7 @@ impl Provider for Passwords {
             Some(hash) if hash.is_of(password) => Judgement::Accept(Identity {
                 user: Some(user.into()),
                 provider: self.name.clone().into(),
+                kind: PASSWORDS,
                 ..Identity::default()
             }),
             Some(_) => Judgement::reject(Reason::BadUserNameOrPassword, "the password is wrong"),

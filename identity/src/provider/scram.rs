@@ -2,6 +2,7 @@
 
 use std::{fs, num::NonZeroU32, sync::Arc};
 
+use super::kind::SCRAM;
 use crate::{
     Ask, Aspects, Exchange, Identity, Judgement, Known, Provider, Reason, ScramFile,
     password::random,
@@ -39,7 +40,7 @@ impl Scram {
 
     /// Who is known.
     pub fn known(self: &Arc<Self>) -> Known {
-        Known::of_scram(&self.name, Arc::clone(self))
+        Known::of_scram(Arc::clone(self))
     }
 }
 
@@ -90,6 +91,7 @@ impl Exchange for Begun {
                 let identity = Identity {
                     user: Some(finished.user.into()),
                     provider: self.name.to_string().into(),
+                    kind: SCRAM,
                     ..Identity::default()
                 };
                 Judgement::AcceptWith(identity, finished.message)

@@ -103,6 +103,32 @@ fn connects(process: &Process) -> usize {
 }
 
 #[test]
+fn a_password_file_may_get_another_name() {
+    let setup = Setup::new("reload-renamed").shards(2);
+    users(setup.folder(), &["anna"]);
+    let text = |file: &str| format!("[authentication]\npassword_file = \"{file}\"\nanonymous = \"never\"\n");
+    let broker = setup.config(&text("users")).start();
+    let args =
+        ["-i", "stays", "-V", "5", "-u", "anna", "-P", "secret", "-t", "t", "-d", "-F", "got %p", "-W", "20"];
+    let mut stays = Process::start("subscriber", &mut mosquitto("mosquitto_sub", broker.port, &args));
+    stays.await_text("Subscribed (mid");
+    fs::rename(broker.folder().join("users"), broker.folder().join("people")).unwrap();
+    fs::write(broker.folder().join("iothub.toml"), text("people")).unwrap();
+    reload(&broker);
+    let sent = ["-V", "5", "-u", "anna", "-P", "secret", "-q", "1", "-t", "t", "-m", "still"];
+    assert!(publish(broker.port, &sent).says("PUBACK"));
+    stays.await_text("got still");
+    assert_eq!(broker.counter("grants_ended"), 0);
+
+    // Who came in by the first name is still known by the second.
+    users(broker.folder(), &["bob"]);
+    fs::rename(broker.folder().join("users"), broker.folder().join("people")).unwrap();
+    reload(&broker);
+    stays.wait();
+    assert_eq!(broker.counter("grants_ended"), 1);
+}
+
+#[test]
 fn a_renewed_certificate_is_shown_and_nobody_is_cut_off() {
     let setup = Setup::bare("reload-certificate").shards(2);
     let authority = Authority::new(setup.folder());
