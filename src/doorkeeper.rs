@@ -18,15 +18,19 @@ use identity::{
     },
 };
 use runtime::{Answering, Question};
-use shard::{Answer, Ask, Grant, ReasonCode, Version};
+use shard::{Answer, Ask, CertificateId, Grant, ReasonCode, Version};
 use x509_parser::{extensions::GeneralName, prelude::FromDer};
 
 use crate::{
-    config::{Admittance, Anonymous as Who, Authentication, CertificateUser, Scheme, Settings, Way},
+    config::{
+        Admittance, Anonymous as Who, Authentication, CertificateUser, ClientCertificates, Scheme, Settings,
+        Way,
+    },
     listen::{self, Entrance},
     numbering::Numbers,
-    people::People,
+    people::{LetsIn, People},
     rates::Registry,
+    revoked::{self, Revoked},
 };
 
 /// Asks threads of its own, for all shards.
@@ -34,12 +38,20 @@ pub struct Doorkeeper {
     front: Front,
     /// By the number of the door.
     listeners: RwLock<Vec<Arc<str>>>,
+    /// By the number of the door.
+    revoked: RwLock<Vec<Revoked>>,
     registry: Arc<Registry>,
 }
 
 /// Whether anybody has to be asked about the clients of a listener.
 pub fn asks(settings: &Settings, entrance: &Entrance, always: bool) -> bool {
-    let always = always || entrance.listener.rates.or(settings.rates.of).want_to_know();
+    let wants_certificates = || {
+        // One that is revoked, or ends, ends what its client was granted, whoever grants it.
+        let tls = entrance.listener.tls(&settings.tls);
+        tls.is_configured() && tls.client_certificates != ClientCertificates::None
+    };
+    let always =
+        always || entrance.listener.rates.or(settings.rates.of).want_to_know() || wants_certificates();
     let Admittance { ways, anonymous } = Admittance::of(&settings.authentication, &entrance.listener);
     // Whoever may come by a proxy may be anywhere.
     let may_be_relayed = !entrance.listener.proxy_protocol_from.is_empty()
@@ -67,13 +79,29 @@ impl Doorkeeper {
         limits.cache.accepted_ms = settings.cache_secs * 1000;
         let front = Front::start(chains, limits)
             .map_err(|error: io::Error| format!("a thread for authentication cannot be started: {error}"))?;
-        Ok(Doorkeeper { front, listeners: RwLock::new(numbers.names()), registry })
+        Ok(Doorkeeper {
+            front,
+            listeners: RwLock::new(numbers.names()),
+            revoked: RwLock::default(),
+            registry,
+        })
     }
 
     /// From now on these decide.
-    pub fn replace(&self, chains: Chains, numbers: &Numbers) {
+    pub fn replace(&self, chains: Chains, revoked: &[Revoked], numbers: &Numbers) {
         self.front.replace(chains);
+        self.replace_revoked(revoked);
         *self.listeners.write().unwrap_or_else(PoisonError::into_inner) = numbers.names();
+    }
+
+    pub fn replace_revoked(&self, revoked: &[Revoked]) {
+        *self.revoked.write().unwrap_or_else(PoisonError::into_inner) = revoked.to_vec();
+    }
+
+    /// The handshake may have been over before the list that has it.
+    fn is_revoked(&self, door: u16, shown: &Shown) -> bool {
+        let revoked = self.revoked.read().unwrap_or_else(PoisonError::into_inner);
+        revoked.get(usize::from(door)).is_some_and(|revoked| shown.id.is_some_and(|id| revoked.contains(&id)))
     }
 
     pub fn registry(&self) -> &Registry {
@@ -83,7 +111,7 @@ impl Doorkeeper {
 
 /// Who decides at each listener, and those of them who know users by name. Reads every file; the error is a sentence for the log.
 pub fn chains(settings: &Authentication, numbers: &Numbers) -> Result<(Chains, People), String> {
-    let (shared, people) = providers(settings)?;
+    let (shared, mut people) = providers(settings)?;
     let mut chains = Chains::default();
     // Also where a listener was closed: its clients may be asked to prove themselves again.
     for (name, (entrance, _)) in numbers.names().iter().zip(numbers.all()) {
@@ -100,7 +128,10 @@ pub fn chains(settings: &Authentication, numbers: &Numbers) -> Result<(Chains, P
             let ignores_logins = admittance.ignores_logins();
             providers.push(Arc::new(Anonymous { everywhere, ignores_logins }));
         }
-        chains = chains.with(name, Chain::new(providers));
+        let chain = Chain::new(providers);
+        let strangers = everywhere == Some(true);
+        people.letting_in.push(LetsIn { kinds: chain.kinds(), strangers });
+        chains = chains.with(name, chain);
     }
     Ok((chains, people))
 }
@@ -203,15 +234,21 @@ impl runtime::Doorkeeper for Doorkeeper {
         let listeners = self.listeners.read().unwrap_or_else(PoisonError::into_inner);
         let listener = listeners.get(usize::from(ask.door)).cloned().unwrap_or_default();
         drop(listeners);
-        let certificate = certificate.map(|der| Arc::new(certificate_of(&der)));
-        let names: Box<[Arc<str>]> =
-            certificate.iter().flat_map(|certificate| names_of(certificate)).collect();
+        let (certificate, shown) = match certificate.map(|der| certificate_of(&der)) {
+            Some((certificate, shown)) => (Some(Arc::new(certificate)), shown),
+            None => (None, Shown::default()),
+        };
+        if self.is_revoked(ask.door, &shown) {
+            answering.give(Answer::refuse(ReasonCode::NotAuthorized, "the certificate is revoked"));
+            return;
+        }
         let question = question_of(&ask, listener, (address, is_relayed), certificate);
         let registry = Arc::clone(&self.registry);
         let is_new = ask.renews.is_none();
         let (door, client_id) = (ask.door, ask.client_id);
+        let from = (address, question.is_local());
         self.front.ask(question, move |answer| {
-            let answer = answer_of(answer, address, names, &registry);
+            let answer = answer_of(answer, from, shown, &registry);
             answering.give(match &answer {
                 Answer::Accept { grant, .. }
                     if is_new && !registry.may_enter(door, &client_id, grant.user.as_deref()) =>
@@ -271,8 +308,8 @@ fn question_of(
 
 fn answer_of(
     answer: identity::Answer,
-    address: Option<SocketAddr>,
-    certificate_names: Box<[Arc<str>]>,
+    (address, is_local): (Option<SocketAddr>, bool),
+    shown: Shown,
     registry: &Registry,
 ) -> Answer {
     match answer {
@@ -281,7 +318,9 @@ fn answer_of(
             Answer::Continue { data: data.into(), ticket: exchange.0 }
         }
         identity::Answer::Accept { identity, data } => {
-            let lasts = identity.expires_at_unix_ms.map(|end| {
+            // Whoever came in with a certificate is not let in without one that is good.
+            let end = identity.expires_at_unix_ms.into_iter().chain(shown.ends_at_unix_ms).min();
+            let lasts = end.map(|end| {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 Duration::from_millis(end).saturating_sub(now)
             });
@@ -290,8 +329,10 @@ fn answer_of(
                 user: identity.user.clone(),
                 groups: identity.groups.iter().cloned().collect(),
                 roles: identity.roles.iter().cloned().collect(),
-                certificate_names,
+                certificate_names: shown.names,
+                certificate: shown.id,
                 address: address.map(|address| address.ip().to_canonical()),
+                is_local,
                 is_authenticated: identity.user.is_some(),
                 tallies: registry.tallies(identity.user.as_deref(), address.map(|address| address.ip())),
                 provider: (!identity.provider.is_empty()).then(|| (*identity.provider).into()),
@@ -313,20 +354,35 @@ fn reason_of(reason: identity::Reason) -> ReasonCode {
     }
 }
 
+/// What holds of a client's certificate, whoever lets the client in.
+#[derive(Default)]
+struct Shown {
+    names: Box<[Arc<str>]>,
+    id: Option<CertificateId>,
+    ends_at_unix_ms: Option<u64>,
+}
+
 /// The handshake has found the certificate good; here it is only read. What cannot be read is not there.
-fn certificate_of(der: &[u8]) -> Certificate {
+fn certificate_of(der: &[u8]) -> (Certificate, Shown) {
     let mut fingerprint = [0; 32];
     fingerprint.copy_from_slice(digest::digest(&digest::SHA256, der).as_ref());
     let mut certificate = Certificate { common_name: None, alternative_names: Vec::new(), fingerprint };
     let Ok((_, parsed)) = x509_parser::certificate::X509Certificate::from_der(der) else {
-        return certificate;
+        return (certificate, Shown::default());
     };
     let common_name = parsed.subject().iter_common_name().next().and_then(|name| name.as_str().ok());
     certificate.common_name = common_name.map(Into::into);
     if let Ok(Some(names)) = parsed.subject_alternative_name() {
         certificate.alternative_names = names.value.general_names.iter().filter_map(text_of).collect();
     }
-    certificate
+    // Through the whole of its last second.
+    let ends_at_s = u64::try_from(parsed.validity().not_after.timestamp()).unwrap_or_default();
+    let shown = Shown {
+        names: names_of(&certificate).into(),
+        id: Some(revoked::id(parsed.issuer(), parsed.raw_serial())),
+        ends_at_unix_ms: Some((ends_at_s + 1).saturating_mul(1000)),
+    };
+    (certificate, shown)
 }
 
 fn text_of(name: &GeneralName<'_>) -> Option<Box<str>> {

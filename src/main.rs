@@ -27,6 +27,7 @@ mod reload;
 mod reloader;
 mod remote;
 mod renewal;
+mod revoked;
 mod scram;
 mod signals;
 mod start;

@@ -4,16 +4,26 @@ use std::sync::Arc;
 
 use identity::{
     Known,
-    provider::{Database, Passwords, Scram},
+    provider::{Database, Passwords, Scram, kind},
 };
-use shard::{Revision, Rights};
+use shard::{From, Revision, Rights};
 
-/// Those who know users by name. Tokens, certificates and other programs do not: what they say ends by itself.
+/// By whom clients are let in, and those of them who know users by name.
 #[derive(Debug, Clone, Default)]
 pub struct People {
     pub database: Option<Arc<Database>>,
     pub passwords: Option<Arc<Passwords>>,
     pub scram: Option<Arc<Scram>>,
+    /// By the listeners' numbers.
+    pub letting_in: Vec<LetsIn>,
+}
+
+/// By whom a listener lets somebody in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LetsIn {
+    pub kinds: Vec<&'static str>,
+    /// Who says nothing of himself comes in from other machines, too.
+    pub strangers: bool,
 }
 
 impl People {
@@ -31,9 +41,28 @@ pub fn revisions(before: &[Known], after: &[Known]) -> Vec<Arc<Revision>> {
         let later = after.iter().find(|later| later.by() == known.by());
         let changes = known.changes_to(later).into_iter();
         let users = changes.map(|(user, rights)| (user, rights.map(rights_of))).collect();
-        Arc::new(Revision { by: known.by().into(), users })
+        Revision::Users { by: known.by().into(), users }
     };
-    before.iter().map(revision).filter(|revision| !revision.users.is_empty()).collect()
+    let says_something =
+        |revision: &Revision| !matches!(revision, Revision::Users { users, .. } if users.is_empty());
+    before.iter().map(revision).filter(says_something).map(Arc::new).collect()
+}
+
+/// What those who came in by somebody who is gone have to be told.
+pub fn gone(before: &[LetsIn], after: &[LetsIn]) -> Vec<Arc<Revision>> {
+    let mut revisions = Vec::new();
+    for (door, (before, after)) in (0..).zip(before.iter().zip(after)) {
+        let mut tell = |by: &str, from| {
+            revisions.push(Arc::new(Revision::Gone { door, by: by.into(), from }));
+        };
+        for kind in before.kinds.iter().filter(|kind| !after.kinds.contains(kind)) {
+            tell(kind, From::Anywhere);
+        }
+        if before.strangers && !after.strangers && after.kinds.contains(&kind::ANONYMOUS) {
+            tell(kind::ANONYMOUS, From::OtherMachines);
+        }
+    }
+    revisions
 }
 
 fn rights_of(rights: identity::Rights) -> Rights {
@@ -42,7 +71,7 @@ fn rights_of(rights: identity::Rights) -> Rights {
 
 #[cfg(test)]
 mod tests {
-    use identity::PasswordFile;
+    use identity::{Cost, Hash, Kind, PasswordFile};
 
     use super::*;
 
@@ -52,11 +81,30 @@ mod tests {
             let (file, _) = PasswordFile::parse(path, text.as_bytes()).expect("a good file");
             [Arc::new(Passwords::new(path, file)).known()]
         };
-        let [anna, bob] = ["anna", "bob"].map(|user| format!("{user}:$7$101$c2FsdHNhbHRzYWx0$aGFzaA==\n"));
+        let hash =
+            Hash::make(b"secret", Cost { kind: Kind::Pbkdf2, rounds: 5, memory_kib: 0 }).expect("a hash");
+        let [anna, bob] = ["anna", "bob"].map(|user| format!("{user}:{hash}\n"));
         let before = users("users", &format!("{anna}{bob}"));
         assert!(revisions(&before, &users("elsewhere/users", &format!("{anna}{bob}"))).is_empty());
         let told = revisions(&before, &users("elsewhere/users", &anna));
-        assert_eq!(told[0].users.keys().map(|user| &**user).collect::<Vec<_>>(), ["bob"]);
-        assert_eq!(revisions(&before, &[])[0].users.len(), 2);
+        let named = |revision: &Revision| -> Vec<String> {
+            let Revision::Users { users, .. } = revision else { return Vec::new() };
+            users.keys().map(ToString::to_string).collect()
+        };
+        assert_eq!(named(&told[0]), ["bob"]);
+        assert_eq!(named(&revisions(&before, &[])[0]), ["anna", "bob"]);
+    }
+
+    #[test]
+    fn who_came_in_by_somebody_who_is_gone_is_told_so() {
+        let lets_in = |kinds: &[&'static str], strangers| LetsIn { kinds: kinds.to_vec(), strangers };
+        let all = lets_in(&[kind::TOKEN, kind::ANONYMOUS], true);
+        let told = |after: LetsIn| gone(&[after.clone(), all.clone()], &[after.clone(), after]);
+        assert!(told(all.clone()).is_empty());
+        let one = |by: &str, from| [Arc::new(Revision::Gone { door: 1, by: by.into(), from })];
+        assert_eq!(told(lets_in(&[kind::ANONYMOUS], true)), one(kind::TOKEN, From::Anywhere));
+        assert_eq!(told(lets_in(&[kind::TOKEN], false)), one(kind::ANONYMOUS, From::Anywhere));
+        let local = lets_in(&[kind::TOKEN, kind::ANONYMOUS], false);
+        assert_eq!(told(local), one(kind::ANONYMOUS, From::OtherMachines));
     }
 }

@@ -15,6 +15,7 @@ use crate::{
     listen::Entrance,
     numbering::Numbers,
     people::People,
+    revoked::{self, Revoked},
     tls,
 };
 
@@ -25,6 +26,8 @@ pub struct Policy {
     /// Those of the chains that know users by name.
     pub people: People,
     pub rules: Rules,
+    /// By the listeners' numbers.
+    pub revoked: Vec<Revoked>,
 }
 
 impl Policy {
@@ -33,12 +36,14 @@ impl Policy {
         let certificates = certificates(settings, numbers);
         let chains = doorkeeper::chains(&settings.authentication, numbers);
         let rules = rules::load(settings, numbers);
-        match (certificates, chains, rules) {
-            (Ok(certificates), Ok((chains, people)), Ok(rules)) => {
-                Ok(Policy { certificates, chains, people, rules })
+        // Read by those who have been read before: a list with something wrong in it is told once.
+        let revoked = certificates.and_then(|read| Ok((read, revoked::load(settings, numbers)?)));
+        match (revoked, chains, rules) {
+            (Ok((certificates, revoked)), Ok((chains, people)), Ok(rules)) => {
+                Ok(Policy { certificates, chains, people, rules, revoked })
             }
-            (certificates, chains, rules) => {
-                let mut problems: Vec<String> = certificates.err().into_iter().chain(chains.err()).collect();
+            (revoked, chains, rules) => {
+                let mut problems: Vec<String> = revoked.err().into_iter().chain(chains.err()).collect();
                 problems.extend(rules.err().unwrap_or_default());
                 Err(problems)
             }

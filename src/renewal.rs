@@ -15,6 +15,7 @@ use crate::{
     open_files::Own,
     people,
     policy::Policy,
+    revoked,
     start::{self, Started},
 };
 
@@ -94,7 +95,7 @@ impl Running {
         let are_same =
             |(number, source): (usize, &Option<Source>)| *source == Some(Source::There(number as u16));
         let has_other_places = !sources.iter().enumerate().all(are_same);
-        self.started.doorkeeper.replace(policy.chains, &numbers);
+        self.started.doorkeeper.replace(policy.chains, &policy.revoked, &numbers);
         audit::replace_listeners(numbers.names());
         broker.set_rules(Some(&policy.rules));
         broker.set_rates(&self.started.doorkeeper.registry().set(&now.settings.rates, &numbers));
@@ -103,10 +104,12 @@ impl Running {
         log::set_level(now.settings.log.level);
         let started = &mut self.started;
         (started.numbers, started.facts, started.own) = (numbers, facts, own);
-        let before = std::mem::replace(&mut started.people, policy.people).known();
-        for revision in people::revisions(&before, &started.people.known()) {
-            started.broker.revise(&revision);
-        }
+        let before = std::mem::replace(&mut started.people, policy.people);
+        let mut revisions = people::revisions(&before.known(), &started.people.known());
+        revisions.extend(people::gone(&before.letting_in, &started.people.letting_in));
+        revisions.extend(revoked::revisions(&started.revoked, &policy.revoked));
+        started.revoked = policy.revoked;
+        revisions.iter().for_each(|revision| started.broker.revise(revision));
         if has_other_places {
             let places = start::places(&started.numbers, &started.broker);
             told.listening = Some(start::listening_on(&places));
@@ -164,7 +167,9 @@ fn changes_of_listeners(before: &Numbers, now: &Numbers, sources: &[Option<Sourc
             (Some((was, _)), true, _) => {
                 let told = listener.changes(&was.listener).into_iter();
                 changes.extend(told.map(|change| {
-                    format!("listener {address}: {change}, for those who connect from now on")
+                    let is_way_in = WAYS_IN.iter().any(|key| change.starts_with(key));
+                    let whom = if is_way_in { AT_ONCE } else { FROM_NOW_ON };
+                    format!("listener {address}: {change}, {whom}")
                 }));
             }
             (Some(_), false, _) => {
@@ -180,3 +185,9 @@ fn changes_of_listeners(before: &Numbers, now: &Numbers, sources: &[Option<Sourc
     }
     changes
 }
+
+/// Settings of a listener that say by whom it lets somebody in.
+const WAYS_IN: [&str; 2] = ["authentication ", "anonymous "];
+
+const AT_ONCE: &str = "and who came in by what is gone is disconnected";
+const FROM_NOW_ON: &str = "for those who connect from now on";

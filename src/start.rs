@@ -23,6 +23,7 @@ use crate::{
     people::People,
     policy::Policy,
     rates::Registry,
+    revoked::Revoked,
     signals, threads,
 };
 
@@ -33,6 +34,7 @@ pub struct Started {
     pub doorkeeper: Arc<Doorkeeper>,
     pub numbers: Numbers,
     pub people: People,
+    pub revoked: Vec<Revoked>,
     pub facts: Facts,
     /// The files that the process needs for itself.
     pub own: Own,
@@ -59,6 +61,7 @@ pub fn start(loaded: &Loaded) -> Result<Started, String> {
     let registry = Arc::new(Registry::new());
     let rates = registry.set(&settings.rates, &numbers);
     let doorkeeper = Doorkeeper::start(&settings.authentication, policy.chains, &numbers, registry)?;
+    doorkeeper.replace_revoked(&policy.revoked);
     let doorkeeper = Arc::new(doorkeeper);
     let dir = data_dir(settings, shards)?;
     let placement_seed = dir.as_ref().map_or_else(|| placement_seed(settings), |dir| dir.placement_seed());
@@ -79,7 +82,16 @@ pub fn start(loaded: &Loaded) -> Result<Started, String> {
     strangers(settings, &numbers).iter().for_each(|warning| tracing::warn!("{warning}"));
     let details: Vec<String> = places.iter().map(|(scheme, place)| listen::shown(*scheme, place)).collect();
     audit::tell(&Act { act: "start", by: "", outcome: "done", details: &details });
-    Ok(Started { broker, shards, doorkeeper, numbers, people: policy.people, facts, own })
+    Ok(Started {
+        broker,
+        shards,
+        doorkeeper,
+        numbers,
+        people: policy.people,
+        revoked: policy.revoked,
+        facts,
+        own,
+    })
 }
 
 /// Reads every file that the configuration names: certificates, users and rules. The error has a sentence for each problem.

@@ -14,6 +14,7 @@ use rustls::{
 
 use crate::config::{ClientCertificates, MinVersion, Tls};
 use certificates::Certificates;
+pub use files::revocations;
 
 /// Reads every file that the section names. The error is a sentence for the log.
 pub fn load(settings: &Tls) -> Result<ServerConfig, String> {

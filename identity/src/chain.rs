@@ -9,6 +9,9 @@ pub trait Provider: Send + Sync {
     /// For the log.
     fn name(&self) -> &str;
 
+    /// What stands in the identities that it gives out ([`crate::Identity::kind`]).
+    fn kind(&self) -> &'static str;
+
     /// What its judgement depends on, beside the listener. Two asks that agree in it are judged alike.
     fn looks_at(&self) -> Aspects;
 
@@ -69,6 +72,11 @@ impl Chain {
 
     pub fn looks_at(&self) -> Aspects {
         self.looks_at
+    }
+
+    /// Of whom it asks.
+    pub fn kinds(&self) -> Vec<&'static str> {
+        self.providers.iter().map(|provider| provider.kind()).collect()
     }
 
     /// Of all providers: each of them only grows.

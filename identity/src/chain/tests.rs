@@ -134,6 +134,10 @@ impl Provider for Slow {
     fn name(&self) -> &str {
         "slow"
     }
+    fn kind(&self) -> &'static str {
+        ""
+    }
+
     fn looks_at(&self) -> Aspects {
         Aspects::LOGIN
     }

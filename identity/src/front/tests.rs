@@ -38,6 +38,10 @@ impl Provider for Gate {
     fn name(&self) -> &str {
         "gate"
     }
+    fn kind(&self) -> &'static str {
+        ""
+    }
+
     fn looks_at(&self) -> Aspects {
         Aspects::LOGIN
     }
@@ -236,6 +240,10 @@ impl Provider for Asking {
     fn name(&self) -> &str {
         "asking"
     }
+    fn kind(&self) -> &'static str {
+        ""
+    }
+
     fn looks_at(&self) -> Aspects {
         Aspects::default()
     }

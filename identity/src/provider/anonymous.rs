@@ -17,6 +17,10 @@ impl Provider for Anonymous {
         "anonymous"
     }
 
+    fn kind(&self) -> &'static str {
+        ANONYMOUS
+    }
+
     fn looks_at(&self) -> Aspects {
         Aspects { login: true, address: true, ..Aspects::default() }
     }

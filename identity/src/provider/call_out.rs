@@ -59,6 +59,10 @@ impl Provider for CallOut {
         &self.name
     }
 
+    fn kind(&self) -> &'static str {
+        CALL_OUT
+    }
+
     fn looks_at(&self) -> Aspects {
         Aspects { login: true, client_id: true, certificate: true, address: true, version: true }
     }

@@ -28,7 +28,7 @@ impl ByCertificate {
     }
 
     /// Another part of the certificate is another user.
-    fn kind(self) -> &'static str {
+    fn kind_of_name(self) -> &'static str {
         match self.user {
             CertificateName::CommonName => "common name of a certificate",
             CertificateName::AlternativeName => "alternative name of a certificate",
@@ -40,6 +40,10 @@ impl ByCertificate {
 impl Provider for ByCertificate {
     fn name(&self) -> &str {
         "certificate"
+    }
+
+    fn kind(&self) -> &'static str {
+        self.kind_of_name()
     }
 
     fn looks_at(&self) -> Aspects {
@@ -57,7 +61,7 @@ impl Provider for ByCertificate {
             Some(name) => Judgement::Accept(Identity {
                 user: Some((*name).into()),
                 provider: "certificate".into(),
-                kind: self.kind(),
+                kind: self.kind_of_name(),
                 ..Identity::default()
             }),
             None => Judgement::reject(

@@ -135,6 +135,10 @@ impl Provider for Database {
         &self.name
     }
 
+    fn kind(&self) -> &'static str {
+        DATABASE
+    }
+
     fn looks_at(&self) -> Aspects {
         Aspects::LOGIN
     }

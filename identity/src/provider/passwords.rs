@@ -32,6 +32,10 @@ impl Provider for Passwords {
         &self.name
     }
 
+    fn kind(&self) -> &'static str {
+        PASSWORDS
+    }
+
     fn looks_at(&self) -> Aspects {
         Aspects::LOGIN
     }

@@ -49,6 +49,10 @@ impl Provider for Scram {
         &self.name
     }
 
+    fn kind(&self) -> &'static str {
+        SCRAM
+    }
+
     fn looks_at(&self) -> Aspects {
         Aspects::default()
     }

@@ -1,5 +1,6 @@
 //! Clients that bring a signed token: as their password, or by the authentication method `JWT`, by which it can be renewed.
 
+use super::kind::TOKEN;
 use crate::{
     Ask, Aspects, Judgement, Provider, Reason, Rejection,
     jwt::{PublishedKeys, TokenError, TokenKeys, TokenRules, is_token, verify},
@@ -57,6 +58,10 @@ fn refused(error: TokenError) -> Rejection {
 impl Provider for Tokens {
     fn name(&self) -> &str {
         "token"
+    }
+
+    fn kind(&self) -> &'static str {
+        TOKEN
     }
 
     fn looks_at(&self) -> Aspects {

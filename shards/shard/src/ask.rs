@@ -1,6 +1,12 @@
 //! What a shard wants to know of a client, and what it is told. Who answers is no business of the shard's.
 
-use std::{borrow::Cow, collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use mqtt::{PacketKind, ReasonCode, Version};
 
@@ -59,7 +65,11 @@ pub struct Grant {
     pub roles: Box<[Arc<str>]>,
     /// Of the client's certificate, the most important first.
     pub certificate_names: Box<[Arc<str>]>,
+    /// By which a list of revoked certificates knows it.
+    pub certificate: Option<CertificateId>,
     pub address: Option<IpAddr>,
+    /// The client is on this machine, as far as who granted can know.
+    pub is_local: bool,
     /// The user's name is proved, not only said.
     pub is_authenticated: bool,
     /// Of rates that hold for the user and for the address.
@@ -96,12 +106,25 @@ pub(crate) fn told(reason: ReasonCode) -> &'static str {
     }
 }
 
-/// Users whom somebody who granted knows otherwise than before.
+/// A digest of a certificate's issuer and serial number.
+pub type CertificateId = [u8; 32];
+
+/// What was granted is something else from now on, or nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Revision {
-    pub by: Arc<str>,
-    /// The groups and roles that a user has now; none is not let in any more.
-    pub users: BTreeMap<Box<str>, Option<Rights>>,
+pub enum Revision {
+    /// Users whom somebody who granted knows otherwise than before. The groups and roles that each has now; none is not let in
+    /// any more.
+    Users { by: Arc<str>, users: BTreeMap<Box<str>, Option<Rights>> },
+    /// At the listener nobody is let in by this one any more, or nobody who comes from elsewhere.
+    Gone { door: u16, by: Arc<str>, from: From },
+    /// At the listener these are revoked.
+    Revoked { door: u16, certificates: Arc<BTreeSet<CertificateId>> },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum From {
+    Anywhere,
+    OtherMachines,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -83,7 +83,7 @@ mod wills;
 
 pub use access::{Permits, Rules};
 pub use act::{Act, Acted};
-pub use ask::{Answer, Ask, Exchange, Grant, Revision, Rights};
+pub use ask::{Answer, Ask, CertificateId, Exchange, From, Grant, Revision, Rights};
 pub use bans::Bans;
 pub use bundle::{Bundle, Bundled};
 pub use config::{Config, DoorConfig, Limits, QueueFull, Versions};

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use mqtt::ReasonCode;
 
 use crate::{
-    ConnId, Grant, Revision, Rights, Shard, What,
+    ConnId, From, Grant, Revision, Rights, Shard, What,
     connection::{Connection, Stage},
     ending::WillFate,
     shard::Deadline,
@@ -66,7 +66,14 @@ impl Shard {
     /// What an answer grants, after all that was revised since the question; none if its user is not let in any more.
     pub(crate) fn grant_as_revised(&mut self, conn: ConnId, grant: Arc<Grant>) -> Option<Arc<Grant>> {
         let missed = self.revising.missed.remove(&conn).unwrap_or_default();
-        match missed.iter().rev().find_map(|revision| grant.revised_by(revision)) {
+        let door = self.connections.get(conn)?.door;
+        let says = |revision: &Arc<Revision>| grant.revised_by(revision, door);
+        // Other rights of a user bring nobody back whose certificate is revoked, or who came in by what is gone.
+        let is_of_users = |revision: &&Arc<Revision>| matches!(***revision, Revision::Users { .. });
+        if missed.iter().filter(|revision| !is_of_users(revision)).any(|revision| says(revision).is_some()) {
+            return None;
+        }
+        match missed.iter().rev().find_map(says) {
             Some(rights) => rights.map(|rights| grant.with(rights)),
             None => Some(grant),
         }
@@ -102,15 +109,25 @@ impl Connection {
     }
 
     fn revised_by(&self, revision: &Revision) -> Option<Option<Rights>> {
-        self.standing.as_ref()?.grant.as_ref()?.revised_by(revision)
+        self.standing.as_ref()?.grant.as_ref()?.revised_by(revision, self.door)
     }
 }
 
 impl Grant {
-    /// What the revision says of the user; none if it says nothing.
-    fn revised_by(&self, revision: &Revision) -> Option<Option<Rights>> {
-        let is_its = self.by.as_ref() == Some(&revision.by);
-        revision.users.get(&**self.user.as_ref()?).filter(|_| is_its).cloned()
+    /// What the revision says of whoever came in by this door; none if it says nothing.
+    fn revised_by(&self, revision: &Revision, came_by: u16) -> Option<Option<Rights>> {
+        let is_by = |by: &Arc<str>| self.by.as_ref() == Some(by);
+        match revision {
+            Revision::Users { by, users } => users.get(&**self.user.as_ref()?).filter(|_| is_by(by)).cloned(),
+            Revision::Gone { door, by, from } => {
+                let is_meant = *from == From::Anywhere || !self.is_local;
+                (*door == came_by && is_by(by) && is_meant).then_some(None)
+            }
+            Revision::Revoked { door, certificates } => {
+                let is_revoked = self.certificate.is_some_and(|id| certificates.contains(&id));
+                (*door == came_by && is_revoked).then_some(None)
+            }
+        }
     }
 
     fn with(&self, Rights { groups, roles }: Rights) -> Arc<Grant> {
@@ -119,7 +136,7 @@ impl Grant {
 }
 
 /// For the log.
-pub(crate) const NOT_LET_IN: &str = "the user is not let in any more";
+pub(crate) const NOT_LET_IN: &str = "is not let in any more";
 
 /// Connections that are looked at in one turn, in the measure of one that has nothing to do with it.
 const WORK_PER_TURN: usize = 4096;

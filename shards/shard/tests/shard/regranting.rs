@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use access::Fallback;
 use mqtt::ReasonCode;
-use shard::{Answer, Config, DoorConfig, Event, Grant, Revision, Rights, Rules};
+use shard::{Answer, Config, DoorConfig, Event, From, Grant, Revision, Rights, Rules};
 
 use crate::{
     exchanging::{auth, challenge, go_on, with_method},
@@ -52,7 +52,7 @@ fn let_in(s: &mut Script, client_id: &str, by: &str, user: &str) -> Client {
 fn revise(s: &mut Script, users: &[(&str, Option<&str>)]) {
     let rights = |role: &str| Rights { roles: [Arc::from(role)].into(), ..Rights::default() };
     let users = users.iter().map(|(user, role)| ((*user).into(), role.map(rights))).collect();
-    s.event(0, Event::Revised(Arc::new(Revision { by: "file".into(), users })));
+    s.event(0, Event::Revised(Arc::new(Revision::Users { by: "file".into(), users })));
     s.secs(1);
 }
 
@@ -69,6 +69,52 @@ fn who_is_not_let_in_any_more_is_sent_away_and_nobody_else() {
 }
 
 #[test]
+fn who_came_in_by_somebody_who_is_gone_is_sent_away_at_that_listener() {
+    let mut s = asking(None);
+    let [token, file] =
+        [("a", "token"), ("b", "file")].map(|(client_id, by)| let_in(&mut s, client_id, by, "anna"));
+    let mut gone = |door, by: &str, from| {
+        s.event(0, Event::Revised(Arc::new(Revision::Gone { door, by: by.into(), from })));
+        s.secs(1);
+        [s.is_closed(token), s.is_closed(file)]
+    };
+    assert_eq!(gone(1, "token", From::Anywhere), [false, false]);
+    assert_eq!(gone(0, "certificate", From::Anywhere), [false, false]);
+    assert_eq!(gone(0, "token", From::Anywhere), [true, false]);
+}
+
+#[test]
+fn of_the_anonymous_only_those_from_other_machines_may_have_to_go() {
+    let mut s = asking(None);
+    let clients = ["127.0.0.1", "192.0.2.1"].map(|address| {
+        let client = come(&mut s, address);
+        let is_local = address == "127.0.0.1";
+        let grant = Grant { by: Some("anonymous".into()), is_local, ..Grant::default() };
+        s.answer(client, Answer::Accept { grant: Arc::new(grant), lasts: None, data: None });
+        client
+    });
+    let by = "anonymous".into();
+    s.event(0, Event::Revised(Arc::new(Revision::Gone { door: 0, by, from: From::OtherMachines })));
+    s.secs(1);
+    assert_eq!(clients.map(|client| s.is_closed(client)), [false, true]);
+}
+
+#[test]
+fn whose_certificate_is_revoked_is_sent_away() {
+    let mut s = asking(None);
+    let clients = [Some([1; 32]), Some([2; 32]), None].map(|certificate| {
+        let client = come(&mut s, &format!("{certificate:?}"));
+        let grant = Grant { certificate, ..Grant::default() };
+        s.answer(client, Answer::Accept { grant: Arc::new(grant), lasts: None, data: None });
+        client
+    });
+    let certificates = Arc::new([[2; 32]].into());
+    s.event(0, Event::Revised(Arc::new(Revision::Revoked { door: 0, certificates })));
+    s.secs(1);
+    assert_eq!(clients.map(|client| s.is_closed(client)), [false, true, false]);
+}
+
+#[test]
 fn who_is_being_asked_about_is_held_to_it_afterwards() {
     let mut s = asking(None);
     let late = come(&mut s, "a");
@@ -77,6 +123,32 @@ fn who_is_being_asked_about_is_held_to_it_afterwards() {
     s.answer(late, accept("file", "anna", "all"));
     assert_eq!(s.hear(late), ["CONNACK Not authorized"]);
     assert!(s.is_closed(late));
+}
+
+#[test]
+fn who_is_being_asked_about_is_held_to_what_is_gone_and_to_what_is_revoked() {
+    let gone = Revision::Gone { door: 0, by: "file".into(), from: From::Anywhere };
+    let revoked = Revision::Revoked { door: 0, certificates: Arc::new([[1; 32]].into()) };
+    let elsewhere = Revision::Gone { door: 1, by: "file".into(), from: From::Anywhere };
+    for (revision, expected) in [
+        (gone, "CONNACK Not authorized"),
+        (revoked, "CONNACK Not authorized"),
+        (elsewhere, "CONNACK Success"),
+    ] {
+        let mut s = asking(None);
+        let late = come(&mut s, "a");
+        s.event(0, Event::Revised(Arc::new(revision)));
+        // A word about the user comes after it, and brings nobody back.
+        revise(&mut s, &[("anna", Some("all"))]);
+        let grant = Grant {
+            by: Some("file".into()),
+            user: Some("anna".into()),
+            certificate: Some([1; 32]),
+            ..Grant::default()
+        };
+        s.answer(late, Answer::Accept { grant: Arc::new(grant), lasts: None, data: None });
+        assert_eq!(s.hear(late), [expected]);
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use client::QoS;
+use client::{Options, QoS, ReasonCode};
 use e2e::{Link, Process, Setup, program, v5};
 
 use super::{publish, reload::reload};
@@ -80,19 +80,21 @@ fn each_listener_asks_in_its_own_way_and_another_way_counts_at_once() {
     assert!(!comes(others, &right) && !comes(others, &[]));
     assert!(comes(off, &right) && comes(off, &wrong) && comes(off, &[]));
 
-    let mut stays = Link::connect(off, v5("stays"));
+    let mut goes = Link::connect(off, v5("goes"));
+    let login = Options { username: Some("anna".into()), password: Some("right".into()), ..v5("stays") };
+    let mut stays = Link::connect(inherits, login);
     let text =
         text.replace("\"off\"\nbacklog = 7", "[\"password\"]").replace("[\"token\", \"scram\"]", "\"off\"");
     fs::write(broker.folder().join("iothub.toml"), text).unwrap();
     reload(&broker);
     assert!(comes(off, &right) && !comes(off, &wrong) && !comes(off, &[]));
     assert!(comes(others, &wrong) && comes(others, &[]));
-    broker
-        .process
-        .await_text("authentication is [\"password\"] (before: \"off\"), for those who connect from now on");
+    broker.process.await_text(
+        "authentication is [\"password\"] (before: \"off\"), and who came in by what is gone is disconnected",
+    );
     broker.process.await_text("backlog is \"inherited\" (before: 7)");
-    stays.subscribe("still", QoS::AtMostOnce);
-    assert!(comes(off, &right));
+    assert_eq!(goes.ended_by_server(), ReasonCode::NotAuthorized);
+    stays.publish("still", "m", QoS::AtLeastOnce);
 }
 
 #[test]

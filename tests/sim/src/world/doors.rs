@@ -89,7 +89,7 @@ impl World {
                 users.insert((*user_of(&self.clients[client].client_id)).into(), Some(rights));
             }
         }
-        Revision { by: PROVIDER.into(), users }
+        Revision::Users { by: PROVIDER.into(), users }
     }
 
     fn other_config(&mut self) -> Config {
