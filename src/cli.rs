@@ -6,7 +6,8 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::{
     acl::AclArgs, ban::BanArgs, config::Flags, health::HealthArgs, passwd::PasswdArgs, publish::PublishArgs,
-    reload::ReloadArgs, scram::ScramArgs, store::StoreArgs, subscribe::SubscribeArgs, user::UserArgs,
+    reload::ReloadArgs, scram::ScramArgs, store::StoreArgs, subscribe::SubscribeArgs, token::TokenArgs,
+    user::UserArgs,
 };
 
 /// An MQTT broker (3.1, 3.1.1 and 5.0) with one shard per core.
@@ -44,6 +45,8 @@ pub enum Command {
     /// Subscribe and print what arrives, in the manner of mosquitto_sub.
     #[command(name = "sub")]
     Subscribe(SubscribeArgs),
+    /// Make, remove and list tokens of the HTTP API
+    Token(TokenArgs),
     /// Add, change, delete and list the users of a user database
     User(UserArgs),
 }

@@ -2,6 +2,7 @@
 
 mod address;
 mod admission;
+mod api;
 mod ban;
 mod environment;
 mod file;
@@ -22,6 +23,7 @@ mod tests;
 
 use std::{
     ffi::OsString,
+    net::IpAddr,
     path::{Path, PathBuf},
 };
 
@@ -32,6 +34,7 @@ pub use self::{
     admission::{
         AccessDefault, Anonymous, Audit, Authentication, CertificateUser, ClientCertificates, MinVersion, Tls,
     },
+    api::{Api, Metrics},
     ban::Ban,
     key::Key,
     listener::Listener,
@@ -113,6 +116,11 @@ impl Loaded {
     /// There is a file, which may say something else later.
     pub fn has_file(&self) -> bool {
         self.file.is_some()
+    }
+
+    /// Nobody has said where the API is to listen.
+    pub fn has_default_api(&self) -> bool {
+        !self.origins.iter().any(|(key, _)| key.section == "api" && key.name == "listen")
     }
 
     fn file_name(&self) -> String {
@@ -259,6 +267,7 @@ fn contradictions(loaded: &Loaded) -> Vec<Problem> {
             });
         }
     }
+    problems.extend(api_problem(loaded));
     for listener in &settings.listeners {
         if listener.authentication == Ways::Off
             && listener.anonymous.is_some_and(|who| who != Anonymous::Always)
@@ -275,6 +284,40 @@ fn contradictions(loaded: &Loaded) -> Vec<Problem> {
         }
     }
     problems
+}
+
+/// What is wrong with the API's listeners: half of what TLS needs, or tokens that others could read.
+fn api_problem(loaded: &Loaded) -> Option<Problem> {
+    let api = &loaded.settings.api;
+    let (name, remedy) = if api.certificate.is_empty() != api.private_key.is_empty() {
+        let present = if api.certificate.is_empty() { "private_key" } else { "certificate" };
+        (present, "api.certificate and api.private_key go together: name both, or none".to_owned())
+    } else {
+        let is_local = |endpoint: &&String| {
+            let host = Address::parse_endpoint(endpoint, Api::PORT).map(|(host, _)| host).unwrap_or_default();
+            let address = host.parse::<IpAddr>();
+            address.map_or(host == "localhost", |address| address.to_canonical().is_loopback())
+        };
+        let reached = api.listen.iter().find(|endpoint| !is_local(endpoint))?;
+        if api.has_tls() || api.insecure {
+            return None;
+        }
+        (
+            "listen",
+            format!(
+                "{reached} can be reached from the network, and tokens would be readable on the way: name a certificate \
+                 (api.certificate, api.private_key), or say api.insecure = true where nobody else listens"
+            ),
+        )
+    };
+    let key = Key::find("api", name).expect("the table has the key");
+    let (_, origin) = loaded.origins.iter().rev().find(|(set, _)| std::ptr::eq(*set, key))?;
+    Some(Problem {
+        origin: origin.clone(),
+        key: format!("api.{name}"),
+        value: key.show(&loaded.settings),
+        remedy,
+    })
 }
 
 /// Far more than a file with every key and a comment for each.

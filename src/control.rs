@@ -39,15 +39,17 @@ pub struct Inbox {
     pub changed: Receiver<Vec<PathBuf>>,
 }
 
-/// Of the control socket.
+/// Of the API, and by whom.
 pub enum Request {
     /// A plan only says what a reload would change.
     Reload {
         is_plan: bool,
+        by: String,
         reply: Reply<Outcome>,
     },
     Bans {
         order: Order,
+        by: String,
         reply: Reply<Result<Vec<Ban>, String>>,
     },
 }
@@ -62,6 +64,7 @@ pub fn run(mut reloader: Reloader<'_>, keeper: &Keeper, mut inbox: Inbox) -> Exi
     // Who waits for an answer is told that there will be none.
     drop(requests);
     notify::stopping();
+    reloader.api().drain();
     let (started, settings) = reloader.into_parts();
     if let Ending::Drain = ending {
         drain(&started, Duration::from_secs(settings.server.shutdown_timeout_secs), &signals);
@@ -82,7 +85,10 @@ fn wait(reloader: &mut Reloader<'_>, keeper: &Keeper, inbox: &mut Inbox) -> Endi
     loop {
         select! {
             recv(reloader.started().broker.failures()) -> failure => match failure {
-                Ok(failure) if failure.serves => tell_store_failure(&failure),
+                Ok(failure) if failure.serves => {
+                    reloader.api().lose_store();
+                    tell_store_failure(&failure);
+                }
                 failure => {
                     tell_failure(failure.ok());
                     return Ending::Failed;
@@ -105,9 +111,11 @@ fn wait(reloader: &mut Reloader<'_>, keeper: &Keeper, inbox: &mut Inbox) -> Endi
                 Err(_) => return Ending::Drain,
             },
             recv(inbox.requests) -> request => match request {
-                Ok(Request::Reload { is_plan: true, reply }) => reply(reloader.plan()),
-                Ok(Request::Reload { is_plan: false, reply }) => reply(reloader.reload("iothub reload")),
-                Ok(Request::Bans { order, reply }) => reply(carry_out(order, keeper, reloader.started())),
+                Ok(Request::Reload { is_plan: true, reply, .. }) => reply(reloader.plan()),
+                Ok(Request::Reload { is_plan: false, by, reply }) => reply(reloader.reload(&by)),
+                Ok(Request::Bans { order, by, reply }) => {
+                    reply(carry_out(order, &by, keeper, reloader.started()));
+                }
                 Err(_) => inbox.requests = never(),
             },
             recv(inbox.changed) -> changed => match changed {
@@ -118,7 +126,7 @@ fn wait(reloader: &mut Reloader<'_>, keeper: &Keeper, inbox: &mut Inbox) -> Endi
     }
 }
 
-fn carry_out(order: Order, keeper: &Keeper, started: &Started) -> Result<Vec<Ban>, String> {
+fn carry_out(order: Order, by: &str, keeper: &Keeper, started: &Started) -> Result<Vec<Ban>, String> {
     let (act, whom) = match &order {
         Order::List => return keeper.carry_out(order, &started.broker),
         Order::Add(ban) => ("ban", BanText::of(ban)),
@@ -131,10 +139,10 @@ fn carry_out(order: Order, keeper: &Keeper, started: &Started) -> Result<Vec<Ban
         Err(error) => ("refused", vec![told.clone(), error.clone()]),
     };
     match &outcome {
-        Ok(_) => tracing::info!("iothub ban: {act} {told}"),
-        Err(error) => tracing::warn!("iothub ban: {act} {told}: {error}"),
+        Ok(_) => tracing::info!("{by}: {act} {told}"),
+        Err(error) => tracing::warn!("{by}: {act} {told}: {error}"),
     }
-    audit::tell(&Act { act, by: "iothub ban", outcome: word, details: &details });
+    audit::tell(&Act { act, by, outcome: word, details: &details });
     outcome
 }
 

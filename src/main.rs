@@ -36,6 +36,7 @@ mod subscribe;
 mod text;
 mod threads;
 mod tls;
+mod token;
 mod user;
 mod watch;
 
@@ -51,10 +52,11 @@ use clap::Parser;
 use crossbeam_channel::Receiver;
 
 use crate::{
+    api::Api,
     bans::Keeper,
     cli::{Cli, Command, ServeArgs},
     config::{Loaded, Settings},
-    control::Inbox,
+    control::{Inbox, Request},
     log::Log,
     reloader::Reloader,
     renewal::Running,
@@ -81,6 +83,7 @@ fn main() -> ExitCode {
         Some(Command::Passwd(args)) => passwd::run(args),
         Some(Command::Publish(args)) => publish::run(args),
         Some(Command::Subscribe(args)) => subscribe::run(args),
+        Some(Command::Token(args)) => token::run(args),
         Some(Command::User(args)) => user::run(args),
         None => serve(&cli.serve),
     }
@@ -137,7 +140,14 @@ fn start_and_run(loaded: &Loaded, load: control::Load<'_>) -> ExitCode {
     }
     // Before the start reads them: a change meanwhile is found by the first look.
     let read = watch::stamps(renewal::watched(loaded));
-    match start::start(loaded).and_then(|started| serve_control(loaded, started, read, received, load)) {
+    let (asked, requests) = crossbeam_channel::bounded(REQUESTS_MAX);
+    // It says that the broker starts for as long as it does.
+    let served = Api::start(loaded, &asked).and_then(|api| {
+        drop(asked);
+        let started = start::start(loaded)?;
+        serve_control(loaded, started, api, read, (received, requests), load)
+    });
+    match served {
         Ok(code) => code,
         Err(error) => {
             // What is wrong with several files is several lines.
@@ -147,23 +157,24 @@ fn start_and_run(loaded: &Loaded, load: control::Load<'_>) -> ExitCode {
     }
 }
 
-/// What serves beside the shards: the control socket, who watches files, and the control thread, which is this one.
+/// What serves beside the shards: the API, who watches files, and the control thread, which is this one.
 fn serve_control(
     loaded: &Loaded,
     started: Started,
+    mut api: Api,
     read: Stamps,
-    signals: Receiver<Signal>,
+    (signals, requests): (Receiver<Signal>, Receiver<Request>),
     load: control::Load<'_>,
 ) -> Result<ExitCode, String> {
     let data_dir = Some(loaded.settings.store.dir.as_str()).filter(|dir| !dir.is_empty());
     let keeper = Keeper::start(data_dir.map(Path::new), &started.broker)?;
-    let (asked, requests) = crossbeam_channel::bounded(REQUESTS_MAX);
-    let _api = api::start(&loaded.settings, &asked)?;
+    api.open(&loaded.settings, started.broker.desk())?;
     let (found, changed) = crossbeam_channel::bounded(1);
     let watch = Watch::start(found).map_err(|error| {
         format!("the thread that watches files cannot be started: {error}. {}", threads::REMEDY)
     })?;
-    let reloader = Reloader::new(Running::new(started, loaded), load, watch, read);
+    let running = Running::new(started, loaded, api.context().clone());
+    let reloader = Reloader::new(running, load, watch, read);
     Ok(control::run(reloader, &keeper, Inbox { signals, requests, changed }))
 }
 

@@ -70,6 +70,8 @@ pub fn named_files(settings: &Settings, numbers: &Numbers) -> Vec<NamedFile> {
         add(What::Authorities, &tls.client_ca_file);
         add(What::Revocations, &tls.client_crl_file);
     }
+    add(What::Certificate, &settings.api.certificate);
+    add(What::Key, &settings.api.private_key);
     let authentication = &settings.authentication;
     add(What::Users, &authentication.password_file);
     add(What::UserDatabase, &authentication.user_database);

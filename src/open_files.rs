@@ -48,6 +48,8 @@ pub struct Own {
     pub shards: u64,
     /// Addresses to listen on.
     pub addresses: u64,
+    /// Connections to the API.
+    pub api: u64,
 }
 
 impl Own {
@@ -55,6 +57,7 @@ impl Own {
         self.open
             + PASSING_FILES
             + CONTROL_FILES
+            + self.api
             + self.shards * (FILES_PER_SHARD + self.addresses)
             + REFUSED_CONNECTIONS
     }
@@ -129,7 +132,7 @@ const STANDARD_STREAMS: u64 = 3;
 /// What opens and closes on the way: names that are resolved, ports that are tried, what glommio reads about the machine.
 const PASSING_FILES: u64 = 8;
 /// The control socket, those who ask there, and how its thread waits.
-const CONTROL_FILES: u64 = api::CONNECTIONS_MAX as u64 + 4;
+const CONTROL_FILES: u64 = api::CONTROL_CONNECTIONS_MAX + 4;
 /// The rings of a shard and of its executor with their event descriptors, and the doorbell: measured, without listeners.
 const FILES_PER_SHARD: u64 = 6;
 /// Connections beyond the limit that the runtime lets in just to tell them so.
@@ -145,7 +148,7 @@ mod tests {
         assert!(raise(1).expect("a limit") >= before);
     }
 
-    const FOUR_SHARDS: Own = Own { open: 3, shards: 4, addresses: 2 };
+    const FOUR_SHARDS: Own = Own { open: 3, shards: 4, addresses: 2, api: 0 };
 
     #[test]
     fn a_shortage_names_both_numbers_and_the_remedies() {

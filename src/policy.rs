@@ -10,7 +10,7 @@ use rustls::ServerConfig;
 
 use crate::{
     access as rules,
-    config::{Scheme, Settings, Tls},
+    config::{Api, Scheme, Settings, Tls},
     doorkeeper,
     listen::Entrance,
     numbering::Numbers,
@@ -28,6 +28,8 @@ pub struct Policy {
     pub rules: Rules,
     /// By the listeners' numbers.
     pub revoked: Vec<Revoked>,
+    /// Of the API, where it speaks HTTPS.
+    pub api_tls: Option<Arc<ServerConfig>>,
 }
 
 impl Policy {
@@ -38,17 +40,33 @@ impl Policy {
         let rules = rules::load(settings, numbers);
         // Read by those who have been read before: a list with something wrong in it is told once.
         let revoked = certificates.and_then(|read| Ok((read, revoked::load(settings, numbers)?)));
-        match (revoked, chains, rules) {
-            (Ok((certificates, revoked)), Ok((chains, people)), Ok(rules)) => {
-                Ok(Policy { certificates, chains, people, rules, revoked })
+        let api_tls = api_tls(&settings.api);
+        match (revoked, chains, rules, api_tls) {
+            (Ok((certificates, revoked)), Ok((chains, people)), Ok(rules), Ok(api_tls)) => {
+                Ok(Policy { certificates, chains, people, rules, revoked, api_tls })
             }
-            (revoked, chains, rules) => {
+            (revoked, chains, rules, api_tls) => {
                 let mut problems: Vec<String> = revoked.err().into_iter().chain(chains.err()).collect();
                 problems.extend(rules.err().unwrap_or_default());
+                problems.extend(api_tls.err());
                 Err(problems)
             }
         }
     }
+}
+
+/// What the API shows who comes by HTTPS. None: it speaks plain HTTP.
+pub fn api_tls(settings: &Api) -> Result<Option<Arc<ServerConfig>>, String> {
+    if !settings.has_tls() {
+        return Ok(None);
+    }
+    let files = Tls {
+        certificate_files: vec![settings.certificate.clone()],
+        key_files: vec![settings.private_key.clone()],
+        ..Tls::default()
+    };
+    let config = tls::load(&files).map_err(|error| format!("the API cannot have its TLS: {error}"))?;
+    Ok(Some(tls::speaking(&config, Scheme::SecureWebSocket.protocols())))
 }
 
 /// Listeners with the same files share what was read of them, and the keys of their tickets.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::{
+    api::Context,
     audit::{self, Act},
     config::{Loaded, Settings},
     control::Load,
@@ -31,6 +32,10 @@ impl<'a> Reloader<'a> {
 
     pub fn started(&self) -> &Started {
         &self.running.started
+    }
+
+    pub fn api(&self) -> &Context {
+        &self.running.api
     }
 
     pub fn settings(&self) -> &Settings {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use runtime::{Hung, Renewal};
 
 use crate::{
+    api::Context,
     audit,
     config::{Loaded, Server, Settings},
     listen::{self, Entrance},
@@ -23,6 +24,7 @@ use crate::{
 pub struct Running {
     pub started: Started,
     pub now: Loaded,
+    pub api: Context,
     at_start: Settings,
 }
 
@@ -49,8 +51,8 @@ pub struct Told {
 }
 
 impl Running {
-    pub fn new(started: Started, loaded: &Loaded) -> Running {
-        Running { started, now: loaded.clone(), at_start: loaded.settings.clone() }
+    pub fn new(started: Started, loaded: &Loaded, api: Context) -> Running {
+        Running { started, now: loaded.clone(), api, at_start: loaded.settings.clone() }
     }
 
     /// The files that are read.
@@ -96,6 +98,7 @@ impl Running {
             |(number, source): (usize, &Option<Source>)| *source == Some(Source::There(number as u16));
         let has_other_places = !sources.iter().enumerate().all(are_same);
         self.started.doorkeeper.replace(policy.chains, &policy.revoked, &numbers);
+        self.api.replace_tls(policy.api_tls);
         audit::replace_listeners(numbers.names());
         broker.set_rules(Some(&policy.rules));
         broker.set_rates(&self.started.doorkeeper.registry().set(&now.settings.rates, &numbers));

@@ -12,6 +12,7 @@ use rustls::ServerConfig;
 use shard::{DoorConfig, SHARDS_MAX};
 
 use crate::{
+    api,
     audit::{self, Act},
     config::{Admittance, Anonymous, Loaded, Scheme, Settings, Way, Ways},
     doorkeeper::{self, Doorkeeper},
@@ -52,7 +53,8 @@ pub fn start(loaded: &Loaded) -> Result<Started, String> {
         tracing::info!("this machine has no address {}: not listening there", address.ip());
     }
     let addresses = listen.entrances.len() as u64;
-    let own = Own { open: open_files::open(), shards: shards.into(), addresses };
+    let api = api::connections_max(&settings.api);
+    let own = Own { open: open_files::open(), shards: shards.into(), addresses, api };
     let max_connections = raise_open_files(settings, own)?;
     let numbers = Numbers::first(listen.entrances);
     let policy = Policy::read(settings, &numbers).map_err(|problems| problems.join("\n"))?;
@@ -156,7 +158,8 @@ fn tell_leftovers(dir: &Path) {
 /// The probe opens files itself: what is not enough for any broker is said before it.
 fn check_open_files(settings: &Settings) -> Result<(), String> {
     let Ok(limit) = open_files::raise(0) else { return Ok(()) };
-    let least = Own { open: open_files::open(), shards: settings.runtime.shards.max(1), addresses: 1 };
+    let shards = settings.runtime.shards.max(1);
+    let least = Own { open: open_files::open(), shards, addresses: 1, api: 0 };
     // A process that may go beyond its limit does so later, when all is known that it needs.
     match least.connections(limit, 1) {
         Err(_) if open_files::raise(least.needed(1)).is_ok_and(|raised| raised > limit) => Ok(()),

@@ -17,7 +17,7 @@ use std::{
 use crossbeam_channel::Sender;
 
 /// What a file is known by; none if it cannot be looked at.
-type Stamp = Option<[i64; 7]>;
+pub type Stamp = Option<[i64; 7]>;
 
 /// The files as they were at one moment.
 pub type Stamps = BTreeMap<PathBuf, Stamp>;
@@ -28,7 +28,7 @@ pub fn stamps(paths: impl IntoIterator<Item = PathBuf>) -> Stamps {
 }
 
 /// Of what the name stands for in the end.
-fn stamp(path: &Path) -> Stamp {
+pub fn stamp(path: &Path) -> Stamp {
     let found = fs::metadata(path).ok()?;
     let [device, inode, bytes] = [found.dev(), found.ino(), found.len()].map(|number| number as i64);
     Some([device, inode, bytes, found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec()])

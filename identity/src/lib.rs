@@ -43,6 +43,7 @@ pub use known::{Known, Rights};
 pub use named_file::{FileError, read as read_file};
 pub use password::{Cost, Hash, HashError, Kind};
 pub use password_file::{LoadError, Match, PasswordFile, Problem, ProblemKind, Warning};
+pub use priority::give_way;
 pub use private_file::read as read_private;
 pub use replacement::{ReplaceError, Replacement};
 pub use scram_file::ScramFile;

@@ -117,6 +117,14 @@ impl Address {
         }
     }
 
+    /// A host and a port without a scheme, for what is no listener of MQTT.
+    pub fn parse_endpoint(text: &str, default_port: u16) -> Option<(String, u16)> {
+        match host(text, default_port).ok()? {
+            Place::Host { host, port } => Some((host, port)),
+            Place::Path(_) => None,
+        }
+    }
+
     /// The error says what is wrong and what would be right.
     pub fn parse(text: &str) -> Result<Address, String> {
         let (scheme, rest) = match text.split_once("://") {

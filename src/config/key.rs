@@ -98,6 +98,10 @@ pub enum Kind {
     Addresses {
         place: fn(&mut Settings) -> &mut Vec<Address>,
     },
+    /// A list of hosts with ports, which may be empty.
+    Endpoints {
+        place: fn(&mut Settings) -> &mut Vec<String>,
+    },
 }
 
 impl Key {
@@ -170,6 +174,7 @@ impl Key {
                 *place(settings) = Some(Address::parse(value.text().ok_or_else(expected)?)?);
             }
             Kind::Addresses { place } => *place(settings) = value.addresses()?,
+            Kind::Endpoints { place } => *place(settings) = value.endpoints()?,
         }
         Ok(())
     }
@@ -194,7 +199,9 @@ impl Key {
             Kind::Text { place } | Kind::Topic { place } | Kind::Mount { place } | Kind::Path { place } => {
                 format!("{:?}", place(&mut settings))
             }
-            Kind::Texts { place } | Kind::Origins { place } => format!("{:?}", place(&mut settings)),
+            Kind::Texts { place } | Kind::Origins { place } | Kind::Endpoints { place } => {
+                format!("{:?}", place(&mut settings))
+            }
             Kind::Order { place } => Way::show(place(&mut settings)),
             Kind::Ways { place } => place(&mut settings).show(),
             Kind::Networks { place } => {
@@ -255,7 +262,7 @@ impl Key {
             Kind::Mode { .. } => "expected permissions in octal digits, for example \"0660\"".to_owned(),
             Kind::Moment { .. } => "expected a date and time, for example 2030-01-31T12:00:00Z".to_owned(),
             Kind::Address { .. } => "expected an address, for example \"tls://0.0.0.0:8883\"".to_owned(),
-            Kind::Addresses { .. } => "expected a list of addresses".to_owned(),
+            Kind::Addresses { .. } | Kind::Endpoints { .. } => "expected a list of addresses".to_owned(),
         }
     }
 }

@@ -11,6 +11,7 @@ use shard::{Config, ContestLimits, ContestPolicy, Limits, store::log::BLOCK_BYTE
 use super::{
     Address, Listener,
     admission::{Access, Audit, Authentication, Tls, WebSocket},
+    api::Api,
     ban::Ban,
     rates::Rates,
 };
@@ -33,6 +34,7 @@ pub struct Settings {
     pub store: Store,
     pub runtime: Runtime,
     pub control: Control,
+    pub api: Api,
     pub log: Log,
     pub audit: Audit,
 }

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 
 use super::{
     admission::{AccessDefault, Anonymous, CertificateUser, ClientCertificates, MinVersion},
+    api::Metrics,
     key::{Key, Kind},
     rates::Over,
     settings::{Durability, Format, Level, OnFailure, QueueFull, Settings, Sigterm, Takeovers},
@@ -319,6 +320,20 @@ pub static KEYS: &[Key] = &[
     bytes("runtime", "receive_buffer_bytes", 512..=1 << 20, |s| &mut s.runtime.receive_buffer_bytes),
     count("runtime", "mail_ring_slots", 16..=1 << 16, |s| &mut s.runtime.mail_ring_slots),
     text("control", "socket", |s| &mut s.control.socket),
+    Key { section: "api", name: "listen", kind: Kind::Endpoints { place: |s| &mut s.api.listen } },
+    text("api", "certificate", |s| &mut s.api.certificate),
+    text("api", "private_key", |s| &mut s.api.private_key),
+    text("api", "tokens_file", |s| &mut s.api.tokens_file),
+    word(
+        "api",
+        "metrics",
+        &["open", "token"],
+        |s| s.api.metrics as usize,
+        |s, at| s.api.metrics = Metrics::ALL[at],
+    ),
+    texts("api", "hosts", |s| &mut s.api.hosts),
+    flag("api", "insecure", |s| &mut s.api.insecure),
+    count("api", "max_connections", 1..=10_000, |s| &mut s.api.max_connections),
     word(
         "log",
         "level",
@@ -366,6 +381,7 @@ mod tests {
                 "store",
                 "runtime",
                 "control",
+                "api",
                 "log",
                 "audit"
             ]
@@ -428,6 +444,7 @@ mod tests {
             Kind::Order { .. } => ["http", "scram,token"].map(str::to_owned),
             Kind::Ways { .. } => ["off", "scram,token"].map(str::to_owned),
             Kind::Texts { .. } => ["/one.pem", "/other.pem"].map(str::to_owned),
+            Kind::Endpoints { .. } => ["192.0.2.1:1", "192.0.2.1:2"].map(str::to_owned),
             Kind::Addresses { .. } => ["tcp://192.0.2.1:1", "tcp://192.0.2.1:2"].map(str::to_owned),
         }
     }

@@ -149,7 +149,7 @@ const FILE_MISTAKES: &[(&str, &str)] = &[
     ("[sever]\nmax_connections = 5\n", "FILE, line 1: [sever]: unknown section: did you mean [server]?"),
     (
         "[grafana]\n",
-        "FILE, line 1: [grafana]: unknown section: there are [server], [tls], [websocket], [authentication], [access], [session], [router], [limits], [rates], [store], [runtime], [control], [log], [audit]",
+        "FILE, line 1: [grafana]: unknown section: there are [server], [tls], [websocket], [authentication], [access], [session], [router], [limits], [rates], [store], [runtime], [control], [api], [log], [audit]",
     ),
     (
         "[server]\nmax_packet_size = \"big\"\n",

@@ -6,7 +6,7 @@ use toml::de::DeValue;
 
 use transport::Prefix;
 
-use super::{Address, moment};
+use super::{Address, Api, moment};
 
 /// The environment and flags know only words; the file knows types.
 #[derive(Debug, Clone, Copy)]
@@ -113,6 +113,25 @@ impl Value<'_> {
         Ok(addresses)
     }
 
+    /// A list of hosts with ports, as they were written; nothing is an empty one.
+    pub fn endpoints(&self) -> Result<Vec<String>, String> {
+        let texts = self.items().ok_or("expected a list of texts, for example [\"127.0.0.1:9883\"]")?;
+        let mut endpoints: Vec<String> = Vec::new();
+        for text in texts {
+            let (host, port) = Address::parse_endpoint(text, Api::PORT)
+                .ok_or_else(|| format!("{text}: expected HOST:PORT, for example 127.0.0.1:{}", Api::PORT))?;
+            let endpoint = match host.contains(':') {
+                true => format!("[{host}]:{port}"),
+                false => format!("{host}:{port}"),
+            };
+            if endpoints.contains(&endpoint) {
+                return Err(format!("{endpoint} is there twice: name each address once"));
+            }
+            endpoints.push(endpoint);
+        }
+        Ok(endpoints)
+    }
+
     fn whole(&self) -> Option<u64> {
         match self {
             Value::Word(word) => digits(word.trim()),
@@ -203,6 +222,19 @@ mod tests {
         assert_eq!(Value::Word("8").count(&(0..=7), never), None);
         assert_eq!(Value::Word("never").count(&(0..=7), never), None);
         assert_eq!(Value::Word("forever").count(&(0..=7), None), None);
+    }
+
+    #[test]
+    fn endpoints_have_a_host_and_a_port() {
+        let shown = |text: &str| Value::Word(text).endpoints();
+        assert_eq!(shown(""), Ok(vec![]));
+        assert_eq!(
+            shown("0.0.0.0,[::1]:5, localhost:0"),
+            Ok(["0.0.0.0:9883", "[::1]:5", "localhost:0"].map(str::to_owned).to_vec())
+        );
+        for wrong in ["http://127.0.0.1:1", "::1:9", "*:1", "a:70000", "9883", "127.0.0.1,127.0.0.1:9883"] {
+            assert!(shown(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -87,6 +87,7 @@ fn spawn(program: &Path, folder: &Path, log: &Path, address: SocketAddr) -> Chil
     let mut command = Command::new(program);
     command
         .args(["--listen", &format!("tcp://{address}"), "--shards", &shards])
+        .env("IOTHUB_API__LISTEN", "")
         .current_dir(folder)
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -18,6 +18,7 @@ pub struct Setup {
     args: Vec<OsString>,
     variables: Vec<(String, OsString)>,
     listen_by_flag: bool,
+    has_api: bool,
     confinement: Option<Confinement>,
 }
 
@@ -44,6 +45,7 @@ impl Setup {
             args: Vec::new(),
             variables: Vec::new(),
             listen_by_flag: true,
+            has_api: false,
             confinement: None,
         }
     }
@@ -72,6 +74,12 @@ impl Setup {
         let path = self.folder.join("iothub.toml");
         fs::write(&path, text).unwrap();
         self.args([OsString::from("--config"), path.into()])
+    }
+
+    /// The HTTP API over TCP is as the test says, or by default. Without this there is none, so that brokers beside each other do not ask
+    /// for one port.
+    pub fn with_api(self) -> Setup {
+        Setup { has_api: true, ..self }
     }
 
     pub fn folder(&self) -> &PathBuf {
@@ -125,6 +133,9 @@ impl Setup {
         let mut command = program::command(program::iothub());
         if self.listen_by_flag {
             command.args(["--listen", "tcp://127.0.0.1:0"]);
+        }
+        if !self.has_api {
+            command.env("IOTHUB_API__LISTEN", "");
         }
         command.args(&self.args).current_dir(&self.folder).envs(self.variables.iter().cloned());
         if let Some(confinement) = self.confinement {

@@ -1,6 +1,7 @@
 //! The real binary with real clients: what the tests need to start both, to watch them and to end them.
 #![allow(clippy::unwrap_used)] // A harness that is surprised fails the test that uses it.
 
+pub mod api;
 pub mod authority;
 pub mod broker;
 pub mod confinement;

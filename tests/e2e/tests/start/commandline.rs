@@ -39,7 +39,7 @@ fn a_wrong_command_line_ends_with_2_and_says_what_is_wrong() {
 
 #[test]
 fn test_config_says_what_is_set_and_by_whom_and_starts_nothing() {
-    let ended = Setup::bare("test-config").args(["--test-config"]).run();
+    let ended = Setup::bare("test-config").with_api().args(["--test-config"]).run();
     assert_eq!(ended.code, Some(0));
     assert_eq!(ended.out, ["configuration ok", "would listen on tcp://127.0.0.1:1883 and tcp://[::1]:1883"]);
 

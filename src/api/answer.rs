@@ -1,0 +1,76 @@
+//! The shapes of bodies: what is read of a question, and how answers and problems look.
+
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, Request},
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::json;
+
+/// The body, as JSON. Nothing at all stands for an object without anything.
+pub struct Input<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Input<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &S) -> Result<Input<T>, Response> {
+        let body = Bytes::from_request(request, state)
+            .await
+            .map_err(|rejection| problem(rejection.status(), &format!("the body: {rejection}")))?;
+        let text: &[u8] = if body.trim_ascii().is_empty() { b"{}" } else { &body };
+        serde_json::from_slice(text).map(Input).map_err(|error| refused(&format!("the body: {error}")))
+    }
+}
+
+pub fn ok(body: &impl Serialize) -> Response {
+    respond(StatusCode::OK, body)
+}
+
+pub fn respond(status: StatusCode, body: &impl Serialize) -> Response {
+    let text = serde_json::to_string(body).expect("what is answered has text for its keys");
+    (status, [(header::CONTENT_TYPE, "application/json")], text).into_response()
+}
+
+/// One sentence that says what is wrong and what to do.
+pub fn problem(status: StatusCode, why: &str) -> Response {
+    respond(status, &json!({ "problems": [why] }))
+}
+
+/// The question itself is wrong.
+pub fn refused(why: &str) -> Response {
+    problem(StatusCode::BAD_REQUEST, why)
+}
+
+pub fn not_found(why: &str) -> Response {
+    problem(StatusCode::NOT_FOUND, why)
+}
+
+pub fn wrong_method(why: &str) -> Response {
+    problem(StatusCode::METHOD_NOT_ALLOWED, why)
+}
+
+/// It could not be done, as things stand.
+pub fn conflict(why: &str) -> Response {
+    problem(StatusCode::CONFLICT, why)
+}
+
+/// Another time it may work.
+pub fn unavailable(why: &str) -> Response {
+    respond(StatusCode::SERVICE_UNAVAILABLE, &json!({ "outcome": "unavailable", "problems": [why] }))
+}
+
+/// Of somebody without a token that is known.
+pub fn unauthorized(why: &str) -> Response {
+    let mut response = problem(StatusCode::UNAUTHORIZED, why);
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    response
+}
+
+/// Of somebody who has to wait.
+pub fn too_many(why: &str, wait_s: u64) -> Response {
+    let mut response = problem(StatusCode::TOO_MANY_REQUESTS, why);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait_s));
+    response
+}

@@ -1,0 +1,160 @@
+//! What every answer may draw on: how the broker is, the ways to the control thread and the shards, and who may ask.
+
+use std::{
+    sync::{
+        Arc, OnceLock, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicU8, Ordering},
+    },
+    time::Instant,
+};
+
+use crossbeam_channel::Sender;
+use runtime::Desk;
+use rustls::ServerConfig;
+
+use super::{failures::Failures, tokens::Tokens};
+use crate::{
+    config::{Metrics, Settings},
+    control::Request,
+};
+
+/// A clone is the same one.
+#[derive(Clone)]
+pub struct Context {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    begun: Instant,
+    requests: Sender<Request>,
+    desk: OnceLock<Desk>,
+    stage: AtomicU8,
+    has_store: AtomicBool,
+    tokens: OnceLock<Tokens>,
+    failures: Failures,
+    metrics: Metrics,
+    hosts: Vec<String>,
+    tls: RwLock<Option<Arc<ServerConfig>>>,
+}
+
+/// How far the broker is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// It recovers, and nobody is let in yet.
+    Starting,
+    Serving,
+    /// It lets go of everybody.
+    Draining,
+}
+
+impl Stage {
+    pub fn word(self) -> &'static str {
+        match self {
+            Stage::Starting => "starting",
+            Stage::Serving => "serving",
+            Stage::Draining => "draining",
+        }
+    }
+}
+
+impl Context {
+    pub fn new(settings: &Settings, requests: Sender<Request>, tls: Option<Arc<ServerConfig>>) -> Context {
+        let shared = Shared {
+            begun: Instant::now(),
+            requests,
+            desk: OnceLock::new(),
+            stage: AtomicU8::new(Stage::Starting as u8),
+            has_store: AtomicBool::new(true),
+            tokens: OnceLock::new(),
+            failures: Failures::default(),
+            metrics: settings.api.metrics,
+            hosts: settings.api.hosts.clone(),
+            tls: RwLock::new(tls),
+        };
+        Context { shared: Arc::new(shared) }
+    }
+
+    /// The shards are there.
+    pub fn open(&self, desk: Desk) {
+        drop(self.shared.desk.set(desk));
+        self.serve();
+    }
+
+    pub(super) fn serve(&self) {
+        self.shared.stage.store(Stage::Serving as u8, Ordering::Release);
+    }
+
+    pub fn drain(&self) {
+        self.shared.stage.store(Stage::Draining as u8, Ordering::Release);
+    }
+
+    /// The broker goes on without it.
+    pub fn lose_store(&self) {
+        self.shared.has_store.store(false, Ordering::Release);
+    }
+
+    pub fn set_tokens(&self, tokens: Tokens) {
+        drop(self.shared.tokens.set(tokens));
+    }
+
+    /// Who connects from now on is shown this.
+    pub fn replace_tls(&self, tls: Option<Arc<ServerConfig>>) {
+        *self.shared.tls.write().unwrap_or_else(PoisonError::into_inner) = tls;
+    }
+
+    pub fn tls(&self) -> Option<Arc<ServerConfig>> {
+        self.shared.tls.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn stage(&self) -> Stage {
+        match self.shared.stage.load(Ordering::Acquire) {
+            0 => Stage::Starting,
+            1 => Stage::Serving,
+            _ => Stage::Draining,
+        }
+    }
+
+    /// Why it is not ready, if it is not.
+    pub fn obstacle(&self) -> Option<&'static str> {
+        match self.stage() {
+            Stage::Starting => Some("the broker starts: it does not let anybody in yet"),
+            Stage::Draining => Some("the broker drains: it is about to end"),
+            Stage::Serving if !self.shared.has_store.load(Ordering::Acquire) => {
+                Some("the store has failed: only what needs none is served until the broker is started again")
+            }
+            Stage::Serving => None,
+        }
+    }
+
+    /// The way to the shards. None: they are not there yet.
+    pub fn desk(&self) -> Option<&Desk> {
+        self.shared.desk.get()
+    }
+
+    /// The way to the control thread.
+    pub fn requests(&self) -> &Sender<Request> {
+        &self.shared.requests
+    }
+
+    pub fn tokens(&self) -> Option<&Tokens> {
+        self.shared.tokens.get()
+    }
+
+    pub fn failures(&self) -> &Failures {
+        &self.shared.failures
+    }
+
+    pub fn metrics(&self) -> Metrics {
+        self.shared.metrics
+    }
+
+    /// Names by which it is called, beside addresses and `localhost`.
+    pub fn hosts(&self) -> &[String] {
+        &self.shared.hosts
+    }
+
+    /// When this process began to answer.
+    pub fn begun(&self) -> Instant {
+        self.shared.begun
+    }
+}

@@ -1,0 +1,268 @@
+//! Who may ask: tokens and their roles, and questions that come from pages of the web.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{
+    Extension,
+    extract::{Request, State},
+    http::{HeaderMap, Method, StatusCode, Uri, header},
+    middleware::Next,
+    response::Response,
+};
+use tokio::time::timeout;
+
+use super::{
+    answer,
+    context::{Context, Stage},
+    operation::Access,
+    token_list::Role,
+};
+use crate::{
+    audit::{self, Act},
+    config::Metrics,
+};
+
+/// Where a connection comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Visitor {
+    /// By the control socket, whose permissions say who that may be.
+    Control,
+    Tcp {
+        peer: SocketAddr,
+        /// It came to a loopback address.
+        is_local: bool,
+    },
+}
+
+/// Who asks, as far as it is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The name of the token. None: the control socket, or nobody was asked for one.
+    pub token: Option<Arc<str>>,
+    pub role: Option<Role>,
+    pub peer: Option<SocketAddr>,
+}
+
+impl Caller {
+    /// As logs call whoever asks; at the control socket it is this command, or somebody who does the same.
+    pub fn by(&self, command: &str) -> String {
+        match (&self.token, self.peer) {
+            (Some(token), Some(peer)) => format!("API token {token} from {peer}"),
+            _ => command.to_owned(),
+        }
+    }
+}
+
+/// Lets through who may ask this operation, and nobody for longer than it may take.
+pub async fn admit(
+    State((context, access)): State<(Context, Access)>,
+    Extension(visitor): Extension<Visitor>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let caller = match identify(&context, access, visitor, request.headers()) {
+        Ok(caller) => caller,
+        Err(response) => return *response,
+    };
+    let needs_broker = matches!(access, Access::Role(_));
+    if needs_broker && let Some(why) = absence(&context, request.method()) {
+        return answer::unavailable(why);
+    }
+    request.extensions_mut().insert(caller);
+    match timeout(HANDLING_MAX, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => answer::unavailable("the broker did not get to it in time: its log says what it does"),
+    }
+}
+
+/// Why there is nobody who could answer. Whoever drains tells what there is, and does nothing any more.
+fn absence(context: &Context, method: &Method) -> Option<&'static str> {
+    let changes = *method != Method::GET && *method != Method::HEAD;
+    match context.stage() {
+        Stage::Starting => context.obstacle(),
+        Stage::Draining if changes => context.obstacle(),
+        Stage::Draining | Stage::Serving => None,
+    }
+}
+
+fn identify(
+    context: &Context,
+    access: Access,
+    visitor: Visitor,
+    headers: &HeaderMap,
+) -> Result<Caller, Box<Response>> {
+    let Visitor::Tcp { peer, .. } = visitor else {
+        return Ok(Caller { token: None, role: Some(Role::Admin), peer: None });
+    };
+    let needed = match access {
+        Access::Open => None,
+        Access::Metrics => (context.metrics() == Metrics::Token).then_some(Role::Viewer),
+        Access::Role(role) => Some(role),
+    };
+    let Some(needed) = needed else { return Ok(Caller { token: None, role: None, peer: Some(peer) }) };
+    if context.stage() == Stage::Starting {
+        // Tokens are read with the data directory.
+        return Err(Box::new(answer::unavailable(context.obstacle().unwrap_or_default())));
+    }
+    let Some(secret) = bearer(headers) else {
+        return Err(Box::new(answer::unauthorized(
+            "this needs a token: Authorization: Bearer TOKEN. The broker tells one at its first start; \
+             `iothub token add` makes others",
+        )));
+    };
+    let Some((token, role)) = context.tokens().and_then(|tokens| tokens.check(secret)) else {
+        return Err(Box::new(unknown(context, peer)));
+    };
+    if role < needed {
+        let (has, needs) = (role.word(), needed.word());
+        let why = format!("the token {token} has the role {has}, and this needs {needs}");
+        return Err(Box::new(answer::problem(StatusCode::FORBIDDEN, &why)));
+    }
+    Ok(Caller { token: Some(token), role: Some(role), peer: Some(peer) })
+}
+
+/// A token that nobody has. Many of them are told to wait, and are not told in the log.
+fn unknown(context: &Context, peer: SocketAddr) -> Response {
+    let why = "this token is not known: `iothub token list` shows those that are";
+    match context.failures().count(peer.ip()) {
+        None => {
+            tracing::warn!(%peer, "the API was asked with a token that is not known");
+            let details = [format!("a token that is not known, from {peer}")];
+            audit::tell(&Act { act: "api", by: "", outcome: "refused", details: &details });
+            answer::unauthorized(why)
+        }
+        Some(wait) => answer::too_many(why, wait.as_secs().max(1)),
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, secret) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| secret.trim())
+}
+
+/// Keeps pages of the web from asking in the name of whoever looks at them: by their own origin, by a name that they had resolved
+/// to this machine, or by a form.
+pub async fn check_page(
+    State(context): State<Context>,
+    Extension(visitor): Extension<Visitor>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let Visitor::Tcp { is_local, .. } = visitor else { return next.run(request).await };
+    let host = host_of(request.headers(), request.uri());
+    let why = if is_local && !is_known(host, context.hosts()) {
+        Some("the API is not known by this host here: use an address or localhost, or name it in api.hosts")
+    } else if !is_same_origin(request.headers(), host) {
+        Some("another page's request: only pages of this API may ask it")
+    } else {
+        None
+    };
+    if let Some(why) = why {
+        return answer::problem(StatusCode::FORBIDDEN, why);
+    }
+    if !is_json(request.method(), request.headers()) {
+        let why = "the body has to be JSON and to say so: Content-Type: application/json";
+        return answer::problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, why);
+    }
+    next.run(request).await
+}
+
+fn host_of<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> &'a str {
+    let header = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    header.or(uri.authority().map(|authority| authority.as_str())).unwrap_or_default()
+}
+
+/// Addresses cannot be made to stand for something else.
+fn is_known(host: &str, names: &[String]) -> bool {
+    let name = without_port(host);
+    let is_address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok();
+    is_address
+        || name.eq_ignore_ascii_case("localhost")
+        || names.iter().any(|known| known.eq_ignore_ascii_case(name))
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    }
+}
+
+/// Browsers name the origin of the page; what is no browser names none.
+fn is_same_origin(headers: &HeaderMap, host: &str) -> bool {
+    headers.get_all(header::ORIGIN).iter().all(|origin| {
+        let origin = origin.to_str().unwrap_or_default();
+        origin.split_once("://").is_some_and(|(_, of_page)| of_page.eq_ignore_ascii_case(host))
+    })
+}
+
+/// Forms cannot send it.
+fn is_json(method: &Method, headers: &HeaderMap) -> bool {
+    let has_body = headers.contains_key(header::TRANSFER_ENCODING)
+        || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
+    let must_be =
+        [Method::POST, Method::PUT, Method::PATCH].contains(method) || *method != Method::GET && has_body;
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    !must_be || kind.eq_ignore_ascii_case("application/json")
+}
+
+/// A reload reads files, and hashes of passwords may be many.
+const HANDLING_MAX: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(header::HeaderName, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.clone(), value.parse().expect("a header"))).collect()
+    }
+
+    #[test]
+    fn addresses_localhost_and_names_of_the_configuration_are_known() {
+        let names = ["broker.example".to_owned()];
+        for host in ["127.0.0.1:9883", "[::1]:9883", "[::1]", "localhost", "LOCALHOST:1", "Broker.Example:9"]
+        {
+            assert!(is_known(host, &names), "{host}");
+        }
+        for host in
+            ["", "evil.example", "evil.example:9883", "localhost.evil.example", "127.0.0.1.evil.example"]
+        {
+            assert!(!is_known(host, &names), "{host}");
+        }
+    }
+
+    #[test]
+    fn only_pages_of_the_same_host_and_port_may_ask() {
+        let of = |origin: &str| headers(&[(header::ORIGIN, origin)]);
+        assert!(is_same_origin(&HeaderMap::new(), "127.0.0.1:9883"));
+        assert!(is_same_origin(&of("http://127.0.0.1:9883"), "127.0.0.1:9883"));
+        for origin in
+            ["http://127.0.0.1:80", "https://evil.example", "null", "http://127.0.0.1:9883.evil.example"]
+        {
+            assert!(!is_same_origin(&of(origin), "127.0.0.1:9883"), "{origin}");
+        }
+    }
+
+    #[test]
+    fn what_changes_something_says_that_it_is_json() {
+        let json = headers(&[(header::CONTENT_TYPE, "application/json; charset=utf-8")]);
+        let form = headers(&[(header::CONTENT_TYPE, "text/plain"), (header::CONTENT_LENGTH, "5")]);
+        assert!(is_json(&Method::POST, &json) && is_json(&Method::DELETE, &json));
+        assert!(is_json(&Method::GET, &form) && is_json(&Method::DELETE, &HeaderMap::new()));
+        assert!(!is_json(&Method::POST, &HeaderMap::new()) && !is_json(&Method::POST, &form));
+        assert!(!is_json(&Method::DELETE, &form));
+    }
+
+    #[test]
+    fn a_token_stands_behind_its_scheme() {
+        let of = |value: &str| bearer(&headers(&[(header::AUTHORIZATION, value)])).map(str::to_owned);
+        assert_eq!(of("Bearer abc"), Some("abc".to_owned()));
+        assert_eq!(of("bearer  abc "), Some("abc".to_owned()));
+        assert_eq!((of("Basic abc"), of("abc")), (None, None));
+    }
+}

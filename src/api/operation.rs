@@ -1,0 +1,61 @@
+//! The table of everything that the API can be asked, and the router that is made of it.
+
+use axum::{
+    Router, extract::DefaultBodyLimit, http::Method, middleware, response::Response, routing::MethodRouter,
+};
+
+use super::{answer, bans, broker, context::Context, guard, health, openapi, reload, token_list::Role};
+
+/// One method at one path.
+pub struct Operation {
+    pub method: Method,
+    pub path: &'static str,
+    pub access: Access,
+    /// What it does, in a line.
+    pub summary: &'static str,
+    pub handler: fn() -> MethodRouter<Context>,
+}
+
+/// Who may ask it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Whoever gets there.
+    Open,
+    /// As `api.metrics` says.
+    #[expect(dead_code, reason = "the seam for metrics")]
+    Metrics,
+    /// Who has a token with this role or one above it.
+    Role(Role),
+}
+
+/// Those of all files.
+pub fn all() -> impl Iterator<Item = &'static Operation> {
+    let files =
+        [health::OPERATIONS, openapi::OPERATIONS, broker::OPERATIONS, reload::OPERATIONS, bans::OPERATIONS];
+    files.into_iter().flatten()
+}
+
+pub fn router(context: &Context) -> Router {
+    let mut router = Router::new();
+    for operation in all() {
+        let admit = middleware::from_fn_with_state((context.clone(), operation.access), guard::admit);
+        router = router.route(operation.path, (operation.handler)().route_layer(admit));
+    }
+    router
+        .fallback(absent)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn_with_state(context.clone(), guard::check_page))
+        .with_state(context.clone())
+}
+
+async fn absent() -> Response {
+    answer::not_found("there is nothing at this path: docs/api.md lists what there is")
+}
+
+async fn wrong_method() -> Response {
+    answer::wrong_method("this path has no such method: docs/api.md lists those that it has")
+}
+
+/// What is asked is small; its longest part is a client id. An operation that takes more says so itself.
+const BODY_BYTES_MAX: usize = 256 << 10;

@@ -1,0 +1,71 @@
+//! The API's addresses: taken before anything else starts, so that one that cannot be had is told at once.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener as StdListener, ToSocketAddrs},
+};
+
+use tokio::net::TcpListener;
+
+use crate::config::{Address, Api};
+
+/// A socket that listens.
+#[derive(Debug)]
+pub struct Port {
+    listener: StdListener,
+    address: SocketAddr,
+}
+
+/// All of them, or the reason. What nobody has named may be missing: the port may be that of another broker on this machine.
+pub fn bind(settings: &Api, is_default: bool) -> Result<Vec<Port>, String> {
+    let mut ports = Vec::new();
+    for endpoint in &settings.listen {
+        match bind_one(endpoint) {
+            Ok(bound) => ports.extend(bound),
+            Err(error) if is_default => tracing::warn!(
+                "the API is not served over TCP: {endpoint} {}. To have it elsewhere: api.listen",
+                why(&error)
+            ),
+            Err(error) => return Err(format!("api.listen: {endpoint} {}", why(&error))),
+        }
+    }
+    Ok(ports)
+}
+
+fn bind_one(endpoint: &str) -> io::Result<Vec<Port>> {
+    let (host, port) = Address::parse_endpoint(endpoint, Api::PORT).expect("the configuration was checked");
+    let addresses: Vec<SocketAddr> = (host.as_str(), port).to_socket_addrs()?.collect();
+    let bind = |address: SocketAddr| {
+        let listener = StdListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        Ok(Port { listener, address })
+    };
+    addresses.into_iter().map(bind).collect()
+}
+
+fn why(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "is in use. Stop the other program (`ss -ltnp` names it) or choose another port".to_owned()
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "cannot be had: this machine has no such address (`ip address` lists those it has)".to_owned()
+        }
+        io::ErrorKind::PermissionDenied => "cannot be had: permission denied".to_owned(),
+        _ => format!("cannot be had: {error}"),
+    }
+}
+
+impl Port {
+    pub fn shown(&self, has_tls: bool) -> String {
+        format!("{}://{}", if has_tls { "https" } else { "http" }, self.address)
+    }
+
+    /// Within the event loop that is to serve it.
+    pub fn into_listener(self) -> Result<TcpListener, String> {
+        let address = self.address;
+        TcpListener::from_std(self.listener)
+            .map_err(|error| format!("the API's {address} cannot be served: {error}"))
+    }
+}

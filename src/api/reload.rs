@@ -1,0 +1,79 @@
+//! `/v1/reload`: the configuration read again, and what that would change.
+
+use axum::{
+    Extension,
+    extract::State,
+    http::{Method, StatusCode},
+    response::Response,
+    routing::{get, post},
+};
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+use super::{
+    answer,
+    context::Context,
+    guard::Caller,
+    operation::{Access, Operation},
+    token_list::Role,
+};
+use crate::{control::Request, reloader::Outcome};
+
+/// Where a reload is asked for.
+pub const RELOAD: &str = "/v1/reload";
+
+pub const OPERATIONS: &[Operation] = &[
+    Operation {
+        method: Method::GET,
+        path: RELOAD,
+        access: Access::Role(Role::Admin),
+        summary: "What a reload of the configuration would change",
+        handler: || get(|state, caller| ask(state, caller, true)),
+    },
+    Operation {
+        method: Method::POST,
+        path: RELOAD,
+        access: Access::Role(Role::Admin),
+        summary: "Reads the configuration and every file that it names again",
+        handler: || post(|state, caller| ask(state, caller, false)),
+    },
+];
+
+async fn ask(
+    State(context): State<Context>,
+    Extension(caller): Extension<Caller>,
+    is_plan: bool,
+) -> Response {
+    let (reply, answered) = oneshot::channel();
+    // Who has asked may be gone.
+    let reply = Box::new(move |outcome| drop(reply.send(outcome)));
+    let by = caller.by("iothub reload");
+    if context.requests().try_send(Request::Reload { is_plan, by, reply }).is_err() {
+        return answer::unavailable(BUSY);
+    }
+    match answered.await {
+        Ok(outcome) => {
+            let status = if outcome.is_ok() { StatusCode::OK } else { StatusCode::CONFLICT };
+            answer::respond(status, &told(is_plan, &outcome))
+        }
+        Err(_) => answer::unavailable(ENDING),
+    }
+}
+
+fn told(is_plan: bool, outcome: &Outcome) -> Value {
+    let pid = std::process::id();
+    match outcome {
+        Ok(told) => json!({
+            "outcome": if is_plan { "planned" } else { "done" },
+            "pid": pid,
+            "changes": told.changes,
+            "waiting": told.waiting,
+            "warnings": told.warnings,
+        }),
+        Err(problems) => json!({ "outcome": "refused", "pid": pid, "problems": problems }),
+    }
+}
+
+/// The control thread has as many requests as it takes.
+pub const BUSY: &str = "the broker has other requests to carry out first, or it ends";
+pub const ENDING: &str = "the broker ends";

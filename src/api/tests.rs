@@ -1,0 +1,327 @@
+//! The API over its sockets, with somebody behind it who answers as the control thread would.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    os::unix::{fs::PermissionsExt as _, net::UnixStream},
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use token_list::TokenList;
+
+use super::*;
+use crate::{bans::Order, config::Loaded, renewal::Told};
+
+struct Served {
+    api: Api,
+    port: SocketAddr,
+    folder: PathBuf,
+    admin: String,
+    viewer: String,
+    /// Requests that came to the control thread.
+    asked: Arc<AtomicUsize>,
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn settings(folder: &Path, connections_max: u64) -> Settings {
+    let mut settings = Settings::default();
+    settings.control.socket = folder.join("control.sock").display().to_string();
+    settings.api.tokens_file = folder.join("tokens").display().to_string();
+    settings.api.listen = Vec::new();
+    settings.api.max_connections = connections_max;
+    settings
+}
+
+fn answering(asked: Arc<AtomicUsize>) -> Sender<Request> {
+    let (requests, received) = crossbeam_channel::bounded::<Request>(4);
+    thread::spawn(move || {
+        for request in received {
+            asked.fetch_add(1, Ordering::Relaxed);
+            match request {
+                Request::Reload { is_plan: true, reply, .. } => {
+                    reply(Ok(Told { changes: vec!["a \"change\"".to_owned()], ..Told::default() }));
+                }
+                Request::Reload { is_plan: false, by, reply } => {
+                    reply(Err(vec![format!("users:3: wrong ({by})")]));
+                }
+                Request::Bans { order: Order::Add(ban), reply, .. } => reply(Ok(vec![ban])),
+                Request::Bans { order: Order::List, reply, .. } => reply(Ok(Vec::new())),
+                Request::Bans { reply, .. } => reply(Err("there is no such ban".to_owned())),
+            }
+        }
+    });
+    requests
+}
+
+/// As `Api::open` does it, without the shards of a broker.
+fn served(name: &str, connections_max: u64) -> Served {
+    let folder = std::env::temp_dir().join(format!("iothub-api-{name}-{}", std::process::id()));
+    drop(std::fs::remove_dir_all(&folder));
+    std::fs::create_dir(&folder).expect("a folder");
+    let settings = settings(&folder, connections_max);
+    let mut list = TokenList::default();
+    let admin = list.add("boss", token_list::Role::Admin).expect("made");
+    let viewer = list.add("looker", token_list::Role::Viewer).expect("made");
+    let file = identity::Replacement::begin(Path::new(&settings.api.tokens_file)).expect("begun");
+    file.finish(&list.bytes()).expect("written");
+    let asked = Arc::new(AtomicUsize::new(0));
+    let context = Context::new(&settings, answering(Arc::clone(&asked)), None);
+    let wanted = config::Api { listen: vec!["127.0.0.1:0".to_owned()], ..settings.api.clone() };
+    let ports = port::bind(&wanted, false).expect("bound");
+    let shown = ports[0].shown(false);
+    let port = shown.strip_prefix("http://").and_then(|port| port.parse().ok()).expect("an address");
+    let router = operation::router(&context);
+    let event_loop = start_thread().expect("started");
+    let mut api = Api { context, router, event_loop, has_ports: true, socket: None };
+    api.serve(ports, &wanted).expect("served");
+    api.open_tokens(&settings).expect("opened");
+    api.open_socket(&settings).expect("opened");
+    Served { api, port, folder, admin, viewer, asked }
+}
+
+fn opened(name: &str) -> Served {
+    let served = served(name, 4);
+    served.api.context.serve();
+    served
+}
+
+impl Served {
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.port).expect("connected");
+        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("set");
+        stream
+    }
+
+    /// One question by TCP.
+    fn ask(&self, method: &str, path: &str, token: &str, more: &str, body: &str) -> String {
+        let length = body.len();
+        let token =
+            if token.is_empty() { String::new() } else { format!("Authorization: Bearer {token}\r\n") };
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{token}{more}Content-Length: {length}\r\n\r\n",
+            self.port
+        );
+        answer(self.connect(), &(head + body))
+    }
+
+    /// One at the control socket.
+    fn ask_control(&self, method: &str, path: &str, body: &str) -> String {
+        let length = body.len();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: iothub\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
+        );
+        let stream = UnixStream::connect(self.folder.join("control.sock")).expect("connected");
+        answer(stream, &(head + body))
+    }
+}
+
+fn answer(mut stream: impl std::io::Read + std::io::Write, request: &str) -> String {
+    stream.write_all(request.as_bytes()).expect("written");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("read");
+    answer
+}
+
+fn status(answer: &str) -> &str {
+    answer.get(9..12).unwrap_or(answer)
+}
+
+const JSON: &str = "Content-Type: application/json\r\n";
+
+#[test]
+fn at_the_control_socket_a_plan_is_got_and_a_reload_is_posted_without_a_token() {
+    let served = opened("control");
+    let path = served.folder.join("control.sock");
+    assert_eq!(std::fs::metadata(&path).expect("a socket").permissions().mode() & 0o777, 0o600);
+    let planned = served.ask_control("GET", "/v1/reload", "");
+    assert_eq!(status(&planned), "200", "{planned}");
+    assert!(planned.contains(r#""changes":["a \"change\""]"#) && planned.contains("planned"), "{planned}");
+    let refused = served.ask_control("POST", "/v1/reload", "");
+    assert!(status(&refused) == "409" && refused.contains("users:3: wrong (iothub reload)"), "{refused}");
+    assert_eq!(status(&served.ask_control("GET", "/", "")), "404");
+    assert_eq!(status(&served.ask_control("PUT", "/v1/reload", "")), "405");
+    let Served { api, .. } = &served;
+    assert_eq!(api.socket.as_deref(), Some(path.as_path()));
+    drop(served);
+    assert!(!path.exists());
+}
+
+#[test]
+fn bans_are_posted_and_deleted() {
+    let served = opened("bans");
+    let added = served.ask_control("POST", BANS, r#"{"user":"ada"}"#);
+    assert!(status(&added) == "200" && added.ends_with(r#"{"bans":[{"user":"ada"}]}"#), "{added}");
+    let lifted = served.ask_control("DELETE", BANS, r#"{"user":"ada"}"#);
+    assert!(status(&lifted) == "409" && lifted.contains("no such ban"), "{lifted}");
+    for wrong in ["", "[]", r#"{"users":"ada"}"#, r#"{"address":"x"}"#, r#"{"user":"a","until":"soon"}"#] {
+        let refused = served.ask_control("POST", BANS, wrong);
+        assert!(status(&refused) == "400" && refused.contains("problems"), "{wrong}: {refused}");
+    }
+    // One byte too many: whoever sends more may find the connection closed before it has read the answer.
+    let mut large = r#"{"user":""#.to_owned();
+    large.push_str(&"a".repeat((256 << 10) + 1 - large.len()));
+    let refused = served.ask_control("POST", BANS, &large);
+    assert!(status(&refused) == "413" && refused.contains("problems"), "{}", &refused[..200]);
+}
+
+#[test]
+fn over_tcp_a_token_and_its_role_say_what_may_be_asked() {
+    let served = opened("roles");
+    let nobody = served.ask("GET", BANS, "", "", "");
+    assert!(status(&nobody) == "401" && nobody.contains("www-authenticate: Bearer"), "{nobody}");
+    assert_eq!(status(&served.ask("GET", BANS, "iothub_wrong", "", "")), "401");
+    assert_eq!(status(&served.ask("GET", BANS, &served.viewer, "", "")), "200");
+    let ban = r#"{"user":"ada"}"#;
+    let refused = served.ask("POST", BANS, &served.viewer, JSON, ban);
+    assert!(
+        status(&refused) == "403" && refused.contains("looker has the role viewer, and this needs operator"),
+        "{refused}"
+    );
+    assert_eq!(status(&served.ask("POST", BANS, &served.admin, JSON, ban)), "200");
+    assert_eq!(status(&served.ask("GET", RELOAD, &served.viewer, "", "")), "403");
+    let by = served.ask("POST", RELOAD, &served.admin, JSON, "");
+    assert!(by.contains("wrong (API token boss from 127.0.0.1:"), "{by}");
+    for path in ["/livez", "/readyz"] {
+        assert_eq!(status(&served.ask("GET", path, "", "", "")), "200");
+    }
+    // Removed tokens are refused at once.
+    std::fs::remove_file(served.folder.join("tokens")).expect("removed");
+    assert_eq!(status(&served.ask("GET", BANS, &served.viewer, "", "")), "401");
+}
+
+#[test]
+fn many_wrong_tokens_are_told_to_wait_and_a_right_one_is_not() {
+    let served = opened("guesses");
+    let answers: Vec<String> = (0..7).map(|_| served.ask("GET", BANS, "iothub_guess", "", "")).collect();
+    let counts: Vec<&str> = answers.iter().map(|answer| status(answer)).collect();
+    assert_eq!(counts, ["401", "401", "401", "401", "401", "429", "429"]);
+    assert!(answers[6].contains("retry-after: 2"), "{}", answers[6]);
+    assert_eq!(status(&served.ask("GET", BANS, &served.viewer, "", "")), "200");
+}
+
+#[test]
+fn a_page_of_the_web_cannot_ask() {
+    let served = opened("pages");
+    let ask = |host: &str, more: &str| {
+        let request = format!(
+            "GET {BANS} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nAuthorization: Bearer {}\r\n{more}\r\n",
+            served.viewer
+        );
+        answer(served.connect(), &request)
+    };
+    let own = served.port.to_string();
+    assert_eq!(status(&ask(&own, "")), "200");
+    assert_eq!(status(&ask(&own, &format!("Origin: http://{own}\r\n"))), "200");
+    let rebound = ask("evil.example:9883", "");
+    assert!(status(&rebound) == "403" && rebound.contains("api.hosts"), "{rebound}");
+    let foreign = ask(&own, "Origin: https://evil.example\r\n");
+    assert!(status(&foreign) == "403" && !foreign.contains("access-control"), "{foreign}");
+    let form = served.ask("POST", BANS, &served.admin, "Content-Type: text/plain\r\n", r#"{"user":"ada"}"#);
+    assert!(status(&form) == "415" && form.contains("application/json"), "{form}");
+    assert_eq!(served.asked.load(Ordering::Relaxed), 2, "only what was allowed came through");
+}
+
+#[test]
+fn a_broker_that_starts_or_drains_says_so() {
+    let served = served("stages", 4);
+    assert_eq!(status(&served.ask("GET", "/livez", "", "", "")), "200");
+    let starting = served.ask("GET", "/readyz", "", "", "");
+    assert!(status(&starting) == "503" && starting.contains("the broker starts"), "{starting}");
+    assert_eq!(status(&served.ask("GET", BANS, &served.viewer, "", "")), "503");
+    served.api.context.serve();
+    assert_eq!(status(&served.ask("GET", "/readyz", "", "", "")), "200");
+    served.api.context.lose_store();
+    assert!(served.ask("GET", "/readyz", "", "", "").contains("the store has failed"));
+    served.api.context.drain();
+    let draining = served.ask("POST", RELOAD, &served.admin, JSON, "");
+    assert!(status(&draining) == "503" && draining.contains("the broker drains"), "{draining}");
+    assert_eq!(status(&served.ask("GET", BANS, &served.viewer, "", "")), "200");
+}
+
+#[test]
+fn those_who_say_nothing_hold_their_places_for_a_moment_only() {
+    let served = opened("silent");
+    let silent: Vec<TcpStream> = (0..4).map(|_| served.connect()).collect();
+    let begun = Instant::now();
+    assert_eq!(status(&served.ask("GET", "/livez", "", "", "")), "200");
+    assert!(begun.elapsed() > Duration::from_secs(3), "there was a place after {:?}", begun.elapsed());
+    drop(silent);
+    // The control socket has places of its own.
+    let _silent: Vec<TcpStream> = (0..4).map(|_| served.connect()).collect();
+    let begun = Instant::now();
+    assert_eq!(status(&served.ask_control("GET", "/livez", "")), "200");
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_connection_takes_several_questions_and_a_head_has_its_size() {
+    let served = opened("several");
+    let mut stream = served.connect();
+    for _ in 0..3 {
+        let request = format!("GET /livez HTTP/1.1\r\nHost: {}\r\n\r\n", served.port);
+        stream.write_all(request.as_bytes()).expect("written");
+        let mut bytes = [0; 512];
+        let count = stream.read(&mut bytes).expect("read");
+        assert!(bytes[..count].starts_with(b"HTTP/1.1 200"));
+    }
+    let long = format!("X-Long: {}\r\n", "a".repeat(20 << 10));
+    let refused = served.ask("GET", "/livez", "", &long, "");
+    assert!(refused.is_empty() || status(&refused) == "431", "{refused}");
+}
+
+#[test]
+fn a_body_that_does_not_come_is_not_waited_for_by_others() {
+    let served = opened("slow-body");
+    let slow: Vec<TcpStream> = (0..3)
+        .map(|_| {
+            let mut stream = served.connect();
+            let head = format!(
+                "POST {BANS} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n{JSON}Content-Length: 100\r\n\r\n{{",
+                served.port, served.admin
+            );
+            stream.write_all(head.as_bytes()).expect("written");
+            stream
+        })
+        .collect();
+    let begun = Instant::now();
+    assert_eq!(status(&served.ask("GET", BANS, &served.viewer, "", "")), "200");
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    drop(slow);
+}
+
+#[test]
+fn a_default_address_that_is_taken_is_gone_without_and_a_named_one_is_an_error() {
+    let holder = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = holder.local_addr().expect("an address").to_string();
+    let settings = config::Api { listen: vec![taken.clone()], ..config::Api::default() };
+    assert!(port::bind(&settings, true).expect("gone without").is_empty());
+    let error = port::bind(&settings, false).expect_err("named");
+    assert!(error.starts_with(&format!("api.listen: {taken} is in use.")), "{error}");
+}
+
+#[test]
+fn what_can_be_reached_needs_tls_or_a_word() {
+    let load = |text: &str| -> Result<Loaded, String> {
+        let variables = text.split(' ').map(|pair| pair.split_once('=').expect("a pair"));
+        let variables = variables.map(|(name, value)| (format!("IOTHUB_API__{name}").into(), value.into()));
+        config::load(None, variables, &config::Flags::default()).map_err(|problems| problems[0].to_string())
+    };
+    assert!(load("LISTEN=127.0.0.1:1,[::1]:2,localhost:3").is_ok());
+    for open in ["0.0.0.0:1", "[::]:1", "192.0.2.1", "broker.example:1"] {
+        let error = load(&format!("LISTEN={open}")).expect_err(open);
+        assert!(error.contains("tokens would be readable") && error.contains("api.insecure"), "{error}");
+        assert!(load(&format!("LISTEN={open} INSECURE=true")).is_ok());
+        assert!(load(&format!("LISTEN={open} CERTIFICATE=a PRIVATE_KEY=b")).is_ok());
+    }
+    assert!(load("CERTIFICATE=a").expect_err("half").contains("go together"));
+}

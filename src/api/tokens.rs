@@ -1,0 +1,130 @@
+//! The tokens that the API knows at the moment: those of a file, which is read again when it has changed, or one of this process.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use identity::Replacement;
+
+use super::token_list::{Role, TokenList};
+use crate::watch::{Stamp, stamp};
+
+#[derive(Debug)]
+pub struct Tokens {
+    /// None: they are nowhere else.
+    path: Option<PathBuf>,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug)]
+struct Known {
+    /// Of the file that was read.
+    stamp: Stamp,
+    list: TokenList,
+}
+
+impl Tokens {
+    /// Where there are none yet, one is made, if somebody hears of it: what is told then is its secret.
+    pub fn open(path: Option<PathBuf>, is_told: bool) -> Result<(Tokens, Option<String>), String> {
+        let is_there = path.as_ref().is_some_and(|path| path.exists());
+        let mut made = None;
+        if !is_there && is_told {
+            let mut list = TokenList::default();
+            made = Some(list.add(FIRST, Role::Admin)?);
+            let Some(path) = &path else {
+                let known = Mutex::new(Known { stamp: None, list });
+                return Ok((Tokens { path: None, known }, made));
+            };
+            let written = Replacement::begin(path).and_then(|replacement| replacement.finish(&list.bytes()));
+            written.map_err(|error| format!("the API's first token cannot be kept: {error}"))?;
+        }
+        let mut known = Known { stamp: None, list: TokenList::default() };
+        if let Some(path) = path.as_ref().filter(|_| is_there || made.is_some()) {
+            let stamp = stamp(path);
+            let list = TokenList::load(path).map_err(|error| format!("the API's tokens: {error}"))?;
+            known = Known { stamp, list };
+        }
+        Ok((Tokens { path, known: Mutex::new(known) }, made))
+    }
+
+    /// The name and the role of whoever has this.
+    pub fn check(&self, secret: &str) -> Option<(Arc<str>, Role)> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        self.refresh(&mut known);
+        known.list.check(secret).map(|token| (Arc::from(token.name.as_str()), token.role))
+    }
+
+    /// A look at the file costs a system call. One that is gone has nobody's token; of one that cannot be read, those count that were
+    /// there before.
+    fn refresh(&self, known: &mut Known) {
+        let Some(path) = &self.path else { return };
+        let now = stamp(path);
+        if now == known.stamp {
+            return;
+        }
+        known.stamp = now;
+        if now.is_none() {
+            known.list = TokenList::default();
+            return;
+        }
+        match TokenList::load(path) {
+            Ok(list) => known.list = list,
+            Err(error) => tracing::error!("the API's tokens stay as they were: {error}"),
+        }
+    }
+}
+
+/// The name of the one that is made at the first start.
+const FIRST: &str = "admin";
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt};
+
+    use super::*;
+
+    fn folder(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("iothub-tokens-{name}-{}", std::process::id()));
+        drop(fs::remove_dir_all(&folder));
+        fs::create_dir(&folder).expect("a folder");
+        folder
+    }
+
+    #[test]
+    fn the_first_start_makes_one_and_the_next_knows_it() {
+        let folder = folder("first");
+        let path = folder.join("api_tokens");
+        let (tokens, made) = Tokens::open(Some(path.clone()), true).expect("opened");
+        let secret = made.expect("made");
+        assert_eq!(
+            tokens.check(&secret).map(|(name, role)| (name.to_string(), role)),
+            Some(("admin".to_owned(), Role::Admin))
+        );
+        assert_eq!(fs::metadata(&path).expect("a file").permissions().mode() & 0o777, 0o600);
+        let (again, made) = Tokens::open(Some(path.clone()), true).expect("opened");
+        assert!(made.is_none() && again.check(&secret).is_some());
+
+        fs::write(&path, "nonsense").expect("written");
+        assert!(again.check(&secret).is_some(), "a file that cannot be read changes nothing");
+        assert!(Tokens::open(Some(path.clone()), true).is_err());
+        let mut list = TokenList::default();
+        let other = list.add("other", Role::Viewer).expect("made");
+        Replacement::begin(&path).expect("begun").finish(&list.bytes()).expect("written");
+        assert!(again.check(&secret).is_none() && again.check(&other).is_some());
+        fs::remove_file(&path).expect("removed");
+        assert!(again.check(&other).is_none());
+        fs::remove_dir_all(folder).expect("removed");
+    }
+
+    #[test]
+    fn what_nobody_hears_of_is_not_made() {
+        let folder = folder("silent");
+        let path = folder.join("api_tokens");
+        assert!(Tokens::open(Some(path.clone()), false).expect("opened").1.is_none() && !path.exists());
+        assert!(Tokens::open(None, false).expect("opened").1.is_none());
+        let (tokens, made) = Tokens::open(None, true).expect("opened");
+        assert!(tokens.check(&made.expect("made")).is_some());
+        fs::remove_dir_all(folder).expect("removed");
+    }
+}
