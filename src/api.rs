@@ -29,7 +29,11 @@ use runtime::Desk;
 use tokio::runtime::{Builder, Handle};
 
 pub use self::{
-    bans::BANS, context::Context, reload::RELOAD, server::CONTROL_CONNECTIONS_MAX, socket::places,
+    bans::BANS,
+    context::Context,
+    reload::{Meant, RELOAD},
+    server::CONTROL_CONNECTIONS_MAX,
+    socket::places,
 };
 use self::{port::Port, tokens::Tokens};
 use crate::{

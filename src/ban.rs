@@ -113,10 +113,7 @@ pub fn run(args: &BanArgs) -> ExitCode {
             problems.for_each(|problem| eprintln!("iothub ban: {problem}"));
             ExitCode::from(if status == 503 { UNREACHABLE } else { REFUSED })
         }
-        Err(sentence) => {
-            eprintln!("iothub ban: {sentence}");
-            ExitCode::from(UNREACHABLE)
-        }
+        Err(unasked) => unasked.tell("iothub ban"),
     }
 }
 

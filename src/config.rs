@@ -69,6 +69,8 @@ pub struct Loaded {
     pub listens_by_default: bool,
     /// If there is one.
     pub file: Option<PathBuf>,
+    /// What the file sets, and where, although a later source decides it.
+    overridden: Vec<(&'static Key, Origin)>,
 }
 
 impl Sink for Loaded {
@@ -123,12 +125,28 @@ impl Loaded {
         !self.origins.iter().any(|(key, _)| key.section == "api" && key.name == "listen")
     }
 
+    /// What the file sets in vain, a sentence for each.
+    pub fn overrides(&self) -> Vec<String> {
+        let sentence = |(key, written): &(&'static Key, Origin)| {
+            let (_, decides) = self.origins.iter().find(|(known, _)| std::ptr::eq(*known, *key))?;
+            let Key { section, name, .. } = key;
+            Some(format!(
+                "{section}.{name} of {written}, does not count: {decides} says {}",
+                key.show(&self.settings)
+            ))
+        };
+        self.overridden.iter().filter_map(sentence).collect()
+    }
+
     fn file_name(&self) -> String {
         self.file.as_ref().map_or(String::new(), |path| path.to_string_lossy().into_owned())
     }
 
     fn decide(&mut self, key: &'static Key, origin: Origin) {
-        self.origins.retain(|(known, _)| !std::ptr::eq(*known, key));
+        let before = self.origins.iter().position(|(known, _)| std::ptr::eq(*known, key));
+        if let Some((_, written @ Origin::File { .. })) = before.map(|at| self.origins.remove(at)) {
+            self.overridden.push((key, written));
+        }
         self.origins.push((key, origin));
     }
 }
@@ -148,6 +166,7 @@ pub fn load(
         origins: Vec::new(),
         listens_by_default: true,
         file: file.map(Path::to_owned),
+        overridden: Vec::new(),
     };
     let mut problems = Vec::new();
     if let Some(path) = file {

@@ -45,6 +45,8 @@ pub enum Request {
     Reload {
         is_plan: bool,
         by: String,
+        /// The configuration that is meant by who asks, if that is said.
+        config: Option<PathBuf>,
         reply: Reply<Outcome>,
     },
     Bans {
@@ -111,8 +113,9 @@ fn wait(reloader: &mut Reloader<'_>, keeper: &Keeper, inbox: &mut Inbox) -> Endi
                 Err(_) => return Ending::Drain,
             },
             recv(inbox.requests) -> request => match request {
-                Ok(Request::Reload { is_plan: true, reply, .. }) => reply(reloader.plan()),
-                Ok(Request::Reload { is_plan: false, by, reply }) => reply(reloader.reload(&by)),
+                Ok(Request::Reload { is_plan, by, config, reply }) => {
+                    reply(reloader.asked(is_plan, &by, config.as_deref()));
+                }
                 Ok(Request::Bans { order, by, reply }) => {
                     reply(carry_out(order, &by, keeper, reloader.started()));
                 }

@@ -6,17 +6,18 @@ use std::{
 };
 
 use clap::Args;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
-    api::RELOAD,
+    api::{Meant, RELOAD},
     remote::{Question, REFUSED, RemoteArgs, UNREACHABLE},
 };
 
 /// Ask a broker to read its configuration and every file that it names again.
 ///
 /// All of it counts then, or, with anything wrong in it, nothing. The broker is found as it finds its control socket: by the same
-/// configuration. Exit codes: 0 done, 1 refused and nothing changed, 2 the broker could not be asked.
+/// configuration. A broker that reads another file than FILE refuses. Exit codes: 0 done, 1 refused and nothing changed, 2 the broker
+/// could not be asked.
 #[derive(Debug, Args)]
 pub struct ReloadArgs {
     #[command(flatten)]
@@ -28,7 +29,8 @@ pub struct ReloadArgs {
 
 pub fn run(args: &ReloadArgs) -> ExitCode {
     let method = if args.plan { "GET" } else { "POST" };
-    match args.broker.ask(&Question { method, path: RELOAD, body: None }) {
+    let body = args.broker.config().map(|config| json!(Meant { config: Some(config) }));
+    match args.broker.ask(&Question { method, path: RELOAD, body }) {
         Ok((status, answer)) => {
             let (text, code) = told(status, &answer);
             // Who does not read it still gets the code.
@@ -38,10 +40,7 @@ pub fn run(args: &ReloadArgs) -> ExitCode {
             };
             ExitCode::from(code)
         }
-        Err(sentence) => {
-            eprintln!("iothub reload: {sentence}");
-            ExitCode::from(UNREACHABLE)
-        }
+        Err(unasked) => unasked.tell("iothub reload"),
     }
 }
 
@@ -74,22 +73,21 @@ fn told(status: u16, answer: &Value) -> (String, u8) {
     if !waiting.is_empty() {
         text.push_str(&format!("waits for the next start: {}\n", waiting.join(", ")));
     }
+    list("overridden").iter().for_each(|sentence| text.push_str(&format!("note: {sentence}\n")));
     list("warnings").iter().for_each(|warning| text.push_str(&format!("warning: {warning}\n")));
     (text, 0)
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
     fn what_came_of_it_is_told_with_its_exit_code() {
-        let done = json!({ "outcome": "done", "pid": 7, "changes": ["a"], "waiting": ["b", "c"], "warnings": ["d"] });
+        let done = json!({ "outcome": "done", "pid": 7, "changes": ["a"], "waiting": ["b", "c"], "overridden": ["e"], "warnings": ["d"] });
         assert_eq!(
             told(200, &done),
-            ("broker 7: reloaded:\n  a\nwaits for the next start: b, c\nwarning: d\n".to_owned(), 0)
+            ("broker 7: reloaded:\n  a\nwaits for the next start: b, c\nnote: e\nwarning: d\n".to_owned(), 0)
         );
         let planned = json!({ "outcome": "planned", "pid": 7, "changes": [] });
         assert_eq!(told(200, &planned), ("broker 7: a reload would change nothing\n".to_owned(), 0));

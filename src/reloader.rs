@@ -1,6 +1,9 @@
 //! Who carries out reloads, whatever asks for them, and says in the log and to who asks what came of it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs, io, path,
+    path::{Path, PathBuf},
+};
 
 use crate::{
     api::Context,
@@ -46,8 +49,22 @@ impl<'a> Reloader<'a> {
         (self.running.started, self.running.now.settings)
     }
 
+    /// What somebody orders who may have named the configuration that he means.
+    pub fn asked(&mut self, is_plan: bool, by: &str, config: Option<&Path>) -> Outcome {
+        if let Some(sentence) =
+            config.and_then(|meant| misunderstood(self.running.now.file.as_deref(), meant))
+        {
+            let outcome = Err(vec![sentence]);
+            if !is_plan {
+                tell(by, &outcome);
+            }
+            return outcome;
+        }
+        if is_plan { self.plan() } else { self.reload(by) }
+    }
+
     /// What a reload would change.
-    pub fn plan(&self) -> Outcome {
+    fn plan(&self) -> Outcome {
         let plan = self.running.plan((self.load)().map_err(sentences)?)?;
         self.running.check(&plan)?;
         Ok(plan.told)
@@ -102,6 +119,30 @@ impl<'a> Reloader<'a> {
 /// The cause in the log where nobody asked.
 const CHANGED: &str = "files have changed";
 
+/// Why the file that is meant is not the one that would be read, if it is not.
+fn misunderstood(read: Option<&Path>, meant: &Path) -> Option<String> {
+    let Some(read) = read else {
+        return Some(format!(
+            "the broker was started without a configuration file (-c), and {} says nothing to it: start it with that file. To \
+             have it read the files that its environment and flags name, ask without -c (--socket PATH, --data-dir DIR)",
+            meant.display()
+        ));
+    };
+    let [found, wanted] = [read, meant].map(|path| fs::canonicalize(path).ok());
+    let is_same = absolute(read) == absolute(meant) || found.is_some() && found == wanted;
+    (!is_same).then(|| {
+        format!(
+            "the broker reads {}, and {} says nothing to it: name the file that it reads, or start it with the other one",
+            absolute(read).display(),
+            meant.display()
+        )
+    })
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    path::absolute(path).unwrap_or_else(|_: io::Error| path.to_owned())
+}
+
 fn sentences(problems: Vec<crate::config::Problem>) -> Vec<String> {
     problems.iter().map(ToString::to_string).collect()
 }
@@ -116,6 +157,7 @@ fn tell(cause: &str, outcome: &Outcome) {
             if !told.waiting.is_empty() {
                 tracing::warn!("{cause}: changed, and waits for the next start: {}", told.waiting.join(", "));
             }
+            told.overridden.iter().for_each(|sentence| tracing::info!("{cause}: {sentence}"));
             told.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
             if let Some(listening) = &told.listening {
                 tracing::info!("{listening}");
@@ -136,4 +178,35 @@ fn write_down(cause: &str, outcome: &Outcome) {
         Err(problems) => ("refused", problems.clone()),
     };
     audit::tell(&Act { act: "reload", by: cause, outcome, details: &details });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_file_than_the_broker_reads_is_named_beside_it() {
+        let folder = std::env::temp_dir().join(format!("iothub-meant-{}", std::process::id()));
+        fs::create_dir(&folder).expect("a folder");
+        let path = |name: &str| folder.join(name);
+        fs::write(path("read.toml"), "").expect("written");
+        fs::write(path("other.toml"), "").expect("written");
+        std::os::unix::fs::symlink("read.toml", path("link.toml")).expect("a link");
+        let of = |meant: &str| misunderstood(Some(&path("read.toml")), &path(meant));
+        assert_eq!(of("read.toml"), None);
+        assert_eq!(of("link.toml"), None);
+        let shown = folder.display();
+        let told = of("other.toml").expect("another file");
+        assert!(
+            told.starts_with(&format!(
+                "the broker reads {shown}/read.toml, and {shown}/other.toml says nothing"
+            )),
+            "{told}"
+        );
+        let told = misunderstood(None, &path("read.toml")).expect("it reads none");
+        assert!(told.starts_with("the broker was started without a configuration file (-c)"), "{told}");
+        fs::remove_file(path("read.toml")).expect("removed");
+        assert_eq!(of("read.toml"), None, "the same name is the same file, also where it is gone");
+        fs::remove_dir_all(folder).expect("removed");
+    }
 }

@@ -4,7 +4,8 @@ use std::{
     env,
     io::{self, Read as _, Write as _},
     os::unix::net::UnixStream,
-    path::{Path, PathBuf},
+    path::{self, Path, PathBuf},
+    process::ExitCode,
     time::Duration,
 };
 
@@ -13,7 +14,7 @@ use serde_json::Value;
 
 use crate::{
     api,
-    config::{self, Flags},
+    config::{self, Flags, Problem},
 };
 
 /// Which broker.
@@ -37,36 +38,57 @@ pub struct Question<'a> {
     pub body: Option<Value>,
 }
 
+/// Why a broker was not asked.
+#[derive(Debug)]
+pub enum Unasked {
+    /// What would say where it is has mistakes.
+    Mistaken(Vec<Problem>),
+    Unreachable(String),
+}
+
+impl Unasked {
+    /// Says so in the name of the command, and gives back its exit code.
+    pub fn tell(&self, command: &str) -> ExitCode {
+        match self {
+            Unasked::Mistaken(problems) => {
+                problems.iter().for_each(|problem| eprintln!("{command}: {problem}"));
+                eprintln!("{command}: the broker was not asked, and nothing is changed");
+                ExitCode::from(REFUSED)
+            }
+            Unasked::Unreachable(sentence) => {
+                eprintln!("{command}: {sentence}");
+                ExitCode::from(UNREACHABLE)
+            }
+        }
+    }
+}
+
 impl RemoteArgs {
-    /// The status and the answer. The error says why the broker could not be asked.
-    pub fn ask(&self, question: &Question<'_>) -> Result<(u16, Value), String> {
-        let stream = sockets(self).and_then(|paths| connect(&paths))?;
-        ask(stream, question)
+    /// The status and the answer.
+    pub fn ask(&self, question: &Question<'_>) -> Result<(u16, Value), Unasked> {
+        let paths = sockets(self)?;
+        connect(&paths).and_then(|stream| ask(stream, question)).map_err(Unasked::Unreachable)
+    }
+
+    /// The configuration that is named, from the root of the file system: the broker has a working directory of its own.
+    pub fn config(&self) -> Option<PathBuf> {
+        let path = self.config.as_ref()?;
+        Some(path::absolute(path).unwrap_or_else(|_| path.clone()))
     }
 }
 
 /// Where the broker with this configuration listens.
-fn sockets(args: &RemoteArgs) -> Result<Vec<PathBuf>, String> {
+fn sockets(args: &RemoteArgs) -> Result<Vec<PathBuf>, Unasked> {
     if let Some(path) = &args.socket {
         return Ok(vec![path.clone()]);
     }
     let flags = Flags { data_dir: args.data_dir.clone(), ..Flags::default() };
-    let settings = match config::load(args.config.as_deref(), env::vars_os(), &flags) {
-        Ok(loaded) => loaded.settings,
-        Err(problems) => {
-            // The broker may run with what was there before, but where it listens is not known.
-            let sentences: Vec<String> = problems.iter().map(ToString::to_string).collect();
-            return Err(format!(
-                "the configuration does not say where the broker is (--socket PATH does): {}",
-                sentences.join("; ")
-            ));
-        }
-    };
-    match api::places(&settings) {
-        paths if paths.is_empty() => {
-            Err("control.socket is empty: a broker with this configuration has no control socket. A reload can be had by SIGHUP"
-                .to_owned())
-        }
+    let loaded = config::load(args.config.as_deref(), env::vars_os(), &flags).map_err(Unasked::Mistaken)?;
+    match api::places(&loaded.settings) {
+        paths if paths.is_empty() => Err(Unasked::Unreachable(
+            "control.socket is empty: a broker with this configuration has no control socket. A reload can be had by SIGHUP"
+                .to_owned(),
+        )),
         paths => Ok(paths),
     }
 }

@@ -46,6 +46,8 @@ pub struct Told {
     /// What differs and does not count until the next start.
     pub waiting: Vec<String>,
     pub warnings: Vec<String>,
+    /// What the file sets, and a flag or the environment decides.
+    pub overridden: Vec<String>,
     /// Where the broker listens now, if that has changed.
     pub listening: Option<String>,
 }
@@ -75,7 +77,8 @@ impl Running {
         let strangers = start::strangers(&now.settings, &numbers);
         let warnings = strangers.into_iter().filter(|warning| !told_before.contains(warning)).collect();
         let waiting = now.settings.waits_for_start(&self.at_start);
-        let told = Told { changes, waiting, warnings, listening: None };
+        let overridden = now.overrides();
+        let told = Told { changes, waiting, warnings, overridden, listening: None };
         Ok(Plan { now, numbers, sources, policy, facts, own, told })
     }
 

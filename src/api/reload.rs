@@ -1,12 +1,16 @@
 //! `/v1/reload`: the configuration read again, and what that would change.
 
+use std::path::PathBuf;
+
 use axum::{
     Extension,
+    body::Bytes,
     extract::State,
     http::{Method, StatusCode},
     response::Response,
     routing::{get, post},
 };
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
@@ -28,27 +32,47 @@ pub const OPERATIONS: &[Operation] = &[
         path: RELOAD,
         access: Access::Role(Role::Admin),
         summary: "What a reload of the configuration would change",
-        handler: || get(|state, caller| ask(state, caller, true)),
+        handler: || get(|state, caller, body: Bytes| ask(state, caller, true, meant(&body))),
     },
     Operation {
         method: Method::POST,
         path: RELOAD,
         access: Access::Role(Role::Admin),
         summary: "Reads the configuration and every file that it names again",
-        handler: || post(|state, caller| ask(state, caller, false)),
+        handler: || post(|state, caller, body: Bytes| ask(state, caller, false, meant(&body))),
     },
 ];
+
+/// Which configuration who asks for a reload means. Nobody has to say it.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Meant {
+    pub config: Option<PathBuf>,
+}
+
+fn meant(body: &[u8]) -> Result<Meant, String> {
+    if body.is_empty() {
+        return Ok(Meant::default());
+    }
+    serde_json::from_slice(body)
+        .map_err(|error| format!("the body is not like {{\"config\":\"/PATH\"}}: {error}"))
+}
 
 async fn ask(
     State(context): State<Context>,
     Extension(caller): Extension<Caller>,
     is_plan: bool,
+    meant: Result<Meant, String>,
 ) -> Response {
+    let config = match meant {
+        Ok(Meant { config }) => config,
+        Err(problem) => return answer::problem(StatusCode::BAD_REQUEST, &problem),
+    };
     let (reply, answered) = oneshot::channel();
     // Who has asked may be gone.
     let reply = Box::new(move |outcome| drop(reply.send(outcome)));
     let by = caller.by("iothub reload");
-    if context.requests().try_send(Request::Reload { is_plan, by, reply }).is_err() {
+    if context.requests().try_send(Request::Reload { is_plan, by, config, reply }).is_err() {
         return answer::unavailable(BUSY);
     }
     match answered.await {
@@ -69,6 +93,7 @@ fn told(is_plan: bool, outcome: &Outcome) -> Value {
             "changes": told.changes,
             "waiting": told.waiting,
             "warnings": told.warnings,
+            "overridden": told.overridden,
         }),
         Err(problems) => json!({ "outcome": "refused", "pid": pid, "problems": problems }),
     }

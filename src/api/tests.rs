@@ -51,8 +51,9 @@ fn answering(asked: Arc<AtomicUsize>) -> Sender<Request> {
                 Request::Reload { is_plan: true, reply, .. } => {
                     reply(Ok(Told { changes: vec!["a \"change\"".to_owned()], ..Told::default() }));
                 }
-                Request::Reload { is_plan: false, by, reply } => {
-                    reply(Err(vec![format!("users:3: wrong ({by})")]));
+                Request::Reload { is_plan: false, by, config, reply } => {
+                    let config = config.map_or(String::new(), |path| path.display().to_string());
+                    reply(Err(vec![format!("users:3: wrong ({by}){config}")]));
                 }
                 Request::Bans { order: Order::Add(ban), reply, .. } => reply(Ok(vec![ban])),
                 Request::Bans { order: Order::List, reply, .. } => reply(Ok(Vec::new())),
@@ -149,6 +150,9 @@ fn at_the_control_socket_a_plan_is_got_and_a_reload_is_posted_without_a_token() 
     let refused = served.ask_control("POST", "/v1/reload", "");
     assert!(status(&refused) == "409" && refused.contains("users:3: wrong (iothub reload)"), "{refused}");
     assert_eq!(status(&served.ask_control("GET", "/", "")), "404");
+    let refused = served.ask_control("POST", "/v1/reload", r#"{"config":"/other.toml"}"#);
+    assert!(status(&refused) == "409" && refused.contains("(iothub reload)/other.toml"), "{refused}");
+    assert_eq!(status(&served.ask_control("POST", "/v1/reload", r#"{"confih":"/other.toml"}"#)), "400");
     assert_eq!(status(&served.ask_control("PUT", "/v1/reload", "")), "405");
     let Served { api, .. } = &served;
     assert_eq!(api.socket.as_deref(), Some(path.as_path()));

@@ -95,6 +95,26 @@ fn a_flag_beats_the_environment_beats_the_file_beats_the_default() {
 }
 
 #[test]
+fn what_the_file_sets_in_vain_is_told_with_who_decides() {
+    let file =
+        Scratch::new("[runtime]\nshards = 1\n[server]\nmax_connections = 11\nclose_timeout_secs = 7\n");
+    let environment = variables(&[("IOTHUB_RUNTIME__SHARDS", "2"), ("IOTHUB_SERVER__MAX_CONNECTIONS", "22")]);
+    let flags = Flags { shards: Some("3".to_owned()), ..Flags::default() };
+    let loaded = load(Some(&file.0), environment, &flags).expect("no problem");
+    let path = file.0.display();
+    assert_eq!(
+        loaded.overrides(),
+        [
+            format!("runtime.shards of {path}, line 2, does not count: flag --shards says 3"),
+            format!(
+                "server.max_connections of {path}, line 4, does not count: environment variable \
+                 IOTHUB_SERVER__MAX_CONNECTIONS says 22"
+            ),
+        ]
+    );
+}
+
+#[test]
 fn a_port_takes_the_place_of_every_port() {
     let flags = Flags { port: Some("1884".to_owned()), ..Flags::default() };
     let shown = |loaded: Loaded| -> Vec<String> {

@@ -163,6 +163,44 @@ fn a_file_that_is_no_file_is_refused_and_the_broker_goes_on() {
     assert_eq!(ended.code, Some(0));
 }
 
+/// By the configuration, as `systemctl reload` has it.
+fn reload_by_file(folder: &Path, args: &[&str]) -> (Option<i32>, String) {
+    let mut command = program::command(program::iothub());
+    let mut process = Process::start("iothub reload", command.current_dir(folder).arg("reload").args(args));
+    (process.wait().code(), process.lines().join("\n"))
+}
+
+#[test]
+fn only_the_file_that_the_broker_reads_is_reloaded_and_who_decides_otherwise_is_named() {
+    let port = free_port();
+    let text = format!("{}[session]\nmax_inflight = 7\n", listeners(&[format!("tcp://127.0.0.1:{port}")]));
+    let setup = Setup::bare("control-which-file").shards(1);
+    // The path of a socket is short.
+    let text = text.replace("\"control.sock\"", &format!("{:?}", setup.folder().join("control.sock")));
+    let broker = setup.config(&text).variable("IOTHUB_SESSION__MAX_INFLIGHT", "8").start();
+    let folder = broker.folder();
+    fs::write(folder.join("other.toml"), format!("{text}max_queued_messages = 5\n")).unwrap();
+    for args in [&["-c", "other.toml", "--plan"][..], &["-c", "other.toml"]] {
+        let (code, said) = reload_by_file(folder, args);
+        assert_eq!(code, Some(1), "{said}");
+        let path = |name: &str| folder.join(name).display().to_string();
+        assert!(said.contains(&format!("reads {}", path("iothub.toml"))), "{said}");
+        assert!(said.contains(&path("other.toml")) && said.contains("nothing is changed"), "{said}");
+    }
+    fs::copy(folder.join("other.toml"), folder.join("iothub.toml")).unwrap();
+    let (code, said) = reload_by_file(folder, &["-c", "iothub.toml", "--plan"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("session.max_queued_messages is 5 (before: 1000)"), "{said}");
+    let decides = "does not count: environment variable IOTHUB_SESSION__MAX_INFLIGHT says 8";
+    assert!(said.contains("note: session.max_inflight of ") && said.contains(decides), "{said}");
+
+    write(&broker, &format!("{text}max_queued_mesages = 5\n"));
+    let (code, said) = reload_by_file(folder, &["-c", "iothub.toml"]);
+    assert_eq!(code, Some(1), "{said}");
+    let mistake = "session.max_queued_mesages = 5: unknown key: did you mean max_queued_messages?";
+    assert!(said.contains(mistake) && said.contains("nothing is changed"), "{said}");
+}
+
 #[test]
 fn who_cannot_be_reached_is_named_with_what_to_do() {
     let folder = Setup::bare("control-nobody");
