@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::config::{self, Address, Listener, Scheme};
+use crate::config::{self, Address, Listener, Scheme, Settings};
 
 /// Where the broker is to listen.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,6 +22,14 @@ pub struct Entrance {
     pub address: Address,
     pub listener: Listener,
     pub place: runtime::Place,
+}
+
+impl Entrance {
+    /// A port for everything does where there is a certificate.
+    pub fn speaks_tls(&self, settings: &Settings) -> bool {
+        let scheme = self.address.scheme;
+        scheme.needs_tls() || scheme == Scheme::Any && self.listener.tls(&settings.tls).is_configured()
+    }
 }
 
 /// Resolves names. An address that somebody asked for is never left out; whether it exists, the runtime finds out.

@@ -27,6 +27,7 @@ mod reload;
 mod reloader;
 mod remote;
 mod renewal;
+mod report;
 mod revoked;
 mod scram;
 mod signals;
@@ -38,6 +39,7 @@ mod threads;
 mod tls;
 mod token;
 mod user;
+mod warnings;
 mod watch;
 
 use std::{
@@ -55,7 +57,7 @@ use crate::{
     api::Api,
     bans::Keeper,
     cli::{Cli, Command, ServeArgs},
-    config::{Loaded, Settings},
+    config::Loaded,
     control::{Inbox, Request},
     log::Log,
     reloader::Reloader,
@@ -104,13 +106,16 @@ fn serve(args: &ServeArgs) -> ExitCode {
         if let Err(error) = start::check_data_dir(&loaded.settings) {
             return fail(&error);
         }
-        if let Err(problems) = start::check_files(&loaded) {
-            for problem in problems {
-                fail(&problem);
+        let warnings = match start::check_files(&loaded) {
+            Ok(warnings) => warnings,
+            Err(problems) => {
+                for problem in problems {
+                    fail(&problem);
+                }
+                return ExitCode::FAILURE;
             }
-            return ExitCode::FAILURE;
-        }
-        return match io::stdout().write_all(report(&loaded).as_bytes()) {
+        };
+        return match io::stdout().write_all(report::report(&loaded, &warnings).as_bytes()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&format!("the report cannot be written to standard output: {error}")),
         };
@@ -198,58 +203,4 @@ fn flush_log() {
         log.flush();
     }
     audit::flush();
-}
-
-/// What `--test-config` says: each setting that is not the default, with the source that decided it.
-fn report(loaded: &Loaded) -> String {
-    let mut text = "configuration ok\n".to_owned();
-    let defaults = Settings::default();
-    for (key, origin) in &loaded.origins {
-        let value = key.show(&loaded.settings);
-        if value != key.show(&defaults) {
-            text.push_str(&format!("{}.{} = {value} ({origin})\n", key.section, key.name));
-        }
-    }
-    let listeners = loaded.listeners();
-    let addresses: Vec<String> =
-        listeners.iter().filter_map(|listener| listener.address.as_ref()).map(ToString::to_string).collect();
-    text.push_str(&format!("would listen on {}\n", addresses.join(" and ")));
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::Flags;
-
-    #[test]
-    fn the_report_names_what_was_set_and_by_whom() {
-        let flags = Flags { shards: Some("2".to_owned()), ..Flags::default() };
-        let environment = [("IOTHUB_SERVER__MAX_PACKET_SIZE".into(), "2 MiB".into())];
-        let loaded = config::load(None, environment, &flags).expect("no problem");
-        assert_eq!(
-            report(&loaded),
-            "configuration ok\n\
-             server.max_packet_size = \"2 MiB\" (environment variable IOTHUB_SERVER__MAX_PACKET_SIZE)\n\
-             runtime.shards = 2 (flag --shards)\n\
-             would listen on tcp://127.0.0.1:1883 and tcp://[::1]:1883\n"
-        );
-    }
-
-    #[test]
-    fn the_report_leaves_out_what_is_the_default_and_names_short_flags() {
-        let environment = [
-            ("IOTHUB_LOG__LEVEL".into(), "debug".into()),
-            ("IOTHUB_SERVER__MAX_CONNECTIONS".into(), "10000".into()),
-        ];
-        let flags = Flags { port: Some("5".to_owned()), louder: 3, ..Flags::default() };
-        let loaded = config::load(None, environment, &flags).expect("no problem");
-        assert_eq!(
-            report(&loaded),
-            "configuration ok\n\
-             server.listen_addresses = [\"tcp://127.0.0.1:5\", \"tcp://[::1]:5\"] (flag --port)\n\
-             log.level = \"trace\" (flag --verbose)\n\
-             would listen on tcp://127.0.0.1:5 and tcp://[::1]:5\n"
-        );
-    }
 }

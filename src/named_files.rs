@@ -185,11 +185,15 @@ fn words(what: What, path: &Path, bytes: &[u8], rules: &Rules) -> String {
 fn certificate(bytes: &[u8]) -> Option<String> {
     let der = CertificateDer::from_pem_slice(bytes).ok()?;
     let (_, parsed) = X509Certificate::from_der(&der).ok()?;
-    let common_name = parsed.subject().iter_common_name().next().and_then(|name| name.as_str().ok());
-    let alternative = parsed.subject_alternative_name().ok().flatten();
+    Some(format!("{}, valid until {}", whose(&parsed), parsed.validity().not_after))
+}
+
+/// The name by which people know a certificate.
+pub fn whose(certificate: &X509Certificate<'_>) -> String {
+    let common_name = certificate.subject().iter_common_name().next().and_then(|name| name.as_str().ok());
+    let alternative = certificate.subject_alternative_name().ok().flatten();
     let first = alternative.and_then(|names| names.value.general_names.first().map(ToString::to_string));
-    let name = common_name.map(str::to_owned).or(first).unwrap_or_else(|| "no name".to_owned());
-    Some(format!("{name}, valid until {}", parsed.validity().not_after))
+    common_name.map(str::to_owned).or(first).unwrap_or_else(|| "no name".to_owned())
 }
 
 /// As much as the largest of them may have.

@@ -73,11 +73,10 @@ pub fn api_tls(settings: &Api) -> Result<Option<Arc<ServerConfig>>, String> {
 fn certificates(settings: &Settings, numbers: &Numbers) -> Result<Vec<Option<Arc<ServerConfig>>>, String> {
     let mut loaded: Vec<(Tls, ServerConfig)> = Vec::new();
     let mut by_entrance = Vec::new();
-    for (Entrance { address, listener, .. }, is_open) in numbers.all() {
-        let scheme = address.scheme;
+    for (entrance, is_open) in numbers.all() {
+        let Entrance { address, listener, .. } = entrance;
         let files = listener.tls(&settings.tls);
-        let speaks_tls = scheme.needs_tls() || scheme == Scheme::Any && files.is_configured();
-        if !speaks_tls || !is_open {
+        if !entrance.speaks_tls(settings) || !is_open {
             by_entrance.push(None);
             continue;
         }
@@ -87,7 +86,7 @@ fn certificates(settings: &Settings, numbers: &Numbers) -> Result<Vec<Option<Arc
             loaded.push((files.clone(), config));
         }
         let config = loaded.iter().find(|(known, _)| *known == files);
-        by_entrance.push(config.map(|(_, config)| tls::speaking(config, scheme.protocols())));
+        by_entrance.push(config.map(|(_, config)| tls::speaking(config, address.scheme.protocols())));
     }
     Ok(by_entrance)
 }

@@ -18,6 +18,7 @@ use crate::{
     policy::Policy,
     revoked,
     start::{self, Started},
+    warnings,
 };
 
 /// The broker, and what holds of its configuration.
@@ -73,9 +74,11 @@ impl Running {
         let mut changes = now.settings.changes(&self.now.settings);
         changes.extend(changes_of_listeners(before, &numbers, &sources));
         changes.extend(self.started.facts.changes(&facts));
-        let told_before = start::strangers(&self.now.settings, before);
-        let strangers = start::strangers(&now.settings, &numbers);
-        let warnings = strangers.into_iter().filter(|warning| !told_before.contains(warning)).collect();
+        let told_before = warnings::of_settings(&self.now.settings, before);
+        let of_settings = warnings::of_settings(&now.settings, &numbers).into_iter();
+        let unsaid = of_settings.filter(|warning| !told_before.contains(warning));
+        // Time goes on by itself: what is over is told each time.
+        let warnings = unsaid.chain(warnings::of_time(&now.settings, &numbers)).collect();
         let waiting = now.settings.waits_for_start(&self.at_start);
         let overridden = now.overrides();
         let told = Told { changes, waiting, warnings, overridden, listening: None };

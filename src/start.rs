@@ -14,7 +14,7 @@ use shard::{DoorConfig, SHARDS_MAX};
 use crate::{
     api,
     audit::{self, Act},
-    config::{Admittance, Anonymous, Loaded, Scheme, Settings, Way, Ways},
+    config::{Loaded, Scheme, Settings},
     doorkeeper::{self, Doorkeeper},
     listen::{self, Entrance},
     named_files::{Facts, named_files},
@@ -25,7 +25,7 @@ use crate::{
     policy::Policy,
     rates::Registry,
     revoked::Revoked,
-    signals, threads,
+    signals, threads, warnings,
 };
 
 /// A broker that listens, and how many shards it has.
@@ -81,7 +81,8 @@ pub fn start(loaded: &Loaded) -> Result<Started, String> {
     signals::started();
     let places = places(&numbers, &broker);
     announce(&places, shards, &probe);
-    strangers(settings, &numbers).iter().for_each(|warning| tracing::warn!("{warning}"));
+    let warnings = [warnings::of_settings(settings, &numbers), warnings::of_time(settings, &numbers)].concat();
+    warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let details: Vec<String> = places.iter().map(|(scheme, place)| listen::shown(*scheme, place)).collect();
     audit::tell(&Act { act: "start", by: "", outcome: "done", details: &details });
     Ok(Started {
@@ -96,13 +97,18 @@ pub fn start(loaded: &Loaded) -> Result<Started, String> {
     })
 }
 
-/// Reads every file that the configuration names: certificates, users and rules. The error has a sentence for each problem.
-pub fn check_files(loaded: &Loaded) -> Result<(), Vec<String>> {
+/// Reads every file that the configuration names: certificates, users and rules. What is seldom meant, a sentence for each; the
+/// error has one for each problem.
+pub fn check_files(loaded: &Loaded) -> Result<Vec<String>, Vec<String>> {
     let listen =
         listen::resolve(loaded.listeners(), loaded.listens_by_default).map_err(|error| vec![error])?;
-    let audit = audit::check(&loaded.settings.audit);
-    match (Policy::read(&loaded.settings, &Numbers::first(listen.entrances)), audit) {
-        (Ok(_), Ok(())) => Ok(()),
+    let settings = &loaded.settings;
+    let audit = audit::check(&settings.audit);
+    let numbers = Numbers::first(listen.entrances);
+    match (Policy::read(settings, &numbers), audit) {
+        (Ok(_), Ok(())) => {
+            Ok([warnings::of_settings(settings, &numbers), warnings::of_time(settings, &numbers)].concat())
+        }
         (policy, audit) => Err(policy.err().into_iter().flatten().chain(audit.err()).collect()),
     }
 }
@@ -221,48 +227,6 @@ pub fn admission(loaded: &Loaded, numbers: &Numbers, has_rules: bool) -> Vec<Doo
         grant: Arc::default(),
     };
     numbers.all().zip(numbers.names()).map(door).collect()
-}
-
-/// An open broker on the network is a decision, and one that nobody gets into is seldom meant. A sentence for each.
-pub fn strangers(settings: &Settings, numbers: &Numbers) -> Vec<String> {
-    let warning = |entrance: &Entrance| {
-        let address = &entrance.address;
-        let Admittance { ways, anonymous } = Admittance::of(&settings.authentication, &entrance.listener);
-        match anonymous {
-            Anonymous::Always if entrance.listener.authentication == Ways::Off => Some(format!(
-                "{address} can be reached from the network, and nobody is asked who it is there (authentication = \"off\"): \
-                 whoever gets there is a client"
-            )),
-            Anonymous::Always => Some(format!(
-                "{address} can be reached from the network, and lets in who says nothing about itself \
-                 (authentication.anonymous = \"always\"): whoever gets there is a client"
-            )),
-            Anonymous::Local if ways.is_empty() => Some(format!(
-                "{address} can be reached from the network, and only clients on this machine are let in: nothing says \
-                 how others prove who they are. Name a password file (iothub passwd -c FILE USER; \
-                 authentication.password_file), or let everybody in (authentication.anonymous = \"always\")"
-            )),
-            Anonymous::Local | Anonymous::Never => None,
-        }
-    };
-    let open = numbers.open().filter(|entrance| listen::is_open(&entrance.place));
-    open.filter_map(warning).chain(idle(settings, numbers)).collect()
-}
-
-/// What is configured and asked nowhere.
-fn idle(settings: &Settings, numbers: &Numbers) -> Vec<String> {
-    let authentication = &settings.authentication;
-    let asked: Vec<Way> =
-        numbers.open().flat_map(|entrance| Admittance::of(authentication, &entrance.listener).ways).collect();
-    let is_idle = |way: &Way| authentication.has(*way) && !asked.contains(way);
-    let sentence = |way: Way| {
-        format!(
-            "no listener asks authentication.{}: name \"{}\" in authentication.order or in the authentication of a listener",
-            way.key(),
-            way.word()
-        )
-    };
-    Way::ALL.into_iter().filter(is_idle).map(sentence).collect()
 }
 
 /// Where the broker listens, with the ports that were chosen.

@@ -44,7 +44,8 @@ pub fn size(bytes: u64) -> String {
 
 /// `1 segment`, `2 segments`.
 pub fn count(number: u64, noun: &str) -> String {
-    let plural = match (number, noun.strip_suffix('y')) {
+    let stem = noun.strip_suffix('y').filter(|stem| !stem.ends_with(['a', 'e', 'o', 'u']));
+    let plural = match (number, stem) {
         (1, _) => noun.to_owned(),
         (_, Some(stem)) => format!("{stem}ies"),
         (_, None) => format!("{noun}s"),
@@ -73,6 +74,7 @@ mod tests {
             (size(1023), size(1024), size(5 << 30)),
             ("1023 B".into(), "1.0 KiB".into(), "5.0 GiB".into())
         );
+        assert_eq!(count(2, "day"), "2 days");
         assert_eq!((count(1, "entry"), count(0, "entry")), ("1 entry".into(), "0 entries".into()));
         assert_eq!((count(1, "record"), count(2, "record")), ("1 record".into(), "2 records".into()));
     }

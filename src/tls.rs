@@ -1,6 +1,7 @@
 //! TLS of the listeners: from files with certificates and keys to what the runtime's doors ask for.
 
 mod certificates;
+mod dates;
 mod files;
 
 use std::{path::Path, sync::Arc};
@@ -14,6 +15,7 @@ use rustls::{
 
 use crate::config::{ClientCertificates, MinVersion, Tls};
 use certificates::Certificates;
+pub use dates::dates;
 pub use files::revocations;
 
 /// Reads every file that the section names. The error is a sentence for the log.

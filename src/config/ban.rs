@@ -17,6 +17,23 @@ pub struct Ban {
     pub until: Option<u64>,
 }
 
+impl Ban {
+    /// Who it is of, as the file writes it.
+    pub fn whom(&self) -> String {
+        let shown = self.shown();
+        let of = shown.iter().filter(|(name, _)| *name != "until");
+        of.map(|(name, value)| format!("{name} = {value}")).collect::<Vec<_>>().join(", ")
+    }
+
+    /// What it says, as the file writes it.
+    pub fn shown(&self) -> Vec<(&'static str, String)> {
+        let alone = |ban: &Ban| Settings { bans: vec![ban.clone()], ..Settings::default() };
+        let (own, silent) = (alone(self), alone(&Ban::default()));
+        let said = KEYS.iter().filter(|key| key.show(&own) != key.show(&silent));
+        said.map(|key| (key.name, key.show(&own))).collect()
+    }
+}
+
 /// The one that the file is at.
 fn last(settings: &mut Settings) -> &mut Ban {
     settings.bans.last_mut().expect("the file has begun one")

@@ -49,7 +49,7 @@ fn pair(certificate: &str, key: &str, provider: &CryptoProvider) -> Result<Arc<C
     let chain = files::certificates(Path::new(certificate))?;
     // A certificate that cannot be parsed would fail each handshake.
     ParsedCertificate::try_from(&chain[0])
-        .map_err(|error| format!("{certificate}: not a certificate of a server: {error}"))?;
+        .map_err(|error| format!("{certificate}: {}", unusable(&error)))?;
     let signer = provider
         .key_provider
         .load_private_key(files::private_key(Path::new(key))?)
@@ -59,6 +59,17 @@ fn pair(certificate: &str, key: &str, provider: &CryptoProvider) -> Result<Arc<C
         Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(Arc::new(certified)),
         Err(_) => Err(format!("{key} is not the key of the certificate in {certificate}")),
     }
+}
+
+/// What the library has no words of its own for.
+fn unusable(error: &Error) -> String {
+    let text = error.to_string();
+    if text.contains("UnsupportedCertVersion") {
+        return "it is of X.509 version 1 or 2, and only version 3 counts: issue it with extensions, with its names for example \
+                (openssl x509 -req -extfile FILE)"
+            .to_owned();
+    }
+    format!("not a certificate of a server: {text}")
 }
 
 fn is_for(certified: &CertifiedKey, name: &ServerName<'_>) -> bool {

@@ -4,6 +4,7 @@
 //! everything, by the first bytes. All that the layers themselves say, and all that the shard says through them, is
 //! appended to one output, which leaves in order. A plain connection has no layers.
 
+mod failure;
 mod tls;
 
 use std::net::{IpAddr, SocketAddr};
@@ -468,7 +469,7 @@ impl Refusal {
     }
 
     fn of_tls(error: rustls::Error) -> Refusal {
-        Refusal { why: NotOpened::Tls, what: format!("TLS: {error}") }
+        Refusal { why: NotOpened::Tls, what: format!("TLS: {}", failure::words(&error)) }
     }
 }
 

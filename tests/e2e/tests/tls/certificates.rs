@@ -1,5 +1,9 @@
 //! Certificates of clients: who is let in, and which alert the others get.
 
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
+
+use e2e::{PATIENCE, Process, Setup, program};
 use rcgen::{ExtendedKeyUsagePurpose, KeyPair};
 
 use super::Sealed;
@@ -93,5 +97,116 @@ fn a_session_of_a_certificate_that_is_revoked_since_is_not_resumed() {
         sealed.reload();
         let said = visit("-sess_in");
         assert!(!said.was_served(), "{version}\n{}", said.text);
+    }
+}
+
+/// Tools of another kind make them: an authority of its own, and a certificate without extensions, which is of version 1.
+fn issue_by_openssl(folder: &Path) {
+    let run = |args: &[&str]| {
+        let mut command = program::command(program::installed("openssl"));
+        Process::start("openssl", command.current_dir(folder).args(args)).succeed();
+    };
+    let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+    let own = ["-x509", "-days", "9", "-subj", "/CN=self", "-keyout", "self.key", "-out", "self.pem"];
+    run(&[&["req"][..], &key, &own].concat());
+    run(&[&["req"][..], &key, &["-subj", "/CN=v1", "-keyout", "v1.key", "-out", "v1.csr"]].concat());
+    let signed = ["-in", "v1.csr", "-days", "9", "-set_serial", "7", "-out", "v1.pem"];
+    run(&[&["x509", "-req", "-CA", "self.pem", "-CAkey", "self.key"][..], &signed].concat());
+    let both = ["ca.pem", "self.pem"].map(|name| std::fs::read_to_string(folder.join(name)).unwrap());
+    std::fs::write(folder.join("clients.pem"), both.concat()).unwrap();
+}
+
+#[test]
+fn the_log_says_what_is_wrong_with_a_certificate() {
+    let more = "client_certificates = \"required\"\nclient_ca_file = \"clients.pem\"\nclient_crl_file = \"crl.pem\"\n";
+    let sealed = Sealed::prepared("tls-reasons", more, |authority| {
+        authority.issue("broker.example");
+        authority.issue("revoked");
+        authority.issue_expired("expired");
+        authority.issue_for_later("later");
+        authority.issue_by_itself("own");
+        authority.issue_as("server-only", KeyPair::generate().unwrap(), |params| {
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        });
+        authority.revoke(&["revoked"]);
+        issue_by_openssl(authority.file().parent().unwrap());
+    });
+    for (name, reason) in [
+        ("expired", "TLS: the client's certificate has expired "),
+        ("later", "TLS: the client's certificate is not valid yet: it will be in "),
+        ("revoked", "TLS: the client's certificate is revoked (client_crl_file)"),
+        ("own", "TLS: the client's certificate is signed by none of the authorities in client_ca_file"),
+        ("server-only", "TLS: the client's certificate is not for clients: its extended key usage lacks clientAuth"),
+        ("v1", "TLS: the client's certificate is of X.509 version 1 or 2, and only version 3 counts"),
+        ("self", "TLS: the client's certificate is that of an authority (CA:TRUE), as self-signed ones often are"),
+    ] {
+        await_reason(&sealed, reason, || show(&sealed, "-tls1_3", name));
+    }
+    let visit = |ca: &Path| Client::to(sealed.port("tls"), ca).args(["-tls1_3"]).visit();
+    await_reason(&sealed, "TLS: the client shows no certificate, and has to", || visit(&sealed.authority.file()));
+    // Who does not know the broker's authority says so itself.
+    let reason = "TLS: the client does not know the authority of the broker's certificate (UnknownCA)";
+    await_reason(&sealed, reason, || visit(&sealed.authority.path("self.pem")));
+}
+
+/// Tries until the log has a line for it: not every refusal gets one.
+fn await_reason(sealed: &Sealed, reason: &str, attempt: impl Fn() -> Said) {
+    let deadline = Instant::now() + PATIENCE;
+    while !sealed.broker.process.says(reason) {
+        assert!(Instant::now() < deadline, "{reason}\n{}", sealed.broker.process.shown());
+        let said = attempt();
+        assert!(!said.was_served(), "{reason}\n{}", said.text);
+    }
+}
+
+#[test]
+fn what_is_over_or_soon_will_be_is_told_by_the_check_the_start_and_the_reload() {
+    let setup = Setup::bare("tls-dates").shards(1);
+    let authority = e2e::Authority::new(setup.folder());
+    authority.issue_expired("expired.example");
+    authority.issue_for_later("later.example");
+    authority.issue_as("client.example", KeyPair::generate().unwrap(), |params| {
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    });
+    authority.issue_as("soon.example", KeyPair::generate().unwrap(), |params| {
+        params.not_after = (SystemTime::now() + Duration::from_secs(5 * 86_400 + 3600)).into();
+    });
+    authority.issue("good.example");
+    let names = ["expired", "later", "client", "soon", "good"].map(|name| format!("{name}.example"));
+    let files = |end: &str| names.each_ref().map(|name| format!("\"{name}.{end}\"")).join(", ");
+    let text = format!(
+        "[server]\nlisten_addresses = [\"tcp://127.0.0.1:0\", \"tls://127.0.0.1:0\"]\n[tls]\ncertificate_files = [{}]\nkey_files = [{}]\n\
+         [[ban]]\nusers = [\"ada\"]\nuntil = 2001-01-31T12:00:00Z\n[websocket]\npath = \"/x\"\n",
+        files("pem"),
+        files("key")
+    );
+    let sentences = [
+        "expired.example.pem: the certificate of expired.example has expired at 2002-01-01T00:00:00Z",
+        "later.example.pem: the certificate of later.example is valid from 3001-01-01T00:00:00Z on",
+        "client.example.pem: the certificate of client.example is not for servers",
+        "soon.example.pem: the certificate of soon.example expires in 5 days, at ",
+        "the [[ban]] of users = [\"ada\"] has ended at 2001-01-31T12:00:00Z",
+        "websocket.path says nothing: no listener takes a WebSocket",
+    ];
+    let setup = setup.config(&text);
+    let folder = setup.folder().clone();
+    let mut command = program::command(program::iothub());
+    command.current_dir(&folder).args(["-c", "iothub.toml", "--test-config"]);
+    let mut check = Process::start("iothub --test-config", &mut command);
+    check.succeed();
+    let broker = setup.start();
+    for sentence in sentences {
+        assert!(check.says(&format!("warning: {sentence}")), "{sentence}\n{}", check.shown());
+        broker.process.await_text(sentence);
+    }
+    assert!(!check.says("good.example.pem:"), "{}", check.shown());
+    let count = || broker.process.lines().iter().filter(|line| line.contains(sentences[0])).count();
+    assert_eq!(count(), 1);
+    crate::await_reload(&broker);
+    let deadline = Instant::now() + PATIENCE;
+    while count() < 2 {
+        assert!(Instant::now() < deadline, "the reload does not tell it\n{}", broker.process.shown());
+        // Lines about time stand behind the one that says that it is done.
+        std::thread::sleep(Duration::from_millis(5));
     }
 }

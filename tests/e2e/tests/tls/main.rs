@@ -43,19 +43,23 @@ impl Sealed {
 
     /// Lets the broker read its files again.
     pub fn reload(&self) {
-        let said = || self.broker.process.lines().iter().filter(|line| line.contains("SIGHUP")).count();
-        let before = said();
-        self.broker.process.signal(libc::SIGHUP);
-        let deadline = Instant::now() + PATIENCE;
-        while said() == before {
-            assert!(Instant::now() < deadline, "nothing was reloaded\n{}", self.broker.process.shown());
-            // The line is the only sign of it.
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        await_reload(&self.broker);
     }
 
     pub fn port(&self, scheme: &str) -> u16 {
         self.broker.port_of(scheme)
+    }
+}
+
+pub fn await_reload(broker: &Broker) {
+    let said = || broker.process.lines().iter().filter(|line| line.contains("SIGHUP")).count();
+    let before = said();
+    broker.process.signal(libc::SIGHUP);
+    let deadline = Instant::now() + PATIENCE;
+    while said() == before {
+        assert!(Instant::now() < deadline, "nothing was reloaded\n{}", broker.process.shown());
+        // The line is the only sign of it.
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 
