@@ -5,46 +5,67 @@ use std::path::Path;
 use access::{Builder, Fallback, Layer, Problem, Rules};
 
 use crate::{
-    config::{AccessDefault, Settings},
+    config::{AccessDefault, Fault, Settings},
     numbering::Numbers,
 };
 
-/// Reads every file. The error has a sentence for each problem.
-pub fn load(settings: &Settings, numbers: &Numbers) -> Result<Rules, Vec<String>> {
+/// Reads every file, and says everything that is wrong.
+pub fn load(settings: &Settings, numbers: &Numbers) -> Result<Rules, Vec<Fault>> {
     let access = &settings.access;
-    let file = |name: &String| (!name.is_empty()).then(|| Path::new(name).to_owned());
-    let read = |acl: &String, rules: &String| {
-        let mut builder = layers(file(acl).as_deref(), file(rules).as_deref(), fallback(access.default))?;
+    let read = |acl: File<'_>, rules: File<'_>| {
+        let mut builder = layers(acl, rules, fallback(access.default))?;
         // Those that were closed as well: who came in by them is still held to the rules.
         for (name, (entrance, _)) in numbers.names().iter().zip(numbers.all()) {
             if let Some(default) = entrance.listener.access_default {
                 builder = builder.listener(name, fallback(default));
             }
         }
-        Ok::<Builder, Vec<String>>(builder)
+        Ok::<Builder, Vec<Fault>>(builder)
     };
     let hears_permits = settings.authentication.hears_permits();
-    let rules = read(&access.acl_file, &access.rules_file)?.hears_permits(hears_permits).build();
-    if access.shadow_acl_file.is_empty() && access.shadow_rules_file.is_empty() {
-        return Ok(rules);
+    let rules = read(file("acl_file", &access.acl_file), file("rules_file", &access.rules_file));
+    let shadow_files = (
+        file("shadow_acl_file", &access.shadow_acl_file),
+        file("shadow_rules_file", &access.shadow_rules_file),
+    );
+    let shadow = match shadow_files {
+        (None, None) => None,
+        (acl, rules) => Some(read(acl, rules)),
+    };
+    match (rules, shadow.transpose()) {
+        (Ok(rules), Ok(None)) => Ok(rules.hears_permits(hears_permits).build()),
+        (Ok(rules), Ok(Some(shadow))) => {
+            Ok(rules.hears_permits(hears_permits).build().with_shadow(shadow.build()))
+        }
+        (rules, shadow) => Err(rules.err().into_iter().chain(shadow.err()).flatten().collect()),
     }
-    Ok(rules.with_shadow(read(&access.shadow_acl_file, &access.shadow_rules_file)?.build()))
+}
+
+/// A file, by the key that names it.
+type File<'a> = Option<(&'static str, &'a Path)>;
+
+fn file<'a>(key: &'static str, name: &'a str) -> File<'a> {
+    (!name.is_empty()).then(|| (key, Path::new(name)))
 }
 
 /// A file in mosquitto's format, one in ours, or both.
 pub fn read(acl: Option<&Path>, rules: Option<&Path>, fallback: Fallback) -> Result<Rules, Vec<String>> {
-    layers(acl, rules, fallback).map(Builder::build)
+    layers(acl.map(|path| ("acl_file", path)), rules.map(|path| ("rules_file", path)), fallback)
+        .map(Builder::build)
+        .map_err(|faults| faults.into_iter().map(|fault| fault.what).collect())
 }
 
-fn layers(acl: Option<&Path>, rules: Option<&Path>, fallback: Fallback) -> Result<Builder, Vec<String>> {
-    let mut builder = Rules::builder(fallback);
-    if let Some(path) = acl {
-        builder = builder.layer(layer(path, access::mosquitto::parse)?);
+fn layers(acl: File<'_>, rules: File<'_>, fallback: Fallback) -> Result<Builder, Vec<Fault>> {
+    let acl = acl.map(|file| layer(file, access::mosquitto::parse));
+    let rules = rules.map(|file| layer(file, access::own::parse));
+    let (mut builder, mut faults) = (Rules::builder(fallback), Vec::new());
+    for read in [acl, rules].into_iter().flatten() {
+        match read {
+            Ok(layer) => builder = builder.layer(layer),
+            Err(of_file) => faults.extend(of_file),
+        }
     }
-    if let Some(path) = rules {
-        builder = builder.layer(layer(path, access::own::parse)?);
-    }
-    Ok(builder)
+    if faults.is_empty() { Ok(builder) } else { Err(faults) }
 }
 
 fn fallback(default: AccessDefault) -> Fallback {
@@ -55,11 +76,16 @@ fn fallback(default: AccessDefault) -> Fallback {
 }
 
 /// One file of rules, or every problem that it has.
-fn layer(path: &Path, parse: fn(&str, &str) -> Result<Layer, Vec<Problem>>) -> Result<Layer, Vec<String>> {
+fn layer(
+    (key, path): (&'static str, &Path),
+    parse: fn(&str, &str) -> Result<Layer, Vec<Problem>>,
+) -> Result<Layer, Vec<Fault>> {
     let name = path.to_string_lossy();
-    let bytes = identity::read_file(path, FILE_BYTES_MAX).map_err(|error| vec![error.to_string()])?;
-    let text = str::from_utf8(&bytes).map_err(|error| vec![format!("{name} is no UTF-8: {error}")])?;
-    parse(&name, text).map_err(|problems| problems.iter().map(ToString::to_string).collect())
+    let fault = |what| vec![Fault::of("access", key, what)];
+    let bytes = identity::read_file(path, FILE_BYTES_MAX).map_err(|error| fault(error.to_string()))?;
+    let text = str::from_utf8(&bytes).map_err(|error| fault(format!("{name} is no UTF-8: {error}")))?;
+    let of_line = |problem: &Problem| Fault::elsewhere(problem.to_string());
+    parse(&name, text).map_err(|problems| problems.iter().map(of_line).collect())
 }
 
 /// Millions of rules.

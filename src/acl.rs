@@ -218,8 +218,8 @@ impl Files {
 fn configured(path: &Path, listener: &str) -> Result<Asked, Vec<String>> {
     let loaded = config::load(Some(path), env::vars_os(), &Flags::default())
         .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-    let listen =
-        listen::resolve(loaded.listeners(), loaded.listens_by_default).map_err(|error| vec![error])?;
+    let listen = listen::resolve(loaded.listeners(), loaded.listens_by_default)
+        .map_err(|faults| loaded.sentences(&faults))?;
     let numbers = Numbers::first(listen.entrances);
     let names = numbers.names();
     let found = match listener {
@@ -230,7 +230,7 @@ fn configured(path: &Path, listener: &str) -> Result<Asked, Vec<String>> {
         return Err(vec![format!("there is no listener '{listener}': there are {}", names.join(", "))]);
     };
     Ok(Asked {
-        rules: crate::access::load(&loaded.settings, &numbers)?,
+        rules: crate::access::load(&loaded.settings, &numbers).map_err(|faults| loaded.sentences(&faults))?,
         listener: found.to_owned(),
         hears_permits: loaded.settings.authentication.hears_permits(),
     })

@@ -65,7 +65,8 @@ impl Api {
     /// Takes its addresses and answers from now on, at first that the broker is not there yet. The error is a sentence for the log.
     pub fn start(loaded: &Loaded, requests: &Sender<Request>) -> Result<Api, String> {
         let settings = &loaded.settings;
-        let context = Context::new(settings, requests.clone(), policy::api_tls(&settings.api)?);
+        let tls = policy::api_tls(&settings.api).map_err(|faults| loaded.sentences(&faults).join("\n"))?;
+        let context = Context::new(settings, requests.clone(), tls);
         let ports = port::bind(&settings.api, loaded.has_default_api())?;
         let event_loop = start_thread()?;
         let router = operation::router(&context);

@@ -22,7 +22,7 @@ use runtime::Occasion;
 use shard::{Note, ShardId};
 
 use self::{file::AuditFile, line::Line};
-use crate::config;
+use crate::config::{self, Fault};
 
 /// The audit log of this process, once it is started. There is none unless the configuration names a file.
 static AUDIT: OnceLock<Audit> = OnceLock::new();
@@ -120,13 +120,16 @@ impl Events {
     }
 }
 
-/// Whether an audit log could be started so. The error is a sentence.
-pub fn check(settings: &config::Audit) -> Result<(), String> {
-    Events::read(&settings.events)?;
-    match settings.file.as_str() {
+/// Whether an audit log could be started so, and everything that keeps it from that.
+pub fn check(settings: &config::Audit) -> Result<(), Vec<Fault>> {
+    let events = Events::read(&settings.events).map(drop);
+    let file = match settings.file.as_str() {
         "" => Ok(()),
         path => file::check(Path::new(path)),
-    }
+    };
+    let of = |name, outcome: Result<(), String>| outcome.err().map(|what| Fault::of("audit", name, what));
+    let faults: Vec<Fault> = [of("events", events), of("file", file)].into_iter().flatten().collect();
+    if faults.is_empty() { Ok(()) } else { Err(faults) }
 }
 
 /// Starts it, if there is to be one. The error is a sentence for the log.

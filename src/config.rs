@@ -5,10 +5,12 @@ mod admission;
 mod api;
 mod ban;
 mod environment;
+mod fault;
 mod file;
 mod key;
 mod listener;
 pub mod moment;
+mod mosquitto;
 mod nearest;
 mod problem;
 mod rates;
@@ -36,6 +38,7 @@ pub use self::{
     },
     api::{Api, Metrics},
     ban::Ban,
+    fault::{Fault, listen_addresses},
     key::Key,
     listener::Listener,
     problem::{Origin, Problem},
@@ -71,6 +74,8 @@ pub struct Loaded {
     pub file: Option<PathBuf>,
     /// What the file sets, and where, although a later source decides it.
     overridden: Vec<(&'static Key, Origin)>,
+    /// Of each listener of its own, where its keys stand.
+    listener_origins: Vec<Vec<(&'static Key, Origin)>>,
 }
 
 impl Sink for Loaded {
@@ -81,9 +86,13 @@ impl Sink for Loaded {
         origin: Origin,
         written: &str,
     ) -> Result<(), Problem> {
+        if key.section == listener::SECTION {
+            let origins = self.listener_origins.last_mut().expect("the file has begun one");
+            origins.push((key, origin.clone()));
+        }
         match key.set(&mut self.settings, value) {
             Ok(()) => {
-                self.listens_by_default &= !std::ptr::eq(key, listen_addresses());
+                self.listens_by_default &= !std::ptr::eq(key, addresses());
                 // A listener as a whole is shown by its address.
                 if key.section != listener::SECTION && key.section != ban::SECTION {
                     self.decide(key, origin);
@@ -99,6 +108,7 @@ impl Sink for Loaded {
 
     fn begin_listener(&mut self) {
         self.settings.listeners.push(Listener::default());
+        self.listener_origins.push(Vec::new());
     }
 
     fn begin_ban(&mut self) {
@@ -138,10 +148,6 @@ impl Loaded {
         self.overridden.iter().filter_map(sentence).collect()
     }
 
-    fn file_name(&self) -> String {
-        self.file.as_ref().map_or(String::new(), |path| path.to_string_lossy().into_owned())
-    }
-
     fn decide(&mut self, key: &'static Key, origin: Origin) {
         let before = self.origins.iter().position(|(known, _)| std::ptr::eq(*known, key));
         if let Some((_, written @ Origin::File { .. })) = before.map(|at| self.origins.remove(at)) {
@@ -151,8 +157,9 @@ impl Loaded {
     }
 }
 
-fn listen_addresses() -> &'static Key {
-    Key::find("server", "listen_addresses").expect("the table has the key")
+fn addresses() -> &'static Key {
+    let (section, name) = listen_addresses();
+    Key::find(section, name).expect("the table has the key")
 }
 
 /// Reads all sources. A wrong value is a problem also where a later source sets the same key.
@@ -167,6 +174,7 @@ pub fn load(
         listens_by_default: true,
         file: file.map(Path::to_owned),
         overridden: Vec::new(),
+        listener_origins: Vec::new(),
     };
     let mut problems = Vec::new();
     if let Some(path) = file {
@@ -179,9 +187,8 @@ pub fn load(
         loaded.set(key, value, origin, text)
     }));
     problems.extend(read_flags(flags, &mut loaded));
-    if problems.is_empty() {
-        problems.extend(contradictions(&loaded));
-    }
+    let wrong: Vec<String> = problems.iter().map(|problem| problem.key.clone()).collect();
+    problems.extend(contradictions(&loaded, &wrong));
     if problems.is_empty() { Ok(loaded) } else { Err(problems) }
 }
 
@@ -230,7 +237,7 @@ fn read_flags(flags: &Flags, loaded: &mut Loaded) -> Vec<Problem> {
     }
     if let Some(text) = &flags.port {
         match replace_port(text, &mut loaded.settings.server.listen_addresses) {
-            Ok(()) => loaded.decide(listen_addresses(), Origin::Flag { flag: "--port" }),
+            Ok(()) => loaded.decide(addresses(), Origin::Flag { flag: "--port" }),
             Err(problem) => problems.push(problem),
         }
     }
@@ -263,11 +270,13 @@ fn replace_port(text: &str, addresses: &mut Vec<Address>) -> Result<(), Problem>
     Ok(())
 }
 
-/// Values that are right alone and wrong together.
-fn contradictions(loaded: &Loaded) -> Vec<Problem> {
+/// Values that are right alone and wrong together. Where one is wrong by itself it is not known what was meant.
+fn contradictions(loaded: &Loaded, wrong: &[String]) -> Vec<Problem> {
     let settings = &loaded.settings;
     let mut problems = Vec::new();
-    if settings.limits.max_receive_memory < settings.server.max_packet_size {
+    let is_wrong = |name: &str| wrong.iter().any(|key| key == name);
+    let are_known = !is_wrong("limits.max_receive_memory") && !is_wrong("server.max_packet_size");
+    if are_known && settings.limits.max_receive_memory < settings.server.max_packet_size {
         let key = Key::find("limits", "max_receive_memory").expect("the table has the key");
         let other = Key::find("server", "max_packet_size").expect("the table has the key");
         // One of both was set, because the defaults go together.
@@ -286,13 +295,17 @@ fn contradictions(loaded: &Loaded) -> Vec<Problem> {
             });
         }
     }
-    problems.extend(api_problem(loaded));
-    for listener in &settings.listeners {
-        if listener.authentication == Ways::Off
+    if !wrong.iter().any(|key| key.starts_with("api.")) {
+        problems.extend(api_problem(loaded));
+    }
+    for (listener, origins) in settings.listeners.iter().zip(&loaded.listener_origins) {
+        let origin = origins.iter().find(|(key, _)| key.name == "authentication").map(|(_, origin)| origin);
+        if let Some(origin) = origin
+            && listener.authentication == Ways::Off
             && listener.anonymous.is_some_and(|who| who != Anonymous::Always)
         {
             problems.push(Problem {
-                origin: Origin::File { path: loaded.file_name(), line: 0 },
+                origin: origin.clone(),
                 key: "listener.authentication".to_owned(),
                 value: listener.authentication.show(),
                 remedy: format!(

@@ -23,8 +23,8 @@ use x509_parser::{extensions::GeneralName, prelude::FromDer};
 
 use crate::{
     config::{
-        Admittance, Anonymous as Who, Authentication, CertificateUser, ClientCertificates, Scheme, Settings,
-        Way,
+        Admittance, Anonymous as Who, Authentication, CertificateUser, ClientCertificates, Fault, Scheme,
+        Settings, Way,
     },
     listen::{self, Entrance},
     numbering::Numbers,
@@ -109,8 +109,8 @@ impl Doorkeeper {
     }
 }
 
-/// Who decides at each listener, and those of them who know users by name. Reads every file; the error is a sentence for the log.
-pub fn chains(settings: &Authentication, numbers: &Numbers) -> Result<(Chains, People), String> {
+/// Who decides at each listener, and those of them who know users by name. Reads every file, and says everything that is wrong.
+pub fn chains(settings: &Authentication, numbers: &Numbers) -> Result<(Chains, People), Vec<Fault>> {
     let (shared, mut people) = providers(settings)?;
     let mut chains = Chains::default();
     // Also where a listener was closed: its clients may be asked to prove themselves again.
@@ -140,8 +140,10 @@ pub fn chains(settings: &Authentication, numbers: &Numbers) -> Result<(Chains, P
 type Providers = Vec<(Way, Arc<dyn Provider>)>;
 
 /// All that are configured.
-fn providers(settings: &Authentication) -> Result<(Providers, People), String> {
+fn providers(settings: &Authentication) -> Result<(Providers, People), Vec<Fault>> {
     let mut providers = Providers::new();
+    let mut faults = Vec::new();
+    let mut fault = |name, what| faults.push(Fault::of("authentication", name, what));
     let user = match settings.certificate_user {
         CertificateUser::None => None,
         CertificateUser::CommonName => Some(CertificateName::CommonName),
@@ -150,30 +152,49 @@ fn providers(settings: &Authentication) -> Result<(Providers, People), String> {
     };
     providers.extend(user.map(|user| (Way::Certificate, Arc::new(ByCertificate { user }) as _)));
     if !settings.jwt_keys.is_empty() {
-        providers.push((Way::Token, Arc::new(tokens(settings)?)));
+        match tokens(settings) {
+            Ok(tokens) => providers.push((Way::Token, Arc::new(tokens))),
+            Err(what) => fault("jwt_keys", what),
+        }
     }
     let mut people = People::default();
     if !settings.user_database.is_empty() {
-        let users = Database::load(Path::new(&settings.user_database)).map_err(|error| error.to_string())?;
-        providers.push((Way::Database, Arc::clone(people.database.insert(Arc::new(users))) as _));
+        match Database::load(Path::new(&settings.user_database)) {
+            Ok(users) => {
+                providers.push((Way::Database, Arc::clone(people.database.insert(Arc::new(users))) as _));
+            }
+            Err(error) => fault("user_database", error.to_string()),
+        }
     }
     let mut warnings = Vec::new();
     if !settings.scram_file.is_empty() {
-        let (file, warned) =
-            ScramFile::load(Path::new(&settings.scram_file)).map_err(|error| error.to_string())?;
-        warnings.extend(warned);
-        let scram = Arc::new(Scram::new(&settings.scram_file, file));
-        providers.push((Way::Scram, Arc::clone(people.scram.insert(scram)) as _));
+        match ScramFile::load(Path::new(&settings.scram_file)) {
+            Ok((file, warned)) => {
+                warnings.extend(warned);
+                let scram = Arc::new(Scram::new(&settings.scram_file, file));
+                providers.push((Way::Scram, Arc::clone(people.scram.insert(scram)) as _));
+            }
+            Err(error) => fault("scram_file", error.to_string()),
+        }
     }
     if !settings.password_file.is_empty() {
-        let (file, warned) =
-            PasswordFile::load(Path::new(&settings.password_file)).map_err(|error| error.to_string())?;
-        warnings.extend(warned);
-        let passwords = Arc::new(Passwords::new(&settings.password_file, file));
-        providers.push((Way::Password, Arc::clone(people.passwords.insert(passwords)) as _));
+        match PasswordFile::load(Path::new(&settings.password_file)) {
+            Ok((file, warned)) => {
+                warnings.extend(warned);
+                let passwords = Arc::new(Passwords::new(&settings.password_file, file));
+                providers.push((Way::Password, Arc::clone(people.passwords.insert(passwords)) as _));
+            }
+            Err(error) => fault("password_file", error.to_string()),
+        }
     }
     if !settings.http_url.is_empty() {
-        providers.push((Way::Http, Arc::new(CallOut::new(call_out(settings)?))));
+        match call_out(settings) {
+            Ok(http) => providers.push((Way::Http, Arc::new(CallOut::new(http)))),
+            Err(what) => fault("http_url", what),
+        }
+    }
+    if !faults.is_empty() {
+        return Err(faults);
     }
     for warning in warnings {
         tracing::warn!("{}, line {}: {}", warning.file, warning.line, warning.what);

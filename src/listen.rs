@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::config::{self, Address, Listener, Scheme, Settings};
+use crate::config::{self, Address, Fault, Listener, Scheme, Settings};
 
 /// Where the broker is to listen.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,11 +33,21 @@ impl Entrance {
 }
 
 /// Resolves names. An address that somebody asked for is never left out; whether it exists, the runtime finds out.
-pub fn resolve(listeners: Vec<Listener>, by_default: bool) -> Result<Listen, String> {
+pub fn resolve(listeners: Vec<Listener>, by_default: bool) -> Result<Listen, Vec<Fault>> {
+    let (listen, faults) = resolve_all(listeners, by_default);
+    if faults.is_empty() { Ok(listen) } else { Err(faults) }
+}
+
+/// Those that can be had, and what is wrong with the others.
+pub fn resolve_all(listeners: Vec<Listener>, by_default: bool) -> (Listen, Vec<Fault>) {
     let mut listen = Listen { entrances: Vec::new(), missing: Vec::new() };
+    let mut faults = Vec::new();
     for listener in listeners {
         let address = listener.address.clone().expect("the file was read, and each has one");
-        for place in lookup(&address, &listener)? {
+        let (section, name) = config::listen_addresses();
+        let fault = |what| Fault::of(section, name, what).at(&address);
+        let places = lookup(&address, &listener).map_err(|what| faults.push(fault(what)));
+        for place in places.unwrap_or_default() {
             if let runtime::Place::Tcp(resolved) = place
                 && by_default
                 && is_missing(resolved)
@@ -52,16 +62,14 @@ pub fn resolve(listeners: Vec<Listener>, by_default: bool) -> Result<Listen, Str
                 }
                 Some(known)
                     if known.address.scheme == address.scheme && is_plain(&known.listener, &listener) => {}
-                Some(known) => {
-                    return Err(format!(
-                        "cannot listen on {address}: {place} is that of {}, too. Give each an address of its own",
-                        known.address
-                    ));
-                }
+                Some(known) => faults.push(fault(format!(
+                    "cannot listen on {address}: {place} is that of {}, too. Give each an address of its own",
+                    known.address
+                ))),
             }
         }
     }
-    Ok(listen)
+    (listen, faults)
 }
 
 /// The system chooses the port: it never chooses the same twice.
@@ -164,15 +172,18 @@ mod tests {
         let listen = resolve(listeners(&["tcp://127.0.0.1:5", "127.0.0.1:5"]), false).expect("resolved");
         assert_eq!(listen.entrances.len(), 1);
         let twice = resolve(listeners(&["tcp://127.0.0.1:5", "tls://127.0.0.1:5"]), false);
-        assert!(twice.is_err_and(|error| error.contains("127.0.0.1:5 is that of tcp://127.0.0.1:5, too")));
+        let faults = twice.expect_err("one place for two");
+        assert!(faults[0].what.contains("127.0.0.1:5 is that of tcp://127.0.0.1:5, too"), "{faults:?}");
     }
 
     #[test]
     fn a_name_without_address_is_named() {
         let error = resolve(listeners(&["tcp://no-such-host.invalid:1883"]), false).expect_err("no address");
         assert!(
-            error.starts_with("cannot listen on tcp://no-such-host.invalid:1883: the name has no address ("),
-            "{error}"
+            error[0]
+                .what
+                .starts_with("cannot listen on tcp://no-such-host.invalid:1883: the name has no address ("),
+            "{error:?}"
         );
     }
 

@@ -103,9 +103,6 @@ fn serve(args: &ServeArgs) -> ExitCode {
         }
     };
     if args.test_config {
-        if let Err(error) = start::check_data_dir(&loaded.settings) {
-            return fail(&error);
-        }
         let warnings = match start::check_files(&loaded) {
             Ok(warnings) => warnings,
             Err(problems) => {

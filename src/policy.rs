@@ -10,7 +10,7 @@ use rustls::ServerConfig;
 
 use crate::{
     access as rules,
-    config::{Api, Scheme, Settings, Tls},
+    config::{Api, Fault, Scheme, Settings, Tls},
     doorkeeper,
     listen::Entrance,
     numbering::Numbers,
@@ -33,8 +33,8 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Reads every file. The error has a sentence for each problem.
-    pub fn read(settings: &Settings, numbers: &Numbers) -> Result<Policy, Vec<String>> {
+    /// Reads every file, and says everything that is wrong.
+    pub fn read(settings: &Settings, numbers: &Numbers) -> Result<Policy, Vec<Fault>> {
         let certificates = certificates(settings, numbers);
         let chains = doorkeeper::chains(&settings.authentication, numbers);
         let rules = rules::load(settings, numbers);
@@ -46,17 +46,15 @@ impl Policy {
                 Ok(Policy { certificates, chains, people, rules, revoked, api_tls })
             }
             (revoked, chains, rules, api_tls) => {
-                let mut problems: Vec<String> = revoked.err().into_iter().chain(chains.err()).collect();
-                problems.extend(rules.err().unwrap_or_default());
-                problems.extend(api_tls.err());
-                Err(problems)
+                let faults = [revoked.err(), chains.err(), rules.err(), api_tls.err()];
+                Err(faults.into_iter().flatten().flatten().collect())
             }
         }
     }
 }
 
 /// What the API shows who comes by HTTPS. None: it speaks plain HTTP.
-pub fn api_tls(settings: &Api) -> Result<Option<Arc<ServerConfig>>, String> {
+pub fn api_tls(settings: &Api) -> Result<Option<Arc<ServerConfig>>, Vec<Fault>> {
     if !settings.has_tls() {
         return Ok(None);
     }
@@ -65,13 +63,21 @@ pub fn api_tls(settings: &Api) -> Result<Option<Arc<ServerConfig>>, String> {
         key_files: vec![settings.private_key.clone()],
         ..Tls::default()
     };
-    let config = tls::load(&files).map_err(|error| format!("the API cannot have its TLS: {error}"))?;
+    let fault = |(name, what): (&str, String)| {
+        let name = if name == "key_files" { "private_key" } else { "certificate" };
+        Fault::of("api", name, format!("the API cannot have its TLS: {what}"))
+    };
+    let config = tls::load(&files).map_err(|faults| faults.into_iter().map(fault).collect::<Vec<_>>())?;
     Ok(Some(tls::speaking(&config, Scheme::SecureWebSocket.protocols())))
 }
 
 /// Listeners with the same files share what was read of them, and the keys of their tickets.
-fn certificates(settings: &Settings, numbers: &Numbers) -> Result<Vec<Option<Arc<ServerConfig>>>, String> {
+fn certificates(
+    settings: &Settings,
+    numbers: &Numbers,
+) -> Result<Vec<Option<Arc<ServerConfig>>>, Vec<Fault>> {
     let mut loaded: Vec<(Tls, ServerConfig)> = Vec::new();
+    let mut faults = Vec::new();
     let mut by_entrance = Vec::new();
     for (entrance, is_open) in numbers.all() {
         let Entrance { address, listener, .. } = entrance;
@@ -81,12 +87,17 @@ fn certificates(settings: &Settings, numbers: &Numbers) -> Result<Vec<Option<Arc
             continue;
         }
         if !loaded.iter().any(|(known, _)| *known == files) {
-            let config =
-                tls::load(&files).map_err(|error| format!("{address} cannot have its TLS: {error}"))?;
-            loaded.push((files.clone(), config));
+            match tls::load(&files) {
+                Ok(config) => loaded.push((files.clone(), config)),
+                Err(of_files) => {
+                    faults.extend(
+                        of_files.into_iter().map(|(name, what)| Fault::of("tls", name, what).at(address)),
+                    );
+                }
+            }
         }
         let config = loaded.iter().find(|(known, _)| *known == files);
         by_entrance.push(config.map(|(_, config)| tls::speaking(config, address.scheme.protocols())));
     }
-    Ok(by_entrance)
+    if faults.is_empty() { Ok(by_entrance) } else { Err(faults) }
 }

@@ -8,7 +8,7 @@ use runtime::{Hung, Renewal};
 use crate::{
     api::Context,
     audit,
-    config::{Loaded, Server, Settings},
+    config::{Fault, Loaded, Server, Settings},
     listen::{self, Entrance},
     log,
     named_files::{Facts, NamedFile, What, named_files},
@@ -65,10 +65,11 @@ impl Running {
 
     /// Reads and checks everything that this configuration names. Nothing changes. The error has a sentence for each problem.
     pub fn plan(&self, now: Loaded) -> Result<Plan, Vec<String>> {
-        let listen = listen::resolve(now.listeners(), now.listens_by_default).map_err(|error| vec![error])?;
+        let told = |faults: Vec<Fault>| now.sentences(&faults);
+        let listen = listen::resolve(now.listeners(), now.listens_by_default).map_err(told)?;
         let before = &self.started.numbers;
         let (numbers, sources) = before.renumbered(&listen.entrances).map_err(|error| vec![error])?;
-        let policy = Policy::read(&now.settings, &numbers)?;
+        let policy = Policy::read(&now.settings, &numbers).map_err(told)?;
         let facts = self.started.facts.look(&named_files(&now.settings, &numbers), &policy.rules);
         let own = Own { addresses: listen.entrances.len() as u64, ..self.started.own };
         let mut changes = now.settings.changes(&self.now.settings);

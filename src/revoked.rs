@@ -6,13 +6,17 @@ use aws_lc_rs::digest;
 use shard::{CertificateId, Revision};
 use x509_parser::{prelude::FromDer, revocation_list::CertificateRevocationList, x509::X509Name};
 
-use crate::{config::Settings, numbering::Numbers, tls};
+use crate::{
+    config::{Fault, Settings},
+    numbering::Numbers,
+    tls,
+};
 
 /// Those of one listener.
 pub type Revoked = Arc<BTreeSet<CertificateId>>;
 
-/// By the listeners' numbers; nothing where nobody comes in any more. The error is a sentence.
-pub fn load(settings: &Settings, numbers: &Numbers) -> Result<Vec<Revoked>, String> {
+/// By the listeners' numbers; nothing where nobody comes in any more.
+pub fn load(settings: &Settings, numbers: &Numbers) -> Result<Vec<Revoked>, Vec<Fault>> {
     let mut loaded: Vec<(String, Revoked)> = Vec::new();
     let mut by_number = Vec::new();
     for (entrance, is_open) in numbers.all() {
@@ -24,7 +28,8 @@ pub fn load(settings: &Settings, numbers: &Numbers) -> Result<Vec<Revoked>, Stri
         let known = loaded.iter().find(|(known, _)| *known == file);
         let revoked = match known {
             Some((_, revoked)) => Arc::clone(revoked),
-            None => read(Path::new(&file))?,
+            None => read(Path::new(&file))
+                .map_err(|what| vec![Fault::of("tls", "client_crl_file", what).at(&entrance.address)])?,
         };
         loaded.push((file, Arc::clone(&revoked)));
         by_number.push(revoked);

@@ -14,7 +14,7 @@ use shard::{DoorConfig, SHARDS_MAX};
 use crate::{
     api,
     audit::{self, Act},
-    config::{Loaded, Scheme, Settings},
+    config::{Fault, Loaded, Scheme, Settings},
     doorkeeper::{self, Doorkeeper},
     listen::{self, Entrance},
     named_files::{Facts, named_files},
@@ -47,8 +47,9 @@ pub fn start(loaded: &Loaded) -> Result<Started, String> {
     check_open_files(settings)?;
     let probe = runtime::probe().map_err(|error| error.to_string())?;
     let shards = shards(settings, &probe);
-    audit::check(&settings.audit)?;
-    let listen = listen::resolve(loaded.listeners(), loaded.listens_by_default)?;
+    let told = |faults: Vec<Fault>| loaded.sentences(&faults).join("\n");
+    audit::check(&settings.audit).map_err(told)?;
+    let listen = listen::resolve(loaded.listeners(), loaded.listens_by_default).map_err(told)?;
     for address in &listen.missing {
         tracing::info!("this machine has no address {}: not listening there", address.ip());
     }
@@ -57,7 +58,7 @@ pub fn start(loaded: &Loaded) -> Result<Started, String> {
     let own = Own { open: open_files::open(), shards: shards.into(), addresses, api };
     let max_connections = raise_open_files(settings, own)?;
     let numbers = Numbers::first(listen.entrances);
-    let policy = Policy::read(settings, &numbers).map_err(|problems| problems.join("\n"))?;
+    let policy = Policy::read(settings, &numbers).map_err(told)?;
     let facts = Facts::default().look(&named_files(settings, &numbers), &policy.rules);
     let doors = doors(settings, &numbers, &policy).into_iter().flatten().collect();
     let registry = Arc::new(Registry::new());
@@ -81,7 +82,8 @@ pub fn start(loaded: &Loaded) -> Result<Started, String> {
     signals::started();
     let places = places(&numbers, &broker);
     announce(&places, shards, &probe);
-    let warnings = [warnings::of_settings(settings, &numbers), warnings::of_time(settings, &numbers)].concat();
+    let warnings =
+        [warnings::of_settings(settings, &numbers), warnings::of_time(settings, &numbers)].concat();
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let details: Vec<String> = places.iter().map(|(scheme, place)| listen::shown(*scheme, place)).collect();
     audit::tell(&Act { act: "start", by: "", outcome: "done", details: &details });
@@ -97,20 +99,19 @@ pub fn start(loaded: &Loaded) -> Result<Started, String> {
     })
 }
 
-/// Reads every file that the configuration names: certificates, users and rules. What is seldom meant, a sentence for each; the
-/// error has one for each problem.
+/// Reads every file that the configuration names: certificates, users and rules; and looks at the place of the data directory. What
+/// is seldom meant, a sentence for each; the error has one for each problem.
 pub fn check_files(loaded: &Loaded) -> Result<Vec<String>, Vec<String>> {
-    let listen =
-        listen::resolve(loaded.listeners(), loaded.listens_by_default).map_err(|error| vec![error])?;
     let settings = &loaded.settings;
-    let audit = audit::check(&settings.audit);
+    let (listen, unresolved) = listen::resolve_all(loaded.listeners(), loaded.listens_by_default);
     let numbers = Numbers::first(listen.entrances);
-    match (Policy::read(settings, &numbers), audit) {
-        (Ok(_), Ok(())) => {
-            Ok([warnings::of_settings(settings, &numbers), warnings::of_time(settings, &numbers)].concat())
-        }
-        (policy, audit) => Err(policy.err().into_iter().flatten().chain(audit.err()).collect()),
+    let policy = Policy::read(settings, &numbers).map(drop);
+    let found = [Err(unresolved), policy, audit::check(&settings.audit), check_data_dir(settings)];
+    let faults: Vec<Fault> = found.into_iter().filter_map(Result::err).flatten().collect();
+    if !faults.is_empty() {
+        return Err(loaded.sentences(&faults));
     }
+    Ok([warnings::of_settings(settings, &numbers), warnings::of_time(settings, &numbers)].concat())
 }
 
 fn shards(settings: &Settings, probe: &Probe) -> u8 {
@@ -145,10 +146,11 @@ fn data_dir(settings: &Settings, shards: u8) -> Result<Option<Arc<DataDir>>, Str
 }
 
 /// What a start would refuse of where the data directory is to be, found out without changing anything.
-pub fn check_data_dir(settings: &Settings) -> Result<(), String> {
+fn check_data_dir(settings: &Settings) -> Result<(), Vec<Fault>> {
+    let fault = |error: runtime::StoreError| vec![Fault::of("store", "dir", error.to_string())];
     match settings.store.dir.as_str() {
         "" => Ok(()),
-        dir => DataDir::check_place(Path::new(dir)).map_err(|error| error.to_string()),
+        dir => DataDir::check_place(Path::new(dir)).map_err(fault),
     }
 }
 

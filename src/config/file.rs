@@ -7,7 +7,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::{Key, Origin, Problem, Value, ban, listener, nearest::nearest, table::KEYS};
+use super::{Key, Origin, Problem, Value, ban, listener, mosquitto, nearest::nearest, table::KEYS};
 
 /// Takes what the file says.
 pub trait Sink {
@@ -61,6 +61,9 @@ impl File<'_> {
     pub fn read(&self, sink: &mut impl Sink) -> Vec<Problem> {
         let (document, errors) = DeTable::parse_recoverable(self.text);
         if !errors.is_empty() {
+            if mosquitto::is_one(self.text) {
+                return vec![self.of_mosquitto()];
+            }
             // What was recovered after an error of syntax may not be what was meant.
             return errors.iter().map(|error| self.syntax(error)).collect();
         }
@@ -137,27 +140,43 @@ impl File<'_> {
         problems: &mut Vec<Problem>,
     ) -> Option<&'t DeTable<'i>> {
         let origin = self.origin(name.span());
-        let known = Key::sections();
+        let is_known = Key::sections().contains(&name.get_ref().as_ref());
         let entries = value.get_ref().as_table();
-        if entries.is_some() && known.contains(&name.get_ref().as_ref()) {
+        if entries.is_some() && is_known {
             return entries;
         }
-        if entries.is_none() {
-            let written = self.text.get(value.span()).unwrap_or_default();
-            problems.push(outside_sections(name.get_ref(), origin, written));
-        } else {
-            let remedy = match nearest(name.get_ref(), known.iter().copied()) {
-                Some(meant) => format!("unknown section: did you mean [{meant}]?"),
-                None => format!("unknown section: there are [{}]", known.join("], [")),
-            };
-            problems.push(Problem {
-                origin,
-                key: format!("[{}]", name.get_ref()),
-                value: String::new(),
-                remedy,
-            });
-        }
+        let tables =
+            value.get_ref().as_array().filter(|items| items.iter().any(|item| item.get_ref().is_table()));
+        let named = match (entries, tables) {
+            (None, None) => None,
+            (Some(_), _) => Some(format!("[{}]", name.get_ref())),
+            (None, Some(_)) => Some(format!("[[{}]]", name.get_ref())),
+        };
+        problems.push(match named {
+            Some(key) => {
+                let remedy = match is_known {
+                    true => {
+                        format!("this section is there once: write [{}] and its keys below", name.get_ref())
+                    }
+                    false => unknown_section(name.get_ref()),
+                };
+                Problem { origin, key, value: String::new(), remedy }
+            }
+            None => {
+                let written = self.text.get(value.span()).unwrap_or_default();
+                outside_sections(name.get_ref(), origin, written)
+            }
+        });
         None
+    }
+
+    fn of_mosquitto(&self) -> Problem {
+        Problem {
+            origin: Origin::File { path: self.path.to_owned(), line: 0 },
+            key: String::new(),
+            value: String::new(),
+            remedy: mosquitto::REMEDY.to_owned(),
+        }
     }
 
     fn syntax(&self, error: &toml::de::Error) -> Problem {
@@ -186,6 +205,18 @@ fn in_order<'t, 'i>(table: &'t DeTable<'i>) -> Vec<(&'t Name<'i>, &'t Spanned<De
     let mut entries: Vec<_> = table.iter().collect();
     entries.sort_by_key(|(name, _)| name.span().start);
     entries
+}
+
+fn unknown_section(name: &str) -> String {
+    let known = Key::sections();
+    let lists = LISTS.iter().map(|list| list.section);
+    match nearest(name, known.iter().copied().chain(lists)) {
+        Some(meant) if LISTS.iter().any(|list| list.section == meant) => {
+            format!("unknown section: did you mean [[{meant}]]?")
+        }
+        Some(meant) => format!("unknown section: did you mean [{meant}]?"),
+        None => format!("unknown section: there are [{}], [[listener]], [[ban]]", known.join("], [")),
+    }
 }
 
 fn unknown_key(section: &str, name: &str, origin: Origin, written: &str) -> Problem {

@@ -46,8 +46,10 @@ impl Settings {
 impl Listener {
     /// What it says of itself beside its address, as the file writes it.
     pub fn own(&self) -> Vec<(&'static str, String)> {
-        let alone = |listener: &Listener| Settings { listeners: vec![listener.clone()], ..Settings::default() };
-        let (own, silent) = (alone(self), alone(&Listener { address: self.address.clone(), ..Listener::default() }));
+        let alone =
+            |listener: &Listener| Settings { listeners: vec![listener.clone()], ..Settings::default() };
+        let (own, silent) =
+            (alone(self), alone(&Listener { address: self.address.clone(), ..Listener::default() }));
         differing(&own, &silent, LISTENER_KEYS).map(|key| (key.name, key.show(&own))).collect()
     }
 

@@ -169,7 +169,25 @@ const FILE_MISTAKES: &[(&str, &str)] = &[
     ("[sever]\nmax_connections = 5\n", "FILE, line 1: [sever]: unknown section: did you mean [server]?"),
     (
         "[grafana]\n",
-        "FILE, line 1: [grafana]: unknown section: there are [server], [tls], [websocket], [authentication], [access], [session], [router], [limits], [rates], [store], [runtime], [control], [api], [log], [audit]",
+        "FILE, line 1: [grafana]: unknown section: there are [server], [tls], [websocket], [authentication], [access], [session], [router], [limits], [rates], [store], [runtime], [control], [api], [log], [audit], [[listener]], [[ban]]",
+    ),
+    (
+        "[[listeners]]\naddress = \"tcp://127.0.0.1:1\"\n",
+        "FILE, line 1: [[listeners]]: unknown section: did you mean [[listener]]?",
+    ),
+    ("[bans]\nusers = [\"ada\"]\n", "FILE, line 1: [bans]: unknown section: did you mean [[ban]]?"),
+    (
+        "[listener]\naddress = \"tcp://127.0.0.1:1\"\n",
+        "FILE, line 1: listener: there can be several: write [[listener]] and its keys below",
+    ),
+    (
+        "[[server]]\nmax_connections = 1\n",
+        "FILE, line 1: [[server]]: this section is there once: write [server] and its keys below",
+    ),
+    (
+        "[[listener]]\naddress = \"tcp://127.0.0.1:1\"\nauthentication = \"off\"\nanonymous = \"never\"\n",
+        "FILE, line 3: listener.authentication = \"off\": tcp://127.0.0.1:1 lets everybody in with this, and its anonymous says \
+         otherwise: leave one of both out",
     ),
     (
         "[server]\nmax_packet_size = \"big\"\n",
@@ -241,6 +259,62 @@ fn all_mistakes_are_told_at_once_in_the_order_of_the_file() {
              max_queued_bytes, queue_window, queue_full, queue_qos0, max_subscriptions, max_topic_aliases, \
              recorded_packets, max_outbox_bytes, takeover_limit, takeover_window_secs, takeover_policy",
             "FILE, line 5: log.level = \"loud\": expected one of \"error\", \"warn\", \"info\", \"debug\", \"trace\"",
+        ]
+    );
+}
+
+#[test]
+fn what_goes_wrong_together_is_told_beside_what_is_wrong_by_itself() {
+    let problems = problems_of_file(
+        "[server]\nmax_packet_size = \"2 MiB\"\nfoo = 1\n[limits]\nmax_receive_memory = \"1 MiB\"\n",
+    );
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    assert!(problems[1].starts_with("FILE, line 5: limits.max_receive_memory"), "{problems:?}");
+    // What was meant is not known where one of both is wrong.
+    let problems =
+        problems_of_file("[server]\nmax_packet_size = \"2 MB?\"\n[limits]\nmax_receive_memory = \"1 MiB\"\n");
+    assert_eq!(problems.len(), 1, "{problems:?}");
+}
+
+#[test]
+fn a_file_of_mosquitto_is_recognised() {
+    let problems = problems_of_file("listener 1883\nallow_anonymous true\n");
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(
+        problems[0].starts_with("FILE: this is a configuration of mosquitto, and ours is TOML"),
+        "{problems:?}"
+    );
+}
+
+#[test]
+fn a_fault_is_told_with_the_place_that_names_the_file() {
+    let file = Scratch::new(
+        "[tls]\nkey_files = [\"a.key\"]\n[[listener]]\naddress = \"tls://127.0.0.1:1\"\n\
+         certificate_files = [\"b.pem\"]\n",
+    );
+    let environment = variables(&[("IOTHUB_ACCESS__ACL_FILE", "acl")]);
+    let loaded = load(Some(&file.0), environment, &Flags::default()).expect("no problem");
+    let address = Address::parse("tls://127.0.0.1:1").expect("an address");
+    let other = Address::parse("tls://127.0.0.1:2").expect("an address");
+    let told = loaded.sentences(&[
+        Fault::of("tls", "key_files", "no a.key".to_owned()).at(&address),
+        Fault::of("tls", "key_files", "no a.key".to_owned()).at(&other),
+        Fault::of("tls", "certificate_files", "no b.pem".to_owned()).at(&address),
+        Fault::of("tls", "certificate_files", "no certificate".to_owned()).at(&other),
+        Fault::of("server", "listen_addresses", "in use".to_owned()).at(&address),
+        Fault::of("access", "acl_file", "access.acl_file: no acl".to_owned()),
+        Fault::elsewhere("acl:3: nonsense".to_owned()),
+    ]);
+    let path = file.0.display();
+    assert_eq!(
+        told,
+        [
+            format!("{path}, line 2: tls.key_files = [\"a.key\"]: no a.key"),
+            format!("{path}, line 5: listener.certificate_files = [\"b.pem\"]: no b.pem"),
+            "tls://127.0.0.1:2: no certificate".to_owned(),
+            format!("{path}, line 4: listener.address = \"tls://127.0.0.1:1\": in use"),
+            "environment variable IOTHUB_ACCESS__ACL_FILE: \"acl\": no acl".to_owned(),
+            "acl:3: nonsense".to_owned(),
         ]
     );
 }

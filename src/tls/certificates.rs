@@ -6,12 +6,12 @@ use rustls::{
     Error, InconsistentKeys,
     client::verify_server_name,
     crypto::CryptoProvider,
-    pki_types::ServerName,
+    pki_types::{CertificateDer, ServerName},
     server::{ClientHello, ParsedCertificate, ResolvesServerCert},
-    sign::CertifiedKey,
+    sign::{CertifiedKey, SigningKey},
 };
 
-use super::files;
+use super::{Faults, files};
 use crate::config::Tls;
 
 /// At least one. The first is for those who ask for no name, or for one that no other has.
@@ -21,44 +21,61 @@ pub struct Certificates {
 }
 
 impl Certificates {
-    pub fn read(settings: &Tls, provider: &CryptoProvider) -> Result<Certificates, String> {
+    pub fn read(settings: &Tls, provider: &CryptoProvider) -> Result<Certificates, Faults> {
         let (certificates, keys) = (&settings.certificate_files, &settings.key_files);
         if certificates.is_empty() {
-            return Err(
-                "a listener speaks TLS and there is no certificate: name its files in tls.certificate_files \
-                        and tls.key_files"
-                    .to_owned(),
-            );
+            let what = "a listener speaks TLS and there is no certificate: name its files in tls.certificate_files \
+                        and tls.key_files";
+            return Err(vec![("certificate_files", what.to_owned())]);
         }
         if certificates.len() != keys.len() {
-            return Err(format!(
+            let what = format!(
                 "tls.certificate_files names {} files and tls.key_files {}: the keys stand in the order of their \
                  certificates",
                 certificates.len(),
                 keys.len()
-            ));
+            );
+            return Err(vec![("key_files", what)]);
         }
-        let pairs = certificates.iter().zip(keys);
-        let all =
-            pairs.map(|(certificate, key)| pair(certificate, key, provider)).collect::<Result<_, _>>()?;
-        Ok(Certificates { all })
+        let (mut all, mut faults) = (Vec::new(), Faults::new());
+        for (certificate, key) in certificates.iter().zip(keys) {
+            match pair(certificate, key, provider) {
+                Ok(certified) => all.push(certified),
+                Err(of_pair) => faults.extend(of_pair),
+            }
+        }
+        if faults.is_empty() { Ok(Certificates { all }) } else { Err(faults) }
     }
 }
 
-fn pair(certificate: &str, key: &str, provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, String> {
-    let chain = files::certificates(Path::new(certificate))?;
-    // A certificate that cannot be parsed would fail each handshake.
-    ParsedCertificate::try_from(&chain[0])
-        .map_err(|error| format!("{certificate}: {}", unusable(&error)))?;
-    let signer = provider
-        .key_provider
-        .load_private_key(files::private_key(Path::new(key))?)
-        .map_err(|error| format!("{key}: not a key that TLS can use: {error}"))?;
+fn pair(certificate: &str, key: &str, provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, Faults> {
+    let (chain, signer) = match (chain(certificate), signer(key, provider)) {
+        (Ok(chain), Ok(signer)) => (chain, signer),
+        (chain, signer) => {
+            let of_chain = chain.err().map(|what| ("certificate_files", what));
+            return Err(of_chain.into_iter().chain(signer.err().map(|what| ("key_files", what))).collect());
+        }
+    };
     let certified = CertifiedKey::new(chain, signer);
     match certified.keys_match() {
         Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(Arc::new(certified)),
-        Err(_) => Err(format!("{key} is not the key of the certificate in {certificate}")),
+        Err(_) => {
+            Err(vec![("key_files", format!("{key} is not the key of the certificate in {certificate}"))])
+        }
     }
+}
+
+fn chain(certificate: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+    let chain = files::certificates(Path::new(certificate))?;
+    // A certificate that cannot be parsed would fail each handshake.
+    ParsedCertificate::try_from(&chain[0]).map_err(|error| format!("{certificate}: {}", unusable(&error)))?;
+    Ok(chain)
+}
+
+fn signer(key: &str, provider: &CryptoProvider) -> Result<Arc<dyn SigningKey>, String> {
+    let private = files::private_key(Path::new(key))?;
+    let signer = provider.key_provider.load_private_key(private);
+    signer.map_err(|error| format!("{key}: not a key that TLS can use: {error}"))
 }
 
 /// What the library has no words of its own for.

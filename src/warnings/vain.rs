@@ -26,7 +26,8 @@ static VAIN: &[Vain] = &[
         names: CLIENT_NAMES,
         because: "no listener asks clients for certificates (tls.client_certificates)",
         when: |settings, numbers| {
-            numbers.open().any(|entrance| entrance.speaks_tls(settings)) && !ask_certificates(settings, numbers)
+            numbers.open().any(|entrance| entrance.speaks_tls(settings))
+                && !ask_certificates(settings, numbers)
         },
     },
     Vain {
@@ -169,7 +170,10 @@ mod tests {
     fn what_says_nothing_is_named_with_the_reason() {
         let here = "[server]\nlisten_addresses = [\"tcp://127.0.0.1:1\"]\n";
         for (text, expected) in [
-            ("[tls]\ncertificate_files = [\"a\"]\n", "tls.certificate_files says nothing: no listener speaks TLS"),
+            (
+                "[tls]\ncertificate_files = [\"a\"]\n",
+                "tls.certificate_files says nothing: no listener speaks TLS",
+            ),
             (
                 "[authentication]\njwt_issuers = [\"a\"]\n",
                 "authentication.jwt_issuers says nothing: authentication.jwt_keys names no keys, and no tokens are taken",
@@ -195,7 +199,10 @@ mod tests {
                 "[store]\ndurability = \"written\"\n",
                 "store.durability says nothing: store.dir is empty, and everything is in memory",
             ),
-            ("[audit]\nkeep = 1\n", "audit.keep says nothing: audit.file is empty, and there is no audit log"),
+            (
+                "[audit]\nkeep = 1\n",
+                "audit.keep says nothing: audit.file is empty, and there is no audit log",
+            ),
             (
                 "[[listener]]\naddress = \"tcp://127.0.0.1:2\"\nclient_certificates = \"required\"\n",
                 "listener tcp://127.0.0.1:2: client_certificates says nothing: TLS is not spoken there",
@@ -220,7 +227,9 @@ mod tests {
         let text = "[server]\nlisten_addresses = [\"tls://127.0.0.1:1\"]\n[tls]\nclient_ca_file = \"c\"\n";
         assert_eq!(
             of(text),
-            ["tls.client_ca_file says nothing: no listener asks clients for certificates (tls.client_certificates)"]
+            [
+                "tls.client_ca_file says nothing: no listener asks clients for certificates (tls.client_certificates)"
+            ]
         );
         assert!(of("[store]\ndurability = \"fsynced\"\n").is_empty(), "the default is said");
     }

@@ -34,7 +34,9 @@ fn of_certificate(error: &CertificateError) -> String {
             span(not_before.as_secs().saturating_sub(time.as_secs()))
         ),
         CertificateError::Revoked => "is revoked (client_crl_file)".to_owned(),
-        CertificateError::UnknownIssuer => "is signed by none of the authorities in client_ca_file".to_owned(),
+        CertificateError::UnknownIssuer => {
+            "is signed by none of the authorities in client_ca_file".to_owned()
+        }
         CertificateError::BadSignature => "has a signature that is wrong".to_owned(),
         CertificateError::BadEncoding => "is damaged".to_owned(),
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
@@ -144,9 +146,13 @@ mod tests {
 
     #[test]
     fn a_span_is_told_in_the_unit_that_fits() {
-        for (seconds, expected) in
-            [(0, "0 seconds"), (1, "1 second"), (119, "119 seconds"), (7199, "119 minutes"), (172_800, "2 days")]
-        {
+        for (seconds, expected) in [
+            (0, "0 seconds"),
+            (1, "1 second"),
+            (119, "119 seconds"),
+            (7199, "119 minutes"),
+            (172_800, "2 days"),
+        ] {
             assert_eq!(span(seconds), expected);
         }
     }

@@ -77,7 +77,9 @@ fn half_of_a_pair_is_refused_once_and_taken_when_it_is_whole() {
     second.issue("broker.example");
     let bring = |name: &str| fs::rename(elsewhere.join(name), broker.folder().join(name)).unwrap();
     bring("broker.example.pem");
-    broker.process.await_text("cannot have its TLS: broker.example.key is not the key of");
+    broker
+        .process
+        .await_text("tls.key_files = [\"broker.example.key\"]: broker.example.key is not the key of");
     assert!(sent(port, &kept));
     bring("broker.example.key");
     await_that(&broker, "the other certificate is shown", || sent(port, &second.file()));

@@ -125,6 +125,39 @@ fn mistakes_of_all_sources_are_told_at_once() {
 }
 
 #[track_caller]
+#[test]
+fn everything_that_is_wrong_with_named_files_is_told_at_once_with_the_line_that_names_them() {
+    let text = "[server]\nlisten_addresses = [\"tls://127.0.0.1:0\", \"tcp://no-such-host.invalid:1\"]\n\
+                [tls]\ncertificate_files = [\"a.pem\"]\nkey_files = [\"a.key\"]\nclient_certificates = \"required\"\n\
+                client_ca_file = \"ca.pem\"\nclient_crl_file = \"crl.pem\"\n\
+                [authentication]\npassword_file = \"users\"\nscram_file = \"scram\"\nhttp_url = \"localhost:8000\"\n\
+                [access]\nacl_file = \"acl\"\nshadow_rules_file = \"rules\"\n\
+                [audit]\nfile = \"/nonexistent/audit\"\nevents = [\"connect\"]\n\
+                [store]\ndir = \"/dev/null/data\"\n\
+                [[listener]]\naddress = \"tls://127.0.0.1:1\"\nclient_ca_file = \"own.pem\"\n";
+    let ended = Setup::bare("mistake-files").config(text).args(["--test-config"]).run();
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    for sentence in [
+        "line 2: server.listen_addresses = [",
+        "line 4: tls.certificate_files = [\"a.pem\"]: a.pem cannot be read",
+        "line 5: tls.key_files = [\"a.key\"]: a.key",
+        "line 7: tls.client_ca_file = \"ca.pem\": ca.pem cannot be read",
+        "line 8: tls.client_crl_file = \"crl.pem\": crl.pem cannot be read",
+        "line 10: authentication.password_file = \"users\": users cannot be read",
+        "line 11: authentication.scram_file = \"scram\": scram cannot be read",
+        "line 12: authentication.http_url = \"localhost:8000\": ",
+        "line 14: access.acl_file = \"acl\": acl cannot be read",
+        "line 15: access.shadow_rules_file = \"rules\": rules cannot be read",
+        "line 17: audit.file = \"/nonexistent/audit\": the folder /nonexistent cannot be used",
+        "line 18: audit.events = [\"connect\"]: `connect` is no event",
+        "line 20: store.dir = \"/dev/null/data\": ",
+        "line 23: listener.client_ca_file = \"own.pem\": own.pem cannot be read",
+    ] {
+        assert!(ended.errors.iter().any(|line| line.contains(sentence)), "{sentence}\n{ended:?}");
+    }
+    assert_eq!(ended.errors.len(), 14, "each once: {ended:?}");
+}
+
 fn expect_sentences(ended: &Ended, sentences: &[&str]) {
     let expected: Vec<String> = sentences.iter().map(|sentence| format!("iothub: {sentence}")).collect();
     assert_eq!(ended.errors, expected);

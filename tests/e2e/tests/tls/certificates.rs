@@ -136,14 +136,22 @@ fn the_log_says_what_is_wrong_with_a_certificate() {
         ("later", "TLS: the client's certificate is not valid yet: it will be in "),
         ("revoked", "TLS: the client's certificate is revoked (client_crl_file)"),
         ("own", "TLS: the client's certificate is signed by none of the authorities in client_ca_file"),
-        ("server-only", "TLS: the client's certificate is not for clients: its extended key usage lacks clientAuth"),
+        (
+            "server-only",
+            "TLS: the client's certificate is not for clients: its extended key usage lacks clientAuth",
+        ),
         ("v1", "TLS: the client's certificate is of X.509 version 1 or 2, and only version 3 counts"),
-        ("self", "TLS: the client's certificate is that of an authority (CA:TRUE), as self-signed ones often are"),
+        (
+            "self",
+            "TLS: the client's certificate is that of an authority (CA:TRUE), as self-signed ones often are",
+        ),
     ] {
         await_reason(&sealed, reason, || show(&sealed, "-tls1_3", name));
     }
     let visit = |ca: &Path| Client::to(sealed.port("tls"), ca).args(["-tls1_3"]).visit();
-    await_reason(&sealed, "TLS: the client shows no certificate, and has to", || visit(&sealed.authority.file()));
+    await_reason(&sealed, "TLS: the client shows no certificate, and has to", || {
+        visit(&sealed.authority.file())
+    });
     // Who does not know the broker's authority says so itself.
     let reason = "TLS: the client does not know the authority of the broker's certificate (UnknownCA)";
     await_reason(&sealed, reason, || visit(&sealed.authority.path("self.pem")));

@@ -1,0 +1,86 @@
+//! What is wrong with what a setting names, found only where it is used: a file that cannot be read, a name without an address.
+
+use super::{Address, Key, Loaded, Origin, Problem, listener};
+
+/// A sentence, and the key that it is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Section and name; none where the sentence names its file and line itself.
+    key: Option<(&'static str, &'static str)>,
+    /// Whose it is, if it is that of one.
+    listener: Option<Address>,
+    pub what: String,
+}
+
+impl Fault {
+    pub fn of(section: &'static str, name: &'static str, what: String) -> Fault {
+        Fault { key: Some((section, name)), listener: None, what }
+    }
+
+    /// The sentence says it all.
+    pub fn elsewhere(what: String) -> Fault {
+        Fault { key: None, listener: None, what }
+    }
+
+    /// What the listener may say itself, in place of the section.
+    #[must_use]
+    pub fn at(self, listener: &Address) -> Fault {
+        Fault { listener: Some(listener.clone()), ..self }
+    }
+}
+
+impl Loaded {
+    /// Each once, with the file and the line, the variable or the flag.
+    pub fn sentences(&self, faults: &[Fault]) -> Vec<String> {
+        let mut told: Vec<String> = Vec::new();
+        for fault in faults {
+            let sentence = self.sentence(fault);
+            if !told.contains(&sentence) {
+                told.push(sentence);
+            }
+        }
+        told
+    }
+
+    fn sentence(&self, fault: &Fault) -> String {
+        let what = bare(fault);
+        if let Some((origin, key, value)) = self.of_listener(fault).or_else(|| self.of_section(fault)) {
+            return Problem { origin, key, value, remedy: what.to_owned() }.to_string();
+        }
+        match &fault.listener {
+            Some(address) if !fault.what.contains(&address.to_string()) => format!("{address}: {what}"),
+            _ => fault.what.clone(),
+        }
+    }
+
+    fn of_listener(&self, fault: &Fault) -> Option<(Origin, String, String)> {
+        let (address, (_, name)) = (fault.listener.as_ref()?, fault.key?);
+        // What the list of addresses is to the server.
+        let name = if name == listen_addresses().1 { "address" } else { name };
+        let at =
+            self.settings.listeners.iter().position(|listener| listener.address.as_ref() == Some(address))?;
+        let (_, origin) = self.listener_origins[at].iter().find(|(key, _)| key.name == name)?;
+        let own = self.settings.listeners[at].own();
+        let value = own.into_iter().find(|(known, _)| *known == name);
+        let value = value.map_or_else(|| format!("\"{address}\""), |(_, value)| value);
+        Some((origin.clone(), format!("{}.{name}", listener::SECTION), value))
+    }
+
+    fn of_section(&self, fault: &Fault) -> Option<(Origin, String, String)> {
+        let (section, name) = fault.key?;
+        let key = Key::find(section, name)?;
+        let (_, origin) = self.origins.iter().find(|(known, _)| std::ptr::eq(*known, key))?;
+        Some((origin.clone(), format!("{section}.{name}"), key.show(&self.settings)))
+    }
+}
+
+/// Without the key, which will stand before it.
+fn bare(fault: &Fault) -> &str {
+    let rest = fault.key.and_then(|(section, name)| fault.what.strip_prefix(&format!("{section}.{name}")));
+    rest.and_then(|rest| rest.split_once(": ")).map_or(&fault.what, |(_, what)| what)
+}
+
+/// The key of addresses without settings of their own.
+pub fn listen_addresses() -> (&'static str, &'static str) {
+    ("server", "listen_addresses")
+}
