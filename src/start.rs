@@ -82,9 +82,7 @@ pub fn start(loaded: &Loaded) -> Result<Started, String> {
     signals::started();
     let places = places(&numbers, &broker);
     announce(&places, shards, &probe);
-    let warnings =
-        [warnings::of_settings(settings, &numbers), warnings::of_time(settings, &numbers)].concat();
-    warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    warnings::all(settings, &numbers).iter().for_each(|warning| tracing::warn!("{warning}"));
     let details: Vec<String> = places.iter().map(|(scheme, place)| listen::shown(*scheme, place)).collect();
     audit::tell(&Act { act: "start", by: "", outcome: "done", details: &details });
     Ok(Started {
@@ -111,7 +109,7 @@ pub fn check_files(loaded: &Loaded) -> Result<Vec<String>, Vec<String>> {
     if !faults.is_empty() {
         return Err(loaded.sentences(&faults));
     }
-    Ok([warnings::of_settings(settings, &numbers), warnings::of_time(settings, &numbers)].concat())
+    Ok(warnings::all(settings, &numbers))
 }
 
 fn shards(settings: &Settings, probe: &Probe) -> u8 {

@@ -3,7 +3,12 @@
 
 mod vain;
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use crate::{
     config::{Admittance, Anonymous, Settings, Way, Ways, moment},
@@ -11,6 +16,12 @@ use crate::{
     numbering::Numbers,
     tls,
 };
+
+/// All that a start says, a sentence for each.
+pub fn all(settings: &Settings, numbers: &Numbers) -> Vec<String> {
+    let of_data_dir = of_data_dir(settings).into_iter().collect();
+    [of_settings(settings, numbers), of_time(settings, numbers), of_data_dir].concat()
+}
 
 /// Of the settings themselves, a sentence for each.
 pub fn of_settings(settings: &Settings, numbers: &Numbers) -> Vec<String> {
@@ -26,6 +37,35 @@ pub fn of_time(settings: &Settings, numbers: &Numbers) -> Vec<String> {
     let files = speaking.flat_map(|entrance| tls::dates(&entrance.listener.tls(&settings.tls), now_s));
     once(files.chain(bans(settings, now_s)))
 }
+
+/// Of what others on this machine can read in the data directory. What the broker makes there is for its user alone.
+fn of_data_dir(settings: &Settings) -> Option<String> {
+    let dir = Some(Path::new(&settings.store.dir)).filter(|dir| !dir.as_os_str().is_empty())?;
+    let found = readable(dir, FOLDERS_DEEP)?;
+    let (found, dir) = (found.display(), dir.display());
+    Some(format!(
+        "others on this machine can read {found}, which holds what clients have sent: chmod -R o= {dir}"
+    ))
+}
+
+/// A file that others can read, and can get to.
+fn readable(folder: &Path, deep: usize) -> Option<PathBuf> {
+    let mode = |path: &Path| fs::symlink_metadata(path).map_or(0, |found| found.permissions().mode());
+    if mode(folder) & 0o001 == 0 {
+        return None;
+    }
+    let mut entries = fs::read_dir(folder).ok()?.flatten();
+    entries.find_map(|entry| {
+        let (path, kind) = (entry.path(), entry.file_type().ok()?);
+        match kind.is_dir() {
+            true if deep > 0 => readable(&path, deep - 1),
+            _ => (kind.is_file() && mode(&path) & 0o004 != 0).then_some(path),
+        }
+    })
+}
+
+/// Shards have a folder each.
+const FOLDERS_DEEP: usize = 2;
 
 /// Listeners that share their settings are not told twice.
 fn once(sentences: impl Iterator<Item = String>) -> Vec<String> {
@@ -82,4 +122,44 @@ fn bans(settings: &Settings, now_s: u64) -> impl Iterator<Item = String> {
         let until = moment::show(until);
         Some(format!("the [[ban]] of {} has ended at {until}: take it out of the file", ban.whom()))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_can_read_in_the_data_directory_is_named() {
+        let dir = std::env::temp_dir().join(format!("iothub-readable-{}", std::process::id()));
+        let shard = dir.join("shard-0");
+        fs::create_dir_all(&shard).expect("made");
+        fs::write(shard.join("log"), "").expect("written");
+        let set =
+            |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("ours");
+        let mut settings = Settings::default();
+        assert_eq!(of_data_dir(&settings), None, "there is none");
+        settings.store.dir = dir.display().to_string();
+        for (of_dir, of_shard, of_file, is_open) in [
+            (0o755, 0o755, 0o644, true),
+            (0o755, 0o711, 0o604, true),
+            (0o755, 0o755, 0o640, false),
+            (0o755, 0o700, 0o644, false),
+            (0o750, 0o755, 0o644, false),
+        ] {
+            set(&shard.join("log"), of_file);
+            set(&shard, of_shard);
+            set(&dir, of_dir);
+            let told = of_data_dir(&settings);
+            assert_eq!(told.is_some(), is_open, "{of_dir:o} {of_shard:o} {of_file:o}: {told:?}");
+        }
+        set(&dir, 0o755);
+        set(&shard, 0o755);
+        let told = of_data_dir(&settings).expect("it can be read");
+        let shown = dir.display();
+        assert!(
+            told.starts_with(&format!("others on this machine can read {shown}/shard-0/log, which")),
+            "{told}"
+        );
+        fs::remove_dir_all(dir).expect("removed");
+    }
 }

@@ -18,6 +18,7 @@ pub(crate) mod leftover;
 mod lock;
 mod moment;
 mod open;
+mod private;
 pub(crate) mod problem;
 pub(crate) mod reading;
 pub(crate) mod regular;

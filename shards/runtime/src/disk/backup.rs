@@ -13,7 +13,7 @@ use super::{
     laid::Laid,
     leftover::PART,
     lock::{LOCK, lock},
-    moment, regular,
+    moment, private, regular,
 };
 use crate::StoreError;
 
@@ -210,7 +210,7 @@ fn scratch_of(target: &Path) -> Result<PathBuf, StoreError> {
 }
 
 fn write(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = File::create(path)?;
+    let mut file = private::create_file(path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
 }

@@ -11,7 +11,7 @@ use shard::{SHARDS_MAX, ShardId};
 use super::{
     laid::{folder_of, has_remains},
     lock::lock,
-    regular, unused,
+    private, regular, unused,
 };
 use crate::StoreError;
 
@@ -28,7 +28,7 @@ impl DataDir {
     /// yet is laid out for so many shards, and `drawn_seed` decides the homes of its clients.
     pub fn open(path: &Path, shards: u8, drawn_seed: u64) -> Result<DataDir, StoreError> {
         let io_error = |source| StoreError::Io { path: path.to_owned(), source };
-        fs::create_dir_all(path).map_err(io_error)?;
+        private::create_folders(path).map_err(io_error)?;
         let lock = lock(path)?;
         let layout_path = path.join(LAYOUT);
         let layout = match regular::read_text(&layout_path) {
@@ -50,7 +50,7 @@ impl DataDir {
                 // that is there without its mark.
                 for shard in 0..shards {
                     let folder = path.join(folder_of(ShardId(shard), shards));
-                    fs::create_dir_all(&folder).map_err(io_error)?;
+                    private::create_folders(&folder).map_err(io_error)?;
                     unused::mark(&folder).map_err(io_error)?;
                 }
                 File::open(path).and_then(|dir| dir.sync_all()).map_err(io_error)?;
@@ -159,7 +159,7 @@ impl Layout {
     /// All of it is there, or none.
     fn write(&self, dir: &Path) -> io::Result<()> {
         let scratch = dir.join(format!("{LAYOUT}.part"));
-        let mut file = File::create(&scratch)?;
+        let mut file = private::create_file(&scratch)?;
         file.write_all(self.text().as_bytes())?;
         file.sync_all()?;
         fs::rename(&scratch, dir.join(LAYOUT))?;

@@ -7,7 +7,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
@@ -17,7 +17,7 @@ use shard::store::log::{FileId, START_BYTES, Whole};
 
 use super::{
     keeper::{id_of, name_of},
-    unused,
+    private, unused,
 };
 use crate::StoreError;
 
@@ -38,7 +38,7 @@ struct Copied {
 
 impl Following {
     pub fn begin(from: &Path, to: &Path) -> Result<Following, StoreError> {
-        fs::create_dir(to).map_err(|error| StoreError::io(to, error))?;
+        private::create_folder(to).map_err(|error| StoreError::io(to, error))?;
         Ok(Following { from: from.to_owned(), to: to.to_owned(), copied: BTreeMap::new(), takes_torn: false })
     }
 
@@ -47,7 +47,7 @@ impl Following {
         self.copied.clear();
         let io_error = |error| StoreError::io(&self.to, error);
         fs::remove_dir_all(&self.to).map_err(io_error)?;
-        fs::create_dir(&self.to).map_err(io_error)
+        private::create_folder(&self.to).map_err(io_error)
     }
 
     /// Takes what has come since the last time. Gives the number of the last commit; `None`: files have changed under it,
@@ -131,7 +131,7 @@ impl Following {
         }
         let path = self.to.join(name_of(FileId(generation)));
         let write = || {
-            let target = OpenOptions::new().write(true).create(true).truncate(true).open(&path)?;
+            let target = private::create_file(&path)?;
             target.write_all_at(&bytes[..whole.end as usize], 0)?;
             target.set_len(bytes.len() as u64)
         };

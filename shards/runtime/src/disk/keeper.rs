@@ -1,7 +1,7 @@
 //! Makes and deletes the files of the log, on a thread for all shards: directories and zeros take their time.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
@@ -11,7 +11,7 @@ use std::{
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use shard::store::log::FileId;
 
-use super::unused;
+use super::{private, unused};
 use crate::mesh::Waker;
 
 /// One shard's side.
@@ -142,7 +142,7 @@ fn make(path: &Path, bytes: u32) -> io::Result<File> {
 
 fn fill(path: &Path, bytes: u32) -> io::Result<File> {
     let mut file =
-        OpenOptions::new().read(true).write(true).create(true).custom_flags(libc::O_EXCL).open(path)?;
+        private::options().read(true).write(true).create(true).custom_flags(libc::O_EXCL).open(path)?;
     let zeros = vec![0; ZEROS_BYTES];
     let mut left = bytes as usize;
     while left > 0 {

@@ -3,20 +3,15 @@
 //! It is one of an open file, not of the process (`F_OFD_SETLK`), because only such a lock can be asked for without being
 //! taken: whoever only looks keeps nobody out, however short a look is.
 
-use std::{
-    fs::{File, OpenOptions},
-    io,
-    os::fd::AsRawFd,
-    path::Path,
-};
+use std::{fs::File, io, os::fd::AsRawFd, path::Path};
 
-use super::regular;
+use super::{private, regular};
 use crate::StoreError;
 
 /// Keeps others out of the directory for as long as the file is open.
 pub(crate) fn lock(dir: &Path) -> Result<File, StoreError> {
     let path = dir.join(LOCK);
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+    let file = private::options().read(true).write(true).create(true).truncate(false).open(&path);
     let file = file.map_err(|source| StoreError::io(&path, source))?;
     match control(&file, libc::F_OFD_SETLK, &mut whole_file()) {
         Ok(()) => Ok(file),

@@ -1,10 +1,12 @@
 //! Names of folders that are put aside, by the time at which that was done.
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
+
+use super::private;
 
 /// Makes a folder that was not there, for example `damaged-20260131-235959`.
 pub(crate) fn make_folder(within: &Path, what: &str) -> io::Result<PathBuf> {
@@ -12,7 +14,7 @@ pub(crate) fn make_folder(within: &Path, what: &str) -> io::Result<PathBuf> {
     for count in 1.. {
         let name = if count == 1 { name.clone() } else { format!("{name}-{count}") };
         let path = within.join(name);
-        match fs::create_dir(&path) {
+        match private::create_folder(&path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             outcome => return outcome.map(|()| path),
         }

@@ -14,7 +14,7 @@ use super::{
     laid::{Laid, RESTORING},
     leftover::{Cause, Leftover, leftovers},
     lock::{LOCK, lock},
-    moment,
+    moment, private,
     relocation::free_bytes,
     unused,
 };
@@ -107,7 +107,7 @@ impl Laid {
     }
 
     fn write_layout(&self, path: &Path) -> io::Result<()> {
-        let mut file = File::create(path)?;
+        let mut file = private::create_file(path)?;
         file.write_all(self.text().as_bytes())?;
         file.sync_all()
     }
@@ -133,7 +133,7 @@ fn make(target: &Path, needed: u64) -> Result<Vec<PathBuf>, StoreError> {
     if let Some(existing) = missing.last().and_then(|outermost| outermost.parent()) {
         check_room(existing, target, needed)?;
     }
-    fs::create_dir_all(target).map_err(io_error)?;
+    private::create_folders(target).map_err(io_error)?;
     Ok(missing)
 }
 
@@ -212,7 +212,7 @@ fn put_aside(target: &Path, present: &[PathBuf]) -> io::Result<Option<PathBuf>> 
 
 /// With all zeros written, so that no write finds the disk full when a file is used again.
 fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
-    fs::create_dir(to)?;
+    private::create_folder(to)?;
     let mut buffer = vec![0; COPIED_BYTES];
     for entry in fs::read_dir(from)? {
         let entry = entry?;
@@ -221,7 +221,7 @@ fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
             continue;
         }
         let mut source = File::open(entry.path())?;
-        let mut target = File::create(to.join(entry.file_name()))?;
+        let mut target = private::create_file(&to.join(entry.file_name()))?;
         loop {
             match source.read(&mut buffer)? {
                 0 => break,

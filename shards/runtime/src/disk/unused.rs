@@ -9,6 +9,8 @@ use std::{
     path::Path,
 };
 
+use super::private;
+
 /// Nothing was stored in this folder yet. Where that cannot be found out, something was.
 pub(crate) fn is_unused(folder: &Path) -> bool {
     folder.join(MARK).is_file()
@@ -16,7 +18,7 @@ pub(crate) fn is_unused(folder: &Path) -> bool {
 
 /// Says so, durably. The folder is there.
 pub(crate) fn mark(folder: &Path) -> io::Result<()> {
-    let mut file = File::create(folder.join(MARK))?;
+    let mut file = private::create_file(&folder.join(MARK))?;
     file.write_all(TEXT.as_bytes())?;
     file.sync_all()?;
     File::open(folder)?.sync_all()

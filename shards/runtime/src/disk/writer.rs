@@ -1,7 +1,7 @@
 //! A log in a folder that nobody uses yet: its batches are written one behind the other, and are on disk at the end.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::File,
     io,
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::PathBuf,
@@ -11,7 +11,7 @@ use shard::store::log::{Config, FileId, Full, Log, Placed, Purpose};
 
 use super::{
     keeper::{ZEROS_BYTES, name_of},
-    unused,
+    private, unused,
 };
 use crate::StoreError;
 
@@ -29,7 +29,7 @@ pub(super) struct Writer {
 impl Writer {
     pub fn new(dir: Option<PathBuf>, config: Config) -> Result<Writer, StoreError> {
         if let Some(dir) = &dir {
-            fs::create_dir(dir).map_err(|source| StoreError::Io { path: dir.clone(), source })?;
+            private::create_folder(dir).map_err(|source| StoreError::Io { path: dir.clone(), source })?;
         }
         let log = Log::new(config);
         Ok(Writer { dir, log, segment_bytes: config.segment_bytes, files: Vec::new(), given: 0 })
@@ -64,7 +64,7 @@ impl Writer {
             let io_error = |source| StoreError::Io { path: path.clone(), source };
             // Files are taken in the order in which they were given.
             if write.file.0 as usize == self.files.len() {
-                let mut options = OpenOptions::new();
+                let mut options = private::options();
                 let options = options.write(true).create(true).custom_flags(libc::O_EXCL);
                 let file = options.open(&path);
                 self.files.push((file.map_err(io_error)?, 0));

@@ -31,6 +31,52 @@ fn a_directory_in_use_is_left_alone() {
     fs::remove_dir_all(dir).unwrap();
 }
 
+/// Everything in it with its mode.
+fn modes(dir: &Path) -> Vec<(PathBuf, u32)> {
+    let mut found = vec![(dir.to_owned(), fs::metadata(dir).unwrap().permissions().mode() & 0o777)];
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(modes(&path));
+        } else {
+            found.push((path.clone(), fs::metadata(&path).unwrap().permissions().mode() & 0o777));
+        }
+    }
+    found
+}
+
+#[test]
+fn a_directory_is_made_for_its_user_alone_and_one_that_others_can_read_is_named() {
+    let folder = fresh("modes");
+    let dir = folder.join("data");
+    let broker = on(&dir, 2).start();
+    let mut link = Link::connect(broker.port, lasting(Version::V5, "keeps"));
+    link.subscribe("t", QoS::AtLeastOnce);
+    link.publish("t", "kept", QoS::AtLeastOnce);
+    let backup = folder.join("backup");
+    let mut command = program::command(program::iothub());
+    command.args(["store", "backup"]).arg(&backup).arg("--data-dir").arg(&dir);
+    Process::start("iothub store backup", &mut command).succeed();
+    let found = [modes(&dir), modes(&backup)].concat();
+    assert!(found.len() > 8, "{found:?}");
+    for (path, mode) in found {
+        // The control socket is one of its files.
+        assert_eq!(mode, if path.is_dir() { 0o700 } else { 0o600 }, "{}", path.display());
+    }
+    assert!(!broker.process.says("others on this machine can read"), "{}", broker.process.shown());
+    broker.end(libc::SIGTERM);
+
+    for (path, _) in modes(&dir) {
+        let mode = if path.is_dir() { 0o755 } else { 0o644 };
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+    }
+    let again = on(&dir, 2).start();
+    again.process.await_text("others on this machine can read ");
+    assert_eq!(modes(&dir)[0].1, 0o755, "what is there keeps its mode");
+    again.end(libc::SIGTERM);
+    fs::remove_dir_all(folder).unwrap();
+}
+
 #[test]
 fn a_file_in_the_place_of_the_directory_is_named() {
     let dir = fresh("file");
