@@ -70,6 +70,7 @@ impl TransportArgs {
             any_name: self.insecure,
             alpn: self.tls_alpn.clone(),
             only_1_3: self.tls_version == Some(TlsVersion::V13),
+            ..TlsOptions::default()
         };
         Tls::new(&options).map(Some).map_err(|error| Failure::new(error.to_string()))
     }

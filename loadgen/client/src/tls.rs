@@ -7,15 +7,17 @@ use std::sync::Arc;
 
 use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{Resumption, WebPkiServerVerifier};
-use rustls::crypto::aws_lc_rs;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use thiserror::Error;
 
 use crate::tls::any_name::AnyName;
+use crate::tls::anybody::Anybody;
 
 mod any_name;
+mod anybody;
 
 /// What the user says about TLS.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,6 +30,8 @@ pub struct TlsOptions {
     pub identity: Option<(PathBuf, PathBuf)>,
     /// Take a certificate of another name than the host's, as long as an authority has signed it.
     pub any_name: bool,
+    /// Take every certificate, and read none that authorities have: nothing may be told to who is there.
+    pub anybody: bool,
     /// What is said to be spoken inside.
     pub alpn: Option<String>,
     /// Nothing older than TLS 1.3.
@@ -56,11 +60,7 @@ impl Tls {
     /// Reads the files. Without any authority those of the system are trusted.
     pub fn new(options: &TlsOptions) -> Result<Tls, TlsError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let roots = Arc::new(roots(options)?);
-        let builder = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider));
-        let verifier = builder.build().map_err(|error| rustls::Error::General(error.to_string()))?;
-        let verifier: Arc<dyn ServerCertVerifier> =
-            if options.any_name { Arc::new(AnyName(verifier)) } else { verifier };
+        let verifier = verifier(options, &provider)?;
         let versions: &[&SupportedProtocolVersion] =
             if options.only_1_3 { &[&rustls::version::TLS13] } else { rustls::ALL_VERSIONS };
         let config = ClientConfig::builder_with_provider(provider)
@@ -84,6 +84,19 @@ impl Tls {
         config.resumption = Resumption::disabled();
         Tls { config: Arc::new(config) }
     }
+}
+
+fn verifier(
+    options: &TlsOptions,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
+    if options.anybody {
+        return Ok(Arc::new(Anybody(Arc::clone(provider))));
+    }
+    let roots = Arc::new(roots(options)?);
+    let builder = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider));
+    let verifier = builder.build().map_err(|error| rustls::Error::General(error.to_string()))?;
+    Ok(if options.any_name { Arc::new(AnyName(verifier)) } else { verifier })
 }
 
 fn roots(options: &TlsOptions) -> Result<RootCertStore, TlsError> {

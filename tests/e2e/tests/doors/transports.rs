@@ -1,6 +1,7 @@
 //! Clients of several makers over every transport at once: what one of them publishes, all of them get.
 
 use std::process::Command;
+use std::time::Instant;
 
 use e2e::{Authority, Broker, Process, Setup, program};
 
@@ -194,4 +195,36 @@ fn health_is_asked_over_every_way() {
     assert!(!stranger.wait().success() && stranger.says("invalid peer certificate"), "{}", stranger.shown());
     let mut lost = ask(&addresses[2], &["--ws-path", "/nowhere"]);
     assert!(!lost.wait().success() && lost.says("404 Not Found"), "{}", lost.shown());
+}
+
+#[test]
+fn health_follows_the_configuration() {
+    let more = "client_certificates = \"required\"\nclient_ca_file = \"ca.pem\"\n";
+    for (scheme, more) in [("tcp", ""), ("tls", ""), ("wss", ""), ("tls", more)] {
+        let port = e2e::broker::free_port();
+        let setup = Setup::bare("doors-health-file").shards(1);
+        let authority = Authority::new(setup.folder());
+        authority.issue("broker.example");
+        let text = format!(
+            "[server]\nlisten_addresses = [\"{scheme}://0.0.0.0:{port}\"]\n[websocket]\npath = \"/here\"\n\
+             [tls]\ncertificate_files = [\"broker.example.pem\"]\nkey_files = [\"broker.example.key\"]\n{more}"
+        );
+        let mut broker = setup.config(&text).start_on(port);
+        let folder = broker.folder().clone();
+        let ask = || {
+            let mut command = program::command(program::iothub());
+            command.current_dir(&folder).args(["health", "-c", "iothub.toml"]);
+            Process::start("health", &mut command)
+        };
+        ask().succeed();
+        broker.process.signal(libc::SIGTERM);
+        let ended = broker.ended(Instant::now());
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        let mut alone = ask();
+        assert!(
+            !alone.wait().success() && alone.says(&format!("{scheme}://127.0.0.1:{port}")),
+            "{}",
+            alone.shown()
+        );
+    }
 }
