@@ -277,6 +277,33 @@ fn what_goes_wrong_together_is_told_beside_what_is_wrong_by_itself() {
 }
 
 #[test]
+fn the_way_from_mosquitto_names_keys_that_are_there() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/from-mosquitto.md");
+    let text = fs::read_to_string(path).expect("the document");
+    let block = |begin: &str| text.split_once(begin).and_then(|(_, rest)| rest.split_once("\n```")).expect(begin).0;
+    let theirs = problems_of_file(block("```\n"));
+    assert!(theirs[0].contains("this is a configuration of mosquitto"), "{theirs:?}");
+    let ours = Scratch::new(block("```toml\n"));
+    load(Some(&ours.0), [], &Flags::default()).expect("the example has no problem");
+
+    let sections = Key::sections();
+    let mut count = 0;
+    for word in text.split('`').skip(1).step_by(2) {
+        // What follows the key is its value.
+        let word = word.split(' ').next().unwrap_or_default();
+        let Some((section, name)) = word.split_once('.') else { continue };
+        let is_there = match section {
+            listener::SECTION => listener::KEYS.iter().any(|key| key.name == name),
+            section if sections.contains(&section) => Key::find(section, name).is_some(),
+            _ => continue,
+        };
+        assert!(is_there, "{word}");
+        count += 1;
+    }
+    assert!(count > 40, "{count}");
+}
+
+#[test]
 fn a_file_of_mosquitto_is_recognised() {
     let problems = problems_of_file("listener 1883\nallow_anonymous true\n");
     assert_eq!(problems.len(), 1, "{problems:?}");
