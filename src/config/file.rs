@@ -7,7 +7,9 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::{Key, Origin, Problem, Value, ban, listener, mosquitto, nearest::nearest, table::KEYS};
+use super::{
+    Key, Origin, Problem, Value, ban, key::Keys, listener, mosquitto, nearest::nearest, table::KEYS,
+};
 
 /// Takes what the file says.
 pub trait Sink {
@@ -35,7 +37,7 @@ pub struct File<'a> {
 /// A section of which there can be several.
 struct List {
     section: &'static str,
-    keys: &'static [Key],
+    keys: Keys,
     needs_one_of: &'static [&'static str],
     /// What to write where it has none of them.
     remedy: &'static str,
@@ -50,7 +52,7 @@ static LISTS: [List; 2] = [
     },
     List {
         section: ban::SECTION,
-        keys: ban::KEYS,
+        keys: Keys(&[ban::KEYS]),
         needs_one_of: &["client_ids", "users", "addresses"],
         remedy: "a ban is of somebody: addresses = [\"192.0.2.0/24\"], for example, or client_ids, or users",
     },

@@ -6,6 +6,7 @@ use transport::Prefix;
 
 use super::{
     Address, moment,
+    rates::{RATE_MAX, RatesOf},
     settings::Settings,
     table::KEYS,
     value::{Value, show_bytes},
@@ -20,6 +21,16 @@ pub struct Key {
     pub kind: Kind,
 }
 
+/// Keys in their order. Several tables share some of them.
+#[derive(Debug, Clone, Copy)]
+pub struct Keys(pub &'static [&'static [Key]]);
+
+impl Keys {
+    pub fn iter(self) -> impl Iterator<Item = &'static Key> + Clone {
+        self.0.iter().copied().flatten()
+    }
+}
+
 /// What a key takes.
 #[derive(Debug)]
 pub enum Kind {
@@ -28,6 +39,12 @@ pub enum Kind {
         range: RangeInclusive<u64>,
         word: Option<(&'static str, u64)>,
         place: fn(&mut Settings) -> &mut u64,
+    },
+    /// A number of so many in a time, of which zero stands for what the word says.
+    Rate {
+        word: &'static str,
+        rates: fn(&mut Settings) -> &mut RatesOf,
+        place: fn(&mut RatesOf) -> &mut u64,
     },
     /// A number that is a power of two.
     Power {
@@ -132,6 +149,10 @@ impl Key {
             Kind::Count { range, word, place } => {
                 *place(settings) = value.count(range, *word).ok_or_else(expected)?;
             }
+            Kind::Rate { word, rates, place } => {
+                let number = value.count(&(0..=RATE_MAX), Some((word, 0)));
+                *place(rates(settings)) = number.ok_or_else(expected)?;
+            }
             Kind::Power { range, place } => {
                 let number = value.count(range, None).filter(|number| number.is_power_of_two());
                 *place(settings) = number.ok_or_else(expected)?;
@@ -184,11 +205,8 @@ impl Key {
         // The places give mutable references; a copy costs nothing here.
         let mut settings = settings.clone();
         match &self.kind {
-            Kind::Count { word, place, .. } => {
-                let number = *place(&mut settings);
-                word.filter(|(_, known)| *known == number)
-                    .map_or_else(|| number.to_string(), |(word, _)| format!("{word:?}"))
-            }
+            Kind::Count { word, place, .. } => show_count(*place(&mut settings), *word),
+            Kind::Rate { word, rates, place } => show_count(*place(rates(&mut settings)), Some((word, 0))),
             Kind::Power { place, .. } => place(&mut settings).to_string(),
             Kind::Bytes { place, .. } => {
                 let shown = show_bytes(*place(&mut settings));
@@ -224,10 +242,8 @@ impl Key {
 
     fn expected(&self) -> String {
         match &self.kind {
-            Kind::Count { range, word, .. } => {
-                let or = word.map_or(String::new(), |(word, _)| format!(", or \"{word}\""));
-                format!("expected a whole number from {} to {}{or}", range.start(), range.end())
-            }
+            Kind::Count { range, word, .. } => expected_count(range, word.map(|(word, _)| word)),
+            Kind::Rate { word, .. } => expected_count(&(0..=RATE_MAX), Some(word)),
             Kind::Power { range, .. } => {
                 format!("expected a power of two from {} to {}", range.start(), range.end())
             }
@@ -265,6 +281,16 @@ impl Key {
             Kind::Addresses { .. } | Kind::Endpoints { .. } => "expected a list of addresses".to_owned(),
         }
     }
+}
+
+fn show_count(number: u64, word: Option<(&str, u64)>) -> String {
+    let word = word.filter(|(_, known)| *known == number);
+    word.map_or_else(|| number.to_string(), |(word, _)| format!("{word:?}"))
+}
+
+fn expected_count(range: &RangeInclusive<u64>, word: Option<&str>) -> String {
+    let or = word.map_or(String::new(), |word| format!(", or \"{word}\""));
+    format!("expected a whole number from {} to {}{or}", range.start(), range.end())
 }
 
 fn is_mount(text: &str) -> bool {

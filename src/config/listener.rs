@@ -5,10 +5,10 @@ use transport::Prefix;
 use super::{
     Address,
     admission::{AccessDefault, Anonymous, ClientCertificates, MinVersion, Tls},
-    key::{Key, Kind},
-    rates::{Over, RatesOf},
+    key::{Key, Keys, Kind},
+    rates::{self, Over, RatesOf},
     settings::Settings,
-    table::{BACKLOG_MAX, count, flag, rate, text, texts, word},
+    table::{BACKLOG_MAX, count, flag, text, texts, word},
     ways::Ways,
 };
 
@@ -137,7 +137,9 @@ const VERSIONS: [Versions; 5] =
 pub const SECTION: &str = "listener";
 
 /// In the order of the documentation.
-pub static KEYS: &[Key] = &[
+pub static KEYS: Keys = Keys(&[BEFORE_RATES, &RATES, AFTER_RATES]);
+
+static BEFORE_RATES: &[Key] = &[
     Key { section: SECTION, name: "address", kind: Kind::Address { place: |s| &mut last(s).address } },
     count(SECTION, "max_connections", 1..=CONNECTIONS_MAX, |s| &mut last(s).max_connections),
     Key {
@@ -182,60 +184,11 @@ pub static KEYS: &[Key] = &[
         |s| position(s, |listener| listener.over, &Over::ALL),
         |s, at| last(s).over = at.checked_sub(1).map(|at| Over::ALL[at]),
     ),
-    rate(SECTION, "client_connects_per_minute", "inherited", |s| {
-        &mut last(s).rates.client.connects_per_minute
-    }),
-    rate(SECTION, "client_publish_messages_per_s", "inherited", |s| {
-        &mut last(s).rates.client.publish_messages_per_s
-    }),
-    rate(SECTION, "client_publish_bytes_per_s", "inherited", |s| {
-        &mut last(s).rates.client.publish_bytes_per_s
-    }),
-    rate(SECTION, "client_receive_messages_per_s", "inherited", |s| {
-        &mut last(s).rates.client.receive_messages_per_s
-    }),
-    rate(SECTION, "client_receive_bytes_per_s", "inherited", |s| {
-        &mut last(s).rates.client.receive_bytes_per_s
-    }),
-    rate(SECTION, "user_connects_per_minute", "inherited", |s| &mut last(s).rates.user.connects_per_minute),
-    rate(SECTION, "user_publish_messages_per_s", "inherited", |s| {
-        &mut last(s).rates.user.publish_messages_per_s
-    }),
-    rate(SECTION, "user_publish_bytes_per_s", "inherited", |s| &mut last(s).rates.user.publish_bytes_per_s),
-    rate(SECTION, "user_receive_messages_per_s", "inherited", |s| {
-        &mut last(s).rates.user.receive_messages_per_s
-    }),
-    rate(SECTION, "user_receive_bytes_per_s", "inherited", |s| &mut last(s).rates.user.receive_bytes_per_s),
-    rate(SECTION, "address_connects_per_minute", "inherited", |s| {
-        &mut last(s).rates.address.connects_per_minute
-    }),
-    rate(SECTION, "address_publish_messages_per_s", "inherited", |s| {
-        &mut last(s).rates.address.publish_messages_per_s
-    }),
-    rate(SECTION, "address_publish_bytes_per_s", "inherited", |s| {
-        &mut last(s).rates.address.publish_bytes_per_s
-    }),
-    rate(SECTION, "address_receive_messages_per_s", "inherited", |s| {
-        &mut last(s).rates.address.receive_messages_per_s
-    }),
-    rate(SECTION, "address_receive_bytes_per_s", "inherited", |s| {
-        &mut last(s).rates.address.receive_bytes_per_s
-    }),
-    rate(SECTION, "listener_connects_per_minute", "inherited", |s| {
-        &mut last(s).rates.listener.connects_per_minute
-    }),
-    rate(SECTION, "listener_publish_messages_per_s", "inherited", |s| {
-        &mut last(s).rates.listener.publish_messages_per_s
-    }),
-    rate(SECTION, "listener_publish_bytes_per_s", "inherited", |s| {
-        &mut last(s).rates.listener.publish_bytes_per_s
-    }),
-    rate(SECTION, "listener_receive_messages_per_s", "inherited", |s| {
-        &mut last(s).rates.listener.receive_messages_per_s
-    }),
-    rate(SECTION, "listener_receive_bytes_per_s", "inherited", |s| {
-        &mut last(s).rates.listener.receive_bytes_per_s
-    }),
+];
+
+static RATES: [Key; rates::COUNT] = rates::keys(SECTION, "inherited", |s| &mut last(s).rates);
+
+static AFTER_RATES: &[Key] = &[
     word(
         SECTION,
         "access_default",

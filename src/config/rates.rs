@@ -1,4 +1,10 @@
-//! Settings of how fast clients may be: how often they connect, and how much they send and get.
+//! Settings of how fast clients may be: how often they connect, and how much they send and get. Their keys are the same wherever they
+//! stand.
+
+use super::{
+    key::{Key, Kind},
+    settings::Settings,
+};
 
 /// What holds everywhere, unless a listener says something else.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,3 +95,53 @@ impl Default for Rates {
         }
     }
 }
+
+/// A section's keys. Zero stands for what the word says.
+pub const fn keys(
+    section: &'static str,
+    word: &'static str,
+    rates: fn(&mut Settings) -> &mut RatesOf,
+) -> [Key; COUNT] {
+    let row = Row { section, word, rates };
+    [
+        row.key("client_connects_per_minute", |of| &mut of.client.connects_per_minute),
+        row.key("client_publish_messages_per_s", |of| &mut of.client.publish_messages_per_s),
+        row.key("client_publish_bytes_per_s", |of| &mut of.client.publish_bytes_per_s),
+        row.key("client_receive_messages_per_s", |of| &mut of.client.receive_messages_per_s),
+        row.key("client_receive_bytes_per_s", |of| &mut of.client.receive_bytes_per_s),
+        row.key("user_connects_per_minute", |of| &mut of.user.connects_per_minute),
+        row.key("user_publish_messages_per_s", |of| &mut of.user.publish_messages_per_s),
+        row.key("user_publish_bytes_per_s", |of| &mut of.user.publish_bytes_per_s),
+        row.key("user_receive_messages_per_s", |of| &mut of.user.receive_messages_per_s),
+        row.key("user_receive_bytes_per_s", |of| &mut of.user.receive_bytes_per_s),
+        row.key("address_connects_per_minute", |of| &mut of.address.connects_per_minute),
+        row.key("address_publish_messages_per_s", |of| &mut of.address.publish_messages_per_s),
+        row.key("address_publish_bytes_per_s", |of| &mut of.address.publish_bytes_per_s),
+        row.key("address_receive_messages_per_s", |of| &mut of.address.receive_messages_per_s),
+        row.key("address_receive_bytes_per_s", |of| &mut of.address.receive_bytes_per_s),
+        row.key("listener_connects_per_minute", |of| &mut of.listener.connects_per_minute),
+        row.key("listener_publish_messages_per_s", |of| &mut of.listener.publish_messages_per_s),
+        row.key("listener_publish_bytes_per_s", |of| &mut of.listener.publish_bytes_per_s),
+        row.key("listener_receive_messages_per_s", |of| &mut of.listener.receive_messages_per_s),
+        row.key("listener_receive_bytes_per_s", |of| &mut of.listener.receive_bytes_per_s),
+    ]
+}
+
+/// What the keys of a section have in common.
+struct Row {
+    section: &'static str,
+    word: &'static str,
+    rates: fn(&mut Settings) -> &mut RatesOf,
+}
+
+impl Row {
+    const fn key(&self, name: &'static str, place: fn(&mut RatesOf) -> &mut u64) -> Key {
+        Key { section: self.section, name, kind: Kind::Rate { word: self.word, rates: self.rates, place } }
+    }
+}
+
+/// Five for each of four.
+pub const COUNT: usize = 20;
+
+/// Faster than any machine.
+pub const RATE_MAX: u64 = 1_000_000_000_000;

@@ -2,6 +2,7 @@
 
 use super::{
     Key, Listener, Settings,
+    key::Keys,
     listener::{KEYS as LISTENER_KEYS, SECTION},
     table::KEYS,
 };
@@ -67,7 +68,7 @@ impl Listener {
 fn differing<'a>(
     now: &'a Settings,
     before: &'a Settings,
-    keys: &'static [Key],
+    keys: Keys,
 ) -> impl Iterator<Item = &'static Key> + use<'a> {
     debug_assert!(keys.iter().all(|key| key.section != SECTION || !now.listeners.is_empty()));
     keys.iter().filter(|key| key.show(now) != key.show(before))

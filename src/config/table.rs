@@ -5,8 +5,8 @@ use std::ops::RangeInclusive;
 use super::{
     admission::{AccessDefault, Anonymous, CertificateUser, ClientCertificates, MinVersion},
     api::Metrics,
-    key::{Key, Kind},
-    rates::Over,
+    key::{Key, Keys, Kind},
+    rates::{self, Over},
     settings::{Durability, Format, Level, OnFailure, QueueFull, Settings, Sigterm, Takeovers},
 };
 
@@ -20,8 +20,6 @@ pub const BACKLOG_MAX: u64 = 1 << 20;
 const WAIT_SECS_MAX: u64 = 3600;
 /// Far beyond any machine, and far from an overflow when limits are added.
 const MEMORY_MAX: u64 = 1 << 44;
-/// Faster than any machine.
-const RATE_MAX: u64 = 1_000_000_000_000;
 
 pub const fn count(
     section: &'static str,
@@ -39,16 +37,6 @@ const fn bytes(
     place: fn(&mut Settings) -> &mut u64,
 ) -> Key {
     Key { section, name, kind: Kind::Bytes { range, place } }
-}
-
-/// A rate, of which zero stands for what the word says.
-pub const fn rate(
-    section: &'static str,
-    name: &'static str,
-    word: &'static str,
-    place: fn(&mut Settings) -> &mut u64,
-) -> Key {
-    Key { section, name, kind: Kind::Count { range: 0..=RATE_MAX, word: Some((word, 0)), place } }
 }
 
 const fn power(
@@ -96,7 +84,9 @@ const fn life(name: &'static str, place: fn(&mut Settings) -> &mut u64) -> Key {
 }
 
 /// In the order of `config.toml`.
-pub static KEYS: &[Key] = &[
+pub static KEYS: Keys = Keys(&[BEFORE_RATES, &RATES, AFTER_RATES]);
+
+static BEFORE_RATES: &[Key] = &[
     Key {
         section: "server",
         name: "listen_addresses",
@@ -249,54 +239,11 @@ pub static KEYS: &[Key] = &[
     count("rates", "burst_secs", 1..=WAIT_SECS_MAX, |s| &mut s.rates.burst_secs),
     count("rates", "address_prefix_ipv4", 1..=32, |s| &mut s.rates.address_prefix_v4),
     count("rates", "address_prefix_ipv6", 1..=128, |s| &mut s.rates.address_prefix_v6),
-    rate("rates", "client_connects_per_minute", "unlimited", |s| &mut s.rates.of.client.connects_per_minute),
-    rate("rates", "client_publish_messages_per_s", "unlimited", |s| {
-        &mut s.rates.of.client.publish_messages_per_s
-    }),
-    rate("rates", "client_publish_bytes_per_s", "unlimited", |s| &mut s.rates.of.client.publish_bytes_per_s),
-    rate("rates", "client_receive_messages_per_s", "unlimited", |s| {
-        &mut s.rates.of.client.receive_messages_per_s
-    }),
-    rate("rates", "client_receive_bytes_per_s", "unlimited", |s| &mut s.rates.of.client.receive_bytes_per_s),
-    rate("rates", "user_connects_per_minute", "unlimited", |s| &mut s.rates.of.user.connects_per_minute),
-    rate("rates", "user_publish_messages_per_s", "unlimited", |s| {
-        &mut s.rates.of.user.publish_messages_per_s
-    }),
-    rate("rates", "user_publish_bytes_per_s", "unlimited", |s| &mut s.rates.of.user.publish_bytes_per_s),
-    rate("rates", "user_receive_messages_per_s", "unlimited", |s| {
-        &mut s.rates.of.user.receive_messages_per_s
-    }),
-    rate("rates", "user_receive_bytes_per_s", "unlimited", |s| &mut s.rates.of.user.receive_bytes_per_s),
-    rate("rates", "address_connects_per_minute", "unlimited", |s| {
-        &mut s.rates.of.address.connects_per_minute
-    }),
-    rate("rates", "address_publish_messages_per_s", "unlimited", |s| {
-        &mut s.rates.of.address.publish_messages_per_s
-    }),
-    rate("rates", "address_publish_bytes_per_s", "unlimited", |s| {
-        &mut s.rates.of.address.publish_bytes_per_s
-    }),
-    rate("rates", "address_receive_messages_per_s", "unlimited", |s| {
-        &mut s.rates.of.address.receive_messages_per_s
-    }),
-    rate("rates", "address_receive_bytes_per_s", "unlimited", |s| {
-        &mut s.rates.of.address.receive_bytes_per_s
-    }),
-    rate("rates", "listener_connects_per_minute", "unlimited", |s| {
-        &mut s.rates.of.listener.connects_per_minute
-    }),
-    rate("rates", "listener_publish_messages_per_s", "unlimited", |s| {
-        &mut s.rates.of.listener.publish_messages_per_s
-    }),
-    rate("rates", "listener_publish_bytes_per_s", "unlimited", |s| {
-        &mut s.rates.of.listener.publish_bytes_per_s
-    }),
-    rate("rates", "listener_receive_messages_per_s", "unlimited", |s| {
-        &mut s.rates.of.listener.receive_messages_per_s
-    }),
-    rate("rates", "listener_receive_bytes_per_s", "unlimited", |s| {
-        &mut s.rates.of.listener.receive_bytes_per_s
-    }),
+];
+
+static RATES: [Key; rates::COUNT] = rates::keys("rates", "unlimited", |s| &mut s.rates.of);
+
+static AFTER_RATES: &[Key] = &[
     text("store", "dir", |s| &mut s.store.dir),
     word(
         "store",
@@ -388,7 +335,7 @@ mod tests {
         );
         for (at, key) in KEYS.iter().enumerate() {
             let twin =
-                KEYS[at + 1..].iter().find(|other| other.section == key.section && other.name == key.name);
+                KEYS.iter().skip(at + 1).find(|other| other.section == key.section && other.name == key.name);
             assert!(twin.is_none(), "{} twice", key.name);
         }
     }
@@ -396,7 +343,7 @@ mod tests {
     #[test]
     fn every_default_is_a_value_that_its_key_takes() {
         let defaults = Settings::default();
-        for key in KEYS {
+        for key in KEYS.iter() {
             let shown = key.show(&defaults);
             let word = shown.replace(['"', '[', ']'], "").replace("tcp://::1:", "tcp://[::1]:");
             let mut settings = defaults.clone();
@@ -407,11 +354,11 @@ mod tests {
 
     #[test]
     fn the_ends_of_every_range_reach_the_shards() {
-        for key in KEYS {
-            let (Kind::Count { range, .. } | Kind::Power { range, .. } | Kind::Bytes { range, .. }) =
-                &key.kind
-            else {
-                continue;
+        for key in KEYS.iter() {
+            let range = match &key.kind {
+                Kind::Count { range, .. } | Kind::Power { range, .. } | Kind::Bytes { range, .. } => range,
+                Kind::Rate { .. } => &(0..=rates::RATE_MAX),
+                _ => continue,
             };
             for end in [*range.start(), *range.end()] {
                 let mut settings = Settings::default();
@@ -431,6 +378,7 @@ mod tests {
             Kind::Count { range, .. } | Kind::Power { range, .. } | Kind::Bytes { range, .. } => {
                 [range.start().to_string(), range.end().to_string()]
             }
+            Kind::Rate { .. } => ["0", "7"].map(str::to_owned),
             Kind::Flag { .. } => ["true", "false"].map(str::to_owned),
             Kind::Word { words, .. } => [words[0], words[words.len() - 1]].map(str::to_owned),
             Kind::Text { .. } | Kind::Topic { .. } => ["here", "there"].map(str::to_owned),
@@ -452,7 +400,7 @@ mod tests {
     #[test]
     fn a_key_sets_its_own_setting_and_no_other() {
         let defaults = Settings::default();
-        for key in KEYS {
+        for key in KEYS.iter() {
             let mut settings = defaults.clone();
             for word in words_for(key) {
                 if settings == defaults {

@@ -280,7 +280,8 @@ fn what_goes_wrong_together_is_told_beside_what_is_wrong_by_itself() {
 fn the_way_from_mosquitto_names_keys_that_are_there() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/from-mosquitto.md");
     let text = fs::read_to_string(path).expect("the document");
-    let block = |begin: &str| text.split_once(begin).and_then(|(_, rest)| rest.split_once("\n```")).expect(begin).0;
+    let block =
+        |begin: &str| text.split_once(begin).and_then(|(_, rest)| rest.split_once("\n```")).expect(begin).0;
     let theirs = problems_of_file(block("```\n"));
     assert!(theirs[0].contains("this is a configuration of mosquitto"), "{theirs:?}");
     let ours = Scratch::new(block("```toml\n"));
