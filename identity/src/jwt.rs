@@ -6,8 +6,8 @@ mod claims;
 mod keys;
 mod published;
 
-pub(crate) use claims::texts_of;
 pub use claims::{Claims, TokenRules};
+pub(crate) use claims::{is_name, texts_of};
 pub use keys::{KeysError, TokenKeys};
 pub use published::{Fetch, PublishedKeys};
 

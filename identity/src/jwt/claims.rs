@@ -114,8 +114,8 @@ pub fn texts_of(value: Option<&Value>) -> Option<Vec<Arc<str>>> {
     }
 }
 
-/// What MQTT can carry as a name.
-fn is_name(text: &str) -> bool {
+/// What MQTT can carry as a name, and a line of a log.
+pub fn is_name(text: &str) -> bool {
     !text.is_empty() && text.len() <= 65_535 && !text.contains(char::is_control)
 }
 

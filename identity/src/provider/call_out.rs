@@ -9,7 +9,12 @@ use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use super::kind::CALL_OUT;
-use crate::{Ask, Aspects, Identity, Judgement, Provider, Reason, http::Http, jwt::texts_of, permissions};
+use crate::{
+    Ask, Aspects, Identity, Judgement, Provider, Reason,
+    http::Http,
+    jwt::{is_name, texts_of},
+    permissions,
+};
 
 #[derive(Debug)]
 pub struct CallOut {
@@ -25,7 +30,7 @@ impl CallOut {
     fn identity(&self, ask: &Ask, answer: &Map<String, Value>) -> Option<Identity> {
         let user = match answer.get("user") {
             None | Some(Value::Null) => ask.user.as_deref(),
-            Some(user) => Some(user.as_str().filter(|user| !user.is_empty())?),
+            Some(user) => Some(user.as_str().filter(|user| is_name(user))?),
         };
         let expires_at_unix_ms = match answer.get("expires_at") {
             None | Some(Value::Null) => None,

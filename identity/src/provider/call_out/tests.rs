@@ -133,6 +133,8 @@ fn no_and_no_answer_are_two_things_and_neither_lets_anybody_in() {
         (200, r#"{"result":"allow","roles":[1]}"#, unavailable),
         (200, r#"{"result":"allow","expires_at":"soon"}"#, unavailable),
         (200, r#"[]"#, unavailable),
+        (200, r#"{"result":"allow","user":""}"#, unavailable),
+        (200, r#"{"result":"allow","user":"bob\u0000\nadmin"}"#, unavailable),
     ];
     let (call_out, _asked) = program(answers.iter().map(|(status, body, _)| (*status, *body)).collect());
     for (status, body, expected) in answers {
