@@ -25,6 +25,10 @@ pub(crate) struct Connection {
     /// The receive that is outstanding.
     pub armed: Armed,
     pub cancelling: bool,
+    /// That its peer ends is waited for, until it does or the connection is over.
+    pub watched: bool,
+    /// The peer has said its last, and only what lies there already is read: an answer that finds nobody changes nothing.
+    pub is_leaving: bool,
     /// Our side of the stream has ended.
     pub is_shut: bool,
     /// The peer's side of the stream has ended.
@@ -131,6 +135,7 @@ impl Connections {
         let socket = entry.socket.take().expect("only an occupied slot is removed");
         assert!(entry.sending.is_none(), "nothing is under way from a connection that ends");
         assert!(entry.armed == Armed::No, "nothing is received for a connection that ends");
+        assert!(!entry.watched, "nobody waits for the end of a connection that has ended");
         let door = entry.door.take().expect("where there is a socket there is a door");
         entry.layers = None;
         self.count -= 1;
@@ -190,6 +195,8 @@ impl Connection {
             wanted: Reading::Once,
             armed: Armed::No,
             cancelling: false,
+            watched: false,
+            is_leaving: false,
             is_shut: false,
             is_ended: false,
             refuse: false,

@@ -16,6 +16,11 @@ pub(crate) enum Operation {
         slot: u32,
         generation: u32,
     },
+    /// Waits for the peer's end of a connection that is not read.
+    Watch {
+        slot: u32,
+        generation: u32,
+    },
     /// Reads the shard's own bell.
     Bell,
     /// Is the store's own, and so is the name.
@@ -35,6 +40,7 @@ impl Operation {
             Operation::Bell => (4, 0, 0),
             Operation::Cancel => (5, 0, 0),
             Operation::Store { name } => (6, name, 0),
+            Operation::Watch { slot, generation } => (7, slot, generation),
         };
         kind << 56 | u64::from(generation & GENERATION_BITS) << 32 | u64::from(index)
     }
@@ -49,6 +55,7 @@ impl Operation {
             4 => Operation::Bell,
             5 => Operation::Cancel,
             6 => Operation::Store { name: index },
+            7 => Operation::Watch { slot: index, generation },
             kind => unreachable!("the kernel gives back what it was given, and {kind} never was"),
         }
     }
@@ -66,6 +73,7 @@ mod tests {
             Operation::Accept { listener: 3 },
             Operation::Receive { slot: u32::MAX, generation: GENERATION_BITS },
             Operation::Send { slot: 7, generation: 1 },
+            Operation::Watch { slot: 8, generation: 2 },
             Operation::Bell,
             Operation::Cancel,
             Operation::Store { name: 9 },

@@ -5,6 +5,7 @@
 
 mod accepting;
 mod layered;
+mod watching;
 
 use std::{
     collections::VecDeque,
@@ -54,6 +55,10 @@ pub(crate) enum Happened {
     Sent {
         conn: ConnId,
         outgoing: Box<Outgoing>,
+    },
+    /// The peer of one that is watched has said its last.
+    Leaving {
+        conn: ConnId,
     },
     Closed {
         conn: ConnId,
@@ -197,6 +202,7 @@ impl Port {
             Operation::Accept { listener } => self.on_accept(now, listener, completion),
             Operation::Receive { slot, generation } => self.on_receive(now, slot, generation, completion),
             Operation::Send { slot, generation } => self.on_send(slot, generation, completion),
+            Operation::Watch { slot, generation } => self.on_watched(slot, generation, completion),
             Operation::Bell => {
                 if !self.is_over {
                     self.arm_bell();
@@ -250,6 +256,9 @@ impl Port {
 
     pub fn read(&mut self, conn: ConnId, reading: Reading) {
         self.connections.open(conn).wanted = reading;
+        if reading == Reading::Watched {
+            self.watch(conn);
+        }
         self.settle(conn);
     }
 
@@ -354,7 +363,8 @@ impl Port {
             Ok(taken) => sending.advance(taken as usize),
             Err(error) => {
                 let again = matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN | libc::ENOMEM));
-                if !again && !is_dead {
+                let is_leaving = entry.is_leaving && is_open;
+                if !again && !is_dead && !is_leaving {
                     self.keep(sending);
                     self.kill(conn);
                     return match stage {
@@ -363,7 +373,7 @@ impl Port {
                         Stage::Closing | Stage::Dead => Happened::Nothing,
                     };
                 }
-                false
+                !again && is_leaving
             }
         };
         if !is_done && !is_dead {
@@ -399,7 +409,7 @@ impl Port {
                 }
             }
             Stage::Dead => {
-                if entry.sending.is_none() && entry.armed == Armed::No {
+                if entry.sending.is_none() && entry.armed == Armed::No && !entry.watched {
                     let (socket, door) = self.connections.remove(conn.slot);
                     drop(socket);
                     door.seats.give_back();
@@ -417,7 +427,8 @@ impl Port {
         match (entry.armed, entry.wanted) {
             (Armed::No, Reading::Once) => self.arm_receive(conn, Armed::Once),
             (Armed::No, Reading::Continuous) => self.arm_receive(conn, Armed::Continuous),
-            (Armed::Continuous, Reading::Once | Reading::Paused) | (Armed::Once, Reading::Paused) => {
+            (Armed::Continuous, Reading::Once | Reading::Paused | Reading::Watched)
+            | (Armed::Once, Reading::Paused | Reading::Watched) => {
                 if !std::mem::replace(&mut entry.cancelling, true) {
                     self.cancel(Operation::Receive { slot: conn.slot, generation: conn.generation });
                 }
@@ -425,7 +436,7 @@ impl Port {
             // A single receive brings what is there, and the continuous one follows it.
             (Armed::Once, Reading::Once | Reading::Continuous)
             | (Armed::Continuous, Reading::Continuous)
-            | (Armed::No, Reading::Paused) => {}
+            | (Armed::No, Reading::Paused | Reading::Watched) => {}
         }
     }
 
@@ -460,7 +471,7 @@ impl Port {
         let entry = self.connections.get(conn).expect("only what lives can be killed");
         if entry.stage != Stage::Dead {
             entry.stage = Stage::Dead;
-            if entry.sending.is_some() || entry.armed != Armed::No {
+            if entry.sending.is_some() || entry.armed != Armed::No || entry.watched {
                 // This completes what is outstanding, with an end of stream or a broken pipe.
                 shut(entry.socket.as_ref(), libc::SHUT_RDWR);
             }

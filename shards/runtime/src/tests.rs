@@ -19,4 +19,5 @@ mod script;
 mod sends;
 mod turnstile;
 mod unix;
+mod watching;
 mod wire;

@@ -237,6 +237,7 @@ impl<B: Brain> Worker<B> {
                 self.effects.recycle(outgoing);
                 self.tell(Event::Sent { conn });
             }
+            Happened::Leaving { conn } => self.tell(Event::Leaving { conn }),
             Happened::Closed { conn } => self.tell(Event::Closed { conn }),
             Happened::OfStore { name, result } => self.on_store_operation(name, result)?,
         }

@@ -38,6 +38,8 @@ pub enum Reading {
     Continuous,
     /// Not at all, until told otherwise. Bytes that are received already are still brought.
     Paused,
+    /// As `Paused`; and `Event::Leaving` is brought when the peer has nothing more to say than what is under way already.
+    Watched,
 }
 
 /// The effects of one tick, and values for sending that go round between shard and runtime.

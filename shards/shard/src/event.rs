@@ -24,6 +24,8 @@ pub enum Event<'a> {
     Authenticated { conn: ConnId, answer: Box<Answer> },
     /// The socket took all bytes of the connection's last `Effect::Send`.
     Sent { conn: ConnId },
+    /// The peer of a connection that is `Reading::Watched` has said its last; `Closed` follows when that has been read.
+    Leaving { conn: ConnId },
     /// The peer closed or the network failed. No further event names this connection.
     Closed { conn: ConnId },
     /// An operator ends one connection.

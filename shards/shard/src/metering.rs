@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use mqtt::ReasonCode;
 
 use crate::{
-    ConnId, Effect, Instant, Shard, What,
+    ConnId, Effect, Instant, Reading, Shard, What,
     connection::{Connection, Stage},
     ending::WillFate,
     meters::{Meters, Pass},
@@ -97,7 +97,8 @@ impl Shard {
         meters.is_throttled = true;
         self.counters.rate_pauses += 1;
         self.timers.insert(until.max(turn.next_instant()), Deadline::Rate(conn));
-        self.stop_reading(conn, turn);
+        // It may have to wait for long, and shall not keep its place meanwhile if it has gone.
+        self.stop_reading(conn, Reading::Watched, turn);
     }
 
     fn end_for_rate(&mut self, conn: ConnId, flow: Flow, turn: &mut Turn<'_>) {
@@ -120,6 +121,16 @@ impl Shard {
         if let Some(meters) = connection.meters_mut() {
             meters.is_throttled = false;
         }
+        self.resume(conn, turn);
+    }
+
+    /// A client that waits for its rate has gone, and what it has sent by then is still to be read: it is read at once, and goes as
+    /// [`Shard::hear_out`] says. Its DISCONNECT may be the last of it.
+    pub(crate) fn handle_leaving(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        let Some(meters) = connection.meters_mut().filter(|meters| meters.is_throttled) else { return };
+        meters.is_throttled = false;
+        meters.is_leaving = true;
         self.resume(conn, turn);
     }
 

@@ -94,6 +94,7 @@ impl Meters {
         self.client = before.client;
         self.spent = before.spent;
         self.is_throttled = before.is_throttled;
+        self.is_leaving = before.is_leaving;
         self.is_held_back = before.is_held_back;
     }
 

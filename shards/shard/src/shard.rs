@@ -199,6 +199,7 @@ impl Shard {
             Event::Bytes { conn, bytes } => self.handle_bytes(conn, bytes, turn),
             Event::Sent { conn } => self.handle_sent(conn, turn),
             Event::Authenticated { conn, answer } => self.handle_authenticated(conn, *answer, turn),
+            Event::Leaving { conn } => self.handle_leaving(conn, turn),
             Event::Closed { conn } => self.handle_closed(conn, turn),
             Event::Kick { conn, reason } => self.handle_kick(conn, reason, turn),
             Event::Mail { from, mail } => self.handle_mail(from, mail, turn),

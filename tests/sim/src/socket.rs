@@ -164,7 +164,7 @@ impl Socket {
         self.receive = match reading {
             Reading::Once => Receive::Armed,
             Reading::Continuous => Receive::Continuous,
-            Reading::Paused => Receive::Paused,
+            Reading::Paused | Reading::Watched => Receive::Paused,
         };
     }
 

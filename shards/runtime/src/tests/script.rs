@@ -2,7 +2,7 @@
 //!
 //! `E` echoes, and so does what begins as a CONNECT does. `H` and a shard moves there and echoes. `B` and a length of four bytes answers with that many bytes.
 //! `Q` and a length does so and closes. `X` closes. `W` answers with the shard. `T` and a number of milliseconds sets a
-//! deadline. `M`, a shard and a count of four bytes sends that many pieces of mail there and answers with one byte when
+//! deadline. `L` is not read until its client has gone, and echoes what came before its end. `M`, a shard and a count of four bytes sends that many pieces of mail there and answers with one byte when
 //! all have come back.
 
 use std::{
@@ -31,6 +31,9 @@ pub struct Observed {
     pub mail: AtomicUsize,
     pub starved: AtomicUsize,
     pub timers: AtomicUsize,
+    pub leaving: AtomicUsize,
+    /// What clients of `L` have said after it.
+    pub late_bytes: AtomicUsize,
     /// The most bytes that came in one turn.
     pub turn_bytes_max: AtomicUsize,
 }
@@ -58,6 +61,7 @@ pub struct Script {
 struct Conn {
     unread: Vec<u8>,
     is_echo: bool,
+    is_watched: bool,
     out: Box<Outgoing>,
     is_sending: bool,
     is_closing: bool,
@@ -86,6 +90,9 @@ impl Script {
 
     fn on_bytes(&mut self, now: Instant, id: ConnId, bytes: &[u8], effects: &mut Effects) {
         let conn = self.conns.get_mut(&id).expect("no event names a connection that is gone");
+        if conn.is_watched {
+            self.observed.late_bytes.fetch_add(bytes.len(), SeqCst);
+        }
         if conn.is_echo {
             conn.out.bytes.extend_from_slice(bytes);
             return;
@@ -98,6 +105,11 @@ impl Script {
                 conn.is_echo = true;
                 conn.out.bytes.extend_from_slice(&unread);
                 effects.push(Effect::Read { conn: id, reading: Reading::Continuous });
+            }
+            b'L' => {
+                (conn.is_echo, conn.is_watched) = (true, true);
+                conn.out.bytes.push(b'L');
+                effects.push(Effect::Read { conn: id, reading: Reading::Watched });
             }
             b'H' if unread.len() >= 2 && ShardId(unread[1]) != self.id => {
                 assert!(self.room[usize::from(unread[1])] > 0, "the tests hand over less than fits");
@@ -217,6 +229,10 @@ impl Brain for Script {
                 self.on_bytes(now, conn, bytes, effects);
             }
             Event::Sent { conn } => self.conns.get_mut(&conn).expect("it is open").is_sending = false,
+            Event::Leaving { conn } => {
+                self.observed.leaving.fetch_add(1, SeqCst);
+                effects.push(Effect::Read { conn, reading: Reading::Continuous });
+            }
             Event::Closed { conn } => {
                 self.conns.remove(&conn).expect("a connection ends once");
                 self.observed.closed.fetch_add(1, SeqCst);

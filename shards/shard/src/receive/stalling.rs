@@ -27,19 +27,19 @@ impl Shard {
     }
 
     pub(crate) fn stall(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
-        if self.stop_reading(conn, turn) {
+        if self.stop_reading(conn, Reading::Paused, turn) {
             self.counters.publishers_paused += 1;
         }
     }
 
     /// False: it is not read already.
-    pub(crate) fn stop_reading(&mut self, conn: ConnId, turn: &mut Turn<'_>) -> bool {
+    pub(crate) fn stop_reading(&mut self, conn: ConnId, reading: Reading, turn: &mut Turn<'_>) -> bool {
         let Some(connection) = self.connections.get_mut(conn) else { return false };
         if std::mem::replace(&mut connection.stalled, true) {
             return false;
         }
         self.stalled.insert(conn);
-        turn.push(Effect::Read { conn, reading: Reading::Paused });
+        turn.push(Effect::Read { conn, reading });
         true
     }
 

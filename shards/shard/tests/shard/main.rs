@@ -13,6 +13,7 @@ mod ending;
 mod exchanging;
 mod failing;
 mod keeping;
+mod leaving;
 mod limits;
 mod looking;
 mod mounting;

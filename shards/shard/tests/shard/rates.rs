@@ -38,12 +38,12 @@ fn config(rates: DoorRates) -> Config {
     Config { rates: [rates, DoorRates::default()].into(), ..Config::default() }
 }
 
-fn of_client(flow: Flow, per_s: u64) -> Config {
+pub fn of_client(flow: Flow, per_s: u64) -> Config {
     config(DoorRates { client: rate(flow, per_s), ..DoorRates::default() })
 }
 
 /// A subscriber of everything, by the door without rates.
-fn watcher(s: &mut Script) -> Client {
+pub fn watcher(s: &mut Script) -> Client {
     let watcher = s.open_by(1, false);
     s.say_connect(watcher, &connect("w"));
     s.subscribe(watcher, "#", 0);
@@ -51,7 +51,7 @@ fn watcher(s: &mut Script) -> Client {
     watcher
 }
 
-fn flood(s: &mut Script, client: Client, topic: &str, count: u32) {
+pub fn flood(s: &mut Script, client: Client, topic: &str, count: u32) {
     for n in 0..count {
         s.publish(client, topic, &n.to_string());
     }
@@ -64,7 +64,7 @@ fn a_client_that_floods_is_not_read_until_its_rate_allows_more() {
     let client = s.join("c");
     flood(&mut s, client, "a", 200);
     assert_eq!(s.hear(watcher).len(), 50, "what the burst allows");
-    assert_eq!(s.reading(client), Reading::Paused);
+    assert_eq!(s.reading(client), Reading::Watched);
     assert_eq!((s.counter("rate_pauses"), s.counter("publishers_paused")), (1, 0));
     s.pass(Duration::from_millis(500));
     let half = s.hear(watcher).len();

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use client::{QoS, Version};
-use e2e::{Broker, PATIENCE, Peer, Process, Setup, peer::Program};
+use e2e::{Broker, PATIENCE, Peer, Process, Setup, peer::Program, socket};
 
 use socket2::{Domain, Socket, Type};
 
@@ -90,6 +90,27 @@ fn who_connects_too_often_is_told_or_closed_at_once() {
     let comes = |_| publish(broker.port, &["-q", "1", "-t", "t", "-m", "m"]).says("PUBACK");
     assert_eq!([(); 5].map(comes), [true, true, true, false, false]);
     assert_eq!(broker.counter("refused_connect_rate"), 2);
+}
+
+#[test]
+fn who_leaves_while_it_waits_for_its_rate_gives_its_seat_back_at_once() {
+    let text = "[server]\nmax_connections = 20\n[authentication]\nanonymous = \"always\"\n\
+                [rates]\nclient_publish_messages_per_s = 1\n";
+    let broker = Setup::new("rates-leave").shards(2).config(text).start();
+    for round in 1..=3 {
+        for n in 0..20 {
+            let mut client = socket::Socket::connect(broker.port, &format!("{round}-{n}"), true);
+            // Half an hour at its rate, and little enough for the socket to take it while nobody reads.
+            client.send(&socket::publish("flood", b"m").repeat(2000));
+            client.send(&socket::publish_acknowledged("flood", b"m", QoS::AtLeastOnce, 1));
+            client.send(&socket::frame(0xE0, &[]));
+        }
+        broker.await_counter("connections_closed", round * 20);
+    }
+    assert!(broker.counter("dropped_rate") > 60 * 1990);
+    let goodbyes =
+        broker.process.lines().iter().filter(|line| line.contains("the client disconnected")).count();
+    assert_eq!(goodbyes, 60, "the last word counts, too");
 }
 
 fn connect_from(address: [u8; 4], port: u16) -> TcpStream {
