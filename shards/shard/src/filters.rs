@@ -57,6 +57,17 @@ impl Filters {
         list.into_iter().flatten().chain(set.into_iter().flatten()).map(|filter| &**filter)
     }
 
+    /// Not more than so many of those behind this one, in their order; all of a list, which has no order and few.
+    pub fn page(&self, after: Option<&str>, most: usize) -> Vec<Box<str>> {
+        match self {
+            Filters::Few(list) => list.clone(),
+            Filters::Many(set) => {
+                let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+                set.range::<str, _>((from, Bound::Unbounded)).take(most).cloned().collect()
+            }
+        }
+    }
+
     /// Those of shared subscriptions. In a set they stand together, so that the others cost nothing.
     pub fn shared(&self) -> impl Iterator<Item = &str> {
         let (list, set) = match self {
@@ -105,6 +116,28 @@ mod tests {
         let sorted = filters.into_sorted();
         assert!(sorted.is_sorted());
         assert!(!sorted.contains(&"f/7".into()));
+    }
+
+    #[test]
+    fn pages_bring_all_of_a_set_once_and_a_list_as_a_whole() {
+        let mut filters = Filters::default();
+        filters.insert("b");
+        filters.insert("a");
+        assert_eq!(filters.page(None, 1), ["b".into(), "a".into()]);
+        (0..98).for_each(|n| filters.insert(&format!("f/{n}")));
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            let page = filters.page(after.as_deref(), 30);
+            assert!(page.len() <= 30);
+            let Some(last) = page.last().cloned() else { break };
+            // What goes meanwhile leaves no gap.
+            filters.remove(&last);
+            after = Some(last);
+            all.extend(page);
+        }
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!((all.len(), filters.len()), (100, 96));
     }
 
     #[test]

@@ -61,6 +61,7 @@ mod replay;
 mod restore;
 mod retained;
 mod review;
+mod reviewing;
 mod router;
 mod routes;
 mod secret;

@@ -1,7 +1,7 @@
 //! What clients may do: the rules are asked, what they said is remembered, and each denial is counted and told once.
 //!
 //! Without rules nothing here is ever called. When others take their place, whoever is connected is held to them from his next
-//! packet and his next message on, and his subscriptions and his will are looked at again soon after, some in each turn.
+//! packet and his next message on, and his subscriptions and his will are looked at again soon after (`reviewing.rs`).
 
 use std::sync::Arc;
 
@@ -13,8 +13,8 @@ use crate::{
     connection::{Connection, Stage},
     keys::SessionKey,
     note::Denial,
+    reviewing::Reviews,
     session::Session,
-    shard::Deadline,
     source::Source,
     turn::Turn,
 };
@@ -24,8 +24,8 @@ pub(crate) struct Permissions {
     profiles: Profiles,
     memory: Memory,
     hasher: ahash::RandomState,
-    /// Sessions that were connected when the rules changed, and whose subscriptions have not been looked at.
-    unreviewed: Vec<SessionKey>,
+    /// Sessions whose subscriptions are to be looked at.
+    pub(crate) reviews: Reviews,
 }
 
 /// A client's part of the rules.
@@ -45,7 +45,7 @@ impl Permissions {
             profiles: Profiles::new(&rules),
             memory: Memory::new(),
             hasher: ahash::RandomState::with_seeds(seed, 9, 10, 11),
-            unreviewed: Vec::new(),
+            reviews: Reviews::default(),
         }))
     }
 
@@ -146,8 +146,8 @@ impl Shard {
             return self.meter_all(turn);
         };
         let is_here = |key: &SessionKey| self.sessions[*key].conn.is_some();
-        permissions.unreviewed = self.sessions.keys().into_iter().filter(is_here).collect();
-        self.timers.insert(turn.next_instant(), Deadline::Rules);
+        permissions.reviews = self.sessions.keys().into_iter().filter(is_here).collect();
+        self.review_soon(turn);
     }
 
     /// A client is let in under this id, which may have a session.
@@ -253,55 +253,13 @@ impl Shard {
         turn.push(Effect::Note(Note { conn: Some(conn), client_id, what: What::Denied(Box::new(denial)) }));
     }
 
-    pub(crate) fn on_rules_deadline(&mut self, turn: &mut Turn<'_>) {
-        let mut filters = 0;
-        while filters < FILTERS_PER_TURN {
-            let Some(key) = self.permissions.as_mut().and_then(|permissions| permissions.unreviewed.pop())
-            else {
-                return;
-            };
-            // Its slot may have become that of another, which is none the worse for it.
-            if let Some(conn) = self.sessions.get(key).and_then(|session| session.conn) {
-                filters += 1 + self.sessions[key].filters.len();
-                self.review_rights(key, conn, turn);
-            }
-        }
-        self.timers.insert(turn.next_instant(), Deadline::Rules);
-    }
-
     pub(crate) fn revoke(&mut self, key: SessionKey, filter: &str, turn: &mut Turn<'_>) {
         self.counters.subscriptions_revoked += 1;
         self.sessions[key].filters.remove(filter);
         self.keep_unsubscribed(key, filter);
         self.remove_subscription(key, filter, turn);
     }
-
-    /// Takes from the session what its client may not have any more.
-    pub(crate) fn review_rights(&mut self, key: SessionKey, conn: ConnId, turn: &mut Turn<'_>) {
-        if self.permissions.is_none() || self.drain.has_begun() {
-            return;
-        }
-        let filters: Vec<Box<str>> = self.sessions[key].filters.iter().map(Box::from).collect();
-        for filter in filters {
-            if !self.may(conn, &Ask::new(Action::Subscribe, &filter), turn) {
-                self.revoke(key, &filter, turn);
-            }
-        }
-        let will = self.sessions[key].will.as_ref().map(|will| will.message.clone());
-        let Some(will) = will else { return };
-        let ask =
-            Ask { action: Action::Will, topic: will.topic(), qos: will.qos() as u8, retain: will.retain() };
-        if !self.may(conn, &ask, turn) {
-            self.will_bytes -= self.sessions[key].will.take().map_or(0, |will| will.message.weight());
-            if self.is_kept(key) {
-                self.keep_session(key, false);
-            }
-        }
-    }
 }
 
 /// Lines of the log for what one client is denied, until the rules change.
 const NOTED_MAX: usize = 32;
-
-/// Subscriptions that one turn asks the rules about after a change.
-const FILTERS_PER_TURN: usize = 1 << 12;

@@ -56,6 +56,8 @@ pub struct Shard {
     /// Some listener has or had a mount point.
     pub(crate) has_mounts: bool,
     pub(crate) revising: Revising,
+    /// `Deadline::Rules` is set.
+    pub(crate) is_reviewing: bool,
     pub(crate) sessions: Sessions,
     pub(crate) trie: Trie,
     pub(crate) routes: Routes,
@@ -153,6 +155,7 @@ impl Shard {
             spending: Spending::new(seed),
             has_mounts: config.has_mounts(),
             revising: Revising::default(),
+            is_reviewing: false,
             sessions: Sessions::new(random.next_u64()),
             trie: Trie::new(random.next_u64()),
             routes: Routes::new(),

@@ -23,6 +23,7 @@ mod reconfiguring;
 mod regranting;
 mod replaying;
 mod retaining;
+mod reviewing;
 mod room;
 mod script;
 mod shards;

@@ -11,13 +11,17 @@ use crate::{
     script::{Client, Script, connect},
 };
 
-fn asking(rules: Option<Rules>) -> Script {
+pub fn config(rules: Option<Rules>) -> Config {
     let doors = vec![DoorConfig { asks: true, ..DoorConfig::default() }];
-    Script::new(Config { doors, rules, ..Config::default() })
+    Config { doors, rules, ..Config::default() }
+}
+
+fn asking(rules: Option<Rules>) -> Script {
+    Script::new(config(rules))
 }
 
 /// Who has the role `all` may read and write, and who has `none` nothing.
-fn rules() -> Rules {
+pub fn rules() -> Rules {
     let text =
         "[roles.all]\nrules = [ { allow = \"readwrite\", topics = \"#\" } ]\n[roles.none]\nrules = []\n";
     let layer = access::own::parse("rules", text);
@@ -25,7 +29,7 @@ fn rules() -> Rules {
     Rules::builder(Fallback::Deny).layer(layer).build()
 }
 
-fn accept(by: &str, user: &str, role: &str) -> Answer {
+pub fn accept(by: &str, user: &str, role: &str) -> Answer {
     let grant = Grant {
         by: Some(by.into()),
         user: Some(user.into()),
