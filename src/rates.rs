@@ -1,9 +1,12 @@
 //! How often everybody connects, and the words of rates that connections share: the tables that all shards have in common.
 //!
-//! They are looked at where somebody connects, never for a message: whoever is let in takes his words along.
+//! They are looked at where somebody connects, never for a message: whoever is let in takes his words along. Each table stands in
+//! many parts with a lock each, none of which is so large that a look at all of it would hold anybody up.
+
+mod knocks;
+mod known;
 
 use std::{
-    collections::HashMap,
     hash::{BuildHasher, Hash, RandomState},
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
@@ -19,14 +22,16 @@ use crate::{
     listen::Entrance,
     numbering::Numbers,
 };
+use knocks::Knocks;
+use known::Known;
 
 /// Once per process.
 pub struct Registry {
     hasher: RandomState,
     began: Instant,
     limits: RwLock<Limits>,
-    knocks: Mutex<Knocks>,
-    words: Mutex<HashMap<u64, Known>>,
+    knocks: Parts<Knocks>,
+    words: Parts<Known>,
 }
 
 /// What the configuration says now.
@@ -38,18 +43,8 @@ struct Limits {
     prefix_v6: u8,
 }
 
-/// For whom it was, and when all his connections would have come at just his rate, in nanoseconds.
-#[derive(Default)]
-struct Knocks {
-    due_ns: HashMap<u64, u64>,
-    /// With how many of them those that mean nothing any more are looked for.
-    sweep_at: usize,
-}
-
-struct Known {
-    words: Arc<Words>,
-    seen: Instant,
-}
+/// A table, by the upper bits of the hash.
+struct Parts<T>(Box<[Mutex<T>]>);
 
 /// Whose words or connections are counted.
 #[derive(Hash)]
@@ -68,8 +63,8 @@ impl Registry {
             hasher: RandomState::new(),
             began: Instant::now(),
             limits: RwLock::default(),
-            knocks: Mutex::default(),
-            words: Mutex::default(),
+            knocks: Parts::default(),
+            words: Parts::default(),
         }
     }
 
@@ -146,42 +141,35 @@ impl Registry {
             return true;
         }
         let now_ns = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        let mut knocks = locked(&self.knocks);
-        knocks.take(self.hasher.hash_one(whose), self.hasher.hash_one(Whose::Crowd), per_minute, now_ns)
+        let key = self.hasher.hash_one(whose);
+        let comes = self.knocks.of(key).take(key, per_minute, now_ns);
+        comes.unwrap_or_else(|| {
+            let crowd = self.hasher.hash_one(Whose::Crowd);
+            self.knocks.of(crowd).take_always(crowd, per_minute, now_ns)
+        })
     }
 
     fn words(&self, whose: &Whose<'_>) -> Arc<Words> {
-        let mut table = locked(&self.words);
-        let mut key = self.hasher.hash_one(whose);
-        let now = Instant::now();
-        if table.len() >= ENTRIES_MIN && table.len() == table.capacity() {
-            // A look at all of them is paid for by those that came since the table was half as large.
-            let is_needed = |known: &Known| Arc::strong_count(&known.words) > 1 || now - known.seen < MINUTE;
-            table.retain(|_, known| is_needed(known));
-        }
-        if table.len() >= ENTRIES_MAX && !table.contains_key(&key) {
-            key = self.hasher.hash_one(Whose::Crowd);
-        }
-        let known = table.entry(key).or_insert_with(|| Known { words: Arc::default(), seen: now });
-        known.seen = now;
-        Arc::clone(&known.words)
+        let (key, now) = (self.hasher.hash_one(whose), Instant::now());
+        let words = self.words.of(key).get(key, now);
+        words.unwrap_or_else(|| {
+            let crowd = self.hasher.hash_one(Whose::Crowd);
+            self.words.of(crowd).get_always(crowd, now)
+        })
     }
 }
 
-impl Knocks {
-    fn take(&mut self, whose: u64, crowd: u64, per_minute: u64, now_ns: u64) -> bool {
-        if self.due_ns.len() >= self.sweep_at.max(ENTRIES_MIN) {
-            self.due_ns.retain(|_, due_ns| *due_ns > now_ns);
-            self.sweep_at = (self.due_ns.len() * 2).min(ENTRIES_MAX);
-        }
-        let has_room = self.due_ns.len() < ENTRIES_MAX || self.due_ns.contains_key(&whose);
-        let due_ns = self.due_ns.entry(if has_room { whose } else { crowd }).or_default();
-        let next_ns = now_ns.max(*due_ns) + (MINUTE_NS / per_minute).max(1);
-        let comes = next_ns <= now_ns + MINUTE_NS;
-        if comes {
-            *due_ns = next_ns;
-        }
-        comes
+impl<T> Parts<T> {
+    fn of(&self, key: u64) -> MutexGuard<'_, T> {
+        let at = (key >> (u64::BITS - PARTS.ilog2())) as usize;
+        // What another thread left behind when it panicked is as good as before: each change is one word.
+        self.0[at].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T: Default> Default for Parts<T> {
+    fn default() -> Parts<T> {
+        Parts((0..PARTS).map(|_| Mutex::default()).collect())
     }
 }
 
@@ -193,53 +181,32 @@ fn rates_of(pace: Pace) -> Rates {
         .with(Flow::ReceiveBytes, pace.receive_bytes_per_s)
 }
 
-/// What another thread left behind when it panicked is as good as before: each change is one word.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
+/// Of each table.
+const PARTS: usize = 64;
 
-/// Fewer are not worth a look.
-const ENTRIES_MIN: usize = 1024;
-
-/// Of each table. Whoever comes beyond it is one of a crowd that is held to a rate together.
-const ENTRIES_MAX: usize = 1 << 20;
+/// Of each part, which is as many as fit into the memory that a table of this size takes. Whoever comes beyond them is one of a crowd
+/// that is held to a rate together.
+const ENTRIES_MAX: usize = 14 << 10;
 
 const MINUTE: Duration = Duration::from_secs(60);
-const MINUTE_NS: u64 = MINUTE.as_nanos() as u64;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const SECOND_NS: u64 = 1_000_000_000;
-
     #[test]
-    fn a_minutes_worth_may_come_at_once_and_then_one_after_the_other() {
-        let mut knocks = Knocks::default();
-        let mut coming = |now_ns| (0..100).filter(|_| knocks.take(1, 0, 6, now_ns)).count();
-        assert_eq!(coming(SECOND_NS), 6);
-        assert_eq!(coming(5 * SECOND_NS), 0);
-        assert_eq!(coming(11 * SECOND_NS), 1);
-        assert_eq!(coming(31 * SECOND_NS), 2);
-        assert_eq!(coming(500 * SECOND_NS), 6);
-    }
-
-    #[test]
-    fn the_table_is_bounded_and_its_crowd_is_held_to_one_rate() {
-        let mut knocks = Knocks::default();
-        for whose in 1..=(ENTRIES_MAX as u64) {
-            assert!(knocks.take(whose, 0, 2, SECOND_NS));
-        }
-        let beyond = 2 * ENTRIES_MAX as u64;
-        let come = (beyond..beyond + 100).filter(|whose| knocks.take(*whose, 0, 2, SECOND_NS)).count();
-        assert_eq!(come, 2);
-        assert!(
-            knocks.take(7, 0, 2, SECOND_NS) && !knocks.take(7, 0, 2, SECOND_NS),
-            "who is known is not in it"
-        );
-        assert!(knocks.due_ns.len() <= ENTRIES_MAX + 1);
-        assert!(knocks.take(beyond, 0, 2, 100 * SECOND_NS));
-        assert!(knocks.due_ns.len() < 10, "what is over is forgotten");
+    fn whoever_comes_beyond_the_tables_is_one_of_a_crowd_with_one_rate() {
+        let registry = Registry::new();
+        let knock = |n: u64| registry.knock(&Whose::Client(&n.to_string()), 2);
+        let most = (PARTS * ENTRIES_MAX) as u64;
+        let early = (0..most * 5 / 4).filter(|n| knock(*n)).count() as u64;
+        assert!(early > most * 9 / 10, "{early}");
+        let come = (most * 5 / 4..most * 5 / 4 + 1000).filter(|n| knock(*n)).count();
+        assert_eq!(come, 0, "the crowd has had its two");
+        let words = |n: u64| registry.words(&Whose::User(&n.to_string()));
+        (0..most * 5 / 4).for_each(|n| drop(words(n)));
+        assert!(Arc::ptr_eq(&words(most * 2), &words(most * 3)), "they have their words in common");
+        assert!(!Arc::ptr_eq(&words(1), &words(2)), "who is known is not in it");
     }
 
     #[test]
