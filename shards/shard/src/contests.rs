@@ -3,7 +3,7 @@
 //! What is counted is how often a connection that was alive lost its session. Whether two machines do it or two programs on one
 //! machine makes no difference to those who want their messages.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use hashbrown::HashMap;
 
@@ -29,6 +29,8 @@ pub enum ContestPolicy {
 /// By client id, of which the hash is enough.
 pub(crate) struct Contests {
     by_client_id: HashMap<u64, Contest, ahash::RandomState>,
+    /// All of them, those that came first in front: the first to go where there is no room.
+    order: VecDeque<u64>,
     hasher: ahash::RandomState,
 }
 
@@ -45,7 +47,7 @@ struct Contest {
 impl Contests {
     pub fn new(seed: u64) -> Contests {
         let hasher = || ahash::RandomState::with_seeds(seed, 12, 13, 14);
-        Contests { by_client_id: HashMap::with_hasher(hasher()), hasher: hasher() }
+        Contests { by_client_id: HashMap::with_hasher(hasher()), order: VecDeque::new(), hasher: hasher() }
     }
 
     /// A connection that was alive has lost its session. Says how many times that was, if it is too much now.
@@ -53,14 +55,13 @@ impl Contests {
         if limits.takeovers == 0 {
             return None;
         }
-        if self.by_client_id.len() >= CONTESTS_MAX {
-            self.by_client_id.retain(|_, contest| !contest.is_over(limits, now));
-            if self.by_client_id.len() >= CONTESTS_MAX {
-                self.by_client_id.clear();
-            }
-        }
         let fresh = Contest { since: now, takeovers: 0, held_until: now, rounds: 0 };
-        let contest = self.by_client_id.entry(self.hasher.hash_one(client_id)).or_insert(fresh);
+        let key = self.hasher.hash_one(client_id);
+        if !self.by_client_id.contains_key(&key) {
+            self.make_room(now);
+            self.order.push_back(key);
+        }
+        let contest = self.by_client_id.entry(key).or_insert(fresh);
         if contest.is_over(limits, now) {
             *contest = fresh;
         } else if now.since(contest.since) > limits.window {
@@ -78,6 +79,22 @@ impl Contests {
         // One line and one refusal for each window's worth.
         (contest.since, contest.takeovers) = (now, 0);
         Some(takeovers)
+    }
+
+    /// The one that came first goes. One that somebody is held to stays, unless there are many such: whoever floods the table with
+    /// other client ids does not end what is decided of this one.
+    fn make_room(&mut self, now: Instant) {
+        let mut looks = 0;
+        while self.order.len() >= CONTESTS_MAX {
+            let Some(first) = self.order.pop_front() else { return };
+            looks += 1;
+            let is_held = self.by_client_id.get(&first).is_some_and(|contest| contest.held_until > now);
+            if is_held && looks <= LOOKS_MAX {
+                self.order.push_back(first);
+            } else {
+                self.by_client_id.remove(&first);
+            }
+        }
     }
 
     /// Whoever has the session keeps it for now.
@@ -107,6 +124,9 @@ const HELD_MAX: Duration = Duration::from_secs(600);
 
 /// Client ids that are remembered, for each shard.
 const CONTESTS_MAX: usize = 1 << 14;
+
+/// For the one that goes.
+const LOOKS_MAX: u32 = 8;
 
 #[cfg(test)]
 mod tests {
@@ -158,6 +178,35 @@ mod tests {
         assert!((0..100).all(|_| contests.on_takeover("c", &never, at(0)).is_none()));
         for n in 0..3 * CONTESTS_MAX {
             contests.on_takeover(&n.to_string(), &ContestLimits::default(), at(0));
+            assert!(contests.by_client_id.len() <= CONTESTS_MAX);
+            assert_eq!(contests.by_client_id.len(), contests.order.len());
+        }
+    }
+
+    #[test]
+    fn a_full_table_loses_one_at_a_time_and_none_that_is_decided() {
+        let limits =
+            ContestLimits { takeovers: 2, policy: ContestPolicy::Refuse, ..ContestLimits::default() };
+        let mut contests = Contests::new(1);
+        for id in ["a", "b"] {
+            contests.on_takeover(id, &limits, at(0));
+            assert_eq!(contests.on_takeover(id, &limits, at(0)), Some(2));
+        }
+        contests.on_takeover("begun", &limits, at(0));
+        for n in 0..CONTESTS_MAX - 3 {
+            contests.on_takeover(&n.to_string(), &limits, at(0));
+        }
+        contests.on_takeover("one more", &limits, at(1));
+        assert_eq!(contests.by_client_id.len(), CONTESTS_MAX);
+        assert_eq!(contests.on_takeover("begun", &limits, at(1)), None, "the first that may go has gone");
+        assert_eq!(contests.on_takeover("7", &limits, at(1)), Some(2), "the others have not");
+        for n in 0..3 * CONTESTS_MAX {
+            contests.on_takeover(&format!("flood {n}"), &limits, at(2));
+        }
+        assert!(contests.is_held("a", &limits, at(3)) && contests.is_held("b", &limits, at(3)));
+        // Where all are held, one of them goes all the same.
+        for n in 0..4 * CONTESTS_MAX {
+            contests.on_takeover(&format!("all {}", n / 2), &limits, at(4));
             assert!(contests.by_client_id.len() <= CONTESTS_MAX);
         }
     }
