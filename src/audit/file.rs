@@ -2,9 +2,9 @@
 
 use std::{
     ffi::OsString,
-    fs::{self, File, OpenOptions},
+    fs::{self, File, Metadata, OpenOptions},
     io::{self, Write},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -16,17 +16,15 @@ pub struct AuditFile {
     bytes_max: u64,
     /// How many of those before stay.
     keep: u32,
-    /// A line may have been written in part.
+    /// The last line in it has no end.
     is_torn: bool,
 }
 
 impl AuditFile {
     /// The error is a sentence.
     pub fn open(path: &Path, bytes_max: u64, keep: u32) -> Result<AuditFile, String> {
-        check(path)?;
-        let opened = open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
-        let (bytes, file) = opened.map_err(|error| cannot_open(path, &error))?;
-        Ok(AuditFile { path: path.to_owned(), file, bytes, bytes_max, keep, is_torn: false })
+        let (file, bytes, is_torn) = open(path)?;
+        Ok(AuditFile { path: path.to_owned(), file, bytes, bytes_max, keep, is_torn })
     }
 
     pub fn path(&self) -> &Path {
@@ -39,20 +37,32 @@ impl AuditFile {
             self.rotate()?;
         }
         if self.is_torn {
-            self.file.write_all(b"\n")?;
+            self.append(b"\n")?;
         }
-        self.is_torn = true;
-        self.file.write_all(lines)?;
-        self.is_torn = false;
-        self.bytes += lines.len() as u64;
+        self.append(lines)
+    }
+
+    /// As far as there is room: what stands there then may be a part of a line.
+    fn append(&mut self, mut lines: &[u8]) -> io::Result<()> {
+        while !lines.is_empty() {
+            match self.file.write(lines) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => {
+                    self.is_torn = lines[count - 1] != b'\n';
+                    self.bytes += count as u64;
+                    lines = &lines[count..];
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
         Ok(())
     }
 
+    /// What can be no audit log is not taken: lines go on into the file that is open. The error has the sentence.
     pub fn reopen(&mut self) -> io::Result<()> {
-        let file = open(&self.path)?;
-        self.bytes = file.metadata()?.len();
-        self.file = file;
-        self.is_torn = false;
+        let (file, bytes, is_torn) = open(&self.path).map_err(io::Error::other)?;
+        (self.file, self.bytes, self.is_torn) = (file, bytes, is_torn);
         Ok(())
     }
 
@@ -82,6 +92,10 @@ pub fn check(path: &Path) -> Result<(), String> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return check_folder(path),
         Err(error) => return Err(cannot_open(path, &error)),
     };
+    judge(path, &found)
+}
+
+fn judge(path: &Path, found: &Metadata) -> Result<(), String> {
     let path = path.display();
     if !found.is_file() {
         return Err(format!("audit.file = {path}: it is no regular file. Name another, or move it away"));
@@ -108,10 +122,22 @@ fn cannot_open(path: &Path, error: &io::Error) -> String {
     format!("audit.file = {}: it cannot be opened: {error}", path.display())
 }
 
-fn open(path: &Path) -> io::Result<File> {
+/// The file, what is in it, and whether its last line has no end: whoever wrote it may have had no room, or no time. The error is a sentence.
+fn open(path: &Path) -> Result<(File, u64, bool), String> {
+    check(path)?;
     // A link would lead to what somebody else chose, and a pipe would make us wait.
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
-    OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(flags).open(path)
+    let opened =
+        OpenOptions::new().read(true).append(true).create(true).mode(0o600).custom_flags(flags).open(path);
+    let file = opened.map_err(|error| cannot_open(path, &error))?;
+    let found = file.metadata().map_err(|error| cannot_open(path, &error))?;
+    // What was looked at before may have become something else.
+    judge(path, &found)?;
+    let mut last = [b'\n'];
+    if found.len() > 0 {
+        file.read_exact_at(&mut last, found.len() - 1).map_err(|error| cannot_open(path, &error))?;
+    }
+    Ok((file, found.len(), last != [b'\n']))
 }
 
 fn rename(from: &Path, to: &Path) -> io::Result<()> {
@@ -185,6 +211,45 @@ mod tests {
         std::os::unix::fs::symlink(folder.join("elsewhere"), &link).expect("ours");
         assert!(AuditFile::open(&link, 1, 1).is_err() && !folder.join("elsewhere").exists());
         assert!(AuditFile::open(&folder.join("none/audit"), 1, 1).is_err());
+        fs::remove_dir_all(folder).expect("ours");
+    }
+
+    #[test]
+    fn what_becomes_readable_by_others_is_not_taken_when_it_is_opened_anew() {
+        let folder = fresh_folder("anew");
+        let path = folder.join("audit");
+        let mut file = AuditFile::open(&path, 1000, 0).expect("ours");
+        fs::rename(&path, folder.join("moved")).expect("ours");
+        fs::write(&path, "").expect("ours");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("ours");
+        let error = file.reopen().expect_err("others can read it").to_string();
+        assert!(error.contains("chmod 600"), "{error}");
+        file.write(b"one\n").expect("written");
+        assert_eq!(fs::read_to_string(folder.join("moved")).expect("there"), "one\n", "nothing is lost");
+        assert_eq!(fs::read_to_string(&path).expect("there"), "");
+        fs::remove_file(&path).expect("ours");
+        std::os::unix::fs::symlink(folder.join("elsewhere"), &path).expect("ours");
+        assert!(file.reopen().is_err() && !folder.join("elsewhere").exists());
+        fs::remove_dir_all(folder).expect("ours");
+    }
+
+    #[test]
+    fn a_line_without_an_end_gets_one_before_the_next() {
+        let folder = fresh_folder("torn");
+        let path = folder.join("audit");
+        let mut file = AuditFile::open(&path, 1000, 0).expect("ours");
+        file.append(b"{\"a\":").expect("as much as there was room for");
+        file.write(b"{}\n").expect("written");
+        file.append(b"{\"b\":").expect("as much as there was room for");
+        file.reopen().expect("the same file");
+        file.write(b"{}\n").expect("written");
+        file.append(b"{\"c\":").expect("as much as there was room for");
+        drop(file);
+        let mut file = AuditFile::open(&path, 1000, 0).expect("ours");
+        file.write(b"{}\n").expect("written");
+        let text = fs::read_to_string(&path).expect("there");
+        assert_eq!(text, "{\"a\":\n{}\n{\"b\":\n{}\n{\"c\":\n{}\n");
+        assert_eq!(file.bytes, text.len() as u64);
         fs::remove_dir_all(folder).expect("ours");
     }
 }
