@@ -33,7 +33,7 @@ impl Shard {
         if !self.has_room_to_receive(Stage::Asking, frame.len()) {
             self.counters.receive_memory_exceeded += 1;
             let why = "packets that wait fill max_receive_memory";
-            self.refuse(conn, ReasonCode::QuotaExceeded, why, turn);
+            self.refuse_named(conn, connect, ReasonCode::QuotaExceeded, why, turn);
             return;
         }
         let method = connect.properties.authentication_method;
@@ -251,7 +251,8 @@ impl Shard {
             return;
         }
         let (reason, why) = (ReasonCode::MaximumConnectTime, "the client did not answer in time".into());
-        self.end_connection(conn, None, What::Refused { reason, why, claim: None }, WillFate::Discard, turn);
+        let claim = self.standing(conn).and_then(|standing| standing.claim());
+        self.end_connection(conn, None, What::Refused { reason, why, claim }, WillFate::Discard, turn);
     }
 }
 
@@ -260,8 +261,7 @@ impl Standing {
     fn claim(&self) -> Option<Box<Claim>> {
         let frame = mqtt::split(self.connect.expose(), u32::MAX).ok().flatten()?;
         let connect = Connect::decode(&frame, Version::V5).ok()?;
-        let user_name = connect.username.map(Box::from);
-        Some(Box::new(Claim { client_id: connect.client_id.into(), user_name }))
+        Some(Claim::of(&connect))
     }
 
     /// What the client answers to the challenge. [MQTT-4.12.0-5]

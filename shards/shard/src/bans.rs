@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use hashbrown::HashMap;
-use mqtt::ReasonCode;
+use mqtt::{Connect, ReasonCode};
 
 use crate::{ConnId, Instant, Shard, What, ending::WillFate, turn::Turn};
 
@@ -55,7 +55,7 @@ impl Shard {
             let client_id = Arc::clone(&self.sessions[session].client_id);
             if self.is_client_barred(&client_id, turn.now) || self.is_user_barred(conn, turn.now) {
                 self.counters.ended_banned += 1;
-                let (reason, why) = (ReasonCode::AdministrativeAction, "banned");
+                let (reason, why) = (ReasonCode::AdministrativeAction, BANNED);
                 let what = What::Disconnected { reason, why: why.into() };
                 self.end_connection(conn, Some((reason, why)), what, WillFate::Publish, turn);
             }
@@ -73,8 +73,11 @@ impl Shard {
         user.is_some_and(|user| holds(&barred.users, user, now))
     }
 
-    pub(crate) fn refuse_barred(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
+    pub(crate) fn refuse_barred(&mut self, conn: ConnId, connect: &Connect<'_>, turn: &mut Turn<'_>) {
         self.counters.refused_banned += 1;
-        self.refuse(conn, ReasonCode::Banned, "banned", turn);
+        self.refuse_named(conn, connect, ReasonCode::Banned, BANNED, turn);
     }
 }
+
+/// For the client and for the log.
+pub(crate) const BANNED: &str = "banned";

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use mqtt::{Connack, ConnackProperties, Connect, Frame, Packet, PacketKind, ReasonCode, Version, Violation};
 
 use crate::{
-    ConnId, Effect, Note, Reading, Shard, ShardId, What, confirm::Needs, connection::Stage, ending::WillFate,
-    failure::STORE_FAILED, keys::SessionKey, mount, publish::SERVER_TOPICS, turn::Turn, wills::Will,
+    Claim, ConnId, Effect, Note, Reading, Shard, ShardId, What, confirm::Needs, connection::Stage,
+    ending::WillFate, failure::STORE_FAILED, keys::SessionKey, mount, publish::SERVER_TOPICS, turn::Turn,
+    wills::Will,
 };
 
 /// What a remaining length can say; a message can grow a little on its way out.
@@ -49,13 +50,19 @@ impl Shard {
         let door = connection.door;
         if connection.refuse {
             self.counters.refused_max_connections += 1;
-            self.refuse(conn, ReasonCode::ConnectionRateExceeded, "max_connections is reached", turn);
+            self.refuse_named(
+                conn,
+                &connect,
+                ReasonCode::ConnectionRateExceeded,
+                "max_connections is reached",
+                turn,
+            );
             return Ok(());
         }
         if self.config.door(door).is_some_and(|door| !door.versions.contains(connect.version)) {
             self.counters.refused_version += 1;
             let why = "this listener does not take clients of this protocol version";
-            self.refuse(conn, ReasonCode::UnsupportedProtocolVersion, why, turn);
+            self.refuse_named(conn, &connect, ReasonCode::UnsupportedProtocolVersion, why, turn);
             return Ok(());
         }
         if home != self.id {
@@ -63,7 +70,7 @@ impl Shard {
             return Ok(());
         }
         if self.is_client_barred(connect.client_id, turn.now) {
-            self.refuse_barred(conn, turn);
+            self.refuse_barred(conn, &connect, turn);
             return Ok(());
         }
         if self.is_asked_about(conn) {
@@ -73,7 +80,7 @@ impl Shard {
         // [MQTT-4.12.0-1]
         if connect.properties.authentication_method.is_some() {
             let why = "no authentication method is supported";
-            self.refuse(conn, ReasonCode::BadAuthenticationMethod, why, turn);
+            self.refuse_named(conn, &connect, ReasonCode::BadAuthenticationMethod, why, turn);
             return Ok(());
         }
         self.admit(conn, &connect, None, turn);
@@ -90,22 +97,22 @@ impl Shard {
     ) {
         // The client id once more: somebody may have been asked for long.
         if self.is_client_barred(connect.client_id, turn.now) || self.is_user_barred(conn, turn.now) {
-            return self.refuse_barred(conn, turn);
+            return self.refuse_barred(conn, connect, turn);
         }
         self.mount(conn);
         let topic = match self.mounted_will(conn, connect) {
             Ok(topic) => topic,
-            Err(why) => return self.refuse(conn, ReasonCode::TopicNameInvalid, why, turn),
+            Err(why) => return self.refuse_named(conn, connect, ReasonCode::TopicNameInvalid, why, turn),
         };
         let mounted = topic.as_deref().map(|topic| mount::with_topic(connect, topic));
         let connect = mounted.as_ref().unwrap_or(connect);
         if let Err((reason, why)) = self.check_connect(connect) {
-            return self.refuse(conn, reason, why, turn);
+            return self.refuse_named(conn, connect, reason, why, turn);
         }
         if self.is_contested(connect.client_id, turn) {
             self.counters.refused_contested += 1;
             let why = "clients with this client id take the session from each other; come back later";
-            return self.refuse(conn, ReasonCode::ConnectionRateExceeded, why, turn);
+            return self.refuse_named(conn, connect, ReasonCode::ConnectionRateExceeded, why, turn);
         }
         let assigned = connect.client_id.is_empty().then(|| self.assign_client_id());
         if self.permissions.is_some() {
@@ -114,7 +121,7 @@ impl Shard {
             self.hold(conn, client_id, existed);
             if !self.may_leave_will(conn, connect, turn) {
                 let why = "the access rules do not allow this will";
-                return self.refuse(conn, ReasonCode::NotAuthorized, why, turn);
+                return self.refuse_named(conn, connect, ReasonCode::NotAuthorized, why, turn);
             }
         }
         self.accept(conn, connect, assigned, data, turn);
@@ -394,6 +401,19 @@ impl Shard {
         }
         let connack = Connack { session_present, reason: ReasonCode::Success, properties };
         self.reply(conn, &Packet::Connack(connack), turn);
+    }
+
+    /// The log and the audit log have whom the client says to be.
+    pub(crate) fn refuse_named(
+        &mut self,
+        conn: ConnId,
+        connect: &Connect<'_>,
+        reason: ReasonCode,
+        why: &'static str,
+        turn: &mut Turn<'_>,
+    ) {
+        let what = What::Refused { reason, why: why.into(), claim: Some(Claim::of(connect)) };
+        self.refuse_saying(conn, reason, why, what, turn);
     }
 
     pub(crate) fn refuse(

@@ -6,6 +6,7 @@ use mqtt::{Disconnect, Packet, ReasonCode, Version, Violation};
 
 use crate::{
     ConnId, Effect, Instant, Note, Reading, Shard, What,
+    bans::BANNED,
     connection::{Connection, Stage},
     keys::SessionKey,
     receive::protocol_error,
@@ -58,7 +59,9 @@ impl Shard {
     fn is_worth_a_line(&mut self, what: &What, now: Instant) -> bool {
         let noted_at = match what {
             What::Refused { reason: ReasonCode::ConnectionRateExceeded, .. } => &mut self.crowds_noted_at[0],
-            What::Refused { reason: ReasonCode::Banned, claim: None, .. } => &mut self.crowds_noted_at[1],
+            What::Refused { reason: ReasonCode::Banned, why, .. } if why == BANNED => {
+                &mut self.crowds_noted_at[1]
+            }
             _ => return true,
         };
         let is_first = noted_at.is_none_or(|at| now.since(at) >= CROWD_NOTE_PERIOD);

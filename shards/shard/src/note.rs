@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use mqtt::{ReasonCode, Version};
+use mqtt::{Connect, ReasonCode, Version};
 
 use crate::ConnId;
 
@@ -71,6 +71,13 @@ pub enum What {
 pub struct Claim {
     pub client_id: Box<str>,
     pub user_name: Option<Box<str>>,
+}
+
+impl Claim {
+    pub(crate) fn of(connect: &Connect<'_>) -> Box<Claim> {
+        let user_name = connect.username.map(Box::from);
+        Box::new(Claim { client_id: connect.client_id.into(), user_name })
+    }
 }
 
 /// What a client may not do, and why.

@@ -1,6 +1,7 @@
 //! From bytes to packets: finds the frames in what a connection brings and hands each to its handler.
 
 mod stalling;
+mod strangers;
 
 use mqtt::{Ack, Frame, Packet, PacketKind, Publish, ReasonCode, Received, Violation};
 
@@ -104,6 +105,10 @@ impl Shard {
 
     /// Handles whole frames from the front of `bytes`; says how many bytes they were.
     fn consume(&mut self, conn: ConnId, bytes: &[u8], turn: &mut Turn<'_>) -> usize {
+        if let Some(violation) = self.stranger(conn, bytes) {
+            self.on_violation(conn, violation, turn);
+            return bytes.len();
+        }
         let mut pass = None;
         let used = self.consume_frames(conn, bytes, &mut pass, turn);
         if let Some(pass) = pass {

@@ -285,3 +285,41 @@ fn a_drain_waits_for_what_is_queued_and_not_for_who_takes_nothing() {
     assert!(s.is_closed(stuck));
     assert_eq!(s.drained, 1);
 }
+
+#[test]
+fn who_comes_with_another_protocol_is_named() {
+    for (bytes, named) in [
+        (&b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..], "this is TLS, at a listener without TLS"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "this is HTTP, at"),
+        (b"POST /v1 HTTP/1.1\r\n", "this is HTTP, at"),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "this is HTTP, at"),
+        (b"PROXY TCP4 192.0.2.1 192.0.2.9 700 1883\r\n", "this is the header of a proxy, at"),
+        (b"\r\n\r\n\x00\r\nQUIT\n\x21\x11", "this is the header of a proxy, at"),
+        (b"\x30\x03\x00\x01a", "the first packet is not CONNECT"),
+    ] {
+        let mut s = Script::of_one();
+        let client = s.open();
+        s.bytes(client, bytes);
+        assert!(s.is_closed(client) && s.hear(client).is_empty(), "{named}");
+        assert!(s.notes.iter().any(|note| note.contains(named)), "{named}: {:?}", s.notes);
+        assert_eq!(s.counter("violations"), 1);
+    }
+    // What a client says later is its own business.
+    let mut s = Script::of_one();
+    let client = s.join("c");
+    s.bytes(client, b"PROXY ");
+    assert!(!s.notes.iter().any(|note| note.contains("proxy")), "{:?}", s.notes);
+}
+
+#[test]
+fn a_refusal_names_whom_the_client_says_to_be() {
+    let mut s = Script::of_one();
+    let (client, _) = s.connect(&Connect {
+        username: Some("ada"),
+        properties: mqtt::ConnectProperties { authentication_method: Some("X"), ..Default::default() },
+        ..connect("c")
+    });
+    assert!(s.is_closed(client));
+    let named = "claim: Some(Claim { client_id: \"c\", user_name: Some(\"ada\") })";
+    assert!(s.notes.iter().any(|note| note.contains(named)), "{:?}", s.notes);
+}
