@@ -160,15 +160,10 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        fs,
-        io::{BufRead, BufReader},
-        net::TcpListener,
-        path::Path,
-        sync::Mutex,
-    };
+    use std::{fs, path::Path, sync::Mutex};
 
     use super::*;
+    use crate::one_question;
 
     #[test]
     fn lines_are_written_in_order_and_a_flush_waits_for_them() {
@@ -217,15 +212,7 @@ mod tests {
         let lines = fmt::layer().with_ansi(false).with_writer(move || target.clone());
         // For the whole process, as what other crates log comes by another way than ours.
         tracing_subscriber::registry().with(filter(Level::Trace)).with(lines).init();
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let url = format!("http://{}/", listener.local_addr().expect("its address"));
-        let asked = thread::spawn(move || {
-            let (mut stream, _) = listener.accept().expect("a connection");
-            let lines = BufReader::new(stream.try_clone().expect("a second handle")).lines();
-            let head: Vec<String> = lines.map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
-            stream.write_all(b"HTTP/1.1 204 X\r\n\r\n").expect("written");
-            head.join("\n")
-        });
+        let (url, asked) = one_question::server(204);
         let authorization = Some(identity::Secret::new(b"Bearer hunter2"));
         let options = identity::HttpOptions { url, authorization, ..identity::HttpOptions::default() };
         let answer = identity::Http::new(&options).expect("a URL").post_json(b"");

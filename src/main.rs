@@ -17,6 +17,8 @@ mod log;
 mod named_files;
 mod notify;
 mod numbering;
+#[cfg(test)]
+mod one_question;
 mod open_files;
 mod passwd;
 mod people;

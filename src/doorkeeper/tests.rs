@@ -1,16 +1,11 @@
 //! What is asked over HTTP, and who gets the secret of the call-out.
 
-use std::{
-    env, fs,
-    io::{BufRead, BufReader, Write},
-    net::TcpListener,
-    os::unix::fs::PermissionsExt,
-    process, thread,
-};
+use std::{env, fs, os::unix::fs::PermissionsExt, process};
 
 use identity::Judgement;
 
 use super::*;
+use crate::one_question::server;
 
 fn ask(password: &str) -> identity::Ask {
     identity::Ask {
@@ -26,28 +21,14 @@ fn ask(password: &str) -> identity::Ask {
     }
 }
 
-/// A server that gives nothing, and the head of the one question that it is asked.
-fn server() -> (String, thread::JoinHandle<String>) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let url = format!("http://{}/", listener.local_addr().expect("its address"));
-    let asked = thread::spawn(move || {
-        let (mut stream, _) = listener.accept().expect("a connection");
-        let lines = BufReader::new(stream.try_clone().expect("a second handle")).lines();
-        let head: Vec<String> = lines.map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
-        stream.write_all(b"HTTP/1.1 404 X\r\ncontent-length: 0\r\n\r\n").expect("written");
-        head.join("\n")
-    });
-    (url, asked)
-}
-
 #[test]
 fn the_secret_of_the_call_out_goes_to_the_call_out_alone() {
     let file = env::temp_dir().join(format!("iothub-authorization-{}", process::id()));
     fs::write(&file, "Bearer hunter2").expect("written");
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("made private");
     let http_authorization_file = file.display().to_string();
-    let (keys, asked_for_keys) = server();
-    let (program, asked_program) = server();
+    let (keys, asked_for_keys) = server(404);
+    let (program, asked_program) = server(404);
     let settings = Authentication {
         jwt_keys: keys,
         http_url: program,
