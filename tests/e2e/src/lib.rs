@@ -5,6 +5,7 @@ pub mod api;
 pub mod authority;
 pub mod broker;
 pub mod confinement;
+pub mod dice;
 pub mod hello;
 pub mod link;
 pub mod pace;

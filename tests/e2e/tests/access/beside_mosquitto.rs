@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use access::{Action, Ask, Fallback, Rules, Who};
 use client::{Event, Options, Publication, QoS, ReasonCode};
-use e2e::{Link, PATIENCE, Process, Setup, program, v5};
+use e2e::{Link, PATIENCE, Process, Setup, dice::Dice, program, v5};
 
 const IDS: [&str; 7] = ["a", "b", "a", "b", "a/b", "x+", "$a"];
 const USERS: [Option<&str>; 7] = [None, Some("a"), Some("b"), None, Some("a"), Some("b/a"), Some("a#")];
@@ -16,23 +16,6 @@ const TOPICS: [&str; 16] = [
     "a", "b", "a/b", "b/a", "a/a", "a/b/a", "b/a/b", "a/b/a/b", "x-a", "x-a/b", "c", "c/a", "/a", "a//b",
     "$a", "$a/b",
 ];
-
-/// A small random source with a seed, so that a failure names its file.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, count: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (mixed >> 33) as usize % count
-    }
-
-    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        from[self.below(from.len())]
-    }
-}
 
 /// One client's verdict on everything that it tries.
 #[derive(Debug, PartialEq)]
@@ -152,13 +135,13 @@ fn attempts(port: u16, sender: &mut Link, id: &str, user: Option<&str>) -> Attem
 #[test]
 fn the_same_file_gives_the_same_verdicts_in_mosquitto() {
     let folder = program::fresh_folder("acl-beside-mosquitto");
-    let texts: Vec<String> = (1..=FILES).map(|seed| acl(&mut Dice(seed))).collect();
+    let texts: Vec<String> = (1..=FILES).map(|seed| acl(&mut Dice::new(seed))).collect();
     let files: Vec<PathBuf> = (0..texts.len()).map(|at| folder.join(format!("acl-{at}"))).collect();
     files.iter().zip(&texts).for_each(|(file, text)| fs::write(file, text).unwrap());
     let (_mosquitto, ports) = mosquitto(&folder, &files);
     let (mut allowed, mut denied) = (0, 0);
     for (at, (port, text)) in ports.iter().zip(&texts).enumerate() {
-        let mut dice = Dice(at as u64);
+        let mut dice = Dice::new(at as u64);
         let layer = access::mosquitto::parse("acl", text).unwrap();
         let rules = Rules::builder(Fallback::Deny).layer(layer).build();
         let mut sender = Link::connect(*port, options("sender", Some("sender")));
@@ -188,7 +171,7 @@ fn the_same_file_gives_the_same_verdicts_in_mosquitto() {
 #[test]
 fn the_running_broker_gives_the_verdicts_of_mosquitto() {
     let folder = program::fresh_folder("acl-brokers");
-    let texts: Vec<String> = (1..=BROKERS).map(|seed| acl(&mut Dice(1000 + seed))).collect();
+    let texts: Vec<String> = (1..=BROKERS).map(|seed| acl(&mut Dice::new(1000 + seed))).collect();
     let files: Vec<PathBuf> = (0..texts.len()).map(|at| folder.join(format!("acl-{at}"))).collect();
     files.iter().zip(&texts).for_each(|(file, text)| fs::write(file, text).unwrap());
     let (_mosquitto, ports) = mosquitto(&folder, &files);
@@ -207,7 +190,7 @@ fn the_running_broker_gives_the_verdicts_of_mosquitto() {
         );
         // Like mosquitto, one shard takes one packet after the other.
         let broker = Setup::new("acl-broker").shards(1).config(&config).start();
-        let mut dice = Dice(at as u64);
+        let mut dice = Dice::new(at as u64);
         let mut senders =
             [*port, broker.port].map(|port| Link::connect(port, options("sender", Some("sender"))));
         for _ in 0..CLIENTS {

@@ -7,9 +7,9 @@ use client::{Event, Message, Publication, QoS, Subscription, Version};
 use e2e::PATIENCE;
 use e2e::link::lasting;
 
-use crate::dice::Dice;
 use crate::lives::{Lives, Over};
 use crate::visitor::Visitor;
+use e2e::dice::Dice;
 
 /// Changes its mind until the broker stays; gives how many changes were acknowledged.
 pub fn change(lives: &Lives, port: u16, person: u64, dice: &mut Dice) -> Result<u64, Over> {

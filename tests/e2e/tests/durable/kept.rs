@@ -7,9 +7,9 @@ use client::{Driver, Error, Event, Message, Publication, QoS, Subscription, Targ
 use e2e::link::lasting;
 use e2e::{PATIENCE, v5};
 
-use crate::dice::Dice;
 use crate::lives::{Lives, Over};
 use crate::visitor::Visitor;
+use e2e::dice::Dice;
 
 /// Retains and clears until the broker stays; gives how many publications and how many looks at all of them that were.
 pub fn keep(lives: &Lives, port: u16, dice: &mut Dice) -> Result<(u64, u64), Over> {

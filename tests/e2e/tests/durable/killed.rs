@@ -9,11 +9,11 @@ use client::{QoS, Version};
 use e2e::broker::free_port;
 use e2e::{Setup, program};
 
-use crate::dice::Dice;
 use crate::lives::Lives;
 use crate::subscriber::Taste;
 use crate::traffic::PUBLISHERS;
 use crate::{interest, kept, publisher, subscriber, wills};
+use e2e::dice::Dice;
 
 #[test]
 fn nothing_is_lost_by_200_kills_when_everything_is_fsynced() {

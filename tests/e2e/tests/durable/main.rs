@@ -3,7 +3,6 @@
 
 mod backed_up;
 mod damaged;
-mod dice;
 mod directory;
 mod examined;
 mod failing;

@@ -5,10 +5,10 @@ use std::time::Duration;
 use client::{Event, QoS, Version};
 use e2e::link::lasting;
 
-use crate::dice::Dice;
 use crate::lives::{Lives, Over};
 use crate::traffic::{Numbered, TOPICS};
 use crate::visitor::Visitor;
+use e2e::dice::Dice;
 
 /// Publishes until the broker stays; gives how many publications that were.
 pub fn publish(lives: &Lives, port: u16, publisher: u64, dice: &mut Dice) -> Result<u64, Over> {

@@ -6,10 +6,10 @@ use client::{Event, Message, Publication, QoS, Subscription, Version};
 use e2e::PATIENCE;
 use e2e::link::lasting;
 
-use crate::dice::Dice;
 use crate::lives::{Lives, Over};
 use crate::traffic::{Numbered, PUBLISHERS, TOPICS};
 use crate::visitor::Visitor;
+use e2e::dice::Dice;
 
 /// One subscriber of the run.
 #[derive(Debug, Clone, Copy)]

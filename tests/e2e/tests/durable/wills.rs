@@ -7,9 +7,9 @@ use client::{Event, Publication, QoS, Subscription, Version, Will};
 use e2e::link::lasting;
 use e2e::{Link, PATIENCE};
 
-use crate::dice::Dice;
 use crate::lives::{Lives, Over};
 use crate::visitor::Visitor;
+use e2e::dice::Dice;
 
 /// Makes wills until the broker stays; gives what came of them.
 pub fn make(lives: &Lives, port: u16, dice: &mut Dice) -> Result<String, Over> {
