@@ -5,23 +5,24 @@
 
 mod file;
 mod line;
+mod strangers;
 
 use std::{
     io, mem,
     path::Path,
     sync::{
-        Arc, OnceLock, PoisonError, RwLock,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use runtime::Occasion;
-use shard::{Note, ShardId};
+use shard::{NotOpened, Note, ShardId};
 
-use self::{file::AuditFile, line::Line};
+use self::{file::AuditFile, line::Line, strangers::Strangers};
 use crate::config::{self, Fault};
 
 /// The audit log of this process, once it is started. There is none unless the configuration names a file.
@@ -32,6 +33,7 @@ static AUDIT: OnceLock<Audit> = OnceLock::new();
 pub struct Audit {
     queue: Sender<Entry>,
     lost: Arc<AtomicU64>,
+    strangers: Arc<Mutex<Strangers>>,
     events: Events,
     /// By the number of the door.
     listeners: Arc<RwLock<Vec<Arc<str>>>>,
@@ -141,11 +143,17 @@ pub fn start(settings: &config::Audit, listeners: Vec<Arc<str>>) -> Result<Optio
     let keep = u32::try_from(settings.keep).unwrap_or(u32::MAX);
     let file = AuditFile::open(Path::new(&settings.file), settings.rotate_bytes, keep)?;
     let (queue, entries) = bounded(QUEUE_LINES_MAX);
-    let audit = Audit { queue, lost: Arc::default(), events, listeners: Arc::new(RwLock::new(listeners)) };
-    let lost = Arc::clone(&audit.lost);
+    let audit = Audit {
+        queue,
+        lost: Arc::default(),
+        strangers: Arc::default(),
+        events,
+        listeners: Arc::new(RwLock::new(listeners)),
+    };
+    let writer = Writer::new(file, &audit);
     thread::Builder::new()
         .name("audit".to_owned())
-        .spawn(move || Writer { file, lost, batch: Vec::new(), lines: 0, has_failed: false }.run(&entries))
+        .spawn(move || writer.run(&entries))
         .map_err(|error| format!("the thread of the audit log cannot be started: {error}"))?;
     drop(AUDIT.set(audit.clone()));
     Ok(Some(Arc::new(audit)))
@@ -193,6 +201,26 @@ impl runtime::Auditor for Audit {
         line::write_note(&mut line, note);
         self.put(line.finish());
     }
+
+    /// One line for each address and second; how many more there were is told when the second is over.
+    fn turn_away(&self, shard: ShardId, occasion: &Occasion, why: NotOpened, what: &str) {
+        let ip = occasion.address.map(|address| address.ip().to_canonical());
+        if !self.events.has(Kind::Refused) || !locked(&self.strangers).takes(ip, Instant::now()) {
+            return;
+        }
+        let mut line = Line::new(Kind::Refused.word());
+        line.number("shard", u64::from(shard.0));
+        line.maybe("listener", occasion.door.and_then(|door| self.listener(door)).as_deref());
+        line.maybe("address", occasion.address.map(|address| address.to_string()).as_deref());
+        line.text("by", line::layer_of(why));
+        line.text("why", what);
+        self.put(line.finish());
+    }
+}
+
+/// What another thread left behind when it panicked are counts.
+fn locked(strangers: &Mutex<Strangers>) -> MutexGuard<'_, Strangers> {
+    strangers.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Audit {
@@ -212,6 +240,7 @@ impl Audit {
 struct Writer {
     file: AuditFile,
     lost: Arc<AtomicU64>,
+    strangers: Arc<Mutex<Strangers>>,
     batch: Vec<u8>,
     /// In the batch.
     lines: u64,
@@ -220,11 +249,27 @@ struct Writer {
 }
 
 impl Writer {
+    fn new(file: AuditFile, audit: &Audit) -> Writer {
+        let (lost, strangers) = (Arc::clone(&audit.lost), Arc::clone(&audit.strangers));
+        Writer { file, lost, strangers, batch: Vec::new(), lines: 0, has_failed: false }
+    }
+
     fn run(mut self, entries: &Receiver<Entry>) {
-        while let Ok(first) = entries.recv() {
-            for entry in std::iter::once(first).chain(entries.try_iter()) {
+        loop {
+            // The first of a crowd wakes this thread, which stays awake until it has told how many they were.
+            let wakes_for_more = !locked(&self.strangers).is_empty();
+            let first = if wakes_for_more {
+                entries.recv_timeout(strangers::PERIOD)
+            } else {
+                entries.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            };
+            if matches!(first, Err(RecvTimeoutError::Disconnected)) {
+                return;
+            }
+            for entry in first.into_iter().chain(entries.try_iter()) {
                 self.take(entry);
             }
+            self.tell_strangers(false);
             self.tell_losses();
             self.write();
         }
@@ -241,14 +286,31 @@ impl Writer {
             }
             Entry::Reopen => {
                 self.write();
-                let reopened = self.file.reopen();
-                self.say(reopened);
+                if let Err(error) = self.file.reopen() {
+                    let path = self.file.path().display();
+                    tracing::error!(
+                        %path,
+                        "the audit log is not opened anew, and goes on in the file that is open: {error}"
+                    );
+                }
             }
             Entry::Flush(done) => {
+                self.tell_strangers(true);
                 self.tell_losses();
                 self.write();
                 let _ = done.try_send(());
             }
+        }
+    }
+
+    fn tell_strangers(&mut self, all: bool) {
+        let more = locked(&self.strangers).count(Instant::now(), all);
+        for (address, count) in more {
+            let mut line = Line::new(Kind::Refused.word());
+            line.maybe("address", address.map(|address| address.to_string()).as_deref());
+            line.number("more", count);
+            self.batch.extend_from_slice(&line.finish());
+            self.lines += 1;
         }
     }
 
@@ -302,6 +364,38 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 mod tests {
     use super::*;
 
+    fn audit(queue: Sender<Entry>) -> Audit {
+        let events = Events(1 << Kind::Refused as u16);
+        Audit { queue, lost: Arc::default(), strangers: Arc::default(), events, listeners: Arc::default() }
+    }
+
+    #[test]
+    fn a_flood_of_strangers_is_one_line_and_a_count() {
+        use runtime::Auditor as _;
+        let folder = file::fresh_folder("strangers");
+        let path = folder.join("audit");
+        let (queue, entries) = bounded(QUEUE_LINES_MAX);
+        let audit = audit(queue);
+        let writer = Writer::new(AuditFile::open(&path, 1 << 20, 1).expect("a file of ours"), &audit);
+        let address = |port: u16| Some(std::net::SocketAddr::from(([192, 0, 2, 1], port)));
+        for port in 1..=5000 {
+            let occasion = Occasion { address: address(port), door: Some(0) };
+            audit.turn_away(ShardId(0), &occasion, NotOpened::Tls, "TLS: no certificate");
+        }
+        assert_eq!(entries.len(), 1);
+        let (done, written) = bounded(1);
+        audit.queue.send(Entry::Flush(done)).expect("there is room");
+        drop(audit);
+        writer.run(&entries);
+        assert!(written.try_recv().is_ok());
+        let text = std::fs::read_to_string(&path).expect("it was written");
+        assert_eq!(text.lines().count(), 2, "{text}");
+        let said = "\"address\":\"192.0.2.1:1\",\"by\":\"tls\",\"why\":\"TLS: no certificate\"}\n";
+        assert!(text.contains(said), "{text}");
+        assert!(text.ends_with("\"event\":\"refused\",\"address\":\"192.0.2.1\",\"more\":4999}\n"), "{text}");
+        std::fs::remove_dir_all(folder).expect("ours");
+    }
+
     #[test]
     fn events_are_named_and_others_refused() {
         let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
@@ -314,7 +408,7 @@ mod tests {
     #[test]
     fn what_finds_no_room_is_counted_and_nobody_waits() {
         let (queue, _entries) = bounded(1);
-        let audit = Audit { queue, lost: Arc::default(), events: Events(0), listeners: Arc::default() };
+        let audit = audit(queue);
         for _ in 0..3 {
             audit.put(b"{}\n".to_vec());
         }
@@ -326,15 +420,15 @@ mod tests {
         let folder = file::fresh_folder("losses");
         let path = folder.join("audit");
         let file = AuditFile::open(&path, 1 << 20, 1).expect("a file of ours");
-        let lost = Arc::new(AtomicU64::new(3));
-        let mut writer =
-            Writer { file, lost: Arc::clone(&lost), batch: Vec::new(), lines: 0, has_failed: false };
+        let audit = audit(bounded(1).0);
+        audit.lost.store(3, Ordering::Relaxed);
+        let mut writer = Writer::new(file, &audit);
         writer.take(Entry::Line(b"{\"a\":1}\n".to_vec()));
         writer.tell_losses();
         writer.write();
         let text = std::fs::read_to_string(&path).expect("it was written");
         assert!(text.starts_with("{\"a\":1}\n") && text.contains("\"event\":\"lost\",\"lines\":3"), "{text}");
-        assert_eq!(lost.load(Ordering::Relaxed), 0);
+        assert_eq!(audit.lost.load(Ordering::Relaxed), 0);
         std::fs::remove_dir_all(folder).expect("ours");
     }
 }

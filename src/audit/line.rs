@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt::Write as _};
 
-use shard::{Denial, Note, ReasonCode, What};
+use shard::{Denial, NotOpened, Note, ReasonCode, What};
 use tracing_subscriber::fmt::{
     format::Writer,
     time::{FormatTime, SystemTime},
@@ -83,6 +83,21 @@ pub fn of_act(act: &Act<'_>) -> Vec<u8> {
     line.text("outcome", act.outcome);
     line.texts("details", act.details);
     line.finish()
+}
+
+/// What turned somebody away who was no client yet.
+pub fn layer_of(why: NotOpened) -> &'static str {
+    match why {
+        NotOpened::NoSeat => "seats",
+        NotOpened::Slow => "slowness",
+        NotOpened::Gone => "its end",
+        NotOpened::Tls => "tls",
+        NotOpened::Unknown => "mqtt",
+        NotOpened::WebSocket => "websocket",
+        NotOpened::Banned => "bans",
+        NotOpened::TooOften => "rates",
+        NotOpened::Proxy => "proxy",
+    }
 }
 
 /// None: what the shard says is no business of the audit log's.

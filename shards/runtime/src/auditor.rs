@@ -2,12 +2,15 @@
 
 use std::{fmt::Debug, net::SocketAddr};
 
-use shard::{Note, ShardId};
+use shard::{NotOpened, Note, ShardId};
 
 /// Keeps a record. All shards have the same one.
 pub trait Auditor: Send + Sync + Debug {
     /// Must not block: a shard waits until it returns.
     fn record(&self, shard: ShardId, occasion: &Occasion, note: &Note);
+
+    /// Somebody was turned away before he was a client. The same goes for it; and it may come as often as anybody likes.
+    fn turn_away(&self, _shard: ShardId, _occasion: &Occasion, _why: NotOpened, _what: &str) {}
 }
 
 /// What the runtime knows of the connection that a note is about; nothing, where it is about none that is here.

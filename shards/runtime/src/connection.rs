@@ -74,9 +74,12 @@ impl Address {
     pub fn is_unknown(&self) -> bool {
         self.ip == Address::UNKNOWN.ip
     }
-}
 
-impl Address {
+    /// For the log: none for who comes by a socket in the file system.
+    pub fn known(self) -> Option<tracing::field::DisplayValue<Address>> {
+        (!self.is_unknown()).then(|| tracing::field::display(self))
+    }
+
     /// None for who comes by a socket in the file system.
     pub fn ip(self) -> Option<IpAddr> {
         let ip = Ipv6Addr::from(self.ip).to_canonical();

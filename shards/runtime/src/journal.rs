@@ -2,47 +2,83 @@
 
 use std::borrow::Cow;
 
-use shard::{Denial, Note, ShardId, What};
+use shard::{Claim, Denial, Note, ReasonCode, ShardId, What};
+use tracing::field::DisplayValue;
 
 use crate::connection::Address;
 
-/// Writes the line. The client is named by its id where it has one, and by its address where it is connected here. `other` is the
-/// address of another client where the line is about two.
+/// Of whom the line is: a client by its id where it has one, and by its address where it is connected here and has one.
+struct Subject<'a> {
+    shard: u8,
+    client_id: Option<Cow<'a, str>>,
+    address: Option<DisplayValue<Address>>,
+}
+
+/// Writes the line. `other` is the address of another client where the line is about two.
 pub(crate) fn write(shard: ShardId, address: Option<Address>, other: Option<Address>, note: &Note) {
-    let shard = shard.0;
     let client_id = note.client_id.as_deref().map(shortened);
-    let client_id = client_id.as_deref();
-    let (address, other) = (address.map(tracing::field::display), other.map(tracing::field::display));
+    let subject = Subject { shard: shard.0, client_id, address: address.and_then(Address::known) };
     match &note.what {
-        What::Connected {
-            version,
-            user,
-            provider,
-            clean_start,
-            session_present,
-            keep_alive_s,
-            session_expiry_s,
-        } => {
-            tracing::info!(
-                shard,
-                client_id,
-                address,
-                user = user.as_deref().map(shortened).as_deref(),
-                provider = provider.as_deref(),
-                ?version,
-                clean_start,
-                session_present,
-                keep_alive_s,
-                session_expiry_s,
-                "connected"
-            );
+        What::Connected { .. } => write_connected(&subject, &note.what),
+        What::Refused { reason, why, claim } => write_refused(subject, *reason, why, claim.as_deref()),
+        What::Violation { .. }
+        | What::Disconnected { .. }
+        | What::TakenOver
+        | What::Contested { .. }
+        | What::SessionExpired
+        | What::WillPublished => write_end(&subject, other, &note.what),
+        What::QueueFull | What::StoreFull | What::StoreHasRoom => write_room(&subject, &note.what),
+        What::Denied(denial) => write_denied(&subject, denial),
+        What::SubscriptionsRefused { reason, count } => {
+            let Subject { shard, client_id, address } = subject;
+            let client_id = client_id.as_deref();
+            tracing::info!(shard, client_id, address, ?reason, count, "subscriptions refused");
         }
-        What::Refused { reason, why, claim } => {
-            let claimed_id = claim.as_ref().map(|claim| shortened(&claim.client_id));
-            let user_name = claim.as_ref().and_then(|claim| claim.user_name.as_deref()).map(shortened);
-            let (client_id, user_name) = (claimed_id.as_deref(), user_name.as_deref());
-            tracing::info!(shard, client_id, address, user_name, ?reason, why = &**why, "refused");
-        }
+    }
+}
+
+fn write_connected(subject: &Subject<'_>, what: &What) {
+    let What::Connected {
+        version,
+        user,
+        provider,
+        clean_start,
+        session_present,
+        keep_alive_s,
+        session_expiry_s,
+    } = what
+    else {
+        unreachable!("the caller looked");
+    };
+    tracing::info!(
+        shard = subject.shard,
+        client_id = subject.client_id.as_deref(),
+        address = subject.address,
+        user = user.as_deref().map(shortened).as_deref(),
+        provider = provider.as_deref(),
+        ?version,
+        clean_start,
+        session_present,
+        keep_alive_s,
+        session_expiry_s,
+        "connected"
+    );
+}
+
+/// Nobody has proved what the claim says.
+fn write_refused(subject: Subject<'_>, reason: ReasonCode, why: &str, claim: Option<&Claim>) {
+    let Subject { shard, client_id, address } = subject;
+    let client_id = client_id.or_else(|| claim.map(|claim| shortened(&claim.client_id)));
+    let user_name = claim.and_then(|claim| claim.user_name.as_deref()).map(shortened);
+    let (client_id, user_name) = (client_id.as_deref(), user_name.as_deref());
+    tracing::info!(shard, client_id, address, user_name, ?reason, why, "refused");
+}
+
+/// Of a connection, a session, or what comes of them.
+fn write_end(subject: &Subject<'_>, other: Option<Address>, what: &What) {
+    let Subject { shard, client_id, address } = subject;
+    let client_id = client_id.as_deref();
+    match what {
         What::Violation { reason, what } => {
             tracing::warn!(shard, client_id, address, ?reason, what, "protocol violation");
         }
@@ -51,31 +87,36 @@ pub(crate) fn write(shard: ShardId, address: Option<Address>, other: Option<Addr
         }
         What::TakenOver => tracing::info!(shard, client_id, address, "session taken over"),
         What::Contested { takeovers, .. } => {
-            tracing::warn!(shard, client_id, address, other_address = other, takeovers, "{CONTESTED}");
+            let other_address = other.and_then(Address::known);
+            tracing::warn!(shard, client_id, address, other_address, takeovers, "{CONTESTED}");
         }
         What::SessionExpired => tracing::debug!(shard, client_id, address, "session expired"),
         What::WillPublished => tracing::debug!(shard, client_id, address, "will published"),
+        _ => unreachable!("the caller looked"),
+    }
+}
+
+fn write_room(subject: &Subject<'_>, what: &What) {
+    let Subject { shard, client_id, address } = subject;
+    let client_id = client_id.as_deref();
+    match what {
         What::QueueFull => tracing::warn!(shard, client_id, address, "queue full, messages are dropped"),
-        What::StoreFull => {
-            tracing::error!(
-                shard,
-                "the store has no room: QoS 1 and 2 messages are refused or wait until there is space on its disk"
-            );
-        }
+        What::StoreFull => tracing::error!(shard, "{STORE_FULL}"),
         What::StoreHasRoom => tracing::info!(shard, "the store has room again"),
-        What::Denied(denial) => {
-            let Denial { user, action, topic, because, is_shadow } = &**denial;
-            let user = user.as_deref().map(shortened);
-            let (user, topic, because) = (user.as_deref(), &*shortened(topic), &**because);
-            if *is_shadow {
-                tracing::info!(shard, client_id, address, user, action, topic, because, "would be denied");
-            } else {
-                tracing::info!(shard, client_id, address, user, action, topic, because, "denied");
-            }
-        }
-        What::SubscriptionsRefused { reason, count } => {
-            tracing::info!(shard, client_id, address, ?reason, count, "subscriptions refused");
-        }
+        _ => unreachable!("the caller looked"),
+    }
+}
+
+fn write_denied(subject: &Subject<'_>, denial: &Denial) {
+    let Subject { shard, client_id, address } = subject;
+    let client_id = client_id.as_deref();
+    let Denial { user, action, topic, because, is_shadow } = denial;
+    let user = user.as_deref().map(shortened);
+    let (user, topic, because) = (user.as_deref(), &*shortened(topic), &**because);
+    if *is_shadow {
+        tracing::info!(shard, client_id, address, user, action, topic, because, "would be denied");
+    } else {
+        tracing::info!(shard, client_id, address, user, action, topic, because, "denied");
     }
 }
 
@@ -88,6 +129,9 @@ fn shortened(client_id: &str) -> Cow<'_, str> {
 }
 
 const CONTESTED: &str = "two clients use the same client id and take the session from each other";
+
+const STORE_FULL: &str =
+    "the store has no room: QoS 1 and 2 messages are refused or wait until there is space on its disk";
 
 const CLIENT_ID_CHARS_MAX: usize = 128;
 

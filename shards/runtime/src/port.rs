@@ -5,6 +5,7 @@
 
 mod accepting;
 mod layered;
+mod turned_away;
 mod watching;
 
 use std::{
@@ -16,10 +17,10 @@ use std::{
 };
 
 use io_uring::{opcode, squeue::Flags, types::Fd};
-use shard::{Ask, ConnId, Instant, NotOpened, Outgoing, Reading};
+use shard::{Ask, ConnId, Instant, NotOpened, Outgoing, Reading, ShardId};
 
 use crate::{
-    Config, Doorkeeper, Occasion, Place, Question,
+    Auditor, Config, Doorkeeper, Occasion, Place, Question,
     barred::Barred,
     buffers::{Buffers, Filled, GROUP},
     connection::{Address, Armed, Connections, Stage},
@@ -31,6 +32,7 @@ use crate::{
     sending::Sending,
 };
 use accepting::Accepting;
+use turned_away::{BANNED, REASONS};
 
 /// What a completion came to. Who is turned away has got no seat, and the socket is closed already.
 #[derive(Debug)]
@@ -83,8 +85,8 @@ pub(crate) struct Port {
     accept_again_at: Option<Instant>,
     /// That it waits was logged; cleared by the next connection.
     accept_failure_logged: bool,
-    /// When a connection that was turned away was logged last.
-    turned_away_logged_at: Option<Instant>,
+    /// When a connection that was turned away was logged last, by the reason.
+    turned_away_logged_at: [Option<Instant>; REASONS],
     /// Closed connections that may take until then for their end, earliest first.
     lingering: VecDeque<(Instant, ConnId)>,
     linger: Duration,
@@ -96,8 +98,9 @@ pub(crate) struct Port {
     /// Those that have ended their WebSocket.
     leaving: VecDeque<ConnId>,
     scratch: Scratch,
-    refusal_logged_at: Option<Instant>,
     seats: Arc<Seats>,
+    auditor: Option<Arc<dyn Auditor>>,
+    shard: ShardId,
     doorkeeper: Option<Arc<dyn Doorkeeper>>,
     barred: Barred,
     /// Not under way, for the next sends. Boxed already, as a connection wants them.
@@ -110,7 +113,7 @@ pub(crate) struct Port {
 
 impl Port {
     /// `bell` must stay open for as long as the port lives.
-    pub fn new(config: &Config, seats: Arc<Seats>, bell: RawFd) -> io::Result<Port> {
+    pub fn new(shard: ShardId, config: &Config, seats: Arc<Seats>, bell: RawFd) -> io::Result<Port> {
         let ring = Ring::new(config.ring_entries)?;
         let buffers = Buffers::register(ring.inner(), config.receive_buffers, config.receive_buffer_bytes)?;
         let mut port = Port {
@@ -122,7 +125,7 @@ impl Port {
             is_over: false,
             accept_again_at: None,
             accept_failure_logged: false,
-            turned_away_logged_at: None,
+            turned_away_logged_at: [None; REASONS],
             lingering: VecDeque::new(),
             linger: config.linger,
             opening: VecDeque::new(),
@@ -130,8 +133,9 @@ impl Port {
             due: VecDeque::new(),
             leaving: VecDeque::new(),
             scratch: Scratch::default(),
-            refusal_logged_at: None,
             seats,
+            auditor: config.auditor.clone(),
+            shard,
             doorkeeper: config.doorkeeper.clone(),
             barred: Barred::default(),
             spare: Vec::new(),
@@ -214,9 +218,16 @@ impl Port {
         }
     }
 
-    /// A connection that came from another shard. It keeps its seat.
-    pub fn adopt(&mut self, moving: Moving) -> (ConnId, bool, u16, Vec<u8>) {
+    /// A connection that came from another shard. It keeps its seat; but none is for whose address was banned while it was on its way.
+    pub fn adopt(&mut self, now: Instant, moving: Moving) -> Option<(ConnId, bool, u16, Vec<u8>)> {
         let Moving { socket, address, refuse, is_relayed, door, layers, unread } = moving;
+        if address.ip().is_some_and(|ip| self.barred.holds(ip, now)) {
+            drop(socket);
+            door.seats.give_back();
+            self.seats.give_back();
+            self.turn_away(now, &door, address, NotOpened::Banned, BANNED);
+            return None;
+        }
         let id = door.id;
         let conn = self.connections.insert(socket, address, refuse, door);
         if layers.as_ref().is_some_and(|layers| layers.is_leaving()) {
@@ -224,7 +235,7 @@ impl Port {
         }
         let entry = self.connections.open(conn);
         (entry.layers, entry.is_relayed) = (layers, is_relayed);
-        (conn, refuse, id, unread)
+        Some((conn, refuse, id, unread))
     }
 
     /// Takes a connection out, to go to another shard.

@@ -70,7 +70,7 @@ impl<B: Brain> Worker<B> {
         opened: Option<Opened>,
     ) -> io::Result<Worker<B>> {
         let Parts { mesh, line, clock, seats } = parts;
-        let port = Port::new(config, seats, mesh.bell().descriptor())?;
+        let port = Port::new(id, config, seats, mesh.bell().descriptor())?;
         let now = clock.now();
         let gate = Gate::new(config.doorkeeper.clone(), mesh.waker());
         let (backend, restoring) = opened.map(|opened| (opened.backend, opened.restoring)).unzip();
@@ -293,11 +293,13 @@ impl<B: Brain> Worker<B> {
             for letter in letters.drain(..) {
                 match letter {
                     Letter::Mail(mail) => self.tell(Event::Mail { from, mail }),
-                    Letter::HandOver(moving) => {
-                        let (conn, refuse, door, unread) = self.port.adopt(*moving);
-                        self.tell(Event::Opened { conn, refuse, door });
-                        self.tell_unread(conn, &unread);
-                    }
+                    Letter::HandOver(moving) => match self.port.adopt(self.now, *moving) {
+                        Some((conn, refuse, door, unread)) => {
+                            self.tell(Event::Opened { conn, refuse, door });
+                            self.tell_unread(conn, &unread);
+                        }
+                        None => self.tell(Event::NotOpened(NotOpened::Banned)),
+                    },
                 }
             }
             self.letters = letters;

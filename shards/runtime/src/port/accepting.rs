@@ -10,7 +10,10 @@ use std::{
 use io_uring::{opcode, types::Fd};
 use shard::{ConnId, Instant, NotOpened};
 
-use super::{Happened, Port, check};
+use super::{
+    Happened, Port, check,
+    turned_away::{BANNED, NO_SEAT, TOO_OFTEN},
+};
 use crate::{
     barred::{Barred, Networks},
     connection::{Address, Stage},
@@ -171,20 +174,13 @@ impl Port {
         let door = Arc::clone(&accepting.listener.door);
         let address = peer_of(&socket).map_or(Address::UNKNOWN, Address::from);
         if address.ip().is_some_and(|ip| self.barred.holds(ip, now)) {
-            return Happened::NotOpened(NotOpened::Banned);
+            return self.turn_away(now, &door, address, NotOpened::Banned, BANNED);
         }
         if let Err(why) = self.check_rate(&door, address) {
-            self.log_turned_away(
-                now,
-                &door,
-                "connections are closed without an answer: more come than the rates allow",
-            );
-            return Happened::NotOpened(why);
+            return self.turn_away(now, &door, address, why, TOO_OFTEN);
         }
         let Some(refuse) = self.take_seat(&door) else {
-            let what = "connections are closed without an answer: even the places for refusals are taken";
-            self.log_turned_away(now, &door, what);
-            return Happened::NotOpened(NotOpened::NoSeat);
+            return self.turn_away(now, &door, address, NotOpened::NoSeat, NO_SEAT);
         };
         let is_plain = door.door.is_plain();
         let layers =
@@ -209,14 +205,6 @@ impl Port {
             return None;
         }
         Some(of_all == Seat::Reserve || of_door == Seat::Reserve)
-    }
-
-    /// Of a crowd one line now and then is enough; the counter has them all.
-    fn log_turned_away(&mut self, now: Instant, door: &OpenDoor, what: &str) {
-        if self.turned_away_logged_at.is_none_or(|at| now.since(at) >= TURNED_AWAY_LOG_PERIOD) {
-            self.turned_away_logged_at = Some(now);
-            tracing::warn!(door = %door.door.place, "{what}");
-        }
     }
 
     /// Before anything is spent on the connection. Whom a proxy brings is looked at when it has said who that is. What one
@@ -268,6 +256,3 @@ impl Port {
 
 /// How long accepting rests when descriptors or memory are short.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// The shortest time between two lines about connections that were turned away.
-const TURNED_AWAY_LOG_PERIOD: Duration = Duration::from_secs(1);

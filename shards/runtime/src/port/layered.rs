@@ -4,11 +4,12 @@
 //! is this file's alone. What layers say themselves and what the shard says leaves by one output, so that at most one send
 //! is under way here, too.
 
-use std::time::Duration;
-
 use shard::{ConnId, Instant, NotOpened, Outgoing, Reading};
 
-use super::{Happened, Port, shut};
+use super::{
+    Happened, Port, shut,
+    turned_away::{BANNED, TOO_OFTEN},
+};
 use crate::{
     buffers::Filled,
     connection::{Address, Stage},
@@ -141,7 +142,7 @@ impl Port {
             entry.address = source;
             let (id, ip) = (door.id, source.ip());
             if ip.is_some_and(|ip| self.barred.holds(ip, now)) {
-                let refusal = Refusal { why: NotOpened::Banned, what: "its address is banned".to_owned() };
+                let refusal = Refusal { why: NotOpened::Banned, what: BANNED.to_owned() };
                 return self.refuse(now, conn, &refusal);
             }
             layers.is_counted = true;
@@ -192,20 +193,16 @@ impl Port {
         self.scratch.plain.clear();
         self.flush_layers(conn);
         let entry = self.connections.get(conn).expect("the caller looked");
-        let (stage, address) = (entry.stage, entry.address);
+        let (stage, address, door) = (entry.stage, entry.address, entry.door.clone().expect(HAS_DOOR));
         entry.stage = Stage::Closing;
         self.lingering.push_back((now + self.linger, conn));
-        self.log_refusal(now, address, refusal);
+        // What comes of the others is the shard's to say.
+        match stage {
+            Stage::Opening => drop(self.turn_away(now, &door, address, refusal.why, &refusal.what)),
+            _ => self.log_turned_away(now, &door, address, refusal.why, &refusal.what),
+        }
         self.settle(conn);
         if stage == Stage::Open { Happened::Closed { conn } } else { Happened::NotOpened(refusal.why) }
-    }
-
-    /// Whoever floods the broker with nonsense does not flood the log: the counters have them all.
-    fn log_refusal(&mut self, now: Instant, address: Address, refusal: &Refusal) {
-        if self.refusal_logged_at.is_none_or(|at| now.since(at) >= REFUSAL_LOG_PERIOD) {
-            self.refusal_logged_at = Some(now);
-            tracing::info!(%address, why = %refusal.what, "a connection is closed");
-        }
     }
 
     pub(super) fn send_layered(&mut self, conn: ConnId, bytes: Box<Outgoing>) {
@@ -265,14 +262,10 @@ impl Port {
 }
 
 fn too_often() -> Refusal {
-    let what = "more connections come from there than the rates allow".to_owned();
-    Refusal { why: NotOpened::TooOften, what }
+    Refusal { why: NotOpened::TooOften, what: TOO_OFTEN.to_owned() }
 }
 
 const HAS_DOOR: &str = "where there is a socket there is a door";
 
 /// More than that is not kept for what the next connection brings.
 const PLAIN_BYTES_KEPT: usize = 256 << 10;
-
-/// The shortest time between two lines about connections whose layers refused them.
-const REFUSAL_LOG_PERIOD: Duration = Duration::from_secs(1);

@@ -5,7 +5,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use e2e::{Broker, PATIENCE, Process, Setup, program};
+use e2e::{
+    Broker, PATIENCE, Process, Setup,
+    hello::{Hello, TLS_1_2},
+    program,
+};
 use serde_json::Value;
 
 use super::publish;
@@ -123,4 +127,47 @@ fn an_audit_log_that_cannot_be_is_refused_before_anything_starts() {
         let all = ended.errors.concat() + &ended.out.concat();
         assert!(ended.code == Some(1) && all.contains(said), "{all}");
     }
+}
+
+#[test]
+fn who_is_turned_away_by_a_ban_or_a_rate_is_written_down_and_a_refusal_names_its_client() {
+    let text = "[authentication]\nanonymous = \"always\"\n[rates]\naddress_connects_per_minute = 40\n\
+                [[ban]]\nclient_ids = [\"banned\"]\n[audit]\nfile = \"audit\"\n";
+    let broker = Setup::new("audit-strangers").shards(1).config(text).start();
+    let path = broker.folder().join("audit");
+    let come = |client_id: &str| publish(broker.port, &["-i", client_id, "-t", "t", "-m", "m"]);
+    come("banned");
+    assert_eq!(await_line(&path, "refused", "client_id", "banned")["why"], "banned");
+    (0..100).for_each(|_| drop(std::net::TcpStream::connect(broker.address())));
+    let line = await_line(&path, "refused", "by", "rates");
+    assert!(line["address"].as_str().unwrap().starts_with("127.0.0.1:"), "{line}");
+    assert!(line["listener"].as_str().unwrap().starts_with("tcp://127.0.0.1:"), "{line}");
+    let more = await_line(&path, "refused", "address", "127.0.0.1");
+    assert!(more["more"].as_u64().is_some_and(|more| more > 0), "{more}");
+    broker.process.await_text("more come than the rates allow");
+    assert!(
+        broker
+            .process
+            .lines()
+            .iter()
+            .any(|line| line.contains("rates allow") && line.contains("address=127.0.0.1:"))
+    );
+    let ban = "[authentication]\nanonymous = \"always\"\n[[ban]]\naddresses = [\"127.0.0.1\"]\n[audit]\nfile = \"audit\"\n";
+    fs::write(broker.folder().join("iothub.toml"), ban).unwrap();
+    super::reload::reload(&broker);
+    let deadline = Instant::now() + PATIENCE;
+    while !lines_of(&path).iter().any(|line| line["by"] == "bans") {
+        assert!(Instant::now() < deadline, "no ban: {:?}", lines_of(&path));
+        drop(std::net::TcpStream::connect(broker.address()));
+    }
+}
+
+#[test]
+fn another_protocol_at_a_plain_listener_is_named_in_the_log() {
+    let broker = Broker::start("strangers", 1);
+    drop(Hello::of(TLS_1_2).ask(broker.port));
+    broker.process.await_text("this is TLS, at a listener without TLS");
+    let mut socket = e2e::socket::Socket::open(broker.port);
+    socket.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    broker.process.await_text("this is HTTP, at a listener that speaks MQTT without it");
 }

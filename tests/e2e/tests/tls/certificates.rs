@@ -3,15 +3,23 @@
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
-use e2e::{PATIENCE, Process, Setup, program};
+use e2e::{
+    PATIENCE, Process, Setup,
+    hello::{Hello, TLS_1_1},
+    program,
+};
 use rcgen::{ExtendedKeyUsagePurpose, KeyPair};
 
 use super::Sealed;
 use super::openssl::{Client, Said};
 
 fn asking(name: &str, how: &str) -> Sealed {
+    asking_with(name, how, "")
+}
+
+fn asking_with(name: &str, how: &str, sections: &str) -> Sealed {
     let more = format!(
-        "client_certificates = \"{how}\"\nclient_ca_file = \"ca.pem\"\nclient_crl_file = \"crl.pem\"\n"
+        "client_certificates = \"{how}\"\nclient_ca_file = \"ca.pem\"\nclient_crl_file = \"crl.pem\"\n{sections}"
     );
     Sealed::prepared(name, &more, |authority| {
         for name in ["broker.example", "good", "revoked"] {
@@ -217,4 +225,34 @@ fn what_is_over_or_soon_will_be_is_told_by_the_check_the_start_and_the_reload() 
         // Lines about time stand behind the one that says that it is done.
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+#[test]
+fn who_is_refused_before_mqtt_stands_in_the_audit_log_with_the_reason() {
+    let sealed = asking_with("tls-clients-audit", "required", "[audit]\nfile = \"audit\"\n");
+    let path = sealed.broker.folder().join("audit");
+    let refused = || std::fs::read_to_string(&path).unwrap_or_default();
+    let expired = || drop(show(&sealed, "-tls1_3", "expired"));
+    let revoked = || drop(show(&sealed, "-tls1_3", "revoked"));
+    let without = || drop(Client::to(sealed.port("tls"), &sealed.authority.file()).args(["-tls1_3"]).visit());
+    let outdated = || drop(Hello::of(TLS_1_1).ask(sealed.port("tls")));
+    let attempts: [(&dyn Fn(), &str); 4] = [
+        (&expired, "certificate has expired"),
+        (&revoked, "is revoked"),
+        (&without, "shows no certificate"),
+        (&outdated, "speaks no version"),
+    ];
+    for (attempt, why) in attempts {
+        let deadline = Instant::now() + PATIENCE;
+        // An address has one such line a second.
+        while !refused().lines().any(|line| line.contains("\"by\":\"tls\"") && line.contains(why)) {
+            assert!(Instant::now() < deadline, "no line with {why}\n{}", refused());
+            attempt();
+        }
+    }
+    let text = refused();
+    let lines = text.lines().filter(|line| line.contains("\"by\":\"tls\""));
+    assert!(lines.clone().all(|line| line.contains("\"listener\":\"tls://127.0.0.1:0\"")), "{text}");
+    assert!(lines.clone().all(|line| line.contains("\"address\":\"127.0.0.1:")), "{text}");
+    assert!(text.contains("\"more\":"), "{text}");
 }
