@@ -205,14 +205,15 @@ impl runtime::Auditor for Audit {
     /// One line for each address and second; how many more there were is told when the second is over.
     fn turn_away(&self, shard: ShardId, occasion: &Occasion, why: NotOpened, what: &str) {
         let ip = occasion.address.map(|address| address.ip().to_canonical());
-        if !self.events.has(Kind::Refused) || !locked(&self.strangers).takes(ip, Instant::now()) {
+        let by = line::layer_of(why);
+        if !self.events.has(Kind::Refused) || !locked(&self.strangers).takes(ip, by, what, Instant::now()) {
             return;
         }
         let mut line = Line::new(Kind::Refused.word());
         line.number("shard", u64::from(shard.0));
         line.maybe("listener", occasion.door.and_then(|door| self.listener(door)).as_deref());
         line.maybe("address", occasion.address.map(|address| address.to_string()).as_deref());
-        line.text("by", line::layer_of(why));
+        line.text("by", by);
         line.text("why", what);
         self.put(line.finish());
     }
@@ -305,9 +306,11 @@ impl Writer {
 
     fn tell_strangers(&mut self, all: bool) {
         let more = locked(&self.strangers).count(Instant::now(), all);
-        for (address, count) in more {
+        for strangers::More { address, by, why, count } in more {
             let mut line = Line::new(Kind::Refused.word());
             line.maybe("address", address.map(|address| address.to_string()).as_deref());
+            line.maybe("by", by);
+            line.maybe("why", why.as_deref());
             line.number("more", count);
             self.batch.extend_from_slice(&line.finish());
             self.lines += 1;
@@ -392,7 +395,7 @@ mod tests {
         assert_eq!(text.lines().count(), 2, "{text}");
         let said = "\"address\":\"192.0.2.1:1\",\"by\":\"tls\",\"why\":\"TLS: no certificate\"}\n";
         assert!(text.contains(said), "{text}");
-        assert!(text.ends_with("\"event\":\"refused\",\"address\":\"192.0.2.1\",\"more\":4999}\n"), "{text}");
+        assert!(text.ends_with("\"event\":\"refused\",\"address\":\"192.0.2.1\",\"by\":\"tls\",\"why\":\"TLS: no certificate\",\"more\":4999}\n"), "{text}");
         std::fs::remove_dir_all(folder).expect("ours");
     }
 

@@ -9,8 +9,8 @@ use std::{
 
 #[derive(Debug, Default)]
 pub struct Strangers {
-    /// Those of the last second; none stands for all who come by a socket in the file system.
-    by_address: HashMap<Option<IpAddr>, Stranger>,
+    /// Those of the last second, by what turned them away; none stands for all who come by a socket in the file system.
+    by_address: HashMap<(Option<IpAddr>, &'static str), Stranger>,
     /// Of addresses for which there is no room.
     others: u64,
     others_told_at: Option<Instant>,
@@ -20,41 +20,57 @@ pub struct Strangers {
 struct Stranger {
     told_at: Instant,
     untold: u64,
+    /// The reason of the last that is untold.
+    why: String,
+}
+
+/// How many more there were of an address; without one: of all others together.
+#[derive(Debug, PartialEq, Eq)]
+pub struct More {
+    pub address: Option<IpAddr>,
+    pub by: Option<&'static str>,
+    pub why: Option<String>,
+    pub count: u64,
 }
 
 impl Strangers {
     /// Whether there is to be a line of this one. It is counted otherwise.
-    pub fn takes(&mut self, address: Option<IpAddr>, now: Instant) -> bool {
-        if let Some(stranger) = self.by_address.get_mut(&address) {
+    pub fn takes(&mut self, address: Option<IpAddr>, by: &'static str, why: &str, now: Instant) -> bool {
+        if let Some(stranger) = self.by_address.get_mut(&(address, by)) {
             stranger.untold += 1;
+            stranger.why.clear();
+            stranger.why.push_str(why);
             return false;
         }
         let has_room = self.by_address.len() < ADDRESSES_MAX;
         if has_room {
-            self.by_address.insert(address, Stranger { told_at: now, untold: 0 });
+            self.by_address.insert((address, by), Stranger { told_at: now, untold: 0, why: String::new() });
         } else {
             self.others += 1;
         }
         has_room
     }
 
-    /// How many more there were whose second is over, or of everybody. Without an address: of all others together.
-    pub fn count(&mut self, now: Instant, all: bool) -> Vec<(Option<IpAddr>, u64)> {
+    /// Of those whose second is over, or of everybody.
+    pub fn count(&mut self, now: Instant, all: bool) -> Vec<More> {
         let is_over = |told_at: Instant| all || now.saturating_duration_since(told_at) >= PERIOD;
         let mut more = Vec::new();
-        self.by_address.retain(|address, stranger| {
+        self.by_address.retain(|(address, by), stranger| {
             if !is_over(stranger.told_at) {
                 return true;
             }
-            let untold = std::mem::replace(stranger, Stranger { told_at: now, untold: 0 }).untold;
-            if untold > 0 {
-                more.push((*address, untold));
+            let count = std::mem::take(&mut stranger.untold);
+            if count > 0 {
+                stranger.told_at = now;
+                let why = Some(std::mem::take(&mut stranger.why));
+                more.push(More { address: *address, by: Some(by), why, count });
             }
-            untold > 0
+            count > 0
         });
         if self.others > 0 && self.others_told_at.is_none_or(is_over) {
             self.others_told_at = Some(now);
-            more.push((None, std::mem::take(&mut self.others)));
+            let count = std::mem::take(&mut self.others);
+            more.push(More { address: None, by: None, why: None, count });
         }
         more
     }
@@ -78,32 +94,41 @@ mod tests {
         Some(IpAddr::from([192, 0, (last >> 8) as u8, last as u8]))
     }
 
+    fn more(address: Option<IpAddr>, why: &str, count: u64) -> More {
+        More { address, by: Some("tls"), why: Some(why.to_owned()), count }
+    }
+
+    fn others(count: u64) -> More {
+        More { address: None, by: None, why: None, count }
+    }
+
     #[test]
-    fn an_address_has_one_line_a_second_and_then_a_count() {
+    fn an_address_has_one_line_a_second_and_then_a_count_with_the_last_reason() {
         let began = Instant::now();
         let later = |ms| began + Duration::from_millis(ms);
         let mut strangers = Strangers::default();
-        assert!(strangers.takes(ip(1), began) && strangers.takes(ip(2), later(500)));
-        assert!((0..100).all(|_| !strangers.takes(ip(1), later(900))));
+        assert!(strangers.takes(ip(1), "tls", "a", began) && strangers.takes(ip(2), "tls", "a", later(500)));
+        assert!((0..100).all(|_| !strangers.takes(ip(1), "tls", "a", later(900))));
+        assert!(!strangers.takes(ip(1), "tls", "b", later(950)));
         assert_eq!(strangers.count(later(999), false), []);
-        assert_eq!(strangers.count(later(1000), false), [(ip(1), 100)]);
-        assert!(!strangers.takes(ip(1), later(1500)), "the count was its line");
-        assert!(strangers.takes(None, later(1500)));
-        assert_eq!(strangers.count(later(2000), false), [(ip(1), 1)]);
+        assert_eq!(strangers.count(later(1000), false), [more(ip(1), "b", 101)]);
+        assert!(!strangers.takes(ip(1), "tls", "c", later(1500)), "the count was its line");
+        assert!(strangers.takes(ip(1), "bans", "d", later(1500)), "what turns it away is something else");
+        assert_eq!(strangers.count(later(2000), false), [more(ip(1), "c", 1)]);
         assert_eq!(strangers.count(later(3000), false), []);
-        assert!(strangers.is_empty() && strangers.takes(ip(1), later(3000)));
+        assert!(strangers.is_empty() && strangers.takes(ip(1), "tls", "a", later(3000)));
     }
 
     #[test]
     fn a_crowd_of_addresses_is_told_as_one() {
         let began = Instant::now();
         let mut strangers = Strangers::default();
-        let told = (0..1000).filter(|last| strangers.takes(ip(*last), began)).count();
+        let told = (0..1000).filter(|last| strangers.takes(ip(*last), "tls", "a", began)).count();
         assert_eq!(told, ADDRESSES_MAX);
-        assert_eq!(strangers.count(began, false), [(None, 1000 - ADDRESSES_MAX as u64)]);
-        assert!(!strangers.takes(ip(2000), began));
+        assert_eq!(strangers.count(began, false), [others(1000 - ADDRESSES_MAX as u64)]);
+        assert!(!strangers.takes(ip(2000), "tls", "a", began));
         assert_eq!(strangers.count(began, false), [], "not more than once a second");
-        assert_eq!(strangers.count(began, true), [(None, 1)]);
+        assert_eq!(strangers.count(began, true), [others(1)]);
         assert!(strangers.is_empty());
     }
 }
