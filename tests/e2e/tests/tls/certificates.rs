@@ -240,7 +240,7 @@ fn who_is_refused_before_mqtt_stands_in_the_audit_log_with_the_reason() {
         (&expired, "certificate has expired"),
         (&revoked, "is revoked"),
         (&without, "shows no certificate"),
-        (&outdated, "speaks no version"),
+        (&outdated, "peer is incompatible"),
     ];
     for (attempt, why) in attempts {
         let deadline = Instant::now() + PATIENCE;
