@@ -1,8 +1,8 @@
 //! PUBACK, PUBREC, PUBREL and PUBCOMP of a client: both halves of the QoS 1 and QoS 2 handshakes.
 
-use mqtt::{Ack, Packet, QoS, ReasonCode};
+use mqtt::{Ack, Packet, PacketId, QoS, ReasonCode};
 
-use crate::{ConnId, Shard, keys::SessionKey, outbound::State, turn::Turn};
+use crate::{Cause, ConnId, Instant, Shard, keys::SessionKey, losing::UNKNOWN, outbound::State, turn::Turn};
 
 /// What an id that comes in an acknowledgement stands for.
 enum Held {
@@ -22,10 +22,22 @@ impl Shard {
         }
     }
 
+    fn lose_refused(&mut self, session: SessionKey, packet_id: PacketId, now: Instant) {
+        let outbound = self.sessions[session].outbound.as_ref();
+        let message = match outbound.and_then(|outbound| outbound.inflight.state(packet_id)) {
+            Some(State::Published(queued)) => Some(queued.message.clone()),
+            _ => None,
+        };
+        let topic = message.as_ref().map_or(UNKNOWN, |message| message.topic());
+        self.lose(session, Cause::RefusedByClient, topic, now);
+    }
+
     /// An acknowledgement that fits nothing is ignored: after a reconnect a late one is no fault.
     pub(crate) fn on_puback(&mut self, session: SessionKey, ack: &Ack<'_>, turn: &mut Turn<'_>) {
         if let Held::Published(QoS::AtLeastOnce) = self.held(session, ack) {
-            self.counters.refused_by_client += u64::from(ack.reason.is_error());
+            if ack.reason.is_error() {
+                self.lose_refused(session, ack.packet_id, turn.now);
+            }
             self.forget_inflight(session, ack.packet_id);
             self.pump(session, turn);
         }
@@ -42,7 +54,7 @@ impl Shard {
         // [MQTT-4.4.0-2] An error ends the handshake, and there is nothing to release.
         if ack.reason.is_error() {
             if let Held::Published(QoS::ExactlyOnce) = held {
-                self.counters.refused_by_client += 1;
+                self.lose_refused(session, ack.packet_id, turn.now);
                 self.forget_inflight(session, ack.packet_id);
                 self.pump(session, turn);
             }

@@ -3,7 +3,7 @@
 use mqtt::{QoS, ReasonCode};
 
 use crate::{
-    Effects, Instant, Message, Shard, What, ending::WillFate, keys::SessionKey, message::Parts,
+    Cause, Effects, Instant, Message, Shard, What, ending::WillFate, keys::SessionKey, message::Parts,
     router::Carried, turn::Turn,
 };
 
@@ -72,7 +72,7 @@ impl Shard {
             }
             Act::PurgeQueue { client_id } => {
                 let session = self.sessions.find(&client_id);
-                session.map_or_else(Acted::default, |session| self.purge_queue(session))
+                session.map_or_else(Acted::default, |session| self.purge_queue(session, now))
             }
             Act::DropRetained { filter, after } => self.drop_retained(&filter, after.as_deref(), turn),
             Act::Publish { topic, payload, qos, retain, expiry_s } => {
@@ -99,15 +99,15 @@ impl Shard {
         true
     }
 
-    fn purge_queue(&mut self, session: SessionKey) -> Acted {
+    fn purge_queue(&mut self, session: SessionKey, now: Instant) -> Acted {
         let mut count = 0;
         while count < PURGED_PER_TURN
             && let Some(popped) = self.pop_queued(session)
         {
+            self.lose_popped(session, Cause::Purged, &popped, now);
             self.give_up(session, &popped);
             count += 1;
         }
-        self.counters.dropped_purged += count as u64;
         // Nobody waits for an answer that would have it stored.
         self.store.hurry();
         Acted { count, is_partial: count == PURGED_PER_TURN, next: None }

@@ -5,7 +5,7 @@
 use mqtt::{Ack, Alias, Forward, Packet, PacketId, QoS, Version};
 
 use crate::{
-    Effect, Instant, Note, Outgoing, QueueFull, Shard, What,
+    Cause, Effect, Instant, Note, Outgoing, QueueFull, Shard, What,
     confirm::Needs,
     connection::{Aliases, Connection},
     keys::SessionKey,
@@ -15,7 +15,7 @@ use crate::{
     recorder::{Direction, Entry},
     router::Carried,
     session::Delivery,
-    takers::{Full, takers},
+    takers::takers,
     turn::Turn,
 };
 
@@ -32,9 +32,9 @@ impl Shard {
         }
         let session = &self.sessions[key];
         if session.conn.is_none() && !takers!(self).waits_for_absent(delivery.qos) {
-            self.counters.dropped_offline_qos0 += 1;
+            self.lose(key, Cause::OfflineQos0, carried.parts.topic, turn.now);
         } else if carried.is_expired(turn.now) {
-            self.counters.dropped_expired += 1;
+            self.lose(key, Cause::Expired, carried.parts.topic, turn.now);
         } else if !takers!(self).can_send_at_once(key, delivery.qos) {
             self.enqueue(key, Queued::new(carried.keep(), delivery), turn);
         } else if delivery.qos == QoS::AtMostOnce {
@@ -61,7 +61,7 @@ impl Shard {
     /// Encodes a PUBLISH into the client's outbox. False: it exceeds the client's maximum packet size, or is nothing that the client can
     /// see, and was dropped.
     /// [MQTT-3.1.2-24] [MQTT-3.1.2-25]
-    fn transmit(
+    pub(crate) fn transmit(
         &mut self,
         key: SessionKey,
         sending: &Sending<'_>,
@@ -70,7 +70,7 @@ impl Shard {
     ) -> bool {
         let conn = self.sessions[key].conn.expect("only a connected client is sent to");
         let Some(topic) = self.seen_topic(conn, carried.parts.topic) else {
-            self.counters.dropped_beyond_mount += 1;
+            self.lose(key, Cause::BeyondMount, carried.parts.topic, turn.now);
             return false;
         };
         let connection = self.connections.get_mut(conn).expect("a session's connection is in the table");
@@ -87,7 +87,7 @@ impl Shard {
         if received.is_none() && forward.size() > connection.packet_bytes_max as usize {
             forward.alias = Alias::None;
             if forward.size() > connection.packet_bytes_max as usize {
-                self.counters.dropped_packet_too_large += 1;
+                self.lose(key, Cause::PacketTooLarge, carried.parts.topic, turn.now);
                 return false;
             }
         }
@@ -125,11 +125,13 @@ impl Shard {
     pub(crate) fn enqueue(&mut self, key: SessionKey, mut queued: Queued, turn: &mut Turn<'_>) {
         let weight = queued.weight();
         while let Some(cause) = takers!(self).queue_lacks(key, weight) {
-            *self.dropped(cause) += 1;
             self.note_loss(key, turn);
             match self.oldest_that_gives_way(key, weight) {
-                Some(oldest) => self.give_up(key, &oldest),
-                None => return,
+                Some(oldest) => {
+                    self.lose_popped(key, cause.into(), &oldest, turn.now);
+                    self.give_up(key, &oldest);
+                }
+                None => return self.lose(key, cause.into(), queued.message.topic(), turn.now),
             }
         }
         self.queued_bytes += weight;
@@ -156,14 +158,6 @@ impl Shard {
 
     pub(crate) fn pop_queued(&mut self, key: SessionKey) -> Option<Popped> {
         self.with_outbound(key, |outbound, _| outbound.pop())
-    }
-
-    fn dropped(&mut self, cause: Full) -> &mut u64 {
-        match cause {
-            Full::Messages => &mut self.counters.dropped_queue_messages,
-            Full::Bytes => &mut self.counters.dropped_queue_bytes,
-            Full::Memory => &mut self.counters.dropped_queue_memory,
-        }
     }
 
     fn note_loss(&mut self, key: SessionKey, turn: &mut Turn<'_>) {
@@ -270,7 +264,7 @@ impl Shard {
         let dup = outbound.is_maybe_sent(front);
         let Some(popped) = self.pop_queued(key) else { return false };
         if expired {
-            self.counters.dropped_expired += 1;
+            self.lose_popped(key, Cause::Expired, &popped, turn.now);
             self.give_up(key, &popped);
             return true;
         }
@@ -297,6 +291,7 @@ impl Shard {
             outbound.inflight.restart();
         }
         self.pump(key, turn);
+        self.watch_losses(key, turn);
     }
 
     pub(crate) fn forget_inflight(&mut self, key: SessionKey, packet_id: PacketId) {
@@ -365,10 +360,10 @@ impl Shard {
 }
 
 /// A delivery with what this very sending adds.
-struct Sending<'a> {
-    delivery: &'a Delivery<'a>,
-    packet_id: Option<PacketId>,
-    dup: bool,
+pub(crate) struct Sending<'a> {
+    pub delivery: &'a Delivery<'a>,
+    pub packet_id: Option<PacketId>,
+    pub dup: bool,
 }
 
 fn make_forward<'a>(

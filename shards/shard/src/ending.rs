@@ -5,7 +5,7 @@ use std::time::Duration;
 use mqtt::{Disconnect, Packet, ReasonCode, Version, Violation};
 
 use crate::{
-    ConnId, Effect, Instant, Note, Reading, Shard, What,
+    Cause, ConnId, Effect, Instant, Note, Reading, Shard, What,
     bans::BANNED,
     connection::{Connection, Stage},
     keys::SessionKey,
@@ -208,11 +208,13 @@ impl Shard {
             self.will_bytes -= session.will.take().map_or(0, |will| will.message.weight());
         }
         if !keeps_qos0 && let Some(outbound) = session.outbound.as_mut() {
-            let (count, weight) = outbound.queue.drop_qos0();
-            self.counters.dropped_offline_qos0 += count;
+            let (dropped, weight) = outbound.queue.drop_qos0();
             self.queued_bytes -= weight;
+            for message in dropped {
+                self.lose(key, Cause::OfflineQos0, message.topic(), turn.now);
+            }
         }
-        session.rest();
+        self.sessions[key].rest();
         self.retreat(key);
         self.interrupt_replays(key);
         self.tell_groups(key, false);
@@ -291,7 +293,7 @@ impl Shard {
         self.session_bytes -= session.client_id.len();
         self.will_bytes -= session.will.map_or(0, |will| will.message.weight());
         if let Some(outbound) = session.outbound {
-            self.counters.dropped_session_ended += outbound.messages() as u64;
+            self.lose_all(&session.client_id, &outbound, turn.now);
             self.queued_bytes -= outbound.weight();
             self.queued_away_bytes -= outbound.queue.away_bytes();
         }

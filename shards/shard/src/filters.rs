@@ -42,6 +42,13 @@ impl Filters {
         }
     }
 
+    pub fn contains(&self, filter: &str) -> bool {
+        match self {
+            Filters::Few(list) => list.iter().any(|held| **held == *filter),
+            Filters::Many(set) => set.contains(filter),
+        }
+    }
+
     pub fn len(&self) -> usize {
         match self {
             Filters::Few(list) => list.len(),

@@ -37,6 +37,8 @@ mod keep;
 mod keys;
 mod look;
 mod looking;
+mod losing;
+mod losses;
 mod mail;
 mod message;
 mod metering;
@@ -58,6 +60,7 @@ mod recorder;
 mod regranting;
 mod renewing;
 mod replay;
+mod reporting;
 mod restore;
 mod retained;
 mod review;
@@ -95,7 +98,11 @@ pub use event::{Event, NotOpened};
 pub use fullness::StoreRoom;
 pub use handshakes::Handshake;
 pub use id::{ConnId, SHARDS_MAX, ShardId, ShardSet};
-pub use look::{ClientSeen, ClientWhole, Link, Look, Matching, Page, Seen, SubscriptionSeen, Waiting};
+pub use look::{
+    ClientLost, ClientSeen, ClientWhole, Link, Look, Loss, Matching, OtherLosses, Page, PrefixLost, Seen,
+    SubscriptionSeen, Waiting,
+};
+pub use losses::Cause;
 pub use mail::{Mail, Publication};
 pub use message::Message;
 pub use mqtt::{ReasonCode, Version};

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use mqtt::{QoS, SubscriptionOptions, Version};
 
-use crate::{ConnId, Message, Recorded, ShardId, Traffic};
+use crate::{Cause, ConnId, Message, Recorded, ShardId, Traffic};
 
 /// A question to one shard.
 #[derive(Debug, Clone)]
@@ -20,6 +20,12 @@ pub enum Look {
     Subscriptions { matching: Matching, filter: Option<Box<str>>, after: Option<u32>, most: usize },
     /// Retained messages that match a topic filter, sorted by topic.
     Retained { filter: Box<str>, after: Option<Box<str>>, most: usize },
+    /// What clients have lost; a part of their client ids says which.
+    ClientLosses { client_id: Option<Box<str>>, after: Option<u32>, most: usize },
+    /// What was lost, by the first levels of topics.
+    PrefixLosses { after: Option<u32>, most: usize },
+    /// What stands in neither.
+    OtherLosses,
 }
 
 /// The answer to a `Look` of the same name.
@@ -33,6 +39,9 @@ pub enum Seen {
         messages: Vec<Message>,
         next: Option<Box<str>>,
     },
+    ClientLosses(Page<ClientLost>),
+    PrefixLosses(Page<PrefixLost>),
+    OtherLosses(Box<OtherLosses>),
 }
 
 /// Some of what was asked for.
@@ -106,6 +115,7 @@ pub struct ClientWhole {
     pub inflight: Vec<Waiting>,
     /// The last packets, the oldest first.
     pub packets: Vec<Recorded>,
+    pub losses: Option<ClientLost>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,13 +138,52 @@ pub struct Waiting {
     pub packet_id: Option<u16>,
 }
 
+/// Messages that were lost for one cause.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loss {
+    pub cause: Cause,
+    /// Where they are told apart by topic. Empty: it is not known. Of a long one the beginning.
+    pub topic: Option<Box<str>>,
+    pub count: u64,
+    pub first_ago: Duration,
+    pub last_ago: Duration,
+}
+
+/// What a client has lost since the broker was started, whatever became of its sessions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientLost {
+    pub client_id: Box<str>,
+    pub shard: ShardId,
+    pub losses: Vec<Loss>,
+    /// The same by topic, of the topics that it lost something of last.
+    pub topics: Vec<Loss>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PrefixLost {
+    /// Empty: the topics are not known.
+    pub prefix: Box<str>,
+    pub losses: Vec<Loss>,
+}
+
+/// So that the sums are those of the counters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtherLosses {
+    /// Of clients that others have taken the place of.
+    pub other_clients: Vec<Loss>,
+    /// Of messages that were for nobody yet.
+    pub of_nobody: Vec<Loss>,
+    /// Of prefixes that others have taken the place of.
+    pub other_prefixes: Vec<Loss>,
+}
+
 impl Seen {
     /// Those that are in the answer.
     pub fn connections(&self) -> impl Iterator<Item = ConnId> {
         let (rows, one) = match self {
             Seen::Clients(page) => (&page.rows[..], None),
             Seen::Client(Some(whole)) => (&[][..], Some(&whole.client)),
-            Seen::Client(None) | Seen::Subscriptions(_) | Seen::Retained { .. } => (&[][..], None),
+            _ => (&[][..], None),
         };
         rows.iter().chain(one).filter_map(|client| client.link.as_ref().map(|link| link.conn))
     }

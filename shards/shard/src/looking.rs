@@ -36,6 +36,9 @@ impl Shard {
                 let page = self.retained.page(filter, after.as_deref(), (*most).min(ROWS_MAX), now);
                 Seen::Retained { messages: page.messages, next: page.next }
             }
+            Look::ClientLosses { .. } | Look::PrefixLosses { .. } | Look::OtherLosses => {
+                self.look_at_losses(now, look)
+            }
         }
     }
 
@@ -139,6 +142,7 @@ impl Shard {
             queue: queue.take(most).map(waiting).collect(),
             inflight: inflight.take(most).map(waiting).collect(),
             packets: session.recorder.iter().flat_map(|recorder| recorder.entries(now)).collect(),
+            losses: self.losses_of(&session.client_id, now),
         }
     }
 }

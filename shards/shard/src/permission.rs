@@ -9,7 +9,7 @@ use access::{Action, Ask, Holder, Memory, Profiles, Rules, Verdict, Who};
 use mqtt::QoS;
 
 use crate::{
-    Config, ConnId, Effect, Grant, Note, Shard, What,
+    Cause, Config, ConnId, Effect, Grant, Note, Shard, What,
     connection::{Connection, Stage},
     keys::SessionKey,
     note::Denial,
@@ -198,7 +198,11 @@ impl Shard {
         if held.is_some_and(|held| !held.checks_receive) {
             return true;
         }
-        self.may(conn, &Ask::new(Action::Receive, topic), turn)
+        let may = self.may(conn, &Ask::new(Action::Receive, topic), turn);
+        if !may {
+            self.lose(key, Cause::Denied, topic, turn.now);
+        }
+        may
     }
 
     /// The highest QoS that the client is granted.
@@ -235,7 +239,8 @@ impl Shard {
             Action::Retain => &mut self.counters.denied_retain,
             Action::Will => &mut self.counters.denied_will,
             Action::Subscribe => &mut self.counters.denied_subscribe,
-            Action::Receive | Action::Admin => &mut self.counters.denied_receive,
+            // The message is lost with it, and counts as that.
+            Action::Receive | Action::Admin => &mut 0,
         };
         *counter += 1;
         if !held.is_first(permissions.hasher.hash_one((action as u8, ask.topic))) {

@@ -6,10 +6,11 @@ mod strangers;
 use mqtt::{Ack, Frame, Packet, PacketKind, Publish, ReasonCode, Received, Violation};
 
 use crate::{
-    ConnId, Effect, Instant, NotOpened, Reading, Shard, What,
+    Cause, ConnId, Effect, Instant, NotOpened, Reading, Shard, What,
     connection::{Connection, Stage},
     ending::WillFate,
     keys::SessionKey,
+    losing::UNKNOWN,
     meters::{Pass, Passing},
     publish::Way,
     recorder::{Direction, Entry},
@@ -63,6 +64,7 @@ impl Shard {
             | Deadline::Replay(_)
             | Deadline::AnswerReplays
             | Deadline::Retained
+            | Deadline::Losses(_)
             | Deadline::Rules
             | Deadline::Revised
             | Deadline::Store
@@ -152,7 +154,11 @@ impl Shard {
                         Passing::Goes => {}
                         Passing::Waits => return at,
                         Passing::Dropped => {
-                            self.counters.dropped_rate += u64::from(frame.kind == PacketKind::Publish);
+                            if frame.kind == PacketKind::Publish
+                                && let Stage::Connected(session) = stage
+                            {
+                                self.lose(session, Cause::Rate, UNKNOWN, turn.now);
+                            }
                             at += frame.size;
                             continue;
                         }

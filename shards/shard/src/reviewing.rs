@@ -117,7 +117,7 @@ impl Shard {
     ) -> (usize, Option<Box<str>>) {
         let mut filters = self.sessions[key].filters.page(after, FILTERS_PER_PAGE);
         for filter in &filters {
-            if !self.may(conn, &Ask::new(Action::Subscribe, filter), turn) {
+            if !self.may_subscribe(conn, filter, turn) {
                 self.revoke(key, filter, turn);
             }
         }

@@ -8,7 +8,7 @@ use mqtt::{QoS, Received};
 use smallvec::SmallVec;
 
 use crate::{
-    Bundle, Bundled, Handshake, Instant, Mail, Message, Shard, ShardId,
+    Bundle, Bundled, Cause, Handshake, Instant, Mail, Message, Shard, ShardId,
     keys::SessionKey,
     mail::{Publication, RetainOf},
     message::{Parts, RetainedId},
@@ -134,6 +134,9 @@ impl Shard {
         };
         self.ask_confirmation(peer, carried.parts.qos);
         self.count_posted(posted);
+        if posted == Posted::Dropped {
+            self.lose_for_nobody(Cause::MeshFull, carried.parts.topic, turn.now);
+        }
     }
 
     /// Publications that another shard mailed: for those who are here, never onward.
@@ -280,9 +283,8 @@ impl Shard {
     fn count_posted(&mut self, posted: Posted) {
         match posted {
             Posted::Sent => self.counters.mail_sent += 1,
-            Posted::Joined => {}
             Posted::Waits => self.counters.mail_waited += 1,
-            Posted::Dropped => self.counters.dropped_mesh_full += 1,
+            Posted::Joined | Posted::Dropped => {}
         }
     }
 

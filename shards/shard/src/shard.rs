@@ -21,12 +21,14 @@ use crate::{
     groups::Groups,
     handshakes::Handshakes,
     keys::SessionKey,
+    losses::Losses,
     mail::RetainOf,
     permission::Permissions,
     post::Post,
     random::Random,
     regranting::Revising,
     replay::{Asker, REPLAY_PAGES_PER_TICK},
+    reporting::Watch,
     retained::Retained,
     routes::Routes,
     session::Sessions,
@@ -44,6 +46,9 @@ pub struct Shard {
     pub(crate) config: Config,
     pub(crate) placement: Placement,
     pub(crate) counters: Counters,
+    pub(crate) losses: Losses,
+    /// Sessions whose clients are told of their losses.
+    pub(crate) watches: HashMap<SessionKey, Watch, ahash::RandomState>,
     pub(crate) random: Random,
 
     pub(crate) connections: Connections,
@@ -131,6 +136,8 @@ pub(crate) enum Deadline {
     /// Other shards wait for pages of retained messages.
     AnswerReplays,
     Retained,
+    /// A client is to be told of its losses.
+    Losses(SessionKey),
     /// What nobody waits for is to be stored all the same.
     Store,
     /// A drain is under way: who takes nothing any more is let go.
@@ -148,6 +155,8 @@ impl Shard {
             id,
             placement: Placement::new(config.shards, config.placement_seed),
             counters: Counters::default(),
+            losses: Losses::new(seed),
+            watches: HashMap::with_hasher(hasher.clone()),
             connections: Connections::default(),
             permissions: Permissions::of(config.rules.clone(), seed),
             barred: Barred::of(&config.bans, seed, now),
@@ -311,6 +320,7 @@ impl Shard {
                 Deadline::Replay(session) => self.on_replay_deadline(session, turn),
                 Deadline::AnswerReplays => self.answer_waiting_replays(turn),
                 Deadline::Retained => self.on_retained_deadline(turn),
+                Deadline::Losses(session) => self.on_losses_deadline(session, turn),
                 Deadline::Store => self.store.on_timer(),
                 Deadline::Drain => self.on_drain_deadline(turn),
             }

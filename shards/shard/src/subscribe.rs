@@ -16,6 +16,7 @@ use crate::{
     mount::mounted_filter,
     receive::protocol_error,
     replay::Wanted,
+    reporting::DROPS_TOPIC,
     trie::Subscription,
     turn::Turn,
 };
@@ -60,6 +61,9 @@ impl Shard {
         }
         waiting.needs = self.needed();
         self.note_refusals(conn, session, &waiting.codes, turn);
+        if subscribe.filters.iter().any(|(filter, _)| *filter == DROPS_TOPIC) {
+            self.watch_losses(session, turn);
+        }
         if !waiting.wanted.is_empty() {
             waiting.token = Some(self.expect_replays(session));
         }
@@ -67,8 +71,11 @@ impl Shard {
         Ok(())
     }
 
-    fn may_subscribe(&mut self, conn: ConnId, filter: &str, turn: &mut Turn<'_>) -> bool {
-        self.permissions.is_none() || self.may(conn, &Ask::new(Action::Subscribe, filter), turn)
+    /// What a client has lost itself is for it to know.
+    pub(crate) fn may_subscribe(&mut self, conn: ConnId, filter: &str, turn: &mut Turn<'_>) -> bool {
+        self.permissions.is_none()
+            || filter == DROPS_TOPIC
+            || self.may(conn, &Ask::new(Action::Subscribe, filter), turn)
     }
 
     /// What this server does not accept although the filter is well formed.

@@ -3,7 +3,7 @@
 use mqtt::QoS;
 
 use crate::{
-    Config, QueueFull,
+    Cause, Config, QueueFull,
     connection::{Connection, Connections},
     keys::SessionKey,
     outbound::Outbound,
@@ -122,6 +122,16 @@ pub(crate) enum Full {
     Messages,
     Bytes,
     Memory,
+}
+
+impl From<Full> for Cause {
+    fn from(full: Full) -> Cause {
+        match full {
+            Full::Messages => Cause::QueueMessages,
+            Full::Bytes => Cause::QueueBytes,
+            Full::Memory => Cause::QueueMemory,
+        }
+    }
 }
 
 /// What a connected client's queue and its unsent bytes may each reach when the memory for all is used up.

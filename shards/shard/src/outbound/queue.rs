@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use mqtt::QoS;
 
 use super::Queued;
-use crate::store::bodies::BodyId;
+use crate::{Message, store::bodies::BodyId};
 
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
@@ -301,22 +301,30 @@ impl Queue {
         self.ready = here.count();
     }
 
-    /// Drops what waits at QoS 0; gives back how many they were and their weight.
-    pub fn drop_qos0(&mut self) -> (u64, usize) {
-        let (messages, weight) = (self.len(), self.weight());
-        self.front.retain(|queued| queued.qos != QoS::AtMostOnce);
+    /// Drops what waits at QoS 0; gives back what they were and their weight.
+    pub fn drop_qos0(&mut self) -> (Vec<Message>, usize) {
+        let weight = self.weight();
+        let mut dropped = Vec::new();
+        let mut stays = |queued: &Queued| {
+            let stays = queued.qos != QoS::AtMostOnce;
+            if !stays {
+                dropped.push(queued.message.clone());
+            }
+            stays
+        };
+        self.front.retain(&mut stays);
         self.rest.retain(|item| match item {
-            Item::Here(queued) => queued.qos != QoS::AtMostOnce,
+            Item::Here(queued) => stays(queued),
             Item::Away { .. } => true,
         });
-        if self.len() < messages {
+        if !dropped.is_empty() {
             self.front_weight = self.front.iter().map(Queued::weight).sum();
             self.rest_weight = self.rest.iter().map(Item::weight).sum();
             self.count_ready();
             // No more than these came since it was last looked.
             self.unseen = self.rest.iter().rev().take_while(|item| matches!(item, Item::Here(_))).count();
         }
-        ((messages - self.len()) as u64, weight - self.weight())
+        (dropped, weight - self.weight())
     }
 }
 

@@ -5,7 +5,7 @@ use mqtt::QoS;
 
 use super::Carried;
 use crate::{
-    Mail, Shard, ShardId, ShardSet, keys::GroupKey, mail::Shared, outbound::Queued, session::Delivery,
+    Cause, Mail, Shard, ShardId, ShardSet, keys::GroupKey, mail::Shared, outbound::Queued, session::Delivery,
     store::Companion, takers::takers, trie::Subscription, turn::Turn,
 };
 
@@ -56,7 +56,7 @@ impl Shard {
                 self.pass_to_group(group, Shared { tried, ..shared }, turn);
             }
             // The last member anywhere has just left.
-            None => self.counters.dropped_shared_nobody += 1,
+            None => self.lose_for_nobody(Cause::SharedNobody, shared.message.topic(), turn.now),
         }
     }
 
@@ -84,8 +84,7 @@ impl Shard {
                     shared.tried = ShardSet::EMPTY;
                 }
                 None => {
-                    self.counters.dropped_shared_nobody += 1;
-                    return;
+                    return self.lose_for_nobody(Cause::SharedNobody, shared.message.topic(), turn.now);
                 }
             }
         }

@@ -16,6 +16,7 @@ mod keeping;
 mod leaving;
 mod limits;
 mod looking;
+mod losing;
 mod mounting;
 mod permitted;
 mod rates;

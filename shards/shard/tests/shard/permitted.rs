@@ -22,7 +22,7 @@ pub fn rules(of_ada: &str) -> Rules {
     Rules::builder(Fallback::Deny).layer(layer).build()
 }
 
-fn mosquitto(text: &str) -> Rules {
+pub fn mosquitto(text: &str) -> Rules {
     Rules::builder(Fallback::Deny).layer(access::mosquitto::parse("acl", text).unwrap()).build()
 }
 

@@ -1,0 +1,120 @@
+//! Who loses a message, and what is told of it to whoever asks.
+
+use crate::{
+    Cause, Instant, Look, Seen, Shard,
+    keys::SessionKey,
+    look::{ClientLost, Loss, OtherLosses, Page, PrefixLost},
+    losses::{ClientLosses, Lost, Sums},
+    outbound::{Outbound, Popped},
+};
+
+impl Shard {
+    /// One message to this client is lost.
+    pub(crate) fn lose(&mut self, key: SessionKey, cause: Cause, topic: &str, now: Instant) {
+        self.lose_some(key, cause, topic, 1, now);
+    }
+
+    pub(crate) fn lose_some(&mut self, key: SessionKey, cause: Cause, topic: &str, count: u64, now: Instant) {
+        *cause.count(&mut self.counters) += count;
+        let lost = Lost { cause, count, first: now, last: now };
+        self.losses.add(Some(&self.sessions[key].client_id), topic, lost);
+        self.note_for_report(key, topic, now);
+    }
+
+    pub(crate) fn lose_popped(&mut self, key: SessionKey, cause: Cause, popped: &Popped, now: Instant) {
+        match popped {
+            Popped::Here(queued) => self.lose(key, cause, queued.message.topic(), now),
+            Popped::Away(_) => self.lose(key, cause, UNKNOWN, now),
+        }
+    }
+
+    /// One that was for nobody yet.
+    pub(crate) fn lose_for_nobody(&mut self, cause: Cause, topic: &str, now: Instant) {
+        *cause.count(&mut self.counters) += 1;
+        self.losses.add(None, topic, Lost { cause, count: 1, first: now, last: now });
+    }
+
+    /// All that waited for a client whose session has ended.
+    pub(crate) fn lose_all(&mut self, client_id: &str, outbound: &Outbound, now: Instant) {
+        let cause = Cause::SessionEnded;
+        let mut count = outbound.messages() as u64;
+        *cause.count(&mut self.counters) += count;
+        let mut add = |topic: &str, count| {
+            let lost = Lost { cause, count, first: now, last: now };
+            self.losses.add(Some(client_id), topic, lost);
+        };
+        for queued in outbound.inflight.here().chain(outbound.queue.here()) {
+            add(queued.message.topic(), 1);
+            count -= 1;
+        }
+        if count > 0 {
+            add(UNKNOWN, count);
+        }
+    }
+
+    pub(crate) fn look_at_losses(&self, now: Instant, look: &Look) -> Seen {
+        match look {
+            Look::ClientLosses { client_id, after, most } => {
+                let first = after.map_or(0, |after| after as usize + 1);
+                let clients = (first..).map_while(|at| Some((at, self.losses.client_at(at)?)));
+                let is_wanted = |held: &str| client_id.as_deref().is_none_or(|part| held.contains(part));
+                let rows = clients.filter(|(_, (held, _))| is_wanted(held));
+                let rows = rows.map(|(at, (held, losses))| (at, self.client_lost(held, losses, now)));
+                Seen::ClientLosses(page(rows, *most))
+            }
+            Look::PrefixLosses { after, most } => {
+                let first = after.map_or(0, |after| after as usize + 1);
+                let rows = self.losses.prefixes().enumerate().skip(first);
+                let rows = rows.map(|(at, (prefix, sums))| {
+                    (at, PrefixLost { prefix: prefix.into(), losses: losses_seen(sums, now) })
+                });
+                Seen::PrefixLosses(page(rows, *most))
+            }
+            _ => Seen::OtherLosses(Box::new(OtherLosses {
+                other_clients: losses_seen(&self.losses.other_clients, now),
+                of_nobody: losses_seen(&self.losses.of_nobody, now),
+                other_prefixes: losses_seen(&self.losses.other_prefixes, now),
+            })),
+        }
+    }
+
+    pub(crate) fn losses_of(&self, client_id: &str, now: Instant) -> Option<ClientLost> {
+        self.losses.client(client_id).map(|losses| self.client_lost(client_id, losses, now))
+    }
+
+    fn client_lost(&self, client_id: &str, losses: &ClientLosses, now: Instant) -> ClientLost {
+        let topics = losses.topics.iter().map(|(topic, lost)| loss_seen(lost, Some(topic), now));
+        ClientLost {
+            client_id: client_id.into(),
+            shard: self.id,
+            losses: losses_seen(&losses.sums, now),
+            topics: topics.collect(),
+        }
+    }
+}
+
+fn page<T>(rows: impl Iterator<Item = (usize, T)>, most: usize) -> Page<T> {
+    let most = most.clamp(1, LOSSES_PER_ANSWER);
+    let (positions, rows): (Vec<usize>, Vec<T>) = rows.take(most).unzip();
+    let last = positions.last().filter(|_| rows.len() == most);
+    Page { next: last.map(|at| *at as u32), rows }
+}
+
+fn losses_seen(sums: &Sums, now: Instant) -> Vec<Loss> {
+    sums.iter().map(|lost| loss_seen(lost, None, now)).collect()
+}
+
+fn loss_seen(lost: &Lost, topic: Option<&str>, now: Instant) -> Loss {
+    Loss {
+        cause: lost.cause,
+        topic: topic.map(Box::from),
+        count: lost.count,
+        first_ago: now.since(lost.first),
+        last_ago: now.since(lost.last),
+    }
+}
+
+/// The topic of a message that the store alone has, or that was never decoded.
+pub(crate) const UNKNOWN: &str = "";
+
+const LOSSES_PER_ANSWER: usize = 500;

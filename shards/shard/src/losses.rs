@@ -1,0 +1,280 @@
+//! The ledger of lost messages: by client and cause, by topic prefix and cause, with first and last time. It keeps books; who
+//! loses what is said in `losing.rs`.
+//!
+//! Whatever is counted here is counted in the counters as well, and the sums agree: what makes way in a table goes on to count
+//! among the others.
+
+mod recent;
+
+use smallvec::SmallVec;
+
+use crate::{Counters, Instant};
+use recent::Recent;
+
+macro_rules! causes {
+    ($(#[doc = $text:literal] $name:ident = $word:literal in $counter:ident,)+) => {
+        /// Why a message was lost.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Cause {
+            $(#[doc = $text] $name,)+
+        }
+
+        impl Cause {
+            pub const ALL: &[Cause] = &[$(Cause::$name,)+];
+
+            pub const fn word(self) -> &'static str {
+                match self {
+                    $(Cause::$name => $word,)+
+                }
+            }
+
+            /// In a sentence that begins with the message.
+            pub const fn text(self) -> &'static str {
+                match self {
+                    $(Cause::$name => $text,)+
+                }
+            }
+
+            /// The name of its counter.
+            pub const fn counter(self) -> &'static str {
+                match self {
+                    $(Cause::$name => stringify!($counter),)+
+                }
+            }
+
+            pub(crate) fn count(self, counters: &mut Counters) -> &mut u64 {
+                match self {
+                    $(Cause::$name => &mut counters.$counter,)+
+                }
+            }
+        }
+    };
+}
+
+causes! {
+    #[doc = "the client's queue had limits.max_queued_messages"]
+    QueueMessages = "queue_messages" in dropped_queue_messages,
+    #[doc = "the client's queue had limits.max_queued_bytes"]
+    QueueBytes = "queue_bytes" in dropped_queue_bytes,
+    #[doc = "all queues together had limits.max_queue_memory"]
+    QueueMemory = "queue_memory" in dropped_queue_memory,
+    #[doc = "the client was away, and the message had QoS 0"]
+    OfflineQos0 = "offline_qos0" in dropped_offline_qos0,
+    #[doc = "it expired before it was sent"]
+    Expired = "expired" in dropped_expired,
+    #[doc = "it was larger than the client's maximum packet size"]
+    PacketTooLarge = "packet_too_large" in dropped_packet_too_large,
+    #[doc = "its topic is not beneath the mount point of the client's listener"]
+    BeyondMount = "beyond_mount" in dropped_beyond_mount,
+    #[doc = "the ring to another shard was full, and the message had QoS 0"]
+    MeshFull = "mesh_full" in dropped_mesh_full,
+    #[doc = "the client that published it left while it had to wait for its rates"]
+    Rate = "rate" in dropped_rate,
+    #[doc = "no member of a shared subscription could take it"]
+    SharedNobody = "shared_nobody" in dropped_shared_nobody,
+    #[doc = "an operator purged the queue"]
+    Purged = "purged" in dropped_purged,
+    #[doc = "the session that it waited for ended"]
+    SessionEnded = "session_ended" in dropped_session_ended,
+    #[doc = "the rules of access do not let the client receive it"]
+    Denied = "denied" in denied_receive,
+    #[doc = "the client refused it with an error in PUBACK or PUBREC"]
+    RefusedByClient = "refused_by_client" in refused_by_client,
+}
+
+/// Losses for one cause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Lost {
+    pub cause: Cause,
+    pub count: u64,
+    pub first: Instant,
+    pub last: Instant,
+}
+
+/// One entry for each cause that there is. Mostly there is one.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Sums(SmallVec<[Lost; 1]>);
+
+/// What one client has lost.
+#[derive(Debug, Default)]
+pub(crate) struct ClientLosses {
+    pub sums: Sums,
+    /// The topics of the last ones, cut to `TOPIC_BYTES_MAX`.
+    pub topics: Vec<(Box<str>, Lost)>,
+}
+
+/// One shard's losses.
+pub(crate) struct Losses {
+    clients: Recent<ClientLosses>,
+    prefixes: Recent<Sums>,
+    /// Of clients that made way.
+    pub other_clients: Sums,
+    pub other_prefixes: Sums,
+    /// Of messages that were lost before it was known whom they were for.
+    pub of_nobody: Sums,
+}
+
+impl Sums {
+    pub fn add(&mut self, lost: Lost) {
+        match self.0.iter_mut().find(|held| held.cause == lost.cause) {
+            Some(held) => held.join(lost),
+            None => self.0.push(lost),
+        }
+    }
+
+    pub fn add_all(&mut self, other: &Sums) {
+        other.0.iter().for_each(|lost| self.add(*lost));
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Lost> {
+        self.0.iter()
+    }
+}
+
+impl Lost {
+    fn join(&mut self, other: Lost) {
+        self.count += other.count;
+        self.first = self.first.min(other.first);
+        self.last = self.last.max(other.last);
+    }
+}
+
+impl ClientLosses {
+    fn add(&mut self, topic: &str, lost: Lost) {
+        self.sums.add(lost);
+        let topic = cut(topic, TOPIC_BYTES_MAX);
+        let held = self.topics.iter_mut().find(|(held, other)| other.cause == lost.cause && **held == *topic);
+        match held {
+            Some((_, held)) => held.join(lost),
+            None => {
+                if self.topics.len() >= TOPICS_MAX {
+                    let oldest = (0..self.topics.len()).min_by_key(|at| self.topics[*at].1.last);
+                    self.topics.swap_remove(oldest.expect("there are some"));
+                }
+                self.topics.push((topic.into(), lost));
+            }
+        }
+    }
+}
+
+impl Losses {
+    pub fn new(seed: u64) -> Losses {
+        let hasher = |n| ahash::RandomState::with_seeds(seed, n, 14, 15);
+        Losses {
+            clients: Recent::new(CLIENTS_MAX, hasher(12)),
+            prefixes: Recent::new(PREFIXES_MAX, hasher(13)),
+            other_clients: Sums::default(),
+            other_prefixes: Sums::default(),
+            of_nobody: Sums::default(),
+        }
+    }
+
+    /// `client_id`: none where it is not known whom the message was for. An empty topic is one that is not known.
+    pub fn add(&mut self, client_id: Option<&str>, topic: &str, lost: Lost) {
+        match client_id {
+            Some(client_id) => {
+                let others = &mut self.other_clients;
+                let evicted = |losses: ClientLosses| others.add_all(&losses.sums);
+                self.clients.entry(client_id, ClientLosses::default, evicted).add(topic, lost);
+            }
+            None => self.of_nobody.add(lost),
+        }
+        let others = &mut self.other_prefixes;
+        let evicted = |sums: Sums| others.add_all(&sums);
+        self.prefixes.entry(prefix(topic), Sums::default, evicted).add(lost);
+    }
+
+    pub fn client(&self, client_id: &str) -> Option<&ClientLosses> {
+        self.clients.get(client_id)
+    }
+
+    /// By position, so that a page can begin where another ended.
+    pub fn client_at(&self, at: usize) -> Option<(&str, &ClientLosses)> {
+        self.clients.at(at)
+    }
+
+    pub fn prefixes(&self) -> impl Iterator<Item = (&str, &Sums)> {
+        (0..self.prefixes.len()).filter_map(|at| self.prefixes.at(at))
+    }
+}
+
+/// The first levels of a topic.
+pub(crate) fn prefix(topic: &str) -> &str {
+    let end = topic.match_indices('/').nth(PREFIX_LEVELS - 1).map_or(topic.len(), |(at, _)| at);
+    cut(&topic[..end], TOPIC_BYTES_MAX)
+}
+
+/// Its beginning, in whole characters.
+pub(crate) fn cut(topic: &str, most: usize) -> &str {
+    &topic[..topic.floor_char_boundary(most)]
+}
+
+/// Levels of a topic by which losses are counted.
+pub(crate) const PREFIX_LEVELS: usize = 2;
+
+/// What is remembered of a topic.
+pub(crate) const TOPIC_BYTES_MAX: usize = 96;
+
+/// Clients of one shard whose losses are kept apart: some 2 MiB where each of them is short of all kinds of topics.
+pub(crate) const CLIENTS_MAX: usize = 2048;
+
+/// Prefixes of one shard whose losses are kept apart.
+pub(crate) const PREFIXES_MAX: usize = 1024;
+
+/// Topics of one client, with a cause each.
+const TOPICS_MAX: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lost(cause: Cause, count: u64, at: u64) -> Lost {
+        Lost { cause, count, first: Instant::from_nanos(at), last: Instant::from_nanos(at) }
+    }
+
+    fn total(sums: &Sums) -> u64 {
+        sums.iter().map(|lost| lost.count).sum()
+    }
+
+    #[test]
+    fn prefixes_are_the_first_levels() {
+        for (topic, expected) in
+            [("a/b/c", "a/b"), ("a/b", "a/b"), ("a", "a"), ("/a/b", "/a"), ("", ""), ("a//", "a/")]
+        {
+            assert_eq!(prefix(topic), expected, "{topic}");
+        }
+        let long = "ä".repeat(100);
+        assert_eq!(prefix(&long).len(), TOPIC_BYTES_MAX);
+        assert_eq!(prefix(&format!("x{long}")).len(), TOPIC_BYTES_MAX - 1, "whole characters");
+    }
+
+    #[test]
+    fn who_makes_way_counts_among_the_others() {
+        let mut losses = Losses::new(1);
+        let count = CLIENTS_MAX.max(PREFIXES_MAX) as u64 + 10;
+        for n in 0..count {
+            losses.add(Some(&format!("c{n}")), &format!("t{n}/x/y"), lost(Cause::Expired, 1, n));
+        }
+        losses.add(None, "", lost(Cause::MeshFull, 5, count));
+        let clients: u64 = (0..).map_while(|at| losses.client_at(at)).map(|(_, one)| total(&one.sums)).sum();
+        assert_eq!(clients + total(&losses.other_clients), count);
+        assert_eq!(total(&losses.of_nobody), 5);
+        let prefixes: u64 = losses.prefixes().map(|(_, sums)| total(sums)).sum();
+        assert_eq!(prefixes + total(&losses.other_prefixes), count + 5);
+        assert_eq!(losses.prefixes().count(), PREFIXES_MAX);
+        let first = losses.other_clients.iter().next().expect("some made way");
+        assert_eq!((first.first.as_nanos(), first.count), (0, count - CLIENTS_MAX as u64));
+    }
+
+    #[test]
+    fn of_many_topics_the_last_are_remembered() {
+        let mut losses = ClientLosses::default();
+        for n in 0..20 {
+            losses.add(&format!("t{n}"), lost(Cause::QueueBytes, 1, n));
+        }
+        losses.add("t19", lost(Cause::QueueBytes, 2, 21));
+        assert_eq!((losses.topics.len(), total(&losses.sums)), (TOPICS_MAX, 22));
+        assert!(losses.topics.iter().any(|(topic, lost)| **topic == *"t19" && lost.count == 3));
+        assert!(losses.topics.iter().all(|(_, lost)| lost.first.as_nanos() >= 12));
+    }
+}
