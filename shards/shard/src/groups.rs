@@ -189,6 +189,21 @@ impl Groups {
         self.groups[key.index()].absent.pick(PROBES_MAX, can_take)
     }
 
+    /// Who the members are and whose turn it is here, in words.
+    pub fn words<'a>(&self, name: &str, client_id: impl Fn(SessionKey) -> Option<&'a str>) -> String {
+        let Some(group) = self.key(name).map(|key| &self.groups[key.index()]) else {
+            return "the group is gone".to_owned();
+        };
+        let (here, absent) = (group.connected.members.len(), group.absent.members.len());
+        let elsewhere: u32 = group.remote.iter().map(|remote| remote.count).sum();
+        let next = group.connected.next().or_else(|| group.absent.next());
+        let next = next.and_then(|next| client_id(next.session)).unwrap_or("nobody");
+        format!(
+            "each message goes to one member: {here} connected and {absent} away on this shard, {elsewhere} on others; \
+             the next in turn here is {next}"
+        )
+    }
+
     #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.groups.is_empty()
@@ -256,6 +271,12 @@ impl Group {
 }
 
 impl Circle {
+    /// Who is asked first.
+    fn next(&self) -> Option<&Subscription> {
+        let members = self.members.as_slice();
+        members.get(self.turn).or_else(|| members.first())
+    }
+
     /// Asks each member once, and no more than `questions_max` of them; the next search begins behind the last one asked.
     fn pick(
         &mut self,

@@ -83,6 +83,7 @@ mod time;
 mod timers;
 mod trie;
 mod turn;
+mod why;
 mod wills;
 
 pub use access::{Permits, Rules};
@@ -116,3 +117,4 @@ pub use shard::Shard;
 pub use spare::Spare;
 pub use store::{Batch, Fetch, Piece};
 pub use time::Instant;
+pub use why::{Because, Outcome, Says, Step, Why};

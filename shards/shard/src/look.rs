@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use mqtt::{QoS, SubscriptionOptions, Version};
 
-use crate::{Cause, ConnId, Message, Recorded, ShardId, Traffic};
+use crate::{Because, Cause, ConnId, Message, Recorded, ShardId, Traffic, Why};
 
 /// A question to one shard.
 #[derive(Debug, Clone)]
@@ -26,6 +26,10 @@ pub enum Look {
     PrefixLosses { after: Option<u32>, most: usize },
     /// What stands in neither.
     OtherLosses,
+    /// Why the client gets a message, or does not.
+    WhyReceive(Box<Why>),
+    /// Why the client can publish it, or cannot.
+    WhyPublish(Box<Why>),
 }
 
 /// The answer to a `Look` of the same name.
@@ -42,6 +46,7 @@ pub enum Seen {
     ClientLosses(Page<ClientLost>),
     PrefixLosses(Page<PrefixLost>),
     OtherLosses(Box<OtherLosses>),
+    Why(Box<Because>),
 }
 
 /// Some of what was asked for.

@@ -39,6 +39,8 @@ impl Shard {
             Look::ClientLosses { .. } | Look::PrefixLosses { .. } | Look::OtherLosses => {
                 self.look_at_losses(now, look)
             }
+            Look::WhyReceive(why) => Seen::Why(Box::new(self.why_receive(now, why))),
+            Look::WhyPublish(why) => Seen::Why(Box::new(self.why_publish(now, why))),
         }
     }
 

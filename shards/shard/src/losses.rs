@@ -52,9 +52,9 @@ macro_rules! causes {
 }
 
 causes! {
-    #[doc = "the client's queue had limits.max_queued_messages"]
+    #[doc = "the client's queue had session.max_queued_messages"]
     QueueMessages = "queue_messages" in dropped_queue_messages,
-    #[doc = "the client's queue had limits.max_queued_bytes"]
+    #[doc = "the client's queue had session.max_queued_bytes"]
     QueueBytes = "queue_bytes" in dropped_queue_bytes,
     #[doc = "all queues together had limits.max_queue_memory"]
     QueueMemory = "queue_memory" in dropped_queue_memory,
@@ -206,7 +206,8 @@ pub(crate) fn prefix(topic: &str) -> &str {
 
 /// Its beginning, in whole characters.
 pub(crate) fn cut(topic: &str, most: usize) -> &str {
-    &topic[..topic.floor_char_boundary(most)]
+    let end = (0..=most.min(topic.len())).rev().find(|end| topic.is_char_boundary(*end));
+    &topic[..end.unwrap_or(0)]
 }
 
 /// Levels of a topic by which losses are counted.

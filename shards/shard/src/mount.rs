@@ -107,7 +107,7 @@ pub(crate) fn with_topic<'a>(connect: &Connect<'a>, topic: &'a str) -> Connect<'
     Connect { will, ..connect.clone() }
 }
 
-fn seen<'t>(mount: &str, topic: &'t str) -> Option<&'t str> {
+pub(crate) fn seen<'t>(mount: &str, topic: &'t str) -> Option<&'t str> {
     topic.strip_prefix(mount).filter(|topic| !topic.is_empty() && !topic.starts_with('$'))
 }
 

@@ -17,6 +17,7 @@ use crate::{
     session::Session,
     source::Source,
     turn::Turn,
+    why::Ruling,
 };
 
 /// One shard's view of the rules.
@@ -87,6 +88,14 @@ impl Permissions {
         })
     }
 
+    /// What the rules say to this client, and nobody takes note of it.
+    pub fn rule(&self, connection: &Connection, config: &Config, client_id: &str, ask: &Ask<'_>) -> Ruling {
+        let nobody = Grant::default();
+        let (grant, listener) = known_of(connection, config, &nobody);
+        let holder = with_who(grant, client_id, listener, |who| self.profiles.rules().holder(who));
+        Ruling::of(&holder.explain(&holder.check(ask)))
+    }
+
     fn hold_connection(
         &mut self,
         connection: &Connection,
@@ -94,32 +103,42 @@ impl Permissions {
         client_id: &str,
         was_open: bool,
     ) -> Held {
-        let door = config.door(connection.door);
-        let own = connection.standing.as_ref().and_then(|standing| standing.grant.as_deref());
         let nobody = Grant::default();
-        let grant = own.or(door.map(|door| &*door.grant)).unwrap_or(&nobody);
-        self.hold(grant, client_id, door.map_or("", |door| &*door.name), was_open)
+        let (grant, listener) = known_of(connection, config, &nobody);
+        self.hold(grant, client_id, listener, was_open)
     }
 
     /// `was_open`: something may have come into the session's queue that these rules were not asked about.
     fn hold(&mut self, grant: &Grant, client_id: &str, listener: &str, was_open: bool) -> Held {
-        let groups: Vec<&str> = grant.groups.iter().map(|name| &**name).collect();
-        let roles: Vec<&str> = grant.roles.iter().map(|name| &**name).collect();
-        let certificate_names: Vec<&str> = grant.certificate_names.iter().map(|name| &**name).collect();
-        let holder = self.profiles.holder(&Who {
-            client_id,
-            user: grant.user.as_deref(),
-            groups: &groups,
-            roles: &roles,
-            certificate_names: &certificate_names,
-            address: grant.address,
-            listener,
-            is_authenticated: grant.is_authenticated,
-            permits: grant.permits.as_ref(),
-        });
+        let holder = with_who(grant, client_id, listener, |who| self.profiles.holder(who));
         let checks_receive = was_open || holder.checks_receive();
         Held { holder, checks_receive, noted: Vec::new() }
     }
+}
+
+/// Whom a connection belongs to, and by which listener it came.
+fn known_of<'a>(connection: &'a Connection, config: &'a Config, nobody: &'a Grant) -> (&'a Grant, &'a str) {
+    let door = config.door(connection.door);
+    let own = connection.standing.as_ref().and_then(|standing| standing.grant.as_deref());
+    let grant = own.or(door.map(|door| &*door.grant)).unwrap_or(nobody);
+    (grant, door.map_or("", |door| &*door.name))
+}
+
+fn with_who<T>(grant: &Grant, client_id: &str, listener: &str, ask: impl FnOnce(&Who<'_>) -> T) -> T {
+    let groups: Vec<&str> = grant.groups.iter().map(|name| &**name).collect();
+    let roles: Vec<&str> = grant.roles.iter().map(|name| &**name).collect();
+    let certificate_names: Vec<&str> = grant.certificate_names.iter().map(|name| &**name).collect();
+    ask(&Who {
+        client_id,
+        user: grant.user.as_deref(),
+        groups: &groups,
+        roles: &roles,
+        certificate_names: &certificate_names,
+        address: grant.address,
+        listener,
+        is_authenticated: grant.is_authenticated,
+        permits: grant.permits.as_ref(),
+    })
 }
 
 impl Held {

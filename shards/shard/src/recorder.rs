@@ -204,6 +204,11 @@ impl Recorder {
     }
 }
 
+/// As [`Recorded`] has it.
+pub(crate) fn shown(topic: &str) -> Box<str> {
+    Entry::publish(Direction::Sent, Instant::START, 0, None, 0, topic).topic()
+}
+
 fn has_packet_id(kind: u8) -> bool {
     (PacketKind::Puback as u8..=PacketKind::Unsuback as u8).contains(&kind)
 }

@@ -327,9 +327,7 @@ fn random_run(seed: u64) -> Script {
 }
 
 fn kept_config() -> Config {
-    let mut config = Config::default();
-    config.store_epoch_ms = Some(1_700_000_000_000);
-    config
+    Config { store_epoch_ms: Some(1_700_000_000_000), ..Config::default() }
 }
 
 #[test]

@@ -32,3 +32,4 @@ mod sharing;
 mod spilling;
 mod subscribing;
 mod unawaited;
+mod why;

@@ -1,0 +1,116 @@
+//! The half of the way that begins at a publisher.
+
+use access::{Action, Ask};
+use mqtt::PacketKind;
+
+use super::{Because, Outcome, Says, Steps, Why, user_words};
+use crate::{
+    Detail, Direction, Instant, Shard, connection::Connection, publish::SERVER_TOPICS, recorder,
+    session::Session,
+};
+
+impl Shard {
+    /// Whether the client could publish it now, and what has become of what it published last.
+    pub(crate) fn why_publish(&self, now: Instant, why: &Why) -> Because {
+        let mut steps = Steps::default();
+        let outcome = self.why_publish_now(why, &mut steps);
+        if let Some(key) = self.sessions.find(&why.client_id) {
+            add_published(&self.sessions[key], now, &why.topic, &mut steps);
+        }
+        steps.because(outcome)
+    }
+
+    fn why_publish_now(&self, why: &Why, steps: &mut Steps) -> Outcome {
+        let found = self.sessions.find(&why.client_id).map(|key| &self.sessions[key]);
+        let conn = found.and_then(|session| session.conn);
+        let Some((session, connection)) = found.zip(conn.and_then(|conn| self.connections.get(conn))) else {
+            let text = match found {
+                Some(_) => "the publisher is away",
+                None => "the publisher has no session: it has never been here, or its session has ended",
+            };
+            steps.add("publisher", Says::No, text);
+            return Outcome::Stops;
+        };
+        let who = user_words(conn.and_then(|conn| self.grant_of(conn)));
+        steps.add("publisher", Says::Yes, format!("the publisher is connected {who}"));
+        if why.topic.starts_with(SERVER_TOPICS) {
+            steps.add("topic", Says::No, "topics within $SYS/ belong to the server");
+            return Outcome::Stops;
+        }
+        let levels = mqtt::level_count(&why.topic);
+        if levels > usize::from(self.config.limits.topic_levels_max) {
+            let text = format!("the topic has {levels} levels, which are too many");
+            steps.add_at("topic", Says::No, text, "router.max_topic_levels");
+            return Outcome::Stops;
+        }
+        self.why_lets_publish(session, connection, why, steps)
+    }
+
+    fn why_lets_publish(
+        &self,
+        session: &Session,
+        connection: &Connection,
+        why: &Why,
+        steps: &mut Steps,
+    ) -> Outcome {
+        let mount = connection.standing.as_ref().and_then(|standing| standing.mount.as_deref());
+        if let Some(mount) = mount.filter(|mount| !why.topic.starts_with(mount)) {
+            let text = format!("the publisher's topics are all beneath {mount}, and this one is not");
+            steps.add_at("mount_point", Says::No, text, "listener.mount_point");
+            return Outcome::Stops;
+        }
+        if let Some(permissions) = self.permissions.as_deref() {
+            let ask =
+                Ask { action: Action::Publish, topic: &why.topic, qos: why.qos as u8, retain: why.retain };
+            if !steps.add_ruling(permissions, connection, &self.config, &session.client_id, &ask) {
+                return Outcome::Stops;
+            }
+        }
+        if connection.is_throttled() {
+            steps.add_at(
+                "rates",
+                Says::Later,
+                "it sent more than its rates allow, and is not read for a while",
+                "rates",
+            );
+            return Outcome::Waits;
+        }
+        if connection.stalled {
+            let text = "it is not read until other shards, the store or the client itself have caught up";
+            steps.add("backpressure", Says::Later, text);
+            return Outcome::Waits;
+        }
+        if self.is_store_full() && why.qos != mqtt::QoS::AtMostOnce {
+            steps.add_at("store", Says::No, "the store is full: only QoS 0 is taken in", "store");
+            return Outcome::Stops;
+        }
+        Outcome::Goes
+    }
+}
+
+/// The last of its messages on this topic, and how they were answered.
+fn add_published(session: &Session, now: Instant, topic: &str, steps: &mut Steps) {
+    let packets: Vec<_> = session.recorder.iter().flat_map(|recorder| recorder.entries(now)).collect();
+    let topic = recorder::shown(topic);
+    let last = packets.iter().rposition(|packet| {
+        packet.kind == PacketKind::Publish && packet.direction == Direction::Received && packet.topic == topic
+    });
+    let Some(last) = last else {
+        return steps.add("packets", Says::Fact, "among its last packets there is no message on this topic");
+    };
+    let packet = &packets[last];
+    let ago_s = packet.ago.as_secs();
+    let answer = packets[last..].iter().find(|other| {
+        let is_answer = matches!(other.kind, PacketKind::Puback | PacketKind::Pubrec);
+        is_answer && other.direction == Direction::Sent && other.packet_id == packet.packet_id
+    });
+    let answered = match (packet.packet_id, answer.map(|answer| answer.detail)) {
+        (0, _) => String::new(),
+        (_, None) => ", and is not acknowledged".to_owned(),
+        (_, Some(Detail::Reason(0))) => ", and was acknowledged".to_owned(),
+        (_, Some(Detail::Reason(0x10))) => ", and nobody had subscribed to it".to_owned(),
+        (_, Some(Detail::Reason(reason))) => format!(", and was answered with reason 0x{reason:02x}"),
+        (_, Some(_)) => String::new(),
+    };
+    steps.add("packets", Says::Fact, format!("its last message on this topic came {ago_s} s ago{answered}"));
+}

@@ -1,0 +1,326 @@
+//! The half of the way that ends at a receiver.
+
+use access::{Action, Ask};
+use mqtt::{QoS, SubscriptionOptions};
+
+use super::{Because, Outcome, Says, Steps, Why, user_words};
+use crate::{
+    Instant, Message, QueueFull, Shard,
+    connection::Connection,
+    filters::is_shared,
+    keys::SessionKey,
+    message::Parts,
+    mount::seen,
+    outbound::Queued,
+    session::Session,
+    takers::{Full, takers},
+    trie::Subscription,
+};
+
+/// What the subscriptions of the session make of it.
+struct Wanted {
+    qos: QoS,
+    is_shared_only: bool,
+}
+
+impl Shard {
+    /// Whether the client would get a message now, and what has become of the last ones.
+    pub(crate) fn why_receive(&self, now: Instant, why: &Why) -> Because {
+        let mut steps = Steps::default();
+        let outcome = self.why_receive_now(now, why, &mut steps);
+        self.add_history(now, &why.client_id, &why.topic, &mut steps);
+        steps.because(outcome)
+    }
+
+    fn why_receive_now(&self, now: Instant, why: &Why, steps: &mut Steps) -> Outcome {
+        let Some(key) = self.sessions.find(&why.client_id) else {
+            let text =
+                "there is no session with this client id: it has never been here, or its session has ended";
+            steps.add("session", Says::No, text);
+            return Outcome::Misses;
+        };
+        let session = &self.sessions[key];
+        let connection = session.conn.and_then(|conn| self.connections.get(conn));
+        self.add_connection(session, connection, now, steps);
+        let Some(wanted) = self.add_subscriptions(key, why, steps) else { return Outcome::Misses };
+        if let Some(connection) = connection
+            && !self.add_sight(session, connection, why, steps)
+        {
+            return Outcome::Stops;
+        }
+        let outcome = match connection {
+            Some(connection) => self.add_delivery(key, connection, &wanted, why, steps),
+            None => self.add_absence(key, &wanted, why, steps),
+        };
+        match outcome {
+            Outcome::Goes | Outcome::Waits if wanted.is_shared_only => Outcome::Perhaps,
+            outcome => outcome,
+        }
+    }
+
+    fn add_connection(
+        &self,
+        session: &Session,
+        connection: Option<&Connection>,
+        now: Instant,
+        steps: &mut Steps,
+    ) {
+        steps.add("session", Says::Yes, format!("the session is on shard {}", self.id.0));
+        let Some(connection) = connection else {
+            let ends =
+                session.ends_at.map_or("never".to_owned(), |at| format!("in {} s", at.since(now).as_secs()));
+            return steps.add(
+                "connection",
+                Says::Later,
+                format!("the client is away; its session ends {ends}"),
+            );
+        };
+        let grant = session.conn.and_then(|conn| self.grant_of(conn));
+        let listener = self.config.door(connection.door).map_or("", |door| &*door.name);
+        let (age_s, silent_s) = (connection.age(now).as_secs(), now.since(connection.heard_at).as_secs());
+        let who = user_words(grant);
+        let text = format!(
+            "the client is connected {who} by {listener} for {age_s} s, and was heard of {silent_s} s ago"
+        );
+        steps.add("connection", Says::Yes, text);
+    }
+
+    /// None: no subscription brings it.
+    fn add_subscriptions(&self, key: SessionKey, why: &Why, steps: &mut Steps) -> Option<Wanted> {
+        let session = &self.sessions[key];
+        let matching = session.filters.iter().filter(|filter| mqtt::matches(inner(filter), &why.topic));
+        let (mut qos, mut is_shared_only, mut count, mut local) = (None, true, 0, 0);
+        for filter in matching {
+            count += 1;
+            let shared = is_shared(filter);
+            let held =
+                if shared { self.groups.member(filter, key) } else { self.trie.subscription(filter, key) };
+            let options = held.map(|held| held.options).unwrap_or_default();
+            let is_own = options.no_local && why.other.as_deref() == Some(&*session.client_id);
+            local += usize::from(is_own);
+            if !is_own {
+                qos = qos.max(Some(options.qos));
+                is_shared_only &= shared;
+            }
+            if count <= FILTERS_SHOWN {
+                let says = if is_own { Says::No } else { Says::Yes };
+                steps.add("subscription", says, subscription_words(filter, options, held.as_ref(), is_own));
+                if shared {
+                    steps.add("group", Says::Fact, self.groups.words(filter, |key| self.client_id_of(key)));
+                }
+            }
+        }
+        if count > FILTERS_SHOWN {
+            steps.add("subscription", Says::Fact, format!("{} more filters match", count - FILTERS_SHOWN));
+        }
+        if count == 0 {
+            self.add_near_misses(session, &why.topic, steps);
+        }
+        let Some(qos) = qos else {
+            if local > 0 {
+                let text = "the client publishes it itself, and each subscription that matches says No Local";
+                steps.add("no_local", Says::No, text);
+            }
+            return None;
+        };
+        Some(Wanted { qos: qos.min(why.qos), is_shared_only })
+    }
+
+    fn client_id_of(&self, key: SessionKey) -> Option<&str> {
+        self.sessions.get(key).map(|session| &*session.client_id)
+    }
+
+    fn add_near_misses(&self, session: &Session, topic: &str, steps: &mut Steps) {
+        let count = session.filters.len();
+        steps.add("subscription", Says::No, format!("none of its {count} filters matches the topic"));
+        let plain = plain(topic);
+        for filter in session.filters.iter() {
+            let inner = inner(filter);
+            let near = if topic.starts_with('$')
+                && mqtt::matches(inner, &topic[1..])
+                && inner.starts_with(['+', '#'])
+            {
+                "a filter that begins with a wildcard matches no topic that begins with $"
+            } else if mqtt::matches(&self::plain(inner), &plain) {
+                "it would match but for upper and lower case, blanks, or a slash at an end"
+            } else {
+                continue;
+            };
+            return steps.add("subscription", Says::Fact, format!("{filter}: {near}"));
+        }
+    }
+
+    /// False: the client may not see it, or cannot.
+    fn add_sight(&self, session: &Session, connection: &Connection, why: &Why, steps: &mut Steps) -> bool {
+        let standing = connection.standing.as_ref();
+        if let Some(mount) = standing.and_then(|standing| standing.mount.as_deref()) {
+            let Some(seen) = seen(mount, &why.topic) else {
+                let text =
+                    format!("the topic is not beneath the mount point {mount} of the client's listener");
+                steps.add_at("mount_point", Says::No, text, "listener.mount_point");
+                return false;
+            };
+            steps.add_at(
+                "mount_point",
+                Says::Fact,
+                format!("the client sees it as {seen}"),
+                "listener.mount_point",
+            );
+        }
+        if let Some(permissions) = self.permissions.as_deref() {
+            let ask = Ask::new(Action::Receive, &why.topic);
+            if !steps.add_ruling(permissions, connection, &self.config, &session.client_id, &ask) {
+                return false;
+            }
+        }
+        let most = connection.packet_bytes_max as usize;
+        if let Some(payload) = why.payload_bytes.filter(|payload| payload + why.topic.len() + 4 > most) {
+            let text = format!(
+                "a message of {payload} bytes exceeds the client's maximum packet size of {most} bytes"
+            );
+            steps.add("size", Says::No, text);
+            return false;
+        }
+        if most < self.config.limits.packet_bytes_max as usize {
+            let text = format!("the client takes packets of up to {most} bytes; larger ones are dropped");
+            steps.add("size", Says::Fact, text);
+        }
+        true
+    }
+
+    fn add_delivery(
+        &self,
+        key: SessionKey,
+        connection: &Connection,
+        wanted: &Wanted,
+        why: &Why,
+        steps: &mut Steps,
+    ) -> Outcome {
+        let takers = takers!(self);
+        if takers.can_send_at_once(key, wanted.qos) {
+            steps.add("delivery", Says::Yes, format!("it is sent at once, at QoS {}", wanted.qos as u8));
+            return Outcome::Goes;
+        }
+        let session = &self.sessions[key];
+        let unsent = connection.unsent_bytes();
+        if unsent >= self.config.limits.outbox_bytes_max {
+            let text =
+                format!("{unsent} bytes wait until the client's socket takes them: it reads too slowly");
+            steps.add_at("socket", Says::Later, text, "session.max_outbox_bytes");
+        } else if unsent > 0 && takers.is_memory_full() {
+            let text =
+                format!("the queues of all clients are full, and {unsent} bytes of this one's are not taken");
+            steps.add_at("memory", Says::Later, text, "limits.max_queue_memory");
+        }
+        if connection.is_held_back() {
+            steps.add_at("rates", Says::Later, "it has got as much as its rates allow for a while", "rates");
+        }
+        if let Some(outbound) = session.outbound.as_deref() {
+            if !takers.has_quota(session, connection) {
+                let (sent, most) = (outbound.inflight.outstanding(), connection.receive_maximum);
+                let text = format!("{sent} messages are not acknowledged, and no more than {most} may be");
+                steps.add_at(
+                    "window",
+                    Says::Later,
+                    text,
+                    "session.max_inflight, or the client's Receive Maximum",
+                );
+            }
+            if !outbound.queue.is_empty() {
+                let waiting = outbound.queue.len();
+                steps.add("queue", Says::Later, format!("{waiting} messages wait before it"));
+            }
+        }
+        self.add_queue(key, why, steps)
+    }
+
+    fn add_absence(&self, key: SessionKey, wanted: &Wanted, why: &Why, steps: &mut Steps) -> Outcome {
+        if !takers!(self).waits_for_absent(wanted.qos) {
+            let text = "at QoS 0 a message does not wait for a client that is away";
+            steps.add_at("offline", Says::No, text, "session.queue_qos0");
+            return Outcome::Stops;
+        }
+        if self.permissions.is_some() {
+            steps.add("rules", Says::Fact, "the rules are asked when the client comes back");
+        }
+        self.add_queue(key, why, steps)
+    }
+
+    /// Whether it finds room among those that wait.
+    fn add_queue(&self, key: SessionKey, why: &Why, steps: &mut Steps) -> Outcome {
+        let parts = Parts {
+            topic: &why.topic,
+            qos: why.qos,
+            retain: false,
+            expires_at: None,
+            retained_id: None,
+            forwarded: &[],
+            payload: &[],
+        };
+        let weight = Queued::weight_of(&Message::new(&parts)) + why.payload_bytes.unwrap_or(0);
+        let limits = &self.config.limits;
+        let (text, place) = match takers!(self).queue_lacks(key, weight) {
+            None => {
+                steps.add("queue", Says::Later, "it waits in the client's queue, which has room");
+                return Outcome::Waits;
+            }
+            Some(Full::Messages) => (
+                format!("the client's queue is full, with {} messages", limits.queued_messages_max),
+                "session.max_queued_messages",
+            ),
+            Some(Full::Bytes) => (
+                format!("the client's queue has no room for it within {} bytes", limits.queued_bytes_max),
+                "session.max_queued_bytes",
+            ),
+            Some(Full::Memory) => {
+                ("the queues of all clients together are full".to_owned(), "limits.max_queue_memory")
+            }
+        };
+        match limits.queue_full {
+            QueueFull::DropNewest => {
+                steps.add_at("queue", Says::No, format!("{text}: it is dropped"), place);
+                Outcome::Stops
+            }
+            QueueFull::DropOldest => {
+                let text = format!("{text}: the oldest that wait are dropped for it (session.queue_full)");
+                steps.add_at("queue", Says::Later, text, place);
+                Outcome::Waits
+            }
+        }
+    }
+}
+
+/// What the filter is about, without `$share/group/`.
+fn inner(filter: &str) -> &str {
+    if is_shared(filter) { filter.splitn(3, '/').nth(2).unwrap_or(filter) } else { filter }
+}
+
+/// What is left when nothing is compared that people mistake.
+fn plain(topic: &str) -> String {
+    topic.trim().trim_matches('/').to_lowercase()
+}
+
+fn subscription_words(
+    filter: &str,
+    options: SubscriptionOptions,
+    held: Option<&Subscription>,
+    is_own: bool,
+) -> String {
+    let mut text = format!("{filter} at QoS {}", options.qos as u8);
+    if options.no_local {
+        text += ", No Local";
+    }
+    if options.retain_as_published {
+        text += ", Retain As Published";
+    }
+    if let Some(held) = held.filter(|held| held.subscription_id != 0) {
+        text += &format!(", subscription identifier {}", held.subscription_id);
+    }
+    if is_own {
+        text += ": not for what the client publishes itself";
+    }
+    text
+}
+
+/// Of those that match.
+const FILTERS_SHOWN: usize = 16;

@@ -1,0 +1,270 @@
+//! Why a client gets a message, or does not: for each thing that decides it a script, and what the answer says.
+
+use mqtt::{Packet, QoS, ReasonCode, SubscriptionOptions};
+use shard::{Because, Config, Look, Outcome, Says, Seen, Why};
+
+use crate::{
+    permitted::{config, mosquitto, rules},
+    script::{Client, Script, connect, options, publish},
+};
+
+fn question(client_id: &str, topic: &str) -> Why {
+    Why {
+        client_id: client_id.into(),
+        topic: topic.into(),
+        qos: QoS::AtLeastOnce,
+        retain: false,
+        payload_bytes: None,
+        other: None,
+    }
+}
+
+fn ask(s: &Script, look: &Look) -> Because {
+    match s.look(0, look) {
+        Seen::Why(because) => *because,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn receive(s: &Script, client_id: &str, topic: &str) -> Because {
+    ask(s, &Look::WhyReceive(Box::new(question(client_id, topic))))
+}
+
+fn publishing(s: &Script, client_id: &str, topic: &str) -> Because {
+    ask(s, &Look::WhyPublish(Box::new(question(client_id, topic))))
+}
+
+/// The steps of one kind, as lines.
+fn told(because: &Because, about: &str) -> Vec<String> {
+    let steps = because.steps.iter().filter(|step| step.about == about);
+    let line = |step: &shard::Step| {
+        let place = step.place.as_deref().map_or(String::new(), |place| format!(" [{place}]"));
+        format!("{}: {}{place}", step.says.word(), step.text)
+    };
+    steps.map(line).collect()
+}
+
+#[test]
+fn nobody_knows_a_client_that_was_never_here() {
+    let s = Script::of_one();
+    let because = receive(&s, "c", "a");
+    assert_eq!((because.outcome, because.steps[0].says), (Outcome::Misses, Says::No));
+}
+
+#[test]
+fn a_message_that_would_be_sent_at_once_says_by_which_subscriptions() {
+    let mut s = Script::of_one();
+    let client = s.join("c");
+    let no_local = SubscriptionOptions { no_local: true, ..options(2) };
+    s.subscribe_with(client, "a/+", no_local, Some(7));
+    s.subscribe(client, "b", 0);
+    let because = receive(&s, "c", "a/b");
+    assert_eq!(because.outcome, Outcome::Goes);
+    assert_eq!(told(&because, "subscription"), ["yes: a/+ at QoS 2, No Local, subscription identifier 7"]);
+    assert_eq!(told(&because, "delivery"), ["yes: it is sent at once, at QoS 1"]);
+    let own = Why { other: Some("c".into()), ..question("c", "a/b") };
+    let because = ask(&s, &Look::WhyReceive(Box::new(own)));
+    assert_eq!(because.outcome, Outcome::Misses);
+    assert_eq!(told(&because, "no_local").len(), 1, "{because:?}");
+}
+
+#[test]
+fn a_filter_that_nearly_matches_is_named() {
+    let mut s = Script::of_one();
+    let client = s.join("c");
+    s.subscribe(client, "House/Kitchen/", 0);
+    s.subscribe(client, "#", 0);
+    s.unsubscribe(client, "x");
+    let because = receive(&s, "c", "$SYS/broker/uptime");
+    assert_eq!(because.outcome, Outcome::Misses);
+    assert!(told(&because, "subscription")[1].contains("matches no topic that begins with $"), "{because:?}");
+    s.unsubscribe(client, "#");
+    let because = receive(&s, "c", "house/kitchen");
+    let steps = told(&because, "subscription");
+    assert_eq!(steps[0], "no: none of its 1 filters matches the topic");
+    assert!(
+        steps[1].starts_with("fact: House/Kitchen/: it would match but for upper and lower case"),
+        "{steps:?}"
+    );
+}
+
+#[test]
+fn who_is_away_gets_nothing_at_qos_0_and_the_rest_waits_as_long_as_there_is_room() {
+    let mut limited = Config::default();
+    limited.limits.queued_messages_max = 1;
+    let mut s = Script::new(limited);
+    let client = s.join_for_an_hour("c");
+    s.subscribe(client, "a", 1);
+    s.disconnect(client, ReasonCode::Success);
+    let at_most_once = Why { qos: QoS::AtMostOnce, ..question("c", "a") };
+    let because = ask(&s, &Look::WhyReceive(Box::new(at_most_once)));
+    assert_eq!(because.outcome, Outcome::Stops);
+    assert!(told(&because, "offline")[0].ends_with("[session.queue_qos0]"), "{because:?}");
+    assert_eq!(receive(&s, "c", "a").outcome, Outcome::Waits);
+    let publisher = s.join("p");
+    s.publish_qos(publisher, "a", "x", 1, 1);
+    s.publish_qos(publisher, "a", "x", 1, 2);
+    s.secs(12);
+    let because = receive(&s, "c", "a");
+    assert_eq!(because.outcome, Outcome::Stops);
+    let full = "no: the client's queue is full, with 1 messages: it is dropped [session.max_queued_messages]";
+    assert_eq!(told(&because, "queue"), [full]);
+    let lost =
+        "fact: 1 lost on this topic, the last 12 s ago: the client's queue had session.max_queued_messages";
+    assert_eq!(told(&because, "losses"), [lost]);
+}
+
+#[test]
+fn who_does_not_acknowledge_or_read_keeps_messages_waiting() {
+    let mut s = Script::of_one();
+    let mut wanted = connect("c");
+    wanted.properties.receive_maximum = Some(1);
+    let (client, _) = s.connect(&wanted);
+    s.subscribe(client, "a", 1);
+    let publisher = s.join("p");
+    s.publish_qos(publisher, "a", "x", 1, 1);
+    s.secs(2);
+    let because = receive(&s, "c", "a");
+    assert_eq!(because.outcome, Outcome::Waits);
+    assert!(
+        told(&because, "window")[0].starts_with("later: 1 messages are not acknowledged, and no more than 1")
+    );
+    assert_eq!(told(&because, "packets"), ["fact: sent 2 s ago, with packet id 1, and not acknowledged"]);
+    s.puback(client, 1);
+    s.secs(1);
+    let because = receive(&s, "c", "a");
+    assert_eq!(because.outcome, Outcome::Goes);
+    assert_eq!(told(&because, "packets"), ["fact: sent 3 s ago, with packet id 1, and acknowledged 1 s ago"]);
+    s.stick(client);
+    for _ in 0..3 {
+        s.publish(publisher, "a", &"x".repeat(600_000));
+    }
+    let because = receive(&s, "c", "a");
+    assert_eq!(because.outcome, Outcome::Waits);
+    assert!(told(&because, "socket")[0].ends_with("[session.max_outbox_bytes]"), "{because:?}");
+}
+
+#[test]
+fn a_rule_is_named_with_its_line_at_both_ends() {
+    let mut s = Script::new(config(Some(mosquitto("pattern write shut/#\npattern readwrite open/#\n"))));
+    let client = s.join("c");
+    s.subscribe(client, "#", 0);
+    let because = receive(&s, "c", "shut/a");
+    assert_eq!(because.outcome, Outcome::Stops);
+    assert!(
+        told(&because, "rules")[0].starts_with("no: the rules say of \"receive\": denied"),
+        "{because:?}"
+    );
+    let because = receive(&s, "c", "open/a");
+    assert_eq!(because.outcome, Outcome::Goes);
+    assert!(told(&because, "rules")[0].ends_with("[acl:2]"), "{because:?}");
+    assert_eq!(publishing(&s, "c", "shut/a").outcome, Outcome::Goes);
+    assert_eq!(s.counter("denied_receive"), 0, "a question is no delivery");
+
+    let mut s = Script::new(config(Some(rules("{ allow = \"publish\", topics = \"a/#\" }"))));
+    s.join("c");
+    assert_eq!(publishing(&s, "c", "a/b").outcome, Outcome::Goes);
+    assert_eq!(publishing(&s, "c", "b").outcome, Outcome::Stops);
+}
+
+#[test]
+fn a_publisher_is_told_what_became_of_its_last_message() {
+    let mut s = Script::of_one();
+    let publisher = s.join("p");
+    s.publish_qos(publisher, "a", "x", 1, 1);
+    let because = publishing(&s, "p", "a");
+    assert_eq!(because.outcome, Outcome::Goes);
+    assert_eq!(
+        told(&because, "packets"),
+        ["fact: its last message on this topic came 0 s ago, and nobody had subscribed to it"]
+    );
+    assert_eq!(publishing(&s, "p", "$SYS/x").outcome, Outcome::Stops);
+    assert_eq!(publishing(&s, "p", &"a/".repeat(200)).outcome, Outcome::Stops);
+    assert_eq!(publishing(&s, "nobody", "a").outcome, Outcome::Stops);
+}
+
+#[test]
+fn what_is_too_large_for_the_client_stops() {
+    let mut s = Script::of_one();
+    let mut wanted = connect("c");
+    wanted.properties.maximum_packet_size = Some(100);
+    let (client, _) = s.connect(&wanted);
+    s.subscribe(client, "a", 0);
+    assert_eq!(receive(&s, "c", "a").outcome, Outcome::Goes);
+    let large = Why { payload_bytes: Some(100), ..question("c", "a") };
+    let because = ask(&s, &Look::WhyReceive(Box::new(large)));
+    assert_eq!((because.outcome, told(&because, "size").len()), (Outcome::Stops, 1));
+}
+
+#[test]
+fn members_of_a_group_take_turns() {
+    let mut s = Script::of_one();
+    let members: Vec<Client> = ["one", "two"].iter().map(|name| s.join(name)).collect();
+    members.iter().for_each(|member| s.subscribe(*member, "$share/g/a/#", 1));
+    let because = receive(&s, "one", "a/b");
+    assert_eq!(because.outcome, Outcome::Perhaps);
+    let group = told(&because, "group");
+    assert!(group[0].contains("2 connected and 0 away on this shard, 0 on others"), "{group:?}");
+    assert!(group[0].ends_with("the next in turn here is one"), "{group:?}");
+    let publisher = s.join("p");
+    s.packet(publisher, &Packet::Publish(publish("a/b", "x", QoS::AtMostOnce, None)));
+    assert!(told(&receive(&s, "one", "a/b"), "group")[0].ends_with("is two"));
+}
+
+/// The answer is compared with what happens when the message comes.
+#[test]
+fn what_it_says_is_what_comes_to_pass() {
+    for seed in 1..=40_u64 {
+        let mut random = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let mut roll = |below: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (random >> 33) % below
+        };
+        let mut limited = Config::default();
+        limited.limits.queued_messages_max = 2;
+        let mut s = Script::new(limited);
+        let mut wanted = connect("c");
+        wanted.properties.receive_maximum = Some(1 + roll(3) as u16);
+        wanted.properties.session_expiry_interval_s = Some(3600);
+        let (client, _) = s.connect(&wanted);
+        let filter = ["a/#", "+/b", "b", "#"][roll(4) as usize];
+        s.subscribe(client, filter, roll(3) as u8);
+        if roll(3) == 0 {
+            s.disconnect(client, ReasonCode::Success);
+        }
+        let publisher = s.join("p");
+        for n in 1..=6 {
+            let topic = ["a/b", "b", "c/d"][roll(3) as usize];
+            let qos = roll(3) as u8;
+            let why = Why { qos: QoS::try_from(qos).unwrap(), ..question("c", topic) };
+            let said = ask(&s, &Look::WhyReceive(Box::new(why)));
+            let before = (s.counter("publish_sent"), queued(&s), lost(&s));
+            s.publish_qos(publisher, topic, "x", qos, n);
+            let after = (s.counter("publish_sent"), queued(&s), lost(&s));
+            let came = match (after.0 - before.0, after.1 - before.1, after.2 - before.2) {
+                (1, 0, 0) => Outcome::Goes,
+                (0, 1, 0) => Outcome::Waits,
+                (0, 0, 1) => Outcome::Stops,
+                (0, 0, 0) => Outcome::Misses,
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(said.outcome, came, "seed {seed}, message {n} on {topic} at {qos}: {said:?}");
+        }
+    }
+}
+
+fn queued(s: &Script) -> usize {
+    match s.look(0, &Look::Client { client_id: "c".into(), most: 1 }) {
+        Seen::Client(client) => client.unwrap().client.queued,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn lost(s: &Script) -> u64 {
+    s.shards[0]
+        .counters()
+        .iter()
+        .filter(|(name, _, _)| name.starts_with("dropped_"))
+        .map(|(_, _, count)| count)
+        .sum()
+}
