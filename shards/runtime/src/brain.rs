@@ -1,7 +1,8 @@
 //! What the loop drives: a shard, or a script that stands in for one in tests.
 
 use shard::{
-    Act, Acted, Counters, Effects, Event, Gauges, Instant, Look, Seen, Shard, store::restoring::Restoring,
+    Act, Acted, Counters, Effects, Event, Gauges, Instant, Look, Seen, Shard, TapOrder, TapRead,
+    store::restoring::Restoring,
 };
 
 pub(crate) trait Brain: 'static {
@@ -11,6 +12,7 @@ pub(crate) trait Brain: 'static {
     fn gauges(&self) -> Gauges;
     fn look(&self, now: Instant, look: &Look) -> Seen;
     fn act(&mut self, now: Instant, act: Act, effects: &mut Effects) -> Acted;
+    fn tap(&mut self, now: Instant, order: &TapOrder) -> TapRead;
     /// Comes before every event, if there is a store.
     fn restore(&mut self, restoring: Restoring, now: Instant, effects: &mut Effects);
     fn last_batch(&self) -> u64;
@@ -39,6 +41,10 @@ impl Brain for Shard {
 
     fn act(&mut self, now: Instant, act: Act, effects: &mut Effects) -> Acted {
         Shard::act(self, now, act, effects)
+    }
+
+    fn tap(&mut self, now: Instant, order: &TapOrder) -> TapRead {
+        Shard::tap(self, now, order)
     }
 
     fn restore(&mut self, restoring: Restoring, now: Instant, effects: &mut Effects) {

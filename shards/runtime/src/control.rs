@@ -3,11 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use crossbeam_channel::{Receiver, Sender};
-use shard::{Act, Acted, Counters, DoorRates, Gauges, Look, Revision, Rules, ShardId};
+use shard::{Act, Acted, Counters, DoorRates, Gauges, Look, Revision, Rules, ShardId, TapOrder};
 
 use crate::{
     Bans, StartError,
-    desk::{Looked, Reply},
+    desk::{Looked, Reply, TapHeard},
     door::OpenDoor,
     listener::Listener,
 };
@@ -23,6 +23,7 @@ pub(crate) enum Command {
     Snapshot(Reply<Snapshot>),
     Look(Box<Look>, Reply<Looked>),
     Act(Box<Act>, Reply<Acted>),
+    Tap(Box<TapOrder>, Reply<TapHeard>),
     /// Users who are known otherwise than before.
     Revised(Arc<Revision>),
     /// Other limits and listeners, for the shard itself. It answers when it knows them.

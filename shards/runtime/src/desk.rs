@@ -3,7 +3,7 @@
 use std::{fmt, net::SocketAddr, sync::Arc};
 
 use crossbeam_channel::Sender;
-use shard::{Act, Acted, ConnId, Look, Seen, ShardId};
+use shard::{Act, Acted, ConnId, Look, Seen, ShardId, TapOrder, TapRead};
 
 use crate::{
     control::{Command, Snapshot},
@@ -21,6 +21,14 @@ pub struct Desk {
 #[derive(Debug, Clone)]
 pub struct Looked {
     pub seen: Seen,
+    /// Of those connections in the answer that came by an address.
+    pub addresses: Vec<(ConnId, SocketAddr)>,
+}
+
+/// What somebody who looks on was told, with what the runtime alone knows of it.
+#[derive(Debug, Clone)]
+pub struct TapHeard {
+    pub read: TapRead,
     /// Of those connections in the answer that came by an address.
     pub addresses: Vec<(ConnId, SocketAddr)>,
 }
@@ -50,6 +58,10 @@ impl Desk {
 
     pub fn act(&self, shard: ShardId, act: Act, reply: Reply<Acted>) -> Result<(), Unreachable> {
         self.send(shard, Command::Act(Box::new(act), reply))
+    }
+
+    pub fn tap(&self, shard: ShardId, order: TapOrder, reply: Reply<TapHeard>) -> Result<(), Unreachable> {
+        self.send(shard, Command::Tap(Box::new(order), reply))
     }
 
     pub fn snapshot(&self, shard: ShardId, reply: Reply<Snapshot>) -> Result<(), Unreachable> {

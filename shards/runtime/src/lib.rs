@@ -53,7 +53,7 @@ pub use barred::Bans;
 pub use broker::{Broker, start};
 pub use config::{Config, StoreConfig};
 pub use control::{Failure, Snapshot};
-pub use desk::{Desk, Looked, Reply, Unreachable};
+pub use desk::{Desk, Looked, Reply, TapHeard, Unreachable};
 pub use disk::{
     backup::Label,
     check::{Behind, Checked, Incomplete},

@@ -5,7 +5,7 @@
 
 mod storing;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use shard::{ConnId, Effect, Effects, Event, Instant, NotOpened, Note, ReasonCode, Seen, ShardId, What};
 
@@ -17,7 +17,7 @@ use crate::{
     breakdown::Breakdown,
     clock::Clock,
     control::{Command, Line, Report, Snapshot},
-    desk::Looked,
+    desk::{Looked, TapHeard},
     doorkeeper::Gate,
     journal,
     mesh::{Letter, Mesh},
@@ -344,6 +344,12 @@ impl<B: Brain> Worker<B> {
                     let addresses = self.addresses(&seen);
                     reply(Looked { seen, addresses });
                 }
+                Command::Tap(order, reply) => {
+                    let read = self.brain.tap(self.now, &order);
+                    let conns: BTreeSet<ConnId> = read.packets.iter().map(|tapped| tapped.conn).collect();
+                    let addresses = self.addresses_of(conns.into_iter());
+                    reply(TapHeard { read, addresses });
+                }
                 Command::Act(act, reply) => {
                     let acted = self.brain.act(self.now, *act, &mut self.effects);
                     self.carry_out();
@@ -354,7 +360,11 @@ impl<B: Brain> Worker<B> {
     }
 
     fn addresses(&mut self, seen: &Seen) -> Vec<(ConnId, SocketAddr)> {
-        let held = seen.connections().filter_map(|conn| Some((conn, self.port.address(conn)?)));
+        self.addresses_of(seen.connections())
+    }
+
+    fn addresses_of(&mut self, conns: impl Iterator<Item = ConnId>) -> Vec<(ConnId, SocketAddr)> {
+        let held = conns.filter_map(|conn| Some((conn, self.port.address(conn)?)));
         let known = held.filter(|(_, address)| !address.is_unknown());
         known.map(|(conn, address)| (conn, address.into())).collect()
     }

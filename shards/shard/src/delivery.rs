@@ -100,6 +100,7 @@ impl Shard {
         }
         let outbox = connection.outbox(turn.effects);
         let before = outbox.len();
+        let begin = outbox.bytes.len();
         match received {
             Some(received) => received.encode(sending.packet_id, &mut outbox.bytes),
             None => {
@@ -116,6 +117,9 @@ impl Shard {
         self.record(key, || {
             Entry::publish(Direction::Sent, turn.now, bytes, sending.packet_id, flags, topic)
         });
+        if self.taps.is_some() {
+            self.tap_sent(conn, key, begin, topic, carried.parts.payload, turn);
+        }
         if is_metered {
             self.pay_delivery(conn, bytes, turn.now);
         }

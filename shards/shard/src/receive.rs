@@ -65,6 +65,7 @@ impl Shard {
             | Deadline::AnswerReplays
             | Deadline::Retained
             | Deadline::Losses(_)
+            | Deadline::Taps
             | Deadline::Rules
             | Deadline::Revised
             | Deadline::Store
@@ -212,6 +213,9 @@ impl Shard {
         connection.heard_at = turn.now;
         let version = connection.version;
         let session = connection.session().expect("only a connected client gets here");
+        if self.taps.is_some() {
+            self.tap_received(conn, session, frame, turn.now);
+        }
         if frame.kind != PacketKind::Publish {
             self.record(session, || Entry::other(Direction::Received, turn.now, frame.bytes));
         }
@@ -311,7 +315,8 @@ impl Shard {
             connection.dirty = true;
             self.dirty.push(conn);
         }
-        let recorded = connection.session().filter(|_| self.config.limits.recorded_packets > 0);
+        let session = connection.session();
+        let recorded = session.filter(|_| self.config.limits.recorded_packets > 0);
         let outbox = connection.outbox(turn.effects);
         let before = outbox.len();
         // What does not fit even in its shortest form cannot be said to this client. [MQTT-3.1.2-24]
@@ -321,6 +326,12 @@ impl Shard {
         if let Some(session) = recorded {
             let entry = Entry::other(Direction::Sent, turn.now, &outbox.bytes[begin..]);
             self.record(session, || entry);
+        }
+        if self.taps.is_some()
+            && !matches!(packet, Packet::Auth(_))
+            && let Some(session) = session
+        {
+            self.tap_sent(conn, session, begin, "", &[], turn);
         }
     }
 

@@ -34,6 +34,7 @@ use crate::{
     session::Sessions,
     spending::Spending,
     store::Store,
+    tap::Taps,
     timers::Timers,
     trie::Trie,
     turn::Turn,
@@ -47,6 +48,8 @@ pub struct Shard {
     pub(crate) placement: Placement,
     pub(crate) counters: Counters,
     pub(crate) losses: Losses,
+    /// None where nobody looks on.
+    pub(crate) taps: Option<Box<Taps>>,
     /// Sessions whose clients are told of their losses.
     pub(crate) watches: HashMap<SessionKey, Watch, ahash::RandomState>,
     pub(crate) random: Random,
@@ -138,6 +141,8 @@ pub(crate) enum Deadline {
     Retained,
     /// A client is to be told of its losses.
     Losses(SessionKey),
+    /// Taps that nobody reads are to end.
+    Taps,
     /// What nobody waits for is to be stored all the same.
     Store,
     /// A drain is under way: who takes nothing any more is let go.
@@ -156,6 +161,7 @@ impl Shard {
             placement: Placement::new(config.shards, config.placement_seed),
             counters: Counters::default(),
             losses: Losses::new(seed),
+            taps: None,
             watches: HashMap::with_hasher(hasher.clone()),
             connections: Connections::default(),
             permissions: Permissions::of(config.rules.clone(), seed),
@@ -320,6 +326,7 @@ impl Shard {
                 Deadline::Replay(session) => self.on_replay_deadline(session, turn),
                 Deadline::AnswerReplays => self.answer_waiting_replays(turn),
                 Deadline::Retained => self.on_retained_deadline(turn),
+                Deadline::Taps => self.on_taps_deadline(turn.now),
                 Deadline::Losses(session) => self.on_losses_deadline(session, turn),
                 Deadline::Store => self.store.on_timer(),
                 Deadline::Drain => self.on_drain_deadline(turn),

@@ -15,7 +15,7 @@ use std::{
 
 use shard::{
     Act, Acted, ConnId, Counters, Effect, Effects, Event, Gauges, Instant, Look, Mail, NotOpened, Outgoing,
-    Reading, Seen, ShardId, store::restoring::Restoring,
+    Reading, Seen, ShardId, TapOrder, TapRead, store::restoring::Restoring,
 };
 
 use crate::brain::Brain;
@@ -298,6 +298,10 @@ impl Brain for Script {
 
     fn look(&self, _: Instant, _: &Look) -> Seen {
         Seen::Client(None)
+    }
+
+    fn tap(&mut self, _: Instant, _: &TapOrder) -> TapRead {
+        TapRead::default()
     }
 
     fn act(&mut self, _: Instant, _: Act, _: &mut Effects) -> Acted {

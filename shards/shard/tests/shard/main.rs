@@ -31,5 +31,6 @@ mod shards;
 mod sharing;
 mod spilling;
 mod subscribing;
+mod tapping;
 mod unawaited;
 mod why;

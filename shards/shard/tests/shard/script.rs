@@ -12,7 +12,7 @@ use mqtt::{
 };
 use shard::{
     Act, Acted, Answer, Ask, Batch, Config, ConnId, Effect, Effects, Event, Fetch, Instant, Look, Mail,
-    Piece, Reading, Seen, Shard, ShardId,
+    Piece, Reading, Seen, Shard, ShardId, TapOrder, TapRead,
     store::{
         log::Position,
         record::{Record, records},
@@ -135,6 +135,10 @@ impl Script {
         }
         self.settle();
         acted
+    }
+
+    pub fn tap(&mut self, shard: usize, order: &TapOrder) -> TapRead {
+        self.shards[shard].tap(self.now, order)
     }
 
     pub fn look(&self, shard: usize, look: &Look) -> Seen {

@@ -1,0 +1,207 @@
+//! Taps: somebody looks on while packets come and go. A tap is a ring with limits that is asked again and again; a reader who is
+//! slow loses packets and is told how many, one who is gone loses the tap. A shard without taps pays one look at a flag for each
+//! packet.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use mqtt::{PacketId, PacketKind, Version};
+
+use crate::{ConnId, Direction, Instant, Recorded, recorder::Entry};
+
+/// An order about one tap, whose number whoever orders has chosen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TapOrder {
+    /// Without effect where there are too many already.
+    Begin {
+        tap: u64,
+        filter: TapFilter,
+    },
+    /// What has come since it was read last.
+    Read {
+        tap: u64,
+    },
+    End {
+        tap: u64,
+    },
+}
+
+/// Which packets. What is not said does not matter.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TapFilter {
+    /// The whole client id.
+    pub client_id: Option<Box<str>>,
+    /// PUBLISH packets whose topic matches, and no others.
+    pub topic_filter: Option<Box<str>>,
+    /// The bytes of the packets as well.
+    pub wants_bytes: bool,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TapRead {
+    /// False: there is no such tap, or none any more.
+    pub is_there: bool,
+    pub packets: Vec<Tapped>,
+    /// Since it was read last, for want of room.
+    pub dropped: u64,
+    /// More is there to be read.
+    pub has_more: bool,
+}
+
+/// A packet that went by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tapped {
+    pub conn: ConnId,
+    pub client_id: Arc<str>,
+    pub version: Version,
+    /// With the whole topic.
+    pub packet: Recorded,
+    /// As on the wire, the first `RAW_BYTES_MAX`. Empty: they were not asked for.
+    pub bytes: Box<[u8]>,
+}
+
+/// A packet as it goes by.
+pub(crate) struct Passing<'a> {
+    pub conn: ConnId,
+    pub client_id: &'a Arc<str>,
+    pub version: Version,
+    pub direction: Direction,
+    pub topic: &'a str,
+    /// In pieces that follow each other.
+    pub bytes: [&'a [u8]; 2],
+}
+
+/// All taps of a shard. There is at least one.
+#[derive(Default)]
+pub(crate) struct Taps(Vec<Tap>);
+
+struct Tap {
+    number: u64,
+    filter: TapFilter,
+    ring: VecDeque<Held>,
+    ring_bytes: usize,
+    dropped: u64,
+    read_at: Instant,
+}
+
+struct Held {
+    at: Instant,
+    tapped: Tapped,
+}
+
+impl Taps {
+    pub fn begin(&mut self, number: u64, filter: TapFilter, now: Instant) {
+        if self.0.len() < TAPS_MAX && !self.0.iter().any(|tap| tap.number == number) {
+            let ring = VecDeque::new();
+            self.0.push(Tap { number, filter, ring, ring_bytes: 0, dropped: 0, read_at: now });
+        }
+    }
+
+    pub fn end(&mut self, number: u64) {
+        self.0.retain(|tap| tap.number != number);
+    }
+
+    /// Those that nobody reads.
+    pub fn end_unread(&mut self, now: Instant) {
+        self.0.retain(|tap| now.since(tap.read_at) < UNREAD_MAX);
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn read(&mut self, number: u64, now: Instant) -> TapRead {
+        let Some(tap) = self.0.iter_mut().find(|tap| tap.number == number) else { return TapRead::default() };
+        tap.read_at = now;
+        let (mut packets, mut bytes) = (Vec::new(), 0);
+        while packets.len() < PACKETS_PER_READ
+            && bytes < BYTES_PER_READ
+            && let Some(Held { at, mut tapped }) = tap.ring.pop_front()
+        {
+            bytes += weight(&tapped);
+            tapped.packet.ago = now.since(at);
+            packets.push(tapped);
+        }
+        tap.ring_bytes -= bytes;
+        let dropped = std::mem::take(&mut tap.dropped);
+        TapRead { is_there: true, packets, dropped, has_more: !tap.ring.is_empty() }
+    }
+
+    pub fn take(&mut self, now: Instant, passing: &Passing<'_>) {
+        for tap in self.0.iter_mut().filter(|tap| tap.filter.wants(passing)) {
+            tap.take(now, passing);
+        }
+    }
+}
+
+impl TapFilter {
+    fn wants(&self, passing: &Passing<'_>) -> bool {
+        let is_client = self.client_id.as_deref().is_none_or(|client_id| *client_id == **passing.client_id);
+        is_client
+            && self.topic_filter.as_deref().is_none_or(|filter| {
+                passing.kind() == Some(PacketKind::Publish) && mqtt::matches(filter, passing.topic)
+            })
+    }
+}
+
+impl Tap {
+    fn take(&mut self, now: Instant, passing: &Passing<'_>) {
+        let Some(tapped) = passing.tapped(now, self.filter.wants_bytes) else { return };
+        let bytes = weight(&tapped);
+        if self.ring.len() >= RING_PACKETS || self.ring_bytes + bytes > RING_BYTES {
+            self.dropped += 1;
+            return;
+        }
+        self.ring_bytes += bytes;
+        self.ring.push_back(Held { at: now, tapped });
+    }
+}
+
+impl Passing<'_> {
+    fn kind(&self) -> Option<PacketKind> {
+        PacketKind::from_u8(self.bytes[0].first()? >> 4)
+    }
+
+    fn tapped(&self, now: Instant, wants_bytes: bool) -> Option<Tapped> {
+        let [head, rest] = self.bytes;
+        let len = head.len() + rest.len();
+        let entry = match self.kind()? {
+            PacketKind::Publish => {
+                Entry::publish(self.direction, now, len, packet_id(head), head[0] & 15, "")
+            }
+            _ => Entry::other(self.direction, now, head),
+        };
+        let packet = Recorded { topic: self.topic.into(), ..entry.recorded(now)? };
+        let most = if wants_bytes { RAW_BYTES_MAX } else { 0 };
+        let bytes = head.iter().chain(rest).take(most).copied().collect();
+        let client_id = Arc::clone(self.client_id);
+        Some(Tapped { conn: self.conn, client_id, version: self.version, packet, bytes })
+    }
+}
+
+/// Of a PUBLISH: it stands behind the topic.
+fn packet_id(publish: &[u8]) -> Option<PacketId> {
+    let body = 2 + publish.get(1..5)?.iter().position(|byte| byte & 0x80 == 0)?;
+    let number = |at: usize| Some(u16::from_be_bytes([*publish.get(at)?, *publish.get(at + 1)?]));
+    let has_id = publish[0] & 6 != 0;
+    let behind = body + 2 + usize::from(number(body)?);
+    number(behind).filter(|_| has_id).and_then(PacketId::new)
+}
+
+fn weight(tapped: &Tapped) -> usize {
+    size_of::<Held>() + tapped.bytes.len() + tapped.packet.topic.len()
+}
+
+/// Of one shard.
+const TAPS_MAX: usize = 8;
+/// Packets of one tap that nobody has read yet, and what they weigh.
+const RING_PACKETS: usize = 8192;
+const RING_BYTES: usize = 2 << 20;
+/// What one answer brings.
+const PACKETS_PER_READ: usize = 512;
+const BYTES_PER_READ: usize = 256 << 10;
+/// Of one packet.
+pub const RAW_BYTES_MAX: usize = 64 << 10;
+/// A tap that nobody reads for so long is gone.
+pub(crate) const UNREAD_MAX: Duration = Duration::from_secs(10);
+
+const _: () = assert!(RAW_BYTES_MAX * 2 < RING_BYTES, "a tap has room for the largest packet");

@@ -1,0 +1,110 @@
+//! Where packets pass those who look on.
+
+use mqtt::{Frame, PacketKind};
+
+use crate::{
+    ConnId, Direction, Instant, Shard,
+    keys::SessionKey,
+    shard::Deadline,
+    tap::{Passing, TapOrder, TapRead, UNREAD_MAX},
+    turn::Turn,
+};
+
+impl Shard {
+    /// An order of somebody who looks on. It changes nothing for clients.
+    pub fn tap(&mut self, now: Instant, order: &TapOrder) -> TapRead {
+        match order {
+            TapOrder::Begin { tap, filter } => {
+                if self.taps.is_none() {
+                    self.taps = Some(Box::default());
+                    self.timers.insert(now + UNREAD_MAX, Deadline::Taps);
+                }
+                let taps = self.taps.as_mut().expect("it was made if it was not there");
+                taps.begin(*tap, filter.clone(), now);
+                taps.read(*tap, now)
+            }
+            TapOrder::Read { tap } => {
+                self.taps.as_mut().map_or_else(TapRead::default, |taps| taps.read(*tap, now))
+            }
+            TapOrder::End { tap } => {
+                if let Some(taps) = self.taps.as_mut() {
+                    taps.end(*tap);
+                }
+                self.drop_idle_taps();
+                TapRead::default()
+            }
+        }
+    }
+
+    /// What was put into the client's outbox from `begin` on. A payload that goes out from the message itself stands apart.
+    pub(crate) fn tap_sent(
+        &mut self,
+        conn: ConnId,
+        session: SessionKey,
+        begin: usize,
+        topic: &str,
+        payload: &[u8],
+        turn: &mut Turn<'_>,
+    ) {
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        let head: Vec<u8> = connection.outbox(turn.effects).bytes[begin..].to_vec();
+        let rest = if head.ends_with(payload) { &[][..] } else { payload };
+        self.pass_taps(conn, session, Direction::Sent, topic, [&head, rest], turn.now);
+    }
+
+    fn drop_idle_taps(&mut self) {
+        self.taps.take_if(|taps| taps.is_empty());
+    }
+
+    pub(crate) fn on_taps_deadline(&mut self, now: Instant) {
+        let Some(taps) = self.taps.as_mut() else { return };
+        taps.end_unread(now);
+        self.drop_idle_taps();
+        if self.taps.is_some() {
+            self.timers.insert(now + UNREAD_MAX, Deadline::Taps);
+        }
+    }
+
+    pub(crate) fn tap_received(
+        &mut self,
+        conn: ConnId,
+        session: SessionKey,
+        frame: &Frame<'_>,
+        now: Instant,
+    ) {
+        // It holds what the client proves itself with.
+        if frame.kind == PacketKind::Auth {
+            return;
+        }
+        let alias = (frame.kind == PacketKind::Publish).then(|| self.connections.get(conn)).flatten();
+        let said = alias.and_then(|connection| {
+            let publish = mqtt::Publish::decode(frame, connection.version).ok()?;
+            let alias = publish.properties.topic_alias.filter(|_| publish.topic.is_empty());
+            let known = connection.aliases.as_ref().zip(alias);
+            let known = known.and_then(|(aliases, alias)| aliases.inbound.get(&alias));
+            Some(known.map_or_else(|| Box::from(publish.topic), Clone::clone))
+        });
+        let topic = said.unwrap_or_default();
+        let bytes = [frame.bytes, &[]];
+        self.pass_taps(conn, session, Direction::Received, &topic, bytes, now);
+    }
+
+    pub(crate) fn pass_taps(
+        &mut self,
+        conn: ConnId,
+        session: SessionKey,
+        direction: Direction,
+        topic: &str,
+        bytes: [&[u8]; 2],
+        now: Instant,
+    ) {
+        let (Some(taps), Some(session), Some(connection)) =
+            (&mut self.taps, self.sessions.get(session), self.connections.get(conn))
+        else {
+            return;
+        };
+        let client_id = &session.client_id;
+        let version = connection.version;
+        taps.take(now, &Passing { conn, client_id, version, direction, topic, bytes });
+    }
+}

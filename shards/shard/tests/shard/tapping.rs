@@ -1,0 +1,169 @@
+//! Somebody looks on: what passes a tap, what is lost for want of room, and when a tap ends.
+
+use mqtt::{Packet, Publish, QoS};
+use shard::{Config, Direction, TapFilter, TapOrder, TapRead};
+
+use crate::script::{Script, publish};
+
+fn begin(s: &mut Script, tap: u64, filter: TapFilter) -> TapRead {
+    s.tap(0, &TapOrder::Begin { tap, filter })
+}
+
+fn read(s: &mut Script, tap: u64) -> TapRead {
+    s.tap(0, &TapOrder::Read { tap })
+}
+
+fn told(read: &TapRead) -> Vec<String> {
+    let line = |tapped: &shard::Tapped| {
+        let packet = &tapped.packet;
+        let direction = if packet.direction == Direction::Received { '<' } else { '>' };
+        let text = format!(
+            "{} {direction} {:?} {} {}",
+            tapped.client_id, packet.kind, packet.packet_id, packet.topic
+        );
+        text.trim_end().to_owned()
+    };
+    read.packets.iter().map(line).collect()
+}
+
+#[test]
+fn all_packets_pass_a_tap_with_whole_topics() {
+    let mut s = Script::new(nothing_recorded());
+    let client = s.join("c");
+    assert!(begin(&mut s, 1, TapFilter::default()).is_there);
+    let long = format!("building/{}/temperature", "x".repeat(60));
+    s.subscribe(client, "building/#", 1);
+    s.publish_qos(client, &long, "x", 1, 5);
+    s.puback(client, 1);
+    let seen = read(&mut s, 1);
+    let expected = [
+        "c < Subscribe 9".to_owned(),
+        "c > Suback 9".to_owned(),
+        format!("c < Publish 5 {long}"),
+        format!("c > Publish 1 {long}"),
+        "c > Puback 5".to_owned(),
+        "c < Puback 1".to_owned(),
+    ];
+    assert_eq!(told(&seen), expected);
+    assert!(seen.packets.iter().all(|tapped| tapped.bytes.is_empty()), "nobody asked for bytes");
+    assert_eq!((told(&read(&mut s, 1)).len(), seen.dropped, seen.has_more), (0, 0, false));
+}
+
+fn nothing_recorded() -> Config {
+    let mut config = Config::default();
+    config.limits.recorded_packets = 0;
+    config
+}
+
+#[test]
+fn a_tap_keeps_to_its_client_and_its_topics() {
+    let mut s = Script::of_one();
+    let (one, two) = (s.join("one"), s.join("two"));
+    begin(&mut s, 1, TapFilter { client_id: Some("two".into()), ..TapFilter::default() });
+    begin(&mut s, 2, TapFilter { topic_filter: Some("a/+".into()), ..TapFilter::default() });
+    s.subscribe(one, "#", 0);
+    s.publish(two, "a/b", "x");
+    s.publish(two, "c", "x");
+    assert_eq!(told(&read(&mut s, 1)), ["two < Publish 0 a/b", "two < Publish 0 c"]);
+    assert_eq!(told(&read(&mut s, 2)), ["two < Publish 0 a/b", "one > Publish 0 a/b"]);
+}
+
+#[test]
+fn the_bytes_are_those_on_the_wire_and_the_topic_stands_behind_an_alias() {
+    let mut s = Script::of_one();
+    let client = s.join("c");
+    let with_alias = |topic, payload| {
+        let mut packet = publish(topic, payload, QoS::AtMostOnce, None);
+        packet.properties.topic_alias = Some(3);
+        packet
+    };
+    s.packet(client, &Packet::Publish(with_alias("long/topic", "one")));
+    begin(&mut s, 1, TapFilter { wants_bytes: true, ..TapFilter::default() });
+    let second: Publish<'_> = with_alias("", "two");
+    s.packet(client, &Packet::Publish(second.clone()));
+    let mut expected = Vec::new();
+    Packet::Publish(second).encode(mqtt::Version::V5, &mut expected);
+    let seen = read(&mut s, 1);
+    assert_eq!(told(&seen), ["c < Publish 0 long/topic"]);
+    assert_eq!(*seen.packets[0].bytes, *expected);
+}
+
+#[test]
+fn what_is_sent_is_seen_whole_with_a_payload_that_is_not_copied() {
+    let mut s = Script::of_one();
+    let client = s.join("c");
+    s.subscribe(client, "a", 0);
+    s.hear(client);
+    begin(&mut s, 1, TapFilter { wants_bytes: true, ..TapFilter::default() });
+    let payload = "y".repeat(10_000);
+    s.publish(client, "a", &payload);
+    let seen = read(&mut s, 1);
+    let sent = &seen.packets[1];
+    assert_eq!((sent.packet.direction, sent.packet.bytes as usize), (Direction::Sent, sent.bytes.len()));
+    assert!(sent.bytes.ends_with(payload.as_bytes()));
+    let heard = s.heard_bytes(client);
+    assert_eq!(heard, sent.bytes.len(), "the client got the same");
+}
+
+#[test]
+fn a_reader_who_is_slow_loses_packets_and_is_told_how_many() {
+    let mut s = Script::of_one();
+    let client = s.join("c");
+    begin(&mut s, 1, TapFilter::default());
+    for _ in 0..10_000 {
+        s.publish(client, "a", "x");
+    }
+    let (mut seen, mut dropped) = (0, 0);
+    loop {
+        let read = read(&mut s, 1);
+        assert!(read.packets.len() <= 512, "an answer is a bounded piece of work");
+        seen += read.packets.len() as u64;
+        dropped += read.dropped;
+        if !read.has_more {
+            break;
+        }
+    }
+    assert_eq!((seen, dropped), (8192, 10_000 - 8192));
+    s.publish(client, "a", "x");
+    assert_eq!((told(&read(&mut s, 1)).len(), read(&mut s, 1).dropped), (1, 0), "there is room again");
+}
+
+#[test]
+fn large_packets_are_held_to_the_bytes_of_a_tap() {
+    let mut s = Script::of_one();
+    let client = s.join("c");
+    begin(&mut s, 1, TapFilter { wants_bytes: true, ..TapFilter::default() });
+    for _ in 0..100 {
+        s.publish(client, "a", &"x".repeat(100_000));
+    }
+    let first = read(&mut s, 1);
+    assert!(first.dropped >= 60, "two megabytes are enough: {}", first.dropped);
+    assert!(first.has_more && first.packets.len() <= 5, "{}", first.packets.len());
+    assert_eq!(first.packets[0].bytes.len(), 64 << 10);
+    assert!(first.packets[0].packet.bytes > 100_000, "its length is that of the whole packet");
+}
+
+#[test]
+fn a_tap_that_nobody_reads_ends_and_so_does_one_that_is_told_to() {
+    let mut s = Script::of_one();
+    begin(&mut s, 1, TapFilter::default());
+    s.secs(7);
+    assert!(read(&mut s, 1).is_there);
+    s.secs(7);
+    assert!(read(&mut s, 1).is_there, "it is read");
+    s.secs(21);
+    assert!(!read(&mut s, 1).is_there);
+    assert_eq!(s.shards[0].next_deadline(), None, "without taps there is no timer");
+    begin(&mut s, 2, TapFilter::default());
+    s.tap(0, &TapOrder::End { tap: 2 });
+    assert!(!read(&mut s, 2).is_there);
+}
+
+#[test]
+fn there_are_no_more_than_a_few_taps() {
+    let mut s = Script::of_one();
+    for tap in 1..=8 {
+        assert!(begin(&mut s, tap, TapFilter::default()).is_there);
+    }
+    assert!(!begin(&mut s, 9, TapFilter::default()).is_there);
+}
