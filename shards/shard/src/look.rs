@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use mqtt::{QoS, SubscriptionOptions, Version};
 
-use crate::{Because, Cause, ConnId, Message, Recorded, ShardId, Traffic, Why};
+use crate::{Because, Cause, ConnId, Message, PrefixSeen, Pressure, Recorded, ShardId, Traffic, Why};
 
 /// A question to one shard.
 #[derive(Debug, Clone)]
@@ -26,6 +26,8 @@ pub enum Look {
     PrefixLosses { after: Option<u32>, most: usize },
     /// What stands in neither.
     OtherLosses,
+    /// Which prefixes of topics are used.
+    Prefixes,
     /// Why the client gets a message, or does not.
     WhyReceive(Box<Why>),
     /// Why the client can publish it, or cannot.
@@ -46,6 +48,7 @@ pub enum Seen {
     ClientLosses(Page<ClientLost>),
     PrefixLosses(Page<PrefixLost>),
     OtherLosses(Box<OtherLosses>),
+    Prefixes(Vec<PrefixSeen>),
     Why(Box<Because>),
 }
 
@@ -89,6 +92,8 @@ pub struct ClientSeen {
     pub unreleased: usize,
     pub will_topic: Option<Box<str>>,
     pub traffic: Traffic,
+    /// The limit that it is nearest to.
+    pub pressure: Pressure,
 }
 
 /// The connection of a client.

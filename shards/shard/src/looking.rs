@@ -39,6 +39,7 @@ impl Shard {
             Look::ClientLosses { .. } | Look::PrefixLosses { .. } | Look::OtherLosses => {
                 self.look_at_losses(now, look)
             }
+            Look::Prefixes => Seen::Prefixes(self.prefixes.seen(now)),
             Look::WhyReceive(why) => Seen::Why(Box::new(self.why_receive(now, why))),
             Look::WhyPublish(why) => Seen::Why(Box::new(self.why_publish(now, why))),
         }
@@ -99,6 +100,7 @@ impl Shard {
             queued_bytes: outbound.map_or(0, |outbound| outbound.weight() + outbound.queue.away_bytes()),
             unreleased: session.received.as_ref().map_or(0, |received| received.len()),
             traffic: session.recorder.as_ref().map(|recorder| recorder.traffic).unwrap_or_default(),
+            pressure: self.pressure(session, now),
             will_topic: session.will.as_ref().map(|will| will.message.topic().into()),
         }
     }

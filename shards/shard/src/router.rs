@@ -100,7 +100,7 @@ impl Shard {
         if carried.parts.retain {
             self.retain(publisher, carried, turn);
         }
-        let matches = self.route_of(carried);
+        let matches = self.route_of(carried, turn.now);
         let matched = !matches.is_empty();
         // An earlier life of the broker has stored it here, and may not have told others.
         if !carried.handshake.is_some_and(|handshake| self.handshakes.is_stored(handshake, "")) {
@@ -194,21 +194,22 @@ impl Shard {
         if self.store.is_on() {
             carried.begin_block(self.store.new_body());
         }
-        let matches = self.route_of(carried);
+        let matches = self.route_of(carried, turn.now);
         self.deliver_to_matches(None, &matches, carried, turn);
         self.routes.put_back(matches);
         self.keep_message(carried);
     }
 
-    fn route_of(&mut self, carried: &mut Carried<'_>) -> Route {
+    fn route_of(&mut self, carried: &mut Carried<'_>, now: Instant) -> Route {
         match carried.route.take() {
             Some(known) => Route::Known(known),
-            None => self.route(carried.parts.topic),
+            None => self.route(carried.parts.topic, now),
         }
     }
 
-    fn route(&mut self, topic: &str) -> Route {
+    fn route(&mut self, topic: &str, now: Instant) -> Route {
         let hash = self.placement.hash(topic);
+        self.prefixes.see(topic, hash, now);
         self.routes.find(topic, hash, &self.trie)
     }
 

@@ -25,6 +25,7 @@ use crate::{
     mail::RetainOf,
     permission::Permissions,
     post::Post,
+    prefixes::Prefixes,
     random::Random,
     regranting::Revising,
     replay::{Asker, REPLAY_PAGES_PER_TICK},
@@ -48,6 +49,8 @@ pub struct Shard {
     pub(crate) placement: Placement,
     pub(crate) counters: Counters,
     pub(crate) losses: Losses,
+    /// Of topics that are published.
+    pub(crate) prefixes: Prefixes,
     /// None where nobody looks on.
     pub(crate) taps: Option<Box<Taps>>,
     /// Sessions whose clients are told of their losses.
@@ -161,6 +164,7 @@ impl Shard {
             placement: Placement::new(config.shards, config.placement_seed),
             counters: Counters::default(),
             losses: Losses::new(seed),
+            prefixes: Prefixes::default(),
             taps: None,
             watches: HashMap::with_hasher(hasher.clone()),
             connections: Connections::default(),

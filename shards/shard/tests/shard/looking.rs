@@ -241,6 +241,33 @@ fn with_alias<'a>(publish: &Publish<'a>, alias: u16) -> Publish<'a> {
 }
 
 #[test]
+fn a_client_names_the_limit_that_it_is_nearest_to() {
+    let mut config = Config::default();
+    config.limits.queued_messages_max = 10;
+    let mut s = Script::new(config);
+    let mut wanted = connect("c");
+    wanted.keep_alive_s = 100;
+    wanted.properties.receive_maximum = Some(4);
+    wanted.properties.session_expiry_interval_s = Some(3600);
+    let (client, _) = s.connect(&wanted);
+    let pressure = |s: &Script| {
+        let pressure = whole(s, "c").unwrap().client.pressure;
+        (pressure.limit, pressure.permille)
+    };
+    s.secs(15);
+    assert_eq!(pressure(&s), ("keep_alive", 100));
+    s.subscribe(client, "a", 1);
+    let publisher = s.join("p");
+    s.publish_qos(publisher, "a", "x", 1, 1);
+    assert_eq!(pressure(&s), ("session.max_inflight", 250));
+    s.disconnect(client, ReasonCode::Success);
+    for n in 2..=6 {
+        s.publish_qos(publisher, "a", "x", 1, n);
+    }
+    assert_eq!(pressure(&s), ("session.max_queued_messages", 500));
+}
+
+#[test]
 fn nothing_is_remembered_where_nothing_is_to_be() {
     let mut config = Config::default();
     config.limits.recorded_packets = 0;

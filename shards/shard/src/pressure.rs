@@ -1,0 +1,51 @@
+//! Which of its limits a client is nearest to.
+
+use crate::{Instant, Shard, session::Session};
+
+/// A limit and how much of it is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pressure {
+    /// A key of the configuration, or what the client itself has said.
+    pub limit: &'static str,
+    /// Of a thousand; more than that where the limit does not hold for what is there already.
+    pub permille: u32,
+}
+
+impl Shard {
+    pub(crate) fn pressure(&self, session: &Session, now: Instant) -> Pressure {
+        let limits = &self.config.limits;
+        let outbound = session.outbound.as_deref();
+        let queue = outbound.map(|outbound| &outbound.queue);
+        let connection = session.conn.and_then(|conn| self.connections.get(conn));
+        let of_connection = connection.map(|connection| {
+            let window = connection.receive_maximum.min(limits.inflight_max);
+            let outstanding = outbound.map_or(0, |outbound| outbound.inflight.outstanding());
+            let silent_ms = now.since(connection.heard_at).as_millis() as usize;
+            [
+                ("session.max_inflight", usize::from(outstanding), usize::from(window)),
+                ("session.max_outbox_bytes", connection.unsent_bytes(), limits.outbox_bytes_max),
+                // The client is to say something within its keep-alive, and is let go after half as much again.
+                ("keep_alive", silent_ms, usize::from(connection.keep_alive_s) * 1500),
+            ]
+        });
+        let of_session = [
+            (
+                "session.max_queued_messages",
+                queue.map_or(0, |queue| queue.len()),
+                limits.queued_messages_max as usize,
+            ),
+            (
+                "session.max_queued_bytes",
+                queue.map_or(0, |queue| queue.weight() + queue.away_bytes()),
+                limits.queued_bytes_max,
+            ),
+            ("session.max_subscriptions", session.filters.len(), limits.subscriptions_max as usize),
+        ];
+        let all = of_session.into_iter().chain(of_connection.into_iter().flatten());
+        let parts = all.filter(|(_, _, most)| *most > 0).map(|(limit, used, most)| {
+            let permille = used.saturating_mul(1000) / most;
+            Pressure { limit, permille: u32::try_from(permille).unwrap_or(u32::MAX) }
+        });
+        parts.max_by_key(|pressure| pressure.permille).unwrap_or(Pressure { limit: "", permille: 0 })
+    }
+}
