@@ -110,8 +110,12 @@ impl Doorkeeper {
 }
 
 /// Who decides at each listener, and those of them who know users by name. Reads every file, and says everything that is wrong.
-pub fn chains(settings: &Authentication, numbers: &Numbers) -> Result<(Chains, People), Vec<Fault>> {
-    let (shared, mut people) = providers(settings)?;
+pub fn chains(
+    settings: &Authentication,
+    numbers: &Numbers,
+    decoys: &Secret,
+) -> Result<(Chains, People), Vec<Fault>> {
+    let (shared, mut people) = providers(settings, decoys)?;
     let mut chains = Chains::default();
     // Also where a listener was closed: its clients may be asked to prove themselves again.
     for (name, (entrance, _)) in numbers.names().iter().zip(numbers.all()) {
@@ -140,7 +144,7 @@ pub fn chains(settings: &Authentication, numbers: &Numbers) -> Result<(Chains, P
 type Providers = Vec<(Way, Arc<dyn Provider>)>;
 
 /// All that are configured.
-fn providers(settings: &Authentication) -> Result<(Providers, People), Vec<Fault>> {
+fn providers(settings: &Authentication, decoys: &Secret) -> Result<(Providers, People), Vec<Fault>> {
     let mut providers = Providers::new();
     let mut faults = Vec::new();
     let mut fault = |name, what| faults.push(Fault::of("authentication", name, what));
@@ -159,7 +163,7 @@ fn providers(settings: &Authentication) -> Result<(Providers, People), Vec<Fault
     }
     let mut people = People::default();
     if !settings.user_database.is_empty() {
-        match Database::load(Path::new(&settings.user_database)) {
+        match Database::load(Path::new(&settings.user_database), decoys) {
             Ok(users) => {
                 providers.push((Way::Database, Arc::clone(people.database.insert(Arc::new(users))) as _));
             }
@@ -171,7 +175,7 @@ fn providers(settings: &Authentication) -> Result<(Providers, People), Vec<Fault
         match ScramFile::load(Path::new(&settings.scram_file)) {
             Ok((file, warned)) => {
                 warnings.extend(warned);
-                let scram = Arc::new(Scram::new(&settings.scram_file, file));
+                let scram = Arc::new(Scram::new(&settings.scram_file, file, decoys));
                 providers.push((Way::Scram, Arc::clone(people.scram.insert(scram)) as _));
             }
             Err(error) => fault("scram_file", error.to_string()),

@@ -9,6 +9,7 @@ mod bans;
 mod cli;
 mod config;
 mod control;
+mod decoys;
 mod doorkeeper;
 mod endpoint;
 mod health;

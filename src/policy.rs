@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use access::Rules;
-use identity::Chains;
+use identity::{Chains, Secret};
 use rustls::ServerConfig;
 
 use crate::{
@@ -34,9 +34,9 @@ pub struct Policy {
 
 impl Policy {
     /// Reads every file, and says everything that is wrong.
-    pub fn read(settings: &Settings, numbers: &Numbers) -> Result<Policy, Vec<Fault>> {
+    pub fn read(settings: &Settings, numbers: &Numbers, decoys: &Secret) -> Result<Policy, Vec<Fault>> {
         let certificates = certificates(settings, numbers);
-        let chains = doorkeeper::chains(&settings.authentication, numbers);
+        let chains = doorkeeper::chains(&settings.authentication, numbers, decoys);
         let rules = rules::load(settings, numbers);
         // Read by those who have been read before: a list with something wrong in it is told once.
         let revoked = certificates.and_then(|read| Ok((read, revoked::load(settings, numbers)?)));

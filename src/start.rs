@@ -7,6 +7,7 @@ use std::{
     sync::Arc,
 };
 
+use identity::Secret;
 use runtime::{Broker, Cause, DataDir, Door, Leftover, Place, Probe};
 use rustls::ServerConfig;
 use shard::{DoorConfig, SHARDS_MAX};
@@ -15,6 +16,7 @@ use crate::{
     api,
     audit::{self, Act},
     config::{Fault, Loaded, Scheme, Settings},
+    decoys,
     doorkeeper::{self, Doorkeeper},
     listen::{self, Entrance},
     named_files::{Facts, named_files},
@@ -36,6 +38,8 @@ pub struct Started {
     pub numbers: Numbers,
     pub people: People,
     pub revoked: Vec<Revoked>,
+    /// For the salts of users that there are not.
+    pub decoys: Secret,
     pub facts: Facts,
     /// The files that the process needs for itself.
     pub own: Own,
@@ -58,7 +62,8 @@ pub fn start(loaded: &Loaded) -> Result<Started, String> {
     let own = Own { open: open_files::open(), shards: shards.into(), addresses, api };
     let max_connections = raise_open_files(settings, own)?;
     let numbers = Numbers::first(listen.entrances);
-    let policy = Policy::read(settings, &numbers).map_err(told)?;
+    let decoys = decoys::load(&settings.store.dir)?;
+    let policy = Policy::read(settings, &numbers, &decoys).map_err(told)?;
     let facts = Facts::default().look(&named_files(settings, &numbers), &policy.rules);
     let doors = doors(settings, &numbers, &policy).into_iter().flatten().collect();
     let registry = Arc::new(Registry::new());
@@ -67,6 +72,7 @@ pub fn start(loaded: &Loaded) -> Result<Started, String> {
     doorkeeper.replace_revoked(&policy.revoked);
     let doorkeeper = Arc::new(doorkeeper);
     let dir = data_dir(settings, shards)?;
+    dir.as_ref().map_or(Ok(()), |dir| decoys::keep(dir.path(), &decoys))?;
     let placement_seed = dir.as_ref().map_or_else(|| placement_seed(settings), |dir| dir.placement_seed());
     let mut config = settings.runtime_config(doors, shards, placement_seed);
     config.store = dir.map(|dir| settings.store_config(dir));
@@ -92,6 +98,7 @@ pub fn start(loaded: &Loaded) -> Result<Started, String> {
         numbers,
         people: policy.people,
         revoked: policy.revoked,
+        decoys,
         facts,
         own,
     })
@@ -103,7 +110,7 @@ pub fn check_files(loaded: &Loaded) -> Result<Vec<String>, Vec<String>> {
     let settings = &loaded.settings;
     let (listen, unresolved) = listen::resolve_all(loaded.listeners(), loaded.listens_by_default);
     let numbers = Numbers::first(listen.entrances);
-    let policy = Policy::read(settings, &numbers).map(drop);
+    let policy = Policy::read(settings, &numbers, &decoys::fresh()).map(drop);
     let found = [Err(unresolved), policy, audit::check(&settings.audit), check_data_dir(settings)];
     let faults: Vec<Fault> = found.into_iter().filter_map(Result::err).flatten().collect();
     if !faults.is_empty() {

@@ -104,7 +104,7 @@ fn who_decides_stands_in_the_order_that_the_listener_says() {
         anonymous: Who::Never,
         ..Authentication::default()
     };
-    let (chains, _) = chains(&settings, &numbers).expect("nothing is read");
+    let (chains, _) = chains(&settings, &numbers, &Secret::new(b"s")).expect("nothing is read");
     let shown = format!("{chains:?}");
     for expected in [
         r#""tcp://127.0.0.1:1": ["call-out http://127.0.0.1:1/", "certificate"]"#,

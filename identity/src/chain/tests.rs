@@ -188,7 +188,7 @@ fn database(name: &str) -> Database {
     let table = UserTable { records: records.map(|(user, record)| (user.into(), record)).into() };
     let path = env::temp_dir().join(format!("iothub-chain-{}-{name}", process::id()));
     Replacement::begin(&path).expect("begun").finish(&table.bytes()).expect("written");
-    let database = Database::load(&path).expect("a good file");
+    let database = Database::load(&path, &Secret::new(b"s")).expect("a good file");
     fs::remove_file(path).expect("removed");
     database
 }
@@ -215,8 +215,9 @@ fn users_of_every_provider_can_prove_their_passwords() {
         ["ben", "carl", "dora"].map(|u| format!("{u}:{}\n", credential(Mechanism::Sha256))).concat();
     let file = ScramFile::parse("keys", keys.as_bytes()).expect("a file").0;
     let other = ScramFile::parse("keys", format!("anna:{}\n", credential(Mechanism::Sha512)).as_bytes());
-    let scram: Arc<dyn Provider> = Arc::new(Scram::new("keys", file));
-    let other: Arc<dyn Provider> = Arc::new(Scram::new("other", other.expect("a file").0));
+    let scram: Arc<dyn Provider> = Arc::new(Scram::new("keys", file, &Secret::new(b"s")));
+    let other: Arc<dyn Provider> =
+        Arc::new(Scram::new("other", other.expect("a file").0, &Secret::new(b"s")));
     let database: Arc<dyn Provider> = Arc::new(database("every"));
     let is_in = |chain: &Chain, user: &str| matches!(prove(chain, user).1, Judgement::AcceptWith(..));
     let chain = Chain::new(vec![database.clone(), scram.clone()]);
@@ -231,7 +232,7 @@ fn users_of_every_provider_can_prove_their_passwords() {
 
 #[test]
 fn who_is_not_known_gets_the_same_salt_each_time_and_whatever_the_order() {
-    let scram = Scram::new("keys", ScramFile::parse("keys", b"").expect("a file").0);
+    let scram = Scram::new("keys", ScramFile::parse("keys", b"").expect("a file").0, &Secret::new(b"s"));
     let (scram, database): (Arc<dyn Provider>, Arc<dyn Provider>) =
         (Arc::new(scram), Arc::new(database("salt")));
     let chain = Chain::new(vec![database.clone(), scram.clone()]);

@@ -12,11 +12,11 @@ use std::{
 };
 
 use crate::{
-    Ask, Aspects, Exchange, Hash, Identity, Judgement, Known, LoadError, Provider, Reason, UserRecord,
-    UserTable,
+    Ask, Aspects, Exchange, Hash, Identity, Judgement, Known, LoadError, Provider, Reason, Secret,
+    UserRecord, UserTable,
     provider::{
         kind::DATABASE,
-        scram::{first_message, machine, refused},
+        scram::{first_message, refused},
     },
     scram::{Decoy, ITERATIONS_DEFAULT, Mechanism, Server, nonce},
 };
@@ -52,14 +52,15 @@ struct Seen {
 }
 
 impl Database {
-    pub fn load(path: &Path) -> Result<Database, LoadError> {
+    /// The secret makes the salts of users that there are not.
+    pub fn load(path: &Path, decoys: &Secret) -> Result<Database, LoadError> {
         let iterations = NonZeroU32::new(ITERATIONS_DEFAULT).expect("the default is not none");
         Ok(Database {
             users: Arc::new(Current(RwLock::new(Arc::new(Users::load(path)?)))),
             name: format!("user database {}", path.display()).into(),
             path: path.to_owned(),
             generation: AtomicU64::new(0),
-            decoy: Decoy::new(&machine(), iterations),
+            decoy: Decoy::new(decoys.expose(), iterations),
         })
     }
 
@@ -234,7 +235,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        Chain, Cost, Enhanced, Kind, Replacement, Secret,
+        Chain, Cost, Enhanced, Kind, Replacement,
         chain::tests::ask,
         scram::{Client, Credential},
     };
@@ -280,7 +281,7 @@ mod tests {
         let disabled = UserRecord { is_disabled: true, ..record(b"secret") };
         let bare = UserRecord { password: None, ..record(b"secret") };
         write(&path, &[("alice", record(b"secret")), ("bob", disabled), ("carol", bare)]);
-        let database = Database::load(&path).expect("a good file");
+        let database = Database::load(&path, &Secret::new(b"s")).expect("a good file");
         assert_eq!(reason(login(&database, "alice", "secret")), None);
         assert_eq!(reason(login(&database, "alice", "x")), Some(Reason::BadUserNameOrPassword));
         // Who does not know the password is not told that the user is disabled, or has none.
@@ -296,7 +297,7 @@ mod tests {
     fn a_changed_file_is_taken_and_a_bad_one_is_not() {
         let path = path("refresh");
         write(&path, &[("alice", record(b"one"))]);
-        let database = Arc::new(Database::load(&path).expect("a good file"));
+        let database = Arc::new(Database::load(&path, &Secret::new(b"s")).expect("a good file"));
         let chain = Chain::new(vec![database.clone()]);
         assert!(!database.refresh().expect("unchanged"));
         assert_eq!(chain.generation(), 0);
@@ -318,7 +319,8 @@ mod tests {
         let path = path("scram");
         let disabled = UserRecord { is_disabled: true, ..record(b"secret") };
         write(&path, &[("alice", record(b"secret")), ("bob", disabled)]);
-        let chain = Chain::new(vec![Arc::new(Database::load(&path).expect("a good file"))]);
+        let chain =
+            Chain::new(vec![Arc::new(Database::load(&path, &Secret::new(b"s")).expect("a good file"))]);
         fs::remove_file(path).expect("removed");
         for (user, is_in) in [("alice", true), ("bob", false), ("carol", false)] {
             let mut client = Client::new(Mechanism::Sha256, user, Secret::new(b"secret"), "abc");
@@ -349,7 +351,7 @@ mod tests {
         ];
         for (record_later, role) in later {
             write(&path, &[("alice", alice.clone())]);
-            let database = Database::load(&path).expect("a good file");
+            let database = Database::load(&path, &Secret::new(b"s")).expect("a good file");
             let mut client = Client::new(Mechanism::Sha256, "alice", Secret::new(b"secret"), "abc");
             let data = Secret::new(&client.first());
             let enhanced = Enhanced { method: "SCRAM-SHA-256".into(), data, exchange: None };

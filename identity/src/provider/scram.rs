@@ -1,11 +1,10 @@
 //! Clients that prove a password by SCRAM, in AUTH packets.
 
-use std::{fs, num::NonZeroU32, sync::Arc};
+use std::{num::NonZeroU32, sync::Arc};
 
 use super::kind::SCRAM;
 use crate::{
-    Ask, Aspects, Exchange, Identity, Judgement, Known, Provider, Reason, ScramFile,
-    password::random,
+    Ask, Aspects, Exchange, Identity, Judgement, Known, Provider, Reason, ScramFile, Secret,
     scram::{Decoy, ITERATIONS_DEFAULT, Mechanism, ScramError, Server, nonce},
 };
 
@@ -17,10 +16,10 @@ pub struct Scram {
 }
 
 impl Scram {
-    /// `name` is for the log: the path of the file.
-    pub fn new(name: &str, file: ScramFile) -> Scram {
+    /// `name` is for the log: the path of the file. The secret makes the salts of users that there are not.
+    pub fn new(name: &str, file: ScramFile, decoys: &Secret) -> Scram {
         let default = NonZeroU32::new(ITERATIONS_DEFAULT).expect("the default is not none");
-        let decoy = Decoy::new(&machine(), file.usual_iterations().unwrap_or(default));
+        let decoy = Decoy::new(decoys.expose(), file.usual_iterations().unwrap_or(default));
         Scram { name: format!("SCRAM file {name}").into(), file, decoy }
     }
 
@@ -109,17 +108,11 @@ pub(super) fn refused(error: ScramError) -> Judgement {
     Judgement::reject(Reason::NotAuthorized, error.to_string())
 }
 
-/// Stays the same over a restart, as the salts of those users do that there are. Where the machine has no number of its own,
-/// who asks before and after a restart can tell whether a user exists.
-pub(super) fn machine() -> Vec<u8> {
-    fs::read("/etc/machine-id").ok().filter(|id| id.len() >= 32).unwrap_or_else(|| random::<32>().to_vec())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
-        Chain, Enhanced, Secret,
+        Chain, Enhanced,
         chain::tests::ask,
         scram::{Client, Credential},
     };
@@ -127,7 +120,7 @@ mod tests {
     fn provider() -> Scram {
         let credential = Credential::make(Mechanism::Sha512, b"secret", 4096).expect("made");
         let text = format!("alice:{credential}\n");
-        Scram::new("keys", ScramFile::parse("keys", text.as_bytes()).expect("a file").0)
+        Scram::new("keys", ScramFile::parse("keys", text.as_bytes()).expect("a file").0, &Secret::new(b"s"))
     }
 
     fn enhanced(method: &str, data: &[u8]) -> Ask {

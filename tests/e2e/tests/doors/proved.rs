@@ -1,5 +1,6 @@
 //! Clients that prove what they know in AUTH packets, and prove it once more while they are connected.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
@@ -9,11 +10,16 @@ use e2e::scram::{Mechanism, Scram};
 use e2e::token::{Issuer, claims};
 use e2e::{Broker, Link, Setup, program, v5};
 
+use super::reload::reload;
+
 const SECRET: &[u8] = b"a secret of at least thirty-two bytes";
 
 /// A broker with keys of SCRAM for anna and ben, by either mechanism, and with the secret of tokens.
 fn proving(name: &str) -> Broker {
-    let setup = Setup::new(name).shards(2);
+    proving_with(Setup::new(name).shards(2))
+}
+
+fn proving_with(setup: Setup) -> Broker {
     let file = setup.folder().join("keys");
     for (number, (user, mechanism)) in ["anna", "ben"]
         .into_iter()
@@ -176,3 +182,64 @@ fn a_connection_ends_with_its_token_unless_that_is_renewed() {
 
 /// Clocks may differ by half a minute before a token is over.
 const TOKEN_PATIENCE: Duration = Duration::from_secs(50);
+
+/// What the server says first to somebody who is in no file.
+fn salt_of_nobody(broker: &Broker) -> String {
+    let scram = Scram::new(Mechanism::Sha256, "nobody", "");
+    let options = by("SCRAM-SHA-256", "nobody", scram.first());
+    let mut salt = None;
+    let target = Target::new("127.0.0.1", broker.port);
+    let refused = Link::prove(target, options, |said| {
+        let text = String::from_utf8(said.to_vec()).unwrap();
+        salt = text.split(',').find_map(|part| part.strip_prefix("s=")).map(str::to_owned);
+        b"nonsense".to_vec()
+    });
+    assert!(refused.is_err());
+    salt.unwrap()
+}
+
+#[test]
+fn the_salt_of_an_unknown_user_is_the_same_over_a_restart_and_elsewhere_another() {
+    let data = program::fresh_folder("proved-salts-data");
+    let start = |name: &str| {
+        proving_with(Setup::new(name).shards(1).args([OsStr::new("--data-dir"), data.as_os_str()]))
+    };
+    let broker = start("proved-salts-1");
+    let first = salt_of_nobody(&broker);
+    assert_eq!(salt_of_nobody(&broker), first);
+    broker.end(libc::SIGTERM);
+    let broker = start("proved-salts-2");
+    assert_eq!(salt_of_nobody(&broker), first);
+    drop(broker);
+    // On the same machine.
+    let others = ["proved-salts-3", "proved-salts-4"].map(|name| salt_of_nobody(&proving(name)));
+    assert!(others[0] != first && others[1] != first && others[0] != others[1], "{others:?}");
+    fs::remove_dir_all(data).unwrap();
+}
+
+#[test]
+fn a_proof_over_a_reload_is_judged_by_the_users_after_it() {
+    for (user, is_in) in [("anna", false), ("ben", true)] {
+        let broker = proving(&format!("proved-reload-{user}"));
+        let password = format!("password of {user}");
+        let mut scram = Scram::new(Mechanism::Sha256, user, &password);
+        let options = by("SCRAM-SHA-256", user, scram.first());
+        let proved = Link::prove(Target::new("127.0.0.1", broker.port), options, |said| {
+            // Meanwhile anna has another password.
+            let file = broker.folder().join("keys");
+            let mut command = program::command(program::iothub());
+            command.args(["scram", "-b", "-H", "sha256"]).arg(file).args(["anna", "another"]);
+            assert!(command.status().unwrap().success());
+            reload(&broker);
+            scram.answer(said)
+        });
+        match proved {
+            Ok(_) => assert!(is_in, "{user} has come in with what is no password any more"),
+            Err(Error::Disconnected(Disconnection::Refused { reason, .. })) => {
+                assert!(!is_in && reason == ReasonCode::NotAuthorized, "{user}: {reason:?}");
+            }
+            Err(other) => panic!("{other}"),
+        }
+        assert!(prove(&broker, Mechanism::Sha256, "ben", "password of ben").is_ok());
+    }
+}

@@ -1,0 +1,83 @@
+//! The secret that salts are made from for users that there are not: whoever asks SCRAM for one cannot tell it from a real one.
+//!
+//! It is kept in the data directory, so that those salts stay the same over a restart, as the real ones do.
+
+use std::{io::ErrorKind, path::Path};
+
+use aws_lc_rs::rand;
+use identity::{FileError, Replacement, Secret};
+
+/// What is kept in the data directory, or another one where nothing is kept yet. Nothing is written. The error is a sentence.
+pub fn load(dir: &str) -> Result<Secret, String> {
+    if dir.is_empty() {
+        return Ok(fresh());
+    }
+    let path = Path::new(dir).join(NAME);
+    let absent = [ErrorKind::NotFound, ErrorKind::NotADirectory];
+    match Secret::load(&path) {
+        Ok(secret) if secret.expose().len() >= BYTES => Ok(secret),
+        Err(FileError::Unreadable { error, .. }) if absent.contains(&error.kind()) => Ok(fresh()),
+        Err(error @ FileError::Open { .. }) => Err(error.to_string()),
+        Ok(_) => Err(remove(&format!("{} has less than {BYTES} bytes", path.display()))),
+        Err(error) => Err(remove(&error.to_string())),
+    }
+}
+
+/// Writes it down where it is not yet. The data directory is ours. The error is a sentence.
+pub fn keep(dir: &Path, secret: &Secret) -> Result<(), String> {
+    let path = dir.join(NAME);
+    if path.exists() {
+        return Ok(());
+    }
+    let written = Replacement::begin(&path).and_then(|file| file.finish(secret.expose()));
+    written.map(drop).map_err(|error| error.to_string())
+}
+
+/// For a process that keeps nothing.
+pub fn fresh() -> Secret {
+    let mut bytes = [0; BYTES / 2];
+    rand::fill(&mut bytes).expect("the kernel's random numbers are there once it runs");
+    // As text: a line break at its end would not be read again.
+    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    Secret::from(digits)
+}
+
+fn remove(why: &str) -> String {
+    format!("the secret for the salts of unknown users: {why}. Remove it, and another is made")
+}
+
+const NAME: &str = "scram.key";
+
+/// 256 bits, in hexadecimal digits.
+const BYTES: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use std::{env, fs, os::unix::fs::PermissionsExt, process};
+
+    use super::*;
+
+    #[test]
+    fn it_is_another_each_time_until_it_is_kept() {
+        let dir = env::temp_dir().join(format!("iothub-decoys-{}", process::id()));
+        let name = dir.to_str().expect("text");
+        assert!(load("").expect("made") != load("").expect("made"));
+        let first = load(name).expect("made: the directory is not there yet");
+        fs::create_dir(&dir).expect("a directory");
+        assert!(load(name).expect("made") != first);
+        keep(&dir, &first).expect("written");
+        assert!(load(name).expect("read") == first);
+        keep(&dir, &fresh()).expect("left as it is");
+        assert!(load(name).expect("read") == first);
+
+        let path = dir.join(NAME);
+        assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
+        fs::write(&path, "short").expect("written");
+        let error = load(name).expect_err("refused");
+        assert!(error.ends_with("Remove it, and another is made"), "{error}");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("changed");
+        let error = load(name).expect_err("refused");
+        assert!(error.contains("chmod"), "{error}");
+        fs::remove_dir_all(dir).expect("removed");
+    }
+}
