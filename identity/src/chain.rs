@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use crate::{Ask, Judgement, Reason};
+use crate::{Ask, Judgement, Reason, scram::Credential};
 
 /// One way to tell who a client is.
 pub trait Provider: Send + Sync {
@@ -19,6 +19,11 @@ pub trait Provider: Send + Sync {
     fn is_quick(&self, ask: &Ask) -> bool;
 
     fn judge(&self, ask: &Ask, unix_ms: u64) -> Judgement;
+
+    /// What it says, by what it knows now, of a user who has proved to have this credential.
+    fn vouch(&self, _user: &str, _credential: &Credential) -> Judgement {
+        Judgement::Pass
+    }
 
     /// Grows whenever the same ask may be judged otherwise, so that what was decided before is not repeated.
     fn generation(&self) -> u64 {
@@ -97,6 +102,17 @@ impl Chain {
                 judgement => return judgement,
             }
         }
+        self.judge_unknown(ask)
+    }
+
+    /// Who has proved to have this credential may have lost it meanwhile, or have other rights.
+    pub fn vouch(&self, user: &str, credential: &Credential) -> Judgement {
+        let mut said = self.providers.iter().map(|provider| provider.vouch(user, credential));
+        said.find(|judgement| !matches!(judgement, Judgement::Pass))
+            .unwrap_or_else(|| Judgement::reject(Reason::NotAuthorized, "the user is not known any more"))
+    }
+
+    fn judge_unknown(&self, ask: &Ask) -> Judgement {
         if let Some(begun) = self.providers.iter().find_map(|provider| provider.pretend(ask)) {
             return begun;
         }

@@ -48,11 +48,11 @@ const EXCHANGE_MS_MAX: u64 = 60_000;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Judgement;
+    use crate::{Chain, Judgement};
 
     struct Silent;
     impl Exchange for Silent {
-        fn go_on(self: Box<Self>, _data: &[u8], _unix_ms: u64) -> Judgement {
+        fn go_on(self: Box<Self>, _data: &[u8], _unix_ms: u64, _chain: &Chain) -> Judgement {
             Judgement::Pass
         }
     }

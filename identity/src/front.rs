@@ -214,8 +214,10 @@ impl Shared {
         if let Some(held) = self.held(ask) {
             return held;
         }
+        let (_, chains) = self.chains();
+        let chain = chains.of(&ask.listener);
         let judgement = match (begun, &ask.enhanced) {
-            (Some(begun), Some(enhanced)) => begun.go_on(enhanced.data.expose(), unix_ms()),
+            (Some(begun), Some(enhanced)) => begun.go_on(enhanced.data.expose(), unix_ms(), chain),
             _ => {
                 let why = "the exchange is over: it took too long, or was answered before";
                 Judgement::reject(Reason::NotAuthorized, why)

@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt, sync::Arc};
 
 use access::Permits;
 
-use crate::exchanges::ExchangeId;
+use crate::{chain::Chain, exchanges::ExchangeId};
 
 /// Who a client is. What it may do is decided elsewhere, from this.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -56,8 +56,9 @@ pub enum Reason {
 
 /// The rest of a conversation that a challenge began.
 pub trait Exchange: Send {
-    /// Never blocks: it runs where the answer arrives.
-    fn go_on(self: Box<Self>, data: &[u8], unix_ms: u64) -> Judgement;
+    /// Never blocks: it runs where the answer arrives. The chain is the listener's of this moment, which may be another one
+    /// than that which the exchange began in, and which has the last word.
+    fn go_on(self: Box<Self>, data: &[u8], unix_ms: u64, chain: &Chain) -> Judgement;
 }
 
 /// What the asker gets.

@@ -206,7 +206,7 @@ fn prove(chain: &Chain, user: &str) -> (String, Judgement) {
     let proof = client.answer(&first).expect("an answer");
     let text = String::from_utf8(first).expect("a text");
     let (_, salted) = text.split_once(",s=").expect("a salt");
-    (salted.to_owned(), exchange.go_on(&proof, 0))
+    (salted.to_owned(), exchange.go_on(&proof, 0, chain))
 }
 
 #[test]

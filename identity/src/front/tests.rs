@@ -259,7 +259,7 @@ impl Provider for Asking {
 }
 
 impl Exchange for Asked {
-    fn go_on(self: Box<Self>, data: &[u8], _unix_ms: u64) -> Judgement {
+    fn go_on(self: Box<Self>, data: &[u8], _unix_ms: u64, _chain: &Chain) -> Judgement {
         match data {
             b"more" => Judgement::AcceptWith(Identity::default(), b"!".to_vec()),
             _ => Judgement::reject(Reason::NotAuthorized, "not the word"),

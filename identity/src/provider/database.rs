@@ -12,13 +12,13 @@ use std::{
 };
 
 use crate::{
-    Ask, Aspects, Exchange, Hash, Identity, Judgement, Known, LoadError, Provider, Reason, Secret,
-    UserRecord, UserTable,
+    Ask, Aspects, Hash, Identity, Judgement, Known, LoadError, Provider, Reason, Secret, UserRecord,
+    UserTable,
     provider::{
         kind::DATABASE,
-        scram::{first_message, refused},
+        scram::{begin, first_message, other_password},
     },
-    scram::{Decoy, ITERATIONS_DEFAULT, Mechanism, Server, nonce},
+    scram::{Credential, Decoy, ITERATIONS_DEFAULT, Mechanism, Server},
 };
 
 /// Reads the file again when it is told to look whether it has changed. One that cannot be read changes nothing.
@@ -26,14 +26,10 @@ use crate::{
 pub struct Database {
     path: PathBuf,
     name: Arc<str>,
-    users: Arc<Current>,
+    users: RwLock<Arc<Users>>,
     generation: AtomicU64,
     decoy: Decoy,
 }
-
-/// The users as they are now, for the database and for the exchanges that it has begun.
-#[derive(Debug)]
-struct Current(RwLock<Arc<Users>>);
 
 /// The users as they are at one moment.
 #[derive(Debug)]
@@ -56,7 +52,7 @@ impl Database {
     pub fn load(path: &Path, decoys: &Secret) -> Result<Database, LoadError> {
         let iterations = NonZeroU32::new(ITERATIONS_DEFAULT).expect("the default is not none");
         Ok(Database {
-            users: Arc::new(Current(RwLock::new(Arc::new(Users::load(path)?)))),
+            users: RwLock::new(Arc::new(Users::load(path)?)),
             name: format!("user database {}", path.display()).into(),
             path: path.to_owned(),
             generation: AtomicU64::new(0),
@@ -70,7 +66,7 @@ impl Database {
             return Ok(false);
         }
         let users = Users::load(&self.path)?;
-        *self.users.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(users);
+        *self.users.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(users);
         self.generation.fetch_add(1, Ordering::Release);
         Ok(true)
     }
@@ -81,27 +77,14 @@ impl Database {
     }
 
     fn users(&self) -> Arc<Users> {
-        self.users.get()
+        self.users.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn begin(&self, users: Arc<Users>, mechanism: Mechanism, data: &[u8]) -> Judgement {
-        let find = |user: &str| {
+    fn begin(&self, users: &Users, mechanism: Mechanism, data: &[u8]) -> Judgement {
+        begin(mechanism, data, &self.decoy, |user| {
             let record = users.table.records.get(user).filter(|record| !record.is_disabled)?;
             record.credential(mechanism)
-        };
-        match Server::begin(mechanism, data, &nonce(), &self.decoy, find) {
-            Ok((server, message)) => {
-                let begun = Begun { server, mechanism, users: self.users.clone(), name: self.name.clone() };
-                Judgement::Challenge(message, Box::new(begun))
-            }
-            Err(error) => refused(error),
-        }
-    }
-}
-
-impl Current {
-    fn get(&self) -> Arc<Users> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        })
     }
 }
 
@@ -159,7 +142,7 @@ impl Provider for Database {
             let Some((mechanism, data)) = first_message(ask) else { return Judgement::Pass };
             return match Server::user_of(data) {
                 Ok(user) if !users.table.records.contains_key(user.as_str()) => Judgement::Pass,
-                _ => self.begin(users, mechanism, data),
+                _ => self.begin(&users, mechanism, data),
             };
         }
         let Some((user, password)) = ask.login() else { return Judgement::Pass };
@@ -174,8 +157,18 @@ impl Provider for Database {
         }
     }
 
+    fn vouch(&self, user: &str, credential: &Credential) -> Judgement {
+        let users = self.users();
+        let Some(record) = users.table.records.get(user) else { return Judgement::Pass };
+        match record.credential(credential.mechanism) == Some(credential) {
+            true if record.is_disabled => Judgement::reject(Reason::NotAuthorized, "the user is disabled"),
+            true => Judgement::Accept(identity(user, record, &self.name)),
+            false => other_password(),
+        }
+    }
+
     fn pretend(&self, ask: &Ask) -> Option<Judgement> {
-        first_message(ask).map(|(mechanism, data)| self.begin(self.users(), mechanism, data))
+        first_message(ask).map(|(mechanism, data)| self.begin(&self.users(), mechanism, data))
     }
 
     fn burn(&self, ask: &Ask) -> bool {
@@ -186,34 +179,6 @@ impl Provider for Database {
                 true
             }
             _ => false,
-        }
-    }
-}
-
-/// An exchange that waits for the client's proof.
-struct Begun {
-    server: Server,
-    mechanism: Mechanism,
-    users: Arc<Current>,
-    name: Arc<str>,
-}
-
-impl Exchange for Begun {
-    /// By the users of this moment: whoever was known when it began may be gone, or have another password or other rights.
-    fn go_on(self: Box<Self>, data: &[u8], _unix_ms: u64) -> Judgement {
-        let users = self.users.get();
-        let credential = self.server.credential().clone();
-        let finished = match self.server.finish(data) {
-            Ok(finished) => finished,
-            Err(error) => return refused(error),
-        };
-        let record = users.table.records.get(finished.user.as_str());
-        match record.filter(|record| record.credential(self.mechanism) == Some(&credential)) {
-            Some(record) if !record.is_disabled => {
-                Judgement::AcceptWith(identity(&finished.user, record, &self.name), finished.message)
-            }
-            Some(_) => Judgement::reject(Reason::NotAuthorized, "the user is disabled"),
-            None => Judgement::reject(Reason::NotAuthorized, "the user has gone or has another password"),
         }
     }
 }
@@ -234,11 +199,7 @@ mod tests {
     use std::{env, process};
 
     use super::*;
-    use crate::{
-        Chain, Cost, Enhanced, Kind, Replacement,
-        chain::tests::ask,
-        scram::{Client, Credential},
-    };
+    use crate::{Chain, Cost, Enhanced, Exchange, Kind, Replacement, chain::tests::ask, scram::Client};
 
     fn record(password: &[u8]) -> UserRecord {
         let cost = Cost { kind: Kind::Pbkdf2, rounds: 10, memory_kib: 0 };
@@ -330,7 +291,7 @@ mod tests {
             let Judgement::Challenge(first, exchange) = chain.judge(&asked, 0) else { panic!("a challenge") };
             // The iterations of those that are not there are the default.
             let proof = client.answer(&first).expect("an answer");
-            match exchange.go_on(&proof, 0) {
+            match exchange.go_on(&proof, 0, &chain) {
                 Judgement::AcceptWith(identity, _) => assert!(is_in && identity.roles.len() == 1, "{user}"),
                 judgement => assert!(!is_in && matches!(judgement, Judgement::Reject(_)), "{user}"),
             }
@@ -351,24 +312,33 @@ mod tests {
         ];
         for (record_later, role) in later {
             write(&path, &[("alice", alice.clone())]);
-            let database = Database::load(&path, &Secret::new(b"s")).expect("a good file");
-            let mut client = Client::new(Mechanism::Sha256, "alice", Secret::new(b"secret"), "abc");
-            let data = Secret::new(&client.first());
-            let enhanced = Enhanced { method: "SCRAM-SHA-256".into(), data, exchange: None };
-            let asked = Ask { enhanced: Some(enhanced), ..ask("192.0.2.1:1", None) };
-            let Judgement::Challenge(first, exchange) = database.judge(&asked, 0) else {
-                panic!("a challenge")
-            };
+            let database = Arc::new(Database::load(&path, &Secret::new(b"s")).expect("a good file"));
+            let chain = Chain::new(vec![database.clone()]);
+            let begun = [(); 2].map(|()| begin_as_alice(&chain));
             let records: Vec<_> = record_later.map(|record| ("alice", record)).into_iter().collect();
             write(&path, &records);
             assert!(database.refresh().expect("changed"));
-            match exchange.go_on(&client.answer(&first).expect("an answer"), 0) {
-                Judgement::AcceptWith(identity, _) => {
-                    assert_eq!(identity.roles.first().map(|it| &**it), role)
+            // Changed alone, and read again with everything else, by a reload.
+            let again = Chain::new(vec![Arc::new(Database::load(&path, &Secret::new(b"s")).expect("good"))]);
+            for (chain, (proof, exchange)) in [&chain, &again].into_iter().zip(begun) {
+                match exchange.go_on(&proof, 0, chain) {
+                    Judgement::AcceptWith(identity, _) => {
+                        assert_eq!(identity.roles.first().map(|it| &**it), role)
+                    }
+                    judgement => assert!(role.is_none() && matches!(judgement, Judgement::Reject(_))),
                 }
-                judgement => assert!(role.is_none() && matches!(judgement, Judgement::Reject(_))),
             }
         }
         fs::remove_file(path).expect("removed");
+    }
+
+    /// Alice's proof, and the exchange that it is for.
+    fn begin_as_alice(chain: &Chain) -> (Vec<u8>, Box<dyn Exchange>) {
+        let mut client = Client::new(Mechanism::Sha256, "alice", Secret::new(b"secret"), "abc");
+        let data = Secret::new(&client.first());
+        let enhanced = Enhanced { method: "SCRAM-SHA-256".into(), data, exchange: None };
+        let asked = Ask { enhanced: Some(enhanced), ..ask("192.0.2.1:1", None) };
+        let Judgement::Challenge(first, exchange) = chain.judge(&asked, 0) else { panic!("a challenge") };
+        (client.answer(&first).expect("an answer"), exchange)
     }
 }

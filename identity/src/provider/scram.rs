@@ -4,8 +4,8 @@ use std::{num::NonZeroU32, sync::Arc};
 
 use super::kind::SCRAM;
 use crate::{
-    Ask, Aspects, Exchange, Identity, Judgement, Known, Provider, Reason, ScramFile, Secret,
-    scram::{Decoy, ITERATIONS_DEFAULT, Mechanism, ScramError, Server, nonce},
+    Ask, Aspects, Chain, Exchange, Identity, Judgement, Known, Provider, Reason, ScramFile, Secret,
+    scram::{Credential, Decoy, ITERATIONS_DEFAULT, Mechanism, ScramError, Server, nonce},
 };
 
 #[derive(Debug)]
@@ -24,13 +24,7 @@ impl Scram {
     }
 
     fn begin(&self, mechanism: Mechanism, data: &[u8]) -> Judgement {
-        let find = |user: &str| self.file.credential(mechanism, user);
-        match Server::begin(mechanism, data, &nonce(), &self.decoy, find) {
-            Ok((server, message)) => {
-                Judgement::Challenge(message, Box::new(Begun { server, name: self.name.clone() }))
-            }
-            Err(error) => refused(error),
-        }
+        begin(mechanism, data, &self.decoy, |user| self.file.credential(mechanism, user))
     }
 
     pub(crate) fn file(&self) -> &ScramFile {
@@ -70,6 +64,21 @@ impl Provider for Scram {
         }
     }
 
+    fn vouch(&self, user: &str, credential: &Credential) -> Judgement {
+        if !self.file.has(user) {
+            return Judgement::Pass;
+        }
+        match self.file.credential(credential.mechanism, user) == Some(credential) {
+            true => Judgement::Accept(Identity {
+                user: Some(user.into()),
+                provider: self.name.to_string().into(),
+                kind: SCRAM,
+                ..Identity::default()
+            }),
+            false => other_password(),
+        }
+    }
+
     fn pretend(&self, ask: &Ask) -> Option<Judgement> {
         first_message(ask).map(|(mechanism, data)| self.begin(mechanism, data))
     }
@@ -81,41 +90,49 @@ pub(super) fn first_message(ask: &Ask) -> Option<(Mechanism, &[u8])> {
     Some((Mechanism::of(&enhanced.method)?, enhanced.data.expose()))
 }
 
+pub(super) fn begin<'a>(
+    mechanism: Mechanism,
+    data: &[u8],
+    decoy: &Decoy,
+    find: impl FnOnce(&str) -> Option<&'a Credential>,
+) -> Judgement {
+    match Server::begin(mechanism, data, &nonce(), decoy, find) {
+        Ok((server, message)) => Judgement::Challenge(message, Box::new(Begun { server })),
+        Err(error) => refused(error),
+    }
+}
+
 /// An exchange that waits for the client's proof.
 struct Begun {
     server: Server,
-    name: Arc<str>,
 }
 
 impl Exchange for Begun {
-    fn go_on(self: Box<Self>, data: &[u8], _unix_ms: u64) -> Judgement {
+    /// By the users of this moment: whoever was known when it began may be gone, or have another password or other rights.
+    fn go_on(self: Box<Self>, data: &[u8], _unix_ms: u64, chain: &Chain) -> Judgement {
+        let credential = self.server.credential().clone();
         match self.server.finish(data) {
-            Ok(finished) => {
-                let identity = Identity {
-                    user: Some(finished.user.into()),
-                    provider: self.name.to_string().into(),
-                    kind: SCRAM,
-                    ..Identity::default()
-                };
-                Judgement::AcceptWith(identity, finished.message)
-            }
+            Ok(finished) => match chain.vouch(&finished.user, &credential) {
+                Judgement::Accept(identity) => Judgement::AcceptWith(identity, finished.message),
+                judgement => judgement,
+            },
             Err(error) => refused(error),
         }
     }
 }
 
-pub(super) fn refused(error: ScramError) -> Judgement {
+fn refused(error: ScramError) -> Judgement {
     Judgement::reject(Reason::NotAuthorized, error.to_string())
+}
+
+pub(super) fn other_password() -> Judgement {
+    Judgement::reject(Reason::NotAuthorized, "the user has another password by now")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        Chain, Enhanced,
-        chain::tests::ask,
-        scram::{Client, Credential},
-    };
+    use crate::{Enhanced, chain::tests::ask, scram::Client};
 
     fn provider() -> Scram {
         let credential = Credential::make(Mechanism::Sha512, b"secret", 4096).expect("made");
@@ -133,7 +150,7 @@ mod tests {
         let asked = enhanced("SCRAM-SHA-512", &client.first());
         let chain = Chain::new(vec![Arc::new(provider())]);
         let Judgement::Challenge(first, exchange) = chain.judge(&asked, 0) else { panic!("a challenge") };
-        let judgement = exchange.go_on(&client.answer(&first).expect("an answer"), 0);
+        let judgement = exchange.go_on(&client.answer(&first).expect("an answer"), 0, &chain);
         if let Judgement::AcceptWith(_, message) = &judgement {
             assert_eq!(client.check(message), Ok(()));
         }
