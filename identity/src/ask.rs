@@ -54,11 +54,6 @@ impl Ask {
         self.address.map(|address| address.ip().to_canonical())
     }
 
-    /// Who fails if this fails: the user, or where a token or an exchange names it, the client.
-    pub fn subject(&self) -> &str {
-        self.user.as_deref().unwrap_or(&self.client_id)
-    }
-
     /// Whether anything was brought that can be wrong.
     pub fn has_credentials(&self) -> bool {
         self.user.is_some() || self.password.is_some() || self.enhanced.is_some()

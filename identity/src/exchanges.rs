@@ -11,14 +11,17 @@ pub struct ExchangeId(pub u64);
 /// Each is taken once. The oldest go where there are too many, or where they waited too long.
 #[derive(Default)]
 pub(crate) struct Exchanges {
-    waiting: HashMap<ExchangeId, Box<dyn Exchange>>,
+    waiting: HashMap<ExchangeId, Kept>,
     /// In the order in which they began; may name some that are gone.
     begun: VecDeque<(u64, ExchangeId)>,
     last: u64,
 }
 
+/// With whom it is to prove.
+pub(crate) type Kept = (Box<dyn Exchange>, Option<Box<str>>);
+
 impl Exchanges {
-    pub fn keep(&mut self, now_ms: u64, exchange: Box<dyn Exchange>) -> ExchangeId {
+    pub fn keep(&mut self, now_ms: u64, exchange: Kept) -> ExchangeId {
         while let Some((begun_ms, oldest)) = self.begun.front().copied() {
             let is_over = begun_ms + EXCHANGE_MS_MAX <= now_ms || self.begun.len() >= EXCHANGES_MAX;
             if !is_over && self.waiting.contains_key(&oldest) {
@@ -34,7 +37,7 @@ impl Exchanges {
         id
     }
 
-    pub fn take(&mut self, id: ExchangeId) -> Option<Box<dyn Exchange>> {
+    pub fn take(&mut self, id: ExchangeId) -> Option<Kept> {
         self.waiting.remove(&id)
     }
 }
@@ -57,10 +60,14 @@ mod tests {
         }
     }
 
+    fn silent() -> Kept {
+        (Box::new(Silent), None)
+    }
+
     #[test]
     fn an_exchange_is_taken_once() {
         let mut exchanges = Exchanges::default();
-        let (one, two) = (exchanges.keep(0, Box::new(Silent)), exchanges.keep(0, Box::new(Silent)));
+        let (one, two) = (exchanges.keep(0, silent()), exchanges.keep(0, silent()));
         assert_ne!(one, two);
         assert!(exchanges.take(one).is_some() && exchanges.take(one).is_none());
         assert!(exchanges.take(two).is_some());
@@ -69,13 +76,13 @@ mod tests {
     #[test]
     fn those_that_wait_too_long_or_are_too_many_go_oldest_first() {
         let mut exchanges = Exchanges::default();
-        let first = exchanges.keep(0, Box::new(Silent));
-        let second = exchanges.keep(1, Box::new(Silent));
-        exchanges.keep(EXCHANGE_MS_MAX, Box::new(Silent));
+        let first = exchanges.keep(0, silent());
+        let second = exchanges.keep(1, silent());
+        exchanges.keep(EXCHANGE_MS_MAX, silent());
         assert!(exchanges.take(first).is_none() && exchanges.take(second).is_some());
-        let third = exchanges.keep(EXCHANGE_MS_MAX, Box::new(Silent));
+        let third = exchanges.keep(EXCHANGE_MS_MAX, silent());
         for _ in 0..2 * EXCHANGES_MAX {
-            exchanges.keep(EXCHANGE_MS_MAX, Box::new(Silent));
+            exchanges.keep(EXCHANGE_MS_MAX, silent());
         }
         assert!(exchanges.take(third).is_none());
         assert!(exchanges.waiting.len() <= EXCHANGES_MAX && exchanges.begun.len() <= EXCHANGES_MAX);

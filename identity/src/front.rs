@@ -16,6 +16,7 @@ use std::{
 
 use crate::{
     Answer, Ask, Judgement, Reason,
+    attempt::Attempt,
     cache::{Cache, CacheKey, CacheLimits, KeyMaker},
     chain::Chains,
     exchanges::{ExchangeId, Exchanges},
@@ -81,7 +82,7 @@ struct Waiting {
 }
 
 struct Job {
-    ask: Ask,
+    attempt: Attempt,
     since_ms: u64,
     answer: Box<dyn FnOnce(Answer) + Send>,
 }
@@ -154,15 +155,19 @@ impl Front {
 
 impl Shared {
     fn ask(&self, ask: Ask, answer: Box<dyn FnOnce(Answer) + Send>) {
-        if let Some(at_once) = self.answer_at_once(&ask) {
+        if let Some(exchange) = ask.enhanced.as_ref().and_then(|enhanced| enhanced.exchange) {
+            return answer(self.go_on(ask, exchange));
+        }
+        let attempt = Attempt::new(ask);
+        if let Some(at_once) = self.answer_at_once(&attempt) {
             return answer(at_once);
         }
-        let job = Job { since_ms: self.now_ms(), ask, answer };
+        let job = Job { since_ms: self.now_ms(), attempt, answer };
         let pushed = {
             let mut waiting = lock(&self.waiting);
             match waiting.is_ending {
                 true => Err(job),
-                false => waiting.queue.push(job.ask.ip(), job),
+                false => waiting.queue.push(job.attempt.ask.ip(), job),
             }
         };
         match pushed {
@@ -171,63 +176,62 @@ impl Shared {
         }
     }
 
-    fn answer_at_once(&self, ask: &Ask) -> Option<Answer> {
-        if let Some(exchange) = ask.enhanced.as_ref().and_then(|enhanced| enhanced.exchange) {
-            return Some(self.go_on(ask, exchange));
-        }
+    fn answer_at_once(&self, attempt: &Attempt) -> Option<Answer> {
+        let ask = &attempt.ask;
         let (generation, chains) = self.chains();
         let chain = chains.of(&ask.listener);
         if chain.is_quick(ask) && !ask.has_credentials() {
             // Nothing was tried, so that nothing can have failed before.
-            return Some(self.settled(ask, chain.judge(ask, unix_ms()), None));
+            return Some(self.settled(attempt, chain.judge(ask, unix_ms()), None));
         }
         let key = self.keys.key(ask, chain.looks_at(), (generation, chain.generation()));
-        if let Some(known) = self.known(ask, key.as_ref()) {
+        if let Some(known) = self.known(attempt, key.as_ref()) {
             return Some(known);
         }
-        chain.is_quick(ask).then(|| self.settled(ask, chain.judge(ask, unix_ms()), key))
+        chain.is_quick(ask).then(|| self.settled(attempt, chain.judge(ask, unix_ms()), key))
     }
 
     /// What need not be judged: those who have to wait, and what was decided a moment ago.
-    fn known(&self, ask: &Ask, key: Option<&CacheKey>) -> Option<Answer> {
-        if let Some(held) = self.held(ask) {
+    fn known(&self, attempt: &Attempt, key: Option<&CacheKey>) -> Option<Answer> {
+        if let Some(held) = self.held(attempt) {
             return Some(held);
         }
         let answer = lock(&self.cache).get(key?, self.now_ms(), unix_ms())?;
         bump(&self.counters.repeated);
-        self.note(ask, &answer);
+        self.note(attempt, &answer);
         Some(answer)
     }
 
     /// The answer to those who have to wait after failed attempts.
-    fn held(&self, ask: &Ask) -> Option<Answer> {
-        let wait_ms = lock(&self.throttle).wait_ms(self.now_ms(), ask.ip(), Some(ask.subject()))?;
+    fn held(&self, attempt: &Attempt) -> Option<Answer> {
+        let wait_ms = lock(&self.throttle).wait_ms(self.now_ms(), attempt.ask.ip(), attempt.names())?;
         bump(&self.counters.throttled);
         bump(&self.counters.rejected);
         let why = format!("too many failed attempts: {} s to wait", wait_ms.div_ceil(1000));
         Some(Answer::reject(Reason::ConnectionRateExceeded, why))
     }
 
-    fn go_on(&self, ask: &Ask, exchange: ExchangeId) -> Answer {
-        let begun = lock(&self.exchanges).take(exchange);
+    fn go_on(&self, ask: Ask, exchange: ExchangeId) -> Answer {
+        let (begun, proves) = lock(&self.exchanges).take(exchange).unzip();
+        let attempt = Attempt::going_on(ask, proves.flatten());
         // Also here: many exchanges may have begun before the first of them failed.
-        if let Some(held) = self.held(ask) {
+        if let Some(held) = self.held(&attempt) {
             return held;
         }
         let (_, chains) = self.chains();
-        let chain = chains.of(&ask.listener);
-        let judgement = match (begun, &ask.enhanced) {
+        let chain = chains.of(&attempt.ask.listener);
+        let judgement = match (begun, &attempt.ask.enhanced) {
             (Some(begun), Some(enhanced)) => begun.go_on(enhanced.data.expose(), unix_ms(), chain),
             _ => {
                 let why = "the exchange is over: it took too long, or was answered before";
                 Judgement::reject(Reason::NotAuthorized, why)
             }
         };
-        self.settled(ask, judgement, None)
+        self.settled(&attempt, judgement, None)
     }
 
     /// What is to be remembered of a judgement, and its answer.
-    fn settled(&self, ask: &Ask, judgement: Judgement, key: Option<CacheKey>) -> Answer {
+    fn settled(&self, attempt: &Attempt, judgement: Judgement, key: Option<CacheKey>) -> Answer {
         let answer = match judgement {
             Judgement::Accept(identity) => Answer::Accept { identity: Arc::new(identity), data: None },
             Judgement::AcceptWith(identity, data) => {
@@ -236,31 +240,35 @@ impl Shared {
             Judgement::Reject(rejection) => Answer::Reject(rejection),
             Judgement::Pass => Answer::reject(Reason::NotAuthorized, "nobody decided"),
             Judgement::Challenge(data, exchange) => {
-                let exchange = lock(&self.exchanges).keep(self.now_ms(), exchange);
+                let kept = (exchange, attempt.proves().map(Into::into));
+                let exchange = lock(&self.exchanges).keep(self.now_ms(), kept);
                 Answer::Challenge { data, exchange }
             }
         };
         if let Some(key) = key {
             lock(&self.cache).put(key, self.now_ms(), &answer);
         }
-        self.note(ask, &answer);
+        self.note(attempt, &answer);
         answer
     }
 
     /// Counts, and remembers failed attempts.
-    fn note(&self, ask: &Ask, answer: &Answer) {
-        let (ip, user) = (ask.ip(), Some(ask.subject()));
+    fn note(&self, attempt: &Attempt, answer: &Answer) {
+        let ip = attempt.ask.ip();
         match answer {
-            Answer::Accept { .. } => {
+            Answer::Accept { identity, .. } => {
                 bump(&self.counters.accepted);
-                if ask.has_credentials() {
-                    lock(&self.throttle).on_success(ip, user);
+                if attempt.ask.has_credentials() {
+                    let mut throttle = lock(&self.throttle);
+                    // Who comes in by a token says nothing of the passwords of others who call themselves the same client.
+                    attempt.client().into_iter().for_each(|client| throttle.on_arrival(ip, client));
+                    attempt.proved(identity).into_iter().for_each(|user| throttle.on_success(ip, user));
                 }
             }
             Answer::Reject(rejection) => {
                 bump(&self.counters.rejected);
-                if ask.has_credentials() && rejection.reason.is_failed_attempt() {
-                    lock(&self.throttle).on_failure(self.now_ms(), ip, user);
+                if attempt.ask.has_credentials() && rejection.reason.is_failed_attempt() {
+                    lock(&self.throttle).on_failure(self.now_ms(), ip, attempt.names());
                 }
             }
             Answer::Challenge { .. } => bump(&self.counters.challenged),
@@ -299,12 +307,13 @@ impl Shared {
         if self.now_ms().saturating_sub(job.since_ms) > self.limits.wait_ms {
             return self.busy("the client waited too long to be identified");
         }
+        let ask = &job.attempt.ask;
         let (generation, chains) = self.chains();
-        let chain = chains.of(&job.ask.listener);
-        let key = self.keys.key(&job.ask, chain.looks_at(), (generation, chain.generation()));
-        match self.known(&job.ask, key.as_ref()) {
+        let chain = chains.of(&ask.listener);
+        let key = self.keys.key(ask, chain.looks_at(), (generation, chain.generation()));
+        match self.known(&job.attempt, key.as_ref()) {
             Some(answer) => answer,
-            None => self.settled(&job.ask, chain.judge(&job.ask, unix_ms()), key),
+            None => self.settled(&job.attempt, chain.judge(ask, unix_ms()), key),
         }
     }
 

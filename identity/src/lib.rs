@@ -8,6 +8,7 @@
 
 mod ages;
 mod ask;
+mod attempt;
 mod cache;
 mod chain;
 mod exchanges;

@@ -56,40 +56,62 @@ impl Throttle {
         Throttle { limits, pairs, known, addresses: ages(), users: ages(), hasher: RandomState::new() }
     }
 
-    /// How long it is until an attempt may be made. None: now.
-    pub fn wait_ms(&self, now_ms: u64, ip: Option<IpAddr>, user: Option<&str>) -> Option<u64> {
-        let (address, user) = (self.address(ip), self.user(user));
-        let pair = (address.unwrap_or(0), user.unwrap_or(0));
-        let record = self.pairs.get(&pair).copied().unwrap_or_default();
-        let of = |ages: &Ages<u64, Record>, key: Option<u64>, patience: Patience| {
-            key.and_then(|key| ages.get(&key)).map_or(0, |record| record.wait_ms(now_ms, patience))
+    /// How long it is until an attempt may be made for all of these users. None: now.
+    pub fn wait_ms<'a>(
+        &self,
+        now_ms: u64,
+        ip: Option<IpAddr>,
+        users: impl IntoIterator<Item = &'a str>,
+    ) -> Option<u64> {
+        let address = self.address(ip);
+        let of = |ages: &Ages<u64, Record>, key: u64, patience: Patience| {
+            ages.get(&key).map_or(0, |record| record.wait_ms(now_ms, patience))
         };
-        let waits = [
-            record.wait_ms(now_ms, self.limits.pair),
-            of(&self.addresses, address, self.limits.address),
-            if self.known.get(&pair).is_some() { 0 } else { of(&self.users, user, self.limits.user) },
-        ];
-        waits.into_iter().max().filter(|wait| *wait > 0)
+        let for_address = address.map_or(0, |address| of(&self.addresses, address, self.limits.address));
+        let waits = users.into_iter().map(|user| {
+            let user = self.user(user);
+            let pair = (address.unwrap_or(0), user);
+            let for_pair = self.pairs.get(&pair).map_or(0, |record| record.wait_ms(now_ms, self.limits.pair));
+            match self.known.get(&pair) {
+                Some(()) => for_pair,
+                None => for_pair.max(of(&self.users, user, self.limits.user)),
+            }
+        });
+        waits.chain([for_address]).max().filter(|wait| *wait > 0)
     }
 
-    pub fn on_failure(&mut self, now_ms: u64, ip: Option<IpAddr>, user: Option<&str>) {
-        let (address, user) = (self.address(ip), self.user(user));
-        let pair = (address.unwrap_or(0), user.unwrap_or(0));
-        let record = self.pairs.get(&pair).copied().unwrap_or_default();
-        self.pairs.insert(pair, record.failed(now_ms, self.limits.pair));
+    /// One failure of the address, and of each of these users.
+    pub fn on_failure<'a>(
+        &mut self,
+        now_ms: u64,
+        ip: Option<IpAddr>,
+        users: impl IntoIterator<Item = &'a str>,
+    ) {
+        let address = self.address(ip);
+        for user in users {
+            let user = self.user(user);
+            let pair = (address.unwrap_or(0), user);
+            let record = self.pairs.get(&pair).copied().unwrap_or_default();
+            self.pairs.insert(pair, record.failed(now_ms, self.limits.pair));
+            let record = self.users.get(&user).copied().unwrap_or_default();
+            self.users.insert(user, record.failed(now_ms, self.limits.user));
+        }
         if let Some(key) = address {
             let record = self.addresses.get(&key).copied().unwrap_or_default();
             self.addresses.insert(key, record.failed(now_ms, self.limits.address));
         }
-        if let Some(key) = user {
-            let record = self.users.get(&key).copied().unwrap_or_default();
-            self.users.insert(key, record.failed(now_ms, self.limits.user));
-        }
     }
 
-    pub fn on_success(&mut self, ip: Option<IpAddr>, user: Option<&str>) {
-        let pair = (self.address(ip).unwrap_or(0), self.user(user).unwrap_or(0));
+    /// Somebody of that name was let in there: what others try with it elsewhere does not hold those.
+    pub fn on_arrival(&mut self, ip: Option<IpAddr>, user: &str) {
+        let pair = (self.address(ip).unwrap_or(0), self.user(user));
         self.known.insert(pair, ());
+    }
+
+    /// The user has proved who it is: what failed before at that address is forgotten.
+    pub fn on_success(&mut self, ip: Option<IpAddr>, user: &str) {
+        self.on_arrival(ip, user);
+        let pair = (self.address(ip).unwrap_or(0), self.user(user));
         // Most have not failed before.
         if self.pairs.get(&pair).is_some() {
             self.pairs.insert(pair, Record::default());
@@ -104,8 +126,8 @@ impl Throttle {
         })
     }
 
-    fn user(&self, user: Option<&str>) -> Option<u64> {
-        user.map(|user| self.hasher.hash_one(user))
+    fn user(&self, user: &str) -> u64 {
+        self.hasher.hash_one(user)
     }
 }
 

@@ -1,15 +1,19 @@
 //! Answers at once, answers later, and answers to too many.
 
-use std::{sync::mpsc, time::Duration};
+use std::{
+    sync::{Condvar, mpsc},
+    time::Duration,
+};
 
 use super::*;
 use crate::{
-    Enhanced, Exchange, Identity, Secret,
+    Enhanced, Exchange, Identity, ScramFile, Secret,
     chain::{
         Aspects, Chain, Provider,
         tests::{ask, passwords},
     },
-    provider::Anonymous,
+    provider::{Anonymous, Scram},
+    scram::{Client, Credential, Mechanism},
 };
 
 /// Judges when it is let, and counts.
@@ -59,6 +63,9 @@ impl Provider for Gate {
                 user: ask.user.as_deref().map(Arc::from),
                 ..Identity::default()
             }),
+            Some(b"own") => {
+                Judgement::Accept(Identity { user: Some("mallory".into()), ..Identity::default() })
+            }
             Some(b"down") => Judgement::reject(Reason::ServerUnavailable, "down"),
             _ => Judgement::reject(Reason::BadUserNameOrPassword, "wrong"),
         }
@@ -309,4 +316,83 @@ fn a_password_file_answers_through_the_threads() {
     assert!(matches!(answer(&front, login(1, "alice", "secret")), Answer::Accept { .. }));
     assert_eq!(reason(&answer(&front, login(2, "alice", "x"))), Some(Reason::BadUserNameOrPassword));
     assert_eq!(reason(&answer(&front, login(3, "bob", "x"))), Some(Reason::BadUserNameOrPassword));
+}
+
+#[test]
+fn a_login_of_ones_own_under_anothers_name_forgives_nothing() {
+    let gate = Gate::new(true);
+    let front = front(gate, patient());
+    let guess = |number: u8| reason(&answer(&front, login(1, "victim", &format!("guess{number}"))));
+    for number in 0..4 {
+        assert_eq!(guess(number), Some(Reason::BadUserNameOrPassword));
+        // After the last one it is held as well.
+        let own = answer(&front, login(1, "victim", "own"));
+        assert_eq!(reason(&own), (number == 3).then_some(Reason::ConnectionRateExceeded));
+    }
+    assert_eq!(guess(4), Some(Reason::ConnectionRateExceeded));
+    assert!(matches!(answer(&front, login(1, "mallory", "own")), Answer::Accept { .. }));
+}
+
+const ALICE: &str = "alice";
+
+fn keys(user: &str, password: &[u8]) -> Arc<dyn Provider> {
+    let credential = Credential::make(Mechanism::Sha256, password, 4096).expect("made");
+    keys_of(&format!("{user}:{credential}\n"))
+}
+
+fn keys_of(text: &str) -> Arc<dyn Provider> {
+    let file = ScramFile::parse("keys", text.as_bytes()).expect("a good file").0;
+    Arc::new(Scram::new("keys", file, &Secret::new(b"s")))
+}
+
+fn proof(address: u8, user: Option<&str>, data: &[u8], exchange: Option<ExchangeId>) -> Ask {
+    let enhanced = Enhanced { method: "SCRAM-SHA-256".into(), data: Secret::new(data), exchange };
+    Ask { enhanced: Some(enhanced), user: user.map(Into::into), ..ask(&format!("192.0.2.{address}:1"), None) }
+}
+
+/// The client's last message, for the exchange that it is for.
+fn begin_proof(front: &Front, user: Option<&str>, password: &[u8]) -> Result<(Vec<u8>, ExchangeId), Answer> {
+    let mut client = Client::new(Mechanism::Sha256, ALICE, Secret::new(password), "abc");
+    match answer(front, proof(1, user, &client.first(), None)) {
+        Answer::Challenge { data, exchange } => Ok((client.answer(&data).expect("an answer"), exchange)),
+        other => Err(other),
+    }
+}
+
+#[test]
+fn guesses_in_an_exchange_count_for_whom_it_is_to_prove() {
+    let front = front(keys(ALICE, b"secret"), patient());
+    for number in 0..4 {
+        // The name of the CONNECT is another one each time.
+        let name = format!("user{number}");
+        let (last, exchange) = begin_proof(&front, Some(&name), b"guess").expect("not held yet");
+        let guessed = answer(&front, proof(1, Some(&name), &last, Some(exchange)));
+        assert_eq!(reason(&guessed), Some(Reason::NotAuthorized));
+    }
+    for name in [Some("another"), Some(ALICE), None] {
+        let held = begin_proof(&front, name, b"secret").expect_err("held");
+        assert_eq!(reason(&held), Some(Reason::ConnectionRateExceeded), "{name:?}");
+    }
+    // Also by the other way to prove a password, and not from elsewhere.
+    assert_eq!(reason(&answer(&front, login(1, ALICE, "x"))), Some(Reason::ConnectionRateExceeded));
+    assert_eq!(reason(&answer(&front, login(2, ALICE, "x"))), Some(Reason::BadUserNameOrPassword));
+}
+
+#[test]
+fn a_proof_is_judged_by_the_chains_of_its_moment() {
+    let credential = Credential::make(Mechanism::Sha256, b"secret", 4096).expect("made");
+    let same = || keys_of(&format!("{ALICE}:{credential}\n"));
+    let cases = [
+        (Some(same()), None),
+        (Some(keys(ALICE, b"other")), Some(Reason::NotAuthorized)),
+        (Some(keys("bob", b"secret")), Some(Reason::NotAuthorized)),
+        (None, Some(Reason::NotAuthorized)),
+    ];
+    for (number, (later, expected)) in cases.into_iter().enumerate() {
+        let front = front(same(), patient());
+        let (last, exchange) = begin_proof(&front, None, b"secret").expect("a challenge");
+        front.replace(Chains::new(Chain::new(later.into_iter().collect())));
+        let judged = answer(&front, proof(1, None, &last, Some(exchange)));
+        assert_eq!(reason(&judged), expected, "case {number}: {judged:?}");
+    }
 }

@@ -62,7 +62,7 @@ fn a_device_with_a_wrong_password_does_not_hold_its_neighbours() {
 fn an_address_that_tries_many_users_has_to_wait() {
     let mut throttle = throttle();
     for number in 0..40 {
-        throttle.on_failure(0, ip(1), Some(&format!("user{number}")));
+        throttle.on_failure(0, ip(1), [&*format!("user{number}")]);
     }
     assert!(throttle.wait_ms(0, ip(1), Some("another")).is_some());
     assert_eq!(throttle.wait_ms(0, ip(2), Some("another")), None);
@@ -71,9 +71,9 @@ fn an_address_that_tries_many_users_has_to_wait() {
 #[test]
 fn a_user_that_is_tried_from_everywhere_has_to_wait_except_where_it_was_let_in() {
     let mut throttle = throttle();
-    throttle.on_success(ip(200), Some("alice"));
+    throttle.on_success(ip(200), "alice");
     throttle.on_failure(0, ip(201), Some("alice"));
-    throttle.on_success(ip(201), Some("alice"));
+    throttle.on_success(ip(201), "alice");
     for number in 0..40 {
         throttle.on_failure(0, ip(number), Some("alice"));
     }
@@ -89,7 +89,7 @@ fn an_ipv6_network_is_one_address_and_a_mapped_one_is_ipv4() {
     let six =
         |network: u16, host: u16| Some(IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, network, 0, 0, 0, host)));
     for host in 0..40 {
-        throttle.on_failure(0, six(1, host), Some(&format!("user{host}")));
+        throttle.on_failure(0, six(1, host), [&*format!("user{host}")]);
     }
     assert!(throttle.wait_ms(0, six(1, 999), Some("x")).is_some());
     assert_eq!(throttle.wait_ms(0, six(2, 1), Some("x")), None);
@@ -105,10 +105,28 @@ fn the_tables_stay_within_their_bound() {
     let mut throttle = Throttle::new(ThrottleLimits { entries_max: 1_000, ..ThrottleLimits::default() });
     for number in 0..20_000u32 {
         let ip = Some(IpAddr::V4(Ipv4Addr::from_bits(number)));
-        throttle.on_failure(0, ip, Some(&number.to_string()));
-        throttle.on_success(ip, Some(&number.to_string()));
+        throttle.on_failure(0, ip, [&*number.to_string()]);
+        throttle.on_success(ip, &number.to_string());
     }
     for len in [throttle.pairs.len(), throttle.known.len(), throttle.addresses.len(), throttle.users.len()] {
         assert!(len <= 1_000, "{len}");
     }
+}
+
+#[test]
+fn an_attempt_in_two_names_counts_for_both_and_once_for_the_address() {
+    let mut throttle = throttle();
+    for _ in 0..10 {
+        throttle.on_failure(0, ip(1), ["alice", "bob"]);
+    }
+    for user in ["alice", "bob"] {
+        assert!(throttle.wait_ms(0, ip(1), [user]).is_some());
+        // Whoever of the two has to wait longer decides.
+        assert!(throttle.wait_ms(0, ip(1), ["carol", user]).is_some());
+    }
+    assert_eq!(throttle.wait_ms(0, ip(1), ["carol"]), None);
+    for _ in 0..20 {
+        throttle.on_failure(0, ip(1), ["alice", "bob"]);
+    }
+    assert_eq!(throttle.wait_ms(0, ip(1), ["carol"]), None, "30 failures are free");
 }

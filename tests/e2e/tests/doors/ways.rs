@@ -97,7 +97,8 @@ fn come(broker: &Broker, way: &Way, visit: &Visit) -> Outcome {
         };
         target.tls = Some(Tls::new(&options).unwrap());
     }
-    let mut options = v5("comes");
+    // A failure by an exchange that names nobody counts for the client, and who fails too often has to wait.
+    let mut options = v5(way.name);
     let result = match &visit.says {
         Says::Nothing => Link::reach(target, options),
         Says::Password(user, password) => {
