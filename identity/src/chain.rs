@@ -20,6 +20,11 @@ pub trait Provider: Send + Sync {
 
     fn judge(&self, ask: &Ask, unix_ms: u64) -> Judgement;
 
+    /// Whether another program may have to be waited for, whatever it takes. Then a thread does it that nobody else needs.
+    fn waits_for_others(&self, _ask: &Ask) -> bool {
+        false
+    }
+
     /// What it says, by what it knows now, of a user who has proved to have this credential.
     fn vouch(&self, _user: &str, _credential: &Credential) -> Judgement {
         Judgement::Pass
@@ -103,6 +108,22 @@ impl Chain {
             }
         }
         self.judge_unknown(ask)
+    }
+
+    /// Asks the providers from this one on, as long as they wait for others, or as long as they do not: the one who calls is
+    /// there for those alone. The error is where another has to go on.
+    pub fn judge_part(&self, ask: &Ask, unix_ms: u64, from: usize, waits: bool) -> Result<Judgement, usize> {
+        for (at, provider) in self.providers.iter().enumerate().skip(from) {
+            if provider.waits_for_others(ask) != waits {
+                return Err(at);
+            }
+            match provider.judge(ask, unix_ms) {
+                Judgement::Pass => {}
+                judgement => return Ok(judgement),
+            }
+        }
+        // Which may take the time of a hash.
+        if waits { Err(self.providers.len()) } else { Ok(self.judge_unknown(ask)) }
     }
 
     /// Who has proved to have this credential may have lost it meanwhile, or have other rights.

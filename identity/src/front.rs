@@ -3,11 +3,14 @@
 //! The way of an ask: is it an answer to a challenge? Has this address or user to wait after failed attempts? Was the same
 //! decided a moment ago? Can it be decided at once? Else it queues for a thread, in turn by address, and is looked at in the same
 //! order again when its turn comes, because much may have been decided meanwhile.
+//!
+//! There are two lines, each with threads of its own: one for what takes a core, and one for what waits for another program. An ask
+//! goes to and fro between them as its chain has it. So a program that hangs keeps those from coming in that it is asked about.
 
 use std::{
     io,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
@@ -20,8 +23,8 @@ use crate::{
     cache::{Cache, CacheKey, CacheLimits, KeyMaker},
     chain::Chains,
     exchanges::{ExchangeId, Exchanges},
+    line::Line,
     priority,
-    queue::Queue,
     throttle::{Throttle, ThrottleLimits},
 };
 
@@ -29,6 +32,9 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrontLimits {
     pub threads: usize,
+    /// Beside them, those that wait for other programs: started when they are needed.
+    pub waiting_threads_max: usize,
+    /// For either.
     pub queue_max: usize,
     /// Who waited so long is told that the broker is busy: its client has given up.
     pub wait_ms: u64,
@@ -71,20 +77,34 @@ struct Shared {
     cache: Mutex<Cache>,
     throttle: Mutex<Throttle>,
     exchanges: Mutex<Exchanges>,
-    waiting: Mutex<Waiting>,
-    bell: Condvar,
+    /// For what takes a core.
+    working: Line<Job>,
+    /// For what waits for another program.
+    waiting: Line<Job>,
+    waiting_threads: Mutex<Vec<JoinHandle<()>>>,
     counters: Counters,
 }
 
-struct Waiting {
-    queue: Queue<Job>,
-    is_ending: bool,
+/// What the threads of a line are for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sort {
+    Working,
+    Waiting,
 }
 
 struct Job {
     attempt: Attempt,
     since_ms: u64,
+    /// How far the chain was asked already.
+    asked: Asked,
     answer: Box<dyn FnOnce(Answer) + Send>,
+}
+
+/// The providers before this one have passed, as they were at these generations of the chains and of the chain.
+#[derive(Clone, Copy, Default)]
+struct Asked {
+    generation: (u64, u64),
+    from: usize,
 }
 
 #[derive(Default)]
@@ -108,8 +128,9 @@ impl Front {
             cache: Mutex::new(Cache::new(limits.cache)),
             throttle: Mutex::new(Throttle::new(limits.throttle)),
             exchanges: Mutex::default(),
-            waiting: Mutex::new(Waiting { queue: Queue::new(limits.queue_max), is_ending: false }),
-            bell: Condvar::new(),
+            working: Line::new(limits.queue_max),
+            waiting: Line::new(limits.queue_max),
+            waiting_threads: Mutex::default(),
             counters: Counters::default(),
         });
         // Those that were started end with their owner, also where a later one cannot be started.
@@ -117,7 +138,7 @@ impl Front {
         for number in 0..limits.threads.max(1) {
             let shared = shared.clone();
             let thread = thread::Builder::new().name(format!("identity-{number}"));
-            owner.threads.push(thread.spawn(move || shared.work())?);
+            owner.threads.push(thread.spawn(move || shared.work(Sort::Working))?);
         }
         Ok(Front { owner: Arc::new(owner) })
     }
@@ -148,7 +169,7 @@ impl Front {
             throttled: read(&counters.throttled),
             busy: read(&counters.busy),
             repeated: read(&counters.repeated),
-            queued: lock(&shared.waiting).queue.len() as u64,
+            queued: (shared.working.len() + shared.waiting.len()) as u64,
         }
     }
 }
@@ -162,17 +183,13 @@ impl Shared {
         if let Some(at_once) = self.answer_at_once(&attempt) {
             return answer(at_once);
         }
-        let job = Job { since_ms: self.now_ms(), attempt, answer };
-        let pushed = {
-            let mut waiting = lock(&self.waiting);
-            match waiting.is_ending {
-                true => Err(job),
-                false => waiting.queue.push(job.attempt.ask.ip(), job),
-            }
-        };
-        match pushed {
-            Ok(()) => self.bell.notify_one(),
-            Err(job) => (job.answer)(self.busy("too many clients wait to be identified")),
+        let job = Job { since_ms: self.now_ms(), attempt, asked: Asked::default(), answer };
+        self.push(&self.working, job);
+    }
+
+    fn push(&self, line: &Line<Job>, job: Job) {
+        if let Err(job) = line.push(job.attempt.ask.ip(), job) {
+            (job.answer)(self.busy("too many clients wait to be identified"));
         }
     }
 
@@ -282,39 +299,67 @@ impl Shared {
     }
 
     /// One thread, until the end.
-    fn work(&self) {
+    fn work(self: &Arc<Self>, sort: Sort) {
         priority::give_way();
-        loop {
-            let job = {
-                let mut waiting = lock(&self.waiting);
-                loop {
-                    match waiting.queue.pop() {
-                        Some(job) => break job,
-                        None if waiting.is_ending => return,
-                        None => waiting = self.bell.wait(waiting).unwrap_or_else(PoisonError::into_inner),
-                    }
+        while let Some(mut job) = self.line(sort).next() {
+            match self.judge(&job, sort) {
+                Ok(answer) => (job.answer)(answer),
+                Err(asked) => {
+                    job.asked = asked;
+                    self.hand_over(job, sort);
                 }
-            };
-            let answer = self.judge(&job);
-            (job.answer)(answer);
+            }
         }
     }
 
-    fn judge(&self, job: &Job) -> Answer {
-        if lock(&self.waiting).is_ending {
-            return self.busy("the broker is ending");
+    fn line(&self, sort: Sort) -> &Line<Job> {
+        match sort {
+            Sort::Working => &self.working,
+            Sort::Waiting => &self.waiting,
+        }
+    }
+
+    /// The next provider is for the threads of the other line.
+    fn hand_over(self: &Arc<Self>, job: Job, from: Sort) {
+        match from {
+            Sort::Waiting => self.push(&self.working, job),
+            Sort::Working if self.has_waiting_thread() => self.push(&self.waiting, job),
+            Sort::Working => (job.answer)(self.busy("there is no thread to wait for another program")),
+        }
+    }
+
+    /// One for each that waits, up to so many.
+    fn has_waiting_thread(self: &Arc<Self>) -> bool {
+        let mut threads = lock(&self.waiting_threads);
+        if threads.len() < self.limits.waiting_threads_max.max(1) && self.waiting.is_busy() {
+            let shared = Arc::clone(self);
+            let thread = thread::Builder::new().name(format!("identity-waiting-{}", threads.len()));
+            threads.extend(thread.spawn(move || shared.work(Sort::Waiting)).ok());
+        }
+        !threads.is_empty()
+    }
+
+    /// The error is where the other line has to go on.
+    fn judge(&self, job: &Job, sort: Sort) -> Result<Answer, Asked> {
+        if self.line(sort).is_ending() {
+            return Ok(self.busy("the broker is ending"));
         }
         if self.now_ms().saturating_sub(job.since_ms) > self.limits.wait_ms {
-            return self.busy("the client waited too long to be identified");
+            return Ok(self.busy("the client waited too long to be identified"));
         }
         let ask = &job.attempt.ask;
         let (generation, chains) = self.chains();
         let chain = chains.of(&ask.listener);
-        let key = self.keys.key(ask, chain.looks_at(), (generation, chain.generation()));
-        match self.known(&job.attempt, key.as_ref()) {
-            Some(answer) => answer,
-            None => self.settled(&job.attempt, chain.judge(ask, unix_ms()), key),
+        let generation = (generation, chain.generation());
+        let key = self.keys.key(ask, chain.looks_at(), generation);
+        if let Some(answer) = self.known(&job.attempt, key.as_ref()) {
+            return Ok(answer);
         }
+        // What was said by others than these, or by these when they knew something else, is asked again.
+        let from = if job.asked.generation == generation { job.asked.from } else { 0 };
+        let judgement = chain.judge_part(ask, unix_ms(), from, sort == Sort::Waiting);
+        let judgement = judgement.map_err(|from| Asked { generation, from })?;
+        Ok(self.settled(&job.attempt, judgement, key))
     }
 
     fn chains(&self) -> (u64, Arc<Chains>) {
@@ -329,9 +374,10 @@ impl Shared {
 impl Drop for Owner {
     fn drop(&mut self) {
         // What waits is answered, and a judgement that has begun comes to its end.
-        lock(&self.shared.waiting).is_ending = true;
-        self.shared.bell.notify_all();
-        for thread in self.threads.drain(..) {
+        self.shared.working.end();
+        self.shared.waiting.end();
+        let waiting = std::mem::take(&mut *lock(&self.shared.waiting_threads));
+        for thread in self.threads.drain(..).chain(waiting) {
             // The last owner may be gone on one of these threads, with the answer that it held.
             if thread.thread().id() != thread::current().id() {
                 // A thread that panicked has said so.
@@ -365,6 +411,7 @@ impl Default for FrontLimits {
     fn default() -> FrontLimits {
         FrontLimits {
             threads: 2,
+            waiting_threads_max: 16,
             queue_max: 20_000,
             wait_ms: 30_000,
             cache: CacheLimits::default(),

@@ -17,6 +17,7 @@ mod http;
 mod judgement;
 pub mod jwt;
 mod known;
+mod line;
 mod named_file;
 pub mod password;
 mod password_file;

@@ -18,6 +18,8 @@ use crate::{
 
 /// Judges when it is let, and counts.
 struct Gate {
+    /// As one that asks another program.
+    waits: bool,
     judged: AtomicU64,
     is_open: Mutex<bool>,
     bell: Condvar,
@@ -25,7 +27,16 @@ struct Gate {
 
 impl Gate {
     fn new(is_open: bool) -> Arc<Gate> {
-        Arc::new(Gate { judged: AtomicU64::new(0), is_open: Mutex::new(is_open), bell: Condvar::new() })
+        Gate::of(is_open, false)
+    }
+
+    fn of(is_open: bool, waits: bool) -> Arc<Gate> {
+        Arc::new(Gate {
+            waits,
+            judged: AtomicU64::new(0),
+            is_open: Mutex::new(is_open),
+            bell: Condvar::new(),
+        })
     }
 
     fn open(&self) {
@@ -52,6 +63,9 @@ impl Provider for Gate {
     fn is_quick(&self, _ask: &Ask) -> bool {
         false
     }
+    fn waits_for_others(&self, _ask: &Ask) -> bool {
+        self.waits
+    }
     fn judge(&self, ask: &Ask, _unix_ms: u64) -> Judgement {
         let mut is_open = lock(&self.is_open);
         while !*is_open {
@@ -66,6 +80,7 @@ impl Provider for Gate {
             Some(b"own") => {
                 Judgement::Accept(Identity { user: Some("mallory".into()), ..Identity::default() })
             }
+            Some(b"pass") => Judgement::Pass,
             Some(b"down") => Judgement::reject(Reason::ServerUnavailable, "down"),
             _ => Judgement::reject(Reason::BadUserNameOrPassword, "wrong"),
         }
@@ -395,4 +410,71 @@ fn a_proof_is_judged_by_the_chains_of_its_moment() {
         let judged = answer(&front, proof(1, None, &last, Some(exchange)));
         assert_eq!(reason(&judged), expected, "case {number}: {judged:?}");
     }
+}
+
+#[test]
+fn a_program_that_hangs_keeps_nobody_out_who_is_known_without_it() {
+    let gate = Gate::of(false, true);
+    let chain = Chain::new(vec![Arc::new(passwords()), gate.clone()]);
+    let front = Front::start(Chains::new(chain), patient()).expect("threads");
+    let (sender, receiver) = mpsc::channel();
+    for number in 0..100u8 {
+        let sender = sender.clone();
+        let stranger = login(number, &format!("stranger{number}"), "right");
+        front.ask(stranger, move |answer| sender.send(answer).expect("the test waits"));
+    }
+    for address in 200..210 {
+        assert!(matches!(answer(&front, login(address, ALICE, "secret")), Answer::Accept { .. }));
+    }
+    assert_eq!((gate.judged(), receiver.try_iter().count()), (0, 0));
+    let threads = lock(&front.owner.shared.waiting_threads).len();
+    assert_eq!(threads, FrontLimits::default().waiting_threads_max);
+    gate.open();
+    for _ in 0..100 {
+        let answer = receiver.recv_timeout(Duration::from_secs(20)).expect("an answer");
+        assert!(matches!(answer, Answer::Accept { .. }));
+    }
+    assert_eq!(gate.judged(), 100);
+}
+
+/// Passes, and takes the time of a password on a thread that it tells of.
+struct Witness(Mutex<Vec<String>>);
+
+impl Provider for Witness {
+    fn name(&self) -> &str {
+        "witness"
+    }
+    fn kind(&self) -> &'static str {
+        ""
+    }
+    fn looks_at(&self) -> Aspects {
+        Aspects::LOGIN
+    }
+    fn is_quick(&self, _ask: &Ask) -> bool {
+        false
+    }
+    fn judge(&self, _ask: &Ask, _unix_ms: u64) -> Judgement {
+        lock(&self.0).push(thread::current().name().unwrap_or_default().to_owned());
+        Judgement::Pass
+    }
+    fn burn(&self, ask: &Ask) -> bool {
+        self.judge(ask, 0);
+        true
+    }
+}
+
+#[test]
+fn what_takes_a_core_is_never_done_by_threads_that_wait_for_others() {
+    let witness = Arc::new(Witness(Mutex::default()));
+    let gates = [Gate::of(true, true), Gate::of(true, true)];
+    let chain = Chain::new(vec![gates[0].clone(), witness.clone(), gates[1].clone()]);
+    let front = Front::start(Chains::new(chain), FrontLimits { threads: 1, ..patient() }).expect("threads");
+    let unknown = answer(&front, login(1, "nobody", "pass"));
+    assert_eq!(reason(&unknown), Some(Reason::BadUserNameOrPassword));
+    assert_eq!(gates.map(|gate| gate.judged()), [1, 1], "each is asked once");
+    assert_eq!(
+        *lock(&witness.0),
+        ["identity-0", "identity-0"],
+        "for its judgement, and for the time of a hash"
+    );
 }

@@ -76,6 +76,10 @@ impl Provider for CallOut {
         ask.enhanced.is_some()
     }
 
+    fn waits_for_others(&self, ask: &Ask) -> bool {
+        ask.enhanced.is_none()
+    }
+
     fn judge(&self, ask: &Ask, unix_ms: u64) -> Judgement {
         if ask.enhanced.is_some() {
             return Judgement::Pass;

@@ -72,6 +72,10 @@ impl Provider for Tokens {
         token_of(ask).is_none()
     }
 
+    fn waits_for_others(&self, ask: &Ask) -> bool {
+        matches!(self.keys, KeySource::Published(_)) && token_of(ask).is_some()
+    }
+
     /// The user is who the token is about, whatever the user name of the CONNECT is.
     fn judge(&self, ask: &Ask, unix_ms: u64) -> Judgement {
         let Some(token) = token_of(ask) else { return Judgement::Pass };

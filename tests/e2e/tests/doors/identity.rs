@@ -1,10 +1,14 @@
 //! Who is let in: files that mosquitto's own tool makes, certificates, nobody in particular, and those who try too often.
 
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use e2e::{Authority, Broker, Process, Setup, program};
+use client::Options;
+use e2e::{Authority, Broker, Link, Process, Setup, program, v5};
 
 use super::publish;
 
@@ -142,4 +146,29 @@ fn users_of_the_database_are_let_in_unless_they_are_disabled() {
         assert!(!is_in(user, password), "{user}");
     }
     broker.process.await_text("why=\"the user is disabled\"");
+}
+
+#[test]
+fn a_program_that_hangs_keeps_nobody_out_whom_a_file_knows() {
+    // It is connected to, and never says anything: what it is asked waits in its socket.
+    let hangs = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", hangs.local_addr().unwrap());
+    let more = format!("http_url = \"{url}\"\nhttp_timeout_secs = 60\nanonymous = \"never\"\nthreads = 1\n");
+    let (_, broker) = asking("identity-hangs", &more);
+    let login = |client_id: &str, user: &str| Options {
+        username: Some(user.into()),
+        password: Some("geheim".into()),
+        ..v5(client_id)
+    };
+    for number in 0..20 {
+        let (port, name) = (broker.port, format!("stranger-{number}"));
+        let options = login(&name, &name);
+        // It gets its answer when the broker ends, if at all.
+        thread::spawn(move || drop(Link::try_connect(port, options)));
+    }
+    broker.await_counter("authentications_asked", 20);
+    // Longer than the program has to answer would be as bad as never.
+    let begun = Instant::now();
+    Link::connect(broker.port, login("anna", "anna")).close();
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
 }
