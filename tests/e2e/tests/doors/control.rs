@@ -247,9 +247,10 @@ fn nobody_is_cut_off_and_nothing_is_lost_while_reloads_follow_each_other() {
     let authority = Authority::new(setup.folder());
     authority.issue("broker.example");
     let text = format!(
-        "{}[tls]\ncertificate_files = [\"broker.example.pem\"]\nkey_files = [\"broker.example.key\"]\n",
+        "{}[session]\nmax_queued_messages = {MESSAGES}\n[tls]\ncertificate_files = [\"broker.example.pem\"]\nkey_files = [\"broker.example.key\"]\n",
         listeners(&[format!("tcp://127.0.0.1:{plain}"), format!("tls://127.0.0.1:{tls}")])
     );
+    // A subscriber that gets no time of the machine loses nothing by a full queue either.
     let broker = setup.config(&text).start();
     let ca = authority.file().display().to_string();
     let mut subscriber = Link::connect(plain, v5("subscriber"));

@@ -111,6 +111,34 @@ fn a_backup_comes_back_and_a_store_gives_way_only_when_it_is_told_to() {
 }
 
 #[test]
+fn what_a_broker_has_beside_its_store_is_in_the_way_of_no_restore() {
+    let backup = Shelf::filled("beside-backup", 2);
+    let shelf = Shelf::new("beside");
+    let broker = shelf
+        .setup(1)
+        .with_api()
+        .variable("IOTHUB_API__LISTEN", "127.0.0.1:0")
+        .variable("IOTHUB_LOG__LEVEL", "info");
+    let broker = broker.start();
+    let add = ["ban", "add", "-i", "banned", "--data-dir"].map(OsStr::new);
+    let banned = Setup::bare("ban").args(add.iter().chain(&[shelf.dir.as_os_str()])).run();
+    assert_eq!(banned.code, Some(0), "{banned:?}");
+    broker.end(libc::SIGKILL);
+    for path in entries(&shelf.dir) {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if name == "layout" {
+            fs::remove_file(path).unwrap();
+        } else if name.starts_with("shard-") {
+            fs::remove_dir_all(path).unwrap();
+        }
+    }
+    let beside = ["api_tokens", "bans.json", "scram.key"].map(|name| shelf.dir.join(name));
+    assert!(beside.iter().all(|path| path.exists()), "{:?}", entries(&shelf.dir));
+    assert_says(&shelf.store("restore", &[backup.dir.as_ref()]), 0, &["2 queued messages"]);
+    assert!(beside.iter().all(|path| path.exists()), "{:?}", entries(&shelf.dir));
+}
+
+#[test]
 fn a_backup_that_is_not_whole_is_none() {
     let shelf = Shelf::filled("broken", 4);
     let backup = Shelf::new("broken-backup");
