@@ -1,10 +1,12 @@
 //! What an operator may have done to clients and to what the shard holds for them.
 
+use std::sync::Arc;
+
 use mqtt::{QoS, ReasonCode};
 
 use crate::{
     Cause, Effects, Instant, Message, Shard, What, ending::WillFate, keys::SessionKey, message::Parts,
-    router::Carried, turn::Turn,
+    publish::is_of_server, router::Carried, turn::Turn,
 };
 
 /// One order. Whoever is not here is no error: another shard may know it.
@@ -35,6 +37,15 @@ pub enum Act {
         retain: bool,
         expiry_s: Option<u32>,
     },
+    /// Publishes what the server says of itself, retained: of all of it what belongs to topics that this shard keeps.
+    Tell(Arc<[Told]>),
+}
+
+/// A topic within `$SYS/`, and what is to be read there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    pub topic: Box<str>,
+    pub payload: Box<[u8]>,
 }
 
 /// What came of it.
@@ -87,7 +98,30 @@ impl Shard {
                 };
                 Acted::of(self.publish(None, &mut Carried::new(parts), turn))
             }
+            Act::Tell(told) => self.tell(&told, turn),
         }
+    }
+
+    /// At QoS 0: whoever misses one gets the next, and nothing of it is for those who are away.
+    fn tell(&mut self, told: &[Told], turn: &mut Turn<'_>) -> Acted {
+        let mut count = 0;
+        for Told { topic, payload } in told {
+            if self.placement.topic(topic) != self.id || !is_of_server(topic.as_bytes()) {
+                continue;
+            }
+            let parts = Parts {
+                topic,
+                qos: QoS::AtMostOnce,
+                retain: true,
+                expires_at: None,
+                retained_id: None,
+                forwarded: &[],
+                payload,
+            };
+            self.spread(None, &mut Carried::new(parts), turn);
+            count += 1;
+        }
+        Acted { count, ..Acted::default() }
     }
 
     /// False: it has no connection.

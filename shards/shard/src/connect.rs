@@ -6,7 +6,7 @@ use mqtt::{Connack, ConnackProperties, Connect, Frame, Packet, PacketKind, Reaso
 
 use crate::{
     Claim, ConnId, Effect, Note, Reading, Shard, ShardId, What, confirm::Needs, connection::Stage,
-    ending::WillFate, failure::STORE_FAILED, keys::SessionKey, mount, publish::SERVER_TOPICS, turn::Turn,
+    ending::WillFate, failure::STORE_FAILED, keys::SessionKey, mount, publish::is_of_server, turn::Turn,
     wills::Will,
 };
 
@@ -49,6 +49,7 @@ impl Shard {
             connect.properties.maximum_packet_size.unwrap_or(u32::MAX).min(PACKET_BYTES_MAX);
         let door = connection.door;
         if connection.refuse {
+            self.counters.connects_received += 1;
             self.counters.refused_max_connections += 1;
             self.refuse_named(
                 conn,
@@ -60,6 +61,7 @@ impl Shard {
             return Ok(());
         }
         if self.config.door(door).is_some_and(|door| !door.versions.contains(connect.version)) {
+            self.counters.connects_received += 1;
             self.counters.refused_version += 1;
             let why = "this listener does not take clients of this protocol version";
             self.refuse_named(conn, &connect, ReasonCode::UnsupportedProtocolVersion, why, turn);
@@ -69,6 +71,7 @@ impl Shard {
             self.hand_over(conn, home, unread, turn);
             return Ok(());
         }
+        self.counters.connects_received += 1;
         if self.is_client_barred(connect.client_id, turn.now) {
             self.refuse_barred(conn, &connect, turn);
             return Ok(());
@@ -223,7 +226,7 @@ impl Shard {
             return Err((ReasonCode::QuotaExceeded, "the store has no room for a session or a will"));
         }
         let Some(will) = connect.will.as_ref() else { return Ok(()) };
-        if will.topic.starts_with(SERVER_TOPICS) {
+        if is_of_server(will.topic.as_bytes()) {
             return Err((
                 ReasonCode::NotAuthorized,
                 "a will topic within $SYS/, which belongs to the server",
@@ -337,7 +340,7 @@ impl Shard {
         }
         self.will_bytes += will.as_ref().map_or(0, |will| will.message.weight());
         let session = &mut self.sessions[key];
-        session.conn = Some(conn);
+        self.connected += usize::from(session.conn.replace(conn).is_none());
         session.expiry_s = granted.session_expiry_s;
         session.ends_at = None;
         // [MQTT-3.1.3-9] A will whose delay was running is gone with the new connection.
@@ -462,6 +465,7 @@ impl Shard {
         } else if violation.reason != ReasonCode::UnsupportedProtocolVersion {
             return Err(violation);
         }
+        self.counters.connects_received += 1;
         self.counters.violations += 1;
         self.refuse(conn, violation.reason, violation.what, turn);
         Ok(())

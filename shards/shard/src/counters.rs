@@ -81,6 +81,8 @@ counters! {
     packets_too_large,
     #[doc = "Connections closed because unfinished packets filled `max_receive_memory`."]
     receive_memory_exceeded,
+    #[doc = "CONNECT packets received, of clients that were let in and of others."]
+    connects_received,
     #[doc = "CONNECTs whose keep-alive was lowered to the ceiling."]
     keep_alive_lowered,
     #[doc = "CONNECTs whose session expiry was lowered to the ceiling."]
@@ -91,12 +93,16 @@ counters! {
     sessions_expired,
     #[doc = "Packets received."]
     packets_received,
+    #[doc = "Packets sent, those to clients that were refused included."]
+    packets_sent,
     #[doc = "Bytes received."]
     bytes_received,
     #[doc = "Bytes given to sockets."]
     bytes_sent,
     #[doc = "PUBLISH packets received."]
     publish_received,
+    #[doc = "Bytes of the payloads of PUBLISH packets received."]
+    publish_bytes_received,
     #[doc = "PUBLISH packets received again by QoS 2 and not routed again."]
     publish_duplicates,
     #[doc = "PUBLISH packets that were well formed and not accepted, those of a full store included."]
@@ -119,6 +125,8 @@ counters! {
     denied_by_shadow,
     #[doc = "PUBLISH packets encoded for clients."]
     publish_sent,
+    #[doc = "Bytes of the payloads of PUBLISH packets encoded for clients."]
+    publish_bytes_sent,
     #[doc = "Messages that nobody subscribes to."]
     publish_unmatched,
     #[doc = "Wills published."]
@@ -182,7 +190,11 @@ counters! {
 pub struct Gauges {
     pub connections: usize,
     pub sessions: usize,
+    /// Sessions whose client is connected.
+    pub connected: usize,
     pub subscriptions: usize,
+    /// Of those: shared ones.
+    pub shared_subscriptions: usize,
     /// Filters in the trie, of local subscribers and of other shards.
     pub filters: usize,
     pub retained_messages: usize,
@@ -191,6 +203,10 @@ pub struct Gauges {
     pub session_bytes: usize,
     /// Weight of wills.
     pub will_bytes: usize,
+    /// Messages that wait to be sent, wherever they are.
+    pub queued_messages: usize,
+    /// Messages that were sent, and that their clients have not taken over.
+    pub inflight_messages: usize,
     /// Weight of everything in queues and in flight.
     pub queued_bytes: usize,
     /// Messages in queues that the store alone has.

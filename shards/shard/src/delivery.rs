@@ -55,6 +55,7 @@ impl Shard {
     fn note_sent(&mut self, key: SessionKey, queued: Queued) {
         self.hold_back(key, &queued);
         self.queued_bytes += queued.weight();
+        self.inflight_messages += 1;
         self.sessions[key].outbound().inflight.insert(queued);
     }
 
@@ -111,6 +112,8 @@ impl Shard {
         let bytes = outbox.len() - before;
         self.unsent_bytes += bytes;
         self.counters.publish_sent += 1;
+        self.counters.packets_sent += 1;
+        self.counters.publish_bytes_sent += carried.parts.payload.len() as u64;
         let is_metered = connection.meters().is_some();
         let flags = u8::from(sending.dup) << 3 | (delivery.qos as u8) << 1 | u8::from(delivery.retain);
         let topic = carried.parts.topic;
@@ -139,6 +142,7 @@ impl Shard {
             }
         }
         self.queued_bytes += weight;
+        self.queued_messages += 1;
         let window = self.queue_window(key);
         self.sessions[key].outbound().number(&mut queued);
         self.keep_queued(key, &queued);
@@ -324,6 +328,7 @@ impl Shard {
             Taken::Away(away) => (away.body, away.bytes as usize),
             Taken::Released => return,
         };
+        self.inflight_messages -= 1;
         if self.is_kept(key) {
             self.store.let_go(body, bytes);
         }

@@ -203,13 +203,14 @@ impl Shard {
     fn detach(&mut self, key: SessionKey, will: WillFate, turn: &mut Turn<'_>) {
         let keeps_qos0 = self.config.queue_qos0;
         let session = &mut self.sessions[key];
-        session.conn = None;
+        self.connected -= usize::from(session.conn.take().is_some());
         if will == WillFate::Discard {
             self.will_bytes -= session.will.take().map_or(0, |will| will.message.weight());
         }
         if !keeps_qos0 && let Some(outbound) = session.outbound.as_mut() {
             let (dropped, weight) = outbound.queue.drop_qos0();
             self.queued_bytes -= weight;
+            self.queued_messages -= dropped.len();
             for message in dropped {
                 self.lose(key, Cause::OfflineQos0, message.topic(), turn.now);
             }
@@ -294,6 +295,8 @@ impl Shard {
         self.will_bytes -= session.will.map_or(0, |will| will.message.weight());
         if let Some(outbound) = session.outbound {
             self.lose_all(&session.client_id, &outbound, turn.now);
+            self.queued_messages -= outbound.queue.len();
+            self.inflight_messages -= outbound.inflight.publishes();
             self.queued_bytes -= outbound.weight();
             self.queued_away_bytes -= outbound.queue.away_bytes();
         }

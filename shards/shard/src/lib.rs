@@ -32,6 +32,7 @@ mod filters;
 mod fullness;
 mod groups;
 mod handshakes;
+mod histogram;
 mod id;
 mod keep;
 mod keys;
@@ -91,7 +92,7 @@ mod why;
 mod wills;
 
 pub use access::{Permits, Rules};
-pub use act::{Act, Acted};
+pub use act::{Act, Acted, Told};
 pub use ask::{Answer, Ask, CertificateId, Exchange, From, Grant, Revision, Rights};
 pub use bans::Bans;
 pub use bundle::{Bundle, Bundled};
@@ -102,6 +103,7 @@ pub use effect::{Effect, Effects, Reading};
 pub use event::{Event, NotOpened};
 pub use fullness::StoreRoom;
 pub use handshakes::Handshake;
+pub use histogram::Histogram;
 pub use id::{ConnId, SHARDS_MAX, ShardId, ShardSet};
 pub use look::{
     ClientLost, ClientSeen, ClientWhole, Link, Look, Loss, Matching, OtherLosses, Page, PrefixLost, Seen,

@@ -33,6 +33,7 @@ impl Shard {
         turn: &mut Turn<'_>,
     ) -> Result<(), Violation> {
         self.counters.publish_received += 1;
+        self.counters.publish_bytes_received += publish.payload.len() as u64;
         // [MQTT-3.3.4-6]
         if !publish.properties.subscription_ids.is_empty() {
             return Err(protocol_error("a subscription identifier in a PUBLISH of a client"));
@@ -221,7 +222,7 @@ impl Shard {
             self.counters.topic_levels_exceeded += 1;
             return Err(ReasonCode::TopicNameInvalid);
         }
-        if topic.starts_with(SERVER_TOPICS) {
+        if is_of_server(topic.as_bytes()) {
             return Err(ReasonCode::NotAuthorized);
         }
         let says_utf8 = publish.properties.payload_format == Some(1);
@@ -260,4 +261,6 @@ impl Shard {
 }
 
 /// What the server says of itself; nobody else may.
-pub(crate) const SERVER_TOPICS: &str = "$SYS/";
+pub(crate) fn is_of_server(topic: &[u8]) -> bool {
+    topic.strip_prefix(b"$SYS").is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
+}

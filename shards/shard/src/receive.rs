@@ -323,6 +323,7 @@ impl Shard {
         let begin = outbox.bytes.len();
         packet.encode_within(version, packet_bytes_max, &mut outbox.bytes);
         self.unsent_bytes += outbox.len() - before;
+        self.counters.packets_sent += u64::from(outbox.len() > before);
         if let Some(session) = recorded {
             let entry = Entry::other(Direction::Sent, turn.now, &outbox.bytes[begin..]);
             self.record(session, || entry);

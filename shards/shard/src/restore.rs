@@ -189,6 +189,7 @@ impl Shard {
                 }
             }
         });
+        self.inflight_messages += self.sessions[key].outbound().inflight.publishes();
         let bodies: Vec<(BodyId, usize)> = self.sessions[key].outbound().bodies().collect();
         for (body, bytes) in bodies {
             self.store.hold(body, bytes);

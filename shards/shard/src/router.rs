@@ -13,6 +13,7 @@ use crate::{
     mail::{Publication, RetainOf},
     message::{Parts, RetainedId},
     post::Posted,
+    publish::is_of_server,
     retained::Set,
     routes::{Known, Route},
     session::Delivery,
@@ -93,6 +94,20 @@ impl Shard {
         carried: &mut Carried<'_>,
         turn: &mut Turn<'_>,
     ) -> bool {
+        let matched = self.spread(publisher, carried, turn);
+        if !matched {
+            self.counters.publish_unmatched += 1;
+        }
+        matched
+    }
+
+    /// The same for what nobody has published: it is not missed where nobody wants it.
+    pub(crate) fn spread(
+        &mut self,
+        publisher: Option<SessionKey>,
+        carried: &mut Carried<'_>,
+        turn: &mut Turn<'_>,
+    ) -> bool {
         if self.store.is_on() {
             carried.begin_block(self.store.new_body());
         }
@@ -115,9 +130,6 @@ impl Shard {
         }
         self.routes.put_back(matches);
         self.keep_message(carried);
-        if !matched {
-            self.counters.publish_unmatched += 1;
-        }
         matched
     }
 
@@ -338,6 +350,11 @@ impl Shard {
 
     /// [MQTT-3.3.1-5] [MQTT-3.3.1-6]
     pub(crate) fn retain_here(&mut self, message: Message, source: Option<Arc<Source>>, turn: &mut Turn<'_>) {
+        if is_of_server(message.topic_bytes()) {
+            // It is about this process, and not stored: the next one has its own.
+            self.retained.set(message);
+            return;
+        }
         let expires = message.expires_at().is_some();
         let before = if self.store.is_on() { self.retained.get(message.topic()).cloned() } else { None };
         let set = match source {

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use hashbrown::HashMap;
 
 use crate::{
-    Config, ConnId, Counters, Effect, Effects, Event, Gauges, Instant, Mail, Placement, ShardId,
+    Config, ConnId, Counters, Effect, Effects, Event, Gauges, Instant, Limits, Mail, Placement, ShardId,
     announce::Announcements,
     bans::Barred,
     confirm::Confirmations,
@@ -99,9 +99,14 @@ pub struct Shard {
     pub(crate) stalled: BTreeSet<ConnId>,
     /// Of all sessions, shared ones included.
     pub(crate) subscriptions: usize,
+    pub(crate) shared_subscriptions: usize,
+    /// Sessions with a connection.
+    pub(crate) connected: usize,
     pub(crate) will_bytes: usize,
     /// Client ids and filters of all sessions.
     pub(crate) session_bytes: usize,
+    pub(crate) queued_messages: usize,
+    pub(crate) inflight_messages: usize,
     /// Weight of all that waits in sessions.
     pub(crate) queued_bytes: usize,
     /// Messages in queues that the store alone has.
@@ -196,6 +201,10 @@ impl Shard {
             dirty: Vec::new(),
             stalled: BTreeSet::new(),
             subscriptions: 0,
+            shared_subscriptions: 0,
+            connected: 0,
+            queued_messages: 0,
+            inflight_messages: 0,
             session_bytes: 0,
             will_bytes: 0,
             queued_bytes: 0,
@@ -256,16 +265,25 @@ impl Shard {
         &self.counters
     }
 
+    /// Its part of those that hold for all shards together.
+    pub fn limits(&self) -> &Limits {
+        &self.config.limits
+    }
+
     pub fn gauges(&self) -> Gauges {
         Gauges {
             connections: self.connections.len(),
             sessions: self.sessions.len(),
+            connected: self.connected,
             subscriptions: self.subscriptions,
+            shared_subscriptions: self.shared_subscriptions,
             filters: self.trie.filter_count(),
             retained_messages: self.retained.len(),
             retained_bytes: self.retained.bytes(),
             session_bytes: self.session_bytes,
             will_bytes: self.will_bytes,
+            queued_messages: self.queued_messages,
+            inflight_messages: self.inflight_messages,
             queued_bytes: self.queued_bytes,
             queued_away_bytes: self.queued_away_bytes,
             unsent_bytes: self.unsent_bytes,

@@ -34,10 +34,11 @@ impl Shard {
         change: impl FnOnce(&mut Outbound, &Store) -> R,
     ) -> R {
         let outbound = self.sessions[key].outbound();
-        let before = (outbound.weight(), outbound.queue.away_bytes());
+        let before = (outbound.weight(), outbound.queue.away_bytes(), outbound.queue.len());
         let result = change(outbound, &self.store);
         self.queued_bytes = self.queued_bytes + outbound.weight() - before.0;
         self.queued_away_bytes = self.queued_away_bytes + outbound.queue.away_bytes() - before.1;
+        self.queued_messages = self.queued_messages + outbound.queue.len() - before.2;
         result
     }
 

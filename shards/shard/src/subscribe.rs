@@ -147,6 +147,7 @@ impl Shard {
         self.sessions[session].filters.insert(filter);
         self.session_bytes += filter_weight(filter);
         self.subscriptions += 1;
+        self.shared_subscriptions += usize::from(is_shared(filter));
     }
 
     /// Shared subscriptions get no retained messages.
@@ -234,6 +235,7 @@ impl Shard {
         self.subscriptions -= 1;
         self.session_bytes -= filter_weight(filter);
         if is_shared(filter) {
+            self.shared_subscriptions -= 1;
             self.leave_group(session, filter, turn);
             return;
         }

@@ -32,5 +32,6 @@ mod sharing;
 mod spilling;
 mod subscribing;
 mod tapping;
+mod telling;
 mod unawaited;
 mod why;
