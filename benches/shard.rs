@@ -9,7 +9,7 @@ use mqtt::{
     Ack, Connect, ConnectProperties, Packet, PacketId, PacketKind, Publish, PublishProperties, QoS,
     RetainHandling, Subscribe, SubscriptionOptions, UserProperties, Version,
 };
-use shard::{Config, ConnId, Effect, Effects, Event, Instant, Shard, ShardId};
+use shard::{Config, ConnId, Effect, Effects, Event, Instant, Limits, Shard, ShardId};
 
 struct Scene {
     shard: Shard,
@@ -20,8 +20,11 @@ struct Scene {
 
 impl Scene {
     fn new(pairs: u32, subscribers_each: u32, qos: QoS) -> Scene {
+        Scene::with(Config::default(), pairs, subscribers_each, qos)
+    }
+
+    fn with(config: Config, pairs: u32, subscribers_each: u32, qos: QoS) -> Scene {
         let now = Instant::from_nanos(1_000_000_000);
-        let config = Config::default();
         let mut scene = Scene {
             shard: Shard::new(ShardId(0), &config, now, 7),
             effects: Effects::default(),
@@ -202,17 +205,25 @@ const BATCH: u16 = 20;
 criterion_group!(benches, messages, fanout);
 
 fn main() {
-    let operations = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce].map(|qos| {
-        Operation::new(format!("message-qos{}", qos as u8), 50_000, move |count| messages_of(qos, count))
-    });
+    let recorded = Config::default().limits.recorded_packets;
+    let operations: Vec<Operation> = [(recorded, ""), (0, "-unrecorded")]
+        .into_iter()
+        .flat_map(|(recorded, name)| {
+            [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce].map(|qos| {
+                let name = format!("message-qos{}{name}", qos as u8);
+                Operation::new(name, 50_000, move |count| messages_of(qos, recorded, count))
+            })
+        })
+        .collect();
     if !benches::is_counting(&operations) {
         benches();
         Criterion::default().configure_from_args().final_summary();
     }
 }
 
-fn messages_of(qos: QoS, count: usize) {
-    let mut scene = Scene::new(PAIRS, 1, qos);
+fn messages_of(qos: QoS, recorded_packets: u16, count: usize) {
+    let limits = Limits { recorded_packets, ..Limits::default() };
+    let mut scene = Scene::with(Config { limits, ..Config::default() }, PAIRS, 1, qos);
     let batches: Vec<Vec<u8>> = (0..PAIRS).map(|pair| batch(pair, qos, BATCH)).collect();
     for (pair, batch) in (0..PAIRS).zip(&batches).cycle().take(count / usize::from(BATCH)) {
         scene.run(publisher(pair), batch);
