@@ -316,12 +316,7 @@ mod tests {
     use super::*;
 
     fn snapshots(shards: &[u8]) -> Vec<Snapshot> {
-        let snapshot = |id: &u8| Snapshot {
-            shard: ShardId(*id),
-            counters: shard::Counters::default(),
-            gauges: shard::Gauges::default(),
-        };
-        shards.iter().map(snapshot).collect()
+        shards.iter().map(|id| Snapshot::empty(ShardId(*id))).collect()
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What the loop drives: a shard, or a script that stands in for one in tests.
 
 use shard::{
-    Act, Acted, Counters, Effects, Event, Gauges, Instant, Look, Seen, Shard, TapOrder, TapRead,
+    Act, Acted, Counters, Effects, Event, Gauges, Instant, Limits, Look, Seen, Shard, TapOrder, TapRead,
     store::restoring::Restoring,
 };
 
@@ -10,6 +10,7 @@ pub(crate) trait Brain: 'static {
     fn next_deadline(&self) -> Option<Instant>;
     fn counters(&self) -> &Counters;
     fn gauges(&self) -> Gauges;
+    fn limits(&self) -> &Limits;
     fn look(&self, now: Instant, look: &Look) -> Seen;
     fn act(&mut self, now: Instant, act: Act, effects: &mut Effects) -> Acted;
     fn tap(&mut self, now: Instant, order: &TapOrder) -> TapRead;
@@ -33,6 +34,10 @@ impl Brain for Shard {
 
     fn gauges(&self) -> Gauges {
         Shard::gauges(self)
+    }
+
+    fn limits(&self) -> &Limits {
+        Shard::limits(self)
     }
 
     fn look(&self, now: Instant, look: &Look) -> Seen {

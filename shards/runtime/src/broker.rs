@@ -101,7 +101,7 @@ impl Broker {
 
     /// For other threads, which ask the shards without this one.
     pub fn desk(&self) -> Desk {
-        Desk::new(self.commands.clone(), Arc::clone(&self.shared))
+        Desk::new(self.commands.clone(), Arc::clone(&self.shared), Arc::clone(&self.seats))
     }
 
     /// Connections of all shards, closing ones included.

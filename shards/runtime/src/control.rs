@@ -3,10 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use crossbeam_channel::{Receiver, Sender};
-use shard::{Act, Acted, Counters, DoorRates, Gauges, Look, Revision, Rules, ShardId, TapOrder};
+use shard::{Act, Acted, Counters, DoorRates, Gauges, Limits, Look, Revision, Rules, ShardId, TapOrder};
 
 use crate::{
-    Bans, StartError,
+    Bans, StartError, Timings,
     desk::{Looked, Reply, TapHeard},
     door::OpenDoor,
     listener::Listener,
@@ -65,11 +65,39 @@ pub(crate) enum Report {
 }
 
 /// What one shard has counted and holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Snapshot {
     pub shard: ShardId,
     pub counters: Counters,
     pub gauges: Gauges,
+    /// What it may hold at most.
+    pub limits: Limits,
+    pub timings: Box<Timings>,
+    /// Of the ring to each other shard.
+    pub mesh: Vec<Depth>,
+}
+
+impl Snapshot {
+    /// Of a shard that has done nothing.
+    pub fn empty(shard: ShardId) -> Snapshot {
+        Snapshot {
+            shard,
+            counters: Counters::default(),
+            gauges: Gauges::default(),
+            limits: Limits::default(),
+            timings: Box::default(),
+            mesh: Vec::new(),
+        }
+    }
+}
+
+/// What waits in the ring from one shard to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Depth {
+    pub to: ShardId,
+    pub letters: usize,
+    /// There is room for so many.
+    pub slots: usize,
 }
 
 /// A shard ended that should not have, or its store failed.

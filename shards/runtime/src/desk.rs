@@ -8,6 +8,7 @@ use shard::{Act, Acted, ConnId, Look, Seen, ShardId, TapOrder, TapRead};
 use crate::{
     control::{Command, Snapshot},
     mesh::Shared,
+    seats::Seats,
 };
 
 /// The shards, as other threads reach them. A clone reaches the same ones.
@@ -15,6 +16,7 @@ use crate::{
 pub struct Desk {
     commands: Vec<Sender<Command>>,
     shared: Arc<Shared>,
+    seats: Arc<Seats>,
 }
 
 /// What a shard answered, with what the runtime alone knows of it.
@@ -44,8 +46,18 @@ pub struct Unreachable {
 pub type Reply<T> = Box<dyn FnOnce(T) + Send>;
 
 impl Desk {
-    pub(crate) fn new(commands: Vec<Sender<Command>>, shared: Arc<Shared>) -> Desk {
-        Desk { commands, shared }
+    pub(crate) fn new(commands: Vec<Sender<Command>>, shared: Arc<Shared>, seats: Arc<Seats>) -> Desk {
+        Desk { commands, shared, seats }
+    }
+
+    /// Connections of all shards, closing ones included.
+    pub fn connections(&self) -> usize {
+        self.seats.taken()
+    }
+
+    /// As many may be let in.
+    pub fn connections_max(&self) -> usize {
+        self.seats.max()
     }
 
     pub fn shards(&self) -> impl Iterator<Item = ShardId> + use<> {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use shard::{Answer, Ask, ConnId, ReasonCode};
+use shard::{Answer, Ask, ConnId, Instant, ReasonCode};
 
 use crate::mesh::Waker;
 
@@ -46,8 +46,9 @@ pub struct Question {
 #[derive(Debug)]
 pub struct Answering {
     conn: ConnId,
+    asked_at: Instant,
     /// None once the answer is given.
-    answers: Option<Sender<(ConnId, Answer)>>,
+    answers: Option<Sender<Answered>>,
     waker: Waker,
 }
 
@@ -55,9 +56,16 @@ pub struct Answering {
 pub(crate) struct Gate {
     doorkeeper: Option<Arc<dyn Doorkeeper>>,
     /// As many as there are connections, at most: each is asked about once at a time.
-    answers: Receiver<(ConnId, Answer)>,
-    sender: Sender<(ConnId, Answer)>,
+    answers: Receiver<Answered>,
+    sender: Sender<Answered>,
     waker: Waker,
+}
+
+/// An answer on its way back.
+pub(crate) struct Answered {
+    pub conn: ConnId,
+    pub asked_at: Instant,
+    pub answer: Answer,
 }
 
 impl Answering {
@@ -68,7 +76,7 @@ impl Answering {
     fn send(&mut self, answer: Answer) {
         if let Some(answers) = self.answers.take()
             // Nobody listens once the shard has ended.
-            && answers.send((self.conn, answer)).is_ok()
+            && answers.send(Answered { conn: self.conn, asked_at: self.asked_at, answer }).is_ok()
         {
             self.waker.wake();
         }
@@ -87,8 +95,9 @@ impl Gate {
         Gate { doorkeeper, answers, sender, waker }
     }
 
-    pub fn ask(&self, conn: ConnId, question: Question) {
-        let answering = Answering { conn, answers: Some(self.sender.clone()), waker: self.waker.clone() };
+    pub fn ask(&self, conn: ConnId, question: Question, asked_at: Instant) {
+        let answering =
+            Answering { conn, asked_at, answers: Some(self.sender.clone()), waker: self.waker.clone() };
         match &self.doorkeeper {
             Some(doorkeeper) => doorkeeper.ask(question, answering),
             None => drop(answering),
@@ -99,7 +108,7 @@ impl Gate {
         !self.answers.is_empty()
     }
 
-    pub fn next_answer(&self) -> Option<(ConnId, Answer)> {
+    pub fn next_answer(&self) -> Option<Answered> {
         self.answers.try_recv().ok()
     }
 }

@@ -9,7 +9,7 @@ mod tls;
 
 use std::net::{IpAddr, SocketAddr};
 
-use shard::{NotOpened, Outgoing, Spare};
+use shard::{Instant, NotOpened, Outgoing, Spare};
 use transport::{Answer, Close, CloseCode, Head, Kind, Side, Socket, proxy};
 
 use crate::door::{Door, Speech};
@@ -40,6 +40,8 @@ pub(crate) struct Layers {
     pub is_for_itself: bool,
     /// Of a proxy's connection: it counts among those of the listener.
     pub is_counted: bool,
+    /// When the connection was accepted.
+    pub since: Instant,
     /// The peer has ended its WebSocket, or broken the rules of it.
     farewell: Option<Box<Farewell>>,
 }
@@ -135,6 +137,7 @@ impl Layers {
             is_relayed: false,
             is_for_itself: false,
             is_counted: false,
+            since: Instant::START,
             farewell: None,
         };
         if outside != Outside::Unknown && door.speech != Speech::Any {

@@ -43,6 +43,7 @@ mod sending;
 pub mod stack;
 #[cfg(test)]
 mod tests;
+mod timings;
 mod words;
 mod worker;
 
@@ -52,7 +53,7 @@ pub use bans::{Ban, Whom};
 pub use barred::Bans;
 pub use broker::{Broker, start};
 pub use config::{Config, StoreConfig};
-pub use control::{Failure, Snapshot};
+pub use control::{Depth, Failure, Snapshot};
 pub use desk::{Desk, Looked, Reply, TapHeard, Unreachable};
 pub use disk::{
     backup::Label,
@@ -70,4 +71,5 @@ pub use doorkeeper::{Answering, Doorkeeper, Question};
 pub use error::{StartError, StoreError};
 pub use probe::{Probe, probe};
 pub use renewal::{Hung, Prepared, Renewal};
+pub use timings::Timings;
 pub use words::Words;

@@ -14,7 +14,7 @@ use std::{
 use rtrb::{Consumer, Producer, RingBuffer};
 use shard::{Mail, ShardId, ShardSet};
 
-use crate::{bell::Bell, connection::Address, door::OpenDoor, layers::Layers};
+use crate::{bell::Bell, connection::Address, control::Depth, door::OpenDoor, layers::Layers};
 
 /// What one slot of a ring holds.
 pub(crate) enum Letter {
@@ -134,6 +134,17 @@ impl Mesh {
     pub fn stage(&mut self, to: ShardId, letter: Letter) {
         self.staged.insert(to);
         outward(&mut self.outward, to).staged.push(letter);
+    }
+
+    /// What waits in each ring of this shard's.
+    pub fn depths(&self) -> Vec<Depth> {
+        let outward = (0..).map(ShardId).zip(&self.outward);
+        let depth = |(to, outward): (ShardId, &Option<Outward>)| {
+            let ring = &outward.as_ref()?.ring;
+            let slots = ring.buffer().capacity();
+            Some(Depth { to, letters: slots - ring.slots(), slots })
+        };
+        outward.filter_map(depth).collect()
     }
 
     pub fn has_staged(&self) -> bool {

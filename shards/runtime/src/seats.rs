@@ -47,6 +47,10 @@ impl Seats {
         assert!(before > 0, "a seat is given back once");
     }
 
+    pub fn max(&self) -> usize {
+        self.max.load(Ordering::Relaxed)
+    }
+
     pub fn taken(&self) -> usize {
         self.taken.load(Ordering::Relaxed)
     }

@@ -7,10 +7,10 @@ mod storing;
 
 use std::{collections::BTreeSet, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use shard::{ConnId, Effect, Effects, Event, Instant, NotOpened, Note, ReasonCode, Seen, ShardId, What};
+use shard::{Ask, ConnId, Effect, Effects, Event, Instant, NotOpened, Note, ReasonCode, Seen, ShardId, What};
 
 use crate::{
-    Auditor, Bans, Config,
+    Auditor, Bans, Config, Timings,
     backend::{Backend, Opened},
     background::Background,
     brain::Brain,
@@ -18,7 +18,7 @@ use crate::{
     clock::Clock,
     control::{Command, Line, Report, Snapshot},
     desk::{Looked, TapHeard},
-    doorkeeper::Gate,
+    doorkeeper::{Answered, Gate},
     journal,
     mesh::{Letter, Mesh},
     port::{Happened, Port},
@@ -52,6 +52,13 @@ pub(crate) struct Worker<B> {
     is_ready: bool,
     background: Background,
     gave_way_at: Instant,
+    /// When the last turn was over.
+    ended_at: Instant,
+    timings: Timings,
+    /// What the brain had counted at the end of the last turn.
+    publish_received: u64,
+    /// When the batch that is not stored yet was given to the store.
+    committing_since: Option<Instant>,
     /// Keeps its capacity from turn to turn.
     letters: Vec<Letter>,
     /// The shard has nothing left; connections may still be closing.
@@ -94,6 +101,10 @@ impl<B: Brain> Worker<B> {
             is_ready: false,
             background: Background::new(),
             gave_way_at: now,
+            ended_at: now,
+            timings: Timings::default(),
+            publish_received: 0,
+            committing_since: None,
             letters: Vec::new(),
             is_drained: false,
             is_drained_reported: false,
@@ -135,12 +146,26 @@ impl<B: Brain> Worker<B> {
             self.wait()?;
             self.now = self.clock.now();
             self.turn()?;
+            self.time_turn();
             if self.background.is_due(self.gave_way_at, self.now) {
                 self.background.give_way().await;
                 self.gave_way_at = self.clock.now();
+                self.ended_at = self.gave_way_at;
             }
         }
         Ok(())
+    }
+
+    /// One look at the clock for all messages of the turn.
+    fn time_turn(&mut self) {
+        self.ended_at = self.clock.now();
+        let took = self.ended_at.since(self.now);
+        self.timings.turn.record(took, 1);
+        let publish_received = self.brain.counters().publish_received;
+        let before = std::mem::replace(&mut self.publish_received, publish_received);
+        if publish_received > before {
+            self.timings.routing.record(took, publish_received - before);
+        }
     }
 
     fn turn(&mut self) -> Result<(), Breakdown> {
@@ -188,8 +213,8 @@ impl<B: Brain> Worker<B> {
         let store = self.backend.as_ref().and_then(|backend| backend.next_deadline());
         let deadlines = [self.brain.next_deadline(), self.port.next_deadline(), store];
         let deadline = deadlines.into_iter().flatten().min();
-        // The turn took time itself, so the clock is read again where it matters.
-        let until_due = deadline.map(|at| at.since(self.clock.now()));
+        // The turn took time itself.
+        let until_due = deadline.map(|at| at.since(self.ended_at));
         [until_due, self.background.wait_max()].into_iter().flatten().min()
     }
 
@@ -272,6 +297,9 @@ impl<B: Brain> Worker<B> {
     /// Lets those go on that come in through layers, as long as that takes nobody else's time: a handshake costs as much
     /// as hundreds of messages.
     fn take_due(&mut self) {
+        if !self.port.has_due() {
+            return;
+        }
         let began = self.clock.now();
         while let Some(happened) = self.port.on_due(self.now) {
             match happened {
@@ -336,8 +364,7 @@ impl<B: Brain> Worker<B> {
                 Command::Rates(rates) => self.tell(Event::Rates(rates)),
                 Command::Bans(bans) => self.ban(&bans),
                 Command::Snapshot(reply) => {
-                    let (counters, gauges) = (self.brain.counters().clone(), self.brain.gauges());
-                    reply(Snapshot { shard: self.id, counters, gauges });
+                    reply(self.snapshot());
                 }
                 Command::Look(look, reply) => {
                     let seen = self.brain.look(self.now, &look);
@@ -356,6 +383,18 @@ impl<B: Brain> Worker<B> {
                     reply(acted);
                 }
             }
+        }
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let handshake = self.port.handshakes.clone();
+        Snapshot {
+            shard: self.id,
+            counters: self.brain.counters().clone(),
+            gauges: self.brain.gauges(),
+            limits: self.brain.limits().clone(),
+            timings: Box::new(Timings { handshake, ..self.timings.clone() }),
+            mesh: self.mesh.depths(),
         }
     }
 
@@ -380,7 +419,8 @@ impl<B: Brain> Worker<B> {
     /// Some of them belong to connections that are gone.
     fn take_answers(&mut self) {
         for _ in 0..ANSWERS_MAX {
-            let Some((conn, answer)) = self.gate.next_answer() else { return };
+            let Some(Answered { conn, asked_at, answer }) = self.gate.next_answer() else { return };
+            self.timings.authentication.record(self.now.since(asked_at), 1);
             self.tell(Event::Authenticated { conn, answer: Box::new(answer) });
         }
     }
@@ -453,7 +493,7 @@ impl<B: Brain> Worker<B> {
                 let moving = self.port.release(conn, unread);
                 self.mesh.stage(to, Letter::HandOver(Box::new(moving)));
             }
-            Effect::Authenticate { conn, ask } => self.gate.ask(conn, self.port.question(conn, ask)),
+            Effect::Authenticate { conn, ask } => self.ask(conn, ask),
             Effect::Mail { to, mail } => self.mesh.stage(to, Letter::Mail(mail)),
             Effect::Note(note) => self.log(&note),
             Effect::Drained => self.is_drained = true,
@@ -465,6 +505,11 @@ impl<B: Brain> Worker<B> {
                 self.tell_store_room();
             }
         }
+    }
+
+    fn ask(&mut self, conn: ConnId, ask: Box<Ask>) {
+        let question = self.port.question(conn, ask);
+        self.gate.ask(conn, question, self.clock.now());
     }
 
     fn log(&mut self, note: &Note) {

@@ -89,7 +89,7 @@ impl Port {
         let entry = self.connections.get(conn).expect("it was inserted just now");
         entry.stage = Stage::Opening;
         match layers {
-            Ok(layers) => entry.layers = Some(Box::new(layers)),
+            Ok(layers) => entry.layers.insert(Box::new(layers)).since = now,
             Err(refusal) => return self.refuse(now, conn, &refusal),
         }
         self.opening.push_back((now + self.handshake_max, conn));
@@ -166,6 +166,7 @@ impl Port {
         }
         if stands {
             entry.stage = Stage::Open;
+            self.handshakes.record(now.since(layers.since), 1);
         }
         let opened = stands.then_some((entry.refuse, door.id));
         self.flush_layers(conn);

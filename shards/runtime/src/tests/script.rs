@@ -14,8 +14,8 @@ use std::{
 };
 
 use shard::{
-    Act, Acted, ConnId, Counters, Effect, Effects, Event, Gauges, Instant, Look, Mail, NotOpened, Outgoing,
-    Reading, Seen, ShardId, TapOrder, TapRead, store::restoring::Restoring,
+    Act, Acted, ConnId, Counters, Effect, Effects, Event, Gauges, Instant, Limits, Look, Mail, NotOpened,
+    Outgoing, Reading, Seen, ShardId, TapOrder, TapRead, store::restoring::Restoring,
 };
 
 use crate::brain::Brain;
@@ -52,6 +52,7 @@ pub struct Script {
     is_draining: bool,
     is_drained: bool,
     counters: Counters,
+    limits: Limits,
     deadline: Option<Instant>,
     turn_bytes: usize,
     observed: Arc<Observed>,
@@ -82,6 +83,7 @@ impl Script {
             is_draining: false,
             is_drained: false,
             counters: Counters::default(),
+            limits: Limits::default(),
             deadline: None,
             turn_bytes: 0,
             observed,
@@ -294,6 +296,10 @@ impl Brain for Script {
 
     fn gauges(&self) -> Gauges {
         Gauges { connections: self.conns.len(), ..Gauges::default() }
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     fn look(&self, _: Instant, _: &Look) -> Seen {

@@ -16,6 +16,7 @@ impl<B: Brain> Worker<B> {
     pub(super) fn store(&mut self, batch: Batch) {
         let backend = self.backend.as_mut().expect("a shard stores only where there is a store");
         backend.store(&mut self.port.ring, batch);
+        self.committing_since = Some(self.clock.now());
     }
 
     pub(super) fn fetch(&mut self, fetch: Fetch) {
@@ -63,6 +64,9 @@ impl<B: Brain> Worker<B> {
             Outcome::Room => self.tell_store_room(),
             Outcome::Stored { batch, pieces } => {
                 self.stored = batch;
+                if let Some(since) = self.committing_since.take() {
+                    self.timings.store_commit.record(self.clock.now().since(since), 1);
+                }
                 self.tell(Event::Stored { batch, pieces: &pieces });
                 self.tell_store_room();
                 self.clean();
