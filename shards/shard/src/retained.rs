@@ -24,6 +24,8 @@ pub(crate) struct Retained {
     messages_max: usize,
     bytes_max: usize,
     bytes: usize,
+    /// Of those by topic, the ones in which the server speaks of itself: no limit is for them, and they are not counted.
+    own: usize,
     /// By the id of the message: who published it, where that is asked for.
     sources: HashMap<u64, Arc<Source>, ahash::RandomState>,
 }
@@ -57,6 +59,7 @@ impl Retained {
             messages_max,
             bytes_max,
             bytes: 0,
+            own: 0,
             sources: HashMap::default(),
         }
     }
@@ -86,6 +89,15 @@ impl Retained {
         set
     }
 
+    /// Of the server itself: an empty one removes it.
+    pub fn set_own(&mut self, message: Message) {
+        if message.payload().is_empty() {
+            self.own -= usize::from(self.by_topic.take(message.topic_bytes()).is_some());
+        } else {
+            self.own += usize::from(self.by_topic.replace(ByTopic(message)).is_none());
+        }
+    }
+
     pub fn set(&mut self, message: Message) -> Set {
         // [MQTT-3.3.1-6] An empty payload removes the retained message. [MQTT-3.3.1-7] It is not stored itself.
         if message.payload().is_empty() {
@@ -100,7 +112,7 @@ impl Retained {
         if message.expires_at().is_some() {
             self.by_expiry.insert(ByExpiry(message.clone()));
         }
-        if self.by_topic.len() > self.messages_max || self.bytes > self.bytes_max {
+        if self.len() > self.messages_max || self.bytes > self.bytes_max {
             self.remove(message.topic_bytes());
             return Set::Refused;
         }
@@ -170,7 +182,7 @@ impl Retained {
     }
 
     pub fn len(&self) -> usize {
-        self.by_topic.len()
+        self.by_topic.len() - self.own
     }
 
     #[cfg(test)]

@@ -352,7 +352,7 @@ impl Shard {
     pub(crate) fn retain_here(&mut self, message: Message, source: Option<Arc<Source>>, turn: &mut Turn<'_>) {
         if is_of_server(message.topic_bytes()) {
             // It is about this process, and not stored: the next one has its own.
-            self.retained.set(message);
+            self.retained.set_own(message);
             return;
         }
         let expires = message.expires_at().is_some();

@@ -1,8 +1,10 @@
 //! What the server says of itself: to whom it goes, where it stays, and what it does not count as. And what it is made of.
 
+use std::time::Duration;
+
 use access::{Fallback, Rules};
 use mqtt::{Connect, Packet, QoS};
-use shard::{Act, Config, Told};
+use shard::{Act, Config, Limits, Look, Seen, Told};
 
 use crate::{
     keeping::{absent, come_back},
@@ -20,6 +22,13 @@ fn told(topics: &[(&str, &str)]) -> Act {
 /// As the runtime does it: every shard hears all of it. How many took each in.
 fn tell(s: &mut Script, topics: &[(&str, &str)]) -> usize {
     (0..s.shards.len()).map(|shard| s.act(shard, told(topics)).count).sum()
+}
+
+/// Topics of one shard at which something is to be read.
+fn retained(s: &Script) -> Vec<String> {
+    let look = Look::Retained { filter: "$SYS/#".into(), after: None, most: 100 };
+    let Seen::Retained { messages, .. } = s.look(0, &look) else { panic!("another question's answer") };
+    messages.iter().map(|message| message.topic().to_owned()).collect()
 }
 
 const SOME: [(&str, &str); 5] = [
@@ -76,7 +85,23 @@ fn it_counts_as_no_publication_and_is_not_missed() {
         assert_eq!(s.counter(counter), 0, "{counter}");
     }
     assert_eq!(tell(&mut s, &[("a", "x"), ("$SYSTEM/x", "x")]), 0, "it speaks of itself alone");
-    assert_eq!(s.shards[0].gauges().retained_messages, SOME.len());
+    let gauges = s.shards[0].gauges();
+    assert_eq!((gauges.retained_messages, gauges.retained_bytes), (0, 0));
+    assert_eq!(retained(&s).len(), SOME.len());
+}
+
+#[test]
+fn it_takes_no_room_from_what_clients_retain() {
+    let limits = Limits { retained_messages_max: 2, ..Limits::default() };
+    let mut s = Script::new(Config { limits, ..Config::default() });
+    tell(&mut s, &SOME);
+    let client = s.join("c");
+    for topic in ["a", "b", "c"] {
+        s.retain(client, topic, "x");
+    }
+    assert_eq!((s.shards[0].gauges().retained_messages, s.counter("retained_refused")), (2, 1));
+    tell(&mut s, &[("$SYS/broker/uptime", "17 seconds")]);
+    assert_eq!(retained(&s).len(), SOME.len(), "and needs none of theirs");
 }
 
 #[test]
@@ -91,9 +116,9 @@ fn it_is_not_stored() {
     tell(&mut s, &SOME);
     tell(&mut s, &[("$SYS/broker/version", "")]);
     assert_eq!((s.batches(0), s.shards[0].gauges().stored_live_bytes), before);
-    assert_eq!(s.shards[0].gauges().retained_messages, SOME.len() - 1);
+    assert_eq!(retained(&s).len(), SOME.len() - 1, "an empty one takes it away");
     s.crash();
-    assert_eq!(s.shards[0].gauges().retained_messages, 0);
+    assert_eq!(retained(&s), Vec::<String>::new());
 }
 
 #[test]
@@ -224,7 +249,7 @@ fn they_are_counted_again_after_a_crash() {
     let (subscriber, _) = come_back(&mut s, "s");
     assert_eq!(counts(&s), (0, 4));
     s.puback(subscriber, 1);
-    s.pass(std::time::Duration::from_secs(1));
+    s.pass(Duration::from_secs(1));
     s.crash();
     assert_eq!(counts(&s), (0, 3), "they may have been sent");
     let (subscriber, _) = come_back(&mut s, "s");
