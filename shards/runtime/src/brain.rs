@@ -1,8 +1,8 @@
 //! What the loop drives: a shard, or a script that stands in for one in tests.
 
 use shard::{
-    Act, Acted, Counters, Effects, Event, Gauges, Instant, Limits, Look, Seen, Shard, TapOrder, TapRead,
-    store::restoring::Restoring,
+    Act, Acted, Counters, Effects, Event, Gauges, Histogram, Instant, Limits, Look, Seen, Shard, TapOrder,
+    TapRead, store::restoring::Restoring,
 };
 
 pub(crate) trait Brain: 'static {
@@ -11,6 +11,7 @@ pub(crate) trait Brain: 'static {
     fn counters(&self) -> &Counters;
     fn gauges(&self) -> Gauges;
     fn limits(&self) -> &Limits;
+    fn crossing(&self) -> &Histogram;
     fn look(&self, now: Instant, look: &Look) -> Seen;
     fn act(&mut self, now: Instant, act: Act, effects: &mut Effects) -> Acted;
     fn tap(&mut self, now: Instant, order: &TapOrder) -> TapRead;
@@ -38,6 +39,10 @@ impl Brain for Shard {
 
     fn limits(&self) -> &Limits {
         Shard::limits(self)
+    }
+
+    fn crossing(&self) -> &Histogram {
+        Shard::crossing(self)
     }
 
     fn look(&self, now: Instant, look: &Look) -> Seen {

@@ -10,6 +10,9 @@ pub struct Timings {
     /// Of each PUBLISH from a client, from the begin of the turn that takes it in to the end of it, when what is sent at once
     /// is with the kernel. What waits for the store, or in a queue, takes longer.
     pub routing: Histogram,
+    /// Of each publication that comes from another shard, from the begin of the turn there that took it in to the begin of the one here that
+    /// routes it.
+    pub crossing: Histogram,
     /// From giving a batch to the store to knowing that it is stored.
     pub store_commit: Histogram,
     /// From a connection's accept until TLS, WebSocket and the header of a proxy are done with. Others have none of it.
@@ -27,6 +30,11 @@ impl Timings {
                 "routing",
                 "Each PUBLISH of a client, from the begin of the turn that takes it in until what is sent at once is handed over.",
                 &self.routing,
+            ),
+            (
+                "crossing",
+                "Each publication from another shard, from the begin of the turn there that took it in to the begin of the one here that routes it.",
+                &self.crossing,
             ),
             ("store_commit", "Batches, from being given to the store until they are stored.", &self.store_commit),
             (

@@ -387,13 +387,13 @@ impl<B: Brain> Worker<B> {
     }
 
     fn snapshot(&self) -> Snapshot {
-        let handshake = self.port.handshakes.clone();
+        let (handshake, crossing) = (self.port.handshakes.clone(), self.brain.crossing().clone());
         Snapshot {
             shard: self.id,
             counters: self.brain.counters().clone(),
             gauges: self.brain.gauges(),
             limits: self.brain.limits().clone(),
-            timings: Box::new(Timings { handshake, ..self.timings.clone() }),
+            timings: Box::new(Timings { handshake, crossing, ..self.timings.clone() }),
             mesh: self.mesh.depths(),
         }
     }

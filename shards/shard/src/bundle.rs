@@ -14,6 +14,7 @@ use crate::{
 /// What `push` was given, in that order.
 #[derive(Clone, Default)]
 pub struct Bundle {
+    /// At the beginning the time at which it was begun: beside the bytes it would make every slot of a ring larger.
     bytes: Vec<u8>,
 }
 
@@ -30,8 +31,15 @@ pub struct Bundled<'a> {
 }
 
 impl Bundle {
-    pub fn with_capacity(bytes: usize) -> Bundle {
-        Bundle { bytes: Vec::with_capacity(bytes) }
+    pub fn new(begun_at: Instant, capacity_bytes: usize) -> Bundle {
+        let mut bytes = Vec::with_capacity(capacity_bytes.max(BEGUN_BYTES));
+        bytes.extend_from_slice(&begun_at.as_nanos().to_le_bytes());
+        Bundle { bytes }
+    }
+
+    pub fn begun_at(&self) -> Instant {
+        let begun_at = self.bytes.first_chunk().copied().map(u64::from_le_bytes);
+        begun_at.map_or(Instant::START, Instant::from_nanos)
     }
 
     pub fn len(&self) -> usize {
@@ -39,17 +47,20 @@ impl Bundle {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.bytes.len() <= BEGUN_BYTES
     }
 
     /// Whether this publication may join. One that is too large for every bundle travels alone.
     #[inline]
     pub fn has_room_for(&self, publication: &Bundled<'_>) -> bool {
-        self.bytes.len() + publication.size_max() <= BUNDLE_BYTES_MAX
+        self.bytes.len().max(BEGUN_BYTES) + publication.size_max() <= BUNDLE_BYTES_MAX
     }
 
     pub fn push(&mut self, publication: &Bundled<'_>) {
         assert!(self.has_room_for(publication), "who does not fit travels alone");
+        if self.bytes.is_empty() {
+            *self = Bundle::new(Instant::START, 0);
+        }
         let Bundled { parts, number, handshake, received } = publication;
         let (split, body_len) = match received {
             Some(received) => (received.topic_end(), received.len()),
@@ -92,7 +103,7 @@ impl Bundle {
     /// Takes the publications out one by one: each is read from `at` on, which goes to the next. `expected` is a topic
     /// that this one may have: then it needs no check, and the topic that is given back is `expected` itself.
     pub(crate) fn next<'a>(&'a self, at: &mut usize, expected: Option<&'a str>) -> Option<Bundled<'a>> {
-        let (head, mut rest) = self.bytes.get(*at..)?.split_first_chunk::<HEAD_BYTES>()?;
+        let (head, mut rest) = self.bytes.get((*at).max(BEGUN_BYTES)..)?.split_first_chunk::<HEAD_BYTES>()?;
         let Head { body_len, topic_len, split, flags } = Head::from_bytes(*head);
         let mut word = |bit: u8| {
             (flags & bit != 0).then(|| {
@@ -196,6 +207,7 @@ fn narrow(len: usize) -> u16 {
 /// Enough messages that the block itself costs little, and so few bytes that a ring full of bundles is bounded.
 pub const BUNDLE_BYTES_MAX: usize = 8 << 10;
 
+const BEGUN_BYTES: usize = size_of::<u64>();
 const HEAD_BYTES: usize = 7;
 const HANDSHAKE_BYTES: usize = 12;
 const WORDS_BYTES: usize = 3 * size_of::<u64>() + HANDSHAKE_BYTES;
@@ -238,6 +250,19 @@ mod tests {
         let publish = Publish { dup: false, qos, retain: false, topic, packet_id, properties, payload };
         publish.encode(version, &mut bytes);
         bytes
+    }
+
+    #[test]
+    fn a_bundle_knows_when_it_was_begun() {
+        let publication = Bundled { parts: parts("a", b"x"), number: None, handshake: None, received: None };
+        let mut bundle = Bundle::new(Instant::from_nanos(7), 0);
+        assert!(bundle.is_empty() && bundle.iter().next().is_none());
+        bundle.push(&publication);
+        assert_eq!((bundle.begun_at(), bundle.iter().count()), (Instant::from_nanos(7), 1));
+        let mut other = Bundle::default();
+        assert!(other.is_empty() && other.iter().next().is_none());
+        other.push(&publication);
+        assert_eq!((other.begun_at(), other.iter().count()), (Instant::START, 1));
     }
 
     #[test]

@@ -90,7 +90,7 @@ impl Post {
         if way.pending.is_empty() && way.room > 0 {
             way.room -= 1;
             let capacity = way.bundle_bytes.clamp(BUNDLE_BYTES_MIN, BUNDLE_BYTES_MAX);
-            let open = way.open.insert(Bundle::with_capacity(capacity));
+            let open = way.open.insert(Bundle::new(turn.now, capacity));
             open.push(publication);
             self.open.insert(to);
             return Posted::Sent;
@@ -104,7 +104,7 @@ impl Post {
                 Posted::Joined
             }
             _ => {
-                let mut bundle = Bundle::default();
+                let mut bundle = Bundle::new(turn.now, 0);
                 bundle.push(publication);
                 self.wait(to, Mail::Bundle(bundle));
                 Posted::Waits

@@ -153,7 +153,7 @@ impl Shard {
 
     /// Publications that another shard mailed: for those who are here, never onward.
     pub(crate) fn route_bundle(&mut self, from: ShardId, bundle: &Bundle, turn: &mut Turn<'_>) {
-        let (mut at, mut wanted) = (0, 0);
+        let (mut at, mut wanted, mut count) = (0, 0, 0);
         loop {
             let known = self.routes.recent(&self.trie);
             let expected = known.as_ref().map(|known| &*known.topic);
@@ -161,6 +161,7 @@ impl Shard {
                 break;
             };
             wanted += u64::from(parts.qos != QoS::AtMostOnce);
+            count += 1;
             // The bundle has compared them.
             let is_known = expected.is_some_and(|expected| std::ptr::eq(expected, parts.topic));
             let mut carried = Carried { received, handshake, ..Carried::new(parts) };
@@ -169,6 +170,7 @@ impl Shard {
             self.route_here(&mut carried, turn);
         }
         self.owe_confirmation(from, wanted);
+        self.crossing.record(turn.now.since(bundle.begun_at()), count);
     }
 
     /// The same for one that is too large for a bundle.

@@ -9,7 +9,8 @@ use std::collections::BTreeSet;
 use hashbrown::HashMap;
 
 use crate::{
-    Config, ConnId, Counters, Effect, Effects, Event, Gauges, Instant, Limits, Mail, Placement, ShardId,
+    Config, ConnId, Counters, Effect, Effects, Event, Gauges, Histogram, Instant, Limits, Mail, Placement,
+    ShardId,
     announce::Announcements,
     bans::Barred,
     confirm::Confirmations,
@@ -48,6 +49,8 @@ pub struct Shard {
     pub(crate) config: Config,
     pub(crate) placement: Placement,
     pub(crate) counters: Counters,
+    /// How long publications of other shards were on their way here.
+    pub(crate) crossing: Histogram,
     pub(crate) losses: Losses,
     /// Of topics that are published.
     pub(crate) prefixes: Prefixes,
@@ -168,6 +171,7 @@ impl Shard {
             id,
             placement: Placement::new(config.shards, config.placement_seed),
             counters: Counters::default(),
+            crossing: Histogram::default(),
             losses: Losses::new(seed),
             prefixes: Prefixes::default(),
             taps: None,
@@ -263,6 +267,12 @@ impl Shard {
 
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// Of each publication in the mail of other shards: from the turn that began to send it off to the one that routes it here. One
+    /// too large to travel with others is not among them.
+    pub fn crossing(&self) -> &Histogram {
+        &self.crossing
     }
 
     /// Its part of those that hold for all shards together.

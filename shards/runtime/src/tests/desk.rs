@@ -9,7 +9,7 @@ use super::{
     client::{HANGS, ask, config, connect},
     wire::{packet, push_string},
 };
-use crate::{Desk, Looked, Reply};
+use crate::{Depth, Desk, Looked, Reply, Snapshot};
 
 fn reply<T: Send + 'static>() -> (Reply<T>, Receiver<T>) {
     let (sender, receiver) = bounded(1);
@@ -70,6 +70,40 @@ fn what_an_act_brings_about_reaches_its_client() {
     let counts: usize = desk.shards().map(|shard| act(&desk, shard, disconnect.clone()).count).sum();
     assert_eq!(counts, 1);
     assert!(matches!(stream.read(&mut [0]), Ok(0)), "it is closed");
+}
+
+#[test]
+fn a_snapshot_has_what_was_counted_and_how_long_it_took() {
+    let broker = crate::start(config(2)).unwrap();
+    let mut stream = connect(&broker);
+    assert_eq!(ask(&mut stream, &say_connect("c"), 4), [0x20, 2, 0, 0]);
+    for n in 1..=3 {
+        let mut body = Vec::new();
+        push_string(&mut body, "a");
+        body.extend_from_slice(&[0, n, b'x']);
+        assert_eq!(ask(&mut stream, &packet(0x32, &body), 4), [0x40, 2, 0, n]);
+    }
+    let desk = broker.desk();
+    let snapshots: Vec<Snapshot> = desk
+        .shards()
+        .map(|shard| {
+            let (reply, answer) = reply();
+            desk.snapshot(shard, reply).unwrap();
+            answer.recv_timeout(HANGS).unwrap()
+        })
+        .collect();
+    let sum = |of: fn(&Snapshot) -> u64| snapshots.iter().map(of).sum::<u64>();
+    assert_eq!(sum(|snapshot| snapshot.counters.publish_received), 3);
+    // An answer leaves when its turn is over.
+    assert_eq!(sum(|snapshot| snapshot.timings.routing.count()), 3);
+    assert!(sum(|snapshot| snapshot.timings.turn.count()) >= 3);
+    assert_eq!(sum(|snapshot| snapshot.timings.handshake.count()), 0, "there are no layers");
+    for (snapshot, other) in snapshots.iter().zip([1, 0]) {
+        let [Depth { to, letters: 0, slots }] = snapshot.mesh[..] else { panic!("{:?}", snapshot.mesh) };
+        assert_eq!((to, slots), (ShardId(other), config(2).mail_ring));
+        assert_eq!(snapshot.limits.sessions_max, config(2).core.limits.sessions_max.div_ceil(2));
+    }
+    assert_eq!((desk.connections(), desk.connections_max()), (1, config(2).max_connections));
 }
 
 #[test]

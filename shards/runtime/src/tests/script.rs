@@ -14,8 +14,8 @@ use std::{
 };
 
 use shard::{
-    Act, Acted, ConnId, Counters, Effect, Effects, Event, Gauges, Instant, Limits, Look, Mail, NotOpened,
-    Outgoing, Reading, Seen, ShardId, TapOrder, TapRead, store::restoring::Restoring,
+    Act, Acted, ConnId, Counters, Effect, Effects, Event, Gauges, Histogram, Instant, Limits, Look, Mail,
+    NotOpened, Outgoing, Reading, Seen, ShardId, TapOrder, TapRead, store::restoring::Restoring,
 };
 
 use crate::brain::Brain;
@@ -53,6 +53,7 @@ pub struct Script {
     is_drained: bool,
     counters: Counters,
     limits: Limits,
+    crossing: Histogram,
     deadline: Option<Instant>,
     turn_bytes: usize,
     observed: Arc<Observed>,
@@ -84,6 +85,7 @@ impl Script {
             is_drained: false,
             counters: Counters::default(),
             limits: Limits::default(),
+            crossing: Histogram::default(),
             deadline: None,
             turn_bytes: 0,
             observed,
@@ -300,6 +302,10 @@ impl Brain for Script {
 
     fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    fn crossing(&self) -> &Histogram {
+        &self.crossing
     }
 
     fn look(&self, _: Instant, _: &Look) -> Seen {

@@ -258,3 +258,23 @@ fn they_are_counted_again_after_a_crash() {
     }
     assert_eq!(counts(&s), (0, 0));
 }
+
+#[test]
+fn publications_of_other_shards_are_timed_on_their_way() {
+    let config = Config { shards: 2, ..Config::default() };
+    let ids = Script::ids_by_home(&config, "c");
+    let mut s = Script::new(config);
+    let clients: Vec<_> = ids.iter().map(|id| s.join(id)).collect();
+    s.subscribe(clients[1], "a", 0);
+    s.publish(clients[0], "a", "1");
+    s.publish(clients[0], "a", "2");
+    assert_eq!(s.hear(clients[1]).len(), 3, "SUBACK and both");
+    assert_eq!(s.shards[1].crossing().count(), 2);
+    assert_eq!(s.shards[0].crossing().count(), 0);
+    // The mail waits for room, and is that much longer on its way.
+    s.give_room(0);
+    s.publish_qos(clients[0], "a", "3", 1, 1);
+    s.now = s.now + Duration::from_secs(3);
+    s.give_room(1 << 10);
+    assert_eq!(s.shards[1].crossing().sum(), Duration::from_secs(3));
+}
