@@ -11,6 +11,7 @@ mod context;
 mod failures;
 mod guard;
 mod health;
+mod metrics;
 mod openapi;
 mod operation;
 mod patience;

@@ -233,9 +233,17 @@ impl Audit {
     fn put(&self, line: Vec<u8>) {
         if self.queue.try_send(Entry::Line(line)).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
+            LINES_LOST.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
+
+/// Since the start.
+pub fn lines_lost() -> u64 {
+    LINES_LOST.load(Ordering::Relaxed)
+}
+
+static LINES_LOST: AtomicU64 = AtomicU64::new(0);
 
 /// The thread's side.
 struct Writer {

@@ -10,8 +10,8 @@ use std::{
 
 use aws_lc_rs::digest;
 use identity::{
-    Certificate, Chain, Chains, Enhanced, ExchangeId, Front, FrontLimits, Http, HttpOptions, PasswordFile,
-    Provider, ScramFile, Secret,
+    Certificate, Chain, Chains, Enhanced, ExchangeId, Figures, Front, FrontLimits, Http, HttpOptions,
+    PasswordFile, Provider, ScramFile, Secret,
     jwt::{PublishedKeys, TokenKeys, TokenRules},
     provider::{
         Anonymous, ByCertificate, CallOut, CertificateName, Database, KeySource, Passwords, Scram, Tokens,
@@ -102,6 +102,10 @@ impl Doorkeeper {
     fn is_revoked(&self, door: u16, shown: &Shown) -> bool {
         let revoked = self.revoked.read().unwrap_or_else(PoisonError::into_inner);
         revoked.get(usize::from(door)).is_some_and(|revoked| shown.id.is_some_and(|id| revoked.contains(&id)))
+    }
+
+    pub fn figures(&self) -> Figures {
+        self.front.figures()
     }
 
     pub fn registry(&self) -> &Registry {

@@ -74,6 +74,7 @@ impl Write for Log {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         if self.queue.try_send(Entry::Line(line.to_vec())).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
+            LINES_LOST.fetch_add(1, Ordering::Relaxed);
         }
         Ok(line.len())
     }
@@ -123,6 +124,13 @@ fn write_batch(batch: &mut Vec<u8>, target: &mut impl Write) {
     let _ = target.flush();
     batch.clear();
 }
+
+/// Since the start.
+pub fn lines_lost() -> u64 {
+    LINES_LOST.load(Ordering::Relaxed)
+}
+
+static LINES_LOST: AtomicU64 = AtomicU64::new(0);
 
 /// From now on, for the whole process.
 pub fn set_level(level: Level) {

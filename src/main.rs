@@ -15,9 +15,11 @@ mod endpoint;
 mod health;
 mod listen;
 mod log;
+mod metrics;
 mod named_files;
 mod notify;
 mod numbering;
+mod observer;
 #[cfg(test)]
 mod one_question;
 mod open_files;
@@ -37,6 +39,7 @@ mod signals;
 mod start;
 mod store;
 mod subscribe;
+mod sys;
 mod text;
 mod threads;
 mod tls;
@@ -44,6 +47,7 @@ mod token;
 mod user;
 mod warnings;
 mod watch;
+mod watchdog;
 
 use std::{
     env,
@@ -173,6 +177,7 @@ fn serve_control(
 ) -> Result<ExitCode, String> {
     let data_dir = Some(loaded.settings.store.dir.as_str()).filter(|dir| !dir.is_empty());
     let keeper = Keeper::start(data_dir.map(Path::new), &started.broker)?;
+    api.context().set_observer(started.observer.clone());
     api.open(&loaded.settings, started.broker.desk())?;
     let (found, changed) = crossbeam_channel::bounded(1);
     let watch = Watch::start(found).map_err(|error| {

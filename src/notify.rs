@@ -36,6 +36,11 @@ pub fn ready_again() {
     tell("READY=1");
 }
 
+/// Says that the broker still does what it is for.
+pub fn alive() {
+    tell("WATCHDOG=1");
+}
+
 /// Says that the broker is about to end.
 pub fn stopping() {
     tell("STOPPING=1\nSTATUS=draining");

@@ -1,7 +1,7 @@
 //! The configuration read again while the broker runs: all of it is read and checked first, and then it counts as a whole or
 //! not at all.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use runtime::{Hung, Renewal};
 
@@ -112,6 +112,7 @@ impl Running {
         broker.set_bans(now.settings.bans());
         broker.renew(prepared);
         log::set_level(now.settings.log.level);
+        self.started.sys.set_interval(Duration::from_secs(now.settings.server.sys_interval_secs));
         let started = &mut self.started;
         (started.numbers, started.facts, started.own) = (numbers, facts, own);
         let before = std::mem::replace(&mut started.people, policy.people);

@@ -5,6 +5,7 @@ use std::{
     hash::{BuildHasher, Hasher},
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 
 use identity::Secret;
@@ -22,12 +23,16 @@ use crate::{
     named_files::{Facts, named_files},
     notify,
     numbering::Numbers,
+    observer::Observer,
     open_files::{self, Own},
     people::People,
     policy::Policy,
     rates::Registry,
     revoked::Revoked,
-    signals, threads, warnings,
+    signals,
+    sys::Sys,
+    threads, warnings,
+    watchdog::{self, Watchdog},
 };
 
 /// A broker that listens, and how many shards it has.
@@ -43,6 +48,9 @@ pub struct Started {
     pub facts: Facts,
     /// The files that the process needs for itself.
     pub own: Own,
+    pub observer: Observer,
+    pub sys: Sys,
+    _watchdog: Option<Watchdog>,
 }
 
 /// Starts every shard and says where the broker listens. The error is a sentence for the log.
@@ -86,6 +94,13 @@ pub fn start(loaded: &Loaded) -> Result<Started, String> {
     threads::check(shards)?;
     let broker = runtime::start(config).map_err(|error| error.to_string())?;
     signals::started();
+    let observer = Observer::new(broker.desk(), Arc::clone(&doorkeeper));
+    let no_thread = |error: std::io::Error| {
+        format!("a thread that says how the broker is cannot be started: {error}. {}", threads::REMEDY)
+    };
+    let interval = Duration::from_secs(settings.server.sys_interval_secs);
+    let sys = Sys::start(observer.clone(), interval).map_err(no_thread)?;
+    let _watchdog = watchdog::start(observer.clone()).map_err(no_thread)?;
     let places = places(&numbers, &broker);
     announce(&places, shards, &probe);
     warnings::all(settings, &numbers).iter().for_each(|warning| tracing::warn!("{warning}"));
@@ -101,6 +116,9 @@ pub fn start(loaded: &Loaded) -> Result<Started, String> {
         decoys,
         facts,
         own,
+        observer,
+        sys,
+        _watchdog,
     })
 }
 

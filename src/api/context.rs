@@ -12,10 +12,11 @@ use crossbeam_channel::Sender;
 use runtime::Desk;
 use rustls::ServerConfig;
 
-use super::{failures::Failures, tokens::Tokens};
+use super::{failures::Failures, metrics::Shown, tokens::Tokens};
 use crate::{
     config::{Metrics, Settings},
     control::Request,
+    observer::Observer,
 };
 
 /// A clone is the same one.
@@ -28,6 +29,8 @@ struct Shared {
     begun: Instant,
     requests: Sender<Request>,
     desk: OnceLock<Desk>,
+    observer: OnceLock<Observer>,
+    shown: Shown,
     stage: AtomicU8,
     has_store: AtomicBool,
     tokens: OnceLock<Tokens>,
@@ -63,6 +66,8 @@ impl Context {
             begun: Instant::now(),
             requests,
             desk: OnceLock::new(),
+            observer: OnceLock::new(),
+            shown: Shown::default(),
             stage: AtomicU8::new(Stage::Starting as u8),
             has_store: AtomicBool::new(true),
             tokens: OnceLock::new(),
@@ -129,6 +134,19 @@ impl Context {
     /// The way to the shards. None: they are not there yet.
     pub fn desk(&self) -> Option<&Desk> {
         self.shared.desk.get()
+    }
+
+    pub fn set_observer(&self, observer: Observer) {
+        drop(self.shared.observer.set(observer));
+    }
+
+    /// Whoever sees all that is counted. None: the broker does not serve yet.
+    pub fn observer(&self) -> Option<&Observer> {
+        self.shared.observer.get()
+    }
+
+    pub fn shown(&self) -> &Shown {
+        &self.shared.shown
     }
 
     /// The way to the control thread.

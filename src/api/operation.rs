@@ -4,7 +4,9 @@ use axum::{
     Router, extract::DefaultBodyLimit, http::Method, middleware, response::Response, routing::MethodRouter,
 };
 
-use super::{answer, bans, broker, context::Context, guard, health, openapi, reload, token_list::Role};
+use super::{
+    answer, bans, broker, context::Context, guard, health, metrics, openapi, reload, token_list::Role,
+};
 
 /// One method at one path.
 pub struct Operation {
@@ -22,7 +24,6 @@ pub enum Access {
     /// Whoever gets there.
     Open,
     /// As `api.metrics` says.
-    #[expect(dead_code, reason = "the seam for metrics")]
     Metrics,
     /// Who has a token with this role or one above it.
     Role(Role),
@@ -30,8 +31,14 @@ pub enum Access {
 
 /// Those of all files.
 pub fn all() -> impl Iterator<Item = &'static Operation> {
-    let files =
-        [health::OPERATIONS, openapi::OPERATIONS, broker::OPERATIONS, reload::OPERATIONS, bans::OPERATIONS];
+    let files = [
+        health::OPERATIONS,
+        metrics::OPERATIONS,
+        openapi::OPERATIONS,
+        broker::OPERATIONS,
+        reload::OPERATIONS,
+        bans::OPERATIONS,
+    ];
     files.into_iter().flatten()
 }
 

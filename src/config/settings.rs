@@ -54,6 +54,8 @@ pub struct Server {
     pub server_reference: String,
     pub watch_files: bool,
     pub watch_config: bool,
+    /// 0: nothing is said under `$SYS`.
+    pub sys_interval_secs: u64,
 }
 
 /// What one client may hold.
@@ -363,6 +365,7 @@ impl Default for Server {
             server_reference: String::new(),
             watch_files: true,
             watch_config: false,
+            sys_interval_secs: 10,
         }
     }
 }

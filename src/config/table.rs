@@ -18,6 +18,7 @@ const PACKET_BYTES_MAX: u64 = 5 + 0x0FFF_FFFF;
 pub const BACKLOG_MAX: u64 = 1 << 20;
 /// An hour is more than any start or end of a connection can sensibly take.
 const WAIT_SECS_MAX: u64 = 3600;
+const SYS_SECS_MAX: u64 = 24 * 3600;
 /// Far beyond any machine, and far from an overflow when limits are added.
 const MEMORY_MAX: u64 = 1 << 44;
 
@@ -108,6 +109,7 @@ static BEFORE_RATES: &[Key] = &[
     text("server", "server_reference", |s| &mut s.server.server_reference),
     flag("server", "watch_files", |s| &mut s.server.watch_files),
     flag("server", "watch_config", |s| &mut s.server.watch_config),
+    count("server", "sys_interval_secs", 0..=SYS_SECS_MAX, |s| &mut s.server.sys_interval_secs),
     texts("tls", "certificate_files", |s| &mut s.tls.certificate_files),
     texts("tls", "key_files", |s| &mut s.tls.key_files),
     word(

@@ -5,7 +5,7 @@ use mqtt::PacketKind;
 
 use super::{Because, Outcome, Says, Steps, Why, user_words};
 use crate::{
-    Detail, Direction, Instant, Shard, connection::Connection, publish::SERVER_TOPICS, recorder,
+    Detail, Direction, Instant, Shard, connection::Connection, publish::is_of_server, recorder,
     session::Session,
 };
 
@@ -33,7 +33,7 @@ impl Shard {
         };
         let who = user_words(conn.and_then(|conn| self.grant_of(conn)));
         steps.add("publisher", Says::Yes, format!("the publisher is connected {who}"));
-        if why.topic.starts_with(SERVER_TOPICS) {
+        if is_of_server(why.topic.as_bytes()) {
             steps.add("topic", Says::No, "topics within $SYS/ belong to the server");
             return Outcome::Stops;
         }

@@ -1,0 +1,198 @@
+//! All that the broker counts and holds, as the text that Prometheus reads. Pure: who asks the shards is elsewhere.
+//!
+//! Each shard's values have its number as a label; a sum over shards is left to whoever asks. `docs/metrics.md` lists them.
+
+mod counters;
+mod gauges;
+mod page;
+mod process;
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use identity::Figures;
+use runtime::Snapshot;
+
+use gauges::Gauge;
+use page::{Kind, Page};
+pub use process::Process;
+
+/// What is known of the process beside its shards.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    pub version: &'static str,
+    pub shards: usize,
+    pub began: SystemTime,
+    pub connections: usize,
+    pub connections_max: usize,
+    /// Of those who find out who clients are.
+    pub figures: Figures,
+    pub log_lines_lost: u64,
+    pub audit_lines_lost: u64,
+    pub process: Process,
+}
+
+/// What the text is, for whoever sends it.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Shards that did not answer are missing from `snapshots`.
+pub fn text(snapshots: &[Snapshot], facts: &Facts) -> String {
+    let mut page = Page::default();
+    of_process(&mut page, facts);
+    let names: Vec<String> = snapshots.iter().map(|snapshot| snapshot.shard.0.to_string()).collect();
+    let shards: Vec<(&str, &Snapshot)> = names.iter().map(String::as_str).zip(snapshots).collect();
+    of_answers(&mut page, &shards, facts.shards);
+    of_counters(&mut page, &shards);
+    of_gauges(&mut page, &shards);
+    of_timings(&mut page, &shards);
+    of_mesh(&mut page, &shards);
+    page.into_text()
+}
+
+fn of_process(page: &mut Page, facts: &Facts) {
+    page.family("iothub_build_info", Kind::Gauge, "Which version of IoTHub this is.");
+    page.count(&[("version", facts.version)], 1);
+    single(
+        page,
+        "iothub_seats",
+        "Connections of all shards, closing ones included.",
+        facts.connections as u64,
+    );
+    let help = "Connections that are let in at most (server.max_connections, or what the open files allow).";
+    single(page, "iothub_seats_limit", help, facts.connections_max as u64);
+    of_authentication(page, &facts.figures);
+    let help = "Lines that were lost because nobody took them in time.";
+    page.family("iothub_log_lines_lost_total", Kind::Counter, help);
+    page.count(&[("log", "log")], facts.log_lines_lost);
+    page.count(&[("log", "audit")], facts.audit_lines_lost);
+    page.family("process_start_time_seconds", Kind::Gauge, "When the process began, as unix time.");
+    let began = facts.began.duration_since(UNIX_EPOCH).unwrap_or_default();
+    page.seconds(&[], began.as_secs_f64());
+    let process = &facts.process;
+    if let Some(cpu) = process.cpu {
+        page.family("process_cpu_seconds_total", Kind::Counter, "Processor time of the process.");
+        page.seconds(&[], cpu.as_secs_f64());
+    }
+    for (name, help, value) in [
+        ("process_resident_memory_bytes", "Memory of the process that is in RAM.", process.resident_bytes),
+        (
+            "process_virtual_memory_bytes",
+            "Addresses of the process that stand for something.",
+            process.virtual_bytes,
+        ),
+        ("process_open_fds", "Files that are open.", process.open_files),
+        ("process_max_fds", "Files that may be open.", process.open_files_max),
+        ("process_threads", "Threads of the process.", process.threads),
+    ] {
+        if let Some(value) = value {
+            single(page, name, help, value);
+        }
+    }
+}
+
+fn of_authentication(page: &mut Page, figures: &Figures) {
+    let Figures { accepted, rejected, challenged, throttled, busy, repeated, queued } = *figures;
+    let help = "Answers to the question who a client is.";
+    page.family("iothub_authentication_answers_total", Kind::Counter, help);
+    for (outcome, value) in [("accepted", accepted), ("rejected", rejected), ("challenged", challenged)] {
+        page.count(&[("outcome", outcome)], value);
+    }
+    let help = "Of the rejected: those for whom there was no time, or who had to wait after failed attempts.";
+    page.family("iothub_authentication_unheard_total", Kind::Counter, help);
+    for (cause, value) in [("throttled", throttled), ("busy", busy)] {
+        page.count(&[("cause", cause)], value);
+    }
+    let help = "Of all answers: those that had been found out a moment before.";
+    page.family("iothub_authentication_cached_total", Kind::Counter, help);
+    page.count(&[], repeated);
+    single(page, "iothub_authentication_waiting", "Clients that wait for their turn to be judged.", queued);
+}
+
+fn single(page: &mut Page, name: &'static str, help: &str, value: u64) {
+    page.family(name, Kind::Gauge, help);
+    page.count(&[], value);
+}
+
+fn of_answers(page: &mut Page, shards: &[(&str, &Snapshot)], count: usize) {
+    page.family("iothub_shard_up", Kind::Gauge, "Whether the shard has answered this question in time.");
+    for shard in 0..count {
+        let name = shard.to_string();
+        let is_up = shards.iter().any(|(known, _)| **known == name);
+        page.count(&[("shard", &name)], u64::from(is_up));
+    }
+}
+
+fn of_counters(page: &mut Page, shards: &[(&str, &Snapshot)]) {
+    for family in counters::FAMILIES {
+        page.family(family.name, Kind::Counter, family.help);
+        for (shard, snapshot) in shards {
+            for (counter, value) in family.counters {
+                let count = counters::value(&snapshot.counters, counter);
+                match family.label {
+                    Some(label) => page.count(&[("shard", shard), (label, value)], count),
+                    None => page.count(&[("shard", shard)], count),
+                }
+            }
+        }
+    }
+}
+
+fn of_gauges(page: &mut Page, shards: &[(&str, &Snapshot)]) {
+    let gauges_of = |snapshot: &Snapshot| {
+        let limits = gauges::limits(&snapshot.limits);
+        gauges::held(&snapshot.gauges).into_iter().chain(limits).collect::<Vec<Gauge>>()
+    };
+    let by_shard: Vec<(&str, Vec<Gauge>)> =
+        shards.iter().map(|(shard, snapshot)| (*shard, gauges_of(snapshot))).collect();
+    let Some((_, first)) = by_shard.first() else { return };
+    for (at, gauge) in first.iter().enumerate() {
+        page.family(gauge.name, Kind::Gauge, gauge.help);
+        for (shard, gauges) in &by_shard {
+            page.count(&[("shard", shard)], gauges[at].value as u64);
+        }
+    }
+}
+
+fn of_timings(page: &mut Page, shards: &[(&str, &Snapshot)]) {
+    let Some((_, first)) = shards.first() else { return };
+    for (at, (name, help, _)) in first.timings.iter().enumerate() {
+        page.family(histogram_name(name), Kind::Histogram, help);
+        for (shard, snapshot) in shards {
+            if let Some((_, _, histogram)) = snapshot.timings.iter().nth(at) {
+                page.histogram(&[("shard", shard)], histogram);
+            }
+        }
+    }
+}
+
+fn histogram_name(timing: &str) -> &'static str {
+    match timing {
+        "turn" => "iothub_turn_seconds",
+        "routing" => "iothub_routing_seconds",
+        "crossing" => "iothub_crossing_seconds",
+        "store_commit" => "iothub_store_commit_seconds",
+        "handshake" => "iothub_handshake_seconds",
+        "authentication" => "iothub_authentication_seconds",
+        other => unreachable!("the timing {other} has no name on the page"),
+    }
+}
+
+fn of_mesh(page: &mut Page, shards: &[(&str, &Snapshot)]) {
+    page.family("iothub_mesh_letters", Kind::Gauge, "Mail in the ring from one shard to another.");
+    for (shard, snapshot) in shards {
+        for depth in &snapshot.mesh {
+            page.count(&[("shard", shard), ("to", &depth.to.0.to_string())], depth.letters as u64);
+        }
+    }
+    page.family("iothub_mesh_slots", Kind::Gauge, "Room in each ring from this shard to another.");
+    for (shard, snapshot) in shards {
+        if let Some(depth) = snapshot.mesh.first() {
+            page.count(&[("shard", shard)], depth.slots as u64);
+        }
+    }
+}
+
+/// How long a page waits for a shard.
+pub const ANSWER_MAX: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,282 @@
+//! Under which name each counter of the shards stands on the page. Those of one kind that can be told apart by a cause, and
+//! do not count the same thing twice, share a family.
+
+use shard::Counters;
+
+/// One or more counters of the shards.
+pub struct Family {
+    pub name: &'static str,
+    pub help: &'static str,
+    /// What tells its counters apart.
+    pub label: Option<&'static str>,
+    /// By their names in the shards, and what the label says of each.
+    pub counters: &'static [(&'static str, &'static str)],
+}
+
+impl Family {
+    const fn one(
+        name: &'static str,
+        help: &'static str,
+        counter: &'static [(&'static str, &'static str)],
+    ) -> Family {
+        Family { name, help, label: None, counters: counter }
+    }
+}
+
+/// The value of a counter by its name.
+pub fn value(counters: &Counters, name: &str) -> u64 {
+    counters.iter().find(|(known, _, _)| *known == name).map_or(0, |(_, _, value)| value)
+}
+
+pub const FAMILIES: &[Family] = &[
+    Family::one(
+        "iothub_connections_opened_total",
+        "Connections that were opened on this shard or moved to it.",
+        &[("connections_opened", "")],
+    ),
+    Family::one(
+        "iothub_connections_handed_over_total",
+        "Connections that moved from this shard to their home.",
+        &[("connections_handed_over", "")],
+    ),
+    Family::one(
+        "iothub_connections_closed_total",
+        "Connections that ended on this shard, those that moved away not included.",
+        &[("connections_closed", "")],
+    ),
+    Family {
+        name: "iothub_connections_failed_total",
+        help: "Connections that were closed or refused before a client was let in, where the cause has a counter of its own.",
+        label: Some("cause"),
+        counters: &[
+            ("refused_max_connections", "max_connections"),
+            ("connections_turned_away", "turned_away"),
+            ("handshake_timeouts", "handshake_timeout"),
+            ("handshakes_abandoned", "handshake_abandoned"),
+            ("refused_tls", "tls"),
+            ("refused_unknown", "unknown_protocol"),
+            ("refused_websocket", "websocket"),
+            ("refused_proxy", "proxy"),
+            ("refused_connect_rate", "connect_rate"),
+            ("refused_banned", "banned"),
+            ("refused_contested", "contested"),
+            ("refused_version", "version"),
+            ("refused_authentication", "authentication"),
+            ("connect_timeouts", "connect_timeout"),
+        ],
+    },
+    Family::one(
+        "iothub_connects_received_total",
+        "CONNECT packets received, of clients that were let in and of others.",
+        &[("connects_received", "")],
+    ),
+    Family::one(
+        "iothub_connects_refused_total",
+        "CONNECT packets answered with an error, whatever the cause.",
+        &[("refused_connect", "")],
+    ),
+    Family {
+        name: "iothub_connections_ended_total",
+        help: "Connections of clients that the broker ended.",
+        label: Some("cause"),
+        counters: &[
+            ("ended_banned", "banned"),
+            ("grants_ended", "grant_over"),
+            ("keep_alive_timeouts", "keep_alive"),
+            ("takeovers", "taken_over"),
+            ("violations", "violation"),
+            ("rate_disconnects", "rate"),
+        ],
+    },
+    Family::one(
+        "iothub_packets_too_large_total",
+        "Packets larger than max_packet_size; each is a violation as well.",
+        &[("packets_too_large", "")],
+    ),
+    Family::one(
+        "iothub_receive_memory_exceeded_total",
+        "Connections closed because unfinished packets filled max_receive_memory.",
+        &[("receive_memory_exceeded", "")],
+    ),
+    Family::one(
+        "iothub_takeovers_contested_total",
+        "Times that many takeovers concerned one client id.",
+        &[("takeovers_contested", "")],
+    ),
+    Family::one(
+        "iothub_authentications_total",
+        "Questions who a client is.",
+        &[("authentications_asked", "")],
+    ),
+    Family::one(
+        "iothub_authentication_timeouts_total",
+        "Authentications that did not come to their end in time.",
+        &[("authentication_timeouts", "")],
+    ),
+    Family::one(
+        "iothub_grants_renewed_total",
+        "Clients that proved themselves again while connected.",
+        &[("grants_renewed", "")],
+    ),
+    Family::one(
+        "iothub_keep_alive_lowered_total",
+        "CONNECT packets whose keep-alive was lowered to the ceiling.",
+        &[("keep_alive_lowered", "")],
+    ),
+    Family::one(
+        "iothub_session_expiry_lowered_total",
+        "CONNECT packets whose session expiry was lowered to the ceiling.",
+        &[("session_expiry_lowered", "")],
+    ),
+    Family::one("iothub_sessions_created_total", "Sessions made.", &[("sessions_created", "")]),
+    Family::one(
+        "iothub_sessions_expired_total",
+        "Sessions that ended because their expiry interval passed.",
+        &[("sessions_expired", "")],
+    ),
+    Family::one("iothub_packets_received_total", "Packets received.", &[("packets_received", "")]),
+    Family::one("iothub_packets_sent_total", "Packets sent.", &[("packets_sent", "")]),
+    Family::one(
+        "iothub_received_bytes_total",
+        "Bytes of MQTT received, without TLS and WebSocket.",
+        &[("bytes_received", "")],
+    ),
+    Family::one("iothub_sent_bytes_total", "Bytes of MQTT given to sockets.", &[("bytes_sent", "")]),
+    Family::one("iothub_publish_received_total", "PUBLISH packets received.", &[("publish_received", "")]),
+    Family::one("iothub_publish_sent_total", "PUBLISH packets encoded for clients.", &[("publish_sent", "")]),
+    Family::one(
+        "iothub_publish_received_bytes_total",
+        "Bytes of the payloads of PUBLISH packets received.",
+        &[("publish_bytes_received", "")],
+    ),
+    Family::one(
+        "iothub_publish_sent_bytes_total",
+        "Bytes of the payloads of PUBLISH packets encoded for clients.",
+        &[("publish_bytes_sent", "")],
+    ),
+    Family::one(
+        "iothub_publish_duplicates_total",
+        "PUBLISH packets received again by QoS 2 and not routed again.",
+        &[("publish_duplicates", "")],
+    ),
+    Family::one(
+        "iothub_publish_refused_total",
+        "PUBLISH packets that were well formed and not accepted, whatever the cause.",
+        &[("publish_refused", "")],
+    ),
+    Family::one(
+        "iothub_publish_unmatched_total",
+        "Messages that nobody subscribes to.",
+        &[("publish_unmatched", "")],
+    ),
+    Family::one("iothub_wills_published_total", "Wills published.", &[("wills_published", "")]),
+    Family {
+        name: "iothub_denied_total",
+        help: "What the access rules did not allow.",
+        label: Some("action"),
+        counters: &[
+            ("denied_publish", "publish"),
+            ("denied_retain", "retain"),
+            ("denied_will", "will"),
+            ("denied_subscribe", "subscribe"),
+            ("denied_receive", "receive"),
+            ("denied_retain_source", "retain_source"),
+        ],
+    },
+    Family::one(
+        "iothub_denied_by_shadow_total",
+        "What is allowed, and would not be by the rules that are being tried out.",
+        &[("denied_by_shadow", "")],
+    ),
+    Family::one(
+        "iothub_subscriptions_revoked_total",
+        "Subscriptions that were taken away because of other access rules or another mount point.",
+        &[("subscriptions_revoked", "")],
+    ),
+    Family {
+        name: "iothub_messages_dropped_total",
+        help: "Messages that did not reach a client they were for.",
+        label: Some("cause"),
+        counters: &[
+            ("dropped_queue_messages", "queue_messages"),
+            ("dropped_queue_bytes", "queue_bytes"),
+            ("dropped_queue_memory", "queue_memory"),
+            ("dropped_offline_qos0", "offline_qos0"),
+            ("dropped_expired", "expired"),
+            ("dropped_packet_too_large", "packet_too_large"),
+            ("dropped_beyond_mount", "beyond_mount"),
+            ("dropped_mesh_full", "mesh_full"),
+            ("dropped_rate", "rate"),
+            ("dropped_shared_nobody", "shared_nobody"),
+            ("dropped_purged", "purged"),
+            ("dropped_session_ended", "session_ended"),
+        ],
+    },
+    Family::one(
+        "iothub_messages_refused_by_client_total",
+        "Messages that a client refused with an error in PUBACK or PUBREC.",
+        &[("refused_by_client", "")],
+    ),
+    Family::one(
+        "iothub_messages_waited_inflight_total",
+        "Messages that waited because a client had max_inflight unacknowledged.",
+        &[("waited_inflight", "")],
+    ),
+    Family {
+        name: "iothub_limits_exceeded_total",
+        help: "What was refused because of a limit that is not one of connections, queues or packets.",
+        label: Some("limit"),
+        counters: &[
+            ("retained_refused", "retained"),
+            ("subscriptions_refused", "subscriptions"),
+            ("topic_levels_exceeded", "topic_levels"),
+            ("receive_maximum_exceeded", "receive_maximum"),
+        ],
+    },
+    Family::one(
+        "iothub_retained_expired_total",
+        "Retained messages that expired.",
+        &[("retained_expired", "")],
+    ),
+    Family::one("iothub_mail_sent_total", "Mail sent to other shards.", &[("mail_sent", "")]),
+    Family::one("iothub_mail_received_total", "Mail received from other shards.", &[("mail_received", "")]),
+    Family::one("iothub_mail_waited_total", "Mail that waited for room in a ring.", &[("mail_waited", "")]),
+    Family {
+        name: "iothub_pauses_total",
+        help: "Times that a client was not read, or not sent to, for a while.",
+        label: Some("cause"),
+        counters: &[
+            ("rate_pauses", "publish_rate"),
+            ("deliveries_paused", "receive_rate"),
+            ("publishers_paused", "overload"),
+        ],
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_counter_of_the_shards_stands_on_the_page_once() {
+        let counters = Counters::default();
+        let mut known: Vec<&str> = counters.iter().map(|(name, _, _)| name).collect();
+        let mut placed: Vec<&str> =
+            FAMILIES.iter().flat_map(|family| family.counters).map(|(counter, _)| *counter).collect();
+        known.sort_unstable();
+        placed.sort_unstable();
+        assert_eq!(known, placed);
+    }
+
+    #[test]
+    fn a_label_tells_the_counters_of_a_family_apart() {
+        for family in FAMILIES {
+            let values: BTreeSet<&str> = family.counters.iter().map(|(_, value)| *value).collect();
+            assert_eq!(values.len(), family.counters.len(), "{}", family.name);
+            assert_eq!(family.label.is_some(), family.counters.len() > 1, "{}", family.name);
+            assert!(family.name.starts_with("iothub_") && family.name.ends_with("_total"), "{}", family.name);
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! The page as a whole, and that what is documented, drawn and watched is what there is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use runtime::Depth;
+use shard::ShardId;
+
+use super::*;
+
+fn facts() -> Facts {
+    Facts {
+        version: "1.2.3",
+        shards: 3,
+        began: UNIX_EPOCH + Duration::from_secs(7),
+        connections: 5,
+        connections_max: 100,
+        figures: Figures::default(),
+        log_lines_lost: 1,
+        audit_lines_lost: 2,
+        process: Process {
+            cpu: Some(Duration::from_millis(1500)),
+            resident_bytes: Some(1),
+            anonymous_bytes: Some(1),
+            virtual_bytes: Some(1),
+            open_files: Some(1),
+            open_files_max: Some(1),
+            threads: Some(1),
+        },
+    }
+}
+
+/// Two of three shards have answered.
+fn page() -> String {
+    let mut one = Snapshot::empty(ShardId(0));
+    one.counters.dropped_expired = 4;
+    one.counters.publish_received = 10;
+    one.gauges.sessions = 3;
+    one.timings.turn.record(Duration::from_micros(3), 2);
+    one.mesh = vec![Depth { to: ShardId(1), letters: 6, slots: 512 }];
+    let mut two = Snapshot::empty(ShardId(1));
+    two.counters.publish_received = 5;
+    text(&[one, two], &facts())
+}
+
+#[test]
+fn values_of_each_shard_stand_beside_its_number() {
+    let page = page();
+    for line in [
+        "iothub_build_info{version=\"1.2.3\"} 1",
+        "iothub_seats 5",
+        "iothub_seats_limit 100",
+        "iothub_shard_up{shard=\"0\"} 1",
+        "iothub_shard_up{shard=\"2\"} 0",
+        "iothub_publish_received_total{shard=\"0\"} 10",
+        "iothub_publish_received_total{shard=\"1\"} 5",
+        "iothub_messages_dropped_total{shard=\"0\",cause=\"expired\"} 4",
+        "iothub_sessions{shard=\"0\"} 3",
+        "iothub_turn_seconds_bucket{shard=\"0\",le=\"0.000002048\"} 0",
+        "iothub_turn_seconds_bucket{shard=\"0\",le=\"0.000004096\"} 2",
+        "iothub_turn_seconds_bucket{shard=\"0\",le=\"+Inf\"} 2",
+        "iothub_turn_seconds_sum{shard=\"0\"} 0.000006",
+        "iothub_turn_seconds_count{shard=\"0\"} 2",
+        "iothub_mesh_letters{shard=\"0\",to=\"1\"} 6",
+        "iothub_log_lines_lost_total{log=\"audit\"} 2",
+        "process_start_time_seconds 7",
+        "process_cpu_seconds_total 1.5",
+    ] {
+        assert!(page.lines().any(|known| known == line), "{line} is missing");
+    }
+}
+
+/// The rules of the format, as far as they can be broken here: a head before each family's samples, no family twice, no sample
+/// twice, and numbers that are numbers.
+#[test]
+fn the_page_keeps_to_the_format() {
+    let page = page();
+    let (mut family, mut kind, mut help) = (String::new(), String::new(), String::new());
+    let mut families = BTreeSet::new();
+    let mut samples = BTreeSet::new();
+    for line in page.lines() {
+        if let Some(rest) = line.strip_prefix("# HELP ") {
+            let (name, text) = rest.split_once(' ').expect("a name and a text");
+            help = name.to_owned();
+            assert!(text.ends_with('.'), "{line}");
+            assert!(families.insert(name.to_owned()), "{name} stands there twice");
+        } else if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let (name, word) = rest.split_once(' ').expect("a name and a type");
+            assert_eq!(name, help, "the help comes first");
+            (family, kind) = (name.to_owned(), word.to_owned());
+            assert_eq!(word == "counter", name.ends_with("_total"), "{line}");
+        } else {
+            let (sample, value) = line.rsplit_once(' ').expect("a sample and a value");
+            assert!(value.parse::<f64>().is_ok_and(|value| value >= 0.0), "{line}");
+            let name = sample.split('{').next().expect("a name");
+            let suffix = name.strip_prefix(&family).unwrap_or_else(|| panic!("{line} is not of {family}"));
+            let suffixes: &[&str] = if kind == "histogram" { &["_bucket", "_sum", "_count"] } else { &[""] };
+            assert!(suffixes.contains(&suffix), "{line}");
+            assert!(samples.insert(sample.to_owned()), "{sample} stands there twice");
+        }
+    }
+    assert!(families.len() > 80, "{} families", families.len());
+}
+
+#[test]
+fn buckets_do_not_shrink_and_the_last_is_the_count() {
+    let page = page();
+    let mut last: BTreeMap<String, u64> = BTreeMap::new();
+    for line in page.lines().filter(|line| line.contains("_bucket{")) {
+        let (sample, value) = line.rsplit_once(' ').expect("a value");
+        let of = sample.split(",le=").next().expect("a bound").replace("_bucket", "_count");
+        let value: u64 = value.parse().expect("a number");
+        let before = last.insert(format!("{of}}}"), value);
+        assert!(before.is_none_or(|before| before <= value), "{line}");
+    }
+    for (count, value) in last {
+        assert!(page.contains(&format!("{count} {value}\n")), "{count} {value}");
+    }
+}
+
+#[test]
+fn without_any_answer_the_page_says_so() {
+    let page = text(&[], &facts());
+    assert!(page.contains("iothub_shard_up{shard=\"0\"} 0\n"));
+    assert!(!page.contains("iothub_sessions{"));
+}
+
+/// `docs/metrics.md` has one line for each.
+#[test]
+fn every_metric_is_documented_with_its_type_and_the_values_of_its_label() {
+    let document = include_str!("../../docs/metrics.md");
+    let documented: BTreeSet<(String, String)> = document.lines().filter_map(row).collect();
+    let page = page();
+    let mut heads = BTreeMap::new();
+    for line in page.lines() {
+        if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')) {
+            heads.insert(name.to_owned(), kind.to_owned());
+        }
+    }
+    let shown: BTreeSet<(String, String)> = heads.into_iter().collect();
+    assert_eq!(shown, documented);
+    for family in counters::FAMILIES {
+        for (_, value) in family.counters.iter().filter(|(_, value)| !value.is_empty()) {
+            assert!(document.contains(&format!("`{value}`")), "{}: {value}", family.name);
+        }
+    }
+}
+
+/// What is drawn and watched is what there is.
+#[test]
+fn the_dashboard_and_the_alerts_name_metrics_that_exist() {
+    let page = page();
+    let families: BTreeSet<&str> =
+        page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    for text in [
+        include_str!("../../docker/monitoring/dashboard.json"),
+        include_str!("../../docker/monitoring/alerts.yaml"),
+    ] {
+        let words = text.split(|of: char| !of.is_ascii_alphanumeric() && of != '_');
+        let named: BTreeSet<&str> =
+            words.filter(|word| word.starts_with("iothub_") || word.starts_with("process_")).collect();
+        assert!(named.len() > 10, "{named:?}");
+        for name in named {
+            let family = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix));
+            assert!(families.contains(name) || family.is_some_and(|name| families.contains(name)), "{name}");
+        }
+    }
+}
+
+/// Name and type, of a line of the table.
+fn row(line: &str) -> Option<(String, String)> {
+    let mut cells = line.strip_prefix("| `")?.split(" | ");
+    let name = cells.next()?.strip_suffix('`').filter(|name| !name.starts_with("$SYS/"))?;
+    Some((name.to_owned(), cells.next()?.to_owned()))
+}

@@ -1,0 +1,6 @@
+//! What the broker shows of itself: topics below `$SYS`, metrics, and what it tells the service manager.
+#![allow(clippy::unwrap_used)]
+
+mod metrics;
+mod service;
+mod sys;
