@@ -4,23 +4,34 @@
 //! and waits for none of them beyond a time. Start at `operation.rs` for what there is, at `guard.rs` for who may ask it, and at
 //! `server.rs` for what a connection may cost.
 
+mod acts;
 mod answer;
+mod asking;
 mod bans;
 mod broker;
+mod clients;
 mod context;
+mod drain;
 mod failures;
 mod guard;
 mod health;
 mod metrics;
 mod openapi;
 mod operation;
+mod pages;
 mod patience;
 mod port;
+mod publish;
 mod reload;
+mod retained;
+mod rows;
 mod server;
+mod shards;
 mod socket;
+mod subscriptions;
 pub mod token_list;
 mod tokens;
+mod users;
 
 use std::{path::Path, path::PathBuf, sync::Arc, thread};
 
@@ -31,7 +42,7 @@ use tokio::runtime::{Builder, Handle};
 
 pub use self::{
     bans::BANS,
-    context::Context,
+    context::{Context, Facts},
     reload::{Meant, RELOAD},
     server::CONTROL_CONNECTIONS_MAX,
     socket::places,
@@ -145,7 +156,12 @@ pub fn connections_max(settings: &config::Api) -> u64 {
 
 fn start_thread() -> Result<Handle, String> {
     let failed = |error: std::io::Error| format!("the API cannot be started: {error}. {}", threads::REMEDY);
-    let runtime = Builder::new_current_thread().enable_io().enable_time().build().map_err(failed)?;
+    let runtime = Builder::new_current_thread()
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .enable_io()
+        .enable_time()
+        .build()
+        .map_err(failed)?;
     let event_loop = runtime.handle().clone();
     let run = move || {
         identity::give_way();
@@ -154,6 +170,9 @@ fn start_thread() -> Result<Handle, String> {
     thread::Builder::new().name("api".to_owned()).spawn(run).map_err(failed)?;
     Ok(event_loop)
 }
+
+/// For hashes of passwords: more would take what the shards need.
+const BLOCKING_THREADS_MAX: usize = 2;
 
 const TOKENS_NAME: &str = "api_tokens";
 

@@ -54,6 +54,14 @@ pub enum Request {
         by: String,
         reply: Reply<Result<Vec<Ban>, String>>,
     },
+    /// The user database has been changed, and is to count.
+    Users {
+        by: String,
+        reply: Reply<Outcome>,
+    },
+    Drain {
+        by: String,
+    },
 }
 
 /// Who has asked hears of it.
@@ -118,6 +126,12 @@ fn wait(reloader: &mut Reloader<'_>, keeper: &Keeper, inbox: &mut Inbox) -> Endi
                 }
                 Ok(Request::Bans { order, by, reply }) => {
                     reply(carry_out(order, &by, keeper, reloader.started()));
+                }
+                Ok(Request::Users { by, reply }) => reply(reloader.take_users(&by)),
+                Ok(Request::Drain { by }) => {
+                    tracing::info!("{by}: draining");
+                    audit::tell(&Act { act: "drain", by: &by, outcome: "begun", details: &[] });
+                    return Ending::Drain;
                 }
                 Err(_) => inbox.requests = never(),
             },

@@ -76,6 +76,18 @@ impl<'a> Reloader<'a> {
         self.carry_out(cause, outcome)
     }
 
+    /// The user database has been changed by somebody who waits until that counts.
+    pub fn take_users(&mut self, cause: &str) -> Outcome {
+        // Before it is read: a change meanwhile is found by the next look.
+        let read = stamps(watched(&self.running.now));
+        let outcome = self.running.refresh_users();
+        if outcome.is_ok() {
+            self.watch.replace(read);
+        }
+        tell(cause, &outcome);
+        outcome
+    }
+
     /// Reads again what has changed. The configuration itself is read again only where it is watched, so that a change that is
     /// half made does not count because a certificate is renewed meanwhile.
     pub fn take_changed(&mut self, changed: &[PathBuf]) {

@@ -6,7 +6,7 @@ use std::{path::PathBuf, time::Duration};
 use runtime::{Hung, Renewal};
 
 use crate::{
-    api::Context,
+    api::{self, Context},
     audit,
     config::{Fault, Loaded, Server, Settings},
     listen::{self, Entrance},
@@ -55,7 +55,9 @@ pub struct Told {
 
 impl Running {
     pub fn new(started: Started, loaded: &Loaded, api: Context) -> Running {
-        Running { started, now: loaded.clone(), api, at_start: loaded.settings.clone() }
+        let running = Running { started, now: loaded.clone(), api, at_start: loaded.settings.clone() };
+        running.tell_api();
+        running
     }
 
     /// The files that are read.
@@ -126,7 +128,19 @@ impl Running {
             told.listening = Some(start::listening_on(&places));
         }
         self.now = now;
+        self.tell_api();
         Ok(told)
+    }
+
+    /// What the API tells, or has to know, of the configuration that holds.
+    fn tell_api(&self) {
+        let places = start::places(&self.started.numbers, &self.started.broker);
+        let listeners = places.iter().map(|(scheme, place)| listen::shown(*scheme, place)).collect();
+        let settings = &self.now.settings;
+        let message_bytes_max = usize::try_from(settings.server.max_packet_size).unwrap_or(usize::MAX);
+        let user_database = &settings.authentication.user_database;
+        let user_database = (!user_database.is_empty()).then(|| PathBuf::from(user_database));
+        self.api.set_facts(api::Facts { listeners, message_bytes_max, user_database });
     }
 
     /// Takes on the user database alone, if it has changed: nothing else is read or forgotten.

@@ -190,15 +190,23 @@ fn change(
     file: &Path,
     change: impl FnOnce(&mut UserTable) -> Result<(), String>,
 ) -> Result<Vec<String>, String> {
-    let replacement = Replacement::begin(file).map_err(|error| error.to_string())?;
-    let mut table = if file.exists() { read(file)? } else { UserTable::default() };
-    change(&mut table)?;
-    replacement.finish(&table.bytes()).map_err(|error| error.to_string())?;
+    change_table(file, change)?;
     Ok(passwd::open_to_others(file))
 }
 
+/// Whoever reads the file finds it as it was or as it is to be. With an error it is as it was.
+pub fn change_table<E: From<String>>(
+    file: &Path,
+    change: impl FnOnce(&mut UserTable) -> Result<(), E>,
+) -> Result<(), E> {
+    let replacement = Replacement::begin(file).map_err(|error| error.to_string())?;
+    let mut table = if file.exists() { read(file)? } else { UserTable::default() };
+    change(&mut table)?;
+    replacement.finish(&table.bytes()).map_err(|error| E::from(error.to_string()))
+}
+
 /// Also a file that others can read: a broker refuses it, and this is how it is mended.
-fn read(file: &Path) -> Result<UserTable, String> {
+pub fn read(file: &Path) -> Result<UserTable, String> {
     let bytes = fs::read(file).map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
     UserTable::parse(&file.to_string_lossy(), &Zeroizing::new(bytes))
         .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
@@ -228,18 +236,21 @@ impl RightsArgs {
 
 impl SecretArgs {
     fn give(&self, record: &mut UserRecord) -> Result<(), String> {
-        let password: Secret = passwd::typed_password()?;
-        if password.is_empty() {
-            return Err("the password is empty".to_owned());
-        }
-        let hash = Hash::make(password.expose(), Kind::Argon2id.cost()).map_err(|error| error.to_string())?;
-        record.password = Some(hash);
-        if self.scram {
-            let made =
-                Mechanism::ALL.map(|name| Credential::make(name, password.expose(), ITERATIONS_DEFAULT));
-            let made: Result<Vec<Credential>, _> = made.into_iter().collect();
-            record.scram = made.map_err(|error| error.to_string())?;
-        }
-        Ok(())
+        give_password(record, &passwd::typed_password()?, self.scram)
     }
+}
+
+/// Its hash, and with `scram` the keys by which it need not be sent. Takes a tenth of a second and more.
+pub fn give_password(record: &mut UserRecord, password: &Secret, scram: bool) -> Result<(), String> {
+    if password.is_empty() {
+        return Err("the password is empty".to_owned());
+    }
+    let hash = Hash::make(password.expose(), Kind::Argon2id.cost()).map_err(|error| error.to_string())?;
+    record.password = Some(hash);
+    if scram {
+        let made = Mechanism::ALL.map(|name| Credential::make(name, password.expose(), ITERATIONS_DEFAULT));
+        let made: Result<Vec<Credential>, _> = made.into_iter().collect();
+        record.scram = made.map_err(|error| error.to_string())?;
+    }
+    Ok(())
 }

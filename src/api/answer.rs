@@ -2,15 +2,23 @@
 
 use axum::{
     body::Bytes,
-    extract::{FromRequest, Request},
-    http::{HeaderValue, StatusCode, header},
+    extract::{FromRequest, FromRequestParts, Query, Request},
+    http::{HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::json;
 
 /// The body, as JSON. Nothing at all stands for an object without anything.
 pub struct Input<T>(pub T);
+
+/// An object without anything.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
+
+/// What stands behind the question mark.
+pub struct Parameters<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Input<T> {
     type Rejection = Response;
@@ -21,6 +29,15 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Input<T> {
             .map_err(|rejection| problem(rejection.status(), &format!("the body: {rejection}")))?;
         let text: &[u8] = if body.trim_ascii().is_empty() { b"{}" } else { &body };
         serde_json::from_slice(text).map(Input).map_err(|error| refused(&format!("the body: {error}")))
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Parameters<T>, Response> {
+        let query = Query::<T>::from_request_parts(parts, state).await;
+        query.map(|Query(value)| Parameters(value)).map_err(|rejection| refused(&rejection.body_text()))
     }
 }
 
@@ -49,6 +66,10 @@ pub fn not_found(why: &str) -> Response {
 
 pub fn wrong_method(why: &str) -> Response {
     problem(StatusCode::METHOD_NOT_ALLOWED, why)
+}
+
+pub fn too_large(why: &str) -> Response {
+    problem(StatusCode::PAYLOAD_TOO_LARGE, why)
 }
 
 /// It could not be done, as things stand.

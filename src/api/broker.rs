@@ -14,7 +14,7 @@ pub const OPERATIONS: &[Operation] = &[Operation {
     method: Method::GET,
     path: "/v1/broker",
     access: Access::Role(Role::Viewer),
-    summary: "The broker's version, how long it runs and how many shards it has",
+    summary: "The broker's version, how long it runs, how many shards it has and where it listens",
     handler: || get(broker),
 }];
 
@@ -26,5 +26,6 @@ async fn broker(State(context): State<Context>) -> Response {
         "uptime_s": context.begun().elapsed().as_secs(),
         "stage": context.stage().word(),
         "shards": shards,
+        "listeners": context.facts().listeners,
     }))
 }

@@ -1,6 +1,7 @@
 //! What every answer may draw on: how the broker is, the ways to the control thread and the shards, and who may ask.
 
 use std::{
+    path::PathBuf,
     sync::{
         Arc, OnceLock, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU8, Ordering},
@@ -38,6 +39,17 @@ struct Shared {
     metrics: Metrics,
     hosts: Vec<String>,
     tls: RwLock<Option<Arc<ServerConfig>>>,
+    facts: RwLock<Arc<Facts>>,
+}
+
+/// What holds of the configuration until it is read again.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// As somebody would write them who wants to connect there.
+    pub listeners: Vec<String>,
+    /// Of a PUBLISH with its topic.
+    pub message_bytes_max: usize,
+    pub user_database: Option<PathBuf>,
 }
 
 /// How far the broker is in its life.
@@ -75,6 +87,7 @@ impl Context {
             metrics: settings.api.metrics,
             hosts: settings.api.hosts.clone(),
             tls: RwLock::new(tls),
+            facts: RwLock::default(),
         };
         Context { shared: Arc::new(shared) }
     }
@@ -105,6 +118,14 @@ impl Context {
     /// Who connects from now on is shown this.
     pub fn replace_tls(&self, tls: Option<Arc<ServerConfig>>) {
         *self.shared.tls.write().unwrap_or_else(PoisonError::into_inner) = tls;
+    }
+
+    pub fn set_facts(&self, facts: Facts) {
+        *self.shared.facts.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(facts);
+    }
+
+    pub fn facts(&self) -> Arc<Facts> {
+        Arc::clone(&self.shared.facts.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub fn tls(&self) -> Option<Arc<ServerConfig>> {

@@ -5,7 +5,8 @@ use axum::{
 };
 
 use super::{
-    answer, bans, broker, context::Context, guard, health, metrics, openapi, reload, token_list::Role,
+    answer, bans, broker, clients, context::Context, drain, guard, health, metrics, openapi, publish, reload,
+    retained, shards, subscriptions, token_list::Role, users,
 };
 
 /// One method at one path.
@@ -36,8 +37,15 @@ pub fn all() -> impl Iterator<Item = &'static Operation> {
         metrics::OPERATIONS,
         openapi::OPERATIONS,
         broker::OPERATIONS,
+        shards::OPERATIONS,
+        clients::OPERATIONS,
+        subscriptions::OPERATIONS,
+        retained::OPERATIONS,
+        publish::OPERATIONS,
+        users::OPERATIONS,
         reload::OPERATIONS,
         bans::OPERATIONS,
+        drain::OPERATIONS,
     ];
     files.into_iter().flatten()
 }

@@ -3,7 +3,7 @@
 use std::{fmt, net::SocketAddr, sync::Arc};
 
 use crossbeam_channel::Sender;
-use shard::{Act, Acted, ConnId, Look, Seen, ShardId, TapOrder, TapRead};
+use shard::{Act, Acted, ConnId, Instant, Look, Seen, ShardId, TapOrder, TapRead};
 
 use crate::{
     control::{Command, Snapshot},
@@ -25,6 +25,8 @@ pub struct Looked {
     pub seen: Seen,
     /// Of those connections in the answer that came by an address.
     pub addresses: Vec<(ConnId, SocketAddr)>,
+    /// The shard's moment, by which what expires is told.
+    pub now: Instant,
 }
 
 /// What somebody who looks on was told, with what the runtime alone knows of it.

@@ -369,7 +369,7 @@ impl<B: Brain> Worker<B> {
                 Command::Look(look, reply) => {
                     let seen = self.brain.look(self.now, &look);
                     let addresses = self.addresses(&seen);
-                    reply(Looked { seen, addresses });
+                    reply(Looked { seen, addresses, now: self.now });
                 }
                 Command::Tap(order, reply) => {
                     let read = self.brain.tap(self.now, &order);

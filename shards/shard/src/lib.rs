@@ -112,7 +112,7 @@ pub use look::{
 pub use losses::Cause;
 pub use mail::{Mail, Publication};
 pub use message::Message;
-pub use mqtt::{ReasonCode, Version};
+pub use mqtt::{QoS, ReasonCode, Version, is_topic_filter, is_topic_name};
 pub use note::{Claim, Denial, Note, What};
 pub use outgoing::Outgoing;
 pub use placement::Placement;

@@ -46,7 +46,7 @@ fn clients_of_all_shards_are_seen_with_their_addresses() {
     let desk = broker.desk();
     let mut seen = BTreeMap::new();
     for shard in desk.shards() {
-        let Looked { seen: Seen::Clients(page), addresses } = look(&desk, shard) else {
+        let Looked { seen: Seen::Clients(page), addresses, .. } = look(&desk, shard) else {
             panic!("the answer to another question")
         };
         for client in page.rows {

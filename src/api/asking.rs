@@ -1,0 +1,105 @@
+//! Questions to the shards, each by a message: whoever asks waits for the answer, but not for long, and never the other way round.
+
+use std::time::Duration;
+
+use axum::response::{IntoResponse, Response};
+use runtime::{Desk, Looked, Snapshot, Unreachable};
+use shard::{Act, Acted, Look, ShardId};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout_at},
+};
+
+use super::{answer, context::Context};
+
+/// Why there is no answer, as it is told to who has asked.
+pub struct Trouble(Box<Response>);
+
+impl From<Response> for Trouble {
+    fn from(response: Response) -> Trouble {
+        Trouble(Box::new(response))
+    }
+}
+
+impl IntoResponse for Trouble {
+    fn into_response(self) -> Response {
+        *self.0
+    }
+}
+
+impl From<Unreachable> for Trouble {
+    fn from(Unreachable { shard }: Unreachable) -> Trouble {
+        let why =
+            format!("shard {} takes no orders at present: it has too many already, or it has ended", shard.0);
+        answer::unavailable(&why).into()
+    }
+}
+
+/// A question that is under way.
+pub struct Asked<T> {
+    shard: ShardId,
+    answer: oneshot::Receiver<T>,
+    until: Instant,
+}
+
+impl<T: Send + 'static> Asked<T> {
+    fn ask(
+        shard: ShardId,
+        send: impl FnOnce(Box<dyn FnOnce(T) + Send>) -> Result<(), Unreachable>,
+    ) -> Result<Asked<T>, Trouble> {
+        let (reply, answer) = oneshot::channel();
+        // Who has asked may be gone.
+        send(Box::new(move |answer| drop(reply.send(answer))))?;
+        Ok(Asked { shard, answer, until: Instant::now() + ANSWER_MAX })
+    }
+
+    pub async fn answer(self) -> Result<T, Trouble> {
+        let shard = self.shard.0;
+        match timeout_at(self.until, self.answer).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(_)) => Err(answer::unavailable(&format!("shard {shard} has ended")).into()),
+            Err(_) => {
+                let why = format!("shard {shard} did not answer within {} seconds", ANSWER_MAX.as_secs());
+                Err(answer::unavailable(&why).into())
+            }
+        }
+    }
+}
+
+/// The shards, if they are there.
+pub fn desk(context: &Context) -> Result<&Desk, Trouble> {
+    context.desk().ok_or_else(|| answer::unavailable("the broker starts").into())
+}
+
+pub async fn look(desk: &Desk, shard: ShardId, look: Look) -> Result<Looked, Trouble> {
+    Asked::ask(shard, |reply| desk.look(shard, look, reply))?.answer().await
+}
+
+pub async fn act(desk: &Desk, shard: ShardId, act: Act) -> Result<Acted, Trouble> {
+    Asked::ask(shard, |reply| desk.act(shard, act, reply))?.answer().await
+}
+
+/// The same of all of them at once, in their order.
+pub async fn look_everywhere(desk: &Desk, look: &Look) -> Result<Vec<Looked>, Trouble> {
+    everywhere(desk, |shard, reply| desk.look(shard, look.clone(), reply)).await
+}
+
+pub async fn snapshots(desk: &Desk) -> Result<Vec<Snapshot>, Trouble> {
+    everywhere(desk, |shard, reply| desk.snapshot(shard, reply)).await
+}
+
+async fn everywhere<T: Send + 'static>(
+    desk: &Desk,
+    send: impl Fn(ShardId, Box<dyn FnOnce(T) + Send>) -> Result<(), Unreachable>,
+) -> Result<Vec<T>, Trouble> {
+    let asked: Vec<Asked<T>> =
+        desk.shards().map(|shard| Asked::ask(shard, |reply| send(shard, reply))).collect::<Result<_, _>>()?;
+    let mut answers = Vec::new();
+    for question in asked {
+        answers.push(question.answer().await?);
+    }
+    Ok(answers)
+}
+
+/// Far more than a turn of a shard takes: who does not answer then is not well.
+const ANSWER_MAX: Duration = Duration::from_secs(5);

@@ -1,0 +1,167 @@
+//! `/v1/clients`: sessions with their clients, connected or not, and what one of them holds.
+
+use axum::{
+    Extension,
+    extract::{Path, State},
+    http::Method,
+    response::Response,
+    routing::{delete, get, post},
+};
+use runtime::{Desk, Looked};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use shard::{Act, Look, Matching, ReasonCode, Seen};
+
+use super::{
+    acts,
+    answer::{self, Input, Nothing, Parameters},
+    asking::{self, Trouble},
+    context::Context,
+    guard::Caller,
+    operation::{Access, Operation},
+    pages::{self, Cursor},
+    rows,
+    token_list::Role,
+};
+
+pub const OPERATIONS: &[Operation] = &[
+    Operation {
+        method: Method::GET,
+        path: "/v1/clients",
+        access: Access::Role(Role::Viewer),
+        summary: "Sessions with their clients, connected or not, page by page",
+        handler: || get(list),
+    },
+    Operation {
+        method: Method::GET,
+        path: "/v1/clients/{client_id}",
+        access: Access::Role(Role::Viewer),
+        summary: "One session with its connection, subscriptions, queue, messages in flight and last packets",
+        handler: || get(one),
+    },
+    Operation {
+        method: Method::POST,
+        path: "/v1/clients/{client_id}/disconnect",
+        access: Access::Role(Role::Operator),
+        summary: "Ends the connection of a client; its session lives on as if the network had failed",
+        handler: || post(disconnect),
+    },
+    Operation {
+        method: Method::DELETE,
+        path: "/v1/clients/{client_id}",
+        access: Access::Role(Role::Operator),
+        summary: "Ends the connection of a client, if it has one, and its session with all that it holds",
+        handler: || delete(end),
+    },
+    Operation {
+        method: Method::DELETE,
+        path: "/v1/clients/{client_id}/queue",
+        access: Access::Role(Role::Operator),
+        summary: "Drops the messages that wait for a client, but for those in flight",
+        handler: || delete(purge),
+    },
+];
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    client_id: Option<Box<str>>,
+    user: Option<Box<str>>,
+    connected: Option<bool>,
+    cursor: Option<String>,
+    limit: Option<usize>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HowMuch {
+    limit: Option<usize>,
+}
+
+async fn list(
+    State(context): State<Context>,
+    Parameters(wanted): Parameters<Wanted>,
+) -> Result<Response, Trouble> {
+    let (cursor, limit) = (Cursor::read(wanted.cursor.as_deref())?, pages::limit(wanted.limit)?);
+    let Wanted { client_id, user, connected: is_connected, .. } = wanted;
+    let matching = Matching { client_id, user, is_connected };
+    let ask = |after, most| Look::Clients { matching: matching.clone(), after, most };
+    let take = |Looked { seen, addresses, .. }: Looked| match seen {
+        Seen::Clients(page) => {
+            (page.rows.iter().map(|client| rows::client(client, &addresses)).collect(), page.next)
+        }
+        _ => (Vec::new(), None),
+    };
+    let page = pages::collect(asking::desk(&context)?, cursor, limit, ask, take).await?;
+    Ok(answer::ok(&json!({ "clients": page.rows, "cursor": page.cursor })))
+}
+
+async fn one(
+    State(context): State<Context>,
+    Path(client_id): Path<String>,
+    Parameters(HowMuch { limit }): Parameters<HowMuch>,
+) -> Result<Response, Trouble> {
+    find(asking::desk(&context)?, &client_id, pages::limit(limit)?).await.map(|whole| answer::ok(&whole))
+}
+
+/// Its home shard alone knows it, and which that is the shards know.
+async fn find(desk: &Desk, client_id: &str, most: usize) -> Result<Value, Trouble> {
+    let look = Look::Client { client_id: client_id.into(), most };
+    for Looked { seen, addresses, .. } in asking::look_everywhere(desk, &look).await? {
+        if let Seen::Client(Some(whole)) = seen {
+            return Ok(rows::whole(&whole, &addresses));
+        }
+    }
+    Err(absent(client_id))
+}
+
+/// Neither connected nor with a session.
+fn absent(client_id: &str) -> Trouble {
+    answer::not_found(&format!("there is no client {client_id:?}, and no session of one")).into()
+}
+
+async fn disconnect(
+    State(context): State<Context>,
+    Extension(caller): Extension<Caller>,
+    Path(client_id): Path<String>,
+    Input(Nothing {}): Input<Nothing>,
+) -> Result<Response, Trouble> {
+    let order = |_| Act::Disconnect {
+        client_id: client_id.as_str().into(),
+        reason: ReasonCode::AdministrativeAction,
+    };
+    let done = acts::everywhere(asking::desk(&context)?, order).await?;
+    if done.count == 0 {
+        let why = format!("there is no client {client_id:?} that is connected");
+        return Err(answer::not_found(&why).into());
+    }
+    acts::tell(&caller, "disconnect_client", &[client_id]);
+    Ok(answer::ok(&json!({ "disconnected": done.count })))
+}
+
+async fn end(
+    State(context): State<Context>,
+    Extension(caller): Extension<Caller>,
+    Path(client_id): Path<String>,
+) -> Result<Response, Trouble> {
+    let order = |_| Act::EndSession { client_id: client_id.as_str().into() };
+    let done = acts::everywhere(asking::desk(&context)?, order).await?;
+    if done.count == 0 {
+        return Err(absent(&client_id));
+    }
+    acts::tell(&caller, "end_session", &[client_id]);
+    Ok(answer::ok(&json!({ "ended": done.count })))
+}
+
+async fn purge(
+    State(context): State<Context>,
+    Extension(caller): Extension<Caller>,
+    Path(client_id): Path<String>,
+) -> Result<Response, Trouble> {
+    let desk = asking::desk(&context)?;
+    find(desk, &client_id, 1).await?;
+    let order = |_| Act::PurgeQueue { client_id: client_id.as_str().into() };
+    let done = acts::everywhere(desk, order).await?;
+    acts::tell(&caller, "purge_queue", &[client_id, format!("{} dropped", done.count)]);
+    Ok(answer::ok(&json!({ "dropped": done.count, "is_partial": done.is_partial })))
+}

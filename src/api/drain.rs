@@ -1,0 +1,42 @@
+//! `/v1/drain`: the orderly end of the broker.
+
+use axum::{
+    Extension,
+    extract::State,
+    http::{Method, StatusCode},
+    response::Response,
+    routing::post,
+};
+use serde_json::json;
+
+use super::{
+    answer::{self, Input, Nothing},
+    asking::Trouble,
+    context::Context,
+    guard::Caller,
+    operation::{Access, Operation},
+    reload::BUSY,
+    token_list::Role,
+};
+use crate::control::Request;
+
+pub const OPERATIONS: &[Operation] = &[Operation {
+    method: Method::POST,
+    path: "/v1/drain",
+    access: Access::Role(Role::Admin),
+    summary: "Ends the broker in order, as SIGINT does: nobody is let in, what is queued goes out, and the process ends",
+    handler: || post(drain),
+}];
+
+/// It has begun; the process ends soon, and this connection with it.
+async fn drain(
+    State(context): State<Context>,
+    Extension(caller): Extension<Caller>,
+    Input(Nothing {}): Input<Nothing>,
+) -> Result<Response, Trouble> {
+    let by = caller.by("the control socket");
+    match context.requests().try_send(Request::Drain { by }) {
+        Ok(()) => Ok(answer::respond(StatusCode::ACCEPTED, &json!({ "outcome": "draining" }))),
+        Err(_) => Err(answer::unavailable(BUSY).into()),
+    }
+}

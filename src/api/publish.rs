@@ -1,0 +1,104 @@
+//! `/v1/publish`: a message in the name of the broker itself.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use axum::{
+    Extension,
+    extract::{DefaultBodyLimit, State},
+    http::Method,
+    response::Response,
+    routing::post,
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use runtime::Desk;
+use serde::Deserialize;
+use serde_json::json;
+use shard::{Act, QoS, ShardId};
+
+use super::{
+    acts,
+    answer::{self, Input},
+    asking::{self, Trouble},
+    context::Context,
+    guard::Caller,
+    operation::{Access, Operation},
+    retained::check_topic,
+    token_list::Role,
+};
+
+pub const OPERATIONS: &[Operation] = &[Operation {
+    method: Method::POST,
+    path: "/v1/publish",
+    access: Access::Role(Role::Operator),
+    summary: "Publishes a message to whoever subscribes to its topic",
+    handler: || post(publish).layer(DefaultBodyLimit::max(BODY_BYTES_MAX)),
+}];
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Publication {
+    topic: String,
+    /// As text.
+    payload: Option<String>,
+    /// Or as bytes.
+    payload_base64: Option<String>,
+    #[serde(default)]
+    qos: u8,
+    #[serde(default)]
+    retain: bool,
+    expiry_s: Option<u32>,
+}
+
+async fn publish(
+    State(context): State<Context>,
+    Extension(caller): Extension<Caller>,
+    Input(publication): Input<Publication>,
+) -> Result<Response, Trouble> {
+    let Publication { topic, qos, retain, expiry_s, .. } = &publication;
+    check_topic(topic)?;
+    if topic.starts_with("$SYS/") {
+        return Err(answer::refused("topic: what is beneath $SYS/ comes from the broker alone").into());
+    }
+    let qos = QoS::try_from(*qos).map_err(|_| answer::refused("qos: expected 0, 1 or 2"))?;
+    let payload = payload(&publication)?;
+    let facts = context.facts();
+    if payload.len() + topic.len() > facts.message_bytes_max {
+        let why = format!("the message is larger than server.max_packet_size ({})", facts.message_bytes_max);
+        return Err(answer::too_large(&why).into());
+    }
+    let desk = asking::desk(&context)?;
+    let act = Act::Publish {
+        topic: topic.as_str().into(),
+        payload: payload.into(),
+        qos,
+        retain: *retain,
+        expiry_s: *expiry_s,
+    };
+    let acted = asking::act(desk, shard_of(desk, topic), act).await?;
+    acts::tell(&caller, "publish", std::slice::from_ref(topic));
+    Ok(answer::ok(&json!({ "published": true, "matched": acted.count > 0 })))
+}
+
+fn payload(publication: &Publication) -> Result<Vec<u8>, Trouble> {
+    match (&publication.payload, &publication.payload_base64) {
+        (Some(_), Some(_)) => {
+            Err(answer::refused("a message has a payload or a payload_base64, and not both").into())
+        }
+        (Some(text), None) => Ok(text.clone().into_bytes()),
+        (None, Some(text)) => {
+            STANDARD.decode(text).map_err(|error| answer::refused(&format!("payload_base64: {error}")).into())
+        }
+        (None, None) => Ok(Vec::new()),
+    }
+}
+
+/// What is published on one topic goes by one shard, and stays in order.
+fn shard_of(desk: &Desk, topic: &str) -> ShardId {
+    let mut hasher = DefaultHasher::new();
+    topic.hash(&mut hasher);
+    let shards = desk.shards().count() as u64;
+    ShardId(u8::try_from(hasher.finish() % shards).expect("there are less than 256 shards"))
+}
+
+/// For a payload of 1 MiB in base64, or as text of which each byte is escaped.
+const BODY_BYTES_MAX: usize = 8 << 20;

@@ -1,0 +1,151 @@
+//! `/v1/retained`: retained messages, sorted by topic over all shards.
+
+use axum::{
+    Extension,
+    extract::State,
+    http::Method,
+    response::Response,
+    routing::{delete, get},
+};
+use runtime::Looked;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use shard::{Act, Look, Seen, is_topic_filter, is_topic_name};
+
+use super::{
+    acts,
+    answer::{self, Parameters},
+    asking::{self, Trouble},
+    context::Context,
+    guard::Caller,
+    operation::{Access, Operation},
+    pages, rows,
+    token_list::Role,
+};
+
+pub const OPERATIONS: &[Operation] = &[
+    Operation {
+        method: Method::GET,
+        path: "/v1/retained",
+        access: Access::Role(Role::Viewer),
+        summary: "Retained messages that match a topic filter, sorted by topic, page by page",
+        handler: || get(list),
+    },
+    Operation {
+        method: Method::GET,
+        path: "/v1/retained/one",
+        access: Access::Role(Role::Viewer),
+        summary: "The retained message of a topic, with its payload",
+        handler: || get(one),
+    },
+    Operation {
+        method: Method::DELETE,
+        path: "/v1/retained",
+        access: Access::Role(Role::Operator),
+        summary: "Drops the retained messages that match a topic filter",
+        handler: || delete(drop_matching),
+    },
+];
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    filter: Option<String>,
+    cursor: Option<String>,
+    limit: Option<usize>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OfTopic {
+    topic: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OfFilter {
+    filter: String,
+}
+
+/// A filter that a client could subscribe to.
+pub fn check_filter(filter: &str) -> Result<(), Trouble> {
+    match is_topic_filter(filter) {
+        true => Ok(()),
+        false => Err(answer::refused(&format!("filter: {filter:?} is no topic filter")).into()),
+    }
+}
+
+pub fn check_topic(topic: &str) -> Result<(), Trouble> {
+    match is_topic_name(topic) {
+        true => Ok(()),
+        false => Err(answer::refused(&format!("topic: {topic:?} is no topic name")).into()),
+    }
+}
+
+async fn list(
+    State(context): State<Context>,
+    Parameters(wanted): Parameters<Wanted>,
+) -> Result<Response, Trouble> {
+    let limit = pages::limit(wanted.limit)?;
+    let filter = wanted.filter.as_deref().unwrap_or("#");
+    check_filter(filter)?;
+    let look = Look::Retained {
+        filter: filter.into(),
+        after: wanted.cursor.as_deref().map(Into::into),
+        most: limit,
+    };
+    let looked = asking::look_everywhere(asking::desk(&context)?, &look).await?;
+    let (rows, cursor) = merge(looked, limit);
+    Ok(answer::ok(&json!({ "retained": rows, "cursor": cursor })))
+}
+
+/// The first rows of all shards together. What a shard has behind the end of its page is not known yet, so nothing behind that is told.
+fn merge(looked: Vec<Looked>, limit: usize) -> (Vec<Value>, Option<String>) {
+    let (mut messages, mut end) = (Vec::new(), None::<Box<str>>);
+    for Looked { seen, now, .. } in looked {
+        let Seen::Retained { messages: more, next } = seen else { continue };
+        messages.extend(more.into_iter().map(|message| (message, now)));
+        end = match (end, next) {
+            (Some(end), Some(next)) => Some(end.min(next)),
+            (end, next) => end.or(next),
+        };
+    }
+    messages.sort_by(|(one, _), (other, _)| one.topic().cmp(other.topic()));
+    let is_known = |topic: &str| end.as_deref().is_none_or(|end| topic <= end);
+    let known = messages.iter().take_while(|(message, _)| is_known(message.topic())).count();
+    let told = &messages[..known.min(limit)];
+    let cursor = match told.last() {
+        Some((message, _)) if known > limit => Some(message.topic().to_owned()),
+        _ => end.map(String::from),
+    };
+    (told.iter().map(|(message, now)| rows::retained(message, *now)).collect(), cursor)
+}
+
+async fn one(
+    State(context): State<Context>,
+    Parameters(OfTopic { topic }): Parameters<OfTopic>,
+) -> Result<Response, Trouble> {
+    check_topic(&topic)?;
+    let look = Look::Retained { filter: topic.as_str().into(), after: None, most: 1 };
+    for Looked { seen, now, .. } in asking::look_everywhere(asking::desk(&context)?, &look).await? {
+        if let Seen::Retained { messages, .. } = seen
+            && let Some(message) = messages.first()
+        {
+            return Ok(answer::ok(&rows::retained_whole(message, now)));
+        }
+    }
+    Err(answer::not_found(&format!("there is no retained message of {topic:?}")).into())
+}
+
+/// Which ones has to be said: nobody drops all of them by an oversight.
+async fn drop_matching(
+    State(context): State<Context>,
+    Extension(caller): Extension<Caller>,
+    Parameters(OfFilter { filter }): Parameters<OfFilter>,
+) -> Result<Response, Trouble> {
+    check_filter(&filter)?;
+    let order = |after| Act::DropRetained { filter: filter.as_str().into(), after };
+    let done = acts::everywhere(asking::desk(&context)?, order).await?;
+    acts::tell(&caller, "drop_retained", &[filter, format!("{} dropped", done.count)]);
+    Ok(answer::ok(&json!({ "dropped": done.count, "is_partial": done.is_partial })))
+}

@@ -1,0 +1,139 @@
+//! What the shards tell of clients, subscriptions and messages, as JSON writes it.
+
+use std::{net::SocketAddr, time::Duration};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde_json::{Value, json};
+use shard::{
+    ClientSeen, ClientWhole, ConnId, Detail, Direction, Instant, Link, Message, Recorded, SubscriptionSeen,
+    Version, Waiting,
+};
+
+type Addresses = [(ConnId, SocketAddr)];
+
+pub fn client(client: &ClientSeen, addresses: &Addresses) -> Value {
+    let traffic = client.traffic;
+    json!({
+        "client_id": *client.client_id,
+        "shard": client.shard.0,
+        "connection": client.link.as_ref().map(|link| connection(link, addresses)),
+        "session_expiry_s": (client.session_expiry_s != u32::MAX).then_some(client.session_expiry_s),
+        "ends_in_s": client.ends_in.map(seconds),
+        "subscriptions": client.subscriptions,
+        "queued": client.queued,
+        "inflight": client.inflight,
+        "queued_bytes": client.queued_bytes,
+        "unreleased": client.unreleased,
+        "will_topic": client.will_topic,
+        "traffic": {
+            "packets_received": traffic.packets_received,
+            "bytes_received": traffic.bytes_received,
+            "packets_sent": traffic.packets_sent,
+            "bytes_sent": traffic.bytes_sent,
+        },
+    })
+}
+
+fn connection(link: &Link, addresses: &Addresses) -> Value {
+    let address = addresses.iter().find(|(conn, _)| *conn == link.conn);
+    json!({
+        "address": address.map(|(_, address)| address.to_string()),
+        "listener": *link.listener,
+        "user": link.user.as_deref(),
+        "version": version(link.version),
+        "connected_s": seconds(link.connected_for),
+        "silent_s": seconds(link.silent_for),
+        "keep_alive_s": link.keep_alive_s,
+        "receive_maximum": link.receive_maximum,
+        "unsent_bytes": link.unsent_bytes,
+        "is_paused": link.is_paused,
+    })
+}
+
+/// One client with what it holds.
+pub fn whole(whole: &ClientWhole, addresses: &Addresses) -> Value {
+    json!({
+        "client": client(&whole.client, addresses),
+        "subscriptions": whole.subscriptions.iter().map(subscription).collect::<Vec<_>>(),
+        "queue": whole.queue.iter().map(waiting).collect::<Vec<_>>(),
+        "inflight": whole.inflight.iter().map(waiting).collect::<Vec<_>>(),
+        "packets": whole.packets.iter().map(packet).collect::<Vec<_>>(),
+    })
+}
+
+pub fn subscription(subscription: &SubscriptionSeen) -> Value {
+    let options = subscription.options;
+    json!({
+        "client_id": *subscription.client_id,
+        "filter": subscription.filter,
+        "qos": options.qos as u8,
+        "no_local": options.no_local,
+        "retain_as_published": options.retain_as_published,
+        "retain_handling": options.retain_handling as u8,
+        "subscription_id": (subscription.subscription_id != 0).then_some(subscription.subscription_id),
+    })
+}
+
+fn waiting(waiting: &Waiting) -> Value {
+    json!({
+        "topic": waiting.topic,
+        "qos": waiting.qos as u8,
+        "payload_bytes": waiting.payload_bytes,
+        "packet_id": waiting.packet_id,
+    })
+}
+
+fn packet(packet: &Recorded) -> Value {
+    let mut row = json!({
+        "ago_s": seconds(packet.ago),
+        "direction": match packet.direction {
+            Direction::Received => "received",
+            Direction::Sent => "sent",
+        },
+        "kind": format!("{:?}", packet.kind).to_ascii_uppercase(),
+        "bytes": packet.bytes,
+        "packet_id": (packet.packet_id != 0).then_some(packet.packet_id),
+    });
+    match packet.detail {
+        Detail::Publish { qos, dup, retain } => {
+            row["topic"] = json!(packet.topic);
+            row["qos"] = json!(qos as u8);
+            row["dup"] = json!(dup);
+            row["retain"] = json!(retain);
+        }
+        Detail::Reason(reason) => row["reason"] = json!(reason),
+        Detail::Nothing => {}
+    }
+    row
+}
+
+/// A retained message without its payload.
+pub fn retained(message: &Message, now: Instant) -> Value {
+    json!({
+        "topic": message.topic(),
+        "qos": message.qos() as u8,
+        "payload_bytes": message.payload().len(),
+        "expires_in_s": message.expires_at().map(|at| seconds(at.since(now))),
+    })
+}
+
+/// With it, also as text where it is one.
+pub fn retained_whole(message: &Message, now: Instant) -> Value {
+    let mut row = retained(message, now);
+    row["payload_base64"] = json!(STANDARD.encode(message.payload()));
+    row["payload_text"] = json!(std::str::from_utf8(message.payload()).ok());
+    row
+}
+
+pub fn version(version: Version) -> &'static str {
+    match version {
+        Version::V31 => "3.1",
+        Version::V311 => "3.1.1",
+        Version::V5 => "5.0",
+    }
+}
+
+/// To the millisecond.
+pub fn seconds(span: Duration) -> f64 {
+    (span.as_secs_f64() * 1000.0).round() / 1000.0
+}

@@ -1,0 +1,291 @@
+//! `/v1/users`: the user database. Nothing that is secret leaves it.
+
+use std::{path::PathBuf, sync::Arc};
+
+use axum::{
+    Extension,
+    extract::{Path, State},
+    http::{Method, StatusCode},
+    response::Response,
+    routing::{delete, get, patch, post},
+};
+use identity::{Secret, UserRecord, UserTable, check_user};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::{sync::oneshot, task::spawn_blocking};
+
+use super::{
+    acts,
+    answer::{self, Input, Parameters},
+    asking::Trouble,
+    context::Context,
+    guard::Caller,
+    operation::{Access, Operation},
+    pages,
+    reload::ENDING,
+    token_list::Role,
+};
+use crate::{control::Request, user};
+
+pub const OPERATIONS: &[Operation] = &[
+    Operation {
+        method: Method::GET,
+        path: "/v1/users",
+        access: Access::Role(Role::Viewer),
+        summary: "The users of the user database, by name, page by page",
+        handler: || get(list),
+    },
+    Operation {
+        method: Method::POST,
+        path: "/v1/users",
+        access: Access::Role(Role::Admin),
+        summary: "Adds a user",
+        handler: || post(add),
+    },
+    Operation {
+        method: Method::GET,
+        path: "/v1/users/{user}",
+        access: Access::Role(Role::Viewer),
+        summary: "One user",
+        handler: || get(one),
+    },
+    Operation {
+        method: Method::PATCH,
+        path: "/v1/users/{user}",
+        access: Access::Role(Role::Admin),
+        summary: "Changes a user: what is not named stays",
+        handler: || patch(change),
+    },
+    Operation {
+        method: Method::DELETE,
+        path: "/v1/users/{user}",
+        access: Access::Role(Role::Admin),
+        summary: "Deletes a user; who is connected as this user is disconnected",
+        handler: || delete(remove),
+    },
+];
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    cursor: Option<String>,
+    limit: Option<usize>,
+}
+
+/// What is said of a user.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Said {
+    /// Only where one is added.
+    user: Option<String>,
+    password: Option<String>,
+    /// Keys for SCRAM as well, made of the password.
+    #[serde(default)]
+    scram: bool,
+    groups: Option<Vec<String>>,
+    roles: Option<Vec<String>>,
+    is_disabled: Option<bool>,
+}
+
+async fn list(
+    State(context): State<Context>,
+    Parameters(Wanted { cursor, limit }): Parameters<Wanted>,
+) -> Result<Response, Trouble> {
+    let limit = pages::limit(limit)?;
+    let table = read(database(&context)?).await?;
+    let after = |user: &str| cursor.as_deref().is_none_or(|cursor| user > cursor);
+    let mut rest = table.records.iter().filter(|(user, _)| after(user));
+    let told: Vec<_> = rest.by_ref().take(limit).collect();
+    let cursor = rest.next().and(told.last()).map(|(user, _)| user);
+    let users: Vec<Value> = told.iter().map(|(user, record)| row(user, record)).collect();
+    Ok(answer::ok(&json!({ "users": users, "cursor": cursor })))
+}
+
+async fn one(State(context): State<Context>, Path(user): Path<String>) -> Result<Response, Trouble> {
+    let table = read(database(&context)?).await?;
+    match table.records.get(user.as_str()) {
+        Some(record) => Ok(answer::ok(&row(&user, record))),
+        None => Err(absent(&user)),
+    }
+}
+
+async fn add(
+    State(context): State<Context>,
+    Extension(caller): Extension<Caller>,
+    Input(said): Input<Said>,
+) -> Result<Response, Trouble> {
+    let Some(user) = said.user.clone() else {
+        return Err(answer::refused("user: expected the name of the user").into());
+    };
+    check_user(&user).map_err(|error| answer::refused(&format!("user: {error}")))?;
+    let record = change_file(&context, user.clone(), said, Is::Absent).await?;
+    applied(&context, &caller, "add_user", &user).await?;
+    Ok(answer::respond(StatusCode::CREATED, &row(&user, &record)))
+}
+
+async fn change(
+    State(context): State<Context>,
+    Extension(caller): Extension<Caller>,
+    Path(user): Path<String>,
+    Input(said): Input<Said>,
+) -> Result<Response, Trouble> {
+    if said.user.as_ref().is_some_and(|said| *said != user) {
+        return Err(answer::refused("user: a user keeps its name: add another one and delete this").into());
+    }
+    let record = change_file(&context, user.clone(), said, Is::Present).await?;
+    applied(&context, &caller, "change_user", &user).await?;
+    Ok(answer::ok(&row(&user, &record)))
+}
+
+async fn remove(
+    State(context): State<Context>,
+    Extension(caller): Extension<Caller>,
+    Path(user): Path<String>,
+) -> Result<Response, Trouble> {
+    let (file, name) = (database(&context)?, user.clone());
+    aside(move || {
+        user::change_table(&file, |table| match table.records.remove(name.as_str()) {
+            Some(_) => Ok(()),
+            None => Err(Refusal::Absent(name)),
+        })
+    })
+    .await?;
+    applied(&context, &caller, "delete_user", &user).await?;
+    Ok(answer::ok(&json!({ "deleted": user })))
+}
+
+/// Whether the user has to be there before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Is {
+    Absent,
+    Present,
+}
+
+/// Why the file stays as it is.
+enum Refusal {
+    Absent(String),
+    There(String),
+    /// What was said is wrong.
+    Wrong(String),
+    /// The file, or another program that changes it.
+    File(String),
+}
+
+impl From<String> for Refusal {
+    fn from(sentence: String) -> Refusal {
+        Refusal::File(sentence)
+    }
+}
+
+impl From<Refusal> for Trouble {
+    fn from(refusal: Refusal) -> Trouble {
+        match refusal {
+            Refusal::Absent(user) => absent(&user),
+            Refusal::There(user) => answer::conflict(&format!("there is a user {user:?} already")).into(),
+            Refusal::Wrong(sentence) => answer::refused(&sentence).into(),
+            Refusal::File(sentence) => answer::conflict(&sentence).into(),
+        }
+    }
+}
+
+fn absent(user: &str) -> Trouble {
+    answer::not_found(&format!("there is no user {user:?} in the user database")).into()
+}
+
+/// Hashing takes a tenth of a second, and comes before the file is changed: nobody else has to wait for it.
+async fn change_file(context: &Context, user: String, said: Said, is: Is) -> Result<UserRecord, Trouble> {
+    let file = database(context)?;
+    aside(move || {
+        let Said { password, scram, groups, roles, is_disabled, .. } = said;
+        if scram && password.is_none() {
+            return Err(Refusal::Wrong("scram: its keys are made of the password: say both".to_owned()));
+        }
+        let mut secrets = UserRecord::default();
+        if let Some(password) = password {
+            let password = Secret::from(password);
+            user::give_password(&mut secrets, &password, scram).map_err(Refusal::Wrong)?;
+        }
+        let groups = groups.map(names).transpose()?;
+        let roles = roles.map(names).transpose()?;
+        let mut changed = UserRecord::default();
+        user::change_table(&file, |table| {
+            match (table.records.contains_key(user.as_str()), is) {
+                (true, Is::Absent) => return Err(Refusal::There(user)),
+                (false, Is::Present) => return Err(Refusal::Absent(user)),
+                _ => {}
+            }
+            let record = table.records.entry(user.as_str().into()).or_default();
+            if secrets.password.is_some() {
+                (record.password, record.scram) = (secrets.password, secrets.scram);
+            }
+            record.groups = groups.unwrap_or_else(|| std::mem::take(&mut record.groups));
+            record.roles = roles.unwrap_or_else(|| std::mem::take(&mut record.roles));
+            record.is_disabled = is_disabled.unwrap_or(record.is_disabled);
+            changed = record.clone();
+            Ok(())
+        })?;
+        Ok(changed)
+    })
+    .await
+}
+
+fn names(texts: Vec<String>) -> Result<Vec<Arc<str>>, Refusal> {
+    let is_name = |text: &String| !text.is_empty() && !text.contains(char::is_control);
+    match texts.iter().find(|text| !is_name(text)) {
+        Some(text) => Err(Refusal::Wrong(format!("{text:?} is no name of a group or a role"))),
+        None => Ok(texts.into_iter().map(Arc::from).collect()),
+    }
+}
+
+/// The broker takes it on at once, and only then is it said to be done.
+async fn applied(context: &Context, caller: &Caller, what: &str, user: &str) -> Result<(), Trouble> {
+    let (reply, answered) = oneshot::channel();
+    let reply = Box::new(move |outcome| drop(reply.send(outcome)));
+    let by = caller.by("the control socket");
+    if context.requests().try_send(Request::Users { by, reply }).is_err() {
+        return Err(answer::unavailable(LATER).into());
+    }
+    match answered.await {
+        Ok(Ok(_)) => {
+            acts::tell(caller, what, &[user.to_owned()]);
+            Ok(())
+        }
+        Ok(Err(problems)) => Err(answer::conflict(&problems.join("; ")).into()),
+        Err(_) => Err(answer::unavailable(ENDING).into()),
+    }
+}
+
+/// Who watches files takes it on.
+const LATER: &str = "the user database is changed; the broker has other things to do first, and takes it on when it gets to it";
+
+fn database(context: &Context) -> Result<PathBuf, Trouble> {
+    context.facts().user_database.clone().ok_or_else(|| {
+        answer::conflict("this broker has no user database: name one in authentication.user_database").into()
+    })
+}
+
+async fn read(file: PathBuf) -> Result<UserTable, Trouble> {
+    aside(move || user::read(&file).map_err(Refusal::from)).await
+}
+
+/// On a thread of its own: the API goes on meanwhile.
+async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Trouble> {
+    match spawn_blocking(work).await {
+        Ok(outcome) => outcome.map_err(Trouble::from),
+        Err(_) => Err(answer::unavailable("the broker ends").into()),
+    }
+}
+
+fn row(user: &str, record: &UserRecord) -> Value {
+    let scram: Vec<&str> = record.scram.iter().map(|credential| credential.mechanism.name()).collect();
+    json!({
+        "user": user,
+        "has_password": record.password.is_some(),
+        "scram": scram,
+        "groups": record.groups.iter().map(|group| &**group).collect::<Vec<_>>(),
+        "roles": record.roles.iter().map(|role| &**role).collect::<Vec<_>>(),
+        "is_disabled": record.is_disabled,
+    })
+}

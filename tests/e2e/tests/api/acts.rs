@@ -1,0 +1,161 @@
+//! What the API does to clients and messages, who may ask for it, and what the audit log says of it.
+
+use std::fs;
+use std::time::Instant;
+
+use client::{Options, QoS, Version};
+use e2e::api::Api;
+use e2e::{Link, PATIENCE, Process, program, v5};
+use serde_json::{Value, json};
+
+use super::{retain, setup};
+
+fn lasting(client_id: &str) -> Options {
+    e2e::link::lasting(Version::V5, client_id)
+}
+
+#[test]
+fn a_client_is_disconnected_and_its_session_lives_on_until_it_is_ended() {
+    let broker = setup("api-disconnect").start();
+    let api = Api::of(&broker);
+    let mut link = Link::connect(broker.port, lasting("c"));
+    link.subscribe("t", QoS::AtLeastOnce);
+    assert_eq!(api.post("/v1/clients/c/disconnect", &json!({})).expect(200)["disconnected"], 1);
+    broker.process.await_text("ended by the operator");
+    assert!(api.get("/v1/clients/c").expect(200)["client"]["connection"].is_null());
+    assert_eq!(api.post("/v1/clients/c/disconnect", &json!({})).status, 404);
+    assert_eq!(api.delete("/v1/clients/c").expect(200)["ended"], 1);
+    assert_eq!(api.get("/v1/clients/c").status, 404);
+    assert_eq!(api.delete("/v1/clients/c").status, 404);
+    broker.process.await_text("end_session c");
+}
+
+#[test]
+fn a_queue_is_purged_also_one_of_more_than_a_shard_drops_at_once() {
+    let broker = setup("api-purge").variable("IOTHUB_SESSION__MAX_QUEUED_MESSAGES", "10000").start();
+    let api = Api::of(&broker);
+    let mut away = Link::connect(broker.port, lasting("away"));
+    away.subscribe("t", QoS::AtLeastOnce);
+    away.close();
+    let mut publisher = Link::connect(broker.port, v5("publisher"));
+    for number in 0..2500 {
+        publisher.publish("t", number.to_string(), QoS::AtLeastOnce);
+    }
+    let purged = api.delete("/v1/clients/away/queue").expect(200);
+    assert_eq!((purged["dropped"].as_u64(), purged["is_partial"].as_bool()), (Some(2500), Some(false)));
+    assert_eq!(api.get("/v1/clients/away").expect(200)["client"]["queued"], 0);
+    assert_eq!(api.delete("/v1/clients/nobody/queue").status, 404);
+}
+
+#[test]
+fn a_message_is_published_to_all_shards_and_kept_where_it_is_to_be() {
+    let broker = setup("api-publish").start();
+    let api = Api::of(&broker);
+    let mut links: Vec<Link> = (0..6)
+        .map(|number| {
+            let mut link = Link::connect(broker.port, v5(&format!("s{number}")));
+            link.subscribe("news/#", QoS::AtLeastOnce);
+            link
+        })
+        .collect();
+    let told =
+        api.post("/v1/publish", &json!({ "topic": "news/a", "payload": "hello", "qos": 1 })).expect(200);
+    assert_eq!(told["matched"], true);
+    links.iter_mut().for_each(|link| assert_eq!(link.text(), "hello"));
+    let bytes =
+        json!({ "topic": "news/b", "payload_base64": "d29ybGQ=", "qos": 1, "retain": true, "expiry_s": 600 });
+    api.post("/v1/publish", &bytes).expect(200);
+    links.iter_mut().for_each(|link| assert_eq!(link.text(), "world"));
+    let kept = api.get("/v1/retained/one?topic=news/b").expect(200);
+    assert!(kept["payload_text"] == "world" && kept["expires_in_s"].as_f64().unwrap() > 500.0, "{kept}");
+    for wrong in [
+        json!({}),
+        json!({ "topic": "" }),
+        json!({ "topic": "a/+" }),
+        json!({ "topic": "a", "qos": 3 }),
+        json!({ "topic": "a", "payload": "x", "payload_base64": "eA==" }),
+        json!({ "topic": "a", "payload_base64": "?" }),
+        json!({ "topic": "$SYS/broker/version", "payload": "mine" }),
+        json!({ "topic": "a", "colour": "red" }),
+    ] {
+        assert_eq!(api.post("/v1/publish", &wrong).status, 400, "{wrong}");
+    }
+    let large = json!({ "topic": "a", "payload": "x".repeat(1 << 20) });
+    assert_eq!(api.post("/v1/publish", &large).status, 413);
+}
+
+#[test]
+fn retained_messages_are_dropped_by_filter_whichever_shard_keeps_them() {
+    let broker = setup("api-drop").start();
+    let api = Api::of(&broker);
+    let mut link = Link::connect(broker.port, v5("keeper"));
+    for number in 0..500 {
+        retain(&mut link, &format!("old/{number}"), "x");
+    }
+    retain(&mut link, "kept", "x");
+    assert_eq!(api.delete("/v1/retained").status, 400, "a filter has to be named");
+    let dropped = api.delete("/v1/retained?filter=old/%23").expect(200);
+    assert_eq!((dropped["dropped"].as_u64(), dropped["is_partial"].as_bool()), (Some(500), Some(false)));
+    let left = api.get("/v1/retained").expect(200);
+    assert_eq!(
+        (left["retained"].as_array().unwrap().len(), &left["retained"][0]["topic"]),
+        (1, &json!("kept"))
+    );
+}
+
+#[test]
+fn who_only_looks_does_nothing_and_each_act_is_written_down() {
+    let data = program::fresh_folder("api-audit-data");
+    let dir = data.display().to_string();
+    let setup = setup("api-audit").args(["--data-dir", &dir]);
+    let audit = setup.folder().join("audit.log");
+    let broker = setup.variable("IOTHUB_AUDIT__FILE", audit.display().to_string()).start();
+    let admin = Api::of(&broker);
+    let token = |role: &str| {
+        let mut command = program::command(program::iothub());
+        let args = ["token", "add", role, "--role", role, "--data-dir", &dir];
+        let mut process = Process::start("iothub token", command.args(args));
+        process.succeed();
+        admin.with_token(&process.out_lines()[0])
+    };
+    let (viewer, operator) = (token("viewer"), token("operator"));
+    let _link = Link::connect(broker.port, v5("c"));
+    let acts: [(&str, &str, Option<Value>); 5] = [
+        ("POST", "/v1/publish", Some(json!({ "topic": "t" }))),
+        ("POST", "/v1/clients/c/disconnect", Some(json!({}))),
+        ("DELETE", "/v1/retained?filter=t", None),
+        ("DELETE", "/v1/clients/c/queue", None),
+        ("DELETE", "/v1/clients/c", None),
+    ];
+    for (method, path, body) in &acts {
+        let refused = viewer.ask(method, path, body.as_ref());
+        assert!(refused.status == 403 && refused.text.contains("needs operator"), "{path}: {refused:?}");
+    }
+    assert_eq!(operator.post("/v1/drain", &json!({})).status, 403);
+    assert_eq!(operator.post("/v1/publish", &json!({ "topic": "t" })).status, 200);
+    assert_eq!(operator.post("/v1/clients/c/disconnect", &json!({})).status, 200);
+    let wanted = [
+        "\"act\":\"publish\"",
+        "\"act\":\"disconnect_client\"",
+        "\"by\":\"API token operator from 127.0.0.1:",
+    ];
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let text = fs::read_to_string(&audit).unwrap_or_default();
+        if wanted.iter().all(|wanted| text.contains(wanted)) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{text}");
+    }
+    drop(broker);
+    fs::remove_dir_all(data).unwrap();
+}
+
+#[test]
+fn a_drain_is_begun_by_an_admin() {
+    let mut broker = setup("api-drained").start();
+    let api = Api::of(&broker);
+    let begun = Instant::now();
+    assert_eq!(api.post("/v1/drain", &json!({})).expect(202)["outcome"], "draining");
+    assert_eq!(broker.ended(begun).code, Some(0));
+}

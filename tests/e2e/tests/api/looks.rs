@@ -1,0 +1,138 @@
+//! What the API tells of clients, subscriptions, retained messages and shards.
+
+use std::collections::BTreeSet;
+
+use client::{QoS, Version};
+use e2e::api::Api;
+use e2e::link::lasting;
+use e2e::{Broker, Link, v5, v311};
+use serde_json::Value;
+
+use super::{retain, setup};
+
+fn rows(api: &Api, path: &str, name: &str) -> Vec<Value> {
+    let (mut rows, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let answer = api.get(&format!("{path}{cursor}")).expect(200);
+        rows.extend(answer[name].as_array().unwrap().iter().cloned());
+        match answer["cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return rows,
+        }
+    }
+}
+
+fn names(rows: &[Value], key: &str) -> Vec<String> {
+    rows.iter().map(|row| row[key].as_str().unwrap().to_owned()).collect()
+}
+
+fn started(name: &str) -> (Broker, Api) {
+    let broker = setup(name).start();
+    let api = Api::of(&broker);
+    (broker, api)
+}
+
+#[test]
+fn clients_are_listed_filtered_and_paged_over_all_shards() {
+    let (broker, api) = started("api-clients");
+    let links: Vec<Link> =
+        (0..25).map(|number| Link::connect(broker.port, v5(&format!("pump-{number}")))).collect();
+    let other = Link::connect(broker.port, v311("valve"));
+    let paged = rows(&api, "/v1/clients?limit=4", "clients");
+    let ids: BTreeSet<String> = names(&paged, "client_id").into_iter().collect();
+    assert_eq!((paged.len(), ids.len()), (26, 26), "each once");
+    let homes: BTreeSet<u64> = paged.iter().map(|row| row["shard"].as_u64().unwrap()).collect();
+    assert_eq!(homes.len(), 2, "of both shards");
+    let valves = rows(&api, "/v1/clients?client_id=alv&limit=4", "clients");
+    assert_eq!(names(&valves, "client_id"), ["valve"]);
+    assert_eq!(valves[0]["connection"]["version"], "3.1.1");
+    assert!(valves[0]["connection"]["address"].as_str().unwrap().starts_with("127.0.0.1:"));
+    assert_eq!(rows(&api, "/v1/clients?connected=false&limit=4", "clients").len(), 0);
+    assert_eq!(rows(&api, "/v1/clients?user=nobody&limit=4", "clients").len(), 0);
+    for wrong in ["limit=0", "limit=1001", "limit=x", "cursor=x", "connected=perhaps", "colour=red"] {
+        let answer = api.get(&format!("/v1/clients?{wrong}"));
+        assert!(answer.status == 400 && answer.text.contains("problems"), "{wrong}: {answer:?}");
+    }
+    drop((links, other));
+}
+
+#[test]
+fn a_client_is_told_with_all_that_it_holds() {
+    let (broker, api) = started("api-client");
+    let mut depot = Link::connect(broker.port, lasting(Version::V5, "depot/7"));
+    depot.subscribe("t/#", QoS::AtLeastOnce);
+    depot.close();
+    let mut publisher = Link::connect(broker.port, v5("publisher"));
+    for number in 0..3 {
+        publisher.publish("t/a", format!("message {number}"), QoS::AtLeastOnce);
+    }
+    let whole = api.get("/v1/clients/depot%2F7").expect(200);
+    let client = &whole["client"];
+    assert_eq!((client["connection"].is_null(), client["queued"].as_u64()), (true, Some(3)), "{whole}");
+    assert!(client["ends_in_s"].as_f64().unwrap() > 500.0, "{whole}");
+    assert_eq!(whole["subscriptions"][0]["filter"], "t/#");
+    assert_eq!(whole["queue"][2]["topic"], "t/a");
+    assert_eq!(whole["queue"][0]["payload_bytes"], 9);
+    let publisher = api.get("/v1/clients/publisher").expect(200);
+    let sent = publisher["packets"].as_array().unwrap();
+    assert!(sent.iter().any(|packet| packet["kind"] == "PUBLISH" && packet["topic"] == "t/a"), "{publisher}");
+    assert!(publisher["client"]["traffic"]["bytes_received"].as_u64().unwrap() > 30);
+    let absent = api.get("/v1/clients/nobody").expect(404);
+    assert!(absent["problems"][0].as_str().unwrap().contains("nobody"));
+}
+
+#[test]
+fn subscriptions_are_told_with_their_options() {
+    let (broker, api) = started("api-subscriptions");
+    let mut one = Link::connect(broker.port, v5("one"));
+    one.subscribe("a/+", QoS::ExactlyOnce);
+    one.subscribe("$share/g/b", QoS::AtLeastOnce);
+    let mut two = Link::connect(broker.port, v5("two"));
+    two.subscribe("a/b", QoS::AtMostOnce);
+    let all = rows(&api, "/v1/subscriptions?limit=1", "subscriptions");
+    assert_eq!(all.len(), 3, "{all:?}");
+    let of_one = rows(&api, "/v1/subscriptions?client_id=one&filter=a/&limit=10", "subscriptions");
+    assert_eq!((of_one.len(), of_one[0]["qos"].as_u64()), (1, Some(2)), "{of_one:?}");
+    let shared = rows(&api, "/v1/subscriptions?filter=%24share&limit=10", "subscriptions");
+    assert_eq!(names(&shared, "filter"), ["$share/g/b"]);
+}
+
+#[test]
+fn retained_messages_are_sorted_over_all_shards_and_one_has_its_payload() {
+    let (broker, api) = started("api-retained");
+    let mut link = Link::connect(broker.port, v5("keeper"));
+    for number in 0..30 {
+        retain(&mut link, &format!("site/{number:02}/state"), format!("state {number}"));
+    }
+    retain(&mut link, "other", vec![0xFF, 0x00]);
+    let all = rows(&api, "/v1/retained?filter=site/%23&limit=7", "retained");
+    let topics = names(&all, "topic");
+    assert_eq!(topics, (0..30).map(|number| format!("site/{number:02}/state")).collect::<Vec<_>>());
+    assert_eq!(rows(&api, "/v1/retained?filter=site/05/%2B&limit=7", "retained").len(), 1);
+    let one = api.get("/v1/retained/one?topic=site/05/state").expect(200);
+    assert_eq!(
+        (one["payload_text"].as_str(), one["payload_base64"].as_str()),
+        (Some("state 5"), Some("c3RhdGUgNQ=="))
+    );
+    let bytes = api.get("/v1/retained/one?topic=other").expect(200);
+    assert!(bytes["payload_text"].is_null() && bytes["payload_base64"] == "/wA=", "{bytes}");
+    assert_eq!(api.get("/v1/retained/one?topic=absent").status, 404);
+    for wrong in ["retained?filter=a/%23/b", "retained/one?topic=a/%2B", "retained/one"] {
+        assert_eq!(api.get(&format!("/v1/{wrong}")).status, 400, "{wrong}");
+    }
+}
+
+#[test]
+fn shards_and_the_broker_are_told() {
+    let (broker, api) = started("api-shards");
+    let _link = Link::connect(broker.port, v5("one"));
+    let shards = api.get("/v1/shards").expect(200);
+    let shards = shards["shards"].as_array().unwrap();
+    assert_eq!(shards.len(), 2);
+    let connections: u64 = shards.iter().map(|shard| shard["gauges"]["sessions"].as_u64().unwrap()).sum();
+    assert_eq!(connections, 1);
+    assert!(shards.iter().all(|shard| shard["counters"]["packets_received"].is_u64()));
+    let told = api.get("/v1/broker").expect(200);
+    assert_eq!(told["listeners"][0], format!("tcp://127.0.0.1:{}", broker.port));
+    assert_eq!(told["pid"], broker.process.id());
+}

@@ -1,0 +1,98 @@
+//! The user database by way of the API: what is said there counts for clients at once.
+
+use std::fs;
+
+use client::Options;
+use e2e::api::Api;
+use e2e::{Broker, Link, v5};
+use serde_json::json;
+
+use super::setup;
+
+fn with_database(name: &str) -> (Broker, Api) {
+    let setup = setup(name);
+    fs::write(setup.folder().join("users"), "").unwrap();
+    fs::set_permissions(setup.folder().join("users"), std::os::unix::fs::PermissionsExt::from_mode(0o600))
+        .unwrap();
+    let config =
+        "[authentication]\nanonymous = \"never\"\nuser_database = \"users\"\n[server]\nwatch_files = false\n";
+    let broker = setup.config(config).start();
+    let api = Api::of(&broker);
+    (broker, api)
+}
+
+fn comes(broker: &Broker, user: &str, password: &str) -> bool {
+    let (username, password) = (Some(user.to_owned()), Some(password.as_bytes().to_vec()));
+    Link::try_connect(broker.port, Options { username, password, ..v5("someone") }).is_ok()
+}
+
+#[test]
+fn users_are_added_changed_and_deleted_and_that_counts_at_once() {
+    let (broker, api) = with_database("api-users");
+    assert_eq!(api.get("/v1/users").expect(200)["users"], json!([]));
+    let ada = json!({ "user": "ada", "password": "first", "scram": true, "groups": ["plant"], "roles": ["operator"] });
+    let added = api.post("/v1/users", &ada).expect(201);
+    let row = json!({
+        "user": "ada", "has_password": true, "scram": ["SCRAM-SHA-256", "SCRAM-SHA-512"], "groups": ["plant"],
+        "roles": ["operator"], "is_disabled": false,
+    });
+    assert_eq!(added, row);
+    assert!(comes(&broker, "ada", "first") && !comes(&broker, "ada", "other"));
+    assert_eq!(api.post("/v1/users", &ada).status, 409);
+    let changed =
+        api.ask("PATCH", "/v1/users/ada", Some(&json!({ "password": "second", "roles": [] }))).expect(200);
+    assert_eq!(
+        (&changed["groups"], &changed["roles"], &changed["scram"]),
+        (&json!(["plant"]), &json!([]), &json!([]))
+    );
+    assert!(comes(&broker, "ada", "second") && !comes(&broker, "ada", "first"));
+    api.ask("PATCH", "/v1/users/ada", Some(&json!({ "is_disabled": true }))).expect(200);
+    assert!(!comes(&broker, "ada", "second"));
+    assert_eq!(api.delete("/v1/users/ada").expect(200)["deleted"], "ada");
+    assert_eq!((api.get("/v1/users/ada").status, api.delete("/v1/users/ada").status), (404, 404));
+    let file = fs::read_to_string(broker.folder().join("users")).unwrap();
+    assert_eq!(file, "");
+}
+
+#[test]
+fn who_is_deleted_is_disconnected() {
+    let (broker, api) = with_database("api-users-deleted");
+    api.post("/v1/users", &json!({ "user": "ada", "password": "p" })).expect(201);
+    let (username, password) = (Some("ada".to_owned()), Some(b"p".to_vec()));
+    let mut link = Link::connect(broker.port, Options { username, password, ..v5("c") });
+    api.delete("/v1/users/ada").expect(200);
+    link.disconnection();
+}
+
+#[test]
+fn what_is_wrong_with_a_user_is_told_and_nothing_secret_is() {
+    let (broker, api) = with_database("api-users-wrong");
+    for wrong in [
+        json!({}),
+        json!({ "user": "" }),
+        json!({ "user": "a:b" }),
+        json!({ "user": "a", "password": "" }),
+        json!({ "user": "a", "scram": true }),
+        json!({ "user": "a", "groups": [""] }),
+        json!({ "user": "a", "rolls": ["x"] }),
+    ] {
+        assert_eq!(api.post("/v1/users", &wrong).status, 400, "{wrong}");
+    }
+    assert_eq!(api.ask("PATCH", "/v1/users/nobody", Some(&json!({ "is_disabled": true }))).status, 404);
+    for number in 0..5 {
+        api.post("/v1/users", &json!({ "user": format!("u{number}"), "groups": ["g"] })).expect(201);
+    }
+    let page = api.get("/v1/users?limit=3").expect(200);
+    assert_eq!((page["users"].as_array().unwrap().len(), &page["cursor"]), (3, &json!("u2")));
+    let rest = api.get("/v1/users?limit=3&cursor=u2").expect(200);
+    assert_eq!((&rest["users"][0]["user"], &rest["cursor"]), (&json!("u3"), &json!(null)));
+    api.post("/v1/users", &json!({ "user": "secretive", "password": "hunter2" })).expect(201);
+    assert!(!api.get("/v1/users").text.contains("argon2") && !broker.process.says("hunter2"));
+}
+
+#[test]
+fn a_broker_without_a_database_says_so() {
+    let broker = setup("api-users-none").start();
+    let answer = Api::of(&broker).get("/v1/users");
+    assert!(answer.status == 409 && answer.text.contains("authentication.user_database"), "{answer:?}");
+}
