@@ -51,6 +51,15 @@ impl Policy {
             }
         }
     }
+
+    /// The roles that the rules make, sorted.
+    pub fn roles(&self) -> Vec<String> {
+        let mut roles: Vec<String> =
+            self.rules.layers().iter().flat_map(|layer| layer.roles()).map(str::to_owned).collect();
+        roles.sort();
+        roles.dedup();
+        roles
+    }
 }
 
 /// What the API shows who comes by HTTPS. None: it speaks plain HTTP.

@@ -102,6 +102,7 @@ impl Running {
         let prepared = broker.prepare(renewal).map_err(failed)?;
         prepared.listen().map_err(failed)?;
         // From here on nothing fails. Who is let in and what may be done is known before anybody comes in by another door.
+        let roles = plan.policy.roles();
         let Plan { now, numbers, sources, policy, facts, own, mut told } = plan;
         let are_same =
             |(number, source): (usize, &Option<Source>)| *source == Some(Source::There(number as u16));
@@ -127,6 +128,7 @@ impl Running {
             let places = start::places(&started.numbers, &started.broker);
             told.listening = Some(start::listening_on(&places));
         }
+        started.roles = roles;
         self.now = now;
         self.tell_api();
         Ok(told)
@@ -140,7 +142,12 @@ impl Running {
         let message_bytes_max = usize::try_from(settings.server.max_packet_size).unwrap_or(usize::MAX);
         let user_database = &settings.authentication.user_database;
         let user_database = (!user_database.is_empty()).then(|| PathBuf::from(user_database));
-        self.api.set_facts(api::Facts { listeners, message_bytes_max, user_database });
+        self.api.set_facts(api::Facts {
+            listeners,
+            message_bytes_max,
+            user_database,
+            roles: self.started.roles.clone(),
+        });
     }
 
     /// Takes on the user database alone, if it has changed: nothing else is read or forgotten.

@@ -46,6 +46,8 @@ pub struct Started {
     /// For the salts of users that there are not.
     pub decoys: Secret,
     pub facts: Facts,
+    /// Those of the rules of access, by name.
+    pub roles: Vec<String>,
     /// The files that the process needs for itself.
     pub own: Own,
     pub observer: Observer,
@@ -74,6 +76,7 @@ pub fn start(loaded: &Loaded) -> Result<Started, String> {
     let policy = Policy::read(settings, &numbers, &decoys).map_err(told)?;
     let facts = Facts::default().look(&named_files(settings, &numbers), &policy.rules);
     let doors = doors(settings, &numbers, &policy).into_iter().flatten().collect();
+    let roles = policy.roles();
     let registry = Arc::new(Registry::new());
     let rates = registry.set(&settings.rates, &numbers);
     let doorkeeper = Doorkeeper::start(&settings.authentication, policy.chains, &numbers, registry)?;
@@ -115,6 +118,7 @@ pub fn start(loaded: &Loaded) -> Result<Started, String> {
         revoked: policy.revoked,
         decoys,
         facts,
+        roles,
         own,
         observer,
         sys,

@@ -2,7 +2,7 @@
 
 use axum::{
     body::Bytes,
-    extract::{FromRequest, FromRequestParts, Query, Request},
+    extract::{FromRequest, FromRequestParts, Path, Query, Request},
     http::{HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
@@ -17,6 +17,9 @@ pub struct Input<T>(pub T);
 #[serde(deny_unknown_fields)]
 pub struct Nothing {}
 
+/// What stands in the path.
+pub struct InPath(pub String);
+
 /// What stands behind the question mark.
 pub struct Parameters<T>(pub T);
 
@@ -29,6 +32,15 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Input<T> {
             .map_err(|rejection| problem(rejection.status(), &format!("the body: {rejection}")))?;
         let text: &[u8] = if body.trim_ascii().is_empty() { b"{}" } else { &body };
         serde_json::from_slice(text).map(Input).map_err(|error| refused(&format!("the body: {error}")))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for InPath {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<InPath, Response> {
+        let path = Path::<String>::from_request_parts(parts, state).await;
+        path.map(|Path(name)| InPath(name)).map_err(|rejection| refused(&rejection.body_text()))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use axum::{
     Extension,
-    extract::{Path, State},
+    extract::State,
     http::Method,
     response::Response,
     routing::{delete, get, post},
@@ -14,7 +14,7 @@ use shard::{Act, Look, Matching, ReasonCode, Seen};
 
 use super::{
     acts,
-    answer::{self, Input, Nothing, Parameters},
+    answer::{self, InPath, Input, Nothing, Parameters},
     asking::{self, Trouble},
     context::Context,
     guard::Caller,
@@ -98,7 +98,7 @@ async fn list(
 
 async fn one(
     State(context): State<Context>,
-    Path(client_id): Path<String>,
+    InPath(client_id): InPath,
     Parameters(HowMuch { limit }): Parameters<HowMuch>,
 ) -> Result<Response, Trouble> {
     find(asking::desk(&context)?, &client_id, pages::limit(limit)?).await.map(|whole| answer::ok(&whole))
@@ -123,7 +123,7 @@ fn absent(client_id: &str) -> Trouble {
 async fn disconnect(
     State(context): State<Context>,
     Extension(caller): Extension<Caller>,
-    Path(client_id): Path<String>,
+    InPath(client_id): InPath,
     Input(Nothing {}): Input<Nothing>,
 ) -> Result<Response, Trouble> {
     let order = |_| Act::Disconnect {
@@ -142,7 +142,7 @@ async fn disconnect(
 async fn end(
     State(context): State<Context>,
     Extension(caller): Extension<Caller>,
-    Path(client_id): Path<String>,
+    InPath(client_id): InPath,
 ) -> Result<Response, Trouble> {
     let order = |_| Act::EndSession { client_id: client_id.as_str().into() };
     let done = acts::everywhere(asking::desk(&context)?, order).await?;
@@ -156,7 +156,7 @@ async fn end(
 async fn purge(
     State(context): State<Context>,
     Extension(caller): Extension<Caller>,
-    Path(client_id): Path<String>,
+    InPath(client_id): InPath,
 ) -> Result<Response, Trouble> {
     let desk = asking::desk(&context)?;
     find(desk, &client_id, 1).await?;

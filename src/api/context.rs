@@ -50,6 +50,8 @@ pub struct Facts {
     /// Of a PUBLISH with its topic.
     pub message_bytes_max: usize,
     pub user_database: Option<PathBuf>,
+    /// Of the rules of access.
+    pub roles: Vec<String>,
 }
 
 /// How far the broker is in its life.

@@ -28,13 +28,14 @@ impl Failures {
     }
 
     fn count_at(&self, address: IpAddr, now: Instant) -> Option<Duration> {
+        let address = address.to_canonical();
         let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
         by_address.retain(|_, failure| now.duration_since(failure.last) < FORGIVEN);
         if by_address.len() >= ADDRESSES_MAX && !by_address.contains_key(&address) {
             // Somebody has very many addresses: all of them wait.
             return Some(WAIT_MAX);
         }
-        let failure = by_address.entry(address.to_canonical()).or_insert(Failure { count: 0, last: now });
+        let failure = by_address.entry(address).or_insert(Failure { count: 0, last: now });
         failure.count = failure.count.saturating_add(1);
         failure.last = now;
         let beyond = failure.count.saturating_sub(FREE);

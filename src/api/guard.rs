@@ -68,6 +68,10 @@ pub async fn admit(
         Ok(caller) => caller,
         Err(response) => return *response,
     };
+    if matches!(visitor, Visitor::Tcp { .. }) && !is_json(request.method(), request.headers()) {
+        let why = "the body has to be JSON and to say so: Content-Type: application/json";
+        return answer::problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, why);
+    }
     let needs_broker = matches!(access, Access::Role(_));
     if needs_broker && let Some(why) = absence(&context, request.method()) {
         return answer::unavailable(why);
@@ -144,8 +148,8 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| secret.trim())
 }
 
-/// Keeps pages of the web from asking in the name of whoever looks at them: by their own origin, by a name that they had resolved
-/// to this machine, or by a form.
+/// Keeps pages of the web from asking in the name of whoever looks at them: by their own origin, or by a name that they had resolved
+/// to this machine. `admit` refuses what a form could send.
 pub async fn check_page(
     State(context): State<Context>,
     Extension(visitor): Extension<Visitor>,
@@ -163,10 +167,6 @@ pub async fn check_page(
     };
     if let Some(why) = why {
         return answer::problem(StatusCode::FORBIDDEN, why);
-    }
-    if !is_json(request.method(), request.headers()) {
-        let why = "the body has to be JSON and to say so: Content-Type: application/json";
-        return answer::problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, why);
     }
     next.run(request).await
 }

@@ -15,6 +15,7 @@ use tokio::{
 
 pub struct Patient<S> {
     stream: S,
+    longest: Duration,
     end: Pin<Box<Sleep>>,
     /// The time runs.
     is_waiting: bool,
@@ -22,7 +23,11 @@ pub struct Patient<S> {
 
 impl<S> Patient<S> {
     pub fn new(stream: S) -> Patient<S> {
-        Patient { stream, end: Box::pin(sleep(WRITE_MAX)), is_waiting: false }
+        Patient::within(stream, WRITE_MAX)
+    }
+
+    fn within(stream: S, longest: Duration) -> Patient<S> {
+        Patient { stream, longest, end: Box::pin(sleep(longest)), is_waiting: false }
     }
 
     /// What the stream says, unless it has said for too long that it waits.
@@ -32,7 +37,7 @@ impl<S> Patient<S> {
             return said;
         }
         if !self.is_waiting {
-            self.end.as_mut().reset(Instant::now() + WRITE_MAX);
+            self.end.as_mut().reset(Instant::now() + self.longest);
             self.is_waiting = true;
         }
         match self.end.as_mut().poll(context) {
@@ -74,4 +79,47 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
 }
 
 /// How long somebody may take to read anything at all.
-pub const WRITE_MAX: Duration = Duration::from_secs(10);
+const WRITE_MAX: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::{TcpListener, TcpStream},
+        runtime::Builder,
+    };
+
+    use super::*;
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let (one, other) = tokio::join!(TcpStream::connect(address), listener.accept());
+        (one.expect("connected"), other.expect("accepted").0)
+    }
+
+    #[test]
+    fn who_reads_nothing_is_given_up_and_who_reads_slowly_is_not() {
+        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let (here, _silent) = pair().await;
+            let mut stream = Patient::within(here, Duration::from_millis(50));
+            let error = stream.write_all(&[0; 64 << 20]).await.expect_err("nobody reads");
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+
+            let (here, mut there) = pair().await;
+            let mut stream = Patient::within(here, Duration::from_secs(20));
+            let reader = async move {
+                let (mut bytes, mut read) = (vec![0; 1 << 20], 0);
+                while read < SENT {
+                    read += there.read(&mut bytes).await.expect("read");
+                    tokio::task::yield_now().await;
+                }
+            };
+            let (written, ()) = tokio::join!(stream.write_all(&[0; SENT]), reader);
+            written.expect("it was taken");
+        });
+    }
+
+    const SENT: usize = 32 << 20;
+}

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use axum::{
     Extension,
-    extract::{Path, State},
+    extract::State,
     http::{Method, StatusCode},
     response::Response,
     routing::{delete, get, patch, post},
@@ -16,7 +16,7 @@ use tokio::{sync::oneshot, task::spawn_blocking};
 
 use super::{
     acts,
-    answer::{self, Input, Parameters},
+    answer::{self, InPath, Input, Parameters},
     asking::Trouble,
     context::Context,
     guard::Caller,
@@ -63,7 +63,18 @@ pub const OPERATIONS: &[Operation] = &[
         summary: "Deletes a user; who is connected as this user is disconnected",
         handler: || delete(remove),
     },
+    Operation {
+        method: Method::GET,
+        path: "/v1/roles",
+        access: Access::Role(Role::Viewer),
+        summary: "The roles that the rules of access make",
+        handler: || get(roles),
+    },
 ];
+
+async fn roles(State(context): State<Context>) -> Response {
+    answer::ok(&json!({ "roles": context.facts().roles }))
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -101,7 +112,7 @@ async fn list(
     Ok(answer::ok(&json!({ "users": users, "cursor": cursor })))
 }
 
-async fn one(State(context): State<Context>, Path(user): Path<String>) -> Result<Response, Trouble> {
+async fn one(State(context): State<Context>, InPath(user): InPath) -> Result<Response, Trouble> {
     let table = read(database(&context)?).await?;
     match table.records.get(user.as_str()) {
         Some(record) => Ok(answer::ok(&row(&user, record))),
@@ -126,7 +137,7 @@ async fn add(
 async fn change(
     State(context): State<Context>,
     Extension(caller): Extension<Caller>,
-    Path(user): Path<String>,
+    InPath(user): InPath,
     Input(said): Input<Said>,
 ) -> Result<Response, Trouble> {
     if said.user.as_ref().is_some_and(|said| *said != user) {
@@ -140,7 +151,7 @@ async fn change(
 async fn remove(
     State(context): State<Context>,
     Extension(caller): Extension<Caller>,
-    Path(user): Path<String>,
+    InPath(user): InPath,
 ) -> Result<Response, Trouble> {
     let (file, name) = (database(&context)?, user.clone());
     aside(move || {

@@ -17,6 +17,7 @@ impl Key {
             "session" => !matches!(self.name, "receive_maximum" | "max_topic_aliases" | "recorded_packets"),
             // Threads and memory that are there already.
             "authentication" => !matches!(self.name, "threads" | "max_waiting" | "cache_secs"),
+            "api" => matches!(self.name, "certificate" | "private_key"),
             "log" => self.name == "level",
             _ => false,
         }

@@ -42,6 +42,14 @@ pub struct Problem {
 }
 
 impl Layer {
+    /// The roles that the file makes, sorted. Mosquitto's format has none.
+    pub fn roles(&self) -> Vec<&str> {
+        match &self.kind {
+            Kind::Mosquitto(_) => Vec::new(),
+            Kind::Own(roles) => roles.names().collect(),
+        }
+    }
+
     /// The file's name as it was given.
     pub fn file(&self) -> &str {
         &self.file

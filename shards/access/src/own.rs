@@ -61,6 +61,11 @@ pub fn parse(file: &str, text: &str) -> Result<Layer, Vec<Problem>> {
 }
 
 impl Roles {
+    /// The names of all roles, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.keys().map(|name| &**name)
+    }
+
     /// The roles that apply to a client, in order, none twice.
     pub fn of(&self, who: &Who<'_>) -> Box<[u32]> {
         let mut roles = self.everyone.clone();

@@ -91,6 +91,17 @@ fn what_is_wrong_with_a_user_is_told_and_nothing_secret_is() {
 }
 
 #[test]
+fn the_roles_are_those_of_the_rules() {
+    let setup = setup("api-roles");
+    let rules = "[roles.reader]\nrules = [ { allow = \"read\", topics = \"#\" } ]\n\
+                 [roles.writer]\nrules = [ { allow = \"readwrite\", topics = \"#\" } ]\n";
+    fs::write(setup.folder().join("rules.toml"), rules).unwrap();
+    let broker = setup.config("[access]\nrules_file = \"rules.toml\"\n").start();
+    let api = Api::of(&broker);
+    assert_eq!(api.get("/v1/roles").expect(200)["roles"], json!(["reader", "writer"]));
+}
+
+#[test]
 fn a_broker_without_a_database_says_so() {
     let broker = setup("api-users-none").start();
     let answer = Api::of(&broker).get("/v1/users");

@@ -1,0 +1,138 @@
+//! What each operation takes and answers, by the names of `schemas.json`.
+
+/// Of one method at one path.
+pub struct Described {
+    /// As OpenAPI writes it, in small letters.
+    pub method: &'static str,
+    pub path: &'static str,
+    pub parameters: &'static [Parameter],
+    /// A schema.
+    pub body: Option<&'static str>,
+    /// The schema of each status that is not an error of every operation.
+    pub answers: &'static [(u16, &'static str)],
+}
+
+/// Something behind the question mark.
+pub struct Parameter {
+    pub name: &'static str,
+    pub is_required: bool,
+    pub kind: Kind,
+    pub about: &'static str,
+}
+
+/// What a parameter may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Text,
+    Flag,
+    /// The number of rows of a page.
+    Rows,
+}
+
+const fn parameter(name: &'static str, kind: Kind, about: &'static str) -> Parameter {
+    Parameter { name, is_required: false, kind, about }
+}
+
+const fn required(name: &'static str, about: &'static str) -> Parameter {
+    Parameter { name, is_required: true, kind: Kind::Text, about }
+}
+
+const fn look(
+    path: &'static str,
+    parameters: &'static [Parameter],
+    answers: &'static [(u16, &'static str)],
+) -> Described {
+    Described { method: "get", path, parameters, body: None, answers }
+}
+
+const fn act(
+    method: &'static str,
+    path: &'static str,
+    body: Option<&'static str>,
+    answers: &'static [(u16, &'static str)],
+) -> Described {
+    Described { method, path, parameters: &[], body, answers }
+}
+
+const LIMIT: Parameter = parameter("limit", Kind::Rows, "Rows of the page.");
+const CURSOR: Parameter = parameter("cursor", Kind::Text, "Where the page before has ended.");
+const FILTER_PART: Parameter = parameter("filter", Kind::Text, "Stands somewhere in the topic filter.");
+const CLIENT_PART: Parameter = parameter("client_id", Kind::Text, "Stands somewhere in the client id.");
+
+const PROBLEMS: &str = "Problems";
+
+/// Each operation once.
+pub const DESCRIBED: &[Described] = &[
+    look("/livez", &[], &[(200, "Live")]),
+    look("/readyz", &[], &[(200, "Ready"), (503, PROBLEMS)]),
+    look("/v1/openapi.json", &[], &[(200, "Document")]),
+    look("/v1/broker", &[], &[(200, "Broker")]),
+    look("/v1/shards", &[], &[(200, "Shards")]),
+    look(
+        "/v1/clients",
+        &[
+            CLIENT_PART,
+            parameter("user", Kind::Text, "The whole name of the user."),
+            parameter("connected", Kind::Flag, "Whether the client is connected."),
+            CURSOR,
+            LIMIT,
+        ],
+        &[(200, "Clients"), (400, PROBLEMS)],
+    ),
+    look("/v1/clients/{client_id}", &[LIMIT], &[(200, "ClientWhole"), (400, PROBLEMS), (404, PROBLEMS)]),
+    act(
+        "post",
+        "/v1/clients/{client_id}/disconnect",
+        Some("Nothing"),
+        &[(200, "Disconnected"), (400, PROBLEMS), (404, PROBLEMS)],
+    ),
+    act("delete", "/v1/clients/{client_id}", None, &[(200, "Ended"), (400, PROBLEMS), (404, PROBLEMS)]),
+    act(
+        "delete",
+        "/v1/clients/{client_id}/queue",
+        None,
+        &[(200, "Dropped"), (400, PROBLEMS), (404, PROBLEMS)],
+    ),
+    look(
+        "/v1/subscriptions",
+        &[FILTER_PART, CLIENT_PART, CURSOR, LIMIT],
+        &[(200, "Subscriptions"), (400, PROBLEMS)],
+    ),
+    look(
+        "/v1/retained",
+        &[parameter("filter", Kind::Text, "A topic filter; # without it."), CURSOR, LIMIT],
+        &[(200, "RetainedList"), (400, PROBLEMS)],
+    ),
+    look(
+        "/v1/retained/one",
+        &[required("topic", "The topic.")],
+        &[(200, "RetainedWhole"), (400, PROBLEMS), (404, PROBLEMS)],
+    ),
+    Described {
+        parameters: &[required("filter", "A topic filter.")],
+        ..act("delete", "/v1/retained", None, &[(200, "Dropped"), (400, PROBLEMS)])
+    },
+    act("post", "/v1/publish", Some("Publication"), &[(200, "Published"), (400, PROBLEMS)]),
+    look("/v1/users", &[CURSOR, LIMIT], &[(200, "Users"), (400, PROBLEMS), (409, PROBLEMS)]),
+    act("post", "/v1/users", Some("UserToAdd"), &[(201, "User"), (400, PROBLEMS), (409, PROBLEMS)]),
+    look("/v1/users/{user}", &[], &[(200, "User"), (400, PROBLEMS), (404, PROBLEMS), (409, PROBLEMS)]),
+    act(
+        "patch",
+        "/v1/users/{user}",
+        Some("UserToChange"),
+        &[(200, "User"), (400, PROBLEMS), (404, PROBLEMS), (409, PROBLEMS)],
+    ),
+    act(
+        "delete",
+        "/v1/users/{user}",
+        None,
+        &[(200, "Deleted"), (400, PROBLEMS), (404, PROBLEMS), (409, PROBLEMS)],
+    ),
+    look("/v1/roles", &[], &[(200, "Roles")]),
+    look("/v1/reload", &[], &[(200, "Reload"), (409, PROBLEMS)]),
+    act("post", "/v1/reload", Some("Meant"), &[(200, "Reload"), (400, PROBLEMS), (409, PROBLEMS)]),
+    look("/v1/bans", &[], &[(200, "Bans")]),
+    act("post", "/v1/bans", Some("Ban"), &[(200, "Bans"), (400, PROBLEMS), (409, PROBLEMS)]),
+    act("delete", "/v1/bans", Some("Ban"), &[(200, "Bans"), (400, PROBLEMS), (409, PROBLEMS)]),
+    act("post", "/v1/drain", Some("Nothing"), &[(202, "Draining"), (400, PROBLEMS)]),
+];
