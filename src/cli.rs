@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::{
-    acl::AclArgs, ban::BanArgs, config::Flags, health::HealthArgs, passwd::PasswdArgs, publish::PublishArgs,
-    reload::ReloadArgs, scram::ScramArgs, store::StoreArgs, subscribe::SubscribeArgs, token::TokenArgs,
-    user::UserArgs,
+    acl::AclArgs, ban::BanArgs, config::Flags, ctl::CtlArgs, health::HealthArgs, passwd::PasswdArgs,
+    publish::PublishArgs, reload::ReloadArgs, scram::ScramArgs, store::StoreArgs, subscribe::SubscribeArgs,
+    token::TokenArgs, user::UserArgs,
 };
 
 /// An MQTT broker (3.1, 3.1.1 and 5.0) with one shard per core.
@@ -29,6 +29,8 @@ pub enum Command {
     Acl(AclArgs),
     /// Ban clients, users and addresses while the broker runs
     Ban(BanArgs),
+    /// Look at a broker that runs, and steer it: clients, subscriptions, messages, users
+    Ctl(CtlArgs),
     /// Ask whether a broker answers: exit code 0 if it does
     Health(HealthArgs),
     /// Add users to a password file, change and delete them, in the manner of mosquitto_passwd

@@ -9,6 +9,7 @@ mod bans;
 mod cli;
 mod config;
 mod control;
+mod ctl;
 mod decoys;
 mod doorkeeper;
 mod endpoint;
@@ -86,6 +87,7 @@ fn main() -> ExitCode {
         Some(Command::Acl(args)) => acl::run(args),
         Some(Command::Health(args)) => health::run(args),
         Some(Command::Ban(args)) => ban::run(args),
+        Some(Command::Ctl(args)) => ctl::run(args),
         Some(Command::Reload(args)) => reload::run(args),
         Some(Command::Scram(args)) => scram::run(args),
         Some(Command::Store(args)) => store::run(args),
@@ -178,12 +180,12 @@ fn serve_control(
     let data_dir = Some(loaded.settings.store.dir.as_str()).filter(|dir| !dir.is_empty());
     let keeper = Keeper::start(data_dir.map(Path::new), &started.broker)?;
     api.context().set_observer(started.observer.clone());
-    api.open(&loaded.settings, started.broker.desk())?;
+    let running = Running::new(started, loaded, api.context().clone());
+    api.open(&loaded.settings, running.started.broker.desk())?;
     let (found, changed) = crossbeam_channel::bounded(1);
     let watch = Watch::start(found).map_err(|error| {
         format!("the thread that watches files cannot be started: {error}. {}", threads::REMEDY)
     })?;
-    let running = Running::new(started, loaded, api.context().clone());
     let reloader = Reloader::new(running, load, watch, read);
     Ok(control::run(reloader, &keeper, Inbox { signals, requests, changed }))
 }

@@ -64,6 +64,10 @@ impl Unasked {
 }
 
 impl RemoteArgs {
+    pub fn at(config: Option<PathBuf>, data_dir: Option<String>, socket: Option<PathBuf>) -> RemoteArgs {
+        RemoteArgs { config, data_dir, socket }
+    }
+
     /// The status and the answer.
     pub fn ask(&self, question: &Question<'_>) -> Result<(u16, Value), Unasked> {
         let paths = sockets(self)?;

@@ -111,8 +111,39 @@ impl Http {
         Ok((status, self.body(answer)?))
     }
 
+    /// Whatever HTTP can ask: the status and the body of the answer.
+    pub fn ask(
+        &self,
+        method: &str,
+        body: Option<&[u8]>,
+        answer_bytes_max: u64,
+    ) -> Result<(u16, Vec<u8>), String> {
+        let mut request = ureq::http::Request::builder().method(method).uri(&self.url);
+        if let Some(authorization) = &self.authorization {
+            request = request.header("authorization", authorization.expose());
+        }
+        let built = |error: ureq::http::Error| format!("{}: {error}", self.url);
+        let answer = match body {
+            Some(body) => {
+                let request = request.header("content-type", "application/json").body(body).map_err(built)?;
+                self.agent.run(request)
+            }
+            None => self.agent.run(request.body(()).map_err(built)?),
+        };
+        let answer = answer.map_err(|error| self.failure(&error))?;
+        Ok((answer.status().as_u16(), self.body_within(answer, answer_bytes_max)?))
+    }
+
     fn body(&self, answer: ureq::http::Response<ureq::Body>) -> Result<Vec<u8>, String> {
-        let body = answer.into_body().into_with_config().limit(ANSWER_BYTES_MAX).read_to_vec();
+        self.body_within(answer, ANSWER_BYTES_MAX)
+    }
+
+    fn body_within(
+        &self,
+        answer: ureq::http::Response<ureq::Body>,
+        bytes_max: u64,
+    ) -> Result<Vec<u8>, String> {
+        let body = answer.into_body().into_with_config().limit(bytes_max).read_to_vec();
         body.map_err(|error| self.failure(&error))
     }
 

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod acts;
+mod ctl;
+mod described;
 mod entry;
 mod looks;
 mod users;

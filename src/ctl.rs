@@ -1,0 +1,159 @@
+//! `iothub ctl`: the HTTP API from a terminal, with tables for people and JSON for programs.
+
+mod act;
+mod list;
+mod table;
+mod target;
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use clap::{Args, Subcommand};
+use serde_json::Value;
+
+use self::{
+    act::{PublishArgs, UserArgs},
+    list::{ClientsArgs, RetainedArgs, SubscriptionsArgs, UsersArgs},
+    target::TargetArgs,
+};
+use crate::remote::{REFUSED, UNREACHABLE, Unasked};
+
+/// Look at a broker that runs, and steer it.
+///
+/// The broker is found by its control socket, as by the other commands, or by --url with a token. Exit codes: 0 done, 1 refused,
+/// 2 the broker could not be asked.
+#[derive(Debug, Args)]
+#[command(arg_required_else_help = true, subcommand_help_heading = "Commands")]
+pub struct CtlArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+    /// Print JSON, a line for each row
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: CtlCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum CtlCommand {
+    /// The broker itself: version, uptime, listeners
+    Broker,
+    /// What each shard holds
+    Shards,
+    /// List clients, connected or with a session
+    Clients(ClientsArgs),
+    /// All about one client
+    Client(ClientArgs),
+    /// List subscriptions
+    Subscriptions(SubscriptionsArgs),
+    /// List retained messages
+    Retained(RetainedArgs),
+    /// The retained message of a topic
+    Message(TopicArgs),
+    /// End the connection of a client; its session lives on
+    Disconnect(ClientArgs),
+    /// End the connection and the session of a client
+    Kick(ClientArgs),
+    /// Drop what waits for a client
+    Purge(ClientArgs),
+    /// Drop the retained messages that match a topic filter
+    Drop(FilterArgs),
+    /// Publish a message
+    Publish(PublishArgs),
+    /// List the users of the user database
+    Users(UsersArgs),
+    /// Add, change and delete users of the user database
+    User(UserArgs),
+    /// List the bans that hold; `iothub ban` adds and lifts them
+    Bans,
+    /// Have the configuration and its files read again
+    Reload(ReloadArgs),
+    /// End the broker in order
+    Drain,
+}
+
+#[derive(Debug, Args)]
+struct ClientArgs {
+    /// The client id
+    #[arg(value_name = "ID")]
+    client_id: String,
+}
+
+#[derive(Debug, Args)]
+struct TopicArgs {
+    /// The topic
+    topic: String,
+}
+
+#[derive(Debug, Args)]
+struct FilterArgs {
+    /// The topic filter
+    filter: String,
+}
+
+#[derive(Debug, Args)]
+struct ReloadArgs {
+    /// Say what would change, and change nothing
+    #[arg(long)]
+    plan: bool,
+}
+
+/// Why there is nothing to show.
+pub enum Failure {
+    /// The broker has said so.
+    Refused(Vec<String>),
+    /// It could not be asked.
+    Unreachable(String),
+    /// It could not be found.
+    Unasked(Unasked),
+}
+
+/// What is printed: rows for programs, and how people see them.
+pub struct Shown {
+    rows: Vec<Value>,
+    text: String,
+}
+
+pub fn run(args: &CtlArgs) -> ExitCode {
+    let (sentences, code) = match carry_out(args) {
+        Ok(shown) => {
+            let text = match args.json {
+                true => shown.rows.iter().map(|row| format!("{row}\n")).collect(),
+                false => shown.text,
+            };
+            // Who does not read it still gets the code.
+            let _ = io::stdout().write_all(text.as_bytes());
+            return ExitCode::SUCCESS;
+        }
+        Err(Failure::Refused(sentences)) => (sentences, REFUSED),
+        Err(Failure::Unreachable(sentence)) => (vec![sentence], UNREACHABLE),
+        Err(Failure::Unasked(unasked)) => return unasked.tell("iothub ctl"),
+    };
+    sentences.iter().for_each(|sentence| eprintln!("iothub ctl: {sentence}"));
+    ExitCode::from(code)
+}
+
+fn carry_out(args: &CtlArgs) -> Result<Shown, Failure> {
+    let target = args.target.open().map_err(Failure::Unreachable)?;
+    match &args.command {
+        CtlCommand::Broker => list::broker(&target),
+        CtlCommand::Shards => list::shards(&target),
+        CtlCommand::Clients(args) => list::clients(&target, args),
+        CtlCommand::Client(args) => list::client(&target, &args.client_id),
+        CtlCommand::Subscriptions(args) => list::subscriptions(&target, args),
+        CtlCommand::Retained(args) => list::retained(&target, args),
+        CtlCommand::Message(args) => list::message(&target, &args.topic),
+        CtlCommand::Users(args) => list::users(&target, args),
+        CtlCommand::Bans => list::bans(&target),
+        CtlCommand::Disconnect(args) => act::disconnect(&target, &args.client_id),
+        CtlCommand::Kick(args) => act::kick(&target, &args.client_id),
+        CtlCommand::Purge(args) => act::purge(&target, &args.client_id),
+        CtlCommand::Drop(args) => act::drop_retained(&target, &args.filter),
+        CtlCommand::Publish(args) => act::publish(&target, args),
+        CtlCommand::User(args) => act::user(&target, args),
+        CtlCommand::Reload(args) => act::reload(&target, args.plan),
+        CtlCommand::Drain => act::drain(&target),
+    }
+}

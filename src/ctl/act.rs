@@ -1,0 +1,210 @@
+//! What `iothub ctl` does to the broker.
+
+use std::io::{self, Read as _};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::{
+    Failure, Shown,
+    target::{Target, encoded},
+};
+use crate::passwd;
+
+#[derive(Debug, Args)]
+pub struct PublishArgs {
+    /// The topic
+    #[arg(short, long)]
+    topic: String,
+    /// The payload; without it standard input is read to its end
+    #[arg(short, long, allow_hyphen_values = true)]
+    message: Option<String>,
+    /// 0, 1 or 2
+    #[arg(short, long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=2))]
+    qos: u8,
+    /// Keep it for those who subscribe later
+    #[arg(short, long)]
+    retain: bool,
+    /// Seconds until it is worth nothing any more
+    #[arg(long, value_name = "SECONDS")]
+    expiry: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub struct UserArgs {
+    #[command(subcommand)]
+    command: UserCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum UserCommand {
+    /// Add a user; the password is asked for, or read from standard input
+    Add(SaidArgs),
+    /// Change a user: what is not named stays
+    Set(SetArgs),
+    /// Delete a user
+    Delete(WhichArgs),
+}
+
+#[derive(Debug, Args)]
+struct WhichArgs {
+    /// The user
+    #[arg(value_name = "USER")]
+    user: String,
+}
+
+#[derive(Debug, Args)]
+struct SaidArgs {
+    #[command(flatten)]
+    which: WhichArgs,
+    /// Be in this group, and in those of further --group; an empty one stands for none
+    #[arg(long = "group", value_name = "GROUP")]
+    groups: Vec<String>,
+    /// Have this role, and those of further --role; an empty one stands for none
+    #[arg(long = "role", value_name = "ROLE")]
+    roles: Vec<String>,
+    /// Keep keys for SCRAM as well
+    #[arg(long)]
+    scram: bool,
+}
+
+#[derive(Debug, Args)]
+struct SetArgs {
+    #[command(flatten)]
+    said: SaidArgs,
+    /// Ask for another password
+    #[arg(short, long)]
+    password: bool,
+    /// Let the user in
+    #[arg(long, conflicts_with = "disable")]
+    enable: bool,
+    /// Do not let the user in
+    #[arg(long)]
+    disable: bool,
+}
+
+pub fn disconnect(target: &Target<'_>, client_id: &str) -> Result<Shown, Failure> {
+    let path = format!("/v1/clients/{}/disconnect", encoded(client_id));
+    told(target.ask("POST", &path, Some(json!({})))?, |_| format!("{client_id} is disconnected"))
+}
+
+pub fn kick(target: &Target<'_>, client_id: &str) -> Result<Shown, Failure> {
+    let path = format!("/v1/clients/{}", encoded(client_id));
+    told(target.ask("DELETE", &path, None)?, |_| format!("the session of {client_id} is ended"))
+}
+
+/// What a broker drops for one question is bounded: it is asked until nothing is left.
+pub fn purge(target: &Target<'_>, client_id: &str) -> Result<Shown, Failure> {
+    let path = format!("/v1/clients/{}/queue", encoded(client_id));
+    drop_all(target, &path)
+}
+
+pub fn drop_retained(target: &Target<'_>, filter: &str) -> Result<Shown, Failure> {
+    drop_all(target, &format!("/v1/retained?filter={}", encoded(filter)))
+}
+
+fn drop_all(target: &Target<'_>, path: &str) -> Result<Shown, Failure> {
+    let mut dropped = 0;
+    loop {
+        let answer = target.ask("DELETE", path, None)?;
+        dropped += answer["dropped"].as_u64().unwrap_or(0);
+        if answer["is_partial"] != true {
+            let told_of = |_: &Value| crate::text::count(dropped, "message") + " dropped";
+            return told(json!({ "dropped": dropped }), told_of);
+        }
+    }
+}
+
+pub fn publish(target: &Target<'_>, args: &PublishArgs) -> Result<Shown, Failure> {
+    let payload = match &args.message {
+        Some(message) => message.clone().into_bytes(),
+        None => {
+            let mut bytes = Vec::new();
+            let read = io::stdin().lock().read_to_end(&mut bytes);
+            read.map_err(|error| Failure::Refused(vec![format!("standard input cannot be read: {error}")]))?;
+            bytes
+        }
+    };
+    let body = json!({
+        "topic": args.topic,
+        "payload_base64": STANDARD.encode(payload),
+        "qos": args.qos,
+        "retain": args.retain,
+        "expiry_s": args.expiry,
+    });
+    told(target.ask("POST", "/v1/publish", Some(body))?, |answer| match answer["matched"] == true {
+        true => "published".to_owned(),
+        false => "published; nobody subscribes to it".to_owned(),
+    })
+}
+
+pub fn user(target: &Target<'_>, args: &UserArgs) -> Result<Shown, Failure> {
+    match &args.command {
+        UserCommand::Add(said) => {
+            let mut body = said.body();
+            body["user"] = json!(said.which.user);
+            body["password"] = password()?;
+            told(target.ask("POST", "/v1/users", Some(body))?, |_| format!("{} is added", said.which.user))
+        }
+        UserCommand::Set(SetArgs { said, password: asks, enable, disable }) => {
+            let mut body = said.body();
+            if *asks {
+                body["password"] = password()?;
+            }
+            if *enable || *disable {
+                body["is_disabled"] = json!(disable);
+            }
+            let path = format!("/v1/users/{}", encoded(&said.which.user));
+            told(target.ask("PATCH", &path, Some(body))?, |_| format!("{} is changed", said.which.user))
+        }
+        UserCommand::Delete(WhichArgs { user }) => {
+            let path = format!("/v1/users/{}", encoded(user));
+            told(target.ask("DELETE", &path, None)?, |_| format!("{user} is deleted"))
+        }
+    }
+}
+
+impl SaidArgs {
+    fn body(&self) -> Value {
+        let mut body = json!({ "scram": self.scram });
+        for (name, given) in [("groups", &self.groups), ("roles", &self.roles)] {
+            if !given.is_empty() {
+                body[name] = given.iter().filter(|name| !name.is_empty()).map(|name| json!(name)).collect();
+            }
+        }
+        body
+    }
+}
+
+fn password() -> Result<Value, Failure> {
+    let refused = |sentence: String| Failure::Refused(vec![sentence]);
+    let typed = passwd::typed_password().map_err(refused)?;
+    let text = std::str::from_utf8(typed.expose());
+    text.map(|text| json!(text)).map_err(|_| refused("the password is no text in UTF-8".to_owned()))
+}
+
+pub fn reload(target: &Target<'_>, is_plan: bool) -> Result<Shown, Failure> {
+    let method = if is_plan { "GET" } else { "POST" };
+    let body = target.config().map_or_else(|| json!({}), |config| json!({ "config": config }));
+    let answer = target.ask(method, "/v1/reload", Some(body))?;
+    told(answer, |answer| {
+        let list = |name: &str| answer[name].as_array().cloned().unwrap_or_default();
+        let lines = ["changes", "overridden", "warnings"].into_iter().flat_map(list);
+        let mut text = vec![answer["outcome"].as_str().unwrap_or_default().to_owned()];
+        text.extend(lines.filter_map(|line| line.as_str().map(|line| format!("  {line}"))));
+        text.join("\n")
+    })
+}
+
+pub fn drain(target: &Target<'_>) -> Result<Shown, Failure> {
+    told(target.ask("POST", "/v1/drain", Some(json!({})))?, |_| {
+        "the broker drains, and ends when it is done".to_owned()
+    })
+}
+
+/// A sentence for people, the answer for programs.
+fn told(answer: Value, sentence: impl FnOnce(&Value) -> String) -> Result<Shown, Failure> {
+    let text = sentence(&answer) + "\n";
+    Ok(Shown { rows: vec![answer], text })
+}

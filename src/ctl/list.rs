@@ -1,0 +1,292 @@
+//! What `iothub ctl` shows.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{
+    Failure, Shown,
+    table::{Table, shown},
+    target::{Target, encoded},
+};
+
+#[derive(Debug, Args)]
+pub struct ClientsArgs {
+    /// Only those with this in their client id
+    #[arg(short = 'i', long, value_name = "TEXT")]
+    client_id: Option<String>,
+    /// Only those of this user
+    #[arg(short, long, value_name = "NAME")]
+    user: Option<String>,
+    /// Only those that are connected
+    #[arg(long, conflicts_with = "away")]
+    connected: bool,
+    /// Only sessions whose client is away
+    #[arg(long)]
+    away: bool,
+    #[command(flatten)]
+    most: MostArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct SubscriptionsArgs {
+    /// Only filters with this in them
+    #[arg(short, long, value_name = "TEXT")]
+    filter: Option<String>,
+    /// Only those of clients with this in their client id
+    #[arg(short = 'i', long, value_name = "TEXT")]
+    client_id: Option<String>,
+    #[command(flatten)]
+    most: MostArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct RetainedArgs {
+    /// The topic filter
+    #[arg(default_value = "#")]
+    filter: String,
+    #[command(flatten)]
+    most: MostArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct UsersArgs {
+    #[command(flatten)]
+    most: MostArgs,
+}
+
+#[derive(Debug, Args)]
+struct MostArgs {
+    /// Show so many at most
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 1000)]
+    limit: usize,
+}
+
+pub fn broker(target: &Target<'_>) -> Result<Shown, Failure> {
+    one(&target.get("/v1/broker")?)
+}
+
+pub fn shards(target: &Target<'_>) -> Result<Shown, Failure> {
+    let answer = target.get("/v1/shards")?;
+    let rows = rows_of(&answer, "shards");
+    let columns =
+        ["connections", "sessions", "subscriptions", "retained_messages", "queued_bytes", "unsent_bytes"];
+    let counted = ["publish_received", "publish_sent"];
+    let mut table = Table::new(&[
+        "SHARD",
+        "CONNECTIONS",
+        "SESSIONS",
+        "SUBSCRIPTIONS",
+        "RETAINED",
+        "QUEUED BYTES",
+        "UNSENT BYTES",
+        "RECEIVED",
+        "SENT",
+    ]);
+    for row in &rows {
+        let gauges = columns.iter().map(|name| row["gauges"][name].clone());
+        let counters = counted.iter().map(|name| row["counters"][name].clone());
+        table.line(&[row["shard"].clone()].into_iter().chain(gauges).chain(counters).collect::<Vec<_>>());
+    }
+    Ok(Shown { rows, text: table.text() })
+}
+
+pub fn clients(target: &Target<'_>, args: &ClientsArgs) -> Result<Shown, Failure> {
+    let mut query = Vec::new();
+    query.extend(args.client_id.as_ref().map(|text| ("client_id", text.clone())));
+    query.extend(args.user.as_ref().map(|text| ("user", text.clone())));
+    if args.connected || args.away {
+        query.push(("connected", args.connected.to_string()));
+    }
+    let listed = pages(target, "/v1/clients", "clients", &query, args.most.limit)?;
+    let mut table = Table::new(&[
+        "CLIENT",
+        "CONNECTED",
+        "ADDRESS",
+        "USER",
+        "VERSION",
+        "SHARD",
+        "SUBSCRIPTIONS",
+        "QUEUED",
+        "IN FLIGHT",
+        "BYTES IN",
+        "BYTES OUT",
+    ]);
+    for row in &listed.rows {
+        let connection = &row["connection"];
+        let traffic = &row["traffic"];
+        let since = connection["connected_s"].as_f64().map_or(json!("away"), |seconds| json!(span(seconds)));
+        table.line(&[
+            row["client_id"].clone(),
+            since,
+            connection["address"].clone(),
+            connection["user"].clone(),
+            connection["version"].clone(),
+            row["shard"].clone(),
+            row["subscriptions"].clone(),
+            row["queued"].clone(),
+            row["inflight"].clone(),
+            traffic["bytes_received"].clone(),
+            traffic["bytes_sent"].clone(),
+        ]);
+    }
+    Ok(listed.shown(&table))
+}
+
+pub fn client(target: &Target<'_>, client_id: &str) -> Result<Shown, Failure> {
+    let whole = target.get(&format!("/v1/clients/{}", encoded(client_id)))?;
+    let mut text = lines(&whole["client"]);
+    let sections: [(&str, &str, &[&str]); 4] = [
+        ("subscriptions", "subscriptions", &["filter", "qos", "no_local", "retain_as_published"]),
+        ("queue", "waits", &["topic", "qos", "payload_bytes"]),
+        ("inflight", "in flight", &["packet_id", "topic", "qos", "payload_bytes"]),
+        ("packets", "last packets", &["ago_s", "direction", "kind", "bytes", "packet_id", "topic"]),
+    ];
+    for (name, title, columns) in sections {
+        let rows = rows_of(&whole, name);
+        if rows.is_empty() {
+            continue;
+        }
+        let mut table = Table::new(columns);
+        for row in &rows {
+            table.line(&columns.iter().map(|column| row[column].clone()).collect::<Vec<_>>());
+        }
+        text.push_str(&format!("\n{title}:\n{}", table.text()));
+    }
+    Ok(Shown { rows: vec![whole], text })
+}
+
+pub fn subscriptions(target: &Target<'_>, args: &SubscriptionsArgs) -> Result<Shown, Failure> {
+    let mut query = Vec::new();
+    query.extend(args.filter.as_ref().map(|text| ("filter", text.clone())));
+    query.extend(args.client_id.as_ref().map(|text| ("client_id", text.clone())));
+    let listed = pages(target, "/v1/subscriptions", "subscriptions", &query, args.most.limit)?;
+    let columns = ["filter", "client_id", "qos", "no_local", "retain_as_published", "subscription_id"];
+    Ok(listed.table(&["FILTER", "CLIENT", "QOS", "NO LOCAL", "AS PUBLISHED", "ID"], &columns))
+}
+
+pub fn retained(target: &Target<'_>, args: &RetainedArgs) -> Result<Shown, Failure> {
+    let query = [("filter", args.filter.clone())];
+    let listed = pages(target, "/v1/retained", "retained", &query, args.most.limit)?;
+    let columns = ["topic", "qos", "payload_bytes", "expires_in_s"];
+    Ok(listed.table(&["TOPIC", "QOS", "BYTES", "EXPIRES IN"], &columns))
+}
+
+pub fn message(target: &Target<'_>, topic: &str) -> Result<Shown, Failure> {
+    one(&target.get(&format!("/v1/retained/one?topic={}", encoded(topic)))?)
+}
+
+pub fn users(target: &Target<'_>, args: &UsersArgs) -> Result<Shown, Failure> {
+    let listed = pages(target, "/v1/users", "users", &[], args.most.limit)?;
+    let columns = ["user", "has_password", "scram", "groups", "roles", "is_disabled"];
+    Ok(listed.table(&["USER", "PASSWORD", "SCRAM", "GROUPS", "ROLES", "DISABLED"], &columns))
+}
+
+pub fn bans(target: &Target<'_>) -> Result<Shown, Failure> {
+    let rows = rows_of(&target.get("/v1/bans")?, "bans");
+    let listed = Listed { rows, has_more: false };
+    Ok(listed.table(&["CLIENT", "USER", "ADDRESS", "UNTIL"], &["client_id", "user", "address", "until"]))
+}
+
+/// Rows of several pages.
+struct Listed {
+    rows: Vec<Value>,
+    has_more: bool,
+}
+
+impl Listed {
+    fn table(self, heads: &[&'static str], columns: &[&str]) -> Shown {
+        let mut table = Table::new(heads);
+        for row in &self.rows {
+            table.line(&columns.iter().map(|column| row[column].clone()).collect::<Vec<_>>());
+        }
+        self.shown(&table)
+    }
+
+    fn shown(self, table: &Table) -> Shown {
+        let mut text = table.text();
+        if self.has_more {
+            text.push_str("there are more: -n N shows N of them\n");
+        }
+        Shown { rows: self.rows, text }
+    }
+}
+
+/// Asks for page after page until there are enough rows.
+fn pages(
+    target: &Target<'_>,
+    path: &str,
+    name: &str,
+    query: &[(&str, String)],
+    limit: usize,
+) -> Result<Listed, Failure> {
+    let (mut rows, mut cursor) = (Vec::new(), None::<String>);
+    while rows.len() < limit {
+        let mut asked = format!("{path}?limit={}", (limit - rows.len()).min(PAGE_ROWS));
+        let at = cursor.iter().map(|cursor| ("cursor", cursor));
+        for (key, value) in query.iter().map(|(key, value)| (*key, value)).chain(at) {
+            asked.push_str(&format!("&{key}={}", encoded(value)));
+        }
+        let answer = target.get(&asked)?;
+        rows.extend(rows_of(&answer, name));
+        match answer["cursor"].as_str() {
+            Some(next) => cursor = Some(next.to_owned()),
+            None => return Ok(Listed { rows, has_more: false }),
+        }
+    }
+    rows.truncate(limit);
+    Ok(Listed { rows, has_more: true })
+}
+
+fn rows_of(answer: &Value, name: &str) -> Vec<Value> {
+    answer[name].as_array().cloned().unwrap_or_default()
+}
+
+fn one(row: &Value) -> Result<Shown, Failure> {
+    Ok(Shown { rows: vec![row.clone()], text: lines(row) })
+}
+
+/// A line for each thing that is known.
+fn lines(row: &Value) -> String {
+    let mut text = String::new();
+    for (name, value) in row.as_object().into_iter().flatten() {
+        match value {
+            Value::Object(inner) => {
+                for (inner_name, value) in inner {
+                    text.push_str(&format!("{name}.{inner_name}: {}\n", shown(value)));
+                }
+            }
+            value => text.push_str(&format!("{name}: {}\n", shown(value))),
+        }
+    }
+    text
+}
+
+/// As long as it is good to know.
+fn span(seconds: f64) -> String {
+    match seconds as u64 {
+        seconds @ 0..60 => format!("{seconds}s"),
+        seconds @ 60..3600 => format!("{}m", seconds / 60),
+        seconds @ 3600..86_400 => format!("{}h", seconds / 3600),
+        seconds => format!("{}d", seconds / 86_400),
+    }
+}
+
+/// The most that the API gives at once.
+const PAGE_ROWS: usize = 1000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_stands_on_a_line_each() {
+        let row = json!({ "client_id": "a", "connection": { "user": null }, "queued": 3 });
+        assert_eq!(lines(&row), "client_id: a\nconnection.user: -\nqueued: 3\n");
+    }
+
+    #[test]
+    fn spans_are_short() {
+        let spans = [5.9, 61.0, 7200.0, 200_000.0].map(span);
+        assert_eq!(spans, ["5s", "1m", "2h", "2d"]);
+    }
+}

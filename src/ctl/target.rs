@@ -1,0 +1,162 @@
+//! Which broker is asked, and by what way: its control socket, or a URL with a token.
+
+use std::{env, path::PathBuf, time::Duration};
+
+use clap::Args;
+use identity::{Http, HttpOptions, Secret};
+use serde_json::Value;
+
+use super::Failure;
+use crate::remote::{Question, RemoteArgs};
+
+#[derive(Debug, Args)]
+pub struct TargetArgs {
+    /// The configuration file that the broker was started with
+    #[arg(short, long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    /// The data directory that the broker was started with
+    #[arg(long, value_name = "DIR", global = true)]
+    data_dir: Option<String>,
+    /// The broker's control socket itself
+    #[arg(long, value_name = "PATH", global = true, conflicts_with_all = ["config", "data_dir"])]
+    socket: Option<PathBuf>,
+    /// The API of a broker elsewhere, such as https://broker.example:9883, instead of a control socket
+    #[arg(long, value_name = "URL", global = true, conflicts_with_all = ["config", "data_dir", "socket"])]
+    url: Option<String>,
+    /// A file with the token for --url; without it the environment variable IOTHUB_TOKEN has it
+    #[arg(long, value_name = "FILE", global = true)]
+    token_file: Option<PathBuf>,
+    /// Authorities of the server of --url, PEM; without it those that the system trusts
+    #[arg(long, value_name = "FILE", global = true)]
+    ca_file: Option<PathBuf>,
+}
+
+/// Somebody who answers.
+pub enum Target<'a> {
+    Socket(RemoteArgs),
+    Url { url: &'a str, ca_file: Option<PathBuf>, token: Secret },
+}
+
+impl TargetArgs {
+    /// The error is a sentence.
+    pub fn open(&self) -> Result<Target<'_>, String> {
+        let Some(url) = &self.url else {
+            let (config, data_dir) = (self.config.clone(), self.data_dir.clone());
+            return Ok(Target::Socket(RemoteArgs::at(config, data_dir, self.socket.clone())));
+        };
+        let token = match &self.token_file {
+            Some(path) => Secret::load(path).map_err(|error| error.to_string())?,
+            None => {
+                let token = env::var("IOTHUB_TOKEN").map_err(|_| {
+                    "a broker at a URL asks for a token: name a file with it (--token-file FILE), or set IOTHUB_TOKEN. \
+                     `iothub token add` makes one"
+                        .to_owned()
+                })?;
+                Secret::from(token)
+            }
+        };
+        Ok(Target::Url { url: url.trim_end_matches('/'), ca_file: self.ca_file.clone(), token })
+    }
+}
+
+impl Target<'_> {
+    /// The configuration that was named, for a broker that is to be asked about it.
+    pub fn config(&self) -> Option<PathBuf> {
+        match self {
+            Target::Socket(socket) => socket.config(),
+            Target::Url { .. } => None,
+        }
+    }
+
+    pub fn get(&self, path: &str) -> Result<Value, Failure> {
+        self.ask("GET", path, None)
+    }
+
+    /// The body of an answer that is no refusal.
+    pub fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Result<Value, Failure> {
+        let (status, answer) = match self {
+            Target::Socket(socket) => {
+                socket.ask(&Question { method, path, body }).map_err(Failure::Unasked)?
+            }
+            Target::Url { url, ca_file, token } => {
+                let url = format!("{url}{path}");
+                ask_url(&url, ca_file.clone(), token, method, body.as_ref()).map_err(Failure::Unreachable)?
+            }
+        };
+        match status {
+            200..=299 => Ok(answer),
+            _ => Err(failure(status, &answer)),
+        }
+    }
+}
+
+fn ask_url(
+    url: &str,
+    ca_file: Option<PathBuf>,
+    token: &Secret,
+    method: &str,
+    body: Option<&Value>,
+) -> Result<(u16, Value), String> {
+    let mut authorization = b"Bearer ".to_vec();
+    authorization.extend_from_slice(token.expose().trim_ascii());
+    let options = HttpOptions {
+        url: url.to_owned(),
+        timeout: Some(PATIENCE),
+        ca_file,
+        authorization: Some(Secret::from(authorization)),
+    };
+    let http = Http::new(&options).map_err(|error| error.to_string())?;
+    let body = body.map(|body| body.to_string().into_bytes());
+    let (status, text) = http.ask(method, body.as_deref(), ANSWER_BYTES_MAX)?;
+    let answer = serde_json::from_slice(&text)
+        .map_err(|_| format!("{url} answers with status {status} and no JSON: is it the API of a broker?"))?;
+    Ok((status, answer))
+}
+
+fn failure(status: u16, answer: &Value) -> Failure {
+    let problems = answer["problems"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let mut sentences: Vec<String> = problems.map(str::to_owned).collect();
+    if sentences.is_empty() {
+        sentences.push(format!("the broker answers with status {status}"));
+    }
+    match status {
+        503 => Failure::Unreachable(sentences.join("; ")),
+        _ => Failure::Refused(sentences),
+    }
+}
+
+/// What stands in a path or behind a question mark.
+pub fn encoded(text: &str) -> String {
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                encoded.push(char::from(byte))
+            }
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
+}
+
+/// Longer than the broker takes for the slowest.
+const PATIENCE: Duration = Duration::from_secs(40);
+const ANSWER_BYTES_MAX: u64 = 64 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_mean_something_in_a_url_is_encoded() {
+        assert_eq!(encoded("a-1.b_~"), "a-1.b_~");
+        assert_eq!(encoded("a/b?c=d&e #%+ä"), "a%2Fb%3Fc%3Dd%26e%20%23%25%2B%C3%A4");
+    }
+
+    #[test]
+    fn a_refusal_has_its_sentences_and_an_overload_its_code() {
+        let refused = failure(404, &serde_json::json!({ "problems": ["a", "b"] }));
+        assert!(matches!(refused, Failure::Refused(sentences) if sentences == ["a", "b"]));
+        assert!(matches!(failure(503, &Value::Null), Failure::Unreachable(_)));
+    }
+}

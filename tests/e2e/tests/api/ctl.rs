@@ -1,0 +1,99 @@
+//! `iothub ctl` at the control socket and at a URL, for people and for programs.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::Path;
+
+use client::{QoS, Version};
+use e2e::api::Api;
+use e2e::{Authority, Link, Process, program, v5};
+use serde_json::Value;
+
+use super::{retain, setup};
+
+/// The exit code and the lines of the command.
+fn ctl(folder: &Path, args: &[&str]) -> (Option<i32>, Vec<String>) {
+    let mut command = program::command(program::iothub());
+    command.arg("ctl").args(args).current_dir(folder);
+    if !args.contains(&"--url") {
+        command.args([OsStr::new("--socket"), folder.join("control.sock").as_os_str()]);
+    }
+    let mut process = Process::start("iothub ctl", &mut command);
+    let status = process.wait();
+    (status.code(), process.lines())
+}
+
+const CONTROL: &str = "[control]\nsocket = \"control.sock\"\n";
+
+#[test]
+fn everything_is_shown_and_done_from_a_terminal() {
+    let broker = setup("ctl").config(CONTROL).start();
+    Api::of(&broker).await_ready();
+    let folder = broker.folder().clone();
+    let done = |args: &[&str]| {
+        let (code, lines) = ctl(&folder, args);
+        assert_eq!(code, Some(0), "{args:?}: {lines:?}");
+        lines
+    };
+    let mut link = Link::connect(broker.port, e2e::link::lasting(Version::V5, "pump 7/a"));
+    link.subscribe("t/#", QoS::AtLeastOnce);
+    retain(&mut link, "t/kept", "hello");
+    assert_eq!(link.text(), "hello");
+    let lines = done(&["clients"]);
+    assert!(lines[0].starts_with("CLIENT") && lines[1].starts_with("pump 7/a"), "{lines:?}");
+    let row: Value = serde_json::from_str(&done(&["clients", "--json", "-i", "pump"])[0]).unwrap();
+    assert_eq!(row["client_id"], "pump 7/a");
+    assert_eq!(done(&["clients", "--away"]).len(), 1, "only the heads");
+    let lines = done(&["client", "pump 7/a"]).join("\n");
+    assert!(lines.contains("subscriptions: 1") && lines.contains("last packets:"), "{lines}");
+    assert!(done(&["subscriptions"])[1].starts_with("t/#"));
+    assert!(done(&["retained", "t/#"])[1].starts_with("t/kept"));
+    assert!(done(&["message", "t/kept"]).contains(&"payload_text: hello".to_owned()));
+    assert_eq!(done(&["publish", "-t", "t/x", "-m", "-5", "-q", "1"]), ["published"]);
+    assert_eq!(link.text(), "-5");
+    assert_eq!(done(&["disconnect", "pump 7/a"]), ["pump 7/a is disconnected"]);
+    done(&["publish", "-t", "t/x", "-m", "waits", "-q", "1"]);
+    assert_eq!(done(&["purge", "pump 7/a"]), ["1 message dropped"]);
+    assert_eq!(done(&["kick", "pump 7/a"]), ["the session of pump 7/a is ended"]);
+    assert_eq!(done(&["drop", "t/#"]), ["1 message dropped"]);
+    assert_eq!(done(&["shards"]).len(), 3);
+    assert!(done(&["broker"]).contains(&"stage: serving".to_owned()));
+    assert_eq!(done(&["reload", "--plan"])[0], "planned");
+    assert_eq!(done(&["bans"]).len(), 1);
+    let (code, lines) = ctl(&folder, &["client", "pump 7/a"]);
+    assert!(code == Some(1) && lines[0].contains("there is no client"), "{lines:?}");
+    let (code, lines) = ctl(&folder, &["users"]);
+    assert!(code == Some(1) && lines[0].contains("authentication.user_database"), "{lines:?}");
+    done(&["drain"]);
+}
+
+#[test]
+fn a_broker_elsewhere_is_asked_by_its_url_with_a_token() {
+    let setup = setup("ctl-url");
+    let authority = Authority::new(setup.folder());
+    authority.issue("localhost");
+    let config = "[api]\ncertificate = \"localhost.pem\"\nprivate_key = \"localhost.key\"\n";
+    let broker = setup.config(config).start();
+    let api = Api::of(&broker);
+    let folder = broker.folder().clone();
+    let _link = Link::connect(broker.port, v5("one"));
+    let url = format!("https://localhost:{}", api.port);
+    let ca = authority.file().display().to_string();
+    let by_url = ["--url", url.as_str(), "--ca-file", ca.as_str()];
+    fs::write(folder.join("token"), format!("{}\n", api.token)).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    fs::set_permissions(folder.join("token"), mode).unwrap();
+    let with_token = [&by_url[..], &["--token-file", "token"]].concat();
+    let (code, lines) = ctl(&folder, &[&with_token[..], &["clients", "--json"]].concat());
+    assert_eq!((code, lines.len()), (Some(0), 1), "{lines:?}");
+    assert!(lines[0].contains("\"client_id\":\"one\""), "{lines:?}");
+    let (code, lines) = ctl(&folder, &[&with_token[..], &["kick", "one"]].concat());
+    assert_eq!(code, Some(0), "{lines:?}");
+    let (code, lines) = ctl(&folder, &[&by_url[..], &["clients"]].concat());
+    assert!(code == Some(2) && lines[0].contains("--token-file FILE"), "{lines:?}");
+    fs::write(folder.join("token"), "iothub_wrong").unwrap();
+    let (code, lines) = ctl(&folder, &[&with_token[..], &["clients"]].concat());
+    assert!(code == Some(1) && lines[0].contains("iothub token list"), "{lines:?}");
+    let (code, lines) = ctl(&folder, &["--url", "https://127.0.0.1:1", "--token-file", "token", "clients"]);
+    assert!(code == Some(2) && lines[0].contains("127.0.0.1:1"), "{lines:?}");
+}
