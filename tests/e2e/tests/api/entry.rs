@@ -4,9 +4,10 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::Instant;
 
 use e2e::api::{self, Api};
-use e2e::{Authority, Process, Setup, program};
+use e2e::{Authority, PATIENCE, Process, Setup, program};
 use serde_json::json;
 
 use super::setup;
@@ -150,7 +151,12 @@ fn who_drains_is_not_ready() {
     }
     broker.process.signal(libc::SIGTERM);
     broker.process.await_text("draining");
-    let answer = api.get("/readyz");
+    // The line is written a moment before it is so.
+    let deadline = Instant::now() + PATIENCE;
+    let mut answer = api.get("/readyz");
+    while answer.status == 200 && Instant::now() < deadline {
+        answer = api.get("/readyz");
+    }
     assert!(answer.status == 503 && answer.text.contains("the broker drains"), "{answer:?}");
     assert_eq!(api.get("/livez").status, 200);
     assert_eq!(api.post("/v1/reload", &json!({})).status, 503);
