@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use axum::{http::Method, response::Response, routing::get};
 use serde_json::{Map, Value, json};
 
-use self::table::{DESCRIBED, Described, Kind, Parameter};
+use self::table::{DESCRIBED, Described, JSON, Kind, Parameter};
 use super::{
     answer,
     operation::{self, Access, Operation},
@@ -65,11 +65,12 @@ fn of(operation: &Operation, described: Option<&Described>) -> Value {
     });
     of["parameters"] = in_path.chain(described.parameters.iter().map(parameter)).collect();
     if let Some(schema) = described.body {
-        of["requestBody"] = json!({ "required": true, "content": content(schema) });
+        of["requestBody"] = json!({ "required": true, "content": content(JSON, schema) });
     }
     for (status, schema) in described.answers.iter().chain(common(operation, described)) {
+        let kind = if *status < 400 { described.kind } else { JSON };
         of["responses"][status.to_string()] =
-            json!({ "description": meaning(*status), "content": content(schema) });
+            json!({ "description": meaning(*status), "content": content(kind, schema) });
     }
     of
 }
@@ -89,8 +90,8 @@ fn parameter(parameter: &Parameter) -> Value {
     })
 }
 
-fn content(schema: &str) -> Value {
-    json!({ "application/json": { "schema": { "$ref": format!("#/components/schemas/{schema}") } } })
+fn content(kind: &str, schema: &str) -> Value {
+    json!({ kind: { "schema": { "$ref": format!("#/components/schemas/{schema}") } } })
 }
 
 /// The errors that any operation of its kind may answer with.
@@ -98,7 +99,7 @@ fn common(
     operation: &Operation,
     described: &Described,
 ) -> impl Iterator<Item = &'static (u16, &'static str)> {
-    let of_tokens = matches!(operation.access, Access::Role(_));
+    let of_tokens = operation.access != Access::Open;
     let of_bodies = described.body.is_some() || described.method != "get";
     let tokens: &[_] =
         if of_tokens { &[(401, "Problems"), (429, "Problems"), (503, "Problems")] } else { &[] };

@@ -56,7 +56,7 @@ async fn publish(
 ) -> Result<Response, Trouble> {
     let Publication { topic, qos, retain, expiry_s, .. } = &publication;
     check_topic(topic)?;
-    if topic.starts_with("$SYS/") {
+    if topic == "$SYS" || topic.starts_with("$SYS/") {
         return Err(answer::refused("topic: what is beneath $SYS/ comes from the broker alone").into());
     }
     let qos = QoS::try_from(*qos).map_err(|_| answer::refused("qos: expected 0, 1 or 2"))?;

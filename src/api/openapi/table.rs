@@ -10,6 +10,8 @@ pub struct Described {
     pub body: Option<&'static str>,
     /// The schema of each status that is not an error of every operation.
     pub answers: &'static [(u16, &'static str)],
+    /// What an answer is when all went well; errors are JSON always.
+    pub kind: &'static str,
 }
 
 /// Something behind the question mark.
@@ -42,7 +44,7 @@ const fn look(
     parameters: &'static [Parameter],
     answers: &'static [(u16, &'static str)],
 ) -> Described {
-    Described { method: "get", path, parameters, body: None, answers }
+    Described { method: "get", path, parameters, body: None, answers, kind: JSON }
 }
 
 const fn act(
@@ -51,7 +53,7 @@ const fn act(
     body: Option<&'static str>,
     answers: &'static [(u16, &'static str)],
 ) -> Described {
-    Described { method, path, parameters: &[], body, answers }
+    Described { method, path, parameters: &[], body, answers, kind: JSON }
 }
 
 const LIMIT: Parameter = parameter("limit", Kind::Rows, "Rows of the page.");
@@ -59,12 +61,14 @@ const CURSOR: Parameter = parameter("cursor", Kind::Text, "Where the page before
 const FILTER_PART: Parameter = parameter("filter", Kind::Text, "Stands somewhere in the topic filter.");
 const CLIENT_PART: Parameter = parameter("client_id", Kind::Text, "Stands somewhere in the client id.");
 
+pub const JSON: &str = "application/json";
 const PROBLEMS: &str = "Problems";
 
 /// Each operation once.
 pub const DESCRIBED: &[Described] = &[
     look("/livez", &[], &[(200, "Live")]),
     look("/readyz", &[], &[(200, "Ready"), (503, PROBLEMS)]),
+    Described { kind: "text/plain", ..look("/metrics", &[], &[(200, "Text")]) },
     look("/v1/openapi.json", &[], &[(200, "Document")]),
     look("/v1/broker", &[], &[(200, "Broker")]),
     look("/v1/shards", &[], &[(200, "Shards")]),
