@@ -17,7 +17,7 @@ use std::{
 };
 
 use io_uring::{opcode, squeue::Flags, types::Fd};
-use shard::{Ask, ConnId, Histogram, Instant, NotOpened, Outgoing, Reading, ShardId};
+use shard::{Ask, ConnId, Instant, NotOpened, Outgoing, Reading, ShardId};
 
 use crate::{
     Auditor, Config, Doorkeeper, Occasion, Place, Question,
@@ -93,8 +93,8 @@ pub(crate) struct Port {
     /// Those whose layers do not stand yet, with the time by which they have to.
     opening: VecDeque<(Instant, ConnId)>,
     handshake_max: Duration,
-    /// How long those took that stand.
-    pub handshakes: Histogram,
+    /// When the one was accepted that has come to stand just now.
+    pub stood_since: Option<Instant>,
     /// Those whose layers have something to do that may take a while.
     due: VecDeque<ConnId>,
     /// Those that have ended their WebSocket.
@@ -132,7 +132,7 @@ impl Port {
             linger: config.linger,
             opening: VecDeque::new(),
             handshake_max: config.core.limits.connect_timeout,
-            handshakes: Histogram::default(),
+            stood_since: None,
             due: VecDeque::new(),
             leaving: VecDeque::new(),
             scratch: Scratch::default(),

@@ -308,7 +308,11 @@ impl<B: Brain> Worker<B> {
                 Happened::Closed { conn } => self.tell(Event::Closed { conn }),
                 _ => {}
             }
-            if self.clock.now().since(began) >= HANDSHAKES_MAX {
+            let now = self.clock.now();
+            if let Some(since) = self.port.stood_since.take() {
+                self.timings.handshake.record(now.since(since), 1);
+            }
+            if now.since(began) >= HANDSHAKES_MAX {
                 return;
             }
         }
@@ -387,13 +391,13 @@ impl<B: Brain> Worker<B> {
     }
 
     fn snapshot(&self) -> Snapshot {
-        let (handshake, crossing) = (self.port.handshakes.clone(), self.brain.crossing().clone());
+        let crossing = self.brain.crossing().clone();
         Snapshot {
             shard: self.id,
             counters: self.brain.counters().clone(),
             gauges: self.brain.gauges(),
             limits: self.brain.limits().clone(),
-            timings: Box::new(Timings { handshake, crossing, ..self.timings.clone() }),
+            timings: Box::new(Timings { crossing, ..self.timings.clone() }),
             mesh: self.mesh.depths(),
         }
     }

@@ -166,7 +166,7 @@ impl Port {
         }
         if stands {
             entry.stage = Stage::Open;
-            self.handshakes.record(now.since(layers.since), 1);
+            self.stood_since = Some(layers.since);
         }
         let opened = stands.then_some((entry.refuse, door.id));
         self.flush_layers(conn);
