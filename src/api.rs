@@ -12,9 +12,11 @@ mod broker;
 mod clients;
 mod context;
 mod drain;
+mod drops;
 mod failures;
 mod guard;
 mod health;
+mod lines;
 mod metrics;
 mod openapi;
 mod operation;
@@ -31,7 +33,10 @@ mod socket;
 mod subscriptions;
 pub mod token_list;
 mod tokens;
+mod top;
+mod trace;
 mod users;
+mod why;
 
 use std::{path::Path, path::PathBuf, sync::Arc, thread};
 
@@ -43,9 +48,12 @@ use tokio::runtime::{Builder, Handle};
 pub use self::{
     bans::BANS,
     context::{Context, Facts},
+    drops::{DROPS, DROPS_BY_TOPIC},
     reload::{Meant, RELOAD},
     server::CONTROL_CONNECTIONS_MAX,
     socket::places,
+    trace::TRACE,
+    why::WHY,
 };
 use self::{port::Port, tokens::Tokens};
 use crate::{

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::{
-    acl::AclArgs, ban::BanArgs, config::Flags, ctl::CtlArgs, health::HealthArgs, passwd::PasswdArgs,
-    publish::PublishArgs, reload::ReloadArgs, scram::ScramArgs, store::StoreArgs, subscribe::SubscribeArgs,
-    token::TokenArgs, user::UserArgs,
+    acl::AclArgs, ban::BanArgs, config::Flags, ctl::CtlArgs, drops::DropsArgs, health::HealthArgs,
+    passwd::PasswdArgs, publish::PublishArgs, reload::ReloadArgs, scram::ScramArgs, store::StoreArgs,
+    subscribe::SubscribeArgs, token::TokenArgs, trace::TraceArgs, user::UserArgs, why::WhyArgs,
 };
 
 /// An MQTT broker (3.1, 3.1.1 and 5.0) with one shard per core.
@@ -31,6 +31,8 @@ pub enum Command {
     Ban(BanArgs),
     /// Look at a broker that runs, and steer it: clients, subscriptions, messages, users
     Ctl(CtlArgs),
+    /// List which messages were lost, whose they were and why
+    Drops(DropsArgs),
     /// Ask whether a broker answers: exit code 0 if it does
     Health(HealthArgs),
     /// Add users to a password file, change and delete them, in the manner of mosquitto_passwd
@@ -49,8 +51,12 @@ pub enum Command {
     Subscribe(SubscribeArgs),
     /// Make, remove and list tokens of the HTTP API
     Token(TokenArgs),
+    /// Look at the last packets of a client, or at packets as they go by
+    Trace(TraceArgs),
     /// Add, change, delete and list the users of a user database
     User(UserArgs),
+    /// Ask why a client gets a message, or does not
+    Why(WhyArgs),
 }
 
 #[derive(Debug, Args)]

@@ -13,6 +13,7 @@ use std::{
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
+pub use self::table::shown;
 use self::{
     act::{PublishArgs, UserArgs},
     list::{ClientsArgs, RetainedArgs, SubscriptionsArgs, UsersArgs},

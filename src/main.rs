@@ -12,6 +12,7 @@ mod control;
 mod ctl;
 mod decoys;
 mod doorkeeper;
+mod drops;
 mod endpoint;
 mod health;
 mod listen;
@@ -45,10 +46,12 @@ mod text;
 mod threads;
 mod tls;
 mod token;
+mod trace;
 mod user;
 mod warnings;
 mod watch;
 mod watchdog;
+mod why;
 
 use std::{
     env,
@@ -95,6 +98,9 @@ fn main() -> ExitCode {
         Some(Command::Publish(args)) => publish::run(args),
         Some(Command::Subscribe(args)) => subscribe::run(args),
         Some(Command::Token(args)) => token::run(args),
+        Some(Command::Drops(args)) => drops::run(args),
+        Some(Command::Trace(args)) => trace::run(args),
+        Some(Command::Why(args)) => why::run(args),
         Some(Command::User(args)) => user::run(args),
         None => serve(&cli.serve),
     }

@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    io::{self, Read as _, Write as _},
+    io::{self, BufRead as _, BufReader, Read as _, Write as _},
     os::unix::net::UnixStream,
     path::{self, Path, PathBuf},
     process::ExitCode,
@@ -46,6 +46,12 @@ pub enum Unasked {
     Unreachable(String),
 }
 
+impl From<String> for Unasked {
+    fn from(sentence: String) -> Unasked {
+        Unasked::Unreachable(sentence)
+    }
+}
+
 impl Unasked {
     /// Says so in the name of the command, and gives back its exit code.
     pub fn tell(&self, command: &str) -> ExitCode {
@@ -78,6 +84,12 @@ impl RemoteArgs {
     pub fn config(&self) -> Option<PathBuf> {
         let path = self.config.as_ref()?;
         Some(path::absolute(path).unwrap_or_else(|_| path.clone()))
+    }
+
+    /// An answer that goes on, from behind its head.
+    pub fn follow(&self, path: &str) -> Result<BufReader<UnixStream>, Unasked> {
+        let paths = sockets(self)?;
+        connect(&paths).and_then(|stream| follow(stream, path)).map_err(Unasked::Unreachable)
     }
 }
 
@@ -143,6 +155,34 @@ fn ask(mut stream: UnixStream, question: &Question<'_>) -> Result<(u16, Value), 
         .ok_or_else(|| "what is there answers nothing that is known: is it another program?".to_owned())
 }
 
+/// In words of HTTP/1.0, whose bodies come as they are and end with the connection.
+fn follow(mut stream: UnixStream, path: &str) -> Result<BufReader<UnixStream>, String> {
+    let failed = |error: io::Error| format!("the broker did not answer: {error}. Its log says what it does");
+    stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
+    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: iothub\r\n\r\n").as_bytes()).map_err(failed)?;
+    let mut reader = BufReader::new(stream);
+    let (mut status, mut line) = (String::new(), String::new());
+    reader.read_line(&mut status).map_err(failed)?;
+    while reader.read_line(&mut line).map_err(failed)? > 2 {
+        line.clear();
+    }
+    if status.split(' ').nth(1) == Some("200") {
+        return Ok(reader);
+    }
+    let mut body = Vec::new();
+    reader.take(ANSWER_BYTES_MAX).read_to_end(&mut body).map_err(failed)?;
+    let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let problem = answer["problems"][0].as_str();
+    Err(problem.unwrap_or("what is there answers nothing that is known: is it another program?").to_owned())
+}
+
+/// As a part of a path, or behind its question mark.
+pub fn encoded(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let one = |byte: u8| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    text.bytes().map(one).collect()
+}
+
 /// The status, and the body after the head.
 fn parse(answer: &[u8]) -> Option<(u16, Value)> {
     let at = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n")?;
@@ -164,6 +204,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn what_stands_in_a_path_is_encoded() {
+        assert_eq!(encoded("a/b c+ä.~"), "a%2Fb%20c%2B%C3%A4.~");
+    }
 
     #[test]
     fn an_answer_is_read_after_its_head() {

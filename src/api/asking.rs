@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
-use runtime::{Desk, Looked, Snapshot, Unreachable};
-use shard::{Act, Acted, Look, ShardId};
+use runtime::{Desk, Looked, Snapshot, TapHeard, Unreachable};
+use shard::{Act, Acted, Look, ShardId, TapOrder};
 use tokio::{
     sync::oneshot,
     time::{Instant, timeout_at},
@@ -82,6 +82,10 @@ pub async fn act(desk: &Desk, shard: ShardId, act: Act) -> Result<Acted, Trouble
 /// The same of all of them at once, in their order.
 pub async fn look_everywhere(desk: &Desk, look: &Look) -> Result<Vec<Looked>, Trouble> {
     everywhere(desk, |shard, reply| desk.look(shard, look.clone(), reply)).await
+}
+
+pub async fn tap_everywhere(desk: &Desk, order: &TapOrder) -> Result<Vec<TapHeard>, Trouble> {
+    everywhere(desk, |shard, reply| desk.tap(shard, order.clone(), reply)).await
 }
 
 pub async fn snapshots(desk: &Desk) -> Result<Vec<Snapshot>, Trouble> {

@@ -79,6 +79,8 @@ fn parameter(parameter: &Parameter) -> Value {
     let schema = match parameter.kind {
         Kind::Text => json!({ "type": "string" }),
         Kind::Flag => json!({ "type": "boolean" }),
+        Kind::Range(least, most) => json!({ "type": "integer", "minimum": least, "maximum": most }),
+        Kind::Word(words) => json!({ "type": "string", "enum": words }),
         Kind::Rows => json!({ "type": "integer", "minimum": 1, "maximum": 1000, "default": 100 }),
     };
     json!({

@@ -5,8 +5,8 @@ use axum::{
 };
 
 use super::{
-    answer, bans, broker, clients, context::Context, drain, guard, health, metrics, openapi, publish, reload,
-    retained, shards, subscriptions, token_list::Role, users,
+    answer, bans, broker, clients, context::Context, drain, drops, guard, health, metrics, openapi, publish,
+    reload, retained, shards, subscriptions, token_list::Role, top, trace, users, why,
 };
 
 /// One method at one path.
@@ -39,6 +39,10 @@ pub fn all() -> impl Iterator<Item = &'static Operation> {
         broker::OPERATIONS,
         shards::OPERATIONS,
         clients::OPERATIONS,
+        trace::OPERATIONS,
+        why::OPERATIONS,
+        drops::OPERATIONS,
+        top::OPERATIONS,
         subscriptions::OPERATIONS,
         retained::OPERATIONS,
         publish::OPERATIONS,

@@ -9,6 +9,8 @@ use shard::{
     Version, Waiting,
 };
 
+use super::drops;
+
 type Addresses = [(ConnId, SocketAddr)];
 
 pub fn client(client: &ClientSeen, addresses: &Addresses) -> Value {
@@ -24,6 +26,10 @@ pub fn client(client: &ClientSeen, addresses: &Addresses) -> Value {
         "inflight": client.inflight,
         "queued_bytes": client.queued_bytes,
         "unreleased": client.unreleased,
+        "nearest_limit": {
+            "limit": client.pressure.limit,
+            "used": f64::from(client.pressure.permille) / 1000.0,
+        },
         "will_topic": client.will_topic,
         "traffic": {
             "packets_received": traffic.packets_received,
@@ -58,6 +64,7 @@ pub fn whole(whole: &ClientWhole, addresses: &Addresses) -> Value {
         "queue": whole.queue.iter().map(waiting).collect::<Vec<_>>(),
         "inflight": whole.inflight.iter().map(waiting).collect::<Vec<_>>(),
         "packets": whole.packets.iter().map(packet).collect::<Vec<_>>(),
+        "losses": whole.losses.as_ref().map(drops::of_client),
     })
 }
 
@@ -83,7 +90,7 @@ fn waiting(waiting: &Waiting) -> Value {
     })
 }
 
-fn packet(packet: &Recorded) -> Value {
+pub fn packet(packet: &Recorded) -> Value {
     let mut row = json!({
         "ago_s": seconds(packet.ago),
         "direction": match packet.direction {

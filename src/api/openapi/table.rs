@@ -29,6 +29,10 @@ pub enum Kind {
     Flag,
     /// The number of rows of a page.
     Rows,
+    /// A number between these, both included.
+    Range(u64, u64),
+    /// One of these.
+    Word(&'static [&'static str]),
 }
 
 const fn parameter(name: &'static str, kind: Kind, about: &'static str) -> Parameter {
@@ -62,6 +66,21 @@ const FILTER_PART: Parameter = parameter("filter", Kind::Text, "Stands somewhere
 const CLIENT_PART: Parameter = parameter("client_id", Kind::Text, "Stands somewhere in the client id.");
 
 pub const JSON: &str = "application/json";
+
+const TOP_BY: &[&str] = &[
+    "bytes_sent",
+    "bytes_received",
+    "packets_sent",
+    "packets_received",
+    "queued",
+    "queued_bytes",
+    "inflight",
+    "unsent_bytes",
+    "subscriptions",
+    "silent_s",
+    "limit",
+];
+
 const PROBLEMS: &str = "Problems";
 
 /// Each operation once.
@@ -83,6 +102,45 @@ pub const DESCRIBED: &[Described] = &[
         ],
         &[(200, "Clients"), (400, PROBLEMS)],
     ),
+    look("/v1/clients/{client_id}/packets", &[], &[(200, "Packets"), (404, PROBLEMS)]),
+    Described {
+        kind: "application/x-ndjson",
+        ..look(
+            "/v1/trace",
+            &[
+                parameter("client_id", Kind::Text, "The whole client id."),
+                parameter("topic", Kind::Text, "A topic filter: messages that match, and no other packets."),
+                parameter("address", Kind::Text, "The IP address of clients."),
+                parameter("bytes", Kind::Flag, "The packets themselves as well, in base64."),
+            ],
+            &[(200, "TraceLine"), (400, PROBLEMS)],
+        )
+    },
+    look(
+        "/v1/why",
+        &[
+            required("client_id", "Who is to get the message."),
+            required("topic", "The whole name of the topic."),
+            parameter("publisher", Kind::Text, "The client id of who publishes it."),
+            parameter("qos", Kind::Range(0, 2), "The QoS of the message."),
+            parameter("retain", Kind::Flag, "It has the retain flag."),
+            parameter("payload_bytes", Kind::Range(0, 268_435_455), "The length of its payload."),
+        ],
+        &[(200, "Why"), (400, PROBLEMS)],
+    ),
+    look("/v1/drops", &[CLIENT_PART, CURSOR, LIMIT], &[(200, "Drops"), (400, PROBLEMS)]),
+    look("/v1/drops/topics", &[CURSOR, LIMIT], &[(200, "DropsByTopic"), (400, PROBLEMS)]),
+    look("/v1/drops/others", &[], &[(200, "OtherDrops")]),
+    look(
+        "/v1/top",
+        &[
+            Parameter { is_required: true, ..parameter("by", Kind::Word(TOP_BY), "What is compared.") },
+            parameter("over_s", Kind::Range(1, 5), "Traffic within so many seconds; for bytes and packets."),
+            LIMIT,
+        ],
+        &[(200, "Top"), (400, PROBLEMS)],
+    ),
+    look("/v1/prefixes", &[LIMIT], &[(200, "Prefixes"), (400, PROBLEMS)]),
     look("/v1/clients/{client_id}", &[LIMIT], &[(200, "ClientWhole"), (400, PROBLEMS), (404, PROBLEMS)]),
     act(
         "post",

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod acts;
+mod answers;
 mod ctl;
 mod described;
 mod entry;

@@ -1,0 +1,254 @@
+//! `/v1/top`: clients by what they send, get, hold and are near to; and `/v1/prefixes`: where topics become more.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{extract::State, http::Method, response::Response, routing::get};
+use runtime::{Desk, Looked};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use shard::{ClientSeen, Distinct, Look, Matching, PrefixSeen, Seen};
+use tokio::time::sleep;
+
+use super::{
+    answer::{self, Parameters},
+    asking::{self, Trouble},
+    context::Context,
+    operation::{Access, Operation},
+    pages,
+    rows::{self, seconds},
+    token_list::Role,
+};
+
+pub const OPERATIONS: &[Operation] = &[
+    Operation {
+        method: Method::GET,
+        path: "/v1/top",
+        access: Access::Role(Role::Viewer),
+        summary: "The clients with the most of something, or nearest to a limit",
+        handler: || get(top),
+    },
+    Operation {
+        method: Method::GET,
+        path: "/v1/prefixes",
+        access: Access::Role(Role::Viewer),
+        summary: "The first levels of topics with the number of different topics beneath each, and how it grows",
+        handler: || get(prefixes),
+    },
+];
+
+/// By what clients are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum By {
+    BytesSent,
+    BytesReceived,
+    PacketsSent,
+    PacketsReceived,
+    Queued,
+    QueuedBytes,
+    Inflight,
+    UnsentBytes,
+    Subscriptions,
+    SilentS,
+    Limit,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    by: By,
+    limit: Option<usize>,
+    /// Traffic within so many seconds, in place of all of it.
+    over_s: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HowMany {
+    limit: Option<usize>,
+}
+
+impl By {
+    fn is_traffic(self) -> bool {
+        matches!(self, By::BytesSent | By::BytesReceived | By::PacketsSent | By::PacketsReceived)
+    }
+
+    /// In thousandths for `Limit`.
+    fn value(self, client: &ClientSeen) -> u64 {
+        let link = client.link.as_ref();
+        match self {
+            By::BytesSent => client.traffic.bytes_sent,
+            By::BytesReceived => client.traffic.bytes_received,
+            By::PacketsSent => client.traffic.packets_sent,
+            By::PacketsReceived => client.traffic.packets_received,
+            By::Queued => client.queued as u64,
+            By::QueuedBytes => client.queued_bytes as u64,
+            By::Inflight => client.inflight as u64,
+            By::UnsentBytes => link.map_or(0, |link| link.unsent_bytes as u64),
+            By::Subscriptions => client.subscriptions as u64,
+            By::SilentS => link.map_or(0, |link| link.silent_for.as_secs()),
+            By::Limit => u64::from(client.pressure.permille),
+        }
+    }
+}
+
+async fn top(
+    State(context): State<Context>,
+    Parameters(Wanted { by, limit, over_s }): Parameters<Wanted>,
+) -> Result<Response, Trouble> {
+    let limit = pages::limit(limit)?;
+    let desk = asking::desk(&context)?;
+    let mut before: HashMap<Arc<str>, u64> = HashMap::new();
+    if let Some(over_s) = over_s {
+        if !by.is_traffic() || !(1..=OVER_S_MAX).contains(&over_s) {
+            let why =
+                format!("over_s: expected 1 to {OVER_S_MAX}, and bytes or packets to count in that time");
+            return Err(answer::refused(&why).into());
+        }
+        survey(desk, |client, _| {
+            before.insert(Arc::clone(&client.client_id), by.value(client));
+        })
+        .await?;
+        sleep(Duration::from_secs(over_s)).await;
+    }
+    let mut best = Best::new(limit);
+    let is_whole = survey(desk, |client, looked| {
+        let earlier = before.get(&client.client_id).copied().unwrap_or(0);
+        best.take(by.value(client).saturating_sub(earlier), || rows::client(client, &looked.addresses));
+    })
+    .await?;
+    Ok(answer::ok(&json!({ "clients": best.into_rows(), "is_partial": !is_whole })))
+}
+
+/// Those with the highest values. Who comes later has to have more.
+struct Best {
+    /// The least first: value, and which row it is.
+    heap: BinaryHeap<Reverse<(u64, Reverse<u64>)>>,
+    rows: HashMap<u64, Value>,
+    most: usize,
+    taken: u64,
+}
+
+impl Best {
+    fn new(most: usize) -> Best {
+        Best { heap: BinaryHeap::new(), rows: HashMap::new(), most, taken: 0 }
+    }
+
+    /// Nobody is among them with nothing.
+    fn take(&mut self, value: u64, row: impl FnOnce() -> Value) {
+        let is_full = self.heap.len() >= self.most;
+        let least = self.heap.peek().map_or(0, |Reverse((least, _))| *least);
+        if value == 0 || is_full && value <= least {
+            return;
+        }
+        if is_full && let Some(Reverse((_, Reverse(gone)))) = self.heap.pop() {
+            self.rows.remove(&gone);
+        }
+        self.taken += 1;
+        self.heap.push(Reverse((value, Reverse(self.taken))));
+        self.rows.insert(self.taken, row());
+    }
+
+    /// The highest first.
+    fn into_rows(mut self) -> Vec<Value> {
+        let sorted = self.heap.into_sorted_vec();
+        let row = |Reverse((value, Reverse(number))): Reverse<(u64, Reverse<u64>)>| {
+            Some(json!({ "value": value, "client": self.rows.remove(&number)? }))
+        };
+        sorted.into_iter().filter_map(row).collect()
+    }
+}
+
+/// Looks at all clients, page by page. False: there are so many that it did not come to the end.
+async fn survey(desk: &Desk, mut see: impl FnMut(&ClientSeen, &Looked)) -> Result<bool, Trouble> {
+    let mut seen = 0;
+    for shard in desk.shards() {
+        let mut after = None;
+        loop {
+            let look = Look::Clients { matching: Matching::default(), after, most: PAGE };
+            let looked = asking::look(desk, shard, look).await?;
+            let Seen::Clients(page) = &looked.seen else { break };
+            page.rows.iter().for_each(|client| see(client, &looked));
+            seen += page.rows.len();
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+            if seen >= CLIENTS_MAX {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// One prefix, as far as shards have told.
+#[derive(Default)]
+struct Merged {
+    topics: Distinct,
+    earlier: Distinct,
+    ago: Duration,
+}
+
+impl Merged {
+    fn add(&mut self, seen: &PrefixSeen) {
+        self.topics = self.topics.union(seen.topics);
+        self.earlier = self.earlier.union(seen.earlier);
+        self.ago = self.ago.max(seen.earlier_ago);
+    }
+
+    fn row(&self, prefix: &str) -> (u64, Value) {
+        let (topics, earlier) = (self.topics.estimate(), self.earlier.estimate());
+        let grown = topics.saturating_sub(earlier);
+        let row =
+            json!({ "prefix": prefix, "topics": topics, "grown": grown, "grown_in_s": seconds(self.ago) });
+        (topics, row)
+    }
+}
+
+async fn prefixes(
+    State(context): State<Context>,
+    Parameters(HowMany { limit }): Parameters<HowMany>,
+) -> Result<Response, Trouble> {
+    let limit = pages::limit(limit)?;
+    let mut merged: BTreeMap<Box<str>, Merged> = BTreeMap::new();
+    for looked in asking::look_everywhere(asking::desk(&context)?, &Look::Prefixes).await? {
+        let Seen::Prefixes(seen) = looked.seen else { continue };
+        seen.iter().for_each(|seen| merged.entry(seen.prefix.clone()).or_default().add(seen));
+    }
+    let mut rows: Vec<(u64, Value)> = merged.iter().map(|(prefix, merged)| merged.row(prefix)).collect();
+    rows.sort_by_key(|(topics, _)| Reverse(*topics));
+    let rows: Vec<Value> = rows.into_iter().take(limit).map(|(_, row)| row).collect();
+    Ok(answer::ok(&json!({ "prefixes": rows })))
+}
+
+/// Less than a request may take.
+const OVER_S_MAX: u64 = 5;
+/// A shard is asked for so many at a time, and does other things in between.
+const PAGE: usize = 500;
+const CLIENTS_MAX: usize = 200_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_highest_are_kept_and_of_equals_the_first() {
+        let mut best = Best::new(3);
+        for (name, value) in [("a", 5), ("b", 1), ("c", 9), ("d", 5), ("e", 5), ("f", 0), ("g", 7)] {
+            best.take(value, || json!({ "name": name }));
+        }
+        let rows = best.into_rows();
+        let told: Vec<_> =
+            rows.iter().map(|row| (row["client"]["name"].as_str(), row["value"].as_u64())).collect();
+        assert_eq!(told, [(Some("c"), Some(9)), (Some("g"), Some(7)), (Some("a"), Some(5))]);
+        let mut few = Best::new(3);
+        few.take(0, || json!({}));
+        assert!(few.into_rows().is_empty(), "nobody leads with nothing");
+    }
+}

@@ -1,0 +1,243 @@
+//! `/v1/trace`: packets as they go by, for as long as somebody reads; and the last ones of a client.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use axum::{
+    Extension,
+    body::Bytes,
+    extract::{Path, State},
+    http::Method,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use runtime::{Desk, TapHeard};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use shard::{ConnId, Look, Seen, TapFilter, TapOrder, Tapped};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit, mpsc},
+    time::sleep,
+};
+
+use super::{
+    acts,
+    answer::{self, Parameters},
+    asking::{self, Trouble},
+    context::Context,
+    guard::Caller,
+    lines::lines,
+    operation::{Access, Operation},
+    rows,
+    token_list::Role,
+};
+
+/// Where packets go by.
+pub const TRACE: &str = "/v1/trace";
+
+pub const OPERATIONS: &[Operation] = &[
+    Operation {
+        method: Method::GET,
+        path: TRACE,
+        access: Access::Role(Role::Operator),
+        summary: "Packets as they go by, a line of JSON for each, until whoever reads goes",
+        handler: || get(trace),
+    },
+    Operation {
+        method: Method::GET,
+        path: "/v1/clients/{client_id}/packets",
+        access: Access::Role(Role::Viewer),
+        summary: "The last packets of a client, the oldest first",
+        handler: || get(last),
+    },
+];
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    client_id: Option<Box<str>>,
+    /// A topic filter.
+    topic: Option<Box<str>>,
+    address: Option<IpAddr>,
+    #[serde(default)]
+    bytes: bool,
+}
+
+async fn last(State(context): State<Context>, Path(client_id): Path<String>) -> Result<Response, Trouble> {
+    let look = Look::Client { client_id: client_id.as_str().into(), most: 1 };
+    for looked in asking::look_everywhere(asking::desk(&context)?, &look).await? {
+        if let Seen::Client(Some(whole)) = looked.seen {
+            let packets: Vec<Value> = whole.packets.iter().map(rows::packet).collect();
+            return Ok(answer::ok(&json!({ "client_id": client_id, "packets": packets })));
+        }
+    }
+    let why = format!("there is no client {client_id:?}, and no session of one");
+    Err(answer::not_found(&why).into())
+}
+
+async fn trace(
+    State(context): State<Context>,
+    Extension(caller): Extension<Caller>,
+    Parameters(wanted): Parameters<Wanted>,
+) -> Result<Response, Trouble> {
+    let Wanted { client_id, topic, address, bytes: wants_bytes } = wanted;
+    if topic.as_deref().is_some_and(|filter| !shard::is_topic_filter(filter)) {
+        return Err(answer::refused("topic: expected a topic filter").into());
+    }
+    let Ok(place) = PLACES.try_acquire() else { return Err(too_many()) };
+    let desk = asking::desk(&context)?.clone();
+    let mut tap = Taps {
+        desk,
+        number: NEXT.fetch_add(1, Ordering::Relaxed),
+        address,
+        addresses: HashMap::new(),
+        place,
+    };
+    let filter = TapFilter { client_id, topic_filter: topic, wants_bytes };
+    // Whoever finds no place at one shard leaves those that it has at others.
+    if !tap.begin(&filter).await? {
+        return Err(too_many());
+    }
+    // Contents may be in it.
+    acts::tell(&caller, "trace", &[filter.client_id.as_deref().unwrap_or_default().to_owned()]);
+    let (sender, lines) = lines();
+    tokio::spawn(async move { tap.run(&sender).await });
+    Ok(lines.into_response())
+}
+
+fn too_many() -> Trouble {
+    let why = format!("{TRACES_MAX} traces run already, and no more are possible: end one of them");
+    answer::unavailable(&why).into()
+}
+
+/// One tap at each shard. They end with this.
+struct Taps {
+    desk: Desk,
+    number: u64,
+    address: Option<IpAddr>,
+    /// Of connections, by shard.
+    addresses: HashMap<(u8, ConnId), SocketAddr>,
+    /// Held, so that others are counted.
+    #[expect(dead_code, reason = "its end gives the place back")]
+    place: SemaphorePermit<'static>,
+}
+
+impl Drop for Taps {
+    fn drop(&mut self) {
+        for shard in self.desk.shards() {
+            // One that is not told ends by itself when nobody reads it.
+            let _ = self.desk.tap(shard, TapOrder::End { tap: self.number }, Box::new(drop));
+        }
+    }
+}
+
+impl Taps {
+    async fn begin(&mut self, filter: &TapFilter) -> Result<bool, Trouble> {
+        let order = TapOrder::Begin { tap: self.number, filter: filter.clone() };
+        let begun = asking::tap_everywhere(&self.desk, &order).await?;
+        Ok(begun.iter().all(|heard| heard.read.is_there))
+    }
+
+    /// Until nobody reads any more. While nobody takes a piece nothing is asked for, and the taps fill, and then lose.
+    async fn run(&mut self, sender: &mpsc::Sender<Bytes>) {
+        let mut silent = Duration::ZERO;
+        loop {
+            let (text, has_more) = match self.read().await {
+                Ok(round) => round,
+                Err(why) => {
+                    let last = format!("{}\n", json!({ "ended": why }));
+                    // Who is gone need not be told.
+                    let _ = sender.send(last.into()).await;
+                    return;
+                }
+            };
+            // An empty line shows whether somebody is there.
+            silent += PERIOD;
+            let text = if text.is_empty() && silent >= SILENCE_MAX { "\n".to_owned() } else { text };
+            if !text.is_empty() {
+                silent = Duration::ZERO;
+                if sender.send(text.into()).await.is_err() {
+                    return;
+                }
+            }
+            if !has_more {
+                sleep(PERIOD).await;
+            }
+        }
+    }
+
+    /// A connection that has ended is known by what was told of it before.
+    fn learn(&mut self, shard: u8, addresses: Vec<(ConnId, SocketAddr)>) {
+        if self.addresses.len() >= ADDRESSES_MAX {
+            self.addresses.clear();
+        }
+        self.addresses.extend(addresses.into_iter().map(|(conn, address)| ((shard, conn), address)));
+    }
+
+    /// Lines for what has gone by at all shards, in the order of time.
+    async fn read(&mut self) -> Result<(String, bool), &'static str> {
+        let order = TapOrder::Read { tap: self.number };
+        let heard =
+            asking::tap_everywhere(&self.desk, &order).await.map_err(|_| "the broker is busy, or ends")?;
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let (mut rows, mut dropped, mut has_more) = (Vec::new(), 0, false);
+        for (shard, TapHeard { read, addresses }) in (0_u8..).zip(heard) {
+            if !read.is_there {
+                return Err("it was not read for too long");
+            }
+            dropped += read.dropped;
+            has_more |= read.has_more;
+            self.learn(shard, addresses);
+            for tapped in read.packets {
+                let address = self.addresses.get(&(shard, tapped.conn)).copied();
+                if self
+                    .address
+                    .is_none_or(|wanted| address.is_some_and(|known| known.ip().to_canonical() == wanted))
+                {
+                    let at = now.saturating_sub(tapped.packet.ago);
+                    rows.push((at, line(at, shard, &tapped, address)));
+                }
+            }
+        }
+        rows.sort_by_key(|(at, _)| *at);
+        let mut text: String = rows.into_iter().map(|(_, line)| format!("{line}\n")).collect();
+        if dropped > 0 {
+            text += &format!("{}\n", json!({ "dropped": dropped }));
+        }
+        Ok((text, has_more))
+    }
+}
+
+fn line(at: Duration, shard: u8, tapped: &Tapped, address: Option<SocketAddr>) -> Value {
+    let mut row = rows::packet(&tapped.packet);
+    row["at"] = json!(at.as_micros() as f64 / 1e6);
+    row["client_id"] = json!(*tapped.client_id);
+    let ConnId { slot, generation } = tapped.conn;
+    row["connection"] = json!(format!("{shard}-{slot}-{generation}"));
+    row["address"] = json!(address.map(|address| address.to_string()));
+    row["version"] = json!(rows::version(tapped.version));
+    if !tapped.bytes.is_empty() {
+        row["wire"] = json!(STANDARD.encode(&tapped.bytes));
+    }
+    row
+}
+
+/// Traces at a time. A shard has room for as many taps.
+const TRACES_MAX: usize = 8;
+static PLACES: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(TRACES_MAX));
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+/// Of connections in one trace that are remembered.
+const ADDRESSES_MAX: usize = 4096;
+
+/// Between two looks at the shards.
+const PERIOD: Duration = Duration::from_millis(100);
+const SILENCE_MAX: Duration = Duration::from_secs(2);

@@ -1,0 +1,149 @@
+//! `iothub why`: asks a broker that runs why a client gets a message, or does not.
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use clap::Args;
+use serde_json::Value;
+
+use crate::{
+    api::WHY,
+    ctl::shown,
+    remote::{Question, REFUSED, RemoteArgs, UNREACHABLE, encoded},
+};
+
+/// Ask why a client would get a message on a topic now, or not.
+///
+/// The broker goes the way of a message step by step, without one, and says what decides at each: a subscription, a rule with its file and
+/// line, a key of the configuration. Then it tells what became of the last messages on the topic. Exit codes: 0 the client gets it, 1 it does not,
+/// 2 the broker could not be asked.
+#[derive(Debug, Args)]
+pub struct WhyArgs {
+    /// The client id of the one who is to get it
+    #[arg(long, value_name = "ID")]
+    client: String,
+    /// The topic, with the mount point where there is one
+    #[arg(short, long, value_name = "TOPIC")]
+    topic: String,
+    /// The client id of the one who publishes it: whether it may and can is asked, too
+    #[arg(long, value_name = "ID")]
+    publisher: Option<String>,
+    /// The QoS of the message
+    #[arg(short, long, value_name = "QOS", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=2))]
+    qos: u8,
+    /// The message has the retain flag
+    #[arg(short, long)]
+    retain: bool,
+    /// The bytes of its payload
+    #[arg(long, value_name = "BYTES")]
+    size: Option<u64>,
+    /// Print the broker's answer as it is
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    broker: RemoteArgs,
+}
+
+pub fn run(args: &WhyArgs) -> ExitCode {
+    let path = args.path();
+    match args.broker.ask(&Question { method: "GET", path: &path, body: None }) {
+        Ok((200, answer)) => {
+            let text = if args.json { format!("{answer}\n") } else { told(args, &answer) };
+            // Who does not read it still gets the code.
+            let _ = io::stdout().write_all(text.as_bytes());
+            let gets = matches!(answer["outcome"].as_str(), Some("goes" | "waits" | "perhaps"));
+            ExitCode::from(if gets { 0 } else { REFUSED })
+        }
+        Ok((_, answer)) => {
+            for problem in answer["problems"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+                eprintln!("iothub why: {problem}");
+            }
+            ExitCode::from(UNREACHABLE)
+        }
+        Err(unasked) => {
+            // Whatever the reason: there is no answer, which is another thing than one that says no.
+            unasked.tell("iothub why");
+            ExitCode::from(UNREACHABLE)
+        }
+    }
+}
+
+impl WhyArgs {
+    fn path(&self) -> String {
+        let mut path = format!(
+            "{WHY}?client_id={}&topic={}&qos={}&retain={}",
+            encoded(&self.client),
+            encoded(&self.topic),
+            self.qos,
+            self.retain
+        );
+        if let Some(publisher) = &self.publisher {
+            path += &format!("&publisher={}", encoded(publisher));
+        }
+        if let Some(size) = self.size {
+            path += &format!("&payload_bytes={size}");
+        }
+        path
+    }
+}
+
+fn told(args: &WhyArgs, answer: &Value) -> String {
+    let (client, topic) = (&args.client, &args.topic);
+    let end = match answer["outcome"].as_str() {
+        Some("goes") => "would get it now",
+        Some("waits") => "would get it later: it waits",
+        Some("perhaps") => "may get it: members of a shared subscription take turns",
+        Some("misses") => "would not get it: it is not for this client",
+        _ => "would not get it",
+    };
+    let mut text = format!("{client} {end} ({topic} at QoS {})\n", args.qos);
+    for (who, list) in [(&args.publisher, "publisher"), (&Some(client.clone()), "client")] {
+        let Some(steps) = answer[list].as_array() else { continue };
+        text += &format!("{list} {}:\n", who.as_deref().unwrap_or(""));
+        steps.iter().for_each(|step| text += &line(step));
+    }
+    text
+}
+
+fn line(step: &Value) -> String {
+    let says = match step["says"].as_str() {
+        Some("yes") => "+",
+        Some("no") => "-",
+        Some("later") => "~",
+        _ => " ",
+    };
+    let word = |name: &str| shown(&step[name]);
+    let place = step["place"].as_str().map_or(String::new(), |_| format!(" [{}]", word("place")));
+    format!("  {says} {:<13}{}{place}\n", word("about"), word("text"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: WhyArgs,
+    }
+
+    #[test]
+    fn an_answer_is_told_in_lines_with_the_place_that_decides() {
+        let line = Line::parse_from(["why", "--client", "c d", "-t", "a/b", "--publisher", "p", "-q", "1"]);
+        let path = "/v1/why?client_id=c%20d&topic=a%2Fb&qos=1&retain=false&publisher=p";
+        assert_eq!(line.args.path(), path);
+        let answer = json!({
+            "outcome": "stops",
+            "publisher": [{ "about": "publisher", "says": "yes", "text": "is there", "place": null }],
+            "client": [{ "about": "rules", "says": "no", "text": "denied", "place": "acl:2" }],
+        });
+        let expected = "c d would not get it (a/b at QoS 1)\npublisher p:\n  + publisher    is there\n\
+                        client c d:\n  - rules        denied [acl:2]\n";
+        assert_eq!(told(&line.args, &answer), expected);
+    }
+}

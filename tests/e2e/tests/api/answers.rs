@@ -1,0 +1,307 @@
+//! `iothub why`, `iothub drops` and `iothub trace`, and what the API says beside them, of a broker with real clients.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use client::{QoS, Version};
+use e2e::api::Api;
+use e2e::link::lasting;
+use e2e::{Link, PATIENCE, Process, Setup, program, v5};
+use serde_json::Value;
+
+use super::setup;
+
+struct Asked {
+    code: Option<i32>,
+    lines: Vec<String>,
+}
+
+fn with_socket(name: &str) -> (Setup, PathBuf) {
+    let setup = setup(name);
+    let socket = setup.folder().join("control.sock");
+    (setup.variable("IOTHUB_CONTROL__SOCKET", &socket), socket)
+}
+
+fn command(socket: &PathBuf, args: &[&str]) -> Command {
+    let mut command = program::command(program::iothub());
+    command.args(args).arg("--socket").arg(socket);
+    command
+}
+
+fn ask(socket: &PathBuf, args: &[&str]) -> Asked {
+    let mut process = Process::start("iothub", &mut command(socket, args));
+    let code = process.wait().code();
+    Asked { code, lines: process.lines() }
+}
+
+/// Until the broker says it: what is asked and what comes from clients go by two ways.
+#[track_caller]
+fn await_answer(socket: &PathBuf, args: &[&str], is_it: impl Fn(&Asked) -> bool) -> Asked {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let asked = ask(socket, args);
+        if is_it(&asked) {
+            return asked;
+        }
+        assert!(Instant::now() < deadline, "{args:?}: {:?}", asked.lines);
+    }
+}
+
+fn has(asked: &Asked, text: &str) -> bool {
+    asked.lines.iter().any(|line| line.contains(text))
+}
+
+#[test]
+fn why_names_what_decides_for_real_clients() {
+    let (setup, socket) = with_socket("api-why");
+    let acl = setup.folder().join("acl");
+    std::fs::write(&acl, "topic read house/#\ntopic write #\ntopic read shed/#\n").unwrap();
+    let broker = setup.variable("IOTHUB_ACCESS__ACL_FILE", &acl).start();
+    let mut lamp = Link::connect(broker.port, v5("lamp"));
+    lamp.subscribe("#", QoS::AtLeastOnce);
+    let mut pump = Link::connect(broker.port, v5("pump"));
+    let why = |topic: &str| {
+        ask(&socket, &["why", "--client", "lamp", "--topic", topic, "-q", "1", "--publisher", "pump"])
+    };
+
+    let gets = why("house/kitchen");
+    assert_eq!(gets.code, Some(0), "{:?}", gets.lines);
+    assert!(has(&gets, "lamp would get it now") && has(&gets, "acl:1]"), "{:?}", gets.lines);
+    let denied = why("cellar/x");
+    assert_eq!(denied.code, Some(1), "{:?}", denied.lines);
+    assert!(
+        has(&denied, "no rule matches, and a mosquitto ACL file denies what it does not list"),
+        "{:?}",
+        denied.lines
+    );
+
+    pump.publish("house/kitchen", "warm", QoS::AtLeastOnce);
+    assert_eq!(lamp.text(), "warm");
+    let question = ["why", "--client", "lamp", "--topic", "house/kitchen"];
+    await_answer(&socket, &question, |asked| has(asked, "with packet id 1, and acknowledged"));
+    pump.publish("cellar/x", "cold", QoS::AtLeastOnce);
+    let question = ["why", "--client", "lamp", "--topic", "cellar/x"];
+    await_answer(&socket, &question, |asked| has(asked, "1 lost on this topic"));
+
+    let nobody = ask(&socket, &["why", "--client", "nobody", "--topic", "a"]);
+    assert!(nobody.code == Some(1) && has(&nobody, "no session with this client id"), "{:?}", nobody.lines);
+    let wrong = ask(&socket, &["why", "--client", "lamp", "--topic", "a/#"]);
+    assert_eq!(wrong.code, Some(2));
+    let json = ask(&socket, &["why", "--client", "lamp", "--topic", "house/a", "--json"]);
+    let answer: Value = serde_json::from_str(&json.lines[0]).unwrap();
+    assert_eq!(answer["outcome"], "goes");
+}
+
+#[test]
+fn drops_are_listed_by_client_and_by_topic_and_the_client_reads_its_own() {
+    let (setup, socket) = with_socket("api-drops");
+    let broker = setup.variable("IOTHUB_SESSION__MAX_QUEUED_MESSAGES", "2").start();
+    assert!(has(&ask(&socket, &["drops"]), "nothing was lost"));
+    let mut away = Link::connect(broker.port, lasting(Version::V5, "away"));
+    away.subscribe("house/#", QoS::AtLeastOnce);
+    away.close();
+    let mut pump = Link::connect(broker.port, v5("pump"));
+    for n in 0..5 {
+        pump.publish("house/kitchen/heat", format!("{n}"), QoS::AtLeastOnce);
+    }
+    broker.await_counter("dropped_queue_messages", 3);
+    let by_client = ask(&socket, &["drops", "--client", "aw"]);
+    assert!(
+        has(&by_client, "3 queue_messages: the client's queue had session.max_queued_messages"),
+        "{:?}",
+        by_client.lines
+    );
+    assert!(has(&by_client, "3 queue_messages house/kitchen/heat"), "{:?}", by_client.lines);
+    let by_topic = ask(&socket, &["drops", "--topics"]);
+    assert_eq!(by_topic.lines[0], "house/kitchen", "{:?}", by_topic.lines);
+
+    let mut back = Link::connect(broker.port, lasting(Version::V5, "away"));
+    let waiting = [back.text(), back.text()];
+    assert_eq!(waiting, ["0", "1"], "what was not lost");
+    back.subscribe("$SYS/client/drops", QoS::AtMostOnce);
+    let report: Value = serde_json::from_str(&back.text()).unwrap();
+    assert_eq!(
+        (&report["lost"][0]["cause"], &report["lost"][0]["count"]),
+        (&"queue_messages".into(), &3.into())
+    );
+}
+
+#[test]
+fn mosquitto_reads_the_losses_of_its_own_session() {
+    let broker = setup("api-own-drops").start();
+    let mut link = Link::connect(broker.port, v5("other"));
+    link.subscribe("$SYS/client/#", QoS::AtMostOnce);
+    for version in ["mqttv311", "mqttv5"] {
+        let mut sub = program::command("mosquitto_sub");
+        sub.args([
+            "-p",
+            &broker.port.to_string(),
+            "-V",
+            version,
+            "-t",
+            "$SYS/client/drops",
+            "-C",
+            "1",
+            "-W",
+            "20",
+        ]);
+        let mut process = Process::start("mosquitto_sub", &mut sub);
+        assert_eq!(process.wait().code(), Some(0));
+        assert_eq!(process.lines(), [r#"{"lost":[],"topics":[]}"#]);
+    }
+    link.expect_silence();
+}
+
+#[test]
+fn trace_shows_the_last_packets_of_a_client() {
+    let (setup, socket) = with_socket("api-last");
+    let broker = setup.start();
+    let mut lamp = Link::connect(broker.port, v5("site/lamp 1"));
+    lamp.subscribe("a/#", QoS::AtLeastOnce);
+    lamp.publish("a/b", "x", QoS::AtLeastOnce);
+    lamp.text();
+    let asked = await_answer(&socket, &["trace", "site/lamp 1", "--last"], |asked| has(asked, "-> PUBACK"));
+    for text in ["-> SUBSCRIBE", "<- SUBACK", "-> PUBLISH", "<- PUBLISH", "<- PUBACK"] {
+        assert!(has(&asked, text), "{text}: {:?}", asked.lines);
+    }
+    assert!(
+        asked.lines.iter().any(|line| line.contains("<- PUBLISH") && line.ends_with("q1  a/b")),
+        "{:?}",
+        asked.lines
+    );
+    let nobody = ask(&socket, &["trace", "nobody"]);
+    assert_eq!(nobody.code, Some(2));
+}
+
+/// Messages until the one who looks on has said its line: nothing tells from outside that a tap is there.
+fn publish_until(link: &mut Link, topic: &str, process: &Process, is_it: impl Fn(&str) -> bool) -> String {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        link.publish(topic, "x", QoS::AtLeastOnce);
+        if let Some(line) = process.lines().into_iter().find(|line| is_it(line)) {
+            return line;
+        }
+        assert!(Instant::now() < deadline, "{:?}", process.lines());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn packets_are_followed_with_filters_and_the_end_of_the_reader_ends_it() {
+    let (setup, socket) = with_socket("api-follow");
+    let broker = setup.start();
+    let mut pump = Link::connect(broker.port, v5("pump"));
+    let mut other = Link::connect(broker.port, v5("other"));
+    let process =
+        Process::start("iothub trace", &mut command(&socket, &["trace", "--follow", "--topic", "a/+"]));
+    other.publish("b", "x", QoS::AtLeastOnce);
+    let line = publish_until(&mut pump, "a/b", &process, |line| line.contains("PUBLISH"));
+    assert!(line.contains("pump") && line.ends_with("q1  a/b"), "{line}");
+    assert!(process.lines().iter().all(|line| line.contains("a/b")), "{:?}", process.lines());
+    drop(process);
+    // The places of those who have gone are free again.
+    for _ in 0..12 {
+        let mut ended = Process::start(
+            "iothub trace",
+            &mut command(&socket, &["trace", "pump", "-f", "--count", "1", "--json"]),
+        );
+        let line = publish_until(&mut pump, "a/b", &ended, |line| line.contains("\"kind\""));
+        let packet: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!((&packet["client_id"], &packet["version"]), (&"pump".into(), &"5.0".into()));
+        assert!(
+            packet["address"].as_str().is_some_and(|address| address.starts_with("127.0.0.1:")),
+            "{packet}"
+        );
+        assert_eq!(ended.wait().code(), Some(0));
+    }
+}
+
+#[test]
+fn who_does_not_read_a_trace_holds_up_nobody() {
+    let broker = setup("api-stuck-trace").start();
+    let api = Api::of(&broker);
+    api.await_ready();
+    let mut stuck = TcpStream::connect(("127.0.0.1", api.port)).unwrap();
+    let head = format!(
+        "GET /v1/trace?bytes=true HTTP/1.0\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {}\r\n\r\n",
+        api.token
+    );
+    std::io::Write::write_all(&mut stuck, head.as_bytes()).unwrap();
+    let mut status = String::new();
+    BufReader::new((&mut stuck).take(15)).read_line(&mut status).unwrap();
+    assert!(status.contains("200"), "{status}");
+    let mut subscriber = Link::connect(broker.port, v5("s"));
+    subscriber.subscribe("a", QoS::AtLeastOnce);
+    let mut pump = Link::connect(broker.port, v5("pump"));
+    let payload = "x".repeat(100_000);
+    for n in 0..300 {
+        pump.publish("a", format!("{n}{payload}"), QoS::AtLeastOnce);
+        assert!(subscriber.text().starts_with(&n.to_string()));
+    }
+    drop(stuck);
+}
+
+#[test]
+fn a_capture_file_holds_whole_packets() {
+    let (setup, socket) = with_socket("api-pcap");
+    let broker = setup.start();
+    let path = broker.folder().join("trace.pcap");
+    let mut pump = Link::connect(broker.port, v5("pump"));
+    let file = path.display().to_string();
+    let mut command = command(&socket, &["trace", "pump", "--pcap", &file, "--count", "2"]);
+    let mut child = command.stdin(Stdio::null()).spawn().unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while child.try_wait().unwrap().is_none() {
+        pump.publish("house/kitchen", "the payload", QoS::AtLeastOnce);
+        assert!(Instant::now() < deadline);
+    }
+    let capture = std::fs::read(&path).unwrap();
+    assert_eq!(capture[..4], [0xD4, 0xC3, 0xB2, 0xA1]);
+    let holds = |text: &[u8]| capture.windows(text.len()).any(|bytes| bytes == text);
+    assert!(holds(b"\x00\x0dhouse/kitchen") && holds(b"the payload") && holds(b"\x00\x04MQTT\x05"));
+}
+
+#[test]
+fn the_busiest_and_the_fullest_clients_come_first() {
+    let broker = setup("api-top").variable("IOTHUB_SESSION__MAX_QUEUED_MESSAGES", "10").start();
+    let api = Api::of(&broker);
+    api.await_ready();
+    let mut full = Link::connect(broker.port, lasting(Version::V5, "full"));
+    full.subscribe("a/#", QoS::AtLeastOnce);
+    full.close();
+    let mut pump = Link::connect(broker.port, v5("pump"));
+    for n in 0..9 {
+        pump.publish(&format!("a/b/{n}"), "x".repeat(1000), QoS::AtLeastOnce);
+    }
+    let first = |by: &str| api.get(&format!("/v1/top?by={by}")).expect(200)["clients"][0]["client"].clone();
+    assert_eq!(first("queued")["client_id"], "full");
+    let nearest = first("limit");
+    assert_eq!(nearest["client_id"], "full");
+    assert_eq!(nearest["nearest_limit"]["limit"], "session.max_queued_messages");
+    assert_eq!(nearest["nearest_limit"]["used"], 0.9);
+    assert_eq!(first("bytes_received")["client_id"], "pump");
+    let over = api.get("/v1/top?by=bytes_received&over_s=1").expect(200);
+    assert_eq!(over["clients"].as_array().unwrap().len(), 0, "nobody said anything meanwhile: {over}");
+    assert_eq!(api.get("/v1/top?by=queued&over_s=1").status, 400);
+    assert_eq!(api.get("/v1/top?by=beauty").status, 400);
+}
+
+#[test]
+fn prefixes_with_many_topics_are_seen() {
+    let broker = setup("api-prefixes").start();
+    let api = Api::of(&broker);
+    api.await_ready();
+    let mut pump = Link::connect(broker.port, v5("pump"));
+    for n in 0..2000 {
+        pump.publish(&format!("site/meters/{n}"), "x", QoS::AtMostOnce);
+    }
+    pump.publish("end", "x", QoS::AtLeastOnce);
+    let prefixes = api.get("/v1/prefixes").expect(200);
+    let first = &prefixes["prefixes"][0];
+    assert_eq!(first["prefix"], "site/meters");
+    let topics = first["topics"].as_u64().unwrap();
+    assert!((1000..4000).contains(&topics), "{first}");
+}
