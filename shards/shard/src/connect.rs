@@ -122,7 +122,7 @@ impl Shard {
             let client_id = assigned.as_deref().unwrap_or(connect.client_id);
             let existed = self.sessions.find(client_id).is_some() && !connect.clean_start;
             self.hold(conn, client_id, existed);
-            if !self.may_leave_will(conn, connect, turn) {
+            if !self.may_leave_will(conn, client_id, connect, turn) {
                 let why = "the access rules do not allow this will";
                 return self.refuse_named(conn, connect, ReasonCode::NotAuthorized, why, turn);
             }
@@ -130,10 +130,17 @@ impl Shard {
         self.accept(conn, connect, assigned, data, turn);
     }
 
-    fn may_leave_will(&mut self, conn: ConnId, connect: &Connect<'_>, turn: &mut Turn<'_>) -> bool {
+    fn may_leave_will(
+        &mut self,
+        conn: ConnId,
+        client_id: &str,
+        connect: &Connect<'_>,
+        turn: &mut Turn<'_>,
+    ) -> bool {
         let Some(will) = connect.will.as_ref() else { return true };
         let (topic, qos, retain) = (will.topic, will.qos as u8, will.retain);
-        self.may(conn, &access::Ask { action: access::Action::Will, topic, qos, retain }, turn)
+        let ask = access::Ask { action: access::Action::Will, topic, qos, retain };
+        self.may_as(conn, Some(client_id), &ask, turn)
     }
 
     /// A client without an id stays where it landed: it gets one that belongs here.

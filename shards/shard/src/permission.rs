@@ -181,6 +181,17 @@ impl Shard {
     /// Whether the client may. If not, that is counted and told.
     pub(crate) fn may(&mut self, conn: ConnId, ask: &Ask<'_>, turn: &mut Turn<'_>) -> bool {
         self.hold_anew(conn);
+        self.may_as(conn, None, ask, turn)
+    }
+
+    /// The same for one that is held to these rules. Who has no session yet goes by the client id that it says.
+    pub(crate) fn may_as(
+        &mut self,
+        conn: ConnId,
+        client_id: Option<&str>,
+        ask: &Ask<'_>,
+        turn: &mut Turn<'_>,
+    ) -> bool {
         let Some(permissions) = self.permissions.as_mut() else { return true };
         let Some(connection) = self.connections.get(conn) else { return false };
         let Some(held) = connection.standing.as_ref().and_then(|standing| standing.held.as_ref()) else {
@@ -188,7 +199,7 @@ impl Shard {
         };
         let verdict = permissions.memory.check(&held.holder, ask);
         if !verdict.is_allowed || verdict.shadow.is_some() {
-            self.tell_of(conn, ask, &verdict, turn);
+            self.tell_of((conn, client_id), ask, &verdict, turn);
         }
         verdict.is_allowed
     }
@@ -241,7 +252,13 @@ impl Shard {
         }
     }
 
-    fn tell_of(&mut self, conn: ConnId, ask: &Ask<'_>, verdict: &Verdict, turn: &mut Turn<'_>) {
+    fn tell_of(
+        &mut self,
+        (conn, client_id): (ConnId, Option<&str>),
+        ask: &Ask<'_>,
+        verdict: &Verdict,
+        turn: &mut Turn<'_>,
+    ) {
         let user = self.grant_of(conn).and_then(|grant| grant.user.clone());
         let Some(permissions) = self.permissions.as_ref() else { return };
         let Some(connection) = self.connections.get_mut(conn) else { return };
@@ -273,7 +290,8 @@ impl Shard {
             is_shadow: shadow.is_some(),
             because: shadow.unwrap_or_else(|| held.holder.explain(verdict)).to_string().into(),
         };
-        let client_id = session.map(|session| Arc::clone(&self.sessions[session].client_id));
+        let of_session = || session.map(|session| Arc::clone(&self.sessions[session].client_id));
+        let client_id = client_id.map(Arc::from).or_else(of_session);
         turn.push(Effect::Note(Note { conn: Some(conn), client_id, what: What::Denied(Box::new(denial)) }));
     }
 

@@ -186,6 +186,9 @@ fn a_will_that_is_not_allowed_refuses_the_connect() {
         assert_eq!(s.is_closed(ada), told != "CONNACK Success");
     }
     assert_eq!(s.counter("denied_will"), 3);
+    let denied = s.notes.iter().zip(&s.noted).filter(|(note, _)| note.contains("Denied"));
+    let named: Vec<_> = denied.map(|(_, client_id)| client_id.as_deref()).collect();
+    assert_eq!(named, [Some("ada"); 3], "nobody has a session, and everybody a name");
 }
 
 #[test]

@@ -4,7 +4,7 @@ mod moving;
 mod words;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use mqtt::{
     Ack, Connect, ConnectProperties, Disconnect, Packet, PacketId, Publish, PublishProperties, QoS,
@@ -48,6 +48,8 @@ pub struct Script {
     by_conn: BTreeMap<(usize, ConnId), usize>,
     next_slot: u32,
     pub notes: Vec<String>,
+    /// Whom each of them names.
+    pub noted: Vec<Option<Arc<str>>>,
     /// What shards want to know of clients.
     pub asks: Vec<Ask>,
     pub drained: usize,
@@ -83,6 +85,7 @@ impl Script {
             by_conn: BTreeMap::new(),
             next_slot: 0,
             notes: Vec::new(),
+            noted: Vec::new(),
             asks: Vec::new(),
             drained: 0,
             restored: 0,
@@ -179,7 +182,10 @@ impl Script {
                 self.asks.push(*ask);
             }
             Effect::Mail { to, mail } => self.mail.push_back((shard, to.index(), mail)),
-            Effect::Note(note) => self.notes.push(format!("{:?}", note.what)),
+            Effect::Note(note) => {
+                self.notes.push(format!("{:?}", note.what));
+                self.noted.push(note.client_id);
+            }
             Effect::Drained => self.drained += 1,
             Effect::Restored => self.restored += 1,
             Effect::Fetch(fetch) => {
