@@ -57,7 +57,8 @@ impl Shard {
                 self.counters.ended_banned += 1;
                 let (reason, why) = (ReasonCode::AdministrativeAction, BANNED);
                 let what = What::Disconnected { reason, why: why.into() };
-                self.end_connection(conn, Some((reason, why)), what, WillFate::Publish, turn);
+                self.deny_will(session, why, turn);
+                self.end_connection(conn, Some((reason, why)), what, WillFate::Discard, turn);
             }
         }
     }
@@ -68,9 +69,12 @@ impl Shard {
 
     /// As far as it is known who he is.
     pub(crate) fn is_user_barred(&self, conn: ConnId, now: Instant) -> bool {
-        let Some(barred) = self.barred.as_ref() else { return false };
         let user = self.grant_of(conn).and_then(|grant| grant.user.as_deref());
-        user.is_some_and(|user| holds(&barred.users, user, now))
+        user.is_some_and(|user| self.is_name_barred(user, now))
+    }
+
+    pub(crate) fn is_name_barred(&self, user: &str, now: Instant) -> bool {
+        self.barred.as_ref().is_some_and(|barred| holds(&barred.users, user, now))
     }
 
     pub(crate) fn refuse_barred(&mut self, conn: ConnId, connect: &Connect<'_>, turn: &mut Turn<'_>) {

@@ -11,6 +11,7 @@ mod act;
 mod announce;
 mod ask;
 mod asking;
+mod authors;
 mod bans;
 #[cfg(feature = "bench")]
 #[doc(hidden)]

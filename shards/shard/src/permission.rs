@@ -15,7 +15,6 @@ use crate::{
     note::Denial,
     reviewing::Reviews,
     session::Session,
-    source::Source,
     turn::Turn,
     why::Ruling,
 };
@@ -76,11 +75,17 @@ impl Permissions {
     }
 
     /// Why somebody may not who need not be here; none if he may.
-    pub fn denial(&mut self, who: &Source, listener: &str, ask: &Ask<'_>) -> Option<Denial> {
-        let held = self.hold(&who.grant, &who.client_id, listener, false);
+    pub fn denial(
+        &mut self,
+        grant: &Grant,
+        client_id: &str,
+        listener: &str,
+        ask: &Ask<'_>,
+    ) -> Option<Denial> {
+        let held = self.hold(grant, client_id, listener, false);
         let verdict = held.holder.check(ask);
         (!verdict.is_allowed).then(|| Denial {
-            user: who.grant.user.clone(),
+            user: grant.user.clone(),
             action: ask.action.word(),
             topic: ask.topic.into(),
             is_shadow: false,

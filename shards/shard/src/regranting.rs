@@ -1,4 +1,4 @@
-//! What was granted to users is something else, or nothing, while they are connected.
+//! What was granted to users is something else, or nothing, while they are connected or have left a will.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -8,6 +8,7 @@ use crate::{
     ConnId, From, Grant, Revision, Rights, Shard, What,
     connection::{Connection, Stage},
     ending::WillFate,
+    keys::SessionKey,
     shard::Deadline,
     standing::Talk,
     turn::Turn,
@@ -21,16 +22,18 @@ pub(crate) struct Revising {
     missed: BTreeMap<ConnId, Vec<Arc<Revision>>>,
 }
 
-/// Connections that a revision is still to be held against.
+/// Whom a revision is still to be held against.
 struct Looking {
     revision: Arc<Revision>,
     conns: Vec<ConnId>,
+    /// Known when all connections were looked at: whoever has gone meanwhile is among them.
+    sessions: Option<Vec<SessionKey>>,
 }
 
 impl Shard {
     pub(crate) fn handle_revised(&mut self, revision: Arc<Revision>, turn: &mut Turn<'_>) {
         let conns = self.connections.ids();
-        self.revising.under_way.push(Looking { revision, conns });
+        self.revising.under_way.push(Looking { revision, conns, sessions: None });
         self.timers.insert(turn.next_instant(), Deadline::Revised);
     }
 
@@ -42,25 +45,42 @@ impl Shard {
         let mut work = 0;
         while work < WORK_PER_TURN {
             let Some(looking) = self.revising.under_way.first_mut() else { return };
-            let Some(conn) = looking.conns.pop() else {
+            let revision = Arc::clone(&looking.revision);
+            let is_said = if let Some(conn) = looking.conns.pop() {
+                self.revise_connection(conn, &revision, turn)
+            } else if let Some(session) = looking.sessions.get_or_insert_with(|| self.sessions.keys()).pop() {
+                self.revise_author(session, &revision, turn)
+            } else {
                 self.revising.under_way.remove(0);
                 continue;
             };
-            let revision = Arc::clone(&looking.revision);
-            work += 1;
-            // Who says CONNECT later is asked about later.
-            let Some(connection) = self.connections.get(conn).filter(|it| it.is_in_question()) else {
-                continue;
-            };
-            if connection.standing.as_ref().is_some_and(|standing| standing.talk != Talk::Over) {
-                self.revising.missed.entry(conn).or_default().push(Arc::clone(&revision));
-            }
-            if let Some(rights) = connection.revised_by(&revision) {
-                work += WORK_OF_CHANGE;
-                self.regrant(conn, rights, turn);
-            }
+            work += 1 + if is_said { WORK_OF_CHANGE } else { 0 };
         }
         self.timers.insert(turn.next_instant(), Deadline::Revised);
+    }
+
+    /// False: the revision says nothing of its client.
+    fn revise_connection(&mut self, conn: ConnId, revision: &Arc<Revision>, turn: &mut Turn<'_>) -> bool {
+        // Who says CONNECT later is asked about later.
+        let Some(connection) = self.connections.get(conn).filter(|it| it.is_in_question()) else {
+            return false;
+        };
+        let rights = connection.revised_by(revision);
+        if connection.standing.as_ref().is_some_and(|standing| standing.talk != Talk::Over) {
+            self.revising.missed.entry(conn).or_default().push(Arc::clone(revision));
+        }
+        rights.map(|rights| self.regrant(conn, rights, turn)).is_some()
+    }
+
+    /// What was granted there, after all that is still to be held against somebody; none if nothing is left of it.
+    pub(crate) fn grant_by_now(&self, grant: &Arc<Grant>, door: u16) -> Option<Arc<Grant>> {
+        let mut grant = Arc::clone(grant);
+        for Looking { revision, .. } in &self.revising.under_way {
+            if let Some(rights) = grant.revised_by(revision, door) {
+                grant = grant.with(rights?);
+            }
+        }
+        Some(grant)
     }
 
     /// What an answer grants, after all that was revised since the question; none if its user is not let in any more.
@@ -89,7 +109,10 @@ impl Shard {
             self.counters.grants_ended += 1;
             let (reason, why) = (ReasonCode::NotAuthorized, NOT_LET_IN);
             let what = What::Disconnected { reason, why: why.into() };
-            self.end_connection(conn, Some((reason, why)), what, WillFate::Publish, turn);
+            if let Some(session) = self.connections.get(conn).and_then(|connection| connection.session()) {
+                self.deny_will(session, why, turn);
+            }
+            self.end_connection(conn, Some((reason, why)), what, WillFate::Discard, turn);
             return;
         };
         let connection = self.connections.get_mut(conn).expect("the caller looked");
@@ -115,7 +138,7 @@ impl Connection {
 
 impl Grant {
     /// What the revision says of whoever came in by this door; none if it says nothing.
-    fn revised_by(&self, revision: &Revision, came_by: u16) -> Option<Option<Rights>> {
+    pub(crate) fn revised_by(&self, revision: &Revision, came_by: u16) -> Option<Option<Rights>> {
         let is_by = |by: &Arc<str>| self.by.as_ref() == Some(by);
         match revision {
             Revision::Users { by, users } => users.get(&**self.user.as_ref()?).filter(|_| is_by(by)).cloned(),
@@ -130,7 +153,7 @@ impl Grant {
         }
     }
 
-    fn with(&self, Rights { groups, roles }: Rights) -> Arc<Grant> {
+    pub(crate) fn with(&self, Rights { groups, roles }: Rights) -> Arc<Grant> {
         Arc::new(Grant { groups, roles, ..self.clone() })
     }
 }

@@ -131,10 +131,7 @@ impl Shard {
         let ask =
             Ask { action: Action::Will, topic: will.topic(), qos: will.qos() as u8, retain: will.retain() };
         if !self.may(conn, &ask, turn) {
-            self.will_bytes -= self.sessions[key].will.take().map_or(0, |will| will.message.weight());
-            if self.is_kept(key) {
-                self.keep_session(key, false);
-            }
+            self.take_will_away(key);
         }
     }
 }

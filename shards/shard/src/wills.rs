@@ -137,7 +137,7 @@ impl Shard {
         let Some(will) = session.will.take() else { return };
         let id = session.id;
         self.will_bytes -= will.message.weight();
-        if self.is_will_denied(&will, turn) {
+        if self.is_will_denied(&client_id, &will, turn) {
             if self.is_kept(key) {
                 self.keep_session(key, false);
             }
@@ -159,33 +159,6 @@ impl Shard {
                 self.handshakes.set_told(will.name, PacketId::MIN, self.peers().collect());
             }
             self.release_if_over(will.name);
-        }
-    }
-
-    /// The rules of this moment are asked, for whoever left the will: he may have gone before they came.
-    fn is_will_denied(&mut self, will: &Will, turn: &mut Turn<'_>) -> bool {
-        let Some(author) = will.author.as_deref() else { return false };
-        let message = &will.message;
-        let (topic, qos, retain) = (message.topic(), message.qos() as u8, message.retain());
-        let ask = access::Ask { action: access::Action::Will, topic, qos, retain };
-        let listener = self.config.door(author.door).map_or("", |door| &*door.name);
-        let Some(permissions) = self.permissions.as_mut() else { return false };
-        let Some(denial) = permissions.denial(author, listener, &ask) else { return false };
-        self.counters.denied_will += 1;
-        let client_id = Some(Arc::clone(&author.client_id));
-        turn.push(Effect::Note(Note { conn: None, client_id, what: What::Denied(Box::new(denial)) }));
-        true
-    }
-
-    /// The connection is about to end: from it is known whose the will is.
-    pub(crate) fn note_author(&mut self, key: SessionKey) {
-        let session = &self.sessions[key];
-        let (Some(conn), Some(_)) = (session.conn, &session.will) else { return };
-        let Some(connection) = self.connections.get(conn) else { return };
-        let (door, client_id) = (connection.door, Arc::clone(&session.client_id));
-        let grant = self.grant_of(conn).cloned().unwrap_or_default();
-        if let Some(will) = self.sessions[key].will.as_mut() {
-            will.author = Some(Arc::new(Source { client_id, grant, door }));
         }
     }
 

@@ -4,6 +4,7 @@
 mod acknowledging;
 mod apart;
 mod asking;
+mod authors;
 mod brought;
 mod connecting;
 mod contesting;
