@@ -1,5 +1,7 @@
 //! The log: lines from `tracing` to standard error, as text or JSON, without ever making a shard wait.
 
+mod following;
+
 use std::{
     io::{self, Write},
     sync::{
@@ -20,6 +22,7 @@ use tracing_subscriber::{
     reload,
 };
 
+pub use self::following::follow;
 use crate::config::{Format, Level};
 
 /// The started log. Lines wait in a bounded queue for the thread that writes them.
@@ -99,7 +102,10 @@ fn write_lines(entries: &Receiver<Entry>, lost: &AtomicU64, target: &mut impl Wr
     while let Ok(first) = entries.recv() {
         for entry in std::iter::once(first).chain(entries.try_iter()) {
             match entry {
-                Entry::Line(line) => batch.extend_from_slice(&line),
+                Entry::Line(line) => {
+                    following::tell(&line);
+                    batch.extend_from_slice(&line);
+                }
                 Entry::Flush(done) => {
                     write_batch(&mut batch, target);
                     let _ = done.try_send(());

@@ -5,8 +5,8 @@ use axum::{
 };
 
 use super::{
-    answer, bans, broker, clients, context::Context, drain, drops, guard, health, metrics, openapi, publish,
-    reload, retained, shards, subscriptions, token_list::Role, top, trace, users, why,
+    answer, bans, broker, caller, clients, context::Context, drain, drops, guard, health, log, metrics,
+    openapi, publish, reload, retained, shards, subscriptions, token_list::Role, top, trace, ui, users, why,
 };
 
 /// One method at one path.
@@ -37,6 +37,8 @@ pub fn all() -> impl Iterator<Item = &'static Operation> {
         metrics::OPERATIONS,
         openapi::OPERATIONS,
         broker::OPERATIONS,
+        caller::OPERATIONS,
+        log::OPERATIONS,
         shards::OPERATIONS,
         clients::OPERATIONS,
         trace::OPERATIONS,
@@ -61,6 +63,7 @@ pub fn router(context: &Context) -> Router {
         router = router.route(operation.path, (operation.handler)().route_layer(admit));
     }
     router
+        .merge(ui::router())
         .fallback(absent)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

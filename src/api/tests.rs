@@ -151,7 +151,7 @@ fn at_the_control_socket_a_plan_is_got_and_a_reload_is_posted_without_a_token() 
     assert!(planned.contains(r#""changes":["a \"change\""]"#) && planned.contains("planned"), "{planned}");
     let refused = served.ask_control("POST", "/v1/reload", "");
     assert!(status(&refused) == "409" && refused.contains("users:3: wrong (iothub reload)"), "{refused}");
-    assert_eq!(status(&served.ask_control("GET", "/", "")), "404");
+    assert_eq!(status(&served.ask_control("GET", "/v2", "")), "404");
     let refused = served.ask_control("POST", "/v1/reload", r#"{"config":"/other.toml"}"#);
     assert!(status(&refused) == "409" && refused.contains("(iothub reload)/other.toml"), "{refused}");
     assert_eq!(status(&served.ask_control("POST", "/v1/reload", r#"{"confih":"/other.toml"}"#)), "400");

@@ -90,6 +90,9 @@ pub const DESCRIBED: &[Described] = &[
     Described { kind: "text/plain", ..look("/metrics", &[], &[(200, "Text")]) },
     look("/v1/openapi.json", &[], &[(200, "Document")]),
     look("/v1/broker", &[], &[(200, "Broker")]),
+    look("/v1/caller", &[], &[(200, "Caller")]),
+    // Events, each with a `LogLine`.
+    Described { kind: "text/event-stream", ..look("/v1/log", &[], &[(200, "LogLine")]) },
     look("/v1/shards", &[], &[(200, "Shards")]),
     look(
         "/v1/clients",

@@ -1,0 +1,127 @@
+// A chart of a few lines over time, as SVG, with the same in words for whoever does not see it.
+
+import { fill, h, s } from "./dom.js";
+import { clock } from "./format.js";
+
+/**
+ * Lines are `{ name, value(sample) }`, of which the first is drawn in the accent; `format` writes values. Where a value is undefined there
+ * is a gap.
+ */
+export function chart({ title, lines, format }) {
+  const paths = lines.map((_, at) => s("path", { class: `line line-${at}` }));
+  const area = s("path", { class: "area" });
+  const cursor = s("line", { class: "cursor", y1: 0, y2: HEIGHT, visibility: "hidden" });
+  const grid = [1, 2, 3].map((quarter) => s("line", { class: "grid", x1: 0, x2: WIDTH, y1: (HEIGHT * quarter) / 4, y2: (HEIGHT * quarter) / 4 }));
+  const drawing = s(
+    "svg",
+    { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img" },
+    grid, area, paths, cursor,
+  );
+  const values = lines.map(() => h("b", null, "–"));
+  const key = h("p", { class: "key" }, lines.map((line, at) => h("span", null, h("i", { class: `swatch line-${at}` }), `${line.name} `, values[at])));
+  const top = h("span", { class: "top" });
+  const begin = h("span", null);
+  const end = h("span", null, "now");
+  const figure = h(
+    "figure",
+    { class: "chart" },
+    h("figcaption", null, h("h3", null, title), key),
+    h("div", { class: "plot" }, top, drawing),
+    h("div", { class: "axis", "aria-hidden": "true" }, begin, end),
+  );
+  let shown = [];
+  let wide = SAMPLES_MIN;
+  let pointed = null;
+
+  const write = () => {
+    const sample = pointed === null ? shown.at(-1) : shown[pointed];
+    lines.forEach((line, at) => {
+      const value = sample && line.value(sample);
+      fill(values[at], value === undefined ? "–" : format(value));
+    });
+    fill(end, pointed === null || !sample ? "now" : clock(sample.moment));
+  };
+  const point = (event) => {
+    const box = drawing.getBoundingClientRect();
+    const at = Math.round(((event.clientX - box.left) / box.width) * (wide - 1)) - (wide - shown.length);
+    pointed = at >= 0 && at < shown.length ? at : null;
+    const x = pointed === null ? 0 : placeOf(pointed, shown.length, wide);
+    cursor.setAttribute("x1", x);
+    cursor.setAttribute("x2", x);
+    cursor.setAttribute("visibility", pointed === null ? "hidden" : "visible");
+    write();
+  };
+  drawing.addEventListener("pointermove", point);
+  drawing.addEventListener("pointerleave", () => {
+    pointed = null;
+    cursor.setAttribute("visibility", "hidden");
+    write();
+  });
+
+  const show = (samples) => {
+    shown = samples;
+    wide = Math.max(SAMPLES_MIN, samples.length);
+    const series = lines.map((line) => samples.map((sample) => line.value(sample)));
+    const high = Math.max(0, ...series.flat().filter((value) => value !== undefined));
+    const ceiling = ceilingOf(high);
+    series.forEach((one, at) => paths[at].setAttribute("d", pathOf(one, ceiling, wide)));
+    area.setAttribute("d", areaOf(series[0], ceiling, wide));
+    fill(top, high > 0 ? format(ceiling) : "");
+    fill(begin, samples.length > 1 ? clock(samples[0].moment) : "");
+    const now = lines.map((line, at) => `${line.name} ${inWords(series[at].at(-1), format)}, at most ${inWords(Math.max(0, ...series[at].filter(Number.isFinite)), format)}`);
+    drawing.setAttribute("aria-label", `${title}. ${now.join("; ")}.`);
+    write();
+  };
+  return { element: figure, show };
+}
+
+function inWords(value, format) {
+  return value === undefined ? "unknown" : format(value);
+}
+
+/** The newest stands at the right end, however few there are. */
+function placeOf(at, length, wide) {
+  return ((wide - length + at) / (wide - 1)) * WIDTH;
+}
+
+function pathOf(values, ceiling, wide) {
+  let path = "";
+  let isGap = true;
+  values.forEach((value, at) => {
+    if (value === undefined) {
+      isGap = true;
+      return;
+    }
+    path += `${isGap ? "M" : "L"}${placeOf(at, values.length, wide).toFixed(1)} ${heightOf(value, ceiling).toFixed(1)}`;
+    isGap = false;
+  });
+  return path;
+}
+
+function areaOf(values, ceiling, wide) {
+  const first = values.findIndex((value) => value !== undefined);
+  if (first < 0 || values.slice(first).includes(undefined)) {
+    return "";
+  }
+  const left = placeOf(first, values.length, wide).toFixed(1);
+  return `${pathOf(values, ceiling, wide)}L${WIDTH} ${HEIGHT}L${left} ${HEIGHT}Z`;
+}
+
+function heightOf(value, ceiling) {
+  return HEIGHT - 1 - (value / ceiling) * (HEIGHT - 2);
+}
+
+/** The next round number: 1, 2 or 5 and zeros. */
+function ceilingOf(value) {
+  if (value <= 0) {
+    return 1;
+  }
+  const power = 10 ** Math.floor(Math.log10(value));
+  return [1, 2, 5, 10].map((step) => step * power).find((round) => round >= value);
+}
+
+/** A minute: with less the line would jump. */
+const SAMPLES_MIN = 30;
+/** Of the drawing, which is stretched to its place. */
+const WIDTH = 600;
+const HEIGHT = 120;

@@ -1,0 +1,188 @@
+// One client: its connection, session, queue, what is in flight, its subscriptions, its last packets, and what may be done to it.
+
+import { ask, get, path } from "./api.js";
+import { chart } from "./chart.js";
+import { confirm } from "./dialog.js";
+import { button, facts, fill, h, link, raw, section } from "./dom.js";
+import { bytes, byteRate, count, expiry, rate, span } from "./format.js";
+import { stateOf } from "./clients.js";
+import { reasonText } from "./mqtt.js";
+import { loading, poll } from "./poll.js";
+import { subscriptionTable } from "./subscriptions.js";
+import { table } from "./table.js";
+
+export const client = { title: "Client", show };
+
+function show(place, { parts: [clientId], signal, problems, heading, tools, may, entitle }) {
+  fill(heading, raw(clientId));
+  entitle(clientId);
+  const about = h("div", { class: "columns" });
+  const traffic = trafficCharts();
+  const subscriptions = subscriptionTable({ hasClient: false });
+  const queue = waitingTable("Messages that wait to be sent", "Nothing waits.");
+  const inflight = waitingTable("Messages that wait for an acknowledgement", "Nothing is in flight.");
+  const packets = packetTable();
+  const waiting = loading();
+  const body = h("div", { hidden: true },
+    about,
+    h("div", { class: "charts" }, traffic.elements),
+    section("Subscriptions", subscriptions.element),
+    section("In flight", inflight.element),
+    section("Queue", queue.element),
+    section("Last packets", packets.element),
+  );
+  fill(place, h("p", null, link(["clients"], "All clients")), waiting, body);
+  const refresh = async () => {
+    const seen = await get(path(["clients", clientId]), {}, signal);
+    waiting.remove();
+    body.hidden = false;
+    fill(about, connectionOf(seen.client), sessionOf(seen.client));
+    traffic.show(seen.client.traffic);
+    subscriptions.show(seen.subscriptions);
+    queue.show(seen.queue);
+    inflight.show(seen.inflight);
+    packets.show([...seen.packets].reverse());
+    fill(tools, may("operator") ? acts(seen.client, refresh) : null);
+  };
+  poll(signal, EVERY_MS, problems, refresh);
+}
+
+function connectionOf(seen) {
+  const { connection } = seen;
+  const pairs = connection
+    ? [
+        ["State", stateOf(seen)],
+        ["User", connection.user ? raw(connection.user) : "none"],
+        ["Address", connection.address],
+        ["Listener", connection.listener ? raw(connection.listener) : null],
+        ["Protocol", `MQTT ${connection.version}`],
+        ["Keep-alive", connection.keep_alive_s === 0 ? "none" : span(connection.keep_alive_s)],
+        ["Silent for", span(connection.silent_s)],
+        ["Receive maximum", count(connection.receive_maximum)],
+        ["Not taken by the socket", bytes(connection.unsent_bytes)],
+        connection.is_paused ? ["Paused", "not read until others, or the store, have caught up"] : null,
+      ]
+    : [["State", stateOf(seen)]];
+  return section("Connection", facts(pairs));
+}
+
+function sessionOf(seen) {
+  return section("Session", facts([
+    ["Shard", seen.shard],
+    ["Ends", expiry(seen.session_expiry_s)],
+    seen.ends_in_s === null ? null : ["Ends in", span(seen.ends_in_s)],
+    ["Subscriptions", count(seen.subscriptions)],
+    ["Queued", `${count(seen.queued)} (${bytes(seen.queued_bytes)} with those in flight)`],
+    ["In flight", count(seen.inflight)],
+    ["QoS 2 not released", count(seen.unreleased)],
+    seen.will_topic ? ["Will", raw(seen.will_topic)] : null,
+    ["Received", `${count(seen.traffic.packets_received)} packets, ${bytes(seen.traffic.bytes_received)}`],
+    ["Sent", `${count(seen.traffic.packets_sent)} packets, ${bytes(seen.traffic.bytes_sent)}`],
+  ]));
+}
+
+/** Rates, from one answer to the next. */
+function trafficCharts() {
+  const samples = [];
+  const of = (name) => (sample) => sample.rates?.[name];
+  const charts = [
+    { title: "Packets per second", format: rate, lines: [{ name: "received", value: of("packets_received") }, { name: "sent", value: of("packets_sent") }] },
+    { title: "Bytes per second", format: byteRate, lines: [{ name: "received", value: of("bytes_received") }, { name: "sent", value: of("bytes_sent") }] },
+  ].map(chart);
+  const show = (traffic) => {
+    const last = samples.at(-1);
+    const at = performance.now();
+    const change = (name) => Math.max(0, traffic[name] - last.traffic[name]) / ((at - last.at) / 1000);
+    const rates = last && Object.fromEntries(Object.keys(traffic).map((name) => [name, change(name)]));
+    samples.push({ at, moment: Date.now(), traffic, rates });
+    samples.splice(0, samples.length - SAMPLES_MAX);
+    charts.forEach((one) => one.show(samples));
+  };
+  return { elements: charts.map((one) => one.element), show };
+}
+
+function waitingTable(caption, empty) {
+  return table({
+    caption,
+    empty,
+    columns: [
+      { title: "Topic", cell: (row) => raw(row.topic) },
+      { title: "QoS", isNumber: true, cell: (row) => row.qos },
+      { title: "Payload", isNumber: true, cell: (row) => bytes(row.payload_bytes) },
+      { title: "Packet id", isNumber: true, cell: (row) => row.packet_id ?? "–" },
+    ],
+  });
+}
+
+function packetTable() {
+  return table({
+    caption: "Last packets, the newest first",
+    empty: "None is remembered: session.recorded_packets says how many are.",
+    columns: [
+      { title: "Packet", cell: (row) => h("code", null, row.kind) },
+      { title: "Direction", cell: (row) => (row.direction === "received" ? "→ received" : "← sent") },
+      { title: "Ago", isNumber: true, cell: (row) => span(row.ago_s) },
+      { title: "Bytes", isNumber: true, cell: (row) => count(row.bytes) },
+      { title: "Packet id", isNumber: true, cell: (row) => row.packet_id || "–" },
+      { title: "Details", cell: detailOf },
+      { title: "Topic", isWide: true, cell: (row) => (row.topic ? raw(row.topic) : "–") },
+    ],
+  });
+}
+
+function detailOf({ qos, dup, retain, reason }) {
+  if (qos !== undefined && qos !== null) {
+    return [`QoS ${qos}`, dup ? "dup" : "", retain ? "retain" : ""].filter(Boolean).join(", ");
+  }
+  return reason ? reasonText(reason) : "–";
+}
+
+function acts(seen, refresh) {
+  const clientId = seen.client_id;
+  const here = path(["clients", clientId]);
+  const ask_about = (text, { title, explanation, verb, act, done }) =>
+    button(text, () => confirm({
+      title,
+      text: [raw(clientId), ` ${explanation}`],
+      verb,
+      act: async () => {
+        await act();
+        // It may be that there is nothing left to show.
+        await refresh().catch(() => {});
+      },
+      done,
+    }), { "data-focus": text });
+  return [
+    seen.connection && ask_about("Disconnect", {
+      title: "Disconnect this client?",
+      explanation: "is told that it is by an operator, and may come back. Its session stays as long as it says.",
+      verb: "Disconnect",
+      act: () => ask("POST", `${here}/disconnect`),
+      done: "The client is disconnected.",
+    }),
+    seen.queued > 0 && ask_about("Empty the queue", {
+      title: "Empty the queue of this client?",
+      explanation: `loses ${count(seen.queued)} messages that wait for it.`,
+      verb: "Empty the queue",
+      act: () => ask("DELETE", `${here}/queue`),
+      done: "The queue is empty.",
+    }),
+    ask_about("End the session", {
+      title: "End the session of this client?",
+      explanation: "is disconnected, and loses its subscriptions and everything that waits for it.",
+      verb: "End the session",
+      act: () => ask("DELETE", here),
+      done: "The session has ended.",
+    }),
+    ask_about("Ban", {
+      title: "Ban this client id?",
+      explanation: "is disconnected and not let in again until the ban is lifted (page Bans).",
+      verb: "Ban",
+      act: () => ask("POST", "/v1/bans", { body: { client_id: clientId } }),
+      done: "The client id is banned.",
+    }),
+  ];
+}
+
+const EVERY_MS = 2000;
+const SAMPLES_MAX = 90;

@@ -1,0 +1,105 @@
+// Elements of the page, made of names, attributes and text. Nothing here, and nothing anywhere else, reads a text as markup: client
+// ids, topics and payloads are whatever somebody sent.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** An element of HTML. Attributes that are `on...` functions listen, true is an attribute without a value, false and null are none. */
+export function h(tag, attributes, ...children) {
+  return furnish(document.createElement(tag), attributes, children);
+}
+
+/** An element of SVG. */
+export function s(tag, attributes, ...children) {
+  return furnish(document.createElementNS(SVG, tag), attributes, children);
+}
+
+function furnish(element, attributes, children) {
+  for (const [name, value] of Object.entries(attributes ?? {})) {
+    if (typeof value === "function") {
+      element.addEventListener(name.slice(2), value);
+    } else if (value === true) {
+      element.setAttribute(name, "");
+    } else if (value !== false && value !== null && value !== undefined) {
+      element.setAttribute(name, String(value));
+    }
+  }
+  element.append(...parts(children));
+  return element;
+}
+
+/** What may stand between elements: nodes, texts, lists of both, and nothing. */
+function parts(children) {
+  return children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
+}
+
+/** Puts these in the place of all that an element has, and leaves the focus where it was if the same thing is there again. */
+export function fill(element, ...children) {
+  const focused = element.contains(document.activeElement) ? document.activeElement.dataset.focus : undefined;
+  element.replaceChildren(...parts(children));
+  if (focused !== undefined) {
+    const again = [...element.querySelectorAll("[data-focus]")].find((one) => one.dataset.focus === focused);
+    again?.focus({ preventScroll: true });
+  }
+}
+
+/** Text from outside, kept apart from what is around it: right-to-left letters and invisible ones included. */
+export function raw(text, attributes) {
+  return h("bdi", { class: "raw", ...attributes }, visible(text));
+}
+
+/** Letters that show nothing, or change how others are shown, by their numbers. */
+export function visible(text) {
+  const escaped = (letter) => `\\u{${letter.codePointAt(0).toString(16)}}`;
+  return String(text).replace(UNSEEN, escaped);
+}
+
+const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/gu;
+
+/** A link within the page: the view and what it is about. */
+export function link(place, text, attributes) {
+  return h("a", { href: `#/${place.map(encodeURIComponent).join("/")}`, ...attributes }, text);
+}
+
+export function button(text, onclick, attributes) {
+  return h("button", { type: "button", onclick, ...attributes }, text);
+}
+
+let labelled = 0;
+
+/** A form's field with its label above, and a line below that says more. */
+export function field(label, control, hint) {
+  labelled += 1;
+  control.id = `field-${labelled}`;
+  const about = hint ? h("p", { class: "hint", id: `hint-${labelled}` }, hint) : null;
+  if (about) {
+    control.setAttribute("aria-describedby", about.id);
+  }
+  return h("div", { class: "field" }, h("label", { for: control.id }, label), control, about);
+}
+
+export function choice(name, options, chosen) {
+  const entries = options.map(([value, text]) => h("option", { value, selected: value === chosen }, text));
+  return h("select", { name }, entries);
+}
+
+/** Names and values, one below the other. */
+export function facts(pairs) {
+  const rows = pairs.filter((pair) => pair && pair[1] !== null && pair[1] !== undefined);
+  return h("dl", { class: "facts" }, rows.map(([name, value]) => h("div", null, h("dt", null, name), h("dd", null, value))));
+}
+
+/** A part of a view with its heading. */
+export function section(title, ...children) {
+  return h("section", { class: "part" }, h("h2", null, title), children);
+}
+
+/** Said to whoever cannot see it, and shown for a while to whoever can. */
+export function announce(text) {
+  const place = document.getElementById("said");
+  fill(place, text);
+  const note = h("div", { class: "note", "aria-hidden": "true" }, text);
+  document.body.append(note);
+  setTimeout(() => note.remove(), NOTE_SHOWN_MS);
+}
+
+const NOTE_SHOWN_MS = 4000;

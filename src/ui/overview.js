@@ -1,0 +1,96 @@
+// The whole broker at one look: numbers, charts of the last minutes, shards, and what it is.
+
+import { get } from "./api.js";
+import { chart } from "./chart.js";
+import { facts, fill, h, link, raw, section } from "./dom.js";
+import { byteRate, bytes, count, plural, rate, span } from "./format.js";
+import { loading, poll } from "./poll.js";
+import { dropped, follow } from "./samples.js";
+import { shardTable } from "./shards.js";
+import { emptiness } from "./dialog.js";
+
+export const overview = { name: "", title: "Overview", show };
+
+function show(place, { signal, problems }) {
+  const tiles = h("div", { class: "tiles" });
+  const charts = chartsOf();
+  const shards = shardTable();
+  const about = h("div");
+  const hint = h("div", { hidden: true, class: "empty" }, emptiness("Nobody is connected yet. A first client:", `mosquitto_sub -h ${location.hostname} -t '#' -v`));
+  const waiting = loading();
+  fill(
+    place,
+    waiting,
+    tiles,
+    hint,
+    h("div", { class: "charts" }, charts.map((one) => one.element)),
+    section("Shards", shards.element),
+    section("Broker", about),
+  );
+  follow(signal, (samples) => {
+    const sample = samples.at(-1);
+    waiting.remove();
+    fill(tiles, tilesOf(sample));
+    hint.hidden = sample.total.gauges.connections > 0;
+    charts.forEach((one) => one.show(samples));
+    shards.show(sample);
+  });
+  poll(signal, BROKER_EVERY_MS, problems, async () => {
+    fill(about, aboutBroker(await get("/v1/broker", {}, signal)));
+  });
+}
+
+function tilesOf({ total, rates }) {
+  const { gauges, counters } = total;
+  const tile = (name, value, more, place) => {
+    const inside = [h("span", { class: "name" }, name), h("span", { class: "value" }, value), h("span", { class: "more" }, more)];
+    return place ? link(place, inside, { class: "tile", "data-focus": name }) : h("div", { class: "tile" }, inside);
+  };
+  const perSecond = (name) => (rates ? rate(rates[name]) : "–");
+  return [
+    tile("Connections", count(gauges.connections), plural(gauges.sessions, "session", "sessions"), ["clients"]),
+    tile("Messages in/s", perSecond("publish_received"), `${count(counters.publish_received)} so far`),
+    tile("Messages out/s", perSecond("publish_sent"), `${count(counters.publish_sent)} so far`),
+    tile("Dropped/s", rates ? rate(dropped(rates)) : "–", `${count(dropped(counters))} so far`, ["drops"]),
+    tile("Subscriptions", count(gauges.subscriptions), plural(gauges.filters, "filter", "filters"), ["subscriptions"]),
+    tile("Retained", count(gauges.retained_messages), bytes(gauges.retained_bytes), ["topics"]),
+    tile("Queued", bytes(gauges.queued_bytes), `${bytes(gauges.unsent_bytes)} unsent`),
+  ];
+}
+
+function chartsOf() {
+  const of = (name) => (sample) => sample.rates?.[name];
+  const charts = [
+    {
+      title: "Messages per second",
+      format: rate,
+      lines: [{ name: "in", value: of("publish_received") }, { name: "out", value: of("publish_sent") }],
+    },
+    {
+      title: "Bytes per second",
+      format: byteRate,
+      lines: [{ name: "in", value: of("bytes_received") }, { name: "out", value: of("bytes_sent") }],
+    },
+    {
+      title: "Connections",
+      format: count,
+      lines: [{ name: "connected", value: (sample) => sample.total.gauges.connections }, { name: "sessions", value: (sample) => sample.total.gauges.sessions }],
+    },
+    { title: "Dropped per second", format: rate, lines: [{ name: "dropped", value: (sample) => (sample.rates ? dropped(sample.rates) : undefined) }] },
+  ];
+  return charts.map(chart);
+}
+
+function aboutBroker(broker) {
+  const listeners = (broker.listeners ?? []).map((listener) => h("li", null, raw(listener)));
+  return facts([
+    ["Version", broker.version],
+    ["Stage", broker.stage],
+    ["Running for", span(broker.uptime_s)],
+    ["Process", broker.pid],
+    ["Shards", broker.shards],
+    listeners.length > 0 ? ["Listeners", h("ul", { class: "plain" }, listeners)] : null,
+  ]);
+}
+
+const BROKER_EVERY_MS = 10_000;

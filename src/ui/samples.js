@@ -1,0 +1,114 @@
+// What the shards have counted and hold, every two seconds while somebody looks, and the rates that follow from it.
+
+import { get } from "./api.js";
+import { poll } from "./poll.js";
+
+/** Between two questions. */
+const EVERY_MS = 2000;
+/** Five minutes. */
+const SAMPLES_MAX = 150;
+
+const samples = [];
+const listeners = new Set();
+
+/** Asks until the signal ends it. What goes wrong is shown at `place`. */
+export function begin(signal, place) {
+  samples.length = 0;
+  return poll(signal, EVERY_MS, place, async () => {
+    const { shards } = await get("/v1/shards", {}, signal);
+    add(performance.now(), shards);
+    for (const listener of listeners) {
+      listener(samples);
+    }
+  });
+}
+
+/** Calls back with all samples at once and with each further one, until the signal ends it. */
+export function follow(signal, listener) {
+  listeners.add(listener);
+  signal.addEventListener("abort", () => listeners.delete(listener), { once: true });
+  if (samples.length > 0) {
+    listener(samples);
+  }
+}
+
+function add(at, shards) {
+  const last = samples.at(-1);
+  const total = { counters: sum(shards, "counters"), gauges: sum(shards, "gauges") };
+  const seconds = last ? (at - last.at) / 1000 : 0;
+  // A broker that was started again counts from the beginning.
+  const isNext = last && last.shards.length === shards.length && total.counters.packets_received >= last.total.counters.packets_received;
+  const rates = isNext ? differences(total.counters, last.total.counters, seconds) : null;
+  const shardRates = isNext ? shards.map((shard, at) => differences(shard.counters, last.shards[at].counters, seconds)) : null;
+  samples.push({ at, moment: Date.now(), shards, total, rates, shardRates });
+  if (samples.length > SAMPLES_MAX) {
+    samples.shift();
+  }
+}
+
+function sum(shards, part) {
+  const total = {};
+  for (const shard of shards) {
+    for (const [name, value] of Object.entries(shard[part])) {
+      total[name] = (total[name] ?? 0) + value;
+    }
+  }
+  return total;
+}
+
+function differences(now, before, seconds) {
+  const rates = {};
+  for (const [name, value] of Object.entries(now)) {
+    rates[name] = Math.max(0, value - (before[name] ?? 0)) / seconds;
+  }
+  return rates;
+}
+
+/** Everything that is lost, by cause: the names of counters, and what they say in a few words. */
+export const CAUSES = {
+  dropped_queue_messages: "a client's queue was full: max_queued_messages",
+  dropped_queue_bytes: "a client's queue was full: max_queued_bytes",
+  dropped_queue_memory: "all queues together were full: max_queue_memory",
+  dropped_offline_qos0: "QoS 0, and the client was away",
+  dropped_expired: "expired before it was sent",
+  dropped_packet_too_large: "larger than the client takes",
+  dropped_beyond_mount: "not beneath the client's mount point",
+  dropped_mesh_full: "QoS 0, and the way to another shard was full",
+  dropped_rate: "the client left while its rates held it",
+  dropped_shared_nobody: "nobody of the shared subscription could take it",
+  dropped_purged: "an operator emptied the queue",
+  dropped_session_ended: "the session ended before it was sent",
+  denied_receive: "the access rules do not let the client have it",
+};
+
+/** Everything that was said no to. */
+export const REFUSALS = {
+  denied_publish: "publish: the access rules",
+  denied_retain: "publish retained: the access rules",
+  denied_will: "will: the access rules",
+  denied_subscribe: "subscribe: the access rules",
+  subscriptions_refused: "subscribe: limits",
+  retained_refused: "retained message: limits",
+  refused_authentication: "connect: not who it says",
+  refused_connect: "connect: an error in CONNACK",
+  refused_banned: "connect: banned",
+  refused_connect_rate: "connect: too many, or too many failed attempts",
+  refused_max_connections: "connect: max_connections",
+  refused_contested: "connect: several with one client id",
+  refused_version: "connect: the listener does not take the version",
+  refused_tls: "connect: TLS was not agreed on",
+  refused_websocket: "connect: WebSocket",
+  refused_proxy: "connect: the header of a proxy",
+  refused_unknown: "connect: first bytes that nobody speaks",
+  refused_by_client: "delivery: the client answered with an error",
+  publish_refused: "publish: well formed, and not accepted",
+  violations: "disconnect: broke the protocol",
+  keep_alive_timeouts: "disconnect: keep-alive ran out",
+  connect_timeouts: "disconnect: no CONNECT in time",
+  rate_disconnects: "disconnect: too fast for its rates",
+};
+
+/** All that was dropped, of counters or of rates. */
+export function dropped(numbers) {
+  return Object.keys(CAUSES).reduce((total, name) => total + (numbers[name] ?? 0), 0);
+}
