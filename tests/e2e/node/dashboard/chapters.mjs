@@ -1,0 +1,346 @@
+// What is done with the dashboard in a browser, chapter by chapter: `node chapters.mjs CHAPTER`, with what it needs to know as JSON in
+// DASHBOARD. It ends with 0 if all was as it should be.
+
+import assert from "node:assert/strict";
+import { mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+
+import { Browser } from "./browser.mjs";
+
+const about = JSON.parse(process.env.DASHBOARD);
+const { base, token } = about;
+
+/** Every page, with something that can be read there once it is filled. */
+const PAGES = [
+  ["#/", "Messages per second"],
+  ["#/clients", about.client],
+  [`#/clients/${encodeURIComponent(about.client)}`, "Last packets"],
+  ["#/topics", "retained message"],
+  ["#/subscriptions", about.client],
+  ["#/shards", "publish_received"],
+  ["#/drops", "Lost messages"],
+  ["#/log", "Level"],
+  ["#/publish", "Address"],
+  ["#/bans", about.banned],
+  ["#/users", "Add a user"],
+];
+
+async function signIn(page, secret = token) {
+  await page.go(`${base}/`);
+  await page.enter("input[name=token]", secret);
+  await page.press("Enter");
+}
+
+async function signedIn(page, secret = token) {
+  await signIn(page, secret);
+  await page.until(() => document.querySelectorAll(".tile").length > 0, "the overview is there");
+}
+
+async function visit(page, [hash, text]) {
+  await page.run((hash) => void (location.hash = hash), hash);
+  await page.until((hash) => location.hash === hash && document.querySelector("h1"), `${hash} is open`, hash);
+  await page.reads(text);
+}
+
+/** Nothing was asked of another host, nothing failed, and no text has become markup. */
+async function isUntouched(page) {
+  assert.equal(await page.run(() => window.hacked), undefined, "markup of a stranger has run");
+  const others = page.asked.filter((url) => !url.startsWith(`${base}/`) && !/^(ws:\/\/127\.0\.0\.1|about:|data:)/.test(url));
+  assert.deepEqual(others, [], "other hosts were asked");
+  assert.deepEqual(page.complaints, [], "the browser complains");
+}
+
+/** Pictures of every page for whoever wants to look. */
+async function shoot(page) {
+  mkdirSync(about.folder, { recursive: true });
+  for (const [name, width, isPhone, scheme] of [["light", 1280, false, "light"], ["dark", 1280, false, "dark"], ["phone", 360, true, "light"]]) {
+    await page.viewport(width, 800, isPhone);
+    await page.scheme(scheme);
+    for (const one of PAGES) {
+      await visit(page, one);
+      const title = one[0].split("/")[2] ? "client" : one[0].split("/")[1] || "overview";
+      await page.shoot(join(about.folder, `${title}-${name}.png`));
+    }
+  }
+}
+
+const CHAPTERS = {
+  async signing(page) {
+    await signIn(page, "iothub_wrong");
+    await page.reads("not known");
+    assert.match(page.complaints.pop(), /401/);
+    await signedIn(page);
+    assert(!(await page.run(() => location.href)).includes(token), "the token is in the address");
+    assert.equal(await page.run(() => JSON.stringify(localStorage).includes("iothub_")), false);
+    await page.go(`${base}/ui/#/shards`);
+    await page.run(() => location.reload());
+    await page.reads("publish_received");
+    await page.click("button", "Sign out");
+    await page.reads("It asks for a token");
+    assert.equal(await page.run(() => sessionStorage.length), 0);
+    // A token that is not known any more leads back to where one is asked for.
+    await signedIn(page);
+    await page.run(() => void (location.hash = "#/clients"));
+    await page.run(() => sessionStorage.setItem("iothub.token", "iothub_gone"));
+    await page.run(() => location.reload());
+    await page.reads("not known");
+    page.complaints.length = 0;
+    await isUntouched(page);
+  },
+
+  async pages(page) {
+    await signedIn(page);
+    for (const one of PAGES) {
+      await visit(page, one);
+      assert.equal(await page.run(() => document.querySelectorAll("h1").length), 1, one[0]);
+      assert.equal(await page.run(() => document.querySelector("main img, main script")), null, `${one[0]}: a text has become markup`);
+      assert.equal(await page.run(() => document.querySelector(".problem")?.innerText ?? ""), "", one[0]);
+    }
+    await visit(page, ["#/topics", about.topic.split("/")[0]]);
+    // A small tree is open from the beginning.
+    await page.click(".row", about.topic.split("/")[1]);
+    await page.reads(about.payload);
+    if (about.folder) {
+      await shoot(page);
+    }
+    await isUntouched(page);
+  },
+
+  async roles(page) {
+    await signedIn(page, about.viewer);
+    const texts = async (hash) => {
+      await visit(page, PAGES.find(([one]) => one === hash));
+      return page.run(() => [...document.querySelectorAll("button, nav a")].filter((one) => one.checkVisibility()).map((one) => one.innerText));
+    };
+    for (const [hash] of PAGES.filter(([hash]) => hash !== "#/users")) {
+      const found = await texts(hash);
+      for (const forbidden of ["Disconnect", "End the session", "Ban", "Delete what matches", "Users"]) {
+        assert(!found.includes(forbidden), `${hash} offers a viewer “${forbidden}”`);
+      }
+    }
+    await isUntouched(page);
+  },
+
+  async disconnect(page) {
+    await signedIn(page);
+    await visit(page, [`#/clients/${encodeURIComponent(about.victim)}`, "Last packets"]);
+    await page.click("button", "Disconnect");
+    await page.reads("Disconnect this client?");
+    await page.press("Escape");
+    await page.until(() => !document.querySelector("dialog"), "the dialog is closed");
+    assert.equal(await page.run(() => document.activeElement.innerText), "Disconnect", "the focus is where it was");
+    await page.click(".tools button", "Disconnect");
+    await page.click("dialog button", "Disconnect");
+    await page.until(() => document.getElementById("said").innerText.includes("is disconnected"), "it is said to be done");
+    page.complaints = page.complaints.filter((text) => !text.includes("404"));
+    await isUntouched(page);
+  },
+
+  async narrow(page) {
+    await page.viewport(360, 740, true);
+    await signedIn(page);
+    for (const one of PAGES) {
+      await visit(page, one);
+      const width = await page.run(() => document.documentElement.scrollWidth);
+      assert(width <= 360, `${one[0]} is ${width} wide on a phone`);
+    }
+    await page.click("button", "Menu");
+    await page.click("nav a", "Shards");
+    await page.reads("publish_received");
+    await isUntouched(page);
+  },
+
+  async colours(page) {
+    const ground = () => page.run(() => getComputedStyle(document.body).backgroundColor);
+    await page.scheme("light");
+    await signedIn(page);
+    const light = await ground();
+    await page.scheme("dark");
+    const dark = await ground();
+    assert.notEqual(light, dark);
+    const choose = (theme) =>
+      page.run((theme) => {
+        const control = document.querySelector("select[name=theme]");
+        control.value = theme;
+        control.dispatchEvent(new Event("change"));
+      }, theme);
+    await choose("light");
+    assert.equal(await ground(), light);
+    await choose("dark");
+    await page.scheme("light");
+    assert.equal(await ground(), dark);
+    await page.run(() => location.reload());
+    await page.until(() => document.querySelectorAll(".tile").length > 0, "the overview is there");
+    assert.equal(await ground(), dark, "the choice is remembered");
+    await isUntouched(page);
+  },
+
+  async keys(page) {
+    await page.go(`${base}/`);
+    await page.until(() => document.activeElement.name === "token", "the field has the focus");
+    await page.type(token);
+    await page.press("Enter");
+    await page.until(() => document.querySelectorAll(".tile").length > 0, "the overview is there");
+    // From the top: the way past the menu comes first.
+    await page.run(() => void (document.activeElement.blur(), window.scrollTo(0, 0), document.getElementById("skip").focus()));
+    assert(await page.run(() => document.activeElement.getBoundingClientRect().top >= 0), "the way past the menu is seen");
+    await page.press("Enter");
+    assert.equal(await page.run(() => document.activeElement.id), "main");
+    const tabTo = async (text) => {
+      for (let at = 0; at < 60; at += 1) {
+        const { name, outline } = await page.run(() => ({
+          name: document.activeElement.innerText,
+          outline: getComputedStyle(document.activeElement).outlineStyle,
+        }));
+        if (name === text) {
+          assert.equal(outline, "solid", `the focus on “${text}” is seen`);
+          return;
+        }
+        await page.press("Tab");
+      }
+      assert.fail(`no way to “${text}” by keys`);
+    };
+    await page.run(() => document.getElementById("skip").focus());
+    await page.press("Tab");
+    await tabTo("Clients");
+    await page.press("Enter");
+    await page.reads(about.client);
+    await tabTo(about.client);
+    await page.press("Enter");
+    await page.reads("Last packets");
+    assert.equal(await page.run(() => document.activeElement.tagName), "H1");
+    await tabTo("End the session");
+    await page.press("Enter");
+    await page.until(() => document.querySelector("dialog[open]")?.contains(document.activeElement), "the dialog has the focus");
+    await page.press("Escape");
+    await page.until(() => document.activeElement.innerText === "End the session", "the focus is where it was");
+    await visit(page, ["#/topics", about.topic.split("/")[0]]);
+    await page.until(() => document.querySelector("[role=treeitem]"), "there is a tree");
+    await page.run(() => document.querySelector("[role=treeitem][tabindex='0']").focus());
+    await page.press("End");
+    await page.press("Home");
+    for (let at = 0; at < 20 && (await page.run(() => document.activeElement.querySelector(".raw").innerText)) !== about.topic.split("/")[0]; at += 1) {
+      await page.press("ArrowDown");
+    }
+    await page.press("ArrowRight");
+    await page.press("ArrowRight");
+    await page.press("Enter");
+    await page.reads(about.payload);
+    await isUntouched(page);
+  },
+
+  async audit(page) {
+    const source = readFileSync(join(process.env.CLIENTS_NODE, "node_modules/axe-core/axe.min.js"), "utf8");
+    // The auditor makes elements of its own, which the page's policy forbids.
+    await page.send("Page.setBypassCSP", { enabled: true });
+    const check = async (what) => {
+      await page.send("Runtime.evaluate", { expression: source });
+      const found = await page.run(async () => {
+        const { violations } = await axe.run(document, { resultTypes: ["violations"] });
+        return violations.map(({ id, impact, nodes }) => `${impact} ${id}: ${nodes.map((node) => node.html).slice(0, 3).join(" | ")}`);
+      });
+      assert.deepEqual(found.filter((one) => /^(serious|critical)/.test(one)), [], what);
+    };
+    for (const scheme of ["light", "dark"]) {
+      await page.scheme(scheme);
+      await page.go(`${base}/ui/`);
+      await page.reads("It asks for a token");
+      await check(`sign in, ${scheme}`);
+      await signedIn(page);
+      for (const [width, isPhone] of [[1280, false], [360, true]]) {
+        await page.viewport(width, 800, isPhone);
+        for (const one of PAGES) {
+          await visit(page, one);
+          await check(`${one[0]}, ${scheme}, ${width} wide`);
+        }
+      }
+      await page.viewport(1280, 800);
+      await page.click("button", "Sign out");
+    }
+  },
+
+  async people(page) {
+    await signedIn(page);
+    await visit(page, ["#/users", "There are no users yet"]);
+    await page.enter("input[name=name]", "anna");
+    await page.enter("input[name=password]", "a long password");
+    await page.enter("input[name=groups]", "staff, day shift");
+    await page.click("button", "Add");
+    await page.reads("day shift");
+    await page.click("td button", "Change");
+    await page.enter("dialog input[name=groups]", "night shift");
+    await page.click("dialog button", "Change");
+    await page.until(() => !document.querySelector("dialog"), "the dialog is closed");
+    await page.reads("night shift");
+    await page.enter("input[name=name]", about.client);
+    await page.enter("input[name=password]", "a long password");
+    await page.click("button", "Add");
+    await page.until((name) => document.querySelectorAll("tbody tr").length === 2, "there are two");
+    await page.run(() => document.querySelector("button[aria-label^='Delete <']").click());
+    await page.click("dialog button", "Delete");
+    await page.until(() => document.querySelectorAll("tbody tr").length === 1 && !document.querySelector("dialog"), "there is one");
+    await visit(page, ["#/bans", about.banned]);
+    await page.enter("input[name=whom]", "10.9.0.0/16");
+    await page.run(() => void (document.querySelector("select[name=kind]").value = "address"));
+    await page.click("button", "Ban");
+    await page.reads("10.9.0.0/16");
+    await page.enter("input[name=whom]", "no address");
+    await page.click("button", "Ban");
+    await page.until(() => document.querySelector("form + div .problem"), "it is said what is wrong");
+    await page.run(() => document.querySelector("button[aria-label='Lift the ban of 10.9.0.0/16']").click());
+    await page.click("dialog button", "Lift the ban");
+    await page.until(() => !document.querySelector("main").innerText.includes("10.9.0.0/16"), "the ban is gone");
+    page.complaints = page.complaints.filter((text) => !text.includes("400"));
+    await isUntouched(page);
+  },
+
+  async exchange(page) {
+    await signedIn(page);
+    await visit(page, ["#/publish", "Address"]);
+    await page.until(() => document.querySelector("input[name=url]").value.startsWith("ws://"), "the address is known");
+    await page.click("button", "Connect");
+    await page.until(() => document.querySelector("p.state")?.innerText === "connected", "it is connected");
+    await page.enter("input[name=filter]", "page/#");
+    await page.run(() => void (document.querySelector("select[name=qos]").value = "1"));
+    await page.click("button", "Subscribe");
+    await page.reads("page/#");
+    await page.enter("input[name=topic]", "page/<b>one</b>");
+    await page.enter("textarea[name=payload]", "<img src=x onerror=window.hacked=1> äöü");
+    await page.click("button", "Publish");
+    await page.until(() => document.querySelector(".messages pre")?.innerText.includes("äöü"), "the message is there");
+    console.log("seen");
+    // From elsewhere come as many as do not fit.
+    await page.reads("300 messages");
+    await page.until(() => document.querySelectorAll(".messages li").length === 200, "the list is bounded");
+    await page.click("button", "Disconnect");
+    await page.reads("not connected: you left");
+    await page.enter("input[name=url]", "ws://127.0.0.1:1/mqtt");
+    await page.click("button", "Connect");
+    await page.reads("no WebSocket could be opened there");
+    page.complaints = page.complaints.filter((text) => !text.includes("ws://127.0.0.1:1/"));
+    await isUntouched(page);
+  },
+
+  async gone(page) {
+    await signedIn(page);
+    console.log("ready");
+    await page.reads("The broker does not answer");
+    assert(await page.run(() => document.querySelectorAll(".tile").length > 0), "what was said last is still there");
+    console.log("gone");
+    await page.until(() => document.getElementById("lost").hidden, "the broker answers again");
+    page.complaints.length = 0;
+    await isUntouched(page);
+  },
+
+};
+
+const [chapter] = process.argv.slice(2);
+const browser = Browser.start();
+try {
+  await CHAPTERS[chapter](await browser.page());
+} catch (error) {
+  console.error(error.stack);
+  process.exitCode = 1;
+} finally {
+  await browser.end();
+}

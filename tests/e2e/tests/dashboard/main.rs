@@ -1,0 +1,161 @@
+//! The dashboard of a real broker under load, in a headless Chromium: every page, by pointer and by keys, on a phone and in the dark.
+#![allow(clippy::unwrap_used)]
+
+mod stage;
+
+use std::time::{Duration, Instant};
+
+use client::{Disconnection, QoS};
+use e2e::{Link, v5};
+
+use self::stage::{Stage, VICTIM, one_browser};
+
+#[test]
+fn a_token_opens_it_and_is_in_no_address() {
+    let _one = one_browser();
+    Stage::start("dashboard-signing").play("signing");
+}
+
+#[test]
+fn every_page_shows_what_clients_made_and_runs_none_of_it() {
+    let _one = one_browser();
+    Stage::start("dashboard-pages").play("pages");
+}
+
+#[test]
+fn a_viewer_is_offered_nothing_that_it_may_not_do() {
+    let _one = one_browser();
+    Stage::start("dashboard-roles").play("roles");
+}
+
+#[test]
+fn a_client_is_disconnected_once_it_is_confirmed() {
+    let _one = one_browser();
+    let mut stage = Stage::start("dashboard-disconnect");
+    let mut victim = stage.victim.take().unwrap();
+    stage.play("disconnect");
+    match victim.disconnection() {
+        Disconnection::Ended { reason, .. } => assert_eq!(reason, client::ReasonCode::AdministrativeAction),
+        other => panic!("{VICTIM} was to be disconnected, not: {other}"),
+    }
+}
+
+#[test]
+fn it_fits_on_a_phone() {
+    let _one = one_browser();
+    Stage::start("dashboard-narrow").play("narrow");
+}
+
+#[test]
+fn it_is_light_or_dark_as_the_machine_or_the_reader_says() {
+    let _one = one_browser();
+    Stage::start("dashboard-colours").play("colours");
+}
+
+#[test]
+fn keys_alone_lead_everywhere() {
+    let _one = one_browser();
+    Stage::start("dashboard-keys").play("keys");
+}
+
+#[test]
+fn an_auditor_of_accessibility_finds_nothing_serious() {
+    let _one = one_browser();
+    Stage::start("dashboard-audit").play("audit");
+}
+
+#[test]
+fn users_and_bans_are_made_and_taken_away() {
+    let _one = one_browser();
+    let stage = Stage::start("dashboard-people");
+    stage.play("people");
+    let users = stage.api.get("/v1/users").expect(200);
+    assert_eq!(users["users"].as_array().unwrap().len(), 1, "{users}");
+    assert_eq!(users["users"][0]["groups"][0], "night shift", "{users}");
+}
+
+#[test]
+fn a_page_publishes_and_subscribes_as_a_client() {
+    let _one = one_browser();
+    let stage = Stage::start("dashboard-exchange");
+    let mut other = Link::connect(stage.broker.port_of("tcp"), v5("other"));
+    other.subscribe("page/#", QoS::AtLeastOnce);
+    let mut browser = stage.browse("exchange");
+    let message = other.message();
+    assert_eq!(message.topic, "page/<b>one</b>");
+    assert_eq!(String::from_utf8(message.payload).unwrap(), "<img src=x onerror=window.hacked=1> äöü");
+    browser.await_line("that it has come back", |line| (line == "seen").then_some(()));
+    for number in 1..300 {
+        other.publish(&format!("page/{number}"), "from elsewhere", QoS::AtLeastOnce);
+    }
+    stage::succeed(&mut browser);
+}
+
+#[test]
+fn a_broker_that_is_gone_is_told_and_found_again() {
+    let _one = one_browser();
+    let stage = Stage::start("dashboard-gone");
+    let mut browser = stage.browse("gone");
+    browser.await_line("that it is ready", |line| (line == "ready").then_some(()));
+    let stage = stage.end();
+    browser.await_line("that the broker is gone", |line| (line == "gone").then_some(()));
+    let again = stage.start_again();
+    stage::succeed(&mut browser);
+    drop(again);
+}
+
+#[test]
+fn files_come_with_what_a_browser_has_to_know() {
+    let stage = Stage::start("dashboard-files");
+    let nobody = stage.api.with_token("");
+    let moved = nobody.get("/");
+    assert_eq!(moved.status, 307);
+    assert!(moved.head.to_ascii_lowercase().contains("location: /ui/"), "{}", moved.head);
+    let page = nobody.get("/ui/");
+    assert_eq!(page.status, 200);
+    let head = page.head.to_ascii_lowercase();
+    for told in [
+        "content-type: text/html",
+        "content-security-policy: default-src 'none'; script-src 'self'",
+        "nosniff",
+        "etag: \"",
+    ] {
+        assert!(head.contains(told), "{told}: {head}");
+    }
+    assert_eq!(nobody.get("/ui/app.js").status, 200);
+    assert_eq!(nobody.get("/ui/main.rs").status, 404);
+    assert_eq!(nobody.get("/v1/caller").status, 401);
+    assert_eq!(stage.api.get("/v1/caller").expect(200)["role"], "admin");
+    assert_eq!(stage.viewer.get("/v1/caller").expect(200)["role"], "viewer");
+}
+
+#[test]
+fn the_log_is_told_as_it_is_written_and_to_so_many_at_a_time() {
+    let stage = Stage::start("dashboard-log");
+    let follow = || stage::follow_log(&stage.api);
+    let mut first = follow();
+    first.read_until(":");
+    let others: Vec<_> = (1..16)
+        .map(|_| {
+            let mut one = follow();
+            one.read_until(":");
+            one
+        })
+        .collect();
+    assert_eq!(stage.api.get("/v1/log").status, 503);
+    Link::connect(stage.broker.port_of("tcp"), v5("a-client-to-be-told-of")).close();
+    let told = first.read_until("a-client-to-be-told-of");
+    assert!(told.starts_with("data: {"), "{told}");
+    drop(others);
+    // Those who are gone make room once something was written to them.
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        Link::connect(stage.broker.port_of("tcp"), v5("another")).close();
+        let mut one = follow();
+        if one.is_let_in() {
+            break;
+        }
+        assert!(Instant::now() < deadline, "no place is given back");
+    }
+    assert_eq!(stage.api.with_token("").get("/v1/log").status, 401);
+}

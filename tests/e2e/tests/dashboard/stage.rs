@@ -1,0 +1,208 @@
+//! A broker with the dashboard, clients with names that try to be markup, some load, and the browser that looks at it.
+
+use std::env;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use client::{Publication, QoS};
+use e2e::api::Api;
+use e2e::{Broker, Link, PATIENCE, Process, Setup, program, v5};
+use serde_json::json;
+
+pub struct Stage {
+    pub broker: Broker,
+    /// With the first token, whose role is admin.
+    pub api: Api,
+    pub viewer: Api,
+    /// Whom a test may disconnect.
+    pub victim: Option<Link>,
+    _clients: Vec<Link>,
+    load: Process,
+    data: Data,
+}
+
+/// A data directory that outlives its broker, and goes with the test.
+struct Data(PathBuf);
+
+impl Drop for Data {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// What is left of a broker that has ended.
+pub struct Ended {
+    api: Api,
+    viewer: Api,
+    data: Data,
+}
+
+/// Browsers are large: one at a time.
+pub fn one_browser() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Stage {
+    #[track_caller]
+    pub fn start(name: &str) -> Stage {
+        let data = Data(program::fresh_folder(&format!("{name}-data")));
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let broker = setup(name, &data.0, port).start();
+        let api = Api::of(&broker);
+        let viewer = api.with_token(&viewer_token(&data.0));
+        Stage::fill(broker, api, viewer, data)
+    }
+
+    fn fill(broker: Broker, api: Api, viewer: Api, data: Data) -> Stage {
+        api.await_ready();
+        let port = broker.port_of("tcp");
+        let mut hostile = Link::connect(port, still(HOSTILE));
+        hostile.subscribe(&format!("house/{HOSTILE}/+"), QoS::AtLeastOnce);
+        let retained = |topic: &str, payload: &str| Publication {
+            retain: true,
+            ..Publication::new(topic, payload, QoS::AtLeastOnce)
+        };
+        hostile.publish_with(retained(TOPIC, &format!("{{\"state\":\"{HOSTILE}\"}}")));
+        hostile.publish_with(retained(&format!("<script>window.hacked=1<|script>/{HOSTILE}"), HOSTILE));
+        hostile.publish_with(Publication {
+            retain: true,
+            ..Publication::new("raw/bytes", vec![0, 1, 254, 255], QoS::AtMostOnce)
+        });
+        let victim = Link::connect(port, still(VICTIM));
+        api.post("/v1/bans", &json!({ "client_id": BANNED })).expect(200);
+        let mut load = program::command(program::beside_test("loadgen"));
+        load.args(["p2p", "-n", "5", "--rate", "500", "-q", "1", "-d", "900", "-p", &port.to_string()]);
+        let load = Process::start("loadgen", &mut load);
+        Stage { broker, api, viewer, victim: Some(victim), _clients: vec![hostile], load, data }
+    }
+
+    /// A chapter from its beginning to its end.
+    #[track_caller]
+    pub fn play(&self, chapter: &str) {
+        succeed(&mut self.browse(chapter));
+    }
+
+    /// Opens the browser for a chapter of `node/dashboard/chapters.mjs`.
+    pub fn browse(&self, chapter: &str) -> Process {
+        let about = json!({
+            "base": format!("http://127.0.0.1:{}", self.api.port),
+            "token": self.api.token,
+            "viewer": self.viewer.token,
+            "client": HOSTILE,
+            "victim": VICTIM,
+            "banned": BANNED,
+            "topic": TOPIC,
+            "payload": HOSTILE,
+            "folder": env::var("DASHBOARD_SHOTS").unwrap_or_default(),
+        });
+        let mut command = program::command(program::installed("node"));
+        command.arg(program::source("node/dashboard/chapters.mjs")).arg(chapter);
+        command.env("DASHBOARD", about.to_string()).env("CLIENTS_NODE", program::node_folder());
+        Process::start("browser", &mut command)
+    }
+
+    pub fn end(mut self) -> Ended {
+        self.load.signal(libc::SIGKILL);
+        self.load.wait();
+        self.broker.end(libc::SIGTERM);
+        Ended { api: self.api, viewer: self.viewer, data: self.data }
+    }
+}
+
+impl Ended {
+    /// The same broker, at the same address of the API.
+    pub fn start_again(self) -> Stage {
+        let broker = setup("dashboard-again", &self.data.0, self.api.port).start();
+        Stage::fill(broker, self.api, self.viewer, self.data)
+    }
+}
+
+#[track_caller]
+pub fn succeed(browser: &mut Process) {
+    let status = browser.wait_at_most(CHAPTER_PATIENCE);
+    assert!(status.success(), "{}", browser.shown());
+}
+
+fn setup(name: &str, data: &Path, api_port: u16) -> Setup {
+    let setup = Setup::bare(name).with_api().shards(2);
+    let users = setup.folder().join("users");
+    fs::write(&users, "").unwrap();
+    private(&users);
+    let text = format!(
+        "[server]\nlisten_addresses = [\"tcp://127.0.0.1:0\", \"ws://127.0.0.1:0\"]\n\
+         [authentication]\nuser_database = \"users\"\nanonymous = \"always\"\n\
+         [api]\nlisten = [\"127.0.0.1:{api_port}\"]\n",
+    );
+    setup.config(&text).args([Path::new("--data-dir"), data])
+}
+
+fn private(path: &Path) {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+#[track_caller]
+fn viewer_token(data: &Path) -> String {
+    let mut command = program::command(program::iothub());
+    command.args(["token", "add", "eye", "--role", "viewer", "--data-dir"]).arg(data);
+    let mut process = Process::start("iothub token", &mut command);
+    process.succeed();
+    process.out_lines().pop().unwrap()
+}
+
+/// A client that nobody has to keep alive.
+fn still(client_id: &str) -> client::Options {
+    client::Options { keep_alive_s: 0, ..v5(client_id) }
+}
+
+/// Somebody who reads the log.
+pub struct LogReader {
+    lines: BufReader<TcpStream>,
+    status: String,
+}
+
+pub fn follow_log(api: &Api) -> LogReader {
+    let mut stream = TcpStream::connect(("127.0.0.1", api.port)).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let head = format!(
+        "GET /v1/log HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nAuthorization: Bearer {}\r\n\r\n",
+        api.port, api.token
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut lines = BufReader::new(stream);
+    let mut status = String::new();
+    lines.read_line(&mut status).unwrap();
+    LogReader { lines, status }
+}
+
+impl LogReader {
+    pub fn is_let_in(&mut self) -> bool {
+        self.status.contains(" 200 ")
+    }
+
+    /// The first line of the stream with this text.
+    #[track_caller]
+    pub fn read_until(&mut self, text: &str) -> String {
+        let mut is_body = false;
+        loop {
+            let mut line = String::new();
+            assert!(self.lines.read_line(&mut line).unwrap() > 0, "the stream ended before “{text}”");
+            if is_body && line.contains(text) {
+                return line;
+            }
+            is_body |= line.trim().is_empty();
+        }
+    }
+}
+
+pub const HOSTILE: &str = "<img src=x onerror=window.hacked=1>";
+pub const VICTIM: &str = "victim";
+pub const BANNED: &str = "stranger";
+pub const TOPIC: &str = "door/front";
+/// Some chapters open every page several times, on a machine that does much else.
+const CHAPTER_PATIENCE: Duration = Duration::from_secs(300);
