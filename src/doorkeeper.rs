@@ -45,13 +45,10 @@ pub struct Doorkeeper {
 
 /// Whether anybody has to be asked about the clients of a listener.
 pub fn asks(settings: &Settings, entrance: &Entrance, always: bool) -> bool {
-    let wants_certificates = || {
-        // One that is revoked, or ends, ends what its client was granted, whoever grants it.
-        let tls = entrance.listener.tls(&settings.tls);
-        tls.is_configured() && tls.client_certificates != ClientCertificates::None
-    };
-    let always =
-        always || entrance.listener.rates.or(settings.rates.of).want_to_know() || wants_certificates();
+    // A certificate that is revoked, or ends, ends what its client was granted, whoever grants it.
+    let always = always
+        || entrance.listener.rates.or(settings.rates.of).want_to_know()
+        || shows_certificates(settings, entrance);
     let Admittance { ways, anonymous } = Admittance::of(&settings.authentication, &entrance.listener);
     // Whoever may come by a proxy may be anywhere.
     let may_be_relayed = !entrance.listener.proxy_protocol_from.is_empty()
@@ -63,6 +60,12 @@ pub fn asks(settings: &Settings, entrance: &Entrance, always: bool) -> bool {
         Who::Never => false,
     };
     always || !ways.is_empty() || !lets_all_in
+}
+
+/// Whether clients are asked for certificates there.
+fn shows_certificates(settings: &Settings, entrance: &Entrance) -> bool {
+    let tls = entrance.listener.tls(&settings.tls);
+    tls.is_configured() && tls.client_certificates != ClientCertificates::None
 }
 
 impl Doorkeeper {
@@ -115,15 +118,18 @@ impl Doorkeeper {
 
 /// Who decides at each listener, and those of them who know users by name. Reads every file, and says everything that is wrong.
 pub fn chains(
-    settings: &Authentication,
+    settings: &Settings,
     numbers: &Numbers,
     decoys: &Secret,
 ) -> Result<(Chains, People), Vec<Fault>> {
-    let (shared, mut people) = providers(settings, decoys)?;
+    let authentication = &settings.authentication;
+    let (shared, mut people) = providers(authentication, decoys)?;
+    let by_certificate = shared.iter().find(|(way, _)| *way == Way::Certificate);
+    let by_certificate = by_certificate.map(|(_, provider)| provider.kind());
     let mut chains = Chains::default();
     // Also where a listener was closed: its clients may be asked to prove themselves again.
-    for (name, (entrance, _)) in numbers.names().iter().zip(numbers.all()) {
-        let admittance = Admittance::of(settings, &entrance.listener);
+    for (name, (entrance, is_open)) in numbers.names().iter().zip(numbers.all()) {
+        let admittance = Admittance::of(authentication, &entrance.listener);
         let provider = |way: &Way| shared.iter().find(|(known, _)| known == way);
         let mut providers: Vec<Arc<dyn Provider>> =
             admittance.ways.iter().filter_map(provider).map(|(_, provider)| Arc::clone(provider)).collect();
@@ -138,7 +144,12 @@ pub fn chains(
         }
         let chain = Chain::new(providers);
         let strangers = everywhere == Some(true);
-        people.letting_in.push(LetsIn { kinds: chain.kinds(), strangers });
+        let mut kinds = chain.kinds();
+        // Who came in by a listener that is closed stays, whatever has become of its TLS.
+        if is_open && !shows_certificates(settings, entrance) {
+            kinds.retain(|kind| Some(*kind) != by_certificate);
+        }
+        people.letting_in.push(LetsIn { kinds, strangers });
         chains = chains.with(name, chain);
     }
     Ok((chains, people))

@@ -36,7 +36,7 @@ impl Policy {
     /// Reads every file, and says everything that is wrong.
     pub fn read(settings: &Settings, numbers: &Numbers, decoys: &Secret) -> Result<Policy, Vec<Fault>> {
         let certificates = certificates(settings, numbers);
-        let chains = doorkeeper::chains(&settings.authentication, numbers, decoys);
+        let chains = doorkeeper::chains(settings, numbers, decoys);
         let rules = rules::load(settings, numbers);
         // Read by those who have been read before: a list with something wrong in it is told once.
         let revoked = certificates.and_then(|read| Ok((read, revoked::load(settings, numbers)?)));

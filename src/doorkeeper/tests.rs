@@ -97,13 +97,14 @@ fn who_decides_stands_in_the_order_that_the_listener_says() {
         entrance(2, Ways::These(vec![Way::Certificate, Way::Http])),
         entrance(3, Ways::Off),
     ]);
-    let settings = Authentication {
+    let authentication = Authentication {
         certificate_user: CertificateUser::CommonName,
         http_url: "http://127.0.0.1:1/".to_owned(),
         order: vec![Way::Http, Way::Certificate],
         anonymous: Who::Never,
         ..Authentication::default()
     };
+    let settings = Settings { authentication, ..Settings::default() };
     let (chains, _) = chains(&settings, &numbers, &Secret::new(b"s")).expect("nothing is read");
     let shown = format!("{chains:?}");
     for expected in [
@@ -113,7 +114,6 @@ fn who_decides_stands_in_the_order_that_the_listener_says() {
     ] {
         assert!(shown.contains(expected), "{expected}: {shown}");
     }
-    let settings = Settings { authentication: settings, ..Settings::default() };
     assert!(asks(&settings, &entrance(1, Ways::Inherited), false));
     assert!(!asks(&settings, &entrance(3, Ways::Off), false));
 }

@@ -36,7 +36,11 @@ fn start(name: &str, settings: &str, names: &[&str]) -> (Broker, Authority) {
 }
 
 fn reload_with(broker: &Broker, settings: &str) {
-    fs::write(broker.folder().join("iothub.toml"), format!("{FILES}{settings}")).unwrap();
+    reload_as(broker, &format!("{FILES}{settings}"));
+}
+
+fn reload_as(broker: &Broker, text: &str) {
+    fs::write(broker.folder().join("iothub.toml"), text).unwrap();
     reload(broker);
 }
 
@@ -125,4 +129,34 @@ fn whoever_came_in_by_what_is_gone_is_disconnected_and_nobody_else() {
     reload_with(&broker, "certificate_user = \"fingerprint\"\nanonymous = \"never\"\n");
     assert_eq!(certified.ended_by_server(), ReasonCode::NotAuthorized);
     assert_eq!(broker.counter("grants_ended"), 3);
+}
+
+#[test]
+fn who_came_in_by_a_certificate_goes_where_none_is_asked_for() {
+    let settings = "jwt_keys = \"key\"\ncertificate_user = \"common_name\"\nanonymous = \"never\"\n";
+    let (broker, _authority) = start("taken-back-unasked", settings, &["certified"]);
+    let token = Issuer::Hs256(KEY.to_vec()).sign(&claims("anna", 600));
+    let login = Options { username: Some("anna".into()), password: Some(token.into()), ..v5("token") };
+    let mut with_token = Link::connect(broker.port, login);
+    let mut certified = come_with(&broker, "certified");
+
+    let asking = |how: &str| format!("{}{settings}", FILES.replace("\"required\"", &format!("\"{how}\"")));
+    reload_as(&broker, &asking("optional"));
+    is_served(&mut certified);
+    reload_as(&broker, &asking("none"));
+    assert_eq!(certified.ended_by_server(), ReasonCode::NotAuthorized);
+    is_served(&mut with_token);
+    assert_eq!(broker.counter("grants_ended"), 1);
+}
+
+#[test]
+fn who_came_in_by_a_certificate_stays_where_the_listener_is_removed_with_its_tls() {
+    let settings = "certificate_user = \"common_name\"\n";
+    let (broker, _authority) = start("taken-back-closed", settings, &["certified"]);
+    let mut certified = come_with(&broker, "certified");
+    let left =
+        "[server]\nlisten_addresses = [\"tcp://127.0.0.1:0\"]\nwatch_files = false\n[authentication]\n";
+    reload_as(&broker, &format!("{left}{settings}"));
+    assert!(try_come_with(&broker, "certified").is_err());
+    is_served(&mut certified);
 }
