@@ -12,6 +12,7 @@ use crate::{
     api::BANS,
     bans::BanText,
     config::moment,
+    output,
     remote::{Question, REFUSED, RemoteArgs, UNREACHABLE},
 };
 
@@ -102,11 +103,14 @@ pub fn run(args: &BanArgs) -> ExitCode {
     let body = body.map(|text| json!(text));
     match broker.ask(&Question { method, path: BANS, body }) {
         Ok((200, answer)) => {
-            if method == "GET" {
-                let bans = answer["bans"].as_array().into_iter().flatten();
-                bans.for_each(|ban| println!("{ban}"));
+            let bans = answer["bans"].as_array().into_iter().flatten().filter(|_| method == "GET");
+            match output::print(&bans.map(|ban| format!("{ban}\n")).collect::<String>()) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    eprintln!("iothub ban: {error}");
+                    ExitCode::from(UNREACHABLE)
+                }
             }
-            ExitCode::SUCCESS
         }
         Ok((status, answer)) => {
             let problems = answer["problems"].as_array().into_iter().flatten().filter_map(Value::as_str);
@@ -133,7 +137,7 @@ fn parse_span(text: &str) -> Result<Duration, String> {
     };
     let count: u64 = text[..unit_at].parse().map_err(|_| expected())?;
     let span = count.checked_mul(seconds).filter(|span| (1..=SPAN_S_MAX).contains(span));
-    span.map(Duration::from_secs).ok_or_else(|| "expected a time of up to 36500 days".to_owned())
+    span.map(Duration::from_secs).ok_or_else(|| "expected a time from 1s to 36500d".to_owned())
 }
 
 /// A hundred years: longer is for ever.

@@ -10,8 +10,8 @@ use std::{
 
 use aws_lc_rs::digest;
 use identity::{
-    Certificate, Chain, Chains, Enhanced, ExchangeId, Figures, Front, FrontLimits, Http, HttpOptions,
-    PasswordFile, Provider, ScramFile, Secret,
+    Certificate, Chain, Chains, Enhanced, ExchangeId, Figures, Front, FrontLimits, Http, HttpError,
+    HttpOptions, PasswordFile, Provider, ScramFile, Secret,
     jwt::{PublishedKeys, TokenKeys, TokenRules},
     provider::{
         Anonymous, ByCertificate, CallOut, CertificateName, Database, KeySource, Passwords, Scram, Tokens,
@@ -162,7 +162,6 @@ type Providers = Vec<(Way, Arc<dyn Provider>)>;
 fn providers(settings: &Authentication, decoys: &Secret) -> Result<(Providers, People), Vec<Fault>> {
     let mut providers = Providers::new();
     let mut faults = Vec::new();
-    let mut fault = |name, what| faults.push(Fault::of("authentication", name, what));
     let user = match settings.certificate_user {
         CertificateUser::None => None,
         CertificateUser::CommonName => Some(CertificateName::CommonName),
@@ -170,48 +169,28 @@ fn providers(settings: &Authentication, decoys: &Secret) -> Result<(Providers, P
         CertificateUser::Fingerprint => Some(CertificateName::Fingerprint),
     };
     providers.extend(user.map(|user| (Way::Certificate, Arc::new(ByCertificate { user }) as _)));
-    if !settings.jwt_keys.is_empty() {
-        match tokens(settings) {
-            Ok(tokens) => providers.push((Way::Token, Arc::new(tokens))),
-            Err(what) => fault("jwt_keys", what),
-        }
-    }
+    let tokens = (!settings.jwt_keys.is_empty()).then(|| tokens(settings));
+    providers.extend(taken(tokens, &mut faults).map(|tokens| (Way::Token, Arc::new(tokens) as _)));
     let mut people = People::default();
-    if !settings.user_database.is_empty() {
-        match Database::load(Path::new(&settings.user_database), decoys) {
-            Ok(users) => {
-                providers.push((Way::Database, Arc::clone(people.database.insert(Arc::new(users))) as _));
-            }
-            Err(error) => fault("user_database", error.to_string()),
-        }
+    let database = file(&settings.user_database, "user_database", |path| Database::load(path, decoys));
+    if let Some(users) = taken(database, &mut faults) {
+        providers.push((Way::Database, Arc::clone(people.database.insert(Arc::new(users))) as _));
     }
     let mut warnings = Vec::new();
-    if !settings.scram_file.is_empty() {
-        match ScramFile::load(Path::new(&settings.scram_file)) {
-            Ok((file, warned)) => {
-                warnings.extend(warned);
-                let scram = Arc::new(Scram::new(&settings.scram_file, file, decoys));
-                providers.push((Way::Scram, Arc::clone(people.scram.insert(scram)) as _));
-            }
-            Err(error) => fault("scram_file", error.to_string()),
-        }
+    let scram = file(&settings.scram_file, "scram_file", ScramFile::load);
+    if let Some((file, warned)) = taken(scram, &mut faults) {
+        warnings.extend(warned);
+        let scram = Arc::new(Scram::new(&settings.scram_file, file, decoys));
+        providers.push((Way::Scram, Arc::clone(people.scram.insert(scram)) as _));
     }
-    if !settings.password_file.is_empty() {
-        match PasswordFile::load(Path::new(&settings.password_file)) {
-            Ok((file, warned)) => {
-                warnings.extend(warned);
-                let passwords = Arc::new(Passwords::new(&settings.password_file, file));
-                providers.push((Way::Password, Arc::clone(people.passwords.insert(passwords)) as _));
-            }
-            Err(error) => fault("password_file", error.to_string()),
-        }
+    let passwords = file(&settings.password_file, "password_file", PasswordFile::load);
+    if let Some((file, warned)) = taken(passwords, &mut faults) {
+        warnings.extend(warned);
+        let passwords = Arc::new(Passwords::new(&settings.password_file, file));
+        providers.push((Way::Password, Arc::clone(people.passwords.insert(passwords)) as _));
     }
-    if !settings.http_url.is_empty() {
-        match call_out(settings) {
-            Ok(http) => providers.push((Way::Http, Arc::new(CallOut::new(http)))),
-            Err(what) => fault("http_url", what),
-        }
-    }
+    let http = (!settings.http_url.is_empty()).then(|| call_out(settings));
+    providers.extend(taken(http, &mut faults).map(|http| (Way::Http, Arc::new(CallOut::new(http)) as _)));
     if !faults.is_empty() {
         return Err(faults);
     }
@@ -221,13 +200,38 @@ fn providers(settings: &Authentication, decoys: &Secret) -> Result<(Providers, P
     Ok((providers, people))
 }
 
-fn tokens(settings: &Authentication) -> Result<Tokens, String> {
+/// What is there; what is not and should be is a fault.
+fn taken<T>(read: Option<Result<T, Fault>>, faults: &mut Vec<Fault>) -> Option<T> {
+    match read? {
+        Ok(taken) => Some(taken),
+        Err(fault) => {
+            faults.push(fault);
+            None
+        }
+    }
+}
+
+/// What the key names, if it names anything.
+fn file<T, E: ToString>(
+    name: &str,
+    key: &'static str,
+    load: impl FnOnce(&Path) -> Result<T, E>,
+) -> Option<Result<T, Fault>> {
+    (!name.is_empty()).then(|| load(Path::new(name)).map_err(|error| fault(key, error)))
+}
+
+fn fault(key: &'static str, error: impl ToString) -> Fault {
+    Fault::of("authentication", key, error.to_string())
+}
+
+fn tokens(settings: &Authentication) -> Result<Tokens, Fault> {
     let keys = &settings.jwt_keys;
     let source = if keys.contains("://") {
-        let http = http(settings, Url { key: "jwt_keys", url: keys, ca_file: &settings.jwt_ca_file }, None)?;
+        let url = Url { keys: ["jwt_keys", "jwt_ca_file"], url: keys, ca_file: &settings.jwt_ca_file };
+        let http = http(settings, url, None)?;
         KeySource::Published(PublishedKeys::new(Box::new(move || http.get()), JWKS_REFRESH_MS))
     } else {
-        KeySource::Known(TokenKeys::load(Path::new(keys)).map_err(|error| error.to_string())?)
+        KeySource::Known(TokenKeys::load(Path::new(keys)).map_err(|error| fault("jwt_keys", error))?)
     };
     let rules = TokenRules {
         issuers: settings.jwt_issuers.clone(),
@@ -239,30 +243,35 @@ fn tokens(settings: &Authentication) -> Result<Tokens, String> {
     Ok(Tokens::new(source, rules))
 }
 
-fn call_out(settings: &Authentication) -> Result<Http, String> {
-    let file = &settings.http_authorization_file;
-    let authorization = (!file.is_empty()).then(|| Secret::load(Path::new(file)));
-    let authorization = authorization.transpose().map_err(|error| error.to_string())?;
-    let url = Url { key: "http_url", url: &settings.http_url, ca_file: &settings.http_ca_file };
+fn call_out(settings: &Authentication) -> Result<Http, Fault> {
+    const FILE: &str = "http_authorization_file";
+    let authorization = file(&settings.http_authorization_file, FILE, Secret::load).transpose()?;
+    let url =
+        Url { keys: ["http_url", "http_ca_file"], url: &settings.http_url, ca_file: &settings.http_ca_file };
     http(settings, url, authorization)
 }
 
-/// What is asked over HTTP, by the key that names it.
+/// What is asked over HTTP, and the keys of the URL and of those who may have signed its server's certificate.
 struct Url<'a> {
-    key: &'a str,
+    keys: [&'static str; 2],
     url: &'a str,
     ca_file: &'a str,
 }
 
 /// The secret goes with every question: it is for the call-out, and for no server of keys.
-fn http(settings: &Authentication, url: Url<'_>, authorization: Option<Secret>) -> Result<Http, String> {
+fn http(settings: &Authentication, url: Url<'_>, authorization: Option<Secret>) -> Result<Http, Fault> {
     let options = HttpOptions {
         url: url.url.to_owned(),
         timeout: Some(Duration::from_secs(settings.http_timeout_secs)),
         ca_file: (!url.ca_file.is_empty()).then(|| Path::new(url.ca_file).to_owned()),
         authorization,
     };
-    Http::new(&options).map_err(|error| format!("authentication.{}: {error}", url.key))
+    let [of_url, of_ca_file] = url.keys;
+    Http::new(&options).map_err(|error| match error {
+        HttpError::File(_) | HttpError::NoCertificate { .. } => fault(of_ca_file, error),
+        HttpError::Authorization => fault("http_authorization_file", error),
+        HttpError::Url(_) | HttpError::Credentials | HttpError::NoSystem => fault(of_url, error),
+    })
 }
 
 /// Published keys change seldom, and a token whose key is not known fetches them at once.

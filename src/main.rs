@@ -25,6 +25,7 @@ mod observer;
 #[cfg(test)]
 mod one_question;
 mod open_files;
+mod output;
 mod passwd;
 mod people;
 mod policy;
@@ -188,6 +189,7 @@ fn serve_control(
     api.context().set_observer(started.observer.clone());
     let running = Running::new(started, loaded, api.context().clone());
     api.open(&loaded.settings, running.started.broker.desk())?;
+    start::announce(&running.started, &loaded.settings);
     let (found, changed) = crossbeam_channel::bounded(1);
     let watch = Watch::start(found).map_err(|error| {
         format!("the thread that watches files cannot be started: {error}. {}", threads::REMEDY)

@@ -108,7 +108,7 @@ impl Facts {
     /// Looks at the files as they are now.
     pub fn look(&self, files: &[NamedFile], rules: &Rules) -> Facts {
         let fact = |file: &NamedFile| {
-            let bytes = identity::read_file(&file.path, FILE_BYTES_MAX).unwrap_or_default();
+            let bytes = identity::read_file(&file.path, identity::FILE_BYTES_MAX).unwrap_or_default();
             Fact {
                 file: format!("{} {}", file.what.name(), file.path.display()),
                 words: words(file.what, &file.path, &bytes, rules),
@@ -195,9 +195,6 @@ pub fn whose(certificate: &X509Certificate<'_>) -> String {
     let first = alternative.and_then(|names| names.value.general_names.first().map(ToString::to_string));
     common_name.map(str::to_owned).or(first).unwrap_or_else(|| "no name".to_owned())
 }
-
-/// As much as the largest of them may have.
-const FILE_BYTES_MAX: u64 = 512 << 20;
 
 #[cfg(test)]
 mod tests {

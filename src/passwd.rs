@@ -117,10 +117,10 @@ pub fn rewrite(
     }
     let replacement = Replacement::begin(path).map_err(|error| error.to_string())?;
     let before = match is_begun {
-        true => Vec::new(),
-        false => fs::read(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?,
+        true => Zeroizing::default(),
+        false => identity::read_file(path, identity::FILE_BYTES_MAX).map_err(|error| error.to_string())?,
     };
-    let mut lines = UserLines::parse(&Zeroizing::new(before));
+    let mut lines = UserLines::parse(&before);
     change(&mut lines)?;
     replacement.finish(&lines.bytes()).map_err(|error| error.to_string())
 }
@@ -156,7 +156,7 @@ fn hash(args: &PasswdArgs, cost: Cost) -> Result<Hash, String> {
 fn warnings(path: &Path) -> Vec<String> {
     let mut warnings = open_to_others(path);
     // It was just written: one that cannot be read has its warning already.
-    if let Ok(bytes) = fs::read(path).map(Zeroizing::new)
+    if let Ok(bytes) = identity::read_file(path, identity::FILE_BYTES_MAX)
         && let Err(problems) = PasswordFile::parse(&path.to_string_lossy(), &bytes)
     {
         warnings.extend(

@@ -2,7 +2,7 @@
 //!
 //! All of it is read and checked before any of it counts, at a start as at a reload.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use access::Rules;
 use identity::{Chains, Secret};
@@ -10,6 +10,7 @@ use rustls::ServerConfig;
 
 use crate::{
     access as rules,
+    api::token_list::TokenList,
     config::{Api, Fault, Scheme, Settings, Tls},
     doorkeeper,
     listen::Entrance,
@@ -40,7 +41,7 @@ impl Policy {
         let rules = rules::load(settings, numbers);
         // Read by those who have been read before: a list with something wrong in it is told once.
         let revoked = certificates.and_then(|read| Ok((read, revoked::load(settings, numbers)?)));
-        let api_tls = api_tls(&settings.api);
+        let api_tls = api_tls(&settings.api).and_then(|tls| check_tokens(&settings.api).map(|()| tls));
         match (revoked, chains, rules, api_tls) {
             (Ok((certificates, revoked)), Ok((chains, people)), Ok(rules), Ok(api_tls)) => {
                 Ok(Policy { certificates, chains, people, rules, revoked, api_tls })
@@ -78,6 +79,16 @@ pub fn api_tls(settings: &Api) -> Result<Option<Arc<ServerConfig>>, Vec<Fault>> 
     };
     let config = tls::load(&files).map_err(|faults| faults.into_iter().map(fault).collect::<Vec<_>>())?;
     Ok(Some(tls::speaking(&config, Scheme::SecureWebSocket.protocols())))
+}
+
+/// A file of tokens that is not there yet is made.
+fn check_tokens(settings: &Api) -> Result<(), Vec<Fault>> {
+    let path = Path::new(&settings.tokens_file);
+    if settings.tokens_file.is_empty() || settings.listen.is_empty() || !path.exists() {
+        return Ok(());
+    }
+    let fault = |what| vec![Fault::of("api", "tokens_file", what)];
+    TokenList::load(path).map(drop).map_err(fault)
 }
 
 /// Listeners with the same files share what was read of them, and the keys of their tickets.

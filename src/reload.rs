@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     api::{Meant, RELOAD},
+    output,
     remote::{Question, REFUSED, RemoteArgs, UNREACHABLE},
 };
 
@@ -33,11 +34,11 @@ pub fn run(args: &ReloadArgs) -> ExitCode {
     match args.broker.ask(&Question { method, path: RELOAD, body }) {
         Ok((status, answer)) => {
             let (text, code) = told(status, &answer);
-            // Who does not read it still gets the code.
-            let _ = match code {
-                0 => io::stdout().write_all(text.as_bytes()),
-                _ => io::stderr().write_all(text.as_bytes()),
-            };
+            let printed = if code == 0 { output::print(&text) } else { Err(text) };
+            if let Err(text) = printed {
+                // It is done or refused, whoever hears of it.
+                let _ = writeln!(io::stderr(), "{}", text.trim_end());
+            }
             ExitCode::from(code)
         }
         Err(unasked) => unasked.tell("iothub reload"),

@@ -38,6 +38,7 @@ use crate::{
 /// A broker that listens, and how many shards it has.
 pub struct Started {
     pub broker: Broker,
+    kernel: String,
     pub shards: u8,
     pub doorkeeper: Arc<Doorkeeper>,
     pub numbers: Numbers,
@@ -55,7 +56,7 @@ pub struct Started {
     _watchdog: Option<Watchdog>,
 }
 
-/// Starts every shard and says where the broker listens. The error is a sentence for the log.
+/// Starts every shard. The error is a sentence for the log.
 pub fn start(loaded: &Loaded) -> Result<Started, String> {
     let settings = &loaded.settings;
     check_open_files(settings)?;
@@ -104,13 +105,9 @@ pub fn start(loaded: &Loaded) -> Result<Started, String> {
     let interval = Duration::from_secs(settings.server.sys_interval_secs);
     let sys = Sys::start(observer.clone(), interval).map_err(no_thread)?;
     let _watchdog = watchdog::start(observer.clone()).map_err(no_thread)?;
-    let places = places(&numbers, &broker);
-    announce(&places, shards, &probe);
-    warnings::all(settings, &numbers).iter().for_each(|warning| tracing::warn!("{warning}"));
-    let details: Vec<String> = places.iter().map(|(scheme, place)| listen::shown(*scheme, place)).collect();
-    audit::tell(&Act { act: "start", by: "", outcome: "done", details: &details });
     Ok(Started {
         broker,
+        kernel: probe.kernel.to_string(),
         shards,
         doorkeeper,
         numbers,
@@ -264,11 +261,16 @@ pub fn places(numbers: &Numbers, broker: &Broker) -> Vec<(Scheme, Place)> {
 }
 
 /// One line says where, and how others get in.
-fn announce(places: &[(Scheme, Place)], shards: u8, probe: &Probe) {
-    let listening = listening_on(places);
-    let version = env!("CARGO_PKG_VERSION");
-    tracing::info!(version, shards, kernel = %probe.kernel, "{listening}");
+/// Says where the broker listens, when all of it is there that somebody may ask.
+pub fn announce(started: &Started, settings: &Settings) {
+    let places = places(&started.numbers, &started.broker);
+    let listening = listening_on(&places);
+    let (version, shards, kernel) = (env!("CARGO_PKG_VERSION"), started.shards, &*started.kernel);
+    tracing::info!(version, shards, kernel, "{listening}");
     notify::ready(&listening);
+    warnings::all(settings, &started.numbers).iter().for_each(|warning| tracing::warn!("{warning}"));
+    let details: Vec<String> = places.iter().map(|(scheme, place)| listen::shown(*scheme, place)).collect();
+    audit::tell(&Act { act: "start", by: "", outcome: "done", details: &details });
 }
 
 pub fn listening_on(places: &[(Scheme, Place)]) -> String {

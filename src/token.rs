@@ -12,10 +12,10 @@ use identity::Replacement;
 use crate::{
     api::{
         self,
-        token_list::{Role, TokenList},
+        token_list::{Role, Token, TokenList},
     },
     config::{self, Flags},
-    passwd,
+    output, passwd,
 };
 
 /// Make, remove and list tokens of the HTTP API.
@@ -83,9 +83,11 @@ pub fn run(args: &TokenArgs) -> ExitCode {
 }
 
 fn add(path: &Path, args: &AddArgs) -> Result<(), String> {
-    let secret = change(path, |list| list.add(&args.name, args.role))?;
-    println!("{secret}");
-    Ok(())
+    // Told before it is kept: nobody finds it out of the file.
+    change(path, |list| {
+        let secret = list.add(&args.name, args.role)?;
+        output::print(&format!("{secret}\n"))
+    })
 }
 
 fn remove(path: &Path, name: &str) -> Result<(), String> {
@@ -96,19 +98,16 @@ fn remove(path: &Path, name: &str) -> Result<(), String> {
 }
 
 fn list(path: &Path) -> Result<(), String> {
-    for token in TokenList::load(path)?.tokens {
-        println!("{}\t{}", token.name, token.role.word());
-    }
-    Ok(())
+    let line = |token: &Token| format!("{}\t{}\n", token.name, token.role.word());
+    output::print(&TokenList::load(path)?.tokens.iter().map(line).collect::<String>())
 }
 
 /// Whoever reads the file finds it as it was or as it is to be.
-fn change<T>(path: &Path, change: impl FnOnce(&mut TokenList) -> Result<T, String>) -> Result<T, String> {
+fn change(path: &Path, change: impl FnOnce(&mut TokenList) -> Result<(), String>) -> Result<(), String> {
     let replacement = Replacement::begin(path).map_err(|error| error.to_string())?;
     let mut list = if path.exists() { TokenList::load(path)? } else { TokenList::default() };
-    let changed = change(&mut list)?;
-    replacement.finish(&list.bytes()).map_err(|error| error.to_string())?;
-    Ok(changed)
+    change(&mut list)?;
+    replacement.finish(&list.bytes()).map(drop).map_err(|error| error.to_string())
 }
 
 impl PlaceArgs {

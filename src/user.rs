@@ -1,7 +1,6 @@
 //! `iothub user`: changes the user database.
 
 use std::{
-    fs,
     io::{self, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -13,9 +12,8 @@ use identity::{
     Hash, Kind, Replacement, Secret, UserRecord, UserTable, check_user,
     scram::{Credential, ITERATIONS_DEFAULT, Mechanism},
 };
-use zeroize::Zeroizing;
 
-use crate::passwd;
+use crate::{output, passwd};
 
 /// Add, change, delete and list the users of a user database.
 ///
@@ -176,13 +174,7 @@ fn list(file: &Path) -> Result<Vec<String>, String> {
         text.push_str(&words.join("\t"));
         text.push('\n');
     }
-    match io::stdout().write_all(text.as_bytes()) {
-        // A reader that has gone away has read enough.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(format!("the list cannot be written to standard output: {error}"))
-        }
-        _ => Ok(Vec::new()),
-    }
+    output::print(&text).map(|()| Vec::new())
 }
 
 /// Changes the table and puts it in its place; gives what is to be warned of.
@@ -207,8 +199,8 @@ pub fn change_table<E: From<String>>(
 
 /// Also a file that others can read: a broker refuses it, and this is how it is mended.
 pub fn read(file: &Path) -> Result<UserTable, String> {
-    let bytes = fs::read(file).map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
-    UserTable::parse(&file.to_string_lossy(), &Zeroizing::new(bytes))
+    let bytes = identity::read_file(file, identity::FILE_BYTES_MAX).map_err(|error| error.to_string())?;
+    UserTable::parse(&file.to_string_lossy(), &bytes)
         .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
 }
 

@@ -60,7 +60,7 @@ impl Http {
         if rest
             .is_none_or(|rest| rest.is_empty() || rest.starts_with('/') || rest.contains(char::is_whitespace))
         {
-            return Err(HttpError::Url(options.url.clone()));
+            return Err(HttpError::Url(shown(&options.url).to_owned()));
         }
         let is_printable = |secret: &Secret| secret.expose().iter().all(|b| (b' '..=b'~').contains(b));
         if !options.authorization.as_ref().is_none_or(is_printable) {
@@ -81,8 +81,9 @@ impl Http {
         Ok(Http { agent, url: options.url.clone(), authorization: options.authorization.clone() })
     }
 
-    pub fn url(&self) -> &str {
-        &self.url
+    /// The URL as logs may have it: what stands behind a question mark may be a secret.
+    pub fn shown(&self) -> &str {
+        shown(&self.url)
     }
 
     /// What stands there, if it is there.
@@ -95,7 +96,7 @@ impl Http {
         let status = answer.status().as_u16();
         match status {
             200 => self.body(answer),
-            status => Err(format!("{} answers with status {status}", self.url)),
+            status => Err(format!("{} answers with status {status}", self.shown())),
         }
     }
 
@@ -148,8 +149,12 @@ impl Http {
     }
 
     fn failure(&self, error: &ureq::Error) -> String {
-        format!("{}: {error}", self.url)
+        format!("{}: {error}", self.shown())
     }
+}
+
+fn shown(url: &str) -> &str {
+    url.split(['?', '#']).next().unwrap_or_default()
 }
 
 fn tls(ca_file: Option<&Path>) -> Result<TlsConfig, HttpError> {
@@ -180,7 +185,7 @@ fn tls(ca_file: Option<&Path>) -> Result<TlsConfig, HttpError> {
 
 impl std::fmt::Debug for Http {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Http").field("url", &self.url).finish_non_exhaustive()
+        f.debug_struct("Http").field("url", &self.shown()).finish_non_exhaustive()
     }
 }
 

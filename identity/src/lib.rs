@@ -42,7 +42,7 @@ pub use front::{Figures, Front, FrontLimits};
 pub use http::{Http, HttpError, HttpOptions};
 pub use judgement::{Answer, Exchange, Identity, Judgement, Reason, Rejection};
 pub use known::{Known, Rights};
-pub use named_file::{FileError, read as read_file};
+pub use named_file::{FILE_BYTES_MAX, FileError, read as read_file};
 pub use password::{Cost, Hash, HashError, Kind};
 pub use password_file::{LoadError, Match, PasswordFile, Problem, ProblemKind, Warning};
 pub use priority::give_way;

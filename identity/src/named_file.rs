@@ -64,6 +64,9 @@ impl NamedFile<'_> {
     }
 }
 
+/// Room for a million users with the longest of hashes.
+pub const FILE_BYTES_MAX: u64 = 512 << 20;
+
 #[cfg(test)]
 mod tests {
     use std::{

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     Secret,
-    named_file::{FileError, NamedFile},
+    named_file::{FILE_BYTES_MAX, FileError, NamedFile},
 };
 
 /// The whole of a file that others can neither read nor change. Links are followed, as those of mounted secrets must be.
@@ -50,9 +50,6 @@ fn remedy(path: &Path, what: &str) -> String {
     let mode = if what == "change" { "go-w,o=" } else { "o=" };
     format!("chmod {mode} {}", path.display())
 }
-
-/// Room for a million users with the longest of hashes.
-const FILE_BYTES_MAX: u64 = 512 << 20;
 
 #[cfg(test)]
 mod tests {

@@ -70,7 +70,7 @@ impl Loaded {
         let (section, name) = fault.key?;
         let key = Key::find(section, name)?;
         let (_, origin) = self.origins.iter().find(|(known, _)| std::ptr::eq(*known, key))?;
-        Some((origin.clone(), format!("{section}.{name}"), key.show(&self.settings)))
+        Some((origin.clone(), format!("{section}.{name}"), key.told(&self.settings)))
     }
 }
 

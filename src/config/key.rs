@@ -200,6 +200,20 @@ impl Key {
         Ok(())
     }
 
+    /// As the log may have it: a URL without its user and password, and without what stands behind a question mark.
+    pub fn told(&self, settings: &Settings) -> String {
+        let shown = self.show(settings);
+        let is_url = ["jwt_keys", "http_url"].contains(&self.name);
+        let Some((scheme, rest)) = shown.split_once("://").filter(|_| is_url) else { return shown };
+        let (rest, dots) = match rest.split_once(['?', '#']) {
+            Some((rest, _)) => (rest, "?...\""),
+            None => (rest, ""),
+        };
+        let authority = rest.find('/').unwrap_or(rest.len());
+        let host = rest[..authority].rfind('@').map_or(0, |at| at + 1);
+        format!("{scheme}://{}{dots}", &rest[host..])
+    }
+
     /// The value as the file would write it.
     pub fn show(&self, settings: &Settings) -> String {
         // The places give mutable references; a copy costs nothing here.

@@ -29,7 +29,8 @@ impl Settings {
     pub fn changes(&self, before: &Settings) -> Vec<String> {
         let is_told = |key: &&Key| key.counts_at_once() && key.name != "listen_addresses";
         let of_keys = differing(self, before, KEYS).filter(is_told).map(|key| {
-            format!("{}.{} is {} (before: {})", key.section, key.name, key.show(self), key.show(before))
+            let (now, then) = (key.told(self), key.told(before));
+            format!("{}.{} is {now} (before: {then})", key.section, key.name)
         });
         let (now, then) = (self.bans().len(), before.bans().len());
         let of_bans = (self.bans != before.bans).then(|| format!("{now} banned (before: {then})"));
@@ -91,13 +92,18 @@ mod tests {
             ("log", "format", "json"),
             ("runtime", "shards", "3"),
             ("server", "max_packet_size", "2 MiB"),
+            ("authentication", "http_url", "http://h/p?key=quiet"),
         ] {
             let key = Key::find(section, name).expect(name);
             key.set(&mut now, &Value::Word(word)).expect(word);
         }
         assert_eq!(
             now.changes(&before),
-            ["session.max_inflight is 7 (before: 100)", "log.level is \"debug\" (before: \"info\")"]
+            [
+                "authentication.http_url is \"http://h/p?...\" (before: \"\")",
+                "session.max_inflight is 7 (before: 100)",
+                "log.level is \"debug\" (before: \"info\")"
+            ]
         );
         assert_eq!(
             now.waits_for_start(&before),

@@ -315,6 +315,23 @@ fn a_file_of_mosquitto_is_recognised() {
 }
 
 #[test]
+fn what_is_secret_in_a_url_is_told_to_nobody() {
+    for (url, told) in [
+        ("https://anna:quiet@h:1/p?key=quiet", "https://h:1/p?..."),
+        ("https://quiet@h", "https://h"),
+        ("http://h#quiet", "http://h?..."),
+        ("http://h/@p", "http://h/@p"),
+    ] {
+        let file = Scratch::new(format!("[authentication]\nhttp_url = \"{url}\"\n"));
+        let loaded = load(Some(&file.0), [], &Flags::default()).expect("no problem");
+        let fault = Fault::of("authentication", "http_url", "not taken".to_owned());
+        let expected =
+            format!("{}, line 2: authentication.http_url = \"{told}\": not taken", file.0.display());
+        assert_eq!(loaded.sentences(&[fault]), [expected]);
+    }
+}
+
+#[test]
 fn a_fault_is_told_with_the_place_that_names_the_file() {
     let file = Scratch::new(
         "[tls]\nkey_files = [\"a.key\"]\n[[listener]]\naddress = \"tls://127.0.0.1:1\"\n\

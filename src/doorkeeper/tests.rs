@@ -49,8 +49,9 @@ fn a_url_with_a_password_is_refused_and_not_repeated() {
     let url = "https://anna:hunter2@example.com/";
     let settings = Authentication { jwt_keys: url.into(), http_url: url.into(), ..Authentication::default() };
     for (key, error) in [("jwt_keys", tokens(&settings).err()), ("http_url", call_out(&settings).err())] {
-        let error = error.expect("refused");
-        assert!(error.contains(key) && !error.contains("hunter2"), "{error}");
+        let fault = error.expect("refused");
+        assert!(!fault.what.contains("hunter2"), "{fault:?}");
+        assert_eq!(fault, Fault::of("authentication", key, fault.what.clone()));
     }
 }
 
@@ -61,7 +62,9 @@ fn the_server_of_keys_has_authorities_of_its_own() {
         jwt_ca_file: "/nowhere/at/all".into(),
         ..Authentication::default()
     };
-    assert!(tokens(&settings).expect_err("no file").contains("/nowhere/at/all"));
+    let fault = tokens(&settings).expect_err("no file");
+    assert!(fault.what.contains("/nowhere/at/all"), "{fault:?}");
+    assert_eq!(fault, Fault::of("authentication", "jwt_ca_file", fault.what.clone()));
 }
 
 #[test]

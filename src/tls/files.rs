@@ -6,6 +6,7 @@ use rustls::pki_types::{
     CertificateDer, CertificateRevocationListDer, PrivateKeyDer,
     pem::{self, PemObject},
 };
+use x509_parser::{prelude::FromDer as _, revocation_list::CertificateRevocationList, x509::X509Version};
 use zeroize::Zeroizing;
 
 /// All certificates of the file, in their order. There is at least one.
@@ -29,7 +30,25 @@ pub fn revocations(path: &Path) -> Result<Vec<CertificateRevocationListDer<'stat
             path.display()
         ));
     }
+    found.iter().try_for_each(|list| check_list(list)).map_err(|why| format!("{}: {why}", path.display()))?;
     Ok(found)
+}
+
+/// What a library says of such lists does not say what to do about them.
+fn check_list(der: &[u8]) -> Result<(), String> {
+    let (_, list) = CertificateRevocationList::from_der(der)
+        .map_err(|error| format!("the revocation list cannot be read: {error}"))?;
+    let lacks = match (list.version(), list.crl_number()) {
+        (None | Some(X509Version::V1), _) => "is of version 1",
+        (_, None) => "has no number",
+        _ => return Ok(()),
+    };
+    Err(format!(
+        "the revocation list of {} {lacks}, and certificates cannot be checked by it. With openssl: give the section that \
+         crl_extensions names in openssl.cnf authorityKeyIdentifier=keyid:always, a crlnumber file to the authority, and make the \
+         list again (openssl ca -gencrl)",
+        list.issuer()
+    ))
 }
 
 /// The file's first private key. Nobody but owner and group may read the file.

@@ -217,3 +217,32 @@ fn every_file_that_cannot_be_used_is_named_with_its_remedy() {
     }
     assert!(load(&good).is_ok());
 }
+
+#[test]
+fn a_revocation_list_as_openssl_makes_it_by_default_is_refused_with_what_to_do() {
+    let folder = Folder::new("plain-lists");
+    for (list, why) in
+        [(OF_VERSION_1, "the revocation list of CN=ca is of version 1"), (WITHOUT_NUMBER, "has no number")]
+    {
+        fs::write(folder.path.join("crl.pem"), list).expect("written");
+        let refused =
+            super::files::revocations(&folder.path.join("crl.pem")).expect_err("nothing to check by");
+        assert!(refused.contains(why) && refused.contains("openssl ca -gencrl"), "{refused}");
+    }
+}
+
+/// Made by `openssl ca -gencrl`: without `crl_extensions`, and with them but without a file of numbers.
+const OF_VERSION_1: &str = "\
+-----BEGIN X509 CRL-----\n\
+MIGTMDswCgYIKoZIzj0EAwIwDTELMAkGA1UEAwwCY2EXDTI2MTEyMTIyNTE0OVoY\n\
+DzIxMjYxMDI4MjI1MTQ5WjAKBggqhkjOPQQDAgNIADBFAiAYVdavJ4fs4hQZ20cj\n\
+/WwvVSlh9icJ/+nibYtAtISIegIhAP8W7SkR+elVJMFfhstlfu2glELeKz4iHZm0\n\
+rMfBVmap\n\
+-----END X509 CRL-----\n\n";
+const WITHOUT_NUMBER: &str = "\
+-----BEGIN X509 CRL-----\n\
+MIG8MGMCAQEwCgYIKoZIzj0EAwIwDTELMAkGA1UEAwwCY2EXDTI2MTEyMTIyNTE0\n\
+OVoYDzIxMjYxMDI4MjI1MTQ5WqAjMCEwHwYDVR0jBBgwFoAUGUMvdnDVxIR+aziY\n\
+4oqylo4rYJgwCgYIKoZIzj0EAwIDSQAwRgIhALUKggNZ1NtYkr8JKNNAQuTpT4Gw\n\
+YQ+srhhGHGBaqcpJAiEA0BIUPnS4iynLq0fYkNM96tphmBIc3CVdiTiEVZNaAuA=\n\
+-----END X509 CRL-----\n\n";

@@ -36,6 +36,22 @@ fn what_cannot_be_asked_is_told_at_once() {
     assert!(matches!(Http::new(&options), Err(HttpError::Authorization)));
 }
 
+#[test]
+fn what_stands_behind_a_question_mark_is_shown_to_nobody() {
+    let url = "http://127.0.0.1:1/keys?token=quiet#quiet".to_owned();
+    let http = Http::new(&HttpOptions { url, ..HttpOptions::default() }).expect("a URL");
+    let shown = [
+        http.get().expect_err("nobody listens there"),
+        http.post_json(b"{}").expect_err("nobody listens there"),
+        format!("{http:?} {}", http.shown()),
+        Http::new(&HttpOptions { url: "ftp://a?quiet".to_owned(), ..HttpOptions::default() })
+            .expect_err("no URL of ours")
+            .to_string(),
+    ];
+    assert!(shown.iter().all(|text| !text.contains("quiet")), "{shown:?}");
+    assert!(shown[0].contains("http://127.0.0.1:1/keys: "), "{shown:?}");
+}
+
 /// A server with a certificate of its own making, which is given as PEM. Answers whoever gets through the handshake.
 fn server() -> (String, String) {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");

@@ -24,7 +24,7 @@ pub struct CallOut {
 
 impl CallOut {
     pub fn new(http: Http) -> CallOut {
-        CallOut { name: format!("call-out {}", http.url()), http }
+        CallOut { name: format!("call-out {}", http.shown()), http }
     }
 
     fn identity(&self, ask: &Ask, answer: &Map<String, Value>) -> Option<Identity> {
@@ -96,7 +96,7 @@ impl Provider for CallOut {
             Ok((401 | 403, _)) => Some(denied()),
             Ok((200, body)) => self.understood(ask, &body),
             Ok((status, _)) => {
-                return unavailable(format!("{} answers with status {status}", self.http.url()));
+                return unavailable(format!("{} answers with status {status}", self.http.shown()));
             }
             Err(error) => return unavailable(error),
         };
@@ -107,7 +107,7 @@ impl Provider for CallOut {
                 Judgement::reject(Reason::NotAuthorized, "what was said about the client is over")
             }
             Some(judgement) => judgement,
-            None => unavailable(format!("{} answers with what is no judgement", self.http.url())),
+            None => unavailable(format!("{} answers with what is no judgement", self.http.shown())),
         }
     }
 }

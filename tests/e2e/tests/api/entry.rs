@@ -173,3 +173,25 @@ fn a_file_of_tokens_that_others_can_read_ends_the_start() {
     assert!(ended.says("others on this machine can read tokens"), "{ended:?}");
     assert!(!Path::new("tokens").exists());
 }
+
+#[test]
+fn a_token_that_nobody_could_read_is_not_kept() {
+    let folder = program::fresh_folder("api-untold");
+    let file = folder.join("tokens");
+    let token = |args: &[&str]| {
+        let mut command = program::command(program::iothub());
+        command.arg("token").args(args).arg("--file").arg(&file);
+        command
+    };
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let untold = token(&["add", "grafana", "--role", "viewer"]).stdout(full).output().unwrap();
+    let said = String::from_utf8_lossy(&untold.stderr);
+    assert!(untold.status.code() == Some(1) && said.contains("standard output"), "{untold:?}");
+    assert!(!file.exists(), "nobody has the token");
+    let told = token(&["add", "grafana", "--role", "viewer"]).output().unwrap();
+    assert!(told.status.success() && told.stdout.len() > 40, "{told:?}");
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let untold = token(&["list"]).stdout(full).output().unwrap();
+    assert_eq!(untold.status.code(), Some(1), "{untold:?}");
+    fs::remove_dir_all(folder).unwrap();
+}

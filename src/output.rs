@@ -1,0 +1,14 @@
+//! Standard output of commands that print something short and end.
+
+use std::io::{self, Write as _};
+
+/// A reader that has gone away has read enough; everybody else has to get it. The error is a sentence.
+pub fn print(text: &str) -> Result<(), String> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(format!("nothing can be written to standard output: {error}"))
+        }
+        _ => Ok(()),
+    }
+}
