@@ -1,7 +1,6 @@
 //! `iothub user`: changes the user database.
 
 use std::{
-    io::{self, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,

@@ -23,7 +23,7 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String>
 
 /// The lists of revoked certificates. There is at least one.
 pub fn revocations(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, String> {
-    let found = objects(path, &read(path)?)?;
+    let found: Vec<CertificateRevocationListDer<'static>> = objects(path, &read(path)?)?;
     if found.is_empty() {
         return Err(format!(
             "{}: no revocation list in it: expected -----BEGIN X509 CRL-----",

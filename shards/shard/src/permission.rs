@@ -240,6 +240,15 @@ impl Shard {
         may
     }
 
+    /// The same as a question of somebody who tells nobody of it: nothing is counted.
+    pub(crate) fn could_receive(&mut self, conn: ConnId, topic: &str) -> bool {
+        self.hold_anew(conn);
+        let Some(permissions) = self.permissions.as_mut() else { return true };
+        let standing = self.connections.get(conn).and_then(|connection| connection.standing.as_ref());
+        let Some(held) = standing.and_then(|standing| standing.held.as_ref()) else { return false };
+        permissions.memory.check(&held.holder, &Ask::new(Action::Receive, topic)).is_allowed
+    }
+
     /// The highest QoS that the client is granted.
     pub(crate) fn qos_max(&mut self, conn: ConnId) -> QoS {
         self.hold_anew(conn);

@@ -1,16 +1,16 @@
 //! What a client may read of its own losses: whoever subscribes to exactly `DROPS_TOPIC` gets a message with them at once, and
 //! another when they have changed, not more than one in some seconds.
 
-use std::fmt::Write as _;
-use std::time::Duration;
+use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 use mqtt::QoS;
 
 use crate::{
-    Instant, Shard,
+    Cause, ConnId, Instant, Shard,
     delivery::Sending,
     keys::SessionKey,
     look::{ClientLost, Loss},
+    losses::TOPIC_BYTES_MAX,
     message::Parts,
     router::Carried,
     session::Delivery,
@@ -60,9 +60,25 @@ impl Shard {
             return;
         }
         *watch = Watch { told_at: Some(turn.now), is_armed: false };
-        let losses = self.losses_of(&session.client_id, turn.now);
+        let (conn, client_id) = (session.conn, Arc::clone(&session.client_id));
+        let mut losses = self.losses_of(&client_id, turn.now);
+        if let (Some(losses), Some(conn)) = (&mut losses, conn) {
+            self.keep_secrets(conn, losses);
+        }
         let subscription_id = self.trie.subscription(DROPS_TOPIC, key).map_or(0, |held| held.subscription_id);
         self.send_report(key, subscription_id, &report(losses.as_ref()), turn);
+    }
+
+    /// Of topics that the client may not receive it is not told. Another user may have had the client id before, and may have been
+    /// allowed more.
+    fn keep_secrets(&mut self, conn: ConnId, losses: &mut ClientLost) {
+        losses.topics.retain(|loss| {
+            let topic = loss.topic.as_deref().unwrap_or_default();
+            let is_whole = topic.len() < TOPIC_BYTES_KEPT_WHOLE;
+            let is_hidden = matches!(loss.cause, Cause::Denied | Cause::BeyondMount);
+            !is_hidden && (is_whole || self.permissions.is_none()) && self.could_receive(conn, topic)
+        });
+        losses.losses.retain(|loss| !matches!(loss.cause, Cause::Denied | Cause::BeyondMount));
     }
 
     fn send_report(&mut self, key: SessionKey, subscription_id: u32, report: &str, turn: &mut Turn<'_>) {
@@ -130,6 +146,9 @@ pub(crate) const DROPS_TOPIC: &str = "$SYS/client/drops";
 
 /// Payload Format Indicator: UTF-8, and Content Type, in wire form.
 const PROPERTIES: &[u8] = b"\x01\x01\x03\x00\x10application/json";
+
+/// A character that was cut in two is left out of a topic that was too long. What is allowed follows from the whole of it.
+const TOPIC_BYTES_KEPT_WHOLE: usize = TOPIC_BYTES_MAX - 3;
 
 /// Between two reports to a client.
 const REPORT_PERIOD: Duration = Duration::from_secs(5);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use mqtt::{Ack, Packet, PacketId, Publish, PublishProperties, QoS, ReasonCode};
-use shard::{Act, Cause, ClientLost, Config, Look, Loss, Seen};
+use shard::{Act, Cause, ClientLost, Config, Event, Look, Loss, Seen};
 
 use crate::{
     keeping::kept,
@@ -235,6 +235,32 @@ fn a_report_that_is_too_large_for_its_client_is_not_sent_again_and_again() {
     s.secs(600);
     assert_eq!(s.counter("dropped_packet_too_large"), 1);
     assert_eq!(s.shards[0].next_deadline(), None);
+}
+
+#[test]
+fn a_report_names_no_topic_that_its_client_may_not_receive() {
+    let mut s = Script::new(config(Some(mosquitto("pattern write #\npattern read open/#\n"))));
+    let mut wanted = connect("c");
+    wanted.properties.maximum_packet_size = Some(400);
+    let (client, _) = s.connect(&wanted);
+    s.subscribe(client, "$SYS/client/drops", 0);
+    s.subscribe(client, "#", 0);
+    let publisher = s.join("p");
+    s.publish(publisher, "shut/a", "x");
+    s.publish(publisher, "open/a", &"x".repeat(500));
+    s.secs(6);
+    let told = reports(&mut s, client).concat();
+    assert!(told.contains("open/a") && !told.contains("shut") && !told.contains("denied"), "{told}");
+
+    // Whoever has the client id then may receive less.
+    for shard in 0..s.shards.len() {
+        let rules = mosquitto("pattern write #\npattern read else/#\n");
+        s.event(shard, Event::Rules(Some(rules)));
+    }
+    s.publish(publisher, "else/a", &"x".repeat(500));
+    s.secs(6);
+    let told = reports(&mut s, client).concat();
+    assert!(told.contains("else/a") && !told.contains("open"), "{told}");
 }
 
 #[test]
