@@ -22,7 +22,11 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use runtime::Occasion;
 use shard::{NotOpened, Note, ShardId};
 
-use self::{file::AuditFile, line::Line, strangers::Strangers};
+use self::{
+    file::AuditFile,
+    line::Line,
+    strangers::{Sort, Strangers},
+};
 use crate::config::{self, Fault};
 
 /// The audit log of this process, once it is started. There is none unless the configuration names a file.
@@ -52,7 +56,7 @@ pub struct Act<'a> {
 }
 
 /// What is written down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     Connected,
     Refused,
@@ -191,8 +195,13 @@ pub fn flush() {
 }
 
 impl runtime::Auditor for Audit {
+    /// Who never becomes a client is told as those are who are turned away.
     fn record(&self, shard: ShardId, occasion: &Occasion, note: &Note) {
-        let Some(kind) = line::kind_of(&note.what).filter(|kind| self.events.has(*kind)) else { return };
+        let Some(kind) = line::kind_of(note).filter(|kind| self.events.has(*kind)) else { return };
+        let takes = |why: &str| self.takes_stranger(occasion, Sort { kind, by: None }, why);
+        if !line::why_stranger(note).is_none_or(takes) {
+            return;
+        }
         let listener = occasion.door.and_then(|door| self.listener(door));
         let mut line = Line::new(kind.word());
         line.number("shard", u64::from(shard.0));
@@ -204,9 +213,9 @@ impl runtime::Auditor for Audit {
 
     /// One line for each address and second; how many more there were is told when the second is over.
     fn turn_away(&self, shard: ShardId, occasion: &Occasion, why: NotOpened, what: &str) {
-        let ip = occasion.address.map(|address| address.ip().to_canonical());
         let by = line::layer_of(why);
-        if !self.events.has(Kind::Refused) || !locked(&self.strangers).takes(ip, by, what, Instant::now()) {
+        let sort = Sort { kind: Kind::Refused, by: Some(by) };
+        if !self.events.has(Kind::Refused) || !self.takes_stranger(occasion, sort, what) {
             return;
         }
         let mut line = Line::new(Kind::Refused.word());
@@ -228,6 +237,12 @@ impl Audit {
     fn listener(&self, door: u16) -> Option<Arc<str>> {
         let listeners = self.listeners.read().unwrap_or_else(PoisonError::into_inner);
         listeners.get(usize::from(door)).cloned()
+    }
+
+    /// Whether there is to be a line of this one.
+    fn takes_stranger(&self, occasion: &Occasion, sort: Sort, why: &str) -> bool {
+        let ip = occasion.address.map(|address| address.ip().to_canonical());
+        locked(&self.strangers).takes(ip, sort, why, Instant::now())
     }
 
     fn put(&self, line: Vec<u8>) {
@@ -314,10 +329,10 @@ impl Writer {
 
     fn tell_strangers(&mut self, all: bool) {
         let more = locked(&self.strangers).count(Instant::now(), all);
-        for strangers::More { address, by, why, count } in more {
-            let mut line = Line::new(Kind::Refused.word());
+        for strangers::More { address, sort, why, count } in more {
+            let mut line = Line::new(sort.kind.word());
             line.maybe("address", address.map(|address| address.to_string()).as_deref());
-            line.maybe("by", by);
+            line.maybe("by", sort.by);
             line.maybe("why", why.as_deref());
             line.number("more", count);
             self.batch.extend_from_slice(&line.finish());

@@ -100,16 +100,26 @@ pub fn layer_of(why: NotOpened) -> &'static str {
     }
 }
 
-/// None: what the shard says is no business of the audit log's.
-pub fn kind_of(what: &What) -> Option<Kind> {
-    match what {
+/// None: what the shard says is no business of the audit log's. The end of a connection is none where nobody came in by it.
+pub fn kind_of(note: &Note) -> Option<Kind> {
+    match &note.what {
         What::Connected { .. } => Some(Kind::Connected),
         What::Refused { .. } => Some(Kind::Refused),
         What::Denied(denial) if denial.is_shadow => Some(Kind::WouldBeDenied),
         What::Denied(_) => Some(Kind::Denied),
         What::Violation { .. } => Some(Kind::Violation),
         What::TakenOver => Some(Kind::TakenOver),
-        What::Disconnected { .. } => Some(Kind::Disconnected),
+        What::Disconnected { .. } => note.client_id.is_some().then_some(Kind::Disconnected),
+        _ => None,
+    }
+}
+
+/// Why somebody is turned away who has not become a client. None: it is about a client.
+pub fn why_stranger(note: &Note) -> Option<&str> {
+    match &note.what {
+        _ if note.client_id.is_some() => None,
+        What::Refused { why, .. } => Some(why),
+        What::Violation { what, .. } => Some(what),
         _ => None,
     }
 }
@@ -220,13 +230,24 @@ mod tests {
             why: "the password is wrong".into(),
             claim: Some(Box::new(claim)),
         };
-        assert_eq!(kind_of(&what), Some(Kind::Refused));
+        let note = Note { conn: None, client_id: None, what };
+        assert_eq!(kind_of(&note), Some(Kind::Refused));
+        assert_eq!(why_stranger(&note), Some("the password is wrong"));
         let mut line = Line::new("refused");
-        write_note(&mut line, &Note { conn: None, client_id: None, what });
+        write_note(&mut line, &note);
         assert_eq!(
             body(line),
             ":\"refused\",\"client_id\":\"c\",\"claimed_user\":\"anna\",\"reason\":\"BadUserNameOrPassword\",\"code\":134,\
              \"why\":\"the password is wrong\"}\n"
         );
+    }
+
+    #[test]
+    fn who_never_came_in_does_not_leave() {
+        let what = What::Disconnected { reason: ReasonCode::UnspecifiedError, why: "gone".into() };
+        let mut note = Note { conn: None, client_id: None, what };
+        assert_eq!(kind_of(&note), None);
+        note.client_id = Some("c".into());
+        assert_eq!((kind_of(&note), why_stranger(&note)), (Some(Kind::Disconnected), None));
     }
 }

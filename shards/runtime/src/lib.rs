@@ -41,6 +41,7 @@ mod sending;
 #[cfg(any(test, feature = "fuzz"))]
 #[doc(hidden)]
 pub mod stack;
+mod strangers;
 #[cfg(test)]
 mod tests;
 mod timings;

@@ -24,6 +24,7 @@ use crate::{
     port::{Happened, Port},
     ring::Completion,
     seats::Seats,
+    strangers::{Strangers, Verdict},
 };
 
 /// Everything that one core has.
@@ -61,6 +62,7 @@ pub(crate) struct Worker<B> {
     committing_since: Option<Instant>,
     /// Keeps its capacity from turn to turn.
     letters: Vec<Letter>,
+    strangers: Strangers,
     /// The shard has nothing left; connections may still be closing.
     is_drained: bool,
     is_drained_reported: bool,
@@ -106,6 +108,7 @@ impl<B: Brain> Worker<B> {
             publish_received: 0,
             committing_since: None,
             letters: Vec::new(),
+            strangers: Strangers::default(),
             is_drained: false,
             is_drained_reported: false,
             is_stopped: false,
@@ -522,7 +525,16 @@ impl<B: Brain> Worker<B> {
             What::Contested { by, .. } => self.port.address(by),
             _ => None,
         };
-        journal::write(self.id, address, other, note);
+        if let Verdict::Write { left_out } = self.strangers.judge(note, self.now) {
+            journal::write(self.id, address, other, note);
+            if left_out > 0 {
+                tracing::warn!(
+                    shard = self.id.0,
+                    lines = left_out,
+                    "lines like the last were left out: too many come"
+                );
+            }
+        }
         if let Some(auditor) = &self.auditor {
             let occasion = note.conn.map(|conn| self.port.occasion(conn)).unwrap_or_default();
             auditor.record(self.id, &occasion, note);

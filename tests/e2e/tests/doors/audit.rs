@@ -14,7 +14,8 @@ use serde_json::Value;
 
 use super::publish;
 
-fn audited(name: &str, more: &str) -> Broker {
+/// A broker with an audit log, which asks everybody for a password.
+pub fn audited(name: &str, more: &str) -> Broker {
     let setup = Setup::bare(name).shards(2);
     let users = setup.folder().join("users");
     let mut command = program::command(program::iothub());

@@ -13,6 +13,7 @@ mod permission;
 mod proved;
 mod rates;
 mod reload;
+mod strangers;
 mod taken_back;
 mod tokens;
 mod transports;
