@@ -14,7 +14,7 @@ pub struct Ask {
     pub listener: Arc<str>,
     /// None over a socket of this machine's file system.
     pub address: Option<SocketAddr>,
-    /// It comes by way of a proxy, which may be on this machine without its clients being there.
+    /// It comes by way of a proxy, which may be on this machine without its clients being there, or from a page of elsewhere.
     pub is_relayed: bool,
     pub client_id: Box<str>,
     pub user: Option<Box<str>>,

@@ -34,7 +34,7 @@ pub(crate) struct Connection {
     /// The peer's side of the stream has ended.
     pub is_ended: bool,
     pub refuse: bool,
-    /// A proxy stands between the peer and the client.
+    /// A proxy stands between the peer and the client, or a page from elsewhere.
     pub is_relayed: bool,
     /// Where it came in; there is one while there is a socket.
     pub door: Option<Arc<OpenDoor>>,

@@ -34,7 +34,7 @@ pub(crate) struct Layers {
     pub due: Vec<u8>,
     /// Where the client is, when somebody in between is trusted to say so.
     pub source: Option<SocketAddr>,
-    /// A proxy stands between, so that the peer is not the client.
+    /// A proxy stands between, or a page from elsewhere: where the peer is says nothing of where the client is.
     pub is_relayed: bool,
     /// A proxy that is trusted has not said that it comes for somebody else.
     pub is_for_itself: bool,

@@ -43,7 +43,8 @@ pub struct Accepted {
     pub subprotocol: Option<Subprotocol>,
     /// Where the client is, by the word of trusted proxies.
     pub forwarded_for: Option<IpAddr>,
-    /// A proxy stands between, trusted or not: the peer is not the client.
+    /// A proxy stands between, trusted or not, or a page from elsewhere has a browser speak for it: where the peer is says
+    /// nothing of where the client is.
     pub is_relayed: bool,
 }
 
@@ -122,7 +123,9 @@ impl Door {
         let subprotocol = choose(headers)?;
         let forwarded_for = self.forwarded_for(headers, peer);
         let is_proxy = peer.is_some_and(|peer| forwarded::is_trusted(&self.trusted_proxies, peer));
-        let is_relayed = is_proxy || headers.iter().any(|header| is_of_proxy(header.name));
+        let is_relayed = is_proxy
+            || headers.iter().any(|header| is_of_proxy(header.name))
+            || !(self.lists_origins() || names_only_local_pages(headers));
         let mut response =
             String::from("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n");
         response.push_str(&format!("Sec-WebSocket-Accept: {}\r\n", accept_of(key)));
@@ -148,8 +151,13 @@ impl Door {
         if self.path.as_deref().is_some_and(|served| served != path) { Err(WRONG_PATH) } else { Ok(()) }
     }
 
+    /// Whoever comes from a page comes from one of these then.
+    fn lists_origins(&self) -> bool {
+        !self.origins.is_empty()
+    }
+
     fn check_origin(&self, headers: &[Header<'_>]) -> Result<(), Refusal> {
-        if self.origins.is_empty() {
+        if !self.lists_origins() {
             return Ok(());
         }
         let Some(origin) = single(headers, "origin")? else { return Ok(()) };
@@ -204,8 +212,25 @@ fn has_body(headers: &[Header<'_>]) -> bool {
 
 /// What proxies add to requests that they pass on, and browsers do not.
 fn is_of_proxy(name: &str) -> bool {
-    let names = ["x-forwarded-for", "x-forwarded-host", "x-real-ip", "forwarded", "via"];
-    names.iter().any(|known| name.eq_ignore_ascii_case(known))
+    let begins = |start: &str| name.get(..start.len()).is_some_and(|head| head.eq_ignore_ascii_case(start));
+    begins("x-forwarded") || PROXY_HEADERS.iter().any(|known| name.eq_ignore_ascii_case(known))
+}
+
+/// Any page of the web can have a browser connect to the machine that it runs on. Names that only look local are not.
+fn names_only_local_pages(headers: &[Header<'_>]) -> bool {
+    let origins = headers.iter().filter(|header| header.name.eq_ignore_ascii_case("origin"));
+    origins.into_iter().all(|header| core::str::from_utf8(header.value).is_ok_and(is_local_page))
+}
+
+fn is_local_page(origin: &str) -> bool {
+    let Some((_, authority)) = origin.trim_ascii().split_once("://") else { return false };
+    let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((host, port)) => (host, port),
+        None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
+    };
+    let has_port = port.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok());
+    let is_loopback = || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
+    (port.is_empty() || has_port) && (host.eq_ignore_ascii_case("localhost") || is_loopback())
 }
 
 /// The path of a target, which has a scheme and a host before it when a proxy was asked, and a query behind it.
@@ -242,6 +267,19 @@ impl From<Repeated> for Refusal {
 pub const REQUEST_BYTES_MAX: usize = 8192;
 /// The most header lines of a request.
 pub const HEADERS_MAX: usize = 64;
+
+/// Beside those that begin with `X-Forwarded`.
+const PROXY_HEADERS: [&str; 9] = [
+    "cf-connecting-ip",
+    "fastly-client-ip",
+    "forwarded",
+    "forwarded-for",
+    "true-client-ip",
+    "via",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-real-ip",
+];
 
 const MALFORMED: Refusal =
     Refusal::new(400, "Bad Request", "this is no request of HTTP/1.1 that upgrades to WebSocket");

@@ -239,11 +239,57 @@ fn the_client_is_the_last_address_that_is_no_trusted_proxy() {
         ("X-Real-IP: 192.0.2.7", true),
         ("forwarded: for=192.0.2.7", true),
         ("Via: 1.1 proxy", true),
+        ("X-Forwarded-Proto: https", true),
+        ("x-forwarded-port: 443", true),
+        ("X-Forwarded: 192.0.2.7", true),
+        ("Forwarded-For: 192.0.2.7", true),
+        ("X-Client-IP: 192.0.2.7", true),
+        ("X-Cluster-Client-Ip: 192.0.2.7", true),
+        ("True-Client-IP: 192.0.2.7", true),
+        ("CF-Connecting-IP: 192.0.2.7", true),
         ("User-Agent: a browser", false),
+        ("X-Forward: 192.0.2.7", false),
     ] {
         assert_eq!(accepted(&door, &with("X", &[line])).is_relayed, is_relayed, "{line}");
     }
     assert_eq!(accepted(&door, &with("X", &["X-Forwarded-For: 192.0.2.7"])).forwarded_for, None);
+}
+
+#[test]
+fn a_page_from_elsewhere_is_somebody_from_elsewhere_unless_it_is_listed() {
+    let listing = |origins: &[&str]| Door {
+        origins: origins.iter().map(|origin| (*origin).to_owned()).collect(),
+        ..Door::default()
+    };
+    let is_relayed = |door: &Door, lines: &[&str]| accepted(door, &with("Origin", lines)).is_relayed;
+    for (origin, expected) in [
+        ("http://127.0.0.1:8080", false),
+        ("https://127.1.2.3", false),
+        ("http://[::1]:8080", false),
+        ("http://[::ffff:127.0.0.1]", false),
+        ("http://localhost:3000", false),
+        ("https://LocalHost", false),
+        ("https://evil.example", true),
+        ("https://evil.example:8083", true),
+        ("http://localhost.evil.example", true),
+        ("http://127.0.0.1.evil.example", true),
+        ("http://192.0.2.7", true),
+        ("http://0.0.0.0", true),
+        ("http://[::2]", true),
+        ("http://[::1", true),
+        ("http://localhost:80@evil.example", true),
+        ("http://evil.example/localhost", true),
+        ("localhost", true),
+        ("null", true),
+        ("file://", true),
+        ("", true),
+    ] {
+        assert_eq!(is_relayed(&Door::default(), &[&format!("Origin: {origin}")]), expected, "{origin}");
+    }
+    assert!(!is_relayed(&Door::default(), &[]), "what is no browser names no page");
+    assert!(is_relayed(&Door::default(), &["Origin: http://localhost", "Origin: https://evil.example"]));
+    let page = ["Origin: https://Panel.example"];
+    assert!(!is_relayed(&listing(&["https://panel.example"]), &page), "whoever lists a page means it");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A proxy on this machine: its clients may be anywhere.
+//! A proxy on this machine, whose clients may be anywhere, and a page from elsewhere in a browser here.
 
 use std::io::Write as _;
 
@@ -29,10 +29,15 @@ fn who_comes_by_a_proxy_on_this_machine_is_not_on_this_machine() {
         let config = format!("[server]\nlisten_addresses = [{addresses}]\n{trusted}");
         let broker = Setup::bare("web-relayed").shards(2).config(&config).start();
         for port in [broker.port_of("ws"), broker.port_of("any")] {
-            for header in
-                ["X-Forwarded-For: 8.8.8.8\r\n", "X-Forwarded-For: unknown\r\n", "Via: 1.1 proxy\r\n"]
-            {
-                assert_eq!(anonymous(port, "", header), 5, "{trusted:?} {header:?}");
+            for header in [
+                "X-Forwarded-For: 8.8.8.8",
+                "X-Forwarded-For: unknown",
+                "X-Forwarded-Proto: https",
+                "Via: 1.1 proxy",
+                "Origin: https://elsewhere.example",
+            ] {
+                let header = format!("{header}\r\n");
+                assert_eq!(anonymous(port, "", &header), 5, "{trusted:?} {header:?}");
             }
             let direct = if trusted.is_empty() { 0 } else { 5 };
             assert_eq!(anonymous(port, "", ""), direct, "{trusted:?}");
