@@ -357,11 +357,11 @@ impl Writer {
             return;
         }
         let written = self.file.write(&self.batch);
-        if written.is_err() {
-            self.lost.fetch_add(lines, Ordering::Relaxed);
+        if let Err(short) = &written {
+            self.lost.fetch_add(lines.saturating_sub(short.lines), Ordering::Relaxed);
         }
         self.batch.clear();
-        self.say(written);
+        self.say(written.map_err(|short| short.error));
     }
 
     /// The first failure, and that it is over.

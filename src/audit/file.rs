@@ -20,6 +20,20 @@ pub struct AuditFile {
     is_torn: bool,
 }
 
+/// Not everything was written.
+#[derive(Debug)]
+pub struct Short {
+    /// So many were, from the first on.
+    pub lines: u64,
+    pub error: io::Error,
+}
+
+impl From<io::Error> for Short {
+    fn from(error: io::Error) -> Short {
+        Short { lines: 0, error }
+    }
+}
+
 impl AuditFile {
     /// The error is a sentence.
     pub fn open(path: &Path, bytes_max: u64, keep: u32) -> Result<AuditFile, String> {
@@ -31,32 +45,46 @@ impl AuditFile {
         &self.path
     }
 
-    /// Whole lines.
-    pub fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+    /// Whole lines. Where not all of them find room, the first of them may.
+    pub fn write(&mut self, lines: &[u8]) -> Result<(), Short> {
         if self.bytes > 0 && self.bytes + lines.len() as u64 > self.bytes_max {
             self.rotate()?;
         }
         if self.is_torn {
-            self.append(b"\n")?;
+            self.append(b"\n").map_err(|short| Short { lines: 0, ..short })?;
         }
         self.append(lines)
     }
 
-    /// As far as there is room: what stands there then may be a part of a line.
-    fn append(&mut self, mut lines: &[u8]) -> io::Result<()> {
-        while !lines.is_empty() {
-            match self.file.write(lines) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+    fn append(&mut self, lines: &[u8]) -> Result<(), Short> {
+        let mut written = 0;
+        while written < lines.len() {
+            match self.file.write(&lines[written..]) {
+                Ok(0) => return Err(self.cut(&lines[..written], io::ErrorKind::WriteZero.into())),
                 Ok(count) => {
-                    self.is_torn = lines[count - 1] != b'\n';
+                    written += count;
+                    self.is_torn = lines[written - 1] != b'\n';
                     self.bytes += count as u64;
-                    lines = &lines[count..];
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Err(error) => return Err(self.cut(&lines[..written], error)),
             }
         }
         Ok(())
+    }
+
+    /// Takes back what was written of a line that found no room as a whole: half a line is no JSON.
+    fn cut(&mut self, written: &[u8], error: io::Error) -> Short {
+        let whole = written.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let half = (written.len() - whole) as u64;
+        // The length is the file's own: others may have made it shorter.
+        let cut = |file: &File| file.set_len(file.metadata()?.len().saturating_sub(half));
+        if half > 0 && cut(&self.file).is_ok() {
+            self.bytes -= half;
+            self.is_torn = false;
+        }
+        let lines = written.iter().filter(|byte| **byte == b'\n').count() as u64;
+        Short { lines, error }
     }
 
     /// What can be no audit log is not taken: lines go on into the file that is open. The error has the sentence.
@@ -250,6 +278,36 @@ mod tests {
         let text = fs::read_to_string(&path).expect("there");
         assert_eq!(text, "{\"a\":\n{}\n{\"b\":\n{}\n{\"c\":\n{}\n");
         assert_eq!(file.bytes, text.len() as u64);
+        fs::remove_dir_all(folder).expect("ours");
+    }
+
+    #[test]
+    fn of_a_line_that_finds_no_room_nothing_stays() {
+        let folder = fresh_folder("short");
+        let path = folder.join("audit");
+        // Beyond this size the kernel writes no file of this process: nothing else here has a file so large.
+        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: the calls take numbers and a pointer to a live rlimit, which they fill and read.
+        unsafe {
+            libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+            assert_eq!(libc::getrlimit(libc::RLIMIT_FSIZE, &raw mut limit), 0);
+            limit.rlim_cur = limit.rlim_max.min(1 << 32);
+            assert_eq!(libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit), 0);
+        }
+        let room = 20;
+        let begin = limit.rlim_cur - room;
+        let mut file = AuditFile::open(&path, u64::MAX, 0).expect("ours");
+        file.file.set_len(begin).expect("a hole");
+        file.bytes = begin;
+        let short = file.write(b"{\"a\":1}\n{\"b\":2}\n{\"c\":3}\n").expect_err("two have room");
+        assert_eq!((short.lines, short.error.raw_os_error()), (2, Some(libc::EFBIG)));
+        let short = file.write(b"{\"d\":4}\n").expect_err("no room");
+        assert_eq!(short.lines, 0);
+        let mut tail = vec![0; room as usize];
+        let length = file.file.read_at(&mut tail, begin).expect("readable");
+        assert_eq!(&tail[..length], b"{\"a\":1}\n{\"b\":2}\n");
+        assert_eq!((file.bytes, file.is_torn), (begin + length as u64, false));
+        file.write(b"{}").expect("as much as there is room for");
         fs::remove_dir_all(folder).expect("ours");
     }
 }
