@@ -124,6 +124,8 @@ impl Running {
         revisions.extend(revoked::revisions(&started.revoked, &policy.revoked));
         started.revoked = policy.revoked;
         revisions.iter().for_each(|revision| started.broker.revise(revision));
+        // Who comes in when it is said to be done comes in by what holds then.
+        started.broker.settle();
         if has_other_places {
             let places = start::places(&started.numbers, &started.broker);
             told.listening = Some(start::listening_on(&places));

@@ -130,6 +130,11 @@ impl Broker {
         snapshots
     }
 
+    /// Waits until every shard has heard what it was told before, but not for one that hangs.
+    pub fn settle(&self) {
+        drop(self.snapshot());
+    }
+
     /// Lets nobody in, lets out what is under way, and closes every connection. Says whether that was done in time.
     /// The shards still run after it.
     pub fn drain(&self, timeout: Duration) -> bool {
