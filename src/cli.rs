@@ -7,7 +7,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use crate::{
     acl::AclArgs, ban::BanArgs, config::Flags, ctl::CtlArgs, drops::DropsArgs, health::HealthArgs,
     passwd::PasswdArgs, publish::PublishArgs, reload::ReloadArgs, scram::ScramArgs, store::StoreArgs,
-    subscribe::SubscribeArgs, token::TokenArgs, trace::TraceArgs, user::UserArgs, why::WhyArgs,
+    subscribe::SubscribeArgs, token::TokenArgs, top::TopArgs, trace::TraceArgs, user::UserArgs, why::WhyArgs,
 };
 
 /// An MQTT broker (3.1, 3.1.1 and 5.0) with one shard per core.
@@ -53,6 +53,8 @@ pub enum Command {
     Token(TokenArgs),
     /// Look at the last packets of a client, or at packets as they go by
     Trace(TraceArgs),
+    /// Show what a broker does, live on the whole screen
+    Top(TopArgs),
     /// Add, change, delete and list the users of a user database
     User(UserArgs),
     /// Ask why a client gets a message, or does not

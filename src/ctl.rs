@@ -3,7 +3,7 @@
 mod act;
 mod list;
 mod table;
-mod target;
+pub mod target;
 
 use std::{
     io::{self, Write as _},
@@ -109,6 +109,17 @@ pub enum Failure {
     Unreachable(String),
     /// It could not be found.
     Unasked(Unasked),
+}
+
+impl Failure {
+    /// In one line, for who has no more room.
+    pub fn sentence(&self) -> String {
+        match self {
+            Failure::Refused(sentences) => sentences.join("; "),
+            Failure::Unreachable(sentence) => sentence.clone(),
+            Failure::Unasked(unasked) => unasked.sentence(),
+        }
+    }
 }
 
 /// What is printed: rows for programs, and how people see them.

@@ -47,6 +47,7 @@ mod text;
 mod threads;
 mod tls;
 mod token;
+mod top;
 mod trace;
 mod user;
 mod warnings;
@@ -102,6 +103,7 @@ fn main() -> ExitCode {
         Some(Command::Drops(args)) => drops::run(args),
         Some(Command::Trace(args)) => trace::run(args),
         Some(Command::Why(args)) => why::run(args),
+        Some(Command::Top(args)) => top::run(args),
         Some(Command::User(args)) => user::run(args),
         None => serve(&cli.serve),
     }

@@ -53,6 +53,15 @@ impl From<String> for Unasked {
 }
 
 impl Unasked {
+    pub fn sentence(&self) -> String {
+        match self {
+            Unasked::Mistaken(problems) => {
+                problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+            }
+            Unasked::Unreachable(sentence) => sentence.clone(),
+        }
+    }
+
     /// Says so in the name of the command, and gives back its exit code.
     pub fn tell(&self, command: &str) -> ExitCode {
         match self {
