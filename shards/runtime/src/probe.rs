@@ -1,6 +1,6 @@
 //! Looks whether this machine can run a broker, before anything is started.
 
-use std::{ffi::CStr, fs, io, mem::MaybeUninit};
+use std::{ffi::CStr, fs, io, mem::MaybeUninit, thread};
 
 use io_uring::IoUring;
 
@@ -31,8 +31,8 @@ pub fn probe() -> Result<Probe, StartError> {
 }
 
 fn check_ring(release: &str) -> Result<(), StartError> {
-    match IoUring::new(8) {
-        Ok(_) => Ok(()),
+    match make_ring()? {
+        Ok(()) => Ok(()),
         Err(error) => match error.raw_os_error() {
             Some(libc::EPERM | libc::EACCES) => {
                 Err(StartError::IoUringDisabled { sysctl: io_uring_disabled() })
@@ -44,6 +44,15 @@ fn check_ring(release: &str) -> Result<(), StartError> {
             _ => Err(StartError::Ring { shard: 0, source: error }),
         },
     }
+}
+
+/// In a thread of its own: when the kernel takes a ring down, it interrupts a call of the thread that made it, at any later time.
+fn make_ring() -> Result<io::Result<()>, StartError> {
+    thread::scope(|scope| {
+        let maker = thread::Builder::new().name("probe".to_owned());
+        let maker = maker.spawn_scoped(scope, || IoUring::new(8).map(drop)).map_err(StartError::Resources)?;
+        Ok(maker.join().expect("making a ring does not panic"))
+    })
 }
 
 /// 0 allows it to everyone, 1 to privileged processes, 2 to nobody; older kernels have no such setting.
