@@ -30,8 +30,17 @@ pub struct Registry {
     hasher: RandomState,
     began: Instant,
     limits: RwLock<Limits>,
-    knocks: Parts<Knocks>,
-    words: Parts<Known>,
+    knocks: Tables<Knocks>,
+    words: Tables<Known>,
+}
+
+/// One for each sort of those who are counted, so that whoever comes by one name after the other takes no room from the others.
+#[derive(Default)]
+struct Tables<T> {
+    clients: Parts<T>,
+    users: Parts<T>,
+    addresses: Parts<T>,
+    listeners: Parts<T>,
 }
 
 /// What the configuration says now.
@@ -53,9 +62,11 @@ enum Whose<'a> {
     User(&'a str),
     Address(Prefix),
     Listener(u16),
-    /// All those for whom the table has no room.
-    Crowd,
 }
+
+/// All those for whom a table has no room.
+#[derive(Hash)]
+struct Crowd;
 
 impl Registry {
     pub fn new() -> Registry {
@@ -63,8 +74,8 @@ impl Registry {
             hasher: RandomState::new(),
             began: Instant::now(),
             limits: RwLock::default(),
-            knocks: Parts::default(),
-            words: Parts::default(),
+            knocks: Tables::default(),
+            words: Tables::default(),
         }
     }
 
@@ -142,20 +153,33 @@ impl Registry {
         }
         let now_ns = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let key = self.hasher.hash_one(whose);
-        let comes = self.knocks.of(key).take(key, per_minute, now_ns);
+        let knocks = self.knocks.of(whose);
+        let comes = knocks.of(key).take(key, per_minute, now_ns);
         comes.unwrap_or_else(|| {
-            let crowd = self.hasher.hash_one(Whose::Crowd);
-            self.knocks.of(crowd).take_always(crowd, per_minute, now_ns)
+            let crowd = self.hasher.hash_one(Crowd);
+            knocks.of(crowd).take_always(crowd, per_minute, now_ns)
         })
     }
 
     fn words(&self, whose: &Whose<'_>) -> Arc<Words> {
         let (key, now) = (self.hasher.hash_one(whose), Instant::now());
-        let words = self.words.of(key).get(key, now);
+        let table = self.words.of(whose);
+        let words = table.of(key).get(key, now);
         words.unwrap_or_else(|| {
-            let crowd = self.hasher.hash_one(Whose::Crowd);
-            self.words.of(crowd).get_always(crowd, now)
+            let crowd = self.hasher.hash_one(Crowd);
+            table.of(crowd).get_always(crowd, now)
         })
+    }
+}
+
+impl<T> Tables<T> {
+    fn of(&self, whose: &Whose<'_>) -> &Parts<T> {
+        match whose {
+            Whose::Client(_) => &self.clients,
+            Whose::User(_) => &self.users,
+            Whose::Address(_) => &self.addresses,
+            Whose::Listener(_) => &self.listeners,
+        }
     }
 }
 
@@ -207,6 +231,20 @@ mod tests {
         (0..most * 5 / 4).for_each(|n| drop(words(n)));
         assert!(Arc::ptr_eq(&words(most * 2), &words(most * 3)), "they have their words in common");
         assert!(!Arc::ptr_eq(&words(1), &words(2)), "who is known is not in it");
+    }
+
+    #[test]
+    fn whoever_takes_one_client_id_after_the_other_takes_no_room_from_addresses_and_users() {
+        let registry = Registry::new();
+        let most = (PARTS * ENTRIES_MAX) as u64;
+        let come = (0..most * 5 / 4).filter(|n| registry.knock(&Whose::Client(&n.to_string()), 2)).count();
+        assert!(come as u64 > most * 9 / 10, "{come}");
+        assert!(!registry.knock(&Whose::Client("another"), 2), "one of the crowd of clients");
+        let address = |last: u8| Whose::Address(Prefix::of([192, 0, 2, last].into()));
+        for whose in (0..200).map(address).chain([Whose::User("ada"), Whose::User("bob"), Whose::Listener(0)])
+        {
+            assert!(registry.knock(&whose, 2) && registry.knock(&whose, 2) && !registry.knock(&whose, 2));
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use crate::{
     Ask, Identity,
     provider::kind::ANONYMOUS,
     scram::{Mechanism, Server},
+    throttle::Name,
 };
 
 /// Two names may be in one attempt: the user name of the CONNECT, which anybody may write there, and whom an exchange is to
@@ -31,20 +32,20 @@ impl Attempt {
     }
 
     /// For whom it counts if it fails.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
+    pub fn names(&self) -> impl Iterator<Item = Name<'_>> {
         let user = self.ask.user.as_deref();
         let proves = self.proves().filter(|name| user != Some(name));
-        user.into_iter().chain(proves).chain(self.client())
+        user.into_iter().chain(proves).map(Name::User).chain(self.client())
     }
 
     /// Where a token or a password names nobody, whoever fails is the client.
-    pub fn client(&self) -> Option<&str> {
-        (self.ask.user.is_none() && self.proves.is_none()).then_some(&*self.ask.client_id)
+    pub fn client(&self) -> Option<Name<'_>> {
+        (self.ask.user.is_none() && self.proves.is_none()).then_some(Name::Client(&self.ask.client_id))
     }
 
     /// Who has proved to be who it is, if it was let in as this.
-    pub fn proved<'a>(&'a self, identity: &'a Identity) -> Option<&'a str> {
+    pub fn proved<'a>(&'a self, identity: &'a Identity) -> Option<Name<'a>> {
         let nobody = || self.client().filter(|_| identity.kind != ANONYMOUS);
-        identity.user.as_deref().or_else(nobody)
+        identity.user.as_deref().map(Name::User).or_else(nobody)
     }
 }

@@ -3,7 +3,7 @@
 //! Three counts for each failure: of the user at that address, of the address, and of the user anywhere. The first is
 //! strict, so that a device with a wrong password is held without its neighbours behind one address: an attempt that is not
 //! made counts for nobody. The others are for those who try many users, or one user from many addresses. Who was let
-//! in from an address is not held for what others try with that name elsewhere.
+//! in from an address is not held for what others try with that name elsewhere. A user and a client of the same name are two.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -43,6 +43,14 @@ pub(crate) struct Throttle {
     hasher: RandomState,
 }
 
+/// Whom an attempt counts for. Anybody may call a client like a user, so that the failures of one must not hold the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Name<'a> {
+    User(&'a str),
+    /// By its id, where nobody says who the user is.
+    Client(&'a str),
+}
+
 #[derive(Debug, Clone, Copy, Default)]
 struct Record {
     failures: u32,
@@ -56,20 +64,20 @@ impl Throttle {
         Throttle { limits, pairs, known, addresses: ages(), users: ages(), hasher: RandomState::new() }
     }
 
-    /// How long it is until an attempt may be made for all of these users. None: now.
+    /// How long it is until an attempt may be made in all of these names. None: now.
     pub fn wait_ms<'a>(
         &self,
         now_ms: u64,
         ip: Option<IpAddr>,
-        users: impl IntoIterator<Item = &'a str>,
+        names: impl IntoIterator<Item = Name<'a>>,
     ) -> Option<u64> {
         let address = self.address(ip);
         let of = |ages: &Ages<u64, Record>, key: u64, patience: Patience| {
             ages.get(&key).map_or(0, |record| record.wait_ms(now_ms, patience))
         };
         let for_address = address.map_or(0, |address| of(&self.addresses, address, self.limits.address));
-        let waits = users.into_iter().map(|user| {
-            let user = self.user(user);
+        let waits = names.into_iter().map(|name| {
+            let user = self.user(name);
             let pair = (address.unwrap_or(0), user);
             let for_pair = self.pairs.get(&pair).map_or(0, |record| record.wait_ms(now_ms, self.limits.pair));
             match self.known.get(&pair) {
@@ -80,16 +88,16 @@ impl Throttle {
         waits.chain([for_address]).max().filter(|wait| *wait > 0)
     }
 
-    /// One failure of the address, and of each of these users.
+    /// One failure of the address, and of each of these names.
     pub fn on_failure<'a>(
         &mut self,
         now_ms: u64,
         ip: Option<IpAddr>,
-        users: impl IntoIterator<Item = &'a str>,
+        names: impl IntoIterator<Item = Name<'a>>,
     ) {
         let address = self.address(ip);
-        for user in users {
-            let user = self.user(user);
+        for name in names {
+            let user = self.user(name);
             let pair = (address.unwrap_or(0), user);
             let record = self.pairs.get(&pair).copied().unwrap_or_default();
             self.pairs.insert(pair, record.failed(now_ms, self.limits.pair));
@@ -103,15 +111,15 @@ impl Throttle {
     }
 
     /// Somebody of that name was let in there: what others try with it elsewhere does not hold those.
-    pub fn on_arrival(&mut self, ip: Option<IpAddr>, user: &str) {
-        let pair = (self.address(ip).unwrap_or(0), self.user(user));
+    pub fn on_arrival(&mut self, ip: Option<IpAddr>, name: Name<'_>) {
+        let pair = (self.address(ip).unwrap_or(0), self.user(name));
         self.known.insert(pair, ());
     }
 
     /// The user has proved who it is: what failed before at that address is forgotten.
-    pub fn on_success(&mut self, ip: Option<IpAddr>, user: &str) {
-        self.on_arrival(ip, user);
-        let pair = (self.address(ip).unwrap_or(0), self.user(user));
+    pub fn on_success(&mut self, ip: Option<IpAddr>, name: Name<'_>) {
+        self.on_arrival(ip, name);
+        let pair = (self.address(ip).unwrap_or(0), self.user(name));
         // Most have not failed before.
         if self.pairs.get(&pair).is_some() {
             self.pairs.insert(pair, Record::default());
@@ -126,8 +134,8 @@ impl Throttle {
         })
     }
 
-    fn user(&self, user: &str) -> u64 {
-        self.hasher.hash_one(user)
+    fn user(&self, name: Name<'_>) -> u64 {
+        self.hasher.hash_one(name)
     }
 }
 

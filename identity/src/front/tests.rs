@@ -478,3 +478,16 @@ fn what_takes_a_core_is_never_done_by_threads_that_wait_for_others() {
         "for its judgement, and for the time of a hash"
     );
 }
+
+#[test]
+fn guesses_by_a_client_id_do_not_hold_the_user_of_that_name() {
+    let front = front(Gate::new(true), patient());
+    for address in 1..=40 {
+        // A password without a user name counts for the client.
+        let wrong = Some(Secret::new(b"guess"));
+        let guess =
+            Ask { client_id: "alice".into(), password: wrong, ..ask(&format!("192.0.2.{address}:1"), None) };
+        answer(&front, guess);
+    }
+    assert!(matches!(answer(&front, login(100, "alice", "right")), Answer::Accept { .. }));
+}

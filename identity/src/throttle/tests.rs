@@ -2,7 +2,10 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::*;
+use super::{
+    Name::{Client, User},
+    *,
+};
 
 fn ip(last: u8) -> Option<IpAddr> {
     Some(Ipv4Addr::new(192, 0, 2, last).into())
@@ -21,8 +24,8 @@ fn the_wait_grows_with_each_failure_up_to_the_longest() {
     let mut now_ms = 0;
     let mut waits = Vec::new();
     for _ in 0..12 {
-        throttle.on_failure(now_ms, ip(1), Some("alice"));
-        let wait = throttle.wait_ms(now_ms, ip(1), Some("alice")).unwrap_or(0);
+        throttle.on_failure(now_ms, ip(1), Some(User("alice")));
+        let wait = throttle.wait_ms(now_ms, ip(1), Some(User("alice"))).unwrap_or(0);
         waits.push(wait);
         now_ms += wait;
     }
@@ -33,14 +36,14 @@ fn the_wait_grows_with_each_failure_up_to_the_longest() {
 fn the_wait_is_over_when_it_is_over_and_failures_are_forgiven() {
     let mut throttle = throttle();
     for _ in 0..5 {
-        throttle.on_failure(1_000, ip(1), Some("alice"));
+        throttle.on_failure(1_000, ip(1), Some(User("alice")));
     }
-    assert_eq!(throttle.wait_ms(1_000, ip(1), Some("alice")), Some(1_000));
-    assert_eq!(throttle.wait_ms(1_999, ip(1), Some("alice")), Some(1));
-    assert_eq!(throttle.wait_ms(2_000, ip(1), Some("alice")), None);
+    assert_eq!(throttle.wait_ms(1_000, ip(1), Some(User("alice"))), Some(1_000));
+    assert_eq!(throttle.wait_ms(1_999, ip(1), Some(User("alice"))), Some(1));
+    assert_eq!(throttle.wait_ms(2_000, ip(1), Some(User("alice"))), None);
     // Two minutes forgive two of the five: the next failure is the fourth again.
-    throttle.on_failure(121_000, ip(1), Some("alice"));
-    assert_eq!(throttle.wait_ms(121_000, ip(1), Some("alice")), Some(500));
+    throttle.on_failure(121_000, ip(1), Some(User("alice")));
+    assert_eq!(throttle.wait_ms(121_000, ip(1), Some(User("alice"))), Some(500));
 }
 
 #[test]
@@ -49,11 +52,11 @@ fn a_device_with_a_wrong_password_does_not_hold_its_neighbours() {
     // It tries whenever it may, for an hour.
     let mut tried = 0;
     for now_ms in (0..3_600_000).step_by(500) {
-        if throttle.wait_ms(now_ms, ip(1), Some("broken")).is_none() {
-            throttle.on_failure(now_ms, ip(1), Some("broken"));
+        if throttle.wait_ms(now_ms, ip(1), Some(User("broken"))).is_none() {
+            throttle.on_failure(now_ms, ip(1), Some(User("broken")));
             tried += 1;
         }
-        assert_eq!(throttle.wait_ms(now_ms, ip(1), Some("fine")), None, "at {now_ms}");
+        assert_eq!(throttle.wait_ms(now_ms, ip(1), Some(User("fine"))), None, "at {now_ms}");
     }
     assert!(tried < 150, "{tried}");
 }
@@ -62,25 +65,25 @@ fn a_device_with_a_wrong_password_does_not_hold_its_neighbours() {
 fn an_address_that_tries_many_users_has_to_wait() {
     let mut throttle = throttle();
     for number in 0..40 {
-        throttle.on_failure(0, ip(1), [&*format!("user{number}")]);
+        throttle.on_failure(0, ip(1), [User(&format!("user{number}"))]);
     }
-    assert!(throttle.wait_ms(0, ip(1), Some("another")).is_some());
-    assert_eq!(throttle.wait_ms(0, ip(2), Some("another")), None);
+    assert!(throttle.wait_ms(0, ip(1), Some(User("another"))).is_some());
+    assert_eq!(throttle.wait_ms(0, ip(2), Some(User("another"))), None);
 }
 
 #[test]
 fn a_user_that_is_tried_from_everywhere_has_to_wait_except_where_it_was_let_in() {
     let mut throttle = throttle();
-    throttle.on_success(ip(200), "alice");
-    throttle.on_failure(0, ip(201), Some("alice"));
-    throttle.on_success(ip(201), "alice");
+    throttle.on_success(ip(200), User("alice"));
+    throttle.on_failure(0, ip(201), Some(User("alice")));
+    throttle.on_success(ip(201), User("alice"));
     for number in 0..40 {
-        throttle.on_failure(0, ip(number), Some("alice"));
+        throttle.on_failure(0, ip(number), Some(User("alice")));
     }
-    assert!(throttle.wait_ms(0, ip(100), Some("alice")).is_some());
-    assert_eq!(throttle.wait_ms(0, ip(200), Some("alice")), None);
-    assert_eq!(throttle.wait_ms(0, ip(201), Some("alice")), None);
-    assert_eq!(throttle.wait_ms(0, ip(100), Some("bob")), None);
+    assert!(throttle.wait_ms(0, ip(100), Some(User("alice"))).is_some());
+    assert_eq!(throttle.wait_ms(0, ip(200), Some(User("alice"))), None);
+    assert_eq!(throttle.wait_ms(0, ip(201), Some(User("alice"))), None);
+    assert_eq!(throttle.wait_ms(0, ip(100), Some(User("bob"))), None);
 }
 
 #[test]
@@ -89,15 +92,15 @@ fn an_ipv6_network_is_one_address_and_a_mapped_one_is_ipv4() {
     let six =
         |network: u16, host: u16| Some(IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, network, 0, 0, 0, host)));
     for host in 0..40 {
-        throttle.on_failure(0, six(1, host), [&*format!("user{host}")]);
+        throttle.on_failure(0, six(1, host), [User(&format!("user{host}"))]);
     }
-    assert!(throttle.wait_ms(0, six(1, 999), Some("x")).is_some());
-    assert_eq!(throttle.wait_ms(0, six(2, 1), Some("x")), None);
+    assert!(throttle.wait_ms(0, six(1, 999), Some(User("x"))).is_some());
+    assert_eq!(throttle.wait_ms(0, six(2, 1), Some(User("x"))), None);
     for _ in 0..4 {
-        throttle.on_failure(0, ip(1), Some("mapped"));
+        throttle.on_failure(0, ip(1), Some(User("mapped")));
     }
     let mapped = Some(IpAddr::V6(Ipv4Addr::new(192, 0, 2, 1).to_ipv6_mapped()));
-    assert!(throttle.wait_ms(0, mapped, Some("mapped")).is_some());
+    assert!(throttle.wait_ms(0, mapped, Some(User("mapped"))).is_some());
 }
 
 #[test]
@@ -105,8 +108,8 @@ fn the_tables_stay_within_their_bound() {
     let mut throttle = Throttle::new(ThrottleLimits { entries_max: 1_000, ..ThrottleLimits::default() });
     for number in 0..20_000u32 {
         let ip = Some(IpAddr::V4(Ipv4Addr::from_bits(number)));
-        throttle.on_failure(0, ip, [&*number.to_string()]);
-        throttle.on_success(ip, &number.to_string());
+        throttle.on_failure(0, ip, [User(&number.to_string())]);
+        throttle.on_success(ip, User(&number.to_string()));
     }
     for len in [throttle.pairs.len(), throttle.known.len(), throttle.addresses.len(), throttle.users.len()] {
         assert!(len <= 1_000, "{len}");
@@ -117,16 +120,29 @@ fn the_tables_stay_within_their_bound() {
 fn an_attempt_in_two_names_counts_for_both_and_once_for_the_address() {
     let mut throttle = throttle();
     for _ in 0..10 {
-        throttle.on_failure(0, ip(1), ["alice", "bob"]);
+        throttle.on_failure(0, ip(1), [User("alice"), User("bob")]);
     }
-    for user in ["alice", "bob"] {
+    for user in [User("alice"), User("bob")] {
         assert!(throttle.wait_ms(0, ip(1), [user]).is_some());
         // Whoever of the two has to wait longer decides.
-        assert!(throttle.wait_ms(0, ip(1), ["carol", user]).is_some());
+        assert!(throttle.wait_ms(0, ip(1), [User("carol"), user]).is_some());
     }
-    assert_eq!(throttle.wait_ms(0, ip(1), ["carol"]), None);
+    assert_eq!(throttle.wait_ms(0, ip(1), [User("carol")]), None);
     for _ in 0..20 {
-        throttle.on_failure(0, ip(1), ["alice", "bob"]);
+        throttle.on_failure(0, ip(1), [User("alice"), User("bob")]);
     }
-    assert_eq!(throttle.wait_ms(0, ip(1), ["carol"]), None, "30 failures are free");
+    assert_eq!(throttle.wait_ms(0, ip(1), [User("carol")]), None, "30 failures are free");
+}
+
+#[test]
+fn a_user_and_a_client_of_one_name_do_not_hold_each_other() {
+    let mut throttle = throttle();
+    for number in 0..40 {
+        throttle.on_failure(0, ip(number), Some(Client("ada")));
+    }
+    assert!(throttle.wait_ms(0, ip(100), Some(Client("ada"))).is_some());
+    assert_eq!(throttle.wait_ms(0, ip(100), Some(User("ada"))), None);
+    // Nor does what one was let in by let the other in.
+    throttle.on_success(ip(100), User("ada"));
+    assert!(throttle.wait_ms(0, ip(100), Some(Client("ada"))).is_some());
 }
