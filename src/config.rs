@@ -7,6 +7,7 @@ mod ban;
 mod environment;
 mod fault;
 mod file;
+mod foreign;
 mod key;
 mod listener;
 pub mod moment;
@@ -200,7 +201,11 @@ fn read_file(path: &Path, bytes: &[u8], loaded: &mut Loaded) -> Vec<Problem> {
         }
         Err(error) => {
             let at = error.valid_up_to();
-            vec![whole_file(path, format!("this is not TOML: the byte at {at} is not UTF-8"))]
+            let remedy = format!(
+                "this is no configuration of IoTHub: the byte at {at} is no text (UTF-8). Name a file in TOML: config.toml has \
+                 every key"
+            );
+            vec![whole_file(path, remedy)]
         }
     }
 }

@@ -24,7 +24,8 @@ pub fn read(
             (Some(_), None) => {
                 Err(problem(origin, &value.to_string_lossy(), "expected text in UTF-8".to_owned()))
             }
-            (None, _) => Err(problem(origin, &value.to_string_lossy(), unknown(&variable))),
+            // What is no setting of ours may be a secret.
+            (None, _) => Err(problem(origin, "", unknown(&variable))),
         };
         problems.extend(outcome.err());
     }

@@ -7,9 +7,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::{
-    Key, Origin, Problem, Value, ban, key::Keys, listener, mosquitto, nearest::nearest, table::KEYS,
-};
+use super::{Key, Origin, Problem, Value, ban, foreign, key::Keys, listener, nearest::nearest, table::KEYS};
 
 /// Takes what the file says.
 pub trait Sink {
@@ -63,11 +61,8 @@ impl File<'_> {
     pub fn read(&self, sink: &mut impl Sink) -> Vec<Problem> {
         let (document, errors) = DeTable::parse_recoverable(self.text);
         if !errors.is_empty() {
-            if mosquitto::is_one(self.text) {
-                return vec![self.of_mosquitto()];
-            }
             // What was recovered after an error of syntax may not be what was meant.
-            return errors.iter().map(|error| self.syntax(error)).collect();
+            return self.unreadable(&errors);
         }
         let mut problems = Vec::new();
         for (section, value) in in_order(document.get_ref()) {
@@ -76,17 +71,33 @@ impl File<'_> {
                 continue;
             }
             let Some(entries) = self.section(section, value, &mut problems) else { continue };
-            for (name, value) in in_order(entries) {
-                let origin = self.origin(name.span());
-                let written = self.text.get(value.span()).unwrap_or_default();
-                let outcome = match Key::find(section.get_ref(), name.get_ref()) {
-                    Some(key) => sink.set(key, &Value::Toml(value.get_ref()), origin, written),
-                    None => Err(unknown_key(section.get_ref(), name.get_ref(), origin, written)),
-                };
-                problems.extend(outcome.err());
-            }
+            let find = |name: &str| {
+                Key::find(section.get_ref(), name).ok_or_else(|| unknown_key(section.get_ref(), name))
+            };
+            problems.extend(self.set_each(section.get_ref(), entries, find, sink));
         }
         problems
+    }
+
+    /// Brings each key of one table to `sink`. `find` knows the key by its name, or what to write instead.
+    fn set_each(
+        &self,
+        section: &str,
+        entries: &DeTable<'_>,
+        find: impl Fn(&str) -> Result<&'static Key, String>,
+        sink: &mut impl Sink,
+    ) -> Vec<Problem> {
+        let set = |(name, value): (&Name<'_>, &Spanned<DeValue<'_>>)| {
+            let origin = self.origin(name.span());
+            match find(name.get_ref()) {
+                Ok(key) => {
+                    let written = self.text.get(value.span()).unwrap_or_default();
+                    sink.set(key, &Value::Toml(value.get_ref()), origin, written)
+                }
+                Err(remedy) => Err(unknown(origin, format!("{section}.{}", name.get_ref()), remedy)),
+            }
+        };
+        in_order(entries).into_iter().map(set).filter_map(Result::err).collect()
     }
 
     /// Each of the tables with its keys.
@@ -121,15 +132,11 @@ impl File<'_> {
                 ban::SECTION => sink.begin_ban(),
                 _ => sink.begin_listener(),
             }
-            for (name, value) in in_order(entries) {
-                let origin = self.origin(name.span());
-                let written = self.text.get(value.span()).unwrap_or_default();
-                let outcome = match list.keys.iter().find(|key| key.name == name.get_ref()) {
-                    Some(key) => sink.set(key, &Value::Toml(value.get_ref()), origin, written),
-                    None => Err(unknown_key_of_list(list, name.get_ref(), origin, written)),
-                };
-                problems.extend(outcome.err());
-            }
+            let find = |name: &str| {
+                let key = list.keys.iter().find(|key| key.name == name);
+                key.ok_or_else(|| unknown_key_of_list(list, name))
+            };
+            problems.extend(self.set_each(list.section, entries, find, sink));
         }
         problems
     }
@@ -164,39 +171,60 @@ impl File<'_> {
                 };
                 Problem { origin, key, value: String::new(), remedy }
             }
-            None => {
-                let written = self.text.get(value.span()).unwrap_or_default();
-                outside_sections(name.get_ref(), origin, written)
-            }
+            None => unknown(origin, name.get_ref().to_string(), outside_sections(name.get_ref())),
         });
         None
     }
 
-    fn of_mosquitto(&self) -> Problem {
-        Problem {
-            origin: Origin::File { path: self.path.to_owned(), line: 0 },
-            key: String::new(),
+    /// What keeps it from being read. Of a file that may be somebody's secrets nothing is shown, of ours no more than known names.
+    fn unreadable(&self, errors: &[toml::de::Error]) -> Vec<Problem> {
+        let problem = |line: usize, key: &str, remedy: String| Problem {
+            origin: Origin::File { path: self.path.to_owned(), line },
+            key: key.to_owned(),
             value: String::new(),
-            remedy: mosquitto::REMEDY.to_owned(),
+            remedy,
+        };
+        let mut faults: Vec<(usize, String)> = errors.iter().map(|error| self.fault(error)).collect();
+        faults.sort_by_key(|(line, _)| *line);
+        // What follows the first fault of a line is seldom one of its own.
+        faults.dedup_by_key(|(line, _)| *line);
+        if !foreign::is_ours(self.text) {
+            let (line, what) = faults.swap_remove(0);
+            let remedy = foreign::remedy(self.text).map_or_else(
+                || {
+                    format!(
+                        "this is no configuration of IoTHub: line {line} is not TOML ({what}), and no section is one that we \
+                         have. config.toml has them all"
+                    )
+                },
+                str::to_owned,
+            );
+            return vec![problem(0, "", remedy)];
         }
+        let of_line = |(line, what): (usize, String)| {
+            let text = self.text.lines().nth(line - 1).unwrap_or_default();
+            let named = foreign::key(text).or_else(|| foreign::section(text)).unwrap_or_default();
+            problem(line, named, format!("this is not TOML: {what}"))
+        };
+        faults.into_iter().map(of_line).collect()
     }
 
-    fn syntax(&self, error: &toml::de::Error) -> Problem {
-        let span = error.span().unwrap_or(0..0);
-        let start = self.text[..span.start.min(self.text.len())].rfind('\n').map_or(0, |newline| newline + 1);
-        let line = self.text[start..].lines().next().unwrap_or_default().trim();
-        Problem {
-            origin: self.origin(span),
-            key: String::new(),
-            value: line.to_owned(),
-            remedy: format!("this is not TOML: {}", error.message()),
-        }
+    /// The line, and what is wrong there.
+    fn fault(&self, error: &toml::de::Error) -> (usize, String) {
+        let what = match error.message() {
+            "duplicate key" => "it stands there a second time: keep one of both",
+            message => message,
+        };
+        (self.line(error.span().unwrap_or(0..0)), what.to_owned())
     }
 
     fn origin(&self, span: Range<usize>) -> Origin {
+        Origin::File { path: self.path.to_owned(), line: self.line(span) }
+    }
+
+    fn line(&self, span: Range<usize>) -> usize {
         let before = &self.text.as_bytes()[..span.start.min(self.text.len())];
-        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
-        Origin::File { path: self.path.to_owned(), line }
+        1 + before.iter().filter(|byte| **byte == b'\n').count()
     }
 }
 
@@ -211,8 +239,7 @@ fn in_order<'t, 'i>(table: &'t DeTable<'i>) -> Vec<(&'t Name<'i>, &'t Spanned<De
 
 fn unknown_section(name: &str) -> String {
     let known = Key::sections();
-    let lists = LISTS.iter().map(|list| list.section);
-    match nearest(name, known.iter().copied().chain(lists)) {
+    match nearest(name, Key::sections_and_lists()) {
         Some(meant) if LISTS.iter().any(|list| list.section == meant) => {
             format!("unknown section: did you mean [[{meant}]]?")
         }
@@ -221,32 +248,35 @@ fn unknown_section(name: &str) -> String {
     }
 }
 
-fn unknown_key(section: &str, name: &str, origin: Origin, written: &str) -> Problem {
+/// What is no key of ours may have a secret for its value.
+fn unknown(origin: Origin, key: String, remedy: String) -> Problem {
+    Problem { origin, key, value: String::new(), remedy }
+}
+
+fn unknown_key(section: &str, name: &str) -> String {
     let elsewhere = KEYS.iter().find(|key| key.name == name);
-    let remedy = match (elsewhere, nearest(name, Key::names_of(section))) {
+    match (elsewhere, nearest(name, Key::names_of(section))) {
         (Some(key), _) => format!("unknown key here: it belongs to section [{}]", key.section),
         (None, Some(meant)) => format!("unknown key: did you mean {meant}?"),
         (None, None) => {
             let names: Vec<&str> = Key::names_of(section).collect();
             format!("unknown key: [{section}] has {}", names.join(", "))
         }
-    };
-    Problem { origin, key: format!("{section}.{name}"), value: written.to_owned(), remedy }
+    }
 }
 
-fn unknown_key_of_list(list: &List, name: &str, origin: Origin, written: &str) -> Problem {
+fn unknown_key_of_list(list: &List, name: &str) -> String {
     let names = || list.keys.iter().map(|key| key.name);
-    let remedy = match nearest(name, names()) {
+    match nearest(name, names()) {
         Some(meant) => format!("unknown key: did you mean {meant}?"),
         None => {
             format!("unknown key: [[{}]] has {}", list.section, names().collect::<Vec<_>>().join(", "))
         }
-    };
-    Problem { origin, key: format!("{}.{name}", list.section), value: written.to_owned(), remedy }
+    }
 }
 
-fn outside_sections(name: &str, origin: Origin, written: &str) -> Problem {
-    let remedy = match KEYS.iter().find(|key| key.name == name) {
+fn outside_sections(name: &str) -> String {
+    match KEYS.iter().find(|key| key.name == name) {
         Some(key) => format!("this key belongs to section [{}]", key.section),
         None if Key::sections().contains(&name) => {
             format!("expected a section: write [{name}] and its keys below")
@@ -255,6 +285,5 @@ fn outside_sections(name: &str, origin: Origin, written: &str) -> Problem {
             Some(meant) => format!("unknown key: did you mean {meant}?"),
             None => "unknown key: every key stands in a section".to_owned(),
         },
-    };
-    Problem { origin, key: name.to_owned(), value: written.to_owned(), remedy }
+    }
 }

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use transport::Prefix;
 
 use super::{
-    Address, moment,
+    Address, ban, listener, moment,
     rates::{RATE_MAX, RatesOf},
     settings::Settings,
     table::KEYS,
@@ -131,6 +131,16 @@ impl Key {
         let mut sections: Vec<&'static str> = KEYS.iter().map(|key| key.section).collect();
         sections.dedup();
         sections
+    }
+
+    /// Those of which there can be several as well.
+    pub fn sections_and_lists() -> Vec<&'static str> {
+        [Key::sections(), vec![listener::SECTION, ban::SECTION]].concat()
+    }
+
+    /// Whether any section has a key of this name.
+    pub fn is_name(name: &str) -> bool {
+        KEYS.iter().chain(listener::KEYS.iter()).chain(ban::KEYS).any(|key| key.name == name)
     }
 
     pub fn names_of(section: &str) -> impl Iterator<Item = &'static str> {

@@ -38,6 +38,7 @@ impl fmt::Display for Problem {
         // A variable and a flag are their own key.
         let key = if matches!(self.origin, Origin::File { .. }) { self.key.as_str() } else { "" };
         write!(f, "{}:", self.origin)?;
+        let key = shortened(key);
         match (key.is_empty(), self.value.is_empty()) {
             (false, false) => write!(f, " {key} = {}:", shortened(&self.value))?,
             (false, true) => write!(f, " {key}:")?,

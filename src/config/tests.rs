@@ -151,21 +151,21 @@ const FILE_MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "[server]\nmax_conections = 5\n",
-        "FILE, line 2: server.max_conections = 5: unknown key: did you mean max_connections?",
+        "FILE, line 2: server.max_conections: unknown key: did you mean max_connections?",
     ),
     (
         "[server]\nshutdown_timeout = 5\n",
-        "FILE, line 2: server.shutdown_timeout = 5: unknown key: did you mean shutdown_timeout_secs?",
+        "FILE, line 2: server.shutdown_timeout: unknown key: did you mean shutdown_timeout_secs?",
     ),
-    ("[log]\ncolour = true\n", "FILE, line 2: log.colour = true: unknown key: [log] has level, format"),
+    ("[log]\ncolour = true\n", "FILE, line 2: log.colour: unknown key: [log] has level, format"),
     (
         "[server]\nretained_message_limit = 5\n",
-        "FILE, line 2: server.retained_message_limit = 5: unknown key here: it belongs to section [router]",
+        "FILE, line 2: server.retained_message_limit: unknown key here: it belongs to section [router]",
     ),
-    ("max_connections = 5\n", "FILE, line 1: max_connections = 5: this key belongs to section [server]"),
-    ("max_conections = 5\n", "FILE, line 1: max_conections = 5: unknown key: did you mean max_connections?"),
-    ("colour = 5\n", "FILE, line 1: colour = 5: unknown key: every key stands in a section"),
-    ("server = 5\n", "FILE, line 1: server = 5: expected a section: write [server] and its keys below"),
+    ("max_connections = 5\n", "FILE, line 1: max_connections: this key belongs to section [server]"),
+    ("max_conections = 5\n", "FILE, line 1: max_conections: unknown key: did you mean max_connections?"),
+    ("colour = 5\n", "FILE, line 1: colour: unknown key: every key stands in a section"),
+    ("server = 5\n", "FILE, line 1: server: expected a section: write [server] and its keys below"),
     ("[sever]\nmax_connections = 5\n", "FILE, line 1: [sever]: unknown section: did you mean [server]?"),
     (
         "[grafana]\n",
@@ -254,7 +254,7 @@ fn all_mistakes_are_told_at_once_in_the_order_of_the_file() {
         problems_of_file("[session]\nmax_inflight = 0\nfoo = 1\n[log]\nlevel = \"loud\"\n"),
         [
             "FILE, line 2: session.max_inflight = 0: expected a whole number from 1 to 65535",
-            "FILE, line 3: session.foo = 1: unknown key: [session] has keep_alive_timeout_secs, \
+            "FILE, line 3: session.foo: unknown key: [session] has keep_alive_timeout_secs, \
              session_timeout_secs, session_timeout_v3_secs, receive_maximum, max_inflight, max_queued_messages, \
              max_queued_bytes, queue_window, queue_full, queue_qos0, max_subscriptions, max_topic_aliases, \
              recorded_packets, max_outbox_bytes, takeover_limit, takeover_window_secs, takeover_policy",
@@ -315,6 +315,59 @@ fn a_file_of_mosquitto_is_recognised() {
 }
 
 #[test]
+fn nothing_is_shown_of_a_file_that_is_somebody_elses() {
+    for (text, told) in [
+        (
+            "anna:$7$101$c2VjcmV0$aGlkZGVu==\n",
+            "FILE: these are users with their passwords, and no configuration",
+        ),
+        ("root:!:20228:0:99999:7:::\n", "FILE: this is no configuration of IoTHub: line 1 is not TOML ("),
+        ("-----BEGIN PRIVATE KEY-----\nc2VjcmV0aGlkZGVu\n", "FILE: this is a certificate or a key, and"),
+        ("user anna\ntopic read hidden/#\n", "FILE: these are rules of access, and no configuration"),
+        ("database: hidden\n\nc2VjcmV0=\n", "FILE: this is no configuration of IoTHub: line 1 is not TOML ("),
+        ("{\"password\": \"hidden\"}\n", "FILE: this is no configuration of IoTHub: line 1 is not TOML ("),
+        ("password = \"hidden\"\n", "FILE, line 1: password: unknown key"),
+        ("[grafana]\npassword = \"hidden\"\n", "FILE, line 1: [grafana]: unknown section"),
+    ] {
+        let problems = problems_of_file(text);
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].starts_with(told), "{problems:?}");
+        assert!(
+            ["hidden", "root", "anna", "c2V"].iter().all(|part| !problems[0].contains(part)),
+            "{problems:?}"
+        );
+    }
+    let problems = problems_of_file([&b"\x7fELF\0\xff"[..], b"hidden"].concat());
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].starts_with("FILE: this is no configuration of IoTHub: the byte at 5 is no text"));
+}
+
+#[test]
+fn of_ours_no_more_is_shown_than_keys_and_sections() {
+    for (text, told) in [
+        ("[server]\nsigterm = drain\n", "FILE, line 2: sigterm: this is not TOML: "),
+        ("[log\nlevel = \"info\"\n", "FILE, line 1: log: this is not TOML: "),
+        ("[server]\nx = \"hidden\n", "FILE, line 2: this is not TOML: "),
+        (
+            "[server]\nmax_connections = 5\n[server]\n",
+            "FILE, line 3: server: this is not TOML: it stands there a second time",
+        ),
+        ("[server]\nanna:$7$101$hidden==\n", "FILE, line 2: this is not TOML: "),
+    ] {
+        let problems = problems_of_file(text);
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].starts_with(told) && !problems[0].contains("hidden"), "{problems:?}");
+    }
+}
+
+#[test]
+fn a_name_without_end_is_cut() {
+    let problems = problems_of_file(format!("[server]\n{} = 5\n", "x".repeat(5_000)));
+    assert!(problems[0].starts_with("FILE, line 2: server.xxx") && problems[0].contains("...: unknown key"));
+    assert!(problems[0].len() < 500, "{problems:?}");
+}
+
+#[test]
 fn what_is_secret_in_a_url_is_told_to_nobody() {
     for (url, told) in [
         ("https://anna:quiet@h:1/p?key=quiet", "https://h:1/p?..."),
@@ -368,13 +421,18 @@ fn a_fault_is_told_with_the_place_that_names_the_file() {
 fn a_file_that_is_not_toml_names_the_line() {
     let problems = problems_of_file("[server]\nmax_connections = \n");
     assert_eq!(problems.len(), 1);
-    assert!(problems[0].starts_with("FILE, line 2: max_connections =: this is not TOML: "), "{problems:?}");
+    assert!(problems[0].starts_with("FILE, line 2: max_connections: this is not TOML: "), "{problems:?}");
     let problems = problems_of_file("[log]\nlevel = \"info\"\nlevel = \"warn\"\n");
     assert!(
-        problems[0].starts_with("FILE, line 3: level = \"warn\": this is not TOML: duplicate key"),
+        problems[0].starts_with("FILE, line 3: level: this is not TOML: it stands there a second time"),
         "{problems:?}"
     );
-    assert_eq!(problems_of_file(b"[log]\n\xff"), ["FILE: this is not TOML: the byte at 6 is not UTF-8"]);
+    assert_eq!(
+        problems_of_file(b"[log]\n\xff"),
+        [
+            "FILE: this is no configuration of IoTHub: the byte at 6 is no text (UTF-8). Name a file in TOML: config.toml has every key"
+        ]
+    );
 }
 
 #[test]
@@ -414,19 +472,19 @@ fn every_mistake_in_the_environment_names_the_variable() {
         (
             "IOTHUB_SERVER__MAX_CONECTIONS",
             "5",
-            "environment variable IOTHUB_SERVER__MAX_CONECTIONS: 5: unknown variable: did you mean \
+            "environment variable IOTHUB_SERVER__MAX_CONECTIONS: unknown variable: did you mean \
              IOTHUB_SERVER__MAX_CONNECTIONS?",
         ),
         (
             "IOTHUB_SERVER_MAX_CONNECTIONS",
             "5",
-            "environment variable IOTHUB_SERVER_MAX_CONNECTIONS: 5: unknown variable: did you mean \
+            "environment variable IOTHUB_SERVER_MAX_CONNECTIONS: unknown variable: did you mean \
              IOTHUB_SERVER__MAX_CONNECTIONS?",
         ),
         (
             "IOTHUB_COLOUR__OF_THE_SKY",
             "blue",
-            "environment variable IOTHUB_COLOUR__OF_THE_SKY: blue: unknown variable: expected IOTHUB_SECTION__KEY, \
+            "environment variable IOTHUB_COLOUR__OF_THE_SKY: unknown variable: expected IOTHUB_SECTION__KEY, \
              for example IOTHUB_SERVER__MAX_CONNECTIONS",
         ),
     ] {

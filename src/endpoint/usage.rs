@@ -1,8 +1,11 @@
 //! How a wrong command line is told: every line that reports an error begins with `Error: `.
 
-use std::{error::Error as _, process::ExitCode};
+use std::{error::Error as _, path::Path, process::ExitCode};
 
-use clap::{Error, error::ErrorKind};
+use clap::{
+    Error,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 
 /// Shows help, the version or what is wrong, each on its own stream, and gives the exit code.
 pub fn show(error: &Error) -> ExitCode {
@@ -20,8 +23,25 @@ fn text(error: &Error) -> String {
     if let (ErrorKind::ValueValidation, Some(source)) = (error.kind(), error.source()) {
         return format!("Error: {source}\n");
     }
+    if let Some(name) = file_in_place_of_a_subcommand(error) {
+        return format!(
+            "Error: there is no subcommand {name}: to start a broker with a file write `iothub -c {name}`. A mosquitto.conf is not \
+             read: docs/from-mosquitto.md has a table with what to write for each of its keys\n"
+        );
+    }
     let text = error.render().to_string();
     text.strip_prefix("error: ").map_or(text.clone(), |rest| format!("Error: {rest}"))
+}
+
+/// Other brokers take their file so.
+fn file_in_place_of_a_subcommand(error: &Error) -> Option<&str> {
+    let Some(ContextValue::String(name)) = error.get(ContextKind::InvalidSubcommand) else { return None };
+    let is_file = |name: &&str| {
+        name.contains('/')
+            || [".conf", ".toml"].iter().any(|end| name.ends_with(end))
+            || Path::new(name).is_file()
+    };
+    Some(name.as_str()).filter(is_file)
 }
 
 #[cfg(test)]
@@ -58,6 +78,13 @@ mod tests {
             ("iothub pub -t a -n --cert x", "Error: the following required arguments were not provided"),
             ("iothub pub -t a -n --unix /s -p 1", "Error: the argument '--unix <PATH>' cannot be used with"),
             ("iothub sub -t a --bogus", "Error: unexpected argument '--bogus' found"),
+            (
+                "iothub mosquitto.conf",
+                "Error: there is no subcommand mosquitto.conf: to start a broker with a file write `iothub -c",
+            ),
+            ("iothub /etc/broker", "Error: there is no subcommand /etc/broker: "),
+            ("iothub -v x.toml", "Error: there is no subcommand x.toml: "),
+            ("iothub strat", "Error: unrecognized subcommand 'strat'"),
             ("iothub sub", "Error: the following required arguments were not provided"),
         ] {
             let told = told(line);
