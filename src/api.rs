@@ -52,6 +52,7 @@ pub use self::{
     bans::BANS,
     context::{Context, Facts},
     drops::{DROPS, DROPS_BY_TOPIC},
+    port::check as check_addresses,
     reload::{Meant, RELOAD},
     server::CONTROL_CONNECTIONS_MAX,
     socket::places,

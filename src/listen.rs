@@ -135,7 +135,8 @@ fn lookup(address: &Address, listener: &Listener) -> Result<Vec<runtime::Place>,
     }
 }
 
-fn is_missing(address: SocketAddr) -> bool {
+/// This machine does not have the address.
+pub fn is_missing(address: SocketAddr) -> bool {
     // Any free port shows whether the address itself exists.
     match TcpListener::bind(SocketAddr::new(address.ip(), 0)) {
         Ok(_) => false,

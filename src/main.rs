@@ -28,6 +28,7 @@ mod open_files;
 mod output;
 mod passwd;
 mod people;
+mod places;
 mod policy;
 mod publish;
 mod rates;

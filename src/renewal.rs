@@ -14,7 +14,7 @@ use crate::{
     named_files::{Facts, NamedFile, What, named_files},
     numbering::{Numbers, Source},
     open_files::Own,
-    people,
+    people, places,
     policy::Policy,
     revoked,
     start::{self, Started},
@@ -72,6 +72,7 @@ impl Running {
         let before = &self.started.numbers;
         let (numbers, sources) = before.renumbered(&listen.entrances).map_err(|error| vec![error])?;
         let policy = Policy::read(&now.settings, &numbers, &self.started.decoys).map_err(told)?;
+        let foreseen = self.next_start(&now)?;
         let facts = self.started.facts.look(&named_files(&now.settings, &numbers), &policy.rules);
         let own = Own { addresses: listen.entrances.len() as u64, ..self.started.own };
         let mut changes = now.settings.changes(&self.now.settings);
@@ -81,11 +82,26 @@ impl Running {
         let of_settings = warnings::of_settings(&now.settings, &numbers).into_iter();
         let unsaid = of_settings.filter(|warning| !told_before.contains(warning));
         // Time goes on by itself: what is over is told each time.
-        let warnings = unsaid.chain(warnings::of_time(&now.settings, &numbers)).collect();
+        let of_time = warnings::of_time(&now.settings, &numbers);
+        let warnings = unsaid.chain(of_time).chain(foreseen).collect();
         let waiting = now.settings.waits_for_start(&self.at_start);
         let overridden = now.overrides();
         let told = Told { changes, waiting, warnings, overridden, listening: None };
         Ok(Plan { now, numbers, sources, policy, facts, own, told })
+    }
+
+    /// What would keep the next start from what waits for it: an error where this reload brings it, and a warning where an earlier
+    /// one did and the place has gone since. What does not wait is not asked: it is there.
+    fn next_start(&self, now: &Loaded) -> Result<Vec<String>, Vec<String>> {
+        let waits = |fault: &Fault| fault.is_of_what_differs(&now.settings, &self.at_start);
+        let faults = places::check(&now.settings).into_iter().filter(waits);
+        let is_brought = |fault: &Fault| fault.is_of_what_differs(&now.settings, &self.now.settings);
+        let (brought, others): (Vec<Fault>, Vec<Fault>) = faults.partition(is_brought);
+        let told = |faults: &[Fault]| -> Vec<String> {
+            let sentences = now.sentences(faults).into_iter();
+            sentences.map(|told| format!("the next start would fail: {told}")).collect()
+        };
+        if brought.is_empty() { Ok(told(&others)) } else { Err(told(&brought)) }
     }
 
     /// Whether the places of the listeners that are added can be had, found out by taking them for a moment.

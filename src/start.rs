@@ -26,6 +26,7 @@ use crate::{
     observer::Observer,
     open_files::{self, Own},
     people::People,
+    places,
     policy::Policy,
     rates::Registry,
     revoked::Revoked,
@@ -123,15 +124,15 @@ pub fn start(loaded: &Loaded) -> Result<Started, String> {
     })
 }
 
-/// Reads every file that the configuration names: certificates, users and rules; and looks at the place of the data directory. What
+/// Reads every file that the configuration names: certificates, users and rules; and looks at the places that a start takes. What
 /// is seldom meant, a sentence for each; the error has one for each problem.
 pub fn check_files(loaded: &Loaded) -> Result<Vec<String>, Vec<String>> {
     let settings = &loaded.settings;
     let (listen, unresolved) = listen::resolve_all(loaded.listeners(), loaded.listens_by_default);
     let numbers = Numbers::first(listen.entrances);
     let policy = Policy::read(settings, &numbers, &decoys::fresh()).map(drop);
-    let found = [Err(unresolved), policy, audit::check(&settings.audit), check_data_dir(settings)];
-    let faults: Vec<Fault> = found.into_iter().filter_map(Result::err).flatten().collect();
+    let files = policy.err().unwrap_or_default();
+    let faults = [unresolved, files, places::check(settings), places::check_sockets(&numbers)].concat();
     if !faults.is_empty() {
         return Err(loaded.sentences(&faults));
     }
@@ -167,15 +168,6 @@ fn data_dir(settings: &Settings, shards: u8) -> Result<Option<Arc<DataDir>>, Str
     let opened = opened.map_err(|error| error.to_string())?;
     tell_leftovers(opened.path());
     Ok(Some(Arc::new(opened)))
-}
-
-/// What a start would refuse of where the data directory is to be, found out without changing anything.
-fn check_data_dir(settings: &Settings) -> Result<(), Vec<Fault>> {
-    let fault = |error: runtime::StoreError| vec![Fault::of("store", "dir", error.to_string())];
-    match settings.store.dir.as_str() {
-        "" => Ok(()),
-        dir => DataDir::check_place(Path::new(dir)).map_err(fault),
-    }
 }
 
 /// The directory is ours: no restore is going on there.

@@ -7,7 +7,10 @@ use std::{
 
 use tokio::net::TcpListener;
 
-use crate::config::{Address, Api};
+use crate::{
+    config::{Address, Api, Fault},
+    listen,
+};
 
 /// A socket that listens.
 #[derive(Debug)]
@@ -32,16 +35,33 @@ pub fn bind(settings: &Api, is_default: bool) -> Result<Vec<Port>, String> {
     Ok(ports)
 }
 
-fn bind_one(endpoint: &str) -> io::Result<Vec<Port>> {
+/// Addresses that no start could take on this machine, found out without taking any.
+pub fn check(settings: &Api) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for endpoint in &settings.listen {
+        let missing = io::Error::from_raw_os_error(libc::EADDRNOTAVAIL);
+        let why_not = match addresses(endpoint) {
+            Ok(found) => found.into_iter().any(listen::is_missing).then_some(missing),
+            Err(error) => Some(error),
+        };
+        faults.extend(why_not.map(|error| Fault::of("api", "listen", format!("{endpoint} {}", why(&error)))));
+    }
+    faults
+}
+
+fn addresses(endpoint: &str) -> io::Result<Vec<SocketAddr>> {
     let (host, port) = Address::parse_endpoint(endpoint, Api::PORT).expect("the configuration was checked");
-    let addresses: Vec<SocketAddr> = (host.as_str(), port).to_socket_addrs()?.collect();
+    Ok((host.as_str(), port).to_socket_addrs()?.collect())
+}
+
+fn bind_one(endpoint: &str) -> io::Result<Vec<Port>> {
     let bind = |address: SocketAddr| {
         let listener = StdListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         Ok(Port { listener, address })
     };
-    addresses.into_iter().map(bind).collect()
+    addresses(endpoint)?.into_iter().map(bind).collect()
 }
 
 fn why(error: &io::Error) -> String {

@@ -8,6 +8,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::places;
+
 #[derive(Debug)]
 pub struct AuditFile {
     path: PathBuf,
@@ -117,10 +119,13 @@ impl AuditFile {
 pub fn check(path: &Path) -> Result<(), String> {
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return check_folder(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return places::check_folder(path).map_err(|what| format!("audit.file: {what}"));
+        }
         Err(error) => return Err(cannot_open(path, &error)),
     };
-    judge(path, &found)
+    judge(path, &found)?;
+    places::access(path, libc::R_OK | libc::W_OK).map_err(|error| cannot_open(path, &error))
 }
 
 fn judge(path: &Path, found: &Metadata) -> Result<(), String> {
@@ -137,17 +142,11 @@ fn judge(path: &Path, found: &Metadata) -> Result<(), String> {
     Ok(())
 }
 
-fn check_folder(path: &Path) -> Result<(), String> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    match fs::metadata(folder) {
-        Ok(found) if found.is_dir() => Ok(()),
-        Ok(_) => Err(format!("audit.file: {} is no folder", folder.display())),
-        Err(error) => Err(format!("audit.file: the folder {} cannot be used: {error}", folder.display())),
-    }
-}
-
 fn cannot_open(path: &Path, error: &io::Error) -> String {
-    format!("audit.file = {}: it cannot be opened: {error}", path.display())
+    let path = path.display();
+    format!(
+        "audit.file = {path}: it cannot be opened: {error}. It has to be of the user that the broker runs as: chown USER {path}"
+    )
 }
 
 /// The file, what is in it, and whether its last line has no end: whoever wrote it may have had no room, or no time. The error is a sentence.

@@ -1,6 +1,6 @@
 //! What is wrong with what a setting names, found only where it is used: a file that cannot be read, a name without an address.
 
-use super::{Address, Key, Loaded, Origin, Problem, listener};
+use super::{Address, Key, Loaded, Origin, Problem, Settings, listener};
 
 /// A sentence, and the key that it is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +20,12 @@ impl Fault {
     /// The sentence says it all.
     pub fn elsewhere(what: String) -> Fault {
         Fault { key: None, listener: None, what }
+    }
+
+    /// The key that it is about has another value in the one than in the other.
+    pub fn is_of_what_differs(&self, one: &Settings, other: &Settings) -> bool {
+        let key = self.key.and_then(|(section, name)| Key::find(section, name));
+        key.is_some_and(|key| key.show(one) != key.show(other))
     }
 
     /// What the listener may say itself, in place of the section.

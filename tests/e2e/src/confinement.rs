@@ -17,6 +17,8 @@ pub enum Confinement {
     OldKernel,
     /// Ports below `ip_unprivileged_port_start` are refused.
     NoLowPorts,
+    /// The modes of files and folders count for root as well.
+    NoOverride,
 }
 
 impl Confinement {
@@ -39,6 +41,11 @@ impl Confinement {
             Confinement::OldKernel => check(unsafe { libc::personality(libc::UNAME26 as libc::c_ulong) }),
             Confinement::NoLowPorts => {
                 drop_capability(CAP_NET_BIND_SERVICE);
+                Ok(())
+            }
+            Confinement::NoOverride => {
+                drop_capability(CAP_DAC_OVERRIDE);
+                drop_capability(CAP_DAC_READ_SEARCH);
                 Ok(())
             }
         }
@@ -78,5 +85,7 @@ fn check(result: libc::c_int) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+const CAP_DAC_OVERRIDE: libc::c_ulong = 1;
+const CAP_DAC_READ_SEARCH: libc::c_ulong = 2;
 const CAP_NET_BIND_SERVICE: libc::c_ulong = 10;
 const CAP_SYS_RESOURCE: libc::c_ulong = 24;

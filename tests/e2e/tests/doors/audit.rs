@@ -122,7 +122,7 @@ fn a_file_that_is_full_makes_way_and_so_many_stay() {
 fn an_audit_log_that_cannot_be_is_refused_before_anything_starts() {
     for (name, more, said) in [
         ("audit-events", "file = \"audit\"\nevents = [\"everything\"]\n", "`everything` is no event"),
-        ("audit-folder", "file = \"none/audit\"\n", "the folder none cannot be used"),
+        ("audit-folder", "file = \"none/audit\"\n", "there is no folder none"),
     ] {
         let ended = Setup::new(name).config(&format!("[audit]\n{more}")).run();
         let all = ended.errors.concat() + &ended.out.concat();

@@ -113,6 +113,36 @@ fn what_is_wrong_is_named_with_its_line_and_changes_nothing() {
 }
 
 /// A pipe that nobody ever writes into.
+#[test]
+fn what_the_next_start_could_not_take_is_refused_before_it_waits() {
+    let text = listeners(&["tcp://127.0.0.1:0".to_owned()]);
+    let broker = Setup::bare("control-next-start").config(&text).start();
+    let later = broker.folder().join("later");
+    let with = |file: &Path| format!("{text}[audit]\nfile = {file:?}\n[session]\nmax_inflight = 7\n");
+    write(&broker, &with(&later.join("audit")));
+    for args in [&["--plan"][..], &[]] {
+        let (code, said) = reload(broker.folder(), args);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(
+            said.contains("the next start would fail: ") && said.contains("line 6: audit.file"),
+            "{said}"
+        );
+        assert!(said.contains(&format!(": there is no folder {}: make it", later.display())), "{said}");
+    }
+    fs::create_dir(&later).unwrap();
+    let (code, said) = reload(broker.folder(), &[]);
+    assert!(code == Some(0) && said.contains("waits for the next start: audit.file"), "{said}");
+    assert!(said.contains("session.max_inflight is 7"), "what was refused has changed nothing: {said}");
+
+    // What has gone since keeps nobody from changing something else.
+    fs::remove_dir(&later).unwrap();
+    write(&broker, &with(&later.join("audit")).replace("= 7", "= 8"));
+    let (code, said) = reload(broker.folder(), &[]);
+    assert!(code == Some(0) && said.contains("session.max_inflight is 8"), "{said}");
+    assert!(said.contains("warning: the next start would fail: "), "{said}");
+    broker.end(libc::SIGTERM);
+}
+
 fn pipe(broker: &Broker) -> PathBuf {
     let pipe = broker.folder().join("pipe");
     Process::start("mkfifo", Command::new("mkfifo").arg("-m").arg("600").arg(&pipe)).succeed();
@@ -197,7 +227,7 @@ fn only_the_file_that_the_broker_reads_is_reloaded_and_who_decides_otherwise_is_
     write(&broker, &format!("{text}max_queued_mesages = 5\n"));
     let (code, said) = reload_by_file(folder, &["-c", "iothub.toml"]);
     assert_eq!(code, Some(1), "{said}");
-    let mistake = "session.max_queued_mesages = 5: unknown key: did you mean max_queued_messages?";
+    let mistake = "session.max_queued_mesages: unknown key: did you mean max_queued_messages?";
     assert!(said.contains(mistake) && said.contains("nothing is changed"), "{said}");
 }
 

@@ -1,6 +1,8 @@
 //! A mistake in flags, environment or file: one sentence, exit code 1, and nothing has started.
 
-use e2e::{Ended, Setup};
+use std::{fs, os::unix::fs::PermissionsExt};
+
+use e2e::{Confinement, Ended, Setup};
 
 #[test]
 fn a_mistake_in_a_flag_names_the_flag() {
@@ -124,7 +126,6 @@ fn mistakes_of_all_sources_are_told_at_once() {
     assert!(ended.says("flag --port: -1"), "{ended:?}");
 }
 
-#[track_caller]
 #[test]
 fn everything_that_is_wrong_with_named_files_is_told_at_once_with_the_line_that_names_them() {
     let text = "[server]\nlisten_addresses = [\"tls://127.0.0.1:0\", \"tcp://no-such-host.invalid:1\"]\n\
@@ -148,7 +149,7 @@ fn everything_that_is_wrong_with_named_files_is_told_at_once_with_the_line_that_
         "line 12: authentication.http_url = \"localhost:8000\": ",
         "line 14: access.acl_file = \"acl\": acl cannot be read",
         "line 15: access.shadow_rules_file = \"rules\": rules cannot be read",
-        "line 17: audit.file = \"/nonexistent/audit\": the folder /nonexistent cannot be used",
+        "line 17: audit.file = \"/nonexistent/audit\": there is no folder /nonexistent",
         "line 18: audit.events = [\"connect\"]: `connect` is no event",
         "line 20: store.dir = \"/dev/null/data\": ",
         "line 23: listener.client_ca_file = \"own.pem\": own.pem cannot be read",
@@ -158,6 +159,42 @@ fn everything_that_is_wrong_with_named_files_is_told_at_once_with_the_line_that_
     assert_eq!(ended.errors.len(), 14, "each once: {ended:?}");
 }
 
+#[test]
+fn a_place_that_a_start_could_not_take_is_named_with_key_and_line() {
+    let setup = Setup::bare("mistake-places").with_api();
+    let sealed = setup.folder().join("sealed");
+    fs::create_dir(&sealed).unwrap();
+    fs::set_permissions(&sealed, fs::Permissions::from_mode(0o555)).unwrap();
+    let sealed = sealed.display().to_string();
+    let text = format!(
+        "[server]\nlisten_addresses = [\"unix:///nonexistent/a.sock\", \"unix:///dev/null\"]\n\
+         [store]\ndir = \"{sealed}/a/b\"\n[control]\nsocket = \"{sealed}/c\"\n\
+         [api]\ntokens_file = \"{sealed}/tokens\"\n[audit]\nfile = \"{sealed}/audit\"\n\
+         [[listener]]\naddress = \"unix://{sealed}/b.sock\"\n"
+    );
+    let ended = setup.config(&text).confined(Confinement::NoOverride).args(["--test-config"]).run();
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let nothing = format!("nothing can be made in the folder {sealed}: Permission denied");
+    for sentence in [
+        "]: there is no folder /nonexistent: make it (install -d /nonexistent), or name another path"
+            .to_owned(),
+        "]: cannot listen on unix:///dev/null: something that is no socket".to_owned(),
+        format!(
+            "line 4: store.dir = \"{sealed}/a/b\": the data directory cannot be made in {sealed}: Permission denied"
+        ),
+        format!("line 6: control.socket = \"{sealed}/c\": {nothing}"),
+        format!("line 8: api.tokens_file = \"{sealed}/tokens\": {nothing}"),
+        format!("line 10: audit.file = \"{sealed}/audit\": {nothing}"),
+        format!("line 12: listener.address = \"unix://{sealed}/b.sock\": {nothing}"),
+    ] {
+        let shown = ended.errors.iter().filter(|line| line.contains(&sentence)).count();
+        // A long value is cut in the line, and what is wrong with it is not.
+        assert_eq!(shown, 1, "{sentence}\n{ended:?}");
+    }
+    assert_eq!(ended.errors.len(), 7, "{ended:?}");
+}
+
+#[track_caller]
 fn expect_sentences(ended: &Ended, sentences: &[&str]) {
     let expected: Vec<String> = sentences.iter().map(|sentence| format!("iothub: {sentence}")).collect();
     assert_eq!(ended.errors, expected);
