@@ -18,11 +18,12 @@ pub trait Provider: Send + Sync {
     /// Whether this ask is judged without blocking and within microseconds, so that it need not wait for a thread.
     fn is_quick(&self, ask: &Ask) -> bool;
 
+    /// May wait for another program, as long as that takes.
     fn judge(&self, ask: &Ask, unix_ms: u64) -> Judgement;
 
-    /// Whether another program may have to be waited for, whatever it takes. Then a thread does it that nobody else needs.
-    fn waits_for_others(&self, _ask: &Ask) -> bool {
-        false
+    /// What it says without waiting for another program. None: it has to wait, on a thread that is there for those alone who do.
+    fn judge_at_hand(&self, ask: &Ask, unix_ms: u64) -> Option<Judgement> {
+        Some(self.judge(ask, unix_ms))
     }
 
     /// What it says, by what it knows now, of a user who has proved to have this credential.
@@ -110,20 +111,20 @@ impl Chain {
         self.judge_unknown(ask)
     }
 
-    /// Asks the providers from this one on, as long as they wait for others, or as long as they do not: the one who calls is
-    /// there for those alone. The error is where another has to go on.
-    pub fn judge_part(&self, ask: &Ask, unix_ms: u64, from: usize, waits: bool) -> Result<Judgement, usize> {
+    /// Asks the providers from this one on, as long as no other program has to be waited for. The error is the one that waits.
+    pub fn judge_at_hand(&self, ask: &Ask, unix_ms: u64, from: usize) -> Result<Judgement, usize> {
         for (at, provider) in self.providers.iter().enumerate().skip(from) {
-            if provider.waits_for_others(ask) != waits {
-                return Err(at);
-            }
-            match provider.judge(ask, unix_ms) {
+            match provider.judge_at_hand(ask, unix_ms).ok_or(at)? {
                 Judgement::Pass => {}
                 judgement => return Ok(judgement),
             }
         }
-        // Which may take the time of a hash.
-        if waits { Err(self.providers.len()) } else { Ok(self.judge_unknown(ask)) }
+        Ok(self.judge_unknown(ask))
+    }
+
+    /// The one at this place in the order.
+    pub fn provider(&self, at: usize) -> &dyn Provider {
+        &*self.providers[at]
     }
 
     /// Who has proved to have this credential may have lost it meanwhile, or have other rights.

@@ -4,8 +4,9 @@
 //! decided a moment ago? Can it be decided at once? Else it queues for a thread, in turn by address, and is looked at in the same
 //! order again when its turn comes, because much may have been decided meanwhile.
 //!
-//! There are two lines, each with threads of its own: one for what takes a core, and one for what waits for another program. An ask
-//! goes to and fro between them as its chain has it. So a program that hangs keeps those from coming in that it is asked about.
+//! There is one line for what takes a core, and one for each kind of provider that waits for another program, each with threads of its
+//! own. An ask goes to and fro between them as its chain has it, and to a line of those who wait only where there is something to wait
+//! for: a token whose key is at hand is judged without. So a program that hangs keeps those alone from coming in that it is asked about.
 
 use std::{
     io,
@@ -21,20 +22,21 @@ use crate::{
     Answer, Ask, Judgement, Reason,
     attempt::Attempt,
     cache::{Cache, CacheKey, CacheLimits, KeyMaker},
-    chain::Chains,
+    chain::{Chain, Chains},
     exchanges::{ExchangeId, Exchanges},
     line::Line,
     priority,
     throttle::{Throttle, ThrottleLimits},
+    waiting::Waiting,
 };
 
 /// How much may wait, for how long, and who works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrontLimits {
     pub threads: usize,
-    /// Beside them, those that wait for other programs: started when they are needed.
+    /// Beside them, those that wait for another program, for each kind of provider that does: started when they are needed.
     pub waiting_threads_max: usize,
-    /// For either.
+    /// For each line.
     pub queue_max: usize,
     /// Who waited so long is told that the broker is busy: its client has given up.
     pub wait_ms: u64,
@@ -80,16 +82,8 @@ struct Shared {
     /// For what takes a core.
     working: Line<Job>,
     /// For what waits for another program.
-    waiting: Line<Job>,
-    waiting_threads: Mutex<Vec<JoinHandle<()>>>,
+    waiting: Waiting<Job>,
     counters: Counters,
-}
-
-/// What the threads of a line are for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Sort {
-    Working,
-    Waiting,
 }
 
 struct Job {
@@ -105,6 +99,13 @@ struct Job {
 struct Asked {
     generation: (u64, u64),
     from: usize,
+}
+
+/// What a thread judges an ask by.
+struct Turn {
+    chain: Arc<Chain>,
+    generation: (u64, u64),
+    key: Option<CacheKey>,
 }
 
 #[derive(Default)]
@@ -129,8 +130,7 @@ impl Front {
             throttle: Mutex::new(Throttle::new(limits.throttle)),
             exchanges: Mutex::default(),
             working: Line::new(limits.queue_max),
-            waiting: Line::new(limits.queue_max),
-            waiting_threads: Mutex::default(),
+            waiting: Waiting::new(limits.waiting_threads_max, limits.queue_max),
             counters: Counters::default(),
         });
         // Those that were started end with their owner, also where a later one cannot be started.
@@ -138,7 +138,7 @@ impl Front {
         for number in 0..limits.threads.max(1) {
             let shared = shared.clone();
             let thread = thread::Builder::new().name(format!("identity-{number}"));
-            owner.threads.push(thread.spawn(move || shared.work(Sort::Working))?);
+            owner.threads.push(thread.spawn(move || shared.work())?);
         }
         Ok(Front { owner: Arc::new(owner) })
     }
@@ -184,11 +184,16 @@ impl Shared {
             return answer(at_once);
         }
         let job = Job { since_ms: self.now_ms(), attempt, asked: Asked::default(), answer };
-        self.push(&self.working, job);
+        self.push(job);
     }
 
-    fn push(&self, line: &Line<Job>, job: Job) {
-        if let Err(job) = line.push(job.attempt.ask.ip(), job) {
+    fn push(&self, job: Job) {
+        self.taken(self.working.push(job.attempt.ask.ip(), job));
+    }
+
+    /// Who found no room is told so.
+    fn taken(&self, pushed: Result<(), Job>) {
+        if let Err(job) = pushed {
             (job.answer)(self.busy("too many clients wait to be identified"));
         }
     }
@@ -299,67 +304,88 @@ impl Shared {
     }
 
     /// One thread, until the end.
-    fn work(self: &Arc<Self>, sort: Sort) {
+    fn work(self: &Arc<Self>) {
         priority::give_way();
-        while let Some(mut job) = self.line(sort).next() {
-            match self.judge(&job, sort) {
+        while let Some(mut job) = self.working.next() {
+            match self.judge_at_hand(&mut job) {
                 Ok(answer) => (job.answer)(answer),
-                Err(asked) => {
-                    job.asked = asked;
-                    self.hand_over(job, sort);
-                }
+                Err(kind) => self.hand_over(job, kind),
             }
         }
     }
 
-    fn line(&self, sort: Sort) -> &Line<Job> {
-        match sort {
-            Sort::Working => &self.working,
-            Sort::Waiting => &self.waiting,
+    fn hand_over(self: &Arc<Self>, job: Job, kind: &'static str) {
+        let shared = Arc::clone(self);
+        let work = move |line: &Line<Job>| shared.wait(line);
+        self.taken(self.waiting.push(kind, job.attempt.ask.ip(), job, work));
+    }
+
+    /// One thread of those that wait for other programs, until the end.
+    fn wait(&self, line: &Line<Job>) {
+        priority::give_way();
+        while let Some(mut job) = line.next() {
+            match self.judge_by_another(&mut job, line) {
+                Some(answer) => (job.answer)(answer),
+                // What follows may take the time of a hash.
+                None => self.push(job),
+            }
         }
     }
 
-    /// The next provider is for the threads of the other line.
-    fn hand_over(self: &Arc<Self>, job: Job, from: Sort) {
-        match from {
-            Sort::Waiting => self.push(&self.working, job),
-            Sort::Working if self.has_waiting_thread() => self.push(&self.waiting, job),
-            Sort::Working => (job.answer)(self.busy("there is no thread to wait for another program")),
+    /// The error is the kind of the provider that has to wait.
+    fn judge_at_hand(&self, job: &mut Job) -> Result<Answer, &'static str> {
+        let turn = match self.take_up(job, &self.working) {
+            Ok(turn) => turn,
+            Err(answer) => return Ok(answer),
+        };
+        let judged = turn.chain.judge_at_hand(&job.attempt.ask, unix_ms(), job.asked.from);
+        let judgement = judged.map_err(|at| {
+            job.asked.from = at;
+            turn.chain.provider(at).kind()
+        })?;
+        Ok(self.settled(&job.attempt, judgement, turn.key))
+    }
+
+    /// By the one provider that has to wait. None: it is for others to go on.
+    fn judge_by_another(&self, job: &mut Job, line: &Line<Job>) -> Option<Answer> {
+        let before = job.asked.generation;
+        let turn = match self.take_up(job, line) {
+            Ok(turn) => turn,
+            Err(answer) => return Some(answer),
+        };
+        if turn.generation != before {
+            return None;
+        }
+        match turn.chain.provider(job.asked.from).judge(&job.attempt.ask, unix_ms()) {
+            Judgement::Pass => {
+                job.asked.from += 1;
+                None
+            }
+            judgement => Some(self.settled(&job.attempt, judgement, turn.key)),
         }
     }
 
-    /// One for each that waits, up to so many.
-    fn has_waiting_thread(self: &Arc<Self>) -> bool {
-        let mut threads = lock(&self.waiting_threads);
-        if threads.len() < self.limits.waiting_threads_max.max(1) && self.waiting.is_busy() {
-            let shared = Arc::clone(self);
-            let thread = thread::Builder::new().name(format!("identity-waiting-{}", threads.len()));
-            threads.extend(thread.spawn(move || shared.work(Sort::Waiting)).ok());
-        }
-        !threads.is_empty()
-    }
-
-    /// The error is where the other line has to go on.
-    fn judge(&self, job: &Job, sort: Sort) -> Result<Answer, Asked> {
-        if self.line(sort).is_ending() {
-            return Ok(self.busy("the broker is ending"));
+    /// What to judge it by, and from where on. The error is its answer, where there is nothing to judge.
+    fn take_up(&self, job: &mut Job, line: &Line<Job>) -> Result<Turn, Answer> {
+        if line.is_ending() {
+            return Err(self.busy("the broker is ending"));
         }
         if self.now_ms().saturating_sub(job.since_ms) > self.limits.wait_ms {
-            return Ok(self.busy("the client waited too long to be identified"));
+            return Err(self.busy("the client waited too long to be identified"));
         }
         let ask = &job.attempt.ask;
         let (generation, chains) = self.chains();
-        let chain = chains.of(&ask.listener);
+        let chain = Arc::clone(chains.of(&ask.listener));
         let generation = (generation, chain.generation());
         let key = self.keys.key(ask, chain.looks_at(), generation);
         if let Some(answer) = self.known(&job.attempt, key.as_ref()) {
-            return Ok(answer);
+            return Err(answer);
         }
         // What was said by others than these, or by these when they knew something else, is asked again.
-        let from = if job.asked.generation == generation { job.asked.from } else { 0 };
-        let judgement = chain.judge_part(ask, unix_ms(), from, sort == Sort::Waiting);
-        let judgement = judgement.map_err(|from| Asked { generation, from })?;
-        Ok(self.settled(&job.attempt, judgement, key))
+        if job.asked.generation != generation {
+            job.asked = Asked { generation, from: 0 };
+        }
+        Ok(Turn { chain, generation, key })
     }
 
     fn chains(&self) -> (u64, Arc<Chains>) {
@@ -375,8 +401,7 @@ impl Drop for Owner {
     fn drop(&mut self) {
         // What waits is answered, and a judgement that has begun comes to its end.
         self.shared.working.end();
-        self.shared.waiting.end();
-        let waiting = std::mem::take(&mut *lock(&self.shared.waiting_threads));
+        let waiting = self.shared.waiting.end();
         for thread in self.threads.drain(..).chain(waiting) {
             // The last owner may be gone on one of these threads, with the answer that it held.
             if thread.thread().id() != thread::current().id() {

@@ -33,6 +33,7 @@ mod secret;
 mod throttle;
 mod user_lines;
 mod users;
+mod waiting;
 
 pub use ask::{Ask, Certificate, Enhanced};
 pub use cache::CacheLimits;

@@ -18,8 +18,8 @@ use crate::{
 
 /// Judges when it is let, and counts.
 struct Gate {
-    /// As one that asks another program.
-    waits: bool,
+    /// Its kind, where it is one that asks another program.
+    waits_as: Option<&'static str>,
     judged: AtomicU64,
     is_open: Mutex<bool>,
     bell: Condvar,
@@ -27,12 +27,12 @@ struct Gate {
 
 impl Gate {
     fn new(is_open: bool) -> Arc<Gate> {
-        Gate::of(is_open, false)
+        Gate::of(is_open, None)
     }
 
-    fn of(is_open: bool, waits: bool) -> Arc<Gate> {
+    fn of(is_open: bool, waits_as: Option<&'static str>) -> Arc<Gate> {
         Arc::new(Gate {
-            waits,
+            waits_as,
             judged: AtomicU64::new(0),
             is_open: Mutex::new(is_open),
             bell: Condvar::new(),
@@ -54,7 +54,7 @@ impl Provider for Gate {
         "gate"
     }
     fn kind(&self) -> &'static str {
-        ""
+        self.waits_as.unwrap_or_default()
     }
 
     fn looks_at(&self) -> Aspects {
@@ -63,8 +63,8 @@ impl Provider for Gate {
     fn is_quick(&self, _ask: &Ask) -> bool {
         false
     }
-    fn waits_for_others(&self, _ask: &Ask) -> bool {
-        self.waits
+    fn judge_at_hand(&self, ask: &Ask, unix_ms: u64) -> Option<Judgement> {
+        self.waits_as.is_none().then(|| self.judge(ask, unix_ms))
     }
     fn judge(&self, ask: &Ask, _unix_ms: u64) -> Judgement {
         let mut is_open = lock(&self.is_open);
@@ -414,7 +414,7 @@ fn a_proof_is_judged_by_the_chains_of_its_moment() {
 
 #[test]
 fn a_program_that_hangs_keeps_nobody_out_who_is_known_without_it() {
-    let gate = Gate::of(false, true);
+    let gate = Gate::of(false, Some("other"));
     let chain = Chain::new(vec![Arc::new(passwords()), gate.clone()]);
     let front = Front::start(Chains::new(chain), patient()).expect("threads");
     let (sender, receiver) = mpsc::channel();
@@ -427,14 +427,37 @@ fn a_program_that_hangs_keeps_nobody_out_who_is_known_without_it() {
         assert!(matches!(answer(&front, login(address, ALICE, "secret")), Answer::Accept { .. }));
     }
     assert_eq!((gate.judged(), receiver.try_iter().count()), (0, 0));
-    let threads = lock(&front.owner.shared.waiting_threads).len();
-    assert_eq!(threads, FrontLimits::default().waiting_threads_max);
     gate.open();
     for _ in 0..100 {
         let answer = receiver.recv_timeout(Duration::from_secs(20)).expect("an answer");
         assert!(matches!(answer, Answer::Accept { .. }));
     }
     assert_eq!(gate.judged(), 100);
+}
+
+#[test]
+fn a_program_that_hangs_keeps_nobody_out_whom_another_program_knows() {
+    let (hangs, answers) = (Gate::of(false, Some("hangs")), Gate::of(true, Some("answers")));
+    let chain = |gate: &Arc<Gate>| Chain::new(vec![Arc::clone(gate) as Arc<dyn Provider>]);
+    let chains = Chains::new(chain(&answers)).with("slow", chain(&hangs));
+    let front = Front::start(chains, patient()).expect("threads");
+    let (sender, receiver) = mpsc::channel();
+    for number in 0..100u8 {
+        let sender = sender.clone();
+        let stranger = login(number, &format!("stranger{number}"), "right");
+        let stranger = Ask { listener: "slow".into(), ..stranger };
+        front.ask(stranger, move |answer| sender.send(answer).expect("the test waits"));
+    }
+    for number in 200..220 {
+        let known = answer(&front, login(number, &format!("known{number}"), "right"));
+        assert!(matches!(known, Answer::Accept { .. }), "{known:?}");
+    }
+    assert_eq!((hangs.judged(), answers.judged(), receiver.try_iter().count()), (0, 20, 0));
+    hangs.open();
+    for _ in 0..100 {
+        let answer = receiver.recv_timeout(Duration::from_secs(20)).expect("an answer");
+        assert!(matches!(answer, Answer::Accept { .. }));
+    }
 }
 
 /// Passes, and takes the time of a password on a thread that it tells of.
@@ -466,7 +489,7 @@ impl Provider for Witness {
 #[test]
 fn what_takes_a_core_is_never_done_by_threads_that_wait_for_others() {
     let witness = Arc::new(Witness(Mutex::default()));
-    let gates = [Gate::of(true, true), Gate::of(true, true)];
+    let gates = [Gate::of(true, Some("one")), Gate::of(true, Some("other"))];
     let chain = Chain::new(vec![gates[0].clone(), witness.clone(), gates[1].clone()]);
     let front = Front::start(Chains::new(chain), FrontLimits { threads: 1, ..patient() }).expect("threads");
     let unknown = answer(&front, login(1, "nobody", "pass"));

@@ -1,8 +1,13 @@
 //! Tokens of every algorithm, signed here by aws-lc-rs alone, and everything that can be wrong with one.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread,
+    time::{Duration, Instant},
 };
 
 use aws_lc_rs::{
@@ -258,6 +263,172 @@ fn published_keys_are_fetched_when_they_are_needed_and_not_at_any_rate() {
     // A secret in what is published is none.
     let asked = ask("192.0.2.1:1", Some(("any", &hs256(&claims()))));
     assert!(matches!(tokens.judge(&asked, NOW_S * 1000), Judgement::Reject(_)));
+}
+
+/// An issuer with keys at a URL, of which the test says when and what it answers.
+struct Issuer {
+    key: Ed25519KeyPair,
+    tokens: Arc<Tokens>,
+    answers: mpsc::Sender<Result<Vec<u8>, String>>,
+    asked: mpsc::Receiver<()>,
+}
+
+impl Issuer {
+    fn new(refresh_s: u64) -> Issuer {
+        let (answers, given) = mpsc::channel();
+        let (tells, asked) = mpsc::channel();
+        let given = Mutex::new(given);
+        let fetch = move || {
+            tells.send(()).expect("the test waits");
+            given.lock().expect("nobody panics").recv().expect("an answer of the test")
+        };
+        let published = PublishedKeys::new(Box::new(fetch), refresh_s * 1000);
+        let tokens = Arc::new(Tokens::new(KeySource::Published(published), TokenRules::default()));
+        Issuer { key: Ed25519KeyPair::generate().expect("a key"), tokens, answers, asked }
+    }
+
+    fn ask(&self, id: &str) -> Ask {
+        let claims = with("exp", json!(NOW_S + 1_000_000));
+        let header = json!({"alg": "EdDSA", "kid": id});
+        let token = signed(header, &claims, |text| self.key.sign(text).as_ref().to_vec());
+        ask("192.0.2.1:1", Some(("any", &token)))
+    }
+
+    /// What is said without waiting: in, out, no keys, or that somebody has to wait.
+    fn at_hand(&self, id: &str, after_s: u64) -> &'static str {
+        shown(self.tokens.judge_at_hand(&self.ask(id), (NOW_S + after_s) * 1000))
+    }
+
+    /// One who waits, on a thread.
+    fn wait(&self, id: &str, after_s: u64) -> thread::JoinHandle<&'static str> {
+        let (tokens, asked) = (Arc::clone(&self.tokens), self.ask(id));
+        thread::spawn(move || shown(Some(tokens.judge(&asked, (NOW_S + after_s) * 1000))))
+    }
+
+    fn is_asked(&self) {
+        self.asked.recv_timeout(Duration::from_secs(20)).expect("the keys are asked for");
+    }
+
+    fn is_not_asked(&self) {
+        assert_eq!(self.asked.try_recv(), Err(mpsc::TryRecvError::Empty));
+    }
+
+    fn answer(&self, id: &str) {
+        self.answers.send(Ok(jwks(id, &self.key))).expect("somebody asks");
+    }
+
+    fn fail(&self) {
+        self.answers.send(Err("down".to_owned())).expect("somebody asks");
+    }
+
+    /// In the background it comes some time.
+    fn await_at_hand(&self, id: &str, after_s: u64, expected: &str) {
+        let begun = Instant::now();
+        while self.at_hand(id, after_s) != expected {
+            assert!(begun.elapsed() < Duration::from_secs(20), "{id} is not {expected}");
+            thread::yield_now();
+        }
+    }
+}
+
+fn shown(judgement: Option<Judgement>) -> &'static str {
+    match judgement {
+        None => "waits",
+        Some(Judgement::Accept(_)) => "in",
+        Some(Judgement::Reject(rejection)) if rejection.reason == Reason::ServerUnavailable => "no keys",
+        Some(Judgement::Reject(_)) => "out",
+        Some(other) => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn only_who_has_no_key_waits_for_a_fetch() {
+    let issuer = Issuer::new(600);
+    assert_eq!(issuer.at_hand("one", 0), "waits");
+    let first: Vec<_> = (0..4).map(|_| issuer.wait("one", 0)).collect();
+    issuer.is_asked();
+    assert_eq!(issuer.at_hand("one", 1), "waits");
+    issuer.answer("one");
+    assert!(first.into_iter().all(|thread| thread.join().expect("judged") == "in"));
+    issuer.is_not_asked();
+    // A key that is not known may not be asked for yet.
+    assert_eq!((issuer.at_hand("one", 9), issuer.at_hand("two", 9)), ("in", "out"));
+    assert_eq!(issuer.at_hand("two", 10), "waits");
+    let second: Vec<_> = (0..4).map(|_| issuer.wait("two", 10)).collect();
+    issuer.is_asked();
+    // The server hangs, and whose key is known does not feel it.
+    assert_eq!((issuer.at_hand("one", 11), issuer.at_hand("two", 11)), ("in", "waits"));
+    issuer.answer("two");
+    assert!(second.into_iter().all(|thread| thread.join().expect("judged") == "in"));
+    assert_eq!((issuer.at_hand("one", 12), issuer.at_hand("two", 12)), ("out", "in"));
+    issuer.is_not_asked();
+}
+
+#[test]
+fn without_any_keys_the_trouble_is_told_at_once_after_a_fetch() {
+    let issuer = Issuer::new(600);
+    let first: Vec<_> = (0..4).map(|_| issuer.wait("one", 0)).collect();
+    issuer.is_asked();
+    issuer.fail();
+    assert!(first.into_iter().all(|thread| thread.join().expect("judged") == "no keys"));
+    assert_eq!((issuer.at_hand("one", 9), issuer.at_hand("one", 10)), ("no keys", "waits"));
+    issuer.is_not_asked();
+}
+
+#[test]
+fn keys_are_fetched_again_in_the_background_before_their_time_is_over() {
+    let issuer = Issuer::new(600);
+    let first = issuer.wait("one", 0);
+    issuer.is_asked();
+    issuer.answer("one");
+    assert_eq!(first.join().expect("judged"), "in");
+    assert_eq!(issuer.at_hand("one", 479), "in");
+    issuer.is_not_asked();
+    // In the last fifth whoever comes brings it about, and does not wait, nor do those after it.
+    assert_eq!(issuer.at_hand("one", 480), "in");
+    issuer.is_asked();
+    assert_eq!(issuer.at_hand("one", 500), "in");
+    issuer.is_not_asked();
+    issuer.answer("two");
+    issuer.await_at_hand("one", 489, "out");
+    assert_eq!(issuer.at_hand("two", 500), "in");
+    // The time begins anew with what was fetched: a key that is gone is not taken longer than that.
+    assert_eq!((issuer.at_hand("two", 959), issuer.at_hand("two", 1_080)), ("in", "waits"));
+    issuer.is_not_asked();
+}
+
+#[test]
+fn known_keys_go_on_while_others_cannot_be_fetched() {
+    let issuer = Issuer::new(600);
+    let first = issuer.wait("one", 0);
+    issuer.is_asked();
+    issuer.answer("one");
+    assert_eq!(first.join().expect("judged"), "in");
+    // Each attempt fails, and no two of them are less than ten seconds apart.
+    for after_s in (480..2_000).step_by(10) {
+        assert_eq!(issuer.at_hand("one", after_s), "in");
+        issuer.is_asked();
+        assert_eq!(issuer.at_hand("one", after_s + 9), "in");
+        issuer.fail();
+        // It is over when a key that is not known need not wait for it any more.
+        issuer.await_at_hand("two", after_s, "out");
+        assert_eq!(issuer.at_hand("one", after_s + 9), "in");
+        issuer.is_not_asked();
+    }
+}
+
+#[test]
+fn keys_that_nobody_needed_for_long_are_fetched_before_they_are_used() {
+    let issuer = Issuer::new(600);
+    let first = issuer.wait("one", 0);
+    issuer.is_asked();
+    issuer.answer("one");
+    assert_eq!(first.join().expect("judged"), "in");
+    assert_eq!(issuer.at_hand("one", 600), "waits");
+    let late = issuer.wait("one", 600);
+    issuer.is_asked();
+    issuer.answer("two");
+    assert_eq!(late.join().expect("judged"), "out");
 }
 
 #[test]

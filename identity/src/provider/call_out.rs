@@ -76,8 +76,8 @@ impl Provider for CallOut {
         ask.enhanced.is_some()
     }
 
-    fn waits_for_others(&self, ask: &Ask) -> bool {
-        ask.enhanced.is_none()
+    fn judge_at_hand(&self, ask: &Ask, _unix_ms: u64) -> Option<Judgement> {
+        ask.enhanced.is_some().then_some(Judgement::Pass)
     }
 
     fn judge(&self, ask: &Ask, unix_ms: u64) -> Judgement {

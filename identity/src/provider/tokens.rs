@@ -2,8 +2,8 @@
 
 use super::kind::TOKEN;
 use crate::{
-    Ask, Aspects, Judgement, Provider, Reason, Rejection,
-    jwt::{PublishedKeys, TokenError, TokenKeys, TokenRules, is_token, verify},
+    Ask, Aspects, Judgement, Provider, Reason,
+    jwt::{Claims, PublishedKeys, TokenError, TokenKeys, TokenRules, is_token, verify},
 };
 
 #[derive(Debug)]
@@ -23,24 +23,47 @@ impl Tokens {
         Tokens { keys, rules }
     }
 
-    fn claims(&self, token: &[u8], unix_ms: u64) -> Result<crate::jwt::Claims, Rejection> {
-        let unavailable = |why: String| Rejection {
-            reason: Reason::ServerUnavailable,
-            why: format!("no keys for tokens: {why}").into(),
-        };
+    /// Judges a token by the keys that are at hand. None: they have to be fetched before.
+    fn judge_by_keys_at_hand(&self, ask: &Ask, token: &[u8], unix_ms: u64) -> Option<Judgement> {
         let verified = match &self.keys {
             KeySource::Known(keys) => verify(keys, token),
-            KeySource::Published(published) => {
-                match verify(&*published.current(unix_ms).map_err(unavailable)?, token) {
-                    Err(TokenError::UnknownKey) => {
-                        verify(&*published.renewed(unix_ms).map_err(unavailable)?, token)
-                    }
-                    verified => verified,
-                }
-            }
+            KeySource::Published(published) => match published.at_hand(unix_ms)? {
+                Ok(keys) => verify(&keys, token),
+                Err(why) => return Some(unavailable(&why)),
+            },
         };
-        verified.map_err(refused)
+        if verified == Err(TokenError::UnknownKey) && self.may_know_more(unix_ms) {
+            return None;
+        }
+        Some(self.judge_claims(ask, verified, unix_ms))
     }
+
+    fn may_know_more(&self, unix_ms: u64) -> bool {
+        matches!(&self.keys, KeySource::Published(published) if published.may_know_more(unix_ms))
+    }
+
+    fn judge_after_a_fetch(&self, ask: &Ask, token: &[u8], unix_ms: u64) -> Judgement {
+        let verified = match &self.keys {
+            KeySource::Known(keys) => verify(keys, token),
+            KeySource::Published(published) => match published.fetched(unix_ms) {
+                Ok(keys) => verify(&keys, token),
+                Err(why) => return unavailable(&why),
+            },
+        };
+        self.judge_claims(ask, verified, unix_ms)
+    }
+
+    /// The user is who the token is about, whatever the user name of the CONNECT is.
+    fn judge_claims(&self, ask: &Ask, claims: Result<Claims, TokenError>, unix_ms: u64) -> Judgement {
+        match claims.and_then(|claims| self.rules.judge(&claims, &ask.client_id, unix_ms)) {
+            Ok(identity) => Judgement::Accept(identity),
+            Err(error) => Judgement::reject(Reason::NotAuthorized, error.to_string()),
+        }
+    }
+}
+
+fn unavailable(why: &str) -> Judgement {
+    Judgement::reject(Reason::ServerUnavailable, format!("no keys for tokens: {why}"))
 }
 
 /// The token of an ask, if it brings one.
@@ -49,10 +72,6 @@ fn token_of(ask: &Ask) -> Option<&[u8]> {
         Some(enhanced) => (&*enhanced.method == METHOD).then(|| enhanced.data.expose()),
         None => ask.password.as_ref().map(|password| password.expose()).filter(|password| is_token(password)),
     }
-}
-
-fn refused(error: TokenError) -> Rejection {
-    Rejection { reason: Reason::NotAuthorized, why: error.to_string().into() }
 }
 
 impl Provider for Tokens {
@@ -72,21 +91,17 @@ impl Provider for Tokens {
         token_of(ask).is_none()
     }
 
-    fn waits_for_others(&self, ask: &Ask) -> bool {
-        matches!(self.keys, KeySource::Published(_)) && token_of(ask).is_some()
+    fn judge_at_hand(&self, ask: &Ask, unix_ms: u64) -> Option<Judgement> {
+        match token_of(ask) {
+            None => Some(Judgement::Pass),
+            Some(token) => self.judge_by_keys_at_hand(ask, token, unix_ms),
+        }
     }
 
-    /// The user is who the token is about, whatever the user name of the CONNECT is.
     fn judge(&self, ask: &Ask, unix_ms: u64) -> Judgement {
         let Some(token) = token_of(ask) else { return Judgement::Pass };
-        let claims = match self.claims(token, unix_ms) {
-            Ok(claims) => claims,
-            Err(rejection) => return Judgement::Reject(rejection),
-        };
-        match self.rules.judge(&claims, &ask.client_id, unix_ms) {
-            Ok(identity) => Judgement::Accept(identity),
-            Err(error) => Judgement::Reject(refused(error)),
-        }
+        self.judge_by_keys_at_hand(ask, token, unix_ms)
+            .unwrap_or_else(|| self.judge_after_a_fetch(ask, token, unix_ms))
     }
 }
 
