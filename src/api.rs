@@ -14,6 +14,7 @@ mod clients;
 mod context;
 mod drain;
 mod drops;
+mod events;
 mod failures;
 mod guard;
 mod health;
@@ -29,6 +30,7 @@ mod publish;
 mod reload;
 mod retained;
 mod rows;
+mod seat;
 mod server;
 mod shards;
 mod socket;
@@ -52,6 +54,7 @@ pub use self::{
     bans::BANS,
     context::{Context, Facts},
     drops::{DROPS, DROPS_BY_TOPIC},
+    events::EVENTS,
     port::check as check_addresses,
     reload::{Meant, RELOAD},
     server::CONTROL_CONNECTIONS_MAX,
@@ -107,6 +110,8 @@ impl Api {
     /// The broker serves: all is answered from now on, to who has a token, and at the control socket.
     pub fn open(&mut self, settings: &Settings, desk: Desk) -> Result<(), String> {
         let told = if self.has_ports { self.open_tokens(settings)? } else { None };
+        self.event_loop.spawn(events::carry(Arc::clone(self.context.events())));
+        self.event_loop.spawn(events::carry_losses(Arc::clone(self.context.events()), desk.clone()));
         self.context.open(desk);
         if let Some(told) = told {
             tracing::info!("{told}");
@@ -161,9 +166,14 @@ pub fn token_path(settings: &Settings) -> Option<PathBuf> {
     }
 }
 
-/// Connections over TCP at a time: each is a file.
-pub fn connections_max(settings: &config::Api) -> u64 {
+/// Connections over TCP at a time, but for streams.
+fn connections_max(settings: &config::Api) -> u64 {
     if settings.listen.is_empty() { 0 } else { settings.max_connections }
+}
+
+/// What connections and streams take: a file each.
+pub fn files_max(settings: &config::Api) -> u64 {
+    connections_max(settings) + settings.max_streams
 }
 
 fn start_thread() -> Result<Handle, String> {

@@ -22,6 +22,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use runtime::Occasion;
 use shard::{NotOpened, Note, ShardId};
 
+pub use self::line::layer_of;
 use self::{
     file::AuditFile,
     line::Line,

@@ -1,6 +1,7 @@
 //! `iothub ctl`: the HTTP API from a terminal, with tables for people and JSON for programs.
 
 mod act;
+mod events;
 mod list;
 mod table;
 pub mod target;
@@ -16,6 +17,7 @@ use serde_json::Value;
 pub use self::table::shown;
 use self::{
     act::{PublishArgs, UserArgs},
+    events::EventsArgs,
     list::{ClientsArgs, RetainedArgs, SubscriptionsArgs, UsersArgs},
     target::TargetArgs,
 };
@@ -53,6 +55,8 @@ enum CtlCommand {
     Retained(RetainedArgs),
     /// The retained message of a topic
     Message(TopicArgs),
+    /// What happens to clients as it happens, until you press Ctrl-C
+    Events(EventsArgs),
     /// End the connection of a client; its session lives on
     Disconnect(ClientArgs),
     /// End the connection and the session of a client
@@ -159,6 +163,7 @@ fn carry_out(args: &CtlArgs) -> Result<Shown, Failure> {
         CtlCommand::Message(args) => list::message(&target, &args.topic),
         CtlCommand::Users(args) => list::users(&target, args),
         CtlCommand::Bans => list::bans(&target),
+        CtlCommand::Events(which) => events::follow(&target, which, args.json),
         CtlCommand::Disconnect(args) => act::disconnect(&target, &args.client_id),
         CtlCommand::Kick(args) => act::kick(&target, &args.client_id),
         CtlCommand::Purge(args) => act::purge(&target, &args.client_id),

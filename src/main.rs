@@ -14,6 +14,7 @@ mod decoys;
 mod doorkeeper;
 mod drops;
 mod endpoint;
+mod events;
 mod health;
 mod listen;
 mod log;
@@ -165,7 +166,7 @@ fn start_and_run(loaded: &Loaded, load: control::Load<'_>) -> ExitCode {
     // It says that the broker starts for as long as it does.
     let served = Api::start(loaded, &asked).and_then(|api| {
         drop(asked);
-        let started = start::start(loaded)?;
+        let started = start::start(loaded, api.context().events())?;
         serve_control(loaded, started, api, read, (received, requests), load)
     });
     match served {

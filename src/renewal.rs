@@ -126,6 +126,7 @@ impl Running {
         self.started.doorkeeper.replace(policy.chains, &policy.revoked, &numbers);
         self.api.replace_tls(policy.api_tls);
         audit::replace_listeners(numbers.names());
+        self.api.events().replace_listeners(numbers.names());
         broker.set_rules(Some(&policy.rules));
         broker.set_rates(&self.started.doorkeeper.registry().set(&now.settings.rates, &numbers));
         broker.set_bans(now.settings.bans());

@@ -19,6 +19,7 @@ use crate::{
     config::{Fault, Loaded, Scheme, Settings},
     decoys,
     doorkeeper::{self, Doorkeeper},
+    events::Events,
     listen::{self, Entrance},
     named_files::{Facts, named_files},
     notify,
@@ -58,7 +59,7 @@ pub struct Started {
 }
 
 /// Starts every shard. The error is a sentence for the log.
-pub fn start(loaded: &Loaded) -> Result<Started, String> {
+pub fn start(loaded: &Loaded, events: &Arc<Events>) -> Result<Started, String> {
     let settings = &loaded.settings;
     check_open_files(settings)?;
     let probe = runtime::probe().map_err(|error| error.to_string())?;
@@ -70,7 +71,7 @@ pub fn start(loaded: &Loaded) -> Result<Started, String> {
         tracing::info!("this machine has no address {}: not listening there", address.ip());
     }
     let addresses = listen.entrances.len() as u64;
-    let api = api::connections_max(&settings.api);
+    let api = api::files_max(&settings.api);
     let own = Own { open: open_files::open(), shards: shards.into(), addresses, api };
     let max_connections = raise_open_files(settings, own)?;
     let numbers = Numbers::first(listen.entrances);
@@ -92,7 +93,8 @@ pub fn start(loaded: &Loaded) -> Result<Started, String> {
     config.max_connections = max_connections;
     config.doorkeeper = Some(Arc::clone(&doorkeeper) as _);
     let auditor = audit::start(&settings.audit, numbers.names())?;
-    config.auditor = auditor.map(|audit| audit as _);
+    events.replace_listeners(numbers.names());
+    config.auditors = auditor.into_iter().map(|audit| audit as _).chain([Arc::clone(events) as _]).collect();
     config.core.doors = admission(loaded, &numbers, !policy.rules.are_open());
     config.core.rules = Some(policy.rules);
     config.core.rates = rates;

@@ -1,4 +1,6 @@
-//! How values are spelled in what commands print: strings of JSON, base64, sizes and points in time.
+//! How values are spelled in what commands print and the API answers: strings of JSON, base64, sizes, versions and points in time.
+
+use shard::Version;
 
 /// In quotes.
 pub fn json_string(text: &str) -> String {
@@ -31,6 +33,22 @@ pub fn base64(bytes: &[u8]) -> String {
         }
     }
     text
+}
+
+/// Of the protocol.
+pub fn version(version: Version) -> &'static str {
+    match version {
+        Version::V31 => "3.1",
+        Version::V311 => "3.1.1",
+        Version::V5 => "5.0",
+    }
+}
+
+/// The time of day in UTC.
+pub fn clock(at: f64) -> String {
+    let millis = (at * 1000.0) as u64 % 86_400_000;
+    let (hours, minutes) = (millis / 3_600_000, millis / 60_000 % 60);
+    format!("{hours:02}:{minutes:02}:{:02}.{:03}", millis / 1000 % 60, millis % 1000)
 }
 
 /// As people read it.

@@ -18,6 +18,7 @@ use crate::{
     api::TRACE,
     ctl::shown,
     remote::{Question, RemoteArgs, Unasked, encoded},
+    text,
 };
 
 /// Look at packets: the last ones of a client, or those that go by.
@@ -127,7 +128,8 @@ fn follow(args: &TraceArgs) -> Result<(), Unasked> {
             None => {
                 let client = shown(&row["client_id"]);
                 let at = row["at"].as_f64().unwrap_or_default();
-                io::stdout().write_all(format!("{} {client:<20} {}\n", clock(at), told(&row)).as_bytes())
+                io::stdout()
+                    .write_all(format!("{} {client:<20} {}\n", text::clock(at), told(&row)).as_bytes())
             }
         };
         if matches!(&written, Err(error) if error.kind() == io::ErrorKind::BrokenPipe) {
@@ -189,13 +191,6 @@ fn told(packet: &Value) -> String {
     text.trim_end().to_owned()
 }
 
-/// The time of day in UTC.
-fn clock(at: f64) -> String {
-    let millis = (at * 1000.0) as u64 % 86_400_000;
-    let (hours, minutes) = (millis / 3_600_000, millis / 60_000 % 60);
-    format!("{hours:02}:{minutes:02}:{:02}.{:03}", millis / 1000 % 60, millis % 1000)
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -210,6 +205,6 @@ mod tests {
         let puback =
             json!({ "direction": "received", "kind": "PUBACK", "bytes": 4, "packet_id": 7, "reason": 0x87 });
         assert_eq!(told(&puback), "-> PUBACK            4 B  #7      0x87");
-        assert_eq!(clock(86_400.0 * 3.0 + 3661.5), "01:01:01.500");
+        assert_eq!(text::clock(86_400.0 * 3.0 + 3661.5), "01:01:01.500");
     }
 }

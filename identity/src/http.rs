@@ -1,6 +1,7 @@
 //! Questions to other programs over HTTP: connections are kept, time and answers are bounded.
 
 use std::{
+    io::Read,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -133,6 +134,19 @@ impl Http {
         };
         let answer = answer.map_err(|error| self.failure(&error))?;
         Ok((answer.status().as_u16(), self.body_within(answer, answer_bytes_max)?))
+    }
+
+    /// The status and an answer that may go on for ever: its parts have no time, its head has.
+    pub fn follow(&self) -> Result<(u16, Box<dyn Read + Send>), String> {
+        let mut request = self.agent.get(&self.url);
+        if let Some(authorization) = &self.authorization {
+            request = request.header("authorization", authorization.expose());
+        }
+        let within = Some(TIMEOUT_DEFAULT);
+        let request =
+            request.config().timeout_global(None).timeout_connect(within).timeout_recv_response(within);
+        let answer = request.build().call().map_err(|error| self.failure(&error))?;
+        Ok((answer.status().as_u16(), Box::new(answer.into_body().into_reader())))
     }
 
     fn body(&self, answer: ureq::http::Response<ureq::Body>) -> Result<Vec<u8>, String> {

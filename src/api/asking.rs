@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use runtime::{Desk, Looked, Snapshot, TapHeard, Unreachable};
-use shard::{Act, Acted, Look, ShardId, TapOrder};
+use shard::{Act, Acted, FreshLoss, Look, ShardId, TapOrder};
 use tokio::{
     sync::oneshot,
     time::{Instant, timeout_at},
@@ -86,6 +86,11 @@ pub async fn look_everywhere(desk: &Desk, look: &Look) -> Result<Vec<Looked>, Tr
 
 pub async fn tap_everywhere(desk: &Desk, order: &TapOrder) -> Result<Vec<TapHeard>, Trouble> {
     everywhere(desk, |shard, reply| desk.tap(shard, order.clone(), reply)).await
+}
+
+/// What each has lost since it was asked last.
+pub async fn fresh_losses(desk: &Desk) -> Result<Vec<Vec<FreshLoss>>, Trouble> {
+    everywhere(desk, |shard, reply| desk.fresh_losses(shard, reply)).await
 }
 
 pub async fn snapshots(desk: &Desk) -> Result<Vec<Snapshot>, Trouble> {

@@ -13,10 +13,11 @@ use crossbeam_channel::Sender;
 use runtime::Desk;
 use rustls::ServerConfig;
 
-use super::{failures::Failures, metrics::Shown, tokens::Tokens};
+use super::{failures::Failures, guard::Caller, metrics::Shown, seat::Streams, tokens::Tokens};
 use crate::{
     config::{Metrics, Settings},
     control::Request,
+    events::Events,
     observer::Observer,
 };
 
@@ -31,6 +32,8 @@ struct Shared {
     requests: Sender<Request>,
     desk: OnceLock<Desk>,
     observer: OnceLock<Observer>,
+    events: Arc<Events>,
+    streams: Streams,
     shown: Shown,
     stage: AtomicU8,
     has_store: AtomicBool,
@@ -81,6 +84,8 @@ impl Context {
             requests,
             desk: OnceLock::new(),
             observer: OnceLock::new(),
+            events: Arc::default(),
+            streams: Streams::new(settings.api.max_streams),
             shown: Shown::default(),
             stage: AtomicU8::new(Stage::Starting as u8),
             has_store: AtomicBool::new(true),
@@ -166,6 +171,23 @@ impl Context {
     /// Whoever sees all that is counted. None: the broker does not serve yet.
     pub fn observer(&self) -> Option<&Observer> {
         self.shared.observer.get()
+    }
+
+    /// What happens to clients.
+    pub fn events(&self) -> &Arc<Events> {
+        &self.shared.events
+    }
+
+    pub(super) fn streams(&self) -> &Streams {
+        &self.shared.streams
+    }
+
+    /// The token of somebody who was let in is still there, and has the role that it had.
+    pub(super) fn still_knows(&self, caller: &Caller) -> bool {
+        match (&caller.token, caller.role) {
+            (Some(token), Some(role)) => self.tokens().is_some_and(|tokens| tokens.has(token, role)),
+            _ => true,
+        }
     }
 
     pub fn shown(&self) -> &Shown {

@@ -37,7 +37,8 @@ impl hyper::body::Body for Lines {
 
 impl IntoResponse for Lines {
     fn into_response(self) -> Response {
-        ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::new(self)).into_response()
+        let head = [(header::CONTENT_TYPE, "application/x-ndjson"), (header::CONNECTION, "close")];
+        (head, Body::new(self)).into_response()
     }
 }
 

@@ -10,20 +10,25 @@ use std::{
 };
 
 use axum::{
+    Extension,
     body::{Body, Bytes},
-    http::{HeaderName, Method, header},
+    extract::State,
+    http::Method,
     response::{IntoResponse, Response},
     routing::get,
 };
 use hyper::body::Frame;
 use tokio::{
-    sync::mpsc::Receiver,
+    sync::{OwnedSemaphorePermit, mpsc::Receiver},
     time::{Instant, Sleep, sleep},
 };
 
 use super::{
     answer,
+    context::Context,
+    events::{self, STREAM},
     operation::{Access, Operation},
+    seat::Seat,
     token_list::Role,
 };
 use crate::log;
@@ -36,27 +41,30 @@ pub const OPERATIONS: &[Operation] = &[Operation {
     handler: || get(follow),
 }];
 
-async fn follow() -> Response {
+async fn follow(State(context): State<Context>, Extension(seat): Extension<Seat>) -> Response {
+    let Some(stream) = context.streams().take(&seat) else { return events::too_many() };
     match log::follow() {
-        Some(lines) => (STREAM, Body::new(Events::new(lines))).into_response(),
+        Some(lines) => (STREAM, Body::new(Lines::new(lines, stream))).into_response(),
         None => answer::unavailable("as many read the log as may: close another reader first"),
     }
 }
 
 /// One event for each line. Where there is none for a while a comment shows whether somebody is still there.
-struct Events {
+struct Lines {
     lines: Receiver<Arc<str>>,
     beat: Pin<Box<Sleep>>,
+    /// Its end gives the place back.
+    _stream: OwnedSemaphorePermit,
 }
 
-impl Events {
-    fn new(lines: Receiver<Arc<str>>) -> Events {
+impl Lines {
+    fn new(lines: Receiver<Arc<str>>, stream: OwnedSemaphorePermit) -> Lines {
         // At once: whoever reads knows then that it has begun.
-        Events { lines, beat: Box::pin(sleep(Duration::ZERO)) }
+        Lines { lines, beat: Box::pin(sleep(Duration::ZERO)), _stream: stream }
     }
 }
 
-impl hyper::body::Body for Events {
+impl hyper::body::Body for Lines {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -75,6 +83,4 @@ impl hyper::body::Body for Events {
     }
 }
 
-const STREAM: [(HeaderName, &str); 2] =
-    [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
 const BEAT: Duration = Duration::from_secs(15);

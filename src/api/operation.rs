@@ -5,8 +5,9 @@ use axum::{
 };
 
 use super::{
-    answer, bans, broker, caller, clients, context::Context, drain, drops, guard, health, log, metrics,
-    openapi, publish, reload, retained, shards, subscriptions, token_list::Role, top, trace, ui, users, why,
+    answer, bans, broker, caller, clients, context::Context, drain, drops, events, guard, health, log,
+    metrics, openapi, publish, reload, retained, shards, subscriptions, token_list::Role, top, trace, ui,
+    users, why,
 };
 
 /// One method at one path.
@@ -39,6 +40,7 @@ pub fn all() -> impl Iterator<Item = &'static Operation> {
         broker::OPERATIONS,
         caller::OPERATIONS,
         log::OPERATIONS,
+        events::OPERATIONS,
         shards::OPERATIONS,
         clients::OPERATIONS,
         trace::OPERATIONS,

@@ -5,6 +5,7 @@ use std::{
     net::{SocketAddr, TcpListener as StdListener, ToSocketAddrs},
 };
 
+use socket2::SockRef;
 use tokio::net::TcpListener;
 
 use crate::{
@@ -57,6 +58,8 @@ fn addresses(endpoint: &str) -> io::Result<Vec<SocketAddr>> {
 fn bind_one(endpoint: &str) -> io::Result<Vec<Port>> {
     let bind = |address: SocketAddr| {
         let listener = StdListener::bind(address)?;
+        // Those that it accepts have the same. Left to itself the kernel keeps megabytes for each who does not read.
+        SockRef::from(&listener).set_send_buffer_size(SEND_BUFFER_BYTES)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         Ok(Port { listener, address })
@@ -89,3 +92,6 @@ impl Port {
             .map_err(|error| format!("the API's {address} cannot be served: {error}"))
     }
 }
+
+/// The kernel takes twice as much.
+const SEND_BUFFER_BYTES: usize = 128 << 10;

@@ -6,10 +6,11 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use shard::{
     ClientSeen, ClientWhole, ConnId, Detail, Direction, Instant, Link, Message, Recorded, SubscriptionSeen,
-    Version, Waiting,
+    Waiting,
 };
 
 use super::drops;
+use crate::text;
 
 type Addresses = [(ConnId, SocketAddr)];
 
@@ -46,7 +47,7 @@ fn connection(link: &Link, addresses: &Addresses) -> Value {
         "address": address.map(|(_, address)| address.to_string()),
         "listener": *link.listener,
         "user": link.user.as_deref(),
-        "version": version(link.version),
+        "version": text::version(link.version),
         "connected_s": seconds(link.connected_for),
         "silent_s": seconds(link.silent_for),
         "keep_alive_s": link.keep_alive_s,
@@ -130,14 +131,6 @@ pub fn retained_whole(message: &Message, now: Instant) -> Value {
     row["payload_base64"] = json!(STANDARD.encode(message.payload()));
     row["payload_text"] = json!(std::str::from_utf8(message.payload()).ok());
     row
-}
-
-pub fn version(version: Version) -> &'static str {
-    match version {
-        Version::V31 => "3.1",
-        Version::V311 => "3.1.1",
-        Version::V5 => "5.0",
-    }
 }
 
 /// To the millisecond.

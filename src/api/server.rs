@@ -20,7 +20,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::{context::Context, guard::Visitor, patience::Patient};
+use super::{context::Context, guard::Visitor, patience::Patient, seat::Seat};
 
 /// As many connections at a time.
 pub fn places(connections_max: u64) -> Arc<Semaphore> {
@@ -38,7 +38,9 @@ pub async fn serve_socket(listener: StdListener, router: Router) {
     loop {
         let place = place_in(&places).await;
         match listener.accept().await {
-            Ok((stream, _)) => drop(tokio::spawn(talk(stream, router.clone(), Visitor::Control, place))),
+            Ok((stream, _)) => {
+                drop(tokio::spawn(talk(stream, router.clone(), Visitor::Control, Seat::new(place))))
+            }
             Err(_) => sleep(ACCEPT_PAUSE).await,
         }
     }
@@ -49,7 +51,9 @@ pub async fn serve_port(listener: TcpListener, context: Context, router: Router,
     loop {
         let place = place_in(&places).await;
         match listener.accept().await {
-            Ok((stream, _)) => drop(tokio::spawn(welcome(stream, context.clone(), router.clone(), place))),
+            Ok((stream, _)) => {
+                drop(tokio::spawn(welcome(stream, context.clone(), router.clone(), Seat::new(place))))
+            }
             Err(_) => sleep(ACCEPT_PAUSE).await,
         }
     }
@@ -59,16 +63,15 @@ async fn place_in(places: &Arc<Semaphore>) -> OwnedSemaphorePermit {
     Arc::clone(places).acquire_owned().await.expect("nobody closes it")
 }
 
-async fn welcome(stream: TcpStream, context: Context, router: Router, place: OwnedSemaphorePermit) {
+async fn welcome(stream: TcpStream, context: Context, router: Router, seat: Seat) {
     let Ok(visitor) = visitor(&stream) else { return };
     // One answer is a few segments at most.
     let _ = stream.set_nodelay(true);
-    let Some(tls) = context.tls() else { return talk(stream, router, visitor, place).await };
+    let Some(tls) = context.tls() else { return talk(stream, router, visitor, seat).await };
     let handshake = TlsAcceptor::from(tls).accept(Patient::new(stream));
     if let Ok(Ok(stream)) = timeout(HANDSHAKE_MAX, handshake).await {
-        converse(stream, router, visitor).await;
+        converse(stream, router, visitor, seat).await;
     }
-    drop(place);
 }
 
 fn visitor(stream: &TcpStream) -> io::Result<Visitor> {
@@ -76,22 +79,22 @@ fn visitor(stream: &TcpStream) -> io::Result<Visitor> {
     Ok(Visitor::Tcp { peer, is_local: here.ip().to_canonical().is_loopback() })
 }
 
-async fn talk<S>(stream: S, router: Router, visitor: Visitor, place: OwnedSemaphorePermit)
+async fn talk<S>(stream: S, router: Router, visitor: Visitor, seat: Seat)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    converse(Patient::new(stream), router, visitor).await;
-    drop(place);
+    converse(Patient::new(stream), router, visitor, seat).await;
 }
 
 /// Questions and answers, one after the other. Each head has its time, and who says nothing more is let go after the same.
-async fn converse<S>(stream: S, router: Router, visitor: Visitor)
+async fn converse<S>(stream: S, router: Router, visitor: Visitor, seat: Seat)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(visitor);
+        request.extensions_mut().insert(seat.clone());
         router.call(request)
     });
     let served = http1::Builder::new()

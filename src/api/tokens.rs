@@ -55,6 +55,13 @@ impl Tokens {
         known.list.check(secret).map(|token| (Arc::from(token.name.as_str()), token.role))
     }
 
+    /// Whether there is one of this name, with this role or one above it.
+    pub fn has(&self, name: &str, role: Role) -> bool {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        self.refresh(&mut known);
+        known.list.tokens.iter().any(|token| token.name == name && token.role >= role)
+    }
+
     /// A look at the file costs a system call. One that is gone has nobody's token; of one that cannot be read, those count that were
     /// there before.
     fn refresh(&self, known: &mut Known) {
@@ -112,6 +119,11 @@ mod tests {
         let other = list.add("other", Role::Viewer).expect("made");
         Replacement::begin(&path).expect("begun").finish(&list.bytes()).expect("written");
         assert!(again.check(&secret).is_none() && again.check(&other).is_some());
+        assert!(
+            again.has("other", Role::Viewer)
+                && !again.has("other", Role::Admin)
+                && !again.has("admin", Role::Viewer)
+        );
         fs::remove_file(&path).expect("removed");
         assert!(again.check(&other).is_none());
         fs::remove_dir_all(folder).expect("removed");

@@ -33,12 +33,15 @@ use super::{
     answer::{self, Parameters},
     asking::{self, Trouble},
     context::Context,
+    events,
     guard::Caller,
     lines::lines,
     operation::{Access, Operation},
     rows,
+    seat::Seat,
     token_list::Role,
 };
+use crate::text;
 
 /// Where packets go by.
 pub const TRACE: &str = "/v1/trace";
@@ -86,6 +89,7 @@ async fn last(State(context): State<Context>, Path(client_id): Path<String>) -> 
 async fn trace(
     State(context): State<Context>,
     Extension(caller): Extension<Caller>,
+    Extension(seat): Extension<Seat>,
     Parameters(wanted): Parameters<Wanted>,
 ) -> Result<Response, Trouble> {
     let Wanted { client_id, topic, address, bytes: wants_bytes } = wanted;
@@ -106,10 +110,14 @@ async fn trace(
     if !tap.begin(&filter).await? {
         return Err(too_many());
     }
+    let Some(stream) = context.streams().take(&seat) else { return Err(events::too_many().into()) };
     // Contents may be in it.
     acts::tell(&caller, "trace", &[filter.client_id.as_deref().unwrap_or_default().to_owned()]);
     let (sender, lines) = lines();
-    tokio::spawn(async move { tap.run(&sender).await });
+    tokio::spawn(async move {
+        tap.run(&sender).await;
+        drop(stream);
+    });
     Ok(lines.into_response())
 }
 
@@ -223,7 +231,7 @@ fn line(at: Duration, shard: u8, tapped: &Tapped, address: Option<SocketAddr>) -
     let ConnId { slot, generation } = tapped.conn;
     row["connection"] = json!(format!("{shard}-{slot}-{generation}"));
     row["address"] = json!(address.map(|address| address.to_string()));
-    row["version"] = json!(rows::version(tapped.version));
+    row["version"] = json!(text::version(tapped.version));
     if !tapped.bytes.is_empty() {
         row["wire"] = json!(STANDARD.encode(&tapped.bytes));
     }

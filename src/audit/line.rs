@@ -230,7 +230,7 @@ mod tests {
             why: "the password is wrong".into(),
             claim: Some(Box::new(claim)),
         };
-        let note = Note { conn: None, client_id: None, what };
+        let note = Note { conn: None, client_id: None, user: None, what };
         assert_eq!(kind_of(&note), Some(Kind::Refused));
         assert_eq!(why_stranger(&note), Some("the password is wrong"));
         let mut line = Line::new("refused");
@@ -245,7 +245,7 @@ mod tests {
     #[test]
     fn who_never_came_in_does_not_leave() {
         let what = What::Disconnected { reason: ReasonCode::UnspecifiedError, why: "gone".into() };
-        let mut note = Note { conn: None, client_id: None, what };
+        let mut note = Note { conn: None, client_id: None, user: None, what };
         assert_eq!(kind_of(&note), None);
         note.client_id = Some("c".into());
         assert_eq!((kind_of(&note), why_stranger(&note)), (Some(Kind::Disconnected), None));

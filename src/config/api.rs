@@ -16,6 +16,8 @@ pub struct Api {
     /// Tokens may be readable on the way.
     pub insecure: bool,
     pub max_connections: u64,
+    /// Answers that go on, at a time.
+    pub max_streams: u64,
 }
 
 /// Who may read metrics.
@@ -51,6 +53,7 @@ impl Default for Api {
             hosts: Vec::new(),
             insecure: false,
             max_connections: 64,
+            max_streams: 64,
         }
     }
 }

@@ -229,7 +229,7 @@ impl Settings {
             serves_without_store: self.store.on_failure == OnFailure::Serve,
             doorkeeper: None,
             bans: self.bans(),
-            auditor: None,
+            auditors: Vec::new(),
             core: self.shard_config(shards, placement_seed),
         }
     }

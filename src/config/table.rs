@@ -283,6 +283,7 @@ static AFTER_RATES: &[Key] = &[
     texts("api", "hosts", |s| &mut s.api.hosts),
     flag("api", "insecure", |s| &mut s.api.insecure),
     count("api", "max_connections", 1..=10_000, |s| &mut s.api.max_connections),
+    count("api", "max_streams", 0..=10_000, |s| &mut s.api.max_streams),
     word(
         "log",
         "level",

@@ -1,6 +1,11 @@
 //! Which broker is asked, and by what way: its control socket, or a URL with a token.
 
-use std::{env, path::PathBuf, time::Duration};
+use std::{
+    env,
+    io::{BufRead, BufReader},
+    path::PathBuf,
+    time::Duration,
+};
 
 use clap::Args;
 use identity::{Http, HttpOptions, Secret};
@@ -72,6 +77,25 @@ impl Target<'_> {
         self.ask("GET", path, None)
     }
 
+    /// An answer that goes on.
+    pub fn follow(&self, path: &str) -> Result<Box<dyn BufRead>, Failure> {
+        match self {
+            Target::Socket(socket) => Ok(Box::new(socket.follow(path).map_err(Failure::Unasked)?)),
+            Target::Url { url, ca_file, token } => {
+                let url = format!("{url}{path}");
+                let http = http(&url, ca_file.clone(), token).map_err(Failure::Unreachable)?;
+                let (status, mut reader) = http.follow().map_err(Failure::Unreachable)?;
+                if status == 200 {
+                    return Ok(Box::new(BufReader::new(reader)));
+                }
+                let mut body = Vec::new();
+                // What cannot be read is no reason.
+                let _ = reader.read_to_end(&mut body);
+                Err(failure(status, &serde_json::from_slice(&body).unwrap_or_default()))
+            }
+        }
+    }
+
     /// The body of an answer that is no refusal.
     pub fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Result<Value, Failure> {
         let (status, answer) = match self {
@@ -97,6 +121,15 @@ fn ask_url(
     method: &str,
     body: Option<&Value>,
 ) -> Result<(u16, Value), String> {
+    let http = http(url, ca_file, token)?;
+    let body = body.map(|body| body.to_string().into_bytes());
+    let (status, text) = http.ask(method, body.as_deref(), ANSWER_BYTES_MAX)?;
+    let answer = serde_json::from_slice(&text)
+        .map_err(|_| format!("{url} answers with status {status} and no JSON: is it the API of a broker?"))?;
+    Ok((status, answer))
+}
+
+fn http(url: &str, ca_file: Option<PathBuf>, token: &Secret) -> Result<Http, String> {
     let mut authorization = b"Bearer ".to_vec();
     authorization.extend_from_slice(token.expose().trim_ascii());
     let options = HttpOptions {
@@ -105,12 +138,7 @@ fn ask_url(
         ca_file,
         authorization: Some(Secret::from(authorization)),
     };
-    let http = Http::new(&options).map_err(|error| error.to_string())?;
-    let body = body.map(|body| body.to_string().into_bytes());
-    let (status, text) = http.ask(method, body.as_deref(), ANSWER_BYTES_MAX)?;
-    let answer = serde_json::from_slice(&text)
-        .map_err(|_| format!("{url} answers with status {status} and no JSON: is it the API of a broker?"))?;
-    Ok((status, answer))
+    Http::new(&options).map_err(|error| error.to_string())
 }
 
 fn failure(status: u16, answer: &Value) -> Failure {

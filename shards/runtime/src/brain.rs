@@ -1,8 +1,8 @@
 //! What the loop drives: a shard, or a script that stands in for one in tests.
 
 use shard::{
-    Act, Acted, Counters, Effects, Event, Gauges, Histogram, Instant, Limits, Look, Seen, Shard, TapOrder,
-    TapRead, store::restoring::Restoring,
+    Act, Acted, Counters, Effects, Event, FreshLoss, Gauges, Histogram, Instant, Limits, Look, Seen, Shard,
+    TapOrder, TapRead, store::restoring::Restoring,
 };
 
 pub(crate) trait Brain: 'static {
@@ -15,6 +15,7 @@ pub(crate) trait Brain: 'static {
     fn look(&self, now: Instant, look: &Look) -> Seen;
     fn act(&mut self, now: Instant, act: Act, effects: &mut Effects) -> Acted;
     fn tap(&mut self, now: Instant, order: &TapOrder) -> TapRead;
+    fn take_fresh_losses(&mut self, now: Instant) -> Vec<FreshLoss>;
     /// Comes before every event, if there is a store.
     fn restore(&mut self, restoring: Restoring, now: Instant, effects: &mut Effects);
     fn last_batch(&self) -> u64;
@@ -55,6 +56,10 @@ impl Brain for Shard {
 
     fn tap(&mut self, now: Instant, order: &TapOrder) -> TapRead {
         Shard::tap(self, now, order)
+    }
+
+    fn take_fresh_losses(&mut self, now: Instant) -> Vec<FreshLoss> {
+        Shard::take_fresh_losses(self, now)
     }
 
     fn restore(&mut self, restoring: Restoring, now: Instant, effects: &mut Effects) {

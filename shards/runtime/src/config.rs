@@ -30,8 +30,8 @@ pub struct Config {
     pub doorkeeper: Option<Arc<dyn Doorkeeper>>,
     /// Who may not come in.
     pub bans: Vec<Ban>,
-    /// Keeps a record of what shards say of clients, if anybody does.
-    pub auditor: Option<Arc<dyn Auditor>>,
+    /// They hear what shards say of clients.
+    pub auditors: Vec<Arc<dyn Auditor>>,
     /// For the shards themselves; its number of shards is set from the one above.
     pub core: shard::Config,
 }
@@ -63,7 +63,7 @@ impl Default for Config {
             serves_without_store: false,
             doorkeeper: None,
             bans: Vec::new(),
-            auditor: None,
+            auditors: Vec::new(),
             core: shard::Config::default(),
         }
     }

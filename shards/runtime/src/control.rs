@@ -3,7 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use crossbeam_channel::{Receiver, Sender};
-use shard::{Act, Acted, Counters, DoorRates, Gauges, Limits, Look, Revision, Rules, ShardId, TapOrder};
+use shard::{
+    Act, Acted, Counters, DoorRates, FreshLoss, Gauges, Limits, Look, Revision, Rules, ShardId, TapOrder,
+};
 
 use crate::{
     Bans, StartError, Timings,
@@ -24,6 +26,7 @@ pub(crate) enum Command {
     Look(Box<Look>, Reply<Looked>),
     Act(Box<Act>, Reply<Acted>),
     Tap(Box<TapOrder>, Reply<TapHeard>),
+    FreshLosses(Reply<Vec<FreshLoss>>),
     /// Users who are known otherwise than before.
     Revised(Arc<Revision>),
     /// Other limits and listeners, for the shard itself. It answers when it knows them.

@@ -3,7 +3,7 @@
 use std::{fmt, net::SocketAddr, sync::Arc};
 
 use crossbeam_channel::Sender;
-use shard::{Act, Acted, ConnId, Instant, Look, Seen, ShardId, TapOrder, TapRead};
+use shard::{Act, Acted, ConnId, FreshLoss, Instant, Look, Seen, ShardId, TapOrder, TapRead};
 
 use crate::{
     control::{Command, Snapshot},
@@ -76,6 +76,11 @@ impl Desk {
 
     pub fn tap(&self, shard: ShardId, order: TapOrder, reply: Reply<TapHeard>) -> Result<(), Unreachable> {
         self.send(shard, Command::Tap(Box::new(order), reply))
+    }
+
+    /// Losses since the last question. Whoever goes on asking misses none of them.
+    pub fn fresh_losses(&self, shard: ShardId, reply: Reply<Vec<FreshLoss>>) -> Result<(), Unreachable> {
+        self.send(shard, Command::FreshLosses(reply))
     }
 
     pub fn snapshot(&self, shard: ShardId, reply: Reply<Snapshot>) -> Result<(), Unreachable> {

@@ -83,7 +83,7 @@ mod tests {
     }
 
     fn of_nobody(what: What) -> Note {
-        Note { conn: None, client_id: None, what }
+        Note { conn: None, client_id: None, user: None, what }
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub(crate) struct Worker<B> {
     port: Port,
     mesh: Mesh,
     gate: Gate,
-    auditor: Option<Arc<dyn Auditor>>,
+    auditors: Vec<Arc<dyn Auditor>>,
     line: Line,
     clock: Clock,
     /// The time of this turn: everything in it happens at once.
@@ -90,7 +90,7 @@ impl<B: Brain> Worker<B> {
             port,
             mesh,
             gate,
-            auditor: config.auditor.clone(),
+            auditors: config.auditors.clone(),
             line,
             clock,
             now,
@@ -384,6 +384,7 @@ impl<B: Brain> Worker<B> {
                     let addresses = self.addresses_of(conns.into_iter());
                     reply(TapHeard { read, addresses });
                 }
+                Command::FreshLosses(reply) => reply(self.brain.take_fresh_losses(self.now)),
                 Command::Act(act, reply) => {
                     let acted = self.brain.act(self.now, *act, &mut self.effects);
                     self.carry_out();
@@ -535,10 +536,11 @@ impl<B: Brain> Worker<B> {
                 );
             }
         }
-        if let Some(auditor) = &self.auditor {
-            let occasion = note.conn.map(|conn| self.port.occasion(conn)).unwrap_or_default();
-            auditor.record(self.id, &occasion, note);
+        if self.auditors.is_empty() {
+            return;
         }
+        let occasion = note.conn.map(|conn| self.port.occasion(conn)).unwrap_or_default();
+        self.auditors.iter().for_each(|auditor| auditor.record(self.id, &occasion, note));
     }
 
     fn report_drained(&mut self) {

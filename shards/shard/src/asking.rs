@@ -76,6 +76,11 @@ impl Shard {
         own.or_else(|| self.config.door(connection.door).map(|door| &door.grant))
     }
 
+    /// As whom the client came in.
+    pub(crate) fn user_at(&self, conn: ConnId) -> Option<Arc<str>> {
+        self.grant_of(conn).and_then(|grant| grant.user.clone())
+    }
+
     pub(crate) fn standing(&mut self, conn: ConnId) -> Option<&mut Standing> {
         self.connections.get_mut(conn)?.standing.as_deref_mut()
     }

@@ -48,7 +48,8 @@ impl Shard {
     fn tell_of_denied_will(&mut self, client_id: &Arc<str>, denial: Denial, turn: &mut Turn<'_>) {
         self.counters.denied_will += 1;
         let client_id = Some(Arc::clone(client_id));
-        turn.push(Effect::Note(Note { conn: None, client_id, what: What::Denied(Box::new(denial)) }));
+        let (user, what) = (denial.user.clone(), What::Denied(Box::new(denial)));
+        turn.push(Effect::Note(Note { conn: None, client_id, user, what }));
     }
 
     /// Takes the will, if there is one, from somebody who may not be here.

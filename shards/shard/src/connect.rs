@@ -183,12 +183,14 @@ impl Shard {
         self.bind(conn, session, connect, &granted, turn);
         self.meter(conn);
         self.connack(conn, connect, &granted, Said { session_present: existing.is_some(), data }, turn);
+        let user = self.user_at(conn);
         turn.push(Effect::Note(Note {
             conn: Some(conn),
             client_id: Some(client_id),
+            user: user.clone(),
             what: What::Connected {
                 version: connect.version,
-                user: self.grant_of(conn).and_then(|grant| grant.user.clone()),
+                user,
                 provider: self.grant_of(conn).and_then(|grant| grant.provider.clone()),
                 clean_start: connect.clean_start,
                 session_present: existing.is_some(),
@@ -310,7 +312,12 @@ impl Shard {
         if let Some(takeovers) = takeovers {
             self.counters.takeovers_contested += 1;
             let what = What::Contested { by, takeovers };
-            turn.push(Effect::Note(Note { conn: Some(holder), client_id: Some(client_id), what }));
+            turn.push(Effect::Note(Note {
+                conn: Some(holder),
+                client_id: Some(client_id),
+                user: None,
+                what,
+            }));
         }
     }
 

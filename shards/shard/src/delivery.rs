@@ -174,7 +174,7 @@ impl Shard {
         let outbound = session.outbound();
         if !outbound.loss_noted {
             outbound.loss_noted = true;
-            turn.push(Effect::Note(Note { conn, client_id, what: What::QueueFull }));
+            turn.push(Effect::Note(Note { conn, client_id, user: None, what: What::QueueFull }));
         }
     }
 

@@ -42,7 +42,8 @@ impl Shard {
         let session = connection.session();
         let client_id = session.map(|session| self.sessions[session].client_id.clone());
         if self.is_worth_a_line(&what, turn.now) {
-            turn.push(Effect::Note(Note { conn: Some(conn), client_id, what }));
+            let user = self.user_at(conn);
+            turn.push(Effect::Note(Note { conn: Some(conn), client_id, user, what }));
         }
         // [MQTT-3.14.0-1] A DISCONNECT only after a CONNACK.
         if let (Some((reason, why)), Some(_), Version::V5) = (say, session, version) {
@@ -139,6 +140,7 @@ impl Shard {
         if let Some(session) = self.connections.get(conn).and_then(|connection| connection.session()) {
             self.note_author(session);
         }
+        let user = self.user_at(conn);
         let Some(connection) = self.forget_connection(conn) else { return };
         let stage = connection.stage;
         if stage == Stage::Closing {
@@ -154,7 +156,7 @@ impl Shard {
             reason: ReasonCode::UnspecifiedError,
             why: "the network connection was closed".into(),
         };
-        turn.push(Effect::Note(Note { conn: Some(conn), client_id, what }));
+        turn.push(Effect::Note(Note { conn: Some(conn), client_id, user, what }));
         if let Some(session) = session {
             self.detach(session, WillFate::Publish, turn);
         }
@@ -261,7 +263,8 @@ impl Shard {
             self.counters.sessions_expired += u64::from(session.expiry_s > 0);
             if session.expiry_s > 0 {
                 let client_id = Some(session.client_id.clone());
-                turn.push(Effect::Note(Note { conn: None, client_id, what: What::SessionExpired }));
+                let what = What::SessionExpired;
+                turn.push(Effect::Note(Note { conn: None, client_id, user: None, what }));
             }
             self.end_session(key, turn);
             return;

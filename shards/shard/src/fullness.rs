@@ -62,7 +62,7 @@ impl Shard {
             _ => None,
         };
         if let Some(what) = what {
-            turn.push(Effect::Note(Note { conn: None, client_id: None, what }));
+            turn.push(Effect::Note(Note { conn: None, client_id: None, user: None, what }));
         }
         for peer in self.peers() {
             self.post_mail(peer, Mail::StoreRoom(room), turn);

@@ -107,13 +107,13 @@ pub use handshakes::Handshake;
 pub use histogram::Histogram;
 pub use id::{ConnId, SHARDS_MAX, ShardId, ShardSet};
 pub use look::{
-    ClientLost, ClientSeen, ClientWhole, Link, Look, Loss, Matching, OtherLosses, Page, PrefixLost, Seen,
-    SubscriptionSeen, Waiting,
+    ClientLost, ClientSeen, ClientWhole, FreshLoss, Link, Look, Loss, Matching, OtherLosses, Page,
+    PrefixLost, Seen, SubscriptionSeen, Waiting,
 };
 pub use losses::Cause;
 pub use mail::{Mail, Publication};
 pub use message::Message;
-pub use mqtt::{QoS, ReasonCode, Version, is_topic_filter, is_topic_name};
+pub use mqtt::{QoS, ReasonCode, Version, is_topic_filter, is_topic_name, matches};
 pub use note::{Claim, Denial, Note, What};
 pub use outgoing::Outgoing;
 pub use placement::Placement;

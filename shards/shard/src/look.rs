@@ -159,6 +159,14 @@ pub struct Loss {
     pub last_ago: Duration,
 }
 
+/// What was lost since it was last asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FreshLoss {
+    /// None: it was not known yet whom the messages were for. Without a topic: of clients beyond those that are told apart.
+    pub client_id: Option<Box<str>>,
+    pub loss: Loss,
+}
+
 /// What a client has lost since the broker was started, whatever became of its sessions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientLost {

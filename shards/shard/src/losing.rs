@@ -3,7 +3,7 @@
 use crate::{
     Cause, Instant, Look, Seen, Shard,
     keys::SessionKey,
-    look::{ClientLost, Loss, OtherLosses, Page, PrefixLost},
+    look::{ClientLost, FreshLoss, Loss, OtherLosses, Page, PrefixLost},
     losses::{ClientLosses, Lost, Sums},
     outbound::{Outbound, Popped},
 };
@@ -50,6 +50,11 @@ impl Shard {
         if count > 0 {
             add(UNKNOWN, count);
         }
+    }
+
+    /// Losses since the last question. Whoever goes on asking gets all of them, and a shard that nobody asks keeps none.
+    pub fn take_fresh_losses(&mut self, now: Instant) -> Vec<FreshLoss> {
+        self.losses.take_fresh(now)
     }
 
     pub(crate) fn look_at_losses(&self, now: Instant, look: &Look) -> Seen {

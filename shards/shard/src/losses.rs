@@ -4,11 +4,13 @@
 //! Whatever is counted here is counted in the counters as well, and the sums agree: what makes way in a table goes on to count
 //! among the others.
 
+mod fresh;
 mod recent;
 
 use smallvec::SmallVec;
 
-use crate::{Counters, Instant};
+use crate::{Counters, Instant, look::FreshLoss};
+use fresh::Fresh;
 use recent::Recent;
 
 macro_rules! causes {
@@ -112,6 +114,9 @@ pub(crate) struct Losses {
     pub other_prefixes: Sums,
     /// Of messages that were lost before it was known whom they were for.
     pub of_nobody: Sums,
+    /// While somebody asks for them.
+    fresh: Option<Box<Fresh>>,
+    seed: u64,
 }
 
 impl Sums {
@@ -159,13 +164,14 @@ impl ClientLosses {
 
 impl Losses {
     pub fn new(seed: u64) -> Losses {
-        let hasher = |n| ahash::RandomState::with_seeds(seed, n, 14, 15);
         Losses {
-            clients: Recent::new(CLIENTS_MAX, hasher(12)),
-            prefixes: Recent::new(PREFIXES_MAX, hasher(13)),
+            clients: Recent::new(CLIENTS_MAX, hasher(seed, 12)),
+            prefixes: Recent::new(PREFIXES_MAX, hasher(seed, 13)),
             other_clients: Sums::default(),
             other_prefixes: Sums::default(),
             of_nobody: Sums::default(),
+            fresh: None,
+            seed,
         }
     }
 
@@ -182,6 +188,17 @@ impl Losses {
         let others = &mut self.other_prefixes;
         let evicted = |sums: Sums| others.add_all(&sums);
         self.prefixes.entry(prefix(topic), Sums::default, evicted).add(lost);
+        self.fresh.take_if(|fresh| fresh.is_forgotten(lost.last));
+        if let Some(fresh) = &mut self.fresh {
+            fresh.add(client_id, topic, lost);
+        }
+    }
+
+    /// Those since the last question; none at the first, from which on they are kept for the next.
+    pub fn take_fresh(&mut self, now: Instant) -> Vec<FreshLoss> {
+        let seed = self.seed;
+        self.fresh.take_if(|fresh| fresh.is_forgotten(now));
+        self.fresh.get_or_insert_with(|| Box::new(Fresh::new(hasher(seed, 16), now))).take(now)
     }
 
     pub fn client(&self, client_id: &str) -> Option<&ClientLosses> {
@@ -196,6 +213,10 @@ impl Losses {
     pub fn prefixes(&self) -> impl Iterator<Item = (&str, &Sums)> {
         (0..self.prefixes.len()).filter_map(|at| self.prefixes.at(at))
     }
+}
+
+fn hasher(seed: u64, n: u64) -> ahash::RandomState {
+    ahash::RandomState::with_seeds(seed, n, 14, 15)
 }
 
 /// The first levels of a topic.

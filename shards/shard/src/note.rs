@@ -11,6 +11,8 @@ use crate::ConnId;
 pub struct Note {
     pub conn: Option<ConnId>,
     pub client_id: Option<Arc<str>>,
+    /// As whom the client is here, at least where it begins and ends to be here.
+    pub user: Option<Arc<str>>,
     pub what: What,
 }
 

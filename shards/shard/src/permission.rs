@@ -273,7 +273,7 @@ impl Shard {
         verdict: &Verdict,
         turn: &mut Turn<'_>,
     ) {
-        let user = self.grant_of(conn).and_then(|grant| grant.user.clone());
+        let user = self.user_at(conn);
         let Some(permissions) = self.permissions.as_ref() else { return };
         let Some(connection) = self.connections.get_mut(conn) else { return };
         let session = connection.session();
@@ -298,7 +298,7 @@ impl Shard {
         }
         let shadow = held.holder.explain_shadow(verdict).filter(|_| verdict.is_allowed);
         let denial = Denial {
-            user,
+            user: user.clone(),
             action: action.word(),
             topic: ask.topic.into(),
             is_shadow: shadow.is_some(),
@@ -306,7 +306,8 @@ impl Shard {
         };
         let of_session = || session.map(|session| Arc::clone(&self.sessions[session].client_id));
         let client_id = client_id.map(Arc::from).or_else(of_session);
-        turn.push(Effect::Note(Note { conn: Some(conn), client_id, what: What::Denied(Box::new(denial)) }));
+        let what = What::Denied(Box::new(denial));
+        turn.push(Effect::Note(Note { conn: Some(conn), client_id, user, what }));
     }
 
     pub(crate) fn revoke(&mut self, key: SessionKey, filter: &str, turn: &mut Turn<'_>) {

@@ -107,7 +107,7 @@ impl Shard {
         let count = codes.iter().filter(|code| code.is_error()).count();
         let client_id = Some(self.sessions[session].client_id.clone());
         let what = What::SubscriptionsRefused { reason, count };
-        turn.push(Effect::Note(Note { conn: Some(conn), client_id, what }));
+        turn.push(Effect::Note(Note { conn: Some(conn), client_id, user: None, what }));
     }
 
     fn add_subscription(

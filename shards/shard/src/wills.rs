@@ -144,7 +144,12 @@ impl Shard {
             return;
         }
         self.counters.wills_published += 1;
-        turn.push(Effect::Note(Note { conn: None, client_id: Some(client_id), what: What::WillPublished }));
+        turn.push(Effect::Note(Note {
+            conn: None,
+            client_id: Some(client_id),
+            user: None,
+            what: What::WillPublished,
+        }));
         let expires_at = will.message_expiry_s.map(|expiry_s| turn.now.add_secs(u64::from(expiry_s)));
         let mut carried = Carried::new(Parts { expires_at, ..will.message.parts() });
         carried.source = will.source;

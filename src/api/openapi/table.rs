@@ -93,6 +93,21 @@ pub const DESCRIBED: &[Described] = &[
     look("/v1/caller", &[], &[(200, "Caller")]),
     // Events, each with a `LogLine`.
     Described { kind: "text/event-stream", ..look("/v1/log", &[], &[(200, "LogLine")]) },
+    // Events, each with an `Event`.
+    Described {
+        kind: "text/event-stream",
+        ..look(
+            "/v1/events",
+            &[
+                parameter("kind", Kind::Text, "Kinds of events with commas in between; all without it."),
+                parameter("client_id", Kind::Text, "The whole client id."),
+                parameter("user", Kind::Text, "The whole name of the user."),
+                parameter("address", Kind::Text, "The IP address of the client."),
+                parameter("topic", Kind::Text, "A topic filter that matches the topic of the event."),
+            ],
+            &[(200, "Event"), (400, PROBLEMS)],
+        )
+    },
     look("/v1/shards", &[], &[(200, "Shards")]),
     look(
         "/v1/clients",

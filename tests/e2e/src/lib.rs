@@ -6,6 +6,7 @@ pub mod authority;
 pub mod broker;
 pub mod confinement;
 pub mod dice;
+pub mod events;
 pub mod hello;
 pub mod link;
 pub mod pace;

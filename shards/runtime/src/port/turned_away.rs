@@ -18,9 +18,9 @@ impl Port {
         what: &str,
     ) -> Happened {
         self.log_turned_away(now, door, address, why, what);
-        if let Some(auditor) = &self.auditor {
+        if !self.auditors.is_empty() {
             let occasion = Occasion { address: address.ip().map(|_| address.into()), door: Some(door.id) };
-            auditor.turn_away(self.shard, &occasion, why, what);
+            self.auditors.iter().for_each(|auditor| auditor.turn_away(self.shard, &occasion, why, what));
         }
         Happened::NotOpened(why)
     }

@@ -14,8 +14,8 @@ use std::{
 };
 
 use shard::{
-    Act, Acted, ConnId, Counters, Effect, Effects, Event, Gauges, Histogram, Instant, Limits, Look, Mail,
-    NotOpened, Outgoing, Reading, Seen, ShardId, TapOrder, TapRead, store::restoring::Restoring,
+    Act, Acted, ConnId, Counters, Effect, Effects, Event, FreshLoss, Gauges, Histogram, Instant, Limits,
+    Look, Mail, NotOpened, Outgoing, Reading, Seen, ShardId, TapOrder, TapRead, store::restoring::Restoring,
 };
 
 use crate::brain::Brain;
@@ -314,6 +314,10 @@ impl Brain for Script {
 
     fn tap(&mut self, _: Instant, _: &TapOrder) -> TapRead {
         TapRead::default()
+    }
+
+    fn take_fresh_losses(&mut self, _: Instant) -> Vec<FreshLoss> {
+        Vec::new()
     }
 
     fn act(&mut self, _: Instant, _: Act, _: &mut Effects) -> Acted {

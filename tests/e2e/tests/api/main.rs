@@ -6,6 +6,7 @@ mod answers;
 mod ctl;
 mod described;
 mod entry;
+mod events;
 mod looks;
 mod users;
 

@@ -5,6 +5,7 @@ mod handshakes;
 mod oversized;
 mod passwords;
 mod slowloris;
+mod streams;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;

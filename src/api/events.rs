@@ -1,0 +1,187 @@
+//! `/v1/events`: what happens to clients, as server-sent events; and how it gets from the shards to those who listen.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    net::IpAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context as Task, Poll},
+    time::Duration,
+};
+
+use axum::{
+    Extension,
+    body::{Body, Bytes},
+    extract::State,
+    http::{HeaderName, Method, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use hyper::body::Frame;
+use runtime::Desk;
+use serde::Deserialize;
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    task::yield_now,
+    time::{Instant, Sleep, sleep},
+};
+
+use super::{
+    answer::{self, Parameters},
+    asking::{self, Trouble},
+    context::Context,
+    guard::Caller,
+    operation::{Access, Operation},
+    seat::Seat,
+    token_list::Role,
+};
+use crate::events::{Events, Filter, Kinds, Place};
+
+/// What happens to clients.
+pub const EVENTS: &str = "/v1/events";
+
+pub const OPERATIONS: &[Operation] = &[Operation {
+    method: Method::GET,
+    path: EVENTS,
+    access: Access::Role(Role::Viewer),
+    summary: "What happens to clients from now on, as server-sent events of JSON",
+    handler: || get(listen),
+}];
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    /// Several have commas in between.
+    kind: Option<String>,
+    client_id: Option<Box<str>>,
+    user: Option<Box<str>>,
+    address: Option<IpAddr>,
+    topic: Option<Box<str>>,
+}
+
+/// From the shards to the board, for as long as there is a process.
+pub async fn carry(events: Arc<Events>) {
+    loop {
+        events.await_listeners().await;
+        if events.carry() {
+            yield_now().await;
+        } else {
+            sleep(PERIOD).await;
+        }
+    }
+}
+
+/// The same for what is lost, which the shards count and tell when they are asked.
+pub async fn carry_losses(events: Arc<Events>, desk: Desk) {
+    loop {
+        events.await_listeners().await;
+        // A shard that does not answer in time keeps what it has for the next question.
+        let _ = ask_losses(&events, &desk).await;
+        sleep(LOSSES_PERIOD).await;
+    }
+}
+
+async fn ask_losses(events: &Events, desk: &Desk) -> Result<(), Trouble> {
+    let losses = asking::fresh_losses(desk).await?;
+    for (shard, losses) in desk.shards().zip(losses) {
+        events.put_losses(shard, &losses);
+    }
+    Ok(())
+}
+
+async fn listen(
+    State(context): State<Context>,
+    Extension(caller): Extension<Caller>,
+    Extension(seat): Extension<Seat>,
+    Parameters(wanted): Parameters<Wanted>,
+) -> Result<Response, Trouble> {
+    let Wanted { kind, client_id, user, address, topic } = wanted;
+    if topic.as_deref().is_some_and(|filter| !shard::is_topic_filter(filter)) {
+        return Err(answer::refused("topic: expected a topic filter").into());
+    }
+    let kinds = kind.as_deref().map_or(Ok(Kinds::default()), Kinds::parse);
+    let kinds = kinds.map_err(|why| answer::refused(&why))?;
+    let address = address.map(|address| address.to_canonical());
+    let filter = Filter { kinds, client_id, user, address, topic };
+    let events = Arc::clone(context.events());
+    // From here on the shards keep losses, and what others have left behind is no business of this one.
+    ask_losses(&events, asking::desk(&context)?).await?;
+    while events.carry() {}
+    let Some(stream) = context.streams().take(&seat) else { return Err(too_many().into()) };
+    let place = events.listen(filter);
+    let listener = Listener {
+        place,
+        events,
+        context,
+        caller,
+        beat: Box::pin(sleep(Duration::ZERO)),
+        silent: SILENCE_MAX,
+        _stream: stream,
+    };
+    Ok((STREAM, Body::new(listener)).into_response())
+}
+
+/// More streams than may run.
+pub fn too_many() -> Response {
+    answer::unavailable("as many streams run as may (api.max_streams): end another one first")
+}
+
+/// The answer, which does not end by itself. Where nothing happens a comment shows whether somebody is still there.
+struct Listener {
+    place: Place,
+    events: Arc<Events>,
+    context: Context,
+    caller: Caller,
+    beat: Pin<Box<Sleep>>,
+    /// Since something was written.
+    silent: Duration,
+    /// Its end gives the place back.
+    _stream: OwnedSemaphorePermit,
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.events.leave(self.place);
+    }
+}
+
+impl hyper::body::Body for Listener {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        task: &mut Task<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        while self.beat.as_mut().poll(task).is_ready() {
+            // Whose token is taken away hears nothing more.
+            if !self.context.still_knows(&self.caller) {
+                return Poll::Ready(None);
+            }
+            self.beat.as_mut().reset(Instant::now() + BEAT);
+            self.silent += BEAT;
+        }
+        let text = match self.events.read(self.place, task.waker()) {
+            Some(text) => text,
+            None if self.silent >= SILENCE_MAX => ":\n\n".to_owned(),
+            None => return Poll::Pending,
+        };
+        self.silent = Duration::ZERO;
+        Poll::Ready(Some(Ok(Frame::data(text.into()))))
+    }
+}
+
+/// What follows has no end: nothing else comes by this connection.
+pub const STREAM: [(HeaderName, &str); 3] = [
+    (header::CONTENT_TYPE, "text/event-stream"),
+    (header::CACHE_CONTROL, "no-store"),
+    (header::CONNECTION, "close"),
+];
+
+/// Between two looks at the queue.
+const PERIOD: Duration = Duration::from_millis(20);
+/// Between two questions to the shards.
+const LOSSES_PERIOD: Duration = Duration::from_millis(100);
+const BEAT: Duration = Duration::from_secs(5);
+const SILENCE_MAX: Duration = Duration::from_secs(15);

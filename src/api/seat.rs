@@ -1,0 +1,62 @@
+//! The place that a connection has among those that are served. An answer that goes on without an end is a stream and has a place of another
+//! kind, so that streams keep nobody from asking.
+
+use std::{
+    any::Any,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// A clone is the same one.
+#[derive(Clone)]
+pub struct Seat(Arc<Mutex<Option<Box<dyn Any + Send>>>>);
+
+/// Where streams have theirs.
+#[derive(Clone)]
+pub struct Streams(Arc<Semaphore>);
+
+impl Seat {
+    /// With whatever gives the place back when it goes.
+    pub fn new(place: impl Any + Send) -> Seat {
+        Seat(Arc::new(Mutex::new(Some(Box::new(place)))))
+    }
+
+    fn leave(&self) {
+        drop(self.0.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+}
+
+impl Streams {
+    pub fn new(streams_max: u64) -> Streams {
+        let places = usize::try_from(streams_max).unwrap_or(usize::MAX);
+        Streams(Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS))))
+    }
+
+    /// A place among the streams for one at this seat. None: all are taken.
+    pub fn take(&self, seat: &Seat) -> Option<OwnedSemaphorePermit> {
+        let place = Arc::clone(&self.0).try_acquire_owned().ok()?;
+        seat.leave();
+        Some(place)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_leaves_its_seat_and_has_a_place_until_it_ends() {
+        let seats = Arc::new(Semaphore::new(1));
+        let seat = || Seat::new(Arc::clone(&seats).try_acquire_owned().expect("a seat"));
+        let streams = Streams::new(1);
+        let one = seat();
+        let place = streams.take(&one).expect("a place");
+        let other = seat();
+        assert!(streams.take(&other).is_none());
+        assert_eq!(seats.available_permits(), 0, "who finds no place stays");
+        drop(place);
+        assert!(streams.take(&other).is_some());
+        assert_eq!(seats.available_permits(), 1);
+    }
+}

@@ -1,0 +1,326 @@
+//! One event: what it is about, who wants it, and how it is written.
+
+use std::{
+    borrow::Cow,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use serde_json::{Map, Value, json};
+use shard::{FreshLoss, Note, ReasonCode, ShardId, What};
+
+use crate::text::version;
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Connected,
+    Refused,
+    Denied,
+    WouldBeDenied,
+    Violation,
+    TakenOver,
+    Disconnected,
+    SessionExpired,
+    Dropped,
+}
+
+/// A set of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kinds(u16);
+
+/// What somebody wants to hear of. What is not said does not matter, and an event that knows nothing of what is said is not wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    pub kinds: Kinds,
+    pub client_id: Option<Box<str>>,
+    pub user: Option<Box<str>>,
+    pub address: Option<IpAddr>,
+    /// A topic filter.
+    pub topic: Option<Box<str>>,
+}
+
+pub struct Event {
+    kind: Kind,
+    client_id: Option<Arc<str>>,
+    user: Option<Arc<str>>,
+    address: Option<IpAddr>,
+    topic: Option<Box<str>>,
+    /// JSON.
+    text: Box<str>,
+}
+
+type Fields = Map<String, Value>;
+
+impl Kind {
+    pub const ALL: [Kind; 9] = [
+        Kind::Connected,
+        Kind::Refused,
+        Kind::Denied,
+        Kind::WouldBeDenied,
+        Kind::Violation,
+        Kind::TakenOver,
+        Kind::Disconnected,
+        Kind::SessionExpired,
+        Kind::Dropped,
+    ];
+
+    /// As the audit log calls what both tell.
+    pub fn word(self) -> &'static str {
+        match self {
+            Kind::Connected => "connected",
+            Kind::Refused => "refused",
+            Kind::Denied => "denied",
+            Kind::WouldBeDenied => "would_be_denied",
+            Kind::Violation => "violation",
+            Kind::TakenOver => "taken_over",
+            Kind::Disconnected => "disconnected",
+            Kind::SessionExpired => "session_expired",
+            Kind::Dropped => "dropped",
+        }
+    }
+}
+
+impl Kinds {
+    const ALL: Kinds = Kinds((1 << Kind::ALL.len()) - 1);
+
+    /// Words with commas in between.
+    pub fn parse(words: &str) -> Result<Kinds, String> {
+        let mut kinds = Kinds(0);
+        for word in words.split(',').map(str::trim) {
+            let Some(kind) = Kind::ALL.into_iter().find(|kind| kind.word() == word) else {
+                let known = Kind::ALL.map(Kind::word).join(", ");
+                return Err(format!("kind: {word:?} is no kind of event: there are {known}"));
+            };
+            kinds.0 |= 1 << kind as u16;
+        }
+        Ok(kinds)
+    }
+
+    pub fn has(self, kind: Kind) -> bool {
+        self.0 & 1 << kind as u16 != 0
+    }
+}
+
+impl Default for Kinds {
+    fn default() -> Kinds {
+        Kinds::ALL
+    }
+}
+
+impl Filter {
+    pub fn wants(&self, event: &Event) -> bool {
+        let is = |wanted: &Option<Box<str>>, known: Option<&str>| {
+            wanted.as_deref().is_none_or(|wanted| known == Some(wanted))
+        };
+        self.kinds.has(event.kind)
+            && is(&self.client_id, event.client_id.as_deref())
+            && is(&self.user, event.user.as_deref())
+            && self.address.is_none_or(|wanted| event.address == Some(wanted))
+            && self.topic.as_deref().is_none_or(|filter| {
+                event.topic.as_deref().is_some_and(|topic| shard::matches(filter, topic))
+            })
+    }
+}
+
+impl Event {
+    pub fn of_note(kind: Kind, mut fields: Fields, address: Option<SocketAddr>, note: &Note) -> Event {
+        let claim = match &note.what {
+            What::Refused { claim, .. } => claim.as_deref(),
+            _ => None,
+        };
+        let claimed = claim.map(|claim| Arc::from(&*claim.client_id));
+        let client_id = note.client_id.clone().or(claimed);
+        put(&mut fields, "client_id", client_id.as_deref());
+        put(&mut fields, "user", note.user.as_deref());
+        put(&mut fields, "claimed_user", claim.and_then(|claim| claim.user_name.as_deref()));
+        put_what(&mut fields, &note.what);
+        let topic = match &note.what {
+            What::Denied(denial) => Some(denial.topic.clone()),
+            _ => None,
+        };
+        let address = address.map(|address| address.ip().to_canonical());
+        Event { kind, client_id, user: note.user.clone(), address, topic, text: text(fields) }
+    }
+
+    /// Somebody was turned away before there was a CONNECT.
+    pub fn of_stranger(mut fields: Fields, address: Option<SocketAddr>, by: &str, why: &str) -> Event {
+        put(&mut fields, "by", Some(by));
+        put(&mut fields, "why", Some(why));
+        let address = address.map(|address| address.ip().to_canonical());
+        let text = text(fields);
+        Event { kind: Kind::Refused, client_id: None, user: None, address, topic: None, text }
+    }
+
+    pub fn of_loss(now: SystemTime, shard: ShardId, fresh: &FreshLoss) -> Event {
+        let FreshLoss { client_id, loss } = fresh;
+        let mut fields =
+            head(Kind::Dropped, now.checked_sub(loss.last_ago).unwrap_or(now), shard, None, None);
+        put(&mut fields, "client_id", client_id.as_deref());
+        put(&mut fields, "topic", loss.topic.as_deref().filter(|topic| !topic.is_empty()));
+        put(&mut fields, "cause", Some(loss.cause.word()));
+        fields.insert("count".to_owned(), json!(loss.count));
+        let client_id = client_id.as_deref().map(Arc::from);
+        let (topic, text) = (loss.topic.clone(), text(fields));
+        Event { kind: Kind::Dropped, client_id, user: None, address: None, topic, text }
+    }
+
+    /// What it weighs, more or less.
+    pub fn bytes(&self) -> usize {
+        let texts =
+            [self.client_id.as_deref(), self.user.as_deref(), self.topic.as_deref(), Some(&*self.text)];
+        size_of::<Event>() + texts.into_iter().flatten().map(str::len).sum::<usize>()
+    }
+
+    /// As a server-sent event.
+    pub fn write(&self, out: &mut String) {
+        for part in ["event: ", self.kind.word(), "\ndata: ", &self.text, "\n\n"] {
+            out.push_str(part);
+        }
+    }
+}
+
+/// None: it is not about a client, or is told to others. Who never came in does not leave.
+pub fn kind_of(note: &Note) -> Option<Kind> {
+    match &note.what {
+        What::Connected { .. } => Some(Kind::Connected),
+        What::Refused { .. } => Some(Kind::Refused),
+        What::Denied(denial) if denial.is_shadow => Some(Kind::WouldBeDenied),
+        What::Denied(_) => Some(Kind::Denied),
+        What::Violation { .. } => Some(Kind::Violation),
+        What::TakenOver => Some(Kind::TakenOver),
+        What::Disconnected { .. } => note.client_id.is_some().then_some(Kind::Disconnected),
+        What::SessionExpired => Some(Kind::SessionExpired),
+        _ => None,
+    }
+}
+
+/// What every event has.
+pub fn head(
+    kind: Kind,
+    at: SystemTime,
+    shard: ShardId,
+    address: Option<SocketAddr>,
+    listener: Option<&str>,
+) -> Fields {
+    let at = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let mut fields = Fields::new();
+    put(&mut fields, "event", Some(kind.word()));
+    fields.insert("at".to_owned(), json!(at.as_micros() as f64 / 1e6));
+    fields.insert("shard".to_owned(), json!(shard.0));
+    put(&mut fields, "address", address.map(|address| address.to_string()).as_deref());
+    put(&mut fields, "listener", listener);
+    fields
+}
+
+fn put_what(fields: &mut Fields, what: &What) {
+    match what {
+        What::Connected {
+            version: spoken,
+            provider,
+            clean_start,
+            session_present,
+            keep_alive_s,
+            session_expiry_s,
+            ..
+        } => {
+            put(fields, "provider", provider.as_deref());
+            put(fields, "version", Some(version(*spoken)));
+            fields.insert("clean_start".to_owned(), json!(clean_start));
+            fields.insert("session_present".to_owned(), json!(session_present));
+            fields.insert("keep_alive_s".to_owned(), json!(keep_alive_s));
+            fields.insert("session_expiry_s".to_owned(), json!(session_expiry_s));
+        }
+        What::Refused { reason, why, .. } | What::Disconnected { reason, why } => {
+            put_reason(fields, *reason, why)
+        }
+        What::Violation { reason, what } => put_reason(fields, *reason, what),
+        What::Denied(denial) => {
+            put(fields, "action", Some(denial.action));
+            put(fields, "topic", Some(&denial.topic));
+            put(fields, "because", Some(&denial.because));
+        }
+        _ => {}
+    }
+}
+
+fn put_reason(fields: &mut Fields, reason: ReasonCode, why: &str) {
+    fields.insert("code".to_owned(), json!(reason as u8));
+    put(fields, "reason", Some(&format!("{reason:?}")));
+    put(fields, "why", Some(why));
+}
+
+fn put(fields: &mut Fields, name: &str, value: Option<&str>) {
+    if let Some(value) = value {
+        fields.insert(name.to_owned(), json!(shortened(value)));
+    }
+}
+
+fn text(fields: Fields) -> Box<str> {
+    Value::Object(fields).to_string().into()
+}
+
+/// A client id or a topic may have 65,535 bytes.
+fn shortened(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(TEXT_CHARS_MAX) {
+        None => Cow::Borrowed(text),
+        Some((at, _)) => Cow::Owned(format!("{}… ({} bytes)", &text[..at], text.len())),
+    }
+}
+
+const TEXT_CHARS_MAX: usize = 512;
+
+#[cfg(test)]
+mod tests {
+    use shard::Denial;
+
+    use super::*;
+
+    fn denied(topic: &str) -> Event {
+        let denial = Denial {
+            user: Some("ada".into()),
+            action: "publish",
+            topic: topic.into(),
+            because: "rule".into(),
+            is_shadow: false,
+        };
+        let what = What::Denied(Box::new(denial));
+        let note = Note { conn: None, client_id: Some("c".into()), user: Some("ada".into()), what };
+        let address: SocketAddr = "[::ffff:192.0.2.7]:5".parse().expect("an address");
+        let kind = kind_of(&note).expect("a kind");
+        let fields = head(kind, SystemTime::UNIX_EPOCH, ShardId(0), Some(address), None);
+        Event::of_note(kind, fields, Some(address), &note)
+    }
+
+    #[test]
+    fn all_that_is_said_has_to_fit() {
+        let event = denied("a/b");
+        let fitting = Filter {
+            kinds: Kinds::parse("connected, denied").expect("kinds"),
+            client_id: Some("c".into()),
+            user: Some("ada".into()),
+            address: Some("192.0.2.7".parse().expect("an address")),
+            topic: Some("a/+".into()),
+        };
+        assert!(fitting.wants(&event) && Filter::default().wants(&event));
+        for other in [
+            Filter { kinds: Kinds::parse("connected").expect("a kind"), ..fitting.clone() },
+            Filter { client_id: Some("C".into()), ..fitting.clone() },
+            Filter { user: Some("eve".into()), ..fitting.clone() },
+            Filter { address: Some("192.0.2.8".parse().expect("an address")), ..fitting.clone() },
+            Filter { topic: Some("b/#".into()), ..fitting.clone() },
+        ] {
+            assert!(!other.wants(&event), "{other:?}");
+        }
+        assert!(Kinds::parse("denied,drops").expect_err("no kind").contains("\"drops\" is no kind"));
+    }
+
+    #[test]
+    fn a_long_text_is_cut_where_it_is_told_and_matches_as_a_whole() {
+        let topic = format!("a/{}", "x".repeat(60_000));
+        let event = denied(&topic);
+        assert!(Filter { topic: Some(topic.into()), ..Filter::default() }.wants(&event));
+        assert!(event.text.len() < 2000 && event.text.contains("… (60002 bytes)"));
+    }
+}
