@@ -30,7 +30,7 @@ fn answers_are_as_the_description_says() {
     command.current_dir(&data).env("NO_COLOR", "1").args(["run", &url]);
     command.args(["--header", &format!("Authorization: Bearer {}", api.token)]);
     // To end the broker, and what goes on or takes its time, are the business of other tests.
-    for path in ["/v1/drain", "/v1/log", "/v1/trace", "/v1/top"] {
+    for path in ["/v1/drain", "/v1/events", "/v1/log", "/v1/trace", "/v1/top"] {
         command.args(["--exclude-path", path]);
     }
     command.args(["--exclude-checks", EXCLUDED]);
