@@ -21,12 +21,14 @@ mod health;
 mod lines;
 mod log;
 mod metrics;
+mod named;
 mod openapi;
 mod operation;
 mod pages;
 mod patience;
 mod port;
 mod publish;
+mod queues;
 mod reload;
 mod retained;
 mod rows;
@@ -53,12 +55,14 @@ use tokio::runtime::{Builder, Handle};
 pub use self::{
     bans::BANS,
     context::{Context, Facts},
-    drops::{DROPS, DROPS_BY_TOPIC},
+    drops::{DROPS, DROPS_BY_TOPIC, OTHER_DROPS},
     events::EVENTS,
+    log::LOG,
     port::check as check_addresses,
     reload::{Meant, RELOAD},
     server::CONTROL_CONNECTIONS_MAX,
     socket::places,
+    top::TOP_BY,
     trace::TRACE,
     why::WHY,
 };

@@ -6,14 +6,15 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
     api::BANS,
     bans::BanText,
     config::moment,
+    ctl::target::TargetArgs,
     output,
-    remote::{Question, REFUSED, RemoteArgs, UNREACHABLE},
+    remote::{REFUSED, UNREACHABLE},
 };
 
 /// Ban clients, users and addresses, lift bans and list them.
@@ -47,7 +48,7 @@ struct AddArgs {
     #[arg(long, value_name = "MOMENT")]
     until: Option<String>,
     #[command(flatten)]
-    broker: RemoteArgs,
+    broker: TargetArgs,
 }
 
 #[derive(Debug, Args)]
@@ -55,13 +56,13 @@ struct RemoveArgs {
     #[command(flatten)]
     whom: WhomArgs,
     #[command(flatten)]
-    broker: RemoteArgs,
+    broker: TargetArgs,
 }
 
 #[derive(Debug, Args)]
 struct ListArgs {
     #[command(flatten)]
-    broker: RemoteArgs,
+    broker: TargetArgs,
 }
 
 #[derive(Debug, Args)]
@@ -101,8 +102,8 @@ pub fn run(args: &BanArgs) -> ExitCode {
         return ExitCode::from(REFUSED);
     }
     let body = body.map(|text| json!(text));
-    match broker.ask(&Question { method, path: BANS, body }) {
-        Ok((200, answer)) => {
+    match broker.open().and_then(|target| target.ask(method, BANS, body)) {
+        Ok(answer) => {
             let bans = answer["bans"].as_array().into_iter().flatten().filter(|_| method == "GET");
             match output::print(&bans.map(|ban| format!("{ban}\n")).collect::<String>()) {
                 Ok(()) => ExitCode::SUCCESS,
@@ -112,12 +113,7 @@ pub fn run(args: &BanArgs) -> ExitCode {
                 }
             }
         }
-        Ok((status, answer)) => {
-            let problems = answer["problems"].as_array().into_iter().flatten().filter_map(Value::as_str);
-            problems.for_each(|problem| eprintln!("iothub ban: {problem}"));
-            ExitCode::from(if status == 503 { UNREACHABLE } else { REFUSED })
-        }
-        Err(unasked) => unasked.tell("iothub ban"),
+        Err(failure) => failure.tell("iothub ban"),
     }
 }
 

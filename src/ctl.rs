@@ -3,6 +3,7 @@
 mod act;
 mod events;
 mod list;
+mod log;
 mod table;
 pub mod target;
 
@@ -18,7 +19,10 @@ pub use self::table::shown;
 use self::{
     act::{PublishArgs, UserArgs},
     events::EventsArgs,
-    list::{ClientsArgs, RetainedArgs, SubscriptionsArgs, UsersArgs},
+    list::{
+        ClientsArgs, PrefixesArgs, QueueArgs, QueuesArgs, RetainedArgs, SubscriptionsArgs, TopArgs, UsersArgs,
+    },
+    log::LogArgs,
     target::TargetArgs,
 };
 use crate::remote::{REFUSED, UNREACHABLE, Unasked};
@@ -49,6 +53,14 @@ enum CtlCommand {
     Clients(ClientsArgs),
     /// All about one client
     Client(ClientArgs),
+    /// List sessions for which messages wait
+    Queues(QueuesArgs),
+    /// List the messages that wait for a client
+    Queue(QueueArgs),
+    /// The clients with the most of something, or nearest to a limit
+    Top(TopArgs),
+    /// The first levels of topics, and where topics become more
+    Prefixes(PrefixesArgs),
     /// List subscriptions
     Subscriptions(SubscriptionsArgs),
     /// List retained messages
@@ -71,6 +83,12 @@ enum CtlCommand {
     Users(UsersArgs),
     /// Add, change and delete users of the user database
     User(UserArgs),
+    /// List the roles that the rules of access make
+    Roles,
+    /// The token that asks, and its role
+    Caller,
+    /// The broker's log as it is written, until you press Ctrl-C
+    Log(LogArgs),
     /// List the bans that hold; `iothub ban` adds and lifts them
     Bans,
     /// Have the configuration and its files read again
@@ -116,6 +134,21 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// Says so in the name of the command, and gives back its exit code.
+    pub fn tell(&self, command: &str) -> ExitCode {
+        match self {
+            Failure::Refused(sentences) => {
+                sentences.iter().for_each(|sentence| eprintln!("{command}: {sentence}"));
+                ExitCode::from(REFUSED)
+            }
+            Failure::Unreachable(sentence) => {
+                eprintln!("{command}: {sentence}");
+                ExitCode::from(UNREACHABLE)
+            }
+            Failure::Unasked(unasked) => unasked.tell(command),
+        }
+    }
+
     /// In one line, for who has no more room.
     pub fn sentence(&self) -> String {
         match self {
@@ -133,7 +166,7 @@ pub struct Shown {
 }
 
 pub fn run(args: &CtlArgs) -> ExitCode {
-    let (sentences, code) = match carry_out(args) {
+    match carry_out(args) {
         Ok(shown) => {
             let text = match args.json {
                 true => shown.rows.iter().map(|row| format!("{row}\n")).collect(),
@@ -141,18 +174,14 @@ pub fn run(args: &CtlArgs) -> ExitCode {
             };
             // Who does not read it still gets the code.
             let _ = io::stdout().write_all(text.as_bytes());
-            return ExitCode::SUCCESS;
+            ExitCode::SUCCESS
         }
-        Err(Failure::Refused(sentences)) => (sentences, REFUSED),
-        Err(Failure::Unreachable(sentence)) => (vec![sentence], UNREACHABLE),
-        Err(Failure::Unasked(unasked)) => return unasked.tell("iothub ctl"),
-    };
-    sentences.iter().for_each(|sentence| eprintln!("iothub ctl: {sentence}"));
-    ExitCode::from(code)
+        Err(failure) => failure.tell("iothub ctl"),
+    }
 }
 
 fn carry_out(args: &CtlArgs) -> Result<Shown, Failure> {
-    let target = args.target.open().map_err(Failure::Unreachable)?;
+    let target = args.target.open()?;
     match &args.command {
         CtlCommand::Broker => list::broker(&target),
         CtlCommand::Shards => list::shards(&target),
@@ -162,6 +191,13 @@ fn carry_out(args: &CtlArgs) -> Result<Shown, Failure> {
         CtlCommand::Retained(args) => list::retained(&target, args),
         CtlCommand::Message(args) => list::message(&target, &args.topic),
         CtlCommand::Users(args) => list::users(&target, args),
+        CtlCommand::Queues(args) => list::queues(&target, args),
+        CtlCommand::Queue(args) => list::queue(&target, args),
+        CtlCommand::Top(args) => list::top(&target, args),
+        CtlCommand::Prefixes(args) => list::prefixes(&target, args),
+        CtlCommand::Roles => list::roles(&target),
+        CtlCommand::Caller => list::caller(&target),
+        CtlCommand::Log(which) => log::follow(&target, which, args.json),
         CtlCommand::Bans => list::bans(&target),
         CtlCommand::Events(which) => events::follow(&target, which, args.json),
         CtlCommand::Disconnect(args) => act::disconnect(&target, &args.client_id),

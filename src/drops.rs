@@ -9,12 +9,17 @@ use clap::Args;
 use serde_json::Value;
 
 use crate::{
-    api::{DROPS, DROPS_BY_TOPIC},
-    ctl::shown,
-    remote::{Question, RemoteArgs, Unasked, encoded},
+    api::{DROPS, DROPS_BY_TOPIC, OTHER_DROPS},
+    ctl::{
+        Failure, shown,
+        target::{Target, TargetArgs, encoded},
+    },
+    remote::UNREACHABLE,
 };
 
 /// List which messages were lost since the broker was started: by client, or by topic.
+///
+/// The broker is found by its control socket, as by the other commands, or by --url with a token.
 ///
 /// Exit codes: 0 asked, 2 the broker could not be asked.
 #[derive(Debug, Args)]
@@ -25,48 +30,75 @@ pub struct DropsArgs {
     /// By the first two levels of the topic instead
     #[arg(long, conflicts_with = "client")]
     topics: bool,
+    /// Those that stand in neither list, by cause: of clients and topics that have made way, and of messages that were for nobody yet
+    #[arg(long, conflicts_with_all = ["client", "topics"])]
+    others: bool,
     /// Print a line of JSON for each row
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    broker: RemoteArgs,
+    broker: TargetArgs,
 }
 
 pub fn run(args: &DropsArgs) -> ExitCode {
     match list(args) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(unasked) => unasked.tell("iothub drops"),
+        Err(failure) => {
+            failure.tell("iothub drops");
+            ExitCode::from(UNREACHABLE)
+        }
     }
 }
 
-/// All pages.
-fn list(args: &DropsArgs) -> Result<(), Unasked> {
-    let mut cursor = None;
-    let mut is_empty = true;
+fn list(args: &DropsArgs) -> Result<(), Failure> {
+    let target = args.broker.open()?;
+    let is_empty = if args.others { list_others(args, &target)? } else { list_pages(args, &target)? };
+    if is_empty && !args.json {
+        print("nothing was lost\n");
+    }
+    Ok(())
+}
+
+/// All pages. True: there was nothing in them.
+fn list_pages(args: &DropsArgs, target: &Target<'_>) -> Result<bool, Failure> {
+    let (mut cursor, mut is_empty) = (None, true);
     loop {
-        let path = args.path(cursor.as_deref());
-        let (status, answer) = args.broker.ask(&Question { method: "GET", path: &path, body: None })?;
-        if status != 200 {
-            let problem = answer["problems"][0].as_str();
-            return Err(problem.unwrap_or("the broker's answer cannot be understood").to_owned().into());
-        }
+        let answer = target.get(&args.path(cursor.as_deref()))?;
         let rows = answer[if args.topics { "prefixes" } else { "clients" }].as_array();
         for row in rows.into_iter().flatten() {
             is_empty = false;
-            let text = if args.json { format!("{row}\n") } else { told(row) };
-            if io::stdout().write_all(text.as_bytes()).is_err() {
-                return Ok(());
+            if !print(&if args.json { format!("{row}\n") } else { told(row) }) {
+                return Ok(false);
             }
         }
         cursor = answer["cursor"].as_str().map(str::to_owned);
         if cursor.is_none() {
-            break;
+            return Ok(is_empty);
         }
     }
-    if is_empty && !args.json {
-        let _ = io::stdout().write_all(b"nothing was lost\n");
+}
+
+fn list_others(args: &DropsArgs, target: &Target<'_>) -> Result<bool, Failure> {
+    let answer = target.get(OTHER_DROPS)?;
+    if args.json {
+        print(&format!("{answer}\n"));
+        return Ok(false);
     }
-    Ok(())
+    let mut text = String::new();
+    for (list, title) in OTHERS {
+        let losses = answer[list].as_array().filter(|losses| !losses.is_empty());
+        text += &losses.map_or(String::new(), |_| format!("{title}\n"));
+        for loss in losses.into_iter().flatten() {
+            text += &format!("  {} {}\n", loss["count"], loss["cause"].as_str().unwrap_or_default());
+        }
+    }
+    print(&text);
+    Ok(text.is_empty())
+}
+
+/// False: nobody reads any more.
+fn print(text: &str) -> bool {
+    io::stdout().write_all(text.as_bytes()).is_ok()
 }
 
 impl DropsArgs {
@@ -105,6 +137,13 @@ fn told(row: &Value) -> String {
     }
     text
 }
+
+/// Lists of the answer, and what stands above each.
+const OTHERS: [(&str, &str); 3] = [
+    ("other_clients", "of clients that have made way for others"),
+    ("of_nobody", "of messages that were for nobody yet"),
+    ("other_prefixes", "on topics that have made way for others"),
+];
 
 #[cfg(test)]
 mod tests {

@@ -185,13 +185,6 @@ fn follow(mut stream: UnixStream, path: &str) -> Result<BufReader<UnixStream>, S
     Err(problem.unwrap_or("what is there answers nothing that is known: is it another program?").to_owned())
 }
 
-/// As a part of a path, or behind its question mark.
-pub fn encoded(text: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    let one = |byte: u8| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
-    text.bytes().map(one).collect()
-}
-
 /// The status, and the body after the head.
 fn parse(answer: &[u8]) -> Option<(u16, Value)> {
     let at = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n")?;
@@ -213,11 +206,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn what_stands_in_a_path_is_encoded() {
-        assert_eq!(encoded("a/b c+ä.~"), "a%2Fb%20c%2B%C3%A4.~");
-    }
 
     #[test]
     fn an_answer_is_read_after_its_head() {

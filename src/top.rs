@@ -51,7 +51,7 @@ pub fn run(args: &TopArgs) -> ExitCode {
     // The first answer comes before the screen is taken: why there is none is told where it can be read.
     let target = match args.target.open() {
         Ok(target) => target,
-        Err(why) => return fail(&why, UNREACHABLE),
+        Err(failure) => return fail(&failure.sentence(), UNREACHABLE),
     };
     let first = match source::ask(&target) {
         Ok(sample) => sample,

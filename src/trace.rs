@@ -16,8 +16,11 @@ use serde_json::Value;
 use self::pcap::Capture;
 use crate::{
     api::TRACE,
-    ctl::shown,
-    remote::{Question, RemoteArgs, Unasked, encoded},
+    ctl::{
+        Failure, shown,
+        target::{TargetArgs, encoded},
+    },
+    remote::UNREACHABLE,
     text,
 };
 
@@ -52,24 +55,23 @@ pub struct TraceArgs {
     #[arg(long, conflicts_with = "pcap")]
     json: bool,
     #[command(flatten)]
-    broker: RemoteArgs,
+    broker: TargetArgs,
 }
 
 pub fn run(args: &TraceArgs) -> ExitCode {
     let goes_on = args.follow || args.pcap.is_some() || args.topic.is_some() || args.address.is_some();
     match if goes_on { follow(args) } else { last(args) } {
         Ok(()) => ExitCode::SUCCESS,
-        Err(unasked) => unasked.tell("iothub trace"),
+        Err(failure) => {
+            failure.tell("iothub trace");
+            ExitCode::from(UNREACHABLE)
+        }
     }
 }
 
-fn last(args: &TraceArgs) -> Result<(), Unasked> {
+fn last(args: &TraceArgs) -> Result<(), Failure> {
     let client = args.client.as_deref().unwrap_or_default();
-    let path = format!("/v1/clients/{}/packets", encoded(client));
-    let (status, answer) = args.broker.ask(&Question { method: "GET", path: &path, body: None })?;
-    if status != 200 {
-        return Err(problem(&answer).into());
-    }
+    let answer = args.broker.open()?.get(&format!("/v1/clients/{}/packets", encoded(client)))?;
     let mut text = String::new();
     for packet in answer["packets"].as_array().into_iter().flatten() {
         text += &match args.json {
@@ -82,36 +84,32 @@ fn last(args: &TraceArgs) -> Result<(), Unasked> {
     if text.is_empty() {
         text = "no packet is remembered (session.recorded_packets)\n".to_owned();
     }
-    Ok(printed(io::stdout().write_all(text.as_bytes()))?)
-}
-
-fn problem(answer: &Value) -> String {
-    answer["problems"][0].as_str().unwrap_or("the broker's answer cannot be understood").to_owned()
+    printed(io::stdout().write_all(text.as_bytes()))
 }
 
 /// Somebody who has read enough is no error.
-fn printed(written: io::Result<()>) -> Result<(), String> {
+fn printed(written: io::Result<()>) -> Result<(), Failure> {
     match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(format!("it cannot be written: {error}"))
+            Err(Failure::Unreachable(format!("it cannot be written: {error}")))
         }
         _ => Ok(()),
     }
 }
 
-fn follow(args: &TraceArgs) -> Result<(), Unasked> {
-    let mut lines = args.broker.follow(&args.path())?;
-    let mut capture = args.pcap.as_ref().map(Target::open).transpose()?;
+fn follow(args: &TraceArgs) -> Result<(), Failure> {
+    let target = args.broker.open()?;
+    let mut lines = target.follow(&args.path())?;
+    let mut capture = args.pcap.as_ref().map(Sink::open).transpose().map_err(Failure::Unreachable)?;
     let (mut line, mut count) = (String::new(), 0);
     while args.count.is_none_or(|most| count < most) {
         line.clear();
         match lines.read_line(&mut line) {
             Ok(0) => {
-                let why = "the broker has ended the trace: its log says whether it has ended itself";
-                return Err(why.to_owned().into());
+                return Err(ended("its log says whether it has ended itself"));
             }
             Ok(_) => {}
-            Err(error) => return Err(format!("the broker does not answer any more: {error}").into()),
+            Err(error) => return Err(ended(&error.to_string())),
         }
         let Ok(row) = serde_json::from_str::<Value>(&line) else { continue };
         if let Some(dropped) = row["dropped"].as_u64() {
@@ -119,7 +117,7 @@ fn follow(args: &TraceArgs) -> Result<(), Unasked> {
             continue;
         }
         if let Some(why) = row["ended"].as_str() {
-            return Err(format!("the broker has ended the trace: {why}").into());
+            return Err(ended(why));
         }
         count += 1;
         let written = match &mut capture {
@@ -140,21 +138,25 @@ fn follow(args: &TraceArgs) -> Result<(), Unasked> {
     Ok(())
 }
 
+fn ended(why: &str) -> Failure {
+    Failure::Unreachable(format!("the broker has ended the trace: {why}"))
+}
+
 /// Where a capture goes to. Each packet is there at once, so that Ctrl-C costs none.
-struct Target {
+struct Sink {
     capture: Capture,
     out: Box<dyn io::Write>,
 }
 
-impl Target {
-    fn open(path: &PathBuf) -> Result<Target, String> {
+impl Sink {
+    fn open(path: &PathBuf) -> Result<Sink, String> {
         let failed = |error: io::Error| format!("{} cannot be written: {error}", path.display());
         let mut out: Box<dyn io::Write> = match path.as_os_str() == "-" {
             true => Box::new(io::stdout()),
             false => Box::new(BufWriter::new(File::create(path).map_err(failed)?)),
         };
         out.write_all(&pcap::HEADER).and_then(|()| out.flush()).map_err(failed)?;
-        Ok(Target { capture: Capture::default(), out })
+        Ok(Sink { capture: Capture::default(), out })
     }
 
     fn take(&mut self, row: &Value) -> io::Result<()> {

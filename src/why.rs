@@ -10,8 +10,11 @@ use serde_json::Value;
 
 use crate::{
     api::WHY,
-    ctl::shown,
-    remote::{Question, REFUSED, RemoteArgs, UNREACHABLE, encoded},
+    ctl::{
+        Failure, shown,
+        target::{TargetArgs, encoded},
+    },
+    remote::{REFUSED, UNREACHABLE},
 };
 
 /// Ask why a client would get a message on a topic now, or not.
@@ -43,31 +46,28 @@ pub struct WhyArgs {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    broker: RemoteArgs,
+    broker: TargetArgs,
 }
 
 pub fn run(args: &WhyArgs) -> ExitCode {
-    let path = args.path();
-    match args.broker.ask(&Question { method: "GET", path: &path, body: None }) {
-        Ok((200, answer)) => {
+    match ask(args) {
+        Ok(answer) => {
             let text = if args.json { format!("{answer}\n") } else { told(args, &answer) };
             // Who does not read it still gets the code.
             let _ = io::stdout().write_all(text.as_bytes());
             let gets = matches!(answer["outcome"].as_str(), Some("goes" | "waits" | "perhaps"));
             ExitCode::from(if gets { 0 } else { REFUSED })
         }
-        Ok((_, answer)) => {
-            for problem in answer["problems"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-                eprintln!("iothub why: {problem}");
-            }
-            ExitCode::from(UNREACHABLE)
-        }
-        Err(unasked) => {
+        Err(failure) => {
             // Whatever the reason: there is no answer, which is another thing than one that says no.
-            unasked.tell("iothub why");
+            failure.tell("iothub why");
             ExitCode::from(UNREACHABLE)
         }
     }
+}
+
+fn ask(args: &WhyArgs) -> Result<Value, Failure> {
+    args.broker.open()?.get(&args.path())
 }
 
 impl WhyArgs {

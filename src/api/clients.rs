@@ -44,21 +44,21 @@ pub const OPERATIONS: &[Operation] = &[
         path: "/v1/clients/{client_id}/disconnect",
         access: Access::Role(Role::Operator),
         summary: "Ends the connection of a client; its session lives on as if the network had failed",
-        handler: || post(disconnect),
+        handler: || post(disconnect_one),
     },
     Operation {
         method: Method::DELETE,
         path: "/v1/clients/{client_id}",
         access: Access::Role(Role::Operator),
         summary: "Ends the connection of a client, if it has one, and its session with all that it holds",
-        handler: || delete(end),
+        handler: || delete(end_one),
     },
     Operation {
         method: Method::DELETE,
         path: "/v1/clients/{client_id}/queue",
         access: Access::Role(Role::Operator),
         summary: "Drops the messages that wait for a client, but for those in flight",
-        handler: || delete(purge),
+        handler: || delete(purge_one),
     },
 ];
 
@@ -84,7 +84,7 @@ async fn list(
 ) -> Result<Response, Trouble> {
     let (cursor, limit) = (Cursor::read(wanted.cursor.as_deref())?, pages::limit(wanted.limit)?);
     let Wanted { client_id, user, connected: is_connected, .. } = wanted;
-    let matching = Matching { client_id, user, is_connected };
+    let matching = Matching { client_id, user, is_connected, ..Matching::default() };
     let ask = |after, most| Look::Clients { matching: matching.clone(), after, most };
     let take = |Looked { seen, addresses, .. }: Looked| match seen {
         Seen::Clients(page) => {
@@ -105,7 +105,7 @@ async fn one(
 }
 
 /// Its home shard alone knows it, and which that is the shards know.
-async fn find(desk: &Desk, client_id: &str, most: usize) -> Result<Value, Trouble> {
+pub async fn find(desk: &Desk, client_id: &str, most: usize) -> Result<Value, Trouble> {
     let look = Look::Client { client_id: client_id.into(), most };
     for Looked { seen, addresses, .. } in asking::look_everywhere(desk, &look).await? {
         if let Seen::Client(Some(whole)) = seen {
@@ -116,52 +116,64 @@ async fn find(desk: &Desk, client_id: &str, most: usize) -> Result<Value, Troubl
 }
 
 /// Neither connected nor with a session.
-fn absent(client_id: &str) -> Trouble {
+pub fn absent(client_id: &str) -> Trouble {
     answer::not_found(&format!("there is no client {client_id:?}, and no session of one")).into()
 }
 
-async fn disconnect(
+async fn disconnect_one(
     State(context): State<Context>,
     Extension(caller): Extension<Caller>,
     InPath(client_id): InPath,
     Input(Nothing {}): Input<Nothing>,
 ) -> Result<Response, Trouble> {
+    disconnect(&context, &caller, client_id).await
+}
+
+async fn end_one(
+    State(context): State<Context>,
+    Extension(caller): Extension<Caller>,
+    InPath(client_id): InPath,
+) -> Result<Response, Trouble> {
+    end(&context, &caller, client_id).await
+}
+
+async fn purge_one(
+    State(context): State<Context>,
+    Extension(caller): Extension<Caller>,
+    InPath(client_id): InPath,
+) -> Result<Response, Trouble> {
+    purge(&context, &caller, client_id).await
+}
+
+pub async fn disconnect(context: &Context, caller: &Caller, client_id: String) -> Result<Response, Trouble> {
     let order = |_| Act::Disconnect {
         client_id: client_id.as_str().into(),
         reason: ReasonCode::AdministrativeAction,
     };
-    let done = acts::everywhere(asking::desk(&context)?, order).await?;
+    let done = acts::everywhere(asking::desk(context)?, order).await?;
     if done.count == 0 {
         let why = format!("there is no client {client_id:?} that is connected");
         return Err(answer::not_found(&why).into());
     }
-    acts::tell(&caller, "disconnect_client", &[client_id]);
+    acts::tell(caller, "disconnect_client", &[client_id]);
     Ok(answer::ok(&json!({ "disconnected": done.count })))
 }
 
-async fn end(
-    State(context): State<Context>,
-    Extension(caller): Extension<Caller>,
-    InPath(client_id): InPath,
-) -> Result<Response, Trouble> {
+pub async fn end(context: &Context, caller: &Caller, client_id: String) -> Result<Response, Trouble> {
     let order = |_| Act::EndSession { client_id: client_id.as_str().into() };
-    let done = acts::everywhere(asking::desk(&context)?, order).await?;
+    let done = acts::everywhere(asking::desk(context)?, order).await?;
     if done.count == 0 {
         return Err(absent(&client_id));
     }
-    acts::tell(&caller, "end_session", &[client_id]);
+    acts::tell(caller, "end_session", &[client_id]);
     Ok(answer::ok(&json!({ "ended": done.count })))
 }
 
-async fn purge(
-    State(context): State<Context>,
-    Extension(caller): Extension<Caller>,
-    InPath(client_id): InPath,
-) -> Result<Response, Trouble> {
-    let desk = asking::desk(&context)?;
+pub async fn purge(context: &Context, caller: &Caller, client_id: String) -> Result<Response, Trouble> {
+    let desk = asking::desk(context)?;
     find(desk, &client_id, 1).await?;
     let order = |_| Act::PurgeQueue { client_id: client_id.as_str().into() };
     let done = acts::everywhere(desk, order).await?;
-    acts::tell(&caller, "purge_queue", &[client_id, format!("{} dropped", done.count)]);
+    acts::tell(caller, "purge_queue", &[client_id, format!("{} dropped", done.count)]);
     Ok(answer::ok(&json!({ "dropped": done.count, "is_partial": done.is_partial })))
 }

@@ -22,6 +22,8 @@ use super::{
 pub const DROPS: &str = "/v1/drops";
 /// By the first levels of topics.
 pub const DROPS_BY_TOPIC: &str = "/v1/drops/topics";
+/// Those that stand in neither.
+pub const OTHER_DROPS: &str = "/v1/drops/others";
 
 pub const OPERATIONS: &[Operation] = &[
     Operation {
@@ -40,7 +42,7 @@ pub const OPERATIONS: &[Operation] = &[
     },
     Operation {
         method: Method::GET,
-        path: "/v1/drops/others",
+        path: OTHER_DROPS,
         access: Access::Role(Role::Viewer),
         summary: "Lost messages that stand in neither list, by cause",
         handler: || get(others),

@@ -33,9 +33,12 @@ use super::{
 };
 use crate::log;
 
+/// Where it is read.
+pub const LOG: &str = "/v1/log";
+
 pub const OPERATIONS: &[Operation] = &[Operation {
     method: Method::GET,
-    path: "/v1/log",
+    path: LOG,
     access: Access::Role(Role::Viewer),
     summary: "The log from now on, as server-sent events of JSON: at, level and text",
     handler: || get(follow),

@@ -6,8 +6,8 @@ use axum::{
 
 use super::{
     answer, bans, broker, caller, clients, context::Context, drain, drops, events, guard, health, log,
-    metrics, openapi, publish, reload, retained, shards, subscriptions, token_list::Role, top, trace, ui,
-    users, why,
+    metrics, named, openapi, publish, queues, reload, retained, shards, subscriptions, token_list::Role, top,
+    trace, ui, users, why,
 };
 
 /// One method at one path.
@@ -43,6 +43,8 @@ pub fn all() -> impl Iterator<Item = &'static Operation> {
         events::OPERATIONS,
         shards::OPERATIONS,
         clients::OPERATIONS,
+        named::OPERATIONS,
+        queues::OPERATIONS,
         trace::OPERATIONS,
         why::OPERATIONS,
         drops::OPERATIONS,

@@ -41,6 +41,18 @@ pub fn client(client: &ClientSeen, addresses: &Addresses) -> Value {
     })
 }
 
+/// What waits for one client, in a line.
+pub fn queue(client: &ClientSeen) -> Value {
+    json!({
+        "client_id": *client.client_id,
+        "shard": client.shard.0,
+        "is_connected": client.link.is_some(),
+        "queued": client.queued,
+        "queued_bytes": client.queued_bytes,
+        "inflight": client.inflight,
+    })
+}
+
 fn connection(link: &Link, addresses: &Addresses) -> Value {
     let address = addresses.iter().find(|(conn, _)| *conn == link.conn);
     json!({
@@ -82,7 +94,7 @@ pub fn subscription(subscription: &SubscriptionSeen) -> Value {
     })
 }
 
-fn waiting(waiting: &Waiting) -> Value {
+pub fn waiting(waiting: &Waiting) -> Value {
     json!({
         "topic": waiting.topic,
         "qos": waiting.qos as u8,

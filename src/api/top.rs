@@ -41,7 +41,22 @@ pub const OPERATIONS: &[Operation] = &[
     },
 ];
 
-/// By what clients are compared.
+/// By what clients are compared, in the words of a question.
+pub const TOP_BY: [&str; 11] = [
+    "bytes_sent",
+    "bytes_received",
+    "packets_sent",
+    "packets_received",
+    "queued",
+    "queued_bytes",
+    "inflight",
+    "unsent_bytes",
+    "subscriptions",
+    "silent_s",
+    "limit",
+];
+
+/// One of `TOP_BY`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum By {
@@ -236,6 +251,13 @@ const CLIENTS_MAX: usize = 200_000;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_word_is_understood() {
+        for word in TOP_BY {
+            assert!(serde_json::from_value::<By>(json!(word)).is_ok(), "{word}");
+        }
+    }
 
     #[test]
     fn the_highest_are_kept_and_of_equals_the_first() {

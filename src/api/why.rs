@@ -1,13 +1,18 @@
 //! `/v1/why`: why a client would get a message, or not. Its home shard answers, and the publisher's.
 
-use axum::{extract::State, http::Method, response::Response, routing::get};
+use axum::{
+    extract::State,
+    http::Method,
+    response::Response,
+    routing::{get, post},
+};
 use runtime::{Desk, Looked};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shard::{Because, Look, Outcome, QoS, Seen, Step, Why};
 
 use super::{
-    answer::{self, Parameters},
+    answer::{self, Input, Parameters},
     asking::{self, Trouble},
     context::Context,
     operation::{Access, Operation},
@@ -17,13 +22,22 @@ use super::{
 /// Where it is asked.
 pub const WHY: &str = "/v1/why";
 
-pub const OPERATIONS: &[Operation] = &[Operation {
-    method: Method::GET,
-    path: WHY,
-    access: Access::Role(Role::Viewer),
-    summary: "Why a client would get a message on a topic now, or not, step by step",
-    handler: || get(why),
-}];
+pub const OPERATIONS: &[Operation] = &[
+    Operation {
+        method: Method::GET,
+        path: WHY,
+        access: Access::Role(Role::Viewer),
+        summary: "Why a client would get a message on a topic now, or not, step by step",
+        handler: || get(by_parameters),
+    },
+    Operation {
+        method: Method::POST,
+        path: WHY,
+        access: Access::Role(Role::Viewer),
+        summary: "The same with the question in the body, where client ids and topics may be as long as in MQTT",
+        handler: || post(by_body),
+    },
+];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -38,10 +52,21 @@ struct Question {
     payload_bytes: Option<usize>,
 }
 
-async fn why(
+async fn by_parameters(
     State(context): State<Context>,
     Parameters(question): Parameters<Question>,
 ) -> Result<Response, Trouble> {
+    why(&context, question).await
+}
+
+async fn by_body(
+    State(context): State<Context>,
+    Input(question): Input<Question>,
+) -> Result<Response, Trouble> {
+    why(&context, question).await
+}
+
+async fn why(context: &Context, question: Question) -> Result<Response, Trouble> {
     let Question { client_id, topic, publisher, qos, retain, payload_bytes } = question;
     if !shard::is_topic_name(&topic) {
         return Err(answer::refused("topic: expected a topic, without wildcards").into());
@@ -52,7 +77,7 @@ async fn why(
     if payload_bytes.is_some_and(|bytes| bytes > PAYLOAD_BYTES_MAX) {
         return Err(answer::refused("payload_bytes: no packet is as long as that").into());
     }
-    let desk = asking::desk(&context)?;
+    let desk = asking::desk(context)?;
     let receiver = Why { client_id, topic, qos, retain, payload_bytes, other: publisher.clone() };
     let mut publishing = None;
     if let Some(publisher) = publisher {

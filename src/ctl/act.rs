@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::{
-    Failure, Shown,
+    Failure, Shown, list,
     target::{Target, encoded},
 };
 use crate::passwd;
@@ -45,6 +45,8 @@ enum UserCommand {
     Set(SetArgs),
     /// Delete a user
     Delete(WhichArgs),
+    /// Show a user, without anything that is secret
+    Show(WhichArgs),
 }
 
 #[derive(Debug, Args)]
@@ -85,29 +87,29 @@ struct SetArgs {
 }
 
 pub fn disconnect(target: &Target<'_>, client_id: &str) -> Result<Shown, Failure> {
-    let path = format!("/v1/clients/{}/disconnect", encoded(client_id));
-    told(target.ask("POST", &path, Some(json!({})))?, |_| format!("{client_id} is disconnected"))
+    let answer = target.ask("POST", "/v1/client/disconnect", Some(json!({ "client_id": client_id })))?;
+    told(answer, |_| format!("{client_id} is disconnected"))
 }
 
 pub fn kick(target: &Target<'_>, client_id: &str) -> Result<Shown, Failure> {
-    let path = format!("/v1/clients/{}", encoded(client_id));
-    told(target.ask("DELETE", &path, None)?, |_| format!("the session of {client_id} is ended"))
+    let answer = target.ask("POST", "/v1/client/kick", Some(json!({ "client_id": client_id })))?;
+    told(answer, |_| format!("the session of {client_id} is ended"))
 }
 
 /// What a broker drops for one question is bounded: it is asked until nothing is left.
 pub fn purge(target: &Target<'_>, client_id: &str) -> Result<Shown, Failure> {
-    let path = format!("/v1/clients/{}/queue", encoded(client_id));
-    drop_all(target, &path)
+    drop_all(|| target.ask("POST", "/v1/client/purge", Some(json!({ "client_id": client_id }))))
 }
 
 pub fn drop_retained(target: &Target<'_>, filter: &str) -> Result<Shown, Failure> {
-    drop_all(target, &format!("/v1/retained?filter={}", encoded(filter)))
+    let path = format!("/v1/retained?filter={}", encoded(filter));
+    drop_all(|| target.ask("DELETE", &path, None))
 }
 
-fn drop_all(target: &Target<'_>, path: &str) -> Result<Shown, Failure> {
+fn drop_all(drop_some: impl Fn() -> Result<Value, Failure>) -> Result<Shown, Failure> {
     let mut dropped = 0;
     loop {
-        let answer = target.ask("DELETE", path, None)?;
+        let answer = drop_some()?;
         dropped += answer["dropped"].as_u64().unwrap_or(0);
         if answer["is_partial"] != true {
             let told_of = |_: &Value| crate::text::count(dropped, "message") + " dropped";
@@ -158,6 +160,7 @@ pub fn user(target: &Target<'_>, args: &UserArgs) -> Result<Shown, Failure> {
             let path = format!("/v1/users/{}", encoded(&said.which.user));
             told(target.ask("PATCH", &path, Some(body))?, |_| format!("{} is changed", said.which.user))
         }
+        UserCommand::Show(WhichArgs { user }) => list::user(target, user),
         UserCommand::Delete(WhichArgs { user }) => {
             let path = format!("/v1/users/{}", encoded(user));
             told(target.ask("DELETE", &path, None)?, |_| format!("{user} is deleted"))

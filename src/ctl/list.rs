@@ -8,6 +8,7 @@ use super::{
     table::{Table, shown},
     target::{Target, encoded},
 };
+use crate::api::TOP_BY;
 
 #[derive(Debug, Args)]
 pub struct ClientsArgs {
@@ -52,6 +53,47 @@ pub struct RetainedArgs {
 pub struct UsersArgs {
     #[command(flatten)]
     most: MostArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct QueuesArgs {
+    /// Only those of clients with this in their client id
+    #[arg(short = 'i', long, value_name = "TEXT")]
+    client_id: Option<String>,
+    /// Only those in which so many messages wait
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    least: u64,
+    #[command(flatten)]
+    most: MostArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct QueueArgs {
+    /// The client id
+    #[arg(value_name = "ID")]
+    client_id: String,
+    #[command(flatten)]
+    most: MostArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct TopArgs {
+    /// What is compared
+    #[arg(value_name = "WHAT", default_value = "bytes_sent", value_parser = TOP_BY)]
+    by: String,
+    /// Traffic within so many seconds from now on, in place of all of it; for bytes and packets
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u8).range(1..=5))]
+    over: Option<u8>,
+    /// Show so many at most
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    limit: u16,
+}
+
+#[derive(Debug, Args)]
+pub struct PrefixesArgs {
+    /// Show so many at most
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    limit: u16,
 }
 
 #[derive(Debug, Args)]
@@ -133,7 +175,7 @@ pub fn clients(target: &Target<'_>, args: &ClientsArgs) -> Result<Shown, Failure
 }
 
 pub fn client(target: &Target<'_>, client_id: &str) -> Result<Shown, Failure> {
-    let whole = target.get(&format!("/v1/clients/{}", encoded(client_id)))?;
+    let whole = target.ask("POST", "/v1/client", Some(json!({ "client_id": client_id })))?;
     let mut text = lines(&whole["client"]);
     let sections: [(&str, &str, &[&str]); 4] = [
         ("subscriptions", "subscriptions", &["filter", "qos", "no_local", "retain_as_published"]),
@@ -181,6 +223,70 @@ pub fn users(target: &Target<'_>, args: &UsersArgs) -> Result<Shown, Failure> {
     Ok(listed.table(&["USER", "PASSWORD", "SCRAM", "GROUPS", "ROLES", "DISABLED"], &columns))
 }
 
+pub fn user(target: &Target<'_>, user: &str) -> Result<Shown, Failure> {
+    one(&target.get(&format!("/v1/users/{}", encoded(user)))?)
+}
+
+pub fn roles(target: &Target<'_>) -> Result<Shown, Failure> {
+    let rows = rows_of(&target.get("/v1/roles")?, "roles");
+    let text = rows.iter().map(|role| shown(role) + "\n").collect();
+    Ok(Shown { rows, text })
+}
+
+pub fn caller(target: &Target<'_>) -> Result<Shown, Failure> {
+    one(&target.get("/v1/caller")?)
+}
+
+pub fn queues(target: &Target<'_>, args: &QueuesArgs) -> Result<Shown, Failure> {
+    let mut query = vec![("least", args.least.to_string())];
+    query.extend(args.client_id.as_ref().map(|text| ("client_id", text.clone())));
+    let listed = pages(target, "/v1/queues", "queues", &query, args.most.limit)?;
+    let columns = ["client_id", "is_connected", "queued", "queued_bytes", "inflight", "shard"];
+    Ok(listed.table(&["CLIENT", "CONNECTED", "WAITING", "BYTES", "IN FLIGHT", "SHARD"], &columns))
+}
+
+pub fn queue(target: &Target<'_>, args: &QueueArgs) -> Result<Shown, Failure> {
+    let body = json!({ "client_id": args.client_id });
+    let listed = pages_by(args.most.limit, "queue", |cursor, limit| {
+        let mut body = body.clone();
+        (body["cursor"], body["limit"]) = (json!(cursor), json!(limit));
+        target.ask("POST", "/v1/client/queue", Some(body))
+    })?;
+    let columns = ["topic", "qos", "payload_bytes", "packet_id"];
+    Ok(listed.table(&["TOPIC", "QOS", "BYTES", "PACKET ID"], &columns))
+}
+
+pub fn top(target: &Target<'_>, args: &TopArgs) -> Result<Shown, Failure> {
+    let over = args.over.map_or(String::new(), |over| format!("&over_s={over}"));
+    let answer = target.get(&format!("/v1/top?by={}&limit={}{over}", args.by, args.limit))?;
+    let rows = rows_of(&answer, "clients");
+    let mut table = Table::new(&["CLIENT", "VALUE", "ADDRESS", "USER", "NEAREST LIMIT", "USED"]);
+    for row in &rows {
+        let (client, nearest) = (&row["client"], &row["client"]["nearest_limit"]);
+        let used = nearest["used"].as_f64().map(|used| format!("{:.0} %", used * 100.0));
+        table.line(&[
+            client["client_id"].clone(),
+            row["value"].clone(),
+            client["connection"]["address"].clone(),
+            client["connection"]["user"].clone(),
+            nearest["limit"].clone(),
+            json!(used),
+        ]);
+    }
+    let mut text = table.text();
+    if answer["is_partial"] == true {
+        text.push_str("there are more clients than were looked at\n");
+    }
+    Ok(Shown { rows, text })
+}
+
+pub fn prefixes(target: &Target<'_>, args: &PrefixesArgs) -> Result<Shown, Failure> {
+    let rows = rows_of(&target.get(&format!("/v1/prefixes?limit={}", args.limit))?, "prefixes");
+    let listed = Listed { rows, has_more: false };
+    Ok(listed
+        .table(&["PREFIX", "TOPICS", "GROWN", "IN SECONDS"], &["prefix", "topics", "grown", "grown_in_s"]))
+}
+
 pub fn bans(target: &Target<'_>) -> Result<Shown, Failure> {
     let rows = rows_of(&target.get("/v1/bans")?, "bans");
     let listed = Listed { rows, has_more: false };
@@ -219,14 +325,24 @@ fn pages(
     query: &[(&str, String)],
     limit: usize,
 ) -> Result<Listed, Failure> {
-    let (mut rows, mut cursor) = (Vec::new(), None::<String>);
-    while rows.len() < limit {
-        let mut asked = format!("{path}?limit={}", (limit - rows.len()).min(PAGE_ROWS));
-        let at = cursor.iter().map(|cursor| ("cursor", cursor));
-        for (key, value) in query.iter().map(|(key, value)| (*key, value)).chain(at) {
+    pages_by(limit, name, |cursor, limit| {
+        let mut asked = format!("{path}?limit={limit}");
+        let at = cursor.map(|cursor| ("cursor", cursor));
+        for (key, value) in query.iter().map(|(key, value)| (*key, value.as_str())).chain(at) {
             asked.push_str(&format!("&{key}={}", encoded(value)));
         }
-        let answer = target.get(&asked)?;
+        target.get(&asked)
+    })
+}
+
+fn pages_by(
+    limit: usize,
+    name: &str,
+    ask: impl Fn(Option<&str>, usize) -> Result<Value, Failure>,
+) -> Result<Listed, Failure> {
+    let (mut rows, mut cursor) = (Vec::new(), None::<String>);
+    while rows.len() < limit {
+        let answer = ask(cursor.as_deref(), (limit - rows.len()).min(PAGE_ROWS))?;
         rows.extend(rows_of(&answer, name));
         match answer["cursor"].as_str() {
             Some(next) => cursor = Some(next.to_owned()),

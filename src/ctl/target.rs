@@ -43,19 +43,18 @@ pub enum Target<'a> {
 }
 
 impl TargetArgs {
-    /// The error is a sentence.
-    pub fn open(&self) -> Result<Target<'_>, String> {
+    pub fn open(&self) -> Result<Target<'_>, Failure> {
         let Some(url) = &self.url else {
             let (config, data_dir) = (self.config.clone(), self.data_dir.clone());
             return Ok(Target::Socket(RemoteArgs::at(config, data_dir, self.socket.clone())));
         };
         let token = match &self.token_file {
-            Some(path) => Secret::load(path).map_err(|error| error.to_string())?,
+            Some(path) => Secret::load(path).map_err(|error| Failure::Unreachable(error.to_string()))?,
             None => {
                 let token = env::var("IOTHUB_TOKEN").map_err(|_| {
-                    "a broker at a URL asks for a token: name a file with it (--token-file FILE), or set IOTHUB_TOKEN. \
-                     `iothub token add` makes one"
-                        .to_owned()
+                    let why = "a broker at a URL asks for a token: name a file with it (--token-file FILE), or set IOTHUB_TOKEN. \
+                               `iothub token add` makes one";
+                    Failure::Unreachable(why.to_owned())
                 })?;
                 Secret::from(token)
             }

@@ -16,6 +16,8 @@ pub enum Look {
     Clients { matching: Matching, after: Option<u32>, most: usize },
     /// All about one of them.
     Client { client_id: Box<str>, most: usize },
+    /// What waits for one of them, the oldest first.
+    Queue { client_id: Box<str>, after: Option<u32>, most: usize },
     /// Subscriptions of all sessions, whose filter or client id is so.
     Subscriptions { matching: Matching, filter: Option<Box<str>>, after: Option<u32>, most: usize },
     /// Retained messages that match a topic filter, sorted by topic.
@@ -40,6 +42,8 @@ pub enum Seen {
     Clients(Page<ClientSeen>),
     /// None: no such session is here.
     Client(Option<Box<ClientWhole>>),
+    /// None, again. Messages that the store alone has are left out.
+    Queue(Option<Page<Waiting>>),
     Subscriptions(Page<SubscriptionSeen>),
     Retained {
         messages: Vec<Message>,
@@ -68,6 +72,8 @@ pub struct Matching {
     /// The whole user name.
     pub user: Option<Box<str>>,
     pub is_connected: Option<bool>,
+    /// At least so many messages wait.
+    pub queued_least: usize,
 }
 
 /// A session and its client in one line.

@@ -25,6 +25,10 @@ impl Shard {
                 let key = self.sessions.find(client_id);
                 Seen::Client(key.map(|key| Box::new(self.client_whole(key, *most, now))))
             }
+            Look::Queue { client_id, after, most } => {
+                let key = self.sessions.find(client_id);
+                Seen::Queue(key.map(|key| self.queue_page(&self.sessions[key], *after, *most)))
+            }
             Look::Subscriptions { matching, filter, after, most } => {
                 let is_wanted = |held: &str| filter.as_deref().is_none_or(|filter| held.contains(filter));
                 Seen::Subscriptions(self.page(matching, *after, *most, |key, session, rows| {
@@ -72,8 +76,10 @@ impl Shard {
     }
 
     fn is_match(&self, session: &Session, matching: &Matching) -> bool {
-        let Matching { client_id, user, is_connected } = matching;
-        is_connected.is_none_or(|is_connected| session.conn.is_some() == is_connected)
+        let Matching { client_id, user, is_connected, queued_least } = matching;
+        let queued = || session.outbound.as_deref().map_or(0, |outbound| outbound.queue.len());
+        (*queued_least == 0 || queued() >= *queued_least)
+            && is_connected.is_none_or(|is_connected| session.conn.is_some() == is_connected)
             && client_id.as_deref().is_none_or(|part| session.client_id.contains(part))
             && user.as_deref().is_none_or(|user| self.user_of(session).as_deref() == Some(user))
     }
@@ -131,6 +137,22 @@ impl Shard {
             options: held.map(|held| held.options).unwrap_or_default(),
             subscription_id: held.map_or(0, |held| held.subscription_id),
         }
+    }
+
+    /// A place of the queue is where a page goes on: what came before it may have been sent meanwhile.
+    fn queue_page(&self, session: &Session, after: Option<u32>, most: usize) -> Page<Waiting> {
+        let mut rows = Vec::new();
+        let Some(outbound) = session.outbound.as_deref() else { return Page { rows, next: None } };
+        let first = after.map_or(0, |after| after as usize + 1);
+        let end = outbound.queue.len().min(first.saturating_add(WORK_MAX));
+        for place in first..end {
+            rows.extend(outbound.queue.at(place).map(waiting));
+            if rows.len() >= most.min(ROWS_MAX) && place + 1 < outbound.queue.len() {
+                return Page { rows, next: u32::try_from(place).ok() };
+            }
+        }
+        let next = (end < outbound.queue.len()).then(|| u32::try_from(end - 1).ok()).flatten();
+        Page { rows, next }
     }
 
     fn client_whole(&self, key: SessionKey, most: usize, now: Instant) -> ClientWhole {

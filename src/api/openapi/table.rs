@@ -1,5 +1,7 @@
 //! What each operation takes and answers, by the names of `schemas.json`.
 
+use crate::api::TOP_BY;
+
 /// Of one method at one path.
 pub struct Described {
     /// As OpenAPI writes it, in small letters.
@@ -66,20 +68,6 @@ const FILTER_PART: Parameter = parameter("filter", Kind::Text, "Stands somewhere
 const CLIENT_PART: Parameter = parameter("client_id", Kind::Text, "Stands somewhere in the client id.");
 
 pub const JSON: &str = "application/json";
-
-const TOP_BY: &[&str] = &[
-    "bytes_sent",
-    "bytes_received",
-    "packets_sent",
-    "packets_received",
-    "queued",
-    "queued_bytes",
-    "inflight",
-    "unsent_bytes",
-    "subscriptions",
-    "silent_s",
-    "limit",
-];
 
 const PROBLEMS: &str = "Problems";
 
@@ -152,7 +140,7 @@ pub const DESCRIBED: &[Described] = &[
     look(
         "/v1/top",
         &[
-            Parameter { is_required: true, ..parameter("by", Kind::Word(TOP_BY), "What is compared.") },
+            Parameter { is_required: true, ..parameter("by", Kind::Word(&TOP_BY), "What is compared.") },
             parameter("over_s", Kind::Range(1, 5), "Traffic within so many seconds; for bytes and packets."),
             LIMIT,
         ],
@@ -160,6 +148,36 @@ pub const DESCRIBED: &[Described] = &[
     ),
     look("/v1/prefixes", &[LIMIT], &[(200, "Prefixes"), (400, PROBLEMS)]),
     look("/v1/clients/{client_id}", &[LIMIT], &[(200, "ClientWhole"), (400, PROBLEMS), (404, PROBLEMS)]),
+    look(
+        "/v1/clients/{client_id}/queue",
+        &[CURSOR, LIMIT],
+        &[(200, "Queue"), (400, PROBLEMS), (404, PROBLEMS)],
+    ),
+    look(
+        "/v1/queues",
+        &[
+            CLIENT_PART,
+            parameter(
+                "least",
+                Kind::Range(0, u32::MAX as u64),
+                "So many messages wait at least; 1 without it.",
+            ),
+            CURSOR,
+            LIMIT,
+        ],
+        &[(200, "Queues"), (400, PROBLEMS)],
+    ),
+    act("post", "/v1/client", Some("NamedClient"), &[(200, "ClientWhole"), (400, PROBLEMS), (404, PROBLEMS)]),
+    act("post", "/v1/client/queue", Some("NamedQueue"), &[(200, "Queue"), (400, PROBLEMS), (404, PROBLEMS)]),
+    act(
+        "post",
+        "/v1/client/disconnect",
+        Some("Named"),
+        &[(200, "Disconnected"), (400, PROBLEMS), (404, PROBLEMS)],
+    ),
+    act("post", "/v1/client/kick", Some("Named"), &[(200, "Ended"), (400, PROBLEMS), (404, PROBLEMS)]),
+    act("post", "/v1/client/purge", Some("Named"), &[(200, "Dropped"), (400, PROBLEMS), (404, PROBLEMS)]),
+    act("post", "/v1/why", Some("WhyAsked"), &[(200, "Why"), (400, PROBLEMS)]),
     act(
         "post",
         "/v1/clients/{client_id}/disconnect",

@@ -63,6 +63,15 @@ impl Queue {
         self.front.is_empty() && self.rest.is_empty()
     }
 
+    /// The message at this place, if the memory has it.
+    pub fn at(&self, place: usize) -> Option<&Queued> {
+        match place.checked_sub(self.front.len()).map(|place| self.rest.get(place)) {
+            None => self.front.get(place),
+            Some(Some(Item::Here(queued))) => Some(queued),
+            Some(Some(Item::Away { .. }) | None) => None,
+        }
+    }
+
     pub fn weight(&self) -> usize {
         self.front_weight + self.rest_weight
     }

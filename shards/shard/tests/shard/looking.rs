@@ -97,6 +97,33 @@ fn a_client_is_seen_with_what_it_holds() {
 }
 
 #[test]
+fn a_queue_is_seen_page_by_page_and_found_by_its_length() {
+    let mut s = Script::of_one();
+    for name in ["full", "idle"] {
+        let client = s.join_for_an_hour(name);
+        s.subscribe(client, &format!("{name}/#"), 1);
+        s.disconnect(client, ReasonCode::Success);
+    }
+    let publisher = s.join("p");
+    for n in 1..=5 {
+        s.publish_qos(publisher, &format!("full/{n}"), "x", 1, n);
+    }
+    let page = |after, most| match s.look(0, &Look::Queue { client_id: "full".into(), after, most }) {
+        Seen::Queue(Some(page)) => {
+            (page.rows.iter().map(|row| row.topic.to_string()).collect::<Vec<_>>(), page.next)
+        }
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(page(None, 2), (["full/1", "full/2"].map(String::from).into(), Some(1)));
+    assert_eq!(page(Some(1), 3), (["full/3", "full/4", "full/5"].map(String::from).into(), None));
+    assert_eq!(page(Some(9), 3), (vec![], None), "it has become shorter meanwhile");
+    let nobody = Look::Queue { client_id: "nobody".into(), after: None, most: 1 };
+    assert!(matches!(s.look(0, &nobody), Seen::Queue(None)));
+    let least = |queued_least| clients(&s, Matching { queued_least, ..Matching::default() }, None, 9).rows;
+    assert_eq!((least(1), least(6)), (vec!["full".to_owned()], vec![]));
+}
+
+#[test]
 fn subscriptions_are_found_by_a_part_of_their_filter() {
     let mut s = Script::of_one();
     let client = s.join("c");

@@ -3,10 +3,12 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
 
 use client::{QoS, Version};
 use e2e::api::Api;
-use e2e::{Authority, Link, Process, program, v5};
+use e2e::{Authority, Broker, Link, PATIENCE, Process, program, v5};
 use serde_json::Value;
 
 use super::{retain, setup};
@@ -53,6 +55,13 @@ fn everything_is_shown_and_done_from_a_terminal() {
     assert_eq!(link.text(), "-5");
     assert_eq!(done(&["disconnect", "pump 7/a"]), ["pump 7/a is disconnected"]);
     done(&["publish", "-t", "t/x", "-m", "waits", "-q", "1"]);
+    let lines = done(&["queues"]);
+    assert!(lines[0].starts_with("CLIENT") && lines[1].starts_with("pump 7/a"), "{lines:?}");
+    assert!(done(&["queue", "pump 7/a"])[1].starts_with("t/x"));
+    assert!(done(&["top", "queued"])[1].starts_with("pump 7/a"));
+    assert!(done(&["prefixes"])[0].starts_with("PREFIX"));
+    assert_eq!(done(&["roles"]), [""; 0]);
+    assert!(done(&["caller"]).contains(&"role: admin".to_owned()));
     assert_eq!(done(&["purge", "pump 7/a"]), ["1 message dropped"]);
     assert_eq!(done(&["kick", "pump 7/a"]), ["the session of pump 7/a is ended"]);
     assert_eq!(done(&["drop", "t/#"]), ["1 message dropped"]);
@@ -67,22 +76,34 @@ fn everything_is_shown_and_done_from_a_terminal() {
     done(&["drain"]);
 }
 
-#[test]
-fn a_broker_elsewhere_is_asked_by_its_url_with_a_token() {
-    let setup = setup("ctl-url");
+/// A broker whose API speaks HTTPS, and how it is found from elsewhere.
+struct Elsewhere {
+    broker: Broker,
+    url: String,
+    ca: String,
+}
+
+fn elsewhere(name: &str) -> Elsewhere {
+    let setup = setup(name);
     let authority = Authority::new(setup.folder());
     authority.issue("localhost");
     let config = "[api]\ncertificate = \"localhost.pem\"\nprivate_key = \"localhost.key\"\n";
     let broker = setup.config(config).start();
     let api = Api::of(&broker);
-    let folder = broker.folder().clone();
-    let _link = Link::connect(broker.port, v5("one"));
     let url = format!("https://localhost:{}", api.port);
     let ca = authority.file().display().to_string();
+    let path = broker.folder().join("token");
+    fs::write(&path, format!("{}\n", api.token)).unwrap();
+    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    Elsewhere { broker, url, ca }
+}
+
+#[test]
+fn a_broker_elsewhere_is_asked_by_its_url_with_a_token() {
+    let Elsewhere { broker, url, ca } = elsewhere("ctl-url");
+    let folder = broker.folder().clone();
+    let _link = Link::connect(broker.port, v5("one"));
     let by_url = ["--url", url.as_str(), "--ca-file", ca.as_str()];
-    fs::write(folder.join("token"), format!("{}\n", api.token)).unwrap();
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-    fs::set_permissions(folder.join("token"), mode).unwrap();
     let with_token = [&by_url[..], &["--token-file", "token"]].concat();
     let (code, lines) = ctl(&folder, &[&with_token[..], &["clients", "--json"]].concat());
     assert_eq!((code, lines.len()), (Some(0), 1), "{lines:?}");
@@ -96,4 +117,56 @@ fn a_broker_elsewhere_is_asked_by_its_url_with_a_token() {
     assert!(code == Some(1) && lines[0].contains("iothub token list"), "{lines:?}");
     let (code, lines) = ctl(&folder, &["--url", "https://127.0.0.1:1", "--token-file", "token", "clients"]);
     assert!(code == Some(2) && lines[0].contains("127.0.0.1:1"), "{lines:?}");
+}
+
+/// A question to a broker elsewhere.
+fn from_elsewhere(elsewhere: &Elsewhere, args: &[&str]) -> Command {
+    let mut command = program::command(program::iothub());
+    command.args(args).args(["--url", &elsewhere.url, "--ca-file", &elsewhere.ca]);
+    command.args(["--token-file", "token"]).current_dir(elsewhere.broker.folder());
+    command
+}
+
+#[test]
+fn why_drops_trace_and_bans_are_asked_by_url_as_well() {
+    let elsewhere = elsewhere("answers-url");
+    let mut link = Link::connect(elsewhere.broker.port, v5(".."));
+    link.subscribe("t/#", QoS::AtLeastOnce);
+    let ask = |args: &[&str]| {
+        let mut process = Process::start("iothub", &mut from_elsewhere(&elsewhere, args));
+        let code = process.wait().code();
+        (code, process.lines())
+    };
+    let (code, lines) = ask(&["why", "--client", "..", "--topic", "t/a"]);
+    assert!(code == Some(0) && lines[0].contains(".. would get it now"), "{lines:?}");
+    assert_eq!(ask(&["why", "--client", "..", "--topic", "other"]).0, Some(1));
+    assert_eq!(ask(&["drops"]), (Some(0), vec!["nothing was lost".to_owned()]));
+    assert_eq!(ask(&["drops", "--others"]), (Some(0), vec!["nothing was lost".to_owned()]));
+    let (code, lines) = ask(&["trace", ".."]);
+    assert!(code == Some(0) && lines.iter().any(|line| line.contains("SUBACK")), "{lines:?}");
+    let (code, lines) = ask(&["trace", "nobody"]);
+    assert!(code == Some(2) && lines[0].contains("there is no client"), "{lines:?}");
+    let (code, lines) = ask(&["ban", "add", "--client-id", "stranger"]);
+    assert_eq!(code, Some(0), "{lines:?}");
+    assert!(ask(&["ban", "list"]).1[0].contains("stranger"));
+
+    let follow = ["trace", "--follow", "--count", "1", "--json"];
+    let mut process = Process::start("iothub trace", &mut from_elsewhere(&elsewhere, &follow));
+    let log =
+        Process::start("iothub ctl", &mut from_elsewhere(&elsewhere, &["ctl", "log", "-s", "newcomer"]));
+    let deadline = Instant::now() + PATIENCE;
+    while process.lines().is_empty() || log.lines().is_empty() {
+        link.publish("t/a", "x", QoS::AtMostOnce);
+        Link::connect(elsewhere.broker.port, v5("newcomer")).close();
+        assert!(Instant::now() < deadline, "{:?} {:?}", process.lines(), log.lines());
+    }
+    assert_eq!(process.wait().code(), Some(0));
+    let packet: Value = serde_json::from_str(&process.lines()[0]).unwrap();
+    assert!(packet["kind"].is_string(), "{packet}");
+
+    fs::write(elsewhere.broker.folder().join("token"), "iothub_wrong").unwrap();
+    for args in [&["why", "--client", "a", "--topic", "b"][..], &["drops"], &["trace", "-f"]] {
+        let (code, lines) = ask(args);
+        assert!(code == Some(2) && lines[0].contains("iothub token list"), "{args:?}: {lines:?}");
+    }
 }

@@ -136,3 +136,58 @@ fn shards_and_the_broker_are_told() {
     assert_eq!(told["listeners"][0], format!("tcp://127.0.0.1:{}", broker.port));
     assert_eq!(told["pid"], broker.process.id());
 }
+
+#[test]
+fn queues_are_listed_and_each_message_is_there_once() {
+    let (broker, api) = started("api-queues");
+    for name in ["one", "two", "empty"] {
+        let mut link = Link::connect(broker.port, lasting(Version::V5, name));
+        link.subscribe(&format!("{name}/#"), QoS::AtLeastOnce);
+        link.close();
+    }
+    let mut pump = Link::connect(broker.port, v5("pump"));
+    for number in 0..25 {
+        pump.publish(&format!("one/{number}"), "x", QoS::AtLeastOnce);
+    }
+    pump.publish("two/only", "xyz", QoS::AtLeastOnce);
+    let queues = rows(&api, "/v1/queues?limit=1", "queues");
+    assert_eq!(names(&queues, "client_id").into_iter().collect::<BTreeSet<_>>().len(), 2, "{queues:?}");
+    let full = rows(&api, "/v1/queues?limit=100&least=2", "queues");
+    assert_eq!(names(&full, "client_id"), ["one"]);
+    assert_eq!((&full[0]["queued"], &full[0]["is_connected"]), (&25.into(), &false.into()));
+    let queue = rows(&api, "/v1/clients/one/queue?limit=7", "queue");
+    let expected: Vec<String> = (0..25).map(|number| format!("one/{number}")).collect();
+    assert_eq!(names(&queue, "topic"), expected);
+    assert_eq!(rows(&api, "/v1/clients/empty/queue?limit=7", "queue").len(), 0);
+    assert_eq!(api.get("/v1/clients/nobody/queue").status, 404);
+    assert_eq!(api.get("/v1/clients/one/queue?cursor=x").status, 400);
+}
+
+#[test]
+fn a_client_id_that_no_url_can_hold_stands_in_the_body() {
+    let (broker, api) = started("api-named");
+    let longest = "ä".repeat(32_767) + "x";
+    assert_eq!(longest.len(), 65_535);
+    for name in [".", "..", "a/b", "%2e%2e", "\"'<b> \u{202e}", longest.as_str()] {
+        let mut link = Link::connect(broker.port, lasting(Version::V5, name));
+        link.subscribe("t", QoS::AtLeastOnce);
+        let named = |more: Value| {
+            let mut body = serde_json::json!({ "client_id": name });
+            body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            body
+        };
+        let only = named(Value::Object(serde_json::Map::new()));
+        let whole = api.post("/v1/client", &only).expect(200);
+        assert_eq!(whole["client"]["client_id"], name);
+        let question = named(serde_json::json!({ "topic": "t", "qos": 1 }));
+        assert_eq!(api.post("/v1/why", &question).expect(200)["outcome"], "goes");
+        assert_eq!(api.post("/v1/client/disconnect", &only).expect(200)["disconnected"], 1);
+        link.disconnection();
+        api.post("/v1/publish", &serde_json::json!({ "topic": "t", "payload": "x", "qos": 1 })).expect(200);
+        assert_eq!(api.post("/v1/client/queue", &only).expect(200)["queue"][0]["topic"], "t");
+        assert_eq!(api.post("/v1/client/purge", &only).expect(200)["dropped"], 1);
+        assert_eq!(api.post("/v1/client/kick", &only).expect(200)["ended"], 1);
+        assert_eq!(api.post("/v1/client", &only).status, 404);
+    }
+    assert_eq!(api.post("/v1/client", &serde_json::json!({})).status, 400);
+}
