@@ -83,7 +83,12 @@ fn layer(
     let name = path.to_string_lossy();
     let fault = |what| vec![Fault::of("access", key, what)];
     let bytes = identity::read_file(path, FILE_BYTES_MAX).map_err(|error| fault(error.to_string()))?;
-    let text = str::from_utf8(&bytes).map_err(|error| fault(format!("{name} is no UTF-8: {error}")))?;
+    let text = str::from_utf8(&bytes).map_err(|error| {
+        let line = 1 + bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
+        fault(format!(
+            "{name}, line {line}: this is no text (UTF-8), as topics are: is it the file that was meant?"
+        ))
+    })?;
     let of_line = |problem: &Problem| Fault::elsewhere(problem.to_string());
     parse(&name, text).map_err(|problems| problems.iter().map(of_line).collect())
 }

@@ -2,6 +2,7 @@
 //! outlives the broker.
 
 use std::{
+    fmt::Display,
     fs,
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
@@ -13,7 +14,7 @@ use identity::FileError;
 use runtime::{Ban, Broker, Whom};
 use serde::{Deserialize, Serialize};
 
-use crate::config::moment;
+use crate::{config::moment, text};
 
 /// One ban. Exactly one of the first three is there.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,7 +64,7 @@ impl BanText {
             (None, Some(name), None) => Ok(Whom::User(name.as_str().into())),
             (None, None, Some(network)) => match network.parse() {
                 Ok(network) => Ok(Whom::Network(network)),
-                Err(error) => Err(format!("address: {network}: {error}")),
+                Err(error) => Err(format!("address: {error}")),
             },
             _ => Err("a ban names a client_id, a user or an address, and one of them only".to_owned()),
         }
@@ -81,6 +82,11 @@ impl BanText {
         };
         Ok(Ban { whom: self.whom()?, until })
     }
+}
+
+/// Whether a start could take up what was ordered. The error is a sentence.
+pub fn check(data_dir: &Path) -> Result<(), String> {
+    Keeper { path: Some(data_dir.join(NAME)) }.read().map(drop)
 }
 
 impl Keeper {
@@ -127,8 +133,8 @@ impl Keeper {
 
     fn read(&self) -> Result<Vec<Ban>, String> {
         let Some(path) = &self.path else { return Ok(Vec::new()) };
-        let failed = |error: &dyn std::fmt::Display| {
-            format!("the bans that were ordered, {}, cannot be read: {error}", path.display())
+        let failed = |error: &dyn Display| {
+            format!("the bans that were ordered cannot be taken up: {error}. {}", remedy(path))
         };
         let text = match identity::read_file(path, FILE_BYTES_MAX) {
             Ok(text) => text,
@@ -137,8 +143,15 @@ impl Keeper {
             }
             Err(error) => return Err(failed(&error)),
         };
-        let texts: Vec<BanText> = serde_json::from_slice(&text).map_err(|error| failed(&error))?;
-        texts.iter().map(|text| text.ban().map_err(|error| failed(&error))).collect()
+        let shown = path.display();
+        let texts: Vec<BanText> = serde_json::from_slice(&text).map_err(|error| {
+            failed(&format!("{shown}, line {}: {}", error.line(), text::without_place(&error)))
+        })?;
+        let numbered = texts.iter().zip(1..);
+        let ban = |(text, number): (&BanText, u32)| {
+            text.ban().map_err(|error| failed(&format!("{shown}, ban {number} of the list: {error}")))
+        };
+        numbered.map(ban).collect()
     }
 
     /// Whoever reads it finds the list before or the list after.
@@ -164,6 +177,13 @@ impl Keeper {
     }
 }
 
+fn remedy(path: &Path) -> String {
+    let path = path.display();
+    format!(
+        "Mend what is there, or move the file away, after which these bans are no more: mv {path} {path}.damaged"
+    )
+}
+
 const NAME: &str = "bans.json";
 
 /// Bans of operators: each is looked at where somebody connects.
@@ -185,6 +205,39 @@ mod tests {
         assert_eq!(serde_json::to_string(&BanText::of(&ban)).expect("a text"), text);
         let forever = BanText { user: Some("ada".to_owned()), ..BanText::default() };
         assert_eq!(forever.ban().expect("a right one"), Ban { whom: Whom::User("ada".into()), until: None });
+    }
+
+    #[test]
+    fn a_damaged_list_is_named_with_its_place_and_what_to_do() {
+        let folder = std::env::temp_dir().join(format!("iothub-bans-{}", std::process::id()));
+        fs::create_dir(&folder).expect("a folder");
+        assert_eq!(check(&folder), Ok(()), "there is none");
+        let path = folder.join(NAME).display().to_string();
+        for (text, what) in [
+            ("[]", None),
+            (
+                "[\n{\"user\": 5}]",
+                Some(format!("{path}, line 2: invalid type: integer `5`, expected a string")),
+            ),
+            (
+                "[{}]",
+                Some(format!("{path}, ban 1 of the list: a ban names a client_id, a user or an address")),
+            ),
+            (
+                "[{\"address\": \"here\"}]",
+                Some(format!("{path}, ban 1 of the list: address: `here` is no address")),
+            ),
+        ] {
+            fs::write(&path, text).expect("written");
+            let told = check(&folder).err();
+            let is_told = |what: &String| {
+                let told = told.as_deref().expect("told");
+                told.starts_with(&format!("the bans that were ordered cannot be taken up: {what}"))
+                    && told.ends_with(&format!("these bans are no more: mv {path} {path}.damaged"))
+            };
+            assert!(what.as_ref().map_or(told.is_none(), is_told), "{text}: {told:?}");
+        }
+        fs::remove_dir_all(folder).expect("removed");
     }
 
     #[test]

@@ -194,9 +194,8 @@ fn providers(settings: &Authentication, decoys: &Secret) -> Result<(Providers, P
     if !faults.is_empty() {
         return Err(faults);
     }
-    for warning in warnings {
-        tracing::warn!("{}, line {}: {}", warning.file, warning.line, warning.what);
-    }
+    let told = warnings.iter().map(|it| format!("{}, line {}: {}", it.file, it.line, it.what));
+    people.passed_over = told.collect();
     Ok((providers, people))
 }
 

@@ -16,6 +16,8 @@ pub struct People {
     pub scram: Option<Arc<Scram>>,
     /// By the listeners' numbers.
     pub letting_in: Vec<LetsIn>,
+    /// Lines of their files that say nothing, a sentence for each.
+    pub passed_over: Vec<String>,
 }
 
 /// By whom a listener lets somebody in.

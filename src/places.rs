@@ -10,8 +10,9 @@ use std::{
 use runtime::{DataDir, StartError};
 
 use crate::{
-    api, audit,
+    api, audit, bans,
     config::{self, Control, Fault, Settings},
+    decoys,
     numbering::Numbers,
 };
 
@@ -19,7 +20,7 @@ use crate::{
 pub fn check(settings: &Settings) -> Vec<Fault> {
     let Settings { store, control, api, .. } = settings;
     let named = |path: &str| (!path.is_empty()).then(|| Path::new(path).to_owned());
-    let dir = named(&store.dir).and_then(|dir| check_data_dir(&dir).err());
+    let dir = named(&store.dir).and_then(|dir| check_data_dir(&dir).and_then(|()| check_kept(&dir)).err());
     let socket = named(&control.socket).filter(|path| path.as_os_str() != Control::AUTO);
     let socket = socket.and_then(|path| check_socket(&path).err());
     // One that is there is read with the other files.
@@ -85,6 +86,12 @@ fn check_data_dir(dir: &Path) -> Result<(), String> {
             false => format!("the data directory cannot be made in {shown}: {error}. {remedy}"),
         }
     })
+}
+
+/// What a start reads of it beside what was stored.
+fn check_kept(dir: &Path) -> Result<(), String> {
+    bans::check(dir)?;
+    decoys::load(&dir.to_string_lossy()).map(drop)
 }
 
 /// What an ended process has left is cleared by the start.

@@ -83,7 +83,8 @@ impl Running {
         let unsaid = of_settings.filter(|warning| !told_before.contains(warning));
         // Time goes on by itself: what is over is told each time.
         let of_time = warnings::of_time(&now.settings, &numbers);
-        let warnings = unsaid.chain(of_time).chain(foreseen).collect();
+        let warnings =
+            unsaid.chain(of_time).chain(policy.people.passed_over.clone()).chain(foreseen).collect();
         let waiting = now.settings.waits_for_start(&self.at_start);
         let overridden = now.overrides();
         let told = Told { changes, waiting, warnings, overridden, listening: None };

@@ -132,13 +132,19 @@ pub fn check_files(loaded: &Loaded) -> Result<Vec<String>, Vec<String>> {
     let settings = &loaded.settings;
     let (listen, unresolved) = listen::resolve_all(loaded.listeners(), loaded.listens_by_default);
     let numbers = Numbers::first(listen.entrances);
-    let policy = Policy::read(settings, &numbers, &decoys::fresh()).map(drop);
-    let files = policy.err().unwrap_or_default();
-    let faults = [unresolved, files, places::check(settings), places::check_sockets(&numbers)].concat();
+    let policy = Policy::read(settings, &numbers, &decoys::fresh());
+    let mut faults = [unresolved, places::check(settings), places::check_sockets(&numbers)].concat();
+    let passed_over = match policy {
+        Ok(policy) => policy.people.passed_over,
+        Err(of_files) => {
+            faults.extend(of_files);
+            Vec::new()
+        }
+    };
     if !faults.is_empty() {
         return Err(loaded.sentences(&faults));
     }
-    Ok(warnings::all(settings, &numbers))
+    Ok([warnings::all(settings, &numbers), passed_over].concat())
 }
 
 fn shards(settings: &Settings, probe: &Probe) -> u8 {
@@ -262,7 +268,8 @@ pub fn announce(started: &Started, settings: &Settings) {
     let (version, shards, kernel) = (env!("CARGO_PKG_VERSION"), started.shards, &*started.kernel);
     tracing::info!(version, shards, kernel, "{listening}");
     notify::ready(&listening);
-    warnings::all(settings, &started.numbers).iter().for_each(|warning| tracing::warn!("{warning}"));
+    let of_settings = warnings::all(settings, &started.numbers);
+    of_settings.iter().chain(&started.people.passed_over).for_each(|warning| tracing::warn!("{warning}"));
     let details: Vec<String> = places.iter().map(|(scheme, place)| listen::shown(*scheme, place)).collect();
     audit::tell(&Act { act: "start", by: "", outcome: "done", details: &details });
 }

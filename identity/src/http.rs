@@ -47,7 +47,9 @@ pub enum HttpError {
     NoCertificate { path: PathBuf },
     #[error("this system has no file of trusted certificates; name one")]
     NoSystem,
-    #[error("the header Authorization has to be printable ASCII")]
+    #[error(
+        "the value of the header Authorization has to be one line of printable ASCII, for example: Bearer TOKEN"
+    )]
     Authorization,
 }
 

@@ -51,7 +51,9 @@ pub enum ProblemKind {
     Hash { user: String, error: HashError },
     #[error("user `{user}`: {error}")]
     Credential { user: String, error: CredentialError },
-    #[error("this is no object of JSON")]
+    #[error(
+        "this is no user as `iothub user` writes them, a JSON object with the name at least: {{\"user\":\"anna\"}}"
+    )]
     NoJson,
     #[error("`{field}` is missing or cannot be read")]
     Field { field: String },

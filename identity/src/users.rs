@@ -198,8 +198,14 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_told_with_its_line() {
         for (text, told) in [
-            ("x", "users:1: this is no object of JSON"),
-            ("[]", "users:1: this is no object of JSON"),
+            (
+                "x",
+                "users:1: this is no user as `iothub user` writes them, a JSON object with the name at least: {\"user\":\"anna\"}",
+            ),
+            (
+                "[]",
+                "users:1: this is no user as `iothub user` writes them, a JSON object with the name at least: {\"user\":\"anna\"}",
+            ),
             ("\n{}", "users:2: `user` is missing or cannot be read"),
             (r#"{"user":"a:b"}"#, "users:1: `user` is missing or cannot be read"),
             (r#"{"user":"a","role":["b"]}"#, "users:1: `role` is not known"),

@@ -12,6 +12,8 @@ use aws_lc_rs::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 
+use crate::text::without_place;
+
 /// What somebody may ask. Each includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -62,11 +64,11 @@ impl TokenList {
             if line.trim_ascii().is_empty() {
                 continue;
             }
-            let token: Token = serde_json::from_slice(line).map_err(|error| (at + 1, error.to_string()))?;
+            let token: Token = serde_json::from_slice(line).map_err(|error| (at + 1, unread(&error)))?;
             check_name(&token.name).map_err(|error| (at + 1, error))?;
             let is_hash = |text: &str| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
             if !is_hash(&token.sha256) {
-                return Err((at + 1, "`sha256` is no SHA-256 in hexadecimal digits".to_owned()));
+                return Err((at + 1, "`sha256` is no SHA-256 in hexadecimal digits: take the line out, and make another token (iothub token add)".to_owned()));
             }
             if list.find(&token.name).is_some() {
                 return Err((at + 1, format!("there is a token {} already", token.name)));
@@ -124,6 +126,16 @@ impl TokenList {
     }
 }
 
+fn unread(error: &serde_json::Error) -> String {
+    match error.is_data() {
+        true => {
+            format!("{}: take the line out, and make another token (iothub token add)", without_place(error))
+        }
+        false => "this is no token as `iothub token` writes them: take the line out, or name another file"
+            .to_owned(),
+    }
+}
+
 /// It stands in logs and on command lines.
 fn check_name(name: &str) -> Result<(), String> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-@".contains(&byte);
@@ -173,7 +185,7 @@ mod tests {
     fn what_is_wrong_with_a_file_is_told_with_its_line() {
         let hash = "0".repeat(64);
         for (text, line, what) in [
-            ("x".to_owned(), 1, "expected value"),
+            ("anna:$7$101$x".to_owned(), 1, "this is no token as `iothub token` writes them"),
             (format!("\n{{\"name\":\"a b\",\"role\":\"viewer\",\"sha256\":\"{hash}\"}}"), 2, "is no name"),
             (format!("{{\"name\":\"a\",\"role\":\"root\",\"sha256\":\"{hash}\"}}"), 1, "unknown variant"),
             ("{\"name\":\"a\",\"role\":\"viewer\",\"sha256\":\"12\"}".to_owned(), 1, "no SHA-256"),

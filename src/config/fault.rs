@@ -39,8 +39,12 @@ impl Loaded {
     /// Each once, with the file and the line, the variable or the flag.
     pub fn sentences(&self, faults: &[Fault]) -> Vec<String> {
         let mut told: Vec<String> = Vec::new();
-        for fault in faults {
-            let sentence = self.sentence(fault);
+        // What is wrong with several lines of a file is several lines.
+        let each = faults.iter().flat_map(|fault| {
+            fault.what.lines().map(|line| Fault { what: line.to_owned(), ..fault.clone() })
+        });
+        for fault in each {
+            let sentence = self.sentence(&fault);
             if !told.contains(&sentence) {
                 told.push(sentence);
             }
@@ -53,9 +57,17 @@ impl Loaded {
         if let Some((origin, key, value)) = self.of_listener(fault).or_else(|| self.of_section(fault)) {
             return Problem { origin, key, value, remedy: what.to_owned() }.to_string();
         }
-        match &fault.listener {
+        let remedy = match &fault.listener {
             Some(address) if !fault.what.contains(&address.to_string()) => format!("{address}: {what}"),
             _ => fault.what.clone(),
+        };
+        // Nobody has set the key, and it is wrong because of the listener.
+        let (section, name) = listen_addresses();
+        let of_address =
+            fault.listener.as_ref().map(|address| Fault::of(section, name, String::new()).at(address));
+        match of_address.and_then(|at| self.of_listener(&at).or_else(|| self.of_section(&at))) {
+            Some((origin, key, value)) => Problem { origin, key, value, remedy }.to_string(),
+            None => remedy,
         }
     }
 

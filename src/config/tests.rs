@@ -399,6 +399,8 @@ fn a_fault_is_told_with_the_place_that_names_the_file() {
         Fault::of("tls", "key_files", "no a.key".to_owned()).at(&other),
         Fault::of("tls", "certificate_files", "no b.pem".to_owned()).at(&address),
         Fault::of("tls", "certificate_files", "no certificate".to_owned()).at(&other),
+        Fault::of("tls", "client_ca_file", "no authorities".to_owned()).at(&address),
+        Fault::of("tls", "key_files", "one line\nand another".to_owned()),
         Fault::of("server", "listen_addresses", "in use".to_owned()).at(&address),
         Fault::of("access", "acl_file", "access.acl_file: no acl".to_owned()),
         Fault::elsewhere("acl:3: nonsense".to_owned()),
@@ -410,6 +412,11 @@ fn a_fault_is_told_with_the_place_that_names_the_file() {
             format!("{path}, line 2: tls.key_files = [\"a.key\"]: no a.key"),
             format!("{path}, line 5: listener.certificate_files = [\"b.pem\"]: no b.pem"),
             "tls://127.0.0.1:2: no certificate".to_owned(),
+            format!(
+                "{path}, line 4: listener.address = \"tls://127.0.0.1:1\": tls://127.0.0.1:1: no authorities"
+            ),
+            format!("{path}, line 2: tls.key_files = [\"a.key\"]: one line"),
+            format!("{path}, line 2: tls.key_files = [\"a.key\"]: and another"),
             format!("{path}, line 4: listener.address = \"tls://127.0.0.1:1\": in use"),
             "environment variable IOTHUB_ACCESS__ACL_FILE: \"acl\": no acl".to_owned(),
             "acl:3: nonsense".to_owned(),

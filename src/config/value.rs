@@ -84,7 +84,7 @@ impl Value<'_> {
     /// Addresses and networks such as 192.0.2.0/24.
     pub fn networks(&self) -> Result<Vec<Prefix>, String> {
         let items = self.items().ok_or("expected a list of texts, for example [\"192.0.2.0/24\"]")?;
-        items.into_iter().map(|item| item.parse().map_err(|error| format!("{item}: {error}"))).collect()
+        items.into_iter().map(|item| item.parse::<Prefix>().map_err(|error| error.to_string())).collect()
     }
 
     /// The texts of a list; a word has commas between them.

@@ -24,9 +24,14 @@ fn text(error: &Error) -> String {
         return format!("Error: {source}\n");
     }
     if let Some(name) = file_in_place_of_a_subcommand(error) {
+        let remedy = match name.ends_with(".conf") {
+            true => {
+                ". A mosquitto.conf is not read: docs/from-mosquitto.md has a table with what to write for each of its keys"
+            }
+            false => "",
+        };
         return format!(
-            "Error: there is no subcommand {name}: to start a broker with a file write `iothub -c {name}`. A mosquitto.conf is not \
-             read: docs/from-mosquitto.md has a table with what to write for each of its keys\n"
+            "Error: there is no subcommand {name}: to start a broker with a file write `iothub -c {name}`{remedy}\n"
         );
     }
     let text = error.render().to_string();

@@ -12,7 +12,7 @@ use rustls::{
 };
 
 use super::{Faults, files};
-use crate::config::Tls;
+use crate::{config::Tls, text::count};
 
 /// At least one. The first is for those who ask for no name, or for one that no other has.
 #[derive(Debug)]
@@ -30,10 +30,9 @@ impl Certificates {
         }
         if certificates.len() != keys.len() {
             let what = format!(
-                "tls.certificate_files names {} files and tls.key_files {}: the keys stand in the order of their \
-                 certificates",
-                certificates.len(),
-                keys.len()
+                "tls.certificate_files names {} and tls.key_files {}: each certificate has its key at the same place of the list",
+                count(certificates.len() as u64, "file"),
+                count(keys.len() as u64, "file")
             );
             return Err(vec![("key_files", what)]);
         }

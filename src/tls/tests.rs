@@ -196,7 +196,10 @@ fn every_file_that_cannot_be_used_is_named_with_its_remedy() {
     };
     for (settings, expected) in [
         (Tls::default(), "a listener speaks TLS and there is no certificate: name its files in".to_owned()),
-        (Tls { key_files: Vec::new(), ..good.clone() }, "tls.certificate_files names 1 files and".to_owned()),
+        (
+            Tls { key_files: Vec::new(), ..good.clone() },
+            "tls.certificate_files names 1 file and tls.key_files 0 files: ".to_owned(),
+        ),
         (certificates("none.pem"), format!("{} cannot be read: No such file", folder.file("none.pem"))),
         (certificates("text.pem"), format!("{}: no certificate in it: expected", folder.file("text.pem"))),
         (certificates("b.example.pem"), format!("{} is not the key of the", folder.file("a.example.key"))),

@@ -26,7 +26,9 @@ struct Key {
 pub enum KeysError {
     #[error(transparent)]
     File(#[from] FileError),
-    #[error("a secret for HS256 has {SECRET_BYTES_MIN} bytes at least; this has {0}")]
+    #[error(
+        "a secret for HS256 has {SECRET_BYTES_MIN} bytes at least; this has {0}: make one with `openssl rand -base64 48`"
+    )]
     Short(usize),
     #[error("this is no public key of RSA, P-256 or Ed25519 in PEM")]
     Pem,

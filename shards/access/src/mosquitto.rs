@@ -81,9 +81,7 @@ impl<'t> Parser<'t> {
                 Ok(())
             }
             "topic" | "pattern" => self.entry(number, line, keyword == "pattern", rest),
-            _ => Err(format!(
-                "a line begins with `user`, `topic`, `pattern` or `#`, and with nothing before it: `{keyword}`"
-            )),
+            _ => Err(strange(keyword)),
         }
     }
 
@@ -122,6 +120,19 @@ impl<'t> Parser<'t> {
         Ok(Layer { file: self.file.into(), rules: self.rules.into(), kind: Kind::Mosquitto(lists) })
     }
 }
+
+/// What is no short word is not shown: it may be a hash of a file that was named by mistake.
+fn strange(keyword: &str) -> String {
+    let is_word = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
+    let shown = match keyword.len() <= WORD_BYTES_MAX && keyword.bytes().all(is_word) {
+        true => format!(", and not with `{keyword}`"),
+        false => String::new(),
+    };
+    format!("a line begins with `user`, `topic`, `pattern` or `#`, with nothing before it{shown}")
+}
+
+/// Longer than any word that somebody would take for one of ours.
+const WORD_BYTES_MAX: usize = 24;
 
 /// The word for the access, which may be missing, and the filter, in which there may be spaces if it is not.
 fn access(rest: &str) -> Result<(Actions, bool, &str), String> {

@@ -189,7 +189,7 @@ impl Layers {
         }
         if self.outside == Outside::Proxy {
             let header = proxy::decode(&self.sealed)
-                .map_err(|fault| Refusal { why: NotOpened::Proxy, what: format!("PROXY header: {fault}") })?;
+                .map_err(|fault| Refusal { why: NotOpened::Proxy, what: fault.to_string() })?;
             let Some(header) = header else { return Ok(false) };
             (self.source, self.is_relayed) = (header.source, true);
             self.sealed.drain(..header.size);
@@ -207,7 +207,7 @@ impl Layers {
                 Ok(Kind::Proxy) => {
                     return Err(Refusal::new(
                         NotOpened::Proxy,
-                        "nobody is expected to send a PROXY header here",
+                        "nobody is expected to send a PROXY header here: proxy_protocol_from of the listener names who may",
                     ));
                 }
                 Err(strange) => {

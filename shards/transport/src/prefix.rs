@@ -19,7 +19,7 @@ pub struct Prefix {
 pub enum BadPrefix {
     #[error("`{0}` is no address: write one like 10.0.0.0/8, 192.0.2.7 or 2001:db8::/32")]
     Address(String),
-    #[error("`{text}` has a length that is not from 0 to {bits_max}")]
+    #[error("`{text}` has no number from 0 to {bits_max} behind its slash")]
     Length { text: String, bits_max: u8 },
     #[error("`{text}` has bits set beyond its length: write {meant}")]
     Excess { text: String, meant: Prefix },

@@ -36,7 +36,7 @@ pub fn decode(bytes: &[u8]) -> Result<Option<Header>, Fault> {
     if agree(bytes, V2_SIGNATURE) {
         return binary::decode(bytes);
     }
-    Err(Fault { what: "the connection does not begin with one" })
+    Err(Fault { what: "the connection does not begin with one, and from this address it has to" })
 }
 
 /// One begins with the other.

@@ -24,6 +24,9 @@ pub fn read(file: &str, text: &str) -> Result<Layer, Vec<Problem>> {
         let at = error.span().map_or(0, |span| span.start);
         reader.problem(at, format!("this is not TOML: {}", error.message()));
     }
+    // What follows the first problem of a line is seldom one of its own.
+    reader.problems.sort_by_key(|problem| problem.line);
+    reader.problems.dedup_by_key(|problem| problem.line);
     if errors.is_empty() {
         let sections = entries(document.get_ref());
         // Roles have names before anybody has roles.

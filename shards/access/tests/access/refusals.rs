@@ -13,6 +13,14 @@ fn told(outcome: Result<access::Layer, Vec<access::Problem>>) -> Vec<String> {
 }
 
 #[test]
+fn a_hash_in_a_file_that_was_named_by_mistake_is_not_shown() {
+    for text in ["anna:$7$101$hidden==$hidden==\n", "hiddenhiddenhiddenhiddenhidden\n"] {
+        let problems = acl_problems(text);
+        assert!(problems.len() == 1 && !problems[0].contains("hidden"), "{problems:?}");
+    }
+}
+
+#[test]
 fn an_acl_file_is_refused_line_by_line() {
     let problems = acl_problems(
         "topic a\nfoo x\ntopic\ntopic a b\nuser\nuser  \n  # c\n\ttopic a\ntopic a/#/b\npattern a/%c+\n",

@@ -79,9 +79,22 @@ fn of_alert(alert: AlertDescription) -> String {
         AlertDescription::ProtocolVersion => "speaks no version that is spoken here (min_version)",
         AlertDescription::NoApplicationProtocol => "speaks no protocol that is spoken here (ALPN)",
         AlertDescription::UserCanceled => "has broken off",
-        _ => return format!("the client has ended it: {alert:?}"),
+        _ => return format!("the client has ended it: {}", name_of(alert)),
     };
-    format!("the client {found} ({alert:?})")
+    format!("the client {found} ({})", name_of(alert))
+}
+
+/// As the specification of TLS writes it: `unknown_ca`.
+fn name_of(alert: AlertDescription) -> String {
+    let (mut name, mut was_lower) = (String::new(), false);
+    for letter in format!("{alert:?}").chars() {
+        if letter.is_uppercase() && was_lower {
+            name.push('_');
+        }
+        was_lower = letter.is_lowercase();
+        name.extend(letter.to_lowercase());
+    }
+    name
 }
 
 /// As long as somebody would say it.
@@ -136,9 +149,13 @@ mod tests {
         for (alert, expected) in [
             (
                 AlertDescription::UnknownCA,
-                "the client does not know the authority of the broker's certificate (UnknownCA)",
+                "the client does not know the authority of the broker's certificate (unknown_ca)",
             ),
-            (AlertDescription::DecodeError, "the client has ended it: DecodeError"),
+            (
+                AlertDescription::NoApplicationProtocol,
+                "the client speaks no protocol that is spoken here (ALPN) (no_application_protocol)",
+            ),
+            (AlertDescription::DecodeError, "the client has ended it: decode_error"),
         ] {
             assert_eq!(words(&Error::AlertReceived(alert)), expected);
         }

@@ -161,7 +161,7 @@ fn the_log_says_what_is_wrong_with_a_certificate() {
         visit(&sealed.authority.file())
     });
     // Who does not know the broker's authority says so itself.
-    let reason = "TLS: the client does not know the authority of the broker's certificate (UnknownCA)";
+    let reason = "TLS: the client does not know the authority of the broker's certificate (unknown_ca)";
     await_reason(&sealed, reason, || visit(&sealed.authority.path("self.pem")));
 }
 
