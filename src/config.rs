@@ -26,7 +26,6 @@ mod tests;
 
 use std::{
     ffi::OsString,
-    net::IpAddr,
     path::{Path, PathBuf},
 };
 
@@ -330,12 +329,7 @@ fn api_problem(loaded: &Loaded) -> Option<Problem> {
         let present = if api.certificate.is_empty() { "private_key" } else { "certificate" };
         (present, "api.certificate and api.private_key go together: name both, or none".to_owned())
     } else {
-        let is_local = |endpoint: &&String| {
-            let host = Address::parse_endpoint(endpoint, Api::PORT).map(|(host, _)| host).unwrap_or_default();
-            let address = host.parse::<IpAddr>();
-            address.map_or(host == "localhost", |address| address.to_canonical().is_loopback())
-        };
-        let reached = api.listen.iter().find(|endpoint| !is_local(endpoint))?;
+        let reached = api.reached_from_network()?;
         if api.has_tls() || api.insecure {
             return None;
         }

@@ -5,13 +5,14 @@ mod vain;
 
 use std::{
     fs,
+    net::IpAddr,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use crate::{
-    config::{Admittance, Anonymous, Settings, Way, Ways, moment},
+    config::{Address, Admittance, Anonymous, Authentication, Settings, Way, Ways, moment},
     listen::{self, Entrance},
     numbering::Numbers,
     tls,
@@ -27,7 +28,12 @@ pub fn all(settings: &Settings, numbers: &Numbers) -> Vec<String> {
 pub fn of_settings(settings: &Settings, numbers: &Numbers) -> Vec<String> {
     let open = numbers.open().filter(|entrance| listen::is_open(&entrance.place));
     let strangers = open.filter_map(|entrance| stranger(settings, entrance));
-    once(strangers.chain(idle(settings, numbers)).chain(vain::sentences(settings, numbers)))
+    once(
+        strangers
+            .chain(in_clear(settings))
+            .chain(idle(settings, numbers))
+            .chain(vain::sentences(settings, numbers)),
+    )
 }
 
 /// Of what is over, or will be soon: certificates, lists of what is revoked, and bans.
@@ -100,6 +106,26 @@ fn stranger(settings: &Settings, entrance: &Entrance) -> Option<String> {
     }
 }
 
+/// Who is asked over a network without TLS.
+fn in_clear(settings: &Settings) -> Vec<String> {
+    let Authentication { http_url, jwt_keys, .. } = &settings.authentication;
+    let asked = [
+        ("http_url", http_url, "users and passwords can be read and answers changed on the way"),
+        ("jwt_keys", jwt_keys, "keys can be changed on the way, and then anybody's tokens count"),
+    ];
+    let is_far = |url: &str| {
+        let authority = url.strip_prefix("http://")?.split(['/', '?', '#']).next()?;
+        let host = Address::parse_endpoint(authority, 80).map(|(host, _)| host)?;
+        let address = host.parse::<IpAddr>();
+        Some(address.map_or(host != "localhost", |address| !address.to_canonical().is_loopback()))
+    };
+    let far = asked.into_iter().filter(|(_, url, _)| is_far(url) == Some(true));
+    far.map(|(name, _, what)| {
+        format!("authentication.{name} is http:// and not on this machine: {what}. Write https://")
+    })
+    .collect()
+}
+
 /// What is configured and asked nowhere.
 fn idle(settings: &Settings, numbers: &Numbers) -> impl Iterator<Item = String> {
     let authentication = &settings.authentication;
@@ -127,6 +153,29 @@ fn bans(settings: &Settings, now_s: u64) -> impl Iterator<Item = String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_is_asked_over_a_network_without_tls_is_named() {
+        for (url, is_told) in [
+            ("http://auth.example/check", true),
+            ("http://192.0.2.1:8000", true),
+            ("http://[2001:db8::1]:80/x", true),
+            ("https://auth.example/check", false),
+            ("http://localhost:8000/", false),
+            ("http://127.0.0.1/", false),
+            ("http://[::1]:8000/", false),
+            ("keys.json", false),
+        ] {
+            let mut settings = Settings::default();
+            settings.authentication.jwt_keys = url.to_owned();
+            let told = in_clear(&settings);
+            assert_eq!(told.len(), usize::from(is_told), "{url}: {told:?}");
+            assert!(
+                told.iter().all(|told| told.starts_with("authentication.jwt_keys is http:// and")),
+                "{told:?}"
+            );
+        }
+    }
 
     #[test]
     fn what_others_can_read_in_the_data_directory_is_named() {

@@ -1,5 +1,9 @@
 //! Settings of the HTTP API: where it listens, who may ask, by what it is known.
 
+use std::net::IpAddr;
+
+use super::Address;
+
 /// The API over TCP. That of the control socket is there without it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Api {
@@ -35,6 +39,27 @@ impl Api {
 
     pub fn has_tls(&self) -> bool {
         !self.certificate.is_empty()
+    }
+
+    /// The first address by which others than this machine get there, if there is one.
+    pub fn reached_from_network(&self) -> Option<&String> {
+        self.listen.iter().find(|endpoint| {
+            let host = Api::host(endpoint);
+            let address = host.parse::<IpAddr>();
+            address.map_or(host != "localhost", |address| !address.to_canonical().is_loopback())
+        })
+    }
+
+    /// Somebody may get there by a loopback address.
+    pub fn is_reached_by_loopback(&self) -> bool {
+        self.listen.iter().any(|endpoint| {
+            let address = Api::host(endpoint).parse::<IpAddr>().map(|address| address.to_canonical());
+            address.map_or(true, |address| address.is_loopback() || address.is_unspecified())
+        })
+    }
+
+    fn host(endpoint: &str) -> String {
+        Address::parse_endpoint(endpoint, Api::PORT).map(|(host, _)| host).unwrap_or_default()
     }
 }
 

@@ -1,7 +1,10 @@
 //! Settings that differ from their defaults and say nothing, because of what others say.
 
 use crate::{
-    config::{ClientCertificates, Key, Place, Scheme, Settings},
+    config::{
+        AccessDefault, Authentication, ClientCertificates, Key, Pace, Place, RatesOf, Scheme, Settings, Way,
+        Ways,
+    },
     listen::Entrance,
     numbering::Numbers,
 };
@@ -61,6 +64,87 @@ static VAIN: &[Vain] = &[
         when: |settings, _| is_not_https(&settings.authentication.http_url),
     },
     Vain {
+        section: "authentication",
+        names: &["cache_secs", "threads", "max_waiting", "answer_timeout_secs"],
+        because: "nothing says how clients prove who they are (authentication.password_file, for example)",
+        when: |settings, _| !Way::ALL.into_iter().any(|way| settings.authentication.has(way)),
+    },
+    Vain {
+        section: "authentication",
+        names: &["anonymous"],
+        because: "each listener says it itself",
+        when: |_, numbers| numbers.open().all(says_who_is_anonymous),
+    },
+    Vain {
+        section: "authentication",
+        names: &["order"],
+        because: "each listener has an authentication of its own",
+        when: |_, numbers| numbers.open().all(|entrance| entrance.listener.authentication != Ways::Inherited),
+    },
+    Vain {
+        section: "access",
+        names: &["check_retain_source"],
+        because: "there are no rules (access.acl_file, access.rules_file), and everything is allowed",
+        when: |settings, numbers| {
+            !has_rules(settings)
+                && settings.access.default == AccessDefault::Allow
+                && !numbers.open().any(denies)
+        },
+    },
+    Vain {
+        section: "session",
+        names: &["queue_window"],
+        because: "store.dir is empty, and everything is in memory",
+        when: |settings, _| settings.store.dir.is_empty(),
+    },
+    Vain {
+        section: "rates",
+        names: &["over", "burst_secs"],
+        because: "there are no rates",
+        when: |settings, numbers| {
+            let has_rates = |rates: RatesOf| rates != RatesOf::default();
+            let of_listener = |entrance: &Entrance| has_rates(entrance.listener.rates);
+            !has_rates(settings.rates.of) && !numbers.open().any(of_listener) && !has_rules(settings)
+        },
+    },
+    Vain {
+        section: "rates",
+        names: &["address_prefix_ipv4", "address_prefix_ipv6"],
+        because: "there are no rates of addresses",
+        when: |settings, numbers| {
+            let of_listener = |entrance: &Entrance| entrance.listener.rates.address != Pace::default();
+            settings.rates.of.address == Pace::default() && !numbers.open().any(of_listener)
+        },
+    },
+    Vain {
+        section: "api",
+        names: &[
+            "certificate",
+            "private_key",
+            "tokens_file",
+            "metrics",
+            "hosts",
+            "insecure",
+            "max_connections",
+        ],
+        because: "api.listen is empty, and nobody asks over TCP",
+        when: |settings, _| settings.api.listen.is_empty(),
+    },
+    Vain {
+        section: "api",
+        names: &["insecure"],
+        because: "nobody comes from the network by api.listen without TLS",
+        when: |Settings { api, .. }, _| {
+            !api.listen.is_empty() && (api.has_tls() || api.reached_from_network().is_none())
+        },
+    },
+    Vain {
+        section: "api",
+        names: &["hosts"],
+        because: "api.listen has no address of this machine alone, and elsewhere every name counts",
+        when: |Settings { api, .. }, _| !api.listen.is_empty() && !api.is_reached_by_loopback(),
+    },
+    Vain {
         section: "websocket",
         names: &["path", "origins", "trusted_proxies"],
         because: "no listener takes a WebSocket (ws://, wss:// or any://)",
@@ -84,6 +168,12 @@ static VAIN: &[Vain] = &[
         because: "audit.file is empty, and there is no audit log",
         when: |settings, _| settings.audit.file.is_empty(),
     },
+    Vain {
+        section: "audit",
+        names: &["file", "rotate_bytes", "keep"],
+        because: "audit.events is empty, and nothing is written down",
+        when: |settings, _| !settings.audit.file.is_empty() && settings.audit.events.is_empty(),
+    },
 ];
 
 pub fn sentences(settings: &Settings, numbers: &Numbers) -> Vec<String> {
@@ -97,8 +187,46 @@ pub fn sentences(settings: &Settings, numbers: &Numbers) -> Vec<String> {
         let set = names.iter().filter(|name| is_set(section, name));
         told.extend(set.map(|name| format!("{section}.{name} says nothing: {because}")));
     }
+    told.extend(absent(settings, numbers));
     told.extend(numbers.open().flat_map(|entrance| of_listener(entrance, settings)));
     told
+}
+
+/// Ways that a list names and nothing brings.
+fn absent(settings: &Settings, numbers: &Numbers) -> Vec<String> {
+    let authentication = &settings.authentication;
+    let of = |list: &str, ways: &[Way]| -> Vec<String> {
+        let absent = ways.iter().filter(|way| !authentication.has(**way));
+        let sentence = |way: &Way| {
+            format!(
+                "{list} names \"{}\" in vain: nothing is there without authentication.{}",
+                way.word(),
+                way.key()
+            )
+        };
+        absent.map(sentence).collect()
+    };
+    let is_default = authentication.order == Authentication::default().order;
+    let of_all = if is_default { Vec::new() } else { of("authentication.order", &authentication.order) };
+    let of_listeners = numbers.open().flat_map(|entrance| match &entrance.listener.authentication {
+        Ways::These(ways) => of(&format!("listener {}: authentication", entrance.address), ways),
+        Ways::Inherited | Ways::Off => Vec::new(),
+    });
+    of_all.into_iter().chain(of_listeners).collect()
+}
+
+fn says_who_is_anonymous(entrance: &Entrance) -> bool {
+    entrance.listener.anonymous.is_some() || entrance.listener.authentication == Ways::Off
+}
+
+fn denies(entrance: &Entrance) -> bool {
+    entrance.listener.access_default == Some(AccessDefault::Deny)
+}
+
+fn has_rules(settings: &Settings) -> bool {
+    let access = &settings.access;
+    let files = [&access.acl_file, &access.rules_file, &access.shadow_acl_file, &access.shadow_rules_file];
+    files.into_iter().any(|name| !name.is_empty()) || settings.authentication.hears_permits()
 }
 
 fn of_listener(entrance: &Entrance, settings: &Settings) -> Vec<String> {
@@ -200,6 +328,49 @@ mod tests {
                 "store.durability says nothing: store.dir is empty, and everything is in memory",
             ),
             (
+                "[authentication]\nthreads = 3\n",
+                "authentication.threads says nothing: nothing says how clients prove who they are \
+                 (authentication.password_file, for example)",
+            ),
+            (
+                "[authentication]\norder = [\"http\"]\n",
+                "authentication.order names \"http\" in vain: nothing is there without authentication.http_url",
+            ),
+            (
+                "[[listener]]\naddress = \"tcp://127.0.0.1:2\"\nauthentication = [\"http\"]\n",
+                "listener tcp://127.0.0.1:2: authentication names \"http\" in vain: nothing is there without authentication.http_url",
+            ),
+            (
+                "[access]\ncheck_retain_source = false\n",
+                "access.check_retain_source says nothing: there are no rules (access.acl_file, access.rules_file), and \
+                 everything is allowed",
+            ),
+            (
+                "[session]\nqueue_window = 0\n",
+                "session.queue_window says nothing: store.dir is empty, and everything is in memory",
+            ),
+            ("[rates]\nburst_secs = 2\n", "rates.burst_secs says nothing: there are no rates"),
+            (
+                "[rates]\naddress_prefix_ipv4 = 24\nclient_connects_per_minute = 5\n",
+                "rates.address_prefix_ipv4 says nothing: there are no rates of addresses",
+            ),
+            (
+                "[api]\nlisten = []\nmetrics = \"token\"\n",
+                "api.metrics says nothing: api.listen is empty, and nobody asks over TCP",
+            ),
+            (
+                "[api]\ninsecure = true\n",
+                "api.insecure says nothing: nobody comes from the network by api.listen without TLS",
+            ),
+            (
+                "[api]\nlisten = [\"192.0.2.1:1\"]\ncertificate = \"a\"\nprivate_key = \"b\"\nhosts = [\"c\"]\n",
+                "api.hosts says nothing: api.listen has no address of this machine alone, and elsewhere every name counts",
+            ),
+            (
+                "[audit]\nfile = \"a\"\nevents = []\n",
+                "audit.file says nothing: audit.events is empty, and nothing is written down",
+            ),
+            (
                 "[audit]\nkeep = 1\n",
                 "audit.keep says nothing: audit.file is empty, and there is no audit log",
             ),
@@ -214,6 +385,21 @@ mod tests {
         ] {
             assert_eq!(of(&format!("{here}{text}")), [expected], "{text}");
         }
+    }
+
+    #[test]
+    fn what_each_listener_says_itself_is_said_in_vain_for_all() {
+        let text = "[authentication]\nanonymous = \"never\"\norder = [\"password\"]\npassword_file = \"a\"\n\
+                    [[listener]]\naddress = \"tcp://127.0.0.1:2\"\n";
+        let own = "anonymous = \"local\"\nauthentication = [\"password\"]\n";
+        assert!(of(text).is_empty(), "{:?}", of(text));
+        assert_eq!(
+            of(&format!("{text}{own}")),
+            [
+                "authentication.anonymous says nothing: each listener says it itself",
+                "authentication.order says nothing: each listener has an authentication of its own"
+            ]
+        );
     }
 
     #[test]
