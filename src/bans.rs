@@ -59,14 +59,18 @@ impl BanText {
 
     pub fn whom(&self) -> Result<Whom, String> {
         let BanText { client_id, user, address, .. } = self;
-        match (client_id, user, address) {
-            (Some(name), None, None) => Ok(Whom::ClientId(name.as_str().into())),
-            (None, Some(name), None) => Ok(Whom::User(name.as_str().into())),
+        let (key, whom) = match (client_id, user, address) {
+            (Some(name), None, None) => ("client_id", Whom::ClientId(name.as_str().into())),
+            (None, Some(name), None) => ("user", Whom::User(name.as_str().into())),
             (None, None, Some(network)) => match network.parse() {
-                Ok(network) => Ok(Whom::Network(network)),
-                Err(error) => Err(format!("address: {error}")),
+                Ok(network) => ("address", Whom::Network(network)),
+                Err(error) => return Err(format!("address: {error}")),
             },
-            _ => Err("a ban names a client_id, a user or an address, and one of them only".to_owned()),
+            _ => return Err("a ban names a client_id, a user or an address, and one of them only".to_owned()),
+        };
+        match whom.check() {
+            Ok(()) => Ok(whom),
+            Err(error) => Err(format!("{key}: {error}")),
         }
     }
 
@@ -108,12 +112,9 @@ impl Keeper {
                 if ban.until.is_some_and(|until| until <= SystemTime::now()) {
                     return Err("the ban would be over already".to_owned());
                 }
-                if broker.ordered_bans().len() >= ORDERED_MAX {
-                    return Err(format!(
-                        "{ORDERED_MAX} bans are ordered already: lift some, or put them into the configuration ([[ban]])"
-                    ));
-                }
+                let text = text_of(&with(broker.ordered_bans(), ban.clone())?)?;
                 broker.ban(ban);
+                self.write(&text)?;
             }
             Order::Lift(whom) => {
                 if !broker.lift_ban(&whom) {
@@ -125,9 +126,9 @@ impl Keeper {
                         false => "there is no such ban".to_owned(),
                     });
                 }
+                self.write(&text_of(&broker.ordered_bans())?)?;
             }
         }
-        self.write(&broker.ordered_bans())?;
         Ok(broker.bans())
     }
 
@@ -143,27 +144,17 @@ impl Keeper {
             }
             Err(error) => return Err(failed(&error)),
         };
-        let shown = path.display();
-        let texts: Vec<BanText> = serde_json::from_slice(&text).map_err(|error| {
-            failed(&format!("{shown}, line {}: {}", error.line(), text::without_place(&error)))
-        })?;
-        let numbered = texts.iter().zip(1..);
-        let ban = |(text, number): (&BanText, u32)| {
-            text.ban().map_err(|error| failed(&format!("{shown}, ban {number} of the list: {error}")))
-        };
-        numbered.map(ban).collect()
+        bans_of(&text).map_err(|error| failed(&format!("{}, {error}", path.display())))
     }
 
     /// Whoever reads it finds the list before or the list after.
-    fn write(&self, bans: &[Ban]) -> Result<(), String> {
+    fn write(&self, text: &[u8]) -> Result<(), String> {
         let Some(path) = &self.path else { return Ok(()) };
-        let texts: Vec<BanText> = bans.iter().map(BanText::of).collect();
         let written = || {
             let partial = path.with_extension("part");
             let mut options = fs::OpenOptions::new();
             let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
-            serde_json::to_writer_pretty(&mut file, &texts)?;
-            file.write_all(b"\n")?;
+            file.write_all(text)?;
             file.sync_all()?;
             fs::rename(&partial, path)?;
             fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
@@ -184,13 +175,52 @@ fn remedy(path: &Path) -> String {
     )
 }
 
+/// The list with one more, which takes the place of one of the same. The error says why there is no room.
+fn with(mut ordered: Vec<Ban>, ban: Ban) -> Result<Vec<Ban>, String> {
+    ordered.retain(|other| other.whom != ban.whom);
+    if ordered.len() >= ORDERED_MAX {
+        return Err(format!("{ORDERED_MAX} bans are ordered already: {REMEDY}"));
+    }
+    ordered.push(ban);
+    Ok(ordered)
+}
+
+/// As the file has them. The error says that there are too many.
+fn text_of(bans: &[Ban]) -> Result<Vec<u8>, String> {
+    let texts: Vec<BanText> = bans.iter().map(BanText::of).collect();
+    let mut text = serde_json::to_vec_pretty(&texts).map_err(|error| error.to_string())?;
+    text.push(b'\n');
+    match text.len() as u64 {
+        0..=FILE_BYTES_MAX => Ok(text),
+        bytes => Err(format!("the bans would take {bytes} bytes, and may take {FILE_BYTES_MAX}: {REMEDY}")),
+    }
+}
+
+/// What a file has. The error says what is wrong with it.
+fn bans_of(text: &[u8]) -> Result<Vec<Ban>, String> {
+    let texts: Vec<BanText> = serde_json::from_slice(text)
+        .map_err(|error| format!("line {}: {}", error.line(), text::without_place(&error)))?;
+    let bans: Vec<Ban> = texts
+        .iter()
+        .enumerate()
+        .map(|(at, text)| text.ban().map_err(|error| format!("ban {} of the list: {error}", at + 1)))
+        .collect::<Result<_, String>>()?;
+    if bans.len() > ORDERED_MAX {
+        return Err(format!("it has {} bans, and may have {ORDERED_MAX}: {REMEDY}", bans.len()));
+    }
+    Ok(bans)
+}
+
 const NAME: &str = "bans.json";
 
 /// Bans of operators: each is looked at where somebody connects.
 const ORDERED_MAX: usize = 10_000;
 
-/// More than that many have.
-const FILE_BYTES_MAX: u64 = 1 << 30;
+/// All of them together. Each order writes the file.
+const FILE_BYTES_MAX: u64 = 16 << 20;
+
+const REMEDY: &str =
+    "lift some, ban networks in place of addresses, or put them into the configuration ([[ban]])";
 
 #[cfg(test)]
 mod tests {
@@ -205,6 +235,46 @@ mod tests {
         assert_eq!(serde_json::to_string(&BanText::of(&ban)).expect("a text"), text);
         let forever = BanText { user: Some("ada".to_owned()), ..BanText::default() };
         assert_eq!(forever.ban().expect("a right one"), Ban { whom: Whom::User("ada".into()), until: None });
+    }
+
+    fn client(name: &str) -> Ban {
+        Ban { whom: Whom::ClientId(name.into()), until: None }
+    }
+
+    #[test]
+    fn as_many_as_may_be_come_back_from_their_file_and_one_more_is_refused() {
+        let ordered: Vec<Ban> = (0..ORDERED_MAX).map(|at| client(&at.to_string())).collect();
+        let text = text_of(&ordered).expect("there is room");
+        assert_eq!(bans_of(&text).expect("the same"), ordered);
+        let error = with(ordered.clone(), client("another")).expect_err("too many");
+        assert!(error.contains("10000 bans are ordered already: lift some"), "{error}");
+        let again = Ban { until: Some(UNIX_EPOCH), ..client("7") };
+        let replaced = with(ordered.clone(), again.clone()).expect("it takes the place of the one before");
+        assert_eq!((replaced.len(), replaced.last()), (ORDERED_MAX, Some(&again)));
+        let more = [ordered, vec![client("another")]].concat();
+        let error = bans_of(&text_of(&more).expect("short enough")).expect_err("too many");
+        assert!(error.contains("it has 10001 bans"), "{error}");
+    }
+
+    #[test]
+    fn names_that_take_too_much_together_are_refused() {
+        // Each byte of it takes six in the file.
+        let name = |at: usize| format!("{at}{}", "\u{1}".repeat(60_000));
+        let mut ordered = Vec::new();
+        let refused = (0..ORDERED_MAX).find_map(|at| {
+            ordered = with(std::mem::take(&mut ordered), client(&name(at))).expect("not too many");
+            text_of(&ordered).err()
+        });
+        assert!(refused.expect("too many bytes").contains("may take 16777216"));
+        assert_eq!(ordered.len(), 47);
+    }
+
+    #[test]
+    fn a_file_with_a_ban_of_nobody_is_told_with_its_place() {
+        let error = bans_of(br#"[{"user":"ada"},{"client_id":""}]"#).expect_err("nobody");
+        assert!(error.starts_with("ban 2 of the list: client_id: the name is empty"), "{error}");
+        let error = bans_of(br#"[{"address":"0.0.0.0/0"}]"#).expect_err("everybody");
+        assert!(error.starts_with("ban 1 of the list: address: 0.0.0.0/0 is everybody"), "{error}");
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! One `[[ban]]`: who may not come in, and until when.
 
+use runtime::Whom;
 use transport::Prefix;
 
 use super::{
     key::{Key, Kind},
     settings::Settings,
-    table::texts,
+    value::Value,
 };
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -39,13 +40,39 @@ fn last(settings: &mut Settings) -> &mut Ban {
     settings.bans.last_mut().expect("the file has begun one")
 }
 
+/// A list of names that somebody can have.
+pub fn banned(value: &Value<'_>, whom: fn(Box<str>) -> Whom) -> Result<Vec<String>, String> {
+    let items = value.items().ok_or("expected a list of names, for example [\"pump-7\"]")?;
+    items.iter().try_for_each(|name| whom((*name).into()).check())?;
+    Ok(items.into_iter().map(ToOwned::to_owned).collect())
+}
+
+/// A list of networks in which somebody can be.
+pub fn banned_networks(value: &Value<'_>) -> Result<Vec<Prefix>, String> {
+    let networks = value.networks()?;
+    networks.iter().try_for_each(|network| Whom::Network(*network).check())?;
+    Ok(networks)
+}
+
 /// The section's name in the table, which the file writes as `[[ban]]`.
 pub const SECTION: &str = "ban";
 
 /// In the order of the documentation.
 pub static KEYS: &[Key] = &[
-    texts(SECTION, "client_ids", |s| &mut last(s).client_ids),
-    texts(SECTION, "users", |s| &mut last(s).users),
-    Key { section: SECTION, name: "addresses", kind: Kind::Networks { place: |s| &mut last(s).addresses } },
+    Key {
+        section: SECTION,
+        name: "client_ids",
+        kind: Kind::Banned { place: |s| &mut last(s).client_ids, whom: Whom::ClientId },
+    },
+    Key {
+        section: SECTION,
+        name: "users",
+        kind: Kind::Banned { place: |s| &mut last(s).users, whom: Whom::User },
+    },
+    Key {
+        section: SECTION,
+        name: "addresses",
+        kind: Kind::BannedNetworks { place: |s| &mut last(s).addresses },
+    },
     Key { section: SECTION, name: "until", kind: Kind::Moment { place: |s| &mut last(s).until } },
 ];

@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use runtime::Whom;
 use transport::Prefix;
 
 use super::{
@@ -101,6 +102,15 @@ pub enum Kind {
     Networks {
         place: fn(&mut Settings) -> &mut Vec<Prefix>,
     },
+    /// A list of those who are banned, as texts.
+    Banned {
+        place: fn(&mut Settings) -> &mut Vec<String>,
+        whom: fn(Box<str>) -> Whom,
+    },
+    /// A list of addresses and networks that are banned.
+    BannedNetworks {
+        place: fn(&mut Settings) -> &mut Vec<Prefix>,
+    },
     /// The permissions of a file, in octal digits.
     Mode {
         place: fn(&mut Settings) -> &mut u64,
@@ -196,6 +206,8 @@ impl Key {
             Kind::Path { place } => *place(settings) = value.path().ok_or_else(expected)?.to_owned(),
             Kind::Origins { place } => *place(settings) = value.origins().ok_or_else(expected)?,
             Kind::Networks { place } => *place(settings) = value.networks()?,
+            Kind::Banned { place, whom } => *place(settings) = ban::banned(value, *whom)?,
+            Kind::BannedNetworks { place } => *place(settings) = ban::banned_networks(value)?,
             Kind::Mode { place } => {
                 let mode = value.text().and_then(|text| u64::from_str_radix(text, 8).ok());
                 *place(settings) = mode.filter(|mode| *mode <= 0o777).ok_or_else(expected)?;
@@ -241,12 +253,13 @@ impl Key {
             Kind::Text { place } | Kind::Topic { place } | Kind::Mount { place } | Kind::Path { place } => {
                 format!("{:?}", place(&mut settings))
             }
-            Kind::Texts { place } | Kind::Origins { place } | Kind::Endpoints { place } => {
-                format!("{:?}", place(&mut settings))
-            }
+            Kind::Texts { place }
+            | Kind::Origins { place }
+            | Kind::Endpoints { place }
+            | Kind::Banned { place, .. } => format!("{:?}", place(&mut settings)),
             Kind::Order { place } => Way::show(place(&mut settings)),
             Kind::Ways { place } => place(&mut settings).show(),
-            Kind::Networks { place } => {
+            Kind::Networks { place } | Kind::BannedNetworks { place } => {
                 let networks: Vec<String> = place(&mut settings).iter().map(Prefix::to_string).collect();
                 format!("{networks:?}")
             }
@@ -298,7 +311,10 @@ impl Key {
             Kind::Origins { .. } => "expected a list of origins as browsers write them, for example \
                                      [\"https://page.example\"]"
                 .to_owned(),
-            Kind::Networks { .. } => "expected a list of addresses and networks".to_owned(),
+            Kind::Networks { .. } | Kind::BannedNetworks { .. } => {
+                "expected a list of addresses and networks".to_owned()
+            }
+            Kind::Banned { .. } => "expected a list of names, for example [\"pump-7\"]".to_owned(),
             Kind::Mode { .. } => "expected permissions in octal digits, for example \"0660\"".to_owned(),
             Kind::Moment { .. } => "expected a date and time, for example 2030-01-31T12:00:00Z".to_owned(),
             Kind::Address { .. } => "expected an address, for example \"tls://0.0.0.0:8883\"".to_owned(),

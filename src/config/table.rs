@@ -391,7 +391,10 @@ mod tests {
             Kind::Address { .. } => ["tcp://192.0.2.1:1", "unix:///run/mqtt"].map(str::to_owned),
             Kind::Path { .. } => ["/here", "/there"].map(str::to_owned),
             Kind::Origins { .. } => ["https://a.example", "http://b.example:8000"].map(str::to_owned),
-            Kind::Networks { .. } => ["192.0.2.0/24", "2001:db8::/32"].map(str::to_owned),
+            Kind::Banned { .. } => ["ada", "bob"].map(str::to_owned),
+            Kind::Networks { .. } | Kind::BannedNetworks { .. } => {
+                ["192.0.2.0/24", "2001:db8::/32"].map(str::to_owned)
+            }
             Kind::Order { .. } => ["http", "scram,token"].map(str::to_owned),
             Kind::Ways { .. } => ["off", "scram,token"].map(str::to_owned),
             Kind::Texts { .. } => ["/one.pem", "/other.pem"].map(str::to_owned),

@@ -175,6 +175,14 @@ const FILE_MISTAKES: &[(&str, &str)] = &[
         "[[listeners]]\naddress = \"tcp://127.0.0.1:1\"\n",
         "FILE, line 1: [[listeners]]: unknown section: did you mean [[listener]]?",
     ),
+    (
+        "[[ban]]\nusers = [\"ada\", \"\"]\n",
+        "FILE, line 2: ban.users = [\"ada\", \"\"]: the name is empty, and nobody has such a one: write a client id or a user name",
+    ),
+    (
+        "[[ban]]\naddresses = [\"::/0\"]\n",
+        "FILE, line 2: ban.addresses = [\"::/0\"]: ::/0 is everybody: name smaller networks, or take the listener out of the configuration",
+    ),
     ("[bans]\nusers = [\"ada\"]\n", "FILE, line 1: [bans]: unknown section: did you mean [[ban]]?"),
     (
         "[listener]\naddress = \"tcp://127.0.0.1:1\"\n",

@@ -23,6 +23,50 @@ pub enum Whom {
     Network(Prefix),
 }
 
+impl Whom {
+    /// Whether it can be anybody, and not everybody. The error says what to write instead.
+    pub fn check(&self) -> Result<(), String> {
+        match self {
+            Whom::ClientId(name) | Whom::User(name) => check_name(name),
+            Whom::Network(network) => check_network(network),
+        }
+    }
+}
+
+/// Names come in strings of MQTT.
+fn check_name(name: &str) -> Result<(), String> {
+    match name {
+        "" => {
+            Err("the name is empty, and nobody has such a one: write a client id or a user name".to_owned())
+        }
+        _ if name.len() > NAME_BYTES_MAX => Err(format!(
+            "the name has {} bytes: no client id and no user name has more than {NAME_BYTES_MAX}",
+            name.len()
+        )),
+        _ if name.contains('\0') => {
+            Err("the name has a NUL, which no client id and no user name has: write it without".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_network(network: &Prefix) -> Result<(), String> {
+    if network.bits() == 0 {
+        return Err(format!(
+            "{network} is everybody: name smaller networks, or take the listener out of the configuration"
+        ));
+    }
+    let address = network.address();
+    let is_one = *network == Prefix::of(address);
+    if address.is_multicast() || is_one && address.is_unspecified() {
+        return Err(format!("{network}: nobody connects from there: write an address of those who do"));
+    }
+    Ok(())
+}
+
+/// Of a string of MQTT.
+const NAME_BYTES_MAX: usize = 65_535;
+
 #[derive(Debug, Default)]
 pub(crate) struct BanTable {
     configured: Vec<Ban>,
@@ -88,6 +132,30 @@ mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
     use super::*;
+
+    #[test]
+    fn whom_nobody_can_be_and_what_is_everybody_are_no_bans() {
+        let network = |text: &str| Whom::Network(text.parse().expect("a network"));
+        let names: [fn(Box<str>) -> Whom; 2] = [Whom::ClientId, Whom::User];
+        for whom in names {
+            for (name, said) in [("", "is empty"), ("a\0b", "NUL"), (&*"x".repeat(65_536), "65536 bytes")] {
+                let error = whom(name.into()).check().expect_err("nobody");
+                assert!(error.contains(said), "{error}");
+            }
+            for name in ["a", " ", "x/+#", &*"x".repeat(65_535)] {
+                assert_eq!(whom(name.into()).check(), Ok(()));
+            }
+        }
+        for everybody in ["0.0.0.0/0", "::/0", "::ffff:0.0.0.0/96"] {
+            assert!(network(everybody).check().expect_err("everybody").contains("everybody"), "{everybody}");
+        }
+        for nobody in ["0.0.0.0", "::", "224.0.0.0/4", "239.1.2.3", "ff02::1", "ff00::/8"] {
+            assert!(network(nobody).check().expect_err("nobody").contains("nobody connects"), "{nobody}");
+        }
+        for somebody in ["0.0.0.0/1", "::/64", "10.0.0.0/8", "127.0.0.1", "::1", "2001:db8::/32"] {
+            assert_eq!(network(somebody).check(), Ok(()), "{somebody}");
+        }
+    }
 
     #[test]
     fn bans_come_and_go_and_the_longest_of_several_counts() {
