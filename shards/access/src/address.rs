@@ -1,9 +1,9 @@
 //! Networks of addresses: `10.0.0.0/8`, `fd00::/8`, or one address.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// All addresses that begin with the same bits.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Network {
     address: IpAddr,
     bits: u8,
@@ -31,6 +31,24 @@ impl Network {
             return Err("has bits behind its prefix: write zeros there");
         }
         Ok(Network { address, bits })
+    }
+
+    /// The network in which this address is. None: addresses have fewer bits.
+    pub fn around(address: IpAddr, bits: u8) -> Option<Network> {
+        let bits_max = width(address);
+        if bits > bits_max {
+            return None;
+        }
+        let first = number(address) & mask(bits, bits_max);
+        let address = match address {
+            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::from_bits(first as u32)),
+            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::from_bits(first)),
+        };
+        Some(Network { address, bits })
+    }
+
+    pub fn bits(&self) -> u8 {
+        self.bits
     }
 
     /// An IPv4 address inside IPv6 (`::ffff:10.0.0.1`) is the IPv4 address.
@@ -85,6 +103,23 @@ mod tests {
         ] {
             let parsed = Network::parse(network).expect(network);
             assert_eq!(parsed.contains(address.parse().expect(address)), contains, "{network} {address}");
+        }
+    }
+
+    #[test]
+    fn the_network_around_an_address_has_it() {
+        for (address, bits, network) in [
+            ("10.1.2.3", 8, Some("10.0.0.0/8")),
+            ("10.1.2.3", 32, Some("10.1.2.3")),
+            ("10.1.2.3", 0, Some("0.0.0.0/0")),
+            ("10.1.2.3", 33, None),
+            ("2001:db8:1:2:3::4", 64, Some("2001:db8:1:2::/64")),
+            ("2001:db8::1", 0, Some("::/0")),
+            ("2001:db8::1", 129, None),
+        ] {
+            let around = Network::around(address.parse().expect(address), bits);
+            let expected = network.map(|network| Network::parse(network).expect(network));
+            assert_eq!(around, expected, "{address}/{bits}");
         }
     }
 

@@ -2,9 +2,8 @@
 
 use std::{sync::Arc, time::SystemTime};
 
+use shard::{Bans, Network};
 use transport::Prefix;
-
-use crate::barred::Bans;
 
 /// Somebody who may not come in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,18 +111,21 @@ impl BanTable {
 
     /// For the shards, which have no calendar. Of several for the same the longest counts.
     pub fn snapshot(&mut self, now: SystemTime) -> Arc<Bans> {
-        let (mut networks, mut names) = (Vec::new(), shard::Bans::default());
+        let mut banned = Bans::default();
         let mut bans = self.list(now);
         bans.sort_by_key(|ban| (ban.until.is_none(), ban.until));
         for Ban { whom, until } in bans {
             let lasts = until.map(|until| until.duration_since(now).unwrap_or_default());
             match whom {
-                Whom::ClientId(name) => names.client_ids.push((name, lasts)),
-                Whom::User(name) => names.users.push((name, lasts)),
-                Whom::Network(network) => networks.push((network, lasts)),
+                Whom::ClientId(name) => banned.client_ids.push((name, lasts)),
+                Whom::User(name) => banned.users.push((name, lasts)),
+                Whom::Network(network) => {
+                    let network = Network::around(network.address(), network.bits());
+                    banned.networks.push((network.expect("a prefix is no longer than its address"), lasts));
+                }
             }
         }
-        Arc::new(Bans { networks, names: Arc::new(names) })
+        Arc::new(banned)
     }
 }
 
@@ -169,8 +171,8 @@ mod tests {
         table.order(client(None));
         let bans = table.snapshot(now);
         // The later ones take the place of those before when they are put into a table.
-        assert_eq!(bans.names.users.last(), Some(&("ada".into(), Some(Duration::from_secs(50)))));
-        assert_eq!(bans.names.client_ids, [("c".into(), None)]);
+        assert_eq!(bans.users.last(), Some(&("ada".into(), Some(Duration::from_secs(50)))));
+        assert_eq!(bans.client_ids, [("c".into(), None)]);
         table.order(user(until(70)));
         assert_eq!(table.list(now).len(), 3, "one of the operator's for each");
         assert!(table.lift(&Whom::User("ada".into())) && !table.lift(&Whom::User("ada".into())));

@@ -45,7 +45,7 @@ pub struct Broker {
 pub fn start(config: Config) -> Result<Broker, StartError> {
     let mut config = config;
     config.core.store_epoch_ms = config.store.as_ref().map(|_| unix_ms());
-    config.core.bans = Arc::clone(&BanTable::of(config.bans.clone()).snapshot(SystemTime::now()).names);
+    config.core.bans = BanTable::of(config.bans.clone()).snapshot(SystemTime::now());
     let core = shard::Config { shards: config.shards, ..config.core.clone() };
     let seed = random_seed().map_err(StartError::Resources)?;
     start_with(config, move |id, now| Shard::new(id, &core, now, seed.wrapping_add(u64::from(id.0))))

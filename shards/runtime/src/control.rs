@@ -4,11 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use crossbeam_channel::{Receiver, Sender};
 use shard::{
-    Act, Acted, Counters, DoorRates, FreshLoss, Gauges, Limits, Look, Revision, Rules, ShardId, TapOrder,
+    Act, Acted, Bans, Counters, DoorRates, FreshLoss, Gauges, Limits, Look, Revision, Rules, ShardId, TapOrder,
 };
 
 use crate::{
-    Bans, StartError, Timings,
+    StartError, Timings,
     desk::{Looked, Reply, TapHeard},
     door::OpenDoor,
     listener::Listener,

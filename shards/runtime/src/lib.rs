@@ -8,7 +8,6 @@ mod auditor;
 mod backend;
 mod background;
 mod bans;
-mod barred;
 mod bell;
 #[cfg(feature = "bench")]
 #[doc(hidden)]
@@ -51,7 +50,6 @@ mod worker;
 pub use auditor::{Auditor, Occasion};
 pub use background::Background;
 pub use bans::{Ban, Whom};
-pub use barred::Bans;
 pub use broker::{Broker, start};
 pub use config::{Config, StoreConfig};
 pub use control::{Depth, Failure, Snapshot};

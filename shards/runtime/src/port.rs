@@ -17,11 +17,10 @@ use std::{
 };
 
 use io_uring::{opcode, squeue::Flags, types::Fd};
-use shard::{Ask, ConnId, Instant, NotOpened, Outgoing, Reading, ShardId};
+use shard::{Ask, BarredNetworks, ConnId, Instant, NotOpened, Outgoing, Reading, ShardId};
 
 use crate::{
     Auditor, Config, Doorkeeper, Occasion, Place, Question,
-    barred::Barred,
     buffers::{Buffers, Filled, GROUP},
     connection::{Address, Armed, Connections, Stage},
     layers::Scratch,
@@ -104,7 +103,7 @@ pub(crate) struct Port {
     auditors: Vec<Arc<dyn Auditor>>,
     shard: ShardId,
     doorkeeper: Option<Arc<dyn Doorkeeper>>,
-    barred: Barred,
+    barred: BarredNetworks,
     /// Not under way, for the next sends. Boxed already, as a connection wants them.
     #[expect(clippy::vec_box, reason = "a value moves between here and a connection with its box")]
     spare: Vec<Box<Sending>>,
@@ -140,7 +139,7 @@ impl Port {
             auditors: config.auditors.clone(),
             shard,
             doorkeeper: config.doorkeeper.clone(),
-            barred: Barred::default(),
+            barred: BarredNetworks::default(),
             spare: Vec::new(),
             bell,
             bell_count: Box::new(0),

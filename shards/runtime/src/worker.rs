@@ -7,10 +7,10 @@ mod storing;
 
 use std::{collections::BTreeSet, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use shard::{Ask, ConnId, Effect, Effects, Event, Instant, NotOpened, Note, ReasonCode, Seen, ShardId, What};
+use shard::{Ask, Bans, ConnId, Effect, Effects, Event, Instant, NotOpened, Note, Seen, ShardId, What};
 
 use crate::{
-    Auditor, Bans, Config, Timings,
+    Auditor, Config, Timings,
     backend::{Backend, Opened},
     background::Background,
     brain::Brain,
@@ -369,7 +369,7 @@ impl<B: Brain> Worker<B> {
                 Command::Revised(revision) => self.tell(Event::Revised(revision)),
                 Command::Rules(rules) => self.tell(Event::Rules(rules)),
                 Command::Rates(rates) => self.tell(Event::Rates(rates)),
-                Command::Bans(bans) => self.ban(&bans),
+                Command::Bans(bans) => self.ban(bans),
                 Command::Snapshot(reply) => {
                     reply(self.snapshot());
                 }
@@ -417,11 +417,11 @@ impl<B: Brain> Worker<B> {
     }
 
     /// Who is here and may not stay goes.
-    fn ban(&mut self, bans: &Bans) {
+    fn ban(&mut self, bans: Arc<Bans>) {
         for conn in self.port.set_bans(self.now, &bans.networks) {
-            self.tell(Event::Kick { conn, reason: ReasonCode::AdministrativeAction });
+            self.tell(Event::Barred { conn });
         }
-        self.tell(Event::Bans(Arc::clone(&bans.names)));
+        self.tell(Event::Bans(bans));
     }
 
     /// Some of them belong to connections that are gone.

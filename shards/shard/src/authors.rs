@@ -30,8 +30,9 @@ impl Shard {
     }
 
     fn denial_of_will(&mut self, client_id: &str, will: &Will, now: Instant) -> Option<Denial> {
-        let user = will.author.as_ref().and_then(|author| author.grant.user.as_deref());
-        if self.is_client_barred(client_id, now) || user.is_some_and(|user| self.is_name_barred(user, now)) {
+        let is_author_barred =
+            will.author.as_ref().is_some_and(|author| self.is_grant_barred(&author.grant, now));
+        if self.is_client_barred(client_id, now) || is_author_barred {
             return Some(denied(will, BANNED));
         }
         let author = will.author.as_deref()?;

@@ -1,18 +1,22 @@
 //! Who may not come in, by client id and by user: refused at CONNECT, and sent away at once if he is here. Addresses are
-//! looked at before a connection is one, which is the edge's business.
+//! looked at before a connection is one, which is the edge's business; here they count for wills.
 
 use std::{sync::Arc, time::Duration};
 
+use access::Network;
 use hashbrown::HashMap;
 use mqtt::{Connect, ReasonCode};
 
-use crate::{ConnId, Instant, Shard, What, ending::WillFate, turn::Turn};
+use crate::{
+    BarredNetworks, ConnId, Grant, Instant, Shard, What, connection::Stage, ending::WillFate, turn::Turn,
+};
 
 /// All that are banned, each for a time or for ever. Immutable, the same for all shards, replaced as a whole.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Bans {
     pub client_ids: Vec<(Box<str>, Option<Duration>)>,
     pub users: Vec<(Box<str>, Option<Duration>)>,
+    pub networks: Vec<(Network, Option<Duration>)>,
 }
 
 /// With the moments when they end.
@@ -20,6 +24,7 @@ pub struct Bans {
 pub(crate) struct Barred {
     client_ids: Names,
     users: Names,
+    networks: BarredNetworks,
 }
 
 type Names = HashMap<Box<str>, Option<Instant>, ahash::RandomState>;
@@ -32,8 +37,13 @@ impl Barred {
             names.extend(banned.iter().map(|(name, lasts)| (name.clone(), lasts.map(|lasts| now + lasts))));
             names
         };
-        let barred = Barred { client_ids: names(&bans.client_ids), users: names(&bans.users) };
-        (!barred.client_ids.is_empty() || !barred.users.is_empty()).then(|| Box::new(barred))
+        let barred = Barred {
+            client_ids: names(&bans.client_ids),
+            users: names(&bans.users),
+            networks: BarredNetworks::new(&bans.networks, now),
+        };
+        let is_empty = barred.client_ids.is_empty() && barred.users.is_empty() && barred.networks.is_empty();
+        (!is_empty).then(|| Box::new(barred))
     }
 }
 
@@ -54,13 +64,23 @@ impl Shard {
             };
             let client_id = Arc::clone(&self.sessions[session].client_id);
             if self.is_client_barred(&client_id, turn.now) || self.is_user_barred(conn, turn.now) {
-                self.counters.ended_banned += 1;
-                let (reason, why) = (ReasonCode::AdministrativeAction, BANNED);
-                let what = What::Disconnected { reason, why: why.into() };
-                self.deny_will(session, why, turn);
-                self.end_connection(conn, Some((reason, why)), what, WillFate::Discard, turn);
+                self.send_away(conn, turn);
             }
         }
+    }
+
+    /// Somebody who is banned, with whatever he wanted to leave.
+    pub(crate) fn send_away(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
+        let connection = self.connections.get(conn).filter(|connection| connection.stage != Stage::Closing);
+        let Some(connection) = connection else { return };
+        let session = connection.session();
+        self.counters.ended_banned += 1;
+        let (reason, why) = (ReasonCode::AdministrativeAction, BANNED);
+        let what = What::Disconnected { reason, why: why.into() };
+        if let Some(session) = session {
+            self.deny_will(session, why, turn);
+        }
+        self.end_connection(conn, Some((reason, why)), what, WillFate::Discard, turn);
     }
 
     pub(crate) fn is_client_barred(&self, client_id: &str, now: Instant) -> bool {
@@ -75,6 +95,14 @@ impl Shard {
 
     pub(crate) fn is_name_barred(&self, user: &str, now: Instant) -> bool {
         self.barred.as_ref().is_some_and(|barred| holds(&barred.users, user, now))
+    }
+
+    /// By the name or the address with which he was let in.
+    pub(crate) fn is_grant_barred(&self, grant: &Grant, now: Instant) -> bool {
+        let is_address_barred =
+            |ip| self.barred.as_ref().is_some_and(|barred| barred.networks.holds(ip, now));
+        grant.user.as_deref().is_some_and(|user| self.is_name_barred(user, now))
+            || grant.address.is_some_and(is_address_barred)
     }
 
     pub(crate) fn refuse_barred(&mut self, conn: ConnId, connect: &Connect<'_>, turn: &mut Turn<'_>) {

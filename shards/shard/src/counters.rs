@@ -49,7 +49,7 @@ counters! {
     refused_connect_rate,
     #[doc = "Connections closed or refused because their address, client id or user is banned."]
     refused_banned,
-    #[doc = "Connections ended because their client id or user was banned."]
+    #[doc = "Connections ended because their client id, user or address was banned."]
     ended_banned,
     #[doc = "Connections refused because several clients with the same client id take the session from each other."]
     refused_contested,

@@ -28,6 +28,8 @@ pub enum Event<'a> {
     Leaving { conn: ConnId },
     /// The peer closed or the network failed. No further event names this connection.
     Closed { conn: ConnId },
+    /// Its address is banned.
+    Barred { conn: ConnId },
     /// An operator ends one connection.
     Kick { conn: ConnId, reason: ReasonCode },
     /// From another shard, in the order in which it was sent.

@@ -13,6 +13,7 @@ mod ask;
 mod asking;
 mod authors;
 mod bans;
+mod barred_networks;
 #[cfg(feature = "bench")]
 #[doc(hidden)]
 pub mod bench;
@@ -92,10 +93,11 @@ mod turn;
 mod why;
 mod wills;
 
-pub use access::{Permits, Rules};
+pub use access::{Network, Permits, Rules};
 pub use act::{Act, Acted, Told};
 pub use ask::{Answer, Ask, CertificateId, Exchange, From, Grant, Revision, Rights};
 pub use bans::Bans;
+pub use barred_networks::BarredNetworks;
 pub use bundle::{Bundle, Bundled};
 pub use config::{Config, DoorConfig, Limits, QueueFull, Versions};
 pub use contests::{ContestLimits, ContestPolicy};

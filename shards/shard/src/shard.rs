@@ -236,6 +236,7 @@ impl Shard {
             Event::Authenticated { conn, answer } => self.handle_authenticated(conn, *answer, turn),
             Event::Leaving { conn } => self.handle_leaving(conn, turn),
             Event::Closed { conn } => self.handle_closed(conn, turn),
+            Event::Barred { conn } => self.send_away(conn, turn),
             Event::Kick { conn, reason } => self.handle_kick(conn, reason, turn),
             Event::Mail { from, mail } => self.handle_mail(from, mail, turn),
             Event::MailRoom { to, slots } => self.handle_mail_room(to, slots, turn),

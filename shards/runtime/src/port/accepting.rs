@@ -8,14 +8,13 @@ use std::{
 };
 
 use io_uring::{opcode, types::Fd};
-use shard::{ConnId, Instant, NotOpened};
+use shard::{BarredNetworks, ConnId, Instant, Network, NotOpened};
 
 use super::{
     Happened, Port, check,
     turned_away::{BANNED, NO_SEAT, TOO_OFTEN},
 };
 use crate::{
-    barred::{Barred, Networks},
     connection::{Address, Stage},
     control::{Delays, Hanging},
     door::OpenDoor,
@@ -87,8 +86,8 @@ impl Port {
     }
 
     /// From now on nobody comes in from there. Those who are here, and whom the shard knows, come back.
-    pub fn set_bans(&mut self, now: Instant, networks: &Networks) -> Vec<ConnId> {
-        self.barred = Barred::new(networks, now);
+    pub fn set_bans(&mut self, now: Instant, networks: &[(Network, Option<Duration>)]) -> Vec<ConnId> {
+        self.barred = BarredNetworks::new(networks, now);
         let mut known = Vec::new();
         for conn in self.connections.ids() {
             let Some(entry) = self.connections.get(conn) else { continue };

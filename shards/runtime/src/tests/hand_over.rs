@@ -90,7 +90,7 @@ fn whose_address_is_banned_while_it_moves_is_not_taken_in() {
     };
     let (_stays, is_here) = come(&mut port, "192.0.2.1:700");
     assert!(is_here);
-    assert_eq!(port.set_bans(now, &vec![("192.0.2.0/24".parse().unwrap(), None)]).len(), 1);
+    assert_eq!(port.set_bans(now, &[(shard::Network::parse("192.0.2.0/24").unwrap(), None)]).len(), 1);
     let (mut banned, is_here) = come(&mut port, "192.0.2.1:701");
     assert!(!is_here);
     assert_eq!(banned.read(&mut [0]).unwrap(), 0, "it is closed");

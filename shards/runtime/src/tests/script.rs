@@ -271,6 +271,7 @@ impl Brain for Script {
                 self.observed.not_opened.fetch_add(1, SeqCst);
             }
             Event::Kick { .. }
+            | Event::Barred { .. }
             | Event::Authenticated { .. }
             | Event::Rules(_)
             | Event::Rates(_)

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use mqtt::{Connect, ConnectProperties, QoS, Will, WillProperties};
-use shard::{Answer, Bans, Config, DoorConfig, Event, From, Grant, Revision, Rights, Rules};
+use shard::{Answer, Bans, Config, DoorConfig, Event, From, Grant, Network, Revision, Rights, Rules};
 
 use crate::{
     regranting::{accept, config, rules},
@@ -41,7 +41,8 @@ fn anna(s: &mut Script, delay_s: u32) -> Client {
     let client = s.open_by(0, false);
     s.say_connect(client, &Connect { properties, will: Some(will), ..connect("c") });
     let Answer::Accept { grant, .. } = accept("file", "anna", "all") else { panic!("it accepts") };
-    let grant = Arc::new(Grant { certificate: Some(CERTIFICATE), ..(*grant).clone() });
+    let address = Some("192.0.2.7".parse().unwrap());
+    let grant = Arc::new(Grant { certificate: Some(CERTIFICATE), address, ..(*grant).clone() });
     s.answer(client, Answer::Accept { grant, lasts: None, data: None });
     assert_eq!(s.hear(client), ["CONNACK Success"]);
     client
@@ -64,7 +65,12 @@ fn revoked(certificate: [u8; 32]) -> Event<'static> {
 
 fn bans(client_id: &str, user: &str, lasts_s: Option<u64>) -> Event<'static> {
     let named = |name: &str| vec![(Box::from(name), lasts_s.map(Duration::from_secs))];
-    Event::Bans(Arc::new(Bans { client_ids: named(client_id), users: named(user) }))
+    Event::Bans(Arc::new(Bans { client_ids: named(client_id), users: named(user), ..Bans::default() }))
+}
+
+fn banned_network(network: &str, lasts_s: Option<u64>) -> Event<'static> {
+    let networks = vec![(Network::parse(network).unwrap(), lasts_s.map(Duration::from_secs))];
+    Event::Bans(Arc::new(Bans { networks, ..Bans::default() }))
 }
 
 /// What happens to Anna's right, and whether it ends with that.
@@ -198,5 +204,40 @@ fn after_a_start_a_ban_of_the_client_id_holds_and_nobody_knows_the_user() {
         s.event(0, bans(client_id, "anna", None));
         s.secs(11);
         check(&s, is_published, client_id);
+    }
+}
+
+#[test]
+fn whose_address_is_banned_leaves_no_will() {
+    for delay_s in [0, 10] {
+        let mut s = script(None);
+        let client = anna(&mut s, delay_s);
+        let (shard, conn) = s.conn(client);
+        s.event(shard, Event::Barred { conn });
+        s.event(shard, banned_network("192.0.2.0/24", None));
+        s.settle();
+        assert_eq!(s.hear(client), ["DISCONNECT Administrative action"]);
+        assert!(s.is_closed(client));
+        s.secs(11);
+        check(&s, false, &format!("{delay_s}"));
+        assert_eq!(s.counter("ended_banned"), 1);
+    }
+}
+
+#[test]
+fn a_will_of_who_is_away_is_held_against_the_bans_of_addresses_when_it_is_due() {
+    for (network, lasts_s, is_published) in [
+        ("192.0.2.0/24", None, false),
+        ("192.0.2.7", Some(15), false),
+        ("192.0.2.7", Some(5), true),
+        ("192.0.2.8", None, true),
+        ("2001:db8::/32", None, true),
+    ] {
+        let mut s = script(None);
+        let client = anna(&mut s, 10);
+        s.cut(client);
+        s.event(0, banned_network(network, lasts_s));
+        s.secs(11);
+        check(&s, is_published, network);
     }
 }

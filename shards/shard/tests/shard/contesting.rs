@@ -73,7 +73,7 @@ fn bans(client_ids: &[&str], users: &[&str], lasts_s: Option<u64>) -> Arc<Bans> 
     let named = |names: &[&str]| {
         names.iter().map(|name| (Box::from(*name), lasts_s.map(Duration::from_secs))).collect()
     };
-    Arc::new(Bans { client_ids: named(client_ids), users: named(users) })
+    Arc::new(Bans { client_ids: named(client_ids), users: named(users), ..Bans::default() })
 }
 
 #[test]

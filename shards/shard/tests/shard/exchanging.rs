@@ -2,11 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use mqtt::{Auth, Connect, ConnectProperties, Packet, ReasonCode};
-use shard::{Answer, Grant, Reading, Secret};
+use mqtt::{Auth, Connect, ConnectProperties, Packet, ReasonCode, Will};
+use shard::{Answer, Bans, Event, Grant, Reading, Revision, Rights, Secret};
 
 use crate::{
     asking::{accept, config, knock},
+    regranting,
     script::{Client, Script, connect},
 };
 
@@ -244,6 +245,48 @@ fn a_renewal_that_fails_ends_the_connection() {
         s.secs(61);
         assert_eq!(s.hear(client), ["DISCONNECT Not authorized"]);
         assert_eq!(s.counter("authentication_timeouts"), 1);
+    }
+}
+
+/// What happens while a client that has left a will proves itself once more, and fails.
+fn refused_with_a_will(events: Vec<Event<'static>>) -> Script {
+    let mut s = Script::new(regranting::config(Some(regranting::rules())));
+    let will = Will { topic: "a", payload: b"gone", ..Will::default() };
+    let client = knock(&mut s, &Connect { will: Some(will), ..with_method("c") });
+    s.answer(client, regranting::accept("file", "ada", "all"));
+    s.hear(client);
+    auth(&mut s, client, ReasonCode::Reauthenticate, METHOD, "again");
+    for event in events {
+        s.event(0, event);
+    }
+    s.answer(client, Answer::refuse(ReasonCode::NotAuthorized, "wrong"));
+    s.secs(1);
+    assert!(s.is_closed(client));
+    s
+}
+
+fn revised(role: Option<&str>) -> Event<'static> {
+    let rights = role.map(|role| Rights { roles: [Arc::from(role)].into(), ..Rights::default() });
+    Event::Revised(Arc::new(Revision::Users { by: "file".into(), users: [("ada".into(), rights)].into() }))
+}
+
+// [MQTT-3.1.2-8] Only a DISCONNECT of the client takes the will back.
+#[test]
+fn a_renewal_that_fails_publishes_the_will() {
+    for events in [vec![], vec![revised(Some("all"))]] {
+        let s = refused_with_a_will(events);
+        assert_eq!((s.counter("wills_published"), s.counter("denied_will")), (1, 0));
+    }
+}
+
+#[test]
+fn a_renewal_that_fails_publishes_no_will_that_its_user_may_not_publish_any_more() {
+    let banned = Bans { users: vec![("ada".into(), None)], ..Bans::default() };
+    let losses = || [revised(Some("none")), revised(None), Event::Bans(Arc::new(banned.clone()))];
+    for event in losses() {
+        let case = format!("{event:?}");
+        let s = refused_with_a_will(vec![event]);
+        assert_eq!((s.counter("wills_published"), s.counter("denied_will")), (0, 1), "{case}");
     }
 }
 

@@ -123,7 +123,7 @@ impl World {
 
 fn bans_of_nobody() -> Arc<Bans> {
     let nobody = |name: &str| (name.into(), None);
-    Arc::new(Bans { client_ids: vec![nobody("nobody")], users: vec![nobody("nobody")] })
+    Arc::new(Bans { client_ids: vec![nobody("nobody")], users: vec![nobody("nobody")], ..Bans::default() })
 }
 
 fn user_of(client_id: &str) -> Arc<str> {
