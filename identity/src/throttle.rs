@@ -10,6 +10,8 @@ use std::{
     net::IpAddr,
 };
 
+use transport::Prefix;
+
 use crate::ages::Ages;
 
 /// How much is forgiven, and how long the longest wait is.
@@ -126,12 +128,9 @@ impl Throttle {
         }
     }
 
-    /// A network of IPv6 gives one customer a /64 at least. None over a local socket, where all come from one place.
+    /// None over a local socket, where all come from one place.
     fn address(&self, ip: Option<IpAddr>) -> Option<u64> {
-        Some(match ip?.to_canonical() {
-            IpAddr::V4(ip) => self.hasher.hash_one((4, ip.to_bits())),
-            IpAddr::V6(ip) => self.hasher.hash_one((6, ip.to_bits() >> 64)),
-        })
+        Some(self.hasher.hash_one(Prefix::that_counts(ip?)))
     }
 
     fn user(&self, name: Name<'_>) -> u64 {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use shard::{Claim, Denial, Note, ReasonCode, ShardId, What};
 use tracing::field::DisplayValue;
 
-use crate::connection::Address;
+use crate::{connection::Address, thinning::LeftOut};
 
 /// Of whom the line is: a client by its id where it has one, and by its address where it is connected here and has one.
 struct Subject<'a> {
@@ -35,6 +35,12 @@ pub(crate) fn write(shard: ShardId, address: Option<Address>, other: Option<Addr
             tracing::info!(shard, client_id, address, ?reason, count, "subscriptions refused");
         }
     }
+}
+
+/// Of those who never become clients. What is left out is a message of the log.
+pub(crate) fn write_left_out(shard: ShardId, what: &str, left_out: &LeftOut<()>) {
+    let LeftOut { source, count, .. } = left_out;
+    tracing::warn!(shard = shard.0, address = %source, lines = count, "lines were left out, too many come: {what}");
 }
 
 fn write_connected(subject: &Subject<'_>, what: &What) {

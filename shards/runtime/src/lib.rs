@@ -43,6 +43,7 @@ pub mod stack;
 mod strangers;
 #[cfg(test)]
 mod tests;
+mod thinning;
 mod timings;
 mod words;
 mod worker;
@@ -70,5 +71,6 @@ pub use doorkeeper::{Answering, Doorkeeper, Question};
 pub use error::{StartError, StoreError};
 pub use probe::{Probe, probe};
 pub use renewal::{Hung, Prepared, Renewal};
+pub use thinning::{LeftOut, LinePace, Source, Thinning, Verdict};
 pub use timings::Timings;
 pub use words::Words;

@@ -1,76 +1,50 @@
 //! Lines of the log about those who never become clients: as many come as anybody likes to send, and the log is no place for them all.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use shard::{Instant, Note, What};
 
-/// What is left to say, of those who are refused and of those who break the protocol.
-#[derive(Debug, Default)]
-pub(crate) struct Strangers {
-    refused: Allowance,
-    violations: Allowance,
-}
+use crate::thinning::{LeftOut, LinePace, Thinning, Verdict};
 
-/// What becomes of a line.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// It is written, and so many like it were left out before.
-    Write {
-        left_out: u64,
-    },
-    LeaveOut,
-}
-
+/// What is left to say, of those who are refused and of those who break the protocol: these take no room from those.
 #[derive(Debug)]
-struct Allowance {
-    lines: u32,
-    /// When the last line was added.
-    filled_at: Instant,
-    left_out: u64,
+pub(crate) struct Strangers {
+    refused: Thinning<()>,
+    violations: Thinning<()>,
 }
 
 impl Strangers {
+    pub fn new() -> Strangers {
+        let lines = || Thinning::new(PACE, SOURCES_MAX);
+        Strangers { refused: lines(), violations: lines() }
+    }
+
     /// What is said of clients is always written.
-    pub fn judge(&mut self, note: &Note, now: Instant) -> Verdict {
+    pub fn judge(&mut self, note: &Note, address: Option<IpAddr>, now: Instant) -> Verdict {
         match note.what {
-            _ if note.client_id.is_some() => Verdict::Write { left_out: 0 },
-            What::Refused { .. } => self.refused.judge(now),
-            What::Violation { .. } => self.violations.judge(now),
+            _ if note.client_id.is_some() => Verdict::Tell,
+            What::Refused { .. } => self.refused.judge(address, (), "", now),
+            What::Violation { .. } => self.violations.judge(address, (), "", now),
             // Who never came in does not leave.
-            What::Disconnected { .. } => Verdict::LeaveOut,
-            _ => Verdict::Write { left_out: 0 },
+            What::Disconnected { .. } => Verdict::LeaveOut { wait: Duration::MAX },
+            _ => Verdict::Tell,
         }
     }
-}
 
-impl Allowance {
-    fn judge(&mut self, now: Instant) -> Verdict {
-        let periods = now.since(self.filled_at).as_nanos() / PERIOD.as_nanos();
-        if periods > 0 {
-            let more = u32::try_from(periods).unwrap_or(u32::MAX);
-            self.lines = self.lines.saturating_add(more).min(LINES_MAX);
-            self.filled_at = now;
-        }
-        if self.lines == 0 {
-            self.left_out += 1;
-            return Verdict::LeaveOut;
-        }
-        self.lines -= 1;
-        Verdict::Write { left_out: std::mem::take(&mut self.left_out) }
-    }
-}
-
-impl Default for Allowance {
-    fn default() -> Allowance {
-        Allowance { lines: LINES_MAX, filled_at: Instant::START, left_out: 0 }
+    /// What was left out and is to be told now, once a second at most.
+    pub fn left_out(&mut self, now: Instant) -> impl Iterator<Item = (&'static str, LeftOut<()>)> {
+        let of = |what, thinning: &mut Thinning<()>| {
+            thinning.left_out_lately(now).into_iter().map(move |left_out| (what, left_out))
+        };
+        of("refused", &mut self.refused).chain(of("protocol violation", &mut self.violations))
     }
 }
 
 /// Enough for the few who have a wrong password at the same time.
-const LINES_MAX: u32 = 16;
+const PACE: LinePace = LinePace { at_once: 16, every: Duration::from_secs(1) };
 
-/// Brings one more line.
-const PERIOD: Duration = Duration::from_secs(1);
+/// Addresses with lines of their own at a time.
+const SOURCES_MAX: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -86,35 +60,60 @@ mod tests {
         Note { conn: None, client_id: None, user: None, what }
     }
 
+    fn ip(last: u8) -> Option<IpAddr> {
+        Some(IpAddr::from([192, 0, 2, last]))
+    }
+
     #[test]
     fn a_flood_is_some_lines_at_once_and_then_one_a_second_with_the_number_of_the_others() {
         let began = Instant::START.add_secs(1000);
-        let mut strangers = Strangers::default();
-        let mut written = |now| {
-            let verdicts = (0..1000).map(|_| strangers.judge(&of_nobody(violation()), now));
-            verdicts.filter(|verdict| *verdict != Verdict::LeaveOut).collect::<Vec<_>>()
+        let mut strangers = Strangers::new();
+        let written = |strangers: &mut Strangers, now| {
+            let verdicts = (0..1000).map(|_| strangers.judge(&of_nobody(violation()), ip(1), now));
+            verdicts.filter(|verdict| *verdict == Verdict::Tell).count()
         };
-        assert_eq!(written(began).len(), LINES_MAX as usize);
-        assert_eq!(written(began + Duration::from_millis(999)), []);
-        let left_out = 2000 - u64::from(LINES_MAX);
-        assert_eq!(written(began.add_secs(1)), [Verdict::Write { left_out }]);
-        assert_eq!(written(began.add_secs(100_000)).len(), LINES_MAX as usize);
+        assert_eq!(written(&mut strangers, began), PACE.at_once as usize);
+        assert_eq!(written(&mut strangers, began + Duration::from_millis(999)), 0);
+        let left_out: Vec<_> = strangers.left_out(began.add_secs(2)).collect();
+        assert_eq!(left_out.len(), 1);
+        assert_eq!(
+            (left_out[0].0, left_out[0].1.count),
+            ("protocol violation", 2000 - u64::from(PACE.at_once))
+        );
+        assert_eq!(written(&mut strangers, began.add_secs(2)), 1, "of two seconds one was the count's");
+        assert_eq!(strangers.left_out(began.add_secs(100_000)).count(), 1);
+        assert_eq!(written(&mut strangers, began.add_secs(200_000)), PACE.at_once as usize);
+    }
+
+    #[test]
+    fn who_floods_does_not_silence_another_address() {
+        let mut strangers = Strangers::new();
+        let now = Instant::START.add_secs(1000);
+        let mut count = |last, now| {
+            let verdicts = (0..100).map(|_| strangers.judge(&of_nobody(violation()), ip(last), now));
+            verdicts.filter(|verdict| *verdict == Verdict::Tell).count()
+        };
+        assert_eq!((count(1, now), count(2, now)), (16, 16));
+        let told: Vec<_> = strangers.left_out(now.add_secs(1)).collect();
+        assert!(told.len() == 2 && told.iter().all(|(_, left_out)| left_out.count == 84), "{told:?}");
     }
 
     #[test]
     fn refusals_and_violations_do_not_silence_each_other_nor_clients() {
-        let mut strangers = Strangers::default();
-        while strangers.judge(&of_nobody(violation()), Instant::START) != Verdict::LeaveOut {}
+        let mut strangers = Strangers::new();
+        let now = Instant::START;
+        let write = Verdict::Tell;
+        while strangers.judge(&of_nobody(violation()), ip(1), now) == write {}
         let what = What::Refused { reason: ReasonCode::NotAuthorized, why: "nobody".into(), claim: None };
-        let write = Verdict::Write { left_out: 0 };
-        assert_eq!(strangers.judge(&of_nobody(what), Instant::START), write);
+        assert_eq!(strangers.judge(&of_nobody(what), ip(1), now), write);
         let of_client = Note { client_id: Some("c".into()), ..of_nobody(violation()) };
-        assert_eq!(strangers.judge(&of_client, Instant::START), write);
+        assert_eq!(strangers.judge(&of_client, ip(1), now), write);
     }
 
     #[test]
     fn who_never_came_in_does_not_leave() {
         let what = What::Disconnected { reason: ReasonCode::UnspecifiedError, why: "gone".into() };
-        assert_eq!(Strangers::default().judge(&of_nobody(what), Instant::START), Verdict::LeaveOut);
+        let verdict = Strangers::new().judge(&of_nobody(what), None, Instant::START);
+        assert!(matches!(verdict, Verdict::LeaveOut { .. }));
     }
 }

@@ -24,7 +24,8 @@ use crate::{
     port::{Happened, Port},
     ring::Completion,
     seats::Seats,
-    strangers::{Strangers, Verdict},
+    strangers::Strangers,
+    thinning::Verdict,
 };
 
 /// Everything that one core has.
@@ -108,7 +109,7 @@ impl<B: Brain> Worker<B> {
             publish_received: 0,
             committing_since: None,
             letters: Vec::new(),
-            strangers: Strangers::default(),
+            strangers: Strangers::new(),
             is_drained: false,
             is_drained_reported: false,
             is_stopped: false,
@@ -526,15 +527,12 @@ impl<B: Brain> Worker<B> {
             What::Contested { by, .. } => self.port.address(by),
             _ => None,
         };
-        if let Verdict::Write { left_out } = self.strangers.judge(note, self.now) {
+        for (what, left_out) in self.strangers.left_out(self.now) {
+            journal::write_left_out(self.id, what, &left_out);
+        }
+        let ip = address.and_then(|address| address.ip());
+        if self.strangers.judge(note, ip, self.now) == Verdict::Tell {
             journal::write(self.id, address, other, note);
-            if left_out > 0 {
-                tracing::warn!(
-                    shard = self.id.0,
-                    lines = left_out,
-                    "lines like the last were left out: too many come"
-                );
-            }
         }
         if self.auditors.is_empty() {
             return;

@@ -50,6 +50,13 @@ impl Prefix {
         Prefix { address, bits: bits_of(address) }
     }
 
+    /// Whom an address stands for where attempts are counted: a network of IPv6 gives one customer a /64 at least.
+    pub fn that_counts(address: IpAddr) -> Prefix {
+        let address = address.to_canonical();
+        let bits = if address.is_ipv4() { 32 } else { CUSTOMER_BITS };
+        Prefix::around(address, bits).expect("no address of IPv6 has fewer bits")
+    }
+
     pub fn contains(&self, address: IpAddr) -> bool {
         Prefix::around(address.to_canonical(), self.bits) == Some(*self)
     }
@@ -99,6 +106,9 @@ impl fmt::Display for Prefix {
 fn bits_of(address: IpAddr) -> u8 {
     if address.is_ipv4() { 32 } else { 128 }
 }
+
+/// What all addresses of one customer have in common.
+const CUSTOMER_BITS: u8 = 64;
 
 /// What stands before an IPv4 address that is mapped into IPv6.
 const MAPPED_BITS: u8 = 96;

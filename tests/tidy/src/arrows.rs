@@ -9,7 +9,7 @@ pub const ARROWS: &[(&str, &[&str])] = &[
     ("shard", &["access", "mqtt"]),
     ("access", &["mqtt"]),
     ("mqtt", &[]),
-    ("identity", &["access"]),
+    ("identity", &["access", "transport"]),
     ("transport", &[]),
     ("client", &["mqtt", "transport"]),
     ("loadgen", &["client"]),

@@ -67,3 +67,15 @@ proptest! {
         prop_assert_eq!(prefix.to_string().parse::<Prefix>().expect("what is shown can be read"), prefix);
     }
 }
+
+#[test]
+fn what_counts_of_an_address_is_all_of_ipv4_and_the_network_of_a_customer_of_ipv6() {
+    for (address, counts) in [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("::1", "::/64"),
+    ] {
+        assert_eq!(Prefix::that_counts(address.parse().expect(address)), prefix(counts), "{address}");
+    }
+}
