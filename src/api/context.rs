@@ -13,7 +13,7 @@ use crossbeam_channel::Sender;
 use runtime::Desk;
 use rustls::ServerConfig;
 
-use super::{failures::Failures, guard::Caller, metrics::Shown, seat::Streams, tokens::Tokens};
+use super::{guard::Caller, metrics::Shown, refusals::Refusals, seat::Streams, tokens::Tokens};
 use crate::{
     config::{Metrics, Settings},
     control::Request,
@@ -38,7 +38,7 @@ struct Shared {
     stage: AtomicU8,
     has_store: AtomicBool,
     tokens: OnceLock<Tokens>,
-    failures: Failures,
+    refusals: Refusals,
     metrics: Metrics,
     hosts: Vec<String>,
     tls: RwLock<Option<Arc<ServerConfig>>>,
@@ -90,7 +90,7 @@ impl Context {
             stage: AtomicU8::new(Stage::Starting as u8),
             has_store: AtomicBool::new(true),
             tokens: OnceLock::new(),
-            failures: Failures::default(),
+            refusals: Refusals::new(),
             metrics: settings.api.metrics,
             hosts: settings.api.hosts.clone(),
             tls: RwLock::new(tls),
@@ -203,8 +203,8 @@ impl Context {
         self.shared.tokens.get()
     }
 
-    pub fn failures(&self) -> &Failures {
-        &self.shared.failures
+    pub fn refusals(&self) -> &Refusals {
+        &self.shared.refusals
     }
 
     pub fn metrics(&self) -> Metrics {

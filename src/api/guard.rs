@@ -19,12 +19,10 @@ use super::{
     answer,
     context::{Context, Stage},
     operation::Access,
+    refusals::Cause,
     token_list::Role,
 };
-use crate::{
-    audit::{self, Act},
-    config::Metrics,
-};
+use crate::config::Metrics;
 
 /// Where a connection comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +62,7 @@ pub async fn admit(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let caller = match identify(&context, access, visitor, request.headers()) {
+    let caller = match identify(&context, access, visitor, &request) {
         Ok(caller) => caller,
         Err(response) => return *response,
     };
@@ -97,7 +95,7 @@ fn identify(
     context: &Context,
     access: Access,
     visitor: Visitor,
-    headers: &HeaderMap,
+    request: &Request,
 ) -> Result<Caller, Box<Response>> {
     let Visitor::Tcp { peer, .. } = visitor else {
         return Ok(Caller { token: None, role: Some(Role::Admin), peer: None });
@@ -112,35 +110,38 @@ fn identify(
         // Tokens are read with the data directory.
         return Err(Box::new(answer::unavailable(context.obstacle().unwrap_or_default())));
     }
-    let Some(secret) = bearer(headers) else {
+    let Some(secret) = bearer(request.headers()) else {
+        tell(context, peer, Cause::NoToken, request, "no token");
         return Err(Box::new(answer::unauthorized(
             "this needs a token: Authorization: Bearer TOKEN. The broker tells one at its first start; \
              `iothub token add` makes others",
         )));
     };
     let Some((token, role)) = context.tokens().and_then(|tokens| tokens.check(secret)) else {
-        return Err(Box::new(unknown(context, peer)));
+        return Err(Box::new(unknown(context, peer, request)));
     };
     if role < needed {
         let (has, needs) = (role.word(), needed.word());
         let why = format!("the token {token} has the role {has}, and this needs {needs}");
+        tell(context, peer, Cause::Role, request, &why);
         return Err(Box::new(answer::problem(StatusCode::FORBIDDEN, &why)));
     }
     Ok(Caller { token: Some(token), role: Some(role), peer: Some(peer) })
 }
 
-/// A token that nobody has. Many of them are told to wait, and are not told in the log.
-fn unknown(context: &Context, peer: SocketAddr) -> Response {
+/// A token that nobody has. Many of them are told to wait.
+fn unknown(context: &Context, peer: SocketAddr, request: &Request) -> Response {
     let why = "this token is not known: `iothub token list` shows those that are";
-    match context.failures().count(peer.ip()) {
-        None => {
-            tracing::warn!(%peer, "the API was asked with a token that is not known");
-            let details = [format!("a token that is not known, from {peer}")];
-            audit::tell(&Act { act: "api", by: "", outcome: "refused", details: &details });
-            answer::unauthorized(why)
-        }
+    match tell(context, peer, Cause::Token, request, "a token that is not known") {
+        None => answer::unauthorized(why),
         Some(wait) => answer::too_many(why, wait.as_secs().max(1)),
     }
+}
+
+/// The logs have who was refused what. How long it is until they have another, where this one was left out.
+fn tell(context: &Context, peer: SocketAddr, cause: Cause, request: &Request, why: &str) -> Option<Duration> {
+    let path: String = request.uri().path().chars().take(PATH_CHARS_MAX).collect();
+    context.refusals().tell(peer, cause, &format!("{} {path}: {why}", request.method()))
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
@@ -156,16 +157,19 @@ pub async fn check_page(
     request: Request,
     next: Next,
 ) -> Response {
-    let Visitor::Tcp { is_local, .. } = visitor else { return next.run(request).await };
+    let Visitor::Tcp { peer, is_local } = visitor else { return next.run(request).await };
     let host = host_of(request.headers(), request.uri());
-    let why = if is_local && !is_known(host, context.hosts()) {
-        Some("the API is not known by this host here: use an address or localhost, or name it in api.hosts")
+    let refused = if is_local && !is_known(host, context.hosts()) {
+        let why =
+            "the API is not known by this host here: use an address or localhost, or name it in api.hosts";
+        Some((Cause::Host, why))
     } else if !is_same_origin(request.headers(), host) {
-        Some("another page's request: only pages of this API may ask it")
+        Some((Cause::Origin, "another page's request: only pages of this API may ask it"))
     } else {
         None
     };
-    if let Some(why) = why {
+    if let Some((cause, why)) = refused {
+        tell(&context, peer, cause, &request, why);
         return answer::problem(StatusCode::FORBIDDEN, why);
     }
     next.run(request).await
@@ -210,6 +214,9 @@ fn is_json(method: &Method, headers: &HeaderMap) -> bool {
     let kind = kind.split(';').next().unwrap_or_default().trim();
     !must_be || kind.eq_ignore_ascii_case("application/json")
 }
+
+/// Of what was asked for, in the logs.
+const PATH_CHARS_MAX: usize = 128;
 
 /// A reload reads files, and hashes of passwords may be many.
 const HANDLING_MAX: Duration = Duration::from_secs(30);

@@ -108,6 +108,7 @@ pub struct Audit {
     pub file: String,
     pub rotate_bytes: u64,
     pub keep: u64,
+    pub address_lines_per_minute: u64,
     pub events: Vec<String>,
 }
 
@@ -211,6 +212,7 @@ impl Default for Audit {
             file: String::new(),
             rotate_bytes: 64 << 20,
             keep: 5,
+            address_lines_per_minute: 600,
             events: events.map(str::to_owned).to_vec(),
         }
     }

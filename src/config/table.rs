@@ -301,6 +301,15 @@ static AFTER_RATES: &[Key] = &[
     text("audit", "file", |s| &mut s.audit.file),
     bytes("audit", "rotate_bytes", 4096..=MEMORY_MAX, |s| &mut s.audit.rotate_bytes),
     count("audit", "keep", 0..=1000, |s| &mut s.audit.keep),
+    Key {
+        section: "audit",
+        name: "address_lines_per_minute",
+        kind: Kind::Count {
+            range: 0..=1_000_000,
+            word: Some(("unlimited", 0)),
+            place: |s| &mut s.audit.address_lines_per_minute,
+        },
+    },
     texts("audit", "events", |s| &mut s.audit.events),
 ];
 

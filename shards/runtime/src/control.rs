@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use crossbeam_channel::{Receiver, Sender};
 use shard::{
-    Act, Acted, Bans, Counters, DoorRates, FreshLoss, Gauges, Limits, Look, Revision, Rules, ShardId, TapOrder,
+    Act, Acted, Bans, Counters, DoorRates, FreshLoss, Gauges, Limits, Look, Revision, Rules, ShardId,
+    TapOrder,
 };
 
 use crate::{

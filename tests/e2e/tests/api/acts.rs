@@ -1,6 +1,9 @@
 //! What the API does to clients and messages, who may ask for it, and what the audit log says of it.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
 use std::time::Instant;
 
 use client::{Options, QoS, Version};
@@ -108,8 +111,9 @@ fn who_only_looks_does_nothing_and_each_act_is_written_down() {
     let data = program::fresh_folder("api-audit-data");
     let dir = data.display().to_string();
     let setup = setup("api-audit").args(["--data-dir", &dir]);
-    let audit = setup.folder().join("audit.log");
-    let broker = setup.variable("IOTHUB_AUDIT__FILE", audit.display().to_string()).start();
+    let file = setup.folder().join("audit.log");
+    let audit = setup.folder().join("audit.log.acts");
+    let broker = setup.variable("IOTHUB_AUDIT__FILE", file.display().to_string()).start();
     let admin = Api::of(&broker);
     let token = |role: &str| {
         let mut command = program::command(program::iothub());
@@ -147,8 +151,68 @@ fn who_only_looks_does_nothing_and_each_act_is_written_down() {
         }
         assert!(Instant::now() < deadline, "{text}");
     }
+    await_text(
+        &file,
+        "\"by\":\"api role\",\"why\":\"POST /v1/publish: the token viewer has the role viewer, and this needs operator\"",
+    );
+    broker.process.await_text("POST /v1/publish: the token viewer has the role viewer");
     drop(broker);
     fs::remove_dir_all(data).unwrap();
+}
+
+fn await_text(path: &Path, wanted: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        if text.contains(wanted) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "no {wanted}: {text}");
+    }
+}
+
+/// One question with these headers, as a page of the web could have it asked.
+fn ask_as_a_page(port: u16, headers: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    write!(stream, "GET /v1/broker HTTP/1.1\r\n{headers}Connection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn whom_the_api_refuses_stands_in_both_logs_once_and_as_a_number() {
+    let setup = setup("api-refused");
+    let file = setup.folder().join("audit.log");
+    let mut broker = setup.variable("IOTHUB_AUDIT__FILE", file.display().to_string()).start();
+    let port = Api::of(&broker).port;
+    let headers = [
+        "Host: evil.example\r\n".to_owned(),
+        format!("Host: 127.0.0.1:{port}\r\nOrigin: https://evil.example\r\n"),
+        format!("Host: 127.0.0.1:{port}\r\n"),
+    ];
+    for (headers, status) in headers.iter().zip(["403", "403", "401"]) {
+        for _ in 0..20 {
+            let answer = ask_as_a_page(port, headers);
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        }
+    }
+    broker.process.signal(libc::SIGTERM);
+    broker.process.wait();
+    let text = fs::read_to_string(&file).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    for (by, why) in [
+        ("api host", "GET /v1/broker: the API is not known by this host here"),
+        ("api origin", "GET /v1/broker: another page's request"),
+        ("api token", "GET /v1/broker: no token"),
+    ] {
+        let those: Vec<&Value> = lines.iter().filter(|line| line["by"] == by).collect();
+        let told: u64 = those.iter().map(|line| line["more"].as_u64().unwrap_or(1)).sum();
+        assert!(told == 20 && those.len() < 20, "{by}: {those:?}");
+        assert!(those[0]["why"].as_str().unwrap().starts_with(why), "{those:?}");
+        let logged = broker.process.lines().iter().filter(|line| line.contains(why)).count();
+        assert!((5..15).contains(&logged), "{by}: {logged}");
+    }
 }
 
 #[test]

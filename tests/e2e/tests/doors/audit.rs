@@ -5,10 +5,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use client::{Options, QoS};
 use e2e::{
-    Broker, PATIENCE, Process, Setup,
+    Broker, Link, PATIENCE, Process, Setup,
     hello::{Hello, TLS_1_2},
-    program,
+    program, v5,
 };
 use serde_json::Value;
 
@@ -79,8 +80,8 @@ fn who_comes_in_who_does_not_and_what_is_denied_is_written_down() {
 
 #[test]
 fn what_is_done_to_the_broker_is_written_down_and_a_file_that_was_moved_begun_anew() {
-    let mut broker = audited("audit-acts", "events = [\"administration\"]\n");
-    let path = broker.folder().join("audit");
+    let mut broker = audited("audit-acts", "");
+    let path = broker.folder().join("audit.acts");
     assert_eq!(await_line(&path, "administration", "act", "start")["outcome"], "done");
     fs::rename(&path, broker.folder().join("moved")).unwrap();
     broker.process.signal(libc::SIGHUP);
@@ -116,6 +117,60 @@ fn a_file_that_is_full_makes_way_and_so_many_stay() {
         assert!(fs::metadata(&file).unwrap().len() <= 4096 && !lines_of(&file).is_empty(), "{name}");
     }
     assert!(!broker.folder().join("audit.3").exists());
+}
+
+/// Comes with rights, is denied and leaves, each time under another id.
+fn flood(broker: &Broker, times: usize) {
+    for at in 0..times {
+        let options = Options {
+            username: Some("anna".into()),
+            password: Some(b"geheim".to_vec()),
+            ..v5(&format!("flood-{at}"))
+        };
+        let mut link = Link::connect(broker.port, options);
+        link.publish("closed/x", b"m".to_vec(), QoS::AtMostOnce);
+        link.close();
+    }
+}
+
+#[test]
+fn no_client_with_rights_pushes_an_act_out_of_the_files() {
+    let more = "rotate_bytes = \"4 KiB\"\nkeep = 1\naddress_lines_per_minute = \"unlimited\"\n";
+    let mut broker = audited("audit-flood", more);
+    let (path, acts) = (broker.folder().join("audit"), broker.folder().join("audit.acts"));
+    broker.process.signal(libc::SIGHUP);
+    assert_eq!(await_line(&acts, "administration", "act", "reload")["outcome"], "done");
+    flood(&broker, 100);
+    await_line(&path, "disconnected", "client_id", "flood-99");
+    assert!(
+        lines_of(&path.with_extension("1")).iter().all(|line| line["client_id"] != "flood-0"),
+        "it went round"
+    );
+    broker.process.signal(libc::SIGTERM);
+    broker.process.wait();
+    let told: Vec<String> =
+        lines_of(&acts).iter().map(|line| line["act"].as_str().unwrap_or("none").to_owned()).collect();
+    assert_eq!(told, ["start", "reload", "drain", "end"]);
+    assert_eq!(fs::metadata(&acts).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(!broker.folder().join("audit.acts.1").exists());
+}
+
+#[test]
+fn a_client_with_rights_has_so_many_lines_and_a_count() {
+    let mut broker = audited("audit-bounded", "address_lines_per_minute = 5\n");
+    flood(&broker, 50);
+    broker.process.signal(libc::SIGTERM);
+    broker.process.wait();
+    let lines = lines_of(&broker.folder().join("audit"));
+    for event in ["connected", "denied", "disconnected"] {
+        let those: Vec<&Value> = lines.iter().filter(|line| line["event"] == event).collect();
+        let (counts, whole): (Vec<&&Value>, Vec<&&Value>) =
+            those.iter().partition(|line| line["more"].is_u64());
+        assert!((5..10).contains(&whole.len()) && !counts.is_empty(), "{event}: {those:?}");
+        let more: u64 = counts.iter().map(|line| line["more"].as_u64().unwrap()).sum();
+        assert_eq!(whole.len() as u64 + more, 50, "{event}: {those:?}");
+        assert!(counts.iter().all(|line| line["address"] == "127.0.0.1"), "{event}: {counts:?}");
+    }
 }
 
 #[test]

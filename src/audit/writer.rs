@@ -1,0 +1,209 @@
+//! The thread that writes the lines: what clients do into one file, what is done to the broker into another, which no client can fill.
+
+use std::{
+    io, mem,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use crossbeam_channel::{Receiver, Sender, after, never, select};
+use runtime::LeftOut;
+
+use super::{
+    Kind,
+    file::AuditFile,
+    line::Line,
+    thinned::{self, Thinned},
+};
+
+/// What the thread is given that is not a line of clients.
+#[derive(Debug)]
+pub enum Order {
+    /// A line about what was done to the broker.
+    Act(Vec<u8>),
+    /// The files may have been moved: the next lines go to those of their names.
+    Reopen,
+    /// Answered once everything before it is written.
+    Flush(Sender<()>),
+}
+
+pub struct Writer {
+    pub clients: Journal,
+    pub acts: Journal,
+    pub thinned: Arc<Thinned>,
+}
+
+/// One of the files, with what is still to be written into it.
+pub struct Journal {
+    file: AuditFile,
+    /// Lines that found no room, here or on their way.
+    lost: Arc<AtomicU64>,
+    batch: Vec<u8>,
+    /// In the batch.
+    lines: u64,
+    /// The log knows that the file cannot be written.
+    has_failed: bool,
+}
+
+impl Writer {
+    pub fn run(mut self, lines: &Receiver<Vec<u8>>, orders: &Receiver<Order>) {
+        loop {
+            // What is left out wakes nobody: this thread stays awake until it has told of it.
+            let look = if self.thinned.is_empty() { never() } else { after(thinned::PERIOD) };
+            select! {
+                recv(orders) -> order => match order {
+                    Ok(order) => self.carry_out(order, lines),
+                    Err(_) => return self.finish(lines, orders),
+                },
+                recv(lines) -> line => match line {
+                    Ok(line) => self.clients.take(&line),
+                    Err(_) => return self.finish(lines, orders),
+                },
+                recv(look) -> _ => {}
+            }
+            for order in orders.try_iter() {
+                self.carry_out(order, lines);
+            }
+            self.take_lines(lines);
+            self.tell(false);
+        }
+    }
+
+    /// Nobody says anything any more.
+    fn finish(mut self, lines: &Receiver<Vec<u8>>, orders: &Receiver<Order>) {
+        orders.try_iter().for_each(|order| self.carry_out(order, lines));
+        self.take_lines(lines);
+        self.tell(true);
+    }
+
+    fn carry_out(&mut self, order: Order, lines: &Receiver<Vec<u8>>) {
+        match order {
+            Order::Act(line) => self.acts.take(&line),
+            Order::Reopen => {
+                self.take_lines(lines);
+                self.clients.reopen();
+                self.acts.reopen();
+            }
+            Order::Flush(done) => {
+                self.take_lines(lines);
+                self.tell(true);
+                let _ = done.try_send(());
+            }
+        }
+    }
+
+    /// Those that are there; more may come meanwhile.
+    fn take_lines(&mut self, lines: &Receiver<Vec<u8>>) {
+        for line in lines.try_iter().take(lines.len()) {
+            self.clients.take(&line);
+        }
+    }
+
+    /// Writes what there is, and what was left out and lost, or all of that.
+    fn tell(&mut self, all: bool) {
+        for LeftOut { source, cause, count, why } in self.thinned.left_out(all) {
+            let mut line = Line::new(cause.kind.word());
+            line.maybe("address", thinned::shown(source).as_deref());
+            line.maybe("by", cause.by);
+            line.maybe("why", Some(&*why).filter(|why| !why.is_empty()));
+            line.number("more", count);
+            self.clients.take(&line.finish());
+        }
+        for LeftOut { cause, count, .. } in self.thinned.acts_left_out(all) {
+            let mut line = Line::new(Kind::Administration.word());
+            line.text("act", &cause.act);
+            line.text("by", &cause.by);
+            line.number("more", count);
+            self.acts.take(&line.finish());
+        }
+        self.clients.write();
+        self.acts.write();
+    }
+}
+
+impl Journal {
+    pub fn new(file: AuditFile, lost: &Arc<AtomicU64>) -> Journal {
+        Journal { file, lost: Arc::clone(lost), batch: Vec::new(), lines: 0, has_failed: false }
+    }
+
+    fn take(&mut self, line: &[u8]) {
+        self.batch.extend_from_slice(line);
+        self.lines += 1;
+        if self.batch.len() >= BATCH_BYTES {
+            self.write();
+        }
+    }
+
+    /// With how many were lost before.
+    pub fn write(&mut self) {
+        let lost = self.lost.swap(0, Ordering::Relaxed);
+        if lost > 0 {
+            let mut line = Line::new("lost");
+            line.number("lines", lost);
+            self.batch.extend_from_slice(&line.finish());
+            // If it cannot be written, these are told the next time.
+            self.lines += lost;
+        }
+        let lines = mem::take(&mut self.lines);
+        if self.batch.is_empty() {
+            return;
+        }
+        let written = self.file.write(&self.batch);
+        if let Err(short) = &written {
+            self.lost.fetch_add(lines.saturating_sub(short.lines), Ordering::Relaxed);
+        }
+        self.batch.clear();
+        self.say(written.map_err(|short| short.error));
+    }
+
+    fn reopen(&mut self) {
+        self.write();
+        if let Err(error) = self.file.reopen() {
+            let path = self.file.path().display();
+            tracing::error!(
+                %path,
+                "the audit log is not opened anew, and goes on in the file that is open: {error}"
+            );
+        }
+    }
+
+    /// The first failure, and that it is over.
+    fn say(&mut self, outcome: io::Result<()>) {
+        let path = self.file.path().display();
+        match outcome {
+            Err(error) if !self.has_failed => {
+                tracing::error!(%path, "the audit log cannot be written, and lines are lost: {error}");
+                self.has_failed = true;
+            }
+            Ok(()) if self.has_failed => {
+                tracing::info!(%path, "the audit log is written again");
+                self.has_failed = false;
+            }
+            _ => {}
+        }
+    }
+}
+
+const BATCH_BYTES: usize = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::file;
+
+    #[test]
+    fn losses_are_told_in_the_file_and_kept_where_it_cannot_be_written() {
+        let folder = file::fresh_folder("losses");
+        let path = folder.join("audit");
+        let lost = Arc::new(AtomicU64::new(3));
+        let mut journal = Journal::new(AuditFile::open(&path, 1 << 20, 1).expect("a file of ours"), &lost);
+        journal.take(b"{\"a\":1}\n");
+        journal.write();
+        let text = std::fs::read_to_string(&path).expect("it was written");
+        assert!(text.starts_with("{\"a\":1}\n") && text.contains("\"event\":\"lost\",\"lines\":3"), "{text}");
+        assert_eq!(lost.load(Ordering::Relaxed), 0);
+        std::fs::remove_dir_all(folder).expect("ours");
+    }
+}
