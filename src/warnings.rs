@@ -11,6 +11,8 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use runtime::Place;
+
 use crate::{
     config::{Address, Admittance, Anonymous, Authentication, Settings, Way, Ways, moment},
     listen::{self, Entrance},
@@ -30,6 +32,7 @@ pub fn of_settings(settings: &Settings, numbers: &Numbers) -> Vec<String> {
     let strangers = open.filter_map(|entrance| stranger(settings, entrance));
     once(
         strangers
+            .chain(believed(numbers))
             .chain(in_clear(settings))
             .chain(idle(settings, numbers))
             .chain(vain::sentences(settings, numbers)),
@@ -106,6 +109,21 @@ fn stranger(settings: &Settings, entrance: &Entrance) -> Option<String> {
     }
 }
 
+/// At a socket in the file system its mode says who is a proxy.
+fn believed(numbers: &Numbers) -> impl Iterator<Item = String> {
+    let is_believed = |entrance: &&Entrance| {
+        let Entrance { listener, place, .. } = entrance;
+        let is_for_all = matches!(place, Place::Unix { mode, .. } if mode & 0o002 != 0);
+        is_for_all && !listener.proxy_protocol_from.is_empty()
+    };
+    numbers.open().filter(is_believed).map(|Entrance { address, .. }| {
+        format!(
+            "everybody on this machine may open {address} (socket_mode) and is believed there as a proxy, whatever address it \
+             says (proxy_protocol_from): give the socket a group and the mode 0660"
+        )
+    })
+}
+
 /// Who is asked over a network without TLS.
 fn in_clear(settings: &Settings) -> Vec<String> {
     let Authentication { http_url, jwt_keys, .. } = &settings.authentication;
@@ -153,6 +171,24 @@ fn bans(settings: &Settings, now_s: u64) -> impl Iterator<Item = String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Listener;
+
+    #[test]
+    fn a_socket_where_everybody_is_believed_as_a_proxy_is_named() {
+        let of = |mode, proxies: &[&str]| {
+            let address = Address::parse("unix:///run/mqtt.sock").expect("an address");
+            let proxy_protocol_from = proxies.iter().map(|text| text.parse().expect("a network")).collect();
+            let listener = Listener { socket_mode: mode, proxy_protocol_from, ..Listener::at(address) };
+            let listen = listen::resolve(vec![listener], false).expect("a place");
+            believed(&Numbers::first(listen.entrances)).collect::<Vec<String>>()
+        };
+        let told = of(0o666, &["127.0.0.1"]);
+        assert!(
+            told.len() == 1
+                && told[0].starts_with("everybody on this machine may open unix:///run/mqtt.sock")
+        );
+        assert!(of(0o660, &["127.0.0.1"]).is_empty() && of(0o666, &[]).is_empty());
+    }
 
     #[test]
     fn who_is_asked_over_a_network_without_tls_is_named() {
