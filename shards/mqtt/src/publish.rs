@@ -44,7 +44,7 @@ impl<'a> Publish<'a> {
     }
 
     /// `expected` is a topic that may well come and is a topic name: the same bytes need no check of their own.
-    #[inline]
+    #[inline(always)]
     pub fn decode_expecting(
         frame: &Frame<'a>,
         version: Version,
@@ -84,11 +84,13 @@ fn decode_flags(flags: u8) -> Result<(bool, QoS, bool), Violation> {
     Ok((dup, qos, flags & RETAIN != 0))
 }
 
-#[inline]
+#[inline(always)]
 fn decode_topic<'a>(bytes: &'a [u8], expected: &'a str) -> Result<&'a str, Violation> {
-    if bytes == expected.as_bytes() {
-        return Ok(expected);
-    }
+    if bytes == expected.as_bytes() { Ok(expected) } else { decode_unexpected(bytes) }
+}
+
+#[inline(never)]
+fn decode_unexpected(bytes: &[u8]) -> Result<&str, Violation> {
     if has_wildcard_or_nul(bytes) {
         return Err(wrong_topic(bytes));
     }

@@ -4,6 +4,7 @@
 //! publication and one ring of its bell.
 
 mod storing;
+mod timing;
 
 use std::{collections::BTreeSet, io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -158,18 +159,6 @@ impl<B: Brain> Worker<B> {
             }
         }
         Ok(())
-    }
-
-    /// One look at the clock for all messages of the turn.
-    fn time_turn(&mut self) {
-        self.ended_at = self.clock.now();
-        let took = self.ended_at.since(self.now);
-        self.timings.turn.record(took, 1);
-        let publish_received = self.brain.counters().publish_received;
-        let before = std::mem::replace(&mut self.publish_received, publish_received);
-        if publish_received > before {
-            self.timings.routing.record(took, publish_received - before);
-        }
     }
 
     fn turn(&mut self) -> Result<(), Breakdown> {

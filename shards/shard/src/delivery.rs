@@ -5,7 +5,7 @@
 use mqtt::{Ack, Alias, Forward, Packet, PacketId, QoS, Version};
 
 use crate::{
-    Cause, Effect, Instant, Note, Outgoing, QueueFull, Shard, What,
+    Cause, Effect, IS_WATCHED, Instant, Note, Outgoing, QueueFull, Shard, What,
     confirm::Needs,
     connection::{Aliases, Connection},
     keys::SessionKey,
@@ -69,11 +69,12 @@ impl Shard {
         carried: &mut Carried<'_>,
         turn: &mut Turn<'_>,
     ) -> bool {
-        let conn = self.sessions[key].conn.expect("only a connected client is sent to");
-        let Some(topic) = self.seen_topic(conn, carried.parts.topic) else {
+        let Some(topic) = self.seen_by(key, carried.parts.topic) else {
             self.lose(key, Cause::BeyondMount, carried.parts.topic, turn.now);
             return false;
         };
+        let session = &mut self.sessions[key];
+        let conn = session.conn.expect("only a connected client is sent to");
         let connection = self.connections.get_mut(conn).expect("a session's connection is in the table");
         let delivery = sending.delivery;
         let mut forward = make_forward(connection.version, sending, &carried.parts, turn.now);
@@ -110,17 +111,18 @@ impl Shard {
             }
         }
         let bytes = outbox.len() - before;
+        outbox.packets += 1;
         self.unsent_bytes += bytes;
-        self.counters.publish_sent += 1;
-        self.counters.packets_sent += 1;
-        self.counters.publish_bytes_sent += carried.parts.payload.len() as u64;
+        if IS_WATCHED {
+            self.counters.publish_sent += 1;
+            self.counters.publish_bytes_sent += carried.parts.payload.len() as u64;
+        }
         let is_metered = connection.meters().is_some();
         let flags = u8::from(sending.dup) << 3 | (delivery.qos as u8) << 1 | u8::from(delivery.retain);
         let topic = carried.parts.topic;
-        self.record(key, || {
-            Entry::publish(Direction::Sent, turn.now, bytes, sending.packet_id, flags, topic)
-        });
-        if self.taps.is_some() {
+        let entry = Entry::publish(Direction::Sent, turn.now, bytes, sending.packet_id, flags);
+        self.recording.publish(&mut session.recorder, entry, topic, delivery.topic);
+        if self.is_tapped() {
             self.tap_sent(conn, key, begin, topic, carried.parts.payload, turn);
         }
         if is_metered {

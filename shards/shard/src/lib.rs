@@ -62,6 +62,7 @@ mod rates;
 mod receive;
 mod reconfiguring;
 mod recorder;
+mod recording;
 mod regranting;
 mod renewing;
 mod replay;
@@ -130,3 +131,6 @@ pub use store::{Batch, Fetch, Piece};
 pub use tap::{TapFilter, TapOrder, TapRead, Tapped};
 pub use time::Instant;
 pub use why::{Because, Outcome, Says, Step, Why};
+
+/// Without it what messages cost can be compared: see `benches/watching`.
+pub const IS_WATCHED: bool = !cfg!(feature = "unwatched");

@@ -1,7 +1,7 @@
 //! Who loses a message, and what is told of it to whoever asks.
 
 use crate::{
-    Cause, Instant, Look, Seen, Shard,
+    Cause, IS_WATCHED, Instant, Look, Seen, Shard,
     keys::SessionKey,
     look::{ClientLost, FreshLoss, Loss, OtherLosses, Page, PrefixLost},
     losses::{ClientLosses, Lost, Sums},
@@ -10,11 +10,16 @@ use crate::{
 
 impl Shard {
     /// One message to this client is lost.
+    #[cold]
     pub(crate) fn lose(&mut self, key: SessionKey, cause: Cause, topic: &str, now: Instant) {
         self.lose_some(key, cause, topic, 1, now);
     }
 
+    #[cold]
     pub(crate) fn lose_some(&mut self, key: SessionKey, cause: Cause, topic: &str, count: u64, now: Instant) {
+        if !IS_WATCHED {
+            return;
+        }
         *cause.count(&mut self.counters) += count;
         let lost = Lost { cause, count, first: now, last: now };
         self.losses.add(Some(&self.sessions[key].client_id), topic, lost);

@@ -61,8 +61,13 @@ impl Shard {
     }
 
     /// What the client calls the topic. None: it is nothing that the client can see.
-    pub(crate) fn seen_topic<'t>(&self, conn: ConnId, topic: &'t str) -> Option<&'t str> {
-        match self.mount_of(conn) {
+    #[inline(always)]
+    pub(crate) fn seen_by<'t>(&self, key: SessionKey, topic: &'t str) -> Option<&'t str> {
+        if self.has_mounts { self.seen_beneath_mount(key, topic) } else { Some(topic) }
+    }
+
+    fn seen_beneath_mount<'t>(&self, key: SessionKey, topic: &'t str) -> Option<&'t str> {
+        match self.sessions[key].conn.and_then(|conn| self.mount_of(conn)) {
             None => Some(topic),
             Some(mount) => seen(&mount, topic),
         }

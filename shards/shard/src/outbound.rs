@@ -35,7 +35,7 @@ impl Queued {
     }
 
     pub fn delivery(&self) -> Delivery<'_> {
-        Delivery { qos: self.qos, retain: self.retain, subscription_ids: &self.subscription_ids }
+        Delivery { qos: self.qos, retain: self.retain, subscription_ids: &self.subscription_ids, topic: None }
     }
 
     /// Of a message that has its number.

@@ -14,6 +14,8 @@ pub struct Outgoing {
     /// Each payload stands before the byte at its position.
     shared: Vec<(usize, Message)>,
     shared_len: usize,
+    /// How many there are in it.
+    pub packets: u64,
 }
 
 impl Outgoing {
@@ -61,6 +63,7 @@ impl Outgoing {
         self.bytes.clear();
         self.shared = Vec::new();
         self.shared_len = 0;
+        self.packets = 0;
     }
 
     pub fn capacity(&self) -> usize {

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::{Instant, losses::prefix};
+use crate::{IS_WATCHED, Instant, losses::prefix};
 
 /// The prefixes of one shard.
 #[derive(Default)]
@@ -73,11 +73,12 @@ impl Prefixes {
     #[inline]
     pub fn see(&mut self, topic: &str, hash: u64, now: Instant) {
         let hash = mixed(hash);
-        if hash.is_multiple_of(SAMPLED) {
+        if IS_WATCHED && hash.is_multiple_of(SAMPLED) {
             self.sight(prefix(topic), hash / SAMPLED, now);
         }
     }
 
+    #[inline(never)]
     fn sight(&mut self, prefix: &str, hash: u64, now: Instant) {
         let of_prefix = prefix.bytes().fold(0, |sum: u64, byte| mixed(sum ^ u64::from(byte)));
         let at = self.0.iter().position(|entry| entry.hash == of_prefix && *entry.prefix == *prefix);

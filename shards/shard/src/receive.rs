@@ -112,20 +112,23 @@ impl Shard {
             self.on_violation(conn, violation, turn);
             return bytes.len();
         }
-        let mut pass = None;
-        let used = self.consume_frames(conn, bytes, &mut pass, turn);
+        let session = self.connections.get(conn).and_then(Connection::session);
+        let (mut pass, mut packets) = (None, 0);
+        let used = self.consume_frames(conn, bytes, &mut pass, &mut packets, turn);
+        self.count_received(session, packets, used);
         if let Some(pass) = pass {
             self.settle(conn, &pass, turn);
         }
         used
     }
 
-    /// `pass` is there as soon as the connection has to keep to some rate.
+    /// `pass` is there as soon as the connection has to keep to some rate; `packets` are those that were handled.
     fn consume_frames(
         &mut self,
         conn: ConnId,
         bytes: &[u8],
         pass: &mut Option<Pass>,
+        packets: &mut u64,
         turn: &mut Turn<'_>,
     ) -> usize {
         let mut at = 0;
@@ -180,7 +183,7 @@ impl Shard {
                         // A CONNECT that waits for room in the mesh: it will be looked at again.
                         return at;
                     }
-                    self.counters.packets_received += 1;
+                    *packets += 1;
                     at += frame.size;
                 }
                 Err(violation) => {
@@ -213,11 +216,11 @@ impl Shard {
         connection.heard_at = turn.now;
         let version = connection.version;
         let session = connection.session().expect("only a connected client gets here");
-        if self.taps.is_some() {
+        if self.is_tapped() {
             self.tap_received(conn, session, frame, turn.now);
         }
         if frame.kind != PacketKind::Publish {
-            self.record(session, || Entry::other(Direction::Received, turn.now, frame.bytes));
+            self.record(session, Entry::other(Direction::Received, turn.now, frame.bytes));
         }
         match frame.kind {
             PacketKind::Publish => {
@@ -230,7 +233,7 @@ impl Shard {
                     known: recent.clone().filter(|known| std::ptr::eq(&*known.topic, publish.topic)),
                     ..Way::default()
                 };
-                self.record_publish(conn, session, frame, &publish, turn.now);
+                self.record_received(conn, session, frame, &publish, way.known.as_deref(), turn.now);
                 return self.on_publish(conn, session, &publish, way, turn);
             }
             PacketKind::Puback => self.on_puback(session, &Ack::decode(frame, version)?, turn),
@@ -240,43 +243,6 @@ impl Shard {
             _ => return self.on_packet(conn, session, &mqtt::decode(frame, version)?, turn),
         }
         Ok(())
-    }
-
-    fn record_publish(
-        &mut self,
-        conn: ConnId,
-        session: SessionKey,
-        frame: &Frame<'_>,
-        publish: &Publish<'_>,
-        now: Instant,
-    ) {
-        if self.config.limits.recorded_packets == 0 {
-            return;
-        }
-        let alias = publish.properties.topic_alias.filter(|_| publish.topic.is_empty());
-        let topic = alias.and_then(|alias| self.inbound_alias(conn, alias)).unwrap_or(publish.topic);
-        let (bytes, id) = (frame.size, publish.packet_id);
-        let entry = Entry::publish(Direction::Received, now, bytes, id, frame.flags, topic);
-        self.record(session, || entry);
-    }
-
-    fn inbound_alias(&self, conn: ConnId, alias: u16) -> Option<&str> {
-        self.connections.get(conn)?.aliases.as_ref()?.inbound.get(&alias).map(|topic| &**topic)
-    }
-
-    /// Remembers a packet of the client's.
-    #[inline]
-    pub(crate) fn record(&mut self, session: SessionKey, entry: impl FnOnce() -> Entry) {
-        let most = self.config.limits.recorded_packets;
-        if most > 0
-            && let Some(session) = self.sessions.get_mut(session)
-        {
-            let entry = entry();
-            // What every idle client says and hears is not worth the memory.
-            if session.recorder.is_some() || !entry.is_idle_talk() {
-                session.recorder.get_or_insert_default().push(entry, most);
-            }
-        }
     }
 
     /// The packets that do not come with every message.
@@ -316,19 +282,19 @@ impl Shard {
             self.dirty.push(conn);
         }
         let session = connection.session();
-        let recorded = session.filter(|_| self.config.limits.recorded_packets > 0);
         let outbox = connection.outbox(turn.effects);
         let before = outbox.len();
         // What does not fit even in its shortest form cannot be said to this client. [MQTT-3.1.2-24]
         let begin = outbox.bytes.len();
         packet.encode_within(version, packet_bytes_max, &mut outbox.bytes);
-        self.unsent_bytes += outbox.len() - before;
-        self.counters.packets_sent += u64::from(outbox.len() > before);
-        if let Some(session) = recorded {
+        let bytes = outbox.len() - before;
+        outbox.packets += u64::from(bytes > 0);
+        self.unsent_bytes += bytes;
+        if let Some(session) = session {
             let entry = Entry::other(Direction::Sent, turn.now, &outbox.bytes[begin..]);
-            self.record(session, || entry);
+            self.record(session, entry);
         }
-        if self.taps.is_some()
+        if self.is_tapped()
             && !matches!(packet, Packet::Auth(_))
             && let Some(session) = session
         {

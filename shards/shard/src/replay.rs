@@ -279,6 +279,7 @@ impl Shard {
             qos: subscription.options.qos.min(message.qos()),
             retain: true,
             subscription_ids: if subscription.subscription_id == 0 { &[] } else { &id },
+            topic: None,
         };
         // In a queue that is stored it is a message of its own.
         if self.is_kept(key) {

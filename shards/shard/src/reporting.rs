@@ -93,7 +93,7 @@ impl Shard {
         };
         let id = [subscription_id];
         let subscription_ids = if subscription_id == 0 { &[][..] } else { &id };
-        let delivery = &Delivery { qos: QoS::AtMostOnce, retain: false, subscription_ids };
+        let delivery = &Delivery { qos: QoS::AtMostOnce, retain: false, subscription_ids, topic: None };
         let sending = Sending { delivery, packet_id: None, dup: false };
         self.transmit(key, &sending, &mut Carried::new(parts), turn);
     }

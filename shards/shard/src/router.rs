@@ -14,12 +14,13 @@ use crate::{
     message::{Parts, RetainedId},
     post::Posted,
     publish::is_of_server,
+    recorder::Topic,
     retained::Set,
     routes::{Known, Route},
     session::Delivery,
     source::Source,
     store::{Companion, bodies::BodyId, entry::SUBSCRIPTION_IDS_MAX},
-    trie::{Matches, Subscription},
+    trie::Subscription,
     turn::Turn,
 };
 
@@ -214,6 +215,7 @@ impl Shard {
         self.keep_message(carried);
     }
 
+    #[inline(always)]
     fn route_of(&mut self, carried: &mut Carried<'_>, now: Instant) -> Route {
         match carried.route.take() {
             Some(known) => Route::Known(known),
@@ -221,6 +223,7 @@ impl Shard {
         }
     }
 
+    #[inline(never)]
     fn route(&mut self, topic: &str, now: Instant) -> Route {
         let hash = self.placement.hash(topic);
         self.prefixes.see(topic, hash, now);
@@ -232,17 +235,17 @@ impl Shard {
     fn deliver_to_matches(
         &mut self,
         publisher: Option<SessionKey>,
-        matches: &Matches,
+        route: &Route,
         carried: &mut Carried<'_>,
         turn: &mut Turn<'_>,
     ) {
         let in_part = carried.handshake.filter(|handshake| self.handshakes.is_in_part(*handshake));
-        for subscriptions in matches.local.chunk_by(|one, other| one.session == other.session) {
+        for subscriptions in route.local.chunk_by(|one, other| one.session == other.session) {
             let session = self.sessions[subscriptions[0].session].id;
             if in_part.is_some_and(|handshake| self.handshakes.has_got(handshake, session)) {
                 continue;
             }
-            self.deliver_to_subscriber(publisher, subscriptions, carried, turn);
+            self.deliver_to_subscriber(publisher, subscriptions, route.shown(), carried, turn);
         }
     }
 
@@ -250,6 +253,7 @@ impl Shard {
         &mut self,
         publisher: Option<SessionKey>,
         subscriptions: &[Subscription],
+        topic: Option<&Topic>,
         carried: &mut Carried<'_>,
         turn: &mut Turn<'_>,
     ) {
@@ -279,7 +283,7 @@ impl Shard {
         let mut ids_left = &subscription_ids[..];
         loop {
             let (subscription_ids, others) = ids_left.split_at(ids_left.len().min(SUBSCRIPTION_IDS_MAX));
-            self.deliver(session, &Delivery { qos, retain, subscription_ids }, carried, turn);
+            self.deliver(session, &Delivery { qos, retain, subscription_ids, topic }, carried, turn);
             self.keep_part(carried);
             // Overlapping subscriptions may be served with further copies: what one cannot name, the next one does.
             ids_left = others;

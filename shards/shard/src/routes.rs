@@ -2,7 +2,10 @@
 
 use std::{ops::Deref, rc::Rc};
 
-use crate::trie::{Matches, Trie};
+use crate::{
+    recorder::Topic,
+    trie::{Matches, Trie},
+};
 
 /// One slot per hash of a topic. A topic is remembered when it comes for the second time in a row to its slot, so that
 /// topics that come once cost a comparison and no memory.
@@ -26,12 +29,34 @@ struct Slot {
 pub(crate) struct Known {
     pub topic: Box<str>,
     matches: Matches,
+    shown: Topic,
+}
+
+impl Known {
+    fn new(topic: &str, matches: Matches) -> Known {
+        Known { topic: topic.into(), matches, shown: Topic::new(topic) }
+    }
+
+    /// The topic for whoever remembers it.
+    #[inline(always)]
+    pub fn shown(&self) -> &Topic {
+        &self.shown
+    }
 }
 
 /// Where a topic leads. Goes back with `put_back`.
 pub(crate) enum Route {
     Known(Rc<Known>),
     Found(Matches),
+}
+
+impl Route {
+    pub fn shown(&self) -> Option<&Topic> {
+        match self {
+            Route::Known(known) => Some(&known.shown),
+            Route::Found(_) => None,
+        }
+    }
 }
 
 impl Deref for Route {
@@ -82,7 +107,7 @@ impl Routes {
         slot.generation = trie.generation();
         slot.known = None;
         if is_second && found.local.len() <= SUBSCRIBERS_MAX && topic.len() <= TOPIC_BYTES_MAX {
-            slot.known = Some(Rc::new(Known { topic: topic.into(), matches: found.clone() }));
+            slot.known = Some(Rc::new(Known::new(topic, found.clone())));
         }
         Route::Found(found)
     }

@@ -7,8 +7,15 @@ use mqtt::QoS;
 use slab::Slab;
 
 use crate::{
-    ConnId, Instant, filters::Filters, keys::SessionKey, outbound::Outbound, packet_ids::PacketIds,
-    recorder::Recorder, replay::Replays, store::entry::SessionId, wills::Will,
+    ConnId, Instant,
+    filters::Filters,
+    keys::SessionKey,
+    outbound::Outbound,
+    packet_ids::PacketIds,
+    recorder::{Recorder, Topic},
+    replay::Replays,
+    store::entry::SessionId,
+    wills::Will,
 };
 
 /// An idle session owns its client id and its filters and nothing else: the boxes come with traffic and go with it.
@@ -148,6 +155,10 @@ impl Sessions {
         self.slab.get_mut(key.index())
     }
 
+    pub fn recorder(&mut self, key: SessionKey) -> Option<&mut Recorder> {
+        self.slab.get_mut(key.index())?.recorder.as_deref_mut()
+    }
+
     /// No session has a key from here on.
     pub fn slots(&self) -> u32 {
         u32::try_from(self.armed.len()).expect("a slot is made from a key")
@@ -183,6 +194,8 @@ pub(crate) struct Delivery<'a> {
     pub qos: QoS,
     pub retain: bool,
     pub subscription_ids: &'a [u32],
+    /// The topic's text for whoever remembers it, where there is one already.
+    pub topic: Option<&'a Topic>,
 }
 
 const _: () = assert!(size_of::<Session>() <= 168, "an idle session stays small");

@@ -28,6 +28,7 @@ use crate::{
     post::Post,
     prefixes::Prefixes,
     random::Random,
+    recording::{Recording, count_sent},
     regranting::Revising,
     replay::{Asker, REPLAY_PAGES_PER_TICK},
     reporting::Watch,
@@ -54,6 +55,7 @@ pub struct Shard {
     pub(crate) losses: Losses,
     /// Of topics that are published.
     pub(crate) prefixes: Prefixes,
+    pub(crate) recording: Recording,
     /// None where nobody looks on.
     pub(crate) taps: Option<Box<Taps>>,
     /// Sessions whose clients are told of their losses.
@@ -174,6 +176,7 @@ impl Shard {
             crossing: Histogram::default(),
             losses: Losses::new(seed),
             prefixes: Prefixes::default(),
+            recording: Recording::new(config.limits.recorded_packets),
             taps: None,
             watches: HashMap::with_hasher(hasher.clone()),
             connections: Connections::default(),
@@ -415,7 +418,8 @@ impl Shard {
             if let Some(outgoing) = ready {
                 connection.sending = true;
                 connection.sending_bytes = u32::try_from(outgoing.len()).unwrap_or(u32::MAX);
-                self.counters.bytes_sent += outgoing.len() as u64;
+                let recorder = connection.session().and_then(|session| self.sessions.recorder(session));
+                count_sent(&mut self.counters, recorder, &outgoing);
                 turn.push(Effect::Send { conn, bytes: outgoing });
             }
             if connection.held.is_some() || connection.outbox.is_some() {

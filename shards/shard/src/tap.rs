@@ -165,12 +165,10 @@ impl Passing<'_> {
         let [head, rest] = self.bytes;
         let len = head.len() + rest.len();
         let entry = match self.kind()? {
-            PacketKind::Publish => {
-                Entry::publish(self.direction, now, len, packet_id(head), head[0] & 15, "")
-            }
+            PacketKind::Publish => Entry::publish(self.direction, now, len, packet_id(head), head[0] & 15),
             _ => Entry::other(self.direction, now, head),
         };
-        let packet = Recorded { topic: self.topic.into(), ..entry.recorded(now)? };
+        let packet = entry.recorded(now, self.topic)?;
         let most = if wants_bytes { RAW_BYTES_MAX } else { 0 };
         let bytes = head.iter().chain(rest).take(most).copied().collect();
         let client_id = Arc::clone(self.client_id);

@@ -3,7 +3,7 @@
 use mqtt::{Frame, PacketKind};
 
 use crate::{
-    ConnId, Direction, Instant, Shard,
+    ConnId, Direction, IS_WATCHED, Instant, Shard,
     keys::SessionKey,
     shard::Deadline,
     tap::{Passing, TapOrder, TapRead, UNREAD_MAX},
@@ -36,7 +36,13 @@ impl Shard {
         }
     }
 
+    #[inline(always)]
+    pub(crate) fn is_tapped(&self) -> bool {
+        IS_WATCHED && self.taps.is_some()
+    }
+
     /// What was put into the client's outbox from `begin` on. A payload that goes out from the message itself stands apart.
+    #[cold]
     pub(crate) fn tap_sent(
         &mut self,
         conn: ConnId,
@@ -65,6 +71,7 @@ impl Shard {
         }
     }
 
+    #[cold]
     pub(crate) fn tap_received(
         &mut self,
         conn: ConnId,

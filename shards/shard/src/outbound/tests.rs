@@ -66,7 +66,7 @@ fn queued(number: u32, qos: QoS) -> Queued {
         forwarded: &[],
         payload: &payload,
     };
-    Queued::new(Message::new(&parts), &Delivery { qos, retain: false, subscription_ids: &[] })
+    Queued::new(Message::new(&parts), &Delivery { qos, retain: false, subscription_ids: &[], topic: None })
 }
 
 fn number_in(queued: &Queued) -> u32 {

@@ -127,6 +127,7 @@ impl Shard {
             qos: qos.min(member.options.qos),
             retain: shared.message.retain() && member.options.retain_as_published,
             subscription_ids: if member.subscription_id == 0 { &[] } else { &id },
+            topic: None,
         };
         self.deliver(member.session, &delivery, &mut Carried::of(&shared.message), turn);
         if shared.handshake.is_some() && self.is_kept(member.session) && delivery.qos != QoS::AtMostOnce {
