@@ -10,7 +10,7 @@ use crate::{
     connection::{Aliases, Connection},
     keys::SessionKey,
     message::Parts,
-    outbound::{Again, First, Popped, Queued, Taken},
+    outbound::{Again, First, Outbound, Popped, Queued, Taken},
     outgoing::{SHARED_PAYLOAD_BYTES_MIN, SHARED_PAYLOADS_MAX},
     recorder::{Direction, Entry},
     router::Carried,
@@ -133,6 +133,9 @@ impl Shard {
 
     pub(crate) fn enqueue(&mut self, key: SessionKey, mut queued: Queued, turn: &mut Turn<'_>) {
         let weight = queued.weight();
+        if takers!(self).queue_lacks(key, weight).is_some() {
+            self.drop_expired(key, turn);
+        }
         while let Some(cause) = takers!(self).queue_lacks(key, weight) {
             self.note_loss(key, turn);
             match self.oldest_that_gives_way(key, weight) {
@@ -148,8 +151,25 @@ impl Shard {
         let window = self.queue_window(key);
         self.sessions[key].outbound().number(&mut queued);
         self.keep_queued(key, &queued);
+        let expires = queued.message.expires_at().is_some();
         self.sessions[key].outbound().queue.push(queued, window);
         self.note_spilling(key);
+        if expires && let Some(due_at) = self.sessions[key].due_at() {
+            self.arm_session(key, due_at, turn);
+        }
+    }
+
+    /// [MQTT-3.3.2-5] What nobody may get any more takes no room from what they may.
+    pub(crate) fn drop_expired(&mut self, key: SessionKey, turn: &mut Turn<'_>) {
+        let is_due = |outbound: &Outbound| outbound.queue.expiry_look_at().is_some_and(|at| at <= turn.now);
+        if !self.sessions[key].outbound.as_deref().is_some_and(is_due) {
+            return;
+        }
+        let expired = self.with_outbound(key, |outbound, _| outbound.drop_expired(turn.now));
+        for popped in &expired {
+            self.lose_popped(key, Cause::Expired, popped, turn.now);
+            self.give_up(key, popped);
+        }
     }
 
     /// None: it is the newest that is dropped. Nothing is sacrificed for a message that could not be queued even then.

@@ -209,12 +209,10 @@ impl Shard {
         if will == WillFate::Discard {
             self.will_bytes -= session.will.take().map_or(0, |will| will.message.weight());
         }
-        if !keeps_qos0 && let Some(outbound) = session.outbound.as_mut() {
-            let (dropped, weight) = outbound.queue.drop_qos0();
-            self.queued_bytes -= weight;
-            self.queued_messages -= dropped.len();
-            for message in dropped {
-                self.lose(key, Cause::OfflineQos0, message.topic(), turn.now);
+        if !keeps_qos0 && session.outbound.is_some() {
+            let dropped = self.with_outbound(key, |outbound, _| outbound.queue.drop_qos0());
+            for popped in &dropped {
+                self.lose_popped(key, Cause::OfflineQos0, popped, turn.now);
             }
         }
         self.sessions[key].rest();
@@ -272,6 +270,7 @@ impl Shard {
         if due(session.will.as_ref().and_then(|will| will.due_at)) {
             self.publish_will(key, turn);
         }
+        self.drop_expired(key, turn);
         let Some(due_at) = self.sessions[key].due_at() else { return };
         self.arm_session(key, due_at, turn);
     }

@@ -8,7 +8,7 @@ mod queue;
 use mqtt::{PacketId, QoS};
 use smallvec::SmallVec;
 
-use crate::{Message, session::Delivery, store::bodies::BodyId};
+use crate::{Instant, Message, session::Delivery, store::bodies::BodyId};
 pub(crate) use inflight::{Again, Inflight, State, Taken};
 pub(crate) use queue::{Away, First, Popped, Queue};
 
@@ -119,10 +119,20 @@ impl Outbound {
 
     pub fn pop(&mut self) -> Option<Popped> {
         let popped = self.queue.pop()?;
+        self.note_room();
+        Some(popped)
+    }
+
+    pub fn drop_expired(&mut self, now: Instant) -> Vec<Popped> {
+        let expired = self.queue.drop_expired(now);
+        self.note_room();
+        expired
+    }
+
+    fn note_room(&mut self) {
         if self.queue.is_empty() {
             self.loss_noted = false;
         }
-        Some(popped)
     }
 
     /// The message with this number, if the store alone has it.

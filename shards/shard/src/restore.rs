@@ -171,8 +171,8 @@ impl Shard {
             outbound.set_maybe_sent(maybe_sent);
             for &(number, owed) in queue {
                 let has_id = outbound.inflight.has_id_for(number);
-                let (body, bytes, qos) = match owed {
-                    Owed::Message { body, bytes, qos } => (body, bytes, qos),
+                let (body, bytes, qos, expires_at) = match owed {
+                    Owed::Message { body, bytes, qos, expires_at } => (body, bytes, qos, expires_at),
                     // Without an id it was not in flight together with the oldest: what ended that one is lost.
                     Owed::Released if !has_id => continue,
                     Owed::Released => {
@@ -185,7 +185,7 @@ impl Shard {
                     inflight_left = inflight_left.saturating_sub(1);
                     outbound.inflight.restore(number, State::Away { body, bytes, qos });
                 } else {
-                    outbound.queue.restore(Away { number, body, bytes });
+                    outbound.queue.restore(Away { number, body, bytes }, expires_at);
                 }
             }
         });

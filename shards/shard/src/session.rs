@@ -64,10 +64,8 @@ impl Session {
     /// The next thing that time does to this session.
     pub fn due_at(&self) -> Option<Instant> {
         let will_at = self.will.as_ref().and_then(|will| will.due_at);
-        match (self.ends_at, will_at) {
-            (Some(end), Some(will)) => Some(end.min(will)),
-            (end, will) => end.or(will),
-        }
+        let expiry_at = self.outbound.as_ref().and_then(|outbound| outbound.queue.expiry_look_at());
+        [self.ends_at, will_at, expiry_at].into_iter().flatten().min()
     }
 
     pub fn outbound(&mut self) -> &mut Outbound {

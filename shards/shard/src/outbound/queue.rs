@@ -1,12 +1,15 @@
 //! What waits for one client: the oldest messages in memory, and behind them a rest, of which the store alone has what it
 //! has stored.
 
-use std::collections::VecDeque;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use mqtt::QoS;
 
 use super::Queued;
-use crate::{Message, store::bodies::BodyId};
+use crate::{Instant, store::bodies::BodyId};
 
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
@@ -23,6 +26,10 @@ pub(crate) struct Queue {
     rest_weight: usize,
     /// Bytes of messages that the store alone has.
     away_bytes: usize,
+    /// When those expire that the store alone has, of those that do: by their numbers.
+    away_expiries: BTreeMap<u64, Instant>,
+    /// Nothing that expires has to be looked at before.
+    expiry_look_at: Option<Instant>,
 }
 
 /// Small, since it is what a queue without end costs.
@@ -46,6 +53,12 @@ pub(crate) struct Away {
 pub(crate) enum Popped {
     Here(Queued),
     Away(Away),
+}
+
+/// A message at some place of a queue: one that is elsewhere by its number.
+enum Waiting<'a> {
+    Here(&'a Queued),
+    Away(u64),
 }
 
 /// The message that is sent next.
@@ -89,6 +102,7 @@ impl Queue {
     pub fn push(&mut self, queued: Queued, window: usize) {
         let weight = queued.weight();
         self.last_number = queued.number;
+        self.note_expiry(queued.message.expires_at());
         if self.rest.is_empty() && self.front_weight + weight <= window {
             self.front_weight += weight;
             self.front.push_back(queued);
@@ -100,8 +114,10 @@ impl Queue {
     }
 
     /// What an earlier life of the broker has stored. Messages come in the order of their numbers.
-    pub fn restore(&mut self, Away { number, body, bytes }: Away) {
+    pub fn restore(&mut self, Away { number, body, bytes }: Away, expires_at: Option<Instant>) {
         self.last_number = number;
+        self.note_expiry(expires_at);
+        self.away_expiries.extend(expires_at.map(|at| (number, at)));
         self.rest.push_back(Item::Away { number_low: number as u32, body, bytes });
         self.rest_weight += AWAY_WEIGHT;
         self.away_bytes += bytes as usize;
@@ -130,18 +146,16 @@ impl Queue {
         self.ready = self.ready.saturating_sub(1);
         self.unseen = self.unseen.min(self.rest.len());
         self.rest_weight -= item.weight();
-        Some(match item {
-            Item::Here(queued) => Popped::Here(*queued),
-            Item::Away { number_low, body, bytes } => {
-                self.away_bytes -= bytes as usize;
-                Popped::Away(Away { number: self.whole(number_low), body, bytes })
-            }
-        })
+        let popped = item.popped(self.last_number);
+        if let Popped::Away(away) = &popped {
+            self.away_bytes -= away.bytes as usize;
+            self.away_expiries.remove(&away.number);
+        }
+        Some(popped)
     }
 
-    /// No queue is so long that the lower half of a number does not tell it.
     fn whole(&self, number_low: u32) -> u64 {
-        self.last_number - u64::from((self.last_number as u32).wrapping_sub(number_low))
+        whole(self.last_number, number_low)
     }
 
     fn number(&self, item: &Item) -> u64 {
@@ -241,6 +255,7 @@ impl Queue {
         if !is_stored(body) {
             return false;
         }
+        self.away_expiries.extend(queued.message.expires_at().map(|at| (queued.number, at)));
         self.rest_weight = self.rest_weight - queued.weight() + AWAY_WEIGHT;
         self.away_bytes += bytes;
         self.ready = self.ready.min(at);
@@ -301,6 +316,7 @@ impl Queue {
         let at = self.place(queued.number).expect("the caller has asked whether it is away");
         self.rest_weight = self.rest_weight + queued.weight() - AWAY_WEIGHT;
         self.away_bytes -= queued.message.bytes();
+        self.away_expiries.remove(&queued.number);
         self.rest[at] = Item::Here(Box::new(queued));
     }
 
@@ -310,30 +326,86 @@ impl Queue {
         self.ready = here.count();
     }
 
-    /// Drops what waits at QoS 0; gives back what they were and their weight.
-    pub fn drop_qos0(&mut self) -> (Vec<Message>, usize) {
-        let weight = self.weight();
-        let mut dropped = Vec::new();
-        let mut stays = |queued: &Queued| {
-            let stays = queued.qos != QoS::AtMostOnce;
-            if !stays {
-                dropped.push(queued.message.clone());
-            }
-            stays
-        };
-        self.front.retain(&mut stays);
-        self.rest.retain(|item| match item {
-            Item::Here(queued) => stays(queued),
-            Item::Away { .. } => true,
-        });
-        if !dropped.is_empty() {
-            self.front_weight = self.front.iter().map(Queued::weight).sum();
-            self.rest_weight = self.rest.iter().map(Item::weight).sum();
-            self.count_ready();
-            // No more than these came since it was last looked.
-            self.unseen = self.rest.iter().rev().take_while(|item| matches!(item, Item::Here(_))).count();
+    /// Drops what waits at QoS 0, and gives it back.
+    pub fn drop_qos0(&mut self) -> Vec<Popped> {
+        if self.here().all(|queued| queued.qos != QoS::AtMostOnce) {
+            return Vec::new();
         }
-        (dropped, weight - self.weight())
+        self.take_out(|item| matches!(item, Waiting::Here(queued) if queued.qos == QoS::AtMostOnce))
+    }
+
+    /// When it is worth looking for what has expired: never sooner after a look than makes it cheap, however short lives are.
+    pub fn expiry_look_at(&self) -> Option<Instant> {
+        self.expiry_look_at
+    }
+
+    /// Drops what has expired, wherever it stands, and gives it back.
+    pub fn drop_expired(&mut self, now: Instant) -> Vec<Popped> {
+        if self.expiry_look_at.is_none_or(|at| at > now) {
+            return Vec::new();
+        }
+        let away_expiries = std::mem::take(&mut self.away_expiries);
+        let mut next: Option<Instant> = None;
+        let expired = self.take_out(|item| {
+            let expires_at = match item {
+                Waiting::Here(queued) => queued.message.expires_at(),
+                Waiting::Away(number) => away_expiries.get(&number).copied(),
+            };
+            let Some(at) = expires_at else { return false };
+            if at > now {
+                next = Some(next.map_or(at, |next| next.min(at)));
+            }
+            at <= now
+        });
+        self.away_expiries = away_expiries;
+        for popped in &expired {
+            if let Popped::Away(away) = popped {
+                self.away_expiries.remove(&away.number);
+            }
+        }
+        self.expiry_look_at = next.map(|next| next.max(now + EXPIRY_LOOK_PERIOD));
+        expired
+    }
+
+    fn note_expiry(&mut self, expires_at: Option<Instant>) {
+        let Some(at) = expires_at else { return };
+        self.expiry_look_at = Some(self.expiry_look_at.map_or(at, |before| before.min(at)));
+    }
+
+    /// What is wanted leaves the queue from wherever it stands.
+    fn take_out(&mut self, mut is_wanted: impl FnMut(Waiting<'_>) -> bool) -> Vec<Popped> {
+        let last_number = self.last_number;
+        let (front, rest) = (std::mem::take(&mut self.front), std::mem::take(&mut self.rest));
+        let (out_of_front, front): (VecDeque<Queued>, _) =
+            front.into_iter().partition(|queued| is_wanted(Waiting::Here(queued)));
+        let (out_of_rest, rest): (VecDeque<Item>, _) = rest.into_iter().partition(|item| {
+            is_wanted(match item {
+                Item::Here(queued) => Waiting::Here(queued),
+                Item::Away { number_low, .. } => Waiting::Away(whole(last_number, *number_low)),
+            })
+        });
+        (self.front, self.rest) = (front, rest);
+        let taken = out_of_front.into_iter().map(Popped::Here);
+        let taken: Vec<Popped> =
+            taken.chain(out_of_rest.into_iter().map(|item| item.popped(last_number))).collect();
+        if !taken.is_empty() {
+            self.count_again();
+        }
+        taken
+    }
+
+    /// Anything may have left.
+    fn count_again(&mut self) {
+        self.front_weight = self.front.iter().map(Queued::weight).sum();
+        self.rest_weight = self.rest.iter().map(Item::weight).sum();
+        let away = self.rest.iter().map(|item| match item {
+            Item::Here(_) => 0,
+            Item::Away { bytes, .. } => *bytes as usize,
+        });
+        self.away_bytes = away.sum();
+        self.count_ready();
+        // No more than these came since it was last looked.
+        self.unseen = self.rest.iter().rev().take_while(|item| matches!(item, Item::Here(_))).count();
     }
 }
 
@@ -344,12 +416,29 @@ impl Item {
             Item::Away { .. } => AWAY_WEIGHT,
         }
     }
+
+    fn popped(self, last_number: u64) -> Popped {
+        match self {
+            Item::Here(queued) => Popped::Here(*queued),
+            Item::Away { number_low, body, bytes } => {
+                Popped::Away(Away { number: whole(last_number, number_low), body, bytes })
+            }
+        }
+    }
+}
+
+/// No queue is so long that the lower half of a number does not tell it.
+fn whole(last_number: u64, number_low: u32) -> u64 {
+    last_number - u64::from((last_number as u32).wrapping_sub(number_low))
 }
 
 /// What a message costs in memory that the store alone has: its item, and where it stands.
 pub(super) const AWAY_WEIGHT: usize = size_of::<Item>() + 24;
 
 const _: () = assert!(size_of::<Item>() == 16, "a message that is elsewhere costs little");
+
+/// Lives of messages are told in seconds.
+const EXPIRY_LOOK_PERIOD: Duration = Duration::from_secs(1);
 
 /// So few messages are left when more are brought back.
 const READY_MIN: usize = 32;

@@ -11,13 +11,16 @@ use crate::message::Parts;
 
 #[derive(Debug, Clone)]
 enum Step {
-    Queue(u8),
+    /// At this QoS, for so many seconds; 0 is for ever.
+    Queue(u8, u64),
     SendNext,
     Acknowledge(usize),
     Release(usize),
     Reconnect,
     SendAgain,
     DropQos0,
+    /// So many seconds go by, and what has expired is dropped.
+    Pass(u64),
     /// Everything that came so far is stored.
     Stored,
     /// The client goes away.
@@ -43,6 +46,8 @@ struct Oracle {
     /// By its number in the queue, each message at QoS 1 or 2.
     made: BTreeMap<u64, (u32, QoS)>,
     stored: u64,
+    now: Instant,
+    expiries: BTreeMap<u32, Instant>,
 }
 
 impl Oracle {
@@ -56,12 +61,16 @@ impl Oracle {
 }
 
 fn queued(number: u32, qos: QoS) -> Queued {
+    queued_until(number, qos, None)
+}
+
+fn queued_until(number: u32, qos: QoS, expires_at: Option<Instant>) -> Queued {
     let payload = number.to_be_bytes();
     let parts = Parts {
         topic: "t",
         qos,
         retain: false,
-        expires_at: None,
+        expires_at,
         retained_id: None,
         forwarded: &[],
         payload: &payload,
@@ -81,10 +90,12 @@ fn pick(oracle: &Oracle, at: usize) -> Option<PacketId> {
 
 fn take(step: &Step, outbound: &mut Outbound, oracle: &mut Oracle, made: &mut u32) {
     match step {
-        Step::Queue(qos) => {
+        Step::Queue(qos, life_s) => {
             let qos = QoS::try_from(*qos).expect("0, 1 or 2");
             *made += 1;
-            let mut queued = queued(*made, qos);
+            let expires_at = (*life_s > 0).then(|| oracle.now.add_secs(*life_s));
+            oracle.expiries.extend(expires_at.map(|at| (*made, at)));
+            let mut queued = queued_until(*made, qos, expires_at);
             outbound.number(&mut queued);
             if qos != QoS::AtMostOnce {
                 oracle.made.insert(queued.number, (*made, qos));
@@ -125,7 +136,20 @@ fn take(step: &Step, outbound: &mut Outbound, oracle: &mut Oracle, made: &mut u3
         Step::DropQos0 => {
             let before = oracle.queue.len();
             oracle.queue.retain(|(_, qos)| *qos != QoS::AtMostOnce);
-            assert_eq!(outbound.queue.drop_qos0().0.len(), before - oracle.queue.len());
+            assert_eq!(outbound.queue.drop_qos0().len(), before - oracle.queue.len());
+        }
+        Step::Pass(seconds) => {
+            oracle.now = oracle.now.add_secs(*seconds);
+            let has_expired = |made: &u32| oracle.expiries.get(made).is_some_and(|at| *at <= oracle.now);
+            let before = oracle.queue.len();
+            oracle.queue.retain(|(made, _)| !has_expired(made));
+            let dropped = outbound.drop_expired(oracle.now);
+            assert_eq!(dropped.len(), before - oracle.queue.len());
+            let made_of = |dropped: &Popped| match dropped {
+                Popped::Here(queued) => number_in(queued),
+                Popped::Away(away) => oracle.made[&away.number].0,
+            };
+            assert!(dropped.iter().all(|dropped| has_expired(&made_of(dropped))));
         }
     }
 }
@@ -136,7 +160,8 @@ fn fetch(outbound: &mut Outbound, oracle: &Oracle, window: usize) {
     for away in wanted.iter().rev() {
         assert_eq!(outbound.away(away.number), Some(*away));
         let (made, qos) = oracle.made[&away.number];
-        outbound.bring_back(Queued { number: away.number, ..queued(made, qos) });
+        let expires_at = oracle.expiries.get(&made).copied();
+        outbound.bring_back(Queued { number: away.number, ..queued_until(made, qos, expires_at) });
     }
     outbound.queue.count_ready();
 }
@@ -189,7 +214,8 @@ const WINDOW: usize = 3 * (size_of::<Queued>() + 100);
 
 fn a_step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        4 => (0..3u8).prop_map(Step::Queue),
+        4 => (0..3u8, 0..6u64).prop_map(|(qos, life_s)| Step::Queue(qos, life_s)),
+        1 => (1..4u64).prop_map(Step::Pass),
         4 => Just(Step::SendNext),
         3 => any::<usize>().prop_map(Step::Acknowledge),
         2 => any::<usize>().prop_map(Step::Release),

@@ -224,22 +224,21 @@ impl Restoring {
         let body = self.bodies.add(place);
         let bytes = entry.topic.len() + entry.forwarded.len() + entry.payload.len();
         let bytes = u32::try_from(bytes).expect("a message is shorter than a segment");
+        let expires_at = entry.expires_at_ms.map(|at| self.instant(at));
         for receiver in entry.receivers.iter() {
-            let owed = Owed::Message { body, bytes, qos: receiver.qos };
+            let owed = Owed::Message { body, bytes, qos: receiver.qos, expires_at };
             self.of(receiver.session).queue.insert(receiver.number, owed);
         }
         if entry.is_retained {
-            self.take_retained(entry, body);
+            self.take_retained(entry, body, expires_at);
         }
     }
 
-    fn take_retained(&mut self, entry: &MessageEntry<'_>, body: BodyId) {
+    fn take_retained(&mut self, entry: &MessageEntry<'_>, body: BodyId, expires_at: Option<Instant>) {
         // Retained messages are told apart by their ids; those of an earlier life have no publisher any more.
         self.retained_count += 1;
-        let parts = Parts {
-            retained_id: Some(RetainedId::new(0, self.retained_count)),
-            ..entry.parts(entry.expires_at_ms.map(|at| self.instant(at)))
-        };
+        let parts =
+            Parts { retained_id: Some(RetainedId::new(0, self.retained_count)), ..entry.parts(expires_at) };
         self.retained.insert(entry.topic.into(), Message::with_body(&parts, body));
     }
 

@@ -1,8 +1,11 @@
 //! PUBLISH to subscribers: QoS, order, retained messages, aliases, expiry, shared subscriptions.
 
-use mqtt::{Connect, Packet, PublishProperties, QoS, SubscriptionOptions};
+use std::time::Duration;
 
-use crate::script::{Script, ack, connect, options, publish};
+use mqtt::{Connect, Packet, PublishProperties, QoS, SubscriptionOptions};
+use shard::{Config, Limits};
+
+use crate::script::{Client, Script, ack, connect, options, publish};
 
 #[test]
 fn a_message_reaches_its_subscriber_at_the_lower_qos() {
@@ -127,6 +130,53 @@ fn many_retained_messages_arrive_in_pages_without_a_drop() {
     s.subscribe(subscriber, "#", 1);
     s.secs(1);
     assert_eq!(s.hear(subscriber).len(), 5001);
+}
+
+/// For so many seconds, at this QoS.
+fn publish_for(s: &mut Script, publisher: Client, payload: &str, qos: u8, life_s: u32) {
+    let id = if qos == 0 { None } else { mqtt::PacketId::new(99) };
+    let properties =
+        PublishProperties { message_expiry_interval_s: Some(life_s), ..PublishProperties::default() };
+    let packet = publish("a", payload, QoS::try_from(qos).unwrap(), id);
+    s.packet(publisher, &Packet::Publish(mqtt::Publish { properties, ..packet }));
+}
+
+#[test]
+fn expired_messages_take_no_room_from_others() {
+    for qos in [0, 1] {
+        let limits = Limits { queued_messages_max: 3, ..Limits::default() };
+        let mut s = Script::new(Config { limits, queue_qos0: true, ..Config::default() });
+        let (publisher, subscriber) = (s.join("p"), s.join_for_an_hour("s"));
+        s.subscribe(subscriber, "a", 1);
+        s.cut(subscriber);
+        publish_for(&mut s, publisher, "one", qos, 2);
+        s.publish_qos(publisher, "a", "two", 1, 2);
+        publish_for(&mut s, publisher, "three", qos, 2);
+        s.publish_qos(publisher, "a", "no room", 1, 4);
+        assert_eq!((s.counter("dropped_queue_messages"), s.counter("dropped_expired")), (1, 0));
+        s.secs(3);
+        assert_eq!(s.counter("dropped_expired"), 2, "nobody has to come for it");
+        for payload in ["four", "five", "no room"] {
+            s.publish_qos(publisher, "a", payload, 1, 5);
+        }
+        assert_eq!((s.counter("dropped_queue_messages"), s.counter("dropped_expired")), (2, 2));
+        let (_, heard) = s.connect(&Connect { clean_start: false, ..connect("s") });
+        let payloads: Vec<&str> = heard.iter().skip(1).map(|line| line.split('\'').nth(1).unwrap()).collect();
+        assert_eq!(payloads, ["two", "four", "five"]);
+    }
+}
+
+#[test]
+fn a_message_that_comes_at_the_moment_in_which_others_expire_finds_room() {
+    let limits = Limits { queued_messages_max: 1, ..Limits::default() };
+    let mut s = Script::new(Config { limits, ..Config::default() });
+    let (publisher, subscriber) = (s.join("p"), s.join_for_an_hour("s"));
+    s.subscribe(subscriber, "a", 1);
+    s.cut(subscriber);
+    publish_for(&mut s, publisher, "one", 1, 1);
+    s.now = s.now + Duration::from_secs(1);
+    s.publish_qos(publisher, "a", "two", 1, 2);
+    assert_eq!((s.counter("dropped_queue_messages"), s.counter("dropped_expired")), (0, 1));
 }
 
 #[test]

@@ -288,6 +288,39 @@ fn a_message_that_expires_elsewhere_is_not_sent() {
 }
 
 #[test]
+fn what_expires_elsewhere_gives_its_room_away_after_a_crash_too() {
+    for crashes in [false, true] {
+        let mut s = spilling(Limits { queued_messages_max: 100, ..limits() });
+        absent(&mut s, 1);
+        let publisher = s.join("p");
+        let payload = payload(0);
+        for n in 1..=100 {
+            let mut packet = publish("a", &payload, QoS::AtLeastOnce, mqtt::PacketId::new(n));
+            packet.properties.message_expiry_interval_s = (n % 2 == 0).then_some(3);
+            s.packet(publisher, &Packet::Publish(packet));
+        }
+        s.settle();
+        assert!(s.shards[0].gauges().queued_away_bytes > 90 * PAYLOAD_BYTES);
+        if crashes {
+            s.crash();
+        }
+        s.secs(5);
+        assert_eq!(s.counter("dropped_expired"), 50);
+        fill(&mut s, 100, 151, 1);
+        assert_eq!(s.counter("dropped_queue_messages"), 1);
+        assert_eq!(s.shards[0].gauges().queued_messages, 100);
+        if crashes {
+            s.crash();
+        }
+        let client = come_back(&mut s);
+        let numbers =
+            s.hear(client).into_iter().skip(1).map(|line| line[3..3 + PAYLOAD_BYTES].parse().unwrap());
+        let expected: Vec<u16> = [0; 50].into_iter().chain(100..150).collect();
+        assert_eq!(numbers.collect::<Vec<u16>>(), expected);
+    }
+}
+
+#[test]
 fn a_session_that_ends_takes_everything_along() {
     let mut s = spilling(limits());
     let before = s.shards[0].gauges();

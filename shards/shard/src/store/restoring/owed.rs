@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, VecDeque};
 
 use mqtt::QoS;
 
-use crate::store::bodies::BodyId;
+use crate::{Instant, store::bodies::BodyId};
 
 /// A message of a session's queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Owed {
     /// Where it stands is known under its number.
-    Message { body: BodyId, bytes: u32, qos: QoS },
+    Message { body: BodyId, bytes: u32, qos: QoS, expires_at: Option<Instant> },
     /// The client has taken it over, and the end of the handshake is left.
     Released,
 }
@@ -80,7 +80,12 @@ mod tests {
             let (mut owing, mut map) = (Owing::default(), BTreeMap::new());
             for (at, (number, is_insert)) in steps.into_iter().enumerate() {
                 if is_insert {
-                    let owed = Owed::Message { body: BodyId::NONE, bytes: at as u32, qos: QoS::AtLeastOnce };
+                    let owed = Owed::Message {
+                        body: BodyId::NONE,
+                        bytes: at as u32,
+                        qos: QoS::AtLeastOnce,
+                        expires_at: None,
+                    };
                     owing.insert(number, owed);
                     map.insert(number, owed);
                 } else {
