@@ -78,19 +78,48 @@ async fn clients(
     Ok(answer::ok(&json!({ "clients": page.rows, "cursor": page.cursor })))
 }
 
-/// Each shard has a row of its own for a prefix.
+/// Each shard keeps some prefixes, which are put together here, sorted by prefix.
 async fn topics(
     State(context): State<Context>,
     Parameters(Paged { cursor, limit }): Parameters<Paged>,
 ) -> Result<Response, Trouble> {
-    let (cursor, limit) = (Cursor::read(cursor.as_deref())?, pages::limit(limit)?);
-    let ask = |after, most| Look::PrefixLosses { after, most };
-    let take = |looked: Looked| match looked.seen {
-        Seen::PrefixLosses(page) => (page.rows.iter().map(of_prefix).collect(), page.next),
-        _ => (Vec::new(), None),
-    };
-    let page = pages::collect(asking::desk(&context)?, cursor, limit, ask, take).await?;
-    Ok(answer::ok(&json!({ "prefixes": page.rows, "cursor": page.cursor })))
+    let limit = pages::limit(limit)?;
+    let desk = asking::desk(&context)?;
+    let mut merged: BTreeMap<Box<str>, Vec<Loss>> = BTreeMap::new();
+    for shard in desk.shards() {
+        let mut after = None;
+        loop {
+            let look = Look::PrefixLosses { after, most: PREFIXES_AT_ONCE };
+            let Seen::PrefixLosses(page) = asking::look(desk, shard, look).await?.seen else { break };
+            let is_behind = |row: &PrefixLost| cursor.as_deref().is_none_or(|cursor| *row.prefix > *cursor);
+            for PrefixLost { prefix, losses } in page.rows.into_iter().filter(is_behind) {
+                merge(merged.entry(prefix).or_default(), losses);
+            }
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+    }
+    let has_more = merged.len() > limit;
+    let rows: Vec<Value> =
+        merged.iter().take(limit).map(|(prefix, losses)| of_prefix(prefix, losses)).collect();
+    let last = merged.keys().take(limit).next_back().filter(|_| has_more);
+    Ok(answer::ok(&json!({ "prefixes": rows, "cursor": last })))
+}
+
+/// By cause.
+fn merge(known: &mut Vec<Loss>, others: Vec<Loss>) {
+    for other in others {
+        match known.iter_mut().find(|loss| loss.cause == other.cause) {
+            None => known.push(other),
+            Some(loss) => {
+                loss.count += other.count;
+                loss.first_ago = loss.first_ago.max(other.first_ago);
+                loss.last_ago = loss.last_ago.min(other.last_ago);
+            }
+        }
+    }
 }
 
 async fn others(State(context): State<Context>) -> Result<Response, Trouble> {
@@ -122,8 +151,8 @@ pub fn of_client(lost: &ClientLost) -> Value {
     })
 }
 
-fn of_prefix(lost: &PrefixLost) -> Value {
-    json!({ "prefix": lost.prefix, "lost": lost.losses.iter().map(loss).collect::<Vec<_>>() })
+fn of_prefix(prefix: &str, losses: &[Loss]) -> Value {
+    json!({ "prefix": prefix, "lost": losses.iter().map(loss).collect::<Vec<_>>() })
 }
 
 fn loss(loss: &Loss) -> Value {
@@ -138,4 +167,28 @@ fn loss(loss: &Loss) -> Value {
         row["topic"] = json!(topic);
     }
     row
+}
+
+/// A shard is asked for so many at a time.
+const PREFIXES_AT_ONCE: usize = 500;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn losses_of_several_shards_are_one_by_cause() {
+        let loss = |cause, count, first, last| Loss {
+            cause,
+            topic: None,
+            count,
+            first_ago: Duration::from_secs(first),
+            last_ago: Duration::from_secs(last),
+        };
+        let mut known = vec![loss(Cause::Expired, 2, 9, 5)];
+        merge(&mut known, vec![loss(Cause::Expired, 3, 7, 1), loss(Cause::QueueBytes, 1, 4, 4)]);
+        assert_eq!(known, [loss(Cause::Expired, 5, 9, 1), loss(Cause::QueueBytes, 1, 4, 4)]);
+    }
 }

@@ -5,7 +5,7 @@ use axum::{
     extract::State,
     http::Method,
     response::Response,
-    routing::{delete, get},
+    routing::{delete, get, post},
 };
 use runtime::Looked;
 use serde::Deserialize;
@@ -14,7 +14,7 @@ use shard::{Act, Look, Seen, is_topic_filter, is_topic_name};
 
 use super::{
     acts,
-    answer::{self, Parameters},
+    answer::{self, Input, Parameters},
     asking::{self, Trouble},
     context::Context,
     guard::Caller,
@@ -29,21 +29,42 @@ pub const OPERATIONS: &[Operation] = &[
         path: "/v1/retained",
         access: Access::Role(Role::Viewer),
         summary: "Retained messages that match a topic filter, sorted by topic, page by page",
-        handler: || get(list),
+        handler: || get(list_by_parameters),
+    },
+    Operation {
+        method: Method::POST,
+        path: "/v1/retained",
+        access: Access::Role(Role::Viewer),
+        summary: "The same with filter, cursor and limit in the body, where they may be as long as topics in MQTT",
+        handler: || post(list_by_body),
     },
     Operation {
         method: Method::GET,
         path: "/v1/retained/one",
         access: Access::Role(Role::Viewer),
         summary: "The retained message of a topic, with its payload",
-        handler: || get(one),
+        handler: || get(one_by_parameters),
+    },
+    Operation {
+        method: Method::POST,
+        path: "/v1/retained/one",
+        access: Access::Role(Role::Viewer),
+        summary: "The same with the topic in the body",
+        handler: || post(one_by_body),
     },
     Operation {
         method: Method::DELETE,
         path: "/v1/retained",
         access: Access::Role(Role::Operator),
         summary: "Drops the retained messages that match a topic filter",
-        handler: || delete(drop_matching),
+        handler: || delete(drop_by_parameters),
+    },
+    Operation {
+        method: Method::POST,
+        path: "/v1/retained/drop",
+        access: Access::Role(Role::Operator),
+        summary: "The same with the filter in the body",
+        handler: || post(drop_by_body),
     },
 ];
 
@@ -82,10 +103,51 @@ pub fn check_topic(topic: &str) -> Result<(), Trouble> {
     }
 }
 
-async fn list(
+async fn list_by_parameters(
     State(context): State<Context>,
     Parameters(wanted): Parameters<Wanted>,
 ) -> Result<Response, Trouble> {
+    list(&context, wanted).await
+}
+
+async fn list_by_body(
+    State(context): State<Context>,
+    Input(wanted): Input<Wanted>,
+) -> Result<Response, Trouble> {
+    list(&context, wanted).await
+}
+
+async fn one_by_parameters(
+    State(context): State<Context>,
+    Parameters(OfTopic { topic }): Parameters<OfTopic>,
+) -> Result<Response, Trouble> {
+    one(&context, &topic).await
+}
+
+async fn one_by_body(
+    State(context): State<Context>,
+    Input(OfTopic { topic }): Input<OfTopic>,
+) -> Result<Response, Trouble> {
+    one(&context, &topic).await
+}
+
+async fn drop_by_parameters(
+    State(context): State<Context>,
+    Extension(caller): Extension<Caller>,
+    Parameters(OfFilter { filter }): Parameters<OfFilter>,
+) -> Result<Response, Trouble> {
+    drop_matching(&context, &caller, filter).await
+}
+
+async fn drop_by_body(
+    State(context): State<Context>,
+    Extension(caller): Extension<Caller>,
+    Input(OfFilter { filter }): Input<OfFilter>,
+) -> Result<Response, Trouble> {
+    drop_matching(&context, &caller, filter).await
+}
+
+async fn list(context: &Context, wanted: Wanted) -> Result<Response, Trouble> {
     let limit = pages::limit(wanted.limit)?;
     let filter = wanted.filter.as_deref().unwrap_or("#");
     check_filter(filter)?;
@@ -94,7 +156,7 @@ async fn list(
         after: wanted.cursor.as_deref().map(Into::into),
         most: limit,
     };
-    let looked = asking::look_everywhere(asking::desk(&context)?, &look).await?;
+    let looked = asking::look_everywhere(asking::desk(context)?, &look).await?;
     let (rows, cursor) = merge(looked, limit);
     Ok(answer::ok(&json!({ "retained": rows, "cursor": cursor })))
 }
@@ -121,13 +183,10 @@ fn merge(looked: Vec<Looked>, limit: usize) -> (Vec<Value>, Option<String>) {
     (told.iter().map(|(message, now)| rows::retained(message, *now)).collect(), cursor)
 }
 
-async fn one(
-    State(context): State<Context>,
-    Parameters(OfTopic { topic }): Parameters<OfTopic>,
-) -> Result<Response, Trouble> {
-    check_topic(&topic)?;
-    let look = Look::Retained { filter: topic.as_str().into(), after: None, most: 1 };
-    for Looked { seen, now, .. } in asking::look_everywhere(asking::desk(&context)?, &look).await? {
+async fn one(context: &Context, topic: &str) -> Result<Response, Trouble> {
+    check_topic(topic)?;
+    let look = Look::Retained { filter: topic.into(), after: None, most: 1 };
+    for Looked { seen, now, .. } in asking::look_everywhere(asking::desk(context)?, &look).await? {
         if let Seen::Retained { messages, .. } = seen
             && let Some(message) = messages.first()
         {
@@ -138,14 +197,10 @@ async fn one(
 }
 
 /// Which ones has to be said: nobody drops all of them by an oversight.
-async fn drop_matching(
-    State(context): State<Context>,
-    Extension(caller): Extension<Caller>,
-    Parameters(OfFilter { filter }): Parameters<OfFilter>,
-) -> Result<Response, Trouble> {
+async fn drop_matching(context: &Context, caller: &Caller, filter: String) -> Result<Response, Trouble> {
     check_filter(&filter)?;
     let order = |after| Act::DropRetained { filter: filter.as_str().into(), after };
-    let done = acts::everywhere(asking::desk(&context)?, order).await?;
-    acts::tell(&caller, "drop_retained", &[filter, format!("{} dropped", done.count)]);
+    let done = acts::everywhere(asking::desk(context)?, order).await?;
+    acts::tell(caller, "drop_retained", &[filter, format!("{} dropped", done.count)]);
     Ok(answer::ok(&json!({ "dropped": done.count, "is_partial": done.is_partial })))
 }

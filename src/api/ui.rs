@@ -52,7 +52,9 @@ assets! {
     "dialog.js",
     "dom.js",
     "drops.js",
+    "events.js",
     "exchange.js",
+    "feed.js",
     "format.js",
     "icon.svg",
     "index.html",
@@ -63,15 +65,18 @@ assets! {
     "packet.js",
     "parts.css",
     "poll.js",
+    "rates.js",
     "samples.js",
     "shards.js",
     "style.css",
     "subscriptions.js",
     "table.js",
     "theme.js",
+    "top.js",
     "topics.js",
     "tree.js",
     "users.js",
+    "why.js",
 }
 
 impl Asset {

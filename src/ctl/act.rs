@@ -102,8 +102,7 @@ pub fn purge(target: &Target<'_>, client_id: &str) -> Result<Shown, Failure> {
 }
 
 pub fn drop_retained(target: &Target<'_>, filter: &str) -> Result<Shown, Failure> {
-    let path = format!("/v1/retained?filter={}", encoded(filter));
-    drop_all(|| target.ask("DELETE", &path, None))
+    drop_all(|| target.ask("POST", "/v1/retained/drop", Some(json!({ "filter": filter }))))
 }
 
 fn drop_all(drop_some: impl Fn() -> Result<Value, Failure>) -> Result<Shown, Failure> {

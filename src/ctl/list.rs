@@ -207,14 +207,14 @@ pub fn subscriptions(target: &Target<'_>, args: &SubscriptionsArgs) -> Result<Sh
 }
 
 pub fn retained(target: &Target<'_>, args: &RetainedArgs) -> Result<Shown, Failure> {
-    let query = [("filter", args.filter.clone())];
-    let listed = pages(target, "/v1/retained", "retained", &query, args.most.limit)?;
+    let body = json!({ "filter": args.filter });
+    let listed = pages_asked(target, "/v1/retained", "retained", &body, args.most.limit)?;
     let columns = ["topic", "qos", "payload_bytes", "expires_in_s"];
     Ok(listed.table(&["TOPIC", "QOS", "BYTES", "EXPIRES IN"], &columns))
 }
 
 pub fn message(target: &Target<'_>, topic: &str) -> Result<Shown, Failure> {
-    one(&target.get(&format!("/v1/retained/one?topic={}", encoded(topic)))?)
+    one(&target.ask("POST", "/v1/retained/one", Some(json!({ "topic": topic })))?)
 }
 
 pub fn users(target: &Target<'_>, args: &UsersArgs) -> Result<Shown, Failure> {
@@ -247,11 +247,7 @@ pub fn queues(target: &Target<'_>, args: &QueuesArgs) -> Result<Shown, Failure> 
 
 pub fn queue(target: &Target<'_>, args: &QueueArgs) -> Result<Shown, Failure> {
     let body = json!({ "client_id": args.client_id });
-    let listed = pages_by(args.most.limit, "queue", |cursor, limit| {
-        let mut body = body.clone();
-        (body["cursor"], body["limit"]) = (json!(cursor), json!(limit));
-        target.ask("POST", "/v1/client/queue", Some(body))
-    })?;
+    let listed = pages_asked(target, "/v1/client/queue", "queue", &body, args.most.limit)?;
     let columns = ["topic", "qos", "payload_bytes", "packet_id"];
     Ok(listed.table(&["TOPIC", "QOS", "BYTES", "PACKET ID"], &columns))
 }
@@ -332,6 +328,21 @@ fn pages(
             asked.push_str(&format!("&{key}={}", encoded(value)));
         }
         target.get(&asked)
+    })
+}
+
+/// The same where the question stands in the body.
+fn pages_asked(
+    target: &Target<'_>,
+    path: &str,
+    name: &str,
+    body: &Value,
+    limit: usize,
+) -> Result<Listed, Failure> {
+    pages_by(limit, name, |cursor, limit| {
+        let mut body = body.clone();
+        (body["cursor"], body["limit"]) = (json!(cursor), json!(limit));
+        target.ask("POST", path, Some(body))
     })
 }
 

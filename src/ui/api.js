@@ -41,6 +41,11 @@ export function get(path, query, signal) {
   return ask("GET", path, { query, signal });
 }
 
+/** Asks about one client, or does something to it. Its id stands in the body: not every one can stand in an address. */
+export function askClient(act, clientId, more, signal) {
+  return ask("POST", `/v1/client${act}`, { body: { client_id: clientId, ...more }, signal });
+}
+
 /** Asks, and gives the answer's JSON. */
 export async function ask(method, path, { query, body, signal } = {}) {
   const response = await request(method, path, { query, body, signal, limit: AbortSignal.timeout(ANSWER_MAX_MS) });

@@ -1,11 +1,12 @@
 // The page: who is signed in, which view is shown, and the frame around it.
 
 import { get, hasToken, news, setToken, Silence } from "./api.js";
-import { announce, button, fill, h } from "./dom.js";
+import { announce, beginning, button, fill, h, visible } from "./dom.js";
 import { bans } from "./bans.js";
 import { client } from "./client.js";
 import { clients } from "./clients.js";
 import { drops } from "./drops.js";
+import { events } from "./events.js";
 import { exchange } from "./exchange.js";
 import { login } from "./login.js";
 import { log } from "./log.js";
@@ -13,13 +14,16 @@ import { overview } from "./overview.js";
 import { shards } from "./shards.js";
 import { subscriptions } from "./subscriptions.js";
 import { themes } from "./theme.js";
+import { top as busiest } from "./top.js";
 import { topics } from "./topics.js";
 import { users } from "./users.js";
 import { begin } from "./samples.js";
 
 /** In the order of the menu; the first one is where everybody begins. */
-const VIEWS = [overview, clients, topics, subscriptions, shards, drops, log, exchange, bans, users];
+const VIEWS = [overview, clients, busiest, topics, subscriptions, shards, drops, events, log, exchange, bans, users];
 const ROLES = ["viewer", "operator", "admin"];
+/** Letters of a name in the title of the window. */
+const TITLE_MAX = 60;
 
 const top = document.getElementById("top");
 const nav = document.getElementById("nav");
@@ -132,7 +136,7 @@ function route() {
     tools: main.querySelector(".tools"),
     may,
     entitle(text) {
-      document.title = `${text} – IoTHub`;
+      document.title = `${visible(beginning(text, TITLE_MAX))} – IoTHub`;
     },
   });
   return heading;

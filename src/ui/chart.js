@@ -92,7 +92,9 @@ function pathOf(values, ceiling, wide) {
       isGap = true;
       return;
     }
-    path += `${isGap ? "M" : "L"}${placeOf(at, values.length, wide).toFixed(1)} ${heightOf(value, ceiling).toFixed(1)}`;
+    // One alone is a dot.
+    const isAlone = isGap && values[at + 1] === undefined;
+    path += `${isGap ? "M" : "L"}${placeOf(at, values.length, wide).toFixed(1)} ${heightOf(value, ceiling).toFixed(1)}${isAlone ? "h0.01" : ""}`;
     isGap = false;
   });
   return path;

@@ -1,15 +1,20 @@
-// One client: its connection, session, queue, what is in flight, its subscriptions, its last packets, and what may be done to it.
+// One client: its connection, session, queue, what is in flight, its subscriptions, its last packets, what it lost and why, and what
+// may be done to it.
 
-import { ask, get, path } from "./api.js";
+import { ask, askClient } from "./api.js";
 import { chart } from "./chart.js";
 import { confirm } from "./dialog.js";
-import { button, facts, fill, h, link, raw, section } from "./dom.js";
+import { button, facts, fill, h, link, raw, section, visible } from "./dom.js";
+import { causeOf } from "./drops.js";
+import { eventFeed } from "./events.js";
 import { bytes, byteRate, count, expiry, rate, span } from "./format.js";
 import { stateOf } from "./clients.js";
 import { reasonText } from "./mqtt.js";
-import { loading, poll } from "./poll.js";
+import { attempt, loading, poll } from "./poll.js";
 import { subscriptionTable } from "./subscriptions.js";
-import { table } from "./table.js";
+import { pager, table } from "./table.js";
+import { limitOf } from "./top.js";
+import { whyForm } from "./why.js";
 
 export const client = { title: "Client", show };
 
@@ -19,32 +24,118 @@ function show(place, { parts: [clientId], signal, problems, heading, tools, may,
   const about = h("div", { class: "columns" });
   const traffic = trafficCharts();
   const subscriptions = subscriptionTable({ hasClient: false });
-  const queue = waitingTable("Messages that wait to be sent", "Nothing waits.");
+  const queue = queueOf(clientId, signal, problems);
   const inflight = waitingTable("Messages that wait for an acknowledgement", "Nothing is in flight.");
   const packets = packetTable();
+  const losses = lossTables();
+  const all = h("p", { class: "quiet", hidden: true });
+  const more = h("p", { class: "quiet", hidden: true });
   const waiting = loading();
   const body = h("div", { hidden: true },
     about,
     h("div", { class: "charts" }, traffic.elements),
-    section("Subscriptions", subscriptions.element),
-    section("In flight", inflight.element),
+    section("Why does it get a message, or not?", whyForm(clientId, signal)),
+    section("Subscriptions", subscriptions.element, all),
+    section("In flight", inflight.element, more),
     section("Queue", queue.element),
+    section("Lost messages", losses.element),
     section("Last packets", packets.element),
+    eventsOf(clientId, signal, problems),
   );
-  fill(place, h("p", null, link(["clients"], "All clients")), waiting, body);
+  fill(place, h("p", null, link(["clients"], "All clients")), waiting, wholeName(clientId), body);
   const refresh = async () => {
-    const seen = await get(path(["clients", clientId]), {}, signal);
+    const seen = await askClient("", clientId, { limit: ROWS }, signal);
     waiting.remove();
     body.hidden = false;
     fill(about, connectionOf(seen.client), sessionOf(seen.client));
     traffic.show(seen.client.traffic);
     subscriptions.show(seen.subscriptions);
-    queue.show(seen.queue);
+    all.hidden = seen.client.subscriptions <= seen.subscriptions.length;
+    fill(all, link(["subscriptions"], `All ${count(seen.client.subscriptions)} subscriptions`, {}, { client_id: clientId }));
+    queue.show(seen);
+    losses.show(seen.losses);
     inflight.show(seen.inflight);
+    more.hidden = seen.client.inflight <= seen.inflight.length;
+    fill(more, `The first ${seen.inflight.length} of ${count(seen.client.inflight)}.`);
     packets.show([...seen.packets].reverse());
     fill(tools, may("operator") ? acts(seen.client, refresh) : null);
   };
   poll(signal, EVERY_MS, problems, refresh);
+}
+
+/** What the heading has no room for. */
+function wholeName(clientId) {
+  return clientId.length <= NAME_SHOWN_MAX ? null : h(
+    "details",
+    null,
+    h("summary", null, `The whole client id, ${count(clientId.length)} letters`),
+    h("pre", { tabindex: "0", class: "payload", "aria-label": "Client id" }, visible(clientId)),
+  );
+}
+
+/** The first page comes with everything else; further ones are asked for. */
+function queueOf(clientId, signal, problems) {
+  const list = waitingTable("Messages that wait to be sent", "Nothing waits.");
+  let asked = null;
+  const turn = () => attempt(signal, problems, async () => {
+    asked = pages.cursor;
+    const answer = await askClient("/queue", clientId, { cursor: asked, limit: ROWS }, signal);
+    list.show(answer.queue);
+    pages.show(answer.cursor);
+  });
+  const pages = pager(turn);
+  return {
+    element: h("div", null, list.element, pages.element),
+    show(seen) {
+      if (seen.client.queued > seen.queue.length || pages.cursor !== null) {
+        turn();
+      } else {
+        list.show(seen.queue);
+        pages.show(null);
+      }
+    },
+  };
+}
+
+function lossTables() {
+  const times = [
+    { title: "Messages", isNumber: true, isWide: true, cell: (loss) => count(loss.count) },
+    { title: "First", isNumber: true, cell: (loss) => `${span(loss.first_ago_s)} ago` },
+    { title: "Last", isNumber: true, cell: (loss) => `${span(loss.last_ago_s)} ago` },
+  ];
+  const causes = table({
+    caption: "Lost messages, by cause",
+    empty: "It has lost nothing since the broker was started.",
+    columns: [{ title: "Cause", cell: causeOf }, ...times],
+  });
+  const topics = table({
+    caption: "Topics that it lost something of last",
+    columns: [
+      { title: "Topic", cell: (loss) => (loss.topic ? raw(loss.topic) : h("span", { class: "quiet" }, "not known")) },
+      { title: "Cause", cell: (loss) => h("code", null, loss.cause) },
+      ...times,
+    ],
+  });
+  return {
+    element: h("div", { class: "several" }, causes.element, topics.element),
+    show(losses) {
+      causes.show(losses?.lost ?? []);
+      topics.show(losses?.topics ?? []);
+    },
+  };
+}
+
+/** Not before somebody wants them: the broker has so many streams, and not more. */
+function eventsOf(clientId, signal, problems) {
+  if (new TextEncoder().encode(encodeURIComponent(clientId)).length > ADDRESS_MAX) {
+    return null;
+  }
+  const list = eventFeed({ hasClient: false });
+  const place = h("div", null, button("Show its events as they happen", () => {
+    fill(place, h("p", null, list.hold), list.element);
+    list.listen(signal, problems, "/v1/events", { client_id: clientId });
+  }));
+  return section("Events", place);
 }
 
 function connectionOf(seen) {
@@ -75,6 +166,7 @@ function sessionOf(seen) {
     ["Queued", `${count(seen.queued)} (${bytes(seen.queued_bytes)} with those in flight)`],
     ["In flight", count(seen.inflight)],
     ["QoS 2 not released", count(seen.unreleased)],
+    ["Nearest limit", limitOf(seen)],
     seen.will_topic ? ["Will", raw(seen.will_topic)] : null,
     ["Received", `${count(seen.traffic.packets_received)} packets, ${bytes(seen.traffic.bytes_received)}`],
     ["Sent", `${count(seen.traffic.packets_sent)} packets, ${bytes(seen.traffic.bytes_sent)}`],
@@ -139,7 +231,6 @@ function detailOf({ qos, dup, retain, reason }) {
 
 function acts(seen, refresh) {
   const clientId = seen.client_id;
-  const here = path(["clients", clientId]);
   const ask_about = (text, { title, explanation, verb, act, done }) =>
     button(text, () => confirm({
       title,
@@ -157,21 +248,21 @@ function acts(seen, refresh) {
       title: "Disconnect this client?",
       explanation: "is told that it is by an operator, and may come back. Its session stays as long as it says.",
       verb: "Disconnect",
-      act: () => ask("POST", `${here}/disconnect`),
+      act: () => askClient("/disconnect", clientId),
       done: "The client is disconnected.",
     }),
     seen.queued > 0 && ask_about("Empty the queue", {
       title: "Empty the queue of this client?",
       explanation: `loses ${count(seen.queued)} messages that wait for it.`,
       verb: "Empty the queue",
-      act: () => ask("DELETE", `${here}/queue`),
+      act: () => purge(clientId),
       done: "The queue is empty.",
     }),
     ask_about("End the session", {
       title: "End the session of this client?",
       explanation: "is disconnected, and loses its subscriptions and everything that waits for it.",
       verb: "End the session",
-      act: () => ask("DELETE", here),
+      act: () => askClient("/kick", clientId),
       done: "The session has ended.",
     }),
     ask_about("Ban", {
@@ -184,5 +275,17 @@ function acts(seen, refresh) {
   ];
 }
 
+/** What is dropped for one question is bounded. */
+async function purge(clientId) {
+  while ((await askClient("/purge", clientId)).is_partial) {
+    // There is more.
+  }
+}
+
 const EVERY_MS = 2000;
+const ROWS = 20;
+/** As `raw` shows it. */
+const NAME_SHOWN_MAX = 120;
+/** Of a parameter in an address. */
+const ADDRESS_MAX = 6000;
 const SAMPLES_MAX = 90;

@@ -1,6 +1,8 @@
 // Elements of the page, made of names, attributes and text. Nothing here, and nothing anywhere else, reads a text as markup: client
 // ids, topics and payloads are whatever somebody sent.
 
+import { count } from "./format.js";
+
 const SVG = "http://www.w3.org/2000/svg";
 
 /** An element of HTML. Attributes that are `on...` functions listen, true is an attribute without a value, false and null are none. */
@@ -42,9 +44,17 @@ export function fill(element, ...children) {
   }
 }
 
-/** Text from outside, kept apart from what is around it: right-to-left letters and invisible ones included. */
+/** Text from outside, kept apart from what is around it: right-to-left letters and invisible ones included. Of a long one the beginning. */
 export function raw(text, attributes) {
-  return h("bdi", { class: "raw", ...attributes }, visible(text));
+  const shown = beginning(String(text), RAW_SHOWN_MAX);
+  const rest = String(text).length - shown.length;
+  const more = rest > 0 ? h("span", { class: "quiet" }, ` … ${count(rest)} more letters`) : null;
+  return h("bdi", { class: "raw", ...attributes }, visible(shown), more);
+}
+
+/** Not more than so many letters, and no half of one. */
+export function beginning(text, most) {
+  return text.length <= most ? text : text.slice(0, most).replace(/[\ud800-\udbff]$/u, "");
 }
 
 /** Letters that show nothing, or change how others are shown, by their numbers. */
@@ -56,8 +66,9 @@ export function visible(text) {
 const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/gu;
 
 /** A link within the page: the view and what it is about. */
-export function link(place, text, attributes) {
-  return h("a", { href: `#/${place.map(encodeURIComponent).join("/")}`, ...attributes }, text);
+export function link(place, text, attributes, query) {
+  const behind = query ? `?${new URLSearchParams(query)}` : "";
+  return h("a", { href: `#/${place.map(encodeURIComponent).join("/")}${behind}`, ...attributes }, text);
 }
 
 export function button(text, onclick, attributes) {
@@ -103,3 +114,5 @@ export function announce(text) {
 }
 
 const NOTE_SHOWN_MS = 4000;
+/** Client ids and topics may have 65,535 bytes. */
+const RAW_SHOWN_MAX = 120;

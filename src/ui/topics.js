@@ -1,10 +1,12 @@
-// Retained messages as a tree of their topics, and the value of one.
+// Topics as a tree: retained messages with their values, and, while somebody measures, how often each topic is published to.
 
-import { ask, get } from "./api.js";
+import { ask, get, stream } from "./api.js";
 import { confirm, emptiness, form } from "./dialog.js";
-import { button, facts, field, fill, h, link, raw } from "./dom.js";
+import { button, facts, field, fill, h, link, raw, section } from "./dom.js";
 import { bytes, count, decoded, payload, plural, span } from "./format.js";
-import { attempt, loading, pause } from "./poll.js";
+import { attempt, loading, pause, poll } from "./poll.js";
+import { liveRates } from "./rates.js";
+import { table } from "./table.js";
 import { grown, tree } from "./tree.js";
 
 export const topics = { name: "topics", title: "Topics", show };
@@ -14,27 +16,111 @@ function show(place, { signal, problems, query, may }) {
   const list = h("div", { class: "tree-frame" });
   const value = h("div", { class: "value-frame", "aria-live": "polite" }, h("p", { class: "quiet" }, "Choose a topic to see its message."));
   const summary = h("p", { class: "quiet" });
+  const measured = h("p", { class: "quiet", role: "status", hidden: true });
   const choose = (topic) => showValue(value, topic, { signal, may, changed: read });
-  const explorer = tree({ label: "Retained topics", choose });
+  const rates = liveRates();
+  const explorer = tree({ label: "Topics", choose, note: (path) => rates.note(path) });
+  let kept = [];
+  let asking = new AbortController();
 
+  const grow = () => {
+    const topics = [...new Set([...kept, ...rates.topics()])].sort();
+    explorer.renew(grown(topics));
+    fill(list, topics.length > 0 ? explorer.element : none());
+  };
   const read = () => attempt(signal, problems, async () => {
     fill(list, loading());
     const { messages, isCut } = await retained(filter.value, signal);
     fill(summary, isCut ? `The first ${count(messages.length)}: a narrower filter shows others.` : plural(messages.length, "retained message", "retained messages"));
-    explorer.show(grown(messages.map((message) => message.topic)), messages.length <= OPEN_UP_TO);
-    fill(list, messages.length > 0 ? explorer.element : h("div", { class: "empty" }, emptiness(
-      "No retained message matches. A first one:", `mosquitto_pub -h ${location.hostname} -r -t house/kitchen/temperature -m 21.5`)));
+    kept = messages.map((message) => message.topic);
+    explorer.show(grown(kept), kept.length <= OPEN_UP_TO);
+    grow();
   });
+  const measure = () => {
+    asking.abort();
+    asking = new AbortController();
+    const both = AbortSignal.any([signal, asking.signal]);
+    rates.reset();
+    measured.hidden = false;
+    follow(both, problems, filter.value, rates);
+    rates.tick(both, (hasMore) => {
+      hasMore ? grow() : explorer.renote();
+      fill(measured, rates.summary());
+    });
+  };
+  const isMeasuring = () => measure_it?.getAttribute("aria-pressed") === "true";
+  const measure_it = may("operator") ? button("Measure rates", () => {
+    const isOn = !isMeasuring();
+    measure_it.setAttribute("aria-pressed", String(isOn));
+    if (isOn) {
+      measure();
+    } else {
+      asking.abort();
+      rates.reset();
+      measured.hidden = true;
+      grow();
+    }
+  }, { "aria-pressed": "false" }) : null;
   const search = form({
     signal,
     isOfOneLine: true,
     fields: [field("Topic filter", filter)],
     verb: "Show",
-    act: read,
+    act: async () => {
+      await read();
+      if (isMeasuring()) {
+        measure();
+      }
+    },
   });
   const drop = may("operator") ? button("Delete what matches", () => confirmDeletion(filter.value, read)) : null;
-  fill(place, h("div", { class: "filters" }, search, drop), summary, h("div", { class: "split" }, list, value));
+  const prefixes = prefixTable();
+  fill(
+    place,
+    h("div", { class: "filters" }, search, measure_it, drop),
+    summary,
+    measured,
+    h("div", { class: "split" }, list, value),
+    section("Where topics become more", prefixes.element),
+  );
   read();
+  poll(signal, PREFIXES_EVERY_MS, problems, async () => {
+    const answer = await get("/v1/prefixes", { limit: PREFIXES }, signal);
+    prefixes.show(answer.prefixes);
+  });
+}
+
+function none() {
+  return h("div", { class: "empty" }, emptiness(
+    "No retained message matches. A first one:", `mosquitto_pub -h ${location.hostname} -r -t house/kitchen/temperature -m 21.5`));
+}
+
+/** The first levels of topics, and how many there are beneath each. */
+function prefixTable() {
+  const more = (row) => (row.grown > 0 ? `+${count(row.grown)} in ${span(row.grown_in_s)}` : "–");
+  return table({
+    caption: "The first levels of topics that messages were published to",
+    empty: "Nothing was published since the broker was started.",
+    columns: [
+      { title: "Topics beneath", cell: (row) => raw(row.prefix === "" ? "(empty level)" : row.prefix) },
+      { title: "Different topics, about", isNumber: true, isWide: true, cell: (row) => count(row.topics) },
+      { title: "More", isNumber: true, cell: more },
+    ],
+  });
+}
+
+/** Messages that clients publish, as they come; until the signal ends it. */
+async function follow(signal, problems, filter, rates) {
+  while (!signal.aborted) {
+    await attempt(signal, problems, async () => {
+      for await (const line of stream("/v1/trace", { topic: filter }, signal)) {
+        if (line !== "") {
+          rates.take(JSON.parse(line));
+        }
+      }
+    });
+    await pause(AGAIN_MS, signal);
+  }
 }
 
 /** As many as a page can show; the answer comes in parts. */
@@ -42,7 +128,7 @@ async function retained(filter, signal) {
   const messages = [];
   let cursor;
   do {
-    const answer = await get("/v1/retained", { filter, cursor, limit: PAGE }, signal);
+    const answer = await ask("POST", "/v1/retained", { body: { filter, cursor, limit: PAGE }, signal });
     messages.push(...answer.retained);
     cursor = answer.cursor;
     // Between two parts others are served.
@@ -53,8 +139,10 @@ async function retained(filter, signal) {
 
 function showValue(place, topic, { signal, may, changed }) {
   fill(place, loading());
+  // On a phone it stands below the tree.
+  place.scrollIntoView({ block: "nearest" });
   return attempt(signal, h("div"), async () => {
-    const message = await get("/v1/retained/one", { topic }, signal);
+    const message = await ask("POST", "/v1/retained/one", { body: { topic }, signal });
     const content = decoded(message.payload_base64);
     const { kind, text } = payload(content);
     fill(
@@ -73,14 +161,19 @@ function showValue(place, topic, { signal, may, changed }) {
           text: raw(topic),
           verb: "Delete",
           act: async () => {
-            await ask("DELETE", `/v1/retained?${new URLSearchParams({ filter: topic })}`);
+            await deleteMatching(topic);
             fill(place);
             changed();
           },
           done: "The retained message is deleted.",
         })) : null),
     );
-  }).then((isDone) => isDone || fill(place, h("p", { class: "quiet" }, "There is no such message any more.")));
+  }).then((isDone) => isDone || fill(
+    place,
+    h("h2", null, raw(topic)),
+    h("p", { class: "quiet" }, "No message is retained here."),
+    h("div", { class: "actions" }, link(["publish", topic], "Publish or subscribe here", { class: "button" })),
+  ));
 }
 
 function confirmDeletion(filter, changed) {
@@ -89,14 +182,24 @@ function confirmDeletion(filter, changed) {
     text: raw(filter),
     verb: "Delete them",
     act: async () => {
-      await ask("DELETE", `/v1/retained?${new URLSearchParams({ filter })}`);
+      await deleteMatching(filter);
       changed();
     },
     done: "The retained messages are deleted.",
   });
 }
 
+/** What is dropped for one question is bounded. */
+async function deleteMatching(filter) {
+  while ((await ask("POST", "/v1/retained/drop", { body: { filter } })).is_partial) {
+    // There are more.
+  }
+}
+
 const PAGE = 500;
 const TOPICS_MAX = 5000;
 /** A small tree is shown with all its branches. */
 const OPEN_UP_TO = 40;
+const PREFIXES = 50;
+const PREFIXES_EVERY_MS = 10_000;
+const AGAIN_MS = 3000;

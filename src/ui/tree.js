@@ -1,17 +1,18 @@
 // A tree of topics: branches that open and close, by pointer and by keys, as the pattern `tree` of ARIA has it.
 
-import { fill, h, visible } from "./dom.js";
+import { fill, h, raw } from "./dom.js";
 import { count } from "./format.js";
 
-/** A tree of nodes `{ level, topic, children, leaves }` out of topics; `topic` is set where there is a message. */
+/** A tree of nodes `{ level, path, topic, children, leaves }` out of topics; `topic` is set where one of them ends. */
 export function grown(topics) {
-  const root = { level: "", topic: null, children: new Map(), leaves: 0 };
+  const root = { level: "", path: "", topic: null, children: new Map(), leaves: 0 };
   for (const topic of topics) {
     let node = root;
     for (const level of topic.split("/")) {
       node.leaves += 1;
       if (!node.children.has(level)) {
-        node.children.set(level, { level, topic: null, children: new Map(), leaves: 0 });
+        const path = node === root ? level : `${node.path}/${level}`;
+        node.children.set(level, { level, path, topic: null, children: new Map(), leaves: 0 });
       }
       node = node.children.get(level);
     }
@@ -21,16 +22,21 @@ export function grown(topics) {
   return root;
 }
 
-/** `choose` is told the topic of a node that has a message. */
-export function tree({ label, choose }) {
+/** `choose` is told the topic of a node where one ends; `note(path)` is what stands behind a name, if anything does. */
+export function tree({ label, choose, note }) {
   const element = h("ul", { role: "tree", "aria-label": label, class: "tree" });
   const nodes = new WeakMap();
+  /** Paths of branches that are open, and the topic that was chosen: they stay so when there are more topics. */
+  let open = new Set();
   let chosen = null;
+  /** Where the keys begin. */
+  let resting = null;
 
   const items = () => [...element.querySelectorAll("[role=treeitem]")].filter((item) => item.offsetParent !== null);
   const rest_on = (item) => {
     element.querySelector("[role=treeitem][tabindex='0']")?.setAttribute("tabindex", "-1");
     item?.setAttribute("tabindex", "0");
+    resting = item?.dataset.focus ?? null;
   };
   const take = (item) => {
     const node = nodes.get(item);
@@ -38,8 +44,8 @@ export function tree({ label, choose }) {
       toggle(item, item.getAttribute("aria-expanded") !== "true");
       return;
     }
-    chosen?.removeAttribute("aria-selected");
-    chosen = item;
+    element.querySelector("[aria-selected]")?.removeAttribute("aria-selected");
+    chosen = node.path;
     item.setAttribute("aria-selected", "true");
     choose(node.topic);
   };
@@ -50,27 +56,40 @@ export function tree({ label, choose }) {
       return;
     }
     item.setAttribute("aria-expanded", String(isOpen));
+    if (isOpen) {
+      open.add(node.path);
+    } else {
+      open.delete(node.path);
+    }
     const group = item.querySelector(":scope > ul");
     group.hidden = !isOpen;
     if (isOpen && group.childElementCount === 0) {
-      fill(group, branches(node, false));
+      fill(group, branches(node));
     }
   }
 
-  function branches(node, isOpen) {
-    return [...node.children.values()].map((child) => itemOf(child, isOpen));
+  function branches(node) {
+    return [...node.children.values()].map(itemOf);
   }
 
-  function itemOf(node, isOpen) {
+  function itemOf(node) {
     const hasChildren = node.children.size > 0;
+    const isOpen = open.has(node.path);
     const mark = h("span", { class: "twist", "aria-hidden": "true", onclick: (event) => (event.stopPropagation(), toggle(item, item.getAttribute("aria-expanded") !== "true")) });
-    const name = h("bdi", { class: "raw" }, node.level === "" ? "(empty level)" : visible(node.level));
+    const name = raw(node.level === "" ? "(empty level)" : node.level);
     const more = hasChildren ? h("span", { class: "quiet" }, count(node.leaves)) : null;
-    const group = hasChildren ? h("ul", { role: "group", hidden: !isOpen }, isOpen ? branches(node, isOpen) : []) : null;
+    const group = hasChildren ? h("ul", { role: "group", hidden: !isOpen }, isOpen ? branches(node) : []) : null;
     const item = h(
       "li",
-      { role: "treeitem", tabindex: "-1", "aria-expanded": hasChildren ? String(isOpen) : null, class: node.topic === null ? "branch" : "leaf" },
-      h("div", { class: "row", onclick: () => (rest_on(item), item.focus(), take(item)) }, mark, name, more),
+      {
+        role: "treeitem",
+        tabindex: "-1",
+        "aria-expanded": hasChildren ? String(isOpen) : null,
+        "aria-selected": chosen === node.path && node.topic !== null ? "true" : null,
+        class: node.topic === null ? "branch" : "leaf",
+        "data-focus": `${node.topic === null} ${node.path}`,
+      },
+      h("div", { class: "row", onclick: () => (rest_on(item), item.focus(), take(item)) }, mark, name, more, h("span", { class: "rate" }, note(node.path))),
       group,
     );
     nodes.set(item, node);
@@ -106,10 +125,30 @@ export function tree({ label, choose }) {
 
   return {
     element,
+    /** Another tree. */
     show(root, isOpen) {
       chosen = null;
-      fill(element, branches(root, isOpen));
-      rest_on(element.querySelector("[role=treeitem]"));
+      open = new Set(isOpen ? branchesOf(root) : []);
+      this.renew(root);
+    },
+    /** The same tree with more or other topics. */
+    renew(root) {
+      const before = resting;
+      fill(element, branches(root));
+      const all = [...element.querySelectorAll("[role=treeitem]")];
+      rest_on(all.find((item) => item.dataset.focus === before) ?? all[0]);
+    },
+    /** What stands behind the names has changed. */
+    renote() {
+      for (const item of items()) {
+        fill(item.querySelector(":scope > .row > .rate"), note(nodes.get(item).path));
+      }
     },
   };
+}
+
+/** The paths of all that have others beneath them. */
+function branchesOf(node) {
+  const below = [...node.children.values()].flatMap(branchesOf);
+  return node.children.size > 0 ? [node.path, ...below] : below;
 }

@@ -20,7 +20,7 @@ function show(place, { signal, problems }) {
   const list = userTable(refresh);
   fill(
     place,
-    h("p", { class: "about" }, "Those whom clients sign in as, by the user database (authentication.database). Users of other files and services are not listed."),
+    h("p", { class: "about" }, "Those whom clients sign in as, by the user database (authentication.user_database). Users of other files and services are not listed."),
     waiting,
     list.element,
     pages.element,

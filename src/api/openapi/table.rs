@@ -210,6 +210,14 @@ pub const DESCRIBED: &[Described] = &[
         parameters: &[required("filter", "A topic filter.")],
         ..act("delete", "/v1/retained", None, &[(200, "Dropped"), (400, PROBLEMS)])
     },
+    act("post", "/v1/retained", Some("RetainedAsked"), &[(200, "RetainedList"), (400, PROBLEMS)]),
+    act(
+        "post",
+        "/v1/retained/one",
+        Some("OfTopic"),
+        &[(200, "RetainedWhole"), (400, PROBLEMS), (404, PROBLEMS)],
+    ),
+    act("post", "/v1/retained/drop", Some("OfFilter"), &[(200, "Dropped"), (400, PROBLEMS)]),
     act("post", "/v1/publish", Some("Publication"), &[(200, "Published"), (400, PROBLEMS)]),
     look("/v1/users", &[CURSOR, LIMIT], &[(200, "Users"), (400, PROBLEMS), (409, PROBLEMS)]),
     act("post", "/v1/users", Some("UserToAdd"), &[(201, "User"), (400, PROBLEMS), (409, PROBLEMS)]),

@@ -15,10 +15,12 @@ const PAGES = [
   ["#/", "Messages per second"],
   ["#/clients", about.client],
   [`#/clients/${encodeURIComponent(about.client)}`, "Last packets"],
+  ["#/top", "Sorted by"],
   ["#/topics", "retained message"],
   ["#/subscriptions", about.client],
   ["#/shards", "publish_received"],
   ["#/drops", "Lost messages"],
+  ["#/events", "Topic filter"],
   ["#/log", "Level"],
   ["#/publish", "Address"],
   ["#/bans", about.banned],
@@ -53,7 +55,7 @@ async function isUntouched(page) {
 /** Pictures of every page for whoever wants to look. */
 async function shoot(page) {
   mkdirSync(about.folder, { recursive: true });
-  for (const [name, width, isPhone, scheme] of [["light", 1280, false, "light"], ["dark", 1280, false, "dark"], ["phone", 360, true, "light"]]) {
+  for (const [name, width, isPhone, scheme] of [["light", 1280, false, "light"], ["dark", 1280, false, "dark"], ["phone", 390, true, "light"], ["phone-dark", 390, true, "dark"]]) {
     await page.viewport(width, 800, isPhone);
     await page.scheme(scheme);
     for (const one of PAGES) {
@@ -106,6 +108,103 @@ const CHAPTERS = {
     await isUntouched(page);
   },
 
+  /** Client ids that mean something in addresses, in markup and to eyes, and one that is as long as MQTT has it. */
+  async names(page) {
+    await signedIn(page);
+    await visit(page, ["#/clients", about.victim]);
+    for (const name of about.names) {
+      const shown = await page.until((name) => {
+        const href = `#/clients/${encodeURIComponent(name)}`;
+        return [...document.querySelectorAll("tbody a")].find((one) => one.getAttribute("href") === href)?.innerText;
+      }, `${name.slice(0, 40)} is listed`, name);
+      assert(shown.length < 300, "a long one is cut");
+      await page.run((name) => [...document.querySelectorAll("tbody a")].find((one) => one.getAttribute("href") === `#/clients/${encodeURIComponent(name)}`).click(), name);
+      await page.until(() => document.querySelector("h1 .raw") && document.body.innerText.includes("Last packets"), `${name.slice(0, 40)} is shown`);
+      assert(await page.run(() => document.documentElement.scrollWidth <= innerWidth), `${name.slice(0, 40)} fits`);
+      assert.equal(await page.run(() => document.querySelector(".problem")?.innerText ?? ""), "");
+      await page.click(".tools button", "End the session");
+      await page.click("dialog button", "End the session");
+      await page.until(() => document.getElementById("said").innerText === "The session has ended.", "it is said to be done");
+      await page.run(() => void (document.getElementById("said").textContent = ""));
+      await visit(page, ["#/clients", about.victim]);
+      await page.until((name) => ![...document.querySelectorAll("tbody a")].some((one) => one.getAttribute("href") === `#/clients/${encodeURIComponent(name)}`), "it is gone", name);
+    }
+    page.complaints = page.complaints.filter((text) => !text.includes("404"));
+    await isUntouched(page);
+  },
+
+  async why(page) {
+    await signedIn(page);
+    await visit(page, [`#/clients/${encodeURIComponent(about.victim)}`, "Last packets"]);
+    await page.enter("input[name=why-topic]", "victim/a");
+    await page.press("Enter");
+    await page.reads("It would get it now");
+    assert(await page.run(() => document.querySelectorAll(".steps li.yes").length > 2), "step by step");
+    await page.enter("input[name=why-topic]", "other/a");
+    await page.enter("input[name=why-publisher]", "nobody");
+    await page.press("Enter");
+    await page.reads("It would not get it");
+    assert(await page.run(() => document.querySelectorAll(".steps li.no").length >= 1 && document.querySelectorAll(".steps").length === 2));
+    await page.enter("input[name=why-topic]", "a/#");
+    await page.press("Enter");
+    await page.until(() => document.querySelector("form + div .problem"), "it is said what is wrong");
+    page.complaints = page.complaints.filter((text) => !text.includes("400"));
+    await isUntouched(page);
+  },
+
+  async losses(page) {
+    await signedIn(page);
+    await visit(page, ["#/drops", "By client"]);
+    await page.until((away) => {
+      const row = [...document.querySelectorAll("tbody tr")].find((one) => one.innerText.includes(away));
+      return row?.innerText.includes("offline_qos0") && row.innerText.match(/ago[^]*ago/);
+    }, "the ledger has client, cause, first and last time", about.away);
+    await page.reads("lost/here");
+    await page.enter("input[name=client_id]", "nobody");
+    await page.reads("No client like that has lost anything");
+    await page.enter("input[name=client_id]", "way");
+    await page.click("tbody a", about.away);
+    await page.reads("Topics that it lost something of last");
+    await page.until(() => document.body.innerText.includes("lost/here/x"), "its topics are there");
+    await isUntouched(page);
+  },
+
+  async happening(page) {
+    await signedIn(page);
+    await visit(page, ["#/events", "Topic filter"]);
+    await page.until(() => document.querySelector(".feed > p")?.innerText === "" || document.querySelector(".log li"), "the stream is open");
+    console.log("listening");
+    await page.until(() => [...document.querySelectorAll(".log li")].some((one) => one.innerText.includes("a-guest") && one.innerText.includes("disconnected")), "a guest comes and goes");
+    await page.click("button", "Pause");
+    await page.reads("Paused");
+    await page.click("button", "Go on");
+    await page.enter("input[name=client_id]", "nobody");
+    await page.until(() => document.querySelectorAll(".log li").length === 0, "nothing of nobody");
+    await isUntouched(page);
+  },
+
+  async rates(page) {
+    await signedIn(page);
+    await visit(page, ["#/topics", "retained message"]);
+    await page.click("button", "Measure rates");
+    await page.until(() => [...document.querySelectorAll(".tree .rate")].some((one) => /^[1-9][0-9.,]*\/s$/.test(one.innerText)), "topics have rates");
+    await page.click("button", "Measure rates");
+    await page.until(() => [...document.querySelectorAll(".tree .rate")].every((one) => one.innerText === ""), "nothing is measured any more");
+    await isUntouched(page);
+  },
+
+  /** The token is removed while somebody looks. */
+  async revoked(page) {
+    await signedIn(page, about.viewer);
+    await visit(page, ["#/events", "Topic filter"]);
+    console.log("ready");
+    await page.reads("It asks for a token");
+    await page.reads("not known");
+    assert.equal(await page.run(() => sessionStorage.length), 0);
+    page.complaints.length = 0;
+    await isUntouched(page);
+  },
+
   async roles(page) {
     await signedIn(page, about.viewer);
     const texts = async (hash) => {
@@ -114,7 +213,7 @@ const CHAPTERS = {
     };
     for (const [hash] of PAGES.filter(([hash]) => hash !== "#/users")) {
       const found = await texts(hash);
-      for (const forbidden of ["Disconnect", "End the session", "Ban", "Delete what matches", "Users"]) {
+      for (const forbidden of ["Disconnect", "End the session", "Ban", "Delete what matches", "Measure rates", "Users"]) {
         assert(!found.includes(forbidden), `${hash} offers a viewer “${forbidden}”`);
       }
     }
@@ -137,12 +236,15 @@ const CHAPTERS = {
   },
 
   async narrow(page) {
-    await page.viewport(360, 740, true);
+    await page.viewport(390, 844, true);
     await signedIn(page);
-    for (const one of PAGES) {
-      await visit(page, one);
-      const width = await page.run(() => document.documentElement.scrollWidth);
-      assert(width <= 360, `${one[0]} is ${width} wide on a phone`);
+    for (const phone of [390, 360]) {
+      await page.viewport(phone, 740, true);
+      for (const one of [...PAGES, ["#/top?by=limit", "Sorted by"]]) {
+        await visit(page, one);
+        const width = await page.run(() => document.documentElement.scrollWidth);
+        assert(width <= phone, `${one[0]} is ${width} wide on a phone of ${phone}`);
+      }
     }
     await page.click("button", "Menu");
     await page.click("nav a", "Shards");

@@ -191,3 +191,28 @@ fn a_client_id_that_no_url_can_hold_stands_in_the_body() {
     }
     assert_eq!(api.post("/v1/client", &serde_json::json!({})).status, 400);
 }
+
+#[test]
+fn topics_that_no_url_can_hold_are_paged_shown_and_dropped() {
+    let (broker, api) = started("api-long-topics");
+    let mut link = Link::connect(broker.port, v5("pump"));
+    let topics: Vec<String> = (0..3).map(|number| format!("t/{}{number}", "ä".repeat(32_000))).collect();
+    topics.iter().for_each(|topic| retain(&mut link, topic, "x"));
+    let (mut seen, mut cursor) = (Vec::new(), Value::Null);
+    loop {
+        let body = serde_json::json!({ "filter": "t/+", "limit": 1, "cursor": cursor });
+        let answer = api.post("/v1/retained", &body).expect(200);
+        seen.extend(names(answer["retained"].as_array().unwrap(), "topic"));
+        cursor = answer["cursor"].clone();
+        if cursor.is_null() {
+            break;
+        }
+    }
+    assert_eq!(seen, topics);
+    let one = api.post("/v1/retained/one", &serde_json::json!({ "topic": topics[1] })).expect(200);
+    assert_eq!(one["payload_text"], "x");
+    let dropped = api.post("/v1/retained/drop", &serde_json::json!({ "filter": topics[1] })).expect(200);
+    assert_eq!(dropped["dropped"], 1);
+    assert_eq!(api.post("/v1/retained/one", &serde_json::json!({ "topic": topics[1] })).status, 404);
+    assert_eq!(api.post("/v1/retained", &serde_json::json!({ "filter": "a/#/b" })).status, 400);
+}

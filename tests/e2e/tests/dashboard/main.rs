@@ -5,7 +5,8 @@ mod stage;
 
 use std::time::{Duration, Instant};
 
-use client::{Disconnection, QoS};
+use client::{Disconnection, QoS, Version};
+use e2e::link::lasting;
 use e2e::{Link, v5};
 
 use self::stage::{Stage, VICTIM, one_browser};
@@ -38,6 +39,55 @@ fn a_client_is_disconnected_once_it_is_confirmed() {
         Disconnection::Ended { reason, .. } => assert_eq!(reason, client::ReasonCode::AdministrativeAction),
         other => panic!("{VICTIM} was to be disconnected, not: {other}"),
     }
+}
+
+#[test]
+fn clients_with_odd_names_are_found_shown_and_ended() {
+    let _one = one_browser();
+    let stage = Stage::start("dashboard-names");
+    let port = stage.broker.port_of("tcp");
+    for name in stage::odd_names() {
+        Link::connect(port, lasting(Version::V5, &name)).close();
+    }
+    stage.play("names");
+}
+
+#[test]
+fn a_page_says_why_a_client_gets_a_message_or_not() {
+    let _one = one_browser();
+    Stage::start("dashboard-why").play("why");
+}
+
+#[test]
+fn lost_messages_stand_on_the_pages_of_drops_and_of_the_client() {
+    let _one = one_browser();
+    Stage::start("dashboard-losses").play("losses");
+}
+
+#[test]
+fn events_are_shown_as_they_happen() {
+    let _one = one_browser();
+    let stage = Stage::start("dashboard-events");
+    let mut browser = stage.browse("happening");
+    browser.await_line("that it listens", |line| (line == "listening").then_some(()));
+    Link::connect(stage.broker.port_of("tcp"), v5("a-guest")).close();
+    stage::succeed(&mut browser);
+}
+
+#[test]
+fn topics_have_rates_while_they_are_measured() {
+    let _one = one_browser();
+    Stage::start("dashboard-rates").play("rates");
+}
+
+#[test]
+fn a_token_that_is_removed_leads_back_to_where_one_is_asked_for() {
+    let _one = one_browser();
+    let stage = Stage::start("dashboard-revoked");
+    let mut browser = stage.browse("revoked");
+    browser.await_line("that it is ready", |line| (line == "ready").then_some(()));
+    stage.revoke_viewer();
+    stage::succeed(&mut browser);
 }
 
 #[test]

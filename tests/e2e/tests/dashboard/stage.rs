@@ -7,10 +7,11 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use client::{Publication, QoS};
+use client::{Publication, QoS, Version};
 use e2e::api::Api;
+use e2e::link::lasting;
 use e2e::{Broker, Link, PATIENCE, Process, Setup, program, v5};
 use serde_json::json;
 
@@ -74,7 +75,14 @@ impl Stage {
             retain: true,
             ..Publication::new("raw/bytes", vec![0, 1, 254, 255], QoS::AtMostOnce)
         });
-        let victim = Link::connect(port, still(VICTIM));
+        let mut victim = Link::connect(port, still(VICTIM));
+        victim.subscribe("victim/#", QoS::AtMostOnce);
+        // Its message is lost, since it is away.
+        let mut away = Link::connect(port, lasting(Version::V5, AWAY));
+        away.subscribe("lost/#", QoS::AtMostOnce);
+        away.close();
+        await_away(&api);
+        hostile.publish("lost/here/x", HOSTILE, QoS::AtMostOnce);
         api.post("/v1/bans", &json!({ "client_id": BANNED })).expect(200);
         let mut load = program::command(program::beside_test("loadgen"));
         load.args(["p2p", "-n", "5", "--rate", "500", "-q", "1", "-d", "900", "-p", &port.to_string()]);
@@ -96,6 +104,8 @@ impl Stage {
             "viewer": self.viewer.token,
             "client": HOSTILE,
             "victim": VICTIM,
+            "away": AWAY,
+            "names": odd_names(),
             "banned": BANNED,
             "topic": TOPIC,
             "payload": HOSTILE,
@@ -105,6 +115,14 @@ impl Stage {
         command.arg(program::source("node/dashboard/chapters.mjs")).arg(chapter);
         command.env("DASHBOARD", about.to_string()).env("CLIENTS_NODE", program::node_folder());
         Process::start("browser", &mut command)
+    }
+
+    /// The viewer's token is known no more.
+    #[track_caller]
+    pub fn revoke_viewer(&self) {
+        let mut command = program::command(program::iothub());
+        command.args(["token", "remove", "eye", "--data-dir"]).arg(&self.data.0);
+        Process::start("iothub token", &mut command).succeed();
     }
 
     pub fn end(mut self) -> Ended {
@@ -127,6 +145,18 @@ impl Ended {
 pub fn succeed(browser: &mut Process) {
     let status = browser.wait_at_most(CHAPTER_PATIENCE);
     assert!(status.success(), "{}", browser.shown());
+}
+
+#[track_caller]
+fn await_away(api: &Api) {
+    let deadline = Instant::now() + PATIENCE;
+    let is_away = || {
+        let answer = api.get("/v1/clients?client_id=away&connected=false").expect(200);
+        answer["clients"].as_array().is_some_and(|clients| !clients.is_empty())
+    };
+    while !is_away() {
+        assert!(Instant::now() < deadline, "the client does not go");
+    }
 }
 
 fn setup(name: &str, data: &Path, api_port: u16) -> Setup {
@@ -153,6 +183,13 @@ fn viewer_token(data: &Path) -> String {
     let mut process = Process::start("iothub token", &mut command);
     process.succeed();
     process.out_lines().pop().unwrap()
+}
+
+/// What clients may be called.
+pub fn odd_names() -> Vec<String> {
+    let short =
+        [".", "..", "../..", "a/b?c=d#e", "two words", "\"'`\\", "100%25", "ünïcödé \u{202e}☃", "~", "..%2f"];
+    short.iter().map(ToString::to_string).chain(["ä".repeat(32_767) + "x"]).collect()
 }
 
 /// A client that nobody has to keep alive.
@@ -202,6 +239,7 @@ impl LogReader {
 
 pub const HOSTILE: &str = "<img src=x onerror=window.hacked=1>";
 pub const VICTIM: &str = "victim";
+pub const AWAY: &str = "away <b>&amp;</b>";
 pub const BANNED: &str = "stranger";
 pub const TOPIC: &str = "door/front";
 /// Some chapters open every page several times, on a machine that does much else.
