@@ -2,10 +2,12 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use e2e::{Broker, Process, Setup};
+use client::{Options, Publication, QoS, Will};
+use e2e::{Broker, Link, Process, Setup, v5};
 
 use super::{mosquitto, publish, reload::reload};
 
@@ -118,6 +120,57 @@ fn a_ban_that_is_ordered_counts_at_once_and_outlives_the_broker() {
     assert!(lines.iter().any(|line| line.contains("there is no such ban")), "{lines:?}");
     drop(broker);
     fs::remove_dir_all(data).unwrap();
+}
+
+#[test]
+fn as_many_bans_as_may_be_hold_and_one_more_is_refused() {
+    let data = e2e::program::fresh_folder("bans-many-data");
+    let bans: Vec<String> = (0..10_000).map(|at| format!("{{\"client_id\":\"banned-{at}\"}}")).collect();
+    let file = data.join("bans.json");
+    fs::write(&file, format!("[{}]", bans.join(","))).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    let setup = Setup::new("bans-many").shards(2).config(OPEN);
+    let broker = setup.args([OsStr::new("--data-dir"), data.as_os_str()]).start();
+    assert!(!comes(&broker, "banned-0") && !comes(&broker, "banned-9999") && comes(&broker, "another"));
+    let (code, lines) = ban(&data, &["add", "-i", "another"]);
+    assert_eq!(code, Some(1));
+    assert!(lines.iter().any(|line| line.contains("10000 bans are ordered already")), "{lines:?}");
+    assert_eq!(ban(&data, &["remove", "-i", "banned-0"]).0, Some(0));
+    assert_eq!(ban(&data, &["add", "-i", "another"]).0, Some(0));
+    assert!(comes(&broker, "banned-0") && !comes(&broker, "another"));
+    drop(broker);
+    fs::remove_dir_all(data).unwrap();
+}
+
+#[test]
+fn whose_address_is_banned_leaves_no_will() {
+    let broker = with("bans-will", "");
+    let mut link = Link::connect(broker.port, v5("listener"));
+    link.subscribe("gone", QoS::AtMostOnce);
+    let publication = Publication::new("gone", "gone", QoS::AtMostOnce);
+    let will = Will { publication, delay_interval_s: None };
+    let _leaves = Link::connect(broker.port, Options { will: Some(will), ..v5("leaves") });
+    let ban = "[[ban]]\naddresses = [\"127.0.0.0/8\"]\n";
+    fs::write(broker.folder().join("iothub.toml"), format!("{OPEN}{ban}")).unwrap();
+    reload(&broker);
+    broker.await_counter("ended_banned", 2);
+    broker.await_counter("denied_will", 1);
+    assert_eq!(broker.counter("wills_published"), 0);
+}
+
+#[test]
+fn a_ban_of_nobody_or_of_everybody_is_an_error_in_words() {
+    let folder = std::env::temp_dir().join("iothub-no-broker-is-here");
+    for (args, said) in [
+        (["add", "-i", ""], "client_id: the name is empty"),
+        (["add", "-u", &"x".repeat(65_536)], "user: the name has 65536 bytes"),
+        (["add", "-a", "0.0.0.0/0"], "address: 0.0.0.0/0 is everybody"),
+        (["add", "-a", "ff02::1"], "address: ff02::1: nobody connects from there"),
+    ] {
+        let (code, lines) = ban(&folder, &args);
+        assert_eq!(code, Some(1), "{lines:?}");
+        assert!(lines.iter().any(|line| line.contains(said)), "{lines:?}");
+    }
 }
 
 #[test]
