@@ -82,7 +82,8 @@ fn layer(
 ) -> Result<Layer, Vec<Fault>> {
     let name = path.to_string_lossy();
     let fault = |what| vec![Fault::of("access", key, what)];
-    let bytes = identity::read_file(path, FILE_BYTES_MAX).map_err(|error| fault(error.to_string()))?;
+    let bytes =
+        identity::read_file(path, identity::FILE_BYTES_MAX).map_err(|error| fault(error.to_string()))?;
     let text = str::from_utf8(&bytes).map_err(|error| {
         let line = 1 + bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
         fault(format!(
@@ -92,6 +93,3 @@ fn layer(
     let of_line = |problem: &Problem| Fault::elsewhere(problem.to_string());
     parse(&name, text).map_err(|problems| problems.iter().map(of_line).collect())
 }
-
-/// Millions of rules.
-const FILE_BYTES_MAX: u64 = 512 << 20;

@@ -64,7 +64,7 @@ impl NamedFile<'_> {
     }
 }
 
-/// Room for a million users with the longest of hashes.
+/// Room for a million users with the longest of hashes, or for millions of rules.
 pub const FILE_BYTES_MAX: u64 = 512 << 20;
 
 #[cfg(test)]

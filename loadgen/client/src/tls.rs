@@ -1,7 +1,8 @@
 //! What a client brings along for TLS: whom it trusts, and who it is. The protocol is rustls'.
 
-use std::fs;
-use std::io;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -168,8 +169,21 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     })
 }
 
+/// The whole of a regular file. A pipe would make us wait for somebody who writes.
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    fs::read(path).map_err(|source| TlsError::Unreadable { path: path.to_owned(), source })
+    let unreadable = |source| TlsError::Unreadable { path: path.to_owned(), source };
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path);
+    let file = file.map_err(unreadable)?;
+    // Asked of the open file: what a name stands for can change in between.
+    if !file.metadata().map_err(unreadable)?.is_file() {
+        return Err(unfit(path, "no regular file, and not read: name a file, or a link to one"));
+    }
+    let mut bytes = Vec::new();
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(unfit(path, format!("more than {FILE_BYTES_MAX} bytes: is it the file that was meant?")));
+    }
+    Ok(bytes)
 }
 
 fn contains(text: &[u8], word: &[u8]) -> bool {
@@ -186,3 +200,38 @@ const SYSTEM_ROOTS: [&str; 4] = [
     "/etc/ssl/ca-bundle.pem",
     "/etc/ssl/cert.pem",
 ];
+
+/// Bundles of all public authorities have a quarter of a megabyte.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::env;
+    use std::process::{self, Command};
+
+    use super::*;
+
+    #[test]
+    fn what_is_no_regular_file_is_refused_at_once() {
+        let folder = env::temp_dir().join(format!("iothub-client-tls-{}", process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let pipe = folder.join("pipe");
+        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        for path in [&*pipe, &*folder, Path::new("/dev/zero")] {
+            let as_authority = TlsOptions { ca_file: Some(path.to_owned()), ..TlsOptions::default() };
+            let identity = Some((path.to_owned(), path.to_owned()));
+            let as_identity = TlsOptions { identity, anybody: true, ..TlsOptions::default() };
+            for options in [as_authority, as_identity] {
+                let error = Tls::new(&options).unwrap_err().to_string();
+                assert!(error.ends_with("name a file, or a link to one"), "{error}");
+            }
+        }
+        // In a directory of authorities it is passed over.
+        let options = TlsOptions { ca_path: Some(folder.clone()), ..TlsOptions::default() };
+        let error = Tls::new(&options).unwrap_err().to_string();
+        assert!(error.ends_with("no file in it has a certificate in PEM"), "{error}");
+        fs::remove_dir_all(folder).unwrap();
+    }
+}

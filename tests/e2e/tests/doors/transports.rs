@@ -193,6 +193,10 @@ fn health_is_asked_over_every_way() {
     let elsewhere = Authority::new(&program::fresh_folder("doors-health-elsewhere"));
     let mut stranger = ask(&addresses[1], &["--cafile", &elsewhere.file().display().to_string()]);
     assert!(!stranger.wait().success() && stranger.says("invalid peer certificate"), "{}", stranger.shown());
+    let pipe = doors.broker.folder().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let mut endless = ask(&addresses[1], &["--cafile", &pipe.display().to_string()]);
+    assert!(!endless.wait().success() && endless.says("no regular file"), "{}", endless.shown());
     let mut lost = ask(&addresses[2], &["--ws-path", "/nowhere"]);
     assert!(!lost.wait().success() && lost.says("404 Not Found"), "{}", lost.shown());
 }
