@@ -2,7 +2,7 @@
 //!
 //! One thread with an event loop of its own serves both by one router. It reaches the control thread and the shards by messages alone
 //! and waits for none of them beyond a time. Start at `operation.rs` for what there is, at `guard.rs` for who may ask it, and at
-//! `server.rs` for what a connection may cost.
+//! `server.rs` and `hall.rs` for what a connection may cost.
 
 mod acts;
 mod answer;
@@ -16,6 +16,7 @@ mod drain;
 mod drops;
 mod events;
 mod guard;
+mod hall;
 mod health;
 mod lines;
 mod log;
@@ -66,7 +67,11 @@ pub use self::{
     trace::TRACE,
     why::WHY,
 };
-use self::{port::Port, tokens::Tokens};
+use self::{
+    hall::{GUESTS_MAX, Hall},
+    port::Port,
+    tokens::Tokens,
+};
 use crate::{
     config::{self, Loaded, Settings},
     control::Request,
@@ -149,13 +154,13 @@ impl Api {
     }
 
     fn serve(&self, ports: Vec<Port>, settings: &config::Api) -> Result<(), String> {
-        let places = server::places(connections_max(settings));
+        let hall = Hall::new(settings.max_connections);
         for port in ports {
             tracing::info!("API at {}", port.shown(settings.has_tls()));
             let _entered = self.event_loop.enter();
             let listener = port.into_listener()?;
             let (context, router) = (self.context.clone(), self.router.clone());
-            self.event_loop.spawn(server::serve_port(listener, context, router, Arc::clone(&places)));
+            self.event_loop.spawn(server::serve_port(listener, context, router, hall.clone()));
         }
         Ok(())
     }
@@ -172,7 +177,7 @@ pub fn token_path(settings: &Settings) -> Option<PathBuf> {
 
 /// Connections over TCP at a time, but for streams.
 fn connections_max(settings: &config::Api) -> u64 {
-    if settings.listen.is_empty() { 0 } else { settings.max_connections }
+    if settings.listen.is_empty() { 0 } else { settings.max_connections + GUESTS_MAX as u64 }
 }
 
 /// What connections and streams take: a file each.

@@ -9,7 +9,7 @@ use std::{
 use axum::{
     Extension,
     extract::{Request, State},
-    http::{HeaderMap, Method, StatusCode, Uri, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
     middleware::Next,
     response::Response,
 };
@@ -20,6 +20,7 @@ use super::{
     context::{Context, Stage},
     operation::Access,
     refusals::Cause,
+    seat::Seat,
     token_list::Role,
 };
 use crate::config::Metrics;
@@ -59,6 +60,7 @@ impl Caller {
 pub async fn admit(
     State((context, access)): State<(Context, Access)>,
     Extension(visitor): Extension<Visitor>,
+    Extension(seat): Extension<Seat>,
     mut request: Request,
     next: Next,
 ) -> Response {
@@ -69,6 +71,11 @@ pub async fn admit(
     if matches!(visitor, Visitor::Tcp { .. }) && !is_json(request.method(), request.headers()) {
         let why = "the body has to be JSON and to say so: Content-Type: application/json";
         return answer::problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, why);
+    }
+    if caller.token.is_some()
+        && let Err(no_seat) = seat.take().await
+    {
+        return answer::unavailable(no_seat.sentence());
     }
     let needs_broker = matches!(access, Access::Role(_));
     if needs_broker && let Some(why) = absence(&context, request.method()) {
@@ -149,6 +156,29 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| secret.trim())
 }
 
+/// Refuses a head that programs on its way may have read otherwise than this one: with two hosts, two tokens, or a body of which nobody
+/// can be sure where it ends. What reads heads here takes a length out that stands beside `Transfer-Encoding`, in
+/// whichever order, so that whoever has the latter is refused.
+pub async fn check_head(request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let is_twice = |name: &header::HeaderName| headers.get_all(name).iter().nth(1).is_some();
+    if let Some(name) = [header::HOST, header::AUTHORIZATION].iter().find(|name| is_twice(name)) {
+        return closing(answer::refused(&format!("the header {name} stands there more than once")));
+    }
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        return closing(answer::refused(
+            "the header Transfer-Encoding is not taken: say the length of the body, by Content-Length",
+        ));
+    }
+    next.run(request).await
+}
+
+/// What follows on the connection is not looked at.
+fn closing(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
 /// Keeps pages of the web from asking in the name of whoever looks at them: by their own origin, or by a name that they had resolved
 /// to this machine. `admit` refuses what a form could send.
 pub async fn check_page(
@@ -206,8 +236,7 @@ fn is_same_origin(headers: &HeaderMap, host: &str) -> bool {
 
 /// Forms cannot send it.
 fn is_json(method: &Method, headers: &HeaderMap) -> bool {
-    let has_body = headers.contains_key(header::TRANSFER_ENCODING)
-        || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
+    let has_body = headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
     let must_be =
         [Method::POST, Method::PUT, Method::PATCH].contains(method) || *method != Method::GET && has_body;
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();

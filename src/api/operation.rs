@@ -72,6 +72,7 @@ pub fn router(context: &Context) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(context.clone(), guard::check_page))
+        .layer(middleware::from_fn(guard::check_head))
         .with_state(context.clone())
 }
 

@@ -1,29 +1,43 @@
 //! The place that a connection has among those that are served. An answer that goes on without an end is a stream and has a place of another
 //! kind, so that streams keep nobody from asking.
 
-use std::{
-    any::Any,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::hall::{NoSeat, Place};
+
 /// A clone is the same one.
 #[derive(Clone)]
-pub struct Seat(Arc<Mutex<Option<Box<dyn Any + Send>>>>);
+pub enum Seat {
+    /// At the control socket everybody has one, until he leaves it.
+    Control(Arc<Mutex<Option<OwnedSemaphorePermit>>>),
+    /// Over TCP it has to be taken.
+    Hall(Place),
+}
 
 /// Where streams have theirs.
 #[derive(Clone)]
 pub struct Streams(Arc<Semaphore>);
 
 impl Seat {
-    /// With whatever gives the place back when it goes.
-    pub fn new(place: impl Any + Send) -> Seat {
-        Seat(Arc::new(Mutex::new(Some(Box::new(place)))))
+    pub fn of_control(place: OwnedSemaphorePermit) -> Seat {
+        Seat::Control(Arc::new(Mutex::new(Some(place))))
+    }
+
+    /// For whoever may ask.
+    pub async fn take(&self) -> Result<(), NoSeat> {
+        match self {
+            Seat::Control(_) => Ok(()),
+            Seat::Hall(place) => place.take_seat().await,
+        }
     }
 
     fn leave(&self) {
-        drop(self.0.lock().unwrap_or_else(PoisonError::into_inner).take());
+        match self {
+            Seat::Control(place) => drop(place.lock().unwrap_or_else(PoisonError::into_inner).take()),
+            Seat::Hall(place) => place.leave_seat(),
+        }
     }
 }
 
@@ -48,7 +62,7 @@ mod tests {
     #[test]
     fn a_stream_leaves_its_seat_and_has_a_place_until_it_ends() {
         let seats = Arc::new(Semaphore::new(1));
-        let seat = || Seat::new(Arc::clone(&seats).try_acquire_owned().expect("a seat"));
+        let seat = || Seat::of_control(Arc::clone(&seats).try_acquire_owned().expect("a seat"));
         let streams = Streams::new(1);
         let one = seat();
         let place = streams.take(&one).expect("a place");

@@ -1,6 +1,6 @@
-//! Connections of the API: how many there may be, and how long each part of one may take.
+//! Connections of the API, and how long each part of one may take. How many there may be over TCP is the matter of `hall.rs`.
 
-use std::{io, os::unix::net::UnixListener as StdListener, sync::Arc, time::Duration};
+use std::{net::SocketAddr, os::unix::net::UnixListener as StdListener, pin::pin, sync::Arc, time::Duration};
 
 use axum::{Router, extract::Request};
 use hyper::{
@@ -15,18 +15,18 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream, UnixListener},
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::{sleep, timeout},
+    sync::Semaphore,
+    time::{sleep, timeout, timeout_at},
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::{context::Context, guard::Visitor, patience::Patient, seat::Seat};
-
-/// As many connections at a time.
-pub fn places(connections_max: u64) -> Arc<Semaphore> {
-    let places = usize::try_from(connections_max).unwrap_or(usize::MAX);
-    Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS)))
-}
+use super::{
+    context::Context,
+    guard::Visitor,
+    hall::{Hall, Place},
+    patience::Patient,
+    seat::Seat,
+};
 
 /// Those who find no place wait in front of the socket, and cost nothing there.
 pub async fn serve_socket(listener: StdListener, router: Router) {
@@ -34,56 +34,45 @@ pub async fn serve_socket(listener: StdListener, router: Router) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "the control socket cannot be served"),
     };
-    let places = places(CONTROL_CONNECTIONS_MAX);
+    let places = Arc::new(Semaphore::new(CONTROL_CONNECTIONS_MAX as usize));
     loop {
-        let place = place_in(&places).await;
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                drop(tokio::spawn(talk(stream, router.clone(), Visitor::Control, Seat::new(place))))
-            }
-            Err(_) => sleep(ACCEPT_PAUSE).await,
-        }
+        let place = Arc::clone(&places).acquire_owned().await.expect("nobody closes it");
+        let Ok((stream, _)) = listener.accept().await else {
+            sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        let router = router.clone();
+        let seat = Seat::of_control(place);
+        tokio::spawn(converse(Patient::new(stream), router, Visitor::Control, seat));
     }
 }
 
-/// The same over TCP; all ports share the places.
-pub async fn serve_port(listener: TcpListener, context: Context, router: Router, places: Arc<Semaphore>) {
+/// The same over TCP; all ports share the hall.
+pub async fn serve_port(listener: TcpListener, context: Context, router: Router, hall: Hall) {
     loop {
-        let place = place_in(&places).await;
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                drop(tokio::spawn(welcome(stream, context.clone(), router.clone(), Seat::new(place))))
-            }
-            Err(_) => sleep(ACCEPT_PAUSE).await,
-        }
+        let Ok((stream, peer)) = listener.accept().await else {
+            sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        let place = hall.enter(peer.ip()).await;
+        let serve = welcome(stream, peer, context.clone(), router.clone(), place.clone());
+        place.is_served_by(tokio::spawn(serve).abort_handle());
     }
 }
 
-async fn place_in(places: &Arc<Semaphore>) -> OwnedSemaphorePermit {
-    Arc::clone(places).acquire_owned().await.expect("nobody closes it")
-}
-
-async fn welcome(stream: TcpStream, context: Context, router: Router, seat: Seat) {
-    let Ok(visitor) = visitor(&stream) else { return };
+async fn welcome(stream: TcpStream, peer: SocketAddr, context: Context, router: Router, place: Place) {
+    let Ok(here) = stream.local_addr() else { return };
+    let visitor = Visitor::Tcp { peer, is_local: here.ip().to_canonical().is_loopback() };
     // One answer is a few segments at most.
     let _ = stream.set_nodelay(true);
-    let Some(tls) = context.tls() else { return talk(stream, router, visitor, seat).await };
-    let handshake = TlsAcceptor::from(tls).accept(Patient::new(stream));
-    if let Ok(Ok(stream)) = timeout(HANDSHAKE_MAX, handshake).await {
+    let stream = Patient::new(stream);
+    let closing_time = place.closing_time();
+    let seat = Seat::Hall(place);
+    let Some(tls) = context.tls() else { return converse(stream, router, visitor, seat).await };
+    let handshake = TlsAcceptor::from(tls).accept(stream);
+    if let Ok(Ok(stream)) = timeout_at(closing_time, handshake).await {
         converse(stream, router, visitor, seat).await;
     }
-}
-
-fn visitor(stream: &TcpStream) -> io::Result<Visitor> {
-    let (peer, here) = (stream.peer_addr()?, stream.local_addr()?);
-    Ok(Visitor::Tcp { peer, is_local: here.ip().to_canonical().is_loopback() })
-}
-
-async fn talk<S>(stream: S, router: Router, visitor: Visitor, seat: Seat)
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    converse(Patient::new(stream), router, visitor, seat).await;
 }
 
 /// Questions and answers, one after the other. Each head has its time, and who says nothing more is let go after the same.
@@ -92,24 +81,40 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let router = TowerToHyperService::new(router);
+    let asking = seat.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(visitor);
-        request.extensions_mut().insert(seat.clone());
+        request.extensions_mut().insert(asking.clone());
         router.call(request)
     });
-    let served = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_MAX)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), service);
-    // A client that breaks off is its own business.
+    let mut served = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_MAX)
+            .max_buf_size(HEAD_BYTES_MAX)
+            .serve_connection(TokioIo::new(stream), service)
+    );
+    // A client that breaks off is its own business, here and below.
+    if let Seat::Hall(place) = seat {
+        if timeout_at(place.closing_time(), served.as_mut()).await.is_ok() {
+            return;
+        }
+        if !place.may_stay() {
+            // It has what it was about to get, and has to come anew.
+            served.as_mut().graceful_shutdown();
+            if timeout(LAST_ANSWER_MAX, served.as_mut()).await.is_ok() || !place.may_stay() {
+                return;
+            }
+        }
+    }
     let _ = served.await;
 }
 
 /// Those of the control socket.
 pub const CONTROL_CONNECTIONS_MAX: u64 = 8;
 const HEAD_MAX: Duration = Duration::from_secs(5);
-const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+/// Of a guest whose time is over.
+const LAST_ANSWER_MAX: Duration = Duration::from_secs(20);
 /// The least that hyper takes.
 const HEAD_BYTES_MAX: usize = 8192;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -1,0 +1,376 @@
+//! How many connections the API has over TCP, and whose: a hall for whoever comes, and seats for those who have shown a token.
+//!
+//! The hall is for all, and nobody stays in it: where it is full, the oldest guest of the address that has most of them makes room. So
+//! whoever fills it pushes himself out, and whoever asks at once, as a supervisor does, or an operator with a token, has an answer
+//! before it is his turn to go. A seat is kept until its connection ends. One address has only a share of them.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::{IpAddr, Ipv4Addr},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    sync::Notify,
+    task::AbortHandle,
+    time::{Instant, sleep_until, timeout_at},
+};
+
+/// A clone is the same one.
+#[derive(Clone)]
+pub struct Hall {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    table: Mutex<Table>,
+    /// Rung when somebody gives a seat back.
+    freed: Notify,
+}
+
+struct Table {
+    seats_max: usize,
+    /// Of one address.
+    share_max: usize,
+    seats: HashMap<IpAddr, usize>,
+    seats_taken: usize,
+    /// By the order in which they came.
+    guests: BTreeMap<u64, Guest>,
+    guests_ever: u64,
+}
+
+struct Guest {
+    origin: IpAddr,
+    since: Instant,
+    served_by: Option<AbortHandle>,
+}
+
+/// The place of one connection, wherever it is; a clone is the same one.
+#[derive(Clone)]
+pub struct Place {
+    held: Arc<Held>,
+}
+
+struct Held {
+    shared: Arc<Shared>,
+    number: u64,
+    origin: IpAddr,
+    since: Instant,
+    /// It has had a seat, at least.
+    may_stay: AtomicBool,
+    has_seat: AtomicBool,
+}
+
+/// There is no seat: all are taken, or those that an address may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoSeat {
+    OfAll,
+    OfAddress,
+}
+
+impl Hall {
+    pub fn new(seats_max: u64) -> Hall {
+        let seats_max = usize::try_from(seats_max).unwrap_or(usize::MAX);
+        let table = Table {
+            seats_max,
+            share_max: seats_max - seats_max / 4,
+            seats: HashMap::new(),
+            seats_taken: 0,
+            guests: BTreeMap::new(),
+            guests_ever: 0,
+        };
+        Hall { shared: Arc::new(Shared { table: Mutex::new(table), freed: Notify::new() }) }
+    }
+
+    /// Somebody comes. Where nobody has been there for long enough to make room, that is waited for.
+    pub async fn enter(&self, ip: IpAddr) -> Place {
+        loop {
+            let made = self.shared.lock().make_room();
+            match made {
+                Ok(dismissed) => {
+                    dismissed.inspect(AbortHandle::abort);
+                    break;
+                }
+                Err(settled) => sleep_until(settled).await,
+            }
+        }
+        let (shared, origin, since) = (Arc::clone(&self.shared), origin_of(ip), Instant::now());
+        let number = shared.lock().admit(Guest { origin, since, served_by: None });
+        let (may_stay, has_seat) = (AtomicBool::new(false), AtomicBool::new(false));
+        Place { held: Arc::new(Held { shared, number, origin, since, may_stay, has_seat }) }
+    }
+}
+
+impl Shared {
+    /// Nothing is done under the lock that could leave half a change behind.
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    fn admit(&mut self, guest: Guest) -> u64 {
+        self.guests_ever += 1;
+        self.guests.insert(self.guests_ever, guest);
+        self.guests_ever
+    }
+
+    /// For one more, and who has to go for it. The error is when that one may be sent away.
+    fn make_room(&mut self) -> Result<Option<AbortHandle>, Instant> {
+        if self.guests.len() < GUESTS_MAX {
+            return Ok(None);
+        }
+        let number = self.oldest_of_most();
+        let settled = self.guests[&number].since + SETTLING;
+        if Instant::now() < settled {
+            return Err(settled);
+        }
+        Ok(self.guests.remove(&number).and_then(|guest| guest.served_by))
+    }
+
+    /// The guest who has been there for longest, of the address that has most of them.
+    fn oldest_of_most(&self) -> u64 {
+        let mut by_origin: HashMap<IpAddr, (usize, u64)> = HashMap::new();
+        for (number, guest) in &self.guests {
+            by_origin.entry(guest.origin).or_insert((0, *number)).0 += 1;
+        }
+        let most = by_origin.into_values().max_by_key(|(count, oldest)| (*count, u64::MAX - oldest));
+        most.expect("a full hall has guests").1
+    }
+
+    /// From the hall to a seat.
+    fn seat(&mut self, number: u64, origin: IpAddr) -> Result<(), NoSeat> {
+        let of_address = self.seats.get(&origin).copied().unwrap_or_default();
+        if self.seats_taken >= self.seats_max {
+            return Err(NoSeat::OfAll);
+        }
+        if of_address >= self.share_max {
+            return Err(NoSeat::OfAddress);
+        }
+        self.guests.remove(&number);
+        self.seats.insert(origin, of_address + 1);
+        self.seats_taken += 1;
+        Ok(())
+    }
+
+    fn give_back(&mut self, origin: IpAddr) {
+        self.seats_taken -= 1;
+        let of_address = self.seats.get_mut(&origin).expect("an address with a seat is counted");
+        *of_address -= 1;
+        if *of_address == 0 {
+            self.seats.remove(&origin);
+        }
+    }
+}
+
+impl Place {
+    /// Whoever has to go is ended by this.
+    pub fn is_served_by(&self, task: AbortHandle) {
+        if let Some(guest) = self.held.shared.lock().guests.get_mut(&self.held.number) {
+            guest.served_by = Some(task);
+        }
+    }
+
+    /// Its token is known. Where there is no seat, one is waited for.
+    pub async fn take_seat(&self) -> Result<(), NoSeat> {
+        let until = Instant::now() + SEAT_WAIT;
+        while !self.may_stay() {
+            let freed = self.held.shared.freed.notified();
+            match self.try_take_seat() {
+                Ok(()) => break,
+                Err(no_seat) => timeout_at(until, freed).await.map_err(|_| no_seat)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn try_take_seat(&self) -> Result<(), NoSeat> {
+        self.held.shared.lock().seat(self.held.number, self.held.origin)?;
+        self.held.may_stay.store(true, Ordering::Relaxed);
+        self.held.has_seat.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// For others. The connection goes on.
+    pub fn leave_seat(&self) {
+        self.held.leave_seat();
+    }
+
+    /// Whether it is no guest any more.
+    pub fn may_stay(&self) -> bool {
+        self.held.may_stay.load(Ordering::Relaxed)
+    }
+
+    /// When a guest has been there for long enough.
+    pub fn closing_time(&self) -> Instant {
+        self.held.since + STAY_MAX
+    }
+}
+
+impl Held {
+    fn leave_seat(&self) {
+        if self.has_seat.swap(false, Ordering::Relaxed) {
+            self.shared.lock().give_back(self.origin);
+            self.shared.freed.notify_waiters();
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.shared.lock().guests.remove(&self.number);
+        self.leave_seat();
+    }
+}
+
+impl NoSeat {
+    pub fn sentence(self) -> &'static str {
+        match self {
+            NoSeat::OfAll => {
+                "as many connections as may be are in use: end some, or raise api.max_connections"
+            }
+            NoSeat::OfAddress => {
+                "this address has as many connections as one may have, three quarters of all: end some, or raise \
+                 api.max_connections"
+            }
+        }
+    }
+}
+
+/// Those who count as one: everybody on this machine, and a /64 of IPv6.
+fn origin_of(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        ip if ip.is_loopback() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) => IpAddr::V6((ip.to_bits() >> 64 << 64).into()),
+        ip => ip,
+    }
+}
+
+/// Beside those who have seats.
+pub const GUESTS_MAX: usize = 64;
+
+/// What comes at once has at least so long to be read.
+const SETTLING: Duration = Duration::from_millis(100);
+
+/// A guest may ask again and again for so long, and then comes anew.
+const STAY_MAX: Duration = Duration::from_secs(10);
+
+/// Seats are given back at any time.
+const SEAT_WAIT: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use tokio::runtime::Builder;
+
+    use super::*;
+
+    fn run(work: impl Future<Output = ()>) {
+        Builder::new_current_thread().enable_time().build().expect("a runtime").block_on(work);
+    }
+
+    fn ip(last: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, last])
+    }
+
+    fn guests(hall: &Hall) -> Vec<IpAddr> {
+        hall.shared.lock().guests.values().map(|guest| guest.origin).collect()
+    }
+
+    #[test]
+    fn who_fills_the_hall_makes_room_for_others_and_for_itself() {
+        run(async {
+            let hall = Hall::new(4);
+            let other = hall.enter(ip(2)).await;
+            let mut places = Vec::new();
+            for _ in 0..2 * GUESTS_MAX {
+                places.push(hall.enter(ip(1)).await);
+            }
+            let late = hall.enter(ip(3)).await;
+            let guests = guests(&hall);
+            let of = |last: u8| guests.iter().filter(|origin| **origin == ip(last)).count();
+            assert_eq!((guests.len(), of(1), of(2), of(3)), (GUESTS_MAX, GUESTS_MAX - 2, 1, 1));
+            drop((other, late, places));
+            assert_eq!(hall.shared.lock().guests.len(), 0);
+        });
+    }
+
+    #[test]
+    fn who_is_sent_away_is_not_served_any_more() {
+        run(async {
+            let hall = Hall::new(4);
+            let first = hall.enter(ip(1)).await;
+            let task = tokio::spawn(std::future::pending::<()>());
+            first.is_served_by(task.abort_handle());
+            let mut places = Vec::new();
+            for _ in 0..GUESTS_MAX {
+                places.push(hall.enter(ip(1)).await);
+            }
+            assert!(task.await.expect_err("ended").is_cancelled());
+        });
+    }
+
+    #[test]
+    fn an_address_has_a_share_of_the_seats_and_the_hall_none_of_them() {
+        run(async {
+            let hall = Hall::new(4);
+            let seat = async |ip| {
+                let place = hall.enter(ip).await;
+                place.try_take_seat().map(|()| place)
+            };
+            let mut seated = Vec::new();
+            for _ in 0..3 {
+                seated.push(seat(ip(1)).await.expect("a seat"));
+            }
+            assert_eq!(seat(ip(1)).await.err(), Some(NoSeat::OfAddress));
+            seated.push(seat(ip(2)).await.expect("a seat"));
+            assert_eq!(seat(ip(3)).await.err(), Some(NoSeat::OfAll));
+            assert!(guests(&hall).is_empty());
+            drop(seated.swap_remove(0));
+            seated.push(seat(ip(3)).await.expect("a seat"));
+            // A stream goes on without one.
+            seated[0].leave_seat();
+            assert!(seated[0].may_stay() && seat(ip(1)).await.is_ok());
+            drop(seated);
+            let table = hall.shared.lock();
+            assert_eq!((table.seats_taken, table.seats.len()), (0, 0));
+        });
+    }
+
+    #[test]
+    fn a_seat_that_is_given_back_goes_to_whoever_waits_for_it() {
+        run(async {
+            let hall = Hall::new(1);
+            let (one, other) = (hall.enter(ip(1)).await, hall.enter(ip(1)).await);
+            assert_eq!(one.take_seat().await, Ok(()));
+            assert_eq!(one.take_seat().await, Ok(()), "it has one");
+            let waits = tokio::spawn({
+                let other = other.clone();
+                async move { other.take_seat().await }
+            });
+            tokio::task::yield_now().await;
+            assert!(!waits.is_finished());
+            drop(one);
+            assert_eq!(waits.await.expect("no panic"), Ok(()));
+            let third = hall.enter(ip(2)).await;
+            assert_eq!(third.take_seat().await, Err(NoSeat::OfAll));
+            assert!(other.may_stay() && !third.may_stay());
+        });
+    }
+
+    #[test]
+    fn this_machine_is_one_address_and_a_network_of_ipv6_as_well() {
+        let same = |one: &str, other: &str| {
+            let [one, other] = [one, other].map(|ip| origin_of(ip.parse().expect("an address")));
+            one == other
+        };
+        assert!(
+            same("127.0.0.1", "127.9.9.9") && same("127.0.0.1", "::1") && same("::ffff:127.0.0.1", "::1")
+        );
+        assert!(same("2001:db8::1", "2001:db8::ffff") && !same("2001:db8::1", "2001:db8:0:1::1"));
+        assert!(same("192.0.2.1", "::ffff:192.0.2.1") && !same("192.0.2.1", "192.0.2.2"));
+    }
+}
