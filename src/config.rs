@@ -18,6 +18,7 @@ mod rates;
 mod reloading;
 mod settings;
 mod table;
+mod telemetry;
 mod value;
 mod ways;
 
@@ -44,6 +45,7 @@ pub use self::{
     problem::{Origin, Problem},
     rates::{Over, Pace, Rates, RatesOf},
     settings::{Control, Format, Level, Server, Settings, Sigterm},
+    telemetry::Telemetry,
     ways::{Admittance, Way, Ways},
 };
 use self::{

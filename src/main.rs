@@ -45,6 +45,7 @@ mod start;
 mod store;
 mod subscribe;
 mod sys;
+mod telemetry;
 mod text;
 mod threads;
 mod tls;

@@ -28,6 +28,8 @@ pub struct Facts {
     pub figures: Figures,
     pub log_lines_lost: u64,
     pub audit_lines_lost: u64,
+    /// Of messages that were traced, by what became of them.
+    pub spans: [(&'static str, u64); 3],
     pub process: Process,
 }
 
@@ -64,6 +66,12 @@ fn of_process(page: &mut Page, facts: &Facts) {
     page.family("iothub_log_lines_lost_total", Kind::Counter, help);
     page.count(&[("log", "log")], facts.log_lines_lost);
     page.count(&[("log", "audit")], facts.audit_lines_lost);
+    let help =
+        "Spans of messages that were traced: those that the collector has taken, and those that are lost.";
+    page.family("iothub_spans_total", Kind::Counter, help);
+    for (outcome, value) in facts.spans {
+        page.count(&[("outcome", outcome)], value);
+    }
     page.family("process_start_time_seconds", Kind::Gauge, "When the process began, as unix time.");
     let began = facts.began.duration_since(UNIX_EPOCH).unwrap_or_default();
     page.seconds(&[], began.as_secs_f64());

@@ -14,6 +14,7 @@ use crate::{
     doorkeeper::Doorkeeper,
     log,
     metrics::{Facts, Process},
+    telemetry,
 };
 
 /// A clone asks the same broker.
@@ -71,6 +72,7 @@ impl Observer {
             figures: self.doorkeeper.figures(),
             log_lines_lost: log::lines_lost(),
             audit_lines_lost: audit::lines_lost(),
+            spans: telemetry::counts(),
             process: Process::look(),
         }
     }

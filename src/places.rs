@@ -14,6 +14,7 @@ use crate::{
     config::{self, Control, Fault, Settings},
     decoys,
     numbering::Numbers,
+    telemetry,
 };
 
 /// What would keep a start from the places that the settings name, but for those of listeners.
@@ -29,7 +30,8 @@ pub fn check(settings: &Settings) -> Vec<Fault> {
     let of = |section, name, what: Option<String>| what.map(|what| Fault::of(section, name, what));
     let files = [of("store", "dir", dir), of("control", "socket", socket), of("api", "tokens_file", tokens)];
     let audit = audit::check(&settings.audit).err().into_iter().flatten();
-    files.into_iter().flatten().chain(api::check_addresses(api)).chain(audit).collect()
+    let telemetry = telemetry::check(&settings.telemetry).err().into_iter().flatten();
+    files.into_iter().flatten().chain(api::check_addresses(api)).chain(audit).chain(telemetry).collect()
 }
 
 /// What would keep the listeners from their places in the file system.

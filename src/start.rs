@@ -33,7 +33,7 @@ use crate::{
     revoked::Revoked,
     signals,
     sys::Sys,
-    threads, warnings,
+    telemetry, threads, warnings,
     watchdog::{self, Watchdog},
 };
 
@@ -66,6 +66,7 @@ pub fn start(loaded: &Loaded, events: &Arc<Events>) -> Result<Started, String> {
     let shards = shards(settings, &probe);
     let told = |faults: Vec<Fault>| loaded.sentences(&faults).join("\n");
     audit::check(&settings.audit).map_err(told)?;
+    telemetry::check(&settings.telemetry).map_err(told)?;
     let listen = listen::resolve(loaded.listeners(), loaded.listens_by_default).map_err(told)?;
     for address in &listen.missing {
         tracing::info!("this machine has no address {}: not listening there", address.ip());
@@ -96,6 +97,7 @@ pub fn start(loaded: &Loaded, events: &Arc<Events>) -> Result<Started, String> {
     events.replace_listeners(numbers.names());
     config.auditors = auditor.into_iter().map(|audit| audit as _).chain([Arc::clone(events) as _]).collect();
     config.core.doors = admission(loaded, &numbers, !policy.rules.are_open());
+    config.tracer = telemetry::start(&settings.telemetry)?.map(|telemetry| telemetry as _);
     config.core.rules = Some(policy.rules);
     config.core.rates = rates;
     threads::check(shards)?;

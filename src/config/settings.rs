@@ -14,6 +14,7 @@ use super::{
     api::Api,
     ban::Ban,
     rates::Rates,
+    telemetry::Telemetry,
 };
 
 /// All that can be configured, section by section.
@@ -37,6 +38,7 @@ pub struct Settings {
     pub api: Api,
     pub log: Log,
     pub audit: Audit,
+    pub telemetry: Telemetry,
 }
 
 /// The listening side and the life of the process.
@@ -229,6 +231,7 @@ impl Settings {
             serves_without_store: self.store.on_failure == OnFailure::Serve,
             doorkeeper: None,
             bans: self.bans(),
+            tracer: None,
             auditors: Vec::new(),
             core: self.shard_config(shards, placement_seed),
         }
@@ -288,6 +291,7 @@ impl Settings {
                     Takeovers::Refuse => ContestPolicy::Refuse,
                 },
             },
+            sampling: self.telemetry.sampling(),
         }
     }
 

@@ -311,6 +311,11 @@ static AFTER_RATES: &[Key] = &[
         },
     },
     texts("audit", "events", |s| &mut s.audit.events),
+    text("telemetry", "otlp_endpoint", |s| &mut s.telemetry.otlp_endpoint),
+    text("telemetry", "otlp_ca_file", |s| &mut s.telemetry.otlp_ca_file),
+    text("telemetry", "otlp_authorization_file", |s| &mut s.telemetry.otlp_authorization_file),
+    count("telemetry", "sample_one_in", 0..=U32, |s| &mut s.telemetry.sample_one_in),
+    flag("telemetry", "follow_parent", |s| &mut s.telemetry.follow_parent),
 ];
 
 #[cfg(test)]
@@ -342,7 +347,8 @@ mod tests {
                 "control",
                 "api",
                 "log",
-                "audit"
+                "audit",
+                "telemetry"
             ]
         );
         for (at, key) in KEYS.iter().enumerate() {

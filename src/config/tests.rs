@@ -169,7 +169,7 @@ const FILE_MISTAKES: &[(&str, &str)] = &[
     ("[sever]\nmax_connections = 5\n", "FILE, line 1: [sever]: unknown section: did you mean [server]?"),
     (
         "[grafana]\n",
-        "FILE, line 1: [grafana]: unknown section: there are [server], [tls], [websocket], [authentication], [access], [session], [router], [limits], [rates], [store], [runtime], [control], [api], [log], [audit], [[listener]], [[ban]]",
+        "FILE, line 1: [grafana]: unknown section: there are [server], [tls], [websocket], [authentication], [access], [session], [router], [limits], [rates], [store], [runtime], [control], [api], [log], [audit], [telemetry], [[listener]], [[ban]]",
     ),
     (
         "[[listeners]]\naddress = \"tcp://127.0.0.1:1\"\n",

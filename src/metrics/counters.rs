@@ -169,6 +169,12 @@ pub const FAMILIES: &[Family] = &[
         "Messages that nobody subscribes to.",
         &[("publish_unmatched", "")],
     ),
+    Family {
+        name: "iothub_traces_total",
+        help: "Messages that were to be traced.",
+        label: Some("outcome"),
+        counters: &[("traces_begun", "traced"), ("traces_left_out", "left_out")],
+    },
     Family::one("iothub_wills_published_total", "Wills published.", &[("wills_published", "")]),
     Family {
         name: "iothub_denied_total",

@@ -17,6 +17,7 @@ fn facts() -> Facts {
         figures: Figures::default(),
         log_lines_lost: 1,
         audit_lines_lost: 2,
+        spans: [("sent", 3), ("queue_full", 4), ("not_taken", 5)],
         process: Process {
             cpu: Some(Duration::from_millis(1500)),
             resident_bytes: Some(1),

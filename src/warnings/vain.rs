@@ -145,6 +145,18 @@ static VAIN: &[Vain] = &[
         when: |Settings { api, .. }, _| !api.listen.is_empty() && !api.is_reached_by_loopback(),
     },
     Vain {
+        section: "telemetry",
+        names: &["otlp_ca_file", "otlp_authorization_file", "sample_one_in", "follow_parent"],
+        because: "telemetry.otlp_endpoint is empty, and no message is traced",
+        when: |settings, _| settings.telemetry.otlp_endpoint.is_empty(),
+    },
+    Vain {
+        section: "telemetry",
+        names: &["otlp_ca_file"],
+        because: "telemetry.otlp_endpoint is no https:// URL",
+        when: |settings, _| is_not_https(&settings.telemetry.otlp_endpoint),
+    },
+    Vain {
         section: "websocket",
         names: &["path", "origins", "trusted_proxies"],
         because: "no listener takes a WebSocket (ws://, wss:// or any://)",

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use crate::{Auditor, Ban, DataDir, Door, Doorkeeper, Place};
+use crate::{Auditor, Ban, DataDir, Door, Doorkeeper, Place, Tracer};
 
 /// The same for all shards of a process.
 #[derive(Debug, Clone)]
@@ -30,6 +30,8 @@ pub struct Config {
     pub doorkeeper: Option<Arc<dyn Doorkeeper>>,
     /// Who may not come in.
     pub bans: Vec<Ban>,
+    /// Takes spans of messages that are traced, if any are (`core.sampling`).
+    pub tracer: Option<Arc<dyn Tracer>>,
     /// They hear what shards say of clients.
     pub auditors: Vec<Arc<dyn Auditor>>,
     /// For the shards themselves; its number of shards is set from the one above.
@@ -63,6 +65,7 @@ impl Default for Config {
             serves_without_store: false,
             doorkeeper: None,
             bans: Vec::new(),
+            tracer: None,
             auditors: Vec::new(),
             core: shard::Config::default(),
         }

@@ -45,6 +45,7 @@ mod strangers;
 mod tests;
 mod thinning;
 mod timings;
+mod tracer;
 mod words;
 mod worker;
 
@@ -73,4 +74,5 @@ pub use probe::{Probe, probe};
 pub use renewal::{Hung, Prepared, Renewal};
 pub use thinning::{LeftOut, LinePace, Source, Thinning, Verdict};
 pub use timings::Timings;
+pub use tracer::{TimedSpan, Tracer};
 pub use words::Words;

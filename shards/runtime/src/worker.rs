@@ -4,11 +4,12 @@
 //! publication and one ring of its bell.
 
 mod storing;
+mod telling;
 mod timing;
 
 use std::{collections::BTreeSet, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use shard::{Ask, Bans, ConnId, Effect, Effects, Event, Instant, NotOpened, Note, Seen, ShardId, What};
+use shard::{Ask, Bans, ConnId, Effect, Effects, Event, Instant, NotOpened, Seen, ShardId};
 
 use crate::{
     Auditor, Config, Timings,
@@ -20,13 +21,12 @@ use crate::{
     control::{Command, Line, Report, Snapshot},
     desk::{Looked, TapHeard},
     doorkeeper::{Answered, Gate},
-    journal,
     mesh::{Letter, Mesh},
     port::{Happened, Port},
     ring::Completion,
     seats::Seats,
     strangers::Strangers,
-    thinning::Verdict,
+    tracer::Spans,
 };
 
 /// Everything that one core has.
@@ -38,6 +38,7 @@ pub(crate) struct Worker<B> {
     mesh: Mesh,
     gate: Gate,
     auditors: Vec<Arc<dyn Auditor>>,
+    spans: Spans,
     line: Line,
     clock: Clock,
     /// The time of this turn: everything in it happens at once.
@@ -93,6 +94,7 @@ impl<B: Brain> Worker<B> {
             mesh,
             gate,
             auditors: config.auditors.clone(),
+            spans: Spans::new(config.tracer.clone()),
             line,
             clock,
             now,
@@ -494,6 +496,7 @@ impl<B: Brain> Worker<B> {
             Effect::Authenticate { conn, ask } => self.ask(conn, ask),
             Effect::Mail { to, mail } => self.mesh.stage(to, Letter::Mail(mail)),
             Effect::Note(note) => self.log(&note),
+            Effect::Span(span) => self.spans.take(span, self.clock.now()),
             Effect::Drained => self.is_drained = true,
             Effect::Store(batch) => self.store(batch),
             Effect::Fetch(fetch) => self.fetch(fetch),
@@ -508,26 +511,6 @@ impl<B: Brain> Worker<B> {
     fn ask(&mut self, conn: ConnId, ask: Box<Ask>) {
         let question = self.port.question(conn, ask);
         self.gate.ask(conn, question, self.clock.now());
-    }
-
-    fn log(&mut self, note: &Note) {
-        let address = note.conn.and_then(|conn| self.port.address(conn));
-        let other = match note.what {
-            What::Contested { by, .. } => self.port.address(by),
-            _ => None,
-        };
-        for (what, left_out) in self.strangers.left_out(self.now) {
-            journal::write_left_out(self.id, what, &left_out);
-        }
-        let ip = address.and_then(|address| address.ip());
-        if self.strangers.judge(note, ip, self.now) == Verdict::Tell {
-            journal::write(self.id, address, other, note);
-        }
-        if self.auditors.is_empty() {
-            return;
-        }
-        let occasion = note.conn.map(|conn| self.port.occasion(conn)).unwrap_or_default();
-        self.auditors.iter().for_each(|auditor| auditor.record(self.id, &occasion, note));
     }
 
     fn report_drained(&mut self) {

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use mqtt::Version;
 
-use crate::{Bans, ContestLimits, DoorRates, Grant, Rules};
+use crate::{Bans, ContestLimits, DoorRates, Grant, Rules, Sampling};
 
 /// The same for all shards of a process.
 #[derive(Debug, Clone)]
@@ -34,6 +34,8 @@ pub struct Config {
     pub bans: Arc<Bans>,
     /// When clients that take a session from each other are too many.
     pub contests: ContestLimits,
+    /// None: no message is traced.
+    pub sampling: Option<Sampling>,
 }
 
 /// Who is let in at one listener.
@@ -125,6 +127,7 @@ impl Default for Config {
             rates: Arc::default(),
             bans: Arc::default(),
             contests: ContestLimits::default(),
+            sampling: None,
         }
     }
 }

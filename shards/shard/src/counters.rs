@@ -123,6 +123,10 @@ counters! {
     denied_retain_source,
     #[doc = "What is allowed, and would not be by the rules that are being tried out."]
     denied_by_shadow,
+    #[doc = "Messages that were traced."]
+    traces_begun,
+    #[doc = "Messages that were not traced because a shard had traced too many in the same second."]
+    traces_left_out,
     #[doc = "PUBLISH packets encoded for clients."]
     publish_sent,
     #[doc = "Bytes of the payloads of PUBLISH packets encoded for clients."]

@@ -1,6 +1,6 @@
 //! What a shard wants done, in order.
 
-use crate::{Ask, Batch, ConnId, Fetch, Mail, Note, Outgoing, ShardId, Spare};
+use crate::{Ask, Batch, ConnId, Fetch, Mail, Note, Outgoing, ShardId, Span, Spare};
 
 /// One thing for the runtime to do.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub enum Effect {
     Restored,
     /// For the log.
     Note(Note),
+    /// Of a message that is traced.
+    Span(Box<Span>),
     /// `Event::Drain` is done: no connection is left and all mail is out.
     Drained,
 }

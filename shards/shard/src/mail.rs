@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    Bundle, Handshake, Message, ShardId, ShardSet, StoreRoom, source::Source, store::entry::SessionId,
+    Bundle, Handshake, Message, ShardId, ShardSet, StoreRoom, Traced, source::Source, store::entry::SessionId,
 };
 
 /// One piece of mail. Small, because a ring holds it inline.
@@ -54,6 +54,8 @@ pub struct Publication {
     /// Set for one that also went to the retained store of its topic: the sender's so manieth to that shard.
     pub number: Option<u64>,
     pub handshake: Option<Handshake>,
+    /// None: it is not traced.
+    pub traced: Option<Box<Traced>>,
 }
 
 #[derive(Debug)]
@@ -73,6 +75,8 @@ pub struct Shared {
     /// Nobody could take it at once: a queue will do.
     pub to_queue: bool,
     pub handshake: Option<Handshake>,
+    /// None: it is not traced.
+    pub traced: Option<Box<Traced>>,
 }
 
 #[derive(Debug)]

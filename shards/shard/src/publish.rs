@@ -183,6 +183,9 @@ impl Shard {
         carried.received = way.received;
         carried.route = way.known;
         carried.handshake = way.handshake;
+        if self.tracing.is_some() {
+            return self.publish_traced(session, publish, &mut carried, turn);
+        }
         self.publish(Some(session), &mut carried, turn)
     }
 

@@ -26,6 +26,7 @@ impl Shard {
             shards: self.config.shards,
             placement_seed: self.config.placement_seed,
             store_epoch_ms: self.config.store_epoch_ms,
+            sampling: self.config.sampling,
             // These come by events of their own.
             rules: self.config.rules.take(),
             rates: Arc::clone(&self.config.rates),

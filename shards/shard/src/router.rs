@@ -138,11 +138,13 @@ impl Shard {
         let number = carried.origin.map(|origin| origin.number);
         let handshake = carried.handshake;
         let publication = Bundled { parts: carried.parts, number, handshake, received: carried.received };
-        let posted = if Bundle::default().has_room_for(&publication) {
+        let traced = self.traced_away(turn.now);
+        // What is traced travels alone.
+        let posted = if traced.is_none() && Bundle::default().has_room_for(&publication) {
             self.post.send_bundled(peer, &publication, turn)
         } else {
             let message = carried.keep();
-            let mail = Mail::Publish(Box::new(Publication { message, number, handshake }));
+            let mail = Mail::Publish(Box::new(Publication { message, number, handshake, traced }));
             self.post.send(peer, mail, publication.is_droppable(), turn)
         };
         self.ask_confirmation(peer, carried.parts.qos);
@@ -181,10 +183,12 @@ impl Shard {
         publication: &Publication,
         turn: &mut Turn<'_>,
     ) {
-        let Publication { message, number, handshake } = publication;
+        let Publication { message, number, handshake, traced } = publication;
+        self.begin_route(from, traced.as_deref());
         let mut carried = Carried { handshake: *handshake, ..self.carry(message) };
         carried.origin = number.map(|number| Origin { shard: from, number });
         self.route_here(&mut carried, turn);
+        self.end_route(turn);
         self.owe_confirmation(from, u64::from(message.qos() != QoS::AtMostOnce));
     }
 
@@ -245,7 +249,13 @@ impl Shard {
             if in_part.is_some_and(|handshake| self.handshakes.has_got(handshake, session)) {
                 continue;
             }
+            let marks = self.marks();
             self.deliver_to_subscriber(publisher, subscriptions, route.shown(), carried, turn);
+            if let Some(marks) = marks {
+                let granted = subscriptions.iter().map(|one| one.options.qos).max();
+                let qos = granted.map_or(carried.parts.qos, |granted| granted.min(carried.parts.qos));
+                self.end_delivery(subscriptions[0].session, qos, marks, turn);
+            }
         }
     }
 

@@ -35,6 +35,7 @@ use crate::{
     retained::Retained,
     routes::Routes,
     session::Sessions,
+    span::Tracing,
     spending::Spending,
     store::Store,
     tap::Taps,
@@ -58,6 +59,8 @@ pub struct Shard {
     pub(crate) recording: Recording,
     /// None where nobody looks on.
     pub(crate) taps: Option<Box<Taps>>,
+    /// None where no message is traced.
+    pub(crate) tracing: Option<Box<Tracing>>,
     /// Sessions whose clients are told of their losses.
     pub(crate) watches: HashMap<SessionKey, Watch, ahash::RandomState>,
     pub(crate) random: Random,
@@ -178,6 +181,9 @@ impl Shard {
             prefixes: Prefixes::default(),
             recording: Recording::new(config.limits.recorded_packets),
             taps: None,
+            tracing: config.sampling.map(|sampling| {
+                Box::new(Tracing::new(sampling, seed ^ (u64::from(id.0) << 48) ^ now.as_nanos()))
+            }),
             watches: HashMap::with_hasher(hasher.clone()),
             connections: Connections::default(),
             permissions: Permissions::of(config.rules.clone(), seed),

@@ -4,6 +4,7 @@
 pub mod api;
 pub mod authority;
 pub mod broker;
+pub mod collector;
 pub mod confinement;
 pub mod dice;
 pub mod events;

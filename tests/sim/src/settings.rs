@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shard::{Config, DoorConfig, Limits, QueueFull};
+use shard::{Config, DoorConfig, Limits, QueueFull, Sampling};
 
 use crate::{profile::Profile, random::Random};
 
@@ -177,9 +177,12 @@ impl Settings {
     }
 
     fn calm(shards: u8, random: &mut Random) -> Settings {
+        let placement_seed = random.next();
+        let sampling = Sampling { one_in: 4, follows_parent: true };
         let config = Config {
             shards,
-            placement_seed: random.next(),
+            placement_seed,
+            sampling: placement_seed.is_multiple_of(3).then_some(sampling),
             limits: Limits { session_expiry_s_v3: 60, ..Limits::default() },
             ..Config::default()
         };

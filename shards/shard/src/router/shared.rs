@@ -26,6 +26,7 @@ impl Shard {
             tried: ShardSet::EMPTY,
             to_queue: false,
             handshake: carried.handshake,
+            traced: None,
         };
         self.pass_to_group(group, shared, turn);
     }
@@ -43,7 +44,9 @@ impl Shard {
             shared.message = self.own(&shared.message);
         }
         let message = shared.message.clone();
+        self.begin_route(from, shared.traced.take().as_deref());
         self.pass_on_shared(shared, turn);
+        self.end_route(turn);
         self.keep_message(&mut Carried::of(&message));
         self.owe_confirmation(from, u64::from(message.qos() != QoS::AtMostOnce));
     }
@@ -76,6 +79,7 @@ impl Shard {
                     if shared.handshake.is_some() {
                         self.confirmations.ask_any(self.peers().collect());
                     }
+                    shared.traced = self.traced_away(turn.now);
                     self.post_mail(shard, Mail::Shared(Box::new(shared)), turn);
                     return;
                 }
@@ -129,7 +133,11 @@ impl Shard {
             subscription_ids: if member.subscription_id == 0 { &[] } else { &id },
             topic: None,
         };
+        let marks = self.marks();
         self.deliver(member.session, &delivery, &mut Carried::of(&shared.message), turn);
+        if let Some(marks) = marks {
+            self.end_delivery(member.session, delivery.qos, marks, turn);
+        }
         if shared.handshake.is_some() && self.is_kept(member.session) && delivery.qos != QoS::AtMostOnce {
             self.store.add_share(&shared.name);
         }

@@ -30,6 +30,7 @@ mod room;
 mod script;
 mod shards;
 mod sharing;
+mod spans;
 mod spilling;
 mod subscribing;
 mod tapping;

@@ -12,7 +12,7 @@ use mqtt::{
 };
 use shard::{
     Act, Acted, Answer, Ask, Batch, Config, ConnId, Effect, Effects, Event, Fetch, Instant, Look, Mail,
-    Piece, Reading, Seen, Shard, ShardId, TapOrder, TapRead,
+    Piece, Reading, Seen, Shard, ShardId, Span, TapOrder, TapRead,
     store::{
         log::Position,
         record::{Record, records},
@@ -50,6 +50,8 @@ pub struct Script {
     pub notes: Vec<String>,
     /// Whom each of them names.
     pub noted: Vec<Option<Arc<str>>>,
+    /// Of messages that are traced, by shard.
+    pub spans: Vec<(usize, Span)>,
     /// What shards want to know of clients.
     pub asks: Vec<Ask>,
     pub drained: usize,
@@ -86,6 +88,7 @@ impl Script {
             next_slot: 0,
             notes: Vec::new(),
             noted: Vec::new(),
+            spans: Vec::new(),
             asks: Vec::new(),
             drained: 0,
             restored: 0,
@@ -182,6 +185,7 @@ impl Script {
                 self.asks.push(*ask);
             }
             Effect::Mail { to, mail } => self.mail.push_back((shard, to.index(), mail)),
+            Effect::Span(span) => self.spans.push((shard, *span)),
             Effect::Note(note) => {
                 self.notes.push(format!("{:?}", note.what));
                 self.noted.push(note.client_id);

@@ -3,4 +3,5 @@
 
 mod metrics;
 mod service;
+mod spans;
 mod sys;

@@ -56,6 +56,7 @@ impl World {
                     self.ledger.on_broker_close(socket);
                 }
             }
+            Effect::Span(span) => self.trace.record(self.now, format_args!("{core} -> {span:?}")),
             Effect::Drained => {
                 self.trace.record(self.now, format_args!("{core} -> drained"));
                 self.cores[core].is_drained = true;
@@ -247,8 +248,9 @@ impl World {
 fn show(mail: &Mail) -> String {
     match mail {
         Mail::Publish(publication) => {
-            let shard::Publication { message, number, handshake } = &**publication;
-            format!("Publish {message:?} {} {number:?} {handshake:?}", text(message))
+            let shard::Publication { message, number, handshake, traced } = &**publication;
+            let traced = traced.as_ref().map(|traced| traced.parent_id);
+            format!("Publish {message:?} {} {number:?} {handshake:?} {traced:?}", text(message))
         }
         Mail::Retain(message) => format!("Retain {:?} {}", message, text(message)),
         Mail::Shared(shared) => {

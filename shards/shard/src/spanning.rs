@@ -1,0 +1,163 @@
+//! Where a message that is traced passes: its spans are made here, and it takes its trace to other shards. Whoever is not traced
+//! comes by with a look at whether anybody is.
+
+use std::sync::Arc;
+
+use mqtt::{Publish, QoS};
+
+use crate::{
+    Cause, Effect, Instant, Shard, ShardId,
+    keys::SessionKey,
+    router::Carried,
+    span::{
+        Choice, Current, DELIVERIES_MAX, Parent, Span, SpanOutcome, SpanStep, TRACE_STATE_BYTES_MAX, Traced,
+    },
+    turn::Turn,
+};
+
+/// What was counted before a delivery, by which it is known what became of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Marks {
+    sent: u64,
+    queued: usize,
+    lost: u64,
+}
+
+impl Shard {
+    /// Where some messages are traced: takes a publication of a local client, and its spans if it is one of them.
+    pub(crate) fn publish_traced(
+        &mut self,
+        publisher: SessionKey,
+        publish: &Publish<'_>,
+        carried: &mut Carried<'_>,
+        turn: &mut Turn<'_>,
+    ) -> bool {
+        let property =
+            |name: &str| publish.properties.user_properties.iter().find(|(known, _)| *known == name);
+        let parent = property("traceparent").and_then(|(_, text)| Parent::parse(text));
+        let tracing = self.tracing.as_mut().expect("the caller looked");
+        match tracing.choose(parent.as_ref(), turn.now) {
+            Choice::Yes => {}
+            Choice::No => return self.publish(Some(publisher), carried, turn),
+            Choice::TooMany => {
+                self.counters.traces_left_out += 1;
+                return self.publish(Some(publisher), carried, turn);
+            }
+        }
+        self.counters.traces_begun += 1;
+        let trace_id = parent.map_or_else(|| tracing.trace_id(), |parent| parent.trace_id);
+        let (span_id, route_id) = (tracing.span_id(), tracing.span_id());
+        let trace_state = parent.and_then(|_| property("tracestate")).map(|(_, state)| state);
+        let trace_state = trace_state.filter(|state| state.len() <= TRACE_STATE_BYTES_MAX).map(Box::from);
+        tracing.current = Some(Current {
+            trace_id,
+            trace_state: trace_state.clone(),
+            route_id,
+            route_parent: span_id,
+            began: turn.now,
+            from: None,
+            tally: Default::default(),
+        });
+        let matched = self.publish(Some(publisher), carried, turn);
+        self.end_route(turn);
+        let session = &self.sessions[publisher];
+        let step = SpanStep::Receive {
+            client_id: Arc::clone(&session.client_id),
+            user: session.conn.and_then(|conn| self.user_at(conn)),
+            topic: carried.parts.topic.into(),
+            qos: carried.parts.qos,
+            retain: carried.parts.retain,
+            payload_bytes: carried.parts.payload.len(),
+        };
+        let parent_id = parent.map(|parent| parent.span_id);
+        let span = Span { trace_id, span_id, parent_id, trace_state, began: turn.now, step };
+        turn.push(Effect::Span(Box::new(span)));
+        matched
+    }
+
+    /// A message of another shard begins its way through this one.
+    pub(crate) fn begin_route(&mut self, from: ShardId, traced: Option<&Traced>) {
+        let (Some(tracing), Some(traced)) = (&mut self.tracing, traced) else { return };
+        let route_id = tracing.span_id();
+        tracing.current = Some(Current {
+            trace_id: traced.trace_id,
+            trace_state: traced.trace_state.clone(),
+            route_id,
+            route_parent: traced.parent_id,
+            began: traced.sent_at,
+            from: Some(from),
+            tally: Default::default(),
+        });
+    }
+
+    pub(crate) fn end_route(&mut self, turn: &mut Turn<'_>) {
+        let Some(current) = self.tracing.as_mut().and_then(|tracing| tracing.current.take()) else { return };
+        let Current { trace_id, trace_state, route_id, route_parent, began, from, tally } = current;
+        let span = Span {
+            trace_id,
+            span_id: route_id,
+            parent_id: Some(route_parent),
+            trace_state,
+            began,
+            step: SpanStep::Route { from, tally },
+        };
+        turn.push(Effect::Span(Box::new(span)));
+    }
+
+    /// What goes with the message to another shard.
+    pub(crate) fn traced_away(&mut self, now: Instant) -> Option<Box<Traced>> {
+        let current = self.tracing.as_mut()?.current.as_mut()?;
+        current.tally.shards += 1;
+        Some(Box::new(Traced {
+            trace_id: current.trace_id,
+            parent_id: current.route_id,
+            trace_state: current.trace_state.clone(),
+            sent_at: now,
+        }))
+    }
+
+    /// None: the message is not traced.
+    #[inline]
+    pub(crate) fn marks(&self) -> Option<Marks> {
+        self.tracing.as_ref()?.current.as_ref()?;
+        Some(self.marks_now())
+    }
+
+    fn marks_now(&self) -> Marks {
+        let mut counters = self.counters.clone();
+        let lost = Cause::ALL.iter().map(|cause| *cause.count(&mut counters)).sum();
+        Marks { sent: self.counters.publish_sent, queued: self.queued_messages, lost }
+    }
+
+    /// The message was given to this session, which had nothing of it before.
+    pub(crate) fn end_delivery(&mut self, session: SessionKey, qos: QoS, before: Marks, turn: &mut Turn<'_>) {
+        let after = self.marks_now();
+        let Some(client_id) = self.sessions.get(session).map(|session| Arc::clone(&session.client_id)) else {
+            return;
+        };
+        let Some(tracing) = self.tracing.as_mut() else { return };
+        let span_id = tracing.span_id();
+        let Some(current) = tracing.current.as_mut() else { return };
+        let tally = &mut current.tally;
+        let (outcome, count) = match () {
+            () if after.sent > before.sent => (SpanOutcome::Sent, &mut tally.sent),
+            () if after.queued > before.queued => (SpanOutcome::Queued, &mut tally.queued),
+            () if after.lost > before.lost => (SpanOutcome::Dropped, &mut tally.dropped),
+            // It was not meant for this one, which has published it itself.
+            () => return,
+        };
+        *count += 1;
+        if tally.sent + tally.queued + tally.dropped > DELIVERIES_MAX {
+            return;
+        }
+        let span = Span {
+            trace_id: current.trace_id,
+            span_id,
+            parent_id: Some(current.route_id),
+            trace_state: current.trace_state.clone(),
+            began: turn.now,
+            step: SpanStep::Deliver { client_id, qos, outcome },
+        };
+        turn.push(Effect::Span(Box::new(span)));
+    }
+}
