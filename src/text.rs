@@ -21,6 +21,36 @@ pub fn json_string(text: &str) -> String {
     quoted
 }
 
+/// What came from clients, for a terminal: letters that would steer it, turn text around or show nothing stand there by their numbers.
+pub fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for (at, letter) in text.char_indices() {
+        // A mark belongs to the letter before it.
+        let stands_alone = at == 0 && is_in(&MARKS, letter);
+        match letter.is_control() || stands_alone || is_in(&UNSEEN, letter) {
+            true => shown.extend(letter.escape_unicode()),
+            false => shown.push(letter),
+        }
+    }
+    shown
+}
+
+/// At most so many letters: of what is longer the beginning and the end.
+pub fn shortened(text: &str, most: usize) -> String {
+    let letters = text.chars().count();
+    if letters <= most {
+        return text.to_owned();
+    }
+    let end = most.saturating_sub(1) / 3;
+    let begin = most.saturating_sub(1) - end;
+    let tail = text.chars().skip(letters - end);
+    text.chars().take(begin).chain(['…']).chain(tail).collect()
+}
+
+fn is_in(ranges: &[(char, char)], letter: char) -> bool {
+    ranges.iter().any(|(first, last)| (*first..=*last).contains(&letter))
+}
+
 /// RFC 4648, with padding.
 pub fn base64(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
@@ -77,6 +107,37 @@ pub fn count(number: u64, noun: &str) -> String {
     format!("{number} {plural}")
 }
 
+/// What Unicode lets a font leave out, and what changes the direction of text.
+const UNSEEN: [(char, char); 18] = [
+    ('\u{ad}', '\u{ad}'),
+    ('\u{34f}', '\u{34f}'),
+    ('\u{61c}', '\u{61c}'),
+    ('\u{115f}', '\u{1160}'),
+    ('\u{17b4}', '\u{17b5}'),
+    ('\u{180b}', '\u{180f}'),
+    ('\u{200b}', '\u{200f}'),
+    ('\u{2028}', '\u{202e}'),
+    ('\u{2060}', '\u{206f}'),
+    ('\u{2800}', '\u{2800}'),
+    ('\u{3164}', '\u{3164}'),
+    ('\u{fe00}', '\u{fe0f}'),
+    ('\u{feff}', '\u{feff}'),
+    ('\u{ffa0}', '\u{ffa0}'),
+    ('\u{fff0}', '\u{fffb}'),
+    ('\u{1bca0}', '\u{1bca3}'),
+    ('\u{1d173}', '\u{1d17a}'),
+    ('\u{e0000}', '\u{e0fff}'),
+];
+
+/// Marks that are drawn onto the letter before them.
+const MARKS: [(char, char); 5] = [
+    ('\u{300}', '\u{36f}'),
+    ('\u{1ab0}', '\u{1aff}'),
+    ('\u{1dc0}', '\u{1dff}'),
+    ('\u{20d0}', '\u{20ff}'),
+    ('\u{fe20}', '\u{fe2f}'),
+];
+
 const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 #[cfg(test)]
@@ -101,6 +162,30 @@ mod tests {
         assert_eq!(count(2, "day"), "2 days");
         assert_eq!((count(1, "entry"), count(0, "entry")), ("1 entry".into(), "0 entries".into()));
         assert_eq!((count(1, "record"), count(2, "record")), ("1 record".into(), "2 records".into()));
+    }
+
+    #[test]
+    fn nothing_that_cannot_be_seen_gets_to_a_terminal() {
+        for (text, shown) in [
+            ("größe/温度 🌡", "größe/温度 🌡"),
+            ("cafe\u{301}", "cafe\u{301}"),
+            ("\u{301}", "\\u{301}"),
+            ("a\u{1b}[2J\n\u{7f}\u{9b}", "a\\u{1b}[2J\\u{a}\\u{7f}\\u{9b}"),
+            ("adm\u{ad}in", "adm\\u{ad}in"),
+            ("\u{202e}a\u{200b}\u{e0041}\u{3164}\u{fe0f}", "\\u{202e}a\\u{200b}\\u{e0041}\\u{3164}\\u{fe0f}"),
+        ] {
+            assert_eq!(visible(text), shown);
+        }
+    }
+
+    #[test]
+    fn what_is_too_long_keeps_its_beginning_and_its_end() {
+        assert_eq!(shortened("loadgen-p2p-publisher-12", 24), "loadgen-p2p-publisher-12");
+        assert_eq!(shortened("loadgen-p2p-publisher-12", 16), "loadgen-p2…er-12");
+        assert_eq!(
+            (shortened("äöü", 2), shortened("äöü", 1), shortened("äöü", 0)),
+            ("ä…".into(), "…".into(), "…".into())
+        );
     }
 
     #[test]

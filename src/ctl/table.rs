@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::text;
+
 /// Lines of cells below their heads. Numbers stand to the right.
 pub struct Table {
     heads: Vec<&'static str>,
@@ -26,7 +28,9 @@ impl Table {
     pub fn text(&self) -> String {
         let width = |at: usize| {
             let cells = self.lines.iter().map(|line| line[at].text.chars().count());
-            cells.chain([self.heads[at].chars().count()]).max().unwrap_or(0)
+            // One very long cell moves what follows in its own line, and in no other.
+            let usual = cells.filter(|letters| *letters <= COLUMN_LETTERS_MAX);
+            usual.chain([self.heads[at].chars().count()]).max().unwrap_or(0)
         };
         let widths: Vec<usize> = (0..self.heads.len()).map(width).collect();
         let mut text = String::new();
@@ -51,18 +55,20 @@ fn padded(text: &str, width: usize, is_right: bool) -> String {
     if is_right { format!("{padding}{text}") } else { format!("{text}{padding}") }
 }
 
-/// What comes from clients must not steer a terminal.
+/// What comes from clients must not steer a terminal, nor fill it: whoever needs all of it asks for JSON.
 pub fn shown(value: &Value) -> String {
-    let plain = match value {
+    match value {
         Value::Null => "-".to_owned(),
-        Value::String(text) => text.clone(),
+        Value::String(text) => text::shortened(&text::visible(text), CELL_LETTERS_MAX),
         Value::Bool(true) => "yes".to_owned(),
         Value::Bool(false) => "no".to_owned(),
         Value::Array(items) => items.iter().map(shown).collect::<Vec<_>>().join(","),
         other => other.to_string(),
-    };
-    plain.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+    }
 }
+
+const CELL_LETTERS_MAX: usize = 256;
+const COLUMN_LETTERS_MAX: usize = 48;
 
 #[cfg(test)]
 mod tests {
@@ -79,5 +85,16 @@ mod tests {
             table.text(),
             "CLIENT      QUEUED  USER\na-long-one       5  -\nb\\u{1b}[2J   12345  ada\n"
         );
+    }
+
+    #[test]
+    fn one_long_name_fills_neither_the_screen_nor_the_lines_of_others() {
+        let mut table = Table::new(&["CLIENT", "USER"]);
+        table.line(&[json!("L".repeat(65_535)), json!("eve")]);
+        table.line(&[json!("pump"), json!("ada")]);
+        let text = table.text();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!((lines[0], lines[2]), ("CLIENT  USER", "pump    ada"));
+        assert!(lines[1].chars().count() < 300 && lines[1].ends_with("L  eve"), "{}", lines[1]);
     }
 }

@@ -19,9 +19,8 @@ pub fn show(error: &Error) -> ExitCode {
 }
 
 fn text(error: &Error) -> String {
-    // Sentences of our own name the value and say what to write instead: nothing is to be added.
-    if let (ErrorKind::ValueValidation, Some(source)) = (error.kind(), error.source()) {
-        return format!("Error: {source}\n");
+    if let Some(sentence) = own_sentence(error) {
+        return format!("Error: {sentence}\n");
     }
     if let Some(name) = file_in_place_of_a_subcommand(error) {
         let remedy = match name.ends_with(".conf") {
@@ -36,6 +35,15 @@ fn text(error: &Error) -> String {
     }
     let text = error.render().to_string();
     text.strip_prefix("error: ").map_or(text.clone(), |rest| format!("Error: {rest}"))
+}
+
+/// Sentences of our own name the value and say what to write instead: nothing is to be added. Those of the standard library do not.
+fn own_sentence(error: &Error) -> Option<String> {
+    let sentence = error.source().filter(|_| error.kind() == ErrorKind::ValueValidation)?.to_string();
+    let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue) else {
+        return Some(sentence);
+    };
+    sentence.contains(&format!("'{value}'")).then_some(sentence)
 }
 
 /// Other brokers take their file so.
@@ -82,6 +90,8 @@ mod tests {
             ),
             ("iothub pub -t a -n --cert x", "Error: the following required arguments were not provided"),
             ("iothub pub -t a -n --unix /s -p 1", "Error: the argument '--unix <PATH>' cannot be used with"),
+            ("iothub top --every abc", "Error: invalid value 'abc' for '--every <SECONDS>': invalid digit"),
+            ("iothub top --every 61", "Error: invalid value '61' for '--every <SECONDS>': 61 is not in"),
             ("iothub sub -t a --bogus", "Error: unexpected argument '--bogus' found"),
             (
                 "iothub mosquitto.conf",
