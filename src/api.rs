@@ -7,6 +7,7 @@
 mod acts;
 mod answer;
 mod asking;
+mod backup;
 mod bans;
 mod broker;
 mod caller;
@@ -54,6 +55,7 @@ use runtime::Desk;
 use tokio::runtime::{Builder, Handle};
 
 pub use self::{
+    backup::BACKUP,
     bans::BANS,
     context::{Context, Facts},
     drops::{DROPS, DROPS_BY_TOPIC, OTHER_DROPS},

@@ -93,6 +93,8 @@ enum CtlCommand {
     Bans,
     /// Have the configuration and its files read again
     Reload(ReloadArgs),
+    /// Have the data directory copied to the folder of store.backup_dir, and wait for that
+    Backup,
     /// End the broker in order
     Drain,
 }
@@ -207,6 +209,7 @@ fn carry_out(args: &CtlArgs) -> Result<Shown, Failure> {
         CtlCommand::Publish(args) => act::publish(&target, args),
         CtlCommand::User(args) => act::user(&target, args),
         CtlCommand::Reload(args) => act::reload(&target, args.plan),
+        CtlCommand::Backup => act::backup(&target),
         CtlCommand::Drain => act::drain(&target),
     }
 }

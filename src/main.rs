@@ -4,6 +4,7 @@ mod access;
 mod acl;
 mod api;
 mod audit;
+mod backups;
 mod ban;
 mod bans;
 mod cli;

@@ -27,8 +27,14 @@ pub fn check(settings: &Settings) -> Vec<Fault> {
     // One that is there is read with the other files.
     let tokens = named(&api.tokens_file).filter(|path| !api.listen.is_empty() && !path.exists());
     let tokens = tokens.and_then(|path| check_folder(&path).err());
+    let backups = named(&store.backup_dir).and_then(|folder| check_folder(&folder.join("backup")).err());
     let of = |section, name, what: Option<String>| what.map(|what| Fault::of(section, name, what));
-    let files = [of("store", "dir", dir), of("control", "socket", socket), of("api", "tokens_file", tokens)];
+    let files = [
+        of("store", "dir", dir),
+        of("store", "backup_dir", backups),
+        of("control", "socket", socket),
+        of("api", "tokens_file", tokens),
+    ];
     let audit = audit::check(&settings.audit).err().into_iter().flatten();
     let telemetry = telemetry::check(&settings.telemetry).err().into_iter().flatten();
     files.into_iter().flatten().chain(api::check_addresses(api)).chain(audit).chain(telemetry).collect()

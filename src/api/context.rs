@@ -15,6 +15,7 @@ use rustls::ServerConfig;
 
 use super::{guard::Caller, metrics::Shown, refusals::Refusals, seat::Streams, tokens::Tokens};
 use crate::{
+    backups::Backups,
     config::{Metrics, Settings},
     control::Request,
     events::Events,
@@ -33,6 +34,7 @@ struct Shared {
     desk: OnceLock<Desk>,
     observer: OnceLock<Observer>,
     events: Arc<Events>,
+    backups: Arc<Backups>,
     streams: Streams,
     shown: Shown,
     stage: AtomicU8,
@@ -85,6 +87,7 @@ impl Context {
             desk: OnceLock::new(),
             observer: OnceLock::new(),
             events: Arc::default(),
+            backups: Arc::new(Backups::new(settings)),
             streams: Streams::new(settings.api.max_streams),
             shown: Shown::default(),
             stage: AtomicU8::new(Stage::Starting as u8),
@@ -176,6 +179,10 @@ impl Context {
     /// What happens to clients.
     pub fn events(&self) -> &Arc<Events> {
         &self.shared.events
+    }
+
+    pub(super) fn backups(&self) -> &Arc<Backups> {
+        &self.shared.backups
     }
 
     pub(super) fn streams(&self) -> &Streams {

@@ -5,9 +5,9 @@ use axum::{
 };
 
 use super::{
-    answer, bans, broker, caller, clients, context::Context, drain, drops, events, guard, health, log,
-    metrics, named, openapi, publish, queues, reload, retained, shards, subscriptions, token_list::Role, top,
-    trace, ui, users, why,
+    answer, backup, bans, broker, caller, clients, context::Context, drain, drops, events, guard, health,
+    log, metrics, named, openapi, publish, queues, reload, retained, shards, subscriptions, token_list::Role,
+    top, trace, ui, users, why,
 };
 
 /// One method at one path.
@@ -55,6 +55,7 @@ pub fn all() -> impl Iterator<Item = &'static Operation> {
         users::OPERATIONS,
         reload::OPERATIONS,
         bans::OPERATIONS,
+        backup::OPERATIONS,
         drain::OPERATIONS,
     ];
     files.into_iter().flatten()

@@ -118,6 +118,10 @@ pub struct Store {
     pub durability: Durability,
     pub on_failure: OnFailure,
     pub segment_bytes: u64,
+    /// Where backups are made that the API asks for. Empty: none are.
+    pub backup_dir: String,
+    /// The last ones; 0: all.
+    pub backups_kept: u64,
 }
 
 /// What becomes of a broker whose store fails.
@@ -432,6 +436,8 @@ impl Default for Store {
             durability: Durability::Fsynced,
             on_failure: OnFailure::Exit,
             segment_bytes: 8 << 20,
+            backup_dir: String::new(),
+            backups_kept: 0,
         }
     }
 }

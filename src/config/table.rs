@@ -262,6 +262,8 @@ static AFTER_RATES: &[Key] = &[
         |s, at| s.store.on_failure = [OnFailure::Exit, OnFailure::Serve][at],
     ),
     bytes("store", "segment_bytes", 1 << 20..=1 << 30, |s| &mut s.store.segment_bytes),
+    text("store", "backup_dir", |s| &mut s.store.backup_dir),
+    count("store", "backups_kept", 0..=10_000, |s| &mut s.store.backups_kept),
     count("runtime", "shards", 0..=shard::SHARDS_MAX as u64, |s| &mut s.runtime.shards),
     count("runtime", "placement_seed", 0..=i64::MAX as u64, |s| &mut s.runtime.placement_seed),
     power("runtime", "ring_entries", 64..=32_768, |s| &mut s.runtime.ring_entries),

@@ -1,6 +1,10 @@
 //! What `iothub ctl` does to the broker.
 
-use std::io::{self, Read as _};
+use std::{
+    io::{self, Read as _},
+    thread,
+    time::Duration,
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use clap::{Args, Subcommand};
@@ -10,7 +14,7 @@ use super::{
     Failure, Shown, list,
     target::{Target, encoded},
 };
-use crate::passwd;
+use crate::{api::BACKUP, passwd};
 
 #[derive(Debug, Args)]
 pub struct PublishArgs {
@@ -199,11 +203,37 @@ pub fn reload(target: &Target<'_>, is_plan: bool) -> Result<Shown, Failure> {
     })
 }
 
+/// Waits until it is made.
+pub fn backup(target: &Target<'_>) -> Result<Shown, Failure> {
+    let begun = target.ask("POST", BACKUP, Some(json!({})))?;
+    loop {
+        let state = target.get(BACKUP)?;
+        if state["running"]["name"] == begun["name"] {
+            thread::sleep(LOOKS_APART);
+            continue;
+        }
+        let last = &state["last"];
+        let why = last["why"]
+            .as_str()
+            .unwrap_or("another one was made meanwhile: iothub's log says what became of it");
+        if last["name"] != begun["name"] || last["is_done"] != true {
+            return Err(Failure::Refused(vec![why.to_owned()]));
+        }
+        return told(last.clone(), |last| {
+            let bytes = last["bytes"].as_u64().unwrap_or_default();
+            format!("{} is made ({})", last["name"].as_str().unwrap_or_default(), crate::text::size(bytes))
+        });
+    }
+}
+
 pub fn drain(target: &Target<'_>) -> Result<Shown, Failure> {
     told(target.ask("POST", "/v1/drain", Some(json!({})))?, |_| {
         "the broker drains, and ends when it is done".to_owned()
     })
 }
+
+/// Between two questions whether it is done.
+const LOOKS_APART: Duration = Duration::from_millis(200);
 
 /// A sentence for people, the answer for programs.
 fn told(answer: Value, sentence: impl FnOnce(&Value) -> String) -> Result<Shown, Failure> {

@@ -145,6 +145,12 @@ static VAIN: &[Vain] = &[
         when: |Settings { api, .. }, _| !api.listen.is_empty() && !api.is_reached_by_loopback(),
     },
     Vain {
+        section: "store",
+        names: &["backups_kept"],
+        because: "store.backup_dir names no folder for backups",
+        when: |settings, _| settings.store.backup_dir.is_empty(),
+    },
+    Vain {
         section: "telemetry",
         names: &["otlp_ca_file", "otlp_authorization_file", "sample_one_in", "follow_parent"],
         because: "telemetry.otlp_endpoint is empty, and no message is traced",
@@ -164,7 +170,7 @@ static VAIN: &[Vain] = &[
     },
     Vain {
         section: "store",
-        names: &["durability", "on_failure", "segment_bytes"],
+        names: &["durability", "on_failure", "segment_bytes", "backup_dir"],
         because: "store.dir is empty, and everything is in memory",
         when: |settings, _| settings.store.dir.is_empty(),
     },

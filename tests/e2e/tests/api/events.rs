@@ -158,6 +158,8 @@ fn a_terminal_shows_events_from_the_socket_and_from_a_url() {
         live(&broker, "lamp");
         assert!(Instant::now() < deadline, "{}{}", local.shown(), remote.shown());
     }
+    // What they have said is all there then.
+    assert!(local.wait().success() && remote.wait().success());
     let (local, remote) = (local.out_lines(), remote.out_lines());
     assert!(local.len() == 2 && local.iter().all(|line| line.contains("lamp")), "{local:?}");
     let denied: Value = serde_json::from_str(&remote[0]).unwrap();

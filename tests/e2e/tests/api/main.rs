@@ -3,6 +3,7 @@
 
 mod acts;
 mod answers;
+mod backups;
 mod ctl;
 mod described;
 mod entry;
