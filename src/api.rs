@@ -11,6 +11,7 @@ mod backup;
 mod bans;
 mod broker;
 mod caller;
+mod census;
 mod clients;
 mod context;
 mod drain;
@@ -28,6 +29,7 @@ mod operation;
 mod pages;
 mod patience;
 mod port;
+mod prefixes;
 mod publish;
 mod queues;
 mod refusals;
@@ -62,6 +64,7 @@ pub use self::{
     events::EVENTS,
     log::LOG,
     port::check as check_addresses,
+    prefixes::PREFIXES_BY,
     reload::{Meant, RELOAD},
     server::CONTROL_CONNECTIONS_MAX,
     socket::places,
@@ -123,6 +126,7 @@ impl Api {
         let told = if self.has_ports { self.open_tokens(settings)? } else { None };
         self.event_loop.spawn(events::carry(Arc::clone(self.context.events())));
         self.event_loop.spawn(events::carry_losses(Arc::clone(self.context.events()), desk.clone()));
+        self.event_loop.spawn(census::keep(self.context.clone(), desk.clone()));
         self.context.open(desk);
         if let Some(told) = told {
             tracing::info!("{told}");

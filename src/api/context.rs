@@ -13,7 +13,9 @@ use crossbeam_channel::Sender;
 use runtime::Desk;
 use rustls::ServerConfig;
 
-use super::{guard::Caller, metrics::Shown, refusals::Refusals, seat::Streams, tokens::Tokens};
+use super::{
+    census::Census, guard::Caller, metrics::Shown, refusals::Refusals, seat::Streams, tokens::Tokens,
+};
 use crate::{
     backups::Backups,
     config::{Metrics, Settings},
@@ -37,6 +39,7 @@ struct Shared {
     backups: Arc<Backups>,
     streams: Streams,
     shown: Shown,
+    census: Census,
     stage: AtomicU8,
     has_store: AtomicBool,
     tokens: OnceLock<Tokens>,
@@ -90,6 +93,7 @@ impl Context {
             backups: Arc::new(Backups::new(settings)),
             streams: Streams::new(settings.api.max_streams),
             shown: Shown::default(),
+            census: Census::default(),
             stage: AtomicU8::new(Stage::Starting as u8),
             has_store: AtomicBool::new(true),
             tokens: OnceLock::new(),
@@ -199,6 +203,11 @@ impl Context {
 
     pub fn shown(&self) -> &Shown {
         &self.shared.shown
+    }
+
+    /// What is kept beneath which prefixes.
+    pub fn census(&self) -> &Census {
+        &self.shared.census
     }
 
     /// The way to the control thread.

@@ -6,8 +6,8 @@ use axum::{
 
 use super::{
     answer, backup, bans, broker, caller, clients, context::Context, drain, drops, events, guard, health,
-    log, metrics, named, openapi, publish, queues, reload, retained, shards, subscriptions, token_list::Role,
-    top, trace, ui, users, why,
+    log, metrics, named, openapi, prefixes, publish, queues, reload, retained, shards, subscriptions,
+    token_list::Role, top, trace, ui, users, why,
 };
 
 /// One method at one path.
@@ -49,6 +49,7 @@ pub fn all() -> impl Iterator<Item = &'static Operation> {
         why::OPERATIONS,
         drops::OPERATIONS,
         top::OPERATIONS,
+        prefixes::OPERATIONS,
         subscriptions::OPERATIONS,
         retained::OPERATIONS,
         publish::OPERATIONS,

@@ -1,8 +1,8 @@
-//! `/v1/top`: clients by what they send, get, hold and are near to; and `/v1/prefixes`: where topics become more.
+//! `/v1/top`: clients by what they send, get, hold and are near to.
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap, HashMap},
+    collections::{BinaryHeap, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -11,7 +11,7 @@ use axum::{extract::State, http::Method, response::Response, routing::get};
 use runtime::{Desk, Looked};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use shard::{ClientSeen, Distinct, Look, Matching, PrefixSeen, Seen};
+use shard::{ClientSeen, Look, Matching, Seen};
 use tokio::time::sleep;
 
 use super::{
@@ -19,27 +19,17 @@ use super::{
     asking::{self, Trouble},
     context::Context,
     operation::{Access, Operation},
-    pages,
-    rows::{self, seconds},
+    pages, rows,
     token_list::Role,
 };
 
-pub const OPERATIONS: &[Operation] = &[
-    Operation {
-        method: Method::GET,
-        path: "/v1/top",
-        access: Access::Role(Role::Viewer),
-        summary: "The clients with the most of something, or nearest to a limit",
-        handler: || get(top),
-    },
-    Operation {
-        method: Method::GET,
-        path: "/v1/prefixes",
-        access: Access::Role(Role::Viewer),
-        summary: "The first levels of topics with the number of different topics beneath each, and how it grows",
-        handler: || get(prefixes),
-    },
-];
+pub const OPERATIONS: &[Operation] = &[Operation {
+    method: Method::GET,
+    path: "/v1/top",
+    access: Access::Role(Role::Viewer),
+    summary: "The clients with the most of something, or nearest to a limit",
+    handler: || get(top),
+}];
 
 /// By what clients are compared, in the words of a question.
 pub const TOP_BY: [&str; 11] = [
@@ -80,12 +70,6 @@ struct Wanted {
     limit: Option<usize>,
     /// Traffic within so many seconds, in place of all of it.
     over_s: Option<u64>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct HowMany {
-    limit: Option<usize>,
 }
 
 impl By {
@@ -200,46 +184,6 @@ async fn survey(desk: &Desk, mut see: impl FnMut(&ClientSeen, &Looked)) -> Resul
         }
     }
     Ok(true)
-}
-
-/// One prefix, as far as shards have told.
-#[derive(Default)]
-struct Merged {
-    topics: Distinct,
-    earlier: Distinct,
-    ago: Duration,
-}
-
-impl Merged {
-    fn add(&mut self, seen: &PrefixSeen) {
-        self.topics = self.topics.union(seen.topics);
-        self.earlier = self.earlier.union(seen.earlier);
-        self.ago = self.ago.max(seen.earlier_ago);
-    }
-
-    fn row(&self, prefix: &str) -> (u64, Value) {
-        let (topics, earlier) = (self.topics.estimate(), self.earlier.estimate());
-        let grown = topics.saturating_sub(earlier);
-        let row =
-            json!({ "prefix": prefix, "topics": topics, "grown": grown, "grown_in_s": seconds(self.ago) });
-        (topics, row)
-    }
-}
-
-async fn prefixes(
-    State(context): State<Context>,
-    Parameters(HowMany { limit }): Parameters<HowMany>,
-) -> Result<Response, Trouble> {
-    let limit = pages::limit(limit)?;
-    let mut merged: BTreeMap<Box<str>, Merged> = BTreeMap::new();
-    for looked in asking::look_everywhere(asking::desk(&context)?, &Look::Prefixes).await? {
-        let Seen::Prefixes(seen) = looked.seen else { continue };
-        seen.iter().for_each(|seen| merged.entry(seen.prefix.clone()).or_default().add(seen));
-    }
-    let mut rows: Vec<(u64, Value)> = merged.iter().map(|(prefix, merged)| merged.row(prefix)).collect();
-    rows.sort_by_key(|(topics, _)| Reverse(*topics));
-    let rows: Vec<Value> = rows.into_iter().take(limit).map(|(_, row)| row).collect();
-    Ok(answer::ok(&json!({ "prefixes": rows })))
 }
 
 /// Less than a request may take.

@@ -8,7 +8,7 @@ use super::{
     table::{Table, shown},
     target::{Target, encoded},
 };
-use crate::api::TOP_BY;
+use crate::api::{PREFIXES_BY, TOP_BY};
 
 #[derive(Debug, Args)]
 pub struct ClientsArgs {
@@ -91,6 +91,9 @@ pub struct TopArgs {
 
 #[derive(Debug, Args)]
 pub struct PrefixesArgs {
+    /// What is compared
+    #[arg(value_name = "WHAT", default_value = "topics", value_parser = PREFIXES_BY)]
+    by: String,
     /// Show so many at most
     #[arg(short = 'n', long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
@@ -277,10 +280,20 @@ pub fn top(target: &Target<'_>, args: &TopArgs) -> Result<Shown, Failure> {
 }
 
 pub fn prefixes(target: &Target<'_>, args: &PrefixesArgs) -> Result<Shown, Failure> {
-    let rows = rows_of(&target.get(&format!("/v1/prefixes?limit={}", args.limit))?, "prefixes");
-    let listed = Listed { rows, has_more: false };
-    Ok(listed
-        .table(&["PREFIX", "TOPICS", "GROWN", "IN SECONDS"], &["prefix", "topics", "grown", "grown_in_s"]))
+    let answer = target.get(&format!("/v1/prefixes?by={}&limit={}", args.by, args.limit))?;
+    let listed = Listed { rows: rows_of(&answer, "prefixes"), has_more: false };
+    let columns = [
+        ("PREFIX", "prefix"),
+        ("TOPICS", "topics"),
+        ("GROWN", "grown"),
+        ("IN SECONDS", "grown_in_s"),
+        ("RETAINED", "retained"),
+        ("GROWN", "retained_grown"),
+        ("SUBSCRIPTIONS", "subscriptions"),
+        ("GROWN", "subscriptions_grown"),
+        ("IN SECONDS", "kept_grown_in_s"),
+    ];
+    Ok(listed.table(&columns.map(|(head, _)| head), &columns.map(|(_, name)| name)))
 }
 
 pub fn bans(target: &Target<'_>) -> Result<Shown, Failure> {

@@ -2,7 +2,7 @@
 
 import { ask, get, stream } from "./api.js";
 import { confirm, emptiness, form } from "./dialog.js";
-import { button, facts, field, fill, h, link, raw, section } from "./dom.js";
+import { button, choice, facts, field, fill, h, link, raw, section } from "./dom.js";
 import { bytes, count, decoded, payload, plural, span } from "./format.js";
 import { attempt, loading, pause, poll } from "./poll.js";
 import { liveRates } from "./rates.js";
@@ -75,19 +75,28 @@ function show(place, { signal, problems, query, may }) {
   });
   const drop = may("operator") ? button("Delete what matches", () => confirmDeletion(filter.value, read)) : null;
   const prefixes = prefixTable();
+  const by = choice("by", PREFIXES_BY, "topics");
   fill(
     place,
     h("div", { class: "filters" }, search, measure_it, drop),
     summary,
     measured,
     h("div", { class: "split" }, list, value),
-    section("Where topics become more", prefixes.element),
+    section("Where topics become more", h("form", { class: "filters", onsubmit: (event) => event.preventDefault() }, field("Sorted by", by)), prefixes.element),
   );
   read();
-  poll(signal, PREFIXES_EVERY_MS, problems, async () => {
-    const answer = await get("/v1/prefixes", { limit: PREFIXES }, signal);
-    prefixes.show(answer.prefixes);
-  });
+  let sorting = new AbortController();
+  const sort = () => {
+    sorting.abort();
+    sorting = new AbortController();
+    const both = AbortSignal.any([signal, sorting.signal]);
+    poll(both, PREFIXES_EVERY_MS, problems, async () => {
+      const answer = await get("/v1/prefixes", { by: by.value, limit: PREFIXES }, both);
+      prefixes.show(answer.prefixes);
+    });
+  };
+  by.addEventListener("change", sort);
+  sort();
 }
 
 function none() {
@@ -95,16 +104,23 @@ function none() {
     "No retained message matches. A first one:", `mosquitto_pub -h ${location.hostname} -r -t house/kitchen/temperature -m 21.5`));
 }
 
-/** The first levels of topics, and how many there are beneath each. */
+/** The first levels of topics, and what there is beneath each: how much, and how much more than a while ago. */
 function prefixTable() {
-  const more = (row) => (row.grown > 0 ? `+${count(row.grown)} in ${span(row.grown_in_s)}` : "–");
+  const change = (value, seconds) => (value ? h("span", { class: "quiet" }, ` ${value > 0 ? "+" : "−"}${count(Math.abs(value))} in ${span(seconds)}`) : null);
+  const column = (title, number, grown, seconds) => ({
+    title,
+    isNumber: true,
+    isWide: true,
+    cell: (row) => (row[number] === 0 && !row[grown] ? "–" : [count(row[number]), change(row[grown], row[seconds])]),
+  });
   return table({
-    caption: "The first levels of topics that messages were published to",
-    empty: "Nothing was published since the broker was started.",
+    caption: "The first levels of topics",
+    empty: "There are no topics yet.",
     columns: [
-      { title: "Topics beneath", cell: (row) => raw(row.prefix === "" ? "(empty level)" : row.prefix) },
-      { title: "Different topics, about", isNumber: true, isWide: true, cell: (row) => count(row.topics) },
-      { title: "More", isNumber: true, cell: more },
+      { title: "Beneath", cell: (row) => raw(row.prefix === "" ? "(empty level)" : row.prefix) },
+      column("Topics published to, about", "topics", "grown", "grown_in_s"),
+      column("Retained messages", "retained", "retained_grown", "kept_grown_in_s"),
+      column("Subscriptions", "subscriptions", "subscriptions_grown", "kept_grown_in_s"),
     ],
   });
 }
@@ -200,6 +216,14 @@ const PAGE = 500;
 const TOPICS_MAX = 5000;
 /** A small tree is shown with all its branches. */
 const OPEN_UP_TO = 40;
+const PREFIXES_BY = [
+  ["topics", "Topics published to"],
+  ["grown", "More topics"],
+  ["retained", "Retained messages"],
+  ["retained_grown", "More retained messages"],
+  ["subscriptions", "Subscriptions"],
+  ["subscriptions_grown", "More subscriptions"],
+];
 const PREFIXES = 50;
 const PREFIXES_EVERY_MS = 10_000;
 const AGAIN_MS = 3000;

@@ -64,6 +64,21 @@ impl Filters {
         list.into_iter().flatten().chain(set.into_iter().flatten()).map(|filter| &**filter)
     }
 
+    /// All behind this one, in the order of `iter`; behind an empty one, which no filter is, all of them.
+    pub fn behind(&self, after: &str) -> impl Iterator<Item = &str> {
+        let (list, set) = match self {
+            Filters::Few(list) => {
+                let at = list.iter().position(|held| **held == *after).map(|at| at + 1);
+                let none = if after.is_empty() { 0 } else { list.len() };
+                (Some(list[at.unwrap_or(none)..].iter()), None)
+            }
+            Filters::Many(set) => {
+                (None, Some(set.range::<str, _>((Bound::Excluded(after), Bound::Unbounded))))
+            }
+        };
+        list.into_iter().flatten().chain(set.into_iter().flatten()).map(|filter| &**filter)
+    }
+
     /// Not more than so many of those behind this one, in their order; all of a list, which has no order and few.
     pub fn page(&self, after: Option<&str>, most: usize) -> Vec<Box<str>> {
         match self {
@@ -98,6 +113,11 @@ impl Filters {
     }
 }
 
+/// What the filter is about, without `$share/group/`.
+pub(crate) fn inner(filter: &str) -> &str {
+    if is_shared(filter) { filter.splitn(3, '/').nth(2).unwrap_or(filter) } else { filter }
+}
+
 pub(crate) fn is_shared(filter: &str) -> bool {
     filter.starts_with(SHARED)
 }
@@ -109,6 +129,19 @@ const FEW_MAX: usize = 16;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_stands_behind_a_filter_is_all_that_was_not_seen_yet() {
+        for count in [5, 100] {
+            let mut filters = Filters::default();
+            (0..count).for_each(|n| filters.insert(&format!("f/{n}")));
+            let all: Vec<&str> = filters.behind("").collect();
+            assert_eq!(all, filters.iter().collect::<Vec<_>>());
+            assert_eq!(filters.behind(all[2]).collect::<Vec<_>>(), all[3..]);
+            assert_eq!(filters.behind(all[count - 1]).next(), None);
+        }
+        assert_eq!((inner("$share/g/a/b"), inner("a/b"), inner("$share/g")), ("a/b", "a/b", "$share/g"));
+    }
 
     #[test]
     fn filters_come_and_go_in_a_list_and_in_a_set() {

@@ -18,6 +18,7 @@ mod barred_networks;
 #[doc(hidden)]
 pub mod bench;
 mod bundle;
+mod census;
 mod config;
 mod confirm;
 mod connect;
@@ -102,6 +103,7 @@ pub use ask::{Answer, Ask, CertificateId, Exchange, From, Grant, Revision, Right
 pub use bans::Bans;
 pub use barred_networks::BarredNetworks;
 pub use bundle::{Bundle, Bundled};
+pub use census::{Kept, KeptPart, Reached};
 pub use config::{Config, DoorConfig, Limits, QueueFull, Versions};
 pub use contests::{ContestLimits, ContestPolicy};
 pub use counters::{Counters, Gauges};

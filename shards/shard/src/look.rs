@@ -7,7 +7,10 @@ use std::{sync::Arc, time::Duration};
 
 use mqtt::{QoS, SubscriptionOptions, Version};
 
-use crate::{Because, Cause, ConnId, Message, PrefixSeen, Pressure, Recorded, ShardId, Traffic, Why};
+use crate::{
+    Because, Cause, ConnId, Kept, KeptPart, Message, PrefixSeen, Pressure, Reached, Recorded, ShardId,
+    Traffic, Why,
+};
 
 /// A question to one shard.
 #[derive(Debug, Clone)]
@@ -30,6 +33,8 @@ pub enum Look {
     OtherLosses,
     /// Which prefixes of topics are used.
     Prefixes,
+    /// How many retained messages or subscriptions there are by prefix: the piece that begins there.
+    Kept { kept: Kept, from: Option<Reached> },
     /// Why the client gets a message, or does not.
     WhyReceive(Box<Why>),
     /// Why the client can publish it, or cannot.
@@ -53,6 +58,7 @@ pub enum Seen {
     PrefixLosses(Page<PrefixLost>),
     OtherLosses(Box<OtherLosses>),
     Prefixes(Vec<PrefixSeen>),
+    Kept(KeptPart),
     Why(Box<Because>),
 }
 

@@ -43,6 +43,7 @@ impl Shard {
             Look::ClientLosses { .. } | Look::PrefixLosses { .. } | Look::OtherLosses => {
                 self.look_at_losses(now, look)
             }
+            Look::Kept { kept, from } => Seen::Kept(self.count_kept(*kept, from.as_ref())),
             Look::Prefixes => Seen::Prefixes(self.prefixes.seen(now)),
             Look::WhyReceive(why) => Seen::Why(Box::new(self.why_receive(now, why))),
             Look::WhyPublish(why) => Seen::Why(Box::new(self.why_publish(now, why))),

@@ -163,6 +163,12 @@ impl Retained {
         page
     }
 
+    /// All topics, sorted, from behind this one.
+    pub fn topics(&self, after: Option<&str>) -> impl Iterator<Item = &str> {
+        let from = after.map_or(Bound::Unbounded, |after| Bound::Excluded(after.as_bytes()));
+        self.walk(from).map(|ByTopic(message)| message.topic())
+    }
+
     /// Removes up to `max` expired messages and gives them back.
     pub fn expire(&mut self, now: Instant, max: usize) -> Vec<Message> {
         let mut expired = Vec::new();

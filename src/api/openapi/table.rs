@@ -1,6 +1,6 @@
 //! What each operation takes and answers, by the names of `schemas.json`.
 
-use crate::api::TOP_BY;
+use crate::api::{PREFIXES_BY, TOP_BY};
 
 /// Of one method at one path.
 pub struct Described {
@@ -146,7 +146,11 @@ pub const DESCRIBED: &[Described] = &[
         ],
         &[(200, "Top"), (400, PROBLEMS)],
     ),
-    look("/v1/prefixes", &[LIMIT], &[(200, "Prefixes"), (400, PROBLEMS)]),
+    look(
+        "/v1/prefixes",
+        &[parameter("by", Kind::Word(&PREFIXES_BY), "What is compared; topics without it."), LIMIT],
+        &[(200, "Prefixes"), (400, PROBLEMS)],
+    ),
     look("/v1/clients/{client_id}", &[LIMIT], &[(200, "ClientWhole"), (400, PROBLEMS), (404, PROBLEMS)]),
     look(
         "/v1/clients/{client_id}/queue",

@@ -7,7 +7,7 @@ use super::{Because, Outcome, Says, Steps, Why, user_words};
 use crate::{
     Instant, Message, QueueFull, Shard,
     connection::Connection,
-    filters::is_shared,
+    filters::{inner, is_shared},
     keys::SessionKey,
     message::Parts,
     mount::seen,
@@ -288,11 +288,6 @@ impl Shard {
             }
         }
     }
-}
-
-/// What the filter is about, without `$share/group/`.
-fn inner(filter: &str) -> &str {
-    if is_shared(filter) { filter.splitn(3, '/').nth(2).unwrap_or(filter) } else { filter }
 }
 
 /// What is left when nothing is compared that people mistake.

@@ -1,7 +1,9 @@
 //! What is seen from outside, and what an operator has done.
 
+use std::collections::BTreeMap;
+
 use mqtt::{Packet, Publish, QoS, ReasonCode, SubscriptionOptions};
-use shard::{Act, Acted, ClientWhole, Config, Direction, Look, Matching, Page, Seen};
+use shard::{Act, Acted, ClientWhole, Config, Direction, Kept, Look, Matching, Page, Seen};
 
 use crate::{
     keeping::{come_back, kept},
@@ -121,6 +123,46 @@ fn a_queue_is_seen_page_by_page_and_found_by_its_length() {
     assert!(matches!(s.look(0, &nobody), Seen::Queue(None)));
     let least = |queued_least| clients(&s, Matching { queued_least, ..Matching::default() }, None, 9).rows;
     assert_eq!((least(1), least(6)), (vec!["full".to_owned()], vec![]));
+}
+
+/// All pieces together, and how many there are.
+fn count(s: &Script, kept: Kept) -> (BTreeMap<String, u64>, usize) {
+    let (mut counts, mut from, mut pieces) = (BTreeMap::new(), None, 0);
+    loop {
+        let Seen::Kept(piece) = s.look(0, &Look::Kept { kept, from }) else { panic!("a count") };
+        assert!(piece.counts.iter().map(|(_, count)| count).sum::<u64>() <= 4096, "bounded work");
+        pieces += 1;
+        for (prefix, count) in piece.counts {
+            *counts.entry(prefix.into()).or_default() += count;
+        }
+        from = piece.next;
+        if from.is_none() {
+            return (counts, pieces);
+        }
+    }
+}
+
+#[test]
+fn what_is_kept_is_counted_by_prefix_in_pieces() {
+    let mut s = Script::of_one();
+    let client = s.join("c");
+    for n in 0..5000 {
+        s.retain(client, &format!("house/kitchen/{n}"), "x");
+    }
+    s.retain(client, "house/kitchen", "x");
+    s.retain(client, "house/bath/x", "x");
+    let expected = [("house/bath", 1), ("house/kitchen", 5001)].map(|(name, count)| (name.to_owned(), count));
+    assert_eq!(count(&s, Kept::Retained), (BTreeMap::from(expected), 2));
+    for n in 0..5000 {
+        s.subscribe(client, &format!("plant/line/{n}"), 0);
+    }
+    let other = s.join("d");
+    for filter in ["plant/line/#", "$share/g/plant/line/1", "#", "+/line/x"] {
+        s.subscribe(other, filter, 0);
+    }
+    let expected =
+        [("#", 1), ("+/line", 1), ("plant/line", 5002)].map(|(name, count)| (name.to_owned(), count));
+    assert_eq!(count(&s, Kept::Subscriptions), (BTreeMap::from(expected), 2));
 }
 
 #[test]

@@ -305,3 +305,38 @@ fn prefixes_with_many_topics_are_seen() {
     let topics = first["topics"].as_u64().unwrap();
     assert!((1000..4000).contains(&topics), "{first}");
 }
+
+#[test]
+fn retained_messages_and_subscriptions_are_counted_by_prefix_with_their_growth() {
+    let broker = setup("api-kept").start();
+    let api = Api::of(&broker);
+    api.await_ready();
+    let deadline = Instant::now() + PATIENCE;
+    let row = |is_it: &dyn Fn(&Value) -> bool, by: &str| loop {
+        let answer = api.get(&format!("/v1/prefixes?by={by}")).expect(200);
+        assert_eq!(answer["is_partial"], false);
+        let row = answer["prefixes"][0].clone();
+        if is_it(&row) {
+            return row;
+        }
+        assert!(Instant::now() < deadline, "{answer}");
+    };
+    // Before there is anything: growth is told from here on.
+    row(&|row| row["kept_grown_in_s"].is_number(), "topics");
+    let mut pump = Link::connect(broker.port, v5("pump"));
+    for n in 0..60 {
+        super::retain(&mut pump, &format!("site/meters/{n}"), "x");
+        pump.subscribe(&format!("site/valves/{n}"), QoS::AtMostOnce);
+    }
+    pump.subscribe("$share/g/site/valves/+", QoS::AtMostOnce);
+    let retained = row(&|row| row["retained"] == 60, "retained_grown");
+    assert_eq!((&retained["prefix"], &retained["retained_grown"]), (&"site/meters".into(), &60.into()));
+    let subscribed = row(&|row| row["subscriptions"] == 61, "subscriptions");
+    assert_eq!(
+        (&subscribed["prefix"], &subscribed["subscriptions_grown"]),
+        (&"site/valves".into(), &61.into())
+    );
+    api.delete("/v1/retained?filter=site/%23").expect(200);
+    row(&|row| row["prefix"] != "site/meters" || row["retained"] == 0, "retained");
+    assert_eq!(api.get("/v1/prefixes?by=beauty").status, 400);
+}
