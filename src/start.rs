@@ -67,15 +67,10 @@ pub fn start(loaded: &Loaded, events: &Arc<Events>) -> Result<Started, String> {
     let told = |faults: Vec<Fault>| loaded.sentences(&faults).join("\n");
     audit::check(&settings.audit).map_err(told)?;
     telemetry::check(&settings.telemetry).map_err(told)?;
-    let listen = listen::resolve(loaded.listeners(), loaded.listens_by_default).map_err(told)?;
-    for address in &listen.missing {
-        tracing::info!("this machine has no address {}: not listening there", address.ip());
-    }
-    let addresses = listen.entrances.len() as u64;
-    let api = api::files_max(&settings.api);
+    let numbers = first_numbers(loaded).map_err(told)?;
+    let (addresses, api) = (numbers.open().count() as u64, api::files_max(&settings.api));
     let own = Own { open: open_files::open(), shards: shards.into(), addresses, api };
     let max_connections = raise_open_files(settings, own)?;
-    let numbers = Numbers::first(listen.entrances);
     let decoys = decoys::load(&settings.store.dir)?;
     let policy = Policy::read(settings, &numbers, &decoys).map_err(told)?;
     let facts = Facts::default().look(&named_files(settings, &numbers), &policy.rules);
@@ -104,12 +99,7 @@ pub fn start(loaded: &Loaded, events: &Arc<Events>) -> Result<Started, String> {
     let broker = runtime::start(config).map_err(|error| error.to_string())?;
     signals::started();
     let observer = Observer::new(broker.desk(), Arc::clone(&doorkeeper));
-    let no_thread = |error: std::io::Error| {
-        format!("a thread that says how the broker is cannot be started: {error}. {}", threads::REMEDY)
-    };
-    let interval = Duration::from_secs(settings.server.sys_interval_secs);
-    let sys = Sys::start(observer.clone(), interval).map_err(no_thread)?;
-    let _watchdog = watchdog::start(observer.clone()).map_err(no_thread)?;
+    let (sys, _watchdog) = observe(&observer, settings)?;
     Ok(Started {
         broker,
         kernel: probe.kernel.to_string(),
@@ -126,6 +116,26 @@ pub fn start(loaded: &Loaded, events: &Arc<Events>) -> Result<Started, String> {
         sys,
         _watchdog,
     })
+}
+
+/// The listeners that the configuration asks for, and of its default ones those that this machine can have.
+fn first_numbers(loaded: &Loaded) -> Result<Numbers, Vec<Fault>> {
+    let listen = listen::resolve(loaded.listeners(), loaded.listens_by_default)?;
+    for address in &listen.missing {
+        tracing::info!("this machine has no address {}: not listening there", address.ip());
+    }
+    Ok(Numbers::first(listen.entrances))
+}
+
+/// Who says how the broker is: to clients, and to a service manager that wants to know.
+fn observe(observer: &Observer, settings: &Settings) -> Result<(Sys, Option<Watchdog>), String> {
+    let no_thread = |error: std::io::Error| {
+        format!("a thread that says how the broker is cannot be started: {error}. {}", threads::REMEDY)
+    };
+    let interval = Duration::from_secs(settings.server.sys_interval_secs);
+    let sys = Sys::start(observer.clone(), interval).map_err(no_thread)?;
+    let watchdog = watchdog::start(observer.clone()).map_err(no_thread)?;
+    Ok((sys, watchdog))
 }
 
 /// Reads every file that the configuration names: certificates, users and rules; and looks at the places that a start takes. What

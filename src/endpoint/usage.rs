@@ -22,6 +22,11 @@ fn text(error: &Error) -> String {
     if let Some(sentence) = own_sentence(error) {
         return format!("Error: {sentence}\n");
     }
+    if let Some(name) = order_to_start(error) {
+        return format!(
+            "Error: there is no subcommand {name}: a broker starts without one, `iothub` or `iothub -c FILE`\n"
+        );
+    }
     if let Some(name) = file_in_place_of_a_subcommand(error) {
         let remedy = match name.ends_with(".conf") {
             true => {
@@ -46,15 +51,28 @@ fn own_sentence(error: &Error) -> Option<String> {
     sentence.contains(&format!("'{value}'")).then_some(sentence)
 }
 
+/// Of the command itself, not of one of its subcommands.
+fn unknown_subcommand(error: &Error) -> Option<&str> {
+    let is_first = error.render().to_string().contains(" iothub <COMMAND>");
+    match error.get(ContextKind::InvalidSubcommand) {
+        Some(ContextValue::String(name)) if is_first => Some(name),
+        _ => None,
+    }
+}
+
+/// Other servers are started so.
+fn order_to_start(error: &Error) -> Option<&str> {
+    unknown_subcommand(error).filter(|name| ["start", "serve", "server", "run", "broker"].contains(name))
+}
+
 /// Other brokers take their file so.
 fn file_in_place_of_a_subcommand(error: &Error) -> Option<&str> {
-    let Some(ContextValue::String(name)) = error.get(ContextKind::InvalidSubcommand) else { return None };
     let is_file = |name: &&str| {
         name.contains('/')
             || [".conf", ".toml"].iter().any(|end| name.ends_with(end))
             || Path::new(name).is_file()
     };
-    Some(name.as_str()).filter(is_file)
+    unknown_subcommand(error).filter(is_file)
 }
 
 #[cfg(test)]
@@ -99,6 +117,8 @@ mod tests {
             ),
             ("iothub /etc/broker", "Error: there is no subcommand /etc/broker: "),
             ("iothub -v x.toml", "Error: there is no subcommand x.toml: "),
+            ("iothub serve", "Error: there is no subcommand serve: a broker starts without one, `iothub` or"),
+            ("iothub ctl start", "Error: unrecognized subcommand 'start'"),
             ("iothub strat", "Error: unrecognized subcommand 'strat'"),
             ("iothub sub", "Error: the following required arguments were not provided"),
         ] {
