@@ -177,6 +177,7 @@ fn histogram_name(timing: &str) -> &'static str {
         "turn" => "iothub_turn_seconds",
         "routing" => "iothub_routing_seconds",
         "crossing" => "iothub_crossing_seconds",
+        "crossed" => "iothub_crossed_routing_seconds",
         "store_commit" => "iothub_store_commit_seconds",
         "handshake" => "iothub_handshake_seconds",
         "authentication" => "iothub_authentication_seconds",

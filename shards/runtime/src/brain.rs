@@ -1,7 +1,7 @@
 //! What the loop drives: a shard, or a script that stands in for one in tests.
 
 use shard::{
-    Act, Acted, Counters, Effects, Event, FreshLoss, Gauges, Histogram, Instant, Limits, Look, Seen, Shard,
+    Act, Acted, Arrivals, Counters, Effects, Event, FreshLoss, Gauges, Instant, Limits, Look, Seen, Shard,
     TapOrder, TapRead, store::restoring::Restoring,
 };
 
@@ -11,7 +11,8 @@ pub(crate) trait Brain: 'static {
     fn counters(&self) -> &Counters;
     fn gauges(&self) -> Gauges;
     fn limits(&self) -> &Limits;
-    fn crossing(&self) -> &Histogram;
+    fn arrivals(&self) -> &Arrivals;
+    fn end_turn(&mut self, ended_at: Instant);
     fn look(&self, now: Instant, look: &Look) -> Seen;
     fn act(&mut self, now: Instant, act: Act, effects: &mut Effects) -> Acted;
     fn tap(&mut self, now: Instant, order: &TapOrder) -> TapRead;
@@ -42,8 +43,12 @@ impl Brain for Shard {
         Shard::limits(self)
     }
 
-    fn crossing(&self) -> &Histogram {
-        Shard::crossing(self)
+    fn arrivals(&self) -> &Arrivals {
+        Shard::arrivals(self)
+    }
+
+    fn end_turn(&mut self, ended_at: Instant) {
+        Shard::end_turn(self, ended_at);
     }
 
     fn look(&self, now: Instant, look: &Look) -> Seen {

@@ -13,6 +13,8 @@ pub struct Timings {
     /// Of each publication that comes from another shard, from the begin of the turn there that took it in to the begin of the one here that
     /// routes it.
     pub crossing: Histogram,
+    /// The same, and on to the end of the turn here, when what is sent at once is with the kernel.
+    pub crossed: Histogram,
     /// From giving a batch to the store to knowing that it is stored.
     pub store_commit: Histogram,
     /// From a connection's accept until TLS, WebSocket and the header of a proxy are done with. Others have none of it.
@@ -35,6 +37,11 @@ impl Timings {
                 "crossing",
                 "Each publication from another shard, from the begin of the turn there that took it in to the begin of the one here that routes it.",
                 &self.crossing,
+            ),
+            (
+                "crossed",
+                "Each publication from another shard, from the begin of the turn there that took it in until what is sent at once here is handed over.",
+                &self.crossed,
             ),
             ("store_commit", "Batches, from being given to the store until they are stored.", &self.store_commit),
             (

@@ -9,7 +9,7 @@ mod timing;
 
 use std::{collections::BTreeSet, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use shard::{Ask, Bans, ConnId, Effect, Effects, Event, Instant, NotOpened, Seen, ShardId};
+use shard::{Arrivals, Ask, Bans, ConnId, Effect, Effects, Event, Instant, NotOpened, Seen, ShardId};
 
 use crate::{
     Auditor, Config, Timings,
@@ -387,13 +387,13 @@ impl<B: Brain> Worker<B> {
     }
 
     fn snapshot(&self) -> Snapshot {
-        let crossing = self.brain.crossing().clone();
+        let Arrivals { crossing, crossed, .. } = self.brain.arrivals().clone();
         Snapshot {
             shard: self.id,
             counters: self.brain.counters().clone(),
             gauges: self.brain.gauges(),
             limits: self.brain.limits().clone(),
-            timings: Box::new(Timings { crossing, ..self.timings.clone() }),
+            timings: Box::new(Timings { crossing, crossed, ..self.timings.clone() }),
             mesh: self.mesh.depths(),
         }
     }

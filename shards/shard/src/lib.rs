@@ -9,6 +9,7 @@
 mod acknowledge;
 mod act;
 mod announce;
+mod arrivals;
 mod ask;
 mod asking;
 mod authors;
@@ -99,6 +100,7 @@ mod wills;
 
 pub use access::{Network, Permits, Rules};
 pub use act::{Act, Acted, Told};
+pub use arrivals::Arrivals;
 pub use ask::{Answer, Ask, CertificateId, Exchange, From, Grant, Revision, Rights};
 pub use bans::Bans;
 pub use barred_networks::BarredNetworks;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    Bundle, Handshake, Message, ShardId, ShardSet, StoreRoom, Traced, source::Source, store::entry::SessionId,
+    Bundle, Handshake, Instant, Message, ShardId, ShardSet, StoreRoom, Traced, source::Source,
+    store::entry::SessionId,
 };
 
 /// One piece of mail. Small, because a ring holds it inline.
@@ -56,6 +57,8 @@ pub struct Publication {
     pub handshake: Option<Handshake>,
     /// None: it is not traced.
     pub traced: Option<Box<Traced>>,
+    /// When the turn began that took it in.
+    pub begun_at: Instant,
 }
 
 #[derive(Debug)]
@@ -77,6 +80,8 @@ pub struct Shared {
     pub handshake: Option<Handshake>,
     /// None: it is not traced.
     pub traced: Option<Box<Traced>>,
+    /// When the turn began that took it in.
+    pub begun_at: Instant,
 }
 
 #[derive(Debug)]

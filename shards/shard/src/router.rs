@@ -144,7 +144,13 @@ impl Shard {
             self.post.send_bundled(peer, &publication, turn)
         } else {
             let message = carried.keep();
-            let mail = Mail::Publish(Box::new(Publication { message, number, handshake, traced }));
+            let mail = Mail::Publish(Box::new(Publication {
+                message,
+                number,
+                handshake,
+                traced,
+                begun_at: turn.now,
+            }));
             self.post.send(peer, mail, publication.is_droppable(), turn)
         };
         self.ask_confirmation(peer, carried.parts.qos);
@@ -173,7 +179,7 @@ impl Shard {
             self.route_here(&mut carried, turn);
         }
         self.owe_confirmation(from, wanted);
-        self.crossing.record(turn.now.since(bundle.begun_at()), count);
+        self.note_arrived(bundle.begun_at(), count, turn.now);
     }
 
     /// The same for one that is too large for a bundle.
@@ -183,13 +189,14 @@ impl Shard {
         publication: &Publication,
         turn: &mut Turn<'_>,
     ) {
-        let Publication { message, number, handshake, traced } = publication;
+        let Publication { message, number, handshake, traced, begun_at } = publication;
         self.begin_route(from, traced.as_deref());
         let mut carried = Carried { handshake: *handshake, ..self.carry(message) };
         carried.origin = number.map(|number| Origin { shard: from, number });
         self.route_here(&mut carried, turn);
         self.end_route(turn);
         self.owe_confirmation(from, u64::from(message.qos() != QoS::AtMostOnce));
+        self.note_arrived(*begun_at, 1, turn.now);
     }
 
     /// A message of another shard as a block of our own.

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use hashbrown::HashMap;
 
 use crate::{
-    Config, ConnId, Counters, Effect, Effects, Event, Gauges, Histogram, Instant, Limits, Mail, Placement,
+    Arrivals, Config, ConnId, Counters, Effect, Effects, Event, Gauges, Instant, Limits, Mail, Placement,
     ShardId,
     announce::Announcements,
     bans::Barred,
@@ -51,8 +51,8 @@ pub struct Shard {
     pub(crate) config: Config,
     pub(crate) placement: Placement,
     pub(crate) counters: Counters,
-    /// How long publications of other shards were on their way here.
-    pub(crate) crossing: Histogram,
+    /// How long publications of other shards were on their way.
+    pub(crate) arrivals: Arrivals,
     pub(crate) losses: Losses,
     /// Of topics that are published.
     pub(crate) prefixes: Prefixes,
@@ -176,7 +176,7 @@ impl Shard {
             id,
             placement: Placement::new(config.shards, config.placement_seed),
             counters: Counters::default(),
-            crossing: Histogram::default(),
+            arrivals: Arrivals::default(),
             losses: Losses::new(seed),
             prefixes: Prefixes::default(),
             recording: Recording::new(config.limits.recorded_packets),
@@ -279,10 +279,14 @@ impl Shard {
         &self.counters
     }
 
-    /// Of each publication in the mail of other shards: from the turn that began to send it off to the one that routes it here. One
-    /// too large to travel with others is not among them.
-    pub fn crossing(&self) -> &Histogram {
-        &self.crossing
+    /// Of publications that other shards took in: see `Arrivals`.
+    pub fn arrivals(&self) -> &Arrivals {
+        &self.arrivals
+    }
+
+    /// The turn is over that `handle` was last called in, and what was to be sent is handed over.
+    pub fn end_turn(&mut self, ended_at: Instant) {
+        self.arrivals.end_turn(ended_at);
     }
 
     /// Its part of those that hold for all shards together.

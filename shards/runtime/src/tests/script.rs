@@ -14,8 +14,8 @@ use std::{
 };
 
 use shard::{
-    Act, Acted, ConnId, Counters, Effect, Effects, Event, FreshLoss, Gauges, Histogram, Instant, Limits,
-    Look, Mail, NotOpened, Outgoing, Reading, Seen, ShardId, TapOrder, TapRead, store::restoring::Restoring,
+    Act, Acted, Arrivals, ConnId, Counters, Effect, Effects, Event, FreshLoss, Gauges, Instant, Limits, Look,
+    Mail, NotOpened, Outgoing, Reading, Seen, ShardId, TapOrder, TapRead, store::restoring::Restoring,
 };
 
 use crate::brain::Brain;
@@ -53,7 +53,7 @@ pub struct Script {
     is_drained: bool,
     counters: Counters,
     limits: Limits,
-    crossing: Histogram,
+    arrivals: Arrivals,
     deadline: Option<Instant>,
     turn_bytes: usize,
     observed: Arc<Observed>,
@@ -85,7 +85,7 @@ impl Script {
             is_drained: false,
             counters: Counters::default(),
             limits: Limits::default(),
-            crossing: Histogram::default(),
+            arrivals: Arrivals::default(),
             deadline: None,
             turn_bytes: 0,
             observed,
@@ -305,9 +305,11 @@ impl Brain for Script {
         &self.limits
     }
 
-    fn crossing(&self) -> &Histogram {
-        &self.crossing
+    fn arrivals(&self) -> &Arrivals {
+        &self.arrivals
     }
+
+    fn end_turn(&mut self, _: Instant) {}
 
     fn look(&self, _: Instant, _: &Look) -> Seen {
         Seen::Client(None)

@@ -15,6 +15,7 @@ impl<B: Brain> Worker<B> {
         let took = self.ended_at.since(self.now);
         self.timings.turn.record(took, 1);
         self.spans.end_turn(self.id, self.ended_at);
+        self.brain.end_turn(self.ended_at);
         let publish_received = self.brain.counters().publish_received;
         let before = std::mem::replace(&mut self.publish_received, publish_received);
         if publish_received > before {

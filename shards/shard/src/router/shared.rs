@@ -27,6 +27,7 @@ impl Shard {
             to_queue: false,
             handshake: carried.handshake,
             traced: None,
+            begun_at: turn.now,
         };
         self.pass_to_group(group, shared, turn);
     }
@@ -45,6 +46,7 @@ impl Shard {
         }
         let message = shared.message.clone();
         self.begin_route(from, shared.traced.take().as_deref());
+        self.note_arrived(shared.begun_at, 1, turn.now);
         self.pass_on_shared(shared, turn);
         self.end_route(turn);
         self.keep_message(&mut Carried::of(&message));

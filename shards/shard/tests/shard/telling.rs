@@ -269,12 +269,34 @@ fn publications_of_other_shards_are_timed_on_their_way() {
     s.publish(clients[0], "a", "1");
     s.publish(clients[0], "a", "2");
     assert_eq!(s.hear(clients[1]).len(), 3, "SUBACK and both");
-    assert_eq!(s.shards[1].crossing().count(), 2);
-    assert_eq!(s.shards[0].crossing().count(), 0);
+    assert_eq!(s.shards[1].arrivals().crossing.count(), 2);
+    assert_eq!(s.shards[0].arrivals().crossing.count(), 0);
     // The mail waits for room, and is that much longer on its way.
     s.give_room(0);
     s.publish_qos(clients[0], "a", "3", 1, 1);
     s.now = s.now + Duration::from_secs(3);
     s.give_room(1 << 10);
-    assert_eq!(s.shards[1].crossing().sum(), Duration::from_secs(3));
+    assert_eq!(s.shards[1].arrivals().crossing.sum(), Duration::from_secs(3));
+    s.shards[1].end_turn(s.now + Duration::from_secs(1));
+    let crossed = &s.shards[1].arrivals().crossed;
+    assert_eq!((crossed.count(), crossed.sum()), (1, Duration::from_secs(4)), "the turn of the last one");
+    assert_eq!(s.shards[0].arrivals().crossed.count(), 0);
+    s.shards[1].end_turn(s.now + Duration::from_secs(9));
+    assert_eq!(s.shards[1].arrivals().crossed.count(), 1, "each once");
+}
+
+#[test]
+fn large_and_shared_publications_of_other_shards_are_timed_too() {
+    let config = Config { shards: 2, ..Config::default() };
+    let ids = Script::ids_by_home(&config, "c");
+    let mut s = Script::new(config);
+    let clients: Vec<_> = ids.iter().map(|id| s.join(id)).collect();
+    s.subscribe(clients[1], "large", 0);
+    s.subscribe(clients[1], "$share/g/turns", 0);
+    s.publish(clients[0], "large", &"x".repeat(100_000));
+    s.publish(clients[0], "turns", "1");
+    assert_eq!(s.hear(clients[1]).len(), 4, "two SUBACKs and both");
+    s.shards[1].end_turn(s.now);
+    let arrivals = s.shards[1].arrivals();
+    assert_eq!((arrivals.crossing.count(), arrivals.crossed.count()), (2, 2));
 }

@@ -248,7 +248,7 @@ impl World {
 fn show(mail: &Mail) -> String {
     match mail {
         Mail::Publish(publication) => {
-            let shard::Publication { message, number, handshake, traced } = &**publication;
+            let shard::Publication { message, number, handshake, traced, .. } = &**publication;
             let traced = traced.as_ref().map(|traced| traced.parent_id);
             format!("Publish {message:?} {} {number:?} {handshake:?} {traced:?}", text(message))
         }
