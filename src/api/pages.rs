@@ -1,6 +1,7 @@
 //! Pages of rows that all shards have: one shard after the other, from where a cursor says.
 
 use runtime::{Desk, Looked};
+use serde_json::Value;
 use shard::{Look, ShardId};
 
 use super::{answer, asking, asking::Trouble};
@@ -9,7 +10,7 @@ use super::{answer, asking, asking::Trouble};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {
     pub shard: u8,
-    pub after: Option<u32>,
+    pub after: Option<u64>,
 }
 
 impl Cursor {
@@ -37,28 +38,29 @@ pub fn limit(asked: Option<usize>) -> Result<usize, Trouble> {
 }
 
 /// Some rows.
-pub struct Rows<T> {
-    pub rows: Vec<T>,
+pub struct Rows {
+    pub rows: Vec<Value>,
     /// Where it goes on. None: this is the end.
     pub cursor: Option<String>,
 }
 
-/// Rows until there are enough of them, or until so much was looked through that the rest is for another question.
-pub async fn collect<T>(
+/// Rows until there are enough of them, or until they are so large, or so much was looked through, that the rest is for another question.
+pub async fn collect(
     desk: &Desk,
     from: Cursor,
     limit: usize,
-    ask: impl Fn(Option<u32>, usize) -> Look,
-    take: impl Fn(Looked) -> (Vec<T>, Option<u32>),
-) -> Result<Rows<T>, Trouble> {
+    ask: impl Fn(Option<u64>, usize) -> Look,
+    take: impl Fn(Looked) -> (Vec<Value>, Option<u64>),
+) -> Result<Rows, Trouble> {
     let shards = desk.shards().count();
-    let (mut rows, mut at) = (Vec::new(), from);
+    let (mut rows, mut bytes, mut at) = (Vec::new(), 0, from);
     for _ in 0..LOOKS_MAX {
-        if rows.len() >= limit || usize::from(at.shard) >= shards {
+        if rows.len() >= limit || bytes >= BYTES_MAX || usize::from(at.shard) >= shards {
             break;
         }
         let looked = asking::look(desk, ShardId(at.shard), ask(at.after, limit - rows.len())).await?;
         let (more, next) = take(looked);
+        bytes += more.iter().map(weight).sum::<usize>();
         rows.extend(more);
         at = match next {
             Some(after) => Cursor { after: Some(after), ..at },
@@ -68,6 +70,19 @@ pub async fn collect<T>(
     let is_end = usize::from(at.shard) >= shards;
     Ok(Rows { rows, cursor: (!is_end).then(|| at.text()) })
 }
+
+/// The bytes of the texts in it.
+pub fn weight(row: &Value) -> usize {
+    match row {
+        Value::String(text) => text.len(),
+        Value::Array(list) => list.iter().map(weight).sum(),
+        Value::Object(fields) => fields.values().map(weight).sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    }
+}
+
+/// The texts of one page, beyond which it ends. A control character is six as JSON writes it.
+pub const BYTES_MAX: usize = 512 << 10;
 
 /// Rows of one page.
 const ROWS_USUAL: usize = 100;
@@ -86,9 +101,14 @@ mod tests {
             assert_eq!(Cursor::read(Some(&cursor.text())).ok(), Some(cursor));
         }
         assert_eq!(Cursor::read(None).ok(), Some(Cursor { shard: 0, after: None }));
-        for wrong in ["", "-", "1", "x-1", "1-x", "256-", "1--1", "1-4294967296"] {
+        for wrong in ["", "-", "1", "x-1", "1-x", "256-", "1--1", "1-18446744073709551616"] {
             assert!(Cursor::read(Some(wrong)).is_err(), "{wrong}");
         }
         assert!(limit(Some(0)).is_err() && limit(Some(1001)).is_err() && limit(None).is_ok());
+    }
+    #[test]
+    fn a_row_weighs_what_its_texts_do() {
+        let row = serde_json::json!({ "client_id": "pump", "lost": [{ "topic": "a/b", "count": 7 }], "user": null });
+        assert_eq!(weight(&row), 7);
     }
 }

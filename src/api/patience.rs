@@ -1,4 +1,4 @@
-//! A stream whose other side has to take what is sent to it: a write that waits for too long ends it.
+//! A stream whose other side has to take what is sent to it: who takes nothing for too long, or too little for as long, ends it.
 
 use std::{
     future::Future,
@@ -17,8 +17,10 @@ pub struct Patient<S> {
     stream: S,
     longest: Duration,
     end: Pin<Box<Sleep>>,
-    /// The time runs.
-    is_waiting: bool,
+    /// Since when the other side is waited for, if it is.
+    waits_since: Option<Instant>,
+    /// How long it was waited for, without what it has made good by taking something since.
+    waited: Duration,
 }
 
 impl<S> Patient<S> {
@@ -27,23 +29,29 @@ impl<S> Patient<S> {
     }
 
     fn within(stream: S, longest: Duration) -> Patient<S> {
-        Patient { stream, longest, end: Box::pin(sleep(longest)), is_waiting: false }
+        let end = Box::pin(sleep(longest));
+        Patient { stream, longest, end, waits_since: None, waited: Duration::ZERO }
     }
 
     /// What the stream says, unless it has said for too long that it waits.
     fn judge<T>(&mut self, context: &mut Context<'_>, said: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if said.is_ready() {
-            self.is_waiting = false;
+            self.waited += self.waits_since.take().map_or(Duration::ZERO, |since| since.elapsed());
             return said;
         }
-        if !self.is_waiting {
-            self.end.as_mut().reset(Instant::now() + self.longest);
-            self.is_waiting = true;
+        if self.waits_since.is_none() {
+            let now = Instant::now();
+            self.waits_since = Some(now);
+            self.end.as_mut().reset(now + self.longest.saturating_sub(self.waited));
         }
         match self.end.as_mut().poll(context) {
             Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
             Poll::Pending => Poll::Pending,
         }
+    }
+
+    fn note_taken(&mut self, bytes: usize) {
+        self.waited = self.waited.saturating_sub(NANOS_OF_BYTE * u32::try_from(bytes).unwrap_or(u32::MAX));
     }
 }
 
@@ -64,7 +72,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let said = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.judge(context, said)
+        let said = self.judge(context, said);
+        if let Poll::Ready(Ok(taken)) = said {
+            self.note_taken(taken);
+        }
+        said
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -78,8 +90,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     }
 }
 
-/// How long somebody may take to read anything at all.
+/// How long somebody may take to read anything at all, and may lag behind the least rate.
 const WRITE_MAX: Duration = Duration::from_secs(10);
+
+/// Whoever takes 32 KiB in a second has made good that second.
+const NANOS_OF_BYTE: Duration = Duration::from_nanos(1_000_000_000 / (32 << 10));
 
 #[cfg(test)]
 mod tests {
@@ -119,6 +134,26 @@ mod tests {
             let (written, ()) = tokio::join!(stream.write_all(&[0; SENT]), reader);
             written.expect("it was taken");
         });
+    }
+
+    #[test]
+    fn who_trickles_is_given_up() {
+        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let trickled = runtime.block_on(async {
+            let (here, mut there) = tokio::io::duplex(64);
+            let mut stream = Patient::within(here, Duration::from_millis(100));
+            let reader = async move {
+                let mut bytes = [0; 64];
+                while there.read_exact(&mut bytes).await.is_ok() {
+                    sleep(Duration::from_millis(20)).await;
+                }
+            };
+            tokio::select! {
+                written = stream.write_all(&[0; 8 << 10]) => written,
+                () = reader => unreachable!("the stream is open"),
+            }
+        });
+        assert_eq!(trickled.expect_err("it takes too little").kind(), io::ErrorKind::TimedOut);
     }
 
     const SENT: usize = 32 << 20;

@@ -175,12 +175,19 @@ fn merge(looked: Vec<Looked>, limit: usize) -> (Vec<Value>, Option<String>) {
     messages.sort_by(|(one, _), (other, _)| one.topic().cmp(other.topic()));
     let is_known = |topic: &str| end.as_deref().is_none_or(|end| topic <= end);
     let known = messages.iter().take_while(|(message, _)| is_known(message.topic())).count();
-    let told = &messages[..known.min(limit)];
+    let topics = messages[..known].iter().map(|(message, _)| message.topic().len());
+    let told = &messages[..fitting(topics).min(limit)];
     let cursor = match told.last() {
-        Some((message, _)) if known > limit => Some(message.topic().to_owned()),
+        Some((message, _)) if known > told.len() => Some(message.topic().to_owned()),
         _ => end.map(String::from),
     };
     (told.iter().map(|(message, now)| rows::retained(message, *now)).collect(), cursor)
+}
+
+/// How many topics are one page; one at the least, if there is one.
+fn fitting(topics: impl Iterator<Item = usize>) -> usize {
+    let before = topics.scan(0, |bytes, len| Some(std::mem::replace(bytes, *bytes + len)));
+    before.take_while(|before| *before < pages::BYTES_MAX).count()
 }
 
 async fn one(context: &Context, topic: &str) -> Result<Response, Trouble> {
@@ -203,4 +210,17 @@ async fn drop_matching(context: &Context, caller: &Caller, filter: String) -> Re
     let done = acts::everywhere(asking::desk(context)?, order).await?;
     acts::tell(caller, "drop_retained", &[filter, format!("{} dropped", done.count)]);
     Ok(answer::ok(&json!({ "dropped": done.count, "is_partial": done.is_partial })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_holds_as_many_topics_as_have_room() {
+        assert_eq!(fitting([].into_iter()), 0);
+        assert_eq!(fitting([30; 1000].into_iter()), 1000);
+        assert_eq!(fitting([2 * pages::BYTES_MAX; 3].into_iter()), 1);
+        assert_eq!(fitting([60_000; 1000].into_iter()), pages::BYTES_MAX / 60_000 + 1);
+    }
 }

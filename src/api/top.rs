@@ -121,7 +121,8 @@ async fn top(
         best.take(by.value(client).saturating_sub(earlier), || rows::client(client, &looked.addresses));
     })
     .await?;
-    Ok(answer::ok(&json!({ "clients": best.into_rows(), "is_partial": !is_whole })))
+    let is_partial = !is_whole || best.has_left_out;
+    Ok(answer::ok(&json!({ "clients": best.into_rows(), "is_partial": is_partial })))
 }
 
 /// Those with the highest values. Who comes later has to have more.
@@ -131,11 +132,15 @@ struct Best {
     rows: HashMap<u64, Value>,
     most: usize,
     taken: u64,
+    /// Of the texts in the rows.
+    bytes: usize,
+    /// For want of room: their names are too long for so many of them.
+    has_left_out: bool,
 }
 
 impl Best {
     fn new(most: usize) -> Best {
-        Best { heap: BinaryHeap::new(), rows: HashMap::new(), most, taken: 0 }
+        Best { heap: BinaryHeap::new(), rows: HashMap::new(), most, taken: 0, bytes: 0, has_left_out: false }
     }
 
     /// Nobody is among them with nothing.
@@ -145,12 +150,23 @@ impl Best {
         if value == 0 || is_full && value <= least {
             return;
         }
-        if is_full && let Some(Reverse((_, Reverse(gone)))) = self.heap.pop() {
-            self.rows.remove(&gone);
+        if is_full {
+            self.drop_least();
         }
         self.taken += 1;
         self.heap.push(Reverse((value, Reverse(self.taken))));
-        self.rows.insert(self.taken, row());
+        let row = row();
+        self.bytes += pages::weight(&row);
+        self.rows.insert(self.taken, row);
+        while self.bytes > pages::BYTES_MAX && self.heap.len() > 1 {
+            self.drop_least();
+            self.has_left_out = true;
+        }
+    }
+
+    fn drop_least(&mut self) {
+        let Some(Reverse((_, Reverse(gone)))) = self.heap.pop() else { return };
+        self.bytes -= self.rows.remove(&gone).map_or(0, |row| pages::weight(&row));
     }
 
     /// The highest first.
@@ -216,5 +232,16 @@ mod tests {
         let mut few = Best::new(3);
         few.take(0, || json!({}));
         assert!(few.into_rows().is_empty(), "nobody leads with nothing");
+    }
+
+    #[test]
+    fn of_long_names_so_many_are_kept_as_one_answer_holds() {
+        let mut best = Best::new(1000);
+        let long = "x".repeat(60_000);
+        (1..=100).for_each(|value| best.take(value, || json!({ "name": long })));
+        assert!(best.has_left_out);
+        let rows = best.into_rows();
+        assert_eq!(rows.len(), pages::BYTES_MAX / 60_000);
+        assert_eq!(rows[0]["value"], 100, "the highest stay");
     }
 }

@@ -6,6 +6,7 @@
 
 use std::{
     collections::HashMap,
+    hash::{BuildHasher, RandomState},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
@@ -19,10 +20,17 @@ pub const HEADER: [u8; 24] =
 /// The streams of one capture.
 #[derive(Default)]
 pub struct Capture {
-    streams: HashMap<String, Stream>,
+    /// By the hash of client id and connection: ids may be long.
+    streams: HashMap<u64, Stream>,
+    hasher: RandomState,
+    /// Streams that were ever begun.
+    begun: usize,
+    packets: u64,
 }
 
 struct Stream {
+    /// The number of its last packet.
+    last: u64,
     client: SocketAddr,
     broker: SocketAddr,
     /// The next byte of the client, and of the broker.
@@ -43,20 +51,40 @@ impl Capture {
         let bytes = STANDARD.decode(text("wire")).unwrap_or_default();
         let at = (row["at"].as_f64().unwrap_or_default() * 1e6) as u64;
         // A client whose session moved to another connection is another stream.
-        let key = format!("{} {}", text("client_id"), text("connection"));
-        let count = self.streams.len();
+        let key = self.hasher.hash_one((text("client_id"), text("connection")));
+        self.packets += 1;
+        if !self.streams.contains_key(&key) {
+            self.make_room();
+            self.begun += 1;
+        }
+        let begun = self.begun;
         let stream = self.streams.entry(key).or_insert_with(|| {
-            let mut stream = Stream::new(text("address").parse().ok(), count);
+            let mut stream = Stream::new(text("address").parse().ok(), begun);
             stream.open(at, text("version"), text("client_id"), &mut out);
             stream
         });
+        stream.last = self.packets;
         let from = if text("direction") == "received" { From::Client } else { From::Broker };
         stream.say(at, from, &bytes, &mut out);
         // What is not here of a long packet is a gap.
         let len = row["bytes"].as_u64().unwrap_or_default();
         let missing = len.saturating_sub(bytes.len() as u64) as u32;
         stream.sequence[from as usize] = stream.sequence[from as usize].wrapping_add(missing);
+        if text("kind") == "DISCONNECT" {
+            self.streams.remove(&key);
+        }
         out
+    }
+
+    /// A connection that fails says no DISCONNECT: the half that was silent for the longest time makes way.
+    fn make_room(&mut self) {
+        if self.streams.len() < STREAMS_MAX {
+            return;
+        }
+        let mut last: Vec<u64> = self.streams.values().map(|stream| stream.last).collect();
+        let (_, median, _) = last.select_nth_unstable(STREAMS_MAX / 2);
+        let median = *median;
+        self.streams.retain(|_, stream| stream.last >= median);
     }
 }
 
@@ -70,7 +98,7 @@ impl Stream {
             IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
             IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
         };
-        Stream { client, broker: SocketAddr::new(broker, BROKER_PORT), sequence: [0, 0] }
+        Stream { last: 0, client, broker: SocketAddr::new(broker, BROKER_PORT), sequence: [0, 0] }
     }
 
     fn open(&mut self, at: u64, version: &str, client_id: &str, out: &mut Vec<u8>) {
@@ -194,6 +222,9 @@ const TCP_BYTES: usize = 20;
 /// With its heads it fits an IP packet.
 const SEGMENT_BYTES_MAX: usize = 60_000;
 
+/// Those that are remembered; a hundred bytes each.
+const STREAMS_MAX: usize = 16_384;
+
 const SYN: u8 = 2;
 const PSH: u8 = 8;
 const ACK: u8 = 16;
@@ -278,5 +309,24 @@ mod tests {
         let seen = read(&capture.records(&row("received", None, &[0xC0, 0], 2)));
         assert_eq!(seen[0].ip, [127, 0, 0, 2, 127, 0, 0, 1]);
         assert_eq!(HEADER.len(), 24);
+    }
+    #[test]
+    fn streams_that_have_ended_are_forgotten_and_of_the_others_the_last_are_remembered() {
+        let mut capture = Capture::default();
+        let of = |connection: usize, kind: &str| {
+            let mut row = row("received", None, &[0xC0, 0], 2);
+            row["connection"] = json!(connection.to_string());
+            row["kind"] = json!(kind);
+            row
+        };
+        for connection in 0..100 {
+            capture.records(&of(connection, "PINGREQ"));
+            capture.records(&of(connection, "DISCONNECT"));
+        }
+        assert!(capture.streams.is_empty());
+        (0..3 * STREAMS_MAX).for_each(|connection| drop(capture.records(&of(connection, "PINGREQ"))));
+        assert!(capture.streams.len() <= STREAMS_MAX);
+        let last = capture.records(&of(3 * STREAMS_MAX - 1, "PINGREQ"));
+        assert_eq!(read(&last).len(), 1, "it goes on");
     }
 }

@@ -61,23 +61,29 @@ pub fn matches(filter: &str, topic: &str) -> bool {
     if topic.starts_with('$') && filter.starts_with(['+', '#']) {
         return false;
     }
-    let mut topic_levels = topic.split('/');
-    for level in filter.split('/') {
-        // `#` stands for its parent level as well, which is why it matches where the topic has ended.
-        if level == "#" {
-            return true;
-        }
-        match topic_levels.next() {
-            Some(name) if level == "+" || level == name => {}
+    let mut filter_levels = Some(filter);
+    for name in topic.split('/') {
+        // A level of the filter is read as far as the name goes: it may be much longer.
+        let behind = match filter_levels {
+            // `#` stands for its parent level as well, which is why it matches where the topic has ended.
+            Some("#") => return true,
+            Some(levels) => levels.strip_prefix('+').or_else(|| levels.strip_prefix(name)),
+            None => None,
+        };
+        filter_levels = match behind.map(|behind| (behind.is_empty(), behind.strip_prefix('/'))) {
+            Some((true, _)) => None,
+            Some((false, Some(next))) => Some(next),
             _ => return false,
-        }
+        };
     }
-    topic_levels.next().is_none()
+    matches!(filter_levels, None | Some("#"))
 }
 
 /// How many levels a topic name or a topic filter has; an empty level counts.
 pub fn level_count(topic: &str) -> usize {
-    1 + topic.bytes().filter(|byte| *byte == b'/').count()
+    // As many bytes at a time as a byte can count, which is what processors do quickly.
+    let slashes = |chunk: &[u8]| usize::from(chunk.iter().map(|byte| u8::from(*byte == b'/')).sum::<u8>());
+    1 + topic.as_bytes().chunks(u8::MAX.into()).map(slashes).sum::<usize>()
 }
 
 // Word by word: topics are too short for what wider instructions leave over, and the last word may overlap the one before.

@@ -1,7 +1,7 @@
 //! What somebody outside may ask about clients and what the shard holds for them, and the shape of the answers.
 //!
-//! Whoever looks changes nothing. Each answer is a bounded piece of work, whatever is asked: what does not fit comes page by
-//! page, and a page may be short, or empty, and have a next one nevertheless.
+//! Whoever looks changes nothing. Each answer is a bounded piece of work and holds bounded bytes, whatever is asked: what does not fit
+//! comes page by page, and a page may be short, or empty, and have a next one nevertheless.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,19 +16,19 @@ use crate::{
 #[derive(Debug, Clone)]
 pub enum Look {
     /// Sessions, connected or not, in no order that means anything.
-    Clients { matching: Matching, after: Option<u32>, most: usize },
+    Clients { matching: Matching, after: Option<u64>, most: usize },
     /// All about one of them.
     Client { client_id: Box<str>, most: usize },
     /// What waits for one of them, the oldest first.
-    Queue { client_id: Box<str>, after: Option<u32>, most: usize },
+    Queue { client_id: Box<str>, after: Option<u64>, most: usize },
     /// Subscriptions of all sessions, whose filter or client id is so.
-    Subscriptions { matching: Matching, filter: Option<Box<str>>, after: Option<u32>, most: usize },
+    Subscriptions { matching: Matching, filter: Option<Box<str>>, after: Option<u64>, most: usize },
     /// Retained messages that match a topic filter, sorted by topic.
     Retained { filter: Box<str>, after: Option<Box<str>>, most: usize },
     /// What clients have lost; a part of their client ids says which.
-    ClientLosses { client_id: Option<Box<str>>, after: Option<u32>, most: usize },
+    ClientLosses { client_id: Option<Box<str>>, after: Option<u64>, most: usize },
     /// What was lost, by the first levels of topics.
-    PrefixLosses { after: Option<u32>, most: usize },
+    PrefixLosses { after: Option<u64>, most: usize },
     /// What stands in neither.
     OtherLosses,
     /// Which prefixes of topics are used.
@@ -62,12 +62,12 @@ pub enum Seen {
     Why(Box<Because>),
 }
 
-/// Some of what was asked for.
+/// Some of what was asked for. It ends where its rows, its bytes or its share of work are used up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page<T> {
     pub rows: Vec<T>,
     /// Where the next page begins. None: there is none.
-    pub next: Option<u32>,
+    pub next: Option<u64>,
 }
 
 /// Which sessions. What is not said does not matter.
@@ -127,7 +127,7 @@ pub struct Link {
     pub is_paused: bool,
 }
 
-/// One session with what it holds; of long lists the beginning.
+/// One session with what it holds; of lists that are long, or of long names, the beginning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientWhole {
     pub client: ClientSeen,

@@ -17,9 +17,7 @@ impl Shard {
     pub fn look(&self, now: Instant, look: &Look) -> Seen {
         match look {
             Look::Clients { matching, after, most } => {
-                Seen::Clients(self.page(matching, *after, *most, |_, session, rows: &mut Vec<_>| {
-                    rows.push(self.client_seen(session, now));
-                }))
+                Seen::Clients(self.clients_page(matching, *after, *most, now))
             }
             Look::Client { client_id, most } => {
                 let key = self.sessions.find(client_id);
@@ -30,11 +28,7 @@ impl Shard {
                 Seen::Queue(key.map(|key| self.queue_page(&self.sessions[key], *after, *most)))
             }
             Look::Subscriptions { matching, filter, after, most } => {
-                let is_wanted = |held: &str| filter.as_deref().is_none_or(|filter| held.contains(filter));
-                Seen::Subscriptions(self.page(matching, *after, *most, |key, session, rows| {
-                    let filters = session.filters.iter().filter(|held| is_wanted(held));
-                    rows.extend(filters.map(|filter| self.subscription_seen(key, session, filter)));
-                }))
+                Seen::Subscriptions(self.subscriptions_page(matching, filter.as_deref(), *after, *most))
             }
             Look::Retained { filter, after, most } => {
                 let page = self.retained.page(filter, after.as_deref(), (*most).min(ROWS_MAX), now);
@@ -50,34 +44,70 @@ impl Shard {
         }
     }
 
-    /// Walks over sessions, slot by slot. A session comes whole: its rows are never cut apart.
-    fn page<T>(
+    /// Walks over sessions, slot by slot.
+    fn clients_page(
         &self,
         matching: &Matching,
-        after: Option<u32>,
+        after: Option<u64>,
         most: usize,
-        mut add: impl FnMut(SessionKey, &Session, &mut Vec<T>),
-    ) -> Page<T> {
-        let (mut rows, mut work) = (Vec::new(), 0);
+        now: Instant,
+    ) -> Page<ClientSeen> {
+        let mut answer = Answer::new(most);
         let first = after.map_or(0, |after| after.saturating_add(1));
-        for slot in first..self.sessions.slots() {
-            let key = SessionKey(slot);
-            if let Some(session) = self.sessions.get(key)
-                && self.is_match(session, matching)
+        for slot in first..u64::from(self.sessions.slots()) {
+            if let Some(session) = self.sessions.get(SessionKey(slot as u32))
+                && self.is_match(session, matching, &mut answer)
             {
-                add(key, session, &mut rows);
-                work += session.filters.len();
+                answer.add(self.client_seen(session, now));
             }
-            work += 1;
-            if rows.len() >= most.min(ROWS_MAX) || work >= WORK_MAX {
-                return Page { rows, next: Some(slot) };
+            answer.step();
+            if answer.is_full() {
+                return answer.page(Some(slot));
             }
         }
-        Page { rows, next: None }
+        answer.page(None)
     }
 
-    fn is_match(&self, session: &Session, matching: &Matching) -> bool {
+    /// It goes on within a session: behind so many filters of the session in this slot.
+    fn subscriptions_page(
+        &self,
+        matching: &Matching,
+        filter: Option<&str>,
+        after: Option<u64>,
+        most: usize,
+    ) -> Page<SubscriptionSeen> {
+        let mut answer = Answer::new(most);
+        let (first, mut told) = after.map_or((0, 0), |after| (after >> 32, after & u64::from(u32::MAX)));
+        for slot in first..u64::from(self.sessions.slots()) {
+            let key = SessionKey(slot as u32);
+            let seen = std::mem::take(&mut told);
+            answer.step();
+            answer.read(seen as usize);
+            let session = self.sessions.get(key);
+            let Some(session) = session.filter(|session| self.is_match(session, matching, &mut answer))
+            else {
+                continue;
+            };
+            for (at, held) in (seen..).zip(session.filters.iter().skip(seen as usize)) {
+                answer.step();
+                answer.read(filter.map_or(0, |_| held.len()));
+                if filter.is_none_or(|filter| held.contains(filter)) {
+                    answer.add(self.subscription_seen(key, session, held));
+                }
+                if answer.is_full() {
+                    return answer.page(Some((slot << 32) | (at + 1)));
+                }
+            }
+            if answer.is_full() {
+                return answer.page(Some((slot << 32) | u64::from(u32::MAX)));
+            }
+        }
+        answer.page(None)
+    }
+
+    fn is_match<T>(&self, session: &Session, matching: &Matching, answer: &mut Answer<T>) -> bool {
         let Matching { client_id, user, is_connected, queued_least } = matching;
+        answer.read(client_id.as_ref().map_or(0, |_| session.client_id.len()));
         let queued = || session.outbound.as_deref().map_or(0, |outbound| outbound.queue.len());
         (*queued_least == 0 || queued() >= *queued_least)
             && is_connected.is_none_or(|is_connected| session.conn.is_some() == is_connected)
@@ -141,33 +171,33 @@ impl Shard {
     }
 
     /// A place of the queue is where a page goes on: what came before it may have been sent meanwhile.
-    fn queue_page(&self, session: &Session, after: Option<u32>, most: usize) -> Page<Waiting> {
-        let mut rows = Vec::new();
-        let Some(outbound) = session.outbound.as_deref() else { return Page { rows, next: None } };
-        let first = after.map_or(0, |after| after as usize + 1);
-        let end = outbound.queue.len().min(first.saturating_add(WORK_MAX));
-        for place in first..end {
-            rows.extend(outbound.queue.at(place).map(waiting));
-            if rows.len() >= most.min(ROWS_MAX) && place + 1 < outbound.queue.len() {
-                return Page { rows, next: u32::try_from(place).ok() };
+    fn queue_page(&self, session: &Session, after: Option<u64>, most: usize) -> Page<Waiting> {
+        let mut answer = Answer::new(most);
+        let Some(outbound) = session.outbound.as_deref() else { return answer.page(None) };
+        let first = after.map_or(0, |after| usize::try_from(after).unwrap_or(usize::MAX).saturating_add(1));
+        for place in first..outbound.queue.len() {
+            answer.step();
+            if let Some(queued) = outbound.queue.at(place) {
+                answer.add(waiting(queued));
+            }
+            if answer.is_full() && place + 1 < outbound.queue.len() {
+                return answer.page(Some(place as u64));
             }
         }
-        let next = (end < outbound.queue.len()).then(|| u32::try_from(end - 1).ok()).flatten();
-        Page { rows, next }
+        answer.page(None)
     }
 
     fn client_whole(&self, key: SessionKey, most: usize, now: Instant) -> ClientWhole {
         let session = &self.sessions[key];
-        let most = most.min(ROWS_MAX);
         let subscription = |filter| self.subscription_seen(key, session, filter);
         let outbound = session.outbound.as_deref();
         let queue = outbound.into_iter().flat_map(|outbound| outbound.queue.here());
         let inflight = outbound.into_iter().flat_map(|outbound| outbound.inflight.here());
         ClientWhole {
             client: self.client_seen(session, now),
-            subscriptions: session.filters.iter().take(most).map(subscription).collect(),
-            queue: queue.take(most).map(waiting).collect(),
-            inflight: inflight.take(most).map(waiting).collect(),
+            subscriptions: beginning(session.filters.iter().map(subscription), most),
+            queue: beginning(queue.map(waiting), most),
+            inflight: beginning(inflight.map(waiting), most),
             packets: session.recorder.iter().flat_map(|recorder| recorder.entries(now)).collect(),
             losses: self.losses_of(&session.client_id, now),
         }
@@ -184,8 +214,86 @@ fn waiting(queued: &Queued) -> Waiting {
     }
 }
 
-/// Rows of one answer, but for the filters of its last session.
+/// As many rows as one answer holds of a list.
+fn beginning<T: Row>(rows: impl Iterator<Item = T>, most: usize) -> Vec<T> {
+    let mut answer = Answer::new(most);
+    for row in rows {
+        answer.add(row);
+        if answer.is_full() {
+            break;
+        }
+    }
+    answer.rows
+}
+
+/// What one answer holds and what it has cost, each of which has a bound.
+struct Answer<T> {
+    rows: Vec<T>,
+    most: usize,
+    bytes: usize,
+    work: usize,
+}
+
+/// A row is as large as the names in it, which clients choose.
+trait Row {
+    fn bytes(&self) -> usize;
+}
+
+impl<T> Answer<T> {
+    fn new(most: usize) -> Answer<T> {
+        Answer { rows: Vec::new(), most: most.min(ROWS_MAX), bytes: 0, work: 0 }
+    }
+
+    fn step(&mut self) {
+        self.work += 1;
+    }
+
+    /// So many bytes are looked through.
+    fn read(&mut self, bytes: usize) {
+        self.work += bytes / BYTES_OF_STEP;
+    }
+
+    fn is_full(&self) -> bool {
+        self.rows.len() >= self.most || self.bytes >= BYTES_MAX || self.work >= WORK_MAX
+    }
+
+    fn page(self, next: Option<u64>) -> Page<T> {
+        Page { rows: self.rows, next }
+    }
+}
+
+impl<T: Row> Answer<T> {
+    fn add(&mut self, row: T) {
+        self.bytes += row.bytes();
+        self.rows.push(row);
+    }
+}
+
+impl Row for ClientSeen {
+    fn bytes(&self) -> usize {
+        let user = self.link.as_ref().and_then(|link| link.user.as_deref());
+        self.client_id.len() + self.will_topic.as_deref().map_or(0, str::len) + user.map_or(0, str::len)
+    }
+}
+
+impl Row for SubscriptionSeen {
+    fn bytes(&self) -> usize {
+        self.client_id.len() + self.filter.len()
+    }
+}
+
+impl Row for Waiting {
+    fn bytes(&self) -> usize {
+        self.topic.len()
+    }
+}
+
+/// Rows of one answer.
 const ROWS_MAX: usize = 1000;
 
-/// Sessions and filters that one answer looks at.
+/// The names in one answer, or in one list of it; the last one may go beyond.
+const BYTES_MAX: usize = 256 << 10;
+
+/// Sessions and filters that one answer looks at, or as many times the bytes of a step.
 const WORK_MAX: usize = 4096;
+const BYTES_OF_STEP: usize = 64;

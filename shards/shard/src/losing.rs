@@ -107,7 +107,7 @@ fn page<T>(rows: impl Iterator<Item = (usize, T)>, most: usize) -> Page<T> {
     let most = most.clamp(1, LOSSES_PER_ANSWER);
     let (positions, rows): (Vec<usize>, Vec<T>) = rows.take(most).unzip();
     let last = positions.last().filter(|_| rows.len() == most);
-    Page { next: last.map(|at| *at as u32), rows }
+    Page { next: last.map(|at| *at as u64), rows }
 }
 
 fn losses_seen(sums: &Sums, now: Instant) -> Vec<Loss> {

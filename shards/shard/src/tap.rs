@@ -128,7 +128,8 @@ impl Taps {
 
     pub fn take(&mut self, now: Instant, passing: &Passing<'_>) {
         for tap in self.0.iter_mut().filter(|tap| tap.filter.wants(passing)) {
-            tap.take(now, passing);
+            let wants_bytes = tap.filter.wants_bytes;
+            tap.take(now, passing.weight(wants_bytes), || passing.tapped(now, wants_bytes));
         }
     }
 }
@@ -144,13 +145,14 @@ impl TapFilter {
 }
 
 impl Tap {
-    fn take(&mut self, now: Instant, passing: &Passing<'_>) {
-        let Some(tapped) = passing.tapped(now, self.filter.wants_bytes) else { return };
-        let bytes = weight(&tapped);
+    /// What has no room is not copied first.
+    fn take(&mut self, now: Instant, bytes: usize, tapped: impl FnOnce() -> Option<Tapped>) {
         if self.ring.len() >= RING_PACKETS || self.ring_bytes + bytes > RING_BYTES {
             self.dropped += 1;
             return;
         }
+        let Some(tapped) = tapped() else { return };
+        assert!(bytes == weight(&tapped), "a packet weighs what was said before");
         self.ring_bytes += bytes;
         self.ring.push_back(Held { at: now, tapped });
     }
@@ -159,6 +161,13 @@ impl Tap {
 impl Passing<'_> {
     fn kind(&self) -> Option<PacketKind> {
         PacketKind::from_u8(self.bytes[0].first()? >> 4)
+    }
+
+    /// Once it is tapped.
+    fn weight(&self, wants_bytes: bool) -> usize {
+        let len: usize = self.bytes.iter().map(|piece| piece.len()).sum();
+        let kept = if wants_bytes { len.min(RAW_BYTES_MAX) } else { 0 };
+        size_of::<Held>() + kept + self.topic.len()
     }
 
     fn tapped(&self, now: Instant, wants_bytes: bool) -> Option<Tapped> {
@@ -170,7 +179,8 @@ impl Passing<'_> {
         };
         let packet = entry.recorded(now, self.topic)?;
         let most = if wants_bytes { RAW_BYTES_MAX } else { 0 };
-        let bytes = head.iter().chain(rest).take(most).copied().collect();
+        let head = &head[..head.len().min(most)];
+        let bytes = [head, &rest[..rest.len().min(most - head.len())]].concat().into();
         let client_id = Arc::clone(self.client_id);
         Some(Tapped { conn: self.conn, client_id, version: self.version, packet, bytes })
     }
@@ -203,3 +213,36 @@ pub const RAW_BYTES_MAX: usize = 64 << 10;
 pub(crate) const UNREAD_MAX: Duration = Duration::from_secs(10);
 
 const _: () = assert!(RAW_BYTES_MAX * 2 < RING_BYTES, "a tap has room for the largest packet");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_room_is_not_copied() {
+        let mut tap = Tap {
+            number: 1,
+            filter: TapFilter { wants_bytes: true, ..TapFilter::default() },
+            ring: VecDeque::new(),
+            ring_bytes: 0,
+            dropped: 0,
+            read_at: Instant::START,
+        };
+        let payload = vec![0x30; 60_000];
+        let passing = Passing {
+            conn: ConnId { slot: 0, generation: 0 },
+            client_id: &"c".into(),
+            version: Version::V5,
+            direction: Direction::Sent,
+            topic: "t",
+            bytes: [&payload[..10_000], &payload[10_000..]],
+        };
+        let weight = passing.weight(true);
+        while tap.ring_bytes + weight <= RING_BYTES {
+            tap.take(Instant::START, weight, || passing.tapped(Instant::START, true));
+        }
+        assert!(tap.ring.iter().all(|held| *held.tapped.bytes == *payload));
+        tap.take(Instant::START, weight, || unreachable!("it has no room"));
+        assert_eq!(tap.dropped, 1);
+    }
+}

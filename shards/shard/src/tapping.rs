@@ -52,10 +52,16 @@ impl Shard {
         payload: &[u8],
         turn: &mut Turn<'_>,
     ) {
-        let Some(connection) = self.connections.get_mut(conn) else { return };
-        let head: Vec<u8> = connection.outbox(turn.effects).bytes[begin..].to_vec();
+        let (Some(taps), Some(session), Some(connection)) =
+            (&mut self.taps, self.sessions.get(session), self.connections.get_mut(conn))
+        else {
+            return;
+        };
+        let version = connection.version;
+        let head = &connection.outbox(turn.effects).bytes[begin..];
         let rest = if head.ends_with(payload) { &[][..] } else { payload };
-        self.pass_taps(conn, session, Direction::Sent, topic, [&head, rest], turn.now);
+        let (client_id, direction, bytes) = (&session.client_id, Direction::Sent, [head, rest]);
+        taps.take(turn.now, &Passing { conn, client_id, version, direction, topic, bytes });
     }
 
     fn drop_idle_taps(&mut self) {

@@ -246,7 +246,7 @@ impl Matches {
 }
 
 fn has_wildcard(filter: &str) -> bool {
-    filter.bytes().any(|byte| byte == b'+' || byte == b'#')
+    filter.as_bytes().contains(&b'+') || filter.as_bytes().contains(&b'#')
 }
 
 #[cfg(test)]

@@ -189,3 +189,11 @@ proptest! {
         prop_assert!(matches(&every_level, &topic));
     }
 }
+
+#[test]
+fn levels_are_counted_in_topics_of_any_length() {
+    for count in [0, 1, 254, 255, 256, 600] {
+        assert_eq!(mqtt::level_count(&"/".repeat(count)), count + 1);
+        assert_eq!(mqtt::level_count(&"a/b".repeat(count)), count + 1);
+    }
+}

@@ -105,8 +105,38 @@ fn raise(floor: &mut Vec<u8>, parts: &[&[u8]]) -> Verdict {
 }
 
 fn split_level(topic: &[u8]) -> (&[u8], Option<&[u8]>) {
-    match topic.iter().position(|&byte| byte == b'/') {
+    match slash(topic) {
         Some(end) => (&topic[..end], Some(&topic[end + 1..])),
         None => (topic, None),
+    }
+}
+
+/// A level is short as a rule; what is long is looked through in large steps.
+fn slash(topic: &[u8]) -> Option<usize> {
+    let is_slash = |byte: &u8| *byte == b'/';
+    let (near, far) = topic.split_at(topic.len().min(NEAR));
+    near.iter().position(is_slash).or_else(|| {
+        let (at, chunk) = far.chunks(NEAR).enumerate().find(|(_, chunk)| chunk.contains(&b'/'))?;
+        chunk.iter().position(is_slash).map(|within| NEAR * (at + 1) + within)
+    })
+}
+
+const NEAR: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slash_is_found_wherever_it_is() {
+        for len in [0, 1, NEAR - 1, NEAR, NEAR + 1, 3 * NEAR, 3 * NEAR + 5] {
+            let topic = vec![b'x'; len];
+            assert_eq!(slash(&topic), None);
+            for at in 0..len {
+                let mut topic = topic.clone();
+                topic[at..].iter_mut().step_by(3).for_each(|byte| *byte = b'/');
+                assert_eq!(slash(&topic), Some(at));
+            }
+        }
     }
 }

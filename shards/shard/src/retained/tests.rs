@@ -160,6 +160,22 @@ fn a_page_without_a_match_ends_too() {
     assert!(pages <= 20_000 * (LEAP_WORK + 2) / PAGE_WORK_MAX, "{pages} pages");
 }
 
+#[test]
+fn a_page_over_long_topics_looks_at_few_of_them() {
+    let mut retained = unlimited();
+    let long = "x".repeat(60_000);
+    for n in 0..100 {
+        retained.set(message(&format!("{n:02}{long}"), b"x", None));
+    }
+    let of_page = PAGE_WORK_MAX * BYTES_OF_STEP / 60_000 + 1;
+    for (filter, found) in [("+/nope", 0), ("#", of_page)] {
+        let page = retained.page(filter, None, usize::MAX, Instant::START);
+        assert_eq!(page.messages.len(), found);
+        assert!(page.next.is_some_and(|next| next < format!("{:02}", of_page + 1).into()), "{filter}");
+    }
+    assert_eq!(matching(&retained, "#").len(), 100);
+}
+
 fn levels(names: &'static [&'static str]) -> impl Strategy<Value = String> {
     prop::collection::vec(prop::sample::select(names), 1..5).prop_map(|levels| levels.join("/"))
 }

@@ -1,5 +1,7 @@
 //! The half of the way that ends at a receiver.
 
+use std::borrow::Cow;
+
 use access::{Action, Ask};
 use mqtt::{QoS, SubscriptionOptions};
 
@@ -9,6 +11,7 @@ use crate::{
     connection::Connection,
     filters::{inner, is_shared},
     keys::SessionKey,
+    losses::cut,
     message::Parts,
     mount::seen,
     outbound::Queued,
@@ -134,7 +137,13 @@ impl Shard {
         let count = session.filters.len();
         steps.add("subscription", Says::No, format!("none of its {count} filters matches the topic"));
         let plain = plain(topic);
-        for filter in session.filters.iter() {
+        let mut bytes = 0;
+        for (at, filter) in session.filters.iter().enumerate() {
+            bytes += filter.len();
+            if bytes > NEAR_BYTES_MAX {
+                let text = format!("{at} of them were looked at for one that nearly does");
+                return steps.add("subscription", Says::Fact, text);
+            }
             let inner = inner(filter);
             let near = if topic.starts_with('$')
                 && mqtt::matches(inner, &topic[1..])
@@ -146,13 +155,14 @@ impl Shard {
             } else {
                 continue;
             };
-            return steps.add("subscription", Says::Fact, format!("{filter}: {near}"));
+            return steps.add("subscription", Says::Fact, format!("{}: {near}", shown(filter)));
         }
     }
 
     /// False: the client may not see it, or cannot.
     fn add_sight(&self, session: &Session, connection: &Connection, why: &Why, steps: &mut Steps) -> bool {
         let standing = connection.standing.as_ref();
+        let mut topic_bytes = why.topic.len();
         if let Some(mount) = standing.and_then(|standing| standing.mount.as_deref()) {
             let Some(seen) = seen(mount, &why.topic) else {
                 let text =
@@ -160,6 +170,7 @@ impl Shard {
                 steps.add_at("mount_point", Says::No, text, "listener.mount_point");
                 return false;
             };
+            topic_bytes = seen.len();
             steps.add_at(
                 "mount_point",
                 Says::Fact,
@@ -174,10 +185,13 @@ impl Shard {
             }
         }
         let most = connection.packet_bytes_max as usize;
-        if let Some(payload) = why.payload_bytes.filter(|payload| payload + why.topic.len() + 4 > most) {
-            let text = format!(
-                "a message of {payload} bytes exceeds the client's maximum packet size of {most} bytes"
-            );
+        if why.payload_bytes.unwrap_or(0) + topic_bytes + PUBLISH_BYTES_LEAST > most {
+            let what = match why.payload_bytes {
+                Some(payload) => format!("a message of {payload} bytes"),
+                None => "even an empty message".to_owned(),
+            };
+            let text =
+                format!("{what} on this topic exceeds the client's maximum packet size of {most} bytes");
             steps.add("size", Says::No, text);
             return false;
         }
@@ -295,13 +309,21 @@ fn plain(topic: &str) -> String {
     topic.trim().trim_matches('/').to_lowercase()
 }
 
+/// Of a long one the beginning.
+fn shown(filter: &str) -> Cow<'_, str> {
+    match cut(filter, SHOWN_BYTES_MAX) {
+        whole if whole.len() == filter.len() => whole.into(),
+        beginning => format!("{beginning}...").into(),
+    }
+}
+
 fn subscription_words(
     filter: &str,
     options: SubscriptionOptions,
     held: Option<&Subscription>,
     is_own: bool,
 ) -> String {
-    let mut text = format!("{filter} at QoS {}", options.qos as u8);
+    let mut text = format!("{} at QoS {}", shown(filter), options.qos as u8);
     if options.no_local {
         text += ", No Local";
     }
@@ -319,3 +341,12 @@ fn subscription_words(
 
 /// Of those that match.
 const FILTERS_SHOWN: usize = 16;
+
+/// Of one filter.
+const SHOWN_BYTES_MAX: usize = 512;
+
+/// Filters that are looked at for one that nearly matches: less than a millisecond.
+const NEAR_BYTES_MAX: usize = 64 << 10;
+
+/// Of a PUBLISH at QoS 0 to a client of version 3.1.1, without topic and payload.
+const PUBLISH_BYTES_LEAST: usize = 4;

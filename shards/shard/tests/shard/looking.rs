@@ -10,7 +10,7 @@ use crate::{
     script::{Script, connect, options, publish},
 };
 
-fn clients(s: &Script, matching: Matching, after: Option<u32>, most: usize) -> Page<String> {
+fn clients(s: &Script, matching: Matching, after: Option<u64>, most: usize) -> Page<String> {
     match s.look(0, &Look::Clients { matching, after, most }) {
         Seen::Clients(Page { rows, next }) => {
             Page { rows: rows.iter().map(|row| row.client_id.to_string()).collect(), next }
@@ -20,7 +20,11 @@ fn clients(s: &Script, matching: Matching, after: Option<u32>, most: usize) -> P
 }
 
 fn whole(s: &Script, client_id: &str) -> Option<ClientWhole> {
-    match s.look(0, &Look::Client { client_id: client_id.into(), most: 2 }) {
+    whole_with(s, client_id, 2)
+}
+
+fn whole_with(s: &Script, client_id: &str, most: usize) -> Option<ClientWhole> {
+    match s.look(0, &Look::Client { client_id: client_id.into(), most }) {
         Seen::Client(client) => client.map(|client| *client),
         other => panic!("{other:?}"),
     }
@@ -63,6 +67,81 @@ fn a_page_that_finds_nothing_in_its_share_of_work_goes_on() {
     let first = clients(&s, last.clone(), None, 10);
     assert!(first.rows.is_empty());
     assert_eq!(clients(&s, last, first.next, 10), Page { rows: vec!["c4999".to_owned()], next: None });
+}
+
+/// All pages of them, with the names in each.
+fn subscriptions(s: &Script, filter: Option<&str>, most: usize) -> Vec<Vec<String>> {
+    let (mut pages, mut after) = (Vec::new(), None);
+    loop {
+        let filter = filter.map(Box::from);
+        let look = Look::Subscriptions { matching: Matching::default(), filter, after, most };
+        let Seen::Subscriptions(page) = s.look(0, &look) else { panic!("another question's answer") };
+        pages.push(page.rows.iter().map(|row| row.filter.to_string()).collect());
+        assert!(page.next.is_none() || page.next > after, "it goes on");
+        after = page.next;
+        if after.is_none() {
+            return pages;
+        }
+    }
+}
+
+#[test]
+fn a_page_of_subscriptions_ends_within_a_session() {
+    let mut s = Script::of_one();
+    for (name, filters) in [("few", 3), ("many", 50), ("none", 0), ("one", 1)] {
+        let client = s.join(name);
+        (0..filters).for_each(|n| {
+            s.subscribe(client, &format!("{name}/{n:02}"), 0);
+        });
+    }
+    for most in [1, 2, 7, 1000] {
+        let pages = subscriptions(&s, None, most);
+        assert!(pages.iter().all(|page| page.len() <= most));
+        let mut all = pages.concat();
+        assert_eq!(all.len(), 54, "{most} at a time");
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), 54, "{most} at a time");
+    }
+    assert_eq!(subscriptions(&s, Some("many/4"), 4).concat().len(), 10);
+}
+
+#[test]
+fn a_page_ends_when_its_names_are_long() {
+    let mut s = Script::of_one();
+    let long = "x".repeat(60_000);
+    let client = s.join(&format!("c{long}"));
+    (0..40).for_each(|n| {
+        s.subscribe(client, &format!("{n:02}{long}"), 0);
+    });
+    let pages = subscriptions(&s, None, 1000);
+    // With the client id that stands in each of them.
+    assert!(pages.iter().all(|page| page.len() <= 3), "{:?}", pages.iter().map(Vec::len).collect::<Vec<_>>());
+    assert_eq!(pages.concat().len(), 40);
+    let whole = whole_with(&s, &format!("c{long}"), 1000).unwrap();
+    assert_eq!((whole.subscriptions.len(), whole.client.subscriptions), (3, 40));
+    for n in 0..40 {
+        s.join(&format!("d{n}{long}"));
+    }
+    assert_eq!(clients(&s, Matching::default(), None, 1000).rows.len(), 5);
+}
+
+#[test]
+fn what_is_read_of_long_names_counts_as_work() {
+    let mut s = Script::of_one();
+    let long = "x".repeat(60_000);
+    let client = s.join("c");
+    (0..40).for_each(|n| {
+        s.subscribe(client, &format!("{n:02}{long}"), 0);
+    });
+    let pages = subscriptions(&s, Some("nowhere"), 1000);
+    assert!(pages.len() >= 8, "{} pages", pages.len());
+    (0..40).for_each(|n| {
+        s.join(&format!("d{n}{long}"));
+    });
+    let nobody = Matching { client_id: Some("nobody".into()), ..Matching::default() };
+    let first = clients(&s, nobody, None, 1000);
+    assert!(first.rows.is_empty() && first.next.is_some_and(|next| next < 10), "{:?}", first.next);
 }
 
 #[test]

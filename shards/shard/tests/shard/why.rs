@@ -268,3 +268,43 @@ fn lost(s: &Script) -> u64 {
         .map(|(_, _, count)| count)
         .sum()
 }
+
+#[test]
+fn of_many_and_long_filters_some_are_looked_at_and_the_beginnings_shown() {
+    let mut s = Script::of_one();
+    let client = s.join("c");
+    let long = "ä".repeat(16_000);
+    (0..40).for_each(|n| {
+        s.subscribe(client, &format!("f/{n:02}{long}"), 0);
+    });
+    s.subscribe(client, "z/Near", 0);
+    let because = receive(&s, "c", "z/near");
+    let words: Vec<_> = because.steps.iter().filter(|step| step.about == "subscription").collect();
+    assert_eq!(&*words[0].text, "none of its 41 filters matches the topic");
+    assert_eq!(&*words[1].text, "2 of them were looked at for one that nearly does");
+    (0..40).for_each(|n| {
+        s.subscribe(client, &format!("a/+/{long}{n:02}"), 0);
+    });
+    s.subscribe(client, &format!("+/b/{long}"), 0);
+    let because = receive(&s, "c", &format!("a/b/{long}"));
+    assert_eq!(because.outcome, Outcome::Goes);
+    assert!(because.steps.iter().all(|step| step.text.len() < 1000));
+}
+
+#[test]
+fn a_topic_that_is_too_long_for_the_client_is_told_without_a_size() {
+    let mut s = Script::of_one();
+    let mut wanted = connect("c");
+    wanted.properties.maximum_packet_size = Some(50);
+    let (client, _) = s.connect(&wanted);
+    s.subscribe(client, "#", 0);
+    let topic = "t".repeat(47);
+    let because = receive(&s, "c", &topic);
+    assert_eq!(because.outcome, Outcome::Stops);
+    let size = because.steps.iter().find(|step| step.about == "size").unwrap();
+    assert_eq!(
+        &*size.text,
+        "even an empty message on this topic exceeds the client's maximum packet size of 50 bytes"
+    );
+    assert_eq!(receive(&s, "c", &topic[1..]).outcome, Outcome::Goes);
+}
