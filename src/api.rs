@@ -15,7 +15,7 @@ mod census;
 mod clients;
 mod context;
 mod drain;
-mod drops;
+pub mod drops;
 mod events;
 mod guard;
 mod hall;
@@ -38,7 +38,7 @@ mod retained;
 mod rows;
 mod seat;
 mod server;
-mod shards;
+pub mod shards;
 mod socket;
 mod subscriptions;
 pub mod token_list;
@@ -60,7 +60,7 @@ pub use self::{
     backup::BACKUP,
     bans::BANS,
     context::{Context, Facts},
-    drops::{DROPS, DROPS_BY_TOPIC, OTHER_DROPS},
+    drops::{DROPS, DROPS_BY_CAUSE, DROPS_BY_TOPIC, OTHER_DROPS},
     events::EVENTS,
     log::LOG,
     port::check as check_addresses,

@@ -9,12 +9,13 @@ use clap::Args;
 use serde_json::Value;
 
 use crate::{
-    api::{DROPS, DROPS_BY_TOPIC, OTHER_DROPS},
+    api::{DROPS, DROPS_BY_CAUSE, DROPS_BY_TOPIC, OTHER_DROPS},
     ctl::{
         Failure, shown,
         target::{Target, TargetArgs, encoded},
     },
     remote::UNREACHABLE,
+    text,
 };
 
 /// List which messages were lost since the broker was started: by client, or by topic.
@@ -30,8 +31,11 @@ pub struct DropsArgs {
     /// By the first two levels of the topic instead
     #[arg(long, conflicts_with = "client")]
     topics: bool,
-    /// Those that stand in neither list, by cause: of clients and topics that have made way, and of messages that were for nobody yet
+    /// By cause, all together: those that were lost on their way to clients, and those that were not taken in from their publishers
     #[arg(long, conflicts_with_all = ["client", "topics"])]
+    causes: bool,
+    /// Those that stand in neither list, by cause: of clients and topics that have made way, and of messages that were for nobody yet
+    #[arg(long, conflicts_with_all = ["client", "topics", "causes"])]
     others: bool,
     /// Print a line of JSON for each row
     #[arg(long)]
@@ -52,7 +56,11 @@ pub fn run(args: &DropsArgs) -> ExitCode {
 
 fn list(args: &DropsArgs) -> Result<(), Failure> {
     let target = args.broker.open()?;
-    let is_empty = if args.others { list_others(args, &target)? } else { list_pages(args, &target)? };
+    let is_empty = match (args.others, args.causes) {
+        (true, _) => list_others(args, &target)?,
+        (_, true) => list_causes(args, &target)?,
+        _ => list_pages(args, &target)?,
+    };
     if is_empty && !args.json {
         print("nothing was lost\n");
     }
@@ -76,6 +84,34 @@ fn list_pages(args: &DropsArgs, target: &Target<'_>) -> Result<bool, Failure> {
             return Ok(is_empty);
         }
     }
+}
+
+fn list_causes(args: &DropsArgs, target: &Target<'_>) -> Result<bool, Failure> {
+    let answer = target.get(DROPS_BY_CAUSE)?;
+    if args.json {
+        print(&format!("{answer}\n"));
+        return Ok(false);
+    }
+    let text = told_of_causes(&answer);
+    print(&text);
+    Ok(text.is_empty())
+}
+
+fn told_of_causes(answer: &Value) -> String {
+    let mut text = String::new();
+    for (side, title) in SIDES {
+        let all = answer["causes"].as_array().into_iter().flatten();
+        let lost: Vec<&Value> = all.filter(|row| row["side"] == side && row["count"] != 0).collect();
+        if lost.is_empty() {
+            continue;
+        }
+        text += &format!("{} {title}\n", answer[side]);
+        for row in lost {
+            let word = |name: &str| row[name].as_str().unwrap_or_default();
+            text += &format!("  {} {}: {}\n", row["count"], word("cause"), word("why"));
+        }
+    }
+    text
 }
 
 fn list_others(args: &DropsArgs, target: &Target<'_>) -> Result<bool, Failure> {
@@ -119,24 +155,28 @@ fn told(row: &Value) -> String {
     for list in ["lost", "topics"] {
         for loss in row[list].as_array().into_iter().flatten() {
             let count = &loss["count"];
-            let ago = |name: &str| loss[name].as_f64().unwrap_or_default() as u64;
-            let (first, last) = (ago("first_ago_s"), ago("last_ago_s"));
+            let at = |name: &str| text::moment(loss[name].as_f64().unwrap_or_default());
+            let (first, last) = (at("first_at"), at("last_at"));
             let (why, cause) = (loss["why"].as_str(), loss["cause"].as_str());
             text += &match loss["topic"].as_str() {
                 None => format!(
-                    "  {count} {}: {} (the first {first} s ago, the last {last} s ago)\n",
+                    "  {count} {}: {} (the first {first}, the last {last})\n",
                     cause.unwrap_or_default(),
                     why.unwrap_or_default()
                 ),
                 Some(_) => {
                     let topic = shown(&loss["topic"]);
-                    format!("    {count} {} {topic} (the last {last} s ago)\n", cause.unwrap_or_default())
+                    format!("    {count} {} {topic} (the last {last})\n", cause.unwrap_or_default())
                 }
             };
         }
     }
     text
 }
+
+/// Two sums that are never one: what is not taken in was for nobody yet, and what is lost on its way counts for each who misses it.
+const SIDES: [(&str, &str); 2] =
+    [("out", "lost on their way to clients"), ("in", "not taken in from their publishers")];
 
 /// Lists of the answer, and what stands above each.
 const OTHERS: [(&str, &str); 3] = [
@@ -153,12 +193,21 @@ mod tests {
 
     #[test]
     fn a_row_is_told_with_its_causes_and_topics() {
-        let loss = json!({ "cause": "expired", "why": "it expired", "count": 3, "first_ago_s": 9.5, "last_ago_s": 1.2 });
+        let loss = json!({ "cause": "expired", "why": "it expired", "count": 3, "first_at": 3661.5, "last_at": 3670.2 });
         let mut topic = loss.clone();
         topic["topic"] = json!("a/b");
         let row = json!({ "client_id": "c", "lost": [loss], "topics": [topic] });
-        let expected = "c\n  3 expired: it expired (the first 9 s ago, the last 1 s ago)\n    3 expired a/b (the last 1 s ago)\n";
+        let expected = "c\n  3 expired: it expired (the first 1970-01-01T01:01:01Z, the last 1970-01-01T01:01:10Z)\n    3 expired a/b (the last 1970-01-01T01:01:10Z)\n";
         assert_eq!(told(&row), expected);
         assert_eq!(told(&json!({ "prefix": "" })), "(topic unknown)\n");
+    }
+
+    #[test]
+    fn sums_of_what_was_lost_on_the_way_in_and_out_stand_apart() {
+        let cause = |side: &str, cause: &str, count: u64| json!({ "side": side, "cause": cause, "why": "w", "count": count });
+        let causes = [cause("out", "expired", 3), cause("out", "rate", 0), cause("in", "publish_denied", 2)];
+        let answer = json!({ "out": 3, "in": 2, "causes": causes });
+        let expected = "3 lost on their way to clients\n  3 expired: w\n2 not taken in from their publishers\n  2 publish_denied: w\n";
+        assert_eq!(told_of_causes(&answer), expected);
     }
 }

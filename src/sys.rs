@@ -1,7 +1,7 @@
 //! `$SYS`: a thread that asks the shards for their counts now and then and has what has changed published, retained.
 
 mod load;
-mod tree;
+pub mod tree;
 
 use std::{
     collections::HashMap,

@@ -74,6 +74,11 @@ pub fn version(version: Version) -> &'static str {
     }
 }
 
+/// Date and time in UTC, to the second.
+pub fn moment(at: f64) -> String {
+    crate::config::moment::show(at as u64)
+}
+
 /// The time of day in UTC.
 pub fn clock(at: f64) -> String {
     let millis = (at * 1000.0) as u64 % 86_400_000;

@@ -2,7 +2,7 @@
 //!
 //! One thread asks (`source.rs`), this one shows and takes keys; what is shown is worked out in `board.rs` and drawn in `draw.rs`.
 
-mod board;
+pub mod board;
 mod draw;
 mod source;
 

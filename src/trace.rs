@@ -77,7 +77,9 @@ fn last(args: &TraceArgs) -> Result<(), Failure> {
         text += &match args.json {
             true => format!("{packet}\n"),
             false => {
-                format!("{:>9.1} s ago  {}\n", packet["ago_s"].as_f64().unwrap_or_default(), told(packet))
+                let (at, ago_s) = (packet["at"].as_f64(), packet["ago_s"].as_f64());
+                let moment = text::moment(at.unwrap_or_default());
+                format!("{moment} {:>9.1} s ago  {}\n", ago_s.unwrap_or_default(), told(packet))
             }
         };
     }

@@ -15,6 +15,7 @@ use crate::{
         target::{TargetArgs, encoded},
     },
     remote::{REFUSED, UNREACHABLE},
+    text,
 };
 
 /// Ask why a client would get a message on a topic now, or not.
@@ -116,7 +117,8 @@ fn line(step: &Value) -> String {
     };
     let word = |name: &str| shown(&step[name]);
     let place = step["place"].as_str().map_or(String::new(), |_| format!(" [{}]", word("place")));
-    format!("  {says} {:<13}{}{place}\n", word("about"), word("text"))
+    let at = step["at"].as_f64().map_or(String::new(), |at| format!(" ({})", text::moment(at)));
+    format!("  {says} {:<13}{}{at}{place}\n", word("about"), word("text"))
 }
 
 #[cfg(test)]

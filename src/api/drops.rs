@@ -1,12 +1,12 @@
 //! `/v1/drops`: which messages were lost, whose they were, and on which topics.
 
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use axum::{extract::State, http::Method, response::Response, routing::get};
-use runtime::Looked;
+use runtime::{Looked, Snapshot};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use shard::{Cause, ClientLost, Look, Loss, PrefixLost, Seen};
+use shard::{Cause, ClientLost, Counters, Look, Loss, PrefixLost, Seen, Side};
 
 use super::{
     answer::{self, Parameters},
@@ -14,7 +14,7 @@ use super::{
     context::Context,
     operation::{Access, Operation},
     pages::{self, Cursor},
-    rows::seconds,
+    rows::{moment, seconds},
     token_list::Role,
 };
 
@@ -22,6 +22,8 @@ use super::{
 pub const DROPS: &str = "/v1/drops";
 /// By the first levels of topics.
 pub const DROPS_BY_TOPIC: &str = "/v1/drops/topics";
+/// All together.
+pub const DROPS_BY_CAUSE: &str = "/v1/drops/causes";
 /// Those that stand in neither.
 pub const OTHER_DROPS: &str = "/v1/drops/others";
 
@@ -39,6 +41,13 @@ pub const OPERATIONS: &[Operation] = &[
         access: Access::Role(Role::Viewer),
         summary: "Lost messages by the first levels of their topics, page by page",
         handler: || get(topics),
+    },
+    Operation {
+        method: Method::GET,
+        path: DROPS_BY_CAUSE,
+        access: Access::Role(Role::Viewer),
+        summary: "All causes for which messages are lost, and how many each of them has lost",
+        handler: || get(causes),
     },
     Operation {
         method: Method::GET,
@@ -122,6 +131,31 @@ fn merge(known: &mut Vec<Loss>, others: Vec<Loss>) {
     }
 }
 
+/// Also those that have lost nothing yet: whoever shows losses has the list of causes from here.
+async fn causes(State(context): State<Context>) -> Result<Response, Trouble> {
+    let snapshots = asking::snapshots(asking::desk(&context)?).await?;
+    Ok(answer::ok(&by_cause(&snapshots)))
+}
+
+pub fn by_cause(snapshots: &[Snapshot]) -> Value {
+    let mut counters = Counters::default();
+    snapshots.iter().for_each(|snapshot| counters.add(&snapshot.counters));
+    let row = |cause: &Cause| {
+        json!({
+            "cause": cause.word(),
+            "side": cause.side().word(),
+            "why": cause.text(),
+            "counter": cause.counter(),
+            "count": cause.count(&counters),
+        })
+    };
+    json!({
+        "out": Side::Out.count(&counters),
+        "in": Side::In.count(&counters),
+        "causes": Cause::ALL.iter().map(row).collect::<Vec<_>>(),
+    })
+}
+
 async fn others(State(context): State<Context>) -> Result<Response, Trouble> {
     let mut sums: [BTreeMap<Cause, u64>; 3] = Default::default();
     for looked in asking::look_everywhere(asking::desk(&context)?, &Look::OtherLosses).await? {
@@ -131,7 +165,7 @@ async fn others(State(context): State<Context>) -> Result<Response, Trouble> {
             losses.iter().for_each(|loss| *sums.entry(loss.cause).or_default() += loss.count);
         }
     }
-    let row = |(cause, count): (Cause, u64)| json!({ "cause": cause.word(), "count": count });
+    let row = |(cause, count): (Cause, u64)| json!({ "cause": cause.word(), "side": cause.side().word(), "count": count });
     let [other_clients, of_nobody, other_prefixes] =
         sums.map(|sums| sums.into_iter().map(row).collect::<Vec<_>>());
     let body = json!({
@@ -146,22 +180,32 @@ pub fn of_client(lost: &ClientLost) -> Value {
     json!({
         "client_id": lost.client_id,
         "shard": lost.shard.0,
-        "lost": lost.losses.iter().map(loss).collect::<Vec<_>>(),
-        "topics": lost.topics.iter().map(loss).collect::<Vec<_>>(),
+        "lost": sorted(&lost.losses),
+        "topics": sorted(&lost.topics),
     })
 }
 
 fn of_prefix(prefix: &str, losses: &[Loss]) -> Value {
-    json!({ "prefix": prefix, "lost": losses.iter().map(loss).collect::<Vec<_>>() })
+    json!({ "prefix": prefix, "lost": sorted(losses) })
+}
+
+/// Those on the way to clients before those on the way in, the most frequent first.
+fn sorted(losses: &[Loss]) -> Vec<Value> {
+    let mut sorted: Vec<&Loss> = losses.iter().collect();
+    sorted.sort_by_key(|loss| (loss.cause.side() == Side::In, Reverse(loss.count), loss.last_ago));
+    sorted.into_iter().map(loss).collect()
 }
 
 fn loss(loss: &Loss) -> Value {
     let mut row = json!({
         "cause": loss.cause.word(),
+        "side": loss.cause.side().word(),
         "why": loss.cause.text(),
         "count": loss.count,
         "first_ago_s": seconds(loss.first_ago),
         "last_ago_s": seconds(loss.last_ago),
+        "first_at": moment(loss.first_ago),
+        "last_at": moment(loss.last_ago),
     });
     if let Some(topic) = &loss.topic {
         row["topic"] = json!(topic);

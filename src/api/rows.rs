@@ -1,6 +1,9 @@
 //! What the shards tell of clients, subscriptions and messages, as JSON writes it.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
@@ -106,6 +109,7 @@ pub fn waiting(waiting: &Waiting) -> Value {
 pub fn packet(packet: &Recorded) -> Value {
     let mut row = json!({
         "ago_s": seconds(packet.ago),
+        "at": moment(packet.ago),
         "direction": match packet.direction {
             Direction::Received => "received",
             Direction::Sent => "sent",
@@ -143,6 +147,12 @@ pub fn retained_whole(message: &Message, now: Instant) -> Value {
     row["payload_base64"] = json!(STANDARD.encode(message.payload()));
     row["payload_text"] = json!(std::str::from_utf8(message.payload()).ok());
     row
+}
+
+/// When that was, in seconds of unix time.
+pub fn moment(ago: Duration) -> f64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    seconds(now.saturating_sub(ago))
 }
 
 /// To the millisecond.

@@ -27,7 +27,7 @@ async fn list(State(context): State<Context>) -> Result<Response, Trouble> {
     Ok(answer::ok(&json!({ "shards": shards })))
 }
 
-fn row(snapshot: &Snapshot) -> Value {
+pub fn row(snapshot: &Snapshot) -> Value {
     let gauges = GAUGES.iter().map(|(name, of)| ((*name).to_owned(), json!(of(&snapshot.gauges))));
     let counters = snapshot.counters.iter().map(|(name, _, value)| (name.to_owned(), json!(value)));
     json!({

@@ -16,6 +16,7 @@ use super::{
     asking::{self, Trouble},
     context::Context,
     operation::{Access, Operation},
+    rows::moment,
     token_list::Role,
 };
 
@@ -95,8 +96,16 @@ async fn ask(desk: &Desk, look: &Look) -> Result<Because, Trouble> {
         Seen::Why(because) => Some(*because),
         _ => None,
     });
-    let best = answers.max_by_key(|because| because.steps.len());
-    best.ok_or_else(|| answer::unavailable("no shard has answered").into())
+    let mut refused = Vec::new();
+    let best = answers
+        .map(|mut because| {
+            refused.append(&mut because.refused);
+            because
+        })
+        .max_by_key(|because| because.steps.len());
+    let mut best = best.ok_or_else(|| Trouble::from(answer::unavailable("no shard has answered")))?;
+    best.steps.append(&mut refused);
+    Ok(best)
 }
 
 /// What the publisher cannot publish nobody gets.
@@ -114,5 +123,11 @@ fn told(publishing: Option<&Because>, receiving: &Because) -> Value {
 const PAYLOAD_BYTES_MAX: usize = 268_435_455;
 
 fn step(step: &Step) -> Value {
-    json!({ "about": step.about, "says": step.says.word(), "text": step.text, "place": step.place })
+    json!({
+        "about": step.about,
+        "says": step.says.word(),
+        "text": step.text,
+        "place": step.place,
+        "at": step.ago.map(moment),
+    })
 }

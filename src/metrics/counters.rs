@@ -159,11 +159,20 @@ pub const FAMILIES: &[Family] = &[
         "PUBLISH packets received again by QoS 2 and not routed again.",
         &[("publish_duplicates", "")],
     ),
-    Family::one(
-        "iothub_publish_refused_total",
-        "PUBLISH packets that were well formed and not accepted, whatever the cause.",
-        &[("publish_refused", "")],
-    ),
+    Family {
+        name: "iothub_publish_refused_total",
+        help: "Messages that were not taken in from their publishers: lost on the way in, and for nobody yet.",
+        label: Some("cause"),
+        counters: &[
+            ("refused_publish_denied", "publish_denied"),
+            ("refused_publish_retain_denied", "publish_retain_denied"),
+            ("refused_publish_will_denied", "publish_will_denied"),
+            ("refused_publish_topic", "publish_topic"),
+            ("refused_publish_format", "publish_format"),
+            ("refused_publish_store_full", "publish_store_full"),
+            ("refused_publish_rate", "publish_rate"),
+        ],
+    },
     Family::one(
         "iothub_publish_unmatched_total",
         "Messages that nobody subscribes to.",
@@ -178,14 +187,14 @@ pub const FAMILIES: &[Family] = &[
     Family::one("iothub_wills_published_total", "Wills published.", &[("wills_published", "")]),
     Family {
         name: "iothub_denied_total",
-        help: "What the access rules did not allow.",
+        help: "What the access rules did not allow; where a message is lost by that, it is in the family of lost messages as well.",
         label: Some("action"),
         counters: &[
-            ("denied_publish", "publish"),
-            ("denied_retain", "retain"),
+            ("refused_publish_denied", "publish"),
+            ("refused_publish_retain_denied", "retain"),
             ("denied_will", "will"),
             ("denied_subscribe", "subscribe"),
-            ("denied_receive", "receive"),
+            ("dropped_denied", "receive"),
             ("denied_retain_source", "retain_source"),
         ],
     },
@@ -201,7 +210,7 @@ pub const FAMILIES: &[Family] = &[
     ),
     Family {
         name: "iothub_messages_dropped_total",
-        help: "Messages that did not reach a client they were for.",
+        help: "Messages lost on their way to a client they were for, once for each of them.",
         label: Some("cause"),
         counters: &[
             ("dropped_queue_messages", "queue_messages"),
@@ -212,17 +221,13 @@ pub const FAMILIES: &[Family] = &[
             ("dropped_packet_too_large", "packet_too_large"),
             ("dropped_beyond_mount", "beyond_mount"),
             ("dropped_mesh_full", "mesh_full"),
-            ("dropped_rate", "rate"),
             ("dropped_shared_nobody", "shared_nobody"),
             ("dropped_purged", "purged"),
             ("dropped_session_ended", "session_ended"),
+            ("dropped_denied", "denied"),
+            ("dropped_refused_by_client", "refused_by_client"),
         ],
     },
-    Family::one(
-        "iothub_messages_refused_by_client_total",
-        "Messages that a client refused with an error in PUBACK or PUBREC.",
-        &[("refused_by_client", "")],
-    ),
     Family::one(
         "iothub_messages_waited_inflight_total",
         "Messages that waited because a client had max_inflight unacknowledged.",
@@ -263,17 +268,39 @@ pub const FAMILIES: &[Family] = &[
 mod tests {
     use std::collections::BTreeSet;
 
+    use shard::{Cause, Side};
+
     use super::*;
 
     #[test]
     fn every_counter_of_the_shards_stands_on_the_page_once() {
         let counters = Counters::default();
         let mut known: Vec<&str> = counters.iter().map(|(name, _, _)| name).collect();
-        let mut placed: Vec<&str> =
-            FAMILIES.iter().flat_map(|family| family.counters).map(|(counter, _)| *counter).collect();
+        // What was denied is told together, whether a message was lost by it or not.
+        let denied = |family: &Family, counter: &str| {
+            family.name == "iothub_denied_total" && Cause::ALL.iter().any(|cause| cause.counter() == counter)
+        };
+        let mut placed: Vec<&str> = FAMILIES
+            .iter()
+            .flat_map(|family| family.counters.iter().map(move |(counter, _)| (family, *counter)))
+            .filter(|(family, counter)| !denied(family, counter))
+            .map(|(_, counter)| counter)
+            .collect();
         known.sort_unstable();
         placed.sort_unstable();
         assert_eq!(known, placed);
+    }
+
+    #[test]
+    fn each_cause_of_a_loss_stands_in_the_family_of_its_side_under_its_own_word() {
+        let family_of = |name| FAMILIES.iter().find(|family| family.name == name).expect("it is there");
+        for (side, name) in
+            [(Side::Out, "iothub_messages_dropped_total"), (Side::In, "iothub_publish_refused_total")]
+        {
+            let causes = Cause::ALL.iter().filter(|cause| cause.side() == side);
+            let expected: Vec<(&str, &str)> = causes.map(|cause| (cause.counter(), cause.word())).collect();
+            assert_eq!(family_of(name).counters, expected);
+        }
     }
 
     #[test]

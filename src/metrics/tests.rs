@@ -3,9 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use runtime::Depth;
-use shard::ShardId;
+use serde_json::json;
+use shard::{Cause, ShardId, Side};
 
 use super::*;
+use crate::{
+    api::{drops, shards},
+    sys::tree::{Moment, Tree},
+    top::board,
+};
 
 fn facts() -> Facts {
     Facts {
@@ -41,6 +47,59 @@ fn page() -> String {
     let mut two = Snapshot::empty(ShardId(1));
     two.counters.publish_received = 5;
     text(&[one, two], &facts())
+}
+
+/// One cause that has lost as many messages on the first shard as `first` says, and one on the second.
+fn having_lost(cause: Cause, first: u64) -> [Snapshot; 2] {
+    let mut counters = [first, 1].into_iter();
+    [ShardId(0), ShardId(1)].map(|shard| {
+        let mut snapshot = Snapshot::empty(shard);
+        assert!(snapshot.counters.set(cause.counter(), counters.next().expect("two of them")));
+        snapshot
+    })
+}
+
+/// By name, of the broker: what stands on the page.
+fn summed(page: &str, family: &str, cause: Cause) -> u64 {
+    let of_cause = format!("cause=\"{}\"}} ", cause.word());
+    let lines = page.lines().filter(|line| line.starts_with(&format!("{family}{{shard=")));
+    lines.filter_map(|line| line.split_once(&of_cause)?.1.parse::<u64>().ok()).sum()
+}
+
+#[test]
+fn each_loss_is_the_same_loss_wherever_it_is_told() {
+    for (at, cause) in Cause::ALL.iter().enumerate() {
+        let (first, is_out) = (7 + at as u64, cause.side() == Side::Out);
+        let snapshots = having_lost(*cause, first);
+        let count = first + 1;
+        let (out, refused) = if is_out { (count, 0) } else { (0, count) };
+
+        let page = text(&snapshots, &facts());
+        for (family, expected) in
+            [("iothub_messages_dropped_total", out), ("iothub_publish_refused_total", refused)]
+        {
+            assert_eq!(summed(&page, family, *cause), expected, "{family} {cause:?}");
+        }
+        let moment = Moment { uptime: Duration::ZERO, elapsed: Duration::from_secs(1), heap_bytes: 0 };
+        let lines: BTreeMap<String, String> = Tree::default().lines(&snapshots, moment).into_iter().collect();
+        let number = |name: &str| lines[&format!("$SYS/broker/{name}")].parse::<u64>().expect("a number");
+        assert_eq!(number("publish/messages/dropped"), out);
+        assert_eq!(number("shards/0/publish/messages/refused"), if is_out { 0 } else { first });
+
+        let drops = drops::by_cause(&snapshots);
+        assert_eq!((&drops["out"], &drops["in"]), (&out.into(), &refused.into()));
+        let row = &drops["causes"][at];
+        assert_eq!((&row["cause"], &row["count"]), (&cause.word().into(), &count.into()));
+        // The dashboard looks up in the answer of the one operation what the other one names.
+        let shards: Vec<_> = snapshots.iter().map(shards::row).collect();
+        let counter = row["counter"].as_str().expect("its name");
+        let of_shards = shards.iter().map(|row| row["counters"][counter].as_u64().expect("a number"));
+        assert_eq!(of_shards.sum::<u64>(), count, "{counter}");
+
+        let board = board::tests::of_shards(&json!({ "shards": shards }));
+        assert_eq!(board.drops(), [(cause.word(), count, 0.0)]);
+        assert_eq!((board.lost(Side::Out), board.lost(Side::In)), (out, refused));
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use runtime::Snapshot;
-use shard::{Counters, Gauges};
+use shard::{Counters, Gauges, Side};
 
 use super::load::{Load, MINUTES};
 
@@ -132,7 +132,7 @@ struct Totals {
 
 /// Whatever the cause.
 fn dropped(counters: &Counters) -> u64 {
-    counters.iter().filter(|(name, _, _)| name.starts_with("dropped_")).map(|(_, _, value)| value).sum()
+    Side::Out.count(counters)
 }
 
 fn of_shard(snapshot: &Snapshot, lines: &mut Vec<Line>) {
@@ -147,6 +147,7 @@ fn of_shard(snapshot: &Snapshot, lines: &mut Vec<Line>) {
         ("messages/inflight", gauges.inflight_messages as u64),
         ("messages/queued", gauges.queued_messages as u64),
         ("publish/messages/dropped", dropped(counters)),
+        ("publish/messages/refused", Side::In.count(counters)),
         ("publish/messages/received", counters.publish_received),
         ("publish/messages/sent", counters.publish_sent),
         ("bytes/received", counters.bytes_received),

@@ -6,6 +6,7 @@ use std::{
 };
 
 use serde::Deserialize;
+use shard::{Cause, Side};
 
 /// What the broker said at one moment.
 #[derive(Debug, Clone)]
@@ -173,15 +174,27 @@ impl Board {
     }
 
     /// Causes that have lost something, with all and with those of a second; the most frequent first.
-    pub fn drops(&self) -> Vec<(&str, u64, f64)> {
-        let names = self.now.shards.first().map(|shard| shard.counters.keys()).into_iter().flatten();
-        let lost = names.filter(|name| name.starts_with("dropped_") || name.as_str() == "denied_receive");
-        let mut drops: Vec<_> = lost
-            .map(|name| (name.as_str(), self.counter(name), self.rate(name).unwrap_or(0.0)))
-            .filter(|(_, total, _)| *total > 0)
-            .collect();
+    pub fn drops(&self) -> Vec<(&'static str, u64, f64)> {
+        let of = |cause: &Cause| {
+            let counter = cause.counter();
+            (cause.word(), self.counter(counter), self.rate(counter).unwrap_or(0.0))
+        };
+        let mut drops: Vec<_> = Cause::ALL.iter().map(of).filter(|(_, total, _)| *total > 0).collect();
         drops.sort_by_key(|(_, total, _)| std::cmp::Reverse(*total));
         drops
+    }
+
+    /// By all causes of this side.
+    pub fn lost(&self, side: Side) -> u64 {
+        let causes = Cause::ALL.iter().filter(|cause| cause.side() == side);
+        causes.map(|cause| self.counter(cause.counter())).sum()
+    }
+
+    /// In a second, by all causes of this side.
+    pub fn loss_rate(&self, side: Side) -> f64 {
+        let causes = Cause::ALL.iter().filter(|cause| cause.side() == side);
+        // The sum of nothing is minus zero.
+        causes.fold(0.0, |sum, cause| sum + self.rate(cause.counter()).unwrap_or(0.0))
     }
 
     /// Those that are looked for, in their order.
@@ -246,6 +259,12 @@ pub mod tests {
 
     use super::*;
 
+    /// As the API tells of the shards, before there are rates.
+    pub fn of_shards(answer: &serde_json::Value) -> Board {
+        let Shards { shards } = serde_json::from_value(answer.clone()).expect("what the API answers");
+        Board::new(Sample { shards, ..sample(0, &[]) })
+    }
+
     /// Of one shard, `seconds` after the first; each client has received so many packets, of 10 bytes.
     pub fn sample(seconds: u64, clients: &[(&str, u64)]) -> Sample {
         static BEGUN: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
@@ -291,7 +310,8 @@ pub mod tests {
         let rows: Vec<(&str, f64)> =
             board.clients().iter().map(|row| (row.client.client_id.as_str(), row.received)).collect();
         assert_eq!(rows, [("a", 20.0), ("b", 0.0), ("c", 0.0)]);
-        assert_eq!(board.drops(), [("dropped_expired", 28, 11.5)]);
+        assert_eq!(board.drops(), [("expired", 28, 11.5)]);
+        assert_eq!((board.loss_rate(Side::Out), board.loss_rate(Side::In)), (11.5, 0.0));
     }
 
     #[test]

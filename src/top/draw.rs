@@ -7,6 +7,7 @@ use ratatui::{
     text::{Line, Span},
     widgets::{Paragraph, Row, Sparkline, Table, Wrap},
 };
+use shard::Side;
 
 use super::board::Board;
 use crate::text;
@@ -75,8 +76,6 @@ fn head_line<'a>(view: &View<'a>) -> Paragraph<'a> {
 fn numbers_of(board: &Board) -> Paragraph<'_> {
     let per_second = |name: &str| board.rate(name).map_or("–".to_owned(), number);
     let bytes = |name: &str| board.rate(name).map_or("–".to_owned(), |rate| text::size(rate as u64));
-    // The sum of nothing is minus zero.
-    let lost = board.drops().iter().fold(0.0, |sum, (_, _, rate)| sum + rate);
     Paragraph::new(vec![
         pairs(&[
             ("connections", board.gauge("connections").to_string()),
@@ -89,7 +88,8 @@ fn numbers_of(board: &Board) -> Paragraph<'_> {
             ("out/s", per_second("publish_sent")),
             ("bytes in/s", bytes("bytes_received")),
             ("out/s", bytes("bytes_sent")),
-            ("dropped/s", number(lost)),
+            ("dropped/s", number(board.loss_rate(Side::Out))),
+            ("dropped", board.lost(Side::Out).to_string()),
         ]),
     ])
 }
@@ -277,9 +277,7 @@ mod tests {
         let shown = lines(120, 30, &board());
         let has = |text: &str| assert!(shown.iter().any(|line| line.contains(text)), "{text}: {shown:#?}");
         assert_eq!(shown[0], "IoTHub 1.2.3 · serving · up 1 min 42 s  the broker is gone");
-        for text in
-            ["connections 2", "in/s 22", "out/s 44", "dropped_expired", "2 clients, by traffic", "20 "]
-        {
+        for text in ["connections 2", "in/s 22", "out/s 44", "expired", "2 clients, by traffic", "20 "] {
             has(text);
         }
         let first = shown.iter().position(|line| line.starts_with("client")).expect("a head");

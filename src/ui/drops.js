@@ -5,7 +5,7 @@ import { chart } from "./chart.js";
 import { field, fill, h, link, raw, section } from "./dom.js";
 import { count, rate, span } from "./format.js";
 import { loading, poll } from "./poll.js";
-import { CAUSES, dropped, follow, REFUSALS } from "./samples.js";
+import { causesOf, dropped, follow, REFUSALS } from "./samples.js";
 import { pager, settled, table } from "./table.js";
 
 export const drops = { name: "drops", title: "Drops", show };
@@ -17,6 +17,7 @@ function show(place, { signal, problems, query }) {
     lines: [{ name: "dropped", value: (sample) => (sample.rates ? dropped(sample.rates) : undefined) }],
   });
   const lost = causeTable("Messages that were lost, by cause", "Nothing was lost since the broker was started.");
+  const untaken = causeTable("Messages that were not taken in from their publishers, by cause", "Each message was taken in since the broker was started.");
   const refused = causeTable("What was refused, by cause", "Nothing was refused since the broker was started.");
   const waiting = loading();
   const clientId = h("input", { type: "search", name: "client_id", value: query.get("client_id") ?? "", autocomplete: "off", spellcheck: "false" });
@@ -47,6 +48,7 @@ function show(place, { signal, problems, query }) {
     waiting,
     h("div", { class: "charts" }, curve.element),
     section("Lost messages", lost.element),
+    section("Messages not taken in", untaken.element),
     section("By client", search, byClient, clients.element),
     section("By topic", byTopic, topics.element, others),
     section("Refused", refused.element),
@@ -55,8 +57,9 @@ function show(place, { signal, problems, query }) {
     const sample = samples.at(-1);
     waiting.remove();
     curve.show(samples);
-    lost.show(rowsOf(sample, CAUSES));
-    refused.show(rowsOf(sample, REFUSALS));
+    lost.show(rowsOf(sample, causesOf("out")));
+    untaken.show(rowsOf(sample, causesOf("in")));
+    refused.show(rowsOf(sample, REFUSED));
   });
   clients.restart();
   topics.restart();
@@ -113,16 +116,18 @@ function othersOf(answer) {
   return parts.length > 0 ? `Besides these: ${parts.map(([number, text]) => `${count(number)} ${text}`).join(", ")}.` : "";
 }
 
+const REFUSED = Object.entries(REFUSALS).map(([counter, text]) => ({ counter, name: counter, text }));
+
 /** Those that have happened, the most frequent first. */
 function rowsOf({ total, rates, shards }, causes) {
-  return Object.entries(causes)
-    .filter(([name]) => total.counters[name] > 0)
-    .map(([name, text]) => ({
+  return causes
+    .filter(({ counter }) => total.counters[counter] > 0)
+    .map(({ counter, name, text }) => ({
       name,
       text,
-      total: total.counters[name],
-      rate: rates?.[name],
-      byShard: shards.map((shard) => shard.counters[name] ?? 0),
+      total: total.counters[counter],
+      rate: rates?.[counter],
+      byShard: shards.map((shard) => shard.counters[counter] ?? 0),
     }))
     .sort((one, other) => other.total - one.total);
 }

@@ -9,12 +9,16 @@ const EVERY_MS = 2000;
 const SAMPLES_MAX = 150;
 
 const samples = [];
+let causes = [];
 const listeners = new Set();
 
 /** Asks until the signal ends it. What goes wrong is shown at `place`. */
 export function begin(signal, place) {
   samples.length = 0;
   return poll(signal, EVERY_MS, place, async () => {
+    if (causes.length === 0) {
+      ({ causes } = await get("/v1/drops/causes", {}, signal));
+    }
     const { shards } = await get("/v1/shards", {}, signal);
     add(performance.now(), shards);
     for (const listener of listeners) {
@@ -64,27 +68,13 @@ function differences(now, before, seconds) {
   return rates;
 }
 
-/** Everything that is lost, by cause: the names of counters, and what they say in a few words. */
-export const CAUSES = {
-  dropped_queue_messages: "a client's queue was full: max_queued_messages",
-  dropped_queue_bytes: "a client's queue was full: max_queued_bytes",
-  dropped_queue_memory: "all queues together were full: max_queue_memory",
-  dropped_offline_qos0: "QoS 0, and the client was away",
-  dropped_expired: "expired before it was sent",
-  dropped_packet_too_large: "larger than the client takes",
-  dropped_beyond_mount: "not beneath the client's mount point",
-  dropped_mesh_full: "QoS 0, and the way to another shard was full",
-  dropped_rate: "the client left while its rates held it",
-  dropped_shared_nobody: "nobody of the shared subscription could take it",
-  dropped_purged: "an operator emptied the queue",
-  dropped_session_ended: "the session ended before it was sent",
-  denied_receive: "the access rules do not let the client have it",
-};
+/** Everything that is lost, by cause, as the broker names it: `side` is "out", to a client, or "in", from one. */
+export function causesOf(side) {
+  return causes.filter((cause) => cause.side === side).map(({ counter, cause, why }) => ({ counter, name: cause, text: why }));
+}
 
-/** Everything that was said no to. */
+/** Everything that was said no to and is no message: the names of counters, and what they say in a few words. */
 export const REFUSALS = {
-  denied_publish: "publish: the access rules",
-  denied_retain: "publish retained: the access rules",
   denied_will: "will: the access rules",
   denied_subscribe: "subscribe: the access rules",
   subscriptions_refused: "subscribe: limits",
@@ -100,15 +90,13 @@ export const REFUSALS = {
   refused_websocket: "connect: WebSocket",
   refused_proxy: "connect: the header of a proxy",
   refused_unknown: "connect: first bytes that nobody speaks",
-  refused_by_client: "delivery: the client answered with an error",
-  publish_refused: "publish: well formed, and not accepted",
   violations: "disconnect: broke the protocol",
   keep_alive_timeouts: "disconnect: keep-alive ran out",
   connect_timeouts: "disconnect: no CONNECT in time",
   rate_disconnects: "disconnect: too fast for its rates",
 };
 
-/** All that was dropped, of counters or of rates. */
+/** All that did not reach a client that it was for, of counters or of rates. */
 export function dropped(numbers) {
-  return Object.keys(CAUSES).reduce((total, name) => total + (numbers[name] ?? 0), 0);
+  return causesOf("out").reduce((total, { counter }) => total + (numbers[counter] ?? 0), 0);
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use access::{Action, Ask};
 
 use crate::{
-    Effect, Instant, Note, Revision, Shard, What, bans::BANNED, keys::SessionKey, note::Denial,
+    Cause, Effect, Instant, Note, Revision, Shard, What, bans::BANNED, keys::SessionKey, note::Denial,
     regranting::NOT_LET_IN, source::Source, turn::Turn, wills::Will,
 };
 
@@ -24,9 +24,10 @@ impl Shard {
     }
 
     /// What holds at this moment counts: its author may have gone before.
-    pub(crate) fn is_will_denied(&mut self, client_id: &Arc<str>, will: &Will, turn: &mut Turn<'_>) -> bool {
+    pub(crate) fn is_will_denied(&mut self, key: SessionKey, will: &Will, turn: &mut Turn<'_>) -> bool {
+        let client_id = &Arc::clone(&self.sessions[key].client_id);
         let denial = self.denial_of_will(client_id, will, turn.now);
-        denial.map(|denial| self.tell_of_denied_will(client_id, denial, turn)).is_some()
+        denial.map(|denial| self.lose_will(key, client_id, denial, turn)).is_some()
     }
 
     fn denial_of_will(&mut self, client_id: &str, will: &Will, now: Instant) -> Option<Denial> {
@@ -46,8 +47,9 @@ impl Shard {
         self.permissions.as_mut()?.denial(&grant, client_id, listener, &ask)
     }
 
-    fn tell_of_denied_will(&mut self, client_id: &Arc<str>, denial: Denial, turn: &mut Turn<'_>) {
+    fn lose_will(&mut self, key: SessionKey, client_id: &Arc<str>, denial: Denial, turn: &mut Turn<'_>) {
         self.counters.denied_will += 1;
+        self.lose(key, Cause::PublishWillDenied, &denial.topic, turn.now);
         let client_id = Some(Arc::clone(client_id));
         let (user, what) = (denial.user.clone(), What::Denied(Box::new(denial)));
         turn.push(Effect::Note(Note { conn: None, client_id, user, what }));
@@ -58,7 +60,7 @@ impl Shard {
         self.note_author(key);
         let Some(will) = self.take_will_away(key) else { return };
         let client_id = Arc::clone(&self.sessions[key].client_id);
-        self.tell_of_denied_will(&client_id, denied(&will, because), turn);
+        self.lose_will(key, &client_id, denied(&will, because), turn);
     }
 
     /// The session goes on without it, in the store as well.

@@ -14,6 +14,15 @@ macro_rules! counters {
                 [$((stringify!($name), $text, self.$name),)+].into_iter()
             }
 
+            /// For who has to have one of which he knows the name. False: there is none.
+            pub fn set(&mut self, name: &str, value: u64) -> bool {
+                $(if name == stringify!($name) {
+                    self.$name = value;
+                    return true;
+                })+
+                false
+            }
+
             /// Sums over shards.
             pub fn add(&mut self, other: &Counters) {
                 $(self.$name += other.$name;)+
@@ -105,20 +114,26 @@ counters! {
     publish_bytes_received,
     #[doc = "PUBLISH packets received again by QoS 2 and not routed again."]
     publish_duplicates,
-    #[doc = "PUBLISH packets that were well formed and not accepted, those of a full store included."]
-    publish_refused,
-    #[doc = "Of those: because of the access rules, for their topic or QoS."]
-    denied_publish,
-    #[doc = "Of those: because of the access rules, for being retained."]
-    denied_retain,
+    #[doc = "PUBLISH packets not taken in because of the access rules, for their topic or QoS."]
+    refused_publish_denied,
+    #[doc = "PUBLISH packets not taken in because of the access rules, for being retained."]
+    refused_publish_retain_denied,
+    #[doc = "Wills not published because whoever left them may not publish them, is banned or is not let in any more."]
+    refused_publish_will_denied,
+    #[doc = "PUBLISH packets not taken in because of `max_topic_levels`, because their topic is the server's, or too long beneath the mount point."]
+    refused_publish_topic,
+    #[doc = "PUBLISH packets not taken in because their payload is not the UTF-8 that it says to be."]
+    refused_publish_format,
+    #[doc = "PUBLISH packets not taken in because the store was full."]
+    refused_publish_store_full,
+    #[doc = "PUBLISH packets not taken in because their client left while it had to wait for its rates."]
+    refused_publish_rate,
     #[doc = "CONNECTs refused, and wills taken away, because of the access rules for the will."]
     denied_will,
     #[doc = "Topic filters of SUBSCRIBEs and of sessions that the access rules do not allow."]
     denied_subscribe,
     #[doc = "Subscriptions that were taken away from their sessions, because of other access rules than before, or another mount point."]
     subscriptions_revoked,
-    #[doc = "Messages that were not delivered because of the access rules."]
-    denied_receive,
     #[doc = "Retained messages that were not given out because their publishers may not publish them any more."]
     denied_retain_source,
     #[doc = "What is allowed, and would not be by the rules that are being tried out."]
@@ -151,16 +166,16 @@ counters! {
     dropped_beyond_mount,
     #[doc = "QoS 0 messages dropped because the ring to another shard was full."]
     dropped_mesh_full,
-    #[doc = "PUBLISH packets dropped because their client left while it had to wait for its rates."]
-    dropped_rate,
     #[doc = "Messages dropped because no member of a shared subscription could take them."]
     dropped_shared_nobody,
     #[doc = "Messages dropped from a queue by the operator."]
     dropped_purged,
-    #[doc = "Messages dropped with the session that they waited for."]
+    #[doc = "Messages dropped because the session ended before its client had them or acknowledged them."]
     dropped_session_ended,
+    #[doc = "Messages not delivered because of the access rules."]
+    dropped_denied,
     #[doc = "Messages that a client refused with an error in PUBACK or PUBREC."]
-    refused_by_client,
+    dropped_refused_by_client,
     #[doc = "Retained messages not kept because of `retained_message_limit` or `max_retained_bytes`, or because the store was full."]
     retained_refused,
     #[doc = "Retained messages that expired."]

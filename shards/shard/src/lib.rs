@@ -119,7 +119,7 @@ pub use look::{
     ClientLost, ClientSeen, ClientWhole, FreshLoss, Link, Look, Loss, Matching, OtherLosses, Page,
     PrefixLost, Seen, SubscriptionSeen, Waiting,
 };
-pub use losses::Cause;
+pub use losses::{Cause, Side};
 pub use mail::{Mail, Publication};
 pub use message::Message;
 pub use mqtt::{QoS, ReasonCode, Version, is_topic_filter, is_topic_name, matches};

@@ -20,7 +20,7 @@ impl Shard {
         if !IS_WATCHED {
             return;
         }
-        *cause.count(&mut self.counters) += count;
+        *cause.count_mut(&mut self.counters) += count;
         let lost = Lost { cause, count, first: now, last: now };
         self.losses.add(Some(&self.sessions[key].client_id), topic, lost);
         self.note_for_report(key, topic, now);
@@ -35,7 +35,7 @@ impl Shard {
 
     /// One that was for nobody yet.
     pub(crate) fn lose_for_nobody(&mut self, cause: Cause, topic: &str, now: Instant) {
-        *cause.count(&mut self.counters) += 1;
+        *cause.count_mut(&mut self.counters) += 1;
         self.losses.add(None, topic, Lost { cause, count: 1, first: now, last: now });
     }
 
@@ -43,7 +43,7 @@ impl Shard {
     pub(crate) fn lose_all(&mut self, client_id: &str, outbound: &Outbound, now: Instant) {
         let cause = Cause::SessionEnded;
         let mut count = outbound.messages() as u64;
-        *cause.count(&mut self.counters) += count;
+        *cause.count_mut(&mut self.counters) += count;
         let mut add = |topic: &str, count| {
             let lost = Lost { cause, count, first: now, last: now };
             self.losses.add(Some(client_id), topic, lost);

@@ -14,46 +14,82 @@ use fresh::Fresh;
 use recent::Recent;
 
 macro_rules! causes {
-    ($(#[doc = $text:literal] $name:ident = $word:literal in $counter:ident,)+) => {
-        /// Why a message was lost.
+    ($($side:ident: $(#[doc = $text:literal] $name:ident = $word:literal in $counter:ident,)+)+) => {
+        /// Why a message was lost. All who tell of losses go by this list: the ledger, `$SYS`, metrics, the API and what shows it.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Cause {
-            $(#[doc = $text] $name,)+
+            $($(#[doc = $text] $name,)+)+
         }
 
         impl Cause {
-            pub const ALL: &[Cause] = &[$(Cause::$name,)+];
+            pub const ALL: &[Cause] = &[$($(Cause::$name,)+)+];
+
+            pub const fn side(self) -> Side {
+                match self {
+                    $($(Cause::$name => Side::$side,)+)+
+                }
+            }
 
             pub const fn word(self) -> &'static str {
                 match self {
-                    $(Cause::$name => $word,)+
+                    $($(Cause::$name => $word,)+)+
                 }
             }
 
             /// In a sentence that begins with the message.
             pub const fn text(self) -> &'static str {
                 match self {
-                    $(Cause::$name => $text,)+
+                    $($(Cause::$name => $text,)+)+
                 }
             }
 
             /// The name of its counter.
             pub const fn counter(self) -> &'static str {
                 match self {
-                    $(Cause::$name => stringify!($counter),)+
+                    $($(Cause::$name => stringify!($counter),)+)+
                 }
             }
 
-            pub(crate) fn count(self, counters: &mut Counters) -> &mut u64 {
+            pub const fn count(self, counters: &Counters) -> u64 {
                 match self {
-                    $(Cause::$name => &mut counters.$counter,)+
+                    $($(Cause::$name => counters.$counter,)+)+
+                }
+            }
+
+            pub(crate) const fn count_mut(self, counters: &mut Counters) -> &mut u64 {
+                match self {
+                    $($(Cause::$name => &mut counters.$counter,)+)+
                 }
             }
         }
     };
 }
 
+/// Where a message was lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// On its way from its publisher: it was not taken in, and was for nobody yet. It counts for its publisher.
+    In,
+    /// On its way to one of those whom it was for. It counts once for each of them.
+    Out,
+}
+
+impl Side {
+    pub const fn word(self) -> &'static str {
+        match self {
+            Side::In => "in",
+            Side::Out => "out",
+        }
+    }
+
+    /// All that was lost there, whatever the cause.
+    pub fn count(self, counters: &Counters) -> u64 {
+        Cause::ALL.iter().filter(|cause| cause.side() == self).map(|cause| cause.count(counters)).sum()
+    }
+}
+
 causes! {
+    Out:
     #[doc = "the client's queue had session.max_queued_messages"]
     QueueMessages = "queue_messages" in dropped_queue_messages,
     #[doc = "the client's queue had session.max_queued_bytes"]
@@ -70,18 +106,31 @@ causes! {
     BeyondMount = "beyond_mount" in dropped_beyond_mount,
     #[doc = "the ring to another shard was full, and the message had QoS 0"]
     MeshFull = "mesh_full" in dropped_mesh_full,
-    #[doc = "the client that published it left while it had to wait for its rates"]
-    Rate = "rate" in dropped_rate,
     #[doc = "no member of a shared subscription could take it"]
     SharedNobody = "shared_nobody" in dropped_shared_nobody,
     #[doc = "an operator purged the queue"]
     Purged = "purged" in dropped_purged,
-    #[doc = "the session that it waited for ended"]
+    #[doc = "the session ended before its client had it or acknowledged it"]
     SessionEnded = "session_ended" in dropped_session_ended,
     #[doc = "the rules of access do not let the client receive it"]
-    Denied = "denied" in denied_receive,
+    Denied = "denied" in dropped_denied,
     #[doc = "the client refused it with an error in PUBACK or PUBREC"]
-    RefusedByClient = "refused_by_client" in refused_by_client,
+    RefusedByClient = "refused_by_client" in dropped_refused_by_client,
+    In:
+    #[doc = "the rules of access do not let the client publish it, because of its topic or its QoS"]
+    PublishDenied = "publish_denied" in refused_publish_denied,
+    #[doc = "the rules of access do not let the client publish it as a retained one"]
+    PublishRetainDenied = "publish_retain_denied" in refused_publish_retain_denied,
+    #[doc = "it was a will, and whoever left it may not publish it, is banned or is not let in any more"]
+    PublishWillDenied = "publish_will_denied" in refused_publish_will_denied,
+    #[doc = "its topic has more levels than router.max_topic_levels, is too long beneath the mount point, or belongs to the server"]
+    PublishTopic = "publish_topic" in refused_publish_topic,
+    #[doc = "its payload is not the UTF-8 that it says to be (router.validate_payload_format)"]
+    PublishFormat = "publish_format" in refused_publish_format,
+    #[doc = "the store was full, and the message had QoS 1 or 2"]
+    PublishStoreFull = "publish_store_full" in refused_publish_store_full,
+    #[doc = "the client that published it left while it had to wait for its rates"]
+    PublishRate = "publish_rate" in refused_publish_rate,
 }
 
 /// Losses for one cause.
@@ -208,6 +257,17 @@ impl Losses {
     /// By position, so that a page can begin where another ended.
     pub fn client_at(&self, at: usize) -> Option<(&str, &ClientLosses)> {
         self.clients.at(at)
+    }
+
+    /// Of clients that are kept apart: who published on the topic what was not taken in.
+    pub fn refused_on(&self, topic: &str) -> impl Iterator<Item = (&str, &Lost)> {
+        let topic = cut(topic, TOPIC_BYTES_MAX);
+        let clients = (0..self.clients.len()).filter_map(|at| self.clients.at(at));
+        clients.flat_map(move |(client_id, losses)| {
+            let of_topic = losses.topics.iter().filter(move |(held, _)| **held == *topic);
+            let refused = of_topic.filter(|(_, lost)| lost.cause.side() == Side::In);
+            refused.map(move |(_, lost)| (client_id, lost))
+        })
     }
 
     pub fn prefixes(&self) -> impl Iterator<Item = (&str, &Sums)> {

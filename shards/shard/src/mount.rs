@@ -7,7 +7,7 @@ use std::{borrow::Cow, sync::Arc};
 
 use mqtt::{Connect, Publish, ReasonCode, Violation, Will};
 
-use crate::{ConnId, Shard, keys::SessionKey, publish::Way, turn::Turn};
+use crate::{Cause, ConnId, Shard, keys::SessionKey, publish::Way, turn::Turn};
 
 impl Shard {
     /// A client is about to be let in, beneath what its listener says now. Another word of the listener's counts for others.
@@ -41,7 +41,8 @@ impl Shard {
         match mounted(mount, topic) {
             Some(topic) => self.take_publish(conn, session, publish, &topic, Way::default(), turn),
             None => {
-                self.refuse_publish(conn, publish, ReasonCode::TopicNameInvalid, turn);
+                let refusal = (ReasonCode::TopicNameInvalid, Cause::PublishTopic);
+                self.refuse_publish((conn, session), publish, topic, refusal, turn);
                 Ok(())
             }
         }

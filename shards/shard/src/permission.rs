@@ -151,6 +151,12 @@ impl Held {
         self.holder.limits()
     }
 
+    /// Of what is denied: it would be allowed if it were not to be retained.
+    fn denies_retain(&self, ask: &Ask<'_>) -> bool {
+        let of_publish = ask.retain && ask.action == Action::Publish;
+        of_publish && self.holder.check(&Ask { retain: false, ..*ask }).is_allowed
+    }
+
     /// A client that does the same again and again gets one line in the log, and not more than a few in all.
     fn is_first(&mut self, denial: u64) -> bool {
         let is_first = self.noted.len() < NOTED_MAX && !self.noted.contains(&denial);
@@ -224,6 +230,22 @@ impl Shard {
         }
     }
 
+    /// Whether the client may publish it, and otherwise why it is lost.
+    pub(crate) fn check_right_to_publish(
+        &mut self,
+        conn: ConnId,
+        ask: &Ask<'_>,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Cause> {
+        if self.may(conn, ask, turn) {
+            return Ok(());
+        }
+        let standing = self.connections.get(conn).and_then(|connection| connection.standing.as_ref());
+        let held = standing.and_then(|standing| standing.held.as_ref());
+        let of_retain = held.is_some_and(|held| held.denies_retain(ask));
+        Err(if of_retain { Cause::PublishRetainDenied } else { Cause::PublishDenied })
+    }
+
     /// Whether the message may go to the session's client. For one that is absent that is asked when it comes back.
     pub(crate) fn may_receive(&mut self, key: SessionKey, topic: &str, turn: &mut Turn<'_>) -> bool {
         let Some(conn) = self.sessions[key].conn else { return true };
@@ -279,18 +301,13 @@ impl Shard {
         let session = connection.session();
         let Some(standing) = connection.standing.as_mut() else { return };
         let Some(held) = standing.held.as_mut() else { return };
-        let of_retain = ask.retain && !verdict.is_allowed && {
-            ask.action == Action::Publish && held.holder.check(&Ask { retain: false, ..*ask }).is_allowed
-        };
-        let action = if of_retain { Action::Retain } else { ask.action };
+        let action = if !verdict.is_allowed && held.denies_retain(ask) { Action::Retain } else { ask.action };
         let counter = match action {
             _ if verdict.is_allowed => &mut self.counters.denied_by_shadow,
-            Action::Publish => &mut self.counters.denied_publish,
-            Action::Retain => &mut self.counters.denied_retain,
             Action::Will => &mut self.counters.denied_will,
             Action::Subscribe => &mut self.counters.denied_subscribe,
             // The message is lost with it, and counts as that.
-            Action::Receive | Action::Admin => &mut 0,
+            Action::Publish | Action::Retain | Action::Receive | Action::Admin => &mut 0,
         };
         *counter += 1;
         if !held.is_first(permissions.hasher.hash_one((action as u8, ask.topic))) {

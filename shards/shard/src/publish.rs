@@ -6,7 +6,7 @@ use access::{Action, Ask};
 use mqtt::{Ack, Packet, Publish, QoS, ReasonCode, Received, Version, Violation};
 
 use crate::{
-    ConnId, Handshake, IS_WATCHED, Shard, keys::SessionKey, message::Parts, receive::protocol_error,
+    Cause, ConnId, Handshake, IS_WATCHED, Shard, keys::SessionKey, message::Parts, receive::protocol_error,
     router::Carried, routes::Known, store::Companion, turn::Turn,
 };
 
@@ -22,6 +22,9 @@ pub(crate) struct Way<'a> {
     /// There is no room to retain it.
     pub is_full: bool,
 }
+
+/// What a publisher is told, and what its message is lost by.
+pub(crate) type Refusal = (ReasonCode, Cause);
 
 impl Shard {
     pub(crate) fn on_publish(
@@ -88,21 +91,23 @@ impl Shard {
         way: Way<'_>,
         turn: &mut Turn<'_>,
     ) -> Result<(), Violation> {
-        if let Err(reason) = self.check_publish(publish, topic, &way) {
-            self.refuse_publish(conn, publish, reason, turn);
+        if let Err((reason, cause)) = self.check_publish(publish, topic, &way) {
+            self.refuse_publish((conn, session), publish, topic, (reason, cause), turn);
             return Ok(());
         }
         if self.permissions.is_some()
             && !self.knows(session, publish)
-            && !self.may_publish(conn, publish, topic, turn)
+            && let Err(cause) = self.may_publish(conn, publish, topic, turn)
         {
-            self.refuse_publish(conn, publish, ReasonCode::NotAuthorized, turn);
+            let refusal = (ReasonCode::NotAuthorized, cause);
+            self.refuse_publish((conn, session), publish, topic, refusal, turn);
             return Ok(());
         }
         // What nobody acknowledges is for those who are here, and not stored.
         let is_full = self.is_store_full() && !self.knows(session, publish);
         if is_full && publish.qos != QoS::AtMostOnce {
-            self.refuse_publish(conn, publish, ReasonCode::QuotaExceeded, turn);
+            let refusal = (ReasonCode::QuotaExceeded, Cause::PublishStoreFull);
+            self.refuse_publish((conn, session), publish, topic, refusal, turn);
             return Ok(());
         }
         if publish.qos == QoS::ExactlyOnce && !self.note_received(conn, session, publish)? {
@@ -137,9 +142,15 @@ impl Shard {
         Ok(())
     }
 
-    fn may_publish(&mut self, conn: ConnId, publish: &Publish<'_>, topic: &str, turn: &mut Turn<'_>) -> bool {
+    fn may_publish(
+        &mut self,
+        conn: ConnId,
+        publish: &Publish<'_>,
+        topic: &str,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Cause> {
         let (qos, retain) = (publish.qos as u8, publish.retain);
-        self.may(conn, &Ask { action: Action::Publish, topic, qos, retain }, turn)
+        self.check_right_to_publish(conn, &Ask { action: Action::Publish, topic, qos, retain }, turn)
     }
 
     /// What a 5.0 client that wants to know it is told with an acknowledgement.
@@ -221,32 +232,33 @@ impl Shard {
     }
 
     /// What this server does not accept although the packet is well formed.
-    fn check_publish(&mut self, publish: &Publish<'_>, topic: &str, way: &Way<'_>) -> Result<(), ReasonCode> {
+    fn check_publish(&mut self, publish: &Publish<'_>, topic: &str, way: &Way<'_>) -> Result<(), Refusal> {
         if way.known.is_none() && mqtt::level_count(topic) > usize::from(self.config.limits.topic_levels_max)
         {
             self.counters.topic_levels_exceeded += 1;
-            return Err(ReasonCode::TopicNameInvalid);
+            return Err((ReasonCode::TopicNameInvalid, Cause::PublishTopic));
         }
         if is_of_server(topic.as_bytes()) {
-            return Err(ReasonCode::NotAuthorized);
+            return Err((ReasonCode::NotAuthorized, Cause::PublishTopic));
         }
         let says_utf8 = publish.properties.payload_format == Some(1);
         if self.config.validate_payload_format && says_utf8 && std::str::from_utf8(publish.payload).is_err() {
-            return Err(ReasonCode::PayloadFormatInvalid);
+            return Err((ReasonCode::PayloadFormatInvalid, Cause::PublishFormat));
         }
         Ok(())
     }
 
     /// A 5.0 client gets the reason in its acknowledgement. Elsewhere the message is dropped: [MQTT-3.3.5-2] of 3.1.1 asks
-    /// for a positive acknowledgement, and QoS 0 has none.
+    /// for a positive acknowledgement, and QoS 0 has none. In each case the message is lost for its publisher.
     pub(crate) fn refuse_publish(
         &mut self,
-        conn: ConnId,
+        (conn, session): (ConnId, SessionKey),
         publish: &Publish<'_>,
-        reason: ReasonCode,
+        topic: &str,
+        (reason, cause): Refusal,
         turn: &mut Turn<'_>,
     ) {
-        self.counters.publish_refused += 1;
+        self.lose(session, cause, topic, turn.now);
         self.acknowledge(conn, publish, reason, turn);
     }
 

@@ -161,7 +161,7 @@ impl Shard {
                             if frame.kind == PacketKind::Publish
                                 && let Stage::Connected(session) = stage
                             {
-                                self.lose(session, Cause::Rate, UNKNOWN, turn.now);
+                                self.lose(session, Cause::PublishRate, UNKNOWN, turn.now);
                             }
                             at += frame.size;
                             continue;

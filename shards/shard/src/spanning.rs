@@ -6,7 +6,7 @@ use std::sync::Arc;
 use mqtt::{Publish, QoS};
 
 use crate::{
-    Cause, Effect, Instant, Shard, ShardId,
+    Effect, Instant, Shard, ShardId, Side,
     keys::SessionKey,
     router::Carried,
     span::{
@@ -124,8 +124,7 @@ impl Shard {
     }
 
     fn marks_now(&self) -> Marks {
-        let mut counters = self.counters.clone();
-        let lost = Cause::ALL.iter().map(|cause| *cause.count(&mut counters)).sum();
+        let lost = Side::Out.count(&self.counters);
         Marks { sent: self.counters.publish_sent, queued: self.queued_messages, lost }
     }
 

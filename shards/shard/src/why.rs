@@ -5,7 +5,7 @@ mod history;
 mod publishing;
 mod receiving;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use mqtt::QoS;
 
@@ -29,6 +29,8 @@ pub struct Why {
 pub struct Because {
     pub outcome: Outcome,
     pub steps: Vec<Step>,
+    /// What the shard knows beside them of messages on the topic that were not taken in.
+    pub refused: Vec<Step>,
 }
 
 /// What would become of a message now.
@@ -54,6 +56,8 @@ pub struct Step {
     pub text: Box<str>,
     /// What decides it: a key of the configuration, or a rule as file and line.
     pub place: Option<Box<str>>,
+    /// What it tells of has happened so long ago.
+    pub ago: Option<Duration>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,15 +100,19 @@ struct Steps {
 
 impl Steps {
     fn add(&mut self, about: &'static str, says: Says, text: impl Into<Box<str>>) {
-        self.steps.push(Step { about, says, text: text.into(), place: None });
+        self.steps.push(Step { about, says, text: text.into(), place: None, ago: None });
     }
 
     fn add_at(&mut self, about: &'static str, says: Says, text: impl Into<Box<str>>, place: &str) {
-        self.steps.push(Step { about, says, text: text.into(), place: Some(place.into()) });
+        self.steps.push(Step { about, says, text: text.into(), place: Some(place.into()), ago: None });
+    }
+
+    fn add_ago(&mut self, about: &'static str, text: impl Into<Box<str>>, ago: Duration) {
+        self.steps.push(Step { about, says: Says::Fact, text: text.into(), place: None, ago: Some(ago) });
     }
 
     fn because(self, outcome: Outcome) -> Because {
-        Because { outcome, steps: self.steps }
+        Because { outcome, steps: self.steps, refused: Vec::new() }
     }
 
     /// What the rules say. False: they do not allow it.
@@ -120,7 +128,7 @@ impl Steps {
         let says = if ruling.is_allowed { Says::Yes } else { Says::No };
         let place = ruling.place.map(String::into_boxed_str);
         let text = format!("the rules say of \"{}\": {}", ask.action.word(), ruling.text);
-        self.steps.push(Step { about: "rules", says, text: text.into(), place });
+        self.steps.push(Step { about: "rules", says, text: text.into(), place, ago: None });
         ruling.is_allowed
     }
 }
@@ -139,6 +147,17 @@ impl Ruling {
             None => file.to_owned(),
         });
         Ruling { is_allowed: explanation.is_allowed, text: explanation.to_string(), place }
+    }
+}
+
+/// A span as people say it: of a long one the seconds are left out.
+fn words(span: Duration) -> String {
+    let seconds = span.as_secs();
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
     }
 }
 

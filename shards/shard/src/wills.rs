@@ -137,7 +137,7 @@ impl Shard {
         let Some(will) = session.will.take() else { return };
         let id = session.id;
         self.will_bytes -= will.message.weight();
-        if self.is_will_denied(&client_id, &will, turn) {
+        if self.is_will_denied(key, &will, turn) {
             if self.is_kept(key) {
                 self.keep_session(key, false);
             }

@@ -136,6 +136,7 @@ pub const DESCRIBED: &[Described] = &[
     ),
     look("/v1/drops", &[CLIENT_PART, CURSOR, LIMIT], &[(200, "Drops"), (400, PROBLEMS)]),
     look("/v1/drops/topics", &[CURSOR, LIMIT], &[(200, "DropsByTopic"), (400, PROBLEMS)]),
+    look("/v1/drops/causes", &[], &[(200, "DropsByCause")]),
     look("/v1/drops/others", &[], &[(200, "OtherDrops")]),
     look(
         "/v1/top",

@@ -1,6 +1,7 @@
 //! The copy for a shared subscription: the shard whose turn it is gives it to one of its members, or passes it on, so that it
 //! is not lost while some member anywhere can take it.
 
+use access::{Action, Ask};
 use mqtt::QoS;
 
 use super::Carried;
@@ -122,9 +123,10 @@ impl Shard {
             member = self.groups.pick_absent(group, can_queue);
         }
         let Some(member) = member else {
-            // Told once, by one of them: what the others may is for the rules to say.
-            if let Some(denied) = denied.filter(|_| shared.to_queue) {
-                self.may_receive(denied, shared.message.topic(), turn);
+            // Told once, by one of them: what the others may is for the rules to say. If the message is lost by that, it is one message.
+            let conn = denied.filter(|_| shared.to_queue).and_then(|denied| self.sessions[denied].conn);
+            if let Some(conn) = conn {
+                self.may(conn, &Ask::new(Action::Receive, shared.message.topic()), turn);
             }
             return false;
         };

@@ -2,9 +2,10 @@
 
 use mqtt::{PacketId, PacketKind};
 
-use super::{Says, Steps};
+use super::{Says, Step, Steps, words};
 use crate::{
-    Direction, Instant, Recorded, Shard,
+    Detail, Direction, Instant, Recorded, Shard, Side,
+    look::Loss,
     losses::{TOPIC_BYTES_MAX, cut},
     outbound::State,
     recorder,
@@ -12,27 +13,52 @@ use crate::{
 };
 
 impl Shard {
-    pub(super) fn add_history(&self, now: Instant, client_id: &str, topic: &str, steps: &mut Steps) {
+    pub(super) fn add_sent(&self, now: Instant, client_id: &str, topic: &str, steps: &mut Steps) {
         if let Some(key) = self.sessions.find(client_id) {
             add_sent(&self.sessions[key], now, topic, steps);
         }
-        let losses = self.losses_of(client_id, now);
+    }
+
+    /// What the client has lost on this side of the broker, of this topic before all.
+    pub(super) fn add_losses(
+        &self,
+        now: Instant,
+        (client_id, side): (&str, Side),
+        topic: &str,
+        steps: &mut Steps,
+    ) {
+        let Some(losses) = self.losses_of(client_id, now) else { return };
+        let of_side = |losses: &Vec<Loss>| -> Vec<Loss> {
+            losses.iter().filter(|loss| loss.cause.side() == side).cloned().collect()
+        };
         let cut = cut(topic, TOPIC_BYTES_MAX);
+        let on_topic = of_side(&losses.topics).into_iter().filter(|loss| loss.topic.as_deref() == Some(cut));
         let mut is_known = false;
-        for loss in losses.iter().flat_map(|losses| &losses.topics) {
-            if loss.topic.as_deref() == Some(cut) {
-                is_known = true;
-                let (count, last_s) = (loss.count, loss.last_ago.as_secs());
-                let text =
-                    format!("{count} lost on this topic, the last {last_s} s ago: {}", loss.cause.text());
-                steps.add("losses", Says::Fact, text);
-            }
+        for loss in on_topic {
+            is_known = true;
+            let (count, last) = (loss.count, words(loss.last_ago));
+            let text = format!("{count} lost on this topic, the last {last} ago: {}", loss.cause.text());
+            steps.add_ago("losses", text, loss.last_ago);
         }
-        if let Some(losses) = losses.filter(|_| !is_known) {
-            let count: u64 = losses.losses.iter().map(|loss| loss.count).sum();
+        let count: u64 = of_side(&losses.losses).iter().map(|loss| loss.count).sum();
+        if count > 0 && !is_known {
             let text = format!("{count} lost, as far as is known none of them on this topic lately");
             steps.add("losses", Says::Fact, text);
         }
+    }
+
+    /// Messages on this topic that were not taken in, whoever published them. Each shard knows those of its own clients.
+    pub(super) fn refused_on(&self, now: Instant, topic: &str) -> Vec<Step> {
+        let mut steps = Steps::default();
+        for (client_id, lost) in self.losses.refused_on(topic).take(REFUSED_SHOWN) {
+            let (count, ago) = (lost.count, now.since(lost.last));
+            let (last, why) = (words(ago), lost.cause.text());
+            let text = format!(
+                "{count} that {client_id} published on this topic were not taken in, the last {last} ago: {why}"
+            );
+            steps.add_ago("refused", text, ago);
+        }
+        steps.steps
     }
 }
 
@@ -50,12 +76,11 @@ fn add_sent(session: &Session, now: Instant, topic: &str, steps: &mut Steps) {
     }
     for at in sent.into_iter().rev().take(SENT_SHOWN) {
         let packet = &packets[at];
-        let ago_s = packet.ago.as_secs();
         let end = match PacketId::new(packet.packet_id) {
             None => "at QoS 0".to_owned(),
             Some(id) => format!("with packet id {id}, {}", answered(session, &packets[at..], id)),
         };
-        steps.add("packets", Says::Fact, format!("sent {ago_s} s ago, {end}"));
+        steps.add_ago("packets", format!("sent {} ago, {end}", words(packet.ago)), packet.ago);
     }
 }
 
@@ -72,9 +97,17 @@ fn answered(session: &Session, packets: &[Recorded], id: PacketId) -> String {
         kinds.contains(&other.kind) && other.direction == Direction::Received && other.packet_id == id.get()
     });
     match answer {
-        Some(answer) => format!("and acknowledged {} s ago", answer.ago.as_secs()),
+        Some(Recorded { detail: Detail::Reason(reason), ago, .. }) if *reason >= ERRORS_FROM => {
+            format!("and refused by the client with reason 0x{reason:02x} {} ago", words(*ago))
+        }
+        Some(answer) => format!("and acknowledged {} ago", words(answer.ago)),
         None => "and acknowledged".to_owned(),
     }
 }
 
 const SENT_SHOWN: usize = 3;
+
+const REFUSED_SHOWN: usize = 4;
+
+/// Reason codes from here on are those of failures.
+const ERRORS_FROM: u8 = 0x80;

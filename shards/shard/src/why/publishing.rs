@@ -3,9 +3,9 @@
 use access::{Action, Ask};
 use mqtt::PacketKind;
 
-use super::{Because, Outcome, Says, Steps, Why, user_words};
+use super::{Because, Outcome, Says, Steps, Why, user_words, words};
 use crate::{
-    Detail, Direction, Instant, Shard, connection::Connection, publish::is_of_server, recorder,
+    Detail, Direction, Instant, Shard, Side, connection::Connection, publish::is_of_server, recorder,
     session::Session,
 };
 
@@ -17,6 +17,7 @@ impl Shard {
         if let Some(key) = self.sessions.find(&why.client_id) {
             add_published(&self.sessions[key], now, &why.topic, &mut steps);
         }
+        self.add_losses(now, (&why.client_id, Side::In), &why.topic, &mut steps);
         steps.because(outcome)
     }
 
@@ -99,7 +100,6 @@ fn add_published(session: &Session, now: Instant, topic: &str, steps: &mut Steps
         return steps.add("packets", Says::Fact, "among its last packets there is no message on this topic");
     };
     let packet = &packets[last];
-    let ago_s = packet.ago.as_secs();
     let answer = packets[last..].iter().find(|other| {
         let is_answer = matches!(other.kind, PacketKind::Puback | PacketKind::Pubrec);
         is_answer && other.direction == Direction::Sent && other.packet_id == packet.packet_id
@@ -112,5 +112,6 @@ fn add_published(session: &Session, now: Instant, topic: &str, steps: &mut Steps
         (_, Some(Detail::Reason(reason))) => format!(", and was answered with reason 0x{reason:02x}"),
         (_, Some(_)) => String::new(),
     };
-    steps.add("packets", Says::Fact, format!("its last message on this topic came {ago_s} s ago{answered}"));
+    let text = format!("its last message on this topic came {} ago{answered}", words(packet.ago));
+    steps.add_ago("packets", text, packet.ago);
 }

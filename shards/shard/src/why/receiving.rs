@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use access::{Action, Ask};
 use mqtt::{QoS, SubscriptionOptions};
 
-use super::{Because, Outcome, Says, Steps, Why, user_words};
+use super::{Because, Outcome, Says, Steps, Why, user_words, words};
 use crate::{
-    Instant, Message, QueueFull, Shard,
+    Instant, Message, QueueFull, Shard, Side,
     connection::Connection,
     filters::{inner, is_shared},
     keys::SessionKey,
@@ -31,8 +31,10 @@ impl Shard {
     pub(crate) fn why_receive(&self, now: Instant, why: &Why) -> Because {
         let mut steps = Steps::default();
         let outcome = self.why_receive_now(now, why, &mut steps);
-        self.add_history(now, &why.client_id, &why.topic, &mut steps);
-        steps.because(outcome)
+        self.add_sent(now, &why.client_id, &why.topic, &mut steps);
+        self.add_losses(now, (&why.client_id, Side::Out), &why.topic, &mut steps);
+        let refused = if why.other.is_none() { self.refused_on(now, &why.topic) } else { Vec::new() };
+        Because { refused, ..steps.because(outcome) }
     }
 
     fn why_receive_now(&self, now: Instant, why: &Why, steps: &mut Steps) -> Outcome {
@@ -71,7 +73,7 @@ impl Shard {
         steps.add("session", Says::Yes, format!("the session is on shard {}", self.id.0));
         let Some(connection) = connection else {
             let ends =
-                session.ends_at.map_or("never".to_owned(), |at| format!("in {} s", at.since(now).as_secs()));
+                session.ends_at.map_or("never".to_owned(), |at| format!("in {}", words(at.since(now))));
             return steps.add(
                 "connection",
                 Says::Later,
@@ -80,11 +82,10 @@ impl Shard {
         };
         let grant = session.conn.and_then(|conn| self.grant_of(conn));
         let listener = self.config.door(connection.door).map_or("", |door| &*door.name);
-        let (age_s, silent_s) = (connection.age(now).as_secs(), now.since(connection.heard_at).as_secs());
+        let (age, silent) = (words(connection.age(now)), words(now.since(connection.heard_at)));
         let who = user_words(grant);
-        let text = format!(
-            "the client is connected {who} by {listener} for {age_s} s, and was heard of {silent_s} s ago"
-        );
+        let text =
+            format!("the client is connected {who} by {listener} for {age}, and was heard of {silent} ago");
         steps.add("connection", Says::Yes, text);
     }
 

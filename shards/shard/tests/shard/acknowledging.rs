@@ -46,7 +46,7 @@ fn an_error_in_an_acknowledgement_ends_the_message() {
     assert_eq!(s.hear(subscriber), Vec::<String>::new());
     s.publish_qos(publisher, "a", "y", 1, 2);
     s.packet(subscriber, &Packet::Puback(with_reason(2, ReasonCode::NotAuthorized)));
-    assert_eq!(s.counter("refused_by_client"), 2);
+    assert_eq!(s.counter("dropped_refused_by_client"), 2);
     assert_eq!(s.shards[0].gauges().queued_bytes, 0);
 }
 

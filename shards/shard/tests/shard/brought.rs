@@ -69,7 +69,7 @@ fn they_open_what_is_closed_to_others() {
         }
         assert_eq!(s.hear(one), ["a/one ''", "a/two ''"]);
     }
-    assert_eq!(s.counter("denied_publish"), 4);
+    assert_eq!(s.counter("refused_publish_denied"), 4);
 }
 
 #[test]

@@ -46,7 +46,7 @@ fn who_has_gone_while_it_waits_is_read_to_its_end_at_once_and_gets_a_second_more
             usize::from(!says_goodbye),
             "its DISCONNECT counts, and so does its will"
         );
-        assert_eq!(s.counter("dropped_rate"), 396);
+        assert_eq!(s.counter("refused_publish_rate"), 396);
         assert!(s.hear(client).is_empty(), "what is dropped is not acknowledged");
         let gauges = s.shards[0].gauges();
         assert_eq!((gauges.connections, gauges.receive_bytes), (1, 0), "the watcher");
@@ -64,7 +64,7 @@ fn who_is_read_again_already_is_held_to_its_rate_as_before() {
     flood(&mut s, client, "a", 20);
     assert_eq!((s.hear(watcher).len(), s.reading(client)), (25, Reading::Watched));
     s.secs(10);
-    assert_eq!((s.hear(watcher).len(), s.counter("dropped_rate")), (10, 0));
+    assert_eq!((s.hear(watcher).len(), s.counter("refused_publish_rate")), (10, 0));
     s.publish_qos(client, "a", "m", QoS::AtLeastOnce as u8, 1);
     assert_eq!(s.hear(client), ["PUBACK 1"]);
 }

@@ -1,13 +1,13 @@
 //! The ledger of lost messages: its sums are those of the counters, and clients are told of their own losses.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
-use mqtt::{Ack, Packet, PacketId, Publish, PublishProperties, QoS, ReasonCode};
-use shard::{Act, Cause, ClientLost, Config, Event, Look, Loss, Seen};
+use mqtt::{Ack, Connect, Packet, PacketId, Publish, PublishProperties, QoS, ReasonCode, Will};
+use shard::{Act, Bans, Cause, ClientLost, Config, Event, Look, Loss, Seen, Side};
 
 use crate::{
     keeping::kept,
-    permitted::{config, mosquitto},
+    permitted::{config, mosquitto, rules},
     script::{Client, Script, ack, connect, options, publish},
 };
 
@@ -166,6 +166,64 @@ fn what_the_rules_do_not_let_a_client_receive_is_lost() {
     s.publish(publisher, "shut/a", "x");
     assert_eq!(told(&lost(&s, "c").unwrap().topics), ["1 denied shut/a 0-0"]);
     check(&s);
+}
+
+#[test]
+fn what_is_not_taken_in_is_lost_for_its_publisher_and_for_nobody_else() {
+    let rules = rules(
+        "{ allow = [\"publish\", \"subscribe\", \"receive\"], topics = \"#\" },\n\
+         { deny = \"publish\", topics = \"shut/#\" },\n{ deny = \"retain\", topics = \"#\" }",
+    );
+    let mut s = Script::new(Config { validate_payload_format: true, ..config(Some(rules)) });
+    let (watcher, publisher) = (s.join("watcher"), s.join("p"));
+    s.subscribe(watcher, "#", 1);
+    s.subscribe(watcher, "$SYS/client/drops", 0);
+    s.publish(publisher, "shut/door", "x");
+    s.publish_qos(publisher, "shut/door", "x", 1, 1);
+    s.secs(2);
+    s.retain(publisher, "open/door", "x");
+    s.publish(publisher, "$SYS/x", "x");
+    let properties = PublishProperties { payload_format: Some(1), ..PublishProperties::default() };
+    let wrong = Publish { properties, payload: &[0xff], ..publish("open", "", QoS::AtMostOnce, None) };
+    s.packet(publisher, &Packet::Publish(wrong));
+    let losses = lost(&s, "p").unwrap();
+    let causes = [
+        "2 publish_denied 2-2",
+        "1 publish_retain_denied 0-0",
+        "1 publish_topic 0-0",
+        "1 publish_format 0-0",
+    ];
+    assert_eq!(told(&losses.losses), causes);
+    let topics = told(&losses.topics);
+    assert_eq!(topics[..2], ["2 publish_denied shut/door 2-2", "1 publish_retain_denied open/door 0-0"]);
+    assert_eq!(lost(&s, "watcher"), None, "it was for nobody yet");
+    let counters = s.shards[0].counters();
+    assert_eq!((Side::In.count(counters), Side::Out.count(counters)), (5, 0));
+    check(&s);
+}
+
+#[test]
+fn a_will_that_may_not_be_published_is_lost_for_who_left_it() {
+    let mut s = Script::new(config(None));
+    let will = Will { topic: "last/words", payload: b"gone", ..Will::default() };
+    s.connect(&Connect { will: Some(will), ..connect("ada") });
+    let bans = Bans { client_ids: vec![("ada".into(), None)], ..Bans::default() };
+    s.event(0, Event::Bans(Arc::new(bans)));
+    assert_eq!(s.counter("ended_banned"), 1);
+    s.secs(1);
+    assert_eq!(told(&clients(&s, 0)[0].topics), ["1 publish_will_denied last/words 1-1"]);
+    check(&s);
+}
+
+#[test]
+fn a_publisher_reads_what_was_not_taken_in_from_it() {
+    let mut s = Script::new(config(Some(mosquitto("pattern write open/#\npattern read shut/#\n"))));
+    let client = s.join("c");
+    s.subscribe(client, "$SYS/client/drops", 0);
+    s.publish(client, "shut/a", "x");
+    s.secs(6);
+    let told = reports(&mut s, client).concat();
+    assert!(told.contains(r#"{"topic":"shut/a","cause":"publish_denied","count":1"#), "{told}");
 }
 
 fn reports(s: &mut Script, client: Client) -> Vec<String> {
@@ -372,7 +430,7 @@ fn after_a_random_run_the_books_and_the_counters_agree() {
         "dropped_expired",
         "dropped_purged",
         "dropped_session_ended",
-        "refused_by_client",
+        "dropped_refused_by_client",
     ] {
         assert!(seen.contains(&cause), "the runs lose nothing by {cause}: {seen:?}");
     }

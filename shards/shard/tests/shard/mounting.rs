@@ -138,7 +138,7 @@ fn topics_of_servers_are_none_beneath() {
             assert_eq!(s.hear(one), [answer]);
         }
     }
-    assert_eq!(s.counter("publish_refused"), 4);
+    assert_eq!(s.counter("refused_publish_topic"), 4);
 }
 
 #[test]

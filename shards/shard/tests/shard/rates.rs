@@ -308,7 +308,7 @@ fn what_a_client_has_said_before_it_left_counts_as_far_as_a_second_more_allows()
         let heard = s.hear(watcher);
         assert_eq!(heard.iter().filter(|line| line.starts_with('a')).count(), late);
         assert_eq!(heard.len() - late, usize::from(!leaves), "its DISCONNECT counts, and so does its will");
-        assert_eq!(s.counter("dropped_rate"), u64::from(count) - 10 - late as u64);
+        assert_eq!(s.counter("refused_publish_rate"), u64::from(count) - 10 - late as u64);
         let left = s.notes.iter().filter(|note| note.contains("the client disconnected")).count();
         assert_eq!(left, usize::from(leaves), "{:?}", s.notes);
         s.secs(100);
@@ -369,7 +369,7 @@ fn who_leaves_uses_up_nothing_that_others_share() {
         s.cut(client);
     }
     assert_eq!(s.hear(watcher).len(), 10);
-    assert_eq!(s.counter("dropped_rate"), 20 * 40 - 10);
+    assert_eq!(s.counter("refused_publish_rate"), 20 * 40 - 10);
     let honest = s.join("honest");
     s.publish(honest, "b", "m");
     s.pass(Duration::from_millis(1100));

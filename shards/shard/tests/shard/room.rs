@@ -77,7 +77,7 @@ fn whoever_publishes_waits_while_room_is_coming_and_is_refused_when_none_comes()
             assert_eq!(s.reading(conn), Reading::Paused);
         }
         assert_eq!(come_back(&mut s, "other").1, ["CONNACK Success"], "what is small finds room");
-        let before = s.counter("publish_refused");
+        let before = s.counter("refused_publish_store_full");
         let bytes = if comes { 1 << 30 } else { 0 };
         s.event(0, Event::StoreRoom { bytes, grows: false });
         s.settle();
@@ -85,7 +85,7 @@ fn whoever_publishes_waits_while_room_is_coming_and_is_refused_when_none_comes()
         if comes {
             assert_eq!(s.hear(publisher), ["PUBACK 1"]);
             assert_eq!(s.hear(elder), ["PUBREC 1"]);
-            assert_eq!(s.counter("publish_refused"), before);
+            assert_eq!(s.counter("refused_publish_store_full"), before);
             assert!(!s.notes.contains(&"StoreFull".to_owned()));
         } else {
             assert_eq!(s.hear(publisher), ["PUBACK 1 Quota exceeded"]);

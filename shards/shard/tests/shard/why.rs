@@ -159,7 +159,7 @@ fn a_rule_is_named_with_its_line_at_both_ends() {
     assert_eq!(because.outcome, Outcome::Goes);
     assert!(told(&because, "rules")[0].ends_with("[acl:2]"), "{because:?}");
     assert_eq!(publishing(&s, "c", "shut/a").outcome, Outcome::Goes);
-    assert_eq!(s.counter("denied_receive"), 0, "a question is no delivery");
+    assert_eq!(s.counter("dropped_denied"), 0, "a question is no delivery");
 
     let mut s = Script::new(config(Some(rules("{ allow = \"publish\", topics = \"a/#\" }"))));
     s.join("c");

@@ -1,5 +1,6 @@
 //! `iothub why`, `iothub drops` and `iothub trace`, and what the API says beside them, of a broker with real clients.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpStream;
 use std::path::PathBuf;
@@ -127,6 +128,47 @@ fn drops_are_listed_by_client_and_by_topic_and_the_client_reads_its_own() {
         (&report["lost"][0]["cause"], &report["lost"][0]["count"]),
         (&"queue_messages".into(), &3.into())
     );
+}
+
+#[test]
+fn what_is_not_taken_in_stands_under_its_publisher_and_apart_from_what_nobody_got() {
+    let (setup, socket) = with_socket("api-refused");
+    let acl = setup.folder().join("acl");
+    std::fs::write(&acl, "topic read #\ntopic read $SYS/#\ntopic write open/#\n").unwrap();
+    let broker = setup
+        .variable("IOTHUB_ACCESS__ACL_FILE", &acl)
+        .variable("IOTHUB_SERVER__SYS_INTERVAL_SECS", "1")
+        .start();
+    let mut away = Link::connect(broker.port, lasting(Version::V5, "away"));
+    away.subscribe("open/#", QoS::AtLeastOnce);
+    away.close();
+    let mut pump = Link::connect(broker.port, v5("pump"));
+    for topic in ["shut/door", "shut/door", "open/door"] {
+        pump.publish(topic, "x", QoS::AtMostOnce);
+    }
+    broker.await_counter("refused_publish_denied", 2);
+    broker.await_counter("dropped_offline_qos0", 1);
+
+    let of_pump = ask(&socket, &["drops", "--client", "pump"]);
+    assert!(has(&of_pump, "2 publish_denied: the rules of access do not let"), "{:?}", of_pump.lines);
+    assert!(has(&of_pump, "2 publish_denied shut/door"), "{:?}", of_pump.lines);
+    let why = ask(&socket, &["why", "--client", "away", "--topic", "shut/door"]);
+    assert!(has(&why, "2 that pump published on this topic were not taken in"), "{:?}", why.lines);
+    let by_cause = ask(&socket, &["drops", "--causes"]);
+    let sums: Vec<&String> = by_cause.lines.iter().filter(|line| !line.starts_with(' ')).collect();
+    assert_eq!(sums, ["1 lost on their way to clients", "2 not taken in from their publishers"]);
+
+    let mut watcher = Link::connect(broker.port, v5("watcher"));
+    for (name, expected) in [("dropped", 1), ("refused", 2)] {
+        watcher.subscribe(&format!("$SYS/broker/shards/+/publish/messages/{name}"), QoS::AtMostOnce);
+        let mut by_shard = BTreeMap::new();
+        while by_shard.values().sum::<u64>() < expected {
+            let message = watcher.message();
+            let number = std::str::from_utf8(&message.payload).unwrap().parse::<u64>().unwrap();
+            by_shard.insert(message.topic.clone(), number);
+        }
+        assert_eq!(by_shard.values().sum::<u64>(), expected, "{name}: {by_shard:?}");
+    }
 }
 
 #[test]

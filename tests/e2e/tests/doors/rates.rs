@@ -107,7 +107,7 @@ fn who_leaves_while_it_waits_for_its_rate_gives_its_seat_back_at_once() {
         }
         broker.await_counter("connections_closed", round * 20);
     }
-    assert!(broker.counter("dropped_rate") > 60 * 1990);
+    assert!(broker.counter("refused_publish_rate") > 60 * 1990);
     let goodbyes =
         broker.process.lines().iter().filter(|line| line.contains("the client disconnected")).count();
     assert_eq!(goodbyes, 60, "the last word counts, too");

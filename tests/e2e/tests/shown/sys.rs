@@ -95,7 +95,7 @@ fn every_name_of_mosquitto_is_there_with_a_value_of_its_form() {
         topic.starts_with("$SYS/broker/shards/") || **topic == "$SYS/broker/messages/inflight"
     };
     assert!(others.iter().all(is_own), "{others:?}");
-    assert_eq!(others.iter().filter(|topic| topic.contains("/shards/1/")).count(), 14);
+    assert_eq!(others.iter().filter(|topic| topic.contains("/shards/1/")).count(), 15);
 }
 
 /// Reads until the topic has this value.
