@@ -1,6 +1,6 @@
 //! All that the broker counts and holds, as the text that Prometheus reads. Pure: who asks the shards is elsewhere.
 //!
-//! Each shard's values have its number as a label; a sum over shards is left to whoever asks. `docs/metrics.md` lists them.
+//! Each shard's values have its number as a label; sums over all shards have names of their own. `docs/metrics.md` lists them.
 
 mod counters;
 mod gauges;
@@ -10,7 +10,8 @@ mod process;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use identity::Figures;
-use runtime::Snapshot;
+use runtime::{Depth, Snapshot};
+use shard::Counters;
 
 use gauges::Gauge;
 use page::{Kind, Page};
@@ -47,6 +48,10 @@ pub fn text(snapshots: &[Snapshot], facts: &Facts) -> String {
     of_gauges(&mut page, &shards);
     of_timings(&mut page, &shards);
     of_mesh(&mut page, &shards);
+    // A sum without one of them would be less than before.
+    if snapshots.len() == facts.shards {
+        of_broker(&mut page, snapshots);
+    }
     page.into_text()
 }
 
@@ -135,20 +140,18 @@ fn of_counters(page: &mut Page, shards: &[(&str, &Snapshot)]) {
         for (shard, snapshot) in shards {
             for (counter, value) in family.counters {
                 let count = counters::value(&snapshot.counters, counter);
-                match family.label {
-                    Some(label) => page.count(&[("shard", shard), (label, value)], count),
-                    None => page.count(&[("shard", shard)], count),
-                }
+                let of_shard = [("shard", *shard), (family.label.unwrap_or_default(), *value)];
+                page.count(&of_shard[..1 + usize::from(family.label.is_some())], count);
             }
         }
     }
 }
 
+fn gauges_of(snapshot: &Snapshot) -> Vec<Gauge> {
+    gauges::held(&snapshot.gauges).into_iter().chain(gauges::limits(&snapshot.limits)).collect()
+}
+
 fn of_gauges(page: &mut Page, shards: &[(&str, &Snapshot)]) {
-    let gauges_of = |snapshot: &Snapshot| {
-        let limits = gauges::limits(&snapshot.limits);
-        gauges::held(&snapshot.gauges).into_iter().chain(limits).collect::<Vec<Gauge>>()
-    };
     let by_shard: Vec<(&str, Vec<Gauge>)> =
         shards.iter().map(|(shard, snapshot)| (*shard, gauges_of(snapshot))).collect();
     let Some((_, first)) = by_shard.first() else { return };
@@ -158,6 +161,30 @@ fn of_gauges(page: &mut Page, shards: &[(&str, &Snapshot)]) {
             page.count(&[("shard", shard)], gauges[at].value as u64);
         }
     }
+}
+
+/// Over all shards, under names of their own: whoever sums what stands beside a shard has nothing twice.
+fn of_broker(page: &mut Page, snapshots: &[Snapshot]) {
+    let mut counters = Counters::default();
+    snapshots.iter().for_each(|snapshot| counters.add(&snapshot.counters));
+    for family in counters::FAMILIES {
+        page.family(of_all(family.name), Kind::Counter, family.help);
+        for (counter, value) in family.counters {
+            let count = counters::value(&counters, counter);
+            let label = family.label.map(|label| (label, *value));
+            page.count(label.as_slice(), count);
+        }
+    }
+    let by_shard: Vec<Vec<Gauge>> = snapshots.iter().map(gauges_of).collect();
+    for (at, gauge) in by_shard.first().into_iter().flatten().enumerate() {
+        let sum: usize = by_shard.iter().map(|gauges| gauges[at].value).sum();
+        page.family(of_all(gauge.name), Kind::Gauge, gauge.help);
+        page.count(&[], sum as u64);
+    }
+}
+
+fn of_all(name: &str) -> String {
+    name.replacen("iothub_", "iothub_broker_", 1)
 }
 
 fn of_timings(page: &mut Page, shards: &[(&str, &Snapshot)]) {
@@ -185,17 +212,24 @@ fn histogram_name(timing: &str) -> &'static str {
     }
 }
 
+/// Of each shard one value, however many shards there are: rings are as many as pairs of them.
 fn of_mesh(page: &mut Page, shards: &[(&str, &Snapshot)]) {
-    page.family("iothub_mesh_letters", Kind::Gauge, "Mail in the ring from one shard to another.");
-    for (shard, snapshot) in shards {
-        for depth in &snapshot.mesh {
-            page.count(&[("shard", shard), ("to", &depth.to.0.to_string())], depth.letters as u64);
-        }
-    }
-    page.family("iothub_mesh_slots", Kind::Gauge, "Room in each ring from this shard to another.");
-    for (shard, snapshot) in shards {
-        if let Some(depth) = snapshot.mesh.first() {
-            page.count(&[("shard", shard)], depth.slots as u64);
+    type Measure = fn(&[Depth]) -> usize;
+    let families: [(&str, &str, Measure); 3] = [
+        ("iothub_mesh_letters", "Mail in the rings from this shard to all others.", |rings| {
+            rings.iter().map(|ring| ring.letters).sum()
+        }),
+        ("iothub_mesh_fullest_letters", "Mail in the fullest of these rings.", |rings| {
+            rings.iter().map(|ring| ring.letters).max().unwrap_or(0)
+        }),
+        ("iothub_mesh_slots", "Room in each ring from this shard to another.", |rings| {
+            rings.first().map_or(0, |ring| ring.slots)
+        }),
+    ];
+    for (name, help, measure) in families {
+        page.family(name, Kind::Gauge, help);
+        for (shard, snapshot) in shards.iter().filter(|(_, snapshot)| !snapshot.mesh.is_empty()) {
+            page.count(&[("shard", shard)], measure(&snapshot.mesh) as u64);
         }
     }
 }

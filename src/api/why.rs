@@ -96,15 +96,15 @@ async fn ask(desk: &Desk, look: &Look) -> Result<Because, Trouble> {
         Seen::Why(because) => Some(*because),
         _ => None,
     });
-    let mut refused = Vec::new();
+    let mut elsewhere = Vec::new();
     let best = answers
         .map(|mut because| {
-            refused.append(&mut because.refused);
+            elsewhere.append(&mut because.elsewhere);
             because
         })
         .max_by_key(|because| because.steps.len());
     let mut best = best.ok_or_else(|| Trouble::from(answer::unavailable("no shard has answered")))?;
-    best.steps.append(&mut refused);
+    best.steps.append(&mut elsewhere);
     Ok(best)
 }
 

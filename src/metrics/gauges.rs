@@ -81,13 +81,13 @@ pub fn limits(limits: &Limits) -> [Gauge; 6] {
             "Retained messages that this shard may hold.",
             limits.retained_messages_max,
         ),
-        gauge("iothub_retained_bytes_limit", "Room for iothub_retained_bytes.", limits.retained_bytes_max),
-        gauge("iothub_session_bytes_limit", "Room for iothub_session_bytes.", limits.session_memory_max),
+        gauge("iothub_retained_limit_bytes", "Room for iothub_retained_bytes.", limits.retained_bytes_max),
+        gauge("iothub_session_limit_bytes", "Room for iothub_session_bytes.", limits.session_memory_max),
         gauge(
-            "iothub_queue_bytes_limit",
+            "iothub_queue_limit_bytes",
             "Room for iothub_queued_bytes and iothub_unsent_bytes together, and as much for iothub_will_bytes.",
             limits.queue_memory_max,
         ),
-        gauge("iothub_receive_bytes_limit", "Room for iothub_receive_bytes.", limits.receive_memory_max),
+        gauge("iothub_receive_limit_bytes", "Room for iothub_receive_bytes.", limits.receive_memory_max),
     ]
 }

@@ -28,15 +28,16 @@ pub type Label<'a> = (&'a str, &'a str);
 #[derive(Debug, Default)]
 pub struct Page {
     text: String,
-    family: &'static str,
+    family: String,
 }
 
 impl Page {
     /// Samples belong to it until the next one begins.
-    pub fn family(&mut self, name: &'static str, kind: Kind, help: &str) {
-        self.family = name;
+    pub fn family(&mut self, name: impl Into<String>, kind: Kind, help: &str) {
+        let name = name.into();
         let help = help.replace('\\', "\\\\").replace('\n', "\\n");
         self.write(format_args!("# HELP {name} {help}\n# TYPE {name} {}\n", kind.word()));
+        self.family = name;
     }
 
     pub fn count(&mut self, labels: &[Label<'_>], value: u64) {
@@ -68,8 +69,9 @@ impl Page {
     }
 
     fn sample(&mut self, suffix: &str, labels: &[Label<'_>], value: std::fmt::Arguments<'_>) {
-        let family = self.family;
+        let family = std::mem::take(&mut self.family);
         self.write(format_args!("{family}{suffix}"));
+        self.family = family;
         for (at, (name, value)) in labels.iter().enumerate() {
             let before = if at == 0 { '{' } else { ',' };
             let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");

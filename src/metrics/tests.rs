@@ -120,7 +120,7 @@ fn values_of_each_shard_stand_beside_its_number() {
         "iothub_turn_seconds_bucket{shard=\"0\",le=\"+Inf\"} 2",
         "iothub_turn_seconds_sum{shard=\"0\"} 0.000006",
         "iothub_turn_seconds_count{shard=\"0\"} 2",
-        "iothub_mesh_letters{shard=\"0\",to=\"1\"} 6",
+        "iothub_mesh_letters{shard=\"0\"} 6",
         "iothub_log_lines_lost_total{log=\"audit\"} 2",
         "process_start_time_seconds 7",
         "process_cpu_seconds_total 1.5",
@@ -175,6 +175,37 @@ fn buckets_do_not_shrink_and_the_last_is_the_count() {
     for (count, value) in last {
         assert!(page.contains(&format!("{count} {value}\n")), "{count} {value}");
     }
+}
+
+#[test]
+fn sums_of_all_shards_stand_under_names_of_their_own_where_all_have_answered() {
+    let mut one = Snapshot::empty(ShardId(0));
+    (one.counters.publish_received, one.counters.dropped_expired, one.gauges.sessions) = (10, 4, 3);
+    let (mut two, three) = (one.clone(), Snapshot::empty(ShardId(2)));
+    two.shard = ShardId(1);
+    let page = text(&[one, two, three], &facts());
+    for line in [
+        "iothub_broker_publish_received_total 20",
+        "iothub_broker_messages_dropped_total{cause=\"expired\"} 8",
+        "iothub_broker_sessions 6",
+    ] {
+        assert!(page.lines().any(|other| other == line), "{line}");
+    }
+    assert!(!self::page().contains("iothub_broker_"), "a shard has not answered");
+}
+
+#[test]
+fn a_shard_tells_of_its_rings_by_three_numbers_however_many_there_are() {
+    let mut one = Snapshot::empty(ShardId(0));
+    one.mesh = (1..64).map(|to| Depth { to: ShardId(to), letters: usize::from(to), slots: 512 }).collect();
+    let page = text(&[one], &facts());
+    let lines: Vec<&str> = page.lines().filter(|line| line.starts_with("iothub_mesh_")).collect();
+    let expected = [
+        "iothub_mesh_letters{shard=\"0\"} 2016",
+        "iothub_mesh_fullest_letters{shard=\"0\"} 63",
+        "iothub_mesh_slots{shard=\"0\"} 512",
+    ];
+    assert_eq!(lines, expected);
 }
 
 #[test]

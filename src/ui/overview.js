@@ -54,7 +54,7 @@ function tilesOf({ total, rates }) {
     tile("Dropped/s", rates ? rate(dropped(rates)) : "–", `${count(dropped(counters))} so far`, ["drops"]),
     tile("Subscriptions", count(gauges.subscriptions), plural(gauges.filters, "filter", "filters"), ["subscriptions"]),
     tile("Retained", count(gauges.retained_messages), bytes(gauges.retained_bytes), ["topics"]),
-    tile("Queued", bytes(gauges.queued_bytes), `${bytes(gauges.unsent_bytes)} unsent`),
+    tile("Queued, in flight", bytes(gauges.queued_bytes), `${bytes(gauges.unsent_bytes)} unsent`),
   ];
 }
 

@@ -189,6 +189,12 @@ impl Groups {
         self.groups[key.index()].absent.pick(PROBES_MAX, can_take)
     }
 
+    /// One of the local members that have a connection.
+    pub fn has_connected(&self, name: &str, can_take: impl FnMut(&Subscription) -> bool) -> bool {
+        let group = self.key(name).map(|key| &self.groups[key.index()]);
+        group.is_some_and(|group| group.connected.members.as_slice().iter().any(can_take))
+    }
+
     /// Who the members are and whose turn it is here, in words.
     pub fn words<'a>(&self, name: &str, client_id: impl Fn(SessionKey) -> Option<&'a str>) -> String {
         let Some(group) = self.key(name).map(|key| &self.groups[key.index()]) else {
@@ -199,8 +205,8 @@ impl Groups {
         let next = group.connected.next().or_else(|| group.absent.next());
         let next = next.and_then(|next| client_id(next.session)).unwrap_or("nobody");
         format!(
-            "each message goes to one member: {here} connected and {absent} away on this shard, {elsewhere} on others; \
-             the next in turn here is {next}"
+            "each message goes to one member: {here} connected and {absent} away on this shard, {elsewhere} on others, which \
+             have their turns as well; when it is this shard's turn the next is {next}"
         )
     }
 

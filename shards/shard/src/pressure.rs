@@ -1,6 +1,6 @@
 //! Which of its limits a client is nearest to.
 
-use crate::{Instant, Shard, session::Session};
+use crate::{Instant, Shard, connection::Connection, session::Session};
 
 /// A limit and how much of it is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,17 +12,26 @@ pub struct Pressure {
 }
 
 impl Shard {
+    /// How many messages may be unacknowledged, and who says so: the client in its CONNECT, or the configuration.
+    pub(crate) fn window(&self, connection: &Connection) -> (&'static str, u16) {
+        let own = self.config.limits.inflight_max;
+        match connection.receive_maximum {
+            of_client if of_client < own => ("receive_maximum of the client", of_client),
+            _ => ("session.max_inflight", own),
+        }
+    }
+
     pub(crate) fn pressure(&self, session: &Session, now: Instant) -> Pressure {
         let limits = &self.config.limits;
         let outbound = session.outbound.as_deref();
         let queue = outbound.map(|outbound| &outbound.queue);
         let connection = session.conn.and_then(|conn| self.connections.get(conn));
         let of_connection = connection.map(|connection| {
-            let window = connection.receive_maximum.min(limits.inflight_max);
+            let (window_name, window) = self.window(connection);
             let outstanding = outbound.map_or(0, |outbound| outbound.inflight.outstanding());
             let silent_ms = now.since(connection.heard_at).as_millis() as usize;
             [
-                ("session.max_inflight", usize::from(outstanding), usize::from(window)),
+                (window_name, usize::from(outstanding), usize::from(window)),
                 ("session.max_outbox_bytes", connection.unsent_bytes(), limits.outbox_bytes_max),
                 // The client is to say something within its keep-alive, and is let go after half as much again.
                 ("keep_alive", silent_ms, usize::from(connection.keep_alive_s) * 1500),

@@ -2,6 +2,7 @@
 //! nothing; each step says what decides, and where that is written.
 
 mod history;
+mod near;
 mod publishing;
 mod receiving;
 
@@ -9,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 
 use mqtt::QoS;
 
-use crate::{Config, Grant, connection::Connection, permission::Permissions};
+use crate::{Config, Grant, Instant, Shard, connection::Connection, permission::Permissions};
 
 /// A question to the home of a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,8 +30,8 @@ pub struct Why {
 pub struct Because {
     pub outcome: Outcome,
     pub steps: Vec<Step>,
-    /// What the shard knows beside them of messages on the topic that were not taken in.
-    pub refused: Vec<Step>,
+    /// What each shard knows of the topic itself: a retained message, messages that were not taken in.
+    pub elsewhere: Vec<Step>,
 }
 
 /// What would become of a message now.
@@ -112,7 +113,7 @@ impl Steps {
     }
 
     fn because(self, outcome: Outcome) -> Because {
-        Because { outcome, steps: self.steps, refused: Vec::new() }
+        Because { outcome, steps: self.steps, elsewhere: Vec::new() }
     }
 
     /// What the rules say. False: they do not allow it.
@@ -147,6 +148,16 @@ impl Ruling {
             None => file.to_owned(),
         });
         Ruling { is_allowed: explanation.is_allowed, text: explanation.to_string(), place }
+    }
+}
+
+impl Shard {
+    fn add_ban(&self, client_id: &str, now: Instant, steps: &mut Steps) {
+        if self.is_client_barred(client_id, now) {
+            let text =
+                "this client id is banned: it is not let in, and what it had to say is refused with that";
+            steps.add_at("ban", Says::No, text, "iothub ban list");
+        }
     }
 }
 

@@ -53,6 +53,7 @@ impl Shard {
         for (client_id, lost) in self.losses.refused_on(topic).take(REFUSED_SHOWN) {
             let (count, ago) = (lost.count, now.since(lost.last));
             let (last, why) = (words(ago), lost.cause.text());
+            let client_id = cut(client_id, TOPIC_BYTES_MAX);
             let text = format!(
                 "{count} that {client_id} published on this topic were not taken in, the last {last} ago: {why}"
             );

@@ -13,6 +13,7 @@ impl Shard {
     /// Whether the client could publish it now, and what has become of what it published last.
     pub(crate) fn why_publish(&self, now: Instant, why: &Why) -> Because {
         let mut steps = Steps::default();
+        self.add_ban(&why.client_id, now, &mut steps);
         let outcome = self.why_publish_now(why, &mut steps);
         if let Some(key) = self.sessions.find(&why.client_id) {
             add_published(&self.sessions[key], now, &why.topic, &mut steps);
@@ -27,7 +28,9 @@ impl Shard {
         let Some((session, connection)) = found.zip(conn.and_then(|conn| self.connections.get(conn))) else {
             let text = match found {
                 Some(_) => "the publisher is away",
-                None => "the publisher has no session: it has never been here, or its session has ended",
+                None => {
+                    "the publisher has no session: it has not been here since the broker was started, was not let in, or its session has ended"
+                }
             };
             steps.add("publisher", Says::No, text);
             return Outcome::Stops;

@@ -3,9 +3,13 @@
 use std::borrow::Cow;
 
 use access::{Action, Ask};
-use mqtt::{QoS, SubscriptionOptions};
+use mqtt::{QoS, RetainHandling, SubscriptionOptions};
 
-use super::{Because, Outcome, Says, Steps, Why, user_words, words};
+use super::{
+    Because, Outcome, Says, Step, Steps, Why,
+    near::{near_miss, plain},
+    user_words, words,
+};
 use crate::{
     Instant, Message, QueueFull, Shard, Side,
     connection::Connection,
@@ -24,6 +28,8 @@ use crate::{
 struct Wanted {
     qos: QoS,
     is_shared_only: bool,
+    /// The client is away, and in each group that brings it there is somebody here who is not.
+    goes_to_others: bool,
 }
 
 impl Shard {
@@ -33,21 +39,27 @@ impl Shard {
         let outcome = self.why_receive_now(now, why, &mut steps);
         self.add_sent(now, &why.client_id, &why.topic, &mut steps);
         self.add_losses(now, (&why.client_id, Side::Out), &why.topic, &mut steps);
-        let refused = if why.other.is_none() { self.refused_on(now, &why.topic) } else { Vec::new() };
-        Because { refused, ..steps.because(outcome) }
+        let mut elsewhere = if why.other.is_none() { self.refused_on(now, &why.topic) } else { Vec::new() };
+        elsewhere.extend(self.retained_on(&why.topic));
+        Because { elsewhere, ..steps.because(outcome) }
     }
 
     fn why_receive_now(&self, now: Instant, why: &Why, steps: &mut Steps) -> Outcome {
         let Some(key) = self.sessions.find(&why.client_id) else {
-            let text =
-                "there is no session with this client id: it has never been here, or its session has ended";
+            self.add_ban(&why.client_id, now, steps);
+            let text = "there is no session with this client id: it has not been here since the broker was started, \
+                        was not let in, or its session has ended";
             steps.add("session", Says::No, text);
             return Outcome::Misses;
         };
+        self.add_ban(&why.client_id, now, steps);
         let session = &self.sessions[key];
         let connection = session.conn.and_then(|conn| self.connections.get(conn));
         self.add_connection(session, connection, now, steps);
         let Some(wanted) = self.add_subscriptions(key, why, steps) else { return Outcome::Misses };
+        if wanted.goes_to_others {
+            return Outcome::Misses;
+        }
         if let Some(connection) = connection
             && !self.add_sight(session, connection, why, steps)
         {
@@ -94,6 +106,7 @@ impl Shard {
         let session = &self.sessions[key];
         let matching = session.filters.iter().filter(|filter| mqtt::matches(inner(filter), &why.topic));
         let (mut qos, mut is_shared_only, mut count, mut local) = (None, true, 0, 0);
+        let mut goes_to_others = true;
         for filter in matching {
             count += 1;
             let shared = is_shared(filter);
@@ -113,6 +126,7 @@ impl Shard {
                     steps.add("group", Says::Fact, self.groups.words(filter, |key| self.client_id_of(key)));
                 }
             }
+            goes_to_others &= shared && session.conn.is_none() && self.is_taken_by_others(filter, why.qos);
         }
         if count > FILTERS_SHOWN {
             steps.add("subscription", Says::Fact, format!("{} more filters match", count - FILTERS_SHOWN));
@@ -127,7 +141,31 @@ impl Shard {
             }
             return None;
         };
-        Some(Wanted { qos: qos.min(why.qos), is_shared_only })
+        if goes_to_others {
+            let text = "the client is away, and somebody else of the group is connected and can take messages: he gets them";
+            steps.add("group", Says::No, text);
+        }
+        Some(Wanted { qos: qos.min(why.qos), is_shared_only, goes_to_others })
+    }
+
+    /// Of a topic that is kept here. Who has subscribed before has got what was retained then.
+    fn retained_on(&self, topic: &str) -> Option<Step> {
+        let message = self.retained.get(topic)?;
+        let (bytes, qos) = (message.payload().len(), message.qos() as u8);
+        let text = format!(
+            "a message of {bytes} bytes at QoS {qos} is retained on this topic: a client gets it when it subscribes, as the \
+             subscription's Retain Handling says, and by a shared subscription never"
+        );
+        Some(Step { about: "retained", says: Says::Fact, text: text.into(), place: None, ago: None })
+    }
+
+    /// Of the group: somebody who is connected here can take a message now or have it wait.
+    fn is_taken_by_others(&self, name: &str, qos: QoS) -> bool {
+        let takers = takers!(self);
+        self.groups.has_connected(name, |member| {
+            let qos = qos.min(member.options.qos);
+            takers.can_send_at_once(member.session, qos) || takers.can_queue(member.session, qos, 0)
+        })
     }
 
     fn client_id_of(&self, key: SessionKey) -> Option<&str> {
@@ -145,18 +183,9 @@ impl Shard {
                 let text = format!("{at} of them were looked at for one that nearly does");
                 return steps.add("subscription", Says::Fact, text);
             }
-            let inner = inner(filter);
-            let near = if topic.starts_with('$')
-                && mqtt::matches(inner, &topic[1..])
-                && inner.starts_with(['+', '#'])
-            {
-                "a filter that begins with a wildcard matches no topic that begins with $"
-            } else if mqtt::matches(&self::plain(inner), &plain) {
-                "it would match but for upper and lower case, blanks, or a slash at an end"
-            } else {
-                continue;
-            };
-            return steps.add("subscription", Says::Fact, format!("{}: {near}", shown(filter)));
+            if let Some(near) = near_miss(inner(filter), topic, &plain) {
+                return steps.add("subscription", Says::Fact, format!("{}: {near}", shown(filter)));
+            }
         }
     }
 
@@ -232,14 +261,10 @@ impl Shard {
         }
         if let Some(outbound) = session.outbound.as_deref() {
             if !takers.has_quota(session, connection) {
-                let (sent, most) = (outbound.inflight.outstanding(), connection.receive_maximum);
+                let (place, most) = self.window(connection);
+                let sent = outbound.inflight.outstanding();
                 let text = format!("{sent} messages are not acknowledged, and no more than {most} may be");
-                steps.add_at(
-                    "window",
-                    Says::Later,
-                    text,
-                    "session.max_inflight, or the client's Receive Maximum",
-                );
+                steps.add_at("window", Says::Later, text, place);
             }
             if !outbound.queue.is_empty() {
                 let waiting = outbound.queue.len();
@@ -305,11 +330,6 @@ impl Shard {
     }
 }
 
-/// What is left when nothing is compared that people mistake.
-fn plain(topic: &str) -> String {
-    topic.trim().trim_matches('/').to_lowercase()
-}
-
 /// Of a long one the beginning.
 fn shown(filter: &str) -> Cow<'_, str> {
     match cut(filter, SHOWN_BYTES_MAX) {
@@ -331,6 +351,11 @@ fn subscription_words(
     if options.retain_as_published {
         text += ", Retain As Published";
     }
+    text += match options.retain_handling {
+        RetainHandling::Send => "",
+        RetainHandling::SendIfNew => ", Retain Handling 1: retained messages only when it is new",
+        RetainHandling::DoNotSend => ", Retain Handling 2: no retained messages when it is made",
+    };
     if let Some(held) = held.filter(|held| held.subscription_id != 0) {
         text += &format!(", subscription identifier {}", held.subscription_id);
     }

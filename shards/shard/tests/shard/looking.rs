@@ -407,7 +407,7 @@ fn a_client_names_the_limit_that_it_is_nearest_to() {
     s.subscribe(client, "a", 1);
     let publisher = s.join("p");
     s.publish_qos(publisher, "a", "x", 1, 1);
-    assert_eq!(pressure(&s), ("session.max_inflight", 250));
+    assert_eq!(pressure(&s), ("receive_maximum of the client", 250));
     s.disconnect(client, ReasonCode::Success);
     for n in 2..=6 {
         s.publish_qos(publisher, "a", "x", 1, n);

@@ -1,7 +1,9 @@
 //! Why a client gets a message, or does not: for each thing that decides it a script, and what the answer says.
 
-use mqtt::{Packet, QoS, ReasonCode, SubscriptionOptions};
-use shard::{Because, Config, Look, Outcome, Says, Seen, Why};
+use std::sync::Arc;
+
+use mqtt::{Packet, QoS, ReasonCode, RetainHandling, SubscriptionOptions};
+use shard::{Bans, Because, Config, Event, Look, Outcome, Says, Seen, Why};
 
 use crate::{
     permitted::{config, mosquitto, rules},
@@ -129,6 +131,7 @@ fn who_does_not_acknowledge_or_read_keeps_messages_waiting() {
     assert!(
         told(&because, "window")[0].starts_with("later: 1 messages are not acknowledged, and no more than 1")
     );
+    assert!(told(&because, "window")[0].ends_with("[receive_maximum of the client]"), "{because:?}");
     assert_eq!(told(&because, "packets"), ["fact: sent 2 s ago, with packet id 1, and not acknowledged"]);
     s.puback(client, 1);
     s.secs(1);
@@ -205,10 +208,70 @@ fn members_of_a_group_take_turns() {
     assert_eq!(because.outcome, Outcome::Perhaps);
     let group = told(&because, "group");
     assert!(group[0].contains("2 connected and 0 away on this shard, 0 on others"), "{group:?}");
-    assert!(group[0].ends_with("the next in turn here is one"), "{group:?}");
+    assert!(group[0].ends_with("when it is this shard's turn the next is one"), "{group:?}");
     let publisher = s.join("p");
     s.packet(publisher, &Packet::Publish(publish("a/b", "x", QoS::AtMostOnce, None)));
     assert!(told(&receive(&s, "one", "a/b"), "group")[0].ends_with("is two"));
+}
+
+#[test]
+fn a_member_that_is_away_gets_nothing_while_another_can_take_it() {
+    let mut s = Script::of_one();
+    let away = s.join_for_an_hour("away");
+    s.subscribe(away, "$share/g/a", 1);
+    s.disconnect(away, ReasonCode::Success);
+    let alone = receive(&s, "away", "a");
+    assert_eq!(alone.outcome, Outcome::Perhaps);
+    let here = s.join("here");
+    s.subscribe(here, "$share/g/a", 1);
+    let because = receive(&s, "away", "a");
+    assert_eq!(because.outcome, Outcome::Misses);
+    assert!(
+        told(&because, "group")[1].starts_with("no: the client is away, and somebody else"),
+        "{because:?}"
+    );
+    s.hear(here);
+    let publisher = s.join("p");
+    for n in 1..=6 {
+        s.publish_qos(publisher, "a", "x", 1, n);
+    }
+    assert_eq!(s.hear(here).len(), 6);
+    let away = s.join_for_an_hour("away");
+    assert_eq!(s.hear(away), Vec::<String>::new(), "nothing has waited for it");
+}
+
+#[test]
+fn a_ban_is_named_of_who_has_a_session_and_of_who_has_none() {
+    let mut s = Script::of_one();
+    let client = s.join_for_an_hour("c");
+    s.subscribe(client, "a", 1);
+    s.disconnect(client, ReasonCode::Success);
+    let named = |name: &str| (name.into(), None);
+    let bans = Bans { client_ids: vec![named("c"), named("stranger")], ..Bans::default() };
+    s.event(0, Event::Bans(Arc::new(bans)));
+    for name in ["c", "stranger"] {
+        for because in [receive(&s, name, "a"), publishing(&s, name, "a")] {
+            assert!(told(&because, "ban")[0].starts_with("no: this client id is banned"), "{because:?}");
+        }
+    }
+    assert_eq!(told(&receive(&s, "other", "a"), "ban"), Vec::<String>::new());
+}
+
+#[test]
+fn a_retained_message_is_told_and_a_subscription_that_does_not_want_it() {
+    let mut s = Script::of_one();
+    let publisher = s.join("p");
+    s.retain(publisher, "a", "warm");
+    let client = s.join("c");
+    let unwanted = SubscriptionOptions { retain_handling: RetainHandling::DoNotSend, ..options(1) };
+    s.subscribe_with(client, "a", unwanted, None);
+    let because = receive(&s, "c", "a");
+    let subscription = "yes: a at QoS 1, Retain Handling 2: no retained messages when it is made";
+    assert_eq!(told(&because, "subscription"), [subscription]);
+    let retained = &because.elsewhere[0];
+    assert_eq!(retained.about, "retained");
+    assert!(retained.text.starts_with("a message of 4 bytes at QoS 0 is retained"), "{}", retained.text);
+    assert!(receive(&s, "c", "b").elsewhere.is_empty());
 }
 
 /// The answer is compared with what happens when the message comes.
