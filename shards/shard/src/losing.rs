@@ -4,7 +4,7 @@ use crate::{
     Cause, IS_WATCHED, Instant, Look, Seen, Shard,
     keys::SessionKey,
     look::{ClientLost, FreshLoss, Loss, OtherLosses, Page, PrefixLost},
-    losses::{ClientLosses, Lost, Sums},
+    losses::{CLIENT_ID_BYTES_MAX, ClientLosses, Lost, Sums, kept_name},
     outbound::{Outbound, Popped},
 };
 
@@ -67,7 +67,8 @@ impl Shard {
             Look::ClientLosses { client_id, after, most } => {
                 let first = after.map_or(0, |after| after as usize + 1);
                 let clients = (first..).map_while(|at| Some((at, self.losses.client_at(at)?)));
-                let is_wanted = |held: &str| client_id.as_deref().is_none_or(|part| held.contains(part));
+                let part = client_id.as_deref().map(|part| kept_name(part, CLIENT_ID_BYTES_MAX));
+                let is_wanted = |held: &str| part.as_deref().is_none_or(|part| held.contains(part));
                 let rows = clients.filter(|(_, (held, _))| is_wanted(held));
                 let rows = rows.map(|(at, (held, losses))| (at, self.client_lost(held, losses, now)));
                 Seen::ClientLosses(page(rows, *most))

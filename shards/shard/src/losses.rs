@@ -7,6 +7,8 @@
 mod fresh;
 mod recent;
 
+use std::borrow::Cow;
+
 use smallvec::SmallVec;
 
 use crate::{Counters, Instant, look::FreshLoss};
@@ -150,7 +152,7 @@ pub(crate) struct Sums(SmallVec<[Lost; 1]>);
 #[derive(Debug, Default)]
 pub(crate) struct ClientLosses {
     pub sums: Sums,
-    /// The topics of the last ones, cut to `TOPIC_BYTES_MAX`.
+    /// The topics of the last ones, as `kept_name` makes them of `TOPIC_BYTES_MAX`.
     pub topics: Vec<(Box<str>, Lost)>,
 }
 
@@ -196,7 +198,7 @@ impl Lost {
 impl ClientLosses {
     fn add(&mut self, topic: &str, lost: Lost) {
         self.sums.add(lost);
-        let topic = cut(topic, TOPIC_BYTES_MAX);
+        let topic = kept_name(topic, TOPIC_BYTES_MAX);
         let held = self.topics.iter_mut().find(|(held, other)| other.cause == lost.cause && **held == *topic);
         match held {
             Some((_, held)) => held.join(lost),
@@ -205,7 +207,7 @@ impl ClientLosses {
                     let oldest = (0..self.topics.len()).min_by_key(|at| self.topics[*at].1.last);
                     self.topics.swap_remove(oldest.expect("there are some"));
                 }
-                self.topics.push((topic.into(), lost));
+                self.topics.push((topic.into_owned().into(), lost));
             }
         }
     }
@@ -230,7 +232,8 @@ impl Losses {
             Some(client_id) => {
                 let others = &mut self.other_clients;
                 let evicted = |losses: ClientLosses| others.add_all(&losses.sums);
-                self.clients.entry(client_id, ClientLosses::default, evicted).add(topic, lost);
+                let name = kept_name(client_id, CLIENT_ID_BYTES_MAX);
+                self.clients.entry(&name, ClientLosses::default, evicted).add(topic, lost);
             }
             None => self.of_nobody.add(lost),
         }
@@ -251,7 +254,7 @@ impl Losses {
     }
 
     pub fn client(&self, client_id: &str) -> Option<&ClientLosses> {
-        self.clients.get(client_id)
+        self.clients.get(&kept_name(client_id, CLIENT_ID_BYTES_MAX))
     }
 
     /// By position, so that a page can begin where another ended.
@@ -261,9 +264,10 @@ impl Losses {
 
     /// Of clients that are kept apart: who published on the topic what was not taken in.
     pub fn refused_on(&self, topic: &str) -> impl Iterator<Item = (&str, &Lost)> {
-        let topic = cut(topic, TOPIC_BYTES_MAX);
+        let topic = kept_name(topic, TOPIC_BYTES_MAX);
         let clients = (0..self.clients.len()).filter_map(|at| self.clients.at(at));
         clients.flat_map(move |(client_id, losses)| {
+            let topic = topic.clone();
             let of_topic = losses.topics.iter().filter(move |(held, _)| **held == *topic);
             let refused = of_topic.filter(|(_, lost)| lost.cause.side() == Side::In);
             refused.map(move |(_, lost)| (client_id, lost))
@@ -290,6 +294,21 @@ pub(crate) fn cut(topic: &str, most: usize) -> &str {
     let end = (0..=most.min(topic.len())).rev().find(|end| topic.is_char_boundary(*end));
     &topic[..end.unwrap_or(0)]
 }
+
+/// A long name as its beginning and a hash of the whole, so that what begins alike is not taken for the same.
+pub(crate) fn kept_name(name: &str, most: usize) -> Cow<'_, str> {
+    if name.len() <= most {
+        return name.into();
+    }
+    let hash = ahash::RandomState::with_seeds(17, 18, 19, 20).hash_one(name);
+    format!("{}~{hash:016x}", cut(name, most - HASH_BYTES)).into()
+}
+
+/// As `kept_name` writes it.
+const HASH_BYTES: usize = 17;
+
+/// What is remembered of a client id.
+pub(crate) const CLIENT_ID_BYTES_MAX: usize = 256;
 
 /// Levels of a topic by which losses are counted.
 pub(crate) const PREFIX_LEVELS: usize = 2;
@@ -358,5 +377,21 @@ mod tests {
         assert_eq!((losses.topics.len(), total(&losses.sums)), (TOPICS_MAX, 22));
         assert!(losses.topics.iter().any(|(topic, lost)| **topic == *"t19" && lost.count == 3));
         assert!(losses.topics.iter().all(|(_, lost)| lost.first.as_nanos() >= 12));
+    }
+    #[test]
+    fn of_long_names_no_more_is_kept_than_tells_them_apart() {
+        let mut losses = Losses::new(1);
+        let long = "ä".repeat(30_000);
+        let (one, other) = (format!("{long}1"), format!("{long}2"));
+        losses.add(Some(&one), &format!("t/{one}"), lost(Cause::Expired, 1, 1));
+        losses.add(Some(&one), &format!("t/{other}"), lost(Cause::Expired, 2, 2));
+        losses.add(Some(&other), "t", lost(Cause::Expired, 4, 3));
+        let of = |client_id: &str| losses.client(client_id).expect("it has lost something");
+        let (held, other) = (of(&one), of(&other));
+        assert_eq!((total(&held.sums), total(&other.sums)), (3, 4));
+        assert_eq!(held.topics.iter().map(|(_, lost)| lost.count).collect::<Vec<_>>(), [1, 2]);
+        assert!(held.topics.iter().all(|(topic, _)| topic.len() <= TOPIC_BYTES_MAX));
+        let names: Vec<&str> = (0..).map_while(|at| losses.client_at(at)).map(|(name, _)| name).collect();
+        assert!(names.len() == 2 && names.iter().all(|name| name.len() <= CLIENT_ID_BYTES_MAX));
     }
 }

@@ -6,7 +6,7 @@ use super::{Says, Step, Steps, words};
 use crate::{
     Detail, Direction, Instant, Recorded, Shard, Side,
     look::Loss,
-    losses::{TOPIC_BYTES_MAX, cut},
+    losses::{TOPIC_BYTES_MAX, kept_name},
     outbound::State,
     recorder,
     session::Session,
@@ -31,8 +31,9 @@ impl Shard {
         let of_side = |losses: &Vec<Loss>| -> Vec<Loss> {
             losses.iter().filter(|loss| loss.cause.side() == side).cloned().collect()
         };
-        let cut = cut(topic, TOPIC_BYTES_MAX);
-        let on_topic = of_side(&losses.topics).into_iter().filter(|loss| loss.topic.as_deref() == Some(cut));
+        let kept = kept_name(topic, TOPIC_BYTES_MAX);
+        let on_topic =
+            of_side(&losses.topics).into_iter().filter(|loss| loss.topic.as_deref() == Some(&*kept));
         let mut is_known = false;
         for loss in on_topic {
             is_known = true;
@@ -65,7 +66,9 @@ impl Shard {
 
 fn add_sent(session: &Session, now: Instant, topic: &str, steps: &mut Steps) {
     let packets: Vec<_> = session.recorder.iter().flat_map(|recorder| recorder.entries(now)).collect();
-    let topic = recorder::shown(topic);
+    let whole = topic;
+    let topic = recorder::shown(whole);
+    let doubt = if *topic == *whole { "" } else { ", unless that was another topic with the same ends" };
     let is_sent = |packet: &Recorded| {
         packet.kind == PacketKind::Publish && packet.direction == Direction::Sent && packet.topic == topic
     };
@@ -81,7 +84,7 @@ fn add_sent(session: &Session, now: Instant, topic: &str, steps: &mut Steps) {
             None => "at QoS 0".to_owned(),
             Some(id) => format!("with packet id {id}, {}", answered(session, &packets[at..], id)),
         };
-        steps.add_ago("packets", format!("sent {} ago, {end}", words(packet.ago)), packet.ago);
+        steps.add_ago("packets", format!("sent {} ago, {end}{doubt}", words(packet.ago)), packet.ago);
     }
 }
 

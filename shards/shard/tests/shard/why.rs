@@ -371,3 +371,21 @@ fn a_topic_that_is_too_long_for_the_client_is_told_without_a_size() {
     );
     assert_eq!(receive(&s, "c", &topic[1..]).outcome, Outcome::Goes);
 }
+
+#[test]
+fn losses_and_packets_of_a_topic_with_the_same_ends_are_not_taken_for_its_own() {
+    let mut s = Script::of_one();
+    let mut wanted = connect("c");
+    wanted.properties.maximum_packet_size = Some(200);
+    let (client, _) = s.connect(&wanted);
+    s.subscribe(client, "#", 0);
+    let topic = |middle: &str| format!("{}{middle}{}", "x".repeat(100), "y".repeat(40));
+    let publisher = s.join("p");
+    s.publish(publisher, &topic("1"), &"z".repeat(100));
+    s.publish(publisher, &topic("1"), "z");
+    let lost = |s: &Script, middle| told(&receive(s, "c", &topic(middle)), "losses");
+    assert!(lost(&s, "1")[0].contains("1 lost on this topic"));
+    assert!(lost(&s, "2")[0].contains("as far as is known none of them on this topic"));
+    let sent = told(&receive(&s, "c", &topic("2")), "packets");
+    assert!(sent[0].ends_with("at QoS 0, unless that was another topic with the same ends"), "{sent:?}");
+}
