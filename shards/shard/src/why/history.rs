@@ -6,7 +6,7 @@ use super::{Says, Step, Steps, words};
 use crate::{
     Detail, Direction, Instant, Recorded, Shard, Side,
     look::Loss,
-    losses::{TOPIC_BYTES_MAX, kept_name},
+    losses::{TOPIC_BYTES_MAX, cut, kept_name},
     outbound::State,
     recorder,
     session::Session,
