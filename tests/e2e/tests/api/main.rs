@@ -9,6 +9,7 @@ mod described;
 mod entry;
 mod events;
 mod looks;
+mod unread;
 mod users;
 
 use client::{Publication, QoS};
