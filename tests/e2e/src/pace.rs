@@ -128,8 +128,8 @@ const HELD_UP: Duration = Duration::from_millis(100);
 
 const PROBE_PAUSE: Duration = Duration::from_millis(1);
 
-/// Ends the probing, also when the work fails.
-struct Done<'a>(&'a AtomicBool);
+/// Ends what goes on beside some work, also when that fails.
+pub struct Done<'a>(pub &'a AtomicBool);
 
 impl Drop for Done<'_> {
     fn drop(&mut self) {

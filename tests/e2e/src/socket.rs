@@ -85,6 +85,24 @@ impl Socket {
     }
 }
 
+/// So many clients `idle-0` and so on, in batches: all of a batch are on their way before the first is waited for.
+#[track_caller]
+pub fn connect_idle(port: u16, count: usize) -> Vec<Socket> {
+    let mut all = Vec::with_capacity(count);
+    while all.len() < count {
+        let first = all.len();
+        for number in first..count.min(first + BATCH) {
+            let mut idle = Socket::open(port);
+            idle.send(&connect(&format!("idle-{number}"), true));
+            all.push(idle);
+        }
+        for idle in &mut all[first..] {
+            assert_eq!(idle.read(4), [0x20, 2, 0, 0]);
+        }
+    }
+    all
+}
+
 /// The CONNECT of a 3.1.1 client without keep-alive.
 pub fn connect(client_id: &str, clean_session: bool) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -131,3 +149,5 @@ pub fn string(text: &str) -> Vec<u8> {
     let length = u16::try_from(text.len()).unwrap();
     [&length.to_be_bytes(), text.as_bytes()].concat()
 }
+
+const BATCH: usize = 500;

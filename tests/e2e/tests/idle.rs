@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use e2e::pace::Pace;
-use e2e::socket::{self, Socket};
+use e2e::socket;
 use e2e::{Setup, broker, resources};
 
 #[test]
@@ -26,7 +26,7 @@ fn ten_thousand_idle_connections_cost_little_and_delay_nobody() {
     let resident_before = resources::resident_bytes(process);
 
     let begun = Instant::now();
-    let (connections, while_connecting) = Pace::during(port, || connect_all(port));
+    let (connections, while_connecting) = Pace::during(port, || socket::connect_idle(port, CONNECTIONS));
     println!("{CONNECTIONS} connections took {:?}; meanwhile {}", begun.elapsed(), while_connecting.shown());
 
     let grown = resources::resident_bytes(process).saturating_sub(resident_before);
@@ -54,25 +54,7 @@ fn ten_thousand_idle_connections_cost_little_and_delay_nobody() {
     assert_eq!(broker.end(libc::SIGTERM).code, Some(0));
 }
 
-/// In batches: all of a batch are on their way before the first is waited for.
-fn connect_all(port: u16) -> Vec<Socket> {
-    let mut all = Vec::with_capacity(CONNECTIONS);
-    while all.len() < CONNECTIONS {
-        let first = all.len();
-        for number in first..first + BATCH {
-            let mut idle = Socket::open(port);
-            idle.send(&socket::connect(&format!("idle-{number}"), true));
-            all.push(idle);
-        }
-        for idle in &mut all[first..] {
-            assert_eq!(idle.read(4), [0x20, 2, 0, 0]);
-        }
-    }
-    all
-}
-
 const CONNECTIONS: usize = 10_000;
-const BATCH: usize = 500;
 const ROUND_TRIPS: usize = 300;
 /// One megabyte for a thousand.
 const BYTES_PER_CONNECTION_MAX: u64 = 1 << 10;

@@ -4,6 +4,7 @@
 mod handshakes;
 mod oversized;
 mod passwords;
+mod scrapes;
 mod slowloris;
 mod streams;
 
