@@ -10,7 +10,7 @@ use std::{
     io::{self, IsTerminal, Write as _},
     process::ExitCode,
     sync::mpsc::{Receiver, TryRecvError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use clap::Args;
@@ -57,14 +57,13 @@ pub fn run(args: &TopArgs) -> ExitCode {
         Ok(sample) => sample,
         Err(why) => return fail(&why, UNREACHABLE),
     };
-    let mut screen = Screen::new(Board::new(first));
-    source::follow(&target, Duration::from_secs(args.every), |answers| {
-        match on_terminal(&mut screen, answers) {
-            Ok(()) => 0,
-            Err(error) => {
-                fail(&format!("the terminal cannot be used: {error}"), REFUSED);
-                REFUSED
-            }
+    let every = Duration::from_secs(args.every);
+    let mut screen = Screen::new(Board::new(first), every);
+    source::follow(&target, every, |answers| match on_terminal(&mut screen, answers) {
+        Ok(()) => 0,
+        Err(error) => {
+            fail(&format!("the terminal cannot be used: {error}"), REFUSED);
+            REFUSED
         }
     })
 }
@@ -88,20 +87,31 @@ struct Screen {
     board: Board,
     /// Why the last answer did not come.
     trouble: Option<String>,
+    /// When the last one came, and how long until the next is missed.
+    heard_at: Instant,
+    patience: Duration,
     is_still: bool,
     is_typing: bool,
     top_row: usize,
 }
 
 impl Screen {
-    fn new(board: Board) -> Screen {
-        Screen { board, trouble: None, is_still: false, is_typing: false, top_row: 0 }
+    fn new(board: Board, every: Duration) -> Screen {
+        Screen {
+            board,
+            trouble: None,
+            heard_at: Instant::now(),
+            patience: every * 2 + ANSWER_USUAL,
+            is_still: false,
+            is_typing: false,
+            top_row: 0,
+        }
     }
 
     /// Until a key ends it.
     fn live(&mut self, terminal: &mut DefaultTerminal, answers: &Receiver<Answer>) -> io::Result<()> {
         loop {
-            terminal.draw(|frame| draw::draw(frame, &self.view()))?;
+            terminal.draw(|frame| draw::draw(frame, &self.view(Instant::now())))?;
             if event::poll(KEY_PAUSE)?
                 && let Event::Key(key) = event::read()?
                 && key.kind != KeyEventKind::Release
@@ -119,10 +129,13 @@ impl Screen {
         }
     }
 
-    fn view(&self) -> draw::View<'_> {
+    fn view(&self, now: Instant) -> draw::View<'_> {
+        let silence = now.saturating_duration_since(self.heard_at);
+        let is_missed = self.trouble.is_some() || silence > self.patience;
         draw::View {
             board: &self.board,
             trouble: self.trouble.as_deref(),
+            silence: is_missed.then_some(silence),
             is_still: self.is_still,
             is_typing: self.is_typing,
             top_row: self.top_row,
@@ -131,11 +144,12 @@ impl Screen {
 
     fn take(&mut self, answer: Answer) {
         match answer {
-            Ok(sample) if !self.is_still => {
-                self.board.add(sample);
-                self.trouble = None;
+            Ok(sample) => {
+                (self.trouble, self.heard_at) = (None, Instant::now());
+                if !self.is_still {
+                    self.board.add(sample);
+                }
             }
-            Ok(_) => self.trouble = None,
             Err(why) => self.trouble = Some(why),
         }
     }
@@ -183,15 +197,37 @@ impl Screen {
 
 /// Between two looks at the keys and the answers.
 const KEY_PAUSE: Duration = Duration::from_millis(100);
+/// What an answer of a broker that is busy may take.
+const ANSWER_USUAL: Duration = Duration::from_secs(1);
 const PAGE_ROWS: usize = 10;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn screen(clients: &[(&str, u64)]) -> Screen {
+        Screen::new(Board::new(board::tests::sample(0, clients)), Duration::from_secs(2))
+    }
+
+    #[test]
+    fn a_broker_that_says_nothing_is_missed_after_two_answers_and_whatever_fails_at_once() {
+        let mut screen = screen(&[("pump", 0)]);
+        let after = |screen: &Screen, seconds| {
+            screen
+                .view(screen.heard_at + Duration::from_secs(seconds))
+                .silence
+                .map(|silence| silence.as_secs())
+        };
+        assert_eq!((after(&screen, 5), after(&screen, 6)), (None, Some(6)));
+        screen.take(Err("gone".to_owned()));
+        assert_eq!(after(&screen, 1), Some(1));
+        screen.take(Ok(board::tests::sample(2, &[("pump", 1)])));
+        assert_eq!(after(&screen, 1), None);
+    }
+
     #[test]
     fn keys_sort_search_and_end() {
-        let mut screen = Screen::new(Board::new(board::tests::sample(0, &[("pump", 0), ("fan", 0)])));
+        let mut screen = screen(&[("pump", 0), ("fan", 0)]);
         let press = |screen: &mut Screen, code| screen.on_key(KeyEvent::from(code));
         assert!(!press(&mut screen, KeyCode::Char('c')));
         assert_eq!(screen.board.order, Order::ClientId);
@@ -209,7 +245,7 @@ mod tests {
 
     #[test]
     fn who_stands_still_takes_no_further_numbers() {
-        let mut screen = Screen::new(Board::new(board::tests::sample(0, &[("pump", 0)])));
+        let mut screen = screen(&[("pump", 0)]);
         screen.on_key(KeyEvent::from(KeyCode::Char(' ')));
         screen.take(Ok(board::tests::sample(2, &[("pump", 10), ("fan", 0)])));
         assert_eq!(screen.board.clients().len(), 1);

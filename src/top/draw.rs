@@ -1,11 +1,13 @@
 //! How `iothub top` looks, at any size of the terminal.
 
+use std::time::Duration;
+
 use ratatui::{
     Frame,
     layout::{Constraint, Layout, Rect},
     style::{Color, Modifier, Style},
     text::{Line, Span},
-    widgets::{Paragraph, Row, Sparkline, Table, Wrap},
+    widgets::{Cell, Paragraph, Row, Sparkline, Table, Wrap},
 };
 use shard::Side;
 
@@ -16,6 +18,8 @@ use crate::text;
 pub struct View<'a> {
     pub board: &'a Board,
     pub trouble: Option<&'a str>,
+    /// For how long nothing has come, where something should have.
+    pub silence: Option<Duration>,
     pub is_still: bool,
     pub is_typing: bool,
     pub top_row: usize,
@@ -31,67 +35,96 @@ pub fn draw(frame: &mut Frame<'_>, view: &View<'_>) {
         );
         return;
     }
-    let shards = view.board.now().shards.len().min(SHARDS_SHOWN_MAX) as u16;
-    let drops = view.board.drops().len().min(DROPS_SHOWN_MAX) as u16;
-    // What does not fit gives way from the least important one on: the curve, the drops, the shards.
-    let room = area.height.saturating_sub(FIXED_LINES);
-    let shards = if room > shards { shards + 1 } else { 0 };
-    let drops = if drops > 0 && room > shards + drops { drops + 1 } else { 0 };
+    // What does not fit gives way from the least important one on: the curve, the drops, the shards, the last numbers.
+    let room = usize::from(area.height).saturating_sub(FIXED_LINES);
+    let mut numbers = lines_of_numbers(view, area.width);
+    numbers.truncate(room);
+    let room = room - numbers.len();
+    let shards = lines_of_table(view.board.now().shards.len(), SHARDS_SHOWN_MIN, room);
+    let drops = lines_of_table(view.board.drops().len(), DROPS_SHOWN_MIN, room - shards);
     let curve = if room >= shards + drops + CURVE_LINES { CURVE_LINES } else { 0 };
-    let [head, numbers, curve, shards, drops, clients, foot] = Layout::vertical([
+    let [head, number_area, curve, shards, drops, clients, foot] = Layout::vertical([
         Constraint::Length(1),
-        Constraint::Length(2),
-        Constraint::Length(curve),
-        Constraint::Length(shards),
-        Constraint::Length(drops),
+        Constraint::Length(numbers.len() as u16),
+        Constraint::Length(curve as u16),
+        Constraint::Length(shards as u16),
+        Constraint::Length(drops as u16),
         Constraint::Min(3),
         Constraint::Length(1),
     ])
     .areas(area);
     frame.render_widget(head_line(view), head);
-    frame.render_widget(numbers_of(view.board), numbers);
+    frame.render_widget(Paragraph::new(numbers), number_area);
     draw_curve(frame, view.board, curve);
-    frame.render_widget(shard_table(view.board), shards);
-    frame.render_widget(drop_table(view.board), drops);
+    frame.render_widget(shard_table(view, shards), shards);
+    frame.render_widget(drop_table(view, drops), drops);
     draw_clients(frame, view, clients);
-    frame.render_widget(foot_line(view), foot);
+    frame.render_widget(foot_line(view, foot.width), foot);
 }
 
+/// With its head, where there is something to show: a third of the room, or as much as is shown at least.
+fn lines_of_table(rows: usize, shown_min: usize, room: usize) -> usize {
+    let shown = rows.min(shown_min.max(room / 3));
+    if shown > 0 && room > shown { shown + 1 } else { 0 }
+}
+
+/// What is wrong stands first: the numbers below it are of an earlier moment.
 fn head_line<'a>(view: &View<'a>) -> Paragraph<'a> {
-    let broker = &view.board.now().broker;
-    let about = format!(" {} · {} · up {}", broker.version, broker.stage, span(broker.uptime_s));
-    let mut parts = vec![
-        Span::styled("IoTHub", Style::new().fg(ACCENT).add_modifier(Modifier::BOLD)),
-        Span::raw(visible(&about)),
-    ];
+    let mut parts = vec![Span::styled("IoTHub", Style::new().fg(ACCENT).add_modifier(Modifier::BOLD))];
+    let alarm = Style::new().fg(Color::Red).add_modifier(Modifier::BOLD);
+    if let Some(silence) = view.silence {
+        parts.push(Span::styled(format!(" NO ANSWER for {}", span(silence.as_secs())), alarm));
+    } else {
+        let broker = &view.board.now().broker;
+        let about = format!(" {} · {} · up {}", broker.version, broker.stage, span(broker.uptime_s));
+        parts.push(Span::raw(text::visible(&about)));
+    }
     if view.is_still {
         parts.push(Span::styled("  standing still", Style::new().fg(Color::Yellow)));
     }
     if let Some(trouble) = view.trouble {
-        parts.push(Span::styled(format!("  {}", visible(trouble)), Style::new().fg(Color::Red)));
+        parts.push(Span::styled(format!("  {}", text::visible(trouble)), Style::new().fg(Color::Red)));
     }
     Paragraph::new(Line::from(parts))
 }
 
-fn numbers_of(board: &Board) -> Paragraph<'_> {
-    let per_second = |name: &str| board.rate(name).map_or("–".to_owned(), number);
-    let bytes = |name: &str| board.rate(name).map_or("–".to_owned(), |rate| text::size(rate as u64));
-    Paragraph::new(vec![
-        pairs(&[
-            ("connections", board.gauge("connections").to_string()),
-            ("sessions", board.gauge("sessions").to_string()),
-            ("subscriptions", board.gauge("subscriptions").to_string()),
-            ("retained", board.gauge("retained_messages").to_string()),
-        ]),
-        pairs(&[
-            ("in/s", per_second("publish_received")),
-            ("out/s", per_second("publish_sent")),
-            ("bytes in/s", bytes("bytes_received")),
-            ("out/s", bytes("bytes_sent")),
-            ("dropped/s", number(board.loss_rate(Side::Out))),
-            ("dropped", board.lost(Side::Out).to_string()),
-        ]),
-    ])
+/// As many pairs in a line as find room.
+fn lines_of_numbers(view: &View<'_>, width: u16) -> Vec<Line<'static>> {
+    let board = view.board;
+    let rate = |name: &str| rate_of(view, board.rate(name));
+    let bytes = |name: &str| match view.silence {
+        None => board.rate(name).map_or(UNKNOWN.to_owned(), |rate| text::size(rate as u64)),
+        Some(_) => UNKNOWN.to_owned(),
+    };
+    let all = [
+        ("messages in/s", rate("publish_received")),
+        ("out/s", rate("publish_sent")),
+        ("dropped/s", rate_of(view, Some(board.loss_rate(Side::Out)))),
+        ("dropped", board.lost(Side::Out).to_string()),
+        ("bytes in/s", bytes("bytes_received")),
+        ("out/s", bytes("bytes_sent")),
+        ("connections", board.gauge("connections").to_string()),
+        ("sessions", board.gauge("sessions").to_string()),
+        ("subscriptions", board.gauge("subscriptions").to_string()),
+        ("retained", board.gauge("retained_messages").to_string()),
+    ];
+    let mut lines: Vec<Vec<(&'static str, String)>> = Vec::new();
+    let mut left = 0;
+    for (name, value) in all {
+        let letters = name.chars().count() + value.chars().count() + 1;
+        if letters > left {
+            lines.push(Vec::new());
+            left = usize::from(width);
+        }
+        left = left.saturating_sub(letters + PAIR_GAP);
+        lines.last_mut().expect("the first finds no room before there is a line").push((name, value));
+    }
+    lines.iter().map(|line| pairs(line)).collect()
+}
+
+/// In a second; nothing is known of now where nothing comes.
+fn rate_of(view: &View<'_>, rate: Option<f64>) -> String {
+    rate.filter(|_| view.silence.is_none()).map_or(UNKNOWN.to_owned(), number)
 }
 
 fn pairs(pairs: &[(&'static str, String)]) -> Line<'static> {
@@ -110,98 +143,140 @@ fn draw_curve(frame: &mut Frame<'_>, board: &Board, area: Rect) {
     let known = board.history.len().min(wide);
     let newest = board.history.iter().skip(board.history.len() - known).copied();
     let data: Vec<u64> = std::iter::repeat_n(0, wide - known).chain(newest).collect();
-    frame.render_widget(Sparkline::default().data(data).style(Style::new().fg(ACCENT)), area);
+    let highest = data.iter().max().copied().unwrap_or(0);
+    let [name, curve] = Layout::vertical([Constraint::Length(1), Constraint::Min(0)]).areas(area);
+    let name_text = format!("messages in and out in a second, up to {highest}, the newest at the right");
+    frame.render_widget(Paragraph::new(name_text).style(QUIET), name);
+    frame.render_widget(Sparkline::default().data(data).style(Style::new().fg(ACCENT)), curve);
 }
 
-fn shard_table(board: &Board) -> Table<'_> {
-    let rows = board.now().shards.iter().take(SHARDS_SHOWN_MAX).enumerate().map(|(at, shard)| {
+fn shard_table<'a>(view: &View<'a>, area: Rect) -> Table<'a> {
+    let board = view.board;
+    let (all, shown) = (board.now().shards.len(), usize::from(area.height).saturating_sub(1));
+    let rows = board.now().shards.iter().take(shown).enumerate().map(|(at, shard)| {
         let gauge = |name: &str| shard.gauges.get(name).copied().unwrap_or(0);
-        let rate = |name: &str| board.shard_rate(at, name).map_or("–".to_owned(), number);
-        Row::new([
-            shard.shard.to_string(),
-            gauge("connections").to_string(),
+        let rate = |name: &str| right(rate_of(view, board.shard_rate(at, name)));
+        vec![
+            Cell::new(shard.shard.to_string()),
+            right(gauge("connections").to_string()),
             rate("publish_received"),
             rate("publish_sent"),
             rate("mail_sent"),
-            gauge("mail_pending").to_string(),
-            text::size(gauge("queued_bytes")),
-        ])
+            right(gauge("mail_pending").to_string()),
+            right(text::size(gauge("queued_bytes"))),
+        ]
     });
-    table(
-        rows,
-        [6, 12, 10, 10, 10, 13, 12],
-        ["shard", "connections", "in/s", "out/s", "mail/s", "mail waiting", "queued"],
-    )
+    let others =
+        [("connections", 11), ("in/s", 9), ("out/s", 9), ("mail/s", 9), ("mail waiting", 12), ("queued", 11)];
+    table(rows, area.width, (part_of("shard", shown, all), 16), others)
 }
 
-fn drop_table(board: &Board) -> Table<'_> {
-    let rows = board.drops().into_iter().take(DROPS_SHOWN_MAX).map(|(name, total, rate)| {
-        Row::new([name.to_owned(), total.to_string(), number(rate)]).style(Style::new().fg(Color::Yellow))
+fn drop_table<'a>(view: &View<'a>, area: Rect) -> Table<'a> {
+    let drops = view.board.drops();
+    let (all, shown) = (drops.len(), usize::from(area.height).saturating_sub(1));
+    let rows = drops.into_iter().take(shown).map(|(name, total, rate)| {
+        let yellow = Style::new().fg(Color::Yellow);
+        [Cell::new(name), right(total.to_string()), right(rate_of(view, Some(rate)))]
+            .map(|cell| cell.style(yellow))
+            .into()
     });
-    table(rows, [28, 12, 10], ["lost", "total", "per second"])
+    table(rows, area.width, (part_of("lost", shown, all), 22), [("total", 8), ("in a second", 11)])
+}
+
+/// The head of a table, which says where something is left out.
+fn part_of(name: &str, shown: usize, all: usize) -> String {
+    if shown < all { format!("{name}, {shown} of {all}") } else { name.to_owned() }
 }
 
 fn draw_clients(frame: &mut Frame<'_>, view: &View<'_>, area: Rect) {
     let rows = view.board.clients();
-    let seen = rows.iter().skip(view.top_row).take(usize::from(area.height)).map(|row| {
-        let connection = row.client.connection.clone().unwrap_or_default();
-        Row::new([
-            visible(&row.client.client_id),
-            number(row.received),
-            number(row.sent),
-            row.client.queued.to_string(),
-            text::size(row.bytes_received as u64),
-            text::size(row.bytes_sent as u64),
-            row.client.inflight.to_string(),
-            visible(&connection.user.unwrap_or_default()),
-            connection.address.unwrap_or_default(),
-        ])
-    });
     // A narrow terminal has the first columns, which tell most.
-    let ends = CLIENT_COLUMNS.iter().scan(0, |end, (_, width)| {
+    let ends = CLIENT_COLUMNS.iter().scan(CLIENT_ID_WIDTH_MIN, |end, (_, width, _)| {
         *end += width + 1;
         Some(*end)
     });
-    let fitting = ends.take_while(|end| *end <= area.width + 1).count().max(1);
-    let widths = CLIENT_COLUMNS[..fitting].iter().enumerate().map(|(at, (_, width))| match at {
-        0 => Constraint::Min(*width),
-        _ => Constraint::Length(*width),
+    let fitting = ends.take_while(|end| *end <= area.width).count();
+    let columns = &CLIENT_COLUMNS[..fitting];
+    let others: u16 = columns.iter().map(|(_, width, _)| width + 1).sum();
+    let id_width = area.width - others;
+    let seen = rows.iter().skip(view.top_row).take(usize::from(area.height)).map(|row| {
+        let connection = row.client.connection.clone().unwrap_or_default();
+        let rate = |rate: f64| right(rate_of(view, Some(rate)));
+        let bytes = |rate: f64| match view.silence {
+            None => right(text::size(rate as u64)),
+            Some(_) => right(UNKNOWN.to_owned()),
+        };
+        let cells = [
+            rate(row.received),
+            rate(row.sent),
+            right(row.client.queued.to_string()),
+            bytes(row.bytes_received),
+            bytes(row.bytes_sent),
+            right(row.client.inflight.to_string()),
+            Cell::new(text::shortened(
+                &text::visible(&connection.user.unwrap_or_default()),
+                USER_WIDTH.into(),
+            )),
+            Cell::new(connection.address.unwrap_or_default()),
+        ];
+        let id = text::shortened(&text::visible(&row.client.client_id), id_width.into());
+        Row::new(std::iter::once(Cell::new(id)).chain(cells.into_iter().take(fitting)))
     });
-    let head = Row::new(CLIENT_COLUMNS.map(|(name, _)| name)).style(HEAD);
+    let widths = columns.iter().map(|(_, width, _)| Constraint::Length(*width));
+    let widths = std::iter::once(Constraint::Length(id_width)).chain(widths);
+    let heads = columns.iter().map(|(name, _, is_number)| match is_number {
+        true => right((*name).to_owned()),
+        false => Cell::new(*name),
+    });
+    let head = Row::new(std::iter::once(Cell::new("client")).chain(heads)).style(HEAD);
     frame.render_widget(Table::new(seen, widths).header(head), area);
 }
 
-fn table<'a, const N: usize>(
-    rows: impl Iterator<Item = Row<'a>>,
-    widths: [u16; N],
-    names: [&'static str; N],
-) -> Table<'a> {
-    Table::new(rows, widths.map(Constraint::Length)).header(Row::new(names).style(HEAD))
+fn right(text: String) -> Cell<'static> {
+    Cell::new(Line::from(text).right_aligned())
 }
 
-fn foot_line<'a>(view: &View<'a>) -> Paragraph<'a> {
+/// The first column stands to the left, and numbers to the right of it: as many as find room.
+fn table<'a, const N: usize>(
+    rows: impl Iterator<Item = Vec<Cell<'a>>>,
+    room: u16,
+    first: (String, u16),
+    others: [(&'static str, u16); N],
+) -> Table<'a> {
+    let ends = others.iter().scan(first.1, |end, (_, width)| {
+        *end += width + 1;
+        Some(*end)
+    });
+    let fitting = ends.take_while(|end| *end <= room).count();
+    let shown = &others[..fitting];
+    let heads = shown.iter().map(|(name, _)| right((*name).to_owned()));
+    let head = Row::new(std::iter::once(Cell::new(first.0)).chain(heads)).style(HEAD);
+    let widths = std::iter::once(first.1).chain(shown.iter().map(|(_, width)| *width));
+    let rows = rows.map(|cells| Row::new(cells.into_iter().take(fitting + 1)));
+    Table::new(rows, widths.map(Constraint::Length)).header(head)
+}
+
+fn foot_line<'a>(view: &View<'a>, width: u16) -> Paragraph<'a> {
     let board = view.board;
     if view.is_typing {
-        return Paragraph::new(format!("/{}▏  Enter keeps it, Esc forgets it", visible(&board.search)));
+        return Paragraph::new(format!("/{}▏  Enter keeps it, Esc forgets it", text::visible(&board.search)));
     }
     let found = text::count(board.clients().len() as u64, "client");
     let more = if board.now().is_cut { " of more" } else { "" };
     let search = if board.search.is_empty() {
         String::new()
     } else {
-        format!(" with “{}”", visible(&board.search))
+        format!(" with “{}”", text::visible(&board.search))
     };
-    let text = format!(
-        "{found}{more}{search}, by {}   q ends  s sorts  / looks for  ↑↓ move  space stands still",
-        board.order.word()
-    );
+    let mut text = format!("{found}{more}{search}, by {} ", board.order.word());
+    // Those that find room, the most needed first.
+    for key in KEYS {
+        if text.chars().count() + key.chars().count() + 2 > usize::from(width) {
+            break;
+        }
+        text = format!("{text}  {key}");
+    }
     Paragraph::new(text).style(QUIET)
-}
-
-/// Control characters and what turns text around are somebody else's, and do nothing here.
-fn visible(text: &str) -> String {
-    let is_seen = |letter: &char| !letter.is_control() && !TURNING.contains(letter);
-    text.chars().map(|letter| if is_seen(&letter) { letter } else { '�' }).collect()
 }
 
 fn number(rate: f64) -> String {
@@ -218,44 +293,53 @@ fn span(seconds: u64) -> String {
     }
 }
 
-const TURNING: [char; 9] = [
-    '\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}', '\u{202e}', '\u{2066}', '\u{2067}', '\u{2068}',
-    '\u{2069}',
-];
 const ACCENT: Color = Color::Cyan;
 const QUIET: Style = Style::new().fg(Color::DarkGray);
 const HEAD: Style = QUIET.add_modifier(Modifier::UNDERLINED);
-const CLIENT_COLUMNS: [(&str, u16); 9] = [
-    ("client", 20),
-    ("in/s", 8),
-    ("out/s", 8),
-    ("queued", 7),
-    ("bytes in/s", 10),
-    ("bytes out/s", 11),
-    ("in flight", 9),
-    ("user", 12),
-    ("address", 21),
+const UNKNOWN: &str = "–";
+const KEYS: [&str; 5] = ["q ends", "s sorts", "/ looks for", "↑↓ move", "space stands still"];
+/// Beside the client id: the name, the width, and whether numbers stand there. Rates are of packets of every kind.
+const CLIENT_COLUMNS: [(&str, u16, bool); 8] = [
+    ("packets in/s", 12, true),
+    ("out/s", 8, true),
+    ("queued", 7, true),
+    ("bytes in/s", 10, true),
+    ("out/s", 10, true),
+    ("in flight", 9, true),
+    ("user", USER_WIDTH, false),
+    ("address", 21, false),
 ];
+const CLIENT_ID_WIDTH_MIN: u16 = 18;
+const USER_WIDTH: u16 = 12;
+const PAIR_GAP: usize = 3;
 const WIDTH_MIN: u16 = 40;
 const HEIGHT_MIN: u16 = 8;
-/// Head, numbers, three lines of clients and the foot.
-const FIXED_LINES: u16 = 7;
-const CURVE_LINES: u16 = 3;
-const SHARDS_SHOWN_MAX: usize = 8;
-const DROPS_SHOWN_MAX: usize = 5;
+/// Head, three lines of clients and the foot.
+const FIXED_LINES: usize = 5;
+const CURVE_LINES: usize = 4;
+const SHARDS_SHOWN_MIN: usize = 8;
+const DROPS_SHOWN_MIN: usize = 5;
 
 #[cfg(test)]
 mod tests {
     use ratatui::{Terminal, backend::TestBackend};
 
-    use super::{super::board::tests::sample, *};
+    use super::{
+        super::board::{Shard, tests::sample},
+        *,
+    };
 
     /// The lines of a terminal of this size.
     fn lines(width: u16, height: u16, board: &Board) -> Vec<String> {
+        drawn(width, height, board, None)
+    }
+
+    fn drawn(width: u16, height: u16, board: &Board, silence: Option<u64>) -> Vec<String> {
         let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("a terminal");
         let view = View {
             board,
-            trouble: Some("the broker is gone"),
+            trouble: silence.map(|_| "the broker is gone"),
+            silence: silence.map(Duration::from_secs),
             is_still: false,
             is_typing: false,
             top_row: 0,
@@ -276,13 +360,64 @@ mod tests {
     fn everything_is_there_where_there_is_room() {
         let shown = lines(120, 30, &board());
         let has = |text: &str| assert!(shown.iter().any(|line| line.contains(text)), "{text}: {shown:#?}");
-        assert_eq!(shown[0], "IoTHub 1.2.3 · serving · up 1 min 42 s  the broker is gone");
-        for text in ["connections 2", "in/s 22", "out/s 44", "expired", "2 clients, by traffic", "20 "] {
+        assert_eq!(shown[0], "IoTHub 1.2.3 · serving · up 1 min 42 s");
+        for text in [
+            "connections 2",
+            "messages in/s 22",
+            "out/s 44",
+            "dropped 22",
+            "expired",
+            "up to 66, the newest at the right",
+            "2 clients, by traffic   q ends",
+            "space stands still",
+        ] {
             has(text);
         }
         let first = shown.iter().position(|line| line.starts_with("client")).expect("a head");
-        assert!(shown[first + 1].starts_with("pump�[2J�"), "{shown:#?}");
+        assert!(shown[first].contains(" packets in/s "), "{shown:#?}");
+        assert!(shown[first + 1].starts_with("pump\\u{1b}[2J\\u{202e} "), "{shown:#?}");
         assert!(shown[first + 2].starts_with("fan"), "{shown:#?}");
+        let ends = |line: &str, text: &str| line.find(text).map(|at| at + text.len());
+        let aligned = (ends(&shown[first], "packets in/s"), ends(&shown[first + 1], " 20"));
+        assert!(aligned.0.is_some() && aligned.0 == aligned.1, "{aligned:?} {shown:#?}");
+    }
+
+    #[test]
+    fn of_a_broker_that_says_nothing_that_stands_first_and_no_rate_is_shown() {
+        for width in [40, 80, 120] {
+            let shown = drawn(width, 24, &board(), Some(12));
+            assert!(shown[0].starts_with("IoTHub NO ANSWER for 12 s  the brok"), "{shown:#?}");
+            assert!(shown[1].starts_with("messages in/s –   out/s –   dropped/s –"), "{shown:#?}");
+            let row = shown.iter().find(|line| line.starts_with("fan")).expect("the last that was known");
+            assert!(row.contains('–') && !row.contains("2.0"), "{shown:#?}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_out_is_said() {
+        let mut sample = sample(0, &[("pump", 40)]);
+        sample.shards = (0..40).map(|shard| Shard { shard, ..sample.shards[0].clone() }).collect();
+        let board = Board::new(sample);
+        assert!(lines(100, 24, &board).iter().any(|line| line.starts_with("shard, 8 of 40 ")));
+        assert!(lines(100, 60, &board).iter().any(|line| line.starts_with("shard, 17 of 40 ")));
+        assert!(lines(100, 150, &board).iter().any(|line| line.starts_with("shard  ")));
+    }
+
+    #[test]
+    fn clients_that_begin_alike_are_told_apart_and_every_number_has_room_at_forty_columns() {
+        let board = Board::new(sample(0, &[("loadgen-p2p-publisher-0", 1), ("loadgen-p2p-publisher-1", 0)]));
+        for width in [40, 80] {
+            let shown = lines(width, 12, &board);
+            for end in ["er-0 ", "er-1 "] {
+                assert!(
+                    shown.iter().any(|line| line.starts_with("loadgen") && line.contains(end)),
+                    "{shown:#?}"
+                );
+            }
+            for name in ["messages in/s", "dropped/s", "bytes in/s", "connections", "retained", "q ends"] {
+                assert!(shown.iter().any(|line| line.contains(name)), "{name}: {shown:#?}");
+            }
+        }
     }
 
     #[test]
