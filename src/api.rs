@@ -181,14 +181,9 @@ pub fn token_path(settings: &Settings) -> Option<PathBuf> {
     }
 }
 
-/// Connections over TCP at a time, but for streams.
-fn connections_max(settings: &config::Api) -> u64 {
+/// Connections over TCP at a time, but for streams: a file each.
+pub fn connections_max(settings: &config::Api) -> u64 {
     if settings.listen.is_empty() { 0 } else { settings.max_connections + GUESTS_MAX as u64 }
-}
-
-/// What connections and streams take: a file each.
-pub fn files_max(settings: &config::Api) -> u64 {
-    connections_max(settings) + settings.max_streams
 }
 
 fn start_thread() -> Result<Handle, String> {

@@ -193,6 +193,7 @@ fn serve_control(
     let data_dir = Some(loaded.settings.store.dir.as_str()).filter(|dir| !dir.is_empty());
     let keeper = Keeper::start(data_dir.map(Path::new), &started.broker)?;
     api.context().set_observer(started.observer.clone());
+    api.context().streams().lower_to(started.own.streams);
     let running = Running::new(started, loaded, api.context().clone());
     api.open(&loaded.settings, running.started.broker.desk())?;
     start::announce(&running.started, &loaded.settings);

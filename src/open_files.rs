@@ -50,6 +50,8 @@ pub struct Own {
     pub addresses: u64,
     /// Connections to the API.
     pub api: u64,
+    /// Streams of the API.
+    pub streams: u64,
 }
 
 impl Own {
@@ -58,6 +60,7 @@ impl Own {
             + PASSING_FILES
             + CONTROL_FILES
             + self.api
+            + self.streams
             + self.shards * (FILES_PER_SHARD + self.addresses)
             + REFUSED_CONNECTIONS
     }
@@ -65,6 +68,26 @@ impl Own {
     /// What so many connections take, with what the process needs for itself.
     pub fn needed(self, max_connections: u64) -> u64 {
         self.files() + max_connections
+    }
+
+    /// The same with as many streams as the limit has room for: of what is left for clients only a small part goes to those who watch them.
+    pub fn with_fewer_streams(self, limit: u64, max_connections: u64) -> Own {
+        let without = Own { streams: 0, ..self };
+        let left = limit.saturating_sub(without.files());
+        let spare = left.saturating_sub(max_connections);
+        Own { streams: self.streams.min(spare.max(left / STREAMS_PART)), ..self }
+    }
+
+    /// What to say when there are fewer streams than were asked for.
+    pub fn fewer_streams(self, limit: u64, max_streams: u64) -> Option<String> {
+        let streams = self.streams;
+        (streams < max_streams).then(|| {
+            format!(
+                "at most {streams} streams of the API instead of api.max_streams = {max_streams}: this process may open \
+                 {limit} files, and clients come first. Raise the limit (ulimit -n, LimitNOFILE= in systemd, --ulimit \
+                 nofile= in Docker) or set api.max_streams to {streams}"
+            )
+        })
     }
 
     /// How many of the connections the limit allows; the error says that it does not allow a single one.
@@ -135,6 +158,8 @@ const PASSING_FILES: u64 = 8;
 const CONTROL_FILES: u64 = api::CONTROL_CONNECTIONS_MAX + 4;
 /// The rings of a shard and of its executor with their event descriptors, and the doorbell: measured, without listeners.
 const FILES_PER_SHARD: u64 = 6;
+/// Where files are few, one in so many of those that are left is for a stream.
+const STREAMS_PART: u64 = 8;
 /// Connections beyond the limit that the runtime lets in just to tell them so.
 const REFUSED_CONNECTIONS: u64 = 64;
 
@@ -148,7 +173,7 @@ mod tests {
         assert!(raise(1).expect("a limit") >= before);
     }
 
-    const FOUR_SHARDS: Own = Own { open: 3, shards: 4, addresses: 2, api: 0 };
+    const FOUR_SHARDS: Own = Own { open: 3, shards: 4, addresses: 2, api: 0, streams: 0 };
 
     #[test]
     fn a_shortage_names_both_numbers_and_the_remedies() {
@@ -179,6 +204,21 @@ mod tests {
         );
         let alone = Own { shards: 1, ..own };
         assert!(!alone.connections(0, 1).expect_err("none").contains("--shards"));
+    }
+
+    #[test]
+    fn streams_give_way_to_clients_where_files_are_few() {
+        let wanted = Own { streams: 64, ..FOUR_SHARDS };
+        let streams = |limit, max_connections| wanted.with_fewer_streams(limit, max_connections).streams;
+        assert_eq!((streams(100_000, 10_000), streams(1024, 10_000)), (64, 64));
+        // 119 files are for the broker itself.
+        assert_eq!((streams(119 + 24, 10_000), streams(119 + 7, 10_000), streams(20, 10_000)), (3, 0, 0));
+        assert_eq!((streams(119 + 60, 20), streams(119 + 100, 20)), (40, 64), "what no client may have");
+        let own = wanted.with_fewer_streams(119 + 24, 10_000);
+        assert_eq!(own.connections(119 + 24, 10_000), Ok(21));
+        let text = own.fewer_streams(143, 64).expect("too few");
+        assert!(text.starts_with("at most 3 streams of the API instead of api.max_streams = 64: "), "{text}");
+        assert_eq!(wanted.fewer_streams(100_000, 64), None);
     }
 
     #[test]

@@ -68,8 +68,10 @@ pub fn start(loaded: &Loaded, events: &Arc<Events>) -> Result<Started, String> {
     audit::check(&settings.audit).map_err(told)?;
     telemetry::check(&settings.telemetry).map_err(told)?;
     let numbers = first_numbers(loaded).map_err(told)?;
-    let (addresses, api) = (numbers.open().count() as u64, api::files_max(&settings.api));
-    let own = Own { open: open_files::open(), shards: shards.into(), addresses, api };
+    let addresses = numbers.open().count() as u64;
+    let (api, streams) = (api::connections_max(&settings.api), settings.api.max_streams);
+    let wanted = Own { open: open_files::open(), shards: shards.into(), addresses, api, streams };
+    let own = share_open_files(settings, wanted);
     let max_connections = raise_open_files(settings, own)?;
     let decoys = decoys::load(&settings.store.dir)?;
     let policy = Policy::read(settings, &numbers, &decoys).map_err(told)?;
@@ -203,12 +205,24 @@ fn tell_leftovers(dir: &Path) {
 fn check_open_files(settings: &Settings) -> Result<(), String> {
     let Ok(limit) = open_files::raise(0) else { return Ok(()) };
     let shards = settings.runtime.shards.max(1);
-    let least = Own { open: open_files::open(), shards, addresses: 1, api: 0 };
+    let least = Own { open: open_files::open(), shards, addresses: 1, api: 0, streams: 0 };
     // A process that may go beyond its limit does so later, when all is known that it needs.
     match least.connections(limit, 1) {
         Err(_) if open_files::raise(least.needed(1)).is_ok_and(|raised| raised > limit) => Ok(()),
         outcome => outcome.map(drop),
     }
+}
+
+/// What the process takes for itself once the limit of open files is as high as it gets.
+fn share_open_files(settings: &Settings, wanted: Own) -> Own {
+    let max_connections = settings.server.max_connections;
+    // Whatever stands against it is told with the limit of connections.
+    let Ok(limit) = open_files::raise(wanted.needed(max_connections)) else { return wanted };
+    let own = wanted.with_fewer_streams(limit, max_connections);
+    if let Some(fewer) = own.fewer_streams(limit, settings.api.max_streams) {
+        tracing::warn!("{fewer}");
+    }
+    own
 }
 
 /// The connections that the limit of open files allows, of those that the settings ask for.

@@ -189,7 +189,7 @@ impl Context {
         &self.shared.backups
     }
 
-    pub(super) fn streams(&self) -> &Streams {
+    pub fn streams(&self) -> &Streams {
         &self.shared.streams
     }
 

@@ -47,6 +47,12 @@ impl Streams {
         Streams(Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS))))
     }
 
+    /// At most so many from now on. Nobody has a place before the broker is open.
+    pub fn lower_to(&self, streams_max: u64) {
+        let left = usize::try_from(streams_max).unwrap_or(usize::MAX);
+        self.0.forget_permits(self.0.available_permits().saturating_sub(left));
+    }
+
     /// A place among the streams for one at this seat. None: all are taken.
     pub fn take(&self, seat: &Seat) -> Option<OwnedSemaphorePermit> {
         let place = Arc::clone(&self.0).try_acquire_owned().ok()?;
@@ -72,5 +78,16 @@ mod tests {
         drop(place);
         assert!(streams.take(&other).is_some());
         assert_eq!(seats.available_permits(), 1);
+    }
+
+    #[test]
+    fn streams_become_fewer_and_never_more() {
+        let seats = Arc::new(Semaphore::new(2));
+        let seat = || Seat::of_control(Arc::clone(&seats).try_acquire_owned().expect("a seat"));
+        let streams = Streams::new(2);
+        streams.lower_to(9);
+        streams.lower_to(1);
+        let place = streams.take(&seat());
+        assert!(place.is_some() && streams.take(&seat()).is_none());
     }
 }
