@@ -159,6 +159,16 @@ mod tests {
     }
 
     #[test]
+    fn the_dashboard_knows_the_same_letters_as_unseen() {
+        let page = include_str!("ui/dom.js");
+        for (first, last) in UNSEEN.iter().chain(&MARKS) {
+            let [first, last] = [first, last].map(|letter| letter.escape_unicode().to_string());
+            let range = if first == last { first } else { format!("{first}-{last}") };
+            assert!(page.contains(&range), "{range}");
+        }
+    }
+
+    #[test]
     fn numbers_have_their_units() {
         assert_eq!(
             (size(1023), size(1024), size(5 << 30)),

@@ -21,6 +21,11 @@ import { begin } from "./samples.js";
 
 /** In the order of the menu; the first one is where everybody begins. */
 const VIEWS = [overview, clients, busiest, topics, subscriptions, shards, drops, events, log, exchange, bans, users];
+/** What stands where the address names no page, or one for others. */
+const absent = {
+  title: "No such page",
+  show: (place) => fill(place, h("p", null, "There is no page at this address, or none for the role of this token."), h("p", null, h("a", { href: "#/" }, "To the overview"))),
+};
 const ROLES = ["viewer", "operator", "admin"];
 /** Letters of a name in the title of the window. */
 const TITLE_MAX = 60;
@@ -115,7 +120,7 @@ function route() {
   }
   const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
   const [name = "", ...parts] = path.split("/").map(unescaped);
-  const chosen = VIEWS.find((one) => one.name === name && (!one.role || may(one.role))) ?? overview;
+  const chosen = VIEWS.find((one) => one.name === name && (!one.role || may(one.role))) ?? absent;
   const shown = chosen === clients && parts.length > 0 ? client : chosen;
   fill(nav, menuOf(chosen));
   showMenu(false);

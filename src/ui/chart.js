@@ -5,7 +5,7 @@ import { clock } from "./format.js";
 
 /**
  * Lines are `{ name, value(sample) }`, of which the first is drawn in the accent; `format` writes values. Where a value is undefined there
- * is a gap.
+ * is a gap. A sample stands where its time is: `at` in milliseconds, and `moment` as a clock has it.
  */
 export function chart({ title, lines, format }) {
   const paths = lines.map((_, at) => s("path", { class: `line line-${at}` }));
@@ -21,7 +21,7 @@ export function chart({ title, lines, format }) {
   const key = h("p", { class: "key" }, lines.map((line, at) => h("span", null, h("i", { class: `swatch line-${at}` }), `${line.name} `, values[at])));
   const top = h("span", { class: "top" });
   const begin = h("span", null);
-  const end = h("span", null, "now");
+  const end = h("span", null);
   const figure = h(
     "figure",
     { class: "chart" },
@@ -30,7 +30,7 @@ export function chart({ title, lines, format }) {
     h("div", { class: "axis", "aria-hidden": "true" }, begin, end),
   );
   let shown = [];
-  let wide = SAMPLES_MIN;
+  let places = [];
   let pointed = null;
 
   const write = () => {
@@ -39,13 +39,12 @@ export function chart({ title, lines, format }) {
       const value = sample && line.value(sample);
       fill(values[at], value === undefined ? "–" : format(value));
     });
-    fill(end, pointed === null || !sample ? "now" : clock(sample.moment));
+    fill(end, sample ? clock(sample.moment) : "");
   };
   const point = (event) => {
     const box = drawing.getBoundingClientRect();
-    const at = Math.round(((event.clientX - box.left) / box.width) * (wide - 1)) - (wide - shown.length);
-    pointed = at >= 0 && at < shown.length ? at : null;
-    const x = pointed === null ? 0 : placeOf(pointed, shown.length, wide);
+    pointed = nearest(places, ((event.clientX - box.left) / box.width) * WIDTH);
+    const x = pointed === null ? 0 : places[pointed];
     cursor.setAttribute("x1", x);
     cursor.setAttribute("x2", x);
     cursor.setAttribute("visibility", pointed === null ? "hidden" : "visible");
@@ -60,14 +59,16 @@ export function chart({ title, lines, format }) {
 
   const show = (samples) => {
     shown = samples;
-    wide = Math.max(SAMPLES_MIN, samples.length);
+    const span = spanOf(samples);
+    places = samples.map((sample) => placeOf(sample, samples.at(-1), span));
+    pointed = pointed !== null && pointed < places.length ? pointed : null;
     const series = lines.map((line) => samples.map((sample) => line.value(sample)));
     const high = Math.max(0, ...series.flat().filter((value) => value !== undefined));
     const ceiling = ceilingOf(high);
-    series.forEach((one, at) => paths[at].setAttribute("d", pathOf(one, ceiling, wide)));
-    area.setAttribute("d", areaOf(series[0], ceiling, wide));
+    series.forEach((one, at) => paths[at].setAttribute("d", pathOf(one, ceiling, places)));
+    area.setAttribute("d", areaOf(series[0], ceiling, places));
     fill(top, high > 0 ? format(ceiling) : "");
-    fill(begin, samples.length > 1 ? clock(samples[0].moment) : "");
+    fill(begin, samples.length > 1 ? clock(samples.at(-1).moment - span) : "");
     const now = lines.map((line, at) => `${line.name} ${inWords(series[at].at(-1), format)}, at most ${inWords(Math.max(0, ...series[at].filter(Number.isFinite)), format)}`);
     drawing.setAttribute("aria-label", `${title}. ${now.join("; ")}.`);
     write();
@@ -79,12 +80,28 @@ function inWords(value, format) {
   return value === undefined ? "unknown" : format(value);
 }
 
-/** The newest stands at the right end, however few there are. */
-function placeOf(at, length, wide) {
-  return ((wide - length + at) / (wide - 1)) * WIDTH;
+/** From the left end to the right one, in milliseconds. */
+function spanOf(samples) {
+  return samples.length > 0 ? Math.max(SPAN_MIN_MS, samples.at(-1).at - samples[0].at) : SPAN_MIN_MS;
 }
 
-function pathOf(values, ceiling, wide) {
+/** The newest stands at the right end, however few there are. */
+function placeOf(sample, newest, span) {
+  return WIDTH - ((newest.at - sample.at) / span) * WIDTH;
+}
+
+/** The one at this place, or beside it. */
+function nearest(places, x) {
+  let found = null;
+  places.forEach((place, at) => {
+    if (found === null || Math.abs(place - x) < Math.abs(places[found] - x)) {
+      found = at;
+    }
+  });
+  return found;
+}
+
+function pathOf(values, ceiling, places) {
   let path = "";
   let isGap = true;
   values.forEach((value, at) => {
@@ -94,19 +111,19 @@ function pathOf(values, ceiling, wide) {
     }
     // One alone is a dot.
     const isAlone = isGap && values[at + 1] === undefined;
-    path += `${isGap ? "M" : "L"}${placeOf(at, values.length, wide).toFixed(1)} ${heightOf(value, ceiling).toFixed(1)}${isAlone ? "h0.01" : ""}`;
+    path += `${isGap ? "M" : "L"}${places[at].toFixed(1)} ${heightOf(value, ceiling).toFixed(1)}${isAlone ? "h0.01" : ""}`;
     isGap = false;
   });
   return path;
 }
 
-function areaOf(values, ceiling, wide) {
+function areaOf(values, ceiling, places) {
   const first = values.findIndex((value) => value !== undefined);
   if (first < 0 || values.slice(first).includes(undefined)) {
     return "";
   }
-  const left = placeOf(first, values.length, wide).toFixed(1);
-  return `${pathOf(values, ceiling, wide)}L${WIDTH} ${HEIGHT}L${left} ${HEIGHT}Z`;
+  const left = places[first].toFixed(1);
+  return `${pathOf(values, ceiling, places)}L${WIDTH} ${HEIGHT}L${left} ${HEIGHT}Z`;
 }
 
 function heightOf(value, ceiling) {
@@ -123,7 +140,7 @@ function ceilingOf(value) {
 }
 
 /** A minute: with less the line would jump. */
-const SAMPLES_MIN = 30;
+const SPAN_MIN_MS = 60_000;
 /** Of the drawing, which is stretched to its place. */
 const WIDTH = 600;
 const HEIGHT = 120;

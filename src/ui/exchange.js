@@ -173,7 +173,7 @@ function messageList() {
 }
 
 function messageOf({ topic, payload: content, qos, retain }) {
-  const { text } = payload(content);
+  const { text } = payload(content, MESSAGE_SHOWN_BYTES);
   return h(
     "li",
     null,
@@ -183,4 +183,6 @@ function messageOf({ topic, payload: content, qos, retain }) {
 }
 
 const MESSAGES_MAX = 200;
+/** Of one payload: all of them stand there at once. */
+const MESSAGE_SHOWN_BYTES = 8 * 1024;
 const WRITE_PAUSE_MS = 100;

@@ -72,9 +72,9 @@ export function decoded(base64) {
   return Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
 }
 
-/** A payload: as JSON where it is, as text where it is that, and otherwise by its bytes. Of a long one the beginning. */
-export function payload(content) {
-  const shown = content.subarray(0, PAYLOAD_SHOWN_BYTES);
+/** A payload: as JSON where it is, as text where it is that, and otherwise by its bytes. Of one with more than `most` bytes the beginning. */
+export function payload(content, most = PAYLOAD_SHOWN_BYTES) {
+  const shown = content.subarray(0, most);
   const cut = content.length > shown.length ? `\n… ${bytes(content.length - shown.length)} more` : "";
   let text;
   try {
@@ -88,12 +88,28 @@ export function payload(content) {
   try {
     const value = JSON.parse(text);
     if (typeof value === "object" && value !== null) {
-      return { kind: "JSON", text: JSON.stringify(value, null, 2) };
+      const isLong = indentedLength(text) > INDENTED_GROWTH_MAX * most;
+      return { kind: "JSON", text: isLong ? text : JSON.stringify(value, null, INDENT) };
     }
   } catch {
     // It is text, then.
   }
   return { kind: "text", text: text + cut };
+}
+
+/** How many letters a JSON text has at most once each value stands on a line of its own: with many levels far more than before. */
+export function indentedLength(text) {
+  let length = text.length;
+  let depth = 0;
+  for (const [part] of text.matchAll(/"[^"\\]*(?:\\.[^"\\]*)*"|[[{\]},]/gu)) {
+    if (part === "[" || part === "{") {
+      depth += 1;
+    } else if (part === "]" || part === "}") {
+      depth -= 1;
+    }
+    length += part.length > 1 ? 0 : 1 + INDENT * depth;
+  }
+  return length;
 }
 
 /** Sixteen in a line, in groups of four. */
@@ -110,3 +126,6 @@ export function hex(content) {
 const COMPACT_FROM = 1_000_000;
 const PAYLOAD_SHOWN_BYTES = 64 * 1024;
 const HEX_SHOWN_BYTES = 1024;
+const INDENT = 2;
+/** Indented JSON may be so many times as long as what is shown of any other payload. */
+const INDENTED_GROWTH_MAX = 4;

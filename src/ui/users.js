@@ -10,22 +10,34 @@ export const users = { name: "users", title: "Users", role: "admin", show };
 
 function show(place, { signal, problems }) {
   const waiting = loading();
+  let hasDatabase = false;
   const refresh = async () => {
+    if (!hasDatabase) {
+      const broker = await get("/v1/broker", {}, signal);
+      waiting.remove();
+      hasDatabase = broker.has_user_database;
+      fill(none, hasDatabase ? null : emptiness("The broker keeps no users of its own. With a database it does:", '[authentication]\nuser_database = "users.db"'));
+      body.hidden = !hasDatabase;
+      if (!hasDatabase) {
+        return;
+      }
+    }
     const answer = await get("/v1/users", { cursor: pages.cursor }, signal);
-    waiting.remove();
     list.show(answer.users);
     pages.show(answer.cursor);
   };
   const pages = pager(() => attempt(signal, problems, refresh));
   const list = userTable(refresh);
-  fill(
-    place,
+  const none = h("div");
+  const body = h(
+    "div",
+    { hidden: true },
     h("p", { class: "about" }, "Those whom clients sign in as, by the user database (authentication.user_database). Users of other files and services are not listed."),
-    waiting,
     list.element,
     pages.element,
     section("Add a user", userForm(signal, refresh)),
   );
+  fill(place, waiting, none, body);
   poll(signal, EVERY_MS, problems, refresh);
 }
 

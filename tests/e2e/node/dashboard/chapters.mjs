@@ -133,6 +133,40 @@ const CHAPTERS = {
     await isUntouched(page);
   },
 
+  /** What would show nothing is seen, and what would become too large stays small. */
+  async heavy(page) {
+    await signedIn(page);
+    await visit(page, ["#/clients", "adm\\u{ad}in"]);
+    await visit(page, [`#/topics`, "bomb"]);
+    await page.click(".row", "bomb");
+    await page.until(() => document.querySelector("pre.payload")?.innerText.startsWith("[[[["), "the payload is shown");
+    assert(await page.run(() => document.querySelector("pre.payload").textContent.length < 300_000));
+    const lengths = await page.run(async (base) => {
+      const { indentedLength } = await import(`${base}/ui/format.js`);
+      const texts = ['{"a":[1,{"b":"[,]\\\\\\""}],"c":[]}', "[]", '["x",[[[1,2]]]]'];
+      return texts.map((text) => [indentedLength(text), JSON.stringify(JSON.parse(text), null, 2).length]);
+    }, base);
+    lengths.forEach(([most, real]) => assert(real <= most && most <= 2 * real + 8, `${real} of ${most}`));
+    await visit(page, ["#/nopage", "There is no page at this address"]);
+    const axis = await page.run(async (base) => {
+      const { chart } = await import(`${base}/ui/chart.js`);
+      const one = chart({ title: "t", format: String, lines: [{ name: "n", value: (sample) => sample.value }] });
+      const moment = new Date(2026, 0, 1, 12, 0, 0).getTime();
+      one.show([0, 2, 30].map((second) => ({ at: second * 1000, moment: moment + second * 1000, value: 1 })));
+      const [begin, end] = [...one.element.querySelectorAll(".axis span")].map((place) => place.textContent);
+      return { begin, end, path: one.element.querySelector(".line").getAttribute("d").replace(/ [0-9.]+/g, "") };
+    }, base);
+    assert.deepEqual(axis, { begin: "11:59:30", end: "12:00:30", path: "M300.0L320.0L600.0" });
+    // A broker without a database of users.
+    await page.run(() => {
+      const ask = window.fetch;
+      window.fetch = async (url, options) => String(url).startsWith("/v1/broker") ? Response.json({ has_user_database: false }) : ask(url, options);
+    });
+    await visit(page, ["#/users", "The broker keeps no users of its own"]);
+    assert.equal(await page.run(() => document.querySelector("main .loading") ?? document.querySelector("main input")?.checkVisibility() ?? null), false);
+    await isUntouched(page);
+  },
+
   async why(page) {
     await signedIn(page);
     await visit(page, [`#/clients/${encodeURIComponent(about.victim)}`, "Last packets"]);

@@ -5,7 +5,7 @@ mod stage;
 
 use std::time::{Duration, Instant};
 
-use client::{Disconnection, QoS, Version};
+use client::{Disconnection, Publication, QoS, Version};
 use e2e::link::lasting;
 use e2e::{Link, v5};
 
@@ -50,6 +50,18 @@ fn clients_with_odd_names_are_found_shown_and_ended() {
         Link::connect(port, lasting(Version::V5, &name)).close();
     }
     stage.play("names");
+}
+
+#[test]
+fn what_is_unseen_is_shown_and_what_would_be_huge_stays_small() {
+    let _one = one_browser();
+    let stage = Stage::start("dashboard-heavy");
+    let mut link = Link::connect(stage.broker.port_of("tcp"), lasting(Version::V5, "adm\u{ad}in"));
+    // Indented it would have 28,000 lines of 8,000 blanks each.
+    let bomb = "[".repeat(4000) + &"1,".repeat(27_000) + "1" + &"]".repeat(4000);
+    let message = Publication { retain: true, ..Publication::new("bomb", bomb, QoS::AtLeastOnce) };
+    link.publish_with(message);
+    stage.play("heavy");
 }
 
 #[test]
