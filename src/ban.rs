@@ -15,6 +15,7 @@ use crate::{
     ctl::target::TargetArgs,
     output,
     remote::{REFUSED, UNREACHABLE},
+    text::visible,
 };
 
 /// Ban clients, users and addresses, lift bans and list them.
@@ -101,11 +102,13 @@ pub fn run(args: &BanArgs) -> ExitCode {
         eprintln!("iothub ban: {error}");
         return ExitCode::from(REFUSED);
     }
+    let told = body.as_ref().map(|ban| told(ban, method == "DELETE"));
     let body = body.map(|text| json!(text));
     match broker.open().and_then(|target| target.ask(method, BANS, body)) {
         Ok(answer) => {
-            let bans = answer["bans"].as_array().into_iter().flatten().filter(|_| method == "GET");
-            match output::print(&bans.map(|ban| format!("{ban}\n")).collect::<String>()) {
+            let bans = answer["bans"].as_array().into_iter().flatten();
+            let text = told.unwrap_or_else(|| bans.map(|ban| format!("{ban}\n")).collect());
+            match output::print(&text) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => {
                     eprintln!("iothub ban: {error}");
@@ -114,6 +117,19 @@ pub fn run(args: &BanArgs) -> ExitCode {
             }
         }
         Err(failure) => failure.tell("iothub ban"),
+    }
+}
+
+/// What was done.
+fn told(ban: &BanText, is_lifted: bool) -> String {
+    let named = [("client", &ban.client_id), ("user", &ban.user), ("address", &ban.address)];
+    let whom =
+        named.into_iter().find_map(|(kind, name)| Some(format!("{kind} {}", visible(name.as_deref()?))));
+    let whom = whom.unwrap_or_default();
+    match (&ban.until, is_lifted) {
+        (_, true) => format!("the ban of {whom} is lifted\n"),
+        (Some(until), false) => format!("{whom} is banned until {until}\n"),
+        (None, false) => format!("{whom} is banned for ever\n"),
     }
 }
 
@@ -141,7 +157,27 @@ const SPAN_S_MAX: u64 = 36_500 * 86_400;
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+
+    #[derive(Parser)]
+    struct AddLine {
+        #[command(flatten)]
+        args: AddArgs,
+    }
+
+    #[test]
+    fn what_was_done_is_told() {
+        let whom = |whom: &[&str]| AddLine::parse_from([&["add"], whom].concat()).args.whom;
+        let client = whom(&["-i", "pump\u{202e}"]);
+        assert_eq!(told(&client.text(None), false), "client pump\\u{202e} is banned for ever\n");
+        let until = Some("2030-01-31T12:00:00Z".to_owned());
+        let user = whom(&["-u", "ada"]).text(until);
+        assert_eq!(told(&user, false), "user ada is banned until 2030-01-31T12:00:00Z\n");
+        let address = whom(&["-a", "192.0.2.0/24"]).text(None);
+        assert_eq!(told(&address, true), "the ban of address 192.0.2.0/24 is lifted\n");
+    }
 
     #[test]
     fn spans_have_a_unit() {

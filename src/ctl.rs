@@ -7,10 +7,7 @@ mod log;
 mod table;
 pub mod target;
 
-use std::{
-    io::{self, Write as _},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use serde_json::Value;
@@ -25,7 +22,10 @@ use self::{
     log::LogArgs,
     target::TargetArgs,
 };
-use crate::remote::{REFUSED, UNREACHABLE, Unasked};
+use crate::{
+    output,
+    remote::{REFUSED, UNREACHABLE, Unasked},
+};
 
 /// Look at a broker that runs, and steer it.
 ///
@@ -174,9 +174,10 @@ pub fn run(args: &CtlArgs) -> ExitCode {
                 true => shown.rows.iter().map(|row| format!("{row}\n")).collect(),
                 false => shown.text,
             };
-            // Who does not read it still gets the code.
-            let _ = io::stdout().write_all(text.as_bytes());
-            ExitCode::SUCCESS
+            match output::print(&text) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(why) => Failure::Unreachable(why).tell("iothub ctl"),
+            }
         }
         Err(failure) => failure.tell("iothub ctl"),
     }

@@ -1,12 +1,9 @@
 //! `iothub drops`: asks a broker that runs which messages were lost, whose they were and why.
 
-use std::{
-    io::{self, Write as _},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
 use clap::Args;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     api::{DROPS, DROPS_BY_CAUSE, DROPS_BY_TOPIC, OTHER_DROPS},
@@ -14,6 +11,7 @@ use crate::{
         Failure, shown,
         target::{Target, TargetArgs, encoded},
     },
+    output,
     remote::UNREACHABLE,
     text,
 };
@@ -62,7 +60,7 @@ fn list(args: &DropsArgs) -> Result<(), Failure> {
         _ => list_pages(args, &target)?,
     };
     if is_empty && !args.json {
-        print("nothing was lost\n");
+        print("nothing was lost\n")?;
     }
     Ok(())
 }
@@ -71,11 +69,11 @@ fn list(args: &DropsArgs) -> Result<(), Failure> {
 fn list_pages(args: &DropsArgs, target: &Target<'_>) -> Result<bool, Failure> {
     let (mut cursor, mut is_empty) = (None, true);
     loop {
-        let answer = target.get(&args.path(cursor.as_deref()))?;
+        let answer = args.ask(target, cursor.as_deref())?;
         let rows = answer[if args.topics { "prefixes" } else { "clients" }].as_array();
         for row in rows.into_iter().flatten() {
             is_empty = false;
-            if !print(&if args.json { format!("{row}\n") } else { told(row) }) {
+            if !print(&if args.json { format!("{row}\n") } else { told(row) })? {
                 return Ok(false);
             }
         }
@@ -89,11 +87,11 @@ fn list_pages(args: &DropsArgs, target: &Target<'_>) -> Result<bool, Failure> {
 fn list_causes(args: &DropsArgs, target: &Target<'_>) -> Result<bool, Failure> {
     let answer = target.get(DROPS_BY_CAUSE)?;
     if args.json {
-        print(&format!("{answer}\n"));
+        print(&format!("{answer}\n"))?;
         return Ok(false);
     }
     let text = told_of_causes(&answer);
-    print(&text);
+    print(&text)?;
     Ok(text.is_empty())
 }
 
@@ -117,7 +115,7 @@ fn told_of_causes(answer: &Value) -> String {
 fn list_others(args: &DropsArgs, target: &Target<'_>) -> Result<bool, Failure> {
     let answer = target.get(OTHER_DROPS)?;
     if args.json {
-        print(&format!("{answer}\n"));
+        print(&format!("{answer}\n"))?;
         return Ok(false);
     }
     let mut text = String::new();
@@ -128,23 +126,22 @@ fn list_others(args: &DropsArgs, target: &Target<'_>) -> Result<bool, Failure> {
             text += &format!("  {} {}\n", loss["count"], loss["cause"].as_str().unwrap_or_default());
         }
     }
-    print(&text);
+    print(&text)?;
     Ok(text.is_empty())
 }
 
 /// False: nobody reads any more.
-fn print(text: &str) -> bool {
-    io::stdout().write_all(text.as_bytes()).is_ok()
+fn print(text: &str) -> Result<bool, Failure> {
+    output::print_more(text).map_err(Failure::Unreachable)
 }
 
 impl DropsArgs {
-    fn path(&self, cursor: Option<&str>) -> String {
-        let mut parameters = Vec::new();
-        parameters.extend(self.client.as_deref().map(|client| format!("client_id={}", encoded(client))));
-        parameters.extend(cursor.map(|cursor| format!("cursor={}", encoded(cursor))));
-        let path = if self.topics { DROPS_BY_TOPIC } else { DROPS };
-        let mark = if parameters.is_empty() { "" } else { "?" };
-        format!("{path}{mark}{}", parameters.join("&"))
+    fn ask(&self, target: &Target<'_>, cursor: Option<&str>) -> Result<Value, Failure> {
+        if self.topics {
+            let at = cursor.map_or(String::new(), |cursor| format!("?cursor={}", encoded(cursor)));
+            return target.get(&format!("{DROPS_BY_TOPIC}{at}"));
+        }
+        target.ask("POST", DROPS, Some(json!({ "client_id": self.client, "cursor": cursor })))
     }
 }
 

@@ -46,7 +46,7 @@ pub fn run(args: &ReloadArgs) -> ExitCode {
 }
 
 /// What is printed, and the exit code.
-fn told(status: u16, answer: &Value) -> (String, u8) {
+pub fn told(status: u16, answer: &Value) -> (String, u8) {
     let list = |name: &str| -> Vec<&str> {
         answer[name].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
     };

@@ -190,7 +190,11 @@ fn parse(answer: &[u8]) -> Option<(u16, Value)> {
     let at = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&answer[..at]).ok()?;
     let status = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
-    Some((status, serde_json::from_slice(&answer[at + 4..]).ok()?))
+    match &answer[at + 4..] {
+        // A head that was not even read has no more than a status for its answer.
+        [] if status >= 400 => Some((status, Value::Null)),
+        body => Some((status, serde_json::from_slice(body).ok()?)),
+    }
 }
 
 /// What exit codes of such commands mean, beside 0.
@@ -211,6 +215,8 @@ mod tests {
     fn an_answer_is_read_after_its_head() {
         let answer = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{\"pid\":1}";
         assert_eq!(parse(answer), Some((200, json!({ "pid": 1 }))));
+        let bare = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\n\r\n";
+        assert_eq!(parse(bare), Some((431, Value::Null)));
         for nonsense in [&b"hello"[..], b"HTTP/1.1 200 OK\r\n\r\nno", b"SSH-2.0\r\n\r\n{}"] {
             assert_eq!(parse(nonsense), None);
         }

@@ -165,6 +165,7 @@ impl Running {
         self.api.set_facts(api::Facts {
             listeners,
             message_bytes_max,
+            topic_levels_max: usize::try_from(settings.router.max_topic_levels).unwrap_or(usize::MAX),
             user_database,
             roles: self.started.roles.clone(),
         });

@@ -11,7 +11,7 @@ use std::{
 };
 
 use clap::Args;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use self::pcap::Capture;
 use crate::{
@@ -20,6 +20,7 @@ use crate::{
         Failure, shown,
         target::{TargetArgs, encoded},
     },
+    output,
     remote::UNREACHABLE,
     text,
 };
@@ -71,7 +72,8 @@ pub fn run(args: &TraceArgs) -> ExitCode {
 
 fn last(args: &TraceArgs) -> Result<(), Failure> {
     let client = args.client.as_deref().unwrap_or_default();
-    let answer = args.broker.open()?.get(&format!("/v1/clients/{}/packets", encoded(client)))?;
+    let named = json!({ "client_id": client });
+    let answer = args.broker.open()?.ask("POST", "/v1/client/packets", Some(named))?;
     let mut text = String::new();
     for packet in answer["packets"].as_array().into_iter().flatten() {
         text += &match args.json {
@@ -86,7 +88,7 @@ fn last(args: &TraceArgs) -> Result<(), Failure> {
     if text.is_empty() {
         text = "no packet is remembered (session.recorded_packets)\n".to_owned();
     }
-    printed(io::stdout().write_all(text.as_bytes()))
+    output::print(&text).map_err(Failure::Unreachable)
 }
 
 /// Somebody who has read enough is no error.
@@ -197,7 +199,6 @@ fn told(packet: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
 
     use super::*;
 

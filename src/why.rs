@@ -1,19 +1,14 @@
 //! `iothub why`: asks a broker that runs why a client gets a message, or does not.
 
-use std::{
-    io::{self, Write as _},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
 use clap::Args;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     api::WHY,
-    ctl::{
-        Failure, shown,
-        target::{TargetArgs, encoded},
-    },
+    ctl::{Failure, shown, target::TargetArgs},
+    output,
     remote::{REFUSED, UNREACHABLE},
     text,
 };
@@ -54,8 +49,9 @@ pub fn run(args: &WhyArgs) -> ExitCode {
     match ask(args) {
         Ok(answer) => {
             let text = if args.json { format!("{answer}\n") } else { told(args, &answer) };
-            // Who does not read it still gets the code.
-            let _ = io::stdout().write_all(text.as_bytes());
+            if let Err(why) = output::print(&text) {
+                return Failure::Unreachable(why).tell("iothub why");
+            }
             let gets = matches!(answer["outcome"].as_str(), Some("goes" | "waits" | "perhaps"));
             ExitCode::from(if gets { 0 } else { REFUSED })
         }
@@ -68,25 +64,19 @@ pub fn run(args: &WhyArgs) -> ExitCode {
 }
 
 fn ask(args: &WhyArgs) -> Result<Value, Failure> {
-    args.broker.open()?.get(&args.path())
+    args.broker.open()?.ask("POST", WHY, Some(args.question()))
 }
 
 impl WhyArgs {
-    fn path(&self) -> String {
-        let mut path = format!(
-            "{WHY}?client_id={}&topic={}&qos={}&retain={}",
-            encoded(&self.client),
-            encoded(&self.topic),
-            self.qos,
-            self.retain
-        );
-        if let Some(publisher) = &self.publisher {
-            path += &format!("&publisher={}", encoded(publisher));
-        }
-        if let Some(size) = self.size {
-            path += &format!("&payload_bytes={size}");
-        }
-        path
+    fn question(&self) -> Value {
+        json!({
+            "client_id": self.client,
+            "topic": self.topic,
+            "qos": self.qos,
+            "retain": self.retain,
+            "publisher": self.publisher,
+            "payload_bytes": self.size,
+        })
     }
 }
 
@@ -123,10 +113,8 @@ fn line(step: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-    use serde_json::json;
-
     use super::*;
+    use clap::Parser;
 
     #[derive(Parser)]
     struct Line {
@@ -137,8 +125,6 @@ mod tests {
     #[test]
     fn an_answer_is_told_in_lines_with_the_place_that_decides() {
         let line = Line::parse_from(["why", "--client", "c d", "-t", "a/b", "--publisher", "p", "-q", "1"]);
-        let path = "/v1/why?client_id=c%20d&topic=a%2Fb&qos=1&retain=false&publisher=p";
-        assert_eq!(line.args.path(), path);
         let answer = json!({
             "outcome": "stops",
             "publisher": [{ "about": "publisher", "says": "yes", "text": "is there", "place": null }],

@@ -20,6 +20,9 @@ pub struct Nothing {}
 /// What stands in the path.
 pub struct InPath(pub String);
 
+/// A client id in the path. Those of which nobody can be sure there are refused, so that nothing happens to another client.
+pub struct ClientInPath(pub String);
+
 /// What stands behind the question mark.
 pub struct Parameters<T>(pub T);
 
@@ -41,6 +44,21 @@ impl<S: Send + Sync> FromRequestParts<S> for InPath {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<InPath, Response> {
         let path = Path::<String>::from_request_parts(parts, state).await;
         path.map(|Path(name)| InPath(name)).map_err(|rejection| refused(&rejection.body_text()))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for ClientInPath {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<ClientInPath, Response> {
+        let InPath(client_id) = InPath::from_request_parts(parts, state).await?;
+        match UNSURE_IN_PATH.contains(&client_id.as_str()) {
+            false => Ok(ClientInPath(client_id)),
+            true => Err(refused(&format!(
+                "{client_id:?} stands in a path where another client may be meant: programs on the way leave out \
+                 segments such as . and .. Ask at /v1/client, with the client id in the body"
+            ))),
+        }
     }
 }
 
@@ -107,3 +125,6 @@ pub fn too_many(why: &str, wait_s: u64) -> Response {
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait_s));
     response
 }
+
+/// What is left out of paths, and what then stands at the place of a client id: whatever may follow one.
+pub const UNSURE_IN_PATH: [&str; 5] = [".", "..", "disconnect", "packets", "queue"];

@@ -19,6 +19,7 @@ pub const OPERATIONS: &[Operation] = &[Operation {
 }];
 
 async fn broker(State(context): State<Context>) -> Response {
+    let facts = context.facts();
     let shards = context.desk().map_or(0, |desk| desk.shards().count());
     answer::ok(&json!({
         "version": env!("CARGO_PKG_VERSION"),
@@ -26,6 +27,7 @@ async fn broker(State(context): State<Context>) -> Response {
         "uptime_s": context.begun().elapsed().as_secs(),
         "stage": context.stage().word(),
         "shards": shards,
-        "listeners": context.facts().listeners,
+        "listeners": facts.listeners,
+        "has_user_database": facts.user_database.is_some(),
     }))
 }

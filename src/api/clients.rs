@@ -14,7 +14,7 @@ use shard::{Act, Look, Matching, ReasonCode, Seen};
 
 use super::{
     acts,
-    answer::{self, InPath, Input, Nothing, Parameters},
+    answer::{self, ClientInPath, Input, Nothing, Parameters},
     asking::{self, Trouble},
     context::Context,
     guard::Caller,
@@ -98,7 +98,7 @@ async fn list(
 
 async fn one(
     State(context): State<Context>,
-    InPath(client_id): InPath,
+    ClientInPath(client_id): ClientInPath,
     Parameters(HowMuch { limit }): Parameters<HowMuch>,
 ) -> Result<Response, Trouble> {
     find(asking::desk(&context)?, &client_id, pages::limit(limit)?).await.map(|whole| answer::ok(&whole))
@@ -123,7 +123,7 @@ pub fn absent(client_id: &str) -> Trouble {
 async fn disconnect_one(
     State(context): State<Context>,
     Extension(caller): Extension<Caller>,
-    InPath(client_id): InPath,
+    ClientInPath(client_id): ClientInPath,
     Input(Nothing {}): Input<Nothing>,
 ) -> Result<Response, Trouble> {
     disconnect(&context, &caller, client_id).await
@@ -132,7 +132,7 @@ async fn disconnect_one(
 async fn end_one(
     State(context): State<Context>,
     Extension(caller): Extension<Caller>,
-    InPath(client_id): InPath,
+    ClientInPath(client_id): ClientInPath,
 ) -> Result<Response, Trouble> {
     end(&context, &caller, client_id).await
 }
@@ -140,7 +140,7 @@ async fn end_one(
 async fn purge_one(
     State(context): State<Context>,
     Extension(caller): Extension<Caller>,
-    InPath(client_id): InPath,
+    ClientInPath(client_id): ClientInPath,
 ) -> Result<Response, Trouble> {
     purge(&context, &caller, client_id).await
 }

@@ -57,6 +57,7 @@ pub struct Facts {
     pub listeners: Vec<String>,
     /// Of a PUBLISH with its topic.
     pub message_bytes_max: usize,
+    pub topic_levels_max: usize,
     pub user_database: Option<PathBuf>,
     /// Of the rules of access.
     pub roles: Vec<String>,

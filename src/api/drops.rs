@@ -2,14 +2,19 @@
 
 use std::{cmp::Reverse, collections::BTreeMap};
 
-use axum::{extract::State, http::Method, response::Response, routing::get};
+use axum::{
+    extract::State,
+    http::Method,
+    response::Response,
+    routing::{get, post},
+};
 use runtime::{Looked, Snapshot};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shard::{Cause, ClientLost, Counters, Look, Loss, PrefixLost, Seen, Side};
 
 use super::{
-    answer::{self, Parameters},
+    answer::{self, Input, Parameters},
     asking::{self, Trouble},
     context::Context,
     operation::{Access, Operation},
@@ -33,7 +38,14 @@ pub const OPERATIONS: &[Operation] = &[
         path: DROPS,
         access: Access::Role(Role::Viewer),
         summary: "Lost messages by client, cause and topic, page by page",
-        handler: || get(clients),
+        handler: || get(clients_by_parameters),
+    },
+    Operation {
+        method: Method::POST,
+        path: DROPS,
+        access: Access::Role(Role::Viewer),
+        summary: "The same with the question in the body, where a client id may be as long as in MQTT",
+        handler: || post(clients_by_body),
     },
     Operation {
         method: Method::GET,
@@ -73,17 +85,29 @@ struct Paged {
     limit: Option<usize>,
 }
 
-async fn clients(
+async fn clients_by_parameters(
     State(context): State<Context>,
-    Parameters(Wanted { client_id, cursor, limit }): Parameters<Wanted>,
+    Parameters(wanted): Parameters<Wanted>,
 ) -> Result<Response, Trouble> {
+    clients(&context, wanted).await
+}
+
+async fn clients_by_body(
+    State(context): State<Context>,
+    Input(wanted): Input<Wanted>,
+) -> Result<Response, Trouble> {
+    clients(&context, wanted).await
+}
+
+async fn clients(context: &Context, wanted: Wanted) -> Result<Response, Trouble> {
+    let Wanted { client_id, cursor, limit } = wanted;
     let (cursor, limit) = (Cursor::read(cursor.as_deref())?, pages::limit(limit)?);
     let ask = |after, most| Look::ClientLosses { client_id: client_id.clone(), after, most };
     let take = |looked: Looked| match looked.seen {
         Seen::ClientLosses(page) => (page.rows.iter().map(of_client).collect(), page.next),
         _ => (Vec::new(), None),
     };
-    let page = pages::collect(asking::desk(&context)?, cursor, limit, ask, take).await?;
+    let page = pages::collect(asking::desk(context)?, cursor, limit, ask, take).await?;
     Ok(answer::ok(&json!({ "clients": page.rows, "cursor": page.cursor })))
 }
 

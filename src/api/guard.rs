@@ -205,9 +205,10 @@ pub async fn check_page(
     next.run(request).await
 }
 
+/// Where the target names a host itself, that one counts (RFC 9112, 3.2.2).
 fn host_of<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> &'a str {
-    let header = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    header.or(uri.authority().map(|authority| authority.as_str())).unwrap_or_default()
+    let target = uri.authority().map(|authority| authority.as_str());
+    target.or(headers.get(header::HOST).and_then(|host| host.to_str().ok())).unwrap_or_default()
 }
 
 /// Addresses cannot be made to stand for something else.
@@ -270,6 +271,14 @@ mod tests {
         {
             assert!(!is_known(host, &names), "{host}");
         }
+    }
+
+    #[test]
+    fn the_host_of_the_target_counts_before_that_of_the_header() {
+        let headers = headers(&[(header::HOST, "localhost")]);
+        let host = |target: &str| host_of(&headers, &target.parse().expect("a target")).to_owned();
+        assert_eq!(host("http://evil.example/v1/broker"), "evil.example");
+        assert_eq!(host("/v1/broker"), "localhost");
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::{
     operation::{Access, Operation},
     pages, queues,
     token_list::Role,
+    trace,
 };
 
 pub const OPERATIONS: &[Operation] = &[
@@ -31,6 +32,13 @@ pub const OPERATIONS: &[Operation] = &[
         access: Access::Role(Role::Viewer),
         summary: "The messages that wait for a client, page by page; its client id is in the body",
         handler: || post(queue),
+    },
+    Operation {
+        method: Method::POST,
+        path: "/v1/client/packets",
+        access: Access::Role(Role::Viewer),
+        summary: "The last packets of the client that the body names, the oldest first",
+        handler: || post(packets),
     },
     Operation {
         method: Method::POST,
@@ -91,6 +99,13 @@ async fn queue(
     let desk = asking::desk(&context)?;
     let page = queues::page(desk, &client_id, cursor.as_deref(), pages::limit(limit)?).await?;
     Ok(answer::ok(&page))
+}
+
+async fn packets(
+    State(context): State<Context>,
+    Input(Named { client_id }): Input<Named>,
+) -> Result<Response, Trouble> {
+    trace::packets(&context, &client_id).await
 }
 
 async fn disconnect(

@@ -86,5 +86,20 @@ async fn wrong_method() -> Response {
     answer::wrong_method("this path has no such method: docs/api.md lists those that it has")
 }
 
-/// What is asked is small; its longest part is a client id. An operation that takes more says so itself.
-const BODY_BYTES_MAX: usize = 256 << 10;
+/// For a topic and another one as its cursor, as long as MQTT has them and each byte of them escaped by six. An operation that takes more
+/// says so itself.
+const BODY_BYTES_MAX: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_follows_a_client_id_in_a_path_is_taken_for_none() {
+        let mut behind: Vec<&str> =
+            all().filter_map(|operation| operation.path.strip_prefix("/v1/clients/{client_id}/")).collect();
+        behind.sort_unstable();
+        behind.dedup();
+        assert_eq!(behind, answer::UNSURE_IN_PATH[2..]);
+    }
+}

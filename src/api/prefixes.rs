@@ -71,7 +71,7 @@ async fn prefixes(
     }
     let ago = earlier.as_ref().map(Walk::ago);
     let mut rows: Vec<_> = merged.iter().map(|(prefix, merged)| (merged.value(by), prefix, merged)).collect();
-    rows.sort_by_key(|(value, _, merged)| Reverse((*value, merged.now.sum())));
+    rows.sort_by_key(|(value, prefix, merged)| (is_own(prefix), Reverse((*value, merged.now.sum()))));
     let rows: Vec<Value> =
         rows.into_iter().take(limit).map(|(_, prefix, merged)| merged.row(prefix, ago)).collect();
     Ok(answer::ok(&json!({ "prefixes": rows, "is_partial": now.is_partial })))
@@ -122,6 +122,11 @@ impl Merged {
     }
 }
 
+/// What the broker says of itself is no news to anybody: it stands at the end.
+fn is_own(prefix: &str) -> bool {
+    prefix == "$SYS" || prefix.starts_with("$SYS/")
+}
+
 fn whole(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
@@ -135,6 +140,13 @@ mod tests {
         for word in PREFIXES_BY {
             assert!(serde_json::from_value::<By>(json!(word)).is_ok(), "{word}");
         }
+    }
+
+    #[test]
+    fn the_brokers_own_topics_stand_behind_all_others() {
+        let mut prefixes = ["$SYS/broker", "b", "$SYSTEM", "$SYS"];
+        prefixes.sort_by_key(|prefix| is_own(prefix));
+        assert_eq!(prefixes, ["b", "$SYSTEM", "$SYS/broker", "$SYS"]);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use runtime::Desk;
 use serde::Deserialize;
 use serde_json::json;
-use shard::{Act, QoS, ShardId};
+use shard::{Act, QoS, ShardId, level_count};
 
 use super::{
     acts,
@@ -62,6 +62,11 @@ async fn publish(
     let qos = QoS::try_from(*qos).map_err(|_| answer::refused("qos: expected 0, 1 or 2"))?;
     let payload = payload(&publication)?;
     let facts = context.facts();
+    if level_count(topic) > facts.topic_levels_max {
+        let why =
+            format!("topic: it has more levels than router.max_topic_levels ({})", facts.topic_levels_max);
+        return Err(answer::refused(&why).into());
+    }
     if payload.len() + topic.len() > facts.message_bytes_max {
         let why = format!("the message is larger than server.max_packet_size ({})", facts.message_bytes_max);
         return Err(answer::too_large(&why).into());

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use shard::{Look, Matching, Seen};
 
 use super::{
-    answer::{self, InPath, Parameters},
+    answer::{self, ClientInPath, Parameters},
     asking::{self, Trouble},
     clients::absent,
     context::Context,
@@ -68,7 +68,7 @@ async fn list(
 
 async fn one(
     State(context): State<Context>,
-    InPath(client_id): InPath,
+    ClientInPath(client_id): ClientInPath,
     Parameters(Paged { cursor, limit }): Parameters<Paged>,
 ) -> Result<Response, Trouble> {
     let page = page(asking::desk(&context)?, &client_id, cursor.as_deref(), pages::limit(limit)?).await?;

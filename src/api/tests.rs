@@ -175,7 +175,7 @@ fn bans_are_posted_and_deleted() {
     }
     // One byte too many: whoever sends more may find the connection closed before it has read the answer.
     let mut large = r#"{"user":""#.to_owned();
-    large.push_str(&"a".repeat((256 << 10) + 1 - large.len()));
+    large.push_str(&"a".repeat((1 << 20) + 1 - large.len()));
     let refused = served.ask_control("POST", BANS, &large);
     assert!(status(&refused) == "413" && refused.contains("problems"), "{}", &refused[..200]);
 }

@@ -13,7 +13,7 @@ use std::{
 use axum::{
     Extension,
     body::Bytes,
-    extract::{Path, State},
+    extract::State,
     http::Method,
     response::{IntoResponse, Response},
     routing::get,
@@ -30,8 +30,9 @@ use tokio::{
 
 use super::{
     acts,
-    answer::{self, Parameters},
+    answer::{self, ClientInPath, Parameters},
     asking::{self, Trouble},
+    clients::absent,
     context::Context,
     events,
     guard::Caller,
@@ -74,16 +75,23 @@ struct Wanted {
     bytes: bool,
 }
 
-async fn last(State(context): State<Context>, Path(client_id): Path<String>) -> Result<Response, Trouble> {
-    let look = Look::Client { client_id: client_id.as_str().into(), most: 1 };
-    for looked in asking::look_everywhere(asking::desk(&context)?, &look).await? {
+async fn last(
+    State(context): State<Context>,
+    ClientInPath(client_id): ClientInPath,
+) -> Result<Response, Trouble> {
+    packets(&context, &client_id).await
+}
+
+/// The last ones of a client.
+pub async fn packets(context: &Context, client_id: &str) -> Result<Response, Trouble> {
+    let look = Look::Client { client_id: client_id.into(), most: 1 };
+    for looked in asking::look_everywhere(asking::desk(context)?, &look).await? {
         if let Seen::Client(Some(whole)) = looked.seen {
             let packets: Vec<Value> = whole.packets.iter().map(rows::packet).collect();
             return Ok(answer::ok(&json!({ "client_id": client_id, "packets": packets })));
         }
     }
-    let why = format!("there is no client {client_id:?}, and no session of one");
-    Err(answer::not_found(&why).into())
+    Err(absent(client_id))
 }
 
 async fn trace(

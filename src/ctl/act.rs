@@ -194,13 +194,8 @@ pub fn reload(target: &Target<'_>, is_plan: bool) -> Result<Shown, Failure> {
     let method = if is_plan { "GET" } else { "POST" };
     let body = target.config().map_or_else(|| json!({}), |config| json!({ "config": config }));
     let answer = target.ask(method, "/v1/reload", Some(body))?;
-    told(answer, |answer| {
-        let list = |name: &str| answer[name].as_array().cloned().unwrap_or_default();
-        let lines = ["changes", "overridden", "warnings"].into_iter().flat_map(list);
-        let mut text = vec![answer["outcome"].as_str().unwrap_or_default().to_owned()];
-        text.extend(lines.filter_map(|line| line.as_str().map(|line| format!("  {line}"))));
-        text.join("\n")
-    })
+    let (text, _) = crate::reload::told(DONE, &answer);
+    Ok(Shown { rows: vec![answer], text })
 }
 
 /// Waits until it is made.
@@ -240,3 +235,6 @@ fn told(answer: Value, sentence: impl FnOnce(&Value) -> String) -> Result<Shown,
     let text = sentence(&answer) + "\n";
     Ok(Shown { rows: vec![answer], text })
 }
+
+/// The status of whatever was not refused.
+const DONE: u16 = 200;

@@ -1,9 +1,6 @@
 //! `iothub ctl events`: what happens to clients, as it happens.
 
-use std::{
-    io::{self, BufRead, Write as _},
-    net::IpAddr,
-};
+use std::{io::BufRead, net::IpAddr};
 
 use clap::Args;
 use serde_json::Value;
@@ -13,7 +10,7 @@ use super::{
     table::shown,
     target::{Target, encoded},
 };
-use crate::{api::EVENTS, events::Kind, text};
+use crate::{api::EVENTS, events::Kind, output, text};
 
 #[derive(Debug, Args)]
 pub struct EventsArgs {
@@ -89,7 +86,7 @@ pub fn follow(target: &Target<'_>, args: &EventsArgs, is_json: bool) -> Result<S
         count += 1;
         let told = if is_json { data.to_owned() } else { told(&event) };
         // Somebody who has read enough is no error.
-        if io::stdout().write_all(told.as_bytes()).is_err() {
+        if !output::print_more(&told).map_err(Failure::Unreachable)? {
             break;
         }
     }

@@ -1,12 +1,12 @@
 //! `iothub ctl log`: the log of a broker, as it is written.
 
-use std::io::{self, BufRead, Write as _};
+use std::io::BufRead;
 
 use clap::Args;
 use serde_json::Value;
 
 use super::{Failure, Shown, table::shown, target::Target};
-use crate::api::LOG;
+use crate::{api::LOG, output};
 
 #[derive(Debug, Args)]
 pub struct LogArgs {
@@ -38,7 +38,7 @@ pub fn follow(target: &Target<'_>, args: &LogArgs, is_json: bool) -> Result<Show
         count += 1;
         let told = if is_json { data.to_owned() } else { told(&row) };
         // Somebody who has read enough is no error.
-        if io::stdout().write_all(told.as_bytes()).is_err() {
+        if !output::print_more(&told).map_err(Failure::Unreachable)? {
             break;
         }
     }

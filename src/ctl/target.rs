@@ -12,7 +12,10 @@ use identity::{Http, HttpOptions, Secret};
 use serde_json::Value;
 
 use super::Failure;
-use crate::remote::{Question, RemoteArgs};
+use crate::{
+    remote::{Question, RemoteArgs},
+    text::shortened,
+};
 
 #[derive(Debug, Args)]
 pub struct TargetArgs {
@@ -78,6 +81,7 @@ impl Target<'_> {
 
     /// An answer that goes on.
     pub fn follow(&self, path: &str) -> Result<Box<dyn BufRead>, Failure> {
+        check_length(path)?;
         match self {
             Target::Socket(socket) => Ok(Box::new(socket.follow(path).map_err(Failure::Unasked)?)),
             Target::Url { url, ca_file, token } => {
@@ -97,6 +101,7 @@ impl Target<'_> {
 
     /// The body of an answer that is no refusal.
     pub fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Result<Value, Failure> {
+        check_length(path)?;
         let (status, answer) = match self {
             Target::Socket(socket) => {
                 socket.ask(&Question { method, path, body }).map_err(Failure::Unasked)?
@@ -113,6 +118,16 @@ impl Target<'_> {
     }
 }
 
+/// The head of a question has its bounds, and who goes beyond them gets no sentence from the broker.
+fn check_length(path: &str) -> Result<(), Failure> {
+    match path.len() <= PATH_BYTES_MAX {
+        true => Ok(()),
+        false => Err(Failure::Refused(vec![
+            "what is asked about has too long a name for this question".to_owned(),
+        ])),
+    }
+}
+
 fn ask_url(
     url: &str,
     ca_file: Option<PathBuf>,
@@ -123,8 +138,13 @@ fn ask_url(
     let http = http(url, ca_file, token)?;
     let body = body.map(|body| body.to_string().into_bytes());
     let (status, text) = http.ask(method, body.as_deref(), ANSWER_BYTES_MAX)?;
-    let answer = serde_json::from_slice(&text)
-        .map_err(|_| format!("{url} answers with status {status} and no JSON: is it the API of a broker?"))?;
+    if text.is_empty() && status >= 400 {
+        return Ok((status, Value::Null));
+    }
+    let answer = serde_json::from_slice(&text).map_err(|_| {
+        let url = shortened(url, URL_SHOWN_CHARS);
+        format!("{url} answers with status {status} and no JSON: is it the API of a broker?")
+    })?;
     Ok((status, answer))
 }
 
@@ -169,6 +189,9 @@ pub fn encoded(text: &str) -> String {
 /// Longer than the broker takes for the slowest.
 const PATIENCE: Duration = Duration::from_secs(40);
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
+/// Of the 8 KiB of a head.
+const PATH_BYTES_MAX: usize = 7 << 10;
+const URL_SHOWN_CHARS: usize = 100;
 
 #[cfg(test)]
 mod tests {

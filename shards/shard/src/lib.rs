@@ -122,7 +122,7 @@ pub use look::{
 pub use losses::{Cause, Side};
 pub use mail::{Mail, Publication};
 pub use message::Message;
-pub use mqtt::{QoS, ReasonCode, Version, is_topic_filter, is_topic_name, matches};
+pub use mqtt::{QoS, ReasonCode, Version, is_topic_filter, is_topic_name, level_count, matches};
 pub use note::{Claim, Denial, Note, What};
 pub use outgoing::Outgoing;
 pub use placement::Placement;

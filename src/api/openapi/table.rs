@@ -108,7 +108,7 @@ pub const DESCRIBED: &[Described] = &[
         ],
         &[(200, "Clients"), (400, PROBLEMS)],
     ),
-    look("/v1/clients/{client_id}/packets", &[], &[(200, "Packets"), (404, PROBLEMS)]),
+    look("/v1/clients/{client_id}/packets", &[], &[(200, "Packets"), (400, PROBLEMS), (404, PROBLEMS)]),
     Described {
         kind: "application/x-ndjson",
         ..look(
@@ -174,6 +174,7 @@ pub const DESCRIBED: &[Described] = &[
     ),
     act("post", "/v1/client", Some("NamedClient"), &[(200, "ClientWhole"), (400, PROBLEMS), (404, PROBLEMS)]),
     act("post", "/v1/client/queue", Some("NamedQueue"), &[(200, "Queue"), (400, PROBLEMS), (404, PROBLEMS)]),
+    act("post", "/v1/client/packets", Some("Named"), &[(200, "Packets"), (400, PROBLEMS), (404, PROBLEMS)]),
     act(
         "post",
         "/v1/client/disconnect",
@@ -182,6 +183,7 @@ pub const DESCRIBED: &[Described] = &[
     ),
     act("post", "/v1/client/kick", Some("Named"), &[(200, "Ended"), (400, PROBLEMS), (404, PROBLEMS)]),
     act("post", "/v1/client/purge", Some("Named"), &[(200, "Dropped"), (400, PROBLEMS), (404, PROBLEMS)]),
+    act("post", "/v1/drops", Some("DropsAsked"), &[(200, "Drops"), (400, PROBLEMS)]),
     act("post", "/v1/why", Some("WhyAsked"), &[(200, "Why"), (400, PROBLEMS)]),
     act(
         "post",

@@ -83,6 +83,11 @@ fn a_message_is_published_to_all_shards_and_kept_where_it_is_to_be() {
     ] {
         assert_eq!(api.post("/v1/publish", &wrong).status, 400, "{wrong}");
     }
+    let levels = |count: usize| json!({ "topic": vec!["l"; count].join("/"), "payload": "x" });
+    let deepest = api.post("/v1/publish", &levels(128));
+    let deeper = api.post("/v1/publish", &levels(129));
+    assert_eq!((deepest.status, deeper.status), (200, 400), "{}", deeper.text);
+    assert!(deeper.text.contains("router.max_topic_levels (128)"), "{}", deeper.text);
     let large = json!({ "topic": "a", "payload": "x".repeat(1 << 20) });
     assert_eq!(api.post("/v1/publish", &large).status, 413);
 }

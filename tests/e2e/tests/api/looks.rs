@@ -168,7 +168,8 @@ fn a_client_id_that_no_url_can_hold_stands_in_the_body() {
     let (broker, api) = started("api-named");
     let longest = "ä".repeat(32_767) + "x";
     assert_eq!(longest.len(), 65_535);
-    for name in [".", "..", "a/b", "%2e%2e", "\"'<b> \u{202e}", longest.as_str()] {
+    let all_escaped = "\u{1}".repeat(65_535);
+    for name in [".", "..", "a/b", "%2e%2e", "\"'<b> \u{202e}", longest.as_str(), all_escaped.as_str()] {
         let mut link = Link::connect(broker.port, lasting(Version::V5, name));
         link.subscribe("t", QoS::AtLeastOnce);
         let named = |more: Value| {
@@ -179,6 +180,7 @@ fn a_client_id_that_no_url_can_hold_stands_in_the_body() {
         let only = named(Value::Object(serde_json::Map::new()));
         let whole = api.post("/v1/client", &only).expect(200);
         assert_eq!(whole["client"]["client_id"], name);
+        assert_eq!(api.post("/v1/client/packets", &only).expect(200)["client_id"], name);
         let question = named(serde_json::json!({ "topic": "t", "qos": 1 }));
         assert_eq!(api.post("/v1/why", &question).expect(200)["outcome"], "goes");
         assert_eq!(api.post("/v1/client/disconnect", &only).expect(200)["disconnected"], 1);
@@ -193,10 +195,39 @@ fn a_client_id_that_no_url_can_hold_stands_in_the_body() {
 }
 
 #[test]
+fn what_a_path_may_say_of_another_client_is_refused() {
+    let (broker, api) = started("api-unsure");
+    let names = [".", "..", "queue", "disconnect", "packets"];
+    let links: Vec<Link> =
+        names.iter().map(|name| Link::connect(broker.port, lasting(Version::V5, name))).collect();
+    // As it comes once somebody on the way has left the dots out, and as it comes otherwise.
+    for path in ["queue", "packets", "disconnect", ".", "..", "%2E", "%2e%2E"] {
+        for method in ["GET", "DELETE"] {
+            let answer = api.ask(method, &format!("/v1/clients/{path}"), None);
+            assert!(
+                answer.status == 400 && answer.text.contains("/v1/client"),
+                "{method} {path}: {}",
+                answer.text
+            );
+        }
+        assert_eq!(api.delete(&format!("/v1/clients/{path}/queue")).status, 400, "{path}");
+        assert_eq!(api.post(&format!("/v1/clients/{path}/disconnect"), &serde_json::json!({})).status, 400);
+        assert_eq!(api.get(&format!("/v1/clients/{path}/packets")).status, 400, "{path}");
+    }
+    for name in names {
+        let whole = api.post("/v1/client", &serde_json::json!({ "client_id": name })).expect(200);
+        assert!(whole["client"]["connection"].is_object(), "{name}");
+    }
+    drop(links);
+}
+
+#[test]
 fn topics_that_no_url_can_hold_are_paged_shown_and_dropped() {
     let (broker, api) = started("api-long-topics");
     let mut link = Link::connect(broker.port, v5("pump"));
-    let topics: Vec<String> = (0..3).map(|number| format!("t/{}{number}", "ä".repeat(32_000))).collect();
+    // The first are those with the smallest letter, which JSON spells with six.
+    let letters = ["\u{1}".repeat(65_000), "ä".repeat(32_000), "ö".repeat(32_000)];
+    let topics = letters.map(|letters| format!("t/{letters}"));
     topics.iter().for_each(|topic| retain(&mut link, topic, "x"));
     let (mut seen, mut cursor) = (Vec::new(), Value::Null);
     loop {
