@@ -228,7 +228,13 @@ fn tokens(settings: &Authentication) -> Result<Tokens, Fault> {
     let source = if keys.contains("://") {
         let url = Url { keys: ["jwt_keys", "jwt_ca_file"], url: keys, ca_file: &settings.jwt_ca_file };
         let http = http(settings, url, None)?;
-        KeySource::Published(PublishedKeys::new(Box::new(move || http.get()), JWKS_REFRESH_MS))
+        let host = http.host().to_owned();
+        let report = move |trouble: Option<&str>| tell_of_keys(&host, trouble);
+        KeySource::Published(PublishedKeys::new(
+            Box::new(move || http.get()),
+            Box::new(report),
+            JWKS_REFRESH_MS,
+        ))
     } else {
         KeySource::Known(TokenKeys::load(Path::new(keys)).map_err(|error| fault("jwt_keys", error))?)
     };
@@ -240,6 +246,17 @@ fn tokens(settings: &Authentication) -> Result<Tokens, Fault> {
         ..TokenRules::default()
     };
     Ok(Tokens::new(source, rules))
+}
+
+fn tell_of_keys(host: &str, trouble: Option<&str>) {
+    match trouble {
+        Some(trouble) => tracing::warn!(
+            host,
+            trouble,
+            "published keys of tokens cannot be fetched; those that are known go on, and it is tried again, though not at any rate"
+        ),
+        None => tracing::info!(host, "published keys of tokens are fetched again"),
+    }
 }
 
 fn call_out(settings: &Authentication) -> Result<Http, Fault> {

@@ -89,6 +89,12 @@ impl Http {
         shown(&self.url)
     }
 
+    /// Who is asked, with the port where the URL names one.
+    pub fn host(&self) -> &str {
+        let authority = self.url.split_once("://").map_or(&*self.url, |(_, rest)| rest);
+        authority.split(['/', '?', '#']).next().unwrap_or_default()
+    }
+
     /// What stands there, if it is there.
     pub fn get(&self) -> Result<Vec<u8>, String> {
         let mut request = self.agent.get(&self.url);

@@ -9,7 +9,7 @@ mod published;
 pub use claims::{Claims, TokenRules};
 pub(crate) use claims::{is_name, texts_of};
 pub use keys::{KeysError, TokenKeys};
-pub use published::{Fetch, PublishedKeys};
+pub use published::{Fetch, PublishedKeys, Report};
 
 use jsonwebtoken::{Algorithm, Header, Validation};
 use serde_json::{Map, Value};

@@ -5,6 +5,7 @@
 //! that are known go on.
 
 use std::{
+    mem::replace,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
 };
@@ -15,12 +16,16 @@ use crate::priority;
 /// Brings what stands at the URL, within a time of its own.
 pub type Fetch = Box<dyn Fn() -> Result<Vec<u8>, String> + Send + Sync>;
 
+/// Told why a fetch brings nothing, once until one does again, and then that it does (None).
+pub type Report = Box<dyn Fn(Option<&str>) + Send + Sync>;
+
 pub struct PublishedKeys {
     shared: Arc<Shared>,
 }
 
 struct Shared {
     fetch: Fetch,
+    report: Report,
     refresh_ms: u64,
     state: Mutex<State>,
     /// Rung when a fetch is over.
@@ -34,13 +39,15 @@ struct State {
     /// When they were last asked for, whether they came or not.
     asked_unix_ms: Option<u64>,
     is_fetching: bool,
+    /// The last fetch brought nothing.
+    is_failing: bool,
     /// Why the last fetch brought nothing.
     trouble: String,
 }
 
 impl PublishedKeys {
-    pub fn new(fetch: Fetch, refresh_ms: u64) -> PublishedKeys {
-        let shared = Shared { fetch, refresh_ms, state: Mutex::default(), bell: Condvar::new() };
+    pub fn new(fetch: Fetch, report: Report, refresh_ms: u64) -> PublishedKeys {
+        let shared = Shared { fetch, report, refresh_ms, state: Mutex::default(), bell: Condvar::new() };
         PublishedKeys { shared: Arc::new(shared) }
     }
 
@@ -113,8 +120,10 @@ impl Shared {
     }
 
     fn end_fetch(&self, fetched: Result<TokenKeys, String>) {
+        let trouble = fetched.as_ref().err().cloned();
         let mut state = self.lock();
         state.is_fetching = false;
+        let is_change = replace(&mut state.is_failing, trouble.is_some()) != trouble.is_some();
         match fetched {
             Ok(keys) => {
                 state.known = Some(Arc::new(keys));
@@ -124,6 +133,9 @@ impl Shared {
         }
         drop(state);
         self.bell.notify_all();
+        if is_change {
+            (self.report)(trouble.as_deref());
+        }
     }
 
     /// Nothing is done under the lock that could leave half a change behind.

@@ -228,12 +228,15 @@ fn published_keys_are_fetched_when_they_are_needed_and_not_at_any_rate() {
         let header = json!({"alg": "EdDSA", "kid": id});
         signed(header, &claims(), |text| key.sign(text).as_ref().to_vec())
     };
-    let sets: [Result<Vec<u8>, String>; 4] =
-        [Err("down".to_owned()), Ok(jwks("one", &key)), Err("down".to_owned()), Ok(jwks("two", &key))];
+    let down = || Err("down".to_owned());
+    let sets: [Result<Vec<u8>, String>; 6] =
+        [down(), Ok(jwks("one", &key)), down(), Ok(jwks("two", &key)), down(), Ok(b"{}".to_vec())];
     let fetched = Arc::new(AtomicUsize::new(0));
     let counter = fetched.clone();
-    let fetch = move || sets[counter.fetch_add(1, Ordering::Relaxed).min(3)].clone();
-    let published = PublishedKeys::new(Box::new(fetch), 3_600_000);
+    let fetch = move || sets[counter.fetch_add(1, Ordering::Relaxed).min(5)].clone();
+    let (tell, told) = mpsc::channel();
+    let report = move |trouble: Option<&str>| tell.send(trouble.map(str::to_owned)).expect("the test hears");
+    let published = PublishedKeys::new(Box::new(fetch), Box::new(report), 3_600_000);
     let tokens = Tokens::new(KeySource::Published(published), TokenRules::default());
     let judge = |id: &str, after_s: u64| {
         let asked = ask("192.0.2.1:1", Some(("any", &token(id))));
@@ -260,6 +263,15 @@ fn published_keys_are_fetched_when_they_are_needed_and_not_at_any_rate() {
     assert_eq!(judge("two", 30), alice);
     assert_eq!(judge("one", 31), Err(Reason::NotAuthorized));
     count(4);
+    assert_eq!(judge("three", 40), Err(Reason::NotAuthorized));
+    assert_eq!(judge("three", 50), Err(Reason::NotAuthorized));
+    count(6);
+    // Each beginning and each end of a trouble once.
+    let [begins, ends] = [Some("down".to_owned()), None];
+    assert_eq!(
+        told.try_iter().collect::<Vec<_>>(),
+        [begins.clone(), ends.clone(), begins.clone(), ends, begins]
+    );
     // A secret in what is published is none.
     let asked = ask("192.0.2.1:1", Some(("any", &hs256(&claims()))));
     assert!(matches!(tokens.judge(&asked, NOW_S * 1000), Judgement::Reject(_)));
@@ -282,7 +294,7 @@ impl Issuer {
             tells.send(()).expect("the test waits");
             given.lock().expect("nobody panics").recv().expect("an answer of the test")
         };
-        let published = PublishedKeys::new(Box::new(fetch), refresh_s * 1000);
+        let published = PublishedKeys::new(Box::new(fetch), Box::new(|_| {}), refresh_s * 1000);
         let tokens = Arc::new(Tokens::new(KeySource::Published(published), TokenRules::default()));
         Issuer { key: Ed25519KeyPair::generate().expect("a key"), tokens, answers, asked }
     }

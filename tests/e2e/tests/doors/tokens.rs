@@ -117,9 +117,17 @@ fn a_key_that_its_issuer_publishes_later_counts_without_a_reload() {
 #[test]
 fn without_keys_at_the_url_nobody_comes_in_and_the_log_says_why() {
     let site = Site::open(|_| (500, String::new()));
-    let broker = trusting("tokens-broken", &site.url("/keys.json"), |_| {});
+    let url = site.url("/keys.json?key=verborgen");
+    let broker = trusting("tokens-broken", &url, |_| {});
     let [_, issuer, _] = Issuer::each();
     let token = issuer.sign_by("ES256", &claims("anna", 600));
     assert_eq!(come(&broker, &token), Err(ReasonCode::ServerUnavailable));
     broker.process.await_text("no keys for tokens: ");
+    assert_eq!(come(&broker, &token), Err(ReasonCode::ServerUnavailable));
+    let told = |line: &str| line.contains("published keys of tokens cannot be fetched");
+    let line = broker.process.await_line("that keys are missing", |line| told(line).then(|| line.to_owned()));
+    let host = url.split('/').nth(2).unwrap();
+    assert!(line.contains(&format!("host=\"{host}\"")) && line.contains("status 500"), "{line}");
+    assert_eq!(broker.process.lines().iter().filter(|line| told(line)).count(), 1);
+    assert!(!broker.process.says("verborgen"));
 }
