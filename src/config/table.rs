@@ -206,6 +206,7 @@ static BEFORE_RATES: &[Key] = &[
     ),
     flag("session", "queue_qos0", |s| &mut s.session.queue_qos0),
     count("session", "max_subscriptions", 1..=U32, |s| &mut s.session.max_subscriptions),
+    bytes("session", "max_subscription_bytes", 1 << 18..=1 << 30, |s| &mut s.session.max_subscription_bytes),
     count("session", "max_topic_aliases", 0..=U16, |s| &mut s.session.max_topic_aliases),
     count("session", "recorded_packets", 0..=1024, |s| &mut s.session.recorded_packets),
     bytes("session", "max_outbox_bytes", 4096..=1 << 30, |s| &mut s.session.max_outbox_bytes),

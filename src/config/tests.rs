@@ -264,7 +264,7 @@ fn all_mistakes_are_told_at_once_in_the_order_of_the_file() {
             "FILE, line 2: session.max_inflight = 0: expected a whole number from 1 to 65535",
             "FILE, line 3: session.foo: unknown key: [session] has keep_alive_timeout_secs, \
              session_timeout_secs, session_timeout_v3_secs, receive_maximum, max_inflight, max_queued_messages, \
-             max_queued_bytes, queue_window, queue_full, queue_qos0, max_subscriptions, max_topic_aliases, \
+             max_queued_bytes, queue_window, queue_full, queue_qos0, max_subscriptions, max_subscription_bytes, max_topic_aliases, \
              recorded_packets, max_outbox_bytes, takeover_limit, takeover_window_secs, takeover_policy",
             "FILE, line 5: log.level = \"loud\": expected one of \"error\", \"warn\", \"info\", \"debug\", \"trace\"",
         ]

@@ -88,6 +88,8 @@ pub struct Limits {
     /// So much of what is stored of a connected client's queue stays in memory, as long as there is enough of it.
     pub queue_window_bytes: usize,
     pub subscriptions_max: u32,
+    /// What the filters of one session may cost: with its end they all go at once.
+    pub subscription_bytes_max: usize,
     pub topic_levels_max: u16,
     /// In all.
     pub retained_messages_max: usize,
@@ -191,6 +193,7 @@ impl Default for Limits {
             queue_memory_max: 1 << 30,
             queue_window_bytes: 256 << 10,
             subscriptions_max: 10_000,
+            subscription_bytes_max: 16 << 20,
             topic_levels_max: 128,
             retained_messages_max: 1_000_000,
             retained_bytes_max: 1 << 30,

@@ -180,7 +180,7 @@ counters! {
     retained_refused,
     #[doc = "Retained messages that expired."]
     retained_expired,
-    #[doc = "Subscriptions refused because of `max_subscriptions` or `max_session_memory`, or because the store was full."]
+    #[doc = "Subscriptions refused because of `max_subscriptions`, `max_subscription_bytes` or `max_session_memory`, or because the store was full."]
     subscriptions_refused,
     #[doc = "Topics and filters refused because of `max_topic_levels`."]
     topic_levels_exceeded,

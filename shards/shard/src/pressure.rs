@@ -49,6 +49,7 @@ impl Shard {
                 limits.queued_bytes_max,
             ),
             ("session.max_subscriptions", session.filters.len(), limits.subscriptions_max as usize),
+            ("session.max_subscription_bytes", session.filter_bytes as usize, limits.subscription_bytes_max),
         ];
         let all = of_session.into_iter().chain(of_connection.into_iter().flatten());
         let parts = all.filter(|(_, _, most)| *most > 0).map(|(limit, used, most)| {

@@ -34,6 +34,8 @@ pub(crate) struct Session {
     pub ends_at: Option<Instant>,
     pub will: Option<Box<Will>>,
     pub filters: Filters,
+    /// What they cost.
+    pub filter_bytes: u32,
     pub outbound: Option<Box<Outbound>>,
     /// QoS 2 messages that were received and routed and are not released yet.
     pub received: Option<Box<PacketIds>>,
@@ -54,6 +56,7 @@ impl Session {
             ends_at: None,
             will: None,
             filters: Filters::default(),
+            filter_bytes: 0,
             outbound: None,
             received: None,
             replays: None,

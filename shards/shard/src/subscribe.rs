@@ -89,6 +89,8 @@ impl Shard {
         let limits = &self.config.limits;
         let is_full = has_no_room
             || self.sessions[session].filters.len() >= limits.subscriptions_max as usize
+            || self.sessions[session].filter_bytes as usize + filter_weight(filter)
+                > limits.subscription_bytes_max
             || self.session_bytes + filter_weight(filter) > limits.session_memory_max;
         if is_full && !self.has_subscription(session, filter) {
             self.counters.subscriptions_refused += 1;
@@ -145,7 +147,9 @@ impl Shard {
     /// The session has the filter from now on.
     pub(crate) fn take_filter(&mut self, session: SessionKey, filter: &str) {
         self.sessions[session].filters.insert(filter);
-        self.session_bytes += filter_weight(filter);
+        let weight = filter_weight(filter);
+        self.session_bytes += weight;
+        self.sessions[session].filter_bytes += weight as u32;
         self.subscriptions += 1;
         self.shared_subscriptions += usize::from(is_shared(filter));
     }
@@ -233,7 +237,12 @@ impl Shard {
     /// Takes one filter out of the indexes; other shards are told when nobody here has it any more.
     pub(crate) fn remove_subscription(&mut self, session: SessionKey, filter: &str, turn: &mut Turn<'_>) {
         self.subscriptions -= 1;
-        self.session_bytes -= filter_weight(filter);
+        let weight = filter_weight(filter);
+        self.session_bytes -= weight;
+        // One that has ended is gone before its filters are.
+        if let Some(session) = self.sessions.get_mut(session) {
+            session.filter_bytes -= weight as u32;
+        }
         if is_shared(filter) {
             self.shared_subscriptions -= 1;
             self.leave_group(session, filter, turn);

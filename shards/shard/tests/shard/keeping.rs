@@ -393,7 +393,7 @@ fn a_message_for_a_crowd_of_any_size_comes_back() {
 #[test]
 fn a_message_names_its_subscriptions_however_many_they_are() {
     const FILTERS: usize = 66_000;
-    let limits = Limits { subscriptions_max: 100_000, ..Limits::default() };
+    let limits = Limits { subscriptions_max: 100_000, subscription_bytes_max: 1 << 30, ..Limits::default() };
     let config = Config { store_epoch_ms: Some(1_700_000_000_000), limits, ..Config::default() };
     let mut s = Script::new(config);
     let subscriber = s.join_for_an_hour("s");

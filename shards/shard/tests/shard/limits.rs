@@ -114,6 +114,21 @@ fn subscriptions_and_levels_have_their_limits() {
 }
 
 #[test]
+fn what_the_filters_of_one_client_cost_is_bounded_and_comes_back_with_each_that_goes() {
+    let mut s = with(|limits| limits.subscription_bytes_max = 1000);
+    let client = s.join("c");
+    let long = |letter: &str| letter.repeat(400);
+    for filter in [long("a"), long("b"), long("a"), "c".to_owned()] {
+        s.subscribe(client, &filter, 0);
+    }
+    assert_eq!(s.hear(client), ["SUBACK 9 0x00", "SUBACK 9 0x97", "SUBACK 9 0x00", "SUBACK 9 0x00"]);
+    s.unsubscribe(client, &long("a"));
+    s.subscribe(client, &long("b"), 0);
+    assert_eq!(s.hear(client)[1..], ["SUBACK 9 0x00"]);
+    assert_eq!(s.counter("subscriptions_refused"), 1);
+}
+
+#[test]
 fn more_unreleased_messages_than_the_receive_maximum_are_a_violation() {
     let mut s = with(|limits| limits.receive_maximum = 2);
     let client = s.join("c");
