@@ -122,11 +122,12 @@ struct Heard {
     denied: usize,
     went: usize,
     messages: u64,
+    refused: u64,
     missed: u64,
 }
 
 fn hear(mut stream: EventStream) -> Heard {
-    let mut heard = Heard { came: 0, denied: 0, went: 0, messages: 0, missed: 0 };
+    let mut heard = Heard { came: 0, denied: 0, went: 0, messages: 0, refused: 0, missed: 0 };
     let is_load = |event: &Value| event["client_id"].as_str().is_some_and(|id| id.starts_with("client-"));
     while let Some(event) = stream.next_event() {
         match event["event"].as_str().unwrap() {
@@ -134,7 +135,13 @@ fn hear(mut stream: EventStream) -> Heard {
             "connected" => heard.came += usize::from(is_load(&event)),
             "denied" => heard.denied += usize::from(is_load(&event)),
             "disconnected" => heard.went += usize::from(is_load(&event)),
-            "dropped" => heard.messages += event["count"].as_u64().unwrap(),
+            "dropped" if event["cause"] == "queue_messages" => {
+                heard.messages += event["count"].as_u64().unwrap()
+            }
+            "dropped" => {
+                assert_eq!(event["cause"], "publish_denied", "{event}");
+                heard.refused += event["count"].as_u64().unwrap();
+            }
             "lost" => heard.missed += event["count"].as_u64().unwrap(),
             _ => {}
         }
@@ -144,14 +151,14 @@ fn hear(mut stream: EventStream) -> Heard {
 
 impl Heard {
     fn check(&self, cycles: usize, lost: u64) {
-        let Heard { came, denied, went, messages, missed } = *self;
+        let Heard { came, denied, went, messages, refused, missed } = *self;
         let shown = format!(
-            "{came} came, {denied} denied, {went} went of {cycles}, {messages} of {lost}, {missed} missed"
+            "{came} came, {denied} denied, {refused} refused, {went} went of {cycles}, {messages} of {lost}, {missed} missed"
         );
         assert!(came <= cycles && denied <= cycles && went <= cycles && messages <= lost, "{shown}");
         let absent = (3 * cycles - came - denied - went) as u64;
         assert!(absent <= missed, "{shown}");
-        assert!(missed > 0 || messages == lost, "{shown}");
+        assert!(missed > 0 || (messages, refused) == (lost, cycles as u64), "{shown}");
     }
 }
 
