@@ -10,6 +10,7 @@ use axum::{
     routing::{get, post},
 };
 use serde_json::{Value, json};
+use tokio::task::spawn_blocking;
 
 use super::{
     acts,
@@ -58,9 +59,12 @@ async fn begin(
 
 async fn look(State(context): State<Context>) -> Response {
     let backups: Arc<Backups> = Arc::clone(context.backups());
-    let names = match backups.names() {
-        Ok(names) => names,
-        Err(error) => return answer::conflict(&format!("store.backup_dir cannot be read: {error}")),
+    // The folder may be one of a network that hangs.
+    let reader = Arc::clone(&backups);
+    let names = match spawn_blocking(move || reader.names()).await {
+        Ok(Ok(names)) => names,
+        Ok(Err(error)) => return answer::conflict(&format!("store.backup_dir cannot be read: {error}")),
+        Err(_) => return answer::unavailable("the broker ends"),
     };
     let backups::State { running, last } = backups.look();
     let running = running.map(|begun| json!({ "name": begun.name, "began": begun.at }));

@@ -27,6 +27,7 @@ use super::{
     answer,
     context::Context,
     events::{self, STREAM},
+    guard::Caller,
     operation::{Access, Operation},
     seat::Seat,
     token_list::Role,
@@ -44,11 +45,18 @@ pub const OPERATIONS: &[Operation] = &[Operation {
     handler: || get(follow),
 }];
 
-async fn follow(State(context): State<Context>, Extension(seat): Extension<Seat>) -> Response {
-    let Some(stream) = context.streams().take(&seat) else { return events::too_many() };
-    match log::follow() {
-        Some(lines) => (STREAM, Body::new(Lines::new(lines, stream))).into_response(),
-        None => answer::unavailable("as many read the log as may: close another reader first"),
+async fn follow(
+    State(context): State<Context>,
+    Extension(caller): Extension<Caller>,
+    Extension(seat): Extension<Seat>,
+) -> Response {
+    // Before the seat is given up: only a stream may stay without one.
+    let Some(lines) = log::follow() else {
+        return answer::unavailable("as many read the log as may: close another reader first");
+    };
+    match context.streams().take(&seat) {
+        Some(stream) => (STREAM, Body::new(Lines::new(lines, stream, context, caller))).into_response(),
+        None => events::too_many(),
     }
 }
 
@@ -56,14 +64,24 @@ async fn follow(State(context): State<Context>, Extension(seat): Extension<Seat>
 struct Lines {
     lines: Receiver<Arc<str>>,
     beat: Pin<Box<Sleep>>,
+    /// When it is looked next whether the token is still one.
+    look: Pin<Box<Sleep>>,
+    context: Context,
+    caller: Caller,
     /// Its end gives the place back.
     _stream: OwnedSemaphorePermit,
 }
 
 impl Lines {
-    fn new(lines: Receiver<Arc<str>>, stream: OwnedSemaphorePermit) -> Lines {
+    fn new(
+        lines: Receiver<Arc<str>>,
+        stream: OwnedSemaphorePermit,
+        context: Context,
+        caller: Caller,
+    ) -> Lines {
         // At once: whoever reads knows then that it has begun.
-        Lines { lines, beat: Box::pin(sleep(Duration::ZERO)), _stream: stream }
+        let beat = Box::pin(sleep(Duration::ZERO));
+        Lines { lines, beat, look: Box::pin(sleep(TOKEN_LOOK)), context, caller, _stream: stream }
     }
 }
 
@@ -75,6 +93,12 @@ impl hyper::body::Body for Lines {
         mut self: Pin<&mut Self>,
         task: &mut Task<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        while self.look.as_mut().poll(task).is_ready() {
+            if !self.context.still_knows(&self.caller) {
+                return Poll::Ready(None);
+            }
+            self.look.as_mut().reset(Instant::now() + TOKEN_LOOK);
+        }
         let text = match self.lines.poll_recv(task) {
             Poll::Ready(Some(line)) => format!("data: {line}\n\n"),
             Poll::Ready(None) => return Poll::Ready(None),
@@ -87,3 +111,5 @@ impl hyper::body::Body for Lines {
 }
 
 const BEAT: Duration = Duration::from_secs(15);
+/// Whose token is taken away reads no longer than this.
+pub(super) const TOKEN_LOOK: Duration = Duration::from_secs(5);

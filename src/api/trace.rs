@@ -7,7 +7,7 @@ use std::{
         LazyLock,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use axum::{
@@ -37,6 +37,7 @@ use super::{
     events,
     guard::Caller,
     lines::lines,
+    log::TOKEN_LOOK,
     operation::{Access, Operation},
     rows,
     seat::Seat,
@@ -123,7 +124,7 @@ async fn trace(
     acts::tell(&caller, "trace", &[filter.client_id.as_deref().unwrap_or_default().to_owned()]);
     let (sender, lines) = lines();
     tokio::spawn(async move {
-        tap.run(&sender).await;
+        tap.run(&sender, || context.still_knows(&caller)).await;
         drop(stream);
     });
     Ok(lines.into_response())
@@ -163,9 +164,16 @@ impl Taps {
     }
 
     /// Until nobody reads any more. While nobody takes a piece nothing is asked for, and the taps fill, and then lose.
-    async fn run(&mut self, sender: &mpsc::Sender<Bytes>) {
+    async fn run(&mut self, sender: &mpsc::Sender<Bytes>, may_read: impl Fn() -> bool) {
         let mut silent = Duration::ZERO;
+        let mut look_at = Instant::now() + TOKEN_LOOK;
         loop {
+            if Instant::now() >= look_at {
+                if !may_read() {
+                    return;
+                }
+                look_at = Instant::now() + TOKEN_LOOK;
+            }
             let (text, has_more) = match self.read().await {
                 Ok(round) => round,
                 Err(why) => {

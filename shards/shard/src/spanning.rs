@@ -8,6 +8,7 @@ use mqtt::{Publish, QoS};
 use crate::{
     Effect, Instant, Shard, ShardId, Side,
     keys::SessionKey,
+    losses::cut,
     router::Carried,
     span::{
         Choice, Current, DELIVERIES_MAX, Parent, Span, SpanOutcome, SpanStep, TRACE_STATE_BYTES_MAX, Traced,
@@ -64,7 +65,7 @@ impl Shard {
         let step = SpanStep::Receive {
             client_id: Arc::clone(&session.client_id),
             user: session.conn.and_then(|conn| self.user_at(conn)),
-            topic: carried.parts.topic.into(),
+            topic: cut(carried.parts.topic, TRACED_TOPIC_BYTES_MAX).into(),
             qos: carried.parts.qos,
             retain: carried.parts.retain,
             payload_bytes: carried.parts.payload.len(),
@@ -160,3 +161,6 @@ impl Shard {
         turn.push(Effect::Span(Box::new(span)));
     }
 }
+
+/// Spans wait for their collector, thousands of them.
+const TRACED_TOPIC_BYTES_MAX: usize = 512;

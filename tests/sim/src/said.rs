@@ -92,7 +92,8 @@ impl Identity {
         if payload.is_empty() {
             return Identity::Empty;
         }
-        if payload.starts_with(STRANGER_PAYLOAD) {
+        // Bytes that were changed on their way may have become the payload of another packet, with packets in it.
+        if payload.windows(STRANGER_PAYLOAD.len()).any(|part| part == STRANGER_PAYLOAD) {
             return Identity::Stranger;
         }
         let text = std::str::from_utf8(payload).ok();
@@ -126,5 +127,6 @@ mod tests {
         assert_eq!(Identity::of(&content.payload(12)), Identity::Empty);
         assert_eq!(Identity::of(b"#x:"), Identity::Unknown);
         assert_eq!(Identity::of(b"stranger 1"), Identity::Stranger);
+        assert_eq!(Identity::of(b"\0 0\r\0\x03x/stranger0\r"), Identity::Stranger);
     }
 }

@@ -129,11 +129,17 @@ fn who_loses_the_token_hears_nothing_more() {
         process.succeed();
         process.lines()
     };
-    let eye = admin.with_token(&token(&["add", "eye", "--role", "viewer"])[0]);
-    let mut seen = EventStream::open(&eye, "/v1/events?kind=refused");
+    let eye = admin.with_token(&token(&["add", "eye", "--role", "operator"])[0]);
+    let mut seen =
+        ["/v1/events?kind=refused", "/v1/log", "/v1/trace"].map(|path| EventStream::ask(&eye, path));
+    for stream in &mut seen {
+        assert_eq!(stream.status(), 200);
+    }
     let mut stays = EventStream::open(&admin, "/v1/events?kind=connected");
     token(&["remove", "eye"]);
-    assert!(seen.ends_within(PATIENCE));
+    for stream in &mut seen {
+        assert!(stream.ends_within(PATIENCE));
+    }
     let _link = Link::connect(broker.port, v5("late"));
     assert_eq!(stays.next_event().unwrap()["client_id"], "late");
 }
