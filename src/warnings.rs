@@ -128,8 +128,21 @@ fn believed(numbers: &Numbers) -> impl Iterator<Item = String> {
 fn in_clear(settings: &Settings) -> Vec<String> {
     let Authentication { http_url, jwt_keys, .. } = &settings.authentication;
     let asked = [
-        ("http_url", http_url, "users and passwords can be read and answers changed on the way"),
-        ("jwt_keys", jwt_keys, "keys can be changed on the way, and then anybody's tokens count"),
+        (
+            "authentication.http_url",
+            http_url,
+            "users and passwords can be read and answers changed on the way",
+        ),
+        (
+            "authentication.jwt_keys",
+            jwt_keys,
+            "keys can be changed on the way, and then anybody's tokens count",
+        ),
+        (
+            "telemetry.otlp_endpoint",
+            &settings.telemetry.otlp_endpoint,
+            "client ids, users, topics and what authorizes can be read on the way",
+        ),
     ];
     let is_far = |url: &str| {
         let authority = url.strip_prefix("http://")?.split(['/', '?', '#']).next()?;
@@ -138,10 +151,8 @@ fn in_clear(settings: &Settings) -> Vec<String> {
         Some(address.map_or(host != "localhost", |address| !address.to_canonical().is_loopback()))
     };
     let far = asked.into_iter().filter(|(_, url, _)| is_far(url) == Some(true));
-    far.map(|(name, _, what)| {
-        format!("authentication.{name} is http:// and not on this machine: {what}. Write https://")
-    })
-    .collect()
+    far.map(|(name, _, what)| format!("{name} is http:// and not on this machine: {what}. Write https://"))
+        .collect()
 }
 
 /// What is configured and asked nowhere.
@@ -204,12 +215,12 @@ mod tests {
         ] {
             let mut settings = Settings::default();
             settings.authentication.jwt_keys = url.to_owned();
+            settings.telemetry.otlp_endpoint = url.to_owned();
             let told = in_clear(&settings);
-            assert_eq!(told.len(), usize::from(is_told), "{url}: {told:?}");
-            assert!(
-                told.iter().all(|told| told.starts_with("authentication.jwt_keys is http:// and")),
-                "{told:?}"
-            );
+            assert_eq!(told.len(), if is_told { 2 } else { 0 }, "{url}: {told:?}");
+            for (told, key) in told.iter().zip(["authentication.jwt_keys", "telemetry.otlp_endpoint"]) {
+                assert!(told.starts_with(&format!("{key} is http:// and")), "{told}");
+            }
         }
     }
 
