@@ -111,5 +111,5 @@ impl hyper::body::Body for Lines {
 }
 
 const BEAT: Duration = Duration::from_secs(15);
-/// Whose token is taken away reads no longer than this.
+/// Whose token is taken away reads for this time at most.
 pub(super) const TOKEN_LOOK: Duration = Duration::from_secs(5);
