@@ -305,8 +305,12 @@ const CHAPTERS = {
     await choose("dark");
     await page.scheme("light");
     assert.equal(await ground(), dark);
-    await page.run(() => location.reload());
-    await page.until(() => document.querySelectorAll(".tile").length > 0, "the overview is there");
+    await page.run(() => {
+      window.isBefore = true;
+      location.reload();
+    });
+    const isThere = () => !window.isBefore && document.querySelectorAll(".tile").length > 0;
+    await page.until(isThere, "the overview is there again");
     assert.equal(await ground(), dark, "the choice is remembered");
     await isUntouched(page);
   },
