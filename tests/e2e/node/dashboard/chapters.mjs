@@ -27,6 +27,15 @@ const PAGES = [
   ["#/users", "Add a user"],
 ];
 
+/** Until it is the page that was loaded again. */
+async function reload(page) {
+  await page.run(() => {
+    window.isBefore = true;
+    location.reload();
+  });
+  await page.until(() => !window.isBefore, "the page is loaded again");
+}
+
 async function signIn(page, secret = token) {
   await page.go(`${base}/`);
   await page.enter("input[name=token]", secret);
@@ -75,7 +84,7 @@ const CHAPTERS = {
     assert(!(await page.run(() => location.href)).includes(token), "the token is in the address");
     assert.equal(await page.run(() => JSON.stringify(localStorage).includes("iothub_")), false);
     await page.go(`${base}/ui/#/shards`);
-    await page.run(() => location.reload());
+    await reload(page);
     await page.reads("publish_received");
     await page.click("button", "Sign out");
     await page.reads("It asks for a token");
@@ -84,7 +93,7 @@ const CHAPTERS = {
     await signedIn(page);
     await page.run(() => void (location.hash = "#/clients"));
     await page.run(() => sessionStorage.setItem("iothub.token", "iothub_gone"));
-    await page.run(() => location.reload());
+    await reload(page);
     await page.reads("not known");
     page.complaints.length = 0;
     await isUntouched(page);
@@ -305,12 +314,8 @@ const CHAPTERS = {
     await choose("dark");
     await page.scheme("light");
     assert.equal(await ground(), dark);
-    await page.run(() => {
-      window.isBefore = true;
-      location.reload();
-    });
-    const isThere = () => !window.isBefore && document.querySelectorAll(".tile").length > 0;
-    await page.until(isThere, "the overview is there again");
+    await reload(page);
+    await page.until(() => document.querySelectorAll(".tile").length > 0, "the overview is there");
     assert.equal(await ground(), dark, "the choice is remembered");
     await isUntouched(page);
   },
