@@ -18,7 +18,7 @@ use super::{
     asking::{self, Trouble},
     context::Context,
     operation::{Access, Operation},
-    pages::{self, Cursor},
+    pages::{self, Cursor, Paged},
     rows::{moment, seconds},
     token_list::Role,
 };
@@ -74,13 +74,6 @@ pub const OPERATIONS: &[Operation] = &[
 #[serde(deny_unknown_fields)]
 struct Wanted {
     client_id: Option<Box<str>>,
-    cursor: Option<String>,
-    limit: Option<usize>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Paged {
     cursor: Option<String>,
     limit: Option<usize>,
 }

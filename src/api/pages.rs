@@ -1,6 +1,7 @@
 //! Pages of rows that all shards have: one shard after the other, from where a cursor says.
 
 use runtime::{Desk, Looked};
+use serde::Deserialize;
 use serde_json::Value;
 use shard::{Look, ShardId};
 
@@ -27,6 +28,14 @@ impl Cursor {
     pub fn text(self) -> String {
         format!("{}-{}", self.shard, self.after.map_or(String::new(), |after| after.to_string()))
     }
+}
+
+/// What is asked of a list that has no other parameters.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Paged {
+    pub cursor: Option<String>,
+    pub limit: Option<usize>,
 }
 
 /// How many rows a page is to have.

@@ -12,7 +12,7 @@ use super::{
     clients::absent,
     context::Context,
     operation::{Access, Operation},
-    pages::{self, Cursor},
+    pages::{self, Cursor, Paged},
     rows,
     token_list::Role,
 };
@@ -39,13 +39,6 @@ pub const OPERATIONS: &[Operation] = &[
 struct Wanted {
     client_id: Option<Box<str>>,
     least: Option<u32>,
-    cursor: Option<String>,
-    limit: Option<usize>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Paged {
     cursor: Option<String>,
     limit: Option<usize>,
 }
