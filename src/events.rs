@@ -199,6 +199,10 @@ const CLIENTS_WAITING_MAX: usize = 16 << 10;
 const STRANGERS_WAITING_MAX: usize = 1 << 10;
 /// Listeners have their turn after so many.
 const CARRIED_AT_ONCE: usize = 512;
+/// So many turns carry all that waits when they begin.
+pub const TURNS_MAX: usize = CLIENTS_WAITING_MAX / CARRIED_AT_ONCE;
+const _: () = assert!(CLIENTS_WAITING_MAX.is_multiple_of(CARRIED_AT_ONCE));
+const _: () = assert!(STRANGERS_WAITING_MAX <= CLIENTS_WAITING_MAX);
 
 #[cfg(test)]
 mod tests {

@@ -36,7 +36,7 @@ use super::{
     seat::Seat,
     token_list::Role,
 };
-use crate::events::{Events, Filter, Kinds, Place};
+use crate::events::{Events, Filter, Kinds, Place, TURNS_MAX};
 
 /// What happens to clients.
 pub const EVENTS: &str = "/v1/events";
@@ -90,6 +90,16 @@ async fn ask_losses(events: &Events, desk: &Desk) -> Result<(), Trouble> {
     Ok(())
 }
 
+/// What waits goes to the board, but not what comes meanwhile. Others have their turn in between.
+async fn carry_waiting(events: &Events) {
+    for _ in 0..TURNS_MAX {
+        if !events.carry() {
+            return;
+        }
+        yield_now().await;
+    }
+}
+
 async fn listen(
     State(context): State<Context>,
     Extension(caller): Extension<Caller>,
@@ -107,7 +117,7 @@ async fn listen(
     let events = Arc::clone(context.events());
     // From here on the shards keep losses, and what others have left behind is no business of this one.
     ask_losses(&events, asking::desk(&context)?).await?;
-    while events.carry() {}
+    carry_waiting(&events).await;
     let Some(stream) = context.streams().take(&seat) else { return Err(too_many().into()) };
     let place = events.listen(filter);
     let listener = Listener {
@@ -185,3 +195,40 @@ const PERIOD: Duration = Duration::from_millis(20);
 const LOSSES_PERIOD: Duration = Duration::from_millis(100);
 const BEAT: Duration = Duration::from_secs(5);
 const SILENCE_MAX: Duration = Duration::from_secs(15);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use runtime::{Auditor, Occasion};
+    use shard::{NotOpened, ShardId};
+    use tokio::runtime::Builder;
+
+    use super::*;
+
+    /// Keeps its queue full, and counts its turns.
+    async fn flood(events: Arc<Events>, turns: Arc<AtomicUsize>) {
+        loop {
+            for _ in 0..10_000 {
+                events.turn_away(ShardId(0), &Occasion::default(), NotOpened::Tls, "TLS: no");
+            }
+            turns.fetch_add(1, Ordering::Relaxed);
+            yield_now().await;
+        }
+    }
+
+    #[test]
+    fn whoever_comes_while_events_flood_in_waits_for_those_that_were_there_and_others_have_their_turn() {
+        let runtime = Builder::new_current_thread().enable_time().build().expect("a runtime");
+        runtime.block_on(async {
+            let (events, turns) = (Arc::new(Events::default()), Arc::new(AtomicUsize::new(0)));
+            events.listen(Filter::default());
+            let flood = tokio::spawn(flood(Arc::clone(&events), Arc::clone(&turns)));
+            yield_now().await;
+            let before = turns.load(Ordering::Relaxed);
+            carry_waiting(&events).await;
+            assert_eq!(turns.load(Ordering::Relaxed) - before, TURNS_MAX);
+            flood.abort();
+        });
+    }
+}
