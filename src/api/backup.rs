@@ -46,7 +46,13 @@ async fn begin(
     Extension(caller): Extension<Caller>,
     Input(Nothing {}): Input<Nothing>,
 ) -> Response {
-    match context.backups().begin(&caller.by("the control socket")) {
+    let backups = Arc::clone(context.backups());
+    let by = caller.by("the control socket");
+    // The folder may be one of a network that hangs.
+    let Ok(begun) = spawn_blocking(move || backups.begin(&by)).await else {
+        return answer::unavailable("the broker ends");
+    };
+    match begun {
         Ok(name) => {
             acts::tell(&caller, "backup", &[name.clone(), "begun".to_owned()]);
             answer::respond(StatusCode::ACCEPTED, &json!({ "name": name }))
@@ -59,14 +65,13 @@ async fn begin(
 
 async fn look(State(context): State<Context>) -> Response {
     let backups: Arc<Backups> = Arc::clone(context.backups());
-    // The folder may be one of a network that hangs.
     let reader = Arc::clone(&backups);
     let names = match spawn_blocking(move || reader.names()).await {
         Ok(Ok(names)) => names,
         Ok(Err(error)) => return answer::conflict(&format!("store.backup_dir cannot be read: {error}")),
         Err(_) => return answer::unavailable("the broker ends"),
     };
-    let backups::State { running, last } = backups.look();
+    let backups::State { running, last, .. } = backups.look();
     let running = running.map(|begun| json!({ "name": begun.name, "began": begun.at }));
     let last = last.map(|ended| {
         let mut last: Value =
