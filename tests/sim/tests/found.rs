@@ -196,3 +196,8 @@ fn a_retained_message_that_is_sent_again_keeps_its_place() {
 fn what_was_given_up_as_too_old_may_come_back_with_a_crash() {
     assert_passes(&[(210_278, 4, Profile::DurableWills)]);
 }
+
+#[test]
+fn what_an_earlier_life_sent_under_a_packet_id_is_not_what_comes_under_it_now() {
+    assert_passes(&[(718_048, 1, Profile::DurableShared)]);
+}

@@ -2,8 +2,11 @@
 
 use mqtt::{Publish, QoS, Version};
 
-use super::{Ledger, Oracle, SLACK, subscription::Variant};
-use crate::said::{Content, Identity};
+use super::{Ledger, Oracle, SLACK, session::Outstanding, subscription::Variant};
+use crate::said::{Content, Identity, PublicationId};
+
+#[cfg(test)]
+mod tests;
 
 /// One message sent to one session as a new one.
 #[derive(Debug)]
@@ -377,14 +380,7 @@ impl Ledger {
             return;
         }
         let delivery = match packet_id {
-            Some(packet_id) => {
-                let session = &mut self.sessions[session];
-                let outstanding = session.outstanding.get(&packet_id);
-                if outstanding.is_none() && qos == QoS::ExactlyOnce {
-                    session.heard.insert(packet_id, id);
-                }
-                outstanding.and_then(|outstanding| outstanding.delivery)
-            }
+            Some(packet_id) => self.received_under(session, packet_id, id, qos),
             None => {
                 let copies = self.copies.get(&(session, id)).map(Vec::as_slice).unwrap_or_default();
                 let is_next = |d: &usize| {
@@ -406,6 +402,30 @@ impl Ledger {
         if is_first && self.deliveries[delivery].kind == Kind::Live {
             self.check_order(session, id, qos);
         }
+    }
+
+    /// The delivery of a message that was taken in under a packet id; none if it was sent by a connection that had lost the
+    /// session.
+    fn received_under(&mut self, index: usize, packet_id: u16, id: PublicationId, qos: QoS) -> Option<usize> {
+        let session = &mut self.sessions[index];
+        let outstanding = session.outstanding.get(&packet_id);
+        let is_it = |known: &&Outstanding| {
+            known.identity == Identity::Known(id) && known.is_qos2 == (qos == QoS::ExactlyOnce)
+        };
+        if let Some(known) = outstanding.filter(is_it) {
+            return known.delivery;
+        }
+        // What the broker may have forgotten, or has dropped as too large, does not keep its packet id from others.
+        let is_free = |known: &Outstanding| known.is_doubtful || session.packet_size_min < u32::MAX;
+        let is_in_use = !outstanding.is_none_or(is_free);
+        if qos == QoS::ExactlyOnce {
+            session.heard.insert(packet_id, id);
+        }
+        if is_in_use {
+            let what = format!("{} came to session {index} as {packet_id}, in use", self.describe(id));
+            self.fail(Oracle::Protocol, what);
+        }
+        None
     }
 
     fn check_order(&mut self, session: usize, id: usize, qos: QoS) {
