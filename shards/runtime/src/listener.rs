@@ -197,25 +197,50 @@ mod tests {
 
     use super::*;
 
+    /// The only listener of the only door.
+    fn first(bound: &mut Bound) -> (&mut Listener, SocketAddr) {
+        let Place::Tcp(address) = bound.doors[0].door.place else { unreachable!("it was one") };
+        (&mut bound.by_shard[0][0], address)
+    }
+
+    fn accept_one(listener: &Listener, address: SocketAddr) -> Socket {
+        let _client = TcpStream::connect(address).expect("the socket listens");
+        let (accepted, _) = SockRef::from(&listener.socket).accept().expect("a client waits");
+        accepted
+    }
+
     #[test]
     fn accepted_sockets_probe_for_a_peer_that_vanished() {
         for any in ["127.0.0.1:0", "[::1]:0"] {
             let any: SocketAddr = any.parse().expect("it is an address");
             // A machine may have no IPv6.
-            let Ok(bound) = bind(&[(0, Door::plain(Place::Tcp(any)))], &[], 1) else {
+            let Ok(mut bound) = bind(&[(0, Door::plain(Place::Tcp(any)))], &[], 1) else {
                 assert!(any.is_ipv6(), "every machine has a loopback address");
                 continue;
             };
-            let listener = &bound.by_shard[0][0];
+            let (listener, address) = first(&mut bound);
             listener.listen().expect("nobody else has the port");
-            let Place::Tcp(address) = bound.doors[0].door.place else { unreachable!("it was one") };
-            let _client = TcpStream::connect(address).expect("the socket listens");
-            let (accepted, _) = SockRef::from(&listener.socket).accept().expect("a client waits");
+            let accepted = accept_one(listener, address);
             assert!(accepted.keepalive().expect("the option can be read"));
             assert_eq!(accepted.tcp_keepalive_time().expect("the option can be read"), PROBE_AFTER);
             assert_eq!(accepted.tcp_keepalive_interval().expect("the option can be read"), PROBE_INTERVAL);
             assert_eq!(accepted.tcp_keepalive_retries().expect("the option can be read"), PROBES_MAX);
             assert!(accepted.tcp_nodelay().expect("the option can be read"));
+        }
+    }
+
+    #[test]
+    fn accepted_sockets_send_small_messages_at_once_or_not_as_their_door_says() {
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let door = |is_nodelay| Door { is_nodelay, ..Door::plain(Place::Tcp(any)) };
+        for is_nodelay in [true, false] {
+            let mut bound = bind(&[(0, door(is_nodelay))], &[], 1).expect("the system chooses the port");
+            let (listener, address) = first(&mut bound);
+            listener.listen().expect("nobody else has the port");
+            let is_so = |accepted: Socket| accepted.tcp_nodelay().expect("the option can be read");
+            assert_eq!(is_so(accept_one(listener, address)), is_nodelay);
+            listener.hang(Arc::new(OpenDoor::new(0, door(!is_nodelay))));
+            assert_eq!(is_so(accept_one(listener, address)), !is_nodelay, "for those who come from then on");
         }
     }
 }

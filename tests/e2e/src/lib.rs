@@ -6,6 +6,7 @@ pub mod authority;
 pub mod broker;
 pub mod collector;
 pub mod confinement;
+pub mod descriptors;
 pub mod dice;
 pub mod events;
 pub mod hello;

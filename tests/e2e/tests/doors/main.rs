@@ -10,6 +10,7 @@ mod hanging;
 mod identity;
 mod listeners;
 mod mounts;
+mod options;
 mod permission;
 mod proved;
 mod rates;
