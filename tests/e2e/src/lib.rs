@@ -15,6 +15,7 @@ pub mod pace;
 pub mod peer;
 pub mod process;
 pub mod program;
+pub mod proxy;
 pub mod resources;
 pub mod scram;
 pub mod site;

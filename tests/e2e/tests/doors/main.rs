@@ -13,6 +13,7 @@ mod mounts;
 mod options;
 mod permission;
 mod proved;
+mod proxied;
 mod rates;
 mod reload;
 mod strangers;
