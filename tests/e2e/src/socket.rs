@@ -1,11 +1,12 @@
 //! A bare socket, for what no proper client does: silence, half a packet, a reader that stops.
 
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use client::QoS;
 use client::wire::{Connect, ConnectProperties, Version};
+use socket2::{Domain, Type};
 
 use crate::PATIENCE;
 
@@ -18,7 +19,18 @@ impl Socket {
     /// Opens the connection and sends nothing.
     #[track_caller]
     pub fn open(port: u16) -> Socket {
-        let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        Socket::open_from([127, 0, 0, 1], port)
+    }
+
+    /// From one of the addresses that this machine has for itself.
+    #[track_caller]
+    pub fn open_from(address: [u8; 4], port: u16) -> Socket {
+        let socket = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        if address != [127, 0, 0, 1] {
+            socket.bind(&SocketAddr::new(address.into(), 0).into()).unwrap();
+        }
+        socket.connect(&SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port).into()).unwrap();
+        let stream = TcpStream::from(socket);
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         Socket { stream }

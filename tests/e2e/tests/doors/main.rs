@@ -6,6 +6,7 @@ mod audit;
 mod bans;
 mod brought;
 mod control;
+mod flows;
 mod hanging;
 mod identity;
 mod listeners;

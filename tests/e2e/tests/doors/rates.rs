@@ -2,13 +2,10 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use client::{QoS, Version};
-use e2e::{Broker, PATIENCE, Peer, Process, Setup, peer::Program, socket};
-
-use socket2::{Domain, Socket, Type};
+use e2e::{Broker, Peer, Process, Setup, peer::Program, socket};
 
 use super::{mosquitto, publish, reload::reload};
 
@@ -113,14 +110,6 @@ fn who_leaves_while_it_waits_for_its_rate_gives_its_seat_back_at_once() {
     assert_eq!(goodbyes, 60, "the last word counts, too");
 }
 
-fn connect_from(address: [u8; 4], port: u16) -> TcpStream {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.bind(&SocketAddr::new(Ipv4Addr::from(address).into(), 0).into()).unwrap();
-    socket.connect(&SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port).into()).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    socket.into()
-}
-
 #[test]
 fn one_address_does_not_close_a_listener_to_another() {
     for proxied in [false, true] {
@@ -131,7 +120,9 @@ fn one_address_does_not_close_a_listener_to_another() {
         );
         let broker = Setup::bare("rates-narrow").shards(2).config(&text).start();
         let comes = |from: [u8; 4]| {
-            let mut stream = connect_from(if proxied { [127, 0, 0, 1] } else { from }, broker.port);
+            let from_here =
+                socket::Socket::open_from(if proxied { [127, 0, 0, 1] } else { from }, broker.port);
+            let mut stream = from_here.stream;
             let [a, b, c, d] = from;
             let header = format!("PROXY TCP4 {a}.{b}.{c}.{d} 127.0.0.9 700 1883\r\n");
             let said = if proxied { header.as_bytes() } else { b"" };
