@@ -35,12 +35,12 @@ pub struct TraceArgs {
     #[arg(value_name = "CLIENT", required_unless_present_any = ["follow", "pcap"])]
     client: Option<String>,
     /// The last packets that the broker remembers of the client (session.recorded_packets); this is what it does without other flags
-    #[arg(long, conflicts_with_all = ["follow", "pcap", "topic", "address"])]
+    #[arg(long, requires = "client", conflicts_with_all = ["follow", "pcap", "address"])]
     last: bool,
     /// Packets as they go by, until you press Ctrl-C
     #[arg(short, long)]
     follow: bool,
-    /// Messages whose topic matches this filter, and no other packets
+    /// Messages whose topic matches this filter, and no other packets: as they go by, or with --last those that are remembered
     #[arg(short, long, value_name = "FILTER")]
     topic: Option<String>,
     /// Clients of this IP address
@@ -60,8 +60,7 @@ pub struct TraceArgs {
 }
 
 pub fn run(args: &TraceArgs) -> ExitCode {
-    let goes_on = args.follow || args.pcap.is_some() || args.topic.is_some() || args.address.is_some();
-    match if goes_on { follow(args) } else { last(args) } {
+    match if args.goes_on() { follow(args) } else { last(args) } {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             failure.tell("iothub trace");
@@ -72,7 +71,7 @@ pub fn run(args: &TraceArgs) -> ExitCode {
 
 fn last(args: &TraceArgs) -> Result<(), Failure> {
     let client = args.client.as_deref().unwrap_or_default();
-    let named = json!({ "client_id": client });
+    let named = json!({ "client_id": client, "topic": args.topic });
     let answer = args.broker.open()?.ask("POST", "/v1/client/packets", Some(named))?;
     let mut text = String::new();
     for packet in answer["packets"].as_array().into_iter().flatten() {
@@ -86,7 +85,12 @@ fn last(args: &TraceArgs) -> Result<(), Failure> {
         };
     }
     if text.is_empty() {
-        text = "no packet is remembered (session.recorded_packets)\n".to_owned();
+        text = match args.topic {
+            Some(_) => {
+                "none of the packets that are remembered is a message whose topic matches\n".to_owned()
+            }
+            None => "no packet is remembered (session.recorded_packets)\n".to_owned(),
+        };
     }
     output::print(&text).map_err(Failure::Unreachable)
 }
@@ -170,6 +174,11 @@ impl Sink {
 }
 
 impl TraceArgs {
+    fn goes_on(&self) -> bool {
+        let chooses = self.topic.is_some() || self.address.is_some();
+        self.follow || self.pcap.is_some() || chooses && !self.last
+    }
+
     fn path(&self) -> String {
         let mut parameters = vec![format!("bytes={}", self.pcap.is_some())];
         parameters.extend(self.client.as_deref().map(|client| format!("client_id={}", encoded(client))));

@@ -71,6 +71,13 @@ struct Named {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct OnTopic {
+    client_id: String,
+    topic: Option<Box<str>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct HowMuch {
     client_id: String,
     limit: Option<usize>,
@@ -103,9 +110,9 @@ async fn queue(
 
 async fn packets(
     State(context): State<Context>,
-    Input(Named { client_id }): Input<Named>,
+    Input(OnTopic { client_id, topic }): Input<OnTopic>,
 ) -> Result<Response, Trouble> {
-    trace::packets(&context, &client_id).await
+    trace::packets(&context, &client_id, topic).await
 }
 
 async fn disconnect(

@@ -76,23 +76,45 @@ struct Wanted {
     bytes: bool,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OnTopic {
+    /// A topic filter.
+    topic: Option<Box<str>>,
+}
+
 async fn last(
     State(context): State<Context>,
     ClientInPath(client_id): ClientInPath,
+    Parameters(OnTopic { topic }): Parameters<OnTopic>,
 ) -> Result<Response, Trouble> {
-    packets(&context, &client_id).await
+    packets(&context, &client_id, topic).await
 }
 
 /// The last ones of a client.
-pub async fn packets(context: &Context, client_id: &str) -> Result<Response, Trouble> {
-    let look = Look::Client { client_id: client_id.into(), most: 1 };
+pub async fn packets(
+    context: &Context,
+    client_id: &str,
+    topic_filter: Option<Box<str>>,
+) -> Result<Response, Trouble> {
+    check_filter(topic_filter.as_deref())?;
+    let look = Look::Packets { client_id: client_id.into(), topic_filter };
     for looked in asking::look_everywhere(asking::desk(context)?, &look).await? {
-        if let Seen::Client(Some(whole)) = looked.seen {
-            let packets: Vec<Value> = whole.packets.iter().map(rows::packet).collect();
+        if let Seen::Packets(Some(packets)) = looked.seen {
+            let packets: Vec<Value> = packets.iter().map(rows::packet).collect();
             return Ok(answer::ok(&json!({ "client_id": client_id, "packets": packets })));
         }
     }
     Err(absent(client_id))
+}
+
+fn check_filter(topic_filter: Option<&str>) -> Result<(), Trouble> {
+    match topic_filter {
+        Some(filter) if !shard::is_topic_filter(filter) => {
+            Err(answer::refused("topic: expected a topic filter").into())
+        }
+        _ => Ok(()),
+    }
 }
 
 async fn trace(
@@ -102,9 +124,7 @@ async fn trace(
     Parameters(wanted): Parameters<Wanted>,
 ) -> Result<Response, Trouble> {
     let Wanted { client_id, topic, address, bytes: wants_bytes } = wanted;
-    if topic.as_deref().is_some_and(|filter| !shard::is_topic_filter(filter)) {
-        return Err(answer::refused("topic: expected a topic filter").into());
-    }
+    check_filter(topic.as_deref())?;
     let Ok(place) = PLACES.try_acquire() else { return Err(too_many()) };
     let desk = asking::desk(&context)?.clone();
     let mut tap = Taps {

@@ -122,6 +122,11 @@ pub(crate) fn is_shared(filter: &str) -> bool {
     filter.starts_with(SHARED)
 }
 
+/// The group of a shared subscription.
+pub fn share_name(filter: &str) -> Option<&str> {
+    Some(filter.strip_prefix(SHARED)?.split_once('/')?.0)
+}
+
 /// What the filter of a shared subscription begins with.
 const SHARED: &str = "$share/";
 const FEW_MAX: usize = 16;
@@ -140,6 +145,7 @@ mod tests {
             assert_eq!(filters.behind(all[2]).collect::<Vec<_>>(), all[3..]);
             assert_eq!(filters.behind(all[count - 1]).next(), None);
         }
+        assert_eq!((share_name("$share/g/a/b"), share_name("a/b")), (Some("g"), None));
         assert_eq!((inner("$share/g/a/b"), inner("a/b"), inner("$share/g")), ("a/b", "a/b", "$share/g"));
     }
 

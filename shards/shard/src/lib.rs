@@ -111,6 +111,7 @@ pub use contests::{ContestLimits, ContestPolicy};
 pub use counters::{Counters, Gauges};
 pub use effect::{Effect, Effects, Reading};
 pub use event::{Event, NotOpened};
+pub use filters::share_name;
 pub use fullness::StoreRoom;
 pub use handshakes::Handshake;
 pub use histogram::Histogram;

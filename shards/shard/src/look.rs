@@ -19,6 +19,8 @@ pub enum Look {
     Clients { matching: Matching, after: Option<u64>, most: usize },
     /// All about one of them.
     Client { client_id: Box<str>, most: usize },
+    /// The last packets of one of them, the oldest first: all, or the messages whose topic matches this filter.
+    Packets { client_id: Box<str>, topic_filter: Option<Box<str>> },
     /// What waits for one of them, the oldest first.
     Queue { client_id: Box<str>, after: Option<u64>, most: usize },
     /// Subscriptions of all sessions, whose filter or client id is so.
@@ -47,6 +49,8 @@ pub enum Seen {
     Clients(Page<ClientSeen>),
     /// None: no such session is here.
     Client(Option<Box<ClientWhole>>),
+    /// None, again.
+    Packets(Option<Vec<Recorded>>),
     /// None, again. Messages that the store alone has are left out.
     Queue(Option<Page<Waiting>>),
     Subscriptions(Page<SubscriptionSeen>),

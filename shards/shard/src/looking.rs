@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use crate::{
-    Instant, Look, Shard,
+    Instant, Look, Recorded, Shard,
     connection::Connection,
     filters::is_shared,
     keys::SessionKey,
     look::{ClientSeen, ClientWhole, Link, Matching, Page, Seen, SubscriptionSeen, Waiting},
     outbound::Queued,
+    recorder::{Recorder, Topic},
     session::Session,
 };
 
@@ -22,6 +23,12 @@ impl Shard {
             Look::Client { client_id, most } => {
                 let key = self.sessions.find(client_id);
                 Seen::Client(key.map(|key| Box::new(self.client_whole(key, *most, now))))
+            }
+            Look::Packets { client_id, topic_filter } => {
+                let key = self.sessions.find(client_id);
+                let recorder = |key| self.sessions[key].recorder.as_deref();
+                let packets = |key| packets(recorder(key), topic_filter.as_deref(), now);
+                Seen::Packets(key.map(packets))
             }
             Look::Queue { client_id, after, most } => {
                 let key = self.sessions.find(client_id);
@@ -198,10 +205,18 @@ impl Shard {
             subscriptions: beginning(session.filters.iter().map(subscription), most),
             queue: beginning(queue.map(waiting), most),
             inflight: beginning(inflight.map(waiting), most),
-            packets: session.recorder.iter().flat_map(|recorder| recorder.entries(now)).collect(),
+            packets: packets(session.recorder.as_deref(), None, now),
             losses: self.losses_of(&session.client_id, now),
         }
     }
+}
+
+fn packets(recorder: Option<&Recorder>, topic_filter: Option<&str>, now: Instant) -> Vec<Recorded> {
+    let packets = recorder.into_iter().flat_map(|recorder| recorder.entries_with_topics(now));
+    let is_wanted = |topic: Option<&Topic>| {
+        topic_filter.is_none_or(|filter| topic.is_some_and(|topic| topic.matches(filter)))
+    };
+    packets.filter(|(_, topic)| is_wanted(*topic)).map(|(packet, _)| packet).collect()
 }
 
 fn waiting(queued: &Queued) -> Waiting {

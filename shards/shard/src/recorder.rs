@@ -133,7 +133,8 @@ impl Recorder {
 
     #[cold]
     fn change_topic(&mut self, topic: &str, known: Option<&Topic>, last_topic: &mut LastTopic) {
-        let is_same = self.topics.get(usize::from(self.place)).is_some_and(|current| current.is(topic));
+        let current = self.topics.get(usize::from(self.place));
+        let is_same = current.is_some_and(|current| last_topic.is(current, topic));
         if is_same && known.is_none() {
             return;
         }
@@ -155,20 +156,15 @@ impl Recorder {
         }
     }
 
-    /// The oldest first.
-    pub fn entries(&self, now: Instant) -> impl Iterator<Item = Recorded> {
+    /// The oldest first, with the topic of each that has one, by which those with the same ends are told apart.
+    pub fn entries_with_topics(&self, now: Instant) -> impl Iterator<Item = (Recorded, Option<&Topic>)> {
         let (newer, older) = self.ring.split_at(usize::from(self.next));
         older.iter().chain(newer).filter_map(move |entry| {
             let topic = self.topics.get(usize::from(entry.place()));
             let topic = topic.filter(|_| entry.kind() == Some(PacketKind::Publish));
-            entry.recorded(now, topic.map_or("", Topic::as_str))
+            Some((entry.recorded(now, topic.map_or("", Topic::as_str))?, topic))
         })
     }
-}
-
-/// As [`Recorded`] has it.
-pub(crate) fn shown(topic: &str) -> Box<str> {
-    Topic::new(topic).as_str().into()
 }
 
 /// A client that has said only a little keeps only a little: SUBSCRIBE and SUBACK.
@@ -179,7 +175,7 @@ mod tests {
     use super::*;
 
     fn topics(recorder: &Recorder) -> Vec<String> {
-        recorder.entries(Instant::START).map(|entry| entry.topic.into_string()).collect()
+        recorder.entries_with_topics(Instant::START).map(|(entry, _)| entry.topic.into_string()).collect()
     }
 
     fn sent(n: u64) -> Entry {

@@ -108,7 +108,11 @@ pub const DESCRIBED: &[Described] = &[
         ],
         &[(200, "Clients"), (400, PROBLEMS)],
     ),
-    look("/v1/clients/{client_id}/packets", &[], &[(200, "Packets"), (400, PROBLEMS), (404, PROBLEMS)]),
+    look(
+        "/v1/clients/{client_id}/packets",
+        &[parameter("topic", Kind::Text, "A topic filter: messages that match, and no other packets.")],
+        &[(200, "Packets"), (400, PROBLEMS), (404, PROBLEMS)],
+    ),
     Described {
         kind: "application/x-ndjson",
         ..look(
@@ -174,7 +178,12 @@ pub const DESCRIBED: &[Described] = &[
     ),
     act("post", "/v1/client", Some("NamedClient"), &[(200, "ClientWhole"), (400, PROBLEMS), (404, PROBLEMS)]),
     act("post", "/v1/client/queue", Some("NamedQueue"), &[(200, "Queue"), (400, PROBLEMS), (404, PROBLEMS)]),
-    act("post", "/v1/client/packets", Some("Named"), &[(200, "Packets"), (400, PROBLEMS), (404, PROBLEMS)]),
+    act(
+        "post",
+        "/v1/client/packets",
+        Some("NamedPackets"),
+        &[(200, "Packets"), (400, PROBLEMS), (404, PROBLEMS)],
+    ),
     act(
         "post",
         "/v1/client/disconnect",

@@ -8,7 +8,7 @@ use crate::{
     look::Loss,
     losses::{TOPIC_BYTES_MAX, cut, kept_name},
     outbound::State,
-    recorder,
+    recorder::Topic,
     session::Session,
 };
 
@@ -65,14 +65,7 @@ impl Shard {
 }
 
 fn add_sent(session: &Session, now: Instant, topic: &str, steps: &mut Steps) {
-    let packets: Vec<_> = session.recorder.iter().flat_map(|recorder| recorder.entries(now)).collect();
-    let whole = topic;
-    let topic = recorder::shown(whole);
-    let doubt = if *topic == *whole { "" } else { ", unless that was another topic with the same ends" };
-    let is_sent = |packet: &Recorded| {
-        packet.kind == PacketKind::Publish && packet.direction == Direction::Sent && packet.topic == topic
-    };
-    let sent: Vec<usize> = (0..packets.len()).filter(|at| is_sent(&packets[*at])).collect();
+    let (packets, sent) = packets_on(session, now, topic, Direction::Sent);
     if sent.is_empty() {
         let count = packets.len();
         let text = format!("among its last {count} packets there is no message on this topic");
@@ -84,8 +77,27 @@ fn add_sent(session: &Session, now: Instant, topic: &str, steps: &mut Steps) {
             None => "at QoS 0".to_owned(),
             Some(id) => format!("with packet id {id}, {}", answered(session, &packets[at..], id)),
         };
-        steps.add_ago("packets", format!("sent {} ago, {end}{doubt}", words(packet.ago)), packet.ago);
+        steps.add_ago("packets", format!("sent {} ago, {end}", words(packet.ago)), packet.ago);
     }
+}
+
+/// The last packets of the client, and where messages on this topic are among them.
+pub(super) fn packets_on(
+    session: &Session,
+    now: Instant,
+    topic: &str,
+    direction: Direction,
+) -> (Vec<Recorded>, Vec<usize>) {
+    let asked = Topic::new(topic);
+    let (mut packets, mut found) = (Vec::new(), Vec::new());
+    for (packet, topic) in session.recorder.iter().flat_map(|recorder| recorder.entries_with_topics(now)) {
+        let is_message = packet.kind == PacketKind::Publish && packet.direction == direction;
+        if is_message && topic == Some(&asked) {
+            found.push(packets.len());
+        }
+        packets.push(packet);
+    }
+    (packets, found)
 }
 
 /// `packets` begin with the message.

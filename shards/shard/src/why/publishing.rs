@@ -3,10 +3,9 @@
 use access::{Action, Ask};
 use mqtt::PacketKind;
 
-use super::{Because, Outcome, Says, Steps, Why, user_words, words};
+use super::{Because, Outcome, Says, Steps, Why, history::packets_on, user_words, words};
 use crate::{
-    Detail, Direction, Instant, Shard, Side, connection::Connection, publish::is_of_server, recorder,
-    session::Session,
+    Detail, Direction, Instant, Shard, Side, connection::Connection, publish::is_of_server, session::Session,
 };
 
 impl Shard {
@@ -94,12 +93,8 @@ impl Shard {
 
 /// The last of its messages on this topic, and how they were answered.
 fn add_published(session: &Session, now: Instant, topic: &str, steps: &mut Steps) {
-    let packets: Vec<_> = session.recorder.iter().flat_map(|recorder| recorder.entries(now)).collect();
-    let topic = recorder::shown(topic);
-    let last = packets.iter().rposition(|packet| {
-        packet.kind == PacketKind::Publish && packet.direction == Direction::Received && packet.topic == topic
-    });
-    let Some(last) = last else {
+    let (packets, found) = packets_on(session, now, topic, Direction::Received);
+    let Some(last) = found.last().copied() else {
         return steps.add("packets", Says::Fact, "among its last packets there is no message on this topic");
     };
     let packet = &packets[last];

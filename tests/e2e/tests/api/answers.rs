@@ -214,6 +214,17 @@ fn trace_shows_the_last_packets_of_a_client() {
         "{:?}",
         asked.lines
     );
+    let long = |middle: &str| format!("a/{}/{middle}/{}", "x".repeat(60), "y".repeat(60));
+    lamp.publish(&long("1"), "x", QoS::AtMostOnce);
+    lamp.text();
+    let on = |topic: &str| ask(&socket, &["trace", "site/lamp 1", "--last", "--topic", topic]);
+    await_answer(&socket, &["trace", "site/lamp 1", "--last", "--topic", &long("1")], |asked| {
+        has(asked, "-> PUBLISH") && has(asked, "<- PUBLISH") && asked.lines.len() == 2
+    });
+    assert!(has(&on(&long("2")), "none of the packets"), "the topics have the same ends");
+    assert_eq!(on("+/b").lines.len(), 2, "{:?}", on("+/b").lines);
+    assert!(has(&on("b/#"), "none of the packets"));
+    assert_eq!(on("a/#/b").code, Some(2));
     let nobody = ask(&socket, &["trace", "nobody"]);
     assert_eq!(nobody.code, Some(2));
 }
