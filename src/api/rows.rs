@@ -94,6 +94,7 @@ pub fn subscription(subscription: &SubscriptionSeen) -> Value {
         "retain_as_published": options.retain_as_published,
         "retain_handling": options.retain_handling as u8,
         "subscription_id": (subscription.subscription_id != 0).then_some(subscription.subscription_id),
+        "share_name": shard::share_name(&subscription.filter),
     })
 }
 

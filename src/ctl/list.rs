@@ -181,7 +181,7 @@ pub fn client(target: &Target<'_>, client_id: &str) -> Result<Shown, Failure> {
     let whole = target.ask("POST", "/v1/client", Some(json!({ "client_id": client_id })))?;
     let mut text = lines(&whole["client"]);
     let sections: [(&str, &str, &[&str]); 4] = [
-        ("subscriptions", "subscriptions", &["filter", "qos", "no_local", "retain_as_published"]),
+        ("subscriptions", "subscriptions", &OPTIONS),
         ("queue", "waits", &["topic", "qos", "payload_bytes"]),
         ("inflight", "in flight", &["packet_id", "topic", "qos", "payload_bytes"]),
         ("packets", "last packets", &["ago_s", "direction", "kind", "bytes", "packet_id", "topic"]),
@@ -205,8 +205,10 @@ pub fn subscriptions(target: &Target<'_>, args: &SubscriptionsArgs) -> Result<Sh
     query.extend(args.filter.as_ref().map(|text| ("filter", text.clone())));
     query.extend(args.client_id.as_ref().map(|text| ("client_id", text.clone())));
     let listed = pages(target, "/v1/subscriptions", "subscriptions", &query, args.most.limit)?;
-    let columns = ["filter", "client_id", "qos", "no_local", "retain_as_published", "subscription_id"];
-    Ok(listed.table(&["FILTER", "CLIENT", "QOS", "NO LOCAL", "AS PUBLISHED", "ID"], &columns))
+    let [filter, options @ ..] = OPTIONS;
+    let columns = [&[filter, "client_id"], &options[..]].concat();
+    let heads = ["FILTER", "CLIENT", "QOS", "NO LOCAL", "AS PUBLISHED", "RETAIN HANDLING", "ID", "SHARED BY"];
+    Ok(listed.table(&heads, &columns))
 }
 
 pub fn retained(target: &Target<'_>, args: &RetainedArgs) -> Result<Shown, Failure> {
@@ -410,6 +412,10 @@ fn span(seconds: f64) -> String {
         seconds => format!("{}d", seconds / 86_400),
     }
 }
+
+/// Of a subscription.
+const OPTIONS: [&str; 7] =
+    ["filter", "qos", "no_local", "retain_as_published", "retain_handling", "subscription_id", "share_name"];
 
 /// The most that the API gives at once.
 const PAGE_ROWS: usize = 1000;

@@ -58,11 +58,13 @@ function optionsOf(row) {
   const options = [
     row.no_local && "no local",
     row.retain_as_published && "retain as published",
-    row.retain_handling === 1 && "retained if not there",
-    row.retain_handling === 2 && "no retained",
+    RETAINED[row.retain_handling],
   ].filter(Boolean);
-  return options.length > 0 ? options.join(", ") : "–";
+  return row.share_name === null ? options.join(", ") : [options.concat("shared by ").join(", "), raw(row.share_name)];
 }
+
+/** By Retain Handling. */
+const RETAINED = ["retained messages", "retained messages if it is new", "no retained messages"];
 
 const ROWS = 50;
 const EVERY_MS = 5000;

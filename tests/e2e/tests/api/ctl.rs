@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use client::{QoS, Version};
+use client::{QoS, RetainHandling, Subscription, Version};
 use e2e::api::Api;
 use e2e::{Authority, Broker, Link, PATIENCE, Process, program, v5};
 use serde_json::Value;
@@ -74,6 +74,39 @@ fn everything_is_shown_and_done_from_a_terminal() {
     let (code, lines) = ctl(&folder, &["users"]);
     assert!(code == Some(1) && lines[0].contains("authentication.user_database"), "{lines:?}");
     done(&["drain"]);
+}
+
+#[test]
+fn every_option_of_a_subscription_is_shown() {
+    let broker = setup("ctl-options").config(CONTROL).start();
+    let api = Api::of(&broker);
+    api.await_ready();
+    let mut link = Link::connect(broker.port, v5("reader"));
+    let mut all = Subscription::new("$share/crew/t/+", QoS::ExactlyOnce);
+    all.filters[0].1.retain_as_published = true;
+    all.subscription_id = Some(77);
+    link.subscribe_with(all);
+    let mut own = Subscription::new("u", QoS::AtMostOnce);
+    own.filters[0].1.no_local = true;
+    own.filters[0].1.retain_handling = RetainHandling::DoNotSend;
+    link.subscribe_with(own);
+
+    let (_, lines) = ctl(broker.folder(), &["subscriptions"]);
+    let cells = |start: &str| {
+        let line = lines.iter().find(|line| line.starts_with(start)).unwrap();
+        line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(cells("$share"), ["$share/crew/t/+", "reader", "2", "no", "yes", "0", "77", "crew"]);
+    assert_eq!(cells("u "), ["u", "reader", "0", "yes", "no", "2", "-", "-"]);
+    let (_, lines) = ctl(broker.folder(), &["client", "reader"]);
+    let head = lines.iter().find(|line| line.starts_with("filter")).unwrap();
+    for option in
+        ["qos", "no_local", "retain_as_published", "retain_handling", "subscription_id", "share_name"]
+    {
+        assert!(head.contains(option), "{option}: {head}");
+    }
+    let shared = &api.get("/v1/subscriptions?filter=crew").expect(200)["subscriptions"][0];
+    assert_eq!((&shared["share_name"], &shared["retain_handling"]), (&"crew".into(), &0.into()));
 }
 
 #[test]
