@@ -30,7 +30,8 @@ use crate::{
 
 /// Show what a broker does, live on the whole screen.
 ///
-/// Keys: q ends it, s sorts clients by something else, / looks for some of them, arrows and PgUp/PgDn move, space stands still.
+/// Of all connected clients as many are shown as answers tell of within SECONDS, with the busiest; where that is a part, the first line
+/// says so. Keys: q ends it, s sorts clients by something else, / looks for some of them, arrows and PgUp/PgDn move, space stands still.
 /// Exit codes: 0 ended by a key, 1 this is no terminal, 2 the broker could not be asked.
 #[derive(Debug, Args)]
 pub struct TopArgs {
@@ -53,11 +54,11 @@ pub fn run(args: &TopArgs) -> ExitCode {
         Ok(target) => target,
         Err(failure) => return fail(&failure.sentence(), UNREACHABLE),
     };
-    let first = match source::ask(&target) {
+    let every = Duration::from_secs(args.every);
+    let first = match source::ask(&target, every) {
         Ok(sample) => sample,
         Err(why) => return fail(&why, UNREACHABLE),
     };
-    let every = Duration::from_secs(args.every);
     let mut screen = Screen::new(Board::new(first), every);
     source::follow(&target, every, |answers| match on_terminal(&mut screen, answers) {
         Ok(()) => 0,

@@ -15,7 +15,7 @@ pub struct Sample {
     pub broker: Broker,
     pub shards: Vec<Shard>,
     pub clients: Vec<Client>,
-    /// There are more clients.
+    /// There are more clients than these.
     pub is_cut: bool,
 }
 
@@ -42,6 +42,17 @@ pub struct Shard {
 pub struct Clients {
     pub clients: Vec<Client>,
     pub cursor: Option<String>,
+}
+
+/// Those with the most of something, whether they are connected or not.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Busiest {
+    pub clients: Vec<Rated>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Rated {
+    pub client: Client,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -79,6 +79,11 @@ fn head_line<'a>(view: &View<'a>) -> Paragraph<'a> {
         let about = format!(" {} · {} · up {}", broker.version, broker.stage, span(broker.uptime_s));
         parts.push(Span::raw(text::visible(&about)));
     }
+    let now = view.board.now();
+    if now.is_cut {
+        let part = format!("  showing {} of {} clients", now.clients.len(), view.board.gauge("connections"));
+        parts.push(Span::styled(part, Style::new().fg(Color::Yellow)));
+    }
     if view.is_still {
         parts.push(Span::styled("  standing still", Style::new().fg(Color::Yellow)));
     }
@@ -401,6 +406,14 @@ mod tests {
         assert!(lines(100, 24, &board).iter().any(|line| line.starts_with("shard, 8 of 40 ")));
         assert!(lines(100, 60, &board).iter().any(|line| line.starts_with("shard, 17 of 40 ")));
         assert!(lines(100, 150, &board).iter().any(|line| line.starts_with("shard  ")));
+        assert!(!lines(100, 24, &board)[0].contains("showing"));
+        let mut part = board.now().clone();
+        part.is_cut = true;
+        for shard in &mut part.shards {
+            shard.gauges.insert("connections".to_owned(), 60);
+        }
+        let shown = lines(100, 24, &Board::new(part));
+        assert!(shown[0].ends_with("showing 1 of 2400 clients"), "{shown:#?}");
     }
 
     #[test]

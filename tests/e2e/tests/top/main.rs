@@ -112,6 +112,21 @@ fn it_shows_who_sends_most_and_ends_by_a_key() {
 }
 
 #[test]
+fn clients_are_shown_to_the_last_page() {
+    let broker = broker("top-pages");
+    // So long that a page has room for eight of them.
+    let name = |number: usize| format!("c{number:02}{}", "x".repeat(60_000));
+    let links: Vec<Link> = (0..60).map(|number| Link::connect(broker.port, v5(&name(number)))).collect();
+    let terminal = Terminal::open(&broker, 110, 80);
+    let shown = terminal.until("all clients", |shown| shown.contains("60 clients, by traffic"));
+    assert!(!shown.contains("showing"), "{shown}");
+    terminal.press("/");
+    terminal.press("c59");
+    terminal.until("the last one", |shown| shown.lines().any(|line| line.starts_with("c59x")));
+    drop(links);
+}
+
+#[test]
 fn it_takes_a_small_terminal_and_tells_that_the_broker_is_gone() {
     let broker = broker("top-small");
     let _link = Link::connect(broker.port, v5("somebody"));
