@@ -233,7 +233,7 @@ fn tokens(settings: &Authentication) -> Result<Tokens, Fault> {
         KeySource::Published(PublishedKeys::new(
             Box::new(move || http.get()),
             Box::new(report),
-            JWKS_REFRESH_MS,
+            settings.jwt_refresh_secs * 1000,
         ))
     } else {
         KeySource::Known(TokenKeys::load(Path::new(keys)).map_err(|error| fault("jwt_keys", error))?)
@@ -289,9 +289,6 @@ fn http(settings: &Authentication, url: Url<'_>, authorization: Option<Secret>) 
         HttpError::Url(_) | HttpError::Credentials | HttpError::NoSystem => fault(of_url, error),
     })
 }
-
-/// Published keys change seldom, and a token whose key is not known fetches them at once.
-const JWKS_REFRESH_MS: u64 = 600_000;
 
 impl runtime::Doorkeeper for Doorkeeper {
     fn ask(&self, question: Question, answering: Answering) {

@@ -60,6 +60,7 @@ pub struct Authentication {
     /// Empty: any client id.
     pub jwt_client_id_claim: String,
     pub jwt_leeway_secs: u64,
+    pub jwt_refresh_secs: u64,
     /// Empty: the authorities that the system trusts.
     pub jwt_ca_file: String,
     pub http_url: String,
@@ -191,6 +192,7 @@ impl Default for Authentication {
             jwt_audiences: Vec::new(),
             jwt_client_id_claim: String::new(),
             jwt_leeway_secs: 30,
+            jwt_refresh_secs: 600,
             jwt_ca_file: String::new(),
             http_url: String::new(),
             http_ca_file: String::new(),

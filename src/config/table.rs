@@ -166,6 +166,7 @@ static BEFORE_RATES: &[Key] = &[
     texts("authentication", "jwt_audiences", |s| &mut s.authentication.jwt_audiences),
     text("authentication", "jwt_client_id_claim", |s| &mut s.authentication.jwt_client_id_claim),
     count("authentication", "jwt_leeway_secs", 0..=600, |s| &mut s.authentication.jwt_leeway_secs),
+    count("authentication", "jwt_refresh_secs", 15..=86_400, |s| &mut s.authentication.jwt_refresh_secs),
     text("authentication", "jwt_ca_file", |s| &mut s.authentication.jwt_ca_file),
     text("authentication", "http_url", |s| &mut s.authentication.http_url),
     text("authentication", "http_ca_file", |s| &mut s.authentication.http_ca_file),

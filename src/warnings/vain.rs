@@ -41,9 +41,22 @@ static VAIN: &[Vain] = &[
     },
     Vain {
         section: "authentication",
-        names: &["jwt_issuers", "jwt_audiences", "jwt_client_id_claim", "jwt_leeway_secs", "jwt_ca_file"],
+        names: &[
+            "jwt_issuers",
+            "jwt_audiences",
+            "jwt_client_id_claim",
+            "jwt_leeway_secs",
+            "jwt_refresh_secs",
+            "jwt_ca_file",
+        ],
         because: "authentication.jwt_keys names no keys, and no tokens are taken",
         when: |settings, _| settings.authentication.jwt_keys.is_empty(),
+    },
+    Vain {
+        section: "authentication",
+        names: &["jwt_refresh_secs"],
+        because: "authentication.jwt_keys is no URL",
+        when: |settings, _| is_file(&settings.authentication.jwt_keys),
     },
     Vain {
         section: "authentication",
@@ -53,9 +66,18 @@ static VAIN: &[Vain] = &[
     },
     Vain {
         section: "authentication",
-        names: &["http_ca_file", "http_authorization_file", "http_timeout_secs"],
+        names: &["http_ca_file", "http_authorization_file"],
         because: "authentication.http_url names nobody who could be asked",
         when: |settings, _| settings.authentication.http_url.is_empty(),
+    },
+    Vain {
+        section: "authentication",
+        names: &["http_timeout_secs"],
+        because: "neither authentication.http_url nor authentication.jwt_keys is a URL that could be asked",
+        when: |settings, _| {
+            let Authentication { http_url, jwt_keys, .. } = &settings.authentication;
+            http_url.is_empty() && (jwt_keys.is_empty() || is_file(jwt_keys))
+        },
     },
     Vain {
         section: "authentication",
@@ -280,6 +302,10 @@ fn takes_websocket(entrance: &Entrance) -> bool {
     matches!(entrance.address.scheme, Scheme::WebSocket | Scheme::SecureWebSocket | Scheme::Any)
 }
 
+fn is_file(keys: &str) -> bool {
+    !keys.is_empty() && !keys.contains("://")
+}
+
 fn is_not_https(url: &str) -> bool {
     !url.is_empty() && !url.starts_with("https://")
 }
@@ -329,8 +355,12 @@ mod tests {
                 "authentication.jwt_ca_file says nothing: authentication.jwt_keys is no https:// URL",
             ),
             (
+                "[authentication]\njwt_keys = \"a\"\njwt_refresh_secs = 60\n",
+                "authentication.jwt_refresh_secs says nothing: authentication.jwt_keys is no URL",
+            ),
+            (
                 "[authentication]\nhttp_timeout_secs = 7\n",
-                "authentication.http_timeout_secs says nothing: authentication.http_url names nobody who could be asked",
+                "authentication.http_timeout_secs says nothing: neither authentication.http_url nor authentication.jwt_keys is a URL that could be asked",
             ),
             (
                 "[authentication]\ncertificate_user = \"common_name\"\n",
@@ -426,6 +456,7 @@ mod tests {
                     [tls]\ncertificate_files = [\"a\"]\nkey_files = [\"b\"]\nclient_certificates = \"optional\"\n\
                     client_ca_file = \"c\"\n[websocket]\npath = \"/x\"\n\
                     [authentication]\ncertificate_user = \"common_name\"\njwt_keys = \"https://a/\"\njwt_ca_file = \"d\"\n\
+                    jwt_refresh_secs = 60\nhttp_timeout_secs = 7\n\
                     [store]\ndir = \"x\"\ndurability = \"written\"\n[audit]\nfile = \"y\"\nkeep = 1\n";
         assert!(of(text).is_empty(), "{:?}", of(text));
         let text = "[server]\nlisten_addresses = [\"tls://127.0.0.1:1\"]\n[tls]\nclient_ca_file = \"c\"\n";

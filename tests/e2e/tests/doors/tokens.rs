@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use client::{Disconnection, Error, Options, QoS, ReasonCode};
 use e2e::site::Site;
+use e2e::standstill::{self, Lookout};
 use e2e::token::{Issuer, claims};
 use e2e::{Broker, Link, PATIENCE, Setup, v5};
 use serde_json::{Value, json};
@@ -113,6 +114,104 @@ fn a_key_that_its_issuer_publishes_later_counts_without_a_reload() {
     let gone = come(&broker, &first.sign_by("first", &claims("anna", 600)));
     assert_eq!(gone, Err(ReasonCode::NotAuthorized));
 }
+
+/// What becomes of a fetch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Answers {
+    Keys,
+    Status500,
+    Nonsense,
+    /// Nothing, for longer than the broker waits.
+    Nothing,
+}
+
+/// Keys that count for fifteen seconds, so that they are fetched again in the background from the twelfth on.
+struct Fading {
+    broker: Broker,
+    site: Site,
+    answers: Arc<Mutex<Answers>>,
+    issuer: Issuer,
+}
+
+impl Fading {
+    fn begin(name: &str) -> Fading {
+        let [_, issuer, _] = Issuer::each();
+        let keys = json!({"keys": [issuer.jwk("key")]}).to_string();
+        let answers = Arc::new(Mutex::new(Answers::Keys));
+        let shown = Arc::clone(&answers);
+        let site = Site::open(move |_| {
+            let answer = *shown.lock().unwrap();
+            match answer {
+                Answers::Keys => (200, keys.clone()),
+                Answers::Status500 => (500, String::new()),
+                Answers::Nonsense => (200, "<html>no keys</html>".to_owned()),
+                Answers::Nothing => {
+                    std::thread::sleep(2 * FETCH_TIME);
+                    (200, String::new())
+                }
+            }
+        });
+        let text = format!(
+            "[authentication]\njwt_keys = \"{}\"\njwt_refresh_secs = 15\nhttp_timeout_secs = {}\n\
+             cache_secs = 0\nanonymous = \"never\"\n",
+            site.url("/keys.json"),
+            FETCH_TIME.as_secs()
+        );
+        Fading { broker: Setup::new(name).shards(2).config(&text).start(), site, answers, issuer }
+    }
+
+    /// Clients with the key that is known come in one after the other, and promptly, until the keys were asked for so often.
+    #[track_caller]
+    fn come_until_asked(&self, count: usize) {
+        let token = self.issuer.sign_by("key", &claims("anna", 600));
+        let deadline = Instant::now() + 2 * PATIENCE;
+        let lookout = Lookout::start();
+        let mut comings = Vec::new();
+        while self.site.asked().len() < count {
+            assert!(Instant::now() < deadline, "the keys are not asked for\n{}", self.broker.process.shown());
+            let begun = Instant::now();
+            assert_eq!(come(&self.broker, &token), Ok(()), "{}", self.broker.process.shown());
+            comings.push((begun, begun.elapsed()));
+            // Somebody has to come for the keys to be asked for.
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        let standstills = lookout.end();
+        let took = comings.into_iter().map(|(begun, took)| standstill::without(&standstills, begun, took));
+        let worst = took.max().unwrap_or_default();
+        assert!(worst < FETCH_TIME / 2, "somebody waited for {worst:?}");
+    }
+
+    fn lines(&self, text: &str) -> Vec<String> {
+        self.broker.process.lines().into_iter().filter(|line| line.contains(text)).collect()
+    }
+}
+
+#[test]
+fn a_fetch_in_the_background_that_fails_keeps_nobody_out_and_is_told_as_its_end_is() {
+    let fail = |answers: Answers, why: &str| {
+        let fading = Fading::begin(&format!("tokens-fading-{answers:?}"));
+        fading.come_until_asked(1);
+        *fading.answers.lock().unwrap() = answers;
+        // Once before their end, and once more when that has failed.
+        fading.come_until_asked(2);
+        fading.broker.process.await_text(FAILED);
+        *fading.answers.lock().unwrap() = Answers::Keys;
+        fading.come_until_asked(3);
+        fading.broker.process.await_text(MENDED);
+        let (failed, mended) = (fading.lines(FAILED), fading.lines(MENDED));
+        assert!(failed.len() == 1 && failed[0].contains(why), "{answers:?}: {failed:?}");
+        assert_eq!(mended.len(), 1, "{answers:?}: {mended:?}");
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| fail(Answers::Status500, "status 500"));
+        scope.spawn(|| fail(Answers::Nonsense, "this is no set of keys (JWKS)"));
+        scope.spawn(|| fail(Answers::Nothing, "timeout"));
+    });
+}
+
+const FAILED: &str = "published keys of tokens cannot be fetched";
+const MENDED: &str = "published keys of tokens are fetched again";
+const FETCH_TIME: Duration = Duration::from_secs(3);
 
 #[test]
 fn without_keys_at_the_url_nobody_comes_in_and_the_log_says_why() {
