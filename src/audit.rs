@@ -1,7 +1,8 @@
 //! The audit log: who came in and who did not, what was denied, and what was done to the broker, as lines of JSON in a file of their own.
 //!
 //! Shards put lines into a bounded queue and go on; a thread writes them. What finds no room is counted, and the file says how much
-//! it was. What is done to the broker has a queue and a file of its own: no client can push it out.
+//! it was. A shard waits neither for another one nor for that thread: where it finds somebody else at the table that says whether there
+//! is to be a line, the thread asks it later. What is done to the broker has a queue and a file of its own: no client can push it out.
 
 mod file;
 mod line;
@@ -9,10 +10,11 @@ mod thinned;
 mod writer;
 
 use std::{
+    mem,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::{
-        Arc, OnceLock, PoisonError, RwLock,
+        Arc, OnceLock, PoisonError, RwLock, TryLockError,
         atomic::{AtomicU64, Ordering},
     },
     thread,
@@ -28,7 +30,7 @@ use self::{
     file::AuditFile,
     line::Line,
     thinned::{Deed, Sort, Thinned, Whose},
-    writer::{Journal, Order, Writer},
+    writer::{Journal, Order, Question, Told, Writer},
 };
 use crate::config::{self, Fault};
 
@@ -38,7 +40,7 @@ static AUDIT: OnceLock<Audit> = OnceLock::new();
 /// The started audit log.
 #[derive(Debug, Clone)]
 pub struct Audit {
-    lines: Sender<Vec<u8>>,
+    lines: Sender<Told>,
     lost: Arc<AtomicU64>,
     /// What is done to the broker finds room here, whatever clients do.
     orders: Sender<Order>,
@@ -194,7 +196,10 @@ pub fn refuse(refusal: &Refusal<'_>) {
 /// Listeners have come or gone.
 pub fn replace_listeners(names: Vec<Arc<str>>) {
     if let Some(audit) = AUDIT.get() {
-        *audit.listeners.write().unwrap_or_else(PoisonError::into_inner) = names;
+        let former =
+            mem::replace(&mut *audit.listeners.write().unwrap_or_else(PoisonError::into_inner), names);
+        // Not while others would find them taken.
+        drop(former);
     }
 }
 
@@ -223,25 +228,25 @@ impl runtime::Auditor for Audit {
             Some(why) => (Whose::Strangers, why),
             None => (Whose::Clients, ""),
         };
-        let sort = Sort { kind, whose, by: None };
-        if !self.takes(occasion.address, sort, why) {
-            return;
-        }
-        let mut line = self.line_of(shard, occasion, kind);
-        line::write_note(&mut line, note);
-        self.put(line.finish());
+        self.offer(occasion.address, Sort { kind, whose, by: None }, why, || {
+            let mut line = self.line_of(shard, occasion, kind);
+            line::write_note(&mut line, note);
+            line
+        });
     }
 
     fn turn_away(&self, shard: ShardId, occasion: &Occasion, why: NotOpened, what: &str) {
         let by = line::layer_of(why);
         let sort = Sort { kind: Kind::Refused, whose: Whose::Strangers, by: Some(by) };
-        if !self.events.has(Kind::Refused) || !self.takes(occasion.address, sort, what) {
+        if !self.events.has(Kind::Refused) {
             return;
         }
-        let mut line = self.line_of(shard, occasion, Kind::Refused);
-        line.text("by", by);
-        line.text("why", what);
-        self.put(line.finish());
+        self.offer(occasion.address, sort, what, || {
+            let mut line = self.line_of(shard, occasion, Kind::Refused);
+            line.text("by", by);
+            line.text("why", what);
+            line
+        });
     }
 }
 
@@ -262,18 +267,29 @@ impl Audit {
         line
     }
 
+    /// None also for the moment in which a reload replaces them: nobody waits for that.
     fn listener(&self, door: u16) -> Option<Arc<str>> {
-        let listeners = self.listeners.read().unwrap_or_else(PoisonError::into_inner);
+        let listeners = match self.listeners.try_read() {
+            Ok(listeners) => listeners,
+            Err(TryLockError::Poisoned(listeners)) => listeners.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
         listeners.get(usize::from(door)).cloned()
     }
 
-    /// Whether there is to be a line of this one. It is counted otherwise.
-    fn takes(&self, address: Option<SocketAddr>, sort: Sort, why: &str) -> bool {
-        self.thinned.judge(address.map(|address| address.ip()), sort, why) == Verdict::Tell
+    /// A line, if there is to be one of this sort. It is counted otherwise.
+    fn offer(&self, address: Option<SocketAddr>, sort: Sort, why: &str, line: impl FnOnce() -> Line) {
+        let address = address.map(|address| address.ip());
+        let question = match self.thinned.try_judge(address, sort, why) {
+            Some(Verdict::Tell) => None,
+            Some(Verdict::LeaveOut { .. }) => return,
+            None => Some(Box::new(Question { address, sort, why: why.into() })),
+        };
+        self.put(Told { line: line().finish(), question });
     }
 
-    fn put(&self, line: Vec<u8>) {
-        if self.lines.try_send(line).is_err() {
+    fn put(&self, told: Told) {
+        if self.lines.try_send(told).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
             LINES_LOST.fetch_add(1, Ordering::Relaxed);
         }
@@ -281,13 +297,16 @@ impl Audit {
 
     fn refuse(&self, Refusal { peer, by, why }: &Refusal<'_>) {
         let sort = Sort { kind: Kind::Refused, whose: Whose::Api, by: Some(by) };
-        if self.events.has(Kind::Refused) && self.takes(Some(*peer), sort, why) {
+        if !self.events.has(Kind::Refused) {
+            return;
+        }
+        self.offer(Some(*peer), sort, why, || {
             let mut line = Line::new(Kind::Refused.word());
             line.text("address", &peer.to_string());
             line.text("by", by);
             line.text("why", why);
-            self.put(line.finish());
-        }
+            line
+        });
     }
 
     fn tell(&self, act: &Act<'_>) {

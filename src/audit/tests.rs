@@ -9,7 +9,7 @@ use shard::{Denial, Version, What};
 use super::*;
 
 /// What a writer reads from.
-type Inbox = (Receiver<Vec<u8>>, Receiver<Order>);
+type Inbox = (Receiver<Told>, Receiver<Order>);
 
 fn audit(client_lines_per_minute: u64, lines_max: usize) -> (Audit, Inbox) {
     let (lines, lines_come) = bounded(lines_max);
@@ -113,6 +113,44 @@ fn a_flood_of_a_client_with_rights_is_some_lines_of_each_kind_and_counts() {
 }
 
 #[test]
+fn a_shard_waits_for_nobody_at_the_table_and_its_lines_are_judged_later() {
+    let folder = file::fresh_folder("busy");
+    let (audit, inbox) = audit(60, QUEUE_LINES_MAX);
+    let refused = Sort { kind: Kind::Refused, whose: Whose::Strangers, by: None };
+    let connected = Sort { kind: Kind::Connected, whose: Whose::Clients, by: None };
+    let told = || {
+        for port in 1..=5000 {
+            audit.turn_away(ShardId(0), &occasion(port), NotOpened::Tls, "TLS: no");
+        }
+        (0..100).for_each(|port| audit.record(ShardId(1), &occasion(port), &notes()[0]));
+    };
+    let (done, came) = bounded(1);
+    thread::scope(|threads| {
+        let _replaced = audit.listeners.write().expect("nobody panicked");
+        audit.thinned.while_busy(refused, || {
+            audit.thinned.while_busy(connected, || {
+                threads.spawn(|| {
+                    told();
+                    done.send(())
+                });
+                came.recv_timeout(Duration::from_secs(60)).expect("a shard waits");
+            });
+        });
+    });
+    let [text, _] = written(&folder, audit, &inbox, 1 << 20, 1);
+    for (event, lines, all) in [("refused", 2, 5000), ("connected", 61, 100)] {
+        let those: Vec<serde_json::Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("JSON"))
+            .filter(|line: &serde_json::Value| line["event"] == event)
+            .collect();
+        let told: u64 = those.iter().map(|line| line["more"].as_u64().unwrap_or(1)).sum();
+        assert_eq!((those.len(), told), (lines, all), "{event}");
+    }
+    fs::remove_dir_all(folder).expect("ours");
+}
+
+#[test]
 fn no_client_pushes_out_what_is_done_to_the_broker() {
     let folder = file::fresh_folder("acts");
     // The queue of lines is full all the time, and each file that it fills makes way for the next.
@@ -185,7 +223,7 @@ fn events_are_named_and_others_refused() {
 fn what_finds_no_room_is_counted_and_nobody_waits() {
     let (audit, _inbox) = audit(0, 1);
     for _ in 0..3 {
-        audit.put(b"{}\n".to_vec());
+        audit.put(Told { line: b"{}\n".to_vec(), question: None });
     }
     assert_eq!(audit.lost.load(Ordering::Relaxed), 2);
 }

@@ -4,7 +4,7 @@
 use std::{
     hash::Hash,
     net::IpAddr,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, PoisonError, TryLockError},
     time::{self, Duration},
 };
 
@@ -65,18 +65,37 @@ impl Thinned {
         }
     }
 
-    /// Whether there is to be a line of this one. It is counted otherwise.
+    /// Whether there is to be a line of this one. It is counted otherwise. It waits for whoever is at the table.
     pub fn judge(&self, address: Option<IpAddr>, sort: Sort, why: &str) -> Verdict {
-        let thinning = match (sort.whose, sort.kind) {
-            (Whose::Api, _) => &self.of_api,
-            (Whose::Strangers, Kind::Violation) => &self.violations,
-            (Whose::Strangers, _) => &self.refused,
-            (Whose::Clients, _) => match &self.clients {
-                Some(clients) => clients,
-                None => return Verdict::Tell,
-            },
+        let Some(table) = self.table(sort) else { return Verdict::Tell };
+        locked(table, |thinning| thinning.judge(address, sort, why, self.now()))
+    }
+
+    /// The same for a shard, which waits for nobody. None: somebody else is at the table just now, and it has to be asked later.
+    pub fn try_judge(&self, address: Option<IpAddr>, sort: Sort, why: &str) -> Option<Verdict> {
+        let Some(table) = self.table(sort) else { return Some(Verdict::Tell) };
+        let mut thinning = match table.try_lock() {
+            Ok(thinning) => thinning,
+            Err(TryLockError::Poisoned(thinning)) => thinning.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
         };
-        locked(thinning, |thinning| thinning.judge(address, sort, why, self.now()))
+        Some(thinning.judge(address, sort, why, self.now()))
+    }
+
+    /// None: there is a line of everything.
+    fn table(&self, sort: Sort) -> Option<&Mutex<Thinning<Sort>>> {
+        match (sort.whose, sort.kind) {
+            (Whose::Api, _) => Some(&self.of_api),
+            (Whose::Strangers, Kind::Violation) => Some(&self.violations),
+            (Whose::Strangers, _) => Some(&self.refused),
+            (Whose::Clients, _) => self.clients.as_ref(),
+        }
+    }
+
+    /// Nobody else is at the table of this sort meanwhile.
+    #[cfg(test)]
+    pub fn while_busy<T>(&self, sort: Sort, then: impl FnOnce() -> T) -> T {
+        locked(self.table(sort).expect("it has a table"), |_| then())
     }
 
     pub fn judge_act(&self, deed: Deed) -> Verdict {

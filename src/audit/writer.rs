@@ -2,6 +2,7 @@
 
 use std::{
     io, mem,
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -9,14 +10,30 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, Sender, after, never, select};
-use runtime::LeftOut;
+use runtime::{LeftOut, Verdict};
 
 use super::{
     Kind,
     file::AuditFile,
     line::Line,
-    thinned::{self, Thinned},
+    thinned::{self, Sort, Thinned},
 };
+
+/// A line about a client, on its way.
+#[derive(Debug)]
+pub struct Told {
+    pub line: Vec<u8>,
+    /// Nobody could say yet whether it is to be written.
+    pub question: Option<Box<Question>>,
+}
+
+/// What decides whether a line is written.
+#[derive(Debug)]
+pub struct Question {
+    pub address: Option<IpAddr>,
+    pub sort: Sort,
+    pub why: Box<str>,
+}
 
 /// What the thread is given that is not a line of clients.
 #[derive(Debug)]
@@ -48,7 +65,7 @@ pub struct Journal {
 }
 
 impl Writer {
-    pub fn run(mut self, lines: &Receiver<Vec<u8>>, orders: &Receiver<Order>) {
+    pub fn run(mut self, lines: &Receiver<Told>, orders: &Receiver<Order>) {
         loop {
             // What is left out wakes nobody: this thread stays awake until it has told of it.
             let look = if self.thinned.is_empty() { never() } else { after(thinned::PERIOD) };
@@ -58,7 +75,7 @@ impl Writer {
                     Err(_) => return self.finish(lines, orders),
                 },
                 recv(lines) -> line => match line {
-                    Ok(line) => self.clients.take(&line),
+                    Ok(told) => self.take(&told),
                     Err(_) => return self.finish(lines, orders),
                 },
                 recv(look) -> _ => {}
@@ -72,13 +89,13 @@ impl Writer {
     }
 
     /// Nobody says anything any more.
-    fn finish(mut self, lines: &Receiver<Vec<u8>>, orders: &Receiver<Order>) {
+    fn finish(mut self, lines: &Receiver<Told>, orders: &Receiver<Order>) {
         orders.try_iter().for_each(|order| self.carry_out(order, lines));
         self.take_lines(lines);
         self.tell(true);
     }
 
-    fn carry_out(&mut self, order: Order, lines: &Receiver<Vec<u8>>) {
+    fn carry_out(&mut self, order: Order, lines: &Receiver<Told>) {
         match order {
             Order::Act(line) => self.acts.take(&line),
             Order::Reopen => {
@@ -95,9 +112,18 @@ impl Writer {
     }
 
     /// Those that are there; more may come meanwhile.
-    fn take_lines(&mut self, lines: &Receiver<Vec<u8>>) {
-        for line in lines.try_iter().take(lines.len()) {
-            self.clients.take(&line);
+    fn take_lines(&mut self, lines: &Receiver<Told>) {
+        for told in lines.try_iter().take(lines.len()) {
+            self.take(&told);
+        }
+    }
+
+    fn take(&mut self, told: &Told) {
+        let is_left_out = told.question.as_deref().is_some_and(|Question { address, sort, why }| {
+            self.thinned.judge(*address, *sort, why) != Verdict::Tell
+        });
+        if !is_left_out {
+            self.clients.take(&told.line);
         }
     }
 
