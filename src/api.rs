@@ -111,6 +111,8 @@ impl Api {
         let ports = port::bind(&settings.api, loaded.has_default_api())?;
         let event_loop = start_thread()?;
         let router = operation::router(&context);
+        let of_refusals = context.clone();
+        event_loop.spawn(async move { of_refusals.refusals().follow_up(refusals::write_left_out).await });
         let api = Api { context, router, event_loop, has_ports: !ports.is_empty(), socket: None };
         api.serve(ports, &settings.api)?;
         Ok(api)

@@ -5,12 +5,13 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Mutex, PoisonError},
-    time::{self, Duration},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use runtime::{LeftOut, LinePace, Thinning, Verdict};
 use shard::Instant;
+use tokio::{sync::Notify, time};
 
 use crate::audit::{self, Refusal};
 
@@ -18,6 +19,8 @@ use crate::audit::{self, Refusal};
 pub struct Refusals {
     begun: time::Instant,
     thinning: Mutex<Thinning<Cause>>,
+    /// Rung when something is left out.
+    has_left_out: Notify,
 }
 
 /// What keeps somebody out.
@@ -49,31 +52,60 @@ impl Cause {
 
 impl Refusals {
     pub fn new() -> Refusals {
-        Refusals { begun: time::Instant::now(), thinning: Mutex::new(Thinning::new(PACE, SOURCES_MAX)) }
+        let thinning = Mutex::new(Thinning::new(PACE, SOURCES_MAX));
+        Refusals { begun: time::Instant::now(), thinning, has_left_out: Notify::new() }
+    }
+
+    /// Has whatever is left out told in time, whether anybody else comes or not. For as long as there is a process.
+    pub async fn follow_up(&self, tell: impl Fn(LeftOut<Cause>)) {
+        loop {
+            self.has_left_out.notified().await;
+            while let Some(wait) = self.until_look() {
+                time::sleep(wait).await;
+                let left_out = self.lock().left_out_lately(self.now());
+                left_out.into_iter().for_each(&tell);
+            }
+        }
     }
 
     /// Tells of one. How long it is until the next is told, where it was left out of the log.
     pub fn tell(&self, peer: SocketAddr, cause: Cause, why: &str) -> Option<Duration> {
         let by = cause.word();
         audit::refuse(&Refusal { peer, by, why });
-        let (left_out, verdict) = self.judge(peer, cause, Instant::START + self.begun.elapsed());
-        for LeftOut { source, cause, count, .. } in left_out {
-            let by = cause.word();
-            tracing::warn!(address = %source, by, lines = count, "lines were left out, too many come: the API has refused somebody");
-        }
-        match verdict {
+        match self.judge(peer, cause, self.now()) {
             Verdict::Tell => {
                 tracing::warn!(%peer, by, why, "the API has refused somebody");
                 None
             }
-            Verdict::LeaveOut { wait } => Some(wait),
+            Verdict::LeaveOut { wait } => {
+                self.has_left_out.notify_one();
+                Some(wait)
+            }
         }
     }
 
-    fn judge(&self, peer: SocketAddr, cause: Cause, now: Instant) -> (Vec<LeftOut<Cause>>, Verdict) {
-        let mut thinning = self.thinning.lock().unwrap_or_else(PoisonError::into_inner);
-        (thinning.left_out_lately(now), thinning.judge(Some(peer.ip()), cause, "", now))
+    fn judge(&self, peer: SocketAddr, cause: Cause, now: Instant) -> Verdict {
+        self.lock().judge(Some(peer.ip()), cause, "", now)
     }
+
+    fn until_look(&self) -> Option<Duration> {
+        Some(self.lock().next_look()?.since(self.now()))
+    }
+
+    fn now(&self) -> Instant {
+        Instant::START + self.begun.elapsed()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Thinning<Cause>> {
+        self.thinning.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A line about lines that there are not.
+pub fn write_left_out(left_out: LeftOut<Cause>) {
+    let LeftOut { source, cause, count, .. } = left_out;
+    let by = cause.word();
+    tracing::warn!(address = %source, by, lines = count, "lines were left out, too many come: the API has refused somebody");
 }
 
 /// So many at once cost nothing: somebody who pastes the wrong thing.
@@ -84,6 +116,10 @@ const SOURCES_MAX: usize = 1024;
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
+    use tokio::runtime::Builder;
+
     use super::*;
 
     fn peer(address: &str) -> SocketAddr {
@@ -94,7 +130,7 @@ mod tests {
     fn many_of_one_customer_wait_and_others_and_other_causes_do_not() {
         let refusals = Refusals::new();
         let now = Instant::START.add_secs(1000);
-        let is_told = |address: &str, cause| refusals.judge(peer(address), cause, now).1 == Verdict::Tell;
+        let is_told = |address: &str, cause| refusals.judge(peer(address), cause, now) == Verdict::Tell;
         for (addresses, neighbour) in [
             (["192.0.2.1", "::ffff:192.0.2.1"], "192.0.2.2"),
             (["2001:db8::1", "2001:db8::2:1"], "2001:db8:0:1::1"),
@@ -103,10 +139,10 @@ mod tests {
             assert_eq!(told, 5, "{addresses:?}");
             assert!(is_told(neighbour, Cause::Token) && is_told(addresses[0], Cause::Role));
         }
-        let (_, verdict) = refusals.judge(peer("192.0.2.1"), Cause::Token, now);
+        let verdict = refusals.judge(peer("192.0.2.1"), Cause::Token, now);
         assert_eq!(verdict, Verdict::LeaveOut { wait: Duration::from_secs(10) });
-        let (left_out, verdict) = refusals.judge(peer("192.0.2.1"), Cause::Token, now.add_secs(20));
-        assert_eq!((left_out.len(), verdict), (2, Verdict::Tell));
+        assert_eq!(refusals.lock().left_out_lately(now.add_secs(20)).len(), 2);
+        assert_eq!(refusals.judge(peer("192.0.2.1"), Cause::Token, now.add_secs(20)), Verdict::Tell);
     }
 
     #[test]
@@ -116,12 +152,30 @@ mod tests {
         let all = 3000;
         let judge = |number: u32| {
             let address = std::net::IpAddr::from(number.to_be_bytes());
-            refusals.judge(SocketAddr::new(address, 1), Cause::Token, now).1
+            refusals.judge(SocketAddr::new(address, 1), Cause::Token, now)
         };
         let told = (0..all).filter(|number| judge(*number) == Verdict::Tell).count();
         assert_eq!(told, SOURCES_MAX + 5);
-        let (left_out, _) = refusals.judge(peer("::1"), Cause::Role, now.add_secs(1));
+        let left_out = refusals.lock().left_out_lately(now.add_secs(1));
         let counts: Vec<u64> = left_out.iter().map(|left_out| left_out.count).collect();
         assert_eq!(counts, [u64::from(all) - SOURCES_MAX as u64 - 5]);
+    }
+
+    #[test]
+    fn what_was_left_out_is_told_within_two_seconds_although_nobody_else_comes() {
+        let runtime =
+            Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
+        runtime.block_on(async {
+            let refusals = Refusals::new();
+            for round in 1..=2 {
+                for _ in 0..20 {
+                    refusals.tell(peer("192.0.2.1"), Cause::Token, "no");
+                }
+                let told = Cell::new(0);
+                let following = refusals.follow_up(|left_out| told.set(told.get() + left_out.count));
+                assert!(time::timeout(Duration::from_secs(2), following).await.is_err(), "it has no end");
+                assert_eq!(told.get(), [15, 20][round - 1], "in round {round}");
+            }
+        });
     }
 }

@@ -31,6 +31,11 @@ impl Strangers {
         }
     }
 
+    /// When what was left out has to be told, even if nobody else comes.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        [self.refused.next_look(), self.violations.next_look()].into_iter().flatten().min()
+    }
+
     /// What was left out and is to be told now, once a second at most.
     pub fn left_out(&mut self, now: Instant) -> impl Iterator<Item = (&'static str, LeftOut<()>)> {
         let of = |what, thinning: &mut Thinning<()>| {

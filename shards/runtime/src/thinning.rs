@@ -59,6 +59,8 @@ pub struct Thinning<C> {
     /// When it was last looked through for what was left out, and for those who mean nothing any more.
     counted_at: Instant,
     swept_at: Instant,
+    /// Something was left out and is not told yet.
+    has_left_out: bool,
 }
 
 #[derive(Debug)]
@@ -75,7 +77,7 @@ struct Entry {
 impl<C: Clone + Eq + Hash> Thinning<C> {
     pub fn new(pace: LinePace, sources_max: usize) -> Thinning<C> {
         let (counted_at, swept_at) = (Instant::START, Instant::START);
-        Thinning { pace, sources_max, entries: HashMap::new(), counted_at, swept_at }
+        Thinning { pace, sources_max, entries: HashMap::new(), counted_at, swept_at, has_left_out: false }
     }
 
     /// Counts one line, and says whether it is told.
@@ -89,7 +91,9 @@ impl<C: Clone + Eq + Hash> Thinning<C> {
             hash_map::Entry::Occupied(entry) => entry.into_mut(),
             hash_map::Entry::Vacant(place) => place.insert(Entry::begun(now)),
         };
-        entry.judge(self.pace, why, now)
+        let verdict = entry.judge(self.pace, why, now);
+        self.has_left_out |= verdict != Verdict::Tell;
+        verdict
     }
 
     /// What was left out and is to be told now: of each once a second, or of everybody. It counts as a line, and until then there is no
@@ -105,7 +109,13 @@ impl<C: Clone + Eq + Hash> Thinning<C> {
             }
             entry.left_out > 0 || entry.due_at > now
         });
+        self.has_left_out = self.entries.values().any(|entry| entry.left_out > 0);
         left_out
+    }
+
+    /// When somebody has to ask what was left out, even if nothing more comes. None: nothing was.
+    pub fn next_look(&self) -> Option<Instant> {
+        self.has_left_out.then(|| self.counted_at + PERIOD)
     }
 
     /// As `left_out`, for who asks before or after each line: it looks once a second at most.
@@ -285,6 +295,21 @@ mod tests {
         for source in ["2001:db8::/64", "192.0.2.1", "a socket in the file system"] {
             assert!(shown.iter().any(|shown| shown == source), "{source}: {shown:?}");
         }
+    }
+
+    #[test]
+    fn what_was_left_out_is_told_two_seconds_later_even_if_nothing_more_comes() {
+        let mut lines = of(1, 5000);
+        assert_eq!(lines.next_look(), None);
+        lines.judge(ip(1), "", "", at(0));
+        assert_eq!(lines.next_look(), None, "it was told");
+        lines.judge(ip(1), "", "", at(0));
+        let (mut told, mut now) = (0, at(0));
+        while let Some(look) = lines.next_look() {
+            now = now.max(look);
+            told += lines.left_out_lately(now).len();
+        }
+        assert!(told == 1 && now <= at(2000), "{told} at {now:?}");
     }
 
     #[test]

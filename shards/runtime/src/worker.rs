@@ -206,7 +206,8 @@ impl<B: Brain> Worker<B> {
     /// How long nothing is due. None is for ever.
     fn timeout(&self) -> Option<Duration> {
         let store = self.backend.as_ref().and_then(|backend| backend.next_deadline());
-        let deadlines = [self.brain.next_deadline(), self.port.next_deadline(), store];
+        let deadlines =
+            [self.brain.next_deadline(), self.port.next_deadline(), self.strangers.next_deadline(), store];
         let deadline = deadlines.into_iter().flatten().min();
         // The turn took time itself.
         let until_due = deadline.map(|at| at.since(self.ended_at));
@@ -437,6 +438,9 @@ impl<B: Brain> Worker<B> {
             self.tell(Event::NotOpened(NotOpened::Slow));
         }
         self.take_store_time();
+        if self.strangers.next_deadline().is_some_and(|at| at <= self.now) {
+            self.tell_left_out();
+        }
         if self.brain.next_deadline().is_some_and(|at| at <= self.now) {
             self.tell(Event::Timer);
         }

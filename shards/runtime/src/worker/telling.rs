@@ -12,9 +12,7 @@ impl<B: Brain> Worker<B> {
             What::Contested { by, .. } => self.port.address(by),
             _ => None,
         };
-        for (what, left_out) in self.strangers.left_out(self.now) {
-            journal::write_left_out(self.id, what, &left_out);
-        }
+        self.tell_left_out();
         let ip = address.and_then(|address| address.ip());
         if self.strangers.judge(note, ip, self.now) == Verdict::Tell {
             journal::write(self.id, address, other, note);
@@ -24,5 +22,12 @@ impl<B: Brain> Worker<B> {
         }
         let occasion = note.conn.map(|conn| self.port.occasion(conn)).unwrap_or_default();
         self.auditors.iter().for_each(|auditor| auditor.record(self.id, &occasion, note));
+    }
+
+    /// Of lines that nobody follows up as well.
+    pub(super) fn tell_left_out(&mut self) {
+        for (what, left_out) in self.strangers.left_out(self.now) {
+            journal::write_left_out(self.id, what, &left_out);
+        }
     }
 }

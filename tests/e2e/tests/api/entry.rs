@@ -195,3 +195,13 @@ fn a_token_that_nobody_could_read_is_not_kept() {
     assert_eq!(untold.status.code(), Some(1), "{untold:?}");
     fs::remove_dir_all(folder).unwrap();
 }
+
+#[test]
+fn how_many_refusals_the_log_left_out_is_told_although_nobody_else_comes() {
+    let broker = setup("api-left-out").start();
+    let nobody = Api::of(&broker).with_token("unknown");
+    (0..20).for_each(|_| assert!([401, 429].contains(&nobody.get("/v1/broker").status)));
+    broker
+        .process
+        .await_text("lines were left out, too many come: the API has refused somebody address=127.0.0.1");
+}

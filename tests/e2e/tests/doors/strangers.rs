@@ -105,3 +105,10 @@ fn refused_connects_are_a_line_a_second_and_a_count() {
     check_log(&log, " refused", SHARDS * (LOGGED_AT_ONCE + lines_max));
     assert!(audit.iter().all(|line| line["event"] != "disconnected"), "{audit:?}");
 }
+
+#[test]
+fn what_the_log_left_out_is_told_although_nobody_else_comes() {
+    let flooded = Flooded::new("flood-over");
+    flooded.send(UNKNOWN_VERSION);
+    flooded.broker.process.await_text("lines were left out, too many come: ");
+}
