@@ -78,11 +78,12 @@ fn attributes_of(step: &SpanStep) -> Vec<Value> {
             ];
             known.into_iter().chain(from).collect()
         }
-        SpanStep::Deliver { client_id, qos, outcome } => vec![
+        SpanStep::Deliver { client_id, qos, outcome, gave_way } => vec![
             text("messaging.operation.name", "deliver"),
             text("messaging.client.id", client_id),
             number("mqtt.qos", *qos as u8),
             text("iothub.outcome", word(*outcome)),
+            number("iothub.gave_way", *gave_way),
         ],
     }
 }
@@ -141,6 +142,7 @@ mod tests {
             client_id: "lamp".into(),
             qos: QoS::AtLeastOnce,
             outcome: SpanOutcome::Dropped,
+            gave_way: 0,
         };
         let span = Span {
             trace_id: [0xab; 16],

@@ -142,6 +142,7 @@ impl Shard {
                 Some(oldest) => {
                     self.lose_popped(key, cause.into(), &oldest, turn.now);
                     self.give_up(key, &oldest);
+                    self.note_giving_way();
                 }
                 None => return self.lose(key, cause.into(), queued.message.topic(), turn.now),
             }
@@ -169,6 +170,7 @@ impl Shard {
         for popped in &expired {
             self.lose_popped(key, Cause::Expired, popped, turn.now);
             self.give_up(key, popped);
+            self.note_giving_way();
         }
     }
 

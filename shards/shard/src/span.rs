@@ -38,7 +38,13 @@ pub enum SpanStep {
     /// Through one shard; through another than the publisher's it begins when it was sent off there.
     Route { from: Option<ShardId>, tally: SpanTally },
     /// To one session.
-    Deliver { client_id: Arc<str>, qos: QoS, outcome: SpanOutcome },
+    Deliver {
+        client_id: Arc<str>,
+        qos: QoS,
+        outcome: SpanOutcome,
+        /// Older messages of the session that were lost so that this one could wait.
+        gave_way: u32,
+    },
 }
 
 /// What became of a message at one shard.
@@ -98,6 +104,8 @@ pub(crate) struct Current {
     pub began: Instant,
     pub from: Option<ShardId>,
     pub tally: SpanTally,
+    /// Messages that were taken out of queues for it.
+    pub gave_way: u32,
 }
 
 /// What a publisher says of a trace that its message is part of.

@@ -22,6 +22,7 @@ pub(crate) struct Marks {
     sent: u64,
     queued: usize,
     lost: u64,
+    gave_way: u32,
 }
 
 impl Shard {
@@ -58,6 +59,7 @@ impl Shard {
             began: turn.now,
             from: None,
             tally: Default::default(),
+            gave_way: 0,
         });
         let matched = self.publish(Some(publisher), carried, turn);
         self.end_route(turn);
@@ -88,12 +90,13 @@ impl Shard {
             began: traced.sent_at,
             from: Some(from),
             tally: Default::default(),
+            gave_way: 0,
         });
     }
 
     pub(crate) fn end_route(&mut self, turn: &mut Turn<'_>) {
         let Some(current) = self.tracing.as_mut().and_then(|tracing| tracing.current.take()) else { return };
-        let Current { trace_id, trace_state, route_id, route_parent, began, from, tally } = current;
+        let Current { trace_id, trace_state, route_id, route_parent, began, from, tally, .. } = current;
         let span = Span {
             trace_id,
             span_id: route_id,
@@ -120,18 +123,29 @@ impl Shard {
     /// None: the message is not traced.
     #[inline]
     pub(crate) fn marks(&self) -> Option<Marks> {
-        self.tracing.as_ref()?.current.as_ref()?;
-        Some(self.marks_now())
+        Some(self.marks_of(self.tracing.as_ref()?.current.as_ref()?))
     }
 
-    fn marks_now(&self) -> Marks {
+    fn marks_of(&self, current: &Current) -> Marks {
         let lost = Side::Out.count(&self.counters);
-        Marks { sent: self.counters.publish_sent, queued: self.queued_messages, lost }
+        Marks {
+            sent: self.counters.publish_sent,
+            queued: self.queued_messages,
+            lost,
+            gave_way: current.gave_way,
+        }
+    }
+
+    /// A message of the queue that the one on its way comes into was lost for it.
+    pub(crate) fn note_giving_way(&mut self) {
+        if let Some(current) = self.tracing.as_mut().and_then(|tracing| tracing.current.as_mut()) {
+            current.gave_way += 1;
+        }
     }
 
     /// The message was given to this session, which had nothing of it before.
     pub(crate) fn end_delivery(&mut self, session: SessionKey, qos: QoS, before: Marks, turn: &mut Turn<'_>) {
-        let after = self.marks_now();
+        let Some(after) = self.marks() else { return };
         let Some(client_id) = self.sessions.get(session).map(|session| Arc::clone(&session.client_id)) else {
             return;
         };
@@ -139,10 +153,16 @@ impl Shard {
         let span_id = tracing.span_id();
         let Some(current) = tracing.current.as_mut() else { return };
         let tally = &mut current.tally;
+        // Each that gave way was lost, and waits no more.
+        let gave_way = after.gave_way - before.gave_way;
         let (outcome, count) = match () {
             () if after.sent > before.sent => (SpanOutcome::Sent, &mut tally.sent),
-            () if after.queued > before.queued => (SpanOutcome::Queued, &mut tally.queued),
-            () if after.lost > before.lost => (SpanOutcome::Dropped, &mut tally.dropped),
+            () if after.queued + gave_way as usize > before.queued => {
+                (SpanOutcome::Queued, &mut tally.queued)
+            }
+            () if after.lost > before.lost + u64::from(gave_way) => {
+                (SpanOutcome::Dropped, &mut tally.dropped)
+            }
             // It was not meant for this one, which has published it itself.
             () => return,
         };
@@ -156,7 +176,7 @@ impl Shard {
             parent_id: Some(current.route_id),
             trace_state: current.trace_state.clone(),
             began: turn.now,
-            step: SpanStep::Deliver { client_id, qos, outcome },
+            step: SpanStep::Deliver { client_id, qos, outcome, gave_way },
         };
         turn.push(Effect::Span(Box::new(span)));
     }

@@ -1,7 +1,7 @@
 //! Messages that are traced: their spans on each shard, whose children they are, and that they arrive as all others do.
 
-use mqtt::{Packet, Publish, QoS, UserPropertiesBuf};
-use shard::{Config, Sampling, Span, SpanOutcome, SpanStep};
+use mqtt::{Packet, PacketId, Publish, QoS, UserPropertiesBuf};
+use shard::{Config, Limits, QueueFull, Sampling, Span, SpanOutcome, SpanStep};
 
 use crate::script::{Client, Script, connect, publish};
 
@@ -115,6 +115,32 @@ fn many_receivers_have_few_spans_and_all_of_them_count() {
     let routes = step(&s.spans, |step| matches!(step, SpanStep::Route { .. }));
     let [(_, Span { step: SpanStep::Route { tally, .. }, .. })] = routes[..] else { panic!("{routes:?}") };
     assert_eq!((tally.sent, tally.queued, tally.dropped, tally.shards), (50, 0, 1, 0));
+}
+
+#[test]
+fn who_waits_in_the_place_of_an_older_one_was_not_dropped() {
+    for (queue_full, expected) in [
+        (QueueFull::DropOldest, [(SpanOutcome::Queued, 0), (SpanOutcome::Queued, 1)]),
+        (QueueFull::DropNewest, [(SpanOutcome::Queued, 0), (SpanOutcome::Dropped, 0)]),
+    ] {
+        let limits = Limits { queued_messages_max: 1, queue_full, ..Limits::default() };
+        let mut s = Script::new(Config { limits, ..config(1, 1) });
+        let away = s.join_for_an_hour("away");
+        s.subscribe(away, "t/#", 1);
+        s.cut(away);
+        let publisher = s.join("p");
+        s.spans.clear();
+        for number in 1..=2 {
+            let packet_id = PacketId::new(number);
+            let message = publish("t/x", "hello", QoS::AtLeastOnce, packet_id);
+            s.packet(publisher, &Packet::Publish(message));
+        }
+        let outcomes = s.spans.iter().filter_map(|(_, span)| match &span.step {
+            SpanStep::Deliver { outcome, gave_way, .. } => Some((*outcome, *gave_way)),
+            _ => None,
+        });
+        assert_eq!(outcomes.collect::<Vec<_>>(), expected, "{queue_full:?}");
+    }
 }
 
 #[test]
