@@ -269,7 +269,8 @@ mod tests {
     use super::*;
 
     fn run(work: impl Future<Output = ()>) {
-        Builder::new_current_thread().enable_time().build().expect("a runtime").block_on(work);
+        let mut clock = Builder::new_current_thread();
+        clock.enable_time().start_paused(true).build().expect("a runtime").block_on(work);
     }
 
     fn ip(last: u8) -> IpAddr {

@@ -15,7 +15,6 @@ use tokio::{
 
 pub struct Patient<S> {
     stream: S,
-    longest: Duration,
     end: Pin<Box<Sleep>>,
     /// Since when the other side is waited for, if it is.
     waits_since: Option<Instant>,
@@ -25,12 +24,7 @@ pub struct Patient<S> {
 
 impl<S> Patient<S> {
     pub fn new(stream: S) -> Patient<S> {
-        Patient::within(stream, WRITE_MAX)
-    }
-
-    fn within(stream: S, longest: Duration) -> Patient<S> {
-        let end = Box::pin(sleep(longest));
-        Patient { stream, longest, end, waits_since: None, waited: Duration::ZERO }
+        Patient { stream, end: Box::pin(sleep(WRITE_MAX)), waits_since: None, waited: Duration::ZERO }
     }
 
     /// What the stream says, unless it has said for too long that it waits.
@@ -42,7 +36,7 @@ impl<S> Patient<S> {
         if self.waits_since.is_none() {
             let now = Instant::now();
             self.waits_since = Some(now);
-            self.end.as_mut().reset(now + self.longest.saturating_sub(self.waited));
+            self.end.as_mut().reset(now + WRITE_MAX.saturating_sub(self.waited));
         }
         match self.end.as_mut().poll(context) {
             Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
@@ -99,62 +93,58 @@ const NANOS_OF_BYTE: Duration = Duration::from_nanos(1_000_000_000 / (32 << 10))
 #[cfg(test)]
 mod tests {
     use tokio::{
-        io::{AsyncReadExt, AsyncWriteExt},
-        net::{TcpListener, TcpStream},
+        io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
         runtime::Builder,
     };
 
     use super::*;
 
-    async fn pair() -> (TcpStream, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
-        let (one, other) = tokio::join!(TcpStream::connect(address), listener.accept());
-        (one.expect("connected"), other.expect("accepted").0)
-    }
-
-    #[test]
-    fn who_reads_nothing_is_given_up_and_who_reads_slowly_is_not() {
-        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+    /// What becomes of a minute's worth of bytes, where somebody takes so many of them in each second.
+    fn write_to_one_who_takes(bytes_per_second: usize) -> io::Result<()> {
+        let runtime =
+            Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
         runtime.block_on(async {
-            let (here, _silent) = pair().await;
-            let mut stream = Patient::within(here, Duration::from_millis(50));
-            let error = stream.write_all(&[0; 64 << 20]).await.expect_err("nobody reads");
-            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+            let (here, there) = duplex(4 << 10);
+            let mut stream = Patient::new(here);
+            tokio::select! {
+                written = async {
+                    stream.write_all(&vec![0; 60 * (32 << 10)]).await?;
+                    stream.shutdown().await
+                } => written,
+                () = read(there, bytes_per_second) => unreachable!("the stream is open"),
+            }
+        })
+    }
 
-            let (here, mut there) = pair().await;
-            let mut stream = Patient::within(here, Duration::from_secs(20));
-            let reader = async move {
-                let (mut bytes, mut read) = (vec![0; 1 << 20], 0);
-                while read < SENT {
-                    read += there.read(&mut bytes).await.expect("read");
-                    tokio::task::yield_now().await;
-                }
-            };
-            let (written, ()) = tokio::join!(stream.write_all(&[0; SENT]), reader);
-            written.expect("it was taken");
-        });
+    async fn read(mut there: DuplexStream, bytes_per_second: usize) {
+        let mut bytes = vec![0; bytes_per_second];
+        loop {
+            sleep(Duration::from_secs(1)).await;
+            let _ = there.read_exact(&mut bytes).await;
+        }
     }
 
     #[test]
-    fn who_trickles_is_given_up() {
-        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let trickled = runtime.block_on(async {
-            let (here, mut there) = tokio::io::duplex(64);
-            let mut stream = Patient::within(here, Duration::from_millis(100));
-            let reader = async move {
-                let mut bytes = [0; 64];
-                while there.read_exact(&mut bytes).await.is_ok() {
-                    sleep(Duration::from_millis(20)).await;
-                }
-            };
-            tokio::select! {
-                written = stream.write_all(&[0; 8 << 10]) => written,
-                () = reader => unreachable!("the stream is open"),
-            }
-        });
-        assert_eq!(trickled.expect_err("it takes too little").kind(), io::ErrorKind::TimedOut);
+    fn who_reads_nothing_or_trickles_is_given_up_and_who_reads_slowly_is_not() {
+        for bytes_per_second in [0, 64, 24 << 10] {
+            let error = write_to_one_who_takes(bytes_per_second).expect_err("it takes too little");
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{bytes_per_second}");
+        }
+        for bytes_per_second in [32 << 10, 1 << 20] {
+            write_to_one_who_takes(bytes_per_second).expect("it takes enough");
+        }
     }
 
-    const SENT: usize = 32 << 20;
+    #[test]
+    fn who_stops_is_given_up_after_ten_seconds() {
+        let runtime =
+            Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
+        runtime.block_on(async {
+            let (here, _silent) = duplex(64);
+            let began = Instant::now();
+            let mut stream = Patient::new(here);
+            stream.write_all(&[0; 65]).await.expect_err("nobody reads");
+            assert_eq!(began.elapsed().as_secs(), WRITE_MAX.as_secs());
+        });
+    }
 }
