@@ -57,6 +57,17 @@ impl Held {
 }
 
 impl Walk {
+    #[cfg(test)]
+    pub fn of(held: HashMap<Box<str>, Held>, is_partial: bool) -> Walk {
+        Walk { begun: Instant::now(), took: Duration::ZERO, held: Arc::new(held), is_partial }
+    }
+
+    /// None: it may have been left out.
+    pub fn beneath(&self, prefix: &str) -> Option<Held> {
+        let nothing = (!self.is_partial).then(Held::default);
+        self.held.get(prefix).copied().or(nothing)
+    }
+
     pub fn ago(&self) -> Duration {
         self.begun.elapsed()
     }

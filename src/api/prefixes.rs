@@ -63,18 +63,25 @@ async fn prefixes(
         let Seen::Prefixes(seen) = looked.seen else { continue };
         seen.iter().for_each(|seen| merged.entry(seen.prefix.clone()).or_default().add(seen));
     }
-    now.held.iter().for_each(|(prefix, held)| merged.entry(prefix.clone()).or_default().now = *held);
-    if let Some(earlier) = &earlier {
-        let known =
-            merged.iter_mut().filter_map(|(prefix, merged)| Some((earlier.held.get(prefix)?, merged)));
-        known.for_each(|(held, merged)| merged.before = *held);
+    for prefix in now.held.keys() {
+        merged.entry(prefix.clone()).or_default();
     }
-    let ago = earlier.as_ref().map(Walk::ago);
+    for (prefix, merged) in &mut merged {
+        merged.now = now.beneath(prefix).unwrap_or_default();
+        merged.before = earlier.as_ref().and_then(|earlier| before(prefix, &now, earlier));
+    }
     let mut rows: Vec<_> = merged.iter().map(|(prefix, merged)| (merged.value(by), prefix, merged)).collect();
     rows.sort_by_key(|(value, prefix, merged)| (is_own(prefix), Reverse((*value, merged.now.sum()))));
     let rows: Vec<Value> =
-        rows.into_iter().take(limit).map(|(_, prefix, merged)| merged.row(prefix, ago)).collect();
+        rows.into_iter().take(limit).map(|(_, prefix, merged)| merged.row(prefix)).collect();
     Ok(answer::ok(&json!({ "prefixes": rows, "is_partial": now.is_partial })))
+}
+
+/// What was kept beneath it earlier, and how long ago that was. None: one of the walks may have left it out, and nobody knows how it has
+/// grown.
+fn before(prefix: &str, now: &Walk, earlier: &Walk) -> Option<(Held, Duration)> {
+    now.beneath(prefix)?;
+    Some((earlier.beneath(prefix)?, earlier.ago()))
 }
 
 /// One prefix, as far as shards have told.
@@ -84,7 +91,8 @@ struct Merged {
     earlier: Distinct,
     ago: Duration,
     now: Held,
-    before: Held,
+    /// And how long ago.
+    before: Option<(Held, Duration)>,
 }
 
 impl Merged {
@@ -94,30 +102,31 @@ impl Merged {
         self.ago = self.ago.max(seen.earlier_ago);
     }
 
-    fn value(&self, by: By) -> i64 {
+    /// None: nobody knows.
+    fn value(&self, by: By) -> Option<i64> {
+        let growth =
+            |of: fn(&Held) -> u64| self.before.map(|(before, _)| whole(of(&self.now)) - whole(of(&before)));
         match by {
-            By::Topics => whole(self.topics.estimate()),
-            By::Grown => whole(self.topics.estimate().saturating_sub(self.earlier.estimate())),
-            By::Retained => whole(self.now.retained),
-            By::RetainedGrown => whole(self.now.retained) - whole(self.before.retained),
-            By::Subscriptions => whole(self.now.subscriptions),
-            By::SubscriptionsGrown => whole(self.now.subscriptions) - whole(self.before.subscriptions),
+            By::Topics => Some(whole(self.topics.estimate())),
+            By::Grown => Some(whole(self.topics.estimate().saturating_sub(self.earlier.estimate()))),
+            By::Retained => Some(whole(self.now.retained)),
+            By::RetainedGrown => growth(|held| held.retained),
+            By::Subscriptions => Some(whole(self.now.subscriptions)),
+            By::SubscriptionsGrown => growth(|held| held.subscriptions),
         }
     }
 
-    /// `kept_ago` is when retained messages and subscriptions were counted before, if they were.
-    fn row(&self, prefix: &str, kept_ago: Option<Duration>) -> Value {
-        let since = |by| kept_ago.map(|_| self.value(by));
+    fn row(&self, prefix: &str) -> Value {
         json!({
             "prefix": prefix,
             "topics": self.value(By::Topics),
             "grown": self.value(By::Grown),
             "grown_in_s": seconds(self.ago),
             "retained": self.now.retained,
-            "retained_grown": since(By::RetainedGrown),
+            "retained_grown": self.value(By::RetainedGrown),
             "subscriptions": self.now.subscriptions,
-            "subscriptions_grown": since(By::SubscriptionsGrown),
-            "kept_grown_in_s": kept_ago.map(seconds),
+            "subscriptions_grown": self.value(By::SubscriptionsGrown),
+            "kept_grown_in_s": self.before.map(|(_, ago)| seconds(ago)),
         })
     }
 }
@@ -149,14 +158,43 @@ mod tests {
         assert_eq!(prefixes, ["b", "$SYSTEM", "$SYS/broker", "$SYS"]);
     }
 
+    fn walk(prefixes: &[(&str, Held)], is_partial: bool) -> Walk {
+        Walk::of(prefixes.iter().map(|(prefix, held)| ((*prefix).into(), *held)).collect(), is_partial)
+    }
+
+    const FEW: Held = Held { retained: 2, subscriptions: 4 };
+
     #[test]
     fn what_is_kept_may_have_become_less() {
         let before = Held { retained: 5, subscriptions: 1 };
-        let now = Held { retained: 2, subscriptions: 4 };
-        let merged = Merged { now, before, ..Merged::default() };
-        assert_eq!((merged.value(By::RetainedGrown), merged.value(By::SubscriptionsGrown)), (-3, 3));
-        let row = merged.row("a/b", Some(Duration::from_secs(600)));
+        let merged =
+            Merged { now: FEW, before: Some((before, Duration::from_secs(600))), ..Merged::default() };
+        assert_eq!(
+            (merged.value(By::RetainedGrown), merged.value(By::SubscriptionsGrown)),
+            (Some(-3), Some(3))
+        );
+        let row = merged.row("a/b");
         assert_eq!((&row["retained_grown"], &row["kept_grown_in_s"]), (&json!(-3), &json!(600.0)));
-        assert_eq!(merged.row("a/b", None)["retained_grown"], Value::Null, "nobody knows yet");
+    }
+
+    #[test]
+    fn growth_that_nobody_knows_is_null_everywhere_and_stands_behind_all_that_is_known() {
+        let unknown = Merged { now: FEW, ..Merged::default() };
+        let row = unknown.row("a/b");
+        for name in ["retained_grown", "subscriptions_grown", "kept_grown_in_s"] {
+            assert_eq!(row[name], Value::Null, "{name}");
+        }
+        let less = Merged { before: Some((FEW, Duration::ZERO)), ..Merged::default() };
+        assert!(unknown.value(By::RetainedGrown) < less.value(By::RetainedGrown));
+    }
+
+    #[test]
+    fn one_that_was_not_there_has_grown_from_nothing_unless_it_may_have_been_left_out() {
+        let (with, without) = (walk(&[("a", FEW)], false), walk(&[], false));
+        assert_eq!(before("a", &with, &without).map(|(held, _)| held), Some(Held::default()));
+        assert_eq!(before("a", &without, &with).map(|(held, _)| held), Some(FEW));
+        let partial = walk(&[("b", FEW)], true);
+        assert!(before("a", &with, &partial).is_none() && before("a", &partial, &with).is_none());
+        assert_eq!(before("b", &partial, &partial).map(|(held, _)| held), Some(FEW));
     }
 }
