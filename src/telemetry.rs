@@ -46,7 +46,7 @@ pub fn check(settings: &config::Telemetry) -> Result<(), Vec<Fault>> {
 pub fn start(settings: &config::Telemetry) -> Result<Option<Arc<Telemetry>>, String> {
     let Some(collector) = collector(settings).map_err(|fault| fault.what)? else { return Ok(None) };
     let (queue, spans) = bounded(SPANS_WAITING_MAX);
-    let instance = format!("{}-{:x}", std::process::id(), rand_of_process());
+    let instance = format!("{}-{:x}", std::process::id(), draw_number());
     let exporter = Exporter { collector, spans, instance, has_failed: false };
     thread::Builder::new().name("telemetry".to_owned()).spawn(move || exporter.run()).map_err(|error| {
         format!("the thread that sends spans cannot be started: {error}. {}", threads::REMEDY)
@@ -81,7 +81,8 @@ fn collector(settings: &config::Telemetry) -> Result<Option<Http>, Fault> {
     Ok(Some(made))
 }
 
-fn rand_of_process() -> u64 {
+/// By chance, so that a later process with the same id is told apart.
+fn draw_number() -> u64 {
     use std::hash::{BuildHasher, Hasher, RandomState};
     RandomState::new().build_hasher().finish()
 }
