@@ -6,7 +6,7 @@ use std::{
 };
 
 use runtime::{DataDir, Door, Place, StoreConfig, Whom};
-use shard::{Config, ContestLimits, ContestPolicy, Limits, store::log::BLOCK_BYTES};
+use shard::{Config, ContestLimits, ContestPolicy, Limits, Pieces, store::log::BLOCK_BYTES};
 
 use super::{
     Address, Listener,
@@ -297,6 +297,7 @@ impl Settings {
                 },
             },
             sampling: self.telemetry.sampling(),
+            pieces: Pieces::default(),
         }
     }
 

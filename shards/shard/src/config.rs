@@ -36,6 +36,15 @@ pub struct Config {
     pub contests: ContestLimits,
     /// None: no message is traced.
     pub sampling: Option<Sampling>,
+    pub pieces: Pieces,
+}
+
+/// How much of a work that can be long a shard does in one tick, so that it keeps nobody waiting; the rest follows in the next
+/// ones. What it is divided into is the same for everybody, but for a test that wants many pieces.
+#[derive(Debug, Clone, Copy)]
+pub struct Pieces {
+    /// Messages in queues that are looked at for whether they have expired.
+    pub expiry_looks: usize,
 }
 
 /// Who is let in at one listener.
@@ -130,7 +139,14 @@ impl Default for Config {
             bans: Arc::default(),
             contests: ContestLimits::default(),
             sampling: None,
+            pieces: Pieces::default(),
         }
+    }
+}
+
+impl Default for Pieces {
+    fn default() -> Pieces {
+        Pieces { expiry_looks: 4000 }
     }
 }
 

@@ -137,6 +137,9 @@ impl Shard {
             self.drop_expired(key, turn);
         }
         while let Some(cause) = takers!(self).queue_lacks(key, weight) {
+            if self.drops_first_expired(key, turn.now) {
+                continue;
+            }
             self.note_loss(key, turn);
             match self.oldest_that_gives_way(key, weight) {
                 Some(oldest) => {
@@ -160,18 +163,34 @@ impl Shard {
         }
     }
 
-    /// [MQTT-3.3.2-5] What nobody may get any more takes no room from what they may.
+    /// [MQTT-3.3.2-5] What nobody may get any more takes no room from what they may. One tick looks at so many messages of all
+    /// queues; the others follow in the next ones.
     pub(crate) fn drop_expired(&mut self, key: SessionKey, turn: &mut Turn<'_>) {
         let is_due = |outbound: &Outbound| outbound.queue.expiry_look_at().is_some_and(|at| at <= turn.now);
-        if !self.sessions[key].outbound.as_deref().is_some_and(is_due) {
+        let looks_max = self.expiry_looks;
+        if looks_max == 0 || !self.sessions[key].outbound.as_deref().is_some_and(is_due) {
             return;
         }
-        let expired = self.with_outbound(key, |outbound, _| outbound.drop_expired(turn.now));
-        for popped in &expired {
+        let expired = self.with_outbound(key, |outbound, _| outbound.drop_expired(turn.now, looks_max));
+        self.expiry_looks -= expired.looks;
+        for popped in &expired.messages {
             self.lose_popped(key, Cause::Expired, popped, turn.now);
             self.give_up(key, popped);
             self.note_giving_way();
         }
+    }
+
+    /// The message that is sent next has expired. True: it is gone.
+    fn drops_first_expired(&mut self, key: SessionKey, now: Instant) -> bool {
+        let outbound = self.sessions[key].outbound.as_deref();
+        if !outbound.is_some_and(|outbound| outbound.queue.is_first_expired(now)) {
+            return false;
+        }
+        if let Some(popped) = self.pop_queued(key) {
+            self.lose_popped(key, Cause::Expired, &popped, now);
+            self.give_up(key, &popped);
+        }
+        true
     }
 
     /// None: it is the newest that is dropped. Nothing is sacrificed for a message that could not be queued even then.

@@ -106,7 +106,7 @@ pub use bans::Bans;
 pub use barred_networks::BarredNetworks;
 pub use bundle::{Bundle, Bundled};
 pub use census::{Kept, KeptPart, Reached};
-pub use config::{Config, DoorConfig, Limits, QueueFull, Versions};
+pub use config::{Config, DoorConfig, Limits, Pieces, QueueFull, Versions};
 pub use contests::{ContestLimits, ContestPolicy};
 pub use counters::{Counters, Gauges};
 pub use effect::{Effect, Effects, Reading};

@@ -4,13 +4,14 @@
 
 mod inflight;
 mod queue;
+mod sieve;
 
 use mqtt::{PacketId, QoS};
 use smallvec::SmallVec;
 
 use crate::{Instant, Message, session::Delivery, store::bodies::BodyId};
 pub(crate) use inflight::{Again, Inflight, State, Taken};
-pub(crate) use queue::{Away, First, Popped, Queue};
+pub(crate) use queue::{Away, Expired, First, Popped, Queue};
 
 /// A message with what is particular to this receiver.
 #[derive(Debug, Clone)]
@@ -123,8 +124,8 @@ impl Outbound {
         Some(popped)
     }
 
-    pub fn drop_expired(&mut self, now: Instant) -> Vec<Popped> {
-        let expired = self.queue.drop_expired(now);
+    pub fn drop_expired(&mut self, now: Instant, looks_max: usize) -> Expired {
+        let expired = self.queue.drop_expired(now, looks_max);
         self.note_room();
         expired
     }

@@ -97,6 +97,8 @@ pub struct Shard {
     pub(crate) replays: HashMap<u64, Asker, ahash::RandomState>,
     /// Questions for retained messages that wait until all is here that they ask for.
     pub(crate) replays_waiting: Vec<(ShardId, Box<crate::mail::Replay>)>,
+    /// Messages in queues that this tick may still look at for whether they have expired.
+    pub(crate) expiry_looks: usize,
     /// Pages of retained messages that this tick may still read.
     pub(crate) replay_pages: u32,
     pub(crate) drain: Drain,
@@ -209,6 +211,7 @@ impl Shard {
             announcements: Announcements::new(random.next_u64()),
             replays: HashMap::with_hasher(hasher),
             replays_waiting: Vec::new(),
+            expiry_looks: config.pieces.expiry_looks,
             replay_pages: REPLAY_PAGES_PER_TICK,
             drain: Drain::default(),
             dirty: Vec::new(),
@@ -412,6 +415,7 @@ impl Shard {
     /// One send per connection, however many packets were collected, and the bundles for other shards.
     fn handle_flush(&mut self, turn: &mut Turn<'_>) {
         self.replay_pages = REPLAY_PAGES_PER_TICK;
+        self.expiry_looks = self.config.pieces.expiry_looks;
         self.confirm(turn);
         self.look_for_room(turn);
         self.post.flush(turn);

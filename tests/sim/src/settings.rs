@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shard::{Config, DoorConfig, Limits, QueueFull, Sampling};
+use shard::{Config, DoorConfig, Limits, Pieces, QueueFull, Sampling};
 
 use crate::{profile::Profile, random::Random};
 
@@ -377,6 +377,7 @@ impl Settings {
             limits.subscriptions_max = random.between(1, 8) as u32;
         }
         self.config.queue_qos0 = random.percent(50);
+        self.config.pieces = Pieces { expiry_looks: random.between(1, 3) as usize };
     }
 }
 

@@ -1,20 +1,20 @@
 //! What waits for one client: the oldest messages in memory, and behind them a rest, of which the store alone has what it
 //! has stored.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use mqtt::QoS;
 
-use super::Queued;
+use super::{
+    Queued,
+    sieve::{Sieve, Sifted},
+};
 use crate::{Instant, store::bodies::BodyId};
 
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
-    front: VecDeque<Queued>,
-    rest: VecDeque<Item>,
+    front: Sieve<Queued>,
+    rest: Sieve<Item>,
     /// Of the message that came last.
     last_number: u64,
     /// Items at the beginning of the rest that are known to be in memory.
@@ -28,8 +28,10 @@ pub(crate) struct Queue {
     away_bytes: usize,
     /// When those expire that the store alone has, of those that do: by their numbers.
     away_expiries: BTreeMap<u64, Instant>,
-    /// Nothing that expires has to be looked at before.
+    /// Nothing that expires has to be looked at before. It stays as it is while a look is under way.
     expiry_look_at: Option<Instant>,
+    /// The next look is worth it then, as far as the look that is under way has seen, and for what came since it began.
+    next_expiry: Option<Instant>,
 }
 
 /// Small, since it is what a queue without end costs.
@@ -55,10 +57,12 @@ pub(crate) enum Popped {
     Away(Away),
 }
 
-/// A message at some place of a queue: one that is elsewhere by its number.
-enum Waiting<'a> {
-    Here(&'a Queued),
-    Away(u64),
+/// What a look has found.
+#[derive(Debug, Default)]
+pub(crate) struct Expired {
+    /// How many messages it looked at.
+    pub looks: usize,
+    pub messages: Vec<Popped>,
 }
 
 /// The message that is sent next.
@@ -86,7 +90,7 @@ impl Queue {
     }
 
     pub fn weight(&self) -> usize {
-        self.front_weight + self.rest_weight
+        self.front_weight + self.rest_weight + self.away_expiries.len() * EXPIRY_WEIGHT
     }
 
     pub fn away_bytes(&self) -> usize {
@@ -145,13 +149,7 @@ impl Queue {
         let item = self.rest.pop_front()?;
         self.ready = self.ready.saturating_sub(1);
         self.unseen = self.unseen.min(self.rest.len());
-        self.rest_weight -= item.weight();
-        let popped = item.popped(self.last_number);
-        if let Popped::Away(away) = &popped {
-            self.away_bytes -= away.bytes as usize;
-            self.away_expiries.remove(&away.number);
-        }
-        Some(popped)
+        Some(self.let_out(item))
     }
 
     fn whole(&self, number_low: u32) -> u64 {
@@ -240,6 +238,7 @@ impl Queue {
             && self.front_weight + queued.weight() <= window
             && let Some(Popped::Here(queued)) = self.pop_rest()
         {
+            self.note_moved(&queued);
             self.front_weight += queued.weight();
             self.front.push_back(queued);
         }
@@ -269,6 +268,7 @@ impl Queue {
         while self.front_weight > window
             && let Some(queued) = self.front.pop_back()
         {
+            self.note_moved(&queued);
             self.front_weight -= queued.weight();
             self.rest_weight += queued.weight();
             self.rest.push_front(Item::Here(Box::new(queued)));
@@ -331,7 +331,13 @@ impl Queue {
         if self.here().all(|queued| queued.qos != QoS::AtMostOnce) {
             return Vec::new();
         }
-        self.take_out(|item| matches!(item, Waiting::Here(queued) if queued.qos == QoS::AtMostOnce))
+        let last_number = self.last_number;
+        let is_qos0 = |queued: &Queued| queued.qos == QoS::AtMostOnce;
+        let of_front = self.front.sift_all(is_qos0);
+        let of_rest = self.rest.sift_all(|item| matches!(item, Item::Here(queued) if is_qos0(queued)));
+        self.count_again();
+        let of_rest = of_rest.into_iter().map(|item| item.popped(last_number));
+        of_front.into_iter().map(Popped::Here).chain(of_rest).collect()
     }
 
     /// When it is worth looking for what has expired: never sooner after a look than makes it cheap, however short lives are.
@@ -339,59 +345,95 @@ impl Queue {
         self.expiry_look_at
     }
 
-    /// Drops what has expired, wherever it stands, and gives it back.
-    pub fn drop_expired(&mut self, now: Instant) -> Vec<Popped> {
-        if self.expiry_look_at.is_none_or(|at| at > now) {
-            return Vec::new();
+    /// The message that is sent next has expired.
+    pub fn is_first_expired(&self, now: Instant) -> bool {
+        let expires_at = match self.front.front() {
+            Some(queued) => queued.message.expires_at(),
+            None => self.rest.front().and_then(|item| self.expires_at(item)),
+        };
+        expires_at.is_some_and(|at| at <= now)
+    }
+
+    fn expires_at(&self, item: &Item) -> Option<Instant> {
+        match item {
+            Item::Here(queued) => queued.message.expires_at(),
+            Item::Away { number_low, .. } => self.away_expiries.get(&self.whole(*number_low)).copied(),
         }
-        let away_expiries = std::mem::take(&mut self.away_expiries);
-        let mut next: Option<Instant> = None;
-        let expired = self.take_out(|item| {
-            let expires_at = match item {
-                Waiting::Here(queued) => queued.message.expires_at(),
-                Waiting::Away(number) => away_expiries.get(&number).copied(),
-            };
-            let Some(at) = expires_at else { return false };
-            if at > now {
-                next = Some(next.map_or(at, |next| next.min(at)));
-            }
-            at <= now
-        });
-        self.away_expiries = away_expiries;
-        for popped in &expired {
-            if let Popped::Away(away) = popped {
-                self.away_expiries.remove(&away.number);
-            }
+    }
+
+    /// Goes on to look for what has expired, wherever it stands, and takes it out. Once begun, a look goes through the whole
+    /// queue, by so many messages at a time as the caller allows.
+    pub fn drop_expired(&mut self, now: Instant, looks_max: usize) -> Expired {
+        let mut expired = Expired::default();
+        if looks_max == 0 || self.expiry_look_at.is_none_or(|at| at > now) {
+            return expired;
         }
-        self.expiry_look_at = next.map(|next| next.max(now + EXPIRY_LOOK_PERIOD));
+        if !self.is_looking() {
+            self.front.begin();
+            self.rest.begin();
+            self.next_expiry = None;
+        }
+        self.sift_front(now, looks_max, &mut expired);
+        self.sift_rest(now, looks_max, &mut expired);
+        if !self.is_looking() {
+            self.expiry_look_at = self.next_expiry.map(|next| next.max(now + EXPIRY_LOOK_PERIOD));
+        }
         expired
     }
 
-    fn note_expiry(&mut self, expires_at: Option<Instant>) {
-        let Some(at) = expires_at else { return };
-        self.expiry_look_at = Some(self.expiry_look_at.map_or(at, |before| before.min(at)));
+    /// A look is under way.
+    pub fn is_looking(&self) -> bool {
+        self.front.is_begun() || self.rest.is_begun()
     }
 
-    /// What is wanted leaves the queue from wherever it stands.
-    fn take_out(&mut self, mut is_wanted: impl FnMut(Waiting<'_>) -> bool) -> Vec<Popped> {
-        let last_number = self.last_number;
-        let (front, rest) = (std::mem::take(&mut self.front), std::mem::take(&mut self.rest));
-        let (out_of_front, front): (VecDeque<Queued>, _) =
-            front.into_iter().partition(|queued| is_wanted(Waiting::Here(queued)));
-        let (out_of_rest, rest): (VecDeque<Item>, _) = rest.into_iter().partition(|item| {
-            is_wanted(match item {
-                Item::Here(queued) => Waiting::Here(queued),
-                Item::Away { number_low, .. } => Waiting::Away(whole(last_number, *number_low)),
-            })
-        });
-        (self.front, self.rest) = (front, rest);
-        let taken = out_of_front.into_iter().map(Popped::Here);
-        let taken: Vec<Popped> =
-            taken.chain(out_of_rest.into_iter().map(|item| item.popped(last_number))).collect();
-        if !taken.is_empty() {
-            self.count_again();
+    fn sift_front(&mut self, now: Instant, looks_max: usize, expired: &mut Expired) {
+        let next = &mut self.next_expiry;
+        let is_out = |queued: &Queued| is_expired(queued.message.expires_at(), now, next);
+        let Sifted { looks, out } = self.front.sift(looks_max, is_out);
+        expired.looks += looks;
+        for (_, queued) in out {
+            self.front_weight -= queued.weight();
+            expired.messages.push(Popped::Here(queued));
         }
-        taken
+    }
+
+    fn sift_rest(&mut self, now: Instant, looks_max: usize, expired: &mut Expired) {
+        let (last_number, expiries, next) = (self.last_number, &self.away_expiries, &mut self.next_expiry);
+        let (ready, unseen_from) = (self.ready, self.rest.len() - self.unseen);
+        let Sifted { looks, out } = self.rest.sift(looks_max - expired.looks, |item| {
+            let expires_at = match item {
+                Item::Here(queued) => queued.message.expires_at(),
+                Item::Away { number_low, .. } => expiries.get(&whole(last_number, *number_low)).copied(),
+            };
+            is_expired(expires_at, now, next)
+        });
+        expired.looks += looks;
+        for (place, item) in out {
+            self.ready -= usize::from(place < ready);
+            self.unseen -= usize::from(place >= unseen_from);
+            expired.messages.push(self.let_out(item));
+        }
+    }
+
+    /// An item that was in the rest.
+    fn let_out(&mut self, item: Item) -> Popped {
+        self.rest_weight -= item.weight();
+        let popped = item.popped(self.last_number);
+        if let Popped::Away(away) = &popped {
+            self.away_bytes -= away.bytes as usize;
+            self.away_expiries.remove(&away.number);
+        }
+        popped
+    }
+
+    fn note_expiry(&mut self, expires_at: Option<Instant>) {
+        note_earlier(&mut self.expiry_look_at, expires_at);
+        note_earlier(&mut self.next_expiry, expires_at);
+    }
+
+    /// It may have gone from where a look comes to where that was already.
+    fn note_moved(&mut self, queued: &Queued) {
+        note_earlier(&mut self.next_expiry, queued.message.expires_at());
     }
 
     /// Anything may have left.
@@ -405,7 +447,8 @@ impl Queue {
         self.away_bytes = away.sum();
         self.count_ready();
         // No more than these came since it was last looked.
-        self.unseen = self.rest.iter().rev().take_while(|item| matches!(item, Item::Here(_))).count();
+        self.unseen =
+            (0..self.rest.len()).rev().take_while(|&at| matches!(self.rest[at], Item::Here(_))).count();
     }
 }
 
@@ -427,6 +470,20 @@ impl Item {
     }
 }
 
+/// Whether it is time for what lives until `expires_at`; if not, when the next look is worth it.
+fn is_expired(expires_at: Option<Instant>, now: Instant, next: &mut Option<Instant>) -> bool {
+    let is_over = expires_at.is_some_and(|at| at <= now);
+    if !is_over {
+        note_earlier(next, expires_at);
+    }
+    is_over
+}
+
+fn note_earlier(earliest: &mut Option<Instant>, at: Option<Instant>) {
+    let Some(at) = at else { return };
+    *earliest = Some(earliest.map_or(at, |before| before.min(at)));
+}
+
 /// No queue is so long that the lower half of a number does not tell it.
 fn whole(last_number: u64, number_low: u32) -> u64 {
     last_number - u64::from((last_number as u32).wrapping_sub(number_low))
@@ -436,6 +493,9 @@ fn whole(last_number: u64, number_low: u32) -> u64 {
 pub(super) const AWAY_WEIGHT: usize = size_of::<Item>() + 24;
 
 const _: () = assert!(size_of::<Item>() == 16, "a message that is elsewhere costs little");
+
+/// What it costs in memory that such a message expires: its number and its time, in a tree whose nodes are half full.
+pub(super) const EXPIRY_WEIGHT: usize = 32;
 
 /// Lives of messages are told in seconds.
 const EXPIRY_LOOK_PERIOD: Duration = Duration::from_secs(1);

@@ -6,7 +6,11 @@ use std::collections::{BTreeMap, VecDeque};
 use mqtt::{PacketId, QoS};
 use proptest::prelude::*;
 
-use super::{inflight::DONE_ALWAYS, queue::AWAY_WEIGHT, *};
+use super::{
+    inflight::DONE_ALWAYS,
+    queue::{AWAY_WEIGHT, EXPIRY_WEIGHT},
+    *,
+};
 use crate::message::Parts;
 
 #[derive(Debug, Clone)]
@@ -19,8 +23,8 @@ enum Step {
     Reconnect,
     SendAgain,
     DropQos0,
-    /// So many seconds go by, and what has expired is dropped.
-    Pass(u64),
+    /// So many seconds go by, and what has expired is dropped, as far as so many looks find it.
+    Pass(u64, usize),
     /// Everything that came so far is stored.
     Stored,
     /// The client goes away.
@@ -138,19 +142,39 @@ fn take(step: &Step, outbound: &mut Outbound, oracle: &mut Oracle, made: &mut u3
             oracle.queue.retain(|(_, qos)| *qos != QoS::AtMostOnce);
             assert_eq!(outbound.queue.drop_qos0().len(), before - oracle.queue.len());
         }
-        Step::Pass(seconds) => {
+        Step::Pass(seconds, looks_max) => {
             oracle.now = oracle.now.add_secs(*seconds);
-            let has_expired = |made: &u32| oracle.expiries.get(made).is_some_and(|at| *at <= oracle.now);
-            let before = oracle.queue.len();
-            oracle.queue.retain(|(made, _)| !has_expired(made));
-            let dropped = outbound.drop_expired(oracle.now);
-            assert_eq!(dropped.len(), before - oracle.queue.len());
-            let made_of = |dropped: &Popped| match dropped {
-                Popped::Here(queued) => number_in(queued),
-                Popped::Away(away) => oracle.made[&away.number].0,
-            };
-            assert!(dropped.iter().all(|dropped| has_expired(&made_of(dropped))));
+            drop_expired(outbound, oracle, *looks_max);
         }
+    }
+}
+
+fn drop_expired(outbound: &mut Outbound, oracle: &mut Oracle, looks_max: usize) {
+    let is_due = outbound.queue.expiry_look_at().is_some_and(|at| at <= oracle.now);
+    let was_under_way = outbound.queue.is_looking();
+    let expired = outbound.drop_expired(oracle.now, looks_max);
+    assert!(expired.looks <= looks_max);
+    let made_of = |dropped: &Popped| match dropped {
+        Popped::Here(queued) => number_in(queued),
+        Popped::Away(away) => oracle.made[&away.number].0,
+    };
+    let dropped: Vec<u32> = expired.messages.iter().map(made_of).collect();
+    let has_expired = |made: &u32| oracle.expiries.get(made).is_some_and(|at| *at <= oracle.now);
+    let before = oracle.queue.len();
+    assert!(dropped.iter().all(has_expired));
+    oracle.queue.retain(|(made, _)| !dropped.contains(made));
+    assert_eq!(oracle.queue.len(), before - dropped.len(), "each of them waited");
+    if is_due && looks_max > 0 && !was_under_way && !outbound.queue.is_looking() {
+        assert!(!oracle.queue.iter().any(|(made, _)| has_expired(made)), "a whole look finds them all");
+    }
+}
+
+/// However a look was interrupted, the next one comes in time for all that waits.
+fn assert_look_comes(outbound: &Outbound, oracle: &Oracle) {
+    let earliest = oracle.queue.iter().filter_map(|(made, _)| oracle.expiries.get(made)).min();
+    if let Some(earliest) = earliest {
+        let at = outbound.queue.expiry_look_at().expect("there is something that expires");
+        assert!(at <= (*earliest).max(oracle.now.add_secs(1)));
     }
 }
 
@@ -215,7 +239,8 @@ const WINDOW: usize = 3 * (size_of::<Queued>() + 100);
 fn a_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (0..3u8, 0..6u64).prop_map(|(qos, life_s)| Step::Queue(qos, life_s)),
-        1 => (1..4u64).prop_map(Step::Pass),
+        2 => (0..4u64, prop_oneof![Just(usize::MAX), 0..5usize])
+            .prop_map(|(seconds, looks)| Step::Pass(seconds, looks)),
         4 => Just(Step::SendNext),
         3 => any::<usize>().prop_map(Step::Acknowledge),
         2 => any::<usize>().prop_map(Step::Release),
@@ -242,7 +267,12 @@ proptest! {
             let (one, bytes) = (queued(0, QoS::AtLeastOnce).weight(), queued(0, QoS::AtLeastOnce).message.bytes());
             let away = outbound.queue.away_bytes() / bytes;
             let here = outbound.queue.len() - away;
-            prop_assert_eq!(outbound.queue.weight(), here * one + away * AWAY_WEIGHT);
+            let is_away = |number: &u64| outbound.queue.away(*number).is_some();
+            let expires = |made: &u32| oracle.expiries.contains_key(made);
+            let expiring_away = oracle.made.iter().filter(|(number, (made, _))| expires(made) && is_away(number)).count();
+            let weight = here * one + away * AWAY_WEIGHT + expiring_away * EXPIRY_WEIGHT;
+            prop_assert_eq!(outbound.queue.weight(), weight);
+            assert_look_comes(&outbound, &oracle);
             let inflight_away = outbound.bodies().count() - outbound.queue.bodies().count();
             prop_assert_eq!(inflight_away, published);
             prop_assert!(outbound.inflight.weight() <= published * one);

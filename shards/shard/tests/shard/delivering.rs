@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mqtt::{Connect, Packet, PublishProperties, QoS, SubscriptionOptions};
-use shard::{Config, Limits};
+use shard::{Config, Limits, Pieces};
 
 use crate::script::{Client, Script, ack, connect, options, publish};
 
@@ -177,6 +177,44 @@ fn a_message_that_comes_at_the_moment_in_which_others_expire_finds_room() {
     s.now = s.now + Duration::from_secs(1);
     s.publish_qos(publisher, "a", "two", 1, 2);
     assert_eq!((s.counter("dropped_queue_messages"), s.counter("dropped_expired")), (0, 1));
+}
+
+/// A queue of six that is looked through one message at a time, and its publisher.
+fn queue_in_pieces(lives_s: [u32; 6]) -> (Script, Client) {
+    let limits = Limits { queued_messages_max: 6, ..Limits::default() };
+    let pieces = Pieces { expiry_looks: 1 };
+    let mut s = Script::new(Config { limits, pieces, ..Config::default() });
+    let publisher = s.join("p");
+    for name in ["s", "t"] {
+        let subscriber = s.join_for_an_hour(name);
+        s.subscribe(subscriber, "a", 1);
+        s.cut(subscriber);
+    }
+    for life_s in lives_s {
+        publish_for(&mut s, publisher, "before", 1, life_s);
+    }
+    s.now = s.now + Duration::from_secs(5);
+    (s, publisher)
+}
+
+#[test]
+fn a_long_queue_is_looked_through_in_pieces_by_and_by() {
+    let (mut s, publisher) = queue_in_pieces([60, 5, 60, 5, 5, 60]);
+    publish_for(&mut s, publisher, "no room", 1, 60);
+    let counts = |s: &Script| (s.counter("dropped_queue_messages"), s.counter("dropped_expired"));
+    assert_eq!(counts(&s), (2, 0), "one look for both, and what is sent next has not expired");
+    publish_for(&mut s, publisher, "room for one", 1, 60);
+    assert_eq!(counts(&s), (3, 1));
+    s.pass(Duration::from_millis(1));
+    assert_eq!(counts(&s), (3, 6), "the rest is found without anybody's asking");
+    assert_eq!(s.shards[0].gauges().queued_messages, 2 * 3 + 1);
+}
+
+#[test]
+fn what_is_sent_next_and_has_expired_makes_room_without_a_look() {
+    let (mut s, publisher) = queue_in_pieces([5, 60, 60, 60, 60, 60]);
+    publish_for(&mut s, publisher, "room for both", 1, 60);
+    assert_eq!((s.counter("dropped_queue_messages"), s.counter("dropped_expired")), (0, 2));
 }
 
 #[test]
