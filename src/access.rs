@@ -2,27 +2,28 @@
 
 use std::path::Path;
 
-use access::{Builder, Fallback, Layer, Problem, Rules};
+use access::{Builder, DefaultRule, Fallback, Layer, Problem, Rules};
 
 use crate::{
-    config::{AccessDefault, Fault, Settings},
+    config::{AccessDefault, Fault, Loaded, Origin},
+    listen::Entrance,
     numbering::Numbers,
 };
 
 /// Reads every file, and says everything that is wrong.
-pub fn load(settings: &Settings, numbers: &Numbers) -> Result<Rules, Vec<Fault>> {
-    let access = &settings.access;
+pub fn load(loaded: &Loaded, numbers: &Numbers) -> Result<Rules, Vec<Fault>> {
+    let access = &loaded.settings.access;
     let read = |acl: File<'_>, rules: File<'_>| {
-        let mut builder = layers(acl, rules, fallback(access.default))?;
+        let mut builder = layers(acl, rules, default(loaded))?;
         // Those that were closed as well: who came in by them is still held to the rules.
-        for (name, (entrance, _)) in numbers.names().iter().zip(numbers.all()) {
+        for (name, (entrance, is_open)) in numbers.names().iter().zip(numbers.all()) {
             if let Some(default) = entrance.listener.access_default {
-                builder = builder.listener(name, fallback(default));
+                builder = builder.listener(name, default_of(entrance, default, loaded, is_open));
             }
         }
         Ok::<Builder, Vec<Fault>>(builder)
     };
-    let hears_permits = settings.authentication.hears_permits();
+    let hears_permits = loaded.settings.authentication.hears_permits();
     let rules = read(file("acl_file", &access.acl_file), file("rules_file", &access.rules_file));
     let shadow_files = (
         file("shadow_acl_file", &access.shadow_acl_file),
@@ -49,16 +50,16 @@ fn file<'a>(key: &'static str, name: &'a str) -> File<'a> {
 }
 
 /// A file in mosquitto's format, one in ours, or both.
-pub fn read(acl: Option<&Path>, rules: Option<&Path>, fallback: Fallback) -> Result<Rules, Vec<String>> {
-    layers(acl.map(|path| ("acl_file", path)), rules.map(|path| ("rules_file", path)), fallback)
+pub fn read(acl: Option<&Path>, rules: Option<&Path>, default: DefaultRule) -> Result<Rules, Vec<String>> {
+    layers(acl.map(|path| ("acl_file", path)), rules.map(|path| ("rules_file", path)), default)
         .map(Builder::build)
         .map_err(|faults| faults.into_iter().map(|fault| fault.what).collect())
 }
 
-fn layers(acl: File<'_>, rules: File<'_>, fallback: Fallback) -> Result<Builder, Vec<Fault>> {
+fn layers(acl: File<'_>, rules: File<'_>, default: DefaultRule) -> Result<Builder, Vec<Fault>> {
     let acl = acl.map(|file| layer(file, access::mosquitto::parse));
     let rules = rules.map(|file| layer(file, access::own::parse));
-    let (mut builder, mut faults) = (Rules::builder(fallback), Vec::new());
+    let (mut builder, mut faults) = (Rules::builder(default), Vec::new());
     for read in [acl, rules].into_iter().flatten() {
         match read {
             Ok(layer) => builder = builder.layer(layer),
@@ -67,6 +68,45 @@ fn layers(acl: File<'_>, rules: File<'_>, fallback: Fallback) -> Result<Builder,
     }
     if faults.is_empty() { Ok(builder) } else { Err(faults) }
 }
+
+/// What the configuration says where no rule matches.
+fn default(loaded: &Loaded) -> DefaultRule {
+    let fallback = fallback(loaded.settings.access.default);
+    let rule = DefaultRule { text: format!("access.default = \"{fallback}\"").into(), ..fallback.into() };
+    loaded.origin("access", "default").map_or(rule.clone(), |origin| written_at(rule, origin))
+}
+
+/// What it says of one listener. Where one was that is closed now is not known any more.
+fn default_of(entrance: &Entrance, default: AccessDefault, loaded: &Loaded, is_open: bool) -> DefaultRule {
+    let fallback = fallback(default);
+    let text = format!("access_default = \"{fallback}\" of {}", entrance.address).into();
+    let rule = DefaultRule { text, layer: CONFIGURATION.into(), ..fallback.into() };
+    let origin = loaded.origin_of_listener(&entrance.address, "access_default").filter(|_| is_open);
+    origin.map_or(rule.clone(), |origin| written_at(rule, origin))
+}
+
+fn written_at(rule: DefaultRule, origin: &Origin) -> DefaultRule {
+    match origin {
+        Origin::File { path, line } => DefaultRule {
+            file: Some(path.as_str().into()),
+            line: u32::try_from(*line).ok(),
+            layer: CONFIGURATION.into(),
+            ..rule
+        },
+        Origin::Environment { variable } => DefaultRule {
+            text: format!("{variable}={}", rule.fallback).into(),
+            layer: "environment".into(),
+            ..rule
+        },
+        Origin::Flag { flag } => DefaultRule {
+            text: format!("{flag} {}", rule.fallback).into(),
+            layer: "command line".into(),
+            ..rule
+        },
+    }
+}
+
+const CONFIGURATION: &str = "configuration";
 
 fn fallback(default: AccessDefault) -> Fallback {
     match default {
@@ -92,4 +132,56 @@ fn layer(
     })?;
     let of_line = |problem: &Problem| Fault::elsewhere(problem.to_string());
     parse(&name, text).map_err(|problems| problems.iter().map(of_line).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::{self, Flags},
+        listen,
+    };
+
+    /// What a client is told that no rule knows.
+    fn denial(file: &str, variables: &[(&str, &str)]) -> String {
+        let path = std::env::temp_dir().join(format!("iothub-defaults-{}.toml", std::process::id()));
+        std::fs::write(&path, file).expect("the folder can be written");
+        let variables = variables.iter().map(|(name, value)| (name.into(), value.into()));
+        let loaded = config::load(Some(&path), variables, &Flags::default()).expect("it is right");
+        std::fs::remove_file(&path).expect("it was written");
+        let listen = listen::resolve(loaded.listeners(), loaded.listens_by_default).expect("addresses");
+        let numbers = Numbers::first(listen.entrances);
+        let rules = load(&loaded, &numbers).expect("there are no files");
+        let listener = &*numbers.names()[0];
+        let holder = rules.holder(&access::Who { listener, ..access::Who::default() });
+        let explained =
+            holder.explain(&holder.check(&access::Ask::new(access::Action::Publish, "a"))).to_string();
+        explained.replace(&*path.to_string_lossy(), "broker.toml")
+    }
+
+    #[test]
+    fn a_default_names_who_says_it() {
+        let of_listener = "[[listener]]\naddress = \"tcp://127.0.0.1:1\"\n";
+        for (file, variables, place) in [
+            (
+                "[access]\ndefault = \"deny\"\n",
+                &[][..],
+                "access.default = \"deny\" (broker.toml:2, configuration)",
+            ),
+            ("", &[("IOTHUB_ACCESS__DEFAULT", "deny")], "IOTHUB_ACCESS__DEFAULT=deny (environment)"),
+            (
+                &format!("{of_listener}access_default = \"deny\"\n"),
+                &[],
+                "access_default = \"deny\" of tcp://127.0.0.1:1 (broker.toml:3, configuration)",
+            ),
+            (
+                &format!("{of_listener}[access]\ndefault = \"deny\"\n"),
+                &[],
+                "access.default = \"deny\" (broker.toml:4, configuration)",
+            ),
+        ] {
+            let said = denial(file, variables);
+            assert!(said.starts_with("denied: ") && said.ends_with(place), "{said}");
+        }
+    }
 }

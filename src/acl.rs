@@ -9,7 +9,7 @@ use std::{
     process::ExitCode,
 };
 
-use access::{Action, Ask, Explanation, Fallback, Holder, Limits, Rules, Who};
+use access::{Action, Ask, DefaultRule, Explanation, Fallback, Holder, Limit, Rules, Who};
 use clap::{Args, Subcommand};
 
 use crate::{
@@ -165,24 +165,21 @@ fn borrowed(names: &[String]) -> Vec<&str> {
 fn report(explained: &Explanation<'_>, action: Action, holder: &Holder) -> String {
     let mut text = if explained.is_allowed { "allowed\n" } else { "denied\n" }.to_owned();
     let mut line = |name: &str, value: &str| add_line(&mut text, name, value);
-    match explained.rule {
-        Some(rule) => line("rule", rule),
-        None => line("because", explained.reason()),
+    if let Some(reason) = explained.reason() {
+        line("because", &reason);
     }
-    match (explained.file, explained.line) {
-        (Some(file), Some(number)) => line("file", &format!("{file}:{number}")),
-        (Some(file), None) => line("file", file),
-        _ => {}
+    if let Some(rule) = explained.place.text {
+        line("rule", rule);
     }
-    if let Some(layer) = explained.layer {
-        line("layer", layer);
+    if let Some(location) = explained.place.location() {
+        line("file", &location);
     }
+    line("layer", explained.place.layer);
     if explained.is_allowed && action == Action::Subscribe && holder.checks_receive() {
         line("note", "each message is checked when it is delivered: ask with --action receive");
     }
-    let limits = limits(holder.limits());
-    if !limits.is_empty() {
-        line("limits", &limits);
+    for limit in Limit::ALL.into_iter().filter_map(|limit| holder.limit_place(limit)) {
+        line("limit", &limit.to_string());
     }
     text
 }
@@ -192,24 +189,14 @@ fn add_line(text: &mut String, name: &str, value: &str) {
     let _ = writeln!(text, "  {name:<8} {value}");
 }
 
-fn limits(limits: &Limits) -> String {
-    let rates = [
-        ("publish_messages_per_s", limits.publish_messages_per_s),
-        ("publish_bytes_per_s", limits.publish_bytes_per_s),
-        ("receive_messages_per_s", limits.receive_messages_per_s),
-        ("receive_bytes_per_s", limits.receive_bytes_per_s),
-    ];
-    let qos = limits.qos_max.map(|qos| format!("qos_max = {qos}"));
-    let rates = rates.into_iter().filter_map(|(name, rate)| Some(format!("{name} = {}", rate?)));
-    qos.into_iter().chain(rates).collect::<Vec<_>>().join(", ")
-}
-
 impl Files {
     fn read(&self, listener: &str) -> Result<Asked, Vec<String>> {
         if let Some(path) = &self.config {
             return configured(path, listener);
         }
-        let rules = crate::access::read(self.acl.as_deref(), self.rules.as_deref(), self.default)?;
+        let text = format!("--default {}", self.default).into();
+        let default = DefaultRule { text, layer: "command line".into(), ..self.default.into() };
+        let rules = crate::access::read(self.acl.as_deref(), self.rules.as_deref(), default)?;
         Ok(Asked { rules, listener: listener.to_owned(), hears_permits: false })
     }
 }
@@ -230,7 +217,7 @@ fn configured(path: &Path, listener: &str) -> Result<Asked, Vec<String>> {
         return Err(vec![format!("there is no listener '{listener}': there are {}", names.join(", "))]);
     };
     Ok(Asked {
-        rules: crate::access::load(&loaded.settings, &numbers).map_err(|faults| loaded.sentences(&faults))?,
+        rules: crate::access::load(&loaded, &numbers).map_err(|faults| loaded.sentences(&faults))?,
         listener: found.to_owned(),
         hears_permits: loaded.settings.authentication.hears_permits(),
     })

@@ -11,7 +11,7 @@ use rustls::ServerConfig;
 use crate::{
     access as rules,
     api::token_list::TokenList,
-    config::{Api, Fault, Scheme, Settings, Tls},
+    config::{Api, Fault, Loaded, Scheme, Settings, Tls},
     doorkeeper,
     listen::Entrance,
     numbering::Numbers,
@@ -35,10 +35,11 @@ pub struct Policy {
 
 impl Policy {
     /// Reads every file, and says everything that is wrong.
-    pub fn read(settings: &Settings, numbers: &Numbers, decoys: &Secret) -> Result<Policy, Vec<Fault>> {
+    pub fn read(loaded: &Loaded, numbers: &Numbers, decoys: &Secret) -> Result<Policy, Vec<Fault>> {
+        let settings = &loaded.settings;
         let certificates = certificates(settings, numbers);
         let chains = doorkeeper::chains(settings, numbers, decoys);
-        let rules = rules::load(settings, numbers);
+        let rules = rules::load(loaded, numbers);
         // Read by those who have been read before: a list with something wrong in it is told once.
         let revoked = certificates.and_then(|read| Ok((read, revoked::load(settings, numbers)?)));
         let api_tls = api_tls(&settings.api).and_then(|tls| check_tokens(&settings.api).map(|()| tls));

@@ -71,7 +71,7 @@ impl Running {
         let listen = listen::resolve(now.listeners(), now.listens_by_default).map_err(told)?;
         let before = &self.started.numbers;
         let (numbers, sources) = before.renumbered(&listen.entrances).map_err(|error| vec![error])?;
-        let policy = Policy::read(&now.settings, &numbers, &self.started.decoys).map_err(told)?;
+        let policy = Policy::read(&now, &numbers, &self.started.decoys).map_err(told)?;
         let foreseen = self.next_start(&now)?;
         let facts = self.started.facts.look(&named_files(&now.settings, &numbers), &policy.rules);
         let own = Own { addresses: listen.entrances.len() as u64, ..self.started.own };

@@ -74,7 +74,7 @@ pub fn start(loaded: &Loaded, events: &Arc<Events>) -> Result<Started, String> {
     let own = share_open_files(settings, wanted);
     let max_connections = raise_open_files(settings, own)?;
     let decoys = decoys::load(&settings.store.dir)?;
-    let policy = Policy::read(settings, &numbers, &decoys).map_err(told)?;
+    let policy = Policy::read(loaded, &numbers, &decoys).map_err(told)?;
     let facts = Facts::default().look(&named_files(settings, &numbers), &policy.rules);
     let doors = doors(settings, &numbers, &policy).into_iter().flatten().collect();
     let roles = policy.roles();
@@ -146,7 +146,7 @@ pub fn check_files(loaded: &Loaded) -> Result<Vec<String>, Vec<String>> {
     let settings = &loaded.settings;
     let (listen, unresolved) = listen::resolve_all(loaded.listeners(), loaded.listens_by_default);
     let numbers = Numbers::first(listen.entrances);
-    let policy = Policy::read(settings, &numbers, &decoys::fresh());
+    let policy = Policy::read(loaded, &numbers, &decoys::fresh());
     let mut faults = [unresolved, places::check(settings), places::check_sockets(&numbers)].concat();
     let passed_over = match policy {
         Ok(policy) => policy.people.passed_over,

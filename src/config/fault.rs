@@ -71,13 +71,29 @@ impl Loaded {
         }
     }
 
+    /// Who says what the key is. None: nobody, so that it is the default.
+    pub fn origin(&self, section: &str, name: &str) -> Option<&Origin> {
+        let key = Key::find(section, name)?;
+        self.origins.iter().find(|(known, _)| std::ptr::eq(*known, key)).map(|(_, origin)| origin)
+    }
+
+    /// The same of what a listener says itself.
+    pub fn origin_of_listener(&self, address: &Address, name: &str) -> Option<&Origin> {
+        self.listener_origin(address, name).map(|(_, origin)| origin)
+    }
+
+    fn listener_origin(&self, address: &Address, name: &str) -> Option<(usize, &Origin)> {
+        let mut listeners = self.settings.listeners.iter();
+        let at = listeners.position(|listener| listener.address.as_ref() == Some(address))?;
+        let (_, origin) = self.listener_origins[at].iter().find(|(key, _)| key.name == name)?;
+        Some((at, origin))
+    }
+
     fn of_listener(&self, fault: &Fault) -> Option<(Origin, String, String)> {
         let (address, (_, name)) = (fault.listener.as_ref()?, fault.key?);
         // What the list of addresses is to the server.
         let name = if name == listen_addresses().1 { "address" } else { name };
-        let at =
-            self.settings.listeners.iter().position(|listener| listener.address.as_ref() == Some(address))?;
-        let (_, origin) = self.listener_origins[at].iter().find(|(key, _)| key.name == name)?;
+        let (at, origin) = self.listener_origin(address, name)?;
         let own = self.settings.listeners[at].own();
         let value = own.into_iter().find(|(known, _)| *known == name);
         let value = value.map_or_else(|| format!("\"{address}\""), |(_, value)| value);
@@ -87,7 +103,7 @@ impl Loaded {
     fn of_section(&self, fault: &Fault) -> Option<(Origin, String, String)> {
         let (section, name) = fault.key?;
         let key = Key::find(section, name)?;
-        let (_, origin) = self.origins.iter().find(|(known, _)| std::ptr::eq(*known, key))?;
+        let origin = self.origin(section, name)?;
         Some((origin.clone(), format!("{section}.{name}"), key.told(&self.settings)))
     }
 }

@@ -66,9 +66,13 @@ impl<'a> Ask<'a> {
         Ask { action, topic, qos: 0, retain: false }
     }
 
+    pub(crate) fn is_publication(&self) -> bool {
+        matches!(self.action, Action::Publish | Action::Will | Action::Retain)
+    }
+
     /// What has to be allowed for it, each by itself.
     pub(crate) fn needs(&self) -> impl Iterator<Item = Action> {
-        let is_publication = matches!(self.action, Action::Publish | Action::Will | Action::Retain);
+        let is_publication = self.is_publication();
         let publish = (is_publication && self.action != Action::Publish).then_some(Action::Publish);
         let retain =
             (is_publication && self.retain && self.action != Action::Retain).then_some(Action::Retain);

@@ -4,11 +4,12 @@ use core::net::IpAddr;
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    Action, Ask, Explanation, Limits, Permits, Shadow, Verdict,
+    Action, Ask, DefaultRule, Explanation, Layer, Limit, Limits, Permits, Place, Shadow, Verdict,
     filter::Names,
     layer::Kind,
     mosquitto,
-    rules::{Fallback, Rules, Set},
+    rules::{Rules, Ruling, Set},
+    verdict::of_rule,
 };
 
 /// What is known of a client.
@@ -44,7 +45,8 @@ pub(crate) struct Profile {
     /// One for each layer.
     pub parts: Box<[Part]>,
     pub limits: Limits,
-    pub default: Fallback,
+    /// Which of the defaults of the set.
+    pub default: u32,
     checks_receive: bool,
     uses_names: bool,
     shadow: Option<Arc<Profile>>,
@@ -103,8 +105,9 @@ impl Holder {
         Verdict {
             is_allowed: ruling.is_allowed,
             cause: ruling.cause,
+            action: ruling.action,
             is_personal,
-            shadow: shadow.map(|other| Shadow { is_allowed: other.is_allowed, cause: other.cause }),
+            shadow: shadow.map(|Ruling { is_allowed, cause, action }| Shadow { is_allowed, cause, action }),
         }
     }
 
@@ -118,13 +121,15 @@ impl Holder {
 
     /// The verdict in words.
     pub fn explain(&self, verdict: &Verdict) -> Explanation<'_> {
-        Explanation::new(&self.profile.set.layers, self.permits(), verdict.is_allowed, verdict.cause)
+        let Verdict { is_allowed, cause, action, .. } = *verdict;
+        Explanation::new(&self.profile, self.permits(), Ruling { is_allowed, cause, action })
     }
 
     /// The other verdict in words, of the rules that are tried out.
     pub fn explain_shadow(&self, verdict: &Verdict) -> Option<Explanation<'_>> {
-        let (profile, shadow) = (self.profile.shadow.as_ref()?, verdict.shadow?);
-        Some(Explanation::new(&profile.set.layers, self.permits(), shadow.is_allowed, shadow.cause))
+        let (profile, Shadow { is_allowed, cause, action }) =
+            (self.profile.shadow.as_ref()?, verdict.shadow?);
+        Some(Explanation::new(profile, self.permits(), Ruling { is_allowed, cause, action }))
     }
 
     fn permits(&self) -> Option<&Permits> {
@@ -133,6 +138,11 @@ impl Holder {
 
     pub fn limits(&self) -> &Limits {
         &self.profile.limits
+    }
+
+    /// Which role it is that names the limit, and where.
+    pub fn limit_place(&self, limit: Limit) -> Option<Place<'_>> {
+        self.profile.limit_place(limit)
     }
 
     /// Whether its verdicts are those of these rules. After a change of the rules a holder goes on with those that it was made
@@ -154,6 +164,26 @@ impl Holder {
 
     pub(crate) fn key(&self) -> Key<'_> {
         Key { profile: &self.profile, names: self.names.as_ref() }
+    }
+}
+
+impl Profile {
+    pub fn layers(&self) -> &[Layer] {
+        &self.set.layers
+    }
+
+    pub fn default_rule(&self) -> &DefaultRule {
+        &self.set.defaults[self.default as usize]
+    }
+
+    pub fn limit_place(&self, limit: Limit) -> Option<Place<'_>> {
+        let value = self.limits.of(limit)?;
+        self.set.layers.iter().zip(&self.parts).find_map(|(layer, part)| match (&layer.kind, part) {
+            (Kind::Own(roles), Part::Own(part)) => {
+                Some(of_rule(layer, Some(roles.limit_rule(part, limit, value)?)))
+            }
+            _ => None,
+        })
     }
 }
 
@@ -200,7 +230,7 @@ impl Profiles {
 /// What a profile is made of.
 struct Parts {
     parts: Box<[Part]>,
-    default: Fallback,
+    default: u32,
 }
 
 impl Parts {
@@ -234,7 +264,7 @@ impl Parts {
 
     /// What tells it from all others of the same rules.
     fn key(&self) -> Vec<u32> {
-        let mut key = vec![u32::from(self.default == Fallback::Allow)];
+        let mut key = vec![self.default];
         for part in &self.parts {
             match part {
                 Part::Mosquitto(part) => {

@@ -63,6 +63,14 @@ impl Layer {
         }
     }
 
+    /// Which keeps those with a wild name from all patterns.
+    pub(crate) fn first_pattern(&self) -> Option<&Rule> {
+        match &self.kind {
+            Kind::Mosquitto(lists) => self.rules.get(lists.first_pattern()? as usize),
+            Kind::Own(_) => None,
+        }
+    }
+
     pub fn rule_count(&self) -> usize {
         self.rules.len()
     }

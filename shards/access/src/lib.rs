@@ -17,6 +17,7 @@
 
 mod action;
 mod address;
+mod default;
 mod filter;
 mod glob;
 mod holder;
@@ -26,17 +27,20 @@ mod memory;
 pub mod mosquitto;
 pub mod own;
 mod permits;
+mod place;
 mod rules;
 mod trie;
 mod verdict;
 
 pub use action::{Action, Ask};
 pub use address::Network;
+pub use default::DefaultRule;
 pub use holder::{Holder, Profiles, Who};
 pub use layer::{Layer, Problem, RuleRef};
-pub use limits::Limits;
+pub use limits::{Limit, Limits};
 pub use memory::Memory;
 pub use permits::{Permit, Permits};
+pub use place::Place;
 pub use rules::{Builder, Fallback, Rules};
 pub use verdict::{Cause, Explanation, Shadow, Verdict};
 

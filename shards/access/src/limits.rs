@@ -13,7 +13,49 @@ pub struct Limits {
     pub receive_bytes_per_s: Option<NonZeroU64>,
 }
 
+/// One of them, by its name.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Limit {
+    QosMax,
+    PublishMessages,
+    PublishBytes,
+    ReceiveMessages,
+    ReceiveBytes,
+}
+
+impl Limit {
+    pub const ALL: [Limit; 5] = [
+        Limit::QosMax,
+        Limit::PublishMessages,
+        Limit::PublishBytes,
+        Limit::ReceiveMessages,
+        Limit::ReceiveBytes,
+    ];
+
+    /// As roles write it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Limit::QosMax => "qos_max",
+            Limit::PublishMessages => "publish_messages_per_s",
+            Limit::PublishBytes => "publish_bytes_per_s",
+            Limit::ReceiveMessages => "receive_messages_per_s",
+            Limit::ReceiveBytes => "receive_bytes_per_s",
+        }
+    }
+}
+
 impl Limits {
+    pub fn of(&self, limit: Limit) -> Option<u64> {
+        let rate = match limit {
+            Limit::QosMax => return self.qos_max.map(u64::from),
+            Limit::PublishMessages => self.publish_messages_per_s,
+            Limit::PublishBytes => self.publish_bytes_per_s,
+            Limit::ReceiveMessages => self.receive_messages_per_s,
+            Limit::ReceiveBytes => self.receive_bytes_per_s,
+        };
+        rate.map(NonZeroU64::get)
+    }
+
     /// Of several roles, each limit is the highest that any of them names; a role that does not name it has no say.
     pub fn or_higher(self, other: Limits) -> Limits {
         Limits {

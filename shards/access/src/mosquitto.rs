@@ -21,7 +21,8 @@ pub(crate) struct Lists {
     users: BTreeMap<Box<str>, u32>,
     tries: Vec<Trie>,
     patterns: Trie,
-    has_patterns: bool,
+    /// Of the rules.
+    first_pattern: Option<u32>,
 }
 
 /// Which list is a client's, and whether its name keeps it from the patterns.
@@ -61,6 +62,7 @@ struct Parser<'t> {
     anonymous: Option<Sprout>,
     users: BTreeMap<&'t str, Sprout>,
     patterns: Option<Sprout>,
+    first_pattern: Option<u32>,
     rules: Vec<Rule>,
     problems: Vec<Problem>,
 }
@@ -94,6 +96,9 @@ impl<'t> Parser<'t> {
             return Err(format!("the file has more than {RULES_MAX} rules"));
         }
         self.rules.push(Rule { line: number, text: line.into() });
+        if is_pattern {
+            self.first_pattern.get_or_insert(rule);
+        }
         let sprout = match (is_pattern, self.user) {
             (true, _) => self.patterns.get_or_insert_default(),
             (false, None) => self.anonymous.get_or_insert_default(),
@@ -114,9 +119,8 @@ impl<'t> Parser<'t> {
         };
         let anonymous = self.anonymous.map(&mut place);
         let users = self.users.into_iter().map(|(user, sprout)| (Box::from(user), place(sprout))).collect();
-        let has_patterns = self.patterns.is_some();
         let patterns = self.patterns.map(Sprout::compile).unwrap_or_default();
-        let lists = Lists { anonymous, users, tries, patterns, has_patterns };
+        let lists = Lists { anonymous, users, tries, patterns, first_pattern: self.first_pattern };
         Ok(Layer { file: self.file.into(), rules: self.rules.into(), kind: Kind::Mosquitto(lists) })
     }
 }
@@ -162,8 +166,12 @@ impl Lists {
             None => self.anonymous,
         };
         let is_wild = |name: &str| name.contains(['+', '#']);
-        let is_barred = self.has_patterns && (is_wild(client_id) || user.is_some_and(is_wild));
+        let is_barred = self.first_pattern.is_some() && (is_wild(client_id) || user.is_some_and(is_wild));
         Part { list, is_barred }
+    }
+
+    pub fn first_pattern(&self) -> Option<u32> {
+        self.first_pattern
     }
 
     pub fn uses_names(&self, part: Part) -> bool {

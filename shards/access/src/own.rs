@@ -10,10 +10,11 @@ mod section;
 use std::collections::BTreeMap;
 
 use crate::{
-    Fallback, Layer, Limits, Network, Problem, Who,
+    Fallback, Layer, Limit, Limits, Network, Problem, Who,
     action::{Action, Actions},
     filter::Names,
     glob::Glob,
+    layer::Rule,
     mosquitto::Saying,
     trie::{Trie, Walk},
 };
@@ -36,13 +37,22 @@ pub(crate) struct Roles {
     clients: Named,
     certificates: Named,
     addresses: Vec<(Network, Vec<u32>)>,
-    pub default: Option<Fallback>,
-    pub listeners: BTreeMap<Box<str>, Fallback>,
+    pub default: Option<Written<Fallback>>,
+    pub listeners: BTreeMap<Box<str>, Written<Fallback>>,
 }
 
-#[derive(Copy, Clone, Default, Debug)]
+/// What is written besides rules, and where.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Written<T> {
+    pub value: T,
+    pub rule: Rule,
+}
+
+#[derive(Clone, Default, Debug)]
 struct Role {
     limits: Limits,
+    /// Where each of them stands.
+    limit_rules: Vec<Written<Limit>>,
     /// Some of what it denies.
     denies: Actions,
     has_variables: bool,
@@ -95,6 +105,13 @@ impl Roles {
 
     pub fn limits(&self, roles: &[u32]) -> Limits {
         self.each(roles).fold(Limits::default(), |limits, role| limits.or_higher(role.limits))
+    }
+
+    /// Where the first of the roles stands that sets the limit to this.
+    pub fn limit_rule(&self, roles: &[u32], limit: Limit, value: u64) -> Option<&Rule> {
+        let mut roles = roles.iter().map(|role| &self.roles[*role as usize]);
+        let role = roles.find(|role| role.limits.of(limit) == Some(value))?;
+        role.limit_rules.iter().find(|written| written.value == limit).map(|written| &written.rule)
     }
 
     pub fn uses_names(&self, roles: &[u32]) -> bool {

@@ -6,6 +6,7 @@ use crate::{
     action::Actions,
     filter::{self, Level, Names, Spelling},
     mosquitto::Saying,
+    place::Place,
     trie::{Entry, Sprout, Trie, Walk},
 };
 
@@ -78,6 +79,10 @@ impl Permits {
 
     pub fn source(&self) -> &str {
         &self.source
+    }
+
+    pub(crate) fn place(&self, rule: u32) -> Place<'_> {
+        Place { text: self.text(rule), file: None, line: None, layer: self.source() }
     }
 
     pub(crate) fn denies(&self, action: Action) -> bool {

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use crate::{
-    Action, Ask, Cause, Holder, Layer, RuleRef, Who,
+    Action, Ask, Cause, DefaultRule, Holder, Layer, RuleRef, Who,
     filter::Names,
     holder::{Part, Profile},
     layer::Kind,
@@ -28,16 +28,17 @@ pub struct Rules {
 #[derive(Debug)]
 pub struct Builder {
     layers: Vec<Layer>,
-    default: Fallback,
-    listeners: BTreeMap<Box<str>, Fallback>,
+    default: DefaultRule,
+    listeners: BTreeMap<Box<str>, DefaultRule>,
     hears_permits: bool,
 }
 
 #[derive(Debug)]
 pub(crate) struct Set {
     pub layers: Box<[Layer]>,
-    default: Fallback,
-    listeners: BTreeMap<Box<str>, Fallback>,
+    /// The first holds for every listener without one of its own.
+    pub defaults: Box<[DefaultRule]>,
+    listeners: BTreeMap<Box<str>, u32>,
     hears_permits: bool,
     /// The first mosquitto layer: it denies what no layer knows.
     closed_by: Option<u32>,
@@ -48,11 +49,14 @@ pub(crate) struct Set {
 pub(crate) struct Ruling {
     pub is_allowed: bool,
     pub cause: Cause,
+    /// What is allowed or denied.
+    pub action: Action,
 }
 
 impl Rules {
     /// Without layers, `default` decides.
-    pub fn builder(default: Fallback) -> Builder {
+    pub fn builder(default: impl Into<DefaultRule>) -> Builder {
+        let default = default.into();
         Builder { layers: Vec::new(), default, listeners: BTreeMap::new(), hears_permits: false }
     }
 
@@ -72,8 +76,7 @@ impl Rules {
         let is_open = |set: &Set| {
             set.layers.is_empty()
                 && !set.hears_permits
-                && set.default == Fallback::Allow
-                && set.listeners.values().all(|default| *default == Fallback::Allow)
+                && set.defaults.iter().all(|default| default.fallback == Fallback::Allow)
         };
         is_open(&self.set) && self.shadow.as_deref().is_none_or(is_open)
     }
@@ -91,8 +94,8 @@ impl Builder {
     }
 
     /// What holds for a listener where no rule matches. A file of rules that says something else of it wins.
-    pub fn listener(mut self, name: &str, default: Fallback) -> Builder {
-        self.listeners.insert(name.into(), default);
+    pub fn listener(mut self, name: &str, default: impl Into<DefaultRule>) -> Builder {
+        self.listeners.insert(name.into(), default.into());
         self
     }
 
@@ -105,27 +108,32 @@ impl Builder {
     pub fn build(mut self) -> Rules {
         for layer in &self.layers {
             if let Kind::Own(roles) = &layer.kind {
-                self.default = roles.default.unwrap_or(self.default);
+                let rule = |default| DefaultRule::of_layer(layer, default);
+                self.default = roles.default.as_ref().map_or(self.default, rule);
                 let listeners = roles.listeners.iter();
-                self.listeners.extend(listeners.map(|(name, default)| (name.clone(), *default)));
+                self.listeners.extend(listeners.map(|(name, default)| (name.clone(), rule(default))));
             }
         }
         let is_mosquitto = |layer: &Layer| matches!(layer.kind, Kind::Mosquitto(_));
         let closed_by = self.layers.iter().position(is_mosquitto).map(|at| at as u32);
         let Builder { layers, default, listeners, hears_permits } = self;
-        let set = Set { layers: layers.into(), default, listeners, hears_permits, closed_by };
+        let (names, of_listeners): (Vec<Box<str>>, Vec<DefaultRule>) = listeners.into_iter().unzip();
+        let defaults = [default].into_iter().chain(of_listeners).collect();
+        let listeners = names.into_iter().zip(1..).collect();
+        let set = Set { layers: layers.into(), defaults, listeners, hears_permits, closed_by };
         Rules { set: Arc::new(set), shadow: None }
     }
 }
 
 impl Set {
-    pub fn default_of(&self, listener: &str) -> Fallback {
+    /// Which of the defaults is that of the listener.
+    pub fn default_of(&self, listener: &str) -> u32 {
         // Of several listeners with one address, the others have a number behind it: the rules know the address.
         let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         let numbered = listener.rsplit_once('#').filter(|(_, number)| is_number(number));
         let of_address = || numbered.and_then(|(address, _)| self.listeners.get(address));
         let known = self.listeners.get(listener).or_else(of_address);
-        known.copied().unwrap_or(self.default)
+        known.copied().unwrap_or(0)
     }
 
     pub fn ask(
@@ -135,11 +143,6 @@ impl Set {
         names: Option<&Names>,
         is_personal: &mut bool,
     ) -> Ruling {
-        if ask.needs().any(|action| action == Action::Publish)
-            && profile.limits.qos_max.is_some_and(|qos_max| ask.qos > qos_max)
-        {
-            return Ruling { is_allowed: false, cause: Cause::QosAboveLimit };
-        }
         let topic = match ask.action {
             Action::Subscribe => inside(ask.topic),
             _ => ask.topic,
@@ -151,6 +154,10 @@ impl Set {
                 return ruling;
             }
             first.get_or_insert(ruling);
+        }
+        // Last, so that it does not hide that the topic is denied at every QoS.
+        if profile.limits.qos_max.is_some_and(|qos_max| ask.qos > qos_max) && ask.is_publication() {
+            return Ruling { is_allowed: false, cause: Cause::QosAboveLimit, action: ask.action };
         }
         first.expect("every question needs something")
     }
@@ -168,10 +175,10 @@ impl Set {
             *is_personal = true;
             match permits.say(action, topic, names) {
                 Saying::Denied(Some(rule)) => {
-                    return Ruling { is_allowed: false, cause: Cause::Permit { rule } };
+                    return Ruling { is_allowed: false, cause: Cause::Permit { rule }, action };
                 }
                 Saying::Allowed(Some(rule)) => {
-                    allowed = Some(Ruling { is_allowed: true, cause: Cause::Permit { rule } });
+                    allowed = Some(Ruling { is_allowed: true, cause: Cause::Permit { rule }, action });
                 }
                 _ => {}
             }
@@ -189,11 +196,11 @@ impl Set {
             match saying {
                 Saying::Denied(found) => {
                     let cause = found.map_or(Cause::WildName { layer: at }, rule);
-                    return Ruling { is_allowed: false, cause };
+                    return Ruling { is_allowed: false, cause, action };
                 }
                 Saying::Allowed(found) => {
                     let cause = found.map_or(Cause::SubscribeGranted { layer: at }, rule);
-                    allowed.get_or_insert(Ruling { is_allowed: true, cause });
+                    allowed.get_or_insert(Ruling { is_allowed: true, cause, action });
                 }
                 Saying::Nothing => {}
             }
@@ -202,7 +209,7 @@ impl Set {
     }
 
     fn without_rule(&self, profile: &Profile, action: Action, topic: &str) -> Ruling {
-        let denied = |cause| Ruling { is_allowed: false, cause };
+        let denied = |cause| Ruling { is_allowed: false, cause, action };
         if action == Action::Admin {
             return denied(Cause::NeedsRule);
         }
@@ -212,7 +219,8 @@ impl Set {
         if topic == "$SYS" || topic.starts_with("$SYS/") {
             return denied(Cause::NeedsRule);
         }
-        Ruling { is_allowed: profile.default == Fallback::Allow, cause: Cause::Default }
+        let default = &self.defaults[profile.default as usize];
+        Ruling { is_allowed: default.fallback == Fallback::Allow, cause: Cause::Default, action }
     }
 }
 

@@ -2,13 +2,22 @@
 
 use std::fmt;
 
-use crate::{Permits, RuleRef, layer::Layer};
+use crate::{
+    Action, Limit, Permits, RuleRef,
+    default::BUILT_IN,
+    holder::Profile,
+    layer::{Layer, Rule},
+    place::Place,
+    rules::Ruling,
+};
 
 /// Whether something is allowed, and why.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub struct Verdict {
     pub is_allowed: bool,
     pub cause: Cause,
+    /// What decided: of the several that a question may need, the one that is denied.
+    pub action: Action,
     /// Whether another holder of the same profile may get another verdict. If not, it may be remembered for all of them.
     pub is_personal: bool,
     /// What the rules that are only tried out say, where they say something else.
@@ -19,6 +28,7 @@ pub struct Verdict {
 pub struct Shadow {
     pub is_allowed: bool,
     pub cause: Cause,
+    pub action: Action,
 }
 
 /// What a verdict comes from.
@@ -41,7 +51,7 @@ pub enum Cause {
     WildName {
         layer: u32,
     },
-    /// The QoS is higher than the roles allow.
+    /// The rules allow it, but not with a QoS as high as this.
     QosAboveLimit,
     /// No rule matches: what the listener does then.
     Default,
@@ -54,86 +64,75 @@ pub enum Cause {
 pub struct Explanation<'a> {
     pub is_allowed: bool,
     pub cause: Cause,
-    /// The rule as it is written.
-    pub rule: Option<&'a str>,
-    pub line: Option<u32>,
-    pub file: Option<&'a str>,
-    pub layer: Option<&'a str>,
-}
-
-impl Cause {
-    pub fn rule(self) -> Option<RuleRef> {
-        match self {
-            Cause::Rule(rule) => Some(rule),
-            _ => None,
-        }
-    }
-
-    fn layer(self) -> Option<u32> {
-        match self {
-            Cause::Rule(rule) => Some(rule.layer),
-            Cause::SubscribeGranted { layer } | Cause::NotListed { layer } | Cause::WildName { layer } => {
-                Some(layer)
-            }
-            Cause::Permit { .. } | Cause::QosAboveLimit | Cause::Default | Cause::NeedsRule => None,
-        }
-    }
+    /// What decided.
+    pub action: Action,
+    /// Where it is written.
+    pub place: Place<'a>,
 }
 
 impl<'a> Explanation<'a> {
-    pub(crate) fn new(
-        layers: &'a [Layer],
-        permits: Option<&'a Permits>,
-        is_allowed: bool,
-        cause: Cause,
-    ) -> Explanation<'a> {
-        if let (Cause::Permit { rule }, Some(permits)) = (cause, permits) {
-            let (rule, layer) = (permits.text(rule), Some(permits.source()));
-            return Explanation { is_allowed, cause, rule, line: None, file: None, layer };
-        }
-        let layer = cause.layer().and_then(|layer| layers.get(layer as usize));
-        let rule = layer.zip(cause.rule()).and_then(|(layer, rule)| layer.rules.get(rule.rule as usize));
-        Explanation {
-            is_allowed,
-            cause,
-            rule: rule.map(|rule| &*rule.text),
-            line: rule.map(|rule| rule.line),
-            file: layer.map(Layer::file),
-            layer: layer.map(Layer::name),
-        }
+    pub(crate) fn new(profile: &'a Profile, permits: Option<&'a Permits>, ruling: Ruling) -> Explanation<'a> {
+        let Ruling { is_allowed, cause, action } = ruling;
+        Explanation { is_allowed, cause, action, place: cause.place(profile, permits) }
     }
 
-    /// Where there is no rule: what decided instead.
-    pub fn reason(&self) -> &'static str {
+    /// Where no rule says so: why it is like that.
+    pub fn reason(&self) -> Option<String> {
+        let unmatched = |rest: &str| Some(format!("no rule about {} matches, and {rest}", self.action));
         match (self.cause, self.is_allowed) {
-            (Cause::Rule(_) | Cause::Permit { .. }, _) => "by a rule",
+            (Cause::Rule(_) | Cause::Permit { .. }, _) => None,
             (Cause::SubscribeGranted { .. }, _) => {
-                "a mosquitto ACL file grants every SUBSCRIBE and checks `read` at each delivery"
+                Some("a mosquitto ACL file grants every SUBSCRIBE and checks `read` at each delivery".to_owned())
             }
-            (Cause::NotListed { .. }, _) => {
-                "no rule matches, and a mosquitto ACL file denies what it does not list"
-            }
-            (Cause::WildName { .. }, _) => {
+            (Cause::NotListed { .. }, _) => unmatched("a mosquitto ACL file denies what it does not list"),
+            (Cause::WildName { .. }, _) => Some(
                 "the client id or the user name has `+` or `#`, which a mosquitto ACL file with patterns denies"
-            }
-            (Cause::QosAboveLimit, _) => "the QoS is higher than the roles allow",
-            (Cause::Default, true) => "no rule matches, and the default is to allow",
-            (Cause::Default, false) => "no rule matches, and the default is to deny",
-            (Cause::NeedsRule, _) => "no rule matches, and the default never allows $SYS or administration",
+                    .to_owned(),
+            ),
+            (Cause::QosAboveLimit, _) => Some("the QoS is higher than the client's roles allow".to_owned()),
+            (Cause::Default, true) => unmatched("the default is to allow"),
+            (Cause::Default, false) => unmatched("the default is to deny"),
+            (Cause::NeedsRule, _) => unmatched("the default never allows $SYS or administration"),
         }
+    }
+}
+
+impl Cause {
+    fn place<'a>(self, profile: &'a Profile, permits: Option<&'a Permits>) -> Place<'a> {
+        let layer = |at: u32| &profile.layers()[at as usize];
+        let built_in = Place { text: None, file: None, line: None, layer: BUILT_IN };
+        match self {
+            Cause::Rule(RuleRef { layer: at, rule }) => {
+                of_rule(layer(at), layer(at).rules.get(rule as usize))
+            }
+            Cause::WildName { layer: at } => of_rule(layer(at), layer(at).first_pattern()),
+            Cause::SubscribeGranted { layer: at } | Cause::NotListed { layer: at } => {
+                of_rule(layer(at), None)
+            }
+            Cause::QosAboveLimit => profile.limit_place(Limit::QosMax).unwrap_or(built_in),
+            Cause::Default => profile.default_rule().place(),
+            Cause::NeedsRule => built_in,
+            Cause::Permit { rule } => permits.map_or(built_in, |permits| permits.place(rule)),
+        }
+    }
+}
+
+pub(crate) fn of_rule<'a>(layer: &'a Layer, rule: Option<&'a Rule>) -> Place<'a> {
+    Place {
+        text: rule.map(|rule| &*rule.text),
+        file: Some(layer.file()),
+        line: rule.map(|rule| rule.line),
+        layer: layer.name(),
     }
 }
 
 impl fmt::Display for Explanation<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.is_allowed { "allowed: " } else { "denied: " })?;
-        match (self.rule, self.line, self.file, self.layer) {
-            (Some(rule), Some(line), Some(file), Some(layer)) => {
-                write!(f, "{rule} ({file}, line {line}, {layer})")
-            }
-            (Some(rule), None, None, Some(layer)) => write!(f, "{rule} (by {layer})"),
-            (_, _, Some(file), _) => write!(f, "{} ({file})", self.reason()),
-            _ => f.write_str(self.reason()),
+        match (self.reason(), self.place.text) {
+            (None, _) => write!(f, "{}", self.place),
+            (Some(reason), None) => write!(f, "{reason} {}", self.place),
+            (Some(reason), Some(_)) => write!(f, "{reason}: {}", self.place),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Holds connections to their rates: who sends too much is not read for a while or disconnected, who gets too much is sent later.
 
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroU64, sync::Arc, time::Duration};
 
 use mqtt::ReasonCode;
 
@@ -8,7 +8,7 @@ use crate::{
     ConnId, Effect, Instant, Reading, Shard, What,
     connection::{Connection, Stage},
     ending::WillFate,
-    meters::{Meters, Pass},
+    meters::{Meters, Pass, Whose},
     rates::{DoorRates, Flow, Over, Rates},
     shard::Deadline,
     turn::Turn,
@@ -88,8 +88,9 @@ impl Shard {
             return self.keep_spent(conn, turn.now);
         }
         let Some(flow) = pass.over.filter(|_| !meters.is_leaving) else { return };
-        if meters.over == Over::Disconnect && meters.is_to_blame(flow, turn.now) {
-            return self.end_for_rate(conn, flow, turn);
+        let exceeded = meters.exceeded(flow, turn.now).filter(|_| meters.over == Over::Disconnect);
+        if let Some((whose, rate)) = exceeded {
+            return self.end_for_rate(conn, flow, (whose, rate), turn);
         }
         let flows = [Flow::PublishMessages, Flow::PublishBytes];
         let free_at = meters.free_at(flows, lull.min(meters.burst_ns() / 2), turn.now);
@@ -101,7 +102,13 @@ impl Shard {
         self.stop_reading(conn, Reading::Watched, turn);
     }
 
-    fn end_for_rate(&mut self, conn: ConnId, flow: Flow, turn: &mut Turn<'_>) {
+    fn end_for_rate(
+        &mut self,
+        conn: ConnId,
+        flow: Flow,
+        (whose, rate): (Whose, NonZeroU64),
+        turn: &mut Turn<'_>,
+    ) {
         self.counters.rate_disconnects += 1;
         let (reason, why) = match flow {
             Flow::PublishMessages | Flow::ReceiveMessages => {
@@ -111,8 +118,22 @@ impl Shard {
                 (ReasonCode::QuotaExceeded, "more bytes than the rate allows")
             }
         };
-        let what = What::Disconnected { reason, why: why.into() };
+        let place = self.place_of_rate(conn, flow, whose, rate);
+        let what = What::Disconnected { reason, why: format!("{why}: {place}").into() };
         self.end_connection(conn, Some((reason, why)), what, WillFate::Publish, turn);
+    }
+
+    /// What sets a rate, for the log: a role, with its file and line, or a key that holds at the listener.
+    fn place_of_rate(&self, conn: ConnId, flow: Flow, whose: Whose, rate: NonZeroU64) -> String {
+        let connection = self.connections.get(conn).filter(|_| whose == Whose::Client);
+        let standing = connection.and_then(|connection| connection.standing.as_ref());
+        let held = standing.and_then(|standing| standing.held.as_ref());
+        if let Some(place) = held.and_then(|held| held.limit_place(flow.limit())) {
+            return place.to_string();
+        }
+        let door = self.connections.get(conn).and_then(|connection| self.config.door(connection.door));
+        let listener = door.map_or("", |door| &*door.name);
+        format!("{}_{} = {rate} at {listener}", whose.word(), flow.limit().word())
     }
 
     /// The client may be read again.

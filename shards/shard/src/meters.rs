@@ -30,8 +30,16 @@ pub(crate) struct Meters {
 struct Shared {
     tally: Arc<dyn Tally>,
     rates: Rates,
-    /// All the others can be told apart from those who are not to blame.
-    is_listener: bool,
+    whose: Whose,
+}
+
+/// Whom a rate is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Whose {
+    Client,
+    User,
+    Address,
+    Listener,
 }
 
 /// What one event may bring, and has brought.
@@ -59,14 +67,14 @@ impl Meters {
     pub fn new(door: &DoorRates, role: Rates, grant: Option<&Grant>) -> Option<Meters> {
         let own = role.or(door.client);
         let tallies = grant.and_then(|grant| grant.tallies.as_deref());
-        let of = |tally: Option<&Arc<dyn Tally>>, rates: Rates, is_listener: bool| {
+        let of = |tally: Option<&Arc<dyn Tally>>, rates: Rates, whose: Whose| {
             let tally = Arc::clone(tally?);
-            (!rates.are_open()).then_some(Shared { tally, rates, is_listener })
+            (!rates.are_open()).then_some(Shared { tally, rates, whose })
         };
         let shared: Vec<Shared> = [
-            of(tallies.and_then(|tallies| tallies.user.as_ref()), door.user, false),
-            of(tallies.and_then(|tallies| tallies.address.as_ref()), door.address, false),
-            of(door.tally.as_ref(), door.listener, true),
+            of(tallies.and_then(|tallies| tallies.user.as_ref()), door.user, Whose::User),
+            of(tallies.and_then(|tallies| tallies.address.as_ref()), door.address, Whose::Address),
+            of(door.tally.as_ref(), door.listener, Whose::Listener),
         ]
         .into_iter()
         .flatten()
@@ -158,15 +166,17 @@ impl Meters {
         flows.into_iter().filter_map(|flow| self.flow_free_at(flow, lull_ns, now)).max()
     }
 
-    /// A rate is exceeded that is not that of a whole listener.
-    pub fn is_to_blame(&self, flow: Flow, now: Instant) -> bool {
+    /// Whose rate is exceeded, and what it is. That of a whole listener is nobody's to blame for.
+    pub fn exceeded(&self, flow: Flow, now: Instant) -> Option<(Whose, NonZeroU64)> {
         let is_empty = |due_ns, rate| credit(due_ns, rate, self.burst_ns, now) == 0;
-        let own = self.own.of(flow).is_some_and(|rate| is_empty(self.spent.due_ns[flow as usize], rate));
-        own || self.shared.iter().filter(|shared| !shared.is_listener).any(
-            |Shared { tally, rates, .. }| {
-                rates.of(flow).is_some_and(|rate| is_empty(tally.due_ns(flow), rate))
-            },
-        )
+        let own = self.own_of(flow).filter(|(due_ns, rate)| is_empty(*due_ns, *rate));
+        let shared = || {
+            let of_flow = self.shared.iter().filter(|shared| shared.whose != Whose::Listener);
+            let mut rates = of_flow.filter_map(|shared| Some((shared, shared.rates.of(flow)?)));
+            let (shared, rate) = rates.find(|(shared, rate)| is_empty(shared.tally.due_ns(flow), *rate))?;
+            Some((shared.whose, rate))
+        };
+        own.map(|(_, rate)| (Whose::Client, rate)).or_else(shared)
     }
 
     fn credit(&self, flow: Flow, now: Instant) -> u64 {
@@ -195,6 +205,18 @@ impl Meters {
         self.shared
             .iter()
             .filter_map(move |Shared { tally, rates, .. }| Some((tally.due_ns(flow), rates.of(flow)?)))
+    }
+}
+
+impl Whose {
+    /// Before the names of its rates in the configuration.
+    pub fn word(self) -> &'static str {
+        match self {
+            Whose::Client => "client",
+            Whose::User => "user",
+            Whose::Address => "address",
+            Whose::Listener => "listener",
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use access::{Action, Ask, Holder, Memory, Profiles, Rules, Verdict, Who};
+use access::{Action, Ask, Holder, Limit, Memory, Place, Profiles, Rules, Verdict, Who};
 use mqtt::QoS;
 
 use crate::{
@@ -149,6 +149,11 @@ fn with_who<T>(grant: &Grant, client_id: &str, listener: &str, ask: impl FnOnce(
 impl Held {
     pub fn limits(&self) -> &access::Limits {
         self.holder.limits()
+    }
+
+    /// Which role names the limit, and where.
+    pub fn limit_place(&self, limit: Limit) -> Option<Place<'_>> {
+        self.holder.limit_place(limit)
     }
 
     /// Of what is denied: it would be allowed if it were not to be retained.

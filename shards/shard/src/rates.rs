@@ -18,6 +18,18 @@ pub enum Flow {
     ReceiveBytes,
 }
 
+impl Flow {
+    /// What a role calls it.
+    pub(crate) fn limit(self) -> access::Limit {
+        match self {
+            Flow::PublishMessages => access::Limit::PublishMessages,
+            Flow::PublishBytes => access::Limit::PublishBytes,
+            Flow::ReceiveMessages => access::Limit::ReceiveMessages,
+            Flow::ReceiveBytes => access::Limit::ReceiveBytes,
+        }
+    }
+}
+
 /// What may go in a second; nothing said is no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Rates([Option<NonZeroU64>; FLOWS]);

@@ -6,7 +6,7 @@ mod near;
 mod publishing;
 mod receiving;
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use mqtt::QoS;
 
@@ -143,10 +143,7 @@ pub(crate) struct Ruling {
 
 impl Ruling {
     pub fn of(explanation: &access::Explanation<'_>) -> Ruling {
-        let place = explanation.file.map(|file| match explanation.line {
-            Some(line) => format!("{file}:{line}"),
-            None => file.to_owned(),
-        });
+        let place = explanation.place.location().map(Cow::into_owned);
         Ruling { is_allowed: explanation.is_allowed, text: explanation.to_string(), place }
     }
 }

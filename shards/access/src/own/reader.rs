@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    Roles,
+    Roles, Written,
     section::{Entry, Value, entries, line_of},
 };
 use crate::{
-    Fallback, Layer, Limits, Network, PROBLEMS_MAX, Problem, RULES_MAX,
+    Fallback, Layer, Limit, Limits, Network, PROBLEMS_MAX, Problem, RULES_MAX,
     action::Actions,
     filter::{self, Level, Spelling},
     layer::{Kind, Rule},
@@ -74,14 +74,15 @@ impl Reader<'_> {
 
     fn section(&mut self, section: &Entry<'_, '_>) {
         match section.name {
-            "default" => self.roles.default = self.fallback(section),
+            "default" => self.roles.default = self.fallback(section, "default"),
             "everyone" => self.roles.everyone = self.roles_of(section),
             "anonymous" => self.roles.anonymous = self.roles_of(section),
             "authenticated" => self.roles.authenticated = self.roles_of(section),
             "listeners" => {
                 for entry in self.table(section) {
-                    let default = self.fallback(&entry).unwrap_or(Fallback::Deny);
-                    self.roles.listeners.insert(entry.name.into(), default);
+                    if let Some(default) = self.fallback(&entry, &format!("listeners.{:?}", entry.name)) {
+                        self.roles.listeners.insert(entry.name.into(), default);
+                    }
                 }
             }
             "users" => self.roles.users = self.by_name(section),
@@ -125,15 +126,22 @@ impl Reader<'_> {
         }
     }
 
-    fn fallback(&mut self, entry: &Entry<'_, '_>) -> Option<Fallback> {
-        match entry.value {
-            Value::String(word) if word == "allow" => Some(Fallback::Allow),
-            Value::String(word) if word == "deny" => Some(Fallback::Deny),
+    /// `key` is what it is called when it is told.
+    fn fallback(&mut self, entry: &Entry<'_, '_>, key: &str) -> Option<Written<Fallback>> {
+        let value = match entry.value {
+            Value::String(word) if word == "allow" => Fallback::Allow,
+            Value::String(word) if word == "deny" => Fallback::Deny,
             _ => {
                 self.problem(entry.at, format!("`{}` is \"allow\" or \"deny\"", entry.name));
-                None
+                return None;
             }
-        }
+        };
+        let text = format!("{key} = \"{value}\"");
+        Some(Written { value, rule: self.written(entry, text) })
+    }
+
+    fn written(&self, entry: &Entry<'_, '_>, text: String) -> Rule {
+        Rule { line: line_of(self.text, entry.at), text: text.into() }
     }
 
     fn words<'a>(&mut self, entry: &Entry<'a, '_>) -> Vec<&'a str> {
@@ -190,7 +198,7 @@ impl Reader<'_> {
     }
 
     fn role(&mut self, at: usize, role: &Entry<'_, '_>) {
-        let mut limits = Limits::default();
+        let (mut limits, mut limit_rules) = (Limits::default(), Vec::new());
         for entry in self.table(role) {
             match entry.name {
                 "rules" => self.rules_of(at, role.name, &entry),
@@ -210,8 +218,14 @@ impl Reader<'_> {
                     self.problem(entry.at, what);
                 }
             }
+            let limit = Limit::ALL.into_iter().find(|limit| limit.word() == entry.name);
+            if let Some((limit, value)) = limit.and_then(|limit| Some((limit, limits.of(limit)?))) {
+                let text = format!("role {}: {} = {value}", role.name, entry.name);
+                limit_rules.push(Written { value: limit, rule: self.written(&entry, text) });
+            }
         }
-        self.roles.roles[at].limits = limits;
+        let role = &mut self.roles.roles[at];
+        (role.limits, role.limit_rules) = (limits, limit_rules);
     }
 
     fn number(&self, entry: &Entry<'_, '_>) -> Option<u64> {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod covering;
+mod denials;
 mod document;
 mod mosquitto;
 mod oracle;

@@ -146,34 +146,81 @@ fn permits(rules: &[OwnRule]) -> Arc<Permits> {
     Arc::new(Permits::new("claim", &permits).unwrap())
 }
 
-/// Everyone has the first role, the user `a` the second, the client `b` the third.
-fn own_text(rules: &[OwnRule]) -> String {
-    let mut text = "everyone = \"r0\"\n[users]\na = \"r1\"\n[clients]\nb = \"r2\"\n".to_owned();
-    for role in 0..ROLES {
-        text.push_str(&format!("[roles.r{role}]\nrules = [\n"));
-        for rule in rules.iter().filter(|rule| rule.role == role) {
-            let word = if rule.is_denial { "deny" } else { "allow" };
-            text.push_str(&format!("  {{ {word} = {:?}, topics = {:?} }},\n", rule.actions, rule.filters));
+/// A file of our own rules, sorted by role, and on which lines what stands.
+#[derive(Debug)]
+struct OwnFile {
+    rules: Vec<OwnRule>,
+    qos_max: [Option<u8>; ROLES],
+    text: String,
+    rule_lines: Vec<usize>,
+    limit_lines: [usize; ROLES],
+}
+
+impl OwnFile {
+    /// Everyone has the first role, the user `a` the second, the client `b` the third.
+    fn new(rules: &[OwnRule], qos_max: [Option<u8>; ROLES]) -> OwnFile {
+        let head =
+            ["default = \"deny\"", "everyone = \"r0\"", "[users]", "a = \"r1\"", "[clients]", "b = \"r2\""];
+        let mut lines: Vec<String> = head.iter().map(ToString::to_string).collect();
+        let (mut rules, mut rule_lines, mut limit_lines) = (rules.to_vec(), Vec::new(), [0; ROLES]);
+        rules.sort_by_key(|rule| rule.role);
+        for role in 0..ROLES {
+            lines.push(format!("[roles.r{role}]"));
+            if let Some(qos_max) = qos_max[role] {
+                lines.push(format!("qos_max = {qos_max}"));
+                limit_lines[role] = lines.len();
+            }
+            lines.push("rules = [".to_owned());
+            for rule in rules.iter().filter(|rule| rule.role == role) {
+                let word = if rule.is_denial { "deny" } else { "allow" };
+                lines.push(format!("  {{ {word} = {:?}, topics = {:?} }},", rule.actions, rule.filters));
+                rule_lines.push(lines.len());
+            }
+            lines.push("]".to_owned());
         }
-        text.push_str("]\n");
+        OwnFile { rules, qos_max, text: lines.join("\n"), rule_lines, limit_lines }
     }
-    text
+
+    /// None: it is allowed. Otherwise the line that denies it.
+    fn denying_line(&self, who: &Who<'_>, ask: &Ask<'_>, all: &[String]) -> Option<usize> {
+        let has_role = has_roles(who);
+        let needs_publish = matches!(ask.action, Action::Will | Action::Retain).then_some(Action::Publish);
+        for action in [Some(ask.action), needs_publish].into_iter().flatten() {
+            let speaks = |rule: &&OwnRule| own_speaks(rule, who, action, ask.topic, all);
+            let denial = self.rules.iter().position(|rule| rule.is_denial && speaks(&rule));
+            if let Some(denial) = denial {
+                return Some(self.rule_lines[denial]);
+            }
+            if !self.rules.iter().any(|rule| speaks(&rule)) {
+                return Some(DEFAULT_LINE);
+            }
+        }
+        let of_role = |role: &usize| self.qos_max[*role].filter(|_| has_role[*role]);
+        let highest = (0..ROLES).filter_map(|role| of_role(&role)).max()?;
+        let is_publication = matches!(ask.action, Action::Publish | Action::Will | Action::Retain);
+        let decides = (0..ROLES).find(|role| of_role(role) == Some(highest))?;
+        (is_publication && ask.qos > highest).then(|| self.limit_lines[decides])
+    }
+}
+
+fn has_roles(who: &Who<'_>) -> [bool; ROLES] {
+    [true, who.user == Some("a"), who.client_id == "b"]
+}
+
+fn own_speaks(rule: &OwnRule, who: &Who<'_>, action: Action, topic: &str, all: &[String]) -> bool {
+    let is_about = rule.actions.iter().any(|word| match *word {
+        "read" | "subscribe" => matches!(action, Action::Subscribe | Action::Receive),
+        "write" => matches!(action, Action::Publish | Action::Retain | Action::Will),
+        word => word == action.word(),
+    });
+    is_about
+        && has_roles(who)[rule.role]
+        && rule.filters.iter().any(|filter| own_match(filter, rule.is_denial, who, action, topic, all))
 }
 
 fn own_verdict(rules: &[OwnRule], who: &Who<'_>, action: Action, topic: &str, all: &[String]) -> bool {
-    let has_role = [true, who.user == Some("a"), who.client_id == "b"];
-    let decides = |rule: &&OwnRule, action: Action| {
-        let speaks = rule.actions.iter().any(|word| match *word {
-            "read" | "subscribe" => matches!(action, Action::Subscribe | Action::Receive),
-            "write" => matches!(action, Action::Publish | Action::Retain | Action::Will),
-            word => word == action.word(),
-        });
-        speaks
-            && has_role[rule.role]
-            && rule.filters.iter().any(|filter| own_match(filter, rule.is_denial, who, action, topic, all))
-    };
     let may = |action| {
-        let mut found = rules.iter().filter(|rule| decides(rule, action)).peekable();
+        let mut found = rules.iter().filter(|rule| own_speaks(rule, who, action, topic, all)).peekable();
         found.peek().is_some() && found.all(|rule| !rule.is_denial)
     };
     match action {
@@ -231,7 +278,9 @@ fn round(seed: u64, all: &[String], memory: &mut Memory) {
     let lines = acl_lines(&mut dice);
     let acl = crate::rules(crate::acl(&acl_text(&lines)));
     let written = own_rules(&mut dice);
-    let own = Rules::builder(Fallback::Deny).layer(crate::toml(&own_text(&written))).build();
+    let qos_max = std::array::from_fn(|_| dice.pick(&[None, Some(0), Some(1)]));
+    let file = OwnFile::new(&written, qos_max);
+    let own = Rules::builder(Fallback::Deny).layer(crate::toml(&file.text)).build();
     let (mut acl_profiles, mut own_profiles) = (Profiles::new(&acl), Profiles::new(&own));
     let brought = own_rules(&mut dice);
     let brought_permits = permits(&brought);
@@ -250,7 +299,7 @@ fn round(seed: u64, all: &[String], memory: &mut Memory) {
             Action::Subscribe => filter(&mut dice, &["a", "b", "+", "$a"]),
             _ => topic(&mut dice),
         };
-        let ask = Ask::new(action, &topic);
+        let ask = Ask { qos: dice.below(3) as u8, ..Ask::new(action, &topic) };
         let verdict = remembered(memory, &mut holders, acl_profiles.holder(&who), &ask);
         let expected = acl_verdict(&lines, &who, action, &topic);
         assert_eq!(
@@ -261,22 +310,23 @@ fn round(seed: u64, all: &[String], memory: &mut Memory) {
             acl.holder(&who).explain(&verdict)
         );
         let verdict = remembered(memory, &mut holders, own_profiles.holder(&who), &ask);
-        let expected = own_verdict(&written, &who, action, &topic, all);
+        let holder = own.holder(&who);
+        let line = holder.explain(&verdict).place.line.filter(|_| !verdict.is_allowed);
         assert_eq!(
-            verdict.is_allowed,
-            expected,
-            "seed {seed}: {who:?} {ask:?}\n{}{}",
-            own_text(&written),
-            own.holder(&who).explain(&verdict)
+            line.map(|line| line as usize),
+            file.denying_line(&who, &ask, all),
+            "seed {seed}: {who:?} {ask:?}\n{}\n{}",
+            file.text,
+            holder.explain(&verdict)
         );
         let who = Who { permits: Some(&brought_permits), ..who };
+        let ask = Ask::new(action, &topic);
         let verdict = remembered(memory, &mut holders, own_profiles.holder(&who), &ask);
         let expected = own_verdict(&with_brought, &who, action, &topic, all);
         assert_eq!(
             verdict.is_allowed,
             expected,
-            "seed {seed}: {who:?} {ask:?}\n{}{}",
-            own_text(&with_brought),
+            "seed {seed}: {who:?} {ask:?}\n{with_brought:?}\n{}",
             own.holder(&who).explain(&verdict)
         );
     }
@@ -305,4 +355,6 @@ fn the_engine_reads_thousands_of_files_as_they_are_written() {
 }
 
 const ROLES: usize = 3;
+/// Where a file of our own rules says what holds otherwise.
+const DEFAULT_LINE: usize = 1;
 const ROUNDS: u64 = 10_000;

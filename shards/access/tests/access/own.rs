@@ -23,11 +23,11 @@ fn a_denial_counts_more_than_a_permission_of_any_role() {
     }
     assert_eq!(
         why(&rules, client("c"), Publish, "b"),
-        "denied: role less: { deny = \"publish\", topics = [\"a/#\", \"b\"] } (rules.toml, line 5, rules)"
+        "denied: role less: { deny = \"publish\", topics = [\"a/#\", \"b\"] } (rules.toml:5, rules)"
     );
     assert_eq!(
         why(&rules, client("c"), Subscribe, "$x"),
-        "denied: no rule matches, and the default is to deny"
+        "denied: no rule about subscribe matches, and the default is to deny: default = \"deny\" (built in)"
     );
 }
 

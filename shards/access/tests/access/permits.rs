@@ -30,12 +30,14 @@ fn they_open_what_is_not_listed_and_are_named() {
     let who = Who { user: Some("u"), permits: Some(&own), ..client("id") };
     assert_eq!(
         why(&rules, who, Action::Publish, "a/id/x"),
-        "allowed: allow publish, retain on a/%c/#, b (by the token's claim `permissions`)"
+        "allowed: allow publish, retain on a/%c/#, b (the token's claim `permissions`)"
     );
     assert!(why(&rules, who, Action::Receive, "c/u").starts_with("allowed: allow read on"));
-    assert!(why(&rules, who, Action::Publish, "a/other/x").starts_with("denied: no rule matches"));
     assert!(
-        why(&rules, who, Action::Will, "b").starts_with("denied: no rule matches"),
+        why(&rules, who, Action::Publish, "a/other/x").starts_with("denied: no rule about publish matches")
+    );
+    assert!(
+        why(&rules, who, Action::Will, "b").starts_with("denied: no rule about will matches"),
         "publish is not will"
     );
     assert!(why(&rules, client("id"), Action::Publish, "b").starts_with("denied"), "others bring nothing");
@@ -49,10 +51,10 @@ fn a_denial_of_either_side_counts() {
     let rules = rules(layer);
     let own = permits(&[allow(&["readwrite"], &["a/#"]), deny(&["write", "receive"], &["a/y"])]);
     let who = Who { permits: Some(&own), ..client("id") };
-    assert!(why(&rules, who, Action::Publish, "a/x").contains("rules.toml, line 3"));
+    assert!(why(&rules, who, Action::Publish, "a/x").contains("rules.toml:3"));
     assert_eq!(
         why(&rules, who, Action::Publish, "a/y"),
-        "denied: deny write, receive on a/y (by the token's claim `permissions`)"
+        "denied: deny write, receive on a/y (the token's claim `permissions`)"
     );
     assert!(rules.holder(&who).checks_receive() && !rules.holder(&client("id")).checks_receive());
 }

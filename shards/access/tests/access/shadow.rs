@@ -16,7 +16,7 @@ fn a_shadow_speaks_where_it_differs_and_changes_nothing() {
     assert!(denied.is_allowed, "the shadow does not count");
     assert_eq!(
         holder.explain_shadow(&denied).unwrap().to_string(),
-        "denied: topic deny a/b (acl, line 2, mosquitto ACL)"
+        "denied: topic deny a/b (acl:2, mosquitto ACL)"
     );
     assert!(holder.checks_receive(), "or the shadow would never be asked about deliveries");
     assert!(!rules.are_open());

@@ -89,7 +89,7 @@ fn they_close_what_is_open_to_others() {
     s.publish(watcher, "a", "by another");
     assert_eq!(s.hear(client), ["a 'by another'"]);
     let denied = s.notes.iter().find(|note| note.contains("Denied") && note.contains("publish")).unwrap();
-    assert!(denied.contains("deny write on a (by the token's claim)"), "{denied}");
+    assert!(denied.contains("deny write on a (the token's claim)"), "{denied}");
 }
 
 #[test]

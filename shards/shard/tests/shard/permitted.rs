@@ -92,7 +92,7 @@ fn a_denial_is_one_line_with_the_rule_and_its_place() {
     }
     let denied: Vec<&String> = s.notes.iter().filter(|note| note.contains("Denied")).collect();
     assert_eq!(denied.len(), 1, "{denied:?}");
-    for part in ["\"ada\"", "\"publish\"", "secret/x", "secret/#", "rules.toml, line 9"] {
+    for part in ["\"ada\"", "\"publish\"", "secret/x", "secret/#", "rules.toml:9"] {
         assert!(denied[0].contains(part), "{part} is missing in {}", denied[0]);
     }
     for n in 0..100 {
@@ -100,6 +100,41 @@ fn a_denial_is_one_line_with_the_rule_and_its_place() {
     }
     assert_eq!(s.notes.iter().filter(|note| note.contains("Denied")).count(), 32);
     assert_eq!(s.counter("refused_publish_denied"), 105);
+}
+
+#[test]
+fn every_kind_of_denial_names_its_place_in_its_line() {
+    let text = "default = \"deny\"\neveryone = \"r\"\n[users]\nbob = \"all\"\n[roles.r]\nqos_max = 1\nrules = [\n\
+        { allow = \"publish\", topics = [\"a\", \"w\"] },\n\
+        { allow = \"subscribe\", topics = \"in/#\" },\n\
+        { deny = \"receive\", topics = \"in/secret\" },\n\
+        { deny = \"will\", topics = \"w\" },\n]\n[roles.all]\n\
+        rules = [ { allow = \"readwrite\", topics = \"in/#\" } ]\n";
+    let layer = access::own::parse("rules.toml", text).unwrap();
+    let rules = Rules::builder(Fallback::Allow).layer(layer).build();
+    let mut s = Script::new(config(Some(rules)));
+    let (ada, bob) = (s.join("ada"), bob(&mut s));
+    s.publish(ada, "elsewhere", "");
+    s.publish_qos(ada, "a", "", 2, 1);
+    s.retain(ada, "a", "x");
+    s.subscribe(ada, "out", 0);
+    s.subscribe(ada, "in/#", 0);
+    s.publish(bob, "in/secret", "");
+    s.connect(&Connect { will: Some(Will { topic: "w", ..Will::default() }), ..connect("eve") });
+    for (action, topic, place) in [
+        ("publish", "elsewhere", "default = \\\"deny\\\" (rules.toml:1, rules)"),
+        ("publish", "a", "role r: qos_max = 1 (rules.toml:6, rules)"),
+        ("retain", "a", "default = \\\"deny\\\" (rules.toml:1, rules)"),
+        ("subscribe", "out", "default = \\\"deny\\\" (rules.toml:1, rules)"),
+        ("receive", "in/secret", "(rules.toml:10, rules)"),
+        ("will", "w", "(rules.toml:11, rules)"),
+    ] {
+        let is_it = |note: &&String| {
+            let parts = [format!("action: {action:?}"), format!("topic: {topic:?}"), place.to_owned()];
+            note.contains("Denied") && parts.iter().all(|part| note.contains(part))
+        };
+        assert_eq!(s.notes.iter().filter(is_it).count(), 1, "{action} {topic}: {:#?}", s.notes);
+    }
 }
 
 #[test]

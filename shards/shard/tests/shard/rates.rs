@@ -115,9 +115,15 @@ fn bytes_are_those_of_whole_packets_of_every_kind() {
 
 #[test]
 fn where_the_configuration_says_so_it_is_disconnected_in_the_words_of_its_version() {
-    for (flow, per_s, reason, said) in [
-        (Flow::PublishMessages, 5, "MessageRateTooHigh", "DISCONNECT Message rate too high"),
-        (Flow::PublishBytes, 30, "QuotaExceeded", "DISCONNECT Quota exceeded"),
+    for (flow, limit, per_s, reason, said) in [
+        (
+            Flow::PublishMessages,
+            "publish_messages_per_s",
+            5,
+            "MessageRateTooHigh",
+            "DISCONNECT Message rate too high",
+        ),
+        (Flow::PublishBytes, "publish_bytes_per_s", 30, "QuotaExceeded", "DISCONNECT Quota exceeded"),
     ] {
         for version in [mqtt::Version::V5, mqtt::Version::V311] {
             let client_rates = rate(flow, per_s);
@@ -133,7 +139,12 @@ fn where_the_configuration_says_so_it_is_disconnected_in_the_words_of_its_versio
             assert_eq!(heard, if version == mqtt::Version::V5 { vec![said] } else { vec![] });
             assert!(s.is_closed(client));
             assert!(s.hear(watcher).len() < 10);
-            assert!(s.notes.iter().any(|note| note.contains(reason)), "{:?}", s.notes);
+            let key = format!("client_{limit} = {per_s} at ");
+            assert!(
+                s.notes.iter().any(|note| note.contains(reason) && note.contains(&key)),
+                "{key}: {:?}",
+                s.notes
+            );
             assert_eq!((s.counter("rate_disconnects"), s.counter("violations")), (1, 0));
         }
     }
@@ -252,6 +263,21 @@ fn a_role_that_names_a_rate_takes_the_place_of_the_listeners() {
     s.secs(1);
     let gone = s.hear(watcher).len();
     assert!((6..=7).contains(&gone), "{gone}");
+}
+
+#[test]
+fn who_is_disconnected_for_the_rate_of_a_role_is_told_of_with_the_role_and_its_place() {
+    let text = "everyone = \"slow\"\n[roles.slow]\npublish_messages_per_s = 2\n";
+    let layer = access::own::parse("rules.toml", text).unwrap();
+    let rules = Rules::builder(Fallback::Allow).layer(layer).build();
+    let rates = DoorRates { over: Over::Disconnect, ..DoorRates::default() };
+    let mut s = Script::new(Config { rules: Some(rules), ..config(rates) });
+    let client = s.join("c");
+    flood(&mut s, client, "a", 10);
+    assert!(s.is_closed(client));
+    let place =
+        "more messages than the rate allows: role slow: publish_messages_per_s = 2 (rules.toml:3, rules)";
+    assert!(s.notes.iter().any(|note| note.contains(place)), "{:?}", s.notes);
 }
 
 #[test]

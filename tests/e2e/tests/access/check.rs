@@ -14,6 +14,7 @@ fn ask(words: &str) -> Ended {
     let setup = Setup::bare("acl");
     fs::write(setup.folder().join("acl"), ACL).unwrap();
     fs::write(setup.folder().join("rules.toml"), RULES).unwrap();
+    fs::write(setup.folder().join("closed.toml"), "# nothing but\ndefault = \"deny\"\n").unwrap();
     fs::write(setup.folder().join("wrong"), "user\ntopics a\n").unwrap();
     setup.args(["acl", "check"]).args(words.split(' ')).run()
 }
@@ -50,7 +51,7 @@ fn a_verdict_names_its_rule_and_where_it_stands() {
         1,
         &[
             "denied",
-            "  because  no rule matches, and a mosquitto ACL file denies what it does not list",
+            "  because  no rule about publish matches, and a mosquitto ACL file denies what it does not list",
             "  file     acl",
             "  layer    mosquitto ACL",
         ],
@@ -68,7 +69,7 @@ fn our_own_rules_speak_of_filters_deliveries_and_limits() {
             "  file     rules.toml:8",
             "  layer    rules",
             "  note     each message is checked when it is delivered: ask with --action receive",
-            "  limits   qos_max = 1",
+            "  limit    role all: qos_max = 1 (rules.toml:6, rules)",
         ],
     );
     assert_eq!(ask("--rules rules.toml --action receive house/safe").code, Some(1));
@@ -77,15 +78,45 @@ fn our_own_rules_speak_of_filters_deliveries_and_limits() {
     expect(
         "--rules rules.toml --user anna --action publish house/door --qos 2",
         1,
-        &["denied", "  because  the QoS is higher than the roles allow", "  limits   qos_max = 1"],
+        &[
+            "denied",
+            "  because  the QoS is higher than the client's roles allow",
+            "  rule     role all: qos_max = 1",
+            "  file     rules.toml:6",
+            "  layer    rules",
+            "  limit    role all: qos_max = 1 (rules.toml:6, rules)",
+        ],
     );
     expect(
         "--rules rules.toml --default allow --action subscribe $SYS/#",
         1,
         &[
             "denied",
-            "  because  no rule matches, and the default never allows $SYS or administration",
-            "  limits   qos_max = 1",
+            "  because  no rule about subscribe matches, and the default never allows $SYS or administration",
+            "  layer    built in",
+            "  limit    role all: qos_max = 1 (rules.toml:6, rules)",
+        ],
+    );
+    expect(
+        "--rules rules.toml --user anna --action publish garden --qos 2",
+        1,
+        &[
+            "denied",
+            "  because  no rule about publish matches, and the default is to deny",
+            "  rule     --default deny",
+            "  layer    command line",
+            "  limit    role all: qos_max = 1 (rules.toml:6, rules)",
+        ],
+    );
+    expect(
+        "--rules closed.toml --action publish a",
+        1,
+        &[
+            "denied",
+            "  because  no rule about publish matches, and the default is to deny",
+            "  rule     default = \"deny\"",
+            "  file     closed.toml:2",
+            "  layer    rules",
         ],
     );
 }

@@ -50,7 +50,7 @@ fn the_claims_of_a_token_say_what_its_client_may() {
     assert!(may(&broker, login, "c2", "a/c2/y"), "the variable is the client's own");
     let without = token("anna", &Value::Null);
     assert!(!may(&broker, ["-u", "any", "-P", &without], "c1", "b/anna"));
-    broker.process.await_text("deny write on a/c1/x (by the token's claim `permissions`)");
+    broker.process.await_text("deny write on a/c1/x (the token's claim `permissions`)");
 }
 
 #[test]
@@ -81,5 +81,5 @@ fn the_answer_of_a_program_says_what_its_client_may() {
     {
         assert_eq!(may(&broker, ["-u", user, "-P", "p"], "c", topic), is_allowed, "{user} {topic}");
     }
-    broker.process.await_text("no rule matches, and the default is to deny");
+    broker.process.await_text("no rule about publish matches, and the default is to deny: access.default");
 }

@@ -149,10 +149,16 @@ fn the_rules_of_a_configuration_can_be_asked_as_its_broker_would() {
     };
     let (code, said) = ask("b", "tcp://127.0.0.1:1883");
     assert!(code == Some(0) && said.contains("the default is to allow"), "{said}");
+    assert!(said.contains("  rule     access.default = \"allow\"\n  layer    built in\n"), "{said}");
     assert!(said.contains("rules that are tried out say otherwise: denied"), "{said}");
     assert!(said.contains("may bring rules"), "{said}");
     let (code, said) = ask("b", "tcp://127.0.0.1:1884");
     assert!(code == Some(1) && said.contains("the default is to deny"), "{said}");
+    assert!(
+        said.contains("access_default = \"deny\" of tcp://127.0.0.1:1884\n  file     broker.toml:10\n"),
+        "{said}"
+    );
+    assert!(said.contains("  layer    configuration\n"), "{said}");
     let (code, said) = ask("a", "tcp://127.0.0.1:1883");
     assert!(code == Some(1) && said.contains("rules:3"), "{said}");
     let (code, said) = ask("a", "tcp://127.0.0.1:1");

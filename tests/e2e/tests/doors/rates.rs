@@ -71,6 +71,9 @@ fn where_it_says_disconnect_a_client_that_floods_is_cut_off() {
     let mut flooding = flood(&broker, 5000);
     flooding.wait();
     broker.process.await_text("reason=MessageRateTooHigh");
+    broker
+        .process
+        .await_text("more messages than the rate allows: client_publish_messages_per_s = 20 at tcp://");
     assert_eq!(broker.counter("rate_disconnects"), 1);
 }
 
