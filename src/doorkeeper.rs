@@ -387,7 +387,7 @@ fn answer_of(
                 Duration::from_millis(end).saturating_sub(now)
             });
             let grant = Grant {
-                by: Some(Arc::from(identity.kind)),
+                by: Some(identity.kind),
                 user: identity.user.clone(),
                 groups: identity.groups.iter().cloned().collect(),
                 roles: identity.roles.iter().cloned().collect(),

@@ -1,6 +1,7 @@
 //! The receive buffers of one core: the kernel picks one for each piece it receives and gets it back at once.
 //!
-//! All connections share them, so an idle connection owns none.
+//! All connections share them, so an idle connection owns none. The kernel takes them in turn, and each page that it has written stays: it
+//! gets few at first, and more when they are short.
 
 use std::{
     io, ptr,
@@ -14,6 +15,8 @@ pub(crate) struct Buffers {
     descriptions: Mapping,
     memory: Mapping,
     count: u16,
+    /// As many as the kernel may have; the others were never touched.
+    lent: u16,
     buffer_bytes: u32,
     tail: u16,
 }
@@ -27,7 +30,7 @@ pub(crate) struct Filled {
 }
 
 impl Buffers {
-    /// All buffers belong to the kernel after this. They must not be dropped before the ring has nothing outstanding.
+    /// The first buffers belong to the kernel after this. They must not be dropped before the ring has nothing outstanding.
     pub fn register(ring: &IoUring, count: u16, buffer_bytes: u32) -> io::Result<Buffers> {
         assert!(count.is_power_of_two(), "the kernel wraps its index with a mask");
         let descriptions = Mapping::new(usize::from(count) * size_of::<BufRingEntry>())?;
@@ -36,16 +39,27 @@ impl Buffers {
         unsafe {
             ring.submitter().register_buf_ring_with_flags(descriptions.start as u64, count, GROUP, 0)?;
         }
-        let mut buffers = Buffers { descriptions, memory, count, buffer_bytes, tail: 0 };
-        for id in 0..count {
-            buffers.give(id);
-        }
+        let mut buffers = Buffers { descriptions, memory, count, lent: 0, buffer_bytes, tail: 0 };
+        buffers.lend(FIRST_BUFFERS);
         Ok(buffers)
+    }
+
+    /// They were short: the kernel gets twice as many, as far as there are more.
+    pub fn lend_more(&mut self) {
+        self.lend(self.lent.saturating_mul(2));
+    }
+
+    fn lend(&mut self, wanted: u16) {
+        let wanted = wanted.min(self.count);
+        for id in self.lent..wanted {
+            self.give(id);
+        }
+        self.lent = wanted;
     }
 
     /// The buffer that a completion named, with as many bytes as it said.
     pub fn filled(&self, id: u16, len: u32) -> Filled {
-        assert!(id < self.count, "the kernel names one of our buffers");
+        assert!(id < self.lent, "the kernel names one of the buffers that it has");
         assert!(len <= self.buffer_bytes, "the kernel stays within the buffer");
         Filled { id, len }
     }
@@ -111,5 +125,33 @@ impl Drop for Mapping {
     }
 }
 
+/// Of 8 KiB each they are an eighth of a megabyte, which is what a broker pays for that is not flooded.
+const FIRST_BUFFERS: u16 = 16;
+
 /// The only group of buffers in the ring.
 pub(crate) const GROUP: u16 = 0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_are_lent_as_they_are_short_and_no_more_than_there_are() {
+        let ring = IoUring::new(8).expect("the kernel has io_uring");
+        let mut buffers = Buffers::register(&ring, 64, 64).expect("there is room for them");
+        let mut lent = vec![buffers.lent];
+        for _ in 0..3 {
+            buffers.lend_more();
+            lent.push(buffers.lent);
+        }
+        assert_eq!(lent, [16, 32, 64, 64]);
+        assert_eq!(buffers.tail, 64, "each of them once");
+    }
+
+    #[test]
+    fn a_few_buffers_are_lent_at_once() {
+        let ring = IoUring::new(8).expect("the kernel has io_uring");
+        let buffers = Buffers::register(&ring, 8, 64).expect("there is room for them");
+        assert_eq!((buffers.lent, buffers.tail), (8, 8));
+    }
+}

@@ -343,6 +343,9 @@ impl Port {
     fn on_end(&mut self, now: Instant, conn: ConnId, result: io::Result<()>) -> Happened {
         let again = [libc::ENOBUFS, libc::ECANCELED, libc::EINTR, libc::EAGAIN, libc::ENOMEM];
         let code = result.as_ref().err().and_then(io::Error::raw_os_error);
+        if code == Some(libc::ENOBUFS) {
+            self.buffers.lend_more();
+        }
         // Buffers that were short are back before the receive is submitted again, because what the kernel filled before
         // was taken before this.
         if code.is_some_and(|code| again.contains(&code)) {

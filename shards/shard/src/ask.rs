@@ -58,7 +58,7 @@ pub enum Answer {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Grant {
     /// Who said so, and may take it back.
-    pub by: Option<Arc<str>>,
+    pub by: Option<&'static str>,
     /// None is nobody in particular.
     pub user: Option<Arc<str>>,
     pub groups: Box<[Arc<str>]>,

@@ -72,8 +72,7 @@ impl Shard {
     /// What the client was given, or what everybody has who comes in where it did.
     pub(crate) fn grant_of(&self, conn: ConnId) -> Option<&Arc<Grant>> {
         let connection = self.connections.get(conn)?;
-        let own = connection.standing.as_ref().and_then(|standing| standing.grant.as_ref());
-        own.or_else(|| self.config.door(connection.door).map(|door| &door.grant))
+        connection.grant.as_ref().or_else(|| self.config.door(connection.door).map(|door| &door.grant))
     }
 
     /// As whom the client came in.
@@ -104,8 +103,8 @@ impl Shard {
         match answer {
             Answer::Accept { grant, lasts, data } => match self.grant_as_revised(conn, grant) {
                 Some(grant) => {
+                    self.give_grant(conn, grant);
                     let Some(standing) = self.standing(conn) else { return };
-                    standing.grant = Some(grant);
                     standing.ends_at = lasts.map(|lasts| turn.now + lasts);
                     standing.begin(Talk::Over, turn.now);
                     self.arm_standing(conn, turn);
@@ -132,6 +131,17 @@ impl Shard {
         let frame = whole_frame(kept.expose());
         let connect = Connect::decode(&frame, Version::V5).expect("it was decoded when it came");
         self.admit(conn, &connect, data, turn);
+        // What only the question needed takes no room from a client that says no more.
+        if let Some(connection) = self.connections.get_mut(conn) {
+            connection.standing.take_if(|standing| standing.is_empty());
+        }
+    }
+
+    /// Many clients in a row are granted the same, and share it.
+    pub(crate) fn give_grant(&mut self, conn: ConnId, grant: Arc<Grant>) {
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        let last = self.last_grant.take().filter(|last| *last == grant);
+        connection.grant = Some(Arc::clone(self.last_grant.insert(last.unwrap_or(grant))));
     }
 
     /// [MQTT-4.12.0-2] False: the client cannot be asked.
@@ -284,6 +294,12 @@ impl Standing {
 }
 
 impl Connection {
+    /// A timer that is set for its standing has a meaning.
+    pub fn is_timed(&self) -> bool {
+        let is_awaited = matches!(self.stage, Stage::Asking | Stage::Connected(_));
+        is_awaited && self.standing.as_ref().is_some_and(|standing| standing.armed.is_some())
+    }
+
     /// Its CONNECT waits for somebody else than the client.
     pub fn is_awaited(&self) -> bool {
         self.stage == Stage::Asking

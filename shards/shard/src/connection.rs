@@ -1,12 +1,12 @@
 //! One network connection as the shard sees it, and the table of them. What outlives a connection is in `session.rs`.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use hashbrown::HashMap;
 use mqtt::Version;
 
 use crate::{
-    ConnId, Effects, Instant, Outgoing,
+    ConnId, Effects, Grant, Instant, Outgoing,
     confirm::{Confirmations, Needs},
     keys::SessionKey,
     meters::Meters,
@@ -51,7 +51,8 @@ pub(crate) struct Connection {
     pub waits: bool,
     /// What goes out before the outbox.
     pub held: Option<Box<Held>>,
-    /// Whom it belongs to, where somebody is asked about that.
+    /// To whom it belongs, where somebody has said so.
+    pub grant: Option<Arc<Grant>>,
     pub standing: Option<Box<Standing>>,
 }
 
@@ -106,6 +107,7 @@ impl Connection {
             needs: Needs::default(),
             waits: false,
             held: None,
+            grant: None,
             standing: None,
         }
     }
@@ -261,4 +263,4 @@ impl Connections {
 const NANOS_PER_S: u64 = 1_000_000_000;
 
 /// The state of an idle connection is this and its session: the memory promise begins here.
-const _: () = assert!(size_of::<Option<(u32, Connection)>>() <= 128);
+const _: () = assert!(size_of::<Option<(u32, Connection)>>() <= 136);

@@ -124,7 +124,7 @@ impl Permissions {
 /// Whom a connection belongs to, and by which listener it came.
 fn known_of<'a>(connection: &'a Connection, config: &'a Config, nobody: &'a Grant) -> (&'a Grant, &'a str) {
     let door = config.door(connection.door);
-    let own = connection.standing.as_ref().and_then(|standing| standing.grant.as_deref());
+    let own = connection.grant.as_deref();
     let grant = own.or(door.map(|door| &*door.grant)).unwrap_or(nobody);
     (grant, door.map_or("", |door| &*door.name))
 }

@@ -58,7 +58,7 @@ impl Shard {
             Deadline::Rate(conn) | Deadline::Delivery(conn) => {
                 matches!(stage(conn), Some(Stage::Connected(_)))
             }
-            Deadline::Standing(conn) => matches!(stage(conn), Some(Stage::Asking | Stage::Connected(_))),
+            Deadline::Standing(conn) => connections.get(*conn).is_some_and(Connection::is_timed),
             // Others count on them: a session takes one that is set for its slot already.
             Deadline::Session(_)
             | Deadline::Replay(_)

@@ -61,7 +61,7 @@ pub(crate) struct Recorder {
     topic_at: usize,
     /// Of the topic that came last.
     place: u16,
-    /// Where the next entry goes.
+    /// Where the next entry goes, if the ring is not full.
     next: u16,
     most: u16,
 }
@@ -93,12 +93,11 @@ impl Recorder {
     /// A packet that is no PUBLISH.
     #[inline(always)]
     pub fn push(&mut self, entry: Entry) {
-        let at = usize::from(self.next);
-        self.ring[at] = entry.at_place(self.place);
-        self.next += 1;
-        if at + 1 == self.ring.len() {
+        if usize::from(self.next) >= self.ring.len() {
             self.turn_around();
         }
+        self.ring[usize::from(self.next)] = entry.at_place(self.place);
+        self.next += 1;
     }
 
     /// `known`: the text that others have of the topic, where there is one.
@@ -222,7 +221,9 @@ mod tests {
     #[test]
     fn a_client_that_says_little_keeps_little() {
         let (mut recorder, mut last) = (Recorder::new(64), LastTopic::default());
-        recorder.push(received(&[0x82, 2, 0, 1]));
+        for _ in 0..FIRST_ENTRIES {
+            recorder.push(received(&[0x82, 2, 0, 1]));
+        }
         assert_eq!((recorder.ring.len(), recorder.topics.capacity()), (FIRST_ENTRIES, 0));
         for n in 0..100 {
             recorder.push_publish(sent(n), "a", None, &mut last);

@@ -117,8 +117,7 @@ impl Shard {
         };
         let connection = self.connections.get_mut(conn).expect("the caller looked");
         let session = connection.session();
-        let standing = connection.standing.as_mut().expect("it has a grant");
-        standing.grant = Some(standing.grant.as_deref().unwrap_or(&Grant::default()).with(rights));
+        connection.grant = Some(connection.grant.as_deref().unwrap_or(&Grant::default()).with(rights));
         self.forget_held(conn);
         if let Some(session) = session {
             self.review_rights(session, conn, turn);
@@ -132,14 +131,14 @@ impl Connection {
     }
 
     fn revised_by(&self, revision: &Revision) -> Option<Option<Rights>> {
-        self.standing.as_ref()?.grant.as_ref()?.revised_by(revision, self.door)
+        self.grant.as_ref()?.revised_by(revision, self.door)
     }
 }
 
 impl Grant {
     /// What the revision says of whoever came in by this door; none if it says nothing.
     pub(crate) fn revised_by(&self, revision: &Revision, came_by: u16) -> Option<Option<Rights>> {
-        let is_by = |by: &Arc<str>| self.by.as_ref() == Some(by);
+        let is_by = |by: &Arc<str>| self.by == Some(&**by);
         match revision {
             Revision::Users { by, users } => users.get(&**self.user.as_ref()?).filter(|_| is_by(by)).cloned(),
             Revision::Gone { door, by, from } => {

@@ -46,7 +46,7 @@ impl Shard {
             password: None,
             clean_start: false,
             exchange: Some(standing.next_exchange(auth)?),
-            renews: standing.grant.clone(),
+            renews: connection.grant.clone(),
         };
         self.put_question(conn, ask, turn);
         Ok(())
@@ -64,13 +64,14 @@ impl Shard {
                 let Some(grant) = self.grant_as_revised(conn, grant) else {
                     return self.refuse_renewal(conn, ReasonCode::NotAuthorized, NOT_LET_IN.into(), turn);
                 };
-                let Some(standing) = self.standing(conn) else { return };
+                let held = self.connections.get(conn).and_then(|connection| connection.grant.as_ref());
                 // What the session has was given to somebody by name.
-                if standing.grant.as_ref().is_some_and(|held| held.user != grant.user) {
+                if held.is_some_and(|held| held.user != grant.user) {
                     let why = "the client has proved to be somebody else";
                     return self.refuse_renewal(conn, ReasonCode::NotAuthorized, why.into(), turn);
                 }
-                standing.grant = Some(grant);
+                self.give_grant(conn, grant);
+                let Some(standing) = self.standing(conn) else { return };
                 standing.ends_at = lasts.map(|lasts| turn.now + lasts);
                 standing.begin(Talk::Over, turn.now);
                 self.counters.grants_renewed += 1;

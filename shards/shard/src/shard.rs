@@ -4,13 +4,13 @@
 //! packets), `connect.rs`, `publish.rs`, `acknowledge.rs`, `subscribe.rs`, `asking.rs`, `renewing.rs`, `router.rs`, `delivery.rs`, `replay.rs`,
 //! `ending.rs`, `drain.rs`. Each of them is an `impl Shard`.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use hashbrown::HashMap;
 
 use crate::{
-    Arrivals, Config, ConnId, Counters, Effect, Effects, Event, Gauges, Instant, Limits, Mail, Placement,
-    ShardId,
+    Arrivals, Config, ConnId, Counters, Effect, Effects, Event, Gauges, Grant, Instant, Limits, Mail,
+    Placement, ShardId,
     announce::Announcements,
     bans::Barred,
     confirm::Confirmations,
@@ -75,6 +75,8 @@ pub struct Shard {
     /// Some listener has or had a mount point.
     pub(crate) has_mounts: bool,
     pub(crate) revising: Revising,
+    /// To whoever came last.
+    pub(crate) last_grant: Option<Arc<Grant>>,
     /// `Deadline::Rules` is set.
     pub(crate) is_reviewing: bool,
     pub(crate) sessions: Sessions,
@@ -194,6 +196,7 @@ impl Shard {
             spending: Spending::new(seed),
             has_mounts: config.has_mounts(),
             revising: Revising::default(),
+            last_grant: None,
             is_reviewing: false,
             sessions: Sessions::new(random.next_u64()),
             trie: Trie::new(random.next_u64()),

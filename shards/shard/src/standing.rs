@@ -1,17 +1,16 @@
-//! What is known of whom a connection belongs to: what was granted, and what is still being asked.
+//! What is known of whom a connection belongs to beside what was granted: what is still being asked, and what follows from the grant.
 
 use std::sync::Arc;
 
-use crate::{Grant, Instant, Limits, Secret, meters::Meters, permission::Held, source::Source};
+use crate::{Instant, Limits, Secret, meters::Meters, permission::Held, source::Source};
 
-/// Of a connection that somebody was asked about, or that rules or rates apply to. All others have none.
+/// Of a connection that somebody is asked about or may be asked about again, or that rules or rates apply to. All others have none.
 #[derive(Default)]
 pub(crate) struct Standing {
     /// The frame of the CONNECT, while it waits: it is decoded again when it goes on.
     pub connect: Secret,
     /// Said in CONNECT, for the whole life of the connection. [MQTT-4.12.0-5]
     pub method: Option<Box<str>>,
-    pub grant: Option<Arc<Grant>>,
     /// The grant ends.
     pub ends_at: Option<Instant>,
     pub talk: Talk,
@@ -54,6 +53,13 @@ impl Standing {
             Talk::Asked => Some(self.talk_since + limits.answer_timeout),
             Talk::Challenged { .. } => Some(self.talk_since + limits.connect_timeout),
         }
+    }
+
+    /// Nothing of it will be asked for again.
+    pub fn is_empty(&self) -> bool {
+        let is_said = self.talk == Talk::Over && self.method.is_none() && self.ends_at.is_none();
+        let follows = self.mount.is_some() || self.source.is_some() || self.held.is_some();
+        is_said && !follows && self.meters.is_none()
     }
 
     /// The next thing that time does to it.

@@ -68,6 +68,27 @@ fn a_client_is_let_in_after_the_answer_with_all_that_it_has_said_meanwhile() {
 }
 
 #[test]
+fn clients_in_a_row_that_are_granted_the_same_share_it() {
+    let mut s = Script::new(config());
+    let grants = ["ada", "ada", "bob"].map(|user| {
+        let grant = Grant { user: Some(user.into()), ..Grant::default() };
+        Arc::new(grant)
+    });
+    for (client_id, grant) in ["a", "b", "c"].into_iter().zip(&grants) {
+        let client = knock(&mut s, &connect(client_id));
+        s.answer(client, Answer::Accept { grant: Arc::clone(grant), lasts: None, data: None });
+        assert_eq!(s.hear(client), ["CONNACK Success"]);
+    }
+    assert_eq!(Arc::strong_count(&grants[0]), 3, "the test's and two clients'");
+    assert_eq!(Arc::strong_count(&grants[1]), 1);
+    assert_eq!(
+        Arc::strong_count(&grants[2]),
+        3,
+        "the test's, a client's and that of the next who is granted it"
+    );
+}
+
+#[test]
 fn where_nobody_is_asked_about_everybody_is_let_in() {
     let mut s = Script::new(config());
     let (_, heard) = s.connect(&login("c"));

@@ -29,9 +29,9 @@ pub fn rules() -> Rules {
     Rules::builder(Fallback::Deny).layer(layer).build()
 }
 
-pub fn accept(by: &str, user: &str, role: &str) -> Answer {
+pub fn accept(by: &'static str, user: &str, role: &str) -> Answer {
     let grant = Grant {
-        by: Some(by.into()),
+        by: Some(by),
         user: Some(user.into()),
         roles: [Arc::from(role)].into(),
         is_authenticated: true,
@@ -46,7 +46,7 @@ fn come(s: &mut Script, client_id: &str) -> Client {
     client
 }
 
-fn let_in(s: &mut Script, client_id: &str, by: &str, user: &str) -> Client {
+fn let_in(s: &mut Script, client_id: &str, by: &'static str, user: &str) -> Client {
     let client = come(s, client_id);
     s.answer(client, accept(by, user, "all"));
     assert_eq!(s.hear(client), ["CONNACK Success"]);
@@ -93,7 +93,7 @@ fn of_the_anonymous_only_those_from_other_machines_may_have_to_go() {
     let clients = ["127.0.0.1", "192.0.2.1"].map(|address| {
         let client = come(&mut s, address);
         let is_local = address == "127.0.0.1";
-        let grant = Grant { by: Some("anonymous".into()), is_local, ..Grant::default() };
+        let grant = Grant { by: Some("anonymous"), is_local, ..Grant::default() };
         s.answer(client, Answer::Accept { grant: Arc::new(grant), lasts: None, data: None });
         client
     });
@@ -145,7 +145,7 @@ fn who_is_being_asked_about_is_held_to_what_is_gone_and_to_what_is_revoked() {
         // A word about the user comes after it, and brings nobody back.
         revise(&mut s, &[("anna", Some("all"))]);
         let grant = Grant {
-            by: Some("file".into()),
+            by: Some("file"),
             user: Some("anna".into()),
             certificate: Some([1; 32]),
             ..Grant::default()

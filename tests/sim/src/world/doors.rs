@@ -17,7 +17,7 @@ impl World {
         self.trace.record(self.now, format_args!("{core} -> who is {conn:?}, {:?}", ask.client_id));
         let role = if self.random.percent(50) { USUAL } else { OTHER };
         let grant = Grant {
-            by: Some(PROVIDER.into()),
+            by: Some(PROVIDER),
             user: Some(user_of(&ask.client_id)),
             roles: [role.into()].into(),
             is_authenticated: true,
