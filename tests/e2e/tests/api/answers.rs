@@ -74,7 +74,7 @@ fn why_names_what_decides_for_real_clients() {
     let denied = why("cellar/x");
     assert_eq!(denied.code, Some(1), "{:?}", denied.lines);
     assert!(
-        has(&denied, "no rule about publish matches, and a mosquitto ACL file denies what it does not list"),
+        has(&denied, "no rule about receive matches, and a mosquitto ACL file denies what it does not list"),
         "{:?}",
         denied.lines
     );
