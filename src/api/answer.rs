@@ -23,6 +23,9 @@ pub struct InPath(pub String);
 /// A client id in the path. Those of which nobody can be sure there are refused, so that nothing happens to another client.
 pub struct ClientInPath(pub String);
 
+/// The name of a user in the path, likewise.
+pub struct UserInPath(pub String);
+
 /// What stands behind the question mark.
 pub struct Parameters<T>(pub T);
 
@@ -60,6 +63,27 @@ impl<S: Send + Sync> FromRequestParts<S> for ClientInPath {
             ))),
         }
     }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for UserInPath {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<UserInPath, Response> {
+        let InPath(user) = InPath::from_request_parts(parts, state).await?;
+        check_path_of(&user).map_err(|why| refused(&why))?;
+        Ok(UserInPath(user))
+    }
+}
+
+/// Whether everybody can ask for this user by a path. The error is a sentence.
+pub fn check_path_of(user: &str) -> Result<(), String> {
+    if DOTS.contains(&user) || user.len() > USER_BYTES_MAX {
+        return Err(format!(
+            "user: the API has no users with the names . and .. nor with more than {USER_BYTES_MAX} bytes, because no path \
+             can name them for certain: `iothub user` adds, changes and deletes them"
+        ));
+    }
+    Ok(())
 }
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> {
@@ -125,6 +149,12 @@ pub fn too_many(why: &str, wait_s: u64) -> Response {
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait_s));
     response
 }
+
+/// What programs on the way leave out of paths.
+const DOTS: [&str; 2] = [".", ".."];
+
+/// Of a user, in a path that writes three for each.
+const USER_BYTES_MAX: usize = 1024;
 
 /// What is left out of paths, and what then stands at the place of a client id: whatever may follow one.
 pub const UNSURE_IN_PATH: [&str; 5] = [".", "..", "disconnect", "packets", "queue"];

@@ -16,7 +16,7 @@ use tokio::{sync::oneshot, task::spawn_blocking};
 
 use super::{
     acts,
-    answer::{self, InPath, Input, Parameters},
+    answer::{self, Input, Parameters, UserInPath},
     asking::Trouble,
     context::Context,
     guard::Caller,
@@ -112,7 +112,7 @@ async fn list(
     Ok(answer::ok(&json!({ "users": users, "cursor": cursor })))
 }
 
-async fn one(State(context): State<Context>, InPath(user): InPath) -> Result<Response, Trouble> {
+async fn one(State(context): State<Context>, UserInPath(user): UserInPath) -> Result<Response, Trouble> {
     let table = read(database(&context)?).await?;
     match table.records.get(user.as_str()) {
         Some(record) => Ok(answer::ok(&row(&user, record))),
@@ -129,6 +129,7 @@ async fn add(
         return Err(answer::refused("user: expected the name of the user").into());
     };
     check_user(&user).map_err(|error| answer::refused(&format!("user: {error}")))?;
+    answer::check_path_of(&user).map_err(|why| answer::refused(&why))?;
     let record = change_file(&context, user.clone(), said, Is::Absent).await?;
     applied(&context, &caller, "add_user", &user).await?;
     Ok(answer::respond(StatusCode::CREATED, &row(&user, &record)))
@@ -137,7 +138,7 @@ async fn add(
 async fn change(
     State(context): State<Context>,
     Extension(caller): Extension<Caller>,
-    InPath(user): InPath,
+    UserInPath(user): UserInPath,
     Input(said): Input<Said>,
 ) -> Result<Response, Trouble> {
     if said.user.as_ref().is_some_and(|said| *said != user) {
@@ -151,7 +152,7 @@ async fn change(
 async fn remove(
     State(context): State<Context>,
     Extension(caller): Extension<Caller>,
-    InPath(user): InPath,
+    UserInPath(user): UserInPath,
 ) -> Result<Response, Trouble> {
     let (file, name) = (database(&context)?, user.clone());
     aside(move || {

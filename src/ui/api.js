@@ -142,8 +142,12 @@ function queryOf(query) {
   return pairs.length > 0 ? `?${new URLSearchParams(pairs)}` : "";
 }
 
-/** A path with parts that may be anything. */
+/** A path with parts that may be anything but dots, which browsers leave out of a path however they are written. */
 export function path(parts) {
+  const dots = parts.find((part) => part === "." || part === "..");
+  if (dots) {
+    throw new Refusal(400, [`A page cannot ask for the name ${dots}: use the command iothub instead.`]);
+  }
   return `/v1/${parts.map(encodeURIComponent).join("/")}`;
 }
 

@@ -72,7 +72,6 @@ function listed(text) {
 }
 
 function acts(user, refresh) {
-  const here = path(["users", user.user]);
   return [
     button("Change", () => change(user, refresh), { "data-focus": `change ${user.user}`, "aria-label": `Change ${user.user}` }),
     button("Delete", () => confirm({
@@ -80,7 +79,7 @@ function acts(user, refresh) {
       text: [raw(user.user), " is disconnected and cannot sign in any more."],
       verb: "Delete",
       act: async () => {
-        await ask("DELETE", here);
+        await ask("DELETE", path(["users", user.user]));
         await refresh();
       },
       done: "The user is deleted.",

@@ -107,3 +107,32 @@ fn a_broker_without_a_database_says_so() {
     let answer = Api::of(&broker).get("/v1/users");
     assert!(answer.status == 409 && answer.text.contains("authentication.user_database"), "{answer:?}");
 }
+
+#[test]
+fn a_user_of_any_name_is_found_by_its_path_or_refused_with_a_sentence() {
+    let (broker, api) = with_database("api-users-names");
+    for name in ["a/b", "100%", "%2F", "a b", "ä?ö#", "x&y=z", "a+b", "back\\slash", "...", "../x", "<b>\"'"]
+    {
+        api.post("/v1/users", &json!({ "user": name, "password": "first" })).expect(201);
+        let path = format!("/v1/users/{}", encoded(name));
+        assert_eq!(api.get(&path).expect(200)["user"], name);
+        let change = json!({ "password": "second" });
+        assert_eq!(api.ask("PATCH", &path, Some(&change)).expect(200)["user"], name);
+        assert!(comes(&broker, name, "second"), "{name}");
+        assert_eq!(api.delete(&path).expect(200)["deleted"], name);
+    }
+    for name in [".", "..", &"x".repeat(1025)] {
+        let refused = api.post("/v1/users", &json!({ "user": name, "password": "p" }));
+        assert!(refused.status == 400 && refused.text.contains("`iothub user`"), "{refused:?}");
+        let path = format!("/v1/users/{}", encoded(name));
+        for refused in [api.get(&path), api.ask("PATCH", &path, Some(&json!({}))), api.delete(&path)] {
+            assert!(refused.status == 400 && refused.text.contains("`iothub user`"), "{refused:?}");
+        }
+    }
+    assert_eq!(api.get("/v1/users").expect(200)["users"], json!([]));
+}
+
+/// Every byte, so that nothing on the way takes it for something else.
+fn encoded(name: &str) -> String {
+    name.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
