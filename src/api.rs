@@ -39,6 +39,7 @@ mod rows;
 mod seat;
 mod server;
 pub mod shards;
+mod shares;
 mod socket;
 mod subscriptions;
 pub mod token_list;

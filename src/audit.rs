@@ -32,7 +32,10 @@ use self::{
     thinned::{Deed, Sort, Thinned, Whose},
     writer::{Journal, Order, Question, Told, Writer},
 };
-use crate::config::{self, Fault};
+use crate::{
+    config::{self, Fault},
+    happening::{Happening, Happenings},
+};
 
 /// The audit log of this process, once it is started. There is none unless the configuration names a file.
 static AUDIT: OnceLock<Audit> = OnceLock::new();
@@ -46,7 +49,8 @@ pub struct Audit {
     orders: Sender<Order>,
     acts_lost: Arc<AtomicU64>,
     thinned: Arc<Thinned>,
-    events: Events,
+    /// Of which there are lines.
+    events: Happenings,
     /// By the number of the door.
     listeners: Arc<RwLock<Vec<Arc<str>>>>,
 }
@@ -71,71 +75,15 @@ pub struct Refusal<'a> {
     pub why: &'a str,
 }
 
-/// What is written down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
-    Connected,
-    Refused,
-    Denied,
-    WouldBeDenied,
-    Violation,
-    TakenOver,
-    Disconnected,
-    Administration,
-}
-
-/// A set of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Events(u16);
-
-impl Kind {
-    pub const ALL: [Kind; 8] = [
-        Kind::Connected,
-        Kind::Refused,
-        Kind::Denied,
-        Kind::WouldBeDenied,
-        Kind::Violation,
-        Kind::TakenOver,
-        Kind::Disconnected,
-        Kind::Administration,
-    ];
-
-    /// As the configuration and the lines write it.
-    pub fn word(self) -> &'static str {
-        match self {
-            Kind::Connected => "connected",
-            Kind::Refused => "refused",
-            Kind::Denied => "denied",
-            Kind::WouldBeDenied => "would_be_denied",
-            Kind::Violation => "violation",
-            Kind::TakenOver => "taken_over",
-            Kind::Disconnected => "disconnected",
-            Kind::Administration => "administration",
-        }
-    }
-}
-
-impl Events {
-    fn read(words: &[String]) -> Result<Events, String> {
-        let mut events = Events(0);
-        for word in words {
-            let Some(kind) = Kind::ALL.into_iter().find(|kind| kind.word() == word) else {
-                let known: Vec<&str> = Kind::ALL.into_iter().map(Kind::word).collect();
-                return Err(format!("audit.events: `{word}` is no event: there are {}", known.join(", ")));
-            };
-            events.0 |= 1 << kind as u16;
-        }
-        Ok(events)
-    }
-
-    fn has(self, kind: Kind) -> bool {
-        self.0 & 1 << kind as u16 != 0
-    }
+/// Those that the configuration names.
+fn events_of(settings: &config::Audit) -> Result<Happenings, String> {
+    Happenings::read(settings.events.iter().map(String::as_str), &Happening::AUDITED)
+        .map_err(|why| format!("audit.events: {why}"))
 }
 
 /// Whether an audit log could be started so, and everything that keeps it from that.
 pub fn check(settings: &config::Audit) -> Result<(), Vec<Fault>> {
-    let events = Events::read(&settings.events).map(drop);
+    let events = events_of(settings).map(drop);
     let file = match settings.file.as_str() {
         "" => Ok(()),
         path => file::check(Path::new(path)).and_then(|()| file::check(&path_of_acts(path))),
@@ -150,7 +98,7 @@ pub fn start(settings: &config::Audit, listeners: Vec<Arc<str>>) -> Result<Optio
     if settings.file.is_empty() {
         return Ok(None);
     }
-    let events = Events::read(&settings.events)?;
+    let events = events_of(settings)?;
     let keep = u32::try_from(settings.keep).unwrap_or(u32::MAX);
     let open = |path: &Path| AuditFile::open(path, settings.rotate_bytes, keep);
     let (clients, acts) = (open(Path::new(&settings.file))?, open(&path_of_acts(&settings.file))?);
@@ -223,7 +171,7 @@ pub fn flush() {
 impl runtime::Auditor for Audit {
     /// Who never becomes a client is told as those are who are turned away.
     fn record(&self, shard: ShardId, occasion: &Occasion, note: &Note) {
-        let Some(kind) = line::kind_of(note).filter(|kind| self.events.has(*kind)) else { return };
+        let Some(kind) = Happening::of(note).filter(|kind| self.events.has(*kind)) else { return };
         let (whose, why) = match line::why_stranger(note) {
             Some(why) => (Whose::Strangers, why),
             None => (Whose::Clients, ""),
@@ -237,12 +185,12 @@ impl runtime::Auditor for Audit {
 
     fn turn_away(&self, shard: ShardId, occasion: &Occasion, why: NotOpened, what: &str) {
         let by = line::layer_of(why);
-        let sort = Sort { kind: Kind::Refused, whose: Whose::Strangers, by: Some(by) };
-        if !self.events.has(Kind::Refused) {
+        let sort = Sort { kind: Happening::Refused, whose: Whose::Strangers, by: Some(by) };
+        if !self.events.has(Happening::Refused) {
             return;
         }
         self.offer(occasion.address, sort, what, || {
-            let mut line = self.line_of(shard, occasion, Kind::Refused);
+            let mut line = self.line_of(shard, occasion, Happening::Refused);
             line.text("by", by);
             line.text("why", what);
             line
@@ -259,7 +207,7 @@ impl Audit {
         }
     }
 
-    fn line_of(&self, shard: ShardId, occasion: &Occasion, kind: Kind) -> Line {
+    fn line_of(&self, shard: ShardId, occasion: &Occasion, kind: Happening) -> Line {
         let mut line = Line::new(kind.word());
         line.number("shard", u64::from(shard.0));
         line.maybe("listener", occasion.door.and_then(|door| self.listener(door)).as_deref());
@@ -296,12 +244,12 @@ impl Audit {
     }
 
     fn refuse(&self, Refusal { peer, by, why }: &Refusal<'_>) {
-        let sort = Sort { kind: Kind::Refused, whose: Whose::Api, by: Some(by) };
-        if !self.events.has(Kind::Refused) {
+        let sort = Sort { kind: Happening::Refused, whose: Whose::Api, by: Some(by) };
+        if !self.events.has(Happening::Refused) {
             return;
         }
         self.offer(Some(*peer), sort, why, || {
-            let mut line = Line::new(Kind::Refused.word());
+            let mut line = Line::new(Happening::Refused.word());
             line.text("address", &peer.to_string());
             line.text("by", by);
             line.text("why", why);
@@ -310,7 +258,7 @@ impl Audit {
     }
 
     fn tell(&self, act: &Act<'_>) {
-        if !self.events.has(Kind::Administration) {
+        if !self.events.has(Happening::Administration) {
             return;
         }
         if self.thinned.judge_act(Deed::of(act.act, act.by)) == Verdict::Tell {

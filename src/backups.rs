@@ -22,13 +22,15 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct Backups {
     /// None: the configuration wants none.
-    place: Option<Place>,
+    folders: Option<Folders>,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Clone)]
-struct Place {
+struct Folders {
+    /// Of the data.
     dir: PathBuf,
+    /// Of the backups.
     folder: PathBuf,
     /// The last ones; 0: all of them.
     kept: usize,
@@ -70,21 +72,21 @@ pub enum Refusal {
 impl Backups {
     pub fn new(settings: &Settings) -> Backups {
         let store = &settings.store;
-        let place = (!store.dir.is_empty() && !store.backup_dir.is_empty()).then(|| Place {
+        let folders = (!store.dir.is_empty() && !store.backup_dir.is_empty()).then(|| Folders {
             dir: PathBuf::from(&store.dir),
             folder: PathBuf::from(&store.backup_dir),
             kept: usize::try_from(store.backups_kept).unwrap_or(usize::MAX),
         });
-        Backups { place, state: Mutex::default() }
+        Backups { folders, state: Mutex::default() }
     }
 
     /// Begins one, and gives its name. It reads the folder, which may be one of a network that hangs.
     pub fn begin(self: &Arc<Backups>, by: &str) -> Result<String, Refusal> {
-        let place = self.place.clone().ok_or(Refusal::Off(OFF))?;
-        let highest = highest_number(&place.folder).map_err(|error| {
+        let folders = self.folders.clone().ok_or(Refusal::Off(OFF))?;
+        let highest = highest_number(&folders.folder).map_err(|error| {
             Refusal::Failed(format!(
                 "{}: the folder of store.backup_dir cannot be read: {error}",
-                place.folder.display()
+                folders.folder.display()
             ))
         })?;
         let mut state = self.state();
@@ -95,7 +97,7 @@ impl Backups {
         let at = now();
         let name = name_of(number, &at);
         let (backups, by, made) = (Arc::clone(self), by.to_owned(), name.clone());
-        let run = move || backups.run(&place, &by, &made);
+        let run = move || backups.run(&folders, &by, &made);
         thread::Builder::new().name("backup".to_owned()).spawn(run).map_err(|error| {
             Refusal::Failed(format!(
                 "the thread of the backup cannot be started: {error}. {}",
@@ -113,12 +115,12 @@ impl Backups {
 
     /// Those that are there, whole, the oldest first. None: the configuration wants none.
     pub fn names(&self) -> io::Result<Option<Vec<String>>> {
-        self.place.as_ref().map(|place| names(&place.folder)).transpose()
+        self.folders.as_ref().map(|folders| names(&folders.folder)).transpose()
     }
 
-    fn run(&self, place: &Place, by: &str, name: &str) {
+    fn run(&self, folders: &Folders, by: &str, name: &str) {
         identity::give_way();
-        let outcome = place.make(name);
+        let outcome = folders.make(name);
         let details = match &outcome {
             Ok(bytes) => vec![name.to_owned(), format!("{bytes} bytes")],
             Err(why) => vec![name.to_owned(), why.clone()],
@@ -130,7 +132,7 @@ impl Backups {
         let word = if outcome.is_ok() { "done" } else { "failed" };
         audit::tell(&Act { act: "backup", by, outcome: word, details: &details });
         if outcome.is_ok() {
-            place.remove_oldest(name);
+            folders.remove_oldest(name);
         }
         let mut state = self.state();
         state.running = None;
@@ -142,7 +144,7 @@ impl Backups {
     }
 }
 
-impl Place {
+impl Folders {
     fn make(&self, name: &str) -> Result<u64, String> {
         let told = |error: runtime::StoreError| error.to_string();
         let laid = Laid::read(&self.dir).map_err(told)?;
@@ -260,8 +262,8 @@ mod tests {
         fs::write(folder.join(name).join("backup"), label).expect("written");
     }
 
-    fn place(folder: &Path, kept: usize) -> Place {
-        Place { dir: PathBuf::new(), folder: folder.to_owned(), kept }
+    fn folders(folder: &Path, kept: usize) -> Folders {
+        Folders { dir: PathBuf::new(), folder: folder.to_owned(), kept }
     }
 
     #[test]
@@ -326,10 +328,10 @@ mod tests {
         (1..=4).for_each(|number| make(&folder, &name(number)));
         fs::create_dir_all(folder.join(name(0))).expect("one without a label");
         make(&folder, "backup-of-mine");
-        place(&folder, 2).remove_oldest(&name(4));
+        folders(&folder, 2).remove_oldest(&name(4));
         assert_eq!(names(&folder).expect("names"), [name(3), name(4)]);
         assert!(folder.join("backup-of-mine").exists() && folder.join(name(0)).exists());
-        place(&folder, 0).remove_oldest(&name(4));
+        folders(&folder, 0).remove_oldest(&name(4));
         assert_eq!(names(&folder).expect("names").len(), 2);
         fs::remove_dir_all(folder).expect("removed");
     }
@@ -340,7 +342,7 @@ mod tests {
         let [earlier, later] =
             [name_of(999_999, "2030-01-01T12:00:00Z"), name_of(1_000_000, "2029-01-01T12:00:00Z")];
         [&earlier, &later].into_iter().for_each(|name| make(&folder, name));
-        place(&folder, 1).remove_oldest(&later);
+        folders(&folder, 1).remove_oldest(&later);
         assert_eq!(names(&folder).expect("names"), [later]);
         fs::remove_dir_all(folder).expect("removed");
     }
@@ -358,7 +360,7 @@ mod tests {
         let folder = folder("stuck");
         fs::write(folder.join("stuck"), "no folder").expect("written");
         make(&folder, "other");
-        let told = place(&folder, 1).remove(&["stuck".to_owned(), "other".to_owned()]);
+        let told = folders(&folder, 1).remove(&["stuck".to_owned(), "other".to_owned()]);
         assert!(told.len() == 1 && told[0].contains("stuck cannot be removed"), "{told:?}");
         assert!(!folder.join("other").exists());
         fs::remove_dir_all(folder).expect("removed");

@@ -24,11 +24,8 @@ use shard::{FreshLoss, NotOpened, Note, ShardId};
 use tokio::sync::watch;
 
 use self::{board::Board, event::Event};
-pub use self::{
-    board::Place,
-    event::{Filter, Kind, Kinds},
-};
-use crate::audit;
+pub use self::{board::Listening, event::Filter};
+use crate::{audit, happening::Happening};
 
 /// One for the process. A clone of the pointer is the same one.
 pub struct Events {
@@ -46,7 +43,7 @@ pub struct Events {
 struct Queue {
     inlet: Sender<Told>,
     outlet: Receiver<Told>,
-    lost: [AtomicU64; Kind::ALL.len()],
+    lost: [AtomicU64; Happening::ALL.len()],
 }
 
 /// As a shard has told it.
@@ -54,7 +51,7 @@ struct Told {
     at: SystemTime,
     shard: ShardId,
     occasion: Occasion,
-    kind: Kind,
+    kind: Happening,
     what: What,
 }
 
@@ -92,14 +89,14 @@ impl Queue {
 
 impl Events {
     /// Somebody listens from now on.
-    pub fn listen(&self, filter: Filter) -> Place {
+    pub fn listen(&self, filter: Filter) -> Listening {
         let place = self.board().listen(filter);
         self.is_heard.store(true, Ordering::Relaxed);
         self.heard.send_replace(true);
         place
     }
 
-    pub fn leave(&self, place: Place) {
+    pub fn leave(&self, place: Listening) {
         let mut board = self.board();
         board.leave(place);
         if board.is_empty() {
@@ -109,7 +106,7 @@ impl Events {
     }
 
     /// What has come for this listener, as server-sent events; if nothing has, the waker is called when something does.
-    pub fn read(&self, place: Place, waker: &Waker) -> Option<String> {
+    pub fn read(&self, place: Listening, waker: &Waker) -> Option<String> {
         self.board().read(place, waker)
     }
 
@@ -126,7 +123,7 @@ impl Events {
             let told: Vec<Told> = queue.outlet.try_iter().take(CARRIED_AT_ONCE).collect();
             has_more |= told.len() == CARRIED_AT_ONCE;
             let mut board = self.board();
-            for (kind, lost) in Kind::ALL.into_iter().zip(&queue.lost) {
+            for (kind, lost) in Happening::ALL.into_iter().zip(&queue.lost) {
                 board.miss(kind, lost.swap(0, Ordering::Relaxed));
             }
             for told in told {
@@ -172,7 +169,7 @@ impl Auditor for Events {
         if !self.is_heard() {
             return;
         }
-        let Some(kind) = event::kind_of(note) else { return };
+        let Some(kind) = Happening::of(note) else { return };
         let queue = if note.client_id.is_some() { &self.of_clients } else { &self.of_strangers };
         let what = What::Note(note.clone());
         queue.put(Told { at: SystemTime::now(), shard, occasion: *occasion, kind, what });
@@ -183,7 +180,7 @@ impl Auditor for Events {
             return;
         }
         let what = What::TurnedAway { by: audit::layer_of(why), why: what.into() };
-        let told = Told { at: SystemTime::now(), shard, occasion: *occasion, kind: Kind::Refused, what };
+        let told = Told { at: SystemTime::now(), shard, occasion: *occasion, kind: Happening::Refused, what };
         self.of_strangers.put(told);
     }
 }
@@ -219,7 +216,7 @@ mod tests {
         events.record(ShardId(1), &Occasion { address: None, door: Some(0) }, note);
     }
 
-    fn read(events: &Events, place: Place) -> String {
+    fn read(events: &Events, place: Listening) -> String {
         events.read(place, Waker::noop()).unwrap_or_default()
     }
 

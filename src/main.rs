@@ -16,6 +16,7 @@ mod doorkeeper;
 mod drops;
 mod endpoint;
 mod events;
+mod happening;
 mod health;
 mod listen;
 mod log;

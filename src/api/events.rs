@@ -22,7 +22,6 @@ use hyper::body::Frame;
 use runtime::Desk;
 use serde::Deserialize;
 use tokio::{
-    sync::OwnedSemaphorePermit,
     task::yield_now,
     time::{Instant, Sleep, sleep},
 };
@@ -33,10 +32,13 @@ use super::{
     context::Context,
     guard::Caller,
     operation::{Access, Operation},
-    seat::Seat,
+    seat::{Seat, Stream, StreamPlace},
     token_list::Role,
 };
-use crate::events::{Events, Filter, Kinds, Place, TURNS_MAX};
+use crate::{
+    events::{Events, Filter, Listening, TURNS_MAX},
+    happening::{Happening, Happenings},
+};
 
 /// What happens to clients.
 pub const EVENTS: &str = "/v1/events";
@@ -110,15 +112,19 @@ async fn listen(
     if topic.as_deref().is_some_and(|filter| !shard::is_topic_filter(filter)) {
         return Err(answer::refused("topic: expected a topic filter").into());
     }
-    let kinds = kind.as_deref().map_or(Ok(Kinds::default()), Kinds::parse);
-    let kinds = kinds.map_err(|why| answer::refused(&why))?;
+    let kinds = match &kind {
+        Some(words) => Happenings::read(words.split(',').map(str::trim), &Happening::STREAMED)
+            .map_err(|why| answer::refused(&format!("kind: {why}")))?,
+        None => Filter::default().kinds,
+    };
     let address = address.map(|address| address.to_canonical());
     let filter = Filter { kinds, client_id, user, address, topic };
     let events = Arc::clone(context.events());
     // From here on the shards keep losses, and what others have left behind is no business of this one.
     ask_losses(&events, asking::desk(&context)?).await?;
     carry_waiting(&events).await;
-    let Some(stream) = context.streams().take(&seat) else { return Err(too_many().into()) };
+    let stream = context.streams().take(&seat, Stream::Events).map_err(|why| answer::unavailable(&why))?;
+    seat.leave();
     let place = events.listen(filter);
     let listener = Listener {
         place,
@@ -132,14 +138,9 @@ async fn listen(
     Ok((STREAM, Body::new(listener)).into_response())
 }
 
-/// More streams than may run.
-pub fn too_many() -> Response {
-    answer::unavailable("as many streams run as may (api.max_streams): end another one first")
-}
-
 /// The answer, which does not end by itself. Where nothing happens a comment shows whether somebody is still there.
 struct Listener {
-    place: Place,
+    place: Listening,
     events: Arc<Events>,
     context: Context,
     caller: Caller,
@@ -147,7 +148,7 @@ struct Listener {
     /// Since something was written.
     silent: Duration,
     /// Its end gives the place back.
-    _stream: OwnedSemaphorePermit,
+    _stream: StreamPlace,
 }
 
 impl Drop for Listener {

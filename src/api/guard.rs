@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use super::{
     answer,
     context::{Context, Stage},
+    hall,
     operation::Access,
     refusals::Cause,
     seat::Seat,
@@ -75,7 +76,7 @@ pub async fn admit(
     if caller.token.is_some()
         && let Err(no_seat) = seat.take().await
     {
-        return answer::unavailable(no_seat.sentence());
+        return answer::unavailable(hall::sentence(no_seat));
     }
     let needs_broker = matches!(access, Access::Role(_));
     if needs_broker && let Some(why) = absence(&context, request.method()) {

@@ -6,7 +6,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    net::{IpAddr, Ipv4Addr},
+    net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -19,6 +19,8 @@ use tokio::{
     task::AbortHandle,
     time::{Instant, sleep_until, timeout_at},
 };
+
+use super::shares::{NoPlace, Shares, origin_of};
 
 /// A clone is the same one.
 #[derive(Clone)]
@@ -33,11 +35,7 @@ struct Shared {
 }
 
 struct Table {
-    seats_max: usize,
-    /// Of one address.
-    share_max: usize,
-    seats: HashMap<IpAddr, usize>,
-    seats_taken: usize,
+    seats: Shares,
     /// By the order in which they came.
     guests: BTreeMap<u64, Guest>,
     guests_ever: u64,
@@ -49,9 +47,9 @@ struct Guest {
     served_by: Option<AbortHandle>,
 }
 
-/// The place of one connection, wherever it is; a clone is the same one.
+/// One connection, in the hall or on a seat; a clone is the same one.
 #[derive(Clone)]
-pub struct Place {
+pub struct Stay {
     held: Arc<Held>,
 }
 
@@ -65,29 +63,15 @@ struct Held {
     has_seat: AtomicBool,
 }
 
-/// There is no seat: all are taken, or those that an address may have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NoSeat {
-    OfAll,
-    OfAddress,
-}
-
 impl Hall {
     pub fn new(seats_max: u64) -> Hall {
-        let seats_max = usize::try_from(seats_max).unwrap_or(usize::MAX);
-        let table = Table {
-            seats_max,
-            share_max: seats_max - seats_max / 4,
-            seats: HashMap::new(),
-            seats_taken: 0,
-            guests: BTreeMap::new(),
-            guests_ever: 0,
-        };
+        let seats = Shares::new(usize::try_from(seats_max).unwrap_or(usize::MAX));
+        let table = Table { seats, guests: BTreeMap::new(), guests_ever: 0 };
         Hall { shared: Arc::new(Shared { table: Mutex::new(table), freed: Notify::new() }) }
     }
 
     /// Somebody comes. Where nobody has been there for long enough to make room, that is waited for.
-    pub async fn enter(&self, ip: IpAddr) -> Place {
+    pub async fn enter(&self, ip: IpAddr) -> Stay {
         loop {
             let made = self.shared.lock().make_room();
             match made {
@@ -101,7 +85,7 @@ impl Hall {
         let (shared, origin, since) = (Arc::clone(&self.shared), origin_of(ip), Instant::now());
         let number = shared.lock().admit(Guest { origin, since, served_by: None });
         let (may_stay, has_seat) = (AtomicBool::new(false), AtomicBool::new(false));
-        Place { held: Arc::new(Held { shared, number, origin, since, may_stay, has_seat }) }
+        Stay { held: Arc::new(Held { shared, number, origin, since, may_stay, has_seat }) }
     }
 }
 
@@ -143,31 +127,14 @@ impl Table {
     }
 
     /// From the hall to a seat.
-    fn seat(&mut self, number: u64, origin: IpAddr) -> Result<(), NoSeat> {
-        let of_address = self.seats.get(&origin).copied().unwrap_or_default();
-        if self.seats_taken >= self.seats_max {
-            return Err(NoSeat::OfAll);
-        }
-        if of_address >= self.share_max {
-            return Err(NoSeat::OfAddress);
-        }
+    fn seat(&mut self, number: u64, origin: IpAddr) -> Result<(), NoPlace> {
+        self.seats.take(Some(origin))?;
         self.guests.remove(&number);
-        self.seats.insert(origin, of_address + 1);
-        self.seats_taken += 1;
         Ok(())
-    }
-
-    fn give_back(&mut self, origin: IpAddr) {
-        self.seats_taken -= 1;
-        let of_address = self.seats.get_mut(&origin).expect("an address with a seat is counted");
-        *of_address -= 1;
-        if *of_address == 0 {
-            self.seats.remove(&origin);
-        }
     }
 }
 
-impl Place {
+impl Stay {
     /// Whoever has to go is ended by this.
     pub fn is_served_by(&self, task: AbortHandle) {
         if let Some(guest) = self.held.shared.lock().guests.get_mut(&self.held.number) {
@@ -176,7 +143,7 @@ impl Place {
     }
 
     /// Its token is known. Where there is no seat, one is waited for.
-    pub async fn take_seat(&self) -> Result<(), NoSeat> {
+    pub async fn take_seat(&self) -> Result<(), NoPlace> {
         let until = Instant::now() + SEAT_WAIT;
         while !self.may_stay() {
             let freed = self.held.shared.freed.notified();
@@ -188,7 +155,7 @@ impl Place {
         Ok(())
     }
 
-    fn try_take_seat(&self) -> Result<(), NoSeat> {
+    fn try_take_seat(&self) -> Result<(), NoPlace> {
         self.held.shared.lock().seat(self.held.number, self.held.origin)?;
         self.held.may_stay.store(true, Ordering::Relaxed);
         self.held.has_seat.store(true, Ordering::Relaxed);
@@ -205,6 +172,11 @@ impl Place {
         self.held.may_stay.load(Ordering::Relaxed)
     }
 
+    /// The address, as those count that are one.
+    pub fn origin(&self) -> IpAddr {
+        self.held.origin
+    }
+
     /// When a guest has been there for long enough.
     pub fn closing_time(&self) -> Instant {
         self.held.since + STAY_MAX
@@ -214,7 +186,7 @@ impl Place {
 impl Held {
     fn leave_seat(&self) {
         if self.has_seat.swap(false, Ordering::Relaxed) {
-            self.shared.lock().give_back(self.origin);
+            self.shared.lock().seats.give_back(Some(self.origin));
             self.shared.freed.notify_waiters();
         }
     }
@@ -227,26 +199,14 @@ impl Drop for Held {
     }
 }
 
-impl NoSeat {
-    pub fn sentence(self) -> &'static str {
-        match self {
-            NoSeat::OfAll => {
-                "as many connections as may be are in use: end some, or raise api.max_connections"
-            }
-            NoSeat::OfAddress => {
-                "this address has as many connections as one may have, three quarters of all: end some, or raise \
-                 api.max_connections"
-            }
+/// Why there is no seat.
+pub fn sentence(no_seat: NoPlace) -> &'static str {
+    match no_seat {
+        NoPlace::OfAll => "as many connections as may be are in use: end some, or raise api.max_connections",
+        NoPlace::OfAddress => {
+            "this address has as many connections as one may have, three quarters of all: end some, or raise \
+             api.max_connections"
         }
-    }
-}
-
-/// Those who count as one: everybody on this machine, and a /64 of IPv6.
-fn origin_of(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        ip if ip.is_loopback() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) => IpAddr::V6((ip.to_bits() >> 64 << 64).into()),
-        ip => ip,
     }
 }
 
@@ -286,15 +246,15 @@ mod tests {
         run(async {
             let hall = Hall::new(4);
             let other = hall.enter(ip(2)).await;
-            let mut places = Vec::new();
+            let mut stays = Vec::new();
             for _ in 0..2 * GUESTS_MAX {
-                places.push(hall.enter(ip(1)).await);
+                stays.push(hall.enter(ip(1)).await);
             }
             let late = hall.enter(ip(3)).await;
             let guests = guests(&hall);
             let of = |last: u8| guests.iter().filter(|origin| **origin == ip(last)).count();
             assert_eq!((guests.len(), of(1), of(2), of(3)), (GUESTS_MAX, GUESTS_MAX - 2, 1, 1));
-            drop((other, late, places));
+            drop((other, late, stays));
             assert_eq!(hall.shared.lock().guests.len(), 0);
         });
     }
@@ -306,9 +266,9 @@ mod tests {
             let first = hall.enter(ip(1)).await;
             let task = tokio::spawn(std::future::pending::<()>());
             first.is_served_by(task.abort_handle());
-            let mut places = Vec::new();
+            let mut stays = Vec::new();
             for _ in 0..GUESTS_MAX {
-                places.push(hall.enter(ip(1)).await);
+                stays.push(hall.enter(ip(1)).await);
             }
             assert!(task.await.expect_err("ended").is_cancelled());
         });
@@ -319,16 +279,16 @@ mod tests {
         run(async {
             let hall = Hall::new(4);
             let seat = async |ip| {
-                let place = hall.enter(ip).await;
-                place.try_take_seat().map(|()| place)
+                let stay = hall.enter(ip).await;
+                stay.try_take_seat().map(|()| stay)
             };
             let mut seated = Vec::new();
             for _ in 0..3 {
                 seated.push(seat(ip(1)).await.expect("a seat"));
             }
-            assert_eq!(seat(ip(1)).await.err(), Some(NoSeat::OfAddress));
+            assert_eq!(seat(ip(1)).await.err(), Some(NoPlace::OfAddress));
             seated.push(seat(ip(2)).await.expect("a seat"));
-            assert_eq!(seat(ip(3)).await.err(), Some(NoSeat::OfAll));
+            assert_eq!(seat(ip(3)).await.err(), Some(NoPlace::OfAll));
             assert!(guests(&hall).is_empty());
             drop(seated.swap_remove(0));
             seated.push(seat(ip(3)).await.expect("a seat"));
@@ -336,8 +296,7 @@ mod tests {
             seated[0].leave_seat();
             assert!(seated[0].may_stay() && seat(ip(1)).await.is_ok());
             drop(seated);
-            let table = hall.shared.lock();
-            assert_eq!((table.seats_taken, table.seats.len()), (0, 0));
+            assert!(hall.shared.lock().seats.is_empty());
         });
     }
 
@@ -357,21 +316,8 @@ mod tests {
             drop(one);
             assert_eq!(waits.await.expect("no panic"), Ok(()));
             let third = hall.enter(ip(2)).await;
-            assert_eq!(third.take_seat().await, Err(NoSeat::OfAll));
+            assert_eq!(third.take_seat().await, Err(NoPlace::OfAll));
             assert!(other.may_stay() && !third.may_stay());
         });
-    }
-
-    #[test]
-    fn this_machine_is_one_address_and_a_network_of_ipv6_as_well() {
-        let same = |one: &str, other: &str| {
-            let [one, other] = [one, other].map(|ip| origin_of(ip.parse().expect("an address")));
-            one == other
-        };
-        assert!(
-            same("127.0.0.1", "127.9.9.9") && same("127.0.0.1", "::1") && same("::ffff:127.0.0.1", "::1")
-        );
-        assert!(same("2001:db8::1", "2001:db8::ffff") && !same("2001:db8::1", "2001:db8:0:1::1"));
-        assert!(same("192.0.2.1", "::ffff:192.0.2.1") && !same("192.0.2.1", "192.0.2.2"));
     }
 }

@@ -19,17 +19,17 @@ use axum::{
 };
 use hyper::body::Frame;
 use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc::Receiver},
+    sync::mpsc::Receiver,
     time::{Instant, Sleep, sleep},
 };
 
 use super::{
     answer,
     context::Context,
-    events::{self, STREAM},
+    events::STREAM,
     guard::Caller,
     operation::{Access, Operation},
-    seat::Seat,
+    seat::{Seat, Stream, StreamPlace},
     token_list::Role,
 };
 use crate::log;
@@ -50,14 +50,15 @@ async fn follow(
     Extension(caller): Extension<Caller>,
     Extension(seat): Extension<Seat>,
 ) -> Response {
-    // Before the seat is given up: only a stream may stay without one.
+    let stream = match context.streams().take(&seat, Stream::Log) {
+        Ok(stream) => stream,
+        Err(why) => return answer::unavailable(&why),
+    };
     let Some(lines) = log::follow() else {
         return answer::unavailable("as many read the log as may: close another reader first");
     };
-    match context.streams().take(&seat) {
-        Some(stream) => (STREAM, Body::new(Lines::new(lines, stream, context, caller))).into_response(),
-        None => events::too_many(),
-    }
+    seat.leave();
+    (STREAM, Body::new(Lines::new(lines, stream, context, caller))).into_response()
 }
 
 /// One event for each line. Where there is none for a while a comment shows whether somebody is still there.
@@ -69,16 +70,11 @@ struct Lines {
     context: Context,
     caller: Caller,
     /// Its end gives the place back.
-    _stream: OwnedSemaphorePermit,
+    _stream: StreamPlace,
 }
 
 impl Lines {
-    fn new(
-        lines: Receiver<Arc<str>>,
-        stream: OwnedSemaphorePermit,
-        context: Context,
-        caller: Caller,
-    ) -> Lines {
+    fn new(lines: Receiver<Arc<str>>, stream: StreamPlace, context: Context, caller: Caller) -> Lines {
         // At once: whoever reads knows then that it has begun.
         let beat = Box::pin(sleep(Duration::ZERO));
         Lines { lines, beat, look: Box::pin(sleep(TOKEN_LOOK)), context, caller, _stream: stream }

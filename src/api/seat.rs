@@ -1,11 +1,19 @@
 //! The place that a connection has among those that are served. An answer that goes on without an end is a stream and has a place of another
 //! kind, so that streams keep nobody from asking.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 
-use super::hall::{NoSeat, Place};
+use super::{
+    hall::Stay,
+    shares::{NoPlace, Shares, share_of},
+    trace::TRACES_MAX,
+};
+use crate::log::FOLLOWERS_MAX;
 
 /// A clone is the same one.
 #[derive(Clone)]
@@ -13,12 +21,33 @@ pub enum Seat {
     /// At the control socket everybody has one, until he leaves it.
     Control(Arc<Mutex<Option<OwnedSemaphorePermit>>>),
     /// Over TCP it has to be taken.
-    Hall(Place),
+    Hall(Stay),
 }
 
-/// Where streams have theirs.
+/// Where streams have theirs. Of all, and of each kind that has fewer, an address has a share.
 #[derive(Clone)]
-pub struct Streams(Arc<Semaphore>);
+pub struct Streams(Arc<Mutex<Tables>>);
+
+struct Tables {
+    all: Shares,
+    logs: Shares,
+    traces: Shares,
+}
+
+/// What is streamed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    Events,
+    Log,
+    Trace,
+}
+
+/// The place of one stream; its end gives it back.
+pub struct StreamPlace {
+    streams: Streams,
+    stream: Stream,
+    origin: Option<IpAddr>,
+}
 
 impl Seat {
     pub fn of_control(place: OwnedSemaphorePermit) -> Seat {
@@ -26,44 +55,125 @@ impl Seat {
     }
 
     /// For whoever may ask.
-    pub async fn take(&self) -> Result<(), NoSeat> {
+    pub async fn take(&self) -> Result<(), NoPlace> {
         match self {
             Seat::Control(_) => Ok(()),
-            Seat::Hall(place) => place.take_seat().await,
+            Seat::Hall(stay) => stay.take_seat().await,
         }
     }
 
-    fn leave(&self) {
+    /// For whoever has a place among the streams: only a stream may stay without a seat.
+    pub fn leave(&self) {
         match self {
             Seat::Control(place) => drop(place.lock().unwrap_or_else(PoisonError::into_inner).take()),
-            Seat::Hall(place) => place.leave_seat(),
+            Seat::Hall(stay) => stay.leave_seat(),
+        }
+    }
+
+    fn origin(&self) -> Option<IpAddr> {
+        match self {
+            Seat::Control(_) => None,
+            Seat::Hall(stay) => Some(stay.origin()),
         }
     }
 }
 
 impl Streams {
     pub fn new(streams_max: u64) -> Streams {
-        let places = usize::try_from(streams_max).unwrap_or(usize::MAX);
-        Streams(Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS))))
+        let all = Shares::new(usize::try_from(streams_max).unwrap_or(usize::MAX));
+        let tables = Tables { all, logs: Shares::new(FOLLOWERS_MAX), traces: Shares::new(TRACES_MAX) };
+        Streams(Arc::new(Mutex::new(tables)))
     }
 
     /// At most so many from now on. Nobody has a place before the broker is open.
     pub fn lower_to(&self, streams_max: u64) {
-        let left = usize::try_from(streams_max).unwrap_or(usize::MAX);
-        self.0.forget_permits(self.0.available_permits().saturating_sub(left));
+        self.lock().all.lower_to(usize::try_from(streams_max).unwrap_or(usize::MAX));
     }
 
-    /// A place among the streams for one at this seat. None: all are taken.
-    pub fn take(&self, seat: &Seat) -> Option<OwnedSemaphorePermit> {
-        let place = Arc::clone(&self.0).try_acquire_owned().ok()?;
-        seat.leave();
-        Some(place)
+    /// A place among the streams for one at this seat, who leaves the seat when the stream begins. The error is a sentence.
+    pub fn take(&self, seat: &Seat, stream: Stream) -> Result<StreamPlace, String> {
+        let origin = seat.origin();
+        let mut tables = self.lock();
+        tables.all.take(origin).map_err(|no_place| all_sentence(no_place).to_owned())?;
+        if let Some(of_kind) = tables.of(stream)
+            && let Err(no_place) = of_kind.take(origin)
+        {
+            tables.all.give_back(origin);
+            return Err(stream.sentence(no_place));
+        }
+        Ok(StreamPlace { streams: self.clone(), stream, origin })
+    }
+
+    /// Nothing is done under the lock that could leave half a change behind.
+    fn lock(&self) -> MutexGuard<'_, Tables> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tables {
+    /// None: as many as of all.
+    fn of(&mut self, stream: Stream) -> Option<&mut Shares> {
+        match stream {
+            Stream::Events => None,
+            Stream::Log => Some(&mut self.logs),
+            Stream::Trace => Some(&mut self.traces),
+        }
+    }
+}
+
+impl Drop for StreamPlace {
+    fn drop(&mut self) {
+        let mut tables = self.streams.lock();
+        tables.all.give_back(self.origin);
+        if let Some(of_kind) = tables.of(self.stream) {
+            of_kind.give_back(self.origin);
+        }
+    }
+}
+
+impl Stream {
+    fn sentence(self, no_place: NoPlace) -> String {
+        let (what, most) = match self {
+            Stream::Events => ("streams of events", usize::MAX),
+            Stream::Log => ("readers of the log", FOLLOWERS_MAX),
+            Stream::Trace => ("traces", TRACES_MAX),
+        };
+        match no_place {
+            NoPlace::OfAll => {
+                format!("there are {most} {what} already, and no more are possible: end one of them")
+            }
+            NoPlace::OfAddress => {
+                let share = share_of(most);
+                format!(
+                    "this address has {share} of {most} {what}, which is all that one may have: end one of them"
+                )
+            }
+        }
+    }
+}
+
+fn all_sentence(no_place: NoPlace) -> &'static str {
+    match no_place {
+        NoPlace::OfAll => "as many streams run as may (api.max_streams): end another one first",
+        NoPlace::OfAddress => {
+            "this address has as many streams as one may have, three quarters of api.max_streams: end one of them, or \
+             raise that"
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::net::Ipv4Addr;
+
+    use tokio::{runtime::Builder, sync::Semaphore};
+
+    use super::{super::hall::Hall, *};
+
+    fn on_a_clock(work: impl Future<Output = ()>) {
+        let mut clock = Builder::new_current_thread();
+        clock.enable_time().start_paused(true).build().expect("a runtime").block_on(work);
+    }
 
     #[test]
     fn a_stream_leaves_its_seat_and_has_a_place_until_it_ends() {
@@ -71,13 +181,31 @@ mod tests {
         let seat = || Seat::of_control(Arc::clone(&seats).try_acquire_owned().expect("a seat"));
         let streams = Streams::new(1);
         let one = seat();
-        let place = streams.take(&one).expect("a place");
+        let place = streams.take(&one, Stream::Log).expect("a place");
+        assert_eq!(seats.available_permits(), 0, "who has not begun stays");
+        one.leave();
         let other = seat();
-        assert!(streams.take(&other).is_none());
-        assert_eq!(seats.available_permits(), 0, "who finds no place stays");
+        assert!(streams.take(&other, Stream::Events).is_err());
         drop(place);
-        assert!(streams.take(&other).is_some());
-        assert_eq!(seats.available_permits(), 1);
+        assert!(streams.take(&other, Stream::Events).is_ok());
+    }
+
+    #[test]
+    fn an_address_leaves_places_of_each_kind_to_others() {
+        on_a_clock(async {
+            let hall = Hall::new(100);
+            let seat_of = async |last| Seat::Hall(hall.enter(Ipv4Addr::new(192, 0, 2, last).into()).await);
+            let (one, other) = (seat_of(1).await, seat_of(2).await);
+            let streams = Streams::new(40);
+            for (stream, share) in [(Stream::Trace, 6), (Stream::Log, 12), (Stream::Events, 30)] {
+                let places: Vec<_> = (0..share).map(|_| streams.take(&one, stream)).collect();
+                assert!(places.iter().all(Result::is_ok), "{stream:?}");
+                let why = streams.take(&one, stream).err().expect("it is more than a share");
+                assert!(why.contains("this address has"), "{why}");
+                assert!(streams.take(&other, stream).is_ok(), "{stream:?}");
+            }
+            assert!(streams.lock().all.is_empty());
+        });
     }
 
     #[test]
@@ -87,7 +215,7 @@ mod tests {
         let streams = Streams::new(2);
         streams.lower_to(9);
         streams.lower_to(1);
-        let place = streams.take(&seat());
-        assert!(place.is_some() && streams.take(&seat()).is_none());
+        let place = streams.take(&seat(), Stream::Events);
+        assert!(place.is_ok() && streams.take(&seat(), Stream::Events).is_err());
     }
 }

@@ -23,7 +23,7 @@ use tokio_rustls::TlsAcceptor;
 use super::{
     context::Context,
     guard::Visitor,
-    hall::{Hall, Place},
+    hall::{Hall, Stay},
     patience::Patient,
     seat::Seat,
 };
@@ -54,20 +54,20 @@ pub async fn serve_port(listener: TcpListener, context: Context, router: Router,
             sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        let place = hall.enter(peer.ip()).await;
-        let serve = welcome(stream, peer, context.clone(), router.clone(), place.clone());
-        place.is_served_by(tokio::spawn(serve).abort_handle());
+        let stay = hall.enter(peer.ip()).await;
+        let serve = welcome(stream, peer, context.clone(), router.clone(), stay.clone());
+        stay.is_served_by(tokio::spawn(serve).abort_handle());
     }
 }
 
-async fn welcome(stream: TcpStream, peer: SocketAddr, context: Context, router: Router, place: Place) {
+async fn welcome(stream: TcpStream, peer: SocketAddr, context: Context, router: Router, stay: Stay) {
     let Ok(here) = stream.local_addr() else { return };
     let visitor = Visitor::Tcp { peer, is_local: here.ip().to_canonical().is_loopback() };
     // One answer is a few segments at most.
     let _ = stream.set_nodelay(true);
     let stream = Patient::new(stream);
-    let closing_time = place.closing_time();
-    let seat = Seat::Hall(place);
+    let closing_time = stay.closing_time();
+    let seat = Seat::Hall(stay);
     let Some(tls) = context.tls() else { return converse(stream, router, visitor, seat).await };
     let handshake = TlsAcceptor::from(tls).accept(stream);
     if let Ok(Ok(stream)) = timeout_at(closing_time, handshake).await {
@@ -95,14 +95,14 @@ where
             .serve_connection(TokioIo::new(stream), service)
     );
     // A client that breaks off is its own business, here and below.
-    if let Seat::Hall(place) = seat {
-        if timeout_at(place.closing_time(), served.as_mut()).await.is_ok() {
+    if let Seat::Hall(stay) = seat {
+        if timeout_at(stay.closing_time(), served.as_mut()).await.is_ok() {
             return;
         }
-        if !place.may_stay() {
+        if !stay.may_stay() {
             // It has what it was about to get, and has to come anew.
             served.as_mut().graceful_shutdown();
-            if timeout(LAST_ANSWER_MAX, served.as_mut()).await.is_ok() || !place.may_stay() {
+            if timeout(LAST_ANSWER_MAX, served.as_mut()).await.is_ok() || !stay.may_stay() {
                 return;
             }
         }

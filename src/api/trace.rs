@@ -3,10 +3,7 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
-    sync::{
-        LazyLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -23,10 +20,7 @@ use runtime::{Desk, TapHeard};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shard::{ConnId, Look, Seen, TapFilter, TapOrder, Tapped};
-use tokio::{
-    sync::{Semaphore, SemaphorePermit, mpsc},
-    time::sleep,
-};
+use tokio::{sync::mpsc, time::sleep};
 
 use super::{
     acts,
@@ -34,13 +28,12 @@ use super::{
     asking::{self, Trouble},
     clients::absent,
     context::Context,
-    events,
     guard::Caller,
     lines::lines,
     log::TOKEN_LOOK,
     operation::{Access, Operation},
     rows,
-    seat::Seat,
+    seat::{Seat, Stream},
     token_list::Role,
 };
 use crate::text;
@@ -125,27 +118,23 @@ async fn trace(
 ) -> Result<Response, Trouble> {
     let Wanted { client_id, topic, address, bytes: wants_bytes } = wanted;
     check_filter(topic.as_deref())?;
-    let Ok(place) = PLACES.try_acquire() else { return Err(too_many()) };
+    let stream = context.streams().take(&seat, Stream::Trace).map_err(|why| answer::unavailable(&why))?;
     let desk = asking::desk(&context)?.clone();
-    let mut tap = Taps {
-        desk,
-        number: NEXT.fetch_add(1, Ordering::Relaxed),
-        address,
-        addresses: HashMap::new(),
-        place,
-    };
+    let mut tap =
+        Taps { desk, number: NEXT.fetch_add(1, Ordering::Relaxed), address, addresses: HashMap::new() };
     let filter = TapFilter { client_id, topic_filter: topic, wants_bytes };
     // Whoever finds no place at one shard leaves those that it has at others.
     if !tap.begin(&filter).await? {
         return Err(too_many());
     }
-    let Some(stream) = context.streams().take(&seat) else { return Err(events::too_many().into()) };
+    seat.leave();
     // Contents may be in it.
     acts::tell(&caller, "trace", &[filter.client_id.as_deref().unwrap_or_default().to_owned()]);
     let (sender, lines) = lines();
     tokio::spawn(async move {
         tap.run(&sender, || context.still_knows(&caller)).await;
-        drop(stream);
+        // Shards have room for the next one before it may come.
+        drop((tap, stream));
     });
     Ok(lines.into_response())
 }
@@ -162,9 +151,6 @@ struct Taps {
     address: Option<IpAddr>,
     /// Of connections, by shard.
     addresses: HashMap<(u8, ConnId), SocketAddr>,
-    /// Held, so that others are counted.
-    #[expect(dead_code, reason = "its end gives the place back")]
-    place: SemaphorePermit<'static>,
 }
 
 impl Drop for Taps {
@@ -275,8 +261,7 @@ fn line(at: Duration, shard: u8, tapped: &Tapped, address: Option<SocketAddr>) -
 }
 
 /// Traces at a time. A shard has room for as many taps.
-const TRACES_MAX: usize = 8;
-static PLACES: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(TRACES_MAX));
+pub const TRACES_MAX: usize = 8;
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
 /// Of connections in one trace that are remembered.

@@ -8,7 +8,8 @@ use tracing_subscriber::fmt::{
     time::{FormatTime, SystemTime},
 };
 
-use super::{Act, Kind};
+use super::Act;
+use crate::happening::Happening;
 
 /// An object while it is written, with its end still to come.
 pub struct Line(String);
@@ -77,7 +78,7 @@ impl Line {
 }
 
 pub fn of_act(act: &Act<'_>) -> Vec<u8> {
-    let mut line = Line::new(Kind::Administration.word());
+    let mut line = Line::new(Happening::Administration.word());
     line.text("act", act.act);
     line.text("by", act.by);
     line.text("outcome", act.outcome);
@@ -97,20 +98,6 @@ pub fn layer_of(why: NotOpened) -> &'static str {
         NotOpened::Banned => "bans",
         NotOpened::TooOften => "rates",
         NotOpened::Proxy => "proxy",
-    }
-}
-
-/// None: what the shard says is no business of the audit log's. The end of a connection is none where nobody came in by it.
-pub fn kind_of(note: &Note) -> Option<Kind> {
-    match &note.what {
-        What::Connected { .. } => Some(Kind::Connected),
-        What::Refused { .. } => Some(Kind::Refused),
-        What::Denied(denial) if denial.is_shadow => Some(Kind::WouldBeDenied),
-        What::Denied(_) => Some(Kind::Denied),
-        What::Violation { .. } => Some(Kind::Violation),
-        What::TakenOver => Some(Kind::TakenOver),
-        What::Disconnected { .. } => note.client_id.is_some().then_some(Kind::Disconnected),
-        _ => None,
     }
 }
 
@@ -231,7 +218,6 @@ mod tests {
             claim: Some(Box::new(claim)),
         };
         let note = Note { conn: None, client_id: None, user: None, what };
-        assert_eq!(kind_of(&note), Some(Kind::Refused));
         assert_eq!(why_stranger(&note), Some("the password is wrong"));
         let mut line = Line::new("refused");
         write_note(&mut line, &note);
@@ -240,14 +226,5 @@ mod tests {
             ":\"refused\",\"client_id\":\"c\",\"claimed_user\":\"anna\",\"reason\":\"BadUserNameOrPassword\",\"code\":134,\
              \"why\":\"the password is wrong\"}\n"
         );
-    }
-
-    #[test]
-    fn who_never_came_in_does_not_leave() {
-        let what = What::Disconnected { reason: ReasonCode::UnspecifiedError, why: "gone".into() };
-        let mut note = Note { conn: None, client_id: None, user: None, what };
-        assert_eq!(kind_of(&note), None);
-        note.client_id = Some("c".into());
-        assert_eq!((kind_of(&note), why_stranger(&note)), (Some(Kind::Disconnected), None));
     }
 }

@@ -20,7 +20,7 @@ fn audit(client_lines_per_minute: u64, lines_max: usize) -> (Audit, Inbox) {
         orders,
         acts_lost: Arc::default(),
         thinned: Arc::new(Thinned::new(client_lines_per_minute)),
-        events: Events(u16::MAX),
+        events: Happenings::of(&Happening::AUDITED),
         listeners: Arc::default(),
     };
     (audit, (lines_come, orders_come))
@@ -116,8 +116,8 @@ fn a_flood_of_a_client_with_rights_is_some_lines_of_each_kind_and_counts() {
 fn a_shard_waits_for_nobody_at_the_table_and_its_lines_are_judged_later() {
     let folder = file::fresh_folder("busy");
     let (audit, inbox) = audit(60, QUEUE_LINES_MAX);
-    let refused = Sort { kind: Kind::Refused, whose: Whose::Strangers, by: None };
-    let connected = Sort { kind: Kind::Connected, whose: Whose::Clients, by: None };
+    let refused = Sort { kind: Happening::Refused, whose: Whose::Strangers, by: None };
+    let connected = Sort { kind: Happening::Connected, whose: Whose::Clients, by: None };
     let told = || {
         for port in 1..=5000 {
             audit.turn_away(ShardId(0), &occasion(port), NotOpened::Tls, "TLS: no");
@@ -208,15 +208,6 @@ fn what_the_api_refuses_is_a_line_for_each_cause_and_a_count() {
     }
     assert!(acts.is_empty(), "{acts}");
     fs::remove_dir_all(folder).expect("ours");
-}
-
-#[test]
-fn events_are_named_and_others_refused() {
-    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
-    let events = Events::read(&words(&["denied", "administration"])).expect("both are there");
-    assert!(events.has(Kind::Denied) && events.has(Kind::Administration) && !events.has(Kind::Connected));
-    let error = Events::read(&words(&["denied", "dennied"])).expect_err("no such");
-    assert!(error.contains("`dennied`") && error.contains("would_be_denied"), "{error}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::{
 use runtime::{LeftOut, LinePace, Source, Thinning, Verdict};
 use shard::Instant;
 
-use super::Kind;
+use crate::happening::Happening;
 
 #[derive(Debug)]
 pub struct Thinned {
@@ -27,7 +27,7 @@ pub struct Thinned {
 /// What they have in common of whom an address has lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Sort {
-    pub kind: Kind,
+    pub kind: Happening,
     pub whose: Whose,
     /// What turned them away; none for those who have said something in MQTT.
     pub by: Option<&'static str>,
@@ -86,7 +86,7 @@ impl Thinned {
     fn table(&self, sort: Sort) -> Option<&Mutex<Thinning<Sort>>> {
         match (sort.whose, sort.kind) {
             (Whose::Api, _) => Some(&self.of_api),
-            (Whose::Strangers, Kind::Violation) => Some(&self.violations),
+            (Whose::Strangers, Happening::Violation) => Some(&self.violations),
             (Whose::Strangers, _) => Some(&self.refused),
             (Whose::Clients, _) => self.clients.as_ref(),
         }
@@ -185,12 +185,12 @@ mod tests {
     #[test]
     fn no_sort_takes_room_from_another() {
         let thinned = Thinned::new(60);
-        let refused = Sort { kind: Kind::Refused, whose: Whose::Strangers, by: Some("tls") };
+        let refused = Sort { kind: Happening::Refused, whose: Whose::Strangers, by: Some("tls") };
         assert_eq!(told(&thinned, 1000, refused), STRANGERS_MAX + 1);
         for sort in [
-            Sort { kind: Kind::Violation, ..refused },
+            Sort { kind: Happening::Violation, ..refused },
             Sort { whose: Whose::Api, ..refused },
-            Sort { whose: Whose::Clients, kind: Kind::Denied, by: None },
+            Sort { whose: Whose::Clients, kind: Happening::Denied, by: None },
         ] {
             assert_eq!(told(&thinned, 1, sort), 1, "{sort:?}");
         }
@@ -201,13 +201,13 @@ mod tests {
 
     #[test]
     fn a_client_has_a_minutes_worth_of_lines_of_each_kind_or_all_of_them() {
-        let denied = Sort { kind: Kind::Denied, whose: Whose::Clients, by: None };
+        let denied = Sort { kind: Happening::Denied, whose: Whose::Clients, by: None };
         for (per_minute, expected) in [(30, 30), (0, 1000)] {
             let thinned = Thinned::new(per_minute);
             let verdicts = || (0..1000).map(|_| thinned.judge(ip(1), denied, ""));
             let count = verdicts().filter(|verdict| *verdict == Verdict::Tell).count();
             assert_eq!(count, expected);
-            let of_another_kind = thinned.judge(ip(1), Sort { kind: Kind::Connected, ..denied }, "");
+            let of_another_kind = thinned.judge(ip(1), Sort { kind: Happening::Connected, ..denied }, "");
             assert_eq!(of_another_kind, Verdict::Tell);
         }
     }

@@ -13,11 +13,11 @@ use crossbeam_channel::{Receiver, Sender, after, never, select};
 use runtime::{LeftOut, Verdict};
 
 use super::{
-    Kind,
     file::AuditFile,
     line::Line,
     thinned::{self, Sort, Thinned},
 };
+use crate::happening::Happening;
 
 /// A line about a client, on its way.
 #[derive(Debug)]
@@ -138,7 +138,7 @@ impl Writer {
             self.clients.take(&line.finish());
         }
         for LeftOut { cause, count, .. } in self.thinned.acts_left_out(all) {
-            let mut line = Line::new(Kind::Administration.word());
+            let mut line = Line::new(Happening::Administration.word());
             line.text("act", &cause.act);
             line.text("by", &cause.by);
             line.number("more", count);

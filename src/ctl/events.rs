@@ -10,7 +10,7 @@ use super::{
     table::shown,
     target::{Target, encoded},
 };
-use crate::{api::EVENTS, events::Kind, output, text};
+use crate::{api::EVENTS, happening::Happening, output, text};
 
 #[derive(Debug, Args)]
 pub struct EventsArgs {
@@ -20,7 +20,7 @@ pub struct EventsArgs {
         long = "kind",
         value_name = "KIND",
         value_delimiter = ',',
-        value_parser = Kind::ALL.map(Kind::word)
+        value_parser = Happening::STREAMED.map(Happening::word)
     )]
     kinds: Vec<String>,
     /// Only those of this client

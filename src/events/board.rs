@@ -6,7 +6,8 @@ use std::{
     task::Waker,
 };
 
-use super::event::{Event, Filter, Kind};
+use super::event::{Event, Filter};
+use crate::happening::Happening;
 
 #[derive(Default)]
 pub struct Board {
@@ -18,9 +19,9 @@ pub struct Board {
     places: u64,
 }
 
-/// Of one listener.
+/// One listener's place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place(u64);
+pub struct Listening(u64);
 
 struct Listener {
     filter: Filter,
@@ -32,15 +33,15 @@ struct Listener {
 }
 
 impl Board {
-    pub fn listen(&mut self, filter: Filter) -> Place {
-        let place = Place(self.places);
+    pub fn listen(&mut self, filter: Filter) -> Listening {
+        let place = Listening(self.places);
         self.places += 1;
         let next = self.end();
         self.listeners.insert(place.0, Listener { filter, next, lost: 0, waker: None });
         place
     }
 
-    pub fn leave(&mut self, place: Place) {
+    pub fn leave(&mut self, place: Listening) {
         self.listeners.remove(&place.0);
         if self.listeners.is_empty() {
             *self = Board { first: self.end(), places: self.places, ..Board::default() };
@@ -65,7 +66,7 @@ impl Board {
     }
 
     /// So many of this kind never came to the board.
-    pub fn miss(&mut self, kind: Kind, count: u64) {
+    pub fn miss(&mut self, kind: Happening, count: u64) {
         if count == 0 {
             return;
         }
@@ -76,7 +77,7 @@ impl Board {
     }
 
     /// A piece of what has come for this listener.
-    pub fn read(&mut self, place: Place, waker: &Waker) -> Option<String> {
+    pub fn read(&mut self, place: Listening, waker: &Waker) -> Option<String> {
         let end = self.end();
         let listener = self.listeners.get_mut(&place.0)?;
         let mut text = String::new();
@@ -152,7 +153,7 @@ mod tests {
         Filter { client_id: Some(client_id.into()), ..Filter::default() }
     }
 
-    fn read_all(board: &mut Board, place: Place) -> String {
+    fn read_all(board: &mut Board, place: Listening) -> String {
         std::iter::from_fn(|| board.read(place, Waker::noop())).collect()
     }
 

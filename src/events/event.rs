@@ -10,30 +10,15 @@ use std::{
 use serde_json::{Map, Value, json};
 use shard::{FreshLoss, Note, ReasonCode, ShardId, What};
 
-use crate::text::version;
-
-/// What happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    Connected,
-    Refused,
-    Denied,
-    WouldBeDenied,
-    Violation,
-    TakenOver,
-    Disconnected,
-    SessionExpired,
-    Dropped,
-}
-
-/// A set of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Kinds(u16);
+use crate::{
+    happening::{Happening, Happenings},
+    text::version,
+};
 
 /// What somebody wants to hear of. What is not said does not matter, and an event that knows nothing of what is said is not wanted.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filter {
-    pub kinds: Kinds,
+    pub kinds: Happenings,
     pub client_id: Option<Box<str>>,
     pub user: Option<Box<str>>,
     pub address: Option<IpAddr>,
@@ -42,7 +27,7 @@ pub struct Filter {
 }
 
 pub struct Event {
-    kind: Kind,
+    kind: Happening,
     client_id: Option<Arc<str>>,
     user: Option<Arc<str>>,
     address: Option<IpAddr>,
@@ -53,59 +38,10 @@ pub struct Event {
 
 type Fields = Map<String, Value>;
 
-impl Kind {
-    pub const ALL: [Kind; 9] = [
-        Kind::Connected,
-        Kind::Refused,
-        Kind::Denied,
-        Kind::WouldBeDenied,
-        Kind::Violation,
-        Kind::TakenOver,
-        Kind::Disconnected,
-        Kind::SessionExpired,
-        Kind::Dropped,
-    ];
-
-    /// As the audit log calls what both tell.
-    pub fn word(self) -> &'static str {
-        match self {
-            Kind::Connected => "connected",
-            Kind::Refused => "refused",
-            Kind::Denied => "denied",
-            Kind::WouldBeDenied => "would_be_denied",
-            Kind::Violation => "violation",
-            Kind::TakenOver => "taken_over",
-            Kind::Disconnected => "disconnected",
-            Kind::SessionExpired => "session_expired",
-            Kind::Dropped => "dropped",
-        }
-    }
-}
-
-impl Kinds {
-    const ALL: Kinds = Kinds((1 << Kind::ALL.len()) - 1);
-
-    /// Words with commas in between.
-    pub fn parse(words: &str) -> Result<Kinds, String> {
-        let mut kinds = Kinds(0);
-        for word in words.split(',').map(str::trim) {
-            let Some(kind) = Kind::ALL.into_iter().find(|kind| kind.word() == word) else {
-                let known = Kind::ALL.map(Kind::word).join(", ");
-                return Err(format!("kind: {word:?} is no kind of event: there are {known}"));
-            };
-            kinds.0 |= 1 << kind as u16;
-        }
-        Ok(kinds)
-    }
-
-    pub fn has(self, kind: Kind) -> bool {
-        self.0 & 1 << kind as u16 != 0
-    }
-}
-
-impl Default for Kinds {
-    fn default() -> Kinds {
-        Kinds::ALL
+impl Default for Filter {
+    fn default() -> Filter {
+        let kinds = Happenings::of(&Happening::STREAMED);
+        Filter { kinds, client_id: None, user: None, address: None, topic: None }
     }
 }
 
@@ -125,7 +61,7 @@ impl Filter {
 }
 
 impl Event {
-    pub fn of_note(kind: Kind, mut fields: Fields, address: Option<SocketAddr>, note: &Note) -> Event {
+    pub fn of_note(kind: Happening, mut fields: Fields, address: Option<SocketAddr>, note: &Note) -> Event {
         let claim = match &note.what {
             What::Refused { claim, .. } => claim.as_deref(),
             _ => None,
@@ -150,20 +86,20 @@ impl Event {
         put(&mut fields, "why", Some(why));
         let address = address.map(|address| address.ip().to_canonical());
         let text = text(fields);
-        Event { kind: Kind::Refused, client_id: None, user: None, address, topic: None, text }
+        Event { kind: Happening::Refused, client_id: None, user: None, address, topic: None, text }
     }
 
     pub fn of_loss(now: SystemTime, shard: ShardId, fresh: &FreshLoss) -> Event {
         let FreshLoss { client_id, loss } = fresh;
         let mut fields =
-            head(Kind::Dropped, now.checked_sub(loss.last_ago).unwrap_or(now), shard, None, None);
+            head(Happening::Dropped, now.checked_sub(loss.last_ago).unwrap_or(now), shard, None, None);
         put(&mut fields, "client_id", client_id.as_deref());
         put(&mut fields, "topic", loss.topic.as_deref().filter(|topic| !topic.is_empty()));
         put(&mut fields, "cause", Some(loss.cause.word()));
         fields.insert("count".to_owned(), json!(loss.count));
         let client_id = client_id.as_deref().map(Arc::from);
         let (topic, text) = (loss.topic.clone(), text(fields));
-        Event { kind: Kind::Dropped, client_id, user: None, address: None, topic, text }
+        Event { kind: Happening::Dropped, client_id, user: None, address: None, topic, text }
     }
 
     /// What it weighs, more or less.
@@ -181,24 +117,9 @@ impl Event {
     }
 }
 
-/// None: it is not about a client, or is told to others. Who never came in does not leave.
-pub fn kind_of(note: &Note) -> Option<Kind> {
-    match &note.what {
-        What::Connected { .. } => Some(Kind::Connected),
-        What::Refused { .. } => Some(Kind::Refused),
-        What::Denied(denial) if denial.is_shadow => Some(Kind::WouldBeDenied),
-        What::Denied(_) => Some(Kind::Denied),
-        What::Violation { .. } => Some(Kind::Violation),
-        What::TakenOver => Some(Kind::TakenOver),
-        What::Disconnected { .. } => note.client_id.is_some().then_some(Kind::Disconnected),
-        What::SessionExpired => Some(Kind::SessionExpired),
-        _ => None,
-    }
-}
-
 /// What every event has.
 pub fn head(
-    kind: Kind,
+    kind: Happening,
     at: SystemTime,
     shard: ShardId,
     address: Option<SocketAddr>,
@@ -288,7 +209,7 @@ mod tests {
         let what = What::Denied(Box::new(denial));
         let note = Note { conn: None, client_id: Some("c".into()), user: Some("ada".into()), what };
         let address: SocketAddr = "[::ffff:192.0.2.7]:5".parse().expect("an address");
-        let kind = kind_of(&note).expect("a kind");
+        let kind = Happening::of(&note).expect("a kind");
         let fields = head(kind, SystemTime::UNIX_EPOCH, ShardId(0), Some(address), None);
         Event::of_note(kind, fields, Some(address), &note)
     }
@@ -297,7 +218,7 @@ mod tests {
     fn all_that_is_said_has_to_fit() {
         let event = denied("a/b");
         let fitting = Filter {
-            kinds: Kinds::parse("connected, denied").expect("kinds"),
+            kinds: Happenings::of(&[Happening::Connected, Happening::Denied]),
             client_id: Some("c".into()),
             user: Some("ada".into()),
             address: Some("192.0.2.7".parse().expect("an address")),
@@ -305,7 +226,7 @@ mod tests {
         };
         assert!(fitting.wants(&event) && Filter::default().wants(&event));
         for other in [
-            Filter { kinds: Kinds::parse("connected").expect("a kind"), ..fitting.clone() },
+            Filter { kinds: Happenings::of(&[Happening::Connected]), ..fitting.clone() },
             Filter { client_id: Some("C".into()), ..fitting.clone() },
             Filter { user: Some("eve".into()), ..fitting.clone() },
             Filter { address: Some("192.0.2.8".parse().expect("an address")), ..fitting.clone() },
@@ -313,7 +234,6 @@ mod tests {
         ] {
             assert!(!other.wants(&event), "{other:?}");
         }
-        assert!(Kinds::parse("denied,drops").expect_err("no kind").contains("\"drops\" is no kind"));
     }
 
     #[test]

@@ -90,7 +90,7 @@ static FOLLOWERS: Mutex<Vec<Follower>> = Mutex::new(Vec::new());
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
 const LEVELS: [&str; 5] = ["ERROR", "WARN", "INFO", "DEBUG", "TRACE"];
-const FOLLOWERS_MAX: usize = 16;
+pub const FOLLOWERS_MAX: usize = 16;
 /// Of each reader.
 const LINES_MAX: usize = 1024;
 

@@ -82,7 +82,7 @@ fn questions_that_make_no_sense_are_refused_and_strangers_hear_nothing() {
     let broker = broker("api-events-wrong", "");
     let api = api_of(&broker);
     for (question, said) in [
-        ("kind=drops", "is no kind of event: there are connected, refused"),
+        ("kind=drops", "is no event: there are connected, refused"),
         ("topic=a/%23/b", "expected a topic filter"),
         ("address=here", "address"),
         ("since=3", "unknown field"),

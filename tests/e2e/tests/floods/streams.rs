@@ -76,7 +76,8 @@ fn broker() -> Broker {
     std::fs::write(setup.folder().join("acl"), "topic readwrite #\ntopic deny closed/#\n").unwrap();
     let text = format!(
         "[access]\nacl_file = \"acl\"\n[session]\nmax_queued_messages = 1\n[log]\nlevel = \"info\"\n\
-         [api]\nmax_streams = {STREAMS}\n"
+         [api]\nmax_streams = {}\n",
+        STREAMS * 4 / 3 + 1
     );
     setup.config(&text).start()
 }

@@ -1,0 +1,120 @@
+//! Places of which one address has only a share, so that it cannot keep all others out.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr},
+};
+
+#[derive(Debug)]
+pub struct Shares {
+    most: usize,
+    taken: usize,
+    /// Of addresses that have any.
+    by_origin: HashMap<IpAddr, usize>,
+}
+
+/// There is no place: all are taken, or those that an address may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoPlace {
+    OfAll,
+    OfAddress,
+}
+
+impl Shares {
+    pub fn new(most: usize) -> Shares {
+        Shares { most, taken: 0, by_origin: HashMap::new() }
+    }
+
+    /// At most so many from now on.
+    pub fn lower_to(&mut self, most: usize) {
+        self.most = self.most.min(most);
+    }
+
+    /// Takes one for this origin; without one it comes from the control socket, and all are its share.
+    pub fn take(&mut self, origin: Option<IpAddr>) -> Result<(), NoPlace> {
+        if self.taken >= self.most {
+            return Err(NoPlace::OfAll);
+        }
+        if let Some(origin) = origin {
+            let of_address = self.by_origin.get(&origin).copied().unwrap_or_default();
+            if of_address >= share_of(self.most) {
+                return Err(NoPlace::OfAddress);
+            }
+            self.by_origin.insert(origin, of_address + 1);
+        }
+        self.taken += 1;
+        Ok(())
+    }
+
+    pub fn give_back(&mut self, origin: Option<IpAddr>) {
+        self.taken -= 1;
+        let Some(origin) = origin else { return };
+        let of_address = self.by_origin.get_mut(&origin).expect("an address with a place is counted");
+        *of_address -= 1;
+        if *of_address == 0 {
+            self.by_origin.remove(&origin);
+        }
+    }
+
+    #[cfg(test)]
+    pub fn is_empty(&self) -> bool {
+        self.taken == 0 && self.by_origin.is_empty()
+    }
+}
+
+/// Three quarters.
+pub const fn share_of(most: usize) -> usize {
+    most - most / 4
+}
+
+/// Those who count as one: everybody on this machine, and a /64 of IPv6.
+pub fn origin_of(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        ip if ip.is_loopback() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) => IpAddr::V6((ip.to_bits() >> 64 << 64).into()),
+        ip => ip,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_three_quarters_and_the_control_socket_all_that_are_left() {
+        let [one, other] = [1, 2].map(|last| Some(IpAddr::from([192, 0, 2, last])));
+        let mut shares = Shares::new(5);
+        assert!((0..4).all(|_| shares.take(one).is_ok()));
+        assert_eq!(shares.take(one), Err(NoPlace::OfAddress));
+        assert_eq!((shares.take(other), shares.take(other)), (Ok(()), Err(NoPlace::OfAll)));
+        shares.give_back(one);
+        assert_eq!((shares.take(None), shares.take(None)), (Ok(()), Err(NoPlace::OfAll)));
+        for origin in [one, one, one, other, None] {
+            shares.give_back(origin);
+        }
+        assert!(shares.is_empty());
+        assert!((0..5).all(|_| shares.take(None).is_ok()));
+    }
+
+    #[test]
+    fn who_is_alone_has_one_where_there_is_one() {
+        let mut shares = Shares::new(9);
+        shares.lower_to(1);
+        shares.lower_to(3);
+        let origin = Some(IpAddr::from([192, 0, 2, 1]));
+        assert_eq!((shares.take(origin), shares.take(origin)), (Ok(()), Err(NoPlace::OfAll)));
+    }
+
+    #[test]
+    fn this_machine_is_one_address_and_a_network_of_ipv6_as_well() {
+        let same = |one: &str, other: &str| {
+            let [one, other] = [one, other].map(|ip| origin_of(ip.parse().expect("an address")));
+            one == other
+        };
+        assert!(
+            same("127.0.0.1", "127.9.9.9") && same("127.0.0.1", "::1") && same("::ffff:127.0.0.1", "::1")
+        );
+        assert!(same("2001:db8::1", "2001:db8::ffff") && !same("2001:db8::1", "2001:db8:0:1::1"));
+        assert!(same("192.0.2.1", "::ffff:192.0.2.1") && !same("192.0.2.1", "192.0.2.2"));
+    }
+}
