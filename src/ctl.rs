@@ -129,6 +129,8 @@ struct ReloadArgs {
 pub enum Failure {
     /// The broker has said so.
     Refused(Vec<String>),
+    /// The broker has said that what was asked about is not there.
+    Absent(Vec<String>),
     /// It could not be asked.
     Unreachable(String),
     /// It could not be found.
@@ -139,7 +141,7 @@ impl Failure {
     /// Says so in the name of the command, and gives back its exit code.
     pub fn tell(&self, command: &str) -> ExitCode {
         match self {
-            Failure::Refused(sentences) => {
+            Failure::Refused(sentences) | Failure::Absent(sentences) => {
                 sentences.iter().for_each(|sentence| eprintln!("{command}: {sentence}"));
                 ExitCode::from(REFUSED)
             }
@@ -154,7 +156,7 @@ impl Failure {
     /// In one line, for who has no more room.
     pub fn sentence(&self) -> String {
         match self {
-            Failure::Refused(sentences) => sentences.join("; "),
+            Failure::Refused(sentences) | Failure::Absent(sentences) => sentences.join("; "),
             Failure::Unreachable(sentence) => sentence.clone(),
             Failure::Unasked(unasked) => unasked.sentence(),
         }

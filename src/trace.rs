@@ -28,13 +28,14 @@ use crate::{
 /// Look at packets: the last ones of a client, or those that go by.
 ///
 /// Contents are not shown; a file for Wireshark holds them. CONNECT and AUTH are never among them, because they hold passwords. Exit codes: 0 done,
-/// 2 the broker could not be asked.
+/// 1 there is no such client, 2 the broker could not be asked.
 #[derive(Debug, Args)]
 pub struct TraceArgs {
     /// The client id
     #[arg(value_name = "CLIENT", required_unless_present_any = ["follow", "pcap"])]
     client: Option<String>,
-    /// The last packets that the broker remembers of the client (session.recorded_packets); this is what it does without other flags
+    /// The last packets that the broker remembers of the client (session.recorded_packets), also of one whose session has ended lately;
+    /// this is what it does without other flags
     #[arg(long, requires = "client", conflicts_with_all = ["follow", "pcap", "address"])]
     last: bool,
     /// Packets as they go by, until you press Ctrl-C
@@ -63,8 +64,9 @@ pub fn run(args: &TraceArgs) -> ExitCode {
     match if args.goes_on() { follow(args) } else { last(args) } {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            failure.tell("iothub trace");
-            ExitCode::from(UNREACHABLE)
+            let told = failure.tell("iothub trace");
+            // That nobody is known by this name is an answer; whatever else went wrong, there is none.
+            if matches!(failure, Failure::Absent(_)) { told } else { ExitCode::from(UNREACHABLE) }
         }
     }
 }
@@ -73,26 +75,50 @@ fn last(args: &TraceArgs) -> Result<(), Failure> {
     let client = args.client.as_deref().unwrap_or_default();
     let named = json!({ "client_id": client, "topic": args.topic });
     let answer = args.broker.open()?.ask("POST", "/v1/client/packets", Some(named))?;
-    let mut text = String::new();
-    for packet in answer["packets"].as_array().into_iter().flatten() {
-        text += &match args.json {
-            true => format!("{packet}\n"),
-            false => {
-                let (at, ago_s) = (packet["at"].as_f64(), packet["ago_s"].as_f64());
-                let moment = text::moment(at.unwrap_or_default());
-                format!("{moment} {:>9.1} s ago  {}\n", ago_s.unwrap_or_default(), told(packet))
-            }
-        };
-    }
-    if text.is_empty() {
-        text = match args.topic {
-            Some(_) => {
-                "none of the packets that are remembered is a message whose topic matches\n".to_owned()
-            }
-            None => "no packet is remembered (session.recorded_packets)\n".to_owned(),
+    let mut text = lines_of(&answer, args.json);
+    if answer["packets"].as_array().is_none_or(Vec::is_empty) && !args.json {
+        text += match args.topic {
+            Some(_) => "none of the packets that are remembered is a message whose topic matches\n",
+            None => "no packet is remembered (session.recorded_packets)\n",
         };
     }
     output::print(&text).map_err(Failure::Unreachable)
+}
+
+/// Those of a session that has ended, how it ended, and those of the one that lives.
+fn lines_of(answer: &Value, is_json: bool) -> String {
+    let packets = answer["packets"].as_array().map_or(&[][..], Vec::as_slice);
+    let of_ended = answer["ended"]["packets"].as_u64().unwrap_or(0) as usize;
+    let line = |packet: &Value| match is_json {
+        true => format!("{packet}\n"),
+        false => format!("{}  {}\n", moment_of(packet), told(packet)),
+    };
+    let lines = |packets: &[Value]| packets.iter().map(line).collect::<String>();
+    let (of_ended, of_living) = packets.split_at(of_ended.min(packets.len()));
+    let end = if is_json { String::new() } else { end_of(&answer["ended"]) };
+    lines(of_ended) + &end + &lines(of_living)
+}
+
+/// What became of the session before, in a line. Empty: there was none.
+fn end_of(ended: &Value) -> String {
+    if ended.is_null() {
+        return String::new();
+    }
+    let left = &ended["left"];
+    let how = left.as_object().map_or(String::new(), |_| {
+        let user =
+            left["user"].as_str().map_or(String::new(), |_| format!(" as user {}", shown(&left["user"])));
+        let left_at = text::moment(left["at"].as_f64().unwrap_or_default());
+        let (listener, why) = (shown(&left["listener"]), shown(&left["why"]));
+        format!("; the client was here{user} by {listener} and left at {left_at}: {why}")
+    });
+    format!("{}  the session ended: {}{how}\n", moment_of(ended), shown(&ended["why"]))
+}
+
+/// When that was, and how long ago.
+fn moment_of(row: &Value) -> String {
+    let (at, ago_s) = (row["at"].as_f64(), row["ago_s"].as_f64());
+    format!("{} {:>9.1} s ago", text::moment(at.unwrap_or_default()), ago_s.unwrap_or_default())
 }
 
 /// Somebody who has read enough is no error.
@@ -210,6 +236,22 @@ fn told(packet: &Value) -> String {
 mod tests {
 
     use super::*;
+
+    #[test]
+    fn the_end_of_a_session_stands_between_its_packets_and_those_of_the_next() {
+        let packet = |kind: &str| json!({ "direction": "received", "kind": kind, "bytes": 2, "at": 0.0, "ago_s": 9.0 });
+        let left = json!({ "at": 0.0, "ago_s": 8.0, "why": "it is gone", "user": "ada", "listener": "tcp" });
+        let ended = json!({ "at": 0.0, "ago_s": 7.0, "why": "so", "left": left, "packets": 1 });
+        let mut answer = json!({ "packets": [packet("SUBSCRIBE"), packet("PUBLISH")], "ended": ended });
+        let text = lines_of(&answer, false);
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines.len() == 3 && lines[0].contains("SUBSCRIBE") && lines[2].contains("PUBLISH"), "{text}");
+        let end = "7.0 s ago  the session ended: so; the client was here as user ada by tcp and left at 1970-01-01T00:00:00Z: it is gone";
+        assert!(lines[1].ends_with(end), "{text}");
+        assert_eq!(lines_of(&answer, true).lines().count(), 2, "each line is a packet");
+        answer["ended"] = Value::Null;
+        assert_eq!(lines_of(&answer, false).lines().count(), 2);
+    }
 
     #[test]
     fn a_packet_is_one_line() {

@@ -8,8 +8,8 @@ use std::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use shard::{
-    ClientSeen, ClientWhole, ConnId, Detail, Direction, Instant, Link, Message, Recorded, SubscriptionSeen,
-    Waiting,
+    ClientSeen, ClientWhole, ConnId, Detail, Direction, EndedSeen, Instant, LastPackets, LeftSeen, Link,
+    Message, Recorded, SubscriptionSeen, Waiting,
 };
 
 use super::drops;
@@ -130,6 +130,32 @@ pub fn packet(packet: &Recorded) -> Value {
         Detail::Nothing => {}
     }
     row
+}
+
+/// Those of a session that has ended stand before those of the one that lives.
+pub fn last_packets(client_id: &str, last: &LastPackets) -> Value {
+    let of_ended = last.ended.iter().flat_map(|ended| &ended.packets);
+    let packets: Vec<Value> = of_ended.chain(&last.packets).map(packet).collect();
+    json!({ "client_id": client_id, "packets": packets, "ended": last.ended.as_ref().map(ended) })
+}
+
+fn ended(ended: &EndedSeen) -> Value {
+    let left = |left: &LeftSeen| {
+        json!({
+            "at": moment(left.ago),
+            "ago_s": seconds(left.ago),
+            "why": left.why,
+            "user": left.user.as_deref(),
+            "listener": *left.listener,
+        })
+    };
+    json!({
+        "at": moment(ended.ago),
+        "ago_s": seconds(ended.ago),
+        "why": ended.why,
+        "left": ended.left.as_ref().map(left),
+        "packets": ended.packets.len(),
+    })
 }
 
 /// A retained message without its payload.

@@ -93,9 +93,8 @@ pub async fn packets(
     check_filter(topic_filter.as_deref())?;
     let look = Look::Packets { client_id: client_id.into(), topic_filter };
     for looked in asking::look_everywhere(asking::desk(context)?, &look).await? {
-        if let Seen::Packets(Some(packets)) = looked.seen {
-            let packets: Vec<Value> = packets.iter().map(rows::packet).collect();
-            return Ok(answer::ok(&json!({ "client_id": client_id, "packets": packets })));
+        if let Seen::Packets(Some(last)) = looked.seen {
+            return Ok(answer::ok(&rows::last_packets(client_id, &last)));
         }
     }
     Err(absent(client_id))

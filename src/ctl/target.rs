@@ -168,6 +168,7 @@ fn failure(status: u16, answer: &Value) -> Failure {
     }
     match status {
         503 => Failure::Unreachable(sentences.join("; ")),
+        404 => Failure::Absent(sentences),
         _ => Failure::Refused(sentences),
     }
 }
@@ -205,8 +206,9 @@ mod tests {
 
     #[test]
     fn a_refusal_has_its_sentences_and_an_overload_its_code() {
-        let refused = failure(404, &serde_json::json!({ "problems": ["a", "b"] }));
-        assert!(matches!(refused, Failure::Refused(sentences) if sentences == ["a", "b"]));
+        let problems = serde_json::json!({ "problems": ["a", "b"] });
+        assert!(matches!(failure(409, &problems), Failure::Refused(sentences) if sentences == ["a", "b"]));
+        assert!(matches!(failure(404, &problems), Failure::Absent(sentences) if sentences == ["a", "b"]));
         assert!(matches!(failure(503, &Value::Null), Failure::Unreachable(_)));
     }
 }

@@ -1,7 +1,7 @@
 // One client: its connection, session, queue, what is in flight, its subscriptions, its last packets, what it lost and why, and what
 // may be done to it.
 
-import { ask, askClient } from "./api.js";
+import { Refusal, ask, askClient } from "./api.js";
 import { chart } from "./chart.js";
 import { confirm } from "./dialog.js";
 import { button, facts, fill, h, link, raw, section, visible } from "./dom.js";
@@ -42,11 +42,18 @@ function show(place, { parts: [clientId], signal, problems, heading, tools, may,
     section("Last packets", packets.element),
     eventsOf(clientId, signal, problems),
   );
-  fill(place, h("p", null, link(["clients"], "All clients")), waiting, wholeName(clientId), body);
+  const ended = endedSession();
+  fill(place, h("p", null, link(["clients"], "All clients")), waiting, wholeName(clientId), ended.element, body);
   const refresh = async () => {
-    const seen = await askClient("", clientId, { limit: ROWS }, signal);
+    const seen = await askClient("", clientId, { limit: ROWS }, signal).catch(absent);
+    const last = seen ? null : await askClient("/packets", clientId, {}, signal);
     waiting.remove();
-    body.hidden = false;
+    body.hidden = !seen;
+    ended.show(last);
+    if (!seen) {
+      fill(tools);
+      return;
+    }
     fill(about, connectionOf(seen.client), sessionOf(seen.client));
     traffic.show(seen.client.traffic);
     subscriptions.show(seen.subscriptions);
@@ -61,6 +68,38 @@ function show(place, { parts: [clientId], signal, problems, heading, tools, may,
     fill(tools, may("operator") ? acts(seen.client, refresh) : null);
   };
   poll(signal, EVERY_MS, problems, refresh);
+}
+
+/** Nothing, where there is no session. */
+function absent(error) {
+  if (error instanceof Refusal && error.isAbsent) {
+    return null;
+  }
+  throw error;
+}
+
+/** What is remembered of a client whose session has ended. */
+function endedSession() {
+  const about = h("div");
+  const packets = packetTable();
+  const element = h("div", { hidden: true }, about, section("Last packets", packets.element));
+  return {
+    element,
+    show(last) {
+      element.hidden = !last;
+      if (!last) {
+        return;
+      }
+      const { ago_s, why, left } = last.ended;
+      fill(about, section("The session has ended", facts([
+        ["Ended", `${span(ago_s)} ago: ${why}`],
+        left && ["Left", [`${span(left.ago_s)} ago: `, raw(left.why)]],
+        left && ["User", left.user ? raw(left.user) : "none"],
+        left && ["Listener", raw(left.listener)],
+      ])));
+      packets.show([...last.packets].reverse());
+    },
+  };
 }
 
 /** What the heading has no room for. */

@@ -411,8 +411,8 @@ impl<B: Brain> Worker<B> {
 
     /// Who is here and may not stay goes.
     fn ban(&mut self, bans: Arc<Bans>) {
-        for conn in self.port.set_bans(self.now, &bans.networks) {
-            self.tell(Event::Barred { conn });
+        for (conn, ip) in self.port.set_bans(self.now, &bans.networks) {
+            self.tell(Event::Barred { conn, ip });
         }
         self.tell(Event::Bans(bans));
     }

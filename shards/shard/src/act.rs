@@ -77,7 +77,7 @@ impl Shard {
                 self.disconnect(session, ReasonCode::AdministrativeAction, turn);
                 // One that was to end with its connection is gone by now.
                 if let Some(session) = self.sessions.find(&client_id) {
-                    self.end_session(session, turn);
+                    self.end_session(session, "an operator has ended it", turn);
                 }
                 Acted::of(true)
             }

@@ -1,7 +1,7 @@
 //! Who may not come in, by client id and by user: refused at CONNECT, and sent away at once if he is here. Addresses are
 //! looked at before a connection is one, which is the edge's business; here they count for wills.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use access::Network;
 use hashbrown::HashMap;
@@ -69,6 +69,16 @@ impl Shard {
         }
     }
 
+    /// Somebody who is at an address that is banned.
+    pub(crate) fn handle_barred(&mut self, conn: ConnId, ip: IpAddr, turn: &mut Turn<'_>) {
+        let session = self.connections.get(conn).and_then(|connection| connection.session());
+        let client_id = session.map(|session| Arc::clone(&self.sessions[session].client_id));
+        self.send_away(conn, turn);
+        if let Some(client_id) = client_id {
+            self.departures.locate(&client_id, ip);
+        }
+    }
+
     /// Somebody who is banned, with whatever he wanted to leave.
     pub(crate) fn send_away(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
         let connection = self.connections.get(conn).filter(|connection| connection.stage != Stage::Closing);
@@ -99,10 +109,12 @@ impl Shard {
 
     /// By the name or the address with which he was let in.
     pub(crate) fn is_grant_barred(&self, grant: &Grant, now: Instant) -> bool {
-        let is_address_barred =
-            |ip| self.barred.as_ref().is_some_and(|barred| barred.networks.holds(ip, now));
         grant.user.as_deref().is_some_and(|user| self.is_name_barred(user, now))
-            || grant.address.is_some_and(is_address_barred)
+            || grant.address.is_some_and(|ip| self.is_address_barred(ip, now))
+    }
+
+    pub(crate) fn is_address_barred(&self, ip: IpAddr, now: Instant) -> bool {
+        self.barred.as_ref().is_some_and(|barred| barred.networks.holds(ip, now))
     }
 
     pub(crate) fn refuse_barred(&mut self, conn: ConnId, connect: &Connect<'_>, turn: &mut Turn<'_>) {

@@ -293,7 +293,7 @@ impl Shard {
     fn assign_client_id(&mut self) -> Arc<str> {
         loop {
             let (high, low) = (self.random.next_u64(), self.random.next_u64());
-            let client_id = format!("iothub-{high:016x}{low:016x}");
+            let client_id = format!("{MADE_HERE}{high:016x}{low:016x}");
             if self.placement.client(&client_id) == self.id && self.sessions.find(&client_id).is_none() {
                 return client_id.into();
             }
@@ -334,7 +334,7 @@ impl Shard {
         }
         // A session that was to end with its connection has just ended.
         if clean_start && self.sessions.get(session).is_some() {
-            self.end_session(session, turn);
+            self.end_session(session, "its client began another one", turn);
         }
     }
 
@@ -485,3 +485,11 @@ impl Shard {
         Ok(())
     }
 }
+
+/// Whether the client id is one that the broker makes for clients without any.
+pub(crate) fn is_made_here(client_id: &str) -> bool {
+    let number = client_id.strip_prefix(MADE_HERE);
+    number.is_some_and(|number| number.len() == 32 && number.bytes().all(|digit| digit.is_ascii_hexdigit()))
+}
+
+const MADE_HERE: &str = "iothub-";

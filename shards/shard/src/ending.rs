@@ -5,9 +5,10 @@ use std::time::Duration;
 use mqtt::{Disconnect, Packet, ReasonCode, Version, Violation};
 
 use crate::{
-    Cause, ConnId, Effect, Instant, Note, Reading, Shard, What,
+    Cause, ConnId, Effect, IS_WATCHED, Instant, Note, Reading, Shard, What,
     bans::BANNED,
     connection::{Connection, Stage},
+    departures::why_left,
     keys::SessionKey,
     receive::protocol_error,
     shard::Deadline,
@@ -41,6 +42,7 @@ impl Shard {
         let version = connection.version;
         let session = connection.session();
         let client_id = session.map(|session| self.sessions[session].client_id.clone());
+        self.note_departure(conn, why_left(&what), turn.now);
         if self.is_worth_a_line(&what, turn.now) {
             let user = self.user_at(conn);
             turn.push(Effect::Note(Note { conn: Some(conn), client_id, user, what }));
@@ -139,6 +141,7 @@ impl Shard {
         }
         if let Some(session) = self.connections.get(conn).and_then(|connection| connection.session()) {
             self.note_author(session);
+            self.note_departure(conn, NETWORK_CLOSED.into(), turn.now);
         }
         let user = self.user_at(conn);
         let Some(connection) = self.forget_connection(conn) else { return };
@@ -152,10 +155,7 @@ impl Shard {
             Stage::Opened | Stage::Asking | Stage::Closing => None,
         };
         let client_id = session.map(|session| self.sessions[session].client_id.clone());
-        let what = What::Disconnected {
-            reason: ReasonCode::UnspecifiedError,
-            why: "the network connection was closed".into(),
-        };
+        let what = What::Disconnected { reason: ReasonCode::UnspecifiedError, why: NETWORK_CLOSED.into() };
         turn.push(Effect::Note(Note { conn: Some(conn), client_id, user, what }));
         if let Some(session) = session {
             self.detach(session, WillFate::Publish, turn);
@@ -264,7 +264,10 @@ impl Shard {
                 let what = What::SessionExpired;
                 turn.push(Effect::Note(Note { conn: None, client_id, user: None, what }));
             }
-            self.end_session(key, turn);
+            let is_over = self.sessions[key].expiry_s > 0;
+            let why =
+                if is_over { "nobody came back in time" } else { "it was to last as long as its connection" };
+            self.end_session(key, why, turn);
             return;
         }
         if due(session.will.as_ref().and_then(|will| will.due_at)) {
@@ -287,11 +290,14 @@ impl Shard {
     }
 
     /// [MQTT-3.1.2-8] The end of the session brings out a will whose delay is still running.
-    pub(crate) fn end_session(&mut self, key: SessionKey, turn: &mut Turn<'_>) {
+    pub(crate) fn end_session(&mut self, key: SessionKey, why: &'static str, turn: &mut Turn<'_>) {
         assert!(self.sessions[key].conn.is_none(), "a session ends only after its connection");
         self.publish_will(key, turn);
         self.drop_replays(key);
-        let session = self.sessions.remove(key);
+        let mut session = self.sessions.remove(key);
+        if IS_WATCHED {
+            self.departures.end(&session.client_id, why, session.recorder.take(), turn.now);
+        }
         self.keep_session_gone(&session);
         self.end_handshakes(key, session.id, turn);
         self.session_bytes -= session.client_id.len();
@@ -308,6 +314,8 @@ impl Shard {
         }
     }
 }
+
+const NETWORK_CLOSED: &str = "the network connection was closed";
 
 /// The shortest time between two lines about a crowd.
 const CROWD_NOTE_PERIOD: Duration = Duration::from_secs(1);

@@ -1,6 +1,6 @@
 //! What can happen to a shard.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use mqtt::ReasonCode;
 
@@ -29,7 +29,7 @@ pub enum Event<'a> {
     /// The peer closed or the network failed. No further event names this connection.
     Closed { conn: ConnId },
     /// Its address is banned.
-    Barred { conn: ConnId },
+    Barred { conn: ConnId, ip: IpAddr },
     /// An operator ends one connection.
     Kick { conn: ConnId, reason: ReasonCode },
     /// From another shard, in the order in which it was sent.

@@ -27,6 +27,7 @@ mod connection;
 mod contests;
 mod counters;
 mod delivery;
+mod departures;
 mod drain;
 mod effect;
 mod ending;
@@ -117,8 +118,8 @@ pub use handshakes::Handshake;
 pub use histogram::Histogram;
 pub use id::{ConnId, SHARDS_MAX, ShardId, ShardSet};
 pub use look::{
-    ClientLost, ClientSeen, ClientWhole, FreshLoss, Link, Look, Loss, Matching, OtherLosses, Page,
-    PrefixLost, Seen, SubscriptionSeen, Waiting,
+    ClientLost, ClientSeen, ClientWhole, EndedSeen, FreshLoss, LastPackets, LeftSeen, Link, Look, Loss,
+    Matching, OtherLosses, Page, PrefixLost, Seen, SubscriptionSeen, Waiting,
 };
 pub use losses::{Cause, Side};
 pub use mail::{Mail, Publication};

@@ -49,8 +49,8 @@ pub enum Seen {
     Clients(Page<ClientSeen>),
     /// None: no such session is here.
     Client(Option<Box<ClientWhole>>),
-    /// None, again.
-    Packets(Option<Vec<Recorded>>),
+    /// None: no such session is here, and none that has ended lately.
+    Packets(Option<Box<LastPackets>>),
     /// None, again. Messages that the store alone has are left out.
     Queue(Option<Page<Waiting>>),
     Subscriptions(Page<SubscriptionSeen>),
@@ -142,6 +142,35 @@ pub struct ClientWhole {
     /// The last packets, the oldest first.
     pub packets: Vec<Recorded>,
     pub losses: Option<ClientLost>,
+}
+
+/// The last packets of a client, the oldest first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LastPackets {
+    /// Of its session, if there is one.
+    pub packets: Vec<Recorded>,
+    /// Of its session before that.
+    pub ended: Option<EndedSeen>,
+}
+
+/// A session that has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndedSeen {
+    pub ago: Duration,
+    pub why: &'static str,
+    /// None: not known any more.
+    pub left: Option<LeftSeen>,
+    pub packets: Vec<Recorded>,
+}
+
+/// How a client left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftSeen {
+    pub ago: Duration,
+    pub why: Box<str>,
+    pub user: Option<Arc<str>>,
+    /// The name of the listener.
+    pub listener: Arc<str>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

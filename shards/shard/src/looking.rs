@@ -5,9 +5,13 @@ use std::sync::Arc;
 use crate::{
     Instant, Look, Recorded, Shard,
     connection::Connection,
+    departures::Departure,
     filters::is_shared,
     keys::SessionKey,
-    look::{ClientSeen, ClientWhole, Link, Matching, Page, Seen, SubscriptionSeen, Waiting},
+    look::{
+        ClientSeen, ClientWhole, EndedSeen, LastPackets, LeftSeen, Link, Matching, Page, Seen,
+        SubscriptionSeen, Waiting,
+    },
     outbound::Queued,
     recorder::{Recorder, Topic},
     session::Session,
@@ -25,10 +29,7 @@ impl Shard {
                 Seen::Client(key.map(|key| Box::new(self.client_whole(key, *most, now))))
             }
             Look::Packets { client_id, topic_filter } => {
-                let key = self.sessions.find(client_id);
-                let recorder = |key| self.sessions[key].recorder.as_deref();
-                let packets = |key| packets(recorder(key), topic_filter.as_deref(), now);
-                Seen::Packets(key.map(packets))
+                Seen::Packets(self.last_packets(client_id, topic_filter.as_deref(), now).map(Box::new))
             }
             Look::Queue { client_id, after, most } => {
                 let key = self.sessions.find(client_id);
@@ -49,6 +50,28 @@ impl Shard {
             Look::WhyReceive(why) => Seen::Why(Box::new(self.why_receive(now, why))),
             Look::WhyPublish(why) => Seen::Why(Box::new(self.why_publish(now, why))),
         }
+    }
+
+    fn last_packets(&self, client_id: &str, topic_filter: Option<&str>, now: Instant) -> Option<LastPackets> {
+        let session = self.sessions.find(client_id).map(|key| &self.sessions[key]);
+        let ended = self.departures.ended(client_id);
+        if session.is_none() && ended.is_none() {
+            return None;
+        }
+        let recorder = session.and_then(|session| session.recorder.as_deref());
+        let left = |departure: &Departure| LeftSeen {
+            ago: now.since(departure.left_at),
+            why: (*departure.why).into(),
+            user: departure.grant.as_ref().and_then(|grant| grant.user.clone()),
+            listener: Arc::clone(&departure.listener),
+        };
+        let ended = ended.map(|ended| EndedSeen {
+            ago: now.since(ended.at),
+            why: ended.why,
+            left: ended.departure.as_ref().map(left),
+            packets: packets(ended.recorder.as_deref(), topic_filter, now),
+        });
+        Some(LastPackets { packets: packets(recorder, topic_filter, now), ended })
     }
 
     /// Walks over sessions, slot by slot.

@@ -155,6 +155,13 @@ impl Recorder {
         }
     }
 
+    /// No more than that is in it.
+    pub fn bytes_max(&self) -> usize {
+        size_of::<Recorder>()
+            + self.ring.len() * size_of::<Entry>()
+            + self.topics.capacity() * (size_of::<Topic>() + Topic::BYTES_MAX)
+    }
+
     /// The oldest first, with the topic of each that has one, by which those with the same ends are told apart.
     pub fn entries_with_topics(&self, now: Instant) -> impl Iterator<Item = (Recorded, Option<&Topic>)> {
         let (newer, older) = self.ring.split_at(usize::from(self.next));

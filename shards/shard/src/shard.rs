@@ -16,6 +16,7 @@ use crate::{
     confirm::Confirmations,
     connection::{Connections, Stage},
     contests::Contests,
+    departures::Departures,
     drain::Drain,
     ending::LINGER_S,
     fullness::Fullness,
@@ -70,6 +71,7 @@ pub struct Shard {
     pub(crate) permissions: Option<Box<Permissions>>,
     /// None where nobody is banned.
     pub(crate) barred: Option<Box<Barred>>,
+    pub(crate) departures: Departures,
     pub(crate) contests: Contests,
     pub(crate) spending: Spending,
     /// Some listener has or had a mount point.
@@ -192,6 +194,7 @@ impl Shard {
             connections: Connections::default(),
             permissions: Permissions::of(config.rules.clone(), seed),
             barred: Barred::of(&config.bans, seed, now),
+            departures: Departures::new(seed),
             contests: Contests::new(seed),
             spending: Spending::new(seed),
             has_mounts: config.has_mounts(),
@@ -251,7 +254,7 @@ impl Shard {
             Event::Authenticated { conn, answer } => self.handle_authenticated(conn, *answer, turn),
             Event::Leaving { conn } => self.handle_leaving(conn, turn),
             Event::Closed { conn } => self.handle_closed(conn, turn),
-            Event::Barred { conn } => self.send_away(conn, turn),
+            Event::Barred { conn, ip } => self.handle_barred(conn, ip, turn),
             Event::Kick { conn, reason } => self.handle_kick(conn, reason, turn),
             Event::Mail { from, mail } => self.handle_mail(from, mail, turn),
             Event::MailRoom { to, slots } => self.handle_mail_room(to, slots, turn),

@@ -10,7 +10,12 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use mqtt::QoS;
 
-use crate::{Config, Grant, Instant, Shard, connection::Connection, permission::Permissions};
+use crate::{
+    Config, Grant, Instant, Shard,
+    connection::Connection,
+    losses::{TOPIC_BYTES_MAX, cut},
+    permission::Permissions,
+};
 
 /// A question to the home of a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,12 +154,39 @@ impl Ruling {
 }
 
 impl Shard {
+    /// By its client id; by its user and address as they are, or were when it was here last.
     fn add_ban(&self, client_id: &str, now: Instant, steps: &mut Steps) {
+        let mut add = |text: String| steps.add_at("ban", Says::No, text, "iothub ban list");
         if self.is_client_barred(client_id, now) {
-            let text =
-                "this client id is banned: it is not let in, and what it had to say is refused with that";
-            steps.add_at("ban", Says::No, text, "iothub ban list");
+            add("this client id is banned: it is not let in, and what it had to say is refused with that"
+                .to_owned());
         }
+        let session = self.sessions.find(client_id);
+        let conn = session.and_then(|key| self.sessions[key].conn);
+        let grant = conn.and_then(|conn| self.grant_of(conn));
+        let departure = self.departures.of(client_id, session.is_some()).filter(|_| conn.is_none());
+        let known = grant.or_else(|| departure?.grant.as_ref());
+        let user = known.and_then(|grant| grant.user.as_deref());
+        if let Some(user) = user.filter(|user| self.is_name_barred(user, now)) {
+            add(format!("the user {} is banned, as whom it was here last", cut(user, TOPIC_BYTES_MAX)));
+        }
+        let address = grant.and_then(|grant| grant.address).or_else(|| departure?.address);
+        if let Some(address) = address.filter(|address| self.is_address_barred(*address, now)) {
+            add(format!(
+                "nobody is let in from {address}, where it was last: that is banned, or its network"
+            ));
+        }
+    }
+
+    /// How it left, if it is away and that is known.
+    fn add_departure(&self, client_id: &str, now: Instant, steps: &mut Steps) {
+        let has_session = self.sessions.find(client_id).is_some();
+        let Some(departure) = self.departures.of(client_id, has_session) else { return };
+        let who = user_words(departure.grant.as_ref());
+        let ago = now.since(departure.left_at);
+        let (listener, left, why) = (&departure.listener, words(ago), &departure.why);
+        let text = format!("it was here {who} by {listener}, and left {left} ago: {why}");
+        steps.add_ago("left", text, ago);
     }
 }
 

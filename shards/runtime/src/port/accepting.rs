@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    net::IpAddr,
     os::fd::{FromRawFd, OwnedFd, RawFd},
     sync::Arc,
     time::Duration,
@@ -86,16 +87,18 @@ impl Port {
     }
 
     /// From now on nobody comes in from there. Those who are here, and whom the shard knows, come back.
-    pub fn set_bans(&mut self, now: Instant, networks: &[(Network, Option<Duration>)]) -> Vec<ConnId> {
+    pub fn set_bans(
+        &mut self,
+        now: Instant,
+        networks: &[(Network, Option<Duration>)],
+    ) -> Vec<(ConnId, IpAddr)> {
         self.barred = BarredNetworks::new(networks, now);
         let mut known = Vec::new();
         for conn in self.connections.ids() {
             let Some(entry) = self.connections.get(conn) else { continue };
-            if !entry.address.ip().is_some_and(|ip| self.barred.holds(ip, now)) {
-                continue;
-            }
+            let Some(ip) = entry.address.ip().filter(|ip| self.barred.holds(*ip, now)) else { continue };
             match entry.stage {
-                Stage::Open => known.push(conn),
+                Stage::Open => known.push((conn, ip.to_canonical())),
                 Stage::Opening => self.kill(conn),
                 Stage::Closing | Stage::Dead => {}
             }

@@ -10,6 +10,9 @@ use crate::losses::cut;
 pub(crate) struct Topic(Rc<[u8]>);
 
 impl Topic {
+    /// Of its text, with what counts its holders.
+    pub const BYTES_MAX: usize = TOPIC_BYTES_MAX + HASH_BYTES + 2 * size_of::<usize>();
+
     pub fn new(topic: &str) -> Topic {
         Topic::hashed(topic, hash)
     }

@@ -13,7 +13,7 @@ impl Shard {
     pub(crate) fn why_publish(&self, now: Instant, why: &Why) -> Because {
         let mut steps = Steps::default();
         self.add_ban(&why.client_id, now, &mut steps);
-        let outcome = self.why_publish_now(why, &mut steps);
+        let outcome = self.why_publish_now(now, why, &mut steps);
         if let Some(key) = self.sessions.find(&why.client_id) {
             add_published(&self.sessions[key], now, &why.topic, &mut steps);
         }
@@ -21,7 +21,7 @@ impl Shard {
         steps.because(outcome)
     }
 
-    fn why_publish_now(&self, why: &Why, steps: &mut Steps) -> Outcome {
+    fn why_publish_now(&self, now: Instant, why: &Why, steps: &mut Steps) -> Outcome {
         let found = self.sessions.find(&why.client_id).map(|key| &self.sessions[key]);
         let conn = found.and_then(|session| session.conn);
         let Some((session, connection)) = found.zip(conn.and_then(|conn| self.connections.get(conn))) else {
@@ -32,6 +32,7 @@ impl Shard {
                 }
             };
             steps.add("publisher", Says::No, text);
+            self.add_departure(&why.client_id, now, steps);
             return Outcome::Stops;
         };
         let who = user_words(conn.and_then(|conn| self.grant_of(conn)));

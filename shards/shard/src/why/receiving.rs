@@ -47,9 +47,7 @@ impl Shard {
     fn why_receive_now(&self, now: Instant, why: &Why, steps: &mut Steps) -> Outcome {
         let Some(key) = self.sessions.find(&why.client_id) else {
             self.add_ban(&why.client_id, now, steps);
-            let text = "there is no session with this client id: it has not been here since the broker was started, \
-                        was not let in, or its session has ended";
-            steps.add("session", Says::No, text);
+            self.add_no_session(&why.client_id, now, steps);
             return Outcome::Misses;
         };
         self.add_ban(&why.client_id, now, steps);
@@ -75,6 +73,19 @@ impl Shard {
         }
     }
 
+    fn add_no_session(&self, client_id: &str, now: Instant, steps: &mut Steps) {
+        let Some(ended) = self.departures.ended(client_id) else {
+            let text = "there is no session with this client id: it has not been here since the broker was started, \
+                        was not let in, or its session has ended";
+            return steps.add("session", Says::No, text);
+        };
+        let ago = now.since(ended.at);
+        let (last, why) = (words(ago), ended.why);
+        let text = format!("there is no session with this client id: it has ended {last} ago: {why}");
+        steps.add("session", Says::No, text);
+        self.add_departure(client_id, now, steps);
+    }
+
     fn add_connection(
         &self,
         session: &Session,
@@ -86,11 +97,9 @@ impl Shard {
         let Some(connection) = connection else {
             let ends =
                 session.ends_at.map_or("never".to_owned(), |at| format!("in {}", words(at.since(now))));
-            return steps.add(
-                "connection",
-                Says::Later,
-                format!("the client is away; its session ends {ends}"),
-            );
+            let text = format!("the client is away; its session ends {ends}");
+            steps.add("connection", Says::Later, text);
+            return self.add_departure(&session.client_id, now, steps);
         };
         let grant = session.conn.and_then(|conn| self.grant_of(conn));
         let listener = self.config.door(connection.door).map_or("", |door| &*door.name);

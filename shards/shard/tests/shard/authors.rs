@@ -213,7 +213,7 @@ fn whose_address_is_banned_leaves_no_will() {
         let mut s = script(None);
         let client = anna(&mut s, delay_s);
         let (shard, conn) = s.conn(client);
-        s.event(shard, Event::Barred { conn });
+        s.event(shard, Event::Barred { conn, ip: "192.0.2.1".parse().unwrap() });
         s.event(shard, banned_network("192.0.2.0/24", None));
         s.settle();
         assert_eq!(s.hear(client), ["DISCONNECT Administrative action"]);

@@ -9,6 +9,7 @@ mod brought;
 mod connecting;
 mod contesting;
 mod delivering;
+mod departing;
 mod doorkeeping;
 mod ending;
 mod exchanging;

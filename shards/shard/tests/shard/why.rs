@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use mqtt::{Packet, QoS, ReasonCode, RetainHandling, SubscriptionOptions};
-use shard::{Bans, Because, Config, Event, Look, Outcome, Says, Seen, Why};
+use shard::{Answer, Bans, Because, Config, Event, Grant, Look, Network, Outcome, Says, Seen, Why};
 
 use crate::{
     permitted::{config, mosquitto, rules},
+    regranting::{accept, config as regranted},
     script::{Client, Script, connect, options, publish},
 };
 
@@ -255,6 +256,83 @@ fn a_ban_is_named_of_who_has_a_session_and_of_who_has_none() {
         }
     }
     assert_eq!(told(&receive(&s, "other", "a"), "ban"), Vec::<String>::new());
+}
+
+/// As this user and from there, at a door where somebody is asked.
+fn join_as(s: &mut Script, client_id: &str, user: &str, expiry_s: u32) -> Client {
+    let mut wanted = connect(client_id);
+    wanted.properties.session_expiry_interval_s = Some(expiry_s);
+    let client = s.open_by(0, false);
+    s.say_connect(client, &wanted);
+    let Answer::Accept { grant, .. } = accept("file", user, "all") else { panic!("it accepts") };
+    let address = Some("192.0.2.7".parse().unwrap());
+    let grant = Arc::new(Grant { address, ..(*grant).clone() });
+    s.answer(client, Answer::Accept { grant, lasts: None, data: None });
+    s.hear(client);
+    client
+}
+
+#[test]
+fn a_ban_of_the_user_or_of_the_address_is_named_of_who_was_here() {
+    for expiry_s in [0, 1000] {
+        for (bans, words) in [
+            (Bans { users: vec![("anna".into(), None)], ..Bans::default() }, "the user anna is banned"),
+            (
+                Bans { networks: vec![(Network::parse("192.0.2.0/24").unwrap(), None)], ..Bans::default() },
+                "nobody is let in from 192.0.2.7",
+            ),
+        ] {
+            let mut s = Script::new(regranted(None));
+            let client = join_as(&mut s, "c", "anna", expiry_s);
+            join_as(&mut s, "other", "bob", 1000);
+            s.disconnect(client, ReasonCode::Success);
+            assert_eq!(told(&receive(&s, "c", "a"), "ban"), Vec::<String>::new());
+            s.event(0, Event::Bans(Arc::new(bans)));
+            for because in [receive(&s, "c", "a"), publishing(&s, "c", "a")] {
+                assert!(told(&because, "ban")[0].starts_with(&format!("no: {words}")), "{because:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn whose_address_was_banned_is_known_though_nobody_is_asked() {
+    let mut s = Script::of_one();
+    let client = s.join("c");
+    let (shard, conn) = s.conn(client);
+    let ip = "2001:db8::7".parse().unwrap();
+    let networks = vec![(Network::parse("2001:db8::/32").unwrap(), None)];
+    s.event(shard, Event::Barred { conn, ip });
+    s.event(0, Event::Bans(Arc::new(Bans { networks, ..Bans::default() })));
+    let because = receive(&s, "c", "a");
+    assert!(told(&because, "ban")[0].contains("from 2001:db8::7"), "{because:?}");
+    assert!(told(&because, "left")[0].ends_with("ago: banned"), "{because:?}");
+}
+
+#[test]
+fn how_a_client_left_is_told_while_its_session_lives_and_when_it_has_ended() {
+    let mut s = Script::of_one();
+    for (client_id, lives) in [("lasting", true), ("clean", false)] {
+        let client = if lives { s.join_for_an_hour(client_id) } else { s.join(client_id) };
+        s.cut(client);
+        s.secs(5);
+        let because = receive(&s, client_id, "a");
+        let left = told(&because, "left");
+        assert_eq!(left.len(), 1, "{because:?}");
+        assert!(left[0].ends_with("and left 5 s ago: the network connection was closed"), "{left:?}");
+        let session = told(&because, "session");
+        assert_eq!(
+            session[0].ends_with("it has ended 5 s ago: it was to last as long as its connection"),
+            !lives,
+            "{session:?}"
+        );
+        assert_eq!(told(&publishing(&s, client_id, "a"), "left").len(), 1);
+    }
+    let client = s.join("clean");
+    assert_eq!(told(&receive(&s, "clean", "a"), "left").len(), 0, "it is here");
+    s.packet(client, &Packet::Connect(Box::new(connect("clean"))));
+    let because = receive(&s, "clean", "a");
+    assert!(told(&because, "left")[0].ends_with("ago: a second CONNECT"), "{because:?}");
 }
 
 #[test]

@@ -226,7 +226,79 @@ fn trace_shows_the_last_packets_of_a_client() {
     assert!(has(&on("b/#"), "none of the packets"));
     assert_eq!(on("a/#/b").code, Some(2));
     let nobody = ask(&socket, &["trace", "nobody"]);
-    assert_eq!(nobody.code, Some(2));
+    assert_eq!(nobody.code, Some(1));
+}
+
+#[test]
+fn a_client_whose_session_ended_is_asked_about_afterwards() {
+    let (setup, socket) = with_socket("api-ended");
+    let broker = setup.start();
+    for n in 0..2 {
+        let mut lamp = Link::connect(broker.port, v5("lamp"));
+        lamp.subscribe("a/#", QoS::AtLeastOnce);
+        lamp.publish(&format!("a/{n}"), "x", QoS::AtLeastOnce);
+        lamp.cut();
+    }
+    let ended = "the session ended: it was to last as long as its connection; the client was here by tcp://127.0.0.1:";
+    let position = |asked: &Asked, text: &str| asked.lines.iter().position(|line| line.contains(text));
+    let asked = await_answer(&socket, &["trace", "lamp"], |asked| {
+        let last = position(asked, "q1  a/1");
+        last.is_some() && last < position(asked, ended)
+    });
+    assert!(has(&asked, "the network connection was closed"), "{:?}", asked.lines);
+    assert!(!has(&asked, "a/0"), "the session before that: {:?}", asked.lines);
+    let json = ask(&socket, &["trace", "lamp", "--json"]);
+    assert!(json.code == Some(0) && json.lines.iter().all(|line| line.starts_with('{')), "{:?}", json.lines);
+    let why = ask(&socket, &["why", "--client", "lamp", "--topic", "a/1"]);
+    assert!(why.code == Some(1) && has(&why, "it has ended"), "{:?}", why.lines);
+    assert!(has(&why, "ago: the network connection was closed"), "{:?}", why.lines);
+
+    let mut lamp = Link::connect(broker.port, v5("lamp"));
+    lamp.subscribe("b", QoS::AtLeastOnce);
+    assert_eq!(ask(&socket, &["ban", "add", "--address", "127.0.0.0/8"]).code, Some(0));
+    lamp.disconnection();
+    let why = ask(&socket, &["why", "--client", "lamp", "--topic", "a/1"]);
+    assert!(has(&why, "- ban") && has(&why, "nobody is let in from 127.0.0.1"), "{:?}", why.lines);
+    assert!(has(&why, "ago: banned"), "{:?}", why.lines);
+    assert_eq!(ask(&socket, &["ban", "remove", "--address", "127.0.0.0/8"]).code, Some(0));
+
+    let mut lamp = Link::connect(broker.port, v5("lamp"));
+    lamp.subscribe("b", QoS::AtLeastOnce);
+    let asked = ask(&socket, &["trace", "lamp"]);
+    let at = |text: &str| position(&asked, text);
+    let living = asked.lines.iter().rposition(|line| line.contains("SUBACK"));
+    assert!(at("SUBSCRIBE") < at(ended) && at(ended) < living, "{:?}", asked.lines);
+}
+
+#[test]
+fn why_tells_by_its_exit_code_whether_the_client_gets_it() {
+    let (setup, socket) = with_socket("api-why-codes");
+    let rules = setup.folder().join("rules.toml");
+    let text = "default = \"allow\"\n[clients]\npump = [\"fleeting\"]\n\
+                [roles.fleeting]\nrules = [ { deny = \"retain\", topics = \"#\" } ]\n";
+    std::fs::write(&rules, text).unwrap();
+    let broker = setup.variable("IOTHUB_ACCESS__RULES_FILE", &rules).start();
+    let mut lamp = Link::connect(broker.port, v5("lamp"));
+    lamp.subscribe("a/#", QoS::AtLeastOnce);
+    let _pump = Link::connect(broker.port, v5("pump"));
+    let _tap = Link::connect(broker.port, v5("tap"));
+    for (expected, args) in [
+        (0, &["-t", "a/b"][..]),
+        (0, &["-t", "a/b", "-r"]),
+        (0, &["-t", "a/b", "-r", "-q", "2", "--size", "10", "--publisher", "tap"]),
+        (0, &["-t", "a/b", "--publisher", "pump"]),
+        (1, &["-t", "a/b", "--publisher", "pump", "-r"]),
+        (1, &["-t", "b", "-r"]),
+        (1, &["-t", "b", "-r", "--json"]),
+        (2, &["-t", "a/#", "-r"]),
+        (2, &["-t", "a/b", "-q", "3"]),
+        (2, &["-t", "a/b", "--size", "999999999"]),
+    ] {
+        let asked = ask(&socket, &[&["why", "--client", "lamp"], args].concat());
+        assert_eq!(asked.code, Some(expected), "{args:?}: {:?}", asked.lines);
+    }
+    let nowhere = socket.with_file_name("nowhere.sock");
+    assert_eq!(ask(&nowhere, &["why", "--client", "lamp", "-t", "a", "-r"]).code, Some(2));
 }
 
 /// Messages until the one who looks on has said its line: nothing tells from outside that a tap is there.
