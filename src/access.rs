@@ -122,8 +122,7 @@ fn layer(
 ) -> Result<Layer, Vec<Fault>> {
     let name = path.to_string_lossy();
     let fault = |what| vec![Fault::of("access", key, what)];
-    let bytes =
-        identity::read_file(path, identity::FILE_BYTES_MAX).map_err(|error| fault(error.to_string()))?;
+    let bytes = identity::read_rights(path).map_err(|error| fault(error.to_string()))?;
     let text = str::from_utf8(&bytes).map_err(|error| {
         let line = 1 + bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
         fault(format!(
@@ -136,6 +135,8 @@ fn layer(
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
     use crate::{
         config::{self, Flags},
@@ -157,6 +158,28 @@ mod tests {
         let explained =
             holder.explain(&holder.check(&access::Ask::new(access::Action::Publish, "a"))).to_string();
         explained.replace(&*path.to_string_lossy(), "broker.toml")
+    }
+
+    #[test]
+    fn a_file_of_rules_that_others_can_change_is_refused() {
+        let path = std::env::temp_dir().join(format!("iothub-rules-mode-{}", std::process::id()));
+        std::fs::write(&path, "").expect("the folder can be written");
+        let read = |mode| {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("its mode");
+            [read(Some(&path), None, Fallback::Deny.into()), read(None, Some(&path), Fallback::Deny.into())]
+        };
+        for refused in read(0o666) {
+            let sentences = refused.expect_err("it is a door");
+            let shown = path.display();
+            assert_eq!(
+                sentences,
+                [format!(
+                    "others on this machine can change {shown}, which says who may do what: chmod go-w {shown}"
+                )]
+            );
+        }
+        assert!(read(0o644).iter().all(Result::is_ok), "everybody may know them");
+        std::fs::remove_file(&path).expect("it was written");
     }
 
     #[test]

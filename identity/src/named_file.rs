@@ -18,10 +18,28 @@ pub enum FileError {
     NoFile { path: PathBuf },
     #[error("{} has more than {max} bytes, and is not read: is it the file that was meant?", path.display())]
     TooLarge { path: PathBuf, max: u64 },
-    #[error("others on this machine can {what} {}, which holds secrets: {remedy}", path.display())]
-    Open { path: PathBuf, what: &'static str, remedy: String },
+    #[error("others on this machine can {what} {}, which {}: {remedy}", path.display(), holds.words())]
+    Open { path: PathBuf, what: &'static str, holds: Holds, remedy: String },
     #[error("{} is empty; it should hold a secret", path.display())]
     Empty { path: PathBuf },
+}
+
+/// Why it matters who can get at a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holds {
+    /// Others may neither read nor change it.
+    Secrets,
+    /// Others may read it, and not change it.
+    Rights,
+}
+
+impl Holds {
+    fn words(self) -> &'static str {
+        match self {
+            Holds::Secrets => "holds secrets",
+            Holds::Rights => "says who may do what",
+        }
+    }
 }
 
 /// The whole of a regular file of at most so many bytes. Links are followed, as those of mounted secrets must be.

@@ -1,4 +1,4 @@
-//! Files with secrets in them: read only if nobody else can.
+//! Files that are a door where others can get at them: those with secrets, and those that say who may do what.
 
 use std::{os::unix::fs::MetadataExt, path::Path};
 
@@ -6,14 +6,24 @@ use zeroize::Zeroizing;
 
 use crate::{
     Secret,
-    named_file::{FILE_BYTES_MAX, FileError, NamedFile},
+    named_file::{FILE_BYTES_MAX, FileError, Holds, NamedFile},
 };
 
 /// The whole of a file that others can neither read nor change. Links are followed, as those of mounted secrets must be.
 pub fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
+    read_guarded(path, Holds::Secrets)
+}
+
+/// The whole of a file that says who may do what: others may read it, and cannot change it.
+pub fn read_rights(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
+    read_guarded(path, Holds::Rights)
+}
+
+fn read_guarded(path: &Path, holds: Holds) -> Result<Zeroizing<Vec<u8>>, FileError> {
     let file = NamedFile::open(path)?;
-    if let Some(what) = openness(file.metadata.mode()) {
-        return Err(FileError::Open { path: path.to_owned(), what, remedy: remedy(path, what) });
+    if let Some(what) = openness(file.metadata.mode(), holds) {
+        let remedy = remedy(path, what, holds);
+        return Err(FileError::Open { path: path.to_owned(), what, holds, remedy });
     }
     file.read(FILE_BYTES_MAX)
 }
@@ -30,24 +40,30 @@ pub fn read_secret(path: &Path) -> Result<Secret, FileError> {
 }
 
 /// What the mode of a file lets others do. Its group may read: that is how a broker gets files of root.
-fn openness(mode: u32) -> Option<&'static str> {
+fn openness(mode: u32, holds: Holds) -> Option<&'static str> {
     match mode {
         mode if mode & 0o022 != 0 => Some("change"),
-        mode if mode & 0o004 != 0 => Some("read"),
+        mode if mode & 0o004 != 0 && holds == Holds::Secrets => Some("read"),
         _ => None,
     }
 }
 
 /// What to do about it. The volume of a secret in Kubernetes can be told by its links, and takes no chmod.
-fn remedy(path: &Path, what: &str) -> String {
+fn remedy(path: &Path, what: &str, holds: Holds) -> String {
+    let (mode, mounted) = match (holds, what) {
+        (Holds::Rights, _) => ("go-w", "0444"),
+        (Holds::Secrets, "change") => ("go-w,o=", "0440"),
+        (Holds::Secrets, _) => ("o=", "0440"),
+    };
     let is_hidden = |part: std::path::Component<'_>| {
         let part = part.as_os_str().as_encoded_bytes();
         part.starts_with(b"..") && part.len() > 2
     };
     if path.canonicalize().is_ok_and(|real| real.components().any(is_hidden)) {
-        return "give its volume defaultMode: 0440, and the pod a securityContext with fsGroup, the group of the broker".to_owned();
+        return format!(
+            "give its volume defaultMode: {mounted}, and the pod a securityContext with fsGroup, the group of the broker"
+        );
     }
-    let mode = if what == "change" { "go-w,o=" } else { "o=" };
     format!("chmod {mode} {}", path.display())
 }
 
@@ -77,6 +93,27 @@ mod tests {
         for mode in [0o600, 0o640, 0o400] {
             let path = file("closed", mode, b"x");
             assert_eq!(*read(&path).expect("taken"), b"x");
+            fs::remove_file(path).expect("removed");
+        }
+    }
+
+    #[test]
+    fn a_file_of_rights_that_others_can_change_is_refused_with_the_remedy() {
+        for mode in [0o666, 0o620, 0o602, 0o664] {
+            let path = file("rights", mode, b"x");
+            let sentence = read_rights(&path).expect_err("refused").to_string();
+            let shown = path.display();
+            assert_eq!(
+                sentence,
+                format!(
+                    "others on this machine can change {shown}, which says who may do what: chmod go-w {shown}"
+                )
+            );
+            fs::remove_file(path).expect("removed");
+        }
+        for mode in [0o600, 0o644, 0o444] {
+            let path = file("readable", mode, b"x");
+            assert_eq!(*read_rights(&path).expect("taken"), b"x");
             fs::remove_file(path).expect("removed");
         }
     }

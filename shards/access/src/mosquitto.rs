@@ -132,7 +132,9 @@ fn strange(keyword: &str) -> String {
         true => format!(", and not with `{keyword}`"),
         false => String::new(),
     };
-    format!("a line begins with `user`, `topic`, `pattern` or `#`, with nothing before it{shown}")
+    format!(
+        "a line begins with `user`, `topic` or `pattern`, before which spaces may stand, or with `#`, before which nothing may{shown}"
+    )
 }
 
 /// Longer than any word that somebody would take for one of ours.

@@ -35,6 +35,16 @@ fn an_acl_file_is_refused_line_by_line() {
 }
 
 #[test]
+fn spaces_before_a_word_are_taken_and_the_sentence_about_a_line_says_so() {
+    assert!(access::mosquitto::parse("acl", "  user anna\n   topic a\n").is_ok());
+    for text in ["\ttopic a\n", "  # c\n", "topics a\n"] {
+        let problems = acl_problems(text);
+        let says = "or `pattern`, before which spaces may stand, or with `#`, before which nothing may";
+        assert!(problems.len() == 1 && problems[0].contains(says), "{problems:?}");
+    }
+}
+
+#[test]
 fn the_problems_of_a_file_that_is_something_else_are_bounded() {
     assert_eq!(acl_problems(&"x\n".repeat(1_000_000)).len(), access::PROBLEMS_MAX);
     let roles = "x = 1\n";
