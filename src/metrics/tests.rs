@@ -257,6 +257,43 @@ fn the_dashboard_and_the_alerts_name_metrics_that_exist() {
     }
 }
 
+/// A value that no sample has is never drawn, and no alert waits for it in vain.
+#[test]
+fn the_dashboard_and_the_alerts_name_values_of_labels_that_exist() {
+    let page = page();
+    let dashboard = include_str!("../../docker/monitoring/dashboard.json").replace("\\\"", "\"");
+    let selected =
+        [selectors(&dashboard), selectors(include_str!("../../docker/monitoring/alerts.yaml"))].concat();
+    let chosen = selected.iter().filter(|(_, label, _)| !["instance", "job", "shard", "le"].contains(label));
+    let mut values = 0;
+    for (name, label, value) in chosen {
+        for word in value.split('|') {
+            let sample = format!("{label}=\"{word}\"");
+            let is_of = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with('{'));
+            assert!(page.lines().filter(is_of).any(|line| line.contains(&sample)), "{name}: {sample}");
+            values += 1;
+        }
+    }
+    assert!(values > 8, "{selected:?}");
+}
+
+/// Metric, label and value of all that stands in braces behind a metric.
+fn selectors(text: &str) -> Vec<(&str, &str, &str)> {
+    let is_of_name = |of: char| of.is_ascii_alphanumeric() || of == '_';
+    let mut found = Vec::new();
+    for (at, _) in text.match_indices('{') {
+        let before = &text[..at];
+        let name = &before[before.trim_end_matches(is_of_name).len()..];
+        let inside = text[at + 1..].split('}').next().unwrap_or_default();
+        for matcher in inside.split(',').filter(|_| !name.is_empty()) {
+            let Some((label, value)) = matcher.split_once('"') else { continue };
+            let label = label.trim().trim_end_matches(['=', '!', '~']);
+            found.push((name, label, value.trim_end_matches('"')));
+        }
+    }
+    found
+}
+
 /// Name and type, of a line of the table.
 fn row(line: &str) -> Option<(String, String)> {
     let mut cells = line.strip_prefix("| `")?.split(" | ");

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod metrics;
+mod monitoring;
 mod service;
 mod spans;
 mod sys;
