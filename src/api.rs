@@ -16,6 +16,7 @@ mod clients;
 mod context;
 mod drain;
 pub mod drops;
+mod entrance;
 mod events;
 mod guard;
 mod hall;
@@ -74,6 +75,7 @@ pub use self::{
     why::WHY,
 };
 use self::{
+    entrance::WAITING_MAX,
     hall::{GUESTS_MAX, Hall},
     port::Port,
     tokens::Tokens,
@@ -186,7 +188,10 @@ pub fn token_path(settings: &Settings) -> Option<PathBuf> {
 
 /// Connections over TCP at a time, but for streams: a file each.
 pub fn connections_max(settings: &config::Api) -> u64 {
-    if settings.listen.is_empty() { 0 } else { settings.max_connections + GUESTS_MAX as u64 }
+    match settings.listen.len() {
+        0 => 0,
+        ports => settings.max_connections + (GUESTS_MAX + ports * WAITING_MAX) as u64,
+    }
 }
 
 fn start_thread() -> Result<Handle, String> {

@@ -2,7 +2,7 @@
 //!
 //! The hall is for all, and nobody stays in it: where it is full, the oldest guest of the address that has most of them makes room. So
 //! whoever fills it pushes himself out, and whoever asks at once, as a supervisor does, or an operator with a token, has an answer
-//! before it is his turn to go. A seat is kept until its connection ends. One address has only a share of them.
+//! before it is his turn to go. Who comes from another address than that waits for nobody; who comes from it waits in `entrance.rs`. A seat is kept until its connection ends. One address has only a share of them.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -17,7 +17,7 @@ use std::{
 use tokio::{
     sync::Notify,
     task::AbortHandle,
-    time::{Instant, sleep_until, timeout_at},
+    time::{Instant, timeout_at},
 };
 
 use super::shares::{NoPlace, Shares, origin_of};
@@ -70,22 +70,15 @@ impl Hall {
         Hall { shared: Arc::new(Shared { table: Mutex::new(table), freed: Notify::new() }) }
     }
 
-    /// Somebody comes. Where nobody has been there for long enough to make room, that is waited for.
-    pub async fn enter(&self, ip: IpAddr) -> Stay {
-        loop {
-            let made = self.shared.lock().make_room();
-            match made {
-                Ok(dismissed) => {
-                    dismissed.inspect(AbortHandle::abort);
-                    break;
-                }
-                Err(settled) => sleep_until(settled).await,
-            }
-        }
+    /// Somebody comes. The error is when somebody will have been there for long enough to make room for him.
+    pub fn try_enter(&self, ip: IpAddr) -> Result<Stay, Instant> {
         let (shared, origin, since) = (Arc::clone(&self.shared), origin_of(ip), Instant::now());
-        let number = shared.lock().admit(Guest { origin, since, served_by: None });
+        let mut table = shared.lock();
+        table.make_room(origin)?.inspect(AbortHandle::abort);
+        let number = table.admit(Guest { origin, since, served_by: None });
+        drop(table);
         let (may_stay, has_seat) = (AtomicBool::new(false), AtomicBool::new(false));
-        Stay { held: Arc::new(Held { shared, number, origin, since, may_stay, has_seat }) }
+        Ok(Stay { held: Arc::new(Held { shared, number, origin, since, may_stay, has_seat }) })
     }
 }
 
@@ -103,27 +96,30 @@ impl Table {
         self.guests_ever
     }
 
-    /// For one more, and who has to go for it. The error is when that one may be sent away.
-    fn make_room(&mut self) -> Result<Option<AbortHandle>, Instant> {
+    /// For one more from there, and who has to go for it. The error is when that one may be sent away: at once only for somebody whose address has
+    /// fewer guests.
+    fn make_room(&mut self, origin: IpAddr) -> Result<Option<AbortHandle>, Instant> {
         if self.guests.len() < GUESTS_MAX {
             return Ok(None);
         }
-        let number = self.oldest_of_most();
+        let (number, most) = self.oldest_of_most();
+        let own = self.guests.values().filter(|guest| guest.origin == origin).count();
         let settled = self.guests[&number].since + SETTLING;
-        if Instant::now() < settled {
+        if own + 1 >= most && Instant::now() < settled {
             return Err(settled);
         }
         Ok(self.guests.remove(&number).and_then(|guest| guest.served_by))
     }
 
-    /// The guest who has been there for longest, of the address that has most of them.
-    fn oldest_of_most(&self) -> u64 {
+    /// The guest who has been there for longest, of the address that has most of them, and how many these are.
+    fn oldest_of_most(&self) -> (u64, usize) {
         let mut by_origin: HashMap<IpAddr, (usize, u64)> = HashMap::new();
         for (number, guest) in &self.guests {
             by_origin.entry(guest.origin).or_insert((0, *number)).0 += 1;
         }
         let most = by_origin.into_values().max_by_key(|(count, oldest)| (*count, u64::MAX - oldest));
-        most.expect("a full hall has guests").1
+        let (count, oldest) = most.expect("a full hall has guests");
+        (oldest, count)
     }
 
     /// From the hall to a seat.
@@ -224,7 +220,7 @@ const SEAT_WAIT: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
-    use tokio::runtime::Builder;
+    use tokio::{runtime::Builder, time::sleep_until};
 
     use super::*;
 
@@ -237,6 +233,16 @@ mod tests {
         IpAddr::from([192, 0, 2, last])
     }
 
+    /// As somebody who waits until he is let in.
+    async fn enter(hall: &Hall, ip: IpAddr) -> Stay {
+        loop {
+            match hall.try_enter(ip) {
+                Ok(stay) => return stay,
+                Err(settled) => sleep_until(settled).await,
+            }
+        }
+    }
+
     fn guests(hall: &Hall) -> Vec<IpAddr> {
         hall.shared.lock().guests.values().map(|guest| guest.origin).collect()
     }
@@ -245,12 +251,12 @@ mod tests {
     fn who_fills_the_hall_makes_room_for_others_and_for_itself() {
         run(async {
             let hall = Hall::new(4);
-            let other = hall.enter(ip(2)).await;
+            let other = enter(&hall, ip(2)).await;
             let mut stays = Vec::new();
             for _ in 0..2 * GUESTS_MAX {
-                stays.push(hall.enter(ip(1)).await);
+                stays.push(enter(&hall, ip(1)).await);
             }
-            let late = hall.enter(ip(3)).await;
+            let late = enter(&hall, ip(3)).await;
             let guests = guests(&hall);
             let of = |last: u8| guests.iter().filter(|origin| **origin == ip(last)).count();
             assert_eq!((guests.len(), of(1), of(2), of(3)), (GUESTS_MAX, GUESTS_MAX - 2, 1, 1));
@@ -260,15 +266,37 @@ mod tests {
     }
 
     #[test]
+    fn who_comes_from_elsewhere_does_not_wait_for_those_who_have_just_come() {
+        run(async {
+            let hall = Hall::new(4);
+            let mut stays = Vec::new();
+            for _ in 0..GUESTS_MAX {
+                stays.push(hall.try_enter(ip(1)).expect("there is room"));
+            }
+            let settled = hall.try_enter(ip(1)).err().expect("its address has most guests");
+            assert_eq!(settled, stays[0].held.since + SETTLING);
+            for other in 2..=u8::try_from(GUESTS_MAX).expect("few") / 2 {
+                stays.push(hall.try_enter(ip(other)).expect("its address has no guests"));
+            }
+            // Up to the point at which nobody has more guests than another would have.
+            while guests(&hall).iter().filter(|origin| **origin == ip(1)).count() > 2 {
+                let next = ip(u8::try_from(stays.len()).expect("few") + 1);
+                stays.push(hall.try_enter(next).expect("its address has no guests"));
+            }
+            assert!(hall.try_enter(guests(&hall)[0]).is_err());
+        });
+    }
+
+    #[test]
     fn who_is_sent_away_is_not_served_any_more() {
         run(async {
             let hall = Hall::new(4);
-            let first = hall.enter(ip(1)).await;
+            let first = enter(&hall, ip(1)).await;
             let task = tokio::spawn(std::future::pending::<()>());
             first.is_served_by(task.abort_handle());
             let mut stays = Vec::new();
             for _ in 0..GUESTS_MAX {
-                stays.push(hall.enter(ip(1)).await);
+                stays.push(enter(&hall, ip(1)).await);
             }
             assert!(task.await.expect_err("ended").is_cancelled());
         });
@@ -279,7 +307,7 @@ mod tests {
         run(async {
             let hall = Hall::new(4);
             let seat = async |ip| {
-                let stay = hall.enter(ip).await;
+                let stay = enter(&hall, ip).await;
                 stay.try_take_seat().map(|()| stay)
             };
             let mut seated = Vec::new();
@@ -304,7 +332,7 @@ mod tests {
     fn a_seat_that_is_given_back_goes_to_whoever_waits_for_it() {
         run(async {
             let hall = Hall::new(1);
-            let (one, other) = (hall.enter(ip(1)).await, hall.enter(ip(1)).await);
+            let (one, other) = (enter(&hall, ip(1)).await, enter(&hall, ip(1)).await);
             assert_eq!(one.take_seat().await, Ok(()));
             assert_eq!(one.take_seat().await, Ok(()), "it has one");
             let waits = tokio::spawn({
@@ -315,7 +343,7 @@ mod tests {
             assert!(!waits.is_finished());
             drop(one);
             assert_eq!(waits.await.expect("no panic"), Ok(()));
-            let third = hall.enter(ip(2)).await;
+            let third = enter(&hall, ip(2)).await;
             assert_eq!(third.take_seat().await, Err(NoPlace::OfAll));
             assert!(other.may_stay() && !third.may_stay());
         });

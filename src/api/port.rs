@@ -60,6 +60,7 @@ fn bind_one(endpoint: &str) -> io::Result<Vec<Port>> {
         let listener = StdListener::bind(address)?;
         // Those that it accepts have the same. Left to itself the kernel keeps megabytes for each who does not read.
         SockRef::from(&listener).set_send_buffer_size(SEND_BUFFER_BYTES)?;
+        SockRef::from(&listener).listen(BACKLOG)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         Ok(Port { listener, address })
@@ -92,6 +93,9 @@ impl Port {
             .map_err(|error| format!("the API's {address} cannot be served: {error}"))
     }
 }
+
+/// Who comes while the thread has something else to do, for as many milliseconds as that may take.
+const BACKLOG: libc::c_int = 1024;
 
 /// The kernel takes twice as much.
 const SEND_BUFFER_BYTES: usize = 128 << 10;

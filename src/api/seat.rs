@@ -194,8 +194,8 @@ mod tests {
     fn an_address_leaves_places_of_each_kind_to_others() {
         on_a_clock(async {
             let hall = Hall::new(100);
-            let seat_of = async |last| Seat::Hall(hall.enter(Ipv4Addr::new(192, 0, 2, last).into()).await);
-            let (one, other) = (seat_of(1).await, seat_of(2).await);
+            let enter = |last| hall.try_enter(Ipv4Addr::new(192, 0, 2, last).into()).expect("there is room");
+            let (one, other) = (Seat::Hall(enter(1)), Seat::Hall(enter(2)));
             let streams = Streams::new(40);
             for (stream, share) in [(Stream::Trace, 6), (Stream::Log, 12), (Stream::Events, 30)] {
                 let places: Vec<_> = (0..share).map(|_| streams.take(&one, stream)).collect();

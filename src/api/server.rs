@@ -22,6 +22,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{
     context::Context,
+    entrance::Entrance,
     guard::Visitor,
     hall::{Hall, Stay},
     patience::Patient,
@@ -49,12 +50,9 @@ pub async fn serve_socket(listener: StdListener, router: Router) {
 
 /// The same over TCP; all ports share the hall.
 pub async fn serve_port(listener: TcpListener, context: Context, router: Router, hall: Hall) {
+    let mut entrance = Entrance::new(listener, hall);
     loop {
-        let Ok((stream, peer)) = listener.accept().await else {
-            sleep(ACCEPT_PAUSE).await;
-            continue;
-        };
-        let stay = hall.enter(peer.ip()).await;
+        let (stream, peer, stay) = entrance.next().await;
         let serve = welcome(stream, peer, context.clone(), router.clone(), stay.clone());
         stay.is_served_by(tokio::spawn(serve).abort_handle());
     }
@@ -117,4 +115,4 @@ const HEAD_MAX: Duration = Duration::from_secs(5);
 const LAST_ANSWER_MAX: Duration = Duration::from_secs(20);
 /// The least that hyper takes.
 const HEAD_BYTES_MAX: usize = 8192;
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
