@@ -32,7 +32,7 @@ function banTable(isAllowed, refresh) {
     { title: "Whom", cell: (ban) => raw(ban[whomOf(ban)[0]]) },
     { title: "Kind", cell: (ban) => whomOf(ban)[1] },
     { title: "Until", isWide: true, cell: (ban) => (ban.until ? moment(ban.until) : "for ever") },
-    isAllowed && { title: "Lift", cell: (ban) => button("Lift", () => lift(ban, refresh), { "data-focus": `lift ${ban[whomOf(ban)[0]]}`, "aria-label": `Lift the ban of ${ban[whomOf(ban)[0]]}` }) },
+    isAllowed && { title: "Actions", cell: (ban) => button("Lift", () => lift(ban, refresh), { "data-focus": `lift ${ban[whomOf(ban)[0]]}`, "aria-label": `Lift the ban of ${ban[whomOf(ban)[0]]}` }) },
   ];
   return table({ caption: "Bans that hold", empty: emptiness("Nobody is banned."), columns: columns.filter(Boolean) });
 }

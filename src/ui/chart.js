@@ -1,7 +1,7 @@
 // A chart of a few lines over time, as SVG, with the same in words for whoever does not see it.
 
 import { fill, h, s } from "./dom.js";
-import { clock } from "./format.js";
+import { byteRate, clock } from "./format.js";
 
 /**
  * Lines are `{ name, value(sample) }`, of which the first is drawn in the accent; `format` writes values. Where a value is undefined there
@@ -64,7 +64,7 @@ export function chart({ title, lines, format }) {
     pointed = pointed !== null && pointed < places.length ? pointed : null;
     const series = lines.map((line) => samples.map((sample) => line.value(sample)));
     const high = Math.max(0, ...series.flat().filter((value) => value !== undefined));
-    const ceiling = ceilingOf(high);
+    const ceiling = format === byteRate ? ceilingOfBytes(high) : ceilingOf(high);
     series.forEach((one, at) => paths[at].setAttribute("d", pathOf(one, ceiling, places)));
     area.setAttribute("d", areaOf(series[0], ceiling, places));
     fill(top, high > 0 ? format(ceiling) : "");
@@ -137,6 +137,13 @@ function ceilingOf(value) {
   }
   const power = 10 ** Math.floor(Math.log10(value));
   return [1, 2, 5, 10].map((step) => step * power).find((round) => round >= value);
+}
+
+/** Round in the unit that the number is shown in. */
+function ceilingOfBytes(value) {
+  const unit = 1024 ** Math.max(0, Math.floor(Math.log2(value) / 10));
+  const round = ceilingOf(value / unit);
+  return unit * (round > 1000 ? 1024 : round);
 }
 
 /** A minute: with less the line would jump. */

@@ -39,6 +39,8 @@ export function follow(signal, listener) {
 function add(at, shards) {
   const last = samples.at(-1);
   const total = { counters: sum(shards, "counters"), gauges: sum(shards, "gauges") };
+  // Each shard knows the filters of all.
+  total.gauges.filters = Math.max(0, ...shards.map((shard) => shard.gauges.filters));
   const seconds = last ? (at - last.at) / 1000 : 0;
   // A broker that was started again counts from the beginning.
   const isNext = last && last.shards.length === shards.length && total.counters.packets_received >= last.total.counters.packets_received;

@@ -123,7 +123,7 @@ function userForm(signal, refresh) {
   return form({
     signal,
     isOfOneLine: true,
-    fields: [field("Name", name), field("Password", password), field("Groups", groups, "Between commas."), field("Roles", roles, "Between commas."), h("label", { class: "check" }, scram, "Also by SCRAM")],
+    fields: [field("Name", name), field("Password", password), field("Groups, between commas", groups), field("Roles, between commas", roles), h("label", { class: "check" }, scram, "Also by SCRAM")],
     verb: "Add",
     done: "The user is added.",
     act: async (element) => {

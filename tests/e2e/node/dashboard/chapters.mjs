@@ -53,6 +53,18 @@ async function visit(page, [hash, text]) {
   await page.reads(text);
 }
 
+/** Every filter once, although each shard knows those of all; and a chart of bytes ends at a round number of its unit. */
+async function counts(page) {
+  await page.until(async (token) => {
+    const answer = await fetch("/v1/subscriptions?limit=1000", { headers: { Authorization: `Bearer ${token}` } });
+    const filters = new Set((await answer.json()).subscriptions.map((row) => row.filter));
+    const tile = [...document.querySelectorAll(".tile")].find((one) => one.innerText.startsWith("Subscriptions"));
+    return filters.size > 0 && tile.innerText.includes(`\n${filters.size} filter`);
+  }, "each filter counts once", token);
+  const top = await page.until(() => [...document.querySelectorAll("figure .top")].map((one) => one.innerText).find((text) => text.endsWith("B/s")), "the chart of bytes has a top");
+  assert.match(top, /^([125]|[125]0|[125]00|1,000)(\.0)? \w+\/s$/);
+}
+
 /** Nothing was asked of another host, nothing failed, and no text has become markup. */
 async function isUntouched(page) {
   assert.equal(await page.run(() => window.hacked), undefined, "markup of a stranger has run");
@@ -101,6 +113,7 @@ const CHAPTERS = {
 
   async pages(page) {
     await signedIn(page);
+    await counts(page);
     for (const one of PAGES) {
       await visit(page, one);
       assert.equal(await page.run(() => document.querySelectorAll("h1").length), 1, one[0]);
