@@ -10,7 +10,8 @@ use axum::{
 use runtime::Looked;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use shard::{Act, Look, Seen, is_topic_filter, is_topic_name};
+use shard::{Act, Instant, Look, Message, Seen, is_topic_filter, is_topic_name};
+use tokio::task::spawn_blocking;
 
 use super::{
     acts,
@@ -19,7 +20,9 @@ use super::{
     context::Context,
     guard::Caller,
     operation::{Access, Operation},
-    pages, rows,
+    pages,
+    reload::ENDING,
+    rows,
     token_list::Role,
 };
 
@@ -195,12 +198,22 @@ async fn one(context: &Context, topic: &str) -> Result<Response, Trouble> {
     let look = Look::Retained { filter: topic.into(), after: None, most: 1 };
     for Looked { seen, now, .. } in asking::look_everywhere(asking::desk(context)?, &look).await? {
         if let Seen::Retained { messages, .. } = seen
-            && let Some(message) = messages.first()
+            && let Some(message) = messages.into_iter().next()
         {
-            return Ok(answer::ok(&rows::retained_whole(message, now)));
+            return whole(message, now).await;
         }
     }
     Err(answer::not_found(&format!("there is no retained message of {topic:?}")).into())
+}
+
+/// A large one is written beside the thread that answers everybody: a megabyte takes it some milliseconds.
+async fn whole(message: Message, now: Instant) -> Result<Response, Trouble> {
+    let is_large = message.payload().len() > PAYLOAD_BYTES_AT_ONCE;
+    let write = move || answer::ok(&rows::retained_whole(&message, now));
+    if is_large {
+        return spawn_blocking(write).await.map_err(|_| answer::unavailable(ENDING).into());
+    }
+    Ok(write())
 }
 
 /// Which ones has to be said: nobody drops all of them by an oversight.
@@ -211,6 +224,8 @@ async fn drop_matching(context: &Context, caller: &Caller, filter: String) -> Re
     acts::tell(caller, "drop_retained", &[filter, format!("{} dropped", done.count)]);
     Ok(answer::ok(&json!({ "dropped": done.count, "is_partial": done.is_partial })))
 }
+
+const PAYLOAD_BYTES_AT_ONCE: usize = 128 << 10;
 
 #[cfg(test)]
 mod tests {

@@ -116,6 +116,9 @@ fn retained_messages_are_sorted_over_all_shards_and_one_has_its_payload() {
     );
     let bytes = api.get("/v1/retained/one?topic=other").expect(200);
     assert!(bytes["payload_text"].is_null() && bytes["payload_base64"] == "/wA=", "{bytes}");
+    let large = "x\u{1}".repeat(300_000);
+    retain(&mut link, "large", large.clone());
+    assert_eq!(api.get("/v1/retained/one?topic=large").expect(200)["payload_text"], large);
     assert_eq!(api.get("/v1/retained/one?topic=absent").status, 404);
     for wrong in ["retained?filter=a/%23/b", "retained/one?topic=a/%2B", "retained/one"] {
         assert_eq!(api.get(&format!("/v1/{wrong}")).status, 400, "{wrong}");
