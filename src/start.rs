@@ -9,7 +9,7 @@ use std::{
 };
 
 use identity::Secret;
-use runtime::{Broker, Cause, DataDir, Door, Leftover, Place, Probe};
+use runtime::{Auditor, Broker, Cause, DataDir, Door, Leftover, Place, Probe};
 use rustls::ServerConfig;
 use shard::{DoorConfig, SHARDS_MAX};
 
@@ -68,10 +68,7 @@ pub fn start(loaded: &Loaded, events: &Arc<Events>) -> Result<Started, String> {
     audit::check(&settings.audit).map_err(told)?;
     telemetry::check(&settings.telemetry).map_err(told)?;
     let numbers = first_numbers(loaded).map_err(told)?;
-    let addresses = numbers.open().count() as u64;
-    let (api, streams) = (api::connections_max(&settings.api), settings.api.max_streams);
-    let wanted = Own { open: open_files::open(), shards: shards.into(), addresses, api, streams };
-    let own = share_open_files(settings, wanted);
+    let own = share_open_files(settings, shards, &numbers);
     let max_connections = raise_open_files(settings, own)?;
     let decoys = decoys::load(&settings.store.dir)?;
     let policy = Policy::read(loaded, &numbers, &decoys).map_err(told)?;
@@ -81,8 +78,8 @@ pub fn start(loaded: &Loaded, events: &Arc<Events>) -> Result<Started, String> {
     let registry = Arc::new(Registry::new());
     let rates = registry.set(&settings.rates, &numbers);
     let doorkeeper = Doorkeeper::start(&settings.authentication, policy.chains, &numbers, registry)?;
-    doorkeeper.replace_revoked(&policy.revoked);
     let doorkeeper = Arc::new(doorkeeper);
+    doorkeeper.replace_revoked(&policy.revoked);
     let dir = data_dir(settings, shards)?;
     dir.as_ref().map_or(Ok(()), |dir| decoys::keep(dir.path(), &decoys))?;
     let placement_seed = dir.as_ref().map_or_else(|| placement_seed(settings), |dir| dir.placement_seed());
@@ -90,9 +87,7 @@ pub fn start(loaded: &Loaded, events: &Arc<Events>) -> Result<Started, String> {
     config.store = dir.map(|dir| settings.store_config(dir));
     config.max_connections = max_connections;
     config.doorkeeper = Some(Arc::clone(&doorkeeper) as _);
-    let auditor = audit::start(&settings.audit, numbers.names())?;
-    events.replace_listeners(numbers.names());
-    config.auditors = auditor.into_iter().map(|audit| audit as _).chain([Arc::clone(events) as _]).collect();
+    config.auditors = auditors(settings, &numbers, events)?;
     config.core.doors = admission(loaded, &numbers, !policy.rules.are_open());
     config.tracer = telemetry::start(&settings.telemetry)?.map(|telemetry| telemetry as _);
     config.core.rules = Some(policy.rules);
@@ -118,6 +113,18 @@ pub fn start(loaded: &Loaded, events: &Arc<Events>) -> Result<Started, String> {
         sys,
         _watchdog,
     })
+}
+
+/// Those whom shards tell what happens to clients.
+fn auditors(
+    settings: &Settings,
+    numbers: &Numbers,
+    events: &Arc<Events>,
+) -> Result<Vec<Arc<dyn Auditor>>, String> {
+    let audit = audit::start(&settings.audit, numbers.names())?;
+    events.replace_listeners(numbers.names());
+    let events: Arc<dyn Auditor> = Arc::clone(events) as _;
+    Ok(audit.into_iter().map(|audit| audit as _).chain([events]).collect())
 }
 
 /// The listeners that the configuration asks for, and of its default ones those that this machine can have.
@@ -214,7 +221,10 @@ fn check_open_files(settings: &Settings) -> Result<(), String> {
 }
 
 /// What the process takes for itself once the limit of open files is as high as it gets.
-fn share_open_files(settings: &Settings, wanted: Own) -> Own {
+fn share_open_files(settings: &Settings, shards: u8, numbers: &Numbers) -> Own {
+    let addresses = numbers.open().count() as u64;
+    let (api, streams) = (api::connections_max(&settings.api), settings.api.max_streams);
+    let wanted = Own { open: open_files::open(), shards: shards.into(), addresses, api, streams };
     let max_connections = settings.server.max_connections;
     // Whatever stands against it is told with the limit of connections.
     let Ok(limit) = open_files::raise(wanted.needed(max_connections)) else { return wanted };

@@ -125,50 +125,10 @@ impl Port {
 
     /// Brings the layers further, and says what has come of it.
     fn go_on(&mut self, now: Instant, conn: ConnId, bytes: &mut [u8]) -> Happened {
-        let entry = self.connections.get(conn).expect("the caller looked");
-        let layers = entry.layers.as_mut().expect("the caller looked");
-        self.scratch.plain.clear();
-        let door = entry.door.as_deref().expect(HAS_DOOR);
-        let at = At { door: &door.door, peer: entry.address.ip() };
-        if let Err(refusal) = layers.receive(bytes, at, &mut self.scratch) {
-            return self.refuse(now, conn, &refusal);
-        }
-        entry.is_relayed |= layers.is_relayed;
-        let is_proxy = at.peer.is_some_and(|peer| door.door.is_proxy(peer));
-        let mut is_uncounted = is_proxy && !layers.is_counted;
-        if let Some(source) = layers.source.map(Address::from)
-            && entry.address != source
-        {
-            entry.address = source;
-            let (id, ip) = (door.id, source.ip());
-            if ip.is_some_and(|ip| self.barred.holds(ip, now)) {
-                let refusal = Refusal { why: NotOpened::Banned, what: BANNED.to_owned() };
-                return self.refuse(now, conn, &refusal);
-            }
-            layers.is_counted = true;
-            let is_too_often = self.doorkeeper.as_ref().is_some_and(|doorkeeper| {
-                ip.is_some_and(|ip| !doorkeeper.may_come_from(id, ip))
-                    || std::mem::take(&mut is_uncounted) && !doorkeeper.opens(id)
-            });
-            if is_too_often {
-                return self.refuse(now, conn, &too_often());
-            }
-        }
-        let stands = entry.stage == Stage::Opening && layers.is_established();
-        // Nobody has looked at who might have brought another.
-        if stands
-            && layers.source.is_none()
-            && let Some((doorkeeper, ip)) = self.doorkeeper.as_ref().zip(entry.address.ip())
-            && (layers.is_for_itself && !doorkeeper.may_come_from(door.id, ip)
-                || is_uncounted && !doorkeeper.opens(door.id))
-        {
-            return self.refuse(now, conn, &too_often());
-        }
-        if stands {
-            entry.stage = Stage::Open;
-            self.stood_since = Some(layers.since);
-        }
-        let opened = stands.then_some((entry.refuse, door.id));
+        let opened = match self.pass_layers(now, conn, bytes) {
+            Ok(opened) => opened,
+            Err(refusal) => return self.refuse(now, conn, &refusal),
+        };
         self.flush_layers(conn);
         let entry = self.connections.get(conn).expect("a send ends nothing");
         let layers = entry.layers.as_mut().expect("a send leaves the layers");
@@ -187,6 +147,56 @@ impl Port {
             return Happened::Nothing;
         }
         Happened::Layered { conn, opened }
+    }
+
+    /// Takes what came through the layers, and looks at whom they name. What the shard is told if they stand with it.
+    fn pass_layers(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        bytes: &mut [u8],
+    ) -> Result<Option<(bool, u16)>, Refusal> {
+        let entry = self.connections.get(conn).expect("the caller looked");
+        let layers = entry.layers.as_mut().expect("the caller looked");
+        self.scratch.plain.clear();
+        let door = entry.door.as_deref().expect(HAS_DOOR);
+        let at = At { door: &door.door, peer: entry.address.ip() };
+        layers.receive(bytes, at, &mut self.scratch)?;
+        entry.is_relayed |= layers.is_relayed;
+        let is_proxy = at.peer.is_some_and(|peer| door.door.is_proxy(peer));
+        let mut is_uncounted = is_proxy && !layers.is_counted;
+        if let Some(source) = layers.source.map(Address::from)
+            && entry.address != source
+        {
+            entry.address = source;
+            let (id, ip) = (door.id, source.ip());
+            if ip.is_some_and(|ip| self.barred.holds(ip, now)) {
+                return Err(Refusal { why: NotOpened::Banned, what: BANNED.to_owned() });
+            }
+            layers.is_counted = true;
+            let is_too_often = self.doorkeeper.as_ref().is_some_and(|doorkeeper| {
+                ip.is_some_and(|ip| !doorkeeper.may_come_from(id, ip))
+                    || std::mem::take(&mut is_uncounted) && !doorkeeper.opens(id)
+            });
+            if is_too_often {
+                return Err(too_often());
+            }
+        }
+        let stands = entry.stage == Stage::Opening && layers.is_established();
+        // Nobody has looked at who might have brought another.
+        if stands
+            && layers.source.is_none()
+            && let Some((doorkeeper, ip)) = self.doorkeeper.as_ref().zip(entry.address.ip())
+            && (layers.is_for_itself && !doorkeeper.may_come_from(door.id, ip)
+                || is_uncounted && !doorkeeper.opens(door.id))
+        {
+            return Err(too_often());
+        }
+        if stands {
+            entry.stage = Stage::Open;
+            self.stood_since = Some(layers.since);
+        }
+        Ok(stands.then_some((entry.refuse, door.id)))
     }
 
     /// The last words of the layers go out, and then it is over.
