@@ -41,7 +41,8 @@ pub struct TraceArgs {
     /// Packets as they go by, until you press Ctrl-C
     #[arg(short, long)]
     follow: bool,
-    /// Messages whose topic matches this filter, and no other packets: as they go by, or with --last those that are remembered
+    /// Messages whose topic matches this filter, subscriptions that concern it, and no other packets: as they go by, or with --last those
+    /// that are remembered
     #[arg(short, long, value_name = "FILTER")]
     topic: Option<String>,
     /// Clients of this IP address
@@ -78,7 +79,7 @@ fn last(args: &TraceArgs) -> Result<(), Failure> {
     let mut text = lines_of(&answer, args.json);
     if answer["packets"].as_array().is_none_or(Vec::is_empty) && !args.json {
         text += match args.topic {
-            Some(_) => "none of the packets that are remembered is a message whose topic matches\n",
+            Some(_) => "none of the packets that are remembered is about a topic that matches\n",
             None => "no packet is remembered (session.recorded_packets)\n",
         };
     }
@@ -229,8 +230,21 @@ fn told(packet: &Value) -> String {
         text += &format!("  0x{reason:02x}");
     }
     text += &packet["topic"].as_str().map_or(String::new(), |_| format!("  {}", shown(&packet["topic"])));
+    text += &packet["filters"].as_u64().map_or(String::new(), |count| filters_of(packet, count));
     text.trim_end().to_owned()
 }
+
+fn filters_of(packet: &Value, count: u64) -> String {
+    let filter = shown(&packet["filter"]);
+    match count {
+        0 | 1 => format!("  {filter}"),
+        2..FILTERS_COUNTED => format!("  {filter} and {} more", count - 1),
+        _ => format!("  {filter} and {} more at least", count - 1),
+    }
+}
+
+/// The broker counts no further.
+const FILTERS_COUNTED: u64 = 255;
 
 #[cfg(test)]
 mod tests {
@@ -261,6 +275,12 @@ mod tests {
         let puback =
             json!({ "direction": "received", "kind": "PUBACK", "bytes": 4, "packet_id": 7, "reason": 0x87 });
         assert_eq!(told(&puback), "-> PUBACK            4 B  #7      0x87");
+        let mut subscribe = json!({ "direction": "received", "kind": "SUBSCRIBE", "bytes": 9, "packet_id": 1, "filter": "a/#", "filters": 3 });
+        assert_eq!(told(&subscribe), "-> SUBSCRIBE         9 B  #1      a/# and 2 more");
+        subscribe["filters"] = json!(1);
+        assert_eq!(told(&subscribe), "-> SUBSCRIBE         9 B  #1      a/#");
+        subscribe["filters"] = json!(255);
+        assert!(told(&subscribe).ends_with("a/# and 254 more at least"));
         assert_eq!(text::clock(86_400.0 * 3.0 + 3661.5), "01:01:01.500");
     }
 }

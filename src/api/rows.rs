@@ -127,6 +127,10 @@ pub fn packet(packet: &Recorded) -> Value {
             row["retain"] = json!(retain);
         }
         Detail::Reason(reason) => row["reason"] = json!(reason),
+        Detail::Filters { count } => {
+            row["filter"] = json!(packet.topic);
+            row["filters"] = json!(count);
+        }
         Detail::Nothing => {}
     }
     row

@@ -184,7 +184,11 @@ pub fn client(target: &Target<'_>, client_id: &str) -> Result<Shown, Failure> {
         ("subscriptions", "subscriptions", &OPTIONS),
         ("queue", "waits", &["topic", "qos", "payload_bytes"]),
         ("inflight", "in flight", &["packet_id", "topic", "qos", "payload_bytes"]),
-        ("packets", "last packets", &["ago_s", "direction", "kind", "bytes", "packet_id", "topic"]),
+        (
+            "packets",
+            "last packets",
+            &["ago_s", "direction", "kind", "bytes", "packet_id", "topic", "filter", "filters"],
+        ),
     ];
     for (name, title, columns) in sections {
         let rows = rows_of(&whole, name);

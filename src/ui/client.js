@@ -256,9 +256,16 @@ function packetTable() {
       { title: "Bytes", isNumber: true, cell: (row) => count(row.bytes) },
       { title: "Packet id", isNumber: true, cell: (row) => row.packet_id || "–" },
       { title: "Details", cell: detailOf },
-      { title: "Topic", isWide: true, cell: (row) => (row.topic ? raw(row.topic) : "–") },
+      { title: "Topic", isWide: true, cell: topicOf },
     ],
   });
+}
+
+function topicOf({ topic, filter, filters }) {
+  if (filters > 1) {
+    return [raw(filter), ` and ${filters - 1} more`];
+  }
+  return topic || filter ? raw(topic ?? filter) : "–";
 }
 
 function detailOf({ qos, dup, retain, reason }) {

@@ -118,6 +118,24 @@ pub(crate) fn inner(filter: &str) -> &str {
     if is_shared(filter) { filter.splitn(3, '/').nth(2).unwrap_or(filter) } else { filter }
 }
 
+/// Whether there is a topic that both match. A topic is a filter that matches nothing else. What follows `$share/group/` counts.
+pub(crate) fn overlap(one: &str, other: &str) -> bool {
+    let (one, other) = (inner(one), inner(other));
+    let is_wild = |filter: &str| filter.starts_with(['+', '#']);
+    // [MQTT-4.7.2-1]
+    if one.starts_with('$') && is_wild(other) || other.starts_with('$') && is_wild(one) {
+        return false;
+    }
+    let (mut ones, mut others) = (one.split('/'), other.split('/'));
+    loop {
+        match (ones.next(), others.next()) {
+            (Some("#"), _) | (_, Some("#")) | (None, None) => return true,
+            (Some(one), Some(other)) if one == other || one == "+" || other == "+" => {}
+            _ => return false,
+        }
+    }
+}
+
 pub(crate) fn is_shared(filter: &str) -> bool {
     filter.starts_with(SHARED)
 }
@@ -184,6 +202,26 @@ mod tests {
         all.sort_unstable();
         all.dedup();
         assert_eq!((all.len(), filters.len()), (100, 96));
+    }
+
+    #[test]
+    fn filters_overlap_where_a_topic_matches_both() {
+        for (one, other, expected) in [
+            ("a/b", "a/b", true),
+            ("a/b", "a/c", false),
+            ("a/+", "a/b", true),
+            ("a/+/c", "a/b/+", true),
+            ("a/#", "a", true),
+            ("a/#", "+/b/c", true),
+            ("a/b/#", "a/c/#", false),
+            ("a", "a/b", false),
+            ("+", "a/b", false),
+            ("$SYS/#", "#", false),
+            ("$SYS/#", "$SYS/broker", true),
+            ("$share/g/a/+", "a/b", true),
+        ] {
+            assert_eq!((overlap(one, other), overlap(other, one)), (expected, expected), "{one} {other}");
+        }
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use mqtt::PacketKind;
+
 use crate::{
     Instant, Look, Recorded, Shard,
     connection::Connection,
@@ -236,10 +238,14 @@ impl Shard {
 
 fn packets(recorder: Option<&Recorder>, topic_filter: Option<&str>, now: Instant) -> Vec<Recorded> {
     let packets = recorder.into_iter().flat_map(|recorder| recorder.entries_with_topics(now));
-    let is_wanted = |topic: Option<&Topic>| {
-        topic_filter.is_none_or(|filter| topic.is_some_and(|topic| topic.matches(filter)))
+    let is_about = |packet: &Recorded, topic: &Topic, filter: &str| match packet.kind {
+        PacketKind::Publish => topic.matches(filter),
+        _ => topic.overlaps(filter),
     };
-    packets.filter(|(_, topic)| is_wanted(*topic)).map(|(packet, _)| packet).collect()
+    let is_wanted = |packet: &Recorded, topic: Option<&Topic>| {
+        topic_filter.is_none_or(|filter| topic.is_some_and(|topic| is_about(packet, topic, filter)))
+    };
+    packets.filter(|(packet, topic)| is_wanted(packet, *topic)).map(|(packet, _)| packet).collect()
 }
 
 fn waiting(queued: &Queued) -> Waiting {

@@ -258,8 +258,14 @@ impl Shard {
                 self.reply(conn, &Packet::Pingresp, turn);
                 Ok(())
             }
-            Packet::Subscribe(subscribe) => self.on_subscribe(conn, session, subscribe, turn),
-            Packet::Unsubscribe(unsubscribe) => self.on_unsubscribe(conn, session, unsubscribe, turn),
+            Packet::Subscribe(subscribe) => {
+                self.record_filters(session, subscribe.filters.iter().map(|(filter, _)| *filter));
+                self.on_subscribe(conn, session, subscribe, turn)
+            }
+            Packet::Unsubscribe(unsubscribe) => {
+                self.record_filters(session, unsubscribe.filters.iter().copied());
+                self.on_unsubscribe(conn, session, unsubscribe, turn)
+            }
             Packet::Disconnect(disconnect) => self.on_disconnect(conn, session, disconnect, turn),
             // [MQTT-3.1.0-2]
             Packet::Connect(_) => Err(protocol_error("a second CONNECT")),

@@ -26,7 +26,7 @@ pub struct Recorded {
     pub packet_id: u16,
     /// What it says in its first byte, or its reason code.
     pub detail: Detail,
-    /// Of a PUBLISH. The middle of a long one is left out, and an ellipsis stands there.
+    /// Of a PUBLISH; the first filter of a SUBSCRIBE or UNSUBSCRIBE. The middle of a long one is left out, and an ellipsis stands there.
     pub topic: Box<str>,
 }
 
@@ -45,6 +45,10 @@ pub enum Detail {
     },
     /// Of an acknowledgement.
     Reason(u8),
+    /// Of a SUBSCRIBE or UNSUBSCRIBE: it has so many, or at least so many if it is 255.
+    Filters {
+        count: u8,
+    },
     Nothing,
 }
 
@@ -115,6 +119,19 @@ impl Recorder {
         self.push(entry);
     }
 
+    /// What came last is a SUBSCRIBE or UNSUBSCRIBE with these filters.
+    pub fn name_last<'a>(
+        &mut self,
+        mut filters: impl ExactSizeIterator<Item = &'a str>,
+        last_topic: &mut LastTopic,
+    ) {
+        let count = filters.len();
+        let Some(first) = filters.next() else { return };
+        self.change_topic(first, None, last_topic);
+        let last = &mut self.ring[usize::from(self.next) - 1];
+        *last = last.with_filters(count, self.place);
+    }
+
     /// The ring is full: it grows, or begins again.
     #[cold]
     fn turn_around(&mut self) {
@@ -167,7 +184,7 @@ impl Recorder {
         let (newer, older) = self.ring.split_at(usize::from(self.next));
         older.iter().chain(newer).filter_map(move |entry| {
             let topic = self.topics.get(usize::from(entry.place()));
-            let topic = topic.filter(|_| entry.kind() == Some(PacketKind::Publish));
+            let topic = topic.filter(|_| entry.is_named());
             Some((entry.recorded(now, topic.map_or("", Topic::as_str))?, topic))
         })
     }
@@ -215,6 +232,13 @@ mod tests {
             if draw.is_multiple_of(11) {
                 recorder.push(received(&[0x40, 2, 0, 1]));
                 expected.push(String::new());
+            } else if draw.is_multiple_of(7) {
+                recorder.push(received(&[0x82, 2, 0, 1]));
+                recorder.name_last([format!("t{}", draw % 3).as_str(), "x"].into_iter(), &mut last);
+                expected.push(format!("t{}", draw % 3));
+            } else if draw.is_multiple_of(5) {
+                recorder.push(received(&[0xA2, 2, 0, 1]));
+                expected.push(String::new());
             } else {
                 let topic = format!("t{}", draw % 5);
                 let known = Some(&known[draw % 5]).filter(|_| draw.is_multiple_of(2));
@@ -223,6 +247,19 @@ mod tests {
             }
             assert_eq!(topics(&recorder), expected[expected.len().saturating_sub(7)..], "{n}");
         }
+    }
+
+    #[test]
+    fn a_subscribe_has_its_first_filter_and_how_many_there_are() {
+        let (mut recorder, mut last) = (Recorder::new(4), LastTopic::default());
+        recorder.push(received(&[0x82, 2, 0, 1]));
+        recorder.name_last(["a/#", "b"].into_iter(), &mut last);
+        recorder.push(received(&[0xA2, 2, 0, 2]));
+        recorder.name_last(["c"; 300].into_iter(), &mut last);
+        let seen: Vec<_> = recorder.entries_with_topics(Instant::START).map(|(entry, _)| entry).collect();
+        assert_eq!((&*seen[0].topic, seen[0].detail), ("a/#", Detail::Filters { count: 2 }));
+        assert_eq!((&*seen[1].topic, seen[1].detail), ("c", Detail::Filters { count: 255 }));
+        assert_eq!((seen[1].kind, seen[1].packet_id), (PacketKind::Unsubscribe, 2));
     }
 
     #[test]

@@ -97,6 +97,17 @@ impl Shard {
         }
     }
 
+    /// What was recorded last of the session is a SUBSCRIBE or UNSUBSCRIBE with these filters.
+    pub(crate) fn record_filters<'a>(
+        &mut self,
+        session: SessionKey,
+        filters: impl ExactSizeIterator<Item = &'a str>,
+    ) {
+        if let Some(recorder) = self.sessions.recorder(session).filter(|_| IS_WATCHED) {
+            recorder.name_last(filters, &mut self.recording.last_topic);
+        }
+    }
+
     #[inline(always)]
     pub(crate) fn record_received(
         &mut self,

@@ -6,7 +6,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use mqtt::{PacketId, PacketKind, Version};
 
-use crate::{ConnId, Direction, Instant, Recorded, recorder::Entry};
+use crate::{ConnId, Direction, Instant, Recorded, filters::overlap, recorder::Entry};
 
 /// An order about one tap, whose number whoever orders has chosen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +30,8 @@ pub enum TapOrder {
 pub struct TapFilter {
     /// The whole client id.
     pub client_id: Option<Box<str>>,
-    /// PUBLISH packets whose topic matches, and no others.
+    /// PUBLISH packets whose topic matches, SUBSCRIBE and UNSUBSCRIBE with a filter that matches a topic which this one matches as well,
+    /// and no others.
     pub topic_filter: Option<Box<str>>,
     /// The bytes of the packets as well.
     pub wants_bytes: bool,
@@ -53,7 +54,7 @@ pub struct Tapped {
     pub conn: ConnId,
     pub client_id: Arc<str>,
     pub version: Version,
-    /// With the whole topic.
+    /// With the whole topic, or the whole first filter.
     pub packet: Recorded,
     /// As on the wire, the first `RAW_BYTES_MAX`. Empty: they were not asked for.
     pub bytes: Box<[u8]>,
@@ -66,6 +67,8 @@ pub(crate) struct Passing<'a> {
     pub version: Version,
     pub direction: Direction,
     pub topic: &'a str,
+    /// Of a SUBSCRIBE or UNSUBSCRIBE.
+    pub filters: &'a [&'a str],
     /// In pieces that follow each other.
     pub bytes: [&'a [u8]; 2],
 }
@@ -137,10 +140,7 @@ impl Taps {
 impl TapFilter {
     fn wants(&self, passing: &Passing<'_>) -> bool {
         let is_client = self.client_id.as_deref().is_none_or(|client_id| *client_id == **passing.client_id);
-        is_client
-            && self.topic_filter.as_deref().is_none_or(|filter| {
-                passing.kind() == Some(PacketKind::Publish) && mqtt::matches(filter, passing.topic)
-            })
+        is_client && self.topic_filter.as_deref().is_none_or(|filter| passing.is_about(filter))
     }
 }
 
@@ -158,16 +158,28 @@ impl Tap {
     }
 }
 
-impl Passing<'_> {
+impl<'a> Passing<'a> {
     fn kind(&self) -> Option<PacketKind> {
         PacketKind::from_u8(self.bytes[0].first()? >> 4)
+    }
+
+    fn is_about(&self, filter: &str) -> bool {
+        match self.kind() {
+            Some(PacketKind::Publish) => mqtt::matches(filter, self.topic),
+            _ => self.filters.iter().any(|held| overlap(held, filter)),
+        }
+    }
+
+    /// The topic, or the first filter.
+    fn name(&self) -> &'a str {
+        self.filters.first().copied().unwrap_or(self.topic)
     }
 
     /// Once it is tapped.
     fn weight(&self, wants_bytes: bool) -> usize {
         let len: usize = self.bytes.iter().map(|piece| piece.len()).sum();
         let kept = if wants_bytes { len.min(RAW_BYTES_MAX) } else { 0 };
-        size_of::<Held>() + kept + self.topic.len()
+        size_of::<Held>() + kept + self.name().len()
     }
 
     fn tapped(&self, now: Instant, wants_bytes: bool) -> Option<Tapped> {
@@ -175,9 +187,10 @@ impl Passing<'_> {
         let len = head.len() + rest.len();
         let entry = match self.kind()? {
             PacketKind::Publish => Entry::publish(self.direction, now, len, packet_id(head), head[0] & 15),
-            _ => Entry::other(self.direction, now, head),
+            _ if self.filters.is_empty() => Entry::other(self.direction, now, head),
+            _ => Entry::other(self.direction, now, head).with_filters(self.filters.len(), 0),
         };
-        let packet = entry.recorded(now, self.topic)?;
+        let packet = entry.recorded(now, self.name())?;
         let most = if wants_bytes { RAW_BYTES_MAX } else { 0 };
         let head = &head[..head.len().min(most)];
         let bytes = [head, &rest[..rest.len().min(most - head.len())]].concat().into();
@@ -235,6 +248,7 @@ mod tests {
             version: Version::V5,
             direction: Direction::Sent,
             topic: "t",
+            filters: &[],
             bytes: [&payload[..10_000], &payload[10_000..]],
         };
         let weight = passing.weight(true);

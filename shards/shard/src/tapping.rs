@@ -1,6 +1,6 @@
 //! Where packets pass those who look on.
 
-use mqtt::{Frame, PacketKind};
+use mqtt::{Frame, PacketKind, Subscribe, Unsubscribe, Version};
 
 use crate::{
     ConnId, Direction, IS_WATCHED, Instant, Shard,
@@ -61,7 +61,7 @@ impl Shard {
         let head = &connection.outbox(turn.effects).bytes[begin..];
         let rest = if head.ends_with(payload) { &[][..] } else { payload };
         let (client_id, direction, bytes) = (&session.client_id, Direction::Sent, [head, rest]);
-        taps.take(turn.now, &Passing { conn, client_id, version, direction, topic, bytes });
+        taps.take(turn.now, &Passing { conn, client_id, version, direction, topic, filters: &[], bytes });
     }
 
     fn drop_idle_taps(&mut self) {
@@ -98,8 +98,10 @@ impl Shard {
             Some(known.map_or_else(|| Box::from(publish.topic), Clone::clone))
         });
         let topic = said.unwrap_or_default();
+        let version = self.connections.get(conn).map(|connection| connection.version);
+        let filters = version.map_or_else(Vec::new, |version| filters_of(frame, version));
         let bytes = [frame.bytes, &[]];
-        self.pass_taps(conn, session, Direction::Received, &topic, bytes, now);
+        self.pass_taps(conn, session, Direction::Received, (&topic, &filters), bytes, now);
     }
 
     pub(crate) fn pass_taps(
@@ -107,7 +109,7 @@ impl Shard {
         conn: ConnId,
         session: SessionKey,
         direction: Direction,
-        topic: &str,
+        (topic, filters): (&str, &[&str]),
         bytes: [&[u8]; 2],
         now: Instant,
     ) {
@@ -118,6 +120,20 @@ impl Shard {
         };
         let client_id = &session.client_id;
         let version = connection.version;
-        taps.take(now, &Passing { conn, client_id, version, direction, topic, bytes });
+        taps.take(now, &Passing { conn, client_id, version, direction, topic, filters, bytes });
+    }
+}
+
+/// Of a SUBSCRIBE or UNSUBSCRIBE that can be read.
+fn filters_of<'a>(frame: &Frame<'a>, version: Version) -> Vec<&'a str> {
+    match frame.kind {
+        PacketKind::Subscribe => Subscribe::decode(frame, version).map_or_else(
+            |_| Vec::new(),
+            |subscribe| subscribe.filters.iter().map(|(filter, _)| *filter).collect(),
+        ),
+        PacketKind::Unsubscribe => {
+            Unsubscribe::decode(frame, version).map_or_else(|_| Vec::new(), |unsubscribe| unsubscribe.filters)
+        }
+        _ => Vec::new(),
     }
 }

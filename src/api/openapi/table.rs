@@ -110,7 +110,11 @@ pub const DESCRIBED: &[Described] = &[
     ),
     look(
         "/v1/clients/{client_id}/packets",
-        &[parameter("topic", Kind::Text, "A topic filter: messages that match, and no other packets.")],
+        &[parameter(
+            "topic",
+            Kind::Text,
+            "A topic filter: messages that match, subscriptions that concern it, and no other packets.",
+        )],
         &[(200, "Packets"), (400, PROBLEMS), (404, PROBLEMS)],
     ),
     Described {
@@ -119,7 +123,11 @@ pub const DESCRIBED: &[Described] = &[
             "/v1/trace",
             &[
                 parameter("client_id", Kind::Text, "The whole client id."),
-                parameter("topic", Kind::Text, "A topic filter: messages that match, and no other packets."),
+                parameter(
+                    "topic",
+                    Kind::Text,
+                    "A topic filter: messages that match, subscriptions that concern it, and no other packets.",
+                ),
                 parameter("address", Kind::Text, "The IP address of clients."),
                 parameter("bytes", Kind::Flag, "The packets themselves as well, in base64."),
             ],

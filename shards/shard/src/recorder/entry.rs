@@ -10,7 +10,8 @@ use crate::Instant;
 pub(crate) struct Entry {
     /// Nanoseconds; the lowest bits make way for the place of the topic.
     at_and_place: u64,
-    /// From the lowest bit on: bytes of the packet, direction, packet id, first byte, and the reason code of an acknowledgement.
+    /// From the lowest bit on: bytes of the packet, direction, packet id, first byte, and the reason code of an acknowledgement or
+    /// the number of filters.
     packet: u64,
 }
 
@@ -64,6 +65,25 @@ impl Entry {
         Entry { at_and_place: at.as_nanos() & !PLACE_MASK, packet }
     }
 
+    /// Of a SUBSCRIBE or UNSUBSCRIBE with so many filters, the first of which is at the place.
+    pub fn with_filters(self, count: usize, place: u16) -> Entry {
+        debug_assert!(self.has_filters(), "others have none");
+        let at_and_place = self.at_and_place & !PLACE_MASK | u64::from(place);
+        Entry { at_and_place, packet: self.packet | u64::from(count.min(255) as u8) << REASON_BIT }
+    }
+
+    fn has_filters(&self) -> bool {
+        matches!(self.kind(), Some(PacketKind::Subscribe | PacketKind::Unsubscribe))
+    }
+
+    /// At its place is a topic, or a filter, of its own.
+    pub fn is_named(&self) -> bool {
+        match self.kind() {
+            Some(PacketKind::Publish) => true,
+            _ => self.has_filters() && self.packet >> REASON_BIT != 0,
+        }
+    }
+
     /// The recorder knows the topic by its place. A packet that has none is at any.
     #[inline(always)]
     pub fn at_place(mut self, place: u16) -> Entry {
@@ -98,6 +118,7 @@ impl Entry {
                 retain: first & 1 != 0,
             },
             _ if is_acknowledgement(kind as u8) => Detail::Reason((self.packet >> REASON_BIT) as u8),
+            _ if self.is_named() => Detail::Filters { count: (self.packet >> REASON_BIT) as u8 },
             _ => Detail::Nothing,
         }
     }

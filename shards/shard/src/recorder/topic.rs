@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::losses::cut;
+use crate::{filters::overlap, losses::cut};
 
 /// The middle of a long one is left out, and an ellipsis stands there. Behind a long one stands the hash of the whole, so that
 /// those with the same ends are told apart.
@@ -59,6 +59,17 @@ impl Topic {
             return false;
         }
         may_begin(filter, head) && may_end(filter, tail)
+    }
+
+    /// Of a filter: whether there may be a topic that both match, as far as the ends of a long one say.
+    pub fn overlaps(&self, filter: &str) -> bool {
+        match self.as_str().split_once(ELLIPSIS).filter(|_| self.is_cut()) {
+            None => overlap(self.as_str(), filter),
+            Some((head, _)) => {
+                let whole = head.rfind('/').map_or("", |end| &head[..=end]);
+                overlap(&format!("{whole}#"), filter)
+            }
+        }
     }
 
     /// Tells it from all others that live.
@@ -220,6 +231,13 @@ mod tests {
         }
         assert!(!Topic::new(&format!("$SYS/{topic}")).matches("#"), "it is the server's");
         assert!(Topic::new("a/b").matches("a/+") && !Topic::new("a/b").matches("a/+/#/c"));
+    }
+
+    #[test]
+    fn a_long_filter_overlaps_as_far_as_its_beginning_says() {
+        let kept = Topic::new(&format!("$share/crew/plant/{}/+/press", "x".repeat(80)));
+        assert!(kept.is_cut() && kept.overlaps("plant/+/7/press") && !kept.overlaps("lab/#"));
+        assert!(Topic::new("a/+").overlaps("a/b") && !Topic::new("a/+").overlaps("b"));
     }
 
     #[test]

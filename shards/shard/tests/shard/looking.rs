@@ -365,7 +365,7 @@ fn the_last_packets_of_a_client_are_remembered_beyond_its_connection() {
     s.disconnect(client, ReasonCode::Success);
     s.secs(3);
     let expected = [
-        "< Subscribe 9",
+        "< Subscribe 9 a/+",
         "> Suback 9",
         "< Publish 5 a/b",
         "> Publish 1 a/b",

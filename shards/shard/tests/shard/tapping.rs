@@ -1,9 +1,9 @@
 //! Somebody looks on: what passes a tap, what is lost for want of room, and when a tap ends.
 
-use mqtt::{Packet, Publish, QoS};
-use shard::{Config, Direction, TapFilter, TapOrder, TapRead};
+use mqtt::{Packet, Publish, QoS, Subscribe, UserProperties};
+use shard::{Config, Detail, Direction, Look, Seen, TapFilter, TapOrder, TapRead};
 
-use crate::script::{Script, publish};
+use crate::script::{Script, options, publish};
 
 fn begin(s: &mut Script, tap: u64, filter: TapFilter) -> TapRead {
     s.tap(0, &TapOrder::Begin { tap, filter })
@@ -37,7 +37,7 @@ fn all_packets_pass_a_tap_with_whole_topics() {
     s.puback(client, 1);
     let seen = read(&mut s, 1);
     let expected = [
-        "c < Subscribe 9".to_owned(),
+        "c < Subscribe 9 building/#".to_owned(),
         "c > Suback 9".to_owned(),
         format!("c < Publish 5 {long}"),
         format!("c > Publish 1 {long}"),
@@ -65,7 +65,66 @@ fn a_tap_keeps_to_its_client_and_its_topics() {
     s.publish(two, "a/b", "x");
     s.publish(two, "c", "x");
     assert_eq!(told(&read(&mut s, 1)), ["two < Publish 0 a/b", "two < Publish 0 c"]);
-    assert_eq!(told(&read(&mut s, 2)), ["two < Publish 0 a/b", "one > Publish 0 a/b"]);
+    assert_eq!(told(&read(&mut s, 2)), ["one < Subscribe 9 #", "two < Publish 0 a/b", "one > Publish 0 a/b"]);
+}
+
+#[test]
+fn subscriptions_pass_a_tap_whose_topics_they_are_about() {
+    let mut s = Script::of_one();
+    let client = s.join("c");
+    begin(&mut s, 1, TapFilter { topic_filter: Some("house/kitchen".into()), ..TapFilter::default() });
+    s.subscribe(client, "shed/#", 0);
+    s.subscribe(client, "$share/g/house/+", 0);
+    s.unsubscribe(client, "house/#");
+    s.unsubscribe(client, "garden");
+    let seen = read(&mut s, 1);
+    assert_eq!(told(&seen), ["c < Subscribe 9 $share/g/house/+", "c < Unsubscribe 10 house/#"]);
+    assert_eq!(seen.packets[0].packet.detail, Detail::Filters { count: 1 });
+    let several = Subscribe {
+        filters: vec![("a", options(0)), ("house/#", options(0))],
+        packet_id: 7.try_into().unwrap(),
+        subscription_id: None,
+        user_properties: UserProperties::default(),
+    };
+    s.packet(client, &Packet::Subscribe(several));
+    let seen = read(&mut s, 1);
+    assert_eq!(told(&seen), ["c < Subscribe 7 a"], "the second of them is about it");
+    assert_eq!(seen.packets[0].packet.detail, Detail::Filters { count: 2 });
+}
+
+#[test]
+fn the_last_packets_have_the_first_filter() {
+    let mut s = Script::of_one();
+    let client = s.join("c");
+    s.subscribe(client, "a/#", 0);
+    s.publish(client, "a/b", "x");
+    s.publish(client, "c", "x");
+    s.unsubscribe(client, "a/#");
+    let topics = |s: &Script, filter: Option<&str>| match s
+        .look(0, &Look::Packets { client_id: "c".into(), topic_filter: filter.map(Box::from) })
+    {
+        Seen::Packets(Some(last)) => last
+            .packets
+            .iter()
+            .map(|packet| format!("{:?} {}", packet.kind, packet.topic))
+            .collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    let all = topics(&s, None);
+    assert_eq!(
+        all,
+        [
+            "Subscribe a/#",
+            "Suback ",
+            "Publish a/b",
+            "Publish a/b",
+            "Publish c",
+            "Unsubscribe a/#",
+            "Unsuback "
+        ]
+    );
+    assert_eq!(topics(&s, Some("a/b")), ["Subscribe a/#", "Publish a/b", "Publish a/b", "Unsubscribe a/#"]);
+    assert_eq!(topics(&s, Some("c")), ["Publish c"]);
 }
 
 #[test]
