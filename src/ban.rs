@@ -12,9 +12,9 @@ use crate::{
     api::BANS,
     bans::BanText,
     config::moment,
-    ctl::target::TargetArgs,
+    ctl::{Failure, all_rows, target::TargetArgs},
     output,
-    remote::{REFUSED, UNREACHABLE},
+    remote::REFUSED,
     text::visible,
 };
 
@@ -102,20 +102,12 @@ pub fn run(args: &BanArgs) -> ExitCode {
         eprintln!("iothub ban: {error}");
         return ExitCode::from(REFUSED);
     }
-    let told = body.as_ref().map(|ban| told(ban, method == "DELETE"));
-    let body = body.map(|text| json!(text));
-    match broker.open().and_then(|target| target.ask(method, BANS, body)) {
-        Ok(answer) => {
-            let bans = answer["bans"].as_array().into_iter().flatten();
-            let text = told.unwrap_or_else(|| bans.map(|ban| format!("{ban}\n")).collect());
-            match output::print(&text) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => {
-                    eprintln!("iothub ban: {error}");
-                    ExitCode::from(UNREACHABLE)
-                }
-            }
-        }
+    let text = broker.open().and_then(|target| match &body {
+        Some(ban) => target.ask(method, BANS, Some(json!(ban))).map(|_| told(ban, method == "DELETE")),
+        None => Ok(all_rows(&target, BANS, "bans")?.iter().map(|ban| format!("{ban}\n")).collect()),
+    });
+    match text.and_then(|text| output::print(&text).map_err(Failure::Unreachable)) {
+        Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.tell("iothub ban"),
     }
 }

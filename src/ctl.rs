@@ -12,16 +12,16 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-pub use self::table::shown;
 use self::{
     act::{PublishArgs, UserArgs},
     events::EventsArgs,
     list::{
-        ClientsArgs, PrefixesArgs, QueueArgs, QueuesArgs, RetainedArgs, SubscriptionsArgs, TopArgs, UsersArgs,
+        AllArgs, ClientsArgs, PrefixesArgs, QueueArgs, QueuesArgs, RetainedArgs, SubscriptionsArgs, TopArgs,
     },
     log::LogArgs,
     target::TargetArgs,
 };
+pub use self::{list::all_rows, table::shown};
 use crate::{
     output,
     remote::{REFUSED, UNREACHABLE, Unasked},
@@ -80,17 +80,17 @@ enum CtlCommand {
     /// Publish a message
     Publish(PublishArgs),
     /// List the users of the user database
-    Users(UsersArgs),
+    Users(AllArgs),
     /// Add, change and delete users of the user database
     User(UserArgs),
     /// List the roles that the rules of access make
-    Roles,
+    Roles(AllArgs),
     /// The token that asks, and its role
     Caller,
     /// The broker's log as it is written, until you press Ctrl-C
     Log(LogArgs),
     /// List the bans that hold; `iothub ban` adds and lifts them
-    Bans,
+    Bans(AllArgs),
     /// Have the configuration and its files read again
     Reload(ReloadArgs),
     /// Have the data directory copied to the folder of store.backup_dir, and wait for that
@@ -200,10 +200,10 @@ fn carry_out(args: &CtlArgs) -> Result<Shown, Failure> {
         CtlCommand::Queue(args) => list::queue(&target, args),
         CtlCommand::Top(args) => list::top(&target, args),
         CtlCommand::Prefixes(args) => list::prefixes(&target, args),
-        CtlCommand::Roles => list::roles(&target),
+        CtlCommand::Roles(args) => list::roles(&target, args),
         CtlCommand::Caller => list::caller(&target),
         CtlCommand::Log(which) => log::follow(&target, which, args.json),
-        CtlCommand::Bans => list::bans(&target),
+        CtlCommand::Bans(args) => list::bans(&target, args),
         CtlCommand::Events(which) => events::follow(&target, which, args.json),
         CtlCommand::Disconnect(args) => act::disconnect(&target, &args.client_id),
         CtlCommand::Kick(args) => act::kick(&target, &args.client_id),

@@ -11,10 +11,12 @@ use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::{
-    answer::{self, Input},
+    answer::{self, Input, Parameters},
+    asking::Trouble,
     context::Context,
     guard::Caller,
     operation::{Access, Operation},
+    pages::{self, Paged},
     reload::{BUSY, ENDING},
     token_list::Role,
 };
@@ -31,7 +33,7 @@ pub const OPERATIONS: &[Operation] = &[
         method: Method::GET,
         path: BANS,
         access: Access::Role(Role::Viewer),
-        summary: "The bans that hold, those of the configuration too",
+        summary: "The bans that hold, those of the configuration too, page by page",
         handler: || get(list),
     },
     Operation {
@@ -50,44 +52,53 @@ pub const OPERATIONS: &[Operation] = &[
     },
 ];
 
-async fn list(State(context): State<Context>, Extension(caller): Extension<Caller>) -> Response {
-    order(&context, &caller, Ok(Order::List)).await
+async fn list(
+    State(context): State<Context>,
+    Extension(caller): Extension<Caller>,
+    Parameters(paged): Parameters<Paged>,
+) -> Result<Response, Trouble> {
+    order(&context, &caller, Ok(Order::List), &paged).await
 }
 
 async fn add(
     State(context): State<Context>,
     Extension(caller): Extension<Caller>,
     Input(text): Input<BanText>,
-) -> Response {
-    order(&context, &caller, text.ban().map(Order::Add)).await
+) -> Result<Response, Trouble> {
+    order(&context, &caller, text.ban().map(Order::Add), &FIRST_PAGE).await
 }
 
 async fn lift(
     State(context): State<Context>,
     Extension(caller): Extension<Caller>,
     Input(text): Input<BanText>,
-) -> Response {
-    order(&context, &caller, text.whom().map(Order::Lift)).await
+) -> Result<Response, Trouble> {
+    order(&context, &caller, text.whom().map(Order::Lift), &FIRST_PAGE).await
 }
 
-/// The bans that hold after it.
-async fn order(context: &Context, caller: &Caller, order: Result<Order, String>) -> Response {
-    let order = match order {
-        Ok(order) => order,
-        Err(problem) => return answer::refused(&problem),
-    };
+/// A page of the bans that hold after it.
+async fn order(
+    context: &Context,
+    caller: &Caller,
+    order: Result<Order, String>,
+    paged: &Paged,
+) -> Result<Response, Trouble> {
+    let order = order.map_err(|problem| answer::refused(&problem))?;
     let (reply, answered) = oneshot::channel();
     let reply = Box::new(move |outcome| drop(reply.send(outcome)));
     let by = caller.by("iothub ban");
     if context.requests().try_send(Request::Bans { order, by, reply }).is_err() {
-        return answer::unavailable(BUSY);
+        return Err(answer::unavailable(BUSY).into());
     }
     match answered.await {
         Ok(Ok(bans)) => {
-            let bans: Vec<BanText> = bans.iter().map(BanText::of).collect();
-            answer::ok(&json!({ "bans": bans }))
+            let all = bans.iter().map(|ban| json!(BanText::of(ban))).collect();
+            let page = pages::part(all, paged)?;
+            Ok(answer::ok(&json!({ "bans": page.rows, "cursor": page.cursor })))
         }
-        Ok(Err(problem)) => answer::conflict(&problem),
-        Err(_) => answer::unavailable(ENDING),
+        Ok(Err(problem)) => Err(answer::conflict(&problem).into()),
+        Err(_) => Err(answer::unavailable(ENDING).into()),
     }
 }
+
+const FIRST_PAGE: Paged = Paged { cursor: None, limit: None };

@@ -1,5 +1,7 @@
 //! Pages of rows that all shards have: one shard after the other, from where a cursor says.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use runtime::{Desk, Looked};
 use serde::Deserialize;
 use serde_json::Value;
@@ -22,7 +24,7 @@ impl Cursor {
             let after = if after.is_empty() { None } else { Some(after.parse().ok()?) };
             Some(Cursor { shard: shard.parse().ok()?, after })
         };
-        read().ok_or_else(|| answer::refused("cursor: expected what the page before has said").into())
+        read().ok_or_else(wrong_cursor)
     }
 
     pub fn text(self) -> String {
@@ -44,6 +46,46 @@ pub fn limit(asked: Option<usize>) -> Result<usize, Trouble> {
         limit @ 1..=ROWS_MAX => Ok(limit),
         _ => Err(answer::refused(&format!("limit: expected a number from 1 to {ROWS_MAX}")).into()),
     }
+}
+
+/// A page of a list that is there as a whole, from behind the row that the cursor names.
+pub fn part(all: Vec<Value>, Paged { cursor, limit }: &Paged) -> Result<Rows, Trouble> {
+    let limit = self::limit(*limit)?;
+    let first = cursor.as_deref().map_or(Ok(0), |cursor| behind(&all, cursor))?;
+    let (len, mut bytes, mut rows) = (all.len(), 0, Vec::new());
+    for row in all.into_iter().skip(first) {
+        if rows.len() >= limit || bytes >= BYTES_MAX {
+            break;
+        }
+        bytes += weight(&row);
+        rows.push(row);
+    }
+    let end = first + rows.len();
+    let last = rows.last().filter(|_| end < len);
+    let cursor = last.map(|last| format!("{}-{:016x}", end - 1, mark(last)));
+    Ok(Rows { rows, cursor })
+}
+
+/// Behind the row that was the last one, wherever it stands by now; if it is gone, where it stood.
+fn behind(all: &[Value], cursor: &str) -> Result<usize, Trouble> {
+    let read = || {
+        let (place, marked) = cursor.split_once('-')?;
+        Some((place.parse::<usize>().ok()?, u64::from_str_radix(marked, 16).ok()?))
+    };
+    let (place, marked) = read().ok_or_else(wrong_cursor)?;
+    let found = all.iter().position(|row| mark(row) == marked);
+    Ok(found.map_or(place, |found| found + 1))
+}
+
+/// Tells a row from others. It holds as long as the broker runs.
+fn mark(row: &Value) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    row.to_string().hash(&mut hasher);
+    hasher.finish()
+}
+
+fn wrong_cursor() -> Trouble {
+    answer::refused("cursor: expected what the page before has said").into()
 }
 
 /// Some rows.
@@ -115,6 +157,37 @@ mod tests {
         }
         assert!(limit(Some(0)).is_err() && limit(Some(1001)).is_err() && limit(None).is_ok());
     }
+
+    #[test]
+    fn a_list_that_changes_between_two_pages_goes_on_where_it_was() {
+        let list = |names: &[&str]| names.iter().map(|name| Value::from(*name)).collect::<Vec<_>>();
+        let page = |names: &[&str], cursor: Option<&str>| {
+            let paged = Paged { cursor: cursor.map(str::to_owned), limit: Some(2) };
+            part(list(names), &paged).map(|rows| (rows.rows, rows.cursor)).ok()
+        };
+        let (first, cursor) = page(&["a", "b", "c", "d"], None).expect("there is no cursor");
+        assert_eq!(first, list(&["a", "b"]));
+        let cursor = cursor.as_deref();
+        for (names, expected) in [
+            (&["a", "b", "c", "d"][..], &["c", "d"][..]),
+            (&["b", "c", "d"], &["c", "d"]),
+            (&["a", "c", "d"], &["c", "d"]),
+            (&["a", "b", "c", "d", "e"], &["c", "d"]),
+            (&["a", "b"], &[]),
+            (&[], &[]),
+        ] {
+            let (rows, next) = page(names, cursor).expect("the cursor was told");
+            assert_eq!((rows, next.is_some()), (list(expected), names.len() == 5), "{names:?}");
+        }
+        for wrong in ["", "1", "x-1", "1-x", "1-", "-1"] {
+            assert!(page(&["a"], Some(wrong)).is_none(), "{wrong}");
+        }
+        let long = "x".repeat(60_000);
+        let many = Paged { cursor: None, limit: Some(1000) };
+        let Ok(rows) = part(list(&[long.as_str(); 20]), &many) else { panic!("there is no cursor") };
+        assert_eq!((rows.rows.len(), rows.cursor.is_some()), (BYTES_MAX / 60_000 + 1, true));
+    }
+
     #[test]
     fn a_row_weighs_what_its_texts_do() {
         let row = serde_json::json!({ "client_id": "pump", "lost": [{ "topic": "a/b", "count": 7 }], "user": null });

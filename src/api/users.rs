@@ -21,7 +21,7 @@ use super::{
     context::Context,
     guard::Caller,
     operation::{Access, Operation},
-    pages,
+    pages::{self, Paged},
     reload::ENDING,
     token_list::Role,
 };
@@ -72,15 +72,13 @@ pub const OPERATIONS: &[Operation] = &[
     },
 ];
 
-async fn roles(State(context): State<Context>) -> Response {
-    answer::ok(&json!({ "roles": context.facts().roles }))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Wanted {
-    cursor: Option<String>,
-    limit: Option<usize>,
+async fn roles(
+    State(context): State<Context>,
+    Parameters(paged): Parameters<Paged>,
+) -> Result<Response, Trouble> {
+    let all = context.facts().roles.iter().map(|role| json!(role)).collect();
+    let page = pages::part(all, &paged)?;
+    Ok(answer::ok(&json!({ "roles": page.rows, "cursor": page.cursor })))
 }
 
 /// What is said of a user.
@@ -100,7 +98,7 @@ struct Said {
 
 async fn list(
     State(context): State<Context>,
-    Parameters(Wanted { cursor, limit }): Parameters<Wanted>,
+    Parameters(Paged { cursor, limit }): Parameters<Paged>,
 ) -> Result<Response, Trouble> {
     let limit = pages::limit(limit)?;
     let table = read(database(&context)?).await?;

@@ -8,7 +8,7 @@ use super::{
     table::{Table, shown},
     target::{Target, encoded},
 };
-use crate::api::{PREFIXES_BY, TOP_BY};
+use crate::api::{BANS, PREFIXES_BY, TOP_BY};
 
 #[derive(Debug, Args)]
 pub struct ClientsArgs {
@@ -49,8 +49,9 @@ pub struct RetainedArgs {
     most: MostArgs,
 }
 
+/// Of a list that nothing is chosen from.
 #[derive(Debug, Args)]
-pub struct UsersArgs {
+pub struct AllArgs {
     #[command(flatten)]
     most: MostArgs,
 }
@@ -226,7 +227,7 @@ pub fn message(target: &Target<'_>, topic: &str) -> Result<Shown, Failure> {
     one(&target.ask("POST", "/v1/retained/one", Some(json!({ "topic": topic })))?)
 }
 
-pub fn users(target: &Target<'_>, args: &UsersArgs) -> Result<Shown, Failure> {
+pub fn users(target: &Target<'_>, args: &AllArgs) -> Result<Shown, Failure> {
     let listed = pages(target, "/v1/users", "users", &[], args.most.limit)?;
     let columns = ["user", "has_password", "scram", "groups", "roles", "is_disabled"];
     Ok(listed.table(&["USER", "PASSWORD", "SCRAM", "GROUPS", "ROLES", "DISABLED"], &columns))
@@ -236,10 +237,10 @@ pub fn user(target: &Target<'_>, user: &str) -> Result<Shown, Failure> {
     one(&target.get(&format!("/v1/users/{}", encoded(user)))?)
 }
 
-pub fn roles(target: &Target<'_>) -> Result<Shown, Failure> {
-    let rows = rows_of(&target.get("/v1/roles")?, "roles");
-    let text = rows.iter().map(|role| shown(role) + "\n").collect();
-    Ok(Shown { rows, text })
+pub fn roles(target: &Target<'_>, args: &AllArgs) -> Result<Shown, Failure> {
+    let listed = pages(target, "/v1/roles", "roles", &[], args.most.limit)?;
+    let text = listed.rows.iter().map(|role| shown(role) + "\n").collect();
+    Ok(listed.told(text))
 }
 
 pub fn caller(target: &Target<'_>) -> Result<Shown, Failure> {
@@ -302,9 +303,8 @@ pub fn prefixes(target: &Target<'_>, args: &PrefixesArgs) -> Result<Shown, Failu
     Ok(listed.table(&columns.map(|(head, _)| head), &columns.map(|(_, name)| name)))
 }
 
-pub fn bans(target: &Target<'_>) -> Result<Shown, Failure> {
-    let rows = rows_of(&target.get("/v1/bans")?, "bans");
-    let listed = Listed { rows, has_more: false };
+pub fn bans(target: &Target<'_>, args: &AllArgs) -> Result<Shown, Failure> {
+    let listed = pages(target, BANS, "bans", &[], args.most.limit)?;
     Ok(listed.table(&["CLIENT", "USER", "ADDRESS", "UNTIL"], &["client_id", "user", "address", "until"]))
 }
 
@@ -324,12 +324,20 @@ impl Listed {
     }
 
     fn shown(self, table: &Table) -> Shown {
-        let mut text = table.text();
+        self.told(table.text())
+    }
+
+    fn told(self, mut text: String) -> Shown {
         if self.has_more {
             text.push_str("there are more: -n N shows N of them\n");
         }
         Shown { rows: self.rows, text }
     }
+}
+
+/// All rows, however many pages they take.
+pub fn all_rows(target: &Target<'_>, path: &str, name: &str) -> Result<Vec<Value>, Failure> {
+    pages(target, path, name, &[], usize::MAX).map(|listed| listed.rows)
 }
 
 /// Asks for page after page until there are enough rows.

@@ -4,8 +4,8 @@ import { ask, get } from "./api.js";
 import { confirm, emptiness, form } from "./dialog.js";
 import { button, choice, field, fill, h, raw, section } from "./dom.js";
 import { moment } from "./format.js";
-import { loading, poll } from "./poll.js";
-import { table } from "./table.js";
+import { attempt, loading, poll } from "./poll.js";
+import { pager, table } from "./table.js";
 
 export const bans = { name: "bans", title: "Bans", show };
 
@@ -14,12 +14,14 @@ const KINDS = [["client_id", "Client id"], ["user", "User"], ["address", "Addres
 function show(place, { signal, problems, may }) {
   const waiting = loading();
   const refresh = async () => {
-    const answer = await get("/v1/bans", {}, signal);
+    const answer = await get("/v1/bans", { cursor: pages.cursor }, signal);
     waiting.remove();
     list.show(answer.bans);
+    pages.show(answer.cursor);
   };
+  const pages = pager(() => attempt(signal, problems, refresh));
   const list = banTable(may("operator"), refresh);
-  fill(place, waiting, list.element, may("operator") ? section("Ban somebody", banForm(signal, refresh)) : null);
+  fill(place, waiting, list.element, pages.element, may("operator") ? section("Ban somebody", banForm(signal, refresh)) : null);
   poll(signal, EVERY_MS, problems, refresh);
 }
 

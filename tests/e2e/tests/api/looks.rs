@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use client::{QoS, Version};
 use e2e::api::Api;
 use e2e::link::lasting;
-use e2e::{Broker, Link, v5, v311};
+use e2e::{Broker, Link, Process, program, v5, v311};
 use serde_json::Value;
 
 use super::{retain, setup};
@@ -195,6 +195,57 @@ fn a_client_id_that_no_url_can_hold_stands_in_the_body() {
         assert_eq!(api.post("/v1/client", &only).status, 404);
     }
     assert_eq!(api.post("/v1/client", &serde_json::json!({})).status, 400);
+}
+
+#[test]
+fn bans_and_roles_come_page_by_page() {
+    let roles: String = (0..7)
+        .map(|n| format!("[roles.r{n}]\nrules = [ {{ allow = \"read\", topics = \"r{n}\" }} ]\n"))
+        .collect();
+    let setup = setup("api-bans");
+    let rules = setup.folder().join("rules.toml");
+    std::fs::write(&rules, format!("default = \"allow\"\n{roles}")).unwrap();
+    let socket = setup.folder().join("control.sock");
+    let ban = "[[ban]]\nusers = [\"eve\"]\n";
+    let broker = setup
+        .variable("IOTHUB_ACCESS__RULES_FILE", &rules)
+        .variable("IOTHUB_CONTROL__SOCKET", &socket)
+        .config(ban)
+        .start();
+    let api = Api::of(&broker);
+    api.await_ready();
+    let names_of = |number: std::ops::Range<usize>| number.map(|n| format!("pump-{n}")).collect::<Vec<_>>();
+    for name in names_of(0..130) {
+        let answer = api.post("/v1/bans", &serde_json::json!({ "client_id": name })).expect(200);
+        assert!(answer["bans"].as_array().unwrap().len() <= 100, "no more than a page");
+    }
+    let first = api.get("/v1/bans?limit=60").expect(200);
+    assert_eq!((first["bans"].as_array().unwrap().len(), &first["bans"][0]["user"]), (60, &"eve".into()));
+    let cursor = first["cursor"].as_str().unwrap();
+    // One of the first page goes: none of the second is passed over.
+    assert_eq!(
+        api.ask("DELETE", "/v1/bans", Some(&serde_json::json!({ "client_id": "pump-3" }))).status,
+        200
+    );
+    let second = api.get(&format!("/v1/bans?limit=1000&cursor={cursor}")).expect(200);
+    assert_eq!(names(second["bans"].as_array().unwrap(), "client_id"), names_of(59..130));
+    assert_eq!(second["cursor"], Value::Null);
+    assert_eq!(rows(&api, "/v1/roles?limit=3", "roles"), (0..7).map(|n| format!("r{n}")).collect::<Vec<_>>());
+    for wrong in ["/v1/bans?cursor=x", "/v1/bans?limit=0", "/v1/roles?limit=1001", "/v1/roles?cursor=1"] {
+        assert_eq!(api.get(wrong).status, 400, "{wrong}");
+    }
+    let shown = |args: &[&str]| {
+        let mut command = program::command(program::iothub());
+        command.args(args).arg("--socket").arg(&socket);
+        let mut process = Process::start("iothub", &mut command);
+        assert_eq!(process.wait().code(), Some(0), "{args:?}");
+        process.lines()
+    };
+    assert_eq!(shown(&["ban", "list"]).len(), 130);
+    assert_eq!(shown(&["ctl", "bans"]).len(), 131, "with the heads");
+    let some = shown(&["ctl", "bans", "-n", "7"]);
+    assert!(some.len() == 9 && some[8].starts_with("there are more"), "{some:?}");
+    assert_eq!(shown(&["ctl", "roles", "-n", "2"])[..2], ["r0", "r1"]);
 }
 
 #[test]
