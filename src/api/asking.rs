@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
-use runtime::{Desk, Looked, Snapshot, TapHeard, Unreachable};
-use shard::{Act, Acted, FreshLoss, Look, ShardId, TapOrder};
+use runtime::{Desk, Looked, Snapshot, Unreachable};
+use shard::{Act, Acted, FreshLoss, Look, ShardId, TapOrder, TapRead};
 use tokio::{
     sync::oneshot,
     time::{Instant, timeout_at},
@@ -84,7 +84,7 @@ pub async fn look_everywhere(desk: &Desk, look: &Look) -> Result<Vec<Looked>, Tr
     everywhere(desk, |shard, reply| desk.look(shard, look.clone(), reply)).await
 }
 
-pub async fn tap_everywhere(desk: &Desk, order: &TapOrder) -> Result<Vec<TapHeard>, Trouble> {
+pub async fn tap_everywhere(desk: &Desk, order: &TapOrder) -> Result<Vec<TapRead>, Trouble> {
     everywhere(desk, |shard, reply| desk.tap(shard, order.clone(), reply)).await
 }
 

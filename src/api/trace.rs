@@ -1,8 +1,7 @@
 //! `/v1/trace`: packets as they go by, for as long as somebody reads; and the last ones of a client.
 
 use std::{
-    collections::HashMap,
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant, SystemTime},
 };
@@ -16,10 +15,10 @@ use axum::{
     routing::get,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
-use runtime::{Desk, TapHeard};
+use runtime::Desk;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use shard::{ConnId, Look, Seen, TapFilter, TapOrder, Tapped};
+use shard::{ConnId, Look, Seen, TapFilter, TapOrder, TapRead, Tapped};
 use tokio::{sync::mpsc, time::sleep};
 
 use super::{
@@ -119,9 +118,8 @@ async fn trace(
     check_filter(topic.as_deref())?;
     let stream = context.streams().take(&seat, Stream::Trace).map_err(|why| answer::unavailable(&why))?;
     let desk = asking::desk(&context)?.clone();
-    let mut tap =
-        Taps { desk, number: NEXT.fetch_add(1, Ordering::Relaxed), address, addresses: HashMap::new() };
-    let filter = TapFilter { client_id, topic_filter: topic, wants_bytes };
+    let mut tap = Taps { desk, number: NEXT.fetch_add(1, Ordering::Relaxed) };
+    let filter = TapFilter { client_id, topic_filter: topic, address, wants_bytes };
     // Whoever finds no place at one shard leaves those that it has at others.
     if !tap.begin(&filter).await? {
         return Err(too_many());
@@ -147,9 +145,6 @@ fn too_many() -> Trouble {
 struct Taps {
     desk: Desk,
     number: u64,
-    address: Option<IpAddr>,
-    /// Of connections, by shard.
-    addresses: HashMap<(u8, ConnId), SocketAddr>,
 }
 
 impl Drop for Taps {
@@ -165,7 +160,7 @@ impl Taps {
     async fn begin(&mut self, filter: &TapFilter) -> Result<bool, Trouble> {
         let order = TapOrder::Begin { tap: self.number, filter: filter.clone() };
         let begun = asking::tap_everywhere(&self.desk, &order).await?;
-        Ok(begun.iter().all(|heard| heard.read.is_there))
+        Ok(begun.iter().all(|read| read.is_there))
     }
 
     /// Until nobody reads any more. While nobody takes a piece nothing is asked for, and the taps fill, and then lose.
@@ -203,38 +198,23 @@ impl Taps {
         }
     }
 
-    /// A connection that has ended is known by what was told of it before.
-    fn learn(&mut self, shard: u8, addresses: Vec<(ConnId, SocketAddr)>) {
-        if self.addresses.len() >= ADDRESSES_MAX {
-            self.addresses.clear();
-        }
-        self.addresses.extend(addresses.into_iter().map(|(conn, address)| ((shard, conn), address)));
-    }
-
     /// Lines for what has gone by at all shards, in the order of time.
-    async fn read(&mut self) -> Result<(String, bool), &'static str> {
+    async fn read(&self) -> Result<(String, bool), &'static str> {
         let order = TapOrder::Read { tap: self.number };
-        let heard =
+        let reads =
             asking::tap_everywhere(&self.desk, &order).await.map_err(|_| "the broker is busy, or ends")?;
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let (mut rows, mut dropped, mut has_more) = (Vec::new(), 0, false);
-        for (shard, TapHeard { read, addresses }) in (0_u8..).zip(heard) {
-            if !read.is_there {
+        for (shard, read) in (0_u8..).zip(reads) {
+            let TapRead { is_there: true, packets, dropped: of_shard, has_more: more } = read else {
                 return Err("it was not read for too long");
-            }
-            dropped += read.dropped;
-            has_more |= read.has_more;
-            self.learn(shard, addresses);
-            for tapped in read.packets {
-                let address = self.addresses.get(&(shard, tapped.conn)).copied();
-                if self
-                    .address
-                    .is_none_or(|wanted| address.is_some_and(|known| known.ip().to_canonical() == wanted))
-                {
-                    let at = now.saturating_sub(tapped.packet.ago);
-                    rows.push((at, line(at, shard, &tapped, address)));
-                }
-            }
+            };
+            dropped += of_shard;
+            has_more |= more;
+            rows.extend(packets.iter().map(|tapped| {
+                let at = now.saturating_sub(tapped.packet.ago);
+                (at, line(at, shard, tapped))
+            }));
         }
         rows.sort_by_key(|(at, _)| *at);
         let mut text: String = rows.into_iter().map(|(_, line)| format!("{line}\n")).collect();
@@ -245,13 +225,13 @@ impl Taps {
     }
 }
 
-fn line(at: Duration, shard: u8, tapped: &Tapped, address: Option<SocketAddr>) -> Value {
+fn line(at: Duration, shard: u8, tapped: &Tapped) -> Value {
     let mut row = rows::packet(&tapped.packet);
     row["at"] = json!(at.as_micros() as f64 / 1e6);
     row["client_id"] = json!(*tapped.client_id);
     let ConnId { slot, generation } = tapped.conn;
     row["connection"] = json!(format!("{shard}-{slot}-{generation}"));
-    row["address"] = json!(address.map(|address| address.to_string()));
+    row["address"] = json!(tapped.address.map(|address| address.to_string()));
     row["version"] = json!(text::version(tapped.version));
     if !tapped.bytes.is_empty() {
         row["wire"] = json!(STANDARD.encode(&tapped.bytes));
@@ -262,9 +242,6 @@ fn line(at: Duration, shard: u8, tapped: &Tapped, address: Option<SocketAddr>) -
 /// Traces at a time. A shard has room for as many taps.
 pub const TRACES_MAX: usize = 8;
 static NEXT: AtomicU64 = AtomicU64::new(1);
-
-/// Of connections in one trace that are remembered.
-const ADDRESSES_MAX: usize = 4096;
 
 /// Between two looks at the shards.
 const PERIOD: Duration = Duration::from_millis(100);

@@ -1,8 +1,10 @@
 //! What the loop drives: a shard, or a script that stands in for one in tests.
 
+use std::net::SocketAddr;
+
 use shard::{
-    Act, Acted, Arrivals, Counters, Effects, Event, FreshLoss, Gauges, Instant, Limits, Look, Seen, Shard,
-    TapOrder, TapRead, store::restoring::Restoring,
+    Act, Acted, Arrivals, ConnId, Counters, Effects, Event, FreshLoss, Gauges, Instant, Limits, Look, Seen,
+    Shard, TapOrder, TapRead, store::restoring::Restoring,
 };
 
 pub(crate) trait Brain: 'static {
@@ -16,6 +18,8 @@ pub(crate) trait Brain: 'static {
     fn look(&self, now: Instant, look: &Look) -> Seen;
     fn act(&mut self, now: Instant, act: Act, effects: &mut Effects) -> Acted;
     fn tap(&mut self, now: Instant, order: &TapOrder) -> TapRead;
+    fn is_tapped(&self) -> bool;
+    fn name_tapped(&mut self, address: &mut dyn FnMut(ConnId) -> Option<SocketAddr>);
     fn take_fresh_losses(&mut self, now: Instant) -> Vec<FreshLoss>;
     /// Comes before every event, if there is a store.
     fn restore(&mut self, restoring: Restoring, now: Instant, effects: &mut Effects);
@@ -61,6 +65,14 @@ impl Brain for Shard {
 
     fn tap(&mut self, now: Instant, order: &TapOrder) -> TapRead {
         Shard::tap(self, now, order)
+    }
+
+    fn is_tapped(&self) -> bool {
+        Shard::is_tapped(self)
+    }
+
+    fn name_tapped(&mut self, address: &mut dyn FnMut(ConnId) -> Option<SocketAddr>) {
+        Shard::name_tapped(self, address);
     }
 
     fn take_fresh_losses(&mut self, now: Instant) -> Vec<FreshLoss> {

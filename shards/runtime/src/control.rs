@@ -5,12 +5,12 @@ use std::{sync::Arc, time::Duration};
 use crossbeam_channel::{Receiver, Sender};
 use shard::{
     Act, Acted, Bans, Counters, DoorRates, FreshLoss, Gauges, Limits, Look, Revision, Rules, ShardId,
-    TapOrder,
+    TapOrder, TapRead,
 };
 
 use crate::{
     StartError, Timings,
-    desk::{Looked, Reply, TapHeard},
+    desk::{Looked, Reply},
     door::OpenDoor,
     listener::Listener,
 };
@@ -26,7 +26,7 @@ pub(crate) enum Command {
     Snapshot(Reply<Snapshot>),
     Look(Box<Look>, Reply<Looked>),
     Act(Box<Act>, Reply<Acted>),
-    Tap(Box<TapOrder>, Reply<TapHeard>),
+    Tap(Box<TapOrder>, Reply<TapRead>),
     FreshLosses(Reply<Vec<FreshLoss>>),
     /// Users who are known otherwise than before.
     Revised(Arc<Revision>),

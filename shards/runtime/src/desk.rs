@@ -29,14 +29,6 @@ pub struct Looked {
     pub now: Instant,
 }
 
-/// What somebody who looks on was told, with what the runtime alone knows of it.
-#[derive(Debug, Clone)]
-pub struct TapHeard {
-    pub read: TapRead,
-    /// Of those connections in the answer that came by an address.
-    pub addresses: Vec<(ConnId, SocketAddr)>,
-}
-
 /// The shard has so many orders already that it takes no more, or it has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("shard {} takes no orders at present", shard.0)]
@@ -74,7 +66,7 @@ impl Desk {
         self.send(shard, Command::Act(Box::new(act), reply))
     }
 
-    pub fn tap(&self, shard: ShardId, order: TapOrder, reply: Reply<TapHeard>) -> Result<(), Unreachable> {
+    pub fn tap(&self, shard: ShardId, order: TapOrder, reply: Reply<TapRead>) -> Result<(), Unreachable> {
         self.send(shard, Command::Tap(Box::new(order), reply))
     }
 

@@ -55,7 +55,7 @@ pub use bans::{Ban, Whom};
 pub use broker::{Broker, start};
 pub use config::{Config, StoreConfig};
 pub use control::{Depth, Failure, Snapshot};
-pub use desk::{Desk, Looked, Reply, TapHeard, Unreachable};
+pub use desk::{Desk, Looked, Reply, Unreachable};
 pub use disk::{
     backup::Label,
     check::{Behind, Checked, Incomplete},

@@ -9,7 +9,7 @@ mod turned_away;
 mod watching;
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     io,
     os::fd::{AsRawFd, OwnedFd, RawFd},
     sync::Arc,
@@ -98,6 +98,8 @@ pub(crate) struct Port {
     due: VecDeque<ConnId>,
     /// Those that have ended their WebSocket.
     leaving: VecDeque<ConnId>,
+    /// Those that have ended since it was asked, while somebody wants to know.
+    gone: Option<HashMap<ConnId, Address>>,
     scratch: Scratch,
     seats: Arc<Seats>,
     auditors: Vec<Arc<dyn Auditor>>,
@@ -134,6 +136,7 @@ impl Port {
             stood_since: None,
             due: VecDeque::new(),
             leaving: VecDeque::new(),
+            gone: None,
             scratch: Scratch::default(),
             seats,
             auditors: config.auditors.clone(),
@@ -155,6 +158,20 @@ impl Port {
 
     pub fn address(&mut self, conn: ConnId) -> Option<Address> {
         self.connections.get(conn).map(|connection| connection.address)
+    }
+
+    pub fn address_of_gone(&self, conn: ConnId) -> Option<Address> {
+        self.gone.as_ref()?.get(&conn).copied()
+    }
+
+    /// Forgets those so far, and remembers those that end from now on, or does not.
+    #[inline]
+    pub fn remember_gone(&mut self, is_asked: bool) {
+        match &mut self.gone {
+            Some(gone) if is_asked => gone.clear(),
+            None if !is_asked => {}
+            gone => *gone = is_asked.then(HashMap::new),
+        }
     }
 
     pub fn occasion(&mut self, conn: ConnId) -> Occasion {
@@ -426,6 +443,9 @@ impl Port {
             }
             Stage::Dead => {
                 if entry.sending.is_none() && entry.armed == Armed::No && !entry.watched {
+                    if let Some(gone) = &mut self.gone {
+                        gone.insert(conn, entry.address);
+                    }
                     let (socket, door) = self.connections.remove(conn.slot);
                     drop(socket);
                     door.seats.give_back();

@@ -7,7 +7,7 @@ mod storing;
 mod telling;
 mod timing;
 
-use std::{collections::BTreeSet, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use shard::{Arrivals, Ask, Bans, ConnId, Effect, Effects, Event, Instant, NotOpened, Seen, ShardId};
 
@@ -19,7 +19,7 @@ use crate::{
     breakdown::Breakdown,
     clock::Clock,
     control::{Command, Line, Report, Snapshot},
-    desk::{Looked, TapHeard},
+    desk::Looked,
     doorkeeper::{Answered, Gate},
     mesh::{Letter, Mesh},
     port::{Happened, Port},
@@ -175,6 +175,7 @@ impl<B: Brain> Worker<B> {
         self.take_time();
         self.tell(Event::Flush);
         self.publish();
+        self.name_tapped();
         self.report_drained();
         Ok(())
     }
@@ -372,10 +373,10 @@ impl<B: Brain> Worker<B> {
                     reply(Looked { seen, addresses, now: self.now });
                 }
                 Command::Tap(order, reply) => {
-                    let read = self.brain.tap(self.now, &order);
-                    let conns: BTreeSet<ConnId> = read.packets.iter().map(|tapped| tapped.conn).collect();
-                    let addresses = self.addresses_of(conns.into_iter());
-                    reply(TapHeard { read, addresses });
+                    // What went by in this turn is there, too.
+                    self.name_tapped();
+                    reply(self.brain.tap(self.now, &order));
+                    self.port.remember_gone(self.brain.is_tapped());
                 }
                 Command::FreshLosses(reply) => reply(self.brain.take_fresh_losses(self.now)),
                 Command::Act(act, reply) => {
@@ -399,12 +400,21 @@ impl<B: Brain> Worker<B> {
         }
     }
 
-    fn addresses(&mut self, seen: &Seen) -> Vec<(ConnId, SocketAddr)> {
-        self.addresses_of(seen.connections())
+    /// Those whose packets went by may be gone since.
+    fn name_tapped(&mut self) {
+        let is_tapped = self.brain.is_tapped();
+        if is_tapped {
+            let port = &mut self.port;
+            self.brain.name_tapped(&mut |conn| {
+                let address = port.address(conn).or_else(|| port.address_of_gone(conn))?;
+                (!address.is_unknown()).then(|| address.into())
+            });
+        }
+        self.port.remember_gone(is_tapped);
     }
 
-    fn addresses_of(&mut self, conns: impl Iterator<Item = ConnId>) -> Vec<(ConnId, SocketAddr)> {
-        let held = conns.filter_map(|conn| Some((conn, self.port.address(conn)?)));
+    fn addresses(&mut self, seen: &Seen) -> Vec<(ConnId, SocketAddr)> {
+        let held = seen.connections().filter_map(|conn| Some((conn, self.port.address(conn)?)));
         let known = held.filter(|(_, address)| !address.is_unknown());
         known.map(|(conn, address)| (conn, address.into())).collect()
     }

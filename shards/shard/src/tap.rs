@@ -2,6 +2,7 @@
 //! slow loses packets and is told how many, one who is gone loses the tap. A shard without taps pays one look at a flag for each
 //! packet.
 
+use core::net::{IpAddr, SocketAddr};
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use mqtt::{PacketId, PacketKind, Version};
@@ -33,6 +34,8 @@ pub struct TapFilter {
     /// PUBLISH packets whose topic matches, SUBSCRIBE and UNSUBSCRIBE with a filter that matches a topic which this one matches as well,
     /// and no others.
     pub topic_filter: Option<Box<str>>,
+    /// Clients that come from there.
+    pub address: Option<IpAddr>,
     /// The bytes of the packets as well.
     pub wants_bytes: bool,
 }
@@ -52,6 +55,8 @@ pub struct TapRead {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tapped {
     pub conn: ConnId,
+    /// None: it came by a socket in the file system.
+    pub address: Option<SocketAddr>,
     pub client_id: Arc<str>,
     pub version: Version,
     /// With the whole topic, or the whole first filter.
@@ -81,6 +86,9 @@ struct Tap {
     number: u64,
     filter: TapFilter,
     ring: VecDeque<Held>,
+    /// Those at the end of the ring whose addresses nobody has told yet.
+    unnamed: usize,
+    /// Of all in the ring.
     ring_bytes: usize,
     dropped: u64,
     read_at: Instant,
@@ -94,8 +102,7 @@ struct Held {
 impl Taps {
     pub fn begin(&mut self, number: u64, filter: TapFilter, now: Instant) {
         if self.0.len() < TAPS_MAX && !self.0.iter().any(|tap| tap.number == number) {
-            let ring = VecDeque::new();
-            self.0.push(Tap { number, filter, ring, ring_bytes: 0, dropped: 0, read_at: now });
+            self.0.push(Tap::new(number, filter, now));
         }
     }
 
@@ -113,20 +120,13 @@ impl Taps {
     }
 
     pub fn read(&mut self, number: u64, now: Instant) -> TapRead {
-        let Some(tap) = self.0.iter_mut().find(|tap| tap.number == number) else { return TapRead::default() };
-        tap.read_at = now;
-        let (mut packets, mut bytes) = (Vec::new(), 0);
-        while packets.len() < PACKETS_PER_READ
-            && bytes < BYTES_PER_READ
-            && let Some(Held { at, mut tapped }) = tap.ring.pop_front()
-        {
-            bytes += weight(&tapped);
-            tapped.packet.ago = now.since(at);
-            packets.push(tapped);
-        }
-        tap.ring_bytes -= bytes;
-        let dropped = std::mem::take(&mut tap.dropped);
-        TapRead { is_there: true, packets, dropped, has_more: !tap.ring.is_empty() }
+        let tap = self.0.iter_mut().find(|tap| tap.number == number);
+        tap.map_or_else(TapRead::default, |tap| tap.read(now))
+    }
+
+    /// Only what has its address is read.
+    pub fn name(&mut self, address: &mut dyn FnMut(ConnId) -> Option<SocketAddr>) {
+        self.0.iter_mut().for_each(|tap| tap.name(address));
     }
 
     pub fn take(&mut self, now: Instant, passing: &Passing<'_>) {
@@ -142,9 +142,54 @@ impl TapFilter {
         let is_client = self.client_id.as_deref().is_none_or(|client_id| *client_id == **passing.client_id);
         is_client && self.topic_filter.as_deref().is_none_or(|filter| passing.is_about(filter))
     }
+
+    fn wants_address(&self, address: Option<SocketAddr>) -> bool {
+        self.address.is_none_or(|wanted| {
+            address.is_some_and(|address| address.ip().to_canonical() == wanted.to_canonical())
+        })
+    }
 }
 
 impl Tap {
+    fn new(number: u64, filter: TapFilter, now: Instant) -> Tap {
+        let ring = VecDeque::new();
+        Tap { number, filter, ring, unnamed: 0, ring_bytes: 0, dropped: 0, read_at: now }
+    }
+
+    fn read(&mut self, now: Instant) -> TapRead {
+        self.read_at = now;
+        let (mut packets, mut bytes) = (Vec::new(), 0);
+        while packets.len() < PACKETS_PER_READ
+            && bytes < BYTES_PER_READ
+            && self.ring.len() > self.unnamed
+            && let Some(Held { at, mut tapped }) = self.ring.pop_front()
+        {
+            bytes += weight(&tapped);
+            tapped.packet.ago = now.since(at);
+            packets.push(tapped);
+        }
+        self.ring_bytes -= bytes;
+        let dropped = std::mem::take(&mut self.dropped);
+        TapRead { is_there: true, packets, dropped, has_more: !self.ring.is_empty() }
+    }
+
+    /// Those from elsewhere make way.
+    fn name(&mut self, address: &mut dyn FnMut(ConnId) -> Option<SocketAddr>) {
+        let named = self.ring.len() - std::mem::take(&mut self.unnamed);
+        let mut kept = named;
+        for at in named..self.ring.len() {
+            let tapped = &mut self.ring[at].tapped;
+            tapped.address = address(tapped.conn);
+            if self.filter.wants_address(tapped.address) {
+                self.ring.swap(kept, at);
+                kept += 1;
+            } else {
+                self.ring_bytes -= weight(tapped);
+            }
+        }
+        self.ring.truncate(kept);
+    }
+
     /// What has no room is not copied first.
     fn take(&mut self, now: Instant, bytes: usize, tapped: impl FnOnce() -> Option<Tapped>) {
         if self.ring.len() >= RING_PACKETS || self.ring_bytes + bytes > RING_BYTES {
@@ -155,6 +200,7 @@ impl Tap {
         assert!(bytes == weight(&tapped), "a packet weighs what was said before");
         self.ring_bytes += bytes;
         self.ring.push_back(Held { at: now, tapped });
+        self.unnamed += 1;
     }
 }
 
@@ -195,7 +241,8 @@ impl<'a> Passing<'a> {
         let head = &head[..head.len().min(most)];
         let bytes = [head, &rest[..rest.len().min(most - head.len())]].concat().into();
         let client_id = Arc::clone(self.client_id);
-        Some(Tapped { conn: self.conn, client_id, version: self.version, packet, bytes })
+        let Passing { conn, version, .. } = *self;
+        Some(Tapped { conn, address: None, client_id, version, packet, bytes })
     }
 }
 
@@ -233,14 +280,8 @@ mod tests {
 
     #[test]
     fn what_has_no_room_is_not_copied() {
-        let mut tap = Tap {
-            number: 1,
-            filter: TapFilter { wants_bytes: true, ..TapFilter::default() },
-            ring: VecDeque::new(),
-            ring_bytes: 0,
-            dropped: 0,
-            read_at: Instant::START,
-        };
+        let filter = TapFilter { wants_bytes: true, ..TapFilter::default() };
+        let mut tap = Tap::new(1, filter, Instant::START);
         let payload = vec![0x30; 60_000];
         let passing = Passing {
             conn: ConnId { slot: 0, generation: 0 },

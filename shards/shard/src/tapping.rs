@@ -1,5 +1,7 @@
 //! Where packets pass those who look on.
 
+use core::net::SocketAddr;
+
 use mqtt::{Frame, PacketKind, Subscribe, Unsubscribe, Version};
 
 use crate::{
@@ -36,8 +38,16 @@ impl Shard {
         }
     }
 
+    /// Where the connections came from whose packets went by since this was asked last. Comes before any of them is forgotten.
+    pub fn name_tapped(&mut self, address: &mut dyn FnMut(ConnId) -> Option<SocketAddr>) {
+        if let Some(taps) = self.taps.as_mut() {
+            taps.name(address);
+        }
+    }
+
+    /// Somebody looks on.
     #[inline(always)]
-    pub(crate) fn is_tapped(&self) -> bool {
+    pub fn is_tapped(&self) -> bool {
         IS_WATCHED && self.taps.is_some()
     }
 

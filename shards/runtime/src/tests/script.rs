@@ -7,6 +7,7 @@
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -318,6 +319,12 @@ impl Brain for Script {
     fn tap(&mut self, _: Instant, _: &TapOrder) -> TapRead {
         TapRead::default()
     }
+
+    fn is_tapped(&self) -> bool {
+        false
+    }
+
+    fn name_tapped(&mut self, _: &mut dyn FnMut(ConnId) -> Option<SocketAddr>) {}
 
     fn take_fresh_losses(&mut self, _: Instant) -> Vec<FreshLoss> {
         Vec::new()

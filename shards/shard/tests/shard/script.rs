@@ -143,7 +143,9 @@ impl Script {
         acted
     }
 
+    /// Every connection comes from an address of its own, which ends with its slot.
     pub fn tap(&mut self, shard: usize, order: &TapOrder) -> TapRead {
+        self.shards[shard].name_tapped(&mut |conn| Some(([192, 0, 2, conn.slot as u8], 1883).into()));
         self.shards[shard].tap(self.now, order)
     }
 

@@ -226,3 +226,21 @@ fn there_are_no_more_than_a_few_taps() {
     }
     assert!(!begin(&mut s, 9, TapFilter::default()).is_there);
 }
+
+#[test]
+fn a_tap_keeps_to_an_address_and_has_room_for_no_other() {
+    let mut s = Script::of_one();
+    let [one, two] = ["one", "two"].map(|name| s.join(name));
+    let address = |last: u8| Some([192, 0, 2, last].into());
+    begin(&mut s, 1, TapFilter { address: address(one.0 as u8), ..TapFilter::default() });
+    begin(&mut s, 2, TapFilter { address: address(99), ..TapFilter::default() });
+    for (client, topic) in [(one, "a"), (two, "b"), (one, "c"), (two, "d")] {
+        s.publish_qos(client, topic, "x", 0, 0);
+    }
+    let seen = read(&mut s, 1);
+    assert_eq!(told(&seen), ["one < Publish 0 a", "one < Publish 0 c"]);
+    let from = seen.packets.iter().map(|tapped| tapped.address.map(|address| address.ip()));
+    assert!(from.eq([address(one.0 as u8); 2]));
+    let nobody = read(&mut s, 2);
+    assert_eq!((nobody.packets.len(), nobody.dropped, nobody.has_more), (0, 0, false));
+}

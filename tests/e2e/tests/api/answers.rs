@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use client::{QoS, Version};
 use e2e::api::Api;
 use e2e::link::lasting;
-use e2e::{Link, PATIENCE, Process, Setup, program, v5};
+use e2e::{Link, PATIENCE, Process, Setup, program, socket, v5};
 use serde_json::Value;
 
 use super::setup;
@@ -343,6 +343,35 @@ fn packets_are_followed_with_filters_and_the_end_of_the_reader_ends_it() {
         );
         assert_eq!(ended.wait().code(), Some(0));
     }
+}
+
+#[test]
+fn who_comes_and_goes_between_two_looks_is_traced_with_its_address() {
+    let (setup, control) = with_socket("api-trace-address");
+    let broker = setup.start();
+    let trace = |address: &str| {
+        let args = ["trace", "--follow", "--json", "--topic", "a", "--address", address];
+        Process::start("iothub trace", &mut command(&control, &args))
+    };
+    let (here, mapped, elsewhere) = (trace("127.0.0.1"), trace("::ffff:127.0.0.1"), trace("127.0.0.2"));
+    // One packet brings all that the client ever says.
+    let passing = [socket::connect("passing", true), socket::publish("a", b"x"), socket::frame(0xE0, &[])];
+    let deadline = Instant::now() + PATIENCE;
+    for process in [&here, &mapped] {
+        let line = loop {
+            assert!(Instant::now() < deadline, "{:?}", process.lines());
+            let mut stream = TcpStream::connect(("127.0.0.1", broker.port)).unwrap();
+            std::io::Write::write_all(&mut stream, &passing.concat()).unwrap();
+            stream.read_to_end(&mut Vec::new()).unwrap();
+            if let Some(line) = process.lines().into_iter().find(|line| line.contains("passing")) {
+                break line;
+            }
+        };
+        let packet: Value = serde_json::from_str(&line).unwrap();
+        let address = packet["address"].as_str();
+        assert!(address.is_some_and(|address| address.starts_with("127.0.0.1:")), "{packet}");
+    }
+    assert!(!elsewhere.lines().iter().any(|line| line.contains("passing")), "{:?}", elsewhere.lines());
 }
 
 #[test]
