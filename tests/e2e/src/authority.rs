@@ -16,10 +16,15 @@ pub struct Authority {
 
 impl Authority {
     pub fn new(folder: &Path) -> Authority {
+        Authority::named(folder, "Authority of a test")
+    }
+
+    /// Beside others: lists of revocations are told apart by the names of their authorities.
+    pub fn named(folder: &Path, name: &str) -> Authority {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        params.distinguished_name.push(DnType::CommonName, "Authority of a test");
+        params.distinguished_name.push(DnType::CommonName, name);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         let authority = Authority { folder: folder.to_owned(), issuer };
         fs::write(authority.file(), authority.issuer.pem()).unwrap();

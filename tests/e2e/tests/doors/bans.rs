@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use client::{Options, Publication, QoS, Will};
+use client::{Options, Publication, QoS, ReasonCode, Will};
 use e2e::{Broker, Link, Process, Setup, v5};
 
 use super::{mosquitto, publish, reload::reload};
@@ -182,4 +182,37 @@ fn a_ban_that_says_nothing_or_reaches_nobody_is_an_error_in_words() {
     let (code, lines) = ban(&folder, &["add", "-u", "ada"]);
     assert_eq!(code, Some(2));
     assert!(lines.iter().any(|line| line.contains("no broker is at")), "{lines:?}");
+}
+
+#[test]
+fn a_user_who_is_banned_is_so_by_whichever_client_id() {
+    let setup = Setup::new("bans-user").shards(2);
+    let users = setup.folder().join("users");
+    for (flag, user) in [(Some("-c"), "ada"), (None, "ben")] {
+        let mut command = e2e::program::command(e2e::program::iothub());
+        command.arg("passwd").args(flag).arg("-b").arg(&users).args([user, "secret"]);
+        Process::start("iothub passwd", &mut command).succeed();
+    }
+    let data = e2e::program::fresh_folder("bans-user-data");
+    let text = "[authentication]\npassword_file = \"users\"\nanonymous = \"never\"\n";
+    let broker = setup.config(text).args([OsStr::new("--data-dir"), data.as_os_str()]).start();
+    let login = |user: &str, client_id: &str| Options {
+        username: Some(user.into()),
+        password: Some("secret".into()),
+        ..v5(client_id)
+    };
+    let mut banned = ["one", "two"].map(|client_id| Link::connect(broker.port, login("ada", client_id)));
+    let mut other = Link::connect(broker.port, login("ben", "three"));
+    assert_eq!(ban(&data, &["add", "-u", "ada", "--for", "1h"]).0, Some(0));
+    for link in &mut banned {
+        assert_eq!(link.ended_by_server(), ReasonCode::AdministrativeAction);
+    }
+    for (user, is_in) in [("ada", false), ("ben", true)] {
+        assert_eq!(Link::try_connect(broker.port, login(user, "four")).is_ok(), is_in, "{user}");
+    }
+    other.publish("t", "still", QoS::AtLeastOnce);
+    assert_eq!(ban(&data, &["remove", "-u", "ada"]).0, Some(0));
+    assert!(Link::try_connect(broker.port, login("ada", "four")).is_ok());
+    drop(broker);
+    fs::remove_dir_all(data).unwrap();
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use client::Options;
 use e2e::{Authority, Broker, Link, Process, Setup, program, v5};
+use rcgen::{KeyPair, SanType};
 
 use super::publish;
 
@@ -171,4 +172,39 @@ fn a_program_that_hangs_keeps_nobody_out_whom_a_file_knows() {
     let begun = Instant::now();
     Link::connect(broker.port, login("anna", "anna")).close();
     assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_certificate_names_its_user_by_whichever_part_is_configured() {
+    let setup = Setup::bare("identity-parts");
+    let authority = Authority::new(setup.folder());
+    authority.issue("broker.example");
+    authority.issue_as("common", KeyPair::generate().unwrap(), |params| {
+        params.subject_alt_names = vec![SanType::DnsName("alternative.example".try_into().unwrap())];
+    });
+    let path = |name: &str| authority.path(name).display().to_string();
+    let mut digest = program::command(program::installed("openssl"));
+    digest.args(["x509", "-noout", "-fingerprint", "-sha256", "-in", &path("common.pem")]);
+    let mut digest = Process::start("openssl", &mut digest);
+    digest.succeed();
+    let fingerprint = digest.out_lines()[0].split('=').nth(1).unwrap().replace(':', "").to_lowercase();
+    for (part, user) in [
+        ("common_name", "common"),
+        ("alternative_name", "alternative.example"),
+        ("fingerprint", &fingerprint),
+    ] {
+        let [ca, certificate, key] = ["ca.pem", "broker.example.pem", "broker.example.key"].map(&path);
+        let text = format!(
+            "[server]\nlisten_addresses = [\"tcp://127.0.0.1:0\", \"tls://127.0.0.1:0\"]\n\
+             [tls]\ncertificate_files = [{certificate:?}]\nkey_files = [{key:?}]\n\
+             client_certificates = \"required\"\nclient_ca_file = {ca:?}\n\
+             [authentication]\ncertificate_user = \"{part}\"\nanonymous = \"never\"\n"
+        );
+        let broker = Setup::bare("identity-part").shards(1).config(&text).start();
+        let (own, key) = (path("common.pem"), path("common.key"));
+        let args =
+            ["-V", "5", "-q", "1", "-t", "t", "-m", "m", "--cafile", &ca, "--cert", &own, "--key", &key];
+        assert!(publish(broker.port_of("tls"), &args).says("PUBACK"), "{part}\n{}", broker.process.shown());
+        broker.process.await_text(&format!("user=\"{user}\""));
+    }
 }

@@ -2,8 +2,9 @@
 
 use std::fs;
 
-use client::{Options, QoS, ReasonCode};
-use e2e::{Link, Process, Setup, program, v5};
+use client::{Disconnection, Error, Options, QoS, ReasonCode};
+use e2e::broker::free_port;
+use e2e::{Authority, Link, Process, Setup, program, v5, v311};
 
 use super::{publish, reload::reload};
 
@@ -118,4 +119,49 @@ fn a_list_of_ways_says_what_is_wrong_with_it() {
         let said = ended.errors.join("\n");
         assert!(ended.code == Some(1) && said.contains(sentence), "{key}: {said}");
     }
+}
+
+#[test]
+fn every_name_of_a_kind_of_listener_leads_to_it() {
+    let setup = Setup::bare("listeners-names").shards(2);
+    let authority = Authority::new(setup.folder());
+    authority.issue("broker.example");
+    let names = ["mqtt", "tcp", "mqtts", "ssl", "tcp+tls", "tls"];
+    let listen = names.map(|name| format!("\"{name}://127.0.0.1:{}\"", free_port())).join(", ");
+    let text = format!(
+        "[server]\nlisten_addresses = [{listen}]\n\
+         [tls]\ncertificate_files = [\"broker.example.pem\"]\nkey_files = [\"broker.example.key\"]\n"
+    );
+    let broker = setup.config(&text).start();
+    let ca = authority.file().display().to_string();
+    let args = ["-V", "5", "-q", "1", "-t", "t", "-m", "m"];
+    let (plain, sealed) = (broker.ports_of("tcp"), broker.ports_of("tls"));
+    assert_eq!((plain.len(), sealed.len()), (2, 4), "{}", broker.process.shown());
+    for port in plain {
+        assert!(publish(port, &args).says("PUBACK"));
+    }
+    for port in sealed {
+        assert!(publish(port, &[&args[..], &["--cafile", &ca]].concat()).says("PUBACK"));
+        assert!(!publish(port, &args).says("PUBACK"), "nothing plain is spoken there");
+    }
+}
+
+#[test]
+fn a_listener_that_is_full_refuses_and_the_others_do_not() {
+    let text = "[[listener]]\naddress = \"tcp://127.0.0.1:0\"\nmax_connections = 2\n\
+                [[listener]]\naddress = \"tcp://127.0.0.1:0\"\n";
+    let broker = Setup::bare("listeners-full").shards(2).config(text).start();
+    let [small, large] = broker.ports_of("tcp")[..] else { panic!("{}", broker.process.shown()) };
+    let refused = |options: Options| match Link::try_connect(small, options) {
+        Err(Error::Disconnected(Disconnection::Refused { reason, .. })) => reason,
+        other => panic!("the listener is full: {:?}", other.map(|_| ())),
+    };
+    let (stays, leaves) = (Link::connect(small, v5("stays")), Link::connect(small, v5("leaves")));
+    assert_eq!(refused(v5("third")), ReasonCode::ConnectionRateExceeded);
+    assert_eq!(refused(v311("third")), ReasonCode::ServerUnavailable);
+    let _elsewhere: Vec<Link> = (0..4).map(|n| Link::connect(large, v5(&format!("other-{n}")))).collect();
+    leaves.close();
+    broker.await_counter("connections_closed", 3);
+    let _third = Link::connect(small, v5("third"));
+    drop(stays);
 }

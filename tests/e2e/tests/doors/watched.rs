@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use client::{Options, ReasonCode};
+use client::{Options, QoS, ReasonCode, Target, Tls, TlsOptions};
 use e2e::{Authority, Broker, Link, PATIENCE, Setup, broker::free_port, program, v5};
 
 use super::publish;
@@ -133,4 +133,42 @@ fn the_configuration_itself_is_taken_where_it_is_watched() {
     await_that(&broker, "the other listener is there", || {
         std::net::TcpStream::connect(("127.0.0.1", second)).is_ok()
     });
+}
+
+#[test]
+fn authorities_and_revocations_are_taken_when_their_files_change_and_nobody_else_is_cut_off() {
+    let setup = Setup::bare("watched-clients").shards(2);
+    let authority = Authority::new(setup.folder());
+    ["broker.example", "stays", "revoked"].into_iter().for_each(|name| authority.issue(name));
+    authority.revoke(&[]);
+    let elsewhere =
+        Authority::named(&program::fresh_folder("watched-clients-elsewhere"), "Authority of elsewhere");
+    elsewhere.issue("stranger");
+    fs::copy(authority.file(), setup.folder().join("clients.pem")).unwrap();
+    let text = "[server]\nlisten_addresses = [\"tcp://127.0.0.1:0\", \"tls://127.0.0.1:0\"]\n\
+                [tls]\ncertificate_files = [\"broker.example.pem\"]\nkey_files = [\"broker.example.key\"]\n\
+                client_certificates = \"required\"\nclient_ca_file = \"clients.pem\"\nclient_crl_file = \"crl.pem\"\n";
+    let broker = setup.config(text).start();
+    let ca = authority.file();
+    let target = |authority: &Authority, name: &str| {
+        let identity = [".pem", ".key"].map(|end| authority.path(&format!("{name}{end}")));
+        let identity = Some(identity.into());
+        let options = TlsOptions { ca_file: Some(ca.clone()), identity, ..TlsOptions::default() };
+        Target { tls: Some(Tls::new(&options).unwrap()), ..Target::new("127.0.0.1", tls_port(&broker)) }
+    };
+    let comes = |authority: &Authority, name: &str| Link::reach(target(authority, name), v5(name)).is_ok();
+    let mut stays = Link::reach(target(&authority, "stays"), v5("watcher")).unwrap();
+    assert!(comes(&authority, "revoked") && !comes(&elsewhere, "stranger"));
+
+    authority.revoke(&["revoked"]);
+    await_that(&broker, "the revocation counts", || !comes(&authority, "revoked"));
+    assert!(comes(&authority, "stays") && !comes(&elsewhere, "stranger"));
+
+    let both = [authority.file(), elsewhere.file()].map(|file| fs::read_to_string(file).unwrap());
+    fs::write(broker.folder().join("clients.pem"), both.concat()).unwrap();
+    await_that(&broker, "the other authority counts", || comes(&elsewhere, "stranger"));
+    assert!(comes(&authority, "stays") && !comes(&authority, "revoked"));
+    stays.subscribe("still", QoS::AtLeastOnce);
+    stays.publish("still", "here", QoS::AtLeastOnce);
+    assert_eq!(stays.text(), "here", "the session goes on");
 }

@@ -2,8 +2,8 @@
 
 use std::io::Write as _;
 
-use e2e::Setup;
 use e2e::socket::{self, Socket};
+use e2e::{Broker, Setup};
 
 use super::web::{BINARY, FIN, Frame, Web, frame, shake};
 
@@ -48,5 +48,41 @@ fn who_comes_by_a_proxy_on_this_machine_is_not_on_this_machine() {
     let broker = Setup::bare("web-proxied").shards(2).config(&config).start();
     for before in ["PROXY UNKNOWN\r\n", "PROXY TCP4 8.8.8.8 127.0.0.1 1 2\r\n"] {
         assert_eq!(anonymous(broker.port_of("ws"), before, ""), 5, "{before:?}");
+    }
+}
+
+/// Where the broker says that somebody comes from who connects here with these headers.
+fn address_by(broker: &Broker, client_id: &str, headers: &str) -> String {
+    let mut socket = Socket::open(broker.port_of("ws"));
+    let response = shake(&mut socket, headers);
+    assert!(response.starts_with("HTTP/1.1 101 "), "{response}");
+    let mut web = Web { socket };
+    web.send(&frame(FIN | BINARY, &socket::connect(client_id, true)));
+    assert_eq!(web.bytes(4), [0x20, 2, 0, 0]);
+    let line = broker.process.await_line("who comes", |line| {
+        let is_it = line.contains(" connected ") && line.contains(&format!("client_id={client_id:?}"));
+        is_it.then(|| line.to_owned())
+    });
+    let address = line.split_whitespace().find_map(|word| word.strip_prefix("address="));
+    address.expect("a line has the address").to_owned()
+}
+
+#[test]
+fn the_address_is_the_last_one_that_no_trusted_proxy_has_and_strangers_are_not_believed() {
+    let headers = "X-Forwarded-For: 198.51.100.6, 203.0.113.5, 10.0.0.2\r\n";
+    for (trusted, seen) in [
+        ("\"127.0.0.1\", \"10.0.0.0/8\"", "203.0.113.5"),
+        ("\"127.0.0.1\"", "10.0.0.2"),
+        ("\"10.0.0.0/8\"", "127.0.0.1"),
+        ("", "127.0.0.1"),
+    ] {
+        let config = format!(
+            "[server]\nlisten_addresses = [\"tcp://127.0.0.1:0\", \"ws://127.0.0.1:0\"]\n\
+             [authentication]\nanonymous = \"always\"\n[websocket]\ntrusted_proxies = [{trusted}]\n"
+        );
+        let broker = Setup::bare("web-forwarded").shards(2).config(&config).start();
+        let address = address_by(&broker, "relayed", headers);
+        let ip = address.rsplit_once(':').map_or(&*address, |(ip, _)| ip);
+        assert_eq!(ip, seen, "{trusted}");
     }
 }
