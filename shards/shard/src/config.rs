@@ -45,6 +45,8 @@ pub struct Config {
 pub struct Pieces {
     /// Messages in queues that are looked at for whether they have expired.
     pub expiry_looks: usize,
+    /// What filters cost that leave the indexes with the ends of their sessions, as `subscription_bytes_max` counts it.
+    pub filter_bytes: usize,
 }
 
 /// Who is let in at one listener.
@@ -97,7 +99,7 @@ pub struct Limits {
     /// So much of what is stored of a connected client's queue stays in memory, as long as there is enough of it.
     pub queue_window_bytes: usize,
     pub subscriptions_max: u32,
-    /// What the filters of one session may cost: with its end they all go at once.
+    /// What the filters of one session may cost.
     pub subscription_bytes_max: usize,
     pub topic_levels_max: u16,
     /// In all.
@@ -146,7 +148,7 @@ impl Default for Config {
 
 impl Default for Pieces {
     fn default() -> Pieces {
-        Pieces { expiry_looks: 4000 }
+        Pieces { expiry_looks: 4000, filter_bytes: 256 << 10 }
     }
 }
 

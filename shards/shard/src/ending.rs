@@ -243,7 +243,11 @@ impl Shard {
             return;
         }
         *armed = None;
-        if self.sessions.get(key).is_some() {
+        let Some(session) = self.sessions.get(key) else { return };
+        // Many may end in the same second.
+        if self.clearing.is_spent() && session.ends_at.is_some_and(|at| at <= turn.now) {
+            self.arm_session(key, turn.next_instant(), turn);
+        } else {
             self.on_session_due(key, turn);
         }
     }
@@ -294,6 +298,7 @@ impl Shard {
         assert!(self.sessions[key].conn.is_none(), "a session ends only after its connection");
         self.publish_will(key, turn);
         self.drop_replays(key);
+        self.clearing.spend(ENDED_SESSION_WEIGHT);
         let mut session = self.sessions.remove(key);
         if IS_WATCHED {
             self.departures.end(&session.client_id, why, session.recorder.take(), turn.now);
@@ -303,19 +308,23 @@ impl Shard {
         self.session_bytes -= session.client_id.len();
         self.will_bytes -= session.will.map_or(0, |will| will.message.weight());
         if let Some(outbound) = session.outbound {
+            self.clearing.spend(outbound.messages() * ENDED_MESSAGE_WEIGHT);
             self.lose_all(&session.client_id, &outbound, turn.now);
             self.queued_messages -= outbound.queue.len();
             self.inflight_messages -= outbound.inflight.publishes();
             self.queued_bytes -= outbound.weight();
             self.queued_away_bytes -= outbound.queue.away_bytes();
         }
-        for filter in session.filters.into_sorted() {
-            self.remove_subscription(key, &filter, turn);
-        }
+        self.clear(key, session.filters, turn);
     }
 }
 
 const NETWORK_CLOSED: &str = "the network connection was closed";
+
+/// What the end of a session costs beside its filters, and beside that each message that it loses: as many bytes of filters take
+/// as long.
+const ENDED_SESSION_WEIGHT: usize = 1024;
+const ENDED_MESSAGE_WEIGHT: usize = 16;
 
 /// The shortest time between two lines about a crowd.
 const CROWD_NOTE_PERIOD: Duration = Duration::from_secs(1);

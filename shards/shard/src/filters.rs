@@ -102,14 +102,15 @@ impl Filters {
         list.into_iter().flatten().chain(set.into_iter().flatten()).map(|filter| &**filter)
     }
 
-    /// In an order that depends on nothing but what was inserted.
-    pub fn into_sorted(self) -> Vec<Box<str>> {
-        let mut filters = match self {
-            Filters::Few(list) => list,
-            Filters::Many(set) => set.into_iter().collect(),
-        };
-        filters.sort_unstable();
-        filters
+    /// Takes one out, in an order that depends on nothing but what was inserted.
+    pub fn pop_first(&mut self) -> Option<Box<str>> {
+        match self {
+            Filters::Few(list) => {
+                let (first, _) = list.iter().enumerate().min_by_key(|(_, filter)| &**filter)?;
+                Some(list.swap_remove(first))
+            }
+            Filters::Many(set) => set.pop_first(),
+        }
     }
 }
 
@@ -177,7 +178,7 @@ mod tests {
         filters.remove("f/7");
         filters.remove("absent");
         assert_eq!(filters.len(), 99);
-        let sorted = filters.into_sorted();
+        let sorted: Vec<Box<str>> = std::iter::from_fn(|| filters.pop_first()).collect();
         assert!(sorted.is_sorted());
         assert!(!sorted.contains(&"f/7".into()));
     }

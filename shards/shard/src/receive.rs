@@ -61,6 +61,7 @@ impl Shard {
             Deadline::Standing(conn) => connections.get(*conn).is_some_and(Connection::is_timed),
             // Others count on them: a session takes one that is set for its slot already.
             Deadline::Session(_)
+            | Deadline::Clearing
             | Deadline::Replay(_)
             | Deadline::AnswerReplays
             | Deadline::Retained

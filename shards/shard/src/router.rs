@@ -252,8 +252,9 @@ impl Shard {
     ) {
         let in_part = carried.handshake.filter(|handshake| self.handshakes.is_in_part(*handshake));
         for subscriptions in route.local.chunk_by(|one, other| one.session == other.session) {
-            let session = self.sessions[subscriptions[0].session].id;
-            if in_part.is_some_and(|handshake| self.handshakes.has_got(handshake, session)) {
+            // One that has ended is there until its filters are out.
+            let Some(session) = self.sessions.get(subscriptions[0].session) else { continue };
+            if in_part.is_some_and(|handshake| self.handshakes.has_got(handshake, session.id)) {
                 continue;
             }
             let marks = self.marks();

@@ -88,7 +88,8 @@ impl Session {
 
 /// Sessions by key and by client id. The id stands in the session alone; the table holds hashes of it.
 pub(crate) struct Sessions {
-    slab: Slab<Session>,
+    /// None in a slot that is taken for the filters of a session that has ended.
+    slab: Slab<Option<Session>>,
     /// By slot, the earliest timer that is set for whoever has it: a session that takes over a slot takes over its timer.
     armed: Vec<Option<Instant>>,
     by_client_id: HashTable<SessionKey>,
@@ -103,61 +104,68 @@ impl Sessions {
 
     pub fn find(&self, client_id: &str) -> Option<SessionKey> {
         let hash = self.hasher.hash_one(client_id);
-        self.by_client_id.find(hash, |key| &*self.slab[key.index()].client_id == client_id).copied()
+        self.by_client_id.find(hash, |key| &*self[*key].client_id == client_id).copied()
     }
 
     pub fn create(&mut self, client_id: Arc<str>) -> SessionKey {
         assert!(self.find(&client_id).is_none(), "a client id has one session");
         let hash = self.hasher.hash_one(&*client_id);
-        let key = self.slab.insert(Session::new(client_id));
+        let key = self.slab.insert(Some(Session::new(client_id)));
         let key = SessionKey(u32::try_from(key).expect("a shard has fewer than four billion sessions"));
         if self.armed.len() <= key.index() {
             self.armed.resize(key.index() + 1, None);
         }
         let Sessions { slab, by_client_id, hasher, .. } = self;
-        by_client_id.insert_unique(hash, key, |key| hasher.hash_one(&*slab[key.index()].client_id));
+        by_client_id.insert_unique(hash, key, |key| hasher.hash_one(client_id_in(slab, *key)));
         key
     }
 
     /// Puts sessions that were stored into the slots that they had.
     pub fn restore(&mut self, sessions: impl Iterator<Item = (SessionKey, Session)>) {
         assert!(self.slab.is_empty(), "sessions are restored before others are made");
-        self.slab = sessions.map(|(key, session)| (key.index(), session)).collect();
+        self.slab = sessions.map(|(key, session)| (key.index(), Some(session))).collect();
         let slots = self.slab.iter().map(|(slot, _)| slot + 1).max().unwrap_or(0);
         self.armed.resize(slots, None);
         let Sessions { slab, by_client_id, hasher, .. } = self;
         by_client_id.reserve(slab.len(), |_| unreachable!("the table is empty"));
-        for (slot, session) in slab.iter() {
+        for (slot, _) in slab.iter() {
             let key = SessionKey(u32::try_from(slot).expect("a slot is the lower half of an id"));
-            let hash = hasher.hash_one(&*session.client_id);
-            by_client_id.insert_unique(hash, key, |key| hasher.hash_one(&*slab[key.index()].client_id));
+            let hash = hasher.hash_one(client_id_in(slab, key));
+            by_client_id.insert_unique(hash, key, |key| hasher.hash_one(client_id_in(slab, *key)));
         }
     }
 
+    /// The session is gone; its slot stays taken until it is free.
     pub fn remove(&mut self, key: SessionKey) -> Session {
-        let hash = self.hasher.hash_one(&*self.slab[key.index()].client_id);
+        let hash = self.hasher.hash_one(client_id_in(&self.slab, key));
         match self.by_client_id.find_entry(hash, |held| *held == key) {
             Ok(entry) => entry.remove(),
             Err(_) => unreachable!("every session stands in the table"),
         };
-        self.slab.remove(key.index())
+        self.slab[key.index()].take().expect("every session in the table has a slot")
+    }
+
+    /// Nothing names the slot any more.
+    pub fn free(&mut self, key: SessionKey) {
+        let slot = self.slab.remove(key.index());
+        assert!(slot.is_none(), "a session is removed before its slot is free");
     }
 
     pub fn keys(&self) -> Vec<SessionKey> {
         let key = |slot| SessionKey(u32::try_from(slot).expect("a slot is made from a key"));
-        self.slab.iter().map(|(slot, _)| key(slot)).collect()
+        self.slab.iter().filter(|(_, session)| session.is_some()).map(|(slot, _)| key(slot)).collect()
     }
 
     pub fn get(&self, key: SessionKey) -> Option<&Session> {
-        self.slab.get(key.index())
+        self.slab.get(key.index())?.as_ref()
     }
 
     pub fn get_mut(&mut self, key: SessionKey) -> Option<&mut Session> {
-        self.slab.get_mut(key.index())
+        self.slab.get_mut(key.index())?.as_mut()
     }
 
     pub fn recorder(&mut self, key: SessionKey) -> Option<&mut Recorder> {
-        self.slab.get_mut(key.index())?.recorder.as_deref_mut()
+        self.get_mut(key)?.recorder.as_deref_mut()
     }
 
     /// No session has a key from here on.
@@ -166,7 +174,7 @@ impl Sessions {
     }
 
     pub fn len(&self) -> usize {
-        self.slab.len()
+        self.by_client_id.len()
     }
 
     /// The earliest timer that is set for this slot.
@@ -179,15 +187,21 @@ impl std::ops::Index<SessionKey> for Sessions {
     type Output = Session;
 
     fn index(&self, key: SessionKey) -> &Session {
-        &self.slab[key.index()]
+        self.slab[key.index()].as_ref().expect(ENDED)
     }
 }
 
 impl std::ops::IndexMut<SessionKey> for Sessions {
     fn index_mut(&mut self, key: SessionKey) -> &mut Session {
-        &mut self.slab[key.index()]
+        self.slab[key.index()].as_mut().expect(ENDED)
     }
 }
+
+fn client_id_in(slab: &Slab<Option<Session>>, key: SessionKey) -> &str {
+    &slab[key.index()].as_ref().expect(ENDED).client_id
+}
+
+const ENDED: &str = "whoever may name a session that has ended asks for it";
 
 /// How one message goes to one session.
 #[derive(Debug, Clone, Copy)]
@@ -199,7 +213,7 @@ pub(crate) struct Delivery<'a> {
     pub topic: Option<&'a Topic>,
 }
 
-const _: () = assert!(size_of::<Session>() <= 168, "an idle session stays small");
+const _: () = assert!(size_of::<Option<Session>>() <= 168, "an idle session stays small");
 
 #[cfg(test)]
 mod tests {
@@ -213,6 +227,11 @@ mod tests {
         assert_eq!(&*sessions.remove(keys[42]).client_id, "c42");
         assert_eq!(sessions.find("c42"), None);
         assert_eq!(sessions.find("c43"), Some(keys[43]));
-        assert_eq!(sessions.len(), 99);
+        assert_eq!((sessions.len(), sessions.keys().len()), (99, 99));
+        assert!(sessions.get(keys[42]).is_none());
+        let again = sessions.create("c42".into());
+        assert_ne!(again, keys[42], "its slot is taken");
+        sessions.free(keys[42]);
+        assert_eq!((sessions.create("d".into()), sessions.find("c42")), (keys[42], Some(again)));
     }
 }

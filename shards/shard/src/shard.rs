@@ -13,6 +13,7 @@ use crate::{
     Placement, ShardId,
     announce::Announcements,
     bans::Barred,
+    clearing::Clearing,
     confirm::Confirmations,
     connection::{Connections, Stage},
     contests::Contests,
@@ -101,6 +102,8 @@ pub struct Shard {
     pub(crate) replays: HashMap<u64, Asker, ahash::RandomState>,
     /// Questions for retained messages that wait until all is here that they ask for.
     pub(crate) replays_waiting: Vec<(ShardId, Box<crate::mail::Replay>)>,
+    /// What sessions that have ended leave behind.
+    pub(crate) clearing: Clearing,
     /// Messages in queues that this tick may still look at for whether they have expired.
     pub(crate) expiry_looks: usize,
     /// Pages of retained messages that this tick may still read.
@@ -156,6 +159,8 @@ pub(crate) enum Deadline {
     /// A closing connection has had time enough to take its last bytes.
     Linger(ConnId),
     Session(SessionKey),
+    /// Filters of sessions that have ended are to leave the indexes.
+    Clearing,
     /// A session is to get more retained messages.
     Replay(SessionKey),
     /// Other shards wait for pages of retained messages.
@@ -217,6 +222,7 @@ impl Shard {
             announcements: Announcements::new(random.next_u64()),
             replays: HashMap::with_hasher(hasher),
             replays_waiting: Vec::new(),
+            clearing: Clearing::default(),
             expiry_looks: config.pieces.expiry_looks,
             replay_pages: REPLAY_PAGES_PER_TICK,
             drain: Drain::default(),
@@ -378,6 +384,7 @@ impl Shard {
                 Deadline::Delivery(conn) => self.on_delivery_deadline(conn, turn),
                 Deadline::Linger(conn) => self.on_linger_deadline(conn, turn),
                 Deadline::Session(session) => self.on_session_deadline(session, turn),
+                Deadline::Clearing => self.on_clearing_deadline(turn),
                 Deadline::Replay(session) => self.on_replay_deadline(session, turn),
                 Deadline::AnswerReplays => self.answer_waiting_replays(turn),
                 Deadline::Retained => self.on_retained_deadline(turn),
@@ -422,6 +429,7 @@ impl Shard {
     fn handle_flush(&mut self, turn: &mut Turn<'_>) {
         self.replay_pages = REPLAY_PAGES_PER_TICK;
         self.expiry_looks = self.config.pieces.expiry_looks;
+        self.clearing.begin_tick(self.config.pieces.filter_bytes);
         self.confirm(turn);
         self.look_for_room(turn);
         self.post.flush(turn);

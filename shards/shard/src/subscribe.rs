@@ -306,7 +306,7 @@ fn check_filter(filter: &str) -> Result<bool, Violation> {
 }
 
 /// What a filter costs in the session, in the trie and in those of other shards, roughly: a node for each level.
-fn filter_weight(filter: &str) -> usize {
+pub(crate) fn filter_weight(filter: &str) -> usize {
     filter.len() * 2 + mqtt::level_count(filter) * LEVEL_BYTES
 }
 

@@ -27,6 +27,8 @@ pub enum Profile {
     /// Somebody is asked who clients are, and what they may do and how fast is said anew again and again: all of it lets everybody
     /// do everything.
     Renewals,
+    /// Work that can be long is done in the smallest of pieces: sessions end with many filters, and full queues expire.
+    Pieces,
     /// There is a store, and the broker crashes and comes back.
     Durable,
     /// The same with everything at once.
@@ -52,12 +54,13 @@ pub enum Profile {
     /// Is shut down in order, and started again.
     DurableDrain,
     DurableRenewals,
+    DurablePieces,
     /// So short that it can crash at each of its points in turn.
     DurableBrief,
 }
 
 impl Profile {
-    pub const ALL: [Profile; 28] = [
+    pub const ALL: [Profile; 30] = [
         Profile::Calm,
         Profile::Chaos,
         Profile::TinyMesh,
@@ -70,6 +73,7 @@ impl Profile {
         Profile::Congested,
         Profile::Drain,
         Profile::Renewals,
+        Profile::Pieces,
         Profile::Durable,
         Profile::DurableChaos,
         Profile::DurableCuts,
@@ -85,6 +89,7 @@ impl Profile {
         Profile::DurableFailing,
         Profile::DurableDrain,
         Profile::DurableRenewals,
+        Profile::DurablePieces,
         Profile::DurableBrief,
     ];
 
@@ -102,6 +107,7 @@ impl Profile {
             Profile::Congested => "congested",
             Profile::Drain => "drain",
             Profile::Renewals => "renewals",
+            Profile::Pieces => "pieces",
             Profile::Durable => "durable",
             Profile::DurableChaos => "durable-chaos",
             Profile::DurableCuts => "durable-cuts",
@@ -117,6 +123,7 @@ impl Profile {
             Profile::DurableFailing => "durable-failing",
             Profile::DurableDrain => "durable-drain",
             Profile::DurableRenewals => "durable-renewals",
+            Profile::DurablePieces => "durable-pieces",
             Profile::DurableBrief => "durable-brief",
         }
     }
@@ -144,6 +151,7 @@ impl Profile {
             Profile::DurableFailing => Some(Profile::Calm),
             Profile::DurableDrain => Some(Profile::Drain),
             Profile::DurableRenewals => Some(Profile::Renewals),
+            Profile::DurablePieces => Some(Profile::Pieces),
             Profile::DurableBrief => Some(Profile::Cuts),
             _ => None,
         }

@@ -171,6 +171,7 @@ impl Settings {
                 settings.has_drain = true;
             }
             Profile::Renewals => settings.make_renewed(random),
+            Profile::Pieces => settings.make_piecemeal(random),
             _ => unreachable!("the others are around a store"),
         }
         settings
@@ -264,6 +265,24 @@ impl Settings {
         let asks = random.percent(70);
         self.answer_us_max = *random.pick(&[0, 1_000, 100_000]);
         self.config.doors = vec![DoorConfig { asks, ..DoorConfig::default() }];
+    }
+
+    fn make_piecemeal(&mut self, random: &mut Random) {
+        self.make_chaotic(random);
+        self.make_queues_small(random);
+        let limits = &mut self.config.limits;
+        limits.queued_messages_max = random.between(5, 40) as u32;
+        limits.subscriptions_max = 10_000;
+        limits.session_expiry_s_v3 = 3;
+        self.config.pieces = Pieces {
+            expiry_looks: random.between(1, 4) as usize,
+            filter_bytes: random.between(1, 400) as usize,
+        };
+        (self.weights.subscribe, self.weights.unsubscribe) = (30, 3);
+        (self.weights.cut, self.weights.takeover, self.weights.disconnect) = (6, 4, 6);
+        (self.shared, self.expiring, self.clean) = (30, 50, 40);
+        self.session_expiry_s_max = 3;
+        self.away_us_max = 4_000_000;
     }
 
     fn make_durable(&mut self, random: &mut Random) {
@@ -377,7 +396,6 @@ impl Settings {
             limits.subscriptions_max = random.between(1, 8) as u32;
         }
         self.config.queue_qos0 = random.percent(50);
-        self.config.pieces = Pieces { expiry_looks: random.between(1, 3) as usize };
     }
 }
 

@@ -201,3 +201,8 @@ fn what_was_given_up_as_too_old_may_come_back_with_a_crash() {
 fn what_an_earlier_life_sent_under_a_packet_id_is_not_what_comes_under_it_now() {
     assert_passes(&[(718_048, 1, Profile::DurableShared)]);
 }
+
+#[test]
+fn nothing_is_owed_to_a_session_that_may_have_ended_before_its_client_came() {
+    assert_passes(&[(2308, 1, Profile::DurablePieces), (1134, 2, Profile::DurablePieces)]);
+}

@@ -182,7 +182,7 @@ fn a_message_that_comes_at_the_moment_in_which_others_expire_finds_room() {
 /// A queue of six that is looked through one message at a time, and its publisher.
 fn queue_in_pieces(lives_s: [u32; 6]) -> (Script, Client) {
     let limits = Limits { queued_messages_max: 6, ..Limits::default() };
-    let pieces = Pieces { expiry_looks: 1 };
+    let pieces = Pieces { expiry_looks: 1, ..Pieces::default() };
     let mut s = Script::new(Config { limits, pieces, ..Config::default() });
     let publisher = s.join("p");
     for name in ["s", "t"] {

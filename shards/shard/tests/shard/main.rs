@@ -6,6 +6,7 @@ mod apart;
 mod asking;
 mod authors;
 mod brought;
+mod clearing;
 mod connecting;
 mod contesting;
 mod delivering;

@@ -87,7 +87,7 @@ impl Ledger {
             }
             let session = &self.sessions[connection.session];
             let is_open = session.outstanding.values().any(|outstanding| !outstanding.is_doubtful);
-            if is_open && session.packet_size_min == u32::MAX {
+            if is_open && !session.is_unclear && session.packet_size_min == u32::MAX {
                 say(format!("handshakes never finished: {:?}", session.outstanding));
             }
         }
