@@ -75,13 +75,13 @@ fn why_a_session_ended_is_known_apart_from_why_its_client_left() {
 #[test]
 fn of_thousands_that_end_at_once_the_last_are_kept() {
     let mut s = Script::of_one();
-    let clients: Vec<_> = (0..2000).map(|n| s.join(&format!("c{n}"))).collect();
+    let clients: Vec<_> = (0..10_000).map(|n| s.join(&format!("c{n}"))).collect();
     for client in &clients {
         s.subscribe(*client, "a", 0);
     }
     clients.iter().for_each(|client| s.cut(*client));
-    let kept: Vec<usize> = (0..2000).filter(|n| last(&s, &format!("c{n}")).is_some()).collect();
-    assert_eq!(kept, (2000 - 256..2000).collect::<Vec<_>>());
+    let kept: Vec<usize> = (0..10_000).filter(|n| last(&s, &format!("c{n}")).is_some()).collect();
+    assert_eq!(kept, (10_000 - 256..10_000).collect::<Vec<_>>());
 }
 
 #[test]
