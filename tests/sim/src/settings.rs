@@ -96,85 +96,35 @@ impl Settings {
             return settings;
         }
         let mut settings = Settings::calm(shards, random);
+        settings.make(profile, random);
+        settings
+    }
+
+    fn make(&mut self, profile: Profile, random: &mut Random) {
         match profile {
             Profile::Calm => {}
-            Profile::Chaos => settings.make_chaotic(random),
-            Profile::TinyMesh => {
-                settings.make_chaotic(random);
-                settings.ring_capacity = (1, 3);
-                settings.mail_delay_us_max = 50_000;
-                settings.queues_are_small = false;
-                settings.config.limits = Limits { session_expiry_s_v3: 60, ..Limits::default() };
-            }
-            Profile::SlowReaders => {
-                settings.weights.stall = 10;
-                settings.down_room = (16, 400);
-                settings.slow_acks = 60;
-                settings.small_receive_maximum = 50;
-                settings.make_queues_small(random);
-            }
+            Profile::Chaos => self.make_chaotic(random),
+            Profile::TinyMesh => self.make_narrow(random),
+            Profile::SlowReaders => self.make_slow(random),
             Profile::Shared => {
-                settings.shared = 80;
-                settings.weights.cut = 3;
-                settings.weights.disconnect = 3;
-                settings.weights.takeover = 1;
+                self.shared = 80;
+                self.weights.cut = 3;
+                self.weights.disconnect = 3;
+                self.weights.takeover = 1;
             }
-            Profile::Wills => {
-                (settings.will, settings.will_delay_s_max, settings.expiring) = (80, 8, 30);
-                (settings.weights.cut, settings.weights.disconnect) = (6, 6);
-                settings.weights.takeover = 2;
-                settings.away_us_max = 12_000_000;
-                settings.acting = Duration::from_secs(90);
-                settings.session_expiry_s_max = 10;
-                settings.config.limits.session_expiry_s_v3 = 10;
-            }
-            Profile::Cuts => {
-                (settings.weights.cut, settings.weights.takeover) = (15, 5);
-                settings.persistent = 90;
-                settings.session_expiry_s_max = 600;
-                settings.config.limits.session_expiry_s_v3 = 600;
-                settings.away_us_max = 300_000;
-            }
-            Profile::Retained => {
-                settings.retain = 70;
-                settings.weights.subscribe = 30;
-                settings.weights.unsubscribe = 15;
-                settings.weights.cut = 2;
-                settings.mail_delay_us_max = 100_000;
-                if random.percent(20) {
-                    settings.config.limits.retained_messages_max = random.between(1, 12) as usize;
-                }
-            }
-            Profile::Accounts => {
-                (settings.weights.subscribe, settings.weights.unsubscribe, settings.weights.cut) = (3, 0, 4);
-                (settings.shared, settings.retain, settings.will, settings.expiring) = (0, 0, 0, 0);
-                (settings.persistent, settings.clean) = (100, 0);
-                (settings.slow_acks, settings.small_receive_maximum) = (70, 70);
-                settings.session_expiry_s_max = 600;
-                settings.config.limits.session_expiry_s_v3 = 600;
-                settings.config.limits.inflight_max = random.between(1, 5) as u16;
-                settings.away_us_max = 500_000;
-            }
-            Profile::Congested => {
-                (settings.weights.subscribe, settings.weights.cut) = (3, 1);
-                settings.clients = 5;
-                settings.acting = Duration::from_secs(2);
-                settings.pause_us_max = 6_000;
-                settings.away_us_max = 100_000;
-                settings.ring_capacity = (1, 4);
-                settings.mail_delay_us_max = 40_000;
-                settings.session_expiry_s_max = 600;
-                settings.config.limits.session_expiry_s_v3 = 600;
-            }
+            Profile::Wills => self.make_mortal(),
+            Profile::Cuts => self.make_cut(),
+            Profile::Retained => self.make_retaining(random),
+            Profile::Accounts => self.make_accountable(random),
+            Profile::Congested => self.make_congested(),
             Profile::Drain => {
-                settings.make_chaotic(random);
-                settings.has_drain = true;
+                self.make_chaotic(random);
+                self.has_drain = true;
             }
-            Profile::Renewals => settings.make_renewed(random),
-            Profile::Pieces => settings.make_piecemeal(random),
+            Profile::Renewals => self.make_renewed(random),
+            Profile::Pieces => self.make_piecemeal(random),
             _ => unreachable!("the others are around a store"),
         }
-        settings
     }
 
     fn calm(shards: u8, random: &mut Random) -> Settings {
@@ -231,6 +181,74 @@ impl Settings {
             answer_us_max: 0,
             store: None,
         }
+    }
+
+    fn make_narrow(&mut self, random: &mut Random) {
+        self.make_chaotic(random);
+        self.ring_capacity = (1, 3);
+        self.mail_delay_us_max = 50_000;
+        self.queues_are_small = false;
+        self.config.limits = Limits { session_expiry_s_v3: 60, ..Limits::default() };
+    }
+
+    fn make_slow(&mut self, random: &mut Random) {
+        self.weights.stall = 10;
+        self.down_room = (16, 400);
+        self.slow_acks = 60;
+        self.small_receive_maximum = 50;
+        self.make_queues_small(random);
+    }
+
+    fn make_mortal(&mut self) {
+        (self.will, self.will_delay_s_max, self.expiring) = (80, 8, 30);
+        (self.weights.cut, self.weights.disconnect) = (6, 6);
+        self.weights.takeover = 2;
+        self.away_us_max = 12_000_000;
+        self.acting = Duration::from_secs(90);
+        self.session_expiry_s_max = 10;
+        self.config.limits.session_expiry_s_v3 = 10;
+    }
+
+    fn make_cut(&mut self) {
+        (self.weights.cut, self.weights.takeover) = (15, 5);
+        self.persistent = 90;
+        self.session_expiry_s_max = 600;
+        self.config.limits.session_expiry_s_v3 = 600;
+        self.away_us_max = 300_000;
+    }
+
+    fn make_retaining(&mut self, random: &mut Random) {
+        self.retain = 70;
+        self.weights.subscribe = 30;
+        self.weights.unsubscribe = 15;
+        self.weights.cut = 2;
+        self.mail_delay_us_max = 100_000;
+        if random.percent(20) {
+            self.config.limits.retained_messages_max = random.between(1, 12) as usize;
+        }
+    }
+
+    fn make_accountable(&mut self, random: &mut Random) {
+        (self.weights.subscribe, self.weights.unsubscribe, self.weights.cut) = (3, 0, 4);
+        (self.shared, self.retain, self.will, self.expiring) = (0, 0, 0, 0);
+        (self.persistent, self.clean) = (100, 0);
+        (self.slow_acks, self.small_receive_maximum) = (70, 70);
+        self.session_expiry_s_max = 600;
+        self.config.limits.session_expiry_s_v3 = 600;
+        self.config.limits.inflight_max = random.between(1, 5) as u16;
+        self.away_us_max = 500_000;
+    }
+
+    fn make_congested(&mut self) {
+        (self.weights.subscribe, self.weights.cut) = (3, 1);
+        self.clients = 5;
+        self.acting = Duration::from_secs(2);
+        self.pause_us_max = 6_000;
+        self.away_us_max = 100_000;
+        self.ring_capacity = (1, 4);
+        self.mail_delay_us_max = 40_000;
+        self.session_expiry_s_max = 600;
+        self.config.limits.session_expiry_s_v3 = 600;
     }
 
     fn make_chaotic(&mut self, random: &mut Random) {
