@@ -97,10 +97,11 @@ impl Recorder {
     /// A packet that is no PUBLISH.
     #[inline(always)]
     pub fn push(&mut self, entry: Entry) {
-        if usize::from(self.next) >= self.ring.len() {
-            self.turn_around();
+        let entry = entry.at_place(self.place);
+        match self.ring.get_mut(usize::from(self.next)) {
+            Some(place) => *place = entry,
+            None => self.turn_around(entry),
         }
-        self.ring[usize::from(self.next)] = entry.at_place(self.place);
         self.next += 1;
     }
 
@@ -134,16 +135,18 @@ impl Recorder {
 
     /// The ring is full: it grows, or begins again.
     #[cold]
-    fn turn_around(&mut self) {
+    fn turn_around(&mut self, entry: Entry) {
         let (len, most) = (self.ring.len(), usize::from(self.most));
         if len == most {
             self.next = 0;
+            self.ring[0] = entry;
             return;
         }
         let mut ring = std::mem::take(&mut self.ring).into_vec();
         let more = len.min(most - len);
         ring.reserve_exact(more);
         ring.resize(len + more, Entry::default());
+        ring[len] = entry;
         self.ring = ring.into_boxed_slice();
     }
 
