@@ -18,6 +18,7 @@ mod drain;
 pub mod drops;
 mod entrance;
 mod events;
+mod first_token;
 mod guard;
 mod hall;
 mod health;
@@ -76,6 +77,7 @@ pub use self::{
 };
 use self::{
     entrance::WAITING_MAX,
+    first_token::{FirstToken, Teller},
     hall::{GUESTS_MAX, Hall},
     port::Port,
     tokens::Tokens,
@@ -91,8 +93,8 @@ pub struct Api {
     context: Context,
     router: Router,
     event_loop: Handle,
-    /// Somebody may come by TCP.
-    has_ports: bool,
+    /// Where somebody may come by TCP.
+    places: Vec<String>,
     socket: Option<PathBuf>,
 }
 
@@ -114,10 +116,11 @@ impl Api {
         let ports = port::bind(&settings.api, loaded.has_default_api())?;
         let event_loop = start_thread()?;
         let router = operation::router(&context);
+        let places = ports.iter().map(|port| port.shown(settings.api.has_tls())).collect();
         let of_refusals = context.clone();
         event_loop.spawn(async move { of_refusals.refusals().follow_up(refusals::write_left_out).await });
-        let api = Api { context, router, event_loop, has_ports: !ports.is_empty(), socket: None };
-        api.serve(ports, &settings.api)?;
+        let api = Api { context, router, event_loop, places, socket: None };
+        api.serve(ports, settings.api.max_connections)?;
         Ok(api)
     }
 
@@ -128,15 +131,26 @@ impl Api {
 
     /// The broker serves: all is answered from now on, to who has a token, and at the control socket.
     pub fn open(&mut self, settings: &Settings, desk: Desk) -> Result<(), String> {
-        let told = if self.has_ports { self.open_tokens(settings)? } else { None };
+        let first = if self.places.is_empty() { None } else { Some(self.open_tokens(settings)?) };
         self.event_loop.spawn(events::carry(Arc::clone(self.context.events())));
         self.event_loop.spawn(events::carry_losses(Arc::clone(self.context.events()), desk.clone()));
         self.event_loop.spawn(census::keep(self.context.clone(), desk.clone()));
         self.context.open(desk);
-        if let Some(told) = told {
-            tracing::info!("{told}");
+        if let Some(first) = first {
+            first.tell();
         }
-        self.open_socket(settings)
+        self.open_socket(settings)?;
+        // Now that nothing can fail any more.
+        self.places.iter().for_each(|place| tracing::info!("API at {place}"));
+        Ok(())
+    }
+
+    fn open_tokens(&self, settings: &Settings) -> Result<FirstToken, String> {
+        let path = token_path(settings);
+        let teller = Teller::find(path.as_deref());
+        let (tokens, secret) = Tokens::open(path.clone(), &teller)?;
+        self.context.set_tokens(tokens);
+        Ok(FirstToken { teller, secret, hashes: path })
     }
 
     fn open_socket(&mut self, settings: &Settings) -> Result<(), String> {
@@ -148,26 +162,9 @@ impl Api {
         Ok(())
     }
 
-    /// A token that is made is told once: nobody finds it out of the file.
-    fn open_tokens(&self, settings: &Settings) -> Result<Option<String>, String> {
-        let is_told = tracing::enabled!(tracing::Level::INFO);
-        let path = token_path(settings);
-        let (tokens, made) = Tokens::open(path.clone(), is_told)?;
-        self.context.set_tokens(tokens);
-        let told = made.map(|secret| {
-            let until = match &path {
-                Some(path) => format!("its hash is in {}", path.display()),
-                None => "it ends with this process, because there is no data directory".to_owned(),
-            };
-            format!("the API's first token, with the role admin, shown this once ({until}): {secret}")
-        });
-        Ok(told)
-    }
-
-    fn serve(&self, ports: Vec<Port>, settings: &config::Api) -> Result<(), String> {
-        let hall = Hall::new(settings.max_connections);
+    fn serve(&self, ports: Vec<Port>, connections_max: u64) -> Result<(), String> {
+        let hall = Hall::new(connections_max);
         for port in ports {
-            tracing::info!("API at {}", port.shown(settings.has_tls()));
             let _entered = self.event_loop.enter();
             let listener = port.into_listener()?;
             let (context, router) = (self.context.clone(), self.router.clone());

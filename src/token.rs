@@ -8,6 +8,7 @@ use std::{
 
 use clap::{Args, Subcommand};
 use identity::Replacement;
+use zeroize::Zeroizing;
 
 use crate::{
     api::{
@@ -86,7 +87,7 @@ fn add(path: &Path, args: &AddArgs) -> Result<(), String> {
     // Told before it is kept: nobody finds it out of the file.
     change(path, |list| {
         let secret = list.add(&args.name, args.role)?;
-        output::print(&format!("{secret}\n"))
+        output::print(&Zeroizing::new(format!("{}\n", *secret)))
     })
 }
 

@@ -85,11 +85,11 @@ fn served(name: &str, connections_max: u64) -> Served {
     let port = shown.strip_prefix("http://").and_then(|port| port.parse().ok()).expect("an address");
     let router = operation::router(&context);
     let event_loop = start_thread().expect("started");
-    let mut api = Api { context, router, event_loop, has_ports: true, socket: None };
-    api.serve(ports, &wanted).expect("served");
-    api.open_tokens(&settings).expect("opened");
+    let mut api = Api { context, router, event_loop, places: vec![shown.clone()], socket: None };
+    api.serve(ports, wanted.max_connections).expect("served");
+    drop(api.open_tokens(&settings).expect("opened"));
     api.open_socket(&settings).expect("opened");
-    Served { api, port, folder, admin, viewer, asked }
+    Served { api, port, folder, admin: admin.to_string(), viewer: viewer.to_string(), asked }
 }
 
 fn opened(name: &str) -> Served {

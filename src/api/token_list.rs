@@ -11,6 +11,7 @@ use aws_lc_rs::{
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use crate::text::without_place;
 
@@ -88,16 +89,18 @@ impl TokenList {
     }
 
     /// Makes one more, and gives what its owner has to say. Nobody can find that out afterwards.
-    pub fn add(&mut self, name: &str, role: Role) -> Result<String, String> {
+    pub fn add(&mut self, name: &str, role: Role) -> Result<Zeroizing<String>, String> {
         check_name(name)?;
         if self.find(name).is_some() {
             return Err(format!("there is a token {name} already: remove it, or choose another name"));
         }
-        let mut random = [0; 32];
+        let mut random = Zeroizing::new([0; 32]);
         SystemRandom::new()
-            .fill(&mut random)
+            .fill(&mut *random)
             .map_err(|_| "the system gives no random numbers: no token is made".to_owned())?;
-        let secret = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(random));
+        let mut secret = Zeroizing::new(String::with_capacity(SECRET_BYTES));
+        secret.push_str(PREFIX);
+        URL_SAFE_NO_PAD.encode_string(*random, &mut secret);
         self.tokens.push(Token { name: name.to_owned(), role, sha256: hash(&secret) });
         Ok(secret)
     }
@@ -158,6 +161,8 @@ fn hash(secret: &str) -> String {
 
 /// So that programs that look for secrets where none should be know one.
 const PREFIX: &str = "iothub_";
+/// 32 random bytes in letters and digits.
+const SECRET_BYTES: usize = PREFIX.len() + 43;
 const NAME_BYTES_MAX: usize = 64;
 
 #[cfg(test)]

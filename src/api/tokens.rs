@@ -6,8 +6,12 @@ use std::{
 };
 
 use identity::Replacement;
+use zeroize::Zeroizing;
 
-use super::token_list::{Role, TokenList};
+use super::{
+    first_token::Teller,
+    token_list::{Role, TokenList},
+};
 use crate::watch::{Stamp, stamp};
 
 #[derive(Debug)]
@@ -26,12 +30,17 @@ struct Known {
 
 impl Tokens {
     /// Where there are none yet, one is made, if somebody hears of it: what is told then is its secret.
-    pub fn open(path: Option<PathBuf>, is_told: bool) -> Result<(Tokens, Option<String>), String> {
+    pub fn open(
+        path: Option<PathBuf>,
+        teller: &Teller,
+    ) -> Result<(Tokens, Option<Zeroizing<String>>), String> {
         let is_there = path.as_ref().is_some_and(|path| path.exists());
         let mut made = None;
-        if !is_there && is_told {
+        if !is_there && *teller != Teller::Nobody {
             let mut list = TokenList::default();
-            made = Some(list.add(FIRST, Role::Admin)?);
+            let secret = list.add(FIRST, Role::Admin)?;
+            teller.keep(&secret)?;
+            made = Some(secret);
             let Some(path) = &path else {
                 let known = Mutex::new(Known { stamp: None, list });
                 return Ok((Tokens { path: None, known }, made));
@@ -102,19 +111,19 @@ mod tests {
     fn the_first_start_makes_one_and_the_next_knows_it() {
         let folder = folder("first");
         let path = folder.join("api_tokens");
-        let (tokens, made) = Tokens::open(Some(path.clone()), true).expect("opened");
+        let (tokens, made) = Tokens::open(Some(path.clone()), &Teller::Terminal).expect("opened");
         let secret = made.expect("made");
         assert_eq!(
             tokens.check(&secret).map(|(name, role)| (name.to_string(), role)),
             Some(("admin".to_owned(), Role::Admin))
         );
         assert_eq!(fs::metadata(&path).expect("a file").permissions().mode() & 0o777, 0o600);
-        let (again, made) = Tokens::open(Some(path.clone()), true).expect("opened");
+        let (again, made) = Tokens::open(Some(path.clone()), &Teller::Terminal).expect("opened");
         assert!(made.is_none() && again.check(&secret).is_some());
 
         fs::write(&path, "nonsense").expect("written");
         assert!(again.check(&secret).is_some(), "a file that cannot be read changes nothing");
-        assert!(Tokens::open(Some(path.clone()), true).is_err());
+        assert!(Tokens::open(Some(path.clone()), &Teller::Terminal).is_err());
         let mut list = TokenList::default();
         let other = list.add("other", Role::Viewer).expect("made");
         Replacement::begin(&path).expect("begun").finish(&list.bytes()).expect("written");
@@ -133,9 +142,11 @@ mod tests {
     fn what_nobody_hears_of_is_not_made() {
         let folder = folder("silent");
         let path = folder.join("api_tokens");
-        assert!(Tokens::open(Some(path.clone()), false).expect("opened").1.is_none() && !path.exists());
-        assert!(Tokens::open(None, false).expect("opened").1.is_none());
-        let (tokens, made) = Tokens::open(None, true).expect("opened");
+        assert!(
+            Tokens::open(Some(path.clone()), &Teller::Nobody).expect("opened").1.is_none() && !path.exists()
+        );
+        assert!(Tokens::open(None, &Teller::Nobody).expect("opened").1.is_none());
+        let (tokens, made) = Tokens::open(None, &Teller::Terminal).expect("opened");
         assert!(tokens.check(&made.expect("made")).is_some());
         fs::remove_dir_all(folder).expect("removed");
     }

@@ -1,5 +1,6 @@
 //! Questions to the HTTP API of a broker: over TCP with a token, and at the control socket.
 
+use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
@@ -26,14 +27,15 @@ pub struct Answer {
 }
 
 impl Api {
-    /// Of a broker that has told its first token.
+    /// Of a broker that has told where its first token is.
     #[track_caller]
     pub fn of(broker: &Broker) -> Api {
-        let token = broker.process.await_line("the API's first token", |line| {
-            let at = line.find("): iothub_")?;
-            line[at + 3..].split('"').next().map(str::to_owned)
+        let file = broker.process.await_line("the API's first token", |line| {
+            let (_, rest) = line.split_once("the API's first token, with the role admin, is in ")?;
+            Some(rest.split_once(", which only its owner can read")?.0.to_owned())
         });
-        Api { port: port_of(broker), token }
+        let token = fs::read_to_string(&file).unwrap();
+        Api { port: port_of(broker), token: token.trim_end().to_owned() }
     }
 
     /// Waits until the broker says that it is ready: its line about listeners comes a moment before that.

@@ -1,8 +1,11 @@
 //! One child process: its lines as they come, signals to it and to nobody else, and its end.
 
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::ptr;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -44,6 +47,18 @@ impl Process {
         let output = Arc::new(Output::default());
         output.follow(child.stdout.take().unwrap(), false);
         output.follow(child.stderr.take().unwrap(), true);
+        Process { name: name.to_owned(), child, output, status: None }
+    }
+
+    /// At a terminal: what it writes to both streams comes as one.
+    pub fn start_at_terminal(name: &str, mut command: Command) -> Process {
+        let (master, terminal) = terminal();
+        command.stdin(Stdio::null()).stdout(terminal.try_clone().unwrap()).stderr(terminal);
+        die_with_parent(&mut command);
+        let child = command.spawn().unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
+        let output = Arc::new(Output::default());
+        output.follow(master, false);
+        output.follow(io::empty(), true);
         Process { name: name.to_owned(), child, output, status: None }
     }
 
@@ -137,6 +152,18 @@ impl Drop for Process {
             let _ = self.child.wait();
         }
     }
+}
+
+/// Both ends of a pseudo-terminal.
+fn terminal() -> (File, OwnedFd) {
+    let (mut master, mut terminal) = (0, 0);
+    // SAFETY: both places are there to be written to; the name and the settings of the terminal are left out.
+    let made = unsafe {
+        libc::openpty(&mut master, &mut terminal, ptr::null_mut(), ptr::null_mut(), ptr::null_mut())
+    };
+    assert_eq!(made, 0, "{}", io::Error::last_os_error());
+    // SAFETY: both were made just now, and nobody else has them.
+    unsafe { (File::from_raw_fd(master), OwnedFd::from_raw_fd(terminal)) }
 }
 
 impl Output {

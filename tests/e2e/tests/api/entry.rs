@@ -20,7 +20,7 @@ fn token(args: &[&str]) -> (Option<i32>, Vec<String>) {
 }
 
 #[test]
-fn the_first_start_tells_a_token_and_the_next_one_knows_it() {
+fn the_first_start_keeps_a_token_for_its_owner_and_the_next_one_knows_it() {
     let data = program::fresh_folder("api-first-data");
     let dir = data.display().to_string();
     let start = || setup("api-first").args(["--data-dir", &dir]).start();
@@ -31,7 +31,10 @@ fn the_first_start_tells_a_token_and_the_next_one_knows_it() {
     assert_eq!(api.with_token("iothub_no").get("/v1/broker").status, 401);
     let file = fs::read_to_string(data.join("api_tokens")).unwrap();
     assert!(!file.contains(&api.token["iothub_".len()..]), "{file}");
-    assert_eq!(fs::metadata(data.join("api_tokens")).unwrap().permissions().mode() & 0o777, 0o600);
+    for name in ["api_tokens", "api_first_token"] {
+        assert_eq!(fs::metadata(data.join(name)).unwrap().permissions().mode() & 0o777, 0o600, "{name}");
+    }
+    assert!(!broker.process.says(&api.token), "the log has no secrets");
     assert_eq!(broker.end(libc::SIGTERM).code, Some(0));
 
     let broker = start();
@@ -42,6 +45,50 @@ fn the_first_start_tells_a_token_and_the_next_one_knows_it() {
     assert!(!broker.process.says("first token"), "{}", broker.process.shown());
     drop(broker);
     fs::remove_dir_all(data).unwrap();
+}
+
+#[test]
+fn at_a_terminal_the_first_token_is_shown_once_and_the_log_has_it_not() {
+    let mut command = program::command(program::iothub());
+    command.args(["--listen", "tcp://127.0.0.1:0", "--shards", "1"]).env("IOTHUB_API__LISTEN", "127.0.0.1:0");
+    let broker = Process::start_at_terminal("iothub", command);
+    let token = broker.await_line("the token", |line| {
+        line.trim_end().strip_prefix("iothub_").map(|rest| format!("iothub_{rest}"))
+    });
+    let port = broker.await_line("where the API is", |line| {
+        line.split_once("API at http://127.0.0.1:")?.1.trim_end().parse().ok()
+    });
+    let api = Api { port, token: token.clone() };
+    assert_eq!(api.get("/v1/broker").expect(200)["shards"], 1);
+    assert_eq!(broker.lines().iter().filter(|line| line.contains(&token)).count(), 1, "{}", broker.shown());
+    assert!(!broker.says("has no token"), "{}", broker.shown());
+}
+
+#[test]
+fn where_nobody_can_be_told_a_token_none_is_made_and_the_log_says_what_to_do() {
+    let broker = Setup::bare("api-nobody")
+        .with_api()
+        .variable("IOTHUB_API__LISTEN", "127.0.0.1:0")
+        .variable("IOTHUB_API__TOKENS_FILE", "")
+        .args(["--listen", "tcp://127.0.0.1:0"])
+        .start();
+    broker
+        .process
+        .await_text("the API has no token, because there is neither a terminal nor a data directory");
+    assert!(!broker.process.says("iothub_"), "{}", broker.process.shown());
+}
+
+#[test]
+fn a_start_that_fails_does_not_say_that_the_api_is_there() {
+    let holder = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = format!("tcp://{}", holder.local_addr().unwrap());
+    let ended = Setup::bare("api-failed")
+        .with_api()
+        .variable("IOTHUB_API__LISTEN", "127.0.0.1:0")
+        .args(["--listen", &listen])
+        .run();
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(!ended.says("API at"), "{ended:?}");
 }
 
 #[test]
