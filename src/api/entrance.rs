@@ -5,6 +5,7 @@ use std::{collections::VecDeque, io, net::SocketAddr};
 
 use tokio::{
     net::{TcpListener, TcpStream},
+    task::yield_now,
     time::{Instant, sleep, timeout_at},
 };
 
@@ -28,6 +29,8 @@ impl Entrance {
     /// The next one who has a place.
     pub async fn next(&mut self) -> (TcpStream, SocketAddr, Stay) {
         loop {
+            // Whoever was let in before is heard first: with a token he leaves the hall to others, so that a burst of such is no crowd.
+            yield_now().await;
             let opens_at = match self.waiting.front().map(|(_, peer)| self.hall.try_enter(peer.ip())) {
                 Some(Ok(stay)) => {
                     let (stream, peer) = self.waiting.pop_front().expect("it stands in front");
