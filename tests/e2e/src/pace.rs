@@ -121,7 +121,8 @@ struct RoundTrip {
 }
 
 const MEDIAN_ALLOWANCE: Duration = Duration::from_millis(5);
-const P99_ALLOWANCE: Duration = Duration::from_millis(40);
+/// The longest time that the machine may take without being seen to have stood still, and half of it again.
+const P99_ALLOWANCE: Duration = Duration::from_millis(15);
 
 /// Somebody who waits so long for a round trip is held up.
 const HELD_UP: Duration = Duration::from_millis(100);
