@@ -1,13 +1,13 @@
 //! Mount points: what the clients of a listener call `a` is called `site1/a` everywhere else.
 //!
 //! Topics and filters get the mount point where a client says them, and lose it where one is sent to it. All between, rules included,
-//! knows whole names. A topic that begins with `$` is none beneath a mount point.
+//! knows whole names. A topic that begins with `$` is none beneath a mount point, but for `DROPS_TOPIC`, which tells a client of itself.
 
 use std::{borrow::Cow, sync::Arc};
 
 use mqtt::{Connect, Publish, ReasonCode, Violation, Will};
 
-use crate::{Cause, ConnId, Shard, keys::SessionKey, publish::Way, turn::Turn};
+use crate::{Cause, ConnId, Shard, keys::SessionKey, publish::Way, reporting::DROPS_TOPIC, turn::Turn};
 
 impl Shard {
     /// A client is about to be let in, beneath what its listener says now. Another word of the listener's counts for others.
@@ -70,6 +70,8 @@ impl Shard {
     fn seen_beneath_mount<'t>(&self, key: SessionKey, topic: &'t str) -> Option<&'t str> {
         match self.sessions[key].conn.and_then(|conn| self.mount_of(conn)) {
             None => Some(topic),
+            // It is the client's own, wherever it comes in.
+            Some(_) if topic == DROPS_TOPIC => Some(topic),
             Some(mount) => seen(&mount, topic),
         }
     }
@@ -100,7 +102,7 @@ fn mounted(mount: &str, topic: &str) -> Option<Box<str>> {
 
 /// A filter of a client under its whole name. Of a shared subscription it is the filter inside that gets the mount point.
 pub(crate) fn mounted_filter<'f>(mount: Option<&str>, filter: &'f str) -> Option<Cow<'f, str>> {
-    let Some(mount) = mount else { return Some(Cow::Borrowed(filter)) };
+    let Some(mount) = mount.filter(|_| filter != DROPS_TOPIC) else { return Some(Cow::Borrowed(filter)) };
     let inside = inside(filter);
     let share = &filter[..filter.len() - inside.len()];
     let fits = mount.len() + filter.len() <= NAME_BYTES_MAX;
@@ -118,7 +120,7 @@ pub(crate) fn seen<'t>(mount: &str, topic: &'t str) -> Option<&'t str> {
 }
 
 fn is_beneath(mount: &str, filter: &str) -> bool {
-    inside(filter).starts_with(mount)
+    filter == DROPS_TOPIC || inside(filter).starts_with(mount)
 }
 
 fn inside(filter: &str) -> &str {

@@ -12,6 +12,7 @@ use crate::{
     look::{ClientLost, Loss},
     losses::TOPIC_BYTES_MAX,
     message::Parts,
+    mount,
     router::Carried,
     session::Delivery,
     shard::Deadline,
@@ -78,6 +79,9 @@ impl Shard {
             let is_hidden = matches!(loss.cause, Cause::Denied | Cause::BeyondMount);
             !is_hidden && (is_whole || self.permissions.is_none()) && self.could_receive(conn, topic)
         });
+        if let Some(mount) = self.mount_of(conn) {
+            losses.topics.retain_mut(|loss| is_renamed(&mount, loss));
+        }
         losses.losses.retain(|loss| !matches!(loss.cause, Cause::Denied | Cause::BeyondMount));
     }
 
@@ -97,6 +101,13 @@ impl Shard {
         let sending = Sending { delivery, packet_id: None, dup: false };
         self.transmit(key, &sending, &mut Carried::new(parts), turn);
     }
+}
+
+/// By the name that the client knows. False: it knows none.
+fn is_renamed(mount: &str, loss: &mut Loss) -> bool {
+    let whole = loss.topic.take().unwrap_or_default();
+    loss.topic = mount::seen(mount, &whole).map(Box::from);
+    loss.topic.is_some() || whole.is_empty()
 }
 
 fn report(losses: Option<&ClientLost>) -> String {

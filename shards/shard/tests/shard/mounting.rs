@@ -64,6 +64,39 @@ fn filters_are_taken_away_as_they_were_given() {
 }
 
 #[test]
+fn a_client_reads_its_own_losses_by_the_names_that_it_knows() {
+    for shards in [1, 3] {
+        let mut s = Script::new(config(shards));
+        let mut wanted = connect("one");
+        wanted.properties.maximum_packet_size = Some(400);
+        wanted.properties.session_expiry_interval_s = Some(3600);
+        let one = come(&mut s, 1, &wanted);
+        let (all, two) = (s.join("all"), join(&mut s, 2, "two"));
+        s.subscribe(two, "$SYS/client/drops", 0);
+        for filter in ["$SYS/client/drops", "a"] {
+            s.subscribe(one, filter, 0);
+        }
+        s.secs(1);
+        let none = r#"{"lost":[],"topics":[]}"#;
+        assert!(s.hear(one).concat().contains(none));
+        assert!(s.hear(two).concat().contains(none));
+        s.publish(all, "one/a", &"x".repeat(500));
+        s.secs(6);
+        let told = s.hear(one).concat();
+        assert!(told.contains(r#"{"topic":"a","cause":"packet_too_large""#), "{told}");
+        assert!(s.hear(two).is_empty(), "it is of another client");
+        // It comes back, and its subscription has stayed.
+        s.cut(one);
+        let again = come(&mut s, 1, &Connect { clean_start: false, ..wanted.clone() });
+        s.secs(1);
+        let told = s.hear(again).concat();
+        assert!(told.contains("packet_too_large") && !told.contains("one/a"), "{told}");
+        s.unsubscribe(again, "$SYS/client/drops");
+        assert_eq!(s.hear(again), ["UNSUBACK 10 0x00"]);
+    }
+}
+
+#[test]
 fn groups_beneath_two_mount_points_are_two() {
     let mut s = Script::new(config(1));
     let (all, one, two) = (s.join("all"), join(&mut s, 1, "one"), join(&mut s, 2, "two"));
