@@ -78,7 +78,7 @@ pub use self::{
 use self::{
     entrance::WAITING_MAX,
     first_token::{FirstToken, Teller},
-    hall::{GUESTS_MAX, Hall},
+    hall::GUESTS_MAX,
     port::Port,
     tokens::Tokens,
 };
@@ -120,7 +120,7 @@ impl Api {
         let of_refusals = context.clone();
         event_loop.spawn(async move { of_refusals.refusals().follow_up(refusals::write_left_out).await });
         let api = Api { context, router, event_loop, places, socket: None };
-        api.serve(ports, settings.api.max_connections)?;
+        api.serve(ports)?;
         Ok(api)
     }
 
@@ -162,8 +162,8 @@ impl Api {
         Ok(())
     }
 
-    fn serve(&self, ports: Vec<Port>, connections_max: u64) -> Result<(), String> {
-        let hall = Hall::new(connections_max);
+    fn serve(&self, ports: Vec<Port>) -> Result<(), String> {
+        let hall = self.context.hall();
         for port in ports {
             let _entered = self.event_loop.enter();
             let listener = port.into_listener()?;

@@ -133,6 +133,11 @@ impl Events {
         has_more
     }
 
+    /// By listeners that have not read in time.
+    pub fn lost(&self) -> u64 {
+        self.board().lost()
+    }
+
     pub fn put_losses(&self, shard: ShardId, losses: &[FreshLoss]) {
         let now = SystemTime::now();
         let mut board = self.board();

@@ -22,7 +22,7 @@ use tracing_subscriber::{
     reload,
 };
 
-pub use self::following::{FOLLOWERS_MAX, follow};
+pub use self::following::{FOLLOWERS_MAX, follow, lines_missed};
 use crate::config::{Format, Level};
 
 /// The started log. Lines wait in a bounded queue for the thread that writes them.

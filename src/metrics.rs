@@ -21,17 +21,41 @@ pub use process::Process;
 #[derive(Debug, Clone)]
 pub struct Facts {
     pub version: &'static str,
-    pub shards: usize,
     pub began: SystemTime,
-    pub connections: usize,
-    pub connections_max: usize,
-    /// Of those who find out who clients are.
-    pub figures: Figures,
+    /// In which of them it is.
+    pub stages: [(&'static str, bool); 3],
+    pub is_ready: bool,
+    pub has_store_failed: bool,
+    /// Of the API.
+    pub places: Vec<Used>,
+    /// By readers of each kind of stream.
+    pub missed: [(&'static str, u64); 3],
+    /// None: it starts, and has no shards yet.
+    pub broker: Option<OfBroker>,
     pub log_lines_lost: u64,
     pub audit_lines_lost: u64,
     /// Of messages that were traced, by what became of them.
     pub spans: [(&'static str, u64); 3],
     pub process: Process,
+}
+
+/// What is known of all shards together.
+#[derive(Debug, Clone)]
+pub struct OfBroker {
+    pub shards: usize,
+    pub connections: usize,
+    pub connections_max: usize,
+    /// Of those who find out who clients are.
+    pub figures: Figures,
+}
+
+/// Places of one kind: how many are taken, of how many, and how often there was none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Used {
+    pub place: &'static str,
+    pub taken: u64,
+    pub most: u64,
+    pub refused: u64,
 }
 
 /// What the text is, for whoever sends it.
@@ -40,33 +64,77 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Shards that did not answer are missing from `snapshots`.
 pub fn text(snapshots: &[Snapshot], facts: &Facts) -> String {
     let mut page = Page::default();
+    of_life(&mut page, facts);
     of_process(&mut page, facts);
+    of_api(&mut page, facts);
+    let Some(broker) = &facts.broker else { return page.into_text() };
+    of_seats(&mut page, broker);
+    of_authentication(&mut page, &broker.figures);
     let names: Vec<String> = snapshots.iter().map(|snapshot| snapshot.shard.0.to_string()).collect();
     let shards: Vec<(&str, &Snapshot)> = names.iter().map(String::as_str).zip(snapshots).collect();
-    of_answers(&mut page, &shards, facts.shards);
+    of_answers(&mut page, &shards, broker.shards);
     of_counters(&mut page, &shards);
     of_gauges(&mut page, &shards);
     of_timings(&mut page, &shards);
     of_mesh(&mut page, &shards);
     // A sum without one of them would be less than before.
-    if snapshots.len() == facts.shards {
+    if snapshots.len() == broker.shards {
         of_broker(&mut page, snapshots);
     }
     page.into_text()
 }
 
-fn of_process(page: &mut Page, facts: &Facts) {
+fn of_life(page: &mut Page, facts: &Facts) {
     page.family("iothub_build_info", Kind::Gauge, "Which version of IoTHub this is.");
     page.count(&[("version", facts.version)], 1);
-    single(
-        page,
-        "iothub_seats",
-        "Connections of all shards, closing ones included.",
-        facts.connections as u64,
+    let help = "Whether it lets clients in: it has recovered, does not drain, and its store works.";
+    single(page, "iothub_ready", help, facts.is_ready.into());
+    page.family(
+        "iothub_stage",
+        Kind::Gauge,
+        "How far the broker is in its life: 1 for the stage in which it is.",
     );
+    for (stage, is_now) in facts.stages {
+        page.count(&[("stage", stage)], is_now.into());
+    }
+    let help =
+        "Whether the store of a shard has failed and the broker goes on without it (store.on_failure).";
+    single(page, "iothub_store_failed", help, facts.has_store_failed.into());
+}
+
+fn of_seats(page: &mut Page, broker: &OfBroker) {
+    let help = "Connections of all shards, closing ones included.";
+    single(page, "iothub_seats", help, broker.connections as u64);
     let help = "Connections that are let in at most (server.max_connections, or what the open files allow).";
-    single(page, "iothub_seats_limit", help, facts.connections_max as u64);
-    of_authentication(page, &facts.figures);
+    single(page, "iothub_seats_limit", help, broker.connections_max as u64);
+}
+
+fn of_api(page: &mut Page, facts: &Facts) {
+    type Measure = fn(&Used) -> u64;
+    let families: [(&str, Kind, &str, Measure); 3] = [
+        ("iothub_api_places", Kind::Gauge, "Places of the API that are taken.", |used| used.taken),
+        ("iothub_api_places_limit", Kind::Gauge, "Places of the API that there are.", |used| used.most),
+        (
+            "iothub_api_refused_total",
+            Kind::Counter,
+            "Times that somebody found no place; for guests, that one had to make room for another or was sent away.",
+            |used| used.refused,
+        ),
+    ];
+    for (name, kind, help, value) in families {
+        page.family(name, kind, help);
+        for used in &facts.places {
+            page.count(&[("place", used.place)], value(used));
+        }
+    }
+    let help = "What was for readers of streams and did not come to them, because they did not read in time.";
+    page.family("iothub_api_missed_total", Kind::Counter, help);
+    for (stream, count) in facts.missed {
+        page.count(&[("stream", stream)], count);
+    }
+}
+
+fn of_process(page: &mut Page, facts: &Facts) {
     let help = "Lines that were lost because nobody took them in time.";
     page.family("iothub_log_lines_lost_total", Kind::Counter, help);
     page.count(&[("log", "log")], facts.log_lines_lost);
@@ -103,7 +171,7 @@ fn of_process(page: &mut Page, facts: &Facts) {
 }
 
 fn of_authentication(page: &mut Page, figures: &Figures) {
-    let Figures { accepted, rejected, challenged, throttled, busy, repeated, queued } = *figures;
+    let Figures { accepted, rejected, challenged, throttled, busy, repeated, queued, queued_max } = *figures;
     let help = "Answers to the question who a client is.";
     page.family("iothub_authentication_answers_total", Kind::Counter, help);
     for (outcome, value) in [("accepted", accepted), ("rejected", rejected), ("challenged", challenged)] {
@@ -118,6 +186,8 @@ fn of_authentication(page: &mut Page, figures: &Figures) {
     page.family("iothub_authentication_cached_total", Kind::Counter, help);
     page.count(&[], repeated);
     single(page, "iothub_authentication_waiting", "Clients that wait for their turn to be judged.", queued);
+    let help = "Clients that may wait (authentication.max_waiting), and as many more for each kind of program that is asked.";
+    single(page, "iothub_authentication_waiting_limit", help, queued_max);
 }
 
 fn single(page: &mut Page, name: &'static str, help: &str, value: u64) {

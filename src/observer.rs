@@ -3,32 +3,25 @@
 
 use std::{
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use crossbeam_channel::bounded;
 use runtime::{Desk, Snapshot};
 
-use crate::{
-    audit,
-    doorkeeper::Doorkeeper,
-    log,
-    metrics::{Facts, Process},
-    telemetry,
-};
+use crate::{doorkeeper::Doorkeeper, metrics::OfBroker};
 
 /// A clone asks the same broker.
 #[derive(Clone)]
 pub struct Observer {
     desk: Desk,
     doorkeeper: Arc<Doorkeeper>,
-    began: SystemTime,
     began_at: Instant,
 }
 
 impl Observer {
     pub fn new(desk: Desk, doorkeeper: Arc<Doorkeeper>) -> Observer {
-        Observer { desk, doorkeeper, began: SystemTime::now(), began_at: Instant::now() }
+        Observer { desk, doorkeeper, began_at: Instant::now() }
     }
 
     pub fn desk(&self) -> &Desk {
@@ -62,18 +55,12 @@ impl Observer {
         snapshots
     }
 
-    pub fn facts(&self) -> Facts {
-        Facts {
-            version: env!("CARGO_PKG_VERSION"),
+    pub fn facts(&self) -> OfBroker {
+        OfBroker {
             shards: self.shards(),
-            began: self.began,
             connections: self.desk.connections(),
             connections_max: self.desk.connections_max(),
             figures: self.doorkeeper.figures(),
-            log_lines_lost: log::lines_lost(),
-            audit_lines_lost: audit::lines_lost(),
-            spans: telemetry::counts(),
-            process: Process::look(),
         }
     }
 }

@@ -64,6 +64,8 @@ pub struct Figures {
     pub repeated: u64,
     /// Waiting now.
     pub queued: u64,
+    /// That may wait for a thread of our own, and as many for each kind of program that is asked.
+    pub queued_max: u64,
 }
 
 struct Owner {
@@ -170,6 +172,7 @@ impl Front {
             busy: read(&counters.busy),
             repeated: read(&counters.repeated),
             queued: (shared.working.len() + shared.waiting.len()) as u64,
+            queued_max: shared.limits.queue_max as u64,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::{
         Arc, OnceLock, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU8, Ordering},
     },
-    time::Instant,
+    time::{Instant, SystemTime},
 };
 
 use crossbeam_channel::Sender;
@@ -14,7 +14,8 @@ use runtime::Desk;
 use rustls::ServerConfig;
 
 use super::{
-    census::Census, guard::Caller, metrics::Shown, refusals::Refusals, seat::Streams, tokens::Tokens,
+    census::Census, guard::Caller, hall::Hall, metrics::Shown, refusals::Refusals, seat::Streams,
+    tokens::Tokens,
 };
 use crate::{
     backups::Backups,
@@ -32,11 +33,13 @@ pub struct Context {
 
 struct Shared {
     begun: Instant,
+    begun_at: SystemTime,
     requests: Sender<Request>,
     desk: OnceLock<Desk>,
     observer: OnceLock<Observer>,
     events: Arc<Events>,
     backups: Arc<Backups>,
+    hall: Hall,
     streams: Streams,
     shown: Shown,
     census: Census,
@@ -74,6 +77,8 @@ pub enum Stage {
 }
 
 impl Stage {
+    pub const ALL: [Stage; 3] = [Stage::Starting, Stage::Serving, Stage::Draining];
+
     pub fn word(self) -> &'static str {
         match self {
             Stage::Starting => "starting",
@@ -87,11 +92,13 @@ impl Context {
     pub fn new(settings: &Settings, requests: Sender<Request>, tls: Option<Arc<ServerConfig>>) -> Context {
         let shared = Shared {
             begun: Instant::now(),
+            begun_at: SystemTime::now(),
             requests,
             desk: OnceLock::new(),
             observer: OnceLock::new(),
             events: Arc::default(),
             backups: Arc::new(Backups::new(settings)),
+            hall: Hall::new(settings.api.max_connections),
             streams: Streams::new(settings.api.max_streams),
             shown: Shown::default(),
             census: Census::default(),
@@ -155,12 +162,16 @@ impl Context {
         }
     }
 
+    pub fn has_store_failed(&self) -> bool {
+        !self.shared.has_store.load(Ordering::Acquire)
+    }
+
     /// Why it is not ready, if it is not.
     pub fn obstacle(&self) -> Option<&'static str> {
         match self.stage() {
             Stage::Starting => Some("the broker starts: it does not let anybody in yet"),
             Stage::Draining => Some("the broker drains: it is about to end"),
-            Stage::Serving if !self.shared.has_store.load(Ordering::Acquire) => {
+            Stage::Serving if self.has_store_failed() => {
                 Some("the store has failed: only what needs none is served until the broker is started again")
             }
             Stage::Serving => None,
@@ -188,6 +199,11 @@ impl Context {
 
     pub(super) fn backups(&self) -> &Arc<Backups> {
         &self.shared.backups
+    }
+
+    /// Where those are who come over TCP.
+    pub(super) fn hall(&self) -> &Hall {
+        &self.shared.hall
     }
 
     pub fn streams(&self) -> &Streams {
@@ -236,5 +252,10 @@ impl Context {
     /// When this process began to answer.
     pub fn begun(&self) -> Instant {
         self.shared.begun
+    }
+
+    /// The same by the clock of the world.
+    pub fn begun_at(&self) -> SystemTime {
+        self.shared.begun_at
     }
 }

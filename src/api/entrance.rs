@@ -48,7 +48,10 @@ impl Entrance {
                 Ok(stay) => return (stream, peer, stay),
                 Err(_) if self.waiting.len() < WAITING_MAX => self.waiting.push_back((stream, peer)),
                 // One of a crowd that would wait for longer than it is worth.
-                Err(_) => drop(stream),
+                Err(_) => {
+                    drop(stream);
+                    self.hall.note_refusal();
+                }
             }
         }
     }

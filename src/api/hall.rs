@@ -21,6 +21,7 @@ use tokio::{
 };
 
 use super::shares::{NoPlace, Shares, origin_of};
+use crate::metrics::Used;
 
 /// A clone is the same one.
 #[derive(Clone)]
@@ -39,6 +40,8 @@ struct Table {
     /// By the order in which they came.
     guests: BTreeMap<u64, Guest>,
     guests_ever: u64,
+    /// Those who had to make room, or found none.
+    dismissed: u64,
 }
 
 struct Guest {
@@ -66,7 +69,7 @@ struct Held {
 impl Hall {
     pub fn new(seats_max: u64) -> Hall {
         let seats = Shares::new(usize::try_from(seats_max).unwrap_or(usize::MAX));
-        let table = Table { seats, guests: BTreeMap::new(), guests_ever: 0 };
+        let table = Table { seats, guests: BTreeMap::new(), guests_ever: 0, dismissed: 0 };
         Hall { shared: Arc::new(Shared { table: Mutex::new(table), freed: Notify::new() }) }
     }
 
@@ -79,6 +82,18 @@ impl Hall {
         drop(table);
         let (may_stay, has_seat) = (AtomicBool::new(false), AtomicBool::new(false));
         Ok(Stay { held: Arc::new(Held { shared, number, origin, since, may_stay, has_seat }) })
+    }
+
+    /// Somebody has been sent away in front of it.
+    pub fn note_refusal(&self) {
+        self.shared.lock().dismissed += 1;
+    }
+
+    /// In the hall and on seats.
+    pub fn used(&self) -> [Used; 2] {
+        let table = self.shared.lock();
+        let (taken, most, refused) = (table.guests.len() as u64, GUESTS_MAX as u64, table.dismissed);
+        [Used { place: "guests", taken, most, refused }, table.seats.used("seats")]
     }
 }
 
@@ -108,6 +123,7 @@ impl Table {
         if own + 1 >= most && Instant::now() < settled {
             return Err(settled);
         }
+        self.dismissed += 1;
         Ok(self.guests.remove(&number).and_then(|guest| guest.served_by))
     }
 
@@ -145,7 +161,11 @@ impl Stay {
             let freed = self.held.shared.freed.notified();
             match self.try_take_seat() {
                 Ok(()) => break,
-                Err(no_seat) => timeout_at(until, freed).await.map_err(|_| no_seat)?,
+                Err(no_seat) if timeout_at(until, freed).await.is_err() => {
+                    self.held.shared.lock().seats.note_refusal();
+                    return Err(no_seat);
+                }
+                Err(_) => {}
             }
         }
         Ok(())
@@ -260,6 +280,7 @@ mod tests {
             let guests = guests(&hall);
             let of = |last: u8| guests.iter().filter(|origin| **origin == ip(last)).count();
             assert_eq!((guests.len(), of(1), of(2), of(3)), (GUESTS_MAX, GUESTS_MAX - 2, 1, 1));
+            assert_eq!(hall.used()[0].refused, GUESTS_MAX as u64 + 2);
             drop((other, late, stays));
             assert_eq!(hall.shared.lock().guests.len(), 0);
         });
@@ -346,6 +367,8 @@ mod tests {
             let third = enter(&hall, ip(2)).await;
             assert_eq!(third.take_seat().await, Err(NoPlace::OfAll));
             assert!(other.may_stay() && !third.may_stay());
+            let [_, seats] = hall.used();
+            assert_eq!((seats.taken, seats.most, seats.refused), (1, 1, 1));
         });
     }
 }

@@ -18,13 +18,15 @@ use tokio::{
 };
 
 use super::{
-    answer,
-    context::Context,
+    context::{Context, Stage},
     operation::{Access, Operation},
+    trace,
 };
 use crate::{
-    metrics::{self, ANSWER_MAX},
+    audit, log,
+    metrics::{self, ANSWER_MAX, Facts, Process},
     observer::Observer,
+    telemetry,
 };
 
 pub const OPERATIONS: &[Operation] = &[Operation {
@@ -37,25 +39,58 @@ pub const OPERATIONS: &[Operation] = &[Operation {
 
 /// The page of a moment ago. However many ask, the shards are asked a few times in a second.
 #[derive(Default)]
-pub struct Shown(Mutex<Option<(Instant, Arc<str>)>>);
+pub struct Shown(Mutex<Option<Made>>);
+
+struct Made {
+    at: Instant,
+    /// What stood in the way of the broker's being ready.
+    obstacle: Option<&'static str>,
+    text: Arc<str>,
+}
 
 async fn show(State(context): State<Context>) -> Response {
-    let Some(observer) = context.observer() else {
-        return answer::unavailable("the broker starts: it has no metrics yet");
-    };
-    let text = page(context.shown(), observer).await;
+    let text = page(&context).await;
     ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text.to_string()).into_response()
 }
 
 /// Those who ask at the same time wait for the same page.
-async fn page(shown: &Shown, observer: &Observer) -> Arc<str> {
-    let mut shown = shown.0.lock().await;
-    if let Some((_, text)) = shown.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
-        return Arc::clone(text);
+async fn page(context: &Context) -> Arc<str> {
+    let mut shown = context.shown().0.lock().await;
+    let obstacle = context.obstacle();
+    let is_fresh = |made: &&Made| made.at.elapsed() < FRESH && made.obstacle == obstacle;
+    if let Some(made) = shown.as_ref().filter(is_fresh) {
+        return Arc::clone(&made.text);
     }
-    let text: Arc<str> = metrics::text(&snapshots(observer).await, &observer.facts()).into();
-    *shown = Some((Instant::now(), Arc::clone(&text)));
+    let snapshots = match context.observer() {
+        Some(observer) => snapshots(observer).await,
+        None => Vec::new(),
+    };
+    let text: Arc<str> = metrics::text(&snapshots, &facts(context)).into();
+    *shown = Some(Made { at: Instant::now(), obstacle, text: Arc::clone(&text) });
     text
+}
+
+/// While the broker starts there is none of whom shards could be asked.
+fn facts(context: &Context) -> Facts {
+    let stage = context.stage();
+    Facts {
+        version: env!("CARGO_PKG_VERSION"),
+        began: context.begun_at(),
+        stages: Stage::ALL.map(|other| (other.word(), other == stage)),
+        is_ready: context.obstacle().is_none(),
+        has_store_failed: context.has_store_failed(),
+        places: context.hall().used().into_iter().chain(context.streams().used()).collect(),
+        missed: [
+            ("events", context.events().lost()),
+            ("log", log::lines_missed()),
+            ("trace", trace::left_out()),
+        ],
+        broker: context.observer().map(Observer::facts),
+        log_lines_lost: log::lines_lost(),
+        audit_lines_lost: audit::lines_lost(),
+        spans: telemetry::counts(),
+        process: Process::look(),
+    }
 }
 
 /// As the observer asks for them, without a thread that waits.

@@ -13,7 +13,7 @@ use super::{
     shares::{NoPlace, Shares, share_of},
     trace::TRACES_MAX,
 };
-use crate::log::FOLLOWERS_MAX;
+use crate::{log::FOLLOWERS_MAX, metrics::Used};
 
 /// A clone is the same one.
 #[derive(Clone)]
@@ -94,14 +94,24 @@ impl Streams {
     pub fn take(&self, seat: &Seat, stream: Stream) -> Result<StreamPlace, String> {
         let origin = seat.origin();
         let mut tables = self.lock();
-        tables.all.take(origin).map_err(|no_place| all_sentence(no_place).to_owned())?;
+        if let Err(no_place) = tables.all.take(origin) {
+            tables.all.note_refusal();
+            return Err(all_sentence(no_place).to_owned());
+        }
         if let Some(of_kind) = tables.of(stream)
             && let Err(no_place) = of_kind.take(origin)
         {
+            of_kind.note_refusal();
             tables.all.give_back(origin);
             return Err(stream.sentence(no_place));
         }
         Ok(StreamPlace { streams: self.clone(), stream, origin })
+    }
+
+    /// Of all, and of those kinds that have fewer.
+    pub fn used(&self) -> [Used; 3] {
+        let Tables { all, logs, traces } = &*self.lock();
+        [all.used("streams"), logs.used("log_streams"), traces.used("traces")]
     }
 
     /// Nothing is done under the lock that could leave half a change behind.
@@ -204,6 +214,8 @@ mod tests {
                 assert!(why.contains("this address has"), "{why}");
                 assert!(streams.take(&other, stream).is_ok(), "{stream:?}");
             }
+            let used = streams.used().map(|used| (used.place, used.taken, used.most, used.refused));
+            assert_eq!(used, [("streams", 0, 40, 1), ("log_streams", 0, 16, 1), ("traces", 0, 8, 1)]);
             assert!(streams.lock().all.is_empty());
         });
     }

@@ -5,12 +5,15 @@ use std::{
     net::{IpAddr, Ipv4Addr},
 };
 
+use crate::metrics::Used;
+
 #[derive(Debug)]
 pub struct Shares {
     most: usize,
     taken: usize,
     /// Of addresses that have any.
     by_origin: HashMap<IpAddr, usize>,
+    refused: u64,
 }
 
 /// There is no place: all are taken, or those that an address may have.
@@ -22,7 +25,7 @@ pub enum NoPlace {
 
 impl Shares {
     pub fn new(most: usize) -> Shares {
-        Shares { most, taken: 0, by_origin: HashMap::new() }
+        Shares { most, taken: 0, by_origin: HashMap::new(), refused: 0 }
     }
 
     /// At most so many from now on.
@@ -54,6 +57,15 @@ impl Shares {
         if *of_address == 0 {
             self.by_origin.remove(&origin);
         }
+    }
+
+    /// Somebody has gone without one.
+    pub fn note_refusal(&mut self) {
+        self.refused += 1;
+    }
+
+    pub fn used(&self, place: &'static str) -> Used {
+        Used { place, taken: self.taken as u64, most: self.most as u64, refused: self.refused }
     }
 
     #[cfg(test)]

@@ -219,6 +219,7 @@ impl Taps {
         rows.sort_by_key(|(at, _)| *at);
         let mut text: String = rows.into_iter().map(|(_, line)| format!("{line}\n")).collect();
         if dropped > 0 {
+            LEFT_OUT.fetch_add(dropped, Ordering::Relaxed);
             text += &format!("{}\n", json!({ "dropped": dropped }));
         }
         Ok((text, has_more))
@@ -238,6 +239,13 @@ fn line(at: Duration, shard: u8, tapped: &Tapped) -> Value {
     }
     row
 }
+
+/// Packets that were for a trace and are not in it, since the start.
+pub fn left_out() -> u64 {
+    LEFT_OUT.load(Ordering::Relaxed)
+}
+
+static LEFT_OUT: AtomicU64 = AtomicU64::new(0);
 
 /// Traces at a time. A shard has room for as many taps.
 pub const TRACES_MAX: usize = 8;

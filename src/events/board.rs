@@ -17,6 +17,8 @@ pub struct Board {
     first: u64,
     listeners: BTreeMap<u64, Listener>,
     places: u64,
+    /// Of all listeners there have been.
+    lost: u64,
 }
 
 /// One listener's place.
@@ -44,7 +46,7 @@ impl Board {
     pub fn leave(&mut self, place: Listening) {
         self.listeners.remove(&place.0);
         if self.listeners.is_empty() {
-            *self = Board { first: self.end(), places: self.places, ..Board::default() };
+            *self = Board { first: self.end(), places: self.places, lost: self.lost, ..Board::default() };
         }
     }
 
@@ -72,6 +74,7 @@ impl Board {
         }
         for listener in self.listeners.values_mut().filter(|listener| listener.filter.kinds.has(kind)) {
             listener.lost += count;
+            self.lost += count;
             listener.wake();
         }
     }
@@ -100,6 +103,11 @@ impl Board {
         Some(text)
     }
 
+    /// So many events have not come to those they were for, each counted for each of them.
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
     fn end(&self) -> u64 {
         self.first + self.events.len() as u64
     }
@@ -110,7 +118,9 @@ impl Board {
         self.first += 1;
         for listener in self.listeners.values_mut().filter(|listener| listener.next < self.first) {
             listener.next = self.first;
-            listener.lost += u64::from(listener.filter.wants(&event));
+            let lost = u64::from(listener.filter.wants(&event));
+            listener.lost += lost;
+            self.lost += lost;
         }
     }
 }

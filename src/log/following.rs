@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc, Mutex, PoisonError,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 use serde_json::{Map, Value, json};
@@ -52,11 +52,17 @@ impl Follower {
             Ok(()) => true,
             Err(TrySendError::Full(_)) => {
                 self.lost += 1;
+                MISSED.fetch_add(1, Ordering::Relaxed);
                 true
             }
             Err(TrySendError::Closed(_)) => false,
         }
     }
+}
+
+/// Lines that readers have lost since the start.
+pub fn lines_missed() -> u64 {
+    MISSED.load(Ordering::Relaxed)
 }
 
 /// The parts of a line, of either format. What looks otherwise is all text.
@@ -89,6 +95,8 @@ static FOLLOWERS: Mutex<Vec<Follower>> = Mutex::new(Vec::new());
 /// As many are in the list: read for each line, so that nobody waits for the list where nobody reads.
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
+static MISSED: AtomicU64 = AtomicU64::new(0);
+
 const LEVELS: [&str; 5] = ["ERROR", "WARN", "INFO", "DEBUG", "TRACE"];
 pub const FOLLOWERS_MAX: usize = 16;
 /// Of each reader.
@@ -117,6 +125,7 @@ mod tests {
         for number in 0..7 {
             assert!(follower.take(&format!("{number}").into()));
         }
+        assert!(lines_missed() >= 3);
         let mut next = || read.try_recv().expect("a line").to_string();
         assert_eq!([next(), next(), next(), next()], ["0", "1", "2", "3"]);
         assert!(follower.take(&"7".into()));

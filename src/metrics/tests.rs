@@ -9,18 +9,27 @@ use shard::{Cause, ShardId, Side};
 use super::*;
 use crate::{
     api::{drops, shards},
-    sys::tree::{Moment, Tree},
+    sys::tree::{Moment, OF_FULL_QUEUES, Tree},
     top::board,
 };
 
 fn facts() -> Facts {
     Facts {
         version: "1.2.3",
-        shards: 3,
         began: UNIX_EPOCH + Duration::from_secs(7),
-        connections: 5,
-        connections_max: 100,
-        figures: Figures::default(),
+        stages: [("starting", false), ("serving", true), ("draining", false)],
+        is_ready: false,
+        has_store_failed: true,
+        places: ["guests", "seats", "streams", "log_streams", "traces"]
+            .map(|place| Used { place, taken: 2, most: 9, refused: 4 })
+            .into(),
+        missed: [("events", 6), ("log", 7), ("trace", 8)],
+        broker: Some(OfBroker {
+            shards: 3,
+            connections: 5,
+            connections_max: 100,
+            figures: Figures { queued_max: 20, ..Figures::default() },
+        }),
         log_lines_lost: 1,
         audit_lines_lost: 2,
         spans: [("sent", 3), ("queue_full", 4), ("not_taken", 5)],
@@ -83,7 +92,9 @@ fn each_loss_is_the_same_loss_wherever_it_is_told() {
         let moment = Moment { uptime: Duration::ZERO, elapsed: Duration::from_secs(1), heap_bytes: 0 };
         let lines: BTreeMap<String, String> = Tree::default().lines(&snapshots, moment).into_iter().collect();
         let number = |name: &str| lines[&format!("$SYS/broker/{name}")].parse::<u64>().expect("a number");
-        assert_eq!(number("publish/messages/dropped"), out);
+        let of_full_queues = if OF_FULL_QUEUES.contains(cause) { out } else { 0 };
+        assert_eq!(number("publish/messages/dropped"), of_full_queues);
+        assert_eq!(number("shards/0/publish/messages/lost"), if is_out { first } else { 0 });
         assert_eq!(number("shards/0/publish/messages/refused"), if is_out { 0 } else { first });
 
         let drops = drops::by_cause(&snapshots);
@@ -107,6 +118,15 @@ fn values_of_each_shard_stand_beside_its_number() {
     let page = page();
     for line in [
         "iothub_build_info{version=\"1.2.3\"} 1",
+        "iothub_ready 0",
+        "iothub_stage{stage=\"starting\"} 0",
+        "iothub_stage{stage=\"serving\"} 1",
+        "iothub_store_failed 1",
+        "iothub_api_places{place=\"seats\"} 2",
+        "iothub_api_places_limit{place=\"traces\"} 9",
+        "iothub_api_refused_total{place=\"guests\"} 4",
+        "iothub_api_missed_total{stream=\"trace\"} 8",
+        "iothub_authentication_waiting_limit 20",
         "iothub_seats 5",
         "iothub_seats_limit 100",
         "iothub_shard_up{shard=\"0\"} 1",
@@ -213,6 +233,13 @@ fn without_any_answer_the_page_says_so() {
     let page = text(&[], &facts());
     assert!(page.contains("iothub_shard_up{shard=\"0\"} 0\n"));
     assert!(!page.contains("iothub_sessions{"));
+}
+
+#[test]
+fn while_the_broker_starts_the_page_has_what_is_known() {
+    let page = text(&[], &Facts { broker: None, ..facts() });
+    assert!(page.contains("iothub_ready 0\n") && page.contains("process_start_time_seconds 7\n"));
+    assert!(!page.contains("iothub_shard_up") && !page.contains("iothub_seats"));
 }
 
 /// `docs/metrics.md` has one line for each.

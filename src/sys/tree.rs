@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use runtime::Snapshot;
-use shard::{Counters, Gauges, Side};
+use shard::{Cause, Counters, Gauges, Side};
 
 use super::load::{Load, MINUTES};
 
@@ -14,7 +14,7 @@ pub type Line = (String, String);
 /// What has to be remembered from one time to the next.
 #[derive(Debug, Default)]
 pub struct Tree {
-    connected_max: usize,
+    clients_max: usize,
     heap_max: u64,
     loads: [Load; LOADS],
 }
@@ -45,10 +45,10 @@ impl Tree {
             }),
             retained: sum(|gauges| gauges.retained_messages),
             inflight: sum(|gauges| gauges.inflight_messages),
-            subscriptions: sum(|gauges| gauges.subscriptions),
+            subscriptions: sum(|gauges| gauges.subscriptions - gauges.shared_subscriptions),
             shared_subscriptions: sum(|gauges| gauges.shared_subscriptions),
         };
-        self.connected_max = self.connected_max.max(totals.connected);
+        self.clients_max = self.clients_max.max(totals.sessions);
         self.heap_max = self.heap_max.max(moment.heap_bytes);
         let mut lines = Vec::new();
         let version = format!("iothub version {}", env!("CARGO_PKG_VERSION"));
@@ -83,7 +83,7 @@ impl Tree {
             ("clients/active", totals.connected),
             ("clients/disconnected", away),
             ("clients/inactive", away),
-            ("clients/maximum", self.connected_max),
+            ("clients/maximum", self.clients_max),
             ("messages/inflight", totals.inflight),
             ("messages/stored", totals.stored),
             ("store/messages/count", totals.stored),
@@ -126,13 +126,14 @@ struct Totals {
     stored_bytes: usize,
     retained: usize,
     inflight: usize,
+    /// Without shared ones.
     subscriptions: usize,
     shared_subscriptions: usize,
 }
 
-/// Whatever the cause.
+/// What mosquitto counts there: messages for which a queue had no room.
 fn dropped(counters: &Counters) -> u64 {
-    Side::Out.count(counters)
+    OF_FULL_QUEUES.iter().map(|cause| cause.count(counters)).sum()
 }
 
 fn of_shard(snapshot: &Snapshot, lines: &mut Vec<Line>) {
@@ -142,11 +143,13 @@ fn of_shard(snapshot: &Snapshot, lines: &mut Vec<Line>) {
         ("connections", gauges.connections as u64),
         ("clients/connected", gauges.connected as u64),
         ("clients/total", gauges.sessions as u64),
-        ("subscriptions/count", gauges.subscriptions as u64),
+        ("subscriptions/count", (gauges.subscriptions - gauges.shared_subscriptions) as u64),
+        ("shared_subscriptions/count", gauges.shared_subscriptions as u64),
         ("retained messages/count", gauges.retained_messages as u64),
         ("messages/inflight", gauges.inflight_messages as u64),
         ("messages/queued", gauges.queued_messages as u64),
         ("publish/messages/dropped", dropped(counters)),
+        ("publish/messages/lost", Side::Out.count(counters)),
         ("publish/messages/refused", Side::In.count(counters)),
         ("publish/messages/received", counters.publish_received),
         ("publish/messages/sent", counters.publish_sent),
@@ -162,6 +165,9 @@ fn of_shard(snapshot: &Snapshot, lines: &mut Vec<Line>) {
 fn topic(name: &str) -> String {
     format!("$SYS/broker/{name}")
 }
+
+pub(crate) const OF_FULL_QUEUES: [Cause; 4] =
+    [Cause::QueueMessages, Cause::QueueBytes, Cause::QueueMemory, Cause::MeshFull];
 
 /// Numbers of which there are averages.
 const LOADS: usize = 9;
@@ -195,7 +201,9 @@ mod tests {
         let (mut one, mut two) = (Snapshot::empty(ShardId(0)), Snapshot::empty(ShardId(1)));
         (one.gauges.sessions, one.gauges.connected) = (5, 3);
         (two.gauges.sessions, two.gauges.connected) = (2, 2);
-        (one.counters.dropped_expired, two.counters.dropped_mesh_full) = (7, 1);
+        (one.counters.dropped_queue_bytes, two.counters.dropped_mesh_full) = (7, 1);
+        (one.counters.dropped_expired, one.counters.dropped_offline_qos0) = (20, 100);
+        (two.gauges.subscriptions, two.gauges.shared_subscriptions) = (5, 2);
         (one.counters.connections_opened, one.counters.connections_handed_over) = (9, 3);
         let mut tree = Tree::default();
         let shown = lines(&mut tree, &[one.clone(), two.clone()], 17);
@@ -204,19 +212,23 @@ mod tests {
             ("clients/total", "7"),
             ("clients/connected", "5"),
             ("clients/disconnected", "2"),
-            ("clients/maximum", "5"),
+            ("clients/maximum", "7"),
             ("publish/messages/dropped", "8"),
+            ("subscriptions/count", "3"),
+            ("shared_subscriptions/count", "2"),
             ("heap/maximum", "983"),
             ("shards/0/clients/connected", "3"),
+            ("shards/0/publish/messages/dropped", "7"),
+            ("shards/0/publish/messages/lost", "127"),
             ("shards/1/publish/messages/dropped", "1"),
             ("load/sockets/1min", "5.53"),
         ] {
             assert_eq!(shown[&topic(name)], value, "{name}");
         }
-        two.gauges.connected = 0;
+        (two.gauges.sessions, two.gauges.connected) = (0, 0);
         let shown = lines(&mut tree, &[one, two], 27);
         assert_eq!(shown[&topic("clients/connected")], "3");
-        assert_eq!(shown[&topic("clients/maximum")], "5", "it is that of the whole life");
+        assert_eq!(shown[&topic("clients/maximum")], "7", "it is that of the whole life");
         assert_eq!((&*shown[&topic("heap/current")], &*shown[&topic("heap/maximum")]), ("973", "983"));
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mqtt::{Connack, ConnackProperties, Connect, Frame, Packet, PacketKind, ReasonCode, Version, Violation};
 
 use crate::{
-    Claim, ConnId, Effect, Note, Reading, Shard, ShardId, What, confirm::Needs, connection::Stage,
+    Claim, ConnId, Counters, Effect, Note, Reading, Shard, ShardId, What, confirm::Needs, connection::Stage,
     ending::WillFate, failure::STORE_FAILED, keys::SessionKey, mount, publish::is_of_server, turn::Turn,
     wills::Will,
 };
@@ -25,6 +25,25 @@ struct Granted {
 struct Said<'a> {
     session_present: bool,
     data: Option<&'a [u8]>,
+}
+
+/// Why a client is not let in, and where that is counted beside all that are not.
+struct Refusal {
+    reason: ReasonCode,
+    why: &'static str,
+    counter: Option<CounterOf>,
+}
+
+type CounterOf = fn(&mut Counters) -> &mut u64;
+
+impl Refusal {
+    fn new(reason: ReasonCode, why: &'static str) -> Refusal {
+        Refusal { reason, why, counter: None }
+    }
+
+    fn for_want_of_room(why: &'static str, counter: CounterOf) -> Refusal {
+        Refusal { reason: ReasonCode::QuotaExceeded, why, counter: Some(counter) }
+    }
 }
 
 impl Shard {
@@ -109,7 +128,10 @@ impl Shard {
         };
         let mounted = topic.as_deref().map(|topic| mount::with_topic(connect, topic));
         let connect = mounted.as_ref().unwrap_or(connect);
-        if let Err((reason, why)) = self.check_connect(connect) {
+        if let Err(Refusal { reason, why, counter }) = self.check_connect(connect) {
+            if let Some(counter) = counter {
+                *counter(&mut self.counters) += 1;
+            }
             return self.refuse_named(conn, connect, reason, why, turn);
         }
         if self.is_contested(connect.client_id, turn) {
@@ -207,20 +229,29 @@ impl Shard {
     }
 
     /// What this server does not accept although the packet is well formed.
-    fn check_connect(&self, connect: &Connect<'_>) -> Result<(), (ReasonCode, &'static str)> {
-        let limits = &self.config.limits;
+    fn check_connect(&self, connect: &Connect<'_>) -> Result<(), Refusal> {
         // [MQTT-3.1.3-8] Only a clean session can do without an id; 3.1 has no empty ids at all.
         let may_be_empty =
             connect.version == Version::V5 || connect.version == Version::V311 && connect.clean_start;
         if connect.client_id.is_empty() && !may_be_empty {
-            return Err((ReasonCode::ClientIdentifierNotValid, "an empty client id needs a clean session"));
+            let why = "an empty client id needs a clean session";
+            return Err(Refusal::new(ReasonCode::ClientIdentifierNotValid, why));
         }
+        self.check_session(connect)?;
+        connect.will.as_ref().map_or(Ok(()), |will| self.check_will(will))
+    }
+
+    /// Whether there is room for the session, and a store that works if it needs one.
+    fn check_session(&self, connect: &Connect<'_>) -> Result<(), Refusal> {
+        let limits = &self.config.limits;
         let is_known = self.sessions.find(connect.client_id).is_some();
         if !is_known && self.sessions.len() >= limits.sessions_max {
-            return Err((ReasonCode::QuotaExceeded, "max_sessions is reached"));
+            let why = "max_sessions is reached";
+            return Err(Refusal::for_want_of_room(why, |counters| &mut counters.refused_max_sessions));
         }
         if !is_known && self.session_bytes + connect.client_id.len() > limits.session_memory_max {
-            return Err((ReasonCode::QuotaExceeded, "max_session_memory is reached"));
+            let why = "max_session_memory is reached";
+            return Err(Refusal::for_want_of_room(why, |counters| &mut counters.refused_session_memory));
         }
         let lives_on = match connect.version {
             Version::V5 => connect.properties.session_expiry_interval_s.unwrap_or(0) > 0,
@@ -229,30 +260,35 @@ impl Shard {
         let is_stored = lives_on || self.is_known_to_store(connect.client_id);
         let comes_back = || self.store.is_end_lost(self.placement.hash(connect.client_id));
         if self.has_store_failed() && (is_stored || comes_back()) {
-            return Err((ReasonCode::ServerUnavailable, STORE_FAILED));
+            let refusal = Refusal::new(ReasonCode::ServerUnavailable, STORE_FAILED);
+            return Err(Refusal { counter: Some(|counters| &mut counters.refused_store_failed), ..refusal });
         }
         if self.is_store_full() && is_stored && (!is_known || connect.will.is_some()) {
-            return Err((ReasonCode::QuotaExceeded, "the store has no room for a session or a will"));
+            let why = "the store has no room for a session or a will";
+            return Err(Refusal::for_want_of_room(why, |counters| &mut counters.refused_store_full));
         }
-        let Some(will) = connect.will.as_ref() else { return Ok(()) };
+        Ok(())
+    }
+
+    fn check_will(&self, will: &mqtt::Will<'_>) -> Result<(), Refusal> {
+        let limits = &self.config.limits;
         if is_of_server(will.topic.as_bytes()) {
-            return Err((
-                ReasonCode::NotAuthorized,
-                "a will topic within $SYS/, which belongs to the server",
-            ));
+            let why = "a will topic within $SYS/, which belongs to the server";
+            return Err(Refusal::new(ReasonCode::NotAuthorized, why));
         }
         if mqtt::level_count(will.topic) > usize::from(limits.topic_levels_max) {
-            return Err((
-                ReasonCode::TopicNameInvalid,
-                "a will topic with more levels than max_topic_levels",
-            ));
+            let why = "a will topic with more levels than max_topic_levels";
+            let refusal = Refusal::new(ReasonCode::TopicNameInvalid, why);
+            return Err(Refusal { counter: Some(|counters| &mut counters.topic_levels_exceeded), ..refusal });
         }
         if self.will_bytes + will.payload.len() > limits.queue_memory_max {
-            return Err((ReasonCode::QuotaExceeded, "the wills of all clients fill max_queue_memory"));
+            let why = "the wills of all clients fill max_queue_memory";
+            return Err(Refusal::for_want_of_room(why, |counters| &mut counters.refused_will_memory));
         }
         let says_utf8 = will.properties.payload_format == Some(1);
         if self.config.validate_payload_format && says_utf8 && std::str::from_utf8(will.payload).is_err() {
-            return Err((ReasonCode::PayloadFormatInvalid, "the payload of the will is not UTF-8"));
+            let why = "the payload of the will is not UTF-8";
+            return Err(Refusal::new(ReasonCode::PayloadFormatInvalid, why));
         }
         Ok(())
     }

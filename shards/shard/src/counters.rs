@@ -62,6 +62,16 @@ counters! {
     ended_banned,
     #[doc = "Connections refused because several clients with the same client id take the session from each other."]
     refused_contested,
+    #[doc = "CONNECTs refused because of `max_sessions`."]
+    refused_max_sessions,
+    #[doc = "CONNECTs refused because of `max_session_memory`."]
+    refused_session_memory,
+    #[doc = "CONNECTs refused because the wills of all clients fill `max_queue_memory`."]
+    refused_will_memory,
+    #[doc = "CONNECTs refused because the store had no room for their session or will."]
+    refused_store_full,
+    #[doc = "CONNECTs refused because the store of their session has failed."]
+    refused_store_failed,
     #[doc = "Connections refused with an error in CONNACK, those of `max_connections` included."]
     refused_connect,
     #[doc = "Of those: because the listener does not take their protocol version."]

@@ -1,11 +1,12 @@
 //! Who loses a message, and what is told of it to whoever asks.
 
 use crate::{
-    Cause, IS_WATCHED, Instant, Look, Seen, Shard,
+    Cause, IS_WATCHED, Instant, Look, Seen, Shard, Side,
     keys::SessionKey,
     look::{ClientLost, FreshLoss, Loss, OtherLosses, Page, PrefixLost},
     losses::{CLIENT_ID_BYTES_MAX, ClientLosses, Lost, Sums, kept_name},
     outbound::{Outbound, Popped},
+    publish::is_of_server,
 };
 
 impl Shard {
@@ -17,7 +18,7 @@ impl Shard {
 
     #[cold]
     pub(crate) fn lose_some(&mut self, key: SessionKey, cause: Cause, topic: &str, count: u64, now: Instant) {
-        if !IS_WATCHED {
+        if !IS_WATCHED || is_of_broker(cause, topic) {
             return;
         }
         *cause.count_mut(&mut self.counters) += count;
@@ -35,6 +36,9 @@ impl Shard {
 
     /// One that was for nobody yet.
     pub(crate) fn lose_for_nobody(&mut self, cause: Cause, topic: &str, now: Instant) {
+        if is_of_broker(cause, topic) {
+            return;
+        }
         *cause.count_mut(&mut self.counters) += 1;
         self.losses.add(None, topic, Lost { cause, count: 1, first: now, last: now });
     }
@@ -42,14 +46,17 @@ impl Shard {
     /// All that waited for a client whose session has ended.
     pub(crate) fn lose_all(&mut self, client_id: &str, outbound: &Outbound, now: Instant) {
         let cause = Cause::SessionEnded;
-        let mut count = outbound.messages() as u64;
+        let held =
+            || outbound.inflight.here().chain(outbound.queue.here()).map(|queued| queued.message.topic());
+        let of_broker = held().filter(|topic| is_of_broker(cause, topic)).count();
+        let mut count = (outbound.messages() - of_broker) as u64;
         *cause.count_mut(&mut self.counters) += count;
         let mut add = |topic: &str, count| {
             let lost = Lost { cause, count, first: now, last: now };
             self.losses.add(Some(client_id), topic, lost);
         };
-        for queued in outbound.inflight.here().chain(outbound.queue.here()) {
-            add(queued.message.topic(), 1);
+        for topic in held().filter(|topic| !is_of_broker(cause, topic)) {
+            add(topic, 1);
             count -= 1;
         }
         if count > 0 {
@@ -123,6 +130,11 @@ fn loss_seen(lost: &Lost, topic: Option<&str>, now: Instant) -> Loss {
         first_ago: now.since(lost.first),
         last_ago: now.since(lost.last),
     }
+}
+
+/// What the broker says of itself is lost by nobody: who misses one, or may not read it, hears of the next or of none.
+fn is_of_broker(cause: Cause, topic: &str) -> bool {
+    cause.side() == Side::Out && is_of_server(topic.as_bytes())
 }
 
 /// The topic of a message that the store alone has, or that was never decoded.

@@ -73,7 +73,9 @@ fn without_its_store_a_shard_serves_who_needs_none() {
         assert_eq!((s.hear(elder), s.reading(elder)), (NOTHING, Reading::Paused));
         s.subscribe_with(lasting, "b", options(1), None);
         assert_eq!(s.hear(lasting), ["SUBACK 9 0x97"]);
+        let refused = s.counter("refused_store_failed");
         assert_eq!(come_back(&mut s, "another").1, ["CONNACK Server unavailable"]);
+        assert_eq!(s.counter("refused_store_failed"), refused + 1);
         // What cannot be refused is not answered.
         s.unsubscribe(lasting, "live");
         assert!(s.is_closed(lasting));

@@ -23,6 +23,7 @@ fn a_store_without_room_refuses_what_it_would_have_to_store_and_nothing_else() {
     assert_eq!(s.hear(listener), ["a 'passes'", "a 'passes, and is not retained'"]);
     assert_eq!(s.shards[0].gauges().retained_messages, 0);
     assert_eq!(come_back(&mut s, "new").1, ["CONNACK Quota exceeded"]);
+    assert_eq!(s.counter("refused_store_full"), 1);
     let (old, _) = come_back(&mut s, "s");
     s.subscribe_with(old, "b", options(1), None);
     assert_eq!(s.hear(old), ["SUBACK 9 0x97"]);

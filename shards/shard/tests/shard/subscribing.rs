@@ -291,6 +291,7 @@ fn sessions_and_wills_have_their_limits() {
     let first = s.join_for_an_hour("first");
     s.cut(first);
     assert_eq!(s.connect(&connect("second")).1, ["CONNACK Quota exceeded"]);
+    assert_eq!(s.counter("refused_max_sessions"), 1);
     let payload = [b'x'; 2000];
     let will = mqtt::Will {
         qos: QoS::AtMostOnce,
@@ -299,10 +300,27 @@ fn sessions_and_wills_have_their_limits() {
         payload: &payload,
         properties: mqtt::WillProperties::default(),
     };
-    for (topic, answer) in [("will", "CONNACK Quota exceeded"), ("$SYS/will", "CONNACK Not authorized")] {
+    let deep = "a/".repeat(300);
+    for (topic, answer) in [
+        ("will", "CONNACK Quota exceeded"),
+        ("$SYS/will", "CONNACK Not authorized"),
+        (&deep, "CONNACK Topic Name invalid"),
+    ] {
         let wanted = Connect { will: Some(mqtt::Will { topic, ..will.clone() }), ..connect("first") };
         assert_eq!(s.connect(&wanted).1, [answer]);
     }
+    assert_eq!((s.counter("refused_will_memory"), s.counter("topic_levels_exceeded")), (1, 1));
+    assert_eq!((s.counter("refused_max_sessions"), s.counter("refused_connect")), (1, 4));
+}
+
+#[test]
+fn a_client_id_needs_room_in_the_memory_of_sessions() {
+    let mut config = Config::default();
+    config.limits.session_memory_max = 10;
+    let mut s = Script::new(config);
+    assert_eq!(s.connect(&connect("short")).1, ["CONNACK Success"]);
+    assert_eq!(s.connect(&connect("longer")).1, ["CONNACK Quota exceeded"]);
+    assert_eq!(s.counter("refused_session_memory"), 1);
 }
 
 #[test]

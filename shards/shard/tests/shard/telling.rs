@@ -177,6 +177,46 @@ fn where_there_are_rules_one_has_to_allow_it() {
 }
 
 #[test]
+fn who_may_not_read_all_of_it_loses_nothing() {
+    let acl = access::mosquitto::parse("acl", "topic readwrite #\ntopic read $SYS/broker/uptime\n").unwrap();
+    let rules = Rules::builder(Fallback::Deny).layer(acl).build();
+    let mut s = Script::new(Config { rules: Some(rules), ..Config::default() });
+    let client = s.join("c");
+    s.subscribe(client, "$SYS/#", 0);
+    s.subscribe(client, "$SYS/client/drops", 0);
+    s.hear(client);
+    for _ in 0..3 {
+        tell(&mut s, &SOME);
+        assert_eq!(s.hear(client), ["$SYS/broker/uptime '7 seconds'"]);
+    }
+    assert_eq!(s.counter("dropped_denied"), 0);
+    let look = Look::PrefixLosses { after: None, most: 10 };
+    let Seen::PrefixLosses(page) = s.look(0, &look) else { panic!("another question's answer") };
+    assert!(page.rows.is_empty(), "{page:?}");
+    let denied = s.notes.iter().filter(|note| note.contains("Denied")).count();
+    assert_eq!(denied, 1, "{:?}", s.notes);
+}
+
+#[test]
+fn what_a_slow_reader_misses_of_it_is_not_counted() {
+    let limits = Limits { outbox_bytes_max: 100, queued_messages_max: 2, ..Limits::default() };
+    let mut s = Script::new(Config { limits, ..Config::default() });
+    let slow = s.join("slow");
+    s.subscribe(slow, "$SYS/#", 0);
+    s.hear(slow);
+    s.stick(slow);
+    for _ in 0..20 {
+        tell(&mut s, &SOME);
+    }
+    let waiting = s.shards[0].gauges().queued_messages;
+    assert!(waiting > 0 && waiting < 90, "{waiting} wait, and others are gone");
+    s.cut(slow);
+    for counter in ["dropped_queue_messages", "dropped_session_ended", "dropped_offline_qos0"] {
+        assert_eq!(s.counter(counter), 0, "{counter}");
+    }
+}
+
+#[test]
 fn packets_and_payloads_are_counted_in_both_directions() {
     let mut s = Script::of_one();
     let (publisher, subscriber) = (s.join("p"), s.join("s"));

@@ -159,7 +159,7 @@ fn what_is_not_taken_in_stands_under_its_publisher_and_apart_from_what_nobody_go
     assert_eq!(sums, ["1 lost on their way to clients", "2 not taken in from their publishers"]);
 
     let mut watcher = Link::connect(broker.port, v5("watcher"));
-    for (name, expected) in [("dropped", 1), ("refused", 2)] {
+    for (name, expected) in [("lost", 1), ("refused", 2)] {
         watcher.subscribe(&format!("$SYS/broker/shards/+/publish/messages/{name}"), QoS::AtMostOnce);
         let mut by_shard = BTreeMap::new();
         while by_shard.values().sum::<u64>() < expected {

@@ -3,7 +3,11 @@
 use std::{collections::BTreeMap, time::Instant};
 
 use client::{QoS, Target, Version};
-use e2e::{Broker, Link, PATIENCE, Setup, api::Api, v5};
+use e2e::{
+    Broker, Link, PATIENCE, Setup,
+    api::{Api, port_of},
+    v5,
+};
 
 fn start(name: &str, metrics: &str) -> (Broker, Api) {
     let config = format!("[api]\nlisten = [\"127.0.0.1:0\"]\nmetrics = \"{metrics}\"\n");
@@ -101,6 +105,18 @@ fn handshakes_questions_and_batches_are_timed() {
     for timing in ["handshake", "store_commit"] {
         assert!(sum(&samples, &format!("iothub_{timing}_seconds_sum")) > 0.0, "{timing}");
     }
+}
+
+#[test]
+fn a_broker_that_serves_says_so_and_what_there_is_room_for() {
+    let config = "[api]\nlisten = [\"127.0.0.1:0\"]\n";
+    let broker = Setup::new("metrics-starting").config(config).with_api().shards(2).start();
+    let api = Api { port: port_of(&broker), token: String::new() };
+    let samples = await_samples(&api, |samples| samples["iothub_ready"] == 1.0);
+    assert_eq!(samples["iothub_stage{stage=\"serving\"}"], 1.0);
+    assert_eq!(samples["iothub_store_failed"], 0.0);
+    assert_eq!(samples["iothub_authentication_waiting_limit"], 20_000.0);
+    assert_eq!(samples["iothub_api_places_limit{place=\"traces\"}"], 8.0);
 }
 
 #[test]
