@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::{Broker, PATIENCE};
+use crate::{Broker, PATIENCE, Process};
 
 /// Where the API is, and with which token it is asked.
 #[derive(Debug, Clone)]
@@ -82,7 +82,13 @@ impl Api {
 /// The port that the log names.
 #[track_caller]
 pub fn port_of(broker: &Broker) -> u16 {
-    broker.process.await_line("where the API is", |line| {
+    port_told_by(&broker.process)
+}
+
+/// The same of a broker that is started by hand.
+#[track_caller]
+pub fn port_told_by(process: &Process) -> u16 {
+    process.await_line("where the API is", |line| {
         let (_, rest) = line.split_once("API at http")?;
         let digits = rest.rsplit_once(':')?.1.trim_end_matches(|c: char| !c.is_ascii_digit());
         digits.parse().ok()

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use client::{Publication, QoS, ReasonCode, Version};
+use e2e::api::{Api, port_told_by};
 use e2e::link::lasting;
 use e2e::{Link, PATIENCE, Process, program, v5};
 
@@ -30,6 +31,7 @@ fn a_broker_that_is_to_serve_without_its_disk_does() {
         let mut broker = Running::start(&dir, shards, "serve");
         broker.keep("kept");
         assert_eq!(broker.health(), (Some(0), String::new()));
+        assert!(broker.shows(&["iothub_ready 1", "iothub_store_failed 0"]));
         let mut listener = Link::connect(broker.port, v5("listener"));
         listener.subscribe("live", QoS::AtMostOnce);
         broker.break_disk();
@@ -50,6 +52,11 @@ fn a_broker_that_is_to_serve_without_its_disk_does() {
         let (code, said) = broker.health();
         assert_eq!(code, Some(1));
         assert!(said.contains("the store has failed"), "{said}");
+        assert!(broker.shows(&[
+            "iothub_ready 0",
+            "iothub_store_failed 1",
+            "iothub_stage{stage=\"serving\"} 1"
+        ]));
         broker.process.signal(libc::SIGTERM);
         assert_eq!(broker.process.wait().code(), Some(0), "{}", broker.process.shown());
         has_what_was_kept(&dir, shards);
@@ -79,6 +86,7 @@ impl Running {
         command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(program::iothub());
         command.args(["--listen", "tcp://127.0.0.1:0", "--shards", &shards.to_string(), "--data-dir"]);
         command.arg(dir.join("store")).env("IOTHUB_STORE__ON_FAILURE", on_failure);
+        command.env("IOTHUB_API__LISTEN", "127.0.0.1:0");
         let process = Process::start("iothub", &mut command);
         let port = process.await_line("where it listens", |line| {
             let (_, rest) = line.split_once("listening on tcp://127.0.0.1:")?;
@@ -111,6 +119,13 @@ impl Running {
         let publication = Publication::new("log", text, QoS::AtLeastOnce);
         let outcome = publisher.driver.publish_and_wait(publication, PATIENCE);
         assert!(outcome.is_err(), "{outcome:?}");
+    }
+
+    /// All of these lines stand on its page for Prometheus.
+    fn shows(&self, lines: &[&str]) -> bool {
+        let api = Api { port: port_told_by(&self.process), token: String::new() };
+        let page = api.get("/metrics").text;
+        lines.iter().all(|line| page.lines().any(|other| other == *line))
     }
 
     /// The exit code, and what it says.
