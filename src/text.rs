@@ -79,6 +79,13 @@ pub fn moment(at: f64) -> String {
     crate::config::moment::show(at as u64)
 }
 
+/// The same to the millisecond.
+pub fn fine_moment(at: f64) -> String {
+    let millis = (at * 1000.0).round() as u64;
+    let whole = crate::config::moment::show(millis / 1000);
+    format!("{}.{:03}Z", whole.trim_end_matches('Z'), millis % 1000)
+}
+
 /// The time of day in UTC.
 pub fn clock(at: f64) -> String {
     let millis = (at * 1000.0) as u64 % 86_400_000;
@@ -175,6 +182,7 @@ mod tests {
             ("1023 B".into(), "1.0 KiB".into(), "5.0 GiB".into())
         );
         assert_eq!(count(2, "day"), "2 days");
+        assert_eq!(fine_moment(1.0005), "1970-01-01T00:00:01.001Z");
         assert_eq!((count(1, "entry"), count(0, "entry")), ("1 entry".into(), "0 entries".into()));
         assert_eq!((count(1, "record"), count(2, "record")), ("1 record".into(), "2 records".into()));
     }

@@ -119,7 +119,7 @@ fn end_of(ended: &Value) -> String {
 /// When that was, and how long ago.
 fn moment_of(row: &Value) -> String {
     let (at, ago_s) = (row["at"].as_f64(), row["ago_s"].as_f64());
-    format!("{} {:>9.1} s ago", text::moment(at.unwrap_or_default()), ago_s.unwrap_or_default())
+    format!("{} {:>11.3} s ago", text::fine_moment(at.unwrap_or_default()), ago_s.unwrap_or_default())
 }
 
 /// Somebody who has read enough is no error.
@@ -215,12 +215,13 @@ impl TraceArgs {
     }
 }
 
-/// A packet in one line: direction, kind, bytes, packet id, flags or reason, topic.
+/// A packet in one line: direction, kind, bytes, packet id, latency, flags or reason, topic.
 fn told(packet: &Value) -> String {
     let arrow = if packet["direction"] == "received" { "->" } else { "<-" };
     let kind = packet["kind"].as_str().unwrap_or_default();
     let mut text = format!("{arrow} {kind:<11} {:>7} B", packet["bytes"].as_u64().unwrap_or_default());
     text += &packet["packet_id"].as_u64().map_or("        ".to_owned(), |id| format!("  #{id:<5}"));
+    text += &packet["latency_s"].as_f64().map_or(" ".repeat(LATENCY_LETTERS), latency);
     if let Some(qos) = packet["qos"].as_u64() {
         text += &format!("  q{qos}");
         text += if packet["dup"] == true { " dup" } else { "" };
@@ -246,6 +247,18 @@ fn filters_of(packet: &Value, count: u64) -> String {
 /// The broker counts no further.
 const FILTERS_COUNTED: u64 = 255;
 
+/// Of a packet with its acknowledgement.
+fn latency(latency_s: f64) -> String {
+    let text = match latency_s {
+        0.0..10.0 => format!("{:.3} ms", latency_s * 1000.0),
+        _ => format!("{latency_s:.3} s"),
+    };
+    format!("{text:>LATENCY_LETTERS$}")
+}
+
+/// With two before it.
+const LATENCY_LETTERS: usize = 13;
+
 #[cfg(test)]
 mod tests {
 
@@ -260,7 +273,7 @@ mod tests {
         let text = lines_of(&answer, false);
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines.len() == 3 && lines[0].contains("SUBSCRIBE") && lines[2].contains("PUBLISH"), "{text}");
-        let end = "7.0 s ago  the session ended: so; the client was here as user ada by tcp and left at 1970-01-01T00:00:00Z: it is gone";
+        let end = "7.000 s ago  the session ended: so; the client was here as user ada by tcp and left at 1970-01-01T00:00:00Z: it is gone";
         assert!(lines[1].ends_with(end), "{text}");
         assert_eq!(lines_of(&answer, true).lines().count(), 2, "each line is a packet");
         answer["ended"] = Value::Null;
@@ -271,14 +284,16 @@ mod tests {
     fn a_packet_is_one_line() {
         let packet = json!({ "direction": "sent", "kind": "PUBLISH", "bytes": 12, "packet_id": 7, "topic": "a/b",
             "qos": 1, "dup": true, "retain": false });
-        assert_eq!(told(&packet), "<- PUBLISH          12 B  #7      q1 dup  a/b");
-        let puback =
-            json!({ "direction": "received", "kind": "PUBACK", "bytes": 4, "packet_id": 7, "reason": 0x87 });
-        assert_eq!(told(&puback), "-> PUBACK            4 B  #7      0x87");
+        assert_eq!(told(&packet), format!("<- PUBLISH          12 B  #7    {:13}  q1 dup  a/b", ""));
+        let puback = json!({ "direction": "received", "kind": "PUBACK", "bytes": 4, "packet_id": 7,
+                "latency_s": 0.012345, "reason": 0x87 });
+        assert_eq!(told(&puback), "-> PUBACK            4 B  #7        12.345 ms  0x87");
+        assert_eq!(latency(61.5), "     61.500 s");
         let mut subscribe = json!({ "direction": "received", "kind": "SUBSCRIBE", "bytes": 9, "packet_id": 1, "filter": "a/#", "filters": 3 });
-        assert_eq!(told(&subscribe), "-> SUBSCRIBE         9 B  #1      a/# and 2 more");
+        let begin = format!("-> SUBSCRIBE         9 B  #1    {:13}", "");
+        assert_eq!(told(&subscribe), format!("{begin}  a/# and 2 more"));
         subscribe["filters"] = json!(1);
-        assert_eq!(told(&subscribe), "-> SUBSCRIBE         9 B  #1      a/#");
+        assert_eq!(told(&subscribe), format!("{begin}  a/#"));
         subscribe["filters"] = json!(255);
         assert!(told(&subscribe).ends_with("a/# and 254 more at least"));
         assert_eq!(text::clock(86_400.0 * 3.0 + 3661.5), "01:01:01.500");

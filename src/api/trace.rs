@@ -18,7 +18,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use runtime::Desk;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use shard::{ConnId, Look, Seen, TapFilter, TapOrder, TapRead, Tapped};
+use shard::{ConnId, Look, Seen, TapFilter, TapOrder, TapRead, Tapped, Unacknowledged};
 use tokio::{sync::mpsc, time::sleep};
 
 use super::{
@@ -118,7 +118,11 @@ async fn trace(
     check_filter(topic.as_deref())?;
     let stream = context.streams().take(&seat, Stream::Trace).map_err(|why| answer::unavailable(&why))?;
     let desk = asking::desk(&context)?.clone();
-    let mut tap = Taps { desk, number: NEXT.fetch_add(1, Ordering::Relaxed) };
+    let mut tap = Taps {
+        desk,
+        number: NEXT.fetch_add(1, Ordering::Relaxed),
+        unacknowledged: Unacknowledged::new(UNACKNOWLEDGED_MAX),
+    };
     let filter = TapFilter { client_id, topic_filter: topic, address, wants_bytes };
     // Whoever finds no place at one shard leaves those that it has at others.
     if !tap.begin(&filter).await? {
@@ -145,6 +149,8 @@ fn too_many() -> Trouble {
 struct Taps {
     desk: Desk,
     number: u64,
+    /// With the moment at which each went by.
+    unacknowledged: Unacknowledged<(u8, ConnId), Duration>,
 }
 
 impl Drop for Taps {
@@ -199,25 +205,27 @@ impl Taps {
     }
 
     /// Lines for what has gone by at all shards, in the order of time.
-    async fn read(&self) -> Result<(String, bool), &'static str> {
+    async fn read(&mut self) -> Result<(String, bool), &'static str> {
         let order = TapOrder::Read { tap: self.number };
         let reads =
             asking::tap_everywhere(&self.desk, &order).await.map_err(|_| "the broker is busy, or ends")?;
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let (mut rows, mut dropped, mut has_more) = (Vec::new(), 0, false);
+        let (mut lines, mut dropped, mut has_more) = (Vec::new(), 0, false);
         for (shard, read) in (0_u8..).zip(reads) {
             let TapRead { is_there: true, packets, dropped: of_shard, has_more: more } = read else {
                 return Err("it was not read for too long");
             };
             dropped += of_shard;
             has_more |= more;
-            rows.extend(packets.iter().map(|tapped| {
+            for mut tapped in packets {
                 let at = now.saturating_sub(tapped.packet.ago);
-                (at, line(at, shard, tapped))
-            }));
+                let begun_at = self.unacknowledged.pass((shard, tapped.conn), &tapped.packet, at);
+                tapped.packet.latency = begun_at.map(|begun_at| at.saturating_sub(begun_at));
+                lines.push((at, line(at, shard, &tapped)));
+            }
         }
-        rows.sort_by_key(|(at, _)| *at);
-        let mut text: String = rows.into_iter().map(|(_, line)| format!("{line}\n")).collect();
+        lines.sort_by_key(|(at, _)| *at);
+        let mut text: String = lines.into_iter().map(|(_, line)| format!("{line}\n")).collect();
         if dropped > 0 {
             LEFT_OUT.fetch_add(dropped, Ordering::Relaxed);
             text += &format!("{}\n", json!({ "dropped": dropped }));
@@ -250,6 +258,9 @@ static LEFT_OUT: AtomicU64 = AtomicU64::new(0);
 /// Traces at a time. A shard has room for as many taps.
 pub const TRACES_MAX: usize = 8;
 static NEXT: AtomicU64 = AtomicU64::new(1);
+
+/// Packets of one trace whose latency will be told.
+const UNACKNOWLEDGED_MAX: usize = 16_384;
 
 /// Between two looks at the shards.
 const PERIOD: Duration = Duration::from_millis(100);

@@ -7,7 +7,7 @@ import { confirm } from "./dialog.js";
 import { button, facts, fill, h, link, raw, section, visible } from "./dom.js";
 import { causeOf } from "./drops.js";
 import { eventFeed } from "./events.js";
-import { bytes, byteRate, count, expiry, rate, span } from "./format.js";
+import { bytes, byteRate, count, expiry, latency, rate, span } from "./format.js";
 import { stateOf } from "./clients.js";
 import { reasonText } from "./mqtt.js";
 import { attempt, loading, poll } from "./poll.js";
@@ -255,6 +255,7 @@ function packetTable() {
       { title: "Ago", isNumber: true, cell: (row) => span(row.ago_s) },
       { title: "Bytes", isNumber: true, cell: (row) => count(row.bytes) },
       { title: "Packet id", isNumber: true, cell: (row) => row.packet_id || "–" },
+      { title: "Acknowledged in", isNumber: true, cell: (row) => (row.latency_s === null ? "–" : latency(row.latency_s)) },
       { title: "Details", cell: detailOf },
       { title: "Topic", isWide: true, cell: topicOf },
     ],

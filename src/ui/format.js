@@ -2,6 +2,7 @@
 
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const short = new Intl.NumberFormat("en", { maximumFractionDigits: 1, minimumFractionDigits: 1 });
+const fine = new Intl.NumberFormat("en", { maximumFractionDigits: 3, minimumFractionDigits: 3 });
 const large = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
 
 /** How many there are. */
@@ -42,6 +43,11 @@ export function span(seconds) {
   const [next, smaller] = units[first + 1] ?? [];
   const rest = next ? Math.floor((seconds % length) / next) : 0;
   return rest > 0 ? `${text} ${rest} ${smaller}` : text;
+}
+
+/** A short time, to the microsecond. */
+export function latency(seconds) {
+  return seconds < 1 ? `${fine.format(seconds * 1000)} ms` : span(seconds);
 }
 
 /** After how many seconds a session ends. */

@@ -132,7 +132,7 @@ pub use placement::Placement;
 pub use prefixes::{Distinct, PrefixSeen};
 pub use pressure::Pressure;
 pub use rates::{Charge, DoorRates, Flow, Over, Rates, Tallies, Tally};
-pub use recorder::{Detail, Direction, Recorded, Traffic};
+pub use recorder::{Detail, Direction, Recorded, Traffic, Unacknowledged};
 pub use secret::Secret;
 pub use shard::Shard;
 pub use span::{Sampling, Span, SpanId, SpanOutcome, SpanStep, SpanTally, TraceId, Traced};

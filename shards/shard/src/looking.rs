@@ -15,7 +15,7 @@ use crate::{
         SubscriptionSeen, Waiting,
     },
     outbound::Queued,
-    recorder::{Recorder, Topic},
+    recorder::{Recorder, Topic, tell_latencies},
     session::Session,
 };
 
@@ -237,7 +237,9 @@ impl Shard {
 }
 
 fn packets(recorder: Option<&Recorder>, topic_filter: Option<&str>, now: Instant) -> Vec<Recorded> {
-    let packets = recorder.into_iter().flat_map(|recorder| recorder.entries_with_topics(now));
+    let entries = recorder.into_iter().flat_map(|recorder| recorder.entries_with_topics(now));
+    let (mut packets, topics): (Vec<Recorded>, Vec<Option<&Topic>>) = entries.unzip();
+    tell_latencies(&mut packets);
     let is_about = |packet: &Recorded, topic: &Topic, filter: &str| match packet.kind {
         PacketKind::Publish => topic.matches(filter),
         _ => topic.overlaps(filter),
@@ -245,7 +247,8 @@ fn packets(recorder: Option<&Recorder>, topic_filter: Option<&str>, now: Instant
     let is_wanted = |packet: &Recorded, topic: Option<&Topic>| {
         topic_filter.is_none_or(|filter| topic.is_some_and(|topic| is_about(packet, topic, filter)))
     };
-    packets.filter(|(packet, topic)| is_wanted(packet, *topic)).map(|(packet, _)| packet).collect()
+    let named = packets.into_iter().zip(topics);
+    named.filter(|(packet, topic)| is_wanted(packet, *topic)).map(|(packet, _)| packet).collect()
 }
 
 fn waiting(queued: &Queued) -> Waiting {

@@ -4,6 +4,7 @@
 //! table, and the ring of an idle client does not exist, that of a quiet one is small.
 
 mod entry;
+mod latency;
 mod topic;
 
 use std::time::Duration;
@@ -12,12 +13,16 @@ use mqtt::{PacketKind, QoS};
 
 use crate::Instant;
 pub(crate) use entry::{ENTRIES_MAX, Entry};
+pub use latency::Unacknowledged;
+pub(crate) use latency::tell_latencies;
 pub(crate) use topic::{LastTopic, Topic};
 
 /// One packet as it is remembered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recorded {
     pub ago: Duration,
+    /// Between it and its acknowledgement, of both. None: there was none yet, or it is not known.
+    pub latency: Option<Duration>,
     pub direction: Direction,
     pub kind: PacketKind,
     /// Of the whole packet.
@@ -30,10 +35,19 @@ pub struct Recorded {
     pub topic: Box<str>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Direction {
     Received,
     Sent,
+}
+
+impl Direction {
+    fn other(self) -> Direction {
+        match self {
+            Direction::Received => Direction::Sent,
+            Direction::Sent => Direction::Received,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -128,6 +128,7 @@ impl Entry {
         let is_received = self.packet >> DIRECTION_BIT & 1 == Direction::Received as u64;
         Some(Recorded {
             ago: now.since(Instant::from_nanos(self.at_and_place & !PLACE_MASK)),
+            latency: None,
             direction: if is_received { Direction::Received } else { Direction::Sent },
             kind,
             bytes: (self.packet & BYTES_MAX) as u32,

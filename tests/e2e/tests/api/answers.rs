@@ -214,6 +214,21 @@ fn trace_shows_the_last_packets_of_a_client() {
         "{:?}",
         asked.lines
     );
+    for text in ["-> PUBLISH", "<- PUBACK", "<- PUBLISH", "-> PUBACK", "-> SUBSCRIBE", "<- SUBACK"] {
+        let is_timed = |line: &String| line.contains(text) && line.contains(" ms") && line.contains(" s ago");
+        assert!(asked.lines.iter().any(is_timed), "{text} with its latency: {:?}", asked.lines);
+    }
+    let packets = ask(&socket, &["trace", "site/lamp 1", "--last", "--json"]).lines;
+    let latencies = |kind: &str, direction: &str| -> Vec<f64> {
+        let packets = packets.iter().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let of_kind = packets.filter(|packet| packet["kind"] == kind && packet["direction"] == direction);
+        of_kind.map(|packet| packet["latency_s"].as_f64().unwrap()).collect()
+    };
+    for (there, back) in [("received", "sent"), ("sent", "received")] {
+        let publish = latencies("PUBLISH", there);
+        assert!(publish.len() == 1 && publish[0] < PATIENCE.as_secs_f64(), "{packets:?}");
+        assert_eq!(publish, latencies("PUBACK", back), "both tell the same time");
+    }
     let long = |middle: &str| format!("a/{}/{middle}/{}", "x".repeat(60), "y".repeat(60));
     lamp.publish(&long("1"), "x", QoS::AtMostOnce);
     lamp.text();
@@ -337,6 +352,7 @@ fn packets_are_followed_with_filters_and_the_end_of_the_reader_ends_it() {
         let line = publish_until(&mut pump, "a/b", &ended, |line| line.contains("\"kind\""));
         let packet: Value = serde_json::from_str(&line).unwrap();
         assert_eq!((&packet["client_id"], &packet["version"]), (&"pump".into(), &"5.0".into()));
+        assert!(packet["kind"] != "PUBACK" || packet["latency_s"].is_number(), "{packet}");
         assert!(
             packet["address"].as_str().is_some_and(|address| address.starts_with("127.0.0.1:")),
             "{packet}"
