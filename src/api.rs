@@ -59,6 +59,8 @@ use crossbeam_channel::Sender;
 use runtime::Desk;
 use tokio::runtime::{Builder, Handle};
 
+#[cfg(test)]
+pub use self::operation::all as operations;
 pub use self::{
     backup::BACKUP,
     bans::BANS,

@@ -38,8 +38,9 @@ enum BanCommand {
     List(ListArgs),
 }
 
+/// Whom, and for how long.
 #[derive(Debug, Args)]
-struct AddArgs {
+pub struct BanningArgs {
     #[command(flatten)]
     whom: WhomArgs,
     /// For so long: 90s, 15m, 12h or 7d
@@ -48,6 +49,12 @@ struct AddArgs {
     /// Until this moment, such as 2030-01-31T12:00:00Z
     #[arg(long, value_name = "MOMENT")]
     until: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct AddArgs {
+    #[command(flatten)]
+    banning: BanningArgs,
     #[command(flatten)]
     broker: TargetArgs,
 }
@@ -68,7 +75,7 @@ struct ListArgs {
 
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
-struct WhomArgs {
+pub struct WhomArgs {
     /// The client with this id
     #[arg(short = 'i', long, value_name = "ID")]
     client_id: Option<String>,
@@ -80,8 +87,15 @@ struct WhomArgs {
     address: Option<String>,
 }
 
+impl BanningArgs {
+    pub fn text(&self) -> BanText {
+        let span_end = |span: Duration| moment::show(unix_s(SystemTime::now() + span));
+        self.whom.text(self.until.clone().or_else(|| self.span.map(span_end)))
+    }
+}
+
 impl WhomArgs {
-    fn text(&self, until: Option<String>) -> BanText {
+    pub fn text(&self, until: Option<String>) -> BanText {
         let WhomArgs { client_id, user, address } = self;
         BanText { client_id: client_id.clone(), user: user.clone(), address: address.clone(), until }
     }
@@ -89,11 +103,7 @@ impl WhomArgs {
 
 pub fn run(args: &BanArgs) -> ExitCode {
     let (method, broker, body) = match &args.command {
-        BanCommand::Add(AddArgs { whom, span, until, broker }) => {
-            let until =
-                until.clone().or_else(|| span.map(|span| moment::show(unix_s(SystemTime::now() + span))));
-            ("POST", broker, Some(whom.text(until)))
-        }
+        BanCommand::Add(AddArgs { banning, broker }) => ("POST", broker, Some(banning.text())),
         BanCommand::Remove(RemoveArgs { whom, broker }) => ("DELETE", broker, Some(whom.text(None))),
         BanCommand::List(ListArgs { broker }) => ("GET", broker, None),
     };
@@ -113,7 +123,7 @@ pub fn run(args: &BanArgs) -> ExitCode {
 }
 
 /// What was done.
-fn told(ban: &BanText, is_lifted: bool) -> String {
+pub fn told(ban: &BanText, is_lifted: bool) -> String {
     let named = [("client", &ban.client_id), ("user", &ban.user), ("address", &ban.address)];
     let whom =
         named.into_iter().find_map(|(kind, name)| Some(format!("{kind} {}", visible(name.as_deref()?))));
@@ -161,7 +171,7 @@ mod tests {
 
     #[test]
     fn what_was_done_is_told() {
-        let whom = |whom: &[&str]| AddLine::parse_from([&["add"], whom].concat()).args.whom;
+        let whom = |whom: &[&str]| AddLine::parse_from([&["add"], whom].concat()).args.banning.whom;
         let client = whom(&["-i", "pump\u{202e}"]);
         assert_eq!(told(&client.text(None), false), "client pump\\u{202e} is banned for ever\n");
         let until = Some("2030-01-31T12:00:00Z".to_owned());

@@ -16,13 +16,15 @@ use self::{
     act::{PublishArgs, UserArgs},
     events::EventsArgs,
     list::{
-        AllArgs, ClientsArgs, PrefixesArgs, QueueArgs, QueuesArgs, RetainedArgs, SubscriptionsArgs, TopArgs,
+        BansArgs, ClientsArgs, PrefixesArgs, QueueArgs, QueuesArgs, RetainedArgs, RolesArgs,
+        SubscriptionsArgs, TopArgs, UsersArgs,
     },
     log::LogArgs,
     target::TargetArgs,
 };
 pub use self::{list::all_rows, table::shown};
 use crate::{
+    ban::{BanningArgs, WhomArgs},
     output,
     remote::{REFUSED, UNREACHABLE, Unasked},
 };
@@ -80,21 +82,25 @@ enum CtlCommand {
     /// Publish a message
     Publish(PublishArgs),
     /// List the users of the user database
-    Users(AllArgs),
+    Users(UsersArgs),
     /// Add, change and delete users of the user database
     User(UserArgs),
     /// List the roles that the rules of access make
-    Roles(AllArgs),
+    Roles(RolesArgs),
     /// The token that asks, and its role
     Caller,
     /// The broker's log as it is written, until you press Ctrl-C
     Log(LogArgs),
-    /// List the bans that hold; `iothub ban` adds and lifts them
-    Bans(AllArgs),
+    /// List the bans that hold
+    Bans(BansArgs),
+    /// Ban a client id, a user or an address, for ever or for a time
+    Ban(BanningArgs),
+    /// Lift a ban that was ordered
+    Unban(WhomArgs),
     /// Have the configuration and its files read again
     Reload(ReloadArgs),
-    /// Have the data directory copied to the folder of store.backup_dir, and wait for that
-    Backup,
+    /// Copy the data directory to the folder of store.backup_dir, and look at the copies
+    Backup(BackupArgs),
     /// End the broker in order
     Drain,
 }
@@ -116,6 +122,21 @@ struct TopicArgs {
 struct FilterArgs {
     /// The topic filter
     filter: String,
+}
+
+#[derive(Debug, Args)]
+struct BackupArgs {
+    /// Without it a copy is made, and waited for
+    #[command(subcommand)]
+    command: Option<BackupCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+enum BackupCommand {
+    /// The names of the copies that are there
+    List,
+    /// The copy that is being made, and what became of the last
+    Status,
 }
 
 #[derive(Debug, Args)]
@@ -212,7 +233,16 @@ fn carry_out(args: &CtlArgs) -> Result<Shown, Failure> {
         CtlCommand::Publish(args) => act::publish(&target, args),
         CtlCommand::User(args) => act::user(&target, args),
         CtlCommand::Reload(args) => act::reload(&target, args.plan),
-        CtlCommand::Backup => act::backup(&target),
+        CtlCommand::Ban(ban) => act::ban(&target, ban),
+        CtlCommand::Unban(whom) => act::unban(&target, whom),
+        CtlCommand::Backup(BackupArgs { command }) => match command {
+            None => act::backup(&target),
+            Some(BackupCommand::List) => list::backups(&target),
+            Some(BackupCommand::Status) => list::backup_status(&target),
+        },
         CtlCommand::Drain => act::drain(&target),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@ use axum::{
     response::Response,
     routing::{delete, get, post},
 };
+use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::oneshot;
 
@@ -52,12 +53,42 @@ pub const OPERATIONS: &[Operation] = &[
     },
 ];
 
+/// Which bans are listed. What is not said does not matter.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    kind: Option<Kind>,
+    /// Stands somewhere in whom it bans.
+    name: Option<String>,
+    cursor: Option<String>,
+    limit: Option<usize>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    ClientId,
+    User,
+    Address,
+}
+
+impl Wanted {
+    fn wants(&self, ban: &BanText) -> bool {
+        let BanText { client_id, user, address, .. } = ban;
+        let named = [(Kind::ClientId, client_id), (Kind::User, user), (Kind::Address, address)];
+        named.into_iter().filter_map(|(kind, name)| Some((kind, name.as_deref()?))).any(|(kind, name)| {
+            self.kind.is_none_or(|wanted| wanted == kind)
+                && self.name.as_deref().is_none_or(|part| name.contains(part))
+        })
+    }
+}
+
 async fn list(
     State(context): State<Context>,
     Extension(caller): Extension<Caller>,
-    Parameters(paged): Parameters<Paged>,
+    Parameters(wanted): Parameters<Wanted>,
 ) -> Result<Response, Trouble> {
-    order(&context, &caller, Ok(Order::List), &paged).await
+    order(&context, &caller, Ok(Order::List), wanted).await
 }
 
 async fn add(
@@ -65,7 +96,7 @@ async fn add(
     Extension(caller): Extension<Caller>,
     Input(text): Input<BanText>,
 ) -> Result<Response, Trouble> {
-    order(&context, &caller, text.ban().map(Order::Add), &FIRST_PAGE).await
+    order(&context, &caller, text.ban().map(Order::Add), Wanted::default()).await
 }
 
 async fn lift(
@@ -73,7 +104,7 @@ async fn lift(
     Extension(caller): Extension<Caller>,
     Input(text): Input<BanText>,
 ) -> Result<Response, Trouble> {
-    order(&context, &caller, text.whom().map(Order::Lift), &FIRST_PAGE).await
+    order(&context, &caller, text.whom().map(Order::Lift), Wanted::default()).await
 }
 
 /// A page of the bans that hold after it.
@@ -81,7 +112,7 @@ async fn order(
     context: &Context,
     caller: &Caller,
     order: Result<Order, String>,
-    paged: &Paged,
+    wanted: Wanted,
 ) -> Result<Response, Trouble> {
     let order = order.map_err(|problem| answer::refused(&problem))?;
     let (reply, answered) = oneshot::channel();
@@ -92,13 +123,12 @@ async fn order(
     }
     match answered.await {
         Ok(Ok(bans)) => {
-            let all = bans.iter().map(|ban| json!(BanText::of(ban))).collect();
-            let page = pages::part(all, paged)?;
+            let wants = |ban: &BanText| wanted.wants(ban);
+            let all = bans.iter().map(BanText::of).filter(wants).map(|ban| json!(ban)).collect();
+            let page = pages::part(all, &Paged { cursor: wanted.cursor, limit: wanted.limit })?;
             Ok(answer::ok(&json!({ "bans": page.rows, "cursor": page.cursor })))
         }
         Ok(Err(problem)) => Err(answer::conflict(&problem).into()),
         Err(_) => Err(answer::unavailable(ENDING).into()),
     }
 }
-
-const FIRST_PAGE: Paged = Paged { cursor: None, limit: None };

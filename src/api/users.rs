@@ -72,12 +72,30 @@ pub const OPERATIONS: &[Operation] = &[
     },
 ];
 
+/// A name stands somewhere in that of each user, or role, that is listed.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UsersWanted {
+    user: Option<String>,
+    cursor: Option<String>,
+    limit: Option<usize>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RolesWanted {
+    role: Option<String>,
+    cursor: Option<String>,
+    limit: Option<usize>,
+}
+
 async fn roles(
     State(context): State<Context>,
-    Parameters(paged): Parameters<Paged>,
+    Parameters(RolesWanted { role, cursor, limit }): Parameters<RolesWanted>,
 ) -> Result<Response, Trouble> {
-    let all = context.facts().roles.iter().map(|role| json!(role)).collect();
-    let page = pages::part(all, &paged)?;
+    let is_wanted = |name: &&String| role.as_deref().is_none_or(|part| name.contains(part));
+    let all = context.facts().roles.iter().filter(is_wanted).map(|role| json!(role)).collect();
+    let page = pages::part(all, &Paged { cursor, limit })?;
     Ok(answer::ok(&json!({ "roles": page.rows, "cursor": page.cursor })))
 }
 
@@ -98,12 +116,13 @@ struct Said {
 
 async fn list(
     State(context): State<Context>,
-    Parameters(Paged { cursor, limit }): Parameters<Paged>,
+    Parameters(UsersWanted { user: part, cursor, limit }): Parameters<UsersWanted>,
 ) -> Result<Response, Trouble> {
     let limit = pages::limit(limit)?;
     let table = read(database(&context)?).await?;
     let after = |user: &str| cursor.as_deref().is_none_or(|cursor| user > cursor);
-    let mut rest = table.records.iter().filter(|(user, _)| after(user));
+    let is_wanted = |user: &str| part.as_deref().is_none_or(|part| user.contains(part));
+    let mut rest = table.records.iter().filter(|(user, _)| after(user) && is_wanted(user));
     let told: Vec<_> = rest.by_ref().take(limit).collect();
     let cursor = rest.next().and(told.last()).map(|(user, _)| user);
     let users: Vec<Value> = told.iter().map(|(user, record)| row(user, record)).collect();

@@ -14,7 +14,12 @@ use super::{
     Failure, Shown, list,
     target::{Target, encoded},
 };
-use crate::{api::BACKUP, passwd};
+use crate::{
+    api::{BACKUP, BANS},
+    ban::{self, BanningArgs, WhomArgs},
+    bans::BanText,
+    passwd,
+};
 
 #[derive(Debug, Args)]
 pub struct PublishArgs {
@@ -219,6 +224,21 @@ pub fn backup(target: &Target<'_>) -> Result<Shown, Failure> {
             format!("{} is made ({})", last["name"].as_str().unwrap_or_default(), crate::text::size(bytes))
         });
     }
+}
+
+pub fn ban(target: &Target<'_>, banning: &BanningArgs) -> Result<Shown, Failure> {
+    order_ban(target, "POST", &banning.text())
+}
+
+pub fn unban(target: &Target<'_>, whom: &WhomArgs) -> Result<Shown, Failure> {
+    order_ban(target, "DELETE", &whom.text(None))
+}
+
+fn order_ban(target: &Target<'_>, method: &str, text: &BanText) -> Result<Shown, Failure> {
+    // What is wrong in itself need not be asked.
+    text.ban().map_err(|why| Failure::Refused(vec![why]))?;
+    target.ask(method, BANS, Some(json!(text)))?;
+    Ok(Shown { rows: vec![json!(text)], text: ban::told(text, method == "DELETE") })
 }
 
 pub fn drain(target: &Target<'_>) -> Result<Shown, Failure> {

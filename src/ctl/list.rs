@@ -8,7 +8,7 @@ use super::{
     table::{Table, shown},
     target::{Target, encoded},
 };
-use crate::api::{BANS, PREFIXES_BY, TOP_BY};
+use crate::api::{BACKUP, BANS, PREFIXES_BY, TOP_BY};
 
 #[derive(Debug, Args)]
 pub struct ClientsArgs {
@@ -51,7 +51,31 @@ pub struct RetainedArgs {
 
 /// Of a list that nothing is chosen from.
 #[derive(Debug, Args)]
-pub struct AllArgs {
+pub struct UsersArgs {
+    /// Only those with this in their name
+    #[arg(short, long, value_name = "TEXT")]
+    user: Option<String>,
+    #[command(flatten)]
+    most: MostArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct RolesArgs {
+    /// Only those with this in their name
+    #[arg(short, long, value_name = "TEXT")]
+    role: Option<String>,
+    #[command(flatten)]
+    most: MostArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct BansArgs {
+    /// Only those of this kind
+    #[arg(short, long, value_name = "KIND", value_parser = ["client_id", "user", "address"])]
+    kind: Option<String>,
+    /// Only those with this in whom they ban
+    #[arg(long, value_name = "TEXT")]
+    name: Option<String>,
     #[command(flatten)]
     most: MostArgs,
 }
@@ -188,7 +212,7 @@ pub fn client(target: &Target<'_>, client_id: &str) -> Result<Shown, Failure> {
         (
             "packets",
             "last packets",
-            &["ago_s", "direction", "kind", "bytes", "packet_id", "topic", "filter", "filters"],
+            &["ago_s", "direction", "kind", "bytes", "packet_id", "latency_s", "topic", "filter", "filters"],
         ),
     ];
     for (name, title, columns) in sections {
@@ -227,8 +251,9 @@ pub fn message(target: &Target<'_>, topic: &str) -> Result<Shown, Failure> {
     one(&target.ask("POST", "/v1/retained/one", Some(json!({ "topic": topic })))?)
 }
 
-pub fn users(target: &Target<'_>, args: &AllArgs) -> Result<Shown, Failure> {
-    let listed = pages(target, "/v1/users", "users", &[], args.most.limit)?;
+pub fn users(target: &Target<'_>, args: &UsersArgs) -> Result<Shown, Failure> {
+    let query: Vec<_> = args.user.iter().map(|text| ("user", text.clone())).collect();
+    let listed = pages(target, "/v1/users", "users", &query, args.most.limit)?;
     let columns = ["user", "has_password", "scram", "groups", "roles", "is_disabled"];
     Ok(listed.table(&["USER", "PASSWORD", "SCRAM", "GROUPS", "ROLES", "DISABLED"], &columns))
 }
@@ -237,8 +262,9 @@ pub fn user(target: &Target<'_>, user: &str) -> Result<Shown, Failure> {
     one(&target.get(&format!("/v1/users/{}", encoded(user)))?)
 }
 
-pub fn roles(target: &Target<'_>, args: &AllArgs) -> Result<Shown, Failure> {
-    let listed = pages(target, "/v1/roles", "roles", &[], args.most.limit)?;
+pub fn roles(target: &Target<'_>, args: &RolesArgs) -> Result<Shown, Failure> {
+    let query: Vec<_> = args.role.iter().map(|text| ("role", text.clone())).collect();
+    let listed = pages(target, "/v1/roles", "roles", &query, args.most.limit)?;
     let text = listed.rows.iter().map(|role| shown(role) + "\n").collect();
     Ok(listed.told(text))
 }
@@ -303,9 +329,25 @@ pub fn prefixes(target: &Target<'_>, args: &PrefixesArgs) -> Result<Shown, Failu
     Ok(listed.table(&columns.map(|(head, _)| head), &columns.map(|(_, name)| name)))
 }
 
-pub fn bans(target: &Target<'_>, args: &AllArgs) -> Result<Shown, Failure> {
-    let listed = pages(target, BANS, "bans", &[], args.most.limit)?;
+pub fn bans(target: &Target<'_>, args: &BansArgs) -> Result<Shown, Failure> {
+    let mut query = Vec::new();
+    query.extend(args.kind.as_ref().map(|kind| ("kind", kind.clone())));
+    query.extend(args.name.as_ref().map(|text| ("name", text.clone())));
+    let listed = pages(target, BANS, "bans", &query, args.most.limit)?;
     Ok(listed.table(&["CLIENT", "USER", "ADDRESS", "UNTIL"], &["client_id", "user", "address", "until"]))
+}
+
+/// The copies that are there, the oldest first.
+pub fn backups(target: &Target<'_>) -> Result<Shown, Failure> {
+    let rows = rows_of(&target.get(BACKUP)?, "backups");
+    let text = rows.iter().map(|name| shown(name) + "\n").collect();
+    Ok(Shown { rows, text })
+}
+
+/// Whether one is being made, and what became of the last.
+pub fn backup_status(target: &Target<'_>) -> Result<Shown, Failure> {
+    let state = target.get(BACKUP)?;
+    one(&json!({ "running": state["running"], "last": state["last"] }))
 }
 
 /// Rows of several pages.

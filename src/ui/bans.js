@@ -5,7 +5,7 @@ import { confirm, emptiness, form } from "./dialog.js";
 import { button, choice, field, fill, h, raw, section } from "./dom.js";
 import { moment } from "./format.js";
 import { attempt, loading, poll } from "./poll.js";
-import { pager, table } from "./table.js";
+import { pager, settled, table } from "./table.js";
 
 export const bans = { name: "bans", title: "Bans", show };
 
@@ -14,14 +14,25 @@ const KINDS = [["client_id", "Client id"], ["user", "User"], ["address", "Addres
 function show(place, { signal, problems, may }) {
   const waiting = loading();
   const refresh = async () => {
-    const answer = await get("/v1/bans", { cursor: pages.cursor }, signal);
+    const answer = await get("/v1/bans", { kind: kind.value, name: name.value, cursor: pages.cursor }, signal);
     waiting.remove();
     list.show(answer.bans);
     pages.show(answer.cursor);
   };
-  const pages = pager(() => attempt(signal, problems, refresh));
+  const askAgain = () => attempt(signal, problems, refresh);
+  const pages = pager(askAgain);
   const list = banTable(may("operator"), refresh);
-  fill(place, waiting, list.element, pages.element, may("operator") ? section("Ban somebody", banForm(signal, refresh)) : null);
+  const kind = choice("listed", [["", "All"], ...KINDS], "");
+  const name = h("input", { type: "search", name: "name", autocomplete: "off", spellcheck: "false" });
+  const changed = () => {
+    pages.reset();
+    askAgain();
+  };
+  kind.addEventListener("change", changed);
+  name.addEventListener("input", settled(changed));
+  const filters = h("form", { class: "filters", role: "search", onsubmit: (event) => event.preventDefault() },
+    field("Kind of ban", kind), field("Whom contains", name));
+  fill(place, filters, waiting, list.element, pages.element, may("operator") ? section("Ban somebody", banForm(signal, refresh)) : null);
   poll(signal, EVERY_MS, problems, refresh);
 }
 

@@ -4,7 +4,7 @@ import { ask, get, path } from "./api.js";
 import { confirm, emptiness, form } from "./dialog.js";
 import { button, field, fill, h, raw, section } from "./dom.js";
 import { attempt, loading, poll } from "./poll.js";
-import { pager, table } from "./table.js";
+import { pager, settled, table } from "./table.js";
 
 export const users = { name: "users", title: "Users", role: "admin", show };
 
@@ -22,17 +22,25 @@ function show(place, { signal, problems }) {
         return;
       }
     }
-    const answer = await get("/v1/users", { cursor: pages.cursor }, signal);
+    const answer = await get("/v1/users", { user: name.value, cursor: pages.cursor }, signal);
     list.show(answer.users);
     pages.show(answer.cursor);
   };
-  const pages = pager(() => attempt(signal, problems, refresh));
+  const askAgain = () => attempt(signal, problems, refresh);
+  const pages = pager(askAgain);
+  const name = h("input", { type: "search", name: "listed", autocomplete: "off", spellcheck: "false" });
+  name.addEventListener("input", settled(() => {
+    pages.reset();
+    askAgain();
+  }));
+  const filters = h("form", { class: "filters", role: "search", onsubmit: (event) => event.preventDefault() }, field("Name contains", name));
   const list = userTable(refresh);
   const none = h("div");
   const body = h(
     "div",
     { hidden: true },
     h("p", { class: "about" }, "Those whom clients sign in as, by the user database (authentication.user_database). Users of other files and services are not listed."),
+    filters,
     list.element,
     pages.element,
     section("Add a user", userForm(signal, refresh)),

@@ -243,7 +243,11 @@ pub const DESCRIBED: &[Described] = &[
     ),
     act("post", "/v1/retained/drop", Some("OfFilter"), &[(200, "Dropped"), (400, PROBLEMS)]),
     act("post", "/v1/publish", Some("Publication"), &[(200, "Published"), (400, PROBLEMS)]),
-    look("/v1/users", &[CURSOR, LIMIT], &[(200, "Users"), (400, PROBLEMS), (409, PROBLEMS)]),
+    look(
+        "/v1/users",
+        &[parameter("user", Kind::Text, "Stands somewhere in the name of the user."), CURSOR, LIMIT],
+        &[(200, "Users"), (400, PROBLEMS), (409, PROBLEMS)],
+    ),
     act("post", "/v1/users", Some("UserToAdd"), &[(201, "User"), (400, PROBLEMS), (409, PROBLEMS)]),
     look("/v1/users/{user}", &[], &[(200, "User"), (400, PROBLEMS), (404, PROBLEMS), (409, PROBLEMS)]),
     act(
@@ -258,10 +262,27 @@ pub const DESCRIBED: &[Described] = &[
         None,
         &[(200, "Deleted"), (400, PROBLEMS), (404, PROBLEMS), (409, PROBLEMS)],
     ),
-    look("/v1/roles", &[CURSOR, LIMIT], &[(200, "Roles"), (400, PROBLEMS)]),
+    look(
+        "/v1/roles",
+        &[parameter("role", Kind::Text, "Stands somewhere in the name of the role."), CURSOR, LIMIT],
+        &[(200, "Roles"), (400, PROBLEMS)],
+    ),
     look("/v1/reload", &[], &[(200, "Reload"), (409, PROBLEMS)]),
     act("post", "/v1/reload", Some("Meant"), &[(200, "Reload"), (400, PROBLEMS), (409, PROBLEMS)]),
-    look("/v1/bans", &[CURSOR, LIMIT], &[(200, "Bans"), (400, PROBLEMS)]),
+    look(
+        "/v1/bans",
+        &[
+            parameter(
+                "kind",
+                Kind::Word(&["client_id", "user", "address"]),
+                "What is banned; all without it.",
+            ),
+            parameter("name", Kind::Text, "Stands somewhere in whom it bans."),
+            CURSOR,
+            LIMIT,
+        ],
+        &[(200, "Bans"), (400, PROBLEMS)],
+    ),
     act("post", "/v1/bans", Some("Ban"), &[(200, "Bans"), (400, PROBLEMS), (409, PROBLEMS)]),
     act("delete", "/v1/bans", Some("Ban"), &[(200, "Bans"), (400, PROBLEMS), (409, PROBLEMS)]),
     look("/v1/backup", &[], &[(200, "Backups"), (409, PROBLEMS)]),

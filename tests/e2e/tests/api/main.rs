@@ -9,6 +9,7 @@ mod described;
 mod entry;
 mod events;
 mod looks;
+mod steered;
 mod unread;
 mod users;
 
