@@ -29,7 +29,8 @@ fn answers_are_as_the_description_says() {
     let mut command = Command::new(program::python().with_file_name("schemathesis"));
     command.current_dir(&data).env("NO_COLOR", "1").args(["run", &url]);
     command.args(["--header", &format!("Authorization: Bearer {}", api.token)]);
-    // To end the broker, and what goes on or takes its time, are the business of other tests.
+    // To end the broker, and what goes on for ever, are the business of other tests, and so is what compares traffic over seconds:
+    // `each_order_of_the_busiest_is_by_what_was_asked` has all of its words.
     for path in ["/v1/drain", "/v1/events", "/v1/log", "/v1/trace", "/v1/top"] {
         command.args(["--exclude-path", path]);
     }
@@ -46,5 +47,6 @@ fn answers_are_as_the_description_says() {
 
 /// It asks several hundred times, on a machine that may do much else.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// What a filter or a cursor has to be, a schema does not say; and from the sixth wrong token on the answer is 429 instead of 401.
+/// What a filter or a cursor has to be, a schema does not say; and from the sixth wrong token on the answer is 429 instead of 401, so that
+/// `each_role_may_ask_what_is_written_here_and_nothing_else` asks without tokens and with too little.
 const EXCLUDED: &str = "positive_data_acceptance,ignored_auth";

@@ -1,7 +1,7 @@
 //! The way in: addresses, tokens that come and go, HTTPS, and a broker that recovers or drains.
 
 use std::fs;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Instant;
@@ -184,6 +184,53 @@ fn an_open_address_without_tls_is_refused_with_the_remedy() {
         .start();
     assert_eq!(Api::of(&broker).get("/v1/broker").status, 200);
 }
+
+/// The statuses of `/readyz` from the first answer on, until it is 200.
+fn readiness(port: u16) -> Vec<u16> {
+    let (mut statuses, deadline) = (Vec::new(), Instant::now() + PATIENCE);
+    while statuses.last() != Some(&200) {
+        assert!(Instant::now() < deadline, "it is never ready: {statuses:?}");
+        // Nobody listens at first.
+        if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+            let status = Api { port, token: String::new() }.get("/readyz").status;
+            if statuses.last() != Some(&status) {
+                statuses.push(status);
+            }
+        }
+    }
+    statuses
+}
+
+#[test]
+fn who_recovers_its_store_is_not_ready() {
+    let data = program::fresh_folder("api-recovers-data");
+    let dir = data.display().to_string();
+    let port = e2e::broker::free_port();
+    let setup = || {
+        let config = "[session]\nmax_queued_bytes = \"256 MiB\"\nmax_queued_messages = 100000\n";
+        let setup = setup("api-recovers").config(config).args(["--data-dir", &dir]);
+        setup.variable("IOTHUB_API__LISTEN", format!("127.0.0.1:{port}"))
+    };
+    let broker = setup().start();
+    let mut away = e2e::Link::connect(broker.port, e2e::link::lasting(client::Version::V5, "away"));
+    away.subscribe("t", client::QoS::AtLeastOnce);
+    away.close();
+    let mut publisher = e2e::Link::connect(broker.port, e2e::v5("publisher"));
+    for _ in 0..RECOVERED_MESSAGES {
+        publisher.publish("t", vec![7; 128 << 10], client::QoS::AtLeastOnce);
+    }
+    assert_eq!(broker.end(libc::SIGTERM).code, Some(0));
+    let mut process = setup().spawn();
+    assert_eq!(readiness(port), [503, 200], "{}", process.shown());
+    let queued = Api { port, token: String::new() };
+    assert_eq!(queued.get("/livez").status, 200);
+    process.signal(libc::SIGTERM);
+    process.wait();
+    fs::remove_dir_all(data).unwrap();
+}
+
+/// As many as take a good while to be read.
+const RECOVERED_MESSAGES: usize = 1000;
 
 #[test]
 fn who_drains_is_not_ready() {

@@ -9,6 +9,7 @@ mod described;
 mod entry;
 mod events;
 mod looks;
+mod roles;
 mod steered;
 mod unread;
 mod users;
