@@ -168,6 +168,16 @@ window.addEventListener("hashchange", () => {
   window.scrollTo(0, 0);
 });
 
+document.addEventListener("keydown", (event) => {
+  const menu = document.getElementById("menu");
+  // In a field, or in a dialog, the key is for that.
+  const isForMenu = event.key === "Escape" && !event.target.closest("input, select, textarea, dialog");
+  if (isForMenu && menu?.getAttribute("aria-expanded") === "true") {
+    showMenu(false);
+    menu.focus();
+  }
+});
+
 document.getElementById("skip").addEventListener("click", (event) => {
   event.preventDefault();
   main.focus();

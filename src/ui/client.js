@@ -7,7 +7,7 @@ import { confirm } from "./dialog.js";
 import { button, facts, fill, h, link, raw, section, visible } from "./dom.js";
 import { causeOf } from "./drops.js";
 import { eventFeed } from "./events.js";
-import { bytes, byteRate, count, expiry, latency, rate, span } from "./format.js";
+import { bytes, byteRate, count, expiry, latency, plural, rate, span } from "./format.js";
 import { stateOf } from "./clients.js";
 import { reasonText } from "./mqtt.js";
 import { attempt, loading, poll } from "./poll.js";
@@ -207,8 +207,8 @@ function sessionOf(seen) {
     ["QoS 2 not released", count(seen.unreleased)],
     ["Nearest limit", limitOf(seen)],
     seen.will_topic ? ["Will", raw(seen.will_topic)] : null,
-    ["Received", `${count(seen.traffic.packets_received)} packets, ${bytes(seen.traffic.bytes_received)}`],
-    ["Sent", `${count(seen.traffic.packets_sent)} packets, ${bytes(seen.traffic.bytes_sent)}`],
+    ["Received", `${plural(seen.traffic.packets_received, "packet", "packets")}, ${bytes(seen.traffic.bytes_received)}`],
+    ["Sent", `${plural(seen.traffic.packets_sent, "packet", "packets")}, ${bytes(seen.traffic.bytes_sent)}`],
   ]));
 }
 

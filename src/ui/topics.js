@@ -155,8 +155,6 @@ async function retained(filter, signal) {
 
 function showValue(place, topic, { signal, may, changed }) {
   fill(place, loading());
-  // On a phone it stands below the tree.
-  place.scrollIntoView({ block: "nearest" });
   return attempt(signal, h("div"), async () => {
     const message = await ask("POST", "/v1/retained/one", { body: { topic }, signal });
     const content = decoded(message.payload_base64);
@@ -184,12 +182,18 @@ function showValue(place, topic, { signal, may, changed }) {
           done: "The retained message is deleted.",
         })) : null),
     );
-  }).then((isDone) => isDone || fill(
-    place,
-    h("h2", null, raw(topic)),
-    h("p", { class: "quiet" }, "No message is retained here."),
-    h("div", { class: "actions" }, link(["publish", topic], "Publish or subscribe here", { class: "button" })),
-  ));
+  }).then((isDone) => {
+    if (!isDone) {
+      fill(
+        place,
+        h("h2", null, raw(topic)),
+        h("p", { class: "quiet" }, "No message is retained here."),
+        h("div", { class: "actions" }, link(["publish", topic], "Publish or subscribe here", { class: "button" })),
+      );
+    }
+    // On a phone it stands below the tree.
+    place.scrollIntoView({ block: "nearest" });
+  });
 }
 
 function confirmDeletion(filter, changed) {

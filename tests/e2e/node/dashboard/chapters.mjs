@@ -5,53 +5,10 @@ import assert from "node:assert/strict";
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
+import { ACTS } from "./acts.mjs";
 import { Browser } from "./browser.mjs";
-
-const about = JSON.parse(process.env.DASHBOARD);
-const { base, token } = about;
-
-/** Every page, with something that can be read there once it is filled. */
-const PAGES = [
-  ["#/", "Messages per second"],
-  ["#/clients", about.client],
-  [`#/clients/${encodeURIComponent(about.client)}`, "Last packets"],
-  ["#/top", "Sorted by"],
-  ["#/topics", "retained message"],
-  ["#/subscriptions", about.client],
-  ["#/shards", "publish_received"],
-  ["#/drops", "Lost messages"],
-  ["#/events", "Topic filter"],
-  ["#/log", "Level"],
-  ["#/publish", "Address"],
-  ["#/bans", about.banned],
-  ["#/users", "Add a user"],
-];
-
-/** Until it is the page that was loaded again. */
-async function reload(page) {
-  await page.run(() => {
-    window.isBefore = true;
-    location.reload();
-  });
-  await page.until(() => !window.isBefore, "the page is loaded again");
-}
-
-async function signIn(page, secret = token) {
-  await page.go(`${base}/`);
-  await page.enter("input[name=token]", secret);
-  await page.press("Enter");
-}
-
-async function signedIn(page, secret = token) {
-  await signIn(page, secret);
-  await page.until(() => document.querySelectorAll(".tile").length > 0, "the overview is there");
-}
-
-async function visit(page, [hash, text]) {
-  await page.run((hash) => void (location.hash = hash), hash);
-  await page.until((hash) => location.hash === hash && document.querySelector("h1"), `${hash} is open`, hash);
-  await page.reads(text);
-}
+import { READINGS } from "./readings.mjs";
+import { PAGES, about, base, isUntouched, reload, signIn, signedIn, token, visit } from "./steps.mjs";
 
 /** Every filter once, although each shard knows those of all; and a chart of bytes ends at a round number of its unit. */
 async function counts(page) {
@@ -63,14 +20,6 @@ async function counts(page) {
   }, "each filter counts once", token);
   const top = await page.until(() => [...document.querySelectorAll("figure .top")].map((one) => one.innerText).find((text) => text.endsWith("B/s")), "the chart of bytes has a top");
   assert.match(top, /^([125]|[125]0|[125]00|1,000)(\.0)? \w+\/s$/);
-}
-
-/** Nothing was asked of another host, nothing failed, and no text has become markup. */
-async function isUntouched(page) {
-  assert.equal(await page.run(() => window.hacked), undefined, "markup of a stranger has run");
-  const others = page.asked.filter((url) => !url.startsWith(`${base}/`) && !/^(ws:\/\/127\.0\.0\.1|about:|data:)/.test(url));
-  assert.deepEqual(others, [], "other hosts were asked");
-  assert.deepEqual(page.complaints, [], "the browser complains");
 }
 
 /** Pictures of every page for whoever wants to look. */
@@ -88,6 +37,9 @@ async function shoot(page) {
 }
 
 const CHAPTERS = {
+  ...ACTS,
+  ...READINGS,
+
   async signing(page) {
     await signIn(page, "iothub_wrong");
     await page.reads("not known");
@@ -307,6 +259,36 @@ const CHAPTERS = {
     await page.click("button", "Menu");
     await page.click("nav a", "Shards");
     await page.reads("publish_received");
+    await isUntouched(page);
+  },
+
+  /** What a finger opens comes into sight, a field is large enough not to make the page grow, and Escape closes the menu. */
+  async touch(page) {
+    await page.viewport(390, 844, true);
+    await page.send("Emulation.setTouchEmulationEnabled", { enabled: true });
+    const small = () => page.run(() => [...document.querySelectorAll("input:not([type=checkbox]), select, textarea")].filter((one) => parseFloat(getComputedStyle(one).fontSize) < 16).map((one) => one.name));
+    await page.go(`${base}/ui/`);
+    await page.reads("It asks for a token");
+    assert.deepEqual(await small(), [], "to sign in");
+    await signedIn(page);
+    for (const one of PAGES) {
+      await visit(page, one);
+      assert.deepEqual(await small(), [], one[0]);
+    }
+    await visit(page, ["#/topics", about.topic.split("/")[0]]);
+    await page.click(".row", about.topic.split("/")[1]);
+    await page.reads(about.payload);
+    await page.until(() => {
+      const { top, bottom } = document.querySelector("pre.payload").getBoundingClientRect();
+      return top >= document.getElementById("top").getBoundingClientRect().bottom && bottom <= innerHeight;
+    }, "the message is in sight");
+    const isMenuSeen = () => page.run(() => document.getElementById("nav").checkVisibility());
+    await page.click("button", "Menu");
+    assert(await isMenuSeen(), "the menu is open");
+    await page.press("Tab");
+    await page.press("Escape");
+    assert(!(await isMenuSeen()), "the menu is closed");
+    assert.equal(await page.run(() => document.activeElement.id), "menu", "the focus is on what opened it");
     await isUntouched(page);
   },
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use client::{Disconnection, Publication, QoS, Version};
 use e2e::link::lasting;
 use e2e::{Link, v5};
+use serde_json::json;
 
 use self::stage::{Stage, VICTIM, one_browser};
 
@@ -93,6 +94,77 @@ fn topics_have_rates_while_they_are_measured() {
 }
 
 #[test]
+fn charts_follow_the_load_and_fall_with_it() {
+    let _one = one_browser();
+    let mut stage = Stage::start("dashboard-charts");
+    let mut browser = stage.browse("charts");
+    browser.await_line("that messages flow", |line| (line == "flowing").then_some(()));
+    stage.end_load();
+    stage::succeed(&mut browser);
+}
+
+#[test]
+fn shards_have_their_own_numbers_and_counters_are_sums() {
+    let _one = one_browser();
+    Stage::start("dashboard-shards").play("shards");
+}
+
+#[test]
+fn the_page_of_a_client_shows_what_it_holds_and_does() {
+    let _one = one_browser();
+    let stage = Stage::start("dashboard-client");
+    let _holder = stage.holder();
+    stage.play("client");
+}
+
+#[test]
+fn lines_of_the_log_are_searched_chosen_and_held() {
+    let _one = one_browser();
+    let stage = Stage::start("dashboard-lines");
+    let port = stage.broker.port_of("tcp");
+    let mut browser = stage.browse("log");
+    browser.await_line("that it listens", |line| (line == "listening").then_some(()));
+    Link::connect(port, v5("first-guest")).close();
+    browser.await_line("that it holds the lines", |line| (line == "paused").then_some(()));
+    Link::connect(port, v5("second-guest")).close();
+    stage::succeed(&mut browser);
+}
+
+#[test]
+fn lists_have_pages_filters_and_an_order() {
+    let _one = one_browser();
+    let stage = Stage::start("dashboard-lists");
+    let port = stage.broker.port_of("tcp");
+    for number in 0..stage::LISTED {
+        let name = format!("listed-{number}");
+        let mut link = Link::connect(port, lasting(Version::V5, &name));
+        link.subscribe(&format!("{name}/+"), QoS::AtLeastOnce);
+        link.close();
+    }
+    let _holder = stage.holder_of(&["more/+", "most/+"]);
+    stage.play("lists");
+}
+
+#[test]
+fn buttons_empty_a_queue_ban_and_delete_what_they_say() {
+    let _one = one_browser();
+    let stage = Stage::start("dashboard-removal");
+    let mut holder = stage.holder();
+    let mut other = Link::connect(stage.broker.port_of("tcp"), v5("other"));
+    for topic in ["old/first", "old/second", "kept/third"] {
+        other.publish_with(Publication { retain: true, ..Publication::new(topic, "x", QoS::AtLeastOnce) });
+    }
+    stage.play("removal");
+    assert_eq!(holder.ended_by_server(), client::ReasonCode::AdministrativeAction);
+    let kept = stage.api.post("/v1/retained", &json!({ "filter": "+/+" })).expect(200);
+    let topics: Vec<_> = kept["retained"].as_array().unwrap().iter().map(|row| &row["topic"]).collect();
+    assert!(topics.contains(&&json!("kept/third")), "{kept}");
+    assert!(!kept.to_string().contains("old/"), "{kept}");
+    let bans = stage.api.get("/v1/bans").expect(200);
+    assert!(bans.to_string().contains(stage::HOLDER), "{bans}");
+}
+
+#[test]
 fn a_token_that_is_removed_leads_back_to_where_one_is_asked_for() {
     let _one = one_browser();
     let stage = Stage::start("dashboard-revoked");
@@ -106,6 +178,12 @@ fn a_token_that_is_removed_leads_back_to_where_one_is_asked_for() {
 fn it_fits_on_a_phone() {
     let _one = one_browser();
     Stage::start("dashboard-narrow").play("narrow");
+}
+
+#[test]
+fn fingers_see_what_they_open_and_escape_closes_the_menu() {
+    let _one = one_browser();
+    Stage::start("dashboard-touch").play("touch");
 }
 
 #[test]

@@ -105,6 +105,8 @@ impl Stage {
             "client": HOSTILE,
             "victim": VICTIM,
             "away": AWAY,
+            "holder": HOLDER,
+            "listed": LISTED,
             "names": odd_names(),
             "banned": BANNED,
             "topic": TOPIC,
@@ -117,6 +119,33 @@ impl Stage {
         Process::start("browser", &mut command)
     }
 
+    /// A client that takes nothing: of five messages two are in flight, and three wait.
+    pub fn holder(&self) -> Link {
+        self.holder_of(&[])
+    }
+
+    /// With further subscriptions.
+    pub fn holder_of(&self, filters: &[&str]) -> Link {
+        let port = self.broker.port_of("tcp");
+        let options =
+            client::Options { receive_maximum: Some(2), keep_alive_s: 0, ..lasting(Version::V5, HOLDER) };
+        let mut holder = Link::connect(port, options);
+        for filter in [&["held/#"], filters].concat() {
+            holder.subscribe(filter, QoS::AtLeastOnce);
+        }
+        let mut other = Link::connect(port, v5("giver"));
+        for number in 0..5 {
+            other.publish(&format!("held/{number}"), "x", QoS::AtLeastOnce);
+        }
+        other.close();
+        holder
+    }
+
+    pub fn end_load(&mut self) {
+        self.load.signal(libc::SIGKILL);
+        self.load.wait();
+    }
+
     /// The viewer's token is known no more.
     #[track_caller]
     pub fn revoke_viewer(&self) {
@@ -126,8 +155,7 @@ impl Stage {
     }
 
     pub fn end(mut self) -> Ended {
-        self.load.signal(libc::SIGKILL);
-        self.load.wait();
+        self.end_load();
         self.broker.end(libc::SIGTERM);
         Ended { api: self.api, viewer: self.viewer, data: self.data }
     }
@@ -240,6 +268,9 @@ impl LogReader {
 pub const HOSTILE: &str = "<img src=x onerror=window.hacked=1>";
 pub const VICTIM: &str = "victim";
 pub const AWAY: &str = "away <b>&amp;</b>";
+pub const HOLDER: &str = "holder";
+/// Clients of a list that has more than a page.
+pub const LISTED: usize = 55;
 pub const BANNED: &str = "stranger";
 pub const TOPIC: &str = "door/front";
 /// Some chapters open every page several times, on a machine that does much else.

@@ -1,0 +1,191 @@
+// Chapters in which pages are read: numbers, lists and lines have to be what the broker and its clients make of them.
+
+import assert from "node:assert/strict";
+
+import { about, isUntouched, signedIn, token, visit } from "./steps.mjs";
+
+/** What the API says itself. */
+function ask(page, path) {
+  return page.run(async (path, token) => (await fetch(path, { headers: { Authorization: `Bearer ${token}` } })).json(), path, token);
+}
+
+/** The values that stand beside the title of a chart, by their names: as they are written. */
+const KEY = `(title) => {
+  const figure = [...document.querySelectorAll("figure")].find((one) => one.querySelector("h3").innerText === title);
+  const pairs = [...figure.querySelectorAll(".key > span")].map((one) => [one.firstElementChild.nextSibling.textContent.trim(), one.querySelector("b").innerText]);
+  return { values: Object.fromEntries(pairs), label: figure.querySelector("svg").getAttribute("aria-label"), points: figure.querySelector(".line").getAttribute("d").split("L").length };
+}`;
+
+/** Waits until a chart has it as the condition wants it. */
+async function chartHas(page, title, condition, what) {
+  return page.until(`(title) => { const seen = (${KEY})(title); return (${condition})(seen) && seen; }`, `${title}: ${what}`, title);
+}
+
+/** The cells of each row of the table with this caption, by their titles. */
+const ROWS = `(caption) => {
+  const table = [...document.querySelectorAll("table")].find((one) => one.caption.innerText === caption);
+  return [...table.tBodies[0].rows].map((row) => Object.fromEntries([...row.cells].map((cell) => [cell.dataset.label, cell.innerText])));
+}`;
+
+/** Waits until a table has the rows that the condition wants. */
+function tableHas(page, caption, condition, what, ...args) {
+  return page.until(`(caption, ...args) => { const rows = (${ROWS})(caption); return (${condition})(rows, ...args) && rows; }`, `${caption}: ${what}`, caption, ...args);
+}
+
+function choose(page, name, value) {
+  return page.run((name, value) => {
+    const control = document.querySelector(`select[name=${name}]`);
+    control.value = value;
+    control.dispatchEvent(new Event("change"));
+  }, name, value);
+}
+
+/** Waits until the chart has as many connections as the broker says, and gives the number. */
+function connections(page) {
+  return page.until(`async (title, token) => {
+    const { shards } = await (await fetch("/v1/shards", { headers: { Authorization: "Bearer " + token } })).json();
+    const all = shards.reduce((sum, shard) => sum + shard.gauges.connections, 0);
+    return (${KEY})(title).values.connected === String(all) && all;
+  }`, "the chart has as many connections as there are", "Connections", token);
+}
+
+const total = (shards, part, name) => shards.reduce((sum, shard) => sum + shard[part][name], 0);
+
+/** While messages flow the charts have their rates; when they end, the charts fall to nothing. */
+async function charts(page) {
+  await signedIn(page);
+  const flows = (seen) => parseFloat(seen.values.in) > 0 && parseFloat(seen.values.out) > 0 && seen.points > 2;
+  await chartHas(page, "Messages per second", flows, "messages flow");
+  await chartHas(page, "Bytes per second", flows, "bytes flow");
+  const before = await connections(page);
+  console.log("flowing");
+  const ended = await chartHas(page, "Messages per second", (seen) => seen.values.in === "0" && seen.values.out === "0", "no message flows");
+  assert.match(ended.label, /in 0, at most [1-9]/, "what was before is still drawn");
+  await chartHas(page, "Bytes per second", (seen) => seen.values.in === "0 B/s" && seen.values.out === "0 B/s", "no byte flows");
+  assert((await connections(page)) < before, "those who made the load are gone");
+  await isUntouched(page);
+}
+
+/** Each shard has its own numbers, and the counters are the sums of what the shards have. */
+async function shards(page) {
+  await signedIn(page);
+  await visit(page, ["#/shards", "publish_received"]);
+  await tableHas(page, "Shards", (rows) => rows.some((row) => parseFloat(row["Messages in/s"]) > 0), "messages flow");
+  const { shards } = await ask(page, "/v1/shards");
+  assert(shards.length > 1, "there are several");
+  for (const [caption, column, gauge] of [["Shards", "Connections", "connections"], ["What each shard holds", "Sessions", "sessions"], ["What each shard holds", "Subscriptions", "subscriptions"]]) {
+    const numbers = shards.map((shard) => String(shard.gauges[gauge]));
+    await tableHas(page, caption, (rows, column, numbers) => rows.map((row) => row[column]).join() === numbers.join(), `its ${column} are ${numbers}`, column, numbers);
+  }
+  await page.enter("input[type=search]", "publish_received");
+  const counted = total(shards, "counters", "publish_received");
+  const isSum = (rows, counted) => {
+    const number = (text) => Number(text.replaceAll(",", ""));
+    const sum = (row) => row["By shard"].split(" · ").map(number).reduce((sum, one) => sum + one, 0);
+    return rows.length === 1 && rows[0].Counter === "publish_received" && number(rows[0].Total) === sum(rows[0]) && number(rows[0].Total) > counted;
+  };
+  await tableHas(page, "Counters of all shards together", isSum, "only what was searched for, and its sum", counted);
+  await isUntouched(page);
+}
+
+/** What a client holds, and what it does. */
+async function client(page) {
+  await signedIn(page);
+  await visit(page, [`#/clients/${about.holder}`, "Last packets"]);
+  const facts = await page.run(() => Object.fromEntries([...document.querySelectorAll(".facts > div")].map((one) => [one.querySelector("dt").innerText, one.querySelector("dd").innerText])));
+  assert.match(facts.State, /^connected /);
+  assert.match(facts.Address, /^127\.0\.0\.1:\d+$/);
+  const { Queued, Received, Sent, ...rest } = facts;
+  assert.equal(rest.User, "none");
+  assert.equal(rest.Protocol, "MQTT 5.0");
+  assert.equal(rest["Receive maximum"], "2");
+  assert.equal(rest.Ends, "10 min without one");
+  assert.equal(rest.Subscriptions, "1");
+  assert.equal(rest["In flight"], "2");
+  assert.match(Queued, /^3 \(/);
+  const { traffic } = (await ask(page, `/v1/clients/${about.holder}`)).client;
+  const packets = (number) => (number === 1 ? "1 packet, " : `${number} packets, `);
+  assert(Received.startsWith(packets(traffic.packets_received)), Received);
+  assert(Sent.startsWith(packets(traffic.packets_sent)), Sent);
+  const topics = (caption, many) => tableHas(page, caption, (rows, many) => rows.length === many, `${many} rows`, many).then((rows) => rows.map((row) => row.Topic));
+  assert.deepEqual(await topics("Messages that wait for an acknowledgement", 2), ["held/0", "held/1"]);
+  assert.deepEqual(await topics("Messages that wait to be sent", 3), ["held/2", "held/3", "held/4"]);
+  const [subscription] = await tableHas(page, "Subscriptions", (rows) => rows.length === 1, "there is one");
+  assert.equal(subscription["Topic filter"], "held/#");
+  assert.equal(subscription.QoS, "1");
+  const { clients } = await ask(page, "/v1/top?by=packets_received&limit=1&over_s=2");
+  await visit(page, [`#/clients/${encodeURIComponent(clients[0].client.client_id)}`, "Last packets"]);
+  await chartHas(page, "Packets per second", (seen) => parseFloat(seen.values.received) > 0 && seen.points > 2, "it sends");
+  await isUntouched(page);
+}
+
+/** Lines as they come, those with a text, those that are bad enough, and none while it is held. */
+async function log(page) {
+  await signedIn(page);
+  await visit(page, ["#/log", "Level"]);
+  await page.until(() => ["", undefined].includes(document.querySelector(".feed > p")?.innerText) || document.querySelector(".log li"), "the stream is open");
+  console.log("listening");
+  const lines = (text) => page.until((text) => [...document.querySelectorAll(".log li")].some((one) => one.innerText.includes(text)), `there is a line with ${text}`, text);
+  const none = (what) => page.until(() => document.querySelectorAll(".log li").length === 0, what);
+  await lines("first-guest");
+  await page.enter("input[name=search]", "FIRST-guest");
+  await lines("first-guest");
+  assert(await page.run(() => [...document.querySelectorAll(".log li")].every((one) => one.innerText.includes("first-guest"))), "no line is without the text");
+  await choose(page, "level", "error");
+  await none("no line is as bad as that");
+  await choose(page, "level", "debug");
+  await lines("first-guest");
+  await page.enter("input[name=search]", "nothing like that");
+  await none("no line has the text");
+  await page.enter("input[name=search]", "guest");
+  await lines("first-guest");
+  await page.click("button", "Pause");
+  await page.reads("Paused");
+  console.log("paused");
+  await page.until(() => /^Paused; [1-9]/.test(document.querySelector(".feed > p").innerText), "lines wait");
+  assert(!(await page.run(() => document.querySelector(".log").innerText.includes("second-guest"))), "nothing comes while it is held");
+  await page.click("button", "Go on");
+  await lines("second-guest");
+  await isUntouched(page);
+}
+
+/** Long lists have pages, filters leave what they say, and the busiest stand in their order. */
+async function lists(page) {
+  await signedIn(page);
+  for (const [hash, caption, title, kind] of [["#/clients", "Clients", "Client", "clients"], ["#/subscriptions", "Subscriptions", "Topic filter", "subscriptions"]]) {
+    await visit(page, [hash, "Next page"]);
+    const first = await tableHas(page, caption, (rows) => rows.length === 50, "a page is full");
+    await page.click("button", "Next page");
+    const second = await tableHas(page, caption, (rows, before) => rows.length > 0 && rows[0][Object.keys(rows[0])[0]] !== before, "it is another page", first[0][title]);
+    const seen = [...first, ...second].map((row) => row[title]);
+    for (let at = 0; at < about.listed; at += 1) {
+      assert(seen.some((text) => text.includes(`listed-${at}`)), `${kind}: listed-${at} is on one of the pages`);
+    }
+    await page.click("button", "Previous page");
+    await tableHas(page, caption, (rows, title, before) => rows[0][title] === before, "it is the first page", title, first[0][title]);
+  }
+  await page.enter("input[name=filter]", "listed-7/");
+  await tableHas(page, "Subscriptions", (rows) => rows.length === 1 && rows[0]["Topic filter"] === "listed-7/+", "only that filter");
+  await page.enter("input[name=client_id]", "nobody");
+  await page.reads("No subscription is like that");
+  await visit(page, ["#/clients", "Next page"]);
+  await page.enter("input[name=client_id]", "listed-8");
+  await tableHas(page, "Clients", (rows) => rows.length === 1 && rows[0].Client === "listed-8" && rows[0].State === "away", "only that client");
+  await choose(page, "connected", "true");
+  await page.reads("No client is like that");
+  await page.enter("input[name=client_id]", about.victim);
+  await tableHas(page, "Clients", (rows, victim) => rows.length === 1 && rows[0].Client === victim, "only who is connected", about.victim);
+  await page.enter("input[name=user]", "nobody");
+  await page.reads("No client is like that");
+  await visit(page, ["#/top", "Sorted by"]);
+  await choose(page, "by", "subscriptions");
+  const most = await tableHas(page, "Clients by subscriptions", (rows) => rows.length > 1, "there are some");
+  assert.deepEqual([most[0].Client, most[0].Subscriptions], [about.holder, "3"]);
+  const numbers = most.map((row) => Number(row.Subscriptions));
+  assert.deepEqual(numbers, [...numbers].sort((one, other) => other - one), "the most come first");
+  await choose(page, "by", "queued");
+  await tableHas(page, "Clients by messages that wait", (rows, holder) => rows[0]?.Client === holder && rows[0]["Messages that wait"] === "3", "the queue is known", about.holder);
+  await isUntouched(page);
+}
+
+export const READINGS = { charts, shards, client, log, lists };
