@@ -104,7 +104,7 @@ impl Keeper {
         Ok(keeper)
     }
 
-    /// The bans that hold after it. The error says what was wrong, and nothing is changed.
+    /// The bans that hold after it, at every shard. The error says what was wrong, and nothing is changed.
     pub fn carry_out(&self, order: Order, broker: &Broker) -> Result<Vec<Ban>, String> {
         match order {
             Order::List => return Ok(broker.bans()),
@@ -129,6 +129,7 @@ impl Keeper {
                 self.write(&text_of(&broker.ordered_bans())?)?;
             }
         }
+        broker.settle();
         Ok(broker.bans())
     }
 
