@@ -22,6 +22,26 @@ async function counts(page) {
   assert.match(top, /^([125]|[125]0|[125]00|1,000)(\.0)? \w+\/s$/);
 }
 
+/** What only comes when something is pressed: each is checked, and what is told is told aloud. */
+async function opened(page, check) {
+  await visit(page, [`#/clients/${encodeURIComponent(about.victim)}`, "Last packets"]);
+  await page.click(".tools button", "Disconnect");
+  await page.until(() => document.querySelector("dialog[open]"), "there is a question");
+  await check("a question");
+  await page.press("Escape");
+  await visit(page, ["#/topics", about.topic.split("/")[0]]);
+  await page.click(".row", about.topic.split("/")[1]);
+  await page.until((payload) => document.querySelector("[aria-live=polite] pre")?.innerText.includes(payload), "the message is told", about.payload);
+  await check("the message of a topic");
+  await visit(page, ["#/bans", about.banned]);
+  await page.run(() => void (document.querySelector("select[name=kind]").value = "address"));
+  await page.enter("input[name=whom]", "no address");
+  await page.click("button", "Ban");
+  await page.until(() => document.querySelector("form + div [role=alert]")?.innerText, "what is wrong is told");
+  await check("what is wrong");
+  assert.equal(await page.run(() => document.getElementById("said").ariaLive), "polite", "what is done is told");
+}
+
 /** Pictures of every page for whoever wants to look. */
 async function shoot(page) {
   mkdirSync(about.folder, { recursive: true });
@@ -396,7 +416,10 @@ const CHAPTERS = {
           await check(`${one[0]}, ${scheme}, ${width} wide`);
         }
       }
+      await page.click("button", "Menu");
+      await check(`the open menu, ${scheme}`);
       await page.viewport(1280, 800);
+      await opened(page, (what) => check(`${what}, ${scheme}`));
       await page.click("button", "Sign out");
     }
   },
