@@ -204,12 +204,10 @@ impl Layers {
                 Ok(Kind::Tls) => self.begin_tls(door)?,
                 Ok(Kind::Mqtt) => self.inside = Inside::Mqtt,
                 Ok(Kind::Http) => self.inside = Inside::Upgrade,
-                Ok(Kind::Proxy) => {
-                    return Err(Refusal::new(
-                        NotOpened::Proxy,
-                        "nobody is expected to send a PROXY header here: proxy_protocol_from of the listener names who may",
-                    ));
+                Ok(Kind::Proxy) if self.is_relayed => {
+                    return Err(Refusal::new(NotOpened::Proxy, SECOND_HEADER));
                 }
+                Ok(Kind::Proxy) => return Err(Refusal::new(NotOpened::Proxy, STRANGE_HEADER)),
                 Err(strange) => {
                     return Err(Refusal { why: NotOpened::Unknown, what: strange.to_string() });
                 }
@@ -490,6 +488,13 @@ const SEALED_BYTES_MAX: usize = 80 << 10;
 
 /// A peer that does not read has no claim on more answers of the layers than these.
 const OUTPUT_BYTES_MAX: usize = 64 << 10;
+
+/// From who may not say where a client comes from.
+const STRANGE_HEADER: &str = "a PROXY header came from an address that may not send one: add it to proxy_protocol_from of this listener, or have its \
+                              sender leave the header out";
+
+/// From a proxy before the one that may.
+const SECOND_HEADER: &str = "a second PROXY header came behind the first, where MQTT, TLS or HTTP was expected: have only one proxy on the way send one";
 
 /// More than that is not kept for the next connection's message.
 const SCRATCH_BYTES_KEPT: usize = 256 << 10;

@@ -133,7 +133,7 @@ fn nobody_believes_the_header_of_who_is_no_proxy() {
         (false, "127.0.0.1 is no proxy that may connect here"),
         (
             true,
-            "nobody is expected to send a PROXY header here: proxy_protocol_from of the listener names who may",
+            "a PROXY header came from an address that may not send one: add it to proxy_protocol_from of this listener, or have its sender leave the header out",
         ),
     ] {
         let doors = Doors::trusting("proxied-strangers", "192.0.2.0/24");
@@ -157,6 +157,21 @@ fn nobody_believes_the_header_of_who_is_no_proxy() {
             assert!(is_known.unwrap_or(true), "{door} {spoken}");
         }
     }
+}
+
+#[test]
+fn a_second_header_is_refused_with_what_came_and_what_was_expected() {
+    let doors = Doors::trusting("proxied-twice", "127.0.0.1");
+    let source = "203.0.113.9:700".parse().unwrap();
+    for header in [proxy::text_header(source), proxy::binary_header(source)] {
+        let before = doors.broker.counter("refused_proxy");
+        let proxy = Proxy::before(doors.broker.port_of("any"), &[&header[..], &header[..]].concat());
+        assert!(Link::reach(doors.target(proxy.port, "tcp"), v5("twice")).is_err(), "{header:?}");
+        doors.broker.await_counter("refused_proxy", before + 1);
+    }
+    doors.broker.process.await_text(
+        "a second PROXY header came behind the first, where MQTT, TLS or HTTP was expected: have only one proxy on the way send one",
+    );
 }
 
 #[test]
