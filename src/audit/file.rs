@@ -131,12 +131,12 @@ pub fn check(path: &Path) -> Result<(), String> {
 fn judge(path: &Path, found: &Metadata) -> Result<(), String> {
     let path = path.display();
     if !found.is_file() {
-        return Err(format!("audit.file = {path}: it is no regular file. Name another, or move it away"));
+        return Err(format!("audit.file: {path} is no regular file: name another, or move it away"));
     }
     let mode = found.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
         return Err(format!(
-            "audit.file = {path}: others can read it or write to it (mode {mode:03o}). Write: chmod 600 {path}"
+            "audit.file: others can read {path} or write to it (mode {mode:03o}). Write: chmod 600 {path}"
         ));
     }
     Ok(())
@@ -145,7 +145,7 @@ fn judge(path: &Path, found: &Metadata) -> Result<(), String> {
 fn cannot_open(path: &Path, error: &io::Error) -> String {
     let path = path.display();
     format!(
-        "audit.file = {path}: it cannot be opened: {error}. It has to be of the user that the broker runs as: chown USER {path}"
+        "audit.file: {path} cannot be opened: {error}. It has to be of the user that the broker runs as: chown USER {path}"
     )
 }
 

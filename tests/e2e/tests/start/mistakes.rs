@@ -194,6 +194,18 @@ fn a_place_that_a_start_could_not_take_is_named_with_key_and_line() {
     assert_eq!(ended.errors.len(), 7, "{ended:?}");
 }
 
+#[test]
+fn of_the_two_files_of_the_audit_log_the_one_that_cannot_be_opened_is_named_with_its_key() {
+    let setup = Setup::bare("mistake-acts").config("[audit]\nfile = \"audit\"\n");
+    let path = setup.folder().join("audit.acts");
+    fs::write(&path, "").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    let ended = setup.args(["--test-config"]).run();
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let sentence = "line 2: audit.file = \"audit\": others can read audit.acts or write to it (mode 644). Write: chmod 600 audit.acts";
+    assert!(ended.errors.len() == 1 && ended.errors[0].ends_with(sentence), "{ended:?}");
+}
+
 #[track_caller]
 fn expect_sentences(ended: &Ended, sentences: &[&str]) {
     let expected: Vec<String> = sentences.iter().map(|sentence| format!("iothub: {sentence}")).collect();
