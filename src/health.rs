@@ -11,8 +11,11 @@ use crate::endpoint::parse_path;
 #[derive(Debug, Args)]
 pub struct HealthArgs {
     /// The broker to ask, by one of its listen addresses
-    #[arg(default_value = "tcp://127.0.0.1:1883", value_parser = Address::parse, conflicts_with = "config")]
+    #[arg(default_value = "tcp://127.0.0.1:1883", value_parser = Address::parse, conflicts_with_all = ["config", "port"])]
     address: Address,
+    /// The broker on this machine, at this port: short for tcp://127.0.0.1:PORT
+    #[arg(short, long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..), conflicts_with = "config")]
+    port: Option<u16>,
     /// The broker on this machine with this configuration, at the first listener where neither a PROXY header nor a client's
     /// certificate is needed. Its own certificate is not judged
     #[arg(short, long, value_name = "FILE", conflicts_with_all = ["cafile", "insecure", "ws_path"])]
@@ -51,7 +54,8 @@ impl HealthArgs {
         }
         let tls =
             TlsOptions { ca_file: self.cafile.clone(), any_name: self.insecure, ..TlsOptions::default() };
-        let (address, ws_path) = (self.address.clone(), self.ws_path.clone());
+        let address = self.port.map_or_else(|| self.address.clone(), at_port);
+        let ws_path = self.ws_path.clone();
         Ok(Asked { address, tls, ws_path, wants_certificate: false })
     }
 }
@@ -100,6 +104,10 @@ fn configured(settings: &Settings, listeners: &[Listener]) -> Result<Asked, Stri
             .unwrap_or("/".to_owned()),
         wants_certificate,
     })
+}
+
+fn at_port(port: u16) -> Address {
+    Address { scheme: Scheme::Tcp, place: Place::Host { host: "127.0.0.1".to_owned(), port } }
 }
 
 /// From this machine: where every address is listened on, the loopback address is one of them.
@@ -163,6 +171,29 @@ mod tests {
         let loaded = config::load(Some(&path), [], &Flags::default()).expect("no problem");
         std::fs::remove_file(path).expect("removed");
         configured(&loaded.settings, &loaded.listeners()).map(|asked| asked.address.to_string())
+    }
+
+    #[test]
+    fn a_port_is_one_of_this_machine_and_excludes_an_address_and_a_file() {
+        #[derive(Debug, clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            args: HealthArgs,
+        }
+        let read = |flags: &[&str]| <Line as clap::Parser>::try_parse_from([&["health"], flags].concat());
+        for (flags, expected) in [
+            (&[][..], "tcp://127.0.0.1:1883"),
+            (&["-p", "1884"], "tcp://127.0.0.1:1884"),
+            (&["--port", "1885"], "tcp://127.0.0.1:1885"),
+            (&["ws://127.0.0.1:8083"], "ws://127.0.0.1:8083"),
+        ] {
+            let asked = read(flags).expect("a right command line").args.asked();
+            assert_eq!(asked.map(|asked| asked.address.to_string()), Ok(expected.to_owned()), "{flags:?}");
+        }
+        for wrong in [&["-p", "0"][..], &["-p", "1", "tcp://127.0.0.1:2"], &["-p", "1", "-c", "iothub.toml"]]
+        {
+            assert!(read(wrong).is_err(), "{wrong:?}");
+        }
     }
 
     #[test]

@@ -190,6 +190,7 @@ fn health_is_asked_over_every_way() {
     for address in &addresses {
         ask(address, &["--cafile", &ca.display().to_string()]).succeed();
     }
+    ask("--port", &[&doors.broker.port_of("tcp").to_string()]).succeed();
     let elsewhere = Authority::new(&program::fresh_folder("doors-health-elsewhere"));
     let mut stranger = ask(&addresses[1], &["--cafile", &elsewhere.file().display().to_string()]);
     assert!(!stranger.wait().success() && stranger.says("invalid peer certificate"), "{}", stranger.shown());
