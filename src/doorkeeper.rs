@@ -279,6 +279,7 @@ fn http(settings: &Authentication, url: Url<'_>, authorization: Option<Secret>) 
     let options = HttpOptions {
         url: url.url.to_owned(),
         timeout: Some(Duration::from_secs(settings.http_timeout_secs)),
+        timeout_key: Some("authentication.http_timeout_secs"),
         ca_file: (!url.ca_file.is_empty()).then(|| Path::new(url.ca_file).to_owned()),
         authorization,
     };

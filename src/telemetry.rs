@@ -67,6 +67,7 @@ fn collector(settings: &config::Telemetry) -> Result<Option<Http>, Fault> {
     let options = HttpOptions {
         url: otlp_endpoint.clone(),
         timeout: Some(SENDING_MAX),
+        timeout_key: None,
         ca_file: (!otlp_ca_file.is_empty()).then(|| Path::new(otlp_ca_file).to_owned()),
         authorization,
     };

@@ -19,6 +19,8 @@ pub struct Http {
     agent: Agent,
     url: String,
     authorization: Option<Secret>,
+    timeout: Duration,
+    timeout_key: Option<&'static str>,
 }
 
 /// How a URL is asked.
@@ -27,6 +29,8 @@ pub struct HttpOptions {
     pub url: String,
     /// Everything from the look at the name to the last byte of the answer.
     pub timeout: Option<Duration>,
+    /// The key that says how long, for whoever reads that it was not enough.
+    pub timeout_key: Option<&'static str>,
     /// Certificates in PEM that may have signed the server's. None: those that the system trusts.
     pub ca_file: Option<PathBuf>,
     /// The whole value of the header Authorization.
@@ -69,19 +73,22 @@ impl Http {
         if !options.authorization.as_ref().is_none_or(is_printable) {
             return Err(HttpError::Authorization);
         }
+        let timeout = options.timeout.unwrap_or(TIMEOUT_DEFAULT);
         let mut config = Agent::config_builder()
             .http_status_as_error(false)
             // Who is asked is who is named.
             .max_redirects(0)
             .proxy(None)
             .user_agent("iothub")
-            .timeout_global(Some(options.timeout.unwrap_or(TIMEOUT_DEFAULT)))
+            .timeout_global(Some(timeout))
             .max_idle_connections_per_host(IDLE_CONNECTIONS_MAX);
         if options.url.starts_with("https://") {
             config = config.tls_config(tls(options.ca_file.as_deref())?);
         }
         let agent = config.build().new_agent();
-        Ok(Http { agent, url: options.url.clone(), authorization: options.authorization.clone() })
+        let HttpOptions { url, authorization, timeout_key, .. } = options;
+        let (url, authorization) = (url.clone(), authorization.clone());
+        Ok(Http { agent, url, authorization, timeout, timeout_key: *timeout_key })
     }
 
     /// The URL as logs may have it: what stands behind a question mark may be a secret.
@@ -153,7 +160,11 @@ impl Http {
         let within = Some(TIMEOUT_DEFAULT);
         let request =
             request.config().timeout_global(None).timeout_connect(within).timeout_recv_response(within);
-        let answer = request.build().call().map_err(|error| self.failure(&error))?;
+        let failed = |error: ureq::Error| match error {
+            ureq::Error::Timeout(_) => self.unanswered(TIMEOUT_DEFAULT, None),
+            error => self.failure(&error),
+        };
+        let answer = request.build().call().map_err(failed)?;
         Ok((answer.status().as_u16(), Box::new(answer.into_body().into_reader())))
     }
 
@@ -171,7 +182,15 @@ impl Http {
     }
 
     fn failure(&self, error: &ureq::Error) -> String {
-        format!("{}: {error}", self.shown())
+        match error {
+            ureq::Error::Timeout(_) => self.unanswered(self.timeout, self.timeout_key),
+            error => format!("{}: {error}", self.shown()),
+        }
+    }
+
+    fn unanswered(&self, timeout: Duration, key: Option<&str>) -> String {
+        let key = key.map(|key| format!(" ({key})")).unwrap_or_default();
+        format!("{} did not answer within {} seconds{key}", self.shown(), timeout.as_secs_f64())
     }
 }
 

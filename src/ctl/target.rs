@@ -154,6 +154,7 @@ fn http(url: &str, ca_file: Option<PathBuf>, token: &Secret) -> Result<Http, Str
     let options = HttpOptions {
         url: url.to_owned(),
         timeout: Some(PATIENCE),
+        timeout_key: None,
         ca_file,
         authorization: Some(Secret::from(authorization)),
     };

@@ -37,6 +37,20 @@ fn what_cannot_be_asked_is_told_at_once() {
 }
 
 #[test]
+fn a_server_that_hangs_is_told_with_the_time_it_had_and_the_key_that_says_so() {
+    // The kernel takes the connection, and nobody reads from it.
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/keys", listener.local_addr().expect("its address"));
+    let told = |timeout_key| {
+        let timeout = Some(Duration::from_millis(1500));
+        let options = HttpOptions { url: url.clone(), timeout, timeout_key, ..HttpOptions::default() };
+        Http::new(&options).expect("a URL").get().expect_err("nobody answers")
+    };
+    assert_eq!(told(Some("a.key")), format!("{url} did not answer within 1.5 seconds (a.key)"));
+    assert_eq!(told(None), format!("{url} did not answer within 1.5 seconds"));
+}
+
+#[test]
 fn what_stands_behind_a_question_mark_is_shown_to_nobody() {
     let url = "http://127.0.0.1:1/keys?token=quiet#quiet".to_owned();
     let http = Http::new(&HttpOptions { url, ..HttpOptions::default() }).expect("a URL");

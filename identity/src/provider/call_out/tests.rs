@@ -45,7 +45,7 @@ fn program(answers: Vec<(u16, &'static str)>) -> (CallOut, Receiver<Asked>) {
         url,
         timeout: Some(Duration::from_millis(300)),
         authorization: Some(Secret::new(b"Bearer xyz")),
-        ca_file: None,
+        ..HttpOptions::default()
     };
     (CallOut::new(Http::new(&options).expect("a URL")), receiver)
 }

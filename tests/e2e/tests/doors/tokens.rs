@@ -205,7 +205,9 @@ fn a_fetch_in_the_background_that_fails_keeps_nobody_out_and_is_told_as_its_end_
     std::thread::scope(|scope| {
         scope.spawn(|| fail(Answers::Status500, "status 500"));
         scope.spawn(|| fail(Answers::Nonsense, "this is no set of keys (JWKS)"));
-        scope.spawn(|| fail(Answers::Nothing, "timeout"));
+        scope.spawn(|| {
+            fail(Answers::Nothing, "did not answer within 3 seconds (authentication.http_timeout_secs)")
+        });
     });
 }
 
