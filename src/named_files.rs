@@ -34,6 +34,7 @@ pub enum What {
     Scram,
     TokenKeys,
     HttpAuthorization,
+    CollectorAuthorization,
     Rules,
 }
 
@@ -49,6 +50,7 @@ impl What {
             What::Scram => "SCRAM file",
             What::TokenKeys => "keys of tokens",
             What::HttpAuthorization => "authorization of call-outs",
+            What::CollectorAuthorization => "authorization of the collector",
             What::Rules => "rules",
         }
     }
@@ -82,6 +84,11 @@ pub fn named_files(settings: &Settings, numbers: &Numbers) -> Vec<NamedFile> {
     add(What::Authorities, &authentication.jwt_ca_file);
     add(What::Authorities, &authentication.http_ca_file);
     add(What::HttpAuthorization, &authentication.http_authorization_file);
+    let telemetry = &settings.telemetry;
+    if !telemetry.otlp_endpoint.is_empty() {
+        add(What::Authorities, &telemetry.otlp_ca_file);
+        add(What::CollectorAuthorization, &telemetry.otlp_authorization_file);
+    }
     let access = &settings.access;
     for name in [&access.acl_file, &access.rules_file, &access.shadow_acl_file, &access.shadow_rules_file] {
         add(What::Rules, name);
@@ -177,7 +184,11 @@ fn words(what: What, path: &Path, bytes: &[u8], rules: &Rules) -> String {
             let layer = rules.layers().iter().find(|layer| layer.file() == name);
             layer.map(|layer| count(layer.rule_count() as u64, "rule")).unwrap_or_default()
         }
-        What::Key | What::Revocations | What::TokenKeys | What::HttpAuthorization => String::new(),
+        What::Key
+        | What::Revocations
+        | What::TokenKeys
+        | What::HttpAuthorization
+        | What::CollectorAuthorization => String::new(),
     }
 }
 

@@ -14,7 +14,6 @@ use crate::{
     config::{self, Control, Fault, Settings},
     decoys,
     numbering::Numbers,
-    telemetry,
 };
 
 /// What would keep a start from the places that the settings name, but for those of listeners.
@@ -36,8 +35,7 @@ pub fn check(settings: &Settings) -> Vec<Fault> {
         of("api", "tokens_file", tokens),
     ];
     let audit = audit::check(&settings.audit).err().into_iter().flatten();
-    let telemetry = telemetry::check(&settings.telemetry).err().into_iter().flatten();
-    files.into_iter().flatten().chain(api::check_addresses(api)).chain(audit).chain(telemetry).collect()
+    files.into_iter().flatten().chain(api::check_addresses(api)).chain(audit).collect()
 }
 
 /// What would keep the listeners from their places in the file system.

@@ -5,7 +5,7 @@
 use std::{path::Path, sync::Arc};
 
 use access::Rules;
-use identity::{Chains, Secret};
+use identity::{Chains, Http, Secret};
 use rustls::ServerConfig;
 
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     numbering::Numbers,
     people::People,
     revoked::{self, Revoked},
-    tls,
+    telemetry, tls,
 };
 
 pub struct Policy {
@@ -31,6 +31,8 @@ pub struct Policy {
     pub revoked: Vec<Revoked>,
     /// Of the API, where it speaks HTTPS.
     pub api_tls: Option<Arc<ServerConfig>>,
+    /// Of spans, where messages are traced.
+    pub collector: Option<Http>,
 }
 
 impl Policy {
@@ -43,12 +45,13 @@ impl Policy {
         // Read by those who have been read before: a list with something wrong in it is told once.
         let revoked = certificates.and_then(|read| Ok((read, revoked::load(settings, numbers)?)));
         let api_tls = api_tls(&settings.api).and_then(|tls| check_tokens(&settings.api).map(|()| tls));
-        match (revoked, chains, rules, api_tls) {
-            (Ok((certificates, revoked)), Ok((chains, people)), Ok(rules), Ok(api_tls)) => {
-                Ok(Policy { certificates, chains, people, rules, revoked, api_tls })
+        let collector = telemetry::collector(&settings.telemetry).map_err(|fault| vec![fault]);
+        match (revoked, chains, rules, api_tls, collector) {
+            (Ok((certificates, revoked)), Ok((chains, people)), Ok(rules), Ok(api_tls), Ok(collector)) => {
+                Ok(Policy { certificates, chains, people, rules, revoked, api_tls, collector })
             }
-            (revoked, chains, rules, api_tls) => {
-                let faults = [revoked.err(), chains.err(), rules.err(), api_tls.err()];
+            (revoked, chains, rules, api_tls, collector) => {
+                let faults = [revoked.err(), chains.err(), rules.err(), api_tls.err(), collector.err()];
                 Err(faults.into_iter().flatten().flatten().collect())
             }
         }

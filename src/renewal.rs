@@ -126,6 +126,12 @@ impl Running {
         let has_other_places = !sources.iter().enumerate().all(are_same);
         self.started.doorkeeper.replace(policy.chains, &policy.revoked, &numbers);
         self.api.replace_tls(policy.api_tls);
+        // What proves us to one collector is not for another, which has to wait for the next start.
+        let is_same = now.settings.telemetry.otlp_endpoint == self.at_start.telemetry.otlp_endpoint;
+        if let (Some(telemetry), Some(collector), true) = (&self.started.telemetry, policy.collector, is_same)
+        {
+            telemetry.replace(collector);
+        }
         audit::replace_listeners(numbers.names());
         self.api.events().replace_listeners(numbers.names());
         broker.set_rules(Some(&policy.rules));

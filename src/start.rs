@@ -33,7 +33,8 @@ use crate::{
     revoked::Revoked,
     signals,
     sys::Sys,
-    telemetry, threads, warnings,
+    telemetry::{self, Telemetry},
+    threads, warnings,
     watchdog::{self, Watchdog},
 };
 
@@ -55,6 +56,7 @@ pub struct Started {
     pub own: Own,
     pub observer: Observer,
     pub sys: Sys,
+    pub telemetry: Option<Arc<Telemetry>>,
     _watchdog: Option<Watchdog>,
 }
 
@@ -66,7 +68,6 @@ pub fn start(loaded: &Loaded, events: &Arc<Events>) -> Result<Started, String> {
     let shards = shards(settings, &probe);
     let told = |faults: Vec<Fault>| loaded.sentences(&faults).join("\n");
     audit::check(&settings.audit).map_err(told)?;
-    telemetry::check(&settings.telemetry).map_err(told)?;
     let numbers = first_numbers(loaded).map_err(told)?;
     let own = share_open_files(settings, shards, &numbers);
     let max_connections = raise_open_files(settings, own)?;
@@ -89,7 +90,8 @@ pub fn start(loaded: &Loaded, events: &Arc<Events>) -> Result<Started, String> {
     config.doorkeeper = Some(Arc::clone(&doorkeeper) as _);
     config.auditors = auditors(settings, &numbers, events)?;
     config.core.doors = admission(loaded, &numbers, !policy.rules.are_open());
-    config.tracer = telemetry::start(&settings.telemetry)?.map(|telemetry| telemetry as _);
+    let telemetry = telemetry::start(policy.collector)?;
+    config.tracer = telemetry.clone().map(|telemetry| telemetry as _);
     config.core.rules = Some(policy.rules);
     config.core.rates = rates;
     threads::check(shards)?;
@@ -111,6 +113,7 @@ pub fn start(loaded: &Loaded, events: &Arc<Events>) -> Result<Started, String> {
         own,
         observer,
         sys,
+        telemetry,
         _watchdog,
     })
 }

@@ -6,7 +6,7 @@ mod otlp;
 use std::{
     path::Path,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     thread,
@@ -26,35 +26,33 @@ use crate::{
 #[derive(Debug)]
 pub struct Telemetry {
     queue: Sender<TimedSpan>,
+    collector: Arc<Mutex<Arc<Http>>>,
 }
 
 /// The thread's side.
 struct Exporter {
-    collector: Http,
+    collector: Arc<Mutex<Arc<Http>>>,
     spans: Receiver<TimedSpan>,
     instance: String,
     /// The log knows that the collector takes nothing.
     has_failed: bool,
 }
 
-/// Whether spans could be sent so, and what keeps it from that.
-pub fn check(settings: &config::Telemetry) -> Result<(), Vec<Fault>> {
-    collector(settings).map(drop).map_err(|fault| vec![fault])
-}
-
 /// Starts it, if messages are to be traced. The error is a sentence for the log.
-pub fn start(settings: &config::Telemetry) -> Result<Option<Arc<Telemetry>>, String> {
-    let Some(collector) = collector(settings).map_err(|fault| fault.what)? else { return Ok(None) };
+pub fn start(collector: Option<Http>) -> Result<Option<Arc<Telemetry>>, String> {
+    let Some(collector) = collector else { return Ok(None) };
+    let collector = Arc::new(Mutex::new(Arc::new(collector)));
     let (queue, spans) = bounded(SPANS_WAITING_MAX);
     let instance = format!("{}-{:x}", std::process::id(), draw_number());
-    let exporter = Exporter { collector, spans, instance, has_failed: false };
+    let exporter = Exporter { collector: Arc::clone(&collector), spans, instance, has_failed: false };
     thread::Builder::new().name("telemetry".to_owned()).spawn(move || exporter.run()).map_err(|error| {
         format!("the thread that sends spans cannot be started: {error}. {}", threads::REMEDY)
     })?;
-    Ok(Some(Arc::new(Telemetry { queue })))
+    Ok(Some(Arc::new(Telemetry { queue, collector })))
 }
 
-fn collector(settings: &config::Telemetry) -> Result<Option<Http>, Fault> {
+/// Who gets the spans, with what its files hold now. None: no message is traced.
+pub fn collector(settings: &config::Telemetry) -> Result<Option<Http>, Fault> {
     let config::Telemetry { otlp_endpoint, otlp_ca_file, otlp_authorization_file, .. } = settings;
     if otlp_endpoint.is_empty() {
         return Ok(None);
@@ -86,6 +84,13 @@ fn collector(settings: &config::Telemetry) -> Result<Option<Http>, Fault> {
 fn draw_number() -> u64 {
     use std::hash::{BuildHasher, Hasher, RandomState};
     RandomState::new().build_hasher().finish()
+}
+
+impl Telemetry {
+    /// What is sent from now on is sent so.
+    pub fn replace(&self, collector: Http) {
+        *self.collector.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(collector);
+    }
 }
 
 impl Tracer for Telemetry {
@@ -121,9 +126,10 @@ impl Exporter {
 
     fn send(&mut self, spans: &[TimedSpan]) {
         let body = otlp::request(spans, &self.instance).to_string();
-        let outcome = self.collector.post_json(body.as_bytes()).and_then(|(status, _)| match status {
+        let collector = Arc::clone(&self.collector.lock().unwrap_or_else(PoisonError::into_inner));
+        let outcome = collector.post_json(body.as_bytes()).and_then(|(status, _)| match status {
             200..=299 => Ok(()),
-            _ => Err(format!("{} answers with status {status}", self.collector.shown())),
+            _ => Err(format!("{} answers with status {status}", collector.shown())),
         });
         let counter = if outcome.is_ok() { &SPANS_SENT } else { &SPANS_NOT_TAKEN };
         counter.fetch_add(spans.len() as u64, Ordering::Relaxed);
@@ -171,14 +177,14 @@ mod tests {
     #[test]
     fn without_an_endpoint_nothing_is_traced() {
         let off = settings("");
-        assert!(check(&off).is_ok() && off.sampling().is_none());
-        assert!(start(&off).is_ok_and(|started| started.is_none()));
+        assert!(collector(&off).is_ok_and(|collector| collector.is_none()) && off.sampling().is_none());
+        assert!(start(None).is_ok_and(|started| started.is_none()));
         assert!(settings("http://127.0.0.1:4318/v1/traces").sampling().is_some());
     }
 
     #[test]
     fn what_is_wrong_is_told_by_its_key() {
-        let told = |settings: config::Telemetry| format!("{:?}", check(&settings).expect_err("wrong"));
+        let told = |settings: config::Telemetry| format!("{:?}", collector(&settings).expect_err("wrong"));
         assert!(told(settings("collector:4317")).contains("otlp_endpoint"));
         let with = |ca_file: &str, authorization: &str| config::Telemetry {
             otlp_ca_file: ca_file.to_owned(),

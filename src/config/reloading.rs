@@ -19,6 +19,7 @@ impl Key {
             "authentication" => !matches!(self.name, "threads" | "max_waiting" | "cache_secs"),
             "api" => matches!(self.name, "certificate" | "private_key"),
             "log" => self.name == "level",
+            "telemetry" => matches!(self.name, "otlp_ca_file" | "otlp_authorization_file"),
             _ => false,
         }
     }

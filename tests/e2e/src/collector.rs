@@ -13,6 +13,8 @@ use crate::PATIENCE;
 pub struct Collector {
     port: u16,
     spans: Arc<Mutex<Vec<Value>>>,
+    /// Values of the header Authorization, in the order in which they came.
+    authorizations: Arc<Mutex<Vec<String>>>,
 }
 
 /// What it does with whoever comes.
@@ -30,22 +32,28 @@ impl Collector {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let spans = Arc::new(Mutex::new(Vec::new()));
-        let kept = Arc::clone(&spans);
+        let authorizations = Arc::new(Mutex::new(Vec::new()));
+        let (kept, shown) = (Arc::clone(&spans), Arc::clone(&authorizations));
         thread::spawn(move || {
             let mut held = Vec::new();
             for stream in listener.incoming().map_while(Result::ok) {
                 match conduct {
                     Conduct::Hangs => held.push(stream),
-                    Conduct::Takes => serve(stream, 200, &kept),
-                    Conduct::Refuses(status) => serve(stream, status, &kept),
+                    Conduct::Takes => serve(stream, 200, &kept, &shown),
+                    Conduct::Refuses(status) => serve(stream, status, &kept, &shown),
                 }
             }
         });
-        Collector { port, spans }
+        Collector { port, spans, authorizations }
     }
 
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}/v1/traces", self.port)
+    }
+
+    /// The last that was shown.
+    pub fn authorization(&self) -> Option<String> {
+        self.authorizations.lock().unwrap().last().cloned()
     }
 
     /// Spans that are so, when there are as many.
@@ -73,7 +81,7 @@ pub fn attribute(span: &Value, key: &str) -> Option<String> {
 }
 
 /// One request after the other, until the broker goes.
-fn serve(stream: TcpStream, status: u16, kept: &Mutex<Vec<Value>>) {
+fn serve(stream: TcpStream, status: u16, kept: &Mutex<Vec<Value>>, shown: &Mutex<Vec<String>>) {
     let mut reader = BufReader::new(stream);
     loop {
         let (mut line, mut length, mut is_json) = (String::new(), 0, false);
@@ -86,6 +94,9 @@ fn serve(stream: TcpStream, status: u16, kept: &Mutex<Vec<Value>>) {
             reader.read_line(&mut line).unwrap();
             let header = line.trim().to_ascii_lowercase();
             is_json |= header == "content-type: application/json";
+            if header.starts_with("authorization: ") {
+                shown.lock().unwrap().extend(line.trim().split_once(": ").map(|(_, value)| value.to_owned()));
+            }
             if let Some(value) = header.strip_prefix("content-length: ") {
                 length = value.parse().unwrap();
             }

@@ -1,6 +1,8 @@
 //! Messages that are traced: what a collector of OpenTelemetry gets of them, and that one which does not work costs nobody anything.
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant, SystemTime};
 
 use client::{Publication, QoS};
@@ -126,4 +128,36 @@ fn a_collector_that_does_not_work_costs_nobody_anything() {
             assert!(Instant::now() < deadline, "{conduct:?}: no span is told to be lost: {page}");
         }
     }
+}
+
+#[test]
+fn what_the_collector_is_shown_is_read_again_when_its_file_changes() {
+    let collector = Collector::start(Conduct::Takes);
+    let setup = Setup::new("spans-secret").shards(1);
+    let path = setup.folder().join("otlp");
+    let keep = |text: &str| {
+        let next = path.with_extension("next");
+        fs::write(&next, text).unwrap();
+        fs::set_permissions(&next, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::rename(&next, &path).unwrap();
+    };
+    keep("Bearer one\n");
+    let text = format!(
+        "[telemetry]\notlp_endpoint = \"{}\"\nsample_one_in = 1\notlp_authorization_file = \"otlp\"\n",
+        collector.url()
+    );
+    let broker = setup.config(&text).start();
+    let mut link = Link::connect(broker.port, v5("pump"));
+    let shown_next = |link: &mut Link, topic: &str| {
+        link.publish(topic, "x", QoS::AtLeastOnce);
+        collector
+            .await_spans(1, |span| attribute(span, "messaging.destination.name").as_deref() == Some(topic));
+        collector.authorization()
+    };
+    assert_eq!(shown_next(&mut link, "first").as_deref(), Some("Bearer one"));
+    keep("Bearer two\n");
+    // Nobody asks for a reload: the file is watched.
+    broker.process.await_text("authorization of the collector otlp has changed");
+    assert_eq!(shown_next(&mut link, "second").as_deref(), Some("Bearer two"));
+    assert!(!broker.process.says("Bearer"), "{}", broker.process.shown());
 }
