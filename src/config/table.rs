@@ -437,4 +437,42 @@ mod tests {
             assert_eq!(changed.map(|key| key.name).collect::<Vec<_>>(), [key.name]);
         }
     }
+
+    #[test]
+    fn every_key_that_names_a_file_with_a_secret_stands_among_the_files_with_secrets() {
+        // Whoever adds a key that names a file says which of both it is.
+        const WITHOUT_SECRETS: &[&str] = &[
+            "tls.certificate_files",
+            "tls.client_ca_file",
+            "tls.client_crl_file",
+            "authentication.jwt_ca_file",
+            "authentication.http_ca_file",
+            "access.acl_file",
+            "access.rules_file",
+            "access.shadow_acl_file",
+            "access.shadow_rules_file",
+            "api.certificate",
+            "telemetry.otlp_ca_file",
+        ];
+        let text = include_str!("../../docs/configuration.md");
+        let rows = |from: &str| text.split_once(from).expect("it is there").1.split("\n## ").next();
+        let section = rows("## Files with secrets").expect("it has text");
+        for key in KEYS.iter() {
+            let name = format!("{}.{}", key.section, key.name);
+            let row = format!("| `{}` |", key.name);
+            let of_section = rows(&format!("## `[{}]`", key.section)).unwrap_or_default();
+            let row = of_section.lines().find(|line| line.starts_with(&row));
+            let names_file = row.is_some_and(|row| {
+                row.split('|')
+                    .nth(3)
+                    .is_some_and(|range| range.contains("a file name") || range.contains("file names"))
+            });
+            if names_file && !WITHOUT_SECRETS.contains(&name.as_str()) {
+                assert!(
+                    section.contains(&format!("`{name}`")),
+                    "{name} is not said to be a file with secrets"
+                );
+            }
+        }
+    }
 }
