@@ -3,6 +3,7 @@
 
 mod certificates;
 mod openssl;
+mod own;
 mod protocol;
 mod session;
 
