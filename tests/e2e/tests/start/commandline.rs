@@ -41,7 +41,10 @@ fn a_wrong_command_line_ends_with_2_and_says_what_is_wrong() {
 fn test_config_says_what_is_set_and_by_whom_and_starts_nothing() {
     let ended = Setup::bare("test-config").with_api().args(["--test-config"]).run();
     assert_eq!(ended.code, Some(0));
-    assert_eq!(ended.out, ["configuration ok", "would listen on tcp://127.0.0.1:1883 and tcp://[::1]:1883"]);
+    // Where a test's broker keeps its tokens is no setting of this test.
+    let mut out = ended.out;
+    out.retain(|line| !line.starts_with("api.tokens_file = "));
+    assert_eq!(out, ["configuration ok", "would listen on tcp://127.0.0.1:1883 and tcp://[::1]:1883"]);
 
     let ended = Setup::bare("test-config-sources")
         .config("[server]\nmax_connections = 77\n[session]\nmax_inflight = 5\n")
