@@ -143,7 +143,7 @@ fn what_is_slow_never_keeps_the_asker() {
         let answer = receiver.recv_timeout(Duration::from_secs(20)).expect("an answer");
         assert!(matches!(answer, Answer::Accept { .. }));
     }
-    assert_eq!(front.figures(), Figures { accepted: 2_000, ..Figures::default() });
+    assert_eq!(front.figures(), Figures { accepted: 2_000, queued_max: 10_000, ..Figures::default() });
 }
 
 #[test]
