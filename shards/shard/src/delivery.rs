@@ -180,15 +180,17 @@ impl Shard {
         }
     }
 
-    /// The message that is sent next has expired. True: it is gone.
+    /// The message that is sent next has expired. True: it is gone. What it takes is part of what this tick may look at.
     fn drops_first_expired(&mut self, key: SessionKey, now: Instant) -> bool {
         let outbound = self.sessions[key].outbound.as_deref();
         if !outbound.is_some_and(|outbound| outbound.queue.is_first_expired(now)) {
             return false;
         }
         if let Some(popped) = self.pop_queued(key) {
+            self.expiry_looks = self.expiry_looks.saturating_sub(1);
             self.lose_popped(key, Cause::Expired, &popped, now);
             self.give_up(key, &popped);
+            self.note_giving_way();
         }
         true
     }

@@ -1,5 +1,7 @@
 //! Messages that are traced: their spans on each shard, whose children they are, and that they arrive as all others do.
 
+use std::time::Duration;
+
 use mqtt::{Packet, PacketId, Publish, QoS, UserPropertiesBuf};
 use shard::{Config, Limits, QueueFull, Sampling, Span, SpanOutcome, SpanStep};
 
@@ -141,6 +143,35 @@ fn who_waits_in_the_place_of_an_older_one_was_not_dropped() {
         });
         assert_eq!(outcomes.collect::<Vec<_>>(), expected, "{queue_full:?}");
     }
+}
+
+#[test]
+fn who_waits_in_the_place_of_an_expired_one_was_not_dropped() {
+    let limits = Limits { queued_messages_max: 2, queue_full: QueueFull::DropNewest, ..Limits::default() };
+    let mut s = Script::new(Config { limits, ..config(1, 1) });
+    let away = s.join_for_an_hour("away");
+    s.subscribe(away, "t/#", 1);
+    s.cut(away);
+    let publisher = s.join("p");
+    // The look that takes out the first is so young, when the second has expired, that the next one is not due yet.
+    for (number, pause_ms, lives_s) in [(1, 0, Some(1)), (2, 500, Some(1)), (3, 700, None), (4, 400, None)] {
+        s.pass(Duration::from_millis(pause_ms));
+        s.spans.clear();
+        let mut message = publish("t/x", "hello", QoS::AtLeastOnce, PacketId::new(number));
+        message.properties.message_expiry_interval_s = lives_s;
+        s.packet(publisher, &Packet::Publish(message));
+    }
+    assert_eq!(s.counter("dropped_expired"), 2);
+    let [(_, delivery)] = step(&s.spans, |step| matches!(step, SpanStep::Deliver { .. }))[..] else {
+        panic!("{:?}", s.spans)
+    };
+    let SpanStep::Deliver { outcome, gave_way, .. } = &delivery.step else { panic!("{delivery:?}") };
+    assert_eq!((*outcome, *gave_way), (SpanOutcome::Queued, 1));
+    let [(_, route)] = step(&s.spans, |step| matches!(step, SpanStep::Route { .. }))[..] else {
+        panic!("{:?}", s.spans)
+    };
+    let SpanStep::Route { tally, .. } = &route.step else { panic!("{route:?}") };
+    assert_eq!((tally.queued, tally.dropped), (1, 0));
 }
 
 #[test]
