@@ -14,7 +14,7 @@ pub fn load(dir: &str) -> Result<Secret, String> {
     }
     let path = Path::new(dir).join(NAME);
     let absent = [ErrorKind::NotFound, ErrorKind::NotADirectory];
-    match Secret::load(&path) {
+    match identity::read_secret(&path) {
         Ok(secret) if secret.expose().len() >= BYTES => Ok(secret),
         Err(FileError::Unreadable { error, .. }) if absent.contains(&error.kind()) => Ok(fresh()),
         Err(error @ FileError::Open { .. }) => Err(error.to_string()),

@@ -261,7 +261,7 @@ fn tell_of_keys(host: &str, trouble: Option<&str>) {
 
 fn call_out(settings: &Authentication) -> Result<Http, Fault> {
     const FILE: &str = "http_authorization_file";
-    let authorization = file(&settings.http_authorization_file, FILE, Secret::load).transpose()?;
+    let authorization = file(&settings.http_authorization_file, FILE, identity::read_secret).transpose()?;
     let url =
         Url { keys: ["http_url", "http_ca_file"], url: &settings.http_url, ca_file: &settings.http_ca_file };
     http(settings, url, authorization)
@@ -347,14 +347,13 @@ fn question_of(
     (address, is_relayed): (Option<SocketAddr>, bool),
     certificate: Option<Arc<Certificate>>,
 ) -> identity::Ask {
-    let secret = |secret: &shard::Secret| identity::Secret::new(secret.expose());
     identity::Ask {
         listener,
         address,
         is_relayed,
         client_id: ask.client_id.clone(),
         user: ask.user_name.clone(),
-        password: ask.password.as_ref().map(secret),
+        password: ask.password.clone(),
         certificate,
         version: match ask.version {
             Version::V31 => 3,
@@ -363,7 +362,7 @@ fn question_of(
         },
         enhanced: ask.exchange.as_ref().map(|exchange| Enhanced {
             method: exchange.method.clone(),
-            data: exchange.data.as_ref().map_or_else(|| identity::Secret::new(&[]), secret),
+            data: exchange.data.clone().unwrap_or_default(),
             exchange: exchange.ticket.map(ExchangeId),
         }),
     }

@@ -30,7 +30,7 @@ pub struct ReloadArgs {
 
 pub fn run(args: &ReloadArgs) -> ExitCode {
     let method = if args.plan { "GET" } else { "POST" };
-    let body = args.broker.config().map(|config| json!(Meant { config: Some(config) }));
+    let body = args.broker.config().map(|config| json!(Meant { config: Some(config) }).into());
     match args.broker.ask(&Question { method, path: RELOAD, body }) {
         Ok((status, answer)) => {
             let (text, code) = told(status, &answer);

@@ -11,6 +11,7 @@ use std::{
 
 use clap::Args;
 use serde_json::Value;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::{
     api,
@@ -35,7 +36,39 @@ pub struct RemoteArgs {
 pub struct Question<'a> {
     pub method: &'a str,
     pub path: &'a str,
-    pub body: Option<Value>,
+    pub body: Option<Body>,
+}
+
+/// What goes with it. It may be a password: it is wiped with what was written of it.
+pub struct Body(Value);
+
+impl Body {
+    pub fn text(&self) -> Zeroizing<Vec<u8>> {
+        let mut text = Zeroizing::new(Vec::with_capacity(BODY_BYTES));
+        serde_json::to_writer(&mut *text, &self.0).expect("a vector takes everything");
+        text
+    }
+}
+
+impl From<Value> for Body {
+    fn from(value: Value) -> Body {
+        Body(value)
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        wipe(&mut self.0);
+    }
+}
+
+fn wipe(value: &mut Value) {
+    match value {
+        Value::String(text) => text.zeroize(),
+        Value::Array(values) => values.iter_mut().for_each(wipe),
+        Value::Object(values) => values.values_mut().for_each(wipe),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 /// Why a broker was not asked.
@@ -151,13 +184,14 @@ fn ask(mut stream: UnixStream, question: &Question<'_>) -> Result<(u16, Value), 
     stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
     stream.set_write_timeout(Some(PATIENCE)).map_err(failed)?;
     let Question { method, path, body } = question;
-    let body = body.as_ref().map(Value::to_string).unwrap_or_default();
-    let request = format!(
+    let body = body.as_ref().map(|body| body.text()).unwrap_or_default();
+    let head = format!(
         "{method} {path} HTTP/1.1\r\nHost: iothub\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
-         Connection: close\r\n\r\n{body}",
+         Connection: close\r\n\r\n",
         body.len()
     );
-    stream.write_all(request.as_bytes()).map_err(failed)?;
+    stream.write_all(head.as_bytes()).map_err(failed)?;
+    stream.write_all(&body).map_err(failed)?;
     let mut answer = Vec::new();
     stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer).map_err(failed)?;
     parse(&answer)
@@ -203,6 +237,8 @@ pub const UNREACHABLE: u8 = 2;
 
 /// Longer than the broker takes for the slowest.
 const PATIENCE: Duration = Duration::from_secs(40);
+/// Most bodies fit, and leave nothing behind by growing.
+const BODY_BYTES: usize = 4 << 10;
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
 
 #[cfg(test)]
@@ -210,6 +246,15 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_body_says_what_it_is_until_it_is_wiped() {
+        let said = json!({ "password": "hunter2", "groups": ["a"], "scram": true });
+        let mut body = Body::from(said.clone());
+        assert_eq!(serde_json::from_slice::<Value>(&body.text()).expect("JSON"), said);
+        wipe(&mut body.0);
+        assert_eq!(body.0, json!({ "password": "", "groups": [""], "scram": true }));
+    }
 
     #[test]
     fn an_answer_is_read_after_its_head() {

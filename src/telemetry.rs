@@ -14,7 +14,7 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use identity::{Http, HttpError, HttpOptions, Secret};
+use identity::{Http, HttpError, HttpOptions};
 use runtime::{TimedSpan, Tracer};
 
 use crate::{
@@ -59,7 +59,7 @@ pub fn collector(settings: &config::Telemetry) -> Result<Option<Http>, Fault> {
     }
     let fault = |key, error: String| Fault::of("telemetry", key, error);
     let authorization = (!otlp_authorization_file.is_empty())
-        .then(|| Secret::load(Path::new(otlp_authorization_file)))
+        .then(|| identity::read_secret(Path::new(otlp_authorization_file)))
         .transpose()
         .map_err(|error| fault("otlp_authorization_file", error.to_string()))?;
     let options = HttpOptions {

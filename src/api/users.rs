@@ -10,7 +10,7 @@ use axum::{
     routing::{delete, get, patch, post},
 };
 use identity::{Secret, UserRecord, UserTable, check_user};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use tokio::{sync::oneshot, task::spawn_blocking};
 
@@ -105,13 +105,19 @@ async fn roles(
 struct Said {
     /// Only where one is added.
     user: Option<String>,
-    password: Option<String>,
+    #[serde(default, deserialize_with = "secret")]
+    password: Option<Secret>,
     /// Keys for SCRAM as well, made of the password.
     #[serde(default)]
     scram: bool,
     groups: Option<Vec<String>>,
     roles: Option<Vec<String>>,
     is_disabled: Option<bool>,
+}
+
+/// Wiped with the request, also where that is refused.
+fn secret<'de, D: Deserializer<'de>>(said: D) -> Result<Option<Secret>, D::Error> {
+    Ok(Option::<String>::deserialize(said)?.map(Secret::from))
 }
 
 async fn list(
@@ -231,7 +237,6 @@ async fn change_file(context: &Context, user: String, said: Said, is: Is) -> Res
         }
         let mut secrets = UserRecord::default();
         if let Some(password) = password {
-            let password = Secret::from(password);
             user::give_password(&mut secrets, &password, scram).map_err(Refusal::Wrong)?;
         }
         let groups = groups.map(names).transpose()?;

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::Failure;
 use crate::{
-    remote::{Question, RemoteArgs},
+    remote::{Body, Question, RemoteArgs},
     text::shortened,
 };
 
@@ -52,7 +52,9 @@ impl TargetArgs {
             return Ok(Target::Socket(RemoteArgs::at(config, data_dir, self.socket.clone())));
         };
         let token = match &self.token_file {
-            Some(path) => Secret::load(path).map_err(|error| Failure::Unreachable(error.to_string()))?,
+            Some(path) => {
+                identity::read_secret(path).map_err(|error| Failure::Unreachable(error.to_string()))?
+            }
             None => {
                 let token = env::var("IOTHUB_TOKEN").map_err(|_| {
                     let why = "a broker at a URL asks for a token: name a file with it (--token-file FILE), or set IOTHUB_TOKEN. \
@@ -101,6 +103,7 @@ impl Target<'_> {
 
     /// The body of an answer that is no refusal.
     pub fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Result<Value, Failure> {
+        let body = body.map(Body::from);
         check_length(path)?;
         let (status, answer) = match self {
             Target::Socket(socket) => {
@@ -133,11 +136,11 @@ fn ask_url(
     ca_file: Option<PathBuf>,
     token: &Secret,
     method: &str,
-    body: Option<&Value>,
+    body: Option<&Body>,
 ) -> Result<(u16, Value), String> {
     let http = http(url, ca_file, token)?;
-    let body = body.map(|body| body.to_string().into_bytes());
-    let (status, text) = http.ask(method, body.as_deref(), ANSWER_BYTES_MAX)?;
+    let body = body.map(Body::text);
+    let (status, text) = http.ask(method, body.as_ref().map(|body| &body[..]), ANSWER_BYTES_MAX)?;
     if text.is_empty() && status >= 400 {
         return Ok((status, Value::Null));
     }

@@ -7,7 +7,7 @@ use jsonwebtoken::{
     jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, PublicKeyUse},
 };
 
-use crate::{FileError, Secret, named_file};
+use crate::{FileError, Secret, named_file, private_file};
 
 /// Keys, each of one family of algorithms: a public key is never taken for a secret.
 #[derive(Default)]
@@ -50,7 +50,7 @@ impl TokenKeys {
         } else if text.starts_with(b"-----BEGIN") {
             TokenKeys::of_pem(text)
         } else {
-            TokenKeys::of_secret(&Secret::load(path)?)
+            TokenKeys::of_secret(&private_file::read_secret(path)?)
         }
     }
 

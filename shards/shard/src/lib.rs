@@ -77,7 +77,6 @@ mod review;
 mod reviewing;
 mod router;
 mod routes;
-mod secret;
 mod session;
 mod shard;
 mod source;

@@ -6,10 +6,11 @@ use crate::{Offence, manifest::Manifest};
 pub const ARROWS: &[(&str, &[&str])] = &[
     ("iothub", &["access", "client", "identity", "runtime", "shard", "transport"]),
     ("runtime", &["shard", "transport"]),
-    ("shard", &["access", "mqtt"]),
+    ("shard", &["access", "mqtt", "secret"]),
+    ("secret", &[]),
     ("access", &["mqtt"]),
     ("mqtt", &[]),
-    ("identity", &["access", "transport"]),
+    ("identity", &["access", "secret", "transport"]),
     ("transport", &[]),
     ("client", &["mqtt", "transport"]),
     ("loadgen", &["client"]),

@@ -1,8 +1,8 @@
-//! Bytes that nobody else may see: a password, or what proves one.
+//! Bytes that nobody else may see: a password, a token, a key.
 
 use std::fmt;
 
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 /// Gone from memory when it is dropped, and silent when it is printed.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -27,6 +27,21 @@ impl Secret {
     }
 }
 
+impl From<Vec<u8>> for Secret {
+    fn from(mut bytes: Vec<u8>) -> Secret {
+        // A vector that shrinks may leave its first place behind, so it is copied and wiped.
+        let secret = Secret::new(&bytes);
+        bytes.zeroize();
+        secret
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Secret {
+        Secret::from(text.into_bytes())
+    }
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Not even its length.
@@ -41,6 +56,6 @@ mod tests {
     #[test]
     fn a_secret_says_nothing_about_itself() {
         assert_eq!(format!("{:?}", Secret::new(b"hunter2")), "Secret(..)");
-        assert_eq!(Secret::new(b"hunter2").expose(), b"hunter2");
+        assert_eq!(Secret::from("hunter2".to_owned()).expose(), b"hunter2");
     }
 }
