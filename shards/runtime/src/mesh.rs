@@ -233,14 +233,14 @@ mod tests {
     const B: ShardId = ShardId(1);
 
     fn letter(request: u64) -> Letter {
-        Letter::Mail(Mail::Withdraw(request.to_string().into()))
+        Letter::Mail(Mail::Confirmed { first: request, count: 1 })
     }
 
     fn requests(mesh: &mut Mesh, from: ShardId) -> Vec<u64> {
         let mut letters = Vec::new();
         mesh.collect(from, &mut letters);
         let request = |letter: &Letter| match letter {
-            Letter::Mail(Mail::Withdraw(request)) => request.parse().expect("a number was sent"),
+            Letter::Mail(Mail::Confirmed { first, .. }) => *first,
             _ => panic!("no other mail was sent"),
         };
         letters.iter().map(request).collect()

@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 use mqtt::{PacketId, ReasonCode};
 
 use crate::{
-    ConnId, Mail, Shard, ShardId, ShardSet,
+    ConnId, Mail, Shard, ShardId, ShardSet, Withdrawals,
     confirm::Needs,
     filters::is_shared,
     keys::SessionKey,
@@ -179,7 +179,16 @@ impl Shard {
         self.post_mail(from, Mail::Announced(Box::new(announced)), turn);
     }
 
-    pub(crate) fn on_members(&mut self, from: ShardId, name: &str, count: u32) {
+    pub(crate) fn on_withdraw(&mut self, from: ShardId, withdrawals: &Withdrawals) {
+        for (name, left) in withdrawals.iter() {
+            match is_shared(name) {
+                true => self.on_members(from, name, left),
+                false => self.trie.remove_peer(name, from),
+            }
+        }
+    }
+
+    fn on_members(&mut self, from: ShardId, name: &str, count: u32) {
         let change = self.groups.set_remote(name, from, count);
         let filter = filter_of_group(name);
         if let Some(key) = change.key {

@@ -98,6 +98,7 @@ mod trie;
 mod turn;
 mod why;
 mod wills;
+mod withdrawals;
 
 pub use access::{Network, Permits, Rules};
 pub use act::{Act, Acted, Told};
@@ -140,6 +141,7 @@ pub use store::{Batch, Fetch, Piece};
 pub use tap::{TapFilter, TapOrder, TapRead, Tapped};
 pub use time::Instant;
 pub use why::{Because, Outcome, Says, Step, Why};
+pub use withdrawals::Withdrawals;
 
 /// Without it what messages cost can be compared: see `benches/watching`.
 pub const IS_WATCHED: bool = !cfg!(feature = "unwatched");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    Bundle, Handshake, Instant, Message, ShardId, ShardSet, StoreRoom, Traced, source::Source,
+    Bundle, Handshake, Instant, Message, ShardId, ShardSet, StoreRoom, Traced, Withdrawals, source::Source,
     store::entry::SessionId,
 };
 
@@ -26,10 +26,8 @@ pub enum Mail {
     Announced(Box<Announced>),
     /// The sender has announced all that it has restored.
     Restored,
-    /// The sender has no subscriber to this filter any more.
-    Withdraw(Box<str>),
-    /// How many members of the shared subscription (`$share/group/filter`) the sender has now.
-    Members(Box<Members>),
+    /// The sender has no subscriber to these filters any more, or fewer members of shared subscriptions.
+    Withdraw(Box<Withdrawals>),
     /// Asks for a page of retained messages.
     Replay(Box<Replay>),
     /// A page of retained messages.
@@ -59,13 +57,6 @@ pub struct Publication {
     pub traced: Option<Box<Traced>>,
     /// When the turn began that took it in.
     pub begun_at: Instant,
-}
-
-#[derive(Debug)]
-pub struct Members {
-    /// `$share/group/filter`.
-    pub name: Arc<str>,
-    pub count: u32,
 }
 
 #[derive(Debug)]

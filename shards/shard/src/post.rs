@@ -2,12 +2,15 @@
 
 use std::collections::VecDeque;
 
-use crate::{Bundle, Effect, Mail, ShardId, ShardSet, bundle::BUNDLE_BYTES_MAX, bundle::Bundled, turn::Turn};
+use crate::{
+    Bundle, Effect, Mail, ShardId, ShardSet, Withdrawals, bundle::BUNDLE_BYTES_MAX, bundle::Bundled,
+    turn::Turn,
+};
 
 pub(crate) struct Post {
     /// By shard.
     ways: Vec<Way>,
-    /// The shards with an open bundle.
+    /// The shards with an open bundle or open withdrawals.
     open: ShardSet,
     pending_len: usize,
     /// Some shard has more waiting for it than `PENDING_MAIL_MAX`.
@@ -21,10 +24,12 @@ pub(crate) struct Post {
 /// The way to one shard.
 #[derive(Default)]
 struct Way {
-    /// Free slots of the ring, without the one that the open bundle will take.
+    /// Free slots of the ring, without those that the open bundle and the open withdrawals will take.
     room: usize,
     /// Collects publications until the tick ends or something else has to follow them. There is none while mail waits.
     open: Option<Bundle>,
+    /// Collects filters, likewise. Publications may overtake them: those that go the other way are meant.
+    withdrawals: Option<Box<Withdrawals>>,
     /// Capacity for the next bundle: what the last one took.
     bundle_bytes: usize,
     /// What waits for room.
@@ -62,6 +67,7 @@ impl Post {
             self.retained_sent[to.index()] += 1;
         }
         self.close_bundle(to, turn);
+        self.close_withdrawals(to, turn);
         let way = &mut self.ways[to.index()];
         if way.pending.is_empty() && way.room > 0 {
             way.room -= 1;
@@ -112,6 +118,32 @@ impl Post {
         }
     }
 
+    /// The same for a filter that nobody here has any more, or has `left` members of.
+    pub fn send_withdrawal(&mut self, to: ShardId, name: &str, left: u32, turn: &mut Turn<'_>) -> Posted {
+        assert!(to != self.me, "nobody sends mail to himself");
+        let way = &mut self.ways[to.index()];
+        let open = match way.pending.back_mut() {
+            Some(Mail::Withdraw(last)) => Some(last),
+            _ => way.withdrawals.as_mut(),
+        };
+        if let Some(open) = open.filter(|open| open.has_room_for(name)) {
+            open.push(name, left);
+            return Posted::Joined;
+        }
+        self.close_withdrawals(to, turn);
+        let mut withdrawals = Box::<Withdrawals>::default();
+        withdrawals.push(name, left);
+        let way = &mut self.ways[to.index()];
+        if way.pending.is_empty() && way.room > 0 {
+            way.room -= 1;
+            way.withdrawals = Some(withdrawals);
+            self.open.insert(to);
+            return Posted::Sent;
+        }
+        self.wait(to, Mail::Withdraw(withdrawals));
+        Posted::Waits
+    }
+
     fn wait(&mut self, to: ShardId, mail: Mail) {
         let pending = &mut self.ways[to.index()].pending;
         pending.push_back(mail);
@@ -123,9 +155,21 @@ impl Post {
     fn close_bundle(&mut self, to: ShardId, turn: &mut Turn<'_>) {
         let way = &mut self.ways[to.index()];
         if let Some(bundle) = way.open.take() {
-            self.open.remove(to);
             way.bundle_bytes = bundle.len();
+            if way.withdrawals.is_none() {
+                self.open.remove(to);
+            }
             turn.push(Effect::Mail { to, mail: Mail::Bundle(bundle) });
+        }
+    }
+
+    fn close_withdrawals(&mut self, to: ShardId, turn: &mut Turn<'_>) {
+        let way = &mut self.ways[to.index()];
+        if let Some(withdrawals) = way.withdrawals.take() {
+            if way.open.is_none() {
+                self.open.remove(to);
+            }
+            turn.push(Effect::Mail { to, mail: Mail::Withdraw(withdrawals) });
         }
     }
 
@@ -133,6 +177,7 @@ impl Post {
     pub fn flush(&mut self, turn: &mut Turn<'_>) {
         for to in self.open.iter() {
             self.close_bundle(to, turn);
+            self.close_withdrawals(to, turn);
         }
     }
 
@@ -149,10 +194,8 @@ impl Post {
     /// The ring to `to` has this many free slots; what waits goes first.
     pub fn set_room(&mut self, to: ShardId, slots: usize, turn: &mut Turn<'_>) -> usize {
         let way = &mut self.ways[to.index()];
-        way.room = match way.open {
-            Some(_) => slots.checked_sub(1).expect("the slot of the open bundle is still free"),
-            None => slots,
-        };
+        let taken = usize::from(way.open.is_some()) + usize::from(way.withdrawals.is_some());
+        way.room = slots.checked_sub(taken).expect("the slots of what is open are still free");
         let mut sent = 0;
         while way.room > 0
             && let Some(mail) = way.pending.pop_front()

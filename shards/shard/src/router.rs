@@ -317,7 +317,7 @@ impl Shard {
         self.count_posted(posted);
     }
 
-    fn count_posted(&mut self, posted: Posted) {
+    pub(crate) fn count_posted(&mut self, posted: Posted) {
         match posted {
             Posted::Sent => self.counters.mail_sent += 1,
             Posted::Waits => self.counters.mail_waited += 1,

@@ -8,11 +8,10 @@ use mqtt::{
 use access::{Action, Ask};
 
 use crate::{
-    ConnId, Effect, Mail, Note, Shard, ShardId, What,
+    ConnId, Effect, Note, Shard, What,
     announce::{News, Waiting, filter_of_group},
     filters::is_shared,
     keys::SessionKey,
-    mail::Members,
     mount::mounted_filter,
     receive::protocol_error,
     replay::Wanted,
@@ -251,16 +250,19 @@ impl Shard {
         self.cancel_replays(session, filter);
         let unsubscribed = self.trie.unsubscribe(filter, session);
         if unsubscribed.is_some_and(|unsubscribed| unsubscribed.last_local) {
-            for peer in self.audience() {
-                self.post_mail(peer, Mail::Withdraw(filter.into()), turn);
-            }
+            self.withdraw(filter, 0, turn);
         }
     }
 
-    /// The shards that want to know whom they need not mail to any more. In a drain nobody does.
-    fn audience(&self) -> impl Iterator<Item = ShardId> + use<> {
-        let is_over = self.drain.has_begun();
-        self.peers().filter(move |_| !is_over)
+    /// The other shards are told at the end of the tick, or before they hear of other filters. In a drain nobody wants to know.
+    fn withdraw(&mut self, name: &str, left: u32, turn: &mut Turn<'_>) {
+        if self.drain.has_begun() {
+            return;
+        }
+        for peer in self.peers() {
+            let posted = self.post.send_withdrawal(peer, name, left, turn);
+            self.count_posted(posted);
+        }
     }
 
     /// The session has got a connection, or has lost it: its groups ask it in another order.
@@ -277,10 +279,7 @@ impl Shard {
         if left.removed {
             self.trie.remove_group(filter_of_group(&name), left.key);
         }
-        for peer in self.audience() {
-            let members = Members { name: name.clone(), count: left.local_count };
-            self.post_mail(peer, Mail::Members(Box::new(members)), turn);
-        }
+        self.withdraw(&name, left.local_count, turn);
     }
 }
 

@@ -155,7 +155,7 @@ impl Script {
         for _ in 0..count {
             let request = self.sent[at];
             self.sent[at] += 1;
-            self.pending[at].push_back(Mail::Withdraw(format!("out {request}").into()));
+            self.pending[at].push_back(Mail::Confirmed { first: request, count: OUT });
         }
         self.awaiting[at].push_back((conn, self.sent[at]));
         self.post(ShardId(to), effects);
@@ -177,16 +177,16 @@ impl Script {
     fn on_mail(&mut self, from: ShardId, mail: Mail, effects: &mut Effects) {
         self.observed.mail.fetch_add(1, SeqCst);
         let [out, back] = &mut self.expected[from.index()];
-        let Mail::Withdraw(text) = mail else { unreachable!("the scripts send no other mail") };
-        if text.starts_with("out") {
-            assert_eq!(*text, *format!("out {out}"), "mail keeps its order");
-            let answer = Mail::Withdraw(format!("back {out}").into());
+        let Mail::Confirmed { first, count } = mail else { unreachable!("the scripts send no other mail") };
+        if count == OUT {
+            assert_eq!(first, *out, "mail keeps its order");
+            let answer = Mail::Confirmed { first: *out, count: BACK };
             *out += 1;
             self.pending[from.index()].push_back(answer);
             self.post(from, effects);
             return;
         }
-        assert_eq!(*text, *format!("back {back}"), "mail keeps its order");
+        assert_eq!((first, count), (*back, BACK), "mail keeps its order");
         *back += 1;
         let came = *back;
         while let Some((conn, count)) = self.awaiting[from.index()].front().copied() {
@@ -339,3 +339,7 @@ impl Brain for Script {
 pub fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|at| (at % 251) as u8).collect()
 }
+
+/// Of mail, whether it goes out or comes back.
+const OUT: u64 = 1;
+const BACK: u64 = 2;

@@ -39,3 +39,4 @@ mod tapping;
 mod telling;
 mod unawaited;
 mod why;
+mod withdrawing;

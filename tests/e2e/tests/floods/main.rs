@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod handshakes;
+mod leaving;
 mod neighbours;
 mod oversized;
 mod passwords;
