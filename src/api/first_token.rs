@@ -98,7 +98,7 @@ fn print(secret: &str, hashes: Option<&Path>) {
     let _ = handle.and_then(|handle| File::from(handle).write_all(line.as_bytes()));
 }
 
-const FILE_NAME: &str = "api_first_token";
+pub const FILE_NAME: &str = "api_first_token";
 
 #[cfg(test)]
 mod tests {

@@ -143,6 +143,7 @@ mod tests {
     use std::{collections::BTreeSet, fs, path::Path};
 
     use super::*;
+    use crate::api::first_token;
 
     fn names() -> BTreeSet<String> {
         ASSETS.iter().map(|asset| asset.name.to_owned()).collect()
@@ -153,6 +154,13 @@ mod tests {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ui");
         let files = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").file_name());
         assert_eq!(files.map(|name| name.into_string().expect("text")).collect::<BTreeSet<_>>(), names());
+    }
+
+    #[test]
+    fn who_signs_in_is_told_where_the_first_token_is() {
+        let login = ASSETS.iter().find(|asset| asset.name == "login.js").expect("login.js");
+        assert!(login.content.contains(&format!("\"{}\"", first_token::FILE_NAME)));
+        assert!(!login.content.contains("into its log"));
     }
 
     #[test]
