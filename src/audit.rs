@@ -6,6 +6,7 @@
 
 mod file;
 mod line;
+mod lost;
 mod thinned;
 mod writer;
 
@@ -13,10 +14,7 @@ use std::{
     mem,
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::{
-        Arc, OnceLock, PoisonError, RwLock, TryLockError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, OnceLock, PoisonError, RwLock, TryLockError},
     thread,
     time::Duration,
 };
@@ -29,6 +27,7 @@ pub use self::line::layer_of;
 use self::{
     file::AuditFile,
     line::Line,
+    lost::Lost,
     thinned::{Deed, Sort, Thinned, Whose},
     writer::{Journal, Order, Question, Told, Writer},
 };
@@ -44,10 +43,10 @@ static AUDIT: OnceLock<Audit> = OnceLock::new();
 #[derive(Debug, Clone)]
 pub struct Audit {
     lines: Sender<Told>,
-    lost: Arc<AtomicU64>,
+    lost: Arc<Lost>,
     /// What is done to the broker finds room here, whatever clients do.
     orders: Sender<Order>,
-    acts_lost: Arc<AtomicU64>,
+    acts_lost: Arc<Lost>,
     thinned: Arc<Thinned>,
     /// Of which there are lines.
     events: Happenings,
@@ -238,8 +237,7 @@ impl Audit {
 
     fn put(&self, told: Told) {
         if self.lines.try_send(told).is_err() {
-            self.lost.fetch_add(1, Ordering::Relaxed);
-            LINES_LOST.fetch_add(1, Ordering::Relaxed);
+            self.lost.add(1);
         }
     }
 
@@ -268,18 +266,15 @@ impl Audit {
 
     fn put_act(&self, line: Vec<u8>) {
         if self.orders.try_send(Order::Act(line)).is_err() {
-            self.acts_lost.fetch_add(1, Ordering::Relaxed);
-            LINES_LOST.fetch_add(1, Ordering::Relaxed);
+            self.acts_lost.add(1);
         }
     }
 }
 
-/// Since the start.
+/// Since the start, of both files.
 pub fn lines_lost() -> u64 {
-    LINES_LOST.load(Ordering::Relaxed)
+    AUDIT.get().map_or(0, |audit| audit.lost.all() + audit.acts_lost.all())
 }
-
-static LINES_LOST: AtomicU64 = AtomicU64::new(0);
 
 /// A few megabytes of lines, as clients usually make them.
 const QUEUE_LINES_MAX: usize = 16 << 10;

@@ -135,7 +135,8 @@ fn of_api(page: &mut Page, facts: &Facts) {
 }
 
 fn of_process(page: &mut Page, facts: &Facts) {
-    let help = "Lines that were lost because nobody took them in time.";
+    let help =
+        "Lines that were lost: nobody took them in time, or the file of the audit log could not be written.";
     page.family("iothub_log_lines_lost_total", Kind::Counter, help);
     page.count(&[("log", "log")], facts.log_lines_lost);
     page.count(&[("log", "audit")], facts.audit_lines_lost);

@@ -160,7 +160,7 @@ fn no_client_pushes_out_what_is_done_to_the_broker() {
         notes().iter().for_each(|note| audit.record(ShardId(0), &occasion(port), note));
     }
     audit.tell(&reload(&["after".to_owned()]));
-    assert_eq!(audit.acts_lost.load(Ordering::Relaxed), 0);
+    assert_eq!(audit.acts_lost.all(), 0);
     let [clients, acts] = written(&folder, audit, &inbox, 4096, 1);
     let details: Vec<&str> = ["before", "after"].into_iter().filter(|word| acts.contains(word)).collect();
     assert!(details.len() == 2 && acts.lines().count() == 2, "{acts}");
@@ -216,5 +216,5 @@ fn what_finds_no_room_is_counted_and_nobody_waits() {
     for _ in 0..3 {
         audit.put(Told { line: b"{}\n".to_vec(), question: None });
     }
-    assert_eq!(audit.lost.load(Ordering::Relaxed), 2);
+    assert_eq!(audit.lost.all(), 2);
 }

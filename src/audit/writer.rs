@@ -1,13 +1,6 @@
 //! The thread that writes the lines: what clients do into one file, what is done to the broker into another, which no client can fill.
 
-use std::{
-    io, mem,
-    net::IpAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{io, mem, net::IpAddr, sync::Arc};
 
 use crossbeam_channel::{Receiver, Sender, after, never, select};
 use runtime::{LeftOut, Verdict};
@@ -15,6 +8,7 @@ use runtime::{LeftOut, Verdict};
 use super::{
     file::AuditFile,
     line::Line,
+    lost::Lost,
     thinned::{self, Sort, Thinned},
 };
 use crate::happening::Happening;
@@ -56,7 +50,7 @@ pub struct Writer {
 pub struct Journal {
     file: AuditFile,
     /// Lines that found no room, here or on their way.
-    lost: Arc<AtomicU64>,
+    lost: Arc<Lost>,
     batch: Vec<u8>,
     /// In the batch.
     lines: u64,
@@ -150,7 +144,7 @@ impl Writer {
 }
 
 impl Journal {
-    pub fn new(file: AuditFile, lost: &Arc<AtomicU64>) -> Journal {
+    pub fn new(file: AuditFile, lost: &Arc<Lost>) -> Journal {
         Journal { file, lost: Arc::clone(lost), batch: Vec::new(), lines: 0, has_failed: false }
     }
 
@@ -164,13 +158,11 @@ impl Journal {
 
     /// With how many were lost before.
     pub fn write(&mut self) {
-        let lost = self.lost.swap(0, Ordering::Relaxed);
+        let lost = self.lost.take_untold();
         if lost > 0 {
             let mut line = Line::new("lost");
             line.number("lines", lost);
             self.batch.extend_from_slice(&line.finish());
-            // If it cannot be written, these are told the next time.
-            self.lines += lost;
         }
         let lines = mem::take(&mut self.lines);
         if self.batch.is_empty() {
@@ -178,7 +170,9 @@ impl Journal {
         }
         let written = self.file.write(&self.batch);
         if let Err(short) = &written {
-            self.lost.fetch_add(lines.saturating_sub(short.lines), Ordering::Relaxed);
+            self.lost.add(lines.saturating_sub(short.lines));
+            // The line that tells of them comes last.
+            self.lost.tell_again(lost);
         }
         self.batch.clear();
         self.say(written.map_err(|short| short.error));
@@ -223,13 +217,39 @@ mod tests {
     fn losses_are_told_in_the_file_and_kept_where_it_cannot_be_written() {
         let folder = file::fresh_folder("losses");
         let path = folder.join("audit");
-        let lost = Arc::new(AtomicU64::new(3));
+        let lost = Arc::new(Lost::default());
+        lost.add(3);
         let mut journal = Journal::new(AuditFile::open(&path, 1 << 20, 1).expect("a file of ours"), &lost);
         journal.take(b"{\"a\":1}\n");
         journal.write();
         let text = std::fs::read_to_string(&path).expect("it was written");
         assert!(text.starts_with("{\"a\":1}\n") && text.contains("\"event\":\"lost\",\"lines\":3"), "{text}");
-        assert_eq!(lost.load(Ordering::Relaxed), 0);
+        assert_eq!((lost.take_untold(), lost.all()), (0, 3));
+        std::fs::remove_dir_all(folder).expect("ours");
+    }
+
+    #[test]
+    fn lines_that_the_file_does_not_take_are_counted_once_however_often_they_are_told() {
+        let folder = file::fresh_folder("unwritten");
+        let path = folder.join("audit");
+        let lost = Arc::new(Lost::default());
+        let mut journal = Journal::new(AuditFile::open(&path, 1, 1).expect("a file of ours"), &lost);
+        journal.take(b"{\"a\":1}\n");
+        journal.write();
+        // The file is full, and nothing can take the place of a folder.
+        let in_the_way = folder.join("audit.1");
+        std::fs::create_dir(&in_the_way).expect("a folder");
+        for all in [1, 2] {
+            journal.take(b"{\"b\":2}\n");
+            journal.write();
+            assert_eq!(lost.all(), all);
+        }
+        std::fs::remove_dir(&in_the_way).expect("ours");
+        journal.take(b"{\"c\":3}\n");
+        journal.write();
+        let text = std::fs::read_to_string(&path).expect("it was written");
+        assert!(text.starts_with("{\"c\":3}\n") && text.contains("\"lines\":2"), "{text}");
+        assert_eq!((lost.take_untold(), lost.all()), (0, 2));
         std::fs::remove_dir_all(folder).expect("ours");
     }
 }
