@@ -2,7 +2,10 @@
 //!
 //! It is kept in the data directory, so that those salts stay the same over a restart, as the real ones do.
 
-use std::{io::ErrorKind, path::Path};
+use std::{
+    io::{self, ErrorKind},
+    path::Path,
+};
 
 use aws_lc_rs::rand;
 use identity::{FileError, Replacement, Secret};
@@ -18,6 +21,7 @@ pub fn load(dir: &str) -> Result<Secret, String> {
         Ok(secret) if secret.expose().len() >= BYTES => Ok(secret),
         Err(FileError::Unreadable { error, .. }) if absent.contains(&error.kind()) => Ok(fresh()),
         Err(error @ FileError::Open { .. }) => Err(error.to_string()),
+        Err(FileError::Unreadable { path, error }) => Err(unreadable(&path, &error)),
         Ok(_) => Err(remove(&format!("{} has less than {BYTES} bytes", path.display()))),
         Err(error) => Err(remove(&error.to_string())),
     }
@@ -44,6 +48,17 @@ pub fn fresh() -> Secret {
 
 fn remove(why: &str) -> String {
     format!("the secret for the salts of unknown users: {why}. Remove it, and another is made")
+}
+
+/// Whoever may not read it, or whose disk fails, does not get another one by removing it.
+fn unreadable(path: &Path, error: &io::Error) -> String {
+    let remedy = match error.kind() {
+        ErrorKind::PermissionDenied => {
+            "The user that runs iothub must own the directory and what is in it (chown -R), and may enter those above it"
+        }
+        _ => "Look at the disk and its mount (dmesg, df)",
+    };
+    format!("the secret for the salts of unknown users: {} cannot be read: {error}. {remedy}", path.display())
 }
 
 const NAME: &str = "scram.key";
@@ -79,5 +94,15 @@ mod tests {
         let error = load(name).expect_err("refused");
         assert!(error.contains("chmod"), "{error}");
         fs::remove_dir_all(dir).expect("removed");
+    }
+
+    #[test]
+    fn who_may_not_read_it_is_not_told_to_remove_it() {
+        for (kind, remedy) in
+            [(ErrorKind::PermissionDenied, "must own the directory"), (ErrorKind::Other, "dmesg")]
+        {
+            let sentence = unreadable(Path::new("/data/scram.key"), &kind.into());
+            assert!(sentence.contains(remedy) && !sentence.contains("Remove"), "{sentence}");
+        }
     }
 }
