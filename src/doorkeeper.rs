@@ -11,7 +11,7 @@ use std::{
 use aws_lc_rs::digest;
 use identity::{
     Certificate, Chain, Chains, Enhanced, ExchangeId, Figures, Front, FrontLimits, Http, HttpError,
-    HttpOptions, PasswordFile, Provider, ScramFile, Secret,
+    HttpOptions, PasswordFile, Provider, Rejection, ScramFile, Secret,
     jwt::{PublishedKeys, TokenKeys, TokenRules},
     provider::{
         Anonymous, ByCertificate, CallOut, CertificateName, Database, KeySource, Passwords, Scram, Tokens,
@@ -375,7 +375,9 @@ fn answer_of(
     registry: &Registry,
 ) -> Answer {
     match answer {
-        identity::Answer::Reject(rejection) => Answer::refuse(reason_of(rejection.reason), rejection.why),
+        identity::Answer::Reject(Rejection { reason, why, user }) => {
+            Answer::Refuse { reason: reason_of(reason), why, user }
+        }
         identity::Answer::Challenge { data, exchange } => {
             Answer::Continue { data: data.into(), ticket: exchange.0 }
         }

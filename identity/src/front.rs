@@ -24,6 +24,7 @@ use crate::{
     cache::{Cache, CacheKey, CacheLimits, KeyMaker},
     chain::{Chain, Chains},
     exchanges::{ExchangeId, Exchanges},
+    judgement::Rejection,
     line::Line,
     priority,
     throttle::{Throttle, ThrottleLimits},
@@ -233,7 +234,8 @@ impl Shared {
         bump(&self.counters.throttled);
         bump(&self.counters.rejected);
         let why = format!("too many failed attempts: {} s to wait", wait_ms.div_ceil(1000));
-        Some(Answer::reject(Reason::ConnectionRateExceeded, why))
+        let rejection = Rejection { reason: Reason::ConnectionRateExceeded, why: why.into(), user: None };
+        Some(Answer::Reject(rejection.of(attempt.proves())))
     }
 
     fn go_on(&self, ask: Ask, exchange: ExchangeId) -> Answer {
@@ -262,7 +264,7 @@ impl Shared {
             Judgement::AcceptWith(identity, data) => {
                 Answer::Accept { identity: Arc::new(identity), data: Some(data) }
             }
-            Judgement::Reject(rejection) => Answer::Reject(rejection),
+            Judgement::Reject(rejection) => Answer::Reject(rejection.of(attempt.proves())),
             Judgement::Pass => Answer::reject(Reason::NotAuthorized, "nobody decided"),
             Judgement::Challenge(data, exchange) => {
                 let kept = (exchange, attempt.proves().map(Into::into));

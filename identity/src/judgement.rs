@@ -40,6 +40,8 @@ pub enum Judgement {
 pub struct Rejection {
     pub reason: Reason,
     pub why: Cow<'static, str>,
+    /// Whom an exchange was to prove, which need not be the user name of the CONNECT.
+    pub user: Option<Box<str>>,
 }
 
 /// What the client is told, by MQTT 5.0's reason codes.
@@ -71,13 +73,21 @@ pub enum Answer {
 
 impl Judgement {
     pub fn reject(reason: Reason, why: impl Into<Cow<'static, str>>) -> Judgement {
-        Judgement::Reject(Rejection { reason, why: why.into() })
+        Judgement::Reject(Rejection { reason, why: why.into(), user: None })
+    }
+}
+
+impl Rejection {
+    /// Of an attempt to prove to be this user.
+    #[must_use]
+    pub(crate) fn of(self, user: Option<&str>) -> Rejection {
+        Rejection { user: user.map(Box::from), ..self }
     }
 }
 
 impl Answer {
     pub fn reject(reason: Reason, why: impl Into<Cow<'static, str>>) -> Answer {
-        Answer::Reject(Rejection { reason, why: why.into() })
+        Answer::Reject(Rejection { reason, why: why.into(), user: None })
     }
 }
 

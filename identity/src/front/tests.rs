@@ -326,6 +326,26 @@ fn exchanges_that_begin_before_the_first_one_fails_are_no_more_guesses() {
 }
 
 #[test]
+fn a_refusal_of_an_exchange_names_whom_it_was_to_prove() {
+    let front = front(keys(ALICE, b"secret"), patient());
+    let mut exchange = None;
+    let mut refused = 0;
+    for data in ["n,,n=alice,r=abcdefgh", "c=biws,r=abcdefgh,p=AAAA"] {
+        let enhanced =
+            Enhanced { method: "SCRAM-SHA-256".into(), data: Secret::new(data.as_bytes()), exchange };
+        match answer(&front, Ask { enhanced: Some(enhanced), ..ask("192.0.2.1:1", None) }) {
+            Answer::Challenge { exchange: begun, .. } => exchange = Some(begun),
+            Answer::Reject(rejection) => {
+                assert_eq!(rejection.user.as_deref(), Some(ALICE));
+                refused += 1;
+            }
+            accepted @ Answer::Accept { .. } => panic!("{accepted:?}"),
+        }
+    }
+    assert_eq!(refused, 1);
+}
+
+#[test]
 fn a_password_file_answers_through_the_threads() {
     let front = front(Arc::new(passwords()), patient());
     assert!(matches!(answer(&front, login(1, "alice", "secret")), Answer::Accept { .. }));

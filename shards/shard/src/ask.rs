@@ -48,8 +48,9 @@ pub enum Answer {
         /// Goes with CONNACK or AUTH, where there is an exchange.
         data: Option<Box<[u8]>>,
     },
-    /// The client is told the reason, the log also why.
-    Refuse { reason: ReasonCode, why: Cow<'static, str> },
+    /// The client is told the reason, the log also why, and as whom the client wanted to be let in, where that is not the user name
+    /// of its CONNECT.
+    Refuse { reason: ReasonCode, why: Cow<'static, str>, user: Option<Box<str>> },
     /// The client has to answer this first. Its answer comes with the ticket.
     Continue { data: Box<[u8]>, ticket: u64 },
 }
@@ -82,7 +83,7 @@ pub struct Grant {
 
 impl Answer {
     pub fn refuse(reason: ReasonCode, why: impl Into<Cow<'static, str>>) -> Answer {
-        Answer::Refuse { reason, why: why.into() }
+        Answer::Refuse { reason, why: why.into(), user: None }
     }
 }
 

@@ -110,13 +110,13 @@ impl Shard {
                     self.arm_standing(conn, turn);
                     self.take_up(conn, data.as_deref(), turn);
                 }
-                None => self.refuse_asked(conn, ReasonCode::NotAuthorized, NOT_LET_IN.into(), turn),
+                None => self.refuse_asked(conn, (ReasonCode::NotAuthorized, NOT_LET_IN.into()), None, turn),
             },
-            Answer::Refuse { reason, why } => self.refuse_asked(conn, reason, why, turn),
+            Answer::Refuse { reason, why, user } => self.refuse_asked(conn, (reason, why), user, turn),
             Answer::Continue { data, ticket } => {
                 if !self.challenge(conn, &data, ticket, turn) {
                     let why = "a challenge for a client without an authentication method";
-                    self.refuse_asked(conn, ReasonCode::ServerUnavailable, why.into(), turn);
+                    self.refuse_asked(conn, (ReasonCode::ServerUnavailable, why.into()), None, turn);
                 }
             }
         }
@@ -169,17 +169,21 @@ impl Shard {
         true
     }
 
+    /// `user`: as whom the client wanted to be let in, where its CONNECT does not say so.
     fn refuse_asked(
         &mut self,
         conn: ConnId,
-        reason: ReasonCode,
-        why: Cow<'static, str>,
+        (reason, why): (ReasonCode, Cow<'static, str>),
+        user: Option<Box<str>>,
         turn: &mut Turn<'_>,
     ) {
         self.counters.refused_authentication += 1;
         let reason = sayable(reason, PacketKind::Connack);
         self.counters.refused_connect_rate += u64::from(reason == ReasonCode::ConnectionRateExceeded);
-        let claim = self.standing(conn).and_then(|standing| standing.claim());
+        let mut claim = self.standing(conn).and_then(|standing| standing.claim());
+        if let (Some(claim), Some(user)) = (&mut claim, user) {
+            claim.user_name = Some(user);
+        }
         self.refuse_saying(conn, reason, told(reason), What::Refused { reason, why, claim }, turn);
     }
 
@@ -262,7 +266,7 @@ impl Shard {
         self.counters.authentication_timeouts += 1;
         if talk == Talk::Asked {
             let why = "nobody has said in time who the client is";
-            self.refuse_asked(conn, ReasonCode::ServerUnavailable, why.into(), turn);
+            self.refuse_asked(conn, (ReasonCode::ServerUnavailable, why.into()), None, turn);
             return;
         }
         let (reason, why) = (ReasonCode::MaximumConnectTime, "the client did not answer in time".into());

@@ -80,7 +80,7 @@ impl Shard {
                 self.forget_held(conn);
                 self.review_rights(session, conn, turn);
             }
-            Answer::Refuse { reason, why } => self.refuse_renewal(conn, reason, why, turn),
+            Answer::Refuse { reason, why, .. } => self.refuse_renewal(conn, reason, why, turn),
             Answer::Continue { data, ticket } => drop(self.challenge(conn, &data, ticket, turn)),
         }
     }

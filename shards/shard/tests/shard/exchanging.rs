@@ -95,6 +95,15 @@ fn a_refusal_can_come_at_any_point() {
 }
 
 #[test]
+fn whom_an_exchange_was_to_prove_stands_in_the_note_of_its_refusal() {
+    let mut s = Script::new(config());
+    let client = knock(&mut s, &with_method("c"));
+    let (reason, why) = (ReasonCode::NotAuthorized, "wrong".into());
+    s.answer(client, Answer::Refuse { reason, why, user: Some("grace".into()) });
+    assert!(s.notes.iter().any(|note| note.contains("wrong") && note.contains("grace")), "{:?}", s.notes);
+}
+
+#[test]
 fn only_auth_may_come_before_connack() {
     let mut s = Script::new(config());
     let client = knock(&mut s, &with_method("c"));
