@@ -47,7 +47,12 @@ pub struct Certificate {
 impl Ask {
     /// Whether the client is on this machine.
     pub fn is_local(&self) -> bool {
-        !self.is_relayed && self.address.is_none_or(|address| address.ip().to_canonical().is_loopback())
+        !self.is_relayed && self.is_next_door()
+    }
+
+    /// Whether whoever has connected is on this machine: the client, or a proxy or a browser that it comes by.
+    pub fn is_next_door(&self) -> bool {
+        self.address.is_none_or(|address| address.ip().to_canonical().is_loopback())
     }
 
     pub fn ip(&self) -> Option<IpAddr> {

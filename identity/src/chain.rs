@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use crate::{Ask, Judgement, Reason, scram::Credential};
+use crate::{Ask, Judgement, Reason, provider::kind::ANONYMOUS, scram::Credential};
 
 /// One way to tell who a client is.
 pub trait Provider: Send + Sync {
@@ -146,10 +146,24 @@ impl Chain {
                 "no provider knows this authentication method",
             ),
             ask if ask.has_credentials() => {
-                Judgement::reject(Reason::BadUserNameOrPassword, "no provider knows this user")
+                let why = if self.would_take_directly(ask) { RELAYED } else { "no provider knows this user" };
+                Judgement::reject(Reason::BadUserNameOrPassword, why)
             }
+            ask if self.would_take_directly(ask) => Judgement::reject(Reason::NotAuthorized, RELAYED),
             _ => Judgement::reject(Reason::NotAuthorized, "the client says nothing about who it is"),
         }
+    }
+}
+
+impl Chain {
+    /// Whether it is only for the proxy or the browser that the client comes by that it does not count as one of this machine.
+    fn would_take_directly(&self, ask: &Ask) -> bool {
+        if !(ask.is_relayed && ask.is_next_door()) {
+            return false;
+        }
+        let direct = Ask { is_relayed: false, ..ask.clone() };
+        let mut anonymous = self.providers.iter().filter(|provider| provider.kind() == ANONYMOUS);
+        anonymous.any(|provider| matches!(provider.judge(&direct, 0), Judgement::Accept(_)))
     }
 }
 
@@ -193,6 +207,9 @@ impl std::fmt::Debug for Chains {
         f.debug_map().entries(listeners).entry(&"default", &names(&self.default)).finish()
     }
 }
+
+const RELAYED: &str = "the client says nothing that proves who it is, and does not count as one of this machine, because it comes by a \
+                       proxy or from a page of elsewhere (authentication.anonymous, websocket.origins)";
 
 #[cfg(test)]
 pub(crate) mod tests;

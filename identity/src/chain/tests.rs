@@ -79,6 +79,13 @@ fn an_open_broker_is_open_on_this_machine_only() {
     }
     let relayed = Ask { is_relayed: true, ..ask("127.0.0.1:1", None) };
     assert!(!relayed.is_local(), "the proxy is, and its client may be anywhere");
+    let why = |ask: &Ask| match chain.judge(ask, 0) {
+        Judgement::Reject(rejection) => rejection.why,
+        other => panic!("{other:?}"),
+    };
+    assert!(why(&relayed).contains("by a proxy or from a page of elsewhere"), "{}", why(&relayed));
+    let far = Ask { is_relayed: true, ..ask("192.0.2.1:1", None) };
+    assert_eq!(why(&far), "the client says nothing about who it is");
     let local = Ask { address: None, ..ask("192.0.2.1:1", None) };
     assert!(user_of(chain.judge(&local, 0)).is_some());
 }
@@ -88,6 +95,9 @@ fn a_name_that_nobody_checks_is_nobody() {
     let open = Anonymous { everywhere: false, ignores_logins: true };
     let chain = Chain::new(vec![Arc::new(open)]);
     assert_eq!(user_of(chain.judge(&ask("[::1]:1", Some(("admin", "x"))), 0)).as_deref(), Some(""));
+    let relayed = Ask { is_relayed: true, ..ask("[::1]:1", Some(("admin", "x"))) };
+    let refused = format!("{:?}", chain.judge(&relayed, 0));
+    assert!(refused.contains("by a proxy or from a page of elsewhere"), "{refused}");
 }
 
 #[test]
