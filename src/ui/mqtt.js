@@ -176,7 +176,7 @@ function granted(reason, why) {
 export function reasonText(code, why) {
   const number = `0x${code.toString(16).padStart(2, "0")}`;
   const text = REASONS[code] ? `${REASONS[code]} (${number})` : `reason ${number}`;
-  return why ? `${text}: ${why}` : text;
+  return why && why !== REASONS[code] ? `${text}: ${why}` : text;
 }
 
 /** By the specification's names. */
