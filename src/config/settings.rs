@@ -49,6 +49,7 @@ pub struct Server {
     pub max_packet_size: u64,
     pub listen_backlog: u64,
     pub connect_timeout_secs: u64,
+    pub packet_timeout_secs: u64,
     pub close_timeout_secs: u64,
     pub shutdown_timeout_secs: u64,
     pub sigterm: Sigterm,
@@ -306,6 +307,7 @@ impl Settings {
         Limits {
             packet_bytes_max: narrow(self.server.max_packet_size),
             connect_timeout: Duration::from_secs(self.server.connect_timeout_secs),
+            packet_timeout: Duration::from_secs(self.server.packet_timeout_secs),
             // Whoever is asked has limits of his own; this one is for his faults.
             answer_timeout: Duration::from_secs(self.authentication.answer_timeout_secs),
             keep_alive_s_max: narrow(self.session.keep_alive_timeout_secs),
@@ -370,6 +372,7 @@ impl Default for Server {
             max_packet_size: limits.packet_bytes_max.into(),
             listen_backlog: edge.doors[0].backlog.into(),
             connect_timeout_secs: limits.connect_timeout.as_secs(),
+            packet_timeout_secs: limits.packet_timeout.as_secs(),
             close_timeout_secs: edge.linger.as_secs(),
             shutdown_timeout_secs: 10,
             sigterm: Sigterm::Drain,

@@ -97,6 +97,7 @@ static BEFORE_RATES: &[Key] = &[
     bytes("server", "max_packet_size", 64..=PACKET_BYTES_MAX, |s| &mut s.server.max_packet_size),
     count("server", "listen_backlog", 1..=BACKLOG_MAX, |s| &mut s.server.listen_backlog),
     count("server", "connect_timeout_secs", 1..=WAIT_SECS_MAX, |s| &mut s.server.connect_timeout_secs),
+    count("server", "packet_timeout_secs", 1..=WAIT_SECS_MAX, |s| &mut s.server.packet_timeout_secs),
     count("server", "close_timeout_secs", 0..=WAIT_SECS_MAX, |s| &mut s.server.close_timeout_secs),
     count("server", "shutdown_timeout_secs", 0..=WAIT_SECS_MAX, |s| &mut s.server.shutdown_timeout_secs),
     word(

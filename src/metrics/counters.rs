@@ -104,6 +104,11 @@ pub const FAMILIES: &[Family] = &[
         &[("receive_memory_exceeded", "")],
     ),
     Family::one(
+        "iothub_packet_timeouts_total",
+        "Connections closed because a packet did not go on for packet_timeout_secs.",
+        &[("packet_timeouts", "")],
+    ),
+    Family::one(
         "iothub_takeovers_contested_total",
         "Times that many takeovers concerned one client id.",
         &[("takeovers_contested", "")],

@@ -94,6 +94,7 @@ export const REFUSALS = {
   refused_unknown: "connect: first bytes that nobody speaks",
   violations: "disconnect: broke the protocol",
   keep_alive_timeouts: "disconnect: keep-alive ran out",
+  packet_timeouts: "disconnect: a packet did not go on",
   connect_timeouts: "disconnect: no CONNECT in time",
   rate_disconnects: "disconnect: too fast for its rates",
 };

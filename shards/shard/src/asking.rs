@@ -30,7 +30,7 @@ impl Shard {
 
     /// The CONNECT waits from now on. `frame` is all of it.
     pub(crate) fn ask_for(&mut self, conn: ConnId, connect: &Connect<'_>, frame: &[u8], turn: &mut Turn<'_>) {
-        if !self.has_room_to_receive(Stage::Asking, frame.len()) {
+        if !self.hold_unfinished(conn, frame.len(), turn) {
             self.counters.receive_memory_exceeded += 1;
             let why = "packets that wait fill max_receive_memory";
             self.refuse_named(conn, connect, ReasonCode::QuotaExceeded, why, turn);

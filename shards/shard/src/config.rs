@@ -74,6 +74,8 @@ pub struct Limits {
     pub packet_bytes_max: u32,
     /// From accept to a whole CONNECT.
     pub connect_timeout: Duration,
+    /// So long an unfinished packet of a connected client may go without a stretch of it, or its end.
+    pub packet_timeout: Duration,
     /// From the question who a client is to the answer.
     pub answer_timeout: Duration,
     /// Longest keep-alive; 0 leaves it to the clients.
@@ -197,6 +199,7 @@ impl Default for Limits {
         Limits {
             packet_bytes_max: 1 << 20,
             connect_timeout: Duration::from_secs(10),
+            packet_timeout: Duration::from_secs(60),
             answer_timeout: Duration::from_secs(60),
             keep_alive_s_max: 0,
             session_expiry_s_max: u32::MAX,

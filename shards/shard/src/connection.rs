@@ -28,6 +28,8 @@ pub(crate) struct Connection {
     pub says_why: bool,
     /// Not read at present; `partial` holds what came before.
     pub stalled: bool,
+    /// Holds so much of unfinished packets that it stands in their queue.
+    pub is_holder: bool,
     /// The number of the listener that it came in by.
     pub door: u16,
     pub topic_alias_max: u16,
@@ -78,6 +80,8 @@ pub(crate) enum Stage {
 pub(crate) struct Aliases {
     /// By alias, what the client told us.
     pub inbound: HashMap<u16, Box<str>, ahash::RandomState>,
+    /// Of the topics in it.
+    pub inbound_bytes: usize,
     /// By topic, what we told the client. Topics come in first served; later ones go without.
     pub outbound: HashMap<Box<str>, u16, ahash::RandomState>,
 }
@@ -92,6 +96,7 @@ impl Connection {
             dirty: false,
             says_why: true,
             stalled: false,
+            is_holder: false,
             door,
             topic_alias_max: 0,
             receive_maximum: u16::MAX,
@@ -179,14 +184,14 @@ impl Connection {
         self.aliases.get_or_insert_with(Box::default)
     }
 
-    /// Drops what was received and not handled; gives back how many bytes were counted for it.
-    pub fn release_receiving(&mut self) -> usize {
+    /// Drops what was received and not handled; gives back how many bytes were counted for it, and how many of these for aliases.
+    pub fn release_receiving(&mut self) -> (usize, usize) {
         let partial = std::mem::take(&mut self.partial);
         let aliases = self.aliases.take();
-        let of_aliases = aliases.map_or(0, |aliases| aliases.inbound.values().map(|topic| topic.len()).sum());
+        let of_aliases = aliases.map_or(0, |aliases| aliases.inbound_bytes);
         let standing = self.standing.as_deref_mut();
         let of_connect = standing.map_or(0, |standing| std::mem::take(&mut standing.connect).len());
-        partial.len() + of_aliases + of_connect
+        (partial.len() + of_aliases + of_connect, of_aliases)
     }
 
     /// Bytes that the socket has not taken yet.

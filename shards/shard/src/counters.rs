@@ -100,6 +100,8 @@ counters! {
     packets_too_large,
     #[doc = "Connections closed because unfinished packets filled `max_receive_memory`."]
     receive_memory_exceeded,
+    #[doc = "Connections closed because a packet did not go on for `packet_timeout_secs`."]
+    packet_timeouts,
     #[doc = "CONNECT packets received, of clients that were let in and of others."]
     connects_received,
     #[doc = "CONNECTs whose keep-alive was lowered to the ceiling."]

@@ -98,9 +98,9 @@ impl Shard {
     /// The connection takes nothing in any more; what it still has to send goes with the next flush.
     pub(crate) fn begin_closing(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
         self.keep_spent(conn, turn.now);
+        self.release_receiving(conn);
         let Some(connection) = self.connections.get_mut(conn) else { return };
         connection.stage = Stage::Closing;
-        self.receive_bytes -= connection.release_receiving();
         if connection.stalled {
             self.stalled.remove(&conn);
         }
@@ -124,9 +124,9 @@ impl Shard {
 
     /// Takes the connection out of the table, with all that was counted for it.
     pub(crate) fn forget_connection(&mut self, conn: ConnId) -> Option<Connection> {
-        let mut connection = self.connections.remove(conn)?;
+        self.release_receiving(conn);
+        let connection = self.connections.remove(conn)?;
         self.forget_missed(conn);
-        self.receive_bytes -= connection.release_receiving();
         self.unsent_bytes -= connection.unsent_bytes();
         if connection.stalled {
             self.stalled.remove(&conn);

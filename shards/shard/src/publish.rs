@@ -67,18 +67,23 @@ impl Shard {
         }
         let connection = self.connections.get_mut(conn).expect("the packet came from it");
         let aliases = connection.aliases();
-        if self.receive_bytes + topic.len() > self.config.limits.receive_memory_max {
-            self.counters.receive_memory_exceeded += 1;
-            let what = "topics behind aliases fill max_receive_memory";
-            return Err(Violation { reason: ReasonCode::QuotaExceeded, what });
-        }
+        let known = aliases.inbound.get(&alias);
         if topic.is_empty() {
-            let known = aliases.inbound.get(&alias).cloned();
+            let known = known.cloned();
             return known.ok_or(protocol_error("a topic alias that was not set on this connection"));
         }
-        let replaced = aliases.inbound.insert(alias, topic.into());
-        self.receive_bytes += topic.len();
-        self.receive_bytes -= replaced.map_or(0, |topic| topic.len());
+        let (before, replaced) = (aliases.inbound_bytes, known.map_or(0, |topic| topic.len()));
+        let after = before - replaced + topic.len();
+        if !self.has_room_for_aliases(before, after) {
+            self.counters.receive_memory_exceeded += 1;
+            let what = "topics behind aliases of all clients fill their part of max_receive_memory";
+            return Err(Violation { reason: ReasonCode::QuotaExceeded, what });
+        }
+        self.receive_bytes = self.receive_bytes - before + after;
+        let connection = self.connections.get_mut(conn).expect("the packet came from it");
+        let aliases = connection.aliases();
+        aliases.inbound.insert(alias, topic.into());
+        aliases.inbound_bytes = after;
         Ok(topic.into())
     }
 

@@ -2,8 +2,11 @@
 
 mod stalling;
 mod strangers;
+mod unfinished;
 
 use mqtt::{Ack, Frame, Packet, PacketKind, Publish, ReasonCode, Received, Violation};
+use unfinished::NO_ROOM;
+pub(crate) use unfinished::Unfinished;
 
 use crate::{
     Cause, ConnId, Effect, Instant, NotOpened, Reading, Shard, What,
@@ -67,6 +70,7 @@ impl Shard {
             | Deadline::Retained
             | Deadline::Losses(_)
             | Deadline::Taps
+            | Deadline::Unfinished
             | Deadline::Rules
             | Deadline::Revised
             | Deadline::Store
@@ -96,8 +100,7 @@ impl Shard {
             } else {
                 bytes = complete(&mut partial, bytes);
             }
-            let used = self.consume(conn, &partial, turn);
-            partial.drain(..used);
+            self.consume_front(conn, &mut partial, turn);
         }
         if partial.is_empty() && self.takes_bytes(conn) {
             let used = self.consume(conn, bytes, turn);
@@ -105,6 +108,15 @@ impl Shard {
         }
         self.keep(conn, partial, bytes, turn);
         self.read_on(conn, turn);
+    }
+
+    /// Handles whole frames from the front of what was kept, and takes them out. What is left is another packet.
+    fn consume_front(&mut self, conn: ConnId, partial: &mut Vec<u8>, turn: &mut Turn<'_>) {
+        let used = self.consume(conn, partial, turn);
+        if used > 0 {
+            self.let_go_unfinished(conn);
+        }
+        partial.drain(..used);
     }
 
     /// Handles whole frames from the front of `bytes`; says how many bytes they were.
@@ -326,13 +338,15 @@ impl Shard {
     fn keep(&mut self, conn: ConnId, mut partial: Vec<u8>, bytes: &[u8], turn: &mut Turn<'_>) {
         let Some(stage) = self.connections.get(conn).map(|connection| connection.stage) else { return };
         let held = partial.len() + bytes.len();
-        if stage == Stage::Closing || held == 0 {
+        if stage == Stage::Closing {
             return;
         }
-        if !self.has_room_to_receive(stage, held) {
+        if !self.hold_unfinished(conn, held + self.connect_bytes(conn), turn) {
             self.counters.receive_memory_exceeded += 1;
-            let what = "unfinished packets of all clients fill max_receive_memory";
-            self.on_violation(conn, Violation { reason: ReasonCode::QuotaExceeded, what }, turn);
+            self.on_violation(conn, NO_ROOM, turn);
+            return;
+        }
+        if held == 0 {
             return;
         }
         if partial.is_empty() {
@@ -347,15 +361,6 @@ impl Shard {
         self.receive_bytes += held;
         let connection = self.connections.get_mut(conn).expect("its stage is known");
         connection.partial = partial;
-    }
-
-    /// Half of the budget is for those who have connected.
-    pub(crate) fn has_room_to_receive(&self, stage: Stage, bytes: usize) -> bool {
-        let budget = match stage {
-            Stage::Opened | Stage::Asking => self.config.limits.receive_memory_max / 2,
-            Stage::Connected(_) | Stage::Closing => self.config.limits.receive_memory_max,
-        };
-        bytes <= RECEIVE_BYTES_ALWAYS || self.receive_bytes + bytes <= budget
     }
 
     fn read_on(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
@@ -455,7 +460,7 @@ pub(crate) fn protocol_error(what: &'static str) -> Violation {
     Violation { reason: ReasonCode::ProtocolError, what }
 }
 
-/// An unfinished packet of that size is kept whatever others hold.
+/// An unfinished packet of that size is kept whatever others hold, and so are the topics behind one client's aliases.
 const RECEIVE_BYTES_ALWAYS: usize = 4 << 10;
 
 /// A look at each connection's keep-alive comes at least so often.

@@ -30,6 +30,7 @@ use crate::{
     post::Post,
     prefixes::Prefixes,
     random::Random,
+    receive::Unfinished,
     recording::{Recording, count_sent},
     regranting::Revising,
     replay::{Asker, REPLAY_PAGES_PER_TICK},
@@ -136,6 +137,7 @@ pub struct Shard {
     pub(crate) unsent_bytes: usize,
     /// Bytes of unfinished packets and of topics behind aliases.
     pub(crate) receive_bytes: usize,
+    pub(crate) unfinished: Unfinished,
     next_request: u64,
     /// When the log was told last of those who connect too often, and of those who are banned.
     pub(crate) crowds_noted_at: [Option<Instant>; 2],
@@ -168,6 +170,8 @@ pub(crate) enum Deadline {
     Retained,
     /// A client is to be told of its losses.
     Losses(SessionKey),
+    /// A packet whose end has not come has taken too long.
+    Unfinished,
     /// Taps that nobody reads are to end.
     Taps,
     /// What nobody waits for is to be stored all the same.
@@ -241,6 +245,7 @@ impl Shard {
             spilling: Vec::new(),
             unsent_bytes: 0,
             receive_bytes: 0,
+            unfinished: Unfinished::default(),
             next_request: 0,
             crowds_noted_at: [None; 2],
             config: Config { limits, ..config.clone() },
@@ -387,6 +392,7 @@ impl Shard {
                 Deadline::Replay(session) => self.on_replay_deadline(session, turn),
                 Deadline::AnswerReplays => self.answer_waiting_replays(turn),
                 Deadline::Retained => self.on_retained_deadline(turn),
+                Deadline::Unfinished => self.on_unfinished_deadline(turn),
                 Deadline::Taps => self.on_taps_deadline(turn.now),
                 Deadline::Losses(session) => self.on_losses_deadline(session, turn),
                 Deadline::Store => self.store.on_timer(),

@@ -92,8 +92,7 @@ impl Shard {
     /// Handles what was kept while the connection had to wait.
     pub(crate) fn consume_kept(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
         let mut partial = self.take_partial(conn);
-        let used = self.consume(conn, &partial, turn);
-        partial.drain(..used);
+        self.consume_front(conn, &mut partial, turn);
         self.keep(conn, partial, &[], turn);
         self.read_on(conn, turn);
     }

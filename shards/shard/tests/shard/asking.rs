@@ -201,6 +201,14 @@ fn who_waits_can_be_kicked() {
     assert_eq!(s.shards[0].gauges().receive_bytes, 0);
 }
 
+/// A CONNECT that is larger than all the room that there is for those who have not connected.
+fn knock_with_too_much(s: &mut Script) -> Option<Vec<String>> {
+    let payload = vec![b'x'; 30_000];
+    let will = Will { topic: "will", payload: &payload, ..Will::default() };
+    let client = knock(s, &Connect { will: Some(will), ..login("c") });
+    s.is_closed(client).then(|| s.hear(client))
+}
+
 #[test]
 fn what_waits_is_bounded() {
     let mut config = config();
@@ -210,14 +218,15 @@ fn what_waits_is_bounded() {
     let will = Will { topic: "will", payload: payload.as_bytes(), ..Will::default() };
     let first = knock(&mut s, &Connect { will: Some(will.clone()), ..login("a") });
     let second = knock(&mut s, &Connect { will: Some(will), ..login("b") });
-    assert_eq!(s.hear(second), ["CONNACK Quota exceeded"]);
-    assert_eq!((s.asks.len(), s.counter("receive_memory_exceeded")), (1, 1));
+    assert_eq!((s.is_closed(first), s.is_closed(second)), (true, false), "who has waited longest gives way");
+    assert_eq!((s.asks.len(), s.counter("receive_memory_exceeded")), (2, 1));
     // The same holds for what comes after a CONNECT.
     let mut bytes = Vec::new();
     mqtt::Packet::Publish(publish("t", &payload, mqtt::QoS::AtMostOnce, None))
         .encode(Version::V5, &mut bytes);
-    s.bytes(first, &bytes);
-    assert!(s.is_closed(first));
+    s.bytes(second, &bytes);
+    assert!(s.is_closed(second));
+    assert!(knock_with_too_much(&mut s).is_some_and(|heard| heard == ["CONNACK Quota exceeded"]));
     assert_eq!(s.shards[0].gauges().receive_bytes, 0);
 }
 

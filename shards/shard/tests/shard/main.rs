@@ -38,5 +38,6 @@ mod subscribing;
 mod tapping;
 mod telling;
 mod unawaited;
+mod unfinished;
 mod why;
 mod withdrawing;

@@ -94,13 +94,15 @@ fn an_alias_that_was_not_set_or_is_too_high_is_refused() {
 }
 
 #[test]
-fn topics_behind_aliases_share_the_budget_of_unfinished_packets() {
+fn topics_behind_many_bytes_of_aliases_share_a_part_of_the_budget_of_unfinished_packets() {
     let mut config = Config::default();
-    config.limits.receive_memory_max = 100;
+    config.limits.receive_memory_max = 20_000;
     let mut s = Script::new(config);
     let client = s.join("c");
-    publish_as(&mut s, client, &"t".repeat(90), 1);
-    publish_as(&mut s, client, &"t".repeat(90), 2);
+    publish_as(&mut s, client, &"t".repeat(3000), 1);
+    publish_as(&mut s, client, &"t".repeat(2000), 2);
+    publish_as(&mut s, client, &"t".repeat(3000), 2);
+    assert_eq!((s.is_closed(client), s.shards[0].gauges().receive_bytes), (true, 0));
     assert_eq!(s.hear(client), ["DISCONNECT Quota exceeded"]);
     assert_eq!(s.shards[0].gauges().receive_bytes, 0);
 }

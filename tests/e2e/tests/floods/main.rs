@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod handshakes;
+mod hogs;
 mod leaving;
 mod neighbours;
 mod oversized;
