@@ -238,6 +238,26 @@ pub const FAMILIES: &[Family] = &[
             ("dropped_refused_by_client", "refused_by_client"),
         ],
     },
+    Family {
+        name: "iothub_sys_messages_dropped_total",
+        help: "Messages beneath $SYS lost on their way to a client, once for each of them; they are in no other count of losses.",
+        label: Some("cause"),
+        counters: &[
+            ("sys_dropped_queue_messages", "queue_messages"),
+            ("sys_dropped_queue_bytes", "queue_bytes"),
+            ("sys_dropped_queue_memory", "queue_memory"),
+            ("sys_dropped_offline_qos0", "offline_qos0"),
+            ("sys_dropped_expired", "expired"),
+            ("sys_dropped_packet_too_large", "packet_too_large"),
+            ("sys_dropped_beyond_mount", "beyond_mount"),
+            ("sys_dropped_mesh_full", "mesh_full"),
+            ("sys_dropped_shared_nobody", "shared_nobody"),
+            ("sys_dropped_purged", "purged"),
+            ("sys_dropped_session_ended", "session_ended"),
+            ("sys_dropped_denied", "denied"),
+            ("sys_dropped_refused_by_client", "refused_by_client"),
+        ],
+    },
     Family::one(
         "iothub_messages_waited_inflight_total",
         "Messages that waited because a client had max_inflight unacknowledged.",
@@ -311,6 +331,8 @@ mod tests {
             let expected: Vec<(&str, &str)> = causes.map(|cause| (cause.counter(), cause.word())).collect();
             assert_eq!(family_of(name).counters, expected);
         }
+        let of_broker = Cause::ALL.iter().filter_map(|cause| Some((cause.broker_counter()?, cause.word())));
+        assert!(of_broker.eq(family_of("iothub_sys_messages_dropped_total").counters.iter().copied()));
     }
 
     #[test]

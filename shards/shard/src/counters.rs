@@ -188,6 +188,32 @@ counters! {
     dropped_denied,
     #[doc = "Messages that a client refused with an error in PUBACK or PUBREC."]
     dropped_refused_by_client,
+    #[doc = "Messages of `$SYS` lost because a client's queue had `max_queued_messages`."]
+    sys_dropped_queue_messages,
+    #[doc = "Messages of `$SYS` lost because a client's queue had `max_queued_bytes`."]
+    sys_dropped_queue_bytes,
+    #[doc = "Messages of `$SYS` lost because all queues together had `max_queue_memory`."]
+    sys_dropped_queue_memory,
+    #[doc = "Messages of `$SYS` lost because the client is away."]
+    sys_dropped_offline_qos0,
+    #[doc = "Messages of `$SYS` lost because they expired before they were sent."]
+    sys_dropped_expired,
+    #[doc = "Messages of `$SYS` lost because they exceed the client's maximum packet size."]
+    sys_dropped_packet_too_large,
+    #[doc = "Messages of `$SYS` lost because their topic is not beneath the mount point of the client's listener."]
+    sys_dropped_beyond_mount,
+    #[doc = "Messages of `$SYS` lost because the ring to another shard was full."]
+    sys_dropped_mesh_full,
+    #[doc = "Messages of `$SYS` lost because no member of a shared subscription could take them."]
+    sys_dropped_shared_nobody,
+    #[doc = "Messages of `$SYS` lost because the operator purged the queue."]
+    sys_dropped_purged,
+    #[doc = "Messages of `$SYS` lost because the session ended before its client had them or acknowledged them."]
+    sys_dropped_session_ended,
+    #[doc = "Messages of `$SYS` lost because the access rules do not let the client receive them."]
+    sys_dropped_denied,
+    #[doc = "Messages of `$SYS` lost because the client refused them with an error in PUBACK or PUBREC."]
+    sys_dropped_refused_by_client,
     #[doc = "Retained messages not kept because of `retained_message_limit` or `max_retained_bytes`, or because the store was full."]
     retained_refused,
     #[doc = "Retained messages that expired."]

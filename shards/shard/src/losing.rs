@@ -18,13 +18,28 @@ impl Shard {
 
     #[cold]
     pub(crate) fn lose_some(&mut self, key: SessionKey, cause: Cause, topic: &str, count: u64, now: Instant) {
-        if !IS_WATCHED || is_of_broker(cause, topic) {
+        if !IS_WATCHED || self.counts_for_broker(cause, topic, count) {
             return;
         }
         *cause.count_mut(&mut self.counters) += count;
         let lost = Lost { cause, count, first: now, last: now };
         self.losses.add(Some(&self.sessions[key].client_id), topic, lost);
         self.note_for_report(key, topic, now);
+    }
+
+    /// It is a message of the broker about itself: counted apart, by the same causes.
+    fn counts_for_broker(&mut self, cause: Cause, topic: &str, count: u64) -> bool {
+        let is_it = is_of_broker(cause, topic);
+        if is_it {
+            self.count_for_broker(cause, count);
+        }
+        is_it
+    }
+
+    fn count_for_broker(&mut self, cause: Cause, count: u64) {
+        if let Some(counter) = cause.broker_count_mut(&mut self.counters) {
+            *counter += count;
+        }
     }
 
     pub(crate) fn lose_popped(&mut self, key: SessionKey, cause: Cause, popped: &Popped, now: Instant) {
@@ -36,7 +51,7 @@ impl Shard {
 
     /// One that was for nobody yet.
     pub(crate) fn lose_for_nobody(&mut self, cause: Cause, topic: &str, now: Instant) {
-        if is_of_broker(cause, topic) {
+        if self.counts_for_broker(cause, topic, 1) {
             return;
         }
         *cause.count_mut(&mut self.counters) += 1;
@@ -51,6 +66,7 @@ impl Shard {
         let of_broker = held().filter(|topic| is_of_broker(cause, topic)).count();
         let mut count = (outbound.messages() - of_broker) as u64;
         *cause.count_mut(&mut self.counters) += count;
+        self.count_for_broker(cause, of_broker as u64);
         let mut add = |topic: &str, count| {
             let lost = Lost { cause, count, first: now, last: now };
             self.losses.add(Some(client_id), topic, lost);
@@ -132,7 +148,7 @@ fn loss_seen(lost: &Lost, topic: Option<&str>, now: Instant) -> Loss {
     }
 }
 
-/// What the broker says of itself is lost by nobody: who misses one, or may not read it, hears of the next or of none.
+/// What the broker says of itself stands in no ledger: who misses one, or may not read it, hears of the next or of none.
 fn is_of_broker(cause: Cause, topic: &str) -> bool {
     cause.side() == Side::Out && is_of_server(topic.as_bytes())
 }

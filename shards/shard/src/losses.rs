@@ -16,7 +16,7 @@ use fresh::Fresh;
 use recent::Recent;
 
 macro_rules! causes {
-    ($($side:ident: $(#[doc = $text:literal] $name:ident = $word:literal in $counter:ident,)+)+) => {
+    ($($side:ident: $(#[doc = $text:literal] $name:ident = $word:literal in $counter:ident $(or $of_broker:ident)?,)+)+) => {
         /// Why a message was lost. All who tell of losses go by this list: the ledger, `$SYS`, metrics, the API and what shows it.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Cause {
@@ -58,6 +58,25 @@ macro_rules! causes {
                 }
             }
 
+            /// The name of the counter of messages of the broker about itself, where these can be lost by it.
+            pub fn broker_counter(self) -> Option<&'static str> {
+                match self {
+                    $($(Cause::$name => { let [first, ..] = [$(Some(stringify!($of_broker)),)? None]; first })+)+
+                }
+            }
+
+            fn broker_count_of(self, counters: &Counters) -> Option<u64> {
+                match self {
+                    $($(Cause::$name => { let [first, ..] = [$(Some(counters.$of_broker),)? None]; first })+)+
+                }
+            }
+
+            pub(crate) fn broker_count_mut(self, counters: &mut Counters) -> Option<&mut u64> {
+                match self {
+                    $($(Cause::$name => { let [first, ..] = [$(Some(&mut counters.$of_broker),)? None]; first })+)+
+                }
+            }
+
             pub(crate) const fn count_mut(self, counters: &mut Counters) -> &mut u64 {
                 match self {
                     $($(Cause::$name => &mut counters.$counter,)+)+
@@ -65,6 +84,13 @@ macro_rules! causes {
             }
         }
     };
+}
+
+impl Cause {
+    /// All messages of the broker about itself that were lost, whatever the cause.
+    pub(crate) fn broker_count(counters: &Counters) -> u64 {
+        Cause::ALL.iter().filter_map(|cause| cause.broker_count_of(counters)).sum()
+    }
 }
 
 /// Where a message was lost.
@@ -93,31 +119,31 @@ impl Side {
 causes! {
     Out:
     #[doc = "the client's queue had session.max_queued_messages"]
-    QueueMessages = "queue_messages" in dropped_queue_messages,
+    QueueMessages = "queue_messages" in dropped_queue_messages or sys_dropped_queue_messages,
     #[doc = "the client's queue had session.max_queued_bytes"]
-    QueueBytes = "queue_bytes" in dropped_queue_bytes,
+    QueueBytes = "queue_bytes" in dropped_queue_bytes or sys_dropped_queue_bytes,
     #[doc = "all queues together had limits.max_queue_memory"]
-    QueueMemory = "queue_memory" in dropped_queue_memory,
+    QueueMemory = "queue_memory" in dropped_queue_memory or sys_dropped_queue_memory,
     #[doc = "the client was away, and the message had QoS 0"]
-    OfflineQos0 = "offline_qos0" in dropped_offline_qos0,
+    OfflineQos0 = "offline_qos0" in dropped_offline_qos0 or sys_dropped_offline_qos0,
     #[doc = "it expired before it was sent"]
-    Expired = "expired" in dropped_expired,
+    Expired = "expired" in dropped_expired or sys_dropped_expired,
     #[doc = "it was larger than the client's maximum packet size"]
-    PacketTooLarge = "packet_too_large" in dropped_packet_too_large,
+    PacketTooLarge = "packet_too_large" in dropped_packet_too_large or sys_dropped_packet_too_large,
     #[doc = "its topic is not beneath the mount point of the client's listener"]
-    BeyondMount = "beyond_mount" in dropped_beyond_mount,
+    BeyondMount = "beyond_mount" in dropped_beyond_mount or sys_dropped_beyond_mount,
     #[doc = "the ring to another shard was full, and the message had QoS 0"]
-    MeshFull = "mesh_full" in dropped_mesh_full,
+    MeshFull = "mesh_full" in dropped_mesh_full or sys_dropped_mesh_full,
     #[doc = "no member of a shared subscription could take it"]
-    SharedNobody = "shared_nobody" in dropped_shared_nobody,
+    SharedNobody = "shared_nobody" in dropped_shared_nobody or sys_dropped_shared_nobody,
     #[doc = "an operator purged the queue"]
-    Purged = "purged" in dropped_purged,
+    Purged = "purged" in dropped_purged or sys_dropped_purged,
     #[doc = "the session ended before its client had it or acknowledged it"]
-    SessionEnded = "session_ended" in dropped_session_ended,
+    SessionEnded = "session_ended" in dropped_session_ended or sys_dropped_session_ended,
     #[doc = "the rules of access do not let the client receive it"]
-    Denied = "denied" in dropped_denied,
+    Denied = "denied" in dropped_denied or sys_dropped_denied,
     #[doc = "the client refused it with an error in PUBACK or PUBREC"]
-    RefusedByClient = "refused_by_client" in dropped_refused_by_client,
+    RefusedByClient = "refused_by_client" in dropped_refused_by_client or sys_dropped_refused_by_client,
     In:
     #[doc = "the rules of access do not let the client publish it, because of its topic or its QoS"]
     PublishDenied = "publish_denied" in refused_publish_denied,

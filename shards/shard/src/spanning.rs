@@ -6,7 +6,7 @@ use std::sync::Arc;
 use mqtt::{Publish, QoS};
 
 use crate::{
-    Effect, Instant, Shard, ShardId, Side,
+    Cause, Effect, Instant, Shard, ShardId, Side,
     keys::SessionKey,
     losses::cut,
     router::Carried,
@@ -127,7 +127,7 @@ impl Shard {
     }
 
     fn marks_of(&self, current: &Current) -> Marks {
-        let lost = Side::Out.count(&self.counters);
+        let lost = Side::Out.count(&self.counters) + Cause::broker_count(&self.counters);
         Marks {
             sent: self.counters.publish_sent,
             queued: self.queued_messages,
