@@ -2,7 +2,10 @@
 
 use std::rc::Rc;
 
-use crate::{filters::overlap, losses::cut};
+use crate::{
+    filters::{inner, is_shared, overlap},
+    losses::cut,
+};
 
 /// The middle of a long one is left out, and an ellipsis stands there. Behind a long one stands the hash of the whole, so that
 /// those with the same ends are told apart.
@@ -65,10 +68,9 @@ impl Topic {
     pub fn overlaps(&self, filter: &str) -> bool {
         match self.as_str().split_once(ELLIPSIS).filter(|_| self.is_cut()) {
             None => overlap(self.as_str(), filter),
-            Some((head, _)) => {
-                let whole = head.rfind('/').map_or("", |end| &head[..=end]);
-                overlap(&format!("{whole}#"), filter)
-            }
+            // Of a shared subscription it may be the group that is cut.
+            Some((head, _)) if is_shared(head) && inner(head) == head => true,
+            Some((head, _)) => begins_overlap(inner(head), inner(filter)),
         }
     }
 
@@ -93,6 +95,18 @@ fn may_begin(filter: &str, head: &str) -> bool {
         }
     }
     may_be(wanted.next(), part, "")
+}
+
+/// Whether a filter that begins so may overlap. The last level is not whole.
+fn begins_overlap(head: &str, filter: &str) -> bool {
+    match head.rsplit_once('/') {
+        Some((whole, _)) => overlap(&format!("{whole}/#"), filter),
+        None if head.is_empty() => true,
+        // [MQTT-4.7.2-1]
+        None if head == "+" => !filter.starts_with('$'),
+        None if head.starts_with('$') && filter.starts_with(['+', '#']) => false,
+        None => may_be(filter.split('/').next(), head, ""),
+    }
 }
 
 /// Whether a topic that ends so may match. The first level is not whole.
@@ -238,6 +252,27 @@ mod tests {
         let kept = Topic::new(&format!("$share/crew/plant/{}/+/press", "x".repeat(80)));
         assert!(kept.is_cut() && kept.overlaps("plant/+/7/press") && !kept.overlaps("lab/#"));
         assert!(Topic::new("a/+").overlaps("a/b") && !Topic::new("a/+").overlaps("b"));
+    }
+
+    #[test]
+    fn a_long_filter_overlaps_whatever_may_stand_where_it_is_cut() {
+        let end = "temperature/of/the/upper/bearing/of/the/second/press";
+        let kept = |begins: &str| Topic::new(&format!("{begins}/{end}"));
+        let in_group = kept("$share/workers-of-the-north-hall/plant");
+        assert!(in_group.is_cut() && in_group.overlaps("plant/#") && in_group.overlaps("$SYS/#"));
+        let in_level = kept("$share/workers-of-it/$SYS/broker");
+        assert!(in_level.overlaps("$SYS/#") && !in_level.overlaps("plant/#"));
+        let behind_group = kept("$share/a-group-of-those/$SYS");
+        assert!(behind_group.overlaps("$SYS/#") && behind_group.overlaps("plant/#"));
+        assert!(!in_level.overlaps("#"), "it is the server's");
+        let long = kept("$internals-of-the-north-hall");
+        assert!(
+            long.overlaps("$internals-of-the-north-hall/#")
+                && long.overlaps("$internals-of-the-north-hall/+/#")
+        );
+        assert!(!long.overlaps("#") && !long.overlaps("$SYS/#") && !long.overlaps("plant/#"));
+        assert!(kept("$share/g/+").overlaps("plant/#") && !kept("$share/g/+").overlaps("$SYS/#"));
+        assert!(kept("internals-of-the-north-hall").overlaps("#"));
     }
 
     #[test]
