@@ -81,6 +81,22 @@ pub struct Grant {
     pub permits: Option<Arc<Permits>>,
 }
 
+impl Grant {
+    /// Roughly, in bytes.
+    pub(crate) fn weight(&self) -> usize {
+        let lists = [&self.groups, &self.roles, &self.certificate_names];
+        let listed = lists.into_iter().flatten();
+        let alone = [&self.user, &self.provider].into_iter().flatten();
+        let names: usize = listed.chain(alone).map(|name| NAME_BYTES + name.len()).sum();
+        let permits = self.permits.as_ref().map_or(0, |permits| permits.weight());
+        let tallies = self.tallies.as_ref().map_or(0, |_| size_of::<Tallies>());
+        size_of::<Grant>() + names + permits + tallies
+    }
+}
+
+/// Of a name, beside its letters: where it stands, and what counts its holders.
+const NAME_BYTES: usize = size_of::<Arc<str>>() + 2 * size_of::<usize>();
+
 impl Answer {
     pub fn refuse(reason: ReasonCode, why: impl Into<Cow<'static, str>>) -> Answer {
         Answer::Refuse { reason, why: why.into(), user: None }

@@ -21,6 +21,13 @@ pub(crate) struct Departure {
     pub listener: Arc<str>,
 }
 
+impl Departure {
+    /// Beyond itself. What several have in common counts for each of them.
+    fn weight(&self) -> usize {
+        self.why.len() + self.grant.as_ref().map_or(0, |grant| grant.weight())
+    }
+}
+
 /// A session that is gone.
 pub(crate) struct Ended {
     pub at: Instant,
@@ -46,7 +53,7 @@ impl Departures {
     }
 
     pub fn leave(&mut self, client_id: &Arc<str>, departure: Departure) {
-        let bytes = departure.why.len();
+        let bytes = departure.weight();
         self.away.put(client_id, departure, bytes);
     }
 
@@ -62,7 +69,7 @@ impl Departures {
         if is_made_here(client_id) {
             return;
         }
-        let said = departure.as_ref().map_or(0, |departure| departure.why.len());
+        let said = departure.as_ref().map_or(0, Departure::weight);
         let bytes = said + recorder.as_ref().map_or(0, |recorder| recorder.bytes_max());
         self.ended.put(client_id, Ended { at: now, why, departure, recorder }, bytes);
     }
@@ -176,7 +183,7 @@ pub(crate) fn why_left(what: &What) -> Cow<'static, str> {
 const ENDED_MAX: usize = 256;
 const ENDED_BYTES_MAX: usize = 1 << 20;
 const AWAY_MAX: usize = 1024;
-const AWAY_BYTES_MAX: usize = 256 << 10;
+const AWAY_BYTES_MAX: usize = 1 << 20;
 /// What standing in order costs.
 const ORDER_BYTES: usize = 48;
 
@@ -213,6 +220,31 @@ mod tests {
         assert_eq!(ids(&latest).last(), Some(&"c49"));
         latest.put(&"huge".into(), 1, 20_000);
         assert_eq!((latest.bytes, latest.get("huge")), (0, None), "it alone is too much");
+    }
+
+    #[test]
+    fn what_was_granted_counts_as_what_it_takes() {
+        let topics: Vec<String> = (0..100).map(|n| format!("{n}/{}", "x".repeat(100))).collect();
+        let topics = topics.iter().map(|topic| topic.as_str()).collect();
+        let permit = access::Permit { is_denial: false, actions: vec!["publish"], topics };
+        let permits = Arc::new(access::Permits::new("a token", &[permit]).expect("they are rules"));
+        let weight = permits.weight();
+        let mut departures = Departures::new(1);
+        for n in 0..100 {
+            let grant = Arc::new(Grant { permits: Some(Arc::clone(&permits)), ..Grant::default() });
+            let client_id: Arc<str> = format!("c{n}").into();
+            let (why, listener) = ("".into(), "".into());
+            let left_at = Instant::START;
+            departures
+                .leave(&client_id, Departure { left_at, why, grant: Some(grant), address: None, listener });
+            if n % 2 == 0 {
+                departures.end(&client_id, "", None, Instant::START);
+            }
+        }
+        let Departures { away, ended } = departures;
+        assert!(away.order.len() * weight <= AWAY_BYTES_MAX, "{} of {weight}", away.order.len());
+        assert!(away.order.len() + ended.order.len() > 50, "there is room for most of them");
+        assert!(ended.bytes > ended.order.len() * weight);
     }
 
     #[test]
