@@ -51,6 +51,8 @@ pub(crate) struct Connection {
     pub needs: Needs,
     /// Is looked at when something is stored or confirmed.
     pub waits: bool,
+    /// What is in the outbox, or before it, had to wait for what it needs.
+    pub is_late: bool,
     /// What goes out before the outbox.
     pub held: Option<Box<Held>>,
     /// To whom it belongs, where somebody has said so.
@@ -111,6 +113,7 @@ impl Connection {
             outbox: None,
             needs: Needs::default(),
             waits: false,
+            is_late: false,
             held: None,
             grant: None,
             standing: None,
@@ -252,6 +255,19 @@ impl Connections {
 
     pub fn len(&self) -> usize {
         self.live
+    }
+
+    /// No connection has this one or one behind it.
+    pub fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The client that is there, if one is and was let in.
+    pub fn connected_at(&self, slot: usize) -> Option<ConnId> {
+        let (generation, connection) = self.slots.get(slot)?.as_ref()?;
+        connection.session()?;
+        let slot = u32::try_from(slot).expect("slots are numbered by u32");
+        Some(ConnId { slot, generation: *generation })
     }
 
     pub fn ids(&self) -> Vec<ConnId> {

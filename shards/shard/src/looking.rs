@@ -1,6 +1,6 @@
 //! Answers whoever looks from outside.
 
-use std::sync::Arc;
+use std::{cmp::Reverse, sync::Arc};
 
 use mqtt::PacketKind;
 
@@ -240,6 +240,9 @@ fn packets(recorder: Option<&Recorder>, topic_filter: Option<&str>, now: Instant
     let entries = recorder.into_iter().flat_map(|recorder| recorder.entries_with_topics(now));
     let (mut packets, topics): (Vec<Recorded>, Vec<Option<&Topic>>) = entries.unzip();
     tell_latencies(&mut packets);
+    let mut named: Vec<_> = packets.into_iter().zip(topics).collect();
+    // What had to wait stands where it was made.
+    named.sort_by_key(|(packet, _)| Reverse(packet.ago));
     let is_about = |packet: &Recorded, topic: &Topic, filter: &str| match packet.kind {
         PacketKind::Publish => topic.matches(filter),
         _ => topic.overlaps(filter),
@@ -247,8 +250,7 @@ fn packets(recorder: Option<&Recorder>, topic_filter: Option<&str>, now: Instant
     let is_wanted = |packet: &Recorded, topic: Option<&Topic>| {
         topic_filter.is_none_or(|filter| topic.is_some_and(|topic| is_about(packet, topic, filter)))
     };
-    let named = packets.into_iter().zip(topics);
-    named.filter(|(packet, topic)| is_wanted(packet, *topic)).map(|(packet, _)| packet).collect()
+    named.into_iter().filter(|(packet, topic)| is_wanted(packet, *topic)).map(|(packet, _)| packet).collect()
 }
 
 fn waiting(queued: &Queued) -> Waiting {

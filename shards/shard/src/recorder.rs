@@ -189,6 +189,16 @@ impl Recorder {
         }
     }
 
+    /// So many packets, which had to wait, go out only now. Those that came behind them wait on.
+    #[cold]
+    pub fn leave(&mut self, packets: u64, behind: u64, now: Instant) {
+        let (newer, older) = self.ring.split_at_mut(usize::from(self.next));
+        let latest_first = newer.iter_mut().rev().chain(older.iter_mut().rev());
+        let sent = latest_first.filter(|entry| entry.is_sent());
+        let count = |packets: u64| usize::try_from(packets).unwrap_or(usize::MAX);
+        sent.skip(count(behind)).take(count(packets)).for_each(|entry| entry.leave(now));
+    }
+
     /// No more than that is in it.
     pub fn bytes_max(&self) -> usize {
         size_of::<Recorder>()

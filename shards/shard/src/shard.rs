@@ -451,11 +451,16 @@ impl Shard {
             if let Some(outgoing) = ready {
                 connection.sending = true;
                 connection.sending_bytes = u32::try_from(outgoing.len()).unwrap_or(u32::MAX);
-                let recorder = connection.session().and_then(|session| self.sessions.recorder(session));
+                let mut recorder = connection.session().and_then(|session| self.sessions.recorder(session));
+                if let Some(recorder) = recorder.as_deref_mut().filter(|_| connection.is_late) {
+                    let behind = connection.outbox.as_ref().map_or(0, |outbox| outbox.packets);
+                    recorder.leave(outgoing.packets, behind, turn.now);
+                }
                 count_sent(&mut self.counters, recorder, &outgoing);
                 turn.push(Effect::Send { conn, bytes: outgoing });
             }
-            if connection.held.is_some() || connection.outbox.is_some() {
+            connection.is_late = connection.held.is_some() || connection.outbox.is_some();
+            if connection.is_late {
                 if connection.stage == Stage::Closing && connection.sending {
                     // The socket may never take what goes out now, and the rest waits behind it.
                     self.timers.insert(turn.now.add_secs(LINGER_S), Deadline::Linger(conn));

@@ -7,7 +7,9 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use mqtt::{PacketId, PacketKind, Version};
 
-use crate::{ConnId, Direction, Instant, Recorded, filters::overlap, recorder::Entry};
+use crate::{
+    ConnId, Direction, Instant, Recorded, connection::Connections, filters::overlap, recorder::Entry,
+};
 
 /// An order about one tap, whose number whoever orders has chosen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,10 +90,23 @@ struct Tap {
     ring: VecDeque<Held>,
     /// Those at the end of the ring whose addresses nobody has told yet.
     unnamed: usize,
+    /// Where only one address is wanted.
+    origins: Option<Origins>,
     /// Of all in the ring.
     ring_bytes: usize,
     dropped: u64,
     read_at: Instant,
+}
+
+/// Which connections come from the wanted address, as far as it was looked up.
+#[derive(Default)]
+struct Origins {
+    /// By slot: the generation, and whether it comes from there.
+    known: Vec<Option<(u32, bool)>>,
+    /// Connections that were there before the tap are looked up from this slot on.
+    next_slot: usize,
+    /// Whose packets had no room while nobody knew whether they are wanted.
+    left_out: Vec<ConnId>,
 }
 
 struct Held {
@@ -125,14 +140,18 @@ impl Taps {
     }
 
     /// Only what has its address is read.
-    pub fn name(&mut self, address: &mut dyn FnMut(ConnId) -> Option<SocketAddr>) {
-        self.0.iter_mut().for_each(|tap| tap.name(address));
+    pub fn name(&mut self, connections: &Connections, address: &mut dyn FnMut(ConnId) -> Option<SocketAddr>) {
+        for tap in &mut self.0 {
+            tap.name(address);
+            tap.look_up(connections, address);
+        }
     }
 
     pub fn take(&mut self, now: Instant, passing: &Passing<'_>) {
         for tap in self.0.iter_mut().filter(|tap| tap.filter.wants(passing)) {
             let wants_bytes = tap.filter.wants_bytes;
-            tap.take(now, passing.weight(wants_bytes), || passing.tapped(now, wants_bytes));
+            let weight = passing.weight(wants_bytes);
+            tap.take(now, passing.conn, weight, || passing.tapped(now, wants_bytes));
         }
     }
 }
@@ -153,7 +172,8 @@ impl TapFilter {
 impl Tap {
     fn new(number: u64, filter: TapFilter, now: Instant) -> Tap {
         let ring = VecDeque::new();
-        Tap { number, filter, ring, unnamed: 0, ring_bytes: 0, dropped: 0, read_at: now }
+        let origins = filter.address.map(|_| Origins::default());
+        Tap { number, filter, ring, unnamed: 0, origins, ring_bytes: 0, dropped: 0, read_at: now }
     }
 
     fn read(&mut self, now: Instant) -> TapRead {
@@ -180,7 +200,11 @@ impl Tap {
         for at in named..self.ring.len() {
             let tapped = &mut self.ring[at].tapped;
             tapped.address = address(tapped.conn);
-            if self.filter.wants_address(tapped.address) {
+            let is_wanted = self.filter.wants_address(tapped.address);
+            if let Some(origins) = &mut self.origins {
+                origins.learn(tapped.conn, is_wanted);
+            }
+            if is_wanted {
                 self.ring.swap(kept, at);
                 kept += 1;
             } else {
@@ -190,10 +214,37 @@ impl Tap {
         self.ring.truncate(kept);
     }
 
-    /// What has no room is not copied first.
-    fn take(&mut self, now: Instant, bytes: usize, tapped: impl FnOnce() -> Option<Tapped>) {
-        if self.ring.len() >= RING_PACKETS || self.ring_bytes + bytes > RING_BYTES {
-            self.dropped += 1;
+    /// Goes on with the connections that were there before: so many at a time that nobody waits for it.
+    fn look_up(&mut self, connections: &Connections, address: &mut dyn FnMut(ConnId) -> Option<SocketAddr>) {
+        let Some(origins) = &mut self.origins else { return };
+        for conn in std::mem::take(&mut origins.left_out) {
+            let is_wanted = self.filter.wants_address(address(conn));
+            self.dropped += u64::from(is_wanted);
+            origins.learn(conn, is_wanted);
+        }
+        let end = (origins.next_slot + LOOKS_PER_TURN).min(connections.slots());
+        for slot in std::mem::replace(&mut origins.next_slot, end)..end {
+            if let Some(conn) = connections.connected_at(slot) {
+                origins.learn(conn, self.filter.wants_address(address(conn)));
+            }
+        }
+    }
+
+    /// What has no room is not copied first. As long as nobody knows where it comes from, half of the room is not for it.
+    fn take(&mut self, now: Instant, conn: ConnId, bytes: usize, tapped: impl FnOnce() -> Option<Tapped>) {
+        let origin = self.origins.as_ref().map_or(Some(true), |origins| origins.of(conn));
+        let divisor = match origin {
+            Some(false) => return,
+            Some(true) => 1,
+            None => 2,
+        };
+        if self.ring.len() >= RING_PACKETS / divisor || self.ring_bytes + bytes > RING_BYTES / divisor {
+            match &mut self.origins {
+                Some(origins) if origin.is_none() && origins.left_out.len() < RING_PACKETS => {
+                    origins.left_out.push(conn);
+                }
+                _ => self.dropped += 1,
+            }
             return;
         }
         let Some(tapped) = tapped() else { return };
@@ -201,6 +252,22 @@ impl Tap {
         self.ring_bytes += bytes;
         self.ring.push_back(Held { at: now, tapped });
         self.unnamed += 1;
+    }
+}
+
+impl Origins {
+    /// None: nobody has looked yet.
+    fn of(&self, conn: ConnId) -> Option<bool> {
+        let (generation, is_wanted) = (*self.known.get(conn.slot as usize)?)?;
+        (generation == conn.generation).then_some(is_wanted)
+    }
+
+    fn learn(&mut self, conn: ConnId, is_wanted: bool) {
+        let slot = conn.slot as usize;
+        if self.known.len() <= slot {
+            self.known.resize(slot + 1, None);
+        }
+        self.known[slot] = Some((conn.generation, is_wanted));
     }
 }
 
@@ -264,6 +331,8 @@ const TAPS_MAX: usize = 8;
 /// Packets of one tap that nobody has read yet, and what they weigh.
 const RING_PACKETS: usize = 8192;
 const RING_BYTES: usize = 2 << 20;
+/// Connections whose addresses are looked up for a tap in one turn.
+const LOOKS_PER_TURN: usize = 1024;
 /// What one answer brings.
 const PACKETS_PER_READ: usize = 512;
 const BYTES_PER_READ: usize = 256 << 10;
@@ -294,10 +363,10 @@ mod tests {
         };
         let weight = passing.weight(true);
         while tap.ring_bytes + weight <= RING_BYTES {
-            tap.take(Instant::START, weight, || passing.tapped(Instant::START, true));
+            tap.take(Instant::START, passing.conn, weight, || passing.tapped(Instant::START, true));
         }
         assert!(tap.ring.iter().all(|held| *held.tapped.bytes == *payload));
-        tap.take(Instant::START, weight, || unreachable!("it has no room"));
+        tap.take(Instant::START, passing.conn, weight, || unreachable!("it has no room"));
         assert_eq!(tap.dropped, 1);
     }
 }

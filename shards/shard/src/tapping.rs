@@ -41,7 +41,7 @@ impl Shard {
     /// Where the connections came from whose packets went by since this was asked last. Comes before any of them is forgotten.
     pub fn name_tapped(&mut self, address: &mut dyn FnMut(ConnId) -> Option<SocketAddr>) {
         if let Some(taps) = self.taps.as_mut() {
-            taps.name(address);
+            taps.name(&self.connections, address);
         }
     }
 

@@ -91,6 +91,15 @@ impl Entry {
         self
     }
 
+    pub fn is_sent(&self) -> bool {
+        self.kind().is_some() && self.packet >> DIRECTION_BIT & 1 == Direction::Sent as u64
+    }
+
+    /// It went out later than it was made.
+    pub fn leave(&mut self, at: Instant) {
+        self.at_and_place = at.as_nanos() & !PLACE_MASK | self.at_and_place & PLACE_MASK;
+    }
+
     pub fn place(&self) -> u16 {
         (self.at_and_place & PLACE_MASK) as u16
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mqtt::{Connect, Packet, PacketId, Publish, QoS, ReasonCode, Subscribe, Will, WillProperties};
-use shard::{Config, Event, Limits};
+use shard::{Config, Event, Limits, Look, Seen};
 
 use crate::script::{Client, Script, ack, connect, options, publish};
 
@@ -47,6 +47,31 @@ fn puback_waits_until_what_somebody_must_get_is_stored() {
     s.settle();
     assert_eq!(s.hear(publisher), ["PUBACK 2"]);
     assert!(!s.store(0));
+}
+
+#[test]
+fn an_answer_that_waited_until_its_message_was_stored_went_out_then() {
+    let (mut s, publisher) = absent(1);
+    s.disk_is_slow = true;
+    for packet_id in 1..=2 {
+        s.publish_qos(publisher, "a", "x", 1, packet_id);
+        s.pass(Duration::from_millis(10));
+    }
+    for _ in 0..2 {
+        s.pass(Duration::from_millis(100));
+        assert!(s.store(0));
+        s.settle();
+    }
+    let look = Look::Packets { client_id: "p".into(), topic_filter: None };
+    let Seen::Packets(Some(last)) = s.look(0, &look) else { panic!("it is there") };
+    let seen = last.packets.iter().map(|packet| {
+        let latency = packet.latency.map_or(0, |latency| (latency.as_micros() + 500) / 1000);
+        (format!("{:?} {}", packet.kind, packet.packet_id), packet.ago.as_millis(), latency)
+    });
+    let expected =
+        [("Publish 1", 220, 120), ("Publish 2", 210, 210), ("Puback 1", 100, 120), ("Puback 2", 0, 210)];
+    let expected = expected.map(|(packet, ago, latency)| (packet.to_owned(), ago, latency));
+    assert_eq!(seen.collect::<Vec<_>>(), expected);
 }
 
 #[test]

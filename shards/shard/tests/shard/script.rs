@@ -145,8 +145,12 @@ impl Script {
 
     /// Every connection comes from an address of its own, which ends with its slot.
     pub fn tap(&mut self, shard: usize, order: &TapOrder) -> TapRead {
-        self.shards[shard].name_tapped(&mut |conn| Some(([192, 0, 2, conn.slot as u8], 1883).into()));
-        self.shards[shard].tap(self.now, order)
+        let mut address = |conn: shard::ConnId| Some(([192, 0, 2, conn.slot as u8], 1883).into());
+        self.shards[shard].name_tapped(&mut address);
+        let read = self.shards[shard].tap(self.now, order);
+        // The turn ends.
+        self.shards[shard].name_tapped(&mut address);
+        read
     }
 
     pub fn look(&self, shard: usize, look: &Look) -> Seen {

@@ -244,3 +244,53 @@ fn a_tap_keeps_to_an_address_and_has_room_for_no_other() {
     let nobody = read(&mut s, 2);
     assert_eq!((nobody.packets.len(), nobody.dropped, nobody.has_more), (0, 0, false));
 }
+
+#[test]
+fn packets_from_elsewhere_take_none_of_the_room_of_a_tap() {
+    let mut s = Script::of_one();
+    let publisher = s.join("p");
+    for n in 0..60 {
+        let elsewhere = s.join(&format!("c{n}"));
+        s.subscribe(elsewhere, "a", 0);
+    }
+    let one = s.join("one");
+    s.subscribe(one, "a", 0);
+    let address = |last: usize| Some([192, 0, 2, last as u8].into());
+    let of = |address| TapFilter { address, wants_bytes: true, ..TapFilter::default() };
+    begin(&mut s, 1, of(address(one.0)));
+    begin(&mut s, 2, of(address(99)));
+    for _ in 0..3 {
+        s.publish(publisher, "a", &"x".repeat(60_000));
+    }
+    let seen = read(&mut s, 1);
+    assert_eq!((told(&seen), seen.dropped), (vec!["one > Publish 0 a".to_owned(); 3], 0));
+    let nobody = read(&mut s, 2);
+    assert_eq!((nobody.packets.len(), nobody.dropped), (0, 0));
+}
+
+#[test]
+fn what_a_tap_has_no_room_for_counts_where_it_comes_from_the_address() {
+    let mut s = Script::of_one();
+    let address = |last: usize| Some([192, 0, 2, last as u8].into());
+    begin(&mut s, 1, TapFilter { address: address(0), wants_bytes: true, ..TapFilter::default() });
+    begin(&mut s, 2, TapFilter { address: address(99), wants_bytes: true, ..TapFilter::default() });
+    // They come after the taps, and all at once: nobody has said yet from where.
+    let clients: Vec<_> = (0..60).map(|n| s.join(&format!("c{n}"))).collect();
+    for client in &clients {
+        s.subscribe(*client, "a", 0);
+    }
+    for _ in 0..30 {
+        s.publish(clients[0], "a", &"x".repeat(60_000));
+    }
+    let (mut packets, mut dropped, mut has_more) = (0, 0, true);
+    while has_more {
+        let seen = read(&mut s, 1);
+        packets += told(&seen).iter().filter(|line| line.contains("Publish")).count() as u64;
+        dropped += seen.dropped;
+        has_more = seen.has_more;
+    }
+    assert!(dropped > 0 && packets > 0);
+    assert_eq!(packets + dropped, 60, "each that it published, and each that it got");
+    let nobody = read(&mut s, 2);
+    assert_eq!((nobody.packets.len(), nobody.dropped), (0, 0));
+}
