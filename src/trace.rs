@@ -3,10 +3,11 @@
 mod pcap;
 
 use std::{
-    fs::File,
+    fs::{File, OpenOptions, Permissions},
     io::{self, BufRead as _, BufWriter, Write as _},
     net::IpAddr,
-    path::PathBuf,
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
@@ -135,7 +136,7 @@ fn printed(written: io::Result<()>) -> Result<(), Failure> {
 fn follow(args: &TraceArgs) -> Result<(), Failure> {
     let target = args.broker.open()?;
     let mut lines = target.follow(&args.path())?;
-    let mut capture = args.pcap.as_ref().map(Sink::open).transpose().map_err(Failure::Unreachable)?;
+    let mut capture = args.pcap.as_deref().map(Sink::open).transpose().map_err(Failure::Unreachable)?;
     let (mut line, mut count) = (String::new(), 0);
     while args.count.is_none_or(|most| count < most) {
         line.clear();
@@ -184,11 +185,11 @@ struct Sink {
 }
 
 impl Sink {
-    fn open(path: &PathBuf) -> Result<Sink, String> {
+    fn open(path: &Path) -> Result<Sink, String> {
         let failed = |error: io::Error| format!("{} cannot be written: {error}", path.display());
         let mut out: Box<dyn io::Write> = match path.as_os_str() == "-" {
             true => Box::new(io::stdout()),
-            false => Box::new(BufWriter::new(File::create(path).map_err(failed)?)),
+            false => Box::new(BufWriter::new(private(path).map_err(failed)?)),
         };
         out.write_all(&pcap::HEADER).and_then(|()| out.flush()).map_err(failed)?;
         Ok(Sink { capture: Capture::default(), out })
@@ -199,6 +200,17 @@ impl Sink {
         self.out.flush()
     }
 }
+
+/// Nobody else on this machine reads what clients send: nor in a file that was there before. A pipe keeps the permissions that it has.
+fn private(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(path)?;
+    if file.metadata()?.is_file() {
+        file.set_permissions(Permissions::from_mode(FILE_MODE))?;
+    }
+    Ok(file)
+}
+
+const FILE_MODE: u32 = 0o600;
 
 impl TraceArgs {
     fn goes_on(&self) -> bool {
@@ -278,6 +290,19 @@ mod tests {
         assert_eq!(lines_of(&answer, true).lines().count(), 2, "each line is a packet");
         answer["ended"] = Value::Null;
         assert_eq!(lines_of(&answer, false).lines().count(), 2);
+    }
+
+    #[test]
+    fn a_capture_is_for_its_owner_alone() {
+        let path = std::env::temp_dir().join(format!("iothub-capture-{}", std::process::id()));
+        for _ in 0..2 {
+            Sink::open(&path).expect("a file");
+            let mode = std::fs::metadata(&path).expect("a file").permissions().mode() & 0o777;
+            assert_eq!(mode, 0o600);
+            std::fs::set_permissions(&path, Permissions::from_mode(0o644)).expect("ours");
+        }
+        std::fs::remove_file(&path).expect("it is there");
+        Sink::open(Path::new("/dev/null")).expect("what is no file is written as it is");
     }
 
     #[test]

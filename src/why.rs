@@ -81,7 +81,8 @@ impl WhyArgs {
 }
 
 fn told(args: &WhyArgs, answer: &Value) -> String {
-    let (client, topic) = (&args.client, &args.topic);
+    let [client, topic] = [&args.client, &args.topic].map(|text| shown(&json!(text)));
+    let publisher = args.publisher.as_ref().map(|text| shown(&json!(text)));
     let end = match answer["outcome"].as_str() {
         Some("goes") => "would get it now",
         Some("waits") => "would get it later: it waits",
@@ -90,9 +91,9 @@ fn told(args: &WhyArgs, answer: &Value) -> String {
         _ => "would not get it",
     };
     let mut text = format!("{client} {end} ({topic} at QoS {})\n", args.qos);
-    for (who, list) in [(&args.publisher, "publisher"), (&Some(client.clone()), "client")] {
+    for (who, list) in [(publisher.unwrap_or_default(), "publisher"), (client, "client")] {
         let Some(steps) = answer[list].as_array() else { continue };
-        text += &format!("{list} {}:\n", who.as_deref().unwrap_or(""));
+        text += &format!("{list} {who}:\n");
         steps.iter().for_each(|step| text += &line(step));
     }
     text
@@ -132,6 +133,18 @@ mod tests {
         });
         let expected = "c d would not get it (a/b at QoS 1)\npublisher p:\n  + publisher    is there\n\
                         client c d:\n  - rules        denied [acl:2]\n";
+        assert_eq!(told(&line.args, &answer), expected);
+    }
+
+    #[test]
+    fn names_do_not_steer_the_terminal() {
+        let named = "n\u{1b}]0;x\u{7}\u{9b}\u{202e}";
+        let line = Line::parse_from(["why", "--client", named, "-t", named, "--publisher", named]);
+        let answer = json!({ "outcome": "goes", "publisher": [], "client": [] });
+        let visible = "n\\u{1b}]0;x\\u{7}\\u{9b}\\u{202e}";
+        let expected = format!(
+            "{visible} would get it now ({visible} at QoS 0)\npublisher {visible}:\nclient {visible}:\n"
+        );
         assert_eq!(told(&line.args, &answer), expected);
     }
 }
