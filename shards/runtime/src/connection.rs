@@ -61,6 +61,14 @@ pub(crate) enum Armed {
     Continuous,
 }
 
+/// From where a connection came, and by which listener.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Whence {
+    pub address: Address,
+    /// The listener's number.
+    pub door: Option<u16>,
+}
+
 /// An address and port in 18 bytes; an IPv4 address is kept in its mapped form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Address {
@@ -188,6 +196,10 @@ impl Connections {
 }
 
 impl Connection {
+    pub fn whence(&self) -> Whence {
+        Whence { address: self.address, door: self.door.as_ref().map(|door| door.id) }
+    }
+
     fn vacant(generation: u32) -> Connection {
         Connection {
             socket: None,

@@ -22,7 +22,7 @@ use shard::{Ask, BarredNetworks, ConnId, Instant, NotOpened, Outgoing, Reading, 
 use crate::{
     Auditor, Config, Doorkeeper, Occasion, Place, Question,
     buffers::{Buffers, Filled, GROUP},
-    connection::{Address, Armed, Connections, Stage},
+    connection::{Address, Armed, Connections, Stage, Whence},
     layers::Scratch,
     mesh::Moving,
     operation::Operation,
@@ -98,8 +98,8 @@ pub(crate) struct Port {
     due: VecDeque<ConnId>,
     /// Those that have ended their WebSocket.
     leaving: VecDeque<ConnId>,
-    /// Those that have ended since it was asked, while somebody wants to know.
-    gone: Option<HashMap<ConnId, Address>>,
+    /// Those that have ended in this turn: what is said of their end names them.
+    gone: HashMap<ConnId, Whence>,
     scratch: Scratch,
     seats: Arc<Seats>,
     auditors: Vec<Arc<dyn Auditor>>,
@@ -136,7 +136,7 @@ impl Port {
             stood_since: None,
             due: VecDeque::new(),
             leaving: VecDeque::new(),
-            gone: None,
+            gone: HashMap::new(),
             scratch: Scratch::default(),
             seats,
             auditors: config.auditors.clone(),
@@ -156,30 +156,27 @@ impl Port {
         self.connections.len() == 0
     }
 
+    /// Also of one that has ended in this turn.
     pub fn address(&mut self, conn: ConnId) -> Option<Address> {
-        self.connections.get(conn).map(|connection| connection.address)
+        self.whence(conn).map(|whence| whence.address)
     }
 
-    pub fn address_of_gone(&self, conn: ConnId) -> Option<Address> {
-        self.gone.as_ref()?.get(&conn).copied()
-    }
-
-    /// Forgets those so far, and remembers those that end from now on, or does not.
-    #[inline]
-    pub fn remember_gone(&mut self, is_asked: bool) {
-        match &mut self.gone {
-            Some(gone) if is_asked => gone.clear(),
-            None if !is_asked => {}
-            gone => *gone = is_asked.then(HashMap::new),
-        }
-    }
-
+    /// Also of one that has ended in this turn.
     pub fn occasion(&mut self, conn: ConnId) -> Occasion {
-        let Some(connection) = self.connections.get(conn) else { return Occasion::default() };
-        Occasion {
-            address: connection.address.ip().map(|_| connection.address.into()),
-            door: connection.door.as_ref().map(|door| door.id),
+        let Some(Whence { address, door }) = self.whence(conn) else { return Occasion::default() };
+        Occasion { address: address.ip().map(|_| address.into()), door }
+    }
+
+    fn whence(&mut self, conn: ConnId) -> Option<Whence> {
+        match self.connections.get(conn) {
+            Some(connection) => Some(connection.whence()),
+            None => self.gone.get(&conn).copied(),
         }
+    }
+
+    /// All is said of those that have ended.
+    pub fn forget_gone(&mut self) {
+        self.gone.clear();
     }
 
     /// Adds to what the shard asks what is known here of the connection.
@@ -443,9 +440,7 @@ impl Port {
             }
             Stage::Dead => {
                 if entry.sending.is_none() && entry.armed == Armed::No && !entry.watched {
-                    if let Some(gone) = &mut self.gone {
-                        gone.insert(conn, entry.address);
-                    }
+                    self.gone.insert(conn, entry.whence());
                     let (socket, door) = self.connections.remove(conn.slot);
                     drop(socket);
                     door.seats.give_back();

@@ -176,6 +176,7 @@ impl<B: Brain> Worker<B> {
         self.tell(Event::Flush);
         self.publish();
         self.name_tapped();
+        self.port.forget_gone();
         self.report_drained();
         Ok(())
     }
@@ -376,7 +377,6 @@ impl<B: Brain> Worker<B> {
                     // What went by in this turn is there, too.
                     self.name_tapped();
                     reply(self.brain.tap(self.now, &order));
-                    self.port.remember_gone(self.brain.is_tapped());
                 }
                 Command::FreshLosses(reply) => reply(self.brain.take_fresh_losses(self.now)),
                 Command::Act(act, reply) => {
@@ -402,15 +402,13 @@ impl<B: Brain> Worker<B> {
 
     /// Those whose packets went by may be gone since.
     fn name_tapped(&mut self) {
-        let is_tapped = self.brain.is_tapped();
-        if is_tapped {
+        if self.brain.is_tapped() {
             let port = &mut self.port;
             self.brain.name_tapped(&mut |conn| {
-                let address = port.address(conn).or_else(|| port.address_of_gone(conn))?;
+                let address = port.address(conn)?;
                 (!address.is_unknown()).then(|| address.into())
             });
         }
-        self.port.remember_gone(is_tapped);
     }
 
     fn addresses(&mut self, seen: &Seen) -> Vec<(ConnId, SocketAddr)> {

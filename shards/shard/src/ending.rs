@@ -1,12 +1,9 @@
 //! How connections and sessions end.
 
-use std::time::Duration;
-
 use mqtt::{Disconnect, Packet, ReasonCode, Version, Violation};
 
 use crate::{
     Cause, ConnId, Effect, IS_WATCHED, Instant, Note, Reading, Shard, What,
-    bans::BANNED,
     connection::{Connection, Stage},
     departures::why_left,
     keys::SessionKey,
@@ -43,10 +40,8 @@ impl Shard {
         let session = connection.session();
         let client_id = session.map(|session| self.sessions[session].client_id.clone());
         self.note_departure(conn, why_left(&what), turn.now);
-        if self.is_worth_a_line(&what, turn.now) {
-            let user = self.user_at(conn);
-            turn.push(Effect::Note(Note { conn: Some(conn), client_id, user, what }));
-        }
+        let user = self.user_at(conn);
+        turn.push(Effect::Note(Note { conn: Some(conn), client_id, user, what }));
         // [MQTT-3.14.0-1] A DISCONNECT only after a CONNACK.
         if let (Some((reason, why)), Some(_), Version::V5) = (say, session, version) {
             self.say_goodbye(conn, reason, why, turn);
@@ -56,22 +51,6 @@ impl Shard {
             self.note_author(session);
             self.detach(session, will, turn);
         }
-    }
-
-    /// Those who come again and again although they may not are a crowd, of which a line now and then is enough.
-    fn is_worth_a_line(&mut self, what: &What, now: Instant) -> bool {
-        let noted_at = match what {
-            What::Refused { reason: ReasonCode::ConnectionRateExceeded, .. } => &mut self.crowds_noted_at[0],
-            What::Refused { reason: ReasonCode::Banned, why, .. } if why == BANNED => {
-                &mut self.crowds_noted_at[1]
-            }
-            _ => return true,
-        };
-        let is_first = noted_at.is_none_or(|at| now.since(at) >= CROWD_NOTE_PERIOD);
-        if is_first {
-            *noted_at = Some(now);
-        }
-        is_first
     }
 
     pub(crate) fn say_goodbye(
@@ -325,9 +304,6 @@ const NETWORK_CLOSED: &str = "the network connection was closed";
 /// as long.
 const ENDED_SESSION_WEIGHT: usize = 1024;
 const ENDED_MESSAGE_WEIGHT: usize = 16;
-
-/// The shortest time between two lines about a crowd.
-const CROWD_NOTE_PERIOD: Duration = Duration::from_secs(1);
 
 /// A look at each session without a connection comes at least so often.
 const SESSION_LOOK_S: u64 = 3600;

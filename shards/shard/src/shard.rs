@@ -139,8 +139,6 @@ pub struct Shard {
     pub(crate) receive_bytes: usize,
     pub(crate) unfinished: Unfinished,
     next_request: u64,
-    /// When the log was told last of those who connect too often, and of those who are banned.
-    pub(crate) crowds_noted_at: [Option<Instant>; 2],
 }
 
 /// What a timer is for. When it is due, whoever it names is asked what time means to it now.
@@ -247,7 +245,6 @@ impl Shard {
             receive_bytes: 0,
             unfinished: Unfinished::default(),
             next_request: 0,
-            crowds_noted_at: [None; 2],
             config: Config { limits, ..config.clone() },
             random,
         }

@@ -9,7 +9,9 @@ use client::{Options, QoS};
 use e2e::{
     Broker, Link, PATIENCE, Process, Setup,
     hello::{Hello, TLS_1_2},
-    program, v5,
+    program,
+    socket::{self, Socket},
+    v5,
 };
 use serde_json::Value;
 
@@ -216,6 +218,47 @@ fn who_is_turned_away_by_a_ban_or_a_rate_is_written_down_and_a_refusal_names_its
         assert!(Instant::now() < deadline, "no ban: {:?}", lines_of(&path));
         drop(std::net::TcpStream::connect(broker.address()));
     }
+}
+
+/// Comes from one of this machine's addresses, and goes without a DISCONNECT once it has its answer.
+fn come_from(address: [u8; 4], broker: &Broker, client_id: &str) {
+    let mut socket = Socket::open_from(address, broker.port);
+    socket.send(&socket::connect(client_id, true));
+    socket.read(4);
+}
+
+#[test]
+fn a_banned_client_that_comes_again_and_again_hides_no_other() {
+    let text = "[[ban]]\nclient_ids = [\"loud\", \"quiet\"]\n[audit]\nfile = \"audit\"\n";
+    let broker = Setup::new("audit-banned").shards(1).config(text).start();
+    let path = broker.folder().join("audit");
+    (0..50).for_each(|_| come_from([127, 0, 0, 1], &broker, "loud"));
+    come_from([127, 0, 0, 2], &broker, "quiet");
+    let quiet = await_line(&path, "refused", "client_id", "quiet");
+    assert!(quiet["address"].as_str().unwrap().starts_with("127.0.0.2:"), "{quiet}");
+    let others = await_line(&path, "refused", "address", "127.0.0.1");
+    assert!(others["more"].as_u64().is_some_and(|more| more > 0), "{others}");
+    broker.process.await_text("address=127.0.0.2:");
+}
+
+#[test]
+fn who_is_cut_off_is_written_down_with_the_address_and_hides_nobody_from_elsewhere() {
+    let text = "[audit]\nfile = \"audit\"\naddress_lines_per_minute = 5\n";
+    let broker = Setup::new("audit-cut").shards(1).config(text).start();
+    let path = broker.folder().join("audit");
+    (0..30).for_each(|_| come_from([127, 0, 0, 77], &broker, "loud"));
+    for last in 100..110 {
+        let client_id = format!("quiet-{last}");
+        come_from([127, 0, 0, last], &broker, &client_id);
+        let line = await_line(&path, "disconnected", "client_id", &client_id);
+        assert!(
+            line["address"].as_str().is_some_and(|it| it.starts_with(&format!("127.0.0.{last}:"))),
+            "{line}"
+        );
+        assert!(line["listener"].is_string(), "{line}");
+    }
+    let others = await_line(&path, "disconnected", "address", "127.0.0.77");
+    assert!(others["more"].as_u64().is_some_and(|more| more > 0), "{others}");
 }
 
 #[test]
