@@ -2,13 +2,17 @@
 //! afterwards is answered.
 //!
 //! They stand by client id in two lists with limits of their own: however many clients come and go with their sessions, those whose
-//! sessions ended are not pushed out. The oldest make way.
+//! sessions ended are not pushed out. The oldest make way. Clients with long ids are in neither, because a few of them would take the room
+//! of all others.
 
 use std::{borrow::Cow, collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use hashbrown::HashMap;
 
-use crate::{ConnId, Grant, IS_WATCHED, Instant, Shard, What, connect::is_made_here, recorder::Recorder};
+use crate::{
+    ConnId, Grant, IS_WATCHED, Instant, Shard, What, connect::is_made_here, losses::CLIENT_ID_BYTES_MAX,
+    recorder::Recorder,
+};
 
 /// How a client was here, and how it left.
 pub(crate) struct Departure {
@@ -124,12 +128,15 @@ impl<T> Latest<T> {
         Latest { by_client_id, order: BTreeMap::new(), next: 0, bytes: 0, most, bytes_max }
     }
 
-    /// `bytes`: what the value holds beyond itself.
+    /// `bytes`: what the value holds beyond itself. Nobody makes way for what has too long a name, or is too much alone.
     fn put(&mut self, client_id: &Arc<str>, value: T, bytes: usize) {
         self.take(client_id);
+        let bytes = bytes + client_id.len() + size_of::<Held<T>>() + ORDER_BYTES;
+        if client_id.len() > CLIENT_ID_BYTES_MAX || bytes > self.bytes_max {
+            return;
+        }
         let number = self.next;
         self.next += 1;
-        let bytes = bytes + client_id.len() + size_of::<Held<T>>() + ORDER_BYTES;
         self.bytes += bytes;
         self.by_client_id.insert(Arc::clone(client_id), Held { number, bytes, value });
         self.order.insert(number, Arc::clone(client_id));
@@ -219,7 +226,36 @@ mod tests {
         }
         assert_eq!(ids(&latest).last(), Some(&"c49"));
         latest.put(&"huge".into(), 1, 20_000);
-        assert_eq!((latest.bytes, latest.get("huge")), (0, None), "it alone is too much");
+        assert_eq!(latest.get("huge"), None, "it alone is too much");
+        assert_eq!(ids(&latest).last(), Some(&"c49"), "nobody makes way for it");
+    }
+
+    fn departure() -> Departure {
+        let left_at = Instant::START;
+        Departure { left_at, why: "left".into(), grant: None, address: None, listener: "".into() }
+    }
+
+    #[test]
+    fn clients_with_long_ids_push_nobody_out() {
+        let mut departures = Departures::new(1);
+        departures.leave(&"away".into(), departure());
+        departures.end(&"gone".into(), "", None, Instant::START);
+        for n in 0..100 {
+            let client_id: Arc<str> = format!("{n}{}", "w".repeat(65_000)).into();
+            departures.leave(&client_id, departure());
+            assert!(departures.of(&client_id, true).is_none());
+            departures.end(&client_id, "", None, Instant::START);
+            assert!(departures.ended(&client_id).is_none());
+        }
+        assert!(departures.of("away", true).is_some() && departures.ended("gone").is_some());
+    }
+
+    #[test]
+    fn so_many_are_known_as_are_promised_however_long_ids_may_be() {
+        let mut departures = Departures::new(1);
+        let client_id = |n: usize| Arc::from(format!("{n:0CLIENT_ID_BYTES_MAX$}"));
+        (0..AWAY_MAX).for_each(|n| departures.leave(&client_id(n), departure()));
+        assert!((0..AWAY_MAX).all(|n| departures.of(&client_id(n), true).is_some()));
     }
 
     #[test]
