@@ -60,9 +60,24 @@ fn list(args: &DropsArgs) -> Result<(), Failure> {
         _ => list_pages(args, &target)?,
     };
     if is_empty && !args.json {
-        print("nothing was lost\n")?;
+        let others = args.client.as_ref().map_or(Ok(Value::Null), |_| target.get(OTHER_DROPS))?;
+        print(&told_of_nothing(&others))?;
     }
     Ok(())
+}
+
+/// Nothing stands in the list. A client that has made way has lost something all the same: of which of them the `others` are nobody knows.
+fn told_of_nothing(others: &Value) -> String {
+    let losses = || others["other_clients"].as_array().into_iter().flatten();
+    let count: u64 = losses().filter_map(|loss| loss["count"].as_u64()).sum();
+    let Some(first) = losses().filter_map(|loss| loss["first_at"].as_f64()).reduce(f64::min) else {
+        return "nothing was lost\n".to_owned();
+    };
+    let first = text::moment(first);
+    format!(
+        "nothing is known of this client, which may have made way for others: {count} losses since {first} were of clients that \
+         have (iothub drops --others)\n"
+    )
 }
 
 /// All pages. True: there was nothing in them.
@@ -197,6 +212,17 @@ mod tests {
         let expected = "c\n  3 expired: it expired (the first 1970-01-01T01:01:01Z, the last 1970-01-01T01:01:10Z)\n    3 expired a/b (the last 1970-01-01T01:01:10Z)\n";
         assert_eq!(told(&row), expected);
         assert_eq!(told(&json!({ "prefix": "" })), "(topic unknown)\n");
+    }
+
+    #[test]
+    fn of_a_client_that_may_have_made_way_it_is_not_said_that_it_lost_nothing() {
+        assert_eq!(told_of_nothing(&json!({ "other_clients": [] })), "nothing was lost\n");
+        let loss =
+            |count: u64, first_at: f64| json!({ "cause": "expired", "count": count, "first_at": first_at });
+        let others = json!({ "other_clients": [loss(3, 3670.0), loss(4, 3661.5)] });
+        let expected = "nothing is known of this client, which may have made way for others: 7 losses since 1970-01-01T01:01:01Z were of \
+                        clients that have (iothub drops --others)\n";
+        assert_eq!(told_of_nothing(&others), expected);
     }
 
     #[test]

@@ -174,17 +174,13 @@ pub fn by_cause(snapshots: &[Snapshot]) -> Value {
 }
 
 async fn others(State(context): State<Context>) -> Result<Response, Trouble> {
-    let mut sums: [BTreeMap<Cause, u64>; 3] = Default::default();
+    let mut sums: [Vec<Loss>; 3] = Default::default();
     for looked in asking::look_everywhere(asking::desk(&context)?, &Look::OtherLosses).await? {
         let Seen::OtherLosses(others) = looked.seen else { continue };
-        let lists = [&others.other_clients, &others.of_nobody, &others.other_prefixes];
-        for (losses, sums) in lists.into_iter().zip(&mut sums) {
-            losses.iter().for_each(|loss| *sums.entry(loss.cause).or_default() += loss.count);
-        }
+        let lists = [others.other_clients, others.of_nobody, others.other_prefixes];
+        lists.into_iter().zip(&mut sums).for_each(|(losses, sums)| merge(sums, losses));
     }
-    let row = |(cause, count): (Cause, u64)| json!({ "cause": cause.word(), "side": cause.side().word(), "count": count });
-    let [other_clients, of_nobody, other_prefixes] =
-        sums.map(|sums| sums.into_iter().map(row).collect::<Vec<_>>());
+    let [other_clients, of_nobody, other_prefixes] = sums.map(|sums| sorted(&sums));
     let body = json!({
         "other_clients": other_clients,
         "of_nobody": of_nobody,
