@@ -168,7 +168,8 @@ fn empty(scratch: &Path) -> io::Result<()> {
 /// What a broker, or the file system, has in a data directory that is no part of the store.
 fn is_beside(entry: &fs::DirEntry, name: &str) -> bool {
     let is_socket = entry.file_type().is_ok_and(|kind| kind.is_socket());
-    is_socket || [LOCK, "lost+found", "bans.json", "scram.key", "api_tokens"].contains(&name)
+    is_socket
+        || [LOCK, "lost+found", "bans.json", "scram.key", "api_tokens", "api_tokens.first"].contains(&name)
 }
 
 /// What of a store is there, the layout first.

@@ -132,7 +132,8 @@ fn what_a_broker_has_beside_its_store_is_in_the_way_of_no_restore() {
             fs::remove_dir_all(path).unwrap();
         }
     }
-    let beside = ["api_tokens", "bans.json", "scram.key"].map(|name| shelf.dir.join(name));
+    let beside =
+        ["api_tokens", "api_tokens.first", "bans.json", "scram.key"].map(|name| shelf.dir.join(name));
     assert!(beside.iter().all(|path| path.exists()), "{:?}", entries(&shelf.dir));
     assert_says(&shelf.store("restore", &[backup.dir.as_ref()]), 0, &["2 queued messages"]);
     assert!(beside.iter().all(|path| path.exists()), "{:?}", entries(&shelf.dir));
