@@ -86,8 +86,9 @@ function endedSession() {
   return {
     element,
     show(last) {
-      element.hidden = !last;
-      if (!last) {
+      // The client may have come back since its session was asked for.
+      element.hidden = !last?.ended;
+      if (!last?.ended) {
         return;
       }
       const { ago_s, why, left } = last.ended;
