@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use access::{Builder, DefaultRule, Fallback, Layer, Problem, Rules};
+use identity::FileError;
+use zeroize::Zeroizing;
 
 use crate::{
     config::{AccessDefault, Fault, Loaded, Origin},
@@ -14,7 +16,7 @@ use crate::{
 pub fn load(loaded: &Loaded, numbers: &Numbers) -> Result<Rules, Vec<Fault>> {
     let access = &loaded.settings.access;
     let read = |acl: File<'_>, rules: File<'_>| {
-        let mut builder = layers(acl, rules, default(loaded))?;
+        let mut builder = layers(acl, rules, default(loaded), identity::read_rights)?;
         // Those that were closed as well: who came in by them is still held to the rules.
         for (name, (entrance, is_open)) in numbers.names().iter().zip(numbers.all()) {
             if let Some(default) = entrance.listener.access_default {
@@ -49,16 +51,32 @@ fn file<'a>(key: &'static str, name: &'a str) -> File<'a> {
     (!name.is_empty()).then(|| (key, Path::new(name)))
 }
 
-/// A file in mosquitto's format, one in ours, or both.
-pub fn read(acl: Option<&Path>, rules: Option<&Path>, default: DefaultRule) -> Result<Rules, Vec<String>> {
-    layers(acl.map(|path| ("acl_file", path)), rules.map(|path| ("rules_file", path)), default)
-        .map(Builder::build)
-        .map_err(|faults| faults.into_iter().map(|fault| fault.what).collect())
+/// A file in mosquitto's format, one in ours, or both, for whoever asks what they say; and why a broker would refuse them.
+pub fn ask(
+    acl: Option<&Path>,
+    rules: Option<&Path>,
+    default: DefaultRule,
+) -> Result<(Rules, Vec<String>), Vec<String>> {
+    let mut refusals = Vec::new();
+    let read = |path: &Path| {
+        let (bytes, refusal) = identity::read_open_rights(path)?;
+        refusals.extend(refusal.map(|refusal| refusal.to_string()));
+        Ok(bytes)
+    };
+    let (acl, rules) = (acl.map(|path| ("acl_file", path)), rules.map(|path| ("rules_file", path)));
+    let builder = layers(acl, rules, default, read)
+        .map_err(|faults| faults.into_iter().map(|fault| fault.what).collect::<Vec<String>>())?;
+    Ok((builder.build(), refusals))
 }
 
-fn layers(acl: File<'_>, rules: File<'_>, default: DefaultRule) -> Result<Builder, Vec<Fault>> {
-    let acl = acl.map(|file| layer(file, access::mosquitto::parse));
-    let rules = rules.map(|file| layer(file, access::own::parse));
+fn layers(
+    acl: File<'_>,
+    rules: File<'_>,
+    default: DefaultRule,
+    mut read: impl FnMut(&Path) -> Result<Zeroizing<Vec<u8>>, FileError>,
+) -> Result<Builder, Vec<Fault>> {
+    let acl = acl.map(|(key, path)| layer((key, path), read(path), access::mosquitto::parse));
+    let rules = rules.map(|(key, path)| layer((key, path), read(path), access::own::parse));
     let (mut builder, mut faults) = (Rules::builder(default), Vec::new());
     for read in [acl, rules].into_iter().flatten() {
         match read {
@@ -118,11 +136,12 @@ fn fallback(default: AccessDefault) -> Fallback {
 /// One file of rules, or every problem that it has.
 fn layer(
     (key, path): (&'static str, &Path),
+    bytes: Result<Zeroizing<Vec<u8>>, FileError>,
     parse: fn(&str, &str) -> Result<Layer, Vec<Problem>>,
 ) -> Result<Layer, Vec<Fault>> {
     let name = path.to_string_lossy();
     let fault = |what| vec![Fault::of("access", key, what)];
-    let bytes = identity::read_rights(path).map_err(|error| fault(error.to_string()))?;
+    let bytes = bytes.map_err(|error| fault(error.to_string()))?;
     let text = str::from_utf8(&bytes).map_err(|error| {
         let line = 1 + bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
         fault(format!(
@@ -161,15 +180,24 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_rules_that_others_can_change_is_refused() {
+    fn a_file_of_rules_that_others_can_change_is_refused_and_a_question_is_answered() {
         let path = std::env::temp_dir().join(format!("iothub-rules-mode-{}", std::process::id()));
         std::fs::write(&path, "").expect("the folder can be written");
         let read = |mode| {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("its mode");
-            [read(Some(&path), None, Fallback::Deny.into()), read(None, Some(&path), Fallback::Deny.into())]
+            let file = Some(("acl_file", &*path));
+            let layers = |acl, rules| layers(acl, rules, Fallback::Deny.into(), identity::read_rights);
+            [layers(file, None), layers(None, file)].map(|outcome| {
+                outcome
+                    .map(drop)
+                    .map_err(|faults| faults.into_iter().map(|fault| fault.what).collect::<Vec<_>>())
+            })
         };
-        for refused in read(0o666) {
+        for refused in read(0o664) {
             let sentences = refused.expect_err("it is a door");
+            let (_, refusals) =
+                ask(Some(&path), None, Fallback::Deny.into()).expect("a question lets nobody in");
+            assert_eq!(refusals, sentences);
             let shown = path.display();
             assert_eq!(
                 sentences,

@@ -101,6 +101,8 @@ struct Asked {
     listener: String,
     /// Clients may bring rules of their own.
     hears_permits: bool,
+    /// Why a broker would not take the files as they are.
+    refusals: Vec<String>,
 }
 
 pub fn run(args: &AclArgs) -> ExitCode {
@@ -119,16 +121,21 @@ pub fn run(args: &AclArgs) -> ExitCode {
 }
 
 fn fail(sentences: &[String]) -> ExitCode {
-    for sentence in sentences {
-        // A standard error that fails has nobody who could be told of it.
-        let _ = writeln!(io::stderr(), "iothub acl check: {sentence}");
-    }
+    sentences.iter().for_each(|sentence| say(sentence));
     ExitCode::from(FAILED)
+}
+
+fn say(sentence: &str) {
+    // A standard error that fails has nobody who could be told of it.
+    let _ = writeln!(io::stderr(), "iothub acl check: {sentence}");
 }
 
 fn check(args: &CheckArgs) -> Result<(bool, String), Vec<String>> {
     check_topic(args.action, &args.topic).map_err(|sentence| vec![sentence])?;
-    let Asked { rules, listener, hears_permits } = args.files.read(&args.listener)?;
+    let Asked { rules, listener, hears_permits, refusals } = args.files.read(&args.listener)?;
+    for refusal in refusals {
+        say(&format!("a broker refuses this file: {refusal}"));
+    }
     let (groups, roles, names) = (borrowed(&args.group), borrowed(&args.role), borrowed(&args.certificate));
     let holder = rules.holder(&Who {
         client_id: &args.client,
@@ -196,8 +203,8 @@ impl Files {
         }
         let text = format!("--default {}", self.default).into();
         let default = DefaultRule { text, layer: "command line".into(), ..self.default.into() };
-        let rules = crate::access::read(self.acl.as_deref(), self.rules.as_deref(), default)?;
-        Ok(Asked { rules, listener: listener.to_owned(), hears_permits: false })
+        let (rules, refusals) = crate::access::ask(self.acl.as_deref(), self.rules.as_deref(), default)?;
+        Ok(Asked { rules, listener: listener.to_owned(), hears_permits: false, refusals })
     }
 }
 
@@ -220,6 +227,7 @@ fn configured(path: &Path, listener: &str) -> Result<Asked, Vec<String>> {
         rules: crate::access::load(&loaded, &numbers).map_err(|faults| loaded.sentences(&faults))?,
         listener: found.to_owned(),
         hears_permits: loaded.settings.authentication.hears_permits(),
+        refusals: Vec::new(),
     })
 }
 

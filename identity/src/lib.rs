@@ -46,7 +46,7 @@ pub use named_file::{FILE_BYTES_MAX, FileError, Holds, read as read_file};
 pub use password::{Cost, Hash, HashError, Kind};
 pub use password_file::{LoadError, Match, PasswordFile, Problem, ProblemKind, Warning};
 pub use priority::give_way;
-pub use private_file::{read as read_private, read_rights, read_secret};
+pub use private_file::{read as read_private, read_open_rights, read_rights, read_secret};
 pub use replacement::{ReplaceError, Replacement};
 pub use scram_file::ScramFile;
 pub use secret::Secret;

@@ -19,13 +19,24 @@ pub fn read_rights(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
     read_guarded(path, Holds::Rights)
 }
 
+/// The same for whoever only asks what it says, and why a broker would refuse it.
+pub fn read_open_rights(path: &Path) -> Result<(Zeroizing<Vec<u8>>, Option<FileError>), FileError> {
+    let file = NamedFile::open(path)?;
+    let refusal = refusal(path, &file, Holds::Rights);
+    Ok((file.read(FILE_BYTES_MAX)?, refusal))
+}
+
 fn read_guarded(path: &Path, holds: Holds) -> Result<Zeroizing<Vec<u8>>, FileError> {
     let file = NamedFile::open(path)?;
-    if let Some(what) = openness(file.metadata.mode(), holds) {
-        let remedy = remedy(path, what, holds);
-        return Err(FileError::Open { path: path.to_owned(), what, holds, remedy });
+    match refusal(path, &file, holds) {
+        Some(refusal) => Err(refusal),
+        None => file.read(FILE_BYTES_MAX),
     }
-    file.read(FILE_BYTES_MAX)
+}
+
+fn refusal(path: &Path, file: &NamedFile, holds: Holds) -> Option<FileError> {
+    let what = openness(file.metadata.mode(), holds)?;
+    Some(FileError::Open { path: path.to_owned(), what, holds, remedy: remedy(path, what, holds) })
 }
 
 /// One secret in a file of its own. The line break that editors end a file with is no part of it.
@@ -103,6 +114,11 @@ mod tests {
             let path = file("rights", mode, b"x");
             let sentence = read_rights(&path).expect_err("refused").to_string();
             let shown = path.display();
+            let (bytes, refusal) = read_open_rights(&path).expect("it says something");
+            assert_eq!(
+                (&**bytes, refusal.map(|refusal| refusal.to_string())),
+                (&b"x"[..], Some(sentence.clone()))
+            );
             assert_eq!(
                 sentence,
                 format!(
@@ -114,6 +130,7 @@ mod tests {
         for mode in [0o600, 0o644, 0o444] {
             let path = file("readable", mode, b"x");
             assert_eq!(*read_rights(&path).expect("taken"), b"x");
+            assert!(read_open_rights(&path).expect("taken").1.is_none());
             fs::remove_file(path).expect("removed");
         }
     }

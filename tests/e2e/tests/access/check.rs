@@ -1,6 +1,7 @@
 //! `iothub acl check`: the verdict, the rule, where it stands, and the exit code.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use e2e::{Ended, Setup};
 
@@ -148,4 +149,17 @@ fn a_question_that_cannot_be_answered_ends_with_2() {
             );
         }
     }
+}
+
+#[test]
+fn a_checkout_whose_files_a_group_can_change_is_asked_and_warned_of() {
+    let setup = Setup::bare("acl-group");
+    let path = setup.folder().join("acl");
+    fs::write(&path, ACL).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o664)).unwrap();
+    let words = "acl check --acl acl --user anna --action publish house/door";
+    let ended = setup.args(words.split(' ')).run();
+    assert_eq!((ended.code, ended.out.first().map(String::as_str)), (Some(0), Some("allowed")), "{ended:?}");
+    let warned = ended.errors.concat();
+    assert!(warned.contains("a broker refuses this file") && warned.contains("chmod go-w acl"), "{warned}");
 }
