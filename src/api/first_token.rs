@@ -36,7 +36,7 @@ impl Teller {
         match hashes {
             _ if is_seen => Teller::Terminal,
             Some(path) => {
-                let path = path.with_file_name(FILE_NAME);
+                let path = beside(path);
                 // Whoever reads the name is seldom in the folder that the broker was started in.
                 Teller::File(std::path::absolute(&path).unwrap_or(path))
             }
@@ -79,6 +79,13 @@ impl FirstToken {
     }
 }
 
+/// Of these hashes alone: others may be in the same folder.
+pub fn beside(hashes: &Path) -> PathBuf {
+    let mut path = hashes.as_os_str().to_owned();
+    path.push(".first");
+    path.into()
+}
+
 /// Past the log, on whichever of both is a terminal.
 fn print(secret: &str, hashes: Option<&Path>) {
     let until = match hashes {
@@ -98,13 +105,20 @@ fn print(secret: &str, hashes: Option<&Path>) {
     let _ = handle.and_then(|handle| File::from(handle).write_all(line.as_bytes()));
 }
 
-pub const FILE_NAME: &str = "api_first_token";
-
 #[cfg(test)]
 mod tests {
     use std::{fs, os::unix::fs::PermissionsExt as _};
 
     use super::*;
+
+    #[test]
+    fn each_file_of_hashes_has_one_of_its_own() {
+        let [one, other, former] =
+            ["/etc/iothub/a.tokens", "/etc/iothub/b.tokens", "/etc/iothub/a.tokens.first"].map(Path::new);
+        assert_eq!(beside(one), former);
+        assert_ne!(beside(one), beside(other));
+        assert_ne!(beside(former), former, "its hashes would take the place of the token");
+    }
 
     #[test]
     fn a_file_with_it_is_for_its_owner_alone_whatever_was_there() {

@@ -143,7 +143,7 @@ mod tests {
     use std::{collections::BTreeSet, fs, path::Path};
 
     use super::*;
-    use crate::api::first_token;
+    use crate::api::{TOKENS_NAME, first_token};
 
     fn names() -> BTreeSet<String> {
         ASSETS.iter().map(|asset| asset.name.to_owned()).collect()
@@ -159,7 +159,8 @@ mod tests {
     #[test]
     fn who_signs_in_is_told_where_the_first_token_is() {
         let login = ASSETS.iter().find(|asset| asset.name == "login.js").expect("login.js");
-        assert!(login.content.contains(&format!("\"{}\"", first_token::FILE_NAME)));
+        let file = first_token::beside(TOKENS_NAME.as_ref());
+        assert!(login.content.contains(&format!("\"{}\"", file.display())));
         assert!(!login.content.contains("into its log"));
     }
 

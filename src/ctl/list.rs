@@ -49,7 +49,6 @@ pub struct RetainedArgs {
     most: MostArgs,
 }
 
-/// Of a list that nothing is chosen from.
 #[derive(Debug, Args)]
 pub struct UsersArgs {
     /// Only those with this in their name

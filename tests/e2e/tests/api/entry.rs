@@ -31,7 +31,7 @@ fn the_first_start_keeps_a_token_for_its_owner_and_the_next_one_knows_it() {
     assert_eq!(api.with_token("iothub_no").get("/v1/broker").status, 401);
     let file = fs::read_to_string(data.join("api_tokens")).unwrap();
     assert!(!file.contains(&api.token["iothub_".len()..]), "{file}");
-    for name in ["api_tokens", "api_first_token"] {
+    for name in ["api_tokens", "api_tokens.first"] {
         assert_eq!(fs::metadata(data.join(name)).unwrap().permissions().mode() & 0o777, 0o600, "{name}");
     }
     assert!(!broker.process.says(&api.token), "the log has no secrets");
