@@ -78,9 +78,8 @@ pub use self::{
     why::WHY,
 };
 use self::{
-    entrance::WAITING_MAX,
     first_token::{FirstToken, Teller},
-    hall::GUESTS_MAX,
+    hall::{GUESTS_MAX, waiting_max},
     port::Port,
     tokens::Tokens,
 };
@@ -187,10 +186,10 @@ pub fn token_path(settings: &Settings) -> Option<PathBuf> {
 
 /// Connections over TCP at a time, but for streams: a file each.
 pub fn connections_max(settings: &config::Api) -> u64 {
-    match settings.listen.len() {
-        0 => 0,
-        ports => settings.max_connections + (GUESTS_MAX + ports * WAITING_MAX) as u64,
+    if settings.listen.is_empty() {
+        return 0;
     }
+    settings.max_connections + (GUESTS_MAX + waiting_max(settings)) as u64
 }
 
 fn start_thread() -> Result<Handle, String> {

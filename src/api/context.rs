@@ -14,7 +14,12 @@ use runtime::Desk;
 use rustls::ServerConfig;
 
 use super::{
-    census::Census, guard::Caller, hall::Hall, metrics::Shown, refusals::Refusals, seat::Streams,
+    census::Census,
+    guard::Caller,
+    hall::{Hall, waiting_max},
+    metrics::Shown,
+    refusals::Refusals,
+    seat::Streams,
     tokens::Tokens,
 };
 use crate::{
@@ -98,7 +103,7 @@ impl Context {
             observer: OnceLock::new(),
             events: Arc::default(),
             backups: Arc::new(Backups::new(settings)),
-            hall: Hall::new(settings.api.max_connections),
+            hall: Hall::new(settings.api.max_connections, waiting_max(&settings.api)),
             streams: Streams::new(settings.api.max_streams),
             shown: Shown::default(),
             census: Census::default(),

@@ -5,12 +5,13 @@ use std::{collections::VecDeque, io, net::SocketAddr};
 
 use tokio::{
     net::{TcpListener, TcpStream},
+    sync::futures::Notified,
     task::yield_now,
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, sleep, sleep_until},
 };
 
 use super::{
-    hall::{Hall, Stay},
+    hall::{Hall, Stay, Turn},
     server::ACCEPT_PAUSE,
 };
 
@@ -18,7 +19,7 @@ pub struct Entrance {
     listener: TcpListener,
     hall: Hall,
     /// Of addresses that have most guests already, in the order in which they came.
-    waiting: VecDeque<(TcpStream, SocketAddr)>,
+    waiting: VecDeque<(TcpStream, SocketAddr, Turn)>,
 }
 
 impl Entrance {
@@ -29,44 +30,44 @@ impl Entrance {
     /// The next one who has a place.
     pub async fn next(&mut self) -> (TcpStream, SocketAddr, Stay) {
         loop {
-            // Whoever was let in before is heard first: with a token he leaves the hall to others, so that a burst of such is no crowd.
+            // What those who were let in before have said is read first: with a token they leave the hall to others.
             yield_now().await;
-            let opens_at = match self.waiting.front().map(|(_, peer)| self.hall.try_enter(peer.ip())) {
+            let vacated = self.hall.vacated();
+            let opens_at = match self.waiting.front().map(|(_, peer, _)| self.hall.try_enter(peer.ip())) {
                 Some(Ok(stay)) => {
-                    let (stream, peer) = self.waiting.pop_front().expect("it stands in front");
+                    let (stream, peer, _) = self.waiting.pop_front().expect("it stands in front");
                     return (stream, peer, stay);
                 }
                 Some(Err(opens_at)) => Some(opens_at),
                 None => None,
             };
-            let Some(come) = self.accept_until(opens_at).await else { continue };
+            let Some(come) = accept_until(&self.listener, opens_at, vacated).await else { continue };
             let Ok((stream, peer)) = come else {
                 sleep(ACCEPT_PAUSE).await;
                 continue;
             };
             match self.hall.try_enter(peer.ip()) {
                 Ok(stay) => return (stream, peer, stay),
-                Err(_) if self.waiting.len() < WAITING_MAX => self.waiting.push_back((stream, peer)),
-                // One of a crowd that would wait for longer than it is worth.
-                Err(_) => {
-                    drop(stream);
-                    self.hall.note_refusal();
-                }
+                // Without a turn he is one of a crowd that could not have places either, and is closed.
+                Err(_) => self.waiting.extend(self.hall.try_wait(peer.ip()).map(|turn| (stream, peer, turn))),
             }
-        }
-    }
-
-    /// None when it is time to look at those who wait.
-    async fn accept_until(&self, at: Option<Instant>) -> Option<io::Result<(TcpStream, SocketAddr)>> {
-        match at {
-            Some(at) => timeout_at(at, self.listener.accept()).await.ok(),
-            None => Some(self.listener.accept().await),
         }
     }
 }
 
-/// At each port. Twice the hall, which is a fifth of a second for the last of them.
-pub const WAITING_MAX: usize = 128;
+/// None when it is time to look at those who wait.
+async fn accept_until(
+    listener: &TcpListener,
+    opens_at: Option<Instant>,
+    vacated: Notified<'_>,
+) -> Option<io::Result<(TcpStream, SocketAddr)>> {
+    let Some(opens_at) = opens_at else { return Some(listener.accept().await) };
+    tokio::select! {
+        come = listener.accept() => Some(come),
+        () = vacated => None,
+        () = sleep_until(opens_at) => None,
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -75,7 +76,10 @@ mod tests {
     use tokio::{net::TcpSocket, runtime::Builder};
 
     use super::*;
-    use crate::api::hall::GUESTS_MAX;
+    use crate::api::{
+        hall::{GUESTS_MAX, SETTLING, WAITING_MIN},
+        shares::share_of,
+    };
 
     #[test]
     fn who_has_to_wait_comes_in_his_turn_and_a_crowd_is_closed() {
@@ -87,20 +91,44 @@ mod tests {
             let address = listener.local_addr().expect("it is bound");
             let connect = |_| StdStream::connect(address).expect("the socket listens");
             // All of loopback is one address.
-            let mut clients: Vec<StdStream> = (0..GUESTS_MAX + WAITING_MAX + BEYOND).map(connect).collect();
-            let mut entrance = Entrance::new(listener, Hall::new(1));
+            let mut clients: Vec<StdStream> = (0..GUESTS_MAX + WAITING + BEYOND).map(connect).collect();
+            let mut entrance = Entrance::new(listener, Hall::new(1, WAITING_MIN));
             let mut guests = Vec::new();
             for client in &clients[..=GUESTS_MAX] {
                 let guest = entrance.next().await;
                 assert_eq!(guest.1, client.local_addr().expect("it is connected"));
                 guests.push(guest);
             }
-            assert_eq!(entrance.waiting.len(), WAITING_MAX - 1, "one has had his turn");
-            for client in &mut clients[GUESTS_MAX + WAITING_MAX..] {
+            assert_eq!(entrance.waiting.len(), WAITING - 1, "one has had his turn");
+            for client in &mut clients[GUESTS_MAX + WAITING..] {
                 assert!(matches!(client.read(&mut [0]), Ok(0) | Err(_)));
             }
         });
     }
 
+    #[test]
+    fn who_waits_comes_in_as_soon_as_a_guest_leaves() {
+        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("the system chooses the port");
+            let address = listener.local_addr().expect("it is bound");
+            let connect = |_| StdStream::connect(address).expect("the socket listens");
+            let clients: Vec<StdStream> = (0..=GUESTS_MAX).map(connect).collect();
+            let mut entrance = Entrance::new(listener, Hall::new(1, WAITING_MIN));
+            let mut guests = Vec::new();
+            for _ in 0..GUESTS_MAX {
+                guests.push(entrance.next().await);
+            }
+            let begun = Instant::now();
+            let leaves = tokio::spawn(async move { drop(guests.pop()) });
+            let (_, last, _) = entrance.next().await;
+            leaves.await.expect("no panic");
+            assert_eq!(last, clients[GUESTS_MAX].local_addr().expect("it is connected"));
+            assert!(begun.elapsed() < SETTLING, "{:?}", begun.elapsed());
+        });
+    }
+
+    /// Of one address.
+    const WAITING: usize = share_of(WAITING_MIN);
     const BEYOND: usize = 10;
 }

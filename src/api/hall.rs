@@ -1,10 +1,12 @@
 //! How many connections the API has over TCP, and whose: a hall for whoever comes, and seats for those who have shown a token.
 //!
-//! The hall is for all, and nobody stays in it: where it is full, the oldest guest of the address that has most of them makes room. So
-//! whoever fills it pushes himself out, and whoever asks at once, as a supervisor does, or an operator with a token, has an answer
-//! before it is his turn to go. Who comes from another address than that waits for nobody; who comes from it waits in `entrance.rs`. A seat is kept until its connection ends. One address has only a share of them.
+//! The hall is for all, and nobody stays in it: where it is full, the guest who is settled first of the address that has most of them makes
+//! room. So whoever fills it pushes himself out, and whoever asks at once, as a supervisor does, or an operator with a token, has an
+//! answer before it is his turn to go. Who comes from another address than that waits for nobody; who comes from it waits in
+//! `entrance.rs`. A seat is kept until its connection ends. One address has only a share of them, and of those who wait.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, HashMap},
     net::IpAddr,
     sync::{
@@ -15,13 +17,13 @@ use std::{
 };
 
 use tokio::{
-    sync::Notify,
+    sync::{Notify, futures::Notified},
     task::AbortHandle,
     time::{Instant, timeout_at},
 };
 
 use super::shares::{NoPlace, Shares, origin_of};
-use crate::metrics::Used;
+use crate::{config, metrics::Used};
 
 /// A clone is the same one.
 #[derive(Clone)]
@@ -33,10 +35,13 @@ struct Shared {
     table: Mutex<Table>,
     /// Rung when somebody gives a seat back.
     freed: Notify,
+    /// Rung when a guest has left the hall by himself.
+    vacated: Notify,
 }
 
 struct Table {
     seats: Shares,
+    waiting: Shares,
     /// By the order in which they came.
     guests: BTreeMap<u64, Guest>,
     guests_ever: u64,
@@ -46,8 +51,15 @@ struct Table {
 
 struct Guest {
     origin: IpAddr,
-    since: Instant,
+    /// From when on he may be sent away for others of his address.
+    settled: Instant,
     served_by: Option<AbortHandle>,
+}
+
+/// Of somebody who waits in front of the hall, until he comes in or goes.
+pub struct Turn {
+    shared: Arc<Shared>,
+    origin: IpAddr,
 }
 
 /// One connection, in the hall or on a seat; a clone is the same one.
@@ -67,10 +79,12 @@ struct Held {
 }
 
 impl Hall {
-    pub fn new(seats_max: u64) -> Hall {
+    pub fn new(seats_max: u64, waiting_max: usize) -> Hall {
         let seats = Shares::new(usize::try_from(seats_max).unwrap_or(usize::MAX));
-        let table = Table { seats, guests: BTreeMap::new(), guests_ever: 0, dismissed: 0 };
-        Hall { shared: Arc::new(Shared { table: Mutex::new(table), freed: Notify::new() }) }
+        let waiting = Shares::new(waiting_max);
+        let table = Table { seats, waiting, guests: BTreeMap::new(), guests_ever: 0, dismissed: 0 };
+        let (freed, vacated) = (Notify::new(), Notify::new());
+        Hall { shared: Arc::new(Shared { table: Mutex::new(table), freed, vacated }) }
     }
 
     /// Somebody comes. The error is when somebody will have been there for long enough to make room for him.
@@ -78,22 +92,35 @@ impl Hall {
         let (shared, origin, since) = (Arc::clone(&self.shared), origin_of(ip), Instant::now());
         let mut table = shared.lock();
         table.make_room(origin)?.inspect(AbortHandle::abort);
-        let number = table.admit(Guest { origin, since, served_by: None });
+        let number = table.admit(Guest { origin, settled: since + SETTLING, served_by: None });
         drop(table);
         let (may_stay, has_seat) = (AtomicBool::new(false), AtomicBool::new(false));
         Ok(Stay { held: Arc::new(Held { shared, number, origin, since, may_stay, has_seat }) })
     }
 
-    /// Somebody has been sent away in front of it.
-    pub fn note_refusal(&self) {
-        self.shared.lock().dismissed += 1;
+    /// For somebody who cannot enter. None: he is sent away.
+    pub fn try_wait(&self, ip: IpAddr) -> Option<Turn> {
+        let (shared, origin) = (Arc::clone(&self.shared), origin_of(ip));
+        let mut table = shared.lock();
+        if table.waiting.take(Some(origin)).is_err() {
+            table.waiting.note_refusal();
+            return None;
+        }
+        drop(table);
+        Some(Turn { shared, origin })
     }
 
-    /// In the hall and on seats.
-    pub fn used(&self) -> [Used; 2] {
+    /// When a guest leaves from now on.
+    pub fn vacated(&self) -> Notified<'_> {
+        self.shared.vacated.notified()
+    }
+
+    /// In front of the hall, in it, and on seats.
+    pub fn used(&self) -> [Used; 3] {
         let table = self.shared.lock();
         let (taken, most, refused) = (table.guests.len() as u64, GUESTS_MAX as u64, table.dismissed);
-        [Used { place: "guests", taken, most, refused }, table.seats.used("seats")]
+        let guests = Used { place: "guests", taken, most, refused };
+        [table.waiting.used("waiting"), guests, table.seats.used("seats")]
     }
 }
 
@@ -117,9 +144,8 @@ impl Table {
         if self.guests.len() < GUESTS_MAX {
             return Ok(None);
         }
-        let (number, most) = self.oldest_of_most();
+        let (settled, number, most) = self.first_of_most();
         let own = self.guests.values().filter(|guest| guest.origin == origin).count();
-        let settled = self.guests[&number].since + SETTLING;
         if own + 1 >= most && Instant::now() < settled {
             return Err(settled);
         }
@@ -127,15 +153,17 @@ impl Table {
         Ok(self.guests.remove(&number).and_then(|guest| guest.served_by))
     }
 
-    /// The guest who has been there for longest, of the address that has most of them, and how many these are.
-    fn oldest_of_most(&self) -> (u64, usize) {
-        let mut by_origin: HashMap<IpAddr, (usize, u64)> = HashMap::new();
+    /// The guest who is settled first, of the address that has most of them: when, who, and how many these are.
+    fn first_of_most(&self) -> (Instant, u64, usize) {
+        let mut by_origin: HashMap<IpAddr, (usize, (Instant, u64))> = HashMap::new();
         for (number, guest) in &self.guests {
-            by_origin.entry(guest.origin).or_insert((0, *number)).0 += 1;
+            let this = (guest.settled, *number);
+            let (count, first) = by_origin.entry(guest.origin).or_insert((0, this));
+            (*count, *first) = (*count + 1, this.min(*first));
         }
-        let most = by_origin.into_values().max_by_key(|(count, oldest)| (*count, u64::MAX - oldest));
-        let (count, oldest) = most.expect("a full hall has guests");
-        (oldest, count)
+        let most = by_origin.into_values().max_by_key(|(count, first)| (*count, Reverse(*first)));
+        let (count, (settled, number)) = most.expect("a full hall has guests");
+        (settled, number, count)
     }
 
     /// From the hall to a seat.
@@ -151,6 +179,13 @@ impl Stay {
     pub fn is_served_by(&self, task: AbortHandle) {
         if let Some(guest) = self.held.shared.lock().guests.get_mut(&self.held.number) {
             guest.served_by = Some(task);
+        }
+    }
+
+    /// It has begun a handshake, whose next word takes as long as the way to it and back.
+    pub fn shakes_hands(&self) {
+        if let Some(guest) = self.held.shared.lock().guests.get_mut(&self.held.number) {
+            guest.settled = self.held.since + HANDSHAKE;
         }
     }
 
@@ -173,6 +208,7 @@ impl Stay {
 
     fn try_take_seat(&self) -> Result<(), NoPlace> {
         self.held.shared.lock().seat(self.held.number, self.held.origin)?;
+        self.held.shared.vacated.notify_waiters();
         self.held.may_stay.store(true, Ordering::Relaxed);
         self.held.has_seat.store(true, Ordering::Relaxed);
         Ok(())
@@ -210,9 +246,24 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.shared.lock().guests.remove(&self.number);
+        let left = self.shared.lock().guests.remove(&self.number);
+        if left.is_some() {
+            self.shared.vacated.notify_waiters();
+        }
         self.leave_seat();
     }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.shared.lock().waiting.give_back(Some(self.origin));
+    }
+}
+
+/// Whoever could have a place may wait for it, so that a burst of those who have tokens is heard.
+pub fn waiting_max(settings: &config::Api) -> usize {
+    let places = settings.max_connections.saturating_add(settings.max_streams);
+    usize::try_from(places).unwrap_or(usize::MAX).clamp(WAITING_MIN, WAITING_MAX)
 }
 
 /// Why there is no seat.
@@ -229,8 +280,14 @@ pub fn sentence(no_seat: NoPlace) -> &'static str {
 /// Beside those who have seats.
 pub const GUESTS_MAX: usize = 64;
 
+pub const WAITING_MIN: usize = 128;
+const WAITING_MAX: usize = 2048;
+
 /// What comes at once has at least so long to be read.
-const SETTLING: Duration = Duration::from_millis(100);
+pub const SETTLING: Duration = Duration::from_millis(100);
+
+/// Who has begun one has at least so long until he can show a token: the way round the world and back.
+const HANDSHAKE: Duration = Duration::from_millis(300);
 
 /// A guest may ask again and again for so long, and then comes anew.
 const STAY_MAX: Duration = Duration::from_secs(10);
@@ -270,7 +327,7 @@ mod tests {
     #[test]
     fn who_fills_the_hall_makes_room_for_others_and_for_itself() {
         run(async {
-            let hall = Hall::new(4);
+            let hall = Hall::new(4, WAITING_MIN);
             let other = enter(&hall, ip(2)).await;
             let mut stays = Vec::new();
             for _ in 0..2 * GUESTS_MAX {
@@ -280,7 +337,7 @@ mod tests {
             let guests = guests(&hall);
             let of = |last: u8| guests.iter().filter(|origin| **origin == ip(last)).count();
             assert_eq!((guests.len(), of(1), of(2), of(3)), (GUESTS_MAX, GUESTS_MAX - 2, 1, 1));
-            assert_eq!(hall.used()[0].refused, GUESTS_MAX as u64 + 2);
+            assert_eq!(hall.used()[1].refused, GUESTS_MAX as u64 + 2);
             drop((other, late, stays));
             assert_eq!(hall.shared.lock().guests.len(), 0);
         });
@@ -289,7 +346,7 @@ mod tests {
     #[test]
     fn who_comes_from_elsewhere_does_not_wait_for_those_who_have_just_come() {
         run(async {
-            let hall = Hall::new(4);
+            let hall = Hall::new(4, WAITING_MIN);
             let mut stays = Vec::new();
             for _ in 0..GUESTS_MAX {
                 stays.push(hall.try_enter(ip(1)).expect("there is room"));
@@ -309,9 +366,50 @@ mod tests {
     }
 
     #[test]
+    fn an_address_has_a_share_of_those_who_wait() {
+        let hall = Hall::new(4, 4);
+        let of_one: Vec<Turn> = (0..3).map(|_| hall.try_wait(ip(1)).expect("its share")).collect();
+        assert!(hall.try_wait(ip(1)).is_none());
+        let of_other = hall.try_wait(ip(2)).expect("there is one for others");
+        let [waiting, ..] = hall.used();
+        assert_eq!((waiting.taken, waiting.most, waiting.refused), (4, 4, 1));
+        drop((of_one, of_other));
+        assert!(hall.shared.lock().waiting.is_empty());
+    }
+
+    #[test]
+    fn as_many_wait_as_could_have_places_and_not_without_end() {
+        let of = |max_connections, max_streams| {
+            waiting_max(&config::Api { max_connections, max_streams, ..config::Api::default() })
+        };
+        assert_eq!([of(1, 0), of(64, 1336), of(10_000, 10_000)], [WAITING_MIN, 1400, WAITING_MAX]);
+    }
+
+    #[test]
+    fn who_shakes_hands_has_longer_than_who_says_nothing() {
+        run(async {
+            let hall = Hall::new(4, WAITING_MIN);
+            let far = enter(&hall, ip(1)).await;
+            far.shakes_hands();
+            let silent: Vec<Stay> = (1..GUESTS_MAX).map(|_| hall.try_enter(ip(1)).expect("room")).collect();
+            let mut late = Vec::new();
+            for _ in &silent {
+                late.push(enter(&hall, ip(1)).await);
+            }
+            assert!(hall.shared.lock().guests.contains_key(&far.held.number), "all others have gone");
+            sleep_until(far.held.since + HANDSHAKE).await;
+            late.push(enter(&hall, ip(1)).await);
+            late.extend(
+                (1..GUESTS_MAX).map(|_| hall.try_enter(ip(1)).expect("they have been there for long")),
+            );
+            assert!(!hall.shared.lock().guests.contains_key(&far.held.number));
+        });
+    }
+
+    #[test]
     fn who_is_sent_away_is_not_served_any_more() {
         run(async {
-            let hall = Hall::new(4);
+            let hall = Hall::new(4, WAITING_MIN);
             let first = enter(&hall, ip(1)).await;
             let task = tokio::spawn(std::future::pending::<()>());
             first.is_served_by(task.abort_handle());
@@ -326,7 +424,7 @@ mod tests {
     #[test]
     fn an_address_has_a_share_of_the_seats_and_the_hall_none_of_them() {
         run(async {
-            let hall = Hall::new(4);
+            let hall = Hall::new(4, WAITING_MIN);
             let seat = async |ip| {
                 let stay = enter(&hall, ip).await;
                 stay.try_take_seat().map(|()| stay)
@@ -352,7 +450,7 @@ mod tests {
     #[test]
     fn a_seat_that_is_given_back_goes_to_whoever_waits_for_it() {
         run(async {
-            let hall = Hall::new(1);
+            let hall = Hall::new(1, WAITING_MIN);
             let (one, other) = (enter(&hall, ip(1)).await, enter(&hall, ip(1)).await);
             assert_eq!(one.take_seat().await, Ok(()));
             assert_eq!(one.take_seat().await, Ok(()), "it has one");
@@ -367,7 +465,7 @@ mod tests {
             let third = enter(&hall, ip(2)).await;
             assert_eq!(third.take_seat().await, Err(NoPlace::OfAll));
             assert!(other.may_stay() && !third.may_stay());
-            let [_, seats] = hall.used();
+            let [_, _, seats] = hall.used();
             assert_eq!((seats.taken, seats.most, seats.refused), (1, 1, 1));
         });
     }

@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn an_address_leaves_places_of_each_kind_to_others() {
         on_a_clock(async {
-            let hall = Hall::new(100);
+            let hall = Hall::new(100, 1);
             let enter = |last| hall.try_enter(Ipv4Addr::new(192, 0, 2, last).into()).expect("there is room");
             let (one, other) = (Seat::Hall(enter(1)), Seat::Hall(enter(2)));
             let streams = Streams::new(40);

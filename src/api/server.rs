@@ -1,6 +1,8 @@
 //! Connections of the API, and how long each part of one may take. How many there may be over TCP is the matter of `hall.rs`.
 
-use std::{net::SocketAddr, os::unix::net::UnixListener as StdListener, pin::pin, sync::Arc, time::Duration};
+use std::{
+    io, net::SocketAddr, os::unix::net::UnixListener as StdListener, pin::pin, sync::Arc, time::Duration,
+};
 
 use axum::{Router, extract::Request};
 use hyper::{
@@ -18,7 +20,11 @@ use tokio::{
     sync::Semaphore,
     time::{sleep, timeout, timeout_at},
 };
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{
+    LazyConfigAcceptor,
+    rustls::{ServerConfig, server::Acceptor},
+    server::TlsStream,
+};
 
 use super::{
     context::Context,
@@ -65,12 +71,22 @@ async fn welcome(stream: TcpStream, peer: SocketAddr, context: Context, router: 
     let _ = stream.set_nodelay(true);
     let stream = Patient::new(stream);
     let closing_time = stay.closing_time();
-    let seat = Seat::Hall(stay);
+    let seat = Seat::Hall(stay.clone());
     let Some(tls) = context.tls() else { return converse(stream, router, visitor, seat).await };
-    let handshake = TlsAcceptor::from(tls).accept(stream);
+    let handshake = shake_hands(stream, tls, &stay);
     if let Ok(Ok(stream)) = timeout_at(closing_time, handshake).await {
         converse(stream, router, visitor, seat).await;
     }
+}
+
+async fn shake_hands(
+    stream: Patient<TcpStream>,
+    tls: Arc<ServerConfig>,
+    stay: &Stay,
+) -> io::Result<TlsStream<Patient<TcpStream>>> {
+    let begun = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+    stay.shakes_hands();
+    begun.into_stream(tls).await
 }
 
 /// Questions and answers, one after the other. Each head has its time, and who says nothing more is let go after the same.

@@ -340,6 +340,28 @@ fn assert_stands(served: &Served, stage: &str, ready: u8, failed: u8) {
 }
 
 #[test]
+fn a_burst_of_those_who_have_a_token_is_heard_to_the_last() {
+    let served = served("burst", 400);
+    served.api.context.serve();
+    let request = format!(
+        "GET {BANS} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nAuthorization: Bearer {}\r\n\r\n",
+        served.port, served.viewer
+    );
+    let ask = |_| {
+        let mut stream = served.connect();
+        stream.write_all(request.as_bytes()).expect("written");
+        stream
+    };
+    // More than could be in the hall and wait in front of it if each of them had to.
+    let burst: Vec<TcpStream> = (0..350).map(ask).collect();
+    for (number, stream) in burst.into_iter().enumerate() {
+        let heard = answer(stream, "");
+        // Nobody here has a queue for so many questions.
+        assert!(["200", "503"].contains(&status(&heard)), "{number}: {heard}");
+    }
+}
+
+#[test]
 fn those_who_say_nothing_keep_nobody_out_and_are_let_go() {
     let served = opened("silent");
     let mut silent: Vec<TcpStream> = (0..2 * GUESTS_MAX).map(|_| served.connect()).collect();

@@ -20,7 +20,7 @@ fn facts() -> Facts {
         stages: [("starting", false), ("serving", true), ("draining", false)],
         is_ready: false,
         has_store_failed: true,
-        places: ["guests", "seats", "streams", "log_streams", "traces"]
+        places: ["waiting", "guests", "seats", "streams", "log_streams", "traces"]
             .map(|place| Used { place, taken: 2, most: 9, refused: 4 })
             .into(),
         missed: [("events", 6), ("log", 7), ("trace", 8)],

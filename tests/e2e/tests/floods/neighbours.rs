@@ -157,7 +157,7 @@ const FLOODER: u8 = 66;
 
 /// More than one address is let in with.
 const BEGINNINGS_PER_S: f64 = 2000.0;
-const ANSWERED_PER_S: f64 = 400.0;
+const ANSWERED_PER_S: f64 = 300.0;
 const HELD: usize = 1000;
 /// What was begun so many ago is spoken on.
 const LATER: usize = 10;
