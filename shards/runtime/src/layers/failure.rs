@@ -11,13 +11,33 @@ pub(super) fn words(error: &Error) -> String {
         Error::InvalidCertificate(error) => format!("the client's certificate {}", of_certificate(error)),
         Error::AlertReceived(alert) => of_alert(*alert),
         Error::InvalidMessage(InvalidMessage::InvalidContentType) => "what came is not TLS".to_owned(),
-        Error::PeerIncompatible(PeerIncompatible::Tls12NotOfferedOrEnabled) => {
-            "the client speaks no version that is spoken here (min_version)".to_owned()
+        Error::PeerIncompatible(cause) => of_offer(cause),
+        error => error.to_string(),
+    }
+}
+
+/// What the client offers, and is not enough.
+fn of_offer(cause: &PeerIncompatible) -> String {
+    match cause {
+        PeerIncompatible::SupportedVersionsExtensionRequired => {
+            "the client speaks TLS 1.2 at the newest, and 1.3 is the oldest that is spoken here (tls.min_version, or the \
+             listener's min_version)"
+                .to_owned()
         }
-        Error::PeerIncompatible(PeerIncompatible::NoCipherSuitesInCommon) => {
+        PeerIncompatible::Tls12NotOffered => {
+            "the client speaks TLS 1.1 at the newest, which is not safe: whatever tls.min_version says, 1.2 is the oldest that \
+             is spoken"
+                .to_owned()
+        }
+        PeerIncompatible::Tls12NotOfferedOrEnabled => {
+            "the client offers no version of TLS that is spoken here: that is 1.3, and 1.2 where min_version (of [tls], or of \
+             the listener) allows it"
+                .to_owned()
+        }
+        PeerIncompatible::NoCipherSuitesInCommon => {
             "the client knows none of the cipher suites that are spoken here".to_owned()
         }
-        error => error.to_string(),
+        cause => format!("the client offers too little: {cause:?}"),
     }
 }
 
@@ -141,6 +161,18 @@ mod tests {
         ] {
             let words = words(&Error::InvalidCertificate(error));
             assert!(words.starts_with(expected), "{words}");
+        }
+    }
+
+    #[test]
+    fn a_version_that_is_too_old_is_named_with_the_key_that_says_so() {
+        for (cause, version) in [
+            (PeerIncompatible::SupportedVersionsExtensionRequired, "TLS 1.2 at the newest"),
+            (PeerIncompatible::Tls12NotOffered, "TLS 1.1 at the newest"),
+            (PeerIncompatible::Tls12NotOfferedOrEnabled, "no version of TLS"),
+        ] {
+            let words = words(&Error::PeerIncompatible(cause));
+            assert!(words.contains(version) && words.contains("min_version"), "{words}");
         }
     }
 
