@@ -198,8 +198,16 @@ fn data_dir(settings: &Settings, shards: u8) -> Result<Option<Arc<DataDir>>, Str
     }
     let opened = DataDir::open(Path::new(dir), shards, placement_seed(settings));
     let opened = opened.map_err(|error| error.to_string())?;
+    if opened.is_new() {
+        tracing::info!("a new store is begun at {}: nothing was kept there", shown_place(opened.path()));
+    }
     tell_leftovers(opened.path());
     Ok(Some(Arc::new(opened)))
+}
+
+/// Whoever reads the name is seldom in the folder that the broker was started in.
+fn shown_place(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
 }
 
 /// The directory is ours: no restore is going on there.

@@ -20,6 +20,7 @@ use crate::StoreError;
 pub struct DataDir {
     path: PathBuf,
     layout: Layout,
+    is_new: bool,
     _lock: File,
 }
 
@@ -31,6 +32,7 @@ impl DataDir {
         private::create_folders(path).map_err(io_error)?;
         let lock = lock(path)?;
         let layout_path = path.join(LAYOUT);
+        let mut is_new = false;
         let layout = match regular::read_text(&layout_path) {
             Ok(text) => {
                 let layout = Layout::parse(&text)
@@ -56,11 +58,12 @@ impl DataDir {
                 File::open(path).and_then(|dir| dir.sync_all()).map_err(io_error)?;
                 let layout = Layout { format: FORMAT, shards, placement_seed: drawn_seed };
                 layout.write(path).map_err(io_error)?;
+                is_new = true;
                 layout
             }
             Err(source) => return Err(StoreError::Io { path: layout_path, source }),
         };
-        Ok(DataDir { path: path.to_owned(), layout, _lock: lock })
+        Ok(DataDir { path: path.to_owned(), layout, is_new, _lock: lock })
     }
 
     /// Whether a directory can be at this place, as far as whoever asks may look. Nothing is made or locked.
@@ -76,6 +79,11 @@ impl DataDir {
             }
         }
         Ok(())
+    }
+
+    /// It was laid out just now: nothing was there.
+    pub fn is_new(&self) -> bool {
+        self.is_new
     }
 
     pub fn path(&self) -> &Path {
