@@ -95,6 +95,11 @@ fn a_password_is_proved_by_scram_and_nothing_else_comes_in() {
     let refused = |user: &str, password: &str| prove(&broker, Mechanism::Sha256, user, password).err();
     assert_eq!(refused("anna", "password of ben"), Some(ReasonCode::NotAuthorized));
     assert_eq!(refused("nobody", "password of ben"), Some(ReasonCode::NotAuthorized));
+    for user in ["anna", "nobody"] {
+        broker.process.await_line("who is refused is named", |line| {
+            (line.contains("refused") && line.contains(&format!("user_name={user:?}"))).then_some(())
+        });
+    }
     // The right password, where it is sent and not proved.
     let plain =
         Options { username: Some("anna".into()), password: Some("password of anna".into()), ..v5("plain") };

@@ -154,6 +154,36 @@ fn a_directory_that_may_not_be_written_is_named() {
     fs::remove_dir_all(dir).unwrap();
 }
 
+#[test]
+fn a_start_says_that_it_begins_a_store_and_one_that_finds_one_does_not() {
+    let dir = fresh("begun");
+    let begun = format!("a new store is begun at {}", shown(&dir));
+    for is_begun in [true, false] {
+        let broker = on(&dir, 1).start();
+        assert_eq!(broker.process.says(&begun), is_begun, "{}", broker.process.shown());
+        broker.end(libc::SIGTERM);
+    }
+    fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
+fn a_directory_of_somebody_else_is_to_be_given_to_the_broker_and_nothing_of_it_removed() {
+    // SAFETY: the call takes nothing and gives a number.
+    if unsafe { libc::geteuid() } != 0 {
+        eprintln!("skipped: without root there is nobody else to run the broker as");
+        return;
+    }
+    let dir = fresh("of-somebody-else");
+    on(&dir, 1).start().end(libc::SIGTERM);
+    let mut process = as_nobody(&dir);
+    assert_eq!(process.wait().code(), Some(1), "{}", process.shown());
+    for text in [&shown(&dir), "Permission denied", "must own the directory"] {
+        assert!(process.says(text), "{text:?} is not in {}", process.shown());
+    }
+    assert!(!process.says("Remove it"), "{}", process.shown());
+    fs::remove_dir_all(dir).unwrap();
+}
+
 /// A file that may be a segment, and takes its time to be read.
 #[test]
 fn a_broker_that_is_starting_ends_when_it_is_told_to() {
