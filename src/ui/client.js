@@ -43,13 +43,15 @@ function show(place, { parts: [clientId], signal, problems, heading, tools, may,
     eventsOf(clientId, signal, problems),
   );
   const ended = endedSession();
-  fill(place, h("p", null, link(["clients"], "All clients")), waiting, wholeName(clientId), ended.element, body);
+  const forgotten = h("p", { hidden: true }, "This client is not here and has no session, and nothing is remembered of one that has ended.");
+  fill(place, h("p", null, link(["clients"], "All clients")), waiting, wholeName(clientId), forgotten, ended.element, body);
   const refresh = async () => {
     const seen = await askClient("", clientId, { limit: ROWS }, signal).catch(absent);
-    const last = seen ? null : await askClient("/packets", clientId, {}, signal);
+    const last = seen ? null : await askClient("/packets", clientId, {}, signal).catch(absent);
     waiting.remove();
     body.hidden = !seen;
     ended.show(last);
+    forgotten.hidden = Boolean(seen ?? last);
     if (!seen) {
       fill(tools);
       return;
