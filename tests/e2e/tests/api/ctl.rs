@@ -153,7 +153,10 @@ fn clients_with_the_longest_ids_are_shown_asked_about_and_ended() {
     let (code, lines) = ask(&["why", "--client", &longest, "--topic", "t"]);
     assert!(code == Some(1) && lines[0].contains("would not get it"), "{code:?}");
     let (code, lines) = ask(&["trace", &longest]);
-    assert!(code == Some(1) && lines[0].contains("there is no client"), "of long ids nothing is kept: {code:?}");
+    assert!(
+        code == Some(1) && lines[0].contains("there is no client"),
+        "of long ids nothing is kept: {code:?}"
+    );
     assert_eq!(ask(&["drops", "--client", &longest]), (Some(0), vec!["nothing was lost".to_owned()]));
     let (code, lines) = ask(&["trace", &longest, "--follow"]);
     assert!(code == Some(2) && lines[0].contains("too long a name for this question"), "{code:?} {lines:?}");

@@ -240,7 +240,7 @@ fn who_is_refused_before_mqtt_stands_in_the_audit_log_with_the_reason() {
         (&expired, "certificate has expired"),
         (&revoked, "is revoked"),
         (&without, "shows no certificate"),
-        (&outdated, "peer is incompatible"),
+        (&outdated, "TLS 1.1 at the newest"),
     ];
     for (attempt, why) in attempts {
         let deadline = Instant::now() + PATIENCE;
