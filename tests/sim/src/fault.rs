@@ -44,6 +44,10 @@ pub enum Fault {
     ForgetClosed,
     /// The broker says that there is a session, and there is none, or the other way round.
     FlipSessionPresent,
+    /// Who asks for a client id is told none.
+    LoseAssignedId,
+    /// Everybody who asks for a client id is told the same one.
+    RepeatAssignedId,
     /// The ledger believes that wills are to wait longer.
     OverstateWillDelay,
     /// The ledger believes that messages expire at once.
@@ -158,7 +162,19 @@ impl Fault {
                 let flipped = mqtt::Connack { session_present: !connack.session_present, ..connack.clone() };
                 Packet::Connack(flipped).encode(version, out);
             }
+            (Fault::LoseAssignedId, Packet::Connack(connack)) => assign(connack, None, version, out),
+            (Fault::RepeatAssignedId, Packet::Connack(connack)) => {
+                assign(connack, Some("assigned"), version, out)
+            }
             _ => out.extend_from_slice(raw),
         }
     }
+}
+
+/// CONNACK with another client id, where it has one.
+fn assign(connack: &mqtt::Connack<'_>, client_id: Option<&str>, version: Version, out: &mut Vec<u8>) {
+    let mut connack = connack.clone();
+    let assigned = &mut connack.properties.assigned_client_id;
+    *assigned = assigned.and(client_id);
+    Packet::Connack(connack).encode(version, out);
 }

@@ -91,6 +91,8 @@ pub struct Failure {
 #[derive(Debug)]
 pub struct Publication {
     pub content: Content,
+    /// The session of who published it, or left it as a will.
+    publisher: Option<usize>,
     /// Each time that it arrived whole at a shard as a new message.
     pub arrivals: Vec<Arrival>,
     /// The broker has taken it for good.
@@ -119,8 +121,8 @@ pub struct Ledger {
     pub placement: Placement,
     pub publications: Vec<Publication>,
     sessions: Vec<Session>,
-    /// The newest session of each client.
-    newest: BTreeMap<usize, usize>,
+    /// The newest session of each client id.
+    named: BTreeMap<String, usize>,
     connections: BTreeMap<usize, Connection>,
     deliveries: Vec<Delivery>,
     /// By session and publication.
@@ -128,6 +130,7 @@ pub struct Ledger {
     last_in_order: BTreeMap<OrderKey, PublicationId>,
     subscribes: Vec<SubscribeRecord>,
     pub retained: Retained,
+    /// By session.
     pending_wills: BTreeMap<usize, PendingWill>,
     /// By publication: wills that are published at some time, if they are.
     vague_wills: BTreeMap<PublicationId, VagueWill>,
@@ -170,7 +173,7 @@ impl Ledger {
             placement,
             publications: Vec::new(),
             sessions: Vec::new(),
-            newest: BTreeMap::new(),
+            named: BTreeMap::new(),
             connections: BTreeMap::new(),
             deliveries: Vec::new(),
             copies: BTreeMap::new(),
@@ -210,6 +213,7 @@ impl Ledger {
     pub fn announce(&mut self, content: Content) -> PublicationId {
         let publication = Publication {
             content,
+            publisher: None,
             arrivals: Vec::new(),
             is_certain: false,
             is_refused: false,
@@ -224,6 +228,7 @@ impl Ledger {
         let Some(connection) = self.open_connection(socket) else { return };
         let (session, shard) = (connection.session, connection.shard);
         let qos = self.publications[id].content.qos;
+        self.publications[id].publisher = Some(session);
         if let Some(packet_id) = packet_id {
             self.owe_publish(socket, id, packet_id, qos);
         }
@@ -274,6 +279,16 @@ impl Ledger {
                 },
             );
         }
+    }
+
+    /// The session is one of who published this: [MQTT-3.8.3-3] goes by client ids, and a simulated client can have several.
+    fn is_own(&self, session: usize, id: PublicationId) -> bool {
+        self.publisher(id) == Some(self.sessions[session].first)
+    }
+
+    /// The first session of who published this.
+    fn publisher(&self, id: PublicationId) -> Option<usize> {
+        self.publications[id].publisher.map(|session| self.sessions[session].first)
     }
 
     /// No mail is under way anywhere, and nothing waits inside a shard to become mail.

@@ -114,6 +114,14 @@ fn a_wrong_session_present_is_noticed() {
 }
 
 #[test]
+fn a_client_id_that_is_not_assigned_or_not_to_one_alone_is_noticed() {
+    assert_reported(Fault::LoseAssignedId, Profile::Congested, 1, &[Oracle::Content]);
+    // It is told to two at a time, or to one that comes back when another one has had it.
+    let expected = [Oracle::Content, Oracle::SessionPresent];
+    assert_reported(Fault::RepeatAssignedId, Profile::Congested, 1, &expected);
+}
+
+#[test]
 fn a_will_that_is_published_too_early_is_noticed() {
     assert_reported(Fault::OverstateWillDelay, Profile::Wills, 1, &[Oracle::Will]);
 }

@@ -36,6 +36,12 @@ fn a_client_that_asks_for_an_id_twice_is_two_clients() {
 }
 
 #[test]
+fn who_has_asked_for_several_ids_comes_back_to_the_session_of_the_one_that_it_heard_of() {
+    assert_passes(&[(870_076, 3, Profile::DurableCongested), (870_256, 1, Profile::DurableCongested)]);
+    assert_passes(&[(822_526, 2, Profile::DurableCongested)]);
+}
+
+#[test]
 fn a_client_knows_again_what_it_heard_from_a_connection_that_had_lost_the_session() {
     assert_passes(&[(400_926, 4, Profile::Congested)]);
 }

@@ -14,6 +14,9 @@ use super::{
 };
 use crate::said::{ConnectSaid, PublicationId, WillSaid};
 
+#[cfg(test)]
+mod tests;
+
 #[derive(Debug)]
 pub struct Connection {
     pub said: ConnectSaid,
@@ -92,8 +95,8 @@ impl Ledger {
         let (mut prior, mut prior_will) = (None, None);
         if !is_refused {
             // Who asks for an id is a new client to the broker, even before it knows its first one.
-            let has_no_id = said.client_id.is_empty();
-            if let Some(known) = self.newest.get(&client).copied().filter(|_| !has_no_id) {
+            let known = self.named.get(&said.client_id).copied();
+            if let Some(known) = known {
                 if let Some(old) = self.sessions[known].socket {
                     self.end_connection(old, End::TakenOver);
                 }
@@ -107,14 +110,13 @@ impl Ledger {
                     session = known;
                 }
             }
-            if has_no_id {
-                self.set_will_aside(client);
-            } else {
-                prior_will = self.on_will_reconnect(client, expected);
-            }
+            prior_will = known.and_then(|known| self.on_will_reconnect(known, expected));
             if session == self.sessions.len() {
-                self.sessions.push(Session::new(client));
-                self.newest.insert(client, session);
+                let first = known.map_or(session, |known| self.sessions[known].first);
+                self.sessions.push(Session::new(client, first));
+                if !said.client_id.is_empty() {
+                    self.named.insert(said.client_id.clone(), session);
+                }
             }
             let resumed = &mut self.sessions[session];
             resumed.socket = Some(socket);
@@ -179,12 +181,7 @@ impl Ledger {
         if lives_on {
             self.check_promise(socket, heard, "a session that lives on is accepted");
         }
-        let connection = self.connections.get_mut(&socket).expect("looked up above");
-        let has_no_id = connection.said.client_id.is_empty();
-        let home = connack.properties.assigned_client_id.map(|id| self.placement.client(id).index());
-        if home.is_some_and(|home| home != connection.shard) || (home.is_some() && !has_no_id) {
-            self.fail(Oracle::Content, format!("socket {socket}: assigned a client id that lives elsewhere"));
-        }
+        self.check_assigned(socket, connack.properties.assigned_client_id);
         self.sessions[session].is_accepted = true;
         self.sessions[session].expiry_min = None;
         // 3.1 has no such flag: nobody can see which session it is where that is not clear.
@@ -202,17 +199,40 @@ impl Ledger {
             (Existence::Unclear, false) => {
                 self.end_session(session);
                 let new = self.sessions.len();
-                let mut replacement = Session::new(client);
+                let mut replacement = Session::new(client, self.sessions[session].first);
                 replacement.socket = Some(socket);
                 replacement.newest_socket = Some(socket);
                 replacement.is_unclear = true;
                 replacement.is_accepted = true;
                 self.sessions.push(replacement);
-                self.newest.insert(client, new);
-                self.connections.get_mut(&socket).expect("looked up above").session = new;
+                let connection = self.connections.get_mut(&socket).expect("looked up above");
+                connection.session = new;
+                self.named.insert(connection.said.client_id.clone(), new);
             }
             _ => {}
         }
+    }
+
+    /// [MQTT-3.2.2-16] Who asks for a client id is told one that no other session has, and comes back under it.
+    fn check_assigned(&mut self, socket: usize, assigned: Option<&str>) {
+        let connection = &self.connections[&socket];
+        let session = connection.session;
+        let (has_no_id, is_v5) =
+            (connection.said.client_id.is_empty(), connection.said.version == Version::V5);
+        let is_elsewhere = |id| self.placement.client(id).index() != connection.shard;
+        let has_it = |known: &usize| self.sessions[*known].existence(self.now) == Existence::Present;
+        let wrong = match assigned {
+            None if has_no_id && is_v5 => "it asked for a client id and was told none",
+            Some(_) if !has_no_id => "assigned a client id and has one",
+            Some(id) if is_elsewhere(id) => "assigned a client id that lives elsewhere",
+            Some(id) if self.named.get(id).is_some_and(has_it) => "assigned the client id of another session",
+            Some(id) => {
+                self.named.insert(id.to_owned(), session);
+                return;
+            }
+            None => return,
+        };
+        self.fail(Oracle::Content, format!("socket {socket}: {wrong}"));
     }
 
     /// A connection that can still say something to the broker.
@@ -270,7 +290,7 @@ impl Ledger {
         let session_index = connection.session;
         let expiry_s = connection.session_expiry_s;
         let will = connection.said.will;
-        let (client, shard) = (connection.said.client, connection.shard);
+        let shard = connection.shard;
         let is_unclear = connection.expected == Existence::Unclear && !connection.is_accepted;
         let session = &mut self.sessions[session_index];
         session.is_unclear |= is_unclear;
@@ -290,7 +310,7 @@ impl Ledger {
             }
         }
         if let Some(will) = will {
-            self.on_will_trigger(client, will, end, expiry_s, socket);
+            self.on_will_trigger(session_index, will, end, expiry_s, socket);
         }
     }
 

@@ -1,7 +1,7 @@
 //! What a crash of the whole broker changes in what is known: what was acknowledged is there again, what was stored may be,
 //! and what was neither need not be, but not by halves.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use shard::Instant;
 
@@ -25,7 +25,7 @@ pub struct Interrupted {
 /// A will that the restarted broker publishes, or may publish.
 #[derive(Debug)]
 pub struct Bequest {
-    pub client: usize,
+    pub session: usize,
     pub will: WillSaid,
     pub shard: usize,
     pub expiry_s: u32,
@@ -72,11 +72,11 @@ impl Ledger {
         self.bequests.clear();
         self.pending_wills.clear();
         self.vague_wills.clear();
-        let wills = |c: &super::Connection| c.said.will.map(|will| (will, c.shard, c.said.client));
+        let wills = |c: &super::Connection| c.said.will.map(|will| (will, c.shard, c.session));
         let wills: Vec<_> =
             self.connections.values().filter(|connection| !connection.is_refused).filter_map(wills).collect();
-        for (will, shard, client) in wills {
-            self.bequests.push(Bequest { client, will, shard, expiry_s: 0, is_must: false });
+        for (will, shard, session) in wills {
+            self.bequests.push(Bequest { session, will, shard, expiry_s: 0, is_must: false });
         }
         for connection in self.connections.values_mut().filter(|connection| connection.ended.is_none()) {
             connection.ended = Some(End::Lost);
@@ -86,11 +86,13 @@ impl Ledger {
             publication.is_certain = false;
         }
         self.retained.doubt(self.step, |_| 0, |_| false, |id| self.publications[id].content.is_will);
-        self.newest.keys().copied().collect()
+        let clients: BTreeSet<usize> =
+            self.named.values().map(|newest| self.sessions[*newest].client).collect();
+        clients.into_iter().collect()
     }
 
     fn is_newest(&self, session: usize) -> bool {
-        self.newest.get(&self.sessions[session].client) == Some(&session)
+        self.named.values().any(|newest| *newest == session)
     }
 
     /// False: it may be there or not, or another one of the same client.
@@ -203,12 +205,12 @@ impl Ledger {
             }
             let shard = connection.shard;
             let expiry_s = connection.session_expiry_s;
-            let client = connection.said.client;
+            let session = connection.session;
             let is_must = is_open && connection.is_accepted && expiry_s > 0;
             let prior = connection.prior_will.filter(|_| !connection.is_accepted);
             let own = connection.said.will.map(|will| (will, is_must));
             for (will, is_must) in own.into_iter().chain(prior.map(|will| (will, false))) {
-                bequests.push(Bequest { client, will, shard, expiry_s, is_must });
+                bequests.push(Bequest { session, will, shard, expiry_s, is_must });
             }
         }
         self.bequeath_vague(&mut bequests);
@@ -234,15 +236,15 @@ impl Ledger {
         // What falls due in a drain is left to the next start.
         let until = if self.drained { self.drained_by } else { self.now };
         let is_due = |pending: &PendingWill| until + super::SLACK >= pending.due;
-        let due: Vec<usize> = self.pending_wills.iter().filter(|(_, p)| is_due(p)).map(|(c, _)| *c).collect();
-        for client in due {
-            if let Some(pending) = self.pending_wills.remove(&client) {
+        let due: Vec<usize> = self.pending_wills.iter().filter(|(_, p)| is_due(p)).map(|(s, _)| *s).collect();
+        for session in due {
+            if let Some(pending) = self.pending_wills.remove(&session) {
                 self.repeat_will(pending.will.id);
             }
         }
         self.forget_unanswered_wills(durable);
         for bequest in &bequests {
-            if let Some(pending) = self.pending_wills.get_mut(&bequest.client)
+            if let Some(pending) = self.pending_wills.get_mut(&bequest.session)
                 && pending.will.id == bequest.will.id
             {
                 let delay = Duration::from_secs(bequest.will.delay_s.min(bequest.expiry_s).into());
@@ -299,10 +301,11 @@ impl Ledger {
             }
         }
         for bequest in std::mem::take(&mut self.bequests) {
-            let Bequest { client, will, shard, expiry_s, is_must } = bequest;
-            if self.pending_wills.get(&client).is_some_and(|pending| pending.will.id == will.id) {
+            let Bequest { session, will, shard, expiry_s, is_must } = bequest;
+            if self.pending_wills.get(&session).is_some_and(|pending| pending.will.id == will.id) {
                 continue;
             }
+            self.publications[will.id].publisher = Some(session);
             self.arrive(will.id, shard, true);
             // Nobody knows when that will be.
             if let Some(arrival) = self.publications[will.id].arrivals.last_mut() {
@@ -311,7 +314,7 @@ impl Ledger {
             let due = now + Duration::from_secs(will.delay_s.min(expiry_s).into());
             if is_must {
                 let pending = PendingWill { will, due, late: due, interrupted: None };
-                self.pending_wills.insert(client, pending);
+                self.pending_wills.insert(session, pending);
             } else {
                 self.vague_wills.insert(will.id, VagueWill { bequest, by: Some(due) });
             }

@@ -29,8 +29,8 @@ pub enum Kind {
     Either,
 }
 
-/// Session, author, topic, QoS as published and QoS as delivered.
-pub type OrderKey = (usize, usize, String, QoS, QoS);
+/// Session, publisher, topic, QoS as published and QoS as delivered.
+pub type OrderKey = (usize, Option<usize>, String, QoS, QoS);
 
 /// The subscriptions of a session that can have caused a delivery, reduced to what the judgement needs.
 #[derive(Default)]
@@ -195,7 +195,7 @@ impl Ledger {
         let publication = &self.publications[id];
         let content = &publication.content;
         let (from, to) = (publication.arrivals[0].step, self.step);
-        let is_own = self.sessions[session].client == content.author;
+        let is_own = self.is_own(session, id);
         let mut cause = Cause { all_as_published: true, ..Cause::default() };
         let all = self.sessions[session].subscriptions.iter();
         for subscription in all.filter(|s| s.may(from, to) && mqtt::matches(&s.plain, &content.topic)) {
@@ -447,7 +447,7 @@ impl Ledger {
         {
             return;
         }
-        let key = (session, content.author, content.topic.clone(), content.qos, qos);
+        let key = (session, self.publisher(id), content.topic.clone(), content.qos, qos);
         let last = self.last_in_order.insert(key.clone(), id);
         // The order in which they came to the broker: a connection that had to wait can bring older messages later.
         let arrival = |id: usize| self.publications[id].arrivals.first().map(|arrival| arrival.step);

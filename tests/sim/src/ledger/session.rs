@@ -18,6 +18,8 @@ use crate::said::Identity;
 #[derive(Debug)]
 pub struct Session {
     pub client: usize,
+    /// The first session of the same client id.
+    pub first: usize,
     pub socket: Option<usize>,
     /// Of its last connection, whether that still stands or not.
     pub newest_socket: Option<usize>,
@@ -84,9 +86,10 @@ pub enum Existence {
 }
 
 impl Session {
-    pub fn new(client: usize) -> Session {
+    pub fn new(client: usize, first: usize) -> Session {
         Session {
             client,
+            first,
             socket: None,
             newest_socket: None,
             ended: None,

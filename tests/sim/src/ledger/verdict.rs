@@ -113,7 +113,7 @@ impl Ledger {
             return;
         }
         for (index, session) in self.sessions.iter().enumerate() {
-            let is_own = session.client == content.author;
+            let is_own = self.is_own(index, id);
             if session.is_unclear
                 || session.ended.is_some()
                 || session.existence(self.now) != Existence::Present
@@ -378,7 +378,7 @@ impl Ledger {
                 let id = write.value.expect("a certain message is one");
                 // No-local may hold back the client's own message.
                 let is_no_local = subscription.variants.iter().any(|variant| variant.options.no_local);
-                if is_no_local && self.publications[id].content.author == session.client {
+                if is_no_local && self.is_own(record.session, id) {
                     continue;
                 }
                 let is_expired = write.expires_at.is_some_and(|at| at <= self.now + SLACK);

@@ -29,7 +29,7 @@ pub struct VagueWill {
 impl Ledger {
     pub(super) fn on_will_trigger(
         &mut self,
-        client: usize,
+        session: usize,
         will: WillSaid,
         end: End,
         expiry_s: u32,
@@ -43,10 +43,11 @@ impl Ledger {
         if end == End::Disconnected || (is_shutdown && !is_deferred) {
             return;
         }
+        self.publications[will.id].publisher = Some(session);
         self.arrive(will.id, shard, false);
         // Whether a session that ends with its connection is stored cannot be seen.
         if is_deferred && expiry_s == 0 {
-            let bequest = Bequest { client, will, shard, expiry_s, is_must: false };
+            let bequest = Bequest { session, will, shard, expiry_s, is_must: false };
             self.vague_wills.insert(will.id, VagueWill { bequest, by: None });
             if let Some(arrival) = self.publications[will.id].arrivals.last_mut() {
                 arrival.routed = u64::MAX;
@@ -63,13 +64,13 @@ impl Ledger {
         }
         let since = if is_deferred { self.drained_at } else { self.now };
         let (due, late) = (since + delay, self.now + delay);
-        self.pending_wills.insert(client, PendingWill { will, due, late, interrupted: None });
+        self.pending_wills.insert(session, PendingWill { will, due, late, interrupted: None });
     }
 
     /// The client is back: within the delay and with its session, the will is void; otherwise it has been published.
     /// Gives back the will that was waiting.
-    pub(super) fn on_will_reconnect(&mut self, client: usize, existence: Existence) -> Option<WillSaid> {
-        let pending = self.pending_wills.remove(&client)?;
+    pub(super) fn on_will_reconnect(&mut self, session: usize, existence: Existence) -> Option<WillSaid> {
+        let pending = self.pending_wills.remove(&session)?;
         let id = pending.will.id;
         let is_early = self.now + SLACK < pending.due;
         match existence {
@@ -77,23 +78,16 @@ impl Ledger {
             Existence::Present if is_early => self.call_off(id),
             Existence::Absent => self.is_published(id),
             _ if self.now > pending.late + SLACK => self.is_published(id),
-            _ => self.is_maybe_published(client, &pending),
+            _ => self.is_maybe_published(session, &pending),
         }
         Some(pending.will)
     }
 
-    fn is_maybe_published(&mut self, client: usize, pending: &PendingWill) {
+    fn is_maybe_published(&mut self, session: usize, pending: &PendingWill) {
         let will = pending.will;
         let shard = self.publications[will.id].arrivals.last().map_or(0, |arrival| arrival.shard);
-        let bequest = Bequest { client, will, shard, expiry_s: will.delay_s, is_must: false };
+        let bequest = Bequest { session, will, shard, expiry_s: will.delay_s, is_must: false };
         self.vague_wills.insert(will.id, VagueWill { bequest, by: Some(pending.late) });
-    }
-
-    /// The will of a client whose place in the simulation another one takes goes its own way.
-    pub(super) fn set_will_aside(&mut self, client: usize) {
-        if let Some(pending) = self.pending_wills.remove(&client) {
-            self.pending_wills.insert(usize::MAX - pending.will.id, pending);
-        }
     }
 
     fn call_off(&mut self, id: usize) {
@@ -131,10 +125,10 @@ impl Ledger {
             .pending_wills
             .iter()
             .filter(|(_, pending)| is_due(pending))
-            .map(|(client, _)| *client)
+            .map(|(session, _)| *session)
             .collect();
-        for client in due {
-            if let Some(pending) = self.pending_wills.remove(&client) {
+        for session in due {
+            if let Some(pending) = self.pending_wills.remove(&session) {
                 self.is_published(pending.will.id);
             }
         }
