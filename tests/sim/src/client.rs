@@ -11,6 +11,8 @@ use crate::{
 };
 
 mod speak;
+#[cfg(test)]
+mod tests;
 
 pub use speak::ConnectPlan;
 
@@ -59,6 +61,8 @@ pub struct Client {
     pub wants_close: bool,
     /// It does not know any more which session it shares with the broker, and begins a clean one.
     pub must_clean: bool,
+    /// Its CONNECT says so: CONNACK ends the doubt. One of an earlier life of the broker, still on its way, does not.
+    cleans: bool,
 }
 
 /// What the broker said of itself in CONNACK.
@@ -104,6 +108,7 @@ impl Client {
             out: Vec::new(),
             wants_close: false,
             must_clean: false,
+            cleans: false,
         }
     }
 
@@ -119,6 +124,12 @@ impl Client {
         self.out.clear();
         self.is_silent = false;
         self.wants_close = false;
+    }
+
+    /// A crash has left nobody who can tell which session it has.
+    pub fn begin_anew(&mut self) {
+        self.must_clean = true;
+        self.cleans = false;
     }
 
     pub fn is_waiting(&self) -> bool {
@@ -197,7 +208,7 @@ impl Client {
             return;
         }
         self.phase = Phase::Online;
-        self.must_clean = false;
+        self.must_clean &= !self.cleans;
         if let Some(assigned) = connack.properties.assigned_client_id {
             self.client_id = assigned.to_owned();
         }

@@ -111,6 +111,7 @@ fn a_connection_whose_end_the_broker_is_not_told_of_is_left_over() {
 #[test]
 fn a_wrong_session_present_is_noticed() {
     assert_reported(Fault::FlipSessionPresent, Profile::Cuts, 1, &[Oracle::SessionPresent]);
+    assert_reported(Fault::FlipSessionPresent, Profile::DurableWritten, 1, &[Oracle::SessionPresent]);
 }
 
 #[test]

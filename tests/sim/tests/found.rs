@@ -42,6 +42,11 @@ fn who_has_asked_for_several_ids_comes_back_to_the_session_of_the_one_that_it_he
 }
 
 #[test]
+fn what_an_earlier_life_answered_does_not_tell_a_client_which_session_it_has() {
+    assert_passes(&[(871_223, 1, Profile::DurableWritten)]);
+}
+
+#[test]
 fn a_client_knows_again_what_it_heard_from_a_connection_that_had_lost_the_session() {
     assert_passes(&[(400_926, 4, Profile::Congested)]);
 }

@@ -99,6 +99,7 @@ impl Client {
         self.leave();
         self.socket = Some(socket);
         self.phase = Phase::Connecting;
+        self.cleans = plan.clean_start;
         self.keep_alive_s = plan.keep_alive_s;
         self.has_will = plan.will.is_some();
         self.session_expiry_s = plan.session_expiry_s;

@@ -93,7 +93,7 @@ impl World {
         let unsure = if has_lost { self.ledger.on_loss() } else { self.ledger.on_crash(&durable) };
         for client in unsure {
             self.trace.explain(self.now, format_args!("    client {client} is to begin anew"));
-            self.clients[client].must_clean = true;
+            self.clients[client].begin_anew();
         }
         for (core, durable) in self.cores.iter_mut().zip(durable) {
             core.durable = durable;
