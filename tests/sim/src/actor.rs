@@ -19,7 +19,7 @@ impl World {
             (Phase::Leaving, _) => return,
             (_, ClientPhase::Connecting) => self.act_connecting(client),
             (Phase::Acting, ClientPhase::Offline) => {
-                if self.random.percent(self.settings.connect) {
+                if self.random.percent(self.settings.chances.connect) {
                     let plan = self.draw_connect(client);
                     self.connect(client, &plan);
                 }
@@ -94,8 +94,8 @@ impl World {
         let settings = self.settings.clone();
         let version = self.clients[client].version;
         let random = &mut self.random;
-        let is_persistent = random.percent(settings.persistent);
-        let is_clean = random.percent(if is_persistent { settings.clean } else { 60 });
+        let is_persistent = random.percent(settings.chances.persistent);
+        let is_clean = random.percent(if is_persistent { settings.chances.clean } else { 60 });
         let clean_start = is_clean || self.clients[client].must_clean;
         let session_expiry_s = match version {
             Version::V5 if is_persistent => {
@@ -106,27 +106,27 @@ impl World {
             _ if clean_start => 0,
             _ => settings.config.limits.session_expiry_s_v3,
         };
-        let is_small = random.percent(settings.small_packets);
+        let is_small = random.percent(settings.chances.small_packets);
         let mut plan = ConnectPlan {
             clean_start,
             // Long enough for a client that acts now and then.
             keep_alive_s: *random.pick(&[0, 3, 10, 60]),
             session_expiry_s,
             receive_maximum: random
-                .percent(settings.small_receive_maximum)
+                .percent(settings.chances.small_receive_maximum)
                 .then(|| random.between(1, 5) as u16),
             maximum_packet_size: is_small.then(|| random.between(60, 400) as u32),
             topic_alias_maximum: random.below(6) as u16,
             will: None,
         };
-        if self.random.percent(settings.will) {
+        if self.random.percent(settings.chances.will) {
             let mut content = self.draw_content(client);
             content.is_will = true;
             content.is_empty = false;
             let delay_s = if self.random.percent(50) { 0 } else { self.settings.will_delay_s_max };
             plan.will = Some((content, self.random.between(0, u64::from(delay_s)) as u32));
         }
-        self.clients[client].acks_are_slow = self.random.percent(settings.slow_acks);
+        self.clients[client].acks_are_slow = self.random.percent(settings.chances.slow_acks);
         plan
     }
 
@@ -134,15 +134,16 @@ impl World {
         let is_v5 = self.clients[client].version == Version::V5;
         let settings = &self.settings;
         let random = &mut self.random;
-        let retain = random.percent(settings.retain);
+        let retain = random.percent(settings.chances.retain);
         let properties =
             if is_v5 && random.percent(30) { draw_properties(random) } else { Properties::default() };
-        let padding = if random.percent(settings.large_payloads) {
+        let padding = if random.percent(settings.chances.large_payloads) {
             random.between(4000, 9000)
         } else {
             random.skewed(60)
         };
-        let expiry_s = (is_v5 && random.percent(settings.expiring)).then(|| random.between(1, 10) as u32);
+        let expiry_s =
+            (is_v5 && random.percent(settings.chances.expiring)).then(|| random.between(1, 10) as u32);
         Content {
             author: client,
             topic: (*random.pick(TOPICS)).to_owned(),
@@ -176,7 +177,7 @@ impl World {
         let mut filters: Vec<(String, SubscriptionOptions)> = Vec::new();
         for _ in 0..self.random.between(1, 3) {
             let mut filter = (*self.random.pick(FILTERS)).to_owned();
-            let is_shared = self.random.percent(self.settings.shared);
+            let is_shared = self.random.percent(self.settings.chances.shared);
             if is_shared {
                 filter = format!("$share/{}/{filter}", self.random.pick(&["g", "h"]));
             }

@@ -21,34 +21,46 @@ pub struct Weights {
     pub kick: u64,
 }
 
+/// How likely a client does what it does in one way and not in the other, in percent.
+#[derive(Debug, Clone)]
+pub struct Chances {
+    pub connect: u64,
+    pub persistent: u64,
+    pub clean: u64,
+    pub will: u64,
+    pub retain: u64,
+    pub expiring: u64,
+    pub shared: u64,
+    pub large_payloads: u64,
+    pub small_packets: u64,
+    pub small_receive_maximum: u64,
+    pub slow_acks: u64,
+}
+
+/// How long things are under way, and how many fit.
+#[derive(Debug, Clone)]
+pub struct Network {
+    pub mail_delay_us_max: u64,
+    pub ring_capacity: (u64, u64),
+    pub wire_delay_us_max: u64,
+    pub down_room: (u64, u64),
+    /// How long a shard keeps what it can send.
+    pub tick_us_max: u64,
+}
+
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub clients: usize,
     /// How long clients act, in virtual time.
     pub acting: Duration,
     pub pause_us_max: u64,
-    pub weights: Weights,
-    /// In percent.
-    pub connect: u64,
     pub away_us_max: u64,
-    pub shared: u64,
-    pub retain: u64,
-    pub will: u64,
+    pub weights: Weights,
+    pub chances: Chances,
     pub will_delay_s_max: u32,
-    pub expiring: u64,
-    pub persistent: u64,
-    pub clean: u64,
     pub session_expiry_s_max: u32,
-    pub slow_acks: u64,
-    pub small_packets: u64,
-    pub small_receive_maximum: u64,
     pub strangers: bool,
-    pub mail_delay_us_max: u64,
-    pub ring_capacity: (u64, u64),
-    pub wire_delay_us_max: u64,
-    pub tick_us_max: u64,
-    pub down_room: (u64, u64),
-    pub large_payloads: u64,
+    pub network: Network,
     pub connections_max: usize,
     pub config: Config,
     pub queues_are_small: bool,
@@ -79,6 +91,48 @@ pub struct StoreSettings {
     pub serving_us_max: u64,
 }
 
+impl Weights {
+    /// Nobody breaks anything.
+    const CALM: Weights = Weights {
+        publish: 60,
+        subscribe: 15,
+        unsubscribe: 5,
+        ping: 4,
+        disconnect: 1,
+        cut: 0,
+        takeover: 0,
+        stall: 0,
+        silence: 0,
+        kick: 0,
+    };
+}
+
+impl Chances {
+    const CALM: Chances = Chances {
+        connect: 70,
+        persistent: 70,
+        clean: 15,
+        will: 20,
+        retain: 15,
+        expiring: 5,
+        shared: 10,
+        large_payloads: 3,
+        small_packets: 0,
+        small_receive_maximum: 20,
+        slow_acks: 10,
+    };
+}
+
+impl Network {
+    const CALM: Network = Network {
+        mail_delay_us_max: 3_000,
+        ring_capacity: (64, 256),
+        wire_delay_us_max: 3_000,
+        down_room: (2_000, 60_000),
+        tick_us_max: 50,
+    };
+}
+
 impl Settings {
     pub fn draw(profile: Profile, shards: u8, random: &mut Random) -> Settings {
         if let Some(around) = profile.around() {
@@ -107,7 +161,7 @@ impl Settings {
             Profile::TinyMesh => self.make_narrow(random),
             Profile::SlowReaders => self.make_slow(random),
             Profile::Shared => {
-                self.shared = 80;
+                self.chances.shared = 80;
                 self.weights.cut = 3;
                 self.weights.disconnect = 3;
                 self.weights.takeover = 1;
@@ -128,51 +182,19 @@ impl Settings {
     }
 
     fn calm(shards: u8, random: &mut Random) -> Settings {
-        let placement_seed = random.next();
-        let sampling = Sampling { one_in: 4, follows_parent: true };
-        let config = Config {
-            shards,
-            placement_seed,
-            sampling: placement_seed.is_multiple_of(3).then_some(sampling),
-            limits: Limits { session_expiry_s_v3: 60, ..Limits::default() },
-            ..Config::default()
-        };
+        // Drawn in this order: a seed is to mean the same world for ever.
+        let config = calm_config(shards, random);
         Settings {
             clients: random.between(4, 10) as usize,
             acting: Duration::from_secs(20),
             pause_us_max: 400_000,
-            weights: Weights {
-                publish: 60,
-                subscribe: 15,
-                unsubscribe: 5,
-                ping: 4,
-                disconnect: 1,
-                cut: 0,
-                takeover: 0,
-                stall: 0,
-                silence: 0,
-                kick: 0,
-            },
-            connect: 70,
             away_us_max: 2_000_000,
-            shared: 10,
-            retain: 15,
-            will: 20,
+            weights: Weights::CALM,
+            chances: Chances::CALM,
             will_delay_s_max: 3,
-            expiring: 5,
-            persistent: 70,
-            clean: 15,
             session_expiry_s_max: 60,
-            slow_acks: 10,
-            small_packets: 0,
-            small_receive_maximum: 20,
             strangers: false,
-            mail_delay_us_max: 3_000,
-            ring_capacity: (64, 256),
-            wire_delay_us_max: 3_000,
-            tick_us_max: 50,
-            down_room: (2_000, 60_000),
-            large_payloads: 3,
+            network: Network::CALM,
             connections_max: 1000,
             config,
             queues_are_small: false,
@@ -185,22 +207,22 @@ impl Settings {
 
     fn make_narrow(&mut self, random: &mut Random) {
         self.make_chaotic(random);
-        self.ring_capacity = (1, 3);
-        self.mail_delay_us_max = 50_000;
+        self.network.ring_capacity = (1, 3);
+        self.network.mail_delay_us_max = 50_000;
         self.queues_are_small = false;
         self.config.limits = Limits { session_expiry_s_v3: 60, ..Limits::default() };
     }
 
     fn make_slow(&mut self, random: &mut Random) {
         self.weights.stall = 10;
-        self.down_room = (16, 400);
-        self.slow_acks = 60;
-        self.small_receive_maximum = 50;
+        self.network.down_room = (16, 400);
+        self.chances.slow_acks = 60;
+        self.chances.small_receive_maximum = 50;
         self.make_queues_small(random);
     }
 
     fn make_mortal(&mut self) {
-        (self.will, self.will_delay_s_max, self.expiring) = (80, 8, 30);
+        (self.chances.will, self.will_delay_s_max, self.chances.expiring) = (80, 8, 30);
         (self.weights.cut, self.weights.disconnect) = (6, 6);
         self.weights.takeover = 2;
         self.away_us_max = 12_000_000;
@@ -211,18 +233,18 @@ impl Settings {
 
     fn make_cut(&mut self) {
         (self.weights.cut, self.weights.takeover) = (15, 5);
-        self.persistent = 90;
+        self.chances.persistent = 90;
         self.session_expiry_s_max = 600;
         self.config.limits.session_expiry_s_v3 = 600;
         self.away_us_max = 300_000;
     }
 
     fn make_retaining(&mut self, random: &mut Random) {
-        self.retain = 70;
+        self.chances.retain = 70;
         self.weights.subscribe = 30;
         self.weights.unsubscribe = 15;
         self.weights.cut = 2;
-        self.mail_delay_us_max = 100_000;
+        self.network.mail_delay_us_max = 100_000;
         if random.percent(20) {
             self.config.limits.retained_messages_max = random.between(1, 12) as usize;
         }
@@ -230,9 +252,9 @@ impl Settings {
 
     fn make_accountable(&mut self, random: &mut Random) {
         (self.weights.subscribe, self.weights.unsubscribe, self.weights.cut) = (3, 0, 4);
-        (self.shared, self.retain, self.will, self.expiring) = (0, 0, 0, 0);
-        (self.persistent, self.clean) = (100, 0);
-        (self.slow_acks, self.small_receive_maximum) = (70, 70);
+        (self.chances.shared, self.chances.retain, self.chances.will, self.chances.expiring) = (0, 0, 0, 0);
+        (self.chances.persistent, self.chances.clean) = (100, 0);
+        (self.chances.slow_acks, self.chances.small_receive_maximum) = (70, 70);
         self.session_expiry_s_max = 600;
         self.config.limits.session_expiry_s_v3 = 600;
         self.config.limits.inflight_max = random.between(1, 5) as u16;
@@ -245,8 +267,8 @@ impl Settings {
         self.acting = Duration::from_secs(2);
         self.pause_us_max = 6_000;
         self.away_us_max = 100_000;
-        self.ring_capacity = (1, 4);
-        self.mail_delay_us_max = 40_000;
+        self.network.ring_capacity = (1, 4);
+        self.network.mail_delay_us_max = 40_000;
         self.session_expiry_s_max = 600;
         self.config.limits.session_expiry_s_v3 = 600;
     }
@@ -255,16 +277,16 @@ impl Settings {
         let weights = &mut self.weights;
         (weights.cut, weights.takeover, weights.stall) = (5, 3, 3);
         (weights.disconnect, weights.silence, weights.kick) = (4, 1, 1);
-        self.slow_acks = 40;
-        self.small_packets = 10;
-        self.small_receive_maximum = 40;
+        self.chances.slow_acks = 40;
+        self.chances.small_packets = 10;
+        self.chances.small_receive_maximum = 40;
         self.strangers = true;
-        self.mail_delay_us_max = 100_000;
-        self.ring_capacity = if random.percent(30) { (2, 8) } else { (8, 200) };
-        self.wire_delay_us_max = 30_000;
-        self.tick_us_max = 2_000;
-        self.down_room = (30, 5_000);
-        self.expiring = 15;
+        self.network.mail_delay_us_max = 100_000;
+        self.network.ring_capacity = if random.percent(30) { (2, 8) } else { (8, 200) };
+        self.network.wire_delay_us_max = 30_000;
+        self.network.tick_us_max = 2_000;
+        self.network.down_room = (30, 5_000);
+        self.chances.expiring = 15;
         self.session_expiry_s_max = if random.percent(50) { 5 } else { 120 };
         if random.percent(30) {
             self.connections_max = self.clients;
@@ -276,8 +298,8 @@ impl Settings {
 
     fn make_renewed(&mut self, random: &mut Random) {
         (self.weights.cut, self.weights.takeover, self.weights.disconnect) = (4, 3, 3);
-        (self.will, self.will_delay_s_max) = (40, 5);
-        (self.retain, self.session_expiry_s_max) = (25, 120);
+        (self.chances.will, self.will_delay_s_max) = (40, 5);
+        (self.chances.retain, self.session_expiry_s_max) = (25, 120);
         self.config.limits.session_expiry_s_v3 = 120;
         self.renewal_us_max = *random.pick(&[20_000, 300_000, 2_000_000]);
         let asks = random.percent(70);
@@ -298,7 +320,7 @@ impl Settings {
         };
         (self.weights.subscribe, self.weights.unsubscribe) = (30, 3);
         (self.weights.cut, self.weights.takeover, self.weights.disconnect) = (6, 4, 6);
-        (self.shared, self.expiring, self.clean) = (30, 50, 40);
+        (self.chances.shared, self.chances.expiring, self.chances.clean) = (30, 50, 40);
         self.session_expiry_s_max = 3;
         self.away_us_max = 4_000_000;
     }
@@ -317,11 +339,11 @@ impl Settings {
             failure_us_max: 0,
             serving_us_max: 0,
         });
-        if self.shared < 50 && random.percent(50) {
-            self.shared = 0;
+        if self.chances.shared < 50 && random.percent(50) {
+            self.chances.shared = 0;
         }
         self.session_expiry_s_max = self.session_expiry_s_max.max(8);
-        self.persistent = self.persistent.max(80);
+        self.chances.persistent = self.chances.persistent.max(80);
     }
 
     /// Little of a queue is in memory, clients are long away and slow, and segments are given up under what is read back.
@@ -334,16 +356,16 @@ impl Settings {
             self.queues_are_small = true;
         }
         (self.weights.cut, self.weights.takeover, self.weights.stall) = (5, 3, 2);
-        (self.slow_acks, self.small_receive_maximum) = (60, 50);
+        (self.chances.slow_acks, self.chances.small_receive_maximum) = (60, 50);
         self.away_us_max = 3_000_000;
-        self.large_payloads = 10;
-        self.down_room = (200, 4_000);
+        self.chances.large_payloads = 10;
+        self.network.down_room = (200, 4_000);
     }
 
     /// A shard asks for a megabyte of room, so that segments are larger here. What is refused is not retained either.
     fn make_full(&mut self) {
         self.config.limits.packet_bytes_max = 16 << 10;
-        self.retain = 0;
+        self.chances.retain = 0;
         (self.pause_us_max, self.acting) = (100_000, Duration::from_secs(10));
         self.clients = 5;
         self.weights.cut = 3;
@@ -355,7 +377,7 @@ impl Settings {
 
     /// What is refused is not retained either.
     fn make_failing(&mut self, random: &mut Random) {
-        self.retain = 0;
+        self.chances.retain = 0;
         (self.weights.cut, self.weights.takeover) = (3, 1);
         let store = self.store.as_mut().expect("this world has a store");
         store.crash_us_max = self.acting.as_micros() as u64;
@@ -386,7 +408,7 @@ impl Settings {
         self.away_us_max = 20_000;
         (self.weights.cut, self.weights.takeover) = (8, 3);
         (self.session_expiry_s_max, self.config.limits.session_expiry_s_v3) = (60, 60);
-        self.large_payloads = 0;
+        self.chances.large_payloads = 0;
         let store = self.store.as_mut().expect("this world has a store");
         store.segment_bytes = SMALLEST_SEGMENT_BYTES;
         (store.disk_us_max, store.down_us_max) = (3_000, 1_000);
@@ -414,6 +436,19 @@ impl Settings {
             limits.subscriptions_max = random.between(1, 8) as u32;
         }
         self.config.queue_qos0 = random.percent(50);
+    }
+}
+
+/// The broker's own configuration: one run in three follows messages.
+fn calm_config(shards: u8, random: &mut Random) -> Config {
+    let placement_seed = random.next();
+    let sampling = Sampling { one_in: 4, follows_parent: true };
+    Config {
+        shards,
+        placement_seed,
+        sampling: placement_seed.is_multiple_of(3).then_some(sampling),
+        limits: Limits { session_expiry_s_v3: 60, ..Limits::default() },
+        ..Config::default()
     }
 }
 

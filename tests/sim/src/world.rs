@@ -116,7 +116,7 @@ impl World {
         let config = &settings.config;
         let core = |id| Core::new(Shard::new(ShardId(id), config, Instant::START, seed ^ 0xC0FF_EE00));
         let cores: Vec<Core> = (0..config.shards).map(core).collect();
-        let (low, high) = settings.ring_capacity;
+        let (low, high) = settings.network.ring_capacity;
         let mesh = Mesh::new(cores.len(), || random.between(low, high) as usize);
         let placement = Placement::new(config.shards, config.placement_seed);
         let has_store = settings.store.is_some();
@@ -319,7 +319,7 @@ impl World {
     fn plan_flush(&mut self, core: usize) {
         if !self.cores[core].flush_due {
             self.cores[core].flush_due = true;
-            self.plan_in(self.settings.tick_us_max, Action::Flush(core));
+            self.plan_in(self.settings.network.tick_us_max, Action::Flush(core));
         }
     }
 

@@ -41,12 +41,12 @@ impl World {
 
     fn new_socket(&mut self, owner: Owner) -> usize {
         let to = self.random.index(self.cores.len());
-        let (low, high) = self.settings.down_room;
+        let (low, high) = self.settings.network.down_room;
         let room = self.random.between(low, high) as usize;
         self.sockets.push(Socket::new(owner, to, room));
         self.taps.push(crate::tap::Tap::default());
         let socket = self.sockets.len() - 1;
-        self.plan_in(self.settings.wire_delay_us_max, Action::Open(socket));
+        self.plan_in(self.settings.network.wire_delay_us_max, Action::Open(socket));
         socket
     }
 

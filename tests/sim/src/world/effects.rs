@@ -182,7 +182,7 @@ impl World {
         let ring = self.mesh.ring(from, to);
         if !ring.mail_due && !ring.is_empty() {
             ring.mail_due = true;
-            self.plan_in(self.settings.mail_delay_us_max, Action::Mail { from, to });
+            self.plan_in(self.settings.network.mail_delay_us_max, Action::Mail { from, to });
         }
     }
 
@@ -200,7 +200,7 @@ impl World {
         self.plan_mail(from, to);
         if !self.mesh.ring(from, to).room_due {
             self.mesh.ring(from, to).room_due = true;
-            self.plan_in(self.settings.mail_delay_us_max / 4 + 1, Action::Room { from, to });
+            self.plan_in(self.settings.network.mail_delay_us_max / 4 + 1, Action::Room { from, to });
         }
     }
 

@@ -36,7 +36,7 @@ impl World {
         let has_something = (it.up_len() > 0 && it.may_arrive()) || (it.up_len() == 0 && it.up_ends);
         if has_something && !it.up_due && !it.dead && it.on().is_some() {
             self.sockets[socket].up_due = true;
-            self.plan_in(self.settings.wire_delay_us_max, Action::Up(socket));
+            self.plan_in(self.settings.network.wire_delay_us_max, Action::Up(socket));
         }
     }
 
@@ -64,7 +64,7 @@ impl World {
         let it = &self.sockets[socket];
         if it.is_sending() && !it.down_due && !it.dead && !it.is_full() {
             self.sockets[socket].down_due = true;
-            self.plan_in(self.settings.wire_delay_us_max, Action::Down(socket));
+            self.plan_in(self.settings.network.wire_delay_us_max, Action::Down(socket));
         }
     }
 
@@ -80,7 +80,7 @@ impl World {
         }
         if self.sockets[socket].take_down(n) {
             self.sockets[socket].down_due = true;
-            self.plan_in(self.settings.wire_delay_us_max / 4 + 1, Action::Sent(socket));
+            self.plan_in(self.settings.network.wire_delay_us_max / 4 + 1, Action::Sent(socket));
         } else {
             self.plan_down(socket);
         }
@@ -105,7 +105,7 @@ impl World {
         let has_something = !it.down.is_empty() || it.down_ends;
         if has_something && !it.read_due && !it.stalled && !it.dead {
             self.sockets[socket].read_due = true;
-            self.plan_in(self.settings.wire_delay_us_max, Action::Read(socket));
+            self.plan_in(self.settings.network.wire_delay_us_max, Action::Read(socket));
         }
     }
 
