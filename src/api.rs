@@ -30,6 +30,7 @@ mod openapi;
 mod operation;
 mod pages;
 mod patience;
+mod places;
 mod port;
 mod prefixes;
 mod publish;

@@ -123,7 +123,8 @@ async fn listen(
     // From here on the shards keep losses, and what others have left behind is no business of this one.
     ask_losses(&events, asking::desk(&context)?).await?;
     carry_waiting(&events).await;
-    let stream = context.streams().take(&seat, Stream::Events).map_err(|why| answer::unavailable(&why))?;
+    let stream = context.streams().take(&seat, &caller, Stream::Events).await;
+    let stream = stream.map_err(|why| answer::unavailable(&why))?;
     seat.leave();
     let place = events.listen(filter);
     let listener = Listener {

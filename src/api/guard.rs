@@ -74,7 +74,7 @@ pub async fn admit(
         return answer::problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, why);
     }
     if caller.token.is_some()
-        && let Err(no_seat) = seat.take().await
+        && let Err(no_seat) = seat.take(&caller).await
     {
         return answer::unavailable(hall::sentence(no_seat));
     }

@@ -3,14 +3,15 @@
 //! The hall is for all, and nobody stays in it: where it is full, the guest who is settled first of the address that has most of them makes
 //! room. So whoever fills it pushes himself out, and whoever asks at once, as a supervisor does, or an operator with a token, has an
 //! answer before it is his turn to go. Who comes from another address than that waits for nobody; who comes from it waits in
-//! `entrance.rs`. A seat is kept until its connection ends. One address has only a share of them, and of those who wait.
+//! `entrance.rs`. A seat is kept until its connection ends, or until somebody has it who goes before (`places.rs`). One address has only a
+//! share of them, and of those who wait.
 
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, HashMap},
     net::IpAddr,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -22,7 +23,10 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::shares::{NoPlace, Shares, origin_of};
+use super::{
+    places::{Asker, Places},
+    shares::{NoPlace, Shares, origin_of},
+};
 use crate::{config, metrics::Used};
 
 /// A clone is the same one.
@@ -40,7 +44,8 @@ struct Shared {
 }
 
 struct Table {
-    seats: Shares,
+    seats: Places<Served>,
+    seats_max: usize,
     waiting: Shares,
     /// By the order in which they came.
     guests: BTreeMap<u64, Guest>,
@@ -53,8 +58,12 @@ struct Guest {
     origin: IpAddr,
     /// From when on he may be sent away for others of his address.
     settled: Instant,
-    served_by: Option<AbortHandle>,
+    served: Served,
 }
+
+/// Whatever serves a connection, as soon as that is known; a clone is the same one.
+#[derive(Debug, Clone, Default)]
+pub struct Served(Arc<OnceLock<AbortHandle>>);
 
 /// Of somebody who waits in front of the hall, until he comes in or goes.
 pub struct Turn {
@@ -73,16 +82,27 @@ struct Held {
     number: u64,
     origin: IpAddr,
     since: Instant,
+    served: Served,
     /// It has had a seat, at least.
     may_stay: AtomicBool,
     has_seat: AtomicBool,
 }
 
+impl Served {
+    /// For somebody else, who has its place.
+    pub fn end(&self) {
+        if let Some(task) = self.0.get() {
+            task.abort();
+        }
+    }
+}
+
 impl Hall {
     pub fn new(seats_max: u64, waiting_max: usize) -> Hall {
-        let seats = Shares::new(usize::try_from(seats_max).unwrap_or(usize::MAX));
-        let waiting = Shares::new(waiting_max);
-        let table = Table { seats, waiting, guests: BTreeMap::new(), guests_ever: 0, dismissed: 0 };
+        let seats_max = usize::try_from(seats_max).unwrap_or(usize::MAX);
+        let (seats, waiting) = (Places::default(), Shares::new(waiting_max));
+        let table =
+            Table { seats, seats_max, waiting, guests: BTreeMap::new(), guests_ever: 0, dismissed: 0 };
         let (freed, vacated) = (Notify::new(), Notify::new());
         Hall { shared: Arc::new(Shared { table: Mutex::new(table), freed, vacated }) }
     }
@@ -91,18 +111,21 @@ impl Hall {
     pub fn try_enter(&self, ip: IpAddr) -> Result<Stay, Instant> {
         let (shared, origin, since) = (Arc::clone(&self.shared), origin_of(ip), Instant::now());
         let mut table = shared.lock();
-        table.make_room(origin)?.inspect(AbortHandle::abort);
-        let number = table.admit(Guest { origin, settled: since + SETTLING, served_by: None });
+        if let Some(dismissed) = table.make_room(origin)? {
+            dismissed.end();
+        }
+        let served = Served::default();
+        let number = table.admit(Guest { origin, settled: since + SETTLING, served: served.clone() });
         drop(table);
         let (may_stay, has_seat) = (AtomicBool::new(false), AtomicBool::new(false));
-        Ok(Stay { held: Arc::new(Held { shared, number, origin, since, may_stay, has_seat }) })
+        Ok(Stay { held: Arc::new(Held { shared, number, origin, since, served, may_stay, has_seat }) })
     }
 
     /// For somebody who cannot enter. None: he is sent away.
     pub fn try_wait(&self, ip: IpAddr) -> Option<Turn> {
         let (shared, origin) = (Arc::clone(&self.shared), origin_of(ip));
         let mut table = shared.lock();
-        if table.waiting.take(Some(origin)).is_err() {
+        if table.waiting.take(origin).is_err() {
             table.waiting.note_refusal();
             return None;
         }
@@ -120,7 +143,7 @@ impl Hall {
         let table = self.shared.lock();
         let (taken, most, refused) = (table.guests.len() as u64, GUESTS_MAX as u64, table.dismissed);
         let guests = Used { place: "guests", taken, most, refused };
-        [table.waiting.used("waiting"), guests, table.seats.used("seats")]
+        [table.waiting.used("waiting"), guests, table.seats.used("seats", table.seats_max)]
     }
 }
 
@@ -140,7 +163,7 @@ impl Table {
 
     /// For one more from there, and who has to go for it. The error is when that one may be sent away: at once only for somebody whose address has
     /// fewer guests.
-    fn make_room(&mut self, origin: IpAddr) -> Result<Option<AbortHandle>, Instant> {
+    fn make_room(&mut self, origin: IpAddr) -> Result<Option<Served>, Instant> {
         if self.guests.len() < GUESTS_MAX {
             return Ok(None);
         }
@@ -150,7 +173,7 @@ impl Table {
             return Err(settled);
         }
         self.dismissed += 1;
-        Ok(self.guests.remove(&number).and_then(|guest| guest.served_by))
+        Ok(self.guests.remove(&number).map(|guest| guest.served))
     }
 
     /// The guest who is settled first, of the address that has most of them: when, who, and how many these are.
@@ -166,20 +189,25 @@ impl Table {
         (settled, number, count)
     }
 
-    /// From the hall to a seat.
-    fn seat(&mut self, number: u64, origin: IpAddr) -> Result<(), NoPlace> {
-        self.seats.take(Some(origin))?;
+    /// From the hall to a seat, and who has to leave it for that.
+    fn seat(&mut self, number: u64, asker: &Asker, served: &Served) -> Result<Option<Served>, NoPlace> {
+        let going = self.seats.find_room(asker, self.seats_max, None, |_| true)?;
+        let going = going.and_then(|number| self.seats.give_back(number));
+        going.iter().for_each(|_| self.seats.note_refusal());
+        self.seats.take(number, asker.clone(), served.clone());
         self.guests.remove(&number);
-        Ok(())
+        Ok(going)
     }
 }
 
 impl Stay {
     /// Whoever has to go is ended by this.
     pub fn is_served_by(&self, task: AbortHandle) {
-        if let Some(guest) = self.held.shared.lock().guests.get_mut(&self.held.number) {
-            guest.served_by = Some(task);
-        }
+        self.held.served.0.set(task).expect("it is told once");
+    }
+
+    pub fn served(&self) -> Served {
+        self.held.served.clone()
     }
 
     /// It has begun a handshake, whose next word takes as long as the way to it and back.
@@ -189,13 +217,17 @@ impl Stay {
         }
     }
 
-    /// Its token is known. Where there is no seat, one is waited for.
-    pub async fn take_seat(&self) -> Result<(), NoPlace> {
+    /// Its token is known. Where there is no seat, and nobody has to leave one, one is waited for.
+    pub async fn take_seat(&self, asker: &Asker) -> Result<(), NoPlace> {
+        if self.may_stay() {
+            self.held.shared.lock().seats.note_question(self.held.number, asker);
+            return Ok(());
+        }
         let until = Instant::now() + SEAT_WAIT;
-        while !self.may_stay() {
+        loop {
             let freed = self.held.shared.freed.notified();
-            match self.try_take_seat() {
-                Ok(()) => break,
+            match self.try_take_seat(asker) {
+                Ok(()) => return Ok(()),
                 Err(no_seat) if timeout_at(until, freed).await.is_err() => {
                     self.held.shared.lock().seats.note_refusal();
                     return Err(no_seat);
@@ -203,14 +235,17 @@ impl Stay {
                 Err(_) => {}
             }
         }
-        Ok(())
     }
 
-    fn try_take_seat(&self) -> Result<(), NoPlace> {
-        self.held.shared.lock().seat(self.held.number, self.held.origin)?;
-        self.held.shared.vacated.notify_waiters();
-        self.held.may_stay.store(true, Ordering::Relaxed);
-        self.held.has_seat.store(true, Ordering::Relaxed);
+    fn try_take_seat(&self, asker: &Asker) -> Result<(), NoPlace> {
+        let Held { shared, number, served, may_stay, has_seat, .. } = &*self.held;
+        let going = shared.lock().seat(*number, asker, served)?;
+        shared.vacated.notify_waiters();
+        may_stay.store(true, Ordering::Relaxed);
+        has_seat.store(true, Ordering::Relaxed);
+        if let Some(going) = going {
+            going.end();
+        }
         Ok(())
     }
 
@@ -238,7 +273,7 @@ impl Stay {
 impl Held {
     fn leave_seat(&self) {
         if self.has_seat.swap(false, Ordering::Relaxed) {
-            self.shared.lock().seats.give_back(Some(self.origin));
+            self.shared.lock().seats.give_back(self.number);
             self.shared.freed.notify_waiters();
         }
     }
@@ -256,7 +291,7 @@ impl Drop for Held {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.shared.lock().waiting.give_back(Some(self.origin));
+        self.shared.lock().waiting.give_back(self.origin);
     }
 }
 
@@ -269,7 +304,9 @@ pub fn waiting_max(settings: &config::Api) -> usize {
 /// Why there is no seat.
 pub fn sentence(no_seat: NoPlace) -> &'static str {
     match no_seat {
-        NoPlace::OfAll => "as many connections as may be are in use: end some, or raise api.max_connections",
+        NoPlace::OfAll => {
+            "as many connections as may be are in use, none of them of a lower role: end some, or raise api.max_connections"
+        }
         NoPlace::OfAddress => {
             "this address has as many connections as one may have, three quarters of all: end some, or raise \
              api.max_connections"
@@ -299,7 +336,18 @@ const SEAT_WAIT: Duration = Duration::from_secs(5);
 mod tests {
     use tokio::{runtime::Builder, time::sleep_until};
 
-    use super::*;
+    use super::{
+        super::{guard::Caller, token_list::Role},
+        *,
+    };
+
+    fn asker(ip: IpAddr, token: &str, role: Role) -> Asker {
+        Asker::new(&Caller { token: Some(token.into()), role: Some(role), peer: None }, Some(origin_of(ip)))
+    }
+
+    fn viewer(ip: IpAddr) -> Asker {
+        asker(ip, "eye", Role::Viewer)
+    }
 
     fn run(work: impl Future<Output = ()>) {
         let mut clock = Builder::new_current_thread();
@@ -427,7 +475,7 @@ mod tests {
             let hall = Hall::new(4, WAITING_MIN);
             let seat = async |ip| {
                 let stay = enter(&hall, ip).await;
-                stay.try_take_seat().map(|()| stay)
+                stay.try_take_seat(&viewer(ip)).map(|()| stay)
             };
             let mut seated = Vec::new();
             for _ in 0..3 {
@@ -443,7 +491,32 @@ mod tests {
             seated[0].leave_seat();
             assert!(seated[0].may_stay() && seat(ip(1)).await.is_ok());
             drop(seated);
-            assert!(hall.shared.lock().seats.is_empty());
+            assert_eq!(hall.used()[2].taken, 0);
+        });
+    }
+
+    #[test]
+    fn a_higher_role_has_the_seat_of_a_lower_one_at_once_and_its_connection_ends() {
+        run(async {
+            let hall = Hall::new(4, WAITING_MIN);
+            let mut seated = Vec::new();
+            for _ in 0..3 {
+                let stay = enter(&hall, ip(1)).await;
+                let task = tokio::spawn(std::future::pending::<()>());
+                stay.is_served_by(task.abort_handle());
+                stay.take_seat(&viewer(ip(1))).await.expect("a seat");
+                seated.push((stay, task));
+            }
+            let (admin, begun) = (enter(&hall, ip(1)).await, Instant::now());
+            assert_eq!(admin.take_seat(&asker(ip(1), "boss", Role::Admin)).await, Ok(()));
+            assert_eq!(begun.elapsed(), Duration::ZERO);
+            let (displaced, task) = seated.remove(0);
+            assert!(task.await.expect_err("ended").is_cancelled());
+            drop(displaced);
+            assert_eq!(hall.used()[2].taken, 3, "its seat is that of another one");
+            assert!(seated.iter().all(|(_, task)| !task.is_finished()));
+            let late = enter(&hall, ip(1)).await;
+            assert_eq!(late.take_seat(&viewer(ip(1))).await, Err(NoPlace::OfAddress));
         });
     }
 
@@ -452,18 +525,18 @@ mod tests {
         run(async {
             let hall = Hall::new(1, WAITING_MIN);
             let (one, other) = (enter(&hall, ip(1)).await, enter(&hall, ip(1)).await);
-            assert_eq!(one.take_seat().await, Ok(()));
-            assert_eq!(one.take_seat().await, Ok(()), "it has one");
+            assert_eq!(one.take_seat(&viewer(ip(1))).await, Ok(()));
+            assert_eq!(one.take_seat(&viewer(ip(1))).await, Ok(()), "it has one");
             let waits = tokio::spawn({
                 let other = other.clone();
-                async move { other.take_seat().await }
+                async move { other.take_seat(&viewer(ip(1))).await }
             });
             tokio::task::yield_now().await;
             assert!(!waits.is_finished());
             drop(one);
             assert_eq!(waits.await.expect("no panic"), Ok(()));
             let third = enter(&hall, ip(2)).await;
-            assert_eq!(third.take_seat().await, Err(NoPlace::OfAll));
+            assert_eq!(third.take_seat(&viewer(ip(2))).await, Err(NoPlace::OfAll));
             assert!(other.may_stay() && !third.may_stay());
             let [_, _, seats] = hall.used();
             assert_eq!((seats.taken, seats.most, seats.refused), (1, 1, 1));

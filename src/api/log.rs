@@ -50,7 +50,7 @@ async fn follow(
     Extension(caller): Extension<Caller>,
     Extension(seat): Extension<Seat>,
 ) -> Response {
-    let stream = match context.streams().take(&seat, Stream::Log) {
+    let stream = match context.streams().take(&seat, &caller, Stream::Log).await {
         Ok(stream) => stream,
         Err(why) => return answer::unavailable(&why),
     };

@@ -28,30 +28,22 @@ impl Shares {
         Shares { most, taken: 0, by_origin: HashMap::new(), refused: 0 }
     }
 
-    /// At most so many from now on.
-    pub fn lower_to(&mut self, most: usize) {
-        self.most = self.most.min(most);
-    }
-
-    /// Takes one for this origin; without one it comes from the control socket, and all are its share.
-    pub fn take(&mut self, origin: Option<IpAddr>) -> Result<(), NoPlace> {
+    /// Takes one for this origin.
+    pub fn take(&mut self, origin: IpAddr) -> Result<(), NoPlace> {
         if self.taken >= self.most {
             return Err(NoPlace::OfAll);
         }
-        if let Some(origin) = origin {
-            let of_address = self.by_origin.get(&origin).copied().unwrap_or_default();
-            if of_address >= share_of(self.most) {
-                return Err(NoPlace::OfAddress);
-            }
-            self.by_origin.insert(origin, of_address + 1);
+        let of_address = self.by_origin.get(&origin).copied().unwrap_or_default();
+        if of_address >= share_of(self.most) {
+            return Err(NoPlace::OfAddress);
         }
+        self.by_origin.insert(origin, of_address + 1);
         self.taken += 1;
         Ok(())
     }
 
-    pub fn give_back(&mut self, origin: Option<IpAddr>) {
+    pub fn give_back(&mut self, origin: IpAddr) {
         self.taken -= 1;
-        let Some(origin) = origin else { return };
         let of_address = self.by_origin.get_mut(&origin).expect("an address with a place is counted");
         *of_address -= 1;
         if *of_address == 0 {
@@ -93,27 +85,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_has_three_quarters_and_the_control_socket_all_that_are_left() {
-        let [one, other] = [1, 2].map(|last| Some(IpAddr::from([192, 0, 2, last])));
+    fn an_address_has_three_quarters() {
+        let [one, other] = [1, 2].map(|last| IpAddr::from([192, 0, 2, last]));
         let mut shares = Shares::new(5);
         assert!((0..4).all(|_| shares.take(one).is_ok()));
         assert_eq!(shares.take(one), Err(NoPlace::OfAddress));
         assert_eq!((shares.take(other), shares.take(other)), (Ok(()), Err(NoPlace::OfAll)));
-        shares.give_back(one);
-        assert_eq!((shares.take(None), shares.take(None)), (Ok(()), Err(NoPlace::OfAll)));
-        for origin in [one, one, one, other, None] {
-            shares.give_back(origin);
-        }
+        [one, one, one, one, other].into_iter().for_each(|origin| shares.give_back(origin));
         assert!(shares.is_empty());
-        assert!((0..5).all(|_| shares.take(None).is_ok()));
     }
 
     #[test]
     fn who_is_alone_has_one_where_there_is_one() {
-        let mut shares = Shares::new(9);
-        shares.lower_to(1);
-        shares.lower_to(3);
-        let origin = Some(IpAddr::from([192, 0, 2, 1]));
+        let mut shares = Shares::new(1);
+        let origin = IpAddr::from([192, 0, 2, 1]);
         assert_eq!((shares.take(origin), shares.take(origin)), (Ok(()), Err(NoPlace::OfAll)));
     }
 

@@ -116,7 +116,8 @@ async fn trace(
 ) -> Result<Response, Trouble> {
     let Wanted { client_id, topic, address, bytes: wants_bytes } = wanted;
     check_filter(topic.as_deref())?;
-    let stream = context.streams().take(&seat, Stream::Trace).map_err(|why| answer::unavailable(&why))?;
+    let stream = context.streams().take(&seat, &caller, Stream::Trace).await;
+    let stream = stream.map_err(|why| answer::unavailable(&why))?;
     let desk = asking::desk(&context)?.clone();
     let mut tap = Taps {
         desk,
@@ -199,7 +200,10 @@ impl Taps {
                 }
             }
             if !has_more {
-                sleep(PERIOD).await;
+                tokio::select! {
+                    () = sleep(PERIOD) => {}
+                    () = sender.closed() => return,
+                }
             }
         }
     }

@@ -10,6 +10,7 @@ mod entry;
 mod events;
 mod looks;
 mod roles;
+mod seats;
 mod steered;
 mod unread;
 mod users;
