@@ -197,8 +197,10 @@ impl Shard {
         self.sessions[key].rest();
         self.retreat(key);
         self.interrupt_replays(key);
-        self.tell_groups(key, false);
         self.begin_absence(key, turn);
+        if !self.is_over(key, turn.now) {
+            self.tell_groups(key, false);
+        }
         self.on_session_due(key, turn);
     }
 
@@ -233,14 +235,11 @@ impl Shard {
 
     /// Does what time has brought about; sets the timer for what is next.
     pub(crate) fn on_session_due(&mut self, key: SessionKey, turn: &mut Turn<'_>) {
-        let now = turn.now;
-        let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-        let session = &self.sessions[key];
-        // With its end a session would lose the will that a server that shuts down keeps: both are left to the next start.
-        if self.drain.has_begun() && session.id != SessionId::default() && session.will.is_some() {
+        if self.is_left_to_the_next_start(key) {
             return;
         }
-        if due(session.ends_at) {
+        let session = &self.sessions[key];
+        if self.is_over(key, turn.now) {
             self.counters.sessions_expired += u64::from(session.expiry_s > 0);
             if session.expiry_s > 0 {
                 let client_id = Some(session.client_id.clone());
@@ -253,12 +252,22 @@ impl Shard {
             self.end_session(key, why, turn);
             return;
         }
-        if due(session.will.as_ref().and_then(|will| will.due_at)) {
+        if session.will.as_ref().and_then(|will| will.due_at).is_some_and(|at| at <= turn.now) {
             self.publish_will(key, turn);
         }
         self.drop_expired(key, turn);
         let Some(due_at) = self.sessions[key].due_at() else { return };
         self.arm_session(key, due_at, turn);
+    }
+
+    /// With its end a session would lose the will that a server that shuts down keeps.
+    fn is_left_to_the_next_start(&self, key: SessionKey) -> bool {
+        let session = &self.sessions[key];
+        self.drain.has_begun() && session.id != SessionId::default() && session.will.is_some()
+    }
+
+    fn is_over(&self, key: SessionKey, now: Instant) -> bool {
+        self.sessions[key].ends_at.is_some_and(|at| at <= now) && !self.is_left_to_the_next_start(key)
     }
 
     /// Timers cannot be taken back: none reaches so far ahead that those of sessions that are gone pile up.
@@ -275,6 +284,7 @@ impl Shard {
     /// [MQTT-3.1.2-8] The end of the session brings out a will whose delay is still running.
     pub(crate) fn end_session(&mut self, key: SessionKey, why: &'static str, turn: &mut Turn<'_>) {
         assert!(self.sessions[key].conn.is_none(), "a session ends only after its connection");
+        self.end_in_groups(key);
         self.publish_will(key, turn);
         self.drop_replays(key);
         self.clearing.spend(ENDED_SESSION_WEIGHT);

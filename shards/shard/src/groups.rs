@@ -30,6 +30,8 @@ pub(crate) struct Group {
     /// The others. Apart, because there can be many of them for a long time: a message for those who are there does not
     /// look at each one who is not.
     absent: Circle,
+    /// Local members whose sessions have ended. Nobody asks them, but the group stays until the last has left it.
+    ended: u32,
     local_credit: i64,
     /// Sorted by shard.
     remote: Vec<Remote>,
@@ -109,8 +111,29 @@ impl Groups {
         let key = self.key(name)?;
         let group = &mut self.groups[key.index()];
         group.connected.members.remove(session).or_else(|| group.absent.members.remove(session))?;
-        let local_count = group.local_count();
-        Some(Left { key, local_count, removed: self.remove_if_empty(key) })
+        Some(self.left(key))
+    }
+
+    /// The session of a local member has ended: from now on it gets nothing and counts for nothing. False: it is no member.
+    pub fn end(&mut self, name: &str, session: SessionKey) -> bool {
+        let Some(key) = self.key(name) else { return false };
+        let group = &mut self.groups[key.index()];
+        let ended = group.connected.members.remove(session).or_else(|| group.absent.members.remove(session));
+        group.ended += u32::from(ended.is_some());
+        ended.is_some()
+    }
+
+    /// One of those who have ended leaves. `None`: there is none.
+    pub fn let_go(&mut self, name: &str) -> Option<Left> {
+        let key = self.key(name)?;
+        let group = &mut self.groups[key.index()];
+        group.ended = group.ended.checked_sub(1)?;
+        Some(self.left(key))
+    }
+
+    fn left(&mut self, key: GroupKey) -> Left {
+        let local_count = self.groups[key.index()].local_count();
+        Left { key, local_count, removed: self.remove_if_empty(key) }
     }
 
     /// A local member has got a connection, or has lost it. False: the session is no member.
@@ -228,6 +251,7 @@ impl Groups {
             name: name.into(),
             connected: Circle::default(),
             absent: Circle::default(),
+            ended: 0,
             local_credit: 0,
             remote: Vec::new(),
         };
@@ -250,7 +274,7 @@ impl Groups {
 
     fn remove_if_empty(&mut self, key: GroupKey) -> bool {
         let group = &self.groups[key.index()];
-        if group.local_count() > 0 || !group.remote.is_empty() {
+        if group.local_count() > 0 || group.ended > 0 || !group.remote.is_empty() {
             return false;
         }
         let hash = self.hasher.hash_one(&*group.name);

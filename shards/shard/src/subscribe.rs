@@ -273,9 +273,24 @@ impl Shard {
         }
     }
 
+    /// The session has ended: nothing goes to it for its groups any more. It leaves them filter by filter.
+    pub(crate) fn end_in_groups(&mut self, session: SessionKey) {
+        let mut count = 0;
+        for name in self.sessions[session].filters.shared() {
+            let is_member = self.groups.end(name, session);
+            assert!(is_member, "a session is a member of the groups among its filters");
+            count += 1;
+        }
+        self.clearing.spend(count * GROUP_WEIGHT);
+    }
+
     fn leave_group(&mut self, session: SessionKey, name: &str, turn: &mut Turn<'_>) {
         let shared_name = self.groups.key(name).map(|key| self.groups.name(key).clone());
-        let (Some(left), Some(name)) = (self.groups.leave(name, session), shared_name) else { return };
+        let left = match self.sessions.get(session) {
+            Some(_) => self.groups.leave(name, session),
+            None => self.groups.let_go(name),
+        };
+        let (Some(left), Some(name)) = (left, shared_name) else { return };
         if left.removed {
             self.trie.remove_group(filter_of_group(&name), left.key);
         }
@@ -310,5 +325,8 @@ pub(crate) fn filter_weight(filter: &str) -> usize {
 }
 
 const LEVEL_BYTES: usize = 96;
+
+/// To find the group of a shared filter takes as long as so many bytes of filters that leave.
+const GROUP_WEIGHT: usize = 64;
 
 const _: () = assert!(size_of::<SubscriptionOptions>() <= 4, "a subscription in the trie stays small");

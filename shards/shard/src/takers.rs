@@ -83,8 +83,7 @@ impl Takers<'_> {
 
     /// The queue of this session has room for a message of this weight.
     pub fn can_queue(&self, key: SessionKey, qos: QoS, weight: usize) -> bool {
-        // One that has ended is a member until its filters are out.
-        let Some(session) = self.sessions.get(key) else { return false };
+        let session = &self.sessions[key];
         let may_wait = session.conn.is_some() || self.waits_for_absent(qos);
         // A full queue whose oldest message gives way takes the newest like any other.
         let gives_way = self.config.limits.queue_full == QueueFull::DropOldest;

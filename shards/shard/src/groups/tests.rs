@@ -184,6 +184,8 @@ fn few_absent_members_are_asked_once_each() {
 enum Change {
     Join(u32, bool),
     Leave(u32),
+    End(u32),
+    LetGo,
     SetConnected(u32, bool),
     SetRemote(u8, u32),
 }
@@ -192,32 +194,59 @@ fn a_change() -> impl Strategy<Value = Change> {
     prop_oneof![
         (0..5u32, any::<bool>()).prop_map(|(session, connected)| Change::Join(session, connected)),
         (0..5u32).prop_map(Change::Leave),
+        (0..5u32).prop_map(Change::End),
+        Just(Change::LetGo),
         (0..5u32, any::<bool>()).prop_map(|(session, connected)| Change::SetConnected(session, connected)),
         (0..3u8, 0..4u32).prop_map(|(shard, count)| Change::SetRemote(shard, count)),
     ]
 }
 
-/// What a group is: its members here, with whether they are connected, and how many there are elsewhere.
-type Oracle = BTreeMap<String, (BTreeMap<u32, bool>, BTreeMap<u8, u32>)>;
+/// What a group is.
+#[derive(Default)]
+struct Expected {
+    /// Its members here, with whether they are connected.
+    local: BTreeMap<u32, bool>,
+    ended: u32,
+    /// How many there are elsewhere.
+    remote: BTreeMap<u8, u32>,
+}
+
+impl Expected {
+    fn exists(&self) -> bool {
+        !self.local.is_empty() || self.ended > 0 || !self.remote.is_empty()
+    }
+}
+
+type Oracle = BTreeMap<String, Expected>;
 
 fn apply(groups: &mut Groups, oracle: &mut Oracle, name: &str, change: &Change) {
     let existed = oracle.contains_key(name);
-    let (local, remote) = oracle.entry(name.to_owned()).or_default();
+    let expected = oracle.entry(name.to_owned()).or_default();
     match *change {
         Change::Join(session, connected) => {
             let joined = groups.join(name, subscription(session), connected);
-            let replaced = local.insert(session, connected).is_some();
+            let replaced = expected.local.insert(session, connected).is_some();
             assert_eq!((joined.created, joined.replaced.is_some()), (!existed, replaced));
-            assert_eq!(joined.local_count as usize, local.len());
+            assert_eq!(joined.local_count as usize, expected.local.len());
         }
         Change::Leave(session) => {
             let left = groups.leave(name, SessionKey(session));
-            assert_eq!(left.is_some(), local.remove(&session).is_some());
-            let gone = local.is_empty() && remote.is_empty();
-            assert!(left.is_none_or(|left| left.removed == gone && left.local_count as usize == local.len()));
+            assert_eq!(left.is_some(), expected.local.remove(&session).is_some());
+            expect_left(left, expected);
+        }
+        Change::End(session) => {
+            let has_ended = expected.local.remove(&session).is_some();
+            assert_eq!(groups.end(name, SessionKey(session)), has_ended);
+            expected.ended += u32::from(has_ended);
+        }
+        Change::LetGo => {
+            let left = groups.let_go(name);
+            assert_eq!(left.is_some(), expected.ended > 0);
+            expected.ended = expected.ended.saturating_sub(1);
+            expect_left(left, expected);
         }
         Change::SetConnected(session, connected) => {
-            let held = local.get_mut(&session);
+            let held = expected.local.get_mut(&session);
             assert_eq!(groups.set_connected(name, SessionKey(session), connected), held.is_some());
             if let Some(held) = held {
                 *held = connected;
@@ -226,16 +255,21 @@ fn apply(groups: &mut Groups, oracle: &mut Oracle, name: &str, change: &Change) 
         Change::SetRemote(shard, count) => {
             let change = groups.set_remote(name, ShardId(shard), count);
             if count == 0 {
-                remote.remove(&shard)
+                expected.remote.remove(&shard)
             } else {
-                remote.insert(shard, count)
+                expected.remote.insert(shard, count)
             };
-            let exists = !local.is_empty() || !remote.is_empty();
+            let exists = expected.exists();
             assert_eq!((change.created, change.removed), (!existed && exists, existed && !exists));
             assert_eq!(change.key.is_some(), existed || exists);
         }
     }
-    oracle.retain(|_, (local, remote)| !local.is_empty() || !remote.is_empty());
+    oracle.retain(|_, expected| expected.exists());
+}
+
+fn expect_left(left: Option<Left>, expected: &Expected) {
+    let Some(left) = left else { return };
+    assert_eq!((left.removed, left.local_count as usize), (!expected.exists(), expected.local.len()));
 }
 
 proptest! {
@@ -251,7 +285,7 @@ proptest! {
             apply(&mut groups, &mut oracle, name, change);
             assert_eq!(groups.len(), oracle.len());
             assert_eq!(groups.by_name.len(), oracle.len());
-            let Some((local, remote)) = oracle.get(name) else {
+            let Some(Expected { local, remote, .. }) = oracle.get(name) else {
                 assert_eq!(groups.key(name), None);
                 continue;
             };

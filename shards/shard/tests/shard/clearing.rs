@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mqtt::{Connect, Disconnect, Packet, ReasonCode};
+use mqtt::{Connect, Disconnect, Packet, QoS, ReasonCode, Will};
 use shard::{Config, Gauges, Pieces};
 
 use crate::script::{Client, Script, connect};
@@ -75,6 +75,44 @@ fn nothing_comes_to_a_session_that_has_ended() {
     assert_eq!(s.counter("dropped_shared_nobody"), 1, "those who have ended are not asked");
     s.pass(Duration::from_millis(1));
     assert_eq!(s.shards[0].gauges().subscriptions, 1);
+}
+
+#[test]
+fn however_many_members_have_ended_the_one_who_is_left_gets_everything() {
+    for away in [false, true] {
+        let mut s = in_pieces(1);
+        let publisher = s.join("p");
+        let ending: Vec<_> = (0..100).map(|n| with_filters(&mut s, &format!("c{n}"), 1)).collect();
+        let left = s.join_for_an_hour("left");
+        s.subscribe(left, "$share/g/b/0", 1);
+        if away {
+            s.cut(left);
+        }
+        for client in ending {
+            s.disconnect(client, ReasonCode::Success);
+        }
+        assert!(s.shards[0].gauges().shared_subscriptions > 64, "most have their filters still");
+        for id in 1..=10 {
+            s.publish_qos(publisher, "b/0", "for who is left", 1, id);
+        }
+        assert_eq!(s.hear(publisher), (1..=10).map(|id| format!("PUBACK {id}")).collect::<Vec<_>>());
+        assert_eq!(s.shards[0].gauges().queued_messages, if away { 10 } else { 0 });
+        assert_eq!(s.counter("dropped_shared_nobody"), 0);
+    }
+}
+
+#[test]
+fn the_will_of_a_session_that_ends_is_for_the_other_members() {
+    let mut s = in_pieces(1);
+    let will = Will { topic: "b", payload: b"gone", qos: QoS::AtLeastOnce, ..Will::default() };
+    let (ending, _) = s.connect(&Connect { will: Some(will), ..connect("ending") });
+    s.subscribe(ending, "$share/g/b", 1);
+    let away = s.join_for_an_hour("away");
+    s.subscribe(away, "$share/g/b", 1);
+    s.cut(away);
+    s.cut(ending);
+    assert_eq!(s.shards[0].gauges().queued_messages, 1);
+    assert_eq!(s.counter("dropped_shared_nobody"), 0);
 }
 
 #[test]
