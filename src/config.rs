@@ -31,6 +31,7 @@ use std::{
 };
 
 use identity::FileError;
+use shard::Limits;
 
 pub use self::{
     address::{Address, Place, Scheme},
@@ -281,25 +282,8 @@ fn contradictions(loaded: &Loaded, wrong: &[String]) -> Vec<Problem> {
     let settings = &loaded.settings;
     let mut problems = Vec::new();
     let is_wrong = |name: &str| wrong.iter().any(|key| key == name);
-    let are_known = !is_wrong("limits.max_receive_memory") && !is_wrong("server.max_packet_size");
-    if are_known && settings.limits.max_receive_memory < settings.server.max_packet_size {
-        let key = Key::find("limits", "max_receive_memory").expect("the table has the key");
-        let other = Key::find("server", "max_packet_size").expect("the table has the key");
-        // One of both was set, because the defaults go together.
-        let set =
-            loaded.origins.iter().rev().find(|(set, _)| std::ptr::eq(*set, key) || std::ptr::eq(*set, other));
-        if let Some((at, origin)) = set {
-            problems.push(Problem {
-                origin: origin.clone(),
-                key: format!("{}.{}", at.section, at.name),
-                value: at.show(settings),
-                remedy: format!(
-                    "limits.max_receive_memory ({}) must hold a packet of server.max_packet_size ({})",
-                    value::show_bytes(settings.limits.max_receive_memory),
-                    value::show_bytes(settings.server.max_packet_size)
-                ),
-            });
-        }
+    if !RECEIVING.iter().any(|(section, name)| is_wrong(&format!("{section}.{name}"))) {
+        problems.extend(receiving_problem(loaded));
     }
     if !wrong.iter().any(|key| key.starts_with("api.")) {
         problems.extend(api_problem(loaded));
@@ -323,6 +307,38 @@ fn contradictions(loaded: &Loaded, wrong: &[String]) -> Vec<Problem> {
     }
     problems
 }
+
+/// A packet that clients may send has no room at a shard.
+fn receiving_problem(loaded: &Loaded) -> Option<Problem> {
+    let settings = &loaded.settings;
+    let shards = settings.shards(runtime::cores().len());
+    let least = Limits::receive_memory_for(settings.server.max_packet_size, shards);
+    if settings.limits.max_receive_memory >= least {
+        return None;
+    }
+    // One of them was set, because the defaults go together.
+    let keys = RECEIVING.map(|(section, name)| Key::find(section, name).expect("the table has the key"));
+    let is_one = |set: &&(&'static Key, Origin)| keys.iter().any(|key| std::ptr::eq(*key, set.0));
+    let (at, origin) = loaded.origins.iter().rev().find(is_one)?;
+    let shown = value::show_bytes;
+    Some(Problem {
+        origin: origin.clone(),
+        key: format!("{}.{}", at.section, at.name),
+        value: at.show(settings),
+        remedy: format!(
+            "of limits.max_receive_memory ({}) each of {shards} shards has its part, which must hold a packet of \
+             server.max_packet_size ({}) beside a quarter for topics behind aliases: set limits.max_receive_memory to {} at \
+             least, or fewer runtime.shards, or a smaller server.max_packet_size",
+            shown(settings.limits.max_receive_memory),
+            shown(settings.server.max_packet_size),
+            shown(least.next_multiple_of(1 << 20)),
+        ),
+    })
+}
+
+/// What a packet has to do with the memory for those that are not complete.
+const RECEIVING: [(&str, &str); 3] =
+    [("limits", "max_receive_memory"), ("server", "max_packet_size"), ("runtime", "shards")];
 
 /// What is wrong with the API's listeners: half of what TLS needs, or tokens that others could read.
 fn api_problem(loaded: &Loaded) -> Option<Problem> {

@@ -9,9 +9,9 @@ use std::{
 };
 
 use identity::Secret;
-use runtime::{Auditor, Broker, Cause, DataDir, Door, Leftover, Place, Probe};
+use runtime::{Auditor, Broker, Cause, DataDir, Door, Leftover, Place};
 use rustls::ServerConfig;
-use shard::{DoorConfig, SHARDS_MAX};
+use shard::DoorConfig;
 
 use crate::{
     api,
@@ -65,7 +65,7 @@ pub fn start(loaded: &Loaded, events: &Arc<Events>) -> Result<Started, String> {
     let settings = &loaded.settings;
     check_open_files(settings)?;
     let probe = runtime::probe().map_err(|error| error.to_string())?;
-    let shards = shards(settings, &probe);
+    let shards = settings.shards(probe.cores.len());
     let told = |faults: Vec<Fault>| loaded.sentences(&faults).join("\n");
     audit::check(&settings.audit).map_err(told)?;
     let numbers = first_numbers(loaded).map_err(told)?;
@@ -169,14 +169,6 @@ pub fn check_files(loaded: &Loaded) -> Result<Vec<String>, Vec<String>> {
         return Err(loaded.sentences(&faults));
     }
     Ok([warnings::all(settings, &numbers), passed_over].concat())
-}
-
-fn shards(settings: &Settings, probe: &Probe) -> u8 {
-    let wanted = match settings.runtime.shards {
-        0 => probe.cores.len().min(SHARDS_MAX),
-        shards => usize::try_from(shards).unwrap_or(SHARDS_MAX),
-    };
-    u8::try_from(wanted).expect("the range of runtime.shards is that of a shard's id")
 }
 
 /// A seed that nobody can guess keeps clients from choosing ids that all have the same home.
@@ -355,18 +347,6 @@ mod tests {
              network: iothub --listen tcp://0.0.0.0:1883)"
         );
         assert_eq!(listening_on(&places(&["0.0.0.0:1883"])), "listening on tcp://0.0.0.0:1883");
-    }
-
-    #[test]
-    fn without_a_number_there_is_a_shard_for_each_core() {
-        let probe = Probe { kernel: String::new(), locked_memory_max: 0, cores: vec![0, 2, 3] };
-        let mut settings = Settings::default();
-        assert_eq!(shards(&settings, &probe), 3);
-        settings.runtime.shards = 128;
-        assert_eq!(shards(&settings, &probe), 128);
-        let many = Probe { cores: (0..500).collect(), ..probe };
-        settings.runtime.shards = 0;
-        assert_eq!(usize::from(shards(&settings, &many)), SHARDS_MAX);
     }
 
     #[test]

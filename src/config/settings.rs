@@ -6,7 +6,7 @@ use std::{
 };
 
 use runtime::{DataDir, Door, Place, StoreConfig, Whom};
-use shard::{Config, ContestLimits, ContestPolicy, Limits, Pieces, store::log::BLOCK_BYTES};
+use shard::{Config, ContestLimits, ContestPolicy, Limits, Pieces, SHARDS_MAX, store::log::BLOCK_BYTES};
 
 use super::{
     Address, Listener,
@@ -450,6 +450,15 @@ impl Default for Store {
 }
 
 impl Settings {
+    /// With so many cores.
+    pub fn shards(&self, cores: usize) -> u8 {
+        let wanted = match self.runtime.shards {
+            0 => cores.min(SHARDS_MAX),
+            shards => usize::try_from(shards).unwrap_or(SHARDS_MAX),
+        };
+        u8::try_from(wanted).expect("the range of runtime.shards is that of a shard's id")
+    }
+
     /// The store in this directory.
     pub fn store_config(&self, dir: Arc<DataDir>) -> StoreConfig {
         let record_bytes_max = self.server.max_packet_size + RECORD_EXTRA_BYTES;

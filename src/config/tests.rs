@@ -250,9 +250,10 @@ const FILE_MISTAKES: &[(&str, &str)] = &[
          tcp://127.0.0.1:1883",
     ),
     (
-        "[server]\nmax_packet_size = \"2 MiB\"\n[limits]\nmax_receive_memory = \"1 MiB\"\n",
-        "FILE, line 4: limits.max_receive_memory = \"1 MiB\": limits.max_receive_memory (1 MiB) must hold a packet \
-         of server.max_packet_size (2 MiB)",
+        "[runtime]\nshards = 2\n[server]\nmax_packet_size = \"2 MiB\"\n[limits]\nmax_receive_memory = \"5 MiB\"\n",
+        "FILE, line 6: limits.max_receive_memory = \"5 MiB\": of limits.max_receive_memory (5 MiB) each of 2 shards has \
+         its part, which must hold a packet of server.max_packet_size (2 MiB) beside a quarter for topics behind aliases: \
+         set limits.max_receive_memory to 6 MiB at least, or fewer runtime.shards, or a smaller server.max_packet_size",
     ),
 ];
 
@@ -282,6 +283,31 @@ fn what_goes_wrong_together_is_told_beside_what_is_wrong_by_itself() {
     let problems =
         problems_of_file("[server]\nmax_packet_size = \"2 MB?\"\n[limits]\nmax_receive_memory = \"1 MiB\"\n");
     assert_eq!(problems.len(), 1, "{problems:?}");
+}
+
+#[test]
+fn a_packet_must_have_room_at_each_shard() {
+    let of = |bytes_max: u64| {
+        let text = format!(
+            "[runtime]\nshards = 3\n[server]\nmax_packet_size = \"2 MiB\"\n[limits]\nmax_receive_memory = {bytes_max}\n"
+        );
+        load(Some(&Scratch::new(&text).0), [], &Flags::default())
+    };
+    let least = Limits::receive_memory_for(2 << 20, 3);
+    assert!(of(least).is_ok() && of(least - 1).is_err());
+    // The defaults go together with any number of shards.
+    for shards in 1..=128 {
+        let text = format!("[runtime]\nshards = {shards}\n");
+        load(Some(&Scratch::new(&text).0), [], &Flags::default()).expect("no problem");
+    }
+}
+
+#[test]
+fn without_a_number_there_is_a_shard_for_each_core() {
+    let mut settings = Settings::default();
+    assert_eq!((settings.shards(3), settings.shards(500)), (3, 128));
+    settings.runtime.shards = 100;
+    assert_eq!(settings.shards(3), 100);
 }
 
 #[test]

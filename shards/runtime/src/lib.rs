@@ -70,7 +70,7 @@ pub use disk::{
 pub use door::{Door, Place, Speech, listen_at};
 pub use doorkeeper::{Answering, Doorkeeper, Question};
 pub use error::{StartError, StoreError};
-pub use probe::{Probe, probe};
+pub use probe::{Probe, cores, probe};
 pub use renewal::{Hung, Prepared, Renewal};
 pub use thinning::{LeftOut, LinePace, Source, Thinning, Verdict};
 pub use timings::Timings;

@@ -87,7 +87,7 @@ pub(crate) fn locked_memory_max() -> u64 {
 }
 
 /// The cores that this process may run on; never empty.
-pub(crate) fn cores() -> Vec<usize> {
+pub fn cores() -> Vec<usize> {
     // SAFETY: a CPU set is a plain array of bits, for which all zeroes are valid.
     let mut set: libc::cpu_set_t = unsafe { MaybeUninit::zeroed().assume_init() };
     // SAFETY: the set is as large as its size says.

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use mqtt::Version;
 
-use crate::{Bans, ContestLimits, DoorRates, Grant, Rules, Sampling};
+use crate::{Bans, ContestLimits, DoorRates, Grant, Rules, Sampling, receive::ALIASES_PART};
 
 /// The same for all shards of a process.
 #[derive(Debug, Clone)]
@@ -227,6 +227,13 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// The least `receive_memory_max` with which a packet of this size has room at each of so many shards, whatever topics behind aliases take there.
+    #[must_use]
+    pub fn receive_memory_for(packet_bytes: u64, shards: u8) -> u64 {
+        let part_of_aliases = packet_bytes.div_ceil(ALIASES_PART as u64 - 1);
+        (packet_bytes + part_of_aliases) * u64::from(shards)
+    }
+
     /// One shard's part of those limits that hold for the whole process.
     #[must_use]
     pub fn of_one_shard(&self, shards: u8) -> Limits {

@@ -6,7 +6,7 @@ mod unfinished;
 
 use mqtt::{Ack, Frame, Packet, PacketKind, Publish, ReasonCode, Received, Violation};
 use unfinished::NO_ROOM;
-pub(crate) use unfinished::Unfinished;
+pub(crate) use unfinished::{ALIASES_PART, Unfinished};
 
 use crate::{
     Cause, ConnId, Effect, Instant, NotOpened, Reading, Shard, What,

@@ -228,7 +228,7 @@ const STRETCH_BYTES: usize = 4 << 10;
 const ENDED_AT_ONCE: usize = 64;
 
 /// Of the budget, topics behind aliases may take a part, so that packets always have the rest.
-const ALIASES_PART: usize = 4;
+pub(crate) const ALIASES_PART: usize = 4;
 
 // What one read brings has room when so many are gone.
 const _: () = assert!(ENDED_AT_ONCE * RECEIVE_BYTES_ALWAYS >= 256 << 10);

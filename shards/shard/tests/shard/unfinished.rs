@@ -1,7 +1,7 @@
 //! Packets that are begun and not brought to their end: who gives way when they have no room, and who takes too long.
 
 use mqtt::{Connect, PublishProperties, QoS, Version};
-use shard::{Config, Reading};
+use shard::{Config, Limits, Reading};
 
 use crate::script::{Client, Script, connect, publish};
 
@@ -120,6 +120,28 @@ fn who_is_silent_in_the_middle_of_a_packet_is_ended_in_time_without_a_keep_alive
     assert!(s.is_closed(hog) && !s.is_closed(small));
     assert_eq!((s.counter("packet_timeouts"), s.counter("receive_memory_exceeded")), (1, 0));
     assert_eq!(s.shards[0].gauges().receive_bytes, 1000);
+}
+
+#[test]
+fn a_packet_has_room_at_each_of_several_shards_beside_all_that_aliases_may_take() {
+    for (shards, payload_bytes) in [(1, 100_001), (3, 70_000), (128, 30_002)] {
+        let packet = whole_publish(payload_bytes);
+        let mut limits = Config::default().limits;
+        let least = Limits::receive_memory_for(packet.len() as u64, shards);
+        limits.receive_memory_max = usize::try_from(least).expect("it is not much");
+        let room = limits.of_one_shard(shards).receive_memory_max;
+        let mut s = with_room_for(room);
+        let (topic, client) = ("t".repeat(room / 4), s.join("c"));
+        let properties = PublishProperties { topic_alias: Some(1), ..PublishProperties::default() };
+        let aliased = mqtt::Publish { properties, ..publish(&topic, "", QoS::AtMostOnce, None) };
+        s.packet(client, &mqtt::Packet::Publish(aliased));
+        assert_eq!((s.hear(client), s.shards[0].gauges().receive_bytes), (Vec::new(), room / 4));
+        let (last, most) = packet.split_last().expect("it has bytes");
+        s.bytes(client, most);
+        s.bytes(client, &[*last]);
+        assert_eq!(s.hear(client), ["PUBACK 1 No matching subscribers"], "{payload_bytes}");
+        assert_eq!(s.counter("receive_memory_exceeded"), 0);
+    }
 }
 
 #[test]

@@ -36,6 +36,30 @@ fn listeners(addresses: &[String]) -> String {
 }
 
 #[test]
+fn a_packet_without_room_at_a_shard_is_refused_at_a_start_and_by_a_plan() {
+    let text = |memory: &str| {
+        format!(
+            "[server]\nmax_packet_size = \"8 MiB\"\n[limits]\nmax_receive_memory = \"{memory}\"\n{CONTROL}"
+        )
+    };
+    let said = "set limits.max_receive_memory to 43 MiB at least";
+    let too_little = || Setup::new("control-no-room").shards(4).config(&text("32 MiB"));
+    for args in [&["--test-config"][..], &[]] {
+        let ended = too_little().args(args).run();
+        assert!(ended.code != Some(0) && ended.says(said), "{:?} {:?}", ended.out, ended.errors);
+    }
+    let broker = Setup::new("control-room").shards(4).config(&text("43 MiB")).start();
+    write(&broker, &text("32 MiB"));
+    for args in [&["--plan"][..], &[]] {
+        let (code, shown) = reload(broker.folder(), args);
+        assert!(code != Some(0) && shown.contains(said), "{code:?} {shown}");
+    }
+    write(&broker, &text("64 MiB"));
+    let (code, shown) = reload(broker.folder(), &["--plan"]);
+    assert!(code == Some(0) && shown.contains("limits.max_receive_memory is \"64 MiB\""), "{code:?} {shown}");
+}
+
+#[test]
 fn listeners_come_and_go_and_a_plan_changes_nothing() {
     let (first, second) = (free_port(), free_port());
     let [one, two] = [first, second].map(|port| format!("tcp://127.0.0.1:{port}"));
