@@ -64,19 +64,24 @@ pub fn beside_others<T>(port: u16, what: &str, work: impl FnOnce() -> T) -> T {
 }
 
 #[test]
-fn a_broker_that_stands_still_again_and_again_is_found_to_hold_others_up() {
+fn a_broker_that_stands_still_is_found_to_hold_others_up() {
     let _alone = alone();
     let broker = Broker::start("held-up", 2);
     let before = Pace::of(broker.port, 1000);
-    let ((), during) = Pace::during(broker.port, || {
-        for _ in 0..20 {
-            broker.process.signal(libc::SIGSTOP);
-            thread::sleep(Duration::from_millis(120));
-            broker.process.signal(libc::SIGCONT);
-            thread::sleep(Duration::from_millis(5));
-        }
-    });
-    assert!(during.held_up_since(&before).is_some(), "{}", during.shown());
+    let again_and_again = (20, Duration::from_millis(120), Duration::from_millis(5));
+    let now_and_then = (10, Duration::from_millis(40), Duration::from_millis(260));
+    let once = (1, Duration::from_millis(700), Duration::from_secs(3));
+    for (times, stopped, running) in [again_and_again, now_and_then, once] {
+        let ((), during) = Pace::during(broker.port, || {
+            for _ in 0..times {
+                broker.process.signal(libc::SIGSTOP);
+                thread::sleep(stopped);
+                broker.process.signal(libc::SIGCONT);
+                thread::sleep(running);
+            }
+        });
+        assert!(during.held_up_since(&before).is_some(), "{times} times {stopped:?}: {}", during.shown());
+    }
 }
 
 /// One flood at a time: their sockets are all of this process, and each would be the others' load.
