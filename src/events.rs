@@ -260,5 +260,7 @@ mod tests {
         assert_eq!(text.matches("event: refused").count(), STRANGERS_WAITING_MAX);
         assert_eq!(text.matches("event: disconnected").count(), 1);
         assert!(text.contains("{\"event\":\"lost\",\"count\":7}"), "{text}");
+        events.leave(place);
+        assert_eq!(events.lost(), 7, "since the start, whoever is still there");
     }
 }

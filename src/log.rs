@@ -198,10 +198,12 @@ mod tests {
     fn a_full_queue_loses_lines_and_counts_them() {
         let (queue, _entries) = bounded(1);
         let mut log = Log { queue, lost: Arc::default() };
+        let before = lines_lost();
         for _ in 0..3 {
             log.write_all(b"line\n").expect("writing never fails");
         }
         assert_eq!(log.lost.load(Ordering::Relaxed), 2);
+        assert!(lines_lost() >= before + 2, "those since the start, which metrics and alerts go by");
     }
 
     /// All that is logged, and a look at it.

@@ -9,13 +9,15 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    task::Waker,
     time::{Duration, Instant},
 };
 
+use shard::{Cause, FreshLoss, Loss, ShardId};
 use token_list::TokenList;
 
 use super::*;
-use crate::{bans::Order, config::Loaded, renewal::Told};
+use crate::{bans::Order, config::Loaded, events::Filter, renewal::Told};
 
 struct Served {
     api: Api,
@@ -337,6 +339,27 @@ fn assert_stands(served: &Served, stage: &str, ready: u8, failed: u8) {
     ] {
         assert!(page.lines().any(|other| other == line), "{line}: {page}");
     }
+}
+
+#[test]
+fn what_listeners_have_missed_stands_on_the_page_of_metrics() {
+    let served = opened("missed");
+    let events = served.api.context.events();
+    let place = events.listen(Filter::default());
+    let loss = |n: u64| Loss {
+        cause: Cause::Expired,
+        topic: Some(n.to_string().into()),
+        count: 1,
+        first_ago: Duration::ZERO,
+        last_ago: Duration::ZERO,
+    };
+    let losses: Vec<FreshLoss> = (0..20_000).map(|n| FreshLoss { client_id: None, loss: loss(n) }).collect();
+    events.put_losses(ShardId(0), &losses);
+    let text: String = std::iter::from_fn(|| events.read(place, Waker::noop())).collect();
+    let missed = losses.len() - text.matches("event: dropped").count();
+    assert!(missed > 0 && text.contains(&format!("{{\"event\":\"lost\",\"count\":{missed}}}")), "{missed}");
+    let page = served.ask("GET", "/metrics", "", "", "");
+    assert!(page.contains(&format!("iothub_api_missed_total{{stream=\"events\"}} {missed}\n")), "{page}");
 }
 
 #[test]

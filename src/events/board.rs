@@ -197,6 +197,7 @@ mod tests {
         );
         assert_eq!(text.matches("event: dropped").count(), EVENTS_MAX);
         assert_eq!(read_all(&mut board, narrow), "event: lost\ndata: {\"event\":\"lost\",\"count\":1}\n\n");
+        assert_eq!(board.lost(), 11, "of both");
     }
 
     #[test]
