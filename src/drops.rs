@@ -29,6 +29,9 @@ pub struct DropsArgs {
     /// By the first two levels of the topic instead
     #[arg(long, conflicts_with = "client")]
     topics: bool,
+    /// Those of topics with this in their first two levels; without it all topics
+    #[arg(long, value_name = "PART", requires = "topics")]
+    prefix: Option<String>,
     /// By cause, all together: those that were lost on their way to clients, and those that were not taken in from their publishers
     #[arg(long, conflicts_with_all = ["client", "topics"])]
     causes: bool,
@@ -60,23 +63,32 @@ fn list(args: &DropsArgs) -> Result<(), Failure> {
         _ => list_pages(args, &target)?,
     };
     if is_empty && !args.json {
-        let others = args.client.as_ref().map_or(Ok(Value::Null), |_| target.get(OTHER_DROPS))?;
-        print(&told_of_nothing(&others))?;
+        let asked = match (&args.client, &args.prefix) {
+            (Some(_), _) => Some(("other_clients", "this client", "clients")),
+            (_, Some(_)) => Some(("other_prefixes", "topics like these", "topics")),
+            _ => None,
+        };
+        let others = asked.map_or(Ok(Value::Null), |_| target.get(OTHER_DROPS))?;
+        print(&asked.map_or_else(nothing, |(list, whom, kind)| told_of_nothing(&others[list], whom, kind)))?;
     }
     Ok(())
 }
 
-/// Nothing stands in the list. A client that has made way has lost something all the same: of which of them the `others` are nobody knows.
-fn told_of_nothing(others: &Value) -> String {
-    let losses = || others["other_clients"].as_array().into_iter().flatten();
+fn nothing() -> String {
+    "nothing was lost\n".to_owned()
+}
+
+/// Nothing stands in the list. Who has made way has lost something all the same: of which of them the `others` are nobody knows.
+fn told_of_nothing(others: &Value, whom: &str, kind: &str) -> String {
+    let losses = || others.as_array().into_iter().flatten();
     let count: u64 = losses().filter_map(|loss| loss["count"].as_u64()).sum();
     let Some(first) = losses().filter_map(|loss| loss["first_at"].as_f64()).reduce(f64::min) else {
-        return "nothing was lost\n".to_owned();
+        return nothing();
     };
     let first = text::moment(first);
     format!(
-        "nothing is known of this client, which may have made way for others: {count} losses since {first} were of clients that \
-         have (iothub drops --others)\n"
+        "nothing is known of {whom}, which may have made way for others: {count} losses since {first} were of {kind} that have \
+         (iothub drops --others)\n"
     )
 }
 
@@ -153,8 +165,11 @@ fn print(text: &str) -> Result<bool, Failure> {
 impl DropsArgs {
     fn ask(&self, target: &Target<'_>, cursor: Option<&str>) -> Result<Value, Failure> {
         if self.topics {
-            let at = cursor.map_or(String::new(), |cursor| format!("?cursor={}", encoded(cursor)));
-            return target.get(&format!("{DROPS_BY_TOPIC}{at}"));
+            let named = [("prefix", self.prefix.as_deref()), ("cursor", cursor)];
+            let given = named.into_iter().filter_map(|(name, value)| Some((name, value?)));
+            let query: Vec<String> =
+                given.map(|(name, value)| format!("{name}={}", encoded(value))).collect();
+            return target.get(&format!("{DROPS_BY_TOPIC}?{}", query.join("&")));
         }
         target.ask("POST", DROPS, Some(json!({ "client_id": self.client, "cursor": cursor })))
     }
@@ -216,10 +231,11 @@ mod tests {
 
     #[test]
     fn of_a_client_that_may_have_made_way_it_is_not_said_that_it_lost_nothing() {
-        assert_eq!(told_of_nothing(&json!({ "other_clients": [] })), "nothing was lost\n");
+        let told_of_nothing = |others: &Value| told_of_nothing(others, "this client", "clients");
+        assert_eq!(told_of_nothing(&json!([])), "nothing was lost\n");
         let loss =
             |count: u64, first_at: f64| json!({ "cause": "expired", "count": count, "first_at": first_at });
-        let others = json!({ "other_clients": [loss(3, 3670.0), loss(4, 3661.5)] });
+        let others = json!([loss(3, 3670.0), loss(4, 3661.5)]);
         let expected = "nothing is known of this client, which may have made way for others: 7 losses since 1970-01-01T01:01:01Z were of \
                         clients that have (iothub drops --others)\n";
         assert_eq!(told_of_nothing(&others), expected);

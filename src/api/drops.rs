@@ -18,7 +18,7 @@ use super::{
     asking::{self, Trouble},
     context::Context,
     operation::{Access, Operation},
-    pages::{self, Cursor, Paged},
+    pages::{self, Cursor},
     rows::{moment, seconds},
     token_list::Role,
 };
@@ -78,6 +78,15 @@ struct Wanted {
     limit: Option<usize>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WantedTopics {
+    /// Stands somewhere in the first levels.
+    prefix: Option<Box<str>>,
+    cursor: Option<String>,
+    limit: Option<usize>,
+}
+
 async fn clients_by_parameters(
     State(context): State<Context>,
     Parameters(wanted): Parameters<Wanted>,
@@ -107,8 +116,9 @@ async fn clients(context: &Context, wanted: Wanted) -> Result<Response, Trouble>
 /// Each shard keeps some prefixes, which are put together here, sorted by prefix.
 async fn topics(
     State(context): State<Context>,
-    Parameters(Paged { cursor, limit }): Parameters<Paged>,
+    Parameters(wanted): Parameters<WantedTopics>,
 ) -> Result<Response, Trouble> {
+    let WantedTopics { prefix: part, cursor, limit } = wanted;
     let limit = pages::limit(limit)?;
     let desk = asking::desk(&context)?;
     let mut merged: BTreeMap<Box<str>, Vec<Loss>> = BTreeMap::new();
@@ -117,8 +127,11 @@ async fn topics(
         loop {
             let look = Look::PrefixLosses { after, most: PREFIXES_AT_ONCE };
             let Seen::PrefixLosses(page) = asking::look(desk, shard, look).await?.seen else { break };
-            let is_behind = |row: &PrefixLost| cursor.as_deref().is_none_or(|cursor| *row.prefix > *cursor);
-            for PrefixLost { prefix, losses } in page.rows.into_iter().filter(is_behind) {
+            let is_wanted = |row: &PrefixLost| {
+                cursor.as_deref().is_none_or(|cursor| *row.prefix > *cursor)
+                    && part.as_deref().is_none_or(|part| row.prefix.contains(part))
+            };
+            for PrefixLost { prefix, losses } in page.rows.into_iter().filter(is_wanted) {
                 merge(merged.entry(prefix).or_default(), losses);
             }
             after = page.next;

@@ -21,6 +21,7 @@ function show(place, { signal, problems, query }) {
   const refused = causeTable("What was refused, by cause", "Nothing was refused since the broker was started.");
   const waiting = loading();
   const clientId = h("input", { type: "search", name: "client_id", value: query.get("client_id") ?? "", autocomplete: "off", spellcheck: "false" });
+  const prefix = h("input", { type: "search", name: "prefix", value: query.get("prefix") ?? "", autocomplete: "off", spellcheck: "false" });
   const [byClient, byTopic] = [h("div", { class: "problems" }), h("div", { class: "problems" })];
   const clients = ledger(signal, byClient, {
     path: "/v1/drops",
@@ -34,14 +35,15 @@ function show(place, { signal, problems, query }) {
   const topics = ledger(signal, byTopic, {
     path: "/v1/drops/topics",
     name: "prefixes",
-    asked: () => ({}),
+    asked: () => ({ prefix: prefix.value }),
     title: "Topics beneath",
     caption: "Lost messages, by the first levels of their topics",
-    empty: () => "Nothing was lost on any topic since the broker was started.",
+    empty: () => (prefix.value === "" ? "Nothing was lost on any topic since the broker was started." : "Nothing was lost on topics like that."),
     cell: (row) => (row.prefix === "" ? h("span", { class: "quiet" }, "not known") : raw(row.prefix)),
   });
   clientId.addEventListener("input", settled(clients.restart));
-  const search = h("form", { class: "filters", role: "search", onsubmit: (event) => event.preventDefault() }, field("Client id contains", clientId));
+  prefix.addEventListener("input", settled(topics.restart));
+  const search = (title, input) => h("form", { class: "filters", role: "search", "aria-label": title, onsubmit: (event) => event.preventDefault() }, field(title, input));
   const others = h("p", { class: "quiet", hidden: true });
   fill(
     place,
@@ -49,8 +51,8 @@ function show(place, { signal, problems, query }) {
     h("div", { class: "charts" }, curve.element),
     section("Lost messages", lost.element),
     section("Messages not taken in", untaken.element),
-    section("By client", search, byClient, clients.element),
-    section("By topic", byTopic, topics.element, others),
+    section("By client", search("Client id contains", clientId), byClient, clients.element),
+    section("By topic", search("First levels contain", prefix), byTopic, topics.element, others),
     section("Refused", refused.element),
   );
   follow(signal, (samples) => {

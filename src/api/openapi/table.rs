@@ -65,6 +65,8 @@ const fn act(
 const LIMIT: Parameter = parameter("limit", Kind::Rows, "Rows of the page.");
 const CURSOR: Parameter = parameter("cursor", Kind::Text, "Where the page before has ended.");
 const FILTER_PART: Parameter = parameter("filter", Kind::Text, "Stands somewhere in the topic filter.");
+const PREFIX_PART: Parameter =
+    parameter("prefix", Kind::Text, "Stands somewhere in the first levels of the topics.");
 const CLIENT_PART: Parameter = parameter("client_id", Kind::Text, "Stands somewhere in the client id.");
 
 pub const JSON: &str = "application/json";
@@ -147,7 +149,7 @@ pub const DESCRIBED: &[Described] = &[
         &[(200, "Why"), (400, PROBLEMS)],
     ),
     look("/v1/drops", &[CLIENT_PART, CURSOR, LIMIT], &[(200, "Drops"), (400, PROBLEMS)]),
-    look("/v1/drops/topics", &[CURSOR, LIMIT], &[(200, "DropsByTopic"), (400, PROBLEMS)]),
+    look("/v1/drops/topics", &[PREFIX_PART, CURSOR, LIMIT], &[(200, "DropsByTopic"), (400, PROBLEMS)]),
     look("/v1/drops/causes", &[], &[(200, "DropsByCause")]),
     look("/v1/drops/others", &[], &[(200, "OtherDrops")]),
     look(

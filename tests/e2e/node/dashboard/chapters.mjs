@@ -194,6 +194,10 @@ const CHAPTERS = {
       return row?.innerText.includes("offline_qos0") && row.innerText.match(/ago[^]*ago/);
     }, "the ledger has client, cause, first and last time", about.away);
     await page.reads("lost/here");
+    await page.enter("input[name=prefix]", "nowhere");
+    await page.reads("Nothing was lost on topics like that");
+    await page.enter("input[name=prefix]", "st/he");
+    await page.reads("lost/here");
     await page.enter("input[name=client_id]", "nobody");
     await page.reads("No client like that has lost anything");
     await page.enter("input[name=client_id]", "way");

@@ -118,6 +118,9 @@ fn drops_are_listed_by_client_and_by_topic_and_the_client_reads_its_own() {
     assert!(has(&by_client, "3 queue_messages house/kitchen/heat"), "{:?}", by_client.lines);
     let by_topic = ask(&socket, &["drops", "--topics"]);
     assert_eq!(by_topic.lines[0], "house/kitchen", "{:?}", by_topic.lines);
+    let of_prefix = ask(&socket, &["drops", "--topics", "--prefix", "/kit"]);
+    assert_eq!(of_prefix.lines, by_topic.lines);
+    assert!(has(&ask(&socket, &["drops", "--topics", "--prefix", "attic"]), "nothing was lost"));
 
     let mut back = Link::connect(broker.port, lasting(Version::V5, "away"));
     let waiting = [back.text(), back.text()];
