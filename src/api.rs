@@ -34,6 +34,7 @@ mod places;
 mod port;
 mod prefixes;
 mod publish;
+mod published;
 mod queues;
 mod refusals;
 mod reload;
@@ -45,6 +46,7 @@ pub mod shards;
 mod shares;
 mod socket;
 mod subscriptions;
+mod taps;
 pub mod token_list;
 mod tokens;
 mod top;
@@ -71,6 +73,7 @@ pub use self::{
     log::LOG,
     port::check as check_addresses,
     prefixes::PREFIXES_BY,
+    published::PUBLISHED,
     reload::{Meant, RELOAD},
     server::CONTROL_CONNECTIONS_MAX,
     socket::places,

@@ -4,6 +4,7 @@ mod act;
 mod events;
 mod list;
 mod log;
+mod published;
 mod table;
 pub mod target;
 
@@ -20,6 +21,7 @@ use self::{
         SubscriptionsArgs, TopArgs, UsersArgs,
     },
     log::LogArgs,
+    published::PublishedArgs,
     target::TargetArgs,
 };
 pub use self::{list::all_rows, table::shown};
@@ -69,6 +71,8 @@ enum CtlCommand {
     Retained(RetainedArgs),
     /// The retained message of a topic
     Message(TopicArgs),
+    /// On which topics clients publish, and how often, until you press Ctrl-C
+    Published(PublishedArgs),
     /// What happens to clients as it happens, until you press Ctrl-C
     Events(EventsArgs),
     /// End the connection of a client; its session lives on
@@ -225,6 +229,7 @@ fn carry_out(args: &CtlArgs) -> Result<Shown, Failure> {
         CtlCommand::Caller => list::caller(&target),
         CtlCommand::Log(which) => log::follow(&target, which, args.json),
         CtlCommand::Bans(args) => list::bans(&target, args),
+        CtlCommand::Published(which) => published::follow(&target, which, args.json),
         CtlCommand::Events(which) => events::follow(&target, which, args.json),
         CtlCommand::Disconnect(args) => act::disconnect(&target, &args.client_id),
         CtlCommand::Kick(args) => act::kick(&target, &args.client_id),

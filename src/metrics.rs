@@ -29,7 +29,7 @@ pub struct Facts {
     /// Of the API.
     pub places: Vec<Used>,
     /// By readers of each kind of stream.
-    pub missed: [(&'static str, u64); 3],
+    pub missed: [(&'static str, u64); 4],
     /// None: it starts, and has no shards yet.
     pub broker: Option<OfBroker>,
     pub log_lines_lost: u64,
@@ -127,7 +127,7 @@ fn of_api(page: &mut Page, facts: &Facts) {
             page.count(&[("place", used.place)], value(used));
         }
     }
-    let help = "What was for readers of streams and did not come to them, because they did not read in time.";
+    let help = "What was for readers of streams and did not come to them: it was not read in time, or there was too much at once.";
     page.family("iothub_api_missed_total", Kind::Counter, help);
     for (stream, count) in facts.missed {
         page.count(&[("stream", stream)], count);

@@ -20,7 +20,7 @@ use tokio::{
 use super::{
     context::{Context, Stage},
     operation::{Access, Operation},
-    trace,
+    published, trace,
 };
 use crate::{
     audit, log,
@@ -84,6 +84,7 @@ fn facts(context: &Context) -> Facts {
             ("events", context.events().lost()),
             ("log", log::lines_missed()),
             ("trace", trace::left_out()),
+            ("published", published::left_out()),
         ],
         broker: context.observer().map(Observer::facts),
         log_lines_lost: log::lines_lost(),

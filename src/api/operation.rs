@@ -6,8 +6,8 @@ use axum::{
 
 use super::{
     answer, backup, bans, broker, caller, clients, context::Context, drain, drops, events, guard, health,
-    log, metrics, named, openapi, prefixes, publish, queues, reload, retained, shards, subscriptions,
-    token_list::Role, top, trace, ui, users, why,
+    log, metrics, named, openapi, prefixes, publish, published, queues, reload, retained, shards,
+    subscriptions, token_list::Role, top, trace, ui, users, why,
 };
 
 /// One method at one path.
@@ -46,6 +46,7 @@ pub fn all() -> impl Iterator<Item = &'static Operation> {
         named::OPERATIONS,
         queues::OPERATIONS,
         trace::OPERATIONS,
+        published::OPERATIONS,
         why::OPERATIONS,
         drops::OPERATIONS,
         top::OPERATIONS,

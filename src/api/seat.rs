@@ -19,6 +19,7 @@ use super::{
     guard::Caller,
     hall::{Served, Stay},
     places::{Asker, Places},
+    published::PUBLISHED_MAX,
     shares::{NoPlace, share_of},
     trace::TRACES_MAX,
 };
@@ -64,6 +65,7 @@ pub enum Stream {
     Events,
     Log,
     Trace,
+    Published,
 }
 
 /// The place of one stream; its end gives it back.
@@ -143,10 +145,10 @@ impl Streams {
     }
 
     /// Of all, and of those kinds that have fewer.
-    pub fn used(&self) -> [Used; 3] {
+    pub fn used(&self) -> [Used; 4] {
         let table = self.lock();
-        let [logs, traces] = [0, 1].map(|at| table.used(at));
-        [table.places.used("streams", table.most), logs, traces]
+        let [logs, traces, published] = [0, 1, 2].map(|at| table.used(at));
+        [table.places.used("streams", table.most), logs, traces, published]
     }
 
     /// Nothing is done under the lock that could leave half a change behind.
@@ -219,9 +221,15 @@ impl Limited {
     }
 }
 
-const LIMITED: [Limited; 2] = [
+const LIMITED: [Limited; 3] = [
     Limited { stream: Stream::Log, most: FOLLOWERS_MAX, place: "log_streams", what: "readers of the log" },
     Limited { stream: Stream::Trace, most: TRACES_MAX, place: "traces", what: "traces" },
+    Limited {
+        stream: Stream::Published,
+        most: PUBLISHED_MAX,
+        place: "published",
+        what: "readers of what is published",
+    },
 ];
 
 /// How long one is waited for that has to make room.
@@ -286,7 +294,9 @@ mod tests {
             let (one, other) = (Seat::Hall(enter(1)), Seat::Hall(enter(2)));
             let eye = caller("eye", Role::Viewer);
             let streams = Streams::new(40);
-            for (stream, share) in [(Stream::Trace, 6), (Stream::Log, 12), (Stream::Events, 30)] {
+            for (stream, share) in
+                [(Stream::Trace, 6), (Stream::Published, 6), (Stream::Log, 12), (Stream::Events, 30)]
+            {
                 let mut places = Vec::new();
                 for _ in 0..share {
                     places.push(streams.take(&one, &eye, stream).await.expect("a place"));
@@ -296,7 +306,8 @@ mod tests {
                 assert!(streams.take(&other, &eye, stream).await.is_ok(), "{stream:?}");
             }
             let used = streams.used().map(|used| (used.place, used.taken, used.most, used.refused));
-            assert_eq!(used, [("streams", 0, 40, 1), ("log_streams", 0, 16, 1), ("traces", 0, 8, 1)]);
+            let of_kinds = [("log_streams", 0, 16, 1), ("traces", 0, 8, 1), ("published", 0, 8, 1)];
+            assert_eq!((used[0], &used[1..]), (("streams", 0, 40, 1), &of_kinds[..]));
         });
     }
 
@@ -329,7 +340,7 @@ mod tests {
             assert!(traces.remove(0).1.is_finished() && !running.is_finished());
             assert!(traces.iter().all(|(_, trace)| !trace.is_finished()));
             let used = streams.used().map(|used| (used.taken, used.refused));
-            assert_eq!(used, [(7, 0), (0, 0), (6, 1)]);
+            assert_eq!(used, [(7, 0), (0, 0), (6, 1), (0, 0)]);
         });
     }
 

@@ -3,23 +3,20 @@
 use std::{
     net::IpAddr,
     sync::atomic::{AtomicU64, Ordering},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
 use axum::{
     Extension,
-    body::Bytes,
     extract::State,
     http::Method,
     response::{IntoResponse, Response},
     routing::get,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
-use runtime::Desk;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shard::{ConnId, Look, Seen, TapFilter, TapOrder, TapRead, Tapped, Unacknowledged};
-use tokio::{sync::mpsc, time::sleep};
 
 use super::{
     acts,
@@ -29,10 +26,10 @@ use super::{
     context::Context,
     guard::Caller,
     lines::lines,
-    log::TOKEN_LOOK,
     operation::{Access, Operation},
     rows,
     seat::{Seat, Stream},
+    taps::Taps,
     token_list::Role,
 };
 use crate::text;
@@ -99,7 +96,7 @@ pub async fn packets(
     Err(absent(client_id))
 }
 
-fn check_filter(topic_filter: Option<&str>) -> Result<(), Trouble> {
+pub fn check_filter(topic_filter: Option<&str>) -> Result<(), Trouble> {
     match topic_filter {
         Some(filter) if !shard::is_topic_filter(filter) => {
             Err(answer::refused("topic: expected a topic filter").into())
@@ -118,25 +115,18 @@ async fn trace(
     check_filter(topic.as_deref())?;
     let stream = context.streams().take(&seat, &caller, Stream::Trace).await;
     let stream = stream.map_err(|why| answer::unavailable(&why))?;
-    let desk = asking::desk(&context)?.clone();
-    let mut tap = Taps {
-        desk,
-        number: NEXT.fetch_add(1, Ordering::Relaxed),
-        unacknowledged: Unacknowledged::new(UNACKNOWLEDGED_MAX),
-    };
     let filter = TapFilter { client_id, topic_filter: topic, address, wants_bytes };
-    // Whoever finds no place at one shard leaves those that it has at others.
-    if !tap.begin(&filter).await? {
-        return Err(too_many());
-    }
+    let begin = |tap| TapOrder::Begin { tap, filter: filter.clone() };
+    let taps = Taps::begin(asking::desk(&context)?, begin).await?.ok_or_else(too_many)?;
     seat.leave();
     // Contents may be in it.
     acts::tell(&caller, "trace", &[filter.client_id.as_deref().unwrap_or_default().to_owned()]);
     let (sender, lines) = lines();
     tokio::spawn(async move {
-        tap.run(&sender, || context.still_knows(&caller)).await;
+        let mut writer = Writer { unacknowledged: Unacknowledged::new(UNACKNOWLEDGED_MAX) };
+        taps.run(&sender, |reads| writer.write(reads), || context.still_knows(&caller)).await;
         // Shards have room for the next one before it may come.
-        drop((tap, stream));
+        drop((taps, stream));
     });
     Ok(lines.into_response())
 }
@@ -146,82 +136,20 @@ fn too_many() -> Trouble {
     answer::unavailable(&why).into()
 }
 
-/// One tap at each shard. They end with this.
-struct Taps {
-    desk: Desk,
-    number: u64,
+/// Makes lines of packets.
+struct Writer {
     /// With the moment at which each went by.
     unacknowledged: Unacknowledged<(u8, ConnId), Duration>,
 }
 
-impl Drop for Taps {
-    fn drop(&mut self) {
-        for shard in self.desk.shards() {
-            // One that is not told ends by itself when nobody reads it.
-            let _ = self.desk.tap(shard, TapOrder::End { tap: self.number }, Box::new(drop));
-        }
-    }
-}
-
-impl Taps {
-    async fn begin(&mut self, filter: &TapFilter) -> Result<bool, Trouble> {
-        let order = TapOrder::Begin { tap: self.number, filter: filter.clone() };
-        let begun = asking::tap_everywhere(&self.desk, &order).await?;
-        Ok(begun.iter().all(|read| read.is_there))
-    }
-
-    /// Until nobody reads any more. While nobody takes a piece nothing is asked for, and the taps fill, and then lose.
-    async fn run(&mut self, sender: &mpsc::Sender<Bytes>, may_read: impl Fn() -> bool) {
-        let mut silent = Duration::ZERO;
-        let mut look_at = Instant::now() + TOKEN_LOOK;
-        loop {
-            if Instant::now() >= look_at {
-                if !may_read() {
-                    return;
-                }
-                look_at = Instant::now() + TOKEN_LOOK;
-            }
-            let (text, has_more) = match self.read().await {
-                Ok(round) => round,
-                Err(why) => {
-                    let last = format!("{}\n", json!({ "ended": why }));
-                    // Who is gone need not be told.
-                    let _ = sender.send(last.into()).await;
-                    return;
-                }
-            };
-            // An empty line shows whether somebody is there.
-            silent += PERIOD;
-            let text = if text.is_empty() && silent >= SILENCE_MAX { "\n".to_owned() } else { text };
-            if !text.is_empty() {
-                silent = Duration::ZERO;
-                if sender.send(text.into()).await.is_err() {
-                    return;
-                }
-            }
-            if !has_more {
-                tokio::select! {
-                    () = sleep(PERIOD) => {}
-                    () = sender.closed() => return,
-                }
-            }
-        }
-    }
-
-    /// Lines for what has gone by at all shards, in the order of time.
-    async fn read(&mut self) -> Result<(String, bool), &'static str> {
-        let order = TapOrder::Read { tap: self.number };
-        let reads =
-            asking::tap_everywhere(&self.desk, &order).await.map_err(|_| "the broker is busy, or ends")?;
+impl Writer {
+    /// For what has gone by at all shards, in the order of time.
+    fn write(&mut self, reads: Vec<TapRead>) -> String {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let (mut lines, mut dropped, mut has_more) = (Vec::new(), 0, false);
+        let (mut lines, mut dropped) = (Vec::new(), 0);
         for (shard, read) in (0_u8..).zip(reads) {
-            let TapRead { is_there: true, packets, dropped: of_shard, has_more: more } = read else {
-                return Err("it was not read for too long");
-            };
-            dropped += of_shard;
-            has_more |= more;
-            for mut tapped in packets {
+            dropped += read.dropped;
+            for mut tapped in read.packets {
                 let at = now.saturating_sub(tapped.packet.ago);
                 let begun_at = self.unacknowledged.pass((shard, tapped.conn), &tapped.packet, at);
                 tapped.packet.latency = begun_at.map(|begun_at| at.saturating_sub(begun_at));
@@ -234,7 +162,7 @@ impl Taps {
             LEFT_OUT.fetch_add(dropped, Ordering::Relaxed);
             text += &format!("{}\n", json!({ "dropped": dropped }));
         }
-        Ok((text, has_more))
+        text
     }
 }
 
@@ -261,11 +189,21 @@ static LEFT_OUT: AtomicU64 = AtomicU64::new(0);
 
 /// Traces at a time. A shard has room for as many taps.
 pub const TRACES_MAX: usize = 8;
-static NEXT: AtomicU64 = AtomicU64::new(1);
 
 /// Packets of one trace whose latency will be told.
 const UNACKNOWLEDGED_MAX: usize = 16_384;
 
-/// Between two looks at the shards.
-const PERIOD: Duration = Duration::from_millis(100);
-const SILENCE_MAX: Duration = Duration::from_secs(2);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_that_no_shard_had_room_for_are_told_and_count_since_the_start() {
+        let mut writer = Writer { unacknowledged: Unacknowledged::new(1) };
+        let read = |dropped| TapRead { dropped, ..TapRead::default() };
+        let before = left_out();
+        assert_eq!(writer.write(vec![read(3), read(4)]), "{\"dropped\":7}\n");
+        assert_eq!(left_out(), before + 7);
+        assert_eq!(writer.write(vec![read(0)]), "");
+    }
+}

@@ -10,6 +10,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("GET /v1/caller", "ctl caller"),
     ("GET /v1/log", "ctl log"),
     ("GET /v1/events", "ctl events"),
+    ("GET /v1/published", "ctl published"),
     ("GET /v1/shards", "ctl shards"),
     ("GET /v1/clients", "ctl clients"),
     ("GET /v1/clients/{client_id}", "ctl client pump"),

@@ -20,10 +20,10 @@ fn facts() -> Facts {
         stages: [("starting", false), ("serving", true), ("draining", false)],
         is_ready: false,
         has_store_failed: true,
-        places: ["waiting", "guests", "seats", "streams", "log_streams", "traces"]
+        places: ["waiting", "guests", "seats", "streams", "log_streams", "traces", "published"]
             .map(|place| Used { place, taken: 2, most: 9, refused: 4 })
             .into(),
-        missed: [("events", 6), ("log", 7), ("trace", 8)],
+        missed: [("events", 6), ("log", 7), ("trace", 8), ("published", 9)],
         broker: Some(OfBroker {
             shards: 3,
             connections: 5,

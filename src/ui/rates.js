@@ -1,4 +1,4 @@
-// How often topics are published to, counted out of packets as they go by.
+// How often topics are published to, out of what the broker counts on each.
 
 import { rate } from "./format.js";
 import { pause } from "./poll.js";
@@ -13,19 +13,19 @@ export function liveRates() {
   let missed = 0;
   let at = 0;
 
-  const add = (topic) => {
+  const add = (topic, messages) => {
     if (!topics.has(topic) && topics.size < TOPICS_MAX) {
       topics.add(topic);
       hasMore = true;
     }
     for (let end = topic.indexOf("/"); end >= 0; end = topic.indexOf("/", end + 1)) {
-      count(topic.slice(0, end));
+      count(topic.slice(0, end), messages);
     }
-    count(topic);
+    count(topic, messages);
   };
-  const count = (path) => {
+  const count = (path, messages) => {
     if (fresh.has(path) || fresh.size < PATHS_MAX) {
-      fresh.set(path, (fresh.get(path) ?? 0) + 1);
+      fresh.set(path, (fresh.get(path) ?? 0) + messages);
     }
   };
 
@@ -51,19 +51,19 @@ export function liveRates() {
       missed = 0;
       at = performance.now();
     },
-    /** A line of the trace. */
+    /** A line of `/v1/published`. */
     take(line) {
-      if (line.dropped) {
-        missed += line.dropped;
-      } else if (line.direction === "received" && line.kind === "PUBLISH" && line.topic) {
-        add(line.topic);
+      if (line.left_out) {
+        missed += line.left_out;
+      } else if (line.topic) {
+        add(line.topic, line.messages);
       }
     },
     topics: () => topics,
     note: (path) => (smooth.has(path) ? `${rate(smooth.get(path))}/s` : null),
     summary() {
       const known = `Messages as they come from clients, counted on ${topics.size} topics.`;
-      return missed > 0 ? `${known} They come faster than they are read: the rates are too low, ${missed} packets are not in them.` : known;
+      return missed > 0 ? `${known} ${missed} messages on further topics are not in the rates: a narrower filter has them.` : known;
     },
     /** Works the rates out again and again; `show` hears whether there are further topics. */
     async tick(signal, show) {

@@ -48,8 +48,8 @@ function show(place, { signal, problems, query, may }) {
       fill(measured, rates.summary());
     });
   };
-  const isMeasuring = () => measure_it?.getAttribute("aria-pressed") === "true";
-  const measure_it = may("operator") ? button("Measure rates", () => {
+  const isMeasuring = () => measure_it.getAttribute("aria-pressed") === "true";
+  const measure_it = button("Measure rates", () => {
     const isOn = !isMeasuring();
     measure_it.setAttribute("aria-pressed", String(isOn));
     if (isOn) {
@@ -60,7 +60,7 @@ function show(place, { signal, problems, query, may }) {
       measured.hidden = true;
       grow();
     }
-  }, { "aria-pressed": "false" }) : null;
+  }, { "aria-pressed": "false" });
   const search = form({
     signal,
     isOfOneLine: true,
@@ -129,7 +129,7 @@ function prefixTable() {
 async function follow(signal, problems, filter, rates) {
   while (!signal.aborted) {
     await attempt(signal, problems, async () => {
-      for await (const line of stream("/v1/trace", { topic: filter }, signal)) {
+      for await (const line of stream("/v1/published", { topic: filter }, signal)) {
         if (line !== "") {
           rates.take(JSON.parse(line));
         }

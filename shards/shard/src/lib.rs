@@ -94,6 +94,7 @@ mod tap;
 mod tapping;
 mod time;
 mod timers;
+mod topic_tap;
 mod trie;
 mod turn;
 mod why;
@@ -140,6 +141,7 @@ pub use spare::Spare;
 pub use store::{Batch, Fetch, Piece};
 pub use tap::{TapFilter, TapOrder, TapRead, Tapped};
 pub use time::Instant;
+pub use topic_tap::TopicCount;
 pub use why::{Because, Outcome, Says, Step, Why};
 pub use withdrawals::Withdrawals;
 

@@ -179,6 +179,7 @@ impl Shard {
         way: Way<'_>,
         turn: &mut Turn<'_>,
     ) -> bool {
+        self.count_published(topic);
         let properties = &publish.properties;
         let mut forwarded = Vec::new();
         if !properties.block.is_empty() {

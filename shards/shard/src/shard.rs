@@ -43,6 +43,7 @@ use crate::{
     store::Store,
     tap::Taps,
     timers::Timers,
+    topic_tap::TopicTaps,
     trie::Trie,
     turn::Turn,
     wills::Wills,
@@ -62,6 +63,10 @@ pub struct Shard {
     pub(crate) recording: Recording,
     /// None where nobody looks on.
     pub(crate) taps: Option<Box<Taps>>,
+    /// None where nobody asks on which topics clients publish.
+    pub(crate) topic_taps: Option<Box<TopicTaps>>,
+    /// A timer is set for those of both kinds that nobody reads.
+    pub(crate) awaits_unread_taps: bool,
     /// None where no message is traced.
     pub(crate) tracing: Option<Box<Tracing>>,
     /// Sessions whose clients are told of their losses.
@@ -194,9 +199,9 @@ impl Shard {
             prefixes: Prefixes::default(),
             recording: Recording::new(config.limits.recorded_packets),
             taps: None,
-            tracing: config.sampling.map(|sampling| {
-                Box::new(Tracing::new(sampling, seed ^ (u64::from(id.0) << 48) ^ now.as_nanos()))
-            }),
+            topic_taps: None,
+            awaits_unread_taps: false,
+            tracing: Tracing::of(config.sampling, seed ^ (u64::from(id.0) << 48) ^ now.as_nanos()),
             watches: HashMap::with_hasher(hasher.clone()),
             connections: Connections::default(),
             permissions: Permissions::of(config.rules.clone(), seed),

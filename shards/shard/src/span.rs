@@ -126,7 +126,11 @@ pub(crate) enum Choice {
 }
 
 impl Tracing {
-    pub fn new(sampling: Sampling, seed: u64) -> Tracing {
+    pub fn of(sampling: Option<Sampling>, seed: u64) -> Option<Box<Tracing>> {
+        sampling.map(|sampling| Box::new(Tracing::new(sampling, seed)))
+    }
+
+    fn new(sampling: Sampling, seed: u64) -> Tracing {
         Tracing { sampling, random: Random::new(seed), current: None, second: 0, begun: 0 }
     }
 

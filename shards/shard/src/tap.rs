@@ -8,7 +8,8 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use mqtt::{PacketId, PacketKind, Version};
 
 use crate::{
-    ConnId, Direction, Instant, Recorded, connection::Connections, filters::overlap, recorder::Entry,
+    ConnId, Direction, Instant, Recorded, TopicCount, connection::Connections, filters::overlap,
+    recorder::Entry,
 };
 
 /// An order about one tap, whose number whoever orders has chosen.
@@ -18,6 +19,12 @@ pub enum TapOrder {
     Begin {
         tap: u64,
         filter: TapFilter,
+    },
+    /// Begins one that counts the messages that clients publish, and takes no packets. Without effect where there are too many already.
+    Count {
+        tap: u64,
+        /// Those on topics that match, and no others.
+        topic_filter: Option<Box<str>>,
     },
     /// What has come since it was read last.
     Read {
@@ -47,7 +54,9 @@ pub struct TapRead {
     /// False: there is no such tap, or none any more.
     pub is_there: bool,
     pub packets: Vec<Tapped>,
-    /// Since it was read last, for want of room.
+    /// Each topic once, in no order.
+    pub counts: Vec<TopicCount>,
+    /// Packets, or messages that were counted on no topic, since it was read last, for want of room.
     pub dropped: u64,
     /// More is there to be read.
     pub has_more: bool,
@@ -190,7 +199,7 @@ impl Tap {
         }
         self.ring_bytes -= bytes;
         let dropped = std::mem::take(&mut self.dropped);
-        TapRead { is_there: true, packets, dropped, has_more: !self.ring.is_empty() }
+        TapRead { is_there: true, packets, counts: Vec::new(), dropped, has_more: !self.ring.is_empty() }
     }
 
     /// Those from elsewhere make way.

@@ -9,6 +9,7 @@ use crate::{
     keys::SessionKey,
     shard::Deadline,
     tap::{Passing, TapOrder, TapRead, UNREAD_MAX},
+    topic_tap::TopicTaps,
     turn::Turn,
 };
 
@@ -17,25 +18,34 @@ impl Shard {
     pub fn tap(&mut self, now: Instant, order: &TapOrder) -> TapRead {
         match order {
             TapOrder::Begin { tap, filter } => {
-                if self.taps.is_none() {
-                    self.taps = Some(Box::default());
-                    self.timers.insert(now + UNREAD_MAX, Deadline::Taps);
-                }
-                let taps = self.taps.as_mut().expect("it was made if it was not there");
-                taps.begin(*tap, filter.clone(), now);
-                taps.read(*tap, now)
+                self.await_unread_taps(now);
+                self.taps.get_or_insert_default().begin(*tap, filter.clone(), now);
+                self.read_tap(*tap, now)
             }
-            TapOrder::Read { tap } => {
-                self.taps.as_mut().map_or_else(TapRead::default, |taps| taps.read(*tap, now))
+            TapOrder::Count { tap, topic_filter } => {
+                self.await_unread_taps(now);
+                let random = &mut self.random;
+                let make = || Box::new(TopicTaps::new(random.next_u64()));
+                self.topic_taps.get_or_insert_with(make).begin(*tap, topic_filter.clone(), now);
+                self.read_tap(*tap, now)
             }
+            TapOrder::Read { tap } => self.read_tap(*tap, now),
             TapOrder::End { tap } => {
                 if let Some(taps) = self.taps.as_mut() {
+                    taps.end(*tap);
+                }
+                if let Some(taps) = self.topic_taps.as_mut() {
                     taps.end(*tap);
                 }
                 self.drop_idle_taps();
                 TapRead::default()
             }
         }
+    }
+
+    fn read_tap(&mut self, tap: u64, now: Instant) -> TapRead {
+        let counted = self.topic_taps.as_mut().and_then(|taps| taps.read(tap, now));
+        counted.or_else(|| Some(self.taps.as_mut()?.read(tap, now))).unwrap_or_default()
     }
 
     /// Where the connections came from whose packets went by since this was asked last. Comes before any of them is forgotten.
@@ -74,16 +84,45 @@ impl Shard {
         taps.take(turn.now, &Passing { conn, client_id, version, direction, topic, filters: &[], bytes });
     }
 
+    /// A client has published a message on this topic, under its whole name.
+    #[inline(always)]
+    pub(crate) fn count_published(&mut self, topic: &str) {
+        if IS_WATCHED && self.topic_taps.is_some() {
+            self.count_on_topic(topic);
+        }
+    }
+
+    #[cold]
+    fn count_on_topic(&mut self, topic: &str) {
+        if let Some(taps) = self.topic_taps.as_mut() {
+            taps.count(topic);
+        }
+    }
+
     fn drop_idle_taps(&mut self) {
         self.taps.take_if(|taps| taps.is_empty());
+        self.topic_taps.take_if(|taps| taps.is_empty());
+    }
+
+    /// One timer for all of them.
+    fn await_unread_taps(&mut self, now: Instant) {
+        if !self.awaits_unread_taps {
+            self.awaits_unread_taps = true;
+            self.timers.insert(now + UNREAD_MAX, Deadline::Taps);
+        }
     }
 
     pub(crate) fn on_taps_deadline(&mut self, now: Instant) {
-        let Some(taps) = self.taps.as_mut() else { return };
-        taps.end_unread(now);
+        self.awaits_unread_taps = false;
+        if let Some(taps) = self.taps.as_mut() {
+            taps.end_unread(now);
+        }
+        if let Some(taps) = self.topic_taps.as_mut() {
+            taps.end_unread(now);
+        }
         self.drop_idle_taps();
-        if self.taps.is_some() {
-            self.timers.insert(now + UNREAD_MAX, Deadline::Taps);
+        if self.taps.is_some() || self.topic_taps.is_some() {
+            self.await_unread_taps(now);
         }
     }
 

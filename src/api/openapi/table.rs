@@ -136,6 +136,18 @@ pub const DESCRIBED: &[Described] = &[
             &[(200, "TraceLine"), (400, PROBLEMS)],
         )
     },
+    Described {
+        kind: "application/x-ndjson",
+        ..look(
+            "/v1/published",
+            &[parameter(
+                "topic",
+                Kind::Text,
+                "A topic filter: messages on topics that match, and no others.",
+            )],
+            &[(200, "PublishedLine"), (400, PROBLEMS)],
+        )
+    },
     look(
         "/v1/why",
         &[

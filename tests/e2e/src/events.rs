@@ -1,4 +1,4 @@
-//! A stream of server-sent events of the API, read as it comes, or opened and never read.
+//! A stream of the API, of server-sent events or of lines of JSON, read as it comes, or opened and never read.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
@@ -61,6 +61,19 @@ impl EventStream {
                 return Some(serde_json::from_str(data).expect(&line));
             }
         }
+    }
+
+    /// The next row of an answer that is lines of JSON. None: the stream has ended.
+    #[track_caller]
+    pub fn next_row(&mut self) -> Option<Value> {
+        let mut line = String::new();
+        while !line.starts_with('{') {
+            line.clear();
+            if self.reader.read_line(&mut line).unwrap() == 0 {
+                return None;
+            }
+        }
+        Some(serde_json::from_str(&line).expect(&line))
     }
 
     /// The first event that is so, and those before it.

@@ -37,6 +37,7 @@ mod spilling;
 mod subscribing;
 mod tapping;
 mod telling;
+mod topics_tapped;
 mod unawaited;
 mod unfinished;
 mod why;

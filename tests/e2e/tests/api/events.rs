@@ -130,8 +130,8 @@ fn who_loses_the_token_hears_nothing_more() {
         process.lines()
     };
     let eye = admin.with_token(&token(&["add", "eye", "--role", "operator"])[0]);
-    let mut seen =
-        ["/v1/events?kind=refused", "/v1/log", "/v1/trace"].map(|path| EventStream::ask(&eye, path));
+    let mut seen = ["/v1/events?kind=refused", "/v1/log", "/v1/trace", "/v1/published"]
+        .map(|path| EventStream::ask(&eye, path));
     for stream in &mut seen {
         assert_eq!(stream.status(), 200);
     }

@@ -9,6 +9,7 @@ mod described;
 mod entry;
 mod events;
 mod looks;
+mod published;
 mod roles;
 mod seats;
 mod steered;

@@ -26,6 +26,7 @@ const VIEWER: &[&str] = &[
     "GET /v1/events",
     "GET /v1/log",
     "GET /v1/prefixes",
+    "GET /v1/published",
     "GET /v1/queues",
     "GET /v1/retained",
     "GET /v1/retained/one",
