@@ -178,7 +178,7 @@ impl Shard {
             self.stall(conn, turn);
             return;
         }
-        self.connections.remove(conn);
+        self.forget_connection(conn);
         self.counters.connections_handed_over += 1;
         turn.push(Effect::HandOver { conn, to, unread: unread.to_vec() });
     }

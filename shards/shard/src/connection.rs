@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 use mqtt::Version;
 
 use crate::{
-    ConnId, Effects, Grant, Instant, Outgoing,
+    ConnId, Effects, Grant, Instant, Outgoing, Shard,
     confirm::{Confirmations, Needs},
     keys::SessionKey,
     meters::Meters,
@@ -215,6 +215,20 @@ impl Connection {
     }
 }
 
+impl Shard {
+    /// The only way out of the table, whatever becomes of the connection: all that was counted for it goes with it.
+    pub(crate) fn forget_connection(&mut self, conn: ConnId) -> Option<Connection> {
+        self.release_receiving(conn);
+        let connection = self.connections.remove(conn)?;
+        self.forget_missed(conn);
+        self.unsent_bytes -= connection.unsent_bytes();
+        if connection.stalled {
+            self.stalled.remove(&conn);
+        }
+        Some(connection)
+    }
+}
+
 /// By slot; a generation that does not fit means that the connection is gone.
 #[derive(Default)]
 pub(crate) struct Connections {
@@ -247,7 +261,7 @@ impl Connections {
         }
     }
 
-    pub fn remove(&mut self, conn: ConnId) -> Option<Connection> {
+    fn remove(&mut self, conn: ConnId) -> Option<Connection> {
         self.get(conn)?;
         self.live -= 1;
         self.slots[conn.slot as usize].take().map(|(_, connection)| connection)

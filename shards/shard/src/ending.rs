@@ -3,14 +3,9 @@
 use mqtt::{Disconnect, Packet, ReasonCode, Version, Violation};
 
 use crate::{
-    Cause, ConnId, Effect, IS_WATCHED, Instant, Note, Reading, Shard, What,
-    connection::{Connection, Stage},
-    departures::why_left,
-    keys::SessionKey,
-    receive::protocol_error,
-    shard::Deadline,
-    store::entry::SessionId,
-    turn::Turn,
+    Cause, ConnId, Effect, IS_WATCHED, Instant, Note, Reading, Shard, What, connection::Stage,
+    departures::why_left, keys::SessionKey, receive::protocol_error, shard::Deadline,
+    store::entry::SessionId, turn::Turn,
 };
 
 /// What the end of a connection means for the will.
@@ -99,18 +94,6 @@ impl Shard {
             self.forget_connection(conn);
             turn.push(Effect::Close { conn });
         }
-    }
-
-    /// Takes the connection out of the table, with all that was counted for it.
-    pub(crate) fn forget_connection(&mut self, conn: ConnId) -> Option<Connection> {
-        self.release_receiving(conn);
-        let connection = self.connections.remove(conn)?;
-        self.forget_missed(conn);
-        self.unsent_bytes -= connection.unsent_bytes();
-        if connection.stalled {
-            self.stalled.remove(&conn);
-        }
-        Some(connection)
     }
 
     pub(crate) fn handle_closed(&mut self, conn: ConnId, turn: &mut Turn<'_>) {

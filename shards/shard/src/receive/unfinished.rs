@@ -149,6 +149,7 @@ impl Shard {
             if first == conn {
                 return false;
             }
+            assert!(self.connections.get(first).is_some(), "who holds something is there");
             self.counters.receive_memory_exceeded += 1;
             self.on_violation(first, NO_ROOM, turn);
         }

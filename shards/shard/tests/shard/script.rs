@@ -343,6 +343,15 @@ impl Script {
     }
 
     pub fn open_by(&mut self, door: u16, refuse: bool) -> Client {
+        self.open_by_at(door, refuse, self.wires.len() % self.shards.len())
+    }
+
+    /// The system gives the connection to that shard.
+    pub fn open_at_shard(&mut self, shard: usize) -> Client {
+        self.open_by_at(0, false, shard)
+    }
+
+    fn open_by_at(&mut self, door: u16, refuse: bool, shard: usize) -> Client {
         let index = self.wires.len();
         let conn = ConnId { slot: 0, generation: 0 };
         let version = Version::V5;
@@ -357,7 +366,6 @@ impl Script {
             sends: 0,
             door,
         });
-        let shard = index % self.shards.len();
         let conn = self.open_at(shard, index);
         self.event(shard, Event::Opened { conn, refuse, door });
         Client(index)

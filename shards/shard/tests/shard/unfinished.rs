@@ -1,6 +1,6 @@
 //! Packets that are begun and not brought to their end: who gives way when they have no room, and who takes too long.
 
-use mqtt::{Connect, PublishProperties, QoS, Version};
+use mqtt::{Connect, PublishProperties, QoS, ReasonCode, Version, Will, WillProperties};
 use shard::{Config, Limits, Reading};
 
 use crate::script::{Client, Script, connect, publish};
@@ -34,6 +34,22 @@ fn whole_publish(payload_bytes: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     let packet = publish("v", &payload, QoS::AtLeastOnce, mqtt::PacketId::new(1));
     mqtt::Packet::Publish(packet).encode(Version::V5, &mut bytes);
+    bytes
+}
+
+/// With a will of 20,000 bytes.
+fn long_connect(client_id: &str) -> Vec<u8> {
+    let payload = [b'x'; 20_000];
+    let will = Will {
+        topic: "w",
+        payload: &payload,
+        qos: QoS::AtMostOnce,
+        retain: false,
+        properties: WillProperties::default(),
+    };
+    let mut bytes = Vec::new();
+    let connect = Connect { will: Some(will), ..connect(client_id) };
+    mqtt::Packet::Connect(Box::new(connect)).encode(Version::V5, &mut bytes);
     bytes
 }
 
@@ -216,6 +232,39 @@ fn those_who_have_not_connected_take_room_from_each_other_only() {
         .collect();
     assert_eq!(closed(&s, &strangers), 8);
     assert!(!s.is_closed(strangers[8]) && !s.is_closed(strangers[9]) && !s.is_closed(client));
+}
+
+#[test]
+fn a_connect_that_came_in_pieces_and_moves_is_held_by_nobody() {
+    let mut config = Config { shards: 2, ..Config::default() };
+    config.limits.receive_memory_max = 80_000;
+    let ids = Script::ids_by_home(&config, "c");
+    let mut s = Script::new(config);
+    for _ in 0..10 {
+        let client = s.open_at_shard(0);
+        let bytes = long_connect(&ids[1]);
+        s.bytes(client, &bytes[..5000]);
+        s.bytes(client, &bytes[5000..]);
+        assert_eq!(s.hear(client), ["CONNACK Success"]);
+        assert_eq!(s.conn(client).0, 1, "it has moved");
+        s.disconnect(client, ReasonCode::Success);
+    }
+    assert_eq!(s.shards[0].gauges().receive_bytes, 0);
+    // Half of the room of the shard is theirs: two of them are as many as fit.
+    let strangers: Vec<_> = (0..2)
+        .map(|_| {
+            let stranger = s.open_at_shard(0);
+            s.bytes(stranger, &long_connect(&ids[1])[..10_000]);
+            stranger
+        })
+        .collect();
+    assert_eq!(closed(&s, &strangers), 0);
+    assert_eq!((s.counter("receive_memory_exceeded"), s.counter("violations")), (0, 0));
+    let third = s.open_at_shard(0);
+    s.bytes(third, &long_connect(&ids[1])[..10_000]);
+    assert!(s.is_closed(strangers[0]), "there is no room for a third, and the first has waited longest");
+    assert_eq!((closed(&s, &strangers), s.is_closed(third)), (1, false));
+    assert_eq!(s.counter("receive_memory_exceeded"), 1);
 }
 
 #[test]
