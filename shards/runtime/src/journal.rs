@@ -27,7 +27,9 @@ pub(crate) fn write(shard: ShardId, address: Option<Address>, other: Option<Addr
         | What::Contested { .. }
         | What::SessionExpired
         | What::WillPublished => write_end(&subject, other, &note.what),
-        What::QueueFull | What::StoreFull | What::StoreHasRoom => write_room(&subject, &note.what),
+        What::QueueFull | What::StoreFull | What::StoreHasRoom | What::RetainedBeyondLimits { .. } => {
+            write_room(&subject, &note.what);
+        }
         What::Denied(denial) => write_denied(&subject, denial),
         What::SubscriptionsRefused { reason, count } => {
             let Subject { shard, client_id, address } = subject;
@@ -109,6 +111,9 @@ fn write_room(subject: &Subject<'_>, what: &What) {
         What::QueueFull => tracing::warn!(shard, client_id, address, "queue full, messages are dropped"),
         What::StoreFull => tracing::error!(shard, "{STORE_FULL}"),
         What::StoreHasRoom => tracing::info!(shard, "the store has room again"),
+        What::RetainedBeyondLimits { messages, messages_max, bytes, bytes_max } => {
+            tracing::warn!(shard, messages, messages_max, bytes, bytes_max, "{RETAINED_BEYOND_LIMITS}");
+        }
         _ => unreachable!("the caller looked"),
     }
 }
@@ -138,6 +143,9 @@ const CONTESTED: &str = "two clients use the same client id and take the session
 
 const STORE_FULL: &str =
     "the store has no room: QoS 1 and 2 messages are refused or wait until there is space on its disk";
+
+const RETAINED_BEYOND_LIMITS: &str = "more retained messages are kept than this shard's part of router.retained_message_limit \
+     and router.max_retained_bytes: they stay, and what needs more room is not retained until some of them are gone";
 
 const CLIENT_ID_CHARS_MAX: usize = 128;
 

@@ -59,6 +59,13 @@ pub enum What {
     /// The store has no room: what would have to be stored is not taken in.
     StoreFull,
     StoreHasRoom,
+    /// The shard keeps more retained messages than its part of the limits, since they were smaller or elsewhere before.
+    RetainedBeyondLimits {
+        messages: usize,
+        messages_max: usize,
+        bytes: usize,
+        bytes_max: usize,
+    },
     /// The rules do not allow it.
     Denied(Box<Denial>),
     /// Of one SUBSCRIBE so many filters were refused, the first for this reason.

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::{Config, Limits, Shard};
+use crate::{Config, Effect, Limits, Note, Shard, What, turn::Turn};
 
 impl Shard {
     /// Nothing that is held already is given up for a limit that is smaller now: it goes as its time comes, and until then there
     /// is no room for more.
-    pub(crate) fn handle_config(&mut self, config: Config) {
+    pub(crate) fn handle_config(&mut self, config: Config, turn: &mut Turn<'_>) {
         let before = &self.config.limits;
         let limits = Limits {
             // CONNACK has told them to clients, who may use them to the full for as long as they are connected.
@@ -34,5 +34,20 @@ impl Shard {
             limits,
             ..config
         };
+        self.tell_of_retained_beyond_limits(turn);
+    }
+
+    /// They stay: a limit refuses what comes later.
+    pub(crate) fn tell_of_retained_beyond_limits(&self, turn: &mut Turn<'_>) {
+        if !self.retained.is_beyond_limits() {
+            return;
+        }
+        let what = What::RetainedBeyondLimits {
+            messages: self.retained.len(),
+            messages_max: self.config.limits.retained_messages_max,
+            bytes: self.retained.bytes(),
+            bytes_max: self.config.limits.retained_bytes_max,
+        };
+        turn.push(Effect::Note(Note { conn: None, client_id: None, user: None, what }));
     }
 }

@@ -9,7 +9,6 @@ use crate::{
     keep::subscribed_bytes,
     keys::SessionKey,
     outbound::{Away, State},
-    retained::Set,
     session::{Session, Sessions},
     store::{
         bodies::BodyId,
@@ -34,6 +33,7 @@ impl Shard {
             self.restore_retained(message, now);
         }
         self.arm_retained(now);
+        self.tell_of_retained_beyond_limits(turn);
         self.store.add_live(restoring.handshakes.bytes());
         self.handshakes = std::mem::take(&mut restoring.handshakes);
         self.store.skip_session_id(restoring.newest);
@@ -103,15 +103,8 @@ impl Shard {
         if message.is_expired(now) {
             return;
         }
-        match self.retained.set(message.clone()) {
-            Set::Stored => self.store.hold_retained(message.body(), message.bytes()),
-            // The limits are tighter now than they were.
-            Set::Refused => {
-                self.counters.retained_refused += 1;
-                self.keep_retained_gone(message.topic());
-            }
-            set => unreachable!("a topic has one retained message, with a payload: {set:?}"),
-        }
+        self.store.hold_retained(message.body(), message.bytes());
+        self.retained.restore(message);
     }
 
     fn restored_session(&mut self, id: SessionId, own: Own, now: Instant) -> Session {

@@ -108,15 +108,38 @@ impl Retained {
         if let Some(ByTopic(before)) = &before {
             self.forget(before);
         }
-        self.bytes += message.weight();
-        if message.expires_at().is_some() {
-            self.by_expiry.insert(ByExpiry(message.clone()));
-        }
-        if self.len() > self.messages_max || self.bytes > self.bytes_max {
+        self.take_in(&message);
+        let before_bytes = before.as_ref().map(|ByTopic(before)| before.weight());
+        if !self.has_room_for(&message, before_bytes) {
             self.remove(message.topic_bytes());
             return Set::Refused;
         }
         if before.is_some() { Set::Replaced } else { Set::Stored }
+    }
+
+    /// What was kept before a start stays, whatever the limits are now. Its topic has no other.
+    pub fn restore(&mut self, message: Message) {
+        self.take_in(&message);
+        let before = self.by_topic.replace(ByTopic(message));
+        assert!(before.is_none(), "a topic has one retained message");
+    }
+
+    pub fn is_beyond_limits(&self) -> bool {
+        self.len() > self.messages_max || self.bytes > self.bytes_max
+    }
+
+    /// Where more is kept than a limit allows, what takes the place of something else still has room if it is no larger.
+    fn has_room_for(&self, message: &Message, before_bytes: Option<usize>) -> bool {
+        let fits_number = before_bytes.is_some() || self.len() <= self.messages_max;
+        let is_no_larger = before_bytes.is_some_and(|bytes| message.weight() <= bytes);
+        fits_number && (is_no_larger || self.bytes <= self.bytes_max)
+    }
+
+    fn take_in(&mut self, message: &Message) {
+        self.bytes += message.weight();
+        if message.expires_at().is_some() {
+            self.by_expiry.insert(ByExpiry(message.clone()));
+        }
     }
 
     pub fn get(&self, topic: &str) -> Option<&Message> {

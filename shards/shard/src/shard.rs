@@ -275,7 +275,7 @@ impl Shard {
             Event::Rates(rates) => self.handle_rates(rates, turn),
             Event::Bans(bans) => self.handle_bans(&bans, turn),
             Event::Revised(revision) => self.handle_revised(revision, turn),
-            Event::Config(config) => self.handle_config(*config),
+            Event::Config(config) => self.handle_config(*config, turn),
             Event::Timer => self.handle_timer(turn),
             Event::Stored { batch, pieces } => self.handle_stored(batch, pieces),
             Event::StoreRoom { bytes, grows } => self.handle_store_room(bytes, grows, turn),

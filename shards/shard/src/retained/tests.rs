@@ -79,6 +79,22 @@ fn a_message_beyond_a_limit_is_refused_and_takes_the_older_one_with_it() {
 }
 
 #[test]
+fn what_is_restored_stays_beyond_the_limits_and_only_what_grows_is_refused() {
+    let weight = message("a", b"22", None).weight();
+    let mut retained = Retained::new(1, weight);
+    for topic in ["a", "b"] {
+        retained.restore(message(topic, b"22", Some(7)));
+    }
+    assert!(retained.is_beyond_limits());
+    assert_eq!((retained.len(), retained.bytes()), (2, 2 * weight));
+    assert_eq!(retained.set(message("c", b"1", None)), Set::Refused);
+    assert_eq!(retained.set(message("a", b"33", None)), Set::Replaced);
+    assert_eq!(retained.set(message("b", b"1", None)), Set::Replaced);
+    assert_eq!(retained.set(message("b", b"22", None)), Set::Refused);
+    assert!(!retained.is_beyond_limits());
+}
+
+#[test]
 fn filters_find_topics_among_their_look_alikes() {
     // `!` sorts before `/`, and `0` behind it.
     let topics =

@@ -5,6 +5,7 @@ mod acknowledging;
 mod apart;
 mod asking;
 mod authors;
+mod bounding;
 mod brought;
 mod clearing;
 mod connecting;

@@ -1,13 +1,19 @@
 //! Another number of shards after the end of the world.
 
 use shard::{
-    Batch, Config, Placement, ShardId,
+    Batch, Config, Limits, Placement, ShardId,
     store::relocation::{Census, Relocation},
 };
 
 use super::{Script, each_record};
 
 impl Script {
+    /// Everything ends at once; what was stored comes back beneath other limits.
+    pub fn crash_into(&mut self, limits: Limits) {
+        self.config.limits = limits;
+        self.crash();
+    }
+
     /// Everything ends at once; what was stored comes back on another number of shards.
     pub fn move_to(&mut self, shards: u8) {
         const UNDERSTOOD: &str = "a shard understands what it has written";
