@@ -264,6 +264,10 @@ impl Audit {
         }
     }
 
+    fn lines_lost(&self) -> u64 {
+        self.lost.all() + self.acts_lost.all()
+    }
+
     fn put_act(&self, line: Vec<u8>) {
         if self.orders.try_send(Order::Act(line)).is_err() {
             self.acts_lost.add(1);
@@ -273,7 +277,7 @@ impl Audit {
 
 /// Since the start, of both files.
 pub fn lines_lost() -> u64 {
-    AUDIT.get().map_or(0, |audit| audit.lost.all() + audit.acts_lost.all())
+    AUDIT.get().map_or(0, |audit| audit.lines_lost())
 }
 
 /// A few megabytes of lines, as clients usually make them.

@@ -217,4 +217,8 @@ fn what_finds_no_room_is_counted_and_nobody_waits() {
         audit.put(Told { line: b"{}\n".to_vec(), question: None });
     }
     assert_eq!(audit.lost.all(), 2);
+    for _ in 0..QUEUE_ORDERS_MAX + 3 {
+        audit.put_act(b"{}\n".to_vec());
+    }
+    assert_eq!(audit.lines_lost(), 5, "of both files");
 }
