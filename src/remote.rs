@@ -128,8 +128,7 @@ impl RemoteArgs {
         Some(path::absolute(path).unwrap_or_else(|_| path.clone()))
     }
 
-    /// An answer that goes on, from behind its head.
-    pub fn follow(&self, path: &str) -> Result<BufReader<UnixStream>, Unasked> {
+    pub fn follow(&self, path: &str) -> Result<Followed, Unasked> {
         let paths = sockets(self)?;
         connect(&paths).and_then(|stream| follow(stream, path)).map_err(Unasked::Unreachable)
     }
@@ -198,8 +197,16 @@ fn ask(mut stream: UnixStream, question: &Question<'_>) -> Result<(u16, Value), 
         .ok_or_else(|| "what is there answers nothing that is known: is it another program?".to_owned())
 }
 
+/// What becomes of a question for an answer that goes on.
+pub enum Followed {
+    /// From behind its head.
+    Lines(BufReader<UnixStream>),
+    /// With the status and the body.
+    Refused(u16, Value),
+}
+
 /// In words of HTTP/1.0, whose bodies come as they are and end with the connection.
-fn follow(mut stream: UnixStream, path: &str) -> Result<BufReader<UnixStream>, String> {
+fn follow(mut stream: UnixStream, path: &str) -> Result<Followed, String> {
     let failed = |error: io::Error| format!("the broker did not answer: {error}. Its log says what it does");
     stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
     stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: iothub\r\n\r\n").as_bytes()).map_err(failed)?;
@@ -209,14 +216,17 @@ fn follow(mut stream: UnixStream, path: &str) -> Result<BufReader<UnixStream>, S
     while reader.read_line(&mut line).map_err(failed)? > 2 {
         line.clear();
     }
-    if status.split(' ').nth(1) == Some("200") {
-        return Ok(reader);
+    let status = status.split(' ').nth(1).and_then(|status| status.parse().ok());
+    if status == Some(200) {
+        return Ok(Followed::Lines(reader));
     }
     let mut body = Vec::new();
     reader.take(ANSWER_BYTES_MAX).read_to_end(&mut body).map_err(failed)?;
     let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let problem = answer["problems"][0].as_str();
-    Err(problem.unwrap_or("what is there answers nothing that is known: is it another program?").to_owned())
+    match status.filter(|_| answer["problems"][0].is_string()) {
+        Some(status) => Ok(Followed::Refused(status, answer)),
+        None => Err("what is there answers nothing that is known: is it another program?".to_owned()),
+    }
 }
 
 /// The status, and the body after the head.

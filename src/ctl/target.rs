@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::Failure;
 use crate::{
-    remote::{Body, Question, RemoteArgs},
+    remote::{Body, Followed, Question, RemoteArgs},
     text::shortened,
 };
 
@@ -85,7 +85,10 @@ impl Target<'_> {
     pub fn follow(&self, path: &str) -> Result<Box<dyn BufRead>, Failure> {
         check_length(path)?;
         match self {
-            Target::Socket(socket) => Ok(Box::new(socket.follow(path).map_err(Failure::Unasked)?)),
+            Target::Socket(socket) => match socket.follow(path).map_err(Failure::Unasked)? {
+                Followed::Lines(lines) => Ok(Box::new(lines)),
+                Followed::Refused(status, answer) => Err(failure(status, &answer)),
+            },
             Target::Url { url, ca_file, token } => {
                 let url = format!("{url}{path}");
                 let http = http(&url, ca_file.clone(), token).map_err(Failure::Unreachable)?;

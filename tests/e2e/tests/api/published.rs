@@ -199,9 +199,11 @@ fn a_terminal_shows_them_from_the_socket_and_from_a_url() {
     assert!(people.len() == 2 && people.iter().all(|line| line.ends_with("/s  house/kitchen")), "{people:?}");
     let row: Value = serde_json::from_str(&programs[0]).unwrap();
     assert!(programs.len() == 3 && row["messages"].as_u64() > Some(0), "{programs:?}");
-    let mut wrong = ctl(&["--url", &url, "--topic", "a/#/b"]);
-    assert_eq!(wrong.wait().code(), Some(1));
-    assert!(wrong.shown().contains("expected a topic filter"), "{}", wrong.shown());
+    for place in [["--url", &url], ["--socket", "control.sock"]] {
+        let mut wrong = ctl(&[&place[..], &["--topic", "a/#/b"]].concat());
+        assert_eq!(wrong.wait().code(), Some(1));
+        assert!(wrong.shown().contains("expected a topic filter"), "{}", wrong.shown());
+    }
 }
 
 const MANY: u64 = 10_000;
