@@ -6,7 +6,7 @@ use std::hint::black_box;
 use mqtt::{QoS, SubscriptionOptions};
 
 use crate::{
-    Bundle, Bundled, Instant, Message, Placement, ShardId,
+    Bundle, Bundled, Errand, Instant, Message, Placement, ShardId,
     keys::SessionKey,
     message::Parts,
     retained, routes,
@@ -107,7 +107,13 @@ impl Default for Retained {
 pub fn bundle(topic: &str, payload: &[u8], count: usize) -> Bundle {
     let mut bundle = Bundle::default();
     (0..count).for_each(|_| {
-        bundle.push(&Bundled { parts: parts(topic, payload), number: None, handshake: None, received: None });
+        bundle.push(&Bundled {
+            errand: Errand::Deliver,
+            parts: parts(topic, payload),
+            number: None,
+            handshake: None,
+            received: None,
+        });
     });
     bundle
 }

@@ -1,4 +1,4 @@
-//! Publications that one shard has for another, one behind the other in one block of memory.
+//! Publications that one shard has for another, and what else it has to be told of them in that order, one behind the other in one block of memory.
 //!
 //! Few blocks cross from core to core, however many messages do: each would be allocated on one core and freed on another. A message
 //! in a bundle is a copy, and becomes a `Message` where somebody has to keep it.
@@ -18,9 +18,10 @@ pub struct Bundle {
     bytes: Vec<u8>,
 }
 
-/// A publication on its way to another shard.
+/// A publication on its way to another shard, or a word about one.
 #[derive(Debug, Clone, Copy)]
 pub struct Bundled<'a> {
+    pub errand: Errand,
     pub parts: Parts<'a>,
     /// Its number among the retained messages that the sender mailed to the shard of its topic.
     pub number: Option<u64>,
@@ -28,6 +29,19 @@ pub struct Bundled<'a> {
     pub handshake: Option<Handshake>,
     /// As it came from its publisher, where that is a form for receivers. Topic and payload lie within.
     pub received: Option<Received<'a>>,
+}
+
+/// What the other shard is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Errand {
+    /// Deliver it to its own subscribers, never onward.
+    Deliver,
+    /// Put it into the retained store, of which it is the home. An empty payload clears.
+    Retain,
+    /// Forget the handshake: its publisher has released the publication, which may be stored there. There is no message.
+    Release,
+    /// The same for all handshakes of its session, which has ended.
+    ReleaseAll,
 }
 
 impl Bundle {
@@ -61,7 +75,7 @@ impl Bundle {
         if self.bytes.is_empty() {
             *self = Bundle::new(Instant::START, 0);
         }
-        let Bundled { parts, number, handshake, received } = publication;
+        let Bundled { errand, parts, number, handshake, received } = publication;
         let (split, body_len) = match received {
             Some(received) => (received.topic_end(), received.len()),
             None => (parts.forwarded.len(), parts.topic.len() + parts.forwarded.len() + parts.payload.len()),
@@ -70,6 +84,7 @@ impl Bundle {
             body_len: narrow(body_len),
             topic_len: narrow(parts.topic.len()),
             split: narrow(split),
+            errand: *errand as u8,
             flags: if handshake.is_some() { KNOWN } else { parts.qos as u8 }
                 | flag(RETAIN, parts.retain)
                 | flag(EXPIRES, parts.expires_at.is_some())
@@ -85,7 +100,7 @@ impl Bundle {
             self.bytes.extend_from_slice(&word.to_le_bytes());
         }
         if let Some(Handshake { home, session, packet_id }) = handshake {
-            assert!(parts.qos != QoS::AtMostOnce, "nobody stores it");
+            assert!(parts.qos != QoS::AtMostOnce || *errand == Errand::ReleaseAll, "nobody stores it");
             self.bytes.extend_from_slice(&session.0.to_le_bytes());
             self.bytes.extend_from_slice(&packet_id.get().to_le_bytes());
             self.bytes.extend_from_slice(&[home.0, parts.qos as u8]);
@@ -104,7 +119,7 @@ impl Bundle {
     /// that this one may have: then it needs no check, and the topic that is given back is `expected` itself.
     pub(crate) fn next<'a>(&'a self, at: &mut usize, expected: Option<&'a str>) -> Option<Bundled<'a>> {
         let (head, mut rest) = self.bytes.get((*at).max(BEGUN_BYTES)..)?.split_first_chunk::<HEAD_BYTES>()?;
-        let Head { body_len, topic_len, split, flags } = Head::from_bytes(*head);
+        let Head { body_len, topic_len, split, errand, flags } = Head::from_bytes(*head);
         let mut word = |bit: u8| {
             (flags & bit != 0).then(|| {
                 let (word, behind) = rest.split_first_chunk().expect("its flag is set");
@@ -143,7 +158,7 @@ impl Bundle {
         let expires_at = expires_at.map(Instant::from_nanos);
         let retained_id = retained_id.and_then(RetainedId::again);
         let parts = Parts { topic, qos, retain, expires_at, retained_id, forwarded, payload };
-        Some(Bundled { parts, number, handshake, received })
+        Some(Bundled { errand: Errand::of(errand), parts, number, handshake, received })
     }
 
     pub fn iter(&self) -> impl Iterator<Item = Bundled<'_>> {
@@ -158,7 +173,32 @@ impl std::fmt::Debug for Bundle {
     }
 }
 
-impl Bundled<'_> {
+impl Errand {
+    fn of(byte: u8) -> Errand {
+        let all = [Errand::Deliver, Errand::Retain, Errand::Release, Errand::ReleaseAll];
+        all[usize::from(byte)]
+    }
+}
+
+impl<'a> Bundled<'a> {
+    /// For the retained store.
+    pub fn to_retain(parts: Parts<'a>) -> Bundled<'a> {
+        Bundled { errand: Errand::Retain, parts, number: None, handshake: None, received: None }
+    }
+
+    /// The handshake is over, at which other publications may begin.
+    pub fn release(handshake: Handshake) -> Bundled<'a> {
+        let parts = Parts { qos: QoS::ExactlyOnce, ..Parts::NONE };
+        let handshake = Some(handshake);
+        Bundled { errand: Errand::Release, parts, number: None, handshake, received: None }
+    }
+
+    /// All handshakes of a session are over.
+    pub fn release_all(home: ShardId, session: SessionId) -> Bundled<'a> {
+        let handshake = Some(Handshake { home, session, packet_id: PacketId::MIN });
+        Bundled { errand: Errand::ReleaseAll, parts: Parts::NONE, number: None, handshake, received: None }
+    }
+
     /// What it takes in a bundle, at most.
     #[inline]
     fn size_max(&self) -> usize {
@@ -171,7 +211,7 @@ impl Bundled<'_> {
 
     /// May be dropped, and counted, when the ring is full.
     pub fn is_droppable(&self) -> bool {
-        self.parts.qos == QoS::AtMostOnce
+        self.errand == Errand::Deliver && self.parts.qos == QoS::AtMostOnce
     }
 }
 
@@ -180,6 +220,7 @@ struct Head {
     topic_len: u16,
     /// Where the topic ends in a received packet, or else the length of the forwarded properties.
     split: u16,
+    errand: u8,
     flags: u8,
 }
 
@@ -187,12 +228,12 @@ impl Head {
     fn to_bytes(&self) -> [u8; HEAD_BYTES] {
         let ([a, b], [c, d], [e, f]) =
             (self.body_len.to_le_bytes(), self.topic_len.to_le_bytes(), self.split.to_le_bytes());
-        [a, b, c, d, e, f, self.flags]
+        [a, b, c, d, e, f, self.errand, self.flags]
     }
 
-    fn from_bytes([a, b, c, d, e, f, flags]: [u8; HEAD_BYTES]) -> Head {
+    fn from_bytes([a, b, c, d, e, f, errand, flags]: [u8; HEAD_BYTES]) -> Head {
         let [body_len, topic_len, split] = [[a, b], [c, d], [e, f]].map(u16::from_le_bytes);
-        Head { body_len, topic_len, split, flags }
+        Head { body_len, topic_len, split, errand, flags }
     }
 }
 
@@ -208,7 +249,7 @@ fn narrow(len: usize) -> u16 {
 pub const BUNDLE_BYTES_MAX: usize = 8 << 10;
 
 const BEGUN_BYTES: usize = size_of::<u64>();
-const HEAD_BYTES: usize = 7;
+const HEAD_BYTES: usize = 8;
 const HANDSHAKE_BYTES: usize = 12;
 const WORDS_BYTES: usize = 3 * size_of::<u64>() + HANDSHAKE_BYTES;
 
@@ -254,7 +295,13 @@ mod tests {
 
     #[test]
     fn a_bundle_knows_when_it_was_begun() {
-        let publication = Bundled { parts: parts("a", b"x"), number: None, handshake: None, received: None };
+        let publication = Bundled {
+            errand: Errand::Deliver,
+            parts: parts("a", b"x"),
+            number: None,
+            handshake: None,
+            received: None,
+        };
         let mut bundle = Bundle::new(Instant::from_nanos(7), 0);
         assert!(bundle.is_empty() && bundle.iter().next().is_none());
         bundle.push(&publication);
@@ -274,11 +321,23 @@ mod tests {
         let known = [QoS::AtLeastOnce, QoS::ExactlyOnce].map(|qos| Parts { qos, ..plain });
         let handshake =
             Some(Handshake { home: ShardId(3), session: SessionId(u64::MAX - 1), packet_id: PacketId::MAX });
-        bundle.push(&Bundled { parts: all, number: Some(3), handshake: None, received: None });
+        bundle.push(&Bundled {
+            errand: Errand::Deliver,
+            parts: all,
+            number: Some(3),
+            handshake: None,
+            received: None,
+        });
         for parts in known {
-            bundle.push(&Bundled { parts, number: None, handshake, received: None });
+            bundle.push(&Bundled { errand: Errand::Deliver, parts, number: None, handshake, received: None });
         }
-        bundle.push(&Bundled { parts: plain, number: None, handshake: None, received: None });
+        bundle.push(&Bundled {
+            errand: Errand::Deliver,
+            parts: plain,
+            number: None,
+            handshake: None,
+            received: None,
+        });
         let found: Vec<_> = bundle
             .iter()
             .map(|found| (format!("{:?}", found.parts), found.number, found.handshake))
@@ -290,6 +349,24 @@ mod tests {
             (format!("{plain:?}"), None, None),
         ];
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn errands_come_out_as_they_went_in() {
+        let handshake =
+            Handshake { home: ShardId(3), session: SessionId(u64::MAX - 1), packet_id: PacketId::MAX };
+        let mut bundle = Bundle::default();
+        bundle.push(&Bundled::to_retain(Parts { qos: QoS::AtMostOnce, ..parts("a/b", b"payload") }));
+        bundle.push(&Bundled::release(handshake));
+        bundle.push(&Bundled::release_all(ShardId(3), SessionId(7)));
+        let found: Vec<_> = bundle.iter().collect();
+        assert!(found.iter().all(|bundled| !bundled.is_droppable()));
+        assert_eq!(found[0].errand, Errand::Retain);
+        let retained = Parts { qos: QoS::AtMostOnce, ..parts("a/b", b"payload") };
+        assert_eq!(format!("{:?}", found[0].parts), format!("{retained:?}"));
+        assert_eq!((found[1].errand, found[1].handshake), (Errand::Release, Some(handshake)));
+        let gone = found[2].handshake.map(|handshake| (handshake.home, handshake.session));
+        assert_eq!((found[2].errand, gone), (Errand::ReleaseAll, Some((ShardId(3), SessionId(7)))));
     }
 
     #[test]
@@ -307,8 +384,20 @@ mod tests {
                     let parts =
                         Parts { topic: "some/topic", qos, forwarded: &[], payload: &payload, ..plain };
                     let mut bundle = Bundle::default();
-                    bundle.push(&Bundled { parts, number: None, handshake: None, received: Some(received) });
-                    bundle.push(&Bundled { parts, number: None, handshake: None, received: None });
+                    bundle.push(&Bundled {
+                        errand: Errand::Deliver,
+                        parts,
+                        number: None,
+                        handshake: None,
+                        received: Some(received),
+                    });
+                    bundle.push(&Bundled {
+                        errand: Errand::Deliver,
+                        parts,
+                        number: None,
+                        handshake: None,
+                        received: None,
+                    });
                     let (mut at, expected) = (0, String::from("some/topic"));
                     for topic in [None, Some(&*expected)] {
                         let found = bundle.next(&mut at, topic).unwrap();
@@ -329,8 +418,13 @@ mod tests {
 
     #[test]
     fn a_bundle_is_bounded() {
-        let publication =
-            Bundled { parts: parts("a", &[0; 1000]), number: Some(1), handshake: None, received: None };
+        let publication = Bundled {
+            errand: Errand::Deliver,
+            parts: parts("a", &[0; 1000]),
+            number: Some(1),
+            handshake: None,
+            received: None,
+        };
         let mut bundle = Bundle::default();
         let mut count = 0;
         while bundle.has_room_for(&publication) {
@@ -340,6 +434,7 @@ mod tests {
         assert!(bundle.len() <= BUNDLE_BYTES_MAX);
         assert_eq!((count, bundle.iter().count()), (7, 7));
         let large = Bundled {
+            errand: Errand::Deliver,
             parts: parts("a", &[0; BUNDLE_BYTES_MAX]),
             number: None,
             handshake: None,

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use mqtt::{Ack, Packet, PacketId, ReasonCode};
 
 use crate::{
-    ConnId, Mail, Shard, ShardId, ShardSet,
+    Bundled, ConnId, Mail, Shard, ShardId, ShardSet,
     keys::SessionKey,
     packet_ids::PacketIds,
     store::{
@@ -232,13 +232,8 @@ impl Shard {
         let handshake = Handshake { home: self.id, session, packet_id };
         for shard in shards.iter() {
             self.ask_confirmation(shard, mqtt::QoS::ExactlyOnce);
-            self.post_mail(shard, Mail::Released(Box::new(handshake)), turn);
+            self.post_bundled(shard, &Bundled::release(handshake), turn);
         }
-    }
-
-    pub(crate) fn on_released_elsewhere(&mut self, from: ShardId, handshake: Handshake) {
-        self.forget_handshake(handshake);
-        self.owe_confirmation(from, 1);
     }
 
     /// A copy has to be known again where somebody's queue has got it.
@@ -294,7 +289,7 @@ impl Shard {
         {
             self.handshakes.leaving.pop_front();
             for shard in shards.iter() {
-                self.post_mail(shard, Mail::PublisherGone { home: self.id, session }, turn);
+                self.post_bundled(shard, &Bundled::release_all(self.id, session), turn);
             }
             self.on_publisher_gone(self.id, session);
         }
@@ -328,8 +323,7 @@ impl Shard {
             // Nobody else gets this name: it would be taken for that one.
             self.store.skip_session_id(*session);
             if !self.is_publisher(*session) {
-                let gone = Mail::PublisherGone { home: self.id, session: *session };
-                self.post_mail(from, gone, turn);
+                self.post_bundled(from, &Bundled::release_all(self.id, *session), turn);
             }
         }
     }

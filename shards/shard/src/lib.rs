@@ -107,7 +107,7 @@ pub use arrivals::Arrivals;
 pub use ask::{Answer, Ask, CertificateId, Exchange, From, Grant, Revision, Rights};
 pub use bans::Bans;
 pub use barred_networks::BarredNetworks;
-pub use bundle::{Bundle, Bundled};
+pub use bundle::{Bundle, Bundled, Errand};
 pub use census::{Kept, KeptPart, Reached};
 pub use config::{Config, DoorConfig, Limits, Pieces, QueueFull, Versions};
 pub use contests::{ContestLimits, ContestPolicy};

@@ -3,22 +3,22 @@
 use std::sync::Arc;
 
 use crate::{
-    Bundle, Handshake, Instant, Message, ShardId, ShardSet, StoreRoom, Traced, Withdrawals, source::Source,
+    Bundle, Handshake, Instant, Message, ShardSet, StoreRoom, Traced, Withdrawals, source::Source,
     store::entry::SessionId,
 };
 
 /// One piece of mail. Small, because a ring holds it inline.
 #[derive(Debug)]
 pub enum Mail {
-    /// For the receiver's own subscribers, never onward.
+    /// Publications for the receiver's own subscribers and for its retained store, and what comes of them.
     Bundle(Bundle),
-    /// The same for a single publication that is too large for a bundle.
+    /// A single publication that is too large for a bundle, for the receiver's own subscribers.
     Publish(Box<Publication>),
     /// For one member of a shared subscription; passed on if nobody here can take it.
     Shared(Box<Shared>),
-    /// For the retained store of its home. An empty payload clears.
+    /// One that is too large for a bundle, for the retained store of its home.
     Retain(Message),
-    /// The same for one whose publisher's rights are looked at again when it is given out.
+    /// The same for one of whatever size whose publisher's rights are looked at again when it is given out.
     RetainOf(Box<RetainOf>),
     /// The sender has subscribers to these filters from now on. Answered with `Announced`.
     Announce(Box<Announce>),
@@ -32,12 +32,8 @@ pub enum Mail {
     Replay(Box<Replay>),
     /// A page of retained messages.
     Replayed(Box<Replayed>),
-    /// A publisher has released its publication, which the receiver may have stored.
-    Released(Box<Handshake>),
-    /// A session of `home` has ended, with all publications that it has not released.
-    PublisherGone { home: ShardId, session: SessionId },
     /// After a start: whose publications the sender still has stored, among the sessions of the receiver. Those that do
-    /// not exist any more are answered with `PublisherGone`.
+    /// not exist any more are answered with `Errand::ReleaseAll`.
     Publishers(Box<[SessionId]>),
     /// What room the sender's store has from now on.
     StoreRoom(StoreRoom),

@@ -63,6 +63,19 @@ pub struct Parts<'a> {
     pub payload: &'a [u8],
 }
 
+impl Parts<'_> {
+    /// Of what is no message.
+    pub(crate) const NONE: Parts<'static> = Parts {
+        topic: "",
+        qos: QoS::AtMostOnce,
+        retain: false,
+        expires_at: None,
+        retained_id: None,
+        forwarded: &[],
+        payload: &[],
+    };
+}
+
 impl Message {
     pub fn new(parts: &Parts<'_>) -> Message {
         Message::with_body(parts, BodyId::NONE)

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::{
-    Bundle, Effect, Mail, ShardId, ShardSet, Withdrawals, bundle::BUNDLE_BYTES_MAX, bundle::Bundled,
+    Bundle, Effect, Errand, Mail, ShardId, ShardSet, Withdrawals, bundle::BUNDLE_BYTES_MAX, bundle::Bundled,
     turn::Turn,
 };
 
@@ -81,9 +81,12 @@ impl Post {
         Posted::Waits
     }
 
-    /// The same for a publication that fits a bundle.
+    /// The same for what fits a bundle.
     pub fn send_bundled(&mut self, to: ShardId, publication: &Bundled<'_>, turn: &mut Turn<'_>) -> Posted {
         assert!(to != self.me, "nobody sends mail to himself");
+        if publication.errand == Errand::Retain {
+            self.retained_sent[to.index()] += 1;
+        }
         let way = &mut self.ways[to.index()];
         if let Some(open) = &mut way.open
             && open.has_room_for(publication)

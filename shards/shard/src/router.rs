@@ -8,7 +8,7 @@ use mqtt::{QoS, Received};
 use smallvec::SmallVec;
 
 use crate::{
-    Bundle, Bundled, Cause, Handshake, Instant, Mail, Message, Shard, ShardId,
+    Bundle, Bundled, Cause, Errand, Handshake, Instant, Mail, Message, Shard, ShardId,
     keys::SessionKey,
     mail::{Publication, RetainOf},
     message::{Parts, RetainedId},
@@ -137,7 +137,13 @@ impl Shard {
     fn publish_to_peer(&mut self, peer: ShardId, carried: &mut Carried<'_>, turn: &mut Turn<'_>) {
         let number = carried.origin.map(|origin| origin.number);
         let handshake = carried.handshake;
-        let publication = Bundled { parts: carried.parts, number, handshake, received: carried.received };
+        let publication = Bundled {
+            errand: Errand::Deliver,
+            parts: carried.parts,
+            number,
+            handshake,
+            received: carried.received,
+        };
         let traced = self.traced_away(turn.now);
         // What is traced travels alone.
         let posted = if traced.is_none() && Bundle::default().has_room_for(&publication) {
@@ -166,10 +172,13 @@ impl Shard {
         loop {
             let known = self.routes.recent(&self.trie);
             let expected = known.as_ref().map(|known| &*known.topic);
-            let Some(Bundled { parts, number, handshake, received }) = bundle.next(&mut at, expected) else {
-                break;
-            };
+            let Some(bundled) = bundle.next(&mut at, expected) else { break };
+            let Bundled { parts, number, handshake, received, .. } = bundled;
             wanted += u64::from(parts.qos != QoS::AtMostOnce);
+            if bundled.errand != Errand::Deliver {
+                self.do_errand(from, &bundled, turn);
+                continue;
+            }
             count += 1;
             // The bundle has compared them.
             let is_known = expected.is_some_and(|expected| std::ptr::eq(expected, parts.topic));
@@ -180,6 +189,22 @@ impl Shard {
         }
         self.owe_confirmation(from, wanted);
         self.note_arrived(bundle.begun_at(), count, turn.now);
+    }
+
+    fn do_errand(&mut self, from: ShardId, bundled: &Bundled<'_>, turn: &mut Turn<'_>) {
+        match (bundled.errand, bundled.handshake) {
+            (Errand::Retain, _) => {
+                let message = Message::with_body(&bundled.parts, self.store.new_body());
+                self.keep_retained(from, message, None, turn);
+            }
+            (Errand::Release, Some(handshake)) => self.forget_handshake(handshake),
+            (Errand::ReleaseAll, Some(Handshake { home, session, .. })) => {
+                self.on_publisher_gone(home, session);
+            }
+            (Errand::Deliver | Errand::Release | Errand::ReleaseAll, _) => {
+                unreachable!("it is delivered, or was put in with a handshake")
+            }
+        }
     }
 
     /// The same for one that is too large for a bundle.
@@ -341,20 +366,39 @@ impl Shard {
         let publisher = self.placement.publisher(client_id);
         carried.parts.retained_id = Some(RetainedId::new(publisher, self.next_request()));
         let home = self.placement.topic(carried.parts.topic);
-        let message = carried.keep();
         let number = if home == self.id {
-            self.retain_here(message, source, turn);
+            self.retain_here(carried.keep(), source, turn);
             self.post.count_retained_here()
         } else {
-            self.ask_confirmation(home, message.qos());
-            let mail = match source {
-                Some(source) => Mail::RetainOf(Box::new(RetainOf { message, source })),
-                None => Mail::Retain(message),
-            };
-            self.post_mail(home, mail, turn);
+            self.ask_confirmation(home, carried.parts.qos);
+            self.retain_elsewhere(home, source, carried, turn);
             self.post.retained_sent[home.index()]
         };
         carried.origin = Some(Origin { shard: self.id, number });
+    }
+
+    fn retain_elsewhere(
+        &mut self,
+        home: ShardId,
+        source: Option<Arc<Source>>,
+        carried: &mut Carried<'_>,
+        turn: &mut Turn<'_>,
+    ) {
+        let bundled = Bundled::to_retain(carried.parts);
+        if let Some(source) = source {
+            let mail = Mail::RetainOf(Box::new(RetainOf { message: carried.keep(), source }));
+            self.post_mail(home, mail, turn);
+        } else if Bundle::default().has_room_for(&bundled) {
+            self.post_bundled(home, &bundled, turn);
+        } else {
+            self.post_mail(home, Mail::Retain(carried.keep()), turn);
+        }
+    }
+
+    /// What may not be dropped and fits a bundle, with its counters.
+    pub(crate) fn post_bundled(&mut self, to: ShardId, bundled: &Bundled<'_>, turn: &mut Turn<'_>) {
+        let posted = self.post.send_bundled(to, bundled, turn);
+        self.count_posted(posted);
     }
 
     pub(crate) fn route_retained(
@@ -364,11 +408,23 @@ impl Shard {
         source: Option<Arc<Source>>,
         turn: &mut Turn<'_>,
     ) {
-        self.post.count_retained_from(from);
         let message = if self.store.is_on() { self.own(&message) } else { message };
+        let wanted = u64::from(message.qos() != QoS::AtMostOnce);
+        self.keep_retained(from, message, source, turn);
+        self.owe_confirmation(from, wanted);
+    }
+
+    /// `message` is a block of our own where there is a store.
+    fn keep_retained(
+        &mut self,
+        from: ShardId,
+        message: Message,
+        source: Option<Arc<Source>>,
+        turn: &mut Turn<'_>,
+    ) {
+        self.post.count_retained_from(from);
         self.retain_here(message.clone(), source, turn);
         self.keep_message(&mut Carried::of(&message));
-        self.owe_confirmation(from, u64::from(message.qos() != QoS::AtMostOnce));
         self.answer_waiting_replays(turn);
     }
 

@@ -368,8 +368,6 @@ impl Shard {
             Mail::Withdraw(withdrawals) => self.on_withdraw(from, &withdrawals),
             Mail::Replay(replay) => self.on_replay(from, replay, turn),
             Mail::Replayed(replayed) => self.on_replayed(*replayed, turn),
-            Mail::Released(handshake) => self.on_released_elsewhere(from, *handshake),
-            Mail::PublisherGone { home, session } => self.on_publisher_gone(home, session),
             Mail::Publishers(sessions) => self.on_publishers(from, &sessions, turn),
             Mail::StoreRoom(room) => self.on_store_room_elsewhere(from, room, turn),
             Mail::Confirmed { first, count } => self.on_confirmed(from, first, count, turn),

@@ -1,7 +1,7 @@
 //! Faults of a world that is broken on purpose: each must be reported by an oracle. No fault is part of a usual run.
 
 use mqtt::{Packet, Version};
-use shard::Mail;
+use shard::{Bundle, Errand, Mail};
 
 use crate::said::Said;
 
@@ -91,14 +91,14 @@ impl Fault {
     pub fn hits(self, mail: &Mail) -> bool {
         match self {
             Fault::LoseMail => match mail {
-                Mail::Bundle(bundle) => bundle.iter().any(|publication| !publication.is_droppable()),
+                Mail::Bundle(bundle) => {
+                    bundle.iter().any(|bundled| bundled.errand == Errand::Deliver && !bundled.is_droppable())
+                }
                 Mail::Publish(publication) => publication.message.qos() > mqtt::QoS::AtMostOnce,
                 _ => false,
             },
-            Fault::RepeatMail | Fault::SwapMail => matches!(mail, Mail::Bundle(_) | Mail::Publish(_)),
-            Fault::LoseRetained | Fault::RepeatRetained => {
-                matches!(mail, Mail::Retain(_) | Mail::RetainOf(_))
-            }
+            Fault::RepeatMail | Fault::SwapMail => has(mail, Errand::Deliver),
+            Fault::LoseRetained | Fault::RepeatRetained => has(mail, Errand::Retain),
             _ => false,
         }
     }
@@ -177,4 +177,21 @@ fn assign(connack: &mqtt::Connack<'_>, client_id: Option<&str>, version: Version
     let assigned = &mut connack.properties.assigned_client_id;
     *assigned = assigned.and(client_id);
     Packet::Connack(connack).encode(version, out);
+}
+
+fn has(mail: &Mail, errand: Errand) -> bool {
+    match mail {
+        Mail::Bundle(bundle) => bundle.iter().any(|bundled| bundled.errand == errand),
+        Mail::Publish(_) => errand == Errand::Deliver,
+        Mail::Retain(_) | Mail::RetainOf(_) => errand == Errand::Retain,
+        _ => false,
+    }
+}
+
+/// Of a bundle only what is such an errand, or what is not.
+pub fn part_of(bundle: &Bundle, errand: Errand, is_meant: bool) -> Bundle {
+    let mut part = Bundle::new(bundle.begun_at(), 0);
+    let meant = bundle.iter().filter(|bundled| (bundled.errand == errand) == is_meant);
+    meant.for_each(|bundled| part.push(&bundled));
+    part
 }

@@ -14,6 +14,7 @@ mod delivering;
 mod departing;
 mod doorkeeping;
 mod ending;
+mod errands;
 mod exchanging;
 mod failing;
 mod keeping;

@@ -1,11 +1,11 @@
 //! Carries out what shards ask for, and checks that they may ask for it.
 
-use shard::{Effect, Effects, Mail, Message, Reading, What};
+use shard::{Bundled, Effect, Effects, Errand, Mail, Message, Reading, What};
 
 use super::{World, said::ends};
 use crate::{
     agenda::Action,
-    fault::Fault,
+    fault::{Fault, part_of},
     ledger::Oracle,
     mesh::Parcel,
     said::Identity,
@@ -151,9 +151,13 @@ impl World {
         }
     }
 
-    fn post(&mut self, core: usize, to: usize, mail: Mail) {
+    fn post(&mut self, core: usize, to: usize, mut mail: Mail) {
         let is_hit = self.fault.filter(|fault| fault.hits(&mail));
         match (is_hit, &mail) {
+            (Some(Fault::LoseRetained), Mail::Bundle(bundle)) if self.random.percent(20) => {
+                let rest = part_of(bundle, Errand::Retain, false);
+                mail = Mail::Bundle(rest);
+            }
             (Some(Fault::LoseMail | Fault::LoseRetained), _) if self.random.percent(20) => return,
             (Some(Fault::RepeatMail), Mail::Publish(publication)) if self.random.percent(20) => {
                 let again = publication.clone();
@@ -163,8 +167,12 @@ impl World {
                 let again = message.clone();
                 self.mesh.ring(core, to).force(Mail::Retain(again));
             }
-            (Some(Fault::RepeatMail), Mail::Bundle(bundle)) if self.random.percent(20) => {
-                let again = bundle.clone();
+            (Some(Fault::RepeatMail | Fault::RepeatRetained), Mail::Bundle(bundle))
+                if self.random.percent(20) =>
+            {
+                let is_retained = is_hit == Some(Fault::RepeatRetained);
+                let errand = if is_retained { Errand::Retain } else { Errand::Deliver };
+                let again = part_of(bundle, errand, true);
                 self.mesh.ring(core, to).force(Mail::Bundle(again));
             }
             _ => {}
@@ -206,8 +214,14 @@ impl World {
 
     fn bring(&mut self, from: usize, to: usize, mail: Mail) {
         match &mail {
-            Mail::Retain(message) => self.note_retain(message, from),
-            Mail::RetainOf(retain) => self.note_retain(&retain.message, from),
+            Mail::Bundle(bundle) => {
+                let retained = bundle.iter().filter(|bundled| bundled.errand == Errand::Retain);
+                retained.for_each(|Bundled { parts, .. }| self.note_retain(parts.topic, parts.payload, from));
+            }
+            Mail::Retain(message) => self.note_retain(message.topic(), message.payload(), from),
+            Mail::RetainOf(retain) => {
+                self.note_retain(retain.message.topic(), retain.message.payload(), from);
+            }
             _ => {}
         }
         self.note_failure_elsewhere(to, &mail);
@@ -215,15 +229,15 @@ impl World {
         self.handle(to, shard::Event::Mail { from, mail });
     }
 
-    fn note_retain(&mut self, message: &Message, from: usize) {
+    fn note_retain(&mut self, topic: &str, payload: &[u8], from: usize) {
         self.advance();
-        let value = match Identity::of(message.payload()) {
+        let value = match Identity::of(payload) {
             Identity::Known(id) => Some(id),
             _ => None,
         };
         let step = self.ledger.step;
-        if !self.ledger.retained.arrived(message.topic(), value, from, step) {
-            let what = format!("mail retains {:?} {value:?}, which nobody published", message.topic());
+        if !self.ledger.retained.arrived(topic, value, from, step) {
+            let what = format!("mail retains {topic:?} {value:?}, which nobody published");
             self.ledger.fail(Oracle::Retained, what);
         }
     }
