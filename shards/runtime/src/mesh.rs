@@ -12,7 +12,7 @@ use std::{
 };
 
 use rtrb::{Consumer, Producer, RingBuffer};
-use shard::{Mail, ShardId, ShardSet};
+use shard::{Mail, ShardId, ShardSet, is_pressed};
 
 use crate::{bell::Bell, connection::Address, control::Depth, door::OpenDoor, layers::Layers};
 
@@ -42,7 +42,7 @@ pub(crate) struct Mesh {
     shared: Arc<Shared>,
     /// The shards with mail that is not published yet.
     staged: ShardSet,
-    /// The shards whose ring was full when this one looked last.
+    /// The shards whose ring was pressed when this one looked last.
     starving: ShardSet,
 }
 
@@ -164,27 +164,27 @@ impl Mesh {
         published
     }
 
-    /// The free slots towards a shard. When there is none, the other side will ring once there are some.
+    /// The free slots towards a shard. When they are few, the other side will ring once there are more.
     pub fn room(&mut self, to: ShardId) -> usize {
         let mut slots = self.free_slots(to);
-        if slots == 0 && !self.starving.contains(to) {
+        if self.is_pressed(to, slots) && !self.starving.contains(to) {
             self.starving.insert(to);
             self.shared.starving(self.me, to).store(true, Ordering::Relaxed);
             // Set the flag, then look again: the consumer drains first and then looks at the flag.
             fence(Ordering::SeqCst);
             slots = self.free_slots(to);
         }
-        if slots > 0 && self.starving.contains(to) {
+        if !self.is_pressed(to, slots) && self.starving.contains(to) {
             self.starving.remove(to);
             self.shared.starving(self.me, to).store(false, Ordering::Relaxed);
         }
         slots
     }
 
-    /// The shards whose rings were full and have room again. They count as full until `room` is asked.
+    /// The shards whose rings were pressed and are not any more. They count as pressed until `room` is asked.
     pub fn relieved(&mut self) -> ShardSet {
         let starving = self.starving;
-        starving.iter().filter(|&to| self.free_slots(to) > 0).collect()
+        starving.iter().filter(|&to| self.has_relief(to)).collect()
     }
 
     /// Whether there is something to do, as seen after this shard said that it will sleep.
@@ -208,6 +208,15 @@ impl Mesh {
         if self.shared.starving(from, self.me).load(Ordering::Relaxed) {
             self.shared.bell(from).ring();
         }
+    }
+
+    fn has_relief(&mut self, to: ShardId) -> bool {
+        let free = self.free_slots(to);
+        !self.is_pressed(to, free)
+    }
+
+    fn is_pressed(&mut self, to: ShardId, free: usize) -> bool {
+        is_pressed(free, outward(&mut self.outward, to).ring.buffer().capacity())
     }
 
     fn free_slots(&mut self, to: ShardId) -> usize {
@@ -259,7 +268,27 @@ mod tests {
     }
 
     #[test]
-    fn a_full_ring_is_relieved_when_the_other_side_has_drained_it() {
+    fn a_ring_with_few_slots_is_relieved_when_the_other_side_has_drained_it() {
+        let mut meshes = weave(2, 4).expect("two bells can be made");
+        meshes[0].stage(B, letter(1));
+        meshes[0].publish();
+        assert_eq!(meshes[0].room(B), 3);
+        assert_eq!(requests(&mut meshes[1], A), [1]);
+        assert!(meshes[0].relieved().is_empty(), "a quarter of it was taken, and no more");
+        (1..=2).for_each(|request| meshes[0].stage(B, letter(request)));
+        meshes[0].publish();
+        assert_eq!(meshes[0].room(B), 2);
+        assert!(meshes[0].relieved().is_empty());
+        assert!(!meshes[0].has_news());
+        assert_eq!(requests(&mut meshes[1], A), [1, 2]);
+        assert!(meshes[0].has_news());
+        assert_eq!(meshes[0].relieved(), [B].into_iter().collect());
+        assert_eq!(meshes[0].room(B), 4);
+        assert!(meshes[0].relieved().is_empty());
+    }
+
+    #[test]
+    fn a_ring_of_one_slot_is_relieved_when_the_other_side_has_drained_it() {
         let mut meshes = weave(2, 1).expect("two bells can be made");
         meshes[0].stage(B, letter(1));
         meshes[0].publish();

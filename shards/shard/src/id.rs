@@ -14,7 +14,7 @@ impl ShardId {
 }
 
 /// A connection of one shard. The runtime makes these; a slot is used again only with a higher generation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct ConnId {
     pub slot: u32,
     pub generation: u32,

@@ -130,6 +130,7 @@ pub use mqtt::{QoS, ReasonCode, Version, is_topic_filter, is_topic_name, level_c
 pub use note::{Claim, Denial, Note, What};
 pub use outgoing::Outgoing;
 pub use placement::Placement;
+pub use post::is_pressed;
 pub use prefixes::{Distinct, PrefixSeen};
 pub use pressure::Pressure;
 pub use rates::{Charge, DoorRates, Flow, Over, Rates, Tallies, Tally};

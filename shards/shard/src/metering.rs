@@ -157,18 +157,25 @@ impl Shard {
 
     /// A client that waited for its rate has gone. What had come of it by then is handled as far as a second more of its own rate
     /// allows, and those that it shares allow now: who sends a few messages and leaves must not lose them. The rest is dropped.
+    /// Of one that waited for room in the mesh all is handled.
     pub(crate) fn hear_out(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
         let Some(connection) = self.connections.get_mut(conn) else { return };
-        let Some(meters) = connection.meters_mut().filter(|meters| meters.is_throttled) else { return };
-        if self.drain.has_begun() {
+        if self.drain.has_begun() || !connection.stalled {
             return;
         }
-        meters.is_throttled = false;
-        meters.is_leaving = true;
+        if let Some(meters) = connection.meters_mut().filter(|meters| meters.is_throttled) {
+            meters.is_throttled = false;
+            meters.is_leaving = true;
+        } else if !self.post.holds_back(conn) {
+            return;
+        }
+        let Some(connection) = self.connections.get_mut(conn) else { return };
         connection.stalled = false;
         self.stalled.remove(&conn);
+        self.post.set_leaving(Some(conn));
         let before = turn.effects.queue.len();
         self.consume_kept(conn, turn);
+        self.post.set_leaving(None);
         // Nobody is there any more to whom anything could be done.
         let mut at = 0;
         turn.effects.queue.retain(|effect| {

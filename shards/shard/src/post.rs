@@ -1,10 +1,10 @@
-//! Outgoing mail: how much room the rings to other shards have, and what waits for room.
+//! Outgoing mail: how much room the rings to other shards have, who takes it, and what waits for room.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::{
-    Bundle, Effect, Errand, Mail, ShardId, ShardSet, Withdrawals, bundle::BUNDLE_BYTES_MAX, bundle::Bundled,
-    turn::Turn,
+    Bundle, ConnId, Effect, Errand, Mail, ShardId, ShardSet, Withdrawals, bundle::BUNDLE_BYTES_MAX,
+    bundle::Bundled, turn::Turn,
 };
 
 pub(crate) struct Post {
@@ -15,6 +15,12 @@ pub(crate) struct Post {
     pending_len: usize,
     /// Some shard has more waiting for it than `PENDING_MAIL_MAX`.
     congested: bool,
+    /// The shards whose rings are pressed, as far as somebody has taken a slot there since.
+    pressed: ShardSet,
+    /// Whose packets are handled now: the slots that they take are his.
+    sender: Option<ConnId>,
+    /// Has gone, and is not held back: what had come of it is all that will.
+    leaving: Option<ConnId>,
     /// By shard: retained messages mailed to it, and got from it.
     pub retained_sent: Vec<u64>,
     pub retained_received: Vec<u64>,
@@ -26,6 +32,10 @@ pub(crate) struct Post {
 struct Way {
     /// Free slots of the ring, without those that the open bundle and the open withdrawals will take.
     room: usize,
+    /// The most that were ever free: all that it has.
+    slots: usize,
+    /// Who has taken how many since the ring is pressed.
+    takers: BTreeMap<ConnId, usize>,
     /// Collects publications until the tick ends or something else has to follow them. There is none while mail waits.
     open: Option<Bundle>,
     /// Collects filters, likewise. Publications may overtake them: those that go the other way are meant.
@@ -54,6 +64,9 @@ impl Post {
             open: ShardSet::EMPTY,
             pending_len: 0,
             congested: false,
+            pressed: ShardSet::EMPTY,
+            sender: None,
+            leaving: None,
             retained_sent: vec![0; shards],
             retained_received: vec![0; shards],
             me,
@@ -70,7 +83,7 @@ impl Post {
         self.close_withdrawals(to, turn);
         let way = &mut self.ways[to.index()];
         if way.pending.is_empty() && way.room > 0 {
-            way.room -= 1;
+            self.take_slot(to);
             turn.push(Effect::Mail { to, mail });
             return Posted::Sent;
         }
@@ -97,11 +110,11 @@ impl Post {
         self.close_bundle(to, turn);
         let way = &mut self.ways[to.index()];
         if way.pending.is_empty() && way.room > 0 {
-            way.room -= 1;
             let capacity = way.bundle_bytes.clamp(BUNDLE_BYTES_MIN, BUNDLE_BYTES_MAX);
             let open = way.open.insert(Bundle::new(turn.now, capacity));
             open.push(publication);
             self.open.insert(to);
+            self.take_slot(to);
             return Posted::Sent;
         }
         if publication.is_droppable() {
@@ -138,9 +151,9 @@ impl Post {
         withdrawals.push(name, left);
         let way = &mut self.ways[to.index()];
         if way.pending.is_empty() && way.room > 0 {
-            way.room -= 1;
             way.withdrawals = Some(withdrawals);
             self.open.insert(to);
+            self.take_slot(to);
             return Posted::Sent;
         }
         self.wait(to, Mail::Withdraw(withdrawals));
@@ -152,6 +165,42 @@ impl Post {
         pending.push_back(mail);
         self.pending_len += 1;
         self.congested |= pending.len() >= PENDING_MAIL_MAX;
+        self.charge(to);
+    }
+
+    fn take_slot(&mut self, to: ShardId) {
+        self.ways[to.index()].room -= 1;
+        self.charge(to);
+    }
+
+    /// The sender has taken a slot, or waits for one.
+    #[inline]
+    fn charge(&mut self, to: ShardId) {
+        let way = &mut self.ways[to.index()];
+        if is_pressed(way.room, way.slots)
+            && let Some(sender) = self.sender
+        {
+            *way.takers.entry(sender).or_default() += 1;
+            self.pressed.insert(to);
+        }
+    }
+
+    /// From now on mail is on behalf of this connection, or of none.
+    pub fn set_sender(&mut self, sender: Option<ConnId>) {
+        self.sender = sender;
+    }
+
+    /// This connection is not held back any more, or nobody is an exception.
+    pub fn set_leaving(&mut self, leaving: Option<ConnId>) {
+        self.leaving = leaving;
+    }
+
+    /// Whether a connection has taken its share of a ring that is pressed: what is left is for those who have taken less.
+    #[inline]
+    pub fn holds_back(&self, conn: ConnId) -> bool {
+        !self.pressed.is_empty()
+            && self.leaving != Some(conn)
+            && self.pressed.iter().any(|to| self.ways[to.index()].holds_back(conn))
     }
 
     /// Sends the open bundle off: what comes next must not overtake it.
@@ -198,6 +247,7 @@ impl Post {
     pub fn set_room(&mut self, to: ShardId, slots: usize, turn: &mut Turn<'_>) -> usize {
         let way = &mut self.ways[to.index()];
         let taken = usize::from(way.open.is_some()) + usize::from(way.withdrawals.is_some());
+        way.slots = way.slots.max(slots);
         way.room = slots.checked_sub(taken).expect("the slots of what is open are still free");
         let mut sent = 0;
         while way.room > 0
@@ -208,6 +258,10 @@ impl Post {
             turn.push(Effect::Mail { to, mail });
         }
         self.pending_len -= sent;
+        if !is_pressed(way.room, way.slots) {
+            way.takers.clear();
+            self.pressed.remove(to);
+        }
         if self.congested {
             self.congested = self.ways.iter().any(|way| way.pending.len() >= PENDING_MAIL_MAX);
         }
@@ -240,6 +294,20 @@ impl Post {
         self.pending_len == 0 && self.open.is_empty()
     }
 }
+
+impl Way {
+    fn holds_back(&self, conn: ConnId) -> bool {
+        self.takers.get(&conn).is_some_and(|taken| taken * SHARES >= self.room)
+    }
+}
+
+/// More than a quarter of a ring's slots are taken: whoever takes many more has to wait until the other shard has taken mail out.
+pub fn is_pressed(free: usize, slots: usize) -> bool {
+    free < slots - slots / 4
+}
+
+/// Of a ring that is pressed, nobody takes more than one of so many parts of what is left.
+const SHARES: usize = 16;
 
 /// Beyond this, whoever publishes is not read until the mesh has caught up.
 const PENDING_MAIL_MAX: usize = 1024;

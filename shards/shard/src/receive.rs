@@ -127,7 +127,9 @@ impl Shard {
         }
         let session = self.connections.get(conn).and_then(Connection::session);
         let (mut pass, mut packets) = (None, 0);
+        self.post.set_sender(Some(conn));
         let used = self.consume_frames(conn, bytes, &mut pass, &mut packets, turn);
+        self.post.set_sender(None);
         self.count_received(session, packets, used);
         if let Some(pass) = pass {
             self.settle(conn, &pass, turn);
@@ -157,7 +159,7 @@ impl Shard {
             match mqtt::split(&bytes[at..], self.config.limits.packet_bytes_max) {
                 Ok(None) => return at,
                 Ok(Some(frame)) => {
-                    if self.post.is_congested() && makes_mail(frame.kind)
+                    if self.mail_has_to_wait(conn) && makes_mail(frame.kind)
                         || self.is_behind(connection)
                         || self.waits_for_room(connection, &frame)
                     {
@@ -440,7 +442,7 @@ impl Shard {
 
 /// Packets that other shards may have to be told of.
 fn makes_mail(kind: PacketKind) -> bool {
-    matches!(kind, PacketKind::Publish | PacketKind::Subscribe | PacketKind::Unsubscribe)
+    matches!(kind, PacketKind::Publish | PacketKind::Pubrel | PacketKind::Subscribe | PacketKind::Unsubscribe)
 }
 
 /// Moves to `partial` what its first frame lacks, as far as it is there; gives back the rest.

@@ -120,6 +120,8 @@ pub struct Shard {
     pub(crate) dirty: Vec<ConnId>,
     /// Connections that are not read until others have caught up.
     pub(crate) stalled: BTreeSet<ConnId>,
+    /// Of those who were stalled, whoever went on last when the mesh had room.
+    pub(crate) resumed_last: ConnId,
     /// Of all sessions, shared ones included.
     pub(crate) subscriptions: usize,
     pub(crate) shared_subscriptions: usize,
@@ -235,6 +237,7 @@ impl Shard {
             drain: Drain::default(),
             dirty: Vec::new(),
             stalled: BTreeSet::new(),
+            resumed_last: ConnId::default(),
             subscriptions: 0,
             shared_subscriptions: 0,
             connected: 0,

@@ -59,6 +59,8 @@ pub struct World {
     /// The broker has been started and is ready for connections.
     pub is_serving: bool,
     is_down: bool,
+    /// The socket of which a shard is told that it is gone.
+    lost: Option<usize>,
     /// What was counted in earlier lives.
     past: Counters,
     /// The disks have space for further files.
@@ -128,6 +130,7 @@ impl World {
             agenda: Agenda::default(),
             cores,
             mesh,
+            lost: None,
             sockets: Vec::new(),
             taps: Vec::new(),
             clients: Vec::new(),
@@ -304,7 +307,10 @@ impl World {
         if is_answer {
             self.hear_answered(core, source);
         }
-        self.note_said(core, source, packets, &effects.queue);
+        match self.lost.take() {
+            Some(socket) => self.note_last_said(core, socket, packets),
+            None => self.note_said(core, source, packets, &effects.queue),
+        }
         self.advance();
         for effect in std::mem::take(&mut effects.queue) {
             self.carry_out(core, effect, &mut effects);

@@ -1,6 +1,8 @@
 //! A connection is stalled, not read, while what it asks for would only pile up: when mail to another shard waits for
-//! room, when the client does not take its own acknowledgements, when too many of its SUBSCRIBEs wait for answers. Or while it has
+//! room, or the client has taken more of that room than is left to others, when the client does not take its own acknowledgements, when too many of its SUBSCRIBEs wait for answers. Or while it has
 //! to keep to a rate (`metering.rs`).
+
+use std::ops::Bound;
 
 use crate::{
     ConnId, Effect, Reading, Shard,
@@ -17,6 +19,12 @@ impl Shard {
         connection.announcing >= ANNOUNCING_MAX
             || owed.is_some_and(|replays| replays.len() >= REPLAYS_OWED_MAX)
             || self.takes_no_replies(connection)
+    }
+
+    /// What other shards are told for this client would take the room of others.
+    #[inline]
+    pub(super) fn mail_has_to_wait(&self, conn: ConnId) -> bool {
+        self.post.is_congested() || self.post.holds_back(conn)
     }
 
     /// The client does not take its own acknowledgements.
@@ -51,16 +59,20 @@ impl Shard {
         }
     }
 
-    /// The mesh has room again.
+    /// The mesh has room again, which is told again when it has taken what comes of this. Whoever is held back at once ends the round,
+    /// and the next one begins behind it.
     pub(crate) fn resume_all(&mut self, turn: &mut Turn<'_>) {
-        if self.post.is_congested() {
-            return;
-        }
-        for conn in std::mem::take(&mut self.stalled) {
-            if self.can_resume(conn) {
-                self.unstall(conn, turn);
-            } else {
-                self.stalled.insert(conn);
+        let last = self.resumed_last;
+        let behind = self.stalled.range((Bound::Excluded(last), Bound::Unbounded));
+        let round: Vec<ConnId> = behind.chain(self.stalled.range(..=last)).copied().collect();
+        for conn in round {
+            if !self.can_resume(conn) {
+                continue;
+            }
+            self.resumed_last = conn;
+            self.resume(conn, turn);
+            if self.is_stalled(conn) && self.post.holds_back(conn) {
+                return;
             }
         }
     }
@@ -73,7 +85,7 @@ impl Shard {
                 && !self.is_behind(connection)
         };
         !self.drain.has_begun()
-            && !self.post.is_congested()
+            && !self.mail_has_to_wait(conn)
             && self.connections.get(conn).is_some_and(can_go_on)
     }
 

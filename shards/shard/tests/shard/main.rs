@@ -17,6 +17,7 @@ mod ending;
 mod errands;
 mod exchanging;
 mod failing;
+mod holding;
 mod keeping;
 mod leaving;
 mod limits;

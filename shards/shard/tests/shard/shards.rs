@@ -81,14 +81,17 @@ fn a_shared_subscription_spans_shards() {
 #[test]
 fn a_full_mesh_drops_qos_0_and_keeps_the_rest_in_order() {
     let (mut s, ids) = of(2);
-    let (publisher, subscriber) = (s.join(&ids[0]), s.join(&ids[1]));
+    let names = ["first", "second", "third", "fourth"];
+    let [first, second, third, fourth] =
+        names.map(|name| s.join(&Script::ids_by_home(&Config { shards: 2, ..Config::default() }, name)[0]));
+    let subscriber = s.join(&ids[1]);
     s.subscribe(subscriber, "a", 1);
     s.hear(subscriber);
     s.event(0, Event::MailRoom { to: shard::ShardId(1), slots: 1 });
-    s.publish(publisher, "a", "fits");
-    s.publish(publisher, "a", "dropped");
-    s.publish_qos(publisher, "a", "one", 1, 1);
-    s.publish_qos(publisher, "a", "two", 1, 2);
+    s.publish(first, "a", "fits");
+    s.publish(second, "a", "dropped");
+    s.publish_qos(third, "a", "one", 1, 1);
+    s.publish_qos(fourth, "a", "two", 1, 2);
     assert_eq!(s.hear(subscriber), ["a 'fits'"]);
     assert_eq!(s.counter("dropped_mesh_full"), 1);
     assert_eq!(s.shards[0].gauges().mail_pending, 1, "they wait in one bundle");
@@ -125,6 +128,7 @@ fn what_is_published_in_one_tick_crosses_in_one_piece_and_in_order() {
 fn the_slot_of_an_open_bundle_is_not_given_away() {
     let (mut s, ids) = of(2);
     let (publisher, subscriber) = (s.join(&ids[0]), s.join(&ids[1]));
+    let other = s.join(&Script::ids_by_home(&Config { shards: 2, ..Config::default() }, "other")[0]);
     s.subscribe(subscriber, "a", 1);
     s.hear(subscriber);
     s.event(0, Event::MailRoom { to: shard::ShardId(1), slots: 1 });
@@ -134,7 +138,7 @@ fn the_slot_of_an_open_bundle_is_not_given_away() {
     // The runtime looks at the ring before it has heard of the bundle.
     s.event(0, Event::MailRoom { to: shard::ShardId(1), slots: 1 });
     let large = "x".repeat(20_000);
-    s.publish(publisher, "a", &large);
+    s.publish(other, "a", &large);
     assert_eq!(s.hear(subscriber), ["a 'first'"]);
     assert_eq!(s.counter("dropped_mesh_full"), 1);
 }

@@ -1,12 +1,14 @@
 //! Strangers who begin and do not go on, who are many, and who send too much of everything: those who are connected do not feel it.
 #![allow(clippy::unwrap_used)]
 
+mod crossing;
 mod handshakes;
 mod hogs;
 mod leaving;
 mod neighbours;
 mod oversized;
 mod passwords;
+mod publishing;
 mod scrapes;
 mod slowloris;
 mod streams;

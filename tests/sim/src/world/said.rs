@@ -5,7 +5,7 @@ use shard::{ConnId, Effect, Reading, What};
 
 use super::World;
 use crate::{
-    ledger::Oracle,
+    ledger::{End, Oracle},
     said::Said,
     socket::{Owner, Side},
 };
@@ -34,6 +34,19 @@ impl World {
                 }
             }
         }
+    }
+
+    /// A connection is lost, and before that so many of the packets were handled that it had brought.
+    pub(super) fn note_last_said(&mut self, core: usize, socket: usize, packets: u64) {
+        for _ in 0..packets {
+            if let Some(said) = self.sockets[socket].held.pop_front() {
+                self.advance();
+                self.hear(core, socket, said);
+            }
+        }
+        self.sockets[socket].held.clear();
+        self.advance();
+        self.ledger.end_connection(socket, End::Lost);
     }
 
     /// A CONNECT counts when it comes and takes effect when it is known whose it is. Gives the number of those that came.
@@ -72,6 +85,8 @@ impl World {
         let mut shares = Vec::new();
         let mut partial = Vec::new();
         let paused = self.cores[core].paused.iter().copied().filter(|socket| source != Some(*socket));
+        let mut paused: Vec<usize> = paused.collect();
+        paused.sort_by_key(|socket| self.read_at(*socket, effects));
         for socket in source.into_iter().chain(paused) {
             let it = &self.sockets[socket];
             let Some((_, conn)) = it.on().filter(|_| !it.held.is_empty() && !it.is_asked) else { continue };
@@ -108,6 +123,12 @@ impl World {
             left -= share.min(left);
         }
         shares
+    }
+
+    /// Where among the effects the socket is read again: those that are go on in this order.
+    fn read_at(&self, socket: usize, effects: &[Effect]) -> Option<usize> {
+        let (_, conn) = self.sockets[socket].on()?;
+        effects.iter().position(|effect| matches!(effect, Effect::Read { conn: c, .. } if *c == conn))
     }
 
     /// What a connection brought that is on the way out; one that is only paused will be heard.

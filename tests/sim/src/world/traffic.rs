@@ -204,11 +204,9 @@ impl World {
             self.sockets[socket].dead = true;
             return;
         }
-        self.sockets[socket].held.clear();
-        self.advance();
-        self.ledger.end_connection(socket, crate::ledger::End::Lost);
         self.release(core, socket);
         self.sockets[socket].side = Side::Gone;
+        self.lost = Some(socket);
         self.handle(core, Event::Closed { conn });
     }
 }

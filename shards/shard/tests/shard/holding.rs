@@ -1,0 +1,149 @@
+//! Whoever fills the ring to another shard waits for room there, and those beside it lose nothing.
+
+use mqtt::{Packet, QoS, Version};
+use shard::{Config, Event, Reading, ShardId};
+
+use crate::script::{Client, Script, publish};
+
+/// A script of so many shards with a ring from the first to the second that has this many free slots.
+fn of(shards: u8, slots: usize) -> Script {
+    let mut s = Script::new(Config { shards, ..Config::default() });
+    s.event(0, Event::MailRoom { to: ShardId(1), slots });
+    s
+}
+
+fn join_at(s: &mut Script, shard: u8, name: &str) -> Client {
+    let ids = Script::ids_by_home(&Config { shards: s.shards.len() as u8, ..Config::default() }, name);
+    s.join(&ids[usize::from(shard)])
+}
+
+/// A client of the second shard that wants this filter, and has heard of it.
+fn listener(s: &mut Script, filter: &str) -> Client {
+    let listener = join_at(s, 1, "listener");
+    s.subscribe(listener, filter, 0);
+    s.hear(listener);
+    listener
+}
+
+/// So many publications of their own slot each, as they come in one piece: their topics are `a/0` and so on.
+fn large(count: usize) -> Vec<u8> {
+    let payload = "x".repeat(9000);
+    let mut bytes = Vec::new();
+    for n in 0..count {
+        Packet::Publish(publish(&format!("a/{n}"), &payload, QoS::AtMostOnce, None))
+            .encode(Version::V5, &mut bytes);
+    }
+    bytes
+}
+
+/// Brings bytes in the midst of a tick.
+fn bring(s: &mut Script, client: Client, bytes: &[u8]) {
+    let (shard, conn) = s.conn(client);
+    s.event(shard, Event::Bytes { conn, bytes });
+}
+
+fn topics(heard: &[String]) -> Vec<&str> {
+    heard.iter().map(|line| line.split(' ').next().unwrap()).collect()
+}
+
+#[test]
+fn whoever_fills_a_ring_waits_and_others_lose_nothing() {
+    let mut s = of(2, 100);
+    let (flooder, other) = (join_at(&mut s, 0, "flooder"), join_at(&mut s, 0, "other"));
+    let subscriber = listener(&mut s, "#");
+    s.event(0, Event::MailRoom { to: ShardId(1), slots: 32 });
+    bring(&mut s, flooder, &large(100));
+    assert_eq!(s.reading(flooder), Reading::Paused);
+    let mut message = Vec::new();
+    Packet::Publish(publish("b", "x", QoS::AtMostOnce, None)).encode(Version::V5, &mut message);
+    (0..20).for_each(|_| bring(&mut s, other, &message));
+    assert_eq!(s.reading(other), Reading::Continuous);
+    s.settle();
+    let heard = s.hear(subscriber);
+    let (flood, others): (Vec<&str>, Vec<&str>) = topics(&heard).into_iter().partition(|topic| *topic != "b");
+    assert_eq!((flood, others.len()), (vec!["a/0", "a/1"], 20), "a sixteenth of what was left");
+    s.give_room(1 << 20);
+    assert_eq!(s.reading(flooder), Reading::Continuous);
+    let rest: Vec<String> = (2..100).map(|n| format!("a/{n}")).collect();
+    assert_eq!(topics(&s.hear(subscriber)), rest);
+    assert_eq!((s.counter("dropped_mesh_full"), s.counter("publishers_paused")), (0, 1));
+}
+
+#[test]
+fn whoever_floods_with_retained_messages_waits_likewise() {
+    let mut s = of(2, 100);
+    let (flooder, other) = (join_at(&mut s, 0, "flooder"), join_at(&mut s, 0, "other"));
+    let subscriber = listener(&mut s, "b");
+    s.event(0, Event::MailRoom { to: ShardId(1), slots: 16 });
+    let mut bytes = Vec::new();
+    for n in 0..200 {
+        let message = publish("", "x", QoS::AtMostOnce, None);
+        let retained = mqtt::Publish { retain: true, topic: &format!("a/{n}"), ..message };
+        Packet::Publish(retained).encode(Version::V5, &mut bytes);
+    }
+    bring(&mut s, flooder, &bytes);
+    assert_eq!(s.reading(flooder), Reading::Paused);
+    s.publish(other, "b", "x");
+    assert_eq!(s.hear(subscriber), ["b 'x'"]);
+    s.give_room(1 << 20);
+    let retained: usize = s.shards.iter().map(|shard| shard.gauges().retained_messages).sum();
+    assert_eq!((retained, s.counter("dropped_mesh_full")), (200, 0));
+}
+
+#[test]
+fn many_who_fill_a_ring_leave_room_for_one_who_does_not() {
+    let mut s = of(2, 100);
+    let flooders: Vec<_> = (0..50).map(|n| join_at(&mut s, 0, &format!("flooder-{n}"))).collect();
+    let other = join_at(&mut s, 0, "other");
+    let subscriber = listener(&mut s, "#");
+    s.event(0, Event::MailRoom { to: ShardId(1), slots: 256 });
+    let flood = large(20);
+    flooders.iter().for_each(|flooder| bring(&mut s, *flooder, &flood));
+    s.publish(other, "b", "x");
+    let heard = s.hear(subscriber);
+    assert!(heard.contains(&"b 'x'".to_owned()));
+    s.give_room(1 << 20);
+    assert_eq!(heard.len() + s.hear(subscriber).len(), 50 * 20 + 1);
+    assert_eq!(s.counter("dropped_mesh_full"), 0);
+}
+
+#[test]
+fn nobody_waits_while_a_ring_has_room() {
+    let mut s = of(2, 100);
+    let flooder = join_at(&mut s, 0, "flooder");
+    s.give_room(1 << 20);
+    let subscriber = listener(&mut s, "#");
+    bring(&mut s, flooder, &large(100));
+    assert_eq!(s.reading(flooder), Reading::Continuous);
+    s.settle();
+    assert_eq!(s.hear(subscriber).len(), 100);
+}
+
+#[test]
+fn a_ring_that_is_filled_by_one_holds_back_nobody_who_fills_another() {
+    let mut s = of(3, 100);
+    let (flooder, other) = (join_at(&mut s, 0, "flooder"), join_at(&mut s, 0, "other"));
+    listener(&mut s, "a/#");
+    let elsewhere = join_at(&mut s, 2, "listener");
+    s.subscribe(elsewhere, "b", 0);
+    s.hear(elsewhere);
+    s.event(0, Event::MailRoom { to: ShardId(1), slots: 16 });
+    bring(&mut s, flooder, &large(10));
+    assert_eq!(s.reading(flooder), Reading::Paused);
+    for _ in 0..100 {
+        s.publish(other, "b", "x");
+    }
+    assert_eq!((s.reading(other), s.hear(elsewhere).len()), (Reading::Continuous, 100));
+}
+
+#[test]
+fn whoever_leaves_while_it_waits_is_heard_out() {
+    let mut s = of(2, 100);
+    let flooder = join_at(&mut s, 0, "flooder");
+    let subscriber = listener(&mut s, "#");
+    s.event(0, Event::MailRoom { to: ShardId(1), slots: 48 });
+    bring(&mut s, flooder, &large(20));
+    assert_eq!(s.reading(flooder), Reading::Paused);
+    s.cut(flooder);
+    assert_eq!((s.hear(subscriber).len(), s.counter("dropped_mesh_full")), (20, 0));
+}
