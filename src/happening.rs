@@ -10,6 +10,7 @@ pub enum Happening {
     Denied,
     WouldBeDenied,
     Violation,
+    QuotaExceeded,
     TakenOver,
     Disconnected,
     SessionExpired,
@@ -22,12 +23,13 @@ pub enum Happening {
 pub struct Happenings(u16);
 
 impl Happening {
-    pub const ALL: [Happening; 10] = [
+    pub const ALL: [Happening; 11] = [
         Happening::Connected,
         Happening::Refused,
         Happening::Denied,
         Happening::WouldBeDenied,
         Happening::Violation,
+        Happening::QuotaExceeded,
         Happening::TakenOver,
         Happening::Disconnected,
         Happening::SessionExpired,
@@ -36,24 +38,26 @@ impl Happening {
     ];
 
     /// Of which the audit log may have lines.
-    pub const AUDITED: [Happening; 8] = [
+    pub const AUDITED: [Happening; 9] = [
         Happening::Connected,
         Happening::Refused,
         Happening::Denied,
         Happening::WouldBeDenied,
         Happening::Violation,
+        Happening::QuotaExceeded,
         Happening::TakenOver,
         Happening::Disconnected,
         Happening::Administration,
     ];
 
     /// Which streams of events tell.
-    pub const STREAMED: [Happening; 9] = [
+    pub const STREAMED: [Happening; 10] = [
         Happening::Connected,
         Happening::Refused,
         Happening::Denied,
         Happening::WouldBeDenied,
         Happening::Violation,
+        Happening::QuotaExceeded,
         Happening::TakenOver,
         Happening::Disconnected,
         Happening::SessionExpired,
@@ -68,6 +72,7 @@ impl Happening {
             Happening::Denied => "denied",
             Happening::WouldBeDenied => "would_be_denied",
             Happening::Violation => "violation",
+            Happening::QuotaExceeded => "quota_exceeded",
             Happening::TakenOver => "taken_over",
             Happening::Disconnected => "disconnected",
             Happening::SessionExpired => "session_expired",
@@ -84,6 +89,7 @@ impl Happening {
             What::Denied(denial) if denial.is_shadow => Some(Happening::WouldBeDenied),
             What::Denied(_) => Some(Happening::Denied),
             What::Violation { .. } => Some(Happening::Violation),
+            What::QuotaExceeded { .. } => Some(Happening::QuotaExceeded),
             What::TakenOver => Some(Happening::TakenOver),
             What::Disconnected { .. } => note.client_id.is_some().then_some(Happening::Disconnected),
             What::SessionExpired => Some(Happening::SessionExpired),

@@ -106,7 +106,7 @@ pub fn why_stranger(note: &Note) -> Option<&str> {
     match &note.what {
         _ if note.client_id.is_some() => None,
         What::Refused { why, .. } => Some(why),
-        What::Violation { what, .. } => Some(what),
+        What::Violation { what, .. } | What::QuotaExceeded { why: what } => Some(what),
         _ => None,
     }
 }
@@ -140,6 +140,10 @@ pub fn write_note(line: &mut Line, note: &Note) {
         What::Violation { reason, what } => {
             line.reason(*reason);
             line.text("why", what);
+        }
+        What::QuotaExceeded { why } => {
+            line.reason(ReasonCode::QuotaExceeded);
+            line.text("why", why);
         }
         What::Disconnected { reason, why } => {
             line.reason(*reason);

@@ -86,7 +86,7 @@ impl Thinned {
     fn table(&self, sort: Sort) -> Option<&Mutex<Thinning<Sort>>> {
         match (sort.whose, sort.kind) {
             (Whose::Api, _) => Some(&self.of_api),
-            (Whose::Strangers, Happening::Violation) => Some(&self.violations),
+            (Whose::Strangers, Happening::Violation | Happening::QuotaExceeded) => Some(&self.violations),
             (Whose::Strangers, _) => Some(&self.refused),
             (Whose::Clients, _) => self.clients.as_ref(),
         }

@@ -208,8 +208,16 @@ impl Default for Authentication {
 
 impl Default for Audit {
     fn default() -> Audit {
-        let events =
-            ["connected", "refused", "denied", "violation", "taken_over", "disconnected", "administration"];
+        let events = [
+            "connected",
+            "refused",
+            "denied",
+            "violation",
+            "quota_exceeded",
+            "taken_over",
+            "disconnected",
+            "administration",
+        ];
         Audit {
             file: String::new(),
             rotate_bytes: 64 << 20,

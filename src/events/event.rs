@@ -157,6 +157,7 @@ fn put_what(fields: &mut Fields, what: &What) {
             put_reason(fields, *reason, why)
         }
         What::Violation { reason, what } => put_reason(fields, *reason, what),
+        What::QuotaExceeded { why } => put_reason(fields, ReasonCode::QuotaExceeded, why),
         What::Denied(denial) => {
             put(fields, "action", Some(denial.action));
             put(fields, "topic", Some(&denial.topic));

@@ -90,6 +90,7 @@ pub const FAMILIES: &[Family] = &[
             ("keep_alive_timeouts", "keep_alive"),
             ("takeovers", "taken_over"),
             ("violations", "violation"),
+            ("quota_exceeded", "quota"),
             ("rate_disconnects", "rate"),
         ],
     },
@@ -100,7 +101,7 @@ pub const FAMILIES: &[Family] = &[
     ),
     Family::one(
         "iothub_receive_memory_exceeded_total",
-        "Connections closed because unfinished packets filled max_receive_memory.",
+        "Connections closed or refused because unfinished packets, or topics behind aliases, filled max_receive_memory.",
         &[("receive_memory_exceeded", "")],
     ),
     Family::one(

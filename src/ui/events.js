@@ -79,7 +79,7 @@ const CLIENT_TOLD_MAX = 400;
 const KNOWN = new Set(["event", "at", "client_id", "shard", "code"]);
 /** What matters most. */
 const FIRST = ["count", "cause", "action", "topic", "because", "by", "reason", "why", "user", "claimed_user", "address", "version", "listener"];
-const SEVERITY = { refused: "warn", denied: "warn", would_be_denied: "warn", violation: "error", taken_over: "warn", dropped: "warn", lost: "error" };
+const SEVERITY = { refused: "warn", denied: "warn", would_be_denied: "warn", violation: "error", quota_exceeded: "warn", taken_over: "warn", dropped: "warn", lost: "error" };
 const KINDS = [
   ["", "Everything"],
   ["connected,disconnected,taken_over,session_expired", "Coming and going"],
@@ -87,4 +87,5 @@ const KINDS = [
   ["denied,would_be_denied", "Denied by the rules"],
   ["dropped", "Lost messages"],
   ["violation", "Broken protocol"],
+  ["quota_exceeded", "Ended for a quota"],
 ];

@@ -95,6 +95,7 @@ export const REFUSALS = {
   violations: "disconnect: broke the protocol",
   keep_alive_timeouts: "disconnect: keep-alive ran out",
   packet_timeouts: "disconnect: a packet did not go on",
+  receive_memory_exceeded: "disconnect: max_receive_memory",
   connect_timeouts: "disconnect: no CONNECT in time",
   rate_disconnects: "disconnect: too fast for its rates",
 };

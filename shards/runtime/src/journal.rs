@@ -22,6 +22,7 @@ pub(crate) fn write(shard: ShardId, address: Option<Address>, other: Option<Addr
         What::Connected { .. } => write_connected(&subject, &note.what),
         What::Refused { reason, why, claim } => write_refused(subject, *reason, why, claim.as_deref()),
         What::Violation { .. }
+        | What::QuotaExceeded { .. }
         | What::Disconnected { .. }
         | What::TakenOver
         | What::Contested { .. }
@@ -90,6 +91,9 @@ fn write_end(subject: &Subject<'_>, other: Option<Address>, what: &What) {
         What::Violation { reason, what } => {
             tracing::warn!(shard, client_id, address, ?reason, what, "protocol violation");
         }
+        What::QuotaExceeded { why } => {
+            tracing::warn!(shard, client_id, address, why, "{QUOTA_EXCEEDED}");
+        }
         What::Disconnected { reason, why } => {
             tracing::info!(shard, client_id, address, ?reason, why = &**why, "disconnected");
         }
@@ -138,6 +142,8 @@ fn shortened(client_id: &str) -> Cow<'_, str> {
         Some((at, _)) => Cow::Owned(format!("{}… ({} bytes)", &client_id[..at], client_id.len())),
     }
 }
+
+pub(crate) const QUOTA_EXCEEDED: &str = "quota exceeded";
 
 const CONTESTED: &str = "two clients use the same client id and take the session from each other";
 

@@ -1,27 +1,32 @@
-//! Lines of the log about those who never become clients: as many come as anybody likes to send, and the log is no place for them all.
+//! Lines of the log about those who never become clients, and about connections that end for a quota: as many come as anybody likes to send,
+//! and the log is no place for them all.
 
 use std::{net::IpAddr, time::Duration};
 
 use shard::{Instant, Note, What};
 
+use crate::journal::QUOTA_EXCEEDED;
 use crate::thinning::{LeftOut, LinePace, Thinning, Verdict};
 
-/// What is left to say, of those who are refused and of those who break the protocol: these take no room from those.
+/// What is left to say, of those who are refused, of those who break the protocol, and of quotas: none of them takes room from others.
 #[derive(Debug)]
 pub(crate) struct Strangers {
     refused: Thinning<()>,
     violations: Thinning<()>,
+    /// Of clients as well, of which everybody may bring many who all begin a packet.
+    quotas: Thinning<()>,
 }
 
 impl Strangers {
     pub fn new() -> Strangers {
         let lines = || Thinning::new(PACE, SOURCES_MAX);
-        Strangers { refused: lines(), violations: lines() }
+        Strangers { refused: lines(), violations: lines(), quotas: lines() }
     }
 
-    /// What is said of clients is always written.
+    /// What else is said of clients is always written.
     pub fn judge(&mut self, note: &Note, address: Option<IpAddr>, now: Instant) -> Verdict {
         match note.what {
+            What::QuotaExceeded { .. } => self.quotas.judge(address, (), "", now),
             _ if note.client_id.is_some() => Verdict::Tell,
             What::Refused { .. } => self.refused.judge(address, (), "", now),
             What::Violation { .. } => self.violations.judge(address, (), "", now),
@@ -33,7 +38,8 @@ impl Strangers {
 
     /// When what was left out has to be told, even if nobody else comes.
     pub fn next_deadline(&self) -> Option<Instant> {
-        [self.refused.next_look(), self.violations.next_look()].into_iter().flatten().min()
+        let looks = [&self.refused, &self.violations, &self.quotas].map(Thinning::next_look);
+        looks.into_iter().flatten().min()
     }
 
     /// What was left out and is to be told now, once a second at most.
@@ -41,7 +47,9 @@ impl Strangers {
         let of = |what, thinning: &mut Thinning<()>| {
             thinning.left_out_lately(now).into_iter().map(move |left_out| (what, left_out))
         };
-        of("refused", &mut self.refused).chain(of("protocol violation", &mut self.violations))
+        of("refused", &mut self.refused)
+            .chain(of("protocol violation", &mut self.violations))
+            .chain(of(QUOTA_EXCEEDED, &mut self.quotas))
     }
 }
 
@@ -113,6 +121,20 @@ mod tests {
         assert_eq!(strangers.judge(&of_nobody(what), ip(1), now), write);
         let of_client = Note { client_id: Some("c".into()), ..of_nobody(violation()) };
         assert_eq!(strangers.judge(&of_client, ip(1), now), write);
+    }
+
+    #[test]
+    fn clients_that_end_for_a_quota_are_some_lines_and_a_number_and_silence_nobody() {
+        let mut strangers = Strangers::new();
+        let now = Instant::START.add_secs(1000);
+        let of_client =
+            || Note { client_id: Some("c".into()), ..of_nobody(What::QuotaExceeded { why: "no room" }) };
+        let verdicts = (0..300).map(|_| strangers.judge(&of_client(), ip(1), now));
+        assert_eq!(verdicts.filter(|verdict| *verdict == Verdict::Tell).count(), PACE.at_once as usize);
+        assert_eq!(strangers.judge(&of_nobody(violation()), ip(1), now), Verdict::Tell);
+        let left_out: Vec<_> = strangers.left_out(now.add_secs(1)).collect();
+        assert_eq!(left_out.len(), 1);
+        assert_eq!((left_out[0].0, left_out[0].1.count), (QUOTA_EXCEEDED, 300 - u64::from(PACE.at_once)));
     }
 
     #[test]

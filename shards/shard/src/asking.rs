@@ -30,25 +30,28 @@ impl Shard {
 
     /// The CONNECT waits from now on. `frame` is all of it.
     pub(crate) fn ask_for(&mut self, conn: ConnId, connect: &Connect<'_>, frame: &[u8], turn: &mut Turn<'_>) {
+        self.receive_bytes += frame.len();
+        let connection = self.connections.get_mut(conn).expect("the caller looked");
+        connection.stage = Stage::Asking;
+        let door = connection.door;
+        let method = connect.properties.authentication_method;
+        let standing =
+            Standing { connect: Secret::new(frame), method: method.map(Box::from), ..Standing::default() };
+        connection.standing = Some(Box::new(standing));
+        // All of it has come: whatever else has to be made room for, it waits for an answer from now on.
+        self.begin_talk(conn, Talk::Asked, turn);
         if !self.hold_unfinished(conn, frame.len(), turn) {
             self.counters.receive_memory_exceeded += 1;
             let why = "packets that wait fill max_receive_memory";
             self.refuse_named(conn, connect, ReasonCode::QuotaExceeded, why, turn);
             return;
         }
-        let method = connect.properties.authentication_method;
         let exchange = method.map(|method| Exchange {
             method: method.into(),
             data: connect.properties.authentication_data.map(Secret::new),
             ticket: None,
         });
-        self.receive_bytes += frame.len();
-        let connection = self.connections.get_mut(conn).expect("the caller looked");
-        connection.stage = Stage::Asking;
-        let standing =
-            Standing { connect: Secret::new(frame), method: method.map(Box::from), ..Standing::default() };
-        connection.standing = Some(Box::new(standing));
-        let ask = ask_of(connection.door, connect, exchange);
+        let ask = ask_of(door, connect, exchange);
         self.put_question(conn, ask, turn);
     }
 

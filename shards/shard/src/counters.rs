@@ -98,9 +98,11 @@ counters! {
     violations,
     #[doc = "Of those: packets larger than `max_packet_size`."]
     packets_too_large,
-    #[doc = "Connections closed because unfinished packets filled `max_receive_memory`."]
+    #[doc = "Connections closed because what their client has begun has no room or took too long. None of them is one of `violations`."]
+    quota_exceeded,
+    #[doc = "Of those, and of CONNECTs refused: because unfinished packets, or topics behind aliases, filled `max_receive_memory`."]
     receive_memory_exceeded,
-    #[doc = "Connections closed because a packet did not go on for `packet_timeout_secs`."]
+    #[doc = "Of those: because a packet did not go on for `packet_timeout_secs`."]
     packet_timeouts,
     #[doc = "CONNECT packets received, of clients that were let in and of others."]
     connects_received,

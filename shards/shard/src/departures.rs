@@ -182,6 +182,7 @@ pub(crate) fn why_left(what: &What) -> Cow<'static, str> {
     match what {
         What::Disconnected { why, .. } => why.clone(),
         What::Violation { what, .. } => (*what).into(),
+        What::QuotaExceeded { why } => (*why).into(),
         What::TakenOver => "another connection with its client id took its place".into(),
         _ => "its connection ended".into(),
     }

@@ -40,6 +40,10 @@ pub enum What {
         reason: ReasonCode,
         what: &'static str,
     },
+    /// What the client has begun or left behind has no room, or took too long: that breaks no rule of the protocol.
+    QuotaExceeded {
+        why: &'static str,
+    },
     /// The connection ended without a violation: by the client's DISCONNECT, by the network, by time.
     Disconnected {
         reason: ReasonCode,

@@ -345,7 +345,7 @@ impl Shard {
         }
         if !self.hold_unfinished(conn, held + self.connect_bytes(conn), turn) {
             self.counters.receive_memory_exceeded += 1;
-            self.on_violation(conn, NO_ROOM, turn);
+            self.end_for_quota(conn, NO_ROOM, turn);
             return;
         }
         if held == 0 {
@@ -379,6 +379,9 @@ impl Shard {
 
     fn on_violation(&mut self, conn: ConnId, violation: Violation, turn: &mut Turn<'_>) {
         let Violation { reason, what } = violation;
+        if reason == ReasonCode::QuotaExceeded {
+            return self.end_for_quota(conn, what, turn);
+        }
         self.counters.violations += 1;
         if reason == ReasonCode::PacketTooLarge {
             self.counters.packets_too_large += 1;
@@ -390,6 +393,13 @@ impl Shard {
             WillFate::Publish,
             turn,
         );
+    }
+
+    /// A limit of ours, and no rule of the protocol. Which one it was counts whoever finds it exceeded.
+    fn end_for_quota(&mut self, conn: ConnId, why: &'static str, turn: &mut Turn<'_>) {
+        self.counters.quota_exceeded += 1;
+        let say = Some((ReasonCode::QuotaExceeded, why));
+        self.end_connection(conn, say, What::QuotaExceeded { why }, WillFate::Publish, turn);
     }
 
     fn hear(&mut self, conn: ConnId, turn: &mut Turn<'_>) {

@@ -1,9 +1,13 @@
 //! Packets that are begun and not brought to their end: who gives way when they have no room, and who takes too long.
 
 use mqtt::{Connect, PublishProperties, QoS, ReasonCode, Version, Will, WillProperties};
-use shard::{Config, Limits, Reading};
+use shard::{Config, Flow, Limits, Reading};
 
-use crate::script::{Client, Script, connect, publish};
+use crate::{
+    asking,
+    rates::of_client,
+    script::{Client, Script, connect, publish},
+};
 
 /// A PUBLISH that says that it has a million bytes.
 const BEGUN: &[u8] = &[0x30, 0xc0, 0x84, 0x3d, 0x00, 0x01, b'a', 0x00];
@@ -34,6 +38,17 @@ fn whole_publish(payload_bytes: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     let packet = publish("v", &payload, QoS::AtLeastOnce, mqtt::PacketId::new(1));
     mqtt::Packet::Publish(packet).encode(Version::V5, &mut bytes);
+    bytes
+}
+
+/// More than a stalled mesh takes.
+fn many_retained() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for n in 0..4000 {
+        let topic = format!("t{}", n % 100);
+        let retained = publish(&topic, "x", QoS::AtMostOnce, None);
+        mqtt::Packet::Publish(mqtt::Publish { retain: true, ..retained }).encode(Version::V5, &mut bytes);
+    }
     bytes
 }
 
@@ -84,7 +99,9 @@ fn who_began_first_and_did_not_go_on_is_told_why_it_ends() {
     assert_eq!(s.hear(hogs[0]), ["DISCONNECT Quota exceeded"]);
     assert_eq!((closed(&s, &hogs), s.is_closed(victim)), (1, false));
     assert_eq!(s.counter("receive_memory_exceeded"), 1);
-    assert!(s.notes.iter().any(|note| note.contains("max_receive_memory")), "{:?}", s.notes);
+    assert_eq!((s.counter("quota_exceeded"), s.counter("violations")), (1, 0));
+    let told = |note: &String| note.starts_with("QuotaExceeded") && note.contains("max_receive_memory");
+    assert!(s.notes.iter().any(told), "{:?}", s.notes);
 }
 
 #[test]
@@ -135,6 +152,8 @@ fn who_is_silent_in_the_middle_of_a_packet_is_ended_in_time_without_a_keep_alive
     assert_eq!(s.hear(hog), ["DISCONNECT Quota exceeded"]);
     assert!(s.is_closed(hog) && !s.is_closed(small));
     assert_eq!((s.counter("packet_timeouts"), s.counter("receive_memory_exceeded")), (1, 0));
+    assert_eq!((s.counter("quota_exceeded"), s.counter("violations")), (1, 0));
+    assert!(s.notes.iter().any(|note| note.starts_with("QuotaExceeded")), "{:?}", s.notes);
     assert_eq!(s.shards[0].gauges().receive_bytes, 1000);
 }
 
@@ -202,13 +221,7 @@ fn who_is_not_read_because_of_others_is_not_ended_for_it() {
     s.give_room(0);
     let ids = Script::ids_by_home(&Config { shards: 2, ..Config::default() }, "c");
     let client = s.join(&ids[0]);
-    let mut bytes = Vec::new();
-    for n in 0..4000 {
-        let topic = format!("t{}", n % 100);
-        let retained = publish(&topic, "x", QoS::AtMostOnce, None);
-        mqtt::Packet::Publish(mqtt::Publish { retain: true, ..retained }).encode(Version::V5, &mut bytes);
-    }
-    s.bytes(client, &bytes);
+    s.bytes(client, &many_retained());
     assert_eq!(s.reading(client), Reading::Paused);
     assert!(s.shards[0].gauges().receive_bytes > 4096);
     s.secs(200);
@@ -268,6 +281,85 @@ fn a_connect_that_came_in_pieces_and_moves_is_held_by_nobody() {
 }
 
 #[test]
+fn who_is_held_to_a_rate_does_not_give_way_to_those_who_do_not_go_on() {
+    let mut config = of_client(Flow::PublishBytes, 2000);
+    config.limits.receive_memory_max = 100_000;
+    let mut s = Script::new(config);
+    let victim = s.join("victim");
+    let three = whole_publish(10_000).repeat(3);
+    s.bytes(victim, &three);
+    assert_eq!(s.reading(victim), Reading::Watched);
+    assert!(s.shards[0].gauges().receive_bytes > 4096);
+    let hogs = hogs(&mut s, 20, 20_000);
+    assert!(!s.is_closed(victim) && closed(&s, &hogs) > 15, "{:?}", s.notes);
+    s.secs(60);
+    assert_eq!(s.hear(victim).len(), 3);
+}
+
+#[test]
+fn who_waits_for_the_mesh_does_not_give_way_to_those_who_do_not_go_on() {
+    let mut config = Config { shards: 2, ..Config::default() };
+    config.limits.receive_memory_max = 400_000;
+    let ids = Script::ids_by_home(&config, "c");
+    let mut s = Script::new(config);
+    s.give_room(0);
+    let victim = s.open_at_shard(0);
+    s.say_connect(victim, &connect(&ids[0]));
+    s.bytes(victim, &many_retained());
+    assert_eq!(s.reading(victim), Reading::Paused);
+    let mover = s.open_at_shard(0);
+    s.bytes(mover, &long_connect(&ids[1]));
+    assert_eq!(s.reading(mover), Reading::Paused);
+    for _ in 0..20 {
+        let stranger = s.open_at_shard(0);
+        s.bytes(stranger, &long_connect("stranger")[..19_000]);
+    }
+    assert!(s.counter("receive_memory_exceeded") > 10);
+    assert!(!s.is_closed(victim) && !s.is_closed(mover), "{:?}", s.notes);
+    s.give_room(1 << 20);
+    assert_eq!(s.hear(mover), ["CONNACK Success"]);
+}
+
+#[test]
+fn whose_connect_is_asked_about_does_not_give_way_to_those_who_do_not_go_on() {
+    let mut config = asking::config();
+    config.limits.receive_memory_max = 100_000;
+    let mut s = Script::new(config);
+    let victim = s.open_by(1, false);
+    s.bytes(victim, &long_connect("victim"));
+    let strangers: Vec<_> = (0..10)
+        .map(|_| {
+            let stranger = s.open();
+            s.bytes(stranger, &long_connect("stranger")[..19_000]);
+            stranger
+        })
+        .collect();
+    assert!(!s.is_closed(victim) && closed(&s, &strangers) == 9, "{:?}", s.notes);
+    s.answer(victim, asking::accept("ada"));
+    assert_eq!(s.hear(victim), ["CONNACK Success"]);
+}
+
+#[test]
+fn of_those_who_all_wait_whoever_has_waited_longest_gives_way() {
+    let mut config = asking::config();
+    config.limits.receive_memory_max = 100_000;
+    let mut s = Script::new(config);
+    let waiting: Vec<_> = (0..3)
+        .map(|n| {
+            let client = s.open_by(1, false);
+            s.bytes(client, &long_connect(&format!("c{n}")));
+            client
+        })
+        .collect();
+    assert_eq!(waiting.iter().map(|client| s.is_closed(*client)).collect::<Vec<_>>(), [true, false, false]);
+    for client in &waiting[1..] {
+        s.answer(*client, asking::accept("ada"));
+        assert_eq!(s.hear(*client), ["CONNACK Success"]);
+    }
+    assert_eq!(s.shards[0].gauges().receive_bytes, 0);
+}
+
+#[test]
 fn a_client_that_reads_no_answers_gives_its_room_back_too() {
     let mut config = Config::default();
     config.limits.outbox_bytes_max = 1000;
@@ -296,6 +388,7 @@ fn topics_behind_aliases_leave_room_for_packets_and_for_small_aliases_of_others(
         alias(&mut s, *hog, &"t".repeat(10_000));
     }
     assert_eq!(closed(&s, &hogs), 8);
+    assert_eq!((s.counter("quota_exceeded"), s.counter("violations")), (8, 0));
     let victim = s.join("victim");
     alias(&mut s, victim, &"t".repeat(1000));
     s.bytes(victim, &whole_publish(70_000)[..60_000]);

@@ -1,6 +1,6 @@
 //! Clients that send all of a packet but its end, and stay: those who send whole packets do not feel it, on whichever shard they live.
 
-use std::io::Write;
+use std::io::{self, Read, Write};
 
 use client::QoS;
 use e2e::socket::{self, Socket};
@@ -28,6 +28,74 @@ fn packets_without_an_end_cut_off_nobody_who_brings_whole_ones_and_end_in_time()
     assert!(broker.counter("packet_timeouts") > 0, "the last of them had room");
     let ended = broker.end(libc::SIGTERM);
     assert!(ended.says("max_receive_memory") && ended.says("packet_timeout_secs"));
+    assert!(!ended.says("protocol violation"), "a quota is no rule of the protocol");
+    let lines = ended.errors.iter().filter(|line| line.contains(" quota exceeded ")).count();
+    assert!(lines < HOGS, "some of them are lines and the others a number: {lines}");
+    assert!(ended.says("too many come: quota exceeded"));
+}
+
+#[test]
+fn connects_that_come_in_pieces_and_move_to_another_shard_take_no_room_for_longer() {
+    let _alone = alone();
+    let broker = Setup::new("pieces").shards(2).config(&small("")).start();
+    for batch in 0..15 {
+        let before = broker.counter("bytes_received");
+        let mut clients: Vec<(Socket, Vec<u8>)> = (0..4)
+            .map(|n| {
+                let mut bytes = long_connect(&format!("mover{batch}-{n}"));
+                let rest = bytes.split_off(bytes.len() - 10);
+                let mut socket = Socket::open(broker.port);
+                socket.send(&bytes);
+                (socket, rest)
+            })
+            .collect();
+        broker.await_counter("bytes_received", before + 4 * u64::from(WILL_BYTES));
+        for (socket, rest) in &mut clients {
+            socket.send(rest);
+            assert_eq!(socket.read(4), [0x20, 2, 0, 0]);
+            socket.send(&[0xE0, 0]);
+        }
+    }
+    assert!(broker.counter("connections_handed_over") > 5, "many of them have moved");
+    assert_eq!((broker.counter("receive_memory_exceeded"), broker.counter("quota_exceeded")), (0, 0));
+}
+
+#[test]
+fn who_is_held_to_a_rate_does_not_give_way_to_packets_without_an_end() {
+    let _alone = alone();
+    let text = small("[rates]\nclient_publish_bytes_per_s = 2000\n");
+    let broker = Setup::new("held-to-a-rate").shards(1).config(&text).start();
+    let mut victim = Socket::connect(broker.port, "victim", true);
+    victim.send(&socket::publish("v", &[b'x'; 60_000]).repeat(2));
+    broker.await_counter("rate_pauses", 1);
+    let mut hogs: Vec<Socket> = (0..12)
+        .map(|n| {
+            let mut hog = Socket::connect(broker.port, &format!("hog{n}"), true);
+            let _ = hog.stream.write_all(&socket::publish("hog", &[b'z'; 200_000])[..150_000]);
+            hog
+        })
+        .collect();
+    broker.await_counter("receive_memory_exceeded", 5);
+    victim.stream.set_nonblocking(true).unwrap();
+    let heard = victim.stream.read(&mut [0]).unwrap_err();
+    assert_eq!(heard.kind(), io::ErrorKind::WouldBlock, "the victim is still there");
+    for hog in &mut hogs[..5] {
+        hog.read_to_end(PATIENCE);
+    }
+}
+
+/// 1 MiB of room, and packets of 256 KiB at most.
+fn small(more: &str) -> String {
+    format!("[server]\nmax_packet_size = \"256 KiB\"\n[limits]\nmax_receive_memory = \"1 MiB\"\n{more}")
+}
+
+fn long_connect(client_id: &str) -> Vec<u8> {
+    let will = vec![b'x'; WILL_BYTES.into()];
+    let text = [&WILL_BYTES.to_be_bytes()[..], &will].concat();
+    let flags = [4, 0x06, 0, 0];
+    let parts =
+        [&socket::string("MQTT")[..], &flags, &socket::string(client_id), &socket::string("w"), &text];
+    socket::frame(0x10, &parts.concat())
 }
 
 /// A client without keep-alive that has sent all of a packet but its last bytes.
@@ -47,6 +115,8 @@ fn publishes(port: u16, client_id: &str) {
         assert_eq!((first, &body[..2]), (0x40, &packet_id.to_be_bytes()[..]));
     }
 }
+
+const WILL_BYTES: u16 = 60_000;
 
 /// On two shards with room for eight of their packets each.
 const HOGS: usize = 60;

@@ -234,7 +234,11 @@ fn outcome(effects: &[Effect], conn: ConnId) -> Outcome {
 pub(super) fn ends(what: &What) -> bool {
     matches!(
         what,
-        What::Refused { .. } | What::Violation { .. } | What::Disconnected { .. } | What::TakenOver
+        What::Refused { .. }
+            | What::Violation { .. }
+            | What::QuotaExceeded { .. }
+            | What::Disconnected { .. }
+            | What::TakenOver
     )
 }
 
