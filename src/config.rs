@@ -140,15 +140,26 @@ impl Loaded {
 
     /// What the file sets in vain, a sentence for each.
     pub fn overrides(&self) -> Vec<String> {
-        let sentence = |(key, written): &(&'static Key, Origin)| {
-            let (_, decides) = self.origins.iter().find(|(known, _)| std::ptr::eq(*known, *key))?;
-            let Key { section, name, .. } = key;
-            Some(format!(
-                "{section}.{name} of {written}, does not count: {decides} says {}",
-                key.show(&self.settings)
-            ))
-        };
+        let sentence = |(key, written): &(&'static Key, Origin)| self.override_by(key, written);
         self.overridden.iter().filter_map(sentence).collect()
+    }
+
+    /// Says at the terminal that what the file sets for one key does not count.
+    pub fn tell_override(&self, section: &str, name: &str) {
+        let is_it = |(key, _): &&(&'static Key, Origin)| key.section == section && key.name == name;
+        let found = self.overridden.iter().find(is_it);
+        if let Some(sentence) = found.and_then(|(key, written)| self.override_by(key, written)) {
+            eprintln!("note: {sentence}");
+        }
+    }
+
+    fn override_by(&self, key: &'static Key, written: &Origin) -> Option<String> {
+        let (_, decides) = self.origins.iter().find(|(known, _)| std::ptr::eq(*known, key))?;
+        let Key { section, name, .. } = key;
+        Some(format!(
+            "{section}.{name} of {written}, does not count: {decides} says {}",
+            key.show(&self.settings)
+        ))
     }
 
     fn decide(&mut self, key: &'static Key, origin: Origin) {
@@ -192,12 +203,15 @@ pub fn load(
     problems.extend(read_flags(flags, &mut loaded));
     let wrong: Vec<String> = problems.iter().map(|problem| problem.key.clone()).collect();
     problems.extend(contradictions(&loaded, &wrong));
+    problems.sort_by_key(|problem| problem.origin.line_of_file());
     if problems.is_empty() { Ok(loaded) } else { Err(problems) }
 }
 
 fn read_file(path: &Path, bytes: &[u8], loaded: &mut Loaded) -> Vec<Problem> {
     match std::str::from_utf8(bytes) {
         Ok(text) => {
+            // Some editors put a mark of the order of bytes before it.
+            let text = text.strip_prefix('\u{feff}').unwrap_or(text);
             let file = File { path: &path.to_string_lossy(), text };
             file.read(loaded)
         }

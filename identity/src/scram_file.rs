@@ -111,7 +111,7 @@ mod tests {
         };
         let [short, long] = Mechanism::ALL.map(|mechanism| line("alice", mechanism));
         let (file, warnings) =
-            ScramFile::parse("keys", format!("# x\n{short}{long}oops\n").as_bytes()).expect("good");
+            ScramFile::parse("keys", format!("\u{feff}# x\n{short}{long}oops\n").as_bytes()).expect("good");
         assert!(Mechanism::ALL.into_iter().all(|mechanism| file.credential(mechanism, "alice").is_some()));
         assert!(file.credential(Mechanism::Sha256, "bob").is_none());
         assert_eq!(warnings.len(), 1);

@@ -41,6 +41,7 @@ pub struct UpgradeError {
 
 impl UserLines {
     pub fn parse(bytes: &[u8]) -> UserLines {
+        let bytes = unmarked(bytes);
         let text = bytes.strip_suffix(b"\n").unwrap_or(bytes);
         let lines = match text.is_empty() && bytes.len() <= 1 {
             true => Vec::new(),
@@ -116,8 +117,7 @@ pub(crate) fn each(
     mut take: impl FnMut(usize, &str, &str) -> Result<(), ProblemKind>,
 ) -> Vec<Warning> {
     let mut warnings = Vec::new();
-    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    for (at, line) in text.split(|b| *b == b'\n').enumerate() {
+    for (at, line) in unmarked(bytes).split(|b| *b == b'\n').enumerate() {
         let taken = match Line::parse(line) {
             Ok(Line::Nothing) => Ok(()),
             Ok(Line::NoColon) => {
@@ -133,6 +133,11 @@ pub(crate) fn each(
         }
     }
     warnings
+}
+
+/// Without the mark of the order of bytes that some editors put before a text.
+pub(crate) fn unmarked(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
 }
 
 enum Line<'a> {
@@ -218,6 +223,13 @@ mod tests {
         let text = "ab:1\n#a:1\na:1\nno colon\na :2\n";
         assert_eq!(changed(text, |lines| assert!(lines.remove("a", any))), "ab:1\n#a:1\nno colon\n");
         assert_eq!(changed(text, |lines| assert!(!lines.remove("x", any))), text);
+    }
+
+    #[test]
+    fn the_user_behind_a_mark_of_the_order_of_bytes_is_found() {
+        let any = |_: &str| true;
+        assert_eq!(changed("\u{feff}a:1\nb:2\n", |lines| assert!(lines.remove("a", any))), "b:2\n");
+        assert_eq!(changed("\u{feff}#a\n", |_| ()), "#a\n");
     }
 
     #[test]

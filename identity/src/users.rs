@@ -17,6 +17,7 @@ use crate::{
     password_file::{LoadError, Problem, ProblemKind, most_usual},
     private_file,
     scram::{Credential, Mechanism},
+    user_lines::unmarked,
 };
 
 /// What is known about a user.
@@ -47,7 +48,7 @@ impl UserTable {
     pub fn parse(file: &str, bytes: &[u8]) -> Result<UserTable, Vec<Problem>> {
         let mut lines: BTreeMap<Box<str>, (usize, UserRecord)> = BTreeMap::new();
         let mut problems = Vec::new();
-        for (at, line) in bytes.split(|b| *b == b'\n').enumerate() {
+        for (at, line) in unmarked(bytes).split(|b| *b == b'\n').enumerate() {
             if line.trim_ascii().is_empty() {
                 continue;
             }
@@ -184,6 +185,8 @@ mod tests {
         assert_eq!(UserTable::parse("users", &bytes), Ok(table_from(&bytes)));
         assert!(bytes.starts_with(b"{\"user\":\"alice\"}\n{"));
         assert_eq!(UserTable::parse("users", b"\n \n"), Ok(UserTable::default()));
+        let marked = [b"\xef\xbb\xbf", &**bytes].concat();
+        assert_eq!(UserTable::parse("users", &marked), Ok(table_from(&bytes)), "an editor's mark");
     }
 
     fn table_from(bytes: &[u8]) -> UserTable {

@@ -36,9 +36,10 @@ impl Fault {
 }
 
 impl Loaded {
-    /// Each once, with the file and the line, the variable or the flag.
+    /// Each once, with the file and the line, the variable or the flag: in the order of the configuration's lines, and what stands
+    /// elsewhere behind them.
     pub fn sentences(&self, faults: &[Fault]) -> Vec<String> {
-        let mut told: Vec<String> = Vec::new();
+        let mut told: Vec<(usize, String)> = Vec::new();
         // What is wrong with several lines of a file is several lines.
         let each = faults.iter().flat_map(|fault| {
             fault.what.lines().map(|line| Fault { what: line.to_owned(), ..fault.clone() })
@@ -49,13 +50,18 @@ impl Loaded {
                 told.push(sentence);
             }
         }
-        told
+        told.sort_by_key(|(line, _)| *line);
+        told.into_iter().map(|(_, sentence)| sentence).collect()
     }
 
-    fn sentence(&self, fault: &Fault) -> String {
+    /// With the line of the configuration that it begins with.
+    fn sentence(&self, fault: &Fault) -> (usize, String) {
         let what = bare(fault);
-        if let Some((origin, key, value)) = self.of_listener(fault).or_else(|| self.of_section(fault)) {
-            return Problem { origin, key, value, remedy: what.to_owned() }.to_string();
+        let told = |(origin, key, value): (Origin, String, String), remedy: String| {
+            (origin.line_of_file(), Problem { origin, key, value, remedy }.to_string())
+        };
+        if let Some(origin) = self.of_listener(fault).or_else(|| self.of_section(fault)) {
+            return told(origin, what.to_owned());
         }
         let remedy = match &fault.listener {
             Some(address) if !fault.what.contains(&address.to_string()) => format!("{address}: {what}"),
@@ -66,8 +72,8 @@ impl Loaded {
         let of_address =
             fault.listener.as_ref().map(|address| Fault::of(section, name, String::new()).at(address));
         match of_address.and_then(|at| self.of_listener(&at).or_else(|| self.of_section(&at))) {
-            Some((origin, key, value)) => Problem { origin, key, value, remedy }.to_string(),
-            None => remedy,
+            Some(origin) => told(origin, remedy),
+            None => (usize::MAX, remedy),
         }
     }
 

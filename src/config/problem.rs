@@ -22,6 +22,16 @@ pub struct Problem {
     pub remedy: String,
 }
 
+impl Origin {
+    /// People read a file from the top, and what is elsewhere after it.
+    pub fn line_of_file(&self) -> usize {
+        match self {
+            Origin::File { line, .. } => *line,
+            Origin::Environment { .. } | Origin::Flag { .. } => usize::MAX,
+        }
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

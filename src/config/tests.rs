@@ -1,5 +1,7 @@
 //! The configuration as people meet it: precedence, and what each mistake is answered.
 
+mod lines;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -444,14 +446,14 @@ fn a_fault_is_told_with_the_place_that_names_the_file() {
         told,
         [
             format!("{path}, line 2: tls.key_files = [\"a.key\"]: no a.key"),
-            format!("{path}, line 5: listener.certificate_files = [\"b.pem\"]: no b.pem"),
-            "tls://127.0.0.1:2: no certificate".to_owned(),
+            format!("{path}, line 2: tls.key_files = [\"a.key\"]: one line"),
+            format!("{path}, line 2: tls.key_files = [\"a.key\"]: and another"),
             format!(
                 "{path}, line 4: listener.address = \"tls://127.0.0.1:1\": tls://127.0.0.1:1: no authorities"
             ),
-            format!("{path}, line 2: tls.key_files = [\"a.key\"]: one line"),
-            format!("{path}, line 2: tls.key_files = [\"a.key\"]: and another"),
             format!("{path}, line 4: listener.address = \"tls://127.0.0.1:1\": in use"),
+            format!("{path}, line 5: listener.certificate_files = [\"b.pem\"]: no b.pem"),
+            "tls://127.0.0.1:2: no certificate".to_owned(),
             "environment variable IOTHUB_ACCESS__ACL_FILE: \"acl\": no acl".to_owned(),
             "acl:3: nonsense".to_owned(),
         ]

@@ -43,6 +43,8 @@ pub(crate) enum Saying {
 /// Reads an ACL file. `file` is its name in problems and explanations.
 pub fn parse(file: &str, text: &str) -> Result<Layer, Vec<Problem>> {
     let mut parser = Parser { file, ..Parser::default() };
+    // Some editors put a mark of the order of bytes before the first line.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     for (at, line) in text.lines().enumerate() {
         let number = u32::try_from(at + 1).unwrap_or(u32::MAX);
         if let Err(what) = parser.line(number, line) {

@@ -43,6 +43,8 @@ pub fn read(file: &str, text: &str) -> Result<Layer, Vec<Problem>> {
         reader.roles.rules = reader.sprout.compile();
         Ok(Layer { file: file.into(), rules: reader.rules.into(), kind: Kind::Own(Box::new(reader.roles)) })
     } else {
+        // Roles are read first, and people read their file from the top.
+        reader.problems.sort_by_key(|problem| problem.line);
         reader.problems.truncate(PROBLEMS_MAX);
         Err(reader.problems)
     }

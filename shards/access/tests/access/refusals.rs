@@ -45,6 +45,24 @@ fn spaces_before_a_word_are_taken_and_the_sentence_about_a_line_says_so() {
 }
 
 #[test]
+fn the_problems_of_a_file_stand_in_the_order_of_its_lines() {
+    let problems = own_problems(
+        "default = 1\n[users]\nanna = \"nobody\"\n[roles.a]\nrule = 1\n[groups]\nplant = 7\n[roles.\"\"]\nrules = 1\n",
+    );
+    let numbers: Vec<&str> = problems.iter().map(|problem| problem.split(':').next().unwrap()).collect();
+    assert_eq!(numbers, [1, 3, 5, 7, 9].map(|line| format!("r.toml, line {line}")), "{problems:#?}");
+}
+
+#[test]
+fn files_may_begin_with_a_mark_of_the_order_of_bytes() {
+    let marked = |text: &str| format!("\u{feff}{text}");
+    assert!(access::mosquitto::parse("acl", &marked("topic a\n")).is_ok());
+    assert!(access::own::parse("r.toml", &marked("default = \"deny\"\n")).is_ok());
+    assert!(acl_problems(&marked("topic a\n\u{feff}topic b\n"))[0].starts_with("acl, line 2: "), "once");
+    assert!(own_problems(&marked("\nrolls = 1"))[0].starts_with("r.toml, line 2: "));
+}
+
+#[test]
 fn the_problems_of_a_file_that_is_something_else_are_bounded() {
     assert_eq!(acl_problems(&"x\n".repeat(1_000_000)).len(), access::PROBLEMS_MAX);
     let roles = "x = 1\n";
