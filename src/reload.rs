@@ -30,6 +30,7 @@ pub struct ReloadArgs {
 
 pub fn run(args: &ReloadArgs) -> ExitCode {
     let method = if args.plan { "GET" } else { "POST" };
+    args.broker.tell_overridden();
     let body = args.broker.config().map(|config| json!(Meant { config: Some(config) }).into());
     match args.broker.ask(&Question { method, path: RELOAD, body }) {
         Ok((status, answer)) => {

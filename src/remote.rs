@@ -15,7 +15,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::{
     api,
-    config::{self, Flags, Problem},
+    config::{self, Control, Flags, Loaded, Problem},
 };
 
 /// Which broker.
@@ -122,6 +122,30 @@ impl RemoteArgs {
         connect(&paths).and_then(|stream| ask(stream, question)).map_err(Unasked::Unreachable)
     }
 
+    /// Says what of the file does not count beside the data directory.
+    pub fn tell_overridden(&self) {
+        if self.data_dir.is_some()
+            && let Ok(loaded) = self.load()
+        {
+            loaded.tell_override("store", "dir");
+        }
+    }
+
+    fn load(&self) -> Result<Loaded, Unasked> {
+        let flags = Flags { data_dir: self.data_dir.clone(), ..Flags::default() };
+        let loaded =
+            config::load(self.config.as_deref(), env::vars_os(), &flags).map_err(Unasked::Mistaken)?;
+        let socket = loaded.settings.control.socket.as_str();
+        let is_named = socket != Control::AUTO && !socket.is_empty();
+        match (&self.data_dir, loaded.origin("control", "socket").filter(|_| is_named)) {
+            (Some(dir), Some(origin)) => Err(Unasked::Unreachable(format!(
+                "--data-dir {dir} says nothing beside control.socket of {origin}, which says where the broker is asked: leave \
+                 --data-dir out, or name the socket (--socket PATH)"
+            ))),
+            _ => Ok(loaded),
+        }
+    }
+
     /// The configuration that is named, from the root of the file system: the broker has a working directory of its own.
     pub fn config(&self) -> Option<PathBuf> {
         let path = self.config.as_ref()?;
@@ -139,8 +163,7 @@ fn sockets(args: &RemoteArgs) -> Result<Vec<PathBuf>, Unasked> {
     if let Some(path) = &args.socket {
         return Ok(vec![path.clone()]);
     }
-    let flags = Flags { data_dir: args.data_dir.clone(), ..Flags::default() };
-    let loaded = config::load(args.config.as_deref(), env::vars_os(), &flags).map_err(Unasked::Mistaken)?;
+    let loaded = args.load()?;
     match api::places(&loaded.settings) {
         paths if paths.is_empty() => Err(Unasked::Unreachable(
             "control.socket is empty: a broker with this configuration has no control socket. A reload can be had by SIGHUP"

@@ -96,6 +96,7 @@ impl DirectoryArgs {
         let loaded = config::load(self.config.as_deref(), env::vars_os(), &flags).map_err(|problems| {
             Failure::new(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
         })?;
+        loaded.tell_override("store", "dir");
         match loaded.settings.store.dir {
             dir if dir.is_empty() => Err(Failure::new(
                 "which data directory? Name it with --data-dir DIR, or with --config FILE the configuration that does"

@@ -121,6 +121,15 @@ impl PlaceArgs {
             let sentences: Vec<String> = problems.iter().map(ToString::to_string).collect();
             sentences.join("\n")
         })?;
+        let named =
+            loaded.origin("api", "tokens_file").filter(|_| !loaded.settings.api.tokens_file.is_empty());
+        if let (Some(dir), Some(origin)) = (&self.data_dir, named) {
+            return Err(format!(
+                "--data-dir {dir} says nothing beside api.tokens_file of {origin}, which says where the tokens are: leave \
+                 --data-dir out, or name the file (--file PATH)"
+            ));
+        }
+        loaded.tell_override("store", "dir");
         api::token_path(&loaded.settings).ok_or_else(|| {
             "a broker without a data directory keeps no tokens. Name its configuration (-c FILE), its data directory \
              (--data-dir DIR) or the file (--file PATH; api.tokens_file)"

@@ -49,7 +49,9 @@ impl TargetArgs {
     pub fn open(&self) -> Result<Target<'_>, Failure> {
         let Some(url) = &self.url else {
             let (config, data_dir) = (self.config.clone(), self.data_dir.clone());
-            return Ok(Target::Socket(RemoteArgs::at(config, data_dir, self.socket.clone())));
+            let broker = RemoteArgs::at(config, data_dir, self.socket.clone());
+            broker.tell_overridden();
+            return Ok(Target::Socket(broker));
         };
         let token = match &self.token_file {
             Some(path) => {

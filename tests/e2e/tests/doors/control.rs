@@ -273,9 +273,51 @@ fn a_broker_with_a_data_directory_is_found_by_it() {
     let mut process = Process::start("iothub reload", command.args(["reload", "--data-dir", &dir, "--plan"]));
     process.succeed();
     assert!(process.says("a reload would change nothing"), "{}", process.shown());
+    assert!(
+        !broker
+            .process
+            .lines()
+            .iter()
+            .skip_while(|line| !line.contains("listening on"))
+            .any(|line| line.contains("open files"))
+    );
     let ended = broker.end(libc::SIGTERM);
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert!(!Path::new(&dir).join("control.sock").exists());
+}
+
+#[test]
+fn a_data_directory_beside_a_file_counts_and_what_does_not_is_said() {
+    let setup = Setup::new("control-both").shards(1);
+    let [dir, other] = ["data", "other"].map(|name| setup.folder().join(name).display().to_string());
+    let file = setup.folder().join("iothub.toml").display().to_string();
+    let of_file = format!("[store]\ndir = \"{other}\"\n");
+    let broker = setup.config(&of_file).args(["--data-dir", &dir]).start();
+    let ask = |args: &[&str]| {
+        let mut command = program::command(program::iothub());
+        let mut process =
+            Process::start("iothub", command.args(args).args(["--data-dir", &dir, "-c", &file]));
+        (process.wait().code(), process.shown())
+    };
+    let note = format!("note: store.dir of {file}, line 2, does not count: flag --data-dir says \"{dir}\"");
+    let commands: [&[&str]; 3] = [&["reload", "--plan"], &["ctl", "broker"], &["token", "list"]];
+    for args in commands {
+        let (code, said) = ask(args);
+        assert!(code == Some(0) && said.contains(&note), "{args:?}: {said}");
+    }
+    let named = format!(
+        "{of_file}[control]\nsocket = \"{dir}/control.sock\"\n[api]\ntokens_file = \"{dir}/tokens\"\n"
+    );
+    write(&broker, &named);
+    for (args, key, code) in [
+        (&["reload", "--plan"][..], "control.socket", 2),
+        (&["ctl", "broker"], "control.socket", 2),
+        (&["token", "list"], "api.tokens_file", 1),
+    ] {
+        let (found, said) = ask(args);
+        let sentence = format!("--data-dir {dir} says nothing beside {key} of {file}, line ");
+        assert!(found == Some(code) && said.contains(&sentence), "{args:?}: {said}");
+    }
 }
 
 #[test]
