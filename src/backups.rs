@@ -119,6 +119,10 @@ impl Backups {
     }
 
     fn run(&self, folders: &Folders, by: &str, name: &str) {
+        // Told by the thread that tells what comes of it, so that the lines stand in their order.
+        tracing::info!("{by}: backup {name} is begun");
+        let begun = [name.to_owned(), "begun".to_owned()];
+        audit::tell(&Act { act: "backup", by, outcome: "done", details: &begun });
         identity::give_way();
         let outcome = folders.make(name);
         let details = match &outcome {

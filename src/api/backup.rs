@@ -13,7 +13,6 @@ use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
 use super::{
-    acts,
     answer::{self, Input, Nothing},
     context::Context,
     guard::Caller,
@@ -53,10 +52,7 @@ async fn begin(
         return answer::unavailable("the broker ends");
     };
     match begun {
-        Ok(name) => {
-            acts::tell(&caller, "backup", &[name.clone(), "begun".to_owned()]);
-            answer::respond(StatusCode::ACCEPTED, &json!({ "name": name }))
-        }
+        Ok(name) => answer::respond(StatusCode::ACCEPTED, &json!({ "name": name })),
         Err(Refusal::Off(why)) => answer::conflict(why),
         Err(Refusal::Busy(why)) => answer::conflict(&why),
         Err(Refusal::Failed(why)) => answer::unavailable(&why),
