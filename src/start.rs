@@ -71,6 +71,7 @@ pub fn start(loaded: &Loaded, events: &Arc<Events>) -> Result<Started, String> {
     let numbers = first_numbers(loaded).map_err(told)?;
     let own = share_open_files(settings, shards, &numbers);
     let max_connections = raise_open_files(settings, own)?;
+    tell_open_files(settings, own);
     let decoys = decoys::load(&settings.store.dir)?;
     let policy = Policy::read(loaded, &numbers, &decoys).map_err(told)?;
     let facts = Facts::default().look(&named_files(settings, &numbers), &policy.rules);
@@ -251,14 +252,23 @@ pub fn raise_open_files(settings: &Settings, own: Own) -> Result<usize, String> 
         }
     };
     let connections = own.connections(limit, max_connections)?;
-    match own.shortage(limit, connections, max_connections) {
-        Some(shortage) => tracing::warn!("{shortage}"),
-        None => tracing::info!(limit, needed, "open files"),
+    if let Some(shortage) = own.shortage(limit, connections, max_connections) {
+        tracing::warn!("{shortage}");
     }
     if let Err(error) = open_files::reserve(own.needed(connections).min(limit)) {
         tracing::debug!(%error, "the table of open files grows as connections come");
     }
     Ok(usize::try_from(connections).unwrap_or(all))
+}
+
+/// Where there are enough of them. A reload, which asks again, has nothing to say of that.
+fn tell_open_files(settings: &Settings, own: Own) {
+    let needed = own.needed(settings.server.max_connections);
+    if let Ok(limit) = open_files::raise(0)
+        && limit >= needed
+    {
+        tracing::info!(limit, needed, "open files");
+    }
 }
 
 /// What is spoken at each place, and with which certificates, by number; none where nobody comes in.
