@@ -20,7 +20,7 @@ use std::{
 };
 
 use crossbeam_channel::{Sender, bounded};
-use runtime::{Occasion, Verdict};
+use runtime::{Occasion, Peer, Verdict};
 use shard::{NotOpened, Note, ShardId};
 
 pub use self::line::layer_of;
@@ -210,7 +210,7 @@ impl Audit {
         let mut line = Line::new(kind.word());
         line.number("shard", u64::from(shard.0));
         line.maybe("listener", occasion.door.and_then(|door| self.listener(door)).as_deref());
-        line.maybe("address", occasion.address.map(|address| address.to_string()).as_deref());
+        line.maybe("address", occasion.address.map(|address| Peer(address).to_string()).as_deref());
         line
     }
 

@@ -6,6 +6,7 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use runtime::Peer;
 use serde_json::{Value, json};
 use shard::{
     ClientSeen, ClientWhole, ConnId, Detail, Direction, EndedSeen, Instant, LastPackets, LeftSeen, Link,
@@ -59,7 +60,7 @@ pub fn queue(client: &ClientSeen) -> Value {
 fn connection(link: &Link, addresses: &Addresses) -> Value {
     let address = addresses.iter().find(|(conn, _)| *conn == link.conn);
     json!({
-        "address": address.map(|(_, address)| address.to_string()),
+        "address": address.map(|(_, address)| Peer(*address).to_string()),
         "listener": *link.listener,
         "user": link.user.as_deref(),
         "version": text::version(link.version),

@@ -14,6 +14,7 @@ use axum::{
     routing::get,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
+use runtime::Peer;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shard::{ConnId, Look, Seen, TapFilter, TapOrder, TapRead, Tapped, Unacknowledged};
@@ -172,7 +173,7 @@ fn line(at: Duration, shard: u8, tapped: &Tapped) -> Value {
     row["client_id"] = json!(*tapped.client_id);
     let ConnId { slot, generation } = tapped.conn;
     row["connection"] = json!(format!("{shard}-{slot}-{generation}"));
-    row["address"] = json!(tapped.address.map(|address| address.to_string()));
+    row["address"] = json!(tapped.address.map(|address| Peer(address).to_string()));
     row["version"] = json!(text::version(tapped.version));
     if !tapped.bytes.is_empty() {
         row["wire"] = json!(STANDARD.encode(&tapped.bytes));

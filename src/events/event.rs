@@ -7,6 +7,7 @@ use std::{
     time::SystemTime,
 };
 
+use runtime::Peer;
 use serde_json::{Map, Value, json};
 use shard::{FreshLoss, Note, ReasonCode, ShardId, What};
 
@@ -130,7 +131,7 @@ pub fn head(
     put(&mut fields, "event", Some(kind.word()));
     fields.insert("at".to_owned(), json!(at.as_micros() as f64 / 1e6));
     fields.insert("shard".to_owned(), json!(shard.0));
-    put(&mut fields, "address", address.map(|address| address.to_string()).as_deref());
+    put(&mut fields, "address", address.map(|address| Peer(address).to_string()).as_deref());
     put(&mut fields, "listener", listener);
     fields
 }

@@ -59,7 +59,7 @@ impl Capture {
         }
         let begun = self.begun;
         let stream = self.streams.entry(key).or_insert_with(|| {
-            let mut stream = Stream::new(text("address").parse().ok(), begun);
+            let mut stream = Stream::new(text("address"), begun);
             stream.open(at, text("version"), text("client_id"), &mut out);
             stream
         });
@@ -89,10 +89,13 @@ impl Capture {
 }
 
 impl Stream {
-    /// Who came by no address gets one that nobody has.
-    fn new(client: Option<SocketAddr>, number: usize) -> Stream {
+    /// Who came by no address gets one that nobody has, and who came by no port one of those.
+    fn new(address: &str, number: usize) -> Stream {
         let port = 1024 + (number % 60_000) as u16;
-        let client = client.unwrap_or_else(|| SocketAddr::new(Ipv4Addr::new(127, 0, 0, 2).into(), port));
+        let client = address.parse().unwrap_or_else(|_| {
+            let ip = address.parse().unwrap_or(Ipv4Addr::new(127, 0, 0, 2).into());
+            SocketAddr::new(ip, port)
+        });
         let client = SocketAddr::new(client.ip().to_canonical(), client.port());
         let broker: IpAddr = match client.ip() {
             IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
@@ -308,6 +311,8 @@ mod tests {
         let mut capture = Capture::default();
         let seen = read(&capture.records(&row("received", None, &[0xC0, 0], 2)));
         assert_eq!(seen[0].ip, [127, 0, 0, 2, 127, 0, 0, 1]);
+        let seen = read(&Capture::default().records(&row("received", Some("192.0.2.7"), &[0xC0, 0], 2)));
+        assert_eq!((&seen[0].ip[..4], seen[0].ports.0), (&[192, 0, 2, 7][..], 1025), "a proxy told no port");
         assert_eq!(HEADER.len(), 24);
     }
     #[test]

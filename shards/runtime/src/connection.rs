@@ -114,7 +114,20 @@ impl From<Address> for SocketAddr {
 
 impl std::fmt::Display for Address {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        SocketAddr::from(*self).fmt(f)
+        Peer(SocketAddr::from(*self)).fmt(f)
+    }
+}
+
+/// An address as people read it. A proxy that tells no port (X-Forwarded-For) leaves it 0, which no client has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer(pub SocketAddr);
+
+impl std::fmt::Display for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0.port() {
+            0 => self.0.ip().fmt(f),
+            _ => self.0.fmt(f),
+        }
     }
 }
 
@@ -267,6 +280,19 @@ mod tests {
         for text in ["127.0.0.1:1883", "[::1]:8883", "[2001:db8::7]:1"] {
             let address: SocketAddr = text.parse().expect("it is an address");
             assert_eq!(SocketAddr::from(Address::from(address)), address);
+        }
+    }
+
+    #[test]
+    fn an_address_without_a_port_is_shown_without_one() {
+        for (address, shown) in [
+            ("203.0.113.5:0", "203.0.113.5"),
+            ("203.0.113.5:7", "203.0.113.5:7"),
+            ("[2001:db8::7]:0", "2001:db8::7"),
+            ("[2001:db8::7]:1", "[2001:db8::7]:1"),
+        ] {
+            let address: SocketAddr = address.parse().expect("it is an address");
+            assert_eq!(Address::from(address).to_string(), shown);
         }
     }
 }

@@ -54,6 +54,7 @@ pub use background::Background;
 pub use bans::{Ban, Whom};
 pub use broker::{Broker, start};
 pub use config::{Config, StoreConfig};
+pub use connection::Peer;
 pub use control::{Depth, Failure, Snapshot};
 pub use desk::{Desk, Looked, Reply, Unreachable};
 pub use disk::{
