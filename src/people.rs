@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use identity::{
-    Known,
+    Gone, Known,
     provider::{Database, Passwords, Scram, kind},
 };
-use shard::{From, Revision, Rights};
+use shard::{Ended, From, Revision, Rights};
 
 /// By whom clients are let in, and those of them who know users by name.
 #[derive(Debug, Clone, Default)]
@@ -42,7 +42,7 @@ pub fn revisions(before: &[Known], after: &[Known]) -> Vec<Arc<Revision>> {
     let revision = |known: &Known| {
         let later = after.iter().find(|later| later.by() == known.by());
         let changes = known.changes_to(later).into_iter();
-        let users = changes.map(|(user, rights)| (user, rights.map(rights_of))).collect();
+        let users = changes.map(|(user, rights)| (user, rights.map(rights_of).map_err(ended_of))).collect();
         Revision::Users { by: known.by().into(), users }
     };
     let says_something =
@@ -69,6 +69,13 @@ pub fn gone(before: &[LetsIn], after: &[LetsIn]) -> Vec<Arc<Revision>> {
 
 fn rights_of(rights: identity::Rights) -> Rights {
     Rights { groups: rights.groups.into(), roles: rights.roles.into() }
+}
+
+fn ended_of(gone: Gone) -> Ended {
+    match gone {
+        Gone::Deleted => Ended::UserDeleted,
+        Gone::Disabled => Ended::UserDisabled,
+    }
 }
 
 #[cfg(test)]

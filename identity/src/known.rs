@@ -26,6 +26,13 @@ pub struct Rights {
     pub roles: Vec<Arc<str>>,
 }
 
+/// Why a user is not let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gone {
+    Deleted,
+    Disabled,
+}
+
 impl Known {
     pub(crate) fn of_table(users: Arc<Users>) -> Known {
         Known { by: kind::DATABASE, people: People::Table(users) }
@@ -45,19 +52,19 @@ impl Known {
     }
 
     /// Users who are not let in later, or have other rights then; without a later one, all.
-    pub fn changes_to(&self, later: Option<&Known>) -> Vec<(Box<str>, Option<Rights>)> {
-        let later_rights = |user: &str| later.and_then(|later| later.rights(user));
+    pub fn changes_to(&self, later: Option<&Known>) -> Vec<(Box<str>, Result<Rights, Gone>)> {
+        let later_rights = |user: &str| later.map_or(Err(Gone::Deleted), |later| later.rights(user));
         let mut changes = Vec::new();
         let mut compare = |user: &str, rights: Rights| {
             let now = later_rights(user);
-            if now.as_ref() != Some(&rights) {
+            if now.as_ref() != Ok(&rights) {
                 changes.push((user.into(), now));
             }
         };
         match &self.people {
             People::Table(users) => {
                 for user in users.table().records.keys() {
-                    if let Some(rights) = rights_in(users.table(), user) {
+                    if let Ok(rights) = rights_in(users.table(), user) {
                         compare(user, rights);
                     }
                 }
@@ -70,20 +77,22 @@ impl Known {
         changes
     }
 
-    /// None of who is not let in.
-    fn rights(&self, user: &str) -> Option<Rights> {
+    fn rights(&self, user: &str) -> Result<Rights, Gone> {
         let is_there = match &self.people {
             People::Table(users) => return rights_in(users.table(), user),
             People::Passwords(passwords) => passwords.file().hash(user).is_some(),
             People::Scram(scram) => scram.file().has(user),
         };
-        is_there.then(Rights::default)
+        is_there.then(Rights::default).ok_or(Gone::Deleted)
     }
 }
 
-fn rights_in(table: &UserTable, user: &str) -> Option<Rights> {
-    let record = table.records.get(user).filter(|record| !record.is_disabled)?;
-    Some(Rights { groups: record.groups.clone(), roles: record.roles.clone() })
+fn rights_in(table: &UserTable, user: &str) -> Result<Rights, Gone> {
+    let record = table.records.get(user).ok_or(Gone::Deleted)?;
+    match record.is_disabled {
+        true => Err(Gone::Disabled),
+        false => Ok(Rights { groups: record.groups.clone(), roles: record.roles.clone() }),
+    }
 }
 
 #[cfg(test)]
@@ -118,7 +127,11 @@ mod tests {
         let rights = Rights { roles: vec!["b".into()], ..Rights::default() };
         assert_eq!(
             before.changes_to(Some(&after)),
-            [("gone".into(), None), ("off".into(), None), ("other".into(), Some(rights))]
+            [
+                ("gone".into(), Err(Gone::Deleted)),
+                ("off".into(), Err(Gone::Disabled)),
+                ("other".into(), Ok(rights))
+            ]
         );
         assert_eq!(before.changes_to(None).len(), 4);
         assert!(after.changes_to(Some(&after)).is_empty());
@@ -134,6 +147,6 @@ mod tests {
         let hash = Hash::make(b"secret", cost).expect("a hash");
         let before = known(&format!("anna:{hash}\nbob:{hash}\n"));
         let after = known(&format!("bob:{hash}\n"));
-        assert_eq!(before.changes_to(Some(&after)), [("anna".into(), None)]);
+        assert_eq!(before.changes_to(Some(&after)), [("anna".into(), Err(Gone::Deleted))]);
     }
 }

@@ -41,7 +41,7 @@ pub use exchanges::ExchangeId;
 pub use front::{Figures, Front, FrontLimits};
 pub use http::{Http, HttpError, HttpOptions};
 pub use judgement::{Answer, Exchange, Identity, Judgement, Reason, Rejection};
-pub use known::{Known, Rights};
+pub use known::{Gone, Known, Rights};
 pub use named_file::{FILE_BYTES_MAX, FileError, Holds, read as read_file};
 pub use password::{Cost, Hash, HashError, Kind};
 pub use password_file::{LoadError, Match, PasswordFile, Problem, ProblemKind, Warning};

@@ -129,13 +129,35 @@ pub type CertificateId = [u8; 32];
 /// What was granted is something else from now on, or nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Revision {
-    /// Users whom somebody who granted knows otherwise than before. The groups and roles that each has now; none is not let in
-    /// any more.
-    Users { by: Arc<str>, users: BTreeMap<Box<str>, Option<Rights>> },
+    /// Users whom somebody who granted knows otherwise than before. The groups and roles that each has now, or why he is not let
+    /// in any more.
+    Users { by: Arc<str>, users: BTreeMap<Box<str>, Result<Rights, Ended>> },
     /// At the listener nobody is let in by this one any more, or nobody who comes from elsewhere.
     Gone { door: u16, by: Arc<str>, from: From },
     /// At the listener these are revoked.
     Revoked { door: u16, certificates: Arc<BTreeSet<CertificateId>> },
+}
+
+/// Why somebody is not let in any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    UserDeleted,
+    UserDisabled,
+    /// Nobody is let in by what he came in by.
+    WayGone,
+    CertificateRevoked,
+}
+
+impl Ended {
+    /// For the log.
+    pub fn why(self) -> &'static str {
+        match self {
+            Ended::UserDeleted => "is not let in any more: its user is deleted",
+            Ended::UserDisabled => "is not let in any more: its user is disabled",
+            Ended::WayGone => "is not let in any more: the way by which it came in is gone from the listener",
+            Ended::CertificateRevoked => "is not let in any more: its certificate is revoked",
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

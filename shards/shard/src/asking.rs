@@ -13,7 +13,6 @@ use crate::{
     connection::{Connection, Stage},
     ending::WillFate,
     receive::protocol_error,
-    regranting::NOT_LET_IN,
     shard::Deadline,
     standing::{Standing, Talk},
     turn::Turn,
@@ -105,7 +104,7 @@ impl Shard {
     fn on_answer(&mut self, conn: ConnId, answer: Answer, turn: &mut Turn<'_>) {
         match answer {
             Answer::Accept { grant, lasts, data } => match self.grant_as_revised(conn, grant) {
-                Some(grant) => {
+                Ok(grant) => {
                     self.give_grant(conn, grant);
                     let Some(standing) = self.standing(conn) else { return };
                     standing.ends_at = lasts.map(|lasts| turn.now + lasts);
@@ -113,7 +112,9 @@ impl Shard {
                     self.arm_standing(conn, turn);
                     self.take_up(conn, data.as_deref(), turn);
                 }
-                None => self.refuse_asked(conn, (ReasonCode::NotAuthorized, NOT_LET_IN.into()), None, turn),
+                Err(ended) => {
+                    self.refuse_asked(conn, (ReasonCode::NotAuthorized, ended.why().into()), None, turn)
+                }
             },
             Answer::Refuse { reason, why, user } => self.refuse_asked(conn, (reason, why), user, turn),
             Answer::Continue { data, ticket } => {

@@ -7,7 +7,7 @@ use access::{Action, Ask};
 
 use crate::{
     Cause, Effect, Instant, Note, Revision, Shard, What, bans::BANNED, keys::SessionKey, note::Denial,
-    regranting::NOT_LET_IN, source::Source, turn::Turn, wills::Will,
+    source::Source, turn::Turn, wills::Will,
 };
 
 impl Shard {
@@ -37,8 +37,9 @@ impl Shard {
             return Some(denied(will, BANNED));
         }
         let author = will.author.as_deref()?;
-        let Some(grant) = self.grant_by_now(&author.grant, author.door) else {
-            return Some(denied(will, NOT_LET_IN));
+        let grant = match self.grant_by_now(&author.grant, author.door) {
+            Ok(grant) => grant,
+            Err(ended) => return Some(denied(will, ended.why())),
         };
         let message = &will.message;
         let (topic, qos, retain) = (message.topic(), message.qos() as u8, message.retain());
@@ -84,11 +85,11 @@ impl Shard {
         let Some(author) = will.and_then(|will| will.author.as_mut()) else { return false };
         let Some(rights) = author.grant.revised_by(revision, author.door) else { return false };
         match rights {
-            Some(rights) => {
+            Ok(rights) => {
                 let (client_id, door) = (Arc::clone(&author.client_id), author.door);
                 *author = Arc::new(Source { client_id, grant: author.grant.with(rights), door });
             }
-            None => self.deny_will(key, NOT_LET_IN, turn),
+            Err(ended) => self.deny_will(key, ended.why(), turn),
         }
         true
     }

@@ -63,8 +63,10 @@ impl Shard {
                 continue;
             };
             let client_id = Arc::clone(&self.sessions[session].client_id);
-            if self.is_client_barred(&client_id, turn.now) || self.is_user_barred(conn, turn.now) {
-                self.send_away(conn, turn);
+            if self.is_client_barred(&client_id, turn.now) {
+                self.send_away(conn, "banned: its client id", turn);
+            } else if self.is_user_barred(conn, turn.now) {
+                self.send_away(conn, "banned: its user", turn);
             }
         }
     }
@@ -73,24 +75,24 @@ impl Shard {
     pub(crate) fn handle_barred(&mut self, conn: ConnId, ip: IpAddr, turn: &mut Turn<'_>) {
         let session = self.connections.get(conn).and_then(|connection| connection.session());
         let client_id = session.map(|session| Arc::clone(&self.sessions[session].client_id));
-        self.send_away(conn, turn);
+        self.send_away(conn, "banned: its address", turn);
         if let Some(client_id) = client_id {
             self.departures.locate(&client_id, ip);
         }
     }
 
-    /// Somebody who is banned, with whatever he wanted to leave.
-    pub(crate) fn send_away(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
+    /// Somebody who is banned, with whatever he wanted to leave. Why is for the log.
+    fn send_away(&mut self, conn: ConnId, why: &'static str, turn: &mut Turn<'_>) {
         let connection = self.connections.get(conn).filter(|connection| connection.stage != Stage::Closing);
         let Some(connection) = connection else { return };
         let session = connection.session();
         self.counters.ended_banned += 1;
-        let (reason, why) = (ReasonCode::AdministrativeAction, BANNED);
+        let reason = ReasonCode::AdministrativeAction;
         let what = What::Disconnected { reason, why: why.into() };
         if let Some(session) = session {
             self.deny_will(session, why, turn);
         }
-        self.end_connection(conn, Some((reason, why)), what, WillFate::Discard, turn);
+        self.end_connection(conn, Some((reason, BANNED)), what, WillFate::Discard, turn);
     }
 
     pub(crate) fn is_client_barred(&self, client_id: &str, now: Instant) -> bool {

@@ -104,7 +104,7 @@ mod withdrawals;
 pub use access::{Network, Permits, Rules};
 pub use act::{Act, Acted, Told};
 pub use arrivals::Arrivals;
-pub use ask::{Answer, Ask, CertificateId, Exchange, From, Grant, Revision, Rights};
+pub use ask::{Answer, Ask, CertificateId, Ended, Exchange, From, Grant, Revision, Rights};
 pub use bans::Bans;
 pub use barred_networks::BarredNetworks;
 pub use bundle::{Bundle, Bundled, Errand};

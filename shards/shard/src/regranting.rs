@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use mqtt::ReasonCode;
 
 use crate::{
-    ConnId, From, Grant, Revision, Rights, Shard, What,
+    ConnId, Ended, From, Grant, Revision, Rights, Shard, What,
     connection::{Connection, Stage},
     ending::WillFate,
     keys::SessionKey,
@@ -72,30 +72,30 @@ impl Shard {
         rights.map(|rights| self.regrant(conn, rights, turn)).is_some()
     }
 
-    /// What was granted there, after all that is still to be held against somebody; none if nothing is left of it.
-    pub(crate) fn grant_by_now(&self, grant: &Arc<Grant>, door: u16) -> Option<Arc<Grant>> {
+    /// What was granted there, after all that is still to be held against somebody; or why nothing is left of it.
+    pub(crate) fn grant_by_now(&self, grant: &Arc<Grant>, door: u16) -> Result<Arc<Grant>, Ended> {
         let mut grant = Arc::clone(grant);
         for Looking { revision, .. } in &self.revising.under_way {
             if let Some(rights) = grant.revised_by(revision, door) {
                 grant = grant.with(rights?);
             }
         }
-        Some(grant)
+        Ok(grant)
     }
 
-    /// What an answer grants, after all that was revised since the question; none if its user is not let in any more.
-    pub(crate) fn grant_as_revised(&mut self, conn: ConnId, grant: Arc<Grant>) -> Option<Arc<Grant>> {
+    /// What an answer grants, after all that was revised since the question; or why its user is not let in any more.
+    pub(crate) fn grant_as_revised(&mut self, conn: ConnId, grant: Arc<Grant>) -> Result<Arc<Grant>, Ended> {
         let missed = self.revising.missed.remove(&conn).unwrap_or_default();
-        let door = self.connections.get(conn)?.door;
+        let door = self.connections.get(conn).expect("the caller looked").door;
         let says = |revision: &Arc<Revision>| grant.revised_by(revision, door);
         // Other rights of a user bring nobody back whose certificate is revoked, or who came in by what is gone.
         let is_of_users = |revision: &&Arc<Revision>| matches!(***revision, Revision::Users { .. });
-        if missed.iter().filter(|revision| !is_of_users(revision)).any(|revision| says(revision).is_some()) {
-            return None;
+        if let Some(rights) = missed.iter().filter(|revision| !is_of_users(revision)).find_map(says) {
+            rights?;
         }
         match missed.iter().rev().find_map(says) {
             Some(rights) => rights.map(|rights| grant.with(rights)),
-            None => Some(grant),
+            None => Ok(grant),
         }
     }
 
@@ -104,16 +104,10 @@ impl Shard {
         self.revising.missed.remove(&conn);
     }
 
-    fn regrant(&mut self, conn: ConnId, rights: Option<Rights>, turn: &mut Turn<'_>) {
-        let Some(rights) = rights else {
-            self.counters.grants_ended += 1;
-            let (reason, why) = (ReasonCode::NotAuthorized, NOT_LET_IN);
-            let what = What::Disconnected { reason, why: why.into() };
-            if let Some(session) = self.connections.get(conn).and_then(|connection| connection.session()) {
-                self.deny_will(session, why, turn);
-            }
-            self.end_connection(conn, Some((reason, why)), what, WillFate::Discard, turn);
-            return;
+    fn regrant(&mut self, conn: ConnId, rights: Result<Rights, Ended>, turn: &mut Turn<'_>) {
+        let rights = match rights {
+            Ok(rights) => rights,
+            Err(ended) => return self.end_granted(conn, ended, turn),
         };
         let connection = self.connections.get_mut(conn).expect("the caller looked");
         let session = connection.session();
@@ -123,6 +117,17 @@ impl Shard {
             self.review_rights(session, conn, turn);
         }
     }
+
+    /// Why is for the log: the client knows who it is.
+    fn end_granted(&mut self, conn: ConnId, ended: Ended, turn: &mut Turn<'_>) {
+        self.counters.grants_ended += 1;
+        let reason = ReasonCode::NotAuthorized;
+        let what = What::Disconnected { reason, why: ended.why().into() };
+        if let Some(session) = self.connections.get(conn).and_then(|connection| connection.session()) {
+            self.deny_will(session, ended.why(), turn);
+        }
+        self.end_connection(conn, Some((reason, NOT_LET_IN)), what, WillFate::Discard, turn);
+    }
 }
 
 impl Connection {
@@ -130,24 +135,24 @@ impl Connection {
         matches!(self.stage, Stage::Asking | Stage::Connected(_))
     }
 
-    fn revised_by(&self, revision: &Revision) -> Option<Option<Rights>> {
+    fn revised_by(&self, revision: &Revision) -> Option<Result<Rights, Ended>> {
         self.grant.as_ref()?.revised_by(revision, self.door)
     }
 }
 
 impl Grant {
     /// What the revision says of whoever came in by this door; none if it says nothing.
-    pub(crate) fn revised_by(&self, revision: &Revision, came_by: u16) -> Option<Option<Rights>> {
+    pub(crate) fn revised_by(&self, revision: &Revision, came_by: u16) -> Option<Result<Rights, Ended>> {
         let is_by = |by: &Arc<str>| self.by == Some(&**by);
         match revision {
             Revision::Users { by, users } => users.get(&**self.user.as_ref()?).filter(|_| is_by(by)).cloned(),
             Revision::Gone { door, by, from } => {
                 let is_meant = *from == From::Anywhere || !self.is_local;
-                (*door == came_by && is_by(by) && is_meant).then_some(None)
+                (*door == came_by && is_by(by) && is_meant).then_some(Err(Ended::WayGone))
             }
             Revision::Revoked { door, certificates } => {
                 let is_revoked = self.certificate.is_some_and(|id| certificates.contains(&id));
-                (*door == came_by && is_revoked).then_some(None)
+                (*door == came_by && is_revoked).then_some(Err(Ended::CertificateRevoked))
             }
         }
     }
@@ -157,8 +162,8 @@ impl Grant {
     }
 }
 
-/// For the log.
-pub(crate) const NOT_LET_IN: &str = "is not let in any more";
+/// For the client.
+const NOT_LET_IN: &str = "is not let in any more";
 
 /// Connections that are looked at in one turn, in the measure of one that has nothing to do with it.
 const WORK_PER_TURN: usize = 4096;

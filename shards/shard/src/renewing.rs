@@ -10,7 +10,6 @@ use crate::{
     ending::WillFate,
     keys::SessionKey,
     receive::protocol_error,
-    regranting::NOT_LET_IN,
     standing::Talk,
     turn::Turn,
 };
@@ -61,8 +60,16 @@ impl Shard {
     ) {
         match answer {
             Answer::Accept { grant, lasts, data } => {
-                let Some(grant) = self.grant_as_revised(conn, grant) else {
-                    return self.refuse_renewal(conn, ReasonCode::NotAuthorized, NOT_LET_IN.into(), turn);
+                let grant = match self.grant_as_revised(conn, grant) {
+                    Ok(grant) => grant,
+                    Err(ended) => {
+                        return self.refuse_renewal(
+                            conn,
+                            ReasonCode::NotAuthorized,
+                            ended.why().into(),
+                            turn,
+                        );
+                    }
                 };
                 let held = self.connections.get(conn).and_then(|connection| connection.grant.as_ref());
                 // What the session has was given to somebody by name.
@@ -109,8 +116,17 @@ impl Shard {
     /// What was granted for a time is over.
     pub(crate) fn end_grant(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
         self.counters.grants_ended += 1;
-        let (reason, why) = (ReasonCode::NotAuthorized, "what proved who the client is has run out");
-        let what = What::Disconnected { reason, why: why.into() };
+        let (reason, why) = (ReasonCode::NotAuthorized, RUN_OUT);
+        let grant = self.grant_of(conn);
+        let by = grant.and_then(|grant| grant.by).unwrap_or("unknown");
+        // The earlier one counts, and it is not kept which that was.
+        let what = match grant.is_some_and(|grant| grant.certificate.is_some()) {
+            true => format!("{RUN_OUT}: its certificate, or the {by} by which it came in"),
+            false => format!("{RUN_OUT}: the {by} by which it came in"),
+        };
+        let what = What::Disconnected { reason, why: what.into() };
         self.end_connection(conn, Some((reason, why)), what, WillFate::Publish, turn);
     }
 }
+
+const RUN_OUT: &str = "what proved who the client is has run out";

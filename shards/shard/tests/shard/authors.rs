@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use mqtt::{Connect, ConnectProperties, QoS, Will, WillProperties};
-use shard::{Answer, Bans, Config, DoorConfig, Event, From, Grant, Network, Revision, Rights, Rules};
+use shard::{Answer, Bans, Config, DoorConfig, Ended, Event, From, Grant, Network, Revision, Rights, Rules};
 
 use crate::{
     regranting::{accept, config, rules},
@@ -50,6 +50,7 @@ fn anna(s: &mut Script, delay_s: u32) -> Client {
 
 fn users(user: &str, role: Option<&str>) -> Event<'static> {
     let rights = role.map(|role| Rights { roles: [Arc::from(role)].into(), ..Rights::default() });
+    let rights = rights.ok_or(Ended::UserDeleted);
     let users = [(user.into(), rights)].into();
     Event::Revised(Arc::new(Revision::Users { by: "file".into(), users }))
 }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use mqtt::{Auth, Connect, ConnectProperties, Packet, ReasonCode, Will};
-use shard::{Answer, Bans, Event, Grant, Reading, Revision, Rights, Secret};
+use shard::{Answer, Bans, Ended, Event, Grant, Reading, Revision, Rights, Secret};
 
 use crate::{
     asking::{accept, config, knock},
@@ -276,6 +276,7 @@ fn refused_with_a_will(events: Vec<Event<'static>>) -> Script {
 
 fn revised(role: Option<&str>) -> Event<'static> {
     let rights = role.map(|role| Rights { roles: [Arc::from(role)].into(), ..Rights::default() });
+    let rights = rights.ok_or(Ended::UserDeleted);
     Event::Revised(Arc::new(Revision::Users { by: "file".into(), users: [("ada".into(), rights)].into() }))
 }
 

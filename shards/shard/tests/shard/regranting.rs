@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use access::Fallback;
 use mqtt::ReasonCode;
-use shard::{Answer, Config, DoorConfig, Event, From, Grant, Revision, Rights, Rules};
+use shard::{Answer, Config, DoorConfig, Ended, Event, From, Grant, Revision, Rights, Rules};
 
 use crate::{
     exchanging::{auth, challenge, go_on, with_method},
@@ -55,7 +55,10 @@ fn let_in(s: &mut Script, client_id: &str, by: &'static str, user: &str) -> Clie
 
 fn revise(s: &mut Script, users: &[(&str, Option<&str>)]) {
     let rights = |role: &str| Rights { roles: [Arc::from(role)].into(), ..Rights::default() };
-    let users = users.iter().map(|(user, role)| ((*user).into(), role.map(rights))).collect();
+    let users = users
+        .iter()
+        .map(|(user, role)| ((*user).into(), role.map(rights).ok_or(Ended::UserDeleted)))
+        .collect();
     s.event(0, Event::Revised(Arc::new(Revision::Users { by: "file".into(), users })));
     s.secs(1);
 }
@@ -70,6 +73,22 @@ fn who_is_not_let_in_any_more_is_sent_away_and_nobody_else() {
     assert_eq!(s.hear(gone), ["DISCONNECT Not authorized"]);
     assert!(s.is_closed(gone) && !s.is_closed(other) && !s.is_closed(namesake));
     assert_eq!(s.counter("grants_ended"), 1);
+    assert!(has_noted(&s, "its user is deleted"), "{:?}", s.notes);
+}
+
+/// The reason why somebody was disconnected.
+fn has_noted(s: &Script, why: &str) -> bool {
+    s.notes.iter().any(|note| note.starts_with("Disconnected") && note.contains(why))
+}
+
+#[test]
+fn a_user_who_is_disabled_is_not_said_to_be_deleted() {
+    let mut s = asking(None);
+    let client = let_in(&mut s, "a", "file", "anna");
+    let users = [("anna".into(), Err(Ended::UserDisabled))].into();
+    s.event(0, Event::Revised(Arc::new(Revision::Users { by: "file".into(), users })));
+    s.secs(1);
+    assert!(s.is_closed(client) && has_noted(&s, "its user is disabled"), "{:?}", s.notes);
 }
 
 #[test]
@@ -85,6 +104,7 @@ fn who_came_in_by_somebody_who_is_gone_is_sent_away_at_that_listener() {
     assert_eq!(gone(1, "token", From::Anywhere), [false, false]);
     assert_eq!(gone(0, "certificate", From::Anywhere), [false, false]);
     assert_eq!(gone(0, "token", From::Anywhere), [true, false]);
+    assert!(has_noted(&s, "the way by which it came in is gone"), "{:?}", s.notes);
 }
 
 #[test]
@@ -116,6 +136,7 @@ fn whose_certificate_is_revoked_is_sent_away() {
     s.event(0, Event::Revised(Arc::new(Revision::Revoked { door: 0, certificates })));
     s.secs(1);
     assert_eq!(clients.map(|client| s.is_closed(client)), [false, true, false]);
+    assert!(has_noted(&s, "its certificate is revoked"), "{:?}", s.notes);
 }
 
 #[test]

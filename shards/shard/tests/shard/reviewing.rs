@@ -56,7 +56,7 @@ const CHANGES: [(&str, Change); 3] = [
     ("other rules", |s, _| s.event(0, Event::Rules(Some(no_rights())))),
     ("another role of the user", |s, _| {
         let rights = Rights { roles: [Arc::from("none")].into(), ..Rights::default() };
-        let users = [("anna".into(), Some(rights))].into();
+        let users = [("anna".into(), Ok(rights))].into();
         s.event(0, Event::Revised(Arc::new(Revision::Users { by: "file".into(), users })));
     }),
     ("a renewal with another role", |s, client| {

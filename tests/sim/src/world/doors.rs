@@ -86,7 +86,7 @@ impl World {
             if self.random.percent(50) {
                 let role = if self.random.percent(50) { USUAL } else { OTHER };
                 let rights = Rights { groups: Box::default(), roles: [role.into()].into() };
-                users.insert((*user_of(&self.clients[client].client_id)).into(), Some(rights));
+                users.insert((*user_of(&self.clients[client].client_id)).into(), Ok(rights));
             }
         }
         Revision::Users { by: PROVIDER.into(), users }
