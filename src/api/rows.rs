@@ -24,6 +24,7 @@ pub fn client(client: &ClientSeen, addresses: &Addresses) -> Value {
         "client_id": *client.client_id,
         "shard": client.shard.0,
         "connection": client.link.as_ref().map(|link| connection(link, addresses)),
+        "user": client.user.as_deref(),
         "session_expiry_s": (client.session_expiry_s != u32::MAX).then_some(client.session_expiry_s),
         "ends_in_s": client.ends_in.map(seconds),
         "subscriptions": client.subscriptions,

@@ -15,7 +15,7 @@ pub struct ClientsArgs {
     /// Only those with this in their client id
     #[arg(short = 'i', long, value_name = "TEXT")]
     client_id: Option<String>,
-    /// Only those of this user
+    /// Only those of this user, also away ones, as far as the broker remembers as whom they were here last
     #[arg(short, long, value_name = "NAME")]
     user: Option<String>,
     /// Only those that are connected
@@ -188,7 +188,7 @@ pub fn clients(target: &Target<'_>, args: &ClientsArgs) -> Result<Shown, Failure
             row["client_id"].clone(),
             since,
             connection["address"].clone(),
-            connection["user"].clone(),
+            row["user"].clone(),
             connection["version"].clone(),
             row["shard"].clone(),
             row["subscriptions"].clone(),
@@ -299,7 +299,7 @@ pub fn top(target: &Target<'_>, args: &TopArgs) -> Result<Shown, Failure> {
             client["client_id"].clone(),
             row["value"].clone(),
             client["connection"]["address"].clone(),
-            client["connection"]["user"].clone(),
+            client["user"].clone(),
             nearest["limit"].clone(),
             json!(used),
         ]);

@@ -195,7 +195,7 @@ function connectionOf(seen) {
         ["Not taken by the socket", bytes(connection.unsent_bytes)],
         connection.is_paused ? ["Paused", "not read until others, or the store, have caught up"] : null,
       ]
-    : [["State", stateOf(seen)]];
+    : [["State", stateOf(seen)], seen.user ? ["User, when it left", raw(seen.user)] : null];
   return section("Connection", facts(pairs));
 }
 

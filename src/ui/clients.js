@@ -53,7 +53,7 @@ function clientTable(isFiltered) {
     columns: [
       { title: "Client", cell: (row) => link(["clients", row.client_id], raw(row.client_id), { "data-focus": row.client_id }) },
       { title: "State", isWide: true, cell: stateOf },
-      { title: "User", cell: (row) => (row.connection?.user ? raw(row.connection.user) : h("span", { class: "quiet" }, "none")) },
+      { title: "User", cell: (row) => (row.user ? raw(row.user) : h("span", { class: "quiet" }, "none")) },
       { title: "Address", isWide: true, cell: (row) => row.connection?.address ?? "–" },
       { title: "Version", cell: (row) => row.connection?.version ?? "–" },
       { title: "Subscriptions", isNumber: true, cell: (row) => count(row.subscriptions) },

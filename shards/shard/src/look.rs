@@ -79,7 +79,7 @@ pub struct Page<T> {
 pub struct Matching {
     /// Stands somewhere in the client id.
     pub client_id: Option<Box<str>>,
-    /// The whole user name.
+    /// The whole user name, also of a client that is away, as far as it is remembered.
     pub user: Option<Box<str>>,
     pub is_connected: Option<bool>,
     /// At least so many messages wait.
@@ -93,6 +93,8 @@ pub struct ClientSeen {
     pub shard: ShardId,
     /// None: the client is away.
     pub link: Option<Link>,
+    /// As whom it is here; of a client that is away, as whom it was here last, as far as that is remembered.
+    pub user: Option<Arc<str>>,
     /// `u32::MAX` is forever.
     pub session_expiry_s: u32,
     /// Until the session of a client that is away ends, if ever.

@@ -151,8 +151,14 @@ impl Shard {
         session.conn.and_then(|conn| self.connections.get(conn))
     }
 
+    /// A session keeps no user of its own: of one that is away its will knows him, and whoever remembers who was here last.
     fn user_of(&self, session: &Session) -> Option<Arc<str>> {
-        self.grant_of(session.conn?).and_then(|grant| grant.user.clone())
+        if let Some(conn) = session.conn {
+            return self.grant_of(conn)?.user.clone();
+        }
+        let author = session.will.as_deref().and_then(|will| will.author.as_deref());
+        let departed = || self.departures.of(&session.client_id, true)?.grant.as_deref();
+        author.map(|author| &*author.grant).or_else(departed)?.user.clone()
     }
 
     fn client_seen(&self, session: &Session, now: Instant) -> ClientSeen {
@@ -161,6 +167,7 @@ impl Shard {
             client_id: Arc::clone(&session.client_id),
             shard: self.id,
             link: self.connection_of(session).map(|connection| self.link(session, connection, now)),
+            user: self.user_of(session),
             session_expiry_s: session.expiry_s,
             ends_in: session.ends_at.map(|at| at.since(now)),
             subscriptions: session.filters.len(),
@@ -320,8 +327,10 @@ impl<T: Row> Answer<T> {
 
 impl Row for ClientSeen {
     fn bytes(&self) -> usize {
-        let user = self.link.as_ref().and_then(|link| link.user.as_deref());
-        self.client_id.len() + self.will_topic.as_deref().map_or(0, str::len) + user.map_or(0, str::len)
+        // A client that is here is told with its connection as well.
+        let users = 1 + usize::from(self.link.is_some());
+        let user = users * self.user.as_deref().map_or(0, str::len);
+        self.client_id.len() + self.will_topic.as_deref().map_or(0, str::len) + user
     }
 }
 

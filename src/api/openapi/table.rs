@@ -103,7 +103,11 @@ pub const DESCRIBED: &[Described] = &[
         "/v1/clients",
         &[
             CLIENT_PART,
-            parameter("user", Kind::Text, "The whole name of the user."),
+            parameter(
+                "user",
+                Kind::Text,
+                "The whole name of the user. Clients that are away are found as far as it is remembered as whom they were here last.",
+            ),
             parameter("connected", Kind::Flag, "Whether the client is connected."),
             CURSOR,
             LIMIT,
@@ -262,13 +266,13 @@ pub const DESCRIBED: &[Described] = &[
         &[parameter("user", Kind::Text, "Stands somewhere in the name of the user."), CURSOR, LIMIT],
         &[(200, "Users"), (400, PROBLEMS), (409, PROBLEMS)],
     ),
-    act("post", "/v1/users", Some("UserToAdd"), &[(201, "User"), (400, PROBLEMS), (409, PROBLEMS)]),
+    act("post", "/v1/users", Some("UserToAdd"), &[(201, "ChangedUser"), (400, PROBLEMS), (409, PROBLEMS)]),
     look("/v1/users/{user}", &[], &[(200, "User"), (400, PROBLEMS), (404, PROBLEMS), (409, PROBLEMS)]),
     act(
         "patch",
         "/v1/users/{user}",
         Some("UserToChange"),
-        &[(200, "User"), (400, PROBLEMS), (404, PROBLEMS), (409, PROBLEMS)],
+        &[(200, "ChangedUser"), (400, PROBLEMS), (404, PROBLEMS), (409, PROBLEMS)],
     ),
     act(
         "delete",

@@ -1,9 +1,12 @@
-//! The last packets of clients whose sessions have ended.
+//! Who was here last: the last packets of clients whose sessions have ended, and the users of those that are away.
 
-use mqtt::{PacketKind, ReasonCode};
-use shard::{Act, LastPackets, Look, Recorded, Seen};
+use mqtt::{Connect, ConnectProperties, PacketKind, ReasonCode, WillProperties};
+use shard::{Act, LastPackets, Look, Matching, Recorded, Seen};
 
-use crate::script::{Script, connect};
+use crate::{
+    regranting::{accept, config},
+    script::{Script, connect},
+};
 
 fn last(s: &Script, client_id: &str) -> Option<LastPackets> {
     match s.look(0, &Look::Packets { client_id: client_id.into(), topic_filter: None }) {
@@ -96,4 +99,47 @@ fn who_was_named_by_the_broker_is_forgotten() {
     assert!(last(&s, &named).is_some());
     s.cut(client);
     assert_eq!(last(&s, &named), None);
+}
+
+/// The clients of anna with their users, and whether they are here.
+fn of_anna(s: &Script) -> Vec<(String, bool)> {
+    let matching = Matching { user: Some("anna".into()), ..Matching::default() };
+    match s.look(0, &Look::Clients { matching, after: None, most: 9999 }) {
+        Seen::Clients(page) => {
+            assert!(page.rows.iter().all(|row| row.user.as_deref() == Some("anna")));
+            page.rows.iter().map(|row| (row.client_id.to_string(), row.link.is_some())).collect()
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn of_a_session_that_is_away_the_user_is_remembered_for_a_while_and_by_its_will() {
+    let mut s = Script::new(config(None));
+    let come = |s: &mut Script, client_id: &str, user: &str, has_will: bool| {
+        let delay_interval_s = Some(1000);
+        let properties = WillProperties { delay_interval_s, ..WillProperties::default() };
+        let will = has_will.then(|| mqtt::Will { topic: "a", properties, ..mqtt::Will::default() });
+        let properties =
+            ConnectProperties { session_expiry_interval_s: Some(3600), ..ConnectProperties::default() };
+        let client = s.open_by(0, false);
+        s.say_connect(client, &Connect { properties, will, ..connect(client_id) });
+        s.answer(client, accept("file", user, "all"));
+        s.hear(client);
+        client
+    };
+    let [with_will, without] =
+        [("w", true), ("p", false)].map(|(client_id, has_will)| come(&mut s, client_id, "anna", has_will));
+    s.cut(with_will);
+    assert_eq!(of_anna(&s), [("w".to_owned(), false), ("p".to_owned(), true)]);
+    s.cut(without);
+    assert_eq!(of_anna(&s), [("w".to_owned(), false), ("p".to_owned(), false)]);
+    for number in 0..1024 {
+        let other = come(&mut s, &format!("other-{number}"), "bob", false);
+        s.cut(other);
+    }
+    assert_eq!(of_anna(&s), [("w".to_owned(), false)], "so many are remembered");
+    let other = come(&mut s, "w", "bob", false);
+    s.cut(other);
+    assert!(of_anna(&s).is_empty(), "as whom it was here last");
 }

@@ -306,7 +306,7 @@ fn whose_address_was_banned_is_known_though_nobody_is_asked() {
     s.event(0, Event::Bans(Arc::new(Bans { networks, ..Bans::default() })));
     let because = receive(&s, "c", "a");
     assert!(told(&because, "ban")[0].contains("from 2001:db8::7"), "{because:?}");
-    assert!(told(&because, "left")[0].ends_with("ago: banned"), "{because:?}");
+    assert!(told(&because, "left")[0].ends_with("ago: banned: its address"), "{because:?}");
 }
 
 #[test]
