@@ -1,5 +1,7 @@
 //! `iothub health`: asks a broker for a CONNACK, for container health checks that have no client at hand.
 
+mod found;
+
 use std::{env, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Args;
@@ -157,7 +159,15 @@ pub fn run(args: &HealthArgs) -> ExitCode {
         }
         Err(Error::Disconnected(Disconnection::Refused { .. })) => ExitCode::SUCCESS,
         Err(error) if asked.is_sign_of_life(&error) => ExitCode::SUCCESS,
-        Err(error) => complain(&asked.address, error),
+        Err(error) => {
+            let code = complain(&asked.address, &error);
+            // A configuration says how to ask.
+            let remedy = || found::remedy(&asked.address, &error.to_string(), timeout);
+            if let Some(remedy) = args.config.is_none().then(remedy).flatten() {
+                eprintln!("iothub health: {remedy}");
+            }
+            code
+        }
     }
 }
 

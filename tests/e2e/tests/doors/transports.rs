@@ -203,6 +203,34 @@ fn health_is_asked_over_every_way() {
 }
 
 #[test]
+fn health_says_how_to_ask_where_something_else_is_spoken() {
+    let doors = Doors::open("doors-health-otherwise");
+    let ca = doors.authority.file().display().to_string();
+    let [tcp, tls, ws, wss] = ["tcp", "tls", "ws", "wss"].map(|scheme| doors.broker.port_of(scheme));
+    let ask = |scheme: &str, port: u16| {
+        let mut command = program::command(program::iothub());
+        command.args(["health", &format!("{scheme}://127.0.0.1:{port}"), "--cafile", &ca]);
+        Process::start("health", &mut command)
+    };
+    for (scheme, port, remedy) in [
+        ("tcp", tls, format!("ask tls://127.0.0.1:{tls} or wss://127.0.0.1:{tls}")),
+        ("tcp", ws, format!("ask ws://127.0.0.1:{ws},")),
+        ("ws", wss, format!("ask tls://127.0.0.1:{wss} or wss://127.0.0.1:{wss}")),
+        ("tls", tcp, format!("ask tcp://127.0.0.1:{tcp}")),
+        ("tls", ws, format!("ask ws://127.0.0.1:{ws},")),
+        ("tls", wss, format!("ask wss://127.0.0.1:{wss}")),
+        ("wss", tls, format!("ask tls://127.0.0.1:{tls}")),
+    ] {
+        let mut health = ask(scheme, port);
+        assert!(!health.wait().success() && health.says(&remedy), "{scheme} {remedy}: {}", health.shown());
+    }
+    let text = "[[listener]]\naddress = \"tcp://127.0.0.1:0\"\nproxy_protocol_from = [\"127.0.0.1\"]\n";
+    let broker = Setup::bare("doors-health-proxy").shards(1).config(text).start();
+    let mut health = ask("tcp", broker.port);
+    assert!(!health.wait().success() && health.says("a PROXY header has to come"), "{}", health.shown());
+}
+
+#[test]
 fn health_follows_the_configuration() {
     let more = "client_certificates = \"required\"\nclient_ca_file = \"ca.pem\"\n";
     for (scheme, more) in [("tcp", ""), ("tls", ""), ("wss", ""), ("tls", more)] {
