@@ -16,6 +16,7 @@ use crate::{
     config::{self, Flags},
     listen,
     numbering::Numbers,
+    vocabulary::Vocabulary,
 };
 
 /// Ask what rules of access allow.
@@ -154,6 +155,9 @@ fn check(args: &CheckArgs) -> Result<(bool, String), Vec<String>> {
     if let Some(shadow) = holder.explain_shadow(&verdict) {
         add_line(&mut text, "shadow", &format!("rules that are tried out say otherwise: {shadow}"));
     }
+    for (kind, name) in Vocabulary::of(&rules).unknown(roles.iter().copied(), groups.iter().copied()) {
+        add_line(&mut text, "note", &kind.sentence(name));
+    }
     if hears_permits {
         add_line(
             &mut text,
@@ -229,6 +233,11 @@ fn configured(path: &Path, listener: &str) -> Result<Asked, Vec<String>> {
         hears_permits: loaded.settings.authentication.hears_permits(),
         refusals: Vec::new(),
     })
+}
+
+/// Those that a broker with this configuration would ask.
+pub fn rules_of(config: &Path) -> Result<Rules, Vec<String>> {
+    configured(config, "").map(|asked| asked.rules)
 }
 
 fn check_topic(action: Action, topic: &str) -> Result<(), String> {

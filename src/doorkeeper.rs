@@ -22,6 +22,7 @@ use shard::{Answer, Ask, CertificateId, Grant, ReasonCode, Version};
 use x509_parser::{extensions::GeneralName, prelude::FromDer};
 
 use crate::{
+    brought_rights::BroughtRights,
     config::{
         Admittance, Anonymous as Who, Authentication, CertificateUser, ClientCertificates, Fault, Scheme,
         Settings, Way,
@@ -31,6 +32,7 @@ use crate::{
     people::{LetsIn, People},
     rates::Registry,
     revoked::{self, Revoked},
+    vocabulary::Vocabulary,
 };
 
 /// Asks threads of its own, for all shards.
@@ -41,6 +43,7 @@ pub struct Doorkeeper {
     /// By the number of the door.
     revoked: RwLock<Vec<Revoked>>,
     registry: Arc<Registry>,
+    rights: Arc<BroughtRights>,
 }
 
 /// Whether anybody has to be asked about the clients of a listener.
@@ -87,6 +90,7 @@ impl Doorkeeper {
             listeners: RwLock::new(numbers.names()),
             revoked: RwLock::default(),
             registry,
+            rights: Arc::default(),
         })
     }
 
@@ -99,6 +103,10 @@ impl Doorkeeper {
 
     pub fn replace_revoked(&self, revoked: &[Revoked]) {
         *self.revoked.write().unwrap_or_else(PoisonError::into_inner) = revoked.to_vec();
+    }
+
+    pub fn replace_vocabulary(&self, vocabulary: Vocabulary) {
+        self.rights.replace(vocabulary);
     }
 
     /// The handshake may have been over before the list that has it.
@@ -306,11 +314,12 @@ impl runtime::Doorkeeper for Doorkeeper {
             return;
         }
         let question = question_of(&ask, listener, (address, is_relayed), certificate);
-        let registry = Arc::clone(&self.registry);
+        let (registry, rights) = (Arc::clone(&self.registry), Arc::clone(&self.rights));
         let is_new = ask.renews.is_none();
         let (door, client_id) = (ask.door, ask.client_id);
         let from = (address, question.is_local());
         self.front.ask(question, move |answer| {
+            rights.look_at(&answer);
             let answer = answer_of(answer, from, shown, &registry);
             answering.give(match &answer {
                 Answer::Accept { grant, .. }

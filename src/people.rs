@@ -8,6 +8,8 @@ use identity::{
 };
 use shard::{Ended, From, Revision, Rights};
 
+use crate::vocabulary::Vocabulary;
+
 /// By whom clients are let in, and those of them who know users by name.
 #[derive(Debug, Clone, Default)]
 pub struct People {
@@ -16,7 +18,7 @@ pub struct People {
     pub scram: Option<Arc<Scram>>,
     /// By the listeners' numbers.
     pub letting_in: Vec<LetsIn>,
-    /// Lines of their files that say nothing, a sentence for each.
+    /// What of their files says nothing, a sentence for each: lines, and rights that no rule knows.
     pub passed_over: Vec<String>,
 }
 
@@ -29,6 +31,13 @@ pub struct LetsIn {
 }
 
 impl People {
+    /// Roles and groups of users of the database that no rule knows, a sentence for each.
+    pub fn unknown_rights(&self, vocabulary: &Vocabulary) -> Vec<String> {
+        self.database
+            .as_ref()
+            .map_or_else(Vec::new, |database| vocabulary.warnings(database.known().records()))
+    }
+
     /// As it is at this moment.
     pub fn known(&self) -> Vec<Known> {
         let database = self.database.as_ref().map(|database| database.known());

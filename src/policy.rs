@@ -18,6 +18,7 @@ use crate::{
     people::People,
     revoked::{self, Revoked},
     telemetry, tls,
+    vocabulary::Vocabulary,
 };
 
 pub struct Policy {
@@ -47,7 +48,14 @@ impl Policy {
         let api_tls = api_tls(&settings.api).and_then(|tls| check_tokens(&settings.api).map(|()| tls));
         let collector = telemetry::collector(&settings.telemetry).map_err(|fault| vec![fault]);
         match (revoked, chains, rules, api_tls, collector) {
-            (Ok((certificates, revoked)), Ok((chains, people)), Ok(rules), Ok(api_tls), Ok(collector)) => {
+            (
+                Ok((certificates, revoked)),
+                Ok((chains, mut people)),
+                Ok(rules),
+                Ok(api_tls),
+                Ok(collector),
+            ) => {
+                people.passed_over.extend(people.unknown_rights(&Vocabulary::of(&rules)));
                 Ok(Policy { certificates, chains, people, rules, revoked, api_tls, collector })
             }
             (revoked, chains, rules, api_tls, collector) => {
@@ -55,15 +63,6 @@ impl Policy {
                 Err(faults.into_iter().flatten().flatten().collect())
             }
         }
-    }
-
-    /// The roles that the rules make, sorted.
-    pub fn roles(&self) -> Vec<String> {
-        let mut roles: Vec<String> =
-            self.rules.layers().iter().flat_map(|layer| layer.roles()).map(str::to_owned).collect();
-        roles.sort();
-        roles.dedup();
-        roles
     }
 }
 

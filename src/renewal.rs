@@ -18,6 +18,7 @@ use crate::{
     policy::Policy,
     revoked,
     start::{self, Started},
+    vocabulary::Vocabulary,
     warnings,
 };
 
@@ -119,12 +120,13 @@ impl Running {
         let prepared = broker.prepare(renewal).map_err(failed)?;
         prepared.listen().map_err(failed)?;
         // From here on nothing fails. Who is let in and what may be done is known before anybody comes in by another door.
-        let roles = plan.policy.roles();
+        let vocabulary = Vocabulary::of(&plan.policy.rules);
         let Plan { now, numbers, sources, policy, facts, own, mut told } = plan;
         let are_same =
             |(number, source): (usize, &Option<Source>)| *source == Some(Source::There(number as u16));
         let has_other_places = !sources.iter().enumerate().all(are_same);
         self.started.doorkeeper.replace(policy.chains, &policy.revoked, &numbers);
+        self.started.doorkeeper.replace_vocabulary(vocabulary.clone());
         self.api.replace_tls(policy.api_tls);
         // What proves us to one collector is not for another, which has to wait for the next start.
         let is_same = now.settings.telemetry.otlp_endpoint == self.at_start.telemetry.otlp_endpoint;
@@ -154,7 +156,7 @@ impl Running {
             let places = start::places(&started.numbers, &started.broker);
             told.listening = Some(start::listening_on(&places));
         }
-        started.roles = roles;
+        started.vocabulary = vocabulary;
         self.now = now;
         self.tell_api();
         Ok(told)
@@ -173,21 +175,24 @@ impl Running {
             message_bytes_max,
             topic_levels_max: usize::try_from(settings.router.max_topic_levels).unwrap_or(usize::MAX),
             user_database,
-            roles: self.started.roles.clone(),
+            vocabulary: self.started.vocabulary.clone(),
         });
     }
 
     /// Takes on the user database alone, if it has changed: nothing else is read or forgotten.
     pub fn refresh_users(&mut self) -> Result<Told, Vec<String>> {
         let Some(database) = &self.started.people.database else { return Ok(Told::default()) };
-        let before = [database.known()];
+        let (before, people) = ([database.known()], &self.started.people);
+        let told_before = people.unknown_rights(&self.started.vocabulary);
         database.refresh().map_err(|error| vec![error.to_string()])?;
         for revision in people::revisions(&before, &[database.known()]) {
             self.started.broker.revise(&revision);
         }
+        let mut warnings = people.unknown_rights(&self.started.vocabulary);
+        warnings.retain(|warning| !told_before.contains(warning));
         let files = self.files();
         let changes = self.started.facts.look_again(&files, What::UserDatabase);
-        Ok(Told { changes, ..Told::default() })
+        Ok(Told { changes, warnings, ..Told::default() })
     }
 
     /// What the runtime is told.

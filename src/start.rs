@@ -34,7 +34,9 @@ use crate::{
     signals,
     sys::Sys,
     telemetry::{self, Telemetry},
-    threads, warnings,
+    threads,
+    vocabulary::Vocabulary,
+    warnings,
     watchdog::{self, Watchdog},
 };
 
@@ -50,8 +52,8 @@ pub struct Started {
     /// For the salts of users that there are not.
     pub decoys: Secret,
     pub facts: Facts,
-    /// Those of the rules of access, by name.
-    pub roles: Vec<String>,
+    /// Of the rules of access.
+    pub vocabulary: Vocabulary,
     /// The files that the process needs for itself.
     pub own: Own,
     pub observer: Observer,
@@ -76,12 +78,13 @@ pub fn start(loaded: &Loaded, events: &Arc<Events>) -> Result<Started, String> {
     let policy = Policy::read(loaded, &numbers, &decoys).map_err(told)?;
     let facts = Facts::default().look(&named_files(settings, &numbers), &policy.rules);
     let doors = doors(settings, &numbers, &policy).into_iter().flatten().collect();
-    let roles = policy.roles();
+    let vocabulary = Vocabulary::of(&policy.rules);
     let registry = Arc::new(Registry::new());
     let rates = registry.set(&settings.rates, &numbers);
     let doorkeeper = Doorkeeper::start(&settings.authentication, policy.chains, &numbers, registry)?;
     let doorkeeper = Arc::new(doorkeeper);
     doorkeeper.replace_revoked(&policy.revoked);
+    doorkeeper.replace_vocabulary(vocabulary.clone());
     let dir = data_dir(settings, shards)?;
     dir.as_ref().map_or(Ok(()), |dir| decoys::keep(dir.path(), &decoys))?;
     let placement_seed = dir.as_ref().map_or_else(|| placement_seed(settings), |dir| dir.placement_seed());
@@ -110,7 +113,7 @@ pub fn start(loaded: &Loaded, events: &Arc<Events>) -> Result<Started, String> {
         revoked: policy.revoked,
         decoys,
         facts,
-        roles,
+        vocabulary,
         own,
         observer,
         sys,

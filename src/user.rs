@@ -12,7 +12,7 @@ use identity::{
     scram::{Credential, ITERATIONS_DEFAULT, Mechanism},
 };
 
-use crate::{output, passwd};
+use crate::{acl, output, passwd, vocabulary::Vocabulary};
 
 /// Add, change, delete and list the users of a user database.
 ///
@@ -93,6 +93,9 @@ struct RightsArgs {
     /// Have this role, and those of further --role; an empty one stands for none
     #[arg(long = "role", value_name = "ROLE")]
     roles: Vec<String>,
+    /// The broker's configuration, to hear of groups and roles that its rules do not know
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -120,14 +123,16 @@ fn add(args: &AddArgs) -> Result<Vec<String>, String> {
     }
     let mut record = UserRecord::default();
     args.rights.give(&mut record)?;
+    let unknown = args.rights.unknown(&record)?;
     args.secrets.give(&mut record)?;
-    change(file, |table| match table.records.contains_key(user.as_str()) {
+    let warnings = change(file, |table| match table.records.contains_key(user.as_str()) {
         true => Err(format!("there is a user `{user}` already; `iothub user set` changes it")),
         false => {
             table.records.insert(user.as_str().into(), record);
             Ok(())
         }
-    })
+    })?;
+    Ok([unknown, warnings].concat())
 }
 
 fn set(args: &SetArgs) -> Result<Vec<String>, String> {
@@ -140,14 +145,18 @@ fn set(args: &SetArgs) -> Result<Vec<String>, String> {
     if args.password {
         args.secrets.give(&mut secrets)?;
     }
-    change(file, |table| {
+    let mut given = UserRecord::default();
+    args.rights.give(&mut given)?;
+    let unknown = args.rights.unknown(&given)?;
+    let warnings = change(file, |table| {
         let record = table.records.get_mut(user.as_str()).ok_or_else(|| nobody(user, file))?;
         if args.password {
             (record.password, record.scram) = (secrets.password, secrets.scram);
         }
         record.is_disabled = (record.is_disabled || args.disable) && !args.enable;
         args.rights.give(record)
-    })
+    })?;
+    Ok([unknown, warnings].concat())
 }
 
 fn delete(args: &WhichArgs) -> Result<Vec<String>, String> {
@@ -222,6 +231,15 @@ impl RightsArgs {
             }
         }
         Ok(())
+    }
+}
+
+impl RightsArgs {
+    /// What of it the rules of the configuration do not know, a sentence for each.
+    fn unknown(&self, record: &UserRecord) -> Result<Vec<String>, String> {
+        let Some(config) = &self.config else { return Ok(Vec::new()) };
+        let rules = acl::rules_of(config).map_err(|sentences| sentences.join("\n"))?;
+        Ok(Vocabulary::of(&rules).warnings_of(record))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    UserTable,
+    UserRecord, UserTable,
     provider::{Passwords, Scram, Users, kind},
 };
 
@@ -49,6 +49,15 @@ impl Known {
     /// The provider's kind, as it stands in what it says of its users.
     pub fn by(&self) -> &'static str {
         self.by
+    }
+
+    /// What a user database says of each; no other provider says more than a name.
+    pub fn records(&self) -> impl Iterator<Item = (&str, &UserRecord)> {
+        let table = match &self.people {
+            People::Table(users) => Some(users.table()),
+            People::Passwords(_) | People::Scram(_) => None,
+        };
+        table.into_iter().flat_map(|table| table.records.iter().map(|(user, record)| (&**user, record)))
     }
 
     /// Users who are not let in later, or have other rights then; without a later one, all.
@@ -98,7 +107,7 @@ fn rights_in(table: &UserTable, user: &str) -> Result<Rights, Gone> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Cost, Hash, Kind, PasswordFile, UserRecord};
+    use crate::{Cost, Hash, Kind, PasswordFile};
 
     #[test]
     fn who_is_gone_or_has_other_rights_is_named_and_nobody_else() {

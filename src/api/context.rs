@@ -28,6 +28,7 @@ use crate::{
     control::Request,
     events::Events,
     observer::Observer,
+    vocabulary::Vocabulary,
 };
 
 /// A clone is the same one.
@@ -68,7 +69,7 @@ pub struct Facts {
     pub topic_levels_max: usize,
     pub user_database: Option<PathBuf>,
     /// Of the rules of access.
-    pub roles: Vec<String>,
+    pub vocabulary: Vocabulary,
 }
 
 /// How far the broker is in its life.

@@ -93,8 +93,8 @@ async fn roles(
     State(context): State<Context>,
     Parameters(RolesWanted { role, cursor, limit }): Parameters<RolesWanted>,
 ) -> Result<Response, Trouble> {
-    let is_wanted = |name: &&String| role.as_deref().is_none_or(|part| name.contains(part));
-    let all = context.facts().roles.iter().filter(is_wanted).map(|role| json!(role)).collect();
+    let is_wanted = |name: &&str| role.as_deref().is_none_or(|part| name.contains(part));
+    let all = context.facts().vocabulary.roles().filter(is_wanted).map(|role| json!(role)).collect();
     let page = pages::part(all, &Paged { cursor, limit })?;
     Ok(answer::ok(&json!({ "roles": page.rows, "cursor": page.cursor })))
 }
@@ -155,7 +155,7 @@ async fn add(
     answer::check_path_of(&user).map_err(|why| answer::refused(&why))?;
     let record = change_file(&context, user.clone(), said, Is::Absent).await?;
     applied(&context, &caller, "add_user", &user).await?;
-    Ok(answer::respond(StatusCode::CREATED, &row(&user, &record)))
+    Ok(answer::respond(StatusCode::CREATED, &changed_row(&context, &user, &record)))
 }
 
 async fn change(
@@ -169,7 +169,7 @@ async fn change(
     }
     let record = change_file(&context, user.clone(), said, Is::Present).await?;
     applied(&context, &caller, "change_user", &user).await?;
-    Ok(answer::ok(&row(&user, &record)))
+    Ok(answer::ok(&changed_row(&context, &user, &record)))
 }
 
 async fn remove(
@@ -310,6 +310,13 @@ async fn aside<T: Send + 'static>(
         Ok(outcome) => outcome.map_err(Trouble::from),
         Err(_) => Err(answer::unavailable("the broker ends").into()),
     }
+}
+
+/// With what is taken and gives nothing.
+fn changed_row(context: &Context, user: &str, record: &UserRecord) -> Value {
+    let mut row = row(user, record);
+    row["warnings"] = json!(context.facts().vocabulary.warnings_of(record));
+    row
 }
 
 fn row(user: &str, record: &UserRecord) -> Value {

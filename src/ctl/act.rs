@@ -155,7 +155,9 @@ pub fn user(target: &Target<'_>, args: &UserArgs) -> Result<Shown, Failure> {
             let mut body = said.body();
             body["user"] = json!(said.which.user);
             body["password"] = password()?;
-            told(target.ask("POST", "/v1/users", Some(body))?, |_| format!("{} is added", said.which.user))
+            told(target.ask("POST", "/v1/users", Some(body))?, |answer| {
+                format!("{} is added{}", said.which.user, warnings(answer))
+            })
         }
         UserCommand::Set(SetArgs { said, password: asks, enable, disable }) => {
             let mut body = said.body();
@@ -166,7 +168,9 @@ pub fn user(target: &Target<'_>, args: &UserArgs) -> Result<Shown, Failure> {
                 body["is_disabled"] = json!(disable);
             }
             let path = format!("/v1/users/{}", encoded(&said.which.user));
-            told(target.ask("PATCH", &path, Some(body))?, |_| format!("{} is changed", said.which.user))
+            told(target.ask("PATCH", &path, Some(body))?, |answer| {
+                format!("{} is changed{}", said.which.user, warnings(answer))
+            })
         }
         UserCommand::Show(WhichArgs { user }) => list::user(target, user),
         UserCommand::Delete(WhichArgs { user }) => {
@@ -251,6 +255,12 @@ pub fn drain(target: &Target<'_>) -> Result<Shown, Failure> {
 const LOOKS_APART: Duration = Duration::from_millis(200);
 
 /// A sentence for people, the answer for programs.
+/// A line for each.
+fn warnings(answer: &Value) -> String {
+    let told = answer["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    told.map(|warning| format!("\nwarning: {warning}")).collect()
+}
+
 fn told(answer: Value, sentence: impl FnOnce(&Value) -> String) -> Result<Shown, Failure> {
     let text = sentence(&answer) + "\n";
     Ok(Shown { rows: vec![answer], text })

@@ -50,6 +50,14 @@ impl Layer {
         }
     }
 
+    /// The groups to which the file gives roles, sorted. Mosquitto's format has none.
+    pub fn groups(&self) -> Vec<&str> {
+        match &self.kind {
+            Kind::Mosquitto(_) => Vec::new(),
+            Kind::Own(roles) => roles.groups().collect(),
+        }
+    }
+
     /// The file's name as it was given.
     pub fn file(&self) -> &str {
         &self.file

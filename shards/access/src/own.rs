@@ -76,6 +76,11 @@ impl Roles {
         self.names.keys().map(|name| &**name)
     }
 
+    /// The groups that have roles, sorted.
+    pub fn groups(&self) -> impl Iterator<Item = &str> {
+        self.groups.keys().map(|name| &**name)
+    }
+
     /// The roles that apply to a client, in order, none twice.
     pub fn of(&self, who: &Who<'_>) -> Box<[u32]> {
         let mut roles = self.everyone.clone();

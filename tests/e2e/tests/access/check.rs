@@ -152,6 +152,20 @@ fn a_question_that_cannot_be_answered_ends_with_2() {
 }
 
 #[test]
+fn a_role_or_a_group_that_no_rule_knows_is_said() {
+    let ended = ask(
+        "--rules rules.toml --user anna --role nosuch --role all --group plant --action publish house/door",
+    );
+    let said = ended.out.join("\n");
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(said.contains("note     no rule knows the role `nosuch`, and it gives nothing"), "{said}");
+    assert!(
+        said.contains("note     no rule knows the group `plant`") && !said.contains("role `all`"),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_checkout_whose_files_a_group_can_change_is_asked_and_warned_of() {
     let setup = Setup::bare("acl-group");
     let path = setup.folder().join("acl");

@@ -32,10 +32,12 @@ fn users_are_added_changed_and_deleted_and_that_counts_at_once() {
     assert_eq!(api.get("/v1/users").expect(200)["users"], json!([]));
     let ada = json!({ "user": "ada", "password": "first", "scram": true, "groups": ["plant"], "roles": ["operator"] });
     let added = api.post("/v1/users", &ada).expect(201);
-    let row = json!({
+    let mut row = json!({
         "user": "ada", "has_password": true, "scram": ["SCRAM-SHA-256", "SCRAM-SHA-512"], "groups": ["plant"],
         "roles": ["operator"], "is_disabled": false,
     });
+    assert_eq!(api.get("/v1/users/ada").expect(200), row);
+    row["warnings"] = json!([]);
     assert_eq!(added, row);
     assert!(comes(&broker, "ada", "first") && !comes(&broker, "ada", "other"));
     assert_eq!(api.post("/v1/users", &ada).status, 409);
@@ -88,6 +90,44 @@ fn what_is_wrong_with_a_user_is_told_and_nothing_secret_is() {
     assert_eq!((&rest["users"][0]["user"], &rest["cursor"]), (&json!("u3"), &json!(null)));
     api.post("/v1/users", &json!({ "user": "secretive", "password": "hunter2" })).expect(201);
     assert!(!api.get("/v1/users").text.contains("argon2") && !broker.process.says("hunter2"));
+}
+
+#[test]
+fn rights_that_no_rule_knows_are_said_wherever_they_are_given() {
+    let text = "[authentication]\nuser_database = \"users\"\n[access]\nrules_file = \"rules.toml\"\n\
+                [server]\nwatch_files = false\n";
+    let prepared = |name: &str| {
+        let setup = setup(name);
+        let user = "{\"user\":\"bob\",\"roles\":[\"operater\"]}\n";
+        fs::write(setup.folder().join("users"), user).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        fs::set_permissions(setup.folder().join("users"), mode).unwrap();
+        fs::write(setup.folder().join("rules.toml"), "[roles.operator]\nrules = []\n").unwrap();
+        setup.config(text)
+    };
+    let of_bob = "user `bob`: no rule knows the role `operater`";
+    let ended = prepared("api-unknown-tested").args(["--test-config"]).run();
+    assert!(ended.code == Some(0) && ended.out.concat().contains(of_bob), "{ended:?}");
+
+    let broker = prepared("api-unknown").start();
+    broker.process.await_text(of_bob);
+    let api = Api::of(&broker);
+    let ada = json!({ "user": "ada", "roles": ["operator"], "groups": ["plant"] });
+    let added = api.post("/v1/users", &ada).expect(201);
+    assert!(added["warnings"][0].as_str().unwrap().contains("no rule knows the group `plant`"), "{added}");
+    broker.process.await_text("user `ada`: no rule knows the group `plant`");
+    let changed = api.ask("PATCH", "/v1/users/ada", Some(&json!({ "groups": [] }))).expect(200);
+    assert_eq!(changed["warnings"], json!([]));
+    let told = broker.process.lines().iter().filter(|line| line.contains(of_bob)).count();
+    assert_eq!(told, 1, "what was said at the start is not said with each change");
+    assert!(api.ask("POST", "/v1/reload", Some(&json!({}))).expect(200).to_string().contains(of_bob));
+
+    let mut command = e2e::program::command(e2e::program::iothub());
+    let words = ["user", "set", "users", "bob", "--role", "operatr", "--config", "iothub.toml"];
+    command.current_dir(broker.folder()).args(words);
+    let mut process = e2e::Process::start("iothub user", &mut command);
+    process.succeed();
+    assert!(process.says("no rule knows the role `operatr`"), "{}", process.shown());
 }
 
 #[test]

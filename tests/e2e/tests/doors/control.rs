@@ -300,7 +300,8 @@ fn a_data_directory_beside_a_file_counts_and_what_does_not_is_said() {
         (process.wait().code(), process.shown())
     };
     let note = format!("note: store.dir of {file}, line 2, does not count: flag --data-dir says \"{dir}\"");
-    let commands: [&[&str]; 3] = [&["reload", "--plan"], &["ctl", "broker"], &["token", "list"]];
+    let commands: [&[&str]; 3] =
+        [&["reload", "--plan"], &["ctl", "broker"], &["token", "add", "x", "--role", "viewer"]];
     for args in commands {
         let (code, said) = ask(args);
         assert!(code == Some(0) && said.contains(&note), "{args:?}: {said}");

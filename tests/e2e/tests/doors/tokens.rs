@@ -66,6 +66,26 @@ fn a_public_key_in_a_file_checks_the_tokens_of_its_algorithm_only() {
     }
 }
 
+#[test]
+fn a_role_of_a_token_that_no_rule_knows_is_said_once() {
+    let [issuer, ..] = Issuer::each();
+    let setup = Setup::new("tokens-roles").shards(1);
+    fs::write(setup.folder().join("key.pem"), issuer.pem()).unwrap();
+    fs::write(setup.folder().join("rules.toml"), "default = \"allow\"\n[roles.operator]\nrules = []\n")
+        .unwrap();
+    let text = "[authentication]\njwt_keys = \"key.pem\"\nanonymous = \"never\"\n[access]\nrules_file = \"rules.toml\"\n";
+    let broker = setup.config(text).start();
+    for roles in [json!(["operator"]), json!(["operater"]), json!(["operator", "operater"])] {
+        let mut claims = claims("anna", 600);
+        claims["roles"] = roles;
+        assert_eq!(come(&broker, &issuer.sign(&claims)), Ok(()));
+    }
+    broker.process.await_text("no rule knows the role `operater`");
+    let lines = broker.process.lines();
+    let told: Vec<_> = lines.iter().filter(|line| line.contains("no rule knows")).collect();
+    assert!(told.len() == 1 && told[0].contains("user=\"anna\""), "{told:?}");
+}
+
 /// What an issuer publishes, and changes.
 fn published(keys: Value) -> (Site, Arc<Mutex<Value>>) {
     let keys = Arc::new(Mutex::new(keys));
