@@ -75,7 +75,10 @@ fn layers(
     default: DefaultRule,
     mut read: impl FnMut(&Path) -> Result<Zeroizing<Vec<u8>>, FileError>,
 ) -> Result<Builder, Vec<Fault>> {
-    let acl = acl.map(|(key, path)| layer((key, path), read(path), access::mosquitto::parse));
+    let acl = acl.map(|(key, path)| {
+        let bytes = read(path).map(without_comments);
+        layer((key, path), bytes, access::mosquitto::parse)
+    });
     let rules = rules.map(|(key, path)| layer((key, path), read(path), access::own::parse));
     let (mut builder, mut faults) = (Rules::builder(default), Vec::new());
     for read in [acl, rules].into_iter().flatten() {
@@ -131,6 +134,13 @@ fn fallback(default: AccessDefault) -> Fallback {
         AccessDefault::Allow => Fallback::Allow,
         AccessDefault::Deny => Fallback::Deny,
     }
+}
+
+/// Comments of an ACL file can be in any encoding, as mosquitto does not read them. Each leaves its line behind.
+fn without_comments(bytes: Zeroizing<Vec<u8>>) -> Zeroizing<Vec<u8>> {
+    let lines = bytes.split_inclusive(|byte| *byte == b'\n');
+    let kept = lines.flat_map(|line| if line.starts_with(b"#") { b"\n" } else { line });
+    Zeroizing::new(kept.copied().collect())
 }
 
 /// One file of rules, or every problem that it has.
@@ -207,6 +217,25 @@ mod tests {
             );
         }
         assert!(read(0o644).iter().all(Result::is_ok), "everybody may know them");
+        std::fs::remove_file(&path).expect("it was written");
+    }
+
+    #[test]
+    fn comments_of_an_acl_file_can_be_in_any_encoding_and_its_lines_cannot() {
+        let path = std::env::temp_dir().join(format!("iothub-latin-{}", std::process::id()));
+        let read = |text: &[u8]| {
+            std::fs::write(&path, text).expect("the folder can be written");
+            ask(Some(&path), None, Fallback::Deny.into()).map(drop)
+        };
+        assert_eq!(read(b"# T\xfcren\n#\xfc\ntopic read a\n"), Ok(()));
+        let shown = path.display();
+        for (text, line) in [(&b"# T\xfcren\ntopic read \xfc\n"[..], 2), (b" # T\xfcren\n", 1)] {
+            let problems = read(text).expect_err("no topic");
+            let begins = format!("{shown}, line {line}: this is no text (UTF-8)");
+            assert!(problems[0].starts_with(&begins), "{problems:?}");
+        }
+        let problems = read(b"# T\xfcren\n\nfly a\n").expect_err("no word of it");
+        assert!(problems[0].contains("3"), "comments leave their lines behind: {problems:?}");
         std::fs::remove_file(&path).expect("it was written");
     }
 

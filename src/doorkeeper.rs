@@ -232,6 +232,10 @@ fn fault(key: &'static str, error: impl ToString) -> Fault {
 }
 
 fn tokens(settings: &Authentication) -> Result<Tokens, Fault> {
+    if settings.jwt_user_claim.is_empty() {
+        let what = "a user has to have a name: name the claim, as \"sub\"";
+        return Err(fault("jwt_user_claim", what));
+    }
     let keys = &settings.jwt_keys;
     let source = if keys.contains("://") {
         let url = Url { keys: ["jwt_keys", "jwt_ca_file"], url: keys, ca_file: &settings.jwt_ca_file };
@@ -251,6 +255,10 @@ fn tokens(settings: &Authentication) -> Result<Tokens, Fault> {
         audiences: settings.jwt_audiences.clone(),
         leeway_s: settings.jwt_leeway_secs,
         client_id_claim: Some(settings.jwt_client_id_claim.clone()).filter(|claim| !claim.is_empty()),
+        user_claim: settings.jwt_user_claim.clone(),
+        groups_claim: settings.jwt_groups_claim.clone(),
+        roles_claim: settings.jwt_roles_claim.clone(),
+        permissions_claim: settings.jwt_permissions_claim.clone(),
         ..TokenRules::default()
     };
     Ok(Tokens::new(source, rules))

@@ -59,6 +59,10 @@ pub struct Authentication {
     pub jwt_audiences: Vec<String>,
     /// Empty: any client id.
     pub jwt_client_id_claim: String,
+    pub jwt_user_claim: String,
+    pub jwt_groups_claim: String,
+    pub jwt_roles_claim: String,
+    pub jwt_permissions_claim: String,
     pub jwt_leeway_secs: u64,
     pub jwt_refresh_secs: u64,
     /// Empty: the authorities that the system trusts.
@@ -191,6 +195,10 @@ impl Default for Authentication {
             jwt_issuers: Vec::new(),
             jwt_audiences: Vec::new(),
             jwt_client_id_claim: String::new(),
+            jwt_user_claim: "sub".to_owned(),
+            jwt_groups_claim: "groups".to_owned(),
+            jwt_roles_claim: "roles".to_owned(),
+            jwt_permissions_claim: "permissions".to_owned(),
             jwt_leeway_secs: 30,
             jwt_refresh_secs: 600,
             jwt_ca_file: String::new(),

@@ -56,6 +56,15 @@ fn a_url_with_a_password_is_refused_and_not_repeated() {
 }
 
 #[test]
+fn tokens_without_a_claim_for_the_user_are_refused_ahead() {
+    let url = "https://example.com/".to_owned();
+    let settings =
+        Authentication { jwt_keys: url, jwt_user_claim: String::new(), ..Authentication::default() };
+    let fault = tokens(&settings).expect_err("no name");
+    assert_eq!(fault, Fault::of("authentication", "jwt_user_claim", fault.what.clone()));
+}
+
+#[test]
 fn the_server_of_keys_has_authorities_of_its_own() {
     let settings = Authentication {
         jwt_keys: "https://example.com/".into(),

@@ -37,6 +37,8 @@ impl Tree {
         let totals = Totals {
             sessions: sum(|gauges| gauges.sessions),
             connected: sum(|gauges| gauges.connected),
+            sockets: sum(|gauges| gauges.connections),
+            unsent_bytes: sum(|gauges| gauges.unsent_bytes),
             stored: sum(|gauges| {
                 gauges.retained_messages + gauges.queued_messages + gauges.inflight_messages
             }),
@@ -84,6 +86,8 @@ impl Tree {
             ("clients/disconnected", away),
             ("clients/inactive", away),
             ("clients/maximum", self.clients_max),
+            ("connections/socket/count", totals.sockets),
+            ("packet/out/bytes", totals.unsent_bytes),
             ("messages/inflight", totals.inflight),
             ("messages/stored", totals.stored),
             ("store/messages/count", totals.stored),
@@ -122,6 +126,8 @@ impl Tree {
 struct Totals {
     sessions: usize,
     connected: usize,
+    sockets: usize,
+    unsent_bytes: usize,
     stored: usize,
     stored_bytes: usize,
     retained: usize,

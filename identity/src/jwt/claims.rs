@@ -22,6 +22,7 @@ pub struct TokenRules {
     pub user_claim: String,
     /// Where this is set, the claim has to be the client id.
     pub client_id_claim: Option<String>,
+    /// Empty, as the two below: tokens say nothing of it.
     pub groups_claim: String,
     pub roles_claim: String,
     /// Rules, as `permissions.rs` reads them.
@@ -77,7 +78,7 @@ impl TokenRules {
 
     fn permits(&self, claims: &Claims) -> Result<Option<Arc<Permits>>, TokenError> {
         let name = &self.permissions_claim;
-        permissions::read(&format!("the token's claim `{name}`"), claims.get(name))
+        permissions::read(&format!("the token's claim `{name}`"), named(claims, name))
             .map_err(|why| TokenError::Permissions { claim: name.clone(), why })
     }
 }
@@ -100,7 +101,11 @@ fn text<'a>(claims: &'a Claims, name: &str) -> Result<&'a str, TokenError> {
 
 /// One text, or an array of texts, or nothing.
 fn texts(claims: &Claims, name: &str) -> Result<Vec<Arc<str>>, TokenError> {
-    texts_of(claims.get(name)).ok_or_else(|| TokenError::Claim(name.to_owned()))
+    texts_of(named(claims, name)).ok_or_else(|| TokenError::Claim(name.to_owned()))
+}
+
+fn named<'a>(claims: &'a Claims, name: &str) -> Option<&'a Value> {
+    claims.get(name).filter(|_| !name.is_empty())
 }
 
 pub fn texts_of(value: Option<&Value>) -> Option<Vec<Arc<str>>> {

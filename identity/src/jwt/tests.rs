@@ -211,6 +211,23 @@ fn claims_say_who_it_is_and_what_it_may() {
     assert_eq!(permits.source(), "the token's claim `permissions`");
 }
 
+#[test]
+fn claims_have_the_names_that_they_are_given() {
+    let claims = json!({
+        "exp": NOW_S + 1, "sub": "alice", "preferred_username": "bob", "teams": "plant", "groups": "office",
+        "roles": "operator", "": "nobody",
+    });
+    let rules = TokenRules {
+        user_claim: "preferred_username".to_owned(),
+        groups_claim: "teams".to_owned(),
+        roles_claim: String::new(),
+        ..TokenRules::default()
+    };
+    let identity = judged(&rules, &claims).expect("in order");
+    assert_eq!((identity.user.as_deref(), &*identity.groups[0]), (Some("bob"), "plant"));
+    assert_eq!(identity.roles.len(), 0, "tokens are not asked for roles");
+}
+
 fn jwks(id: &str, key: &Ed25519KeyPair) -> Vec<u8> {
     let x = URL_SAFE_NO_PAD.encode(key.public_key().as_ref());
     let secret = URL_SAFE_NO_PAD.encode(SECRET);
