@@ -291,6 +291,7 @@ pub const FAMILIES: &[Family] = &[
             ("rate_pauses", "publish_rate"),
             ("deliveries_paused", "receive_rate"),
             ("publishers_paused", "overload"),
+            ("changes_put_off", "filters"),
         ],
     },
 ];

@@ -19,23 +19,27 @@ pub fn is_topic_name(name: &str) -> bool {
 
 /// A filter that may be subscribed to. `$share/` is a prefix like any other here: see `shared_filter`.
 pub fn is_topic_filter(filter: &str) -> bool {
-    if filter.is_empty() || filter.len() > TOPIC_BYTES_MAX || filter.contains('\0') {
+    let bytes = filter.as_bytes();
+    if bytes.is_empty() || bytes.len() > TOPIC_BYTES_MAX {
         return false;
     }
-    let mut levels = filter.split('/').peekable();
-    while let Some(level) = levels.next() {
-        let valid = match level {
+    // One packet can bring a megabyte of filters: most are looked through word by word, and none is cut into its levels.
+    !has_wildcard_or_nul(bytes) || has_each_wildcard_alone(bytes)
+}
+
+fn has_each_wildcard_alone(filter: &[u8]) -> bool {
+    let is_end = |byte: Option<&u8>| byte.is_none_or(|byte| *byte == b'/');
+    let mut before = None;
+    filter.iter().enumerate().all(|(at, byte)| {
+        let begins_level = is_end(before.replace(byte));
+        match byte {
             // [MQTT-4.7.1-1] The multi-level wildcard is the last character of the filter.
-            "#" => levels.peek().is_none(),
+            b'#' => begins_level && at + 1 == filter.len(),
             // [MQTT-4.7.1-2] The single-level wildcard occupies an entire level, wherever it is.
-            "+" => true,
-            _ => !level.contains(['+', '#']),
-        };
-        if !valid {
-            return false;
+            b'+' => begins_level && is_end(filter.get(at + 1)),
+            _ => *byte != 0,
         }
-    }
-    true
+    })
 }
 
 /// Takes `$share/{group}/{filter}` apart. `Ok(None)`: this is not a shared subscription's filter at all.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
 use mqtt::{PacketId, ReasonCode};
+use smallvec::SmallVec;
 
 use crate::{
     ConnId, Mail, Shard, ShardId, ShardSet, Withdrawals,
@@ -30,10 +31,18 @@ pub(crate) struct Waiting {
     pub token: Option<u64>,
     /// That the subscriptions are stored.
     pub needs: Needs,
-    filters: Vec<Box<str>>,
-    confirmed: ShardSet,
+    /// All of its filters are in place, or nobody waits for the others any more.
+    pub is_whole: bool,
+    /// What the other shards were told of it and have not confirmed, in the order in which they were.
+    told: SmallVec<[Told; 1]>,
     /// By answering shard, how many retained messages it had mailed to each shard.
     pub retained_sent: Vec<Box<[u64]>>,
+}
+
+/// Filters that were announced together.
+struct Told {
+    filters: Vec<Box<str>>,
+    confirmed: ShardSet,
 }
 
 pub(crate) struct Announcements {
@@ -49,6 +58,12 @@ pub(crate) struct Announcements {
 pub(crate) struct News {
     pub filters: Vec<Box<str>>,
     pub members: Vec<(std::sync::Arc<str>, u32)>,
+}
+
+impl News {
+    pub fn is_empty(&self) -> bool {
+        self.filters.is_empty() && self.members.is_empty()
+    }
 }
 
 impl Announcements {
@@ -87,8 +102,8 @@ impl Waiting {
             first_pages: Vec::new(),
             token: None,
             needs: Needs::default(),
-            filters: Vec::new(),
-            confirmed: ShardSet::EMPTY,
+            is_whole: false,
+            told: SmallVec::new(),
             retained_sent: Vec::new(),
         }
     }
@@ -97,12 +112,33 @@ impl Waiting {
 impl Shard {
     /// Tells all other shards, and completes the SUBSCRIBE when they have answered; at once if there is nothing to tell.
     pub(crate) fn announce(&mut self, mut waiting: Waiting, news: News, turn: &mut Turn<'_>) {
-        let nothing_to_tell = news.filters.is_empty() && news.members.is_empty() && waiting.wanted.is_empty();
+        let nothing_to_tell = news.is_empty() && waiting.wanted.is_empty();
         if self.config.shards == 1 || nothing_to_tell {
             self.complete_subscribe(waiting, turn);
             return;
         }
         let request = self.next_request();
+        waiting.is_whole = true;
+        self.tell_others(request, &mut waiting, news, turn);
+        self.wait_for_others(request, waiting);
+    }
+
+    /// The SUBSCRIBE is known by its request until it is answered.
+    pub(crate) fn wait_for_others(&mut self, request: u64, waiting: Waiting) {
+        if let Some(connection) = self.connections.get_mut(waiting.conn) {
+            connection.announcing += 1;
+        }
+        self.announcements.waiting.insert(request, waiting);
+    }
+
+    /// Tells all other shards of some filters of a SUBSCRIBE.
+    pub(crate) fn tell_others(
+        &mut self,
+        request: u64,
+        waiting: &mut Waiting,
+        news: News,
+        turn: &mut Turn<'_>,
+    ) {
         for filter in &news.filters {
             *self.announcements.unconfirmed.entry(filter.clone()).or_insert(0) += 1;
         }
@@ -110,12 +146,10 @@ impl Shard {
             let announce = Announce { request, filters: news.filters.clone(), members: news.members.clone() };
             self.post_mail(peer, Mail::Announce(Box::new(announce)), turn);
         }
-        waiting.filters = news.filters;
-        waiting.retained_sent = vec![Box::default(); usize::from(self.config.shards)];
-        if let Some(connection) = self.connections.get_mut(waiting.conn) {
-            connection.announcing += 1;
+        waiting.told.push(Told { filters: news.filters, confirmed: ShardSet::EMPTY });
+        if waiting.retained_sent.is_empty() {
+            waiting.retained_sent = vec![Box::default(); usize::from(self.config.shards)];
         }
-        self.announcements.waiting.insert(request, waiting);
     }
 
     /// Tells all other shards of all filters and groups here, some at a time. They know where the last one ends.
@@ -204,17 +238,43 @@ impl Shard {
     pub(crate) fn on_announced(&mut self, from: ShardId, announced: &Announced, turn: &mut Turn<'_>) {
         // Nobody waits for the answer where it was about something that was restored.
         let Some(waiting) = self.announcements.waiting.get_mut(&announced.request) else { return };
-        waiting.confirmed.insert(from);
         waiting.retained_sent[from.index()] = announced.retained_sent.clone();
-        if waiting.confirmed.len() + 1 < usize::from(self.config.shards) {
+        // Each shard answers in the order in which it is told.
+        let answered = waiting.told.iter_mut().find(|told| !told.confirmed.contains(from));
+        let confirmed = &mut answered.expect("a shard answers what it was told").confirmed;
+        confirmed.insert(from);
+        if confirmed.len() + 1 < usize::from(self.config.shards) {
             return;
         }
-        let filters = std::mem::take(&mut waiting.filters);
-        for filter in &filters {
+        let told = waiting.told.remove(0);
+        for filter in &told.filters {
             self.announcements.confirm(filter);
         }
-        self.ask_for_first_pages(announced.request, turn);
-        self.complete_if_ready(announced.request, turn);
+        self.complete_if_known(announced.request, turn);
+    }
+
+    /// All filters are in place, and every shard knows them.
+    pub(crate) fn complete_if_known(&mut self, request: u64, turn: &mut Turn<'_>) {
+        let is_known = |waiting: &Waiting| waiting.is_whole && waiting.told.is_empty();
+        if self.announcements.waiting.get(&request).is_some_and(is_known) {
+            self.ask_for_first_pages(request, turn);
+            self.complete_if_ready(request, turn);
+        }
+    }
+
+    /// The client of a SUBSCRIBE has gone before all of its filters were in place.
+    pub(crate) fn give_up_request(&mut self, request: u64) {
+        let Some(waiting) = self.announcements.waiting.get_mut(&request) else { return };
+        waiting.is_whole = true;
+        waiting.wanted = Vec::new();
+        // The others are confirmed all the same.
+        if waiting.told.is_empty() {
+            let (session, token) = (waiting.session, waiting.token);
+            self.announcements.waiting.remove(&request);
+            if let Some(token) = token {
+                self.stop_expecting(session, token);
+            }
+        }
     }
 
     /// Every shard knows the filters, and the first pages of retained messages are here.

@@ -47,6 +47,10 @@ pub struct Pieces {
     pub expiry_looks: usize,
     /// What filters cost that leave the indexes with the ends of their sessions, as `subscription_bytes_max` counts it.
     pub filter_bytes: usize,
+    /// The same for those that come and go with SUBSCRIBE and UNSUBSCRIBE, beyond what is each client's own.
+    pub change_bytes: usize,
+    /// What filters may cost that one client brings at once, whatever others have under way.
+    pub own_change_bytes: usize,
 }
 
 /// Who is let in at one listener.
@@ -150,7 +154,12 @@ impl Default for Config {
 
 impl Default for Pieces {
     fn default() -> Pieces {
-        Pieces { expiry_looks: 4000, filter_bytes: 256 << 10 }
+        Pieces {
+            expiry_looks: 4000,
+            filter_bytes: 256 << 10,
+            change_bytes: 256 << 10,
+            own_change_bytes: 16 << 10,
+        }
     }
 }
 

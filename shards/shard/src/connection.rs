@@ -28,6 +28,8 @@ pub(crate) struct Connection {
     pub says_why: bool,
     /// Not read at present; `partial` holds what came before.
     pub stalled: bool,
+    /// A SUBSCRIBE or UNSUBSCRIBE of its client is under way, in pieces.
+    pub is_changing: bool,
     /// Holds so much of unfinished packets that it stands in their queue.
     pub is_holder: bool,
     /// The number of the listener that it came in by.
@@ -98,6 +100,7 @@ impl Connection {
             dirty: false,
             says_why: true,
             stalled: false,
+            is_changing: false,
             is_holder: false,
             door,
             topic_alias_max: 0,

@@ -242,6 +242,8 @@ counters! {
     deliveries_paused,
     #[doc = "Times a connection was not read because other shards could not keep up, because the store had no room yet, or because the client did not take its answers."]
     publishers_paused,
+    #[doc = "SUBSCRIBEs and UNSUBSCRIBEs with more filters than there was room for at once: they went on a piece at a time."]
+    changes_put_off,
 }
 
 /// What a shard holds now.

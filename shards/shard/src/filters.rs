@@ -33,12 +33,15 @@ impl Filters {
         }
     }
 
-    pub fn remove(&mut self, filter: &str) {
+    /// False: it was not there.
+    pub fn remove(&mut self, filter: &str) -> bool {
         match self {
-            Filters::Few(list) => list.retain(|held| &**held != filter),
-            Filters::Many(set) => {
-                set.remove(filter);
+            Filters::Few(list) => {
+                let before = list.len();
+                list.retain(|held| &**held != filter);
+                list.len() < before
             }
+            Filters::Many(set) => set.remove(filter),
         }
     }
 
@@ -175,8 +178,8 @@ mod tests {
             filters.insert(&format!("f/{n}"));
             assert_eq!(filters.len(), n + 1);
         }
-        filters.remove("f/7");
-        filters.remove("absent");
+        assert!(filters.remove("f/7") && !filters.remove("f/7"));
+        assert!(!filters.remove("absent"));
         assert_eq!(filters.len(), 99);
         let sorted: Vec<Box<str>> = std::iter::from_fn(|| filters.pop_first()).collect();
         assert!(sorted.is_sorted());

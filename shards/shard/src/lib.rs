@@ -20,6 +20,7 @@ mod barred_networks;
 pub mod bench;
 mod bundle;
 mod census;
+mod changing;
 mod clearing;
 mod config;
 mod confirm;

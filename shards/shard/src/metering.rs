@@ -157,24 +157,31 @@ impl Shard {
 
     /// A client that waited for its rate has gone. What had come of it by then is handled as far as a second more of its own rate
     /// allows, and those that it shares allow now: who sends a few messages and leaves must not lose them. The rest is dropped.
-    /// Of one that waited for room in the mesh all is handled.
+    /// Of one that waited for room in the mesh, or for its own filters, all is handled but filters for which nobody waits any more.
     pub(crate) fn hear_out(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
         let Some(connection) = self.connections.get_mut(conn) else { return };
         if self.drain.has_begun() || !connection.stalled {
             return;
         }
+        let is_changing = connection.is_changing;
         if let Some(meters) = connection.meters_mut().filter(|meters| meters.is_throttled) {
             meters.is_throttled = false;
             meters.is_leaving = true;
-        } else if !self.post.holds_back(conn) {
+        } else if !is_changing && !self.post.holds_back(conn) {
             return;
         }
-        let Some(connection) = self.connections.get_mut(conn) else { return };
-        connection.stalled = false;
-        self.stalled.remove(&conn);
         self.post.set_leaving(Some(conn));
         let before = turn.effects.queue.len();
-        self.consume_kept(conn, turn);
+        loop {
+            self.give_up_change(conn);
+            let Some(connection) = self.connections.get_mut(conn) else { break };
+            connection.stalled = false;
+            self.stalled.remove(&conn);
+            self.consume_kept(conn, turn);
+            if !self.connections.get(conn).is_some_and(|connection| connection.is_changing) {
+                break;
+            }
+        }
         self.post.set_leaving(None);
         // Nobody is there any more to whom anything could be done.
         let mut at = 0;

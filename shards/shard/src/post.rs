@@ -58,6 +58,7 @@ pub(crate) enum Posted {
 
 impl Post {
     pub fn new(me: ShardId, shards: u8) -> Post {
+        assert!(me.0 < shards, "a shard's id is less than their number");
         let shards = usize::from(shards);
         Post {
             ways: (0..shards).map(|_| Way::default()).collect(),

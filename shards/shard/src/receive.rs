@@ -65,6 +65,7 @@ impl Shard {
             // Others count on them: a session takes one that is set for its slot already.
             Deadline::Session(_)
             | Deadline::Clearing
+            | Deadline::Changing
             | Deadline::Replay(_)
             | Deadline::AnswerReplays
             | Deadline::Retained
@@ -343,7 +344,7 @@ impl Shard {
         if stage == Stage::Closing {
             return;
         }
-        if !self.hold_unfinished(conn, held + self.connect_bytes(conn), turn) {
+        if !self.hold_unfinished(conn, held + self.bytes_besides(conn), turn) {
             self.counters.receive_memory_exceeded += 1;
             self.end_for_quota(conn, NO_ROOM, turn);
             return;

@@ -1,7 +1,7 @@
 //! One shard: takes an event, restores all invariants, and says what is to be done.
 //!
 //! The parts of the state are here; what is done with them is in the file that is named after it: `receive.rs` (bytes to
-//! packets), `connect.rs`, `publish.rs`, `acknowledge.rs`, `subscribe.rs`, `asking.rs`, `renewing.rs`, `router.rs`, `delivery.rs`, `replay.rs`,
+//! packets), `connect.rs`, `publish.rs`, `acknowledge.rs`, `subscribe.rs`, `changing.rs`, `asking.rs`, `renewing.rs`, `router.rs`, `delivery.rs`, `replay.rs`,
 //! `ending.rs`, `drain.rs`. Each of them is an `impl Shard`.
 
 use std::{collections::BTreeSet, sync::Arc};
@@ -13,6 +13,7 @@ use crate::{
     Placement, ShardId,
     announce::Announcements,
     bans::Barred,
+    changing::Changes,
     clearing::Clearing,
     confirm::Confirmations,
     connection::{Connections, Stage},
@@ -110,6 +111,7 @@ pub struct Shard {
     pub(crate) replays_waiting: Vec<(ShardId, Box<crate::mail::Replay>)>,
     /// What sessions that have ended leave behind.
     pub(crate) clearing: Clearing,
+    pub(crate) changes: Changes,
     /// Messages in queues that this tick may still look at for whether they have expired.
     pub(crate) expiry_looks: usize,
     /// Pages of retained messages that this tick may still read.
@@ -168,6 +170,8 @@ pub(crate) enum Deadline {
     Session(SessionKey),
     /// Filters of sessions that have ended are to leave the indexes.
     Clearing,
+    /// Long SUBSCRIBEs and UNSUBSCRIBEs are to go on.
+    Changing,
     /// A session is to get more retained messages.
     Replay(SessionKey),
     /// Other shards wait for pages of retained messages.
@@ -188,7 +192,6 @@ pub(crate) enum Deadline {
 impl Shard {
     /// `seed` feeds everything that looks random, assigned client ids for example.
     pub fn new(id: ShardId, config: &Config, now: Instant, seed: u64) -> Shard {
-        assert!(id.0 < config.shards, "a shard's id is less than their number");
         let mut random = Random::new(seed ^ (u64::from(id.0) << 56) ^ now.as_nanos());
         let limits = config.limits.of_one_shard(config.shards);
         let hasher = ahash::RandomState::with_seeds(random.next_u64(), 5, 6, 7);
@@ -232,6 +235,7 @@ impl Shard {
             replays: HashMap::with_hasher(hasher),
             replays_waiting: Vec::new(),
             clearing: Clearing::default(),
+            changes: Changes::default(),
             expiry_looks: config.pieces.expiry_looks,
             replay_pages: REPLAY_PAGES_PER_TICK,
             drain: Drain::default(),
@@ -262,6 +266,7 @@ impl Shard {
     pub fn handle(&mut self, now: Instant, event: Event<'_>, effects: &mut Effects) {
         let turn = &mut Turn { now, effects };
         self.begin_answer();
+        self.changes.begin_event(self.config.pieces.own_change_bytes);
         match event {
             Event::Opened { conn, refuse, door } => self.handle_opened(conn, refuse, door, turn),
             Event::NotOpened(why) => self.handle_not_opened(why),
@@ -392,6 +397,7 @@ impl Shard {
                 Deadline::Linger(conn) => self.on_linger_deadline(conn, turn),
                 Deadline::Session(session) => self.on_session_deadline(session, turn),
                 Deadline::Clearing => self.on_clearing_deadline(turn),
+                Deadline::Changing => self.on_changing_deadline(turn),
                 Deadline::Replay(session) => self.on_replay_deadline(session, turn),
                 Deadline::AnswerReplays => self.answer_waiting_replays(turn),
                 Deadline::Retained => self.on_retained_deadline(turn),
@@ -438,6 +444,7 @@ impl Shard {
         self.replay_pages = REPLAY_PAGES_PER_TICK;
         self.expiry_looks = self.config.pieces.expiry_looks;
         self.clearing.begin_tick(self.config.pieces.filter_bytes);
+        self.changes.begin_tick(self.config.pieces.change_bytes);
         self.confirm(turn);
         self.look_for_room(turn);
         self.post.flush(turn);

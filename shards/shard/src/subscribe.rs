@@ -1,8 +1,8 @@
 //! SUBSCRIBE and UNSUBSCRIBE: changes to the session's filters, here and in what other shards know of them.
 
 use mqtt::{
-    Packet, ReasonCode, RetainHandling, Suback, Subscribe, SubscriptionOptions, Unsuback, Unsubscribe,
-    UserProperties, Violation,
+    Packet, PacketId, ReasonCode, RetainHandling, Suback, Subscribe, SubscriptionOptions, Unsuback,
+    Unsubscribe, UserProperties, Violation,
 };
 
 use access::{Action, Ask};
@@ -10,6 +10,7 @@ use access::{Action, Ask};
 use crate::{
     ConnId, Effect, Note, Shard, What,
     announce::{News, Waiting, filter_of_group},
+    confirm::Needs,
     filters::is_shared,
     keys::SessionKey,
     mount::mounted_filter,
@@ -37,37 +38,73 @@ impl Shard {
             }
         }
         let mut waiting = Waiting::new(conn, session, subscribe.packet_id);
+        let subscription_id = subscribe.subscription_id.unwrap_or(0);
+        let news =
+            self.subscribe_some(&mut waiting, subscription_id, subscribe.filters.iter().copied(), turn);
+        let done = waiting.codes.len();
+        if done < subscribe.filters.len() {
+            self.put_off_subscribe(waiting, news, subscription_id, &subscribe.filters[done..], turn);
+            return Ok(());
+        }
+        self.note_refusals(&waiting, turn);
+        self.announce(waiting, news, turn);
+        Ok(())
+    }
+
+    /// The first of these filters, as far as there is room for them in this tick.
+    pub(crate) fn subscribe_some<'f>(
+        &mut self,
+        waiting: &mut Waiting,
+        subscription_id: u32,
+        filters: impl Iterator<Item = (&'f str, SubscriptionOptions)>,
+        turn: &mut Turn<'_>,
+    ) -> News {
         let mut news = News::default();
+        let (conn, session) = (waiting.conn, waiting.session);
         let (qos_max, mount) = (self.qos_max(conn), self.mount_of(conn));
-        for (filter, options) in &subscribe.filters {
-            let Some(filter) = mounted_filter(mount.as_deref(), filter) else {
-                waiting.codes.push(ReasonCode::TopicFilterInvalid);
-                continue;
-            };
-            let filter = &*filter;
-            let options = SubscriptionOptions { qos: options.qos.min(qos_max), ..*options };
-            let subscription =
-                Subscription { session, options, subscription_id: subscribe.subscription_id.unwrap_or(0) };
-            let code = match self.check_subscription(session, filter) {
-                Ok(()) if !self.may_subscribe(conn, filter, turn) => ReasonCode::NotAuthorized,
-                Ok(()) => {
-                    self.add_subscription(filter, subscription, &mut waiting, &mut news);
-                    ReasonCode::granted(options.qos)
+        for (filter, options) in filters {
+            if !self.changes.has_room() {
+                break;
+            }
+            let options = SubscriptionOptions { qos: options.qos.min(qos_max), ..options };
+            let subscription = Subscription { session, options, subscription_id };
+            let code = match mounted_filter(mount.as_deref(), filter) {
+                Some(filter) => self.subscribe_one(&filter, subscription, waiting, &mut news, turn),
+                None => {
+                    self.changes.spend(refusal_weight(filter));
+                    ReasonCode::TopicFilterInvalid
                 }
-                Err(reason) => reason,
             };
             waiting.codes.push(code);
         }
-        waiting.needs = self.needed();
-        self.note_refusals(conn, session, &waiting.codes, turn);
-        if subscribe.filters.iter().any(|(filter, _)| *filter == DROPS_TOPIC) {
-            self.watch_losses(session, turn);
-        }
-        if !waiting.wanted.is_empty() {
+        waiting.needs = waiting.needs.and(self.needed());
+        if !waiting.wanted.is_empty() && waiting.token.is_none() {
             waiting.token = Some(self.expect_replays(session));
         }
-        self.announce(waiting, news, turn);
-        Ok(())
+        news
+    }
+
+    fn subscribe_one(
+        &mut self,
+        filter: &str,
+        subscription: Subscription,
+        waiting: &mut Waiting,
+        news: &mut News,
+        turn: &mut Turn<'_>,
+    ) -> ReasonCode {
+        if let Err(reason) = self.check_subscription(subscription.session, filter) {
+            self.changes.spend(refusal_weight(filter));
+            return reason;
+        }
+        self.changes.spend(change_weight(filter));
+        if !self.may_subscribe(waiting.conn, filter, turn) {
+            return ReasonCode::NotAuthorized;
+        }
+        self.add_subscription(filter, subscription, waiting, news);
+        if filter == DROPS_TOPIC {
+            self.watch_losses(subscription.session, turn);
+        }
+        ReasonCode::granted(subscription.options.qos)
     }
 
     /// What a client has lost itself is for it to know.
@@ -86,29 +123,27 @@ impl Shard {
         }
         let has_no_room = self.is_store_full() && self.is_kept(session);
         let limits = &self.config.limits;
+        let weight = filter_weight(filter);
+        let filters = &self.sessions[session].filters;
         let is_full = has_no_room
-            || self.sessions[session].filters.len() >= limits.subscriptions_max as usize
-            || self.sessions[session].filter_bytes as usize + filter_weight(filter)
-                > limits.subscription_bytes_max
-            || self.session_bytes + filter_weight(filter) > limits.session_memory_max;
-        if is_full && !self.has_subscription(session, filter) {
+            || filters.len() >= limits.subscriptions_max as usize
+            || self.sessions[session].filter_bytes as usize + weight > limits.subscription_bytes_max
+            || self.session_bytes + weight > limits.session_memory_max;
+        if is_full && !filters.contains(filter) {
             self.counters.subscriptions_refused += 1;
             return Err(ReasonCode::QuotaExceeded);
         }
         Ok(())
     }
 
-    fn has_subscription(&self, session: SessionKey, filter: &str) -> bool {
-        self.trie.subscription(filter, session).is_some() || self.groups.member(filter, session).is_some()
-    }
-
     /// One line for a SUBSCRIBE, however many of its filters are refused.
-    fn note_refusals(&self, conn: ConnId, session: SessionKey, codes: &[ReasonCode], turn: &mut Turn<'_>) {
+    pub(crate) fn note_refusals(&self, waiting: &Waiting, turn: &mut Turn<'_>) {
+        let codes = &waiting.codes;
         let Some(reason) = codes.iter().copied().find(|code| code.is_error()) else { return };
         let count = codes.iter().filter(|code| code.is_error()).count();
-        let client_id = Some(self.sessions[session].client_id.clone());
+        let client_id = Some(self.sessions[waiting.session].client_id.clone());
         let what = What::SubscriptionsRefused { reason, count };
-        turn.push(Effect::Note(Note { conn: Some(conn), client_id, user: None, what }));
+        turn.push(Effect::Note(Note { conn: Some(waiting.conn), client_id, user: None, what }));
     }
 
     fn add_subscription(
@@ -206,31 +241,62 @@ impl Shard {
         for filter in &unsubscribe.filters {
             check_filter(filter)?;
         }
-        let mut codes = Vec::with_capacity(unsubscribe.filters.len());
+        let codes = Vec::with_capacity(unsubscribe.filters.len());
+        let mut removal = Removal { packet_id: unsubscribe.packet_id, codes, needs: Needs::default() };
+        self.unsubscribe_some(conn, session, &mut removal, unsubscribe.filters.iter().copied(), turn);
+        let done = removal.codes.len();
+        if done < unsubscribe.filters.len() {
+            self.put_off_unsubscribe(conn, session, removal, &unsubscribe.filters[done..], turn);
+            return Ok(());
+        }
+        self.answer_unsubscribe(conn, removal, turn);
+        Ok(())
+    }
+
+    /// The first of these filters, as far as there is room for them in this tick.
+    pub(crate) fn unsubscribe_some<'f>(
+        &mut self,
+        conn: ConnId,
+        session: SessionKey,
+        removal: &mut Removal,
+        filters: impl Iterator<Item = &'f str>,
+        turn: &mut Turn<'_>,
+    ) {
         let mount = self.mount_of(conn);
-        for filter in &unsubscribe.filters {
-            let filter = mounted_filter(mount.as_deref(), filter);
-            let existing = filter.as_deref().filter(|filter| self.has_subscription(session, filter));
-            if let Some(filter) = existing {
-                self.sessions[session].filters.remove(filter);
-                self.keep_unsubscribed(session, filter);
-                self.remove_subscription(session, filter, turn);
+        for filter in filters {
+            if !self.changes.has_room() {
+                break;
             }
-            codes.push(if existing.is_some() {
-                ReasonCode::Success
-            } else {
-                ReasonCode::NoSubscriptionExisted
+            let filter = mounted_filter(mount.as_deref(), filter);
+            let existing = filter.as_deref().filter(|filter| self.sessions[session].filters.remove(filter));
+            removal.codes.push(match existing {
+                Some(filter) => {
+                    self.changes.spend(change_weight(filter));
+                    self.keep_unsubscribed(session, filter);
+                    self.remove_subscription(session, filter, turn);
+                    ReasonCode::Success
+                }
+                None => {
+                    self.changes.spend(filter.as_deref().map_or(CHANGE_BYTES, refusal_weight));
+                    ReasonCode::NoSubscriptionExisted
+                }
             });
         }
-        // [MQTT-3.10.4-5]
+        removal.needs = removal.needs.and(self.needed());
+    }
+
+    /// [MQTT-3.10.4-5]
+    pub(crate) fn answer_unsubscribe(&mut self, conn: ConnId, removal: Removal, turn: &mut Turn<'_>) {
         let unsuback = Unsuback {
-            packet_id: unsubscribe.packet_id,
+            packet_id: removal.packet_id,
             reason_string: None,
             user_properties: UserProperties::default(),
-            codes,
+            codes: removal.codes,
         };
         self.reply(conn, &Packet::Unsuback(unsuback), turn);
-        Ok(())
+        if let Some(connection) = self.connections.get_mut(conn) {
+            connection.needs = connection.needs.and(removal.needs);
+        }
     }
 
     /// Takes one filter out of the indexes; other shards are told when nobody here has it any more.
@@ -298,7 +364,15 @@ impl Shard {
     }
 }
 
-/// One packet is handled in one go: it may not keep the others waiting for long.
+/// An UNSUBSCRIBE, as far as its filters are gone.
+pub(crate) struct Removal {
+    packet_id: PacketId,
+    pub codes: Vec<ReasonCode>,
+    /// That they are gone from the store.
+    needs: Needs,
+}
+
+/// One packet is decoded in one go: it may not keep the others waiting for long.
 fn check_filter_count(count: usize) -> Result<(), Violation> {
     if count > FILTERS_PER_PACKET_MAX {
         let what = "more than 10,000 filters in one packet";
@@ -323,6 +397,19 @@ fn check_filter(filter: &str) -> Result<bool, Violation> {
 pub(crate) fn filter_weight(filter: &str) -> usize {
     filter.len() * 2 + mqtt::level_count(filter) * LEVEL_BYTES
 }
+
+/// What it takes to have a filter come or go, in the same measure.
+fn change_weight(filter: &str) -> usize {
+    filter_weight(filter) + CHANGE_BYTES
+}
+
+/// What it takes to find out that a filter is not to be had, or not there: no level of it is looked at.
+fn refusal_weight(filter: &str) -> usize {
+    filter.len() * 2 + CHANGE_BYTES
+}
+
+/// However short a filter is, it is looked up, answered, stored and told to others.
+const CHANGE_BYTES: usize = 256;
 
 const LEVEL_BYTES: usize = 96;
 

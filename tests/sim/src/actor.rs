@@ -175,7 +175,7 @@ impl World {
 
     fn subscribe(&mut self, client: usize) {
         let mut filters: Vec<(String, SubscriptionOptions)> = Vec::new();
-        for _ in 0..self.random.between(1, 3) {
+        for _ in 0..self.random.between(1, self.settings.filters_max.0) {
             let mut filter = (*self.random.pick(FILTERS)).to_owned();
             let is_shared = self.random.percent(self.settings.chances.shared);
             if is_shared {
@@ -204,12 +204,23 @@ impl World {
     }
 
     fn unsubscribe(&mut self, client: usize) {
+        let mut filters = vec![self.filter_to_leave(client)];
+        if self.settings.filters_max.1 > 1 {
+            for _ in 1..self.random.between(1, self.settings.filters_max.1) {
+                filters.push(self.filter_to_leave(client));
+            }
+            filters.sort_unstable();
+            filters.dedup();
+        }
+        self.clients[client].unsubscribe(filters);
+    }
+
+    fn filter_to_leave(&mut self, client: usize) -> String {
         let known = &self.clients[client].filters;
-        let filter = match known.is_empty() {
+        match known.is_empty() {
             true => (*self.random.pick(FILTERS)).to_owned(),
             false => self.random.pick(known).clone(),
-        };
-        self.clients[client].unsubscribe(vec![filter]);
+        }
     }
 
     fn disconnect(&mut self, client: usize) {

@@ -57,10 +57,13 @@ pub enum Profile {
     DurablePieces,
     /// So short that it can crash at each of its points in turn.
     DurableBrief,
+    /// SUBSCRIBEs and UNSUBSCRIBEs of many filters are done one after the other, while everything else happens.
+    Changes,
+    DurableChanges,
 }
 
 impl Profile {
-    pub const ALL: [Profile; 30] = [
+    pub const ALL: [Profile; 32] = [
         Profile::Calm,
         Profile::Chaos,
         Profile::TinyMesh,
@@ -91,6 +94,8 @@ impl Profile {
         Profile::DurableRenewals,
         Profile::DurablePieces,
         Profile::DurableBrief,
+        Profile::Changes,
+        Profile::DurableChanges,
     ];
 
     pub fn name(self) -> &'static str {
@@ -125,6 +130,8 @@ impl Profile {
             Profile::DurableRenewals => "durable-renewals",
             Profile::DurablePieces => "durable-pieces",
             Profile::DurableBrief => "durable-brief",
+            Profile::Changes => "changes",
+            Profile::DurableChanges => "durable-changes",
         }
     }
 
@@ -153,6 +160,7 @@ impl Profile {
             Profile::DurableRenewals => Some(Profile::Renewals),
             Profile::DurablePieces => Some(Profile::Pieces),
             Profile::DurableBrief => Some(Profile::Cuts),
+            Profile::DurableChanges => Some(Profile::Changes),
             _ => None,
         }
     }

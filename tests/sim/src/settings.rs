@@ -62,6 +62,8 @@ pub struct Settings {
     pub strangers: bool,
     pub network: Network,
     pub connections_max: usize,
+    /// In one SUBSCRIBE or UNSUBSCRIBE.
+    pub filters_max: (u64, u64),
     pub config: Config,
     pub queues_are_small: bool,
     pub has_drain: bool,
@@ -177,6 +179,7 @@ impl Settings {
             }
             Profile::Renewals => self.make_renewed(random),
             Profile::Pieces => self.make_piecemeal(random),
+            Profile::Changes => self.make_changing(random),
             _ => unreachable!("the others are around a store"),
         }
     }
@@ -196,6 +199,7 @@ impl Settings {
             strangers: false,
             network: Network::CALM,
             connections_max: 1000,
+            filters_max: (3, 1),
             config,
             queues_are_small: false,
             has_drain: false,
@@ -317,12 +321,30 @@ impl Settings {
         self.config.pieces = Pieces {
             expiry_looks: random.between(1, 4) as usize,
             filter_bytes: random.between(1, 400) as usize,
+            ..Pieces::default()
         };
         (self.weights.subscribe, self.weights.unsubscribe) = (30, 3);
         (self.weights.cut, self.weights.takeover, self.weights.disconnect) = (6, 4, 6);
         (self.chances.shared, self.chances.expiring, self.chances.clean) = (30, 50, 40);
         self.session_expiry_s_max = 3;
         self.away_us_max = 4_000_000;
+    }
+
+    fn make_changing(&mut self, random: &mut Random) {
+        self.make_chaotic(random);
+        if random.percent(70) {
+            self.config.limits.subscriptions_max = 10_000;
+        }
+        // A filter costs 400 or so.
+        self.config.pieces = Pieces {
+            change_bytes: random.between(1, 1500) as usize,
+            own_change_bytes: *random.pick(&[1, 500, 1500]),
+            ..Pieces::default()
+        };
+        (self.weights.subscribe, self.weights.unsubscribe) = (25, 20);
+        self.filters_max = (12, 12);
+        (self.chances.shared, self.chances.retain, self.chances.will) = (25, 30, 40);
+        self.away_us_max = 500_000;
     }
 
     fn make_durable(&mut self, random: &mut Random) {

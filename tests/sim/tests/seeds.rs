@@ -76,6 +76,18 @@ fn other_rules_rates_users_and_limits_cost_nobody_who_may_do_everything() {
     assert_seeds_pass(Profile::Renewals);
 }
 
+#[test]
+fn subscriptions_that_come_and_go_in_pieces_are_answered_as_ever() {
+    let put_off: u64 = (0..SEEDS)
+        .map(|seed| {
+            let report = run_caught(Plan::new(seed, seed as u8 % 4 + 1, Profile::Changes));
+            assert!(report.is_good(), "{}", report.describe());
+            report.counters.changes_put_off
+        })
+        .sum();
+    assert!(put_off > 100, "{put_off}");
+}
+
 fn assert_recovers(shards: u8) {
     // Large segments take long, and a test of their own; so have failing writes.
     let has_its_own = |profile: &Profile| matches!(profile, Profile::DurableFull | Profile::DurableFailing);

@@ -1,5 +1,5 @@
 //! A connection is stalled, not read, while what it asks for would only pile up: when mail to another shard waits for
-//! room, or the client has taken more of that room than is left to others, when the client does not take its own acknowledgements, when too many of its SUBSCRIBEs wait for answers. Or while it has
+//! room, or the client has taken more of that room than is left to others, when the client does not take its own acknowledgements, when too many of its SUBSCRIBEs wait for answers or one is under way. Or while it has
 //! to keep to a rate (`metering.rs`).
 
 use std::ops::Bound;
@@ -16,7 +16,8 @@ impl Shard {
     #[inline]
     pub(super) fn is_behind(&self, connection: &Connection) -> bool {
         let owed = connection.session().and_then(|session| self.sessions[session].replays.as_ref());
-        connection.announcing >= ANNOUNCING_MAX
+        connection.is_changing
+            || connection.announcing >= ANNOUNCING_MAX
             || owed.is_some_and(|replays| replays.len() >= REPLAYS_OWED_MAX)
             || self.takes_no_replies(connection)
     }

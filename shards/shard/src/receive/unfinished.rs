@@ -185,6 +185,7 @@ impl Shard {
     /// What a connection that ends has received goes.
     pub(crate) fn release_receiving(&mut self, conn: ConnId) {
         self.let_go_unfinished(conn);
+        self.give_up_change(conn);
         let Some(connection) = self.connections.get_mut(conn) else { return };
         let (bytes, of_aliases) = connection.release_receiving();
         self.receive_bytes -= bytes;
@@ -261,12 +262,14 @@ impl Shard {
         has_room
     }
 
-    /// Bytes of the CONNECT that waits, which are held with what came behind it.
-    pub(super) fn connect_bytes(&self, conn: ConnId) -> usize {
-        let connection = self.connections.get(conn).filter(|connection| connection.stage == Stage::Asking);
-        connection
-            .and_then(|connection| connection.standing.as_ref())
-            .map_or(0, |standing| standing.connect.len())
+    /// Bytes of the CONNECT that waits, or of filters that do, which are held with what came behind them.
+    pub(super) fn bytes_besides(&self, conn: ConnId) -> usize {
+        let Some(connection) = self.connections.get(conn) else { return 0 };
+        match connection.stage {
+            Stage::Asking => connection.standing.as_ref().map_or(0, |standing| standing.connect.len()),
+            Stage::Connected(_) if connection.is_changing => self.changes.bytes_of(conn),
+            _ => 0,
+        }
     }
 }
 

@@ -438,6 +438,7 @@ fn a_message_names_its_subscriptions_however_many_they_are() {
             &Packet::Subscribe(Subscribe { packet_id, subscription_id, user_properties, filters }),
         );
     }
+    s.secs(1);
     s.hear(subscriber);
     let publisher = s.join("p");
     s.publish_qos(publisher, &topic, "x", 1, 1);

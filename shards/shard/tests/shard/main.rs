@@ -7,6 +7,7 @@ mod asking;
 mod authors;
 mod bounding;
 mod brought;
+mod changing;
 mod clearing;
 mod connecting;
 mod contesting;
