@@ -21,6 +21,7 @@ mod happening;
 mod health;
 mod listen;
 mod log;
+mod memory;
 mod metrics;
 mod named_files;
 mod notify;
@@ -112,7 +113,10 @@ fn main() -> ExitCode {
         Some(Command::Why(args)) => why::run(args),
         Some(Command::Top(args)) => top::run(args),
         Some(Command::User(args)) => user::run(args),
-        None => serve(&cli.serve),
+        None => {
+            memory::give_back_large();
+            serve(&cli.serve)
+        }
     }
 }
 

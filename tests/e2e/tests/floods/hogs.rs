@@ -1,10 +1,12 @@
 //! Clients that send all of a packet but its end, and stay: those who send whole packets do not feel it, on whichever shard they live.
 
 use std::io::{self, Read, Write};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use client::QoS;
 use e2e::socket::{self, Socket};
-use e2e::{PATIENCE, Setup};
+use e2e::{Broker, PATIENCE, Setup, resources};
 
 use super::alone;
 
@@ -98,6 +100,33 @@ fn long_connect(client_id: &str) -> Vec<u8> {
     socket::frame(0x10, &parts.concat())
 }
 
+#[test]
+fn memory_of_unfinished_packets_goes_back_to_the_system_each_time() {
+    let _alone = alone();
+    let broker = Setup::new("hogs-memory").shards(2).start();
+    let before = resources::resident_bytes(broker.process.id());
+    // The allocator learns from the first ones what it keeps of the next.
+    for _ in 0..2 {
+        let hogs: Vec<Socket> = (0..MANY).map(|n| begun_by(broker.port, &format!("hog{n}"))).collect();
+        await_resident(&broker, |resident| resident > before + TAKEN_BYTES);
+        drop(hogs);
+        await_resident(&broker, |resident| resident < before + LEFT_BYTES);
+    }
+}
+
+#[track_caller]
+fn await_resident(broker: &Broker, is_so: impl Fn(u64) -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let resident = resources::resident_bytes(broker.process.id());
+        if is_so(resident) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{} MiB are resident", resident >> 20);
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// A client without keep-alive that has sent all of a packet but its last bytes.
 fn begun_by(port: u16, client_id: &str) -> Socket {
     let mut hog = Socket::connect(port, client_id, true);
@@ -121,4 +150,8 @@ const WILL_BYTES: u16 = 60_000;
 /// On two shards with room for eight of their packets each.
 const HOGS: usize = 60;
 const FITTING: usize = 16;
+/// Within the room for all, each with a buffer of 1 MiB.
+const MANY: usize = 100;
+const TAKEN_BYTES: u64 = 90 << 20;
+const LEFT_BYTES: u64 = 24 << 20;
 const PACKET_BYTES: usize = (1 << 20) - 100;
