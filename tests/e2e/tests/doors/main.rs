@@ -10,6 +10,7 @@ mod flows;
 mod hanging;
 mod identity;
 mod listeners;
+mod makers;
 mod mounts;
 mod options;
 mod permission;

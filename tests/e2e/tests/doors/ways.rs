@@ -1,4 +1,5 @@
 //! Every transport with every provider: who proves who it is comes in by each of them as the same user, and nobody else does.
+//! So it is for our own client and for those of other makers.
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
@@ -11,31 +12,42 @@ use e2e::token::{Issuer, claims};
 use e2e::{Authority, Broker, Link, PATIENCE, Setup, program, v5};
 use serde_json::{Value, json};
 
+use super::makers::Maker;
+
 /// A transport. Its name is a user's, too: whoever fails at one has nothing to wait for at the others.
-struct Way {
-    name: &'static str,
-    target: Target,
-    is_sealed: bool,
+pub struct Way {
+    pub name: &'static str,
+    pub target: Target,
+    /// The same in one word.
+    pub url: String,
+    pub is_sealed: bool,
 }
 
 /// How a client says who it is.
-enum Says {
+pub enum Says {
     Nothing,
     Password(String, String),
     Token(String),
     Scram(String, String),
 }
 
+impl Says {
+    /// Whether it is said by enhanced authentication.
+    pub fn is_exchange(&self) -> bool {
+        matches!(self, Says::Token(_) | Says::Scram(..))
+    }
+}
+
 /// One client, and what is to become of it.
-struct Visit {
-    says: Says,
+pub struct Visit {
+    pub says: Says,
     /// The name of the files of its certificate.
-    certificate: Option<&'static str>,
+    pub certificate: Option<&'static str>,
     outcome: Outcome,
 }
 
 #[derive(Debug, PartialEq)]
-enum Outcome {
+pub enum Outcome {
     /// It is in, as this user or as nobody in particular.
     In(Option<String>),
     Refused(ReasonCode),
@@ -80,7 +92,18 @@ fn start(name: &str, authentication: &str, put: impl FnOnce(&Path, &Authority)) 
             scheme => Target::new("127.0.0.1", broker.port_of(scheme)),
         };
         target.websocket = Some("/mqtt".to_owned()).filter(|_| is_web);
-        Way { name, target, is_sealed }
+        let url = match (listener, is_sealed, is_web) {
+            ("unix", ..) => format!("unix://{}", socket.display()),
+            (_, is_sealed, true) => {
+                let scheme = if is_sealed { "wss" } else { "ws" };
+                format!("{scheme}://127.0.0.1:{}/mqtt", broker.port_of(listener))
+            }
+            (_, is_sealed, false) => {
+                let scheme = if is_sealed { "tls" } else { "tcp" };
+                format!("{scheme}://127.0.0.1:{}", broker.port_of(listener))
+            }
+        };
+        Way { name, target, url, is_sealed }
     };
     let ways = WAYS.map(way).into();
     (broker, ways)
@@ -152,11 +175,25 @@ fn user_of(mut link: Link, user: &str) -> Option<String> {
     is_user.then(|| user.to_owned())
 }
 
-/// Lets the clients of `visits` come by every way.
-fn check(
+/// Lets the clients of `visits` come by every way: our own, and those of other makers where they can. Each maker has a broker of its
+/// own, at which nobody has failed before.
+fn check(name: &str, settings: &str, put: impl Fn(&Path, &Authority), visits: impl Fn(&Way) -> Vec<Visit>) {
+    check_ours(name, settings, &put, &visits);
+    for maker in Maker::ALL {
+        let (broker, ways) = start(&format!("{name}-{maker:?}"), settings, &put);
+        let all = ways.iter().flat_map(|way| visits(way).into_iter().map(move |visit| (way, visit)));
+        let able: Vec<(&Way, Visit)> = all.filter(|(way, visit)| maker.can(way, visit)).collect();
+        for ((way, visit), outcome) in able.iter().zip(maker.outcomes(&broker, &able)) {
+            let shown = || broker.process.shown();
+            assert_eq!(outcome, visit.outcome, "{maker:?} by {}\n{}", way.name, shown());
+        }
+    }
+}
+
+fn check_ours(
     name: &str,
     settings: &str,
-    put: impl FnOnce(&Path, &Authority),
+    put: impl Fn(&Path, &Authority),
     visits: impl Fn(&Way) -> Vec<Visit>,
 ) {
     let (broker, ways) = start(name, settings, put);
