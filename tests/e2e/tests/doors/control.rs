@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use client::QoS;
+use client::{QoS, Target, Tls, TlsOptions};
 use e2e::{Authority, Broker, Link, PATIENCE, Process, Setup, broker::free_port, program, v5};
 
 use super::publish;
@@ -339,39 +339,45 @@ fn the_level_of_the_log_and_who_may_be_anonymous_count_at_once() {
 
 #[test]
 fn nobody_is_cut_off_and_nothing_is_lost_while_reloads_follow_each_other() {
-    let (plain, tls) = (free_port(), free_port());
+    let doors = ["tcp", "tls", "wss"].map(|scheme| (scheme, free_port()));
     let setup = Setup::bare("control-load").shards(2);
     let authority = Authority::new(setup.folder());
     authority.issue("broker.example");
+    // A subscriber that gets no time of the machine loses nothing by a full queue either.
     let text = format!(
         "{}[session]\nmax_queued_messages = {MESSAGES}\n[tls]\ncertificate_files = [\"broker.example.pem\"]\nkey_files = [\"broker.example.key\"]\n",
-        listeners(&[format!("tcp://127.0.0.1:{plain}"), format!("tls://127.0.0.1:{tls}")])
+        listeners(&doors.map(|(scheme, port)| format!("{scheme}://127.0.0.1:{port}")))
     );
-    // A subscriber that gets no time of the machine loses nothing by a full queue either.
     let broker = setup.config(&text).start();
-    let ca = authority.file().display().to_string();
-    let mut subscriber = Link::connect(plain, v5("subscriber"));
-    subscriber.subscribe("t", QoS::AtLeastOnce);
+    let ca = authority.file();
     std::thread::scope(|scope| {
-        let publisher = scope.spawn(|| {
-            let mut link = Link::connect(plain, v5("publisher"));
-            for n in 0..MESSAGES {
-                link.publish("t", n.to_string(), QoS::AtLeastOnce);
-            }
-            link.close();
-        });
-        let received = scope.spawn(|| {
-            (0..MESSAGES).for_each(|n| assert_eq!(subscriber.text(), n.to_string()));
-            subscriber.close();
-        });
-        let handshakes = scope.spawn(|| {
+        let mut traffic = Vec::new();
+        for (scheme, port) in doors {
+            let reach =
+                |name: &str| Link::reach(target(scheme, port, &ca), v5(&format!("{name}-{scheme}"))).unwrap();
+            let (mut publisher, mut subscriber) = (reach("publisher"), reach("subscriber"));
+            subscriber.subscribe(scheme, QoS::AtLeastOnce);
+            traffic.push(scope.spawn(move || {
+                for n in 0..MESSAGES {
+                    publisher.publish(scheme, n.to_string(), QoS::AtLeastOnce);
+                }
+                publisher.close();
+            }));
+            traffic.push(scope.spawn(move || {
+                (0..MESSAGES).for_each(|n| assert_eq!(subscriber.text(), n.to_string()));
+                subscriber.close();
+            }));
+        }
+        let (_, tls) = doors[1];
+        traffic.push(scope.spawn(move || {
             for _ in 0..10 {
+                let ca = ca.display().to_string();
                 let sent = publish(tls, &["-q", "1", "-t", "other", "-m", "m", "--cafile", &ca]);
                 assert!(sent.says("PUBACK"), "{}", sent.shown());
             }
-        });
+        }));
         let mut reloads = 0;
-        while !publisher.is_finished() || !handshakes.is_finished() {
+        while !traffic.iter().all(|one| one.is_finished()) {
             // Another certificate by the same authority each time, and another listener that comes and goes.
             authority.issue("broker.example");
             let extra = if reloads % 2 == 0 {
@@ -385,9 +391,19 @@ fn nobody_is_cut_off_and_nothing_is_lost_while_reloads_follow_each_other() {
             reloads += 1;
         }
         assert!(reloads >= 3, "{reloads}");
-        handshakes.join().unwrap();
-        received.join().unwrap();
+        traffic.into_iter().for_each(|one| one.join().unwrap());
     });
+}
+
+/// A listener of this scheme, with the certificates that it may show.
+fn target(scheme: &str, port: u16, ca: &Path) -> Target {
+    let mut target = Target::new("127.0.0.1", port);
+    if scheme != "tcp" {
+        let options = TlsOptions { ca_file: Some(ca.to_owned()), ..TlsOptions::default() };
+        target.tls = Some(Tls::new(&options).unwrap());
+    }
+    target.websocket = (scheme == "wss").then(|| "/mqtt".to_owned());
+    target
 }
 
 const MESSAGES: usize = 2000;
