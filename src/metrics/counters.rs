@@ -172,7 +172,7 @@ pub const FAMILIES: &[Family] = &[
     ),
     Family {
         name: "iothub_publish_refused_total",
-        help: "Messages that were not taken in from their publishers: lost on the way in, and for nobody yet.",
+        help: "Messages that were not taken in from their publishers, or not retained: lost on the way in, and for nobody yet.",
         label: Some("cause"),
         counters: &[
             ("refused_publish_denied", "publish_denied"),
@@ -181,6 +181,9 @@ pub const FAMILIES: &[Family] = &[
             ("refused_publish_topic", "publish_topic"),
             ("refused_publish_format", "publish_format"),
             ("refused_publish_store_full", "publish_store_full"),
+            ("refused_publish_retain_messages", "publish_retain_messages"),
+            ("refused_publish_retain_bytes", "publish_retain_bytes"),
+            ("refused_publish_retain_store_full", "publish_retain_store_full"),
             ("refused_publish_rate", "publish_rate"),
         ],
     },
@@ -269,7 +272,6 @@ pub const FAMILIES: &[Family] = &[
         help: "What was refused because of a limit that is not one of connections, queues or packets.",
         label: Some("limit"),
         counters: &[
-            ("retained_refused", "retained"),
             ("subscriptions_refused", "subscriptions"),
             ("topic_levels_exceeded", "topic_levels"),
             ("receive_maximum_exceeded", "receive_maximum"),

@@ -80,7 +80,6 @@ export const REFUSALS = {
   denied_will: "will: the access rules",
   denied_subscribe: "subscribe: the access rules",
   subscriptions_refused: "subscribe: limits",
-  retained_refused: "retained message: limits",
   refused_authentication: "connect: not who it says",
   refused_connect: "connect: an error in CONNACK",
   refused_banned: "connect: banned",

@@ -28,9 +28,11 @@ pub(crate) fn write(shard: ShardId, address: Option<Address>, other: Option<Addr
         | What::Contested { .. }
         | What::SessionExpired
         | What::WillPublished => write_end(&subject, other, &note.what),
-        What::QueueFull | What::StoreFull | What::StoreHasRoom | What::RetainedBeyondLimits { .. } => {
-            write_room(&subject, &note.what);
-        }
+        What::QueueFull
+        | What::StoreFull
+        | What::StoreHasRoom
+        | What::NotRetained { .. }
+        | What::RetainedBeyondLimits { .. } => write_room(&subject, &note.what),
         What::Denied(denial) => write_denied(&subject, denial),
         What::SubscriptionsRefused { reason, count } => {
             let Subject { shard, client_id, address } = subject;
@@ -115,6 +117,10 @@ fn write_room(subject: &Subject<'_>, what: &What) {
         What::QueueFull => tracing::warn!(shard, client_id, address, "queue full, messages are dropped"),
         What::StoreFull => tracing::error!(shard, "{STORE_FULL}"),
         What::StoreHasRoom => tracing::info!(shard, "the store has room again"),
+        What::NotRetained { cause, topic, count } => {
+            let (why, topic) = (cause.text(), &**topic);
+            tracing::warn!(shard, client_id, topic, why, count, "delivered and not retained");
+        }
         What::RetainedBeyondLimits { messages, messages_max, bytes, bytes_max } => {
             tracing::warn!(shard, messages, messages_max, bytes, bytes_max, "{RETAINED_BEYOND_LIMITS}");
         }

@@ -140,6 +140,12 @@ counters! {
     refused_publish_format,
     #[doc = "PUBLISH packets not taken in because the store was full."]
     refused_publish_store_full,
+    #[doc = "Messages delivered and not retained because of `retained_message_limit`."]
+    refused_publish_retain_messages,
+    #[doc = "Messages delivered and not retained because of `max_retained_bytes`."]
+    refused_publish_retain_bytes,
+    #[doc = "Messages at QoS 0 delivered and not retained because the store was full."]
+    refused_publish_retain_store_full,
     #[doc = "PUBLISH packets not taken in because their client left while it had to wait for its rates."]
     refused_publish_rate,
     #[doc = "CONNECTs refused, and wills taken away, because of the access rules for the will."]
@@ -216,8 +222,6 @@ counters! {
     sys_dropped_denied,
     #[doc = "Messages of `$SYS` lost because the client refused them with an error in PUBACK or PUBREC."]
     sys_dropped_refused_by_client,
-    #[doc = "Retained messages not kept because of `retained_message_limit` or `max_retained_bytes`, or because the store was full."]
-    retained_refused,
     #[doc = "Retained messages that expired."]
     retained_expired,
     #[doc = "Subscriptions refused because of `max_subscriptions`, `max_subscription_bytes` or `max_session_memory`, or because the store was full."]

@@ -74,6 +74,7 @@ mod replay;
 mod reporting;
 mod restore;
 mod retained;
+mod retainers;
 mod review;
 mod reviewing;
 mod router;

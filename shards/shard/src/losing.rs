@@ -1,13 +1,28 @@
 //! Who loses a message, and what is told of it to whoever asks.
 
+use std::sync::Arc;
+
 use crate::{
-    Cause, IS_WATCHED, Instant, Look, Seen, Shard, Side,
+    Cause, Effect, IS_WATCHED, Instant, Look, Note, Seen, Shard, Side, What,
     keys::SessionKey,
     look::{ClientLost, FreshLoss, Loss, OtherLosses, Page, PrefixLost},
-    losses::{CLIENT_ID_BYTES_MAX, ClientLosses, Lost, Sums, kept_name},
+    losses::{CLIENT_ID_BYTES_MAX, ClientLosses, Lost, Sums, TOPIC_BYTES_MAX, cut, kept_name},
     outbound::{Outbound, Popped},
     publish::is_of_server,
+    retainers::Retainers,
+    turn::Turn,
 };
+
+/// Of messages that are delivered and not retained.
+#[derive(Default)]
+pub(crate) struct Unretained {
+    /// Whose they are, of those that other shards say it of.
+    pub publishers: Retainers,
+    /// Since the log was told of them.
+    count: u64,
+    /// When the log hears of them next.
+    tell_at: Option<Instant>,
+}
 
 impl Shard {
     /// One message to this client is lost.
@@ -56,6 +71,36 @@ impl Shard {
         }
         *cause.count_mut(&mut self.counters) += 1;
         self.losses.add(None, topic, Lost { cause, count: 1, first: now, last: now });
+    }
+
+    /// One that those who had subscribed got, and that is not kept for others. Of many the log has a line in a while.
+    #[cold]
+    pub(crate) fn lose_retained(
+        &mut self,
+        client_id: Option<&str>,
+        cause: Cause,
+        topic: &str,
+        turn: &mut Turn<'_>,
+    ) {
+        match client_id.and_then(|client_id| self.sessions.find(client_id)) {
+            Some(key) => self.lose(key, cause, topic, turn.now),
+            None => self.lose_for_stranger(client_id, cause, topic, turn.now),
+        }
+        self.losses.unretained.count += 1;
+        if self.losses.unretained.tell_at.is_some_and(|at| turn.now < at) {
+            return;
+        }
+        self.losses.unretained.tell_at = Some(turn.now.add_secs(UNRETAINED_LINE_S));
+        let count = std::mem::take(&mut self.losses.unretained.count);
+        let topic = cut(topic, TOPIC_BYTES_MAX).into();
+        let what = What::NotRetained { cause, topic, count };
+        turn.push(Effect::Note(Note { conn: None, client_id: client_id.map(Arc::from), user: None, what }));
+    }
+
+    /// Of a client that has no session any more, or of none.
+    fn lose_for_stranger(&mut self, client_id: Option<&str>, cause: Cause, topic: &str, now: Instant) {
+        *cause.count_mut(&mut self.counters) += 1;
+        self.losses.add(client_id, topic, Lost { cause, count: 1, first: now, last: now });
     }
 
     /// All that waited for a client whose session has ended.
@@ -157,3 +202,6 @@ fn is_of_broker(cause: Cause, topic: &str) -> bool {
 pub(crate) const UNKNOWN: &str = "";
 
 const LOSSES_PER_ANSWER: usize = 500;
+
+/// One line of the log in so many seconds tells of all messages that were not retained since the line before.
+const UNRETAINED_LINE_S: u64 = 60;

@@ -11,7 +11,7 @@ use std::borrow::Cow;
 
 use smallvec::SmallVec;
 
-use crate::{Counters, Instant, look::FreshLoss};
+use crate::{Counters, Instant, look::FreshLoss, losing::Unretained};
 use fresh::Fresh;
 use recent::Recent;
 
@@ -96,7 +96,8 @@ impl Cause {
 /// Where a message was lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
-    /// On its way from its publisher: it was not taken in, and was for nobody yet. It counts for its publisher.
+    /// On its way from its publisher: it was not taken in, and was for nobody yet, or was not kept for those who subscribe later.
+    /// It counts for its publisher.
     In,
     /// On its way to one of those whom it was for. It counts once for each of them.
     Out,
@@ -157,6 +158,12 @@ causes! {
     PublishFormat = "publish_format" in refused_publish_format,
     #[doc = "the store was full, and the message had QoS 1 or 2"]
     PublishStoreFull = "publish_store_full" in refused_publish_store_full,
+    #[doc = "it was to be retained, and the shard of its topic had its part of router.retained_message_limit: those who had subscribed got it"]
+    PublishRetainMessages = "publish_retain_messages" in refused_publish_retain_messages,
+    #[doc = "it was to be retained, and the shard of its topic had its part of router.max_retained_bytes: those who had subscribed got it"]
+    PublishRetainBytes = "publish_retain_bytes" in refused_publish_retain_bytes,
+    #[doc = "it was to be retained at QoS 0, and the store was full: those who had subscribed got it"]
+    PublishRetainStoreFull = "publish_retain_store_full" in refused_publish_retain_store_full,
     #[doc = "the client that published it left while it had to wait for its rates"]
     PublishRate = "publish_rate" in refused_publish_rate,
 }
@@ -191,6 +198,7 @@ pub(crate) struct Losses {
     pub other_prefixes: Sums,
     /// Of messages that were lost before it was known whom they were for.
     pub of_nobody: Sums,
+    pub unretained: Unretained,
     /// While somebody asks for them.
     fresh: Option<Box<Fresh>>,
     seed: u64,
@@ -247,6 +255,7 @@ impl Losses {
             other_clients: Sums::default(),
             other_prefixes: Sums::default(),
             of_nobody: Sums::default(),
+            unretained: Unretained::default(),
             fresh: None,
             seed,
         }
@@ -288,7 +297,7 @@ impl Losses {
         self.clients.at(at)
     }
 
-    /// Of clients that are kept apart: who published on the topic what was not taken in.
+    /// Of clients that are kept apart: who published on the topic what was not taken in, or not retained.
     pub fn refused_on(&self, topic: &str) -> impl Iterator<Item = (&str, &Lost)> {
         let topic = kept_name(topic, TOPIC_BYTES_MAX);
         let clients = (0..self.clients.len()).filter_map(|at| self.clients.at(at));

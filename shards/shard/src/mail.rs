@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    Bundle, Handshake, Instant, Message, ShardSet, StoreRoom, Traced, Withdrawals, source::Source,
+    Bundle, Cause, Handshake, Instant, Message, ShardSet, StoreRoom, Traced, Withdrawals, source::Source,
     store::entry::SessionId,
 };
 
@@ -20,6 +20,8 @@ pub enum Mail {
     Retain(Message),
     /// The same for one of whatever size whose publisher's rights are looked at again when it is given out.
     RetainOf(Box<RetainOf>),
+    /// Of a publication of the receiver: the sender has no room to retain it.
+    NotRetained(Box<NotRetained>),
     /// The sender has subscribers to these filters from now on. Answered with `Announced`.
     Announce(Box<Announce>),
     /// Every publication after this one takes the announcement into account.
@@ -116,6 +118,12 @@ pub struct Replayed {
 pub struct RetainOf {
     pub message: Message,
     pub(crate) source: Arc<Source>,
+}
+
+#[derive(Debug)]
+pub struct NotRetained {
+    pub message: Message,
+    pub cause: Cause,
 }
 
 const _: () = assert!(size_of::<Mail>() <= 24, "a ring slot stays small");

@@ -4,7 +4,7 @@ use std::{borrow::Cow, sync::Arc};
 
 use mqtt::{Connect, ReasonCode, Version};
 
-use crate::ConnId;
+use crate::{Cause, ConnId};
 
 /// One line of the log about one client. The runtime adds time, shard and address.
 #[derive(Debug, Clone)]
@@ -63,6 +63,12 @@ pub enum What {
     /// The store has no room: what would have to be stored is not taken in.
     StoreFull,
     StoreHasRoom,
+    /// A message was delivered and not retained, and so were others since the note before: so many with this one.
+    NotRetained {
+        cause: Cause,
+        topic: Box<str>,
+        count: u64,
+    },
     /// The shard keeps more retained messages than its part of the limits, since they were smaller or elsewhere before.
     RetainedBeyondLimits {
         messages: usize,

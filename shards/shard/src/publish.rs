@@ -195,7 +195,10 @@ impl Shard {
             forwarded: &forwarded,
             payload: publish.payload,
         };
-        self.counters.retained_refused += u64::from(publish.retain && way.is_full);
+        if publish.retain && way.is_full {
+            let client_id = self.sessions[session].client_id.clone();
+            self.lose_retained(Some(&client_id), Cause::PublishRetainStoreFull, topic, turn);
+        }
         let mut carried = Carried::new(parts);
         carried.received = way.received;
         carried.route = way.known;

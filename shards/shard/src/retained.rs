@@ -11,7 +11,7 @@ use std::{
 
 use hashbrown::HashMap;
 
-use crate::{Instant, Message, source::Source};
+use crate::{Cause, Instant, Message, source::Source};
 use entry::{ByExpiry, ByTopic};
 use scan::{Filter, Verdict};
 
@@ -40,7 +40,7 @@ pub(crate) enum Set {
     /// Its payload was empty, and no message was there.
     Nothing,
     /// A limit forbids it. An older message of the topic is gone as well, since it is not the last one.
-    Refused,
+    Refused(Cause),
 }
 
 /// Some of the messages that match a filter.
@@ -110,9 +110,9 @@ impl Retained {
         }
         self.take_in(&message);
         let before_bytes = before.as_ref().map(|ByTopic(before)| before.weight());
-        if !self.has_room_for(&message, before_bytes) {
+        if let Err(cause) = self.check_room(&message, before_bytes) {
             self.remove(message.topic_bytes());
-            return Set::Refused;
+            return Set::Refused(cause);
         }
         if before.is_some() { Set::Replaced } else { Set::Stored }
     }
@@ -129,10 +129,15 @@ impl Retained {
     }
 
     /// Where more is kept than a limit allows, what takes the place of something else still has room if it is no larger.
-    fn has_room_for(&self, message: &Message, before_bytes: Option<usize>) -> bool {
-        let fits_number = before_bytes.is_some() || self.len() <= self.messages_max;
+    fn check_room(&self, message: &Message, before_bytes: Option<usize>) -> Result<(), Cause> {
+        if before_bytes.is_none() && self.len() > self.messages_max {
+            return Err(Cause::PublishRetainMessages);
+        }
         let is_no_larger = before_bytes.is_some_and(|bytes| message.weight() <= bytes);
-        fits_number && (is_no_larger || self.bytes <= self.bytes_max)
+        if !is_no_larger && self.bytes > self.bytes_max {
+            return Err(Cause::PublishRetainBytes);
+        }
+        Ok(())
     }
 
     fn take_in(&mut self, message: &Message) {

@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use crate::{
     Bundle, Bundled, Cause, Errand, Handshake, Instant, Mail, Message, Shard, ShardId,
     keys::SessionKey,
-    mail::{Publication, RetainOf},
+    mail::{NotRetained, Publication, RetainOf},
     message::{Parts, RetainedId},
     post::Posted,
     publish::is_of_server,
@@ -362,14 +362,20 @@ impl Shard {
     fn retain(&mut self, publisher: Option<SessionKey>, carried: &mut Carried<'_>, turn: &mut Turn<'_>) {
         let source = carried.source.take();
         let source = source.or_else(|| self.source_of_session(publisher?));
-        let client_id = publisher.map_or("", |publisher| &*self.sessions[publisher].client_id);
-        let publisher = self.placement.publisher(client_id);
-        carried.parts.retained_id = Some(RetainedId::new(publisher, self.next_request()));
+        let client_id = publisher.map(|publisher| self.sessions[publisher].client_id.clone());
+        let publisher = self.placement.publisher(client_id.as_deref().unwrap_or_default());
+        let id = RetainedId::new(publisher, self.next_request());
+        carried.parts.retained_id = Some(id);
         let home = self.placement.topic(carried.parts.topic);
         let number = if home == self.id {
-            self.retain_here(carried.keep(), source, turn);
+            if let Err(cause) = self.retain_here(carried.keep(), source, turn) {
+                self.lose_retained(client_id.as_deref(), cause, carried.parts.topic, turn);
+            }
             self.post.count_retained_here()
         } else {
+            if let Some(client_id) = client_id {
+                self.losses.unretained.publishers.note(id, client_id);
+            }
             self.ask_confirmation(home, carried.parts.qos);
             self.retain_elsewhere(home, source, carried, turn);
             self.post.retained_sent[home.index()]
@@ -423,17 +429,39 @@ impl Shard {
         turn: &mut Turn<'_>,
     ) {
         self.post.count_retained_from(from);
-        self.retain_here(message.clone(), source, turn);
+        if let Err(cause) = self.retain_here(message.clone(), source, turn) {
+            self.tell_not_retained(from, NotRetained { message: message.clone(), cause }, turn);
+        }
         self.keep_message(&mut Carried::of(&message));
         self.answer_waiting_replays(turn);
     }
 
-    /// [MQTT-3.3.1-5] [MQTT-3.3.1-6]
-    pub(crate) fn retain_here(&mut self, message: Message, source: Option<Arc<Source>>, turn: &mut Turn<'_>) {
+    /// The books of a client are at its home.
+    fn tell_not_retained(&mut self, home: ShardId, not: NotRetained, turn: &mut Turn<'_>) {
+        if self.drain.has_begun() {
+            // The other shards may have been told already that nothing more comes from here.
+            self.lose_retained(None, not.cause, not.message.topic(), turn);
+        } else {
+            self.post_mail(home, Mail::NotRetained(Box::new(not)), turn);
+        }
+    }
+
+    pub(crate) fn on_not_retained(&mut self, not: &NotRetained, turn: &mut Turn<'_>) {
+        let client_id = not.message.retained_id().and_then(|id| self.losses.unretained.publishers.find(id));
+        self.lose_retained(client_id.as_deref(), not.cause, not.message.topic(), turn);
+    }
+
+    /// `Err`: there is no room for it. [MQTT-3.3.1-5] [MQTT-3.3.1-6]
+    pub(crate) fn retain_here(
+        &mut self,
+        message: Message,
+        source: Option<Arc<Source>>,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Cause> {
         if is_of_server(message.topic_bytes()) {
             // It is about this process, and not stored: the next one has its own.
             self.retained.set_own(message);
-            return;
+            return Ok(());
         }
         let expires = message.expires_at().is_some();
         let before = if self.store.is_on() { self.retained.get(message.topic()).cloned() } else { None };
@@ -441,20 +469,21 @@ impl Shard {
             Some(source) => self.retained.set_of(message.clone(), source),
             None => self.retained.set(message.clone()),
         };
-        if set == Set::Refused {
-            self.counters.retained_refused += 1;
-        }
         if let Some(before) = before {
             self.store.let_go_retained(before.body(), before.bytes());
         }
         match set {
             Set::Stored | Set::Replaced => self.store.set_retained(),
-            Set::Cleared | Set::Refused => self.keep_retained_gone(message.topic()),
+            Set::Cleared | Set::Refused(_) => self.keep_retained_gone(message.topic()),
             // Whoever has cleared it may not have waited for that.
             Set::Nothing => self.store.need_earlier(),
         }
         if expires {
             self.arm_retained(turn.now);
+        }
+        match set {
+            Set::Refused(cause) => Err(cause),
+            Set::Stored | Set::Replaced | Set::Cleared | Set::Nothing => Ok(()),
         }
     }
 }

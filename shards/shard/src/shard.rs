@@ -370,6 +370,7 @@ impl Shard {
                 let RetainOf { message, source } = *retain;
                 self.route_retained(from, message, Some(source), turn);
             }
+            Mail::NotRetained(not) => self.on_not_retained(&not, turn),
             Mail::Announce(announce) => self.on_announce(from, *announce, turn),
             Mail::Announced(announced) => self.on_announced(from, &announced, turn),
             Mail::Restored => self.on_restored_elsewhere(from, turn),

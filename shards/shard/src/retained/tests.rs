@@ -71,9 +71,9 @@ fn a_message_beyond_a_limit_is_refused_and_takes_the_older_one_with_it() {
     let mut retained = Retained::new(2, 2 * weight + 1);
     assert_eq!(retained.set(message("a", b"1", None)), Set::Stored);
     assert_eq!(retained.set(message("b", b"1", None)), Set::Stored);
-    assert_eq!(retained.set(message("c", b"1", None)), Set::Refused);
+    assert_eq!(retained.set(message("c", b"1", None)), Set::Refused(Cause::PublishRetainMessages));
     assert_eq!(retained.set(message("b", b"22", None)), Set::Replaced);
-    assert_eq!(retained.set(message("b", b"333", None)), Set::Refused);
+    assert_eq!(retained.set(message("b", b"333", None)), Set::Refused(Cause::PublishRetainBytes));
     assert!(retained.get("b").is_none());
     assert_eq!((retained.len(), retained.bytes()), (1, weight));
 }
@@ -87,10 +87,10 @@ fn what_is_restored_stays_beyond_the_limits_and_only_what_grows_is_refused() {
     }
     assert!(retained.is_beyond_limits());
     assert_eq!((retained.len(), retained.bytes()), (2, 2 * weight));
-    assert_eq!(retained.set(message("c", b"1", None)), Set::Refused);
+    assert_eq!(retained.set(message("c", b"1", None)), Set::Refused(Cause::PublishRetainMessages));
     assert_eq!(retained.set(message("a", b"33", None)), Set::Replaced);
     assert_eq!(retained.set(message("b", b"1", None)), Set::Replaced);
-    assert_eq!(retained.set(message("b", b"22", None)), Set::Refused);
+    assert_eq!(retained.set(message("b", b"22", None)), Set::Refused(Cause::PublishRetainBytes));
     assert!(!retained.is_beyond_limits());
 }
 

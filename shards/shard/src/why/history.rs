@@ -48,7 +48,7 @@ impl Shard {
         }
     }
 
-    /// Messages on this topic that were not taken in, whoever published them. Each shard knows those of its own clients.
+    /// Messages on this topic that were not taken in, or not retained, whoever published them. Each shard knows those of its own clients.
     pub(super) fn refused_on(&self, now: Instant, topic: &str) -> Vec<Step> {
         let mut steps = Steps::default();
         for (client_id, lost) in self.losses.refused_on(topic).take(REFUSED_SHOWN) {
@@ -56,7 +56,7 @@ impl Shard {
             let (last, why) = (words(ago), lost.cause.text());
             let client_id = cut(client_id, TOPIC_BYTES_MAX);
             let text = format!(
-                "{count} that {client_id} published on this topic were not taken in, the last {last} ago: {why}"
+                "{count} that {client_id} published on this topic were not taken in, or not retained, the last {last} ago: {why}"
             );
             steps.add_ago("refused", text, ago);
         }

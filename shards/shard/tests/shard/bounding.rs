@@ -1,8 +1,13 @@
 //! Retained messages and the limits of what is retained.
 
+use std::collections::BTreeMap;
+
 use shard::{Config, Event, Limits};
 
-use crate::script::{Client, Script};
+use crate::{
+    losing::{check, clients, lost, told},
+    script::{Client, Script},
+};
 
 fn kept(shards: u8, messages_max: usize) -> Script {
     let limits = limits(messages_max);
@@ -33,7 +38,11 @@ fn what_is_retained_stays_whatever_the_number_of_shards() {
     assert!(!has_told(&s));
     for shards in [4, 3, 1] {
         s.move_to(shards);
-        assert_eq!((retained(&s), s.counter("retained_refused")), (100, 0), "on {shards} shards");
+        assert_eq!(
+            (retained(&s), s.counter("refused_publish_retain_messages")),
+            (100, 0),
+            "on {shards} shards"
+        );
         assert_eq!(has_told(&s), shards > 1, "topics are not spread evenly");
     }
 }
@@ -64,4 +73,60 @@ fn limits_that_are_lowered_meanwhile_take_nothing_away_and_are_told_of() {
     s.event(0, Event::Config(Box::new(config)));
     assert!(has_told(&s));
     assert_eq!(retained(&s), 10);
+}
+
+#[test]
+fn what_finds_no_room_goes_to_those_who_are_here_and_is_lost_by_its_cause() {
+    let weight = {
+        let mut s = Script::of_one();
+        let publisher = s.join("p");
+        s.retain(publisher, "k/1", "x");
+        s.shards[0].gauges().retained_bytes
+    };
+    let number = Limits { retained_messages_max: 2, ..Limits::default() };
+    let bytes = Limits { retained_bytes_max: 2 * weight, ..Limits::default() };
+    for (limits, cause) in [(number, "publish_retain_messages"), (bytes, "publish_retain_bytes")] {
+        let mut s = Script::new(Config { limits, ..Config::default() });
+        let (publisher, watcher) = (s.join("p"), s.join("w"));
+        s.subscribe(watcher, "k/#", 0);
+        s.hear(watcher);
+        (1..=4).for_each(|n| s.retain(publisher, &format!("k/{n}"), "x"));
+        assert_eq!(s.hear(watcher).len(), 4, "who has subscribed gets them");
+        assert_eq!(retained(&s), 2);
+        let losses = lost(&s, "p").expect("two are not kept");
+        assert_eq!(told(&losses.losses), [format!("2 {cause} 0-0")]);
+        assert_eq!(told(&losses.topics), [format!("1 {cause} k/3 0-0"), format!("1 {cause} k/4 0-0")]);
+        check(&s);
+    }
+}
+
+#[test]
+fn a_loss_stands_in_the_books_at_the_home_of_the_publisher_wherever_the_topic_lives() {
+    for shards in [2, 3] {
+        let limits = Limits { retained_messages_max: 0, ..Limits::default() };
+        let config = Config { shards, limits, ..Config::default() };
+        let homes = Script::ids_by_home(&config, "p");
+        let mut s = Script::new(config);
+        let publisher = s.join(&homes[1]);
+        fill(&mut s, publisher, 20);
+        let rows = clients(&s, 1);
+        let rows: Vec<(&str, u64)> = rows.iter().map(|row| (&*row.client_id, row.losses[0].count)).collect();
+        assert_eq!(rows, [(&*homes[1], 20)]);
+        assert_eq!(check(&s), BTreeMap::from([("refused_publish_retain_messages", 20)]));
+    }
+}
+
+#[test]
+fn the_log_has_one_line_a_minute_of_what_is_not_retained() {
+    let limits = Limits { retained_messages_max: 0, ..Limits::default() };
+    let mut s = Script::new(Config { limits, ..Config::default() });
+    let publisher = s.join("p");
+    fill(&mut s, publisher, 20);
+    s.secs(60);
+    s.retain(publisher, "last", "x");
+    let lines: Vec<&String> = s.notes.iter().filter(|note| note.starts_with("NotRetained")).collect();
+    let expected = [("r/0", 1), ("last", 20)].map(|(topic, count)| {
+        format!("NotRetained {{ cause: PublishRetainMessages, topic: {topic:?}, count: {count} }}")
+    });
+    assert_eq!(lines, [&expected[0], &expected[1]]);
 }

@@ -11,14 +11,14 @@ use crate::{
     script::{Client, Script, ack, connect, options, publish},
 };
 
-fn lost(s: &Script, client_id: &str) -> Option<ClientLost> {
+pub fn lost(s: &Script, client_id: &str) -> Option<ClientLost> {
     match s.look(0, &Look::Client { client_id: client_id.into(), most: 1 }) {
         Seen::Client(client) => client.and_then(|client| client.losses),
         other => panic!("{other:?}"),
     }
 }
 
-fn told(losses: &[Loss]) -> Vec<String> {
+pub fn told(losses: &[Loss]) -> Vec<String> {
     let one = |loss: &Loss| {
         let topic = loss.topic.as_deref().map_or(String::new(), |topic| format!(" {topic}"));
         let (first, last) = (loss.first_ago.as_secs(), loss.last_ago.as_secs());
@@ -28,7 +28,7 @@ fn told(losses: &[Loss]) -> Vec<String> {
 }
 
 /// All clients of a shard that lost something, page by page.
-fn clients(s: &Script, shard: usize) -> Vec<ClientLost> {
+pub fn clients(s: &Script, shard: usize) -> Vec<ClientLost> {
     let (mut after, mut all) = (None, Vec::new());
     loop {
         match s.look(shard, &Look::ClientLosses { client_id: None, after, most: 2 }) {
@@ -49,7 +49,7 @@ fn add(losses: &[Loss], sums: &mut BTreeMap<&'static str, u64>) {
 }
 
 /// The ledger says what the counters say, by client and by prefix.
-fn check(s: &Script) -> BTreeMap<&'static str, u64> {
+pub fn check(s: &Script) -> BTreeMap<&'static str, u64> {
     let (mut by_client, mut by_prefix) = (BTreeMap::new(), BTreeMap::new());
     for shard in 0..s.shards.len() {
         clients(s, shard).iter().for_each(|client| add(&client.losses, &mut by_client));
@@ -355,6 +355,8 @@ fn random_run(seed: u64) -> Script {
     config.limits.queued_messages_max = 6;
     config.limits.queue_memory_max = 60_000;
     config.limits.queue_window_bytes = 1000;
+    config.limits.retained_messages_max = 3;
+    config.limits.retained_bytes_max = 1500;
     let mut s = Script::new(config);
     let mut dice = Dice(seed);
     let mut there: Vec<Option<Client>> = vec![None; 8];
@@ -401,7 +403,8 @@ fn random_run(seed: u64) -> Script {
                 let message_expiry_interval_s = (dice.roll(3) == 0).then_some(1);
                 let properties =
                     PublishProperties { message_expiry_interval_s, ..PublishProperties::default() };
-                let packet = Publish { properties, ..publish(topic, &payload, qos, id) };
+                let retain = dice.roll(4) == 0;
+                let packet = Publish { properties, retain, ..publish(topic, &payload, qos, id) };
                 s.packet(client, &Packet::Publish(packet));
             }
         }
@@ -431,6 +434,8 @@ fn after_a_random_run_the_books_and_the_counters_agree() {
         "dropped_purged",
         "dropped_session_ended",
         "dropped_refused_by_client",
+        "refused_publish_retain_messages",
+        "refused_publish_retain_bytes",
     ] {
         assert!(seen.contains(&cause), "the runs lose nothing by {cause}: {seen:?}");
     }

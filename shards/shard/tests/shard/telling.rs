@@ -99,7 +99,10 @@ fn it_takes_no_room_from_what_clients_retain() {
     for topic in ["a", "b", "c"] {
         s.retain(client, topic, "x");
     }
-    assert_eq!((s.shards[0].gauges().retained_messages, s.counter("retained_refused")), (2, 1));
+    assert_eq!(
+        (s.shards[0].gauges().retained_messages, s.counter("refused_publish_retain_messages")),
+        (2, 1)
+    );
     tell(&mut s, &[("$SYS/broker/uptime", "17 seconds")]);
     assert_eq!(retained(&s).len(), SOME.len(), "and needs none of theirs");
 }
