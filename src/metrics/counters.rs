@@ -272,7 +272,10 @@ pub const FAMILIES: &[Family] = &[
         help: "What was refused because of a limit that is not one of connections, queues or packets.",
         label: Some("limit"),
         counters: &[
-            ("subscriptions_refused", "subscriptions"),
+            ("refused_max_subscriptions", "max_subscriptions"),
+            ("refused_max_subscription_bytes", "max_subscription_bytes"),
+            ("refused_subscription_memory", "max_session_memory"),
+            ("refused_subscription_store_full", "subscription_store_full"),
             ("topic_levels_exceeded", "topic_levels"),
             ("receive_maximum_exceeded", "receive_maximum"),
         ],

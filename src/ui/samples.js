@@ -79,7 +79,10 @@ export function causesOf(side) {
 export const REFUSALS = {
   denied_will: "will: the access rules",
   denied_subscribe: "subscribe: the access rules",
-  subscriptions_refused: "subscribe: limits",
+  refused_max_subscriptions: "subscribe: max_subscriptions",
+  refused_max_subscription_bytes: "subscribe: max_subscription_bytes",
+  refused_subscription_memory: "subscribe: max_session_memory",
+  refused_subscription_store_full: "subscribe: the store was full",
   refused_authentication: "connect: not who it says",
   refused_connect: "connect: an error in CONNACK",
   refused_banned: "connect: banned",

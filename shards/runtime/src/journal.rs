@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use shard::{Claim, Denial, Note, ReasonCode, ShardId, What};
+use shard::{Claim, Denial, FilterLimit, Note, ReasonCode, ShardId, What};
 use tracing::field::DisplayValue;
 
 use crate::{connection::Address, thinning::LeftOut};
@@ -34,10 +34,11 @@ pub(crate) fn write(shard: ShardId, address: Option<Address>, other: Option<Addr
         | What::NotRetained { .. }
         | What::RetainedBeyondLimits { .. } => write_room(&subject, &note.what),
         What::Denied(denial) => write_denied(&subject, denial),
-        What::SubscriptionsRefused { reason, count } => {
+        What::SubscriptionsRefused { reason, count, limit } => {
             let Subject { shard, client_id, address } = subject;
             let client_id = client_id.as_deref();
-            tracing::info!(shard, client_id, address, ?reason, count, "subscriptions refused");
+            let why = limit.map(FilterLimit::text);
+            tracing::info!(shard, client_id, address, ?reason, why, count, "subscriptions refused");
         }
     }
 }

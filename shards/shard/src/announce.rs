@@ -9,7 +9,7 @@ use mqtt::{PacketId, ReasonCode};
 use smallvec::SmallVec;
 
 use crate::{
-    ConnId, Mail, Shard, ShardId, ShardSet, Withdrawals,
+    ConnId, FilterLimit, Mail, Shard, ShardId, ShardSet, Withdrawals,
     confirm::Needs,
     filters::is_shared,
     keys::SessionKey,
@@ -25,6 +25,8 @@ pub(crate) struct Waiting {
     pub packet_id: PacketId,
     pub codes: Vec<ReasonCode>,
     pub wanted: Vec<Wanted>,
+    /// For which the first of those that are refused for one is.
+    pub limit: Option<FilterLimit>,
     /// The first pages of retained messages, which go out behind the SUBACK.
     pub first_pages: Vec<FirstPage>,
     /// Names this SUBSCRIBE to the session's replays.
@@ -99,6 +101,7 @@ impl Waiting {
             packet_id,
             codes: Vec::new(),
             wanted: Vec::new(),
+            limit: None,
             first_pages: Vec::new(),
             token: None,
             needs: Needs::default(),

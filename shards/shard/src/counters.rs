@@ -224,8 +224,14 @@ counters! {
     sys_dropped_refused_by_client,
     #[doc = "Retained messages that expired."]
     retained_expired,
-    #[doc = "Subscriptions refused because of `max_subscriptions`, `max_subscription_bytes` or `max_session_memory`, or because the store was full."]
-    subscriptions_refused,
+    #[doc = "Subscriptions refused because of `max_subscriptions`."]
+    refused_max_subscriptions,
+    #[doc = "Subscriptions refused because of `max_subscription_bytes`."]
+    refused_max_subscription_bytes,
+    #[doc = "Subscriptions refused because of `max_session_memory`."]
+    refused_subscription_memory,
+    #[doc = "Subscriptions refused because the store was full."]
+    refused_subscription_store_full,
     #[doc = "Topics and filters refused because of `max_topic_levels`."]
     topic_levels_exceeded,
     #[doc = "PUBLISH packets beyond our Receive Maximum."]

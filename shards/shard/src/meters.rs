@@ -149,12 +149,25 @@ impl Meters {
         self.spent.forgive(self.burst_ns, now);
         let (now_ns, ceiling_ns) = (now.as_nanos(), self.ceiling_ns(now));
         for Shared { tally, rates, .. } in &self.shared {
-            let flows =
-                [Flow::PublishMessages, Flow::PublishBytes, Flow::ReceiveMessages, Flow::ReceiveBytes];
-            for flow in flows.into_iter().filter(|flow| rates.of(*flow).is_some()) {
+            for flow in Flow::ALL.into_iter().filter(|flow| rates.of(*flow).is_some()) {
                 tally.charge(flow, Charge { cost_ns: 0, now_ns, ceiling_ns });
             }
         }
+    }
+
+    /// Of each rate how much of its burst is used up, and how much there is, in nanoseconds.
+    pub fn used(&self, now: Instant) -> impl Iterator<Item = (Whose, Flow, u64, u64)> {
+        Flow::ALL.into_iter().flat_map(move |flow| {
+            let alone_ns = if self.spent.waits_alone(flow, now) { self.burst_ns } else { 0 };
+            let own = self.own_of(flow).map(|(due_ns, rate)| (Whose::Client, due_ns, rate, 0));
+            let shared = self.shared.iter().filter_map(move |Shared { tally, rates, whose }| {
+                Some((*whose, tally.due_ns(flow), rates.of(flow)?, alone_ns))
+            });
+            own.into_iter().chain(shared).map(move |(whose, due_ns, rate, at_least_ns)| {
+                let used_ns = due_ns.saturating_sub(now.as_nanos()).max(at_least_ns);
+                (whose, flow, used_ns, self.burst_ns.max(cost_ns(1, rate)))
+            })
+        })
     }
 
     fn ceiling_ns(&self, now: Instant) -> u64 {
@@ -209,6 +222,37 @@ impl Meters {
 }
 
 impl Whose {
+    /// Of its rate in the configuration.
+    pub fn key(self, flow: Flow) -> &'static str {
+        let keys = match self {
+            Whose::Client => [
+                "rates.client_publish_messages_per_s",
+                "rates.client_publish_bytes_per_s",
+                "rates.client_receive_messages_per_s",
+                "rates.client_receive_bytes_per_s",
+            ],
+            Whose::User => [
+                "rates.user_publish_messages_per_s",
+                "rates.user_publish_bytes_per_s",
+                "rates.user_receive_messages_per_s",
+                "rates.user_receive_bytes_per_s",
+            ],
+            Whose::Address => [
+                "rates.address_publish_messages_per_s",
+                "rates.address_publish_bytes_per_s",
+                "rates.address_receive_messages_per_s",
+                "rates.address_receive_bytes_per_s",
+            ],
+            Whose::Listener => [
+                "rates.listener_publish_messages_per_s",
+                "rates.listener_publish_bytes_per_s",
+                "rates.listener_receive_messages_per_s",
+                "rates.listener_receive_bytes_per_s",
+            ],
+        };
+        keys[flow as usize]
+    }
+
     /// Before the names of its rates in the configuration.
     pub fn word(self) -> &'static str {
         match self {

@@ -4,7 +4,7 @@ use std::{borrow::Cow, sync::Arc};
 
 use mqtt::{Connect, ReasonCode, Version};
 
-use crate::{Cause, ConnId};
+use crate::{Cause, ConnId, FilterLimit};
 
 /// One line of the log about one client. The runtime adds time, shard and address.
 #[derive(Debug, Clone)]
@@ -82,6 +82,8 @@ pub enum What {
     SubscriptionsRefused {
         reason: ReasonCode,
         count: usize,
+        /// Where a limit is the reason for one of them.
+        limit: Option<FilterLimit>,
     },
 }
 

@@ -1,6 +1,6 @@
 //! Which of its limits a client is nearest to.
 
-use crate::{Instant, Shard, connection::Connection, session::Session};
+use crate::{Instant, Shard, connection::Connection, meters::Whose, session::Session};
 
 /// A limit and how much of it is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +51,8 @@ impl Shard {
             ("session.max_subscriptions", session.filters.len(), limits.subscriptions_max as usize),
             ("session.max_subscription_bytes", session.filter_bytes as usize, limits.subscription_bytes_max),
         ];
-        let all = of_session.into_iter().chain(of_connection.into_iter().flatten());
+        let of_rates = connection.into_iter().flat_map(|connection| rates(connection, now));
+        let all = of_session.into_iter().chain(of_connection.into_iter().flatten()).chain(of_rates);
         let parts = all.filter(|(_, _, most)| *most > 0).map(|(limit, used, most)| {
             let permille = used.saturating_mul(1000) / most;
             Pressure { limit, permille: u32::try_from(permille).unwrap_or(u32::MAX) }
@@ -59,3 +60,23 @@ impl Shard {
         parts.max_by_key(|pressure| pressure.permille).unwrap_or(Pressure { limit: "", permille: 0 })
     }
 }
+
+/// Of each rate that the client is held to what is used of its burst.
+fn rates(connection: &Connection, now: Instant) -> impl Iterator<Item = (&'static str, usize, usize)> {
+    let standing = connection.standing.as_deref();
+    let held = standing.and_then(|standing| standing.held.as_deref());
+    let used = connection.meters().into_iter().flat_map(move |meters| meters.used(now));
+    used.map(move |(whose, flow, used_ns, most_ns)| {
+        let is_of_role =
+            whose == Whose::Client && held.is_some_and(|held| held.limit_place(flow.limit()).is_some());
+        let limit = if is_of_role { OF_ROLE[flow as usize] } else { whose.key(flow) };
+        (limit, used_ns as usize, most_ns as usize)
+    })
+}
+
+const OF_ROLE: [&str; 4] = [
+    "publish_messages_per_s of a role",
+    "publish_bytes_per_s of a role",
+    "receive_messages_per_s of a role",
+    "receive_bytes_per_s of a role",
+];

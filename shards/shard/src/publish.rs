@@ -160,8 +160,11 @@ impl Shard {
 
     /// What a 5.0 client that wants to know it is told with an acknowledgement.
     pub(crate) fn why_denied(&self, conn: ConnId) -> Option<&'static str> {
-        let says_why = self.connections.get(conn).is_some_and(|connection| connection.says_why);
-        says_why.then_some("the access rules do not allow it")
+        self.says_why(conn).then_some("the access rules do not allow it")
+    }
+
+    pub(crate) fn says_why(&self, conn: ConnId) -> bool {
+        self.connections.get(conn).is_some_and(|connection| connection.says_why)
     }
 
     /// The name of a QoS 2 publication whose publisher's session is stored.

@@ -19,6 +19,9 @@ pub enum Flow {
 }
 
 impl Flow {
+    pub(crate) const ALL: [Flow; FLOWS] =
+        [Flow::PublishMessages, Flow::PublishBytes, Flow::ReceiveMessages, Flow::ReceiveBytes];
+
     /// What a role calls it.
     pub(crate) fn limit(self) -> access::Limit {
         match self {

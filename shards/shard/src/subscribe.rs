@@ -11,6 +11,7 @@ use crate::{
     ConnId, Effect, Note, Shard, What,
     announce::{News, Waiting, filter_of_group},
     confirm::Needs,
+    filter_limit::FilterLimit,
     filters::is_shared,
     keys::SessionKey,
     mount::mounted_filter,
@@ -92,9 +93,10 @@ impl Shard {
         news: &mut News,
         turn: &mut Turn<'_>,
     ) -> ReasonCode {
-        if let Err(reason) = self.check_subscription(subscription.session, filter) {
+        if let Err(limit) = self.check_subscription(subscription.session, filter) {
             self.changes.spend(refusal_weight(filter));
-            return reason;
+            waiting.limit.get_or_insert(limit);
+            return limit.reason();
         }
         self.changes.spend(change_weight(filter));
         if !self.may_subscribe(waiting.conn, filter, turn) {
@@ -114,35 +116,13 @@ impl Shard {
             || self.may(conn, &Ask::new(Action::Subscribe, filter), turn)
     }
 
-    /// What this server does not accept although the filter is well formed.
-    fn check_subscription(&mut self, session: SessionKey, filter: &str) -> Result<(), ReasonCode> {
-        let limits = &self.config.limits;
-        if mqtt::level_count(filter) > usize::from(limits.topic_levels_max) {
-            self.counters.topic_levels_exceeded += 1;
-            return Err(ReasonCode::TopicFilterInvalid);
-        }
-        let has_no_room = self.is_store_full() && self.is_kept(session);
-        let limits = &self.config.limits;
-        let weight = filter_weight(filter);
-        let filters = &self.sessions[session].filters;
-        let is_full = has_no_room
-            || filters.len() >= limits.subscriptions_max as usize
-            || self.sessions[session].filter_bytes as usize + weight > limits.subscription_bytes_max
-            || self.session_bytes + weight > limits.session_memory_max;
-        if is_full && !filters.contains(filter) {
-            self.counters.subscriptions_refused += 1;
-            return Err(ReasonCode::QuotaExceeded);
-        }
-        Ok(())
-    }
-
     /// One line for a SUBSCRIBE, however many of its filters are refused.
     pub(crate) fn note_refusals(&self, waiting: &Waiting, turn: &mut Turn<'_>) {
         let codes = &waiting.codes;
         let Some(reason) = codes.iter().copied().find(|code| code.is_error()) else { return };
         let count = codes.iter().filter(|code| code.is_error()).count();
         let client_id = Some(self.sessions[waiting.session].client_id.clone());
-        let what = What::SubscriptionsRefused { reason, count };
+        let what = What::SubscriptionsRefused { reason, count, limit: waiting.limit };
         turn.push(Effect::Note(Note { conn: Some(waiting.conn), client_id, user: None, what }));
     }
 
@@ -217,9 +197,13 @@ impl Shard {
 
     fn answer_subscribe(&mut self, mut waiting: Waiting, turn: &mut Turn<'_>) {
         let is_denied = waiting.codes.contains(&ReasonCode::NotAuthorized);
+        let limit = waiting.limit.filter(|_| self.says_why(waiting.conn));
         let suback = Suback {
             packet_id: waiting.packet_id,
-            reason_string: if is_denied { self.why_denied(waiting.conn) } else { None },
+            reason_string: match is_denied {
+                true => self.why_denied(waiting.conn),
+                false => limit.map(FilterLimit::text),
+            },
             user_properties: UserProperties::default(),
             codes: std::mem::take(&mut waiting.codes),
         };

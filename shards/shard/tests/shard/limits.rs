@@ -109,7 +109,7 @@ fn subscriptions_and_levels_have_their_limits() {
     assert_eq!(s.hear(client), ["SUBACK 9 0x00", "SUBACK 9 0x97", "SUBACK 9 0x00", "SUBACK 9 0x8f"]);
     s.publish_qos(client, "a/b/c/d", "x", 1, 1);
     assert_eq!(s.hear(client), ["PUBACK 1 Topic Name invalid"]);
-    assert_eq!(s.counter("subscriptions_refused"), 1);
+    assert_eq!(s.counter("refused_max_subscriptions"), 1);
     assert_eq!(s.counter("topic_levels_exceeded"), 2);
 }
 
@@ -125,7 +125,7 @@ fn what_the_filters_of_one_client_cost_is_bounded_and_comes_back_with_each_that_
     s.unsubscribe(client, &long("a"));
     s.subscribe(client, &long("b"), 0);
     assert_eq!(s.hear(client)[1..], ["SUBACK 9 0x00"]);
-    assert_eq!(s.counter("subscriptions_refused"), 1);
+    assert_eq!(s.counter("refused_max_subscription_bytes"), 1);
 }
 
 #[test]
@@ -335,4 +335,28 @@ fn what_is_too_large_for_a_connected_client_is_not_kept_for_it() {
     s.crash();
     let (_, heard) = come_back(&mut s, "s");
     assert_eq!(heard, ["CONNACK Success present"]);
+}
+
+#[test]
+fn a_refused_subscription_names_its_limit_in_counters_log_and_answer() {
+    let number = with(|limits| limits.subscriptions_max = 1);
+    let bytes = with(|limits| limits.subscription_bytes_max = 250);
+    let memory = with(|limits| limits.session_memory_max = 250);
+    let levels = with(|limits| limits.topic_levels_max = 1);
+    for (mut s, limit, counter, text) in [
+        (number, "Number", "refused_max_subscriptions", "session.max_subscriptions"),
+        (bytes, "Bytes", "refused_max_subscription_bytes", "session.max_subscription_bytes"),
+        (memory, "Memory", "refused_subscription_memory", "limits.max_session_memory"),
+        (levels, "Levels", "topic_levels_exceeded", "router.max_topic_levels"),
+    ] {
+        let client = s.join("c");
+        s.subscribe(client, "a", 0);
+        let before = s.heard_bytes(client);
+        s.subscribe(client, "b/c", 0);
+        let answer = String::from_utf8_lossy(&s.heard(client)[before..]).into_owned();
+        assert!(answer.contains(text), "{answer:?}");
+        assert_eq!(s.counter(counter), 1);
+        let line = s.notes.iter().find(|note| note.starts_with("SubscriptionsRefused")).expect("a line");
+        assert!(line.contains(&format!("limit: Some({limit})")), "{line}");
+    }
 }

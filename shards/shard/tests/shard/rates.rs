@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use access::{Fallback, Rules};
 use shard::{
-    Answer, Charge, Config, DoorConfig, DoorRates, Event, Flow, Grant, Over, Rates, Reading, Tallies, Tally,
+    Answer, Charge, Config, DoorConfig, DoorRates, Event, Flow, Grant, Look, Over, Rates, Reading, Seen,
+    Tallies, Tally,
 };
 
 use crate::script::{Client, Script, connect};
@@ -443,4 +444,26 @@ fn other_rates_forgive_what_is_owed_beyond_a_burst() {
     s.secs(2);
     assert_eq!(s.hear(watcher), ["a 'back'", "a 'behind'"]);
     let _ = here;
+}
+
+#[test]
+fn who_is_held_at_a_rate_is_nearest_to_that() {
+    for (flow, key) in [
+        (Flow::PublishMessages, "rates.client_publish_messages_per_s"),
+        (Flow::ReceiveMessages, "rates.client_receive_messages_per_s"),
+    ] {
+        let mut s = Script::new(of_client(flow, 10));
+        let client = s.join("c");
+        s.subscribe(client, "a", 0);
+        let pressure = |s: &Script| match s.look(0, &Look::Client { client_id: "c".into(), most: 1 }) {
+            Seen::Client(Some(seen)) => (seen.client.pressure.limit, seen.client.pressure.permille),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(pressure(&s).1, 0, "it has used nothing yet");
+        flood(&mut s, client, "a", 5);
+        assert_eq!(pressure(&s), (key, 500));
+        flood(&mut s, client, "a", 10);
+        let (limit, permille) = pressure(&s);
+        assert!(limit == key && permille >= 1000, "{limit}: {permille}");
+    }
 }

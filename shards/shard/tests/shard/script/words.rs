@@ -2,6 +2,15 @@
 
 use mqtt::{Packet, Publish, ReasonCode};
 
+use super::{Client, Script};
+
+impl Script {
+    /// What the client has not looked at, as it came.
+    pub fn heard(&self, client: Client) -> &[u8] {
+        &self.wires[client.0].heard
+    }
+}
+
 pub fn describe(packet: &Packet<'_>) -> String {
     match packet {
         Packet::Publish(publish) => describe_publish(publish),
