@@ -43,7 +43,7 @@ impl Scene {
     }
 
     fn connect(&mut self, conn: ConnId, client_id: &str) {
-        self.handle(Event::Opened { conn, refuse: false, door: 0 });
+        self.handle(Event::Opened { conn, refuse: None, door: 0 });
         let connect = Packet::Connect(Box::new(Connect {
             version: VERSION,
             clean_start: true,

@@ -89,7 +89,7 @@ pub fn of_act(act: &Act<'_>) -> Vec<u8> {
 /// What turned somebody away who was no client yet.
 pub fn layer_of(why: NotOpened) -> &'static str {
     match why {
-        NotOpened::NoSeat => "seats",
+        NotOpened::NoSeat | NotOpened::NoSeatOfListener => "seats",
         NotOpened::Slow => "slowness",
         NotOpened::Gone => "its end",
         NotOpened::Tls => "tls",

@@ -50,7 +50,9 @@ pub const FAMILIES: &[Family] = &[
         label: Some("cause"),
         counters: &[
             ("refused_max_connections", "max_connections"),
+            ("refused_listener_max_connections", "listener_max_connections"),
             ("connections_turned_away", "turned_away"),
+            ("listener_connections_turned_away", "listener_turned_away"),
             ("handshake_timeouts", "handshake_timeout"),
             ("handshakes_abandoned", "handshake_abandoned"),
             ("refused_tls", "tls"),

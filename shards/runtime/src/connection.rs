@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use shard::{ConnId, Reading};
+use shard::{ConnId, Full, Reading};
 
 use crate::{door::OpenDoor, layers::Layers, operation::GENERATION_BITS, sending::Sending};
 
@@ -33,7 +33,7 @@ pub(crate) struct Connection {
     pub is_shut: bool,
     /// The peer's side of the stream has ended.
     pub is_ended: bool,
-    pub refuse: bool,
+    pub refuse: Option<Full>,
     /// A proxy stands between the peer and the client, or a page from elsewhere.
     pub is_relayed: bool,
     /// Where it came in; there is one while there is a socket.
@@ -144,7 +144,13 @@ impl Connections {
         self.count
     }
 
-    pub fn insert(&mut self, socket: OwnedFd, address: Address, refuse: bool, door: Arc<OpenDoor>) -> ConnId {
+    pub fn insert(
+        &mut self,
+        socket: OwnedFd,
+        address: Address,
+        refuse: Option<Full>,
+        door: Arc<OpenDoor>,
+    ) -> ConnId {
         self.count += 1;
         let slot = self.vacant.pop().unwrap_or_else(|| self.add_slot());
         let entry = &mut self.entries[slot as usize];
@@ -227,7 +233,7 @@ impl Connection {
             is_leaving: false,
             is_shut: false,
             is_ended: false,
-            refuse: false,
+            refuse: None,
             is_relayed: false,
             door: None,
             layers: None,
@@ -255,23 +261,23 @@ mod tests {
     #[test]
     fn a_slot_is_used_again_only_with_a_higher_generation() {
         let mut connections = Connections::default();
-        let first = connections.insert(socket(), Address::UNKNOWN, false, door());
+        let first = connections.insert(socket(), Address::UNKNOWN, None, door());
         connections.remove(first.slot);
-        let second = connections.insert(socket(), Address::UNKNOWN, true, door());
+        let second = connections.insert(socket(), Address::UNKNOWN, Some(Full::Server), door());
         assert_eq!(first.slot, second.slot);
         assert!(second.generation > first.generation);
         assert!(connections.get(first).is_none());
-        assert!(connections.get(second).is_some_and(|entry| entry.refuse));
+        assert!(connections.get(second).is_some_and(|entry| entry.refuse == Some(Full::Server)));
         assert_eq!(connections.len(), 1);
     }
 
     #[test]
     fn a_slot_without_generations_retires() {
         let mut connections = Connections::default();
-        let first = connections.insert(socket(), Address::UNKNOWN, false, door());
+        let first = connections.insert(socket(), Address::UNKNOWN, None, door());
         connections.entries[first.slot as usize].generation = u32::MAX;
         connections.remove(first.slot);
-        let second = connections.insert(socket(), Address::UNKNOWN, false, door());
+        let second = connections.insert(socket(), Address::UNKNOWN, None, door());
         assert_ne!(first.slot, second.slot);
     }
 

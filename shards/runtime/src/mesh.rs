@@ -12,7 +12,7 @@ use std::{
 };
 
 use rtrb::{Consumer, Producer, RingBuffer};
-use shard::{Mail, ShardId, ShardSet, is_pressed};
+use shard::{Full, Mail, ShardId, ShardSet, is_pressed};
 
 use crate::{bell::Bell, connection::Address, control::Depth, door::OpenDoor, layers::Layers};
 
@@ -26,7 +26,7 @@ pub(crate) enum Letter {
 pub(crate) struct Moving {
     pub socket: OwnedFd,
     pub address: Address,
-    pub refuse: bool,
+    pub refuse: Option<Full>,
     pub is_relayed: bool,
     pub door: Arc<OpenDoor>,
     pub layers: Option<Box<Layers>>,

@@ -17,7 +17,7 @@ use std::{
 };
 
 use io_uring::{opcode, squeue::Flags, types::Fd};
-use shard::{Ask, BarredNetworks, ConnId, Instant, NotOpened, Outgoing, Reading, ShardId};
+use shard::{Ask, BarredNetworks, ConnId, Full, Instant, NotOpened, Outgoing, Reading, ShardId};
 
 use crate::{
     Auditor, Config, Doorkeeper, Occasion, Place, Question,
@@ -39,7 +39,7 @@ pub(crate) enum Happened {
     Nothing,
     Opened {
         conn: ConnId,
-        refuse: bool,
+        refuse: Option<Full>,
         door: u16,
     },
     /// A socket was closed, or is about to be, of which the shard never hears.
@@ -51,7 +51,7 @@ pub(crate) enum Happened {
     /// The layers of a connection brought something: that it stands, or bytes, which wait in `take_plain`.
     Layered {
         conn: ConnId,
-        opened: Option<(bool, u16)>,
+        opened: Option<(Option<Full>, u16)>,
     },
     Sent {
         conn: ConnId,
@@ -235,7 +235,7 @@ impl Port {
     }
 
     /// A connection that came from another shard. It keeps its seat; but none is for whose address was banned while it was on its way.
-    pub fn adopt(&mut self, now: Instant, moving: Moving) -> Option<(ConnId, bool, u16, Vec<u8>)> {
+    pub fn adopt(&mut self, now: Instant, moving: Moving) -> Option<(ConnId, Option<Full>, u16, Vec<u8>)> {
         let Moving { socket, address, refuse, is_relayed, door, layers, unread } = moving;
         if address.ip().is_some_and(|ip| self.barred.holds(ip, now)) {
             drop(socket);

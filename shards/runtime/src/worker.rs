@@ -9,7 +9,7 @@ mod timing;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use shard::{Arrivals, Ask, Bans, ConnId, Effect, Effects, Event, Instant, NotOpened, Seen, ShardId};
+use shard::{Arrivals, Ask, Bans, ConnId, Effect, Effects, Event, Full, Instant, NotOpened, Seen, ShardId};
 
 use crate::{
     Auditor, Config, Timings,
@@ -268,7 +268,7 @@ impl<B: Brain> Worker<B> {
     }
 
     /// Says how many bytes came.
-    fn tell_layered(&mut self, conn: ConnId, opened: Option<(bool, u16)>) -> usize {
+    fn tell_layered(&mut self, conn: ConnId, opened: Option<(Option<Full>, u16)>) -> usize {
         let plain = self.port.take_plain();
         if let Some((refuse, door)) = opened {
             self.tell(Event::Opened { conn, refuse, door });

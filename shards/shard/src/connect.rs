@@ -5,9 +5,9 @@ use std::sync::Arc;
 use mqtt::{Connack, ConnackProperties, Connect, Frame, Packet, PacketKind, ReasonCode, Version, Violation};
 
 use crate::{
-    Claim, ConnId, Counters, Effect, Note, Reading, Shard, ShardId, What, confirm::Needs, connection::Stage,
-    ending::WillFate, failure::STORE_FAILED, keys::SessionKey, mount, publish::is_of_server, turn::Turn,
-    wills::Will,
+    Claim, ConnId, Counters, Effect, Full, Note, Reading, Shard, ShardId, What, confirm::Needs,
+    connection::Stage, ending::WillFate, failure::STORE_FAILED, keys::SessionKey, mount,
+    publish::is_of_server, turn::Turn, wills::Will,
 };
 
 /// What a remaining length can say; a message can grow a little on its way out.
@@ -67,16 +67,9 @@ impl Shard {
         connection.packet_bytes_max =
             connect.properties.maximum_packet_size.unwrap_or(u32::MAX).min(PACKET_BYTES_MAX);
         let door = connection.door;
-        if connection.refuse {
+        if let Some(full) = connection.refuse {
             self.counters.connects_received += 1;
-            self.counters.refused_max_connections += 1;
-            self.refuse_named(
-                conn,
-                &connect,
-                ReasonCode::ConnectionRateExceeded,
-                "max_connections is reached",
-                turn,
-            );
+            self.refuse_beyond(conn, &connect, full, turn);
             return Ok(());
         }
         if self.config.door(door).is_some_and(|door| !door.versions.contains(connect.version)) {
@@ -454,6 +447,25 @@ impl Shard {
         }
         let connack = Connack { session_present, reason: ReasonCode::Success, properties };
         self.reply(conn, &Packet::Connack(connack), turn);
+    }
+
+    /// The log has whose limit that is. A stranger does not need to know.
+    fn refuse_beyond(&mut self, conn: ConnId, connect: &Connect<'_>, full: Full, turn: &mut Turn<'_>) {
+        let door = self.connections.get(conn).and_then(|connection| self.config.door(connection.door));
+        let why = match full {
+            Full::Server => "server.max_connections is reached".into(),
+            Full::Listener => {
+                let listener = door.map_or("", |door| &*door.name);
+                format!("max_connections of the listener {listener} is reached").into()
+            }
+        };
+        match full {
+            Full::Server => self.counters.refused_max_connections += 1,
+            Full::Listener => self.counters.refused_listener_max_connections += 1,
+        }
+        let reason = ReasonCode::ConnectionRateExceeded;
+        let what = What::Refused { reason, why, claim: Some(Claim::of(connect)) };
+        self.refuse_saying(conn, reason, "max_connections is reached", what, turn);
     }
 
     /// The log and the audit log have whom the client says to be.

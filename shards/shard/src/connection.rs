@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 use mqtt::Version;
 
 use crate::{
-    ConnId, Effects, Grant, Instant, Outgoing, Shard,
+    ConnId, Effects, Full, Grant, Instant, Outgoing, Shard,
     confirm::{Confirmations, Needs},
     keys::SessionKey,
     meters::Meters,
@@ -19,7 +19,7 @@ pub(crate) struct Connection {
     pub stage: Stage,
     pub version: Version,
     /// The process has all the connections that it may have: this one gets its answer and goes.
-    pub refuse: bool,
+    pub refuse: Option<Full>,
     /// A `Send` is under way.
     pub sending: bool,
     /// Stands in the list of those that the next flush looks at.
@@ -91,7 +91,7 @@ pub(crate) struct Aliases {
 }
 
 impl Connection {
-    fn new(refuse: bool, door: u16, now: Instant) -> Connection {
+    fn new(refuse: Option<Full>, door: u16, now: Instant) -> Connection {
         Connection {
             stage: Stage::Opened,
             version: Version::V311,
@@ -240,7 +240,7 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
-    pub fn open(&mut self, conn: ConnId, refuse: bool, door: u16, now: Instant) {
+    pub fn open(&mut self, conn: ConnId, refuse: Option<Full>, door: u16, now: Instant) {
         let slot = conn.slot as usize;
         if self.slots.len() <= slot {
             self.slots.resize_with(slot + 1, || None);

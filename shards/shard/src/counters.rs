@@ -38,10 +38,14 @@ counters! {
     connections_closed,
     #[doc = "Connections that moved to their home shard."]
     connections_handed_over,
-    #[doc = "Connections refused because of `max_connections`."]
+    #[doc = "Connections refused because of `server.max_connections`."]
     refused_max_connections,
-    #[doc = "Connections closed without an answer, because of `max_connections` and too many to refuse."]
+    #[doc = "Connections refused because of `max_connections` of their listener."]
+    refused_listener_max_connections,
+    #[doc = "Connections closed without an answer, because of `server.max_connections` and too many to refuse."]
     connections_turned_away,
+    #[doc = "Connections closed without an answer, because of `max_connections` of their listener and too many to refuse."]
+    listener_connections_turned_away,
     #[doc = "Connections closed because TLS or WebSocket was not agreed on within `connect_timeout_secs`."]
     handshake_timeouts,
     #[doc = "Connections that their client closed before TLS or WebSocket was agreed on."]

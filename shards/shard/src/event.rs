@@ -15,7 +15,7 @@ pub enum Event<'a> {
     /// A socket was accepted here, or came from another shard. Nothing was read from it yet.
     /// `refuse` is set where the process has all the connections that it may have: the CONNECT is answered and refused.
     /// `door` is the number of the listener that it came in by.
-    Opened { conn: ConnId, refuse: bool, door: u16 },
+    Opened { conn: ConnId, refuse: Option<Full>, door: u16 },
     /// A socket came and went without a connection that the shard would have heard of.
     NotOpened(NotOpened),
     /// Bytes of a connection, any number, cut anywhere.
@@ -64,11 +64,22 @@ pub enum Event<'a> {
     Flush,
 }
 
+/// Whose `max_connections` is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Full {
+    /// Those of all listeners together.
+    Server,
+    /// Those of the listener alone.
+    Listener,
+}
+
 /// Why a socket never became a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotOpened {
     /// Even the places for refusals are taken.
     NoSeat,
+    /// The same of its listener.
+    NoSeatOfListener,
     /// What comes before MQTT did not come in time.
     Slow,
     /// The peer left before its first packet could come.

@@ -116,7 +116,7 @@ pub use config::{Config, DoorConfig, Limits, Pieces, QueueFull, Versions};
 pub use contests::{ContestLimits, ContestPolicy};
 pub use counters::{Counters, Gauges};
 pub use effect::{Effect, Effects, Reading};
-pub use event::{Event, NotOpened};
+pub use event::{Event, Full, NotOpened};
 pub use filter_limit::FilterLimit;
 pub use filters::share_name;
 pub use fullness::StoreRoom;

@@ -9,7 +9,7 @@ use unfinished::NO_ROOM;
 pub(crate) use unfinished::{ALIASES_PART, Unfinished};
 
 use crate::{
-    Cause, ConnId, Effect, Instant, NotOpened, Reading, Shard, What,
+    Cause, ConnId, Effect, Full, Instant, NotOpened, Reading, Shard, What,
     connection::{Connection, Stage},
     ending::WillFate,
     keys::SessionKey,
@@ -22,7 +22,13 @@ use crate::{
 };
 
 impl Shard {
-    pub(crate) fn handle_opened(&mut self, conn: ConnId, refuse: bool, door: u16, turn: &mut Turn<'_>) {
+    pub(crate) fn handle_opened(
+        &mut self,
+        conn: ConnId,
+        refuse: Option<Full>,
+        door: u16,
+        turn: &mut Turn<'_>,
+    ) {
         if self.drain.has_begun() {
             turn.push(Effect::Close { conn });
             return;
@@ -38,6 +44,7 @@ impl Shard {
     pub(crate) fn handle_not_opened(&mut self, why: NotOpened) {
         let counter = match why {
             NotOpened::NoSeat => &mut self.counters.connections_turned_away,
+            NotOpened::NoSeatOfListener => &mut self.counters.listener_connections_turned_away,
             NotOpened::Slow => &mut self.counters.handshake_timeouts,
             NotOpened::Gone => &mut self.counters.handshakes_abandoned,
             NotOpened::Tls => &mut self.counters.refused_tls,

@@ -9,11 +9,11 @@ use std::{
 };
 
 use io_uring::{opcode, types::Fd};
-use shard::{BarredNetworks, ConnId, Instant, Network, NotOpened};
+use shard::{BarredNetworks, ConnId, Full, Instant, Network, NotOpened};
 
 use super::{
     Happened, Port, check,
-    turned_away::{BANNED, NO_SEAT, TOO_OFTEN},
+    turned_away::{BANNED, NO_SEAT, NO_SEAT_OF_LISTENER, TOO_OFTEN},
 };
 use crate::{
     connection::{Address, Stage},
@@ -181,8 +181,12 @@ impl Port {
         if let Err(why) = self.check_rate(&door, address) {
             return self.turn_away(now, &door, address, why, TOO_OFTEN);
         }
-        let Some(refuse) = self.take_seat(&door) else {
-            return self.turn_away(now, &door, address, NotOpened::NoSeat, NO_SEAT);
+        let refuse = match self.take_seat(&door) {
+            Ok(refuse) => refuse,
+            Err(Full::Server) => return self.turn_away(now, &door, address, NotOpened::NoSeat, NO_SEAT),
+            Err(Full::Listener) => {
+                return self.turn_away(now, &door, address, NotOpened::NoSeatOfListener, NO_SEAT_OF_LISTENER);
+            }
         };
         let is_plain = door.door.is_plain();
         let layers =
@@ -195,18 +199,22 @@ impl Port {
         }
     }
 
-    /// Says whether the client is to be refused; none if it cannot even be told so.
-    fn take_seat(&self, door: &OpenDoor) -> Option<bool> {
+    /// Says for whose limit the client is to be refused, if it is; `Err`: it cannot even be told so.
+    fn take_seat(&self, door: &OpenDoor) -> Result<Option<Full>, Full> {
         let of_all = self.seats.take();
         if of_all == Seat::None {
-            return None;
+            return Err(Full::Server);
         }
         let of_door = door.seats.take();
         if of_door == Seat::None {
             self.seats.give_back();
-            return None;
+            return Err(Full::Listener);
         }
-        Some(of_all == Seat::Reserve || of_door == Seat::Reserve)
+        Ok(match (of_all, of_door) {
+            (Seat::Reserve, _) => Some(Full::Server),
+            (_, Seat::Reserve) => Some(Full::Listener),
+            _ => None,
+        })
     }
 
     /// Before anything is spent on the connection. Whom a proxy brings is looked at when it has said who that is. What one

@@ -4,7 +4,7 @@
 //! is this file's alone. What layers say themselves and what the shard says leaves by one output, so that at most one send
 //! is under way here, too.
 
-use shard::{ConnId, Instant, NotOpened, Outgoing, Reading};
+use shard::{ConnId, Full, Instant, NotOpened, Outgoing, Reading};
 
 use super::{
     Happened, Port, shut,
@@ -155,7 +155,7 @@ impl Port {
         now: Instant,
         conn: ConnId,
         bytes: &mut [u8],
-    ) -> Result<Option<(bool, u16)>, Refusal> {
+    ) -> Result<Option<(Option<Full>, u16)>, Refusal> {
         let entry = self.connections.get(conn).expect("the caller looked");
         let layers = entry.layers.as_mut().expect("the caller looked");
         self.scratch.plain.clear();

@@ -41,7 +41,7 @@ impl Port {
         *logged_at = Some(now);
         let (door, address) = (&door.door.place, address.known());
         // These may be clients whom somebody misses.
-        if matches!(why, NotOpened::TooOften | NotOpened::NoSeat) {
+        if matches!(why, NotOpened::TooOften | NotOpened::NoSeat | NotOpened::NoSeatOfListener) {
             tracing::warn!(%door, address, "connections are closed without an answer: {what}");
         } else {
             tracing::info!(%door, address, why = what, "a connection is closed");
@@ -51,7 +51,10 @@ impl Port {
 
 pub(super) const BANNED: &str = "its address is banned";
 pub(super) const TOO_OFTEN: &str = "more come than the rates allow";
-pub(super) const NO_SEAT: &str = "even the places for refusals are taken";
+pub(super) const NO_SEAT: &str =
+    "server.max_connections is reached, and even the places for refusals are taken";
+pub(super) const NO_SEAT_OF_LISTENER: &str =
+    "max_connections of this listener is reached, and even its places for refusals are taken";
 
 /// How many there are.
 pub(super) const REASONS: usize = NotOpened::Proxy as usize + 1;

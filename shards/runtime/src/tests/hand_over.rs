@@ -80,7 +80,7 @@ fn whose_address_is_banned_while_it_moves_is_not_taken_in() {
         let moving = Moving {
             socket,
             address,
-            refuse: false,
+            refuse: None,
             is_relayed: false,
             door,
             layers: None,

@@ -225,7 +225,7 @@ impl Brain for Script {
             Event::Opened { conn, refuse, .. } => {
                 assert!(self.seen.insert(conn), "a name is used once");
                 self.observed.opened.fetch_add(1, SeqCst);
-                self.observed.refused.fetch_add(usize::from(refuse), SeqCst);
+                self.observed.refused.fetch_add(usize::from(refuse.is_some()), SeqCst);
                 self.counters.connections_opened += 1;
                 self.conns.insert(conn, Conn::default());
             }
@@ -265,7 +265,7 @@ impl Brain for Script {
                 self.observed.turn_bytes_max.fetch_max(bytes, SeqCst);
                 self.flush(effects);
             }
-            Event::NotOpened(NotOpened::NoSeat) => {
+            Event::NotOpened(NotOpened::NoSeat | NotOpened::NoSeatOfListener) => {
                 self.observed.turned_away.fetch_add(1, SeqCst);
             }
             Event::NotOpened(_) => {

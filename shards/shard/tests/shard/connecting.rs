@@ -1,6 +1,7 @@
 //! CONNECT, sessions, takeover, keep-alive, wills and the ends of connections.
 
 use mqtt::{Connect, ReasonCode, Version, Will, WillProperties};
+use shard::{Config, DoorConfig, Full};
 
 use crate::script::{Script, connect};
 
@@ -123,14 +124,26 @@ fn the_end_of_the_session_brings_out_a_delayed_will() {
 
 #[test]
 fn a_refused_connection_is_told_and_closed() {
-    let mut s = Script::of_one();
-    let client = s.open_with(true);
-    let mut bytes = Vec::new();
-    mqtt::Packet::Connect(Box::new(connect("c"))).encode(Version::V5, &mut bytes);
-    s.bytes(client, &bytes);
-    assert_eq!(s.hear(client), ["CONNACK Connection rate exceeded"]);
-    assert!(s.is_closed(client));
-    assert_eq!(s.counter("refused_max_connections"), 1);
+    for (full, counter, why) in [
+        (Full::Server, "refused_max_connections", "server.max_connections is reached"),
+        (
+            Full::Listener,
+            "refused_listener_max_connections",
+            "max_connections of the listener tcp://127.0.0.1:1 is reached",
+        ),
+    ] {
+        let door = DoorConfig { name: "tcp://127.0.0.1:1".into(), ..DoorConfig::default() };
+        let mut s = Script::new(Config { doors: vec![door], ..Config::default() });
+        let client = s.open_by_at(0, Some(full), 0);
+        let mut bytes = Vec::new();
+        mqtt::Packet::Connect(Box::new(connect("c"))).encode(Version::V5, &mut bytes);
+        s.bytes(client, &bytes);
+        assert_eq!(s.hear(client), ["CONNACK Connection rate exceeded"]);
+        assert!(s.is_closed(client));
+        let counters = ["refused_max_connections", "refused_listener_max_connections"];
+        assert_eq!(counters.map(|name| s.counter(name)), counters.map(|name| u64::from(name == counter)));
+        assert!(s.notes.iter().any(|note| note.contains(&format!("{why:?}"))), "{:?}", s.notes);
+    }
 }
 
 #[test]

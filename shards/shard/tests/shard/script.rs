@@ -11,7 +11,7 @@ use mqtt::{
     ReasonCode, Subscribe, SubscriptionOptions, Unsubscribe, UserProperties, Version,
 };
 use shard::{
-    Act, Acted, Answer, Ask, Batch, Config, ConnId, Effect, Effects, Event, Fetch, Instant, Look, Mail,
+    Act, Acted, Answer, Ask, Batch, Config, ConnId, Effect, Effects, Event, Fetch, Full, Instant, Look, Mail,
     Piece, Reading, Seen, Shard, ShardId, Span, TapOrder, TapRead,
     store::{
         log::Position,
@@ -183,7 +183,7 @@ impl Script {
                 let to = to.index();
                 let conn = self.open_at(to, index);
                 let door = self.wires[index].door;
-                self.event(to, Event::Opened { conn, refuse: false, door });
+                self.event(to, Event::Opened { conn, refuse: None, door });
                 self.event(to, Event::Bytes { conn, bytes: &unread });
             }
             Effect::Authenticate { conn, ask } => {
@@ -335,23 +335,20 @@ impl Script {
     }
 
     pub fn open(&mut self) -> Client {
-        self.open_with(false)
-    }
-
-    pub fn open_with(&mut self, refuse: bool) -> Client {
-        self.open_by(0, refuse)
+        self.open_by(0, false)
     }
 
     pub fn open_by(&mut self, door: u16, refuse: bool) -> Client {
+        let refuse = refuse.then_some(Full::Server);
         self.open_by_at(door, refuse, self.wires.len() % self.shards.len())
     }
 
     /// The system gives the connection to that shard.
     pub fn open_at_shard(&mut self, shard: usize) -> Client {
-        self.open_by_at(0, false, shard)
+        self.open_by_at(0, None, shard)
     }
 
-    fn open_by_at(&mut self, door: u16, refuse: bool, shard: usize) -> Client {
+    pub fn open_by_at(&mut self, door: u16, refuse: Option<Full>, shard: usize) -> Client {
         let index = self.wires.len();
         let conn = ConnId { slot: 0, generation: 0 };
         let version = Version::V5;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mqtt::Version;
-use shard::{ConnId, Event};
+use shard::{ConnId, Event, Full};
 
 use super::World;
 use crate::{
@@ -68,7 +68,7 @@ impl World {
         it.receive = Receive::Armed;
         it.opened = self.now;
         it.given = Some(unread.clone());
-        let refuse = it.refuse;
+        let refuse = it.refuse.then_some(Full::Server);
         self.handle(to, Event::Opened { conn, refuse, door: 0 });
         if !is_first && self.sockets[socket].on() == Some((to, conn)) {
             self.sockets[socket].receive = Receive::Idle;
