@@ -38,7 +38,7 @@ pub use forward::{Alias, Forward, forwardable};
 pub use frame::{Frame, PacketKind, frame_size, split};
 pub use packet::{Packet, decode};
 pub use property::{SubscriptionIds, SubscriptionIdsBuf, UserProperties, UserPropertiesBuf};
-pub use publish::{Publish, PublishProperties};
+pub use publish::{Publish, PublishProperties, topic_of_publish};
 pub use qos::{NotAQoS, QoS};
 pub use reason::ReasonCode;
 pub use received::Received;

@@ -84,6 +84,14 @@ fn decode_flags(flags: u8) -> Result<(bool, QoS, bool), Violation> {
     Ok((dup, qos, flags & RETAIN != 0))
 }
 
+/// The topic in the body of a PUBLISH, without a look at the rest. Empty: an alias stands for it, or it is none.
+pub fn topic_of_publish(body: &[u8]) -> &str {
+    let (len, rest) = body.split_at_checked(2).unwrap_or_default();
+    let len = <[u8; 2]>::try_from(len).map_or(0, u16::from_be_bytes);
+    let topic = rest.get(..usize::from(len)).and_then(|topic| std::str::from_utf8(topic).ok());
+    topic.filter(|topic| crate::is_topic_name(topic)).unwrap_or_default()
+}
+
 #[inline(always)]
 fn decode_topic<'a>(bytes: &'a [u8], expected: &'a str) -> Result<&'a str, Violation> {
     if bytes == expected.as_bytes() { Ok(expected) } else { decode_unexpected(bytes) }

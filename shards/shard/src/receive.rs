@@ -13,7 +13,6 @@ use crate::{
     connection::{Connection, Stage},
     ending::WillFate,
     keys::SessionKey,
-    losing::UNKNOWN,
     meters::{Pass, Passing},
     publish::Way,
     recorder::{Direction, Entry},
@@ -184,7 +183,7 @@ impl Shard {
                             if frame.kind == PacketKind::Publish
                                 && let Stage::Connected(session) = stage
                             {
-                                self.lose(session, Cause::PublishRate, UNKNOWN, turn.now);
+                                self.lose_undecoded(conn, session, &frame, turn.now);
                             }
                             at += frame.size;
                             continue;
@@ -214,6 +213,15 @@ impl Shard {
                     return bytes.len();
                 }
             }
+        }
+    }
+
+    /// A PUBLISH that nobody waits for any more.
+    fn lose_undecoded(&mut self, conn: ConnId, session: SessionKey, frame: &Frame<'_>, now: Instant) {
+        let topic = mqtt::topic_of_publish(frame.body);
+        match self.mount_of(conn).filter(|_| !topic.is_empty()) {
+            Some(mount) => self.lose(session, Cause::PublishRate, &format!("{mount}{topic}"), now),
+            None => self.lose(session, Cause::PublishRate, topic, now),
         }
     }
 

@@ -3,8 +3,11 @@
 use mqtt::{Connect, Disconnect, Packet, QoS, Will};
 use shard::{Event, Flow, Reading};
 
-use crate::rates::{flood, of_client, watcher};
-use crate::script::{Client, Script, connect};
+use crate::{
+    losing::{clients, told},
+    rates::{flood, of_client, watcher},
+    script::{Client, Script, connect},
+};
 
 /// Has sent more than it may, and leaves a will.
 fn throttled(s: &mut Script) -> Client {
@@ -47,6 +50,8 @@ fn who_has_gone_while_it_waits_is_read_to_its_end_at_once_and_gets_a_second_more
             "its DISCONNECT counts, and so does its will"
         );
         assert_eq!(s.counter("refused_publish_rate"), 396);
+        let topics = told(&clients(&s, 0)[0].topics);
+        assert_eq!(topics, ["396 publish_rate a 0-0"], "the topic is known of what was not decoded");
         assert!(s.hear(client).is_empty(), "what is dropped is not acknowledged");
         let gauges = s.shards[0].gauges();
         assert_eq!((gauges.connections, gauges.receive_bytes), (1, 0), "the watcher");
