@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { ACTS } from "./acts.mjs";
 import { Browser } from "./browser.mjs";
 import { READINGS } from "./readings.mjs";
-import { PAGES, about, base, isUntouched, reload, signIn, signedIn, token, visit } from "./steps.mjs";
+import { IS_ABOUT, LOAD, PAGES, about, base, isUntouched, reload, signIn, signedIn, token, visit } from "./steps.mjs";
 
 /** Every filter once, although each shard knows those of all; and a chart of bytes ends at a round number of its unit. */
 async function counts(page) {
@@ -226,7 +226,8 @@ const CHAPTERS = {
     await signedIn(page, about.viewer);
     await visit(page, ["#/topics", "retained message"]);
     await page.click("button", "Measure rates");
-    await page.until(() => [...document.querySelectorAll(".tree .rate")].some((one) => /^[1-9][0-9.,]*\/s$/.test(one.innerText)), "topics have rates");
+    const holds = `() => [...document.querySelectorAll(".tree .row")].some((row) => row.innerText.includes("loadgen") && (${IS_ABOUT})(row.querySelector(".rate").innerText, ${LOAD.messages}, "/s"))`;
+    await page.until(holds, `the topics of the load have about ${LOAD.messages} messages a second`);
     await page.click("button", "Measure rates");
     await page.until(() => [...document.querySelectorAll(".tree .rate")].every((one) => one.innerText === ""), "nothing is measured any more");
     await isUntouched(page);

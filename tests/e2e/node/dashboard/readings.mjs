@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 
-import { about, isUntouched, signedIn, token, visit } from "./steps.mjs";
+import { IS_ABOUT, LOAD, about, isUntouched, signedIn, token, visit } from "./steps.mjs";
 
 /** What the API says itself. */
 function ask(page, path) {
@@ -51,12 +51,21 @@ function connections(page) {
 
 const total = (shards, part, name) => shards.reduce((sum, shard) => sum + shard[part][name], 0);
 
+/**
+ * Waits until each of these values of a chart is about what is expected, and is so again when there are more points: one on its way
+ * to something else passes by.
+ */
+async function chartHolds(page, title, names, expected, unit) {
+  const are = (points) => `(seen) => seen.points > ${points} && ${JSON.stringify(names)}.every((name) => (${IS_ABOUT})(seen.values[name], ${expected}, "${unit}"))`;
+  const first = await chartHas(page, title, are(2), `${names} are about ${expected}${unit}`);
+  await chartHas(page, title, are(first.points + 2), `${names} stay about ${expected}${unit}`);
+}
+
 /** While messages flow the charts have their rates; when they end, the charts fall to nothing. */
 async function charts(page) {
   await signedIn(page);
-  const flows = (seen) => parseFloat(seen.values.in) > 0 && parseFloat(seen.values.out) > 0 && seen.points > 2;
-  await chartHas(page, "Messages per second", flows, "messages flow");
-  await chartHas(page, "Bytes per second", flows, "bytes flow");
+  await chartHolds(page, "Messages per second", ["in", "out"], LOAD.messages, "");
+  await chartHolds(page, "Bytes per second", ["in", "out"], LOAD.kibibytes, " KiB/s");
   const before = await connections(page);
   console.log("flowing");
   const ended = await chartHas(page, "Messages per second", (seen) => seen.values.in === "0" && seen.values.out === "0", "no message flows");
@@ -70,7 +79,7 @@ async function charts(page) {
 async function shards(page) {
   await signedIn(page);
   await visit(page, ["#/shards", "publish_received"]);
-  await tableHas(page, "Shards", (rows) => rows.some((row) => parseFloat(row["Messages in/s"]) > 0), "messages flow");
+  await tableHas(page, "Shards", `(rows) => (${IS_ABOUT})(String(rows.reduce((sum, row) => sum + parseFloat(row["Messages in/s"]), 0)), ${LOAD.messages}, "")`, "messages flow");
   const { shards } = await ask(page, "/v1/shards");
   assert(shards.length > 1, "there are several");
   for (const [caption, column, gauge] of [["Shards", "Connections", "connections"], ["What each shard holds", "Sessions", "sessions"], ["What each shard holds", "Subscriptions", "subscriptions"]]) {
@@ -115,7 +124,7 @@ async function client(page) {
   assert.equal(subscription.QoS, "1");
   const { clients } = await ask(page, "/v1/top?by=packets_received&limit=1&over_s=2");
   await visit(page, [`#/clients/${encodeURIComponent(clients[0].client.client_id)}`, "Last packets"]);
-  await chartHas(page, "Packets per second", (seen) => parseFloat(seen.values.received) > 0 && seen.points > 2, "it sends");
+  await chartHolds(page, "Packets per second", ["received", "sent"], LOAD.messages / LOAD.pairs, "");
   await isUntouched(page);
 }
 

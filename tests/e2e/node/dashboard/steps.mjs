@@ -2,6 +2,15 @@
 
 import assert from "node:assert/strict";
 
+/** What flows while somebody looks: messages of 64 bytes in each second, and what they and their acknowledgements take. */
+export const LOAD = { messages: 500, pairs: 5, kibibytes: 42 };
+
+/** Whether a number as it is written is about this one: a busy machine may be late, and then hurries. */
+export const IS_ABOUT = `(text, expected, unit) => {
+  const number = text.endsWith(unit) ? Number(text.slice(0, text.length - unit.length)) : NaN;
+  return number > expected * 0.5 && number < expected * 2;
+}`;
+
 export const about = JSON.parse(process.env.DASHBOARD);
 export const { base, token } = about;
 
