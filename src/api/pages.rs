@@ -66,14 +66,16 @@ pub fn part(all: Vec<Value>, Paged { cursor, limit }: &Paged) -> Result<Rows, Tr
     Ok(Rows { rows, cursor })
 }
 
-/// Behind the row that was the last one, wherever it stands by now; if it is gone, where it stood.
+/// Behind the row that was the last one, wherever it stands by now; if it is gone, where it stood. Of several like it, it is the one nearest to that
+/// place, so that whoever goes on from a list that stays as it is comes to its end.
 fn behind(all: &[Value], cursor: &str) -> Result<usize, Trouble> {
     let read = || {
         let (place, marked) = cursor.split_once('-')?;
         Some((place.parse::<usize>().ok()?, u64::from_str_radix(marked, 16).ok()?))
     };
     let (place, marked) = read().ok_or_else(wrong_cursor)?;
-    let found = all.iter().position(|row| mark(row) == marked);
+    let like_it = all.iter().enumerate().filter(|(_, row)| mark(row) == marked).map(|(at, _)| at);
+    let found = like_it.min_by_key(|at| at.abs_diff(place));
     Ok(found.map_or(place, |found| found + 1))
 }
 
@@ -144,6 +146,8 @@ const LOOKS_MAX: usize = 256;
 
 #[cfg(test)]
 mod tests {
+    use std::iter::successors;
+
     use super::*;
 
     #[test]
@@ -186,6 +190,79 @@ mod tests {
         let many = Paged { cursor: None, limit: Some(1000) };
         let Ok(rows) = part(list(&[long.as_str(); 20]), &many) else { panic!("there is no cursor") };
         assert_eq!((rows.rows.len(), rows.cursor.is_some()), (BYTES_MAX / 60_000 + 1, true));
+    }
+
+    /// Every list of up to four rows out of three, so with twins, triplets and all of one.
+    fn lists() -> Vec<Vec<Value>> {
+        let longer = |shorter: &Vec<Vec<Value>>| {
+            let with = |list: &Vec<Value>, name: &str| [&list[..], &[Value::from(name)]].concat();
+            shorter.iter().flat_map(|list| ["a", "b", "c"].map(|name| with(list, name))).collect()
+        };
+        let of_lengths = successors(Some(vec![Vec::new()]), |shorter| Some(longer(shorter)));
+        of_lengths.take(5).flatten().collect()
+    }
+
+    fn first_page(list: &[Value]) -> Rows {
+        part(list.to_vec(), &Paged { cursor: None, limit: Some(2) }).ok().expect("there is no cursor")
+    }
+
+    /// All rows from a cursor on. None: there are more pages than rows.
+    fn all_behind(list: &[Value], mut cursor: Option<String>, limit: usize) -> Option<Vec<Value>> {
+        let mut told = Vec::new();
+        for _ in 0..=list.len() {
+            let paged = Paged { cursor, limit: Some(limit) };
+            let Ok(page) = part(list.to_vec(), &paged) else { panic!("the cursor was told") };
+            told.extend(page.rows);
+            cursor = page.cursor;
+            if cursor.is_none() {
+                return Some(told);
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn every_list_has_an_end_and_each_of_its_rows_is_told_once_whatever_is_in_it() {
+        for list in lists() {
+            for limit in 1..=3 {
+                assert_eq!(all_behind(&list, None, limit).as_ref(), Some(&list), "{limit}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_list_has_an_end_whatever_it_was_when_the_page_before_was_told() {
+        let lists = lists();
+        for before in &lists {
+            let Some(cursor) = first_page(before).cursor else { continue };
+            for after in &lists {
+                let rest = all_behind(after, Some(cursor.clone()), 1);
+                assert!(rest.is_some(), "{before:?}, then {after:?}");
+            }
+        }
+    }
+
+    /// With one more somewhere, and without one, but for the row at this place.
+    fn others(before: &[Value], kept: usize) -> Vec<Vec<Value>> {
+        let with = |at: usize| [&before[..at], &[Value::from("x")], &before[at..]].concat();
+        let without = |at: usize| [&before[..at], &before[at + 1..]].concat();
+        let places = 0..before.len();
+        let fewer = places.clone().filter(|at| *at != kept).map(without);
+        places.map(with).chain(fewer).collect()
+    }
+
+    #[test]
+    fn a_row_that_comes_or_goes_hides_no_other() {
+        for before in lists() {
+            let first = first_page(&before);
+            let Some(cursor) = first.cursor else { continue };
+            for after in others(&before, first.rows.len() - 1) {
+                let rest = all_behind(&after, Some(cursor.clone()), 1).expect("it ends");
+                let is_told = |row: &&Value| *row == "x" || first.rows.contains(row) || rest.contains(row);
+                let hidden = after.iter().find(|row| !is_told(row));
+                assert_eq!(hidden, None, "{before:?}, then {after:?}");
+            }
+        }
     }
 
     #[test]

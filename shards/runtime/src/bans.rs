@@ -1,6 +1,10 @@
 //! Who is banned, by the configuration and by the operator: the list that the whole process has, and what each shard is told of it.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+    time::SystemTime,
+};
 
 use shard::{Bans, Network};
 use transport::Prefix;
@@ -13,7 +17,7 @@ pub struct Ban {
     pub until: Option<SystemTime>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Whom {
     ClientId(Box<str>),
     /// Who has proved to be this user.
@@ -96,11 +100,25 @@ impl BanTable {
         self.ordered.len() < before
     }
 
-    /// Those that hold; those of the configuration first.
+    /// Those that hold; those of the configuration first. Whoever is banned several times stands there once, for as long as the longest of them lasts.
     pub fn list(&mut self, now: SystemTime) -> Vec<Ban> {
         let holds = |ban: &Ban| ban.until.is_none_or(|until| until > now);
         self.ordered.retain(holds);
-        self.configured.iter().filter(|ban| holds(ban)).chain(&self.ordered).cloned().collect()
+        let mut bans: Vec<Ban> = Vec::new();
+        let mut places: HashMap<&Whom, usize> = HashMap::new();
+        for ban in self.configured.iter().filter(|ban| holds(ban)).chain(&self.ordered) {
+            match places.entry(&ban.whom) {
+                Entry::Occupied(place) => {
+                    let until = &mut bans[*place.get()].until;
+                    *until = until.zip(ban.until).map(|(one, other)| one.max(other));
+                }
+                Entry::Vacant(place) => {
+                    place.insert(bans.len());
+                    bans.push(ban.clone());
+                }
+            }
+        }
+        bans
     }
 
     /// The operator's, those that hold.
@@ -109,12 +127,10 @@ impl BanTable {
         self.ordered.clone()
     }
 
-    /// For the shards, which have no calendar. Of several for the same the longest counts.
+    /// For the shards, which have no calendar.
     pub fn snapshot(&mut self, now: SystemTime) -> Arc<Bans> {
         let mut banned = Bans::default();
-        let mut bans = self.list(now);
-        bans.sort_by_key(|ban| (ban.until.is_none(), ban.until));
-        for Ban { whom, until } in bans {
+        for Ban { whom, until } in self.list(now) {
             let lasts = until.map(|until| until.duration_since(now).unwrap_or_default());
             match whom {
                 Whom::ClientId(name) => banned.client_ids.push((name, lasts)),
@@ -170,14 +186,23 @@ mod tests {
         table.order(user(until(20)));
         table.order(client(None));
         let bans = table.snapshot(now);
-        // The later ones take the place of those before when they are put into a table.
-        assert_eq!(bans.users.last(), Some(&("ada".into(), Some(Duration::from_secs(50)))));
+        assert_eq!(bans.users, [("ada".into(), Some(Duration::from_secs(50)))]);
         assert_eq!(bans.client_ids, [("c".into(), None)]);
         table.order(user(until(70)));
-        assert_eq!(table.list(now).len(), 3, "one of the operator's for each");
+        assert_eq!(table.list(now), [user(until(70)), client(None)], "each once, as long as it holds");
         assert!(table.lift(&Whom::User("ada".into())) && !table.lift(&Whom::User("ada".into())));
         assert_eq!(table.list(now), [user(until(50)), client(None)]);
         table.configure(Vec::new());
         assert_eq!(table.list(now), [client(None)]);
+    }
+
+    #[test]
+    fn whom_the_configuration_bans_twice_is_listed_once() {
+        let until = |seconds: u64| Some(UNIX_EPOCH + Duration::from_secs(seconds));
+        let ban = |name: &str, until| Ban { whom: Whom::ClientId(name.into()), until };
+        let configured = vec![ban("x", until(30)), ban("a", None), ban("x", until(20)), ban("a", until(40))];
+        let mut table = BanTable::of(configured);
+        assert_eq!(table.list(UNIX_EPOCH), [ban("x", until(30)), ban("a", None)]);
+        assert_eq!(table.list(UNIX_EPOCH + Duration::from_secs(35)), [ban("a", None)]);
     }
 }
