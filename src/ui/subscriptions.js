@@ -54,11 +54,12 @@ export function subscriptionTable({ hasClient }) {
   });
 }
 
+/** Retained messages are for those who do not share. */
 function optionsOf(row) {
   const options = [
     row.no_local && "no local",
     row.retain_as_published && "retain as published",
-    RETAINED[row.retain_handling],
+    row.share_name === null && RETAINED[row.retain_handling],
   ].filter(Boolean);
   return row.share_name === null ? options.join(", ") : [options.concat("shared by ").join(", "), raw(row.share_name)];
 }
