@@ -38,31 +38,10 @@ impl Happening {
     ];
 
     /// Of which the audit log may have lines.
-    pub const AUDITED: [Happening; 9] = [
-        Happening::Connected,
-        Happening::Refused,
-        Happening::Denied,
-        Happening::WouldBeDenied,
-        Happening::Violation,
-        Happening::QuotaExceeded,
-        Happening::TakenOver,
-        Happening::Disconnected,
-        Happening::Administration,
-    ];
+    pub const AUDITED: [Happening; 9] = Happening::all_but([Happening::SessionExpired, Happening::Dropped]);
 
     /// Which streams of events tell.
-    pub const STREAMED: [Happening; 10] = [
-        Happening::Connected,
-        Happening::Refused,
-        Happening::Denied,
-        Happening::WouldBeDenied,
-        Happening::Violation,
-        Happening::QuotaExceeded,
-        Happening::TakenOver,
-        Happening::Disconnected,
-        Happening::SessionExpired,
-        Happening::Dropped,
-    ];
+    pub const STREAMED: [Happening; 10] = Happening::all_but([Happening::Administration]);
 
     /// As lines, events and the configuration write it.
     pub fn word(self) -> &'static str {
@@ -79,6 +58,23 @@ impl Happening {
             Happening::Dropped => "dropped",
             Happening::Administration => "administration",
         }
+    }
+
+    const fn all_but<const LEFT_OUT: usize, const LEN: usize>(
+        left_out: [Happening; LEFT_OUT],
+    ) -> [Happening; LEN] {
+        let left_out = Happenings::of(&left_out);
+        let mut members = [Happening::Connected; LEN];
+        let (mut at, mut len) = (0, 0);
+        while at < Happening::ALL.len() {
+            if !left_out.has(Happening::ALL[at]) {
+                members[len] = Happening::ALL[at];
+                len += 1;
+            }
+            at += 1;
+        }
+        assert!(len == LEN, "as many are left as the list has room for");
+        members
     }
 
     /// None: it is not about a client, or is told to others. Who never came in does not leave.
@@ -99,8 +95,13 @@ impl Happening {
 }
 
 impl Happenings {
-    pub fn of(members: &[Happening]) -> Happenings {
-        Happenings(members.iter().fold(0, |set, member| set | 1 << *member as u16))
+    pub const fn of(members: &[Happening]) -> Happenings {
+        let (mut set, mut at) = (0, 0);
+        while at < members.len() {
+            set |= 1 << members[at] as u16;
+            at += 1;
+        }
+        Happenings(set)
     }
 
     /// Those of these words, of the ones that are known there.
@@ -118,7 +119,7 @@ impl Happenings {
         Ok(Happenings::of(&members))
     }
 
-    pub fn has(self, happening: Happening) -> bool {
+    pub const fn has(self, happening: Happening) -> bool {
         self.0 & 1 << happening as u16 != 0
     }
 }

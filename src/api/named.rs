@@ -71,7 +71,7 @@ struct Named {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct OnTopic {
+struct PacketsOf {
     client_id: String,
     topic: Option<Box<str>>,
 }
@@ -110,7 +110,7 @@ async fn queue(
 
 async fn packets(
     State(context): State<Context>,
-    Input(OnTopic { client_id, topic }): Input<OnTopic>,
+    Input(PacketsOf { client_id, topic }): Input<PacketsOf>,
 ) -> Result<Response, Trouble> {
     trace::packets(&context, &client_id, topic).await
 }

@@ -13,7 +13,6 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use serde::Deserialize;
 use serde_json::json;
 use shard::{TapOrder, TapRead, TopicCount};
 
@@ -27,7 +26,7 @@ use super::{
     seat::{Seat, Stream},
     taps::Taps,
     token_list::Role,
-    trace::check_filter,
+    trace::{OnTopic, check_filter},
 };
 
 /// Where it is read.
@@ -41,18 +40,11 @@ pub const OPERATIONS: &[Operation] = &[Operation {
     handler: || get(published),
 }];
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Wanted {
-    /// A topic filter.
-    topic: Option<Box<str>>,
-}
-
 async fn published(
     State(context): State<Context>,
     Extension(caller): Extension<Caller>,
     Extension(seat): Extension<Seat>,
-    Parameters(Wanted { topic }): Parameters<Wanted>,
+    Parameters(OnTopic { topic }): Parameters<OnTopic>,
 ) -> Result<Response, Trouble> {
     check_filter(topic.as_deref())?;
     let stream = context.streams().take(&seat, &caller, Stream::Published).await;

@@ -66,11 +66,12 @@ struct Wanted {
     bytes: bool,
 }
 
+/// What is chosen by a topic only.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct OnTopic {
+pub struct OnTopic {
     /// A topic filter.
-    topic: Option<Box<str>>,
+    pub topic: Option<Box<str>>,
 }
 
 async fn last(
