@@ -80,52 +80,56 @@ mod tests {
         Recorded { ago, latency: None, direction, kind, bytes: 9, packet_id, detail, topic: "".into() }
     }
 
-    fn latencies_us(mut packets: Vec<Recorded>) -> Vec<Option<u128>> {
-        tell_latencies(&mut packets);
-        packets.iter().map(|packet| packet.latency.map(|latency| latency.as_micros())).collect()
-    }
-
     use Direction::{Received, Sent};
     use PacketKind::{Puback, Pubcomp, Publish, Pubrec, Pubrel, Suback, Subscribe};
 
+    /// Which way, what, its packet id, how many microseconds ago, and the latency that is told of it.
+    type Row = (Direction, PacketKind, u16, u64, Option<u64>);
+
+    fn check(rows: &[Row]) {
+        let packet =
+            |&(direction, kind, packet_id, ago_us, _): &Row| packet(direction, kind, packet_id, ago_us);
+        let mut packets: Vec<Recorded> = rows.iter().map(packet).collect();
+        tell_latencies(&mut packets);
+        for (row, packet) in rows.iter().zip(packets) {
+            assert_eq!(packet.latency, row.4.map(Duration::from_micros), "{row:?}");
+        }
+    }
+
     #[test]
     fn each_direction_has_packet_ids_of_its_own() {
-        let packets = vec![
-            packet(Received, Publish, 1, 900),
-            packet(Sent, Publish, 1, 800),
-            packet(Received, Subscribe, 3, 750),
-            packet(Sent, Puback, 1, 700),
-            packet(Sent, Suback, 3, 650),
-            packet(Received, Puback, 1, 100),
-        ];
-        let expected = [200, 700, 100, 200, 100, 700].map(Some);
-        assert_eq!(latencies_us(packets), expected);
+        check(&[
+            (Received, Publish, 1, 900, Some(200)),
+            (Sent, Publish, 1, 800, Some(700)),
+            (Received, Subscribe, 3, 750, Some(100)),
+            (Sent, Puback, 1, 700, Some(200)),
+            (Sent, Suback, 3, 650, Some(100)),
+            (Received, Puback, 1, 100, Some(700)),
+        ]);
     }
 
     #[test]
     fn what_is_received_for_good_is_acknowledged_by_the_first_answer() {
-        let packets = vec![
-            packet(Sent, Publish, 2, 50),
-            packet(Received, Pubrec, 2, 40),
-            packet(Sent, Pubrel, 2, 30),
-            packet(Received, Pubcomp, 2, 10),
-        ];
-        assert_eq!(latencies_us(packets), [Some(10), Some(10), None, None]);
+        check(&[
+            (Sent, Publish, 2, 50, Some(10)),
+            (Received, Pubrec, 2, 40, Some(10)),
+            (Sent, Pubrel, 2, 30, None),
+            (Received, Pubcomp, 2, 10, None),
+        ]);
     }
 
     #[test]
     fn what_was_not_acknowledged_or_is_not_remembered_has_none() {
-        let packets = vec![
-            packet(Received, Puback, 5, 90),
-            packet(Sent, Publish, 1, 80),
+        check(&[
+            (Received, Puback, 5, 90, None),
+            (Sent, Publish, 1, 80, None),
             // Of another kind than what was sent.
-            packet(Received, Pubrec, 1, 75),
-            packet(Sent, Publish, 1, 70),
-            packet(Received, Puback, 1, 50),
-            packet(Received, Puback, 1, 40),
-            packet(Sent, Publish, 0, 30),
-        ];
-        assert_eq!(latencies_us(packets), [None, None, None, Some(20), Some(20), None, None]);
+            (Received, Pubrec, 1, 75, None),
+            (Sent, Publish, 1, 70, Some(20)),
+            (Received, Puback, 1, 50, Some(20)),
+            (Received, Puback, 1, 40, None),
+            (Sent, Publish, 0, 30, None),
+        ]);
     }
 
     #[test]
