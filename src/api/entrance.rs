@@ -143,6 +143,12 @@ mod tests {
         shares::share_of,
     };
 
+    /// Time passes where everybody waits, and then at once.
+    fn run(work: impl Future<Output = ()>) {
+        let mut clock = Builder::new_current_thread();
+        clock.enable_all().start_paused(true).build().expect("a runtime").block_on(work);
+    }
+
     /// Within a runtime, with room for all who come before anybody is let in.
     fn listener() -> (TcpListener, SocketAddr) {
         let socket = TcpSocket::new_v4().expect("a socket");
@@ -154,8 +160,7 @@ mod tests {
 
     #[test]
     fn a_crowd_is_closed_in_a_few_turns_of_those_who_have_places() {
-        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(async {
+        run(async {
             let (listener, address) = listener();
             let connect = |_| StdStream::connect(address).expect("the socket listens");
             let crowd = 6 * CROWD;
@@ -195,20 +200,20 @@ mod tests {
 
     #[test]
     fn who_has_to_wait_comes_in_his_turn_and_a_crowd_is_closed() {
-        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(async {
+        run(async {
             let (listener, address) = listener();
             let connect = |_| StdStream::connect(address).expect("the socket listens");
             // All of loopback is one address.
             let mut clients: Vec<StdStream> = (0..GUESTS_MAX + WAITING + BEYOND).map(connect).collect();
             let mut entrance = Entrance::new(listener, Hall::new(1, WAITING_MIN));
-            let mut guests = Vec::new();
+            let (mut guests, begun) = (Vec::new(), Instant::now());
             for client in &clients[..=GUESTS_MAX] {
                 let guest = entrance.next().await;
                 assert_eq!(guest.1, client.local_addr().expect("it is connected"));
                 guests.push(guest);
             }
             assert_eq!(entrance.waiting.len(), WAITING - 1, "one has had his turn");
+            assert_eq!(begun.elapsed(), SETTLING, "as soon as the first guest was settled");
             for client in &mut clients[GUESTS_MAX + WAITING..] {
                 assert!(matches!(client.read(&mut [0]), Ok(0) | Err(_)));
             }
@@ -217,8 +222,7 @@ mod tests {
 
     #[test]
     fn who_waits_comes_in_as_soon_as_a_guest_leaves() {
-        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(async {
+        run(async {
             let (listener, address) = listener();
             let connect = |_| StdStream::connect(address).expect("the socket listens");
             let clients: Vec<StdStream> = (0..=GUESTS_MAX).map(connect).collect();
@@ -228,11 +232,15 @@ mod tests {
                 guests.push(entrance.next().await);
             }
             let begun = Instant::now();
-            let leaves = tokio::spawn(async move { drop(guests.pop()) });
+            // When whoever waits has been found no place.
+            let leaves = tokio::spawn(async move {
+                sleep(SETTLING / 2).await;
+                drop(guests.pop());
+            });
             let (_, last, _) = entrance.next().await;
             leaves.await.expect("no panic");
             assert_eq!(last, clients[GUESTS_MAX].local_addr().expect("it is connected"));
-            assert!(begun.elapsed() < SETTLING, "{:?}", begun.elapsed());
+            assert_eq!(begun.elapsed(), SETTLING / 2, "not only when the first guest is settled");
         });
     }
 
