@@ -94,6 +94,17 @@ fn the_question_says_what_the_client_brought_and_keeps_its_connection() {
 }
 
 #[test]
+fn seven_questions_share_one_connection_whatever_is_answered() {
+    let answers = [(204, ""), (403, "{}"), (200, r#"{"result":"ignore"}"#), (500, "out of order")];
+    let (call_out, asked) = program(answers.into_iter().cycle().take(7).collect());
+    for _ in 0..7 {
+        call_out.judge(&ask("192.0.2.1:5", Some(("alice", "x"))), 0);
+    }
+    let connections: Vec<usize> = asked.try_iter().map(|asked| asked.connection).collect();
+    assert_eq!(connections, [0; 7]);
+}
+
+#[test]
 fn an_answer_can_say_who_it_is_and_what_it_may() {
     let (call_out, _asked) = program(vec![
         (
