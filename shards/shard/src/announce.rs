@@ -272,8 +272,11 @@ impl Shard {
         waiting.wanted = Vec::new();
         // The others are confirmed all the same.
         if waiting.told.is_empty() {
-            let (session, token) = (waiting.session, waiting.token);
+            let (conn, session, token) = (waiting.conn, waiting.session, waiting.token);
             self.announcements.waiting.remove(&request);
+            if let Some(connection) = self.connections.get_mut(conn) {
+                connection.announcing -= 1;
+            }
             if let Some(token) = token {
                 self.stop_expecting(session, token);
             }

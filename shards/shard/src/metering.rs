@@ -157,31 +157,27 @@ impl Shard {
 
     /// A client that waited for its rate has gone. What had come of it by then is handled as far as a second more of its own rate
     /// allows, and those that it shares allow now: who sends a few messages and leaves must not lose them. The rest is dropped.
-    /// Of one that waited for room in the mesh, or for its own filters, all is handled but filters for which nobody waits any more.
+    /// Of one that waited for room in the mesh, for its own filters or for answers to them, all is handled but filters for which there is
+    /// no room in this turn: nobody waits for them any more.
     pub(crate) fn hear_out(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
-        let Some(connection) = self.connections.get_mut(conn) else { return };
+        let Some(connection) = self.connections.get(conn) else { return };
         if self.drain.has_begun() || !connection.stalled {
             return;
         }
-        let is_changing = connection.is_changing;
+        let waits = self.is_behind(connection) || self.post.holds_back(conn);
+        let Some(connection) = self.connections.get_mut(conn) else { return };
         if let Some(meters) = connection.meters_mut().filter(|meters| meters.is_throttled) {
             meters.is_throttled = false;
             meters.is_leaving = true;
-        } else if !is_changing && !self.post.holds_back(conn) {
+        } else if !waits {
             return;
         }
+        connection.stalled = false;
+        self.stalled.remove(&conn);
         self.post.set_leaving(Some(conn));
         let before = turn.effects.queue.len();
-        loop {
-            self.give_up_change(conn);
-            let Some(connection) = self.connections.get_mut(conn) else { break };
-            connection.stalled = false;
-            self.stalled.remove(&conn);
-            self.consume_kept(conn, turn);
-            if !self.connections.get(conn).is_some_and(|connection| connection.is_changing) {
-                break;
-            }
-        }
+        self.give_up_change(conn);
+        self.consume_kept(conn, turn);
         self.post.set_leaving(None);
         // Nobody is there any more to whom anything could be done.
         let mut at = 0;

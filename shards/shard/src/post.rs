@@ -196,11 +196,16 @@ impl Post {
         self.leaving = leaving;
     }
 
+    /// Nobody is there any more to whom anything could be answered.
+    pub fn is_leaving(&self, conn: ConnId) -> bool {
+        self.leaving == Some(conn)
+    }
+
     /// Whether a connection has taken its share of a ring that is pressed: what is left is for those who have taken less.
     #[inline]
     pub fn holds_back(&self, conn: ConnId) -> bool {
         !self.pressed.is_empty()
-            && self.leaving != Some(conn)
+            && !self.is_leaving(conn)
             && self.pressed.iter().any(|to| self.ways[to.index()].holds_back(conn))
     }
 

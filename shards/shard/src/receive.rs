@@ -167,7 +167,7 @@ impl Shard {
                 Ok(None) => return at,
                 Ok(Some(frame)) => {
                     if self.mail_has_to_wait(conn) && makes_mail(frame.kind)
-                        || self.is_behind(connection)
+                        || self.is_behind(connection) && !self.post.is_leaving(conn)
                         || self.waits_for_room(connection, &frame)
                     {
                         self.stall(conn, turn);

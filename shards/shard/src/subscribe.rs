@@ -43,12 +43,14 @@ impl Shard {
         let news =
             self.subscribe_some(&mut waiting, subscription_id, subscribe.filters.iter().copied(), turn);
         let done = waiting.codes.len();
-        if done < subscribe.filters.len() {
+        if done < subscribe.filters.len() && !self.post.is_leaving(conn) {
             self.put_off_subscribe(waiting, news, subscription_id, &subscribe.filters[done..], turn);
             return Ok(());
         }
-        self.note_refusals(&waiting, turn);
-        self.announce(waiting, news, turn);
+        if done > 0 {
+            self.note_refusals(&waiting, turn);
+            self.announce(waiting, news, turn);
+        }
         Ok(())
     }
 
@@ -229,7 +231,7 @@ impl Shard {
         let mut removal = Removal { packet_id: unsubscribe.packet_id, codes, needs: Needs::default() };
         self.unsubscribe_some(conn, session, &mut removal, unsubscribe.filters.iter().copied(), turn);
         let done = removal.codes.len();
-        if done < unsubscribe.filters.len() {
+        if done < unsubscribe.filters.len() && !self.post.is_leaving(conn) {
             self.put_off_unsubscribe(conn, session, removal, &unsubscribe.filters[done..], turn);
             return Ok(());
         }

@@ -14,7 +14,7 @@ use crate::{
 impl Shard {
     /// The client itself is what keeps its packets from being handled.
     #[inline]
-    pub(super) fn is_behind(&self, connection: &Connection) -> bool {
+    pub(crate) fn is_behind(&self, connection: &Connection) -> bool {
         let owed = connection.session().and_then(|session| self.sessions[session].replays.as_ref());
         connection.is_changing
             || connection.announcing >= ANNOUNCING_MAX

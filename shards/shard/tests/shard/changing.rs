@@ -210,6 +210,30 @@ fn what_a_client_sent_behind_its_filters_counts_when_it_leaves_at_once() {
 }
 
 #[test]
+fn however_many_requests_a_client_sent_its_goodbye_counts_when_it_leaves_at_once() {
+    for shards in [1, 2] {
+        let mut s = one_by_one(shards);
+        let other = s.join("o");
+        s.subscribe(other, "#", 0);
+        s.hear(other);
+        let properties = WillProperties::default();
+        let will =
+            Will { qos: mqtt::QoS::AtMostOnce, retain: false, topic: "will", payload: b"w", properties };
+        let (client, _) = s.connect(&Connect { will: Some(will), ..connect("c") });
+        let (few, many) = (filters(1), filters(5));
+        let requests = [subscribe(&few), subscribe(&many), unsubscribe(&few), unsubscribe(&many)];
+        let mut packets: Vec<Packet<'_>> = requests.iter().cloned().cycle().take(100).collect();
+        packets.push(Packet::Publish(publish("a", "x", mqtt::QoS::AtMostOnce, None)));
+        packets.push(Packet::Disconnect(mqtt::Disconnect::default()));
+        say(&mut s, client, &packets);
+        s.cut(client);
+        assert_eq!(s.hear(other), ["a 'x'"], "and it has no will any more");
+        s.unsubscribe(other, "#");
+        assert_nothing_is_left(&mut s);
+    }
+}
+
+#[test]
 fn after_a_crash_in_between_the_session_has_what_was_stored() {
     for ticks in 0..3 {
         let mut s = kept_one_by_one();
