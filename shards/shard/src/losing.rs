@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use crate::{
-    Cause, Effect, IS_WATCHED, Instant, Look, Note, Seen, Shard, Side, What,
+    Cause, Effect, IS_WATCHED, Instant, Look, Note, Seen, Shard, ShardId, Side, What,
     keys::SessionKey,
     look::{ClientLost, FreshLoss, Loss, OtherLosses, Page, PrefixLost},
     losses::{CLIENT_ID_BYTES_MAX, ClientLosses, Lost, Sums, TOPIC_BYTES_MAX, cut, kept_name},
+    mail::NotRetained,
     outbound::{Outbound, Popped},
     publish::is_of_server,
     retainers::Retainers,
@@ -18,10 +19,21 @@ use crate::{
 pub(crate) struct Unretained {
     /// Whose they are, of those that other shards say it of.
     pub publishers: Retainers,
+    /// What other shards are told at the end of the tick of their publications.
+    pub to_tell: Vec<(ShardId, Vec<NotRetained>)>,
     /// Since the log was told of them.
     count: u64,
     /// When the log hears of them next.
     tell_at: Option<Instant>,
+}
+
+impl Unretained {
+    pub fn add(&mut self, home: ShardId, not: NotRetained) {
+        match self.to_tell.iter_mut().find(|(to, _)| *to == home) {
+            Some((_, all)) => all.push(not),
+            None => self.to_tell.push((home, vec![not])),
+        }
+    }
 }
 
 impl Shard {

@@ -20,8 +20,8 @@ pub enum Mail {
     Retain(Message),
     /// The same for one of whatever size whose publisher's rights are looked at again when it is given out.
     RetainOf(Box<RetainOf>),
-    /// Of a publication of the receiver: the sender has no room to retain it.
-    NotRetained(Box<NotRetained>),
+    /// Of publications of the receiver: the sender has no room to retain them.
+    NotRetained(Box<[NotRetained]>),
     /// The sender has subscribers to these filters from now on. Answered with `Announced`.
     Announce(Box<Announce>),
     /// Every publication after this one takes the announcement into account.

@@ -430,25 +430,30 @@ impl Shard {
     ) {
         self.post.count_retained_from(from);
         if let Err(cause) = self.retain_here(message.clone(), source, turn) {
-            self.tell_not_retained(from, NotRetained { message: message.clone(), cause }, turn);
+            self.losses.unretained.add(from, NotRetained { message: message.clone(), cause });
         }
         self.keep_message(&mut Carried::of(&message));
         self.answer_waiting_replays(turn);
     }
 
-    /// The books of a client are at its home.
-    fn tell_not_retained(&mut self, home: ShardId, not: NotRetained, turn: &mut Turn<'_>) {
-        if self.drain.has_begun() {
+    /// The books of a client are at its home. All of a tick are told there in one piece of mail.
+    pub(crate) fn tell_not_retained(&mut self, turn: &mut Turn<'_>) {
+        for (home, all) in std::mem::take(&mut self.losses.unretained.to_tell) {
             // The other shards may have been told already that nothing more comes from here.
-            self.lose_retained(None, not.cause, not.message.topic(), turn);
-        } else {
-            self.post_mail(home, Mail::NotRetained(Box::new(not)), turn);
+            if self.drain.has_begun() {
+                all.iter().for_each(|not| self.lose_retained(None, not.cause, not.message.topic(), turn));
+            } else {
+                self.post_mail(home, Mail::NotRetained(all.into()), turn);
+            }
         }
     }
 
-    pub(crate) fn on_not_retained(&mut self, not: &NotRetained, turn: &mut Turn<'_>) {
-        let client_id = not.message.retained_id().and_then(|id| self.losses.unretained.publishers.find(id));
-        self.lose_retained(client_id.as_deref(), not.cause, not.message.topic(), turn);
+    pub(crate) fn on_not_retained(&mut self, all: &[NotRetained], turn: &mut Turn<'_>) {
+        for not in all {
+            let publishers = &self.losses.unretained.publishers;
+            let client_id = not.message.retained_id().and_then(|id| publishers.find(id));
+            self.lose_retained(client_id.as_deref(), not.cause, not.message.topic(), turn);
+        }
     }
 
     /// `Err`: there is no room for it. [MQTT-3.3.1-5] [MQTT-3.3.1-6]

@@ -448,6 +448,7 @@ impl Shard {
         self.changes.begin_tick(self.config.pieces.change_bytes);
         self.confirm(turn);
         self.look_for_room(turn);
+        self.tell_not_retained(turn);
         self.post.flush(turn);
         self.send_batch(turn);
         let mut dirty = std::mem::take(&mut self.dirty);

@@ -1,7 +1,7 @@
 //! What another shard is told of publications goes with them: many in one piece of mail, and in the order of the calls.
 
 use mqtt::{Disconnect, Packet, PacketId, QoS, Version};
-use shard::{Config, Event};
+use shard::{Config, Event, Limits};
 
 use crate::{
     keeping::come_back,
@@ -55,6 +55,20 @@ fn retained_messages_of_one_tick_cross_in_one_piece() {
     assert_eq!(mail_of(&mut s, &[publisher], &packets), 1);
     let kept = s.shards.iter().map(|shard| shard.gauges().retained_messages);
     assert_eq!(kept.sum::<usize>(), 100);
+}
+
+#[test]
+fn what_is_not_retained_of_one_tick_is_told_in_one_piece() {
+    let limits = Limits { retained_messages_max: 0, ..Limits::default() };
+    let config = Config { shards: 2, limits, ..Config::default() };
+    let publisher = Script::ids_by_home(&config, "p")[0].clone();
+    let mut s = Script::new(config);
+    let publisher = s.join(&publisher);
+    let topics: Vec<String> = (0..100).map(|n| format!("a/{n}")).collect();
+    let retained = |topic| mqtt::Publish { retain: true, ..publish(topic, "x", QoS::AtMostOnce, None) };
+    let packets: Vec<Packet<'_>> = topics.iter().map(|topic| Packet::Publish(retained(topic))).collect();
+    assert_eq!(mail_of(&mut s, &[publisher], &packets), 2, "the messages, and that they are not retained");
+    assert_eq!(s.counter("refused_publish_retain_messages"), 100);
 }
 
 #[test]
