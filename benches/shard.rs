@@ -7,7 +7,7 @@ use benches::Operation;
 use criterion::{Criterion, Throughput, criterion_group};
 use mqtt::{
     Ack, Connect, ConnectProperties, Packet, PacketId, PacketKind, Publish, PublishProperties, QoS,
-    RetainHandling, Subscribe, SubscriptionOptions, UserProperties, Version,
+    RetainHandling, Subscribe, SubscriptionOptions, Unsubscribe, UserProperties, Version,
 };
 use shard::{Config, ConnId, Effect, Effects, Event, Instant, Limits, Shard, ShardId};
 
@@ -58,16 +58,7 @@ impl Scene {
     }
 
     fn subscribe(&mut self, conn: ConnId, filter: &str, qos: QoS) {
-        let retain_handling = RetainHandling::Send;
-        let options =
-            SubscriptionOptions { qos, no_local: false, retain_as_published: false, retain_handling };
-        let subscribe = Packet::Subscribe(Subscribe {
-            packet_id: PacketId::MIN,
-            subscription_id: None,
-            user_properties: UserProperties::default(),
-            filters: vec![(filter, options)],
-        });
-        self.say(conn, &encoded(&subscribe));
+        self.say(conn, &subscribe(filter, qos));
     }
 
     fn say(&mut self, conn: ConnId, bytes: &[u8]) {
@@ -179,6 +170,25 @@ fn batch(pair: u32, qos: QoS, count: u16) -> Vec<u8> {
     bytes
 }
 
+fn subscribe(filter: &str, qos: QoS) -> Vec<u8> {
+    let retain_handling = RetainHandling::Send;
+    let options = SubscriptionOptions { qos, no_local: false, retain_as_published: false, retain_handling };
+    encoded(&Packet::Subscribe(Subscribe {
+        packet_id: PacketId::MIN,
+        subscription_id: None,
+        user_properties: UserProperties::default(),
+        filters: vec![(filter, options)],
+    }))
+}
+
+fn unsubscribe(filter: &str) -> Vec<u8> {
+    encoded(&Packet::Unsubscribe(Unsubscribe {
+        packet_id: PacketId::MIN,
+        user_properties: UserProperties::default(),
+        filters: vec![filter],
+    }))
+}
+
 fn encoded(packet: &Packet<'_>) -> Vec<u8> {
     let mut bytes = Vec::new();
     packet.encode(VERSION, &mut bytes);
@@ -206,7 +216,7 @@ criterion_group!(benches, messages, fanout);
 
 fn main() {
     let recorded = Config::default().limits.recorded_packets;
-    let operations: Vec<Operation> = [(recorded, ""), (0, "-unrecorded")]
+    let mut operations: Vec<Operation> = [(recorded, ""), (0, "-unrecorded")]
         .into_iter()
         .flat_map(|(recorded, name)| {
             [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce].map(|qos| {
@@ -215,6 +225,7 @@ fn main() {
             })
         })
         .collect();
+    operations.push(Operation::new("subscribe-unsubscribe", 10_000, subscribe_and_unsubscribe));
     if !benches::is_counting(&operations) {
         benches();
         Criterion::default().configure_from_args().final_summary();
@@ -229,3 +240,14 @@ fn messages_of(qos: QoS, recorded_packets: u16, count: usize) {
         scene.run(publisher(pair), batch);
     }
 }
+
+/// A packet with one filter each, which nobody else has.
+fn subscribe_and_unsubscribe(count: usize) {
+    let mut scene = Scene::new(PAIRS, 1, QoS::AtMostOnce);
+    let packets = [subscribe(FILTER, QoS::AtMostOnce), unsubscribe(FILTER)];
+    for number in (0..PAIRS).cycle().take(count) {
+        packets.iter().for_each(|packet| scene.say(subscriber(PAIRS, number), packet));
+    }
+}
+
+const FILTER: &str = "site/line/+/state";
