@@ -98,9 +98,7 @@ impl Keeper {
     pub fn start(data_dir: Option<&Path>, broker: &Broker) -> Result<Keeper, String> {
         let path = data_dir.map(|dir| dir.join(NAME));
         let keeper = Keeper { path };
-        for ban in keeper.read()? {
-            broker.ban(ban);
-        }
+        broker.take_up_bans(keeper.read()?);
         Ok(keeper)
     }
 

@@ -93,6 +93,11 @@ impl BanTable {
         self.ordered.push(ban);
     }
 
+    /// Before any other is ordered.
+    pub fn take_up(&mut self, bans: Vec<Ban>) {
+        self.ordered.extend(bans);
+    }
+
     /// False: it is not the operator who has banned him.
     pub fn lift(&mut self, whom: &Whom) -> bool {
         let before = self.ordered.len();

@@ -177,6 +177,11 @@ impl Broker {
         self.change_bans(|table| table.order(ban));
     }
 
+    /// What was ordered in earlier lives: all at once, because each change is a list of its own for every shard.
+    pub fn take_up_bans(&self, bans: Vec<Ban>) {
+        self.change_bans(|table| table.take_up(bans));
+    }
+
     /// Of somebody whom `ban` has banned. False: there is none.
     pub fn lift_ban(&self, whom: &Whom) -> bool {
         self.change_bans(|table| table.lift(whom))
