@@ -293,6 +293,7 @@ impl World {
         self.record_event(core, &event);
         let mut effects = std::mem::take(&mut self.cores[core].effects);
         let before = self.cores[core].shard.counters().packets_received;
+        let taken_before = self.taken(core);
         let source = match &event {
             Event::Bytes { conn, .. } | Event::Authenticated { conn, .. } => self.socket_of(core, *conn),
             _ => None,
@@ -309,7 +310,7 @@ impl World {
         }
         match self.lost.take() {
             Some(socket) => self.note_last_said(core, socket, packets),
-            None => self.note_said(core, source, packets, &effects.queue),
+            None => self.note_said(core, source, packets, &taken_before, &effects.queue),
         }
         self.advance();
         for effect in std::mem::take(&mut effects.queue) {

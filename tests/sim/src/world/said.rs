@@ -1,7 +1,9 @@
 //! Which packets a shard has handled in an event. It can hold packets back while it waits for others; its count of
 //! packets tells how many it took.
 
-use shard::{ConnId, Effect, Reading, What};
+use std::collections::BTreeMap;
+
+use shard::{ConnId, Effect, Look, Matching, Reading, Seen, What};
 
 use super::World;
 use crate::{
@@ -11,15 +13,25 @@ use crate::{
 };
 use mqtt::{PacketKind, ReasonCode};
 
+/// By connection.
+pub(super) type Taken = BTreeMap<ConnId, u64>;
+
 impl World {
     /// `packets` were handled in the event that led to `effects`; says so to the ledger, packet by packet.
-    pub(super) fn note_said(&mut self, core: usize, source: Option<usize>, packets: u64, effects: &[Effect]) {
+    pub(super) fn note_said(
+        &mut self,
+        core: usize,
+        source: Option<usize>,
+        packets: u64,
+        taken_before: &Taken,
+        effects: &[Effect],
+    ) {
         if packets == 0 {
             // Who is on the way out is not listened to any more.
             self.forget_unheard(core, source, effects);
             return;
         }
-        for (socket, share) in self.shares(core, source, packets as usize, effects) {
+        for (socket, share) in self.shares(core, source, packets as usize, taken_before, effects) {
             let conn = self.sockets[socket].on().map(|(_, conn)| conn);
             // A CONNECT whose will finds no memory is refused; only a run with little memory may see that.
             let has_no_room = conn.is_some_and(|conn| effects.iter().any(|effect| is_refusal(effect, conn)));
@@ -79,6 +91,7 @@ impl World {
         core: usize,
         source: Option<usize>,
         packets: usize,
+        taken_before: &Taken,
         effects: &[Effect],
     ) -> Vec<(usize, usize)> {
         let mut left = packets;
@@ -118,11 +131,42 @@ impl World {
                 left -= share.min(left);
             }
         }
+        if partial.len() > 1 {
+            // Each was paused again somewhere among its packets: the shard says where, if it counts them.
+            let taken = self.taken(core);
+            let of = |(socket, held): &(usize, usize)| {
+                self.taken_of(*socket, taken_before, &taken).filter(|taken| taken <= held)
+            };
+            let known: Option<Vec<usize>> = partial.iter().map(of).collect();
+            if let Some(known) = known.filter(|known| known.iter().sum::<usize>() == left) {
+                shares.extend(partial.iter().map(|(socket, _)| *socket).zip(known));
+                return shares;
+            }
+        }
         for (socket, share) in partial {
             shares.push((socket, share.min(left)));
             left -= share.min(left);
         }
         shares
+    }
+
+    /// How many packets the shard has taken of each session, as far as it counts them: asked where more than one connection could go on.
+    pub(super) fn taken(&self, core: usize) -> Taken {
+        if self.cores[core].paused.is_empty() {
+            return Taken::new();
+        }
+        let look = Look::Clients { matching: Matching::default(), after: None, most: usize::MAX };
+        let Seen::Clients(page) = self.cores[core].shard.look(self.shard_now(), &look) else {
+            return Taken::new();
+        };
+        let of_row = |row: shard::ClientSeen| (row.link.map(|link| link.conn), row.traffic.packets_received);
+        page.rows.into_iter().map(of_row).filter_map(|(conn, taken)| Some((conn?, taken))).collect()
+    }
+
+    fn taken_of(&self, socket: usize, before: &Taken, since: &Taken) -> Option<usize> {
+        let (_, conn) = self.sockets[socket].on()?;
+        let taken = since.get(&conn)?.checked_sub(*before.get(&conn)?)?;
+        usize::try_from(taken).ok()
     }
 
     /// Where among the effects the socket is read again: those that are go on in this order.
