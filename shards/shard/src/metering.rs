@@ -160,17 +160,13 @@ impl Shard {
     /// Of one that waited for room in the mesh, for its own filters or for answers to them, all is handled but filters for which there is
     /// no room in this turn: nobody waits for them any more.
     pub(crate) fn hear_out(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
-        let Some(connection) = self.connections.get(conn) else { return };
-        if self.drain.has_begun() || !connection.stalled {
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        if self.drain.has_begun() || !connection.stalled || connection.session().is_none() {
             return;
         }
-        let waits = self.is_behind(connection) || self.post.holds_back(conn);
-        let Some(connection) = self.connections.get_mut(conn) else { return };
         if let Some(meters) = connection.meters_mut().filter(|meters| meters.is_throttled) {
             meters.is_throttled = false;
             meters.is_leaving = true;
-        } else if !waits {
-            return;
         }
         connection.stalled = false;
         self.stalled.remove(&conn);

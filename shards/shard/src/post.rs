@@ -204,9 +204,7 @@ impl Post {
     /// Whether a connection has taken its share of a ring that is pressed: what is left is for those who have taken less.
     #[inline]
     pub fn holds_back(&self, conn: ConnId) -> bool {
-        !self.pressed.is_empty()
-            && !self.is_leaving(conn)
-            && self.pressed.iter().any(|to| self.ways[to.index()].holds_back(conn))
+        !self.pressed.is_empty() && self.pressed.iter().any(|to| self.ways[to.index()].holds_back(conn))
     }
 
     /// Sends the open bundle off: what comes next must not overtake it.

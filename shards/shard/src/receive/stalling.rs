@@ -25,7 +25,7 @@ impl Shard {
     /// What other shards are told for this client would take the room of others.
     #[inline]
     pub(super) fn mail_has_to_wait(&self, conn: ConnId) -> bool {
-        self.post.is_congested() || self.post.holds_back(conn)
+        !self.post.is_leaving(conn) && (self.post.is_congested() || self.post.holds_back(conn))
     }
 
     /// The client does not take its own acknowledgements.

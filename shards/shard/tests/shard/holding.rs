@@ -137,6 +137,21 @@ fn a_ring_that_is_filled_by_one_holds_back_nobody_who_fills_another() {
 }
 
 #[test]
+fn whoever_leaves_is_heard_out_also_where_others_go_on_before_it() {
+    let mut s = of(2, 200);
+    let (first, second) = (join_at(&mut s, 0, "first"), join_at(&mut s, 0, "second"));
+    let subscriber = listener(&mut s, "#");
+    s.event(0, Event::MailRoom { to: ShardId(1), slots: 16 });
+    bring(&mut s, first, &large(100));
+    bring(&mut s, second, &large(20));
+    assert_eq!((s.reading(first), s.reading(second)), (Reading::Paused, Reading::Paused));
+    s.event(0, Event::MailRoom { to: ShardId(1), slots: 100 });
+    s.cut(second);
+    s.cut(first);
+    assert_eq!(s.hear(subscriber).len() as u64 + s.counter("dropped_mesh_full"), 120);
+}
+
+#[test]
 fn whoever_leaves_while_it_waits_is_heard_out() {
     let mut s = of(2, 100);
     let flooder = join_at(&mut s, 0, "flooder");
