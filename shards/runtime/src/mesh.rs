@@ -12,7 +12,7 @@ use std::{
 };
 
 use rtrb::{Consumer, Producer, RingBuffer};
-use shard::{Full, Mail, ShardId, ShardSet, is_pressed};
+use shard::{Full, Mail, Secret, ShardId, ShardSet, is_pressed};
 
 use crate::{bell::Bell, connection::Address, control::Depth, door::OpenDoor, layers::Layers};
 
@@ -30,7 +30,7 @@ pub(crate) struct Moving {
     pub is_relayed: bool,
     pub door: Arc<OpenDoor>,
     pub layers: Option<Box<Layers>>,
-    pub unread: Vec<u8>,
+    pub unread: Secret,
 }
 
 /// One shard's ends of all rings.

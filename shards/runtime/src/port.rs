@@ -17,7 +17,7 @@ use std::{
 };
 
 use io_uring::{opcode, squeue::Flags, types::Fd};
-use shard::{Ask, BarredNetworks, ConnId, Full, Instant, NotOpened, Outgoing, Reading, ShardId};
+use shard::{Ask, BarredNetworks, ConnId, Full, Instant, NotOpened, Outgoing, Reading, Secret, ShardId};
 
 use crate::{
     Auditor, Config, Doorkeeper, Occasion, Place, Question,
@@ -235,7 +235,7 @@ impl Port {
     }
 
     /// A connection that came from another shard. It keeps its seat; but none is for whose address was banned while it was on its way.
-    pub fn adopt(&mut self, now: Instant, moving: Moving) -> Option<(ConnId, Option<Full>, u16, Vec<u8>)> {
+    pub fn adopt(&mut self, now: Instant, moving: Moving) -> Option<(ConnId, Option<Full>, u16, Secret)> {
         let Moving { socket, address, refuse, is_relayed, door, layers, unread } = moving;
         if address.ip().is_some_and(|ip| self.barred.holds(ip, now)) {
             drop(socket);
@@ -255,7 +255,7 @@ impl Port {
     }
 
     /// Takes a connection out, to go to another shard.
-    pub fn release(&mut self, conn: ConnId, unread: Vec<u8>) -> Moving {
+    pub fn release(&mut self, conn: ConnId, unread: Secret) -> Moving {
         let entry = self.connections.open(conn);
         let (address, refuse, is_relayed) = (entry.address, entry.refuse, entry.is_relayed);
         let layers = entry.layers.take();

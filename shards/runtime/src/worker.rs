@@ -326,7 +326,7 @@ impl<B: Brain> Worker<B> {
                     Letter::HandOver(moving) => match self.port.adopt(self.now, *moving) {
                         Some((conn, refuse, door, unread)) => {
                             self.tell(Event::Opened { conn, refuse, door });
-                            self.tell_unread(conn, &unread);
+                            self.tell_unread(conn, unread.expose());
                         }
                         None => self.tell(Event::NotOpened(NotOpened::Banned)),
                     },

@@ -49,6 +49,11 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// Overwrites all that the vector has had at its place; it is empty then.
+pub fn wipe(bytes: &mut Vec<u8>) {
+    bytes.zeroize();
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mqtt::{Connack, ConnackProperties, Connect, Frame, Packet, PacketKind, ReasonCode, Version, Violation};
 
 use crate::{
-    Claim, ConnId, Counters, Effect, Full, Note, Reading, Shard, ShardId, What, confirm::Needs,
+    Claim, ConnId, Counters, Effect, Full, Note, Reading, Secret, Shard, ShardId, What, confirm::Needs,
     connection::Stage, ending::WillFate, failure::STORE_FAILED, keys::SessionKey, mount,
     publish::is_of_server, turn::Turn, wills::Will,
 };
@@ -173,7 +173,7 @@ impl Shard {
         }
         self.forget_connection(conn);
         self.counters.connections_handed_over += 1;
-        turn.push(Effect::HandOver { conn, to, unread: unread.to_vec() });
+        turn.push(Effect::HandOver { conn, to, unread: Secret::new(unread) });
     }
 
     fn accept(

@@ -10,6 +10,7 @@ use crate::{
     confirm::{Confirmations, Needs},
     keys::SessionKey,
     meters::Meters,
+    receive::Kept,
     standing::Standing,
     store::Store,
 };
@@ -46,7 +47,7 @@ pub(crate) struct Connection {
     pub opened_at_s: u32,
     pub heard_at: Instant,
     /// The beginning of a packet whose end has not come, or what came while stalled.
-    pub partial: Vec<u8>,
+    partial: Vec<u8>,
     pub aliases: Option<Box<Aliases>>,
     pub outbox: Option<Box<Outgoing>>,
     /// What the outbox waits for.
@@ -192,12 +193,21 @@ impl Connection {
 
     /// Drops what was received and not handled; gives back how many bytes were counted for it, and how many of these for aliases.
     pub fn release_receiving(&mut self) -> (usize, usize) {
-        let partial = std::mem::take(&mut self.partial);
+        let partial = self.take_partial();
         let aliases = self.aliases.take();
         let of_aliases = aliases.map_or(0, |aliases| aliases.inbound_bytes);
         let standing = self.standing.as_deref_mut();
         let of_connect = standing.map_or(0, |standing| std::mem::take(&mut standing.connect).len());
-        (partial.len() + of_aliases + of_connect, of_aliases)
+        (partial.bytes.len() + of_aliases + of_connect, of_aliases)
+    }
+
+    pub fn take_partial(&mut self) -> Kept {
+        Kept::new(std::mem::take(&mut self.partial), self.session().is_some())
+    }
+
+    pub fn put_partial(&mut self, mut partial: Kept) {
+        debug_assert!(self.partial.is_empty(), "it was taken before");
+        self.partial = std::mem::take(&mut partial.bytes);
     }
 
     /// Bytes that the socket has not taken yet.

@@ -1,6 +1,6 @@
 //! What a shard wants done, in order.
 
-use crate::{Ask, Batch, ConnId, Fetch, Mail, Note, Outgoing, ShardId, Span, Spare};
+use crate::{Ask, Batch, ConnId, Fetch, Mail, Note, Outgoing, Secret, ShardId, Span, Spare};
 
 /// One thing for the runtime to do.
 #[derive(Debug)]
@@ -11,8 +11,8 @@ pub enum Effect {
     Close { conn: ConnId },
     /// Changes how the connection is read. After `Opened` it is `Once`.
     Read { conn: ConnId, reading: Reading },
-    /// Move the connection to its home. No receive is outstanding; `unread` goes along and comes first there.
-    HandOver { conn: ConnId, to: ShardId, unread: Vec<u8> },
+    /// Move the connection to its home. No receive is outstanding; `unread` goes along and comes first there. There is a password in it.
+    HandOver { conn: ConnId, to: ShardId, unread: Secret },
     /// Find out who the client is. `Event::Authenticated` follows, at whatever time. One question is under way per connection.
     Authenticate { conn: ConnId, ask: Box<Ask> },
     /// There is room in the ring for it: the shard counts the slots that it was told of.

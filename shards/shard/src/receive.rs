@@ -1,9 +1,11 @@
 //! From bytes to packets: finds the frames in what a connection brings and hands each to its handler.
 
+mod kept;
 mod stalling;
 mod strangers;
 mod unfinished;
 
+pub(crate) use kept::Kept;
 use mqtt::{Ack, Frame, Packet, PacketKind, Publish, ReasonCode, Received, Violation};
 use unfinished::NO_ROOM;
 pub(crate) use unfinished::{ALIASES_PART, Unfinished};
@@ -97,19 +99,19 @@ impl Shard {
             self.keep(conn, partial, bytes, turn);
             return;
         }
-        if !partial.is_empty() {
+        if !partial.bytes.is_empty() {
             // Whatever came with a CONNECT goes along if the client's home is elsewhere.
             let whole =
                 self.connections.get(conn).is_some_and(|connection| connection.stage == Stage::Opened);
             if whole {
-                partial.extend_from_slice(bytes);
+                partial.extend(bytes);
                 bytes = &[];
             } else {
                 bytes = complete(&mut partial, bytes);
             }
             self.consume_front(conn, &mut partial, turn);
         }
-        if partial.is_empty() && self.takes_bytes(conn) {
+        if partial.bytes.is_empty() && self.takes_bytes(conn) {
             let used = self.consume(conn, bytes, turn);
             bytes = &bytes[used..];
         }
@@ -118,12 +120,12 @@ impl Shard {
     }
 
     /// Handles whole frames from the front of what was kept, and takes them out. What is left is another packet.
-    fn consume_front(&mut self, conn: ConnId, partial: &mut Vec<u8>, turn: &mut Turn<'_>) {
-        let used = self.consume(conn, partial, turn);
+    fn consume_front(&mut self, conn: ConnId, partial: &mut Kept, turn: &mut Turn<'_>) {
+        let used = self.consume(conn, &partial.bytes, turn);
         if used > 0 {
             self.let_go_unfinished(conn);
         }
-        partial.drain(..used);
+        partial.drop_front(used);
     }
 
     /// Handles whole frames from the front of `bytes`; says how many bytes they were.
@@ -345,17 +347,17 @@ impl Shard {
         })
     }
 
-    fn take_partial(&mut self, conn: ConnId) -> Vec<u8> {
-        let Some(connection) = self.connections.get_mut(conn) else { return Vec::new() };
-        let partial = std::mem::take(&mut connection.partial);
-        self.receive_bytes -= partial.len();
+    fn take_partial(&mut self, conn: ConnId) -> Kept {
+        let Some(connection) = self.connections.get_mut(conn) else { return Kept::default() };
+        let partial = connection.take_partial();
+        self.receive_bytes -= partial.bytes.len();
         partial
     }
 
     /// Keeps what cannot be handled yet, within the budget for all connections.
-    fn keep(&mut self, conn: ConnId, mut partial: Vec<u8>, bytes: &[u8], turn: &mut Turn<'_>) {
+    fn keep(&mut self, conn: ConnId, mut partial: Kept, bytes: &[u8], turn: &mut Turn<'_>) {
         let Some(stage) = self.connections.get(conn).map(|connection| connection.stage) else { return };
-        let held = partial.len() + bytes.len();
+        let held = partial.bytes.len() + bytes.len();
         if stage == Stage::Closing {
             return;
         }
@@ -367,18 +369,20 @@ impl Shard {
         if held == 0 {
             return;
         }
-        if partial.is_empty() {
+        let is_connected = matches!(stage, Stage::Connected(_));
+        if partial.bytes.is_empty() {
             // What a larger packet left behind as capacity goes back.
-            partial = bytes.to_vec();
+            partial = Kept::new(bytes.to_vec(), is_connected);
         } else {
-            partial.extend_from_slice(bytes);
+            partial.extend(bytes);
+            partial.look(is_connected);
         }
-        if partial.capacity() > partial.len() * 2 + RECEIVE_BYTES_ALWAYS {
-            partial.shrink_to_fit();
+        if partial.bytes.capacity() > partial.bytes.len() * 2 + RECEIVE_BYTES_ALWAYS {
+            partial.shrink();
         }
         self.receive_bytes += held;
         let connection = self.connections.get_mut(conn).expect("its stage is known");
-        connection.partial = partial;
+        connection.put_partial(partial);
     }
 
     fn read_on(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
@@ -472,15 +476,16 @@ fn makes_mail(kind: PacketKind) -> bool {
 }
 
 /// Moves to `partial` what its first frame lacks, as far as it is there; gives back the rest.
-fn complete<'a>(partial: &mut Vec<u8>, mut bytes: &'a [u8]) -> &'a [u8] {
-    while mqtt::frame_size(partial).is_none() && partial.len() < HEADER_BYTES_MAX {
-        let Some((first, rest)) = bytes.split_first() else { return bytes };
-        partial.push(*first);
+fn complete<'a>(partial: &mut Kept, mut bytes: &'a [u8]) -> &'a [u8] {
+    while mqtt::frame_size(&partial.bytes).is_none() && partial.bytes.len() < HEADER_BYTES_MAX {
+        let Some((first, rest)) = bytes.split_at_checked(1) else { return bytes };
+        partial.extend(first);
         bytes = rest;
     }
-    let lacking = mqtt::frame_size(partial).map_or(0, |size| size.saturating_sub(partial.len()));
+    let size = mqtt::frame_size(&partial.bytes);
+    let lacking = size.map_or(0, |size| size.saturating_sub(partial.bytes.len()));
     let (head, rest) = bytes.split_at(lacking.min(bytes.len()));
-    partial.extend_from_slice(head);
+    partial.extend(head);
     rest
 }
 

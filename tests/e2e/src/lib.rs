@@ -11,6 +11,7 @@ pub mod dice;
 pub mod events;
 pub mod hello;
 pub mod link;
+pub mod memory;
 pub mod network;
 pub mod pace;
 pub mod peer;

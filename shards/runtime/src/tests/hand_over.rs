@@ -8,7 +8,7 @@ use std::{
     thread,
 };
 
-use shard::{Instant, ShardId};
+use shard::{Instant, Secret, ShardId};
 
 use super::client::{ask, await_that, config, connect, start};
 use crate::{
@@ -84,7 +84,7 @@ fn whose_address_is_banned_while_it_moves_is_not_taken_in() {
             is_relayed: false,
             door,
             layers: None,
-            unread: Vec::new(),
+            unread: Secret::default(),
         };
         (stream, port.adopt(now, moving).is_some())
     };

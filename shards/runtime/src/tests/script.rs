@@ -16,7 +16,8 @@ use std::{
 
 use shard::{
     Act, Acted, Arrivals, ConnId, Counters, Effect, Effects, Event, FreshLoss, Gauges, Instant, Limits, Look,
-    Mail, NotOpened, Outgoing, Reading, Seen, ShardId, TapOrder, TapRead, store::restoring::Restoring,
+    Mail, NotOpened, Outgoing, Reading, Secret, Seen, ShardId, TapOrder, TapRead,
+    store::restoring::Restoring,
 };
 
 use crate::brain::Brain;
@@ -120,7 +121,11 @@ impl Script {
                 assert!(self.room[usize::from(unread[1])] > 0, "the tests hand over less than fits");
                 self.room[usize::from(unread[1])] -= 1;
                 self.conns.remove(&id);
-                effects.push(Effect::HandOver { conn: id, to: ShardId(unread[1]), unread });
+                effects.push(Effect::HandOver {
+                    conn: id,
+                    to: ShardId(unread[1]),
+                    unread: Secret::from(unread),
+                });
             }
             b'H' if unread.len() >= 2 => {
                 conn.is_echo = true;

@@ -184,7 +184,7 @@ impl Script {
                 let conn = self.open_at(to, index);
                 let door = self.wires[index].door;
                 self.event(to, Event::Opened { conn, refuse: None, door });
-                self.event(to, Event::Bytes { conn, bytes: &unread });
+                self.event(to, Event::Bytes { conn, bytes: unread.expose() });
             }
             Effect::Authenticate { conn, ask } => {
                 assert!(self.by_conn.contains_key(&(shard, conn)), "only who is there is asked about");

@@ -24,6 +24,7 @@ mod tokens;
 mod transports;
 mod watched;
 mod ways;
+mod wiped;
 
 use std::process::Command;
 

@@ -38,7 +38,7 @@ impl World {
             }
             Effect::HandOver { conn, to, unread } => {
                 self.trace.record(self.now, format_args!("{core} -> hand {conn:?} over to {to:?}"));
-                self.hand_over(core, conn, to.index(), unread);
+                self.hand_over(core, conn, to.index(), unread.expose().to_vec());
             }
             Effect::Authenticate { conn, ask } => self.ask_about(core, conn, &ask),
             Effect::Mail { to, mail } => {
