@@ -189,20 +189,19 @@ fn an_unsubscribe_that_is_not_done_has_taken_what_it_has_taken() {
     assert_eq!(s.shards.iter().map(|shard| shard.gauges().filters).collect::<Vec<_>>(), [2, 2]);
 }
 
-#[test]
-fn what_a_client_sent_behind_its_filters_counts_when_it_leaves_at_once() {
-    let mut s = one_by_one(1);
+/// A client that leaves at once behind these requests is heard to its last packet.
+#[track_caller]
+fn assert_heard_out(shards: u8, requests: &[Packet<'_>]) {
+    let mut s = one_by_one(shards);
     let other = s.join("o");
     s.subscribe(other, "#", 0);
     s.hear(other);
     let properties = WillProperties::default();
     let will = Will { qos: mqtt::QoS::AtMostOnce, retain: false, topic: "will", payload: b"w", properties };
     let (client, _) = s.connect(&Connect { will: Some(will), ..connect("c") });
-    let message = publish("a", "x", mqtt::QoS::AtMostOnce, None);
+    let message = Packet::Publish(publish("a", "x", mqtt::QoS::AtMostOnce, None));
     let goodbye = Packet::Disconnect(mqtt::Disconnect::default());
-    let filters = filters(5);
-    let packets = [subscribe(&filters), unsubscribe(&filters), Packet::Publish(message), goodbye];
-    say(&mut s, client, &packets);
+    say(&mut s, client, &[requests, &[message, goodbye]].concat());
     s.cut(client);
     assert_eq!(s.hear(other), ["a 'x'"], "and it has no will any more");
     s.unsubscribe(other, "#");
@@ -210,26 +209,18 @@ fn what_a_client_sent_behind_its_filters_counts_when_it_leaves_at_once() {
 }
 
 #[test]
+fn what_a_client_sent_behind_its_filters_counts_when_it_leaves_at_once() {
+    let filters = filters(5);
+    assert_heard_out(1, &[subscribe(&filters), unsubscribe(&filters)]);
+}
+
+#[test]
 fn however_many_requests_a_client_sent_its_goodbye_counts_when_it_leaves_at_once() {
+    let (few, many) = (filters(1), filters(5));
+    let requests = [subscribe(&few), subscribe(&many), unsubscribe(&few), unsubscribe(&many)];
+    let requests: Vec<Packet<'_>> = requests.iter().cloned().cycle().take(100).collect();
     for shards in [1, 2] {
-        let mut s = one_by_one(shards);
-        let other = s.join("o");
-        s.subscribe(other, "#", 0);
-        s.hear(other);
-        let properties = WillProperties::default();
-        let will =
-            Will { qos: mqtt::QoS::AtMostOnce, retain: false, topic: "will", payload: b"w", properties };
-        let (client, _) = s.connect(&Connect { will: Some(will), ..connect("c") });
-        let (few, many) = (filters(1), filters(5));
-        let requests = [subscribe(&few), subscribe(&many), unsubscribe(&few), unsubscribe(&many)];
-        let mut packets: Vec<Packet<'_>> = requests.iter().cloned().cycle().take(100).collect();
-        packets.push(Packet::Publish(publish("a", "x", mqtt::QoS::AtMostOnce, None)));
-        packets.push(Packet::Disconnect(mqtt::Disconnect::default()));
-        say(&mut s, client, &packets);
-        s.cut(client);
-        assert_eq!(s.hear(other), ["a 'x'"], "and it has no will any more");
-        s.unsubscribe(other, "#");
-        assert_nothing_is_left(&mut s);
+        assert_heard_out(shards, &requests);
     }
 }
 
