@@ -254,13 +254,13 @@ pub fn drain(target: &Target<'_>) -> Result<Shown, Failure> {
 /// Between two questions whether it is done.
 const LOOKS_APART: Duration = Duration::from_millis(200);
 
-/// A sentence for people, the answer for programs.
 /// A line for each.
 fn warnings(answer: &Value) -> String {
     let told = answer["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str);
     told.map(|warning| format!("\nwarning: {warning}")).collect()
 }
 
+/// A sentence for people, the answer for programs.
 fn told(answer: Value, sentence: impl FnOnce(&Value) -> String) -> Result<Shown, Failure> {
     let text = sentence(&answer) + "\n";
     Ok(Shown { rows: vec![answer], text })

@@ -19,7 +19,7 @@ use crate::{
 pub(crate) struct Connection {
     pub stage: Stage,
     pub version: Version,
-    /// The process has all the connections that it may have: this one gets its answer and goes.
+    /// The process, or the listener, has all the connections that it may have: this one gets its answer and goes.
     pub refuse: Option<Full>,
     /// A `Send` is under way.
     pub sending: bool,

@@ -13,7 +13,7 @@ use crate::{
 #[derive(Debug)]
 pub enum Event<'a> {
     /// A socket was accepted here, or came from another shard. Nothing was read from it yet.
-    /// `refuse` is set where the process has all the connections that it may have: the CONNECT is answered and refused.
+    /// `refuse` is set where the process, or the listener, has all the connections that it may have: the CONNECT is answered and refused.
     /// `door` is the number of the listener that it came in by.
     Opened { conn: ConnId, refuse: Option<Full>, door: u16 },
     /// A socket came and went without a connection that the shard would have heard of.
