@@ -209,6 +209,11 @@ impl Ledger {
         }
     }
 
+    #[cfg(test)]
+    fn oracles(&self) -> Vec<Oracle> {
+        self.failures.iter().map(|failure| failure.oracle).collect()
+    }
+
     /// A client is about to publish this.
     pub fn announce(&mut self, content: Content) -> PublicationId {
         let publication = Publication {

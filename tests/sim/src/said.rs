@@ -2,6 +2,9 @@
 
 use mqtt::{QoS, SubscriptionOptions, Version};
 
+#[cfg(test)]
+pub mod example;
+
 /// A publication's number in the ledger; it stands at the head of the payload.
 pub type PublicationId = usize;
 
@@ -110,17 +113,7 @@ mod tests {
 
     #[test]
     fn a_payload_tells_which_publication_it_is() {
-        let mut content = Content {
-            author: 0,
-            topic: "t".into(),
-            qos: QoS::AtMostOnce,
-            retain: false,
-            is_empty: false,
-            padding: 3,
-            expiry_s: None,
-            properties: Properties::default(),
-            is_will: false,
-        };
+        let mut content = Content { padding: 3, ..example::content(QoS::AtMostOnce) };
         assert_eq!(content.payload(12), b"#12:...");
         assert_eq!(Identity::of(&content.payload(12)), Identity::Known(12));
         content.is_empty = true;

@@ -4,10 +4,10 @@ use mqtt::{ConnackProperties, Packet, PacketId, Publish, PublishProperties, QoS,
 use shard::Placement;
 
 use super::*;
-use crate::said::{Content, Properties};
-
-const CLIENT: usize = 0;
-const TOPIC: &str = "t";
+use crate::said::{
+    Content,
+    example::{self, AUTHOR, TOPIC},
+};
 
 fn ledger() -> Ledger {
     Ledger::new(Placement::new(1, 0), 10)
@@ -16,43 +16,14 @@ fn ledger() -> Ledger {
 /// Sockets 1 and 2 have asked for a client id and been told `a` and `b`.
 fn ledger_of_two(wills: [Option<WillSaid>; 2]) -> Ledger {
     let mut ledger = ledger();
-    ledger.announce(content(true));
-    ledger.announce(content(true));
+    ledger.announce(Content { is_will: true, ..example::content(QoS::AtLeastOnce) });
+    ledger.announce(Content { is_will: true, ..example::content(QoS::AtLeastOnce) });
     for (socket, (name, will)) in ["a", "b"].into_iter().zip(wills).enumerate() {
-        connect(&mut ledger, socket + 1, ConnectSaid { will, ..said("") });
+        connect(&mut ledger, socket + 1, ConnectSaid { will, ..example::connect("") });
         accept(&mut ledger, socket + 1, false, Some(name));
     }
-    assert_eq!(oracles(&ledger), []);
+    assert_eq!(ledger.oracles(), []);
     ledger
-}
-
-fn said(client_id: &str) -> ConnectSaid {
-    ConnectSaid {
-        client: CLIENT,
-        client_id: client_id.to_owned(),
-        version: Version::V5,
-        clean_start: false,
-        keep_alive_s: 0,
-        session_expiry_s: 60,
-        receive_maximum: u16::MAX,
-        maximum_packet_size: u32::MAX,
-        topic_alias_maximum: 0,
-        will: None,
-    }
-}
-
-fn content(is_will: bool) -> Content {
-    Content {
-        author: CLIENT,
-        topic: TOPIC.into(),
-        qos: QoS::AtLeastOnce,
-        retain: false,
-        is_empty: false,
-        padding: 0,
-        expiry_s: None,
-        properties: Properties::default(),
-        is_will,
-    }
 }
 
 fn connect(ledger: &mut Ledger, socket: usize, said: ConnectSaid) {
@@ -74,7 +45,7 @@ fn subscribe(ledger: &mut Ledger, socket: usize, options: SubscriptionOptions) {
 
 fn publish(ledger: &mut Ledger, socket: usize) -> PublicationId {
     ledger.step += 1;
-    let id = ledger.announce(content(false));
+    let id = ledger.announce(example::content(QoS::AtLeastOnce));
     ledger.on_publish(socket, id, Some(1));
     id
 }
@@ -96,10 +67,6 @@ fn deliver(ledger: &mut Ledger, socket: usize, id: PublicationId, packet_id: u16
     ledger.on_received(socket, crate::said::Identity::Known(id), &publish);
 }
 
-fn oracles(ledger: &Ledger) -> Vec<Oracle> {
-    ledger.failures.iter().map(|failure| failure.oracle).collect()
-}
-
 const QOS_1: SubscriptionOptions = SubscriptionOptions {
     qos: QoS::AtLeastOnce,
     no_local: false,
@@ -110,21 +77,21 @@ const QOS_1: SubscriptionOptions = SubscriptionOptions {
 #[test]
 fn a_client_comes_back_to_the_session_of_the_id_that_it_names() {
     let mut ledger = ledger_of_two([None; 2]);
-    connect(&mut ledger, 3, said("a"));
+    connect(&mut ledger, 3, example::connect("a"));
     accept(&mut ledger, 3, true, None);
     assert_eq!(ledger.session_of(3), ledger.session_of(1));
     assert_eq!(ledger.connections[&1].ended, Some(End::TakenOver));
     assert_eq!(ledger.connections[&2].ended, None);
-    assert_eq!(oracles(&ledger), []);
+    assert_eq!(ledger.oracles(), []);
 }
 
 #[test]
 fn a_session_that_is_said_to_be_absent_under_its_id_is_noticed() {
     for (name, present) in [("a", false), ("b", false), ("c", true)] {
         let mut ledger = ledger_of_two([None; 2]);
-        connect(&mut ledger, 3, said(name));
+        connect(&mut ledger, 3, example::connect(name));
         accept(&mut ledger, 3, present, None);
-        assert_eq!(oracles(&ledger), [Oracle::SessionPresent], "{name}");
+        assert_eq!(ledger.oracles(), [Oracle::SessionPresent], "{name}");
     }
 }
 
@@ -132,9 +99,9 @@ fn a_session_that_is_said_to_be_absent_under_its_id_is_noticed() {
 fn an_id_that_is_missing_or_somebody_elses_is_noticed() {
     for (asked, assigned) in [("", None), ("", Some("a")), ("c", Some("d"))] {
         let mut ledger = ledger_of_two([None; 2]);
-        connect(&mut ledger, 3, said(asked));
+        connect(&mut ledger, 3, example::connect(asked));
         accept(&mut ledger, 3, false, assigned);
-        assert_eq!(oracles(&ledger), [Oracle::Content], "{asked:?} {assigned:?}");
+        assert_eq!(ledger.oracles(), [Oracle::Content], "{asked:?} {assigned:?}");
     }
 }
 
@@ -143,7 +110,7 @@ fn who_comes_back_calls_off_the_will_of_that_session_alone() {
     let mut ledger = ledger_of_two([0, 1].map(|id| Some(WillSaid { id, delay_s: 30 })));
     ledger.end_connection(1, End::Lost);
     ledger.end_connection(2, End::Lost);
-    connect(&mut ledger, 3, said("a"));
+    connect(&mut ledger, 3, example::connect("a"));
     assert!(ledger.publications[0].arrivals.is_empty(), "it is called off");
     ledger.now = ledger.now.add_secs(40);
     ledger.on_quiet_mesh();
@@ -158,8 +125,8 @@ fn a_crash_leaves_in_doubt_whoever_may_come_back_to_an_unclear_session() {
     ledger.end_session(0);
     ledger.step += 1;
     assert_eq!(ledger.on_crash(&[ledger.step]), []);
-    assert_eq!(ledger.on_crash(&[0]), [CLIENT]);
-    assert_eq!(ledger.on_loss(), [CLIENT]);
+    assert_eq!(ledger.on_crash(&[0]), [AUTHOR]);
+    assert_eq!(ledger.on_loss(), [AUTHOR]);
 }
 
 #[test]
@@ -169,7 +136,7 @@ fn no_local_holds_back_what_was_published_under_the_same_id_alone() {
         subscribe(&mut ledger, subscriber, SubscriptionOptions { no_local: true, ..QOS_1 });
         let id = publish(&mut ledger, 1);
         deliver(&mut ledger, subscriber, id, 1);
-        assert_eq!(oracles(&ledger), expected, "socket {subscriber}");
+        assert_eq!(ledger.oracles(), expected, "socket {subscriber}");
     }
 }
 
@@ -177,12 +144,12 @@ fn no_local_holds_back_what_was_published_under_the_same_id_alone() {
 fn order_is_kept_under_one_id_and_not_between_two() {
     for (later, expected) in [(2, vec![]), (1, vec![Oracle::Order])] {
         let mut ledger = ledger_of_two([None; 2]);
-        connect(&mut ledger, 3, said("c"));
+        connect(&mut ledger, 3, example::connect("c"));
         accept(&mut ledger, 3, false, None);
         subscribe(&mut ledger, 3, QOS_1);
         let (first, second) = (publish(&mut ledger, 1), publish(&mut ledger, later));
         deliver(&mut ledger, 3, second, 1);
         deliver(&mut ledger, 3, first, 2);
-        assert_eq!(oracles(&ledger), expected, "socket {later}");
+        assert_eq!(ledger.oracles(), expected, "socket {later}");
     }
 }

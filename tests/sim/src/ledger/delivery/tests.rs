@@ -1,12 +1,11 @@
 //! The judgement on what a client takes in, where connections of two lives of the broker speak under one packet id.
 
-use mqtt::Version;
 use shard::Placement;
 
 use super::*;
 use crate::{
     ledger::session::Session,
-    said::{ConnectSaid, Properties},
+    said::example::{self, TOPIC},
 };
 
 const SOCKET: usize = 7;
@@ -15,31 +14,9 @@ const SOCKET: usize = 7;
 fn ledger() -> Ledger {
     let mut ledger = Ledger::new(Placement::new(1, 0), 10);
     for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
-        ledger.announce(Content {
-            author: 1,
-            topic: "t".into(),
-            qos,
-            retain: false,
-            is_empty: false,
-            padding: 0,
-            expiry_s: None,
-            properties: Properties::default(),
-            is_will: false,
-        });
+        ledger.announce(example::content(qos));
     }
-    let said = ConnectSaid {
-        client: 0,
-        client_id: "c".into(),
-        version: Version::V5,
-        clean_start: false,
-        keep_alive_s: 0,
-        session_expiry_s: 60,
-        receive_maximum: u16::MAX,
-        maximum_packet_size: u32::MAX,
-        topic_alias_maximum: 0,
-        will: None,
-    };
-    ledger.on_connect(SOCKET, 0, said, false);
+    ledger.on_connect(SOCKET, 0, example::connect("c"), false);
     ledger.deliveries.push(Delivery {
         kind: Kind::Live,
         qos: QoS::AtLeastOnce,
@@ -74,7 +51,7 @@ fn receive(ledger: &mut Ledger, id: usize, qos: QoS) {
         dup: false,
         qos,
         retain: false,
-        topic: "t",
+        topic: TOPIC,
         packet_id: std::num::NonZeroU16::new(1),
         properties: Default::default(),
         payload: &payload,
@@ -82,16 +59,12 @@ fn receive(ledger: &mut Ledger, id: usize, qos: QoS) {
     ledger.on_received(SOCKET, Identity::Known(id), &publish);
 }
 
-fn oracles(ledger: &Ledger) -> Vec<Oracle> {
-    ledger.failures.iter().map(|failure| failure.oracle).collect()
-}
-
 #[test]
 fn a_message_is_not_the_one_that_an_earlier_life_sent_under_its_packet_id() {
     let mut ledger = ledger();
     session(&mut ledger).outstanding.get_mut(&1).expect("it was sent").is_doubtful = true;
     receive(&mut ledger, 1, QoS::ExactlyOnce);
-    assert_eq!(oracles(&ledger), []);
+    assert_eq!(ledger.oracles(), []);
     assert_eq!(session(&mut ledger).heard.get(&1), Some(&1));
 }
 
@@ -99,7 +72,7 @@ fn a_message_is_not_the_one_that_an_earlier_life_sent_under_its_packet_id() {
 fn a_message_under_a_packet_id_that_is_in_use_breaks_the_protocol() {
     let mut ledger = ledger();
     receive(&mut ledger, 1, QoS::ExactlyOnce);
-    assert_eq!(oracles(&ledger), [Oracle::Protocol]);
+    assert_eq!(ledger.oracles(), [Oracle::Protocol]);
 }
 
 #[test]
@@ -108,7 +81,7 @@ fn the_same_message_at_qos_2_is_received_once() {
     ledger.deliveries[0].is_received = false;
     session(&mut ledger).outstanding.get_mut(&1).expect("it was sent").is_qos2 = true;
     receive(&mut ledger, 0, QoS::ExactlyOnce);
-    assert_eq!(oracles(&ledger), []);
+    assert_eq!(ledger.oracles(), []);
     receive(&mut ledger, 0, QoS::ExactlyOnce);
-    assert_eq!(oracles(&ledger), [Oracle::Duplicate]);
+    assert_eq!(ledger.oracles(), [Oracle::Duplicate]);
 }
