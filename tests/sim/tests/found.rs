@@ -214,6 +214,11 @@ fn what_an_earlier_life_sent_under_a_packet_id_is_not_what_comes_under_it_now() 
 }
 
 #[test]
+fn what_was_subscribed_before_a_session_that_may_have_ended_may_be_gone() {
+    assert_passes(&[(903_583, 1, Profile::DurableChanges)]);
+}
+
+#[test]
 fn nothing_is_owed_to_a_session_that_may_have_ended_before_its_client_came() {
     assert_passes(&[(2308, 1, Profile::DurablePieces), (1134, 2, Profile::DurablePieces)]);
 }

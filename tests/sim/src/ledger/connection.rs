@@ -186,7 +186,9 @@ impl Ledger {
         self.sessions[session].expiry_min = None;
         // 3.1 has no such flag: nobody can see which session it is where that is not clear.
         if self.connections[&socket].said.version == Version::V31 {
-            self.sessions[session].is_unclear |= expected == Existence::Unclear;
+            if expected == Existence::Unclear {
+                self.sessions[session].make_unclear(heard);
+            }
             return;
         }
         match (expected, connack.session_present) {
@@ -292,8 +294,11 @@ impl Ledger {
         let will = connection.said.will;
         let shard = connection.shard;
         let is_unclear = connection.expected == Existence::Unclear && !connection.is_accepted;
+        let begun = connection.begun;
         let session = &mut self.sessions[session_index];
-        session.is_unclear |= is_unclear;
+        if is_unclear {
+            session.make_unclear(begun);
+        }
         if session.socket == Some(socket) {
             session.socket = None;
             session.offline = Some((now, step));

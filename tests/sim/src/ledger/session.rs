@@ -127,6 +127,15 @@ impl Session {
         }
     }
 
+    /// The broker may have another session instead, made no later than at this step: of what was subscribed before, nothing
+    /// is certain any more.
+    pub fn make_unclear(&mut self, step: u64) {
+        self.is_unclear = true;
+        for known in self.subscriptions.iter_mut().filter(|known| known.may_from < step) {
+            known.must_until = known.must_until.min(step);
+        }
+    }
+
     /// Somebody may have been away at some step from `from` to `to`.
     pub fn was_away(&self, from: u64, to: u64) -> bool {
         let away = |(start, end): &(u64, u64)| *start <= to && *end >= from;
@@ -254,7 +263,8 @@ impl Ledger {
                 self.check_promise(socket, self.subscribes[record].step, "a subscription is granted");
             }
             let record = &mut self.subscribes[record];
-            let subscription = &mut self.sessions[record.session].subscriptions[record.subscription];
+            let subscriptions = &mut self.sessions[record.session].subscriptions;
+            let subscription = &mut subscriptions[record.subscription];
             let asked = subscription.variants[record.variant].options.qos;
             if code.is_error() {
                 subscription.variants[record.variant].may_until = step;
@@ -274,8 +284,12 @@ impl Ledger {
             for older in &mut subscription.variants[..record.variant] {
                 older.may_until = older.may_until.min(step);
             }
+            let (older, newest) = subscriptions.split_at_mut(record.subscription);
+            for given_up in older.iter_mut().filter(|older| older.filter == newest[0].filter) {
+                given_up.end(step);
+            }
             if *code != mqtt::ReasonCode::granted(asked) {
-                let what = format!("socket {socket}: {:?} granted as {code:?}", subscription.filter);
+                let what = format!("socket {socket}: {:?} granted as {code:?}", newest[0].filter);
                 self.fail(Oracle::Content, what);
             }
         }

@@ -43,6 +43,28 @@ fn subscribe(ledger: &mut Ledger, socket: usize, options: SubscriptionOptions) {
     ledger.on_suback(socket, 1, &[ReasonCode::granted(options.qos)]);
 }
 
+fn unsubscribe(ledger: &mut Ledger, socket: usize, says: ReasonCode) {
+    ledger.step += 1;
+    ledger.on_unsubscribe(socket, 1, &[TOPIC.to_owned()]);
+    ledger.on_unsuback(socket, 1, &[says]);
+}
+
+/// Socket 1 has subscribed and is lost; socket 2 came as the session ended, and was lost before it was answered; socket 3 is told
+/// that there is a session: that of socket 1, or that of socket 2.
+fn ledger_of_either() -> Ledger {
+    let mut ledger = ledger();
+    connect(&mut ledger, 1, example::connect("a"));
+    accept(&mut ledger, 1, false, None);
+    subscribe(&mut ledger, 1, QOS_1);
+    ledger.end_connection(1, End::Lost);
+    ledger.now = ledger.now.add_secs(60);
+    connect(&mut ledger, 2, example::connect("a"));
+    ledger.end_connection(2, End::Lost);
+    connect(&mut ledger, 3, example::connect("a"));
+    accept(&mut ledger, 3, true, None);
+    ledger
+}
+
 fn publish(ledger: &mut Ledger, socket: usize) -> PublicationId {
     ledger.step += 1;
     let id = ledger.announce(example::content(QoS::AtLeastOnce));
@@ -116,6 +138,24 @@ fn who_comes_back_calls_off_the_will_of_that_session_alone() {
     ledger.on_quiet_mesh();
     assert!(!ledger.publications[0].is_certain);
     assert!(ledger.publications[1].is_certain);
+}
+
+#[test]
+fn what_another_session_subscribed_may_be_gone_and_what_was_granted_since_is_not() {
+    use ReasonCode::{NoSubscriptionExisted, Success};
+    for says in [Success, NoSubscriptionExisted] {
+        let mut ledger = ledger_of_either();
+        unsubscribe(&mut ledger, 3, says);
+        assert_eq!(ledger.oracles(), [], "{says:?}");
+    }
+    for (says, expected) in [(Success, vec![]), (NoSubscriptionExisted, vec![Oracle::Content])] {
+        let mut ledger = ledger_of_either();
+        subscribe(&mut ledger, 3, QOS_1);
+        unsubscribe(&mut ledger, 3, says);
+        assert_eq!(ledger.oracles(), expected, "{says:?}");
+        unsubscribe(&mut ledger, 3, Success);
+        assert_eq!(ledger.oracles().len(), expected.len() + 1, "it is gone");
+    }
 }
 
 #[test]
