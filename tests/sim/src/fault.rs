@@ -18,6 +18,8 @@ pub enum Fault {
     LoseRetained,
     /// The mesh brings retained messages twice.
     RepeatRetained,
+    /// Strangers set the retain flag, and the ledger believes that they do not.
+    RetainStrangers,
     /// PUBACK and PUBREC of the broker vanish.
     LoseAcknowledgement,
     /// A PINGRESP more than asked.

@@ -7,7 +7,8 @@ use mqtt::{
 
 use crate::{random::Random, said::STRANGER_PAYLOAD};
 
-pub fn bytes(random: &mut Random) -> Vec<u8> {
+/// Whatever else is among them, a message of which `STRANGER_PAYLOAD` is all has the retain flag only if `retains` says so.
+pub fn bytes(random: &mut Random, retains: bool) -> Vec<u8> {
     let mut bytes = Vec::new();
     match random.below(6) {
         0 => garbage(random, &mut bytes),
@@ -23,7 +24,7 @@ pub fn bytes(random: &mut Random) -> Vec<u8> {
         _ => {
             let version = connect(random, &mut bytes);
             for _ in 0..random.between(1, 6) {
-                violate(random, version, &mut bytes);
+                violate(random, version, retains, &mut bytes);
             }
         }
     }
@@ -54,7 +55,7 @@ fn connect(random: &mut Random, bytes: &mut Vec<u8>) -> Version {
     version
 }
 
-fn violate(random: &mut Random, version: Version, bytes: &mut Vec<u8>) {
+fn violate(random: &mut Random, version: Version, retains: bool, bytes: &mut Vec<u8>) {
     match random.below(9) {
         0 => garbage(random, bytes),
         1 => {
@@ -68,12 +69,12 @@ fn violate(random: &mut Random, version: Version, bytes: &mut Vec<u8>) {
         5 => bytes.extend_from_slice(&[0x40, 0x02, 0x00, 0x00]),
         6 => bytes.extend_from_slice(&[0x30, 0xFF, 0xFF, 0xFF, 0xFF, 0x7F]),
         7 => subscribe(random, version, bytes),
-        _ => publish(random, version, bytes),
+        _ => publish(random, version, retains, bytes),
     }
 }
 
 /// More QoS 2 messages than anybody allows, aliases out of range, topics with wildcards.
-fn publish(random: &mut Random, version: Version, bytes: &mut Vec<u8>) {
+fn publish(random: &mut Random, version: Version, retains: bool, bytes: &mut Vec<u8>) {
     let qos = *random.pick(&[QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce]);
     let topic = *random.pick(&["a/b", "x/y", "t/1", "a/+", "$SYS/x"]);
     let alias = (version == Version::V5 && random.percent(30)).then(|| random.below(100) as u16 + 1);
@@ -81,7 +82,7 @@ fn publish(random: &mut Random, version: Version, bytes: &mut Vec<u8>) {
         let publish = Publish {
             dup: false,
             qos,
-            retain: false,
+            retain: retains,
             topic,
             packet_id: (qos > QoS::AtMostOnce).then(|| PacketId::new(n).expect("it counts from one")),
             properties: PublishProperties { topic_alias: alias, ..PublishProperties::default() },

@@ -1,6 +1,6 @@
 //! One run from beginning to judgement: clients act, the world comes to rest, everybody leaves.
 
-use std::{panic::AssertUnwindSafe, time::Duration};
+use std::{collections::BTreeSet, panic::AssertUnwindSafe, time::Duration};
 
 use mqtt::{QoS, SubscriptionOptions, Version};
 use shard::{Counters, Event};
@@ -286,7 +286,8 @@ impl World {
     }
 
     fn clear_retained(&mut self, auditor: usize) {
-        let topics: Vec<String> = self.ledger.retained.topics().map(str::to_owned).collect();
+        let mut topics: BTreeSet<String> = self.ledger.retained.topics().map(str::to_owned).collect();
+        topics.extend(self.topics_of_strangers());
         for topic in topics {
             let content = Content {
                 author: auditor,

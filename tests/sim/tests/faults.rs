@@ -44,6 +44,11 @@ fn a_retained_message_that_nobody_published_is_noticed() {
 }
 
 #[test]
+fn what_is_retained_though_its_publisher_did_not_ask_for_it_is_noticed_in_a_stranger_too() {
+    assert_reported(Fault::RetainStrangers, Profile::Chaos, 1, &[Oracle::Retained]);
+}
+
+#[test]
 fn a_lost_acknowledgement_leaves_a_client_waiting() {
     assert_reported(Fault::LoseAcknowledgement, Profile::Calm, 1, &[Oracle::AckOwed, Oracle::Stuck]);
 }

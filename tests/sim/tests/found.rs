@@ -219,6 +219,11 @@ fn what_was_subscribed_before_a_session_that_may_have_ended_may_be_gone() {
 }
 
 #[test]
+fn what_a_stranger_has_retained_is_cleared_like_the_rest() {
+    assert_passes(&[(906_146, 2, Profile::TinyMesh)]);
+}
+
+#[test]
 fn nothing_is_owed_to_a_session_that_may_have_ended_before_its_client_came() {
     assert_passes(&[(2308, 1, Profile::DurablePieces), (1134, 2, Profile::DurablePieces)]);
 }

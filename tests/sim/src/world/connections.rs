@@ -3,14 +3,16 @@
 use std::time::Duration;
 
 use mqtt::Version;
-use shard::{ConnId, Event, Full};
+use shard::{ConnId, Event, Full, Look, Message, Seen};
 
 use super::World;
 use crate::{
     agenda::Action,
     client::{Client, ConnectPlan},
+    fault::Fault,
     ledger::{Oracle, SLACK},
     malice,
+    said::{Identity, STRANGER_PAYLOAD},
     socket::{Owner, Receive, Side, Socket},
 };
 
@@ -131,7 +133,8 @@ impl World {
             return;
         }
         let socket = self.new_socket(Owner::Stranger);
-        let bytes = malice::bytes(&mut self.random);
+        let retains = self.fault == Some(Fault::RetainStrangers);
+        let bytes = malice::bytes(&mut self.random, retains);
         self.trace.explain(self.now, format_args!("a stranger opens socket {socket}"));
         self.sockets[socket].write(&bytes, None);
         if self.random.percent(30) {
@@ -139,6 +142,38 @@ impl World {
         }
         self.sockets[socket].stalled = self.random.percent(20);
         self.plan_in(2_000_000, Action::Stranger);
+    }
+
+    /// The topics on which strangers have left something retained, as the shards show them: nobody else keeps account of it.
+    pub fn topics_of_strangers(&mut self) -> Vec<String> {
+        let messages: Vec<Message> = (0..self.cores.len()).flat_map(|core| self.retained(core)).collect();
+        let is_strangers = |message: &&Message| Identity::of(message.payload()) == Identity::Stranger;
+        let mut topics = Vec::new();
+        for message in messages.iter().filter(is_strangers) {
+            if message.payload() == STRANGER_PAYLOAD {
+                let what =
+                    format!("{:?} retains a message that was published without the flag", message.topic());
+                self.ledger.fail(Oracle::Retained, what);
+            }
+            topics.push(message.topic().to_owned());
+        }
+        topics
+    }
+
+    fn retained(&self, core: usize) -> Vec<Message> {
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let look = Look::Retained { filter: "#".into(), after, most: usize::MAX };
+            let Seen::Retained { messages, next } = self.cores[core].shard.look(self.shard_now(), &look)
+            else {
+                return found;
+            };
+            found.extend(messages);
+            after = next;
+            if after.is_none() {
+                return found;
+            }
+        }
     }
 
     /// Who has not brought a CONNECT in time is gone.
