@@ -293,11 +293,11 @@ impl World {
         self.record_event(core, &event);
         let mut effects = std::mem::take(&mut self.cores[core].effects);
         let before = self.cores[core].shard.counters().packets_received;
-        let taken_before = self.taken(core);
         let source = match &event {
             Event::Bytes { conn, .. } | Event::Authenticated { conn, .. } => self.socket_of(core, *conn),
             _ => None,
         };
+        let taken_before = self.taken_before(core, source);
         if self.fault == Some(Fault::Panic) && self.steps > 200 {
             panic!("this shard was told to panic");
         }

@@ -224,6 +224,11 @@ fn what_a_stranger_has_retained_is_cleared_like_the_rest() {
 }
 
 #[test]
+fn what_a_stranger_says_is_not_taken_for_what_others_said_who_waited_beside_it() {
+    assert_passes(&[(949_054, 2, Profile::Changes)]);
+}
+
+#[test]
 fn nothing_is_owed_to_a_session_that_may_have_ended_before_its_client_came() {
     assert_passes(&[(2308, 1, Profile::DurablePieces), (1134, 2, Profile::DurablePieces)]);
 }

@@ -131,17 +131,9 @@ impl World {
                 left -= share.min(left);
             }
         }
-        if partial.len() > 1 {
-            // Each was paused again somewhere among its packets: the shard says where, if it counts them.
-            let taken = self.taken(core);
-            let of = |(socket, held): &(usize, usize)| {
-                self.taken_of(*socket, taken_before, &taken).filter(|taken| taken <= held)
-            };
-            let known: Option<Vec<usize>> = partial.iter().map(of).collect();
-            if let Some(known) = known.filter(|known| known.iter().sum::<usize>() == left) {
-                shares.extend(partial.iter().map(|(socket, _)| *socket).zip(known));
-                return shares;
-            }
+        if let Some(known) = self.partial_shares(core, &partial, left, taken_before) {
+            shares.extend(known);
+            return shares;
         }
         for (socket, share) in partial {
             shares.push((socket, share.min(left)));
@@ -150,11 +142,40 @@ impl World {
         shares
     }
 
-    /// How many packets the shard has taken of each session, as far as it counts them: asked where more than one connection could go on.
-    pub(super) fn taken(&self, core: usize) -> Taken {
-        if self.cores[core].paused.is_empty() {
-            return Taken::new();
+    /// Each of these was paused again somewhere among its packets: the shard says where, if it counts them. Strangers can have
+    /// taken part, and nobody keeps account of theirs.
+    fn partial_shares(
+        &self,
+        core: usize,
+        partial: &[(usize, usize)],
+        packets: usize,
+        taken_before: &Taken,
+    ) -> Option<Vec<(usize, usize)>> {
+        if partial.is_empty() || taken_before.is_empty() {
+            return None;
         }
+        let taken = self.taken(core);
+        let share = |(socket, held): &(usize, usize)| {
+            let share = self.taken_of(*socket, taken_before, &taken).filter(|taken| taken <= held)?;
+            Some((*socket, share))
+        };
+        let shares: Vec<(usize, usize)> = partial.iter().map(share).collect::<Option<_>>()?;
+        let total: usize = shares.iter().map(|(_, share)| share).sum();
+        (total == packets || (self.settings.strangers && total < packets)).then_some(shares)
+    }
+
+    /// What the shard has taken before an event, if that may have to be known: where more than one connection can go on.
+    pub(super) fn taken_before(&self, core: usize, source: Option<usize>) -> Taken {
+        let can_go_on = |socket: &&usize| {
+            let it = &self.sockets[**socket];
+            source != Some(**socket) && (it.owner == Owner::Stranger || !it.held.is_empty())
+        };
+        let others = self.cores[core].paused.iter().filter(can_go_on).count();
+        if others + usize::from(source.is_some()) > 1 { self.taken(core) } else { Taken::new() }
+    }
+
+    /// How many packets the shard has taken of each session, as far as it counts them.
+    fn taken(&self, core: usize) -> Taken {
         let look = Look::Clients { matching: Matching::default(), after: None, most: usize::MAX };
         let Seen::Clients(page) = self.cores[core].shard.look(self.shard_now(), &look) else {
             return Taken::new();
