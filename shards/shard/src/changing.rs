@@ -18,7 +18,6 @@ use crate::{
 };
 
 /// Of all connections.
-#[derive(Default)]
 pub(crate) struct Changes {
     under_way: HashMap<ConnId, Change, ahash::RandomState>,
     /// In the order of their turns; also connections whose change was given up meanwhile.
@@ -55,6 +54,11 @@ struct Rest {
 }
 
 impl Changes {
+    pub fn new(hasher: ahash::RandomState) -> Changes {
+        let under_way = HashMap::with_hasher(hasher);
+        Changes { under_way, queue: VecDeque::new(), is_armed: false, left: 0, own: 0 }
+    }
+
     pub fn begin_tick(&mut self, bytes: usize) {
         self.left = bytes;
     }
@@ -305,7 +309,7 @@ mod tests {
 
     #[test]
     fn what_is_shared_is_for_those_who_wait() {
-        let mut changes = Changes::default();
+        let mut changes = Changes::new(ahash::RandomState::with_seeds(1, 2, 3, 4));
         changes.begin_tick(100);
         changes.begin_event(10);
         changes.spend(30);

@@ -27,8 +27,7 @@ pub(crate) struct Connection {
     pub dirty: bool,
     /// The client wants reasons in words with its acknowledgements. [MQTT-3.1.2-29]
     pub says_why: bool,
-    /// Not read at present; `partial` holds what came before.
-    pub stalled: bool,
+    pub hearing: Hearing,
     /// A SUBSCRIBE or UNSUBSCRIBE of its client is under way, in pieces.
     pub is_changing: bool,
     /// Holds so much of unfinished packets that it stands in their queue.
@@ -61,6 +60,17 @@ pub(crate) struct Connection {
     /// To whom it belongs, where somebody has said so.
     pub grant: Option<Arc<Grant>>,
     pub standing: Option<Box<Standing>>,
+}
+
+/// Whether what its client sends is handled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Hearing {
+    /// As it comes.
+    Heard,
+    /// Not read at present; `partial` holds what came before (`receive/stalling.rs`).
+    Stalled,
+    /// The network has ended, and what had come by then is being handled (`leaving.rs`).
+    HeardOut,
 }
 
 /// Packets that are complete and wait until they may go.
@@ -100,7 +110,7 @@ impl Connection {
             sending: false,
             dirty: false,
             says_why: true,
-            stalled: false,
+            hearing: Hearing::Heard,
             is_changing: false,
             is_holder: false,
             door,
@@ -129,6 +139,15 @@ impl Connection {
             Stage::Connected(session) => Some(session),
             Stage::Opened | Stage::Asking | Stage::Closing => None,
         }
+    }
+
+    pub fn is_stalled(&self) -> bool {
+        self.hearing == Hearing::Stalled
+    }
+
+    /// Nobody is there any more whom it would help to wait, or to whom anything could be answered.
+    pub fn has_gone(&self) -> bool {
+        self.hearing == Hearing::HeardOut
     }
 
     /// Where packets for the client are collected until the tick ends.
@@ -235,7 +254,7 @@ impl Shard {
         let connection = self.connections.remove(conn)?;
         self.forget_missed(conn);
         self.unsent_bytes -= connection.unsent_bytes();
-        if connection.stalled {
+        if connection.is_stalled() {
             self.stalled.remove(&conn);
         }
         Some(connection)

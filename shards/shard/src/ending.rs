@@ -75,7 +75,7 @@ impl Shard {
         self.release_receiving(conn);
         let Some(connection) = self.connections.get_mut(conn) else { return };
         connection.stage = Stage::Closing;
-        if connection.stalled {
+        if connection.is_stalled() {
             self.stalled.remove(&conn);
         }
         self.counters.connections_closed += 1;

@@ -44,6 +44,7 @@ mod histogram;
 mod id;
 mod keep;
 mod keys;
+mod leaving;
 mod look;
 mod looking;
 mod losing;

@@ -192,7 +192,7 @@ impl Shard {
             keep_alive_s: connection.keep_alive_s,
             receive_maximum: connection.receive_maximum,
             unsent_bytes: connection.unsent_bytes(),
-            is_paused: connection.stalled,
+            is_paused: connection.is_stalled(),
         }
     }
 

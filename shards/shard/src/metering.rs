@@ -5,7 +5,7 @@ use std::{num::NonZeroU64, sync::Arc, time::Duration};
 use mqtt::ReasonCode;
 
 use crate::{
-    ConnId, Effect, Instant, Reading, Shard, What,
+    ConnId, Instant, Reading, Shard, What,
     connection::{Connection, Stage},
     ending::WillFate,
     meters::{Meters, Pass, Whose},
@@ -145,44 +145,6 @@ impl Shard {
         self.resume(conn, turn);
     }
 
-    /// A client that waits for its rate has gone, and what it has sent by then is still to be read: it is read at once, and goes as
-    /// [`Shard::hear_out`] says. Its DISCONNECT may be the last of it.
-    pub(crate) fn handle_leaving(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
-        let Some(connection) = self.connections.get_mut(conn) else { return };
-        let Some(meters) = connection.meters_mut().filter(|meters| meters.is_throttled) else { return };
-        meters.is_throttled = false;
-        meters.is_leaving = true;
-        self.resume(conn, turn);
-    }
-
-    /// A client that waited for its rate has gone. What had come of it by then is handled as far as a second more of its own rate
-    /// allows, and those that it shares allow now: who sends a few messages and leaves must not lose them. The rest is dropped.
-    /// Of one that waited for room in the mesh, for its own filters or for answers to them, all is handled but filters for which there is
-    /// no room in this turn: nobody waits for them any more.
-    pub(crate) fn hear_out(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
-        let Some(connection) = self.connections.get_mut(conn) else { return };
-        if self.drain.has_begun() || !connection.stalled || connection.session().is_none() {
-            return;
-        }
-        if let Some(meters) = connection.meters_mut().filter(|meters| meters.is_throttled) {
-            meters.is_throttled = false;
-            meters.is_leaving = true;
-        }
-        connection.stalled = false;
-        self.stalled.remove(&conn);
-        self.post.set_leaving(Some(conn));
-        let before = turn.effects.queue.len();
-        self.give_up_change(conn);
-        self.consume_kept(conn, turn);
-        self.post.set_leaving(None);
-        // Nobody is there any more to whom anything could be done.
-        let mut at = 0;
-        turn.effects.queue.retain(|effect| {
-            at += 1;
-            at <= before || !concerns(effect, conn)
-        });
-    }
-
     /// A message of so many bytes goes to the client.
     pub(crate) fn pay_delivery(&mut self, conn: ConnId, bytes: usize, now: Instant) {
         let Some(connection) = self.connections.get_mut(conn) else { return };
@@ -221,18 +183,6 @@ impl Shard {
     /// A client that may send thousands in a second does not need a timer for each of them. Where many wait, each is looked at less often.
     fn lull(&self) -> u64 {
         LULL_NS.saturating_mul(1 + self.stalled.len() as u64 / CROWD)
-    }
-}
-
-/// To be done to this very connection.
-fn concerns(effect: &Effect, it: ConnId) -> bool {
-    match effect {
-        Effect::Send { conn, .. }
-        | Effect::Close { conn }
-        | Effect::Read { conn, .. }
-        | Effect::HandOver { conn, .. }
-        | Effect::Authenticate { conn, .. } => *conn == it,
-        _ => false,
     }
 }
 

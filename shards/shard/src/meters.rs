@@ -106,6 +106,13 @@ impl Meters {
         self.is_held_back = before.is_held_back;
     }
 
+    /// The client has gone. False: it did not wait for its rates.
+    pub fn leave(&mut self) -> bool {
+        let waits = std::mem::take(&mut self.is_throttled);
+        self.is_leaving |= waits;
+        waits
+    }
+
     pub fn burst_ns(&self) -> u64 {
         self.burst_ns
     }

@@ -19,8 +19,6 @@ pub(crate) struct Post {
     pressed: ShardSet,
     /// Whose packets are handled now: the slots that they take are his.
     sender: Option<ConnId>,
-    /// Has gone, and is not held back: what had come of it is all that will.
-    leaving: Option<ConnId>,
     /// By shard: retained messages mailed to it, and got from it.
     pub retained_sent: Vec<u64>,
     pub retained_received: Vec<u64>,
@@ -67,7 +65,6 @@ impl Post {
             congested: false,
             pressed: ShardSet::EMPTY,
             sender: None,
-            leaving: None,
             retained_sent: vec![0; shards],
             retained_received: vec![0; shards],
             me,
@@ -189,16 +186,6 @@ impl Post {
     /// From now on mail is on behalf of this connection, or of none.
     pub fn set_sender(&mut self, sender: Option<ConnId>) {
         self.sender = sender;
-    }
-
-    /// This connection is not held back any more, or nobody is an exception.
-    pub fn set_leaving(&mut self, leaving: Option<ConnId>) {
-        self.leaving = leaving;
-    }
-
-    /// Nobody is there any more to whom anything could be answered.
-    pub fn is_leaving(&self, conn: ConnId) -> bool {
-        self.leaving == Some(conn)
     }
 
     /// Whether a connection has taken its share of a ring that is pressed: what is left is for those who have taken less.

@@ -6,8 +6,14 @@ use access::{Action, Ask};
 use mqtt::{Ack, Packet, Publish, QoS, ReasonCode, Received, Version, Violation};
 
 use crate::{
-    Cause, ConnId, Handshake, IS_WATCHED, Shard, keys::SessionKey, message::Parts, receive::protocol_error,
-    router::Carried, routes::Known, store::Companion, turn::Turn,
+    Cause, ConnId, Handshake, IS_WATCHED, Shard,
+    keys::SessionKey,
+    message::Parts,
+    receive::{Breach, protocol_error},
+    router::Carried,
+    routes::Known,
+    store::Companion,
+    turn::Turn,
 };
 
 /// What is known of a PUBLISH before its way through the shard begins. Nothing of it has to be.
@@ -34,50 +40,50 @@ impl Shard {
         publish: &Publish<'_>,
         way: Way<'_>,
         turn: &mut Turn<'_>,
-    ) -> Result<(), Violation> {
+    ) -> Result<(), Breach> {
         if IS_WATCHED {
             self.counters.publish_received += 1;
             self.counters.publish_bytes_received += publish.payload.len() as u64;
         }
         // [MQTT-3.3.4-6]
         if !publish.properties.subscription_ids.is_empty() {
-            return Err(protocol_error("a subscription identifier in a PUBLISH of a client"));
+            return Err(protocol_error("a subscription identifier in a PUBLISH of a client").into());
         }
         if let Some(mount) = self.mount_of(conn) {
             let topic = match publish.properties.topic_alias {
                 None => publish.topic.into(),
                 Some(alias) => self.resolve_alias(conn, alias, publish.topic)?,
             };
-            return self.take_mounted_publish(conn, session, publish, &topic, &mount, turn);
+            return Ok(self.take_mounted_publish(conn, session, publish, &topic, &mount, turn)?);
         }
         match publish.properties.topic_alias {
-            None => self.take_publish(conn, session, publish, publish.topic, way, turn),
+            None => Ok(self.take_publish(conn, session, publish, publish.topic, way, turn)?),
             Some(alias) => {
                 let topic = self.resolve_alias(conn, alias, publish.topic)?;
-                self.take_publish(conn, session, publish, &topic, Way::default(), turn)
+                Ok(self.take_publish(conn, session, publish, &topic, Way::default(), turn)?)
             }
         }
     }
 
     /// [MQTT-3.3.2-12] The topic that the alias stands for, after it was set if the packet does so.
-    fn resolve_alias(&mut self, conn: ConnId, alias: u16, topic: &str) -> Result<Box<str>, Violation> {
+    fn resolve_alias(&mut self, conn: ConnId, alias: u16, topic: &str) -> Result<Box<str>, Breach> {
         if alias > self.config.limits.topic_alias_max {
             let what = "a topic alias above the maximum in CONNACK";
-            return Err(Violation { reason: ReasonCode::TopicAliasInvalid, what });
+            return Err(Violation { reason: ReasonCode::TopicAliasInvalid, what }.into());
         }
         let connection = self.connections.get_mut(conn).expect("the packet came from it");
         let aliases = connection.aliases();
         let known = aliases.inbound.get(&alias);
         if topic.is_empty() {
             let known = known.cloned();
-            return known.ok_or(protocol_error("a topic alias that was not set on this connection"));
+            return known.ok_or(protocol_error("a topic alias that was not set on this connection").into());
         }
         let (before, replaced) = (aliases.inbound_bytes, known.map_or(0, |topic| topic.len()));
         let after = before - replaced + topic.len();
         if !self.has_room_for_aliases(before, after) {
             self.counters.receive_memory_exceeded += 1;
-            let what = "topics behind aliases of all clients fill their part of max_receive_memory";
-            return Err(Violation { reason: ReasonCode::QuotaExceeded, what });
+            let why = "topics behind aliases of all clients fill their part of max_receive_memory";
+            return Err(Breach::Limit(why));
         }
         self.receive_bytes = self.receive_bytes - before + after;
         let connection = self.connections.get_mut(conn).expect("the packet came from it");

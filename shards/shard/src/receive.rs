@@ -1,10 +1,12 @@
 //! From bytes to packets: finds the frames in what a connection brings and hands each to its handler.
 
+mod breach;
 mod kept;
 mod stalling;
 mod strangers;
 mod unfinished;
 
+pub(crate) use breach::Breach;
 pub(crate) use kept::Kept;
 use mqtt::{Ack, Frame, Packet, PacketKind, Publish, ReasonCode, Received, Violation};
 use unfinished::NO_ROOM;
@@ -93,7 +95,7 @@ impl Shard {
         if connection.stage == Stage::Closing || self.drain.has_begun() {
             return;
         }
-        let waits = connection.stalled || connection.is_awaited();
+        let waits = connection.is_stalled() || connection.is_awaited();
         let mut partial = self.take_partial(conn);
         if waits {
             self.keep(conn, partial, bytes, turn);
@@ -131,7 +133,7 @@ impl Shard {
     /// Handles whole frames from the front of `bytes`; says how many bytes they were.
     fn consume(&mut self, conn: ConnId, bytes: &[u8], turn: &mut Turn<'_>) -> usize {
         if let Some(violation) = self.stranger(conn, bytes) {
-            self.on_violation(conn, violation, turn);
+            self.end_for_breach(conn, violation.into(), turn);
             return bytes.len();
         }
         let session = self.connections.get(conn).and_then(Connection::session);
@@ -165,61 +167,69 @@ impl Shard {
                 Stage::Asking => {}
                 Stage::Closing => return bytes.len(),
             }
-            match mqtt::split(&bytes[at..], self.config.limits.packet_bytes_max) {
+            let frame = match mqtt::split(&bytes[at..], self.config.limits.packet_bytes_max) {
                 Ok(None) => return at,
-                Ok(Some(frame)) => {
-                    if self.mail_has_to_wait(conn) && makes_mail(frame.kind)
-                        || self.is_behind(connection) && !self.post.is_leaving(conn)
-                        || self.waits_for_room(connection, &frame)
-                    {
-                        self.stall(conn, turn);
-                        return at;
-                    }
-                    let passing = connection.meters().map_or(Passing::Goes, |meters| {
-                        pass.get_or_insert_with(|| meters.pass(turn.now)).take(&frame)
-                    });
-                    match passing {
-                        Passing::Goes => {}
-                        Passing::Waits => return at,
-                        Passing::Dropped => {
-                            if frame.kind == PacketKind::Publish
-                                && let Stage::Connected(session) = stage
-                            {
-                                self.lose_undecoded(conn, session, &frame, turn.now);
-                            }
-                            at += frame.size;
-                            continue;
-                        }
-                    }
-                    self.begin_answer();
-                    let handled = match stage {
-                        Stage::Opened => self.on_first_frame(conn, &frame, &bytes[at..], turn),
-                        Stage::Asking => {
-                            self.on_frame_of_exchange(conn, &frame, turn);
-                            Ok(())
-                        }
-                        _ => self.on_frame(conn, &frame, turn),
-                    };
-                    if let Err(violation) = handled {
-                        self.on_violation(conn, violation, turn);
-                    }
-                    if stage == Stage::Opened && self.is_stalled(conn) {
-                        // A CONNECT that waits for room in the mesh: it will be looked at again.
-                        return at;
-                    }
-                    *packets += 1;
-                    at += frame.size;
-                }
+                Ok(Some(frame)) => frame,
                 Err(violation) => {
-                    self.on_violation(conn, violation, turn);
+                    self.end_for_breach(conn, violation.into(), turn);
                     return bytes.len();
                 }
+            };
+            if self.has_to_wait(conn, connection, &frame) {
+                self.stall(conn, turn);
+                return at;
             }
+            let passing = connection.meters().map_or(Passing::Goes, |meters| {
+                pass.get_or_insert_with(|| meters.pass(turn.now)).take(&frame)
+            });
+            match passing {
+                Passing::Goes => {}
+                Passing::Waits => return at,
+                Passing::Dropped => {
+                    self.lose_undecoded(conn, stage, &frame, turn.now);
+                    at += frame.size;
+                    continue;
+                }
+            }
+            self.take_frame(conn, stage, &frame, &bytes[at..], turn);
+            if stage == Stage::Opened && self.is_stalled(conn) {
+                // A CONNECT that waits for room in the mesh: it will be looked at again.
+                return at;
+            }
+            *packets += 1;
+            at += frame.size;
         }
     }
 
-    /// A PUBLISH that nobody waits for any more.
-    fn lose_undecoded(&mut self, conn: ConnId, session: SessionKey, frame: &Frame<'_>, now: Instant) {
+    #[inline]
+    fn take_frame(
+        &mut self,
+        conn: ConnId,
+        stage: Stage,
+        frame: &Frame<'_>,
+        unread: &[u8],
+        turn: &mut Turn<'_>,
+    ) {
+        self.begin_answer();
+        let taken = match stage {
+            Stage::Opened => self.on_first_frame(conn, frame, unread, turn).map_err(Breach::from),
+            Stage::Asking => {
+                self.on_frame_of_exchange(conn, frame, turn);
+                Ok(())
+            }
+            Stage::Connected(_) | Stage::Closing => self.on_frame(conn, frame, turn),
+        };
+        if let Err(breach) = taken {
+            self.end_for_breach(conn, breach, turn);
+        }
+    }
+
+    /// Nobody waits for it any more: of a PUBLISH it is told.
+    fn lose_undecoded(&mut self, conn: ConnId, stage: Stage, frame: &Frame<'_>, now: Instant) {
+        let Stage::Connected(session) = stage else { return };
+        if frame.kind != PacketKind::Publish {
+            return;
+        }
         let topic = mqtt::topic_of_publish(frame.body);
         match self.mount_of(conn).filter(|_| !topic.is_empty()) {
             Some(mount) => self.lose(session, Cause::PublishRate, &format!("{mount}{topic}"), now),
@@ -236,15 +246,12 @@ impl Shard {
         turn: &mut Turn<'_>,
     ) -> Result<(), Violation> {
         if frame.kind != PacketKind::Connect {
-            return Err(Violation {
-                reason: ReasonCode::ProtocolError,
-                what: "the first packet is not CONNECT",
-            });
+            return Err(protocol_error("the first packet is not CONNECT"));
         }
         self.on_connect(conn, frame, unread, turn)
     }
 
-    fn on_frame(&mut self, conn: ConnId, frame: &Frame<'_>, turn: &mut Turn<'_>) -> Result<(), Violation> {
+    fn on_frame(&mut self, conn: ConnId, frame: &Frame<'_>, turn: &mut Turn<'_>) -> Result<(), Breach> {
         let connection = self.connections.get_mut(conn).expect("the caller looked");
         connection.heard_at = turn.now;
         let version = connection.version;
@@ -285,7 +292,7 @@ impl Shard {
         session: SessionKey,
         packet: &Packet<'_>,
         turn: &mut Turn<'_>,
-    ) -> Result<(), Violation> {
+    ) -> Result<(), Breach> {
         match packet {
             Packet::Pingreq => {
                 self.reply(conn, &Packet::Pingresp, turn);
@@ -299,11 +306,11 @@ impl Shard {
                 self.record_filters(session, unsubscribe.filters.iter().copied());
                 self.on_unsubscribe(conn, session, unsubscribe, turn)
             }
-            Packet::Disconnect(disconnect) => self.on_disconnect(conn, session, disconnect, turn),
+            Packet::Disconnect(disconnect) => Ok(self.on_disconnect(conn, session, disconnect, turn)?),
             // [MQTT-3.1.0-2]
-            Packet::Connect(_) => Err(protocol_error("a second CONNECT")),
-            Packet::Auth(auth) => self.on_auth(conn, session, auth, turn),
-            _ => Err(protocol_error("a packet that only a server sends")),
+            Packet::Connect(_) => Err(protocol_error("a second CONNECT").into()),
+            Packet::Auth(auth) => Ok(self.on_auth(conn, session, auth, turn)?),
+            _ => Err(protocol_error("a packet that only a server sends").into()),
         }
     }
 
@@ -343,7 +350,7 @@ impl Shard {
 
     fn takes_bytes(&self, conn: ConnId) -> bool {
         self.connections.get(conn).is_some_and(|connection| {
-            connection.stage != Stage::Closing && !connection.stalled && !connection.is_awaited()
+            connection.stage != Stage::Closing && !connection.is_stalled() && !connection.is_awaited()
         })
     }
 
@@ -363,7 +370,7 @@ impl Shard {
         }
         if !self.hold_unfinished(conn, held + self.bytes_besides(conn), turn) {
             self.counters.receive_memory_exceeded += 1;
-            self.end_for_quota(conn, NO_ROOM, turn);
+            self.end_for_breach(conn, Breach::Limit(NO_ROOM), turn);
             return;
         }
         if held == 0 {
@@ -388,38 +395,13 @@ impl Shard {
     fn read_on(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
         let Some(connection) = self.connections.get(conn) else { return };
         let is_coming = matches!(connection.stage, Stage::Opened | Stage::Asking);
-        if is_coming && !connection.stalled && !connection.is_awaited() {
+        if is_coming && !connection.is_stalled() && !connection.is_awaited() {
             turn.push(Effect::Read { conn, reading: Reading::Once });
         }
     }
 
     fn is_stalled(&self, conn: ConnId) -> bool {
-        self.connections.get(conn).is_some_and(|connection| connection.stalled)
-    }
-
-    fn on_violation(&mut self, conn: ConnId, violation: Violation, turn: &mut Turn<'_>) {
-        let Violation { reason, what } = violation;
-        if reason == ReasonCode::QuotaExceeded {
-            return self.end_for_quota(conn, what, turn);
-        }
-        self.counters.violations += 1;
-        if reason == ReasonCode::PacketTooLarge {
-            self.counters.packets_too_large += 1;
-        }
-        self.end_connection(
-            conn,
-            Some((reason, what)),
-            What::Violation { reason, what },
-            WillFate::Publish,
-            turn,
-        );
-    }
-
-    /// A limit of ours, and no rule of the protocol. Which one it was counts whoever finds it exceeded.
-    fn end_for_quota(&mut self, conn: ConnId, why: &'static str, turn: &mut Turn<'_>) {
-        self.counters.quota_exceeded += 1;
-        let say = Some((ReasonCode::QuotaExceeded, why));
-        self.end_connection(conn, say, What::QuotaExceeded { why }, WillFate::Publish, turn);
+        self.connections.get(conn).is_some_and(Connection::is_stalled)
     }
 
     fn hear(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
@@ -449,7 +431,7 @@ impl Shard {
         let Some(session) = connection.session() else { return };
         let Some(connection) = self.connections.get(conn) else { return };
         // Who is not read because of others is not silent; who is not read because he reads nothing, is.
-        if connection.stalled && !self.takes_no_replies(connection) {
+        if connection.is_stalled() && !self.takes_no_replies(connection) {
             self.hear(conn, turn);
         }
         let Some(until) = self.connections.get(conn).and_then(Connection::silent_until) else { return };
@@ -468,11 +450,6 @@ impl Shard {
             turn,
         );
     }
-}
-
-/// Packets that other shards may have to be told of.
-fn makes_mail(kind: PacketKind) -> bool {
-    matches!(kind, PacketKind::Publish | PacketKind::Pubrel | PacketKind::Subscribe | PacketKind::Unsubscribe)
 }
 
 /// Moves to `partial` what its first frame lacks, as far as it is there; gives back the rest.

@@ -15,7 +15,7 @@ use crate::{
     filters::is_shared,
     keys::SessionKey,
     mount::mounted_filter,
-    receive::protocol_error,
+    receive::{Breach, protocol_error},
     replay::Wanted,
     reporting::DROPS_TOPIC,
     trie::Subscription,
@@ -29,13 +29,13 @@ impl Shard {
         session: SessionKey,
         subscribe: &Subscribe<'_>,
         turn: &mut Turn<'_>,
-    ) -> Result<(), Violation> {
+    ) -> Result<(), Breach> {
         check_filter_count(subscribe.filters.len())?;
         for (filter, options) in &subscribe.filters {
             let shared = check_filter(filter)?;
             // [MQTT-3.8.3-4]
             if shared && options.no_local {
-                return Err(protocol_error("No Local on a shared subscription"));
+                return Err(protocol_error("No Local on a shared subscription").into());
             }
         }
         let mut waiting = Waiting::new(conn, session, subscribe.packet_id);
@@ -43,7 +43,7 @@ impl Shard {
         let news =
             self.subscribe_some(&mut waiting, subscription_id, subscribe.filters.iter().copied(), turn);
         let done = waiting.codes.len();
-        if done < subscribe.filters.len() && !self.post.is_leaving(conn) {
+        if done < subscribe.filters.len() && !self.has_gone(conn) {
             self.put_off_subscribe(waiting, news, subscription_id, &subscribe.filters[done..], turn);
             return Ok(());
         }
@@ -222,7 +222,7 @@ impl Shard {
         session: SessionKey,
         unsubscribe: &Unsubscribe<'_>,
         turn: &mut Turn<'_>,
-    ) -> Result<(), Violation> {
+    ) -> Result<(), Breach> {
         check_filter_count(unsubscribe.filters.len())?;
         for filter in &unsubscribe.filters {
             check_filter(filter)?;
@@ -231,7 +231,7 @@ impl Shard {
         let mut removal = Removal { packet_id: unsubscribe.packet_id, codes, needs: Needs::default() };
         self.unsubscribe_some(conn, session, &mut removal, unsubscribe.filters.iter().copied(), turn);
         let done = removal.codes.len();
-        if done < unsubscribe.filters.len() && !self.post.is_leaving(conn) {
+        if done < unsubscribe.filters.len() && !self.has_gone(conn) {
             self.put_off_unsubscribe(conn, session, removal, &unsubscribe.filters[done..], turn);
             return Ok(());
         }
@@ -359,10 +359,9 @@ pub(crate) struct Removal {
 }
 
 /// One packet is decoded in one go: it may not keep the others waiting for long.
-fn check_filter_count(count: usize) -> Result<(), Violation> {
+fn check_filter_count(count: usize) -> Result<(), Breach> {
     if count > FILTERS_PER_PACKET_MAX {
-        let what = "more than 10,000 filters in one packet";
-        return Err(Violation { reason: ReasonCode::QuotaExceeded, what });
+        return Err(Breach::Limit("more than 10,000 filters in one packet"));
     }
     Ok(())
 }

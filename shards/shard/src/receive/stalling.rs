@@ -4,14 +4,24 @@
 
 use std::ops::Bound;
 
+use mqtt::{Frame, PacketKind};
+
 use crate::{
     ConnId, Effect, Reading, Shard,
-    connection::{Connection, Stage},
+    connection::{Connection, Hearing, Stage},
     takers::takers,
     turn::Turn,
 };
 
 impl Shard {
+    /// Whether a packet has to wait, and all that come behind it.
+    #[inline]
+    pub(super) fn has_to_wait(&self, conn: ConnId, connection: &Connection, frame: &Frame<'_>) -> bool {
+        makes_mail(frame.kind) && self.mail_has_to_wait(conn)
+            || self.is_behind(connection) && !connection.has_gone()
+            || self.waits_for_room(connection, frame)
+    }
+
     /// The client itself is what keeps its packets from being handled.
     #[inline]
     pub(crate) fn is_behind(&self, connection: &Connection) -> bool {
@@ -24,8 +34,8 @@ impl Shard {
 
     /// What other shards are told for this client would take the room of others.
     #[inline]
-    pub(super) fn mail_has_to_wait(&self, conn: ConnId) -> bool {
-        !self.post.is_leaving(conn) && (self.post.is_congested() || self.post.holds_back(conn))
+    fn mail_has_to_wait(&self, conn: ConnId) -> bool {
+        (self.post.is_congested() || self.post.holds_back(conn)) && !self.has_gone(conn)
     }
 
     /// The client does not take its own acknowledgements.
@@ -44,7 +54,7 @@ impl Shard {
     /// False: it is not read already.
     pub(crate) fn stop_reading(&mut self, conn: ConnId, reading: Reading, turn: &mut Turn<'_>) -> bool {
         let Some(connection) = self.connections.get_mut(conn) else { return false };
-        if std::mem::replace(&mut connection.stalled, true) {
+        if std::mem::replace(&mut connection.hearing, Hearing::Stalled) == Hearing::Stalled {
             return false;
         }
         self.stalled.insert(conn);
@@ -80,7 +90,7 @@ impl Shard {
 
     fn can_resume(&self, conn: ConnId) -> bool {
         let can_go_on = |connection: &Connection| {
-            connection.stalled
+            connection.is_stalled()
                 && !connection.is_throttled()
                 && connection.stage != Stage::Closing
                 && !self.is_behind(connection)
@@ -92,12 +102,12 @@ impl Shard {
 
     fn unstall(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
         let Some(connection) = self.connections.get_mut(conn) else { return };
-        connection.stalled = false;
+        connection.hearing = Hearing::Heard;
         // It was we who did not listen.
         connection.heard_at = turn.now;
         self.consume_kept(conn, turn);
         let Some(connection) = self.connections.get(conn) else { return };
-        if matches!(connection.stage, Stage::Connected(_)) && !connection.stalled {
+        if matches!(connection.stage, Stage::Connected(_)) && !connection.is_stalled() {
             turn.push(Effect::Read { conn, reading: Reading::Continuous });
         }
     }
@@ -109,6 +119,11 @@ impl Shard {
         self.keep(conn, partial, &[], turn);
         self.read_on(conn, turn);
     }
+}
+
+/// Packets that other shards may have to be told of.
+fn makes_mail(kind: PacketKind) -> bool {
+    matches!(kind, PacketKind::Publish | PacketKind::Pubrel | PacketKind::Subscribe | PacketKind::Unsubscribe)
 }
 
 /// Subscriptions of one client that may wait for their retained messages.

@@ -7,10 +7,9 @@ use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
 
-use super::RECEIVE_BYTES_ALWAYS;
+use super::{Breach, RECEIVE_BYTES_ALWAYS};
 use crate::{ConnId, Instant, Shard, connection::Stage, shard::Deadline, turn::Turn};
 
-#[derive(Default)]
 pub(crate) struct Unfinished {
     /// Of those who have not connected yet.
     coming: Queue,
@@ -83,6 +82,17 @@ impl Queue {
 }
 
 impl Unfinished {
+    pub fn new(hasher: ahash::RandomState) -> Unfinished {
+        Unfinished {
+            coming: Queue::default(),
+            connected: Queue::default(),
+            holders: HashMap::with_hasher(hasher),
+            numbers: 0,
+            is_armed: false,
+            alias_bytes: 0,
+        }
+    }
+
     /// Who has brought a stretch of its packet since it came to its turn goes to the end of the line.
     fn hold(&mut self, conn: ConnId, place: Place, bytes: usize, now: Instant) {
         let Some(holder) = self.holders.get_mut(&conn) else {
@@ -208,7 +218,7 @@ impl Shard {
                 return false;
             }
             self.counters.receive_memory_exceeded += 1;
-            self.end_for_quota(first, NO_ROOM, turn);
+            self.end_for_breach(first, Breach::Limit(NO_ROOM), turn);
         }
         true
     }
@@ -237,7 +247,7 @@ impl Shard {
                 continue;
             }
             self.counters.packet_timeouts += 1;
-            self.end_for_quota(conn, "a packet did not go on for packet_timeout_secs", turn);
+            self.end_for_breach(conn, Breach::Limit(TOO_SLOW), turn);
         }
         self.arm_unfinished(turn);
     }
@@ -247,7 +257,8 @@ impl Shard {
             return Place { is_coming: true, is_waiting: false };
         };
         // It is not read because of others, for its rate, or until somebody has said who it is: that it brings nothing is not its fault.
-        let is_waiting = connection.is_awaited() || connection.stalled && !self.takes_no_replies(connection);
+        let is_waiting =
+            connection.is_awaited() || connection.is_stalled() && !self.takes_no_replies(connection);
         Place { is_coming: connection.session().is_none(), is_waiting }
     }
 
@@ -281,6 +292,8 @@ fn beyond_always(bytes: usize) -> usize {
 pub(super) const NO_ROOM: &str =
     "unfinished packets of all clients fill max_receive_memory, and this one has not gone on for longest";
 
+const TOO_SLOW: &str = "a packet did not go on for packet_timeout_secs";
+
 /// Who brings less of a packet has not gone on with it: single bytes, now and then, keep no place.
 const STRETCH_BYTES: usize = 4 << 10;
 
@@ -308,7 +321,7 @@ mod tests {
 
     #[test]
     fn who_has_not_gone_on_for_longest_stands_first() {
-        let mut unfinished = Unfinished::default();
+        let mut unfinished = Unfinished::new(ahash::RandomState::with_seeds(1, 2, 3, 4));
         let at = Instant::from_nanos;
         for slot in 0..3 {
             unfinished.hold(conn(slot), FREE, 5000, at(u64::from(slot)));
@@ -334,7 +347,7 @@ mod tests {
 
     #[test]
     fn those_who_have_not_connected_give_way_beyond_their_part() {
-        let mut unfinished = Unfinished::default();
+        let mut unfinished = Unfinished::new(ahash::RandomState::with_seeds(1, 2, 3, 4));
         let first = |unfinished: &Unfinished| unfinished.first_beyond(100_000, 50_000, conn(9));
         unfinished.hold(conn(0), COMING, 50_000, Instant::START);
         unfinished.hold(conn(1), FREE, 30_000, Instant::START);
@@ -355,7 +368,7 @@ mod tests {
 
     #[test]
     fn who_waits_gives_way_after_the_others_and_before_all_of_them_where_too_many_wait() {
-        let mut unfinished = Unfinished::default();
+        let mut unfinished = Unfinished::new(ahash::RandomState::with_seeds(1, 2, 3, 4));
         let first =
             |unfinished: &Unfinished, bringing| unfinished.first_beyond(100_000, 50_000, conn(bringing));
         unfinished.hold(conn(0), WAITING, 40_000, Instant::START);

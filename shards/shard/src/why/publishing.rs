@@ -79,7 +79,7 @@ impl Shard {
             );
             return Outcome::Waits;
         }
-        if connection.stalled {
+        if connection.is_stalled() {
             let text = "it is not read until other shards, the store or the client itself have caught up";
             steps.add("backpressure", Says::Later, text);
             return Outcome::Waits;
