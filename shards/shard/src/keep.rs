@@ -165,13 +165,14 @@ impl Shard {
 
     /// A message on its way to a crowd: those who have got it so far have a record of their own, and a block of their own. It
     /// counts only together with the others.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn keep_part(&mut self, carried: &mut Carried<'_>) {
         if self.store.is_crowded(carried.parts.payload.len()) {
             self.keep_crowd(carried);
         }
     }
 
+    #[inline(never)]
     fn keep_crowd(&mut self, carried: &mut Carried<'_>) {
         let routed = self.store.take_part();
         self.append_held(&carried.keep(), &routed, true);
@@ -180,13 +181,14 @@ impl Shard {
     }
 
     /// The way of the message through this shard is over: its record says who holds it here.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn keep_message(&mut self, carried: &mut Carried<'_>) {
         if self.store.is_on() {
             self.keep_routed(carried);
         }
     }
 
+    #[inline(never)]
     fn keep_routed(&mut self, carried: &mut Carried<'_>) {
         let mut routed = self.store.take_routed();
         let shares = std::mem::take(&mut routed.shares);

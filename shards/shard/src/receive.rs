@@ -316,11 +316,11 @@ impl Shard {
 
     /// Encodes one packet for the client, within its maximum packet size.
     pub(crate) fn reply(&mut self, conn: ConnId, packet: &Packet<'_>, turn: &mut Turn<'_>) {
-        let needed = self.needed();
+        let needed = self.store.is_on().then(|| self.needed());
         let Some(connection) = self.connections.get_mut(conn) else { return };
         let (version, packet_bytes_max) = (connection.version, connection.packet_bytes_max);
         // An answer waits until what it tells of is stored.
-        if self.store.is_on() {
+        if let Some(needed) = needed {
             connection.needs = connection.needs.and(needed);
         }
         if !connection.dirty {

@@ -121,11 +121,12 @@ impl Shard {
     }
 
     /// None: the message is not traced.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn marks(&self) -> Option<Marks> {
         Some(self.marks_of(self.tracing.as_ref()?.current.as_ref()?))
     }
 
+    #[cold]
     fn marks_of(&self, current: &Current) -> Marks {
         let lost = Side::Out.count(&self.counters) + Cause::broker_count(&self.counters);
         Marks {

@@ -15,34 +15,47 @@ use crate::{
 
 impl Shard {
     /// Whether a packet has to wait, and all that come behind it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn has_to_wait(&self, conn: ConnId, connection: &Connection, frame: &Frame<'_>) -> bool {
         makes_mail(frame.kind) && self.mail_has_to_wait(conn)
             || self.is_behind(connection) && !connection.has_gone()
             || self.waits_for_room(connection, frame)
     }
 
-    /// The client itself is what keeps its packets from being handled.
-    #[inline]
+    /// The client itself is what keeps its packets from being handled. Asked before each of them.
+    #[inline(always)]
     pub(crate) fn is_behind(&self, connection: &Connection) -> bool {
-        let owed = connection.session().and_then(|session| self.sessions[session].replays.as_ref());
         connection.is_changing
             || connection.announcing >= ANNOUNCING_MAX
-            || owed.is_some_and(|replays| replays.len() >= REPLAYS_OWED_MAX)
             || self.takes_no_replies(connection)
+            || self.is_owed_replays(connection)
+    }
+
+    #[inline(always)]
+    fn is_owed_replays(&self, connection: &Connection) -> bool {
+        let session = connection.session().and_then(|session| self.sessions.get(session));
+        let replays = session.and_then(|session| session.replays.as_ref());
+        replays.is_some_and(|replays| replays.len() >= REPLAYS_OWED_MAX)
     }
 
     /// What other shards are told for this client would take the room of others.
-    #[inline]
+    #[inline(always)]
     fn mail_has_to_wait(&self, conn: ConnId) -> bool {
         (self.post.is_congested() || self.post.holds_back(conn)) && !self.has_gone(conn)
     }
 
     /// The client does not take its own acknowledgements.
+    #[inline(always)]
     pub(super) fn takes_no_replies(&self, connection: &Connection) -> bool {
+        let unsent = connection.unsent_bytes();
+        unsent >= OUTBOX_BYTES_FOR_REPLIES && unsent >= self.unsent_bytes_max()
+    }
+
+    /// Of one client whose packets are handled.
+    fn unsent_bytes_max(&self) -> usize {
         let for_messages =
             if takers!(self).is_memory_full() { 0 } else { self.config.limits.outbox_bytes_max };
-        connection.unsent_bytes() >= for_messages + OUTBOX_BYTES_FOR_REPLIES
+        for_messages + OUTBOX_BYTES_FOR_REPLIES
     }
 
     pub(crate) fn stall(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
