@@ -56,6 +56,13 @@ impl What {
     }
 }
 
+impl NamedFile {
+    /// What it is for, and its name.
+    pub fn shown(&self) -> String {
+        format!("{} {}", self.what.name(), self.path.display())
+    }
+}
+
 /// Every file that is read at a start and at a reload, each once.
 pub fn named_files(settings: &Settings, numbers: &Numbers) -> Vec<NamedFile> {
     let mut files: Vec<NamedFile> = Vec::new();

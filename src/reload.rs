@@ -76,6 +76,7 @@ pub fn told(status: u16, answer: &Value) -> (String, u8) {
         text.push_str(&format!("waits for the next start: {}\n", waiting.join(", ")));
     }
     list("overridden").iter().for_each(|sentence| text.push_str(&format!("note: {sentence}\n")));
+    answer["watched"].as_str().into_iter().for_each(|sentence| text.push_str(&format!("note: {sentence}\n")));
     list("warnings").iter().for_each(|warning| text.push_str(&format!("warning: {warning}\n")));
     (text, 0)
 }
@@ -86,10 +87,14 @@ mod tests {
 
     #[test]
     fn what_came_of_it_is_told_with_its_exit_code() {
-        let done = json!({ "outcome": "done", "pid": 7, "changes": ["a"], "waiting": ["b", "c"], "overridden": ["e"], "warnings": ["d"] });
+        let done = json!({ "outcome": "done", "pid": 7, "changes": ["a"], "waiting": ["b", "c"], "overridden": ["e"], "watched": "f", "warnings": ["d"] });
         assert_eq!(
             told(200, &done),
-            ("broker 7: reloaded:\n  a\nwaits for the next start: b, c\nnote: e\nwarning: d\n".to_owned(), 0)
+            (
+                "broker 7: reloaded:\n  a\nwaits for the next start: b, c\nnote: e\nnote: f\nwarning: d\n"
+                    .to_owned(),
+                0
+            )
         );
         let planned = json!({ "outcome": "planned", "pid": 7, "changes": [] });
         assert_eq!(told(200, &planned), ("broker 7: a reload would change nothing\n".to_owned(), 0));

@@ -60,7 +60,13 @@ impl<'a> Reloader<'a> {
             }
             return outcome;
         }
-        if is_plan { self.plan() } else { self.reload(by) }
+        let outcome = if is_plan { self.plan() } else { self.reload(by) };
+        let watched = self.running.told_watched();
+        match outcome {
+            Ok(told) if is_plan => Ok(Told { watched, ..told }),
+            Err(problems) => Err(problems.into_iter().chain(watched).collect()),
+            done => done,
+        }
     }
 
     /// What a reload would change.

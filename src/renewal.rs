@@ -50,6 +50,8 @@ pub struct Told {
     pub warnings: Vec<String>,
     /// What the file sets, and a flag or the environment decides.
     pub overridden: Vec<String>,
+    /// Which files count without being asked for.
+    pub watched: Option<String>,
     /// Where the broker listens now, if that has changed.
     pub listening: Option<String>,
 }
@@ -64,6 +66,20 @@ impl Running {
     /// The files that are read.
     pub fn files(&self) -> Vec<NamedFile> {
         named_files(&self.now.settings, &self.started.numbers)
+    }
+
+    /// A sentence about the files that count by themselves when they change, whatever becomes of a reload; none if there are none.
+    pub fn told_watched(&self) -> Option<String> {
+        let files = self.files();
+        if !self.now.settings.server.watch_files || files.is_empty() {
+            return None;
+        }
+        let files: Vec<String> = files.iter().map(NamedFile::shown).collect();
+        Some(format!(
+            "a change in one of these files counts by itself within two seconds, whatever a reload says (set server.watch_files = \
+             false to have them wait for one): {}",
+            files.join(", ")
+        ))
     }
 
     /// Reads and checks everything that this configuration names. Nothing changes. The error has a sentence for each problem.
@@ -88,7 +104,7 @@ impl Running {
             unsaid.chain(of_time).chain(policy.people.passed_over.clone()).chain(foreseen).collect();
         let waiting = now.settings.waits_for_start(&self.at_start);
         let overridden = now.overrides();
-        let told = Told { changes, waiting, warnings, overridden, listening: None };
+        let told = Told { changes, waiting, warnings, overridden, ..Told::default() };
         Ok(Plan { now, numbers, sources, policy, facts, own, told })
     }
 

@@ -94,6 +94,7 @@ fn told(is_plan: bool, outcome: &Outcome) -> Value {
             "waiting": told.waiting,
             "warnings": told.warnings,
             "overridden": told.overridden,
+            "watched": told.watched,
         }),
         Err(problems) => json!({ "outcome": "refused", "pid": pid, "problems": problems }),
     }

@@ -395,6 +395,32 @@ fn nobody_is_cut_off_and_nothing_is_lost_while_reloads_follow_each_other() {
     });
 }
 
+#[test]
+fn a_plan_and_a_refused_reload_name_the_files_that_count_all_the_same() {
+    for (is_watched, setting) in [(true, ""), (false, "watch_files = false\n")] {
+        let text = format!(
+            "[server]\nlisten_addresses = [\"tcp://127.0.0.1:0\"]\n{setting}{CONTROL}[access]\nacl_file = \"acl\"\n"
+        );
+        let setup = Setup::bare("control-watched").shards(1);
+        fs::write(setup.folder().join("acl"), "topic readwrite a\n").unwrap();
+        let broker = setup.config(&text).start();
+        let names = |said: &str| {
+            said.contains("counts by itself within two seconds")
+                && said.contains("set server.watch_files = false")
+                && said.contains("rules ")
+        };
+        let (code, said) = reload(broker.folder(), &["--plan"]);
+        assert_eq!((code, names(&said)), (Some(0), is_watched), "{said}");
+        let (code, said) = reload(broker.folder(), &[]);
+        assert_eq!((code, names(&said)), (Some(0), false), "{said}");
+        write(&broker, &format!("{text}nonsense = 1\n"));
+        for args in [&["--plan"][..], &[]] {
+            let (code, said) = reload(broker.folder(), args);
+            assert_eq!((code, names(&said)), (Some(1), is_watched), "{said}");
+        }
+    }
+}
+
 /// A listener of this scheme, with the certificates that it may show.
 fn target(scheme: &str, port: u16, ca: &Path) -> Target {
     let mut target = Target::new("127.0.0.1", port);
