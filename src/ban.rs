@@ -6,7 +6,8 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde::Deserialize;
+use serde_json::{Value, json};
 
 use crate::{
     api::BANS,
@@ -113,7 +114,10 @@ pub fn run(args: &BanArgs) -> ExitCode {
         return ExitCode::from(REFUSED);
     }
     let text = broker.open().and_then(|target| match &body {
-        Some(ban) => target.ask(method, BANS, Some(json!(ban))).map(|_| told(ban, method == "DELETE")),
+        Some(ban) => {
+            let answer = target.ask(method, BANS, Some(json!(ban)))?;
+            Ok(if method == "DELETE" { lifted(ban, &answer) } else { ordered(ban) })
+        }
         None => Ok(all_rows(&target, BANS, "bans")?.iter().map(|ban| format!("{ban}\n")).collect()),
     });
     match text.and_then(|text| output::print(&text).map_err(Failure::Unreachable)) {
@@ -122,17 +126,42 @@ pub fn run(args: &BanArgs) -> ExitCode {
     }
 }
 
-/// What was done.
-pub fn told(ban: &BanText, is_lifted: bool) -> String {
+/// That it counts.
+pub fn ordered(ban: &BanText) -> String {
+    let whom = whom_of(ban);
+    match &ban.until {
+        Some(until) => format!("{whom} is banned until {until}\n"),
+        None => format!("{whom} is banned for ever\n"),
+    }
+}
+
+/// That it is lifted, and by what the same is banned still.
+pub fn lifted(ban: &BanText, answer: &Value) -> String {
+    let whom = whom_of(ban);
+    let still = answer["still"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if still.is_empty() {
+        return format!("the ban of {whom} is lifted\n");
+    }
+    let by: Vec<String> = still.iter().map(|other| banned_by(ban, other)).collect();
+    format!("the ban of {whom} is lifted, and it is banned still: by {}\n", by.join(", "))
+}
+
+/// A ban that holds where this one is lifted.
+fn banned_by(lifted: &BanText, other: &Value) -> String {
+    let Ok(other) = BanText::deserialize(other) else { return other.to_string() };
+    let until = other.until.as_ref().map(|until| format!(" until {until}")).unwrap_or_default();
+    // Of the same, only that of the configuration is left.
+    match whom_of(lifted) == whom_of(&other) {
+        true => format!("the configuration{until} ([[ban]]: take it out there, and reload)"),
+        false => format!("the ban of {}{until}", whom_of(&other)),
+    }
+}
+
+fn whom_of(ban: &BanText) -> String {
     let named = [("client", &ban.client_id), ("user", &ban.user), ("address", &ban.address)];
     let whom =
         named.into_iter().find_map(|(kind, name)| Some(format!("{kind} {}", visible(name.as_deref()?))));
-    let whom = whom.unwrap_or_default();
-    match (&ban.until, is_lifted) {
-        (_, true) => format!("the ban of {whom} is lifted\n"),
-        (Some(until), false) => format!("{whom} is banned until {until}\n"),
-        (None, false) => format!("{whom} is banned for ever\n"),
-    }
+    whom.unwrap_or_default()
 }
 
 fn unix_s(at: SystemTime) -> u64 {
@@ -173,12 +202,31 @@ mod tests {
     fn what_was_done_is_told() {
         let whom = |whom: &[&str]| AddLine::parse_from([&["add"], whom].concat()).args.banning.whom;
         let client = whom(&["-i", "pump\u{202e}"]);
-        assert_eq!(told(&client.text(None), false), "client pump\\u{202e} is banned for ever\n");
+        assert_eq!(ordered(&client.text(None)), "client pump\\u{202e} is banned for ever\n");
         let until = Some("2030-01-31T12:00:00Z".to_owned());
         let user = whom(&["-u", "ada"]).text(until);
-        assert_eq!(told(&user, false), "user ada is banned until 2030-01-31T12:00:00Z\n");
-        let address = whom(&["-a", "192.0.2.0/24"]).text(None);
-        assert_eq!(told(&address, true), "the ban of address 192.0.2.0/24 is lifted\n");
+        assert_eq!(ordered(&user), "user ada is banned until 2030-01-31T12:00:00Z\n");
+    }
+
+    #[test]
+    fn who_is_banned_still_is_told_so() {
+        let address = BanText { address: Some("192.0.2.0/24".to_owned()), ..BanText::default() };
+        let configured = json!({ "address": "192.0.2.0/24", "until": "2030-01-31T12:00:00Z" });
+        let around = json!({ "address": "192.0.0.0/16" });
+        let is_configured =
+            "the configuration until 2030-01-31T12:00:00Z ([[ban]]: take it out there, and reload)";
+        let is_around = "the ban of address 192.0.0.0/16";
+        for (still, by) in [
+            (vec![], String::new()),
+            (vec![&configured], format!(", and it is banned still: by {is_configured}")),
+            (
+                vec![&configured, &around],
+                format!(", and it is banned still: by {is_configured}, {is_around}"),
+            ),
+        ] {
+            let said = lifted(&address, &json!({ "still": still }));
+            assert_eq!(said, format!("the ban of address 192.0.2.0/24 is lifted{by}\n"));
+        }
     }
 
     #[test]

@@ -7,8 +7,9 @@ use axum::{
     response::Response,
     routing::{delete, get, post},
 };
+use runtime::Ban;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::{
@@ -88,7 +89,8 @@ async fn list(
     Extension(caller): Extension<Caller>,
     Parameters(wanted): Parameters<Wanted>,
 ) -> Result<Response, Trouble> {
-    order(&context, &caller, Ok(Order::List), wanted).await
+    let bans = carry_out(&context, &caller, Order::List).await?;
+    Ok(answer::ok(&page(&bans, wanted)?))
 }
 
 async fn add(
@@ -96,7 +98,9 @@ async fn add(
     Extension(caller): Extension<Caller>,
     Input(text): Input<BanText>,
 ) -> Result<Response, Trouble> {
-    order(&context, &caller, text.ban().map(Order::Add), Wanted::default()).await
+    let ban = text.ban().map_err(|problem| answer::refused(&problem))?;
+    let bans = carry_out(&context, &caller, Order::Add(ban)).await?;
+    Ok(answer::ok(&page(&bans, Wanted::default())?))
 }
 
 async fn lift(
@@ -104,17 +108,16 @@ async fn lift(
     Extension(caller): Extension<Caller>,
     Input(text): Input<BanText>,
 ) -> Result<Response, Trouble> {
-    order(&context, &caller, text.whom().map(Order::Lift), Wanted::default()).await
+    let whom = text.whom().map_err(|problem| answer::refused(&problem))?;
+    let bans = carry_out(&context, &caller, Order::Lift(whom.clone())).await?;
+    let still: Vec<BanText> = bans.iter().filter(|ban| ban.whom.covers(&whom)).map(BanText::of).collect();
+    let mut lifted = page(&bans, Wanted::default())?;
+    lifted["still"] = json!(still);
+    Ok(answer::ok(&lifted))
 }
 
-/// A page of the bans that hold after it.
-async fn order(
-    context: &Context,
-    caller: &Caller,
-    order: Result<Order, String>,
-    wanted: Wanted,
-) -> Result<Response, Trouble> {
-    let order = order.map_err(|problem| answer::refused(&problem))?;
+/// Gives the bans that hold after it.
+async fn carry_out(context: &Context, caller: &Caller, order: Order) -> Result<Vec<Ban>, Trouble> {
     let (reply, answered) = oneshot::channel();
     let reply = Box::new(move |outcome| drop(reply.send(outcome)));
     let by = caller.by("iothub ban");
@@ -122,13 +125,15 @@ async fn order(
         return Err(answer::unavailable(BUSY).into());
     }
     match answered.await {
-        Ok(Ok(bans)) => {
-            let wants = |ban: &BanText| wanted.wants(ban);
-            let all = bans.iter().map(BanText::of).filter(wants).map(|ban| json!(ban)).collect();
-            let page = pages::part(all, &Paged { cursor: wanted.cursor, limit: wanted.limit })?;
-            Ok(answer::ok(&json!({ "bans": page.rows, "cursor": page.cursor })))
-        }
+        Ok(Ok(bans)) => Ok(bans),
         Ok(Err(problem)) => Err(answer::conflict(&problem).into()),
         Err(_) => Err(answer::unavailable(ENDING).into()),
     }
+}
+
+fn page(bans: &[Ban], wanted: Wanted) -> Result<Value, Trouble> {
+    let wants = |ban: &BanText| wanted.wants(ban);
+    let all = bans.iter().map(BanText::of).filter(wants).map(|ban| json!(ban)).collect();
+    let page = pages::part(all, &Paged { cursor: wanted.cursor, limit: wanted.limit })?;
+    Ok(json!({ "bans": page.rows, "cursor": page.cursor }))
 }

@@ -231,18 +231,23 @@ pub fn backup(target: &Target<'_>) -> Result<Shown, Failure> {
 }
 
 pub fn ban(target: &Target<'_>, banning: &BanningArgs) -> Result<Shown, Failure> {
-    order_ban(target, "POST", &banning.text())
+    let text = banning.text();
+    order_ban(target, "POST", &text)?;
+    Ok(Shown { rows: vec![json!(text)], text: ban::ordered(&text) })
 }
 
 pub fn unban(target: &Target<'_>, whom: &WhomArgs) -> Result<Shown, Failure> {
-    order_ban(target, "DELETE", &whom.text(None))
+    let text = whom.text(None);
+    let answer = order_ban(target, "DELETE", &text)?;
+    let mut row = json!(text);
+    row["still"] = answer["still"].clone();
+    Ok(Shown { rows: vec![row], text: ban::lifted(&text, &answer) })
 }
 
-fn order_ban(target: &Target<'_>, method: &str, text: &BanText) -> Result<Shown, Failure> {
+fn order_ban(target: &Target<'_>, method: &str, text: &BanText) -> Result<Value, Failure> {
     // What is wrong in itself need not be asked.
     text.ban().map_err(|why| Failure::Refused(vec![why]))?;
-    target.ask(method, BANS, Some(json!(text)))?;
-    Ok(Shown { rows: vec![json!(text)], text: ban::told(text, method == "DELETE") })
+    target.ask(method, BANS, Some(json!(text)))
 }
 
 pub fn drain(target: &Target<'_>) -> Result<Shown, Failure> {

@@ -52,15 +52,16 @@ function banTable(isAllowed, refresh) {
 
 function lift(ban, refresh) {
   const [kind, name] = whomOf(ban);
+  let still = [];
   confirm({
     title: "Lift this ban?",
     text: [`${name} `, raw(ban[kind]), " may connect again."],
     verb: "Lift the ban",
     act: async () => {
-      await ask("DELETE", "/v1/bans", { body: { [kind]: ban[kind] } });
+      ({ still } = await ask("DELETE", "/v1/bans", { body: { [kind]: ban[kind] } }));
       await refresh();
     },
-    done: "The ban is lifted.",
+    done: () => (still.length === 0 ? "The ban is lifted." : "The ban is lifted, and another one still keeps the same out."),
   });
 }
 

@@ -4,8 +4,8 @@ import { announce, button, h } from "./dom.js";
 import { attempt } from "./poll.js";
 
 /**
- * Asks, does it, and says that it is done. `fields` are controls within the question; `act` gets the form. What goes wrong is shown in
- * the dialog, which stays open then.
+ * Asks, does it, and says that it is done; `done` may be a function that gives the sentence then. `fields` are controls within the
+ * question; `act` gets the form. What goes wrong is shown in the dialog, which stays open then.
  */
 export function confirm({ title, text, fields = [], verb, isDangerous = true, act, done }) {
   const from = document.activeElement;
@@ -33,7 +33,7 @@ export function confirm({ title, text, fields = [], verb, isDangerous = true, ac
     submit.disabled = false;
     if (isDone) {
       dialog.close();
-      announce(done);
+      announce(typeof done === "function" ? done() : done);
     }
   });
   dialog.addEventListener("close", () => {

@@ -34,6 +34,16 @@ impl Whom {
             Whom::Network(network) => check_network(network),
         }
     }
+
+    /// Whether all who are the other one are this one, too.
+    pub fn covers(&self, other: &Whom) -> bool {
+        match (self, other) {
+            (Whom::Network(network), Whom::Network(part)) => {
+                network.bits() <= part.bits() && network.contains(part.address())
+            }
+            _ => self == other,
+        }
+    }
 }
 
 /// Names come in strings of MQTT.
@@ -177,6 +187,25 @@ mod tests {
         }
         for somebody in ["0.0.0.0/1", "::/64", "10.0.0.0/8", "127.0.0.1", "::1", "2001:db8::/32"] {
             assert_eq!(network(somebody).check(), Ok(()), "{somebody}");
+        }
+    }
+
+    #[test]
+    fn a_network_covers_its_parts_and_a_name_itself_alone() {
+        let network = |text: &str| Whom::Network(text.parse().expect("a network"));
+        let client = |name: &str| Whom::ClientId(name.into());
+        for (whom, other, covers) in [
+            (network("10.0.0.0/8"), network("10.1.2.3"), true),
+            (network("10.0.0.0/8"), network("10.0.0.0/8"), true),
+            (network("10.0.0.0/8"), network("10.0.0.0/7"), false),
+            (network("10.0.0.0/8"), network("11.0.0.1"), false),
+            (network("10.0.0.0/8"), network("2001:db8::/32"), false),
+            (network("10.1.2.3"), network("10.0.0.0/8"), false),
+            (client("a"), client("a"), true),
+            (client("a"), client("ab"), false),
+            (client("a"), Whom::User("a".into()), false),
+        ] {
+            assert_eq!(whom.covers(&other), covers, "{whom:?} {other:?}");
         }
     }
 

@@ -302,7 +302,7 @@ pub const DESCRIBED: &[Described] = &[
         &[(200, "Bans"), (400, PROBLEMS)],
     ),
     act("post", "/v1/bans", Some("Ban"), &[(200, "Bans"), (400, PROBLEMS), (409, PROBLEMS)]),
-    act("delete", "/v1/bans", Some("Ban"), &[(200, "Bans"), (400, PROBLEMS), (409, PROBLEMS)]),
+    act("delete", "/v1/bans", Some("Ban"), &[(200, "LiftedBan"), (400, PROBLEMS), (409, PROBLEMS)]),
     look("/v1/backup", &[], &[(200, "Backups"), (409, PROBLEMS)]),
     act("post", "/v1/backup", Some("Nothing"), &[(202, "BackupBegun"), (400, PROBLEMS), (409, PROBLEMS)]),
     act("post", "/v1/drain", Some("Nothing"), &[(202, "Draining"), (400, PROBLEMS)]),

@@ -462,9 +462,18 @@ const CHAPTERS = {
     await page.enter("input[name=whom]", "no address");
     await page.click("button", "Ban");
     await page.until(() => document.querySelector("form + div .problem"), "it is said what is wrong");
-    await page.run(() => document.querySelector("button[aria-label='Lift the ban of 10.9.0.0/16']").click());
-    await page.click("dialog button", "Lift the ban");
-    await page.until(() => !document.querySelector("main").innerText.includes("10.9.0.0/16"), "the ban is gone");
+    await page.enter("input[name=whom]", "10.9.1.0/24");
+    await page.click("button", "Ban");
+    for (const [banned, said] of [
+      ["10.9.1.0/24", "The ban is lifted, and another one still keeps the same out."],
+      ["10.9.0.0/16", "The ban is lifted."],
+    ]) {
+      await page.reads(banned);
+      await page.run((banned) => document.querySelector(`button[aria-label='Lift the ban of ${banned}']`).click(), banned);
+      await page.click("dialog button", "Lift the ban");
+      await page.until((said) => document.getElementById("said").innerText === said, `it is said: ${said}`, said);
+      await page.until((banned) => !document.querySelector("main").innerText.includes(banned), "the ban is gone", banned);
+    }
     page.complaints = page.complaints.filter((text) => !text.includes("400"));
     await isUntouched(page);
   },

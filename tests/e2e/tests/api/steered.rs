@@ -125,18 +125,28 @@ fn roles_are_chosen_by_their_names() {
 
 #[test]
 fn bans_are_ordered_and_lifted_from_a_terminal() {
-    let broker = setup("ctl-bans").config(CONTROL).start();
+    let configured = "[[ban]]\nclient_ids = [\"meter\"]\naddresses = [\"192.0.2.0/24\"]\n";
+    let broker = setup("ctl-bans").config(&format!("{CONTROL}{configured}")).start();
     Api::of(&broker).await_ready();
     let mut link = Link::connect(broker.port, v5("pump"));
     assert_eq!(done(&broker, &["ban", "--client-id", "pump"], ""), ["client pump is banned for ever"]);
     link.disconnection();
     assert!(Link::try_connect(broker.port, v5("pump")).is_err());
-    let ban = row(&done(&broker, &["bans", "--json"], "")[0]);
+    let ban = row(&done(&broker, &["bans", "--name", "pump", "--json"], "")[0]);
     assert_eq!(ban["client_id"], "pump");
     assert_eq!(done(&broker, &["unban", "--client-id", "pump"], ""), ["the ban of client pump is lifted"]);
     assert!(Link::try_connect(broker.port, v5("pump")).is_ok());
     let (code, lines) = ctl(broker.folder(), &["unban", "--client-id", "pump"], "");
     assert_eq!(code, Some(1), "{lines:?}");
+    for (whom, by) in [
+        (["--client-id", "meter"], "the configuration ([[ban]]: take it out there, and reload)"),
+        (["--address", "192.0.2.7"], "the ban of address 192.0.2.0/24"),
+    ] {
+        done(&broker, &[&["ban"], &whom[..]].concat(), "");
+        let lifted = done(&broker, &[&["unban"], &whom[..]].concat(), "");
+        assert!(lifted[0].ends_with(&format!(" is lifted, and it is banned still: by {by}")), "{lifted:?}");
+    }
+    assert!(Link::try_connect(broker.port, v5("meter")).is_err());
     let timed = done(&broker, &["ban", "--user", "ada", "--for", "1h", "--json"], "");
     assert!(row(&timed[0])["until"].is_string(), "{timed:?}");
 }
