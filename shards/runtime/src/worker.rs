@@ -3,13 +3,15 @@
 //! One turn is one tick: however much came in, each connection gets at most one send and each other shard at most one
 //! publication and one ring of its bell.
 
+mod commands;
+mod questions;
 mod storing;
 mod telling;
 mod timing;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
-use shard::{Arrivals, Ask, Bans, ConnId, Effect, Effects, Event, Full, Instant, NotOpened, Seen, ShardId};
+use shard::{Ask, ConnId, Effect, Effects, Event, Full, Instant, NotOpened, ShardId};
 
 use crate::{
     Auditor, Config, Timings,
@@ -18,8 +20,7 @@ use crate::{
     brain::Brain,
     breakdown::Breakdown,
     clock::Clock,
-    control::{Command, Line, Report, Snapshot},
-    desk::Looked,
+    control::{Line, Report},
     doorkeeper::{Answered, Gate},
     mesh::{Letter, Mesh},
     port::{Happened, Port},
@@ -27,6 +28,7 @@ use crate::{
     seats::Seats,
     strangers::Strangers,
     tracer::Spans,
+    worker::questions::Questions,
 };
 
 /// Everything that one core has.
@@ -40,6 +42,7 @@ pub(crate) struct Worker<B> {
     auditors: Vec<Arc<dyn Auditor>>,
     spans: Spans,
     line: Line,
+    questions: Questions,
     clock: Clock,
     /// The time of this turn: everything in it happens at once.
     now: Instant,
@@ -96,6 +99,7 @@ impl<B: Brain> Worker<B> {
             auditors: config.auditors.clone(),
             spans: Spans::new(config.tracer.clone()),
             line,
+            questions: Questions::new(now),
             clock,
             now,
             backend,
@@ -169,6 +173,7 @@ impl<B: Brain> Worker<B> {
         self.take_due();
         self.take_mail();
         self.take_commands();
+        self.answer_one();
         self.take_answers();
         self.take_store_news()?;
         self.take_room();
@@ -196,7 +201,7 @@ impl<B: Brain> Worker<B> {
             return self.port.ring.wait(timeout);
         }
         self.mesh.bell().fall_asleep();
-        let has_news = self.mesh.has_news() || !self.line.commands.is_empty() || self.gate.has_answers();
+        let has_news = self.mesh.has_news() || self.has_commands() || self.gate.has_answers();
         if has_news || self.has_store_news() {
             timeout = Some(Duration::ZERO);
         }
@@ -208,8 +213,13 @@ impl<B: Brain> Worker<B> {
     /// How long nothing is due. None is for ever.
     fn timeout(&self) -> Option<Duration> {
         let store = self.backend.as_ref().and_then(|backend| backend.next_deadline());
-        let deadlines =
-            [self.brain.next_deadline(), self.port.next_deadline(), self.strangers.next_deadline(), store];
+        let deadlines = [
+            self.brain.next_deadline(),
+            self.port.next_deadline(),
+            self.strangers.next_deadline(),
+            self.questions.next_deadline(),
+            store,
+        ];
         let deadline = deadlines.into_iter().flatten().min();
         // The turn took time itself.
         let until_due = deadline.map(|at| at.since(self.ended_at));
@@ -343,86 +353,6 @@ impl<B: Brain> Worker<B> {
         } else if self.port.has_received(conn) {
             self.tell(Event::Bytes { conn, bytes: unread });
         }
-    }
-
-    fn take_commands(&mut self) {
-        while let Ok(command) = self.line.commands.try_recv() {
-            match command {
-                Command::Listen(listeners) => self.port.listen(listeners),
-                Command::Drain => {
-                    self.port.stop_accepting();
-                    self.tell(Event::Drain);
-                }
-                Command::Config(config, known) => {
-                    self.tell(Event::Config(config));
-                    // As below.
-                    let _ = known.try_send(());
-                }
-                Command::Doors(doors) => self.port.hang(doors),
-                Command::Delays(delays) => self.port.set_delays(delays),
-                Command::Stop => self.is_stopped = true,
-                Command::Revised(revision) => self.tell(Event::Revised(revision)),
-                Command::Rules(rules) => self.tell(Event::Rules(rules)),
-                Command::Rates(rates) => self.tell(Event::Rates(rates)),
-                Command::Bans(bans) => self.ban(bans),
-                Command::Snapshot(reply) => {
-                    reply(self.snapshot());
-                }
-                Command::Look(look, reply) => {
-                    let seen = self.brain.look(self.now, &look);
-                    let addresses = self.addresses(&seen);
-                    reply(Looked { seen, addresses, now: self.now });
-                }
-                Command::Tap(order, reply) => {
-                    // What went by in this turn is there, too.
-                    self.name_tapped();
-                    reply(self.brain.tap(self.now, &order));
-                }
-                Command::FreshLosses(reply) => reply(self.brain.take_fresh_losses(self.now)),
-                Command::Act(act, reply) => {
-                    let acted = self.brain.act(self.now, *act, &mut self.effects);
-                    self.carry_out();
-                    reply(acted);
-                }
-            }
-        }
-    }
-
-    fn snapshot(&self) -> Snapshot {
-        let Arrivals { crossing, crossed, .. } = self.brain.arrivals().clone();
-        Snapshot {
-            shard: self.id,
-            counters: self.brain.counters().clone(),
-            gauges: self.brain.gauges(),
-            limits: self.brain.limits().clone(),
-            timings: Box::new(Timings { crossing, crossed, ..self.timings.clone() }),
-            mesh: self.mesh.depths(),
-        }
-    }
-
-    /// Those whose packets went by may be gone since.
-    fn name_tapped(&mut self) {
-        if self.brain.is_tapped() {
-            let port = &mut self.port;
-            self.brain.name_tapped(&mut |conn| {
-                let address = port.address(conn)?;
-                (!address.is_unknown()).then(|| address.into())
-            });
-        }
-    }
-
-    fn addresses(&mut self, seen: &Seen) -> Vec<(ConnId, SocketAddr)> {
-        let held = seen.connections().filter_map(|conn| Some((conn, self.port.address(conn)?)));
-        let known = held.filter(|(_, address)| !address.is_unknown());
-        known.map(|(conn, address)| (conn, address.into())).collect()
-    }
-
-    /// Who is here and may not stay goes.
-    fn ban(&mut self, bans: Arc<Bans>) {
-        for (conn, ip) in self.port.set_bans(self.now, &bans.networks) {
-            self.tell(Event::Barred { conn, ip });
-        }
-        self.tell(Event::Bans(bans));
     }
 
     /// Some of them belong to connections that are gone.

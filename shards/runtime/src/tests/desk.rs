@@ -1,12 +1,19 @@
 //! Other threads look at real shards and act on them.
 
-use std::{collections::BTreeMap, io::Read};
+use std::{
+    collections::BTreeMap,
+    io::Read,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+};
 
 use crossbeam_channel::{Receiver, bounded};
 use shard::{Act, Acted, Look, Matching, ReasonCode, Seen, ShardId};
 
 use super::{
-    client::{HANGS, ask, config, connect},
+    client::{HANGS, ask, config, connect, echoing, start},
     wire::{packet, push_string},
 };
 use crate::{Depth, Desk, Looked, Reply, Snapshot};
@@ -117,3 +124,25 @@ fn a_broker_that_has_ended_takes_no_orders() {
     let (reply, _answer) = self::reply();
     assert!(desk.snapshot(ShardId(7), reply).is_err(), "there is no such shard");
 }
+
+/// Each answer takes ten milliseconds, and no more than a tenth of the time may go into them.
+#[test]
+fn clients_are_served_while_many_questions_wait() {
+    let (broker, _observed) = start(config(1));
+    let mut stream = echoing(&broker);
+    let desk = broker.desk();
+    let answered = Arc::new(AtomicUsize::new(0));
+    for _ in 0..QUESTIONS {
+        let counted = Arc::clone(&answered);
+        let reply = Box::new(move |_: Looked| {
+            counted.fetch_add(1, SeqCst);
+        });
+        desk.look(ShardId(0), Look::Prefixes, reply).unwrap();
+    }
+    assert_eq!(ask(&mut stream, b"x", 1), b"x");
+    let answered = answered.load(SeqCst);
+    assert!(answered < QUESTIONS / 2, "{answered} questions were answered before a client");
+}
+
+/// Fewer than a shard takes orders.
+const QUESTIONS: usize = 60;

@@ -12,6 +12,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
+    time::Duration,
 };
 
 use shard::{
@@ -144,7 +145,7 @@ impl Script {
                 effects.push(Effect::Read { conn: id, reading: Reading::Once });
             }
             b'T' => {
-                self.deadline = Some(now + std::time::Duration::from_millis(u64::from(unread[1])));
+                self.deadline = Some(now + Duration::from_millis(u64::from(unread[1])));
                 effects.push(Effect::Read { conn: id, reading: Reading::Paused });
             }
             b'M' if number(2).is_some() => self.send_mail(id, unread[1], number(2).unwrap() as u64, effects),
@@ -317,7 +318,12 @@ impl Brain for Script {
 
     fn end_turn(&mut self, _: Instant) {}
 
+    /// Takes its time.
     fn look(&self, _: Instant, _: &Look) -> Seen {
+        let began = std::time::Instant::now();
+        while began.elapsed() < LOOK_TIME {
+            std::hint::spin_loop();
+        }
         Seen::Client(None)
     }
 
@@ -339,6 +345,9 @@ impl Brain for Script {
         Acted::default()
     }
 }
+
+/// What a script takes to answer who looks at it.
+pub const LOOK_TIME: Duration = Duration::from_millis(10);
 
 /// The bytes that `B` and `Q` answer with: each is the position's remainder by 251.
 pub fn pattern(len: usize) -> Vec<u8> {

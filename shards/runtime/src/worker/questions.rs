@@ -1,0 +1,101 @@
+//! Questions about what a shard holds, which it answers beside its work: one in a turn, and all of them in a tenth of its
+//! time, however many are asked and whatever an answer takes.
+
+use std::{collections::VecDeque, time::Duration};
+
+use shard::{Instant, Look};
+
+use crate::desk::{Looked, Reply};
+
+/// Those that wait, in the order in which they came.
+pub(super) struct Questions {
+    waiting: VecDeque<Question>,
+    /// None is answered before.
+    open_at: Instant,
+}
+
+pub(super) struct Question {
+    pub look: Box<Look>,
+    pub reply: Reply<Looked>,
+}
+
+impl Questions {
+    pub fn new(now: Instant) -> Questions {
+        Questions { waiting: VecDeque::new(), open_at: now }
+    }
+
+    /// Whoever asks now has to wait at the door.
+    pub fn is_full(&self) -> bool {
+        self.waiting.len() >= WAITING_MAX
+    }
+
+    pub fn add(&mut self, question: Question) {
+        self.waiting.push_back(question);
+    }
+
+    /// The one whose turn it is, if it is time for one.
+    pub fn next(&mut self, now: Instant) -> Option<Question> {
+        if now < self.open_at {
+            return None;
+        }
+        self.waiting.pop_front()
+    }
+
+    /// One was answered, and took so long until now: what is not asked about has its time first.
+    pub fn rest(&mut self, now: Instant, took: Duration) {
+        self.open_at = now + took * OTHERS_SHARE;
+    }
+
+    pub fn next_deadline(&self) -> Option<Instant> {
+        (!self.waiting.is_empty()).then_some(self.open_at)
+    }
+}
+
+/// The rest of the shard's work has as many times the time of an answer.
+const OTHERS_SHARE: u32 = 9;
+
+/// More than there are places for callers of the API, of whom each asks one question after the other.
+const WAITING_MAX: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn questions(count: usize) -> (Questions, Instant) {
+        let now = Instant::default() + Duration::from_secs(1);
+        let mut questions = Questions::new(now);
+        for _ in 0..count {
+            questions.add(Question { look: Box::new(Look::Prefixes), reply: Box::new(|_| {}) });
+        }
+        (questions, now)
+    }
+
+    #[test]
+    fn an_answer_is_followed_by_nine_times_its_time_for_others() {
+        let (mut questions, now) = questions(2);
+        assert_eq!(questions.next_deadline(), Some(now), "the first one goes at once");
+        assert!(questions.next(now).is_some());
+        let answered = now + 3 * MS;
+        questions.rest(answered, 3 * MS);
+        let open_at = answered + 27 * MS;
+        assert_eq!(questions.next_deadline(), Some(open_at));
+        assert!(questions.next(answered + 26 * MS).is_none());
+        assert!(questions.next(open_at).is_some());
+    }
+
+    #[test]
+    fn nothing_is_due_without_a_question() {
+        let (questions, _) = questions(0);
+        assert_eq!(questions.next_deadline(), None);
+    }
+
+    #[test]
+    fn so_many_wait_and_no_more() {
+        let (mut questions, now) = questions(WAITING_MAX);
+        assert!(questions.is_full());
+        questions.next(now);
+        assert!(!questions.is_full());
+    }
+}
