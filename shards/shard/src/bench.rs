@@ -107,13 +107,7 @@ impl Default for Retained {
 pub fn bundle(topic: &str, payload: &[u8], count: usize) -> Bundle {
     let mut bundle = Bundle::default();
     (0..count).for_each(|_| {
-        bundle.push(&Bundled {
-            errand: Errand::Deliver,
-            parts: parts(topic, payload),
-            number: None,
-            handshake: None,
-            received: None,
-        });
+        bundle.push(&Bundled::new(Errand::Deliver, parts(topic, payload)));
     });
     bundle
 }

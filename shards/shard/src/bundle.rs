@@ -29,6 +29,8 @@ pub struct Bundled<'a> {
     pub handshake: Option<Handshake>,
     /// As it came from its publisher, where that is a form for receivers. Topic and payload lie within.
     pub received: Option<Received<'a>>,
+    /// The client id of whoever published what is to be retained, or was not. Empty: no client has, or nobody asks.
+    pub author: &'a str,
 }
 
 /// What the other shard is to do.
@@ -38,6 +40,8 @@ pub enum Errand {
     Deliver,
     /// Put it into the retained store, of which it is the home. An empty payload clears.
     Retain,
+    /// Count it as lost, for its author: it is not retained. The payload is the cause alone.
+    NotRetained,
     /// Forget the handshake: its publisher has released the publication, which may be stored there. There is no message.
     Release,
     /// The same for all handshakes of its session, which has ended.
@@ -75,7 +79,7 @@ impl Bundle {
         if self.bytes.is_empty() {
             *self = Bundle::new(Instant::START, 0);
         }
-        let Bundled { errand, parts, number, handshake, received } = publication;
+        let Bundled { errand, parts, number, handshake, received, author } = publication;
         let (split, body_len) = match received {
             Some(received) => (received.topic_end(), received.len()),
             None => (parts.forwarded.len(), parts.topic.len() + parts.forwarded.len() + parts.payload.len()),
@@ -104,6 +108,10 @@ impl Bundle {
             self.bytes.extend_from_slice(&session.0.to_le_bytes());
             self.bytes.extend_from_slice(&packet_id.get().to_le_bytes());
             self.bytes.extend_from_slice(&[home.0, parts.qos as u8]);
+        }
+        if errand.has_author() {
+            self.bytes.extend_from_slice(&narrow(author.len()).to_le_bytes());
+            self.bytes.extend_from_slice(author.as_bytes());
         }
         match received {
             Some(received) => self.bytes.extend_from_slice(received.bytes()),
@@ -138,6 +146,14 @@ impl Bundle {
             let session = SessionId(u64::from_le_bytes([*a, *b, *c, *d, *e, *f, *g, *h]));
             (handshake, qos) = (Some(Handshake { home: ShardId(*home), session, packet_id }), *known_qos);
         }
+        let errand = Errand::of(errand);
+        let mut author = "";
+        if errand.has_author() {
+            let (len, behind) = rest.split_first_chunk().expect("its errand has an author");
+            let (name, behind) = behind.split_at(usize::from(u16::from_le_bytes(*len)));
+            author = std::str::from_utf8(name).expect("it was a string when it was put in");
+            rest = behind;
+        }
         let body = &rest[..usize::from(body_len)];
         let (topic_len, split) = (usize::from(topic_len), usize::from(split));
         let qos = QoS::try_from(qos).expect("the bits are a QoS");
@@ -158,7 +174,7 @@ impl Bundle {
         let expires_at = expires_at.map(Instant::from_nanos);
         let retained_id = retained_id.and_then(RetainedId::again);
         let parts = Parts { topic, qos, retain, expires_at, retained_id, forwarded, payload };
-        Some(Bundled { errand: Errand::of(errand), parts, number, handshake, received })
+        Some(Bundled { errand, parts, number, handshake, received, author })
     }
 
     pub fn iter(&self) -> impl Iterator<Item = Bundled<'_>> {
@@ -175,28 +191,43 @@ impl std::fmt::Debug for Bundle {
 
 impl Errand {
     fn of(byte: u8) -> Errand {
-        let all = [Errand::Deliver, Errand::Retain, Errand::Release, Errand::ReleaseAll];
+        let all = [Errand::Deliver, Errand::Retain, Errand::NotRetained, Errand::Release, Errand::ReleaseAll];
         all[usize::from(byte)]
+    }
+
+    fn has_author(self) -> bool {
+        matches!(self, Errand::Retain | Errand::NotRetained)
     }
 }
 
 impl<'a> Bundled<'a> {
+    /// What has nothing but its errand and these parts.
+    pub fn new(errand: Errand, parts: Parts<'a>) -> Bundled<'a> {
+        Bundled { errand, parts, number: None, handshake: None, received: None, author: "" }
+    }
+
     /// For the retained store.
-    pub fn to_retain(parts: Parts<'a>) -> Bundled<'a> {
-        Bundled { errand: Errand::Retain, parts, number: None, handshake: None, received: None }
+    pub fn to_retain(author: &'a str, parts: Parts<'a>) -> Bundled<'a> {
+        Bundled { author, ..Bundled::new(Errand::Retain, parts) }
+    }
+
+    /// `cause` is one byte.
+    pub fn not_retained(author: &'a str, topic: &'a str, cause: &'a [u8; 1]) -> Bundled<'a> {
+        let parts = Parts { topic, payload: cause, ..Parts::NONE };
+        Bundled { author, ..Bundled::new(Errand::NotRetained, parts) }
     }
 
     /// The handshake is over, at which other publications may begin.
     pub fn release(handshake: Handshake) -> Bundled<'a> {
         let parts = Parts { qos: QoS::ExactlyOnce, ..Parts::NONE };
         let handshake = Some(handshake);
-        Bundled { errand: Errand::Release, parts, number: None, handshake, received: None }
+        Bundled { handshake, ..Bundled::new(Errand::Release, parts) }
     }
 
     /// All handshakes of a session are over.
     pub fn release_all(home: ShardId, session: SessionId) -> Bundled<'a> {
         let handshake = Some(Handshake { home, session, packet_id: PacketId::MIN });
-        Bundled { errand: Errand::ReleaseAll, parts: Parts::NONE, number: None, handshake, received: None }
+        Bundled { handshake, ..Bundled::new(Errand::ReleaseAll, Parts::NONE) }
     }
 
     /// What it takes in a bundle, at most.
@@ -206,7 +237,8 @@ impl<'a> Bundled<'a> {
             Some(received) => received.len(),
             None => self.parts.topic.len() + self.parts.forwarded.len() + self.parts.payload.len(),
         };
-        HEAD_BYTES + WORDS_BYTES + body
+        let author = if self.errand.has_author() { size_of::<u16>() + self.author.len() } else { 0 };
+        HEAD_BYTES + WORDS_BYTES + author + body
     }
 
     /// May be dropped, and counted, when the ring is full.
@@ -295,13 +327,7 @@ mod tests {
 
     #[test]
     fn a_bundle_knows_when_it_was_begun() {
-        let publication = Bundled {
-            errand: Errand::Deliver,
-            parts: parts("a", b"x"),
-            number: None,
-            handshake: None,
-            received: None,
-        };
+        let publication = Bundled::new(Errand::Deliver, parts("a", b"x"));
         let mut bundle = Bundle::new(Instant::from_nanos(7), 0);
         assert!(bundle.is_empty() && bundle.iter().next().is_none());
         bundle.push(&publication);
@@ -321,23 +347,11 @@ mod tests {
         let known = [QoS::AtLeastOnce, QoS::ExactlyOnce].map(|qos| Parts { qos, ..plain });
         let handshake =
             Some(Handshake { home: ShardId(3), session: SessionId(u64::MAX - 1), packet_id: PacketId::MAX });
-        bundle.push(&Bundled {
-            errand: Errand::Deliver,
-            parts: all,
-            number: Some(3),
-            handshake: None,
-            received: None,
-        });
+        bundle.push(&Bundled { number: Some(3), ..Bundled::new(Errand::Deliver, all) });
         for parts in known {
-            bundle.push(&Bundled { errand: Errand::Deliver, parts, number: None, handshake, received: None });
+            bundle.push(&Bundled { handshake, ..Bundled::new(Errand::Deliver, parts) });
         }
-        bundle.push(&Bundled {
-            errand: Errand::Deliver,
-            parts: plain,
-            number: None,
-            handshake: None,
-            received: None,
-        });
+        bundle.push(&Bundled::new(Errand::Deliver, plain));
         let found: Vec<_> = bundle
             .iter()
             .map(|found| (format!("{:?}", found.parts), found.number, found.handshake))
@@ -356,17 +370,20 @@ mod tests {
         let handshake =
             Handshake { home: ShardId(3), session: SessionId(u64::MAX - 1), packet_id: PacketId::MAX };
         let mut bundle = Bundle::default();
-        bundle.push(&Bundled::to_retain(Parts { qos: QoS::AtMostOnce, ..parts("a/b", b"payload") }));
+        let retained = Parts { qos: QoS::AtMostOnce, ..parts("a/b", b"payload") };
+        bundle.push(&Bundled::to_retain("an author", retained));
         bundle.push(&Bundled::release(handshake));
+        bundle.push(&Bundled::not_retained("another", "a/b", &[7]));
         bundle.push(&Bundled::release_all(ShardId(3), SessionId(7)));
         let found: Vec<_> = bundle.iter().collect();
         assert!(found.iter().all(|bundled| !bundled.is_droppable()));
-        assert_eq!(found[0].errand, Errand::Retain);
-        let retained = Parts { qos: QoS::AtMostOnce, ..parts("a/b", b"payload") };
+        assert_eq!((found[0].errand, found[0].author), (Errand::Retain, "an author"));
         assert_eq!(format!("{:?}", found[0].parts), format!("{retained:?}"));
         assert_eq!((found[1].errand, found[1].handshake), (Errand::Release, Some(handshake)));
-        let gone = found[2].handshake.map(|handshake| (handshake.home, handshake.session));
-        assert_eq!((found[2].errand, gone), (Errand::ReleaseAll, Some((ShardId(3), SessionId(7)))));
+        assert_eq!((found[2].errand, found[2].author), (Errand::NotRetained, "another"));
+        assert_eq!((found[2].parts.topic, found[2].parts.payload), ("a/b", &[7][..]));
+        let gone = found[3].handshake.map(|handshake| (handshake.home, handshake.session));
+        assert_eq!((found[3].errand, gone), (Errand::ReleaseAll, Some((ShardId(3), SessionId(7)))));
     }
 
     #[test]
@@ -384,20 +401,9 @@ mod tests {
                     let parts =
                         Parts { topic: "some/topic", qos, forwarded: &[], payload: &payload, ..plain };
                     let mut bundle = Bundle::default();
-                    bundle.push(&Bundled {
-                        errand: Errand::Deliver,
-                        parts,
-                        number: None,
-                        handshake: None,
-                        received: Some(received),
-                    });
-                    bundle.push(&Bundled {
-                        errand: Errand::Deliver,
-                        parts,
-                        number: None,
-                        handshake: None,
-                        received: None,
-                    });
+                    bundle
+                        .push(&Bundled { received: Some(received), ..Bundled::new(Errand::Deliver, parts) });
+                    bundle.push(&Bundled::new(Errand::Deliver, parts));
                     let (mut at, expected) = (0, String::from("some/topic"));
                     for topic in [None, Some(&*expected)] {
                         let found = bundle.next(&mut at, topic).unwrap();
@@ -418,13 +424,8 @@ mod tests {
 
     #[test]
     fn a_bundle_is_bounded() {
-        let publication = Bundled {
-            errand: Errand::Deliver,
-            parts: parts("a", &[0; 1000]),
-            number: Some(1),
-            handshake: None,
-            received: None,
-        };
+        let publication =
+            Bundled { number: Some(1), ..Bundled::new(Errand::Deliver, parts("a", &[0; 1000])) };
         let mut bundle = Bundle::default();
         let mut count = 0;
         while bundle.has_room_for(&publication) {
@@ -433,13 +434,9 @@ mod tests {
         }
         assert!(bundle.len() <= BUNDLE_BYTES_MAX);
         assert_eq!((count, bundle.iter().count()), (7, 7));
-        let large = Bundled {
-            errand: Errand::Deliver,
-            parts: parts("a", &[0; BUNDLE_BYTES_MAX]),
-            number: None,
-            handshake: None,
-            received: None,
-        };
+        let large = Bundled::new(Errand::Deliver, parts("a", &[0; BUNDLE_BYTES_MAX]));
         assert!(!Bundle::default().has_room_for(&large));
+        let author = "a".repeat(BUNDLE_BYTES_MAX);
+        assert!(!Bundle::default().has_room_for(&Bundled::to_retain(&author, parts("a", b"x"))));
     }
 }

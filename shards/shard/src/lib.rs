@@ -76,7 +76,6 @@ mod replay;
 mod reporting;
 mod restore;
 mod retained;
-mod retainers;
 mod review;
 mod reviewing;
 mod router;

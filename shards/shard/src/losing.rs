@@ -3,37 +3,23 @@
 use std::sync::Arc;
 
 use crate::{
-    Cause, Effect, IS_WATCHED, Instant, Look, Note, Seen, Shard, ShardId, Side, What,
+    Bundle, Bundled, Cause, Effect, IS_WATCHED, Instant, Look, Mail, Note, Seen, Shard, ShardId, Side, What,
     keys::SessionKey,
     look::{ClientLost, FreshLoss, Loss, OtherLosses, Page, PrefixLost},
     losses::{CLIENT_ID_BYTES_MAX, ClientLosses, Lost, Sums, TOPIC_BYTES_MAX, cut, kept_name},
     mail::NotRetained,
     outbound::{Outbound, Popped},
     publish::is_of_server,
-    retainers::Retainers,
     turn::Turn,
 };
 
-/// Of messages that are delivered and not retained.
+/// Of messages that are delivered and not retained, what the log is told.
 #[derive(Default)]
 pub(crate) struct Unretained {
-    /// Whose they are, of those that other shards say it of.
-    pub publishers: Retainers,
-    /// What other shards are told at the end of the tick of their publications.
-    pub to_tell: Vec<(ShardId, Vec<NotRetained>)>,
     /// Since the log was told of them.
     count: u64,
     /// When the log hears of them next.
     tell_at: Option<Instant>,
-}
-
-impl Unretained {
-    pub fn add(&mut self, home: ShardId, not: NotRetained) {
-        match self.to_tell.iter_mut().find(|(to, _)| *to == home) {
-            Some((_, all)) => all.push(not),
-            None => self.to_tell.push((home, vec![not])),
-        }
-    }
 }
 
 impl Shard {
@@ -85,15 +71,11 @@ impl Shard {
         self.losses.add(None, topic, Lost { cause, count: 1, first: now, last: now });
     }
 
-    /// One that those who had subscribed got, and that is not kept for others. Of many the log has a line in a while.
+    /// One that those who had subscribed got, and that is not kept for others; no client has published it where `author` is empty. Of many the
+    /// log has a line in a while.
     #[cold]
-    pub(crate) fn lose_retained(
-        &mut self,
-        client_id: Option<&str>,
-        cause: Cause,
-        topic: &str,
-        turn: &mut Turn<'_>,
-    ) {
+    pub(crate) fn lose_retained(&mut self, author: &str, cause: Cause, topic: &str, turn: &mut Turn<'_>) {
+        let client_id = Some(author).filter(|author| !author.is_empty());
         match client_id.and_then(|client_id| self.sessions.find(client_id)) {
             Some(key) => self.lose(key, cause, topic, turn.now),
             None => self.lose_for_stranger(client_id, cause, topic, turn.now),
@@ -107,6 +89,29 @@ impl Shard {
         let topic = cut(topic, TOPIC_BYTES_MAX).into();
         let what = What::NotRetained { cause, topic, count };
         turn.push(Effect::Note(Note { conn: None, client_id: client_id.map(Arc::from), user: None, what }));
+    }
+
+    /// The same for a message of another shard. The books of its publisher are there.
+    pub(crate) fn lose_retained_of(
+        &mut self,
+        from: ShardId,
+        author: &str,
+        cause: Cause,
+        topic: &str,
+        turn: &mut Turn<'_>,
+    ) {
+        // The other shard may have been told already that nothing more comes from here.
+        if self.drain.has_begun() {
+            return self.lose_retained(author, cause, topic, turn);
+        }
+        let cause_byte = [cause as u8];
+        let bundled = Bundled::not_retained(author, topic, &cause_byte);
+        if Bundle::default().has_room_for(&bundled) {
+            self.post_bundled(from, &bundled, turn);
+        } else {
+            let not = NotRetained { author: author.into(), topic: topic.into(), cause };
+            self.post_mail(from, Mail::NotRetained(Box::new(not)), turn);
+        }
     }
 
     /// Of a client that has no session any more, or of none.

@@ -16,12 +16,10 @@ pub enum Mail {
     Publish(Box<Publication>),
     /// For one member of a shared subscription; passed on if nobody here can take it.
     Shared(Box<Shared>),
-    /// One that is too large for a bundle, for the retained store of its home.
-    Retain(Message),
-    /// The same for one of whatever size whose publisher's rights are looked at again when it is given out.
-    RetainOf(Box<RetainOf>),
-    /// Of publications of the receiver: the sender has no room to retain them.
-    NotRetained(Box<[NotRetained]>),
+    /// One that is too large for a bundle, or whose publisher's rights are looked at again when it is given out: for the retained store of its home.
+    Retain(Box<Retain>),
+    /// A publication of the receiver that the sender has no room to retain, with names that are too long for a bundle.
+    NotRetained(Box<NotRetained>),
     /// The sender has subscribers to these filters from now on. Answered with `Announced`.
     Announce(Box<Announce>),
     /// Every publication after this one takes the announcement into account.
@@ -113,16 +111,21 @@ pub struct Replayed {
     pub retained_received: Box<[u64]>,
 }
 
-/// A message with whoever published it.
-#[derive(Debug)]
-pub struct RetainOf {
+/// The same as `Errand::Retain`.
+#[derive(Debug, Clone)]
+pub struct Retain {
     pub message: Message,
-    pub(crate) source: Arc<Source>,
+    /// The client id of its publisher, if a client has published it.
+    pub author: Option<Arc<str>>,
+    /// Where its publisher's rights are looked at again.
+    pub(crate) source: Option<Arc<Source>>,
 }
 
+/// The same as `Errand::NotRetained`.
 #[derive(Debug)]
 pub struct NotRetained {
-    pub message: Message,
+    pub author: Box<str>,
+    pub topic: Box<str>,
     pub cause: Cause,
 }
 

@@ -74,7 +74,7 @@ impl Post {
     /// Order is kept: while mail waits, further mail to that shard waits behind it, or is dropped if it may be.
     pub fn send(&mut self, to: ShardId, mail: Mail, is_droppable: bool, turn: &mut Turn<'_>) -> Posted {
         assert!(to != self.me, "nobody sends mail to himself");
-        if matches!(mail, Mail::Retain(_) | Mail::RetainOf(_)) {
+        if matches!(mail, Mail::Retain(_)) {
             self.retained_sent[to.index()] += 1;
         }
         self.close_bundle(to, turn);

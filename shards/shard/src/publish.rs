@@ -206,7 +206,7 @@ impl Shard {
         };
         if publish.retain && way.is_full {
             let client_id = self.sessions[session].client_id.clone();
-            self.lose_retained(Some(&client_id), Cause::PublishRetainStoreFull, topic, turn);
+            self.lose_retained(&client_id, Cause::PublishRetainStoreFull, topic, turn);
         }
         let mut carried = Carried::new(parts);
         carried.received = way.received;

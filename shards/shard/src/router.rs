@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use crate::{
     Bundle, Bundled, Cause, Errand, Handshake, Instant, Mail, Message, Shard, ShardId,
     keys::SessionKey,
-    mail::{NotRetained, Publication, RetainOf},
+    mail::{Publication, Retain},
     message::{Parts, RetainedId},
     post::Posted,
     publish::is_of_server,
@@ -137,13 +137,9 @@ impl Shard {
     fn publish_to_peer(&mut self, peer: ShardId, carried: &mut Carried<'_>, turn: &mut Turn<'_>) {
         let number = carried.origin.map(|origin| origin.number);
         let handshake = carried.handshake;
-        let publication = Bundled {
-            errand: Errand::Deliver,
-            parts: carried.parts,
-            number,
-            handshake,
-            received: carried.received,
-        };
+        let received = carried.received;
+        let publication =
+            Bundled { number, handshake, received, ..Bundled::new(Errand::Deliver, carried.parts) };
         let traced = self.traced_away(turn.now);
         // What is traced travels alone.
         let posted = if traced.is_none() && Bundle::default().has_room_for(&publication) {
@@ -195,7 +191,11 @@ impl Shard {
         match (bundled.errand, bundled.handshake) {
             (Errand::Retain, _) => {
                 let message = Message::with_body(&bundled.parts, self.store.new_body());
-                self.keep_retained(from, message, None, turn);
+                self.keep_retained(from, message, bundled.author, None, turn);
+            }
+            (Errand::NotRetained, _) => {
+                let cause = Cause::ALL[usize::from(bundled.parts.payload[0])];
+                self.lose_retained(bundled.author, cause, bundled.parts.topic, turn);
             }
             (Errand::Release, Some(handshake)) => self.forget_handshake(handshake),
             (Errand::ReleaseAll, Some(Handshake { home, session, .. })) => {
@@ -362,22 +362,18 @@ impl Shard {
     fn retain(&mut self, publisher: Option<SessionKey>, carried: &mut Carried<'_>, turn: &mut Turn<'_>) {
         let source = carried.source.take();
         let source = source.or_else(|| self.source_of_session(publisher?));
-        let client_id = publisher.map(|publisher| self.sessions[publisher].client_id.clone());
-        let publisher = self.placement.publisher(client_id.as_deref().unwrap_or_default());
-        let id = RetainedId::new(publisher, self.next_request());
-        carried.parts.retained_id = Some(id);
+        let author = publisher.map(|publisher| self.sessions[publisher].client_id.clone());
+        let publisher = self.placement.publisher(author.as_deref().unwrap_or_default());
+        carried.parts.retained_id = Some(RetainedId::new(publisher, self.next_request()));
         let home = self.placement.topic(carried.parts.topic);
         let number = if home == self.id {
             if let Err(cause) = self.retain_here(carried.keep(), source, turn) {
-                self.lose_retained(client_id.as_deref(), cause, carried.parts.topic, turn);
+                self.lose_retained(author.as_deref().unwrap_or_default(), cause, carried.parts.topic, turn);
             }
             self.post.count_retained_here()
         } else {
-            if let Some(client_id) = client_id {
-                self.losses.unretained.publishers.note(id, client_id);
-            }
             self.ask_confirmation(home, carried.parts.qos);
-            self.retain_elsewhere(home, source, carried, turn);
+            self.retain_elsewhere(home, author, source, carried, turn);
             self.post.retained_sent[home.index()]
         };
         carried.origin = Some(Origin { shard: self.id, number });
@@ -386,18 +382,17 @@ impl Shard {
     fn retain_elsewhere(
         &mut self,
         home: ShardId,
+        author: Option<Arc<str>>,
         source: Option<Arc<Source>>,
         carried: &mut Carried<'_>,
         turn: &mut Turn<'_>,
     ) {
-        let bundled = Bundled::to_retain(carried.parts);
-        if let Some(source) = source {
-            let mail = Mail::RetainOf(Box::new(RetainOf { message: carried.keep(), source }));
-            self.post_mail(home, mail, turn);
-        } else if Bundle::default().has_room_for(&bundled) {
+        let bundled = Bundled::to_retain(author.as_deref().unwrap_or_default(), carried.parts);
+        if source.is_none() && Bundle::default().has_room_for(&bundled) {
             self.post_bundled(home, &bundled, turn);
         } else {
-            self.post_mail(home, Mail::Retain(carried.keep()), turn);
+            let message = carried.keep();
+            self.post_mail(home, Mail::Retain(Box::new(Retain { message, author, source })), turn);
         }
     }
 
@@ -407,16 +402,11 @@ impl Shard {
         self.count_posted(posted);
     }
 
-    pub(crate) fn route_retained(
-        &mut self,
-        from: ShardId,
-        message: Message,
-        source: Option<Arc<Source>>,
-        turn: &mut Turn<'_>,
-    ) {
+    pub(crate) fn route_retained(&mut self, from: ShardId, retain: Retain, turn: &mut Turn<'_>) {
+        let Retain { message, author, source } = retain;
         let message = if self.store.is_on() { self.own(&message) } else { message };
         let wanted = u64::from(message.qos() != QoS::AtMostOnce);
-        self.keep_retained(from, message, source, turn);
+        self.keep_retained(from, message, author.as_deref().unwrap_or_default(), source, turn);
         self.owe_confirmation(from, wanted);
     }
 
@@ -425,35 +415,16 @@ impl Shard {
         &mut self,
         from: ShardId,
         message: Message,
+        author: &str,
         source: Option<Arc<Source>>,
         turn: &mut Turn<'_>,
     ) {
         self.post.count_retained_from(from);
         if let Err(cause) = self.retain_here(message.clone(), source, turn) {
-            self.losses.unretained.add(from, NotRetained { message: message.clone(), cause });
+            self.lose_retained_of(from, author, cause, message.topic(), turn);
         }
         self.keep_message(&mut Carried::of(&message));
         self.answer_waiting_replays(turn);
-    }
-
-    /// The books of a client are at its home. All of a tick are told there in one piece of mail.
-    pub(crate) fn tell_not_retained(&mut self, turn: &mut Turn<'_>) {
-        for (home, all) in std::mem::take(&mut self.losses.unretained.to_tell) {
-            // The other shards may have been told already that nothing more comes from here.
-            if self.drain.has_begun() {
-                all.iter().for_each(|not| self.lose_retained(None, not.cause, not.message.topic(), turn));
-            } else {
-                self.post_mail(home, Mail::NotRetained(all.into()), turn);
-            }
-        }
-    }
-
-    pub(crate) fn on_not_retained(&mut self, all: &[NotRetained], turn: &mut Turn<'_>) {
-        for not in all {
-            let publishers = &self.losses.unretained.publishers;
-            let client_id = not.message.retained_id().and_then(|id| publishers.find(id));
-            self.lose_retained(client_id.as_deref(), not.cause, not.message.topic(), turn);
-        }
     }
 
     /// `Err`: there is no room for it. [MQTT-3.3.1-5] [MQTT-3.3.1-6]

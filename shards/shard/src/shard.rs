@@ -26,7 +26,6 @@ use crate::{
     handshakes::Handshakes,
     keys::SessionKey,
     losses::Losses,
-    mail::RetainOf,
     permission::Permissions,
     post::Post,
     prefixes::Prefixes,
@@ -365,12 +364,8 @@ impl Shard {
             Mail::Bundle(bundle) => self.route_bundle(from, &bundle, turn),
             Mail::Publish(publication) => self.route_publication(from, &publication, turn),
             Mail::Shared(shared) => self.route_shared(from, *shared, turn),
-            Mail::Retain(message) => self.route_retained(from, message, None, turn),
-            Mail::RetainOf(retain) => {
-                let RetainOf { message, source } = *retain;
-                self.route_retained(from, message, Some(source), turn);
-            }
-            Mail::NotRetained(not) => self.on_not_retained(&not, turn),
+            Mail::Retain(retain) => self.route_retained(from, *retain, turn),
+            Mail::NotRetained(not) => self.lose_retained(&not.author, not.cause, &not.topic, turn),
             Mail::Announce(announce) => self.on_announce(from, *announce, turn),
             Mail::Announced(announced) => self.on_announced(from, &announced, turn),
             Mail::Restored => self.on_restored_elsewhere(from, turn),
@@ -448,7 +443,6 @@ impl Shard {
         self.changes.begin_tick(self.config.pieces.change_bytes);
         self.confirm(turn);
         self.look_for_room(turn);
-        self.tell_not_retained(turn);
         self.post.flush(turn);
         self.send_batch(turn);
         let mut dirty = std::mem::take(&mut self.dirty);

@@ -185,7 +185,7 @@ fn has(mail: &Mail, errand: Errand) -> bool {
     match mail {
         Mail::Bundle(bundle) => bundle.iter().any(|bundled| bundled.errand == errand),
         Mail::Publish(_) => errand == Errand::Deliver,
-        Mail::Retain(_) | Mail::RetainOf(_) => errand == Errand::Retain,
+        Mail::Retain(_) => errand == Errand::Retain,
         _ => false,
     }
 }

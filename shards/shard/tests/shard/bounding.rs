@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use mqtt::{Packet, QoS, Version};
 use shard::{Config, Event, Limits};
 
 use crate::{
     losing::{check, clients, lost, told},
-    script::{Client, Script},
+    script::{Client, Script, publish},
 };
 
 fn kept(shards: u8, messages_max: usize) -> Script {
@@ -114,6 +115,65 @@ fn a_loss_stands_in_the_books_at_the_home_of_the_publisher_wherever_the_topic_li
         assert_eq!(rows, [(&*homes[1], 20)]);
         assert_eq!(check(&s), BTreeMap::from([("refused_publish_retain_messages", 20)]));
     }
+}
+
+/// Brings so many messages to be retained, in one piece and in the midst of a tick.
+fn flood(s: &mut Script, publisher: Client, count: usize, payload: &str) {
+    let mut bytes = Vec::new();
+    for n in 0..count {
+        let message = publish("", payload, QoS::AtMostOnce, None);
+        let retained = mqtt::Publish { retain: true, topic: &format!("r/1/{n}"), ..message };
+        Packet::Publish(retained).encode(Version::V5, &mut bytes);
+    }
+    let (shard, conn) = s.conn(publisher);
+    s.event(shard, Event::Bytes { conn, bytes: &bytes });
+}
+
+#[test]
+fn each_loss_of_a_flood_is_its_publishers_whoever_floods_beside_it_and_whether_it_stays() {
+    let limits = Limits { retained_messages_max: 0, ..Limits::default() };
+    let config = Config { shards: 2, limits, ..Config::default() };
+    let ids = ["a", "b", "c", "d"].map(|prefix| Script::ids_by_home(&config, prefix)[0].clone());
+    let mut s = Script::new(config);
+    let publishers = ids.each_ref().map(|client_id| s.join(client_id));
+    publishers.iter().for_each(|publisher| flood(&mut s, *publisher, 3000, "x"));
+    // Before the other shard has said what it has not kept.
+    s.cut(publishers[0]);
+    let rows = clients(&s, 0);
+    let rows: BTreeMap<&str, u64> = rows.iter().map(|row| (&*row.client_id, row.losses[0].count)).collect();
+    assert_eq!(rows, ids.iter().map(|client_id| (&**client_id, 3000)).collect());
+    assert_eq!(check(&s), BTreeMap::from([("refused_publish_retain_messages", 12_000)]));
+}
+
+#[test]
+fn a_shard_hears_of_what_was_not_kept_in_bounded_pieces_without_what_it_has_sent() {
+    let limits = Limits { retained_messages_max: 0, ..Limits::default() };
+    let config = Config { shards: 2, limits, ..Config::default() };
+    let ids = Script::ids_by_home(&config, "p");
+    let mut s = Script::new(config);
+    let publisher = s.join(&ids[0]);
+    s.bundles.clear();
+    flood(&mut s, publisher, 1000, &"x".repeat(6000));
+    s.settle();
+    let back: Vec<usize> =
+        s.bundles.iter().filter(|(from, _, _)| *from == 1).map(|(_, _, bytes)| *bytes).collect();
+    let (count, bytes) = (back.len(), back.iter().sum::<usize>());
+    assert!(back.iter().all(|bytes| *bytes <= 8 << 10), "{back:?}");
+    assert!(count > 1 && bytes < 1000 * 100, "{count} pieces of {bytes} bytes tell of some 500 messages");
+    assert_eq!(lost(&s, &ids[0]).expect("none is kept").losses[0].count, 1000);
+}
+
+#[test]
+fn a_loss_that_is_too_large_for_a_bundle_is_told_all_the_same() {
+    let limits = Limits { retained_messages_max: 0, ..Limits::default() };
+    let config = Config { shards: 2, limits, ..Config::default() };
+    let long = "p".repeat(9000);
+    let ids = Script::ids_by_home(&config, &long);
+    let mut s = Script::new(config);
+    let publisher = s.join(&ids[0]);
+    fill(&mut s, publisher, 20);
+    s.retain(publisher, &"t".repeat(9000), "x");
+    assert_eq!(lost(&s, &ids[0]).expect("none is kept").losses[0].count, 21);
 }
 
 #[test]

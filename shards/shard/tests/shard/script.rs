@@ -1,14 +1,15 @@
 //! A few shards, a clock that the test moves, and clients that speak in packets and hear in words.
 
 mod moving;
+mod packets;
 mod words;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::{sync::Arc, time::Duration};
 
 use mqtt::{
-    Ack, Connect, ConnectProperties, Disconnect, Packet, PacketId, Publish, PublishProperties, QoS,
-    ReasonCode, Subscribe, SubscriptionOptions, Unsubscribe, UserProperties, Version,
+    Connect, Disconnect, Packet, PacketId, Publish, QoS, ReasonCode, Subscribe, SubscriptionOptions,
+    Unsubscribe, UserProperties, Version,
 };
 use shard::{
     Act, Acted, Answer, Ask, Batch, Config, ConnId, Effect, Effects, Event, Fetch, Full, Instant, Look, Mail,
@@ -19,6 +20,8 @@ use shard::{
         restoring::Restoring,
     },
 };
+
+pub use packets::{ack, connect, options, publish};
 
 /// A client: where its connection is now does not matter to a test.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -43,6 +46,8 @@ pub struct Script {
     pub shards: Vec<Shard>,
     /// Between ordered pairs of shards; `None` in `room` is boundless.
     mail: VecDeque<(usize, usize, Mail)>,
+    /// From whom and to whom each of them went, and how large it was.
+    pub bundles: Vec<(usize, usize, usize)>,
     pub ring_slots: usize,
     wires: Vec<Wire>,
     by_conn: BTreeMap<(usize, ConnId), usize>,
@@ -82,6 +87,7 @@ impl Script {
             now,
             shards,
             mail: VecDeque::new(),
+            bundles: Vec::new(),
             ring_slots: 1 << 20,
             wires: Vec::new(),
             by_conn: BTreeMap::new(),
@@ -190,7 +196,12 @@ impl Script {
                 assert!(self.by_conn.contains_key(&(shard, conn)), "only who is there is asked about");
                 self.asks.push(*ask);
             }
-            Effect::Mail { to, mail } => self.mail.push_back((shard, to.index(), mail)),
+            Effect::Mail { to, mail } => {
+                if let Mail::Bundle(bundle) = &mail {
+                    self.bundles.push((shard, to.index(), bundle.len()));
+                }
+                self.mail.push_back((shard, to.index(), mail));
+            }
             Effect::Span(span) => self.spans.push((shard, *span)),
             Effect::Note(note) => {
                 self.notes.push(format!("{:?}", note.what));
@@ -540,40 +551,6 @@ impl Script {
     }
 }
 
-pub fn connect(client_id: &str) -> Connect<'_> {
-    Connect {
-        version: Version::V5,
-        clean_start: true,
-        keep_alive_s: 0,
-        client_id,
-        will: None,
-        username: None,
-        password: None,
-        properties: ConnectProperties::default(),
-    }
-}
-
-pub fn publish<'a>(topic: &'a str, payload: &'a str, qos: QoS, packet_id: Option<PacketId>) -> Publish<'a> {
-    Publish {
-        dup: false,
-        qos,
-        retain: false,
-        topic,
-        packet_id,
-        properties: PublishProperties::default(),
-        payload: payload.as_bytes(),
-    }
-}
-
-pub fn options(qos: u8) -> SubscriptionOptions {
-    SubscriptionOptions::from_u8(qos).unwrap()
-}
-
-pub fn ack<'a>(id: u16) -> Ack<'a> {
-    Ack::new(PacketId::new(id).unwrap())
-}
-
-/// Batches of this store stand far from each other.
 /// What is there after a crash: a group whose end is not there does not count.
 fn each_record(batches: &[Batch], given_up: usize, mut each: impl FnMut(&Record<'_>)) {
     let mut group = Vec::new();
@@ -588,6 +565,7 @@ fn each_record(batches: &[Batch], given_up: usize, mut each: impl FnMut(&Record<
     }
 }
 
+/// Batches of this store stand far from each other.
 fn place_of(count: usize) -> u64 {
     (count as u64 + 1) << 32
 }

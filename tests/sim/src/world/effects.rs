@@ -163,8 +163,8 @@ impl World {
                 let again = publication.clone();
                 self.mesh.ring(core, to).force(Mail::Publish(again));
             }
-            (Some(Fault::RepeatRetained), Mail::Retain(message)) if self.random.percent(20) => {
-                let again = message.clone();
+            (Some(Fault::RepeatRetained), Mail::Retain(retain)) if self.random.percent(20) => {
+                let again = retain.clone();
                 self.mesh.ring(core, to).force(Mail::Retain(again));
             }
             (Some(Fault::RepeatMail | Fault::RepeatRetained), Mail::Bundle(bundle))
@@ -218,8 +218,7 @@ impl World {
                 let retained = bundle.iter().filter(|bundled| bundled.errand == Errand::Retain);
                 retained.for_each(|Bundled { parts, .. }| self.note_retain(parts.topic, parts.payload, from));
             }
-            Mail::Retain(message) => self.note_retain(message.topic(), message.payload(), from),
-            Mail::RetainOf(retain) => {
+            Mail::Retain(retain) => {
                 self.note_retain(retain.message.topic(), retain.message.payload(), from);
             }
             _ => {}
@@ -266,7 +265,7 @@ fn show(mail: &Mail) -> String {
             let traced = traced.as_ref().map(|traced| traced.parent_id);
             format!("Publish {message:?} {} {number:?} {handshake:?} {traced:?}", text(message))
         }
-        Mail::Retain(message) => format!("Retain {:?} {}", message, text(message)),
+        Mail::Retain(retain) => format!("Retain {:?} {}", retain.message, text(&retain.message)),
         Mail::Shared(shared) => {
             format!("Shared {:?} {} {}", shared.name, text(&shared.message), shared.to_queue)
         }
