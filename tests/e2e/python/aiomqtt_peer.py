@@ -7,9 +7,8 @@ import aiomqtt
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from fields import line_of
+from fields import SESSION_EXPIRY_S, line_of, publish_properties
 
-SESSION_EXPIRY_S = 600
 VERSIONS = {
     "31": aiomqtt.ProtocolVersion.V31,
     "311": aiomqtt.ProtocolVersion.V311,
@@ -28,17 +27,6 @@ def new_client(port, version, session=None):
     elif session:
         options["clean_session"] = False
     return aiomqtt.Client("127.0.0.1", port, **options)
-
-
-def publish_properties(version):
-    if version != "5":
-        return None
-    properties = Properties(PacketTypes.PUBLISH)
-    properties.ContentType = "text/plain"
-    properties.ResponseTopic = "reply/here"
-    properties.CorrelationData = b"request-7"
-    properties.UserProperty = [("colour", "blue"), ("colour", "green")]
-    return properties
 
 
 async def publish(port, version, qos_list, topic, payload):

@@ -1,9 +1,25 @@
-"""A received message as one line of fields between tabs, as the tests read it."""
+"""What the peers publish, and a received message as one line of fields between tabs, as the tests read it."""
 
 import threading
 
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+# The programs of this package have the same value.
+SESSION_EXPIRY_S = 600
 # The network thread and the main thread both print.
 WRITE_LOCK = threading.Lock()
+
+
+def publish_properties(version):
+    if version != "5":
+        return None
+    properties = Properties(PacketTypes.PUBLISH)
+    properties.ContentType = "text/plain"
+    properties.ResponseTopic = "reply/here"
+    properties.CorrelationData = b"request-7"
+    properties.UserProperty = [("colour", "blue"), ("colour", "green")]
+    return properties
 
 
 def line_of(message):

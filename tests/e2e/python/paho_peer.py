@@ -9,10 +9,9 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from fields import WRITE_LOCK, line_of
+from fields import SESSION_EXPIRY_S, WRITE_LOCK, line_of, publish_properties
 
 PATIENCE_S = 20
-SESSION_EXPIRY_S = 600
 VERSIONS = {"31": mqtt.MQTTv31, "311": mqtt.MQTTv311, "5": mqtt.MQTTv5}
 
 
@@ -46,17 +45,6 @@ def connect(client, target, version, session):
     else:
         client.connect(host, port)
     client.loop_start()
-
-
-def publish_properties(version):
-    if version != "5":
-        return None
-    properties = Properties(PacketTypes.PUBLISH)
-    properties.ContentType = "text/plain"
-    properties.ResponseTopic = "reply/here"
-    properties.CorrelationData = b"request-7"
-    properties.UserProperty = [("colour", "blue"), ("colour", "green")]
-    return properties
 
 
 def publish(target, version, qos_list, topic, payload):

@@ -76,6 +76,20 @@ impl EventStream {
         Some(serde_json::from_str(&line).expect(&line))
     }
 
+    /// The first line of the answer's body with this text.
+    #[track_caller]
+    pub fn line_with(&mut self, text: &str) -> String {
+        let mut is_body = false;
+        loop {
+            let mut line = String::new();
+            assert!(self.reader.read_line(&mut line).unwrap() > 0, "the stream ended before “{text}”");
+            if is_body && line.contains(text) {
+                return line;
+            }
+            is_body |= line.trim().is_empty();
+        }
+    }
+
     /// The first event that is so, and those before it.
     #[track_caller]
     pub fn until(&mut self, is_it: impl Fn(&Value) -> bool) -> Vec<Value> {

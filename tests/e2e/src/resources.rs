@@ -3,8 +3,9 @@
 use std::fs;
 use std::io;
 
-/// Lets this process open as many files as it may.
-pub fn raise_open_files() -> u64 {
+/// Lets this process open as many files as it may: what a test needs that holds thousands of sockets.
+#[track_caller]
+pub fn raise_open_files(sockets: usize) {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the call writes the structure that it is given and nothing else.
     assert_eq!(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) }, 0);
@@ -12,7 +13,11 @@ pub fn raise_open_files() -> u64 {
     // SAFETY: the call only reads the structure.
     let result = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
     assert_eq!(result, 0, "{}", io::Error::last_os_error());
-    limit.rlim_cur
+    let open_files = limit.rlim_cur;
+    assert!(
+        open_files > sockets as u64 + 200,
+        "this test holds {sockets} sockets and may open {open_files} files: raise the limit with `ulimit -n`"
+    );
 }
 
 /// Resident memory of a process, bytes.

@@ -117,18 +117,26 @@ pub fn connect_idle(port: u16, count: usize) -> Vec<Socket> {
 
 /// The CONNECT of a 3.1.1 client without keep-alive.
 pub fn connect(client_id: &str, clean_session: bool) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let connect = Connect {
+    encoded(&Connect { clean_start: clean_session, ..plain(client_id) })
+}
+
+/// The same with a clean session, for whoever wants more in it.
+pub fn plain(client_id: &str) -> Connect<'_> {
+    Connect {
         version: Version::V311,
-        clean_start: clean_session,
+        clean_start: true,
         keep_alive_s: 0,
         client_id,
         will: None,
         username: None,
         password: None,
         properties: ConnectProperties::default(),
-    };
-    connect.encode(Version::V311, &mut bytes);
+    }
+}
+
+pub fn encoded(connect: &Connect<'_>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    connect.encode(connect.version, &mut bytes);
     bytes
 }
 

@@ -1,7 +1,7 @@
 // A Chromium without a window, driven by its DevTools protocol over a pipe: it ends with the program that drives it.
 
 import { spawn } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -187,20 +187,8 @@ export class Page {
   }
 }
 
-const FLAGS = [
-  "--headless=new",
-  // Its sandbox needs rights that containers of tests do not have; nothing strange is opened in it.
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-dev-shm-usage",
-  "--disable-extensions",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-  "--no-first-run",
-  "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
-  "--remote-debugging-pipe",
-];
+const flagLines = readFileSync(new URL("../../chromium.flags", import.meta.url), "utf8").split("\n");
+const FLAGS = [...flagLines.filter((line) => line.startsWith("--")), "--remote-debugging-pipe"];
 
 /** Code, number and text of keys that are no letters. */
 const KEYS = {

@@ -6,6 +6,7 @@ mod stage;
 use std::time::{Duration, Instant};
 
 use client::{Disconnection, Publication, QoS, Version};
+use e2e::events::EventStream;
 use e2e::link::lasting;
 use e2e::{Link, v5};
 use serde_json::json;
@@ -272,19 +273,19 @@ fn files_come_with_what_a_browser_has_to_know() {
 #[test]
 fn the_log_is_told_as_it_is_written_and_to_so_many_at_a_time() {
     let stage = Stage::start("dashboard-log");
-    let follow = || stage::follow_log(&stage.api);
+    let follow = || EventStream::ask(&stage.api, "/v1/log");
     let mut first = follow();
-    first.read_until(":");
+    first.line_with(":");
     let others: Vec<_> = (1..16)
         .map(|_| {
             let mut one = follow();
-            one.read_until(":");
+            one.line_with(":");
             one
         })
         .collect();
     assert_eq!(stage.api.get("/v1/log").status, 503);
     Link::connect(stage.broker.port_of("tcp"), v5("a-client-to-be-told-of")).close();
-    let told = first.read_until("a-client-to-be-told-of");
+    let told = first.line_with("a-client-to-be-told-of");
     assert!(told.starts_with("data: {"), "{told}");
     drop(others);
     // Those who are gone make room once something was written to them.
@@ -292,7 +293,7 @@ fn the_log_is_told_as_it_is_written_and_to_so_many_at_a_time() {
     loop {
         Link::connect(stage.broker.port_of("tcp"), v5("another")).close();
         let mut one = follow();
-        if one.is_let_in() {
+        if one.status() == 200 {
             break;
         }
         assert!(Instant::now() < deadline, "no place is given back");

@@ -2,8 +2,7 @@
 
 use std::env;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -223,46 +222,6 @@ pub fn odd_names() -> Vec<String> {
 /// A client that nobody has to keep alive.
 fn still(client_id: &str) -> client::Options {
     client::Options { keep_alive_s: 0, ..v5(client_id) }
-}
-
-/// Somebody who reads the log.
-pub struct LogReader {
-    lines: BufReader<TcpStream>,
-    status: String,
-}
-
-pub fn follow_log(api: &Api) -> LogReader {
-    let mut stream = TcpStream::connect(("127.0.0.1", api.port)).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let head = format!(
-        "GET /v1/log HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nAuthorization: Bearer {}\r\n\r\n",
-        api.port, api.token
-    );
-    stream.write_all(head.as_bytes()).unwrap();
-    let mut lines = BufReader::new(stream);
-    let mut status = String::new();
-    lines.read_line(&mut status).unwrap();
-    LogReader { lines, status }
-}
-
-impl LogReader {
-    pub fn is_let_in(&mut self) -> bool {
-        self.status.contains(" 200 ")
-    }
-
-    /// The first line of the stream with this text.
-    #[track_caller]
-    pub fn read_until(&mut self, text: &str) -> String {
-        let mut is_body = false;
-        loop {
-            let mut line = String::new();
-            assert!(self.lines.read_line(&mut line).unwrap() > 0, "the stream ended before “{text}”");
-            if is_body && line.contains(text) {
-                return line;
-            }
-            is_body |= line.trim().is_empty();
-        }
-    }
 }
 
 pub const HOSTILE: &str = "<img src=x onerror=window.hacked=1>";

@@ -1,8 +1,8 @@
 //! Passwords are gone from the broker's memory when their clients are and the buffers that received them have received something else.
 
-use client::wire::{Connect, ConnectProperties, Version, Will, WillProperties};
+use client::wire::{Connect, Will, WillProperties};
 use client::{QoS, ReasonCode};
-use e2e::socket::{Socket, publish_acknowledged};
+use e2e::socket::{self, Socket, publish_acknowledged};
 use e2e::{Broker, memory};
 
 #[test]
@@ -79,19 +79,12 @@ fn connect(client_id: &str, password: &str) -> Vec<u8> {
         properties: WillProperties::default(),
     };
     let password = format!("{password}{}", "-".repeat(REST_BYTES));
-    let connect = Connect {
-        version: Version::V311,
-        clean_start: true,
-        keep_alive_s: 0,
-        client_id,
+    socket::encoded(&Connect {
         will: Some(will),
         username: Some("anna"),
         password: Some(password.as_bytes()),
-        properties: ConnectProperties::default(),
-    };
-    let mut bytes = Vec::new();
-    connect.encode(Version::V311, &mut bytes);
-    bytes
+        ..socket::plain(client_id)
+    })
 }
 
 const CLIENTS: usize = 60;

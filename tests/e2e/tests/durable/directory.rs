@@ -133,9 +133,7 @@ fn a_layout_that_is_none_and_one_of_a_later_version_are_refused() {
 /// Nobody keeps root from writing anywhere, so that the broker runs as someone else.
 #[test]
 fn a_directory_that_may_not_be_written_is_named() {
-    // SAFETY: the call takes nothing and gives a number.
-    if unsafe { libc::geteuid() } != 0 {
-        eprintln!("skipped: without root there is nobody else to run the broker as");
+    if !has_somebody_else() {
         return;
     }
     let dir = fresh("denied");
@@ -168,9 +166,7 @@ fn a_start_says_that_it_begins_a_store_and_one_that_finds_one_does_not() {
 
 #[test]
 fn a_directory_of_somebody_else_is_to_be_given_to_the_broker_and_nothing_of_it_removed() {
-    // SAFETY: the call takes nothing and gives a number.
-    if unsafe { libc::geteuid() } != 0 {
-        eprintln!("skipped: without root there is nobody else to run the broker as");
+    if !has_somebody_else() {
         return;
     }
     let dir = fresh("of-somebody-else");
@@ -203,6 +199,16 @@ fn a_broker_that_is_starting_ends_when_it_is_told_to() {
         assert!(!process.says("listening on"), "{}", process.shown());
         assert_eq!(fs::metadata(&segment).unwrap().len(), before, "it is left as it was");
     }
+}
+
+/// Who is not root can run nothing as somebody else.
+fn has_somebody_else() -> bool {
+    // SAFETY: the call takes nothing and gives a number.
+    let is_root = unsafe { libc::geteuid() } == 0;
+    if !is_root {
+        eprintln!("skipped: without root there is nobody else to run the broker as");
+    }
+    is_root
 }
 
 /// The folder of the build may be closed to others: the program is started from a copy.

@@ -7,12 +7,12 @@ use e2e::hello::{Hello, TLS_1_2};
 use e2e::socket::Socket;
 use e2e::{Link, resources, v5};
 
-use super::{Doors, alone, beside_others, raise_open_files};
+use super::{Doors, alone, beside_others};
 
 #[test]
 fn ten_thousand_half_open_handshakes_delay_nobody() {
     let _alone = alone();
-    raise_open_files(SOCKETS);
+    resources::raise_open_files(SOCKETS);
     let doors = Doors::open("half-open", "");
     let resident_before = resources::resident_bytes(doors.broker.process.id());
     let hello = Hello::of(TLS_1_2).records();

@@ -18,7 +18,7 @@ use std::thread;
 use std::time::Duration;
 
 use e2e::pace::Pace;
-use e2e::{Authority, Broker, Setup, resources};
+use e2e::{Authority, Broker, Setup};
 
 /// A broker with a door of each kind, where a connection has three seconds for its CONNECT.
 pub struct Doors {
@@ -90,16 +90,6 @@ fn a_broker_that_stands_still_is_found_to_hold_others_up() {
 pub fn alone() -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::new(());
     ONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// What the tests of thousands of sockets need in this process and in the broker's.
-#[track_caller]
-pub fn raise_open_files(sockets: usize) {
-    let open_files = resources::raise_open_files();
-    assert!(
-        open_files > sockets as u64 + 200,
-        "this test holds {sockets} sockets and may open {open_files} files: raise the limit with `ulimit -n`"
-    );
 }
 
 const SCHEMES: [&str; 5] = ["tcp", "tls", "ws", "wss", "any"];

@@ -12,9 +12,9 @@ use e2e::hello::{Hello, TLS_1_2};
 use e2e::network::Network;
 use e2e::pace::Done;
 use e2e::standstill::{self, Lookout};
-use e2e::{Authority, Broker, Setup, api, program};
+use e2e::{Authority, Broker, Setup, api, program, resources};
 
-use super::{alone, raise_open_files};
+use super::alone;
 
 /// The API at an address of this network.
 struct Besieged {
@@ -127,7 +127,7 @@ impl Besieged {
 #[test]
 fn a_flood_of_the_api_from_one_address_leaves_others_their_answers() {
     let _alone = alone();
-    raise_open_files(HELD);
+    resources::raise_open_files(HELD);
     Network::own(|network| {
         for has_tls in [false, true] {
             let besieged = Besieged::start(network, has_tls);

@@ -4,33 +4,24 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
-use client::Version;
-use client::wire::{Connect, ConnectProperties};
-use e2e::socket::Socket;
-use e2e::{Process, Setup, program};
+use client::wire::Connect;
+use e2e::socket::{self, Socket};
+use e2e::{Process, Setup, program, resources};
 
-use super::{alone, beside_others, raise_open_files};
+use super::{alone, beside_others};
 
 fn connect(client_id: &str) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let connect = Connect {
-        version: Version::V311,
-        clean_start: true,
-        keep_alive_s: 0,
-        client_id,
-        will: None,
+    socket::encoded(&Connect {
         username: Some("anna"),
         password: Some(b"geheim"),
-        properties: ConnectProperties::default(),
-    };
-    connect.encode(Version::V311, &mut bytes);
-    bytes
+        ..socket::plain(client_id)
+    })
 }
 
 #[test]
 fn ten_thousand_passwords_of_argon2id_queue_up_and_delay_no_message() {
     let _alone = alone();
-    raise_open_files(CLIENTS);
+    resources::raise_open_files(CLIENTS);
     let setup = Setup::new("passwords").shards(2);
     let users = setup.folder().join("users");
     let mut command = program::command(program::iothub());

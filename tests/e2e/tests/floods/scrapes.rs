@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use client::QoS;
 use e2e::api::Api;
 use e2e::pace::{Done, Pace};
-use e2e::{Broker, Link, Setup, socket, v5};
+use e2e::{Broker, Link, Setup, resources, socket, v5};
 
-use super::{alone, raise_open_files};
+use super::alone;
 
 #[test]
 fn scrapes_of_ten_thousand_clients_under_load_hold_nobody_up() {
     let _alone = alone();
-    raise_open_files(CLIENTS);
+    resources::raise_open_files(CLIENTS);
     let broker = broker();
     let api = Api::of(&broker);
     api.await_ready();

@@ -4,11 +4,11 @@ use std::io::Write;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use e2e::PATIENCE;
 use e2e::hello::{Hello, TLS_1_2, TLS_1_3};
 use e2e::socket::{self, Socket};
+use e2e::{PATIENCE, resources};
 
-use super::{CONNECT_TIMEOUT, Doors, alone, beside_others, raise_open_files};
+use super::{CONNECT_TIMEOUT, Doors, alone, beside_others};
 
 /// What is said at once at which door, and what follows byte by byte.
 struct Slow {
@@ -61,7 +61,7 @@ fn kinds() -> Vec<Slow> {
 fn every_kind_of_half_a_beginning_delays_nobody_and_is_closed_in_time() {
     let _alone = alone();
     let kinds = kinds();
-    raise_open_files(kinds.len() * OF_EACH);
+    resources::raise_open_files(kinds.len() * OF_EACH);
     let doors = Doors::open("slowloris", "");
     beside_others(doors.port("tcp"), "slowloris", || {
         let begun = Instant::now();

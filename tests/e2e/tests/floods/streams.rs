@@ -12,12 +12,12 @@ use e2e::link::lasting;
 use e2e::{Broker, Link, PATIENCE, Setup, resources, v5};
 use serde_json::Value;
 
-use super::{alone, beside_others, raise_open_files};
+use super::{alone, beside_others};
 
 #[test]
 fn a_thousand_streams_that_hardly_anybody_reads_hold_nobody_up() {
     let _alone = alone();
-    raise_open_files(STREAMS);
+    resources::raise_open_files(STREAMS);
     let broker = broker();
     let api = Api::of(&broker);
     api.await_ready();

@@ -84,20 +84,8 @@ impl Drop for Page<'_> {
 /// Chromium without a window, and without a word to anybody but this machine.
 fn browser(profile: &Path) -> Command {
     let mut command = program::command(program::installed("chromium"));
-    command.args([
-        "--headless=new",
-        // Its sandbox needs rights that containers of tests do not have; nothing strange is opened in it.
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-dev-shm-usage",
-        "--disable-extensions",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--no-first-run",
-        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE broker.example",
-    ]);
-    command.arg(format!("--user-data-dir={}", profile.display())).env("HOME", profile);
+    let flags = include_str!("../../chromium.flags").lines().filter(|line| !line.starts_with('#'));
+    command.args(flags).arg(format!("--user-data-dir={}", profile.display())).env("HOME", profile);
     command
 }
 
