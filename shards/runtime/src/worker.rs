@@ -395,7 +395,7 @@ impl<B: Brain> Worker<B> {
                 self.tell_room(to);
             }
             // Room lets connections go on that were stalled: what they made belongs to this tick.
-            self.tell(Event::Flush);
+            self.tell(Event::FlushAgain);
         }
     }
 

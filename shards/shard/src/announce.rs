@@ -15,6 +15,7 @@ use crate::{
     keys::SessionKey,
     mail::{Announce, Announced},
     replay::{FirstPage, Wanted},
+    subscribe::change_weight,
     turn::Turn,
 };
 
@@ -44,6 +45,8 @@ pub(crate) struct Waiting {
 /// Filters that were announced together.
 struct Told {
     filters: Vec<Box<str>>,
+    /// What it takes to have them come.
+    weight: usize,
     confirmed: ShardSet,
 }
 
@@ -65,6 +68,11 @@ pub(crate) struct News {
 impl News {
     pub fn is_empty(&self) -> bool {
         self.filters.is_empty() && self.members.is_empty()
+    }
+
+    fn weight(&self) -> usize {
+        let names = self.filters.iter().map(|filter| &**filter);
+        names.chain(self.members.iter().map(|(name, _)| &**name)).map(change_weight).sum()
     }
 }
 
@@ -149,7 +157,9 @@ impl Shard {
             let announce = Announce { request, filters: news.filters.clone(), members: news.members.clone() };
             self.post_mail(peer, Mail::Announce(Box::new(announce)), turn);
         }
-        waiting.told.push(Told { filters: news.filters, confirmed: ShardSet::EMPTY });
+        let weight = news.weight();
+        self.tell_of_changes(weight);
+        waiting.told.push(Told { filters: news.filters, weight, confirmed: ShardSet::EMPTY });
         if waiting.retained_sent.is_empty() {
             waiting.retained_sent = vec![Box::default(); usize::from(self.config.shards)];
         }
@@ -253,6 +263,7 @@ impl Shard {
         for filter in &told.filters {
             self.announcements.confirm(filter);
         }
+        self.confirm_changes(told.weight, turn);
         self.complete_if_known(announced.request, turn);
     }
 
@@ -286,10 +297,14 @@ impl Shard {
     /// Every shard knows the filters, and the first pages of retained messages are here.
     pub(crate) fn complete_if_ready(&mut self, request: u64, turn: &mut Turn<'_>) {
         let is_ready = |waiting: &Waiting| waiting.first_pages.iter().all(FirstPage::is_here);
-        if !self.announcements.waiting.get(&request).is_some_and(is_ready) {
-            return;
+        if self.announcements.waiting.get(&request).is_some_and(is_ready) {
+            self.answer_in_turn(request, turn);
         }
-        let waiting = self.announcements.waiting.remove(&request).expect("it was just there");
+    }
+
+    /// The SUBSCRIBE is done: its answer goes out, and what it is owed of retained messages.
+    pub(crate) fn complete(&mut self, request: u64, turn: &mut Turn<'_>) {
+        let waiting = self.announcements.waiting.remove(&request).expect("a SUBSCRIBE waits for its answer");
         let conn = waiting.conn;
         if let Some(connection) = self.connections.get_mut(conn) {
             connection.announcing -= 1;

@@ -1,7 +1,7 @@
 //! A SUBSCRIBE or UNSUBSCRIBE with more filters than there is room for in a tick: it goes on in the next ones, a piece at a time.
 //!
-//! Meanwhile its connection is not read, so that what comes behind it waits. Clients that have such a packet under way take turns. What
-//! is done to each filter is in `subscribe.rs`.
+//! Meanwhile its connection is not read, so that what comes behind it waits. Clients that have such a packet under way take turns, and so do
+//! long answers. What is done to each filter is in `subscribe.rs`.
 
 use std::collections::VecDeque;
 
@@ -22,12 +22,18 @@ pub(crate) struct Changes {
     under_way: HashMap<ConnId, Change, ahash::RandomState>,
     /// In the order of their turns; also connections whose change was given up meanwhile.
     queue: VecDeque<ConnId>,
+    /// Requests of SUBSCRIBEs that are known everywhere, and whose answers are too long for the ticks so far.
+    answers: VecDeque<u64>,
     /// `Deadline::Changing` is set.
     is_armed: bool,
     /// What this tick may still cost, in bytes of filters.
     left: usize,
     /// What this event, or this turn of a client, may cost without a part of that.
     own: usize,
+    /// What filters cost that others were told of and have not confirmed: of these they may have so much to do in one turn of theirs.
+    told: usize,
+    /// What a tick may cost, and what others may be told before they confirm it.
+    part: usize,
 }
 
 struct Change {
@@ -55,12 +61,21 @@ struct Rest {
 
 impl Changes {
     pub fn new(hasher: ahash::RandomState) -> Changes {
-        let under_way = HashMap::with_hasher(hasher);
-        Changes { under_way, queue: VecDeque::new(), is_armed: false, left: 0, own: 0 }
+        Changes {
+            under_way: HashMap::with_hasher(hasher),
+            queue: VecDeque::new(),
+            answers: VecDeque::new(),
+            is_armed: false,
+            left: 0,
+            own: 0,
+            told: 0,
+            part: 0,
+        }
     }
 
     pub fn begin_tick(&mut self, bytes: usize) {
         self.left = bytes;
+        self.part = bytes;
     }
 
     pub fn begin_event(&mut self, bytes: usize) {
@@ -69,7 +84,12 @@ impl Changes {
 
     /// Whether one more filter may come or go now. What all share is for those who have waited, if somebody has.
     pub fn has_room(&self) -> bool {
-        self.own > 0 || (self.left > 0 && self.queue.is_empty())
+        self.own > 0 || (self.left > 0 && self.queue.is_empty() && !self.is_ahead())
+    }
+
+    /// The other shards are behind with what they were told.
+    fn is_ahead(&self) -> bool {
+        self.told > self.part
     }
 
     pub fn spend(&mut self, bytes: usize) {
@@ -85,7 +105,7 @@ impl Changes {
 
     /// Gives the next client its turn.
     fn next(&mut self) -> Option<(ConnId, Change)> {
-        while self.left > 0 {
+        while self.left > 0 && !self.is_ahead() {
             let conn = self.queue.pop_front()?;
             if let Some(change) = self.under_way.remove(&conn) {
                 self.own = self.left.min(TURN_BYTES);
@@ -94,6 +114,27 @@ impl Changes {
             }
         }
         None
+    }
+
+    /// Whether an answer about so many filters is made at once, and not behind those that wait.
+    fn takes_answer(&mut self, filters: usize) -> bool {
+        if filters <= FEW_FILTERS {
+            return true;
+        }
+        let has_room = self.left > 0 && self.answers.is_empty();
+        if has_room {
+            self.spend_on_answer(filters);
+        }
+        has_room
+    }
+
+    fn spend_on_answer(&mut self, filters: usize) {
+        self.left = self.left.saturating_sub(filters * ANSWER_BYTES);
+    }
+
+    /// The answer whose turn it is.
+    fn next_answer(&mut self) -> Option<u64> {
+        if self.left > 0 { self.answers.pop_front() } else { None }
     }
 
     fn end_turn(&mut self) {
@@ -175,7 +216,7 @@ impl Shard {
     fn keep_turn(&mut self, conn: ConnId, change: Change, turn: &Turn<'_>) {
         self.changes.under_way.insert(conn, change);
         self.changes.queue.push_back(conn);
-        self.arm_changing(turn);
+        self.arm_if_waited_for(turn);
     }
 
     fn arm_changing(&mut self, turn: &Turn<'_>) {
@@ -190,6 +231,11 @@ impl Shard {
         if self.drain.has_begun() {
             return;
         }
+        while let Some(request) = self.changes.next_answer() {
+            self.begin_answer();
+            self.changes.spend_on_answer(self.announcements.waiting[&request].codes.len());
+            self.complete(request, turn);
+        }
         while let Some((conn, change)) = self.changes.next() {
             self.begin_answer();
             self.post.set_sender(Some(conn));
@@ -197,9 +243,35 @@ impl Shard {
             self.post.set_sender(None);
             self.changes.end_turn();
         }
-        if !self.changes.queue.is_empty() {
+        self.arm_if_waited_for(turn);
+    }
+
+    /// Where others are behind, their confirmation lets those go on who wait for a turn.
+    fn arm_if_waited_for(&mut self, turn: &Turn<'_>) {
+        let goes_on = !self.changes.queue.is_empty() && !self.changes.is_ahead();
+        if goes_on || !self.changes.answers.is_empty() {
             self.arm_changing(turn);
         }
+    }
+
+    pub(crate) fn tell_of_changes(&mut self, bytes: usize) {
+        self.changes.told += bytes;
+    }
+
+    /// All other shards have confirmed what they were told.
+    pub(crate) fn confirm_changes(&mut self, bytes: usize, turn: &Turn<'_>) {
+        self.changes.told -= bytes;
+        self.arm_if_waited_for(turn);
+    }
+
+    /// All shards know all filters of the SUBSCRIBE. On a busy machine the news of many come at once: long answers are made one after
+    /// the other, as many in a tick as there is room for.
+    pub(crate) fn answer_in_turn(&mut self, request: u64, turn: &mut Turn<'_>) {
+        if self.changes.takes_answer(self.announcements.waiting[&request].codes.len()) {
+            return self.complete(request, turn);
+        }
+        self.changes.answers.push_back(request);
+        self.arm_changing(turn);
     }
 
     fn change_on(&mut self, conn: ConnId, mut change: Change, turn: &mut Turn<'_>) {
@@ -290,6 +362,12 @@ impl Shard {
 
 /// What one client may take before it is the turn of the next.
 const TURN_BYTES: usize = 64 << 10;
+
+/// What each filter costs in an answer and in the list of what is owed of retained messages, in the measure of filters that come and go.
+const ANSWER_BYTES: usize = 16;
+
+/// An answer about no more than so many takes less than what its client sent for it.
+const FEW_FILTERS: usize = 64;
 
 #[cfg(test)]
 mod tests {

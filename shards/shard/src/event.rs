@@ -62,6 +62,8 @@ pub enum Event<'a> {
     Drain,
     /// The tick ends: whatever was collected for a connection becomes one `Effect::Send`.
     Flush,
+    /// Mail has made room for more in the same tick: what has come of that is sent off, too.
+    FlushAgain,
 }
 
 /// Whose `max_connections` is reached.

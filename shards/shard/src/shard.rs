@@ -290,7 +290,11 @@ impl Shard {
             Event::Review { record } => self.handle_review(&record),
             Event::Fetched { fetch, record } => self.handle_fetched(fetch, record.as_ref(), turn),
             Event::Drain => self.handle_drain(turn),
-            Event::Flush => self.handle_flush(turn),
+            Event::Flush => {
+                self.begin_tick();
+                self.flush(turn);
+            }
+            Event::FlushAgain => self.flush(turn),
         }
     }
 
@@ -436,11 +440,7 @@ impl Shard {
     }
 
     /// One send per connection, however many packets were collected, and the bundles for other shards.
-    fn handle_flush(&mut self, turn: &mut Turn<'_>) {
-        self.replay_pages = REPLAY_PAGES_PER_TICK;
-        self.expiry_looks = self.config.pieces.expiry_looks;
-        self.clearing.begin_tick(self.config.pieces.filter_bytes);
-        self.changes.begin_tick(self.config.pieces.change_bytes);
+    fn flush(&mut self, turn: &mut Turn<'_>) {
         self.confirm(turn);
         self.look_for_room(turn);
         self.post.flush(turn);
@@ -486,6 +486,14 @@ impl Shard {
             self.give_up_waiting(conn, turn);
         }
         self.check_drained(turn);
+    }
+
+    /// What comes behind this may cost as much again as what came before.
+    fn begin_tick(&mut self) {
+        self.replay_pages = REPLAY_PAGES_PER_TICK;
+        self.expiry_looks = self.config.pieces.expiry_looks;
+        self.clearing.begin_tick(self.config.pieces.filter_bytes);
+        self.changes.begin_tick(self.config.pieces.change_bytes);
     }
 
     fn on_retained_deadline(&mut self, turn: &mut Turn<'_>) {

@@ -384,7 +384,7 @@ pub(crate) fn filter_weight(filter: &str) -> usize {
 }
 
 /// What it takes to have a filter come or go, in the same measure.
-fn change_weight(filter: &str) -> usize {
+pub(crate) fn change_weight(filter: &str) -> usize {
     filter_weight(filter) + CHANGE_BYTES
 }
 

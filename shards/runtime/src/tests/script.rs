@@ -59,6 +59,7 @@ pub struct Script {
     arrivals: Arrivals,
     deadline: Option<Instant>,
     turn_bytes: usize,
+    flushed_at: Option<Instant>,
     observed: Arc<Observed>,
 }
 
@@ -91,6 +92,7 @@ impl Script {
             arrivals: Arrivals::default(),
             deadline: None,
             turn_bytes: 0,
+            flushed_at: None,
             observed,
         }
     }
@@ -266,7 +268,12 @@ impl Brain for Script {
             | Event::Fetched { .. } => {
                 unreachable!("a script stores nothing")
             }
+            Event::FlushAgain => {
+                assert_eq!(self.flushed_at, Some(now), "what is sent off again belongs to the same turn");
+                self.flush(effects);
+            }
             Event::Flush => {
+                assert_ne!(self.flushed_at.replace(now), Some(now), "a turn has one end");
                 let bytes = std::mem::take(&mut self.turn_bytes);
                 self.observed.turn_bytes_max.fetch_max(bytes, SeqCst);
                 self.flush(effects);

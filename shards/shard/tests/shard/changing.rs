@@ -312,16 +312,20 @@ fn a_piece_is_announced_as_one() {
     let client = s.join(&ids[0]);
     let deep: Vec<String> = (0..500).map(|n| format!("{n}{}", "/".repeat(100))).collect();
     let before = s.counter("mail_sent");
-    // Without retained messages.
-    let wanted = deep.iter().map(|filter| (&**filter, options(0x20))).collect();
-    let Packet::Subscribe(packet) = subscribe(&[]) else { unreachable!() };
-    s.packet(client, &Packet::Subscribe(mqtt::Subscribe { filters: wanted, ..packet }));
+    s.packet(client, &without_retained(&deep));
     s.secs(1);
     assert_eq!(s.hear(client).len(), 1);
     assert_eq!(s.shards[1].gauges().filters, 500);
     // 10,000 bytes each make 20 pieces, and each has an answer.
     let mail = s.counter("mail_sent") - before;
     assert!((30..=200).contains(&mail), "{mail}");
+}
+
+/// A SUBSCRIBE that wants no retained messages.
+fn without_retained(filters: &[String]) -> Packet<'_> {
+    let filters = filters.iter().map(|filter| (&**filter, options(0x20))).collect();
+    let Packet::Subscribe(packet) = subscribe(&[]) else { unreachable!() };
+    Packet::Subscribe(mqtt::Subscribe { filters, ..packet })
 }
 
 #[test]
@@ -426,6 +430,85 @@ fn a_tick_costs_no_more_than_its_part_however_the_filters_come() {
         }
         let answers = clients.map(|client| s.hear(client).len());
         assert_eq!(answers, [packets.len(); 3]);
+    }
+}
+
+#[test]
+fn a_turn_has_its_part_once_however_often_it_sends_mail_off() {
+    let pieces = Pieces { own_change_bytes: 0, ..ONE_BY_ONE };
+    let mut s = Script::new(Config { pieces, ..Config::default() });
+    let clients = ["a", "b", "c", "d"].map(|client_id| s.join(client_id));
+    for client in clients {
+        bring(&mut s, client, &subscribe(&filters(1)));
+        s.event(0, Event::FlushAgain);
+    }
+    s.event(0, Event::Flush);
+    for count in 1..=4 {
+        assert_eq!(subscriptions(&s), count);
+        s.turn(0);
+    }
+}
+
+/// Nothing but this packet, and nothing is flushed.
+fn bring(s: &mut Script, client: Client, packet: &Packet<'_>) {
+    let mut bytes = Vec::new();
+    packet.encode(Version::V5, &mut bytes);
+    let (shard, conn) = s.conn(client);
+    s.event(shard, Event::Bytes { conn, bytes: &bytes });
+}
+
+#[test]
+fn long_answers_that_are_due_at_once_take_turns_and_short_ones_do_not_wait_for_them() {
+    for are_cut in [false, true] {
+        let pieces = Pieces { own_change_bytes: 1 << 20, ..ONE_BY_ONE };
+        let config = Config { shards: 2, pieces, ..Config::default() };
+        let mut s = Script::new(config.clone());
+        let clients = ["a", "b", "c", "d"].map(|name| s.join(&Script::ids_by_home(&config, name)[0]));
+        let [few, long @ ..] = &clients;
+        for client in long {
+            bring(&mut s, *client, &without_retained(&filters(65)));
+        }
+        bring(&mut s, *few, &without_retained(&filters(64)));
+        for shard in [0, 1, 0] {
+            assert_eq!(s.hear(*few), Vec::<String>::new());
+            s.turn(shard);
+        }
+        assert_eq!(s.hear(*few).len(), 1);
+        let mut answered = Vec::new();
+        for _ in 0..4 {
+            answered.push([0, 1, 2].map(|client| s.hear(long[client]).len()));
+            if are_cut {
+                clients.iter().for_each(|client| s.cut(*client));
+            }
+            s.turn(0);
+        }
+        match are_cut {
+            false => assert_eq!(answered, [[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 0]]),
+            true => assert_nothing_is_left(&mut s),
+        }
+    }
+}
+
+#[test]
+fn other_shards_are_told_no_more_than_they_can_take_in_at_once() {
+    let config = Config { shards: 2, ..Config::default() };
+    let mut s = Script::new(config.clone());
+    let clients = ["a", "b", "c"].map(|name| s.join(&Script::ids_by_home(&config, name)[0]));
+    let count = 2000;
+    for client in clients {
+        let own: Vec<String> = (0..count).map(|n| format!("{client:?}/{n:04}")).collect();
+        bring(&mut s, client, &subscribe(&own));
+    }
+    let told = |s: &Script| s.shards[1].gauges().filters;
+    while told(&s) < 3 * count {
+        let before = told(&s);
+        // The other one does nothing for a long time.
+        (0..50).for_each(|_| s.turn(0));
+        s.turn(1);
+        let filters = told(&s) - before;
+        // Each has two levels: the tick's part, the piece that goes beyond it, and what each client had of its own.
+        let most = 2 * TICK_BYTES / (256 + 2 * 96) + 3;
+        assert!(filters > 100 && filters <= most, "{filters} filters in one turn");
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod moving;
 mod packets;
+mod turns;
 mod words;
 
 use std::collections::{BTreeMap, VecDeque};

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod crossing;
+mod filters;
 mod handshakes;
 mod hogs;
 mod leaving;
