@@ -66,6 +66,7 @@ assets! {
     "parts.css",
     "poll.js",
     "rates.js",
+    "renew.js",
     "samples.js",
     "shards.js",
     "style.css",

@@ -48,7 +48,13 @@ function may(role) {
   return caller !== null && ROLES.indexOf(caller.role) >= ROLES.indexOf(role);
 }
 
+/** Whoever signs in by hand begins to read at the top of the page. */
 async function signIn(token) {
+  await resume(token);
+  document.querySelector("h1").focus({ preventScroll: true });
+}
+
+async function resume(token) {
   setToken(token);
   try {
     caller = await get("/v1/caller");
@@ -208,7 +214,7 @@ async function start() {
     return;
   }
   try {
-    await signIn(sessionStorage.getItem("iothub.token"));
+    await resume(sessionStorage.getItem("iothub.token"));
   } catch (error) {
     signOut(error.problems ?? [error.message]);
   }

@@ -11,6 +11,7 @@ import { bytes, byteRate, count, expiry, latency, plural, rate, span } from "./f
 import { stateOf } from "./clients.js";
 import { reasonText } from "./mqtt.js";
 import { attempt, loading, poll } from "./poll.js";
+import { renew } from "./renew.js";
 import { subscriptionTable } from "./subscriptions.js";
 import { pager, table } from "./table.js";
 import { limitOf } from "./top.js";
@@ -56,18 +57,18 @@ function show(place, { parts: [clientId], signal, problems, heading, tools, may,
       fill(tools);
       return;
     }
-    fill(about, connectionOf(seen.client), sessionOf(seen.client));
+    renew(about, connectionOf(seen.client), sessionOf(seen.client));
     traffic.show(seen.client.traffic);
     subscriptions.show(seen.subscriptions);
     all.hidden = seen.client.subscriptions <= seen.subscriptions.length;
-    fill(all, link(["subscriptions"], `All ${count(seen.client.subscriptions)} subscriptions`, {}, { client_id: clientId }));
+    renew(all, link(["subscriptions"], `All ${count(seen.client.subscriptions)} subscriptions`, {}, { client_id: clientId }));
     queue.show(seen);
     losses.show(seen.losses);
     inflight.show(seen.inflight);
     more.hidden = seen.client.inflight <= seen.inflight.length;
-    fill(more, `The first ${seen.inflight.length} of ${count(seen.client.inflight)}.`);
+    renew(more, `The first ${seen.inflight.length} of ${count(seen.client.inflight)}.`);
     packets.show([...seen.packets].reverse());
-    fill(tools, may("operator") ? acts(seen.client, refresh) : null);
+    renew(tools, may("operator") ? acts(seen.client, refresh) : null);
   };
   poll(signal, EVERY_MS, problems, refresh);
 }
@@ -94,7 +95,7 @@ function endedSession() {
         return;
       }
       const { ago_s, why, left } = last.ended;
-      fill(about, section("The session has ended", facts([
+      renew(about, section("The session has ended", facts([
         ["Ended", `${span(ago_s)} ago: ${why}`],
         left && ["Left", [`${span(left.ago_s)} ago: `, raw(left.why)]],
         left && ["User", left.user ? raw(left.user) : "none"],

@@ -18,7 +18,7 @@ export function s(tag, attributes, ...children) {
 function furnish(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes ?? {})) {
     if (typeof value === "function") {
-      element.addEventListener(name.slice(2), value);
+      listen(element, name.slice(2), value);
     } else if (value === true) {
       element.setAttribute(name, "");
     } else if (value !== false && value !== null && value !== undefined) {
@@ -29,8 +29,25 @@ function furnish(element, attributes, children) {
   return element;
 }
 
+/** What each element does, by the name of the event. An element can take over what another does. */
+const listeners = new WeakMap();
+
+function listen(element, event, does) {
+  listeners.set(element, { ...listenersOf(element), [event]: does });
+  element.addEventListener(event, (happened) => listeners.get(element)[event](happened));
+}
+
+export function listenersOf(element) {
+  return listeners.get(element) ?? {};
+}
+
+/** Both must do something about the same events. */
+export function takeListeners(element, other) {
+  listeners.set(element, listenersOf(other));
+}
+
 /** What may stand between elements: nodes, texts, lists of both, and nothing. */
-function parts(children) {
+export function parts(children) {
   return children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
 }
 

@@ -5,6 +5,7 @@ import { chart } from "./chart.js";
 import { facts, fill, h, link, raw, section } from "./dom.js";
 import { byteRate, bytes, count, plural, rate, span } from "./format.js";
 import { loading, poll } from "./poll.js";
+import { renew } from "./renew.js";
 import { dropped, follow } from "./samples.js";
 import { shardTable } from "./shards.js";
 import { emptiness } from "./dialog.js";
@@ -30,20 +31,20 @@ function show(place, { signal, problems }) {
   follow(signal, (samples) => {
     const sample = samples.at(-1);
     waiting.remove();
-    fill(tiles, tilesOf(sample));
+    renew(tiles, tilesOf(sample));
     hint.hidden = sample.total.gauges.connections > 0;
     charts.forEach((one) => one.show(samples));
     shards.show(sample);
   });
   poll(signal, BROKER_EVERY_MS, problems, async () => {
-    fill(about, aboutBroker(await get("/v1/broker", {}, signal)));
+    renew(about, aboutBroker(await get("/v1/broker", {}, signal)));
   });
 }
 
 function tilesOf({ total, rates }) {
   const { gauges, counters } = total;
   const tile = (name, value, more, place) => {
-    const inside = [h("span", { class: "name" }, name), h("span", { class: "value" }, value), h("span", { class: "more" }, more)];
+    const inside = [h("span", { class: "name" }, name), " ", h("span", { class: "value" }, value), " ", h("span", { class: "more" }, more)];
     return place ? link(place, inside, { class: "tile", "data-focus": name }) : h("div", { class: "tile" }, inside);
   };
   const perSecond = (name) => (rates ? rate(rates[name]) : "–");

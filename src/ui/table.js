@@ -1,6 +1,7 @@
 // Tables: the same on every page, as rows on a screen and as cards on a phone, and pages of long lists.
 
 import { button, fill, h } from "./dom.js";
+import { renew } from "./renew.js";
 
 /**
  * A table whose rows are shown again and again. A column is `{ title, cell(row), isNumber, isWide }`; the first one
@@ -24,7 +25,7 @@ export function table({ caption, columns, empty }) {
     frame.hidden = rows.length === 0;
     none.hidden = rows.length > 0;
     if (!isSelecting(body)) {
-      fill(body, rows.map((row) => rowOf(columns, row)));
+      renew(body, rows.map((row) => rowOf(columns, row)));
     }
   };
   frame.hidden = true;
@@ -38,7 +39,8 @@ function rowOf(columns, row) {
     const content = h("span", null, column.cell(row));
     return at === 0 ? h("th", { scope: "row", ...attributes }, content) : h("td", attributes, content);
   });
-  return h("tr", { role: "row" }, cells);
+  // A row goes where its name goes.
+  return h("tr", { role: "row", "data-key": cells[0].textContent }, cells);
 }
 
 function kind(column) {

@@ -197,4 +197,28 @@ async function lists(page) {
   await isUntouched(page);
 }
 
-export const READINGS = { charts, shards, client, log, lists };
+/** Whoever reads, marks or points at something keeps it while the numbers go on: the elements are the same ones. */
+async function places(page) {
+  await signedIn(page);
+  assert.equal(await page.run(() => document.activeElement.innerText), "Overview", "whoever signs in begins at the top");
+  const tile = await page.run(() => document.querySelector(".tile").textContent);
+  assert.match(tile, /^Connections \d[\d,]* \d[\d,]* sessions?$/, "words are apart for whoever hears them");
+  await stays(page, `[...document.querySelectorAll("dt")].find((one) => one.innerText === "Running for").nextSibling`);
+  await visit(page, [`#/clients/${encodeURIComponent(about.client)}`, "Last packets"]);
+  await stays(page, `[...document.querySelectorAll("dt")].find((one) => one.innerText === "State").nextSibling.firstChild`);
+  await page.run(() => document.querySelector(".tools button:last-child").focus());
+  await stays(page, `[...document.querySelectorAll("dt")].find((one) => one.innerText === "Silent for")?.nextSibling ?? document.querySelector("dd")`, "document.querySelector('dd').innerText");
+  assert.equal(await page.run(() => document.activeElement.innerText), "Ban", "the focus stays");
+  await visit(page, ["#/clients", about.client]);
+  await stays(page, `document.querySelector("tbody td")`);
+  await isUntouched(page);
+}
+
+/** The element is there still when what it says, or what is to be watched instead, has become something else. */
+async function stays(page, element, watched = "window.read.innerText") {
+  await page.until(`() => (window.read = ${element}) && ((window.said = ${watched}), true)`, `${element} is there`);
+  await page.until(`() => !window.read.isConnected || ${watched} !== window.said`, `${element} goes on`);
+  assert(await page.run(() => window.read.isConnected), `${element} has made way for another one`);
+}
+
+export const READINGS = { charts, shards, client, log, lists, places };

@@ -26,6 +26,12 @@ fn every_page_shows_what_clients_made_and_runs_none_of_it() {
 }
 
 #[test]
+fn what_is_read_stays_in_its_place_while_numbers_go_on() {
+    let _one = one_browser();
+    Stage::start("dashboard-places").play("places");
+}
+
+#[test]
 fn a_viewer_is_offered_nothing_that_it_may_not_do() {
     let _one = one_browser();
     Stage::start("dashboard-roles").play("roles");
