@@ -345,96 +345,7 @@ mod tests {
     #[test]
     fn what_says_nothing_is_named_with_the_reason() {
         let here = "[server]\nlisten_addresses = [\"tcp://127.0.0.1:1\"]\n";
-        for (text, expected) in [
-            (
-                "[tls]\ncertificate_files = [\"a\"]\n",
-                "tls.certificate_files says nothing: no listener speaks TLS",
-            ),
-            (
-                "[authentication]\njwt_issuers = [\"a\"]\n",
-                "authentication.jwt_issuers says nothing: authentication.jwt_keys names no keys, and no tokens are taken",
-            ),
-            (
-                "[authentication]\njwt_keys = \"a\"\njwt_ca_file = \"b\"\n",
-                "authentication.jwt_ca_file says nothing: authentication.jwt_keys is no https:// URL",
-            ),
-            (
-                "[authentication]\njwt_keys = \"a\"\njwt_refresh_secs = 60\n",
-                "authentication.jwt_refresh_secs says nothing: authentication.jwt_keys is no URL",
-            ),
-            (
-                "[authentication]\nhttp_timeout_secs = 7\n",
-                "authentication.http_timeout_secs says nothing: neither authentication.http_url nor authentication.jwt_keys is a URL that could be asked",
-            ),
-            (
-                "[authentication]\ncertificate_user = \"common_name\"\n",
-                "authentication.certificate_user says nothing: no listener asks clients for certificates \
-                 (tls.client_certificates)",
-            ),
-            (
-                "[websocket]\npath = \"/x\"\n",
-                "websocket.path says nothing: no listener takes a WebSocket (ws://, wss:// or any://)",
-            ),
-            (
-                "[store]\ndurability = \"written\"\n",
-                "store.durability says nothing: store.dir is empty, and everything is in memory",
-            ),
-            (
-                "[authentication]\nthreads = 3\n",
-                "authentication.threads says nothing: nothing says how clients prove who they are \
-                 (authentication.password_file, for example)",
-            ),
-            (
-                "[authentication]\norder = [\"http\"]\n",
-                "authentication.order names \"http\" in vain: nothing is there without authentication.http_url",
-            ),
-            (
-                "[[listener]]\naddress = \"tcp://127.0.0.1:2\"\nauthentication = [\"http\"]\n",
-                "listener tcp://127.0.0.1:2: authentication names \"http\" in vain: nothing is there without authentication.http_url",
-            ),
-            (
-                "[access]\ncheck_retain_source = false\n",
-                "access.check_retain_source says nothing: there are no rules (access.acl_file, access.rules_file), and \
-                 everything is allowed",
-            ),
-            (
-                "[session]\nqueue_window = 0\n",
-                "session.queue_window says nothing: store.dir is empty, and everything is in memory",
-            ),
-            ("[rates]\nburst_secs = 2\n", "rates.burst_secs says nothing: there are no rates"),
-            (
-                "[rates]\naddress_prefix_ipv4 = 24\nclient_connects_per_minute = 5\n",
-                "rates.address_prefix_ipv4 says nothing: there are no rates of addresses",
-            ),
-            (
-                "[api]\nlisten = []\nmetrics = \"token\"\n",
-                "api.metrics says nothing: api.listen is empty, and nobody asks over TCP",
-            ),
-            (
-                "[api]\ninsecure = true\n",
-                "api.insecure says nothing: nobody comes from the network by api.listen without TLS",
-            ),
-            (
-                "[api]\nlisten = [\"192.0.2.1:1\"]\ncertificate = \"a\"\nprivate_key = \"b\"\nhosts = [\"c\"]\n",
-                "api.hosts says nothing: api.listen has no address of this machine alone, and elsewhere every name counts",
-            ),
-            (
-                "[audit]\nfile = \"a\"\nevents = []\n",
-                "audit.file says nothing: audit.events is empty, and nothing is written down",
-            ),
-            (
-                "[audit]\nkeep = 1\n",
-                "audit.keep says nothing: audit.file is empty, and there is no audit log",
-            ),
-            (
-                "[[listener]]\naddress = \"tcp://127.0.0.1:2\"\nclient_certificates = \"required\"\n",
-                "listener tcp://127.0.0.1:2: client_certificates says nothing: TLS is not spoken there",
-            ),
-            (
-                "[[listener]]\naddress = \"tcp://127.0.0.1:2\"\nsocket_mode = \"0600\"\n",
-                "listener tcp://127.0.0.1:2: socket_mode says nothing: it is no socket in the file system",
-            ),
-        ] {
+        for (text, expected) in IN_VAIN {
             assert_eq!(of(&format!("{here}{text}")), [expected], "{text}");
         }
     }
@@ -472,4 +383,93 @@ mod tests {
         );
         assert!(of("[store]\ndurability = \"fsynced\"\n").is_empty(), "the default is said");
     }
+
+    /// A setting, and what is said of it.
+    const IN_VAIN: [(&str, &str); 22] = [
+        (
+            "[tls]\ncertificate_files = [\"a\"]\n",
+            "tls.certificate_files says nothing: no listener speaks TLS",
+        ),
+        (
+            "[authentication]\njwt_issuers = [\"a\"]\n",
+            "authentication.jwt_issuers says nothing: authentication.jwt_keys names no keys, and no tokens are taken",
+        ),
+        (
+            "[authentication]\njwt_keys = \"a\"\njwt_ca_file = \"b\"\n",
+            "authentication.jwt_ca_file says nothing: authentication.jwt_keys is no https:// URL",
+        ),
+        (
+            "[authentication]\njwt_keys = \"a\"\njwt_refresh_secs = 60\n",
+            "authentication.jwt_refresh_secs says nothing: authentication.jwt_keys is no URL",
+        ),
+        (
+            "[authentication]\nhttp_timeout_secs = 7\n",
+            "authentication.http_timeout_secs says nothing: neither authentication.http_url nor authentication.jwt_keys is a URL that could be asked",
+        ),
+        (
+            "[authentication]\ncertificate_user = \"common_name\"\n",
+            "authentication.certificate_user says nothing: no listener asks clients for certificates \
+             (tls.client_certificates)",
+        ),
+        (
+            "[websocket]\npath = \"/x\"\n",
+            "websocket.path says nothing: no listener takes a WebSocket (ws://, wss:// or any://)",
+        ),
+        (
+            "[store]\ndurability = \"written\"\n",
+            "store.durability says nothing: store.dir is empty, and everything is in memory",
+        ),
+        (
+            "[authentication]\nthreads = 3\n",
+            "authentication.threads says nothing: nothing says how clients prove who they are \
+             (authentication.password_file, for example)",
+        ),
+        (
+            "[authentication]\norder = [\"http\"]\n",
+            "authentication.order names \"http\" in vain: nothing is there without authentication.http_url",
+        ),
+        (
+            "[[listener]]\naddress = \"tcp://127.0.0.1:2\"\nauthentication = [\"http\"]\n",
+            "listener tcp://127.0.0.1:2: authentication names \"http\" in vain: nothing is there without authentication.http_url",
+        ),
+        (
+            "[access]\ncheck_retain_source = false\n",
+            "access.check_retain_source says nothing: there are no rules (access.acl_file, access.rules_file), and \
+             everything is allowed",
+        ),
+        (
+            "[session]\nqueue_window = 0\n",
+            "session.queue_window says nothing: store.dir is empty, and everything is in memory",
+        ),
+        ("[rates]\nburst_secs = 2\n", "rates.burst_secs says nothing: there are no rates"),
+        (
+            "[rates]\naddress_prefix_ipv4 = 24\nclient_connects_per_minute = 5\n",
+            "rates.address_prefix_ipv4 says nothing: there are no rates of addresses",
+        ),
+        (
+            "[api]\nlisten = []\nmetrics = \"token\"\n",
+            "api.metrics says nothing: api.listen is empty, and nobody asks over TCP",
+        ),
+        (
+            "[api]\ninsecure = true\n",
+            "api.insecure says nothing: nobody comes from the network by api.listen without TLS",
+        ),
+        (
+            "[api]\nlisten = [\"192.0.2.1:1\"]\ncertificate = \"a\"\nprivate_key = \"b\"\nhosts = [\"c\"]\n",
+            "api.hosts says nothing: api.listen has no address of this machine alone, and elsewhere every name counts",
+        ),
+        (
+            "[audit]\nfile = \"a\"\nevents = []\n",
+            "audit.file says nothing: audit.events is empty, and nothing is written down",
+        ),
+        ("[audit]\nkeep = 1\n", "audit.keep says nothing: audit.file is empty, and there is no audit log"),
+        (
+            "[[listener]]\naddress = \"tcp://127.0.0.1:2\"\nclient_certificates = \"required\"\n",
+            "listener tcp://127.0.0.1:2: client_certificates says nothing: TLS is not spoken there",
+        ),
+        (
+            "[[listener]]\naddress = \"tcp://127.0.0.1:2\"\nsocket_mode = \"0600\"\n",
+            "listener tcp://127.0.0.1:2: socket_mode says nothing: it is no socket in the file system",
+        ),
+    ];
 }

@@ -288,48 +288,40 @@ fn round(seed: u64, all: &[String], memory: &mut Memory) {
         written.iter().cloned().chain(brought.into_iter().map(|rule| OwnRule { role: 0, ..rule })).collect();
     let mut holders = Vec::new();
     for _ in 0..20 {
-        let who = Who {
-            client_id: dice.pick(&IDS),
-            user: dice.pick(&USERS),
-            is_authenticated: true,
-            ..Who::default()
-        };
-        let action = dice.pick(&ACTIONS);
-        let topic = match action {
-            Action::Subscribe => filter(&mut dice, &["a", "b", "+", "$a"]),
-            _ => topic(&mut dice),
-        };
+        let (who, action, topic) = question(&mut dice);
         let ask = Ask { qos: dice.below(3) as u8, ..Ask::new(action, &topic) };
+        let at = format!("seed {seed}: {who:?} {ask:?}");
         let verdict = remembered(memory, &mut holders, acl_profiles.holder(&who), &ask);
         let expected = acl_verdict(&lines, &who, action, &topic);
-        assert_eq!(
-            verdict.is_allowed,
-            expected,
-            "seed {seed}: {who:?} {ask:?}\n{}{}",
-            acl_text(&lines),
-            acl.holder(&who).explain(&verdict)
-        );
+        let holder = acl.holder(&who);
+        let told = holder.explain(&verdict);
+        assert_eq!(verdict.is_allowed, expected, "{at}\n{}{told}", acl_text(&lines));
+
         let verdict = remembered(memory, &mut holders, own_profiles.holder(&who), &ask);
         let holder = own.holder(&who);
-        let line = holder.explain(&verdict).place.line.filter(|_| !verdict.is_allowed);
-        assert_eq!(
-            line.map(|line| line as usize),
-            file.denying_line(&who, &ask, all),
-            "seed {seed}: {who:?} {ask:?}\n{}\n{}",
-            file.text,
-            holder.explain(&verdict)
-        );
+        let told = holder.explain(&verdict);
+        let line = told.place.line.filter(|_| !verdict.is_allowed).map(|line| line as usize);
+        assert_eq!(line, file.denying_line(&who, &ask, all), "{at}\n{}\n{told}", file.text);
+
         let who = Who { permits: Some(&brought_permits), ..who };
-        let ask = Ask::new(action, &topic);
-        let verdict = remembered(memory, &mut holders, own_profiles.holder(&who), &ask);
+        let verdict = remembered(memory, &mut holders, own_profiles.holder(&who), &Ask::new(action, &topic));
         let expected = own_verdict(&with_brought, &who, action, &topic, all);
-        assert_eq!(
-            verdict.is_allowed,
-            expected,
-            "seed {seed}: {who:?} {ask:?}\n{with_brought:?}\n{}",
-            own.holder(&who).explain(&verdict)
-        );
+        let holder = own.holder(&who);
+        let told = holder.explain(&verdict);
+        assert_eq!(verdict.is_allowed, expected, "{at}, with rules\n{with_brought:?}\n{told}");
     }
+}
+
+/// Somebody, and what he would do.
+fn question(dice: &mut Dice) -> (Who<'static>, Action, String) {
+    let who =
+        Who { client_id: dice.pick(&IDS), user: dice.pick(&USERS), is_authenticated: true, ..Who::default() };
+    let action = dice.pick(&ACTIONS);
+    let topic = match action {
+        Action::Subscribe => filter(dice, &["a", "b", "+", "$a"]),
+        _ => topic(dice),
+    };
+    (who, action, topic)
 }
 
 #[test]

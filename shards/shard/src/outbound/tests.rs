@@ -94,33 +94,10 @@ fn pick(oracle: &Oracle, at: usize) -> Option<PacketId> {
 
 fn take(step: &Step, outbound: &mut Outbound, oracle: &mut Oracle, made: &mut u32) {
     match step {
-        Step::Queue(qos, life_s) => {
-            let qos = QoS::try_from(*qos).expect("0, 1 or 2");
-            *made += 1;
-            let expires_at = (*life_s > 0).then(|| oracle.now.add_secs(*life_s));
-            oracle.expiries.extend(expires_at.map(|at| (*made, at)));
-            let mut queued = queued_until(*made, qos, expires_at);
-            outbound.number(&mut queued);
-            if qos != QoS::AtMostOnce {
-                oracle.made.insert(queued.number, (*made, qos));
-            }
-            outbound.queue.push(queued, WINDOW);
-            oracle.queue.push_back((*made, qos));
-        }
+        Step::Queue(qos, life_s) => queue(outbound, oracle, made, *qos, *life_s),
         Step::SendNext => send_next(outbound, oracle),
-        Step::Acknowledge(at) => {
-            let Some(id) = pick(oracle, *at) else { return };
-            let number = oracle.number_of(id).expect("it was picked");
-            oracle.inflight.remove(&number);
-            assert!(outbound.inflight.remove(id).is_some());
-            assert!(outbound.inflight.remove(id).is_none(), "an id is acknowledged once");
-        }
-        Step::Release(at) => {
-            let Some(id) = pick(oracle, *at) else { return };
-            let number = oracle.number_of(id).expect("it was picked");
-            oracle.inflight.get_mut(&number).expect("it was picked").1 = Known::Released;
-            drop(outbound.inflight.release(id));
-        }
+        Step::Acknowledge(at) => acknowledge(outbound, oracle, *at),
+        Step::Release(at) => release(outbound, oracle, *at),
         Step::Reconnect => {
             oracle.inflight.values_mut().for_each(|(_, _, here)| *here = false);
             oracle.again = oracle.inflight.keys().copied().collect();
@@ -147,6 +124,35 @@ fn take(step: &Step, outbound: &mut Outbound, oracle: &mut Oracle, made: &mut u3
             drop_expired(outbound, oracle, *looks_max);
         }
     }
+}
+
+fn queue(outbound: &mut Outbound, oracle: &mut Oracle, made: &mut u32, qos: u8, life_s: u64) {
+    let qos = QoS::try_from(qos).expect("0, 1 or 2");
+    *made += 1;
+    let expires_at = (life_s > 0).then(|| oracle.now.add_secs(life_s));
+    oracle.expiries.extend(expires_at.map(|at| (*made, at)));
+    let mut queued = queued_until(*made, qos, expires_at);
+    outbound.number(&mut queued);
+    if qos != QoS::AtMostOnce {
+        oracle.made.insert(queued.number, (*made, qos));
+    }
+    outbound.queue.push(queued, WINDOW);
+    oracle.queue.push_back((*made, qos));
+}
+
+fn acknowledge(outbound: &mut Outbound, oracle: &mut Oracle, at: usize) {
+    let Some(id) = pick(oracle, at) else { return };
+    let number = oracle.number_of(id).expect("it was picked");
+    oracle.inflight.remove(&number);
+    assert!(outbound.inflight.remove(id).is_some());
+    assert!(outbound.inflight.remove(id).is_none(), "an id is acknowledged once");
+}
+
+fn release(outbound: &mut Outbound, oracle: &mut Oracle, at: usize) {
+    let Some(id) = pick(oracle, at) else { return };
+    let number = oracle.number_of(id).expect("it was picked");
+    oracle.inflight.get_mut(&number).expect("it was picked").1 = Known::Released;
+    drop(outbound.inflight.release(id));
 }
 
 fn drop_expired(outbound: &mut Outbound, oracle: &mut Oracle, looks_max: usize) {
