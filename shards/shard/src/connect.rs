@@ -168,7 +168,7 @@ impl Shard {
 
     fn hand_over(&mut self, conn: ConnId, to: ShardId, unread: &[u8], turn: &mut Turn<'_>) {
         if !self.post.take_room(to) {
-            self.stall(conn, turn);
+            self.stall_coming(conn, to, turn);
             return;
         }
         self.forget_connection(conn);

@@ -255,7 +255,7 @@ impl Shard {
         self.forget_missed(conn);
         self.unsent_bytes -= connection.unsent_bytes();
         if connection.is_stalled() {
-            self.stalled.remove(&conn);
+            self.stalled.remove(conn);
         }
         Some(connection)
     }

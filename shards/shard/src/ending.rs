@@ -76,7 +76,7 @@ impl Shard {
         let Some(connection) = self.connections.get_mut(conn) else { return };
         connection.stage = Stage::Closing;
         if connection.is_stalled() {
-            self.stalled.remove(&conn);
+            self.stalled.remove(conn);
         }
         self.counters.connections_closed += 1;
         if connection.sending {

@@ -104,8 +104,13 @@ impl Shard {
         let before = std::mem::replace(&mut self.fullness.anywhere, anywhere);
         // Who can be told that there is none does not wait any more either.
         if anywhere != before && anywhere != StoreRoom::Coming {
-            self.resume_all(turn);
+            self.resume_for_store(turn);
         }
+    }
+
+    /// Some packets of some clients have to wait.
+    pub(crate) fn awaits_store(&self) -> bool {
+        self.fullness.anywhere != StoreRoom::Enough
     }
 
     #[inline]

@@ -34,7 +34,7 @@ impl Shard {
             meters.leave();
         }
         connection.hearing = Hearing::HeardOut;
-        self.stalled.remove(&conn);
+        self.stalled.remove(conn);
         let before = turn.effects.queue.len();
         self.give_up_change(conn);
         self.consume_kept(conn, turn);

@@ -34,6 +34,8 @@ struct Way {
     slots: usize,
     /// Who has taken how many since the ring is pressed.
     takers: BTreeMap<ConnId, usize>,
+    /// How often the ring has been pressed and has had room again.
+    round: u64,
     /// Collects publications until the tick ends or something else has to follow them. There is none while mail waits.
     open: Option<Bundle>,
     /// Collects filters, likewise. Publications may overtake them: those that go the other way are meant.
@@ -42,6 +44,15 @@ struct Way {
     bundle_bytes: usize,
     /// What waits for room.
     pending: VecDeque<Mail>,
+}
+
+/// What somebody had taken of a ring, and when it was pressed. In this order whoever is held back goes on: whoever has taken something before
+/// the ring had room again has not taken anything since.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub(crate) struct Taken {
+    pub round: u64,
+    /// None by whoever wants a slot that is not for mail.
+    pub slots: usize,
 }
 
 /// What became of one piece of mail.
@@ -80,7 +91,7 @@ impl Post {
         self.close_bundle(to, turn);
         self.close_withdrawals(to, turn);
         let way = &mut self.ways[to.index()];
-        if way.pending.is_empty() && way.room > 0 {
+        if way.has_room() {
             self.take_slot(to);
             turn.push(Effect::Mail { to, mail });
             return Posted::Sent;
@@ -107,7 +118,7 @@ impl Post {
         }
         self.close_bundle(to, turn);
         let way = &mut self.ways[to.index()];
-        if way.pending.is_empty() && way.room > 0 {
+        if way.has_room() {
             let capacity = way.bundle_bytes.clamp(BUNDLE_BYTES_MIN, BUNDLE_BYTES_MAX);
             let open = way.open.insert(Bundle::new(turn.now, capacity));
             open.push(publication);
@@ -148,7 +159,7 @@ impl Post {
         let mut withdrawals = Box::<Withdrawals>::default();
         withdrawals.push(name, left);
         let way = &mut self.ways[to.index()];
-        if way.pending.is_empty() && way.room > 0 {
+        if way.has_room() {
             way.withdrawals = Some(withdrawals);
             self.open.insert(to);
             self.take_slot(to);
@@ -188,10 +199,24 @@ impl Post {
         self.sender = sender;
     }
 
-    /// Whether a connection has taken its share of a ring that is pressed: what is left is for those who have taken less.
+    /// Whether mail of this connection has to wait.
     #[inline]
     pub fn holds_back(&self, conn: ConnId) -> bool {
-        !self.pressed.is_empty() && self.pressed.iter().any(|to| self.ways[to.index()].holds_back(conn))
+        self.congested || !self.pressed.is_empty() && self.held_back_by(conn).is_some()
+    }
+
+    /// The ring that is pressed and of which a connection has taken its share: what is left is for those who have taken less.
+    pub fn held_back_by(&self, conn: ConnId) -> Option<(ShardId, Taken)> {
+        self.pressed.iter().find_map(|to| {
+            let way = &self.ways[to.index()];
+            let taken = Taken { round: way.round, slots: *way.takers.get(&conn)? };
+            (!way.lets_on(taken)).then_some((to, taken))
+        })
+    }
+
+    /// Whether somebody may go on who has waited for room, in this ring or in all of them.
+    pub fn lets_on(&self, ring: Option<ShardId>, taken: Taken) -> bool {
+        !self.congested && ring.is_none_or(|to| self.ways[to.index()].lets_on(taken))
     }
 
     /// Sends the open bundle off: what comes next must not overtake it.
@@ -227,7 +252,7 @@ impl Post {
     /// A slot for something that is not mail: a connection that moves.
     pub fn take_room(&mut self, to: ShardId) -> bool {
         let way = &mut self.ways[to.index()];
-        let free = way.pending.is_empty() && way.room > 0;
+        let free = way.has_room();
         if free {
             way.room -= 1;
         }
@@ -249,8 +274,9 @@ impl Post {
             turn.push(Effect::Mail { to, mail });
         }
         self.pending_len -= sent;
-        if !is_pressed(way.room, way.slots) {
+        if !is_pressed(way.room, way.slots) && self.pressed.contains(to) {
             way.takers.clear();
+            way.round += 1;
             self.pressed.remove(to);
         }
         if self.congested {
@@ -287,8 +313,15 @@ impl Post {
 }
 
 impl Way {
-    fn holds_back(&self, conn: ConnId) -> bool {
-        self.takers.get(&conn).is_some_and(|taken| taken * SHARES >= self.room)
+    fn lets_on(&self, taken: Taken) -> bool {
+        match taken.slots {
+            0 => self.has_room(),
+            slots => taken.round < self.round || slots * SHARES < self.room,
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.pending.is_empty() && self.room > 0
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod breach;
 mod kept;
+mod stalled;
 mod stalling;
 mod strangers;
 mod unfinished;
@@ -9,6 +10,7 @@ mod unfinished;
 pub(crate) use breach::Breach;
 pub(crate) use kept::Kept;
 use mqtt::{Ack, Frame, Packet, PacketKind, Publish, ReasonCode, Received, Violation};
+pub(crate) use stalled::Stalled;
 use unfinished::NO_ROOM;
 pub(crate) use unfinished::{ALIASES_PART, Unfinished};
 

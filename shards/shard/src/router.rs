@@ -354,7 +354,7 @@ impl Shard {
         let sent = self.post.set_room(to, slots, turn);
         self.counters.mail_sent += sent as u64;
         if !self.stalled.is_empty() {
-            self.resume_all(turn);
+            self.resume_for_mesh(turn);
         }
         self.check_drained(turn);
     }

@@ -4,7 +4,7 @@
 //! packets), `connect.rs`, `publish.rs`, `acknowledge.rs`, `subscribe.rs`, `changing.rs`, `asking.rs`, `renewing.rs`, `router.rs`, `delivery.rs`, `replay.rs`,
 //! `ending.rs`, `drain.rs`. Each of them is an `impl Shard`.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 
@@ -30,7 +30,7 @@ use crate::{
     post::Post,
     prefixes::Prefixes,
     random::Random,
-    receive::Unfinished,
+    receive::{Stalled, Unfinished},
     recording::{Recording, count_sent},
     regranting::Revising,
     replay::{Asker, REPLAY_PAGES_PER_TICK},
@@ -120,9 +120,7 @@ pub struct Shard {
     /// Connections that the next flush looks at.
     pub(crate) dirty: Vec<ConnId>,
     /// Connections that are not read until others have caught up.
-    pub(crate) stalled: BTreeSet<ConnId>,
-    /// Of those who were stalled, whoever went on last when the mesh had room.
-    pub(crate) resumed_last: ConnId,
+    pub(crate) stalled: Stalled,
     /// Of all sessions, shared ones included.
     pub(crate) subscriptions: usize,
     pub(crate) shared_subscriptions: usize,
@@ -239,8 +237,7 @@ impl Shard {
             replay_pages: REPLAY_PAGES_PER_TICK,
             drain: Drain::default(),
             dirty: Vec::new(),
-            stalled: BTreeSet::new(),
-            resumed_last: ConnId::default(),
+            stalled: Stalled::new(config.shards),
             subscriptions: 0,
             shared_subscriptions: 0,
             connected: 0,

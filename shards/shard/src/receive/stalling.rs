@@ -2,13 +2,13 @@
 //! room, or the client has taken more of that room than is left to others, when the client does not take its own acknowledgements, when too many of its SUBSCRIBEs wait for answers or one is under way. Or while it has
 //! to keep to a rate (`metering.rs`).
 
-use std::ops::Bound;
-
 use mqtt::{Frame, PacketKind};
 
+use super::stalled::{Awaited, Line};
 use crate::{
-    ConnId, Effect, Reading, Shard,
+    ConnId, Effect, Reading, Shard, ShardId,
     connection::{Connection, Hearing, Stage},
+    post::Taken,
     takers::takers,
     turn::Turn,
 };
@@ -41,7 +41,7 @@ impl Shard {
     /// What other shards are told for this client would take the room of others.
     #[inline(always)]
     fn mail_has_to_wait(&self, conn: ConnId) -> bool {
-        (self.post.is_congested() || self.post.holds_back(conn)) && !self.has_gone(conn)
+        self.post.holds_back(conn) && !self.has_gone(conn)
     }
 
     /// The client does not take its own acknowledgements.
@@ -59,9 +59,32 @@ impl Shard {
     }
 
     pub(crate) fn stall(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
+        let awaited = self.awaited(conn);
+        self.stall_for(conn, awaited, turn);
+    }
+
+    /// A CONNECT that is to go to another shard waits for a slot.
+    pub(crate) fn stall_coming(&mut self, conn: ConnId, to: ShardId, turn: &mut Turn<'_>) {
+        self.stall_for(conn, Awaited::Line(Line::Ring(to), Taken::default()), turn);
+    }
+
+    fn stall_for(&mut self, conn: ConnId, awaited: Awaited, turn: &mut Turn<'_>) {
         if self.stop_reading(conn, Reading::Paused, turn) {
             self.counters.publishers_paused += 1;
         }
+        self.stalled.put(conn, awaited);
+    }
+
+    /// Whatever else it waits for will ask for it.
+    fn awaited(&self, conn: ConnId) -> Awaited {
+        let line = if self.post.is_congested() {
+            Some((Line::Mesh, Taken::default()))
+        } else if let Some((to, taken)) = self.post.held_back_by(conn) {
+            Some((Line::Ring(to), taken))
+        } else {
+            self.awaits_store().then_some((Line::Store, Taken::default()))
+        };
+        line.map_or(Awaited::Own, |(line, taken)| Awaited::Line(line, taken))
     }
 
     /// False: it is not read already.
@@ -70,7 +93,7 @@ impl Shard {
         if std::mem::replace(&mut connection.hearing, Hearing::Stalled) == Hearing::Stalled {
             return false;
         }
-        self.stalled.insert(conn);
+        self.stalled.put(conn, Awaited::Own);
         turn.push(Effect::Read { conn, reading });
         true
     }
@@ -78,27 +101,36 @@ impl Shard {
     /// Looks whether a stalled connection can go on, and if so handles what it brought meanwhile.
     pub(crate) fn resume(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
         if self.can_resume(conn) {
-            self.stalled.remove(&conn);
+            self.stalled.remove(conn);
             self.unstall(conn, turn);
+        } else if self.is_stalled(conn) {
+            let awaited = self.awaited(conn);
+            self.stalled.put(conn, awaited);
         }
     }
 
-    /// The mesh has room again, which is told again when it has taken what comes of this. Whoever is held back at once ends the round,
-    /// and the next one begins behind it.
-    pub(crate) fn resume_all(&mut self, turn: &mut Turn<'_>) {
-        let last = self.resumed_last;
-        let behind = self.stalled.range((Bound::Excluded(last), Bound::Unbounded));
-        let round: Vec<ConnId> = behind.chain(self.stalled.range(..=last)).copied().collect();
-        for conn in round {
-            if !self.can_resume(conn) {
-                continue;
-            }
-            self.resumed_last = conn;
-            self.resume(conn, turn);
-            if self.is_stalled(conn) && self.post.holds_back(conn) {
-                return;
+    /// A ring has room again, which is told again when the other side has taken what comes of this: of each line whoever has to wait again at
+    /// once ends the round, and the next one begins behind it.
+    pub(crate) fn resume_for_mesh(&mut self, turn: &mut Turn<'_>) {
+        let rings = (0..self.config.shards).map(|to| Some(ShardId(to)));
+        for ring in [None].into_iter().chain(rings) {
+            let line = ring.map_or(Line::Mesh, Line::Ring);
+            while let Some(conn) = self.stalled.next(line, |taken| self.post.lets_on(ring, taken)) {
+                self.resume(conn, turn);
+                if self.stalled.waits_for_mesh(conn) {
+                    break;
+                }
             }
         }
+    }
+
+    /// There is room in the store, or none will come for those who can be told.
+    pub(crate) fn resume_for_store(&mut self, turn: &mut Turn<'_>) {
+        let mut all = Vec::new();
+        while let Some(conn) = self.stalled.next(Line::Store, |_| true) {
+            all.push(conn);
+        }
+        all.into_iter().for_each(|conn| self.resume(conn, turn));
     }
 
     fn can_resume(&self, conn: ConnId) -> bool {

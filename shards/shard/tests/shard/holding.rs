@@ -27,10 +27,14 @@ fn listener(s: &mut Script, filter: &str) -> Client {
 
 /// So many publications of their own slot each, as they come in one piece: their topics are `a/0` and so on.
 fn large(count: usize) -> Vec<u8> {
+    large_of("a", count)
+}
+
+fn large_of(name: &str, count: usize) -> Vec<u8> {
     let payload = "x".repeat(9000);
     let mut bytes = Vec::new();
     for n in 0..count {
-        Packet::Publish(publish(&format!("a/{n}"), &payload, QoS::AtMostOnce, None))
+        Packet::Publish(publish(&format!("{name}/{n}"), &payload, QoS::AtMostOnce, None))
             .encode(Version::V5, &mut bytes);
     }
     bytes
@@ -105,6 +109,28 @@ fn many_who_fill_a_ring_leave_room_for_one_who_does_not() {
     s.give_room(1 << 20);
     assert_eq!(heard.len() + s.hear(subscriber).len(), 50 * 20 + 1);
     assert_eq!(s.counter("dropped_mesh_full"), 0);
+}
+
+#[test]
+fn those_who_fill_a_ring_go_on_in_turn() {
+    let mut s = of(2, 200);
+    let flooders: Vec<_> = (0..5).map(|n| join_at(&mut s, 0, &format!("flooder-{n}"))).collect();
+    let subscriber = listener(&mut s, "#");
+    s.event(0, Event::MailRoom { to: ShardId(1), slots: 32 });
+    for (n, flooder) in flooders.iter().enumerate() {
+        bring(&mut s, *flooder, &large_of(&n.to_string(), 60));
+    }
+    assert!(flooders.iter().all(|flooder| s.reading(*flooder) == Reading::Paused));
+    let mut counts = [0; 5];
+    for _ in 0..10 {
+        s.settle();
+        for topic in topics(&s.hear(subscriber)) {
+            counts[topic[..1].parse::<usize>().unwrap()] += 1;
+        }
+        s.event(0, Event::MailRoom { to: ShardId(1), slots: 200 });
+    }
+    let (least, most) = (counts.iter().min().unwrap(), counts.iter().max().unwrap());
+    assert!(*least > 10 && most - least <= 10, "{counts:?}");
 }
 
 #[test]
