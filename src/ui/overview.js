@@ -44,8 +44,8 @@ function show(place, { signal, problems }) {
 function tilesOf({ total, rates }) {
   const { gauges, counters } = total;
   const tile = (name, value, more, place) => {
-    const inside = [h("span", { class: "name" }, name), " ", h("span", { class: "value" }, value), " ", h("span", { class: "more" }, more)];
-    return place ? link(place, inside, { class: "tile", "data-focus": name }) : h("div", { class: "tile" }, inside);
+    const inside = [h("span", { class: "name" }, name), h("span", { class: "value" }, value), h("span", { class: "more" }, more)];
+    return place ? link(place, inside, { class: "tile", "data-focus": name, "aria-label": `${name}: ${value}, ${more}` }) : h("div", { class: "tile" }, inside);
   };
   const perSecond = (name) => (rates ? rate(rates[name]) : "–");
   return [
