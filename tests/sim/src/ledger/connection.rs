@@ -204,7 +204,6 @@ impl Ledger {
                 let mut replacement = Session::new(client, self.sessions[session].first);
                 replacement.socket = Some(socket);
                 replacement.newest_socket = Some(socket);
-                replacement.is_unclear = true;
                 replacement.is_accepted = true;
                 self.sessions.push(replacement);
                 let connection = self.connections.get_mut(&socket).expect("looked up above");

@@ -159,6 +159,23 @@ fn what_another_session_subscribed_may_be_gone_and_what_was_granted_since_is_not
 }
 
 #[test]
+fn of_a_session_that_connack_says_is_new_all_is_certain() {
+    let mut ledger = ledger();
+    connect(&mut ledger, 1, example::connect("a"));
+    accept(&mut ledger, 1, false, None);
+    ledger.end_connection(1, End::Lost);
+    ledger.now = ledger.now.add_secs(60);
+    connect(&mut ledger, 2, example::connect("a"));
+    accept(&mut ledger, 2, false, None);
+    subscribe(&mut ledger, 2, QOS_1);
+    let id = publish(&mut ledger, 2);
+    deliver(&mut ledger, 2, id, 1);
+    assert_eq!(ledger.oracles(), []);
+    deliver(&mut ledger, 2, id, 2);
+    assert_eq!(ledger.oracles(), [Oracle::Duplicate]);
+}
+
+#[test]
 fn a_crash_leaves_in_doubt_whoever_may_come_back_to_an_unclear_session() {
     let mut ledger = ledger_of_two([None; 2]);
     ledger.end_connection(1, End::Lost);
