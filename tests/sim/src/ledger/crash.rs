@@ -207,6 +207,13 @@ impl Ledger {
             let expiry_s = connection.session_expiry_s;
             let session = connection.session;
             let is_must = is_open && connection.is_accepted && expiry_s > 0;
+            // The session may come back with the expiry of its CONNECT, whatever its DISCONNECT said.
+            if let Some(pending) = self.pending_wills.get_mut(&session)
+                && connection.said.will.is_some_and(|will| will.id == pending.will.id)
+            {
+                let delay_s = pending.will.delay_s.min(connection.said.session_expiry_s);
+                pending.due = pending.due.min(self.now + Duration::from_secs(delay_s.into()));
+            }
             let prior = connection.prior_will.filter(|_| !connection.is_accepted);
             let own = connection.said.will.map(|will| (will, is_must));
             for (will, is_must) in own.into_iter().chain(prior.map(|will| (will, false))) {

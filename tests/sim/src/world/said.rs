@@ -190,10 +190,14 @@ impl World {
         usize::try_from(taken).ok()
     }
 
-    /// Where among the effects the socket is read again: those that are go on in this order.
+    /// Where among the effects the socket is read again, or ends: those that are go on in this order.
     fn read_at(&self, socket: usize, effects: &[Effect]) -> Option<usize> {
         let (_, conn) = self.sockets[socket].on()?;
-        effects.iter().position(|effect| matches!(effect, Effect::Read { conn: c, .. } if *c == conn))
+        effects.iter().position(|effect| match effect {
+            Effect::Read { conn: read, .. } => *read == conn,
+            Effect::Note(note) => note.conn == Some(conn) && ends(&note.what),
+            _ => false,
+        })
     }
 
     /// What a connection brought that is on the way out; one that is only paused will be heard.
