@@ -227,7 +227,7 @@ impl TraceArgs {
     }
 }
 
-/// A packet in one line: direction, kind, bytes, packet id, latency, flags or reason, topic.
+/// A packet in one line: direction, kind, bytes, packet id, latency, flags or reason, whether it never went out, topic.
 fn told(packet: &Value) -> String {
     let arrow = if packet["direction"] == "received" { "->" } else { "<-" };
     let kind = packet["kind"].as_str().unwrap_or_default();
@@ -242,6 +242,7 @@ fn told(packet: &Value) -> String {
     if let Some(reason) = packet["reason"].as_u64() {
         text += &format!("  0x{reason:02x}");
     }
+    text += if packet["unsent"] == true { "  never sent" } else { "" };
     text += &packet["topic"].as_str().map_or(String::new(), |_| format!("  {}", shown(&packet["topic"])));
     text += &packet["filters"].as_u64().map_or(String::new(), |count| filters_of(packet, count));
     text.trim_end().to_owned()
@@ -310,6 +311,8 @@ mod tests {
         let packet = json!({ "direction": "sent", "kind": "PUBLISH", "bytes": 12, "packet_id": 7, "topic": "a/b",
             "qos": 1, "dup": true, "retain": false });
         assert_eq!(told(&packet), format!("<- PUBLISH          12 B  #7    {:13}  q1 dup  a/b", ""));
+        let unsent = json!({ "direction": "sent", "kind": "PUBLISH", "bytes": 12, "topic": "a/b", "qos": 0, "unsent": true });
+        assert!(told(&unsent).ends_with("  q0  never sent  a/b"), "{unsent}");
         let puback = json!({ "direction": "received", "kind": "PUBACK", "bytes": 4, "packet_id": 7,
                 "latency_s": 0.012345, "reason": 0x87 });
         assert_eq!(told(&puback), "-> PUBACK            4 B  #7        12.345 ms  0x87");

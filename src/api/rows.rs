@@ -119,6 +119,7 @@ pub fn packet(packet: &Recorded) -> Value {
         },
         "kind": format!("{:?}", packet.kind).to_ascii_uppercase(),
         "bytes": packet.bytes,
+        "unsent": packet.is_unsent,
         "packet_id": (packet.packet_id != 0).then_some(packet.packet_id),
         "latency_s": packet.latency.map(|latency| latency.as_micros() as f64 / 1e6),
     });

@@ -211,7 +211,18 @@ pub fn client(target: &Target<'_>, client_id: &str) -> Result<Shown, Failure> {
         (
             "packets",
             "last packets",
-            &["ago_s", "direction", "kind", "bytes", "packet_id", "latency_s", "topic", "filter", "filters"],
+            &[
+                "ago_s",
+                "direction",
+                "unsent",
+                "kind",
+                "bytes",
+                "packet_id",
+                "latency_s",
+                "topic",
+                "filter",
+                "filters",
+            ],
         ),
     ];
     for (name, title, columns) in sections {

@@ -255,7 +255,7 @@ function packetTable() {
     empty: "None is remembered: session.recorded_packets says how many are.",
     columns: [
       { title: "Packet", cell: (row) => h("code", null, row.kind) },
-      { title: "Direction", cell: (row) => (row.direction === "received" ? "→ received" : "← sent") },
+      { title: "Direction", cell: directionOf },
       { title: "Ago", isNumber: true, cell: (row) => span(row.ago_s) },
       { title: "Bytes", isNumber: true, cell: (row) => count(row.bytes) },
       { title: "Packet id", isNumber: true, cell: (row) => row.packet_id || "–" },
@@ -264,6 +264,13 @@ function packetTable() {
       { title: "Topic", isWide: true, cell: topicOf },
     ],
   });
+}
+
+function directionOf({ direction, unsent }) {
+  if (direction === "received") {
+    return "→ received";
+  }
+  return unsent ? "← never sent" : "← sent";
 }
 
 function topicOf({ topic, filter, filters }) {

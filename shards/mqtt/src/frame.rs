@@ -109,6 +109,14 @@ pub fn split(bytes: &[u8], max_packet_size: u32) -> Result<Option<Frame<'_>>, Vi
     Ok(bytes.get(1 + len..size).map(|body| Frame { kind, flags, body, bytes: &bytes[..size], size }))
 }
 
+/// The packet that `bytes` begin with, of which only so much is at hand: its payload, or a part of it, is elsewhere.
+pub fn beginning(bytes: &[u8]) -> Option<Frame<'_>> {
+    let (first, rest) = bytes.split_first()?;
+    let kind = PacketKind::from_u8(first >> 4)?;
+    let (remaining, len) = varint(rest).ok()??;
+    Some(Frame { kind, flags: first & 0x0F, body: &rest[len..], bytes, size: 1 + len + remaining as usize })
+}
+
 /// How many bytes the packet at the head of `bytes` takes in all, once its fixed header is complete, so that a
 /// reader can reserve them.
 pub fn frame_size(bytes: &[u8]) -> Option<usize> {

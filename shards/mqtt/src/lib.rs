@@ -35,7 +35,7 @@ pub use connack::{Connack, ConnackProperties};
 pub use connect::{Connect, ConnectProperties, Will, WillProperties, protocol_of};
 pub use disconnect::Disconnect;
 pub use forward::{Alias, Forward, forwardable};
-pub use frame::{Frame, PacketKind, frame_size, split};
+pub use frame::{Frame, PacketKind, beginning, frame_size, split};
 pub use packet::{Packet, decode};
 pub use property::{SubscriptionIds, SubscriptionIdsBuf, UserProperties, UserPropertiesBuf};
 pub use publish::{Publish, PublishProperties, topic_of_publish};

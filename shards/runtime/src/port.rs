@@ -4,6 +4,7 @@
 //! ends in `settle`, which restores the invariants: what is wanted is armed, and what is over is gone.
 
 mod accepting;
+mod failing;
 mod layered;
 mod turned_away;
 mod watching;
@@ -57,6 +58,13 @@ pub(crate) enum Happened {
         conn: ConnId,
         outgoing: Box<Outgoing>,
     },
+    /// The socket takes no more than so many bytes of what the shard has sent.
+    Unsent {
+        conn: ConnId,
+        outgoing: Box<Outgoing>,
+        taken: usize,
+        then: Then,
+    },
     /// The peer of one that is watched has said its last.
     Leaving {
         conn: ConnId,
@@ -69,6 +77,15 @@ pub(crate) enum Happened {
         name: u32,
         result: i32,
     },
+}
+
+/// What the end of a send means beside that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Then {
+    Nothing,
+    /// The shard goes on as if the socket had taken it.
+    GoesOn,
+    Closed,
 }
 
 pub(crate) struct Port {
@@ -387,23 +404,16 @@ impl Port {
         let (conn, entry) = self.connections.of_operation(slot, generation);
         let mut sending = entry.sending.take().expect("a send that completes was under way");
         let stage = entry.stage;
-        let (is_open, is_dead) = (stage == Stage::Open, stage == Stage::Dead);
+        let is_dead = stage == Stage::Dead;
         let is_layered = entry.layers.is_some();
         let is_done = match check(completion.result) {
             Ok(taken) => sending.advance(taken as usize),
             Err(error) => {
                 let again = matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN | libc::ENOMEM));
-                let is_leaving = entry.is_leaving && is_open;
-                if !again && !is_dead && !is_leaving {
-                    self.keep(sending);
-                    self.kill(conn);
-                    return match stage {
-                        Stage::Open => Happened::Closed { conn },
-                        Stage::Opening => Happened::NotOpened(NotOpened::Gone),
-                        Stage::Closing | Stage::Dead => Happened::Nothing,
-                    };
+                if !again && !is_dead {
+                    return self.on_send_failed(conn, sending);
                 }
-                !again && is_leaving
+                false
             }
         };
         if !is_done && !is_dead {
@@ -411,12 +421,17 @@ impl Port {
             self.push_send(conn);
             return Happened::Nothing;
         }
+        if is_dead {
+            let happened = self.end_send(conn, sending, is_done, Then::Nothing);
+            self.settle(conn);
+            return happened;
+        }
         let outgoing = self.keep(sending);
-        if is_layered && !is_dead {
+        if is_layered {
             return self.on_sent_layered(conn, outgoing);
         }
         self.settle(conn);
-        if is_open { Happened::Sent { conn, outgoing } } else { Happened::Nothing }
+        Happened::Sent { conn, outgoing }
     }
 
     /// Makes what is the case of a connection agree with what it should be.

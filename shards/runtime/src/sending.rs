@@ -34,6 +34,11 @@ impl Sending {
         self.written == len
     }
 
+    /// How many bytes the socket has taken.
+    pub fn written(&self) -> usize {
+        self.written
+    }
+
     /// What was sent, for another use.
     pub fn finish(&mut self) -> Box<Outgoing> {
         self.slices.clear();

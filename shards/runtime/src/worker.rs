@@ -23,7 +23,7 @@ use crate::{
     control::{Line, Report},
     doorkeeper::{Answered, Gate},
     mesh::{Letter, Mesh},
-    port::{Happened, Port},
+    port::{Happened, Port, Then},
     ring::Completion,
     seats::Seats,
     strangers::Strangers,
@@ -270,6 +270,15 @@ impl<B: Brain> Worker<B> {
                 self.effects.recycle(outgoing);
                 self.tell(Event::Sent { conn });
             }
+            Happened::Unsent { conn, outgoing, taken, then } => {
+                self.tell(Event::Unsent { conn, outgoing: &outgoing, taken });
+                self.effects.recycle(outgoing);
+                match then {
+                    Then::Nothing => {}
+                    Then::GoesOn => self.tell(Event::Sent { conn }),
+                    Then::Closed => self.tell(Event::Closed { conn }),
+                }
+            }
             Happened::Leaving { conn } => self.tell(Event::Leaving { conn }),
             Happened::Closed { conn } => self.tell(Event::Closed { conn }),
             Happened::OfStore { name, result } => self.on_store_operation(name, result)?,
@@ -405,7 +414,7 @@ impl<B: Brain> Worker<B> {
     }
 
     /// Brings one event to the shard and does at once what follows from it, so that no event ever names a connection
-    /// that the shard has closed.
+    /// that the shard has closed, but for what became of its last send.
     fn tell(&mut self, event: Event<'_>) {
         self.brain.handle(self.now, event, &mut self.effects);
         self.carry_out();

@@ -1,6 +1,6 @@
 //! One network connection as the shard sees it, and the table of them. What outlives a connection is in `session.rs`.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use hashbrown::HashMap;
 use mqtt::Version;
@@ -13,6 +13,7 @@ use crate::{
     receive::Kept,
     standing::Standing,
     store::Store,
+    unsent::Leaver,
 };
 
 /// Small, since most connections are idle: what only traffic needs stands behind pointers.
@@ -199,11 +200,10 @@ impl Connection {
         self.meters().is_some_and(|meters| meters.is_held_back)
     }
 
-    /// Drops what has not gone to the socket yet.
-    pub fn drop_unsaid(&mut self) {
-        self.held = None;
-        self.outbox = None;
+    /// What has not gone to the socket yet does not go there any more.
+    pub fn take_unsaid(&mut self) -> impl Iterator<Item = Box<Outgoing>> + use<> {
         self.needs = Needs::default();
+        self.held.take().map(|held| held.outgoing).into_iter().chain(self.outbox.take())
     }
 
     pub fn aliases(&mut self) -> &mut Aliases {
@@ -229,6 +229,12 @@ impl Connection {
         self.partial = std::mem::take(&mut partial.bytes);
     }
 
+    /// What waits until the socket has taken what is under way, in order.
+    pub fn waiting(&self) -> impl Iterator<Item = &Outgoing> {
+        let held = self.held.as_ref().map(|held| &*held.outgoing);
+        held.into_iter().chain(self.outbox.as_deref())
+    }
+
     /// Bytes that the socket has not taken yet.
     pub fn unsent_bytes(&self) -> usize {
         let held = self.held.as_ref().map_or(0, |held| held.outgoing.len());
@@ -249,10 +255,14 @@ impl Connection {
 
 impl Shard {
     /// The only way out of the table, whatever becomes of the connection: all that was counted for it goes with it.
-    pub(crate) fn forget_connection(&mut self, conn: ConnId) -> Option<Connection> {
+    pub(crate) fn forget_connection(&mut self, conn: ConnId, now: Instant) -> Option<Connection> {
+        let leaver = self.leaver_at(conn);
         self.release_receiving(conn);
         let connection = self.connections.remove(conn)?;
         self.forget_missed(conn);
+        if let Some(leaver) = leaver {
+            self.lose_with_connection(conn, leaver, &connection, now);
+        }
         self.unsent_bytes -= connection.unsent_bytes();
         if connection.is_stalled() {
             self.stalled.remove(conn);
@@ -266,6 +276,8 @@ impl Shard {
 pub(crate) struct Connections {
     slots: Vec<Option<(u32, Connection)>>,
     live: usize,
+    /// Of those that have no session any more: whose socket still had something to take.
+    pub leavers: BTreeMap<ConnId, Leaver>,
 }
 
 impl Connections {

@@ -182,6 +182,8 @@ counters! {
     dropped_queue_memory,
     #[doc = "QoS 0 messages dropped because the client is away."]
     dropped_offline_qos0,
+    #[doc = "QoS 0 messages encoded for a client whose connection ended before its socket had taken them."]
+    dropped_unsent,
     #[doc = "Messages dropped because they expired before they were sent."]
     dropped_expired,
     #[doc = "Messages dropped because they exceed the client's maximum packet size."]
@@ -208,6 +210,8 @@ counters! {
     sys_dropped_queue_memory,
     #[doc = "Messages of `$SYS` lost because the client is away."]
     sys_dropped_offline_qos0,
+    #[doc = "QoS 0 messages of `$SYS` encoded for a client whose connection ended before its socket had taken them."]
+    sys_dropped_unsent,
     #[doc = "Messages of `$SYS` lost because they expired before they were sent."]
     sys_dropped_expired,
     #[doc = "Messages of `$SYS` lost because they exceed the client's maximum packet size."]

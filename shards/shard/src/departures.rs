@@ -99,6 +99,11 @@ impl Departures {
         }
     }
 
+    /// Of its session that ended last.
+    pub fn recorder(&mut self, client_id: &str) -> Option<&mut Recorder> {
+        self.ended.get_mut(client_id)?.recorder.as_deref_mut()
+    }
+
     pub fn ended(&self, client_id: &str) -> Option<&Ended> {
         self.ended.get(client_id)
     }

@@ -5,7 +5,8 @@ use crate::{Ask, Batch, ConnId, Fetch, Mail, Note, Outgoing, Secret, ShardId, Sp
 /// One thing for the runtime to do.
 #[derive(Debug)]
 pub enum Effect {
-    /// Write all of it. At most one is under way per connection: the next comes only after `Event::Sent`.
+    /// Write all of it. At most one is under way per connection: the next comes only after `Event::Sent`. What became of it is said in
+    /// any case, also when the connection has ended meanwhile.
     Send { conn: ConnId, bytes: Box<Outgoing> },
     /// Close once what was given to `Send` is written or a short while has passed. The shard has forgotten the connection.
     Close { conn: ConnId },

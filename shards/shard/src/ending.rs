@@ -72,6 +72,7 @@ impl Shard {
     /// The connection takes nothing in any more; what it still has to send goes with the next flush.
     pub(crate) fn begin_closing(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
         self.keep_spent(conn, turn.now);
+        self.note_leaver(conn);
         self.release_receiving(conn);
         let Some(connection) = self.connections.get_mut(conn) else { return };
         connection.stage = Stage::Closing;
@@ -91,7 +92,7 @@ impl Shard {
     pub(crate) fn on_linger_deadline(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
         let Some(connection) = self.connections.get(conn) else { return };
         if connection.stage == Stage::Closing {
-            self.forget_connection(conn);
+            self.forget_connection(conn, turn.now);
             turn.push(Effect::Close { conn });
         }
     }
@@ -106,7 +107,7 @@ impl Shard {
             self.note_departure(conn, NETWORK_CLOSED.into(), turn.now);
         }
         let user = self.user_at(conn);
-        let Some(connection) = self.forget_connection(conn) else { return };
+        let Some(connection) = self.forget_connection(conn, turn.now) else { return };
         let stage = connection.stage;
         if stage == Stage::Closing {
             return;

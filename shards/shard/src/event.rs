@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc};
 use mqtt::ReasonCode;
 
 use crate::{
-    Answer, Bans, Config, ConnId, DoorRates, Fetch, Mail, Piece, Revision, Rules, ShardId,
+    Answer, Bans, Config, ConnId, DoorRates, Fetch, Mail, Outgoing, Piece, Revision, Rules, ShardId,
     store::record::Record,
 };
 
@@ -22,11 +22,14 @@ pub enum Event<'a> {
     Bytes { conn: ConnId, bytes: &'a [u8] },
     /// The answer to `Effect::Authenticate`. The connection may be gone meanwhile.
     Authenticated { conn: ConnId, answer: Box<Answer> },
-    /// The socket took all bytes of the connection's last `Effect::Send`.
+    /// The socket took all bytes of the connection's last `Effect::Send`. Where one was under way when the connection ended, this or
+    /// `Unsent` follows for it.
     Sent { conn: ConnId },
+    /// The socket took no more than so many bytes of it, and takes nothing any more.
+    Unsent { conn: ConnId, outgoing: &'a Outgoing, taken: usize },
     /// The peer of a connection that is `Reading::Watched` has said its last; `Closed` follows when that has been read.
     Leaving { conn: ConnId },
-    /// The peer closed or the network failed. No further event names this connection.
+    /// The peer closed or the network failed. No further event names this connection, but for what became of its last bytes.
     Closed { conn: ConnId },
     /// Its address is banned.
     Barred { conn: ConnId, ip: IpAddr },

@@ -31,11 +31,15 @@ impl Shard {
 
     /// What the client was to be told will never be true.
     pub(crate) fn give_up_waiting(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
+        let leaver = self.leaver_at(conn);
         let Some(connection) = self.connections.get_mut(conn) else { return };
         let unsent_bytes = connection.unsent_bytes();
-        connection.drop_unsaid();
+        let unsaid = connection.take_unsaid();
         let sending = connection.sending;
         self.unsent_bytes -= unsent_bytes - connection.unsent_bytes();
+        for (outgoing, leaver) in unsaid.zip(leaver.iter().cycle()) {
+            self.lose_outgoing(leaver, &outgoing, 0, 0, turn.now);
+        }
         let what = What::Disconnected {
             reason: ReasonCode::ServerUnavailable,
             why: "what it waits for is in a store that has failed".into(),
@@ -43,7 +47,7 @@ impl Shard {
         // Nothing is said: not even its CONNACK may have gone out.
         self.end_connection(conn, None, what, WillFate::Publish, turn);
         if !sending {
-            self.forget_connection(conn);
+            self.forget_connection(conn, turn.now);
             turn.push(Effect::Close { conn });
         }
     }

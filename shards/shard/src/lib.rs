@@ -100,6 +100,7 @@ mod timers;
 mod topic_tap;
 mod trie;
 mod turn;
+mod unsent;
 mod why;
 mod wills;
 mod withdrawals;

@@ -76,10 +76,7 @@ impl Shard {
     #[cold]
     pub(crate) fn lose_retained(&mut self, author: &str, cause: Cause, topic: &str, turn: &mut Turn<'_>) {
         let client_id = Some(author).filter(|author| !author.is_empty());
-        match client_id.and_then(|client_id| self.sessions.find(client_id)) {
-            Some(key) => self.lose(key, cause, topic, turn.now),
-            None => self.lose_for_stranger(client_id, cause, topic, turn.now),
-        }
+        self.lose_of(client_id, cause, topic, 1, turn.now);
         self.losses.unretained.count += 1;
         if self.losses.unretained.tell_at.is_some_and(|at| turn.now < at) {
             return;
@@ -114,10 +111,23 @@ impl Shard {
         }
     }
 
-    /// Of a client that has no session any more, or of none.
-    fn lose_for_stranger(&mut self, client_id: Option<&str>, cause: Cause, topic: &str, now: Instant) {
-        *cause.count_mut(&mut self.counters) += 1;
-        self.losses.add(client_id, topic, Lost { cause, count: 1, first: now, last: now });
+    /// Of a client that may have no session any more, or of none.
+    pub(crate) fn lose_of(
+        &mut self,
+        client_id: Option<&str>,
+        cause: Cause,
+        topic: &str,
+        count: u64,
+        now: Instant,
+    ) {
+        if let Some(key) = client_id.and_then(|client_id| self.sessions.find(client_id)) {
+            return self.lose_some(key, cause, topic, count, now);
+        }
+        if self.counts_for_broker(cause, topic, count) {
+            return;
+        }
+        *cause.count_mut(&mut self.counters) += count;
+        self.losses.add(client_id, topic, Lost { cause, count, first: now, last: now });
     }
 
     /// All that waited for a client whose session has ended.

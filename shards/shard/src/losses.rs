@@ -127,6 +127,8 @@ causes! {
     QueueMemory = "queue_memory" in dropped_queue_memory or sys_dropped_queue_memory,
     #[doc = "the client was away, and the message had QoS 0"]
     OfflineQos0 = "offline_qos0" in dropped_offline_qos0 or sys_dropped_offline_qos0,
+    #[doc = "it was encoded for the client, whose connection ended before its socket had taken it, and had QoS 0"]
+    Unsent = "unsent" in dropped_unsent or sys_dropped_unsent,
     #[doc = "it expired before it was sent"]
     Expired = "expired" in dropped_expired or sys_dropped_expired,
     #[doc = "it was larger than the client's maximum packet size"]

@@ -95,7 +95,7 @@ impl Shard {
 }
 
 /// A topic of a client under its whole name.
-fn mounted(mount: &str, topic: &str) -> Option<Box<str>> {
+pub(crate) fn mounted(mount: &str, topic: &str) -> Option<Box<str>> {
     let fits = mount.len() + topic.len() <= NAME_BYTES_MAX && !topic.starts_with('$');
     fits.then(|| format!("{mount}{topic}").into())
 }

@@ -58,6 +58,22 @@ impl Outgoing {
         heads_and_payloads.chain(std::iter::once(tail)).filter(|slice| !slice.is_empty())
     }
 
+    /// Its packets in order: where each ends in all of it, and what of it is not in a shared payload.
+    pub(crate) fn packets(&self) -> impl Iterator<Item = (usize, &[u8])> {
+        let (mut at, mut end) = (0, 0);
+        let mut shared = self.shared.iter().peekable();
+        std::iter::from_fn(move || {
+            let rest = &self.bytes[at..];
+            let size = mqtt::frame_size(rest)?;
+            // The payload of another one stands behind the head of that.
+            let own = shared.next_if(|(position, _)| *position < at + size);
+            let here = size - own.map_or(0, |(_, message)| message.payload().len());
+            at += here;
+            end += size;
+            Some((end, &rest[..here]))
+        })
+    }
+
     /// Keeps the capacity for bytes.
     pub fn clear(&mut self) {
         self.bytes.clear();
@@ -78,18 +94,21 @@ mod tests {
     use super::*;
     use crate::message::Parts;
 
-    #[test]
-    fn shared_payloads_stand_where_they_were_pushed() {
-        let parts = Parts {
+    fn message(payload: &[u8]) -> Message {
+        Message::new(&Parts {
             topic: "t",
             qos: QoS::AtMostOnce,
             retain: false,
             expires_at: None,
             retained_id: None,
             forwarded: &[],
-            payload: b"PAYLOAD",
-        };
-        let message = Message::new(&parts);
+            payload,
+        })
+    }
+
+    #[test]
+    fn shared_payloads_stand_where_they_were_pushed() {
+        let message = message(b"PAYLOAD");
         let mut outgoing = Outgoing::default();
         outgoing.bytes.extend_from_slice(b"one");
         assert_eq!(outgoing.as_contiguous(), Some(&b"one"[..]));
@@ -99,5 +118,21 @@ mod tests {
         assert_eq!(outgoing.slices().collect::<Vec<_>>(), [&b"one"[..], b"PAYLOAD", b"PAYLOAD", b"two"]);
         assert_eq!(outgoing.len(), 20);
         assert_eq!(outgoing.as_contiguous(), None);
+    }
+
+    #[test]
+    fn packets_are_told_apart_wherever_their_payloads_stand() {
+        let mut outgoing = Outgoing::default();
+        outgoing.bytes.extend_from_slice(&[0xD0, 0]);
+        for _ in 0..2 {
+            outgoing.bytes.extend_from_slice(&[0x30, 10, 0, 1, b't']);
+            outgoing.push_shared(message(b"PAYLOAD"));
+        }
+        outgoing.bytes.extend_from_slice(&[0x30, 5, 0, 1, b't', b'h', b'i']);
+        outgoing.bytes.extend_from_slice(&[0x40, 2, 0, 1]);
+        let seen: Vec<(usize, &[u8])> = outgoing.packets().collect();
+        let ends: Vec<(usize, usize)> = seen.iter().map(|(end, here)| (*end, here.len())).collect();
+        assert_eq!(ends, [(2, 2), (14, 5), (26, 5), (33, 7), (37, 4)]);
+        assert_eq!((seen[2].1[4], outgoing.len()), (b't', 37));
     }
 }

@@ -25,6 +25,8 @@ pub struct Recorded {
     pub latency: Option<Duration>,
     pub direction: Direction,
     pub kind: PacketKind,
+    /// It was made for the client, whose connection ended before its socket had taken it.
+    pub is_unsent: bool,
     /// Of the whole packet.
     pub bytes: u32,
     /// 0: none.
@@ -82,6 +84,8 @@ pub(crate) struct Recorder {
     /// Where the next entry goes, if the ring is not full.
     next: u16,
     most: u16,
+    /// Tells it from another one of the same client.
+    number: u16,
 }
 
 /// Since the session was made, or since the broker was started.
@@ -95,7 +99,7 @@ pub struct Traffic {
 
 impl Recorder {
     /// `most`: entries, and not 0.
-    pub fn new(most: u16) -> Recorder {
+    pub fn new(most: u16, number: u16) -> Recorder {
         assert!((1..=ENTRIES_MAX).contains(&most), "the configuration allows 1 to 1024 entries");
         Recorder {
             traffic: Traffic::default(),
@@ -105,6 +109,7 @@ impl Recorder {
             place: 0,
             next: 0,
             most,
+            number,
         }
     }
 
@@ -192,11 +197,26 @@ impl Recorder {
     /// So many packets, which had to wait, go out only now. Those that came behind them wait on.
     #[cold]
     pub fn leave(&mut self, packets: u64, behind: u64, now: Instant) {
+        self.sent_before(behind).take(count(packets)).for_each(|entry| entry.leave(now));
+    }
+
+    /// So many packets never went out. Others came behind them.
+    #[cold]
+    pub fn give_up(&mut self, packets: u64, behind: u64) {
+        let unsure = self.sent_before(behind).filter(|entry| !entry.is_unsent());
+        unsure.take(count(packets)).for_each(Entry::give_up);
+    }
+
+    /// The latest first.
+    fn sent_before(&mut self, behind: u64) -> impl Iterator<Item = &mut Entry> {
         let (newer, older) = self.ring.split_at_mut(usize::from(self.next));
         let latest_first = newer.iter_mut().rev().chain(older.iter_mut().rev());
         let sent = latest_first.filter(|entry| entry.is_sent());
-        let count = |packets: u64| usize::try_from(packets).unwrap_or(usize::MAX);
-        sent.skip(count(behind)).take(count(packets)).for_each(|entry| entry.leave(now));
+        sent.skip(count(behind))
+    }
+
+    pub fn number(&self) -> u16 {
+        self.number
     }
 
     /// No more than that is in it.
@@ -215,6 +235,10 @@ impl Recorder {
             Some((entry.recorded(now, topic.map_or("", Topic::as_str))?, topic))
         })
     }
+}
+
+fn count(packets: u64) -> usize {
+    usize::try_from(packets).unwrap_or(usize::MAX)
 }
 
 /// A client that has said only a little keeps only a little: SUBSCRIBE and SUBACK.
@@ -238,7 +262,7 @@ mod tests {
 
     #[test]
     fn the_oldest_gives_way() {
-        let (mut recorder, mut last) = (Recorder::new(6), LastTopic::default());
+        let (mut recorder, mut last) = (Recorder::new(6, 0), LastTopic::default());
         for n in 0..11_u64 {
             recorder.push_publish(sent(n), &format!("t{n}"), None, &mut last);
             let known = n.saturating_sub(5)..=n;
@@ -249,7 +273,7 @@ mod tests {
 
     #[test]
     fn entries_keep_their_topics_however_topics_change() {
-        let (mut recorder, mut last) = (Recorder::new(7), LastTopic::default());
+        let (mut recorder, mut last) = (Recorder::new(7, 0), LastTopic::default());
         let known: Vec<Topic> = (0..5).map(|n| Topic::new(&format!("t{n}"))).collect();
         let mut expected = Vec::new();
         let mut state: u64 = 1;
@@ -278,7 +302,7 @@ mod tests {
 
     #[test]
     fn a_subscribe_has_its_first_filter_and_how_many_there_are() {
-        let (mut recorder, mut last) = (Recorder::new(4), LastTopic::default());
+        let (mut recorder, mut last) = (Recorder::new(4, 0), LastTopic::default());
         recorder.push(received(&[0x82, 2, 0, 1]));
         recorder.name_last(["a/#", "b"].into_iter(), &mut last);
         recorder.push(received(&[0xA2, 2, 0, 2]));
@@ -291,7 +315,7 @@ mod tests {
 
     #[test]
     fn a_client_that_says_little_keeps_little() {
-        let (mut recorder, mut last) = (Recorder::new(64), LastTopic::default());
+        let (mut recorder, mut last) = (Recorder::new(64, 0), LastTopic::default());
         for _ in 0..FIRST_ENTRIES {
             recorder.push(received(&[0x82, 2, 0, 1]));
         }
@@ -305,7 +329,7 @@ mod tests {
     #[test]
     fn one_text_serves_all_that_record_it() {
         let mut last = LastTopic::default();
-        let (mut one, mut other) = (Recorder::new(4), Recorder::new(4));
+        let (mut one, mut other) = (Recorder::new(4, 0), Recorder::new(4, 0));
         one.push_publish(sent(1), "a/b", None, &mut last);
         other.push_publish(sent(1), "a/b", None, &mut last);
         assert_eq!(one.topic_at, other.topic_at);

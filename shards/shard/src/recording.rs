@@ -14,11 +14,13 @@ pub(crate) struct Recording {
     /// Packets that are remembered of each client. 0: none, and no traffic is counted.
     most: u16,
     last_topic: LastTopic,
+    /// Of the recorder that was begun last.
+    number: u16,
 }
 
 impl Recording {
     pub fn new(most: u16) -> Recording {
-        Recording { most, last_topic: LastTopic::default() }
+        Recording { most, last_topic: LastTopic::default(), number: 0 }
     }
 
     /// A packet that is no PUBLISH.
@@ -53,7 +55,8 @@ impl Recording {
         if self.most == 0 || entry.is_idle_talk() {
             return;
         }
-        let recorder = recorder.insert(Box::new(Recorder::new(self.most)));
+        self.number = self.number.wrapping_add(1);
+        let recorder = recorder.insert(Box::new(Recorder::new(self.most, self.number)));
         match topic {
             Some(topic) => recorder.push_publish(entry, topic, None, &mut self.last_topic),
             None => recorder.push(entry),

@@ -268,6 +268,7 @@ impl Shard {
             Event::NotOpened(why) => self.handle_not_opened(why),
             Event::Bytes { conn, bytes } => self.handle_bytes(conn, bytes, turn),
             Event::Sent { conn } => self.handle_sent(conn, turn),
+            Event::Unsent { conn, outgoing, taken } => self.handle_unsent(conn, outgoing, taken, now),
             Event::Authenticated { conn, answer } => self.handle_authenticated(conn, *answer, turn),
             Event::Leaving { conn } => self.handle_leaving(conn, turn),
             Event::Closed { conn } => self.handle_closed(conn, turn),
@@ -408,7 +409,9 @@ impl Shard {
     }
 
     fn handle_sent(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
-        let Some(connection) = self.connections.get_mut(conn) else { return };
+        let Some(connection) = self.connections.get_mut(conn) else {
+            return drop(self.connections.leavers.remove(&conn));
+        };
         connection.sending = false;
         // In a drain nothing else is heard of a client.
         if self.drain.has_begun() {
@@ -418,7 +421,7 @@ impl Shard {
         if connection.outbox.is_some() || connection.held.is_some() {
             self.mark_dirty(conn);
         } else if connection.stage == Stage::Closing {
-            self.forget_connection(conn);
+            self.forget_connection(conn, turn.now);
             turn.push(Effect::Close { conn });
             return;
         }
@@ -474,7 +477,7 @@ impl Shard {
                     self.store.wait(conn);
                 }
             } else if connection.stage == Stage::Closing {
-                self.forget_connection(conn);
+                self.forget_connection(conn, turn.now);
                 turn.push(Effect::Close { conn });
             }
         }

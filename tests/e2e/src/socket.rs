@@ -68,6 +68,13 @@ impl Socket {
         assert_eq!(self.read(5), [0x90, 3, 0, 1, qos as u8], "a SUBACK that grants");
     }
 
+    /// Waits until the broker has taken all that was sent before.
+    #[track_caller]
+    pub fn ping(&mut self) {
+        self.send(&[0xC0, 0]);
+        assert_eq!(self.read(2), [0xD0, 0], "a PINGRESP");
+    }
+
     /// The next packet: its first byte and its body.
     #[track_caller]
     pub fn packet(&mut self) -> (u8, Vec<u8>) {

@@ -1,6 +1,7 @@
 //! Readers that stop and clients that are gone cost their own budget, and nobody else's time.
 #![allow(clippy::unwrap_used)]
 
+use std::net::Shutdown;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -8,8 +9,8 @@ use std::time::Duration;
 use client::{QoS, Version};
 use e2e::link::lasting;
 use e2e::pace::Pace;
-use e2e::socket::Socket;
-use e2e::{Broker, Link, Setup, resources, v5};
+use e2e::socket::{Socket, publish};
+use e2e::{Broker, Link, PATIENCE, Setup, resources, v5};
 
 #[test]
 fn a_reader_that_stops_delays_nobody_and_fills_its_own_budget_only() {
@@ -78,6 +79,27 @@ fn clients_that_are_gone_share_one_budget() {
     }
 }
 
+#[test]
+fn each_message_for_a_reader_that_stops_and_leaves_has_come_or_is_counted() {
+    for shards in [1, 2] {
+        let broker = Broker::start("slow-leaving", shards);
+        let mut stuck = Socket::connect(broker.port, "stuck", true);
+        stuck.subscribe("flood", QoS::AtMostOnce);
+        let mut publisher = Socket::connect(broker.port, "publisher", true);
+        let packet = publish("flood", &[b'x'; 1000]);
+        (0..FOR_LEAVER).for_each(|_| publisher.send(&packet));
+        publisher.ping();
+        // It has said its last, and reads what the sockets have.
+        stuck.stream.shutdown(Shutdown::Write).unwrap();
+        let bytes = stuck.read_to_end(PATIENCE).len();
+        assert_eq!(bytes % packet.len(), 0, "packets come whole");
+        broker.await_counter("dropped_unsent", 1);
+        let causes = ["queue_messages", "queue_bytes", "queue_memory", "offline_qos0", "mesh_full", "unsent"];
+        let lost: u64 = causes.iter().map(|cause| broker.counter(&format!("dropped_{cause}"))).sum();
+        assert_eq!((bytes / packet.len()) as u64 + lost, FOR_LEAVER, "{shards} shards, {lost} lost");
+    }
+}
+
 /// A hundred megabytes from one publisher, all of which the reader gets.
 fn flood(broker: &Broker, reader: &mut Link) {
     let mut publisher = Link::connect(broker.port, v5("publisher"));
@@ -105,6 +127,8 @@ const AHEAD_MAX: usize = 500;
 const MESSAGES: usize = 10_000;
 const MESSAGE_BYTES: usize = 10_000;
 const GONE: usize = 20;
+/// Much more than sockets, an outbox and a queue hold.
+const FOR_LEAVER: u64 = 20_000;
 /// Much slower than a broker that is not held up, much quicker than one that is.
 const SLOW: Duration = Duration::from_millis(500);
 const ATTEMPTS: usize = 3;

@@ -19,6 +19,8 @@ pub enum Action {
     Down(usize),
     /// All bytes of a send are taken.
     Sent(usize),
+    /// A shard learns that the rest of a send is not taken.
+    Unsent(usize),
     /// The client's end reads.
     Read(usize),
     /// A shard learns that a socket is gone.

@@ -266,7 +266,6 @@ impl World {
         self.check_space();
         self.advance();
         let mut counters = self.counters();
-        // What was encoded and lost with its connection before it was sent is neither a drop nor a delivery.
         let unsent = counters.publish_sent.saturating_sub(self.publishes_sent);
         if self.fault == Some(Fault::MiscountPublishes) {
             self.publishes_sent += 1_000_000;

@@ -62,6 +62,10 @@ pub struct Socket {
     pub given: Option<Vec<u8>>,
     /// The outstanding send and how much of it the socket has taken.
     sending: Option<(Vec<u8>, usize)>,
+    /// The shard that gave it is to be told of these bytes, of which the socket has taken only so many.
+    unsent: Option<(Vec<u8>, usize)>,
+    /// Where it was before it was closed.
+    pub was: Option<(usize, ConnId)>,
     /// From the broker to the client, taken by the socket, not yet read.
     pub down: VecDeque<u8>,
     pub down_room: usize,
@@ -97,6 +101,8 @@ impl Socket {
             up_ends: false,
             given: Some(Vec::new()),
             sending: None,
+            unsent: None,
+            was: None,
             down: VecDeque::new(),
             down_room,
             down_ends: false,
@@ -197,9 +203,18 @@ impl Socket {
 
     /// Nothing more goes to the client than `keep` bytes of what is under way.
     pub fn lose_down(&mut self, keep: usize) {
-        self.sending = None;
+        self.end_send();
         self.down.truncate(keep);
         self.down_ends = true;
+    }
+
+    /// The socket takes nothing any more.
+    pub fn end_send(&mut self) {
+        self.unsent = self.sending.take().or(self.unsent.take());
+    }
+
+    pub fn take_unsent(&mut self) -> Option<(Vec<u8>, usize)> {
+        self.unsent.take()
     }
 
     pub fn read_down(&mut self, n: usize) -> Vec<u8> {

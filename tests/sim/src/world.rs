@@ -248,6 +248,7 @@ impl World {
             Action::Up(socket) => self.move_up(socket),
             Action::Down(socket) => self.move_down(socket),
             Action::Sent(socket) => self.finish_send(socket),
+            Action::Unsent(socket) => self.tell_unsent(socket),
             Action::Read(socket) => self.read(socket),
             Action::Gone(socket) => self.lose(socket),
             Action::Mail { from, to } => self.bring_mail(from, to),
@@ -337,6 +338,10 @@ impl World {
                 self.trace.record_bytes(bytes);
             }
             Event::Flush => {}
+            Event::Unsent { conn, outgoing, taken } => {
+                let len = outgoing.len();
+                self.trace.record(self.now, format_args!("{core} <- {conn:?} took {taken} bytes of {len}"));
+            }
             Event::Review { record } => {
                 let (kind, position) = (record.kind, record.position);
                 self.trace.record(self.now, format_args!("{core} <- review kind {kind} at {position:?}"));

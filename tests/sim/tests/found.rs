@@ -229,6 +229,16 @@ fn what_a_stranger_says_is_not_taken_for_what_others_said_who_waited_beside_it()
 }
 
 #[test]
+fn what_a_disconnect_says_of_its_session_may_be_lost_with_a_crash() {
+    assert_passes(&[(150_130, 3, Profile::DurableWills)]);
+}
+
+#[test]
+fn whoever_ends_among_those_that_go_on_has_its_place_in_their_order() {
+    assert_passes(&[(941_641, 3, Profile::Congested)]);
+}
+
+#[test]
 fn nothing_is_owed_to_a_session_that_may_have_ended_before_its_client_came() {
     assert_passes(&[(2308, 1, Profile::DurablePieces), (1134, 2, Profile::DurablePieces)]);
 }

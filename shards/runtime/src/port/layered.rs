@@ -236,7 +236,7 @@ impl Port {
     }
 
     /// Gives the output to the socket, unless a send is under way: then it waits for that.
-    fn flush_layers(&mut self, conn: ConnId) {
+    pub(super) fn flush_layers(&mut self, conn: ConnId) {
         let entry = self.connections.get(conn).expect("the caller looked");
         // Who is refused at once never got any.
         let Some(layers) = entry.layers.as_mut() else { return };
@@ -254,11 +254,11 @@ impl Port {
         let entry = self.connections.get(conn).expect("the caller looked");
         let stage = entry.stage;
         let layers = entry.layers.as_mut().expect("the caller looked");
-        let happened = if entry.sending.is_some() || stage != Stage::Open {
+        let happened = if entry.sending.is_some() {
             Happened::Nothing
         } else if let Some(outgoing) = layers.of_shard.take() {
             Happened::Sent { conn, outgoing }
-        } else if !layers.held.is_empty() {
+        } else if stage == Stage::Open && !layers.held.is_empty() {
             self.scratch.plain = std::mem::take(&mut layers.held);
             if layers.is_leaving() {
                 self.leaving.push_back(conn);

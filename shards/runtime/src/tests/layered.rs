@@ -224,3 +224,20 @@ fn a_client_that_leaves_in_the_middle_leaves_nothing() {
     await_that("all connections are closed", || broker.connections() == 0);
     assert_eq!(ask_tls(&mut keys.connect(&broker), b"E", 1), b"E");
 }
+
+#[test]
+fn a_reader_that_vanishes_during_a_send_has_not_taken_it() {
+    let keys = Keys::shared();
+    let (broker, observed) = start(over_tls(config(1), keys));
+    for n in 1..=5 {
+        let mut stream = keys.connect(&broker);
+        stream.write_all(&[b'B', 0, 0x98, 0x96, 0x80]).unwrap();
+        stream.flush().unwrap();
+        stream.read_exact(&mut [0; 100]).unwrap();
+        drop(stream);
+        await_that("it is told", || observed.unsent.load(SeqCst) == n);
+    }
+    await_that("the connections are gone", || broker.connections() == 0);
+    // Which of its bytes were taken is not known behind TLS.
+    assert_eq!((observed.sent.load(SeqCst), observed.taken_bytes.load(SeqCst)), (0, 0));
+}

@@ -35,6 +35,11 @@ pub struct Observed {
     pub starved: AtomicUsize,
     pub timers: AtomicUsize,
     pub leaving: AtomicUsize,
+    /// Sends that the socket has taken.
+    pub sent: AtomicUsize,
+    /// Those that it has not, and how much of them it has.
+    pub unsent: AtomicUsize,
+    pub taken_bytes: AtomicUsize,
     /// What clients of `L` have said after it.
     pub late_bytes: AtomicUsize,
     /// The most bytes that came in one turn.
@@ -241,7 +246,17 @@ impl Brain for Script {
                 self.turn_bytes += bytes.len();
                 self.on_bytes(now, conn, bytes, effects);
             }
-            Event::Sent { conn } => self.conns.get_mut(&conn).expect("it is open").is_sending = false,
+            Event::Sent { conn } => {
+                self.observed.sent.fetch_add(1, SeqCst);
+                // One that is closed has its last bytes taken later.
+                if let Some(conn) = self.conns.get_mut(&conn) {
+                    conn.is_sending = false;
+                }
+            }
+            Event::Unsent { taken, .. } => {
+                self.observed.taken_bytes.fetch_add(taken, SeqCst);
+                self.observed.unsent.fetch_add(1, SeqCst);
+            }
             Event::Leaving { conn } => {
                 self.observed.leaving.fetch_add(1, SeqCst);
                 effects.push(Effect::Read { conn, reading: Reading::Continuous });

@@ -2,6 +2,7 @@
 
 use std::{
     io::{ErrorKind, Read, Write},
+    sync::atomic::Ordering::SeqCst,
     time::{Duration, Instant},
 };
 
@@ -42,7 +43,7 @@ fn a_slow_reader_gets_all_bytes_and_delays_nobody() {
 
 #[test]
 fn closing_while_a_send_is_outstanding_loses_no_byte() {
-    let (broker, _) = start(config(2));
+    let (broker, observed) = start(config(2));
     let len = 5_000_000;
     let mut stream = connect(&broker);
     stream.write_all(&request(b'Q', len)).unwrap();
@@ -53,11 +54,12 @@ fn closing_while_a_send_is_outstanding_loses_no_byte() {
     assert!(bytes == pattern(len as usize));
     drop(stream);
     await_that("the connection is gone", || broker.connections() == 0);
+    assert_eq!((observed.sent.load(SeqCst), observed.unsent.load(SeqCst)), (1, 0));
 }
 
 #[test]
 fn a_closed_connection_that_reads_nothing_ends_with_the_linger_time() {
-    let (broker, _) = start(Config { linger: Duration::from_millis(200), ..config(1) });
+    let (broker, observed) = start(Config { linger: Duration::from_millis(200), ..config(1) });
     let start = Instant::now();
     let mut stream = connect(&broker);
     stream.write_all(&request(b'Q', 50_000_000)).unwrap();
@@ -68,6 +70,9 @@ fn a_closed_connection_that_reads_nothing_ends_with_the_linger_time() {
     let end = stream.read_to_end(&mut bytes);
     assert!(end.is_ok() || end.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset));
     assert!(bytes.len() < 50_000_000);
+    await_that("it is told", || observed.unsent.load(SeqCst) == 1);
+    let taken_bytes = observed.taken_bytes.load(SeqCst);
+    assert!(taken_bytes >= bytes.len() && taken_bytes < 50_000_000, "{taken_bytes}, {} read", bytes.len());
 }
 
 #[test]
@@ -81,7 +86,7 @@ fn a_closed_connection_whose_peer_stays_ends_with_the_linger_time() {
 
 #[test]
 fn a_peer_that_ends_its_side_still_gets_what_is_under_way() {
-    let (broker, _) = start(config(1));
+    let (broker, observed) = start(config(1));
     let len = 10_000_000;
     let mut stream = connect(&broker);
     stream.write_all(&request(b'B', len)).unwrap();
@@ -93,11 +98,12 @@ fn a_peer_that_ends_its_side_still_gets_what_is_under_way() {
     stream.read_to_end(&mut rest).unwrap();
     assert!(rest == pattern(len as usize)[1..]);
     await_that("the connection is gone", || broker.connections() == 0);
+    assert_eq!((observed.sent.load(SeqCst), observed.unsent.load(SeqCst)), (1, 0));
 }
 
 #[test]
 fn a_reader_that_vanishes_during_a_send_is_closed() {
-    let (broker, _) = start(config(1));
+    let (broker, observed) = start(config(1));
     for _ in 0..20 {
         let mut stream = connect(&broker);
         stream.write_all(&request(b'B', 10_000_000)).unwrap();
@@ -107,4 +113,8 @@ fn a_reader_that_vanishes_during_a_send_is_closed() {
     let start = Instant::now();
     await_that("the connections are gone", || broker.connections() == 0);
     assert!(start.elapsed() < HANGS);
+    await_that("what became of their bytes is told", || observed.unsent.load(SeqCst) == 20);
+    let taken_bytes = observed.taken_bytes.load(SeqCst);
+    assert!((20 * 100..20 * 10_000_000).contains(&taken_bytes), "{taken_bytes}");
+    assert_eq!(observed.sent.load(SeqCst), 0);
 }

@@ -10,7 +10,7 @@ use crate::Instant;
 pub(crate) struct Entry {
     /// Nanoseconds; the lowest bits make way for the place of the topic.
     at_and_place: u64,
-    /// From the lowest bit on: bytes of the packet, direction, packet id, first byte, and the reason code of an acknowledgement or
+    /// From the lowest bit on: bytes of the packet, whether it never went out, direction, packet id, first byte, and the reason code of an acknowledgement or
     /// the number of filters.
     packet: u64,
 }
@@ -100,6 +100,15 @@ impl Entry {
         self.at_and_place = at.as_nanos() & !PLACE_MASK | self.at_and_place & PLACE_MASK;
     }
 
+    /// It never went out.
+    pub fn give_up(&mut self) {
+        self.packet |= 1 << UNSENT_BIT;
+    }
+
+    pub fn is_unsent(&self) -> bool {
+        self.packet >> UNSENT_BIT & 1 != 0
+    }
+
     pub fn place(&self) -> u16 {
         (self.at_and_place & PLACE_MASK) as u16
     }
@@ -140,6 +149,7 @@ impl Entry {
             latency: None,
             direction: if is_received { Direction::Received } else { Direction::Sent },
             kind,
+            is_unsent: self.is_unsent(),
             bytes: (self.packet & BYTES_MAX) as u32,
             packet_id: (self.packet >> PACKET_ID_BIT) as u16,
             detail: self.detail(kind),
@@ -158,7 +168,8 @@ fn is_acknowledgement(kind: u8) -> bool {
 
 /// As many places as a recorder can have entries; what is left tells times apart by a microsecond.
 const PLACE_MASK: u64 = (1 << 10) - 1;
-const BYTES_MAX: u64 = (1 << DIRECTION_BIT) - 1;
+const BYTES_MAX: u64 = (1 << UNSENT_BIT) - 1;
+const UNSENT_BIT: u32 = 30;
 const DIRECTION_BIT: u32 = 31;
 const PACKET_ID_BIT: u32 = 32;
 const FIRST_BIT: u32 = 48;

@@ -77,7 +77,17 @@ mod tests {
             _ => Detail::Nothing,
         };
         let ago = Duration::from_micros(ago_us);
-        Recorded { ago, latency: None, direction, kind, bytes: 9, packet_id, detail, topic: "".into() }
+        Recorded {
+            ago,
+            latency: None,
+            direction,
+            kind,
+            is_unsent: false,
+            bytes: 9,
+            packet_id,
+            detail,
+            topic: "".into(),
+        }
     }
 
     use Direction::{Received, Sent};

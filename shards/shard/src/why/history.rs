@@ -77,7 +77,14 @@ fn add_sent(session: &Session, now: Instant, topic: &str, steps: &mut Steps) {
             None => "at QoS 0".to_owned(),
             Some(id) => format!("with packet id {id}, {}", answered(session, &packets[at..], id)),
         };
-        steps.add_ago("packets", format!("sent {} ago, {end}", words(packet.ago)), packet.ago);
+        let ago = words(packet.ago);
+        let text = match packet.is_unsent {
+            true => format!(
+                "made {ago} ago, {end}, and never sent: its socket had not taken it when the connection ended"
+            ),
+            false => format!("sent {ago} ago, {end}"),
+        };
+        steps.add_ago("packets", text, packet.ago);
     }
 }
 

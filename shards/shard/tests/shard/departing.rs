@@ -8,7 +8,7 @@ use crate::{
     script::{Script, connect},
 };
 
-fn last(s: &Script, client_id: &str) -> Option<LastPackets> {
+pub fn last(s: &Script, client_id: &str) -> Option<LastPackets> {
     match s.look(0, &Look::Packets { client_id: client_id.into(), topic_filter: None }) {
         Seen::Packets(packets) => packets.map(|packets| *packets),
         other => panic!("{other:?}"),

@@ -44,5 +44,6 @@ mod telling;
 mod topics_tapped;
 mod unawaited;
 mod unfinished;
+mod unsent;
 mod why;
 mod withdrawing;

@@ -9,7 +9,7 @@ use shard::{Config, DoorConfig, Event};
 use crate::script::{Client, Script, connect, publish};
 
 /// Door 0 has no mount point, 1 and 2 have one each.
-fn config(shards: u8) -> Config {
+pub fn config(shards: u8) -> Config {
     let door = |mount: Option<&str>| DoorConfig { mount: mount.map(Arc::from), ..DoorConfig::default() };
     Config { shards, doors: vec![door(None), door(Some("one/")), door(Some("two/"))], ..Config::default() }
 }
@@ -20,7 +20,7 @@ fn come(s: &mut Script, door: u16, connect: &Connect<'_>) -> Client {
     client
 }
 
-fn join(s: &mut Script, door: u16, client_id: &str) -> Client {
+pub fn join(s: &mut Script, door: u16, client_id: &str) -> Client {
     let client = come(s, door, &connect(client_id));
     assert_eq!(s.hear(client), ["CONNACK Success"]);
     client

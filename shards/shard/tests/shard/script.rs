@@ -14,7 +14,7 @@ use mqtt::{
 };
 use shard::{
     Act, Acted, Answer, Ask, Batch, Config, ConnId, Effect, Effects, Event, Fetch, Full, Instant, Look, Mail,
-    Piece, Reading, Seen, Shard, ShardId, Span, TapOrder, TapRead,
+    Outgoing, Piece, Reading, Seen, Shard, ShardId, Span, TapOrder, TapRead,
     store::{
         log::Position,
         record::{Record, records},
@@ -38,6 +38,8 @@ struct Wire {
     reading: Reading,
     /// `Sent` is held back: the socket is full.
     stuck: bool,
+    /// What it is full of.
+    sending: Option<Box<Outgoing>>,
     sends: usize,
     door: u16,
 }
@@ -172,7 +174,9 @@ impl Script {
                 wire.sends += 1;
                 self.has_sent = true;
                 bytes.slices().for_each(|slice| wire.heard.extend_from_slice(slice));
-                if !wire.stuck {
+                if wire.stuck {
+                    wire.sending = Some(bytes);
+                } else {
                     self.event(shard, Event::Sent { conn });
                 }
             }
@@ -372,6 +376,7 @@ impl Script {
             closed: false,
             reading: Reading::Once,
             stuck: false,
+            sending: None,
             sends: 0,
             door,
         });
@@ -483,6 +488,16 @@ impl Script {
         self.by_conn.remove(&(shard, conn));
         self.event(shard, Event::Closed { conn });
         self.settle();
+        self.give_up(client, 0);
+    }
+
+    /// The socket takes so many bytes of what it is full of, and no more.
+    pub fn give_up(&mut self, client: Client, taken: usize) {
+        let Wire { shard, conn, ref mut sending, .. } = self.wires[client.0];
+        if let Some(outgoing) = sending.take() {
+            self.event(shard, Event::Unsent { conn, outgoing: &outgoing, taken });
+            self.settle();
+        }
     }
 
     /// The client stops taking bytes: the next send never completes, until `unstick`.
@@ -493,6 +508,7 @@ impl Script {
     pub fn unstick(&mut self, client: Client) {
         let wire = &mut self.wires[client.0];
         wire.stuck = false;
+        wire.sending = None;
         let (shard, conn) = (wire.shard, wire.conn);
         self.event(shard, Event::Sent { conn });
         self.settle();

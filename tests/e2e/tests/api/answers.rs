@@ -179,6 +179,32 @@ fn what_is_not_taken_in_stands_under_its_publisher_and_apart_from_what_nobody_go
 }
 
 #[test]
+fn what_no_socket_took_of_who_broke_off_is_told_as_never_sent() {
+    let (setup, control) = with_socket("api-never-sent");
+    let broker = setup.start();
+    let mut stuck = socket::Socket::connect(broker.port, "stuck", true);
+    stuck.subscribe("flood", QoS::AtMostOnce);
+    let mut pump = socket::Socket::connect(broker.port, "pump", true);
+    // More than sockets take while nobody reads.
+    (0..20_000).for_each(|_| pump.send(&socket::publish("flood", &[b'x'; 1000])));
+    pump.ping();
+    let last = ["trace", "stuck", "--last"];
+    assert!(!has(&ask(&control, &last), "never sent"), "it may still be taken");
+    drop(stuck);
+    let asked = await_answer(&control, &last, |asked| has(asked, "never sent"));
+    assert!(
+        asked.lines.iter().any(|line| line.contains("<- PUBLISH") && line.ends_with("never sent  flood"))
+    );
+    let packets = ask(&control, &["trace", "stuck", "--last", "--json"]).lines;
+    let packets: Vec<Value> = packets.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let is_unsent = |packet: &Value| packet["unsent"] == true;
+    let first = packets.iter().position(is_unsent).expect("some are");
+    assert!(packets[first..].iter().all(|packet| is_unsent(packet) || packet["direction"] == "received"));
+    let lost = ask(&control, &["drops", "--client", "stuck"]);
+    assert!(lost.lines.iter().any(|line| line.contains(" unsent flood")), "{:?}", lost.lines);
+}
+
+#[test]
 fn mosquitto_reads_the_losses_of_its_own_session() {
     let broker = setup("api-own-drops").start();
     let mut link = Link::connect(broker.port, v5("other"));

@@ -273,7 +273,9 @@ impl Ledger {
             let what = format!("{mail_lost} QoS 0 mails lost, {} counted", counters.dropped_mesh_full);
             self.fail(Oracle::Lost, what);
         }
-        let away = counters.dropped_offline_qos0 + counters.dropped_shared_nobody + closing.unsent;
+        // With a crash goes what was encoded and not sent, and nobody is left to count it.
+        let unsent = if self.crashes.is_empty() { counters.dropped_unsent } else { closing.unsent };
+        let away = counters.dropped_offline_qos0 + counters.dropped_shared_nobody + unsent;
         let available = |excuses: &Excuses| {
             let causes = [
                 (excuses.queue, queue),

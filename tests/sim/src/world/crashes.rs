@@ -105,6 +105,8 @@ impl World {
 
     /// The client sees the end of its connection, after what the machine still had for it.
     fn break_socket(&mut self, socket: usize, crash: Crash) {
+        // Nobody is left to be told of what the socket had still to take.
+        self.sockets[socket].was = None;
         if self.sockets[socket].side == Side::Gone {
             return;
         }

@@ -127,6 +127,7 @@ impl World {
             // The short while has passed.
             let keep = self.random.index(self.sockets[socket].down.len() + 1);
             self.sockets[socket].lose_down(keep);
+            self.plan_in(self.settings.network.wire_delay_us_max, Action::Unsent(socket));
         }
         self.plan_down(socket);
         self.plan_read(socket);
@@ -252,6 +253,7 @@ impl World {
     pub(super) fn release(&mut self, core: usize, socket: usize) {
         if let Some((_, conn)) = self.sockets[socket].on() {
             self.cores[core].slots[conn.slot as usize].1 = None;
+            self.sockets[socket].was = Some((core, conn));
         }
         self.cores[core].paused.retain(|paused| *paused != socket);
         self.sockets[socket].read(Reading::Paused);

@@ -1,6 +1,6 @@
 //! How bytes move: in pieces of any size, after any time, as far as somebody reads.
 
-use shard::Event;
+use shard::{Event, Outgoing};
 
 use super::World;
 use crate::{
@@ -95,9 +95,22 @@ impl World {
         self.sockets[socket].finish_send();
         match self.sockets[socket].on() {
             Some((core, conn)) => self.handle(core, Event::Sent { conn }),
-            None => self.sockets[socket].down_ends = true,
+            None => {
+                self.sockets[socket].down_ends = true;
+                if let Some((core, conn)) = self.sockets[socket].was {
+                    self.handle(core, Event::Sent { conn });
+                }
+            }
         }
         self.plan_read(socket);
+    }
+
+    /// A shard learns what the socket has not taken.
+    pub(super) fn tell_unsent(&mut self, socket: usize) {
+        let Some((bytes, taken)) = self.sockets[socket].take_unsent() else { return };
+        let Some((core, conn)) = self.sockets[socket].was else { return };
+        let outgoing = Outgoing::of_bytes(bytes);
+        self.handle(core, Event::Unsent { conn, outgoing: &outgoing, taken });
     }
 
     pub fn plan_read(&mut self, socket: usize) {
@@ -208,5 +221,9 @@ impl World {
         self.sockets[socket].side = Side::Gone;
         self.lost = Some(socket);
         self.handle(core, Event::Closed { conn });
+        if self.sockets[socket].is_sending() && self.random.percent(50) {
+            self.sockets[socket].end_send();
+            self.plan_in(self.settings.network.wire_delay_us_max, Action::Unsent(socket));
+        }
     }
 }

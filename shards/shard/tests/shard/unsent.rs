@@ -1,0 +1,193 @@
+//! What was made for a client and not taken by its socket when the connection ended.
+
+use std::collections::BTreeMap;
+
+use mqtt::ReasonCode;
+use shard::{Act, Direction, Event, Told};
+
+use crate::{
+    departing::last,
+    keeping::kept,
+    losing::{check, clients, lost, told},
+    mounting,
+    script::{Client, Script, connect},
+};
+
+/// A subscriber whose socket takes nothing, and so many messages for it at this QoS: the first is under way, and the others wait.
+fn stuck(s: &mut Script, qos: u8, count: u16) -> Client {
+    let (publisher, subscriber) = (s.join("p"), s.join("c"));
+    s.subscribe(subscriber, "a/#", qos);
+    s.stick(subscriber);
+    send(s, publisher, qos, count);
+    subscriber
+}
+
+fn send(s: &mut Script, publisher: Client, qos: u8, count: u16) {
+    (1..=count).for_each(|n| match qos {
+        0 => s.publish(publisher, "a/b", "x"),
+        _ => s.publish_qos(publisher, "a/b", "x", qos, n),
+    });
+}
+
+/// Where and how often they are lost by client `c`.
+fn lost_by_c(s: &Script) -> Vec<String> {
+    let row = clients(s, 0).into_iter().find(|row| &*row.client_id == "c").expect("it lost something");
+    row.topics.iter().map(|loss| format!("{} {}", loss.count, loss.topic.as_deref().unwrap_or("?"))).collect()
+}
+
+/// Packets of client `c` as its recorder has them, with a question mark at those that never went out.
+fn recorded(s: &Script) -> Vec<String> {
+    let last = last(s, "c").expect("it is known");
+    let of_ended = last.ended.iter().flat_map(|ended| &ended.packets);
+    let sent = of_ended.chain(&last.packets).filter(|packet| packet.direction == Direction::Sent);
+    sent.map(|packet| format!("{:?}{}", packet.kind, if packet.is_unsent { "?" } else { "" })).collect()
+}
+
+#[test]
+fn what_no_socket_took_is_lost_for_a_client_that_breaks_off() {
+    let mut s = Script::of_one();
+    let client = stuck(&mut s, 0, 20);
+    assert_eq!(lost(&s, "c"), None, "it may still be taken");
+    s.cut(client);
+    assert_eq!(check(&s), BTreeMap::from([("dropped_unsent", 20)]));
+    assert_eq!(lost_by_c(&s), ["20 a/b"]);
+}
+
+#[test]
+fn what_the_socket_takes_in_the_end_is_not_lost() {
+    let mut s = Script::of_one();
+    let client = stuck(&mut s, 0, 20);
+    s.unstick(client);
+    s.cut(client);
+    assert_eq!(check(&s), BTreeMap::new());
+}
+
+#[test]
+fn packets_that_were_taken_whole_count_as_sent() {
+    let mut s = Script::of_one();
+    let (publisher, client) = (s.join("p"), s.join("c"));
+    s.subscribe(client, "a/#", 0);
+    s.stick(client);
+    // What is under way is one packet, and three more go out at once behind it.
+    send(&mut s, publisher, 0, 4);
+    let (shard, conn) = s.conn(client);
+    s.event(shard, Event::Sent { conn });
+    s.settle();
+    s.event(shard, Event::Closed { conn });
+    let packet_bytes = 2 + 2 + 3 + 1 + 1;
+    s.give_up(client, 2 * packet_bytes - 1);
+    assert_eq!(check(&s), BTreeMap::from([("dropped_unsent", 2)]));
+}
+
+#[test]
+fn a_client_that_is_disconnected_and_takes_nothing_loses_it_under_its_own_name() {
+    let mut s = Script::of_one();
+    let client = stuck(&mut s, 0, 20);
+    let (shard, conn) = s.conn(client);
+    s.event(shard, Event::Kick { conn, reason: ReasonCode::AdministrativeAction });
+    s.settle();
+    assert_eq!(check(&s), BTreeMap::new(), "its last bytes have some time");
+    s.secs(10);
+    assert_eq!(check(&s), BTreeMap::from([("dropped_unsent", 19)]), "one is in the socket");
+    s.give_up(client, 0);
+    assert_eq!(check(&s), BTreeMap::from([("dropped_unsent", 20)]));
+    let row = clients(&s, 0).remove(0);
+    assert_eq!((&*row.client_id, told(&row.losses)), ("c", vec!["20 unsent 5-0".to_owned()]));
+}
+
+#[test]
+fn what_is_taken_after_the_end_is_not_lost() {
+    let mut s = Script::of_one();
+    let client = stuck(&mut s, 0, 1);
+    let (shard, conn) = s.conn(client);
+    s.event(shard, Event::Closed { conn });
+    s.event(shard, Event::Sent { conn });
+    s.give_up(client, 0);
+    assert_eq!(check(&s), BTreeMap::new());
+}
+
+#[test]
+fn what_has_a_packet_id_is_sent_again_or_lost_with_its_session_and_counts_once() {
+    let mut s = kept();
+    let client = stuck(&mut s, 1, 20);
+    s.cut(client);
+    assert_eq!(check(&s), BTreeMap::from([("dropped_session_ended", 20)]));
+}
+
+#[test]
+fn a_topic_is_known_behind_its_alias() {
+    let mut s = Script::of_one();
+    let publisher = s.join("p");
+    let mut wanted = connect("c");
+    wanted.properties.topic_alias_maximum = Some(5);
+    let (client, _) = s.connect(&wanted);
+    s.subscribe(client, "topic/#", 0);
+    s.stick(client);
+    (0..3).for_each(|_| s.publish(publisher, "topic/long/enough", "x"));
+    s.cut(client);
+    assert_eq!(lost_by_c(&s), ["3 topic/long/enough"]);
+}
+
+#[test]
+fn a_topic_beneath_a_mount_point_has_its_whole_name() {
+    let mut s = Script::new(mounting::config(1));
+    let (publisher, client) = (s.join("p"), mounting::join(&mut s, 1, "c"));
+    s.subscribe(client, "a/#", 0);
+    s.stick(client);
+    (0..3).for_each(|_| s.publish(publisher, "one/a/b", "x"));
+    s.cut(client);
+    assert_eq!(lost_by_c(&s), ["3 one/a/b"]);
+}
+
+#[test]
+fn what_the_broker_says_of_itself_is_counted_apart() {
+    let mut s = Script::of_one();
+    let client = s.join("c");
+    s.subscribe(client, "$SYS/#", 0);
+    s.stick(client);
+    for n in 0..3 {
+        let told = Told { topic: "$SYS/broker/x".into(), payload: format!("{n}").as_bytes().into() };
+        s.act(0, Act::Tell([told].into()));
+    }
+    s.cut(client);
+    assert_eq!((check(&s), s.counter("sys_dropped_unsent")), (BTreeMap::new(), 3));
+}
+
+#[test]
+fn large_payloads_are_walked_over() {
+    let mut s = Script::of_one();
+    let (publisher, client) = (s.join("p"), s.join("c"));
+    s.subscribe(client, "a/#", 0);
+    s.stick(client);
+    let large = "x".repeat(10_000);
+    ["a/1", "a/2", "a/2", "a/3"].iter().for_each(|topic| s.publish(publisher, topic, &large));
+    s.cut(client);
+    let mut lost = lost_by_c(&s);
+    lost.sort();
+    assert_eq!(lost, ["1 a/1", "1 a/3", "2 a/2"]);
+}
+
+#[test]
+fn the_recorder_tells_what_never_went_out() {
+    let mut s = Script::of_one();
+    let client = stuck(&mut s, 0, 3);
+    s.cut(client);
+    assert_eq!(recorded(&s), ["Suback", "Publish?", "Publish?", "Publish?"]);
+}
+
+#[test]
+fn the_recorder_tells_it_of_a_client_that_has_come_back_meanwhile() {
+    let mut s = Script::of_one();
+    let (publisher, client) = (s.join("p"), s.join_for_an_hour("c"));
+    s.subscribe(client, "a/#", 0);
+    send(&mut s, publisher, 0, 1);
+    s.stick(client);
+    send(&mut s, publisher, 0, 2);
+    let (shard, conn) = s.conn(client);
+    s.event(shard, Event::Closed { conn });
+    s.join_for_an_hour("c");
+    send(&mut s, publisher, 0, 1);
+    s.give_up(client, 0);
+    assert_eq!(recorded(&s), ["Suback", "Publish", "Publish?", "Publish?", "Connack", "Publish"]);
+    assert_eq!(check(&s), BTreeMap::from([("dropped_unsent", 2)]));
+}
