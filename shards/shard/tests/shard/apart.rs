@@ -1,6 +1,6 @@
 //! What is stored and confirmed between shards, and what comes back of it.
 
-use mqtt::{Connect, Packet, PacketId, Publish, QoS, Will, WillProperties};
+use mqtt::{Connect, Packet, PacketId, Publish, QoS, Version, Will, WillProperties};
 use shard::{Config, Effect, Effects, Event, Instant, Mail, Shard, ShardId, store::restoring::Restoring};
 
 use crate::{
@@ -412,6 +412,52 @@ fn die(then: Then, qos: QoS, order: &[usize], what: &str) {
             (0, 0, 0),
             "{what}"
         );
+    }
+}
+
+/// A member of a group at one shard breaks off while messages for it are under way from the other.
+#[test]
+fn what_a_member_that_breaks_off_cannot_take_goes_to_the_others_and_its_will_comes_once() {
+    for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
+        let config = Config { shards: 2, store_epoch_ms: Some(1_700_000_000_000), ..Config::default() };
+        let [members, watchers, publishers] =
+            ["m", "w", "p"].map(|prefix| Script::ids_by_home(&config, prefix));
+        let mut s = Script::new(config);
+        let watchers: Vec<Client> = watchers.iter().map(|id| s.join(id)).collect();
+        watchers.iter().for_each(|watcher| s.subscribe(*watcher, "a", 2));
+        let (leaving, _) = s.connect(&mortal_with_will(&members[0], qos));
+        let staying = s.join_for_an_hour(&members[1]);
+        [leaving, staying].iter().for_each(|member| s.subscribe(*member, "$share/g/a", 2));
+        let publisher = s.join(&publishers[1]);
+        (1..=4).for_each(|n| s.publish_qos(publisher, "a", &n.to_string(), qos as u8, n));
+        let before = s.hear(leaving).into_iter().filter(|line| line.starts_with("a ")).count();
+        assert!(before > 0, "it has its share");
+        let (shard, conn) = s.conn(publisher);
+        for n in 5..=10 {
+            let mut bytes = Vec::new();
+            let text = n.to_string();
+            let publish = publish("a", &text, qos, PacketId::new(n));
+            Packet::Publish(publish).encode(Version::V5, &mut bytes);
+            s.event(shard, Event::Bytes { conn, bytes: &bytes });
+        }
+        s.cut(leaving);
+        assert_eq!(s.hear(publisher).len(), 10, "all are acknowledged");
+
+        for watcher in watchers {
+            let gone = s.hear(watcher).iter().filter(|line| line.starts_with("a 'gone'")).count();
+            assert_eq!(gone, 1, "{qos:?}");
+        }
+        let payload = |line: &String| Some(line.strip_prefix("a '")?.split_once('\'')?.0.to_owned());
+        let mut of_group: Vec<String> = s.hear(staying).iter().filter_map(payload).collect();
+        s.crash();
+        s.secs(1);
+        let kept: Vec<String> = come_back(&mut s, &members[0]).1.iter().filter_map(payload).collect();
+        assert_eq!(kept.len(), before, "what came after its end is not for it");
+        of_group.extend(kept);
+        of_group.sort_by_key(|text| text.parse().unwrap_or(0));
+        let expected: Vec<String> =
+            std::iter::once("gone".to_owned()).chain((1..=10).map(|n| n.to_string())).collect();
+        assert_eq!(of_group, expected, "{qos:?}: each for one member");
     }
 }
 

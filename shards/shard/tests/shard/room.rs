@@ -1,10 +1,13 @@
 //! A store without room, for now or for good.
 
+use std::collections::BTreeMap;
+
 use mqtt::{Packet, Version};
 use shard::{Event, Reading};
 
 use crate::{
     keeping::{absent, come_back},
+    losing::{check, lost, told},
     script::{connect, options},
 };
 
@@ -35,6 +38,21 @@ fn a_store_without_room_refuses_what_it_would_have_to_store_and_nothing_else() {
     s.publish_qos(publisher, "a", "again", 1, 3);
     assert_eq!(s.hear(publisher), ["PUBACK 3"]);
     assert!(s.notes.contains(&"StoreFull".to_owned()) && s.notes.contains(&"StoreHasRoom".to_owned()));
+}
+
+#[test]
+fn a_retained_message_that_the_store_has_no_room_for_is_lost_by_that_cause() {
+    let (mut s, publisher) = absent(1);
+    s.event(0, Event::StoreRoom { bytes: 0, grows: false });
+    s.retain(publisher, "k/1", "x");
+    s.retain(publisher, "k/1", "y");
+    s.publish(publisher, "k/2", "not to be retained");
+    assert_eq!(check(&s), BTreeMap::from([("refused_publish_retain_store_full", 2)]));
+    let losses = lost(&s, "p").expect("two are not kept");
+    assert_eq!(told(&losses.topics), ["2 publish_retain_store_full k/1 0-0"]);
+    s.event(0, Event::StoreRoom { bytes: 1 << 30, grows: true });
+    s.retain(publisher, "k/1", "z");
+    assert_eq!((check(&s).len(), s.shards[0].gauges().retained_messages), (1, 1), "there is room again");
 }
 
 #[test]

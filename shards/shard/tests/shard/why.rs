@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use mqtt::{Packet, QoS, ReasonCode, RetainHandling, SubscriptionOptions};
-use shard::{Answer, Bans, Because, Config, Event, Grant, Look, Network, Outcome, Says, Seen, Why};
+use shard::{Answer, Bans, Because, Config, Event, Grant, Limits, Look, Network, Outcome, Says, Seen, Why};
 
 use crate::{
+    keeping::kept,
     permitted::{config, mosquitto, rules},
     regranting::{accept, config as regranted},
     script::{Client, Script, connect, options, publish},
@@ -353,6 +354,61 @@ fn a_retained_message_is_told_and_a_subscription_that_does_not_want_it() {
 }
 
 /// The answer is compared with what happens when the message comes.
+#[test]
+fn why_a_message_was_not_retained_is_said_in_words() {
+    let limited = |limits| Script::new(Config { limits, ..Config::default() });
+    let number = limited(Limits { retained_messages_max: 0, ..Limits::default() });
+    let bytes = limited(Limits { retained_bytes_max: 0, ..Limits::default() });
+    let mut full = kept();
+    full.event(0, Event::StoreRoom { bytes: 0, grows: false });
+    let deny =
+        "{ allow = [\"publish\", \"subscribe\"], topics = \"#\" }, { deny = \"retain\", topics = \"#\" }";
+    let denied = Script::new(config(Some(rules(deny))));
+    let of_limit = |limit: &str| {
+        format!(
+            "it was to be retained, and the shard of its topic had its part of {limit}: those who had subscribed got it"
+        )
+    };
+    let of_store = "it was to be retained at QoS 0, and the store was full: those who had subscribed got it";
+    let of_rules = "the rules of access do not let the client publish it as a retained one";
+    for (mut s, why) in [
+        (number, of_limit("router.retained_message_limit")),
+        (bytes, of_limit("router.max_retained_bytes")),
+        (full, of_store.to_owned()),
+        (denied, of_rules.to_owned()),
+    ] {
+        let publisher = s.join("p");
+        let client = s.join("c");
+        s.subscribe(client, "a/#", 0);
+        (0..2).for_each(|_| s.retain(publisher, "a/b", "x"));
+        let what = "2 that p published on this topic were not taken in, or not retained, the last 0 s ago";
+        let of_publishers = |topic: &str| {
+            let Because { elsewhere, outcome, .. } = receive(&s, "c", topic);
+            told(&Because { steps: elsewhere, elsewhere: Vec::new(), outcome }, "refused")
+        };
+        assert_eq!(of_publishers("a/b"), [format!("fact: {what}: {why}")]);
+        assert!(of_publishers("a/c").is_empty(), "{why}: that is another topic");
+    }
+}
+
+#[test]
+fn what_was_never_sent_is_not_told_as_sent() {
+    let mut s = Script::of_one();
+    let (client, publisher) = (s.join_for_an_hour("c"), s.join("p"));
+    s.subscribe(client, "a", 0);
+    s.publish(publisher, "a", "taken");
+    s.secs(1);
+    s.stick(client);
+    s.publish(publisher, "a", "not taken");
+    s.cut(client);
+    let never =
+        "made 0 s ago, at QoS 0, and never sent: its socket had not taken it when the connection ended";
+    assert_eq!(
+        told(&receive(&s, "c", "a"), "packets"),
+        [format!("fact: {never}"), "fact: sent 1 s ago, at QoS 0".to_owned()]
+    );
+}
+
 #[test]
 fn what_it_says_is_what_comes_to_pass() {
     for seed in 1..=40_u64 {

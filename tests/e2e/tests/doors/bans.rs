@@ -4,10 +4,11 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use client::{Options, Publication, QoS, ReasonCode, Will};
-use e2e::{Broker, Link, Process, Setup, v5};
+use e2e::{Broker, Link, PATIENCE, Process, Setup, v5};
+use serde_json::Value;
 
 use super::{mosquitto, publish, reload::reload};
 
@@ -119,6 +120,53 @@ fn a_ban_that_is_ordered_counts_at_once_and_outlives_the_broker() {
     assert_eq!(code, Some(1));
     assert!(lines.iter().any(|line| line.contains("there is no such ban")), "{lines:?}");
     drop(broker);
+    fs::remove_dir_all(data).unwrap();
+}
+
+/// What it prints is one JSON value a line, whoever is banned, wherever that was said.
+#[test]
+fn the_list_has_those_of_the_configuration_and_those_that_were_ordered_until_they_are_lifted_or_over() {
+    let data = e2e::program::fresh_folder("bans-listed-data");
+    let of_configuration = "[[ban]]\nusers = [\"mallory\"]\n[[ban]]\naddresses = [\"192.0.2.0/24\"]\nuntil = 2090-01-31T12:00:00Z\n";
+    let setup = Setup::new("bans-listed").shards(2).config(&format!("{OPEN}{of_configuration}"));
+    let broker = setup.args([OsStr::new("--data-dir"), data.as_os_str()]).start();
+    let listed = || {
+        let (code, lines) = ban(&data, &["list"]);
+        assert_eq!(code, Some(0), "{lines:?}");
+        let row = |line: &String| serde_json::from_str::<Value>(line).unwrap_or_else(|_| panic!("{line}"));
+        lines.iter().map(row).collect::<Vec<Value>>()
+    };
+    let names = |key: &str| -> Vec<String> {
+        listed().iter().filter_map(|row| Some(row[key].as_str()?.to_owned())).collect()
+    };
+    assert_eq!(
+        (names("user"), names("address")),
+        (vec!["mallory".to_owned()], vec!["192.0.2.0/24".to_owned()])
+    );
+    for order in [
+        &["add", "-i", "pump \u{202e}\"1\"", "--until", "2090-01-31T12:00:00Z"][..],
+        &["add", "-i", "brief", "--for", "1s"],
+        &["add", "-a", "198.51.100.7"],
+    ] {
+        assert_eq!(ban(&data, order).0, Some(0), "{order:?}");
+    }
+    let ends: Vec<Value> = listed()
+        .iter()
+        .filter(|row| row["client_id"] == "pump \u{202e}\"1\"")
+        .map(|row| row["until"].clone())
+        .collect();
+    assert_eq!(ends, ["2090-01-31T12:00:00Z"]);
+    let deadline = Instant::now() + PATIENCE;
+    while names("client_id").len() > 1 {
+        assert!(Instant::now() < deadline, "the brief one is over some time: {:?}", names("client_id"));
+    }
+    assert_eq!(names("address"), ["192.0.2.0/24", "198.51.100.7"]);
+    assert_eq!(ban(&data, &["remove", "-a", "198.51.100.7"]).0, Some(0));
+    assert_eq!(ban(&data, &["remove", "-u", "mallory"]).0, Some(1), "the configuration says it");
+    assert_eq!((names("user").len(), names("address").len(), listed().len()), (1, 1, 3));
+    drop(broker);
+    let (code, lines) = ban(&data, &["list"]);
+    assert!(code == Some(2) && !lines.is_empty(), "nobody is there to be asked: {lines:?}");
     fs::remove_dir_all(data).unwrap();
 }
 
