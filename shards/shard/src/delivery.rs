@@ -100,9 +100,13 @@ impl Shard {
             connection.dirty = true;
             self.dirty.push(conn);
         }
+        let is_metered = connection.meters().is_some();
         let outbox = connection.outbox(turn.effects);
         let before = outbox.len();
         let begin = outbox.bytes.len();
+        if IS_WATCHED {
+            self.counters.publish_sent += 1;
+        }
         match received {
             Some(received) => received.encode(sending.packet_id, &mut outbox.bytes),
             None => {
@@ -114,13 +118,11 @@ impl Shard {
         outbox.packets += 1;
         self.unsent_bytes += bytes;
         if IS_WATCHED {
-            self.counters.publish_sent += 1;
             self.counters.publish_bytes_sent += carried.parts.payload.len() as u64;
         }
-        let is_metered = connection.meters().is_some();
-        let flags = u8::from(sending.dup) << 3 | (delivery.qos as u8) << 1 | u8::from(delivery.retain);
+        let first = outbox.bytes.get(begin).copied().unwrap_or(0);
         let topic = carried.parts.topic;
-        let entry = Entry::publish(Direction::Sent, turn.now, bytes, sending.packet_id, flags);
+        let entry = Entry::publish(Direction::Sent, turn.now, bytes, sending.packet_id, first);
         self.recording.publish(&mut session.recorder, entry, topic, delivery.topic);
         if self.is_tapped() {
             self.tap_sent(conn, key, begin, topic, carried.parts.payload, turn);

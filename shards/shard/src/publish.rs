@@ -42,7 +42,6 @@ impl Shard {
         turn: &mut Turn<'_>,
     ) -> Result<(), Breach> {
         if IS_WATCHED {
-            self.counters.publish_received += 1;
             self.counters.publish_bytes_received += publish.payload.len() as u64;
         }
         // [MQTT-3.3.4-6]

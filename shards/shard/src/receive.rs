@@ -15,7 +15,7 @@ use unfinished::NO_ROOM;
 pub(crate) use unfinished::{ALIASES_PART, Unfinished};
 
 use crate::{
-    Cause, ConnId, Effect, Full, Instant, NotOpened, Reading, Shard, What,
+    Cause, ConnId, Effect, Full, IS_WATCHED, Instant, NotOpened, Reading, Shard, What,
     connection::{Connection, Stage},
     ending::WillFate,
     keys::SessionKey,
@@ -275,6 +275,9 @@ impl Shard {
                     known: recent.clone().filter(|known| std::ptr::eq(&*known.topic, publish.topic)),
                     ..Way::default()
                 };
+                if IS_WATCHED {
+                    self.counters.publish_received += 1;
+                }
                 self.record_received(conn, session, frame, &publish, way.known.as_deref(), turn.now);
                 return self.on_publish(conn, session, &publish, way, turn);
             }

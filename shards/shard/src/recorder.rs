@@ -253,7 +253,7 @@ mod tests {
     }
 
     fn sent(n: u64) -> Entry {
-        Entry::publish(Direction::Sent, Instant::from_nanos(n), 10, None, 0b0011)
+        Entry::publish(Direction::Sent, Instant::from_nanos(n), 10, None, 0x33)
     }
 
     fn received(bytes: &[u8]) -> Entry {

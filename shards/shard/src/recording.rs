@@ -49,6 +49,11 @@ impl Recording {
         }
     }
 
+    /// For the crowd that gets a message on this topic.
+    pub fn topic_of(&mut self, topic: &str) -> Option<Topic> {
+        (IS_WATCHED && self.most > 0).then(|| self.last_topic.of(topic).clone())
+    }
+
     /// What every idle client says and hears is not worth the memory.
     #[cold]
     fn begin(&mut self, recorder: &mut Option<Box<Recorder>>, entry: Entry, topic: Option<&str>) {
@@ -121,7 +126,8 @@ impl Shard {
         known: Option<&Known>,
         now: Instant,
     ) {
-        let entry = Entry::publish(Direction::Received, now, frame.size, publish.packet_id, frame.flags);
+        let first = frame.bytes.first().copied().unwrap_or(0);
+        let entry = Entry::publish(Direction::Received, now, frame.size, publish.packet_id, first);
         let Some(known) = known else {
             let alias = publish.properties.topic_alias;
             return self.record_unknown(conn, session, entry, publish.topic, alias);

@@ -263,7 +263,14 @@ impl Shard {
     fn route(&mut self, topic: &str, now: Instant) -> Route {
         let hash = self.placement.hash(topic);
         self.prefixes.see(topic, hash, now);
-        self.routes.find(topic, hash, &self.trie)
+        let mut route = self.routes.find(topic, hash, &self.trie);
+        if let Route::Found { matches, shown } = &mut route
+            && matches.local.len() > 1
+        {
+            // One text for all of them, where each would look for it.
+            *shown = self.recording.topic_of(topic);
+        }
+        route
     }
 
     /// One copy for each session, however many of its filters match: at the highest QoS of them, with all their

@@ -47,14 +47,16 @@ impl Known {
 /// Where a topic leads. Goes back with `put_back`.
 pub(crate) enum Route {
     Known(Rc<Known>),
-    Found(Matches),
+    Found { matches: Matches, shown: Option<Topic> },
 }
 
 impl Route {
+    /// The topic for whoever remembers it, where there is a text.
+    #[inline(always)]
     pub fn shown(&self) -> Option<&Topic> {
         match self {
             Route::Known(known) => Some(&known.shown),
-            Route::Found(_) => None,
+            Route::Found { shown, .. } => shown.as_ref(),
         }
     }
 }
@@ -65,7 +67,7 @@ impl Deref for Route {
     fn deref(&self) -> &Matches {
         match self {
             Route::Known(known) => &known.matches,
-            Route::Found(matches) => matches,
+            Route::Found { matches, .. } => matches,
         }
     }
 }
@@ -109,11 +111,11 @@ impl Routes {
         if is_second && found.local.len() <= SUBSCRIBERS_MAX && topic.len() <= TOPIC_BYTES_MAX {
             slot.known = Some(Rc::new(Known::new(topic, found.clone())));
         }
-        Route::Found(found)
+        Route::Found { matches: found, shown: None }
     }
 
     pub fn put_back(&mut self, route: Route) {
-        if let Route::Found(matches) = route {
+        if let Route::Found { matches, .. } = route {
             self.scratch = matches;
         }
     }

@@ -308,7 +308,7 @@ impl<'a> Passing<'a> {
         let [head, rest] = self.bytes;
         let len = head.len() + rest.len();
         let entry = match self.kind()? {
-            PacketKind::Publish => Entry::publish(self.direction, now, len, packet_id(head), head[0] & 15),
+            PacketKind::Publish => Entry::publish(self.direction, now, len, packet_id(head), head[0]),
             _ if self.filters.is_empty() => Entry::other(self.direction, now, head),
             _ => Entry::other(self.direction, now, head).with_filters(self.filters.len(), 0),
         };

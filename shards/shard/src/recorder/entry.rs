@@ -16,16 +16,17 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
+    /// `first`: its first byte.
     #[inline(always)]
     pub fn publish(
         direction: Direction,
         at: Instant,
         bytes: usize,
         packet_id: Option<PacketId>,
-        flags: u8,
+        first: u8,
     ) -> Entry {
         let packet_id = packet_id.map_or(0, std::num::NonZero::get);
-        Entry::new(direction, at, bytes, (PacketKind::Publish as u8) << 4 | flags, packet_id, 0)
+        Entry::new(direction, at, bytes, first, packet_id, 0)
     }
 
     /// Any other packet, as it is on the wire.
@@ -213,7 +214,7 @@ mod tests {
         let at = Instant::from_nanos(5_000_001_999);
         let id = PacketId::new(9);
         let bytes = mqtt::MAX_PACKET_SIZE as usize;
-        let entry = Entry::publish(Direction::Sent, at, bytes, id, 0b1101).at_place(ENTRIES_MAX - 1);
+        let entry = Entry::publish(Direction::Sent, at, bytes, id, 0x3D).at_place(ENTRIES_MAX - 1);
         let recorded = entry.recorded(Instant::from_nanos(8_000_001_999), "a/b").expect("it has a kind");
         assert_eq!(recorded.detail, Detail::Publish { qos: QoS::ExactlyOnce, dup: true, retain: true });
         assert_eq!((&*recorded.topic, recorded.packet_id), ("a/b", 9));
