@@ -10,8 +10,8 @@ use std::{
 
 use aws_lc_rs::digest;
 use identity::{
-    Certificate, Chain, Chains, Enhanced, ExchangeId, Figures, Front, FrontLimits, Http, HttpError,
-    HttpOptions, PasswordFile, Provider, Rejection, ScramFile, Secret,
+    Asked, Certificate, Chain, Chains, Enhanced, ExchangeId, Figures, Front, FrontLimits, Http, HttpError,
+    HttpOptions, PasswordFile, Provider, Questions, Rejection, ScramFile, Secret,
     jwt::{PublishedKeys, TokenKeys, TokenRules},
     provider::{
         Anonymous, ByCertificate, CallOut, CertificateName, Database, KeySource, Passwords, Scram, Tokens,
@@ -238,7 +238,12 @@ fn tokens(settings: &Authentication) -> Result<Tokens, Fault> {
     }
     let keys = &settings.jwt_keys;
     let source = if keys.contains("://") {
-        let url = Url { keys: ["jwt_keys", "jwt_ca_file"], url: keys, ca_file: &settings.jwt_ca_file };
+        let url = Url {
+            keys: ["jwt_keys", "jwt_ca_file"],
+            url: keys,
+            ca_file: &settings.jwt_ca_file,
+            questions: &OF_KEYS,
+        };
         let http = http(settings, url, None)?;
         let host = http.host().to_owned();
         let report = move |trouble: Option<&str>| tell_of_keys(&host, trouble);
@@ -278,8 +283,12 @@ fn tell_of_keys(host: &str, trouble: Option<&str>) {
 fn call_out(settings: &Authentication) -> Result<Http, Fault> {
     const FILE: &str = "http_authorization_file";
     let authorization = file(&settings.http_authorization_file, FILE, identity::read_secret).transpose()?;
-    let url =
-        Url { keys: ["http_url", "http_ca_file"], url: &settings.http_url, ca_file: &settings.http_ca_file };
+    let url = Url {
+        keys: ["http_url", "http_ca_file"],
+        url: &settings.http_url,
+        ca_file: &settings.http_ca_file,
+        questions: &OF_CALL_OUT,
+    };
     http(settings, url, authorization)
 }
 
@@ -288,7 +297,17 @@ struct Url<'a> {
     keys: [&'static str; 2],
     url: &'a str,
     ca_file: &'a str,
+    questions: &'static Questions,
 }
+
+/// Questions to other programs, by the key of the one that was asked, since the start.
+pub fn questions() -> [(&'static str, Asked); 2] {
+    [("http_url", OF_CALL_OUT.asked()), ("jwt_keys", OF_KEYS.asked())]
+}
+
+/// They go on whatever a reload brings.
+static OF_CALL_OUT: Questions = Questions::new();
+static OF_KEYS: Questions = Questions::new();
 
 /// The secret goes with every question: it is for the call-out, and for no server of keys.
 fn http(settings: &Authentication, url: Url<'_>, authorization: Option<Secret>) -> Result<Http, Fault> {
@@ -298,6 +317,7 @@ fn http(settings: &Authentication, url: Url<'_>, authorization: Option<Secret>) 
         timeout_key: Some("authentication.http_timeout_secs"),
         ca_file: (!url.ca_file.is_empty()).then(|| Path::new(url.ca_file).to_owned()),
         authorization,
+        questions: Some(url.questions),
     };
     let [of_url, of_ca_file] = url.keys;
     Http::new(&options).map_err(|error| match error {

@@ -9,7 +9,7 @@ mod process;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use identity::Figures;
+use identity::{Asked, Figures};
 use runtime::{Depth, Snapshot};
 use shard::Counters;
 
@@ -47,6 +47,8 @@ pub struct OfBroker {
     pub connections_max: usize,
     /// Of those who find out who clients are.
     pub figures: Figures,
+    /// To other programs, by the key that names the program.
+    pub questions: [(&'static str, Asked); 2],
 }
 
 /// Places of one kind: how many are taken, of how many, and how often there was none.
@@ -70,6 +72,7 @@ pub fn text(snapshots: &[Snapshot], facts: &Facts) -> String {
     let Some(broker) = &facts.broker else { return page.into_text() };
     of_seats(&mut page, broker);
     of_authentication(&mut page, &broker.figures);
+    of_questions(&mut page, &broker.questions);
     let names: Vec<String> = snapshots.iter().map(|snapshot| snapshot.shard.0.to_string()).collect();
     let shards: Vec<(&str, &Snapshot)> = names.iter().map(String::as_str).zip(snapshots).collect();
     of_answers(&mut page, &shards, broker.shards);
@@ -189,6 +192,16 @@ fn of_authentication(page: &mut Page, figures: &Figures) {
     single(page, "iothub_authentication_waiting", "Clients that wait for their turn to be judged.", queued);
     let help = "Clients that may wait (authentication.max_waiting), and as many more for each kind of program that is asked.";
     single(page, "iothub_authentication_waiting_limit", help, queued_max);
+}
+
+fn of_questions(page: &mut Page, questions: &[(&str, Asked)]) {
+    let help = "Questions to other programs who a client is, or for keys of tokens, by the key that names the program.";
+    page.family("iothub_authentication_questions_total", Kind::Counter, help);
+    for (key, Asked { answered, unanswered, failed }) in questions {
+        for (outcome, count) in [("answered", *answered), ("unanswered", *unanswered), ("failed", *failed)] {
+            page.count(&[("key", key), ("outcome", outcome)], count);
+        }
+    }
 }
 
 fn single(page: &mut Page, name: &'static str, help: &str, value: u64) {

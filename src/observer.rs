@@ -9,7 +9,10 @@ use std::{
 use crossbeam_channel::bounded;
 use runtime::{Desk, Snapshot};
 
-use crate::{doorkeeper::Doorkeeper, metrics::OfBroker};
+use crate::{
+    doorkeeper::{self, Doorkeeper},
+    metrics::OfBroker,
+};
 
 /// A clone asks the same broker.
 #[derive(Clone)]
@@ -61,6 +64,7 @@ impl Observer {
             connections: self.desk.connections(),
             connections_max: self.desk.connections_max(),
             figures: self.doorkeeper.figures(),
+            questions: doorkeeper::questions(),
         }
     }
 }

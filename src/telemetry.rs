@@ -68,6 +68,7 @@ pub fn collector(settings: &config::Telemetry) -> Result<Option<Http>, Fault> {
         timeout_key: None,
         ca_file: (!otlp_ca_file.is_empty()).then(|| Path::new(otlp_ca_file).to_owned()),
         authorization,
+        questions: None,
     };
     let made = Http::new(&options).map_err(|error| {
         let key = match error {

@@ -1,5 +1,7 @@
 //! Questions to other programs over HTTP: connections are kept, time and answers are bounded.
 
+mod questions;
+
 use std::{
     io::Read,
     path::{Path, PathBuf},
@@ -12,6 +14,8 @@ use ureq::{
     tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider, parse_pem},
 };
 
+use self::questions::Outcome;
+pub use self::questions::{Asked, Questions};
 use crate::{FileError, Secret, named_file};
 
 /// One URL.
@@ -21,6 +25,7 @@ pub struct Http {
     authorization: Option<Secret>,
     timeout: Duration,
     timeout_key: Option<&'static str>,
+    questions: Option<&'static Questions>,
 }
 
 /// How a URL is asked.
@@ -35,6 +40,8 @@ pub struct HttpOptions {
     pub ca_file: Option<PathBuf>,
     /// The whole value of the header Authorization.
     pub authorization: Option<Secret>,
+    /// Where what becomes of `get` and `post_json` is counted.
+    pub questions: Option<&'static Questions>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -86,9 +93,9 @@ impl Http {
             config = config.tls_config(tls(options.ca_file.as_deref())?);
         }
         let agent = config.build().new_agent();
-        let HttpOptions { url, authorization, timeout_key, .. } = options;
+        let HttpOptions { url, authorization, timeout_key, questions, .. } = options;
         let (url, authorization) = (url.clone(), authorization.clone());
-        Ok(Http { agent, url, authorization, timeout, timeout_key: *timeout_key })
+        Ok(Http { agent, url, authorization, timeout, timeout_key: *timeout_key, questions: *questions })
     }
 
     /// The URL as logs may have it: what stands behind a question mark may be a secret.
@@ -108,11 +115,9 @@ impl Http {
         if let Some(authorization) = &self.authorization {
             request = request.header("authorization", authorization.expose());
         }
-        let answer = request.call().map_err(|error| self.failure(&error))?;
-        let status = answer.status().as_u16();
-        match status {
-            200 => self.body(answer),
-            status => Err(format!("{} answers with status {status}", self.shown())),
+        match self.counted(request.call(), |status| status == 200)? {
+            (200, body) => Ok(body),
+            (status, _) => Err(format!("{} answers with status {status}", self.shown())),
         }
     }
 
@@ -122,10 +127,28 @@ impl Http {
         if let Some(authorization) = &self.authorization {
             request = request.header("authorization", authorization.expose());
         }
-        let answer = request.send(body).map_err(|error| self.failure(&error))?;
-        let status = answer.status().as_u16();
-        // Read to its end, so that the connection can be used again.
-        Ok((status, self.body(answer)?))
+        self.counted(request.send(body), |status| status < 500)
+    }
+
+    /// The status and the body, and what became of the question.
+    fn counted(
+        &self,
+        asked: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+        says_something: fn(u16) -> bool,
+    ) -> Result<(u16, Vec<u8>), String> {
+        let read = asked.and_then(|answer| {
+            let status = answer.status().as_u16();
+            // Read to its end, so that the connection can be used again.
+            Ok((status, body_within(answer, ANSWER_BYTES_MAX)?))
+        });
+        if let Some(questions) = self.questions {
+            questions.count(match &read {
+                Ok((status, _)) if says_something(*status) => Outcome::Answered,
+                Err(ureq::Error::Timeout(_)) => Outcome::Unanswered,
+                Ok(_) | Err(_) => Outcome::Failed,
+            });
+        }
+        read.map_err(|error| self.failure(&error))
     }
 
     /// Whatever HTTP can ask: the status and the body of the answer.
@@ -148,7 +171,9 @@ impl Http {
             None => self.agent.run(request.body(()).map_err(built)?),
         };
         let answer = answer.map_err(|error| self.failure(&error))?;
-        Ok((answer.status().as_u16(), self.body_within(answer, answer_bytes_max)?))
+        let status = answer.status().as_u16();
+        let body = body_within(answer, answer_bytes_max).map_err(|error| self.failure(&error))?;
+        Ok((status, body))
     }
 
     /// The status and an answer that may go on for ever: its parts have no time, its head has.
@@ -168,19 +193,6 @@ impl Http {
         Ok((answer.status().as_u16(), Box::new(answer.into_body().into_reader())))
     }
 
-    fn body(&self, answer: ureq::http::Response<ureq::Body>) -> Result<Vec<u8>, String> {
-        self.body_within(answer, ANSWER_BYTES_MAX)
-    }
-
-    fn body_within(
-        &self,
-        answer: ureq::http::Response<ureq::Body>,
-        bytes_max: u64,
-    ) -> Result<Vec<u8>, String> {
-        let body = answer.into_body().into_with_config().limit(bytes_max).read_to_vec();
-        body.map_err(|error| self.failure(&error))
-    }
-
     fn failure(&self, error: &ureq::Error) -> String {
         match error {
             ureq::Error::Timeout(_) => self.unanswered(self.timeout, self.timeout_key),
@@ -192,6 +204,10 @@ impl Http {
         let key = key.map(|key| format!(" ({key})")).unwrap_or_default();
         format!("{} did not answer within {} seconds{key}", self.shown(), timeout.as_secs_f64())
     }
+}
+
+fn body_within(answer: ureq::http::Response<ureq::Body>, bytes_max: u64) -> Result<Vec<u8>, ureq::Error> {
+    answer.into_body().into_with_config().limit(bytes_max).read_to_vec()
 }
 
 fn shown(url: &str) -> &str {

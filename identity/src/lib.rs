@@ -39,7 +39,7 @@ pub use cache::CacheLimits;
 pub use chain::{Aspects, Chain, Chains, Provider};
 pub use exchanges::ExchangeId;
 pub use front::{Figures, Front, FrontLimits};
-pub use http::{Http, HttpError, HttpOptions};
+pub use http::{Asked, Http, HttpError, HttpOptions, Questions};
 pub use judgement::{Answer, Exchange, Identity, Judgement, Reason, Rejection};
 pub use known::{Gone, Known, Rights};
 pub use named_file::{FILE_BYTES_MAX, FileError, Holds, read as read_file};

@@ -165,6 +165,7 @@ fn http(url: &str, ca_file: Option<PathBuf>, token: &Secret) -> Result<Http, Str
         timeout_key: None,
         ca_file,
         authorization: Some(Secret::from(authorization)),
+        questions: None,
     };
     Http::new(&options).map_err(|error| error.to_string())
 }

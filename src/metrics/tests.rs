@@ -29,6 +29,8 @@ fn facts() -> Facts {
             connections: 5,
             connections_max: 100,
             figures: Figures { queued_max: 20, ..Figures::default() },
+            questions: ["http_url", "jwt_keys"]
+                .map(|key| (key, Asked { answered: 3, unanswered: 2, failed: 1 })),
         }),
         log_lines_lost: 1,
         audit_lines_lost: 2,
@@ -127,6 +129,7 @@ fn values_of_each_shard_stand_beside_its_number() {
         "iothub_api_refused_total{place=\"guests\"} 4",
         "iothub_api_missed_total{stream=\"trace\"} 8",
         "iothub_authentication_waiting_limit 20",
+        "iothub_authentication_questions_total{key=\"http_url\",outcome=\"unanswered\"} 2",
         "iothub_seats 5",
         "iothub_seats_limit 100",
         "iothub_shard_up{shard=\"0\"} 1",

@@ -2,7 +2,7 @@
 
 use std::{
     env, fs,
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::TcpListener,
     process, thread,
 };
@@ -48,6 +48,56 @@ fn a_server_that_hangs_is_told_with_the_time_it_had_and_the_key_that_says_so() {
     };
     assert_eq!(told(Some("a.key")), format!("{url} did not answer within 0.01 seconds (a.key)"));
     assert_eq!(told(None), format!("{url} did not answer within 0.01 seconds"));
+}
+
+/// Answers each connection with the next of these statuses, and the last of all those that come after.
+fn server_of(statuses: &'static [&'static str]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/", listener.local_addr().expect("its address"));
+    thread::spawn(move || {
+        for (stream, status) in listener.incoming().zip(statuses) {
+            let mut stream = BufReader::new(stream.expect("a connection"));
+            let mut head = String::new();
+            while !head.ends_with("\r\n\r\n") {
+                stream.read_line(&mut head).expect("a head");
+            }
+            if head.starts_with("POST ") {
+                stream.read_exact(&mut [0; 2]).expect("a body");
+            }
+            let answer = format!("HTTP/1.1 {status} x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            stream.get_mut().write_all(answer.as_bytes()).expect("written");
+        }
+    });
+    url
+}
+
+#[test]
+fn what_becomes_of_questions_is_counted_by_outcome() {
+    static CALL_OUT: Questions = Questions::new();
+    static KEYS: Questions = Questions::new();
+    let http = |url: &str, questions: &'static Questions| {
+        let timeout = Some(Duration::from_millis(200));
+        let options = HttpOptions {
+            url: url.to_owned(),
+            timeout,
+            questions: Some(questions),
+            ..HttpOptions::default()
+        };
+        Http::new(&options).expect("a URL")
+    };
+    // What says no has answered; what cannot say has not.
+    let program = http(&server_of(&["204", "403", "500", "502"]), &CALL_OUT);
+    let statuses = [(); 4].map(|()| program.post_json(b"{}").expect("an answer").0);
+    assert_eq!(statuses, [204, 403, 500, 502]);
+    assert_eq!(CALL_OUT.asked(), Asked { answered: 2, unanswered: 0, failed: 2 });
+    let keys = http(&server_of(&["200", "404"]), &KEYS);
+    assert!(keys.get().is_ok() && keys.get().is_err());
+    http("http://127.0.0.1:1/", &KEYS).get().expect_err("nobody listens there");
+    // The kernel takes the connection, and nobody reads from it.
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/", silent.local_addr().expect("its address"));
+    http(&url, &KEYS).get().expect_err("nobody answers");
+    assert_eq!(KEYS.asked(), Asked { answered: 1, unanswered: 1, failed: 2 });
 }
 
 #[test]
