@@ -8,7 +8,7 @@ use axum::{
     response::Response,
     routing::{get, post},
 };
-use runtime::{Looked, Snapshot};
+use runtime::Snapshot;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shard::{Cause, ClientLost, Counters, Look, Loss, PrefixLost, Seen, Side};
@@ -18,7 +18,7 @@ use super::{
     asking::{self, Trouble},
     context::Context,
     operation::{Access, Operation},
-    pages::{self, Cursor},
+    pages,
     rows::{moment, seconds},
     token_list::Role,
 };
@@ -37,7 +37,7 @@ pub const OPERATIONS: &[Operation] = &[
         method: Method::GET,
         path: DROPS,
         access: Access::Role(Role::Viewer),
-        summary: "Lost messages by client, cause and topic, page by page",
+        summary: "Lost messages by client, cause and topic, those with the most first, page by page",
         handler: || get(clients_by_parameters),
     },
     Operation {
@@ -51,7 +51,7 @@ pub const OPERATIONS: &[Operation] = &[
         method: Method::GET,
         path: DROPS_BY_TOPIC,
         access: Access::Role(Role::Viewer),
-        summary: "Lost messages by the first levels of their topics, page by page",
+        summary: "Lost messages by the first levels of their topics, those with the most first, page by page",
         handler: || get(topics),
     },
     Operation {
@@ -74,6 +74,8 @@ pub const OPERATIONS: &[Operation] = &[
 #[serde(deny_unknown_fields)]
 struct Wanted {
     client_id: Option<Box<str>>,
+    #[serde(default)]
+    by: By,
     cursor: Option<String>,
     limit: Option<usize>,
 }
@@ -83,8 +85,92 @@ struct Wanted {
 struct WantedTopics {
     /// Stands somewhere in the first levels.
     prefix: Option<Box<str>>,
+    #[serde(default)]
+    by: By,
     cursor: Option<String>,
     limit: Option<usize>,
+}
+
+/// In which order.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum By {
+    /// Those with the most losses first.
+    #[default]
+    Count,
+    /// By client id or prefix: whoever loses more between two pages is told once all the same.
+    Name,
+}
+
+/// Where a row stands in the order.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    /// 0 where they are not what it goes by.
+    count: Reverse<u64>,
+    name: Box<str>,
+    shard: u8,
+}
+
+impl Place {
+    fn of(by: By, losses: &[Loss], name: &str, shard: u8) -> Place {
+        let count = losses.iter().map(|loss| loss.count).sum();
+        Place { count: Reverse(if by == By::Count { count } else { 0 }), name: name.into(), shard }
+    }
+
+    fn read(text: &str) -> Option<Place> {
+        let (count, rest) = text.split_once('-')?;
+        let (shard, name) = rest.split_once('-')?;
+        Some(Place { count: Reverse(count.parse().ok()?), name: name.into(), shard: shard.parse().ok()? })
+    }
+
+    fn text(&self) -> String {
+        format!("{}-{}-{}", self.count.0, self.shard, self.name)
+    }
+}
+
+/// The first rows behind a place, however many there are.
+struct First<T> {
+    after: Option<Place>,
+    most: usize,
+    rows: BTreeMap<Place, T>,
+    has_more: bool,
+}
+
+impl<T> First<T> {
+    fn behind(cursor: Option<&str>, most: usize) -> Result<First<T>, Trouble> {
+        let unknown = || answer::refused("cursor: expected what the page before has said");
+        let after = cursor.map(|text| Place::read(text).ok_or(())).transpose().map_err(|()| unknown())?;
+        Ok(First { after, most, rows: BTreeMap::new(), has_more: false })
+    }
+
+    fn take(&mut self, place: Place, row: T) {
+        if self.after.as_ref().is_some_and(|after| place <= *after) {
+            return;
+        }
+        self.rows.insert(place, row);
+        if self.rows.len() > self.most {
+            self.rows.pop_last();
+            self.has_more = true;
+        }
+    }
+
+    /// As many as one answer has room for, and where it goes on.
+    fn told(self, tell: impl Fn(&Place, &T) -> Value) -> (Vec<Value>, Option<String>) {
+        let (mut rows, mut bytes, mut last) = (Vec::new(), 0, None);
+        let has_more = self.has_more;
+        let len = self.rows.len();
+        for (place, row) in self.rows {
+            if bytes >= pages::BYTES_MAX {
+                break;
+            }
+            let row = tell(&place, &row);
+            bytes += pages::weight(&row);
+            rows.push(row);
+            last = Some(place);
+        }
+        let is_end = rows.len() == len && !has_more;
+        (rows, last.filter(|_| !is_end).map(|place| place.text()))
+    }
 }
 
 async fn clients_by_parameters(
@@ -102,35 +188,42 @@ async fn clients_by_body(
 }
 
 async fn clients(context: &Context, wanted: Wanted) -> Result<Response, Trouble> {
-    let Wanted { client_id, cursor, limit } = wanted;
-    let (cursor, limit) = (Cursor::read(cursor.as_deref())?, pages::limit(limit)?);
-    let ask = |after, most| Look::ClientLosses { client_id: client_id.clone(), after, most };
-    let take = |looked: Looked| match looked.seen {
-        Seen::ClientLosses(page) => (page.rows.iter().map(of_client).collect(), page.next),
-        _ => (Vec::new(), None),
-    };
-    let page = pages::collect(asking::desk(context)?, cursor, limit, ask, take).await?;
-    Ok(answer::ok(&json!({ "clients": page.rows, "cursor": page.cursor })))
+    let Wanted { client_id, by, cursor, limit } = wanted;
+    let mut first = First::behind(cursor.as_deref(), pages::limit(limit)?)?;
+    let desk = asking::desk(context)?;
+    for shard in desk.shards() {
+        let mut after = None;
+        loop {
+            let look = Look::ClientLosses { client_id: client_id.clone(), after, most: ROWS_AT_ONCE };
+            let Seen::ClientLosses(page) = asking::look(desk, shard, look).await?.seen else { break };
+            for row in page.rows {
+                first.take(Place::of(by, &row.losses, &row.client_id, shard.0), row);
+            }
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+    }
+    let (rows, cursor) = first.told(|_, row| of_client(row));
+    Ok(answer::ok(&json!({ "clients": rows, "cursor": cursor })))
 }
 
-/// Each shard keeps some prefixes, which are put together here, sorted by prefix.
+/// Each shard keeps some prefixes, which are put together here.
 async fn topics(
     State(context): State<Context>,
     Parameters(wanted): Parameters<WantedTopics>,
 ) -> Result<Response, Trouble> {
-    let WantedTopics { prefix: part, cursor, limit } = wanted;
-    let limit = pages::limit(limit)?;
+    let WantedTopics { prefix: part, by, cursor, limit } = wanted;
+    let mut first = First::behind(cursor.as_deref(), pages::limit(limit)?)?;
     let desk = asking::desk(&context)?;
     let mut merged: BTreeMap<Box<str>, Vec<Loss>> = BTreeMap::new();
     for shard in desk.shards() {
         let mut after = None;
         loop {
-            let look = Look::PrefixLosses { after, most: PREFIXES_AT_ONCE };
+            let look = Look::PrefixLosses { after, most: ROWS_AT_ONCE };
             let Seen::PrefixLosses(page) = asking::look(desk, shard, look).await?.seen else { break };
-            let is_wanted = |row: &PrefixLost| {
-                cursor.as_deref().is_none_or(|cursor| *row.prefix > *cursor)
-                    && part.as_deref().is_none_or(|part| row.prefix.contains(part))
-            };
+            let is_wanted = |row: &PrefixLost| part.as_deref().is_none_or(|part| row.prefix.contains(part));
             for PrefixLost { prefix, losses } in page.rows.into_iter().filter(is_wanted) {
                 merge(merged.entry(prefix).or_default(), losses);
             }
@@ -140,11 +233,11 @@ async fn topics(
             }
         }
     }
-    let has_more = merged.len() > limit;
-    let rows: Vec<Value> =
-        merged.iter().take(limit).map(|(prefix, losses)| of_prefix(prefix, losses)).collect();
-    let last = merged.keys().take(limit).next_back().filter(|_| has_more);
-    Ok(answer::ok(&json!({ "prefixes": rows, "cursor": last })))
+    for (prefix, losses) in merged {
+        first.take(Place::of(by, &losses, &prefix, 0), losses);
+    }
+    let (rows, cursor) = first.told(|place, losses| of_prefix(&place.name, losses));
+    Ok(answer::ok(&json!({ "prefixes": rows, "cursor": cursor })))
 }
 
 /// By cause.
@@ -240,13 +333,47 @@ fn loss(loss: &Loss) -> Value {
 }
 
 /// A shard is asked for so many at a time.
-const PREFIXES_AT_ONCE: usize = 500;
+const ROWS_AT_ONCE: usize = 500;
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    /// All rows, page by page, by the names of what each page has.
+    fn paged(rows: &[(&str, u64)], by: By, most: usize) -> Vec<Vec<String>> {
+        let (mut pages, mut cursor) = (Vec::new(), None::<String>);
+        loop {
+            let mut first = First::behind(cursor.as_deref(), most).ok().expect("a cursor that was told");
+            for (name, count) in rows {
+                first.take(Place::of(by, &[lost(*count)], name, 0), ());
+            }
+            let (page, next) = first.told(|place, ()| json!(*place.name));
+            pages.push(page.iter().filter_map(|name| Some(name.as_str()?.to_owned())).collect());
+            cursor = next;
+            if cursor.is_none() {
+                return pages;
+            }
+        }
+    }
+
+    fn lost(count: u64) -> Loss {
+        let ago = Duration::from_secs(1);
+        Loss { cause: Cause::Expired, topic: None, count, first_ago: ago, last_ago: ago }
+    }
+
+    #[test]
+    fn those_with_the_most_losses_come_first_and_all_of_them_once() {
+        let rows = [("few-0-x", 2), ("most", 900), ("other", 2), ("some", 30)];
+        assert_eq!(paged(&rows, By::Count, 3), [vec!["most", "some", "few-0-x"], vec!["other"]]);
+        assert_eq!(paged(&rows, By::Name, 2), [["few-0-x", "most"], ["other", "some"]]);
+        assert_eq!(paged(&rows, By::Name, 4).len(), 1);
+        assert_eq!(paged(&[], By::Count, 4), [[""; 0]]);
+        for wrong in ["", "1", "1-2", "x-0-a", "1-x-a", "1-256-a"] {
+            assert!(First::<()>::behind(Some(wrong), 1).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn losses_of_several_shards_are_one_by_cause() {

@@ -4,7 +4,7 @@ use axum::{extract::State, http::Method, response::Response, routing::get};
 use runtime::{Desk, Looked};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use shard::{Look, Matching, Seen};
+use shard::{Look, Matching, QueueSeen, Seen};
 
 use super::{
     answer::{self, ClientInPath, Parameters},
@@ -29,7 +29,7 @@ pub const OPERATIONS: &[Operation] = &[
         method: Method::GET,
         path: "/v1/clients/{client_id}/queue",
         access: Access::Role(Role::Viewer),
-        summary: "The messages that wait for a client, the oldest first, page by page",
+        summary: "The messages that wait for a client and are in memory, the oldest first, page by page",
         handler: || get(one),
     },
 ];
@@ -74,9 +74,10 @@ pub async fn page(desk: &Desk, client_id: &str, cursor: Option<&str>, most: usiz
     let after = cursor.map(str::parse).transpose().map_err(|_| unknown())?;
     let look = Look::Queue { client_id: client_id.into(), after, most };
     for Looked { seen, .. } in asking::look_everywhere(desk, &look).await? {
-        if let Seen::Queue(Some(page)) = seen {
+        if let Seen::Queue(Some(QueueSeen { page, away })) = seen {
             let rows: Vec<Value> = page.rows.iter().map(rows::waiting).collect();
-            return Ok(json!({ "queue": rows, "cursor": page.next.map(|next| next.to_string()) }));
+            let cursor = page.next.map(|next| next.to_string());
+            return Ok(json!({ "queue": rows, "on_disk": away, "cursor": cursor }));
         }
     }
     Err(absent(client_id))

@@ -29,6 +29,7 @@ pub fn client(client: &ClientSeen, addresses: &Addresses) -> Value {
         "ends_in_s": client.ends_in.map(seconds),
         "subscriptions": client.subscriptions,
         "queued": client.queued,
+        "queued_on_disk": client.queued_away,
         "inflight": client.inflight,
         "queued_bytes": client.queued_bytes,
         "unreleased": client.unreleased,
@@ -53,6 +54,7 @@ pub fn queue(client: &ClientSeen) -> Value {
         "shard": client.shard.0,
         "is_connected": client.link.is_some(),
         "queued": client.queued,
+        "queued_on_disk": client.queued_away,
         "queued_bytes": client.queued_bytes,
         "inflight": client.inflight,
     })
@@ -83,6 +85,7 @@ pub fn whole(whole: &ClientWhole, addresses: &Addresses) -> Value {
         "inflight": whole.inflight.iter().map(waiting).collect::<Vec<_>>(),
         "packets": whole.packets.iter().map(packet).collect::<Vec<_>>(),
         "losses": whole.losses.as_ref().map(drops::of_client),
+        "left": whole.left.as_ref().map(left),
     })
 }
 
@@ -147,16 +150,17 @@ pub fn last_packets(client_id: &str, last: &LastPackets) -> Value {
     json!({ "client_id": client_id, "packets": packets, "ended": last.ended.as_ref().map(ended) })
 }
 
+fn left(left: &LeftSeen) -> Value {
+    json!({
+        "at": moment(left.ago),
+        "ago_s": seconds(left.ago),
+        "why": left.why,
+        "user": left.user.as_deref(),
+        "listener": *left.listener,
+    })
+}
+
 fn ended(ended: &EndedSeen) -> Value {
-    let left = |left: &LeftSeen| {
-        json!({
-            "at": moment(left.ago),
-            "ago_s": seconds(left.ago),
-            "why": left.why,
-            "user": left.user.as_deref(),
-            "listener": *left.listener,
-        })
-    };
     json!({
         "at": moment(ended.ago),
         "ago_s": seconds(ended.ago),

@@ -32,7 +32,9 @@ pub const OPERATIONS: &[Operation] = &[Operation {
 }];
 
 /// By what clients are compared, in the words of a question.
-pub const TOP_BY: [&str; 11] = [
+pub const TOP_BY: [&str; 13] = [
+    "bytes",
+    "packets",
     "bytes_sent",
     "bytes_received",
     "packets_sent",
@@ -50,6 +52,9 @@ pub const TOP_BY: [&str; 11] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum By {
+    /// Both ways.
+    Bytes,
+    Packets,
     BytesSent,
     BytesReceived,
     PacketsSent,
@@ -74,13 +79,23 @@ struct Wanted {
 
 impl By {
     fn is_traffic(self) -> bool {
-        matches!(self, By::BytesSent | By::BytesReceived | By::PacketsSent | By::PacketsReceived)
+        matches!(
+            self,
+            By::Bytes
+                | By::Packets
+                | By::BytesSent
+                | By::BytesReceived
+                | By::PacketsSent
+                | By::PacketsReceived
+        )
     }
 
     /// In thousandths for `Limit`.
     fn value(self, client: &ClientSeen) -> u64 {
         let link = client.link.as_ref();
         match self {
+            By::Bytes => client.traffic.bytes_sent + client.traffic.bytes_received,
+            By::Packets => client.traffic.packets_sent + client.traffic.packets_received,
             By::BytesSent => client.traffic.bytes_sent,
             By::BytesReceived => client.traffic.bytes_received,
             By::PacketsSent => client.traffic.packets_sent,

@@ -17,7 +17,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use runtime::Peer;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use shard::{ConnId, Look, Seen, TapFilter, TapOrder, TapRead, Tapped, Unacknowledged};
+use shard::{ConnId, Direction, Look, Seen, TapFilter, TapOrder, TapRead, Tapped, Unacknowledged};
 
 use super::{
     acts,
@@ -154,6 +154,8 @@ impl Writer {
             for mut tapped in read.packets {
                 let at = now.saturating_sub(tapped.packet.ago);
                 let begun_at = self.unacknowledged.pass((shard, tapped.conn), &tapped.packet, at);
+                // What we send has the time at which it was made: when it goes out is not known here.
+                let begun_at = begun_at.filter(|_| tapped.packet.direction == Direction::Received);
                 tapped.packet.latency = begun_at.map(|begun_at| at.saturating_sub(begun_at));
                 lines.push((at, line(at, shard, &tapped)));
             }

@@ -126,7 +126,7 @@ pub use histogram::Histogram;
 pub use id::{ConnId, SHARDS_MAX, ShardId, ShardSet};
 pub use look::{
     ClientLost, ClientSeen, ClientWhole, EndedSeen, FreshLoss, LastPackets, LeftSeen, Link, Look, Loss,
-    Matching, OtherLosses, Page, PrefixLost, Seen, SubscriptionSeen, Waiting,
+    Matching, OtherLosses, Page, PrefixLost, QueueSeen, Seen, SubscriptionSeen, Waiting,
 };
 pub use losses::{Cause, Side};
 pub use mail::{Mail, Publication};

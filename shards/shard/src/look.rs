@@ -51,8 +51,8 @@ pub enum Seen {
     Client(Option<Box<ClientWhole>>),
     /// None: no such session is here, and none that has ended lately.
     Packets(Option<Box<LastPackets>>),
-    /// None, again. Messages that the store alone has are left out.
-    Queue(Option<Page<Waiting>>),
+    /// None, again.
+    Queue(Option<QueueSeen>),
     Subscriptions(Page<SubscriptionSeen>),
     Retained {
         messages: Vec<Message>,
@@ -102,6 +102,8 @@ pub struct ClientSeen {
     pub subscriptions: usize,
     /// Messages that wait to be sent.
     pub queued: usize,
+    /// Those of them that the store alone has: they are in no list.
+    pub queued_away: usize,
     /// Messages that were sent and are not acknowledged.
     pub inflight: usize,
     /// Bytes of both.
@@ -144,6 +146,8 @@ pub struct ClientWhole {
     /// The last packets, the oldest first.
     pub packets: Vec<Recorded>,
     pub losses: Option<ClientLost>,
+    /// Of a client that is away, how it left. None: it is here, or that is not known any more.
+    pub left: Option<LeftSeen>,
 }
 
 /// The last packets of a client, the oldest first.
@@ -183,6 +187,14 @@ pub struct SubscriptionSeen {
     pub options: SubscriptionOptions,
     /// 0: none.
     pub subscription_id: u32,
+}
+
+/// What waits for one client, as far as it is in memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueSeen {
+    pub page: Page<Waiting>,
+    /// Messages that the store alone has: they are on no page.
+    pub away: usize,
 }
 
 /// A message that waits for its client.

@@ -11,7 +11,7 @@ use crate::{
     filters::is_shared,
     keys::SessionKey,
     look::{
-        ClientSeen, ClientWhole, EndedSeen, LastPackets, LeftSeen, Link, Matching, Page, Seen,
+        ClientSeen, ClientWhole, EndedSeen, LastPackets, LeftSeen, Link, Matching, Page, QueueSeen, Seen,
         SubscriptionSeen, Waiting,
     },
     outbound::Queued,
@@ -36,7 +36,7 @@ impl Shard {
             }
             Look::Queue { client_id, after, most } => {
                 let key = self.sessions.find(client_id);
-                Seen::Queue(key.map(|key| self.queue_page(&self.sessions[key], *after, *most)))
+                Seen::Queue(key.map(|key| self.queue_seen(&self.sessions[key], *after, *most)))
             }
             Look::Subscriptions { matching, filter, after, most } => {
                 Seen::Subscriptions(self.subscriptions_page(matching, filter.as_deref(), *after, *most))
@@ -62,16 +62,10 @@ impl Shard {
             return None;
         }
         let recorder = session.and_then(|session| session.recorder.as_deref());
-        let left = |departure: &Departure| LeftSeen {
-            ago: now.since(departure.left_at),
-            why: (*departure.why).into(),
-            user: departure.grant.as_ref().and_then(|grant| grant.user.clone()),
-            listener: Arc::clone(&departure.listener),
-        };
         let ended = ended.map(|ended| EndedSeen {
             ago: now.since(ended.at),
             why: ended.why,
-            left: ended.departure.as_ref().map(left),
+            left: ended.departure.as_ref().map(|departure| left_seen(departure, now)),
             packets: packets(ended.recorder.as_deref(), topic_filter, now),
         });
         Some(LastPackets { packets: packets(recorder, topic_filter, now), ended })
@@ -173,6 +167,7 @@ impl Shard {
             ends_in: session.ends_at.map(|at| at.since(now)),
             subscriptions: session.filters.len(),
             queued: outbound.map_or(0, |outbound| outbound.queue.len()),
+            queued_away: outbound.map_or(0, |outbound| outbound.queue.away_len()),
             inflight: outbound.map_or(0, |outbound| outbound.inflight.len()),
             queued_bytes: outbound.map_or(0, |outbound| outbound.weight() + outbound.queue.away_bytes()),
             unreleased: session.received.as_ref().map_or(0, |received| received.len()),
@@ -210,6 +205,11 @@ impl Shard {
         }
     }
 
+    fn queue_seen(&self, session: &Session, after: Option<u64>, most: usize) -> QueueSeen {
+        let away = session.outbound.as_deref().map_or(0, |outbound| outbound.queue.away_len());
+        QueueSeen { page: self.queue_page(session, after, most), away }
+    }
+
     /// A place of the queue is where a page goes on: what came before it may have been sent meanwhile.
     fn queue_page(&self, session: &Session, after: Option<u64>, most: usize) -> Page<Waiting> {
         let mut answer = Answer::new(most);
@@ -240,7 +240,22 @@ impl Shard {
             inflight: beginning(inflight.map(waiting), most),
             packets: packets(session.recorder.as_deref(), None, now),
             losses: self.losses_of(&session.client_id, now),
+            left: self.left(session, now),
         }
+    }
+
+    fn left(&self, session: &Session, now: Instant) -> Option<LeftSeen> {
+        let departure = self.departures.of(&session.client_id, true).filter(|_| session.conn.is_none())?;
+        Some(left_seen(departure, now))
+    }
+}
+
+fn left_seen(departure: &Departure, now: Instant) -> LeftSeen {
+    LeftSeen {
+        ago: now.since(departure.left_at),
+        why: (*departure.why).into(),
+        user: departure.grant.as_ref().and_then(|grant| grant.user.clone()),
+        listener: Arc::clone(&departure.listener),
     }
 }
 

@@ -29,12 +29,13 @@ impl Shard {
         let of_connection = connection.map(|connection| {
             let (window_name, window) = self.window(connection);
             let outstanding = outbound.map_or(0, |outbound| outbound.inflight.outstanding());
-            let silent_ms = now.since(connection.heard_at).as_millis() as usize;
+            let keep_alive_ms = usize::from(connection.keep_alive_s) * 1000;
+            let late_ms = (now.since(connection.heard_at).as_millis() as usize).saturating_sub(keep_alive_ms);
             [
                 (window_name, usize::from(outstanding), usize::from(window)),
                 ("session.max_outbox_bytes", connection.unsent_bytes(), limits.outbox_bytes_max),
-                // The client is to say something within its keep-alive, and is let go after half as much again.
-                ("keep_alive", silent_ms, usize::from(connection.keep_alive_s) * 1500),
+                // Within its keep-alive every client is silent; it is let go after half as much again.
+                ("keep_alive", late_ms, keep_alive_ms / 2),
             ]
         });
         let of_session = [

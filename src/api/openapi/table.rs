@@ -67,6 +67,13 @@ const CURSOR: Parameter = parameter("cursor", Kind::Text, "Where the page before
 const FILTER_PART: Parameter = parameter("filter", Kind::Text, "Stands somewhere in the topic filter.");
 const PREFIX_PART: Parameter =
     parameter("prefix", Kind::Text, "Stands somewhere in the first levels of the topics.");
+const LOSSES_BY: Parameter = parameter(
+    "by",
+    Kind::Word(&LOSSES_BY_WORDS),
+    "count: those with the most losses first, as without it. name: sorted by client id or prefix, so that all pages together have each row \
+     once while counts go on.",
+);
+const LOSSES_BY_WORDS: [&str; 2] = ["count", "name"];
 const CLIENT_PART: Parameter = parameter("client_id", Kind::Text, "Stands somewhere in the client id.");
 
 pub const JSON: &str = "application/json";
@@ -164,8 +171,12 @@ pub const DESCRIBED: &[Described] = &[
         ],
         &[(200, "Why"), (400, PROBLEMS)],
     ),
-    look("/v1/drops", &[CLIENT_PART, CURSOR, LIMIT], &[(200, "Drops"), (400, PROBLEMS)]),
-    look("/v1/drops/topics", &[PREFIX_PART, CURSOR, LIMIT], &[(200, "DropsByTopic"), (400, PROBLEMS)]),
+    look("/v1/drops", &[CLIENT_PART, LOSSES_BY, CURSOR, LIMIT], &[(200, "Drops"), (400, PROBLEMS)]),
+    look(
+        "/v1/drops/topics",
+        &[PREFIX_PART, LOSSES_BY, CURSOR, LIMIT],
+        &[(200, "DropsByTopic"), (400, PROBLEMS)],
+    ),
     look("/v1/drops/causes", &[], &[(200, "DropsByCause")]),
     look("/v1/drops/others", &[], &[(200, "OtherDrops")]),
     look(

@@ -24,7 +24,8 @@ pub(crate) struct Queue {
     front_weight: usize,
     /// In memory: messages, and the places of those that are elsewhere.
     rest_weight: usize,
-    /// Bytes of messages that the store alone has.
+    /// Messages that the store alone has, and their bytes.
+    away_len: usize,
     away_bytes: usize,
     /// When those expire that the store alone has, of those that do: by their numbers.
     away_expiries: BTreeMap<u64, Instant>,
@@ -93,6 +94,11 @@ impl Queue {
         self.front_weight + self.rest_weight + self.away_expiries.len() * EXPIRY_WEIGHT
     }
 
+    /// Messages that the store alone has.
+    pub fn away_len(&self) -> usize {
+        self.away_len
+    }
+
     pub fn away_bytes(&self) -> usize {
         self.away_bytes
     }
@@ -124,6 +130,7 @@ impl Queue {
         self.away_expiries.extend(expires_at.map(|at| (number, at)));
         self.rest.push_back(Item::Away { number_low: number as u32, body, bytes });
         self.rest_weight += AWAY_WEIGHT;
+        self.away_len += 1;
         self.away_bytes += bytes as usize;
     }
 
@@ -256,6 +263,7 @@ impl Queue {
         }
         self.away_expiries.extend(queued.message.expires_at().map(|at| (queued.number, at)));
         self.rest_weight = self.rest_weight - queued.weight() + AWAY_WEIGHT;
+        self.away_len += 1;
         self.away_bytes += bytes;
         self.ready = self.ready.min(at);
         let bytes = u32::try_from(bytes).expect("a message is shorter than a packet");
@@ -315,6 +323,7 @@ impl Queue {
     pub fn bring_back(&mut self, queued: Queued) {
         let at = self.place(queued.number).expect("the caller has asked whether it is away");
         self.rest_weight = self.rest_weight + queued.weight() - AWAY_WEIGHT;
+        self.away_len -= 1;
         self.away_bytes -= queued.message.bytes();
         self.away_expiries.remove(&queued.number);
         self.rest[at] = Item::Here(Box::new(queued));
@@ -420,6 +429,7 @@ impl Queue {
         self.rest_weight -= item.weight();
         let popped = item.popped(self.last_number);
         if let Popped::Away(away) = &popped {
+            self.away_len -= 1;
             self.away_bytes -= away.bytes as usize;
             self.away_expiries.remove(&away.number);
         }
@@ -440,11 +450,13 @@ impl Queue {
     fn count_again(&mut self) {
         self.front_weight = self.front.iter().map(Queued::weight).sum();
         self.rest_weight = self.rest.iter().map(Item::weight).sum();
-        let away = self.rest.iter().map(|item| match item {
-            Item::Here(_) => 0,
-            Item::Away { bytes, .. } => *bytes as usize,
-        });
-        self.away_bytes = away.sum();
+        let away = || {
+            self.rest.iter().filter_map(|item| match item {
+                Item::Here(_) => None,
+                Item::Away { bytes, .. } => Some(*bytes as usize),
+            })
+        };
+        (self.away_len, self.away_bytes) = (away().count(), away().sum());
         self.count_ready();
         // No more than these came since it was last looked.
         self.unseen =

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mqtt::{Connect, Packet, QoS, ReasonCode};
-use shard::{Config, Limits, QueueFull};
+use shard::{Config, Limits, Look, QueueFull, Seen};
 
 use crate::script::{Client, Script, ack, connect, publish};
 
@@ -109,6 +109,35 @@ fn an_absent_client_costs_little_memory_and_gets_everything_in_order() {
         assert!(s.fetched > 2900);
         assert_eq!((queued_bytes(&s), s.shards[0].gauges().queued_away_bytes), (0, 0));
     }
+}
+
+/// How many messages wait, how many of them are listed, and how many are said to be with the store alone.
+fn told(s: &Script) -> (usize, usize, usize) {
+    let Seen::Client(Some(whole)) = s.look(0, &Look::Client { client_id: "s".into(), most: 5000 }) else {
+        panic!("the session is there")
+    };
+    let Seen::Queue(Some(queue)) = s.look(0, &Look::Queue { client_id: "s".into(), after: None, most: 1000 })
+    else {
+        panic!("the session is there")
+    };
+    assert_eq!(queue.away, whole.client.queued_away);
+    (whole.client.queued, queue.page.rows.len(), queue.away)
+}
+
+#[test]
+fn messages_that_the_store_alone_has_are_counted_where_none_of_them_is_listed() {
+    let mut s = spilling(limits());
+    absent(&mut s, 1);
+    fill(&mut s, 0, 50, 1);
+    let (queued, listed, away) = told(&s);
+    assert!(listed < 10 && listed + away == queued && queued == 50, "{listed} {away} {queued}");
+    s.crash();
+    assert_eq!(told(&s), (50, 0, 50));
+    let client = come_back_with(&mut s, 10);
+    let (queued, _, away) = told(&s);
+    assert!(away < queued && queued == 40, "what is sent next is fetched: {away}");
+    assert_eq!(drain(&mut s, client), first_times(0, 50));
+    assert_eq!(told(&s), (0, 0, 0));
 }
 
 #[test]
