@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::{
-    acl::AclArgs, ban::BanArgs, config::Flags, ctl::CtlArgs, drops::DropsArgs, health::HealthArgs,
-    passwd::PasswdArgs, publish::PublishArgs, reload::ReloadArgs, scram::ScramArgs, store::StoreArgs,
-    subscribe::SubscribeArgs, token::TokenArgs, top::TopArgs, trace::TraceArgs, user::UserArgs, why::WhyArgs,
+    acl::AclArgs, ban::BanArgs, completions::CompletionsArgs, config::Flags, ctl::CtlArgs, drops::DropsArgs,
+    health::HealthArgs, passwd::PasswdArgs, publish::PublishArgs, reload::ReloadArgs, scram::ScramArgs,
+    store::StoreArgs, subscribe::SubscribeArgs, token::TokenArgs, top::TopArgs, trace::TraceArgs,
+    user::UserArgs, why::WhyArgs,
 };
 
 /// An MQTT broker (3.1, 3.1.1 and 5.0) with one shard per core.
@@ -29,6 +30,8 @@ pub enum Command {
     Acl(AclArgs),
     /// Ban clients, users and addresses while the broker runs
     Ban(BanArgs),
+    /// Write what a shell completes commands and flags by
+    Completions(CompletionsArgs),
     /// Look at a broker that runs, and steer it: clients, subscriptions, messages, users
     Ctl(CtlArgs),
     /// List which messages were lost, whose they were and why

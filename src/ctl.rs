@@ -4,6 +4,8 @@ mod act;
 mod events;
 mod list;
 mod log;
+mod message;
+mod pages;
 mod published;
 mod table;
 pub mod target;
@@ -21,10 +23,11 @@ use self::{
         SubscriptionsArgs, TopArgs, UsersArgs,
     },
     log::LogArgs,
+    message::MessageArgs,
     published::PublishedArgs,
     target::TargetArgs,
 };
-pub use self::{list::all_rows, table::shown};
+pub use self::{pages::all_rows, table::shown};
 use crate::{
     ban::{BanningArgs, WhomArgs},
     output,
@@ -70,7 +73,7 @@ enum CtlCommand {
     /// List retained messages
     Retained(RetainedArgs),
     /// The retained message of a topic
-    Message(TopicArgs),
+    Message(MessageArgs),
     /// On which topics clients publish, and how often, until you press Ctrl-C
     Published(PublishedArgs),
     /// What happens to clients as it happens, until you press Ctrl-C
@@ -114,12 +117,6 @@ struct ClientArgs {
     /// The client id
     #[arg(value_name = "ID")]
     client_id: String,
-}
-
-#[derive(Debug, Args)]
-struct TopicArgs {
-    /// The topic
-    topic: String,
 }
 
 #[derive(Debug, Args)]
@@ -189,9 +186,12 @@ impl Failure {
 }
 
 /// What is printed: rows for programs, and how people see them.
+#[derive(Default)]
 pub struct Shown {
     rows: Vec<Value>,
     text: String,
+    /// What is no row, in a line each on standard error.
+    notes: Vec<String>,
 }
 
 pub fn run(args: &CtlArgs) -> ExitCode {
@@ -201,10 +201,11 @@ pub fn run(args: &CtlArgs) -> ExitCode {
                 true => shown.rows.iter().map(|row| format!("{row}\n")).collect(),
                 false => shown.text,
             };
-            match output::print(&text) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(why) => Failure::Unreachable(why).tell("iothub ctl"),
+            if let Err(why) = output::print(&text) {
+                return Failure::Unreachable(why).tell("iothub ctl");
             }
+            shown.notes.iter().for_each(|note| eprintln!("iothub ctl: {note}"));
+            ExitCode::SUCCESS
         }
         Err(failure) => failure.tell("iothub ctl"),
     }
@@ -212,23 +213,24 @@ pub fn run(args: &CtlArgs) -> ExitCode {
 
 fn carry_out(args: &CtlArgs) -> Result<Shown, Failure> {
     let target = args.target.open()?;
+    let is_json = args.json;
     match &args.command {
         CtlCommand::Broker => list::broker(&target),
         CtlCommand::Shards => list::shards(&target),
-        CtlCommand::Clients(args) => list::clients(&target, args),
+        CtlCommand::Clients(args) => list::clients(&target, args, is_json),
         CtlCommand::Client(args) => list::client(&target, &args.client_id),
-        CtlCommand::Subscriptions(args) => list::subscriptions(&target, args),
-        CtlCommand::Retained(args) => list::retained(&target, args),
-        CtlCommand::Message(args) => list::message(&target, &args.topic),
-        CtlCommand::Users(args) => list::users(&target, args),
-        CtlCommand::Queues(args) => list::queues(&target, args),
-        CtlCommand::Queue(args) => list::queue(&target, args),
+        CtlCommand::Subscriptions(args) => list::subscriptions(&target, args, is_json),
+        CtlCommand::Retained(args) => list::retained(&target, args, is_json),
+        CtlCommand::Message(args) => message::message(&target, args),
+        CtlCommand::Users(args) => list::users(&target, args, is_json),
+        CtlCommand::Queues(args) => list::queues(&target, args, is_json),
+        CtlCommand::Queue(args) => list::queue(&target, args, is_json),
         CtlCommand::Top(args) => list::top(&target, args),
         CtlCommand::Prefixes(args) => list::prefixes(&target, args),
-        CtlCommand::Roles(args) => list::roles(&target, args),
+        CtlCommand::Roles(args) => list::roles(&target, args, is_json),
         CtlCommand::Caller => list::caller(&target),
         CtlCommand::Log(which) => log::follow(&target, which, args.json),
-        CtlCommand::Bans(args) => list::bans(&target, args),
+        CtlCommand::Bans(args) => list::bans(&target, args, is_json),
         CtlCommand::Published(which) => published::follow(&target, which, args.json),
         CtlCommand::Events(which) => events::follow(&target, which, args.json),
         CtlCommand::Disconnect(args) => act::disconnect(&target, &args.client_id),

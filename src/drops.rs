@@ -1,6 +1,6 @@
 //! `iothub drops`: asks a broker that runs which messages were lost, whose they were and why.
 
-use std::process::ExitCode;
+use std::{cmp::Reverse, process::ExitCode};
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -92,23 +92,30 @@ fn told_of_nothing(others: &Value, whom: &str, kind: &str) -> String {
     )
 }
 
-/// All pages. True: there was nothing in them.
+/// All pages, those with the most losses first. True: there was nothing in them.
 fn list_pages(args: &DropsArgs, target: &Target<'_>) -> Result<bool, Failure> {
-    let (mut cursor, mut is_empty) = (None, true);
+    let (mut all, mut cursor) = (Vec::new(), None);
     loop {
-        let answer = args.ask(target, cursor.as_deref())?;
-        let rows = answer[if args.topics { "prefixes" } else { "clients" }].as_array();
-        for row in rows.into_iter().flatten() {
-            is_empty = false;
-            if !print(&if args.json { format!("{row}\n") } else { told(row) })? {
-                return Ok(false);
-            }
-        }
+        let mut answer = args.ask(target, cursor.as_deref())?;
+        let rows = answer[if args.topics { "prefixes" } else { "clients" }].take();
+        all.extend(rows.as_array().cloned().unwrap_or_default());
         cursor = answer["cursor"].as_str().map(str::to_owned);
         if cursor.is_none() {
-            return Ok(is_empty);
+            break;
         }
     }
+    all.sort_by_cached_key(|row| Reverse(count(row)));
+    for row in &all {
+        if !print(&if args.json { format!("{row}\n") } else { told(row) })? {
+            break;
+        }
+    }
+    Ok(all.is_empty())
+}
+
+/// Of all its causes.
+fn count(row: &Value) -> u64 {
+    row["lost"].as_array().into_iter().flatten().filter_map(|loss| loss["count"].as_u64()).sum()
 }
 
 fn list_causes(args: &DropsArgs, target: &Target<'_>) -> Result<bool, Failure> {
@@ -165,20 +172,22 @@ fn print(text: &str) -> Result<bool, Failure> {
 impl DropsArgs {
     fn ask(&self, target: &Target<'_>, cursor: Option<&str>) -> Result<Value, Failure> {
         if self.topics {
-            let named = [("prefix", self.prefix.as_deref()), ("cursor", cursor)];
+            let named = [("prefix", self.prefix.as_deref()), ("by", Some("name")), ("cursor", cursor)];
             let given = named.into_iter().filter_map(|(name, value)| Some((name, value?)));
             let query: Vec<String> =
                 given.map(|(name, value)| format!("{name}={}", encoded(value))).collect();
             return target.get(&format!("{DROPS_BY_TOPIC}?{}", query.join("&")));
         }
-        target.ask("POST", DROPS, Some(json!({ "client_id": self.client, "cursor": cursor })))
+        // By name each stands on one page, whoever loses more meanwhile.
+        let asked = json!({ "client_id": self.client, "by": "name", "cursor": cursor, "limit": PAGE_ROWS });
+        target.ask("POST", DROPS, Some(asked))
     }
 }
 
 /// A client or a prefix, and beneath it its losses.
 fn told(row: &Value) -> String {
     let name = if row["client_id"].is_string() { shown(&row["client_id"]) } else { shown(&row["prefix"]) };
-    let mut text = format!("{}\n", if name.is_empty() { "(topic unknown)" } else { &name });
+    let mut text = format!("{}\n", if name.is_empty() { UNKNOWN_TOPIC } else { &name });
     for list in ["lost", "topics"] {
         for loss in row[list].as_array().into_iter().flatten() {
             let count = &loss["count"];
@@ -191,15 +200,23 @@ fn told(row: &Value) -> String {
                     cause.unwrap_or_default(),
                     why.unwrap_or_default()
                 ),
-                Some(_) => {
-                    let topic = shown(&loss["topic"]);
-                    format!("    {count} {} {topic} (the last {last})\n", cause.unwrap_or_default())
+                Some(topic) => {
+                    let topic =
+                        if topic.is_empty() { UNKNOWN_TOPIC.to_owned() } else { shown(&loss["topic"]) };
+                    let cause = cause.unwrap_or_default();
+                    format!("    {count} {cause} {topic} (the first {first}, the last {last})\n")
                 }
             };
         }
     }
     text
 }
+
+/// The most that the API gives at once.
+const PAGE_ROWS: u64 = 1000;
+
+/// Of messages that the store alone had when they were lost.
+const UNKNOWN_TOPIC: &str = "(topic unknown)";
 
 /// Two sums that are never one: what is not taken in was for nobody yet, and what is lost on its way counts for each who misses it.
 const SIDES: [(&str, &str); 2] =
@@ -224,9 +241,11 @@ mod tests {
         let mut topic = loss.clone();
         topic["topic"] = json!("a/b");
         let row = json!({ "client_id": "c", "lost": [loss], "topics": [topic] });
-        let expected = "c\n  3 expired: it expired (the first 1970-01-01T01:01:01Z, the last 1970-01-01T01:01:10Z)\n    3 expired a/b (the last 1970-01-01T01:01:10Z)\n";
+        let expected = "c\n  3 expired: it expired (the first 1970-01-01T01:01:01Z, the last 1970-01-01T01:01:10Z)\n    3 expired a/b (the first 1970-01-01T01:01:01Z, the last 1970-01-01T01:01:10Z)\n";
         assert_eq!(told(&row), expected);
         assert_eq!(told(&json!({ "prefix": "" })), "(topic unknown)\n");
+        let unknown = json!({ "client_id": "c", "topics": [{ "topic": "", "cause": "purged", "count": 2 }] });
+        assert!(told(&unknown).contains("    2 purged (topic unknown) (the first"), "{}", told(&unknown));
     }
 
     #[test]

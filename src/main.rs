@@ -9,6 +9,7 @@ mod ban;
 mod bans;
 mod brought_rights;
 mod cli;
+mod completions;
 mod config;
 mod control;
 mod ctl;
@@ -100,6 +101,7 @@ fn main() -> ExitCode {
         Some(Command::Acl(args)) => acl::run(args),
         Some(Command::Health(args)) => health::run(args),
         Some(Command::Ban(args)) => ban::run(args),
+        Some(Command::Completions(args)) => completions::run(args),
         Some(Command::Ctl(args)) => ctl::run(args),
         Some(Command::Reload(args)) => reload::run(args),
         Some(Command::Scram(args)) => scram::run(args),
@@ -203,7 +205,7 @@ fn serve_control(
     api.context().streams().lower_to(started.own.streams);
     let running = Running::new(started, loaded, api.context().clone());
     api.open(&loaded.settings, running.started.broker.desk())?;
-    start::announce(&running.started, &loaded.settings);
+    start::announce(&running.started, loaded);
     let (found, changed) = crossbeam_channel::bounded(1);
     let watch = Watch::start(found).map_err(|error| {
         format!("the thread that watches files cannot be started: {error}. {}", threads::REMEDY)

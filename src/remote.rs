@@ -18,17 +18,20 @@ use crate::{
     config::{self, Control, Flags, Loaded, Problem},
 };
 
+/// Options that say which broker stand together in the help.
+pub const BROKER: &str = "Which broker";
+
 /// Which broker.
 #[derive(Debug, Args)]
 pub struct RemoteArgs {
     /// The configuration file that the broker was started with
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", help_heading = BROKER)]
     config: Option<PathBuf>,
     /// The data directory that the broker was started with
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", help_heading = BROKER)]
     data_dir: Option<String>,
     /// The broker's control socket itself
-    #[arg(long, value_name = "PATH", conflicts_with_all = ["config", "data_dir"])]
+    #[arg(long, value_name = "PATH", help_heading = BROKER, conflicts_with_all = ["config", "data_dir"])]
     socket: Option<PathBuf>,
 }
 

@@ -170,7 +170,7 @@ impl Running {
         started.broker.settle();
         if has_other_places {
             let places = start::places(&started.numbers, &started.broker);
-            told.listening = Some(start::listening_on(&places));
+            told.listening = Some(start::listening_on(&places, now.file.as_deref()));
         }
         started.vocabulary = vocabulary;
         self.now = now;

@@ -314,9 +314,10 @@ pub fn places(numbers: &Numbers, broker: &Broker) -> Vec<(Scheme, Place)> {
 
 /// One line says where, and how others get in.
 /// Says where the broker listens, when all of it is there that somebody may ask.
-pub fn announce(started: &Started, settings: &Settings) {
+pub fn announce(started: &Started, loaded: &Loaded) {
+    let settings = &loaded.settings;
     let places = places(&started.numbers, &started.broker);
-    let listening = listening_on(&places);
+    let listening = listening_on(&places, loaded.file.as_deref());
     let (version, shards, kernel) = (env!("CARGO_PKG_VERSION"), started.shards, &*started.kernel);
     tracing::info!(version, shards, kernel, "{listening}");
     notify::ready(&listening);
@@ -326,17 +327,26 @@ pub fn announce(started: &Started, settings: &Settings) {
     audit::tell(&Act { act: "start", by: "", outcome: "done", details: &details });
 }
 
-pub fn listening_on(places: &[(Scheme, Place)]) -> String {
+pub fn listening_on(places: &[(Scheme, Place)], config: Option<&Path>) -> String {
     let listening = format!("listening on {}", shown(places));
     match places.first() {
         Some((Scheme::Tcp, Place::Tcp(first))) if !places.iter().any(|(_, place)| listen::is_open(place)) => {
-            let port = first.port();
-            format!(
-                "{listening}, for this machine only (to open it to the network: iothub --listen tcp://0.0.0.0:{port})"
-            )
+            let command = command_to_open(places, first.port(), config);
+            format!("{listening}, for this machine only (to open it to the network: {command})")
         }
         _ => listening,
     }
+}
+
+/// What else is listened on, and configured, stays as it is.
+fn command_to_open(places: &[(Scheme, Place)], port: u16, config: Option<&Path>) -> String {
+    let is_opened = |(scheme, place): &(Scheme, Place)| {
+        *scheme == Scheme::Tcp && matches!(place, Place::Tcp(address) if address.port() == port)
+    };
+    let others = places.iter().filter(|place| !is_opened(place));
+    let others = others.map(|(scheme, place)| format!(" --listen {}", listen::shown(*scheme, place)));
+    let config = config.map_or(String::new(), |path| format!(" -c {}", path.display()));
+    format!("iothub{config} --listen tcp://0.0.0.0:{port}{}", others.collect::<String>())
 }
 
 fn shown(places: &[(Scheme, Place)]) -> String {
@@ -355,11 +365,20 @@ mod tests {
     #[test]
     fn a_closed_broker_says_how_to_open_it() {
         assert_eq!(
-            listening_on(&places(&["127.0.0.1:1883", "[::1]:1883"])),
+            listening_on(&places(&["127.0.0.1:1883", "[::1]:1883"]), None),
             "listening on tcp://127.0.0.1:1883 and tcp://[::1]:1883, for this machine only (to open it to the \
              network: iothub --listen tcp://0.0.0.0:1883)"
         );
-        assert_eq!(listening_on(&places(&["0.0.0.0:1883"])), "listening on tcp://0.0.0.0:1883");
+        assert_eq!(listening_on(&places(&["0.0.0.0:1883"]), None), "listening on tcp://0.0.0.0:1883");
+    }
+
+    #[test]
+    fn who_opens_a_broker_keeps_its_configuration_and_its_other_listeners() {
+        let mut places = places(&["127.0.0.1:1883", "[::1]:1883", "127.0.0.1:8083"]);
+        places[2].0 = Scheme::WebSocket;
+        let line = listening_on(&places, Some(Path::new("c.toml")));
+        let command = "iothub -c c.toml --listen tcp://0.0.0.0:1883 --listen ws://127.0.0.1:8083)";
+        assert!(line.ends_with(command), "{line}");
     }
 
     #[test]

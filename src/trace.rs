@@ -52,7 +52,7 @@ pub struct TraceArgs {
     /// Write packets as they go by to this file, in the format pcap; - is standard output
     #[arg(long, value_name = "FILE")]
     pcap: Option<PathBuf>,
-    /// End after so many packets
+    /// End after so many packets; of those that are remembered show the last so many
     #[arg(long, value_name = "N")]
     count: Option<u64>,
     /// Print a line of JSON for each packet
@@ -76,15 +76,29 @@ pub fn run(args: &TraceArgs) -> ExitCode {
 fn last(args: &TraceArgs) -> Result<(), Failure> {
     let client = args.client.as_deref().unwrap_or_default();
     let named = json!({ "client_id": client, "topic": args.topic });
-    let answer = args.broker.open()?.ask("POST", "/v1/client/packets", Some(named))?;
+    let mut answer = args.broker.open()?.ask("POST", "/v1/client/packets", Some(named))?;
+    let is_empty = answer["packets"].as_array().is_none_or(Vec::is_empty);
+    args.count.into_iter().for_each(|count| keep_last(&mut answer, count));
     let mut text = lines_of(&answer, args.json);
-    if answer["packets"].as_array().is_none_or(Vec::is_empty) && !args.json {
+    if is_empty && !args.json {
         text += match args.topic {
             Some(_) => "none of the packets that are remembered is about a topic that matches\n",
-            None => "no packet is remembered (session.recorded_packets)\n",
+            None => {
+                "no packet is remembered: none has gone by since it came (CONNECT is never recorded), or session.recorded_packets is 0\n"
+            }
         };
     }
     output::print(&text).map_err(Failure::Unreachable)
+}
+
+/// The last ones, wherever they belong.
+fn keep_last(answer: &mut Value, count: u64) {
+    let Some(packets) = answer["packets"].as_array_mut() else { return };
+    let left_out = packets.len().saturating_sub(usize::try_from(count).unwrap_or(usize::MAX));
+    packets.drain(..left_out);
+    if let Some(of_ended) = answer["ended"]["packets"].as_u64() {
+        answer["ended"]["packets"] = json!(of_ended.saturating_sub(left_out as u64));
+    }
 }
 
 /// Those of a session that has ended, how it ended, and those of the one that lives.
@@ -289,6 +303,12 @@ mod tests {
         let end = "7.000 s ago  the session ended: so; the client was here as user ada by tcp and left at 1970-01-01T00:00:00Z: it is gone";
         assert!(lines[1].ends_with(end), "{text}");
         assert_eq!(lines_of(&answer, true).lines().count(), 2, "each line is a packet");
+        let mut last = answer.clone();
+        keep_last(&mut last, 1);
+        let text = lines_of(&last, false);
+        assert!(text.lines().count() == 2 && !text.contains("SUBSCRIBE"), "{text}");
+        keep_last(&mut last, 9);
+        assert_eq!(lines_of(&last, true).lines().count(), 1);
         answer["ended"] = Value::Null;
         assert_eq!(lines_of(&answer, false).lines().count(), 2);
     }

@@ -204,7 +204,7 @@ pub fn reload(target: &Target<'_>, is_plan: bool) -> Result<Shown, Failure> {
     let body = target.config().map_or_else(|| json!({}), |config| json!({ "config": config }));
     let answer = target.ask(method, "/v1/reload", Some(body))?;
     let (text, _) = crate::reload::told(DONE, &answer);
-    Ok(Shown { rows: vec![answer], text })
+    Ok(Shown { rows: vec![answer], text, ..Shown::default() })
 }
 
 /// Waits until it is made.
@@ -233,7 +233,7 @@ pub fn backup(target: &Target<'_>) -> Result<Shown, Failure> {
 pub fn ban(target: &Target<'_>, banning: &BanningArgs) -> Result<Shown, Failure> {
     let text = banning.text();
     order_ban(target, "POST", &text)?;
-    Ok(Shown { rows: vec![json!(text)], text: ban::ordered(&text) })
+    Ok(Shown { rows: vec![json!(text)], text: ban::ordered(&text), ..Shown::default() })
 }
 
 pub fn unban(target: &Target<'_>, whom: &WhomArgs) -> Result<Shown, Failure> {
@@ -241,7 +241,7 @@ pub fn unban(target: &Target<'_>, whom: &WhomArgs) -> Result<Shown, Failure> {
     let answer = order_ban(target, "DELETE", &text)?;
     let mut row = json!(text);
     row["still"] = answer["still"].clone();
-    Ok(Shown { rows: vec![row], text: ban::lifted(&text, &answer) })
+    Ok(Shown { rows: vec![row], text: ban::lifted(&text, &answer), ..Shown::default() })
 }
 
 fn order_ban(target: &Target<'_>, method: &str, text: &BanText) -> Result<Value, Failure> {
@@ -268,7 +268,7 @@ fn warnings(answer: &Value) -> String {
 /// A sentence for people, the answer for programs.
 fn told(answer: Value, sentence: impl FnOnce(&Value) -> String) -> Result<Shown, Failure> {
     let text = sentence(&answer) + "\n";
-    Ok(Shown { rows: vec![answer], text })
+    Ok(Shown { rows: vec![answer], text, ..Shown::default() })
 }
 
 /// The status of whatever was not refused.

@@ -90,7 +90,7 @@ pub fn follow(target: &Target<'_>, args: &EventsArgs, is_json: bool) -> Result<S
             break;
         }
     }
-    Ok(Shown { rows: Vec::new(), text: String::new() })
+    Ok(Shown::default())
 }
 
 /// For people: when, what, to whom, and then whatever else is known.

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     Failure, Shown,
+    pages::{Listed, MostArgs, note_of_disk, pages, pages_asked, rows_of},
     table::{Table, shown},
     target::{Target, encoded},
 };
@@ -103,7 +104,7 @@ pub struct QueueArgs {
 #[derive(Debug, Args)]
 pub struct TopArgs {
     /// What is compared
-    #[arg(value_name = "WHAT", default_value = "bytes_sent", value_parser = TOP_BY)]
+    #[arg(value_name = "WHAT", default_value = "bytes", value_parser = TOP_BY)]
     by: String,
     /// Traffic within so many seconds from now on, in place of all of it; for bytes and packets
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u8).range(1..=5))]
@@ -121,13 +122,6 @@ pub struct PrefixesArgs {
     /// Show so many at most
     #[arg(short = 'n', long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
-}
-
-#[derive(Debug, Args)]
-struct MostArgs {
-    /// Show so many at most
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 1000)]
-    limit: usize,
 }
 
 pub fn broker(target: &Target<'_>) -> Result<Shown, Failure> {
@@ -156,17 +150,17 @@ pub fn shards(target: &Target<'_>) -> Result<Shown, Failure> {
         let counters = counted.iter().map(|name| row["counters"][name].clone());
         table.line(&[row["shard"].clone()].into_iter().chain(gauges).chain(counters).collect::<Vec<_>>());
     }
-    Ok(Shown { rows, text: table.text() })
+    Ok(Shown { rows, text: table.text(), ..Shown::default() })
 }
 
-pub fn clients(target: &Target<'_>, args: &ClientsArgs) -> Result<Shown, Failure> {
+pub fn clients(target: &Target<'_>, args: &ClientsArgs, is_json: bool) -> Result<Shown, Failure> {
     let mut query = Vec::new();
     query.extend(args.client_id.as_ref().map(|text| ("client_id", text.clone())));
     query.extend(args.user.as_ref().map(|text| ("user", text.clone())));
     if args.connected || args.away {
         query.push(("connected", args.connected.to_string()));
     }
-    let listed = pages(target, "/v1/clients", "clients", &query, args.most.limit)?;
+    let listed = pages(target, "/v1/clients", "clients", &query, args.most.rows(is_json))?;
     let mut table = Table::new(&[
         "CLIENT",
         "CONNECTED",
@@ -198,12 +192,15 @@ pub fn clients(target: &Target<'_>, args: &ClientsArgs) -> Result<Shown, Failure
             traffic["bytes_sent"].clone(),
         ]);
     }
-    Ok(listed.shown(&table))
+    Ok(listed.shown(&table, "there is no such client"))
 }
 
 pub fn client(target: &Target<'_>, client_id: &str) -> Result<Shown, Failure> {
     let whole = target.ask("POST", "/v1/client", Some(json!({ "client_id": client_id })))?;
     let mut text = lines(&whole["client"]);
+    if whole["left"].is_object() {
+        text.push_str(&lines(&json!({ "left": whole["left"] })));
+    }
     let sections: [(&str, &str, &[&str]); 4] = [
         ("subscriptions", "subscriptions", &OPTIONS),
         ("queue", "waits", &["topic", "qos", "payload_bytes"]),
@@ -236,66 +233,71 @@ pub fn client(target: &Target<'_>, client_id: &str) -> Result<Shown, Failure> {
         }
         text.push_str(&format!("\n{title}:\n{}", table.text()));
     }
-    Ok(Shown { rows: vec![whole], text })
+    let notes = note_of_disk(whole["client"]["queued_on_disk"].as_u64().unwrap_or(0)).into_iter().collect();
+    Ok(Shown { rows: vec![whole], text, notes })
 }
 
-pub fn subscriptions(target: &Target<'_>, args: &SubscriptionsArgs) -> Result<Shown, Failure> {
+pub fn subscriptions(target: &Target<'_>, args: &SubscriptionsArgs, is_json: bool) -> Result<Shown, Failure> {
     let mut query = Vec::new();
     query.extend(args.filter.as_ref().map(|text| ("filter", text.clone())));
     query.extend(args.client_id.as_ref().map(|text| ("client_id", text.clone())));
-    let listed = pages(target, "/v1/subscriptions", "subscriptions", &query, args.most.limit)?;
+    let listed = pages(target, "/v1/subscriptions", "subscriptions", &query, args.most.rows(is_json))?;
     let [filter, options @ ..] = OPTIONS;
     let columns = [&[filter, "client_id"], &options[..]].concat();
     let heads = ["FILTER", "CLIENT", "QOS", "NO LOCAL", "AS PUBLISHED", "RETAIN HANDLING", "ID", "SHARED BY"];
-    Ok(listed.table(&heads, &columns))
+    Ok(listed.table(&heads, &columns, "there is no such subscription"))
 }
 
-pub fn retained(target: &Target<'_>, args: &RetainedArgs) -> Result<Shown, Failure> {
+pub fn retained(target: &Target<'_>, args: &RetainedArgs, is_json: bool) -> Result<Shown, Failure> {
     let body = json!({ "filter": args.filter });
-    let listed = pages_asked(target, "/v1/retained", "retained", &body, args.most.limit)?;
+    let listed = pages_asked(target, "/v1/retained", "retained", &body, args.most.rows(is_json))?;
     let columns = ["topic", "qos", "payload_bytes", "expires_in_s"];
-    Ok(listed.table(&["TOPIC", "QOS", "BYTES", "EXPIRES IN"], &columns))
+    Ok(listed.table(&["TOPIC", "QOS", "BYTES", "EXPIRES IN"], &columns, "no retained message matches"))
 }
 
-pub fn message(target: &Target<'_>, topic: &str) -> Result<Shown, Failure> {
-    one(&target.ask("POST", "/v1/retained/one", Some(json!({ "topic": topic })))?)
-}
-
-pub fn users(target: &Target<'_>, args: &UsersArgs) -> Result<Shown, Failure> {
+pub fn users(target: &Target<'_>, args: &UsersArgs, is_json: bool) -> Result<Shown, Failure> {
     let query: Vec<_> = args.user.iter().map(|text| ("user", text.clone())).collect();
-    let listed = pages(target, "/v1/users", "users", &query, args.most.limit)?;
+    let listed = pages(target, "/v1/users", "users", &query, args.most.rows(is_json))?;
     let columns = ["user", "has_password", "scram", "groups", "roles", "is_disabled"];
-    Ok(listed.table(&["USER", "PASSWORD", "SCRAM", "GROUPS", "ROLES", "DISABLED"], &columns))
+    let heads = ["USER", "PASSWORD", "SCRAM", "GROUPS", "ROLES", "DISABLED"];
+    Ok(listed.table(&heads, &columns, "there is no such user"))
 }
 
 pub fn user(target: &Target<'_>, user: &str) -> Result<Shown, Failure> {
     one(&target.get(&format!("/v1/users/{}", encoded(user)))?)
 }
 
-pub fn roles(target: &Target<'_>, args: &RolesArgs) -> Result<Shown, Failure> {
+pub fn roles(target: &Target<'_>, args: &RolesArgs, is_json: bool) -> Result<Shown, Failure> {
     let query: Vec<_> = args.role.iter().map(|text| ("role", text.clone())).collect();
-    let listed = pages(target, "/v1/roles", "roles", &query, args.most.limit)?;
+    let listed = pages(target, "/v1/roles", "roles", &query, args.most.rows(is_json))?;
     let text = listed.rows.iter().map(|role| shown(role) + "\n").collect();
-    Ok(listed.told(text))
+    Ok(listed.told(text, "there is no such role"))
 }
 
 pub fn caller(target: &Target<'_>) -> Result<Shown, Failure> {
     one(&target.get("/v1/caller")?)
 }
 
-pub fn queues(target: &Target<'_>, args: &QueuesArgs) -> Result<Shown, Failure> {
+pub fn queues(target: &Target<'_>, args: &QueuesArgs, is_json: bool) -> Result<Shown, Failure> {
     let mut query = vec![("least", args.least.to_string())];
     query.extend(args.client_id.as_ref().map(|text| ("client_id", text.clone())));
-    let listed = pages(target, "/v1/queues", "queues", &query, args.most.limit)?;
-    let columns = ["client_id", "is_connected", "queued", "queued_bytes", "inflight", "shard"];
-    Ok(listed.table(&["CLIENT", "CONNECTED", "WAITING", "BYTES", "IN FLIGHT", "SHARD"], &columns))
+    let listed = pages(target, "/v1/queues", "queues", &query, args.most.rows(is_json))?;
+    let columns =
+        ["client_id", "is_connected", "queued", "queued_on_disk", "queued_bytes", "inflight", "shard"];
+    let heads = ["CLIENT", "CONNECTED", "WAITING", "ON DISK ALONE", "BYTES", "IN FLIGHT", "SHARD"];
+    Ok(listed.table(&heads, &columns, "no messages wait for anybody like that"))
 }
 
-pub fn queue(target: &Target<'_>, args: &QueueArgs) -> Result<Shown, Failure> {
+pub fn queue(target: &Target<'_>, args: &QueueArgs, is_json: bool) -> Result<Shown, Failure> {
     let body = json!({ "client_id": args.client_id });
-    let listed = pages_asked(target, "/v1/client/queue", "queue", &body, args.most.limit)?;
+    let listed = pages_asked(target, "/v1/client/queue", "queue", &body, args.most.rows(is_json))?;
     let columns = ["topic", "qos", "payload_bytes", "packet_id"];
-    Ok(listed.table(&["TOPIC", "QOS", "BYTES", "PACKET ID"], &columns))
+    let on_disk = listed.on_disk;
+    let none =
+        if on_disk > 0 { "no message that waits is in memory" } else { "nothing waits for this client" };
+    let mut shown = listed.table(&["TOPIC", "QOS", "BYTES", "PACKET ID"], &columns, none);
+    shown.notes.extend(note_of_disk(on_disk));
+    Ok(shown)
 }
 
 pub fn top(target: &Target<'_>, args: &TopArgs) -> Result<Shown, Failure> {
@@ -315,20 +317,20 @@ pub fn top(target: &Target<'_>, args: &TopArgs) -> Result<Shown, Failure> {
             json!(used),
         ]);
     }
-    let mut text = table.text();
+    let mut shown = Listed::of(rows).shown(&table, "no client has any of this now");
     if answer["is_partial"] == true {
-        text.push_str("there are more clients than were looked at\n");
+        shown.notes.push("there are more clients than were looked at".to_owned());
     }
-    Ok(Shown { rows, text })
+    Ok(shown)
 }
 
 pub fn prefixes(target: &Target<'_>, args: &PrefixesArgs) -> Result<Shown, Failure> {
     let answer = target.get(&format!("/v1/prefixes?by={}&limit={}", args.by, args.limit))?;
-    let listed = Listed { rows: rows_of(&answer, "prefixes"), has_more: false };
+    let rows = rows_of(&answer, "prefixes");
     let columns = [
         ("PREFIX", "prefix"),
-        ("TOPICS", "topics"),
-        ("GROWN", "grown"),
+        ("TOPICS, ABOUT", "topics"),
+        ("GROWN, ABOUT", "grown"),
         ("IN SECONDS", "grown_in_s"),
         ("RETAINED", "retained"),
         ("GROWN", "retained_grown"),
@@ -336,22 +338,40 @@ pub fn prefixes(target: &Target<'_>, args: &PrefixesArgs) -> Result<Shown, Failu
         ("GROWN", "subscriptions_grown"),
         ("IN SECONDS", "kept_grown_in_s"),
     ];
-    Ok(listed.table(&columns.map(|(head, _)| head), &columns.map(|(_, name)| name)))
+    let mut table = Table::new(&columns.map(|(head, _)| head));
+    for row in &rows {
+        let cell = |(_, name): (_, &str)| match name {
+            "topics" | "grown" => estimate(&row[name]),
+            _ => row[name].clone(),
+        };
+        table.line(&columns.map(cell));
+    }
+    let listed = Listed::of(rows);
+    Ok(listed.shown(&table, "there are no topics yet"))
 }
 
-pub fn bans(target: &Target<'_>, args: &BansArgs) -> Result<Shown, Failure> {
+/// Out of one topic in sixteen: of a few nobody knows how many they are.
+fn estimate(number: &Value) -> Value {
+    match number.as_u64() {
+        Some(1..ESTIMATED_FROM) => json!(format!("< {ESTIMATED_FROM}")),
+        _ => number.clone(),
+    }
+}
+
+pub fn bans(target: &Target<'_>, args: &BansArgs, is_json: bool) -> Result<Shown, Failure> {
     let mut query = Vec::new();
     query.extend(args.kind.as_ref().map(|kind| ("kind", kind.clone())));
     query.extend(args.name.as_ref().map(|text| ("name", text.clone())));
-    let listed = pages(target, BANS, "bans", &query, args.most.limit)?;
-    Ok(listed.table(&["CLIENT", "USER", "ADDRESS", "UNTIL"], &["client_id", "user", "address", "until"]))
+    let listed = pages(target, BANS, "bans", &query, args.most.rows(is_json))?;
+    let columns = ["client_id", "user", "address", "until"];
+    Ok(listed.table(&["CLIENT", "USER", "ADDRESS", "UNTIL"], &columns, "there is no such ban"))
 }
 
 /// The copies that are there, the oldest first.
 pub fn backups(target: &Target<'_>) -> Result<Shown, Failure> {
     let rows = rows_of(&target.get(BACKUP)?, "backups");
     let text = rows.iter().map(|name| shown(name) + "\n").collect();
-    Ok(Shown { rows, text })
+    Ok(Listed::of(rows).told(text, "there are no copies"))
 }
 
 /// Whether one is being made, and what became of the last.
@@ -360,99 +380,12 @@ pub fn backup_status(target: &Target<'_>) -> Result<Shown, Failure> {
     one(&json!({ "running": state["running"], "last": state["last"] }))
 }
 
-/// Rows of several pages.
-struct Listed {
-    rows: Vec<Value>,
-    has_more: bool,
-}
-
-impl Listed {
-    fn table(self, heads: &[&'static str], columns: &[&str]) -> Shown {
-        let mut table = Table::new(heads);
-        for row in &self.rows {
-            table.line(&columns.iter().map(|column| row[column].clone()).collect::<Vec<_>>());
-        }
-        self.shown(&table)
-    }
-
-    fn shown(self, table: &Table) -> Shown {
-        self.told(table.text())
-    }
-
-    fn told(self, mut text: String) -> Shown {
-        if self.has_more {
-            text.push_str("there are more: -n N shows N of them\n");
-        }
-        Shown { rows: self.rows, text }
-    }
-}
-
-/// All rows, however many pages they take.
-pub fn all_rows(target: &Target<'_>, path: &str, name: &str) -> Result<Vec<Value>, Failure> {
-    pages(target, path, name, &[], usize::MAX).map(|listed| listed.rows)
-}
-
-/// Asks for page after page until there are enough rows.
-fn pages(
-    target: &Target<'_>,
-    path: &str,
-    name: &str,
-    query: &[(&str, String)],
-    limit: usize,
-) -> Result<Listed, Failure> {
-    pages_by(limit, name, |cursor, limit| {
-        let mut asked = format!("{path}?limit={limit}");
-        let at = cursor.map(|cursor| ("cursor", cursor));
-        for (key, value) in query.iter().map(|(key, value)| (*key, value.as_str())).chain(at) {
-            asked.push_str(&format!("&{key}={}", encoded(value)));
-        }
-        target.get(&asked)
-    })
-}
-
-/// The same where the question stands in the body.
-fn pages_asked(
-    target: &Target<'_>,
-    path: &str,
-    name: &str,
-    body: &Value,
-    limit: usize,
-) -> Result<Listed, Failure> {
-    pages_by(limit, name, |cursor, limit| {
-        let mut body = body.clone();
-        (body["cursor"], body["limit"]) = (json!(cursor), json!(limit));
-        target.ask("POST", path, Some(body))
-    })
-}
-
-fn pages_by(
-    limit: usize,
-    name: &str,
-    ask: impl Fn(Option<&str>, usize) -> Result<Value, Failure>,
-) -> Result<Listed, Failure> {
-    let (mut rows, mut cursor) = (Vec::new(), None::<String>);
-    while rows.len() < limit {
-        let answer = ask(cursor.as_deref(), (limit - rows.len()).min(PAGE_ROWS))?;
-        rows.extend(rows_of(&answer, name));
-        match answer["cursor"].as_str() {
-            Some(next) => cursor = Some(next.to_owned()),
-            None => return Ok(Listed { rows, has_more: false }),
-        }
-    }
-    rows.truncate(limit);
-    Ok(Listed { rows, has_more: true })
-}
-
-fn rows_of(answer: &Value, name: &str) -> Vec<Value> {
-    answer[name].as_array().cloned().unwrap_or_default()
-}
-
 fn one(row: &Value) -> Result<Shown, Failure> {
-    Ok(Shown { rows: vec![row.clone()], text: lines(row) })
+    Ok(Shown { rows: vec![row.clone()], text: lines(row), ..Shown::default() })
 }
 
 /// A line for each thing that is known.
-fn lines(row: &Value) -> String {
+pub fn lines(row: &Value) -> String {
     let mut text = String::new();
     for (name, value) in row.as_object().into_iter().flatten() {
         match value {
@@ -481,8 +414,8 @@ fn span(seconds: f64) -> String {
 const OPTIONS: [&str; 7] =
     ["filter", "qos", "no_local", "retain_as_published", "retain_handling", "subscription_id", "share_name"];
 
-/// The most that the API gives at once.
-const PAGE_ROWS: usize = 1000;
+/// Estimates of topics are of some use from so many on.
+const ESTIMATED_FROM: u64 = 50;
 
 #[cfg(test)]
 mod tests {
@@ -492,6 +425,12 @@ mod tests {
     fn what_is_known_stands_on_a_line_each() {
         let row = json!({ "client_id": "a", "connection": { "user": null }, "queued": 3 });
         assert_eq!(lines(&row), "client_id: a\nconnection.user: -\nqueued: 3\n");
+    }
+
+    #[test]
+    fn estimates_of_a_few_are_no_numbers() {
+        let told = [0, 16, 49, 50, 1200].map(|number| estimate(&json!(number)));
+        assert_eq!(told, [json!(0), json!("< 50"), json!("< 50"), json!(50), json!(1200)]);
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub fn follow(target: &Target<'_>, args: &LogArgs, is_json: bool) -> Result<Show
             break;
         }
     }
-    Ok(Shown { rows: Vec::new(), text: String::new() })
+    Ok(Shown::default())
 }
 
 fn told(row: &Value) -> String {

@@ -60,7 +60,7 @@ fn gone(why: &str) -> Failure {
 }
 
 fn nothing_more() -> Shown {
-    Shown { rows: Vec::new(), text: String::new() }
+    Shown::default()
 }
 
 impl PublishedArgs {

@@ -13,29 +13,29 @@ use serde_json::Value;
 
 use super::Failure;
 use crate::{
-    remote::{Body, Followed, Question, RemoteArgs},
+    remote::{BROKER, Body, Followed, Question, RemoteArgs},
     text::shortened,
 };
 
 #[derive(Debug, Args)]
 pub struct TargetArgs {
     /// The configuration file that the broker was started with
-    #[arg(short, long, value_name = "FILE", global = true)]
+    #[arg(short, long, value_name = "FILE", global = true, help_heading = BROKER)]
     config: Option<PathBuf>,
     /// The data directory that the broker was started with
-    #[arg(long, value_name = "DIR", global = true)]
+    #[arg(long, value_name = "DIR", global = true, help_heading = BROKER)]
     data_dir: Option<String>,
     /// The broker's control socket itself
-    #[arg(long, value_name = "PATH", global = true, conflicts_with_all = ["config", "data_dir"])]
+    #[arg(long, value_name = "PATH", global = true, help_heading = BROKER, conflicts_with_all = ["config", "data_dir"])]
     socket: Option<PathBuf>,
     /// The API of a broker elsewhere, such as https://broker.example:9883, instead of a control socket
-    #[arg(long, value_name = "URL", global = true, conflicts_with_all = ["config", "data_dir", "socket"])]
+    #[arg(long, value_name = "URL", global = true, help_heading = BROKER, conflicts_with_all = ["config", "data_dir", "socket"])]
     url: Option<String>,
     /// A file with the token for --url; without it the environment variable IOTHUB_TOKEN has it
-    #[arg(long, value_name = "FILE", global = true)]
+    #[arg(long, value_name = "FILE", global = true, help_heading = BROKER)]
     token_file: Option<PathBuf>,
     /// Authorities of the server of --url, PEM; without it those that the system trusts
-    #[arg(long, value_name = "FILE", global = true)]
+    #[arg(long, value_name = "FILE", global = true, help_heading = BROKER)]
     ca_file: Option<PathBuf>,
 }
 

@@ -100,3 +100,17 @@ fn every_command_is_one_and_none_is_left_out() {
         assert!(is_named, "ctl {command} asks no operation");
     }
 }
+
+#[test]
+fn options_that_say_which_broker_stand_apart_in_the_help() {
+    let mut cli = Cli::command();
+    cli.build();
+    for path in
+        [&["ctl", "clients"][..], &["ctl", "queue"], &["why"], &["drops"], &["trace"], &["ban", "add"]]
+    {
+        let command = path.iter().try_fold(&mut cli, |command, name| command.find_subcommand_mut(name));
+        let help = command.expect("it is a command").render_long_help().to_string();
+        let (own, broker) = help.split_once("Which broker:").unwrap_or((&help, ""));
+        assert!(!own.contains("--data-dir") && broker.contains("--data-dir"), "{path:?}: {help}");
+    }
+}

@@ -110,7 +110,7 @@ fn each_loss_is_the_same_loss_wherever_it_is_told() {
         assert_eq!(of_shards.sum::<u64>(), count, "{counter}");
 
         let board = board::tests::of_shards(&json!({ "shards": shards }));
-        assert_eq!(board.drops(), [(cause.word(), count, 0.0)]);
+        assert_eq!(board.drops(), [(cause.word(), cause.side(), count, 0.0)]);
         assert_eq!((board.lost(Side::Out), board.lost(Side::In)), (out, refused));
     }
 }

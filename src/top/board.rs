@@ -184,14 +184,15 @@ impl Board {
         Some(change as f64 / self.seconds(before))
     }
 
-    /// Causes that have lost something, with all and with those of a second; the most frequent first.
-    pub fn drops(&self) -> Vec<(&'static str, u64, f64)> {
+    /// Causes that have lost something, with all and with those of a second: those on the way out before those on the way in, the most
+    /// frequent first.
+    pub fn drops(&self) -> Vec<(&'static str, Side, u64, f64)> {
         let of = |cause: &Cause| {
             let counter = cause.counter();
-            (cause.word(), self.counter(counter), self.rate(counter).unwrap_or(0.0))
+            (cause.word(), cause.side(), self.counter(counter), self.rate(counter).unwrap_or(0.0))
         };
-        let mut drops: Vec<_> = Cause::ALL.iter().map(of).filter(|(_, total, _)| *total > 0).collect();
-        drops.sort_by_key(|(_, total, _)| std::cmp::Reverse(*total));
+        let mut drops: Vec<_> = Cause::ALL.iter().map(of).filter(|(_, _, total, _)| *total > 0).collect();
+        drops.sort_by_key(|(_, side, total, _)| (*side == Side::In, std::cmp::Reverse(*total)));
         drops
     }
 
@@ -321,7 +322,7 @@ pub mod tests {
         let rows: Vec<(&str, f64)> =
             board.clients().iter().map(|row| (row.client.client_id.as_str(), row.received)).collect();
         assert_eq!(rows, [("a", 20.0), ("b", 0.0), ("c", 0.0)]);
-        assert_eq!(board.drops(), [("expired", 28, 11.5)]);
+        assert_eq!(board.drops(), [("expired", Side::Out, 28, 11.5)]);
         assert_eq!((board.loss_rate(Side::Out), board.loss_rate(Side::In)), (11.5, 0.0));
     }
 

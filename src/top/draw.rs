@@ -104,14 +104,16 @@ fn lines_of_numbers(view: &View<'_>, width: u16) -> Vec<Line<'static>> {
     let all = [
         ("messages in/s", rate("publish_received")),
         ("out/s", rate("publish_sent")),
-        ("dropped/s", rate_of(view, Some(board.loss_rate(Side::Out)))),
-        ("dropped", board.lost(Side::Out).to_string()),
+        ("lost/s", rate_of(view, Some(board.loss_rate(Side::Out)))),
+        ("lost", board.lost(Side::Out).to_string()),
         ("bytes in/s", bytes("bytes_received")),
         ("out/s", bytes("bytes_sent")),
         ("connections", board.gauge("connections").to_string()),
         ("sessions", board.gauge("sessions").to_string()),
         ("subscriptions", board.gauge("subscriptions").to_string()),
         ("retained", board.gauge("retained_messages").to_string()),
+        ("not taken in/s", rate_of(view, Some(board.loss_rate(Side::In)))),
+        ("not taken in", board.lost(Side::In).to_string()),
     ];
     let mut lines: Vec<Vec<(&'static str, String)>> = Vec::new();
     let mut left = 0;
@@ -179,13 +181,19 @@ fn shard_table<'a>(view: &View<'a>, area: Rect) -> Table<'a> {
 fn drop_table<'a>(view: &View<'a>, area: Rect) -> Table<'a> {
     let drops = view.board.drops();
     let (all, shown) = (drops.len(), usize::from(area.height).saturating_sub(1));
-    let rows = drops.into_iter().take(shown).map(|(name, total, rate)| {
+    let rows = drops.into_iter().take(shown).map(|(name, side, total, rate)| {
         let yellow = Style::new().fg(Color::Yellow);
-        [Cell::new(name), right(total.to_string()), right(rate_of(view, Some(rate)))]
-            .map(|cell| cell.style(yellow))
-            .into()
+        [
+            Cell::new(name),
+            right(side.word().to_owned()),
+            right(total.to_string()),
+            right(rate_of(view, Some(rate))),
+        ]
+        .map(|cell| cell.style(yellow))
+        .into()
     });
-    table(rows, area.width, (part_of("lost", shown, all), 22), [("total", 8), ("in a second", 11)])
+    let others = [("way", 4), ("total", 8), ("in a second", 11)];
+    table(rows, area.width, (part_of("lost", shown, all), 26), others)
 }
 
 /// The head of a table, which says where something is left out.
@@ -370,7 +378,8 @@ mod tests {
             "connections 2",
             "messages in/s 22",
             "out/s 44",
-            "dropped 22",
+            "lost 22",
+            "not taken in 0",
             "expired",
             "up to 66, the newest at the right",
             "2 clients, by traffic   q ends",
@@ -378,6 +387,8 @@ mod tests {
         ] {
             has(text);
         }
+        let lost = shown.iter().find(|line| line.starts_with("expired")).expect("what was lost");
+        assert_eq!(lost.split_whitespace().collect::<Vec<_>>(), ["expired", "out", "22", "11"]);
         let first = shown.iter().position(|line| line.starts_with("client")).expect("a head");
         assert!(shown[first].contains(" packets in/s "), "{shown:#?}");
         assert!(shown[first + 1].starts_with("pump\\u{1b}[2J\\u{202e} "), "{shown:#?}");
@@ -392,7 +403,7 @@ mod tests {
         for width in [40, 80, 120] {
             let shown = drawn(width, 24, &board(), Some(12));
             assert!(shown[0].starts_with("IoTHub NO ANSWER for 12 s  the brok"), "{shown:#?}");
-            assert!(shown[1].starts_with("messages in/s –   out/s –   dropped/s –"), "{shown:#?}");
+            assert!(shown[1].starts_with("messages in/s –   out/s –   lost/s –"), "{shown:#?}");
             let row = shown.iter().find(|line| line.starts_with("fan")).expect("the last that was known");
             assert!(row.contains('–') && !row.contains("2.0"), "{shown:#?}");
         }
@@ -427,7 +438,7 @@ mod tests {
                     "{shown:#?}"
                 );
             }
-            for name in ["messages in/s", "dropped/s", "bytes in/s", "connections", "retained", "q ends"] {
+            for name in ["messages in/s", "lost/s", "bytes in/s", "connections", "retained", "q ends"] {
                 assert!(shown.iter().any(|line| line.contains(name)), "{name}: {shown:#?}");
             }
         }

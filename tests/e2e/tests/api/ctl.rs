@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use client::{QoS, RetainHandling, Subscription, Version};
+use client::{Publication, QoS, RetainHandling, Subscription, Version};
 use e2e::api::Api;
 use e2e::{Authority, Broker, Link, PATIENCE, Process, program, v5};
 use serde_json::Value;
@@ -45,12 +45,13 @@ fn everything_is_shown_and_done_from_a_terminal() {
     assert!(lines[0].starts_with("CLIENT") && lines[1].starts_with("pump 7/a"), "{lines:?}");
     let row: Value = serde_json::from_str(&done(&["clients", "--json", "-i", "pump"])[0]).unwrap();
     assert_eq!(row["client_id"], "pump 7/a");
-    assert_eq!(done(&["clients", "--away"]).len(), 1, "only the heads");
+    assert_eq!(done(&["clients", "--away"]), ["iothub ctl: there is no such client"]);
     let lines = done(&["client", "pump 7/a"]).join("\n");
     assert!(lines.contains("subscriptions: 1") && lines.contains("last packets:"), "{lines}");
     assert!(done(&["subscriptions"])[1].starts_with("t/#"));
     assert!(done(&["retained", "t/#"])[1].starts_with("t/kept"));
-    assert!(done(&["message", "t/kept"]).contains(&"payload_text: hello".to_owned()));
+    assert!(done(&["message", "t/kept"]).contains(&"hello".to_owned()));
+    assert_eq!(done(&["message", "t/kept", "--raw"]), ["hello"]);
     assert_eq!(done(&["publish", "-t", "t/x", "-m", "-5", "-q", "1"]), ["published"]);
     assert_eq!(link.text(), "-5");
     assert_eq!(done(&["disconnect", "pump 7/a"]), ["pump 7/a is disconnected"]);
@@ -60,7 +61,7 @@ fn everything_is_shown_and_done_from_a_terminal() {
     assert!(done(&["queue", "pump 7/a"])[1].starts_with("t/x"));
     assert!(done(&["top", "queued"])[1].starts_with("pump 7/a"));
     assert!(done(&["prefixes"])[0].starts_with("PREFIX"));
-    assert_eq!(done(&["roles"]), [""; 0]);
+    assert_eq!(done(&["roles"]), ["iothub ctl: there is no such role"]);
     assert!(done(&["caller"]).contains(&"role: admin".to_owned()));
     assert_eq!(done(&["purge", "pump 7/a"]), ["1 message dropped"]);
     assert_eq!(done(&["kick", "pump 7/a"]), ["the session of pump 7/a is ended"]);
@@ -68,12 +69,41 @@ fn everything_is_shown_and_done_from_a_terminal() {
     assert_eq!(done(&["shards"]).len(), 3);
     assert!(done(&["broker"]).contains(&"stage: serving".to_owned()));
     assert!(done(&["reload", "--plan"])[0].ends_with(": a reload would change nothing"));
-    assert_eq!(done(&["bans"]).len(), 1);
+    assert_eq!(done(&["bans"]), ["iothub ctl: there is no such ban"]);
     let (code, lines) = ctl(&folder, &["client", "pump 7/a"]);
     assert!(code == Some(1) && lines[0].contains("there is no client"), "{lines:?}");
     let (code, lines) = ctl(&folder, &["users"]);
     assert!(code == Some(1) && lines[0].contains("authentication.user_database"), "{lines:?}");
     done(&["drain"]);
+}
+
+#[test]
+fn as_json_all_rows_are_told_and_where_n_cuts_standard_error_says_so() {
+    let broker = setup("ctl-rows").config(CONTROL).start();
+    Api::of(&broker).await_ready();
+    let mut link = Link::connect(broker.port, v5("pump"));
+    for number in 0..1203 {
+        let message =
+            Publication { retain: true, ..Publication::new(format!("r/{number}"), "x", QoS::AtMostOnce) };
+        link.publish_with(message);
+    }
+    retain(&mut link, "r/last", "x");
+    let told = |args: &[&str]| {
+        let mut command = program::command(program::iothub());
+        command
+            .args(["ctl", "retained"])
+            .args(args)
+            .arg("--socket")
+            .arg(broker.folder().join("control.sock"));
+        let mut process = Process::start("iothub ctl", &mut command);
+        assert_eq!(process.wait().code(), Some(0), "{args:?}: {}", process.shown());
+        let (out, all) = (process.out_lines().len(), process.lines());
+        (out, all.len() - out, process.says("there are more than these"))
+    };
+    assert_eq!(told(&["--json"]), (1204, 0, false));
+    assert_eq!(told(&["--json", "-n", "1100"]), (1100, 1, true));
+    assert_eq!(told(&["-n", "7"]), (8, 1, true));
+    assert_eq!(told(&[]), (1001, 1, true));
 }
 
 #[test]
@@ -136,9 +166,12 @@ fn clients_with_the_longest_ids_are_shown_asked_about_and_ended() {
     let longest = "L".repeat(65_535);
     let mut link = Link::connect(broker.port, e2e::link::lasting(Version::V5, &longest));
     link.subscribe("t", QoS::AtLeastOnce);
-    for (command, done) in
-        [("client", "subscriptions: 1"), ("queue", "TOPIC"), ("purge", "0 messages"), ("kick", "is ended")]
-    {
+    for (command, done) in [
+        ("client", "subscriptions: 1"),
+        ("queue", "nothing waits for this client"),
+        ("purge", "0 messages"),
+        ("kick", "is ended"),
+    ] {
         let (code, lines) = ctl(&folder, &[command, &longest]);
         assert!(code == Some(0) && lines.iter().any(|line| line.contains(done)), "{command}: {code:?}");
     }

@@ -244,8 +244,12 @@ fn bans_and_roles_come_page_by_page() {
     assert_eq!(shown(&["ban", "list"]).len(), 130);
     assert_eq!(shown(&["ctl", "bans"]).len(), 131, "with the heads");
     let some = shown(&["ctl", "bans", "-n", "7"]);
-    assert!(some.len() == 9 && some[8].starts_with("there are more"), "{some:?}");
-    assert_eq!(shown(&["ctl", "roles", "-n", "2"])[..2], ["r0", "r1"]);
+    assert!(some.len() == 9 && some.concat().contains("there are more than these 7"), "{some:?}");
+    let roles = shown(&["ctl", "roles", "-n", "2"]);
+    assert!(
+        roles.len() == 3 && ["r0", "r1"].iter().all(|role| roles.iter().any(|line| line == role)),
+        "{roles:?}"
+    );
 }
 
 #[test]

@@ -175,7 +175,7 @@ fn backups_are_made_listed_and_their_state_is_told() {
     let dir = data.display().to_string();
     let broker = setup("ctl-backup").config(&config).args(["--data-dir", &dir]).start();
     Api::of(&broker).await_ready();
-    assert_eq!(done(&broker, &["backup", "list"], ""), [""; 0]);
+    assert_eq!(done(&broker, &["backup", "list"], ""), ["iothub ctl: there are no copies"]);
     let state = row(&done(&broker, &["backup", "status", "--json"], "")[0]);
     assert!(state["running"].is_null() && state["last"].is_null(), "{state}");
     let made = row(&done(&broker, &["backup", "--json"], "")[0]);

@@ -94,7 +94,7 @@ fn it_shows_who_sends_most_and_ends_by_a_key() {
         matches!((line("loud-"), line("quiet")), (Some(loud), Some(quiet)) if loud < quiet)
     };
     // Its rate is that between two answers, so that it goes on until it is seen.
-    while !is_first(&terminal.shown()) || terminal.shown().contains("in/s 0 ") {
+    while !is_first(&terminal.shown()) || terminal.shown().contains("messages in/s 0 ") {
         assert!(Instant::now() < deadline, "the loud one is not the first:\n{}", terminal.shown());
         links[1].publish("loud/topic", vec![0; 1000], QoS::AtLeastOnce);
     }
@@ -142,6 +142,76 @@ fn it_takes_a_small_terminal_and_tells_that_the_broker_is_gone() {
     });
     terminal.press("q");
     terminal.until("its end", |shown| shown.contains("ended with 0"));
+}
+
+/// The row that begins so.
+fn row<'a>(shown: &'a str, begin: &str) -> Option<&'a str> {
+    shown.lines().find(|line| line.starts_with(begin))
+}
+
+#[test]
+fn losses_shards_and_rates_of_a_broker_under_load_stand_there() {
+    let broker = broker("top-losses");
+    let mut away = Link::connect(broker.port, e2e::link::lasting(client::Version::V5, "away"));
+    away.subscribe("lost/#", QoS::AtMostOnce);
+    away.close();
+    let mut pump = Link::connect(broker.port, v5("pump"));
+    let terminal = Terminal::open(&broker, 120, 40);
+    terminal.until("its client", |shown| row(shown, "pump").is_some());
+    let deadline = Instant::now() + PATIENCE;
+    let is_it = |shown: &str| {
+        let number =
+            |row: &str, at: usize| row.split_whitespace().nth(at).and_then(|text| text.parse::<f64>().ok());
+        let lost = row(shown, "offline_qos0 ").is_some_and(|row| {
+            row.split_whitespace().nth(1) == Some("out")
+                && number(row, 2) > Some(0.0)
+                && number(row, 3) > Some(0.0)
+        });
+        let after = |name: &str| shown.split(name).nth(1).and_then(|rest| number(rest, 0));
+        let sums = ["messages in/s ", " lost/s ", " lost "].iter().all(|name| after(name) > Some(0.0));
+        let heads = shown.lines().position(|line| line.starts_with("shard  "));
+        let shards = heads.map(|at| shown.lines().skip(at + 1).take(2).collect::<Vec<_>>());
+        let connected = |row: &&str| number(row, 1) == Some(1.0) && number(row, 2) > Some(0.0);
+        lost && sums && shards.is_some_and(|rows| rows.len() == 2 && rows.iter().any(connected))
+    };
+    while !is_it(&terminal.shown()) {
+        assert!(Instant::now() < deadline, "not all of it is there:\n{}", terminal.shown());
+        pump.publish("lost/here", "x", QoS::AtLeastOnce);
+    }
+    assert!(terminal.shown().contains("not taken in 0"), "{}", terminal.shown());
+}
+
+#[test]
+fn keys_sort_move_stand_still_and_end() {
+    let broker = broker("top-keys");
+    let links: Vec<Link> =
+        (0..30).map(|number| Link::connect(broker.port, v5(&format!("c{number:02}")))).collect();
+    let terminal = Terminal::open(&broker, 110, 30);
+    terminal.until("all clients", |shown| shown.contains("30 clients, by traffic"));
+    terminal.press("s");
+    terminal.until("the next order", |shown| shown.contains("by queue"));
+    terminal.press("s");
+    terminal.until("the last order", |shown| shown.contains("by client id") && row(shown, "c00").is_some());
+    terminal.press("Down");
+    terminal.until("one row less", |shown| row(shown, "c00").is_none() && row(shown, "c01").is_some());
+    terminal.press("NPage");
+    terminal.until("a page less", |shown| row(shown, "c10").is_none() && row(shown, "c11").is_some());
+    terminal.press("Up");
+    terminal.until("one row more", |shown| row(shown, "c10").is_some() && row(shown, "c09").is_none());
+    terminal.press("Home");
+    terminal.until("the beginning", |shown| row(shown, "c00").is_some());
+    terminal.press("Space");
+    terminal.until("that it stands still", |shown| shown.contains("standing still"));
+    let one = Link::connect(broker.port, v5("after"));
+    // Whoever looks beside it sees it come.
+    let beside = Terminal::open(&broker, 110, 30);
+    beside.until("who came", |shown| shown.contains("31 clients"));
+    assert!(terminal.shown().contains("30 clients"), "{}", terminal.shown());
+    terminal.press("Space");
+    terminal.until("who came meanwhile", |shown| shown.contains("31 clients") && !shown.contains("standing"));
+    terminal.press("Escape");
+    terminal.until("its end", |shown| shown.contains("ended with 0"));
+    drop((links, one));
 }
 
 #[test]
