@@ -58,6 +58,7 @@ assets! {
     "format.js",
     "icon.svg",
     "index.html",
+    "listeners.js",
     "log.js",
     "login.js",
     "mqtt.js",

@@ -8,6 +8,7 @@ import { clients } from "./clients.js";
 import { drops } from "./drops.js";
 import { events } from "./events.js";
 import { exchange } from "./exchange.js";
+import { learn } from "./listeners.js";
 import { login } from "./login.js";
 import { log } from "./log.js";
 import { overview } from "./overview.js";
@@ -58,6 +59,7 @@ async function resume(token) {
   setToken(token);
   try {
     caller = await get("/v1/caller");
+    learn((await get("/v1/broker")).listeners);
   } catch (error) {
     // Who is not let in leaves nothing behind; a broker that does not answer may do so later.
     if (!(error instanceof Silence)) {

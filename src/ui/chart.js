@@ -25,7 +25,7 @@ export function chart({ title, lines, format }) {
   const figure = h(
     "figure",
     { class: "chart" },
-    h("figcaption", null, h("h3", null, title), key),
+    h("figcaption", null, h("h2", null, title), key),
     h("div", { class: "plot" }, top, drawing),
     h("div", { class: "axis", "aria-hidden": "true" }, begin, end),
   );
@@ -117,13 +117,20 @@ function pathOf(values, ceiling, places) {
   return path;
 }
 
+/** One for each piece of the line. */
 function areaOf(values, ceiling, places) {
-  const first = values.findIndex((value) => value !== undefined);
-  if (first < 0 || values.slice(first).includes(undefined)) {
-    return "";
+  let path = "";
+  let first = 0;
+  while (first < values.length) {
+    const gap = values.indexOf(undefined, first);
+    const end = gap < 0 ? values.length : gap;
+    if (end > first) {
+      const [left, right] = [places[first], places[end - 1]].map((place) => place.toFixed(1));
+      path += `${pathOf(values.slice(first, end), ceiling, places.slice(first, end))}L${right} ${HEIGHT}L${left} ${HEIGHT}Z`;
+    }
+    first = end + 1;
   }
-  const left = places[first].toFixed(1);
-  return `${pathOf(values, ceiling, places)}L${WIDTH} ${HEIGHT}L${left} ${HEIGHT}Z`;
+  return path;
 }
 
 function heightOf(value, ceiling) {

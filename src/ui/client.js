@@ -28,6 +28,7 @@ function show(place, { parts: [clientId], signal, problems, heading, tools, may,
   const queue = queueOf(clientId, signal, problems);
   const inflight = waitingTable("Messages that wait for an acknowledgement", "Nothing is in flight.");
   const packets = packetTable();
+  const endedBefore = h("div");
   const losses = lossTables();
   const all = h("p", { class: "quiet", hidden: true });
   const more = h("p", { class: "quiet", hidden: true });
@@ -36,28 +37,31 @@ function show(place, { parts: [clientId], signal, problems, heading, tools, may,
     about,
     h("div", { class: "charts" }, traffic.elements),
     section("Why does it get a message, or not?", whyForm(clientId, signal)),
+    section("Lost messages", losses.element),
     section("Subscriptions", subscriptions.element, all),
     section("In flight", inflight.element, more),
     section("Queue", queue.element),
-    section("Lost messages", losses.element),
-    section("Last packets", packets.element),
+    section("Last packets", endedBefore, packets.element),
     eventsOf(clientId, signal, problems),
   );
   const ended = endedSession();
   const forgotten = h("p", { hidden: true }, "This client is not here and has no session, and nothing is remembered of one that has ended.");
   fill(place, h("p", null, link(["clients"], "All clients")), waiting, wholeName(clientId), forgotten, ended.element, body);
   const refresh = async () => {
-    const seen = await askClient("", clientId, { limit: ROWS }, signal).catch(absent);
-    const last = seen ? null : await askClient("/packets", clientId, {}, signal).catch(absent);
+    // Also of one that is here: what it did in the session before says why it came again.
+    const [seen, last] = await Promise.all([
+      askClient("", clientId, { limit: rowsShown() }, signal).catch(absent),
+      askClient("/packets", clientId, {}, signal).catch(absent),
+    ]);
     waiting.remove();
     body.hidden = !seen;
-    ended.show(last);
+    ended.show(seen ? null : last);
     forgotten.hidden = Boolean(seen ?? last);
     if (!seen) {
       fill(tools);
       return;
     }
-    renew(about, connectionOf(seen.client), sessionOf(seen.client));
+    renew(about, connectionOf(seen), sessionOf(seen.client));
     traffic.show(seen.client.traffic);
     subscriptions.show(seen.subscriptions);
     all.hidden = seen.client.subscriptions <= seen.subscriptions.length;
@@ -67,7 +71,8 @@ function show(place, { parts: [clientId], signal, problems, heading, tools, may,
     inflight.show(seen.inflight);
     more.hidden = seen.client.inflight <= seen.inflight.length;
     renew(more, `The first ${seen.inflight.length} of ${count(seen.client.inflight)}.`);
-    packets.show([...seen.packets].reverse());
+    renew(endedBefore, last?.ended ? howItEnded("The session before", last.ended) : null);
+    packets.show([...(last?.packets ?? seen.packets)].reverse());
     renew(tools, may("operator") ? acts(seen.client, refresh) : null);
   };
   poll(signal, EVERY_MS, problems, refresh);
@@ -94,16 +99,25 @@ function endedSession() {
       if (!last?.ended) {
         return;
       }
-      const { ago_s, why, left } = last.ended;
-      renew(about, section("The session has ended", facts([
-        ["Ended", `${span(ago_s)} ago: ${why}`],
-        left && ["Left", [`${span(left.ago_s)} ago: `, raw(left.why)]],
-        left && ["User", left.user ? raw(left.user) : "none"],
-        left && ["Listener", raw(left.listener)],
-      ])));
+      renew(about, section("The session has ended", howItEnded("It", last.ended)));
       packets.show([...last.packets].reverse());
     },
   };
+}
+
+function howItEnded(which, { ago_s, why, left, packets }) {
+  return facts([
+    [`${which} ended`, `${span(ago_s)} ago: ${why}`],
+    ...howItLeft(left),
+    ["Packets of it", packets > 0 ? `the oldest ${count(packets)} below` : "none"],
+  ]);
+}
+
+/** A client that was here, and is not any more. */
+function howItLeft(left) {
+  return left
+    ? [["Left", [`${span(left.ago_s)} ago: `, raw(left.why)]], ["User, when it left", left.user ? raw(left.user) : "none"], ["Listener", raw(left.listener)]]
+    : [];
 }
 
 /** What the heading has no room for. */
@@ -118,22 +132,31 @@ function wholeName(clientId) {
 
 /** The first page comes with everything else; further ones are asked for. */
 function queueOf(clientId, signal, problems) {
-  const list = waitingTable("Messages that wait to be sent", "Nothing waits.");
+  const none = h("p");
+  const list = waitingTable("Messages that wait to be sent", none);
+  const unseen = h("p", { class: "quiet", hidden: true });
+  const showRows = (rows, onDisk) => {
+    list.show(rows);
+    unseen.hidden = onDisk === 0;
+    renew(unseen, `${plural(onDisk, "message waits", "messages wait")} on disk alone, and ${onDisk === 1 ? "is" : "are"} not shown.`);
+    renew(none, onDisk === 0 ? "Nothing waits." : "None of those that wait is in memory.");
+  };
   let asked = null;
   const turn = () => attempt(signal, problems, async () => {
     asked = pages.cursor;
-    const answer = await askClient("/queue", clientId, { cursor: asked, limit: ROWS }, signal);
-    list.show(answer.queue);
+    const answer = await askClient("/queue", clientId, { cursor: asked, limit: rowsShown() }, signal);
+    showRows(answer.queue, answer.on_disk);
     pages.show(answer.cursor);
   });
   const pages = pager(turn);
   return {
-    element: h("div", null, list.element, pages.element),
+    element: h("div", null, list.element, unseen, pages.element),
     show(seen) {
-      if (seen.client.queued > seen.queue.length || pages.cursor !== null) {
+      const onDisk = seen.client.queued_on_disk;
+      if (seen.client.queued - onDisk > seen.queue.length || pages.cursor !== null) {
         turn();
       } else {
-        list.show(seen.queue);
+        showRows(seen.queue, onDisk);
         pages.show(null);
       }
     },
@@ -181,7 +204,7 @@ function eventsOf(clientId, signal, problems) {
   return section("Events", place);
 }
 
-function connectionOf(seen) {
+function connectionOf({ client: seen, left }) {
   const { connection } = seen;
   const pairs = connection
     ? [
@@ -196,7 +219,7 @@ function connectionOf(seen) {
         ["Not taken by the socket", bytes(connection.unsent_bytes)],
         connection.is_paused ? ["Paused", "not read until others, or the store, have caught up"] : null,
       ]
-    : [["State", stateOf(seen)], seen.user ? ["User, when it left", raw(seen.user)] : null];
+    : [["State", stateOf(seen)], ...(left ? howItLeft(left) : [seen.user ? ["User, when it left", raw(seen.user)] : null])];
   return section("Connection", facts(pairs));
 }
 
@@ -207,6 +230,7 @@ function sessionOf(seen) {
     seen.ends_in_s === null ? null : ["Ends in", span(seen.ends_in_s)],
     ["Subscriptions", count(seen.subscriptions)],
     ["Queued", `${count(seen.queued)} (${bytes(seen.queued_bytes)} with those in flight)`],
+    seen.queued_on_disk > 0 ? ["Of these on disk alone", count(seen.queued_on_disk)] : null,
     ["In flight", count(seen.inflight)],
     ["QoS 2 not released", count(seen.unreleased)],
     ["Nearest limit", limitOf(seen)],
@@ -252,7 +276,7 @@ function waitingTable(caption, empty) {
 function packetTable() {
   return table({
     caption: "Last packets, the newest first",
-    empty: "None is remembered: session.recorded_packets says how many are.",
+    empty: "None is remembered: it has sent none since it came (CONNECT is never recorded), or session.recorded_packets is 0.",
     columns: [
       { title: "Packet", cell: (row) => h("code", null, row.kind) },
       { title: "Direction", cell: directionOf },
@@ -340,8 +364,14 @@ async function purge(clientId) {
   }
 }
 
+/** On a phone each is a card. */
+function rowsShown() {
+  return matchMedia("(max-width: 44rem)").matches ? ROWS_NARROW : ROWS;
+}
+
 const EVERY_MS = 2000;
 const ROWS = 20;
+const ROWS_NARROW = 5;
 /** As `raw` shows it. */
 const NAME_SHOWN_MAX = 120;
 /** Of a parameter in an address. */

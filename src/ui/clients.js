@@ -3,6 +3,7 @@
 import { get } from "./api.js";
 import { choice, field, fill, h, link, raw } from "./dom.js";
 import { bytes, count, span } from "./format.js";
+import { commandOf } from "./listeners.js";
 import { loading, poll } from "./poll.js";
 import { renew } from "./renew.js";
 import { pager, settled, table } from "./table.js";
@@ -67,7 +68,7 @@ function clientTable(isFiltered) {
   return {
     element,
     show(rows) {
-      renew(nobody, isFiltered() ? emptiness("No client is like that.") : emptiness("No clients yet. A first one:", `mosquitto_sub -h ${location.hostname} -t '#' -v`));
+      renew(nobody, isFiltered() ? emptiness("No client is like that.") : emptiness("No clients yet. A first one:", commandOf("mosquitto_sub", "-t '#' -v")));
       show(rows);
     },
   };

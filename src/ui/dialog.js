@@ -46,7 +46,7 @@ export function confirm({ title, text, fields = [], verb, isDangerous = true, ac
   dialog.showModal();
 }
 
-/** A form of a page: does what it says, tells that it is done, and shows what is wrong below. */
+/** A form of a page: does what it says, tells that it is done, as above, and shows what is wrong below. */
 export function form({ signal, fields, verb, act, done, isOfOneLine = false }) {
   const place = h("div");
   const submit = h("button", { type: "submit", class: "primary" }, verb);
@@ -57,7 +57,7 @@ export function form({ signal, fields, verb, act, done, isOfOneLine = false }) {
     const isDone = await attempt(signal, place, () => act(element));
     submit.disabled = false;
     if (isDone && done) {
-      announce(done);
+      announce(typeof done === "function" ? done() : done);
     }
   });
   return h("div", null, element, place);

@@ -126,8 +126,8 @@ export function section(title, ...children) {
 export function announce(text) {
   const place = document.getElementById("said");
   fill(place, text);
-  const note = h("div", { class: "note", "aria-hidden": "true" }, text);
-  document.body.append(note);
+  const note = h("div", { class: "note" }, text);
+  document.getElementById("notes").append(note);
   setTimeout(() => note.remove(), NOTE_SHOWN_MS);
 }
 

@@ -2,7 +2,8 @@
 
 import { choice, field, fill, h, link, raw, visible } from "./dom.js";
 import { feed } from "./feed.js";
-import { clock, span } from "./format.js";
+import { clock, expiry, span } from "./format.js";
+import { REASONS } from "./mqtt.js";
 import { settled } from "./table.js";
 
 export const events = { name: "events", title: "Events", show };
@@ -49,7 +50,7 @@ function lineOf(event, hasClient) {
   const places = new Map(FIRST.map((name, at) => [name, at]));
   const place = ([name]) => places.get(name) ?? FIRST.length;
   const rest = Object.entries(event).filter(([name, value]) => !KNOWN.has(name) && value !== null && value !== "" && value !== false);
-  const details = rest.sort((one, other) => place(one) - place(other)).map(detailOf);
+  const details = rest.sort((one, other) => place(one) - place(other)).map((pair) => detailOf(pair, event));
   const who = hasClient && event.client_id ? [clientOf(event.client_id), " "] : null;
   return h(
     "li",
@@ -60,13 +61,26 @@ function lineOf(event, hasClient) {
   );
 }
 
-function detailOf([name, value]) {
+function detailOf([name, value], event) {
   const label = name.replace(/_s$/, "").replaceAll("_", " ");
   if (value === true) {
     return [h("span", { class: "quiet" }, label), " "];
   }
-  const text = name.endsWith("_s") && typeof value === "number" ? span(value) : value;
+  const text = textOf(name, value, event);
   return [h("span", { class: "quiet" }, `${label} `), raw(text), " "];
+}
+
+function textOf(name, value, { code }) {
+  if (name === "session_expiry_s") {
+    return expiry(value === FOREVER_S ? null : value);
+  }
+  if (name === "reason") {
+    return REASONS[code] ?? value;
+  }
+  if (name === "keep_alive_s" && value === 0) {
+    return "none";
+  }
+  return name.endsWith("_s") && typeof value === "number" ? span(value) : value;
 }
 
 /** The broker tells no more of a long one than its beginning, which leads nowhere. */
@@ -75,6 +89,8 @@ function clientOf(clientId) {
 }
 
 const CLIENT_TOLD_MAX = 400;
+/** As MQTT has it. */
+const FOREVER_S = 0xffffffff;
 /** Told in places of their own, or of use to nobody here. */
 const KNOWN = new Set(["event", "at", "client_id", "shard", "code"]);
 /** What matters most. */

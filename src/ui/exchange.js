@@ -4,6 +4,7 @@ import { get } from "./api.js";
 import { emptiness, form } from "./dialog.js";
 import { announce, button, choice, field, fill, h, raw, section } from "./dom.js";
 import { bytes, clock, payload, plural } from "./format.js";
+import { addressesOf } from "./listeners.js";
 import { Client } from "./mqtt.js";
 import { attempt } from "./poll.js";
 
@@ -17,6 +18,7 @@ function show(place, { parts: [topic], signal, problems }) {
   const doors = h("div");
   let client = null;
 
+  const subscribing = subscriber(signal, () => client, topic);
   const leave = () => {
     client?.disconnect();
     client = null;
@@ -53,7 +55,10 @@ function show(place, { parts: [topic], signal, problems }) {
       fill(state, "connected");
       connecting.hidden = true;
       inner.hidden = false;
-      inner.querySelector("input").focus();
+      const first = inner.querySelector("input");
+      first.focus();
+      first.select();
+      attempt(signal, problems, subscribing.again);
     },
   });
 
@@ -61,7 +66,7 @@ function show(place, { parts: [topic], signal, problems }) {
   fill(inner,
     h("div", { class: "actions" }, button("Disconnect", leave)),
     h("div", { class: "columns" },
-      section("Subscribe", subscribing(signal, () => client, topic)),
+      section("Subscribe", subscribing.elements),
       section("Publish", publishing(signal, () => client, topic))),
     section("Messages", messages.element),
   );
@@ -76,21 +81,6 @@ function show(place, { parts: [topic], signal, problems }) {
   });
 }
 
-/** Where a page can reach the broker, the best first: with TLS where the page itself has it. */
-function addressesOf(listeners) {
-  const isSafe = location.protocol === "https:";
-  const found = [];
-  for (const url of listeners) {
-    const [, scheme, host, port, path] = /^(ws|wss|any):\/\/(.*):(\d+)(\/.*)?$/.exec(url) ?? [];
-    if (scheme) {
-      const isOpen = /^(0\.0\.0\.0|\[::\]|127\..*|\[::1\]|localhost)$/.test(host);
-      const word = scheme === "any" ? (isSafe ? "wss" : "ws") : scheme;
-      found.push(`${word}://${isOpen ? location.hostname : host}:${port}${path ?? "/mqtt"}`);
-    }
-  }
-  return found.sort((one, other) => Number(other.startsWith("wss")) * (isSafe ? 1 : -1) - Number(one.startsWith("wss")) * (isSafe ? 1 : -1));
-}
-
 /** What a client rejects with is a sentence, and no fault of the page. */
 async function spoken(promise) {
   try {
@@ -101,29 +91,46 @@ async function spoken(promise) {
   }
 }
 
-function subscribing(signal, client, topic) {
+/** What this page subscribes to: a connection begins with a clean session, so that each one is told of it again. */
+function subscriber(signal, client, topic) {
   const filter = h("input", { name: "filter", value: topic ?? "#", required: true, autocomplete: "off", spellcheck: "false" });
   const qos = choice("qos", [["0", "0"], ["1", "1"]], "0");
-  const held = h("ul", { class: "chips", "aria-label": "Subscriptions of this page" });
-  return [
-    form({
-      signal,
-      isOfOneLine: true,
-      fields: [field("Topic filter", filter), field("QoS", qos)],
-      verb: "Subscribe",
-      act: async () => {
-        const wanted = filter.value;
-        const granted = await spoken(client().subscribe(wanted, Number(qos.value)));
-        announce(`Subscribed at QoS ${granted}.`);
-        const chip = h("li", null, raw(wanted), button("×", async () => {
-          await client()?.unsubscribe(wanted);
-          chip.remove();
-        }, { "aria-label": `Unsubscribe from ${wanted}` }));
-        held.append(chip);
-      },
-    }),
-    held,
-  ];
+  const list = h("ul", { class: "chips", "aria-label": "Subscriptions of this page" });
+  /** The QoS that is asked for, by filter. */
+  const held = new Map();
+  const write = () => fill(list, [...held.keys()].map((one) => h("li", null, raw(one), button("×", () => drop(one), { "aria-label": `Unsubscribe from ${one}` }))));
+  const drop = async (one) => {
+    await client()?.unsubscribe(one);
+    held.delete(one);
+    write();
+  };
+  const subscribe = async (wanted, qos) => {
+    const granted = await spoken(client().subscribe(wanted, qos));
+    held.set(wanted, qos);
+    write();
+    return granted;
+  };
+  const question = form({
+    signal,
+    isOfOneLine: true,
+    fields: [field("Topic filter", filter), field("QoS", qos)],
+    verb: "Subscribe",
+    act: async () => announce(`Subscribed at QoS ${await subscribe(filter.value, Number(qos.value))}.`),
+  });
+  return {
+    elements: [question, list],
+    /** At another connection. What is refused now is not held any more. */
+    async again() {
+      const before = [...held];
+      held.clear();
+      write();
+      const asked = await Promise.allSettled(before.map(([one, qos]) => subscribe(one, qos)));
+      const refused = asked.find(({ reason }) => reason);
+      if (refused) {
+        throw refused.reason;
+      }
+    },
+  };
 }
 
 function publishing(signal, client, topic) {
@@ -139,7 +146,8 @@ function publishing(signal, client, topic) {
       h("div", { class: "line" }, field("QoS", qos), h("label", { class: "check" }, retain, "Retain")),
     ],
     verb: "Publish",
-    done: "Published.",
+    // At QoS 0 nobody says what has become of it.
+    done: () => (qos.value === "0" ? "Sent." : "Published."),
     act: () => spoken(client().publish({ topic: name.value, payload: content.value, qos: Number(qos.value), retain: retain.checked })),
   });
 }

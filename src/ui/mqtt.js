@@ -180,7 +180,7 @@ export function reasonText(code, why) {
 }
 
 /** By the specification's names. */
-const REASONS = {
+export const REASONS = {
   0x10: "no matching subscribers",
   0x80: "unspecified error",
   0x81: "malformed packet",

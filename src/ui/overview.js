@@ -6,7 +6,8 @@ import { facts, fill, h, link, raw, section } from "./dom.js";
 import { byteRate, bytes, count, plural, rate, span } from "./format.js";
 import { loading, poll } from "./poll.js";
 import { renew } from "./renew.js";
-import { dropped, follow } from "./samples.js";
+import { commandOf, learn } from "./listeners.js";
+import { dropped, follow, untaken } from "./samples.js";
 import { shardTable } from "./shards.js";
 import { emptiness } from "./dialog.js";
 
@@ -17,7 +18,7 @@ function show(place, { signal, problems }) {
   const charts = chartsOf();
   const shards = shardTable();
   const about = h("div");
-  const hint = h("div", { hidden: true, class: "empty" }, emptiness("Nobody is connected yet. A first client:", `mosquitto_sub -h ${location.hostname} -t '#' -v`));
+  const hint = h("div", { hidden: true, class: "empty" }, emptiness("Nobody is connected yet. A first client:", commandOf("mosquitto_sub", "-t '#' -v")));
   const waiting = loading();
   fill(
     place,
@@ -37,22 +38,26 @@ function show(place, { signal, problems }) {
     shards.show(sample);
   });
   poll(signal, BROKER_EVERY_MS, problems, async () => {
-    renew(about, aboutBroker(await get("/v1/broker", {}, signal)));
+    const broker = await get("/v1/broker", {}, signal);
+    learn(broker.listeners);
+    renew(about, aboutBroker(broker));
   });
 }
 
 function tilesOf({ total, rates }) {
   const { gauges, counters } = total;
   const tile = (name, value, more, place) => {
-    const inside = [h("span", { class: "name" }, name), h("span", { class: "value" }, value), h("span", { class: "more" }, more)];
-    return place ? link(place, inside, { class: "tile", "data-focus": name, "aria-label": `${name}: ${value}, ${more}` }) : h("div", { class: "tile" }, inside);
+    const spoken = (sign) => h("span", { class: "unseen" }, sign);
+    const inside = [h("span", { class: "name" }, name, spoken(": ")), h("span", { class: "value" }, value, spoken(", ")), h("span", { class: "more" }, more)];
+    return place ? link(place, inside, { class: "tile", "data-focus": name }) : h("div", { class: "tile" }, inside);
   };
   const perSecond = (name) => (rates ? rate(rates[name]) : "–");
   return [
     tile("Connections", count(gauges.connections), plural(gauges.sessions, "session", "sessions"), ["clients"]),
     tile("Messages in/s", perSecond("publish_received"), `${count(counters.publish_received)} so far`),
     tile("Messages out/s", perSecond("publish_sent"), `${count(counters.publish_sent)} so far`),
-    tile("Dropped/s", rates ? rate(dropped(rates)) : "–", `${count(dropped(counters))} so far`, ["drops"]),
+    tile("Lost to clients/s", rates ? rate(dropped(rates)) : "–", `${count(dropped(counters))} so far`, ["drops"]),
+    tile("Not taken in/s", rates ? rate(untaken(rates)) : "–", `${count(untaken(counters))} so far`, ["drops"]),
     tile("Subscriptions", count(gauges.subscriptions), plural(gauges.filters, "filter", "filters"), ["subscriptions"]),
     tile("Retained", count(gauges.retained_messages), bytes(gauges.retained_bytes), ["topics"]),
     tile("Queued, in flight", bytes(gauges.queued_bytes), `${bytes(gauges.unsent_bytes)} unsent`),
@@ -61,6 +66,7 @@ function tilesOf({ total, rates }) {
 
 function chartsOf() {
   const of = (name) => (sample) => sample.rates?.[name];
+  const held = (name) => (sample) => sample.total?.gauges[name];
   const charts = [
     {
       title: "Messages per second",
@@ -75,9 +81,16 @@ function chartsOf() {
     {
       title: "Connections",
       format: count,
-      lines: [{ name: "connected", value: (sample) => sample.total.gauges.connections }, { name: "sessions", value: (sample) => sample.total.gauges.sessions }],
+      lines: [{ name: "connected", value: held("connections") }, { name: "sessions", value: held("sessions") }],
     },
-    { title: "Dropped per second", format: rate, lines: [{ name: "dropped", value: (sample) => (sample.rates ? dropped(sample.rates) : undefined) }] },
+    {
+      title: "Lost per second",
+      format: rate,
+      lines: [
+        { name: "on the way to clients", value: (sample) => (sample.rates ? dropped(sample.rates) : undefined) },
+        { name: "not taken in", value: (sample) => (sample.rates ? untaken(sample.rates) : undefined) },
+      ],
+    },
   ];
   return charts.map(chart);
 }

@@ -7,8 +7,12 @@ import { poll } from "./poll.js";
 const EVERY_MS = 2000;
 /** Five minutes. */
 const SAMPLES_MAX = 150;
+/** Samples that are so far apart are not one line. */
+const GAP_MIN_MS = 4 * EVERY_MS;
 
 const samples = [];
+/** There was no answer since the last sample: the broker may be another one, whatever it has counted. */
+let isBroken = false;
 let causes = [];
 const listeners = new Set();
 
@@ -19,15 +23,23 @@ export function begin(signal, place) {
     if (causes.length === 0) {
       ({ causes } = await get("/v1/drops/causes", {}, signal));
     }
-    const { shards } = await get("/v1/shards", {}, signal);
-    add(performance.now(), shards);
+    add(performance.now(), await shardsNow(signal));
     for (const listener of listeners) {
       listener(samples);
     }
   });
 }
 
-/** Calls back with all samples at once and with each further one, until the signal ends it. */
+async function shardsNow(signal) {
+  try {
+    return (await get("/v1/shards", {}, signal)).shards;
+  } catch (error) {
+    isBroken = true;
+    throw error;
+  }
+}
+
+/** Calls back with all samples at once and with each further one, until the signal ends it. Some of them are gaps, the last one never is. */
 export function follow(signal, listener) {
   listeners.add(listener);
   signal.addEventListener("abort", () => listeners.delete(listener), { once: true });
@@ -37,19 +49,22 @@ export function follow(signal, listener) {
 }
 
 function add(at, shards) {
-  const last = samples.at(-1);
+  const last = samples.findLast((sample) => !sample.isGap);
   const total = { counters: sum(shards, "counters"), gauges: sum(shards, "gauges") };
   // Each shard knows the filters of all.
   total.gauges.filters = Math.max(0, ...shards.map((shard) => shard.gauges.filters));
   const seconds = last ? (at - last.at) / 1000 : 0;
   // A broker that was started again counts from the beginning.
-  const isNext = last && last.shards.length === shards.length && total.counters.packets_received >= last.total.counters.packets_received;
+  const isNext = last && !isBroken && last.shards.length === shards.length && total.counters.packets_received >= last.total.counters.packets_received;
+  // Of the time in which nobody answered, or nobody asked, nothing is known: nothing is drawn across it.
+  if (last && (!isNext || at - last.at > GAP_MIN_MS)) {
+    samples.push({ at: (last.at + at) / 2, moment: (last.moment + Date.now()) / 2, isGap: true });
+  }
   const rates = isNext ? differences(total.counters, last.total.counters, seconds) : null;
   const shardRates = isNext ? shards.map((shard, at) => differences(shard.counters, last.shards[at].counters, seconds)) : null;
   samples.push({ at, moment: Date.now(), shards, total, rates, shardRates });
-  if (samples.length > SAMPLES_MAX) {
-    samples.shift();
-  }
+  samples.splice(0, samples.length - SAMPLES_MAX);
+  isBroken = false;
 }
 
 function sum(shards, part) {
@@ -105,5 +120,14 @@ export const REFUSALS = {
 
 /** All that did not reach a client that it was for, of counters or of rates. */
 export function dropped(numbers) {
-  return causesOf("out").reduce((total, { counter }) => total + (numbers[counter] ?? 0), 0);
+  return sumOf("out", numbers);
+}
+
+/** All that was not taken in from those who published it. */
+export function untaken(numbers) {
+  return sumOf("in", numbers);
+}
+
+function sumOf(side, numbers) {
+  return causesOf(side).reduce((total, { counter }) => total + (numbers[counter] ?? 0), 0);
 }

@@ -4,6 +4,7 @@ import { get } from "./api.js";
 import { emptiness } from "./dialog.js";
 import { field, fill, h, link, raw } from "./dom.js";
 import { count } from "./format.js";
+import { commandOf } from "./listeners.js";
 import { loading, poll } from "./poll.js";
 import { pager, settled, table } from "./table.js";
 
@@ -49,7 +50,7 @@ export function subscriptionTable({ hasClient }) {
   ];
   return table({
     caption: "Subscriptions",
-    empty: hasClient ? emptiness("No subscription is like that. A first one:", `mosquitto_sub -h ${location.hostname} -t 'house/#' -v`) : "It subscribes to nothing.",
+    empty: hasClient ? emptiness("No subscription is like that. A first one:", commandOf("mosquitto_sub", "-t 'house/#' -v")) : "It subscribes to nothing.",
     columns: columns.filter(Boolean),
   });
 }

@@ -10,7 +10,7 @@ import { table } from "./table.js";
 export const top = { name: "top", title: "Busiest", show };
 
 function show(place, { signal, problems, query }) {
-  const by = choice("by", Object.entries(MEASURES).map(([name, { title }]) => [name, title]), query.get("by") ?? "bytes_sent");
+  const by = choice("by", Object.entries(MEASURES).map(([name, { title }]) => [name, title]), query.get("by") ?? "bytes");
   const partial = h("p", { class: "quiet", hidden: true }, "There are more clients than were looked at.");
   const waiting = loading();
   const tables = h("div");
@@ -62,8 +62,10 @@ export function limitOf(client) {
 
 /** In the words of the API. */
 const MEASURES = {
-  bytes_sent: { title: "Bytes to it", format: byteRate, isRate: true },
-  bytes_received: { title: "Bytes from it", format: byteRate, isRate: true },
+  bytes: { title: "Bytes per second, both ways", format: byteRate, isRate: true },
+  packets: { title: "Packets per second, both ways", format: rate, isRate: true },
+  bytes_sent: { title: "Bytes to it per second", format: byteRate, isRate: true },
+  bytes_received: { title: "Bytes from it per second", format: byteRate, isRate: true },
   packets_sent: { title: "Packets to it per second", format: rate, isRate: true },
   packets_received: { title: "Packets from it per second", format: rate, isRate: true },
   queued: { title: "Messages that wait", format: count },

@@ -4,6 +4,7 @@ import { ask, get, stream } from "./api.js";
 import { confirm, emptiness, form } from "./dialog.js";
 import { button, choice, facts, field, fill, h, link, raw, section } from "./dom.js";
 import { bytes, count, decoded, payload, plural, span } from "./format.js";
+import { commandOf } from "./listeners.js";
 import { attempt, loading, pause, poll } from "./poll.js";
 import { liveRates } from "./rates.js";
 import { table } from "./table.js";
@@ -73,7 +74,7 @@ function show(place, { signal, problems, query, may }) {
       }
     },
   });
-  const drop = may("operator") ? button("Delete what matches", () => confirmDeletion(filter.value, read)) : null;
+  const drop = may("operator") ? button("Delete what matches", () => attempt(signal, problems, () => confirmDeletion(filter.value, signal, read))) : null;
   const prefixes = prefixTable();
   const by = choice("by", PREFIXES_BY, "topics");
   fill(
@@ -101,7 +102,7 @@ function show(place, { signal, problems, query, may }) {
 
 function none() {
   return h("div", { class: "empty" }, emptiness(
-    "No retained message matches. A first one:", `mosquitto_pub -h ${location.hostname} -r -t house/kitchen/temperature -m 21.5`));
+    "No retained message matches. A first one:", commandOf("mosquitto_pub", "-r -t house/kitchen/temperature -m 21.5")));
 }
 
 /** The first levels of topics, and what there is beneath each: how much, and how much more than a while ago. */
@@ -113,12 +114,14 @@ function prefixTable() {
     isWide: true,
     cell: (row) => (row[number] === 0 && !row[grown] ? "–" : [count(row[number]), change(row[grown], row[seconds])]),
   });
+  // Out of one in sixteen: of a few topics nobody knows how many they are.
+  const estimate = (row) => (row.topics < ESTIMATED_FROM ? `< ${ESTIMATED_FROM}` : [`about ${count(row.topics)}`, row.grown < ESTIMATED_FROM ? null : change(row.grown, row.grown_in_s)]);
   return table({
     caption: "The first levels of topics",
     empty: "There are no topics yet.",
     columns: [
       { title: "Beneath", cell: (row) => raw(row.prefix === "" ? "(empty level)" : row.prefix) },
-      column("Topics published to, about", "topics", "grown", "grown_in_s"),
+      { title: "Topics published to", isNumber: true, isWide: true, cell: (row) => (row.topics === 0 ? "–" : estimate(row)) },
       column("Retained messages", "retained", "retained_grown", "kept_grown_in_s"),
       column("Subscriptions", "subscriptions", "subscriptions_grown", "kept_grown_in_s"),
     ],
@@ -196,10 +199,13 @@ function showValue(place, topic, { signal, may, changed }) {
   });
 }
 
-function confirmDeletion(filter, changed) {
+/** How many those are is asked now: the filter may be another one than what is shown. */
+async function confirmDeletion(filter, signal, changed) {
+  const { messages, isCut } = await retained(filter, signal);
+  const number = `${isCut ? "more than " : ""}${plural(messages.length, "retained message", "retained messages")}`;
   confirm({
-    title: "Delete all retained messages that match?",
-    text: raw(filter),
+    title: `Delete ${number}?`,
+    text: [raw(filter), ` matches ${isCut ? "them all" : `${number} now`}. They are gone for those who subscribe later.`],
     verb: "Delete them",
     act: async () => {
       await deleteMatching(filter);
@@ -229,5 +235,7 @@ const PREFIXES_BY = [
   ["subscriptions_grown", "More subscriptions"],
 ];
 const PREFIXES = 50;
+/** The broker's estimates are of some use from so many topics on. */
+const ESTIMATED_FROM = 50;
 const PREFIXES_EVERY_MS = 10_000;
 const AGAIN_MS = 3000;

@@ -1,4 +1,4 @@
-// The users of the broker's database: their groups and roles, further ones, passwords, and their end.
+// The users of the broker's database: their groups and roles, and, for an admin, further ones, passwords, and their end.
 
 import { ask, get, path } from "./api.js";
 import { confirm, emptiness, form } from "./dialog.js";
@@ -6,9 +6,9 @@ import { button, field, fill, h, raw, section } from "./dom.js";
 import { attempt, loading, poll } from "./poll.js";
 import { pager, settled, table } from "./table.js";
 
-export const users = { name: "users", title: "Users", role: "admin", show };
+export const users = { name: "users", title: "Users", show };
 
-function show(place, { signal, problems }) {
+function show(place, { signal, problems, may }) {
   const waiting = loading();
   let hasDatabase = false;
   const refresh = async () => {
@@ -34,7 +34,7 @@ function show(place, { signal, problems }) {
     askAgain();
   }));
   const filters = h("form", { class: "filters", role: "search", onsubmit: (event) => event.preventDefault() }, field("Name contains", name));
-  const list = userTable(refresh);
+  const list = userTable(refresh, may("admin"));
   const none = h("div");
   const body = h(
     "div",
@@ -43,13 +43,13 @@ function show(place, { signal, problems }) {
     filters,
     list.element,
     pages.element,
-    section("Add a user", userForm(signal, refresh)),
+    may("admin") ? section("Add a user", userForm(signal, refresh)) : null,
   );
   fill(place, waiting, none, body);
   poll(signal, EVERY_MS, problems, refresh);
 }
 
-function userTable(refresh) {
+function userTable(refresh, isAdmin) {
   return table({
     caption: "Users",
     empty: emptiness("There are no users yet."),
@@ -58,8 +58,8 @@ function userTable(refresh) {
       { title: "Groups", cell: (user) => names(user.groups) },
       { title: "Roles", cell: (user) => names(user.roles) },
       { title: "Signs in by", isWide: true, cell: waysOf },
-      { title: "Actions", isWide: true, cell: (user) => h("span", { class: "buttons" }, acts(user, refresh)) },
-    ],
+      isAdmin && { title: "Actions", isWide: true, cell: (user) => h("span", { class: "buttons" }, acts(user, refresh)) },
+    ].filter(Boolean),
   });
 }
 

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 
-import { IS_ABOUT, LOAD, about, isUntouched, signedIn, token, visit } from "./steps.mjs";
+import { IS_ABOUT, LOAD, about, base, isUntouched, signedIn, token, visit } from "./steps.mjs";
 
 /** What the API says itself. */
 function ask(page, path) {
@@ -11,7 +11,7 @@ function ask(page, path) {
 
 /** The values that stand beside the title of a chart, by their names: as they are written. */
 const KEY = `(title) => {
-  const figure = [...document.querySelectorAll("figure")].find((one) => one.querySelector("h3").innerText === title);
+  const figure = [...document.querySelectorAll("figure")].find((one) => one.querySelector("h2").innerText === title);
   const pairs = [...figure.querySelectorAll(".key > span")].map((one) => [one.firstElementChild.nextSibling.textContent.trim(), one.querySelector("b").innerText]);
   return { values: Object.fromEntries(pairs), label: figure.querySelector("svg").getAttribute("aria-label"), points: figure.querySelector(".line").getAttribute("d").split("L").length };
 }`;
@@ -187,6 +187,8 @@ async function lists(page) {
   await page.enter("input[name=user]", "nobody");
   await page.reads("No client is like that");
   await visit(page, ["#/top", "Sorted by"]);
+  assert.equal(await page.run(() => document.querySelector("select[name=by]").value), "bytes", "all that it sends and gets comes first");
+  await tableHas(page, "Clients by bytes per second, both ways", (rows) => rows.length > 1, "those of the load are busy");
   await choose(page, "by", "subscriptions");
   const most = await tableHas(page, "Clients by subscriptions", (rows) => rows.length > 1, "there are some");
   assert.deepEqual([most[0].Client, most[0].Subscriptions], [about.holder, "3"]);
@@ -201,7 +203,7 @@ async function lists(page) {
 async function places(page) {
   await signedIn(page);
   assert.equal(await page.run(() => document.activeElement.innerText), "Overview", "whoever signs in begins at the top");
-  const tile = await page.run(() => document.querySelector(".tile").ariaLabel);
+  const tile = await page.run(() => document.querySelector(".tile").textContent);
   assert.match(tile, /^Connections: \d[\d,]*, \d[\d,]* sessions?$/, "words are apart for whoever hears them");
   await stays(page, `[...document.querySelectorAll("dt")].find((one) => one.innerText === "Running for").nextSibling`);
   await visit(page, [`#/clients/${encodeURIComponent(about.client)}`, "Last packets"]);
@@ -221,4 +223,46 @@ async function stays(page, element, watched = "window.read.innerText") {
   assert(await page.run(() => window.read.isConnected), `${element} has made way for another one`);
 }
 
-export const READINGS = { charts, shards, client, log, lists, places };
+/** What waits on disk alone is counted, though nobody can show it. */
+async function disk(page) {
+  await signedIn(page);
+  await visit(page, [`#/clients/${about.holder}`, "Last packets"]);
+  await page.reads("3 messages wait on disk alone, and are not shown.");
+  await page.reads("None of those that wait is in memory.");
+  assert(!(await page.run(() => document.body.innerText.includes("Nothing waits"))));
+  await isUntouched(page);
+}
+
+/** A client whose sessions take turns, and one that is away: how they left stands on their pages. */
+async function leaving(page) {
+  await signedIn(page);
+  await visit(page, ["#/clients/twin", "Last packets"]);
+  await page.until(() => /The session before ended\s+\d+ m?s ago/.test(document.querySelector("main").innerText), "it is told that there was one before");
+  await page.reads("another connection with its client id took its place");
+  await page.until(() => [...document.querySelectorAll("tbody code")].some((one) => one.checkVisibility() && one.innerText === "SUBSCRIBE"), "packets of the session before are there");
+  await visit(page, [`#/clients/${encodeURIComponent(about.away)}`, "Last packets"]);
+  await page.until(() => /Left\s+\d+ m?s.* ago: the client disconnected/.test(document.querySelector("main").innerText), "it is told how it left");
+  await isUntouched(page);
+}
+
+/** What is offered to be typed reaches this broker. */
+async function commands(page) {
+  await signedIn(page);
+  await visit(page, ["#/topics", "retained message"]);
+  await page.enter("input[name=filter]", "nothing/here");
+  await page.click("button", "Show");
+  await page.reads(`mosquitto_pub -h 127.0.0.1 -p ${about.port} -r -t house/kitchen/temperature`);
+  const lines = await page.run(async (base) => {
+    const { commandOf, learn } = await import(`${base}/ui/listeners.js`);
+    return [
+      ["ws://0.0.0.0:80"],
+      ["tls://[::]:8883", "tcp://[::1]:2883"],
+      ["tls://broker.example:8883"],
+      ["tcp://0.0.0.0:2883"],
+    ].map((urls) => (learn(urls), commandOf("sub", "-v")));
+  }, base);
+  assert.deepEqual(lines, [null, "sub -h ::1 -p 2883 -v", "sub -h broker.example -p 8883 --capath /etc/ssl/certs -v", "sub -h 127.0.0.1 -p 2883 -v"]);
+  await isUntouched(page);
+}
+
+export const READINGS = { commands, disk, leaving, charts, shards, client, log, lists, places };

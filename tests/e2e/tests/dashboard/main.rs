@@ -34,7 +34,9 @@ fn what_is_read_stays_in_its_place_while_numbers_go_on() {
 #[test]
 fn a_viewer_is_offered_nothing_that_it_may_not_do() {
     let _one = one_browser();
-    Stage::start("dashboard-roles").play("roles");
+    let stage = Stage::start("dashboard-roles");
+    stage.api.post("/v1/users", &json!({ "user": "carla", "password": "a long password" })).expect(201);
+    stage.play("roles");
 }
 
 #[test]
@@ -122,6 +124,34 @@ fn the_page_of_a_client_shows_what_it_holds_and_does() {
     let stage = Stage::start("dashboard-client");
     let _holder = stage.holder();
     stage.play("client");
+}
+
+#[test]
+fn what_waits_on_disk_alone_is_counted_where_it_cannot_be_shown() {
+    let _one = one_browser();
+    let stage = Stage::start("dashboard-disk");
+    drop(stage.holder());
+    let stage = stage.end().start_again();
+    stage.play("disk");
+}
+
+#[test]
+fn how_a_client_left_stands_on_its_page() {
+    let _one = one_browser();
+    let stage = Stage::start("dashboard-leaving");
+    let port = stage.broker.port_of("tcp");
+    let mut first = Link::connect(port, v5("twin"));
+    first.subscribe("twin/#", QoS::AtMostOnce);
+    let second = Link::connect(port, v5("twin"));
+    assert_eq!(first.ended_by_server(), client::ReasonCode::SessionTakenOver);
+    stage.play("leaving");
+    drop(second);
+}
+
+#[test]
+fn commands_that_are_offered_reach_this_broker() {
+    let _one = one_browser();
+    Stage::start("dashboard-commands").play("commands");
 }
 
 #[test]

@@ -108,6 +108,7 @@ impl Stage {
             "listed": LISTED,
             "names": odd_names(),
             "banned": BANNED,
+            "port": self.broker.port_of("tcp"),
             "topic": TOPIC,
             "payload": HOSTILE,
             "folder": env::var("DASHBOARD_SHOTS").unwrap_or_default(),
