@@ -242,3 +242,8 @@ fn whoever_ends_among_those_that_go_on_has_its_place_in_their_order() {
 fn nothing_is_owed_to_a_session_that_may_have_ended_before_its_client_came() {
     assert_passes(&[(2308, 1, Profile::DurablePieces), (1134, 2, Profile::DurablePieces)]);
 }
+
+#[test]
+fn whoever_is_paused_again_has_its_place_in_the_order_of_those_that_go_on() {
+    assert_passes(&[(1_000_412, 3, Profile::Congested)]);
+}

@@ -133,12 +133,14 @@ impl World {
         }
         if let Some(known) = self.partial_shares(core, &partial, left, taken_before) {
             shares.extend(known);
-            return shares;
+        } else {
+            for (socket, share) in partial {
+                shares.push((socket, share.min(left)));
+                left -= share.min(left);
+            }
         }
-        for (socket, share) in partial {
-            shares.push((socket, share.min(left)));
-            left -= share.min(left);
-        }
+        // Who is paused again may have stood before who goes on.
+        shares.sort_by_key(|(socket, _)| (source != Some(*socket), self.read_at(*socket, effects)));
         shares
     }
 
