@@ -39,7 +39,7 @@ async fn on_one(
 ) -> Result<Done, Trouble> {
     let (mut count, mut after) = (0, None);
     loop {
-        let Acted { count: more, next, is_partial } = asking::act(desk, shard, order(after)).await?;
+        let Acted { count: more, next, is_partial, .. } = asking::act(desk, shard, order(after)).await?;
         count += more;
         if next.is_none() && !is_partial {
             return Ok(Done { count, is_partial: false });

@@ -76,7 +76,11 @@ pub async fn look(desk: &Desk, shard: ShardId, look: Look) -> Result<Looked, Tro
 }
 
 pub async fn act(desk: &Desk, shard: ShardId, act: Act) -> Result<Acted, Trouble> {
-    Asked::ask(shard, |reply| desk.act(shard, act, reply))?.answer().await
+    let acted = Asked::ask(shard, |reply| desk.act(shard, act, reply))?.answer().await?;
+    match acted.refused {
+        None => Ok(acted),
+        Some(why) => Err(answer::unavailable(why).into()),
+    }
 }
 
 /// The same of all of them at once, in their order.

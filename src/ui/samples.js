@@ -98,6 +98,7 @@ export const REFUSALS = {
   refused_max_subscription_bytes: "subscribe: max_subscription_bytes",
   refused_subscription_memory: "subscribe: max_session_memory",
   refused_subscription_store_full: "subscribe: the store was full",
+  refused_subscription_store_failed: "subscribe: the store had failed",
   refused_authentication: "connect: not who it says",
   refused_connect: "connect: an error in CONNACK",
   refused_banned: "connect: banned",

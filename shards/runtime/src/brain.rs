@@ -17,6 +17,7 @@ pub(crate) trait Brain: 'static {
     fn end_turn(&mut self, ended_at: Instant);
     fn look(&self, now: Instant, look: &Look) -> Seen;
     fn act(&mut self, now: Instant, act: Act, effects: &mut Effects) -> Acted;
+    fn is_settled(&self, acted: &mut Acted) -> bool;
     fn tap(&mut self, now: Instant, order: &TapOrder) -> TapRead;
     fn is_tapped(&self) -> bool;
     fn name_tapped(&mut self, address: &mut dyn FnMut(ConnId) -> Option<SocketAddr>);
@@ -61,6 +62,10 @@ impl Brain for Shard {
 
     fn act(&mut self, now: Instant, act: Act, effects: &mut Effects) -> Acted {
         Shard::act(self, now, act, effects)
+    }
+
+    fn is_settled(&self, acted: &mut Acted) -> bool {
+        Shard::is_settled(self, acted)
     }
 
     fn tap(&mut self, now: Instant, order: &TapOrder) -> TapRead {

@@ -11,7 +11,7 @@ mod timing;
 
 use std::{io, sync::Arc, time::Duration};
 
-use shard::{Ask, ConnId, Effect, Effects, Event, Full, Instant, NotOpened, ShardId};
+use shard::{Acted, Ask, ConnId, Effect, Effects, Event, Full, Instant, NotOpened, ShardId};
 
 use crate::{
     Auditor, Config, Timings,
@@ -21,6 +21,7 @@ use crate::{
     breakdown::Breakdown,
     clock::Clock,
     control::{Line, Report},
+    desk::Reply,
     doorkeeper::{Answered, Gate},
     mesh::{Letter, Mesh},
     port::{Happened, Port, Then},
@@ -69,6 +70,8 @@ pub(crate) struct Worker<B> {
     /// Keeps its capacity from turn to turn.
     letters: Vec<Letter>,
     strangers: Strangers,
+    /// What was done, and is not stored yet.
+    unsettled: Vec<(Acted, Reply<Acted>)>,
     /// The shard has nothing left; connections may still be closing.
     is_drained: bool,
     is_drained_reported: bool,
@@ -117,6 +120,7 @@ impl<B: Brain> Worker<B> {
             committing_since: None,
             letters: Vec::new(),
             strangers: Strangers::new(),
+            unsettled: Vec::new(),
             is_drained: false,
             is_drained_reported: false,
             is_stopped: false,
@@ -176,6 +180,7 @@ impl<B: Brain> Worker<B> {
         self.answer_one();
         self.take_answers();
         self.take_store_news()?;
+        self.tell_settled();
         self.take_room();
         self.take_time();
         self.tell(Event::Flush);

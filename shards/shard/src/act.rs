@@ -5,8 +5,8 @@ use std::sync::Arc;
 use mqtt::{QoS, ReasonCode};
 
 use crate::{
-    Cause, Effects, Instant, Message, Shard, What, ending::WillFate, keys::SessionKey, message::Parts,
-    publish::is_of_server, router::Carried, turn::Turn,
+    Cause, Effects, Instant, Message, Shard, What, confirm::Needs, ending::WillFate, keys::SessionKey,
+    message::Parts, publish::is_of_server, router::Carried, turn::Turn,
 };
 
 /// One order. Whoever is not here is no error: another shard may know it.
@@ -57,6 +57,10 @@ pub struct Acted {
     pub next: Option<Box<str>>,
     /// There is more, by the same order once more.
     pub is_partial: bool,
+    /// Why it was not done, where that is to be told.
+    pub refused: Option<&'static str>,
+    /// What it waits for, to be done for good.
+    pub needs: Needs,
 }
 
 impl Shard {
@@ -65,7 +69,7 @@ impl Shard {
         let turn = &mut Turn { now, effects };
         self.begin_answer();
         if self.drain.has_begun() {
-            return Acted::default();
+            return Acted::refused("the broker is about to end, and takes nothing in any more");
         }
         match act {
             Act::Disconnect { client_id, reason } => {
@@ -87,19 +91,50 @@ impl Shard {
             }
             Act::DropRetained { filter, after } => self.drop_retained(&filter, after.as_deref(), turn),
             Act::Publish { topic, payload, qos, retain, expiry_s } => {
-                let parts = Parts {
-                    topic: &topic,
-                    qos,
-                    retain,
-                    expires_at: expiry_s.map(|expiry_s| now.add_secs(u64::from(expiry_s))),
-                    retained_id: None,
-                    forwarded: &[],
-                    payload: &payload,
-                };
-                Acted::of(self.publish(None, &mut Carried::new(parts), turn))
+                let expires_at = expiry_s.map(|expiry_s| now.add_secs(u64::from(expiry_s)));
+                self.publish_for_operator(
+                    Parts {
+                        topic: &topic,
+                        qos,
+                        retain,
+                        expires_at,
+                        retained_id: None,
+                        forwarded: &[],
+                        payload: &payload,
+                    },
+                    turn,
+                )
             }
             Act::Tell(told) => self.tell(&told, turn),
         }
+    }
+
+    /// What cannot be stored is refused as it is to a client.
+    fn publish_for_operator(&mut self, mut parts: Parts<'_>, turn: &mut Turn<'_>) -> Acted {
+        if let Some(lack) = self.store_lack() {
+            if parts.qos != QoS::AtMostOnce {
+                self.lose_for_nobody(lack.of_publish(), parts.topic, turn.now);
+                return Acted::refused(lack.text());
+            }
+            if std::mem::take(&mut parts.retain) {
+                self.lose_retained("", lack.of_retained(), parts.topic, turn);
+            }
+        }
+        let is_promised = parts.qos != QoS::AtMostOnce;
+        let acted = Acted::of(self.publish(None, &mut Carried::new(parts), turn));
+        let needs = if is_promised { self.needed() } else { Needs::default() };
+        Acted { needs, ..acted }
+    }
+
+    /// Whether nothing is left to wait for before somebody is told that it was done. What has failed meanwhile is refused.
+    pub fn is_settled(&self, acted: &mut Acted) -> bool {
+        if self.is_met(acted.needs) {
+            return true;
+        }
+        if self.has_store_failed() {
+            *acted = Acted::refused("the store has failed before it had the message");
+        }
+        acted.refused.is_some()
     }
 
     /// At QoS 0: whoever misses one gets the next, and nothing of it is for those who are away.
@@ -144,7 +179,7 @@ impl Shard {
         }
         // Nobody waits for an answer that would have it stored.
         self.store.hurry();
-        Acted { count, is_partial: count == PURGED_PER_TURN, next: None }
+        Acted { count, is_partial: count == PURGED_PER_TURN, ..Acted::default() }
     }
 
     /// [MQTT-3.3.1-6] As if somebody had published an empty message for each topic.
@@ -155,11 +190,15 @@ impl Shard {
             let cleared = self.retain_here(Message::new(&nothing), None, turn);
             assert!(cleared.is_ok(), "nothing always has room");
         }
-        Acted { count: page.messages.len(), next: page.next, is_partial: false }
+        Acted { count: page.messages.len(), next: page.next, ..Acted::default() }
     }
 }
 
 impl Acted {
+    fn refused(why: &'static str) -> Acted {
+        Acted { refused: Some(why), ..Acted::default() }
+    }
+
     fn of(is_done: bool) -> Acted {
         Acted { count: usize::from(is_done), ..Acted::default() }
     }

@@ -13,16 +13,16 @@ use crate::{Mail, Shard, ShardId, ShardSet, turn::Turn};
 
 /// What has to have happened before something goes out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Needs {
+pub struct Needs {
     /// This batch is stored; zero for none.
-    pub batch: u64,
+    pub(crate) batch: u64,
     /// Everything up to this question is confirmed; zero for none.
-    pub question: u64,
+    pub(crate) question: u64,
 }
 
 impl Needs {
     #[must_use]
-    pub fn and(self, other: Needs) -> Needs {
+    pub(crate) fn and(self, other: Needs) -> Needs {
         Needs { batch: self.batch.max(other.batch), question: self.question.max(other.question) }
     }
 }
@@ -196,6 +196,10 @@ impl Shard {
     #[inline]
     pub(crate) fn needed(&self) -> Needs {
         Needs { batch: self.store.needed(), question: self.confirmations.needed() }
+    }
+
+    pub(crate) fn is_met(&self, needs: Needs) -> bool {
+        self.store.is_stored(needs.batch) && self.confirmations.is_confirmed(needs.question)
     }
 
     /// Mail is on its way to `peer` that may have to be stored there.

@@ -256,7 +256,7 @@ impl Shard {
             let refusal = Refusal::new(ReasonCode::ServerUnavailable, STORE_FAILED);
             return Err(Refusal { counter: Some(|counters| &mut counters.refused_store_failed), ..refusal });
         }
-        if self.is_store_full() && is_stored && (!is_known || connect.will.is_some()) {
+        if self.store_lack().is_some() && is_stored && (!is_known || connect.will.is_some()) {
             let why = "the store has no room for a session or a will";
             return Err(Refusal::for_want_of_room(why, |counters| &mut counters.refused_store_full));
         }

@@ -144,12 +144,20 @@ counters! {
     refused_publish_format,
     #[doc = "PUBLISH packets not taken in because the store was full."]
     refused_publish_store_full,
+    #[doc = "PUBLISH packets not taken in because the store had failed."]
+    refused_publish_store_failed,
     #[doc = "Messages delivered and not retained because of `retained_message_limit`."]
     refused_publish_retain_messages,
     #[doc = "Messages delivered and not retained because of `max_retained_bytes`."]
     refused_publish_retain_bytes,
     #[doc = "Messages at QoS 0 delivered and not retained because the store was full."]
     refused_publish_retain_store_full,
+    #[doc = "Messages at QoS 0 delivered and not retained because the store had failed."]
+    refused_publish_retain_store_failed,
+    #[doc = "Wills at QoS 1 or 2 delivered at QoS 0 to those who were connected, and to nobody else, because the store was full."]
+    refused_publish_will_store_full,
+    #[doc = "Wills at QoS 1 or 2 delivered at QoS 0 to those who were connected, and to nobody else, because the store had failed."]
+    refused_publish_will_store_failed,
     #[doc = "PUBLISH packets not taken in because their client left while it had to wait for its rates."]
     refused_publish_rate,
     #[doc = "CONNECTs refused, and wills taken away, because of the access rules for the will."]
@@ -240,6 +248,8 @@ counters! {
     refused_subscription_memory,
     #[doc = "Subscriptions refused because the store was full."]
     refused_subscription_store_full,
+    #[doc = "Subscriptions refused because the store had failed."]
+    refused_subscription_store_failed,
     #[doc = "Topics and filters refused because of `max_topic_levels`."]
     topic_levels_exceeded,
     #[doc = "PUBLISH packets beyond our Receive Maximum."]

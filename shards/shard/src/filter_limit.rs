@@ -2,7 +2,7 @@
 
 use mqtt::ReasonCode;
 
-use crate::{Counters, Shard, keys::SessionKey, subscribe::filter_weight};
+use crate::{Counters, Shard, fullness::StoreLack, keys::SessionKey, subscribe::filter_weight};
 
 /// Why this server does not take a filter although it is well formed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,16 +11,19 @@ pub enum FilterLimit {
     Number,
     Bytes,
     Memory,
-    Store,
+    StoreFull,
+    StoreFailed,
 }
 
 impl FilterLimit {
     pub fn reason(self) -> ReasonCode {
         match self {
             FilterLimit::Levels => ReasonCode::TopicFilterInvalid,
-            FilterLimit::Number | FilterLimit::Bytes | FilterLimit::Memory | FilterLimit::Store => {
-                ReasonCode::QuotaExceeded
-            }
+            FilterLimit::Number
+            | FilterLimit::Bytes
+            | FilterLimit::Memory
+            | FilterLimit::StoreFull
+            | FilterLimit::StoreFailed => ReasonCode::QuotaExceeded,
         }
     }
 
@@ -35,7 +38,8 @@ impl FilterLimit {
             FilterLimit::Memory => {
                 "client ids and filters fill limits.max_session_memory, or the part of it that a shard has"
             }
-            FilterLimit::Store => "the store is full",
+            FilterLimit::StoreFull => "the store is full",
+            FilterLimit::StoreFailed => "the store has failed",
         }
     }
 
@@ -45,7 +49,8 @@ impl FilterLimit {
             FilterLimit::Number => &mut counters.refused_max_subscriptions,
             FilterLimit::Bytes => &mut counters.refused_max_subscription_bytes,
             FilterLimit::Memory => &mut counters.refused_subscription_memory,
-            FilterLimit::Store => &mut counters.refused_subscription_store_full,
+            FilterLimit::StoreFull => &mut counters.refused_subscription_store_full,
+            FilterLimit::StoreFailed => &mut counters.refused_subscription_store_failed,
         }
     }
 }
@@ -80,6 +85,10 @@ impl Shard {
         if self.session_bytes + weight > limits.session_memory_max {
             return Some(FilterLimit::Memory);
         }
-        (self.is_store_full() && self.is_kept(session)).then_some(FilterLimit::Store)
+        let lack = self.store_lack().filter(|_| self.is_kept(session))?;
+        Some(match lack {
+            StoreLack::Full => FilterLimit::StoreFull,
+            StoreLack::Failed => FilterLimit::StoreFailed,
+        })
     }
 }

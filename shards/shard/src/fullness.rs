@@ -6,7 +6,9 @@
 
 use mqtt::{Frame, PacketKind, Version};
 
-use crate::{Effect, Limits, Mail, Note, Shard, ShardId, ShardSet, What, connection::Connection, turn::Turn};
+use crate::{
+    Cause, Effect, Limits, Mail, Note, Shard, ShardId, ShardSet, What, connection::Connection, turn::Turn,
+};
 
 /// What a shard's store has left, from the best to the worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -18,6 +20,49 @@ pub enum StoreRoom {
     Full,
     /// Nothing is stored any more.
     Failed,
+}
+
+/// Why nothing more is taken in that would have to be stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StoreLack {
+    Full,
+    Failed,
+}
+
+impl StoreLack {
+    /// What a message at QoS 1 or 2 is lost by.
+    pub fn of_publish(self) -> Cause {
+        match self {
+            StoreLack::Full => Cause::PublishStoreFull,
+            StoreLack::Failed => Cause::PublishStoreFailed,
+        }
+    }
+
+    /// The same of one at QoS 0 that was to be retained.
+    pub fn of_retained(self) -> Cause {
+        match self {
+            StoreLack::Full => Cause::PublishRetainStoreFull,
+            StoreLack::Failed => Cause::PublishRetainStoreFailed,
+        }
+    }
+
+    /// The same of a will at QoS 1 or 2.
+    pub fn of_will(self) -> Cause {
+        match self {
+            StoreLack::Full => Cause::PublishWillStoreFull,
+            StoreLack::Failed => Cause::PublishWillStoreFailed,
+        }
+    }
+
+    /// For who asks, or would have it stored.
+    pub fn text(self) -> &'static str {
+        match self {
+            StoreLack::Full => "the store is full: only QoS 0 is taken in until there is room on its disk",
+            StoreLack::Failed => {
+                "the store has failed: only QoS 0 is taken in until the broker is started again"
+            }
+        }
+    }
 }
 
 #[derive(Default)]
@@ -40,10 +85,14 @@ impl Shard {
         self.look_for_room(turn);
     }
 
-    /// Whether a publication would find no room, here or where it has to go.
+    /// Why a publication that has to be stored cannot be, here or where it has to go.
     #[inline]
-    pub(crate) fn is_store_full(&self) -> bool {
-        self.fullness.anywhere >= StoreRoom::Full
+    pub(crate) fn store_lack(&self) -> Option<StoreLack> {
+        match self.fullness.anywhere {
+            StoreRoom::Enough | StoreRoom::Coming => None,
+            StoreRoom::Full => Some(StoreLack::Full),
+            StoreRoom::Failed => Some(StoreLack::Failed),
+        }
     }
 
     /// Tells everybody when there is no room any more, or some again.

@@ -114,6 +114,7 @@ pub use barred_networks::BarredNetworks;
 pub use bundle::{Bundle, Bundled, Errand};
 pub use census::{Kept, KeptPart, Reached};
 pub use config::{Config, DoorConfig, Limits, Pieces, QueueFull, Versions};
+pub use confirm::Needs;
 pub use contests::{ContestLimits, ContestPolicy};
 pub use counters::{Counters, Gauges};
 pub use effect::{Effect, Effects, Reading};

@@ -160,12 +160,20 @@ causes! {
     PublishFormat = "publish_format" in refused_publish_format,
     #[doc = "the store was full, and the message had QoS 1 or 2"]
     PublishStoreFull = "publish_store_full" in refused_publish_store_full,
+    #[doc = "the store had failed, and the message had QoS 1 or 2"]
+    PublishStoreFailed = "publish_store_failed" in refused_publish_store_failed,
     #[doc = "it was to be retained, and the shard of its topic had its part of router.retained_message_limit: those who had subscribed got it"]
     PublishRetainMessages = "publish_retain_messages" in refused_publish_retain_messages,
     #[doc = "it was to be retained, and the shard of its topic had its part of router.max_retained_bytes: those who had subscribed got it"]
     PublishRetainBytes = "publish_retain_bytes" in refused_publish_retain_bytes,
     #[doc = "it was to be retained at QoS 0, and the store was full: those who had subscribed got it"]
     PublishRetainStoreFull = "publish_retain_store_full" in refused_publish_retain_store_full,
+    #[doc = "it was to be retained at QoS 0, and the store had failed: those who had subscribed got it"]
+    PublishRetainStoreFailed = "publish_retain_store_failed" in refused_publish_retain_store_failed,
+    #[doc = "it was a will at QoS 1 or 2, and the store was full: those who were connected got it at QoS 0"]
+    PublishWillStoreFull = "publish_will_store_full" in refused_publish_will_store_full,
+    #[doc = "it was a will at QoS 1 or 2, and the store had failed: those who were connected got it at QoS 0"]
+    PublishWillStoreFailed = "publish_will_store_failed" in refused_publish_will_store_failed,
     #[doc = "the client that published it left while it had to wait for its rates"]
     PublishRate = "publish_rate" in refused_publish_rate,
 }

@@ -7,6 +7,7 @@ use mqtt::{Ack, Packet, Publish, QoS, ReasonCode, Received, Version, Violation};
 
 use crate::{
     Cause, ConnId, Handshake, IS_WATCHED, Shard,
+    fullness::StoreLack,
     keys::SessionKey,
     message::Parts,
     receive::{Breach, protocol_error},
@@ -25,8 +26,8 @@ pub(crate) struct Way<'a> {
     pub known: Option<Rc<Known>>,
     /// Its name, where it has one.
     pub handshake: Option<Handshake>,
-    /// There is no room to retain it.
-    pub is_full: bool,
+    /// Why it cannot be retained.
+    pub lack: Option<StoreLack>,
 }
 
 /// What a publisher is told, and what its message is lost by.
@@ -114,9 +115,9 @@ impl Shard {
             return Ok(());
         }
         // What nobody acknowledges is for those who are here, and not stored.
-        let is_full = self.is_store_full() && !self.knows(session, publish);
-        if is_full && publish.qos != QoS::AtMostOnce {
-            let refusal = (ReasonCode::QuotaExceeded, Cause::PublishStoreFull);
+        let lack = self.store_lack().filter(|_| !self.knows(session, publish));
+        if let Some(lack) = lack.filter(|_| publish.qos != QoS::AtMostOnce) {
+            let refusal = (ReasonCode::QuotaExceeded, lack.of_publish());
             self.refuse_publish((conn, session), publish, topic, refusal, turn);
             return Ok(());
         }
@@ -135,7 +136,7 @@ impl Shard {
             self.store.set_companion(Companion::Received(session, packet_id));
         }
         let matched =
-            self.route_publish(session, publish, topic, Way { handshake: known, is_full, ..way }, turn);
+            self.route_publish(session, publish, topic, Way { handshake: known, lack, ..way }, turn);
         let reason = if matched { ReasonCode::Success } else { ReasonCode::NoMatchingSubscribers };
         if let Some(handshake) = known
             && self.confirmations.needed() > 0
@@ -197,15 +198,15 @@ impl Shard {
         let parts = Parts {
             topic,
             qos: publish.qos,
-            retain: publish.retain && !way.is_full,
+            retain: publish.retain && way.lack.is_none(),
             expires_at: expiry_s.map(|expiry_s| turn.now.add_secs(u64::from(expiry_s))),
             retained_id: None,
             forwarded: &forwarded,
             payload: publish.payload,
         };
-        if publish.retain && way.is_full {
+        if let Some(lack) = way.lack.filter(|_| publish.retain) {
             let client_id = self.sessions[session].client_id.clone();
-            self.lose_retained(&client_id, Cause::PublishRetainStoreFull, topic, turn);
+            self.lose_retained(&client_id, lack.of_retained(), topic, turn);
         }
         let mut carried = Carried::new(parts);
         carried.received = way.received;

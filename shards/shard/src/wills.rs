@@ -150,8 +150,16 @@ impl Shard {
             user: None,
             what: What::WillPublished,
         }));
+        let lack =
+            self.store_lack().filter(|_| id == SessionId::default() && will.message.qos() != QoS::AtMostOnce);
+        if let Some(lack) = lack {
+            self.lose(key, lack.of_will(), will.message.topic(), turn.now);
+        }
         let expires_at = will.message_expiry_s.map(|expiry_s| turn.now.add_secs(u64::from(expiry_s)));
         let mut carried = Carried::new(Parts { expires_at, ..will.message.parts() });
+        if lack.is_some() {
+            carried.parts = Parts { qos: QoS::AtMostOnce, retain: false, ..carried.parts };
+        }
         carried.source = will.source;
         if id != SessionId::default() {
             self.store.set_companion(Companion::Will { session: id, will: will.name });

@@ -366,6 +366,10 @@ impl Brain for Script {
     fn act(&mut self, _: Instant, _: Act, _: &mut Effects) -> Acted {
         Acted::default()
     }
+
+    fn is_settled(&self, _: &mut Acted) -> bool {
+        true
+    }
 }
 
 /// What a script takes to answer who looks at it.

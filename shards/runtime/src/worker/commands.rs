@@ -51,9 +51,17 @@ impl<B: Brain> Worker<B> {
                 Command::Act(act, reply) => {
                     let acted = self.brain.act(self.now, *act, &mut self.effects);
                     self.carry_out();
-                    reply(acted);
+                    self.unsettled.push((acted, reply));
                 }
             }
+        }
+    }
+
+    /// Who has given an order hears of it when it is done for good.
+    pub(super) fn tell_settled(&mut self) {
+        let brain = &self.brain;
+        for (acted, reply) in self.unsettled.extract_if(.., |(acted, _)| brain.is_settled(acted)) {
+            reply(acted);
         }
     }
 

@@ -84,8 +84,8 @@ impl Shard {
             steps.add("backpressure", Says::Later, text);
             return Outcome::Waits;
         }
-        if self.is_store_full() && why.qos != mqtt::QoS::AtMostOnce {
-            steps.add_at("store", Says::No, "the store is full: only QoS 0 is taken in", "store");
+        if let Some(lack) = self.store_lack().filter(|_| why.qos != mqtt::QoS::AtMostOnce) {
+            steps.add_at("store", Says::No, lack.text(), "store");
             return Outcome::Stops;
         }
         Outcome::Goes

@@ -313,7 +313,7 @@ fn retained_messages_are_seen_and_dropped_by_filter() {
     s.settle();
     assert_eq!(retained(&s, "a/+"), ["a/1", "a/2"]);
     let dropped = s.act(0, Act::DropRetained { filter: "a/#".into(), after: None });
-    assert_eq!(dropped, Acted { count: 2, next: None, is_partial: false });
+    assert_eq!(dropped, Acted { count: 2, ..Acted::default() });
     s.settle();
     assert_eq!(retained(&s, "#"), ["b/1"]);
     s.crash();

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use mqtt::{Packet, Version};
-use shard::{Event, Reading};
+use mqtt::{Connect, Packet, QoS, Version, Will, WillProperties};
+use shard::{Act, Acted, Cause, Event, Look, Outcome, Reading, Seen, Why};
 
 use crate::{
+    failing,
     keeping::{absent, come_back},
     losing::{check, lost, told},
-    script::{connect, options},
+    script::{Client, Script, connect, options},
 };
 
 #[test]
@@ -111,5 +112,118 @@ fn whoever_publishes_waits_while_room_is_coming_and_is_refused_when_none_comes()
             assert_eq!(s.reading(elder), Reading::Paused);
         }
         assert_eq!(s.shards[0].gauges().retained_messages, usize::from(comes));
+    }
+}
+
+fn order(qos: QoS, retain: bool) -> Act {
+    Act::Publish { topic: "a".into(), payload: (*b"x").into(), qos, retain, expiry_s: None }
+}
+
+fn with_will(s: &mut Script, client_id: &str) -> Client {
+    let properties = WillProperties::default();
+    let will = Will { qos: QoS::AtLeastOnce, retain: true, topic: "a", payload: b"gone", properties };
+    s.connect(&Connect { will: Some(will), ..connect(client_id) }).0
+}
+
+fn lose_the_store(s: &mut Script, is_full: bool) {
+    s.event(0, if is_full { Event::StoreRoom { bytes: 0, grows: false } } else { Event::StoreFailed });
+}
+
+#[test]
+fn what_is_published_for_an_operator_is_refused_where_it_cannot_be_stored() {
+    for (is_full, words) in [(true, "the store is full"), (false, "the store has failed")] {
+        let (mut s, _) = absent(1);
+        let listener = s.join("listener");
+        s.subscribe(listener, "a", 0);
+        s.hear(listener);
+        lose_the_store(&mut s, is_full);
+        for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
+            let acted = s.act(0, order(qos, true));
+            assert!(acted.refused.is_some_and(|why| why.starts_with(words)), "{acted:?}");
+        }
+        assert_eq!(s.hear(listener), Vec::<String>::new());
+        assert_eq!(s.act(0, order(QoS::AtMostOnce, true)), Acted { count: 1, ..Acted::default() });
+        assert_eq!(s.hear(listener), ["a 'x'"]);
+        assert_eq!(s.shards[0].gauges().retained_messages, 0);
+        let causes = if is_full {
+            [(Cause::PublishRetainStoreFull, 1), (Cause::PublishStoreFull, 2)]
+        } else {
+            [(Cause::PublishRetainStoreFailed, 1), (Cause::PublishStoreFailed, 2)]
+        };
+        let lost = check(&s).into_iter().filter(|(name, _)| name.starts_with("refused_"));
+        assert_eq!(lost.collect::<Vec<_>>(), causes.map(|(cause, count)| (cause.counter(), count)));
+    }
+}
+
+#[test]
+fn an_operator_is_told_of_a_message_when_every_shard_has_stored_it() {
+    for shards in [1, 2] {
+        let (mut s, _, _) = failing::absent(shards);
+        s.disk_is_slow = true;
+        for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
+            let mut acted = s.act(0, order(qos, false));
+            assert!(!s.shards[0].is_settled(&mut acted), "{shards} shards, {qos:?}");
+            assert!(s.store(usize::from(shards) - 1), "where the subscriber is");
+            s.settle();
+            assert!(s.shards[0].is_settled(&mut acted));
+            assert_eq!(acted.refused, None);
+        }
+        let mut passes = s.act(0, order(QoS::AtMostOnce, false));
+        assert!(s.shards[0].is_settled(&mut passes));
+        let mut acted = s.act(0, order(QoS::AtLeastOnce, false));
+        s.event(0, Event::StoreFailed);
+        s.settle();
+        assert!(s.shards[0].is_settled(&mut acted));
+        assert!(acted.refused.is_some_and(|why| why.starts_with("the store has failed")));
+    }
+}
+
+#[test]
+fn what_is_published_for_an_operator_in_a_drain_is_refused() {
+    let (mut s, _) = absent(1);
+    s.event(0, Event::Drain);
+    assert!(s.act(0, order(QoS::AtMostOnce, false)).refused.is_some());
+}
+
+#[test]
+fn a_will_that_cannot_be_stored_is_for_those_who_are_here_and_is_counted() {
+    for is_full in [true, false] {
+        let (mut s, _) = absent(1);
+        let listener = s.join("listener");
+        s.subscribe(listener, "a", 1);
+        s.hear(listener);
+        let mortal = with_will(&mut s, "mortal");
+        lose_the_store(&mut s, is_full);
+        s.cut(mortal);
+        assert_eq!(s.hear(listener), ["a 'gone'"]);
+        assert_eq!(s.shards[0].gauges().retained_messages, 0);
+        let cause = if is_full { Cause::PublishWillStoreFull } else { Cause::PublishWillStoreFailed };
+        assert_eq!(check(&s).get(cause.counter()), Some(&1));
+    }
+}
+
+#[test]
+fn a_failed_store_is_not_told_as_a_full_one() {
+    for (is_full, counter, limit, words) in [
+        (true, "refused_publish_store_full", "refused_subscription_store_full", "the store is full"),
+        (false, "refused_publish_store_failed", "refused_subscription_store_failed", "the store has failed"),
+    ] {
+        let (mut s, publisher) = absent(1);
+        let lasting = s.join_for_an_hour("lasting");
+        lose_the_store(&mut s, is_full);
+        s.publish_qos(publisher, "a", "refused", 1, 1);
+        s.subscribe_with(lasting, "b", options(1), None);
+        assert_eq!((s.counter(counter), s.counter(limit)), (1, 1));
+        let why = Why {
+            client_id: "p".into(),
+            topic: "a".into(),
+            qos: QoS::AtLeastOnce,
+            retain: false,
+            payload_bytes: None,
+            other: None,
+        };
+        let Seen::Why(because) = s.look(0, &Look::WhyPublish(Box::new(why))) else { panic!() };
+        assert_eq!(because.outcome, Outcome::Stops);
+        assert!(because.steps.iter().any(|step| step.text.starts_with(words)), "{because:?}");
     }
 }

@@ -4,9 +4,10 @@ use std::path::Path;
 use std::process::Command;
 
 use client::{Publication, QoS, ReasonCode, Version};
-use e2e::api::{Api, port_told_by};
+use e2e::api::{self, Api, port_told_by};
 use e2e::link::lasting;
 use e2e::{Link, PATIENCE, Process, program, v5};
+use serde_json::json;
 
 #[test]
 fn a_broker_whose_disk_fails_ends_and_says_what_to_do() {
@@ -45,6 +46,13 @@ fn a_broker_that_is_to_serve_without_its_disk_does() {
             let reason = publisher.driver.publish_and_wait(refused, PATIENCE).unwrap();
             assert_eq!(reason, ReasonCode::QuotaExceeded);
         }
+        let order = json!({ "topic": "log", "payload": "refused", "qos": 1, "retain": true });
+        let answer = api::ask_control(&dir.join("store/control.sock"), "POST", "/v1/publish", Some(&order));
+        assert!(answer.status == 503 && answer.text.contains("the store has failed"), "{answer:?}");
+        assert!(broker.shows(&[
+            "iothub_broker_publish_refused_total{cause=\"publish_store_failed\"} 3",
+            "iothub_broker_publish_refused_total{cause=\"publish_store_full\"} 0",
+        ]));
         match Link::try_connect(broker.port, lasting(Version::V5, "reader")) {
             Err(error) => assert!(error.to_string().contains("0x88"), "{error}"),
             Ok(_) => panic!("a session that cannot be stored was promised"),

@@ -6,8 +6,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use client::{QoS, Version};
+use e2e::api;
 use e2e::broker::free_port;
-use e2e::{Setup, program};
+use e2e::link::lasting;
+use e2e::{Link, Setup, program};
+use serde_json::json;
 
 use crate::lives::Lives;
 use crate::subscriber::Taste;
@@ -29,6 +32,31 @@ fn nothing_is_lost_by_200_kills_when_everything_is_written() {
 #[test]
 fn nothing_is_lost_by_80_kills_when_each_life_may_have_another_number_of_shards() {
     survive(&Plan { name: "moved", durability: "fsynced", kills: 80, shards: &[1, 2, 3, 5] });
+}
+
+#[test]
+fn what_the_api_says_is_published_is_there_after_a_kill() {
+    let dir = program::fresh_folder("killed-api");
+    let start = || Setup::new("killed-api").shards(2).args(["--data-dir", dir.to_str().unwrap()]).start();
+    for round in 0..5 {
+        let mut broker = start();
+        let mut reader = Link::connect(broker.port, lasting(Version::V5, "reader"));
+        reader.subscribe("log", QoS::AtLeastOnce);
+        reader.close();
+        let count = 20;
+        for number in 0..count {
+            let order = json!({ "topic": "log", "payload": format!("{round} {number}"), "qos": 1 });
+            api::ask_control(&dir.join("control.sock"), "POST", "/v1/publish", Some(&order)).expect(200);
+        }
+        broker.process.signal(libc::SIGKILL);
+        broker.process.wait();
+        let broker = start();
+        let mut reader = Link::connect(broker.port, lasting(Version::V5, "reader"));
+        for number in 0..count {
+            assert_eq!(reader.text(), format!("{round} {number}"));
+        }
+        reader.close();
+    }
 }
 
 struct Plan {
