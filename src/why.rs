@@ -107,7 +107,10 @@ fn line(step: &Value) -> String {
         _ => " ",
     };
     let word = |name: &str| shown(&step[name]);
-    let place = step["place"].as_str().map_or(String::new(), |_| format!(" [{}]", word("place")));
+    // Rules name theirs in their own words.
+    let is_named = |place: &str| step["text"].as_str().is_some_and(|text| text.contains(place));
+    let place = step["place"].as_str().filter(|place| !is_named(place));
+    let place = place.map_or(String::new(), |_| format!(" [{}]", word("place")));
     let at = step["at"].as_f64().map_or(String::new(), |at| format!(" ({})", text::moment(at)));
     format!("  {says} {:<13}{}{at}{place}\n", word("about"), word("text"))
 }
@@ -129,10 +132,13 @@ mod tests {
         let answer = json!({
             "outcome": "stops",
             "publisher": [{ "about": "publisher", "says": "yes", "text": "is there", "place": null }],
-            "client": [{ "about": "rules", "says": "no", "text": "denied", "place": "acl:2" }],
+            "client": [
+                { "about": "rules", "says": "no", "text": "denied", "place": "acl:2" },
+                { "about": "rules", "says": "no", "text": "denied (acl:2, mosquitto ACL)", "place": "acl:2" },
+            ],
         });
         let expected = "c d would not get it (a/b at QoS 1)\npublisher p:\n  + publisher    is there\n\
-                        client c d:\n  - rules        denied [acl:2]\n";
+                        client c d:\n  - rules        denied [acl:2]\n  - rules        denied (acl:2, mosquitto ACL)\n";
         assert_eq!(told(&line.args, &answer), expected);
     }
 

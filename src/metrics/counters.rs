@@ -69,6 +69,7 @@ pub const FAMILIES: &[Family] = &[
             ("refused_store_failed", "store_failed"),
             ("refused_version", "version"),
             ("refused_authentication", "authentication"),
+            ("refused_unavailable", "unavailable"),
             ("connect_timeouts", "connect_timeout"),
         ],
     },

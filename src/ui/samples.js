@@ -100,6 +100,7 @@ export const REFUSALS = {
   refused_subscription_store_full: "subscribe: the store was full",
   refused_subscription_store_failed: "subscribe: the store had failed",
   refused_authentication: "connect: not who it says",
+  refused_unavailable: "connect: nobody could say who it is",
   refused_connect: "connect: an error in CONNACK",
   refused_banned: "connect: banned",
   refused_connect_rate: "connect: too many, or too many failed attempts",

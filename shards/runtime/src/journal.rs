@@ -46,7 +46,7 @@ pub(crate) fn write(shard: ShardId, address: Option<Address>, other: Option<Addr
 /// Of those who never become clients. What is left out is a message of the log.
 pub(crate) fn write_left_out(shard: ShardId, what: &str, left_out: &LeftOut<()>) {
     let LeftOut { source, count, .. } = left_out;
-    tracing::warn!(shard = shard.0, address = %source, lines = count, "lines were left out, too many come: {what}");
+    tracing::info!(shard = shard.0, address = %source, lines = count, "lines were left out, too many come: {what}");
 }
 
 fn write_connected(subject: &Subject<'_>, what: &What) {

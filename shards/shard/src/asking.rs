@@ -181,9 +181,13 @@ impl Shard {
         user: Option<Box<str>>,
         turn: &mut Turn<'_>,
     ) {
-        self.counters.refused_authentication += 1;
         let reason = sayable(reason, PacketKind::Connack);
-        self.counters.refused_connect_rate += u64::from(reason == ReasonCode::ConnectionRateExceeded);
+        let counters = &mut self.counters;
+        *match reason {
+            ReasonCode::ConnectionRateExceeded => &mut counters.refused_connect_rate,
+            ReasonCode::ServerUnavailable | ReasonCode::ServerBusy => &mut counters.refused_unavailable,
+            _ => &mut counters.refused_authentication,
+        } += 1;
         let mut claim = self.standing(conn).and_then(|standing| standing.claim());
         if let (Some(claim), Some(user)) = (&mut claim, user) {
             claim.user_name = Some(user);

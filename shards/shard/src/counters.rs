@@ -78,10 +78,12 @@ counters! {
     refused_store_failed,
     #[doc = "Connections refused with an error in CONNACK, those of `max_connections` included."]
     refused_connect,
-    #[doc = "Of those: because the listener does not take their protocol version."]
+    #[doc = "Connections refused with an error in CONNACK because the listener does not take their protocol version."]
     refused_version,
-    #[doc = "Of those, and of connected clients that proved themselves again: because of who they are, or are not."]
+    #[doc = "Connections refused with an error in CONNACK, and connected clients that proved themselves again and could not: because of who they are, or are not."]
     refused_authentication,
+    #[doc = "Connections refused with an error in CONNACK because nobody could say in time who the client is: a program that is asked is down or slow, or too many are asked about."]
+    refused_unavailable,
     #[doc = "Questions who a client is."]
     authentications_asked,
     #[doc = "Authentications that did not come to their end in time."]
@@ -154,9 +156,9 @@ counters! {
     refused_publish_retain_store_full,
     #[doc = "Messages at QoS 0 delivered and not retained because the store had failed."]
     refused_publish_retain_store_failed,
-    #[doc = "Wills at QoS 1 or 2 delivered at QoS 0 to those who were connected, and to nobody else, because the store was full."]
+    #[doc = "Wills at QoS 1 or 2 that were published and not stored because the store was full."]
     refused_publish_will_store_full,
-    #[doc = "Wills at QoS 1 or 2 delivered at QoS 0 to those who were connected, and to nobody else, because the store had failed."]
+    #[doc = "Wills at QoS 1 or 2 that were published and not stored because the store had failed."]
     refused_publish_will_store_failed,
     #[doc = "PUBLISH packets not taken in because their client left while it had to wait for its rates."]
     refused_publish_rate,

@@ -70,7 +70,8 @@ impl Shard {
         Err(limit)
     }
 
-    fn filter_limit(&self, session: SessionKey, filter: &str) -> Option<FilterLimit> {
+    /// Of a filter that the session does not have.
+    pub(crate) fn filter_limit(&self, session: SessionKey, filter: &str) -> Option<FilterLimit> {
         let limits = &self.config.limits;
         if mqtt::level_count(filter) > usize::from(limits.topic_levels_max) {
             return Some(FilterLimit::Levels);

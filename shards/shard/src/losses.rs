@@ -170,9 +170,9 @@ causes! {
     PublishRetainStoreFull = "publish_retain_store_full" in refused_publish_retain_store_full,
     #[doc = "it was to be retained at QoS 0, and the store had failed: those who had subscribed got it"]
     PublishRetainStoreFailed = "publish_retain_store_failed" in refused_publish_retain_store_failed,
-    #[doc = "it was a will at QoS 1 or 2, and the store was full: those who were connected got it at QoS 0"]
+    #[doc = "it was a will at QoS 1 or 2, and the store was full: those who are connected get it, and it is gone for all others if the broker ends before there is room"]
     PublishWillStoreFull = "publish_will_store_full" in refused_publish_will_store_full,
-    #[doc = "it was a will at QoS 1 or 2, and the store had failed: those who were connected got it at QoS 0"]
+    #[doc = "it was a will at QoS 1 or 2, and the store had failed: those who are connected get it, and it is gone for all others if the broker ends"]
     PublishWillStoreFailed = "publish_will_store_failed" in refused_publish_will_store_failed,
     #[doc = "the client that published it left while it had to wait for its rates"]
     PublishRate = "publish_rate" in refused_publish_rate,

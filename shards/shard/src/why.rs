@@ -5,6 +5,7 @@ mod history;
 mod near;
 mod publishing;
 mod receiving;
+mod wished;
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 

@@ -150,16 +150,9 @@ impl Shard {
             user: None,
             what: What::WillPublished,
         }));
-        let lack =
-            self.store_lack().filter(|_| id == SessionId::default() && will.message.qos() != QoS::AtMostOnce);
-        if let Some(lack) = lack {
-            self.lose(key, lack.of_will(), will.message.topic(), turn.now);
-        }
+        self.count_unstored(key, &will, turn);
         let expires_at = will.message_expiry_s.map(|expiry_s| turn.now.add_secs(u64::from(expiry_s)));
         let mut carried = Carried::new(Parts { expires_at, ..will.message.parts() });
-        if lack.is_some() {
-            carried.parts = Parts { qos: QoS::AtMostOnce, retain: false, ..carried.parts };
-        }
         carried.source = will.source;
         if id != SessionId::default() {
             self.store.set_companion(Companion::Will { session: id, will: will.name });
@@ -172,6 +165,16 @@ impl Shard {
                 self.handshakes.set_told(will.name, PacketId::MIN, self.peers().collect());
             }
             self.release_if_over(will.name);
+        }
+    }
+
+    /// Nobody is told to leave it once more: it goes to all whom it is for, and lives in memory alone. That of a stored session stays
+    /// with it until it is stored as a message.
+    fn count_unstored(&mut self, key: SessionKey, will: &Will, turn: &Turn<'_>) {
+        if let Some(lack) =
+            self.store_lack().filter(|_| !self.is_kept(key) && will.message.qos() != QoS::AtMostOnce)
+        {
+            self.lose(key, lack.of_will(), will.message.topic(), turn.now);
         }
     }
 

@@ -43,6 +43,11 @@ impl Topic {
         self.0.len() > TOPIC_BYTES_MAX
     }
 
+    /// None: it was too long to be kept as it is.
+    pub fn whole(&self) -> Option<&str> {
+        (!self.is_cut()).then(|| self.as_str())
+    }
+
     pub fn as_str(&self) -> &str {
         let text = if self.is_cut() { &self.0[..self.0.len() - HASH_BYTES] } else { &self.0 };
         std::str::from_utf8(text).expect("it was made of whole characters")

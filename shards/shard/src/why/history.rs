@@ -1,10 +1,12 @@
 //! What has become of the last messages on a topic: from the flight recorder, what is in flight, and the ledger of losses.
 
+use std::time::Duration;
+
 use mqtt::{PacketId, PacketKind};
 
 use super::{Says, Step, Steps, words};
 use crate::{
-    Detail, Direction, Instant, Recorded, Shard, Side,
+    Cause, Detail, Direction, Instant, Recorded, Shard, Side,
     look::Loss,
     losses::{TOPIC_BYTES_MAX, cut, kept_name},
     outbound::State,
@@ -46,6 +48,17 @@ impl Shard {
             let text = format!("{count} lost, as far as is known none of them on this topic lately");
             steps.add("losses", Says::Fact, text);
         }
+    }
+
+    /// The last message of this topic for which the client's queue has had no room, if that is not long ago.
+    pub(super) fn last_full_queue(&self, client_id: &str, topic: &str, now: Instant) -> Option<Loss> {
+        let kept = kept_name(topic, TOPIC_BYTES_MAX);
+        let lost = self.losses_of(client_id, now)?;
+        let recent = lost.topics.into_iter().filter(|loss| {
+            let is_full = matches!(loss.cause, Cause::QueueMessages | Cause::QueueBytes | Cause::QueueMemory);
+            is_full && loss.topic.as_deref() == Some(&*kept) && loss.last_ago <= RECENT
+        });
+        recent.min_by_key(|loss| loss.last_ago)
     }
 
     /// Messages on this topic that were not taken in, or not retained, whoever published them. Each shard knows those of its own clients.
@@ -127,6 +140,9 @@ fn answered(session: &Session, packets: &[Recorded], id: PacketId) -> String {
         None => "and acknowledged".to_owned(),
     }
 }
+
+/// What was lost in the meantime says how it is now.
+const RECENT: Duration = Duration::from_secs(10);
 
 const SENT_SHOWN: usize = 3;
 

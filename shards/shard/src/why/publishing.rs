@@ -47,6 +47,14 @@ impl Shard {
             steps.add_at("topic", Says::No, text, "router.max_topic_levels");
             return Outcome::Stops;
         }
+        if let Some(bytes) = self.beyond_packets(why) {
+            let most = self.config.limits.packet_bytes_max;
+            let text = format!(
+                "a message of {bytes} bytes on this topic exceeds packets of {most} bytes: its client is disconnected with 0x95"
+            );
+            steps.add_at("size", Says::No, text, "server.max_packet_size");
+            return Outcome::Stops;
+        }
         self.why_lets_publish(session, connection, why, steps)
     }
 

@@ -37,6 +37,7 @@ impl Shard {
     pub(crate) fn why_receive(&self, now: Instant, why: &Why) -> Because {
         let mut steps = Steps::default();
         let outcome = self.why_receive_now(now, why, &mut steps);
+        let outcome = self.contradicted(outcome, why, now, &mut steps);
         self.add_sent(now, &why.client_id, &why.topic, &mut steps);
         self.add_losses(now, (&why.client_id, Side::Out), &why.topic, &mut steps);
         let mut elsewhere = if why.other.is_none() { self.refused_on(now, &why.topic) } else { Vec::new() };
@@ -45,6 +46,14 @@ impl Shard {
     }
 
     fn why_receive_now(&self, now: Instant, why: &Why, steps: &mut Steps) -> Outcome {
+        let most = self.config.limits.packet_bytes_max;
+        if let Some(bytes) = self.beyond_packets(why) {
+            let text = format!(
+                "a message of {bytes} bytes on this topic exceeds packets of {most} bytes: nobody can publish it"
+            );
+            steps.add_at("size", Says::No, text, "server.max_packet_size");
+            return Outcome::Stops;
+        }
         let Some(key) = self.sessions.find(&why.client_id) else {
             self.add_ban(&why.client_id, now, steps);
             self.add_no_session(&why.client_id, now, steps);
@@ -54,7 +63,7 @@ impl Shard {
         let session = &self.sessions[key];
         let connection = session.conn.and_then(|conn| self.connections.get(conn));
         self.add_connection(session, connection, now, steps);
-        let Some(wanted) = self.add_subscriptions(key, why, steps) else { return Outcome::Misses };
+        let Some(wanted) = self.add_subscriptions(key, why, now, steps) else { return Outcome::Misses };
         if wanted.goes_to_others {
             return Outcome::Misses;
         }
@@ -71,6 +80,26 @@ impl Shard {
             Outcome::Goes | Outcome::Waits if wanted.is_shared_only => Outcome::Perhaps,
             outcome => outcome,
         }
+    }
+
+    /// Of a payload that no packet of this broker has room for.
+    pub(super) fn beyond_packets(&self, why: &Why) -> Option<usize> {
+        let most = self.config.limits.packet_bytes_max as usize;
+        why.payload_bytes.filter(|bytes| bytes + why.topic.len() + PUBLISH_BYTES_LEAST > most)
+    }
+
+    /// Who does not say how large the message is, is told what has just become of others on the topic.
+    fn contradicted(&self, outcome: Outcome, why: &Why, now: Instant, steps: &mut Steps) -> Outcome {
+        if outcome != Outcome::Waits || why.payload_bytes.is_some() {
+            return outcome;
+        }
+        let Some(loss) = self.last_full_queue(&why.client_id, &why.topic, now) else { return outcome };
+        let (count, last, cause) = (loss.count, words(loss.last_ago), loss.cause.text());
+        let text = format!(
+            "but {count} on this topic were lost, the last {last} ago, because {cause}: one as large as those is lost, too"
+        );
+        steps.add("queue", Says::No, text);
+        Outcome::Stops
     }
 
     fn add_no_session(&self, client_id: &str, now: Instant, steps: &mut Steps) {
@@ -111,7 +140,13 @@ impl Shard {
     }
 
     /// None: no subscription brings it.
-    fn add_subscriptions(&self, key: SessionKey, why: &Why, steps: &mut Steps) -> Option<Wanted> {
+    fn add_subscriptions(
+        &self,
+        key: SessionKey,
+        why: &Why,
+        now: Instant,
+        steps: &mut Steps,
+    ) -> Option<Wanted> {
         let session = &self.sessions[key];
         let matching = session.filters.iter().filter(|filter| mqtt::matches(inner(filter), &why.topic));
         let (mut qos, mut is_shared_only, mut count, mut local) = (None, true, 0, 0);
@@ -141,7 +176,8 @@ impl Shard {
             steps.add("subscription", Says::Fact, format!("{} more filters match", count - FILTERS_SHOWN));
         }
         if count == 0 {
-            self.add_near_misses(session, &why.topic, steps);
+            add_near_misses(session, &why.topic, steps);
+            self.add_wish(key, &why.topic, now, steps);
         }
         let Some(qos) = qos else {
             if local > 0 {
@@ -179,23 +215,6 @@ impl Shard {
 
     fn client_id_of(&self, key: SessionKey) -> Option<&str> {
         self.sessions.get(key).map(|session| &*session.client_id)
-    }
-
-    fn add_near_misses(&self, session: &Session, topic: &str, steps: &mut Steps) {
-        let count = session.filters.len();
-        steps.add("subscription", Says::No, format!("none of its {count} filters matches the topic"));
-        let plain = plain(topic);
-        let mut bytes = 0;
-        for (at, filter) in session.filters.iter().enumerate() {
-            bytes += filter.len();
-            if bytes > NEAR_BYTES_MAX {
-                let text = format!("{at} of them were looked at for one that nearly does");
-                return steps.add("subscription", Says::Fact, text);
-            }
-            if let Some(near) = near_miss(inner(filter), topic, &plain) {
-                return steps.add("subscription", Says::Fact, format!("{}: {near}", shown(filter)));
-            }
-        }
     }
 
     /// False: the client may not see it, or cannot.
@@ -310,7 +329,11 @@ impl Shard {
         let limits = &self.config.limits;
         let (text, place) = match takers!(self).queue_lacks(key, weight) {
             None => {
-                steps.add("queue", Says::Later, "it waits in the client's queue, which has room");
+                let text = match why.payload_bytes {
+                    Some(bytes) => format!("it waits in the client's queue, which has room for {bytes} bytes"),
+                    None => "it waits in the client's queue, which has room for an empty message: how large it is was not said".to_owned(),
+                };
+                steps.add("queue", Says::Later, text);
                 return Outcome::Waits;
             }
             Some(Full::Messages) => (
@@ -339,8 +362,29 @@ impl Shard {
     }
 }
 
+fn add_near_misses(session: &Session, topic: &str, steps: &mut Steps) {
+    let text = match session.filters.len() {
+        0 => "it has no subscriptions".to_owned(),
+        1 => "its only filter does not match the topic".to_owned(),
+        count => format!("none of its {count} filters matches the topic"),
+    };
+    steps.add("subscription", Says::No, text);
+    let plain = plain(topic);
+    let mut bytes = 0;
+    for (at, filter) in session.filters.iter().enumerate() {
+        bytes += filter.len();
+        if bytes > NEAR_BYTES_MAX {
+            let text = format!("{at} of them were looked at for one that nearly does");
+            return steps.add("subscription", Says::Fact, text);
+        }
+        if let Some(near) = near_miss(inner(filter), topic, &plain) {
+            return steps.add("subscription", Says::Fact, format!("{}: {near}", shown(filter)));
+        }
+    }
+}
+
 /// Of a long one the beginning.
-fn shown(filter: &str) -> Cow<'_, str> {
+pub(super) fn shown(filter: &str) -> Cow<'_, str> {
     match cut(filter, SHOWN_BYTES_MAX) {
         whole if whole.len() == filter.len() => whole.into(),
         beginning => format!("{beginning}...").into(),

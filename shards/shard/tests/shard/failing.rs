@@ -136,6 +136,7 @@ fn a_will_that_cannot_be_stored_leaves_nothing_behind() {
     s.settle();
     let before = s.shards[0].gauges().stored_messages;
     s.cut(mortal);
-    assert_eq!(s.hear(lasting), ["w 'gone'"]);
+    assert_eq!(s.hear(lasting), ["w 'gone' q1 #1"]);
+    s.puback(lasting, 1);
     assert_eq!(s.shards[0].gauges().stored_messages, before);
 }

@@ -46,4 +46,5 @@ mod unawaited;
 mod unfinished;
 mod unsent;
 mod why;
+mod wished;
 mod withdrawing;

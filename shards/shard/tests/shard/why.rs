@@ -12,7 +12,7 @@ use crate::{
     script::{Client, Script, connect, options, publish},
 };
 
-fn question(client_id: &str, topic: &str) -> Why {
+pub fn question(client_id: &str, topic: &str) -> Why {
     Why {
         client_id: client_id.into(),
         topic: topic.into(),
@@ -23,14 +23,14 @@ fn question(client_id: &str, topic: &str) -> Why {
     }
 }
 
-fn ask(s: &Script, look: &Look) -> Because {
+pub fn ask(s: &Script, look: &Look) -> Because {
     match s.look(0, look) {
         Seen::Why(because) => *because,
         other => panic!("{other:?}"),
     }
 }
 
-fn receive(s: &Script, client_id: &str, topic: &str) -> Because {
+pub fn receive(s: &Script, client_id: &str, topic: &str) -> Because {
     ask(s, &Look::WhyReceive(Box::new(question(client_id, topic))))
 }
 
@@ -39,7 +39,7 @@ fn publishing(s: &Script, client_id: &str, topic: &str) -> Because {
 }
 
 /// The steps of one kind, as lines.
-fn told(because: &Because, about: &str) -> Vec<String> {
+pub fn told(because: &Because, about: &str) -> Vec<String> {
     let steps = because.steps.iter().filter(|step| step.about == about);
     let line = |step: &shard::Step| {
         let place = step.place.as_deref().map_or(String::new(), |place| format!(" [{place}]"));
@@ -85,7 +85,7 @@ fn a_filter_that_nearly_matches_is_named() {
     s.unsubscribe(client, "#");
     let because = receive(&s, "c", "house/kitchen");
     let steps = told(&because, "subscription");
-    assert_eq!(steps[0], "no: none of its 1 filters matches the topic");
+    assert_eq!(steps[0], "no: its only filter does not match the topic");
     assert!(
         steps[1].starts_with("fact: House/Kitchen/: it would match but for upper and lower case"),
         "{steps:?}"
