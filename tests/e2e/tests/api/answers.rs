@@ -70,7 +70,7 @@ fn why_names_what_decides_for_real_clients() {
 
     let gets = why("house/kitchen");
     assert_eq!(gets.code, Some(0), "{:?}", gets.lines);
-    assert!(has(&gets, "lamp would get it now") && has(&gets, "acl:1]"), "{:?}", gets.lines);
+    assert!(has(&gets, "lamp would get it now") && has(&gets, "acl:1, mosquitto ACL)"), "{:?}", gets.lines);
     let denied = why("cellar/x");
     assert_eq!(denied.code, Some(1), "{:?}", denied.lines);
     assert!(
