@@ -110,17 +110,20 @@ pub fn run(args: &BanArgs) -> ExitCode {
     };
     // What is wrong in itself need not be asked.
     if let Some(Err(error)) = body.as_ref().map(BanText::ban) {
-        eprintln!("iothub ban: {error}");
+        output::complain("iothub ban", &error);
         return ExitCode::from(REFUSED);
     }
-    let text = broker.open().and_then(|target| match &body {
+    let printed = broker.open().and_then(|target| match &body {
         Some(ban) => {
             let answer = target.ask(method, BANS, Some(json!(ban)))?;
-            Ok(if method == "DELETE" { lifted(ban, &answer) } else { ordered(ban) })
+            Ok(output::print(&if method == "DELETE" { lifted(ban, &answer) } else { ordered(ban) }))
         }
-        None => Ok(all_rows(&target, BANS, "bans")?.iter().map(|ban| format!("{ban}\n")).collect()),
+        None => {
+            let rows = all_rows(&target, BANS, "bans")?;
+            Ok(output::print_json(&rows.iter().map(|ban| format!("{ban}\n")).collect::<String>()))
+        }
     });
-    match text.and_then(|text| output::print(&text).map_err(Failure::Unreachable)) {
+    match printed.and_then(|printed| printed.map_err(Failure::Unreachable)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.tell("iothub ban"),
     }

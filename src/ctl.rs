@@ -9,6 +9,7 @@ mod pages;
 mod published;
 mod table;
 pub mod target;
+mod trouble;
 
 use std::process::ExitCode;
 
@@ -164,11 +165,11 @@ impl Failure {
     pub fn tell(&self, command: &str) -> ExitCode {
         match self {
             Failure::Refused(sentences) | Failure::Absent(sentences) => {
-                sentences.iter().for_each(|sentence| eprintln!("{command}: {sentence}"));
+                sentences.iter().for_each(|sentence| output::complain(command, sentence));
                 ExitCode::from(REFUSED)
             }
             Failure::Unreachable(sentence) => {
-                eprintln!("{command}: {sentence}");
+                output::complain(command, sentence);
                 ExitCode::from(UNREACHABLE)
             }
             Failure::Unasked(unasked) => unasked.tell(command),
@@ -197,14 +198,16 @@ pub struct Shown {
 pub fn run(args: &CtlArgs) -> ExitCode {
     match carry_out(args) {
         Ok(shown) => {
-            let text = match args.json {
-                true => shown.rows.iter().map(|row| format!("{row}\n")).collect(),
-                false => shown.text,
+            let printed = match args.json {
+                true => {
+                    output::print_json(&shown.rows.iter().map(|row| format!("{row}\n")).collect::<String>())
+                }
+                false => output::print(&shown.text),
             };
-            if let Err(why) = output::print(&text) {
+            if let Err(why) = printed {
                 return Failure::Unreachable(why).tell("iothub ctl");
             }
-            shown.notes.iter().for_each(|note| eprintln!("iothub ctl: {note}"));
+            shown.notes.iter().for_each(|note| output::complain("iothub ctl", note));
             ExitCode::SUCCESS
         }
         Err(failure) => failure.tell("iothub ctl"),

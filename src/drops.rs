@@ -106,7 +106,7 @@ fn list_pages(args: &DropsArgs, target: &Target<'_>) -> Result<bool, Failure> {
     }
     all.sort_by_cached_key(|row| Reverse(count(row)));
     for row in &all {
-        if !print(&if args.json { format!("{row}\n") } else { told(row) })? {
+        if !(if args.json { print_json(row)? } else { print(&told(row))? }) {
             break;
         }
     }
@@ -121,7 +121,7 @@ fn count(row: &Value) -> u64 {
 fn list_causes(args: &DropsArgs, target: &Target<'_>) -> Result<bool, Failure> {
     let answer = target.get(DROPS_BY_CAUSE)?;
     if args.json {
-        print(&format!("{answer}\n"))?;
+        print_json(&answer)?;
         return Ok(false);
     }
     let text = told_of_causes(&answer);
@@ -149,7 +149,7 @@ fn told_of_causes(answer: &Value) -> String {
 fn list_others(args: &DropsArgs, target: &Target<'_>) -> Result<bool, Failure> {
     let answer = target.get(OTHER_DROPS)?;
     if args.json {
-        print(&format!("{answer}\n"))?;
+        print_json(&answer)?;
         return Ok(false);
     }
     let mut text = String::new();
@@ -162,6 +162,11 @@ fn list_others(args: &DropsArgs, target: &Target<'_>) -> Result<bool, Failure> {
     }
     print(&text)?;
     Ok(text.is_empty())
+}
+
+/// False: nobody reads any more.
+fn print_json(row: &Value) -> Result<bool, Failure> {
+    output::print_json_more(&format!("{row}\n")).map_err(Failure::Unreachable)
 }
 
 /// False: nobody reads any more.

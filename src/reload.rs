@@ -1,9 +1,6 @@
 //! `iothub reload`: asks a broker that runs to read its configuration again, or what would change if it did.
 
-use std::{
-    io::{self, Write as _},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -11,7 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     api::{Meant, RELOAD},
     output,
-    remote::{Question, REFUSED, RemoteArgs, UNREACHABLE},
+    remote::{Question, REFUSED, RemoteArgs, UNREACHABLE, Unasked},
 };
 
 /// Ask a broker to read its configuration and every file that it names again.
@@ -35,12 +32,18 @@ pub fn run(args: &ReloadArgs) -> ExitCode {
     match args.broker.ask(&Question { method, path: RELOAD, body }) {
         Ok((status, answer)) => {
             let (text, code) = told(status, &answer);
-            let printed = if code == 0 { output::print(&text) } else { Err(text) };
-            if let Err(text) = printed {
-                // It is done or refused, whoever hears of it.
-                let _ = writeln!(io::stderr(), "{}", text.trim_end());
+            if code != 0 {
+                text.lines().for_each(|line| output::complain("iothub reload", line));
+            } else if let Err(why) = output::print(&text) {
+                // It is done, whoever hears of it.
+                output::complain("iothub reload", &why);
             }
             ExitCode::from(code)
+        }
+        Err(unasked @ Unasked::Mistaken(_)) => {
+            unasked.tell("iothub reload");
+            output::complain("iothub reload", "nothing is changed");
+            ExitCode::from(REFUSED)
         }
         Err(unasked) => unasked.tell("iothub reload"),
     }
@@ -53,12 +56,12 @@ pub fn told(status: u16, answer: &Value) -> (String, u8) {
     };
     let mut text = String::new();
     if status != 200 {
-        list("problems").iter().for_each(|problem| text.push_str(&format!("iothub reload: {problem}\n")));
+        list("problems").iter().for_each(|problem| text.push_str(&format!("{problem}\n")));
         let (end, code) = match status {
             409 => ("nothing is changed", REFUSED),
             _ => ("the broker was not asked", UNREACHABLE),
         };
-        text.push_str(&format!("iothub reload: {end}\n"));
+        text.push_str(&format!("{end}\n"));
         return (text, code);
     }
     let changes = list("changes");
@@ -99,10 +102,7 @@ mod tests {
         let planned = json!({ "outcome": "planned", "pid": 7, "changes": [] });
         assert_eq!(told(200, &planned), ("broker 7: a reload would change nothing\n".to_owned(), 0));
         let refused = json!({ "outcome": "refused", "problems": ["x:3: wrong"] });
-        assert_eq!(
-            told(409, &refused),
-            ("iothub reload: x:3: wrong\niothub reload: nothing is changed\n".to_owned(), 1)
-        );
+        assert_eq!(told(409, &refused), ("x:3: wrong\nnothing is changed\n".to_owned(), 1));
         assert_eq!(told(503, &json!({ "problems": [] })).1, 2);
     }
 }

@@ -16,6 +16,7 @@ use zeroize::{Zeroize, Zeroizing};
 use crate::{
     api,
     config::{self, Control, Flags, Loaded, Problem},
+    output,
 };
 
 /// Options that say which broker stand together in the help.
@@ -102,15 +103,12 @@ impl Unasked {
     pub fn tell(&self, command: &str) -> ExitCode {
         match self {
             Unasked::Mistaken(problems) => {
-                problems.iter().for_each(|problem| eprintln!("{command}: {problem}"));
-                eprintln!("{command}: the broker was not asked, and nothing is changed");
-                ExitCode::from(REFUSED)
+                problems.iter().for_each(|problem| output::complain(command, &problem.to_string()));
+                output::complain(command, "the broker was not asked");
             }
-            Unasked::Unreachable(sentence) => {
-                eprintln!("{command}: {sentence}");
-                ExitCode::from(UNREACHABLE)
-            }
+            Unasked::Unreachable(sentence) => output::complain(command, sentence),
         }
+        ExitCode::from(UNREACHABLE)
     }
 }
 

@@ -1,5 +1,7 @@
 //! How values are spelled in what commands print and the API answers: strings of JSON, base64, sizes, versions and points in time.
 
+use std::{borrow::Cow, fmt::Write as _};
+
 use shard::Version;
 
 /// In quotes.
@@ -27,12 +29,47 @@ pub fn visible(text: &str) -> String {
     for (at, letter) in text.char_indices() {
         // A mark belongs to the letter before it.
         let stands_alone = at == 0 && is_in(&MARKS, letter);
-        match letter.is_control() || stands_alone || is_in(&UNSEEN, letter) {
+        match stands_alone || is_unseen(letter) {
             true => shown.extend(letter.escape_unicode()),
             false => shown.push(letter),
         }
     }
     shown
+}
+
+/// The same of several lines, with their ends and tabs.
+pub fn visible_lines(text: &str) -> Cow<'_, str> {
+    with_numbers(text, |shown, letter| shown.extend(letter.escape_unicode()))
+}
+
+/// The same of JSON, which means the same afterwards.
+pub fn visible_json(text: &str) -> Cow<'_, str> {
+    with_numbers(text, push_json_number)
+}
+
+/// As JSON writes a letter that is not to stand there itself.
+pub fn push_json_number(json: &mut String, letter: char) {
+    for unit in letter.encode_utf16(&mut [0; 2]) {
+        // Writing to a string does not fail.
+        let _ = write!(json, "\\u{unit:04x}");
+    }
+}
+
+/// A control character, or one that shows nothing, or turns text around.
+pub fn is_unseen(letter: char) -> bool {
+    letter.is_control() || is_in(&UNSEEN, letter)
+}
+
+fn with_numbers(text: &str, push: impl Fn(&mut String, char)) -> Cow<'_, str> {
+    let is_hidden = |letter: char| !matches!(letter, '\n' | '\t') && is_unseen(letter);
+    if !text.chars().any(is_hidden) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for letter in text.chars() {
+        if is_hidden(letter) { push(&mut shown, letter) } else { shown.push(letter) }
+    }
+    Cow::Owned(shown)
 }
 
 /// At most so many letters: of what is longer the beginning and the end.
@@ -199,6 +236,18 @@ mod tests {
         ] {
             assert_eq!(visible(text), shown);
         }
+    }
+
+    #[test]
+    fn lines_stay_lines_and_json_means_the_same() {
+        let lines = "a\tb\nc\u{9b}31m\u{202e}\r\n";
+        assert_eq!(visible_lines(lines), "a\tb\nc\\u{9b}31m\\u{202e}\\u{d}\n");
+        assert!(matches!(visible_lines("gr\u{f6}\u{df}e\n"), Cow::Borrowed(_)));
+        let value = serde_json::json!({ "x\u{202e}": "\u{9b}\u{2028}\u{e0041}\u{feff}\u{f6}" });
+        let written = value.to_string();
+        let json = visible_json(&written);
+        assert_eq!(json, "{\"x\\u202e\":\"\\u009b\\u2028\\udb40\\udc41\\ufeff\u{f6}\"}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&json).expect("JSON"), value);
     }
 
     #[test]

@@ -1,12 +1,11 @@
 //! `iothub trace`: the last packets of a client, packets as they go by, or a file of them for Wireshark.
 
 mod pcap;
+mod private_file;
 
 use std::{
-    fs::{File, OpenOptions, Permissions},
     io::{self, BufRead as _, BufWriter, Write as _},
     net::IpAddr,
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -33,7 +32,7 @@ use crate::{
 #[derive(Debug, Args)]
 pub struct TraceArgs {
     /// The client id
-    #[arg(value_name = "CLIENT", required_unless_present_any = ["follow", "pcap"])]
+    #[arg(value_name = "CLIENT", required_unless_present_any = ["follow", "pcap", "topic", "address"])]
     client: Option<String>,
     /// The last packets that the broker remembers of the client (session.recorded_packets), also of one whose session has ended lately;
     /// this is what it does without other flags
@@ -88,7 +87,8 @@ fn last(args: &TraceArgs) -> Result<(), Failure> {
             }
         };
     }
-    output::print(&text).map_err(Failure::Unreachable)
+    let printed = if args.json { output::print_json(&text) } else { output::print(&text) };
+    printed.map_err(Failure::Unreachable)
 }
 
 /// The last ones, wherever they belong.
@@ -137,13 +137,12 @@ fn moment_of(row: &Value) -> String {
     format!("{} {:>11.3} s ago", text::fine_moment(at.unwrap_or_default()), ago_s.unwrap_or_default())
 }
 
-/// Somebody who has read enough is no error.
-fn printed(written: io::Result<()>) -> Result<(), Failure> {
+/// False: somebody has read enough.
+fn taken(written: io::Result<()>) -> Result<bool, Failure> {
     match written {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::Unreachable(format!("it cannot be written: {error}")))
-        }
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::Unreachable(format!("it cannot be written: {error}"))),
     }
 }
 
@@ -163,27 +162,27 @@ fn follow(args: &TraceArgs) -> Result<(), Failure> {
         }
         let Ok(row) = serde_json::from_str::<Value>(&line) else { continue };
         if let Some(dropped) = row["dropped"].as_u64() {
-            eprintln!("iothub trace: {dropped} packets went by too fast, and are not here");
+            let why = format!("{dropped} packets went by too fast, and are not here");
+            output::complain("iothub trace", &why);
             continue;
         }
         if let Some(why) = row["ended"].as_str() {
             return Err(ended(why));
         }
         count += 1;
-        let written = match &mut capture {
-            Some(capture) => capture.take(&row),
-            None if args.json => io::stdout().write_all(line.as_bytes()),
+        let is_read = match &mut capture {
+            Some(capture) => taken(capture.take(&row))?,
+            None if args.json => output::print_json_more(&line).map_err(Failure::Unreachable)?,
             None => {
                 let client = shown(&row["client_id"]);
                 let at = row["at"].as_f64().unwrap_or_default();
-                io::stdout()
-                    .write_all(format!("{} {client:<20} {}\n", text::clock(at), told(&row)).as_bytes())
+                let told = format!("{} {client:<20} {}\n", text::clock(at), told(&row));
+                output::print_more(&told).map_err(Failure::Unreachable)?
             }
         };
-        if matches!(&written, Err(error) if error.kind() == io::ErrorKind::BrokenPipe) {
+        if !is_read {
             return Ok(());
         }
-        printed(written)?;
     }
     Ok(())
 }
@@ -203,7 +202,7 @@ impl Sink {
         let failed = |error: io::Error| format!("{} cannot be written: {error}", path.display());
         let mut out: Box<dyn io::Write> = match path.as_os_str() == "-" {
             true => Box::new(io::stdout()),
-            false => Box::new(BufWriter::new(private(path).map_err(failed)?)),
+            false => Box::new(BufWriter::new(private_file::open(path)?)),
         };
         out.write_all(&pcap::HEADER).and_then(|()| out.flush()).map_err(failed)?;
         Ok(Sink { capture: Capture::default(), out })
@@ -214,17 +213,6 @@ impl Sink {
         self.out.flush()
     }
 }
-
-/// Nobody else on this machine reads what clients send: nor in a file that was there before. A pipe keeps the permissions that it has.
-fn private(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(path)?;
-    if file.metadata()?.is_file() {
-        file.set_permissions(Permissions::from_mode(FILE_MODE))?;
-    }
-    Ok(file)
-}
-
-const FILE_MODE: u32 = 0o600;
 
 impl TraceArgs {
     fn goes_on(&self) -> bool {
@@ -311,19 +299,6 @@ mod tests {
         assert_eq!(lines_of(&last, true).lines().count(), 1);
         answer["ended"] = Value::Null;
         assert_eq!(lines_of(&answer, false).lines().count(), 2);
-    }
-
-    #[test]
-    fn a_capture_is_for_its_owner_alone() {
-        let path = std::env::temp_dir().join(format!("iothub-capture-{}", std::process::id()));
-        for _ in 0..2 {
-            Sink::open(&path).expect("a file");
-            let mode = std::fs::metadata(&path).expect("a file").permissions().mode() & 0o777;
-            assert_eq!(mode, 0o600);
-            std::fs::set_permissions(&path, Permissions::from_mode(0o644)).expect("ours");
-        }
-        std::fs::remove_file(&path).expect("it is there");
-        Sink::open(Path::new("/dev/null")).expect("what is no file is written as it is");
     }
 
     #[test]

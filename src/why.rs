@@ -48,8 +48,11 @@ pub struct WhyArgs {
 pub fn run(args: &WhyArgs) -> ExitCode {
     match ask(args) {
         Ok(answer) => {
-            let text = if args.json { format!("{answer}\n") } else { told(args, &answer) };
-            if let Err(why) = output::print(&text) {
+            let printed = match args.json {
+                true => output::print_json(&format!("{answer}\n")),
+                false => output::print(&told(args, &answer)),
+            };
+            if let Err(why) = printed {
                 return Failure::Unreachable(why).tell("iothub why");
             }
             let gets = matches!(answer["outcome"].as_str(), Some("goes" | "waits" | "perhaps"));

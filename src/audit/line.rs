@@ -9,7 +9,10 @@ use tracing_subscriber::fmt::{
 };
 
 use super::Act;
-use crate::happening::Happening;
+use crate::{
+    happening::Happening,
+    text::{is_unseen, push_json_number},
+};
 
 /// An object while it is written, with its end still to come.
 pub struct Line(String);
@@ -160,9 +163,8 @@ fn write_text(out: &mut String, text: &str) {
             '"' => out.push_str("\\\""),
             '\\' => out.push_str("\\\\"),
             '\n' => out.push_str("\\n"),
-            control if control < ' ' || ('\u{7f}'..='\u{9f}').contains(&control) => {
-                let _ = write!(out, "\\u{:04x}", u32::from(control));
-            }
+            // Whoever reads the file at a terminal is not steered by it.
+            hidden if is_unseen(hidden) => push_json_number(out, hidden),
             character => out.push(character),
         }
     }
@@ -194,14 +196,14 @@ mod tests {
     #[test]
     fn a_line_is_one_line_whatever_is_in_it() {
         let mut line = Line::new("denied");
-        line.text("topic", "a\n\"b\"\\\u{1}\u{85}ä");
+        line.text("topic", "a\n\"b\"\\\u{1}\u{85}\u{202e}\u{2028}ä");
         line.number("shard", 3);
         line.flag("clean_start", true);
         line.maybe("user", None);
         line.texts("details", &["x".to_owned(), "y\"".to_owned()]);
         assert_eq!(
             body(line),
-            ":\"denied\",\"topic\":\"a\\n\\\"b\\\"\\\\\\u0001\\u0085ä\",\"shard\":3,\"clean_start\":true,\
+            ":\"denied\",\"topic\":\"a\\n\\\"b\\\"\\\\\\u0001\\u0085\\u202e\\u2028ä\",\"shard\":3,\"clean_start\":true,\
              \"details\":[\"x\",\"y\\\"\"]}\n"
         );
     }

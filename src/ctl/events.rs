@@ -71,22 +71,23 @@ pub fn follow(target: &Target<'_>, args: &EventsArgs, is_json: bool) -> Result<S
         let gone =
             |why: &str| Failure::Unreachable(format!("the broker does not tell events any more: {why}"));
         if read.map_err(|error| gone(&error.to_string()))? == 0 {
-            return Err(gone("it has ended, or the token is not known any more"));
+            return Err(gone(target.why_ended()));
         }
         let Some(data) = line.strip_prefix("data: ") else { continue };
         let Ok(event) = serde_json::from_str::<Value>(data) else { continue };
         if event["event"] == "lost" {
             let lost = event["count"].as_u64().unwrap_or_default();
-            eprintln!(
-                "iothub ctl: {} came faster than they were read, and are not here",
-                text::count(lost, "event")
+            let lost = text::count(lost, "event");
+            output::complain(
+                "iothub ctl",
+                &format!("{lost} came faster than they were read, and are not here"),
             );
             continue;
         }
         count += 1;
-        let told = if is_json { data.to_owned() } else { told(&event) };
+        let printed = if is_json { output::print_json_more(data) } else { output::print_more(&told(&event)) };
         // Somebody who has read enough is no error.
-        if !output::print_more(&told).map_err(Failure::Unreachable)? {
+        if !printed.map_err(Failure::Unreachable)? {
             break;
         }
     }

@@ -27,7 +27,7 @@ pub fn follow(target: &Target<'_>, args: &LogArgs, is_json: bool) -> Result<Show
         let gone =
             |why: &str| Failure::Unreachable(format!("the broker does not tell its log any more: {why}"));
         if lines.read_line(&mut line).map_err(|error| gone(&error.to_string()))? == 0 {
-            return Err(gone("it has ended, or the token is not known any more"));
+            return Err(gone(target.why_ended()));
         }
         let Some(data) = line.strip_prefix("data: ") else { continue };
         let Ok(row) = serde_json::from_str::<Value>(data) else { continue };
@@ -36,9 +36,9 @@ pub fn follow(target: &Target<'_>, args: &LogArgs, is_json: bool) -> Result<Show
             continue;
         }
         count += 1;
-        let told = if is_json { data.to_owned() } else { told(&row) };
+        let printed = if is_json { output::print_json_more(data) } else { output::print_more(&told(&row)) };
         // Somebody who has read enough is no error.
-        if !output::print_more(&told).map_err(Failure::Unreachable)? {
+        if !printed.map_err(Failure::Unreachable)? {
             break;
         }
     }

@@ -142,7 +142,7 @@ fn pages_by(
             listed.printed += rows.len();
             let lines: String = rows.iter().map(|row| format!("{row}\n")).collect();
             // Whoever does not read on has enough.
-            if !output::print_more(&lines).map_err(Failure::Unreachable)? {
+            if !output::print_json_more(&lines).map_err(Failure::Unreachable)? {
                 return Ok(listed);
             }
         } else {

@@ -34,7 +34,7 @@ pub fn follow(target: &Target<'_>, args: &PublishedArgs, is_json: bool) -> Resul
     while left > 0 {
         line.clear();
         if lines.read_line(&mut line).map_err(|error| gone(&error.to_string()))? == 0 {
-            return Err(gone("it has ended, or the token is not known any more"));
+            return Err(gone(target.why_ended()));
         }
         let row = serde_json::from_str(&line).unwrap_or(Value::Null);
         if let Some(why) = row["ended"].as_str() {
@@ -47,7 +47,8 @@ pub fn follow(target: &Target<'_>, args: &PublishedArgs, is_json: bool) -> Resul
         for line in told.iter().take(usize::try_from(left).unwrap_or(usize::MAX)) {
             left -= 1;
             // Somebody who has read enough is no error.
-            if !output::print_more(line).map_err(Failure::Unreachable)? {
+            let printed = if is_json { output::print_json_more(line) } else { output::print_more(line) };
+            if !printed.map_err(Failure::Unreachable)? {
                 return Ok(nothing_more());
             }
         }

@@ -11,7 +11,7 @@ use clap::Args;
 use identity::{Http, HttpOptions, Secret};
 use serde_json::Value;
 
-use super::Failure;
+use super::{Failure, trouble};
 use crate::{
     remote::{BROKER, Body, Followed, Question, RemoteArgs},
     text::shortened,
@@ -79,6 +79,16 @@ impl Target<'_> {
         }
     }
 
+    /// Why a stream may have come to its end without a word.
+    pub fn why_ended(&self) -> &'static str {
+        match self {
+            Target::Socket(_) => "it has ended, or this was not read for too long",
+            Target::Url { .. } => {
+                "it has ended, this was not read for too long, or the token is not known any more"
+            }
+        }
+    }
+
     pub fn get(&self, path: &str) -> Result<Value, Failure> {
         self.ask("GET", path, None)
     }
@@ -94,7 +104,8 @@ impl Target<'_> {
             Target::Url { url, ca_file, token } => {
                 let url = format!("{url}{path}");
                 let http = http(&url, ca_file.clone(), token).map_err(Failure::Unreachable)?;
-                let (status, mut reader) = http.follow().map_err(Failure::Unreachable)?;
+                let followed = http.follow().map_err(|error| trouble::explained(&url, &error));
+                let (status, mut reader) = followed.map_err(Failure::Unreachable)?;
                 if status == 200 {
                     return Ok(Box::new(BufReader::new(reader)));
                 }
@@ -145,7 +156,8 @@ fn ask_url(
 ) -> Result<(u16, Value), String> {
     let http = http(url, ca_file, token)?;
     let body = body.map(Body::text);
-    let (status, text) = http.ask(method, body.as_ref().map(|body| &body[..]), ANSWER_BYTES_MAX)?;
+    let asked = http.ask(method, body.as_ref().map(|body| &body[..]), ANSWER_BYTES_MAX);
+    let (status, text) = asked.map_err(|error| trouble::explained(url, &error))?;
     if text.is_empty() && status >= 400 {
         return Ok((status, Value::Null));
     }

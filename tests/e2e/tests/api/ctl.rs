@@ -28,6 +28,47 @@ fn ctl(folder: &Path, args: &[&str]) -> (Option<i32>, Vec<String>) {
 const CONTROL: &str = "[control]\nsocket = \"control.sock\"\n";
 
 #[test]
+fn a_broker_that_could_not_be_asked_is_another_code_than_one_that_refuses() {
+    let broker = setup("ctl-codes").config(CONTROL).start();
+    let api = Api::of(&broker);
+    api.await_ready();
+    let folder = broker.folder();
+    let (code, lines) = ctl(folder, &["disconnect", "nobody"]);
+    assert_eq!(code, Some(1), "{lines:?}");
+    let mut command = program::command(program::iothub());
+    let mut process =
+        Process::start("iothub ctl", command.args(["ctl", "clients", "-c", "nofile"]).current_dir(folder));
+    assert_eq!(process.wait().code(), Some(2), "{}", process.shown());
+    assert!(process.says("the broker was not asked") && !process.says("nothing is changed"));
+    let token = folder.join("token");
+    fs::write(&token, &api.token).unwrap();
+    fs::set_permissions(&token, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let token = token.display().to_string();
+    for (url, said) in [
+        (format!("https://127.0.0.1:{}", api.port), "Ask http://"),
+        (format!("http://127.0.0.1:{}", broker.port), "as a listener for MQTT does"),
+    ] {
+        let (code, lines) = ctl(folder, &["--url", &url, "--token-file", &token, "broker"]);
+        let told = lines.join("\n");
+        assert!(code == Some(2) && told.contains(said), "{code:?} {told}");
+    }
+}
+
+#[test]
+fn what_a_client_calls_itself_does_not_steer_a_terminal_by_json() {
+    let broker = setup("ctl-unseen").config(CONTROL).start();
+    Api::of(&broker).await_ready();
+    let name = "j\u{202e}\u{2066}x";
+    let _link = Link::connect(broker.port, e2e::v5(name));
+    for args in [&["--json", "clients"][..], &["--json", "client", name]] {
+        let (code, lines) = ctl(broker.folder(), args);
+        let told = lines.join("\n");
+        assert_eq!(code, Some(0), "{told}");
+        assert!(told.contains("j\\u202e\\u2066x") && !told.contains('\u{202e}'), "{told}");
+    }
+}
+
+#[test]
 fn everything_is_shown_and_done_from_a_terminal() {
     let broker = setup("ctl").config(CONTROL).start();
     Api::of(&broker).await_ready();
