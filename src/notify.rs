@@ -32,8 +32,9 @@ pub fn reloading() {
     tell(&format!("RELOADING=1\nMONOTONIC_USEC={usec}"));
 }
 
-pub fn ready_again() {
-    tell("READY=1");
+pub fn ready_again(status: &str) {
+    // It is one line there.
+    ready(&status.replace('\n', " "));
 }
 
 /// Says that the broker still does what it is for.

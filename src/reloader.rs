@@ -126,11 +126,20 @@ impl<'a> Reloader<'a> {
             Ok(told)
         });
         tell(cause, &outcome);
-        notify::ready_again();
-        if let Ok(Told { listening: Some(listening), .. }) = &outcome {
-            notify::status(listening);
-        }
+        notify::ready_again(&self.status_after(&outcome));
         outcome
+    }
+
+    /// For whoever asks the service manager how it is.
+    fn status_after(&self, outcome: &Outcome) -> String {
+        match (outcome, self.running.api.obstacle()) {
+            (Err(problems), _) => {
+                let first = problems.first().map(String::as_str).unwrap_or_default();
+                format!("a reload was refused, and nothing is changed: {first}")
+            }
+            (Ok(_), Some(obstacle)) => obstacle.to_owned(),
+            (Ok(_), None) => self.running.listening(),
+        }
     }
 }
 

@@ -178,6 +178,12 @@ impl Running {
         Ok(told)
     }
 
+    /// Where clients come in.
+    pub fn listening(&self) -> String {
+        let places = start::places(&self.started.numbers, &self.started.broker);
+        start::listening_on(&places, self.now.file.as_deref())
+    }
+
     /// What the API tells, or has to know, of the configuration that holds.
     fn tell_api(&self) {
         let places = start::places(&self.started.numbers, &self.started.broker);

@@ -60,6 +60,7 @@ fn a_broker_that_is_to_serve_without_its_disk_does() {
         let (code, said) = broker.health();
         assert_eq!(code, Some(1));
         assert!(said.contains("the store has failed"), "{said}");
+        broker.is_answered_by_its_api(&dir);
         assert!(broker.shows(&[
             "iothub_ready 0",
             "iothub_store_failed 1",
@@ -134,6 +135,22 @@ impl Running {
         let api = Api { port: port_told_by(&self.process), token: String::new() };
         let page = api.get("/metrics").text;
         lines.iter().all(|line| page.lines().any(|other| other == *line))
+    }
+
+    /// Whoever looks at it, and whoever does something that needs no store, has an answer.
+    fn is_answered_by_its_api(&self, dir: &Path) {
+        let token = std::fs::read_to_string(dir.join("store/api_tokens.first")).unwrap();
+        let api = Api { port: port_told_by(&self.process), token: token.trim_end().to_owned() };
+        api.get("/livez").expect(200);
+        assert!(api.get("/readyz").expect(503).to_string().contains("the store has failed"));
+        for path in ["/v1/broker", "/v1/shards", "/v1/clients", "/v1/retained", "/v1/drops", "/v1/bans"] {
+            api.get(path).expect(200);
+        }
+        let client = json!({ "client_id": "listener" });
+        assert_eq!(api.post("/v1/client", &client).expect(200)["client"]["client_id"], "listener");
+        assert_eq!(api.post("/v1/publish", &json!({ "topic": "live" })).expect(200)["matched"], true);
+        assert_eq!(api.post("/v1/client/disconnect", &client).expect(200)["disconnected"], 1);
+        assert_eq!(api.post("/v1/client", &client).status, 404, "its session has gone with it");
     }
 
     /// The exit code, and what it says.

@@ -1,6 +1,6 @@
 //! The notification protocol of systemd, at a socket of the test's own.
 
-use std::{os::unix::net::UnixDatagram, time::Instant};
+use std::{fs, os::unix::net::UnixDatagram, time::Instant};
 
 use e2e::{Broker, PATIENCE, Setup};
 
@@ -49,9 +49,29 @@ fn systemd_hears_of_start_reload_and_end() {
     let reloading = next(&socket);
     let usec = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").expect("it reloads, and says when");
     assert!((before..=monotonic_usec()).contains(&usec.parse().unwrap()), "{reloading}");
-    assert_eq!(next(&socket), "READY=1");
+    assert!(next(&socket).starts_with("READY=1\nSTATUS=listening on tcp://127.0.0.1:"));
     broker.process.signal(libc::SIGTERM);
     assert!(next(&socket).starts_with("STOPPING=1\n"));
+}
+
+#[test]
+fn systemd_hears_that_a_reload_was_refused_and_that_the_broker_serves_on() {
+    let (broker, socket) = start("service-refused", None);
+    assert!(next(&socket).starts_with("READY=1\n"));
+    let file = broker.folder().join("iothub.toml");
+    fs::write(&file, "[session]\nmax_inflght = 1\n").unwrap();
+    broker.process.signal(libc::SIGHUP);
+    assert!(next(&socket).starts_with("RELOADING=1\n"));
+    let refused = next(&socket);
+    let status = "READY=1\nSTATUS=a reload was refused, and nothing is changed: ";
+    assert!(refused.starts_with(status) && refused.contains("session.max_inflght: unknown key"), "{refused}");
+    fs::write(&file, "").unwrap();
+    broker.process.signal(libc::SIGHUP);
+    assert!(next(&socket).starts_with("RELOADING=1\n"));
+    assert!(
+        next(&socket).starts_with("READY=1\nSTATUS=listening on tcp://127.0.0.1:"),
+        "the refusal is over"
+    );
 }
 
 #[test]
