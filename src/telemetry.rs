@@ -7,7 +7,7 @@ use std::{
     path::Path,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -26,6 +26,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Telemetry {
     queue: Sender<TimedSpan>,
+    waiting: Arc<Waiting>,
     collector: Arc<Mutex<Arc<Http>>>,
 }
 
@@ -33,6 +34,7 @@ pub struct Telemetry {
 struct Exporter {
     collector: Arc<Mutex<Arc<Http>>>,
     spans: Receiver<TimedSpan>,
+    waiting: Arc<Waiting>,
     instance: String,
     /// The log knows that the collector takes nothing.
     has_failed: bool,
@@ -44,11 +46,13 @@ pub fn start(collector: Option<Http>) -> Result<Option<Arc<Telemetry>>, String> 
     let collector = Arc::new(Mutex::new(Arc::new(collector)));
     let (queue, spans) = bounded(SPANS_WAITING_MAX);
     let instance = format!("{}-{:x}", std::process::id(), draw_number());
-    let exporter = Exporter { collector: Arc::clone(&collector), spans, instance, has_failed: false };
+    let waiting = Arc::<Waiting>::default();
+    let (kept, to) = (Arc::clone(&waiting), Arc::clone(&collector));
+    let exporter = Exporter { collector: to, spans, waiting: kept, instance, has_failed: false };
     thread::Builder::new().name("telemetry".to_owned()).spawn(move || exporter.run()).map_err(|error| {
         format!("the thread that sends spans cannot be started: {error}. {}", threads::REMEDY)
     })?;
-    Ok(Some(Arc::new(Telemetry { queue, collector })))
+    Ok(Some(Arc::new(Telemetry { queue, waiting, collector })))
 }
 
 /// Who gets the spans, with what its files hold now. None: no message is traced.
@@ -96,9 +100,31 @@ impl Telemetry {
 
 impl Tracer for Telemetry {
     fn take(&self, timed: TimedSpan) {
-        if self.queue.try_send(timed).is_err() {
+        let place = self.waiting.place(&timed);
+        let has_room = place.load(Ordering::Relaxed) < SPANS_OF_ONE_MAX;
+        // Counted before it can be taken out.
+        place.fetch_add(1, Ordering::Relaxed);
+        if !has_room || self.queue.try_send(timed).is_err() {
+            place.fetch_sub(1, Ordering::Relaxed);
             SPANS_QUEUE_FULL.fetch_add(1, Ordering::Relaxed);
         }
+    }
+}
+
+/// How many spans of whose messages wait. Publishers share a place where their numbers fall together.
+#[derive(Debug)]
+struct Waiting([AtomicU32; 256]);
+
+impl Default for Waiting {
+    fn default() -> Waiting {
+        Waiting([const { AtomicU32::new(0) }; 256])
+    }
+}
+
+impl Waiting {
+    fn place(&self, timed: &TimedSpan) -> &AtomicU32 {
+        let places = self.0.len() as u64;
+        &self.0[(timed.span.publisher % places) as usize]
     }
 }
 
@@ -115,10 +141,14 @@ impl Exporter {
     /// What comes within a moment goes together.
     fn batch(&self, first: TimedSpan) -> Vec<TimedSpan> {
         let until = Instant::now() + BATCH_MAX;
-        let mut spans = vec![first];
+        let taken = |span: TimedSpan| {
+            self.waiting.place(&span).fetch_sub(1, Ordering::Relaxed);
+            span
+        };
+        let mut spans = vec![taken(first)];
         while spans.len() < BATCH_SPANS_MAX {
             match self.spans.recv_deadline(until) {
-                Ok(span) => spans.push(span),
+                Ok(span) => spans.push(taken(span)),
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
             }
         }
@@ -160,8 +190,10 @@ static SPANS_SENT: AtomicU64 = AtomicU64::new(0);
 static SPANS_QUEUE_FULL: AtomicU64 = AtomicU64::new(0);
 static SPANS_NOT_TAKEN: AtomicU64 = AtomicU64::new(0);
 
-/// A few megabytes.
+/// A few megabytes, whatever the names in them are.
 const SPANS_WAITING_MAX: usize = 8 << 10;
+/// Of messages of one publisher.
+const SPANS_OF_ONE_MAX: u32 = SPANS_WAITING_MAX as u32 / 4;
 const BATCH_SPANS_MAX: usize = 512;
 const BATCH_MAX: Duration = Duration::from_millis(500);
 /// A collector that takes longer has what waits meanwhile taken from it.
@@ -181,6 +213,39 @@ mod tests {
         assert!(collector(&off).is_ok_and(|collector| collector.is_none()) && off.sampling().is_none());
         assert!(start(None).is_ok_and(|started| started.is_none()));
         assert!(settings("http://127.0.0.1:4318/v1/traces").sampling().is_some());
+    }
+
+    fn span(publisher: u64) -> TimedSpan {
+        let step = shard::SpanStep::Route { from: None, tally: shard::SpanTally::default() };
+        let span = shard::Span {
+            trace_id: [1; 16],
+            span_id: [1; 8],
+            parent_id: None,
+            trace_state: None,
+            publisher,
+            began: shard::Instant::START,
+            step,
+        };
+        let at = std::time::SystemTime::UNIX_EPOCH;
+        TimedSpan { shard: shard::ShardId(0), span: Box::new(span), began: at, ended: at }
+    }
+
+    #[test]
+    fn a_publisher_leaves_room_for_others_and_has_it_again_when_its_spans_are_sent() {
+        let (queue, spans) = bounded(SPANS_WAITING_MAX);
+        let http = collector(&settings("http://127.0.0.1:9/")).expect("right").expect("an endpoint");
+        let (waiting, collector) = (Arc::<Waiting>::default(), Arc::new(Mutex::new(Arc::new(http))));
+        let telemetry = Telemetry { queue, waiting: Arc::clone(&waiting), collector: Arc::clone(&collector) };
+        let exporter = Exporter { collector, spans, waiting, instance: String::new(), has_failed: false };
+        let share = SPANS_OF_ONE_MAX as usize;
+        (0..SPANS_WAITING_MAX).for_each(|_| telemetry.take(span(1)));
+        assert_eq!(exporter.spans.len(), share);
+        (0..10).for_each(|_| telemetry.take(span(2)));
+        assert_eq!(exporter.spans.len(), share + 10);
+        let first = exporter.spans.recv().expect("one waits");
+        let sent = exporter.batch(first).len();
+        (0..SPANS_WAITING_MAX).for_each(|_| telemetry.take(span(1)));
+        assert_eq!(exporter.spans.len(), share + 10, "as many as were sent: {sent}");
     }
 
     #[test]

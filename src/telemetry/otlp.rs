@@ -149,6 +149,7 @@ mod tests {
             span_id: [1; 8],
             parent_id: Some([2; 8]),
             trace_state: Some("a=b".into()),
+            publisher: 0,
             began: Instant::START,
             step,
         };

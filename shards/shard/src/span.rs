@@ -20,6 +20,8 @@ pub struct Span {
     pub parent_id: Option<SpanId>,
     /// As the publisher gave it.
     pub trace_state: Option<Box<str>>,
+    /// Tells whose message it is from those of others, nearly always.
+    pub publisher: u64,
     pub began: Instant,
     pub step: SpanStep,
 }
@@ -81,6 +83,7 @@ pub struct Traced {
     pub trace_id: TraceId,
     pub parent_id: SpanId,
     pub trace_state: Option<Box<str>>,
+    pub publisher: u64,
     pub sent_at: Instant,
 }
 
@@ -98,6 +101,7 @@ pub(crate) struct Tracing {
 pub(crate) struct Current {
     pub trace_id: TraceId,
     pub trace_state: Option<Box<str>>,
+    pub publisher: u64,
     /// Of the way through this shard.
     pub route_id: SpanId,
     pub route_parent: SpanId,

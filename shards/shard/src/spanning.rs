@@ -1,7 +1,10 @@
 //! Where a message that is traced passes: its spans are made here, and it takes its trace to other shards. Whoever is not traced
 //! comes by with a look at whether anybody is.
 
-use std::sync::Arc;
+use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::Arc,
+};
 
 use mqtt::{Publish, QoS};
 
@@ -49,11 +52,12 @@ impl Shard {
         self.counters.traces_begun += 1;
         let trace_id = parent.map_or_else(|| tracing.trace_id(), |parent| parent.trace_id);
         let (span_id, route_id) = (tracing.span_id(), tracing.span_id());
-        let trace_state = parent.and_then(|_| property("tracestate")).map(|(_, state)| state);
-        let trace_state = trace_state.filter(|state| state.len() <= TRACE_STATE_BYTES_MAX).map(Box::from);
+        let trace_state = parent.and_then(|_| trace_state_of(publish));
+        let number = number_of(&self.sessions[publisher].client_id);
         tracing.current = Some(Current {
             trace_id,
             trace_state: trace_state.clone(),
+            publisher: number,
             route_id,
             route_parent: span_id,
             began: turn.now,
@@ -65,15 +69,16 @@ impl Shard {
         self.end_route(turn);
         let session = &self.sessions[publisher];
         let step = SpanStep::Receive {
-            client_id: Arc::clone(&session.client_id),
-            user: session.conn.and_then(|conn| self.user_at(conn)),
-            topic: cut(carried.parts.topic, TRACED_TOPIC_BYTES_MAX).into(),
+            client_id: shortened(&session.client_id),
+            user: session.conn.and_then(|conn| self.user_at(conn)).map(|user| shortened(&user)),
+            topic: cut(carried.parts.topic, TRACED_NAME_BYTES_MAX).into(),
             qos: carried.parts.qos,
             retain: carried.parts.retain,
             payload_bytes: carried.parts.payload.len(),
         };
         let parent_id = parent.map(|parent| parent.span_id);
-        let span = Span { trace_id, span_id, parent_id, trace_state, began: turn.now, step };
+        let span =
+            Span { trace_id, span_id, parent_id, trace_state, publisher: number, began: turn.now, step };
         turn.push(Effect::Span(Box::new(span)));
         matched
     }
@@ -85,6 +90,7 @@ impl Shard {
         tracing.current = Some(Current {
             trace_id: traced.trace_id,
             trace_state: traced.trace_state.clone(),
+            publisher: traced.publisher,
             route_id,
             route_parent: traced.parent_id,
             began: traced.sent_at,
@@ -96,12 +102,14 @@ impl Shard {
 
     pub(crate) fn end_route(&mut self, turn: &mut Turn<'_>) {
         let Some(current) = self.tracing.as_mut().and_then(|tracing| tracing.current.take()) else { return };
-        let Current { trace_id, trace_state, route_id, route_parent, began, from, tally, .. } = current;
+        let Current { trace_id, trace_state, publisher, route_id, route_parent, began, from, tally, .. } =
+            current;
         let span = Span {
             trace_id,
             span_id: route_id,
             parent_id: Some(route_parent),
             trace_state,
+            publisher,
             began,
             step: SpanStep::Route { from, tally },
         };
@@ -116,6 +124,7 @@ impl Shard {
             trace_id: current.trace_id,
             parent_id: current.route_id,
             trace_state: current.trace_state.clone(),
+            publisher: current.publisher,
             sent_at: now,
         }))
     }
@@ -147,7 +156,7 @@ impl Shard {
     /// The message was given to this session, which had nothing of it before.
     pub(crate) fn end_delivery(&mut self, session: SessionKey, qos: QoS, before: Marks, turn: &mut Turn<'_>) {
         let Some(after) = self.marks() else { return };
-        let Some(client_id) = self.sessions.get(session).map(|session| Arc::clone(&session.client_id)) else {
+        let Some(client_id) = self.sessions.get(session).map(|session| shortened(&session.client_id)) else {
             return;
         };
         let Some(tracing) = self.tracing.as_mut() else { return };
@@ -176,6 +185,7 @@ impl Shard {
             span_id,
             parent_id: Some(current.route_id),
             trace_state: current.trace_state.clone(),
+            publisher: current.publisher,
             began: turn.now,
             step: SpanStep::Deliver { client_id, qos, outcome, gave_way },
         };
@@ -183,5 +193,33 @@ impl Shard {
     }
 }
 
-/// Spans wait for their collector, thousands of them.
-const TRACED_TOPIC_BYTES_MAX: usize = 512;
+/// All that a publisher says, in its order: several of them stand for one (W3C Trace Context, 3.3.1). None: there is none, or it is too long.
+fn trace_state_of(publish: &Publish<'_>) -> Option<Box<str>> {
+    let mut all = String::new();
+    for (_, state) in publish.properties.user_properties.iter().filter(|(name, _)| *name == "tracestate") {
+        if !all.is_empty() && !state.is_empty() {
+            all.push(',');
+        }
+        all.push_str(state);
+        if all.len() > TRACE_STATE_BYTES_MAX {
+            return None;
+        }
+    }
+    (!all.is_empty()).then(|| all.into())
+}
+
+fn shortened(name: &Arc<str>) -> Arc<str> {
+    match cut(name, TRACED_NAME_BYTES_MAX) {
+        short if short.len() < name.len() => short.into(),
+        _ => Arc::clone(name),
+    }
+}
+
+fn number_of(client_id: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    client_id.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Spans wait for their collector, thousands of them: what they hold of a topic, a client id or a user.
+const TRACED_NAME_BYTES_MAX: usize = 512;

@@ -183,3 +183,49 @@ fn too_many_in_a_second_are_left_out_and_counted() {
     }
     assert_eq!((s.counter("traces_begun"), s.counter("traces_left_out")), (1000, 10));
 }
+
+#[test]
+fn several_states_of_a_trace_are_one_in_their_order_unless_they_are_too_long() {
+    let (mut s, publisher, _) = crowd(0);
+    send(
+        &mut s,
+        publisher,
+        &[("traceparent", PARENT), ("tracestate", "congo=t61"), ("tracestate", "rojo=00f")],
+    );
+    let spans = std::mem::take(&mut s.spans);
+    assert!(
+        spans.iter().all(|(_, span)| span.trace_state.as_deref() == Some("congo=t61,rojo=00f")),
+        "{spans:?}"
+    );
+    let half = format!("a={}", "x".repeat(300));
+    send(&mut s, publisher, &[("traceparent", PARENT), ("tracestate", &half), ("tracestate", &half)]);
+    let spans = std::mem::take(&mut s.spans);
+    assert!(!spans.is_empty() && spans.iter().all(|(_, span)| span.trace_state.is_none()), "{spans:?}");
+}
+
+#[test]
+fn spans_hold_names_up_to_a_bound_and_tell_publishers_apart() {
+    let (mut s, publisher, _) = crowd(0);
+    let (long, longer) = ("l".repeat(60_000), "l".repeat(60_001));
+    let mut publishers = Vec::new();
+    for name in [&long, &longer] {
+        let other = s.join(name);
+        s.subscribe(other, "t/#", 0);
+        s.hear(other);
+        send(&mut s, other, &[("traceparent", PARENT)]);
+        let spans = std::mem::take(&mut s.spans);
+        for (_, span) in &spans {
+            let name = match &span.step {
+                SpanStep::Receive { client_id, .. } | SpanStep::Deliver { client_id, .. } => client_id,
+                SpanStep::Route { .. } => continue,
+            };
+            assert!(name.len() <= 512, "{} bytes", name.len());
+        }
+        assert!(spans.iter().all(|(_, span)| span.publisher == spans[0].1.publisher), "on every shard");
+        publishers.push(spans[0].1.publisher);
+    }
+    send(&mut s, publisher, &[("traceparent", PARENT)]);
+    publishers.push(s.spans[0].1.publisher);
+    publishers.dedup();
+    assert_eq!(publishers.len(), 3);
+}
