@@ -1,7 +1,7 @@
 //! The HTTP API: what may be asked of a broker that runs, at the control socket and over TCP, with its start and its end.
 //!
-//! One thread with an event loop of its own serves both by one router. It reaches the control thread and the shards by messages alone
-//! and waits for none of them beyond a time. Start at `operation.rs` for what there is, at `guard.rs` for who may ask it, and at
+//! One thread with an event loop of its own serves both by one router, and another one finds the answers to questions. They reach the control thread and the shards by messages alone
+//! and wait for none of them beyond a time. Start at `operation.rs` for what there is, at `guard.rs` for who may ask it, and at
 //! `server.rs` and `hall.rs` for what a connection may cost.
 
 mod acts;
@@ -28,6 +28,7 @@ mod metrics;
 mod named;
 mod openapi;
 mod operation;
+mod orders;
 mod pages;
 mod patience;
 mod places;
@@ -39,6 +40,7 @@ mod queues;
 mod refusals;
 mod reload;
 mod retained;
+mod roll;
 mod rows;
 mod seat;
 mod server;
@@ -71,6 +73,7 @@ pub use self::{
     drops::{DROPS, DROPS_BY_CAUSE, DROPS_BY_TOPIC, OTHER_DROPS},
     events::EVENTS,
     log::LOG,
+    orders::REQUESTS_MAX,
     port::check as check_addresses,
     prefixes::PREFIXES_BY,
     published::PUBLISHED,
@@ -119,8 +122,8 @@ impl Api {
         let tls = policy::api_tls(&settings.api).map_err(|faults| loaded.sentences(&faults).join("\n"))?;
         let context = Context::new(settings, requests.clone(), tls);
         let ports = port::bind(&settings.api, loaded.has_default_api())?;
-        let event_loop = start_thread()?;
-        let router = operation::router(&context);
+        let event_loop = start_thread("api")?;
+        let router = operation::router(&context, &start_thread("api questions")?);
         let places = ports.iter().map(|port| port.shown(settings.api.has_tls())).collect();
         let of_refusals = context.clone();
         event_loop.spawn(async move { of_refusals.refusals().follow_up(refusals::write_left_out).await });
@@ -196,7 +199,7 @@ pub fn connections_max(settings: &config::Api) -> u64 {
     settings.max_connections + (GUESTS_MAX + waiting_max(settings)) as u64
 }
 
-fn start_thread() -> Result<Handle, String> {
+fn start_thread(name: &str) -> Result<Handle, String> {
     let failed = |error: std::io::Error| format!("the API cannot be started: {error}. {}", threads::REMEDY);
     let runtime = Builder::new_current_thread()
         .max_blocking_threads(BLOCKING_THREADS_MAX)
@@ -209,11 +212,11 @@ fn start_thread() -> Result<Handle, String> {
         identity::give_way();
         runtime.block_on(std::future::pending::<()>());
     };
-    thread::Builder::new().name("api".to_owned()).spawn(run).map_err(failed)?;
+    thread::Builder::new().name(name.to_owned()).spawn(run).map_err(failed)?;
     Ok(event_loop)
 }
 
-/// For hashes of passwords: more would take what the shards need.
+/// For hashes of passwords and for files, of each of both: more would take what the shards need.
 const BLOCKING_THREADS_MAX: usize = 2;
 
 const TOKENS_NAME: &str = "api_tokens";

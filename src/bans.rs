@@ -7,6 +7,7 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -35,7 +36,6 @@ pub struct BanText {
 /// What an operator wants of the list of bans.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Order {
-    List,
     Add(Ban),
     Lift(Whom),
 }
@@ -103,9 +103,8 @@ impl Keeper {
     }
 
     /// The bans that hold after it, at every shard. The error says what was wrong, and nothing is changed.
-    pub fn carry_out(&self, order: Order, broker: &Broker) -> Result<Vec<Ban>, String> {
+    pub fn carry_out(&self, order: Order, broker: &Broker) -> Result<Arc<[Ban]>, String> {
         match order {
-            Order::List => return Ok(broker.bans()),
             Order::Add(ban) => {
                 if ban.until.is_some_and(|until| until <= SystemTime::now()) {
                     return Err("the ban would be over already".to_owned());

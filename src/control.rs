@@ -4,6 +4,7 @@ use std::{
     fmt::Write as _,
     path::PathBuf,
     process::ExitCode,
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -52,7 +53,7 @@ pub enum Request {
     Bans {
         order: Order,
         by: String,
-        reply: Reply<Result<Vec<Ban>, String>>,
+        reply: Reply<Result<Arc<[Ban]>, String>>,
     },
     /// The user database has been changed, and is to count.
     Users {
@@ -143,9 +144,8 @@ fn wait(reloader: &mut Reloader<'_>, keeper: &Keeper, inbox: &mut Inbox) -> Endi
     }
 }
 
-fn carry_out(order: Order, by: &str, keeper: &Keeper, started: &Started) -> Result<Vec<Ban>, String> {
+fn carry_out(order: Order, by: &str, keeper: &Keeper, started: &Started) -> Result<Arc<[Ban]>, String> {
     let (act, whom) = match &order {
-        Order::List => return keeper.carry_out(order, &started.broker),
         Order::Add(ban) => ("ban", BanText::of(ban)),
         Order::Lift(whom) => ("lift_ban", BanText::of(&Ban { whom: whom.clone(), until: None })),
     };

@@ -173,7 +173,7 @@ fn start_and_run(loaded: &Loaded, load: control::Load<'_>) -> ExitCode {
     }
     // Before the start reads them: a change meanwhile is found by the first look.
     let read = watch::stamps(renewal::watched(loaded));
-    let (asked, requests) = crossbeam_channel::bounded(REQUESTS_MAX);
+    let (asked, requests) = crossbeam_channel::bounded(api::REQUESTS_MAX);
     // It says that the broker starts for as long as it does.
     let served = Api::start(loaded, &asked).and_then(|api| {
         drop(asked);
@@ -213,9 +213,6 @@ fn serve_control(
     let reloader = Reloader::new(running, load, watch, read);
     Ok(control::run(reloader, &keeper, Inbox { signals, requests, changed }))
 }
-
-/// Requests of the control socket that wait for their turn.
-const REQUESTS_MAX: usize = 4;
 
 /// Says it where no log is yet. A standard error that fails has nobody who could be told of it.
 fn fail(sentence: &str) -> ExitCode {

@@ -7,7 +7,9 @@ use shard::{Act, Acted, ShardId};
 
 use super::{
     asking::{self, Trouble},
+    context::Context,
     guard::Caller,
+    orders::Queue,
 };
 use crate::audit;
 
@@ -18,12 +20,83 @@ pub struct Done {
     pub is_partial: bool,
 }
 
+/// What somebody does, as the logs have it.
+pub struct Deed {
+    by: String,
+    /// As the audit log calls it.
+    what: &'static str,
+    details: Vec<String>,
+}
+
+impl Deed {
+    pub fn new(caller: &Caller, what: &'static str, to: &str) -> Deed {
+        Deed { by: caller.by("the control socket"), what, details: vec![to.to_owned()] }
+    }
+
+    pub fn by(&self) -> &str {
+        &self.by
+    }
+
+    /// It is done.
+    pub fn tell(&self) {
+        self.write_down("done", &self.details);
+    }
+
+    /// It is done, to so many.
+    fn tell_count(&self, count: usize) {
+        self.write_down("done", &[&self.details[..], &[format!("{count} dropped")]].concat());
+    }
+
+    /// Nobody has heard whether it is done everywhere.
+    pub fn tell_unknown(&self) {
+        let (by, what, details) = (&self.by, self.what, self.details.join(" "));
+        tracing::warn!("{by}: {what} {details}: ordered, and a shard has not said whether it is done");
+        audit::tell(&audit::Act { act: what, by, outcome: "unknown", details: &self.details });
+    }
+
+    fn write_down(&self, outcome: &str, details: &[String]) {
+        let (by, what) = (&self.by, self.what);
+        tracing::info!("{by}: {what} {}", details.join(" "));
+        audit::tell(&audit::Act { act: what, by, outcome, details });
+    }
+}
+
+/// What is dropped is told with its number, and also where it is nothing; what is done to one client, where there is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    IfAny,
+    WithCount,
+}
+
 /// On every shard, each until it has nothing left to do or the time for one question is over: who has no such client does nothing.
-pub async fn everywhere(desk: &Desk, order: impl Fn(Option<Box<str>>) -> Act) -> Result<Done, Trouble> {
+pub async fn everywhere(
+    context: &Context,
+    deed: Deed,
+    told: Told,
+    order: impl Fn(Option<Box<str>>) -> Act + Send + Sync + 'static,
+) -> Result<Done, Trouble> {
+    let desk = asking::desk(context)?.clone();
+    let work = async move {
+        let done = on_all(&desk, &order).await;
+        match (&done, told) {
+            (Ok(done), Told::WithCount) => deed.tell_count(done.count),
+            (Ok(done), Told::IfAny) if done.count > 0 => deed.tell(),
+            (Ok(_), Told::IfAny) => {}
+            (Err(_), _) => deed.tell_unknown(),
+        }
+        done
+    };
+    context.orders().see_through(Queue::Act, work).await
+}
+
+async fn on_all(
+    desk: &Desk,
+    order: &(impl Fn(Option<Box<str>>) -> Act + Send + Sync),
+) -> Result<Done, Trouble> {
     let until = Instant::now() + ACTS_MAX;
     let mut done = Done::default();
     for shard in desk.shards() {
-        let on_shard = on_one(desk, shard, &order, until).await?;
+        let on_shard = on_one(desk, shard, order, until).await?;
         done.count += on_shard.count;
         done.is_partial |= on_shard.is_partial;
     }
@@ -34,7 +107,7 @@ pub async fn everywhere(desk: &Desk, order: impl Fn(Option<Box<str>>) -> Act) ->
 async fn on_one(
     desk: &Desk,
     shard: ShardId,
-    order: &impl Fn(Option<Box<str>>) -> Act,
+    order: &(impl Fn(Option<Box<str>>) -> Act + Send + Sync),
     until: Instant,
 ) -> Result<Done, Trouble> {
     let (mut count, mut after) = (0, None);
@@ -49,13 +122,6 @@ async fn on_one(
         }
         after = next;
     }
-}
-
-/// Tells what was done. `what` is as the audit log calls it.
-pub fn tell(caller: &Caller, what: &str, details: &[String]) {
-    let by = caller.by("the control socket");
-    tracing::info!("{by}: {what} {}", details.join(" "));
-    audit::tell(&audit::Act { act: what, by: &by, outcome: "done", details });
 }
 
 /// Well within the time of an answer.

@@ -136,6 +136,13 @@ pub fn unavailable(why: &str) -> Response {
     respond(StatusCode::SERVICE_UNAVAILABLE, &json!({ "outcome": "unavailable", "problems": [why] }))
 }
 
+/// In a moment it will work.
+pub fn held_back(why: &str) -> Response {
+    let mut response = unavailable(why);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(1));
+    response
+}
+
 /// Of somebody without a token that is known.
 pub fn unauthorized(why: &str) -> Response {
     let mut response = problem(StatusCode::UNAUTHORIZED, why);

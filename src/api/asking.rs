@@ -1,16 +1,17 @@
 //! Questions to the shards, each by a message: whoever asks waits for the answer, but not for long, and never the other way round.
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
 use axum::response::{IntoResponse, Response};
 use runtime::{Desk, Looked, Snapshot, Unreachable};
 use shard::{Act, Acted, FreshLoss, Look, ShardId, TapOrder, TapRead};
 use tokio::{
-    sync::oneshot,
+    sync::{Semaphore, oneshot},
+    task::spawn_blocking,
     time::{Instant, timeout_at},
 };
 
-use super::{answer, context::Context};
+use super::{answer, context::Context, reload::ENDING};
 
 /// Why there is no answer, as it is told to who has asked.
 pub struct Trouble(Box<Response>);
@@ -75,8 +76,13 @@ pub async fn look(desk: &Desk, shard: ShardId, look: Look) -> Result<Looked, Tro
     Asked::ask(shard, |reply| desk.look(shard, look, reply))?.answer().await
 }
 
+/// What a shard says to it, a refusal as well.
 pub async fn act(desk: &Desk, shard: ShardId, act: Act) -> Result<Acted, Trouble> {
-    let acted = Asked::ask(shard, |reply| desk.act(shard, act, reply))?.answer().await?;
+    Asked::ask(shard, |reply| desk.act(shard, act, reply))?.answer().await
+}
+
+/// A refusal is trouble to whoever has ordered it.
+pub fn done(acted: Acted) -> Result<Acted, Trouble> {
     match acted.refused {
         None => Ok(acted),
         Some(why) => Err(answer::unavailable(why).into()),
@@ -113,6 +119,23 @@ async fn everywhere<T: Send + 'static>(
     }
     Ok(answers)
 }
+
+/// What takes its time, or waits for files: beside the thread that answers questions, a few at a time. Whoever goes away before it has
+/// begun leaves nothing behind.
+pub async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Trouble> {
+    let place = ASIDE.acquire().await.map_err(|_| ending())?;
+    let begun = spawn_blocking(move || {
+        let _place = place;
+        work()
+    });
+    begun.await.map_err(|_| ending())
+}
+
+pub fn ending() -> Trouble {
+    answer::unavailable(ENDING).into()
+}
+
+static ASIDE: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(2));
 
 /// Far more than a turn of a shard takes: who does not answer then is not well.
 const ANSWER_MAX: Duration = Duration::from_secs(5);

@@ -14,6 +14,7 @@ use tokio::task::spawn_blocking;
 
 use super::{
     answer::{self, Input, Nothing},
+    asking::{self, Trouble},
     context::Context,
     guard::Caller,
     operation::{Access, Operation},
@@ -59,13 +60,16 @@ async fn begin(
     }
 }
 
-async fn look(State(context): State<Context>) -> Response {
+async fn look(State(context): State<Context>) -> Result<Response, Trouble> {
     let backups: Arc<Backups> = Arc::clone(context.backups());
     let reader = Arc::clone(&backups);
-    let names = match spawn_blocking(move || reader.names()).await {
-        Ok(Ok(names)) => names,
-        Ok(Err(error)) => return answer::conflict(&format!("store.backup_dir cannot be read: {error}")),
-        Err(_) => return answer::unavailable("the broker ends"),
+    let names = asking::aside(move || reader.names()).await?;
+    let names = match names {
+        Ok(names) => names,
+        Err(error) => {
+            let why = format!("store.backup_dir cannot be read: {error}");
+            return Err(answer::conflict(&why).into());
+        }
     };
     let backups::State { running, last, .. } = backups.look();
     let running = running.map(|begun| json!({ "name": begun.name, "began": begun.at }));
@@ -78,5 +82,5 @@ async fn look(State(context): State<Context>) -> Response {
         }
         last
     });
-    answer::ok(&json!({ "running": running, "last": last, "backups": names }))
+    Ok(answer::ok(&json!({ "running": running, "last": last, "backups": names })))
 }

@@ -1,5 +1,7 @@
 //! `/v1/bans`: who may not come in, as operators order it.
 
+use std::sync::Arc;
+
 use axum::{
     Extension,
     extract::State,
@@ -7,19 +9,19 @@ use axum::{
     response::Response,
     routing::{delete, get, post},
 };
-use runtime::Ban;
+use runtime::{Ban, Whom};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
 
 use super::{
     answer::{self, Input, Parameters},
-    asking::Trouble,
+    asking::{self, Trouble},
     context::Context,
     guard::Caller,
     operation::{Access, Operation},
+    orders::Queue,
     pages::{self, Paged},
-    reload::{BUSY, ENDING},
+    reload::BUSY,
     token_list::Role,
 };
 use crate::{
@@ -74,22 +76,21 @@ enum Kind {
 }
 
 impl Wanted {
-    fn wants(&self, ban: &BanText) -> bool {
-        let BanText { client_id, user, address, .. } = ban;
-        let named = [(Kind::ClientId, client_id), (Kind::User, user), (Kind::Address, address)];
-        named.into_iter().filter_map(|(kind, name)| Some((kind, name.as_deref()?))).any(|(kind, name)| {
-            self.kind.is_none_or(|wanted| wanted == kind)
-                && self.name.as_deref().is_none_or(|part| name.contains(part))
-        })
+    fn wants(&self, ban: &Ban) -> bool {
+        let (kind, has_part): (Kind, &dyn Fn(&str) -> bool) = match &ban.whom {
+            Whom::ClientId(name) => (Kind::ClientId, &|part| name.contains(part)),
+            Whom::User(name) => (Kind::User, &|part| name.contains(part)),
+            Whom::Network(network) => (Kind::Address, &|part| network.to_string().contains(part)),
+        };
+        self.kind.is_none_or(|wanted| wanted == kind) && self.name.as_deref().is_none_or(has_part)
     }
 }
 
 async fn list(
     State(context): State<Context>,
-    Extension(caller): Extension<Caller>,
     Parameters(wanted): Parameters<Wanted>,
 ) -> Result<Response, Trouble> {
-    let bans = carry_out(&context, &caller, Order::List).await?;
+    let bans = asking::desk(&context)?.bans();
     Ok(answer::ok(&page(&bans, wanted)?))
 }
 
@@ -117,23 +118,21 @@ async fn lift(
 }
 
 /// Gives the bans that hold after it.
-async fn carry_out(context: &Context, caller: &Caller, order: Order) -> Result<Vec<Ban>, Trouble> {
-    let (reply, answered) = oneshot::channel();
-    let reply = Box::new(move |outcome| drop(reply.send(outcome)));
-    let by = caller.by("iothub ban");
-    if context.requests().try_send(Request::Bans { order, by, reply }).is_err() {
-        return Err(answer::unavailable(BUSY).into());
-    }
-    match answered.await {
-        Ok(Ok(bans)) => Ok(bans),
-        Ok(Err(problem)) => Err(answer::conflict(&problem).into()),
-        Err(_) => Err(answer::unavailable(ENDING).into()),
-    }
+async fn carry_out(context: &Context, caller: &Caller, order: Order) -> Result<Arc<[Ban]>, Trouble> {
+    let (by, whole) = (caller.by("iothub ban"), context.clone());
+    let work = async move {
+        match whole.ask_control(|reply| Request::Bans { order, by, reply }).await {
+            Some(Ok(bans)) => Ok(bans),
+            Some(Err(problem)) => Err(answer::conflict(&problem).into()),
+            None => Err(answer::unavailable(BUSY).into()),
+        }
+    };
+    context.orders().see_through(Queue::Ban, work).await
 }
 
 fn page(bans: &[Ban], wanted: Wanted) -> Result<Value, Trouble> {
-    let wants = |ban: &BanText| wanted.wants(ban);
-    let all = bans.iter().map(BanText::of).filter(wants).map(|ban| json!(ban)).collect();
-    let page = pages::part(all, &Paged { cursor: wanted.cursor, limit: wanted.limit })?;
+    let all = bans.iter().filter(|ban| wanted.wants(ban));
+    let row = |ban: &&Ban| json!(BanText::of(ban));
+    let page = pages::part(all, &Paged { cursor: wanted.cursor.clone(), limit: wanted.limit }, row)?;
     Ok(json!({ "bans": page.rows, "cursor": page.cursor }))
 }

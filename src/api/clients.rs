@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use shard::{Act, Look, Matching, ReasonCode, Seen};
 
 use super::{
-    acts,
+    acts::{self, Deed, Told},
     answer::{self, ClientInPath, Input, Nothing, Parameters},
     asking::{self, Trouble},
     context::Context,
@@ -146,34 +146,33 @@ async fn purge_one(
 }
 
 pub async fn disconnect(context: &Context, caller: &Caller, client_id: String) -> Result<Response, Trouble> {
-    let order = |_| Act::Disconnect {
-        client_id: client_id.as_str().into(),
-        reason: ReasonCode::AdministrativeAction,
-    };
-    let done = acts::everywhere(asking::desk(context)?, order).await?;
+    let deed = Deed::new(caller, "disconnect_client", &client_id);
+    let whom: Box<str> = client_id.as_str().into();
+    let order =
+        move |_| Act::Disconnect { client_id: whom.clone(), reason: ReasonCode::AdministrativeAction };
+    let done = acts::everywhere(context, deed, Told::IfAny, order).await?;
     if done.count == 0 {
         let why = format!("there is no client {client_id:?} that is connected");
         return Err(answer::not_found(&why).into());
     }
-    acts::tell(caller, "disconnect_client", &[client_id]);
     Ok(answer::ok(&json!({ "disconnected": done.count })))
 }
 
 pub async fn end(context: &Context, caller: &Caller, client_id: String) -> Result<Response, Trouble> {
-    let order = |_| Act::EndSession { client_id: client_id.as_str().into() };
-    let done = acts::everywhere(asking::desk(context)?, order).await?;
+    let deed = Deed::new(caller, "end_session", &client_id);
+    let whom: Box<str> = client_id.as_str().into();
+    let order = move |_| Act::EndSession { client_id: whom.clone() };
+    let done = acts::everywhere(context, deed, Told::IfAny, order).await?;
     if done.count == 0 {
         return Err(absent(&client_id));
     }
-    acts::tell(caller, "end_session", &[client_id]);
     Ok(answer::ok(&json!({ "ended": done.count })))
 }
 
 pub async fn purge(context: &Context, caller: &Caller, client_id: String) -> Result<Response, Trouble> {
-    let desk = asking::desk(context)?;
-    find(desk, &client_id, 1).await?;
-    let order = |_| Act::PurgeQueue { client_id: client_id.as_str().into() };
-    let done = acts::everywhere(desk, order).await?;
-    acts::tell(caller, "purge_queue", &[client_id, format!("{} dropped", done.count)]);
+    find(asking::desk(context)?, &client_id, 1).await?;
+    let deed = Deed::new(caller, "purge_queue", &client_id);
+    let order = move |_| Act::PurgeQueue { client_id: client_id.as_str().into() };
+    let done = acts::everywhere(context, deed, Told::WithCount, order).await?;
     Ok(answer::ok(&json!({ "dropped": done.count, "is_partial": done.is_partial })))
 }

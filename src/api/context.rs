@@ -12,20 +12,23 @@ use std::{
 use crossbeam_channel::Sender;
 use runtime::Desk;
 use rustls::ServerConfig;
+use tokio::sync::oneshot;
 
 use super::{
     census::Census,
     guard::Caller,
     hall::{Hall, waiting_max},
     metrics::Shown,
+    orders::Orders,
     refusals::Refusals,
+    roll::Roll,
     seat::Streams,
     tokens::Tokens,
 };
 use crate::{
     backups::Backups,
     config::{Metrics, Settings},
-    control::Request,
+    control::{Reply, Request},
     events::Events,
     observer::Observer,
     vocabulary::Vocabulary,
@@ -45,6 +48,8 @@ struct Shared {
     observer: OnceLock<Observer>,
     events: Arc<Events>,
     backups: Arc<Backups>,
+    orders: Orders,
+    roll: Roll,
     hall: Hall,
     streams: Streams,
     shown: Shown,
@@ -104,6 +109,8 @@ impl Context {
             observer: OnceLock::new(),
             events: Arc::default(),
             backups: Arc::new(Backups::new(settings)),
+            orders: Orders::default(),
+            roll: Roll::default(),
             hall: Hall::new(settings.api.max_connections, waiting_max(&settings.api)),
             streams: Streams::new(settings.api.max_streams),
             shown: Shown::default(),
@@ -207,6 +214,16 @@ impl Context {
         &self.shared.backups
     }
 
+    /// Where those wait who change something.
+    pub(super) fn orders(&self) -> &Orders {
+        &self.shared.orders
+    }
+
+    /// The users that questions are about.
+    pub(super) fn roll(&self) -> &Roll {
+        &self.shared.roll
+    }
+
     /// Where those are who come over TCP.
     pub(super) fn hall(&self) -> &Hall {
         &self.shared.hall
@@ -218,8 +235,8 @@ impl Context {
 
     /// The token of somebody who was let in is still there, and has the role that it had.
     pub(super) fn still_knows(&self, caller: &Caller) -> bool {
-        match (&caller.token, caller.role) {
-            (Some(token), Some(role)) => self.tokens().is_some_and(|tokens| tokens.has(token, role)),
+        match (&caller.sha256, caller.role) {
+            (Some(sha256), Some(role)) => self.tokens().is_some_and(|tokens| tokens.has(sha256, role)),
             _ => true,
         }
     }
@@ -231,6 +248,18 @@ impl Context {
     /// What is kept beneath which prefixes.
     pub fn census(&self) -> &Census {
         &self.shared.census
+    }
+
+    /// What the control thread says to it. None: it has as many requests as it takes, or it has ended.
+    pub(super) async fn ask_control<T: Send + 'static>(
+        &self,
+        request: impl FnOnce(Reply<T>) -> Request,
+    ) -> Option<T> {
+        let (reply, answered) = oneshot::channel();
+        // Who has asked may be gone.
+        let request = request(Box::new(move |outcome| drop(reply.send(outcome))));
+        self.shared.requests.try_send(request).ok()?;
+        answered.await.ok()
     }
 
     /// The way to the control thread.

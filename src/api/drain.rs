@@ -15,6 +15,7 @@ use super::{
     context::Context,
     guard::Caller,
     operation::{Access, Operation},
+    orders::Queue,
     reload::BUSY,
     token_list::Role,
 };
@@ -34,9 +35,11 @@ async fn drain(
     Extension(caller): Extension<Caller>,
     Input(Nothing {}): Input<Nothing>,
 ) -> Result<Response, Trouble> {
-    let by = caller.by("the control socket");
-    match context.requests().try_send(Request::Drain { by }) {
-        Ok(()) => Ok(answer::respond(StatusCode::ACCEPTED, &json!({ "outcome": "draining" }))),
-        Err(_) => Err(answer::unavailable(BUSY).into()),
-    }
+    let (by, requests) = (caller.by("the control socket"), context.requests().clone());
+    let order = async move {
+        let sent = requests.try_send(Request::Drain { by });
+        sent.map_err(|_| answer::unavailable(BUSY).into())
+    };
+    context.orders().see_through(Queue::Configuration, order).await?;
+    Ok(answer::respond(StatusCode::ACCEPTED, &json!({ "outcome": "draining" })))
 }

@@ -13,7 +13,7 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use tokio::time::timeout;
+use tokio::{runtime::Handle, task::JoinSet, time::timeout};
 
 use super::{
     answer,
@@ -21,6 +21,7 @@ use super::{
     hall,
     operation::Access,
     refusals::Cause,
+    reload::ENDING,
     seat::Seat,
     token_list::Role,
 };
@@ -39,10 +40,12 @@ pub enum Visitor {
 }
 
 /// Who asks, as far as it is known.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Caller {
     /// The name of the token. None: the control socket, or nobody was asked for one.
     pub token: Option<Arc<str>>,
+    /// Its hash, which another one of that name has not.
+    pub sha256: Option<Arc<str>>,
     pub role: Option<Role>,
     pub peer: Option<SocketAddr>,
 }
@@ -57,9 +60,18 @@ impl Caller {
     }
 }
 
+/// What stands before an operation.
+#[derive(Clone)]
+pub struct Guard {
+    pub context: Context,
+    pub access: Access,
+    /// Where it is carried out, if not on the thread that has all connections.
+    pub beside: Option<Handle>,
+}
+
 /// Lets through who may ask this operation, and nobody for longer than it may take.
 pub async fn admit(
-    State((context, access)): State<(Context, Access)>,
+    State(Guard { context, access, beside }): State<Guard>,
     Extension(visitor): Extension<Visitor>,
     Extension(seat): Extension<Seat>,
     mut request: Request,
@@ -83,8 +95,16 @@ pub async fn admit(
         return answer::unavailable(why);
     }
     request.extensions_mut().insert(caller);
-    match timeout(HANDLING_MAX, next.run(request)).await {
-        Ok(response) => response,
+    let answer = async {
+        let Some(beside) = beside else { return Some(next.run(request).await) };
+        // Ends with this one.
+        let mut asked = JoinSet::new();
+        asked.spawn_on(next.run(request), &beside);
+        asked.join_next().await?.ok()
+    };
+    match timeout(HANDLING_MAX, answer).await {
+        Ok(Some(response)) => response,
+        Ok(None) => answer::unavailable(ENDING),
         Err(_) => answer::unavailable("the broker did not get to it in time: its log says what it does"),
     }
 }
@@ -106,14 +126,14 @@ fn identify(
     request: &Request,
 ) -> Result<Caller, Box<Response>> {
     let Visitor::Tcp { peer, .. } = visitor else {
-        return Ok(Caller { token: None, role: Some(Role::Admin), peer: None });
+        return Ok(Caller { role: Some(Role::Admin), ..Caller::default() });
     };
     let needed = match access {
         Access::Open => None,
         Access::Metrics => (context.metrics() == Metrics::Token).then_some(Role::Viewer),
         Access::Role(role) => Some(role),
     };
-    let Some(needed) = needed else { return Ok(Caller { token: None, role: None, peer: Some(peer) }) };
+    let Some(needed) = needed else { return Ok(Caller { peer: Some(peer), ..Caller::default() }) };
     if context.stage() == Stage::Starting {
         // Tokens are read with the data directory.
         return Err(Box::new(answer::unavailable(context.obstacle().unwrap_or_default())));
@@ -125,16 +145,18 @@ fn identify(
              `iothub token add` makes others",
         )));
     };
-    let Some((token, role)) = context.tokens().and_then(|tokens| tokens.check(secret)) else {
+    let Some(token) = context.tokens().and_then(|tokens| tokens.check(secret)) else {
         return Err(Box::new(unknown(context, peer, request)));
     };
+    let (name, role) = (&token.name, token.role);
     if role < needed {
         let (has, needs) = (role.word(), needed.word());
-        let why = format!("the token {token} has the role {has}, and this needs {needs}");
+        let why = format!("the token {name} has the role {has}, and this needs {needs}");
         tell(context, peer, Cause::Role, request, &why);
         return Err(Box::new(answer::problem(StatusCode::FORBIDDEN, &why)));
     }
-    Ok(Caller { token: Some(token), role: Some(role), peer: Some(peer) })
+    let (sha256, name) = (Some(token.sha256().into()), Some(name.as_str().into()));
+    Ok(Caller { token: name, sha256, role: Some(role), peer: Some(peer) })
 }
 
 /// A token that nobody has. Many of them are told to wait.

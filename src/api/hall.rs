@@ -342,7 +342,10 @@ mod tests {
     };
 
     fn asker(ip: IpAddr, token: &str, role: Role) -> Asker {
-        Asker::new(&Caller { token: Some(token.into()), role: Some(role), peer: None }, Some(origin_of(ip)))
+        Asker::new(
+            &Caller { token: Some(token.into()), role: Some(role), ..Caller::default() },
+            Some(origin_of(ip)),
+        )
     }
 
     fn viewer(ip: IpAddr) -> Asker {

@@ -3,11 +3,12 @@
 use axum::{
     Router, extract::DefaultBodyLimit, http::Method, middleware, response::Response, routing::MethodRouter,
 };
+use tokio::runtime::Handle;
 
 use super::{
-    answer, backup, bans, broker, caller, clients, context::Context, drain, drops, events, guard, health,
-    log, metrics, named, openapi, prefixes, publish, published, queues, reload, retained, shards,
-    subscriptions, token_list::Role, top, trace, ui, users, why,
+    RELOAD, answer, backup, bans, broker, caller, clients, context::Context, drain, drops, events, guard,
+    guard::Guard, health, log, metrics, named, openapi, prefixes, publish, published, queues, reload,
+    retained, shards, subscriptions, token_list::Role, top, trace, ui, users, why,
 };
 
 /// One method at one path.
@@ -29,6 +30,17 @@ pub enum Access {
     Metrics,
     /// Who has a token with this role or one above it.
     Role(Role),
+}
+
+impl Operation {
+    /// It changes nothing, and may take its time. A plan of a reload is an order to the control thread as a reload is.
+    fn is_question(&self) -> bool {
+        match self.access {
+            Access::Open => false,
+            Access::Metrics | Access::Role(Role::Viewer) => true,
+            Access::Role(_) => self.method == Method::GET && self.path != RELOAD,
+        }
+    }
 }
 
 /// Those of all files.
@@ -63,10 +75,14 @@ pub fn all() -> impl Iterator<Item = &'static Operation> {
     files.into_iter().flatten()
 }
 
-pub fn router(context: &Context) -> Router {
+/// Questions are carried out on a thread of their own, so that they hold up neither connections nor orders nor those who only look
+/// whether the broker lives.
+pub fn router(context: &Context, questions: &Handle) -> Router {
     let mut router = Router::new();
     for operation in all() {
-        let admit = middleware::from_fn_with_state((context.clone(), operation.access), guard::admit);
+        let beside = operation.is_question().then(|| questions.clone());
+        let guard = Guard { context: context.clone(), access: operation.access, beside };
+        let admit = middleware::from_fn_with_state(guard, guard::admit);
         router = router.route(operation.path, (operation.handler)().route_layer(admit));
     }
     router

@@ -48,41 +48,50 @@ pub fn limit(asked: Option<usize>) -> Result<usize, Trouble> {
     }
 }
 
-/// A page of a list that is there as a whole, from behind the row that the cursor names.
-pub fn part(all: Vec<Value>, Paged { cursor, limit }: &Paged) -> Result<Rows, Trouble> {
+/// A page of a list that is there as a whole, from behind the item that the cursor names. Rows are made of no other items than its own.
+pub fn part<T: Hash>(
+    all: impl Iterator<Item = T> + Clone,
+    Paged { cursor, limit }: &Paged,
+    row: impl Fn(&T) -> Value,
+) -> Result<Rows, Trouble> {
     let limit = self::limit(*limit)?;
-    let first = cursor.as_deref().map_or(Ok(0), |cursor| behind(&all, cursor))?;
-    let (len, mut bytes, mut rows) = (all.len(), 0, Vec::new());
-    for row in all.into_iter().skip(first) {
-        if rows.len() >= limit || bytes >= BYTES_MAX {
-            break;
-        }
+    let first = cursor.as_deref().map_or(Ok(0), |cursor| behind(all.clone(), cursor))?;
+    let (mut bytes, mut rows, mut last) = (0, Vec::new(), None);
+    let mut rest = all.skip(first);
+    while rows.len() < limit && bytes < BYTES_MAX {
+        let Some(item) = rest.next() else { return Ok(Rows { rows, cursor: None }) };
+        let row = row(&item);
         bytes += weight(&row);
         rows.push(row);
+        last = Some(item);
     }
+    let last = last.filter(|_| rest.next().is_some());
     let end = first + rows.len();
-    let last = rows.last().filter(|_| end < len);
-    let cursor = last.map(|last| format!("{}-{:016x}", end - 1, mark(last)));
+    let cursor = last.map(|last| format!("{}-{:016x}", end - 1, mark(&last)));
     Ok(Rows { rows, cursor })
 }
 
-/// Behind the row that was the last one, wherever it stands by now; if it is gone, where it stood. Of several like it, it is the one nearest to that
+/// Behind the item that was the last one, wherever it stands by now; if it is gone, where it stood. Of several like it, it is the one nearest to that
 /// place, so that whoever goes on from a list that stays as it is comes to its end.
-fn behind(all: &[Value], cursor: &str) -> Result<usize, Trouble> {
+fn behind<T: Hash>(all: impl Iterator<Item = T> + Clone, cursor: &str) -> Result<usize, Trouble> {
     let read = || {
         let (place, marked) = cursor.split_once('-')?;
         Some((place.parse::<usize>().ok()?, u64::from_str_radix(marked, 16).ok()?))
     };
     let (place, marked) = read().ok_or_else(wrong_cursor)?;
-    let like_it = all.iter().enumerate().filter(|(_, row)| mark(row) == marked).map(|(at, _)| at);
+    // Nearly always.
+    if all.clone().nth(place).is_some_and(|item| mark(&item) == marked) {
+        return Ok(place + 1);
+    }
+    let like_it = all.enumerate().filter(|(_, item)| mark(item) == marked).map(|(at, _)| at);
     let found = like_it.min_by_key(|at| at.abs_diff(place));
     Ok(found.map_or(place, |found| found + 1))
 }
 
-/// Tells a row from others. It holds as long as the broker runs.
-fn mark(row: &Value) -> u64 {
+/// Tells an item from others. It holds as long as the broker runs.
+fn mark(item: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
-    row.to_string().hash(&mut hasher);
+    item.hash(&mut hasher);
     hasher.finish()
 }
 
@@ -167,7 +176,7 @@ mod tests {
         let list = |names: &[&str]| names.iter().map(|name| Value::from(*name)).collect::<Vec<_>>();
         let page = |names: &[&str], cursor: Option<&str>| {
             let paged = Paged { cursor: cursor.map(str::to_owned), limit: Some(2) };
-            part(list(names), &paged).map(|rows| (rows.rows, rows.cursor)).ok()
+            part(list(names).iter(), &paged, |row| (*row).clone()).map(|rows| (rows.rows, rows.cursor)).ok()
         };
         let (first, cursor) = page(&["a", "b", "c", "d"], None).expect("there is no cursor");
         assert_eq!(first, list(&["a", "b"]));
@@ -188,7 +197,9 @@ mod tests {
         }
         let long = "x".repeat(60_000);
         let many = Paged { cursor: None, limit: Some(1000) };
-        let Ok(rows) = part(list(&[long.as_str(); 20]), &many) else { panic!("there is no cursor") };
+        let Ok(rows) = part([long.as_str(); 20].iter(), &many, |row| Value::from(**row)) else {
+            panic!("there is no cursor")
+        };
         assert_eq!((rows.rows.len(), rows.cursor.is_some()), (BYTES_MAX / 60_000 + 1, true));
     }
 
@@ -203,7 +214,9 @@ mod tests {
     }
 
     fn first_page(list: &[Value]) -> Rows {
-        part(list.to_vec(), &Paged { cursor: None, limit: Some(2) }).ok().expect("there is no cursor")
+        part(list.iter(), &Paged { cursor: None, limit: Some(2) }, |row| (*row).clone())
+            .ok()
+            .expect("there is no cursor")
     }
 
     /// All rows from a cursor on. None: there are more pages than rows.
@@ -211,7 +224,9 @@ mod tests {
         let mut told = Vec::new();
         for _ in 0..=list.len() {
             let paged = Paged { cursor, limit: Some(limit) };
-            let Ok(page) = part(list.to_vec(), &paged) else { panic!("the cursor was told") };
+            let Ok(page) = part(list.iter(), &paged, |row| (*row).clone()) else {
+                panic!("the cursor was told")
+            };
             told.extend(page.rows);
             cursor = page.cursor;
             if cursor.is_none() {

@@ -1,6 +1,9 @@
 //! `/v1/publish`: a message in the name of the broker itself.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    time::{Duration, Instant},
+};
 
 use axum::{
     Extension,
@@ -13,15 +16,17 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use runtime::Desk;
 use serde::Deserialize;
 use serde_json::json;
-use shard::{Act, QoS, ShardId, level_count};
+use shard::{Act, Acted, QoS, ShardId, level_count};
+use tokio::time::sleep;
 
 use super::{
-    acts,
+    acts::Deed,
     answer::{self, Input},
     asking::{self, Trouble},
     context::Context,
     guard::Caller,
     operation::{Access, Operation},
+    orders::Queue,
     retained::check_topic,
     token_list::Role,
 };
@@ -71,7 +76,7 @@ async fn publish(
         let why = format!("the message is larger than server.max_packet_size ({})", facts.message_bytes_max);
         return Err(answer::too_large(&why).into());
     }
-    let desk = asking::desk(&context)?;
+    let desk = asking::desk(&context)?.clone();
     let act = Act::Publish {
         topic: topic.as_str().into(),
         payload: payload.into(),
@@ -79,9 +84,33 @@ async fn publish(
         retain: *retain,
         expiry_s: *expiry_s,
     };
-    let acted = asking::act(desk, shard_of(desk, topic), act).await?;
-    acts::tell(&caller, "publish", std::slice::from_ref(topic));
+    let (shard, deed) = (shard_of(&desk, topic), Deed::new(&caller, "publish", topic));
+    let work = async move {
+        let acted = act_in_turn(&desk, shard, act).await;
+        match &acted {
+            Ok(Acted { is_held_back: true, .. } | Acted { refused: Some(_), .. }) => {}
+            Ok(_) => deed.tell(),
+            Err(_) => deed.tell_unknown(),
+        }
+        acted
+    };
+    let acted = asking::done(context.orders().see_through(Queue::Act, work).await?)?;
+    if acted.is_held_back {
+        return Err(answer::held_back(HELD_BACK).into());
+    }
     Ok(answer::ok(&json!({ "published": true, "matched": acted.count > 0 })))
+}
+
+/// Held back as a client is whose messages another shard does not get to.
+async fn act_in_turn(desk: &Desk, shard: ShardId, act: Act) -> Result<Acted, Trouble> {
+    let until = Instant::now() + HELD_BACK_MAX;
+    loop {
+        let acted = asking::act(desk, shard, act.clone()).await?;
+        if !acted.is_held_back || Instant::now() >= until {
+            return Ok(acted);
+        }
+        sleep(TRIES_APART).await;
+    }
 }
 
 fn payload(publication: &Publication) -> Result<Vec<u8>, Trouble> {
@@ -104,6 +133,12 @@ fn shard_of(desk: &Desk, topic: &str) -> ShardId {
     let shards = desk.shards().count() as u64;
     ShardId(u8::try_from(hasher.finish() % shards).expect("there are less than 256 shards"))
 }
+
+const HELD_BACK: &str = "nothing is published: what operators publish fills the way to another shard. Publish it again later, or less in a second";
+
+/// Others with a message wait meanwhile, too.
+const HELD_BACK_MAX: Duration = Duration::from_secs(2);
+const TRIES_APART: Duration = Duration::from_millis(10);
 
 /// For a payload of 1 MiB in base64, or as text of which each byte is escaped.
 const BODY_BYTES_MAX: usize = 8 << 20;

@@ -7,18 +7,18 @@ use axum::{
     body::Bytes,
     extract::State,
     http::{Method, StatusCode},
-    response::Response,
+    response::{IntoResponse, Response},
     routing::{get, post},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
 
 use super::{
     answer,
     context::Context,
     guard::Caller,
     operation::{Access, Operation},
+    orders::Queue,
     token_list::Role,
 };
 use crate::{control::Request, reloader::Outcome};
@@ -68,19 +68,17 @@ async fn ask(
         Ok(Meant { config }) => config,
         Err(problem) => return answer::problem(StatusCode::BAD_REQUEST, &problem),
     };
-    let (reply, answered) = oneshot::channel();
-    // Who has asked may be gone.
-    let reply = Box::new(move |outcome| drop(reply.send(outcome)));
-    let by = caller.by("iothub reload");
-    if context.requests().try_send(Request::Reload { is_plan, by, config, reply }).is_err() {
-        return answer::unavailable(BUSY);
-    }
-    match answered.await {
+    let (by, whole) = (caller.by("iothub reload"), context.clone());
+    let order = async move {
+        let outcome = whole.ask_control(|reply| Request::Reload { is_plan, by, config, reply }).await;
+        outcome.ok_or_else(|| answer::unavailable(BUSY).into())
+    };
+    match context.orders().see_through(Queue::Configuration, order).await {
         Ok(outcome) => {
             let status = if outcome.is_ok() { StatusCode::OK } else { StatusCode::CONFLICT };
             answer::respond(status, &told(is_plan, &outcome))
         }
-        Err(_) => answer::unavailable(ENDING),
+        Err(trouble) => trouble.into_response(),
     }
 }
 

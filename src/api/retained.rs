@@ -11,18 +11,15 @@ use runtime::Looked;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shard::{Act, Instant, Look, Message, Seen, is_topic_filter, is_topic_name};
-use tokio::task::spawn_blocking;
 
 use super::{
-    acts,
+    acts::{self, Deed, Told},
     answer::{self, Input, Parameters},
     asking::{self, Trouble},
     context::Context,
     guard::Caller,
     operation::{Access, Operation},
-    pages,
-    reload::ENDING,
-    rows,
+    pages, rows,
     token_list::Role,
 };
 
@@ -211,7 +208,7 @@ async fn whole(message: Message, now: Instant) -> Result<Response, Trouble> {
     let is_large = message.payload().len() > PAYLOAD_BYTES_AT_ONCE;
     let write = move || answer::ok(&rows::retained_whole(&message, now));
     if is_large {
-        return spawn_blocking(write).await.map_err(|_| answer::unavailable(ENDING).into());
+        return asking::aside(write).await;
     }
     Ok(write())
 }
@@ -219,9 +216,9 @@ async fn whole(message: Message, now: Instant) -> Result<Response, Trouble> {
 /// Which ones has to be said: nobody drops all of them by an oversight.
 async fn drop_matching(context: &Context, caller: &Caller, filter: String) -> Result<Response, Trouble> {
     check_filter(&filter)?;
-    let order = |after| Act::DropRetained { filter: filter.as_str().into(), after };
-    let done = acts::everywhere(asking::desk(context)?, order).await?;
-    acts::tell(caller, "drop_retained", &[filter, format!("{} dropped", done.count)]);
+    let deed = Deed::new(caller, "drop_retained", &filter);
+    let order = move |after| Act::DropRetained { filter: filter.as_str().into(), after };
+    let done = acts::everywhere(context, deed, Told::WithCount, order).await?;
     Ok(answer::ok(&json!({ "dropped": done.count, "is_partial": done.is_partial })))
 }
 

@@ -262,11 +262,11 @@ mod tests {
     }
 
     fn caller(token: &str, role: Role) -> Caller {
-        Caller { token: Some(token.into()), role: Some(role), peer: None }
+        Caller { token: Some(token.into()), role: Some(role), ..Caller::default() }
     }
 
     fn control() -> Caller {
-        Caller { token: None, role: Some(Role::Admin), peer: None }
+        Caller { role: Some(Role::Admin), ..Caller::default() }
     }
 
     #[test]

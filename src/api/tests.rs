@@ -25,6 +25,7 @@ struct Served {
     folder: PathBuf,
     admin: String,
     viewer: String,
+    questions: Handle,
     /// Requests that came to the control thread.
     asked: Arc<AtomicUsize>,
 }
@@ -57,8 +58,7 @@ fn answering(asked: Arc<AtomicUsize>) -> Sender<Request> {
                     let config = config.map_or(String::new(), |path| path.display().to_string());
                     reply(Err(vec![format!("users:3: wrong ({by}){config}")]));
                 }
-                Request::Bans { order: Order::Add(ban), reply, .. } => reply(Ok(vec![ban])),
-                Request::Bans { order: Order::List, reply, .. } => reply(Ok(Vec::new())),
+                Request::Bans { order: Order::Add(ban), reply, .. } => reply(Ok([ban].into())),
                 Request::Bans { reply, .. } => reply(Err("there is no such ban".to_owned())),
                 Request::Users { reply, .. } => reply(Ok(Told::default())),
                 Request::Drain { .. } => {}
@@ -85,13 +85,14 @@ fn served(name: &str, connections_max: u64) -> Served {
     let ports = port::bind(&wanted, false).expect("bound");
     let shown = ports[0].shown(false);
     let port = shown.strip_prefix("http://").and_then(|port| port.parse().ok()).expect("an address");
-    let router = operation::router(&context);
-    let event_loop = start_thread().expect("started");
+    let questions = start_thread("questions").expect("started");
+    let router = operation::router(&context, &questions);
+    let event_loop = start_thread("api").expect("started");
     let mut api = Api { context, router, event_loop, places: vec![shown.clone()], socket: None };
     api.serve(ports).expect("served");
     drop(api.open_tokens(&settings).expect("opened"));
     api.open_socket(&settings).expect("opened");
-    Served { api, port, folder, admin: admin.to_string(), viewer: viewer.to_string(), asked }
+    Served { api, port, folder, admin: admin.to_string(), viewer: viewer.to_string(), questions, asked }
 }
 
 fn opened(name: &str) -> Served {
@@ -141,6 +142,8 @@ fn status(answer: &str) -> &str {
     answer.get(9..12).unwrap_or(answer)
 }
 
+/// A question that needs no shard.
+const CALLER: &str = "/v1/caller";
 const JSON: &str = "Content-Type: application/json\r\n";
 
 #[test]
@@ -162,6 +165,26 @@ fn at_the_control_socket_a_plan_is_got_and_a_reload_is_posted_without_a_token() 
     assert_eq!(api.socket.as_deref(), Some(path.as_path()));
     drop(served);
     assert!(!path.exists());
+}
+
+#[test]
+fn questions_that_take_their_time_hold_up_neither_supervisors_nor_orders() {
+    let served = opened("beside");
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    // As a thousand rows do, for a moment.
+    served.questions.spawn(async move { held.recv().expect("released") });
+    thread::scope(|scope| {
+        let question = scope.spawn(|| served.ask("GET", CALLER, &served.viewer, "", ""));
+        for path in ["/livez", "/readyz"] {
+            assert_eq!(status(&served.ask("GET", path, "", "", "")), "200");
+        }
+        let ban = served.ask("POST", BANS, &served.admin, JSON, r#"{"user":"ada"}"#);
+        assert_eq!(status(&ban), "200", "{ban}");
+        assert_eq!(status(&served.ask("GET", RELOAD, &served.admin, "", "")), "200");
+        assert!(!question.is_finished());
+        release.send(()).expect("it waits");
+        assert_eq!(status(&question.join().expect("answered")), "200");
+    });
 }
 
 #[test]
@@ -188,10 +211,10 @@ fn bans_are_posted_and_deleted() {
 #[test]
 fn over_tcp_a_token_and_its_role_say_what_may_be_asked() {
     let served = opened("roles");
-    let nobody = served.ask("GET", BANS, "", "", "");
+    let nobody = served.ask("GET", CALLER, "", "", "");
     assert!(status(&nobody) == "401" && nobody.contains("www-authenticate: Bearer"), "{nobody}");
-    assert_eq!(status(&served.ask("GET", BANS, "iothub_wrong", "", "")), "401");
-    assert_eq!(status(&served.ask("GET", BANS, &served.viewer, "", "")), "200");
+    assert_eq!(status(&served.ask("GET", CALLER, "iothub_wrong", "", "")), "401");
+    assert_eq!(status(&served.ask("GET", CALLER, &served.viewer, "", "")), "200");
     let ban = r#"{"user":"ada"}"#;
     let refused = served.ask("POST", BANS, &served.viewer, JSON, ban);
     assert!(
@@ -207,19 +230,19 @@ fn over_tcp_a_token_and_its_role_say_what_may_be_asked() {
     }
     // Removed tokens are refused at once.
     std::fs::remove_file(served.folder.join("tokens")).expect("removed");
-    assert_eq!(status(&served.ask("GET", BANS, &served.viewer, "", "")), "401");
+    assert_eq!(status(&served.ask("GET", CALLER, &served.viewer, "", "")), "401");
 }
 
 #[test]
 fn many_wrong_tokens_are_told_to_wait_and_a_right_one_is_not() {
     let served = opened("guesses");
-    let answers: Vec<String> = (0..7).map(|_| served.ask("GET", BANS, "iothub_guess", "", "")).collect();
+    let answers: Vec<String> = (0..7).map(|_| served.ask("GET", CALLER, "iothub_guess", "", "")).collect();
     let counts: Vec<&str> = answers.iter().map(|answer| status(answer)).collect();
     assert_eq!(counts, ["401", "401", "401", "401", "401", "429", "429"]);
     let wait = answers[6].split_once("retry-after: ").and_then(|(_, rest)| rest.split_once('\r'));
     let wait: u64 = wait.expect("it says how long").0.parse().expect("seconds");
     assert!((8..=10).contains(&wait), "{}", answers[6]);
-    assert_eq!(status(&served.ask("GET", BANS, &served.viewer, "", "")), "200");
+    assert_eq!(status(&served.ask("GET", CALLER, &served.viewer, "", "")), "200");
 }
 
 #[test]
@@ -227,8 +250,8 @@ fn a_page_of_the_web_cannot_ask() {
     let served = opened("pages");
     let ask = |host: &str, more: &str| {
         let request = format!(
-            "GET {BANS} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nAuthorization: Bearer {}\r\n{more}\r\n",
-            served.viewer
+            "GET {RELOAD} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nAuthorization: Bearer {}\r\n{more}\r\n",
+            served.admin
         );
         answer(served.connect(), &request)
     };
@@ -292,7 +315,7 @@ fn a_head_that_can_be_read_in_two_ways_is_refused_and_ends_its_connection() {
     // The same without anything that is unclear.
     let request = format!("POST {RELOAD} HTTP/1.1\r\n{fine}Content-Length: 0\r\nConnection: close\r\n\r\n");
     assert_eq!(status(&answer(served.connect(), &request)), "409");
-    let control = format!("GET {BANS} HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n");
+    let control = format!("GET {CALLER} HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n");
     let stream = UnixStream::connect(served.folder.join("control.sock")).expect("connected");
     assert_eq!(status(&answer(stream, &control)), "400");
 }
@@ -313,7 +336,7 @@ fn a_broker_that_starts_or_drains_says_so() {
     assert_eq!(status(&served.ask("GET", "/livez", "", "", "")), "200");
     let starting = served.ask("GET", "/readyz", "", "", "");
     assert!(status(&starting) == "503" && starting.contains("the broker starts"), "{starting}");
-    assert_eq!(status(&served.ask("GET", BANS, &served.viewer, "", "")), "503");
+    assert_eq!(status(&served.ask("GET", CALLER, &served.viewer, "", "")), "503");
     assert_stands(&served, "starting", 0, 0);
     served.api.context.serve();
     assert_eq!(status(&served.ask("GET", "/readyz", "", "", "")), "200");
@@ -325,7 +348,7 @@ fn a_broker_that_starts_or_drains_says_so() {
     assert_stands(&served, "draining", 0, 1);
     let draining = served.ask("POST", RELOAD, &served.admin, JSON, "");
     assert!(status(&draining) == "503" && draining.contains("the broker drains"), "{draining}");
-    assert_eq!(status(&served.ask("GET", BANS, &served.viewer, "", "")), "200");
+    assert_eq!(status(&served.ask("GET", CALLER, &served.viewer, "", "")), "200");
 }
 
 /// What `/metrics` says of it, which always answers.
@@ -392,7 +415,7 @@ fn those_who_say_nothing_keep_nobody_out_and_are_let_go() {
     for path in ["/livez", "/readyz"] {
         assert_eq!(status(&served.ask("GET", path, "", "", "")), "200");
     }
-    assert_eq!(status(&served.ask("GET", BANS, &served.viewer, "", "")), "200");
+    assert_eq!(status(&served.ask("GET", CALLER, &served.viewer, "", "")), "200");
     assert_eq!(status(&served.ask_control("GET", "/livez", "")), "200");
     assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
     for stream in &mut silent {
@@ -423,7 +446,7 @@ fn a_flood_of_connections_leaves_room_for_a_supervisor_and_for_tokens() {
         .collect();
     for _ in 0..50 {
         assert_eq!(status(&served.ask("GET", "/livez", "", "", "")), "200");
-        assert_eq!(status(&served.ask("GET", BANS, &served.viewer, "", "")), "200");
+        assert_eq!(status(&served.ask("GET", CALLER, &served.viewer, "", "")), "200");
     }
     is_over.store(true, Ordering::Relaxed);
     floods.into_iter().for_each(|flood| flood.join().expect("ended"));
@@ -441,7 +464,7 @@ fn a_connection_lasts_as_long_as_it_likes_once_it_has_shown_a_token_and_else_not
     let served = opened("lasting");
     let live = format!("GET /livez HTTP/1.1\r\nHost: {}\r\n\r\n", served.port);
     let bans = format!(
-        "GET {BANS} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n\r\n",
+        "GET {CALLER} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n\r\n",
         served.port, served.viewer
     );
     let (mut stranger, mut known) = (served.connect(), served.connect());
@@ -491,7 +514,7 @@ fn a_body_that_does_not_come_is_not_waited_for_by_others() {
     let served = opened("slow-body");
     let slow = [slow(&served), slow(&served)];
     let begun = Instant::now();
-    assert_eq!(status(&served.ask("GET", BANS, &served.viewer, "", "")), "200");
+    assert_eq!(status(&served.ask("GET", CALLER, &served.viewer, "", "")), "200");
     assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
     drop(slow);
 }
@@ -502,7 +525,7 @@ fn whoever_holds_all_seats_of_an_address_closes_neither_health_nor_the_seats_for
     let mut held = [slow(&served), slow(&served), slow(&served)];
     // They are seated when whoever comes after them is.
     let begun = Instant::now();
-    let refused = served.ask("GET", BANS, &served.viewer, "", "");
+    let refused = served.ask("GET", CALLER, &served.viewer, "", "");
     assert!(status(&refused) == "503" && refused.contains("api.max_connections"), "{refused}");
     assert!(begun.elapsed() > Duration::from_secs(4), "it waits for a seat: {:?}", begun.elapsed());
     let begun = Instant::now();
@@ -513,7 +536,7 @@ fn whoever_holds_all_seats_of_an_address_closes_neither_health_nor_the_seats_for
     assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
     // One seat that comes free is enough for whoever waits.
     let waits = thread::scope(|scope| {
-        let waits = scope.spawn(|| served.ask("GET", BANS, &served.viewer, "", ""));
+        let waits = scope.spawn(|| served.ask("GET", CALLER, &served.viewer, "", ""));
         held[0].shutdown(std::net::Shutdown::Both).expect("shut");
         waits.join().expect("answered")
     });

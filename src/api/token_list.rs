@@ -46,6 +46,12 @@ pub struct Token {
     sha256: String,
 }
 
+impl Token {
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+}
+
 /// All of a file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TokenList {

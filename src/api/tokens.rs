@@ -2,7 +2,7 @@
 
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
 };
 
 use identity::Replacement;
@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::{
     first_token::Teller,
-    token_list::{Role, TokenList},
+    token_list::{Role, Token, TokenList},
 };
 use crate::watch::{Stamp, stamp};
 
@@ -57,18 +57,18 @@ impl Tokens {
         Ok((Tokens { path, known: Mutex::new(known) }, made))
     }
 
-    /// The name and the role of whoever has this.
-    pub fn check(&self, secret: &str) -> Option<(Arc<str>, Role)> {
+    /// Whoever has this.
+    pub fn check(&self, secret: &str) -> Option<Token> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         self.refresh(&mut known);
-        known.list.check(secret).map(|token| (Arc::from(token.name.as_str()), token.role))
+        known.list.check(secret).cloned()
     }
 
-    /// Whether there is one of this name, with this role or one above it.
-    pub fn has(&self, name: &str, role: Role) -> bool {
+    /// Whether there is one with this hash still, with this role or one above it. The name says less: another one may have it.
+    pub fn has(&self, sha256: &str, role: Role) -> bool {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         self.refresh(&mut known);
-        known.list.tokens.iter().any(|token| token.name == name && token.role >= role)
+        known.list.tokens.iter().any(|token| token.sha256() == sha256 && token.role >= role)
     }
 
     /// A look at the file costs a system call. One that is gone has nobody's token; of one that cannot be read, those count that were
@@ -114,7 +114,7 @@ mod tests {
         let (tokens, made) = Tokens::open(Some(path.clone()), &Teller::Terminal).expect("opened");
         let secret = made.expect("made");
         assert_eq!(
-            tokens.check(&secret).map(|(name, role)| (name.to_string(), role)),
+            tokens.check(&secret).map(|token| (token.name, token.role)),
             Some(("admin".to_owned(), Role::Admin))
         );
         assert_eq!(fs::metadata(&path).expect("a file").permissions().mode() & 0o777, 0o600);
@@ -128,13 +128,14 @@ mod tests {
         let other = list.add("other", Role::Viewer).expect("made");
         Replacement::begin(&path).expect("begun").finish(&list.bytes()).expect("written");
         assert!(again.check(&secret).is_none() && again.check(&other).is_some());
-        assert!(
-            again.has("other", Role::Viewer)
-                && !again.has("other", Role::Admin)
-                && !again.has("admin", Role::Viewer)
-        );
+        let hash = again.check(&other).expect("known").sha256().to_owned();
+        assert!(again.has(&hash, Role::Viewer) && !again.has(&hash, Role::Admin));
+        assert!(list.remove("other"));
+        let replaced = list.add("other", Role::Viewer).expect("made");
+        Replacement::begin(&path).expect("begun").finish(&list.bytes()).expect("written");
+        assert!(again.check(&replaced).is_some() && !again.has(&hash, Role::Viewer), "it has the name alone");
         fs::remove_file(&path).expect("removed");
-        assert!(again.check(&other).is_none());
+        assert!(again.check(&replaced).is_none());
         fs::remove_dir_all(folder).expect("removed");
     }
 

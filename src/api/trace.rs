@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use shard::{ConnId, Direction, Look, Seen, TapFilter, TapOrder, TapRead, Tapped, Unacknowledged};
 
 use super::{
-    acts,
+    acts::Deed,
     answer::{self, ClientInPath, Parameters},
     asking::{self, Trouble},
     clients::absent,
@@ -122,7 +122,7 @@ async fn trace(
     let taps = Taps::begin(asking::desk(&context)?, begin).await?.ok_or_else(too_many)?;
     seat.leave();
     // Contents may be in it.
-    acts::tell(&caller, "trace", &[filter.client_id.as_deref().unwrap_or_default().to_owned()]);
+    Deed::new(&caller, "trace", filter.client_id.as_deref().unwrap_or_default()).tell();
     let (sender, lines) = lines();
     tokio::spawn(async move {
         let mut writer = Writer { unacknowledged: Unacknowledged::new(UNACKNOWLEDGED_MAX) };

@@ -12,17 +12,17 @@ use axum::{
 use identity::{Secret, UserRecord, UserTable, check_user};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
-use tokio::{sync::oneshot, task::spawn_blocking};
+use tokio::task::spawn_blocking;
 
 use super::{
-    acts,
+    acts::Deed,
     answer::{self, Input, Parameters, UserInPath},
     asking::Trouble,
     context::Context,
     guard::Caller,
     operation::{Access, Operation},
+    orders::Queue,
     pages::{self, Paged},
-    reload::ENDING,
     token_list::Role,
 };
 use crate::{control::Request, user};
@@ -94,8 +94,9 @@ async fn roles(
     Parameters(RolesWanted { role, cursor, limit }): Parameters<RolesWanted>,
 ) -> Result<Response, Trouble> {
     let is_wanted = |name: &&str| role.as_deref().is_none_or(|part| name.contains(part));
-    let all = context.facts().vocabulary.roles().filter(is_wanted).map(|role| json!(role)).collect();
-    let page = pages::part(all, &Paged { cursor, limit })?;
+    let facts = context.facts();
+    let all: Vec<&str> = facts.vocabulary.roles().filter(is_wanted).collect();
+    let page = pages::part(all.into_iter(), &Paged { cursor, limit }, |role| json!(role))?;
     Ok(answer::ok(&json!({ "roles": page.rows, "cursor": page.cursor })))
 }
 
@@ -125,7 +126,7 @@ async fn list(
     Parameters(UsersWanted { user: part, cursor, limit }): Parameters<UsersWanted>,
 ) -> Result<Response, Trouble> {
     let limit = pages::limit(limit)?;
-    let table = read(database(&context)?).await?;
+    let table = read(&context).await?;
     let after = |user: &str| cursor.as_deref().is_none_or(|cursor| user > cursor);
     let is_wanted = |user: &str| part.as_deref().is_none_or(|part| user.contains(part));
     let mut rest = table.records.iter().filter(|(user, _)| after(user) && is_wanted(user));
@@ -136,7 +137,7 @@ async fn list(
 }
 
 async fn one(State(context): State<Context>, UserInPath(user): UserInPath) -> Result<Response, Trouble> {
-    let table = read(database(&context)?).await?;
+    let table = read(&context).await?;
     match table.records.get(user.as_str()) {
         Some(record) => Ok(answer::ok(&row(&user, record))),
         None => Err(absent(&user)),
@@ -153,8 +154,8 @@ async fn add(
     };
     check_user(&user).map_err(|error| answer::refused(&format!("user: {error}")))?;
     answer::check_path_of(&user).map_err(|why| answer::refused(&why))?;
-    let record = change_file(&context, user.clone(), said, Is::Absent).await?;
-    applied(&context, &caller, "add_user", &user).await?;
+    let record =
+        change_file(&context, Deed::new(&caller, "add_user", &user), &user, said, Is::Absent).await?;
     Ok(answer::respond(StatusCode::CREATED, &changed_row(&context, &user, &record)))
 }
 
@@ -167,8 +168,8 @@ async fn change(
     if said.user.as_ref().is_some_and(|said| *said != user) {
         return Err(answer::refused("user: a user keeps its name: add another one and delete this").into());
     }
-    let record = change_file(&context, user.clone(), said, Is::Present).await?;
-    applied(&context, &caller, "change_user", &user).await?;
+    let record =
+        change_file(&context, Deed::new(&caller, "change_user", &user), &user, said, Is::Present).await?;
     Ok(answer::ok(&changed_row(&context, &user, &record)))
 }
 
@@ -178,14 +179,13 @@ async fn remove(
     UserInPath(user): UserInPath,
 ) -> Result<Response, Trouble> {
     let (file, name) = (database(&context)?, user.clone());
-    aside(move || {
+    let remove = move || {
         user::change_table(&file, |table| match table.records.remove(name.as_str()) {
             Some(_) => Ok(()),
             None => Err(Refusal::Absent(name)),
         })
-    })
-    .await?;
-    applied(&context, &caller, "delete_user", &user).await?;
+    };
+    carry_out(&context, Deed::new(&caller, "delete_user", &user), remove).await?;
     Ok(answer::ok(&json!({ "deleted": user })))
 }
 
@@ -228,9 +228,15 @@ fn absent(user: &str) -> Trouble {
 }
 
 /// Hashing takes a tenth of a second, and comes before the file is changed: nobody else has to wait for it.
-async fn change_file(context: &Context, user: String, said: Said, is: Is) -> Result<UserRecord, Trouble> {
-    let file = database(context)?;
-    aside(move || {
+async fn change_file(
+    context: &Context,
+    deed: Deed,
+    user: &str,
+    said: Said,
+    is: Is,
+) -> Result<UserRecord, Trouble> {
+    let (file, user) = (database(context)?, user.to_owned());
+    let change = move || {
         let Said { password, scram, groups, roles, is_disabled, .. } = said;
         if scram && password.is_none() {
             return Err(Refusal::Wrong("scram: its keys are made of the password: say both".to_owned()));
@@ -259,8 +265,8 @@ async fn change_file(context: &Context, user: String, said: Said, is: Is) -> Res
             Ok(())
         })?;
         Ok(changed)
-    })
-    .await
+    };
+    carry_out(context, deed, change).await
 }
 
 fn names(texts: Vec<String>) -> Result<Vec<Arc<str>>, Refusal> {
@@ -271,26 +277,30 @@ fn names(texts: Vec<String>) -> Result<Vec<Arc<str>>, Refusal> {
     }
 }
 
-/// The broker takes it on at once, and only then is it said to be done.
-async fn applied(context: &Context, caller: &Caller, what: &str, user: &str) -> Result<(), Trouble> {
-    let (reply, answered) = oneshot::channel();
-    let reply = Box::new(move |outcome| drop(reply.send(outcome)));
-    let by = caller.by("the control socket");
-    if context.requests().try_send(Request::Users { by, reply }).is_err() {
-        return Err(answer::unavailable(LATER).into());
-    }
-    match answered.await {
-        Ok(Ok(_)) => {
-            acts::tell(caller, what, &[user.to_owned()]);
-            Ok(())
+/// One change after the other. The broker takes it on at once, and only then is it said to be done.
+async fn carry_out<T: Send + 'static>(
+    context: &Context,
+    deed: Deed,
+    change: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Trouble> {
+    let whole = context.clone();
+    let work = async move {
+        let changed = aside(change).await?;
+        let by = deed.by().to_owned();
+        let taken_on = whole.ask_control(|reply| Request::Users { by, reply }).await;
+        // What the broker did not take on stands in the file all the same.
+        deed.tell();
+        match taken_on {
+            Some(Ok(_)) => Ok(changed),
+            Some(Err(problems)) => Err(answer::conflict(&problems.join("; ")).into()),
+            None => Err(answer::unavailable(LATER).into()),
         }
-        Ok(Err(problems)) => Err(answer::conflict(&problems.join("; ")).into()),
-        Err(_) => Err(answer::unavailable(ENDING).into()),
-    }
+    };
+    context.orders().see_through(Queue::User, work).await
 }
 
 /// Who watches files takes it on.
-const LATER: &str = "the user database is changed; the broker has other things to do first, and takes it on when it gets to it";
+const LATER: &str = "the user database is changed; the broker ends, or has other things to do first, and takes it on when it gets to it";
 
 fn database(context: &Context) -> Result<PathBuf, Trouble> {
     context.facts().user_database.clone().ok_or_else(|| {
@@ -298,8 +308,9 @@ fn database(context: &Context) -> Result<PathBuf, Trouble> {
     })
 }
 
-async fn read(file: PathBuf) -> Result<UserTable, Trouble> {
-    aside(move || user::read(&file).map_err(Refusal::from)).await
+async fn read(context: &Context) -> Result<Arc<UserTable>, Trouble> {
+    let table = context.roll().table(database(context)?).await?;
+    table.map_err(|sentence| Refusal::File(sentence).into())
 }
 
 /// On a thread of its own: the API goes on meanwhile.

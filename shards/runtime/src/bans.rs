@@ -10,7 +10,7 @@ use shard::{Bans, Network};
 use transport::Prefix;
 
 /// Somebody who may not come in.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Ban {
     pub whom: Whom,
     /// None is for ever.
@@ -85,34 +85,59 @@ pub(crate) struct BanTable {
     configured: Vec<Ban>,
     /// By the operator, while the broker runs.
     ordered: Vec<Ban>,
+    /// What was told last, until something is changed or one of them is over.
+    told: Option<Told>,
+}
+
+#[derive(Debug)]
+struct Told {
+    bans: Arc<[Ban]>,
+    until: Option<SystemTime>,
 }
 
 impl BanTable {
     pub fn of(configured: Vec<Ban>) -> BanTable {
-        BanTable { configured, ordered: Vec::new() }
+        BanTable { configured, ..BanTable::default() }
     }
 
     /// What the configuration says takes the place of what it said before.
     pub fn configure(&mut self, bans: Vec<Ban>) {
         self.configured = bans;
+        self.told = None;
     }
 
     /// For somebody whom the operator has banned before this one counts.
     pub fn order(&mut self, ban: Ban) {
         self.lift(&ban.whom);
         self.ordered.push(ban);
+        self.told = None;
     }
 
     /// Before any other is ordered.
     pub fn take_up(&mut self, bans: Vec<Ban>) {
         self.ordered.extend(bans);
+        self.told = None;
     }
 
     /// False: it is not the operator who has banned him.
     pub fn lift(&mut self, whom: &Whom) -> bool {
         let before = self.ordered.len();
         self.ordered.retain(|ban| ban.whom != *whom);
+        self.told = None;
         self.ordered.len() < before
+    }
+
+    /// As `list` has them. Whoever asks again without a change has the same ones, and nothing is copied.
+    pub fn tell(&mut self, now: SystemTime) -> Arc<[Ban]> {
+        if let Some(Told { bans, until }) = &self.told
+            && until.is_none_or(|until| now < until)
+        {
+            return Arc::clone(bans);
+        }
+        let bans: Arc<[Ban]> = self.list(now).into();
+        let until = bans.iter().filter_map(|ban| ban.until).min();
+        self.told = Some(Told { bans: Arc::clone(&bans), until });
+        bans
     }
 
     /// Those that hold; those of the configuration first. Whoever is banned several times stands there once, for as long as the longest of them lasts.
@@ -207,6 +232,25 @@ mod tests {
         ] {
             assert_eq!(whom.covers(&other), covers, "{whom:?} {other:?}");
         }
+    }
+
+    #[test]
+    fn what_is_told_again_is_the_same_until_a_ban_comes_goes_or_is_over() {
+        let now = UNIX_EPOCH + Duration::from_secs(1000);
+        let client = |name: &str, until| Ban { whom: Whom::ClientId(name.into()), until };
+        let mut table = BanTable::of(vec![client("a", None)]);
+        let first = table.tell(now);
+        assert!(Arc::ptr_eq(&first, &table.tell(now + Duration::from_secs(9))), "no copy");
+        table.order(client("b", Some(now + Duration::from_secs(5))));
+        assert_eq!(table.tell(now).len(), 2);
+        assert_eq!(table.tell(now + Duration::from_secs(4)).len(), 2);
+        assert_eq!(table.tell(now + Duration::from_secs(5))[..], first[..], "it is over");
+        table.take_up(vec![client("c", None)]);
+        assert_eq!(table.tell(now).len(), 2);
+        assert!(table.lift(&client("c", None).whom));
+        assert_eq!(table.tell(now)[..], first[..]);
+        table.configure(Vec::new());
+        assert!(table.tell(now).is_empty());
     }
 
     #[test]

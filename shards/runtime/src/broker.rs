@@ -38,7 +38,7 @@ pub struct Broker {
     keeper: Option<JoinHandle<()>>,
     shared: Arc<Shared>,
     pub(crate) seats: Arc<Seats>,
-    bans: Mutex<BanTable>,
+    bans: Arc<Mutex<BanTable>>,
 }
 
 /// Starts every shard and returns once all of them listen. If one cannot start, none runs.
@@ -101,7 +101,9 @@ impl Broker {
 
     /// For other threads, which ask the shards without this one.
     pub fn desk(&self) -> Desk {
-        Desk::new(self.commands.clone(), Arc::clone(&self.shared), Arc::clone(&self.seats))
+        let (shared, seats, bans) =
+            (Arc::clone(&self.shared), Arc::clone(&self.seats), Arc::clone(&self.bans));
+        Desk::new(self.commands.clone(), shared, seats, bans)
     }
 
     /// Connections of all shards, closing ones included.
@@ -188,8 +190,8 @@ impl Broker {
     }
 
     /// Those that hold now.
-    pub fn bans(&self) -> Vec<Ban> {
-        self.ban_table().list(SystemTime::now())
+    pub fn bans(&self) -> Arc<[Ban]> {
+        self.ban_table().tell(SystemTime::now())
     }
 
     /// Of those, the ones that `ban` has made.
@@ -260,7 +262,7 @@ impl Broker {
             keeper: None,
             shared,
             seats,
-            bans: Mutex::default(),
+            bans: Arc::default(),
         };
         for (id, mesh) in (0..config.shards).map(ShardId).zip(meshes) {
             let (sender, commands) = bounded(COMMANDS_MAX);

@@ -1,11 +1,17 @@
 //! Where other threads ask the shards things and have things done, without ever waiting for them.
 
-use std::{fmt, net::SocketAddr, sync::Arc};
+use std::{
+    fmt,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::SystemTime,
+};
 
 use crossbeam_channel::Sender;
 use shard::{Act, Acted, ConnId, FreshLoss, Instant, Look, Seen, ShardId, TapOrder, TapRead};
 
 use crate::{
+    bans::{Ban, BanTable},
     control::{Command, Snapshot},
     mesh::Shared,
     seats::Seats,
@@ -17,6 +23,7 @@ pub struct Desk {
     commands: Vec<Sender<Command>>,
     shared: Arc<Shared>,
     seats: Arc<Seats>,
+    bans: Arc<Mutex<BanTable>>,
 }
 
 /// What a shard answered, with what the runtime alone knows of it.
@@ -40,8 +47,18 @@ pub struct Unreachable {
 pub type Reply<T> = Box<dyn FnOnce(T) + Send>;
 
 impl Desk {
-    pub(crate) fn new(commands: Vec<Sender<Command>>, shared: Arc<Shared>, seats: Arc<Seats>) -> Desk {
-        Desk { commands, shared, seats }
+    pub(crate) fn new(
+        commands: Vec<Sender<Command>>,
+        shared: Arc<Shared>,
+        seats: Arc<Seats>,
+        bans: Arc<Mutex<BanTable>>,
+    ) -> Desk {
+        Desk { commands, shared, seats, bans }
+    }
+
+    /// Who is banned now. A change holds this up for as long as it takes to make the list of the shards.
+    pub fn bans(&self) -> Arc<[Ban]> {
+        self.bans.lock().unwrap_or_else(PoisonError::into_inner).tell(SystemTime::now())
     }
 
     /// Connections of all shards, closing ones included.

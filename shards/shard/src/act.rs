@@ -5,8 +5,8 @@ use std::sync::Arc;
 use mqtt::{QoS, ReasonCode};
 
 use crate::{
-    Cause, Effects, Instant, Message, Shard, What, confirm::Needs, ending::WillFate, keys::SessionKey,
-    message::Parts, publish::is_of_server, router::Carried, turn::Turn,
+    Cause, ConnId, Effects, Instant, Message, Shard, What, confirm::Needs, ending::WillFate,
+    keys::SessionKey, message::Parts, publish::is_of_server, router::Carried, turn::Turn,
 };
 
 /// One order. Whoever is not here is no error: another shard may know it.
@@ -61,6 +61,8 @@ pub struct Acted {
     pub refused: Option<&'static str>,
     /// What it waits for, to be done for good.
     pub needs: Needs,
+    /// Nothing is done: those who publish have more than their share of the way to another shard, and it may be tried again.
+    pub is_held_back: bool,
 }
 
 impl Shard {
@@ -109,8 +111,11 @@ impl Shard {
         }
     }
 
-    /// What cannot be stored is refused as it is to a client.
+    /// What cannot be stored is refused as it is to a client, and who publishes too much is held back as one is.
     fn publish_for_operator(&mut self, mut parts: Parts<'_>, turn: &mut Turn<'_>) -> Acted {
+        if self.post.is_congested() || self.post.holds_back(OPERATORS) {
+            return Acted { is_held_back: true, ..Acted::default() };
+        }
         if let Some(lack) = self.store_lack() {
             if parts.qos != QoS::AtMostOnce {
                 self.lose_for_nobody(lack.of_publish(), parts.topic, turn.now);
@@ -121,7 +126,9 @@ impl Shard {
             }
         }
         let is_promised = parts.qos != QoS::AtMostOnce;
+        self.post.set_sender(Some(OPERATORS));
         let acted = Acted::of(self.publish(None, &mut Carried::new(parts), turn));
+        self.post.set_sender(None);
         let needs = if is_promised { self.needed() } else { Needs::default() };
         Acted { needs, ..acted }
     }
@@ -203,6 +210,9 @@ impl Acted {
         Acted { count: usize::from(is_done), ..Acted::default() }
     }
 }
+
+/// All operators together are held back as one client is that publishes: they stand for it where slots of rings are counted.
+const OPERATORS: ConnId = ConnId { slot: u32::MAX, generation: u32::MAX };
 
 /// Messages of a queue that one order drops.
 const PURGED_PER_TURN: usize = 1000;

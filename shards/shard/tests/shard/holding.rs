@@ -1,7 +1,7 @@
 //! Whoever fills the ring to another shard waits for room there, and those beside it lose nothing.
 
 use mqtt::{Packet, QoS, Version};
-use shard::{Config, Event, Reading, ShardId};
+use shard::{Act, Config, Event, Reading, ShardId};
 
 use crate::script::{Client, Script, publish};
 
@@ -71,6 +71,32 @@ fn whoever_fills_a_ring_waits_and_others_lose_nothing() {
     let rest: Vec<String> = (2..100).map(|n| format!("a/{n}")).collect();
     assert_eq!(topics(&s.hear(subscriber)), rest);
     assert_eq!((s.counter("dropped_mesh_full"), s.counter("publishers_paused")), (0, 1));
+}
+
+#[test]
+fn operators_who_publish_are_held_back_as_a_client_is_and_others_lose_nothing() {
+    let mut s = of(2, 100);
+    let other = join_at(&mut s, 0, "other");
+    let subscriber = listener(&mut s, "#");
+    s.event(0, Event::MailRoom { to: ShardId(1), slots: 32 });
+    let order = || Act::Publish {
+        topic: "a".into(),
+        payload: vec![b'x'; 9000].into(),
+        qos: QoS::AtMostOnce,
+        retain: false,
+        expiry_s: None,
+    };
+    let published = (0..100).take_while(|_| !s.act_unsettled(0, order()).is_held_back).count();
+    assert_eq!(published, 2, "a sixteenth of what was left");
+    let mut message = Vec::new();
+    Packet::Publish(publish("b", "x", QoS::AtMostOnce, None)).encode(Version::V5, &mut message);
+    (0..20).for_each(|_| bring(&mut s, other, &message));
+    s.settle();
+    let heard = s.hear(subscriber);
+    assert_eq!(topics(&heard).into_iter().filter(|topic| *topic == "b").count(), 20);
+    s.give_room(1 << 20);
+    assert!(!s.act(0, order()).is_held_back);
+    assert_eq!((s.hear(subscriber).len(), s.counter("dropped_mesh_full")), (1, 0));
 }
 
 #[test]

@@ -143,12 +143,18 @@ impl Script {
     }
 
     pub fn act(&mut self, shard: usize, act: Act) -> Acted {
+        let acted = self.act_unsettled(shard, act);
+        self.settle();
+        acted
+    }
+
+    /// In the midst of a tick.
+    pub fn act_unsettled(&mut self, shard: usize, act: Act) -> Acted {
         let mut effects = Effects::default();
         let acted = self.shards[shard].act(self.now, act, &mut effects);
         for effect in std::mem::take(&mut effects.queue) {
             self.carry_out(shard, effect);
         }
-        self.settle();
         acted
     }
 

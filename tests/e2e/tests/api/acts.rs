@@ -4,7 +4,8 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use client::{Options, QoS, Version};
 use e2e::api::Api;
@@ -163,6 +164,73 @@ fn who_only_looks_does_nothing_and_each_act_is_written_down() {
     broker.process.await_text("POST /v1/publish: the token viewer has the role viewer");
     drop(broker);
     fs::remove_dir_all(data).unwrap();
+}
+
+/// Orders this and breaks the connection off before an answer can come.
+fn order_and_hang_up(api: &Api, path: &str, body: &Value) {
+    let mut stream = TcpStream::connect(("127.0.0.1", api.port)).unwrap();
+    let (body, Api { port, token }) = (body.to_string(), api);
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: Bearer {token}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    // Some before they are read, some while they are carried out.
+    thread::sleep(Duration::from_micros(300));
+    socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+}
+
+#[test]
+fn whoever_orders_something_and_hangs_up_is_named_all_the_same() {
+    let setup = setup("api-hung-up").config("[log]\nlevel = \"info\"\n");
+    let file = setup.folder().join("audit.log");
+    let acts = setup.folder().join("audit.log.acts");
+    let broker = setup.variable("IOTHUB_AUDIT__FILE", file.display().to_string()).start();
+    let api = Api::of(&broker);
+    let mut keeper = Link::connect(broker.port, v5("keeper"));
+    let mut links: Vec<(String, Link)> = (0..HUNG_UP)
+        .map(|number| {
+            let name = format!("hung-{number:02}");
+            retain(&mut keeper, &format!("kept/{name}"), "x");
+            (name.clone(), Link::connect(broker.port, lasting(&name)))
+        })
+        .collect();
+    for (name, _) in &links {
+        order_and_hang_up(&api, "/v1/client/kick", &json!({ "client_id": name }));
+        order_and_hang_up(&api, "/v1/retained/drop", &json!({ "filter": format!("kept/{name}") }));
+    }
+    // Whatever has begun is done when this is answered, or soon after.
+    api.post("/v1/publish", &json!({ "topic": "last" })).expect(200);
+    let mut done = 0;
+    for (name, _) in &mut links {
+        let is_gone = api.post("/v1/client", &json!({ "client_id": name })).status == 404;
+        let is_dropped = api.get(&format!("/v1/retained/one?topic=kept/{name}")).status == 404;
+        for (is_done, line) in [
+            (is_gone, "\"act\":\"end_session\",\"by\":\"API token admin from 127.0.0.1:"),
+            (is_dropped, "\"act\":\"drop_retained\",\"by\":\"API token admin from 127.0.0.1:"),
+        ] {
+            if is_done {
+                done += 1;
+                await_line(&acts, &[line, name]);
+            }
+        }
+    }
+    assert!(done > HUNG_UP / 2, "{done} of {} orders were carried out", 2 * HUNG_UP);
+}
+
+const HUNG_UP: usize = 20;
+
+/// A line with all of these in it.
+fn await_line(path: &Path, wanted: &[&str]) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        if text.lines().any(|line| wanted.iter().all(|wanted| line.contains(wanted))) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "no {wanted:?}: {text}");
+    }
 }
 
 fn await_text(path: &Path, wanted: &str) {

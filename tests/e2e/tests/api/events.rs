@@ -137,6 +137,8 @@ fn who_loses_the_token_hears_nothing_more() {
     }
     let mut stays = EventStream::open(&admin, "/v1/events?kind=connected");
     token(&["remove", "eye"]);
+    // Another token of the same name is somebody else's.
+    token(&["add", "eye", "--role", "operator"]);
     for stream in &mut seen {
         assert!(stream.ends_within(PATIENCE));
     }

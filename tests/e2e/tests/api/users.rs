@@ -1,6 +1,10 @@
 //! The user database by way of the API: what is said there counts for clients at once.
 
 use std::fs;
+use std::io::Write;
+use std::net::TcpStream;
+use std::thread;
+use std::time::Duration;
 
 use client::Options;
 use e2e::api::Api;
@@ -64,6 +68,35 @@ fn who_is_deleted_is_disconnected() {
     let mut link = Link::connect(broker.port, Options { username, password, ..v5("c") });
     api.delete("/v1/users/ada").expect(200);
     link.disconnection();
+}
+
+#[test]
+fn a_crowd_that_asks_for_users_and_goes_keeps_nobody_from_changing_one() {
+    let setup = setup("api-users-crowd");
+    let users: String =
+        (0..20_000).map(|n| format!("{{\"user\":\"u{n:05}\",\"groups\":[\"g{n}\"]}}\n")).collect();
+    fs::write(setup.folder().join("users"), users).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    fs::set_permissions(setup.folder().join("users"), mode).unwrap();
+    let broker = setup.config("[authentication]\nuser_database = \"users\"\n").start();
+    let api = Api::of(&broker);
+    api.await_ready();
+    let Api { port, token } = &api;
+    let question = format!(
+        "GET /v1/users?limit=1 HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: Bearer {token}\r\n\r\n"
+    );
+    for _ in 0..400 {
+        let mut stream = TcpStream::connect(("127.0.0.1", *port)).unwrap();
+        stream.write_all(question.as_bytes()).unwrap();
+        // It is read before its end is.
+        thread::sleep(Duration::from_millis(3));
+    }
+    let disabled = json!({ "is_disabled": true });
+    let changed = api.ask("PATCH", "/v1/users/u00007", Some(&disabled)).expect(200);
+    assert_eq!(changed["is_disabled"], true);
+    broker.process.await_text("change_user u00007");
+    // The list knows of it.
+    assert_eq!(api.get("/v1/users/u00007").expect(200)["is_disabled"], true);
 }
 
 #[test]
