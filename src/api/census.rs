@@ -59,7 +59,7 @@ impl Held {
 impl Walk {
     #[cfg(test)]
     pub fn of(held: HashMap<Box<str>, Held>, is_partial: bool) -> Walk {
-        Walk { begun: Instant::now(), took: Duration::ZERO, held: Arc::new(held), is_partial }
+        Walk { begun: Instant::now(), took: Duration::ZERO, held: Arc::new(with_sums(held)), is_partial }
     }
 
     /// None: it may have been left out.
@@ -136,7 +136,26 @@ async fn walk(desk: &Desk, pause: Duration) -> Result<Walk, Trouble> {
             }
         }
     }
-    Ok(Walk { begun, took: begun.elapsed(), held: Arc::new(held), is_partial })
+    Ok(Walk { begun, took: begun.elapsed(), held: Arc::new(with_sums(held)), is_partial })
+}
+
+/// With what there is beneath `#`, and beneath each first level that stands in several prefixes, under the filters that match just that.
+fn with_sums(mut held: HashMap<Box<str>, Held>) -> HashMap<Box<str>, Held> {
+    let mut sums: HashMap<Box<str>, (Held, usize)> = HashMap::new();
+    for (prefix, of) in &held {
+        let first = prefix.split('/').next().unwrap_or_default();
+        let all = (!first.starts_with('$')).then(|| "#".into());
+        let of_first = (first != "#").then(|| format!("{first}/#").into());
+        for name in all.into_iter().chain(of_first) {
+            let (sum, count) = sums.entry(name).or_default();
+            sum.retained += of.retained;
+            sum.subscriptions += of.subscriptions;
+            *count += 1;
+        }
+    }
+    sums.retain(|name, (_, count)| &**name == "#" || *count > 1);
+    held.extend(sums.into_iter().map(|(name, (sum, _))| (name, sum)));
+    held
 }
 
 /// Keeps those with the most of far too many. True: there were too many.
@@ -173,6 +192,16 @@ const REST: u32 = 20;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sums_stand_beside_what_they_are_of() {
+        let of = |subscriptions| Held { retained: 1, subscriptions };
+        let names = ["a/b", "a/c", "a/#", "dev-1/temp", "#", "$SYS/broker", "top"];
+        let held = with_sums(names.map(|name| (name.into(), of(2))).into());
+        let sum = |name: &str| held.get(name).map(|held| (held.retained, held.subscriptions));
+        assert_eq!((sum("#"), sum("a/#")), (Some((6, 12)), Some((3, 6))));
+        assert_eq!((sum("dev-1/#"), sum("$SYS/#"), sum("a/b")), (None, None, Some((1, 2))));
+    }
 
     #[test]
     fn of_too_many_prefixes_those_with_the_most_are_kept() {

@@ -5,7 +5,7 @@ use std::{cmp::Reverse, collections::BTreeMap, time::Duration};
 use axum::{extract::State, http::Method, response::Response, routing::get};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use shard::{Distinct, Look, PrefixSeen, Seen};
+use shard::{Beneath, Look, PrefixSeen, Seen};
 
 use super::{
     answer::{self, Parameters},
@@ -63,6 +63,7 @@ async fn prefixes(
         let Seen::Prefixes(seen) = looked.seen else { continue };
         seen.iter().for_each(|seen| merged.entry(seen.prefix.clone()).or_default().add(seen));
     }
+    merged.retain(|prefix, merged| merged.says_more(prefix) || now.held.contains_key(prefix));
     for prefix in now.held.keys() {
         merged.entry(prefix.clone()).or_default();
     }
@@ -81,14 +82,18 @@ async fn prefixes(
 /// grown.
 fn before(prefix: &str, now: &Walk, earlier: &Walk) -> Option<(Held, Duration)> {
     now.beneath(prefix)?;
+    // The sum of a part of it is no sum.
+    if is_sum(prefix) && (now.is_partial || earlier.is_partial) {
+        return None;
+    }
     Some((earlier.beneath(prefix)?, earlier.ago()))
 }
 
 /// One prefix, as far as shards have told.
 #[derive(Default)]
 struct Merged {
-    topics: Distinct,
-    earlier: Distinct,
+    topics: Beneath,
+    earlier: Beneath,
     ago: Duration,
     now: Held,
     /// And how long ago.
@@ -97,9 +102,14 @@ struct Merged {
 
 impl Merged {
     fn add(&mut self, seen: &PrefixSeen) {
-        self.topics = self.topics.union(seen.topics);
+        self.topics = self.topics.union(seen.now);
         self.earlier = self.earlier.union(seen.earlier);
         self.ago = self.ago.max(seen.earlier_ago);
+    }
+
+    /// A sum of what stands in one row is that row.
+    fn says_more(&self, prefix: &str) -> bool {
+        prefix == "#" || !is_sum(prefix) || self.topics.levels.at_least() > 1
     }
 
     /// None: nobody knows.
@@ -107,8 +117,11 @@ impl Merged {
         let growth =
             |of: fn(&Held) -> u64| self.before.map(|(before, _)| whole(of(&self.now)) - whole(of(&before)));
         match by {
-            By::Topics => Some(whole(self.topics.estimate())),
-            By::Grown => Some(whole(self.topics.estimate().saturating_sub(self.earlier.estimate()))),
+            By::Topics => Some(whole(self.topics.topics.estimate())),
+            By::Grown => {
+                let before = self.earlier.topics.estimate();
+                Some(whole(self.topics.topics.estimate().saturating_sub(before)))
+            }
             By::Retained => Some(whole(self.now.retained)),
             By::RetainedGrown => growth(|held| held.retained),
             By::Subscriptions => Some(whole(self.now.subscriptions)),
@@ -117,10 +130,13 @@ impl Merged {
     }
 
     fn row(&self, prefix: &str) -> Value {
+        let levels = self.topics.levels.at_least();
         json!({
             "prefix": prefix,
             "topics": self.value(By::Topics),
             "grown": self.value(By::Grown),
+            "levels": levels,
+            "levels_grown": levels.saturating_sub(self.earlier.levels.at_least()),
             "grown_in_s": seconds(self.ago),
             "retained": self.now.retained,
             "retained_grown": self.value(By::RetainedGrown),
@@ -129,6 +145,11 @@ impl Merged {
             "kept_grown_in_s": self.before.map(|(_, ago)| seconds(ago)),
         })
     }
+}
+
+/// Of all topics, or of those with one first level.
+fn is_sum(prefix: &str) -> bool {
+    prefix.ends_with('#')
 }
 
 /// What the broker says of itself is no news to anybody: it stands at the end.

@@ -331,6 +331,8 @@ pub fn prefixes(target: &Target<'_>, args: &PrefixesArgs) -> Result<Shown, Failu
         ("PREFIX", "prefix"),
         ("TOPICS, ABOUT", "topics"),
         ("GROWN, ABOUT", "grown"),
+        ("LEVELS, AT LEAST", "levels"),
+        ("GROWN", "levels_grown"),
         ("IN SECONDS", "grown_in_s"),
         ("RETAINED", "retained"),
         ("GROWN", "retained_grown"),

@@ -120,12 +120,19 @@ function prefixTable() {
     caption: "The first levels of topics",
     empty: "There are no topics yet.",
     columns: [
-      { title: "Beneath", cell: (row) => raw(row.prefix === "" ? "(empty level)" : row.prefix) },
+      { title: "Beneath", cell: (row) => beneath(row.prefix) },
       { title: "Topics published to", isNumber: true, isWide: true, cell: (row) => (row.topics === 0 ? "–" : estimate(row)) },
+      column("Levels that follow, at least", "levels", "levels_grown", "grown_in_s"),
       column("Retained messages", "retained", "retained_grown", "kept_grown_in_s"),
       column("Subscriptions", "subscriptions", "subscriptions_grown", "kept_grown_in_s"),
     ],
   });
+}
+
+/** Sums stand under the filters that match what they are of. */
+function beneath(prefix) {
+  const names = { "": "(empty level)", "#": "# (all topics)" };
+  return raw(names[prefix] ?? prefix);
 }
 
 /** Messages that clients publish, as they come; until the signal ends it. */

@@ -137,7 +137,7 @@ pub use note::{Claim, Denial, Note, What};
 pub use outgoing::Outgoing;
 pub use placement::Placement;
 pub use post::is_pressed;
-pub use prefixes::{Distinct, PrefixSeen};
+pub use prefixes::{Beneath, Distinct, PrefixSeen};
 pub use pressure::Pressure;
 pub use rates::{Charge, DoorRates, Flow, Over, Rates, Tallies, Tally};
 pub use recorder::{Detail, Direction, Recorded, Traffic, Unacknowledged};

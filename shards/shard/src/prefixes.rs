@@ -1,5 +1,8 @@
 //! Which prefixes of topics are used, and beneath which the number of different topics grows: a sketch of fixed size.
 //!
+//! Beside the first two levels stand sums: of all topics, and of those that begin with one first level. Where each topic begins with a
+//! level of its own they alone tell that there are more and more.
+//!
 //! Of all topics one in `SAMPLED` is looked at, chosen by its hash, so that a topic is always looked at or never: what is counted is
 //! topics and not messages. A prefix that finds no place takes that of the one with the fewest sightings, and begins with as many:
 //! whoever is seen often enough cannot be kept out by many that are seen once.
@@ -10,26 +13,52 @@ use crate::{IS_WATCHED, Instant, losses::prefix};
 
 /// The prefixes of one shard.
 #[derive(Default)]
-pub(crate) struct Prefixes(Vec<Entry>);
+pub(crate) struct Prefixes {
+    /// Of all topics, as `#` matches them; one entry at most.
+    all: Table<1>,
+    /// Of those with one first level.
+    firsts: Table<FIRSTS_MAX>,
+    seconds: Table<PREFIXES_MAX>,
+}
+
+#[derive(Default)]
+struct Table<const MOST: usize>(Vec<Entry>);
 
 struct Entry {
     prefix: Box<str>,
     hash: u64,
     sightings: u64,
-    topics: Distinct,
+    beneath: Beneath,
     /// As it was at `earlier_at`.
-    earlier: Distinct,
+    earlier: Beneath,
     earlier_at: Instant,
+}
+
+/// What there is beneath a prefix.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Beneath {
+    pub topics: Distinct,
+    /// The levels that follow the prefix, of the topics that are looked at.
+    pub levels: Distinct,
 }
 
 /// What a shard knows of a prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PrefixSeen {
+    /// `#` is all topics, and `a/#` those that begin with the level `a`.
     pub prefix: Box<str>,
-    pub topics: Distinct,
+    pub now: Beneath,
     /// The same some time ago.
-    pub earlier: Distinct,
+    pub earlier: Beneath,
     pub earlier_ago: Duration,
+}
+
+impl Beneath {
+    /// What is in one of them.
+    #[must_use]
+    pub fn union(self, other: Beneath) -> Beneath {
+        Beneath { topics: self.topics.union(other.topics), levels: self.levels.union(other.levels) }
+    }
 }
 
 /// How many different topics there are, about: the fewer, the less is known of them. Two of them are the same topics only once.
@@ -56,15 +85,24 @@ impl Distinct {
         self
     }
 
-    /// The estimate of Flajolet, Fusy, Gandouet and Meunier, with the count of empty registers where there are many.
+    /// Of those that one topic in some was looked at for.
     pub fn estimate(&self) -> u64 {
+        (self.looked_at() * SAMPLED as f64).round() as u64
+    }
+
+    /// About as many were looked at: there are as many at least.
+    pub fn at_least(&self) -> u64 {
+        self.looked_at().round() as u64
+    }
+
+    /// The estimate of Flajolet, Fusy, Gandouet and Meunier, with the count of empty registers where there are many.
+    fn looked_at(&self) -> f64 {
         let count = REGISTERS as f64;
         let sum: f64 = self.0.iter().map(|rank| 0.5_f64.powi(i32::from(*rank))).sum();
         let raw = ALPHA * count * count / sum;
         let empty = self.0.iter().filter(|rank| **rank == 0).count() as f64;
         let few = raw <= 2.5 * count && empty > 0.0;
-        let estimate = if few { count * (count / empty).ln() } else { raw };
-        (estimate * SAMPLED as f64).round() as u64
+        if few { count * (count / empty).ln() } else { raw }
     }
 }
 
@@ -74,28 +112,45 @@ impl Prefixes {
     pub fn see(&mut self, topic: &str, hash: u64, now: Instant) {
         let hash = mixed(hash);
         if IS_WATCHED && hash.is_multiple_of(SAMPLED) {
-            self.sight(prefix(topic), hash / SAMPLED, now);
+            self.sight(topic, hash / SAMPLED, now);
         }
     }
 
     #[inline(never)]
-    fn sight(&mut self, prefix: &str, hash: u64, now: Instant) {
-        let of_prefix = prefix.bytes().fold(0, |sum: u64, byte| mixed(sum ^ u64::from(byte)));
-        let at = self.0.iter().position(|entry| entry.hash == of_prefix && *entry.prefix == *prefix);
-        let at = at.unwrap_or_else(|| self.make_place(prefix, of_prefix, now));
-        let entry = &mut self.0[at];
-        entry.sightings += 1;
-        if now.since(entry.earlier_at) >= PERIOD {
-            entry.earlier = entry.topics;
-            entry.earlier_at = now;
+    fn sight(&mut self, topic: &str, hash: u64, now: Instant) {
+        let second = prefix(topic);
+        let first = second.split('/').next().unwrap_or_default();
+        let third = topic.get(second.len() + 1..).and_then(|rest| rest.split('/').next());
+        self.seconds.entry(second, now).add(hash, third.map(hash_of), now);
+        let following = (second.len() > first.len()).then(|| hash_of(second));
+        self.firsts.entry(first, now).add(hash, following, now);
+        // As no wildcard matches it.
+        if !topic.starts_with('$') {
+            self.all.entry("", now).add(hash, Some(hash_of(first)), now);
         }
-        entry.topics.add(hash);
+    }
+
+    pub fn seen(&self, now: Instant) -> Vec<PrefixSeen> {
+        let all = self.all.0.iter().map(|entry| entry.seen("#".into(), now));
+        let firsts = self.firsts.0.iter().map(|entry| entry.seen(format!("{}/#", entry.prefix).into(), now));
+        let seconds = self.seconds.0.iter().map(|entry| entry.seen(entry.prefix.clone(), now));
+        all.chain(firsts).chain(seconds).collect()
+    }
+}
+
+impl<const MOST: usize> Table<MOST> {
+    fn entry(&mut self, prefix: &str, now: Instant) -> &mut Entry {
+        let hash = hash_of(prefix);
+        let at = self.0.iter().position(|entry| entry.hash == hash && *entry.prefix == *prefix);
+        let at = at.unwrap_or_else(|| self.make_place(prefix, hash, now));
+        &mut self.0[at]
     }
 
     fn make_place(&mut self, prefix: &str, hash: u64, now: Instant) -> usize {
-        let (topics, earlier) = (Distinct::default(), Distinct::default());
-        let mut entry = Entry { prefix: prefix.into(), hash, sightings: 0, topics, earlier, earlier_at: now };
-        if self.0.len() < PREFIXES_MAX {
+        let (beneath, earlier) = (Beneath::default(), Beneath::default());
+        let mut entry =
+            Entry { prefix: prefix.into(), hash, sightings: 0, beneath, earlier, earlier_at: now };
+        if self.0.len() < MOST {
             self.0.push(entry);
             return self.0.len() - 1;
         }
@@ -104,16 +159,28 @@ impl Prefixes {
         self.0[least] = entry;
         least
     }
+}
 
-    pub fn seen(&self, now: Instant) -> Vec<PrefixSeen> {
-        let seen = |entry: &Entry| PrefixSeen {
-            prefix: entry.prefix.clone(),
-            topics: entry.topics,
-            earlier: entry.earlier,
-            earlier_ago: now.since(entry.earlier_at),
-        };
-        self.0.iter().map(seen).collect()
+impl Entry {
+    /// A topic with this level behind the prefix, if any is there.
+    fn add(&mut self, topic: u64, level: Option<u64>, now: Instant) {
+        self.sightings += 1;
+        if now.since(self.earlier_at) >= PERIOD {
+            self.earlier = self.beneath;
+            self.earlier_at = now;
+        }
+        self.beneath.topics.add(topic);
+        level.into_iter().for_each(|level| self.beneath.levels.add(level));
     }
+
+    fn seen(&self, prefix: Box<str>, now: Instant) -> PrefixSeen {
+        let earlier_ago = now.since(self.earlier_at);
+        PrefixSeen { prefix, now: self.beneath, earlier: self.earlier, earlier_ago }
+    }
+}
+
+fn hash_of(name: &str) -> u64 {
+    name.bytes().fold(0, |sum: u64, byte| mixed(sum ^ u64::from(byte)))
 }
 
 /// So that each bit depends on all bits.
@@ -129,8 +196,9 @@ const REGISTERS: usize = 64;
 const ALPHA: f64 = 0.709;
 const MOST_RANK: u32 = 50;
 
-/// Of one shard, with a quarter of a kibibyte each.
+/// Of one shard, with three eighths of a kibibyte each.
 const PREFIXES_MAX: usize = 256;
+const FIRSTS_MAX: usize = 64;
 
 /// Growth is what came since the beginning of such a period.
 const PERIOD: Duration = Duration::from_secs(600);
@@ -147,7 +215,7 @@ mod tests {
 
     fn estimate(prefixes: &Prefixes, name: &str) -> u64 {
         let seen = prefixes.seen(Instant::START);
-        seen.iter().find(|seen| *seen.prefix == *name).map_or(0, |seen| seen.topics.estimate())
+        seen.iter().find(|seen| *seen.prefix == *name).map_or(0, |seen| seen.now.topics.estimate())
     }
 
     #[test]
@@ -190,7 +258,7 @@ mod tests {
             one.see("a/b/x", hash(n), Instant::START);
             two.see("a/b/x", hash(n + 15_000), Instant::START);
         }
-        let seen = |prefixes: &Prefixes| prefixes.seen(Instant::START)[0].topics;
+        let seen = |prefixes: &Prefixes| prefixes.seen(Instant::START)[0].now.topics;
         let both = seen(&one).union(seen(&two)).estimate();
         assert!((32_000..58_000).contains(&both), "{both}");
         assert_eq!(seen(&one).union(seen(&one)), seen(&one));
@@ -203,8 +271,41 @@ mod tests {
             prefixes.see(&format!("rare/{n}/x"), hash(2 * n), Instant::START);
             prefixes.see(&format!("often/y/{n}"), hash(2 * n + 1), Instant::START);
         }
-        assert_eq!(prefixes.0.len(), PREFIXES_MAX);
+        assert_eq!(prefixes.seconds.0.len(), PREFIXES_MAX);
         assert!(estimate(&prefixes, "often/y") > 100_000);
+    }
+
+    /// Topics that each begin with a level of their own are more than there is room for: the sum of all of them tells it.
+    #[test]
+    fn topics_that_have_no_prefix_in_common_stand_in_the_sum_of_all() {
+        for form in ["dev-N/temp", "top-N", "dev-N/a/b"] {
+            let mut prefixes = Prefixes::default();
+            for n in 0..40_000 {
+                prefixes.see(&form.replace('N', &n.to_string()), hash(2 * n), Instant::START);
+                prefixes.see("$SYS/broker/uptime", hash(2 * n + 1), Instant::START);
+            }
+            let seen = prefixes.seen(Instant::START);
+            let all = seen.iter().find(|seen| &*seen.prefix == "#").expect("a sum");
+            let topics = all.now.topics.estimate();
+            assert!((28_000..52_000).contains(&topics), "{form}: {topics}");
+            let levels = all.now.levels.at_least();
+            assert!((1_700..3_300).contains(&levels), "{form}: {levels} of those that are looked at");
+            assert_eq!(prefixes.firsts.0.len(), FIRSTS_MAX);
+        }
+    }
+
+    #[test]
+    fn levels_that_follow_a_prefix_are_counted_once() {
+        let mut prefixes = Prefixes::default();
+        for n in 0..20_000 {
+            prefixes.see(&format!("site/{}/{n}", n % 20), hash(n), Instant::START);
+        }
+        let seen = prefixes.seen(Instant::START);
+        let of = |name: &str| seen.iter().find(|seen| &*seen.prefix == name).expect(name).now;
+        assert_eq!(of("#").levels.at_least(), 1);
+        assert!((15..26).contains(&of("site/#").levels.at_least()), "{}", of("site/#").levels.at_least());
+        assert!((14_000..26_000).contains(&of("site/#").topics.estimate()));
+        assert!((40..90).contains(&of("site/7").levels.at_least()), "{}", of("site/7").levels.at_least());
     }
 
     #[test]
@@ -214,7 +315,7 @@ mod tests {
         let later = Instant::START.add_secs(700);
         (20_000..100_000).for_each(|n| prefixes.see("a/b/c", hash(n), later));
         let seen = &prefixes.seen(later)[0];
-        let (now, earlier) = (seen.topics.estimate(), seen.earlier.estimate());
+        let (now, earlier) = (seen.now.topics.estimate(), seen.earlier.topics.estimate());
         assert!(earlier > 14_000 && earlier < 26_000 && now > 70_000, "{earlier} and then {now}");
     }
 }
