@@ -3,13 +3,13 @@
 use std::{
     backtrace::Backtrace,
     cell::RefCell,
-    io::Write,
+    io::{self, Write},
     process::ExitCode,
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
-use sim::{Plan, Point, Profile, Schedule, run_caught};
+use sim::{Plan, Point, Profile, Report, Schedule, run_caught};
 
 const USAGE: &str = "sim: the seeded simulator of the shards
 
@@ -111,19 +111,24 @@ fn run_one(seed: u64, arguments: &Arguments) -> ExitCode {
     let mut plan = arguments.plan(seed);
     plan.readable = arguments.trace;
     let report = run_caught(plan);
-    if std::io::stdout().write_all(report.trace.as_bytes()).is_err() {
-        return ExitCode::FAILURE;
-    }
-    println!("{}", report.describe());
-    println!("hash {:016x}, {} publications", report.hash, report.publications);
-    println!(
+    // Whoever reads no further, as `head` does, has what he wanted.
+    let _ = show(&report, &mut std::io::stdout().lock());
+    if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn show(report: &Report, target: &mut impl Write) -> io::Result<()> {
+    target.write_all(report.trace.as_bytes())?;
+    writeln!(target, "{}", report.describe())?;
+    writeln!(target, "hash {:016x}, {} publications", report.hash, report.publications)?;
+    writeln!(
+        target,
         "{} lives with a store, {} segments given up, {} messages fetched, counters:",
         report.lives, report.retired, report.fetched
-    );
+    )?;
     for (name, _, value) in report.counters.iter().filter(|(_, _, value)| *value > 0) {
-        println!("  {name} {value}");
+        writeln!(target, "  {name} {value}")?;
     }
-    if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    target.flush()
 }
 
 fn run_many(arguments: &Arguments) -> ExitCode {
