@@ -23,7 +23,6 @@ use crossbeam_channel::{Sender, bounded};
 use runtime::{Occasion, Peer, Verdict};
 use shard::{NotOpened, Note, ShardId};
 
-pub use self::line::layer_of;
 use self::{
     file::AuditFile,
     line::Line,
@@ -31,6 +30,7 @@ use self::{
     thinned::{Deed, Sort, Thinned, Whose},
     writer::{Journal, Order, Question, Told, Writer},
 };
+pub use self::{line::layer_of, writer::lines_left_out};
 use crate::{
     config::{self, Fault},
     happening::{Happening, Happenings},

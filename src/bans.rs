@@ -212,7 +212,7 @@ fn bans_of(text: &[u8]) -> Result<Vec<Ban>, String> {
 const NAME: &str = "bans.json";
 
 /// Bans of operators: each is looked at where somebody connects.
-const ORDERED_MAX: usize = 10_000;
+pub const ORDERED_MAX: usize = 10_000;
 
 /// All of them together. Each order writes the file.
 const FILE_BYTES_MAX: u64 = 16 << 20;

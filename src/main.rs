@@ -14,6 +14,7 @@ mod config;
 mod control;
 mod ctl;
 mod decoys;
+mod disk_room;
 mod doorkeeper;
 mod drops;
 mod endpoint;
@@ -67,7 +68,7 @@ mod why;
 use std::{
     env,
     io::{self, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
     process::{self, ExitCode},
     sync::OnceLock,
 };
@@ -207,7 +208,7 @@ fn serve_control(
     api.open(&loaded.settings, running.started.broker.desk())?;
     start::announce(&running.started, loaded);
     let (found, changed) = crossbeam_channel::bounded(1);
-    let watch = Watch::start(found).map_err(|error| {
+    let watch = Watch::start(found, data_dir.map(PathBuf::from)).map_err(|error| {
         format!("the thread that watches files cannot be started: {error}. {}", threads::REMEDY)
     })?;
     let reloader = Reloader::new(running, load, watch, read);

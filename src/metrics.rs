@@ -10,9 +10,10 @@ mod process;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use identity::{Asked, Figures};
-use runtime::{Depth, Snapshot};
+use runtime::{Banned, Depth, DoorUse, Snapshot};
 use shard::Counters;
 
+use crate::{bans, disk_room::Room};
 use gauges::Gauge;
 use page::{Kind, Page};
 pub use process::Process;
@@ -28,12 +29,21 @@ pub struct Facts {
     pub has_store_failed: bool,
     /// Of the API.
     pub places: Vec<Used>,
+    /// By the API, by cause.
+    pub denied: [(&'static str, u64); 5],
+    /// Of these: those that have a token which nobody knows again and again.
+    pub told_to_wait: u64,
     /// By readers of each kind of stream.
     pub missed: [(&'static str, u64); 4],
     /// None: it starts, and has no shards yet.
     pub broker: Option<OfBroker>,
     pub log_lines_lost: u64,
     pub audit_lines_lost: u64,
+    /// Too many came, so that a line says how many.
+    pub log_lines_left_out: u64,
+    pub audit_lines_left_out: u64,
+    /// Of the store. None: it is not known, or there is no store.
+    pub disk: Option<Room>,
     /// Of messages that were traced, by what became of them.
     pub spans: [(&'static str, u64); 3],
     pub process: Process,
@@ -49,6 +59,8 @@ pub struct OfBroker {
     pub figures: Figures,
     /// To other programs, by the key that names the program.
     pub questions: [(&'static str, Asked); 2],
+    pub doors: Vec<DoorUse>,
+    pub banned: Banned,
 }
 
 /// Places of one kind: how many are taken, of how many, and how often there was none.
@@ -68,9 +80,12 @@ pub fn text(snapshots: &[Snapshot], facts: &Facts) -> String {
     let mut page = Page::default();
     of_life(&mut page, facts);
     of_process(&mut page, facts);
+    of_disk(&mut page, facts.disk);
     of_api(&mut page, facts);
     let Some(broker) = &facts.broker else { return page.into_text() };
     of_seats(&mut page, broker);
+    of_doors(&mut page, &broker.doors);
+    of_bans(&mut page, broker.banned);
     of_authentication(&mut page, &broker.figures);
     of_questions(&mut page, &broker.questions);
     let names: Vec<String> = snapshots.iter().map(|snapshot| snapshot.shard.0.to_string()).collect();
@@ -112,6 +127,36 @@ fn of_seats(page: &mut Page, broker: &OfBroker) {
     single(page, "iothub_seats_limit", help, broker.connections_max as u64);
 }
 
+fn of_doors(page: &mut Page, doors: &[DoorUse]) {
+    let named: Vec<(String, &DoorUse)> = doors.iter().map(|door| (door.place.to_string(), door)).collect();
+    let help = "Connections by the address that they came in by, closing ones included.";
+    page.family("iothub_listener_connections", Kind::Gauge, help);
+    for (name, door) in &named {
+        page.count(&[("listener", name)], door.connections as u64);
+    }
+    let help = "Connections that the address lets in at most (max_connections of its [[listener]]).";
+    page.family("iothub_listener_connections_limit", Kind::Gauge, help);
+    for (name, door) in &named {
+        page.count(&[("listener", name)], door.connections_max as u64);
+    }
+}
+
+fn of_bans(page: &mut Page, banned: Banned) {
+    page.family("iothub_bans", Kind::Gauge, "Bans that hold, by who has said so.");
+    for (by, count) in [("configuration", banned.configured), ("operator", banned.ordered)] {
+        page.count(&[("by", by)], count as u64);
+    }
+    page.family("iothub_bans_limit", Kind::Gauge, "Bans that there may be.");
+    page.count(&[("by", "operator")], bans::ORDERED_MAX as u64);
+}
+
+fn of_disk(page: &mut Page, disk: Option<Room>) {
+    let Some(Room { free, all }) = disk else { return };
+    let help = "Room on the disk of store.dir that the broker may use, some seconds ago.";
+    single(page, "iothub_store_disk_free_bytes", help, free);
+    single(page, "iothub_store_disk_bytes", "All of the disk of store.dir.", all);
+}
+
 fn of_api(page: &mut Page, facts: &Facts) {
     type Measure = fn(&Used) -> u64;
     let families: [(&str, Kind, &str, Measure); 3] = [
@@ -130,6 +175,14 @@ fn of_api(page: &mut Page, facts: &Facts) {
             page.count(&[("place", used.place)], value(used));
         }
     }
+    let help = "Questions that the API has refused because of who asks, by what was wrong.";
+    page.family("iothub_api_denied_total", Kind::Counter, help);
+    for (cause, count) in facts.denied {
+        page.count(&[("cause", cause)], count);
+    }
+    let help = "Of those with a token that is not known: those that were told to wait (status 429).";
+    page.family("iothub_api_told_to_wait_total", Kind::Counter, help);
+    page.count(&[], facts.told_to_wait);
     let help = "What was for readers of streams and did not come to them: it was not read in time, or there was too much at once.";
     page.family("iothub_api_missed_total", Kind::Counter, help);
     for (stream, count) in facts.missed {
@@ -143,6 +196,10 @@ fn of_process(page: &mut Page, facts: &Facts) {
     page.family("iothub_log_lines_lost_total", Kind::Counter, help);
     page.count(&[("log", "log")], facts.log_lines_lost);
     page.count(&[("log", "audit")], facts.audit_lines_lost);
+    let help = "Lines of which another line says how many were left out: one address has caused too many.";
+    page.family("iothub_log_lines_left_out_total", Kind::Counter, help);
+    page.count(&[("log", "log")], facts.log_lines_left_out);
+    page.count(&[("log", "audit")], facts.audit_lines_left_out);
     let help =
         "Spans of messages that were traced: those that the collector has taken, and those that are lost.";
     page.family("iothub_spans_total", Kind::Counter, help);

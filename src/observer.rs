@@ -65,6 +65,8 @@ impl Observer {
             connections_max: self.desk.connections_max(),
             figures: self.doorkeeper.figures(),
             questions: doorkeeper::questions(),
+            doors: self.desk.doors(),
+            banned: self.desk.banned(),
         }
     }
 }

@@ -2,7 +2,10 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -164,9 +167,19 @@ fn unknown(context: &Context, peer: SocketAddr, request: &Request) -> Response {
     let why = "this token is not known: `iothub token list` shows those that are";
     match tell(context, peer, Cause::Token, request, "a token that is not known") {
         None => answer::unauthorized(why),
-        Some(wait) => answer::too_many(why, wait.as_secs().max(1)),
+        Some(wait) => {
+            TOLD_TO_WAIT.fetch_add(1, Ordering::Relaxed);
+            answer::too_many(why, wait.as_secs().max(1))
+        }
     }
 }
+
+/// Answers of status 429, since the start.
+pub fn told_to_wait() -> u64 {
+    TOLD_TO_WAIT.load(Ordering::Relaxed)
+}
+
+static TOLD_TO_WAIT: AtomicU64 = AtomicU64::new(0);
 
 /// The logs have who was refused what. How long it is until they have another, where this one was left out.
 fn tell(context: &Context, peer: SocketAddr, cause: Cause, request: &Request, why: &str) -> Option<Duration> {

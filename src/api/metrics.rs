@@ -19,12 +19,13 @@ use tokio::{
 
 use super::{
     context::{Context, Stage},
+    guard,
     operation::{Access, Operation},
-    published, trace,
+    published, refusals, server, trace,
 };
 use crate::{
-    audit, log,
-    metrics::{self, ANSWER_MAX, Facts, Process},
+    audit, disk_room, log,
+    metrics::{self, ANSWER_MAX, Facts, Process, Used},
     observer::Observer,
     telemetry,
 };
@@ -79,7 +80,9 @@ fn facts(context: &Context) -> Facts {
         stages: Stage::ALL.map(|other| (other.word(), other == stage)),
         is_ready: context.obstacle().is_none(),
         has_store_failed: context.has_store_failed(),
-        places: context.hall().used().into_iter().chain(context.streams().used()).collect(),
+        places: places(context),
+        denied: context.refusals().counts(),
+        told_to_wait: guard::told_to_wait(),
         missed: [
             ("events", context.events().lost()),
             ("log", log::lines_missed()),
@@ -89,9 +92,17 @@ fn facts(context: &Context) -> Facts {
         broker: context.observer().map(Observer::facts),
         log_lines_lost: log::lines_lost(),
         audit_lines_lost: audit::lines_lost(),
+        log_lines_left_out: runtime::lines_left_out() + refusals::lines_left_out(),
+        audit_lines_left_out: audit::lines_left_out(),
+        disk: disk_room::told(),
         spans: telemetry::counts(),
         process: Process::look(),
     }
+}
+
+fn places(context: &Context) -> Vec<Used> {
+    let of_tcp = context.hall().used().into_iter().chain(context.streams().used());
+    of_tcp.chain([server::control_places()]).collect()
 }
 
 /// As the observer asks for them, without a thread that waits.

@@ -5,7 +5,10 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -21,6 +24,8 @@ pub struct Refusals {
     thinning: Mutex<Thinning<Cause>>,
     /// Rung when something is left out.
     has_left_out: Notify,
+    /// In the order of `Cause::ALL`.
+    counts: [AtomicU64; Cause::ALL.len()],
 }
 
 /// What keeps somebody out.
@@ -38,7 +43,27 @@ pub enum Cause {
     Origin,
 }
 
+/// Lines about them that the log does not have, since the start, once they are told to be left out.
+pub fn lines_left_out() -> u64 {
+    LINES_LEFT_OUT.load(Ordering::Relaxed)
+}
+
+static LINES_LEFT_OUT: AtomicU64 = AtomicU64::new(0);
+
 impl Cause {
+    pub const ALL: [Cause; 5] = [Cause::NoToken, Cause::Token, Cause::Role, Cause::Host, Cause::Origin];
+
+    /// As metrics call it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Cause::NoToken => "no_token",
+            Cause::Token => "token",
+            Cause::Role => "role",
+            Cause::Host => "host",
+            Cause::Origin => "origin",
+        }
+    }
+
     /// As the logs call it.
     pub fn word(self) -> &'static str {
         match self {
@@ -53,7 +78,12 @@ impl Cause {
 impl Refusals {
     pub fn new() -> Refusals {
         let thinning = Mutex::new(Thinning::new(PACE, SOURCES_MAX));
-        Refusals { begun: time::Instant::now(), thinning, has_left_out: Notify::new() }
+        Refusals {
+            begun: time::Instant::now(),
+            thinning,
+            has_left_out: Notify::new(),
+            counts: Default::default(),
+        }
     }
 
     /// Has whatever is left out told in time, whether anybody else comes or not. For as long as there is a process.
@@ -71,6 +101,7 @@ impl Refusals {
     /// Tells of one. How long it is until the next is told, where it was left out of the log.
     pub fn tell(&self, peer: SocketAddr, cause: Cause, why: &str) -> Option<Duration> {
         let by = cause.word();
+        self.counts[cause as usize].fetch_add(1, Ordering::Relaxed);
         audit::refuse(&Refusal { peer, by, why });
         match self.judge(peer, cause, self.now()) {
             Verdict::Tell => {
@@ -82,6 +113,11 @@ impl Refusals {
                 Some(wait)
             }
         }
+    }
+
+    /// How many there were, by cause.
+    pub fn counts(&self) -> [(&'static str, u64); Cause::ALL.len()] {
+        Cause::ALL.map(|cause| (cause.label(), self.counts[cause as usize].load(Ordering::Relaxed)))
     }
 
     fn judge(&self, peer: SocketAddr, cause: Cause, now: Instant) -> Verdict {
@@ -105,6 +141,7 @@ impl Refusals {
 pub fn write_left_out(left_out: LeftOut<Cause>) {
     let LeftOut { source, cause, count, .. } = left_out;
     let by = cause.word();
+    LINES_LEFT_OUT.fetch_add(count, Ordering::Relaxed);
     tracing::warn!(address = %source, by, lines = count, "lines were left out, too many come: the API has refused somebody");
 }
 
@@ -176,6 +213,8 @@ mod tests {
                 assert!(time::timeout(Duration::from_secs(2), following).await.is_err(), "it has no end");
                 assert_eq!(told.get(), [15, 20][round - 1], "in round {round}");
             }
+            let counts = [("no_token", 0), ("token", 40), ("role", 0), ("host", 0), ("origin", 0)];
+            assert_eq!(refusals.counts(), counts);
         });
     }
 }

@@ -1,7 +1,15 @@
 //! Connections of the API, and how long each part of one may take. How many there may be over TCP is the matter of `hall.rs`.
 
 use std::{
-    io, net::SocketAddr, os::unix::net::UnixListener as StdListener, pin::pin, sync::Arc, time::Duration,
+    io,
+    net::SocketAddr,
+    os::unix::net::UnixListener as StdListener,
+    pin::pin,
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use axum::{Router, extract::Request};
@@ -34,6 +42,7 @@ use super::{
     patience::Patient,
     seat::Seat,
 };
+use crate::metrics::Used;
 
 /// Those who find no place wait in front of the socket, and cost nothing there.
 pub async fn serve_socket(listener: StdListener, router: Router) {
@@ -41,10 +50,15 @@ pub async fn serve_socket(listener: StdListener, router: Router) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "the control socket cannot be served"),
     };
-    let places = Arc::new(Semaphore::new(CONTROL_CONNECTIONS_MAX as usize));
     loop {
-        let place = Arc::clone(&places).acquire_owned().await.expect("nobody closes it");
-        let Ok((stream, _)) = listener.accept().await else {
+        if CONTROL_PLACES.available_permits() == 0 {
+            CONTROL_FULL.fetch_add(1, Ordering::Relaxed);
+        }
+        let place = Arc::clone(&CONTROL_PLACES).acquire_owned().await.expect("nobody closes it");
+        CONTROL_OFFERED.store(1, Ordering::Relaxed);
+        let accepted = listener.accept().await;
+        CONTROL_OFFERED.store(0, Ordering::Relaxed);
+        let Ok((stream, _)) = accepted else {
             sleep(ACCEPT_PAUSE).await;
             continue;
         };
@@ -53,6 +67,20 @@ pub async fn serve_socket(listener: StdListener, router: Router) {
         tokio::spawn(converse(Patient::new(stream), router, Visitor::Control, seat));
     }
 }
+
+/// Of the control socket, and how often all of them were taken.
+pub fn control_places() -> Used {
+    let held = CONTROL_CONNECTIONS_MAX - CONTROL_PLACES.available_permits() as u64;
+    let taken = held.saturating_sub(CONTROL_OFFERED.load(Ordering::Relaxed));
+    let refused = CONTROL_FULL.load(Ordering::Relaxed);
+    Used { place: "control", taken, most: CONTROL_CONNECTIONS_MAX, refused }
+}
+
+static CONTROL_PLACES: LazyLock<Arc<Semaphore>> =
+    LazyLock::new(|| Arc::new(Semaphore::new(CONTROL_CONNECTIONS_MAX as usize)));
+/// Those that are kept for whoever comes next: one, or none.
+static CONTROL_OFFERED: AtomicU64 = AtomicU64::new(0);
+static CONTROL_FULL: AtomicU64 = AtomicU64::new(0);
 
 /// The same over TCP; all ports share the hall.
 pub async fn serve_port(listener: TcpListener, context: Context, router: Router, hall: Hall) {

@@ -1,6 +1,13 @@
 //! The thread that writes the lines: what clients do into one file, what is done to the broker into another, which no client can fill.
 
-use std::{io, mem, net::IpAddr, sync::Arc};
+use std::{
+    io, mem,
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use crossbeam_channel::{Receiver, Sender, after, never, select};
 use runtime::{LeftOut, Verdict};
@@ -129,6 +136,7 @@ impl Writer {
             line.maybe("by", cause.by);
             line.maybe("why", Some(&*why).filter(|why| !why.is_empty()));
             line.number("more", count);
+            LINES_LEFT_OUT.fetch_add(count, Ordering::Relaxed);
             self.clients.take(&line.finish());
         }
         for LeftOut { cause, count, .. } in self.thinned.acts_left_out(all) {
@@ -136,12 +144,20 @@ impl Writer {
             line.text("act", &cause.act);
             line.text("by", &cause.by);
             line.number("more", count);
+            LINES_LEFT_OUT.fetch_add(count, Ordering::Relaxed);
             self.acts.take(&line.finish());
         }
         self.clients.write();
         self.acts.write();
     }
 }
+
+/// Of both files, since the start, once they are told to be left out.
+pub fn lines_left_out() -> u64 {
+    LINES_LEFT_OUT.load(Ordering::Relaxed)
+}
+
+static LINES_LEFT_OUT: AtomicU64 = AtomicU64::new(0);
 
 impl Journal {
     pub fn new(file: AuditFile, lost: &Arc<Lost>) -> Journal {

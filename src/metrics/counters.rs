@@ -276,6 +276,11 @@ pub const FAMILIES: &[Family] = &[
         "Messages that waited because a client had max_inflight unacknowledged.",
         &[("waited_inflight", "")],
     ),
+    Family::one(
+        "iothub_messages_waited_unsent_total",
+        "Messages that waited because the socket of a client had session.max_outbox_bytes to take.",
+        &[("waited_unsent", "")],
+    ),
     Family {
         name: "iothub_limits_exceeded_total",
         help: "What was refused because of a limit that is not one of connections, queues or packets.",

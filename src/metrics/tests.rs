@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use runtime::Depth;
+use runtime::{Depth, Place};
 use serde_json::json;
 use shard::{Cause, ShardId, Side};
 
@@ -20,9 +20,11 @@ fn facts() -> Facts {
         stages: [("starting", false), ("serving", true), ("draining", false)],
         is_ready: false,
         has_store_failed: true,
-        places: ["waiting", "guests", "seats", "streams", "log_streams", "traces", "published"]
+        places: ["waiting", "guests", "seats", "streams", "log_streams", "traces", "published", "control"]
             .map(|place| Used { place, taken: 2, most: 9, refused: 4 })
             .into(),
+        denied: [("no_token", 1), ("token", 2), ("role", 3), ("host", 4), ("origin", 5)],
+        told_to_wait: 1,
         missed: [("events", 6), ("log", 7), ("trace", 8), ("published", 9)],
         broker: Some(OfBroker {
             shards: 3,
@@ -31,9 +33,18 @@ fn facts() -> Facts {
             figures: Figures { queued_max: 20, ..Figures::default() },
             questions: ["http_url", "jwt_keys"]
                 .map(|key| (key, Asked { answered: 3, unanswered: 2, failed: 1 })),
+            doors: vec![DoorUse {
+                place: Place::Tcp(([0, 0, 0, 0], 1883).into()),
+                connections: 3,
+                connections_max: 9,
+            }],
+            banned: Banned { configured: 1, ordered: 2 },
         }),
         log_lines_lost: 1,
         audit_lines_lost: 2,
+        log_lines_left_out: 3,
+        audit_lines_left_out: 4,
+        disk: Some(Room { free: 7, all: 9 }),
         spans: [("sent", 3), ("queue_full", 4), ("not_taken", 5)],
         process: Process {
             cpu: Some(Duration::from_millis(1500)),
@@ -130,6 +141,12 @@ fn values_of_each_shard_stand_beside_its_number() {
         "iothub_api_missed_total{stream=\"trace\"} 8",
         "iothub_authentication_waiting_limit 20",
         "iothub_authentication_questions_total{key=\"http_url\",outcome=\"unanswered\"} 2",
+        "iothub_listener_connections{listener=\"0.0.0.0:1883\"} 3",
+        "iothub_listener_connections_limit{listener=\"0.0.0.0:1883\"} 9",
+        "iothub_bans{by=\"operator\"} 2",
+        "iothub_store_disk_free_bytes 7",
+        "iothub_api_denied_total{cause=\"role\"} 3",
+        "iothub_log_lines_left_out_total{log=\"audit\"} 4",
         "iothub_seats 5",
         "iothub_seats_limit 100",
         "iothub_shard_up{shard=\"0\"} 1",

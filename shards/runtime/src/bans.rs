@@ -80,6 +80,14 @@ fn check_network(network: &Prefix) -> Result<(), String> {
 /// Of a string of MQTT.
 const NAME_BYTES_MAX: usize = 65_535;
 
+/// How many there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Banned {
+    pub configured: usize,
+    /// By the operator.
+    pub ordered: usize,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct BanTable {
     configured: Vec<Ban>,
@@ -165,6 +173,13 @@ impl BanTable {
     pub fn ordered(&mut self, now: SystemTime) -> Vec<Ban> {
         self.ordered.retain(|ban| ban.until.is_none_or(|until| until > now));
         self.ordered.clone()
+    }
+
+    /// Those that hold.
+    pub fn count(&self, now: SystemTime) -> Banned {
+        let holding =
+            |bans: &[Ban]| bans.iter().filter(|ban| ban.until.is_none_or(|until| until > now)).count();
+        Banned { configured: holding(&self.configured), ordered: holding(&self.ordered) }
     }
 
     /// For the shards, which have no calendar.

@@ -16,9 +16,9 @@ use crate::{
     brain::Brain,
     clock::Clock,
     control::{COMMANDS_MAX, Command, Failure, Line, Report, Snapshot},
-    desk::Desk,
+    desk::{Desk, Places},
     disk::{self, Logs, keeper},
-    door::OpenDoor,
+    door::{Doors, OpenDoor},
     executor, listener, mesh,
     mesh::Shared,
     probe::{self, random_seed},
@@ -29,7 +29,7 @@ use crate::{
 /// The running broker. Dropping it stops all shards at once.
 pub struct Broker {
     /// By their numbers; none where a door was closed.
-    doors: Mutex<Vec<Option<Arc<OpenDoor>>>>,
+    doors: Arc<Doors>,
     commands: Vec<Sender<Command>>,
     reports: Receiver<Report>,
     failures: Receiver<Failure>,
@@ -86,7 +86,7 @@ pub(crate) fn start_on<B: Brain>(
     }
     // Nobody is let in before everybody is ready.
     bound.listen()?;
-    broker.doors = Mutex::new(bound.doors.drain(..).map(Some).collect());
+    *broker.open_doors() = bound.doors.drain(..).map(Some).collect();
     for (shard, listeners) in (0..config.shards).map(ShardId).zip(std::mem::take(&mut bound.by_shard)) {
         broker.command(shard, Command::Listen(listeners));
     }
@@ -101,9 +101,9 @@ impl Broker {
 
     /// For other threads, which ask the shards without this one.
     pub fn desk(&self) -> Desk {
-        let (shared, seats, bans) =
-            (Arc::clone(&self.shared), Arc::clone(&self.seats), Arc::clone(&self.bans));
-        Desk::new(self.commands.clone(), shared, seats, bans)
+        let (seats, doors, bans) = (&self.seats, &self.doors, &self.bans);
+        let places = Places { seats: Arc::clone(seats), doors: Arc::clone(doors), bans: Arc::clone(bans) };
+        Desk::new(self.commands.clone(), Arc::clone(&self.shared), places)
     }
 
     /// Connections of all shards, closing ones included.
@@ -254,7 +254,7 @@ impl Broker {
         let shared = Arc::clone(meshes.first().expect("there is at least one shard").shared());
         let seats = Arc::new(Seats::new(config.max_connections));
         let mut broker = Broker {
-            doors: Mutex::default(),
+            doors: Arc::default(),
             commands: Vec::new(),
             reports,
             failures,

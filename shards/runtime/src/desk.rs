@@ -11,8 +11,9 @@ use crossbeam_channel::Sender;
 use shard::{Act, Acted, ConnId, FreshLoss, Instant, Look, Seen, ShardId, TapOrder, TapRead};
 
 use crate::{
-    bans::{Ban, BanTable},
+    bans::{Ban, BanTable, Banned},
     control::{Command, Snapshot},
+    door::{DoorUse, Doors, OpenDoor},
     mesh::Shared,
     seats::Seats,
 };
@@ -22,8 +23,15 @@ use crate::{
 pub struct Desk {
     commands: Vec<Sender<Command>>,
     shared: Arc<Shared>,
-    seats: Arc<Seats>,
-    bans: Arc<Mutex<BanTable>>,
+    places: Places,
+}
+
+/// Of what the whole process has so many.
+#[derive(Clone)]
+pub(crate) struct Places {
+    pub seats: Arc<Seats>,
+    pub doors: Arc<Doors>,
+    pub bans: Arc<Mutex<BanTable>>,
 }
 
 /// What a shard answered, with what the runtime alone knows of it.
@@ -47,28 +55,40 @@ pub struct Unreachable {
 pub type Reply<T> = Box<dyn FnOnce(T) + Send>;
 
 impl Desk {
-    pub(crate) fn new(
-        commands: Vec<Sender<Command>>,
-        shared: Arc<Shared>,
-        seats: Arc<Seats>,
-        bans: Arc<Mutex<BanTable>>,
-    ) -> Desk {
-        Desk { commands, shared, seats, bans }
+    pub(crate) fn new(commands: Vec<Sender<Command>>, shared: Arc<Shared>, places: Places) -> Desk {
+        Desk { commands, shared, places }
     }
 
     /// Who is banned now. A change holds this up for as long as it takes to make the list of the shards.
     pub fn bans(&self) -> Arc<[Ban]> {
-        self.bans.lock().unwrap_or_else(PoisonError::into_inner).tell(SystemTime::now())
+        self.places.bans.lock().unwrap_or_else(PoisonError::into_inner).tell(SystemTime::now())
     }
 
     /// Connections of all shards, closing ones included.
     pub fn connections(&self) -> usize {
-        self.seats.taken()
+        self.places.seats.taken()
     }
 
     /// As many may be let in.
     pub fn connections_max(&self) -> usize {
-        self.seats.max()
+        self.places.seats.max()
+    }
+
+    /// Those that are open.
+    pub fn doors(&self) -> Vec<DoorUse> {
+        let doors = self.places.doors.lock().unwrap_or_else(PoisonError::into_inner);
+        let used = |open: &Arc<OpenDoor>| DoorUse {
+            place: open.door.place.clone(),
+            connections: open.seats.taken(),
+            connections_max: open.seats.max(),
+        };
+        doors.iter().flatten().map(used).collect()
+    }
+
+    /// How many hold.
+    pub fn banned(&self) -> Banned {
+        let bans = self.places.bans.lock().unwrap_or_else(PoisonError::into_inner);
+        bans.count(SystemTime::now())
     }
 
     pub fn shards(&self) -> impl Iterator<Item = ShardId> + use<> {

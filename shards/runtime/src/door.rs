@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     os::fd::OwnedFd,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
 };
 
 use rustls::ServerConfig;
@@ -127,6 +127,18 @@ impl OpenDoor {
         };
         OpenDoor { door: Door { place, ..door }, id, seats: Arc::clone(&self.seats) }
     }
+}
+
+/// All that are open, by their numbers.
+pub(crate) type Doors = Mutex<Vec<Option<Arc<OpenDoor>>>>;
+
+/// How full one of them is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DoorUse {
+    pub place: Place,
+    /// Closing ones included.
+    pub connections: usize,
+    pub connections_max: usize,
 }
 
 impl fmt::Display for Place {

@@ -1,6 +1,9 @@
 //! What a shard has to say becomes one line of the log.
 
-use std::borrow::Cow;
+use std::{
+    borrow::Cow,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use shard::{Claim, Denial, FilterLimit, Note, ReasonCode, ShardId, What};
 use tracing::field::DisplayValue;
@@ -46,8 +49,16 @@ pub(crate) fn write(shard: ShardId, address: Option<Address>, other: Option<Addr
 /// Of those who never become clients. What is left out is a message of the log.
 pub(crate) fn write_left_out(shard: ShardId, what: &str, left_out: &LeftOut<()>) {
     let LeftOut { source, count, .. } = left_out;
+    LINES_LEFT_OUT.fetch_add(*count, Ordering::Relaxed);
     tracing::info!(shard = shard.0, address = %source, lines = count, "lines were left out, too many come: {what}");
 }
+
+/// Lines about strangers that are not in the log, since the start, once they are told to be left out.
+pub fn lines_left_out() -> u64 {
+    LINES_LEFT_OUT.load(Ordering::Relaxed)
+}
+
+static LINES_LEFT_OUT: AtomicU64 = AtomicU64::new(0);
 
 fn write_connected(subject: &Subject<'_>, what: &What) {
     let What::Connected {

@@ -51,7 +51,7 @@ mod worker;
 
 pub use auditor::{Auditor, Occasion};
 pub use background::Background;
-pub use bans::{Ban, Whom};
+pub use bans::{Ban, Banned, Whom};
 pub use broker::{Broker, start};
 pub use config::{Config, StoreConfig};
 pub use connection::Peer;
@@ -68,9 +68,10 @@ pub use disk::{
     repair::{Repair, Repaired, Superseded},
     restore::Restored,
 };
-pub use door::{Door, Place, Speech, listen_at};
+pub use door::{Door, DoorUse, Place, Speech, listen_at};
 pub use doorkeeper::{Answering, Doorkeeper, Question};
 pub use error::{StartError, StoreError};
+pub use journal::lines_left_out;
 pub use probe::{Probe, cores, probe};
 pub use renewal::{Hung, Prepared, Renewal};
 pub use thinning::{LeftOut, LinePace, Source, Thinning, Verdict};

@@ -258,6 +258,8 @@ counters! {
     receive_maximum_exceeded,
     #[doc = "Messages that waited because a client had `max_inflight` unacknowledged."]
     waited_inflight,
+    #[doc = "Messages that waited because the socket of a client had `session.max_outbox_bytes` to take."]
+    waited_unsent,
     #[doc = "Mail sent to other shards."]
     mail_sent,
     #[doc = "Mail received from other shards."]

@@ -159,6 +159,7 @@ impl Shard {
         self.keep_queued(key, &queued);
         let expires = queued.message.expires_at().is_some();
         self.sessions[key].outbound().queue.push(queued, window);
+        self.counters.waited_unsent += u64::from(self.has_slow_socket(key));
         self.note_spilling(key);
         if expires && let Some(due_at) = self.sessions[key].due_at() {
             self.arm_session(key, due_at, turn);
@@ -238,6 +239,13 @@ impl Shard {
         let connection = self.connections.get(self.sessions[key].conn?)?;
         let has_room = connection.unsent_bytes() < self.config.limits.outbox_bytes_max;
         (has_room && !connection.is_held_back()).then_some(connection)
+    }
+
+    /// The socket of the client has as much to take already as it may have.
+    fn has_slow_socket(&self, key: SessionKey) -> bool {
+        let connection = self.sessions[key].conn.and_then(|conn| self.connections.get(conn));
+        let unsent_max = self.config.limits.outbox_bytes_max;
+        connection.is_some_and(|connection| connection.unsent_bytes() >= unsent_max)
     }
 
     /// [MQTT-4.4.0-1] Once per connection, with the original packet ids and in the original order.

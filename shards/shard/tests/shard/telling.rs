@@ -223,6 +223,25 @@ fn what_a_slow_reader_misses_of_it_is_not_counted() {
 }
 
 #[test]
+fn messages_that_a_slow_socket_lets_wait_are_counted_and_those_of_who_is_away_are_not() {
+    let limits = Limits { outbox_bytes_max: 100, ..Limits::default() };
+    let mut s = Script::new(Config { limits, ..Config::default() });
+    let (publisher, slow) = (s.join("p"), s.join("slow"));
+    s.subscribe(slow, "a", 0);
+    s.hear(slow);
+    s.stick(slow);
+    for _ in 0..20 {
+        s.publish(publisher, "a", "0123456789");
+    }
+    let waiting = s.shards[0].gauges().queued_messages as u64;
+    assert!((5..20).contains(&waiting), "{waiting} wait");
+    assert_eq!(s.counter("waited_unsent"), waiting);
+    s.cut(slow);
+    s.publish(publisher, "a", "0123456789");
+    assert_eq!(s.counter("waited_unsent"), waiting);
+}
+
+#[test]
 fn packets_and_payloads_are_counted_in_both_directions() {
     let mut s = Script::of_one();
     let (publisher, subscriber) = (s.join("p"), s.join("s"));

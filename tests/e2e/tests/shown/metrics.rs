@@ -117,6 +117,34 @@ fn a_broker_that_serves_says_so_and_what_there_is_room_for() {
     assert_eq!(samples["iothub_store_failed"], 0.0);
     assert_eq!(samples["iothub_authentication_waiting_limit"], 20_000.0);
     assert_eq!(samples["iothub_api_places_limit{place=\"traces\"}"], 8.0);
+    assert_eq!(samples["iothub_api_places_limit{place=\"control\"}"], 8.0);
+}
+
+#[test]
+fn what_has_a_limit_is_told_with_it() {
+    let config = "[api]\nlisten = [\"127.0.0.1:0\"]\nmetrics = \"open\"\n[[listener]]\naddress = \"tcp://127.0.0.1:0\"\nmax_connections = 9\n\
+                  [[ban]]\nclient_ids = [\"nobody\"]\n";
+    let setup = Setup::bare("metrics-limits").config(config).with_api();
+    let data = setup.folder().join("data");
+    let broker = setup.args(["--data-dir".into(), data.into_os_string()]).start();
+    let api = Api::of(&broker);
+    api.await_ready();
+    let _here = Link::connect(broker.port_of("tcp"), v5("here"));
+    let place = format!("{{listener=\"127.0.0.1:{}\"}}", broker.port_of("tcp"));
+    let samples = await_samples(&api, |samples| {
+        samples[&format!("iothub_listener_connections{place}")] == 1.0
+            && samples.contains_key("iothub_store_disk_free_bytes")
+    });
+    assert_eq!(samples[&format!("iothub_listener_connections_limit{place}")], 9.0);
+    assert!(samples["iothub_store_disk_free_bytes"] <= samples["iothub_store_disk_bytes"]);
+    let bans = ["configuration", "operator"].map(|by| samples[&format!("iothub_bans{{by=\"{by}\"}}")]);
+    assert_eq!(bans, [1.0, 0.0]);
+    // One after another, so that the first ones are told in full and the others that they have to wait.
+    let statuses: Vec<u16> = (0..8).map(|_| api.with_token("wrong").get("/v1/broker").status).collect();
+    assert_eq!(statuses, [401, 401, 401, 401, 401, 429, 429, 429]);
+    let samples = await_samples(&api, |samples| samples["iothub_api_denied_total{cause=\"token\"}"] == 8.0);
+    assert_eq!(samples["iothub_api_told_to_wait_total"], 3.0);
+    await_samples(&api, |samples| samples["iothub_log_lines_left_out_total{log=\"log\"}"] == 3.0);
 }
 
 #[test]
