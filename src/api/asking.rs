@@ -1,6 +1,9 @@
 //! Questions to the shards, each by a message: whoever asks waits for the answer, but not for long, and never the other way round.
 
-use std::{sync::LazyLock, time::Duration};
+use std::{
+    sync::{Arc, LazyLock, Weak},
+    time::Duration,
+};
 
 use axum::response::{IntoResponse, Response};
 use runtime::{Desk, Looked, Snapshot, Unreachable};
@@ -41,24 +44,30 @@ pub struct Asked<T> {
     shard: ShardId,
     answer: oneshot::Receiver<T>,
     until: Instant,
+    /// While this is there somebody waits for the answer.
+    _asker: Arc<()>,
 }
 
 impl<T: Send + 'static> Asked<T> {
     fn ask(
         shard: ShardId,
-        send: impl FnOnce(Box<dyn FnOnce(T) + Send>) -> Result<(), Unreachable>,
+        send: impl FnOnce(Box<dyn FnOnce(T) + Send>, Weak<()>) -> Result<(), Unreachable>,
     ) -> Result<Asked<T>, Trouble> {
         let (reply, answer) = oneshot::channel();
+        let asker = Arc::new(());
         // Who has asked may be gone.
-        send(Box::new(move |answer| drop(reply.send(answer))))?;
-        Ok(Asked { shard, answer, until: Instant::now() + ANSWER_MAX })
+        send(Box::new(move |answer| drop(reply.send(answer))), Arc::downgrade(&asker))?;
+        Ok(Asked { shard, answer, until: Instant::now() + ANSWER_MAX, _asker: asker })
     }
 
     pub async fn answer(self) -> Result<T, Trouble> {
         let shard = self.shard.0;
         match timeout_at(self.until, self.answer).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(_)) => Err(answer::unavailable(&format!("shard {shard} has ended")).into()),
+            Ok(Err(_)) => Err(answer::unavailable(&format!(
+                "shard {shard} has too many questions at present, or has ended"
+            ))
+            .into()),
             Err(_) => {
                 let why = format!("shard {shard} did not answer within {} seconds", ANSWER_MAX.as_secs());
                 Err(answer::unavailable(&why).into())
@@ -73,12 +82,12 @@ pub fn desk(context: &Context) -> Result<&Desk, Trouble> {
 }
 
 pub async fn look(desk: &Desk, shard: ShardId, look: Look) -> Result<Looked, Trouble> {
-    Asked::ask(shard, |reply| desk.look(shard, look, reply))?.answer().await
+    Asked::ask(shard, |reply, asker| desk.look(shard, look, asker, reply))?.answer().await
 }
 
 /// What a shard says to it, a refusal as well.
 pub async fn act(desk: &Desk, shard: ShardId, act: Act) -> Result<Acted, Trouble> {
-    Asked::ask(shard, |reply| desk.act(shard, act, reply))?.answer().await
+    Asked::ask(shard, |reply, _| desk.act(shard, act, reply))?.answer().await
 }
 
 /// A refusal is trouble to whoever has ordered it.
@@ -91,28 +100,30 @@ pub fn done(acted: Acted) -> Result<Acted, Trouble> {
 
 /// The same of all of them at once, in their order.
 pub async fn look_everywhere(desk: &Desk, look: &Look) -> Result<Vec<Looked>, Trouble> {
-    everywhere(desk, |shard, reply| desk.look(shard, look.clone(), reply)).await
+    everywhere(desk, |shard, reply, asker| desk.look(shard, look.clone(), asker, reply)).await
 }
 
 pub async fn tap_everywhere(desk: &Desk, order: &TapOrder) -> Result<Vec<TapRead>, Trouble> {
-    everywhere(desk, |shard, reply| desk.tap(shard, order.clone(), reply)).await
+    everywhere(desk, |shard, reply, _| desk.tap(shard, order.clone(), reply)).await
 }
 
 /// What each has lost since it was asked last.
 pub async fn fresh_losses(desk: &Desk) -> Result<Vec<Vec<FreshLoss>>, Trouble> {
-    everywhere(desk, |shard, reply| desk.fresh_losses(shard, reply)).await
+    everywhere(desk, |shard, reply, _| desk.fresh_losses(shard, reply)).await
 }
 
 pub async fn snapshots(desk: &Desk) -> Result<Vec<Snapshot>, Trouble> {
-    everywhere(desk, |shard, reply| desk.snapshot(shard, reply)).await
+    everywhere(desk, |shard, reply, _| desk.snapshot(shard, reply)).await
 }
 
 async fn everywhere<T: Send + 'static>(
     desk: &Desk,
-    send: impl Fn(ShardId, Box<dyn FnOnce(T) + Send>) -> Result<(), Unreachable>,
+    send: impl Fn(ShardId, Box<dyn FnOnce(T) + Send>, Weak<()>) -> Result<(), Unreachable>,
 ) -> Result<Vec<T>, Trouble> {
-    let asked: Vec<Asked<T>> =
-        desk.shards().map(|shard| Asked::ask(shard, |reply| send(shard, reply))).collect::<Result<_, _>>()?;
+    let asked: Vec<Asked<T>> = desk
+        .shards()
+        .map(|shard| Asked::ask(shard, |reply, asker| send(shard, reply, asker)))
+        .collect::<Result<_, _>>()?;
     let mut answers = Vec::new();
     for question in asked {
         answers.push(question.answer().await?);

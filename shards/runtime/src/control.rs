@@ -1,6 +1,9 @@
 //! What the control thread and the shards say to each other.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use crossbeam_channel::{Receiver, Sender};
 use shard::{
@@ -24,7 +27,7 @@ pub(crate) enum Command {
     /// End now.
     Stop,
     Snapshot(Reply<Snapshot>),
-    Look(Box<Look>, Reply<Looked>),
+    Look(Box<Look>, Weak<()>, Reply<Looked>),
     Act(Box<Act>, Reply<Acted>),
     Tap(Box<TapOrder>, Reply<TapRead>),
     FreshLosses(Reply<Vec<FreshLoss>>),

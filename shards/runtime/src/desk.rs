@@ -3,7 +3,7 @@
 use std::{
     fmt,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::SystemTime,
 };
 
@@ -95,8 +95,15 @@ impl Desk {
         (0..self.commands.len() as u8).map(ShardId)
     }
 
-    pub fn look(&self, shard: ShardId, look: Look, reply: Reply<Looked>) -> Result<(), Unreachable> {
-        self.send(shard, Command::Look(Box::new(look), reply))
+    /// The answer is not worked out once `asker` is gone. Where too many wait for theirs, the reply is dropped.
+    pub fn look(
+        &self,
+        shard: ShardId,
+        look: Look,
+        asker: Weak<()>,
+        reply: Reply<Looked>,
+    ) -> Result<(), Unreachable> {
+        self.send(shard, Command::Look(Box::new(look), asker, reply))
     }
 
     pub fn act(&self, shard: ShardId, act: Act, reply: Reply<Acted>) -> Result<(), Unreachable> {

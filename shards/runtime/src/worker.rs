@@ -206,7 +206,7 @@ impl<B: Brain> Worker<B> {
             return self.port.ring.wait(timeout);
         }
         self.mesh.bell().fall_asleep();
-        let has_news = self.mesh.has_news() || self.has_commands() || self.gate.has_answers();
+        let has_news = self.mesh.has_news() || !self.line.commands.is_empty() || self.gate.has_answers();
         if has_news || self.has_store_news() {
             timeout = Some(Duration::ZERO);
         }

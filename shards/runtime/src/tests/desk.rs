@@ -25,7 +25,9 @@ fn reply<T: Send + 'static>() -> (Reply<T>, Receiver<T>) {
 
 fn look(desk: &Desk, shard: ShardId) -> Looked {
     let (reply, answer) = reply();
-    desk.look(shard, Look::Clients { matching: Matching::default(), after: None, most: 100 }, reply).unwrap();
+    let asker = Arc::new(());
+    let look = Look::Clients { matching: Matching::default(), after: None, most: 100 };
+    desk.look(shard, look, Arc::downgrade(&asker), reply).unwrap();
     answer.recv_timeout(HANGS).unwrap()
 }
 
@@ -132,12 +134,13 @@ fn clients_are_served_while_many_questions_wait() {
     let mut stream = echoing(&broker);
     let desk = broker.desk();
     let answered = Arc::new(AtomicUsize::new(0));
+    let asker = Arc::new(());
     for _ in 0..QUESTIONS {
         let counted = Arc::clone(&answered);
         let reply = Box::new(move |_: Looked| {
             counted.fetch_add(1, SeqCst);
         });
-        desk.look(ShardId(0), Look::Prefixes, reply).unwrap();
+        desk.look(ShardId(0), Look::Prefixes, Arc::downgrade(&asker), reply).unwrap();
     }
     assert_eq!(ask(&mut stream, b"x", 1), b"x");
     let answered = answered.load(SeqCst);

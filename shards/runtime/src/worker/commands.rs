@@ -16,9 +16,6 @@ impl<B: Brain> Worker<B> {
     pub(super) fn take_commands(&mut self) {
         // Those that come meanwhile have the next turn.
         for _ in 0..self.line.commands.len() {
-            if self.questions.is_full() {
-                return;
-            }
             let Ok(command) = self.line.commands.try_recv() else { return };
             match command {
                 Command::Listen(listeners) => self.port.listen(listeners),
@@ -41,7 +38,7 @@ impl<B: Brain> Worker<B> {
                 Command::Snapshot(reply) => {
                     reply(self.snapshot());
                 }
-                Command::Look(look, reply) => self.questions.add(Question { look, reply }),
+                Command::Look(look, asker, reply) => self.questions.add(Question { look, asker, reply }),
                 Command::Tap(order, reply) => {
                     // What went by in this turn is there, too.
                     self.name_tapped();
@@ -65,13 +62,8 @@ impl<B: Brain> Worker<B> {
         }
     }
 
-    /// Whether there are any that can be taken in now.
-    pub(super) fn has_commands(&self) -> bool {
-        !self.line.commands.is_empty() && !self.questions.is_full()
-    }
-
     pub(super) fn answer_one(&mut self) {
-        let Some(Question { look, reply }) = self.questions.next(self.now) else { return };
+        let Some(Question { look, reply, .. }) = self.questions.next(self.now) else { return };
         let began = self.clock.now();
         let seen = self.brain.look(self.now, &look);
         let addresses = self.addresses(&seen);

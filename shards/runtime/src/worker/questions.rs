@@ -1,7 +1,7 @@
 //! Questions about what a shard holds, which it answers beside its work: one in a turn, and all of them in a tenth of its
 //! time, however many are asked and whatever an answer takes.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, sync::Weak, time::Duration};
 
 use shard::{Instant, Look};
 
@@ -16,7 +16,15 @@ pub(super) struct Questions {
 
 pub(super) struct Question {
     pub look: Box<Look>,
+    /// Nobody waits for the answer once this is gone.
+    pub asker: Weak<()>,
     pub reply: Reply<Looked>,
+}
+
+impl Question {
+    fn is_given_up(&self) -> bool {
+        self.asker.strong_count() == 0
+    }
 }
 
 impl Questions {
@@ -24,13 +32,18 @@ impl Questions {
         Questions { waiting: VecDeque::new(), open_at: now }
     }
 
-    /// Whoever asks now has to wait at the door.
-    pub fn is_full(&self) -> bool {
-        self.waiting.len() >= WAITING_MAX
+    /// Where there are too many, the last one is dropped, and its reply with it.
+    pub fn add(&mut self, question: Question) {
+        if self.waiting.len() >= WAITING_MAX {
+            self.forget_given_up();
+        }
+        if self.waiting.len() < WAITING_MAX {
+            self.waiting.push_back(question);
+        }
     }
 
-    pub fn add(&mut self, question: Question) {
-        self.waiting.push_back(question);
+    fn forget_given_up(&mut self) {
+        self.waiting.retain(|question| !question.is_given_up());
     }
 
     /// The one whose turn it is, if it is time for one.
@@ -38,7 +51,12 @@ impl Questions {
         if now < self.open_at {
             return None;
         }
-        self.waiting.pop_front()
+        loop {
+            let question = self.waiting.pop_front()?;
+            if !question.is_given_up() {
+                return Some(question);
+            }
+        }
     }
 
     /// One was answered, and took so long until now: what is not asked about has its time first.
@@ -54,27 +72,34 @@ impl Questions {
 /// The rest of the shard's work has as many times the time of an answer.
 const OTHERS_SHARE: u32 = 9;
 
-/// More than there are places for callers of the API, of whom each asks one question after the other.
+/// More than there are places for callers of the API, of whom each waits for one answer.
 const WAITING_MAX: usize = 1024;
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
 
-    fn questions(count: usize) -> (Questions, Instant) {
+    fn questions(count: usize, asker: &Arc<()>) -> (Questions, Instant) {
         let now = Instant::default() + Duration::from_secs(1);
         let mut questions = Questions::new(now);
         for _ in 0..count {
-            questions.add(Question { look: Box::new(Look::Prefixes), reply: Box::new(|_| {}) });
+            questions.add(question(asker));
         }
         (questions, now)
     }
 
+    fn question(asker: &Arc<()>) -> Question {
+        Question { look: Box::new(Look::Prefixes), asker: Arc::downgrade(asker), reply: Box::new(|_| {}) }
+    }
+
     #[test]
     fn an_answer_is_followed_by_nine_times_its_time_for_others() {
-        let (mut questions, now) = questions(2);
+        let asker = Arc::new(());
+        let (mut questions, now) = questions(2, &asker);
         assert_eq!(questions.next_deadline(), Some(now), "the first one goes at once");
         assert!(questions.next(now).is_some());
         let answered = now + 3 * MS;
@@ -87,15 +112,25 @@ mod tests {
 
     #[test]
     fn nothing_is_due_without_a_question() {
-        let (questions, _) = questions(0);
+        let (questions, _) = questions(0, &Arc::new(()));
         assert_eq!(questions.next_deadline(), None);
     }
 
     #[test]
     fn so_many_wait_and_no_more() {
-        let (mut questions, now) = questions(WAITING_MAX);
-        assert!(questions.is_full());
-        questions.next(now);
-        assert!(!questions.is_full());
+        let asker = Arc::new(());
+        let (questions, _) = questions(WAITING_MAX + 1, &asker);
+        assert_eq!(questions.waiting.len(), WAITING_MAX);
+    }
+
+    #[test]
+    fn what_nobody_waits_for_any_more_is_not_answered_and_takes_no_room() {
+        let gone = Arc::new(());
+        let (mut questions, now) = questions(WAITING_MAX, &gone);
+        drop(gone);
+        let asker = Arc::new(());
+        questions.add(question(&asker));
+        assert!(questions.next(now).is_some_and(|question| !question.is_given_up()));
+        assert!(questions.next(now).is_none());
     }
 }
