@@ -8,16 +8,23 @@ import { choice, field, fill, h, raw, visible } from "./dom.js";
 export function whyForm(clientId, signal) {
   const topic = h("input", { name: "why-topic", required: true, autocomplete: "off", spellcheck: "false" });
   const publisher = h("input", { name: "why-publisher", autocomplete: "off", spellcheck: "false" });
+  const size = h("input", { name: "why-size", type: "number", min: 0, max: PAYLOAD_BYTES_MAX, autocomplete: "off" });
   const qos = choice("why-qos", [["0", "0"], ["1", "1"], ["2", "2"]], "0");
   const answer = h("div", { class: "why", "aria-live": "polite" });
   const question = form({
     signal,
     isOfOneLine: true,
-    fields: [field("Topic", topic), field("Published by (client id, if it matters)", publisher), field("QoS", qos)],
+    fields: [field("Topic", topic), field("Published by (client id, if it matters)", publisher), field("QoS", qos), field("Bytes of its payload (if known)", size)],
     verb: "Ask why",
     act: async () => {
       fill(answer);
-      const body = { client_id: clientId, topic: topic.value, qos: Number(qos.value), publisher: publisher.value === "" ? null : publisher.value };
+      const body = {
+        client_id: clientId,
+        topic: topic.value,
+        qos: Number(qos.value),
+        publisher: publisher.value === "" ? null : publisher.value,
+        payload_bytes: size.value === "" ? null : Number(size.value),
+      };
       const told = await ask("POST", "/v1/why", { body, signal });
       fill(answer, verdict(told.outcome, topic.value), told.publisher ? [h("h3", null, "Publisher"), steps(told.publisher)] : null, h("h3", null, "Client"), steps(told.client));
     },
@@ -52,3 +59,5 @@ const OUTCOMES = {
   stops: ["It would not get it", "no"],
 };
 const SAYS = { yes: ["+", "passes"], no: ["−", "stops"], later: ["~", "waits"] };
+/** What the length of an MQTT packet can say. */
+const PAYLOAD_BYTES_MAX = 268_435_455;

@@ -174,6 +174,13 @@ const CHAPTERS = {
     await page.press("Enter");
     await page.reads("It would get it now");
     assert(await page.run(() => document.querySelectorAll(".steps li.yes").length > 2), "step by step");
+    await page.enter("input[name=why-size]", "2000000");
+    await page.press("Enter");
+    await page.reads("server.max_packet_size");
+    await page.reads("It would not get it");
+    await page.enter("input[name=why-size]", "10");
+    await page.press("Enter");
+    await page.reads("It would get it now");
     await page.enter("input[name=why-topic]", "other/a");
     await page.enter("input[name=why-publisher]", "nobody");
     await page.press("Enter");
