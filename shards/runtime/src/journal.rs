@@ -31,7 +31,7 @@ pub(crate) fn write(shard: ShardId, address: Option<Address>, other: Option<Addr
         | What::Contested { .. }
         | What::SessionExpired
         | What::WillPublished => write_end(&subject, other, &note.what),
-        What::QueueFull
+        What::QueueFull { .. }
         | What::StoreFull
         | What::StoreHasRoom
         | What::NotRetained { .. }
@@ -126,7 +126,10 @@ fn write_room(subject: &Subject<'_>, what: &What) {
     let Subject { shard, client_id, address } = subject;
     let client_id = client_id.as_deref();
     match what {
-        What::QueueFull => tracing::warn!(shard, client_id, address, "queue full, messages are dropped"),
+        What::QueueFull { cause, topic } => {
+            let (why, topic) = (cause.text(), &**topic);
+            tracing::warn!(shard, client_id, address, topic, why, "queue full, messages are dropped");
+        }
         What::StoreFull => tracing::error!(shard, "{STORE_FULL}"),
         What::StoreHasRoom => tracing::info!(shard, "the store has room again"),
         What::NotRetained { cause, topic, count } => {

@@ -9,6 +9,7 @@ use crate::{
     confirm::Needs,
     connection::{Aliases, Connection},
     keys::SessionKey,
+    losses::{TOPIC_BYTES_MAX, cut},
     message::Parts,
     outbound::{Again, First, Outbound, Popped, Queued, Taken},
     outgoing::{SHARED_PAYLOAD_BYTES_MIN, SHARED_PAYLOADS_MAX},
@@ -142,7 +143,7 @@ impl Shard {
             if self.drops_first_expired(key, turn.now) {
                 continue;
             }
-            self.note_loss(key, turn);
+            self.note_loss(key, cause.into(), queued.message.topic(), turn);
             match self.oldest_that_gives_way(key, weight) {
                 Some(oldest) => {
                     self.lose_popped(key, cause.into(), &oldest, turn.now);
@@ -216,13 +217,14 @@ impl Shard {
         self.with_outbound(key, |outbound, _| outbound.pop())
     }
 
-    fn note_loss(&mut self, key: SessionKey, turn: &mut Turn<'_>) {
+    fn note_loss(&mut self, key: SessionKey, cause: Cause, topic: &str, turn: &mut Turn<'_>) {
         let session = &mut self.sessions[key];
         let (conn, client_id) = (session.conn, Some(session.client_id.clone()));
         let outbound = session.outbound();
         if !outbound.loss_noted {
             outbound.loss_noted = true;
-            turn.push(Effect::Note(Note { conn, client_id, user: None, what: What::QueueFull }));
+            let what = What::QueueFull { cause, topic: cut(topic, TOPIC_BYTES_MAX).into() };
+            turn.push(Effect::Note(Note { conn, client_id, user: None, what }));
         }
     }
 

@@ -58,8 +58,11 @@ pub enum What {
     },
     SessionExpired,
     WillPublished,
-    /// The first message lost since the queue was last empty; the counters know how many there were.
-    QueueFull,
+    /// A message on this topic found no room, the first since the queue was last empty; the counters know how many were lost.
+    QueueFull {
+        cause: Cause,
+        topic: Box<str>,
+    },
     /// The store has no room: what would have to be stored is not taken in.
     StoreFull,
     StoreHasRoom,

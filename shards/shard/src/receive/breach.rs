@@ -22,7 +22,10 @@ impl Shard {
         let (reason, why, what) = match breach {
             Breach::Protocol(Violation { reason, what }) => {
                 self.counters.violations += 1;
-                self.counters.packets_too_large += u64::from(reason == ReasonCode::PacketTooLarge);
+                let is_too_large = reason == ReasonCode::PacketTooLarge;
+                self.counters.packets_too_large += u64::from(is_too_large);
+                let what =
+                    if is_too_large { "the packet is larger than server.max_packet_size" } else { what };
                 (reason, what, What::Violation { reason, what })
             }
             Breach::Limit(why) => {

@@ -43,7 +43,29 @@ fn a_full_queue_drops_the_newest_or_the_oldest() {
         let expected = kept.map(|n| format!("a '{n}' q1 #{n}"));
         assert_eq!(heard[1..], expected);
         assert_eq!(s.counter("dropped_queue_messages"), 1);
-        assert!(s.notes.contains(&"QueueFull".to_string()));
+        let noted = "QueueFull { cause: QueueMessages, topic: \"a\" }";
+        assert_eq!(s.notes.iter().filter(|note| note.starts_with("QueueFull")).collect::<Vec<_>>(), [noted]);
+    }
+}
+
+#[test]
+fn the_log_names_the_limit_and_the_topic_that_a_queue_was_too_small_for() {
+    type Change = fn(&mut shard::Limits);
+    let cases: [(Change, &str); 3] = [
+        (|limits| limits.queued_messages_max = 1, "QueueMessages"),
+        (|limits| limits.queued_bytes_max = 3000, "QueueBytes"),
+        (|limits| limits.queue_memory_max = 3000, "QueueMemory"),
+    ];
+    for (change, cause) in cases {
+        let mut s = with(change);
+        let (publisher, subscriber) = (s.join("p"), s.join_for_an_hour("s"));
+        s.subscribe(subscriber, "#", 1);
+        s.cut(subscriber);
+        for (n, topic) in [(1, "fits"), (2, "beyond"), (3, "further")] {
+            s.publish_qos(publisher, topic, &"x".repeat(2000), 1, n);
+        }
+        let noted = format!("QueueFull {{ cause: {cause}, topic: \"beyond\" }}");
+        assert_eq!(s.notes.iter().filter(|note| note.starts_with("QueueFull")).collect::<Vec<_>>(), [&noted]);
     }
 }
 
@@ -79,6 +101,8 @@ fn a_packet_beyond_max_packet_size_ends_the_connection() {
     assert_eq!(s.hear(client), ["DISCONNECT Packet too large"]);
     assert!(s.is_closed(client));
     assert_eq!(s.counter("packets_too_large"), 1);
+    let names_it = |note: &String| note.contains("the packet is larger than server.max_packet_size");
+    assert!(s.notes.iter().any(names_it), "{:?}", s.notes);
 }
 
 #[test]

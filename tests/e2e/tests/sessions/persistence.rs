@@ -139,7 +139,10 @@ fn a_queue_that_is_full_drops_as_configured_and_counts() {
         }
         // An acknowledgement says that the broker has it, not that the reader's shard has it already.
         broker.await_counter("dropped_queue_messages", 400);
-        broker.process.await_text("queue full, messages are dropped");
+        broker.process.await_line("the limit and the topic", |line| {
+            let names = ["queue full, messages are dropped", "topic=\"much\"", "session.max_queued_messages"];
+            names.iter().all(|name| line.contains(name)).then_some(())
+        });
 
         let mut reader = Link::connect(broker.port, lasting(Version::V311, "reader"));
         for number in first..=last {
