@@ -193,6 +193,8 @@ pub struct Shown {
     text: String,
     /// What is no row, in a line each on standard error.
     notes: Vec<String>,
+    /// Something of what was asked for was not done: the text says what.
+    is_short: bool,
 }
 
 pub fn run(args: &CtlArgs) -> ExitCode {
@@ -208,7 +210,7 @@ pub fn run(args: &CtlArgs) -> ExitCode {
                 return Failure::Unreachable(why).tell("iothub ctl");
             }
             shown.notes.iter().for_each(|note| output::complain("iothub ctl", note));
-            ExitCode::SUCCESS
+            ExitCode::from(if shown.is_short { REFUSED } else { 0 })
         }
         Err(failure) => failure.tell("iothub ctl"),
     }

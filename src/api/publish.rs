@@ -1,9 +1,6 @@
 //! `/v1/publish`: a message in the name of the broker itself.
 
-use std::{
-    hash::{DefaultHasher, Hash, Hasher},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use axum::{
     Extension,
@@ -15,7 +12,7 @@ use axum::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use runtime::Desk;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use shard::{Act, Acted, QoS, ShardId, level_count};
 use tokio::time::sleep;
 
@@ -77,6 +74,7 @@ async fn publish(
         return Err(answer::too_large(&why).into());
     }
     let desk = asking::desk(&context)?.clone();
+    let is_empty = payload.is_empty();
     let act = Act::Publish {
         topic: topic.as_str().into(),
         payload: payload.into(),
@@ -84,7 +82,8 @@ async fn publish(
         retain: *retain,
         expiry_s: *expiry_s,
     };
-    let (shard, deed) = (shard_of(&desk, topic), Deed::new(&caller, "publish", topic));
+    // What is published on one topic goes by one shard, and stays in order; and this one knows whether it is retained.
+    let (shard, deed) = (desk.home_of(topic), Deed::new(&caller, "publish", topic));
     let work = async move {
         let acted = act_in_turn(&desk, shard, act).await;
         match &acted {
@@ -98,7 +97,9 @@ async fn publish(
     if acted.is_held_back {
         return Err(answer::held_back(HELD_BACK).into());
     }
-    Ok(answer::ok(&json!({ "published": true, "matched": acted.count > 0 })))
+    // [MQTT-3.3.1-6] Nothing is kept of an empty one.
+    let is_retained = *retain && !is_empty && acted.unretained.is_none();
+    Ok(answer::ok(&told(&acted, is_retained)))
 }
 
 /// Held back as a client is whose messages another shard does not get to.
@@ -126,12 +127,14 @@ fn payload(publication: &Publication) -> Result<Vec<u8>, Trouble> {
     }
 }
 
-/// What is published on one topic goes by one shard, and stays in order.
-fn shard_of(desk: &Desk, topic: &str) -> ShardId {
-    let mut hasher = DefaultHasher::new();
-    topic.hash(&mut hasher);
-    let shards = desk.shards().count() as u64;
-    ShardId(u8::try_from(hasher.finish() % shards).expect("there are less than 256 shards"))
+fn told(acted: &Acted, is_retained: bool) -> Value {
+    let not_retained = acted.unretained.map(|cause| json!({ "cause": cause.word(), "why": cause.text() }));
+    json!({
+        "published": true,
+        "matched": acted.count > 0,
+        "retained": is_retained,
+        "not_retained": not_retained,
+    })
 }
 
 const HELD_BACK: &str = "nothing is published: what operators publish fills the way to another shard. Publish it again later, or less in a second";

@@ -143,10 +143,17 @@ pub fn publish(target: &Target<'_>, args: &PublishArgs) -> Result<Shown, Failure
         "retain": args.retain,
         "expiry_s": args.expiry,
     });
-    told(target.ask("POST", "/v1/publish", Some(body))?, |answer| match answer["matched"] == true {
-        true => "published".to_owned(),
-        false => "published; nobody subscribes to it".to_owned(),
-    })
+    let answer = target.ask("POST", "/v1/publish", Some(body))?;
+    let is_short = answer["not_retained"].is_object();
+    Ok(Shown { is_short, ..told(answer, told_of_published)? })
+}
+
+fn told_of_published(answer: &Value) -> String {
+    let matched = if answer["matched"] == true { "" } else { "; nobody subscribes to it" };
+    match answer["not_retained"]["why"].as_str() {
+        Some(why) => format!("published, but not retained{matched}: {why}"),
+        None => format!("published{matched}"),
+    }
 }
 
 pub fn user(target: &Target<'_>, args: &UserArgs) -> Result<Shown, Failure> {

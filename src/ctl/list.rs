@@ -234,7 +234,7 @@ pub fn client(target: &Target<'_>, client_id: &str) -> Result<Shown, Failure> {
         text.push_str(&format!("\n{title}:\n{}", table.text()));
     }
     let notes = note_of_disk(whole["client"]["queued_on_disk"].as_u64().unwrap_or(0)).into_iter().collect();
-    Ok(Shown { rows: vec![whole], text, notes })
+    Ok(Shown { rows: vec![whole], text, notes, ..Shown::default() })
 }
 
 pub fn subscriptions(target: &Target<'_>, args: &SubscriptionsArgs, is_json: bool) -> Result<Shown, Failure> {

@@ -71,7 +71,12 @@ impl Listed {
         if told == 0 {
             notes.push(none.to_owned());
         }
-        Shown { text: if told == 0 { String::new() } else { text }, rows: self.rows, notes }
+        Shown {
+            text: if told == 0 { String::new() } else { text },
+            rows: self.rows,
+            notes,
+            ..Shown::default()
+        }
     }
 }
 

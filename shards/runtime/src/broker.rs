@@ -7,7 +7,7 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use shard::{DoorRates, Revision, Rules, SHARDS_MAX, Shard, ShardId, ShardSet};
+use shard::{DoorRates, Placement, Revision, Rules, SHARDS_MAX, Shard, ShardId, ShardSet};
 
 use crate::{
     Ban, Config, Door, Place, StartError, Whom,
@@ -39,6 +39,7 @@ pub struct Broker {
     shared: Arc<Shared>,
     pub(crate) seats: Arc<Seats>,
     bans: Arc<Mutex<BanTable>>,
+    placement: Placement,
 }
 
 /// Starts every shard and returns once all of them listen. If one cannot start, none runs.
@@ -103,7 +104,7 @@ impl Broker {
     pub fn desk(&self) -> Desk {
         let (seats, doors, bans) = (&self.seats, &self.doors, &self.bans);
         let places = Places { seats: Arc::clone(seats), doors: Arc::clone(doors), bans: Arc::clone(bans) };
-        Desk::new(self.commands.clone(), Arc::clone(&self.shared), places)
+        Desk::new(self.commands.clone(), Arc::clone(&self.shared), places, self.placement.clone())
     }
 
     /// Connections of all shards, closing ones included.
@@ -263,6 +264,7 @@ impl Broker {
             shared,
             seats,
             bans: Arc::default(),
+            placement: Placement::new(config.shards, config.core.placement_seed),
         };
         for (id, mesh) in (0..config.shards).map(ShardId).zip(meshes) {
             let (sender, commands) = bounded(COMMANDS_MAX);

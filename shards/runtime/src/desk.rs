@@ -8,7 +8,7 @@ use std::{
 };
 
 use crossbeam_channel::Sender;
-use shard::{Act, Acted, ConnId, FreshLoss, Instant, Look, Seen, ShardId, TapOrder, TapRead};
+use shard::{Act, Acted, ConnId, FreshLoss, Instant, Look, Placement, Seen, ShardId, TapOrder, TapRead};
 
 use crate::{
     bans::{Ban, BanTable, Banned},
@@ -24,6 +24,7 @@ pub struct Desk {
     commands: Vec<Sender<Command>>,
     shared: Arc<Shared>,
     places: Places,
+    placement: Placement,
 }
 
 /// Of what the whole process has so many.
@@ -55,8 +56,13 @@ pub struct Unreachable {
 pub type Reply<T> = Box<dyn FnOnce(T) + Send>;
 
 impl Desk {
-    pub(crate) fn new(commands: Vec<Sender<Command>>, shared: Arc<Shared>, places: Places) -> Desk {
-        Desk { commands, shared, places }
+    pub(crate) fn new(
+        commands: Vec<Sender<Command>>,
+        shared: Arc<Shared>,
+        places: Places,
+        placement: Placement,
+    ) -> Desk {
+        Desk { commands, shared, places, placement }
     }
 
     /// Who is banned now. A change holds this up for as long as it takes to make the list of the shards.
@@ -93,6 +99,11 @@ impl Desk {
 
     pub fn shards(&self) -> impl Iterator<Item = ShardId> + use<> {
         (0..self.commands.len() as u8).map(ShardId)
+    }
+
+    /// The shard that keeps the retained message of this topic.
+    pub fn home_of(&self, topic: &str) -> ShardId {
+        self.placement.topic(topic)
     }
 
     /// The answer is not worked out once `asker` is gone. Where too many wait for theirs, the reply is dropped.

@@ -13,30 +13,15 @@ use crate::{
 #[derive(Debug, Clone)]
 pub enum Act {
     /// Ends the connection. The session lives on as if the network had failed.
-    Disconnect {
-        client_id: Box<str>,
-        reason: ReasonCode,
-    },
+    Disconnect { client_id: Box<str>, reason: ReasonCode },
     /// Ends the connection, if there is one, and the session with all that it holds.
-    EndSession {
-        client_id: Box<str>,
-    },
+    EndSession { client_id: Box<str> },
     /// Drops what waits for the client, but for what is in flight.
-    PurgeQueue {
-        client_id: Box<str>,
-    },
+    PurgeQueue { client_id: Box<str> },
     /// Drops retained messages that match the filter, those of topics that this shard keeps.
-    DropRetained {
-        filter: Box<str>,
-        after: Option<Box<str>>,
-    },
-    Publish {
-        topic: Box<str>,
-        payload: Box<[u8]>,
-        qos: QoS,
-        retain: bool,
-        expiry_s: Option<u32>,
-    },
+    DropRetained { filter: Box<str>, after: Option<Box<str>> },
+    /// For the shard that is home to the topic: it alone knows at once whether the message is retained.
+    Publish { topic: Box<str>, payload: Box<[u8]>, qos: QoS, retain: bool, expiry_s: Option<u32> },
     /// Publishes what the server says of itself, retained: of all of it what belongs to topics that this shard keeps.
     Tell(Arc<[Told]>),
 }
@@ -59,6 +44,8 @@ pub struct Acted {
     pub is_partial: bool,
     /// Why it was not done, where that is to be told.
     pub refused: Option<&'static str>,
+    /// Why a message that was published is not retained, although it was to be.
+    pub unretained: Option<Cause>,
     /// What it waits for, to be done for good.
     pub needs: Needs,
     /// Nothing is done: those who publish have more than their share of the way to another shard, and it may be tried again.
@@ -116,6 +103,7 @@ impl Shard {
         if self.post.is_congested() || self.post.holds_back(OPERATORS) {
             return Acted { is_held_back: true, ..Acted::default() };
         }
+        let mut unretained = None;
         if let Some(lack) = self.store_lack() {
             if parts.qos != QoS::AtMostOnce {
                 self.lose_for_nobody(lack.of_publish(), parts.topic, turn.now);
@@ -123,14 +111,16 @@ impl Shard {
             }
             if std::mem::take(&mut parts.retain) {
                 self.lose_retained("", lack.of_retained(), parts.topic, turn);
+                unretained = Some(lack.of_retained());
             }
         }
         let is_promised = parts.qos != QoS::AtMostOnce;
+        let mut carried = Carried::new(parts);
         self.post.set_sender(Some(OPERATORS));
-        let acted = Acted::of(self.publish(None, &mut Carried::new(parts), turn));
+        let acted = Acted::of(self.publish(None, &mut carried, turn));
         self.post.set_sender(None);
         let needs = if is_promised { self.needed() } else { Needs::default() };
-        Acted { needs, ..acted }
+        Acted { needs, unretained: unretained.or(carried.unretained), ..acted }
     }
 
     /// Whether nothing is left to wait for before somebody is told that it was done. What has failed meanwhile is refused.

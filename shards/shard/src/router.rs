@@ -37,6 +37,8 @@ pub(crate) struct Carried<'a> {
     pub received: Option<Received<'a>>,
     /// Where the topic leads, if that is known already and the trie is as it was.
     pub route: Option<Rc<Known>>,
+    /// Why this shard has not retained it.
+    pub unretained: Option<Cause>,
     kept: Option<Message>,
     /// The number of the block that it becomes.
     body: BodyId,
@@ -59,6 +61,7 @@ impl<'a> Carried<'a> {
             origin: None,
             received: None,
             route: None,
+            unretained: None,
             kept: None,
             body: BodyId::NONE,
         }
@@ -376,6 +379,7 @@ impl Shard {
         let number = if home == self.id {
             if let Err(cause) = self.retain_here(carried.keep(), source, turn) {
                 self.lose_retained(author.as_deref().unwrap_or_default(), cause, carried.parts.topic, turn);
+                carried.unretained = Some(cause);
             }
             self.post.count_retained_here()
         } else {

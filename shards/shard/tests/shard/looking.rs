@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use mqtt::{Packet, Publish, QoS, ReasonCode, SubscriptionOptions};
-use shard::{Act, Acted, ClientWhole, Config, Direction, Kept, Look, Matching, Page, QueueSeen, Seen};
+use shard::{
+    Act, Acted, Cause, ClientWhole, Config, Direction, Kept, Limits, Look, Matching, Page, Placement,
+    QueueSeen, Seen,
+};
 
 use crate::{
     keeping::{come_back, kept},
@@ -339,6 +342,39 @@ fn an_operator_publishes_to_all_shards() {
     s.settle();
     for subscriber in subscribers {
         assert_eq!(s.hear(subscriber), ["a 'x' q1 #1"]);
+    }
+}
+
+#[test]
+fn an_operator_is_told_what_is_not_retained_and_why() {
+    let full = Limits { retained_messages_max: 0, ..Limits::default() };
+    let lean = Limits { retained_bytes_max: 0, ..Limits::default() };
+    let cases = [
+        (full.clone(), true, "x", Some(Cause::PublishRetainMessages)),
+        (lean, true, "x", Some(Cause::PublishRetainBytes)),
+        (Limits::default(), true, "x", None),
+        (full.clone(), true, "", None),
+        (full, false, "x", None),
+    ];
+    for (limits, retain, payload, unretained) in cases {
+        let mut s = Script::new(Config { shards: 2, limits, ..Config::default() });
+        let listener = s.join("listener");
+        s.subscribe(listener, "#", 0);
+        s.hear(listener);
+        let placement = Placement::new(2, Config::default().placement_seed);
+        for qos in [QoS::AtMostOnce, QoS::AtLeastOnce] {
+            for topic in ["a", "b", "c", "d"] {
+                let payload = payload.as_bytes().into();
+                let act = Act::Publish { topic: topic.into(), payload, qos, retain, expiry_s: None };
+                let acted = s.act(placement.topic(topic).index(), act);
+                assert_eq!((acted.count, acted.refused, acted.unretained), (1, None, unretained), "{topic}");
+            }
+        }
+        s.settle();
+        assert_eq!(s.hear(listener).len(), 8, "it is delivered all the same");
+        let is_kept = retain && !payload.is_empty() && unretained.is_none();
+        let kept: usize = s.shards.iter().map(|shard| shard.gauges().retained_messages).sum();
+        assert_eq!(kept, if is_kept { 4 } else { 0 });
     }
 }
 

@@ -142,7 +142,10 @@ fn what_is_published_for_an_operator_is_refused_where_it_cannot_be_stored() {
             assert!(acted.refused.is_some_and(|why| why.starts_with(words)), "{acted:?}");
         }
         assert_eq!(s.hear(listener), Vec::<String>::new());
-        assert_eq!(s.act(0, order(QoS::AtMostOnce, true)), Acted { count: 1, ..Acted::default() });
+        let unretained =
+            Some(if is_full { Cause::PublishRetainStoreFull } else { Cause::PublishRetainStoreFailed });
+        let acted = s.act(0, order(QoS::AtMostOnce, true));
+        assert_eq!(acted, Acted { count: 1, unretained, ..Acted::default() });
         assert_eq!(s.hear(listener), ["a 'x'"]);
         assert_eq!(s.shards[0].gauges().retained_messages, 0);
         let causes = if is_full {

@@ -68,7 +68,8 @@ fn a_message_is_published_to_all_shards_and_kept_where_it_is_to_be() {
     links.iter_mut().for_each(|link| assert_eq!(link.text(), "hello"));
     let bytes =
         json!({ "topic": "news/b", "payload_base64": "d29ybGQ=", "qos": 1, "retain": true, "expiry_s": 600 });
-    api.post("/v1/publish", &bytes).expect(200);
+    let told = api.post("/v1/publish", &bytes).expect(200);
+    assert_eq!((&told["retained"], &told["not_retained"]), (&json!(true), &json!(null)));
     links.iter_mut().for_each(|link| assert_eq!(link.text(), "world"));
     let kept = api.get("/v1/retained/one?topic=news/b").expect(200);
     assert!(kept["payload_text"] == "world" && kept["expires_in_s"].as_f64().unwrap() > 500.0, "{kept}");

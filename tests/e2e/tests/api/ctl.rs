@@ -9,7 +9,7 @@ use std::time::Instant;
 use client::{Publication, QoS, RetainHandling, Subscription, Version};
 use e2e::api::Api;
 use e2e::{Authority, Broker, Link, PATIENCE, Process, program, v5};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{retain, setup};
 
@@ -116,6 +116,33 @@ fn everything_is_shown_and_done_from_a_terminal() {
     let (code, lines) = ctl(&folder, &["users"]);
     assert!(code == Some(1) && lines[0].contains("authentication.user_database"), "{lines:?}");
     done(&["drain"]);
+}
+
+#[test]
+fn who_publishes_is_told_where_a_limit_keeps_a_message_from_being_retained() {
+    let config = format!("{CONTROL}[router]\nretained_message_limit = 0\n");
+    let broker = setup("api-not-retained").config(&config).start();
+    let api = Api::of(&broker);
+    let publish = |retain: bool, payload: &str| {
+        let order = json!({ "topic": "a", "payload": payload, "qos": 1, "retain": retain });
+        api.post("/v1/publish", &order).expect(200)
+    };
+    for (retain, payload) in [(false, "x"), (true, "")] {
+        let told = publish(retain, payload);
+        assert_eq!((&told["retained"], &told["not_retained"]), (&json!(false), &json!(null)), "{told}");
+    }
+    let told = publish(true, "x");
+    assert_eq!((&told["published"], &told["retained"]), (&json!(true), &json!(false)));
+    assert_eq!(told["not_retained"]["cause"], "publish_retain_messages");
+    assert!(
+        told["not_retained"]["why"].as_str().unwrap().contains("router.retained_message_limit"),
+        "{told}"
+    );
+    let (code, lines) = ctl(broker.folder(), &["publish", "-r", "-t", "a", "-m", "x"]);
+    let beginning = "published, but not retained; nobody subscribes to it: it was to be retained, and";
+    assert!(code == Some(1) && lines.len() == 1 && lines[0].starts_with(beginning), "{code:?} {lines:?}");
+    let (code, lines) = ctl(broker.folder(), &["publish", "-t", "a", "-m", "x"]);
+    assert_eq!((code, lines), (Some(0), vec!["published; nobody subscribes to it".to_owned()]));
 }
 
 #[test]
