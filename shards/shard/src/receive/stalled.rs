@@ -71,8 +71,8 @@ impl Stalled {
         }
     }
 
-    pub fn waits_for_mesh(&self, conn: ConnId) -> bool {
-        matches!(self.awaited.get(&conn), Some(Awaited::Line(Line::Ring(_) | Line::Mesh, _)))
+    pub fn waits_in(&self, conn: ConnId, line: Line) -> bool {
+        matches!(self.awaited.get(&conn), Some(Awaited::Line(its, _)) if *its == line)
     }
 
     /// Takes the first out of its line if it may go on: where it may not, nobody behind it may.
@@ -150,7 +150,7 @@ mod tests {
             stalled.put(conn(slot), wait);
         }
         assert_eq!(stalled.next(Line::Mesh, |_| true), Some(conn(3)));
-        assert!(!stalled.waits_for_mesh(conn(3)));
+        assert!(!stalled.waits_in(conn(3), Line::Mesh));
         stalled.put(conn(3), wait);
         let order: Vec<_> = std::iter::from_fn(|| stalled.next(Line::Mesh, |_| true)).collect();
         assert_eq!(order, [1, 2, 3].map(conn));

@@ -117,7 +117,7 @@ impl Shard {
             let line = ring.map_or(Line::Mesh, Line::Ring);
             while let Some(conn) = self.stalled.next(line, |taken| self.post.lets_on(ring, taken)) {
                 self.resume(conn, turn);
-                if self.stalled.waits_for_mesh(conn) {
+                if [line, Line::Mesh].into_iter().any(|again| self.stalled.waits_in(conn, again)) {
                     break;
                 }
             }

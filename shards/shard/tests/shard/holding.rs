@@ -189,6 +189,25 @@ fn a_ring_that_is_filled_by_one_holds_back_nobody_who_fills_another() {
 }
 
 #[test]
+fn whoever_waits_for_another_ring_next_lets_those_behind_it_go_on() {
+    let mut s = of(3, 100);
+    let (first, second) = (join_at(&mut s, 0, "first"), join_at(&mut s, 0, "second"));
+    listener(&mut s, "a/#");
+    let elsewhere = join_at(&mut s, 2, "elsewhere");
+    s.subscribe(elsewhere, "b/#", 0);
+    s.hear(elsewhere);
+    for shard in [1, 2] {
+        s.event(0, Event::MailRoom { to: ShardId(shard), slots: 16 });
+    }
+    bring(&mut s, first, &[large_of("a", 10), large_of("b", 40)].concat());
+    bring(&mut s, second, &large_of("a", 3));
+    assert_eq!((s.reading(first), s.reading(second)), (Reading::Paused, Reading::Paused));
+    s.event(0, Event::MailRoom { to: ShardId(1), slots: 200 });
+    s.event(0, Event::Flush);
+    assert_eq!((s.reading(first), s.reading(second)), (Reading::Paused, Reading::Continuous));
+}
+
+#[test]
 fn whoever_leaves_is_heard_out_also_where_others_go_on_before_it() {
     let mut s = of(2, 200);
     let (first, second) = (join_at(&mut s, 0, "first"), join_at(&mut s, 0, "second"));
