@@ -276,8 +276,7 @@ impl<B: Brain> Worker<B> {
                 self.tell(Event::Sent { conn });
             }
             Happened::Unsent { conn, outgoing, taken, then } => {
-                self.tell(Event::Unsent { conn, outgoing: &outgoing, taken });
-                self.effects.recycle(outgoing);
+                self.tell(Event::Unsent { conn, outgoing, taken });
                 match then {
                     Then::Nothing => {}
                     Then::GoesOn => self.tell(Event::Sent { conn }),

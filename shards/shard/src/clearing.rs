@@ -58,7 +58,7 @@ impl Shard {
         }
     }
 
-    fn arm_clearing(&mut self, turn: &Turn<'_>) {
+    pub(crate) fn arm_clearing(&mut self, turn: &Turn<'_>) {
         if !std::mem::replace(&mut self.clearing.is_armed, true) {
             self.timers.insert(turn.next_instant(), Deadline::Clearing);
         }
@@ -66,6 +66,7 @@ impl Shard {
 
     pub(crate) fn on_clearing_deadline(&mut self, turn: &mut Turn<'_>) {
         self.clearing.is_armed = false;
+        self.count_on(turn);
         self.clear_on(turn);
     }
 }

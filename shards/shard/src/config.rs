@@ -51,6 +51,8 @@ pub struct Pieces {
     pub change_bytes: usize,
     /// What filters may cost that one client brings at once, whatever others have under way.
     pub own_change_bytes: usize,
+    /// Packets that no socket took and that are looked at before they count as lost.
+    pub unsent_packets: usize,
 }
 
 /// Who is let in at one listener.
@@ -159,6 +161,7 @@ impl Default for Pieces {
             filter_bytes: 256 << 10,
             change_bytes: 256 << 10,
             own_change_bytes: 16 << 10,
+            unsent_packets: 32 << 10,
         }
     }
 }

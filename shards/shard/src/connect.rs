@@ -171,7 +171,7 @@ impl Shard {
             self.stall_coming(conn, to, turn);
             return;
         }
-        self.forget_connection(conn, turn.now);
+        self.forget_connection(conn, turn);
         self.counters.connections_handed_over += 1;
         turn.push(Effect::HandOver { conn, to, unread: Secret::new(unread) });
     }

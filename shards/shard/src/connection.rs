@@ -13,6 +13,7 @@ use crate::{
     receive::Kept,
     standing::Standing,
     store::Store,
+    turn::Turn,
     unsent::Leaver,
 };
 
@@ -255,15 +256,15 @@ impl Connection {
 
 impl Shard {
     /// The only way out of the table, whatever becomes of the connection: all that was counted for it goes with it.
-    pub(crate) fn forget_connection(&mut self, conn: ConnId, now: Instant) -> Option<Connection> {
+    pub(crate) fn forget_connection(&mut self, conn: ConnId, turn: &Turn<'_>) -> Option<Connection> {
         let leaver = self.leaver_at(conn);
         self.release_receiving(conn);
-        let connection = self.connections.remove(conn)?;
+        let mut connection = self.connections.remove(conn)?;
         self.forget_missed(conn);
-        if let Some(leaver) = leaver {
-            self.lose_with_connection(conn, leaver, &connection, now);
-        }
         self.unsent_bytes -= connection.unsent_bytes();
+        if let Some(leaver) = leaver {
+            self.lose_with_connection(conn, leaver, &mut connection, turn);
+        }
         if connection.is_stalled() {
             self.stalled.remove(conn);
         }
@@ -277,7 +278,7 @@ pub(crate) struct Connections {
     slots: Vec<Option<(u32, Connection)>>,
     live: usize,
     /// Of those that have no session any more: whose socket still had something to take.
-    pub leavers: BTreeMap<ConnId, Leaver>,
+    pub leavers: BTreeMap<ConnId, Arc<Leaver>>,
 }
 
 impl Connections {

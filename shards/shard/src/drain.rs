@@ -76,6 +76,7 @@ impl Shard {
             self.close_ready(turn);
             if self.connections.len() == 0 && self.store.is_idle() {
                 self.drain.stage = Phase::Done;
+                self.count_on(turn);
                 turn.push(Effect::Drained);
             }
         }

@@ -92,7 +92,7 @@ impl Shard {
     pub(crate) fn on_linger_deadline(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
         let Some(connection) = self.connections.get(conn) else { return };
         if connection.stage == Stage::Closing {
-            self.forget_connection(conn, turn.now);
+            self.forget_connection(conn, turn);
             turn.push(Effect::Close { conn });
         }
     }
@@ -107,7 +107,7 @@ impl Shard {
             self.note_departure(conn, NETWORK_CLOSED.into(), turn.now);
         }
         let user = self.user_at(conn);
-        let Some(connection) = self.forget_connection(conn, turn.now) else { return };
+        let Some(connection) = self.forget_connection(conn, turn) else { return };
         let stage = connection.stage;
         if stage == Stage::Closing {
             return;

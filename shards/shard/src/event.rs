@@ -26,7 +26,7 @@ pub enum Event<'a> {
     /// `Unsent` follows for it.
     Sent { conn: ConnId },
     /// The socket took no more than so many bytes of it, and takes nothing any more.
-    Unsent { conn: ConnId, outgoing: &'a Outgoing, taken: usize },
+    Unsent { conn: ConnId, outgoing: Box<Outgoing>, taken: usize },
     /// The peer of a connection that is `Reading::Watched` has said its last; `Closed` follows when that has been read.
     Leaving { conn: ConnId },
     /// The peer closed or the network failed. No further event names this connection, but for what became of its last bytes.

@@ -38,7 +38,7 @@ impl Shard {
         let sending = connection.sending;
         self.unsent_bytes -= unsent_bytes - connection.unsent_bytes();
         for (outgoing, leaver) in unsaid.zip(leaver.iter().cycle()) {
-            self.lose_outgoing(leaver, &outgoing, 0, 0, turn.now);
+            self.lose_outgoing(leaver, outgoing, 0, 0, turn);
         }
         let what = What::Disconnected {
             reason: ReasonCode::ServerUnavailable,
@@ -47,7 +47,7 @@ impl Shard {
         // Nothing is said: not even its CONNACK may have gone out.
         self.end_connection(conn, None, what, WillFate::Publish, turn);
         if !sending {
-            self.forget_connection(conn, turn.now);
+            self.forget_connection(conn, turn);
             turn.push(Effect::Close { conn });
         }
     }

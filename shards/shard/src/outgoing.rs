@@ -18,6 +18,16 @@ pub struct Outgoing {
     pub packets: u64,
 }
 
+/// How far somebody has come who looks at its packets, one after the other.
+#[derive(Debug, Default)]
+pub(crate) struct Walk {
+    at: usize,
+    /// Shared payloads that lie behind.
+    shared: usize,
+    /// Where the last packet ends in all of it.
+    pub end: usize,
+}
+
 impl Outgoing {
     pub fn of_bytes(bytes: Vec<u8>) -> Outgoing {
         Outgoing { bytes, ..Outgoing::default() }
@@ -58,20 +68,22 @@ impl Outgoing {
         heads_and_payloads.chain(std::iter::once(tail)).filter(|slice| !slice.is_empty())
     }
 
-    /// Its packets in order: where each ends in all of it, and what of it is not in a shared payload.
-    pub(crate) fn packets(&self) -> impl Iterator<Item = (usize, &[u8])> {
-        let (mut at, mut end) = (0, 0);
-        let mut shared = self.shared.iter().peekable();
-        std::iter::from_fn(move || {
-            let rest = &self.bytes[at..];
-            let size = mqtt::frame_size(rest)?;
-            // The payload of another one stands behind the head of that.
-            let own = shared.next_if(|(position, _)| *position < at + size);
-            let here = size - own.map_or(0, |(_, message)| message.payload().len());
-            at += here;
-            end += size;
-            Some((end, &rest[..here]))
-        })
+    /// The packet that `walk` has come to: what of it is not in a shared payload.
+    #[inline]
+    pub(crate) fn next_packet(&self, walk: &mut Walk) -> Option<&[u8]> {
+        let rest = &self.bytes[walk.at..];
+        let size = mqtt::frame_size(rest)?;
+        let mut here = size;
+        // The payload of another one stands behind the head of that.
+        if let Some((position, message)) = self.shared.get(walk.shared)
+            && *position < walk.at + size
+        {
+            here -= message.payload().len();
+            walk.shared += 1;
+        }
+        walk.at += here;
+        walk.end += size;
+        Some(&rest[..here])
     }
 
     /// Keeps the capacity for bytes.
@@ -130,9 +142,11 @@ mod tests {
         }
         outgoing.bytes.extend_from_slice(&[0x30, 5, 0, 1, b't', b'h', b'i']);
         outgoing.bytes.extend_from_slice(&[0x40, 2, 0, 1]);
-        let seen: Vec<(usize, &[u8])> = outgoing.packets().collect();
-        let ends: Vec<(usize, usize)> = seen.iter().map(|(end, here)| (*end, here.len())).collect();
+        let mut walk = Walk::default();
+        let next = || outgoing.next_packet(&mut walk).map(|packet| (packet, walk.end));
+        let seen: Vec<(&[u8], usize)> = std::iter::from_fn(next).collect();
+        let ends: Vec<(usize, usize)> = seen.iter().map(|(here, end)| (*end, here.len())).collect();
         assert_eq!(ends, [(2, 2), (14, 5), (26, 5), (33, 7), (37, 4)]);
-        assert_eq!((seen[2].1[4], outgoing.len()), (b't', 37));
+        assert_eq!((seen[2].0[4], outgoing.len()), (b't', 37));
     }
 }

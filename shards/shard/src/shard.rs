@@ -46,6 +46,7 @@ use crate::{
     topic_tap::TopicTaps,
     trie::Trie,
     turn::Turn,
+    unsent::Losing,
     wills::Wills,
 };
 
@@ -110,6 +111,8 @@ pub struct Shard {
     pub(crate) replays_waiting: Vec<(ShardId, Box<crate::mail::Replay>)>,
     /// What sessions that have ended leave behind.
     pub(crate) clearing: Clearing,
+    /// What connections that have ended leave behind.
+    pub(crate) losing: Losing,
     pub(crate) changes: Changes,
     /// Messages in queues that this tick may still look at for whether they have expired.
     pub(crate) expiry_looks: usize,
@@ -165,7 +168,7 @@ pub(crate) enum Deadline {
     /// A closing connection has had time enough to take its last bytes.
     Linger(ConnId),
     Session(SessionKey),
-    /// Filters of sessions that have ended are to leave the indexes.
+    /// Filters of sessions that have ended are to leave the indexes, and what no socket took is to count as lost.
     Clearing,
     /// Long SUBSCRIBEs and UNSUBSCRIBEs are to go on.
     Changing,
@@ -232,6 +235,7 @@ impl Shard {
             replays: HashMap::with_hasher(hasher.clone()),
             replays_waiting: Vec::new(),
             clearing: Clearing::default(),
+            losing: Losing::default(),
             changes: Changes::new(hasher.clone()),
             expiry_looks: config.pieces.expiry_looks,
             replay_pages: REPLAY_PAGES_PER_TICK,
@@ -268,7 +272,7 @@ impl Shard {
             Event::NotOpened(why) => self.handle_not_opened(why),
             Event::Bytes { conn, bytes } => self.handle_bytes(conn, bytes, turn),
             Event::Sent { conn } => self.handle_sent(conn, turn),
-            Event::Unsent { conn, outgoing, taken } => self.handle_unsent(conn, outgoing, taken, now),
+            Event::Unsent { conn, outgoing, taken } => self.handle_unsent(conn, outgoing, taken, turn),
             Event::Authenticated { conn, answer } => self.handle_authenticated(conn, *answer, turn),
             Event::Leaving { conn } => self.handle_leaving(conn, turn),
             Event::Closed { conn } => self.handle_closed(conn, turn),
@@ -421,7 +425,7 @@ impl Shard {
         if connection.outbox.is_some() || connection.held.is_some() {
             self.mark_dirty(conn);
         } else if connection.stage == Stage::Closing {
-            self.forget_connection(conn, turn.now);
+            self.forget_connection(conn, turn);
             turn.push(Effect::Close { conn });
             return;
         }
@@ -477,7 +481,7 @@ impl Shard {
                     self.store.wait(conn);
                 }
             } else if connection.stage == Stage::Closing {
-                self.forget_connection(conn, turn.now);
+                self.forget_connection(conn, turn);
                 turn.push(Effect::Close { conn });
             }
         }
@@ -493,6 +497,7 @@ impl Shard {
         self.replay_pages = REPLAY_PAGES_PER_TICK;
         self.expiry_looks = self.config.pieces.expiry_looks;
         self.clearing.begin_tick(self.config.pieces.filter_bytes);
+        self.losing.begin_tick(self.config.pieces.unsent_packets);
         self.changes.begin_tick(self.config.pieces.change_bytes);
     }
 

@@ -1,14 +1,15 @@
 //! What was made for a client and no socket took: nothing is counted for it while it waits, and its packets are looked at when the
-//! connection ends. Messages at QoS 0 among them are lost; what has a packet id is sent again, or is lost with its session.
+//! connection ends, so many in a tick. Messages at QoS 0 among them are lost; what has a packet id is sent again, or is lost with its session.
 
-use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::VecDeque, sync::Arc};
 
 use hashbrown::HashMap;
-use mqtt::{PacketKind, Publish, QoS, Version};
+use mqtt::{PacketKind, Publish, Version};
+use smallvec::SmallVec;
 
 use crate::{
     Cause, ConnId, IS_WATCHED, Instant, Outgoing, Shard, connection::Connection, keys::SessionKey,
-    losing::UNKNOWN, mount::mounted, publish::is_of_server, recorder::Recorder,
+    losing::UNKNOWN, mount::mounted, outgoing::Walk, recorder::Recorder, turn::Turn,
 };
 
 /// Of whom it is that a socket still has to take something, where the connection may have no session any more.
@@ -30,6 +31,27 @@ struct Recorded {
     sent: u64,
 }
 
+/// What is lost already, and not counted yet: long outboxes of many may end at once, and are worked off in the order of their ends. What they
+/// hold counts as unsent until then.
+#[derive(Default)]
+pub(crate) struct Losing {
+    uncounted: VecDeque<Uncounted>,
+    /// Packets that this tick may still look at.
+    left: usize,
+}
+
+struct Uncounted {
+    leaver: Arc<Leaver>,
+    outgoing: Box<Outgoing>,
+    /// Bytes that the socket took of it.
+    taken: usize,
+    /// Packets that waited behind it in the same connection.
+    behind: u64,
+    walk: Walk,
+    /// Of those that lie behind, what was not taken whole.
+    packets: u64,
+}
+
 impl Shard {
     /// The connection is about to lose its session.
     pub(crate) fn note_leaver(&mut self, conn: ConnId) {
@@ -39,13 +61,13 @@ impl Shard {
     }
 
     /// None: its socket has taken everything, or it is nobody's.
-    pub(crate) fn leaver_at(&mut self, conn: ConnId) -> Option<Leaver> {
+    pub(crate) fn leaver_at(&mut self, conn: ConnId) -> Option<Arc<Leaver>> {
         let left = self.connections.leavers.remove(&conn);
         let connection = self.connections.get(conn).filter(|_| IS_WATCHED)?;
         if !connection.sending && connection.waiting().next().is_none() {
             return None;
         }
-        left.or_else(|| Some(self.make_leaver(conn, connection, connection.session()?)))
+        left.or_else(|| Some(Arc::new(self.make_leaver(conn, connection, connection.session()?))))
     }
 
     fn make_leaver(&self, conn: ConnId, connection: &Connection, session: SessionKey) -> Leaver {
@@ -67,12 +89,12 @@ impl Shard {
     pub(crate) fn lose_with_connection(
         &mut self,
         conn: ConnId,
-        leaver: Leaver,
-        connection: &Connection,
-        now: Instant,
+        leaver: Arc<Leaver>,
+        connection: &mut Connection,
+        turn: &Turn<'_>,
     ) {
-        for outgoing in connection.waiting() {
-            self.lose_outgoing(&leaver, outgoing, 0, 0, now);
+        for outgoing in connection.take_unsaid() {
+            self.lose_outgoing(&leaver, outgoing, 0, 0, turn);
         }
         if connection.sending {
             self.connections.leavers.insert(conn, leaver);
@@ -80,7 +102,13 @@ impl Shard {
     }
 
     /// The socket took no more than so many bytes of what was under way.
-    pub(crate) fn handle_unsent(&mut self, conn: ConnId, outgoing: &Outgoing, taken: usize, now: Instant) {
+    pub(crate) fn handle_unsent(
+        &mut self,
+        conn: ConnId,
+        outgoing: Box<Outgoing>,
+        taken: usize,
+        turn: &Turn<'_>,
+    ) {
         let leaver = match self.connections.get(conn) {
             Some(_) => self.leaver_at(conn),
             None => self.connections.leavers.remove(&conn),
@@ -92,7 +120,7 @@ impl Shard {
             behind = packets_waiting(connection);
         }
         let Some(leaver) = leaver else { return };
-        self.lose_outgoing(&leaver, outgoing, taken, behind, now);
+        self.lose_outgoing(&leaver, outgoing, taken, behind, turn);
         if behind > 0 {
             self.connections.leavers.insert(conn, leaver);
         }
@@ -101,25 +129,74 @@ impl Shard {
     /// `behind`: packets that still wait in the same connection.
     pub(crate) fn lose_outgoing(
         &mut self,
-        leaver: &Leaver,
-        outgoing: &Outgoing,
+        leaver: &Arc<Leaver>,
+        outgoing: Box<Outgoing>,
         taken: usize,
         behind: u64,
-        now: Instant,
+        turn: &Turn<'_>,
     ) {
-        let mut packets = 0;
-        let mut lost: BTreeMap<Cow<'_, str>, u64> = BTreeMap::new();
-        for (_, packet) in outgoing.packets().filter(|(end, _)| *end > taken) {
-            packets += 1;
-            let Some(topic) = leaver.topic_of_unkept(packet) else { continue };
-            let is_told =
-                lost.len() < TOPICS_MAX || lost.contains_key(&topic) || is_of_server(topic.as_bytes());
-            *lost.entry(if is_told { topic } else { UNKNOWN.into() }).or_default() += 1;
+        self.unsent_bytes += outgoing.len();
+        let (leaver, walk) = (Arc::clone(leaver), Walk::default());
+        self.losing.uncounted.push_back(Uncounted { leaver, outgoing, taken, behind, walk, packets: 0 });
+        self.count_on(turn);
+    }
+
+    /// Counts as many packets as this tick can, and leaves the others to the next ones. Behind a drain there is none.
+    pub(crate) fn count_on(&mut self, turn: &Turn<'_>) {
+        if self.drain.is_over() {
+            self.losing.left = usize::MAX;
         }
-        for (topic, count) in lost {
+        while let Some(mut uncounted) = self.losing.uncounted.pop_front() {
+            if !self.count_some(&mut uncounted, turn.now) {
+                self.losing.uncounted.push_front(uncounted);
+                return self.arm_clearing(turn);
+            }
+            self.losing.spend(RECORDED_PACKETS);
+            self.unsent_bytes -= uncounted.outgoing.len();
+            self.note_unsent(&uncounted.leaver, uncounted.packets, uncounted.behind);
+        }
+    }
+
+    /// Whether all of it is counted.
+    fn count_some(&mut self, uncounted: &mut Uncounted, now: Instant) -> bool {
+        let Uncounted { leaver, outgoing, taken, walk, packets, .. } = uncounted;
+        let mut tally = Tally::new();
+        let is_all = loop {
+            if self.losing.left == 0 {
+                break false;
+            }
+            let Some(packet) = outgoing.next_packet(walk) else { break true };
+            self.losing.spend(1);
+            if walk.end <= *taken {
+                continue;
+            }
+            *packets += 1;
+            let Some(topic) = topic_of_unkept(packet) else { continue };
+            let topic = if topic.is_empty() {
+                self.losing.spend(DECODED_PACKETS);
+                leaver.topic_behind(packet).as_bytes()
+            } else {
+                topic
+            };
+            if let Some((_, count)) = tally.iter_mut().find(|(held, _)| *held == topic) {
+                *count += 1;
+                continue;
+            }
+            if tally.len() == tally.inline_size() {
+                self.lose_tally(leaver, &mut tally, now);
+            }
+            tally.push((topic, 1));
+        };
+        self.lose_tally(leaver, &mut tally, now);
+        is_all
+    }
+
+    fn lose_tally(&mut self, leaver: &Leaver, tally: &mut Tally<'_>, now: Instant) {
+        for (topic, count) in tally.drain(..) {
+            self.losing.spend(LEDGER_PACKETS);
+            let topic = leaver.whole_name(std::str::from_utf8(topic).unwrap_or(UNKNOWN));
             self.lose_of(Some(&leaver.client_id), Cause::Unsent, &topic, count, now);
         }
-        self.note_unsent(leaver, packets, behind);
     }
 
     /// What is recorded as sent was not.
@@ -141,26 +218,54 @@ impl Shard {
 }
 
 impl Leaver {
-    /// The whole name of its topic, of a message that nobody sends again. Empty: it is not known.
-    fn topic_of_unkept<'a>(&'a self, packet: &'a [u8]) -> Option<Cow<'a, str>> {
-        let frame = mqtt::beginning(packet).filter(|frame| frame.kind == PacketKind::Publish)?;
-        let publish = Publish::decode(&frame, self.version).ok()?;
-        if publish.qos != QoS::AtMostOnce {
-            return None;
-        }
-        let alias = publish.properties.topic_alias.filter(|_| publish.topic.is_empty());
-        let behind = alias.map(|alias| self.topics.get(&alias).map_or(UNKNOWN, |topic| topic));
-        let topic = behind.unwrap_or(publish.topic);
-        // One of the server is called the same everywhere.
-        let whole =
-            self.mount.as_deref().filter(|_| !topic.is_empty()).and_then(|mount| mounted(mount, topic));
-        Some(whole.map_or(Cow::Borrowed(topic), |whole| Cow::Owned(whole.into())))
+    /// The topic of a PUBLISH that has none of its own. Empty: it is not known.
+    fn topic_behind(&self, packet: &[u8]) -> &str {
+        let publish = mqtt::beginning(packet).and_then(|frame| Publish::decode(&frame, self.version).ok());
+        let alias = publish.and_then(|publish| publish.properties.topic_alias);
+        alias.and_then(|alias| self.topics.get(&alias)).map_or(UNKNOWN, |topic| topic)
     }
+
+    fn whole_name<'t>(&self, topic: &'t str) -> Cow<'t, str> {
+        let mount = self.mount.as_deref().filter(|_| !topic.is_empty());
+        // One of the server is called the same everywhere.
+        let whole = mount.and_then(|mount| mounted(mount, topic));
+        whole.map_or(Cow::Borrowed(topic), |whole| Cow::Owned(whole.into()))
+    }
+}
+
+impl Losing {
+    pub fn begin_tick(&mut self, packets: usize) {
+        self.left = packets;
+    }
+
+    fn spend(&mut self, packets: usize) {
+        self.left = self.left.saturating_sub(packets);
+    }
+}
+
+/// As it is written in a PUBLISH that nobody sends again.
+#[inline]
+fn topic_of_unkept(packet: &[u8]) -> Option<&[u8]> {
+    let frame = mqtt::beginning(packet).filter(|frame| frame.kind == PacketKind::Publish)?;
+    if frame.flags & QOS_FLAGS != 0 {
+        return None;
+    }
+    let (len, rest) = frame.body.split_first_chunk()?;
+    rest.get(..usize::from(u16::from_be_bytes(*len)))
 }
 
 fn packets_waiting(connection: &Connection) -> u64 {
     connection.waiting().map(|outgoing| outgoing.packets).sum()
 }
 
-/// Of what one connection loses, messages on more topics have none in the ledger.
-const TOPICS_MAX: usize = 256;
+/// Topics that follow each other, and how many messages on each: a look into the ledger costs more than a comparison.
+type Tally<'a> = SmallVec<[(&'a [u8], u64); 8]>;
+
+/// [MQTT-3.3.1-4] Those of the first byte of a PUBLISH.
+const QOS_FLAGS: u8 = 0b0110;
+
+/// What it costs to look for the topic behind an alias, into the ledger, and through what is recorded of a client: as long it takes to walk over
+/// so many packets.
+const DECODED_PACKETS: usize = 8;
+const LEDGER_PACKETS: usize = 16;
+const RECORDED_PACKETS: usize = 16;

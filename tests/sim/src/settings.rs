@@ -321,6 +321,7 @@ impl Settings {
         self.config.pieces = Pieces {
             expiry_looks: random.between(1, 4) as usize,
             filter_bytes: random.between(1, 400) as usize,
+            unsent_packets: random.between(1, 20) as usize,
             ..Pieces::default()
         };
         (self.weights.subscribe, self.weights.unsubscribe) = (30, 3);

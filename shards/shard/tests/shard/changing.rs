@@ -15,7 +15,7 @@ use crate::{
 
 /// One filter a tick, and one that comes with an event of its client's own.
 const ONE_BY_ONE: Pieces =
-    Pieces { expiry_looks: 4000, filter_bytes: 1, change_bytes: 1, own_change_bytes: 1 };
+    Pieces { expiry_looks: 4000, filter_bytes: 1, change_bytes: 1, own_change_bytes: 1, unsent_packets: 1 };
 
 fn one_by_one(shards: u8) -> Script {
     Script::new(Config { shards, pieces: ONE_BY_ONE, ..Config::default() })

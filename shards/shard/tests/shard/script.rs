@@ -501,7 +501,7 @@ impl Script {
     pub fn give_up(&mut self, client: Client, taken: usize) {
         let Wire { shard, conn, ref mut sending, .. } = self.wires[client.0];
         if let Some(outgoing) = sending.take() {
-            self.event(shard, Event::Unsent { conn, outgoing: &outgoing, taken });
+            self.event(shard, Event::Unsent { conn, outgoing, taken });
             self.settle();
         }
     }

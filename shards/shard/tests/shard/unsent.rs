@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use mqtt::ReasonCode;
-use shard::{Act, Direction, Event, Told};
+use shard::{Act, Config, Direction, Event, Pieces, Told};
 
 use crate::{
     departing::last,
@@ -28,6 +28,9 @@ fn send(s: &mut Script, publisher: Client, qos: u8, count: u16) {
         _ => s.publish_qos(publisher, "a/b", "x", qos, n),
     });
 }
+
+/// Of one that was sent: fixed header, topic, no properties, payload.
+const PACKET_BYTES: usize = 2 + 2 + 3 + 1 + 1;
 
 /// Where and how often they are lost by client `c`.
 fn lost_by_c(s: &Script) -> Vec<String> {
@@ -74,8 +77,7 @@ fn packets_that_were_taken_whole_count_as_sent() {
     s.event(shard, Event::Sent { conn });
     s.settle();
     s.event(shard, Event::Closed { conn });
-    let packet_bytes = 2 + 2 + 3 + 1 + 1;
-    s.give_up(client, 2 * packet_bytes - 1);
+    s.give_up(client, 2 * PACKET_BYTES - 1);
     assert_eq!(check(&s), BTreeMap::from([("dropped_unsent", 2)]));
 }
 
@@ -190,4 +192,130 @@ fn the_recorder_tells_it_of_a_client_that_has_come_back_meanwhile() {
     s.give_up(client, 0);
     assert_eq!(recorded(&s), ["Suback", "Publish", "Publish?", "Publish?", "Connack", "Publish"]);
     assert_eq!(check(&s), BTreeMap::from([("dropped_unsent", 2)]));
+}
+
+const STUCK: usize = 100;
+
+/// Packets in the outbox of each of these.
+const STUCK_PACKETS: u16 = 50;
+
+/// Subscribers whose sockets take nothing, each with a packet under way and others behind it, where a tick has room for so many.
+fn many_stuck(unsent_packets: usize) -> (Script, Client, Vec<Client>) {
+    let pieces = Pieces { unsent_packets, ..Pieces::default() };
+    let mut s = Script::new(Config { pieces, ..Config::default() });
+    let publisher = s.join("p");
+    let stuck: Vec<Client> = (0..STUCK).map(|n| s.join(&format!("c{n}"))).collect();
+    for client in &stuck {
+        s.subscribe(*client, "a/#", 0);
+        s.stick(*client);
+    }
+    send(&mut s, publisher, 0, STUCK_PACKETS + 1);
+    (s, publisher, stuck)
+}
+
+fn all_lost(s: &Script) -> Vec<String> {
+    clients(s, 0).iter().flat_map(|row| &row.topics).map(|loss| loss.count.to_string()).collect()
+}
+
+/// All end before the next tick.
+fn break_off(s: &mut Script, stuck: &[Client]) {
+    for client in stuck {
+        let (shard, conn) = s.conn(*client);
+        s.event(shard, Event::Closed { conn });
+    }
+}
+
+/// The next tick, and what was left to it.
+fn tick(s: &mut Script) {
+    s.event(0, Event::Flush);
+    let due = s.shards[0].next_deadline().expect("something is left");
+    s.now = s.now.max(due);
+    s.event(0, Event::Timer);
+}
+
+#[test]
+fn outboxes_that_end_at_once_are_counted_some_in_a_tick() {
+    const ROOM: usize = 200;
+    let (mut s, _, stuck) = many_stuck(ROOM);
+    let unsent_bytes = s.shards[0].gauges().unsent_bytes;
+    break_off(&mut s, &stuck);
+    let under_way = STUCK * PACKET_BYTES;
+    let in_outboxes = STUCK as u64 * u64::from(STUCK_PACKETS);
+    let (mut ticks, mut before) = (0, 0);
+    loop {
+        let counted = s.counter("dropped_unsent");
+        assert!(counted - before <= ROOM as u64, "tick {ticks}: {counted} after {before}");
+        let gauges = s.shards[0].gauges();
+        if counted == in_outboxes && gauges.unsent_bytes == 0 {
+            break;
+        }
+        // What is counted of an outbox leaves the memory with the rest of it.
+        let held = unsent_bytes - under_way - counted as usize * PACKET_BYTES;
+        assert!(gauges.unsent_bytes >= held, "tick {ticks}");
+        assert!(gauges.unsent_bytes <= held + usize::from(STUCK_PACKETS) * PACKET_BYTES, "tick {ticks}");
+        before = counted;
+        ticks += 1;
+        tick(&mut s);
+    }
+    assert!(ticks > in_outboxes as usize / ROOM, "{ticks}");
+    for client in &stuck {
+        s.give_up(*client, 0);
+    }
+    s.secs(1);
+    assert_eq!(check(&s), BTreeMap::from([("dropped_unsent", in_outboxes + STUCK as u64)]));
+    assert_eq!(all_lost(&s), vec![(STUCK_PACKETS + 1).to_string(); STUCK]);
+}
+
+#[test]
+fn what_the_sockets_took_of_it_is_walked_over_in_ticks_as_well() {
+    let (mut s, _, stuck) = many_stuck(10);
+    for client in &stuck {
+        let (shard, conn) = s.conn(*client);
+        // Now all that waited is under way.
+        s.event(shard, Event::Sent { conn });
+    }
+    s.settle();
+    break_off(&mut s, &stuck);
+    for client in &stuck {
+        s.give_up(*client, PACKET_BYTES * usize::from(STUCK_PACKETS - 1) + 1);
+    }
+    assert!(s.counter("dropped_unsent") < 20, "one each is too much for so few ticks");
+    s.secs(1);
+    assert_eq!(check(&s), BTreeMap::from([("dropped_unsent", STUCK as u64)]));
+    assert_eq!(s.shards[0].gauges().unsent_bytes, 0);
+}
+
+#[test]
+fn at_the_end_of_a_drain_all_is_counted() {
+    let (mut s, publisher, stuck) = many_stuck(100);
+    s.cut(publisher);
+    break_off(&mut s, &stuck);
+    let counted = s.counter("dropped_unsent");
+    assert!(counted <= 100, "{counted}");
+    s.event(0, Event::Drain);
+    assert_eq!(s.drained, 1);
+    let in_outboxes = STUCK as u64 * u64::from(STUCK_PACKETS);
+    assert_eq!(check(&s), BTreeMap::from([("dropped_unsent", in_outboxes)]));
+    for client in &stuck {
+        s.give_up(*client, 0);
+    }
+    assert_eq!(check(&s), BTreeMap::from([("dropped_unsent", in_outboxes + STUCK as u64)]));
+    assert_eq!(s.shards[0].gauges().unsent_bytes, 0);
+}
+
+#[test]
+fn each_of_many_topics_is_told_in_whatever_order_they_come() {
+    let pieces = Pieces { unsent_packets: 7, ..Pieces::default() };
+    let mut s = Script::new(Config { pieces, ..Config::default() });
+    let (publisher, client) = (s.join("p"), s.join("c"));
+    s.subscribe(client, "a/#", 0);
+    s.stick(client);
+    for n in 0..60 {
+        s.publish(publisher, &format!("a/{}", n % 20), "x");
+        s.publish(publisher, "a/b", "x");
+    }
+    s.cut(client);
+    s.secs(1);
+    assert_eq!(check(&s), BTreeMap::from([("dropped_unsent", 120)]));
+    assert!(lost_by_c(&s).contains(&"60 a/b".to_owned()), "{:?}", lost_by_c(&s));
 }

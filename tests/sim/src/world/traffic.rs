@@ -109,8 +109,8 @@ impl World {
     pub(super) fn tell_unsent(&mut self, socket: usize) {
         let Some((bytes, taken)) = self.sockets[socket].take_unsent() else { return };
         let Some((core, conn)) = self.sockets[socket].was else { return };
-        let outgoing = Outgoing::of_bytes(bytes);
-        self.handle(core, Event::Unsent { conn, outgoing: &outgoing, taken });
+        let outgoing = Box::new(Outgoing::of_bytes(bytes));
+        self.handle(core, Event::Unsent { conn, outgoing, taken });
     }
 
     pub fn plan_read(&mut self, socket: usize) {
