@@ -331,22 +331,24 @@ pub fn listening_on(places: &[(Scheme, Place)], config: Option<&Path>) -> String
     let listening = format!("listening on {}", shown(places));
     match places.first() {
         Some((Scheme::Tcp, Place::Tcp(first))) if !places.iter().any(|(_, place)| listen::is_open(place)) => {
-            let command = command_to_open(places, first.port(), config);
-            format!("{listening}, for this machine only (to open it to the network: {command})")
+            let how = config.map_or_else(
+                || command_to_open(places, first.port()),
+                |file| format!("other addresses than these in {}", file.display()),
+            );
+            format!("{listening}, for this machine only (to open it to the network: {how})")
         }
         _ => listening,
     }
 }
 
-/// What else is listened on, and configured, stays as it is.
-fn command_to_open(places: &[(Scheme, Place)], port: u16, config: Option<&Path>) -> String {
+/// What else is listened on stays as it is.
+fn command_to_open(places: &[(Scheme, Place)], port: u16) -> String {
     let is_opened = |(scheme, place): &(Scheme, Place)| {
         *scheme == Scheme::Tcp && matches!(place, Place::Tcp(address) if address.port() == port)
     };
     let others = places.iter().filter(|place| !is_opened(place));
     let others = others.map(|(scheme, place)| format!(" --listen {}", listen::shown(*scheme, place)));
-    let config = config.map_or(String::new(), |path| format!(" -c {}", path.display()));
-    format!("iothub{config} --listen tcp://0.0.0.0:{port}{}", others.collect::<String>())
+    format!("iothub --listen tcp://0.0.0.0:{port}{}", others.collect::<String>())
 }
 
 fn shown(places: &[(Scheme, Place)]) -> String {
@@ -376,9 +378,15 @@ mod tests {
     fn who_opens_a_broker_keeps_its_configuration_and_its_other_listeners() {
         let mut places = places(&["127.0.0.1:1883", "[::1]:1883", "127.0.0.1:8083"]);
         places[2].0 = Scheme::WebSocket;
-        let line = listening_on(&places, Some(Path::new("c.toml")));
-        let command = "iothub -c c.toml --listen tcp://0.0.0.0:1883 --listen ws://127.0.0.1:8083)";
+        let line = listening_on(&places, None);
+        let command =
+            "(to open it to the network: iothub --listen tcp://0.0.0.0:1883 --listen ws://127.0.0.1:8083)";
         assert!(line.ends_with(command), "{line}");
+        let line = listening_on(&places, Some(Path::new("c.toml")));
+        assert!(
+            line.ends_with("(to open it to the network: other addresses than these in c.toml)"),
+            "{line}"
+        );
     }
 
     #[test]

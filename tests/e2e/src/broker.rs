@@ -183,6 +183,7 @@ impl Broker {
         let prefix = format!("{scheme}://127.0.0.1:");
         self.process.await_line("where it listens", |line| {
             let (_, list) = line.split_once("listening on ")?;
+            let (list, _) = list.split_once(", for this machine only").unwrap_or((list, ""));
             let addresses = list.split(' ').filter_map(|word| word.strip_prefix(&prefix));
             let ports = addresses.filter_map(|address| address.trim_end_matches(',').parse().ok());
             Some(ports.collect()).filter(|ports: &Vec<u16>| !ports.is_empty())
