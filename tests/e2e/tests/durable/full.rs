@@ -262,6 +262,8 @@ impl Disk {
         command.args(["--listen", "tcp://127.0.0.1:0"]);
         command.args(["--shards", &shards.to_string(), "--data-dir"]).arg(self.place.join("store"));
         for (name, value) in [
+            // Whether its default port is free is up to others, and a first token needs room on the disk.
+            ("IOTHUB_API__LISTEN", ""),
             ("IOTHUB_STORE__SEGMENT_BYTES", "2 MiB"),
             ("IOTHUB_SERVER__MAX_PACKET_SIZE", "64 KiB"),
             ("IOTHUB_SESSION__MAX_QUEUED_MESSAGES", "1000000"),
