@@ -4,7 +4,7 @@
 use std::net::Shutdown;
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use client::{QoS, Version};
 use e2e::link::lasting;
@@ -89,6 +89,7 @@ fn each_message_for_a_reader_that_stops_and_leaves_has_come_or_is_counted() {
         let packet = publish("flood", &[b'x'; 1000]);
         (0..FOR_LEAVER).for_each(|_| publisher.send(&packet));
         publisher.ping();
+        await_empty_rings(&broker);
         // It has said its last, and reads what the sockets have.
         stuck.stream.shutdown(Shutdown::Write).unwrap();
         let bytes = stuck.read_to_end(PATIENCE).len();
@@ -97,6 +98,15 @@ fn each_message_for_a_reader_that_stops_and_leaves_has_come_or_is_counted() {
         let causes = ["queue_messages", "queue_bytes", "queue_memory", "offline_qos0", "mesh_full", "unsent"];
         let lost: u64 = causes.iter().map(|cause| broker.counter(&format!("dropped_{cause}"))).sum();
         assert_eq!((bytes / packet.len()) as u64 + lost, FOR_LEAVER, "{shards} shards, {lost} lost");
+    }
+}
+
+/// What is on its way to a shard when its subscriber goes is for nobody, and no loss.
+fn await_empty_rings(broker: &Broker) {
+    let deadline = Instant::now() + PATIENCE;
+    while broker.counter("mail_pending") > 0 || broker.counter("mail_sent") != broker.counter("mail_received")
+    {
+        assert!(Instant::now() < deadline, "mail goes on");
     }
 }
 
