@@ -14,6 +14,7 @@ mod caller;
 mod census;
 mod clients;
 mod context;
+mod control_places;
 mod drain;
 pub mod drops;
 mod entrance;
@@ -70,6 +71,7 @@ pub use self::{
     backup::BACKUP,
     bans::BANS,
     context::{Context, Facts},
+    control_places::CONTROL_CONNECTIONS_MAX,
     drops::{DROPS, DROPS_BY_CAUSE, DROPS_BY_TOPIC, OTHER_DROPS},
     events::EVENTS,
     log::LOG,
@@ -78,7 +80,6 @@ pub use self::{
     prefixes::PREFIXES_BY,
     published::PUBLISHED,
     reload::{Meant, RELOAD},
-    server::CONTROL_CONNECTIONS_MAX,
     socket::places,
     top::TOP_BY,
     trace::TRACE,
@@ -164,7 +165,7 @@ impl Api {
     fn open_socket(&mut self, settings: &Settings) -> Result<(), String> {
         if let Some((listener, path)) = socket::listen(settings)? {
             self.socket = Some(path);
-            let serve = server::serve_socket(listener, self.router.clone());
+            let serve = server::serve_socket(listener, self.context.clone(), self.router.clone());
             self.event_loop.spawn(serve);
         }
         Ok(())

@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 
 use super::{
     census::Census,
+    control_places::ControlPlaces,
     guard::Caller,
     hall::{Hall, waiting_max},
     metrics::Shown,
@@ -52,6 +53,7 @@ struct Shared {
     roll: Roll,
     hall: Hall,
     streams: Streams,
+    control_places: ControlPlaces,
     shown: Shown,
     census: Census,
     stage: AtomicU8,
@@ -113,6 +115,7 @@ impl Context {
             roll: Roll::default(),
             hall: Hall::new(settings.api.max_connections, waiting_max(&settings.api)),
             streams: Streams::new(settings.api.max_streams),
+            control_places: ControlPlaces::default(),
             shown: Shown::default(),
             census: Census::default(),
             stage: AtomicU8::new(Stage::Starting as u8),
@@ -227,6 +230,10 @@ impl Context {
     /// Where those are who come over TCP.
     pub(super) fn hall(&self) -> &Hall {
         &self.shared.hall
+    }
+
+    pub fn control_places(&self) -> &ControlPlaces {
+        &self.shared.control_places
     }
 
     pub fn streams(&self) -> &Streams {

@@ -21,7 +21,7 @@ use super::{
     context::{Context, Stage},
     guard,
     operation::{Access, Operation},
-    published, refusals, server, trace,
+    published, refusals, trace,
 };
 use crate::{
     audit, disk_room, log,
@@ -102,7 +102,7 @@ fn facts(context: &Context) -> Facts {
 
 fn places(context: &Context) -> Vec<Used> {
     let of_tcp = context.hall().used().into_iter().chain(context.streams().used());
-    of_tcp.chain([server::control_places()]).collect()
+    of_tcp.chain([context.control_places().used()]).collect()
 }
 
 /// As the observer asks for them, without a thread that waits.

@@ -1,15 +1,7 @@
 //! Connections of the API, and how long each part of one may take. How many there may be over TCP is the matter of `hall.rs`.
 
 use std::{
-    io,
-    net::SocketAddr,
-    os::unix::net::UnixListener as StdListener,
-    pin::pin,
-    sync::{
-        Arc, LazyLock,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
+    io, net::SocketAddr, os::unix::net::UnixListener as StdListener, pin::pin, sync::Arc, time::Duration,
 };
 
 use axum::{Router, extract::Request};
@@ -25,7 +17,6 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream, UnixListener},
-    sync::Semaphore,
     time::{sleep, timeout, timeout_at},
 };
 use tokio_rustls::{
@@ -42,22 +33,17 @@ use super::{
     patience::Patient,
     seat::Seat,
 };
-use crate::metrics::Used;
 
 /// Those who find no place wait in front of the socket, and cost nothing there.
-pub async fn serve_socket(listener: StdListener, router: Router) {
+pub async fn serve_socket(listener: StdListener, context: Context, router: Router) {
     let listener = match UnixListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "the control socket cannot be served"),
     };
     loop {
-        if CONTROL_PLACES.available_permits() == 0 {
-            CONTROL_FULL.fetch_add(1, Ordering::Relaxed);
-        }
-        let place = Arc::clone(&CONTROL_PLACES).acquire_owned().await.expect("nobody closes it");
-        CONTROL_OFFERED.store(1, Ordering::Relaxed);
+        let place = context.control_places().offer().await;
         let accepted = listener.accept().await;
-        CONTROL_OFFERED.store(0, Ordering::Relaxed);
+        context.control_places().settle();
         let Ok((stream, _)) = accepted else {
             sleep(ACCEPT_PAUSE).await;
             continue;
@@ -67,20 +53,6 @@ pub async fn serve_socket(listener: StdListener, router: Router) {
         tokio::spawn(converse(Patient::new(stream), router, Visitor::Control, seat));
     }
 }
-
-/// Of the control socket, and how often all of them were taken.
-pub fn control_places() -> Used {
-    let held = CONTROL_CONNECTIONS_MAX - CONTROL_PLACES.available_permits() as u64;
-    let taken = held.saturating_sub(CONTROL_OFFERED.load(Ordering::Relaxed));
-    let refused = CONTROL_FULL.load(Ordering::Relaxed);
-    Used { place: "control", taken, most: CONTROL_CONNECTIONS_MAX, refused }
-}
-
-static CONTROL_PLACES: LazyLock<Arc<Semaphore>> =
-    LazyLock::new(|| Arc::new(Semaphore::new(CONTROL_CONNECTIONS_MAX as usize)));
-/// Those that are kept for whoever comes next: one, or none.
-static CONTROL_OFFERED: AtomicU64 = AtomicU64::new(0);
-static CONTROL_FULL: AtomicU64 = AtomicU64::new(0);
 
 /// The same over TCP; all ports share the hall.
 pub async fn serve_port(listener: TcpListener, context: Context, router: Router, hall: Hall) {
@@ -153,7 +125,6 @@ where
 }
 
 /// Those of the control socket.
-pub const CONTROL_CONNECTIONS_MAX: u64 = 8;
 const HEAD_MAX: Duration = Duration::from_secs(5);
 /// Of a guest whose time is over.
 const LAST_ANSWER_MAX: Duration = Duration::from_secs(20);
