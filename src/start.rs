@@ -312,8 +312,7 @@ pub fn places(numbers: &Numbers, broker: &Broker) -> Vec<(Scheme, Place)> {
     numbers.open().map(|entrance| entrance.address.scheme).zip(broker.places()).collect()
 }
 
-/// One line says where, and how others get in.
-/// Says where the broker listens, when all of it is there that somebody may ask.
+/// Says in one line where the broker listens and how others get in, when all of it is there that somebody may ask.
 pub fn announce(started: &Started, loaded: &Loaded) {
     let settings = &loaded.settings;
     let places = places(&started.numbers, &started.broker);

@@ -1,6 +1,7 @@
 //! A connection is stalled, not read, while what it asks for would only pile up: when mail to another shard waits for
-//! room, or the client has taken more of that room than is left to others, when the client does not take its own acknowledgements, when too many of its SUBSCRIBEs wait for answers or one is under way. Or while it has
-//! to keep to a rate (`metering.rs`).
+//! room, or the client has taken more of that room than is left to others, when the client does not take its own
+//! acknowledgements, when too many of its SUBSCRIBEs wait for answers or one is under way, or while it has to keep to a
+//! rate (`metering.rs`).
 
 use mqtt::{Frame, PacketKind};
 
