@@ -99,8 +99,31 @@ pub(crate) struct Aliases {
     pub inbound: HashMap<u16, Box<str>, ahash::RandomState>,
     /// Of the topics in it.
     pub inbound_bytes: usize,
-    /// By topic, what we told the client. Topics come in first served; later ones go without.
-    pub outbound: HashMap<Box<str>, u16, ahash::RandomState>,
+    pub outbound: ToldAliases,
+}
+
+/// By topic, what we told the client. Topics come in first served; later ones go without. Whoever counts what is lost of the connection
+/// looks at the same.
+#[derive(Clone, Default)]
+pub(crate) struct ToldAliases(Arc<HashMap<Box<str>, u16, ahash::RandomState>>);
+
+impl ToldAliases {
+    pub fn insert(&mut self, topic: Box<str>, alias: u16) {
+        Arc::make_mut(&mut self.0).insert(topic, alias);
+    }
+
+    pub fn get(&self, topic: &str) -> Option<&u16> {
+        self.0.get(topic)
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// There are few, and it is seldom asked.
+    pub fn topic_behind(&self, alias: u16) -> Option<&str> {
+        self.0.iter().find(|(_, told)| **told == alias).map(|(topic, _)| &**topic)
+    }
 }
 
 impl Connection {

@@ -37,8 +37,8 @@ impl Shard {
         let unsaid = connection.take_unsaid();
         let sending = connection.sending;
         self.unsent_bytes -= unsent_bytes - connection.unsent_bytes();
-        for (outgoing, leaver) in unsaid.zip(leaver.iter().cycle()) {
-            self.lose_outgoing(leaver, outgoing, 0, 0, turn);
+        if let Some(leaver) = leaver {
+            self.lose_unsaid(conn, leaver, unsaid, sending, turn);
         }
         let what = What::Disconnected {
             reason: ReasonCode::ServerUnavailable,

@@ -3,13 +3,18 @@
 
 use std::{borrow::Cow, collections::VecDeque, sync::Arc};
 
-use hashbrown::HashMap;
 use mqtt::{PacketKind, Publish, Version};
 use smallvec::SmallVec;
 
 use crate::{
-    Cause, ConnId, IS_WATCHED, Instant, Outgoing, Shard, connection::Connection, keys::SessionKey,
-    losing::UNKNOWN, mount::mounted, outgoing::Walk, recorder::Recorder, turn::Turn,
+    Cause, ConnId, IS_WATCHED, Instant, Outgoing, Shard,
+    connection::{Connection, ToldAliases},
+    keys::SessionKey,
+    losing::UNKNOWN,
+    mount::mounted,
+    outgoing::Walk,
+    recorder::Recorder,
+    turn::Turn,
 };
 
 /// Of whom it is that a socket still has to take something, where the connection may have no session any more.
@@ -18,8 +23,7 @@ pub(crate) struct Leaver {
     client_id: Arc<str>,
     version: Version,
     mount: Option<Arc<str>>,
-    /// What it was told by alias.
-    topics: HashMap<u16, Box<str>, ahash::RandomState>,
+    told: ToldAliases,
     recorded: Option<Recorded>,
 }
 
@@ -72,14 +76,13 @@ impl Shard {
 
     fn make_leaver(&self, conn: ConnId, connection: &Connection, session: SessionKey) -> Leaver {
         let session = &self.sessions[session];
-        let told = connection.aliases.as_deref().map(|aliases| aliases.outbound.iter());
         let recorder = session.recorder.as_deref();
         Leaver {
             conn,
             client_id: Arc::clone(&session.client_id),
             version: connection.version,
             mount: self.mount_of(conn),
-            topics: told.into_iter().flatten().map(|(topic, alias)| (*alias, topic.clone())).collect(),
+            told: connection.aliases.as_deref().map(|aliases| aliases.outbound.clone()).unwrap_or_default(),
             recorded: recorder
                 .map(|recorder| Recorded { number: recorder.number(), sent: recorder.traffic.packets_sent }),
         }
@@ -93,10 +96,22 @@ impl Shard {
         connection: &mut Connection,
         turn: &Turn<'_>,
     ) {
-        for outgoing in connection.take_unsaid() {
+        self.lose_unsaid(conn, leaver, connection.take_unsaid(), connection.sending, turn);
+    }
+
+    /// What waited in a connection that ends.
+    pub(crate) fn lose_unsaid(
+        &mut self,
+        conn: ConnId,
+        leaver: Arc<Leaver>,
+        unsaid: impl Iterator<Item = Box<Outgoing>>,
+        is_sending: bool,
+        turn: &Turn<'_>,
+    ) {
+        for outgoing in unsaid {
             self.lose_outgoing(&leaver, outgoing, 0, 0, turn);
         }
-        if connection.sending {
+        if is_sending {
             self.connections.leavers.insert(conn, leaver);
         }
     }
@@ -113,15 +128,17 @@ impl Shard {
             Some(_) => self.leaver_at(conn),
             None => self.connections.leavers.remove(&conn),
         };
-        let mut behind = 0;
+        let (mut behind, mut has_session) = (0, false);
         if let Some(connection) = self.connections.get_mut(conn) {
             connection.sending = false;
             self.unsent_bytes -= std::mem::take(&mut connection.sending_bytes) as usize;
             behind = packets_waiting(connection);
+            has_session = connection.session().is_some();
         }
         let Some(leaver) = leaver else { return };
         self.lose_outgoing(&leaver, outgoing, taken, behind, turn);
-        if behind > 0 {
+        // Who still has a session is known by it, also by what is recorded from now on.
+        if behind > 0 && !has_session {
             self.connections.leavers.insert(conn, leaver);
         }
     }
@@ -173,7 +190,7 @@ impl Shard {
             *packets += 1;
             let Some(topic) = topic_of_unkept(packet) else { continue };
             let topic = if topic.is_empty() {
-                self.losing.spend(DECODED_PACKETS);
+                self.losing.spend(DECODED_PACKETS + leaver.told.len() / ALIASES_PER_PACKET);
                 leaver.topic_behind(packet).as_bytes()
             } else {
                 topic
@@ -222,7 +239,7 @@ impl Leaver {
     fn topic_behind(&self, packet: &[u8]) -> &str {
         let publish = mqtt::beginning(packet).and_then(|frame| Publish::decode(&frame, self.version).ok());
         let alias = publish.and_then(|publish| publish.properties.topic_alias);
-        alias.and_then(|alias| self.topics.get(&alias)).map_or(UNKNOWN, |topic| topic)
+        alias.and_then(|alias| self.told.topic_behind(alias)).unwrap_or(UNKNOWN)
     }
 
     fn whole_name<'t>(&self, topic: &'t str) -> Cow<'t, str> {
@@ -267,5 +284,6 @@ const QOS_FLAGS: u8 = 0b0110;
 /// What it costs to look for the topic behind an alias, into the ledger, and through what is recorded of a client: as long it takes to walk over
 /// so many packets.
 const DECODED_PACKETS: usize = 8;
+const ALIASES_PER_PACKET: usize = 32;
 const LEDGER_PACKETS: usize = 16;
 const RECORDED_PACKETS: usize = 16;

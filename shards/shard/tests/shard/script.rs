@@ -2,6 +2,7 @@
 
 mod moving;
 mod packets;
+mod sockets;
 mod turns;
 mod words;
 
@@ -84,6 +85,11 @@ pub struct Script {
 
 impl Script {
     pub fn new(config: Config) -> Script {
+        Script::with_rings(config, 1 << 20)
+    }
+
+    /// Where each ring has so many slots.
+    pub fn with_rings(config: Config, slots: usize) -> Script {
         let now = Instant::from_nanos(1_000_000_000);
         let shards = (0..config.shards).map(|id| Shard::new(ShardId(id), &config, now, 42)).collect();
         let mut script = Script {
@@ -91,7 +97,7 @@ impl Script {
             shards,
             mail: VecDeque::new(),
             bundles: Vec::new(),
-            ring_slots: 1 << 20,
+            ring_slots: slots,
             wires: Vec::new(),
             by_conn: BTreeMap::new(),
             next_slot: 0,
@@ -112,7 +118,7 @@ impl Script {
             reads_fail: false,
             config,
         };
-        script.give_room(1 << 20);
+        script.give_room(slots);
         script
     }
 
@@ -486,38 +492,9 @@ impl Script {
         self.packet(client, &Packet::Disconnect(Disconnect { reason, ..Disconnect::default() }));
     }
 
-    /// The network fails.
-    pub fn cut(&mut self, client: Client) {
-        let wire = &mut self.wires[client.0];
-        wire.closed = true;
-        let (shard, conn) = (wire.shard, wire.conn);
-        self.by_conn.remove(&(shard, conn));
-        self.event(shard, Event::Closed { conn });
-        self.settle();
-        self.give_up(client, 0);
-    }
-
-    /// The socket takes so many bytes of what it is full of, and no more.
-    pub fn give_up(&mut self, client: Client, taken: usize) {
-        let Wire { shard, conn, ref mut sending, .. } = self.wires[client.0];
-        if let Some(outgoing) = sending.take() {
-            self.event(shard, Event::Unsent { conn, outgoing, taken });
-            self.settle();
-        }
-    }
-
-    /// The client stops taking bytes: the next send never completes, until `unstick`.
-    pub fn stick(&mut self, client: Client) {
-        self.wires[client.0].stuck = true;
-    }
-
-    pub fn unstick(&mut self, client: Client) {
-        let wire = &mut self.wires[client.0];
-        wire.stuck = false;
-        wire.sending = None;
-        let (shard, conn) = (wire.shard, wire.conn);
-        self.event(shard, Event::Sent { conn });
-        self.settle();
+    /// How many there were.
+    pub fn clients(&self) -> usize {
+        self.wires.len()
     }
 
     pub fn is_closed(&self, client: Client) -> bool {

@@ -7,6 +7,7 @@ use shard::{Act, Config, Direction, Event, Pieces, Told};
 
 use crate::{
     departing::last,
+    failing::absent,
     keeping::kept,
     losing::{check, clients, lost, told},
     mounting,
@@ -192,6 +193,107 @@ fn the_recorder_tells_it_of_a_client_that_has_come_back_meanwhile() {
     s.give_up(client, 0);
     assert_eq!(recorded(&s), ["Suback", "Publish", "Publish?", "Publish?", "Connack", "Publish"]);
     assert_eq!(check(&s), BTreeMap::from([("dropped_unsent", 2)]));
+}
+
+/// What is under way is so many packets, and so many wait behind it.
+fn under_way_and_behind(s: &mut Script, under_way: u16, behind: u16) -> (Client, Client) {
+    let (publisher, client) = (s.join("p"), s.join("c"));
+    s.subscribe(client, "a/#", 0);
+    s.stick(client);
+    send(s, publisher, 0, 1 + under_way);
+    let (shard, conn) = s.conn(client);
+    // The first of them has gone out, and the others follow at once.
+    s.event(shard, Event::Sent { conn });
+    s.settle();
+    send(s, publisher, 0, behind);
+    (publisher, client)
+}
+
+#[test]
+fn a_send_that_fails_and_what_waits_behind_it_is_lost_once() {
+    for (taken, unsent) in [(0, 3), (2 * PACKET_BYTES - 1, 2), (3 * PACKET_BYTES, 0)] {
+        let mut s = Script::of_one();
+        let (_, client) = under_way_and_behind(&mut s, 3, 2);
+        s.fail(client, taken);
+        assert_eq!(check(&s), BTreeMap::from([("dropped_unsent", unsent + 2)]));
+        assert_eq!(lost_by_c(&s), [format!("{} a/b", unsent + 2)]);
+        let mut expected = vec!["Suback"];
+        expected.extend(vec!["Publish"; 4 - unsent as usize]);
+        expected.extend(vec!["Publish?"; unsent as usize + 2]);
+        assert_eq!(recorded(&s), expected);
+        assert_eq!(s.shards[0].gauges().unsent_bytes, 0);
+    }
+}
+
+#[test]
+fn a_send_that_fails_after_its_client_was_disconnected_is_lost_under_its_name() {
+    let mut s = Script::of_one();
+    let (_, client) = under_way_and_behind(&mut s, 3, 2);
+    let (shard, conn) = s.conn(client);
+    s.event(shard, Event::Kick { conn, reason: ReasonCode::AdministrativeAction });
+    s.settle();
+    s.fail(client, PACKET_BYTES);
+    assert_eq!(check(&s), BTreeMap::from([("dropped_unsent", 2 + 2)]));
+    assert_eq!(lost_by_c(&s), ["4 a/b"]);
+    assert_eq!(
+        recorded(&s),
+        ["Suback", "Publish", "Publish", "Publish?", "Publish?", "Publish?", "Publish?", "Disconnect?"]
+    );
+}
+
+#[test]
+fn a_topic_is_known_behind_its_alias_where_the_send_fails_first() {
+    let mut s = Script::of_one();
+    let publisher = s.join("p");
+    let mut wanted = connect("c");
+    wanted.properties.topic_alias_maximum = Some(5);
+    let (client, _) = s.connect(&wanted);
+    s.subscribe(client, "topic/#", 0);
+    s.stick(client);
+    (0..3).for_each(|_| s.publish(publisher, "topic/long/enough", "x"));
+    s.fail(client, 0);
+    assert_eq!(lost_by_c(&s), ["3 topic/long/enough"]);
+}
+
+#[test]
+fn of_a_client_that_is_read_on_each_send_that_fails_is_lost_and_nothing_else() {
+    let mut s = Script::of_one();
+    let (publisher, client) = under_way_and_behind(&mut s, 1, 2);
+    s.fail_and_go_on(client, 0);
+    assert_eq!(check(&s), BTreeMap::from([("dropped_unsent", 1)]), "two are under way");
+    send(&mut s, publisher, 0, 1);
+    s.fail_and_go_on(client, PACKET_BYTES);
+    assert_eq!(check(&s), BTreeMap::from([("dropped_unsent", 2)]));
+    let expected = ["Suback", "Publish", "Publish?", "Publish", "Publish?", "Publish"];
+    assert_eq!(recorded(&s), expected, "the last may still be taken");
+    s.unstick(client);
+    s.cut(client);
+    assert_eq!(check(&s), BTreeMap::from([("dropped_unsent", 2)]));
+    assert_eq!(recorded(&s), expected);
+}
+
+#[test]
+fn a_client_that_waits_for_a_store_that_fails_loses_what_was_under_way_too() {
+    let (mut s, publisher, _) = absent(2);
+    let client = s.join_for_an_hour(&Script::ids_by_home(&of_two_shards(), "c")[0]);
+    s.subscribe(client, "b", 0);
+    s.stick(client);
+    (0..3).for_each(|_| s.publish(publisher, "b", "x"));
+    s.disk_is_slow = true;
+    s.publish_qos(client, "a", "waits", 2, 1);
+    let (shard, conn) = s.conn(client);
+    s.event(shard, Event::Kick { conn, reason: ReasonCode::AdministrativeAction });
+    s.event(shard, Event::StoreFailed);
+    s.settle();
+    assert_eq!(s.counter("dropped_unsent"), 2, "one may still be taken");
+    s.fail(client, 0);
+    assert_eq!(check(&s), BTreeMap::from([("dropped_unsent", 3)]));
+    s.secs(10);
+    assert_eq!(s.shards[0].gauges().unsent_bytes, 0);
+}
+
+fn of_two_shards() -> Config {
+    Config { shards: 2, ..Config::default() }
 }
 
 const STUCK: usize = 100;
