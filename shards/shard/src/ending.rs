@@ -3,9 +3,14 @@
 use mqtt::{Disconnect, Packet, ReasonCode, Version, Violation};
 
 use crate::{
-    Cause, ConnId, Effect, IS_WATCHED, Instant, Note, Reading, Shard, What, connection::Stage,
-    departures::why_left, keys::SessionKey, receive::protocol_error, shard::Deadline,
-    store::entry::SessionId, turn::Turn,
+    Cause, ConnId, Effect, IS_WATCHED, Instant, Note, Reading, Shard, What,
+    connection::{Hearing, Stage},
+    departures::why_left,
+    keys::SessionKey,
+    receive::protocol_error,
+    shard::Deadline,
+    store::entry::SessionId,
+    turn::Turn,
 };
 
 /// What the end of a connection means for the will.
@@ -77,6 +82,7 @@ impl Shard {
         let Some(connection) = self.connections.get_mut(conn) else { return };
         connection.stage = Stage::Closing;
         if connection.is_stalled() {
+            connection.hearing = Hearing::Heard;
             self.stalled.remove(conn);
         }
         self.counters.connections_closed += 1;

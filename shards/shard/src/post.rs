@@ -214,6 +214,11 @@ impl Post {
         })
     }
 
+    /// What a connection has taken of a ring whose packets make no mail.
+    pub fn taken_nothing(&self, to: ShardId) -> Taken {
+        Taken { round: self.ways[to.index()].round, slots: 0 }
+    }
+
     /// Whether somebody may go on who has waited for room, in this ring or in all of them.
     pub fn lets_on(&self, ring: Option<ShardId>, taken: Taken) -> bool {
         !self.congested && ring.is_none_or(|to| self.ways[to.index()].lets_on(taken))

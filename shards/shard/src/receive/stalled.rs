@@ -1,16 +1,24 @@
 //! Who is stalled, and for what: whoever may go on is found without a look at all the others. What is done with them is in `stalling.rs`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::{ConnId, ShardId, post::Taken};
 
 /// All that are stalled.
 pub(crate) struct Stalled {
-    awaited: BTreeMap<ConnId, Awaited>,
+    stands: BTreeMap<ConnId, Stands>,
     /// By what is waited for, in the order in which they go on.
-    lines: Vec<BTreeSet<(Taken, ConnId)>>,
-    /// Of those who wait for the mesh as a whole, or for the store: how many have come.
+    lines: Vec<BTreeMap<Place, ConnId>>,
+    /// How many have come.
     numbers: u64,
+}
+
+/// Among those who have taken as much, whoever came first goes on first.
+type Place = (Taken, u64);
+
+struct Stands {
+    awaited: Awaited,
+    number: u64,
 }
 
 /// What somebody waits for.
@@ -34,50 +42,46 @@ pub(crate) enum Line {
 
 impl Stalled {
     pub fn new(shards: u8) -> Stalled {
-        let lines = vec![BTreeSet::new(); Line::Store.index() + 1 + usize::from(shards)];
-        Stalled { awaited: BTreeMap::new(), lines, numbers: 0 }
+        let lines = vec![BTreeMap::new(); Line::Store.index() + 1 + usize::from(shards)];
+        Stalled { stands: BTreeMap::new(), lines, numbers: 0 }
     }
 
     pub fn len(&self) -> usize {
-        self.awaited.len()
+        self.stands.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.awaited.is_empty()
+        self.stands.is_empty()
     }
 
-    /// It waits for this from now on.
-    pub fn put(&mut self, conn: ConnId, mut awaited: Awaited) {
-        if let (Awaited::Line(line, _), Some(Awaited::Line(before, _))) = (awaited, self.awaited.get(&conn))
-            && line == *before
-            && !matches!(line, Line::Ring(_))
-        {
+    /// It waits for this from now on. Whoever has done so before keeps its place.
+    pub fn put(&mut self, conn: ConnId, awaited: Awaited) {
+        if self.stands.get(&conn).is_some_and(|stands| stands.awaited == awaited) {
             return;
         }
         self.remove(conn);
-        if let Awaited::Line(line, taken) = &mut awaited {
-            if !matches!(line, Line::Ring(_)) {
-                self.numbers += 1;
-                taken.round = self.numbers;
-            }
-            self.lines[line.index()].insert((*taken, conn));
+        self.numbers += 1;
+        let number = self.numbers;
+        if let Awaited::Line(line, taken) = awaited {
+            self.lines[line.index()].insert((taken, number), conn);
         }
-        self.awaited.insert(conn, awaited);
+        self.stands.insert(conn, Stands { awaited, number });
     }
 
     pub fn remove(&mut self, conn: ConnId) {
-        if let Some(Awaited::Line(line, taken)) = self.awaited.remove(&conn) {
-            self.lines[line.index()].remove(&(taken, conn));
+        if let Some(Stands { awaited: Awaited::Line(line, taken), number }) = self.stands.remove(&conn) {
+            self.lines[line.index()].remove(&(taken, number));
         }
     }
 
     pub fn waits_in(&self, conn: ConnId, line: Line) -> bool {
-        matches!(self.awaited.get(&conn), Some(Awaited::Line(its, _)) if *its == line)
+        let stands = self.stands.get(&conn);
+        stands.is_some_and(|stands| matches!(stands.awaited, Awaited::Line(its, _) if its == line))
     }
 
     /// Takes the first out of its line if it may go on: where it may not, nobody behind it may.
     pub fn next(&mut self, line: Line, may_go_on: impl FnOnce(Taken) -> bool) -> Option<ConnId> {
-        let (taken, conn) = *self.lines[line.index()].first()?;
+        let (&(taken, _), &conn) = self.lines[line.index()].first_key_value()?;
         if !may_go_on(taken) {
             return None;
         }
@@ -140,6 +144,21 @@ mod tests {
         assert_eq!(stalled.next(RINGS[0], |taken| taken.round < 2), Some(conn(2)));
         assert_eq!(stalled.next(RINGS[0], |taken| taken.round < 2), None);
         assert_eq!(stalled.next(RINGS[0], |taken| taken.slots == 1), Some(conn(0)));
+    }
+
+    #[test]
+    fn of_those_who_have_taken_as_much_whoever_came_first_goes_on_first() {
+        let mut stalled = Stalled::new(2);
+        let wait = |round, slots| Awaited::Line(RINGS[0], Taken { round, slots });
+        for (slot, round, slots) in
+            [(6, 1, 1), (5, 1, 1), (4, 1, 0), (3, 1, 0), (2, 2, 0), (1, 2, 1), (0, 1, 0)]
+        {
+            stalled.put(conn(slot), wait(round, slots));
+        }
+        // It waits as before.
+        stalled.put(conn(4), wait(1, 0));
+        let order: Vec<_> = std::iter::from_fn(|| stalled.next(RINGS[0], |_| true)).collect();
+        assert_eq!(order, [4, 3, 0, 6, 5, 2, 1].map(conn));
     }
 
     #[test]

@@ -66,7 +66,7 @@ impl Shard {
 
     /// A CONNECT that is to go to another shard waits for a slot.
     pub(crate) fn stall_coming(&mut self, conn: ConnId, to: ShardId, turn: &mut Turn<'_>) {
-        self.stall_for(conn, Awaited::Line(Line::Ring(to), Taken::default()), turn);
+        self.stall_for(conn, Awaited::Line(Line::Ring(to), self.post.taken_nothing(to)), turn);
     }
 
     fn stall_for(&mut self, conn: ConnId, awaited: Awaited, turn: &mut Turn<'_>) {
@@ -104,7 +104,8 @@ impl Shard {
         if self.can_resume(conn) {
             self.stalled.remove(conn);
             self.unstall(conn, turn);
-        } else if self.is_stalled(conn) {
+        } else if let Some(connection) = self.connections.get(conn).filter(|known| known.is_stalled()) {
+            assert!(connection.stage != Stage::Closing, "whoever closes waits for nothing");
             let awaited = self.awaited(conn);
             self.stalled.put(conn, awaited);
         }

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// One filter a tick, and one that comes with an event of its client's own.
-const ONE_BY_ONE: Pieces =
+pub const ONE_BY_ONE: Pieces =
     Pieces { expiry_looks: 4000, filter_bytes: 1, change_bytes: 1, own_change_bytes: 1, unsent_packets: 1 };
 
 fn one_by_one(shards: u8) -> Script {
@@ -26,7 +26,7 @@ fn kept_one_by_one() -> Script {
     Script::new(Config { store_epoch_ms, pieces: ONE_BY_ONE, ..Config::default() })
 }
 
-fn filters(count: usize) -> Vec<String> {
+pub fn filters(count: usize) -> Vec<String> {
     (0..count).map(|n| format!("f/{n}")).collect()
 }
 
@@ -46,7 +46,7 @@ fn say(s: &mut Script, client: Client, packets: &[Packet<'_>]) {
 }
 
 /// Nobody has a filter, and nobody waits for anything.
-fn assert_nothing_is_left(s: &mut Script) {
+pub fn assert_nothing_is_left(s: &mut Script) {
     s.secs(1);
     for shard in &s.shards {
         let Gauges { subscriptions, shared_subscriptions, filters, receive_bytes, .. } = shard.gauges();
@@ -322,7 +322,7 @@ fn a_piece_is_announced_as_one() {
 }
 
 /// A SUBSCRIBE that wants no retained messages.
-fn without_retained(filters: &[String]) -> Packet<'_> {
+pub fn without_retained(filters: &[String]) -> Packet<'_> {
     let filters = filters.iter().map(|filter| (&**filter, options(0x20))).collect();
     let Packet::Subscribe(packet) = subscribe(&[]) else { unreachable!() };
     Packet::Subscribe(mqtt::Subscribe { filters, ..packet })
@@ -450,7 +450,7 @@ fn a_turn_has_its_part_once_however_often_it_sends_mail_off() {
 }
 
 /// Nothing but this packet, and nothing is flushed.
-fn bring(s: &mut Script, client: Client, packet: &Packet<'_>) {
+pub fn bring(s: &mut Script, client: Client, packet: &Packet<'_>) {
     let mut bytes = Vec::new();
     packet.encode(Version::V5, &mut bytes);
     let (shard, conn) = s.conn(client);
@@ -458,35 +458,22 @@ fn bring(s: &mut Script, client: Client, packet: &Packet<'_>) {
 }
 
 #[test]
-fn long_answers_that_are_due_at_once_take_turns_and_short_ones_do_not_wait_for_them() {
-    for are_cut in [false, true] {
-        let pieces = Pieces { own_change_bytes: 1 << 20, ..ONE_BY_ONE };
-        let config = Config { shards: 2, pieces, ..Config::default() };
-        let mut s = Script::new(config.clone());
-        let clients = ["a", "b", "c", "d"].map(|name| s.join(&Script::ids_by_home(&config, name)[0]));
-        let [few, long @ ..] = &clients;
-        for client in long {
-            bring(&mut s, *client, &without_retained(&filters(65)));
-        }
-        bring(&mut s, *few, &without_retained(&filters(64)));
-        for shard in [0, 1, 0] {
-            assert_eq!(s.hear(*few), Vec::<String>::new());
-            s.turn(shard);
-        }
-        assert_eq!(s.hear(*few).len(), 1);
-        let mut answered = Vec::new();
-        for _ in 0..4 {
-            answered.push([0, 1, 2].map(|client| s.hear(long[client]).len()));
-            if are_cut {
-                clients.iter().for_each(|client| s.cut(*client));
-            }
-            s.turn(0);
-        }
-        match are_cut {
-            false => assert_eq!(answered, [[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 0]]),
-            true => assert_nothing_is_left(&mut s),
-        }
-    }
+fn who_is_sent_away_and_takes_nothing_waits_for_nothing_else() {
+    let mut s = one_by_one(2);
+    let config = Config { shards: 2, ..Config::default() };
+    let client = s.join(&Script::ids_by_home(&config, "c")[0]);
+    s.stick(client);
+    s.packet(client, &Packet::Pingreq);
+    bring(&mut s, client, &subscribe(&filters(3)));
+    assert_eq!(s.reading(client), Reading::Paused);
+    let (shard, conn) = s.conn(client);
+    s.event(shard, Event::Kick { conn, reason: ReasonCode::AdministrativeAction });
+    // The other shard confirms the first filter.
+    s.settle();
+    s.unstick(client);
+    assert_eq!(s.hear(client), ["PINGRESP", "DISCONNECT Administrative action"]);
+    assert!(s.is_closed(client));
+    assert_nothing_is_left(&mut s);
 }
 
 #[test]

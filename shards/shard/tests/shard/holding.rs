@@ -3,7 +3,7 @@
 use mqtt::{Packet, QoS, Version};
 use shard::{Act, Config, Event, Reading, ShardId};
 
-use crate::script::{Client, Script, publish};
+use crate::script::{Client, Script, connect, publish};
 
 /// A script of so many shards with a ring from the first to the second that has this many free slots.
 fn of(shards: u8, slots: usize) -> Script {
@@ -232,4 +232,53 @@ fn whoever_leaves_while_it_waits_is_heard_out() {
     assert_eq!(s.reading(flooder), Reading::Paused);
     s.cut(flooder);
     assert_eq!((s.hear(subscriber).len(), s.counter("dropped_mesh_full")), (20, 0));
+}
+
+/// A connection at the first shard, and the CONNECT of a client whose home is the second.
+fn coming(s: &mut Script, name: &str) -> (Client, Vec<u8>) {
+    let ids = Script::ids_by_home(&Config { shards: 2, ..Config::default() }, name);
+    let mut bytes = Vec::new();
+    Packet::Connect(Box::new(connect(&ids[1]))).encode(Version::V5, &mut bytes);
+    (s.open_at_shard(0), bytes)
+}
+
+#[test]
+fn connects_that_wait_for_room_go_on_in_the_order_in_which_they_came() {
+    let mut s = of(2, 0);
+    let clients = ["a", "b", "c", "d"].map(|name| coming(&mut s, name));
+    let order = [2, 0, 3, 1];
+    for place in order {
+        let (client, hello) = &clients[place];
+        bring(&mut s, *client, hello);
+    }
+    let mut arrived = Vec::new();
+    for _ in order {
+        s.event(0, Event::MailRoom { to: ShardId(1), slots: 1 });
+        s.settle();
+        arrived.extend((0..clients.len()).filter(|place| !s.hear(clients[*place].0).is_empty()));
+    }
+    assert_eq!(arrived, order);
+}
+
+#[test]
+fn whoever_is_held_back_goes_on_before_connects_that_come_when_the_ring_has_had_room_since() {
+    const SLOTS: usize = 16;
+    let mut s = Script::with_rings(Config { shards: 2, ..Config::default() }, SLOTS);
+    let flooder = join_at(&mut s, 0, "flooder");
+    let subscriber = listener(&mut s, "#");
+    s.event(0, Event::MailRoom { to: ShardId(1), slots: SLOTS });
+    bring(&mut s, flooder, &large(20));
+    assert_eq!(s.reading(flooder), Reading::Paused);
+    s.settle();
+    let before = s.hear(subscriber).len();
+    for burst in 0..4 {
+        // More than there is room for.
+        for n in 0..2 * SLOTS {
+            let (client, hello) = coming(&mut s, &format!("{burst}-{n}"));
+            bring(&mut s, client, &hello);
+        }
+        s.event(0, Event::MailRoom { to: ShardId(1), slots: SLOTS });
+    }
+    s.settle();
+    assert!(!s.hear(subscriber).is_empty(), "nothing since the first {before}");
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod acknowledging;
+mod answering;
 mod apart;
 mod asking;
 mod authors;
