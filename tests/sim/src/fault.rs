@@ -62,6 +62,8 @@ pub enum Fault {
     ConfirmEarly,
     /// The ledger believes that more was sent than was counted.
     MiscountPublishes,
+    /// Shards are told that a socket took nothing of a send, when it took some of it.
+    UnderstateTaken,
     /// An operator whom the ledger does not know of closes connections.
     CloseSecretly,
     /// A shard panics.

@@ -280,7 +280,8 @@ impl World {
         if self.fault == Some(Fault::InflateCounters) {
             counters.dropped_offline_qos0 += 1_000_000;
         }
-        let closing = Closing { counters: &counters, unsent, has_strangers: self.settings.strangers };
+        let (untaken, has_strangers) = (self.publishes_untaken, self.settings.strangers);
+        let closing = Closing { counters: &counters, unsent, untaken, has_strangers };
         self.ledger.judge_rest(&closing);
     }
 

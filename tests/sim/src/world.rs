@@ -49,6 +49,8 @@ pub struct World {
     pub steps: u64,
     /// PUBLISH packets that were seen in sends.
     pub publishes_sent: u64,
+    /// Of those at QoS 0: how many a shard was told of that their socket did not take whole.
+    pub publishes_untaken: u64,
     /// One for each shard, where there is a store.
     pub disks: Vec<Disk>,
     seed: u64,
@@ -139,6 +141,7 @@ impl World {
             phase: Phase::Acting,
             steps: 0,
             publishes_sent: 0,
+            publishes_untaken: 0,
             disks: Vec::new(),
             seed,
             lives: 0,

@@ -163,6 +163,11 @@ fn more_packets_than_the_shards_count_are_noticed() {
 }
 
 #[test]
+fn messages_that_were_taken_and_count_as_never_sent_are_noticed() {
+    assert_reported(Fault::UnderstateTaken, Profile::SlowReaders, 1, &[Oracle::Counters]);
+}
+
+#[test]
 fn a_right_that_is_missing_is_noticed() {
     let expected = [Oracle::Lost, Oracle::Protocol, Oracle::Content, Oracle::Will, Oracle::Retained];
     assert_reported(Fault::DenyAll, Profile::Renewals, 1, &expected);

@@ -12,6 +12,8 @@ pub struct Closing<'a> {
     pub counters: &'a Counters,
     /// PUBLISH packets that were encoded and lost with their connection.
     pub unsent: u64,
+    /// Those at QoS 0 that were sent, and that their socket did not take.
+    pub untaken: u64,
     /// Strangers publish and subscribe, too, and nobody keeps account of it.
     pub has_strangers: bool,
 }
@@ -54,6 +56,7 @@ impl Ledger {
         }
         self.compare_with_counters(missing, closing);
         self.check_counters_are_possible(closing);
+        self.check_unsent_is_possible(closing);
         if !self.retained_is_limited {
             self.check_retained_arrived();
             self.check_replays_owed(closing);
@@ -336,6 +339,15 @@ impl Ledger {
         let left = possible.saturating_sub(self.deliveries.len());
         if counted > left as u64 {
             let what = format!("{counted} drops are counted, {left} copies at the most were not sent");
+            self.fail(Oracle::Counters, what);
+        }
+    }
+
+    /// No more is counted as never sent than was encoded and did not go out.
+    fn check_unsent_is_possible(&mut self, closing: &Closing<'_>) {
+        let (counted, most) = (closing.counters.dropped_unsent, closing.unsent + closing.untaken);
+        if counted > most {
+            let what = format!("{counted} PUBLISH are counted as unsent, {most} at the most were");
             self.fail(Oracle::Counters, what);
         }
     }

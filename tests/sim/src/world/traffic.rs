@@ -1,5 +1,6 @@
 //! How bytes move: in pieces of any size, after any time, as far as somebody reads.
 
+use mqtt::PacketKind;
 use shard::{Event, Outgoing};
 
 use super::World;
@@ -107,8 +108,12 @@ impl World {
 
     /// A shard learns what the socket has not taken.
     pub(super) fn tell_unsent(&mut self, socket: usize) {
-        let Some((bytes, taken)) = self.sockets[socket].take_unsent() else { return };
+        let Some((bytes, mut taken)) = self.sockets[socket].take_unsent() else { return };
         let Some((core, conn)) = self.sockets[socket].was else { return };
+        self.publishes_untaken += unkept_behind(&bytes, taken);
+        if self.fault == Some(Fault::UnderstateTaken) {
+            taken = 0;
+        }
         let outgoing = Box::new(Outgoing::of_bytes(bytes));
         self.handle(core, Event::Unsent { conn, outgoing, taken });
     }
@@ -219,11 +224,33 @@ impl World {
         }
         self.release(core, socket);
         self.sockets[socket].side = Side::Gone;
+        let fails = self.sockets[socket].is_sending() && self.random.percent(50);
+        // A send that fails is told before the end that it brings about; one that is given up with the connection, behind it.
+        let is_first = fails && self.random.percent(50);
+        if fails {
+            self.sockets[socket].end_send();
+        }
+        if is_first {
+            self.tell_unsent(socket);
+        }
         self.lost = Some(socket);
         self.handle(core, Event::Closed { conn });
-        if self.sockets[socket].is_sending() && self.random.percent(50) {
-            self.sockets[socket].end_send();
+        if fails && !is_first {
             self.plan_in(self.settings.network.wire_delay_us_max, Action::Unsent(socket));
         }
     }
 }
+
+/// Publications at QoS 0 whose last byte lies behind these.
+fn unkept_behind(bytes: &[u8], taken: usize) -> u64 {
+    let (mut end, mut count) = (0, 0);
+    while let Ok(Some(frame)) = mqtt::split(&bytes[end..], mqtt::MAX_PACKET_SIZE) {
+        end += frame.size;
+        let is_unkept = frame.kind == PacketKind::Publish && frame.flags & QOS_FLAGS == 0;
+        count += u64::from(is_unkept && end > taken);
+    }
+    count
+}
+
+/// [MQTT-3.3.1-4] Those of the first byte of a PUBLISH.
+const QOS_FLAGS: u8 = 0b0110;
