@@ -61,22 +61,9 @@ impl Shard {
             Err(violation) => return self.on_bad_connect(conn, frame, violation, turn),
         };
         let home = self.home_of(&connect);
-        let connection = self.connections.get_mut(conn).expect("the caller looked");
-        connection.version = connect.version;
-        connection.says_why = connect.properties.request_problem_information != Some(false);
-        connection.packet_bytes_max =
-            connect.properties.maximum_packet_size.unwrap_or(u32::MAX).min(PACKET_BYTES_MAX);
-        let door = connection.door;
-        if let Some(full) = connection.refuse {
+        self.note_connect(conn, &connect);
+        if self.refuse_at_door(conn, &connect, turn) {
             self.counters.connects_received += 1;
-            self.refuse_beyond(conn, &connect, full, turn);
-            return Ok(());
-        }
-        if self.config.door(door).is_some_and(|door| !door.versions.contains(connect.version)) {
-            self.counters.connects_received += 1;
-            self.counters.refused_version += 1;
-            let why = "this listener does not take clients of this protocol version";
-            self.refuse_named(conn, &connect, ReasonCode::UnsupportedProtocolVersion, why, turn);
             return Ok(());
         }
         if home != self.id {
@@ -100,6 +87,32 @@ impl Shard {
         }
         self.admit(conn, &connect, None, turn);
         Ok(())
+    }
+
+    /// What the client understands, also where it is refused.
+    fn note_connect(&mut self, conn: ConnId, connect: &Connect<'_>) {
+        let connection = self.connections.get_mut(conn).expect("the caller looked");
+        connection.version = connect.version;
+        connection.says_why = connect.properties.request_problem_information != Some(false);
+        connection.packet_bytes_max =
+            connect.properties.maximum_packet_size.unwrap_or(u32::MAX).min(PACKET_BYTES_MAX);
+    }
+
+    /// True: the listener, or the process, takes no such client, wherever its home is.
+    fn refuse_at_door(&mut self, conn: ConnId, connect: &Connect<'_>, turn: &mut Turn<'_>) -> bool {
+        let Some(connection) = self.connections.get(conn) else { return false };
+        if let Some(full) = connection.refuse {
+            self.refuse_beyond(conn, connect, full, turn);
+            return true;
+        }
+        let door = self.config.door(connection.door);
+        let is_wrong_version = door.is_some_and(|door| !door.versions.contains(connect.version));
+        if is_wrong_version {
+            self.counters.refused_version += 1;
+            let why = "this listener does not take clients of this protocol version";
+            self.refuse_named(conn, connect, ReasonCode::UnsupportedProtocolVersion, why, turn);
+        }
+        is_wrong_version
     }
 
     /// Lets the client in, whoever it is, unless something else is in the way. `data` ends an exchange.

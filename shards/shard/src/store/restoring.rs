@@ -111,25 +111,15 @@ impl Restoring {
                 self.of(session).filters.push((filter.into(), None));
             }
             Entry::Detached(detached) => self.take_detached(detached),
-            Entry::WillGone { session } => {
-                if let Some(own) = self.of(session).own.as_mut() {
-                    own.will = None;
-                }
-            }
+            Entry::WillGone { session } => self.take_will_from(session),
             Entry::WillPublished { will, session, message } => {
-                self.newest = self.newest.max(will);
-                let parts = message.parts(message.expires_at_ms.map(|at| self.instant(at)));
-                self.wills.insert(will, Published { will, session, message: Message::new(&parts) });
+                self.take_published_will(will, session, &message);
             }
             Entry::WillOver { will } => {
                 self.newest = self.newest.max(will);
                 self.wills.remove(&will);
             }
-            Entry::SessionGone { session } => {
-                *self.of(session) = Kept::default();
-                self.by_id.remove(&session);
-                self.last = None;
-            }
+            Entry::SessionGone { session } => self.end(session),
             Entry::Message(entry) => self.take_message(&entry, place),
             Entry::Released { session, number } => {
                 self.of(session).queue.insert(number, Owed::Released);
@@ -218,6 +208,24 @@ impl Restoring {
                 own.will = None;
             }
         }
+    }
+
+    fn take_will_from(&mut self, session: SessionId) {
+        if let Some(own) = self.of(session).own.as_mut() {
+            own.will = None;
+        }
+    }
+
+    fn take_published_will(&mut self, will: SessionId, session: SessionId, message: &MessageEntry<'_>) {
+        self.newest = self.newest.max(will);
+        let parts = message.parts(message.expires_at_ms.map(|at| self.instant(at)));
+        self.wills.insert(will, Published { will, session, message: Message::new(&parts) });
+    }
+
+    fn end(&mut self, session: SessionId) {
+        *self.of(session) = Kept::default();
+        self.by_id.remove(&session);
+        self.last = None;
     }
 
     fn take_message(&mut self, entry: &MessageEntry<'_>, place: u64) {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use mqtt::PacketId;
 
 use super::{
-    entry::{Entry, MessageEntry, SessionEntry, SessionId},
+    entry::{Detached, Entry, MessageEntry, SessionEntry, SessionId},
     fields::Malformed,
     record::Record,
 };
@@ -79,9 +79,7 @@ type MessageIndex = u32;
 impl Sums {
     pub fn take(&mut self, record: &Record<'_>) -> Result<(), Malformed> {
         let entry = Entry::decode(record)?;
-        let kind = self.kinds.entry(record.kind).or_default();
-        kind.records += 1;
-        kind.bytes += record.bytes() as u64;
+        self.count(record);
         match entry {
             Entry::Session(entry) => self.take_session(&entry, record.bytes()),
             Entry::Subscribed { session, filter, .. } => {
@@ -90,17 +88,8 @@ impl Sums {
             Entry::Unsubscribed { session, filter } => {
                 self.of(session).filters.remove(filter);
             }
-            Entry::Detached(detached) => {
-                if let Some(own) = self.of(detached.session).own.as_mut() {
-                    own.is_connected = false;
-                    own.has_will &= detached.will_at_ms.is_some();
-                }
-            }
-            Entry::WillGone { session } => {
-                if let Some(own) = self.of(session).own.as_mut() {
-                    own.has_will = false;
-                }
-            }
+            Entry::Detached(detached) => self.take_detached(detached),
+            Entry::WillGone { session } => self.take_will_from(session),
             Entry::WillPublished { will, .. } => {
                 self.wills.insert(will, record.bytes());
             }
@@ -125,17 +114,19 @@ impl Sums {
             | Entry::HandshakePart { handshake: Handshake { home, session, packet_id }, .. } => {
                 self.handshakes.entry((home, session)).or_default().insert(packet_id);
             }
-            Entry::HandshakeOver(Handshake { home, session, packet_id }) => {
-                if let Some(open) = self.handshakes.get_mut(&(home, session)) {
-                    open.remove(&packet_id);
-                }
-            }
+            Entry::HandshakeOver(handshake) => self.end_handshake(handshake),
             Entry::PublisherGone { home, session } => {
                 self.handshakes.remove(&(home, session));
             }
             Entry::RetainedGone { topic } => self.retain(topic, None),
         }
         Ok(())
+    }
+
+    fn count(&mut self, record: &Record<'_>) {
+        let kind = self.kinds.entry(record.kind).or_default();
+        kind.records += 1;
+        kind.bytes += record.bytes() as u64;
     }
 
     fn of(&mut self, session: SessionId) -> &mut Known {
@@ -155,6 +146,25 @@ impl Sums {
             has_will: entry.will.is_some(),
             bytes: if entry.is_whole { bytes } else { before },
         });
+    }
+
+    fn take_detached(&mut self, detached: Detached) {
+        if let Some(own) = self.of(detached.session).own.as_mut() {
+            own.is_connected = false;
+            own.has_will &= detached.will_at_ms.is_some();
+        }
+    }
+
+    fn take_will_from(&mut self, session: SessionId) {
+        if let Some(own) = self.of(session).own.as_mut() {
+            own.has_will = false;
+        }
+    }
+
+    fn end_handshake(&mut self, Handshake { home, session, packet_id }: Handshake) {
+        if let Some(open) = self.handshakes.get_mut(&(home, session)) {
+            open.remove(&packet_id);
+        }
     }
 
     /// As the record of its end does.

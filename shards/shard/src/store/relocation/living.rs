@@ -9,7 +9,7 @@ use mqtt::{PacketId, SubscriptionOptions};
 use crate::{
     Handshake, ShardId,
     store::{
-        entry::{Detached, Entry, SessionEntry, SessionId},
+        entry::{Detached, Entry, MessageEntry, SessionEntry, SessionId},
         fields::Malformed,
         record::Record,
     },
@@ -78,11 +78,7 @@ impl Living {
                 self.of(session).filters.remove(filter);
             }
             Entry::Detached(detached) => self.take_detached(detached),
-            Entry::WillGone { session } => {
-                if let Some(own) = self.of(session).own.as_mut() {
-                    own.is_will_gone = true;
-                }
-            }
+            Entry::WillGone { session } => self.take_will_from(session),
             Entry::WillPublished { will, session, .. } => {
                 self.wills.insert(will, (record.position.to_u64(), session));
             }
@@ -92,15 +88,7 @@ impl Living {
             Entry::SessionGone { session } => {
                 self.sessions.remove(&session);
             }
-            Entry::Message(entry) => {
-                let place = record.position.to_u64();
-                for receiver in entry.receivers.iter() {
-                    self.of(receiver.session).queue.insert(receiver.number, place);
-                }
-                if entry.is_retained {
-                    self.retained.insert(entry.topic.into(), place);
-                }
-            }
+            Entry::Message(entry) => self.take_message(&entry, record.position.to_u64()),
             Entry::Released { session, number } => {
                 self.of(session).queue.insert(number, RELEASED);
             }
@@ -122,14 +110,7 @@ impl Living {
             Entry::HandshakeOver(handshake) => {
                 self.handshakes.remove(&handshake);
             }
-            Entry::PublisherGone { home, session } => {
-                let name = |packet_id| Handshake { home, session, packet_id };
-                let all = name(PacketId::MIN)..=name(PacketId::MAX);
-                while let Some((first, _)) = self.handshakes.range(all.clone()).next() {
-                    let first = *first;
-                    self.handshakes.remove(&first);
-                }
-            }
+            Entry::PublisherGone { home, session } => self.forget_publisher(home, session),
             Entry::RetainedGone { topic } => {
                 self.retained.remove(topic);
             }
@@ -160,6 +141,30 @@ impl Living {
             own.expiry_s = detached.expiry_s;
             own.detached = Some(detached);
             own.is_will_gone |= detached.will_at_ms.is_none();
+        }
+    }
+
+    fn take_will_from(&mut self, session: SessionId) {
+        if let Some(own) = self.of(session).own.as_mut() {
+            own.is_will_gone = true;
+        }
+    }
+
+    fn take_message(&mut self, entry: &MessageEntry<'_>, place: u64) {
+        for receiver in entry.receivers.iter() {
+            self.of(receiver.session).queue.insert(receiver.number, place);
+        }
+        if entry.is_retained {
+            self.retained.insert(entry.topic.into(), place);
+        }
+    }
+
+    fn forget_publisher(&mut self, home: ShardId, session: SessionId) {
+        let name = |packet_id| Handshake { home, session, packet_id };
+        let all = name(PacketId::MIN)..=name(PacketId::MAX);
+        while let Some((first, _)) = self.handshakes.range(all.clone()).next() {
+            let first = *first;
+            self.handshakes.remove(&first);
         }
     }
 }
