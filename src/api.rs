@@ -89,7 +89,7 @@ use self::{
     first_token::{FirstToken, Teller},
     hall::{GUESTS_MAX, waiting_max},
     port::Port,
-    tokens::Tokens,
+    tokens::{NoTokens, Tokens},
 };
 use crate::{
     config::{self, Loaded, Settings},
@@ -104,6 +104,8 @@ pub struct Api {
     event_loop: Handle,
     /// Where somebody may come by TCP.
     places: Vec<String>,
+    /// Nobody has named these, nor a file of tokens.
+    is_default: bool,
     socket: Option<PathBuf>,
 }
 
@@ -128,7 +130,8 @@ impl Api {
         let places = ports.iter().map(|port| port.shown(settings.api.has_tls())).collect();
         let of_refusals = context.clone();
         event_loop.spawn(async move { of_refusals.refusals().follow_up(refusals::write_left_out).await });
-        let api = Api { context, router, event_loop, places, socket: None };
+        let is_default = loaded.has_default_api() && settings.api.tokens_file.is_empty();
+        let api = Api { context, router, event_loop, places, is_default, socket: None };
         api.serve(ports)?;
         Ok(api)
     }
@@ -140,7 +143,7 @@ impl Api {
 
     /// The broker serves: all is answered from now on, to who has a token, and at the control socket.
     pub fn open(&mut self, settings: &Settings, desk: Desk) -> Result<(), String> {
-        let first = if self.places.is_empty() { None } else { Some(self.open_tokens(settings)?) };
+        let first = if self.places.is_empty() { None } else { self.open_tokens(settings)? };
         self.event_loop.spawn(events::carry(Arc::clone(self.context.events())));
         self.event_loop.spawn(events::carry_losses(Arc::clone(self.context.events()), desk.clone()));
         self.event_loop.spawn(census::keep(self.context.clone(), desk.clone()));
@@ -154,12 +157,23 @@ impl Api {
         Ok(())
     }
 
-    fn open_tokens(&self, settings: &Settings) -> Result<FirstToken, String> {
+    /// None: the disk has no room for the first one, and nobody has asked for this API, so that the broker goes on without.
+    fn open_tokens(&self, settings: &Settings) -> Result<Option<FirstToken>, String> {
         let path = token_path(settings);
         let teller = Teller::find(path.as_deref());
-        let (tokens, secret) = Tokens::open(path.clone(), &teller)?;
+        let (tokens, first) = match Tokens::open(path.clone(), &teller) {
+            Ok((tokens, secret)) => (tokens, Some(FirstToken { teller, secret, hashes: path })),
+            Err(NoTokens::Unkept(why)) if self.is_default => {
+                tracing::warn!(
+                    "nobody can ask the API over TCP for anything that needs a token: {why}. {}",
+                    make_one(settings)
+                );
+                (Tokens::awaited(path), None)
+            }
+            Err(error) => return Err(error.to_string()),
+        };
         self.context.set_tokens(tokens);
-        Ok(FirstToken { teller, secret, hashes: path })
+        Ok(first)
     }
 
     fn open_socket(&mut self, settings: &Settings) -> Result<(), String> {
@@ -190,6 +204,16 @@ pub fn token_path(settings: &Settings) -> Option<PathBuf> {
         ("", dir) => Some(Path::new(dir).join(TOKENS_NAME)),
         (file, _) => Some(PathBuf::from(file)),
     }
+}
+
+/// What to do where there is no token.
+fn make_one(settings: &Settings) -> String {
+    let dir = Path::new(&settings.store.dir);
+    let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
+    let dir = dir.display();
+    format!(
+        "When its disk has room, iothub token add NAME --role admin --data-dir {dir} makes one, which counts at once"
+    )
 }
 
 /// Connections over TCP at a time, but for streams: a file each.

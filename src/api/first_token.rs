@@ -57,6 +57,14 @@ impl Teller {
         let written = Replacement::begin(path).and_then(|replacement| replacement.finish(line.as_bytes()));
         written.map_err(|error| format!("the API's first token cannot be kept: {error}"))
     }
+
+    /// Its hash could not be kept.
+    pub fn forget(&self) {
+        if let Teller::File(path) = self {
+            // What stays there opens nothing, and the next start writes over it.
+            let _ = std::fs::remove_file(path);
+        }
+    }
 }
 
 impl FirstToken {

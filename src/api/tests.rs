@@ -88,7 +88,8 @@ fn served(name: &str, connections_max: u64) -> Served {
     let questions = start_thread("questions").expect("started");
     let router = operation::router(&context, &questions);
     let event_loop = start_thread("api").expect("started");
-    let mut api = Api { context, router, event_loop, places: vec![shown.clone()], socket: None };
+    let mut api =
+        Api { context, router, event_loop, places: vec![shown.clone()], is_default: false, socket: None };
     api.serve(ports).expect("served");
     drop(api.open_tokens(&settings).expect("opened"));
     api.open_socket(&settings).expect("opened");

@@ -1,6 +1,7 @@
 //! The tokens that the API knows at the moment: those of a file, which is read again when it has changed, or one of this process.
 
 use std::{
+    fmt,
     path::PathBuf,
     sync::{Mutex, PoisonError},
 };
@@ -28,33 +29,58 @@ struct Known {
     list: TokenList,
 }
 
+/// Why nobody can be let in. Each has a sentence for the log.
+#[derive(Debug)]
+pub enum NoTokens {
+    /// The first one was made, and there is no room for it.
+    Unkept(String),
+    /// There are some, and they cannot be read.
+    Unreadable(String),
+}
+
+impl fmt::Display for NoTokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (NoTokens::Unkept(why) | NoTokens::Unreadable(why)) = self;
+        f.write_str(why)
+    }
+}
+
 impl Tokens {
     /// Where there are none yet, one is made, if somebody hears of it: what is told then is its secret.
     pub fn open(
         path: Option<PathBuf>,
         teller: &Teller,
-    ) -> Result<(Tokens, Option<Zeroizing<String>>), String> {
+    ) -> Result<(Tokens, Option<Zeroizing<String>>), NoTokens> {
         let is_there = path.as_ref().is_some_and(|path| path.exists());
         let mut made = None;
         if !is_there && *teller != Teller::Nobody {
             let mut list = TokenList::default();
-            let secret = list.add(FIRST, Role::Admin)?;
-            teller.keep(&secret)?;
+            let secret = list.add(FIRST, Role::Admin).map_err(NoTokens::Unkept)?;
+            teller.keep(&secret).map_err(NoTokens::Unkept)?;
             made = Some(secret);
             let Some(path) = &path else {
                 let known = Mutex::new(Known { stamp: None, list });
                 return Ok((Tokens { path: None, known }, made));
             };
             let written = Replacement::begin(path).and_then(|replacement| replacement.finish(&list.bytes()));
-            written.map_err(|error| format!("the API's first token cannot be kept: {error}"))?;
+            written.map_err(|error| {
+                teller.forget();
+                NoTokens::Unkept(format!("the API's first token cannot be kept: {error}"))
+            })?;
         }
         let mut known = Known { stamp: None, list: TokenList::default() };
         if let Some(path) = path.as_ref().filter(|_| is_there || made.is_some()) {
             let stamp = stamp(path);
-            let list = TokenList::load(path).map_err(|error| format!("the API's tokens: {error}"))?;
+            let list = TokenList::load(path)
+                .map_err(|error| NoTokens::Unreadable(format!("the API's tokens: {error}")))?;
             known = Known { stamp, list };
         }
         Ok((Tokens { path, known: Mutex::new(known) }, made))
+    }
+
+    /// None yet: they count from the moment that somebody writes the file.
+    pub fn awaited(path: Option<PathBuf>) -> Tokens {
+        Tokens { path, known: Mutex::new(Known { stamp: None, list: TokenList::default() }) }
     }
 
     /// Whoever has this.
@@ -136,6 +162,28 @@ mod tests {
         assert!(again.check(&replaced).is_some() && !again.has(&hash, Role::Viewer), "it has the name alone");
         fs::remove_file(&path).expect("removed");
         assert!(again.check(&replaced).is_none());
+        fs::remove_dir_all(folder).expect("removed");
+    }
+
+    #[test]
+    fn a_first_one_whose_hash_finds_no_room_leaves_nothing_and_another_one_counts_at_once() {
+        let folder = folder("no-room");
+        let path = folder.join("api_tokens");
+        // Nothing can be written under this name, as if there were no room.
+        let in_its_way = folder.join(".api_tokens.iothub");
+        fs::create_dir(&in_its_way).expect("a folder");
+        let first = folder.join("api_tokens.first");
+        let outcome = Tokens::open(Some(path.clone()), &Teller::File(first.clone()));
+        assert!(matches!(outcome, Err(NoTokens::Unkept(_))), "{outcome:?}");
+        assert!(!first.exists(), "it would open nothing");
+        fs::remove_dir(in_its_way).expect("removed");
+
+        let tokens = Tokens::awaited(Some(path.clone()));
+        assert!(tokens.check("iothub_x").is_none());
+        let mut list = TokenList::default();
+        let secret = list.add("late", Role::Admin).expect("made");
+        Replacement::begin(&path).expect("begun").finish(&list.bytes()).expect("written");
+        assert!(tokens.check(&secret).is_some());
         fs::remove_dir_all(folder).expect("removed");
     }
 

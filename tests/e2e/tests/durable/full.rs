@@ -2,13 +2,17 @@
 //! again, so does the rest. Nothing that was acknowledged is lost meanwhile.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use client::{Event, Publication, QoS, ReasonCode, Version};
+use e2e::api::{self, Api, port_told_by};
 use e2e::link::lasting;
+use e2e::network::Network;
 use e2e::{Link, PATIENCE, Process, program, v5, v311};
+use serde_json::json;
 
 use crate::shelf::{Shelf, entries, segments};
 
@@ -122,6 +126,93 @@ fn a_broker_that_finds_no_space_at_all_says_so_and_serves_who_needs_none() {
     }
 }
 
+#[test]
+fn who_asks_the_api_of_a_broker_on_a_full_disk_is_answered_and_told_what_has_no_room() {
+    let Some(disk) = Disk::mount(DISK_MIB) else { return };
+    let mut broker = disk.run(disk.command(1).env("IOTHUB_API__LISTEN", "127.0.0.1:0"));
+    let token = fs::read_to_string(disk.outside().join("store/api_tokens.first")).unwrap();
+    let api = Api { port: port_told_by(&broker.process), token: token.trim_end().to_owned() };
+    let acknowledged = fill(&broker);
+    for (qos, retain) in [(1, false), (2, false), (1, true)] {
+        let order = json!({ "topic": "log", "payload": "0 refused", "qos": qos, "retain": retain });
+        let refused = api.post("/v1/publish", &order);
+        assert!(refused.status == 503 && refused.text.contains("the store is full"), "{refused:?}");
+    }
+    let kept = json!({ "topic": "kept", "payload": "x", "retain": true });
+    let kept = api.post("/v1/publish", &kept).expect(200);
+    assert_eq!(
+        (&kept["retained"], &kept["not_retained"]["cause"]),
+        (&json!(false), &json!("publish_retain_store_full"))
+    );
+    for path in [
+        "/livez",
+        "/readyz",
+        "/v1/broker",
+        "/v1/shards",
+        "/v1/clients",
+        "/v1/subscriptions",
+        "/v1/retained",
+        "/v1/bans",
+    ] {
+        api.get(path).expect(200);
+    }
+    let queues = api.get("/v1/queues").expect(200);
+    assert_eq!(queues["queues"][0]["client_id"], "reader", "{queues}");
+    let drops = api.get("/v1/drops").expect(200).to_string();
+    assert!(drops.contains("publish_store_full"), "{drops}");
+
+    let mut listener = Link::connect(broker.port, v5("listener"));
+    listener.subscribe("live", QoS::AtMostOnce);
+    let live = json!({ "topic": "live", "payload": "still" });
+    assert_eq!(api.post("/v1/publish", &live).expect(200)["matched"], true);
+    assert_eq!(listener.text(), "still");
+    let client = json!({ "client_id": "listener" });
+    assert_eq!(api.post("/v1/client/disconnect", &client).expect(200)["disconnected"], 1);
+    assert_eq!(api.post("/v1/client", &client).status, 404, "its session has gone with it");
+    api.post("/v1/drain", &json!({})).expect(202);
+    assert_eq!(broker.process.wait().code(), Some(0), "{}", broker.process.shown());
+    let broker = disk.start();
+    assert_eq!(drain(broker.port, acknowledged), 0, "nothing that was refused");
+}
+
+/// Its port is free, so that the broker makes a first token, and finds no room for it.
+#[test]
+fn an_api_that_nobody_named_keeps_no_broker_on_a_full_disk_from_starting() {
+    Network::own(|network| {
+        let Some(disk) = Disk::mount(DISK_MIB) else { return };
+        if network.is_loopback() {
+            eprintln!("skipped: whether the default port is free here is up to others");
+            return;
+        }
+        disk.start().ends();
+        disk.fill_up();
+        let mut named = Process::start("iothub", disk.command(1).env("IOTHUB_API__LISTEN", "127.0.0.1:0"));
+        assert_eq!(named.wait().code(), Some(1), "{}", named.shown());
+        assert!(named.says("the API's first token cannot be kept"), "{}", named.shown());
+
+        let broker = disk.run(disk.command(1).env_remove("IOTHUB_API__LISTEN"));
+        for said in ["the API's first token cannot be kept", NO_SPACE, "iothub token add NAME", "has room"] {
+            broker.process.await_text(said);
+        }
+        assert!(!disk.outside().join("store/api_tokens.first").exists());
+        let mut link = Link::connect(broker.port, v5("passing"));
+        link.publish("live", "still", QoS::AtMostOnce);
+        let api = Api { port: port_told_by(&broker.process), token: String::new() };
+        assert_eq!(api.port, 9883);
+        assert_eq!(["/livez", "/readyz", "/v1/broker"].map(|path| api.get(path).status), [200, 200, 401]);
+        let control = disk.outside().join("store/control.sock");
+        api::ask_control(&control, "GET", "/v1/broker", None).expect(200);
+
+        fs::remove_file(disk.outside().join("filler")).unwrap();
+        let mut command = disk.iothub();
+        command.args(["token", "add", "late", "--role", "admin", "--data-dir"]).arg(disk.place.join("store"));
+        let mut added = Process::start("iothub token add", &mut command);
+        added.succeed();
+        let token = added.out_lines().into_iter().find(|line| line.starts_with("iothub_")).unwrap();
+        api.with_token(token.trim()).get("/v1/broker").expect(200);
+    });
+}
+
 /// Publishes for somebody who is away until the disk is full; gives how many were acknowledged.
 fn fill(broker: &Running) -> usize {
     let mut reader = Link::connect(broker.port, lasting(Version::V5, "reader"));
@@ -209,6 +300,13 @@ struct Running {
     port: u16,
 }
 
+impl Running {
+    fn ends(mut self) {
+        self.process.signal(libc::SIGTERM);
+        assert_eq!(self.process.wait().code(), Some(0), "{}", self.process.shown());
+    }
+}
+
 impl Disk {
     /// `None`, and a word about it, where this machine does not allow it.
     fn mount(mebibytes: usize) -> Option<Disk> {
@@ -235,7 +333,20 @@ impl Disk {
     }
 
     fn start(&self) -> Running {
-        let process = Process::start("iothub", &mut self.command(1));
+        self.run(&mut self.command(1))
+    }
+
+    /// By somebody else, to the last byte.
+    fn fill_up(&self) {
+        let mut filler = fs::File::create(self.outside().join("filler")).unwrap();
+        for size in [1 << 20, 1 << 12, 1] {
+            let bytes = vec![1; size];
+            while filler.write_all(&bytes).is_ok() {}
+        }
+    }
+
+    fn run(&self, command: &mut Command) -> Running {
+        let process = Process::start("iothub", command);
         let port = process.await_line("where it listens", |line| {
             let (_, rest) = line.split_once("listening on tcp://127.0.0.1:")?;
             rest.split([' ', ',']).next()?.parse().ok()
