@@ -74,8 +74,8 @@ impl Line {
         let _ = write!(self.0, "\"{name}\":");
     }
 
-    fn reason(&mut self, reason: ReasonCode) {
-        self.text("reason", &format!("{reason:?}"));
+    fn reason(&mut self, reason: ReasonCode, name: &str) {
+        self.text("reason", name);
         self.number("code", u64::from(reason as u8));
     }
 }
@@ -130,7 +130,7 @@ pub fn write_note(line: &mut Line, note: &Note) {
         }
         What::Refused { reason, why, claim } => {
             line.maybe("claimed_user", claim.as_ref().and_then(|claim| claim.user_name.as_deref()));
-            line.reason(*reason);
+            line.reason(*reason, reason.name());
             line.text("why", why);
         }
         What::Denied(denial) => {
@@ -141,15 +141,16 @@ pub fn write_note(line: &mut Line, note: &Note) {
             line.text("because", because);
         }
         What::Violation { reason, what } => {
-            line.reason(*reason);
+            line.reason(*reason, reason.name());
             line.text("why", what);
         }
         What::QuotaExceeded { why } => {
-            line.reason(ReasonCode::QuotaExceeded);
+            let reason = ReasonCode::QuotaExceeded;
+            line.reason(reason, reason.name());
             line.text("why", why);
         }
         What::Disconnected { reason, why } => {
-            line.reason(*reason);
+            line.reason(*reason, reason.name_of_end());
             line.text("why", why);
         }
         _ => {}
@@ -229,7 +230,7 @@ mod tests {
         write_note(&mut line, &note);
         assert_eq!(
             body(line),
-            ":\"refused\",\"client_id\":\"c\",\"claimed_user\":\"anna\",\"reason\":\"BadUserNameOrPassword\",\"code\":134,\
+            ":\"refused\",\"client_id\":\"c\",\"claimed_user\":\"anna\",\"reason\":\"Bad User Name or Password\",\"code\":134,\
              \"why\":\"the password is wrong\"}\n"
         );
     }

@@ -94,12 +94,12 @@ pub fn follow(target: &Target<'_>, args: &EventsArgs, is_json: bool) -> Result<S
     Ok(Shown::default())
 }
 
-/// For people: when, what, to whom, and then whatever else is known.
+/// For people: when, what, to whom, and then whatever else is known. The code of MQTT 5.0 stands in the reason, in words.
 fn told(event: &Value) -> String {
     let at = text::clock(event["at"].as_f64().unwrap_or_default());
     let (what, client) = (shown(&event["event"]), shown(&event["client_id"]));
     let rest = event.as_object().into_iter().flatten();
-    let rest = rest.filter(|(name, _)| !["at", "event", "client_id"].contains(&name.as_str()));
+    let rest = rest.filter(|(name, _)| !["at", "event", "client_id", "code"].contains(&name.as_str()));
     let rest: Vec<String> = rest.map(|(name, value)| format!("{name}={}", shown(value))).collect();
     format!("{at} {what:<15} {client:<20} {}\n", rest.join(" "))
 }
@@ -109,6 +109,15 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_reason_is_told_in_words_alone() {
+        let event = json!({
+            "at": 0, "event": "refused", "client_id": "c", "code": 159, "reason": "Connection rate exceeded"
+        });
+        assert!(told(&event).ends_with(" reason=Connection rate exceeded\n"), "{}", told(&event));
+        assert!(!told(&event).contains("159"), "{}", told(&event));
+    }
 
     #[test]
     fn what_clients_say_does_not_steer_the_terminal() {

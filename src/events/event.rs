@@ -154,11 +154,13 @@ fn put_what(fields: &mut Fields, what: &What) {
             fields.insert("keep_alive_s".to_owned(), json!(keep_alive_s));
             fields.insert("session_expiry_s".to_owned(), json!(session_expiry_s));
         }
-        What::Refused { reason, why, .. } | What::Disconnected { reason, why } => {
-            put_reason(fields, *reason, why)
+        What::Refused { reason, why, .. } => put_reason(fields, *reason, reason.name(), why),
+        What::Disconnected { reason, why } => put_reason(fields, *reason, reason.name_of_end(), why),
+        What::Violation { reason, what } => put_reason(fields, *reason, reason.name(), what),
+        What::QuotaExceeded { why } => {
+            let reason = ReasonCode::QuotaExceeded;
+            put_reason(fields, reason, reason.name(), why);
         }
-        What::Violation { reason, what } => put_reason(fields, *reason, what),
-        What::QuotaExceeded { why } => put_reason(fields, ReasonCode::QuotaExceeded, why),
         What::Denied(denial) => {
             put(fields, "action", Some(denial.action));
             put(fields, "topic", Some(&denial.topic));
@@ -168,9 +170,9 @@ fn put_what(fields: &mut Fields, what: &What) {
     }
 }
 
-fn put_reason(fields: &mut Fields, reason: ReasonCode, why: &str) {
+fn put_reason(fields: &mut Fields, reason: ReasonCode, name: &str, why: &str) {
     fields.insert("code".to_owned(), json!(reason as u8));
-    put(fields, "reason", Some(&format!("{reason:?}")));
+    put(fields, "reason", Some(name));
     put(fields, "why", Some(why));
 }
 
@@ -236,6 +238,36 @@ mod tests {
         ] {
             assert!(!other.wants(&event), "{other:?}");
         }
+    }
+
+    /// The page has a table of its own: what it speaks with the broker as a client are codes.
+    #[test]
+    fn the_dashboard_calls_each_reason_as_all_others_do() {
+        let script = include_str!("../ui/mqtt.js");
+        let (_, table) = script.split_once("const REASONS = {").expect("the table");
+        let (table, _) = table.split_once("};").expect("its end");
+        let mut count = 0;
+        for row in table.lines().filter(|line| !line.trim().is_empty()) {
+            let (code, name) = row.trim().split_once(": ").expect("a code and a name");
+            let code = u8::from_str_radix(code.trim_start_matches("0x"), 16).expect("a code");
+            let reason = ReasonCode::from_u8(code).expect("a reason");
+            assert_eq!(name.trim_matches(['"', ',']).to_lowercase(), reason.name().to_lowercase(), "{row}");
+            count += 1;
+        }
+        assert!(count > 20, "{count}");
+    }
+
+    #[test]
+    fn reasons_are_told_in_words() {
+        let of = |what| {
+            let note = Note { conn: None, client_id: Some("c".into()), user: None, what };
+            Event::of_note(Happening::Disconnected, Fields::new(), None, &note).text
+        };
+        let why = || "why".into();
+        let refused = What::Refused { reason: ReasonCode::ConnectionRateExceeded, why: why(), claim: None };
+        assert!(of(refused).contains(r#""reason":"Connection rate exceeded""#));
+        let ended = What::Disconnected { reason: ReasonCode::Success, why: why() };
+        assert!(of(ended).contains(r#""reason":"Normal disconnection""#));
     }
 
     #[test]

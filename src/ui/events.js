@@ -3,7 +3,6 @@
 import { choice, field, fill, h, link, raw, visible } from "./dom.js";
 import { feed } from "./feed.js";
 import { clock, expiry, span } from "./format.js";
-import { REASONS } from "./mqtt.js";
 import { settled } from "./table.js";
 
 export const events = { name: "events", title: "Events", show };
@@ -50,7 +49,7 @@ function lineOf(event, hasClient) {
   const places = new Map(FIRST.map((name, at) => [name, at]));
   const place = ([name]) => places.get(name) ?? FIRST.length;
   const rest = Object.entries(event).filter(([name, value]) => !KNOWN.has(name) && value !== null && value !== "" && value !== false);
-  const details = rest.sort((one, other) => place(one) - place(other)).map((pair) => detailOf(pair, event));
+  const details = rest.sort((one, other) => place(one) - place(other)).map(detailOf);
   const who = hasClient && event.client_id ? [clientOf(event.client_id), " "] : null;
   return h(
     "li",
@@ -61,21 +60,18 @@ function lineOf(event, hasClient) {
   );
 }
 
-function detailOf([name, value], event) {
+function detailOf([name, value]) {
   const label = name.replace(/_s$/, "").replaceAll("_", " ");
   if (value === true) {
     return [h("span", { class: "quiet" }, label), " "];
   }
-  const text = textOf(name, value, event);
+  const text = textOf(name, value);
   return [h("span", { class: "quiet" }, `${label} `), raw(text), " "];
 }
 
-function textOf(name, value, { code }) {
+function textOf(name, value) {
   if (name === "session_expiry_s") {
     return expiry(value === FOREVER_S ? null : value);
-  }
-  if (name === "reason") {
-    return REASONS[code] ?? value;
   }
   if (name === "keep_alive_s" && value === 0) {
     return "none";

@@ -180,7 +180,7 @@ export function reasonText(code, why) {
 }
 
 /** By the specification's names. */
-export const REASONS = {
+const REASONS = {
   0x10: "no matching subscribers",
   0x80: "unspecified error",
   0x81: "malformed packet",
@@ -194,7 +194,7 @@ export const REASONS = {
   0x89: "server busy",
   0x8a: "banned",
   0x8b: "server shutting down",
-  0x8d: "keep-alive timeout",
+  0x8d: "keep alive timeout",
   0x8e: "session taken over",
   0x8f: "topic filter invalid",
   0x90: "topic name invalid",

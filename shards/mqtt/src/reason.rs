@@ -144,6 +144,14 @@ impl ReasonCode {
         }
     }
 
+    /// The same where it says how a connection ended.
+    pub const fn name_of_end(self) -> &'static str {
+        match self {
+            Success => "Normal disconnection",
+            other => other.name(),
+        }
+    }
+
     /// The return code of a 3.x CONNACK. `None`: the connection is closed without a CONNACK, because 3.x has no
     /// code for a client that broke the protocol.
     pub const fn connect_return_code(self) -> Option<u8> {

@@ -40,8 +40,8 @@ pub(crate) fn write(shard: ShardId, address: Option<Address>, other: Option<Addr
         What::SubscriptionsRefused { reason, count, limit } => {
             let Subject { shard, client_id, address } = subject;
             let client_id = client_id.as_deref();
-            let why = limit.map(FilterLimit::text);
-            tracing::info!(shard, client_id, address, ?reason, why, count, "subscriptions refused");
+            let (reason, why) = (reason.name(), limit.map(FilterLimit::text));
+            tracing::info!(shard, client_id, address, reason, why, count, "subscriptions refused");
         }
     }
 }
@@ -94,7 +94,8 @@ fn write_refused(subject: Subject<'_>, reason: ReasonCode, why: &str, claim: Opt
     let client_id = client_id.or_else(|| claim.map(|claim| shortened(&claim.client_id)));
     let user_name = claim.and_then(|claim| claim.user_name.as_deref()).map(shortened);
     let (client_id, user_name) = (client_id.as_deref(), user_name.as_deref());
-    tracing::info!(shard, client_id, address, user_name, ?reason, why, "refused");
+    let reason = reason.name();
+    tracing::info!(shard, client_id, address, user_name, reason, why, "refused");
 }
 
 /// Of a connection, a session, or what comes of them.
@@ -103,13 +104,14 @@ fn write_end(subject: &Subject<'_>, other: Option<Address>, what: &What) {
     let client_id = client_id.as_deref();
     match what {
         What::Violation { reason, what } => {
-            tracing::warn!(shard, client_id, address, ?reason, what, "protocol violation");
+            tracing::warn!(shard, client_id, address, reason = reason.name(), what, "protocol violation");
         }
         What::QuotaExceeded { why } => {
             tracing::warn!(shard, client_id, address, why, "{QUOTA_EXCEEDED}");
         }
         What::Disconnected { reason, why } => {
-            tracing::info!(shard, client_id, address, ?reason, why = &**why, "disconnected");
+            let (reason, why) = (reason.name_of_end(), &**why);
+            tracing::info!(shard, client_id, address, reason, why, "disconnected");
         }
         What::TakenOver => tracing::info!(shard, client_id, address, "session taken over"),
         What::Contested { takeovers, .. } => {

@@ -31,7 +31,10 @@ fn a_line_about_a_client_has_its_id_address_and_reason() {
     let line = broker.process.await_line("that the client went", |line| {
         (line.contains(" disconnected ") && line.contains("client_id=\"someone\"")).then(|| line.to_owned())
     });
-    assert!(line.contains("address=127.0.0.1:") && line.contains("reason=Success"), "{line}");
+    assert!(
+        line.contains("address=127.0.0.1:") && line.contains("reason=\"Normal disconnection\""),
+        "{line}"
+    );
     let time = line.split_whitespace().next().unwrap();
     let shape: String = time.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
     assert_eq!(shape, "0000-00-00T00:00:00.000000Z", "ISO 8601 in UTC");
