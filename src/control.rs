@@ -305,6 +305,7 @@ fn counted(snapshots: &[Snapshot], connections: usize) -> String {
         ("will_bytes", held(|gauges| gauges.will_bytes)),
         ("unsent_bytes", held(|gauges| gauges.unsent_bytes)),
         ("receive_bytes", held(|gauges| gauges.receive_bytes)),
+        ("store_file_bytes", snapshots.iter().map(|snapshot| snapshot.store_file_bytes as usize).sum()),
     ] {
         // Writing to a string cannot fail.
         let _ = write!(line, " {name}={value}");

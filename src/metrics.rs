@@ -289,7 +289,8 @@ fn of_counters(page: &mut Page, shards: &[(&str, &Snapshot)]) {
 }
 
 fn gauges_of(snapshot: &Snapshot) -> Vec<Gauge> {
-    gauges::held(&snapshot.gauges).into_iter().chain(gauges::limits(&snapshot.limits)).collect()
+    let held = gauges::held(&snapshot.gauges).into_iter().chain([gauges::store(snapshot.store_file_bytes)]);
+    held.chain(gauges::limits(&snapshot.limits)).collect()
 }
 
 fn of_gauges(page: &mut Page, shards: &[(&str, &Snapshot)]) {

@@ -29,6 +29,7 @@ async fn list(State(context): State<Context>) -> Result<Response, Trouble> {
 
 pub fn row(snapshot: &Snapshot) -> Value {
     let gauges = GAUGES.iter().map(|(name, of)| ((*name).to_owned(), json!(of(&snapshot.gauges))));
+    let gauges = gauges.chain([("store_file_bytes".to_owned(), json!(snapshot.store_file_bytes))]);
     let counters = snapshot.counters.iter().map(|(name, _, value)| (name.to_owned(), json!(value)));
     json!({
         "shard": snapshot.shard.0,

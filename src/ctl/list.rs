@@ -131,8 +131,8 @@ pub fn broker(target: &Target<'_>) -> Result<Shown, Failure> {
 pub fn shards(target: &Target<'_>) -> Result<Shown, Failure> {
     let answer = target.get("/v1/shards")?;
     let rows = rows_of(&answer, "shards");
-    let columns =
-        ["connections", "sessions", "subscriptions", "retained_messages", "queued_bytes", "unsent_bytes"];
+    let columns = ["connections", "sessions", "subscriptions", "retained_messages"];
+    let stored = ["queued_away_bytes", "unsent_bytes", "store_file_bytes"];
     let counted = ["publish_received", "publish_sent"];
     let mut table = Table::new(&[
         "SHARD",
@@ -141,12 +141,17 @@ pub fn shards(target: &Target<'_>) -> Result<Shown, Failure> {
         "SUBSCRIPTIONS",
         "RETAINED",
         "QUEUED BYTES",
+        "OF THESE ON DISK",
         "UNSENT BYTES",
+        "STORE BYTES",
         "RECEIVED",
         "SENT",
     ]);
     for row in &rows {
-        let gauges = columns.iter().map(|name| row["gauges"][name].clone());
+        let gauge = |name: &&str| row["gauges"][*name].clone();
+        let queued = ["queued_bytes", "queued_away_bytes"].iter().filter_map(|name| gauge(name).as_u64());
+        let gauges =
+            columns.iter().map(gauge).chain([json!(queued.sum::<u64>())]).chain(stored.iter().map(gauge));
         let counters = counted.iter().map(|name| row["counters"][name].clone());
         table.line(&[row["shard"].clone()].into_iter().chain(gauges).chain(counters).collect::<Vec<_>>());
     }

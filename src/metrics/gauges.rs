@@ -72,6 +72,11 @@ pub fn held(gauges: &Gauges) -> Vec<Gauge> {
     ]
 }
 
+pub fn store(file_bytes: u64) -> Gauge {
+    let help = "Bytes of the files of the store, with those that are kept ready and what is to be cleaned.";
+    gauge("iothub_store_file_bytes", help, usize::try_from(file_bytes).unwrap_or(usize::MAX))
+}
+
 /// The part of one shard in each limit of all shards together, so that a sum over shards stands beside a sum of what is held.
 pub fn limits(limits: &Limits) -> [Gauge; 6] {
     [

@@ -283,6 +283,12 @@ pub mod tests {
         let packets: u64 = clients.iter().map(|(_, packets)| packets).sum();
         let counters =
             [("publish_received", packets), ("publish_sent", 2 * packets), ("dropped_expired", packets / 2)];
+        let gauges = [
+            ("connections", clients.len() as u64),
+            ("queued_bytes", 1 << 10),
+            ("queued_away_bytes", 2 << 10),
+            ("store_file_bytes", 8 << 20),
+        ];
         let client = |(client_id, packets): &(&str, u64)| Client {
             client_id: (*client_id).to_owned(),
             connection: Some(Connection::default()),
@@ -304,7 +310,7 @@ pub mod tests {
             shards: vec![Shard {
                 shard: 0,
                 counters: counters.map(|(name, value)| (name.to_owned(), value)).into(),
-                gauges: [("connections".to_owned(), clients.len() as u64)].into(),
+                gauges: gauges.map(|(name, value)| (name.to_owned(), value)).into(),
             }],
             clients: clients.iter().map(client).collect(),
             is_cut: false,

@@ -114,6 +114,8 @@ fn lines_of_numbers(view: &View<'_>, width: u16) -> Vec<Line<'static>> {
         ("retained", board.gauge("retained_messages").to_string()),
         ("not taken in/s", rate_of(view, Some(board.loss_rate(Side::In)))),
         ("not taken in", board.lost(Side::In).to_string()),
+        ("queued", text::size(board.gauge("queued_bytes") + board.gauge("queued_away_bytes"))),
+        ("store", text::size(board.gauge("store_file_bytes"))),
     ];
     let mut lines: Vec<Vec<(&'static str, String)>> = Vec::new();
     let mut left = 0;
@@ -170,11 +172,19 @@ fn shard_table<'a>(view: &View<'a>, area: Rect) -> Table<'a> {
             rate("publish_sent"),
             rate("mail_sent"),
             right(gauge("mail_pending").to_string()),
-            right(text::size(gauge("queued_bytes"))),
+            right(text::size(gauge("queued_bytes") + gauge("queued_away_bytes"))),
+            right(text::size(gauge("store_file_bytes"))),
         ]
     });
-    let others =
-        [("connections", 11), ("in/s", 9), ("out/s", 9), ("mail/s", 9), ("mail waiting", 12), ("queued", 11)];
+    let others = [
+        ("connections", 11),
+        ("in/s", 9),
+        ("out/s", 9),
+        ("mail/s", 9),
+        ("mail waiting", 12),
+        ("queued", 11),
+        ("store", 11),
+    ];
     table(rows, area.width, (part_of("shard", shown, all), 16), others)
 }
 
@@ -380,6 +390,8 @@ mod tests {
             "out/s 44",
             "lost 22",
             "not taken in 0",
+            "queued 3.0 KiB",
+            "store 8.0 MiB",
             "expired",
             "up to 66, the newest at the right",
             "2 clients, by traffic   q ends",

@@ -60,7 +60,10 @@ function tilesOf({ total, rates }) {
     tile("Not taken in/s", rates ? rate(untaken(rates)) : "–", `${count(untaken(counters))} so far`, ["drops"]),
     tile("Subscriptions", count(gauges.subscriptions), plural(gauges.filters, "filter", "filters"), ["subscriptions"]),
     tile("Retained", count(gauges.retained_messages), bytes(gauges.retained_bytes), ["topics"]),
-    tile("Queued, in flight", bytes(gauges.queued_bytes), `${bytes(gauges.unsent_bytes)} unsent`),
+    tile("Queued, in flight", bytes(gauges.queued_bytes + gauges.queued_away_bytes), `${bytes(gauges.unsent_bytes)} unsent`),
+    gauges.store_file_bytes > 0
+      ? tile("Store on disk", bytes(gauges.store_file_bytes), `${bytes(gauges.queued_away_bytes)} queued there alone`, ["shards"])
+      : null,
   ];
 }
 

@@ -53,7 +53,7 @@ export function shardTable() {
       { title: "Out/s", ...perSecond("bytes_sent", bytes) },
       { title: "Mail/s", ...perSecond("mail_sent") },
       { title: "Mail waiting", ...gauge("mail_pending") },
-      { title: "Queued", ...gauge("queued_bytes", bytes) },
+      { title: "Queued", isNumber: true, cell: ({ gauges }) => bytes(gauges.queued_bytes + gauges.queued_away_bytes) },
     ],
   });
   const rows = (sample) => sample.shards.map((shard, at) => ({ ...shard, rates: sample.shardRates?.[at] }));
@@ -74,7 +74,10 @@ function heldTable() {
       gauge("Session bytes", "session_bytes", bytes),
       gauge("Unsent", "unsent_bytes", bytes),
       gauge("Unfinished", "receive_bytes", bytes),
+      gauge("Queued on disk alone", "queued_away_bytes", bytes),
       gauge("Stored", "stored_messages"),
+      gauge("Stored bytes", "stored_live_bytes", bytes),
+      gauge("Store on disk", "store_file_bytes", bytes),
       gauge("Timers", "timers"),
     ],
   });

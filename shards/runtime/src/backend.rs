@@ -34,6 +34,9 @@ pub(crate) trait Backend {
 
     fn room(&self) -> Room;
 
+    /// What it takes of its disk.
+    fn file_bytes(&self) -> u64;
+
     /// A message is to be brought back. `start_fetches` follows when all are known that are to be by now.
     fn fetch(&mut self, fetch: Fetch);
 

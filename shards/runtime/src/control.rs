@@ -77,6 +77,8 @@ pub struct Snapshot {
     pub shard: ShardId,
     pub counters: Counters,
     pub gauges: Gauges,
+    /// What its store takes of the disk.
+    pub store_file_bytes: u64,
     /// What it may hold at most.
     pub limits: Limits,
     pub timings: Box<Timings>,
@@ -91,6 +93,7 @@ impl Snapshot {
             shard,
             counters: Counters::default(),
             gauges: Gauges::default(),
+            store_file_bytes: 0,
             limits: Limits::default(),
             timings: Box::default(),
             mesh: Vec::new(),

@@ -237,6 +237,10 @@ impl Backend for Disk {
         Room { bytes: self.log.room(Purpose::Add), grows: !self.is_short }
     }
 
+    fn file_bytes(&self) -> u64 {
+        self.log.file_bytes()
+    }
+
     fn fetch(&mut self, fetch: Fetch) {
         self.fetcher.ask(fetch);
     }

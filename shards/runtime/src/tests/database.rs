@@ -188,6 +188,10 @@ impl Backend for Table {
         Room { bytes: usize::MAX, grows: false }
     }
 
+    fn file_bytes(&self) -> u64 {
+        self.rows.iter().sum::<usize>() as u64
+    }
+
     fn fetch(&mut self, fetch: Fetch) {
         self.ask(Wanted::Fetch(fetch));
     }

@@ -78,6 +78,7 @@ impl<B: Brain> Worker<B> {
             shard: self.id,
             counters: self.brain.counters().clone(),
             gauges: self.brain.gauges(),
+            store_file_bytes: self.backend.as_ref().map_or(0, |backend| backend.file_bytes()),
             limits: self.brain.limits().clone(),
             timings: Box::new(Timings { crossing, crossed, ..self.timings.clone() }),
             mesh: self.mesh.depths(),

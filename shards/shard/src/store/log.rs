@@ -243,6 +243,13 @@ impl Log {
         all - open.map_or(0, |segment| u64::from(segment.header.segment_bytes - segment.end))
     }
 
+    /// Bytes of all its files, of those as well that nothing stands in yet, or any more.
+    pub fn file_bytes(&self) -> u64 {
+        let retired = self.retired.iter().map(|(segment, _)| segment);
+        let of_segments = self.segments.iter().chain(retired).map(|segment| segment.header.segment_bytes);
+        of_segments.chain(self.spares.iter().map(|spare| spare.bytes)).map(u64::from).sum()
+    }
+
     pub fn segments(&self) -> usize {
         self.segments.len()
     }

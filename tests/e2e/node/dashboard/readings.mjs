@@ -226,6 +226,8 @@ async function stays(page, element, watched = "window.read.innerText") {
 /** What waits on disk alone is counted, though nobody can show it. */
 async function disk(page) {
   await signedIn(page);
+  await visit(page, ["#/", "Store on disk"]);
+  await page.until(() => /Store on disk[:\s]+[\d.,]+ [KM]iB[,\s]+[1-9][\d.,]* \w+ queued there alone/.test(document.querySelector("main").innerText), "what is queued on disk alone is told");
   await visit(page, [`#/clients/${about.holder}`, "Last packets"]);
   await page.reads("3 messages wait on disk alone, and are not shown.");
   await page.reads("None of those that wait is in memory.");

@@ -1,9 +1,14 @@
 //! Far more waits for clients that are away than memory may hold: it stays in the store and comes back, also when the
 //! broker is killed in between.
 
+use std::fs;
+use std::time::Instant;
+
 use client::{Event, Message, Publication, QoS, Version};
 use e2e::link::lasting;
 use e2e::{Broker, Link, PATIENCE, Setup, program, resources::resident_bytes, v5};
+
+use crate::shelf::{Shelf, segments};
 
 const READERS: usize = 4;
 const MESSAGES: usize = 4000;
@@ -48,7 +53,20 @@ fn queues_far_beyond_memory_are_kept_in_order_and_across_a_kill() {
     for (reader, got) in got.iter_mut().enumerate() {
         *got = take(come(&broker, reader, 500), *got, MESSAGES);
     }
-    std::fs::remove_dir_all(&dir).unwrap();
+    fs::remove_dir_all(&dir).unwrap();
+}
+
+#[test]
+fn a_broker_tells_how_much_its_store_takes_of_the_disk() {
+    let shelf = Shelf::filled("takes", 2000);
+    let broker = shelf.broker(1);
+    let on_disk = || segments(&shelf.dir).iter().map(|path| fs::metadata(path).unwrap().len()).sum::<u64>();
+    assert!(on_disk() > 0);
+    let deadline = Instant::now() + PATIENCE;
+    // Files are made and deleted beside it.
+    while broker.counter("store_file_bytes") != on_disk() {
+        assert!(Instant::now() < deadline, "{} of {}", broker.counter("store_file_bytes"), on_disk());
+    }
 }
 
 fn come(broker: &Broker, reader: usize, receive_maximum: u16) -> Link {
