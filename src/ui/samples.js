@@ -116,8 +116,14 @@ export const REFUSALS = {
   keep_alive_timeouts: "disconnect: keep-alive ran out",
   packet_timeouts: "disconnect: a packet did not go on",
   receive_memory_exceeded: "disconnect: max_receive_memory",
+  ended_filters: "disconnect: too many filters in one packet",
   connect_timeouts: "disconnect: no CONNECT in time",
-  rate_disconnects: "disconnect: too fast for its rates",
+  ended_client_publish_messages: "disconnect: client_publish_messages_per_s",
+  ended_client_publish_bytes: "disconnect: client_publish_bytes_per_s",
+  ended_user_publish_messages: "disconnect: user_publish_messages_per_s",
+  ended_user_publish_bytes: "disconnect: user_publish_bytes_per_s",
+  ended_address_publish_messages: "disconnect: address_publish_messages_per_s",
+  ended_address_publish_bytes: "disconnect: address_publish_bytes_per_s",
 };
 
 /** All that did not reach a client that it was for, of counters or of rates. */

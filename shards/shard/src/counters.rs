@@ -104,12 +104,16 @@ counters! {
     violations,
     #[doc = "Of those: packets larger than `max_packet_size`."]
     packets_too_large,
-    #[doc = "Connections closed because what their client has begun has no room or took too long. None of them is one of `violations`."]
-    quota_exceeded,
-    #[doc = "Of those, and of CONNECTs refused: because unfinished packets, or topics behind aliases, filled `max_receive_memory`."]
+    #[doc = "Connections closed because unfinished packets filled `max_receive_memory`, and this one had not gone on for longest. None is one of `violations`."]
+    ended_receive_memory,
+    #[doc = "Connections closed because topics behind aliases filled their part of `max_receive_memory`. None is one of `violations`."]
+    ended_alias_memory,
+    #[doc = "Of both, and of CONNECTs refused: because `max_receive_memory` was full."]
     receive_memory_exceeded,
-    #[doc = "Of those: because a packet did not go on for `packet_timeout_secs`."]
+    #[doc = "Connections closed because a packet did not go on for `packet_timeout_secs`. None is one of `violations`."]
     packet_timeouts,
+    #[doc = "Connections closed because of more than 10,000 filters in one packet. None is one of `violations`."]
+    ended_filters,
     #[doc = "CONNECT packets received, of clients that were let in and of others."]
     connects_received,
     #[doc = "CONNECTs whose keep-alive was lowered to the ceiling."]
@@ -266,14 +270,56 @@ counters! {
     mail_received,
     #[doc = "Mail that waited for room in a ring."]
     mail_waited,
-    #[doc = "Times a client was not read for a while because more was sent than the rates allow."]
-    rate_pauses,
-    #[doc = "Connections ended because of that."]
-    rate_disconnects,
-    #[doc = "Times messages for a client waited because of its rates."]
-    deliveries_paused,
-    #[doc = "Times a connection was not read because other shards could not keep up, because the store had no room yet, or because the client did not take its answers."]
-    publishers_paused,
+    #[doc = "Times a client was not read for a while because of `rates.client_publish_messages_per_s`, or the rate of its role."]
+    waited_client_publish_messages,
+    #[doc = "Times a client was not read for a while because of `rates.client_publish_bytes_per_s`, or the rate of its role."]
+    waited_client_publish_bytes,
+    #[doc = "Times a client was not read for a while because of `rates.user_publish_messages_per_s`."]
+    waited_user_publish_messages,
+    #[doc = "Times a client was not read for a while because of `rates.user_publish_bytes_per_s`."]
+    waited_user_publish_bytes,
+    #[doc = "Times a client was not read for a while because of `rates.address_publish_messages_per_s`."]
+    waited_address_publish_messages,
+    #[doc = "Times a client was not read for a while because of `rates.address_publish_bytes_per_s`."]
+    waited_address_publish_bytes,
+    #[doc = "Times a client was not read for a while because of `rates.listener_publish_messages_per_s`."]
+    waited_listener_publish_messages,
+    #[doc = "Times a client was not read for a while because of `rates.listener_publish_bytes_per_s`."]
+    waited_listener_publish_bytes,
+    #[doc = "Connections ended because more was sent than `rates.client_publish_messages_per_s`, or the rate of its role, allows."]
+    ended_client_publish_messages,
+    #[doc = "Connections ended because more was sent than `rates.client_publish_bytes_per_s`, or the rate of its role, allows."]
+    ended_client_publish_bytes,
+    #[doc = "Connections ended because more was sent than `rates.user_publish_messages_per_s` allows."]
+    ended_user_publish_messages,
+    #[doc = "Connections ended because more was sent than `rates.user_publish_bytes_per_s` allows."]
+    ended_user_publish_bytes,
+    #[doc = "Connections ended because more was sent than `rates.address_publish_messages_per_s` allows."]
+    ended_address_publish_messages,
+    #[doc = "Connections ended because more was sent than `rates.address_publish_bytes_per_s` allows."]
+    ended_address_publish_bytes,
+    #[doc = "Times messages for a client waited because of `rates.client_receive_messages_per_s`, or the rate of its role."]
+    waited_client_receive_messages,
+    #[doc = "Times messages for a client waited because of `rates.client_receive_bytes_per_s`, or the rate of its role."]
+    waited_client_receive_bytes,
+    #[doc = "Times messages for a client waited because of `rates.user_receive_messages_per_s`."]
+    waited_user_receive_messages,
+    #[doc = "Times messages for a client waited because of `rates.user_receive_bytes_per_s`."]
+    waited_user_receive_bytes,
+    #[doc = "Times messages for a client waited because of `rates.address_receive_messages_per_s`."]
+    waited_address_receive_messages,
+    #[doc = "Times messages for a client waited because of `rates.address_receive_bytes_per_s`."]
+    waited_address_receive_bytes,
+    #[doc = "Times messages for a client waited because of `rates.listener_receive_messages_per_s`."]
+    waited_listener_receive_messages,
+    #[doc = "Times messages for a client waited because of `rates.listener_receive_bytes_per_s`."]
+    waited_listener_receive_bytes,
+    #[doc = "Times a connection was not read because other shards could not keep up."]
+    paused_for_mesh,
+    #[doc = "Times a connection was not read because the store had no room yet."]
+    paused_for_store,
+    #[doc = "Times a connection was not read because its client did not take its answers, or what it had asked for was still under way."]
+    paused_for_client,
     #[doc = "SUBSCRIBEs and UNSUBSCRIBEs with more filters than there was room for at once: they went on a piece at a time."]
     changes_put_off,
 }

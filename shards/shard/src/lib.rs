@@ -65,6 +65,7 @@ mod prefixes;
 mod pressure;
 mod publish;
 mod random;
+mod rate_counters;
 mod rates;
 mod receive;
 mod reconfiguring;

@@ -9,6 +9,7 @@ use crate::{
     connection::{Connection, Stage},
     ending::WillFate,
     meters::{Meters, Pass, Whose},
+    rate_counters::{ended_mut, waited_mut},
     rates::{DoorRates, Flow, Over, Rates},
     shard::Deadline,
     turn::Turn,
@@ -96,7 +97,9 @@ impl Shard {
         let free_at = meters.free_at(flows, lull.min(meters.burst_ns() / 2), turn.now);
         let until = free_at.unwrap_or(turn.now).min(turn.now.add_secs(RATE_LOOK_S));
         meters.is_throttled = true;
-        self.counters.rate_pauses += 1;
+        if let Some((whose, flow)) = meters.awaited(&[flow]) {
+            *waited_mut(&mut self.counters, whose, flow) += 1;
+        }
         self.timers.insert(until.max(turn.next_instant()), Deadline::Rate(conn));
         // It may have to wait for long, and shall not keep its place meanwhile if it has gone.
         self.stop_reading(conn, Reading::Watched, turn);
@@ -109,7 +112,9 @@ impl Shard {
         (whose, rate): (Whose, NonZeroU64),
         turn: &mut Turn<'_>,
     ) {
-        self.counters.rate_disconnects += 1;
+        if let Some(count) = ended_mut(&mut self.counters, whose, flow) {
+            *count += 1;
+        }
         let (reason, why) = match flow {
             Flow::PublishMessages | Flow::ReceiveMessages => {
                 (ReasonCode::MessageRateTooHigh, "more messages than the rate allows")
@@ -162,7 +167,9 @@ impl Shard {
         let flows = [Flow::ReceiveMessages, Flow::ReceiveBytes];
         let Some(free_at) = meters.free_at(flows, lull.min(meters.burst_ns() / 2), now) else { return };
         if !std::mem::replace(&mut meters.is_held_back, true) {
-            self.counters.deliveries_paused += 1;
+            if let Some((whose, flow)) = meters.awaited(&flows) {
+                *waited_mut(&mut self.counters, whose, flow) += 1;
+            }
             self.timers.insert(free_at.min(now.add_secs(RATE_LOOK_S)), Deadline::Delivery(conn));
         }
     }

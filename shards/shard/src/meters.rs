@@ -1,6 +1,6 @@
 //! Of one connection: which rates it is held to, and what it has used of them. What follows from that is in `metering.rs`.
 
-use std::{num::NonZeroU64, sync::Arc};
+use std::{cmp::Reverse, num::NonZeroU64, sync::Arc};
 
 use mqtt::{Frame, PacketKind};
 
@@ -184,6 +184,20 @@ impl Meters {
     /// When the client may go on with both, if it may not now.
     pub fn free_at(&self, flows: [Flow; 2], lull_ns: u64, now: Instant) -> Option<Instant> {
         flows.into_iter().filter_map(|flow| self.flow_free_at(flow, lull_ns, now)).max()
+    }
+
+    /// The rate that there is to be waited for; of several the one that takes longest, and of equals the more particular one.
+    pub fn awaited(&self, flows: &[Flow]) -> Option<(Whose, Flow)> {
+        let of_flow = |&flow: &Flow| {
+            let own = self.own_of(flow).map(|(due_ns, rate)| (Whose::Client, due_ns, rate));
+            let shared = self.shared.iter().filter_map(move |Shared { tally, rates, whose }| {
+                Some((*whose, tally.due_ns(flow), rates.of(flow)?))
+            });
+            let of_rates = own.into_iter().chain(shared);
+            of_rates.map(move |(whose, due_ns, rate)| (whose, flow, due_ns.saturating_add(cost_ns(1, rate))))
+        };
+        let all = flows.iter().flat_map(of_flow);
+        all.min_by_key(|(_, _, free_ns)| Reverse(*free_ns)).map(|(whose, flow, _)| (whose, flow))
     }
 
     /// Whose rate is exceeded, and what it is. That of a whole listener is nobody's to blame for.

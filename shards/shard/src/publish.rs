@@ -10,7 +10,7 @@ use crate::{
     fullness::StoreLack,
     keys::SessionKey,
     message::Parts,
-    receive::{Breach, protocol_error},
+    receive::{Breach, Quota, protocol_error},
     router::Carried,
     routes::Known,
     store::Companion,
@@ -81,9 +81,7 @@ impl Shard {
         let (before, replaced) = (aliases.inbound_bytes, known.map_or(0, |topic| topic.len()));
         let after = before - replaced + topic.len();
         if !self.has_room_for_aliases(before, after) {
-            self.counters.receive_memory_exceeded += 1;
-            let why = "topics behind aliases of all clients fill their part of max_receive_memory";
-            return Err(Breach::Limit(why));
+            return Err(Quota::AliasMemory.into());
         }
         self.receive_bytes = self.receive_bytes - before + after;
         let connection = self.connections.get_mut(conn).expect("the packet came from it");

@@ -7,11 +7,10 @@ mod stalling;
 mod strangers;
 mod unfinished;
 
-pub(crate) use breach::Breach;
+pub(crate) use breach::{Breach, Quota};
 pub(crate) use kept::Kept;
 use mqtt::{Ack, Frame, Packet, PacketKind, Publish, ReasonCode, Received, Violation};
 pub(crate) use stalled::Stalled;
-use unfinished::NO_ROOM;
 pub(crate) use unfinished::{ALIASES_PART, Unfinished};
 
 use crate::{
@@ -374,8 +373,7 @@ impl Shard {
             return;
         }
         if !self.hold_unfinished(conn, held + self.bytes_besides(conn), turn) {
-            self.counters.receive_memory_exceeded += 1;
-            self.end_for_breach(conn, Breach::Limit(NO_ROOM), turn);
+            self.end_for_breach(conn, Quota::ReceiveMemory.into(), turn);
             return;
         }
         if held == 0 {

@@ -15,7 +15,7 @@ use crate::{
     filters::is_shared,
     keys::SessionKey,
     mount::mounted_filter,
-    receive::{Breach, protocol_error},
+    receive::{Breach, Quota, protocol_error},
     replay::Wanted,
     reporting::DROPS_TOPIC,
     trie::Subscription,
@@ -361,7 +361,7 @@ pub(crate) struct Removal {
 /// One packet is decoded in one go: it may not keep the others waiting for long.
 fn check_filter_count(count: usize) -> Result<(), Breach> {
     if count > FILTERS_PER_PACKET_MAX {
-        return Err(Breach::Limit("more than 10,000 filters in one packet"));
+        return Err(Quota::Filters.into());
     }
     Ok(())
 }

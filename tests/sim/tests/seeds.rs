@@ -62,7 +62,7 @@ fn publishers_wait_where_the_mesh_is_congested() {
     for shards in [2, 4] {
         let report = run_caught(Plan::new(1, shards, Profile::Congested));
         assert!(report.is_good(), "{}", report.describe());
-        assert!(report.counters.publishers_paused > 0, "no publisher was paused");
+        assert!(report.counters.paused_for_mesh > 0, "no publisher was paused");
     }
 }
 

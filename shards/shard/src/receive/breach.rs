@@ -2,13 +2,55 @@
 
 use mqtt::{ReasonCode, Violation};
 
-use crate::{ConnId, Shard, What, ending::WillFate, turn::Turn};
+use crate::{ConnId, Counters, Shard, What, ending::WillFate, turn::Turn};
 
 pub(crate) enum Breach {
     /// Of the protocol's rules.
     Protocol(Violation),
-    /// Of a limit of ours, and of no rule. Which one it was counts whoever finds it exceeded.
-    Limit(&'static str),
+    /// Of a limit of ours, and of no rule.
+    Quota(Quota),
+}
+
+/// A limit of what a client may have begun or left behind.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Quota {
+    ReceiveMemory,
+    AliasMemory,
+    PacketTime,
+    Filters,
+}
+
+impl Quota {
+    fn text(self) -> &'static str {
+        match self {
+            Quota::ReceiveMemory => {
+                "unfinished packets of all clients fill max_receive_memory, and this one has not gone on for longest"
+            }
+            Quota::AliasMemory => {
+                "topics behind aliases of all clients fill their part of max_receive_memory"
+            }
+            Quota::PacketTime => "a packet did not go on for packet_timeout_secs",
+            Quota::Filters => "more than 10,000 filters in one packet",
+        }
+    }
+
+    fn count(self, counters: &mut Counters) {
+        let count = match self {
+            Quota::ReceiveMemory => &mut counters.ended_receive_memory,
+            Quota::AliasMemory => &mut counters.ended_alias_memory,
+            Quota::PacketTime => &mut counters.packet_timeouts,
+            Quota::Filters => &mut counters.ended_filters,
+        };
+        *count += 1;
+        let is_memory = matches!(self, Quota::ReceiveMemory | Quota::AliasMemory);
+        counters.receive_memory_exceeded += u64::from(is_memory);
+    }
+}
+
+impl From<Quota> for Breach {
+    fn from(quota: Quota) -> Breach {
+        Breach::Quota(quota)
+    }
 }
 
 impl From<Violation> for Breach {
@@ -28,8 +70,9 @@ impl Shard {
                     if is_too_large { "the packet is larger than server.max_packet_size" } else { what };
                 (reason, what, What::Violation { reason, what })
             }
-            Breach::Limit(why) => {
-                self.counters.quota_exceeded += 1;
+            Breach::Quota(quota) => {
+                quota.count(&mut self.counters);
+                let why = quota.text();
                 (ReasonCode::QuotaExceeded, why, What::QuotaExceeded { why })
             }
         };

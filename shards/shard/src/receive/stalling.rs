@@ -71,7 +71,13 @@ impl Shard {
 
     fn stall_for(&mut self, conn: ConnId, awaited: Awaited, turn: &mut Turn<'_>) {
         if self.stop_reading(conn, Reading::Paused, turn) {
-            self.counters.publishers_paused += 1;
+            let counters = &mut self.counters;
+            let count = match &awaited {
+                Awaited::Line(Line::Mesh | Line::Ring(_), _) => &mut counters.paused_for_mesh,
+                Awaited::Line(Line::Store, _) => &mut counters.paused_for_store,
+                Awaited::Own => &mut counters.paused_for_client,
+            };
+            *count += 1;
         }
         self.stalled.put(conn, awaited);
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
 
-use super::{Breach, RECEIVE_BYTES_ALWAYS};
+use super::{Quota, RECEIVE_BYTES_ALWAYS};
 use crate::{ConnId, Instant, Shard, connection::Stage, shard::Deadline, turn::Turn};
 
 pub(crate) struct Unfinished {
@@ -217,8 +217,7 @@ impl Shard {
             if first == conn {
                 return false;
             }
-            self.counters.receive_memory_exceeded += 1;
-            self.end_for_breach(first, Breach::Limit(NO_ROOM), turn);
+            self.end_for_breach(first, Quota::ReceiveMemory.into(), turn);
         }
         true
     }
@@ -246,8 +245,7 @@ impl Shard {
                 self.unfinished.renew(conn, place, turn.now);
                 continue;
             }
-            self.counters.packet_timeouts += 1;
-            self.end_for_breach(conn, Breach::Limit(TOO_SLOW), turn);
+            self.end_for_breach(conn, Quota::PacketTime.into(), turn);
         }
         self.arm_unfinished(turn);
     }
@@ -288,11 +286,6 @@ impl Shard {
 fn beyond_always(bytes: usize) -> usize {
     if bytes > RECEIVE_BYTES_ALWAYS { bytes } else { 0 }
 }
-
-pub(super) const NO_ROOM: &str =
-    "unfinished packets of all clients fill max_receive_memory, and this one has not gone on for longest";
-
-const TOO_SLOW: &str = "a packet did not go on for packet_timeout_secs";
 
 /// Who brings less of a packet has not gone on with it: single bytes, now and then, keep no place.
 const STRETCH_BYTES: usize = 4 << 10;

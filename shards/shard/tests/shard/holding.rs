@@ -70,7 +70,7 @@ fn whoever_fills_a_ring_waits_and_others_lose_nothing() {
     assert_eq!(s.reading(flooder), Reading::Continuous);
     let rest: Vec<String> = (2..100).map(|n| format!("a/{n}")).collect();
     assert_eq!(topics(&s.hear(subscriber)), rest);
-    assert_eq!((s.counter("dropped_mesh_full"), s.counter("publishers_paused")), (0, 1));
+    assert_eq!((s.counter("dropped_mesh_full"), s.counter("paused_for_mesh")), (0, 1));
 }
 
 #[test]

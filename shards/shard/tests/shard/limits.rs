@@ -297,7 +297,7 @@ fn filters_that_match_nothing_keep_the_shard_no_longer_than_a_few_pages() {
 }
 
 #[test]
-fn more_filters_than_one_packet_may_have_are_a_violation() {
+fn more_filters_than_one_packet_may_have_end_the_connection_and_break_no_rule() {
     let mut s = Script::of_one();
     let client = s.join("c");
     let subscribe = mqtt::Subscribe {
@@ -308,6 +308,7 @@ fn more_filters_than_one_packet_may_have_are_a_violation() {
     };
     s.packet(client, &mqtt::Packet::Subscribe(subscribe));
     assert_eq!(s.hear(client), ["DISCONNECT Quota exceeded"]);
+    assert_eq!((s.counter("ended_filters"), s.counter("violations")), (1, 0));
 }
 
 #[test]

@@ -66,7 +66,7 @@ fn a_client_that_floods_is_not_read_until_its_rate_allows_more() {
     flood(&mut s, client, "a", 200);
     assert_eq!(s.hear(watcher).len(), 50, "what the burst allows");
     assert_eq!(s.reading(client), Reading::Watched);
-    assert_eq!((s.counter("rate_pauses"), s.counter("publishers_paused")), (1, 0));
+    assert_eq!((s.counter("waited_client_publish_messages"), s.counter("paused_for_client")), (1, 0));
     s.pass(Duration::from_millis(500));
     let half = s.hear(watcher).len();
     assert!((23..=25).contains(&half), "{half}");
@@ -146,7 +146,8 @@ fn where_the_configuration_says_so_it_is_disconnected_in_the_words_of_its_versio
                 "{key}: {:?}",
                 s.notes
             );
-            assert_eq!((s.counter("rate_disconnects"), s.counter("violations")), (1, 0));
+            let ended = format!("ended_client_{}", limit.trim_end_matches("_per_s"));
+            assert_eq!((s.counter(&ended), s.counter("violations")), (1, 0));
         }
     }
 }
@@ -223,7 +224,10 @@ fn a_user_and_an_address_have_one_rate_for_all_their_connections_on_all_shards()
 
 #[test]
 fn messages_for_a_client_wait_in_its_queue_until_its_rate_allows_them() {
-    for (flow, per_s) in [(Flow::ReceiveMessages, 10), (Flow::ReceiveBytes, 80)] {
+    for (flow, per_s, counter) in [
+        (Flow::ReceiveMessages, 10, "waited_client_receive_messages"),
+        (Flow::ReceiveBytes, 80, "waited_client_receive_bytes"),
+    ] {
         let mut s = Script::new(of_client(flow, per_s));
         let subscriber = s.join("s");
         s.subscribe(subscriber, "a", 1);
@@ -239,7 +243,7 @@ fn messages_for_a_client_wait_in_its_queue_until_its_rate_allows_them() {
         assert!((9..=11).contains(&second), "{second}");
         s.secs(3);
         assert_eq!(s.hear(subscriber).last().map(String::as_str), Some("a '29'"));
-        assert!(s.counter("deliveries_paused") > 1);
+        assert!(s.counter(counter) > 1);
         assert_eq!(s.shards[0].gauges().queued_bytes, 0);
         s.publish(publisher, "a", "at once");
         assert_eq!(s.hear(subscriber), ["a 'at once'"]);

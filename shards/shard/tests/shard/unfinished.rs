@@ -99,7 +99,7 @@ fn who_began_first_and_did_not_go_on_is_told_why_it_ends() {
     assert_eq!(s.hear(hogs[0]), ["DISCONNECT Quota exceeded"]);
     assert_eq!((closed(&s, &hogs), s.is_closed(victim)), (1, false));
     assert_eq!(s.counter("receive_memory_exceeded"), 1);
-    assert_eq!((s.counter("quota_exceeded"), s.counter("violations")), (1, 0));
+    assert_eq!((s.counter("ended_receive_memory"), s.counter("violations")), (1, 0));
     let told = |note: &String| note.starts_with("QuotaExceeded") && note.contains("max_receive_memory");
     assert!(s.notes.iter().any(told), "{:?}", s.notes);
 }
@@ -152,7 +152,7 @@ fn who_is_silent_in_the_middle_of_a_packet_is_ended_in_time_without_a_keep_alive
     assert_eq!(s.hear(hog), ["DISCONNECT Quota exceeded"]);
     assert!(s.is_closed(hog) && !s.is_closed(small));
     assert_eq!((s.counter("packet_timeouts"), s.counter("receive_memory_exceeded")), (1, 0));
-    assert_eq!((s.counter("quota_exceeded"), s.counter("violations")), (1, 0));
+    assert_eq!((s.counter("ended_receive_memory"), s.counter("violations")), (0, 0));
     assert!(s.notes.iter().any(|note| note.starts_with("QuotaExceeded")), "{:?}", s.notes);
     assert_eq!(s.shards[0].gauges().receive_bytes, 1000);
 }
@@ -388,7 +388,7 @@ fn topics_behind_aliases_leave_room_for_packets_and_for_small_aliases_of_others(
         alias(&mut s, *hog, &"t".repeat(10_000));
     }
     assert_eq!(closed(&s, &hogs), 8);
-    assert_eq!((s.counter("quota_exceeded"), s.counter("violations")), (8, 0));
+    assert_eq!((s.counter("ended_alias_memory"), s.counter("violations")), (8, 0));
     let victim = s.join("victim");
     alias(&mut s, victim, &"t".repeat(1000));
     s.bytes(victim, &whole_publish(70_000)[..60_000]);

@@ -48,6 +48,8 @@ const FLOWS: [Flow; 4] =
     [Flow::PublishMessages, Flow::PublishBytes, Flow::ReceiveMessages, Flow::ReceiveBytes];
 
 impl Whose {
+    const ALL: [Whose; 4] = [Whose::Client, Whose::User, Whose::Address, Whose::Listener];
+
     fn word(self) -> &'static str {
         match self {
             Whose::Client => "client",
@@ -98,11 +100,20 @@ impl Flow {
         }
     }
 
+    fn word(self) -> &'static str {
+        match self {
+            Flow::PublishMessages => "publish_messages",
+            Flow::PublishBytes => "publish_bytes",
+            Flow::ReceiveMessages => "receive_messages",
+            Flow::ReceiveBytes => "receive_bytes",
+        }
+    }
+
     /// What 5.0 calls it, and the log.
     fn reason(self) -> (u8, &'static str) {
         match self {
-            Flow::PublishMessages | Flow::ReceiveMessages => (0x96, "reason=MessageRateTooHigh"),
-            Flow::PublishBytes | Flow::ReceiveBytes => (0x97, "reason=QuotaExceeded"),
+            Flow::PublishMessages | Flow::ReceiveMessages => (0x96, "reason=\"Message rate too high\""),
+            Flow::PublishBytes | Flow::ReceiveBytes => (0x97, "reason=\"Quota exceeded\""),
         }
     }
 }
@@ -263,19 +274,18 @@ fn hold(whose: Whose, flow: Flow, over: &str) {
     course.pass_by(&mut outside, outsider);
     // A listener is nobody's, and what others send is nobody's fault.
     if over == "disconnect" && flow.is_publishing() && whose != Whose::Listener {
-        expect_cut_off(&course, late);
+        expect_cut_off(&course, whose, late);
     } else {
         course.finish(late, more);
         assert!(begun.elapsed() > WAITED, "all of it went in {:?}", begun.elapsed());
-        let counter = if flow.is_publishing() { "rate_pauses" } else { "deliveries_paused" };
-        assert!(course.doors.broker.counter(counter) > 0, "{counter}");
-        assert_eq!(course.doors.broker.counter("rate_disconnects"), 0);
+        assert_eq!(counted(&course, "waited_"), [format!("waited_{}_{}", whose.word(), flow.word())]);
+        assert!(counted(&course, "ended_").is_empty());
     }
     course.pass_by(&mut outside, outsider);
 }
 
 #[track_caller]
-fn expect_cut_off(course: &Course, socket: &mut Socket) {
+fn expect_cut_off(course: &Course, whose: Whose, socket: &mut Socket) {
     let (code, word) = course.flow.reason();
     let last = loop {
         match socket.packet() {
@@ -285,7 +295,15 @@ fn expect_cut_off(course: &Course, socket: &mut Socket) {
     };
     assert_eq!((last.0, last.1[0]), (0xE0, code), "a DISCONNECT");
     course.doors.broker.process.await_text(word);
-    assert_eq!(course.doors.broker.counter("rate_disconnects"), 1);
+    assert_eq!(counted(course, "ended_"), [format!("ended_{}_{}", whose.word(), course.flow.word())]);
+}
+
+/// The rates that this has happened for, by their counters.
+fn counted(course: &Course, what: &str) -> Vec<String> {
+    let rates = Whose::ALL
+        .iter()
+        .flat_map(|whose| FLOWS.map(|flow| format!("{what}{}_{}", whose.word(), flow.word())));
+    rates.filter(|name| course.doors.broker.counter(name) > 0).collect()
 }
 
 #[track_caller]
@@ -320,7 +338,7 @@ fn the_clients_of_a_listener_share_each_of_its_rates() {
 /// Before it is proved who comes there is nobody to tell anything, and it costs less.
 #[test]
 fn whoever_shares_a_rate_of_connecting_comes_no_oftener_and_others_come() {
-    for whose in [Whose::Client, Whose::User, Whose::Address, Whose::Listener] {
+    for whose in Whose::ALL {
         let is_told = matches!(whose, Whose::Client | Whose::User);
         for (version, answer) in [(Version::V5, 0x9F), (Version::V311, 3)] {
             let doors = Doors::with(&format!("{}_connects_per_minute = 2\n", whose.word()));
