@@ -85,11 +85,7 @@ pub fn start(loaded: &Loaded, events: &Arc<Events>) -> Result<Started, String> {
     let doorkeeper = Arc::new(doorkeeper);
     doorkeeper.replace_revoked(&policy.revoked);
     doorkeeper.replace_vocabulary(vocabulary.clone());
-    let dir = data_dir(settings, shards)?;
-    dir.as_ref().map_or(Ok(()), |dir| decoys::keep(dir.path(), &decoys))?;
-    let placement_seed = dir.as_ref().map_or_else(|| placement_seed(settings), |dir| dir.placement_seed());
-    let mut config = settings.runtime_config(doors, shards, placement_seed);
-    config.store = dir.map(|dir| settings.store_config(dir));
+    let mut config = config_with_store(settings, doors, shards, &decoys)?;
     config.max_connections = max_connections;
     config.doorkeeper = Some(Arc::clone(&doorkeeper) as _);
     config.auditors = auditors(settings, &numbers, events)?;
@@ -120,6 +116,21 @@ pub fn start(loaded: &Loaded, events: &Arc<Events>) -> Result<Started, String> {
         telemetry,
         _watchdog,
     })
+}
+
+/// With the directory for what outlives the process, which keeps the salts of users that there are not as well.
+fn config_with_store(
+    settings: &Settings,
+    doors: Vec<Door>,
+    shards: u8,
+    decoys: &Secret,
+) -> Result<runtime::Config, String> {
+    let dir = data_dir(settings, shards)?;
+    dir.as_ref().map_or(Ok(()), |dir| decoys::keep(dir.path(), decoys))?;
+    let placement_seed = dir.as_ref().map_or_else(|| placement_seed(settings), |dir| dir.placement_seed());
+    let mut config = settings.runtime_config(doors, shards, placement_seed);
+    config.store = dir.map(|dir| settings.store_config(dir));
+    Ok(config)
 }
 
 /// Those whom shards tell what happens to clients.
