@@ -241,13 +241,22 @@ fn told(packet: &Value) -> String {
         text += if packet["dup"] == true { " dup" } else { "" };
         text += if packet["retain"] == true { " retain" } else { "" };
     }
-    if let Some(reason) = packet["reason"].as_u64() {
-        text += &format!("  0x{reason:02x}");
-    }
+    text += &reason_of(packet);
     text += if packet["unsent"] == true { "  never sent" } else { "" };
     text += &packet["topic"].as_str().map_or(String::new(), |_| format!("  {}", shown(&packet["topic"])));
     text += &packet["filters"].as_u64().map_or(String::new(), |count| filters_of(packet, count));
     text.trim_end().to_owned()
+}
+
+/// Of an acknowledgement. Empty: it is none.
+fn reason_of(packet: &Value) -> String {
+    match (packet["reason"].as_u64(), packet["unsaid_reason"].as_u64()) {
+        (_, Some(unsaid)) => {
+            format!("  without a reason: the message was refused (0x{unsaid:02x}), which only 5.0 can say")
+        }
+        (Some(reason), None) => format!("  0x{reason:02x}"),
+        (None, None) => String::new(),
+    }
 }
 
 fn filters_of(packet: &Value, count: u64) -> String {
@@ -311,6 +320,9 @@ mod tests {
         let puback = json!({ "direction": "received", "kind": "PUBACK", "bytes": 4, "packet_id": 7,
                 "latency_s": 0.012345, "reason": 0x87 });
         assert_eq!(told(&puback), "-> PUBACK            4 B  #7        12.345 ms  0x87");
+        let denied = json!({ "direction": "sent", "kind": "PUBACK", "bytes": 4, "packet_id": 7, "reason": 0, "unsaid_reason": 0x87 });
+        let said = "without a reason: the message was refused (0x87), which only 5.0 can say";
+        assert!(told(&denied).ends_with(said) && !told(&denied).contains("0x00"), "{}", told(&denied));
         assert_eq!(latency(61.5), "     61.500 s");
         let mut subscribe = json!({ "direction": "received", "kind": "SUBSCRIBE", "bytes": 9, "packet_id": 1, "filter": "a/#", "filters": 3 });
         let begin = format!("-> SUBSCRIBE         9 B  #1    {:13}", "");

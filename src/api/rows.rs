@@ -134,6 +134,10 @@ pub fn packet(packet: &Recorded) -> Value {
             row["retain"] = json!(retain);
         }
         Detail::Reason(reason) => row["reason"] = json!(reason),
+        Detail::Unsaid(reason) => {
+            row["reason"] = json!(0);
+            row["unsaid_reason"] = json!(reason);
+        }
         Detail::Filters { count } => {
             row["filter"] = json!(packet.topic);
             row["filters"] = json!(count);

@@ -304,7 +304,10 @@ function topicOf({ topic, filter, filters }) {
   return topic || filter ? raw(topic ?? filter) : "–";
 }
 
-function detailOf({ qos, dup, retain, reason }) {
+function detailOf({ qos, dup, retain, reason, unsaid_reason: unsaid }) {
+  if (unsaid) {
+    return `the message was refused, which only MQTT 5.0 can say: ${reasonText(unsaid)}`;
+  }
   if (qos !== undefined && qos !== null) {
     return [`QoS ${qos}`, dup ? "dup" : "", retain ? "retain" : ""].filter(Boolean).join(", ");
   }

@@ -276,6 +276,11 @@ impl Shard {
     ) {
         self.lose(session, cause, topic, turn.now);
         self.acknowledge(conn, publish, reason, turn);
+        let says_reasons =
+            self.connections.get(conn).is_some_and(|connection| connection.version == Version::V5);
+        if let Some(packet_id) = publish.packet_id.filter(|_| !says_reasons) {
+            self.record_unsaid(session, packet_id, reason);
+        }
     }
 
     fn acknowledge(&mut self, conn: ConnId, publish: &Publish<'_>, reason: ReasonCode, turn: &mut Turn<'_>) {

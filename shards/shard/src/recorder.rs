@@ -9,7 +9,7 @@ mod topic;
 
 use std::time::Duration;
 
-use mqtt::{PacketKind, QoS};
+use mqtt::{PacketId, PacketKind, QoS};
 
 use crate::Instant;
 pub(crate) use entry::{ENTRIES_MAX, Entry};
@@ -61,6 +61,8 @@ pub enum Detail {
     },
     /// Of an acknowledgement.
     Reason(u8),
+    /// Of an acknowledgement without one: the PUBLISH was refused for this reason, and before 5.0 none can say so.
+    Unsaid(u8),
     /// Of a SUBSCRIBE or UNSUBSCRIBE: it has so many, or at least so many if it is 255.
     Filters {
         count: u8,
@@ -150,6 +152,15 @@ impl Recorder {
         self.change_topic(first, None, last_topic);
         let last = &mut self.ring[usize::from(self.next) - 1];
         *last = last.with_filters(count, self.place);
+    }
+
+    /// What came last acknowledges a PUBLISH that was refused, and cannot say why.
+    #[cold]
+    pub fn leave_last_unsaid(&mut self, packet_id: PacketId, reason: u8) {
+        let last = usize::from(self.next).checked_sub(1).and_then(|last| self.ring.get_mut(last));
+        if let Some(last) = last.filter(|last| last.answers(packet_id)) {
+            last.leave_unsaid(reason);
+        }
     }
 
     /// The ring is full: it grows, or begins again.

@@ -1,6 +1,6 @@
 //! Where packets are remembered: each client's go into its session's recorder.
 
-use mqtt::{Frame, Publish};
+use mqtt::{Frame, PacketId, Publish, ReasonCode};
 
 use crate::{
     ConnId, Counters, IS_WATCHED, Instant, Outgoing, Shard,
@@ -134,6 +134,14 @@ impl Shard {
         };
         if let Some(session) = self.sessions.get_mut(session) {
             self.recording.publish(&mut session.recorder, entry, publish.topic, Some(known.shown()));
+        }
+    }
+
+    /// What was recorded last of the session acknowledges this message, and could not say that it was refused.
+    #[cold]
+    pub(crate) fn record_unsaid(&mut self, session: SessionKey, packet_id: PacketId, reason: ReasonCode) {
+        if let Some(recorder) = self.sessions.recorder(session).filter(|_| IS_WATCHED) {
+            recorder.leave_last_unsaid(packet_id, reason as u8);
         }
     }
 

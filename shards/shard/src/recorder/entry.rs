@@ -10,7 +10,7 @@ use crate::Instant;
 pub(crate) struct Entry {
     /// Nanoseconds; the lowest bits make way for the place of the topic.
     at_and_place: u64,
-    /// From the lowest bit on: bytes of the packet, whether it never went out, direction, packet id, first byte, and the reason code of an acknowledgement or
+    /// From the lowest bit on: bytes of the packet, whether its reason is not on the wire, whether it never went out, direction, packet id, first byte, and the reason code of an acknowledgement or
     /// the number of filters.
     packet: u64,
 }
@@ -106,6 +106,22 @@ impl Entry {
         self.packet |= 1 << UNSENT_BIT;
     }
 
+    /// It acknowledges a PUBLISH that was refused for this reason, which its version has no room for.
+    pub fn leave_unsaid(&mut self, reason: u8) {
+        self.packet |= 1 << UNSAID_BIT | u64::from(reason) << REASON_BIT;
+    }
+
+    /// We have answered a PUBLISH with it.
+    pub fn answers(&self, packet_id: PacketId) -> bool {
+        matches!(self.kind(), Some(PacketKind::Puback | PacketKind::Pubrec))
+            && self.is_sent()
+            && self.packet_id() == packet_id.get()
+    }
+
+    fn packet_id(&self) -> u16 {
+        (self.packet >> PACKET_ID_BIT) as u16
+    }
+
     pub fn is_unsent(&self) -> bool {
         self.packet >> UNSENT_BIT & 1 != 0
     }
@@ -136,7 +152,11 @@ impl Entry {
                 dup: first & 8 != 0,
                 retain: first & 1 != 0,
             },
-            _ if is_acknowledgement(kind as u8) => Detail::Reason((self.packet >> REASON_BIT) as u8),
+            _ if is_acknowledgement(kind as u8) => {
+                let reason = (self.packet >> REASON_BIT) as u8;
+                let is_said = self.packet >> UNSAID_BIT & 1 == 0;
+                if is_said { Detail::Reason(reason) } else { Detail::Unsaid(reason) }
+            }
             _ if self.is_named() => Detail::Filters { count: (self.packet >> REASON_BIT) as u8 },
             _ => Detail::Nothing,
         }
@@ -152,7 +172,7 @@ impl Entry {
             kind,
             is_unsent: self.is_unsent(),
             bytes: (self.packet & BYTES_MAX) as u32,
-            packet_id: (self.packet >> PACKET_ID_BIT) as u16,
+            packet_id: self.packet_id(),
             detail: self.detail(kind),
             topic: topic.into(),
         })
@@ -169,7 +189,8 @@ fn is_acknowledgement(kind: u8) -> bool {
 
 /// As many places as a recorder can have entries; what is left tells times apart by a microsecond.
 const PLACE_MASK: u64 = (1 << 10) - 1;
-const BYTES_MAX: u64 = (1 << UNSENT_BIT) - 1;
+const BYTES_MAX: u64 = (1 << UNSAID_BIT) - 1;
+const UNSAID_BIT: u32 = 29;
 const UNSENT_BIT: u32 = 30;
 const DIRECTION_BIT: u32 = 31;
 const PACKET_ID_BIT: u32 = 32;
@@ -220,6 +241,21 @@ mod tests {
         assert_eq!((&*recorded.topic, recorded.packet_id), ("a/b", 9));
         assert_eq!((recorded.bytes as usize, recorded.direction), (bytes, Direction::Sent));
         assert_eq!((recorded.ago.as_micros() / 2, entry.place()), (1_500_000, ENTRIES_MAX - 1));
+    }
+
+    #[test]
+    fn an_acknowledgement_keeps_the_reason_that_it_could_not_say() {
+        let id = PacketId::new(0x102).expect("it is not 0");
+        let mut puback = Entry::other(Direction::Sent, Instant::START, &[0x40, 2, 1, 2]);
+        assert!(puback.answers(id));
+        puback.leave_unsaid(0x87);
+        let recorded = puback.recorded(Instant::START, "").expect("it has a kind");
+        assert_eq!((recorded.detail, recorded.bytes, recorded.packet_id), (Detail::Unsaid(0x87), 4, 0x102));
+        assert_eq!((recorded.is_unsent, recorded.direction), (false, Direction::Sent));
+        let of_client = Entry::other(Direction::Received, Instant::START, &[0x40, 2, 1, 2]);
+        let another = Entry::other(Direction::Sent, Instant::START, &[0x40, 2, 1, 3]);
+        let other_kind = Entry::other(Direction::Sent, Instant::START, &[0x62, 2, 1, 2]);
+        assert!([of_client, another, other_kind].iter().all(|entry| !entry.answers(id)));
     }
 
     #[test]

@@ -81,8 +81,9 @@ fn add_sent(session: &Session, now: Instant, topic: &str, steps: &mut Steps) {
     let (packets, sent) = packets_on(session, now, topic, Direction::Sent);
     if sent.is_empty() {
         let count = packets.len();
-        let text = format!("among its last {count} packets there is no message on this topic");
-        return steps.add("packets", Says::Fact, text);
+        let text = format!("among its last {count} packets no message on this topic was sent to it");
+        steps.add("packets", Says::Fact, text);
+        return add_own_refused(session, now, topic, steps);
     }
     for at in sent.into_iter().rev().take(SENT_SHOWN) {
         let packet = &packets[at];
@@ -98,6 +99,45 @@ fn add_sent(session: &Session, now: Instant, topic: &str, steps: &mut Steps) {
             false => format!("sent {ago} ago, {end}"),
         };
         steps.add_ago("packets", text, packet.ago);
+    }
+}
+
+/// Who asks for a message that the client does not get may have mistaken its publisher for its receiver.
+fn add_own_refused(session: &Session, now: Instant, topic: &str, steps: &mut Steps) {
+    let (packets, own) = packets_on(session, now, topic, Direction::Received);
+    let refused = own.into_iter().rfind(|at| {
+        let answer = answer_of(&packets[*at..]).map(|answer| answer.detail);
+        matches!(answer, Some(Detail::Unsaid(_) | Detail::Reason(ERRORS_FROM..)))
+    });
+    let Some(at) = refused else { return };
+    let (ago, answered) = (packets[at].ago, answer_words(&packets[at..]));
+    let text = format!("a message of its own on this topic came {} ago{answered}", words(ago));
+    steps.add_ago("packets", text, ago);
+}
+
+/// The packets begin with a message of the client: what we have answered.
+fn answer_of(packets: &[Recorded]) -> Option<&Recorded> {
+    let id = packets.first().map(|message| message.packet_id).filter(|id| *id != 0)?;
+    packets.iter().find(|other| {
+        let is_answer = matches!(other.kind, PacketKind::Puback | PacketKind::Pubrec);
+        is_answer && other.direction == Direction::Sent && other.packet_id == id
+    })
+}
+
+/// The same in words that follow others.
+pub(super) fn answer_words(packets: &[Recorded]) -> String {
+    if packets.first().is_none_or(|message| message.packet_id == 0) {
+        return String::new();
+    }
+    match answer_of(packets).map(|answer| answer.detail) {
+        None => ", and is not acknowledged".to_owned(),
+        Some(Detail::Reason(0)) => ", and was acknowledged".to_owned(),
+        Some(Detail::Reason(0x10)) => ", and nobody had subscribed to it".to_owned(),
+        Some(Detail::Reason(reason)) => format!(", and was answered with reason 0x{reason:02x}"),
+        Some(Detail::Unsaid(reason)) => format!(
+            ", and was refused with reason 0x{reason:02x}, which its acknowledgement could not say: it speaks no MQTT 5.0"
+        ),
+        Some(_) => String::new(),
     }
 }
 

@@ -1,11 +1,14 @@
 //! The half of the way that begins at a publisher.
 
 use access::{Action, Ask};
-use mqtt::PacketKind;
 
-use super::{Because, Outcome, Says, Steps, Why, history::packets_on, user_words, words};
+use super::{
+    Because, Outcome, Says, Steps, Why,
+    history::{answer_words, packets_on},
+    user_words, words,
+};
 use crate::{
-    Detail, Direction, Instant, Shard, Side, connection::Connection, publish::is_of_server, session::Session,
+    Direction, Instant, Shard, Side, connection::Connection, publish::is_of_server, session::Session,
 };
 
 impl Shard {
@@ -104,21 +107,13 @@ impl Shard {
 fn add_published(session: &Session, now: Instant, topic: &str, steps: &mut Steps) {
     let (packets, found) = packets_on(session, now, topic, Direction::Received);
     let Some(last) = found.last().copied() else {
-        return steps.add("packets", Says::Fact, "among its last packets there is no message on this topic");
+        return steps.add(
+            "packets",
+            Says::Fact,
+            "among its last packets there is no message on this topic from it",
+        );
     };
-    let packet = &packets[last];
-    let answer = packets[last..].iter().find(|other| {
-        let is_answer = matches!(other.kind, PacketKind::Puback | PacketKind::Pubrec);
-        is_answer && other.direction == Direction::Sent && other.packet_id == packet.packet_id
-    });
-    let answered = match (packet.packet_id, answer.map(|answer| answer.detail)) {
-        (0, _) => String::new(),
-        (_, None) => ", and is not acknowledged".to_owned(),
-        (_, Some(Detail::Reason(0))) => ", and was acknowledged".to_owned(),
-        (_, Some(Detail::Reason(0x10))) => ", and nobody had subscribed to it".to_owned(),
-        (_, Some(Detail::Reason(reason))) => format!(", and was answered with reason 0x{reason:02x}"),
-        (_, Some(_)) => String::new(),
-    };
-    let text = format!("its last message on this topic came {} ago{answered}", words(packet.ago));
-    steps.add_ago("packets", text, packet.ago);
+    let (ago, answered) = (packets[last].ago, answer_words(&packets[last..]));
+    let text = format!("its last message on this topic came {} ago{answered}", words(ago));
+    steps.add_ago("packets", text, ago);
 }

@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
-use mqtt::{Packet, QoS, ReasonCode, RetainHandling, SubscriptionOptions};
-use shard::{Answer, Bans, Because, Config, Event, Grant, Limits, Look, Network, Outcome, Says, Seen, Why};
+use mqtt::{Connect, Packet, QoS, ReasonCode, RetainHandling, SubscriptionOptions, Version};
+use shard::{
+    Answer, Bans, Because, Config, Detail, Direction, Event, Grant, Limits, Look, Network, Outcome, Says,
+    Seen, Why,
+};
 
 use crate::{
+    departing::last,
     keeping::kept,
     permitted::{config, mosquitto, rules},
     regranting::{accept, config as regranted},
@@ -521,10 +525,64 @@ fn losses_and_packets_of_a_topic_with_the_same_ends_are_not_taken_for_its_own() 
     assert!(lost(&s, "1")[0].contains("1 lost on this topic"));
     assert!(lost(&s, "2")[0].contains("as far as is known none of them on this topic"));
     let sent = told(&receive(&s, "c", &topic("2")), "packets");
-    assert!(sent[0].contains("there is no message on this topic"), "{sent:?}");
+    assert!(sent[0].contains("no message on this topic was sent to it"), "{sent:?}");
     let sent = told(&receive(&s, "c", &topic("1")), "packets");
     assert!(sent.len() == 1 && sent[0].ends_with("at QoS 0"), "{sent:?}");
     let published = |middle| told(&publishing(&s, "p", &topic(middle)), "packets");
     assert!(published("1")[0].starts_with("fact: its last message on this topic"), "{:?}", published("1"));
     assert!(published("2")[0].contains("there is no message on this topic"), "{:?}", published("2"));
+}
+
+#[test]
+fn a_message_of_its_own_that_was_refused_is_told_to_who_asks_why_it_does_not_get_it() {
+    for (version, answered) in [
+        (Version::V5, "was answered with reason 0x87"),
+        (
+            Version::V311,
+            "was refused with reason 0x87, which its acknowledgement could not say: it speaks no MQTT 5.0",
+        ),
+    ] {
+        let mut s = Script::new(config(Some(mosquitto("pattern write open/#\npattern readwrite shut/no\n"))));
+        let (client, _) = s.connect(&Connect { version, ..connect("c") });
+        s.publish_qos(client, "open/a", "x", 1, 1);
+        s.publish_qos(client, "secret/door", "x", 1, 2);
+        s.publish_qos(client, "secret/lamp", "x", 2, 3);
+        s.secs(2);
+        for topic in ["secret/door", "secret/lamp"] {
+            assert_eq!(
+                told(&receive(&s, "c", topic), "packets"),
+                [
+                    "fact: among its last 6 packets no message on this topic was sent to it".to_owned(),
+                    format!("fact: a message of its own on this topic came 2 s ago, and {answered}"),
+                ]
+            );
+            let published = told(&publishing(&s, "c", topic), "packets");
+            assert_eq!(
+                published,
+                [format!("fact: its last message on this topic came 2 s ago, and {answered}")]
+            );
+        }
+        let taken = told(&receive(&s, "c", "open/a"), "packets");
+        assert_eq!(taken.len(), 1, "what was taken in is no news: {taken:?}");
+    }
+}
+
+#[test]
+fn an_acknowledgement_that_cannot_say_that_a_message_was_refused_is_remembered_with_the_reason() {
+    for (version, detail) in [(Version::V5, Detail::Reason(0x87)), (Version::V311, Detail::Unsaid(0x87))] {
+        let mut s = Script::new(config(Some(mosquitto("pattern write open/#\n"))));
+        let (client, _) = s.connect(&Connect { version, ..connect("c") });
+        s.publish_qos(client, "secret", "x", 1, 1);
+        s.publish_qos(client, "secret", "x", 2, 2);
+        s.publish_qos(client, "secret", "x", 0, 0);
+        s.publish_qos(client, "open/a", "x", 1, 3);
+        let packets = last(&s, "c").unwrap().packets;
+        let details: Vec<Detail> = packets
+            .iter()
+            .filter(|packet| packet.direction == Direction::Sent)
+            .map(|packet| packet.detail)
+            .collect();
+        let taken = if version == Version::V5 { Detail::Reason(0x10) } else { Detail::Reason(0) };
+        assert_eq!(details, [detail, detail, taken]);
+    }
 }
