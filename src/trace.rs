@@ -79,6 +79,9 @@ fn last(args: &TraceArgs) -> Result<(), Failure> {
     let is_empty = answer["packets"].as_array().is_none_or(Vec::is_empty);
     args.count.into_iter().for_each(|count| keep_last(&mut answer, count));
     let mut text = lines_of(&answer, args.json);
+    if !args.json {
+        text += &comings_of(&answer);
+    }
     if is_empty && !args.json {
         text += match args.topic {
             Some(_) => "none of the packets that are remembered is about a topic that matches\n",
@@ -129,6 +132,12 @@ fn end_of(ended: &Value) -> String {
         format!("; the client was here{user} by {listener} and left at {left_at}: {why}")
     });
     format!("{}  the session ended: {}{how}\n", moment_of(ended), shown(&ended["why"]))
+}
+
+/// That it is not let in, or comes again and again, where that is so.
+fn comings_of(answer: &Value) -> String {
+    let texts = ["refused", "reconnects"].map(|about| &answer[about]["text"]);
+    texts.into_iter().filter(|text| text.is_string()).map(|text| format!("{}\n", shown(text))).collect()
 }
 
 /// When that was, and how long ago.

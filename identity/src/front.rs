@@ -230,10 +230,11 @@ impl Shared {
 
     /// The answer to those who have to wait after failed attempts.
     fn held(&self, attempt: &Attempt) -> Option<Answer> {
-        let wait_ms = lock(&self.throttle).wait_ms(self.now_ms(), attempt.ask.ip(), attempt.names())?;
+        let wait = lock(&self.throttle).wait(self.now_ms(), attempt.ask.ip(), attempt.names())?;
         bump(&self.counters.throttled);
         bump(&self.counters.rejected);
-        let why = format!("too many failed attempts: {} s to wait", wait_ms.div_ceil(1000));
+        let (whose, wait_s) = (wait.whose.text(), wait.ms.div_ceil(1000));
+        let why = format!("too many failed attempts {whose}: {wait_s} s to wait");
         let rejection = Rejection { reason: Reason::ConnectionRateExceeded, why: why.into(), user: None };
         Some(Answer::Reject(rejection.of(attempt.proves())))
     }

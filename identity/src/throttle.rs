@@ -45,6 +45,39 @@ pub(crate) struct Throttle {
     hasher: RandomState,
 }
 
+/// Until an attempt may be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wait {
+    pub ms: u64,
+    pub whose: Whose,
+}
+
+/// Whose failures it is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// In that name from that address, whichever client it was.
+    NameThere,
+    NameAnywhere,
+    Address,
+}
+
+impl Wait {
+    fn longer(self, other: Wait) -> Wait {
+        if other.ms > self.ms { other } else { self }
+    }
+}
+
+impl Whose {
+    /// In a sentence that begins with failed attempts.
+    pub fn text(self) -> &'static str {
+        match self {
+            Whose::NameThere => "in its name from its address, by whatever client",
+            Whose::NameAnywhere => "in its name, from anywhere",
+            Whose::Address => "from its address, in whatever name",
+        }
+    }
+}
+
 /// Whom an attempt counts for. Anybody may call a client like a user, so that the failures of one must not hold the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Name<'a> {
@@ -67,12 +100,12 @@ impl Throttle {
     }
 
     /// How long it is until an attempt may be made in all of these names. None: now.
-    pub fn wait_ms<'a>(
+    pub fn wait<'a>(
         &self,
         now_ms: u64,
         ip: Option<IpAddr>,
         names: impl IntoIterator<Item = Name<'a>>,
-    ) -> Option<u64> {
+    ) -> Option<Wait> {
         let address = self.address(ip);
         let of = |ages: &Ages<u64, Record>, key: u64, patience: Patience| {
             ages.get(&key).map_or(0, |record| record.wait_ms(now_ms, patience))
@@ -82,12 +115,15 @@ impl Throttle {
             let user = self.user(name);
             let pair = (address.unwrap_or(0), user);
             let for_pair = self.pairs.get(&pair).map_or(0, |record| record.wait_ms(now_ms, self.limits.pair));
-            match self.known.get(&pair) {
-                Some(()) => for_pair,
-                None => for_pair.max(of(&self.users, user, self.limits.user)),
-            }
+            let for_user = match self.known.get(&pair) {
+                Some(()) => 0,
+                None => of(&self.users, user, self.limits.user),
+            };
+            let for_pair = Wait { ms: for_pair, whose: Whose::NameThere };
+            for_pair.longer(Wait { ms: for_user, whose: Whose::NameAnywhere })
         });
-        waits.chain([for_address]).max().filter(|wait| *wait > 0)
+        let for_address = Wait { ms: for_address, whose: Whose::Address };
+        Some(waits.fold(for_address, Wait::longer)).filter(|wait| wait.ms > 0)
     }
 
     /// One failure of the address, and of each of these names.

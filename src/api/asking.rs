@@ -7,7 +7,7 @@ use std::{
 
 use axum::response::{IntoResponse, Response};
 use runtime::{Desk, Looked, Snapshot, Unreachable};
-use shard::{Act, Acted, FreshLoss, Look, ShardId, TapOrder, TapRead};
+use shard::{Act, Acted, ComingsSeen, FreshLoss, Look, Seen, ShardId, TapOrder, TapRead};
 use tokio::{
     sync::{Semaphore, oneshot},
     task::spawn_blocking,
@@ -101,6 +101,21 @@ pub fn done(acted: Acted) -> Result<Acted, Trouble> {
 /// The same of all of them at once, in their order.
 pub async fn look_everywhere(desk: &Desk, look: &Look) -> Result<Vec<Looked>, Trouble> {
     everywhere(desk, |shard, reply, asker| desk.look(shard, look.clone(), asker, reply)).await
+}
+
+/// Any of them may have refused the client; the others know how it comes at its home.
+pub async fn comings(desk: &Desk, client_id: &str) -> Result<ComingsSeen, Trouble> {
+    let answers = look_everywhere(desk, &Look::Comings { client_id: client_id.into() }).await?;
+    let mut comings = ComingsSeen::default();
+    for Looked { seen, .. } in answers {
+        let Seen::Comings(seen) = seen else { continue };
+        comings.refused = match (comings.refused, seen.refused) {
+            (Some(one), Some(other)) => Some(one.and(other)),
+            (one, other) => one.or(other),
+        };
+        comings.breaks = comings.breaks.or(seen.breaks);
+    }
+    Ok(comings)
 }
 
 pub async fn tap_everywhere(desk: &Desk, order: &TapOrder) -> Result<Vec<TapRead>, Trouble> {

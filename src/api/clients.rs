@@ -10,7 +10,7 @@ use axum::{
 use runtime::{Desk, Looked};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use shard::{Act, Look, Matching, ReasonCode, Seen};
+use shard::{Act, ComingsSeen, Look, Matching, ReasonCode, RefusedSeen, Seen};
 
 use super::{
     acts::{self, Deed, Told},
@@ -109,15 +109,23 @@ pub async fn find(desk: &Desk, client_id: &str, most: usize) -> Result<Value, Tr
     let look = Look::Client { client_id: client_id.into(), most };
     for Looked { seen, addresses, .. } in asking::look_everywhere(desk, &look).await? {
         if let Seen::Client(Some(whole)) = seen {
-            return Ok(rows::whole(&whole, &addresses));
+            return Ok(rows::whole(&whole, &addresses, &asking::comings(desk, client_id).await?));
         }
     }
-    Err(absent(client_id))
+    Err(absent(client_id, &asking::comings(desk, client_id).await?))
 }
 
 /// Neither connected nor with a session.
-pub fn absent(client_id: &str) -> Trouble {
-    answer::not_found(&format!("there is no client {client_id:?}, and no session of one")).into()
+pub fn absent(client_id: &str, comings: &ComingsSeen) -> Trouble {
+    let mut why = format!("there is no client {client_id:?}, and no session of one");
+    if let Some(refused) = &comings.refused {
+        let place = RefusedSeen::place(client_id);
+        why += &format!(": {} (`{place}` shows the next time)", refused.text(false));
+    }
+    if let Some(breaks) = &comings.breaks {
+        why += &format!("; {}", breaks.text());
+    }
+    answer::not_found(&why).into()
 }
 
 async fn disconnect_one(
@@ -164,7 +172,7 @@ pub async fn end(context: &Context, caller: &Caller, client_id: String) -> Resul
     let order = move |_| Act::EndSession { client_id: whom.clone() };
     let done = acts::everywhere(context, deed, Told::IfAny, order).await?;
     if done.count == 0 {
-        return Err(absent(&client_id));
+        return Err(absent(&client_id, &asking::comings(asking::desk(context)?, &client_id).await?));
     }
     Ok(answer::ok(&json!({ "ended": done.count })))
 }

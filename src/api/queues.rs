@@ -80,5 +80,5 @@ pub async fn page(desk: &Desk, client_id: &str, cursor: Option<&str>, most: usiz
             return Ok(json!({ "queue": rows, "on_disk": away, "cursor": cursor }));
         }
     }
-    Err(absent(client_id))
+    Err(absent(client_id, &asking::comings(desk, client_id).await?))
 }

@@ -9,8 +9,8 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use runtime::Peer;
 use serde_json::{Value, json};
 use shard::{
-    ClientSeen, ClientWhole, ConnId, Detail, Direction, EndedSeen, Instant, LastPackets, LeftSeen, Link,
-    Message, Recorded, SubscriptionSeen, Waiting,
+    BreaksSeen, ClientSeen, ClientWhole, ComingsSeen, ConnId, Detail, Direction, EndedSeen, Instant,
+    LastPackets, LeftSeen, Link, Message, Recorded, RefusedSeen, SubscriptionSeen, Waiting,
 };
 
 use super::drops;
@@ -77,7 +77,8 @@ fn connection(link: &Link, addresses: &Addresses) -> Value {
 }
 
 /// One client with what it holds.
-pub fn whole(whole: &ClientWhole, addresses: &Addresses) -> Value {
+pub fn whole(whole: &ClientWhole, addresses: &Addresses, comings: &ComingsSeen) -> Value {
+    let is_here = whole.client.link.is_some();
     json!({
         "client": client(&whole.client, addresses),
         "subscriptions": whole.subscriptions.iter().map(subscription).collect::<Vec<_>>(),
@@ -86,6 +87,31 @@ pub fn whole(whole: &ClientWhole, addresses: &Addresses) -> Value {
         "packets": whole.packets.iter().map(packet).collect::<Vec<_>>(),
         "losses": whole.losses.as_ref().map(drops::of_client),
         "left": whole.left.as_ref().map(left),
+        "refused": comings.refused.as_ref().map(|refused| self::refused(refused, is_here)),
+        "reconnects": comings.breaks.as_ref().map(reconnects),
+    })
+}
+
+fn refused(refused: &RefusedSeen, is_here: bool) -> Value {
+    json!({
+        "text": refused.text(is_here),
+        "count": refused.count,
+        "first_ago_s": seconds(refused.first_ago),
+        "last_ago_s": seconds(refused.last_ago),
+        "last_at": moment(refused.last_ago),
+        "why": refused.why,
+        "user": refused.user,
+        "address": refused.address,
+    })
+}
+
+fn reconnects(breaks: &BreaksSeen) -> Value {
+    json!({
+        "text": breaks.text(),
+        "within_s": seconds(breaks.within),
+        "ended": breaks.ended,
+        "taken_over": breaks.taken_over,
+        "addresses": breaks.addresses,
     })
 }
 
@@ -148,10 +174,16 @@ pub fn packet(packet: &Recorded) -> Value {
 }
 
 /// Those of a session that has ended stand before those of the one that lives.
-pub fn last_packets(client_id: &str, last: &LastPackets) -> Value {
+pub fn last_packets(client_id: &str, last: &LastPackets, comings: &ComingsSeen) -> Value {
     let of_ended = last.ended.iter().flat_map(|ended| &ended.packets);
     let packets: Vec<Value> = of_ended.chain(&last.packets).map(packet).collect();
-    json!({ "client_id": client_id, "packets": packets, "ended": last.ended.as_ref().map(ended) })
+    json!({
+        "client_id": client_id,
+        "packets": packets,
+        "ended": last.ended.as_ref().map(ended),
+        "refused": comings.refused.as_ref().map(|refused| self::refused(refused, false)),
+        "reconnects": comings.breaks.as_ref().map(reconnects),
+    })
 }
 
 fn left(left: &LeftSeen) -> Value {

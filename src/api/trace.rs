@@ -89,13 +89,20 @@ pub async fn packets(
     topic_filter: Option<Box<str>>,
 ) -> Result<Response, Trouble> {
     check_filter(topic_filter.as_deref())?;
+    let desk = asking::desk(context)?;
     let look = Look::Packets { client_id: client_id.into(), topic_filter };
-    for looked in asking::look_everywhere(asking::desk(context)?, &look).await? {
-        if let Seen::Packets(Some(last)) = looked.seen {
-            return Ok(answer::ok(&rows::last_packets(client_id, &last)));
-        }
+    let answers = asking::look_everywhere(desk, &look).await?;
+    let comings = asking::comings(desk, client_id).await?;
+    let mut known = answers.into_iter().filter_map(|looked| match looked.seen {
+        Seen::Packets(last) => last,
+        _ => None,
+    });
+    // Of one that was refused, that it was is known.
+    let refused = || comings.refused.as_ref().map(|_| Box::default());
+    match known.next().or_else(refused) {
+        Some(last) => Ok(answer::ok(&rows::last_packets(client_id, &last, &comings))),
+        None => Err(absent(client_id, &comings)),
     }
-    Err(absent(client_id))
 }
 
 pub fn check_filter(topic_filter: Option<&str>) -> Result<(), Trouble> {

@@ -206,6 +206,11 @@ pub fn client(target: &Target<'_>, client_id: &str) -> Result<Shown, Failure> {
     if whole["left"].is_object() {
         text.push_str(&lines(&json!({ "left": whole["left"] })));
     }
+    for about in ["refused", "reconnects"] {
+        if whole[about].is_object() {
+            text.push_str(&lines(&json!({ about: whole[about]["text"] })));
+        }
+    }
     let sections: [(&str, &str, &[&str]); 4] = [
         ("subscriptions", "subscriptions", &OPTIONS),
         ("queue", "waits", &["topic", "qos", "payload_bytes"]),

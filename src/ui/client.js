@@ -44,9 +44,10 @@ function show(place, { parts: [clientId], signal, problems, heading, tools, may,
     section("Last packets", endedBefore, packets.element),
     eventsOf(clientId, signal, problems),
   );
+  const coming = h("div");
   const ended = endedSession();
   const forgotten = h("p", { hidden: true }, "This client is not here and has no session, and nothing is remembered of one that has ended.");
-  fill(place, h("p", null, link(["clients"], "All clients")), waiting, wholeName(clientId), forgotten, ended.element, body);
+  fill(place, h("p", null, link(["clients"], "All clients")), waiting, wholeName(clientId), forgotten, coming, ended.element, body);
   const refresh = async () => {
     // Also of one that is here: what it did in the session before says why it came again.
     const [seen, last] = await Promise.all([
@@ -54,6 +55,7 @@ function show(place, { parts: [clientId], signal, problems, heading, tools, may,
       askClient("/packets", clientId, {}, signal).catch(absent),
     ]);
     waiting.remove();
+    renew(coming, comingOf(seen ?? last));
     body.hidden = !seen;
     ended.show(seen ? null : last);
     forgotten.hidden = Boolean(seen ?? last);
@@ -103,6 +105,15 @@ function endedSession() {
       packets.show([...last.packets].reverse());
     },
   };
+}
+
+/** That it is not let in, or comes again and again. */
+function comingOf(seen) {
+  const pairs = [
+    seen?.refused && ["Let in", visible(seen.refused.text)],
+    seen?.reconnects && ["Comes again", visible(seen.reconnects.text)],
+  ].filter(Boolean);
+  return pairs.length > 0 ? section("How it comes", facts(pairs)) : null;
 }
 
 function howItEnded(which, { ago_s, why, left, packets }) {

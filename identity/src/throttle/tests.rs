@@ -15,6 +15,28 @@ fn throttle() -> Throttle {
     Throttle::new(ThrottleLimits::default())
 }
 
+fn wait_ms<'a>(
+    throttle: &Throttle,
+    now_ms: u64,
+    ip: Option<IpAddr>,
+    names: impl IntoIterator<Item = Name<'a>>,
+) -> Option<u64> {
+    throttle.wait(now_ms, ip, names).map(|wait| wait.ms)
+}
+
+#[test]
+fn who_has_to_wait_is_told_for_whose_failures() {
+    let whose = |throttle: &Throttle, ip, name| throttle.wait(0, ip, Some(name)).map(|wait| wait.whose);
+    let mut throttle = throttle();
+    (0..4).for_each(|_| throttle.on_failure(0, ip(1), Some(User("alice"))));
+    assert_eq!(whose(&throttle, ip(1), User("alice")), Some(Whose::NameThere));
+    assert_eq!(whose(&throttle, ip(2), User("alice")), None);
+    (0..40).for_each(|n| throttle.on_failure(0, ip(100 + n), Some(User("alice"))));
+    assert_eq!(whose(&throttle, ip(2), User("alice")), Some(Whose::NameAnywhere));
+    (0..40).for_each(|n| throttle.on_failure(0, ip(3), Some(User(&format!("u{n}")))));
+    assert_eq!(whose(&throttle, ip(3), User("bob")), Some(Whose::Address));
+}
+
 #[test]
 fn the_wait_grows_with_each_failure_up_to_the_longest() {
     // Nothing is forgiven meanwhile, so that each wait is twice the one before.
@@ -25,7 +47,7 @@ fn the_wait_grows_with_each_failure_up_to_the_longest() {
     let mut waits = Vec::new();
     for _ in 0..12 {
         throttle.on_failure(now_ms, ip(1), Some(User("alice")));
-        let wait = throttle.wait_ms(now_ms, ip(1), Some(User("alice"))).unwrap_or(0);
+        let wait = wait_ms(&throttle, now_ms, ip(1), Some(User("alice"))).unwrap_or(0);
         waits.push(wait);
         now_ms += wait;
     }
@@ -38,12 +60,12 @@ fn the_wait_is_over_when_it_is_over_and_failures_are_forgiven() {
     for _ in 0..5 {
         throttle.on_failure(1_000, ip(1), Some(User("alice")));
     }
-    assert_eq!(throttle.wait_ms(1_000, ip(1), Some(User("alice"))), Some(1_000));
-    assert_eq!(throttle.wait_ms(1_999, ip(1), Some(User("alice"))), Some(1));
-    assert_eq!(throttle.wait_ms(2_000, ip(1), Some(User("alice"))), None);
+    assert_eq!(wait_ms(&throttle, 1_000, ip(1), Some(User("alice"))), Some(1_000));
+    assert_eq!(wait_ms(&throttle, 1_999, ip(1), Some(User("alice"))), Some(1));
+    assert_eq!(wait_ms(&throttle, 2_000, ip(1), Some(User("alice"))), None);
     // Two minutes forgive two of the five: the next failure is the fourth again.
     throttle.on_failure(121_000, ip(1), Some(User("alice")));
-    assert_eq!(throttle.wait_ms(121_000, ip(1), Some(User("alice"))), Some(500));
+    assert_eq!(wait_ms(&throttle, 121_000, ip(1), Some(User("alice"))), Some(500));
 }
 
 #[test]
@@ -52,11 +74,11 @@ fn a_device_with_a_wrong_password_does_not_hold_its_neighbours() {
     // It tries whenever it may, for an hour.
     let mut tried = 0;
     for now_ms in (0..3_600_000).step_by(500) {
-        if throttle.wait_ms(now_ms, ip(1), Some(User("broken"))).is_none() {
+        if wait_ms(&throttle, now_ms, ip(1), Some(User("broken"))).is_none() {
             throttle.on_failure(now_ms, ip(1), Some(User("broken")));
             tried += 1;
         }
-        assert_eq!(throttle.wait_ms(now_ms, ip(1), Some(User("fine"))), None, "at {now_ms}");
+        assert_eq!(wait_ms(&throttle, now_ms, ip(1), Some(User("fine"))), None, "at {now_ms}");
     }
     assert!(tried < 150, "{tried}");
 }
@@ -67,8 +89,8 @@ fn an_address_that_tries_many_users_has_to_wait() {
     for number in 0..40 {
         throttle.on_failure(0, ip(1), [User(&format!("user{number}"))]);
     }
-    assert!(throttle.wait_ms(0, ip(1), Some(User("another"))).is_some());
-    assert_eq!(throttle.wait_ms(0, ip(2), Some(User("another"))), None);
+    assert!(wait_ms(&throttle, 0, ip(1), Some(User("another"))).is_some());
+    assert_eq!(wait_ms(&throttle, 0, ip(2), Some(User("another"))), None);
 }
 
 #[test]
@@ -80,10 +102,10 @@ fn a_user_that_is_tried_from_everywhere_has_to_wait_except_where_it_was_let_in()
     for number in 0..40 {
         throttle.on_failure(0, ip(number), Some(User("alice")));
     }
-    assert!(throttle.wait_ms(0, ip(100), Some(User("alice"))).is_some());
-    assert_eq!(throttle.wait_ms(0, ip(200), Some(User("alice"))), None);
-    assert_eq!(throttle.wait_ms(0, ip(201), Some(User("alice"))), None);
-    assert_eq!(throttle.wait_ms(0, ip(100), Some(User("bob"))), None);
+    assert!(wait_ms(&throttle, 0, ip(100), Some(User("alice"))).is_some());
+    assert_eq!(wait_ms(&throttle, 0, ip(200), Some(User("alice"))), None);
+    assert_eq!(wait_ms(&throttle, 0, ip(201), Some(User("alice"))), None);
+    assert_eq!(wait_ms(&throttle, 0, ip(100), Some(User("bob"))), None);
 }
 
 #[test]
@@ -94,13 +116,13 @@ fn an_ipv6_network_is_one_address_and_a_mapped_one_is_ipv4() {
     for host in 0..40 {
         throttle.on_failure(0, six(1, host), [User(&format!("user{host}"))]);
     }
-    assert!(throttle.wait_ms(0, six(1, 999), Some(User("x"))).is_some());
-    assert_eq!(throttle.wait_ms(0, six(2, 1), Some(User("x"))), None);
+    assert!(wait_ms(&throttle, 0, six(1, 999), Some(User("x"))).is_some());
+    assert_eq!(wait_ms(&throttle, 0, six(2, 1), Some(User("x"))), None);
     for _ in 0..4 {
         throttle.on_failure(0, ip(1), Some(User("mapped")));
     }
     let mapped = Some(IpAddr::V6(Ipv4Addr::new(192, 0, 2, 1).to_ipv6_mapped()));
-    assert!(throttle.wait_ms(0, mapped, Some(User("mapped"))).is_some());
+    assert!(wait_ms(&throttle, 0, mapped, Some(User("mapped"))).is_some());
 }
 
 #[test]
@@ -123,15 +145,15 @@ fn an_attempt_in_two_names_counts_for_both_and_once_for_the_address() {
         throttle.on_failure(0, ip(1), [User("alice"), User("bob")]);
     }
     for user in [User("alice"), User("bob")] {
-        assert!(throttle.wait_ms(0, ip(1), [user]).is_some());
+        assert!(wait_ms(&throttle, 0, ip(1), [user]).is_some());
         // Whoever of the two has to wait longer decides.
-        assert!(throttle.wait_ms(0, ip(1), [User("carol"), user]).is_some());
+        assert!(wait_ms(&throttle, 0, ip(1), [User("carol"), user]).is_some());
     }
-    assert_eq!(throttle.wait_ms(0, ip(1), [User("carol")]), None);
+    assert_eq!(wait_ms(&throttle, 0, ip(1), [User("carol")]), None);
     for _ in 0..20 {
         throttle.on_failure(0, ip(1), [User("alice"), User("bob")]);
     }
-    assert_eq!(throttle.wait_ms(0, ip(1), [User("carol")]), None, "30 failures are free");
+    assert_eq!(wait_ms(&throttle, 0, ip(1), [User("carol")]), None, "30 failures are free");
 }
 
 #[test]
@@ -140,9 +162,9 @@ fn a_user_and_a_client_of_one_name_do_not_hold_each_other() {
     for number in 0..40 {
         throttle.on_failure(0, ip(number), Some(Client("ada")));
     }
-    assert!(throttle.wait_ms(0, ip(100), Some(Client("ada"))).is_some());
-    assert_eq!(throttle.wait_ms(0, ip(100), Some(User("ada"))), None);
+    assert!(wait_ms(&throttle, 0, ip(100), Some(Client("ada"))).is_some());
+    assert_eq!(wait_ms(&throttle, 0, ip(100), Some(User("ada"))), None);
     // Nor does what one was let in by let the other in.
     throttle.on_success(ip(100), User("ada"));
-    assert!(throttle.wait_ms(0, ip(100), Some(Client("ada"))).is_some());
+    assert!(wait_ms(&throttle, 0, ip(100), Some(Client("ada"))).is_some());
 }

@@ -1,10 +1,10 @@
 //! What the loop drives: a shard, or a script that stands in for one in tests.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use shard::{
-    Act, Acted, Arrivals, ConnId, Counters, Effects, Event, FreshLoss, Gauges, Instant, Limits, Look, Seen,
-    Shard, TapOrder, TapRead, store::restoring::Restoring,
+    Act, Acted, Arrivals, ConnId, Counters, Effects, Event, FreshLoss, Gauges, Instant, Limits, Look, Note,
+    Seen, Shard, TapOrder, TapRead, store::restoring::Restoring,
 };
 
 pub(crate) trait Brain: 'static {
@@ -21,6 +21,7 @@ pub(crate) trait Brain: 'static {
     fn tap(&mut self, now: Instant, order: &TapOrder) -> TapRead;
     fn is_tapped(&self) -> bool;
     fn name_tapped(&mut self, address: &mut dyn FnMut(ConnId) -> Option<SocketAddr>);
+    fn locate(&mut self, note: &Note, ip: IpAddr);
     fn take_fresh_losses(&mut self, now: Instant) -> Vec<FreshLoss>;
     /// Comes before every event, if there is a store.
     fn restore(&mut self, restoring: Restoring, now: Instant, effects: &mut Effects);
@@ -78,6 +79,10 @@ impl Brain for Shard {
 
     fn name_tapped(&mut self, address: &mut dyn FnMut(ConnId) -> Option<SocketAddr>) {
         Shard::name_tapped(self, address);
+    }
+
+    fn locate(&mut self, note: &Note, ip: IpAddr) {
+        Shard::locate(self, note, ip);
     }
 
     fn take_fresh_losses(&mut self, now: Instant) -> Vec<FreshLoss> {

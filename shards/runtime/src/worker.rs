@@ -432,7 +432,7 @@ impl<B: Brain> Worker<B> {
         for effect in queue.drain(..) {
             self.carry_out_one(effect);
         }
-        // Nothing above tells the shard anything, so nothing was added meanwhile.
+        // Nothing above tells the shard anything that it would act upon, so nothing was added meanwhile.
         self.effects.queue = queue;
         if std::mem::take(&mut self.has_fetches) {
             self.start_fetches();

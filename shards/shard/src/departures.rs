@@ -1,17 +1,15 @@
-//! Who was here last: clients that left, and sessions that ended with the last packets of their clients, so that who asks
-//! afterwards is answered.
+//! Who was here last: clients that left, sessions that ended with the last packets of their clients, and who was not let in, so that
+//! who asks afterwards is answered.
 //!
-//! They stand by client id in two lists with limits of their own: however many clients come and go with their sessions, those whose
-//! sessions ended are not pushed out. The oldest make way. Clients with long ids are in neither, because a few of them would take the room
+//! They stand by client id in lists with limits of their own: however many clients come and go with their sessions, or are refused, those
+//! whose sessions ended are not pushed out. The oldest make way. Clients with long ids are in none, because a few of them would take the room
 //! of all others.
 
-use std::{borrow::Cow, collections::BTreeMap, net::IpAddr, sync::Arc};
-
-use hashbrown::HashMap;
+use std::{borrow::Cow, net::IpAddr, sync::Arc};
 
 use crate::{
-    ConnId, Grant, IS_WATCHED, Instant, Shard, What, connect::is_made_here, losses::CLIENT_ID_BYTES_MAX,
-    recorder::Recorder,
+    ConnId, Grant, IS_WATCHED, Instant, Shard, What, breaks::Breaks, connect::is_made_here, latest::Latest,
+    recorder::Recorder, refusals::Refusals,
 };
 
 /// How a client was here, and how it left.
@@ -23,6 +21,8 @@ pub(crate) struct Departure {
     pub address: Option<IpAddr>,
     /// The name of the listener.
     pub listener: Arc<str>,
+    /// With this one.
+    pub breaks: Breaks,
 }
 
 impl Departure {
@@ -46,6 +46,7 @@ pub(crate) struct Departures {
     /// Of sessions that went on.
     away: Latest<Departure>,
     ended: Latest<Ended>,
+    pub refused: Latest<Refusals>,
 }
 
 impl Departures {
@@ -53,6 +54,7 @@ impl Departures {
         Departures {
             away: Latest::new(seed, AWAY_MAX, AWAY_BYTES_MAX),
             ended: Latest::new(seed, ENDED_MAX, ENDED_BYTES_MAX),
+            refused: Latest::new(seed, REFUSED_MAX, REFUSED_BYTES_MAX),
         }
     }
 
@@ -80,15 +82,29 @@ impl Departures {
 
     /// From there it has just left.
     pub fn locate(&mut self, client_id: &str, ip: IpAddr) {
-        let away = self.away.get_mut(client_id);
-        // A client is in one of them: it has just been put there.
-        let departure = match away {
-            Some(departure) => Some(departure),
-            None => self.ended.get_mut(client_id).and_then(|ended| ended.departure.as_mut()),
-        };
-        if let Some(departure) = departure {
+        if let Some(departure) = self.last_mut(client_id) {
             departure.address = Some(ip);
         }
+    }
+
+    /// From there it has just left, because another came.
+    pub fn locate_taken_over(&mut self, client_id: &str, ip: IpAddr) {
+        if let Some(departure) = self.last_mut(client_id) {
+            departure.breaks.on_address(ip);
+        }
+    }
+
+    fn last_mut(&mut self, client_id: &str) -> Option<&mut Departure> {
+        match self.away.get_mut(client_id) {
+            Some(departure) => Some(departure),
+            None => self.ended.get_mut(client_id).and_then(|ended| ended.departure.as_mut()),
+        }
+    }
+
+    /// How often it left, whatever became of its sessions.
+    pub fn breaks(&self, client_id: &str) -> Option<&Breaks> {
+        let ended = || self.ended.get(client_id)?.departure.as_ref();
+        self.away.get(client_id).or_else(ended).map(|departure| &departure.breaks)
     }
 
     /// How it left last: the session that it has, or the one that has ended.
@@ -109,81 +125,24 @@ impl Departures {
     }
 }
 
-/// A bounded table by client id. What was put in first makes way.
-struct Latest<T> {
-    by_client_id: HashMap<Arc<str>, Held<T>, ahash::RandomState>,
-    /// By the number of their coming.
-    order: BTreeMap<u64, Arc<str>>,
-    next: u64,
-    bytes: usize,
-    most: usize,
-    bytes_max: usize,
-}
-
-struct Held<T> {
-    number: u64,
-    bytes: usize,
-    value: T,
-}
-
-impl<T> Latest<T> {
-    fn new(seed: u64, most: usize, bytes_max: usize) -> Latest<T> {
-        let hasher = ahash::RandomState::with_seeds(seed, 25, 26, 27);
-        let by_client_id = HashMap::with_hasher(hasher);
-        Latest { by_client_id, order: BTreeMap::new(), next: 0, bytes: 0, most, bytes_max }
-    }
-
-    /// `bytes`: what the value holds beyond itself. Nobody makes way for what has too long a name, or is too much alone.
-    fn put(&mut self, client_id: &Arc<str>, value: T, bytes: usize) {
-        self.take(client_id);
-        let bytes = bytes + client_id.len() + size_of::<Held<T>>() + ORDER_BYTES;
-        if client_id.len() > CLIENT_ID_BYTES_MAX || bytes > self.bytes_max {
-            return;
-        }
-        let number = self.next;
-        self.next += 1;
-        self.bytes += bytes;
-        self.by_client_id.insert(Arc::clone(client_id), Held { number, bytes, value });
-        self.order.insert(number, Arc::clone(client_id));
-        while (self.order.len() > self.most || self.bytes > self.bytes_max)
-            && let Some((_, oldest)) = self.order.pop_first()
-        {
-            let held = self.by_client_id.remove(&oldest).expect("who has a number is held");
-            self.bytes -= held.bytes;
-        }
-    }
-
-    fn take(&mut self, client_id: &str) -> Option<T> {
-        let Held { number, bytes, value } = self.by_client_id.remove(client_id)?;
-        self.order.remove(&number);
-        self.bytes -= bytes;
-        Some(value)
-    }
-
-    fn get_mut(&mut self, client_id: &str) -> Option<&mut T> {
-        self.by_client_id.get_mut(client_id).map(|held| &mut held.value)
-    }
-
-    fn get(&self, client_id: &str) -> Option<&T> {
-        self.by_client_id.get(client_id).map(|held| &held.value)
-    }
-}
-
 impl Shard {
     /// The connection is about to end. What is granted to it is known for the last time.
-    pub(crate) fn note_departure(&mut self, conn: ConnId, why: Cow<'static, str>, now: Instant) {
+    pub(crate) fn note_departure(&mut self, conn: ConnId, what: &What, now: Instant) {
         let Some(connection) = self.connections.get(conn).filter(|_| IS_WATCHED) else { return };
         let Some(session) = connection.session() else { return };
         let client_id = Arc::clone(&self.sessions[session].client_id);
         let listener = self.config.door(connection.door).map_or_else(|| "".into(), |door| door.name.clone());
         let grant = self.grant_of(conn).cloned();
         let address = grant.as_ref().and_then(|grant| grant.address);
-        self.departures.leave(&client_id, Departure { left_at: now, why, grant, address, listener });
+        let breaks = self.departures.breaks(&client_id).copied().unwrap_or_else(|| Breaks::new(now));
+        let breaks = breaks.with_one(matches!(what, What::TakenOver), now);
+        let why = why_left(what);
+        self.departures.leave(&client_id, Departure { left_at: now, why, grant, address, listener, breaks });
     }
 }
 
 /// Why a client is gone, in words.
-pub(crate) fn why_left(what: &What) -> Cow<'static, str> {
+fn why_left(what: &What) -> Cow<'static, str> {
     match what {
         What::Disconnected { why, .. } => why.clone(),
         What::Violation { what, .. } => (*what).into(),
@@ -197,48 +156,18 @@ const ENDED_MAX: usize = 256;
 const ENDED_BYTES_MAX: usize = 1 << 20;
 const AWAY_MAX: usize = 1024;
 const AWAY_BYTES_MAX: usize = 1 << 20;
-/// What standing in order costs.
-const ORDER_BYTES: usize = 48;
+const REFUSED_MAX: usize = 1024;
+const REFUSED_BYTES_MAX: usize = 1 << 20;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn ids(latest: &Latest<u32>) -> Vec<&str> {
-        latest.order.values().map(|client_id| &**client_id).collect()
-    }
-
-    #[test]
-    fn the_oldest_makes_way_and_who_comes_again_is_the_latest() {
-        let mut latest = Latest::new(1, 3, 1 << 20);
-        for (value, client_id) in ["a", "b", "a", "c", "d"].into_iter().enumerate() {
-            latest.put(&client_id.into(), value as u32, 0);
-        }
-        assert_eq!(ids(&latest), ["a", "c", "d"]);
-        assert_eq!((latest.get("a"), latest.get("b")), (Some(&2), None));
-        assert_eq!((latest.take("a"), latest.get("a")), (Some(2), None));
-        for client_id in ["c", "d"] {
-            latest.take(client_id);
-        }
-        assert_eq!((latest.bytes, latest.order.len(), latest.by_client_id.len()), (0, 0, 0));
-    }
-
-    #[test]
-    fn no_more_is_kept_than_there_is_room_for() {
-        let mut latest = Latest::new(1, 100, 10_000);
-        for n in 0..50_u32 {
-            latest.put(&format!("c{n}").into(), n, 1000);
-            assert!(latest.bytes <= 10_000);
-        }
-        assert_eq!(ids(&latest).last(), Some(&"c49"));
-        latest.put(&"huge".into(), 1, 20_000);
-        assert_eq!(latest.get("huge"), None, "it alone is too much");
-        assert_eq!(ids(&latest).last(), Some(&"c49"), "nobody makes way for it");
-    }
+    use crate::losses::CLIENT_ID_BYTES_MAX;
 
     fn departure() -> Departure {
         let left_at = Instant::START;
-        Departure { left_at, why: "left".into(), grant: None, address: None, listener: "".into() }
+        let breaks = Breaks::new(left_at);
+        Departure { left_at, why: "left".into(), grant: None, address: None, listener: "".into(), breaks }
     }
 
     #[test]
@@ -275,18 +204,15 @@ mod tests {
         for n in 0..100 {
             let grant = Arc::new(Grant { permits: Some(Arc::clone(&permits)), ..Grant::default() });
             let client_id: Arc<str> = format!("c{n}").into();
-            let (why, listener) = ("".into(), "".into());
-            let left_at = Instant::START;
-            departures
-                .leave(&client_id, Departure { left_at, why, grant: Some(grant), address: None, listener });
+            departures.leave(&client_id, Departure { grant: Some(grant), ..departure() });
             if n % 2 == 0 {
                 departures.end(&client_id, "", None, Instant::START);
             }
         }
-        let Departures { away, ended } = departures;
-        assert!(away.order.len() * weight <= AWAY_BYTES_MAX, "{} of {weight}", away.order.len());
-        assert!(away.order.len() + ended.order.len() > 50, "there is room for most of them");
-        assert!(ended.bytes > ended.order.len() * weight);
+        let Departures { away, ended, .. } = departures;
+        assert!(away.len() * weight <= AWAY_BYTES_MAX, "{} of {weight}", away.len());
+        assert!(away.len() + ended.len() > 50, "there is room for most of them");
+        assert!(ended.bytes() > ended.len() * weight);
     }
 
     #[test]

@@ -5,7 +5,6 @@ use mqtt::{Disconnect, Packet, ReasonCode, Version, Violation};
 use crate::{
     Cause, ConnId, Effect, IS_WATCHED, Instant, Note, Reading, Shard, What,
     connection::{Hearing, Stage},
-    departures::why_left,
     keys::SessionKey,
     receive::protocol_error,
     shard::Deadline,
@@ -39,7 +38,8 @@ impl Shard {
         let version = connection.version;
         let session = connection.session();
         let client_id = session.map(|session| self.sessions[session].client_id.clone());
-        self.note_departure(conn, why_left(&what), turn.now);
+        self.note_departure(conn, &what, turn.now);
+        self.note_refusal(&what, turn.now);
         let user = self.user_at(conn);
         turn.push(Effect::Note(Note { conn: Some(conn), client_id, user, what }));
         // [MQTT-3.14.0-1] A DISCONNECT only after a CONNACK.
@@ -110,7 +110,7 @@ impl Shard {
         }
         if let Some(session) = self.connections.get(conn).and_then(|connection| connection.session()) {
             self.note_author(session);
-            self.note_departure(conn, NETWORK_CLOSED.into(), turn.now);
+            self.note_departure(conn, &network_closed(), turn.now);
         }
         let user = self.user_at(conn);
         let Some(connection) = self.forget_connection(conn, turn) else { return };
@@ -124,8 +124,7 @@ impl Shard {
             Stage::Opened | Stage::Asking | Stage::Closing => None,
         };
         let client_id = session.map(|session| self.sessions[session].client_id.clone());
-        let what = What::Disconnected { reason: ReasonCode::UnspecifiedError, why: NETWORK_CLOSED.into() };
-        turn.push(Effect::Note(Note { conn: Some(conn), client_id, user, what }));
+        turn.push(Effect::Note(Note { conn: Some(conn), client_id, user, what: network_closed() }));
         if let Some(session) = session {
             self.detach(session, WillFate::Publish, turn);
         }
@@ -298,7 +297,10 @@ impl Shard {
     }
 }
 
-const NETWORK_CLOSED: &str = "the network connection was closed";
+fn network_closed() -> What {
+    let why = "the network connection was closed".into();
+    What::Disconnected { reason: ReasonCode::UnspecifiedError, why }
+}
 
 /// What the end of a session costs beside its filters, and beside that each message that it loses: as many bytes of filters take
 /// as long.

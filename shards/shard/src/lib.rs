@@ -18,6 +18,7 @@ mod barred_networks;
 #[cfg(feature = "bench")]
 #[doc(hidden)]
 pub mod bench;
+mod breaks;
 mod bundle;
 mod census;
 mod changing;
@@ -44,6 +45,7 @@ mod histogram;
 mod id;
 mod keep;
 mod keys;
+mod latest;
 mod leaving;
 mod look;
 mod looking;
@@ -71,6 +73,7 @@ mod receive;
 mod reconfiguring;
 mod recorder;
 mod recording;
+mod refusals;
 mod regranting;
 mod renewing;
 mod replay;
@@ -127,8 +130,9 @@ pub use handshakes::Handshake;
 pub use histogram::Histogram;
 pub use id::{ConnId, SHARDS_MAX, ShardId, ShardSet};
 pub use look::{
-    ClientLost, ClientSeen, ClientWhole, EndedSeen, FreshLoss, LastPackets, LeftSeen, Link, Look, Loss,
-    Matching, OtherLosses, Page, PrefixLost, QueueSeen, Seen, SubscriptionSeen, Waiting,
+    BreaksSeen, ClientLost, ClientSeen, ClientWhole, ComingsSeen, EndedSeen, FreshLoss, LastPackets,
+    LeftSeen, Link, Look, Loss, Matching, OtherLosses, Page, PrefixLost, QueueSeen, RefusedSeen, Seen,
+    SubscriptionSeen, Waiting,
 };
 pub use losses::{Cause, Side};
 pub use mail::{Mail, Publication};

@@ -3,7 +3,7 @@
 //! Whoever looks changes nothing. Each answer is a bounded piece of work and holds bounded bytes, whatever is asked: what does not fit
 //! comes page by page, and a page may be short, or empty, and have a next one nevertheless.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use mqtt::{QoS, SubscriptionOptions, Version};
 
@@ -21,6 +21,8 @@ pub enum Look {
     Client { client_id: Box<str>, most: usize },
     /// The last packets of one of them, the oldest first: all, or the messages whose topic matches this filter.
     Packets { client_id: Box<str>, topic_filter: Option<Box<str>> },
+    /// How whoever calls itself so comes, and whether it is let in: any shard may have refused it.
+    Comings { client_id: Box<str> },
     /// What waits for one of them, the oldest first.
     Queue { client_id: Box<str>, after: Option<u64>, most: usize },
     /// Subscriptions of all sessions, whose filter or client id is so.
@@ -51,6 +53,7 @@ pub enum Seen {
     Client(Option<Box<ClientWhole>>),
     /// None: no such session is here, and none that has ended lately.
     Packets(Option<Box<LastPackets>>),
+    Comings(Box<ComingsSeen>),
     /// None, again.
     Queue(Option<QueueSeen>),
     Subscriptions(Page<SubscriptionSeen>),
@@ -177,6 +180,40 @@ pub struct LeftSeen {
     pub user: Option<Arc<str>>,
     /// The name of the listener.
     pub listener: Arc<str>,
+}
+
+/// How a client comes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ComingsSeen {
+    pub refused: Option<RefusedSeen>,
+    /// None: not often, lately.
+    pub breaks: Option<BreaksSeen>,
+}
+
+/// Whoever calls itself so is not let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedSeen {
+    pub count: u64,
+    pub first_ago: Duration,
+    pub last_ago: Duration,
+    /// Of the last time, as what follows.
+    pub why: Box<str>,
+    /// As whom it says that it comes. Of a long name the beginning.
+    pub user: Option<Box<str>>,
+    /// None over a local socket.
+    pub address: Option<IpAddr>,
+}
+
+/// Connections of one client id that ended, one after the other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BreaksSeen {
+    /// From the first of them on.
+    pub within: Duration,
+    pub ended: u32,
+    /// Of these, because another connection took their place.
+    pub taken_over: u32,
+    /// Where those were whose place others took, two at most.
+    pub addresses: Vec<IpAddr>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

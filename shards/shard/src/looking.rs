@@ -34,6 +34,7 @@ impl Shard {
             Look::Packets { client_id, topic_filter } => {
                 Seen::Packets(self.last_packets(client_id, topic_filter.as_deref(), now).map(Box::new))
             }
+            Look::Comings { client_id } => Seen::Comings(Box::new(self.comings_seen(client_id, now))),
             Look::Queue { client_id, after, most } => {
                 let key = self.sessions.find(client_id);
                 Seen::Queue(key.map(|key| self.queue_seen(&self.sessions[key], *after, *most)))

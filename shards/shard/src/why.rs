@@ -1,6 +1,7 @@
 //! Why a client gets, or does not get, a message: the way of a message asked step by step, without one. Whoever asks changes
 //! nothing; each step says what decides, and where that is written.
 
+mod comings;
 mod history;
 mod near;
 mod publishing;

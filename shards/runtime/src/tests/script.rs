@@ -7,7 +7,7 @@
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -17,7 +17,7 @@ use std::{
 
 use shard::{
     Act, Acted, Arrivals, ConnId, Counters, Effect, Effects, Event, FreshLoss, Gauges, Instant, Limits, Look,
-    Mail, NotOpened, Outgoing, Reading, Secret, Seen, ShardId, TapOrder, TapRead,
+    Mail, NotOpened, Note, Outgoing, Reading, Secret, Seen, ShardId, TapOrder, TapRead,
     store::restoring::Restoring,
 };
 
@@ -358,6 +358,8 @@ impl Brain for Script {
     }
 
     fn name_tapped(&mut self, _: &mut dyn FnMut(ConnId) -> Option<SocketAddr>) {}
+
+    fn locate(&mut self, _: &Note, _: IpAddr) {}
 
     fn take_fresh_losses(&mut self, _: Instant) -> Vec<FreshLoss> {
         Vec::new()

@@ -14,6 +14,9 @@ impl<B: Brain> Worker<B> {
         };
         self.tell_left_out();
         let ip = address.and_then(|address| address.ip());
+        if let Some(ip) = ip {
+            self.brain.locate(note, ip.to_canonical());
+        }
         if self.strangers.judge(note, ip, self.now) == Verdict::Tell {
             journal::write(self.id, address, other, note);
         }

@@ -21,7 +21,8 @@ impl Shard {
             add_published(&self.sessions[key], now, &why.topic, &mut steps);
         }
         self.add_losses(now, (&why.client_id, Side::In), &why.topic, &mut steps);
-        steps.because(outcome)
+        let elsewhere = self.refused_elsewhere(&why.client_id, now).into_iter().collect();
+        Because { elsewhere, ..steps.because(outcome) }
     }
 
     fn why_publish_now(&self, now: Instant, why: &Why, steps: &mut Steps) -> Outcome {
@@ -36,10 +37,12 @@ impl Shard {
             };
             steps.add("publisher", Says::No, text);
             self.add_departure(&why.client_id, now, steps);
+            self.add_comings(&why.client_id, now, steps);
             return Outcome::Stops;
         };
         let who = user_words(conn.and_then(|conn| self.grant_of(conn)));
         steps.add("publisher", Says::Yes, format!("the publisher is connected {who}"));
+        self.add_comings(&why.client_id, now, steps);
         if is_of_server(why.topic.as_bytes()) {
             steps.add("topic", Says::No, "topics within $SYS/ belong to the server");
             return Outcome::Stops;

@@ -42,6 +42,7 @@ impl Shard {
         self.add_losses(now, (&why.client_id, Side::Out), &why.topic, &mut steps);
         let mut elsewhere = if why.other.is_none() { self.refused_on(now, &why.topic) } else { Vec::new() };
         elsewhere.extend(self.retained_on(&why.topic));
+        elsewhere.extend(self.refused_elsewhere(&why.client_id, now));
         Because { elsewhere, ..steps.because(outcome) }
     }
 
@@ -57,12 +58,14 @@ impl Shard {
         let Some(key) = self.sessions.find(&why.client_id) else {
             self.add_ban(&why.client_id, now, steps);
             self.add_no_session(&why.client_id, now, steps);
+            self.add_comings(&why.client_id, now, steps);
             return Outcome::Misses;
         };
         self.add_ban(&why.client_id, now, steps);
         let session = &self.sessions[key];
         let connection = session.conn.and_then(|conn| self.connections.get(conn));
         self.add_connection(session, connection, now, steps);
+        self.add_comings(&why.client_id, now, steps);
         let Some(wanted) = self.add_subscriptions(key, why, now, steps) else { return Outcome::Misses };
         if wanted.goes_to_others {
             return Outcome::Misses;
@@ -104,8 +107,13 @@ impl Shard {
 
     fn add_no_session(&self, client_id: &str, now: Instant, steps: &mut Steps) {
         let Some(ended) = self.departures.ended(client_id) else {
-            let text = "there is no session with this client id: it has not been here since the broker was started, \
-                        was not let in, or its session has ended";
+            let text = match self.departures.refused.get(client_id) {
+                Some(_) => "there is no session with this client id",
+                None => {
+                    "there is no session with this client id: it has not been here since the broker was started, \
+                     was not let in, or its session has ended"
+                }
+            };
             return steps.add("session", Says::No, text);
         };
         let ago = now.since(ended.at);

@@ -29,6 +29,7 @@ mod mounting;
 mod permitted;
 mod rates;
 mod reconfiguring;
+mod refusing;
 mod regranting;
 mod replaying;
 mod retaining;

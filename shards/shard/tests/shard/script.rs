@@ -1,6 +1,7 @@
 //! A few shards, a clock that the test moves, and clients that speak in packets and hear in words.
 
 mod moving;
+mod noting;
 mod packets;
 mod sockets;
 mod turns;
@@ -220,10 +221,7 @@ impl Script {
                 self.mail.push_back((shard, to.index(), mail));
             }
             Effect::Span(span) => self.spans.push((shard, *span)),
-            Effect::Note(note) => {
-                self.notes.push(format!("{:?}", note.what));
-                self.noted.push(note.client_id);
-            }
+            Effect::Note(note) => self.note(shard, note),
             Effect::Drained => self.drained += 1,
             Effect::Restored => self.restored += 1,
             Effect::Fetch(fetch) => {

@@ -247,6 +247,22 @@ async function leaving(page) {
   await isUntouched(page);
 }
 
+/** That a client is not let in, and that two have one client id, stands on their pages; what was refused, among the packets. */
+async function coming(page) {
+  await signedIn(page);
+  await page.go(`${base}/ui/#/clients/${encodeURIComponent(about.banned)}`);
+  await page.reads("How it comes");
+  await page.until(() => /it is not let in: banned, 3 times, the last \d+ \w+ ago, from 127\.0\.0\.1/.test(document.querySelector("main").innerText), "it is told that it is not let in");
+  assert(!(await page.run(() => document.querySelector("main").innerText.includes("nothing is remembered"))));
+  await visit(page, ["#/clients/twin", "Last packets"]);
+  await page.until(() => /it was taken over 4 times in the last \d+ s, by connections from 127\.0\.0\.1: two devices/.test(document.querySelector("main").innerText), "it is told that two have its client id");
+  await visit(page, [`#/clients/${encodeURIComponent(about.victim)}`, "Last packets"]);
+  assert(!(await page.run(() => document.querySelector("main").innerText.includes("How it comes"))), "of one that is well there is nothing to say");
+  // One of them has no session to show.
+  page.complaints = page.complaints.filter((text) => !text.includes("404"));
+  await isUntouched(page);
+}
+
 /** What is offered to be typed reaches this broker. */
 async function commands(page) {
   await signedIn(page);
@@ -267,4 +283,4 @@ async function commands(page) {
   await isUntouched(page);
 }
 
-export const READINGS = { commands, disk, leaving, charts, shards, client, log, lists, places };
+export const READINGS = { coming, commands, disk, leaving, charts, shards, client, log, lists, places };

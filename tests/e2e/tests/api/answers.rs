@@ -15,12 +15,12 @@ use serde_json::Value;
 
 use super::setup;
 
-struct Asked {
-    code: Option<i32>,
-    lines: Vec<String>,
+pub struct Asked {
+    pub code: Option<i32>,
+    pub lines: Vec<String>,
 }
 
-fn with_socket(name: &str) -> (Setup, PathBuf) {
+pub fn with_socket(name: &str) -> (Setup, PathBuf) {
     let setup = setup(name);
     let socket = setup.folder().join("control.sock");
     (setup.variable("IOTHUB_CONTROL__SOCKET", &socket), socket)
@@ -32,7 +32,7 @@ fn command(socket: &PathBuf, args: &[&str]) -> Command {
     command
 }
 
-fn ask(socket: &PathBuf, args: &[&str]) -> Asked {
+pub fn ask(socket: &PathBuf, args: &[&str]) -> Asked {
     let mut process = Process::start("iothub", &mut command(socket, args));
     let code = process.wait().code();
     Asked { code, lines: process.lines() }
@@ -51,7 +51,7 @@ fn await_answer(socket: &PathBuf, args: &[&str], is_it: impl Fn(&Asked) -> bool)
     }
 }
 
-fn has(asked: &Asked, text: &str) -> bool {
+pub fn has(asked: &Asked, text: &str) -> bool {
     asked.lines.iter().any(|line| line.contains(text))
 }
 

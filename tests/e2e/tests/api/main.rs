@@ -4,6 +4,7 @@
 mod acts;
 mod answers;
 mod backups;
+mod comings;
 mod ctl;
 mod described;
 mod entry;

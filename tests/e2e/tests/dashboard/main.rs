@@ -149,6 +149,24 @@ fn how_a_client_left_stands_on_its_page() {
 }
 
 #[test]
+fn who_is_not_let_in_or_shares_its_client_id_is_told_so_on_its_page() {
+    let _one = one_browser();
+    let stage = Stage::start("dashboard-coming");
+    let port = stage.broker.port_of("tcp");
+    for _ in 0..3 {
+        assert!(Link::try_connect(port, v5(stage::BANNED)).is_err());
+    }
+    let mut holder = Link::connect(port, v5("twin"));
+    for _ in 0..4 {
+        let next = Link::connect(port, v5("twin"));
+        assert_eq!(holder.ended_by_server(), client::ReasonCode::SessionTakenOver);
+        holder = next;
+    }
+    stage.play("coming");
+    drop(holder);
+}
+
+#[test]
 fn commands_that_are_offered_reach_this_broker() {
     let _one = one_browser();
     Stage::start("dashboard-commands").play("commands");

@@ -1,0 +1,59 @@
+//! Clients that are not let in, and two with one client id: every command that is asked about a client tells of it.
+
+use e2e::{Link, v5};
+
+use super::answers::{ask, has, with_socket};
+
+#[test]
+fn who_is_not_let_in_is_told_of_wherever_a_client_is_asked_about() {
+    let (setup, socket) = with_socket("api-refused");
+    let broker = setup.variable("IOTHUB_AUTHENTICATION__ANONYMOUS", "never").start();
+    let ids = ["badpw-1", "badpw-2", "badpw-3", "badpw-4"];
+    for client_id in ids.repeat(3) {
+        assert!(Link::try_connect(broker.port, v5(client_id)).is_err(), "it says nothing of a user");
+    }
+    broker.await_counter("refused_connect", 12);
+    for id in ids {
+        let why = ask(&socket, &["why", "--client", id, "--topic", "t"]);
+        assert_eq!(why.code, Some(1), "{:?}", why.lines);
+        let place = format!("[iothub ctl events --kind refused -i {id}]");
+        assert!(
+            has(&why, "- let_in") && has(&why, ", 3 times, the last ") && has(&why, &place),
+            "{:?}",
+            why.lines
+        );
+        assert!(has(&why, " ago, from 127.0.0.1"), "{:?}", why.lines);
+        let client = ask(&socket, &["ctl", "client", id]);
+        assert_eq!(client.code, Some(1), "{:?}", client.lines);
+        assert!(has(&client, "and no session of one: it is not let in: "), "{:?}", client.lines);
+        let trace = ask(&socket, &["trace", id]);
+        assert_eq!(trace.code, Some(0), "{:?}", trace.lines);
+        assert!(
+            has(&trace, "it is not let in: ") && has(&trace, "no packet is remembered"),
+            "{:?}",
+            trace.lines
+        );
+    }
+    let nobody = ask(&socket, &["ctl", "client", "nobody"]);
+    assert!(has(&nobody, "no session of one") && !has(&nobody, "let in"), "{:?}", nobody.lines);
+}
+
+#[test]
+fn two_clients_with_one_id_are_told_of_wherever_it_is_asked_about() {
+    let (setup, socket) = with_socket("api-twins");
+    let broker = setup.start();
+    let mut holder = Link::connect(broker.port, v5("twin"));
+    for _ in 0..4 {
+        let next = Link::connect(broker.port, v5("twin"));
+        assert_eq!(holder.ended_by_server(), client::ReasonCode::SessionTakenOver);
+        holder = next;
+    }
+    let text = "it was taken over 4 times in the last ";
+    let meaning = "by connections from 127.0.0.1: two devices or programs there have the same client id";
+    for question in
+        [&["why", "--client", "twin", "--topic", "t"][..], &["ctl", "client", "twin"], &["trace", "twin"]]
+    {
+        let asked = ask(&socket, question);
+        assert!(has(&asked, text) && has(&asked, meaning), "{question:?}: {:?}", asked.lines);
+    }
+}
