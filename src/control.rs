@@ -300,6 +300,7 @@ fn counted(snapshots: &[Snapshot], connections: usize) -> String {
         ("subscriptions", held(|gauges| gauges.subscriptions)),
         ("retained_messages", held(|gauges| gauges.retained_messages)),
         ("retained_bytes", held(|gauges| gauges.retained_bytes)),
+        ("retained_source_bytes", held(|gauges| gauges.retained_source_bytes)),
         ("queued_bytes", held(|gauges| gauges.queued_bytes)),
         ("queued_away_bytes", held(|gauges| gauges.queued_away_bytes)),
         ("will_bytes", held(|gauges| gauges.will_bytes)),

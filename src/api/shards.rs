@@ -48,6 +48,7 @@ const GAUGES: &[Gauge] = &[
     ("filters", |gauges| gauges.filters),
     ("retained_messages", |gauges| gauges.retained_messages),
     ("retained_bytes", |gauges| gauges.retained_bytes),
+    ("retained_source_bytes", |gauges| gauges.retained_source_bytes),
     ("session_bytes", |gauges| gauges.session_bytes),
     ("will_bytes", |gauges| gauges.will_bytes),
     ("queued_bytes", |gauges| gauges.queued_bytes),

@@ -23,6 +23,7 @@ pub fn held(gauges: &Gauges) -> Vec<Gauge> {
         filters,
         retained_messages,
         retained_bytes,
+        retained_source_bytes,
         session_bytes,
         will_bytes,
         queued_messages,
@@ -45,6 +46,11 @@ pub fn held(gauges: &Gauges) -> Vec<Gauge> {
         gauge("iothub_filters", "Filters in the trie, of sessions here and of other shards.", filters),
         gauge("iothub_retained_messages", "Retained messages.", retained_messages),
         gauge("iothub_retained_bytes", "Bytes of retained messages, bookkeeping included.", retained_bytes),
+        gauge(
+            "iothub_retained_source_bytes",
+            "Bytes of who published retained messages, where access.check_retain_source asks for it: in memory alone.",
+            retained_source_bytes,
+        ),
         gauge("iothub_session_bytes", "Bytes of client ids and filters.", session_bytes),
         gauge("iothub_will_bytes", "Bytes of wills.", will_bytes),
         gauge("iothub_queued_messages", "Messages that wait to be sent.", queued_messages),
@@ -86,7 +92,11 @@ pub fn limits(limits: &Limits) -> [Gauge; 6] {
             "Retained messages that this shard may hold.",
             limits.retained_messages_max,
         ),
-        gauge("iothub_retained_limit_bytes", "Room for iothub_retained_bytes.", limits.retained_bytes_max),
+        gauge(
+            "iothub_retained_limit_bytes",
+            "Room for iothub_retained_bytes and iothub_retained_source_bytes together.",
+            limits.retained_bytes_max,
+        ),
         gauge("iothub_session_limit_bytes", "Room for iothub_session_bytes.", limits.session_memory_max),
         gauge(
             "iothub_queue_limit_bytes",

@@ -337,7 +337,10 @@ pub struct Gauges {
     /// Filters in the trie, of local subscribers and of other shards.
     pub filters: usize,
     pub retained_messages: usize,
+    /// Weight of the messages themselves.
     pub retained_bytes: usize,
+    /// Weight of who published them, which is known until the broker ends.
+    pub retained_source_bytes: usize,
     /// Client ids and filters.
     pub session_bytes: usize,
     /// Weight of wills.

@@ -23,7 +23,10 @@ pub(crate) struct Retained {
     by_expiry: BTreeSet<ByExpiry>,
     messages_max: usize,
     bytes_max: usize,
+    /// The weight of all messages.
     bytes: usize,
+    /// The weight of all sources.
+    source_bytes: usize,
     /// Of those by topic, the ones in which the server speaks of itself: no limit is for them, and they are not counted.
     own: usize,
     /// By the id of the message: who published it, where that is asked for.
@@ -59,6 +62,7 @@ impl Retained {
             messages_max,
             bytes_max,
             bytes: 0,
+            source_bytes: 0,
             own: 0,
             sources: HashMap::default(),
         }
@@ -82,9 +86,9 @@ impl Retained {
         let id = message.retained_id();
         let set = self.set(message);
         if let (Set::Stored | Set::Replaced, Some(id)) = (set, id) {
-            self.bytes += source.weight();
+            self.source_bytes += source.weight();
             let replaced = self.sources.insert(id.get(), source);
-            self.bytes -= replaced.map_or(0, |source| source.weight());
+            self.source_bytes -= replaced.map_or(0, |source| source.weight());
         }
         set
     }
@@ -125,7 +129,12 @@ impl Retained {
     }
 
     pub fn is_beyond_limits(&self) -> bool {
-        self.len() > self.messages_max || self.bytes > self.bytes_max
+        self.len() > self.messages_max || self.is_beyond_bytes()
+    }
+
+    /// What is known of publishers shares the room of the messages.
+    fn is_beyond_bytes(&self) -> bool {
+        self.bytes + self.source_bytes > self.bytes_max
     }
 
     /// Where more is kept than a limit allows, what takes the place of something else still has room if it is no larger.
@@ -134,7 +143,7 @@ impl Retained {
             return Err(Cause::PublishRetainMessages);
         }
         let is_no_larger = before_bytes.is_some_and(|bytes| message.weight() <= bytes);
-        if !is_no_larger && self.bytes > self.bytes_max {
+        if !is_no_larger && self.is_beyond_bytes() {
             return Err(Cause::PublishRetainBytes);
         }
         Ok(())
@@ -224,9 +233,14 @@ impl Retained {
         self.by_topic.is_empty()
     }
 
-    /// The weight of all messages.
+    /// The weight of all messages: the same after a start as before.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// The weight of what is known of their publishers, which no store keeps.
+    pub fn source_bytes(&self) -> usize {
+        self.source_bytes
     }
 
     fn walk(&self, from: Bound<&[u8]>) -> Range<'_, ByTopic> {
@@ -247,7 +261,7 @@ impl Retained {
             return;
         }
         let source = message.retained_id().and_then(|id| self.sources.remove(&id.get()));
-        self.bytes -= source.map_or(0, |source| source.weight());
+        self.source_bytes -= source.map_or(0, |source| source.weight());
     }
 
     /// What is left to do for a message that is not found by its topic any more.

@@ -339,6 +339,7 @@ impl Shard {
             filters: self.trie.filter_count(),
             retained_messages: self.retained.len(),
             retained_bytes: self.retained.bytes(),
+            retained_source_bytes: self.retained.source_bytes(),
             session_bytes: self.session_bytes,
             will_bytes: self.will_bytes,
             queued_messages: self.queued_messages,

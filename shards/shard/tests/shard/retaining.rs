@@ -70,13 +70,30 @@ fn a_will_has_its_client_for_a_publisher() {
 fn what_is_gone_leaves_nothing_behind() {
     let mut s = Script::new(config(Some(rules(MAY))));
     let ada = s.join("ada");
-    let before = s.shards[0].gauges().retained_bytes;
+    let held = |s: &Script| {
+        let gauges = s.shards[0].gauges();
+        (gauges.retained_bytes, gauges.retained_source_bytes)
+    };
+    let before = held(&s);
     for round in 0..3 {
         s.retain(ada, "a", &round.to_string());
-        assert!(s.shards[0].gauges().retained_bytes > before + 100, "whoever published it counts");
+        assert!(held(&s).1 > before.1 + 100, "whoever published it counts");
     }
     s.retain(ada, "a", "");
-    assert_eq!(s.shards[0].gauges().retained_bytes, before);
+    assert_eq!(held(&s), before);
+}
+
+#[test]
+fn what_is_retained_weighs_as_much_after_a_start_and_its_publishers_are_not_known_any_more() {
+    let mut s = Script::new(Config { store_epoch_ms: Some(1_700_000_000_000), ..config(Some(rules(MAY))) });
+    let ada = s.join("ada");
+    s.retain(ada, "a", "of ada");
+    let before = s.shards[0].gauges();
+    assert!(before.retained_source_bytes > 0);
+    s.crash();
+    let after = s.shards[0].gauges();
+    assert_eq!((after.retained_messages, after.retained_bytes), (1, before.retained_bytes));
+    assert_eq!(after.retained_source_bytes, 0);
 }
 
 #[test]
