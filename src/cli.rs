@@ -1,14 +1,31 @@
 //! The command line. What a flag's value may be is decided where the configuration is checked, not here.
 
-use std::path::PathBuf;
+use std::{ffi::OsStr, path::PathBuf};
 
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{
+    Arg, ArgAction, Args, Error, Parser, Subcommand,
+    builder::{PossibleValue, StringValueParser, TypedValueParser},
+};
 
 use crate::{
-    acl::AclArgs, ban::BanArgs, completions::CompletionsArgs, config::Flags, ctl::CtlArgs, drops::DropsArgs,
-    health::HealthArgs, passwd::PasswdArgs, publish::PublishArgs, reload::ReloadArgs, scram::ScramArgs,
-    store::StoreArgs, subscribe::SubscribeArgs, token::TokenArgs, top::TopArgs, trace::TraceArgs,
-    user::UserArgs, why::WhyArgs,
+    acl::AclArgs,
+    ban::BanArgs,
+    completions::CompletionsArgs,
+    config::{Flags, Key},
+    ctl::CtlArgs,
+    drops::DropsArgs,
+    health::HealthArgs,
+    passwd::PasswdArgs,
+    publish::PublishArgs,
+    reload::ReloadArgs,
+    scram::ScramArgs,
+    store::StoreArgs,
+    subscribe::SubscribeArgs,
+    token::TokenArgs,
+    top::TopArgs,
+    trace::TraceArgs,
+    user::UserArgs,
+    why::WhyArgs,
 };
 
 /// An MQTT broker (3.1, 3.1.1 and 5.0) with one shard per core.
@@ -82,7 +99,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub shards: Option<String>,
     /// Write the log as text or json
-    #[arg(long, value_name = "FORMAT")]
+    #[arg(long, value_name = "FORMAT", value_parser = Offered { section: "log", name: "format" }, hide_possible_values = true)]
     pub log_format: Option<String>,
     /// Log more; twice for everything
     #[arg(short, long, action = ArgAction::Count)]
@@ -107,6 +124,26 @@ impl ServeArgs {
             louder: self.verbose,
             quieter: self.quiet,
         }
+    }
+}
+
+/// Words that a shell completes. Any other is taken here as well: the configuration says what is wrong with it.
+#[derive(Debug, Clone, Copy)]
+struct Offered {
+    section: &'static str,
+    name: &'static str,
+}
+
+impl TypedValueParser for Offered {
+    type Value = String;
+
+    fn parse_ref(&self, command: &clap::Command, arg: Option<&Arg>, value: &OsStr) -> Result<String, Error> {
+        StringValueParser::new().parse_ref(command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let words = Key::find(self.section, self.name)?.words();
+        Some(Box::new(words.iter().map(|word| PossibleValue::new(*word))))
     }
 }
 

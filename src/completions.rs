@@ -62,6 +62,8 @@ mod tests {
             for word in ["iothub", "completions", "retained", "data-dir"] {
                 assert!(script.contains(word), "{shell:?}: {word}");
             }
+            let formats = ["\"text json\"", "(text json)", "text\\t''\njson\\t''"];
+            assert!(formats.iter().any(|words| script.contains(words)), "{shell:?}: formats of the log");
         }
     }
 }

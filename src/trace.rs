@@ -35,14 +35,14 @@ pub struct TraceArgs {
     #[arg(value_name = "CLIENT", required_unless_present_any = ["follow", "pcap", "topic", "address"])]
     client: Option<String>,
     /// The last packets that the broker remembers of the client (session.recorded_packets), also of one whose session has ended lately;
-    /// this is what it does without other flags
+    /// this is what it does of a client without --follow, --pcap and --address
     #[arg(long, requires = "client", conflicts_with_all = ["follow", "pcap", "address"])]
     last: bool,
     /// Packets as they go by, until you press Ctrl-C
     #[arg(short, long)]
     follow: bool,
-    /// Messages whose topic matches this filter, subscriptions that concern it, and no other packets: as they go by, or with --last those
-    /// that are remembered
+    /// Messages whose topic matches this filter, subscriptions that concern it, and no other packets: of a client those that are
+    /// remembered, or with --follow, and of all clients, as they go by
     #[arg(short, long, value_name = "FILTER")]
     topic: Option<String>,
     /// Clients of this IP address
@@ -158,6 +158,10 @@ fn taken(written: io::Result<()>) -> Result<bool, Failure> {
 fn follow(args: &TraceArgs) -> Result<(), Failure> {
     let target = args.broker.open()?;
     let mut lines = target.follow(&args.path())?;
+    if !args.follow && !args.json {
+        // Whoever has not asked for it may wait for something else.
+        output::complain("iothub trace", "packets as they go by from now on, until you press Ctrl-C");
+    }
     let mut capture = args.pcap.as_deref().map(Sink::open).transpose().map_err(Failure::Unreachable)?;
     let (mut line, mut count) = (String::new(), 0);
     while args.count.is_none_or(|most| count < most) {
@@ -225,8 +229,7 @@ impl Sink {
 
 impl TraceArgs {
     fn goes_on(&self) -> bool {
-        let chooses = self.topic.is_some() || self.address.is_some();
-        self.follow || self.pcap.is_some() || chooses && !self.last
+        self.follow || self.pcap.is_some() || self.address.is_some() || self.client.is_none()
     }
 
     fn path(&self) -> String {
@@ -294,8 +297,32 @@ const LATENCY_LETTERS: usize = 13;
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
 
     use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: TraceArgs,
+    }
+
+    #[test]
+    fn of_a_client_the_last_packets_are_shown_unless_others_are_asked_for() {
+        for (line, goes_on) in [
+            ("pump", false),
+            ("pump -t a/#", false),
+            ("pump --last -t a/#", false),
+            ("pump -f -t a/#", true),
+            ("pump --address ::1", true),
+            ("pump --pcap -", true),
+            ("-t a/#", true),
+            ("--address ::1", true),
+        ] {
+            let line_parsed = Line::parse_from(["trace"].into_iter().chain(line.split(' ')));
+            assert_eq!(line_parsed.args.goes_on(), goes_on, "{line}");
+        }
+    }
 
     #[test]
     fn the_end_of_a_session_stands_between_its_packets_and_those_of_the_next() {

@@ -136,6 +136,11 @@ impl Key {
         KEYS.iter().find(|key| key.section == section && key.name == name)
     }
 
+    /// Those that it takes, if it takes words.
+    pub fn words(&self) -> &'static [&'static str] {
+        if let Kind::Word { words, .. } = &self.kind { words } else { &[] }
+    }
+
     /// Without repetition, in the order of the table.
     pub fn sections() -> Vec<&'static str> {
         let mut sections: Vec<&'static str> = KEYS.iter().map(|key| key.section).collect();

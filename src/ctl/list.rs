@@ -9,7 +9,10 @@ use super::{
     table::{Table, shown},
     target::{Target, encoded},
 };
-use crate::api::{BACKUP, BANS, PREFIXES_BY, TOP_BY};
+use crate::{
+    api::{BACKUP, BANS, PREFIXES_BY, TOP_BY},
+    text,
+};
 
 #[derive(Debug, Args)]
 pub struct ClientsArgs {
@@ -197,18 +200,15 @@ pub fn clients(target: &Target<'_>, args: &ClientsArgs, is_json: bool) -> Result
             traffic["bytes_sent"].clone(),
         ]);
     }
-    Ok(listed.shown(&table, "there is no such client"))
+    Ok(listed.shown(&table, none_of(query.is_empty(), NOBODY, "there is no such client")))
 }
 
 pub fn client(target: &Target<'_>, client_id: &str) -> Result<Shown, Failure> {
     let whole = target.ask("POST", "/v1/client", Some(json!({ "client_id": client_id })))?;
-    let mut text = lines(&whole["client"]);
-    if whole["left"].is_object() {
-        text.push_str(&lines(&json!({ "left": whole["left"] })));
-    }
-    for about in ["refused", "reconnects"] {
-        if whole[about].is_object() {
-            text.push_str(&lines(&json!({ about: whole[about]["text"] })));
+    let mut text = about(&whole["client"], &whole["left"]);
+    for coming in ["refused", "reconnects"] {
+        if whole[coming].is_object() {
+            text.push_str(&lines(&json!({ coming: whole[coming]["text"] })));
         }
     }
     let sections: [(&str, &str, &[&str]); 4] = [
@@ -247,6 +247,28 @@ pub fn client(target: &Target<'_>, client_id: &str) -> Result<Shown, Failure> {
     Ok(Shown { rows: vec![whole], text, notes, ..Shown::default() })
 }
 
+/// The client in lines, and how it left, if it has: with moments and shares as people read them.
+fn about(client: &Value, left: &Value) -> String {
+    let (mut client, mut left) = (client.clone(), left.clone());
+    let (limit, used) = nearest_limit(&client);
+    client["nearest_limit"] = json!({ "limit": limit, "used": used });
+    let mut text = lines(&client);
+    if left.is_object() {
+        left["at"] = json!(left["at"].as_f64().map(text::moment));
+        text.push_str(&lines(&json!({ "left": left })));
+    }
+    text
+}
+
+/// Nothing is near to a limit of which nothing is used.
+fn nearest_limit(client: &Value) -> (Value, Value) {
+    let nearest = &client["nearest_limit"];
+    match nearest["used"].as_f64() {
+        Some(used) if used > 0.0 => (nearest["limit"].clone(), json!(format!("{:.1} %", used * 100.0))),
+        _ => (Value::Null, Value::Null),
+    }
+}
+
 pub fn subscriptions(target: &Target<'_>, args: &SubscriptionsArgs, is_json: bool) -> Result<Shown, Failure> {
     let mut query = Vec::new();
     query.extend(args.filter.as_ref().map(|text| ("filter", text.clone())));
@@ -255,14 +277,16 @@ pub fn subscriptions(target: &Target<'_>, args: &SubscriptionsArgs, is_json: boo
     let [filter, options @ ..] = OPTIONS;
     let columns = [&[filter, "client_id"], &options[..]].concat();
     let heads = ["FILTER", "CLIENT", "QOS", "NO LOCAL", "AS PUBLISHED", "RETAIN HANDLING", "ID", "SHARED BY"];
-    Ok(listed.table(&heads, &columns, "there is no such subscription"))
+    let none = none_of(query.is_empty(), "nobody subscribes to anything", "there is no such subscription");
+    Ok(listed.table(&heads, &columns, none))
 }
 
 pub fn retained(target: &Target<'_>, args: &RetainedArgs, is_json: bool) -> Result<Shown, Failure> {
     let body = json!({ "filter": args.filter });
     let listed = pages_asked(target, "/v1/retained", "retained", &body, args.most.rows(is_json))?;
     let columns = ["topic", "qos", "payload_bytes", "expires_in_s"];
-    Ok(listed.table(&["TOPIC", "QOS", "BYTES", "EXPIRES IN"], &columns, "no retained message matches"))
+    let none = none_of(args.filter == "#", "no message is retained", "no retained message matches");
+    Ok(listed.table(&["TOPIC", "QOS", "BYTES", "EXPIRES IN"], &columns, none))
 }
 
 pub fn users(target: &Target<'_>, args: &UsersArgs, is_json: bool) -> Result<Shown, Failure> {
@@ -270,7 +294,11 @@ pub fn users(target: &Target<'_>, args: &UsersArgs, is_json: bool) -> Result<Sho
     let listed = pages(target, "/v1/users", "users", &query, args.most.rows(is_json))?;
     let columns = ["user", "has_password", "scram", "groups", "roles", "is_disabled"];
     let heads = ["USER", "PASSWORD", "SCRAM", "GROUPS", "ROLES", "DISABLED"];
-    Ok(listed.table(&heads, &columns, "there is no such user"))
+    Ok(listed.table(
+        &heads,
+        &columns,
+        none_of(query.is_empty(), "there are no users", "there is no such user"),
+    ))
 }
 
 pub fn user(target: &Target<'_>, user: &str) -> Result<Shown, Failure> {
@@ -281,7 +309,7 @@ pub fn roles(target: &Target<'_>, args: &RolesArgs, is_json: bool) -> Result<Sho
     let query: Vec<_> = args.role.iter().map(|text| ("role", text.clone())).collect();
     let listed = pages(target, "/v1/roles", "roles", &query, args.most.rows(is_json))?;
     let text = listed.rows.iter().map(|role| shown(role) + "\n").collect();
-    Ok(listed.told(text, "there is no such role"))
+    Ok(listed.told(text, none_of(query.is_empty(), "no rule makes a role", "there is no such role")))
 }
 
 pub fn caller(target: &Target<'_>) -> Result<Shown, Failure> {
@@ -295,7 +323,9 @@ pub fn queues(target: &Target<'_>, args: &QueuesArgs, is_json: bool) -> Result<S
     let columns =
         ["client_id", "is_connected", "queued", "queued_on_disk", "queued_bytes", "inflight", "shard"];
     let heads = ["CLIENT", "CONNECTED", "WAITING", "ON DISK ALONE", "BYTES", "IN FLIGHT", "SHARD"];
-    Ok(listed.table(&heads, &columns, "no messages wait for anybody like that"))
+    let is_all = args.client_id.is_none() && args.least <= 1;
+    let none = none_of(is_all, "no messages wait for anybody", "no messages wait for anybody like that");
+    Ok(listed.table(&heads, &columns, none))
 }
 
 pub fn queue(target: &Target<'_>, args: &QueueArgs, is_json: bool) -> Result<Shown, Failure> {
@@ -314,24 +344,29 @@ pub fn top(target: &Target<'_>, args: &TopArgs) -> Result<Shown, Failure> {
     let over = args.over.map_or(String::new(), |over| format!("&over_s={over}"));
     let answer = target.get(&format!("/v1/top?by={}&limit={}{over}", args.by, args.limit))?;
     let rows = rows_of(&answer, "clients");
-    let mut table = Table::new(&["CLIENT", "VALUE", "ADDRESS", "USER", "NEAREST LIMIT", "USED"]);
-    for row in &rows {
-        let (client, nearest) = (&row["client"], &row["client"]["nearest_limit"]);
-        let used = nearest["used"].as_f64().map(|used| format!("{:.0} %", used * 100.0));
-        table.line(&[
-            client["client_id"].clone(),
-            row["value"].clone(),
-            client["connection"]["address"].clone(),
-            client["user"].clone(),
-            nearest["limit"].clone(),
-            json!(used),
-        ]);
-    }
-    let mut shown = Listed::of(rows).shown(&table, "no client has any of this now");
+    let mut shown =
+        Listed::of(rows.clone()).shown(&table_of_top(&args.by, &rows), "no client has any of this now");
     if answer["is_partial"] == true {
         shown.notes.push("there are more clients than were looked at".to_owned());
     }
     Ok(shown)
+}
+
+fn table_of_top(by: &str, rows: &[Value]) -> Table {
+    // How near a limit is stands there in any case.
+    let of_value = TOP_HEADS.iter().filter(|(name, _)| *name == by).map(|(_, head)| *head);
+    let heads = ["CLIENT"].into_iter().chain(of_value.clone());
+    let heads = heads.chain(["ADDRESS", "USER", "NEAREST LIMIT", "USED"]).collect::<Vec<_>>();
+    let mut table = Table::new(&heads);
+    for row in rows {
+        let client = &row["client"];
+        let (limit, used) = nearest_limit(client);
+        let mut cells = vec![client["client_id"].clone()];
+        cells.extend(of_value.clone().map(|_| row["value"].clone()));
+        cells.extend([client["connection"]["address"].clone(), client["user"].clone(), limit, used]);
+        table.line(&cells);
+    }
+    table
 }
 
 pub fn prefixes(target: &Target<'_>, args: &PrefixesArgs) -> Result<Shown, Failure> {
@@ -376,7 +411,8 @@ pub fn bans(target: &Target<'_>, args: &BansArgs, is_json: bool) -> Result<Shown
     query.extend(args.name.as_ref().map(|text| ("name", text.clone())));
     let listed = pages(target, BANS, "bans", &query, args.most.rows(is_json))?;
     let columns = ["client_id", "user", "address", "until"];
-    Ok(listed.table(&["CLIENT", "USER", "ADDRESS", "UNTIL"], &columns, "there is no such ban"))
+    let none = none_of(query.is_empty(), "nobody is banned", "there is no such ban");
+    Ok(listed.table(&["CLIENT", "USER", "ADDRESS", "UNTIL"], &columns, none))
 }
 
 /// The copies that are there, the oldest first.
@@ -394,6 +430,11 @@ pub fn backup_status(target: &Target<'_>) -> Result<Shown, Failure> {
 
 fn one(row: &Value) -> Result<Shown, Failure> {
     Ok(Shown { rows: vec![row.clone()], text: lines(row), ..Shown::default() })
+}
+
+/// What is said of a list without rows: of all there are, or of those that were looked for.
+fn none_of(is_all: bool, of_all: &'static str, of_some: &'static str) -> &'static str {
+    if is_all { of_all } else { of_some }
 }
 
 /// A line for each thing that is known.
@@ -426,6 +467,24 @@ fn span(seconds: f64) -> String {
 const OPTIONS: [&str; 7] =
     ["filter", "qos", "no_local", "retain_as_published", "retain_handling", "subscription_id", "share_name"];
 
+const NOBODY: &str = "nobody is connected, and there are no sessions";
+
+/// What is compared, and its head with its unit. The nearest limit has columns of its own.
+const TOP_HEADS: [(&str, &str); TOP_BY.len() - 1] = [
+    ("bytes", "BYTES"),
+    ("packets", "PACKETS"),
+    ("bytes_sent", "BYTES SENT"),
+    ("bytes_received", "BYTES RECEIVED"),
+    ("packets_sent", "PACKETS SENT"),
+    ("packets_received", "PACKETS RECEIVED"),
+    ("queued", "QUEUED"),
+    ("queued_bytes", "QUEUED BYTES"),
+    ("inflight", "IN FLIGHT"),
+    ("unsent_bytes", "UNSENT BYTES"),
+    ("subscriptions", "SUBSCRIPTIONS"),
+    ("silent_s", "SILENT SECONDS"),
+];
+
 /// Estimates of topics are of some use from so many on.
 const ESTIMATED_FROM: u64 = 50;
 
@@ -437,6 +496,35 @@ mod tests {
     fn what_is_known_stands_on_a_line_each() {
         let row = json!({ "client_id": "a", "connection": { "user": null }, "queued": 3 });
         assert_eq!(lines(&row), "client_id: a\nconnection.user: -\nqueued: 3\n");
+    }
+
+    #[test]
+    fn a_client_is_told_with_moments_and_shares_that_people_read() {
+        let client =
+            json!({ "client_id": "a", "nearest_limit": { "limit": "session.max_inflight", "used": 1.0 } });
+        let left = json!({ "at": 86_400.25, "ago_s": 3.5, "why": "it is gone" });
+        let expected = "client_id: a\nnearest_limit.limit: session.max_inflight\nnearest_limit.used: 100.0 %\n\
+                        left.ago_s: 3.5\nleft.at: 1970-01-02T00:00:00Z\nleft.why: it is gone\n";
+        assert_eq!(about(&client, &left), expected);
+        let idle = json!({ "nearest_limit": { "limit": "keep_alive", "used": 0.0 } });
+        assert_eq!(about(&idle, &Value::Null), "nearest_limit.limit: -\nnearest_limit.used: -\n");
+    }
+
+    #[test]
+    fn what_clients_are_compared_by_has_its_unit_in_the_head_and_stands_there_once() {
+        let client = json!({ "client_id": "a", "nearest_limit": { "limit": "keep_alive", "used": 0.005 } });
+        let text = |by: &str, value: u64| {
+            let row = json!({ "client": client, "value": value });
+            table_of_top(by, &[row]).text().split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(text("limit", 5), "CLIENT ADDRESS USER NEAREST LIMIT USED a - - keep_alive 0.5 %");
+        assert_eq!(
+            text("silent_s", 7),
+            "CLIENT SILENT SECONDS ADDRESS USER NEAREST LIMIT USED a 7 - - keep_alive 0.5 %"
+        );
+        for by in TOP_BY.iter().filter(|by| **by != "limit") {
+            assert!(TOP_HEADS.iter().any(|(name, _)| name == by), "{by}");
+        }
     }
 
     #[test]

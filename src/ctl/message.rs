@@ -4,7 +4,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Failure, Shown, list::lines, table::shown, target::Target};
+use super::{Failure, Shown, list::lines, target::Target};
 use crate::{output, text};
 
 #[derive(Debug, Args)]
@@ -35,15 +35,24 @@ fn told_of_message(message: &Value) -> String {
         rest.as_object_mut().map(|fields| (fields.remove("payload_base64"), fields.remove("payload_text")));
     let (base64, payload) = parts.unwrap_or_default();
     let about = lines(&rest);
-    let Some(payload) = payload.as_ref().and_then(Value::as_str) else {
-        return format!("{about}payload_base64: {}\n", shown(&base64.unwrap_or_default()));
-    };
-    let visible: String = payload.lines().map(|line| text::visible(line) + "\n").collect();
-    let beginning: String = visible.chars().take(PAYLOAD_LETTERS_MAX).collect();
-    let rest = visible.chars().count() - beginning.chars().count();
-    let more =
-        if rest > 0 { format!("\n… {rest} more letters: --raw has all of it\n") } else { String::new() };
-    if payload.is_empty() { about } else { format!("{about}\n{beginning}{more}") }
+    let of = |value: &Option<Value>| value.as_ref().and_then(Value::as_str).map(str::to_owned);
+    match (of(&payload), of(&base64)) {
+        (Some(payload), _) if payload.is_empty() => about,
+        (Some(payload), _) => {
+            let visible: String = payload.lines().map(|line| text::visible(line) + "\n").collect();
+            format!("{about}\n{}", beginning(&visible))
+        }
+        (None, base64) => format!("{about}payload_base64: {}\n", beginning(&base64.unwrap_or_default())),
+    }
+}
+
+/// All of it where that is not too much.
+fn beginning(text: &str) -> String {
+    let shown: String = text.chars().take(PAYLOAD_LETTERS_MAX).collect();
+    match text.chars().count() - shown.chars().count() {
+        0 => shown,
+        rest => format!("{shown}\n… {rest} more letters: --raw has all of it\n"),
+    }
 }
 
 /// Of a payload that a terminal shows.
@@ -62,6 +71,9 @@ mod tests {
         assert_eq!(told, expected);
         message["payload_text"] = Value::Null;
         assert!(told_of_message(&message).ends_with("payload_base64: eA==\n"));
+        let binary = "q83v".repeat(200);
+        message["payload_base64"] = json!(binary);
+        assert!(told_of_message(&message).ends_with(&format!("payload_base64: {binary}\n")));
         message["payload_text"] = json!("y".repeat(20_000));
         assert!(told_of_message(&message).ends_with("3617 more letters: --raw has all of it\n"));
     }

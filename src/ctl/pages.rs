@@ -1,6 +1,6 @@
 //! Lists that come in pages: how many rows are asked for, and what is said beside them.
 
-use clap::Args;
+use clap::{Args, builder::RangedU64ValueParser};
 use serde_json::{Value, json};
 
 use super::{
@@ -13,7 +13,7 @@ use crate::{output, text};
 #[derive(Debug, Args)]
 pub struct MostArgs {
     /// Show so many at most; without it 1000 of a table, and all as JSON
-    #[arg(short = 'n', long, value_name = "N")]
+    #[arg(short = 'n', long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     limit: Option<usize>,
 }
 
@@ -59,7 +59,8 @@ impl Listed {
         self.told(table.text(), none)
     }
 
-    /// `none` stands there in place of heads without rows.
+    /// `none` stands there in place of heads without rows, and answers what was asked: a list of all is empty for another reason than
+    /// one that was searched.
     pub fn told(self, text: String, none: &str) -> Shown {
         let told = self.rows.len() + self.printed;
         let mut notes = Vec::new();

@@ -102,6 +102,13 @@ fn every_command_is_one_and_none_is_left_out() {
 }
 
 #[test]
+fn a_list_of_no_rows_cannot_be_asked_for() {
+    for line in ["ctl clients -n 0", "ctl retained -n 0", "ctl top -n 0", "ctl prefixes -n 0"] {
+        assert!(Cli::try_parse_from(["iothub"].into_iter().chain(line.split(' '))).is_err(), "{line}");
+    }
+}
+
+#[test]
 fn options_that_say_which_broker_stand_apart_in_the_help() {
     let mut cli = Cli::command();
     cli.build();

@@ -79,6 +79,9 @@ impl Shard {
 
 fn add_sent(session: &Session, now: Instant, topic: &str, steps: &mut Steps) {
     let (packets, sent) = packets_on(session, now, topic, Direction::Sent);
+    if packets.is_empty() {
+        return steps.add("packets", Says::Fact, "no packet of it is remembered");
+    }
     if sent.is_empty() {
         let count = packets.len();
         let text = format!("among its last {count} packets no message on this topic was sent to it");

@@ -77,6 +77,15 @@ fn a_message_that_would_be_sent_at_once_says_by_which_subscriptions() {
 }
 
 #[test]
+fn of_a_client_without_subscriptions_and_packets_neither_is_counted() {
+    let mut s = Script::of_one();
+    s.join("c");
+    let because = receive(&s, "c", "a/b");
+    assert_eq!(told(&because, "subscription"), ["no: it has no subscriptions"]);
+    assert_eq!(told(&because, "packets"), ["fact: no packet of it is remembered"]);
+}
+
+#[test]
 fn a_filter_that_nearly_matches_is_named() {
     let mut s = Script::of_one();
     let client = s.join("c");

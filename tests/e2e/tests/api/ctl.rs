@@ -102,7 +102,8 @@ fn everything_is_shown_and_done_from_a_terminal() {
     assert!(done(&["queue", "pump 7/a"])[1].starts_with("t/x"));
     assert!(done(&["top", "queued"])[1].starts_with("pump 7/a"));
     assert!(done(&["prefixes"])[0].starts_with("PREFIX"));
-    assert_eq!(done(&["roles"]), ["iothub ctl: there is no such role"]);
+    assert_eq!(done(&["roles"]), ["iothub ctl: no rule makes a role"]);
+    assert_eq!(done(&["roles", "-r", "x"]), ["iothub ctl: there is no such role"]);
     assert!(done(&["caller"]).contains(&"role: admin".to_owned()));
     assert_eq!(done(&["purge", "pump 7/a"]), ["1 message dropped"]);
     assert_eq!(done(&["kick", "pump 7/a"]), ["the session of pump 7/a is ended"]);
@@ -110,7 +111,8 @@ fn everything_is_shown_and_done_from_a_terminal() {
     assert_eq!(done(&["shards"]).len(), 3);
     assert!(done(&["broker"]).contains(&"stage: serving".to_owned()));
     assert!(done(&["reload", "--plan"])[0].ends_with(": a reload would change nothing"));
-    assert_eq!(done(&["bans"]), ["iothub ctl: there is no such ban"]);
+    assert_eq!(done(&["bans"]), ["iothub ctl: nobody is banned"]);
+    assert_eq!(done(&["bans", "--name", "x"]), ["iothub ctl: there is no such ban"]);
     let (code, lines) = ctl(&folder, &["client", "pump 7/a"]);
     assert!(code == Some(1) && lines[0].contains("there is no client"), "{lines:?}");
     let (code, lines) = ctl(&folder, &["users"]);
