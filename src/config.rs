@@ -128,6 +128,11 @@ impl Loaded {
         addresses.cloned().map(Listener::at).chain(listeners.iter().cloned()).collect()
     }
 
+    /// Nobody has said where clients connect, but for the port perhaps: a listener that the file names takes the place of these.
+    pub fn has_default_listeners(&self) -> bool {
+        self.listens_by_default && self.settings.listeners.is_empty()
+    }
+
     /// There is a file, which may say something else later.
     pub fn has_file(&self) -> bool {
         self.file.is_some()

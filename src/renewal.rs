@@ -194,6 +194,7 @@ impl Running {
         let user_database = (!user_database.is_empty()).then(|| PathBuf::from(user_database));
         self.api.set_facts(api::Facts {
             listeners,
+            has_default_listeners: self.now.has_default_listeners(),
             message_bytes_max,
             topic_levels_max: usize::try_from(settings.router.max_topic_levels).unwrap_or(usize::MAX),
             user_database,

@@ -31,7 +31,8 @@ use crate::{
 /// Show what a broker does, live on the whole screen.
 ///
 /// Of all connected clients as many are shown as answers tell of within SECONDS, with the busiest; where that is a part, the first line
-/// says so. Keys: q ends it, s sorts clients by something else, / looks for some of them, arrows and PgUp/PgDn move, space stands still.
+/// says so. Keys: q ends it, s sorts clients by something else, / looks for some of them and Esc for all again, arrows and PgUp/PgDn move, space
+/// stands still.
 /// Exit codes: 0 ended by a key, 1 this is no terminal, 2 the broker could not be asked.
 #[derive(Debug, Args)]
 pub struct TopArgs {
@@ -165,6 +166,7 @@ impl Screen {
             return false;
         }
         match key.code {
+            KeyCode::Esc if !self.board.search.is_empty() => self.board.search.clear(),
             KeyCode::Char('q') | KeyCode::Esc => return true,
             KeyCode::Char('s') => self.board.order = self.board.order.next(),
             KeyCode::Char('c') => self.board.order = Order::ClientId,
@@ -240,6 +242,9 @@ mod tests {
         assert_eq!((screen.board.search.as_str(), screen.board.clients().len()), ("p", 1));
         press(&mut screen, KeyCode::PageDown);
         assert_eq!(screen.top_row, 0);
+        assert!(!press(&mut screen, KeyCode::Esc), "what is looked for is forgotten first");
+        assert_eq!((screen.board.search.as_str(), screen.board.clients().len()), ("", 2));
+        assert!(press(&mut screen, KeyCode::Esc));
         assert!(press(&mut screen, KeyCode::Char('q')));
         assert!(screen.on_key(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL)));
     }

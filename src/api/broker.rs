@@ -28,6 +28,7 @@ async fn broker(State(context): State<Context>) -> Response {
         "stage": context.stage().word(),
         "shards": shards,
         "listeners": facts.listeners,
+        "has_default_listeners": facts.has_default_listeners,
         "has_user_database": facts.user_database.is_some(),
     }))
 }

@@ -71,6 +71,8 @@ struct Shared {
 pub struct Facts {
     /// As somebody would write them who wants to connect there.
     pub listeners: Vec<String>,
+    /// Nobody has named any.
+    pub has_default_listeners: bool,
     /// Of a PUBLISH with its topic.
     pub message_bytes_max: usize,
     pub topic_levels_max: usize,

@@ -55,6 +55,7 @@ assets! {
     "events.js",
     "exchange.js",
     "feed.js",
+    "filters.js",
     "format.js",
     "icon.svg",
     "index.html",

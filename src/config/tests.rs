@@ -50,7 +50,7 @@ fn without_sources_the_defaults_hold() {
     let loaded = load(None, variables(&[("PATH", "/bin"), ("IOTHUB_PORT_1883_TCP", "x")]), &Flags::default());
     let loaded = loaded.expect("defaults");
     assert_eq!(loaded.settings, Settings::default());
-    assert!(loaded.listens_by_default);
+    assert!(loaded.has_default_listeners());
 }
 
 #[test]
@@ -123,11 +123,11 @@ fn a_port_takes_the_place_of_every_port() {
         loaded.settings.server.listen_addresses.iter().map(Address::to_string).collect()
     };
     let loaded = load(None, [], &flags).expect("no problem");
-    assert!(loaded.listens_by_default);
+    assert!(loaded.has_default_listeners());
     assert_eq!(shown(loaded), ["tcp://127.0.0.1:1884", "tcp://[::1]:1884"]);
     let environment = variables(&[("IOTHUB_SERVER__LISTEN_ADDRESSES", "tcp://0.0.0.0:1, tcp://0.0.0.0:2")]);
     let loaded = load(None, environment, &flags).expect("no problem");
-    assert!(!loaded.listens_by_default);
+    assert!(!loaded.has_default_listeners());
     assert_eq!(shown(loaded), ["tcp://0.0.0.0:1884"]);
 }
 
@@ -428,6 +428,7 @@ fn a_fault_is_told_with_the_place_that_names_the_file() {
     );
     let environment = variables(&[("IOTHUB_ACCESS__ACL_FILE", "acl")]);
     let loaded = load(Some(&file.0), environment, &Flags::default()).expect("no problem");
+    assert!(!loaded.has_default_listeners(), "one of its own takes their place");
     let address = Address::parse("tls://127.0.0.1:1").expect("an address");
     let other = Address::parse("tls://127.0.0.1:2").expect("an address");
     let told = loaded.sentences(&[

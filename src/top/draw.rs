@@ -42,7 +42,7 @@ pub fn draw(frame: &mut Frame<'_>, view: &View<'_>) {
     let room = room - numbers.len();
     let shards = lines_of_table(view.board.now().shards.len(), SHARDS_SHOWN_MIN, room);
     let drops = lines_of_table(view.board.drops().len(), DROPS_SHOWN_MIN, room - shards);
-    let curve = if room >= shards + drops + CURVE_LINES { CURVE_LINES } else { 0 };
+    let curve = lines_of_curve(view.board.clients().len(), room - shards - drops);
     let [head, number_area, curve, shards, drops, clients, foot] = Layout::vertical([
         Constraint::Length(1),
         Constraint::Length(numbers.len() as u16),
@@ -66,6 +66,16 @@ pub fn draw(frame: &mut Frame<'_>, view: &View<'_>) {
 fn lines_of_table(rows: usize, shown_min: usize, room: usize) -> usize {
     let shown = rows.min(shown_min.max(room / 3));
     if shown > 0 && room > shown { shown + 1 } else { 0 }
+}
+
+/// It takes what clients leave free, and is none where it would be flat.
+fn lines_of_curve(clients: usize, room: usize) -> usize {
+    if room < CURVE_LINES {
+        return 0;
+    }
+    // Three lines of clients are counted already.
+    let free = (room - CURVE_LINES).saturating_sub(clients.saturating_sub(CLIENTS_COUNTED));
+    CURVE_LINES + free.min(CURVE_LINES_MAX - CURVE_LINES)
 }
 
 /// What is wrong stands first: the numbers below it are of an earlier moment.
@@ -289,7 +299,7 @@ fn foot_line<'a>(view: &View<'a>, width: u16) -> Paragraph<'a> {
     let search = if board.search.is_empty() {
         String::new()
     } else {
-        format!(" with “{}”", text::visible(&board.search))
+        format!(" with “{}”, Esc forgets it", text::visible(&board.search))
     };
     let mut text = format!("{found}{more}{search}, by {} ", board.order.word());
     // Those that find room, the most needed first.
@@ -339,7 +349,11 @@ const WIDTH_MIN: u16 = 40;
 const HEIGHT_MIN: u16 = 8;
 /// Head, three lines of clients and the foot.
 const FIXED_LINES: usize = 5;
+/// With its name.
 const CURVE_LINES: usize = 4;
+const CURVE_LINES_MAX: usize = 21;
+/// Of the fixed lines, those that have clients and not their head.
+const CLIENTS_COUNTED: usize = 2;
 const SHARDS_SHOWN_MIN: usize = 8;
 const DROPS_SHOWN_MIN: usize = 5;
 
@@ -454,6 +468,22 @@ mod tests {
                 assert!(shown.iter().any(|line| line.contains(name)), "{name}: {shown:#?}");
             }
         }
+    }
+
+    #[test]
+    fn the_curve_grows_where_clients_leave_room_and_no_further() {
+        let lines_of = |height: u16, clients: usize| {
+            let names: Vec<String> = (0..clients).map(|number| format!("client-{number}")).collect();
+            let of: Vec<(&str, u64)> = names.iter().map(|name| (name.as_str(), 0)).collect();
+            let shown = lines(200, height, &Board::new(sample(0, &of)));
+            let at =
+                |start: &str| shown.iter().position(|line| line.starts_with(start)).expect("it is shown");
+            let seen = shown.iter().filter(|line| line.starts_with("client-")).count();
+            (at("shard") - at("messages in and out in a second"), seen)
+        };
+        assert_eq!(lines_of(60, 2), (CURVE_LINES_MAX, 2));
+        assert_eq!(lines_of(60, 200).0, CURVE_LINES);
+        assert_eq!(lines_of(24, 10), (8, 10));
     }
 
     #[test]

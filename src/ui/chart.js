@@ -76,6 +76,11 @@ export function chart({ title, lines, format }) {
   return { element: figure, show };
 }
 
+/** What the charts cannot tell. */
+export function sinceWhen() {
+  return h("p", { class: "quiet" }, "Charts begin when this page is loaded, and have the last five minutes from then on.");
+}
+
 function inWords(value, format) {
   return value === undefined ? "unknown" : format(value);
 }

@@ -1,6 +1,6 @@
 // Questions before something is done: what will happen, and a button that says so.
 
-import { announce, button, h } from "./dom.js";
+import { announce, button, fill, h } from "./dom.js";
 import { attempt } from "./poll.js";
 
 /**
@@ -51,6 +51,8 @@ export function form({ signal, fields, verb, act, done, isOfOneLine = false }) {
   const place = h("div");
   const submit = h("button", { type: "submit", class: "primary" }, verb);
   const element = h("form", { class: isOfOneLine ? "line" : null, autocomplete: "off" }, fields, h("div", { class: "field" }, submit));
+  // What was wrong was so of what stood there before.
+  element.addEventListener("input", () => place.hasChildNodes() && fill(place));
   element.addEventListener("submit", async (event) => {
     event.preventDefault();
     submit.disabled = true;

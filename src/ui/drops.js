@@ -1,21 +1,17 @@
 // What was lost or refused: by cause, by client, by topic, with first and last time.
 
 import { get } from "./api.js";
-import { chart } from "./chart.js";
+import { chart, sinceWhen } from "./chart.js";
 import { field, fill, h, link, raw, section } from "./dom.js";
 import { count, rate, span } from "./format.js";
 import { loading, poll } from "./poll.js";
-import { causesOf, dropped, follow, REFUSALS } from "./samples.js";
+import { causesOf, follow, LOSSES, REFUSALS } from "./samples.js";
 import { pager, settled, table } from "./table.js";
 
 export const drops = { name: "drops", title: "Drops", show };
 
 function show(place, { signal, problems, query }) {
-  const curve = chart({
-    title: "Dropped per second",
-    format: rate,
-    lines: [{ name: "dropped", value: (sample) => (sample.rates ? dropped(sample.rates) : undefined) }],
-  });
+  const curve = chart(LOSSES);
   const lost = causeTable("Messages that were lost, by cause", "Nothing was lost since the broker was started.");
   const untaken = causeTable("Messages that were not taken in from their publishers, by cause", "Each message was taken in since the broker was started.");
   const refused = causeTable("What was refused, by cause", "Nothing was refused since the broker was started.");
@@ -49,6 +45,7 @@ function show(place, { signal, problems, query }) {
     place,
     waiting,
     h("div", { class: "charts" }, curve.element),
+    sinceWhen(),
     section("Lost messages", lost.element),
     section("Messages not taken in", untaken.element),
     section("By client", search("Client id contains", clientId), byClient, clients.element),

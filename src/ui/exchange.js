@@ -4,7 +4,8 @@ import { get } from "./api.js";
 import { emptiness, form } from "./dialog.js";
 import { announce, button, choice, field, fill, h, raw, section } from "./dom.js";
 import { bytes, clock, payload, plural } from "./format.js";
-import { addressesOf } from "./listeners.js";
+import { problemOfFilter, problemOfTopic } from "./filters.js";
+import { addressesOf, webSocketBeside } from "./listeners.js";
 import { Client } from "./mqtt.js";
 import { attempt } from "./poll.js";
 
@@ -55,6 +56,8 @@ function show(place, { parts: [topic], signal, problems }) {
       fill(state, "connected");
       connecting.hidden = true;
       inner.hidden = false;
+      // What was wrong at another connection is not wrong at this one.
+      inner.querySelectorAll(".problem").forEach((one) => one.remove());
       const first = inner.querySelector("input");
       first.focus();
       first.select();
@@ -72,13 +75,20 @@ function show(place, { parts: [topic], signal, problems }) {
   );
   fill(place, doors, state, connecting, inner);
   attempt(signal, problems, async () => {
-    const { listeners = [] } = await get("/v1/broker", {}, signal);
+    const { listeners = [], has_default_listeners } = await get("/v1/broker", {}, signal);
     const addresses = addressesOf(listeners);
     url.value = addresses[0] ?? "";
     fill(doors, addresses.length > 0 ? null : h("div", { class: "empty" }, emptiness(
-      "No listener of this broker speaks WebSocket, which is what a page needs. One for this machine, in the broker's configuration:",
-      '[server]\nlisten_addresses = ["tcp://127.0.0.1:1883", "ws://127.0.0.1:8083"]')));
+      "No listener of this broker speaks WebSocket, which is what a page needs. One for this machine, beside those that there are, at the end of the broker's configuration:",
+      webSocketBeside(listeners, has_default_listeners))));
   });
+}
+
+/** What the broker would end the connection for is not sent. */
+function check(problem) {
+  if (problem) {
+    throw Object.assign(new Error(problem), { isSaid: true });
+  }
 }
 
 /** What a client rejects with is a sentence, and no fault of the page. */
@@ -93,7 +103,15 @@ async function spoken(promise) {
 
 /** What this page subscribes to: a connection begins with a clean session, so that each one is told of it again. */
 function subscriber(signal, client, topic) {
-  const filter = h("input", { name: "filter", value: topic ?? "#", required: true, autocomplete: "off", spellcheck: "false" });
+  const filter = h("input", { name: "filter", value: topic ?? ALL, required: true, autocomplete: "off", spellcheck: "false" });
+  // Whoever has not typed yet replaces what is there, with a click before or without.
+  filter.addEventListener("mousedown", (event) => {
+    if (filter.value === ALL) {
+      event.preventDefault();
+      filter.focus();
+      filter.select();
+    }
+  });
   const qos = choice("qos", [["0", "0"], ["1", "1"]], "0");
   const list = h("ul", { class: "chips", "aria-label": "Subscriptions of this page" });
   /** The QoS that is asked for, by filter. */
@@ -105,6 +123,7 @@ function subscriber(signal, client, topic) {
     write();
   };
   const subscribe = async (wanted, qos) => {
+    check(problemOfFilter(wanted));
     const granted = await spoken(client().subscribe(wanted, qos));
     held.set(wanted, qos);
     write();
@@ -148,7 +167,10 @@ function publishing(signal, client, topic) {
     verb: "Publish",
     // At QoS 0 nobody says what has become of it.
     done: () => (qos.value === "0" ? "Sent." : "Published."),
-    act: () => spoken(client().publish({ topic: name.value, payload: content.value, qos: Number(qos.value), retain: retain.checked })),
+    act: async () => {
+      check(problemOfTopic(name.value));
+      await spoken(client().publish({ topic: name.value, payload: content.value, qos: Number(qos.value), retain: retain.checked }));
+    },
   });
 }
 
@@ -190,6 +212,8 @@ function messageOf({ topic, payload: content, qos, retain }) {
   );
 }
 
+/** Of topics. */
+const ALL = "#";
 const MESSAGES_MAX = 200;
 /** Of one payload: all of them stand there at once. */
 const MESSAGE_SHOWN_BYTES = 8 * 1024;

@@ -42,3 +42,19 @@ export function addressesOf(urls) {
   }
   return found.sort((one, other) => Number(other.startsWith("wss")) * (isSafe ? 1 : -1) - Number(one.startsWith("wss")) * (isSafe ? 1 : -1));
 }
+
+/**
+ * What to write at the end of the broker's configuration for a WebSocket on this machine. Listeners that the file does not name give way to
+ * one that it does, and are named with it.
+ */
+export function webSocketBeside(urls, areDefault) {
+  let port = WEB_SOCKET_PORT;
+  while (urls.some((url) => url.includes(`:${port}`))) {
+    port += 1;
+  }
+  const all = [...(areDefault ? urls : []), `ws://127.0.0.1:${port}`];
+  return all.map((url) => `[[listener]]\naddress = "${url}"`).join("\n\n");
+}
+
+/** What an address without a port means. */
+const WEB_SOCKET_PORT = 8083;

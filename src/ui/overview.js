@@ -1,13 +1,13 @@
 // The whole broker at one look: numbers, charts of the last minutes, shards, and what it is.
 
 import { get } from "./api.js";
-import { chart } from "./chart.js";
+import { chart, sinceWhen } from "./chart.js";
 import { facts, fill, h, link, raw, section } from "./dom.js";
 import { byteRate, bytes, count, plural, rate, span } from "./format.js";
 import { loading, poll } from "./poll.js";
 import { renew } from "./renew.js";
 import { commandOf, learn } from "./listeners.js";
-import { dropped, follow, untaken } from "./samples.js";
+import { dropped, follow, LOSSES, untaken } from "./samples.js";
 import { shardTable } from "./shards.js";
 import { emptiness } from "./dialog.js";
 
@@ -18,7 +18,7 @@ function show(place, { signal, problems }) {
   const charts = chartsOf();
   const shards = shardTable();
   const about = h("div");
-  const hint = h("div", { hidden: true, class: "empty" }, emptiness("Nobody is connected yet. A first client:", commandOf("mosquitto_sub", "-t '#' -v")));
+  const hint = h("div", { hidden: true, class: "empty" });
   const waiting = loading();
   fill(
     place,
@@ -26,6 +26,7 @@ function show(place, { signal, problems }) {
     tiles,
     hint,
     h("div", { class: "charts" }, charts.map((one) => one.element)),
+    sinceWhen(),
     section("Shards", shards.element),
     section("Broker", about),
   );
@@ -34,6 +35,7 @@ function show(place, { signal, problems }) {
     waiting.remove();
     renew(tiles, tilesOf(sample));
     hint.hidden = sample.total.gauges.connections > 0;
+    renew(hint, nobody(sample.total));
     charts.forEach((one) => one.show(samples));
     shards.show(sample);
   });
@@ -42,6 +44,13 @@ function show(place, { signal, problems }) {
     learn(broker.listeners);
     renew(about, aboutBroker(broker));
   });
+}
+
+/** Somebody may have been here, and messages may wait for him. */
+function nobody({ gauges, counters }) {
+  const wasHere = counters.packets_received > 0 || gauges.sessions > 0;
+  const sessions = gauges.sessions > 0 ? `; ${plural(gauges.sessions, "session waits for its client", "sessions wait for their clients")}` : "";
+  return emptiness(`Nobody is connected ${wasHere ? `now${sessions}. A` : "yet. A first"} client:`, commandOf("mosquitto_sub", "-t '#' -v"));
 }
 
 function tilesOf({ total, rates }) {
@@ -86,14 +95,7 @@ function chartsOf() {
       format: count,
       lines: [{ name: "connected", value: held("connections") }, { name: "sessions", value: held("sessions") }],
     },
-    {
-      title: "Lost per second",
-      format: rate,
-      lines: [
-        { name: "on the way to clients", value: (sample) => (sample.rates ? dropped(sample.rates) : undefined) },
-        { name: "not taken in", value: (sample) => (sample.rates ? untaken(sample.rates) : undefined) },
-      ],
-    },
+    LOSSES,
   ];
   return charts.map(chart);
 }

@@ -1,6 +1,7 @@
 // What the shards have counted and hold, every two seconds while somebody looks, and the rates that follow from it.
 
 import { get } from "./api.js";
+import { rate } from "./format.js";
 import { poll } from "./poll.js";
 
 /** Between two questions. */
@@ -135,6 +136,16 @@ export function dropped(numbers) {
 export function untaken(numbers) {
   return sumOf("in", numbers);
 }
+
+/** A chart of both. */
+export const LOSSES = {
+  title: "Lost per second",
+  format: rate,
+  lines: [
+    { name: "on the way to clients", value: (sample) => (sample.rates ? dropped(sample.rates) : undefined) },
+    { name: "not taken in", value: (sample) => (sample.rates ? untaken(sample.rates) : undefined) },
+  ],
+};
 
 function sumOf(side, numbers) {
   return causesOf(side).reduce((total, { counter }) => total + (numbers[counter] ?? 0), 0);

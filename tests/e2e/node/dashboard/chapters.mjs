@@ -164,6 +164,8 @@ const CHAPTERS = {
     });
     await visit(page, ["#/users", "The broker keeps no users of its own"]);
     assert.equal(await page.run(() => document.querySelector("main .loading") ?? document.querySelector("main input")?.checkVisibility() ?? null), false);
+    await visit(page, ["#/publish", "No listener of this broker speaks WebSocket"]);
+    await page.reads('address = "ws://127.0.0.1:8083"');
     await isUntouched(page);
   },
 
@@ -201,6 +203,8 @@ const CHAPTERS = {
       return row?.innerText.includes("offline_qos0") && row.innerText.match(/ago[^]*ago/);
     }, "the ledger has client, cause, first and last time", about.away);
     await page.reads("lost/here");
+    const key = await page.run(() => [...document.querySelectorAll("figure .key > span")].map((one) => one.innerText.replace(/ [^ ]*$/, "")));
+    assert.deepEqual(key, ["on the way to clients", "not taken in"], "the chart has both ways");
     await page.enter("input[name=prefix]", "nowhere");
     await page.reads("Nothing was lost on topics like that");
     await page.enter("input[name=prefix]", "st/he");
@@ -497,10 +501,19 @@ const CHAPTERS = {
     await page.until(() => document.querySelector("p.state")?.innerText === "connected", "it is connected");
     const marked = await page.run(() => [document.activeElement.name, document.getSelection().toString()]);
     assert.deepEqual(marked, ["filter", "#"], "whoever types a filter replaces what is there");
-    await page.type("page/#");
+    await page.click("input[name=filter]");
+    await page.type("page/#/#");
+    await page.click("button", "Subscribe");
+    await page.reads("# stands at the end, as in house/#");
+    assert(await page.run(() => document.querySelector("p.state").innerText === "connected"), "the broker is not asked what would end the connection");
+    await page.enter("input[name=filter]", "page/#");
+    assert.equal(await page.run(() => document.querySelector(".problem")), null, "what was wrong is so no more");
     await page.run(() => void (document.querySelector("select[name=qos]").value = "1"));
     await page.click("button", "Subscribe");
     await page.reads("page/#");
+    await page.enter("input[name=topic]", "page/+");
+    await page.click("button", "Publish");
+    await page.reads("A message goes to one topic");
     await page.enter("input[name=topic]", "page/<b>one</b>");
     await page.enter("textarea[name=payload]", "<img src=x onerror=window.hacked=1> äöü");
     await page.click("button", "Publish");
@@ -519,10 +532,14 @@ const CHAPTERS = {
     await page.until(() => [...document.querySelectorAll(".messages pre")].some((one) => one.innerText === "unsure"), "it is there nevertheless");
     // Another connection has what the one before had, and one filter is one subscription.
     await page.click("button", "Subscribe");
+    await page.enter("input[name=topic]", "#");
+    await page.click("button", "Publish");
+    await page.reads("A message goes to one topic");
     await page.click("button", "Disconnect");
     await page.click("button", "Connect");
     await page.until(() => document.querySelector("p.state")?.innerText === "connected" && document.querySelector(".chips li"), "it is connected again, and has its subscription");
     assert.deepEqual(await page.run(() => [...document.querySelectorAll(".chips li .raw")].map((one) => one.innerText)), ["page/#"]);
+    assert.equal(await page.run(() => document.querySelector(".problem")), null, "what was wrong before is not wrong any more");
     await page.click("button", "Clear");
     console.log("seen");
     // From elsewhere come as many as do not fit.

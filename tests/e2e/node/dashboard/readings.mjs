@@ -279,6 +279,15 @@ async function commands(page) {
       ["tcp://0.0.0.0:2883"],
     ].map((urls) => (learn(urls), commandOf("sub", "-v")));
   }, base);
+  const listeners = await page.run(async (base) => {
+    const { webSocketBeside } = await import(`${base}/ui/listeners.js`);
+    return [webSocketBeside(["tcp://127.0.0.1:1883", "tcp://[::1]:1883"], true), webSocketBeside(["tcp://10.0.0.1:34861", "unix:///a:8083"], false)];
+  }, base);
+  const section = (url) => `[[listener]]\naddress = "${url}"`;
+  assert.deepEqual(listeners, [
+    ["tcp://127.0.0.1:1883", "tcp://[::1]:1883", "ws://127.0.0.1:8083"].map(section).join("\n\n"),
+    section("ws://127.0.0.1:8084"),
+  ]);
   assert.deepEqual(lines, [null, "sub -h ::1 -p 2883 -v", "sub -h broker.example -p 8883 --capath /etc/ssl/certs -v", "sub -h 127.0.0.1 -p 2883 -v"]);
   await isUntouched(page);
 }
