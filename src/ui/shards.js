@@ -11,6 +11,7 @@ export const shards = { name: "shards", title: "Shards", show };
 function show(place, { signal }) {
   const now = shardTable();
   const held = heldTable();
+  const store = storeTable();
   const counters = counterTable();
   const search = h("input", { type: "search", placeholder: "dropped", "aria-label": "Counters whose name contains" });
   const waiting = loading();
@@ -27,6 +28,7 @@ function show(place, { signal }) {
     waiting,
     section("Now", now.element),
     section("Held", held.element),
+    section("Store", store.element),
     section("Counters", h("div", { class: "filters" }, search), counters.element),
   );
   follow(signal, (samples) => {
@@ -34,6 +36,7 @@ function show(place, { signal }) {
     waiting.remove();
     now.show(last);
     held.show(last);
+    store.show(last);
     write();
   });
 }
@@ -61,27 +64,41 @@ export function shardTable() {
 }
 
 function heldTable() {
-  const gauge = (title, name, format = count) => ({ title, isNumber: true, cell: (row) => format(row.gauges[name] ?? 0) });
   const { element, show } = table({
     caption: "What each shard holds",
     columns: [
       { title: "Shard", cell: (row) => row.shard },
-      gauge("Sessions", "sessions"),
-      gauge("Subscriptions", "subscriptions"),
-      gauge("Filters", "filters"),
-      gauge("Retained", "retained_messages"),
-      gauge("Retained bytes", "retained_bytes", bytes),
-      gauge("Session bytes", "session_bytes", bytes),
-      gauge("Unsent", "unsent_bytes", bytes),
-      gauge("Unfinished", "receive_bytes", bytes),
-      gauge("Queued on disk alone", "queued_away_bytes", bytes),
-      gauge("Stored", "stored_messages"),
-      gauge("Stored bytes", "stored_live_bytes", bytes),
-      gauge("Store on disk", "store_file_bytes", bytes),
-      gauge("Timers", "timers"),
+      heldColumn("Sessions", "sessions"),
+      heldColumn("Subscriptions", "subscriptions"),
+      heldColumn("Filters", "filters"),
+      heldColumn("Retained", "retained_messages"),
+      heldColumn("Retained bytes", "retained_bytes", bytes),
+      heldColumn("Session bytes", "session_bytes", bytes),
+      heldColumn("Unsent", "unsent_bytes", bytes),
+      heldColumn("Unfinished", "receive_bytes", bytes),
+      heldColumn("Timers", "timers"),
     ],
   });
   return { element, show: (sample) => show(sample.shards) };
+}
+
+/** Of a broker that stores nothing, all of it is nothing. */
+function storeTable() {
+  const { element, show } = table({
+    caption: "What the store of each shard has",
+    columns: [
+      { title: "Shard", cell: (row) => row.shard },
+      heldColumn("Messages", "stored_messages"),
+      heldColumn("Still needed", "stored_live_bytes", bytes),
+      heldColumn("Queued there alone", "queued_away_bytes", bytes),
+      heldColumn("Takes of the disk", "store_file_bytes", bytes),
+    ],
+  });
+  return { element, show: (sample) => show(sample.shards) };
+}
+
+function heldColumn(title, name, format = count) {
+  return { title, isNumber: true, cell: (row) => format(row.gauges[name] ?? 0) };
 }
 
 function counterTable() {
