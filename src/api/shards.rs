@@ -58,4 +58,5 @@ const GAUGES: &[Gauge] = &[
     ("mail_pending", |gauges| gauges.mail_pending),
     ("stored_live_bytes", |gauges| gauges.stored_live_bytes),
     ("stored_messages", |gauges| gauges.stored_messages),
+    ("stored_topics_bytes", |gauges| gauges.stored_topics_bytes),
 ];

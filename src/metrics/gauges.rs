@@ -35,6 +35,7 @@ pub fn held(gauges: &Gauges) -> Vec<Gauge> {
         mail_pending,
         stored_live_bytes,
         stored_messages,
+        stored_topics_bytes,
         timers,
     } = gauges.clone();
     vec![
@@ -74,6 +75,11 @@ pub fn held(gauges: &Gauges) -> Vec<Gauge> {
         gauge("iothub_mail_pending", "Mail to other shards that waits for room.", mail_pending),
         gauge("iothub_stored_live_bytes", "Bytes of records that the store has to keep.", stored_live_bytes),
         gauge("iothub_stored_messages", "Messages that the store knows by a number.", stored_messages),
+        gauge(
+            "iothub_stored_topics_bytes",
+            "Topics of waiting messages that the store alone has.",
+            stored_topics_bytes,
+        ),
         gauge("iothub_timers", "Deadlines that are set, some of them of what is gone.", timers),
     ]
 }
@@ -84,7 +90,7 @@ pub fn store(file_bytes: u64) -> Gauge {
 }
 
 /// The part of one shard in each limit of all shards together, so that a sum over shards stands beside a sum of what is held.
-pub fn limits(limits: &Limits) -> [Gauge; 6] {
+pub fn limits(limits: &Limits) -> [Gauge; 7] {
     [
         gauge("iothub_sessions_limit", "Sessions that this shard may hold.", limits.sessions_max),
         gauge(
@@ -104,5 +110,10 @@ pub fn limits(limits: &Limits) -> [Gauge; 6] {
             limits.queue_memory_max,
         ),
         gauge("iothub_receive_limit_bytes", "Room for iothub_receive_bytes.", limits.receive_memory_max),
+        gauge(
+            "iothub_stored_topics_limit_bytes",
+            "Room for iothub_stored_topics_bytes.",
+            shard::STORED_TOPICS_BYTES_MAX,
+        ),
     ]
 }

@@ -24,12 +24,12 @@ impl Shard {
 
     fn lose_refused(&mut self, session: SessionKey, packet_id: PacketId, now: Instant) {
         let outbound = self.sessions[session].outbound.as_ref();
-        let message = match outbound.and_then(|outbound| outbound.inflight.state(packet_id)) {
-            Some(State::Published(queued)) => Some(queued.message.clone()),
-            _ => None,
+        let topic: Box<str> = match outbound.and_then(|outbound| outbound.inflight.state(packet_id)) {
+            Some(State::Published(queued)) => queued.message.topic().into(),
+            Some(State::Away { body, .. }) => self.store.bodies.topic(*body).into(),
+            Some(State::Released) | None => UNKNOWN.into(),
         };
-        let topic = message.as_ref().map_or(UNKNOWN, |message| message.topic());
-        self.lose(session, Cause::RefusedByClient, topic, now);
+        self.lose(session, Cause::RefusedByClient, &topic, now);
     }
 
     /// An acknowledgement that fits nothing is ignored: after a reconnect a late one is no fault.

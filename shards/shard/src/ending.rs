@@ -281,13 +281,15 @@ impl Shard {
         if IS_WATCHED {
             self.departures.end(&session.client_id, why, session.recorder.take(), turn.now);
         }
+        if let Some(outbound) = &session.outbound {
+            self.clearing.spend(outbound.messages() * ENDED_MESSAGE_WEIGHT);
+            self.lose_all(&session.client_id, outbound, turn.now);
+        }
         self.keep_session_gone(&session);
         self.end_handshakes(key, session.id, turn);
         self.session_bytes -= session.client_id.len();
         self.will_bytes -= session.will.map_or(0, |will| will.message.weight());
         if let Some(outbound) = session.outbound {
-            self.clearing.spend(outbound.messages() * ENDED_MESSAGE_WEIGHT);
-            self.lose_all(&session.client_id, &outbound, turn.now);
             self.queued_messages -= outbound.queue.len();
             self.inflight_messages -= outbound.inflight.publishes();
             self.queued_bytes -= outbound.weight();

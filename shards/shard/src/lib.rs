@@ -150,7 +150,7 @@ pub use secret::Secret;
 pub use shard::Shard;
 pub use span::{Sampling, Span, SpanId, SpanOutcome, SpanStep, SpanTally, TraceId, Traced};
 pub use spare::Spare;
-pub use store::{Batch, Fetch, Piece};
+pub use store::{Batch, Fetch, Piece, topics::STORED_TOPICS_BYTES_MAX};
 pub use tap::{TapFilter, TapOrder, TapRead, Tapped};
 pub use time::Instant;
 pub use topic_tap::TopicCount;

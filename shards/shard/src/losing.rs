@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use hashbrown::HashMap;
+
 use crate::{
     Bundle, Bundled, Cause, Effect, IS_WATCHED, Instant, Look, Mail, Note, Seen, Shard, ShardId, Side, What,
     keys::SessionKey,
@@ -10,6 +12,7 @@ use crate::{
     mail::NotRetained,
     outbound::{Outbound, Popped},
     publish::is_of_server,
+    store::topics::TopicId,
     turn::Turn,
 };
 
@@ -58,7 +61,10 @@ impl Shard {
     pub(crate) fn lose_popped(&mut self, key: SessionKey, cause: Cause, popped: &Popped, now: Instant) {
         match popped {
             Popped::Here(queued) => self.lose(key, cause, queued.message.topic(), now),
-            Popped::Away(_) => self.lose(key, cause, UNKNOWN, now),
+            Popped::Away(away) => {
+                let topic: Box<str> = self.store.bodies.topic(away.body).into();
+                self.lose(key, cause, &topic, now);
+            }
         }
     }
 
@@ -130,26 +136,27 @@ impl Shard {
         self.losses.add(client_id, topic, Lost { cause, count, first: now, last: now });
     }
 
-    /// All that waited for a client whose session has ended.
+    /// All that waited for a client whose session has ended, and that the store has still.
     pub(crate) fn lose_all(&mut self, client_id: &str, outbound: &Outbound, now: Instant) {
         let cause = Cause::SessionEnded;
-        let held =
-            || outbound.inflight.here().chain(outbound.queue.here()).map(|queued| queued.message.topic());
-        let of_broker = held().filter(|topic| is_of_broker(cause, topic)).count();
-        let mut count = (outbound.messages() - of_broker) as u64;
-        *cause.count_mut(&mut self.counters) += count;
-        self.count_for_broker(cause, of_broker as u64);
-        let mut add = |topic: &str, count| {
-            let lost = Lost { cause, count, first: now, last: now };
-            self.losses.add(Some(client_id), topic, lost);
-        };
-        for topic in held().filter(|topic| !is_of_broker(cause, topic)) {
-            add(topic, 1);
-            count -= 1;
+        let mut elsewhere: HashMap<TopicId, u64, _> =
+            HashMap::with_hasher(ahash::RandomState::with_seeds(1, 2, 3, 4));
+        for body in outbound.elsewhere() {
+            *elsewhere.entry(self.store.bodies.topic_id(body)).or_default() += 1;
         }
-        if count > 0 {
-            add(UNKNOWN, count);
+        let here = outbound.inflight.here().chain(outbound.queue.here());
+        let here = here.map(|queued| (queued.message.topic(), 1));
+        let elsewhere = elsewhere.iter().map(|(id, count)| (self.store.bodies.text(*id), *count));
+        let mut of_broker = 0;
+        for (topic, count) in here.chain(elsewhere) {
+            if is_of_broker(cause, topic) {
+                of_broker += count;
+                continue;
+            }
+            *cause.count_mut(&mut self.counters) += count;
+            self.losses.add(Some(client_id), topic, Lost { cause, count, first: now, last: now });
         }
+        self.count_for_broker(cause, of_broker);
     }
 
     /// Losses since the last question. Whoever goes on asking gets all of them, and a shard that nobody asks keeps none.

@@ -111,6 +111,11 @@ impl Outbound {
         self.inflight.bodies().chain(self.queue.bodies())
     }
 
+    /// The messages that the store alone has.
+    pub fn elsewhere(&self) -> impl Iterator<Item = BodyId> {
+        self.inflight.elsewhere().chain(self.queue.elsewhere())
+    }
+
     /// Whether the packet id of the message that is sent next is free.
     pub fn has_packet_id(&self) -> bool {
         // No number is given twice, so whatever waits has a lower one than this.
@@ -166,10 +171,10 @@ impl Outbound {
     }
 
     /// The client is away: what is stored does not stay in memory beyond `window`.
-    pub fn retreat(&mut self, window: usize, is_stored: impl Fn(BodyId) -> bool) {
+    pub fn retreat(&mut self, window: usize, mut leaves: impl FnMut(BodyId, &str) -> bool) {
         if self.weight() > window {
-            self.inflight.retreat(&is_stored);
-            self.queue.retreat(window, is_stored);
+            self.inflight.retreat(&mut leaves);
+            self.queue.retreat(window, leaves);
         }
     }
 

@@ -26,7 +26,7 @@ impl Shard {
     pub fn restore(&mut self, mut restoring: Restoring, now: Instant, effects: &mut crate::Effects) {
         assert!(self.sessions.len() == 0, "a shard is restored before anything happens to it");
         let turn = &mut Turn { now, effects };
-        self.store.bodies = std::mem::take(&mut restoring.bodies);
+        std::mem::swap(&mut self.store.bodies, &mut restoring.bodies);
         let mut retained: Vec<Message> = restoring.retained.drain().map(|(_, message)| message).collect();
         retained.sort_unstable_by(|one, other| one.topic_bytes().cmp(other.topic_bytes()));
         for message in retained {

@@ -351,6 +351,7 @@ impl Shard {
             mail_pending: self.post.pending_len(),
             stored_live_bytes: self.store.live_bytes(),
             stored_messages: self.store.bodies.len(),
+            stored_topics_bytes: self.store.bodies.topics_bytes(),
             timers: self.timers.len(),
         }
     }

@@ -31,11 +31,11 @@ impl Shard {
     pub(crate) fn with_outbound<R>(
         &mut self,
         key: SessionKey,
-        change: impl FnOnce(&mut Outbound, &Store) -> R,
+        change: impl FnOnce(&mut Outbound, &mut Store) -> R,
     ) -> R {
         let outbound = self.sessions[key].outbound();
         let before = (outbound.weight(), outbound.queue.away_bytes(), outbound.queue.len());
-        let result = change(outbound, &self.store);
+        let result = change(outbound, &mut self.store);
         self.queued_bytes = self.queued_bytes + outbound.weight() - before.0;
         self.queued_away_bytes = self.queued_away_bytes + outbound.queue.away_bytes() - before.1;
         self.queued_messages = self.queued_messages + outbound.queue.len() - before.2;
@@ -59,7 +59,8 @@ impl Shard {
             let Some(key) = self.kept_session(*id) else { return false };
             let window = self.queue_window(key);
             self.with_outbound(key, |outbound, store| {
-                outbound.is_spilling = outbound.queue.spill(window, |body| store.bodies.is_stored(body));
+                outbound.is_spilling =
+                    outbound.queue.spill(window, |body, topic| store.bodies.leaves(body, topic));
                 outbound.is_spilling
             })
         });
@@ -71,7 +72,7 @@ impl Shard {
         if self.is_kept(key) && self.sessions[key].outbound.is_some() {
             let window = self.queue_window(key);
             self.with_outbound(key, |outbound, store| {
-                outbound.retreat(window, |body| store.bodies.is_stored(body));
+                outbound.retreat(window, |body, topic| store.bodies.leaves(body, topic));
             });
             self.note_spilling(key);
         }

@@ -13,6 +13,7 @@ pub mod relocation;
 pub mod restoring;
 mod routed;
 pub mod sums;
+pub(crate) mod topics;
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -138,7 +139,7 @@ impl Store {
             companion: None,
             shares: Vec::new(),
             has_parts: false,
-            bodies: Bodies::default(),
+            bodies: Bodies::new(epoch_ms.unwrap_or(0)),
             waiting: VecDeque::new(),
             live_bytes: 0,
             generation: 1,

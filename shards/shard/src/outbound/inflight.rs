@@ -187,11 +187,19 @@ impl Inflight {
         self.entries[at].state = Some(State::Published(queued));
     }
 
+    /// The messages that the store alone has.
+    pub fn elsewhere(&self) -> impl Iterator<Item = BodyId> {
+        self.entries.iter().filter_map(|entry| match entry.state {
+            Some(State::Away { body, .. }) => Some(body),
+            _ => None,
+        })
+    }
+
     /// Nothing that is stored stays in memory.
-    pub fn retreat(&mut self, is_stored: impl Fn(BodyId) -> bool) {
+    pub fn retreat(&mut self, mut leaves: impl FnMut(BodyId, &str) -> bool) {
         for entry in &mut self.entries {
             if let Some(State::Published(queued)) = &entry.state
-                && is_stored(queued.message.body())
+                && leaves(queued.message.body(), queued.message.topic())
             {
                 self.weight -= queued.weight();
                 let bytes =

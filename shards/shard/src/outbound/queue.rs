@@ -226,12 +226,21 @@ impl Queue {
         self.front.iter().chain(rest)
     }
 
-    /// Lets go of what came lately and is stored by now, beyond `window`. True: some is not.
-    pub fn spill(&mut self, window: usize, is_stored: impl Fn(BodyId) -> bool) -> bool {
+    /// The messages that the store alone has.
+    pub fn elsewhere(&self) -> impl Iterator<Item = BodyId> {
+        self.rest.iter().filter_map(|item| match item {
+            Item::Here(_) => None,
+            Item::Away { body, .. } => Some(*body),
+        })
+    }
+
+    /// Lets go of what came lately and is stored by now, beyond `window`. True: some is not. `leaves` is told the topic of each, and
+    /// says whether it is stored.
+    pub fn spill(&mut self, window: usize, mut leaves: impl FnMut(BodyId, &str) -> bool) -> bool {
         self.refill(window);
         while self.unseen > 0 {
             let at = self.rest.len() - self.unseen;
-            if !self.send_away(at, &is_stored) {
+            if !self.send_away(at, &mut leaves) {
                 return true;
             }
             self.unseen -= 1;
@@ -252,13 +261,13 @@ impl Queue {
     }
 
     /// False: it is not stored yet, and has to be.
-    fn send_away(&mut self, at: usize, is_stored: &impl Fn(BodyId) -> bool) -> bool {
+    fn send_away(&mut self, at: usize, leaves: &mut impl FnMut(BodyId, &str) -> bool) -> bool {
         let Item::Here(queued) = &self.rest[at] else { return true };
         if queued.qos == QoS::AtMostOnce {
             return true;
         }
         let (number_low, body, bytes) = (queued.number as u32, queued.message.body(), queued.message.bytes());
-        if !is_stored(body) {
+        if !leaves(body, queued.message.topic()) {
             return false;
         }
         self.away_expiries.extend(queued.message.expires_at().map(|at| (queued.number, at)));
@@ -272,7 +281,7 @@ impl Queue {
     }
 
     /// The client is away: what is stored does not stay in memory beyond `window`.
-    pub fn retreat(&mut self, window: usize, is_stored: impl Fn(BodyId) -> bool) {
+    pub fn retreat(&mut self, window: usize, mut leaves: impl FnMut(BodyId, &str) -> bool) {
         while self.front_weight > window
             && let Some(queued) = self.front.pop_back()
         {
@@ -286,7 +295,7 @@ impl Queue {
             if matches!(self.rest[at], Item::Away { .. }) {
                 break;
             }
-            if !self.send_away(at, &is_stored) {
+            if !self.send_away(at, &mut leaves) {
                 // It leaves with the next batch, and so does what is behind it.
                 self.unseen = self.rest.len() - at;
                 break;

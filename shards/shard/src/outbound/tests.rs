@@ -106,12 +106,12 @@ fn take(step: &Step, outbound: &mut Outbound, oracle: &mut Oracle, made: &mut u3
         Step::SendAgain => send_again(outbound, oracle),
         Step::Stored => {
             oracle.stored = *oracle.made.keys().next_back().unwrap_or(&0);
-            assert!(!outbound.queue.spill(WINDOW, |_| true), "all of it is stored");
+            assert!(!outbound.queue.spill(WINDOW, |_, _| true), "all of it is stored");
         }
         Step::Retreat(window) => {
             // Without a store of its own the test cannot tell bodies apart: all is stored or nothing.
             let is_stored = oracle.made.keys().all(|number| *number <= oracle.stored);
-            outbound.retreat(*window, |_| is_stored);
+            outbound.retreat(*window, |_, _| is_stored);
         }
         Step::Fetch(window) => fetch(outbound, oracle, *window),
         Step::DropQos0 => {

@@ -3,6 +3,8 @@
 
 use slab::Slab;
 
+use super::topics::{TopicId, Topics};
+
 /// Names a message to the store of its shard; on another shard it means nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BodyId(u32);
@@ -16,8 +18,10 @@ impl BodyId {
     }
 }
 
-#[derive(Default)]
-pub(crate) struct Bodies(Slab<Body>);
+pub(crate) struct Bodies {
+    bodies: Slab<Body>,
+    topics: Topics,
+}
 
 #[derive(Default)]
 struct Body {
@@ -27,26 +31,66 @@ struct Body {
     holders: u32,
     /// Records that were written and are not stored yet.
     unstored: u32,
+    /// Known as soon as the store alone has the message.
+    topic: TopicId,
 }
 
 impl Bodies {
+    /// `seed` is no client's to choose.
+    pub fn new(seed: u64) -> Bodies {
+        Bodies { bodies: Slab::new(), topics: Topics::new(seed) }
+    }
+
     pub fn add(&mut self, place: u64) -> BodyId {
-        let index = self.0.insert(Body { place, ..Body::default() });
+        let index = self.bodies.insert(Body { place, ..Body::default() });
         BodyId(u32::try_from(index + 1).expect("a shard keeps fewer than four billion messages"))
     }
 
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.bodies.len()
     }
 
     /// Where its record stands; zero if it stands nowhere.
     pub fn place(&self, body: BodyId) -> u64 {
-        body.index().and_then(|index| self.0.get(index)).map_or(0, |body| body.place)
+        self.known(body).map_or(0, |body| body.place)
     }
 
     /// Whether its record stands somewhere.
     pub fn is_stored(&self, body: BodyId) -> bool {
         self.place(body) != 0
+    }
+
+    /// Whether its record stands somewhere. If so, its topic is known from now on.
+    pub fn leaves(&mut self, id: BodyId, topic: &str) -> bool {
+        let is_stored = self.is_stored(id);
+        if is_stored {
+            self.name(id, topic);
+        }
+        is_stored
+    }
+
+    pub fn name(&mut self, id: BodyId, topic: &str) {
+        if self.known(id).is_some_and(|body| body.topic == TopicId::NONE) {
+            self.of(id).topic = self.topics.hold(topic);
+        }
+    }
+
+    /// Of a message that the store alone has. Empty where it is not known.
+    pub fn topic(&self, id: BodyId) -> &str {
+        self.text(self.topic_id(id))
+    }
+
+    /// That of a message that the store alone has.
+    pub fn topic_id(&self, id: BodyId) -> TopicId {
+        self.known(id).map_or(TopicId::NONE, |body| body.topic)
+    }
+
+    pub fn text(&self, id: TopicId) -> &str {
+        self.topics.text(id)
+    }
+
+    pub fn topics_bytes(&self) -> usize {
+        self.topics.bytes()
     }
 
     /// True: nobody held it before.
@@ -87,18 +131,35 @@ impl Bodies {
     /// Forgets it, if it is for nobody.
     pub fn sweep(&mut self, id: BodyId) {
         let Some(index) = id.index() else { return };
-        if self.0.get(index).is_some_and(|body| body.holders == 0 && body.unstored == 0) {
-            self.0.remove(index);
+        if self.bodies.get(index).is_some_and(Body::is_for_nobody) {
+            let body = self.bodies.remove(index);
+            self.topics.let_go(body.topic);
         }
     }
 
     /// Forgets all that are for nobody.
     pub fn sweep_all(&mut self) {
-        self.0.retain(|_, body| body.holders > 0 || body.unstored > 0);
+        let Bodies { bodies, topics } = self;
+        bodies.retain(|_, body| {
+            if body.is_for_nobody() {
+                topics.let_go(body.topic);
+            }
+            !body.is_for_nobody()
+        });
     }
 
     fn of(&mut self, body: BodyId) -> &mut Body {
         let index = body.index().expect("only a message with a number is stored");
-        &mut self.0[index]
+        &mut self.bodies[index]
+    }
+
+    fn known(&self, body: BodyId) -> Option<&Body> {
+        body.index().and_then(|index| self.bodies.get(index))
+    }
+}
+
+impl Body {
+    fn is_for_nobody(&self) -> bool {
+        self.holders == 0 && self.unstored == 0
     }
 }

@@ -95,7 +95,7 @@ impl Restoring {
             retained_count: 0,
             wills: BTreeMap::new(),
             handshakes: Handshakes::default(),
-            bodies: Bodies::default(),
+            bodies: Bodies::new(epoch_ms),
         }
     }
 
@@ -230,6 +230,9 @@ impl Restoring {
 
     fn take_message(&mut self, entry: &MessageEntry<'_>, place: u64) {
         let body = self.bodies.add(place);
+        if entry.receivers.count > 0 {
+            self.bodies.name(body, entry.topic);
+        }
         let bytes = entry.topic.len() + entry.forwarded.len() + entry.payload.len();
         let bytes = u32::try_from(bytes).expect("a message is shorter than a segment");
         let expires_at = entry.expires_at_ms.map(|at| self.instant(at));

@@ -1,6 +1,6 @@
 //! The ledger of lost messages: its sums are those of the counters, and clients are told of their own losses.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use mqtt::{Ack, Connect, Packet, PacketId, Publish, PublishProperties, QoS, ReasonCode, Will};
 use shard::{Act, Bans, Cause, ClientLost, Config, Event, Look, Loss, Seen, Side};
@@ -441,19 +441,51 @@ fn after_a_random_run_the_books_and_the_counters_agree() {
     }
 }
 
-#[test]
-fn what_the_store_alone_has_is_lost_under_an_unknown_topic() {
+/// A client goes away, and so many messages wait for it on two topics, by far the most of them with the store alone.
+fn two_topics_wait(expiry_s: Option<u32>) -> Script {
     let mut s = kept();
     let client = s.join_for_an_hour("c");
-    s.subscribe(client, "a", 1);
+    s.subscribe(client, "a/#", 1);
     s.disconnect(client, ReasonCode::Success);
     let publisher = s.join("p");
-    for n in 1..=3 {
-        s.publish_qos(publisher, "a", "x", 1, n);
+    let properties =
+        || PublishProperties { message_expiry_interval_s: expiry_s, ..PublishProperties::default() };
+    let payload = "x".repeat(1000);
+    for n in 1..=100 {
+        let topic = if n % 4 == 0 { "a/lamp" } else { "a/door" };
+        let packet = publish(topic, &payload, QoS::AtLeastOnce, PacketId::new(n));
+        s.packet(publisher, &Packet::Publish(Publish { properties: properties(), ..packet }));
     }
     s.settle();
-    s.crash();
-    s.act(0, Act::EndSession { client_id: "c".into() });
-    assert_eq!(told(&clients(&s, 0)[0].topics), ["3 session_ended  0-0"]);
-    check(&s);
+    assert!(s.shards[0].gauges().queued_away_bytes > 80 * payload.len());
+    s
+}
+
+type Lose = fn(&mut Script);
+
+#[test]
+fn what_the_store_alone_has_is_lost_under_its_topic() {
+    let ways: [(&str, Option<u32>, Lose); 3] = [
+        ("purged", None, |s| assert_eq!(s.act(0, Act::PurgeQueue { client_id: "c".into() }).count, 100)),
+        ("session_ended", None, |s| assert_eq!(s.act(0, Act::EndSession { client_id: "c".into() }).count, 1)),
+        ("expired", Some(5), |s| s.pass(Duration::from_secs(6))),
+    ];
+    for (cause, expiry_s, lose) in ways {
+        for crashes in [false, true] {
+            let mut s = two_topics_wait(expiry_s);
+            if crashes {
+                s.crash();
+            }
+            assert!(s.shards[0].gauges().stored_topics_bytes > 0);
+            lose(&mut s);
+            let lost = clients(&s, 0).remove(0).topics;
+            let mut lost: Vec<_> =
+                lost.iter().map(|loss| (loss.topic.as_deref(), loss.cause.word(), loss.count)).collect();
+            lost.sort_unstable();
+            assert_eq!(lost, [(Some("a/door"), cause, 75), (Some("a/lamp"), cause, 25)], "{crashes}");
+            s.settle();
+            assert_eq!(s.shards[0].gauges().stored_topics_bytes, 0, "nobody needs them any more");
+            check(&s);
+        }
+    }
 }

@@ -1,0 +1,150 @@
+//! Topics of messages that the store alone has, so that it can be told which were lost. A text is there once, however many messages
+//! have it, and all of them together have a bound.
+
+use hashbrown::HashTable;
+use slab::Slab;
+
+use crate::losses::{TOPIC_BYTES_MAX, kept_name};
+
+/// Names a topic; `NONE` where it is not known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub(crate) struct TopicId(u32);
+
+impl TopicId {
+    pub const NONE: TopicId = TopicId(0);
+
+    fn of(index: usize) -> TopicId {
+        TopicId(u32::try_from(index + 1).expect("the bound on their bytes keeps them few"))
+    }
+
+    fn index(self) -> Option<usize> {
+        (self.0 as usize).checked_sub(1)
+    }
+}
+
+pub(crate) struct Topics {
+    texts: Slab<Text>,
+    by_text: HashTable<TopicId>,
+    hasher: ahash::RandomState,
+    bytes: usize,
+}
+
+struct Text {
+    /// As the ledger of losses writes it.
+    text: Box<str>,
+    /// Messages that have it.
+    holders: u32,
+}
+
+impl Topics {
+    pub fn new(seed: u64) -> Topics {
+        Topics {
+            texts: Slab::new(),
+            by_text: HashTable::new(),
+            hasher: ahash::RandomState::with_seeds(seed, 31, 32, 33),
+            bytes: 0,
+        }
+    }
+
+    /// One more message has it. `NONE`: there is no room for another text.
+    pub fn hold(&mut self, topic: &str) -> TopicId {
+        let text = kept_name(topic, TOPIC_BYTES_MAX);
+        let hash = self.hasher.hash_one(&*text);
+        let known = self.by_text.find(hash, |id| *self.text(*id) == *text).copied();
+        if let Some(id) = known {
+            let text = id.index().and_then(|index| self.texts.get_mut(index));
+            text.expect("what is found by its text is there").holders += 1;
+            return id;
+        }
+        let bytes = bytes_of(&text);
+        if self.bytes + bytes > STORED_TOPICS_BYTES_MAX {
+            return TopicId::NONE;
+        }
+        self.bytes += bytes;
+        let id = TopicId::of(self.texts.insert(Text { text: text.into(), holders: 1 }));
+        let Topics { texts, by_text, hasher, .. } = self;
+        by_text.insert_unique(hash, id, |id| hasher.hash_one(text_of(texts, *id)));
+        id
+    }
+
+    /// One message less has it.
+    pub fn let_go(&mut self, id: TopicId) {
+        let Some(index) = id.index() else { return };
+        self.texts[index].holders -= 1;
+        if self.texts[index].holders > 0 {
+            return;
+        }
+        let Text { text, .. } = self.texts.remove(index);
+        self.bytes -= bytes_of(&text);
+        let hash = self.hasher.hash_one(&*text);
+        if let Ok(entry) = self.by_text.find_entry(hash, |known| *known == id) {
+            entry.remove();
+        }
+    }
+
+    /// Empty where it is not known.
+    pub fn text(&self, id: TopicId) -> &str {
+        text_of(&self.texts, id)
+    }
+
+    /// Of all texts, what is kept with each included.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+fn text_of(texts: &Slab<Text>, id: TopicId) -> &str {
+    id.index().and_then(|index| texts.get(index)).map_or("", |text| &text.text)
+}
+
+fn bytes_of(text: &str) -> usize {
+    text.len() + size_of::<Text>() + size_of::<TopicId>() + ALLOCATION_BYTES
+}
+
+/// What the allocator keeps with each text, and the table with each id.
+const ALLOCATION_BYTES: usize = 24;
+
+/// Of one shard: some forty thousand topics.
+pub const STORED_TOPICS_BYTES_MAX: usize = 4 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_there_as_long_as_a_message_has_it() {
+        let mut topics = Topics::new(1);
+        let one = topics.hold("a/b");
+        assert_eq!(topics.hold("a/b"), one);
+        let other = topics.hold("a/c");
+        assert_eq!((topics.text(one), topics.text(other)), ("a/b", "a/c"));
+        topics.let_go(one);
+        assert_eq!(topics.text(one), "a/b", "one message has it still");
+        topics.let_go(one);
+        assert_eq!((topics.text(one), topics.by_text.len(), topics.texts.len()), ("", 1, 1));
+        topics.let_go(other);
+        assert_eq!((topics.bytes(), topics.by_text.len()), (0, 0));
+        topics.let_go(TopicId::NONE);
+        assert_eq!(topics.text(TopicId::NONE), "");
+    }
+
+    #[test]
+    fn beyond_the_bound_none_is_known_until_there_is_room() {
+        let mut topics = Topics::new(1);
+        let held: Vec<TopicId> =
+            (0..).map(|n| topics.hold(&format!("t/{n}"))).take_while(|id| *id != TopicId::NONE).collect();
+        assert!(topics.bytes() <= STORED_TOPICS_BYTES_MAX && held.len() > 30_000, "{}", held.len());
+        assert_eq!(topics.hold("t/1"), held[1], "one more message of a known topic takes no room");
+        topics.let_go(held[0]);
+        assert_ne!(topics.hold("t/x"), TopicId::NONE);
+        assert_eq!(topics.hold("t/y"), TopicId::NONE);
+    }
+
+    #[test]
+    fn a_long_topic_is_known_as_the_ledger_writes_it() {
+        let mut topics = Topics::new(1);
+        let long = format!("a/{}", "b".repeat(1000));
+        let id = topics.hold(&long);
+        assert_eq!(topics.text(id), kept_name(&long, TOPIC_BYTES_MAX));
+    }
+}
