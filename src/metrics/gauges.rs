@@ -77,7 +77,7 @@ pub fn held(gauges: &Gauges) -> Vec<Gauge> {
         gauge("iothub_stored_messages", "Messages that the store knows by a number.", stored_messages),
         gauge(
             "iothub_stored_topics_bytes",
-            "Topics of waiting messages that the store alone has.",
+            "Topics of messages that the store alone has, or had.",
             stored_topics_bytes,
         ),
         gauge("iothub_timers", "Deadlines that are set, some of them of what is gone.", timers),

@@ -362,7 +362,7 @@ pub struct Gauges {
     pub stored_live_bytes: usize,
     /// Messages that the store knows by a number.
     pub stored_messages: usize,
-    /// Topics of those that the store alone has, and of those that it alone had before.
+    /// Topics of those that the store alone has, and of those that it alone had before, as long as somebody holds them.
     pub stored_topics_bytes: usize,
     /// Deadlines that are set, of what is gone, too.
     pub timers: usize,

@@ -282,8 +282,8 @@ impl Shard {
             self.departures.end(&session.client_id, why, session.recorder.take(), turn.now);
         }
         if let Some(outbound) = &session.outbound {
-            self.clearing.spend(outbound.messages() * ENDED_MESSAGE_WEIGHT);
-            self.lose_all(&session.client_id, outbound, turn.now);
+            let counted = self.lose_all(&session.client_id, outbound, turn.now);
+            self.clearing.spend(outbound.messages() * ENDED_MESSAGE_WEIGHT + counted * ENDED_TOPIC_WEIGHT);
         }
         self.keep_session_gone(&session);
         self.end_handshakes(key, session.id, turn);
@@ -304,10 +304,11 @@ fn network_closed() -> What {
     What::Disconnected { reason: ReasonCode::UnspecifiedError, why }
 }
 
-/// What the end of a session costs beside its filters, and beside that each message that it loses: as many bytes of filters take
-/// as long.
+/// What the end of a session costs beside its filters, and beside that each message that it loses, and each entry of these in the ledger:
+/// as many bytes of filters take as long.
 const ENDED_SESSION_WEIGHT: usize = 1024;
 const ENDED_MESSAGE_WEIGHT: usize = 16;
+const ENDED_TOPIC_WEIGHT: usize = 128;
 
 /// A look at each session without a connection comes at least so often.
 const SESSION_LOOK_S: u64 = 3600;

@@ -136,8 +136,8 @@ impl Shard {
         self.losses.add(client_id, topic, Lost { cause, count, first: now, last: now });
     }
 
-    /// All that waited for a client whose session has ended, and that the store has still.
-    pub(crate) fn lose_all(&mut self, client_id: &str, outbound: &Outbound, now: Instant) {
+    /// All that waited for a client whose session has ended, and that the store has still. Says in how many entries.
+    pub(crate) fn lose_all(&mut self, client_id: &str, outbound: &Outbound, now: Instant) -> usize {
         let cause = Cause::SessionEnded;
         let mut elsewhere: HashMap<TopicId, u64, _> =
             HashMap::with_hasher(ahash::RandomState::with_seeds(1, 2, 3, 4));
@@ -147,16 +147,18 @@ impl Shard {
         let here = outbound.inflight.here().chain(outbound.queue.here());
         let here = here.map(|queued| (queued.message.topic(), 1));
         let elsewhere = elsewhere.iter().map(|(id, count)| (self.store.bodies.text(*id), *count));
-        let mut of_broker = 0;
+        let (mut of_broker, mut entries) = (0, 0);
         for (topic, count) in here.chain(elsewhere) {
             if is_of_broker(cause, topic) {
                 of_broker += count;
                 continue;
             }
+            entries += 1;
             *cause.count_mut(&mut self.counters) += count;
             self.losses.add(Some(client_id), topic, Lost { cause, count, first: now, last: now });
         }
         self.count_for_broker(cause, of_broker);
+        entries
     }
 
     /// Losses since the last question. Whoever goes on asking gets all of them, and a shard that nobody asks keeps none.

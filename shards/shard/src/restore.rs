@@ -11,7 +11,7 @@ use crate::{
     outbound::{Away, State},
     session::{Session, Sessions},
     store::{
-        bodies::BodyId,
+        bodies::{Bodies, BodyId},
         entry::{Detached, SessionId},
         restoring::{Kept, Owed, Own, Restoring},
     },
@@ -26,7 +26,7 @@ impl Shard {
     pub fn restore(&mut self, mut restoring: Restoring, now: Instant, effects: &mut crate::Effects) {
         assert!(self.sessions.len() == 0, "a shard is restored before anything happens to it");
         let turn = &mut Turn { now, effects };
-        std::mem::swap(&mut self.store.bodies, &mut restoring.bodies);
+        self.store.bodies.take_over(std::mem::replace(&mut restoring.bodies, Bodies::new(0)));
         let mut retained: Vec<Message> = restoring.retained.drain().map(|(_, message)| message).collect();
         retained.sort_unstable_by(|one, other| one.topic_bytes().cmp(other.topic_bytes()));
         for message in retained {

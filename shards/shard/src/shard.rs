@@ -225,7 +225,7 @@ impl Shard {
             retained: Retained::new(limits.retained_messages_max, limits.retained_bytes_max),
             timers: Timers::new(),
             retained_armed: None,
-            store: Store::new(config.store_epoch_ms),
+            store: Store::new(config.store_epoch_ms, seed),
             confirmations: Confirmations::new(config.shards),
             handshakes: Handshakes::default(),
             wills: Wills::default(),

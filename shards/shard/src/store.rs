@@ -115,7 +115,8 @@ pub(crate) enum Holder {
 }
 
 impl Store {
-    pub fn new(epoch_ms: Option<u64>) -> Store {
+    /// `seed` is no client's to know.
+    pub fn new(epoch_ms: Option<u64>, seed: u64) -> Store {
         Store {
             is_on: epoch_ms.is_some(),
             has_failed: false,
@@ -139,7 +140,7 @@ impl Store {
             companion: None,
             shares: Vec::new(),
             has_parts: false,
-            bodies: Bodies::new(epoch_ms.unwrap_or(0)),
+            bodies: Bodies::new(seed),
             waiting: VecDeque::new(),
             live_bytes: 0,
             generation: 1,

@@ -36,7 +36,6 @@ struct Body {
 }
 
 impl Bodies {
-    /// `seed` is no client's to choose.
     pub fn new(seed: u64) -> Bodies {
         Bodies { bodies: Slab::new(), topics: Topics::new(seed) }
     }
@@ -69,7 +68,7 @@ impl Bodies {
         is_stored
     }
 
-    pub fn name(&mut self, id: BodyId, topic: &str) {
+    fn name(&mut self, id: BodyId, topic: &str) {
         if self.known(id).is_some_and(|body| body.topic == TopicId::NONE) {
             self.of(id).topic = self.topics.hold(topic);
         }
@@ -91,6 +90,29 @@ impl Bodies {
 
     pub fn topics_bytes(&self) -> usize {
         self.topics.bytes()
+    }
+
+    /// While a store is read: one queue more is owed the message.
+    pub fn owe(&mut self, id: BodyId, topic: &str) {
+        self.of(id).holders += 1;
+        self.name(id, topic);
+    }
+
+    /// While a store is read: one queue less is. Of most messages that a log tells of nobody needs the topic at its end.
+    pub fn pay(&mut self, id: BodyId) {
+        let body = self.of(id);
+        body.holders -= 1;
+        if body.holders == 0 {
+            let topic = std::mem::take(&mut body.topic);
+            self.topics.let_go(topic);
+        }
+    }
+
+    /// Those of a store that is read, which nobody holds yet.
+    pub fn take_over(&mut self, read: Bodies) {
+        self.bodies = read.bodies;
+        self.bodies.iter_mut().for_each(|(_, body)| body.holders = 0);
+        self.topics.take_over(read.topics);
     }
 
     /// True: nobody held it before.

@@ -122,10 +122,12 @@ impl Restoring {
             Entry::SessionGone { session } => self.end(session),
             Entry::Message(entry) => self.take_message(&entry, place),
             Entry::Released { session, number } => {
-                self.of(session).queue.insert(number, Owed::Released);
+                let before = self.of(session).queue.insert(number, Owed::Released);
+                self.pay(before);
             }
             Entry::Done { session, number } => {
-                self.of(session).queue.remove(number);
+                let before = self.of(session).queue.remove(number);
+                self.pay(before);
             }
             Entry::Received { session, packet_id } => {
                 self.of(session).received.insert(packet_id);
@@ -222,23 +224,28 @@ impl Restoring {
         self.wills.insert(will, Published { will, session, message: Message::new(&parts) });
     }
 
+    /// What was owed is not any more.
+    fn pay(&mut self, owed: impl IntoIterator<Item = Owed>) {
+        owed.into_iter().filter_map(Owed::body).for_each(|body| self.bodies.pay(body));
+    }
+
     fn end(&mut self, session: SessionId) {
-        *self.of(session) = Kept::default();
+        let kept = std::mem::take(self.of(session));
+        self.pay(kept.queue.all());
         self.by_id.remove(&session);
         self.last = None;
     }
 
     fn take_message(&mut self, entry: &MessageEntry<'_>, place: u64) {
         let body = self.bodies.add(place);
-        if entry.receivers.count > 0 {
-            self.bodies.name(body, entry.topic);
-        }
         let bytes = entry.topic.len() + entry.forwarded.len() + entry.payload.len();
         let bytes = u32::try_from(bytes).expect("a message is shorter than a segment");
         let expires_at = entry.expires_at_ms.map(|at| self.instant(at));
         for receiver in entry.receivers.iter() {
             let owed = Owed::Message { body, bytes, qos: receiver.qos, expires_at };
-            self.of(receiver.session).queue.insert(receiver.number, owed);
+            let before = self.of(receiver.session).queue.insert(receiver.number, owed);
+            self.pay(before);
+            self.bodies.owe(body, entry.topic);
         }
         if entry.is_retained {
             self.take_retained(entry, body, expires_at);

@@ -67,6 +67,17 @@ impl Topics {
         id
     }
 
+    /// In place of its own. They were looked for by another seed.
+    pub fn take_over(&mut self, other: Topics) {
+        let Topics { texts, by_text, bytes, .. } = other;
+        let hash = |id: &TopicId| self.hasher.hash_one(text_of(&texts, *id));
+        self.by_text.clear();
+        by_text.into_iter().for_each(|id| {
+            self.by_text.insert_unique(hash(&id), id, hash);
+        });
+        (self.texts, self.bytes) = (texts, bytes);
+    }
+
     /// One message less has it.
     pub fn let_go(&mut self, id: TopicId) {
         let Some(index) = id.index() else { return };
@@ -138,6 +149,19 @@ mod tests {
         topics.let_go(held[0]);
         assert_ne!(topics.hold("t/x"), TopicId::NONE);
         assert_eq!(topics.hold("t/y"), TopicId::NONE);
+    }
+
+    #[test]
+    fn those_of_another_table_are_known_in_this_one() {
+        let (mut topics, mut read) = (Topics::new(1), Topics::new(2));
+        let held: Vec<TopicId> = (0..100).map(|n| read.hold(&format!("t/{n}"))).collect();
+        let bytes = read.bytes();
+        topics.take_over(read);
+        assert_eq!(topics.hold("t/7"), held[7]);
+        assert_eq!((topics.bytes(), topics.text(held[7])), (bytes, "t/7"));
+        topics.let_go(held[7]);
+        held.into_iter().for_each(|id| topics.let_go(id));
+        assert_eq!((topics.bytes(), topics.by_text.len()), (0, 0));
     }
 
     #[test]

@@ -461,6 +461,28 @@ fn two_topics_wait(expiry_s: Option<u32>) -> Script {
     s
 }
 
+/// A log tells of many messages, of most of which nobody is owed any more when it has been read.
+#[test]
+fn what_was_taken_long_ago_leaves_room_for_the_topics_of_what_waits() {
+    let mut s = kept();
+    let taker = s.join_for_an_hour("taker");
+    s.subscribe(taker, "#", 1);
+    let publisher = s.join("p");
+    let long = "x".repeat(90);
+    for n in 0..60_000_u32 {
+        s.publish_qos(publisher, &format!("{n:06}{long}"), "", 1, 1);
+        s.packet(taker, &Packet::Puback(ack(u16::try_from(n % 65_535).unwrap() + 1)));
+        s.hear(taker);
+        s.hear(publisher);
+    }
+    s.disconnect(taker, ReasonCode::Success);
+    s.publish_qos(publisher, &format!("waits/{long}"), "", 1, 1);
+    s.settle();
+    s.crash();
+    assert_eq!(s.act(0, Act::PurgeQueue { client_id: "taker".into() }).count, 1);
+    assert_eq!(told(&clients(&s, 0)[0].topics), [format!("1 purged waits/{long} 0-0")]);
+}
+
 type Lose = fn(&mut Script);
 
 #[test]

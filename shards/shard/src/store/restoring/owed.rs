@@ -16,6 +16,15 @@ pub(crate) enum Owed {
     Released,
 }
 
+impl Owed {
+    pub fn body(self) -> Option<BodyId> {
+        match self {
+            Owed::Message { body, .. } => Some(body),
+            Owed::Released => None,
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Owing {
     /// In the order of the numbers. None: it is done. The first is never done.
@@ -26,26 +35,29 @@ pub(crate) struct Owing {
 }
 
 impl Owing {
-    /// In place of what was known under this number.
-    pub fn insert(&mut self, number: u64, owed: Owed) {
+    /// In place of what was known under this number, which is given back.
+    pub fn insert(&mut self, number: u64, owed: Owed) -> Option<Owed> {
         if self.entries.back().is_none_or(|(last, _)| *last < number) {
-            self.late.remove(&number);
-            return self.entries.push_back((number, Some(owed)));
+            let before = self.late.remove(&number);
+            self.entries.push_back((number, Some(owed)));
+            return before;
         }
         match self.entries.binary_search_by_key(&number, |(number, _)| *number) {
-            Ok(at) => self.done -= usize::from(self.entries[at].1.replace(owed).is_none()),
-            Err(_) => {
-                self.late.insert(number, owed);
+            Ok(at) => {
+                let before = self.entries[at].1.replace(owed);
+                self.done -= usize::from(before.is_none());
+                before
             }
+            Err(_) => self.late.insert(number, owed),
         }
     }
 
-    pub fn remove(&mut self, number: u64) {
+    pub fn remove(&mut self, number: u64) -> Option<Owed> {
         let Ok(at) = self.entries.binary_search_by_key(&number, |(number, _)| *number) else {
-            self.late.remove(&number);
-            return;
+            return self.late.remove(&number);
         };
-        self.done += usize::from(self.entries[at].1.take().is_some());
+        let before = self.entries[at].1.take();
+        self.done += usize::from(before.is_some());
         while let Some((_, None)) = self.entries.front() {
             self.entries.pop_front();
             self.done -= 1;
@@ -54,6 +66,12 @@ impl Owing {
             self.entries.retain(|(_, owed)| owed.is_some());
             self.done = 0;
         }
+        before
+    }
+
+    /// All of it, in no order.
+    pub fn all(&self) -> impl Iterator<Item = Owed> {
+        self.entries.iter().filter_map(|(_, owed)| *owed).chain(self.late.values().copied())
     }
 
     /// All of it, in the order of the numbers.
@@ -86,12 +104,11 @@ mod tests {
                         qos: QoS::AtLeastOnce,
                         expires_at: None,
                     };
-                    owing.insert(number, owed);
-                    map.insert(number, owed);
+                    prop_assert_eq!(owing.insert(number, owed), map.insert(number, owed));
                 } else {
-                    owing.remove(number);
-                    map.remove(&number);
+                    prop_assert_eq!(owing.remove(number), map.remove(&number));
                 }
+                prop_assert_eq!(owing.all().count(), map.len());
                 prop_assert!(owing.sorted().into_iter().eq(map.iter().map(|(number, owed)| (*number, *owed))));
                 prop_assert!(owing.entries.len() <= 2 * map.len() + 1);
             }
