@@ -12,6 +12,7 @@ use crate::{
     ConnId, FilterLimit, Mail, Shard, ShardId, ShardSet, Withdrawals,
     confirm::Needs,
     filters::is_shared,
+    hashing::hasher,
     keys::SessionKey,
     mail::{Announce, Announced},
     replay::{FirstPage, Wanted},
@@ -78,7 +79,7 @@ impl News {
 
 impl Announcements {
     pub fn new(seed: u64) -> Announcements {
-        let hasher = |n| ahash::RandomState::with_seeds(seed, n, 8, 9);
+        let hasher = |n| hasher(seed, n);
         Announcements {
             waiting: HashMap::with_hasher(hasher(1)),
             unconfirmed: HashMap::with_hasher(hasher(2)),

@@ -7,7 +7,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use hashbrown::HashMap;
 
-use crate::Instant;
+use crate::{Instant, hashing::hasher};
 
 /// When it is too much, and what is done then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +46,7 @@ struct Contest {
 
 impl Contests {
     pub fn new(seed: u64) -> Contests {
-        let hasher = || ahash::RandomState::with_seeds(seed, 12, 13, 14);
+        let hasher = || hasher(seed, 12);
         Contests { by_client_id: HashMap::with_hasher(hasher()), order: VecDeque::new(), hasher: hasher() }
     }
 

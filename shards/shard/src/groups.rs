@@ -8,6 +8,7 @@ use slab::Slab;
 
 use crate::{
     ShardId, ShardSet,
+    hashing::hasher,
     keys::{GroupKey, SessionKey},
     subscribers::Subscribers,
     trie::Subscription,
@@ -82,7 +83,7 @@ pub(crate) struct RemoteChange {
 
 impl Groups {
     pub fn new(seed: u64) -> Groups {
-        let hasher = ahash::RandomState::with_seeds(seed, !seed, seed.rotate_left(32), 0x6720_09a5);
+        let hasher = hasher(seed, 17);
         Groups { groups: Slab::new(), by_name: HashTable::new(), hasher }
     }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use hashbrown::HashMap;
 
-use crate::losses::CLIENT_ID_BYTES_MAX;
+use crate::{hashing::hasher, losses::CLIENT_ID_BYTES_MAX};
 
 /// What was put in first makes way.
 pub(crate) struct Latest<T> {
@@ -25,7 +25,7 @@ struct Held<T> {
 
 impl<T> Latest<T> {
     pub fn new(seed: u64, most: usize, bytes_max: usize) -> Latest<T> {
-        let hasher = ahash::RandomState::with_seeds(seed, 25, 26, 27);
+        let hasher = hasher(seed, 25);
         let by_client_id = HashMap::with_hasher(hasher);
         Latest { by_client_id, order: BTreeMap::new(), next: 0, bytes: 0, most, bytes_max }
     }

@@ -41,6 +41,7 @@ mod filters;
 mod fullness;
 mod groups;
 mod handshakes;
+mod hashing;
 mod histogram;
 mod id;
 mod keep;

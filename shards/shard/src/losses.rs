@@ -11,7 +11,7 @@ use std::borrow::Cow;
 
 use smallvec::SmallVec;
 
-use crate::{Counters, Instant, look::FreshLoss, losing::Unretained};
+use crate::{Counters, Instant, hashing::hasher, look::FreshLoss, losing::Unretained};
 use fresh::Fresh;
 use recent::Recent;
 
@@ -322,10 +322,6 @@ impl Losses {
     pub fn prefixes(&self) -> impl Iterator<Item = (&str, &Sums)> {
         (0..self.prefixes.len()).filter_map(|at| self.prefixes.at(at))
     }
-}
-
-fn hasher(seed: u64, n: u64) -> ahash::RandomState {
-    ahash::RandomState::with_seeds(seed, n, 14, 15)
 }
 
 /// The first levels of a topic.

@@ -11,6 +11,7 @@ use mqtt::QoS;
 use crate::{
     Cause, Config, ConnId, Effect, Grant, Note, Shard, What,
     connection::{Connection, Stage},
+    hashing::hasher,
     keys::SessionKey,
     note::Denial,
     publish::is_of_server,
@@ -45,7 +46,7 @@ impl Permissions {
         Some(Box::new(Permissions {
             profiles: Profiles::new(&rules),
             memory: Memory::new(),
-            hasher: ahash::RandomState::with_seeds(seed, 9, 10, 11),
+            hasher: hasher(seed, 9),
             reviews: Reviews::default(),
         }))
     }

@@ -9,6 +9,7 @@ use slab::Slab;
 use crate::{
     ConnId, Instant,
     filters::Filters,
+    hashing::hasher,
     keys::SessionKey,
     outbound::Outbound,
     packet_ids::PacketIds,
@@ -98,7 +99,7 @@ pub(crate) struct Sessions {
 
 impl Sessions {
     pub fn new(seed: u64) -> Sessions {
-        let hasher = ahash::RandomState::with_seeds(seed, 1, 2, 3);
+        let hasher = hasher(seed, 1);
         Sessions { slab: Slab::new(), armed: Vec::new(), by_client_id: HashTable::new(), hasher }
     }
 

@@ -2,7 +2,7 @@
 
 use hashbrown::HashMap;
 
-use crate::{Instant, rates::Spent};
+use crate::{Instant, hashing::hasher, rates::Spent};
 
 /// By client id, of which the hash is enough. Only those are here that would notice.
 pub(crate) struct Spending {
@@ -14,7 +14,7 @@ pub(crate) struct Spending {
 
 impl Spending {
     pub fn new(seed: u64) -> Spending {
-        let hasher = || ahash::RandomState::with_seeds(seed, 15, 16, 17);
+        let hasher = || hasher(seed, 16);
         Spending { by_client_id: HashMap::with_hasher(hasher()), hasher: hasher(), sweep_at: Instant::START }
     }
 

@@ -5,6 +5,7 @@ use hashbrown::HashTable;
 
 use crate::{
     Instant,
+    hashing::hasher,
     tap::{TapRead, UNREAD_MAX},
 };
 
@@ -35,7 +36,7 @@ struct TopicTap {
 
 impl TopicTaps {
     pub fn new(seed: u64) -> TopicTaps {
-        TopicTaps { taps: Vec::new(), hasher: ahash::RandomState::with_seeds(seed, 21, 22, 23) }
+        TopicTaps { taps: Vec::new(), hasher: hasher(seed, 21) }
     }
 
     /// Without effect where there are too many already.

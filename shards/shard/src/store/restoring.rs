@@ -20,6 +20,7 @@ use super::{
 use crate::{
     Instant, Message,
     handshakes::Handshakes,
+    hashing::hasher,
     message::{Parts, RetainedId},
     wills::{Published, Will},
 };
@@ -84,7 +85,7 @@ pub(crate) struct Own {
 impl Restoring {
     /// `epoch_ms` is the unix time of `Instant::START` in this life of the broker.
     pub fn new(epoch_ms: u64) -> Restoring {
-        let hasher = |n| ahash::RandomState::with_seeds(epoch_ms, n, 10, 11);
+        let hasher = |n| hasher(epoch_ms, n);
         Restoring {
             epoch_ms,
             sessions: Vec::new(),

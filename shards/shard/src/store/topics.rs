@@ -4,7 +4,10 @@
 use hashbrown::HashTable;
 use slab::Slab;
 
-use crate::losses::{TOPIC_BYTES_MAX, kept_name};
+use crate::{
+    hashing::hasher,
+    losses::{TOPIC_BYTES_MAX, kept_name},
+};
 
 /// Names a topic; `NONE` where it is not known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -38,12 +41,7 @@ struct Text {
 
 impl Topics {
     pub fn new(seed: u64) -> Topics {
-        Topics {
-            texts: Slab::new(),
-            by_text: HashTable::new(),
-            hasher: ahash::RandomState::with_seeds(seed, 31, 32, 33),
-            bytes: 0,
-        }
+        Topics { texts: Slab::new(), by_text: HashTable::new(), hasher: hasher(seed, 31), bytes: 0 }
     }
 
     /// One more message has it. `NONE`: there is no room for another text.

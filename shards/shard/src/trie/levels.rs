@@ -1,5 +1,7 @@
 //! The names of levels that occur in filters with wildcards, each known by a number and kept once.
 
+use crate::hashing::hasher;
+
 use std::num::NonZeroU32;
 
 use hashbrown::HashTable;
@@ -40,7 +42,7 @@ struct Level {
 
 impl Levels {
     pub fn new(seed: u64) -> Levels {
-        let hasher = ahash::RandomState::with_seeds(seed, !seed, seed.rotate_left(32), 0x1e7e_15aa);
+        let hasher = hasher(seed, 18);
         Levels { by_name: HashTable::new(), levels: Slab::new(), hasher }
     }
 
