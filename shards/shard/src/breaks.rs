@@ -10,8 +10,6 @@ use crate::{Instant, look::BreaksSeen};
 pub(crate) struct Breaks {
     current: Period,
     before: Option<Period>,
-    /// Where those were whose place others took, the last one first.
-    addresses: [Option<IpAddr>; 2],
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,15 +18,22 @@ struct Period {
     ended: u32,
     /// Of these, because another connection came.
     taken_over: u32,
+    /// Where these were, the last one first.
+    addresses: Addresses,
 }
+
+type Addresses = [Option<IpAddr>; 2];
 
 impl Breaks {
     pub fn new(now: Instant) -> Breaks {
-        Breaks { current: Period::new(now), before: None, addresses: [None; 2] }
+        Breaks { current: Period::new(now), before: None }
     }
 
-    /// One more connection has ended.
+    /// One more connection has ended, and its client has not taken leave.
     pub fn with_one(mut self, is_taken_over: bool, now: Instant) -> Breaks {
+        if self.current.ended == 0 {
+            self.current.since = now;
+        }
         let age = now.since(self.current.since);
         if age >= PERIOD {
             self.before = (age < 2 * PERIOD).then_some(self.current);
@@ -40,30 +45,43 @@ impl Breaks {
     }
 
     pub fn on_address(&mut self, ip: IpAddr) {
-        let [last, before] = self.addresses;
-        if last != Some(ip) {
-            let other = if before == Some(ip) { last } else { last.or(before) };
-            self.addresses = [Some(ip), other];
-        }
+        add_address(&mut self.current.addresses, ip);
     }
 
     /// None: not often, or not lately.
     pub fn seen(&self, now: Instant) -> Option<BreaksSeen> {
-        let Breaks { current, before, addresses } = self;
+        let Breaks { current, before } = self;
         let periods = before.iter().chain([current]);
         let (ended, taken_over) = periods.fold((0_u32, 0_u32), |(ended, taken_over), period| {
             (ended.saturating_add(period.ended), taken_over.saturating_add(period.taken_over))
         });
         let is_often = ended >= OFTEN && now.since(current.since) < 2 * PERIOD;
         let within = now.since(before.as_ref().unwrap_or(current).since);
-        let addresses = addresses.iter().flatten().copied().collect();
+        let addresses = self.addresses().into_iter().flatten().collect();
         is_often.then_some(BreaksSeen { within, ended, taken_over, addresses })
+    }
+
+    fn addresses(&self) -> Addresses {
+        let earlier = self.before.map_or([None; 2], |before| before.addresses);
+        let mut addresses = [None; 2];
+        let from_the_first = earlier.into_iter().rev().chain(self.current.addresses.into_iter().rev());
+        from_the_first.flatten().for_each(|ip| add_address(&mut addresses, ip));
+        addresses
     }
 }
 
 impl Period {
     fn new(since: Instant) -> Period {
-        Period { since, ended: 0, taken_over: 0 }
+        Period { since, ended: 0, taken_over: 0, addresses: [None; 2] }
+    }
+}
+
+/// The last two, each once.
+fn add_address(addresses: &mut Addresses, ip: IpAddr) {
+    let [last, before] = *addresses;
+    if last != Some(ip) {
+        let other = if before == Some(ip) { last } else { last.or(before) };
+        *addresses = [Some(ip), other];
     }
 }
 
@@ -108,14 +126,30 @@ mod tests {
     }
 
     #[test]
+    fn an_address_is_told_as_long_as_the_connections_that_came_from_there() {
+        let ip = |last| IpAddr::from([192, 0, 2, last]);
+        let mut breaks = Breaks::new(at(0)).with_one(true, at(0));
+        breaks.on_address(ip(1));
+        for n in 0..3 {
+            breaks = breaks.with_one(true, at(100_000 + n));
+            breaks.on_address(ip(2));
+        }
+        let seen = breaks.seen(at(100_003)).expect("it is often");
+        assert_eq!(seen.addresses, [ip(2)], "that of last week counts no more");
+        breaks = breaks.with_one(true, at(100_700));
+        breaks.on_address(ip(3));
+        assert_eq!(breaks.seen(at(100_700)).expect("it is often").addresses, [ip(3), ip(2)]);
+    }
+
+    #[test]
     fn the_last_two_addresses_are_kept_each_once() {
         let ip = |last| IpAddr::from([192, 0, 2, last]);
         let mut breaks = Breaks::new(at(0));
         for last in [1, 2, 1, 1, 2] {
             breaks.on_address(ip(last));
         }
-        assert_eq!(breaks.addresses, [Some(ip(2)), Some(ip(1))]);
+        assert_eq!(breaks.addresses(), [Some(ip(2)), Some(ip(1))]);
         breaks.on_address(ip(3));
-        assert_eq!(breaks.addresses, [Some(ip(3)), Some(ip(2))]);
+        assert_eq!(breaks.addresses(), [Some(ip(3)), Some(ip(2))]);
     }
 }

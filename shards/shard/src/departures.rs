@@ -8,8 +8,8 @@
 use std::{borrow::Cow, net::IpAddr, sync::Arc};
 
 use crate::{
-    ConnId, Grant, IS_WATCHED, Instant, Shard, What, breaks::Breaks, connect::is_made_here, latest::Latest,
-    recorder::Recorder, refusals::Refusals,
+    ConnId, Grant, IS_WATCHED, Instant, ReasonCode, Shard, What, breaks::Breaks, connect::is_made_here,
+    latest::Latest, recorder::Recorder, refusals::Refusals,
 };
 
 /// How a client was here, and how it left.
@@ -135,10 +135,17 @@ impl Shard {
         let grant = self.grant_of(conn).cloned();
         let address = grant.as_ref().and_then(|grant| grant.address);
         let breaks = self.departures.breaks(&client_id).copied().unwrap_or_else(|| Breaks::new(now));
-        let breaks = breaks.with_one(matches!(what, What::TakenOver), now);
+        let breaks =
+            if is_goodbye(what) { breaks } else { breaks.with_one(matches!(what, What::TakenOver), now) };
         let why = why_left(what);
         self.departures.leave(&client_id, Departure { left_at: now, why, grant, address, listener, breaks });
     }
+}
+
+/// The client wanted to go, and nothing was wrong: no server says these reasons.
+fn is_goodbye(what: &What) -> bool {
+    let What::Disconnected { reason, .. } = what else { return false };
+    matches!(reason, ReasonCode::Success | ReasonCode::DisconnectWithWill)
 }
 
 /// Why a client is gone, in words.

@@ -204,7 +204,7 @@ pub struct RefusedSeen {
     pub address: Option<IpAddr>,
 }
 
-/// Connections of one client id that ended, one after the other.
+/// Connections of one client id that ended, one after the other, those aside of which the client took its leave.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BreaksSeen {
     /// From the first of them on.

@@ -71,12 +71,13 @@ impl BreaksSeen {
         let within = words(self.within);
         if *taken_over < OFTEN {
             return format!(
-                "its connection ended {ended} times in the last {within}: it comes again and again"
+                "its connection ended {ended} times in the last {within} without its DISCONNECT: it comes again and again"
             );
         }
         let meaning = match addresses[..] {
             [one, other] => format!(
-                ", by connections from {other} and {one}: two devices have the same client id"
+                ", by connections from {other} and {one}: two devices have the same client id, or one that moves connects again while its \
+                 connection before still stands"
             ),
             [one] => format!(
                 ", by connections from {one}: two devices or programs there have the same client id, or one connects again while its \

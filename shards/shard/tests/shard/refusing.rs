@@ -161,7 +161,8 @@ fn two_clients_with_one_id_are_told_of_with_their_addresses() {
         let gone = |back: usize| Script::address_of(clients[clients.len() - back]);
         assert_eq!(seen.addresses, [gone(2), gone(3)]);
         let said = format!(
-            "fact: it was taken over 12 times in the last 60 s, by connections from {} and {}: two devices have the same client id",
+            "fact: it was taken over 12 times in the last 60 s, by connections from {} and {}: two devices have the same client id, or one that \
+             moves connects again while its connection before still stands",
             gone(3),
             gone(2)
         );
@@ -181,8 +182,24 @@ fn a_client_that_comes_again_and_again_is_told_of() {
     }
     let seen = breaks(&s, "c").expect("it is often");
     assert_eq!((seen.ended, seen.taken_over, seen.within.as_secs()), (30, 0, 58));
-    let said = "fact: its connection ended 30 times in the last 58 s: it comes again and again";
+    let said = "fact: its connection ended 30 times in the last 58 s without its DISCONNECT: it comes again and again";
     assert_eq!(told(&receive(&s, "c", "t"), "reconnects"), [said]);
+}
+
+#[test]
+fn a_client_that_wakes_and_says_goodbye_again_and_again_is_well() {
+    let mut s = Script::of_one();
+    for _ in 0..30 {
+        let client = s.join_for_an_hour("c");
+        s.secs(2);
+        s.disconnect(client, ReasonCode::Success);
+    }
+    assert_eq!(breaks(&s, "c"), None);
+    for _ in 0..3 {
+        let client = s.join_for_an_hour("c");
+        s.cut(client);
+    }
+    assert_eq!(breaks(&s, "c").map(|seen| seen.ended), Some(3));
 }
 
 #[test]
