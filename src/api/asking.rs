@@ -103,19 +103,49 @@ pub async fn look_everywhere(desk: &Desk, look: &Look) -> Result<Vec<Looked>, Tr
     everywhere(desk, |shard, reply, asker| desk.look(shard, look.clone(), asker, reply)).await
 }
 
-/// Any of them may have refused the client; the others know how it comes at its home.
-pub async fn comings(desk: &Desk, client_id: &str) -> Result<ComingsSeen, Trouble> {
-    let answers = look_everywhere(desk, &Look::Comings { client_id: client_id.into() }).await?;
-    let mut comings = ComingsSeen::default();
-    for Looked { seen, .. } in answers {
-        let Seen::Comings(seen) = seen else { continue };
-        comings.refused = match (comings.refused, seen.refused) {
-            (Some(one), Some(other)) => Some(one.and(other)),
-            (one, other) => one.or(other),
-        };
-        comings.breaks = comings.breaks.or(seen.breaks);
+/// What its home alone knows of a client, and how the client comes.
+pub async fn of_client(desk: &Desk, client_id: &str, look: Look) -> Result<(Looked, ComingsSeen), Trouble> {
+    let coming = AskedComings::ask(desk, client_id);
+    let looked = self::look(desk, desk.home_of_client(client_id), look).await?;
+    Ok((looked, coming.answers().await))
+}
+
+/// How a client comes.
+pub async fn comings(desk: &Desk, client_id: &str) -> ComingsSeen {
+    AskedComings::ask(desk, client_id).answers().await
+}
+
+/// Any shard may have refused the client; its home knows all else. It is only said besides: who does not answer is left out.
+struct AskedComings {
+    home: Option<Asked<Looked>>,
+    others: Vec<Asked<Looked>>,
+}
+
+impl AskedComings {
+    fn ask(desk: &Desk, client_id: &str) -> AskedComings {
+        let look = Look::Comings { client_id: client_id.into() };
+        let ask = |shard| Asked::ask(shard, |reply, asker| desk.look(shard, look.clone(), asker, reply)).ok();
+        let home = desk.home_of_client(client_id);
+        let others = desk.shards().filter(|shard| *shard != home).filter_map(ask).collect();
+        AskedComings { home: ask(home), others }
     }
-    Ok(comings)
+
+    /// Nothing where its home does not answer: what others have refused may be over.
+    async fn answers(self) -> ComingsSeen {
+        let Some(home) = comings_in(self.home).await else { return ComingsSeen::default() };
+        let mut refused = Vec::new();
+        for asked in self.others {
+            refused.extend(comings_in(Some(asked)).await.and_then(|seen| seen.refused));
+        }
+        home.with(refused)
+    }
+}
+
+async fn comings_in(asked: Option<Asked<Looked>>) -> Option<ComingsSeen> {
+    match asked?.answer().await.ok()?.seen {
+        Seen::Comings(seen) => Some(*seen),
+        _ => None,
+    }
 }
 
 pub async fn tap_everywhere(desk: &Desk, order: &TapOrder) -> Result<Vec<TapRead>, Trouble> {
@@ -165,3 +195,58 @@ static ASIDE: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(2));
 
 /// Far more than a turn of a shard takes: who does not answer then is not well.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use shard::{Presence, RefusedSeen};
+    use tokio::runtime::Builder;
+
+    use super::*;
+
+    const NOW: shard::Instant = shard::Instant::START.add_secs(1000);
+
+    /// None: the shard has too many questions.
+    fn asked(seen: Option<ComingsSeen>) -> Asked<Looked> {
+        let (reply, answer) = oneshot::channel();
+        if let Some(seen) = seen {
+            let seen = Seen::Comings(Box::new(seen));
+            reply.send(Looked { seen, addresses: Vec::new(), now: NOW }).expect("somebody waits for it");
+        }
+        Asked { shard: ShardId(0), answer, until: Instant::now() + ANSWER_MAX, _asker: Arc::new(()) }
+    }
+
+    fn refused(seconds_ago: u64) -> ComingsSeen {
+        let last_ago = Duration::from_secs(seconds_ago);
+        let refused = RefusedSeen {
+            count: 1,
+            last: shard::Instant::START.add_secs(1000 - seconds_ago),
+            first_ago: last_ago,
+            last_ago,
+            why: "no".into(),
+            user: None,
+            address: None,
+        };
+        ComingsSeen { refused: Some(refused), ..ComingsSeen::default() }
+    }
+
+    fn count(home: Option<ComingsSeen>, others: Vec<Option<ComingsSeen>>) -> u64 {
+        let comings =
+            AskedComings { home: Some(asked(home)), others: others.into_iter().map(asked).collect() };
+        let waiting = Builder::new_current_thread().enable_time().build().expect("a runtime");
+        waiting.block_on(comings.answers()).refused.map_or(0, |refused| refused.count)
+    }
+
+    #[test]
+    fn a_shard_that_does_not_answer_is_left_out_of_what_is_only_said_besides() {
+        assert_eq!(count(Some(refused(1)), vec![None, Some(refused(2)), None]), 2);
+        assert_eq!(count(Some(ComingsSeen::default()), vec![None]), 0);
+    }
+
+    #[test]
+    fn what_others_have_refused_says_nothing_without_the_home_and_nothing_from_before_it_let_the_client_in() {
+        assert_eq!(count(None, vec![Some(refused(1))]), 0);
+        let presence = Some(Presence::Here { since: shard::Instant::START.add_secs(500) });
+        let home = ComingsSeen { presence, ..ComingsSeen::default() };
+        assert_eq!(count(Some(home), vec![Some(refused(499)), Some(refused(501))]), 1);
+    }
+}

@@ -104,15 +104,13 @@ async fn one(
     find(asking::desk(&context)?, &client_id, pages::limit(limit)?).await.map(|whole| answer::ok(&whole))
 }
 
-/// Its home shard alone knows it, and which that is the shards know.
 pub async fn find(desk: &Desk, client_id: &str, most: usize) -> Result<Value, Trouble> {
     let look = Look::Client { client_id: client_id.into(), most };
-    for Looked { seen, addresses, .. } in asking::look_everywhere(desk, &look).await? {
-        if let Seen::Client(Some(whole)) = seen {
-            return Ok(rows::whole(&whole, &addresses, &asking::comings(desk, client_id).await?));
-        }
+    let (Looked { seen, addresses, .. }, comings) = asking::of_client(desk, client_id, look).await?;
+    match seen {
+        Seen::Client(Some(whole)) => Ok(rows::whole(&whole, &addresses, &comings)),
+        _ => Err(absent(client_id, &comings)),
     }
-    Err(absent(client_id, &asking::comings(desk, client_id).await?))
 }
 
 /// Neither connected nor with a session.
@@ -120,7 +118,7 @@ pub fn absent(client_id: &str, comings: &ComingsSeen) -> Trouble {
     let mut why = format!("there is no client {client_id:?}, and no session of one");
     if let Some(refused) = &comings.refused {
         let place = RefusedSeen::place(client_id);
-        why += &format!(": {} (`{place}` shows the next time)", refused.text(false));
+        why += &format!(": {} (`{place}` shows the next time)", refused.text(comings.presence));
     }
     if let Some(breaks) = &comings.breaks {
         why += &format!("; {}", breaks.text());
@@ -172,7 +170,7 @@ pub async fn end(context: &Context, caller: &Caller, client_id: String) -> Resul
     let order = move |_| Act::EndSession { client_id: whom.clone() };
     let done = acts::everywhere(context, deed, Told::IfAny, order).await?;
     if done.count == 0 {
-        return Err(absent(&client_id, &asking::comings(asking::desk(context)?, &client_id).await?));
+        return Err(absent(&client_id, &asking::comings(asking::desk(context)?, &client_id).await));
     }
     Ok(answer::ok(&json!({ "ended": done.count })))
 }

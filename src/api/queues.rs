@@ -73,12 +73,11 @@ pub async fn page(desk: &Desk, client_id: &str, cursor: Option<&str>, most: usiz
     let unknown = || answer::refused("cursor: expected what the page before has said");
     let after = cursor.map(str::parse).transpose().map_err(|_| unknown())?;
     let look = Look::Queue { client_id: client_id.into(), after, most };
-    for Looked { seen, .. } in asking::look_everywhere(desk, &look).await? {
-        if let Seen::Queue(Some(QueueSeen { page, away })) = seen {
-            let rows: Vec<Value> = page.rows.iter().map(rows::waiting).collect();
-            let cursor = page.next.map(|next| next.to_string());
-            return Ok(json!({ "queue": rows, "on_disk": away, "cursor": cursor }));
-        }
-    }
-    Err(absent(client_id, &asking::comings(desk, client_id).await?))
+    let home = desk.home_of_client(client_id);
+    let Seen::Queue(Some(QueueSeen { page, away })) = asking::look(desk, home, look).await?.seen else {
+        return Err(absent(client_id, &asking::comings(desk, client_id).await));
+    };
+    let rows: Vec<Value> = page.rows.iter().map(rows::waiting).collect();
+    let cursor = page.next.map(|next| next.to_string());
+    Ok(json!({ "queue": rows, "on_disk": away, "cursor": cursor }))
 }

@@ -10,7 +10,7 @@ use runtime::Peer;
 use serde_json::{Value, json};
 use shard::{
     BreaksSeen, ClientSeen, ClientWhole, ComingsSeen, ConnId, Detail, Direction, EndedSeen, Instant,
-    LastPackets, LeftSeen, Link, Message, Recorded, RefusedSeen, SubscriptionSeen, Waiting,
+    LastPackets, LeftSeen, Link, Message, Recorded, SubscriptionSeen, Waiting,
 };
 
 use super::drops;
@@ -78,7 +78,6 @@ fn connection(link: &Link, addresses: &Addresses) -> Value {
 
 /// One client with what it holds.
 pub fn whole(whole: &ClientWhole, addresses: &Addresses, comings: &ComingsSeen) -> Value {
-    let is_here = whole.client.link.is_some();
     json!({
         "client": client(&whole.client, addresses),
         "subscriptions": whole.subscriptions.iter().map(subscription).collect::<Vec<_>>(),
@@ -87,14 +86,15 @@ pub fn whole(whole: &ClientWhole, addresses: &Addresses, comings: &ComingsSeen) 
         "packets": whole.packets.iter().map(packet).collect::<Vec<_>>(),
         "losses": whole.losses.as_ref().map(drops::of_client),
         "left": whole.left.as_ref().map(left),
-        "refused": comings.refused.as_ref().map(|refused| self::refused(refused, is_here)),
+        "refused": refused(comings),
         "reconnects": comings.breaks.as_ref().map(reconnects),
     })
 }
 
-fn refused(refused: &RefusedSeen, is_here: bool) -> Value {
+fn refused(comings: &ComingsSeen) -> Value {
+    let Some(refused) = &comings.refused else { return Value::Null };
     json!({
-        "text": refused.text(is_here),
+        "text": refused.text(comings.presence),
         "count": refused.count,
         "first_ago_s": seconds(refused.first_ago),
         "last_ago_s": seconds(refused.last_ago),
@@ -181,7 +181,7 @@ pub fn last_packets(client_id: &str, last: &LastPackets, comings: &ComingsSeen) 
         "client_id": client_id,
         "packets": packets,
         "ended": last.ended.as_ref().map(ended),
-        "refused": comings.refused.as_ref().map(|refused| self::refused(refused, false)),
+        "refused": refused(comings),
         "reconnects": comings.breaks.as_ref().map(reconnects),
     })
 }

@@ -91,15 +91,14 @@ pub async fn packets(
     check_filter(topic_filter.as_deref())?;
     let desk = asking::desk(context)?;
     let look = Look::Packets { client_id: client_id.into(), topic_filter };
-    let answers = asking::look_everywhere(desk, &look).await?;
-    let comings = asking::comings(desk, client_id).await?;
-    let mut known = answers.into_iter().filter_map(|looked| match looked.seen {
+    let (looked, comings) = asking::of_client(desk, client_id, look).await?;
+    let known = match looked.seen {
         Seen::Packets(last) => last,
         _ => None,
-    });
+    };
     // Of one that was refused, that it was is known.
     let refused = || comings.refused.as_ref().map(|_| Box::default());
-    match known.next().or_else(refused) {
+    match known.or_else(refused) {
         Some(last) => Ok(answer::ok(&rows::last_packets(client_id, &last, &comings))),
         None => Err(absent(client_id, &comings)),
     }

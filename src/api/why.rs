@@ -9,7 +9,7 @@ use axum::{
 use runtime::{Desk, Looked};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use shard::{Because, Look, Outcome, QoS, Seen, Step, Why};
+use shard::{Because, ComingsSeen, Look, Outcome, QoS, Seen, ShardId, Step, Why};
 
 use super::{
     answer::{self, Input, Parameters},
@@ -83,29 +83,34 @@ async fn why(context: &Context, question: Question) -> Result<Response, Trouble>
     let mut publishing = None;
     if let Some(publisher) = publisher {
         let why = Why { client_id: publisher, other: Some(receiver.client_id.clone()), ..receiver.clone() };
-        publishing = Some(ask(desk, &Look::WhyPublish(Box::new(why))).await?);
+        publishing = Some(ask(desk, why, Look::WhyPublish).await?);
     }
-    let receiving = ask(desk, &Look::WhyReceive(Box::new(receiver))).await?;
+    let receiving = ask(desk, receiver, Look::WhyReceive).await?;
     Ok(answer::ok(&told(publishing.as_ref(), &receiving)))
 }
 
-/// The client's home has most to say: all others know of no session.
-async fn ask(desk: &Desk, look: &Look) -> Result<Because, Trouble> {
-    let answers = asking::look_everywhere(desk, look).await?.into_iter();
+async fn ask(desk: &Desk, why: Why, look: impl Fn(Box<Why>) -> Look) -> Result<Because, Trouble> {
+    let client_id = why.client_id.clone();
+    let answers = asking::look_everywhere(desk, &look(Box::new(why))).await?.into_iter();
     let answers = answers.filter_map(|Looked { seen, .. }| match seen {
         Seen::Why(because) => Some(*because),
         _ => None,
     });
-    let mut elsewhere = Vec::new();
-    let best = answers
-        .map(|mut because| {
-            elsewhere.append(&mut because.elsewhere);
-            because
-        })
-        .max_by_key(|because| because.steps.len());
-    let mut best = best.ok_or_else(|| Trouble::from(answer::unavailable("no shard has answered")))?;
-    best.steps.append(&mut elsewhere);
-    Ok(best)
+    let because = whole(answers.collect(), desk.home_of_client(&client_id), &client_id);
+    because.ok_or_else(|| answer::unavailable("no shard has answered").into())
+}
+
+/// What the client's home says, and what else others know, who stand in their order.
+fn whole(mut answers: Vec<Because>, home: ShardId, client_id: &str) -> Option<Because> {
+    let elsewhere: Vec<Step> =
+        answers.iter_mut().flat_map(|because| std::mem::take(&mut because.elsewhere)).collect();
+    let mut because = (home.index() < answers.len()).then(|| answers.remove(home.index()))?;
+    let presence = because.comings.presence;
+    let refused = answers.into_iter().filter_map(|other| other.comings.refused);
+    let refused = ComingsSeen::elsewhere(presence, refused);
+    because.steps.extend(elsewhere);
+    because.steps.extend(refused.map(|refused| refused.step(client_id, presence)));
+    Some(because)
 }
 
 /// What the publisher cannot publish nobody gets.
@@ -130,4 +135,60 @@ fn step(step: &Step) -> Value {
         "place": step.place,
         "at": step.ago.map(moment),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use shard::{Instant, Presence, RefusedSeen, Says};
+
+    use super::*;
+
+    fn because(abouts: &[&'static str]) -> Because {
+        let step = |about: &&'static str| Step {
+            about,
+            says: Says::No,
+            text: "home".into(),
+            place: None,
+            ago: None,
+        };
+        let steps = abouts.iter().map(step).collect();
+        Because { outcome: Outcome::Misses, steps, elsewhere: Vec::new(), comings: ComingsSeen::default() }
+    }
+
+    /// At this moment, by a shard that is not its home.
+    fn refused(at: u64) -> ComingsSeen {
+        let (last, ago) = (Instant::START.add_secs(at), Duration::from_secs(1));
+        let why = "server.max_connections is reached".into();
+        let refused =
+            RefusedSeen { count: 1, last, first_ago: ago, last_ago: ago, why, user: None, address: None };
+        ComingsSeen { refused: Some(refused), ..ComingsSeen::default() }
+    }
+
+    fn texts(because: &Because) -> Vec<(&str, &str)> {
+        because.steps.iter().map(|step| (step.about, &*step.text)).collect()
+    }
+
+    #[test]
+    fn the_home_answers_however_much_others_say_and_each_refusal_stands_there_once() {
+        let elsewhere = |at| Because { comings: refused(at), ..because(&["session", "left", "losses"]) };
+        let answers = vec![elsewhere(10), because(&["session", "let_in"]), elsewhere(20)];
+        let whole = super::whole(answers, ShardId(1), "c").expect("its home has answered");
+        let said = "it is not let in: server.max_connections is reached, 2 times, the last 1 s ago";
+        assert_eq!(texts(&whole), [("session", "home"), ("let_in", "home"), ("let_in", said)]);
+    }
+
+    #[test]
+    fn what_another_shard_refused_before_the_client_was_let_in_is_not_told() {
+        for (at, count) in [(10, 0), (70, 1)] {
+            let mut home = because(&["session"]);
+            home.comings.presence = Some(Presence::Here { since: Instant::START.add_secs(60) });
+            let other = Because { comings: refused(at), ..because(&["session"]) };
+            let whole = super::whole(vec![home, other], ShardId(0), "c").expect("its home has answered");
+            let told: Vec<_> = whole.steps.iter().filter(|step| step.about == "let_in").collect();
+            assert_eq!(told.len(), count, "{told:?}");
+            assert!(told.iter().all(|step| step.says == Says::Fact), "it is here: {told:?}");
+        }
+    }
 }

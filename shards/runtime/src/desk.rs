@@ -106,6 +106,11 @@ impl Desk {
         self.placement.topic(topic)
     }
 
+    /// The shard that has the session of this client.
+    pub fn home_of_client(&self, client_id: &str) -> ShardId {
+        self.placement.client(client_id)
+    }
+
     /// The answer is not worked out once `asker` is gone. Where too many wait for theirs, the reply is dropped.
     pub fn look(
         &self,

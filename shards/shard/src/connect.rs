@@ -198,6 +198,7 @@ impl Shard {
         turn: &mut Turn<'_>,
     ) {
         let client_id = assigned.clone().unwrap_or_else(|| connect.client_id.into());
+        self.forget_refusals(&client_id);
         let granted = Granted { assigned_client_id: assigned, ..self.grant(connect) };
         if let Some(existing) = self.sessions.find(&client_id) {
             self.take_over(conn, existing, connect.clean_start, turn);

@@ -265,6 +265,11 @@ impl Connection {
         self.sending_bytes as usize + held + self.outbox.as_ref().map_or(0, |outbox| outbox.len())
     }
 
+    /// The end of the second in which it was opened.
+    pub fn came_before(&self) -> Instant {
+        Instant::from_nanos((u64::from(self.opened_at_s) + 1) * NANOS_PER_S)
+    }
+
     /// How long it has been there, but for a second.
     pub fn age(&self, now: Instant) -> Duration {
         now.since(Instant::from_nanos(u64::from(self.opened_at_s) * NANOS_PER_S))

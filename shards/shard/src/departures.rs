@@ -14,6 +14,8 @@ use crate::{
 
 /// How a client was here, and how it left.
 pub(crate) struct Departure {
+    /// Its connection began before that, and not a second earlier.
+    pub came_before: Instant,
     pub left_at: Instant,
     pub why: Cow<'static, str>,
     pub grant: Option<Arc<Grant>>,
@@ -132,13 +134,15 @@ impl Shard {
         let Some(session) = connection.session() else { return };
         let client_id = Arc::clone(&self.sessions[session].client_id);
         let listener = self.config.door(connection.door).map_or_else(|| "".into(), |door| door.name.clone());
+        let (came_before, left_at) = (connection.came_before(), now);
         let grant = self.grant_of(conn).cloned();
         let address = grant.as_ref().and_then(|grant| grant.address);
         let breaks = self.departures.breaks(&client_id).copied().unwrap_or_else(|| Breaks::new(now));
         let breaks =
             if is_goodbye(what) { breaks } else { breaks.with_one(matches!(what, What::TakenOver), now) };
         let why = why_left(what);
-        self.departures.leave(&client_id, Departure { left_at: now, why, grant, address, listener, breaks });
+        let departure = Departure { came_before, left_at, why, grant, address, listener, breaks };
+        self.departures.leave(&client_id, departure);
     }
 }
 
@@ -172,9 +176,9 @@ mod tests {
     use crate::losses::CLIENT_ID_BYTES_MAX;
 
     fn departure() -> Departure {
-        let left_at = Instant::START;
-        let breaks = Breaks::new(left_at);
-        Departure { left_at, why: "left".into(), grant: None, address: None, listener: "".into(), breaks }
+        let (came_before, left_at) = (Instant::START, Instant::START);
+        let (breaks, why) = (Breaks::new(left_at), "left".into());
+        Departure { came_before, left_at, why, grant: None, address: None, listener: "".into(), breaks }
     }
 
     #[test]

@@ -8,8 +8,8 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use mqtt::{QoS, SubscriptionOptions, Version};
 
 use crate::{
-    Because, Cause, ConnId, Kept, KeptPart, Message, PrefixSeen, Pressure, Reached, Recorded, ShardId,
-    Traffic, Why,
+    Because, Cause, ConnId, Instant, Kept, KeptPart, Message, PrefixSeen, Pressure, Reached, Recorded,
+    ShardId, Traffic, Why,
 };
 
 /// A question to one shard.
@@ -182,18 +182,36 @@ pub struct LeftSeen {
     pub listener: Arc<str>,
 }
 
-/// How a client comes.
+/// How a client comes, as one shard knows it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ComingsSeen {
+    /// None: only its home knows that, and not for ever.
+    pub presence: Option<Presence>,
+    /// By its home: since it was let in last.
     pub refused: Option<RefusedSeen>,
     /// None: not often, lately.
     pub breaks: Option<BreaksSeen>,
+}
+
+/// When a client is here, or was here last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// Its connection began before that, and not a second earlier.
+    Here {
+        since: Instant,
+    },
+    Gone {
+        since: Instant,
+        until: Instant,
+    },
 }
 
 /// Whoever calls itself so is not let in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefusedSeen {
     pub count: u64,
+    /// The last time, by the clock of all shards.
+    pub last: Instant,
     pub first_ago: Duration,
     pub last_ago: Duration,
     /// Of the last time, as what follows.

@@ -6,7 +6,7 @@ use std::{borrow::Cow, net::IpAddr, sync::Arc};
 use crate::{
     Claim, IS_WATCHED, Instant, Note, Shard, What,
     departures::Departures,
-    look::{ComingsSeen, RefusedSeen},
+    look::{ComingsSeen, Presence, RefusedSeen},
     losses::{CLIENT_ID_BYTES_MAX, cut},
 };
 
@@ -26,6 +26,7 @@ impl Refusals {
     fn seen(&self, now: Instant) -> RefusedSeen {
         RefusedSeen {
             count: self.count,
+            last: self.last,
             first_ago: now.since(self.first),
             last_ago: now.since(self.last),
             why: (*self.why).into(),
@@ -51,6 +52,39 @@ impl Departures {
             address: None,
         };
         self.refused.put(&Arc::from(client_id), refusals, WHY_BYTES_MAX + USER_BYTES_MAX);
+    }
+}
+
+impl RefusedSeen {
+    /// By a shard that is not the client's home, before it was let in there: that is over. Only its home forgets it then.
+    fn is_over(&self, presence: Option<Presence>) -> bool {
+        let (Some(Presence::Here { since }) | Some(Presence::Gone { since, .. })) = presence else {
+            return false;
+        };
+        self.last < since
+    }
+
+    /// Of two shards, the last refusal before all.
+    pub fn and(self, other: RefusedSeen) -> RefusedSeen {
+        let (last, earlier) = if self.last >= other.last { (self, other) } else { (other, self) };
+        let (count, first_ago) = (last.count + earlier.count, last.first_ago.max(earlier.first_ago));
+        RefusedSeen { count, first_ago, ..last }
+    }
+}
+
+impl ComingsSeen {
+    /// What other shards than the client's home have refused, and is not over.
+    pub fn elsewhere(
+        presence: Option<Presence>,
+        refused: impl IntoIterator<Item = RefusedSeen>,
+    ) -> Option<RefusedSeen> {
+        refused.into_iter().filter(|refused| !refused.is_over(presence)).reduce(RefusedSeen::and)
+    }
+
+    /// What its home knows, and what the others have refused.
+    pub fn with(self, refused: impl IntoIterator<Item = RefusedSeen>) -> ComingsSeen {
+        let elsewhere = ComingsSeen::elsewhere(self.presence, refused);
+        ComingsSeen { refused: self.refused.into_iter().chain(elsewhere).reduce(RefusedSeen::and), ..self }
     }
 }
 
@@ -85,9 +119,25 @@ impl Shard {
         }
     }
 
+    /// Whoever was not let in before is now.
+    pub(crate) fn forget_refusals(&mut self, client_id: &str) {
+        self.departures.refused.take(client_id);
+    }
+
+    fn presence(&self, client_id: &str) -> Option<Presence> {
+        let session = self.sessions.find(client_id);
+        let conn = session.and_then(|session| self.sessions[session].conn);
+        if let Some(connection) = conn.and_then(|conn| self.connections.get(conn)) {
+            return Some(Presence::Here { since: connection.came_before() });
+        }
+        let departure = self.departures.of(client_id, session.is_some())?;
+        Some(Presence::Gone { since: departure.came_before, until: departure.left_at })
+    }
+
     /// How it comes, and whether it is let in.
     pub(crate) fn comings_seen(&self, client_id: &str, now: Instant) -> ComingsSeen {
         ComingsSeen {
+            presence: self.presence(client_id),
             refused: self.departures.refused.get(client_id).map(|refusals| refusals.seen(now)),
             breaks: self.departures.breaks(client_id).and_then(|breaks| breaks.seen(now)),
         }

@@ -13,7 +13,7 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 use mqtt::QoS;
 
 use crate::{
-    Config, Grant, Instant, Shard,
+    ComingsSeen, Config, Grant, Instant, Shard,
     connection::Connection,
     losses::{TOPIC_BYTES_MAX, cut},
     permission::Permissions,
@@ -39,6 +39,8 @@ pub struct Because {
     pub steps: Vec<Step>,
     /// What each shard knows of the topic itself: a retained message, messages that were not taken in.
     pub elsewhere: Vec<Step>,
+    /// Of the client. Its home tells of it in `steps`; what others have refused is told by who asks all of them.
+    pub comings: ComingsSeen,
 }
 
 /// What would become of a message now.
@@ -120,7 +122,7 @@ impl Steps {
     }
 
     fn because(self, outcome: Outcome) -> Because {
-        Because { outcome, steps: self.steps, elsewhere: Vec::new() }
+        Because { outcome, steps: self.steps, elsewhere: Vec::new(), comings: ComingsSeen::default() }
     }
 
     /// What the rules say. False: they do not allow it.

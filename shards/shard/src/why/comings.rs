@@ -1,46 +1,46 @@
 //! How a client comes, in words: that it is not let in, and that it comes again and again.
 
 use super::{Says, Step, Steps, words};
-use crate::{BreaksSeen, ComingsSeen, Instant, RefusedSeen, Shard, breaks::OFTEN, losses::TOPIC_BYTES_MAX};
+use crate::{
+    BreaksSeen, ComingsSeen, Instant, Presence, RefusedSeen, Shard, breaks::OFTEN, losses::TOPIC_BYTES_MAX,
+};
 
 impl Shard {
-    /// At its home.
+    /// At its home. What other shards have refused is told beside it by who has heard them all.
     pub(super) fn add_comings(&self, client_id: &str, now: Instant, steps: &mut Steps) {
-        let session = self.sessions.find(client_id);
-        let is_here = session.is_some_and(|session| self.sessions[session].conn.is_some());
-        let ComingsSeen { refused, breaks } = self.comings_seen(client_id, now);
-        steps.steps.extend(refused.map(|refused| refused.step(client_id, is_here)));
+        if self.placement.client(client_id) != self.id {
+            return;
+        }
+        let ComingsSeen { refused, breaks, presence } = self.comings_seen(client_id, now);
+        steps.steps.extend(refused.map(|refused| refused.step(client_id, presence)));
         if let Some(breaks) = breaks {
             steps.add("reconnects", Says::Fact, breaks.text());
         }
     }
-
-    /// A shard that is not its home has refused it where no connection has room any more, or its version is not taken.
-    pub(super) fn refused_elsewhere(&self, client_id: &str, now: Instant) -> Option<Step> {
-        if self.placement.client(client_id) == self.id {
-            return None;
-        }
-        let refused = self.comings_seen(client_id, now).refused;
-        refused.map(|refused| refused.step(client_id, false))
-    }
 }
 
 impl RefusedSeen {
-    /// Of two shards, the last refusal before all.
-    pub fn and(self, other: RefusedSeen) -> RefusedSeen {
-        let (last, earlier) = if self.last_ago <= other.last_ago { (self, other) } else { (other, self) };
-        let (count, first_ago) = (last.count + earlier.count, last.first_ago.max(earlier.first_ago));
-        RefusedSeen { count, first_ago, ..last }
-    }
-
-    /// Without a stop. `is_here`: some client of that name is.
-    pub fn text(&self, is_here: bool) -> String {
-        let who = if is_here { "another connection with its client id" } else { "it" };
+    /// Without a stop. `presence`: of the client whose id it is.
+    pub fn text(&self, presence: Option<Presence>) -> String {
+        let who = match presence {
+            _ if self.keeps_away(presence) => "it is",
+            Some(Presence::Here { .. }) => "another connection with its client id is",
+            _ => "while it was here, another connection with its client id was",
+        };
         let times = if self.count == 1 { "once".to_owned() } else { format!("{} times", self.count) };
         let from = self.address.map_or(String::new(), |address| format!(", from {address}"));
         let user = self.user.as_ref().map_or(String::new(), |user| format!(" as user {user:?}"));
         let (why, last) = (&self.why, words(self.last_ago));
-        format!("{who} is not let in: {why}, {times}, the last {last} ago{from}{user}")
+        format!("{who} not let in: {why}, {times}, the last {last} ago{from}{user}")
+    }
+
+    /// The client itself, as far as anybody can know.
+    fn keeps_away(&self, presence: Option<Presence>) -> bool {
+        match presence {
+            Some(Presence::Here { .. }) => false,
+            Some(Presence::Gone { until, .. }) => self.last >= until,
+            None => true,
+        }
     }
 
     /// Where the next one is seen. A client id that a shell would take apart is left out.
@@ -53,11 +53,11 @@ impl RefusedSeen {
         if is_word { format!("{events} -i {client_id}") } else { events.to_owned() }
     }
 
-    fn step(&self, client_id: &str, is_here: bool) -> Step {
+    pub fn step(&self, client_id: &str, presence: Option<Presence>) -> Step {
         Step {
             about: "let_in",
-            says: if is_here { Says::Fact } else { Says::No },
-            text: self.text(is_here).into(),
+            says: if self.keeps_away(presence) { Says::No } else { Says::Fact },
+            text: self.text(presence).into(),
             place: Some(RefusedSeen::place(client_id).into()),
             ago: Some(self.last_ago),
         }

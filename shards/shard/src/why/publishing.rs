@@ -21,8 +21,7 @@ impl Shard {
             add_published(&self.sessions[key], now, &why.topic, &mut steps);
         }
         self.add_losses(now, (&why.client_id, Side::In), &why.topic, &mut steps);
-        let elsewhere = self.refused_elsewhere(&why.client_id, now).into_iter().collect();
-        Because { elsewhere, ..steps.because(outcome) }
+        Because { comings: self.comings_seen(&why.client_id, now), ..steps.because(outcome) }
     }
 
     fn why_publish_now(&self, now: Instant, why: &Why, steps: &mut Steps) -> Outcome {

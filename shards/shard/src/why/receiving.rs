@@ -42,8 +42,8 @@ impl Shard {
         self.add_losses(now, (&why.client_id, Side::Out), &why.topic, &mut steps);
         let mut elsewhere = if why.other.is_none() { self.refused_on(now, &why.topic) } else { Vec::new() };
         elsewhere.extend(self.retained_on(&why.topic));
-        elsewhere.extend(self.refused_elsewhere(&why.client_id, now));
-        Because { elsewhere, ..steps.because(outcome) }
+        let comings = self.comings_seen(&why.client_id, now);
+        Because { elsewhere, comings, ..steps.because(outcome) }
     }
 
     fn why_receive_now(&self, now: Instant, why: &Why, steps: &mut Steps) -> Outcome {

@@ -41,7 +41,7 @@ fn a_client_that_is_refused_is_known_with_the_reason_its_user_and_where_it_was()
         last = turn_away(&mut s, "c");
     }
     s.secs(3);
-    let RefusedSeen { count, first_ago, last_ago, why, user, address } = refused(&s, "c");
+    let RefusedSeen { count, first_ago, last_ago, why, user, address, .. } = refused(&s, "c");
     assert_eq!((count, first_ago.as_secs(), last_ago.as_secs()), (14, 133, 3));
     assert_eq!((&*why, user.as_deref()), ("the password is wrong", Some("ada")));
     assert_eq!(address, Some(Script::address_of(last)));
@@ -70,6 +70,44 @@ fn who_was_let_in_once_and_is_refused_now_is_told_apart_from_who_stays_away() {
     let because = receive(&s, "c", "t");
     assert!(told(&because, "let_in")[0].starts_with("no: it is not let in: too many failed attempts, once"));
     assert_eq!(told(&because, "left").len(), 1, "{because:?}");
+}
+
+#[test]
+fn who_is_let_in_after_all_is_not_told_as_one_that_is_not() {
+    let mut s = Script::new(config());
+    turn_away(&mut s, "c");
+    s.secs(60);
+    let client = knock(&mut s, &connect("c"));
+    s.answer(client, accept("ada"));
+    s.subscribe(client, "t", 1);
+    let because = receive(&s, "c", "t");
+    assert_eq!(because.outcome, Outcome::Goes);
+    assert!(told(&because, "let_in").is_empty(), "{because:?}");
+    assert_eq!(comings(&s, 0, "c").refused, None);
+    s.secs(60);
+    s.disconnect(client, ReasonCode::Success);
+    let because = receive(&s, "c", "t");
+    assert!(told(&because, "let_in").is_empty(), "it went by itself: {because:?}");
+    turn_away(&mut s, "c");
+    assert_eq!(refused(&s, "c").count, 1, "of those since it was here");
+}
+
+#[test]
+fn another_that_was_refused_while_a_client_was_here_does_not_keep_that_one_away() {
+    let mut s = Script::new(config());
+    let client = knock(&mut s, &connect("c"));
+    s.answer(client, accept("ada"));
+    s.secs(60);
+    turn_away(&mut s, "c");
+    s.secs(60);
+    s.disconnect(client, ReasonCode::Success);
+    let said = told(&receive(&s, "c", "t"), "let_in");
+    let then = "fact: while it was here, another connection with its client id was not let in: the password is wrong, once";
+    assert!(said[0].starts_with(then), "{said:?}");
+    s.secs(60);
+    turn_away(&mut s, "c");
+    let said = told(&receive(&s, "c", "t"), "let_in");
+    assert!(said[0].starts_with("no: it is not let in: the password is wrong, 2 times"), "{said:?}");
 }
 
 #[test]
@@ -121,11 +159,50 @@ fn a_shard_that_is_not_the_home_of_whom_it_has_refused_says_so_as_well() {
     s.say_connect(client, &connect(&ids[0]));
     assert_eq!(comings(&s, 0, &ids[0]).refused, None);
     assert_eq!(comings(&s, 1, &ids[0]).refused.map(|refused| refused.count), Some(1));
-    let elsewhere = |shard| match s.look(shard, &Look::WhyReceive(Box::new(question(&ids[0], "t")))) {
-        Seen::Why(because) => because.elsewhere.iter().filter(|step| step.about == "let_in").count(),
-        other => panic!("{other:?}"),
+    for (shard, count) in [(0, 0), (1, 1)] {
+        let why = Box::new(question(&ids[0], "t"));
+        for look in [Look::WhyReceive(why.clone()), Look::WhyPublish(why)] {
+            let Seen::Why(because) = s.look(shard, &look) else { panic!() };
+            assert!(
+                told(&because, "let_in").is_empty(),
+                "who has asked all of them says it once: {because:?}"
+            );
+            assert_eq!(because.comings.refused.map_or(0, |refused| refused.count), count);
+        }
+    }
+}
+
+#[test]
+fn what_another_shard_has_refused_counts_when_it_is_younger_than_the_connection_at_home() {
+    let config = Config { shards: 2, ..Config::default() };
+    let mut s = Script::new(config.clone());
+    let ids = Script::ids_by_home(&config, "c");
+    let id = &*ids[0];
+    let turn_away_elsewhere = |s: &mut Script| {
+        let client = s.open_by_at(0, Some(Full::Server), 1);
+        s.say_connect(client, &connect(id));
+        s.secs(10);
     };
-    assert_eq!([elsewhere(0), elsewhere(1)], [0, 1]);
+    let said = |s: &Script| {
+        let home = comings(s, 0, id).with(comings(s, 1, id).refused);
+        home.refused.map(|refused| refused.text(home.presence))
+    };
+    turn_away_elsewhere(&mut s);
+    assert!(said(&s).expect("it is told").starts_with("it is not let in: server.max_connections"));
+    let client = s.join_for_an_hour(id);
+    assert_eq!(said(&s), None, "it is here");
+    s.secs(10);
+    turn_away_elsewhere(&mut s);
+    assert!(said(&s).expect("it is told").starts_with("another connection with its client id is not let in"));
+    s.cut(client);
+    assert!(said(&s).expect("it is told").starts_with("while it was here, another connection"));
+    s.secs(10);
+    turn_away_elsewhere(&mut s);
+    assert!(said(&s).expect("it is told").starts_with("it is not let in: server.max_connections"));
+    let client = s.join_for_an_hour(id);
+    s.secs(10);
+    s.cut(client);
+    assert_eq!(said(&s), None, "it went by itself");
 }
 
 #[test]

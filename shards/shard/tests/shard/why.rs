@@ -396,8 +396,8 @@ fn why_a_message_was_not_retained_is_said_in_words() {
         (0..2).for_each(|_| s.retain(publisher, "a/b", "x"));
         let what = "2 that p published on this topic were not taken in, or not retained, the last 0 s ago";
         let of_publishers = |topic: &str| {
-            let Because { elsewhere, outcome, .. } = receive(&s, "c", topic);
-            told(&Because { steps: elsewhere, elsewhere: Vec::new(), outcome }, "refused")
+            let because = receive(&s, "c", topic);
+            told(&Because { steps: because.elsewhere.clone(), ..because }, "refused")
         };
         assert_eq!(of_publishers("a/b"), [format!("fact: {what}: {why}")]);
         assert!(of_publishers("a/c").is_empty(), "{why}: that is another topic");

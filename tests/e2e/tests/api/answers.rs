@@ -40,7 +40,7 @@ pub fn ask(socket: &PathBuf, args: &[&str]) -> Asked {
 
 /// Until the broker says it: what is asked and what comes from clients go by two ways.
 #[track_caller]
-fn await_answer(socket: &PathBuf, args: &[&str], is_it: impl Fn(&Asked) -> bool) -> Asked {
+pub fn await_answer(socket: &PathBuf, args: &[&str], is_it: impl Fn(&Asked) -> bool) -> Asked {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let asked = ask(socket, args);

@@ -2,7 +2,7 @@
 
 use e2e::{Link, v5};
 
-use super::answers::{ask, has, with_socket};
+use super::answers::{ask, await_answer, has, with_socket};
 
 #[test]
 fn who_is_not_let_in_is_told_of_wherever_a_client_is_asked_about() {
@@ -36,6 +36,39 @@ fn who_is_not_let_in_is_told_of_wherever_a_client_is_asked_about() {
     }
     let nobody = ask(&socket, &["ctl", "client", "nobody"]);
     assert!(has(&nobody, "no session of one") && !has(&nobody, "let in"), "{:?}", nobody.lines);
+}
+
+#[test]
+fn who_is_let_in_after_all_is_not_told_as_one_that_is_not() {
+    let (setup, socket) = with_socket("api-let-in");
+    let broker = setup.start();
+    let ids = ["mended-1", "mended-2", "mended-3", "mended-4"];
+    let ban = |order: &str, id: &str| {
+        let done = ask(&socket, &["ban", order, "--client-id", id]);
+        assert_eq!(done.code, Some(0), "{:?}", done.lines);
+    };
+    for id in ids {
+        ban("add", id);
+        assert!(Link::try_connect(broker.port, v5(id)).is_err(), "it is banned");
+        ban("remove", id);
+        let before = ask(&socket, &["trace", id]);
+        assert!(has(&before, "it is not let in: banned, once"), "{:?}", before.lines);
+    }
+    let questions =
+        |id| [vec!["why", "--client", id, "--topic", "t"], vec!["ctl", "client", id], vec!["trace", id]];
+    let links = ids.map(|id| Link::connect(broker.port, v5(id)));
+    for question in ids.into_iter().flat_map(questions) {
+        let asked = ask(&socket, &question);
+        assert!(!has(&asked, "let in"), "it is here: {question:?}: {:?}", asked.lines);
+    }
+    drop(links);
+    for id in ids {
+        await_answer(&socket, &["trace", id], |trace| has(trace, "the session ended"));
+    }
+    for question in ids.into_iter().flat_map(questions) {
+        let asked = ask(&socket, &question);
+        assert!(!has(&asked, "not let in: "), "it went by itself: {question:?}: {:?}", asked.lines);
+    }
 }
 
 #[test]
