@@ -49,8 +49,9 @@ struct Uncounted {
     outgoing: Box<Outgoing>,
     /// Bytes that the socket took of it.
     taken: usize,
-    /// Packets that waited behind it in the same connection.
-    behind: u64,
+    /// Packets that wait behind it in the same connection, where nothing counts them as sent when they go out. None: it has, or had, a
+    /// session, and what waits there when this is counted lies behind it, as does what has gone out until then.
+    behind: Option<u64>,
     walk: Walk,
     /// Of those that lie behind, what was not taken whole.
     packets: u64,
@@ -109,7 +110,7 @@ impl Shard {
         turn: &Turn<'_>,
     ) {
         for outgoing in unsaid {
-            self.lose_outgoing(&leaver, outgoing, 0, 0, turn);
+            self.lose_outgoing(&leaver, outgoing, 0, Some(0), turn);
         }
         if is_sending {
             self.connections.leavers.insert(conn, leaver);
@@ -136,20 +137,20 @@ impl Shard {
             has_session = connection.session().is_some();
         }
         let Some(leaver) = leaver else { return };
-        self.lose_outgoing(&leaver, outgoing, taken, behind, turn);
+        self.lose_outgoing(&leaver, outgoing, taken, (!has_session).then_some(behind), turn);
         // Who still has a session is known by it, also by what is recorded from now on.
         if behind > 0 && !has_session {
             self.connections.leavers.insert(conn, leaver);
         }
     }
 
-    /// `behind`: packets that still wait in the same connection.
+    /// `behind`: as in [`Uncounted`].
     pub(crate) fn lose_outgoing(
         &mut self,
         leaver: &Arc<Leaver>,
         outgoing: Box<Outgoing>,
         taken: usize,
-        behind: u64,
+        behind: Option<u64>,
         turn: &Turn<'_>,
     ) {
         self.unsent_bytes += outgoing.len();
@@ -217,11 +218,12 @@ impl Shard {
     }
 
     /// What is recorded as sent was not.
-    fn note_unsent(&mut self, leaver: &Leaver, packets: u64, behind: u64) {
+    fn note_unsent(&mut self, leaver: &Leaver, packets: u64, behind: Option<u64>) {
         let Some(Recorded { number, sent }) = leaver.recorded else { return };
         let key = self.sessions.find(&leaver.client_id);
         let next = key.and_then(|key| self.sessions[key].conn).filter(|conn| *conn != leaver.conn);
-        let here = next.and_then(|conn| self.connections.get(conn)).map_or(0, packets_waiting);
+        let waiting = |conn| self.connections.get(conn).map_or(0, packets_waiting);
+        let behind = behind.unwrap_or_else(|| waiting(leaver.conn)) + next.map_or(0, waiting);
         let is_it = |recorder: &&mut Recorder| recorder.number() == number;
         let recorder = match key.and_then(|key| self.sessions.recorder(key)).filter(is_it) {
             Some(recorder) => Some(recorder),
@@ -229,7 +231,7 @@ impl Shard {
         };
         if let Some(recorder) = recorder {
             let since = recorder.traffic.packets_sent.saturating_sub(sent);
-            recorder.give_up(packets, since + here + behind);
+            recorder.give_up(packets, since + behind);
         }
     }
 }

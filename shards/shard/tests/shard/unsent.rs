@@ -257,19 +257,47 @@ fn a_topic_is_known_behind_its_alias_where_the_send_fails_first() {
 
 #[test]
 fn of_a_client_that_is_read_on_each_send_that_fails_is_lost_and_nothing_else() {
-    let mut s = Script::of_one();
+    for unsent_packets in [1, 100] {
+        let mut s = Script::new(of_pieces(unsent_packets));
+        let (publisher, client) = under_way_and_behind(&mut s, 1, 2);
+        s.fail_and_go_on(client, 0);
+        s.secs(1);
+        assert_eq!(check(&s), BTreeMap::from([("dropped_unsent", 1)]), "two are under way");
+        assert_eq!(recorded(&s), ["Suback", "Publish", "Publish?", "Publish", "Publish"]);
+        send(&mut s, publisher, 0, 1);
+        s.fail_and_go_on(client, PACKET_BYTES);
+        s.secs(1);
+        assert_eq!(check(&s), BTreeMap::from([("dropped_unsent", 2)]));
+        let expected = ["Suback", "Publish", "Publish?", "Publish", "Publish?", "Publish"];
+        assert_eq!(recorded(&s), expected, "the last may still be taken");
+        s.unstick(client);
+        s.cut(client);
+        assert_eq!(check(&s), BTreeMap::from([("dropped_unsent", 2)]));
+        assert_eq!(recorded(&s), expected);
+    }
+}
+
+#[test]
+fn a_send_that_failed_is_known_from_what_goes_out_behind_it_until_it_is_counted() {
+    let mut s = Script::new(of_pieces(1));
     let (publisher, client) = under_way_and_behind(&mut s, 1, 2);
     s.fail_and_go_on(client, 0);
-    assert_eq!(check(&s), BTreeMap::from([("dropped_unsent", 1)]), "two are under way");
+    assert_eq!(s.shards[0].gauges().unsent_bytes, 3 * PACKET_BYTES, "one of them is not counted yet");
     send(&mut s, publisher, 0, 1);
-    s.fail_and_go_on(client, PACKET_BYTES);
-    assert_eq!(check(&s), BTreeMap::from([("dropped_unsent", 2)]));
-    let expected = ["Suback", "Publish", "Publish?", "Publish", "Publish?", "Publish"];
-    assert_eq!(recorded(&s), expected, "the last may still be taken");
+    s.secs(1);
+    assert_eq!(recorded(&s), ["Suback", "Publish", "Publish?", "Publish", "Publish", "Publish"]);
+}
+
+#[test]
+fn a_send_that_failed_is_known_from_what_waits_where_its_session_ends_until_it_is_counted() {
+    let mut s = Script::new(of_pieces(1));
+    let (_, client) = under_way_and_behind(&mut s, 1, 2);
+    let (shard, conn) = s.conn(client);
+    s.fail_and_go_on(client, 0);
+    s.event(shard, Event::Kick { conn, reason: ReasonCode::AdministrativeAction });
+    s.secs(1);
     s.unstick(client);
-    s.cut(client);
-    assert_eq!(check(&s), BTreeMap::from([("dropped_unsent", 2)]));
-    assert_eq!(recorded(&s), expected);
+    assert_eq!(recorded(&s), ["Suback", "Publish", "Publish?", "Publish", "Publish", "Disconnect"]);
 }
 
 #[test]
@@ -296,6 +324,11 @@ fn of_two_shards() -> Config {
     Config { shards: 2, ..Config::default() }
 }
 
+/// A tick looks at so many packets that were lost.
+fn of_pieces(unsent_packets: usize) -> Config {
+    Config { pieces: Pieces { unsent_packets, ..Pieces::default() }, ..Config::default() }
+}
+
 const STUCK: usize = 100;
 
 /// Packets in the outbox of each of these.
@@ -303,8 +336,7 @@ const STUCK_PACKETS: u16 = 50;
 
 /// Subscribers whose sockets take nothing, each with a packet under way and others behind it, where a tick has room for so many.
 fn many_stuck(unsent_packets: usize) -> (Script, Client, Vec<Client>) {
-    let pieces = Pieces { unsent_packets, ..Pieces::default() };
-    let mut s = Script::new(Config { pieces, ..Config::default() });
+    let mut s = Script::new(of_pieces(unsent_packets));
     let publisher = s.join("p");
     let stuck: Vec<Client> = (0..STUCK).map(|n| s.join(&format!("c{n}"))).collect();
     for client in &stuck {
@@ -407,8 +439,7 @@ fn at_the_end_of_a_drain_all_is_counted() {
 
 #[test]
 fn each_of_many_topics_is_told_in_whatever_order_they_come() {
-    let pieces = Pieces { unsent_packets: 7, ..Pieces::default() };
-    let mut s = Script::new(Config { pieces, ..Config::default() });
+    let mut s = Script::new(of_pieces(7));
     let (publisher, client) = (s.join("p"), s.join("c"));
     s.subscribe(client, "a/#", 0);
     s.stick(client);
