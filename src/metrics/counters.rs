@@ -281,7 +281,7 @@ pub const FAMILIES: &[Family] = &[
     ),
     Family::one(
         "iothub_messages_waited_unsent_total",
-        "Messages that waited because the socket of a client had session.max_outbox_bytes to take.",
+        "Messages that waited because the socket of a client had as much to take as it may: session.max_outbox_bytes, or 32 KiB while limits.max_queue_memory is used up.",
         &[("waited_unsent", "")],
     ),
     Family {

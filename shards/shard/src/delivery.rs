@@ -16,7 +16,7 @@ use crate::{
     recorder::{Direction, Entry},
     router::Carried,
     session::Delivery,
-    takers::takers,
+    takers::{Obstacle, takers},
     turn::Turn,
 };
 
@@ -36,8 +36,8 @@ impl Shard {
             self.lose(key, Cause::OfflineQos0, carried.parts.topic, turn.now);
         } else if carried.is_expired(turn.now) {
             self.lose(key, Cause::Expired, carried.parts.topic, turn.now);
-        } else if !takers!(self).can_send_at_once(key, delivery.qos) {
-            self.enqueue(key, Queued::new(carried.keep(), delivery), turn);
+        } else if let Some(obstacle) = takers!(self).obstacle(key, delivery.qos) {
+            self.enqueue(key, Queued::new(carried.keep(), delivery), obstacle, turn);
         } else if delivery.qos == QoS::AtMostOnce {
             self.transmit(key, &Sending { delivery, packet_id: None, dup: false }, carried, turn);
         } else {
@@ -134,7 +134,7 @@ impl Shard {
         true
     }
 
-    pub(crate) fn enqueue(&mut self, key: SessionKey, mut queued: Queued, turn: &mut Turn<'_>) {
+    fn enqueue(&mut self, key: SessionKey, mut queued: Queued, obstacle: Obstacle, turn: &mut Turn<'_>) {
         let weight = queued.weight();
         if takers!(self).queue_lacks(key, weight).is_some() {
             self.drop_expired(key, turn);
@@ -160,7 +160,7 @@ impl Shard {
         self.keep_queued(key, &queued);
         let expires = queued.message.expires_at().is_some();
         self.sessions[key].outbound().queue.push(queued, window);
-        self.counters.waited_unsent += u64::from(self.has_slow_socket(key));
+        self.counters.waited_unsent += u64::from(obstacle == Obstacle::Socket);
         self.note_spilling(key);
         if expires && let Some(due_at) = self.sessions[key].due_at() {
             self.arm_session(key, due_at, turn);
@@ -241,13 +241,6 @@ impl Shard {
         let connection = self.connections.get(self.sessions[key].conn?)?;
         let has_room = connection.unsent_bytes() < self.config.limits.outbox_bytes_max;
         (has_room && !connection.is_held_back()).then_some(connection)
-    }
-
-    /// The socket of the client has as much to take already as it may have.
-    fn has_slow_socket(&self, key: SessionKey) -> bool {
-        let connection = self.sessions[key].conn.and_then(|conn| self.connections.get(conn));
-        let unsent_max = self.config.limits.outbox_bytes_max;
-        connection.is_some_and(|connection| connection.unsent_bytes() >= unsent_max)
     }
 
     /// [MQTT-4.4.0-1] Once per connection, with the original packet ids and in the original order.

@@ -6,7 +6,7 @@ use crate::{
     Cause, Config, QueueFull,
     connection::{Connection, Connections},
     keys::SessionKey,
-    outbound::Outbound,
+    outbound::{First, Outbound},
     permission::Permissions,
     session::{Session, Sessions},
 };
@@ -38,21 +38,53 @@ impl Takers<'_> {
     /// Nothing waits before it, the socket keeps up, and the client has room for one more unacknowledged message.
     #[inline(always)]
     pub fn can_send_at_once(&self, key: SessionKey, qos: QoS) -> bool {
+        self.obstacle(key, qos).is_none()
+    }
+
+    /// What a message for this client has to wait for.
+    #[inline(always)]
+    pub fn obstacle(&self, key: SessionKey, qos: QoS) -> Option<Obstacle> {
         let session = &self.sessions[key];
-        let Some(connection) = session.conn.and_then(|conn| self.connections.get(conn)) else { return false };
-        let unsent = connection.unsent_bytes();
-        // A client that keeps up is served whatever others hold; one that is behind takes its share of the budget.
-        let unsent_max = match self.is_memory_full() {
+        let connection = session.conn.and_then(|conn| self.connections.get(conn));
+        let Some(connection) = connection else { return Some(Obstacle::Absence) };
+        if connection.is_held_back() {
+            return Some(Obstacle::Rates);
+        }
+        let has_slow_socket = connection.unsent_bytes() >= self.unsent_bytes_max();
+        let Some(outbound) = session.outbound.as_deref() else {
+            return has_slow_socket.then_some(Obstacle::Socket);
+        };
+        if !outbound.queue.is_empty() {
+            return Some(self.obstacle_of_queue(session, connection, outbound));
+        }
+        if outbound.inflight.is_resending() || qos != QoS::AtMostOnce && !self.has_quota(session, connection)
+        {
+            return Some(Obstacle::Window);
+        }
+        has_slow_socket.then_some(Obstacle::Socket)
+    }
+
+    /// What the first of those waits for that wait already.
+    #[inline(never)]
+    fn obstacle_of_queue(&self, session: &Session, connection: &Connection, outbound: &Outbound) -> Obstacle {
+        match outbound.queue.first() {
+            _ if outbound.inflight.is_resending() => Obstacle::Window,
+            Some(First::Here(first))
+                if first.qos == QoS::AtMostOnce || self.has_quota(session, connection) =>
+            {
+                Obstacle::Socket
+            }
+            Some(First::Here(_)) => Obstacle::Window,
+            _ => Obstacle::Store,
+        }
+    }
+
+    /// A client that keeps up is served whatever others hold; one that is behind takes its share of the budget.
+    pub fn unsent_bytes_max(&self) -> usize {
+        match self.is_memory_full() {
             false => self.config.limits.outbox_bytes_max,
             true => self.config.limits.outbox_bytes_max.min(BYTES_ALWAYS),
-        };
-        if unsent >= unsent_max || connection.is_held_back() {
-            return false;
         }
-        let Some(outbound) = session.outbound.as_ref() else { return true };
-        outbound.queue.is_empty()
-            && !outbound.inflight.is_resending()
-            && (qos == QoS::AtMostOnce || self.has_quota(session, connection))
     }
 
     /// For a client that is away it is asked when it comes back.
@@ -115,6 +147,21 @@ impl Takers<'_> {
     pub fn waits_for_absent(&self, qos: QoS) -> bool {
         qos != QoS::AtMostOnce || self.config.queue_qos0
     }
+}
+
+/// Why a message is not sent at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Obstacle {
+    /// The client is away.
+    Absence,
+    /// It got as much as its rates allow.
+    Rates,
+    /// Its socket has as much to take as it may.
+    Socket,
+    /// So many messages are not acknowledged, or are to be sent again before it.
+    Window,
+    /// What comes before it is read from the disk.
+    Store,
 }
 
 /// Which limit a queue has reached.

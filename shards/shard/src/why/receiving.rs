@@ -287,7 +287,7 @@ impl Shard {
             let text =
                 format!("{unsent} bytes wait until the client's socket takes them: it reads too slowly");
             steps.add_at("socket", Says::Later, text, "session.max_outbox_bytes");
-        } else if unsent > 0 && takers.is_memory_full() {
+        } else if unsent >= takers.unsent_bytes_max() {
             let text =
                 format!("the queues of all clients are full, and {unsent} bytes of this one's are not taken");
             steps.add_at("memory", Says::Later, text, "limits.max_queue_memory");

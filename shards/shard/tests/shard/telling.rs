@@ -242,6 +242,35 @@ fn messages_that_a_slow_socket_lets_wait_are_counted_and_those_of_who_is_away_ar
 }
 
 #[test]
+fn messages_that_a_slow_socket_lets_wait_are_counted_while_memory_is_full() {
+    let limits = Limits { outbox_bytes_max: 1 << 20, queue_memory_max: 40 << 10, ..Limits::default() };
+    let mut s = Script::new(Config { limits, ..Config::default() });
+    let (publisher, slow) = (s.join("p"), s.join("slow"));
+    s.subscribe(slow, "a", 0);
+    s.hear(slow);
+    s.stick(slow);
+    let payload = "x".repeat(1000);
+    (0..50).for_each(|_| s.publish(publisher, "a", &payload));
+    let waiting = s.shards[0].gauges().queued_messages as u64;
+    assert!((5..50).contains(&waiting), "{waiting} wait");
+    assert_eq!(s.counter("waited_unsent"), waiting);
+}
+
+#[test]
+fn what_waits_for_an_acknowledgement_is_not_counted_as_waiting_for_a_socket() {
+    let limits = Limits { outbox_bytes_max: 10, ..Limits::default() };
+    let mut s = Script::new(Config { limits, ..Config::default() });
+    let mut wanted = connect("slow");
+    wanted.properties.receive_maximum = Some(1);
+    let (publisher, (slow, _)) = (s.join("p"), s.connect(&wanted));
+    s.subscribe(slow, "a", 1);
+    s.stick(slow);
+    (1..=4).for_each(|n| s.publish_qos(publisher, "a", "0123456789", 1, n));
+    assert_eq!(s.shards[0].gauges().queued_messages, 3, "one is unacknowledged");
+    assert_eq!(s.counter("waited_unsent"), 0);
+}
+
+#[test]
 fn packets_and_payloads_are_counted_in_both_directions() {
     let mut s = Script::of_one();
     let (publisher, subscriber) = (s.join("p"), s.join("s"));
