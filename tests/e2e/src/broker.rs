@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -27,6 +28,9 @@ pub struct Broker {
     pub process: Process,
     pub port: u16,
     folder: PathBuf,
+    /// Where it tells how it is. It warns when nobody hears of its end.
+    #[expect(dead_code)]
+    told: Option<UnixDatagram>,
 }
 
 /// A broker that has ended, or never served.
@@ -96,22 +100,18 @@ impl Setup {
     pub fn start(self) -> Broker {
         let process = Process::start("iothub", &mut self.command());
         let port = process.await_line("where it listens", port_in);
-        Broker { process, port, folder: self.folder }
+        Broker { process, port, folder: self.folder, told: None }
     }
 
-    /// Starts it on a port that the test knows, and waits until it can be connected to: for logs without start-up line.
+    /// Starts it on a port that the test knows, and waits until it tells a service manager that it serves: for logs without start-up line.
     #[track_caller]
     pub fn start_on(self, port: u16) -> Broker {
-        let mut process = Process::start("iothub", &mut self.command());
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
-        let deadline = Instant::now() + PATIENCE;
-        while std::net::TcpStream::connect(address).is_err() {
-            assert!(process.is_running(), "the broker ended early\n{}", process.shown());
-            assert!(Instant::now() < deadline, "the broker does not listen\n{}", process.shown());
-            // No event tells that another process has begun to listen.
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        Broker { process, port, folder: self.folder }
+        let path = self.folder.join("notify");
+        let told = UnixDatagram::bind(&path).unwrap();
+        let setup = self.variable("NOTIFY_SOCKET", path);
+        let mut process = Process::start("iothub", &mut setup.command());
+        await_ready(&told, &mut process);
+        Broker { process, port, folder: setup.folder, told: Some(told) }
     }
 
     /// Starts it without waiting for anything.
@@ -307,6 +307,26 @@ pub fn free_port() -> u16 {
 
 const FREE_PORT_MIN: u16 = 20_000;
 const FREE_PORTS: u16 = 12_000;
+
+/// That something accepts connections says less: the first of its sockets does before the others, and before all of it is there.
+#[track_caller]
+fn await_ready(told: &UnixDatagram, process: &mut Process) {
+    told.set_read_timeout(Some(LOOK_PERIOD)).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    let mut buffer = [0; 4096];
+    loop {
+        match told.recv(&mut buffer) {
+            Ok(len) if buffer[..len].starts_with(b"READY=1") => return,
+            _ => {
+                assert!(process.is_running(), "the broker ended early\n{}", process.shown());
+                assert!(Instant::now() < deadline, "the broker is not ready\n{}", process.shown());
+            }
+        }
+    }
+}
+
+/// Between two looks at whether what is waited for can still come.
+const LOOK_PERIOD: Duration = Duration::from_millis(100);
 
 /// The port in the start-up line.
 fn port_in(line: &str) -> Option<u16> {
