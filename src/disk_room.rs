@@ -5,8 +5,9 @@ use std::{
     io,
     mem::MaybeUninit,
     os::unix::ffi::OsStrExt,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -18,18 +19,21 @@ pub struct Room {
     pub all: u64,
 }
 
-/// Looks again, unless it did so a moment ago. It may wait for the disk. What cannot be looked at is not known.
-pub fn look(dir: &Path) {
-    let is_due = |at: Option<Instant>| at.is_none_or(|at| at.elapsed() >= EVERY);
-    if is_due(known().0) {
-        let room = room(dir).ok();
-        *known() = (Some(Instant::now()), room);
-    }
+/// Starts the thread that looks again and again, and does nothing else: the disk may let it wait for ever.
+pub fn start(dir: PathBuf) -> io::Result<()> {
+    let look = move || {
+        loop {
+            let room = room(&dir).ok();
+            *known() = Some(Known { room, at: Instant::now() });
+            thread::sleep(PERIOD);
+        }
+    };
+    thread::Builder::new().name("disk-room".to_owned()).spawn(look).map(drop)
 }
 
-/// None: it is not known, or nothing is stored.
+/// None: it is not known, or not any more, or nothing is stored.
 pub fn told() -> Option<Room> {
-    known().1
+    known().as_ref()?.told(Instant::now())
 }
 
 fn room(dir: &Path) -> io::Result<Room> {
@@ -45,16 +49,30 @@ fn room(dir: &Path) -> io::Result<Room> {
     Ok(Room { free: bytes(found.f_bavail), all: bytes(found.f_blocks) })
 }
 
-/// When it was looked at last, and what was found.
-type Known = (Option<Instant>, Option<Room>);
+/// What was found, and when. None: what cannot be looked at.
+struct Known {
+    room: Option<Room>,
+    at: Instant,
+}
 
-fn known() -> MutexGuard<'static, Known> {
+impl Known {
+    fn told(&self, now: Instant) -> Option<Room> {
+        self.room.filter(|_| now.saturating_duration_since(self.at) <= TOLD_MAX)
+    }
+}
+
+fn known() -> MutexGuard<'static, Option<Known>> {
     KNOWN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-static KNOWN: Mutex<Known> = Mutex::new((None, None));
+static KNOWN: Mutex<Option<Known>> = Mutex::new(None);
 
-const EVERY: Duration = Duration::from_secs(10);
+/// Between two looks.
+const PERIOD: Duration = Duration::from_secs(10);
+/// A disk that does not answer for so long may have become full meanwhile.
+const TOLD_MAX: Duration = Duration::from_secs(30);
+const _: () =
+    assert!(TOLD_MAX.as_secs() > 2 * PERIOD.as_secs(), "a look that comes late is none that is missing");
 
 #[cfg(test)]
 mod tests {
@@ -66,5 +84,15 @@ mod tests {
         assert!(room.all > 0 && room.free <= room.all, "{room:?}");
         assert!(super::room(Path::new("/nowhere/at/all")).is_err());
         assert!(super::room(Path::new("a\0b")).is_err());
+    }
+
+    #[test]
+    fn what_a_disk_had_that_does_not_answer_any_more_is_told_for_a_while() {
+        let (at, room) = (Instant::now(), Room { free: 7, all: 9 });
+        let known = Known { room: Some(room), at };
+        assert_eq!(known.told(at), Some(room));
+        assert_eq!(known.told(at + TOLD_MAX), Some(room));
+        assert_eq!(known.told(at + TOLD_MAX + PERIOD), None);
+        assert_eq!(Known { room: None, at }.told(at), None);
     }
 }

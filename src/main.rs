@@ -208,9 +208,11 @@ fn serve_control(
     api.open(&loaded.settings, running.started.broker.desk())?;
     start::announce(&running.started, loaded);
     let (found, changed) = crossbeam_channel::bounded(1);
-    let watch = Watch::start(found, data_dir.map(PathBuf::from)).map_err(|error| {
-        format!("the thread that watches files cannot be started: {error}. {}", threads::REMEDY)
-    })?;
+    let no_thread = |error: io::Error| {
+        format!("the threads that watch files and the disk cannot be started: {error}. {}", threads::REMEDY)
+    };
+    let watch = Watch::start(found).map_err(no_thread)?;
+    data_dir.map_or(Ok(()), |dir| disk_room::start(PathBuf::from(dir))).map_err(no_thread)?;
     let reloader = Reloader::new(running, load, watch, read);
     Ok(control::run(reloader, &keeper, Inbox { signals, requests, changed }))
 }

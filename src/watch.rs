@@ -16,8 +16,6 @@ use std::{
 
 use crossbeam_channel::Sender;
 
-use crate::disk_room;
-
 /// What a file is known by; none if it cannot be looked at.
 pub type Stamp = Option<[i64; 7]>;
 
@@ -68,15 +66,13 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Starts the thread, which sends the names of those that have changed until nobody takes them any more. It looks at the disk of the
-    /// store besides.
-    pub fn start(target: Sender<Vec<PathBuf>>, store: Option<PathBuf>) -> io::Result<Watch> {
+    /// Starts the thread, which sends the names of those that have changed until nobody takes them any more.
+    pub fn start(target: Sender<Vec<PathBuf>>) -> io::Result<Watch> {
         let watch = Watch::default();
         let watched = Arc::clone(&watch.watched);
         let look = move || {
             let lock = || watched.lock().unwrap_or_else(PoisonError::into_inner);
             loop {
-                store.iter().for_each(|dir| disk_room::look(dir));
                 thread::sleep(PERIOD);
                 let paths: Vec<PathBuf> = lock().known.keys().cloned().collect();
                 // Without the lock: this may take its time, and others have replaced the list meanwhile.
