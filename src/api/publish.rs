@@ -13,7 +13,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use runtime::Desk;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use shard::{Act, Acted, QoS, ShardId, level_count};
+use shard::{Act, Acted, Cause, QoS, ShardId, level_count};
 use tokio::time::sleep;
 
 use super::{
@@ -97,9 +97,7 @@ async fn publish(
     if acted.is_held_back {
         return Err(answer::held_back(HELD_BACK).into());
     }
-    // [MQTT-3.3.1-6] Nothing is kept of an empty one.
-    let is_retained = *retain && !is_empty && acted.unretained.is_none();
-    Ok(answer::ok(&told(&acted, is_retained)))
+    Ok(answer::ok(&told(&acted, *retain, is_empty)))
 }
 
 /// Held back as a client is whose messages another shard does not get to.
@@ -127,14 +125,33 @@ fn payload(publication: &Publication) -> Result<Vec<u8>, Trouble> {
     }
 }
 
-fn told(acted: &Acted, is_retained: bool) -> Value {
-    let not_retained = acted.unretained.map(|cause| json!({ "cause": cause.word(), "why": cause.text() }));
+fn told(acted: &Acted, retain: bool, is_empty: bool) -> Value {
+    let not_retained = acted.unretained.map(|cause| {
+        let why = if is_empty { why_not_deleted(cause) } else { cause.text() };
+        json!({ "cause": cause.word(), "why": why })
+    });
     json!({
         "published": true,
         "matched": acted.count > 0,
-        "retained": is_retained,
+        // [MQTT-3.3.1-6] Nothing is kept of an empty one.
+        "retained": retain && !is_empty && acted.unretained.is_none(),
         "not_retained": not_retained,
     })
+}
+
+/// [MQTT-3.3.1-6] Of an empty one, which needs no room but has to be stored.
+fn why_not_deleted(cause: Cause) -> &'static str {
+    match cause {
+        Cause::PublishRetainStoreFull => {
+            "it was to delete what is retained on its topic at QoS 0, and the store was full: that stays, and those who had subscribed got \
+             the message"
+        }
+        Cause::PublishRetainStoreFailed => {
+            "it was to delete what is retained on its topic at QoS 0, and the store had failed: that stays, and those who had subscribed got \
+             the message"
+        }
+        cause => cause.text(),
+    }
 }
 
 const HELD_BACK: &str = "nothing is published: what operators publish fills the way to another shard. Publish it again later, or less in a second";
@@ -145,3 +162,28 @@ const TRIES_APART: Duration = Duration::from_millis(10);
 
 /// For a payload of 1 MiB in base64, or as text of which each byte is escaped.
 const BODY_BYTES_MAX: usize = 8 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_message_that_was_to_delete_it_is_told_that_what_is_retained_stays() {
+        for cause in [Cause::PublishRetainStoreFull, Cause::PublishRetainStoreFailed] {
+            let acted = Acted { unretained: Some(cause), ..Acted::default() };
+            let why = |is_empty| {
+                let told = told(&acted, true, is_empty);
+                assert_eq!(
+                    (&told["retained"], &told["not_retained"]["cause"]),
+                    (&json!(false), &json!(cause.word()))
+                );
+                told["not_retained"]["why"].as_str().expect("it is a text").to_owned()
+            };
+            assert!(why(true).starts_with("it was to delete what is retained on its topic"));
+            assert!(why(true).contains(": that stays"));
+            assert_eq!(why(false), cause.text());
+        }
+        let done = told(&Acted::default(), true, true);
+        assert_eq!((&done["retained"], &done["not_retained"]), (&json!(false), &json!(null)));
+    }
+}

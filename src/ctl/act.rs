@@ -151,7 +151,7 @@ pub fn publish(target: &Target<'_>, args: &PublishArgs) -> Result<Shown, Failure
 fn told_of_published(answer: &Value) -> String {
     let matched = if answer["matched"] == true { "" } else { "; nobody subscribes to it" };
     match answer["not_retained"]["why"].as_str() {
-        Some(why) => format!("published, but not retained{matched}: {why}"),
+        Some(why) => format!("published{matched}; {why}"),
         None => format!("published{matched}"),
     }
 }

@@ -100,6 +100,8 @@ impl Shard {
 
     /// What cannot be stored is refused as it is to a client, and who publishes too much is held back as one is.
     fn publish_for_operator(&mut self, mut parts: Parts<'_>, turn: &mut Turn<'_>) -> Acted {
+        let home = self.placement.topic(parts.topic);
+        assert_eq!(home, self.id, "an operator publishes at the home of the topic");
         if self.post.is_congested() || self.post.holds_back(OPERATORS) {
             return Acted { is_held_back: true, ..Acted::default() };
         }

@@ -79,8 +79,9 @@ fn operators_who_publish_are_held_back_as_a_client_is_and_others_lose_nothing() 
     let other = join_at(&mut s, 0, "other");
     let subscriber = listener(&mut s, "#");
     s.event(0, Event::MailRoom { to: ShardId(1), slots: 32 });
+    let topic = Script::ids_by_home(&Config { shards: 2, ..Config::default() }, "a").remove(0);
     let order = || Act::Publish {
-        topic: "a".into(),
+        topic: topic.as_str().into(),
         payload: vec![b'x'; 9000].into(),
         qos: QoS::AtMostOnce,
         retain: false,

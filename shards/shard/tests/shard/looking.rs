@@ -338,11 +338,24 @@ fn an_operator_publishes_to_all_shards() {
         retain: false,
         expiry_s: None,
     };
-    assert_eq!(s.act(1, act).count, 1);
+    let home = Placement::new(3, Config::default().placement_seed).topic("a").index();
+    assert_eq!(s.act(home, act).count, 1);
     s.settle();
     for subscriber in subscribers {
         assert_eq!(s.hear(subscriber), ["a 'x' q1 #1"]);
     }
+}
+
+#[test]
+#[should_panic(expected = "an operator publishes at the home of the topic")]
+fn an_operator_publishes_nowhere_else_than_at_the_home_of_the_topic() {
+    let mut s = Script::new(Config { shards: 2, ..Config::default() });
+    let elsewhere = 1 - Placement::new(2, Config::default().placement_seed).topic("a").index();
+    let payload = (*b"x").into();
+    s.act(
+        elsewhere,
+        Act::Publish { topic: "a".into(), payload, qos: QoS::AtMostOnce, retain: true, expiry_s: None },
+    );
 }
 
 #[test]

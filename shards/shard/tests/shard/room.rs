@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use mqtt::{Connect, Packet, QoS, Version, Will, WillProperties};
-use shard::{Act, Acted, Cause, Event, Look, Outcome, Reading, Seen, Why};
+use shard::{Act, Acted, Cause, Config, Event, Look, Outcome, Reading, Seen, Why};
 
 use crate::{
     failing,
@@ -116,7 +116,11 @@ fn whoever_publishes_waits_while_room_is_coming_and_is_refused_when_none_comes()
 }
 
 fn order(qos: QoS, retain: bool) -> Act {
-    Act::Publish { topic: "a".into(), payload: (*b"x").into(), qos, retain, expiry_s: None }
+    order_on("a", qos, retain)
+}
+
+fn order_on(topic: &str, qos: QoS, retain: bool) -> Act {
+    Act::Publish { topic: topic.into(), payload: (*b"x").into(), qos, retain, expiry_s: None }
 }
 
 fn with_will(s: &mut Script, client_id: &str) -> Client {
@@ -161,19 +165,24 @@ fn what_is_published_for_an_operator_is_refused_where_it_cannot_be_stored() {
 #[test]
 fn an_operator_is_told_of_a_message_when_every_shard_has_stored_it() {
     for shards in [1, 2] {
-        let (mut s, _, _) = failing::absent(shards);
+        let (mut s, _, subscriber) = failing::absent(shards);
+        let subscriber = s.join_for_an_hour(&subscriber);
+        s.subscribe(subscriber, "b/#", 2);
+        s.cut(subscriber);
+        let topic = Script::ids_by_home(&Config { shards, ..Config::default() }, "b/").remove(0);
+        let order = |qos| order_on(&topic, qos, false);
         s.disk_is_slow = true;
         for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
-            let mut acted = s.act(0, order(qos, false));
+            let mut acted = s.act(0, order(qos));
             assert!(!s.shards[0].is_settled(&mut acted), "{shards} shards, {qos:?}");
             assert!(s.store(usize::from(shards) - 1), "where the subscriber is");
             s.settle();
             assert!(s.shards[0].is_settled(&mut acted));
             assert_eq!(acted.refused, None);
         }
-        let mut passes = s.act(0, order(QoS::AtMostOnce, false));
+        let mut passes = s.act(0, order(QoS::AtMostOnce));
         assert!(s.shards[0].is_settled(&mut passes));
-        let mut acted = s.act(0, order(QoS::AtLeastOnce, false));
+        let mut acted = s.act(0, order(QoS::AtLeastOnce));
         s.event(0, Event::StoreFailed);
         s.settle();
         assert!(s.shards[0].is_settled(&mut acted));

@@ -144,6 +144,10 @@ fn who_asks_the_api_of_a_broker_on_a_full_disk_is_answered_and_told_what_has_no_
         (&kept["retained"], &kept["not_retained"]["cause"]),
         (&json!(false), &json!("publish_retain_store_full"))
     );
+    let emptied = json!({ "topic": "kept", "payload": "", "retain": true });
+    let emptied = api.post("/v1/publish", &emptied).expect(200);
+    let why = emptied["not_retained"]["why"].as_str().unwrap_or_default();
+    assert!(why.starts_with("it was to delete what is retained on its topic"), "{emptied}");
     for path in [
         "/livez",
         "/readyz",
