@@ -50,3 +50,38 @@ impl ControlPlaces {
 }
 
 pub const CONTROL_CONNECTIONS_MAX: u64 = 8;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::{runtime::Builder, time::timeout};
+
+    use super::*;
+
+    #[test]
+    fn a_place_that_is_kept_for_whoever_comes_next_is_not_taken() {
+        let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
+        runtime.expect("a runtime").block_on(async {
+            let places = ControlPlaces::default();
+            let used = || (places.used().taken, places.used().refused);
+            let mut held = Vec::new();
+            for taken in 0..CONTROL_CONNECTIONS_MAX {
+                held.push(places.offer().await);
+                assert_eq!(used(), (taken, 0), "nobody has come yet");
+                places.settle();
+                assert_eq!(used(), (taken + 1, 0));
+            }
+            let next = timeout(Duration::from_secs(1), places.offer());
+            assert!(next.await.is_err(), "all are taken");
+            assert_eq!(used(), (CONTROL_CONNECTIONS_MAX, 1));
+            held.pop();
+            held.push(places.offer().await);
+            assert_eq!(used(), (CONTROL_CONNECTIONS_MAX - 1, 1));
+            places.settle();
+            assert_eq!(used(), (CONTROL_CONNECTIONS_MAX, 1));
+            held.clear();
+            assert_eq!(used(), (0, 1));
+        });
+    }
+}

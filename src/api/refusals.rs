@@ -53,6 +53,11 @@ static LINES_LEFT_OUT: AtomicU64 = AtomicU64::new(0);
 impl Cause {
     pub const ALL: [Cause; 5] = [Cause::NoToken, Cause::Token, Cause::Role, Cause::Host, Cause::Origin];
 
+    /// Where it stands in what is counted by cause.
+    const fn index(self) -> usize {
+        self as usize
+    }
+
     /// As metrics call it.
     pub fn label(self) -> &'static str {
         match self {
@@ -101,7 +106,7 @@ impl Refusals {
     /// Tells of one. How long it is until the next is told, where it was left out of the log.
     pub fn tell(&self, peer: SocketAddr, cause: Cause, why: &str) -> Option<Duration> {
         let by = cause.word();
-        self.counts[cause as usize].fetch_add(1, Ordering::Relaxed);
+        self.counts[cause.index()].fetch_add(1, Ordering::Relaxed);
         audit::refuse(&Refusal { peer, by, why });
         match self.judge(peer, cause, self.now()) {
             Verdict::Tell => {
@@ -117,7 +122,7 @@ impl Refusals {
 
     /// How many there were, by cause.
     pub fn counts(&self) -> [(&'static str, u64); Cause::ALL.len()] {
-        Cause::ALL.map(|cause| (cause.label(), self.counts[cause as usize].load(Ordering::Relaxed)))
+        Cause::ALL.map(|cause| (cause.label(), self.counts[cause.index()].load(Ordering::Relaxed)))
     }
 
     fn judge(&self, peer: SocketAddr, cause: Cause, now: Instant) -> Verdict {
@@ -144,6 +149,15 @@ pub fn write_left_out(left_out: LeftOut<Cause>) {
     LINES_LEFT_OUT.fetch_add(count, Ordering::Relaxed);
     tracing::warn!(address = %source, by, lines = count, "lines were left out, too many come: the API has refused somebody");
 }
+
+/// Each stands at its own place, and none behind the last.
+const _: () = {
+    let mut at = 0;
+    while at < Cause::ALL.len() {
+        assert!(Cause::ALL[at].index() == at);
+        at += 1;
+    }
+};
 
 /// So many at once cost nothing: somebody who pastes the wrong thing.
 const PACE: LinePace = LinePace { at_once: 5, every: Duration::from_secs(10) };

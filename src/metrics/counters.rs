@@ -85,7 +85,7 @@ pub const FAMILIES: &[Family] = &[
     ),
     Family {
         name: "iothub_connections_ended_total",
-        help: "Connections of clients that the broker ended.",
+        help: "Connections that the broker ended, of clients and of those whose CONNECT was not taken yet.",
         label: Some("cause"),
         counters: &[
             ("ended_banned", "banned"),

@@ -7,7 +7,7 @@ mod stalling;
 mod strangers;
 mod unfinished;
 
-pub(crate) use breach::{Breach, Quota};
+pub(crate) use breach::{Breach, FILTERS_PER_PACKET_MAX, Quota};
 pub(crate) use kept::Kept;
 use mqtt::{Ack, Frame, Packet, PacketKind, Publish, ReasonCode, Received, Violation};
 pub(crate) use stalled::Stalled;

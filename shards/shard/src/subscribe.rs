@@ -15,7 +15,7 @@ use crate::{
     filters::is_shared,
     keys::SessionKey,
     mount::mounted_filter,
-    receive::{Breach, Quota, protocol_error},
+    receive::{Breach, FILTERS_PER_PACKET_MAX, Quota, protocol_error},
     replay::Wanted,
     reporting::DROPS_TOPIC,
     trie::Subscription,
@@ -365,8 +365,6 @@ fn check_filter_count(count: usize) -> Result<(), Breach> {
     }
     Ok(())
 }
-
-const FILTERS_PER_PACKET_MAX: usize = 10_000;
 
 /// Whether the filter is a shared one. [MQTT-4.7.1-1] [MQTT-4.7.1-2] [MQTT-4.8.2-1] [MQTT-4.8.2-2]
 fn check_filter(filter: &str) -> Result<bool, Violation> {

@@ -30,7 +30,7 @@ impl Quota {
                 "topics behind aliases of all clients fill their part of max_receive_memory"
             }
             Quota::PacketTime => "a packet did not go on for packet_timeout_secs",
-            Quota::Filters => "more than 10,000 filters in one packet",
+            Quota::Filters => FILTERS_EXCEEDED,
         }
     }
 
@@ -77,5 +77,19 @@ impl Shard {
             }
         };
         self.end_connection(conn, Some((reason, why)), what, WillFate::Publish, turn);
+    }
+}
+
+pub(crate) const FILTERS_PER_PACKET_MAX: usize = 10_000;
+const FILTERS_EXCEEDED: &str = "more than 10,000 filters in one packet";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_sends_too_many_filters_is_told_how_many_may_be_sent() {
+        let said: String = Quota::Filters.text().chars().filter(char::is_ascii_digit).collect();
+        assert_eq!(said, FILTERS_PER_PACKET_MAX.to_string());
     }
 }
