@@ -94,7 +94,7 @@ use self::{
 use crate::{
     config::{self, Loaded, Settings},
     control::Request,
-    policy, threads,
+    policy, store, threads,
 };
 
 /// The API of this process. Its control socket goes with this.
@@ -163,7 +163,7 @@ impl Api {
         let teller = Teller::find(path.as_deref());
         let (tokens, first) = match Tokens::open(path.clone(), &teller) {
             Ok((tokens, secret)) => (tokens, Some(FirstToken { teller, secret, hashes: path })),
-            Err(NoTokens::Unkept(why)) if self.is_default => {
+            Err(NoTokens::NoRoom(why)) if self.is_default => {
                 tracing::warn!(
                     "nobody can ask the API over TCP for anything that needs a token: {why}. {}",
                     make_one(settings)
@@ -210,7 +210,7 @@ pub fn token_path(settings: &Settings) -> Option<PathBuf> {
 fn make_one(settings: &Settings) -> String {
     let dir = Path::new(&settings.store.dir);
     let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
-    let dir = dir.display();
+    let dir = store::quoted(&dir.display().to_string());
     format!(
         "When its disk has room, iothub token add NAME --role admin --data-dir {dir} makes one, which counts at once"
     )

@@ -3,7 +3,10 @@
 use std::{
     fs::{self, File, OpenOptions, Permissions},
     io::{self, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
+    os::{
+        fd::AsRawFd,
+        unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
+    },
     path::{Path, PathBuf},
 };
 
@@ -27,6 +30,14 @@ pub enum ReplaceError {
     NoFile { path: PathBuf },
     #[error("the owner of {} cannot be kept: {error}. Run this as root or as its owner", path.display())]
     Owner { path: PathBuf, error: io::Error },
+}
+
+impl ReplaceError {
+    /// The disk has none for it.
+    pub fn is_lack_of_room(&self) -> bool {
+        let ReplaceError::Unwritable { error, .. } = self else { return false };
+        matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    }
 }
 
 impl Replacement {
@@ -53,20 +64,9 @@ impl Replacement {
         beside_name.push(name);
         beside_name.push(".iothub");
         let beside = target.with_file_name(beside_name);
-        // Made here and by nobody else: what may stand there, a link above all, is not written to.
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .custom_flags(libc::O_EXCL)
-            .mode(0o600)
-            .open(&beside);
-        match file {
-            Ok(file) => Ok(Replacement { target, beside, file, kept }),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                Err(ReplaceError::Busy { target, beside })
-            }
-            Err(error) => Err(unwritable(error)),
+        match make(&beside).map_err(unwritable)? {
+            Some(file) => Ok(Replacement { target, beside, file, kept }),
+            None => Err(ReplaceError::Busy { target, beside }),
         }
     }
 
@@ -102,6 +102,47 @@ impl Drop for Replacement {
         // After a rename there is nothing of this name, and what cannot be removed is named by the next attempt.
         drop(fs::remove_file(&self.beside));
     }
+}
+
+/// Made here and by nobody else: what may stand there, a link above all, is not written to. None: another program has it.
+fn make(beside: &Path) -> io::Result<Option<File>> {
+    let make = || {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).custom_flags(libc::O_EXCL).mode(0o600).open(beside)
+    };
+    let made = match make() {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && remove_left(beside) => make(),
+        made => made,
+    };
+    match made {
+        Ok(file) => Ok(Some(file).filter(|file| lock(file) && is_at(file, beside))),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whoever has one keeps it locked: one that is not was left by a program that was killed. True: it is gone.
+fn remove_left(beside: &Path) -> bool {
+    let left = OpenOptions::new().write(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(beside);
+    left.is_ok_and(|left| {
+        lock(&left)
+            && is_at(&left, beside)
+            && left.metadata().is_ok_and(|left| left.is_file())
+            && fs::remove_file(beside).is_ok()
+    })
+}
+
+/// Others have not put another one in its place meanwhile.
+fn is_at(file: &File, path: &Path) -> bool {
+    let of = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    file.metadata().map(of).ok() == fs::symlink_metadata(path).map(of).ok()
+}
+
+/// Ends with the program. False: another one has it.
+#[allow(unsafe_code)]
+fn lock(file: &File) -> bool {
+    // SAFETY: the descriptor is open, and nothing else is given.
+    unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) == 0 }
 }
 
 #[cfg(test)]
@@ -170,6 +211,29 @@ mod tests {
         assert!(matches!(replace(&path, b"two"), Err(ReplaceError::Busy { .. })));
         assert_eq!(fs::read(&victim).expect("read"), b"mine");
         fs::remove_dir_all(folder).expect("removed");
+    }
+
+    #[test]
+    fn what_a_program_left_that_was_killed_is_in_nobodys_way() {
+        let folder = folder("left");
+        let path = folder.join("users");
+        fs::write(folder.join(".users.iothub"), b"the begin").expect("a file");
+        replace(&path, b"two").expect("replaced");
+        assert_eq!((fs::read(&path).expect("read"), mode(&path)), (b"two".to_vec(), 0o600));
+        assert_eq!(fs::read_dir(&folder).expect("read").count(), 1);
+        fs::create_dir(folder.join(".users.iothub")).expect("a folder");
+        assert!(matches!(replace(&path, b"three"), Err(ReplaceError::Busy { .. })));
+        fs::remove_dir_all(folder).expect("removed");
+    }
+
+    #[test]
+    fn a_lack_of_room_is_told_from_other_errors() {
+        let failed =
+            |kind: io::ErrorKind| ReplaceError::Unwritable { path: "users".into(), error: kind.into() };
+        assert!(failed(io::ErrorKind::StorageFull).is_lack_of_room());
+        assert!(failed(io::ErrorKind::QuotaExceeded).is_lack_of_room());
+        assert!(!failed(io::ErrorKind::PermissionDenied).is_lack_of_room());
+        assert!(!ReplaceError::NoFile { path: "users".into() }.is_lack_of_room());
     }
 
     #[test]

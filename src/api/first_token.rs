@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use identity::Replacement;
+use identity::{ReplaceError, Replacement};
 use zeroize::Zeroizing;
 
 /// What a start has to say about it.
@@ -45,17 +45,16 @@ impl Teller {
     }
 
     /// Before its hash is kept: a token that nobody has been told helps nobody.
-    pub fn keep(&self, secret: &str) -> Result<(), String> {
+    pub fn keep(&self, secret: &str) -> Result<(), ReplaceError> {
         let Teller::File(path) = self else { return Ok(()) };
         // One that is there is of tokens that are gone, and may be for other eyes.
         if let Err(error) = std::fs::remove_file(path)
             && error.kind() != io::ErrorKind::NotFound
         {
-            return Err(format!("the API's first token cannot be kept: {}: {error}", path.display()));
+            return Err(ReplaceError::Unwritable { path: path.clone(), error });
         }
         let line = Zeroizing::new(format!("{secret}\n"));
-        let written = Replacement::begin(path).and_then(|replacement| replacement.finish(line.as_bytes()));
-        written.map_err(|error| format!("the API's first token cannot be kept: {error}"))
+        Replacement::begin(path).and_then(|replacement| replacement.finish(line.as_bytes()))
     }
 
     /// Its hash could not be kept.

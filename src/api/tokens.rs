@@ -6,7 +6,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use identity::Replacement;
+use identity::{ReplaceError, Replacement};
 use zeroize::Zeroizing;
 
 use super::{
@@ -33,14 +33,21 @@ struct Known {
 #[derive(Debug)]
 pub enum NoTokens {
     /// The first one was made, and there is no room for it.
-    Unkept(String),
-    /// There are some, and they cannot be read.
-    Unreadable(String),
+    NoRoom(String),
+    /// The first one cannot be made or kept, or there are some that cannot be read.
+    Failed(String),
+}
+
+impl NoTokens {
+    fn unkept(error: &ReplaceError) -> NoTokens {
+        let why = format!("the API's first token cannot be kept: {error}");
+        if error.is_lack_of_room() { NoTokens::NoRoom(why) } else { NoTokens::Failed(why) }
+    }
 }
 
 impl fmt::Display for NoTokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (NoTokens::Unkept(why) | NoTokens::Unreadable(why)) = self;
+        let (NoTokens::NoRoom(why) | NoTokens::Failed(why)) = self;
         f.write_str(why)
     }
 }
@@ -55,8 +62,8 @@ impl Tokens {
         let mut made = None;
         if !is_there && *teller != Teller::Nobody {
             let mut list = TokenList::default();
-            let secret = list.add(FIRST, Role::Admin).map_err(NoTokens::Unkept)?;
-            teller.keep(&secret).map_err(NoTokens::Unkept)?;
+            let secret = list.add(FIRST, Role::Admin).map_err(NoTokens::Failed)?;
+            teller.keep(&secret).map_err(|error| NoTokens::unkept(&error))?;
             made = Some(secret);
             let Some(path) = &path else {
                 let known = Mutex::new(Known { stamp: None, list });
@@ -65,14 +72,14 @@ impl Tokens {
             let written = Replacement::begin(path).and_then(|replacement| replacement.finish(&list.bytes()));
             written.map_err(|error| {
                 teller.forget();
-                NoTokens::Unkept(format!("the API's first token cannot be kept: {error}"))
+                NoTokens::unkept(&error)
             })?;
         }
         let mut known = Known { stamp: None, list: TokenList::default() };
         if let Some(path) = path.as_ref().filter(|_| is_there || made.is_some()) {
             let stamp = stamp(path);
             let list = TokenList::load(path)
-                .map_err(|error| NoTokens::Unreadable(format!("the API's tokens: {error}")))?;
+                .map_err(|error| NoTokens::Failed(format!("the API's tokens: {error}")))?;
             known = Known { stamp, list };
         }
         Ok((Tokens { path, known: Mutex::new(known) }, made))
@@ -122,7 +129,7 @@ const FIRST: &str = "admin";
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, os::unix::fs::PermissionsExt};
+    use std::{fs, io, os::unix::fs::PermissionsExt};
 
     use super::*;
 
@@ -166,17 +173,20 @@ mod tests {
     }
 
     #[test]
-    fn a_first_one_whose_hash_finds_no_room_leaves_nothing_and_another_one_counts_at_once() {
-        let folder = folder("no-room");
+    fn a_first_one_whose_hash_cannot_be_kept_leaves_nothing_and_another_one_counts_at_once() {
+        let folder = folder("unkept");
         let path = folder.join("api_tokens");
-        // Nothing can be written under this name, as if there were no room.
+        // Nothing can be written under this name.
         let in_its_way = folder.join(".api_tokens.iothub");
         fs::create_dir(&in_its_way).expect("a folder");
         let first = folder.join("api_tokens.first");
         let outcome = Tokens::open(Some(path.clone()), &Teller::File(first.clone()));
-        assert!(matches!(outcome, Err(NoTokens::Unkept(_))), "{outcome:?}");
+        assert!(matches!(outcome, Err(NoTokens::Failed(_))), "{outcome:?}");
         assert!(!first.exists(), "it would open nothing");
         fs::remove_dir(in_its_way).expect("removed");
+        let full = io::Error::from(io::ErrorKind::StorageFull);
+        let full = ReplaceError::Unwritable { path: path.clone(), error: full };
+        assert!(matches!(NoTokens::unkept(&full), NoTokens::NoRoom(_)));
 
         let tokens = Tokens::awaited(Some(path.clone()));
         assert!(tokens.check("iothub_x").is_none());
