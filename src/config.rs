@@ -262,7 +262,7 @@ fn read_flags(flags: &Flags, loaded: &mut Loaded) -> Vec<Problem> {
         problems.extend(loaded.set(key, &Value::Word(text), Origin::Flag { flag }, text).err());
     }
     if let Some(text) = &flags.port {
-        match replace_port(text, &mut loaded.settings.server.listen_addresses) {
+        match port_to_replace(text, loaded).map(|port| replace_port(port, loaded)) {
             Ok(()) => loaded.decide(addresses(), Origin::Flag { flag: "--port" }),
             Err(problem) => problems.push(problem),
         }
@@ -277,14 +277,24 @@ fn read_flags(flags: &Flags, loaded: &mut Loaded) -> Vec<Problem> {
     problems
 }
 
+fn port_to_replace(text: &str, loaded: &Loaded) -> Result<u16, Problem> {
+    let problem = |remedy: &str| {
+        let origin = Origin::Flag { flag: "--port" };
+        Problem { origin, key: String::new(), value: text.to_owned(), remedy: remedy.to_owned() }
+    };
+    let port = text.parse().map_err(|_| problem("expected a whole number from 0 to 65535"))?;
+    // It would move addresses at which nobody listens.
+    if loaded.listens_by_default && !loaded.settings.listeners.is_empty() {
+        return Err(problem(
+            "the listeners of the file keep their ports: change them there, or name addresses with --listen",
+        ));
+    }
+    Ok(port)
+}
+
 /// `--port` keeps the hosts, wherever they were set, and takes the place of their ports.
-fn replace_port(text: &str, addresses: &mut Vec<Address>) -> Result<(), Problem> {
-    let port = text.parse().map_err(|_| Problem {
-        origin: Origin::Flag { flag: "--port" },
-        key: String::new(),
-        value: text.to_owned(),
-        remedy: "expected a whole number from 0 to 65535".to_owned(),
-    })?;
+fn replace_port(port: u16, loaded: &mut Loaded) {
+    let addresses = &mut loaded.settings.server.listen_addresses;
     let mut moved: Vec<Address> = Vec::new();
     for address in addresses.drain(..) {
         let address = address.with_port(port);
@@ -293,7 +303,6 @@ fn replace_port(text: &str, addresses: &mut Vec<Address>) -> Result<(), Problem>
         }
     }
     *addresses = moved;
-    Ok(())
 }
 
 /// Values that are right alone and wrong together. Where one is wrong by itself it is not known what was meant.

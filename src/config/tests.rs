@@ -132,6 +132,15 @@ fn a_port_takes_the_place_of_every_port() {
 }
 
 #[test]
+fn a_port_that_would_move_no_listener_is_refused() {
+    let flags = Flags { port: Some("1884".to_owned()), ..Flags::default() };
+    let file = Scratch::new("[[listener]]\naddress = \"tcp://127.0.0.1:1885\"\n");
+    let problems = load(Some(&file.0), [], &flags);
+    let problems = problems.expect_err("it would do nothing");
+    assert!(problems[0].to_string().contains("keep their ports"), "{problems:?}");
+}
+
+#[test]
 fn every_mistake_in_the_file_is_named_with_line_key_value_and_remedy() {
     for (text, expected) in FILE_MISTAKES {
         assert_eq!(problems_of_file(text), [*expected], "{text}");
