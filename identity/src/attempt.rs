@@ -4,7 +4,7 @@ use crate::{
     Ask, Identity,
     provider::kind::ANONYMOUS,
     scram::{Mechanism, Server},
-    throttle::Name,
+    throttle::{Comer, Name},
 };
 
 /// Two names may be in one attempt: the user name of the CONNECT, which anybody may write there, and whom an exchange is to
@@ -29,6 +29,10 @@ impl Attempt {
 
     pub fn proves(&self) -> Option<&str> {
         self.proves.as_deref()
+    }
+
+    pub fn comer(&self) -> Comer<'_> {
+        Comer { ip: self.ask.ip(), client_id: &self.ask.client_id }
     }
 
     /// For whom it counts if it fails.

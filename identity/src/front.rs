@@ -230,7 +230,7 @@ impl Shared {
 
     /// The answer to those who have to wait after failed attempts.
     fn held(&self, attempt: &Attempt) -> Option<Answer> {
-        let wait = lock(&self.throttle).wait(self.now_ms(), attempt.ask.ip(), attempt.names())?;
+        let wait = lock(&self.throttle).wait(self.now_ms(), attempt.comer(), attempt.names())?;
         bump(&self.counters.throttled);
         bump(&self.counters.rejected);
         let (whose, wait_s) = (wait.whose.text(), wait.ms.div_ceil(1000));
@@ -282,21 +282,21 @@ impl Shared {
 
     /// Counts, and remembers failed attempts.
     fn note(&self, attempt: &Attempt, answer: &Answer) {
-        let ip = attempt.ask.ip();
+        let comer = attempt.comer();
         match answer {
             Answer::Accept { identity, .. } => {
                 bump(&self.counters.accepted);
                 if attempt.ask.has_credentials() {
                     let mut throttle = lock(&self.throttle);
                     // Who comes in by a token says nothing of the passwords of others who call themselves the same client.
-                    attempt.client().into_iter().for_each(|client| throttle.on_arrival(ip, client));
-                    attempt.proved(identity).into_iter().for_each(|user| throttle.on_success(ip, user));
+                    attempt.client().into_iter().for_each(|client| throttle.on_arrival(comer, client));
+                    attempt.proved(identity).into_iter().for_each(|user| throttle.on_success(comer, user));
                 }
             }
             Answer::Reject(rejection) => {
                 bump(&self.counters.rejected);
                 if attempt.ask.has_credentials() && rejection.reason.is_failed_attempt() {
-                    lock(&self.throttle).on_failure(self.now_ms(), ip, attempt.names());
+                    lock(&self.throttle).on_failure(self.now_ms(), comer, attempt.names());
                 }
             }
             Answer::Challenge { .. } => bump(&self.counters.challenged),

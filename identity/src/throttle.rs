@@ -1,12 +1,13 @@
 //! Failed attempts, and how long one has to wait after too many of them.
 //!
-//! Three counts for each failure: of the user at that address, of the address, and of the user anywhere. The first is
-//! strict, so that a device with a wrong password is held without its neighbours behind one address: an attempt that is not
-//! made counts for nobody. The others are for those who try many users, or one user from many addresses. Who was let
-//! in from an address is not held for what others try with that name elsewhere. A user and a client of the same name are two.
+//! Four counts for each failure: of the client in the name of that user at that address, of the user at that address, of the
+//! address, and of the user anywhere. The first is strict, so that a device with a wrong password is held without its neighbours,
+//! who may have the same user and the same address: an attempt that is not made counts for nobody. The others are for those who
+//! try many client ids, many users, or one user from many addresses. A client that was let in in a name from an address is not held
+//! for what others try with that name. A user and a client of the same name are two.
 
 use std::{
-    hash::{BuildHasher, RandomState},
+    hash::{BuildHasher, Hash, RandomState},
     net::IpAddr,
 };
 
@@ -28,6 +29,7 @@ pub struct Patience {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ThrottleLimits {
+    pub client: Patience,
     pub pair: Patience,
     pub address: Patience,
     pub user: Patience,
@@ -37,8 +39,11 @@ pub struct ThrottleLimits {
 
 pub(crate) struct Throttle {
     limits: ThrottleLimits,
+    /// By address, and by name and client id.
+    clients: Ages<(u64, u64), Record>,
+    /// By address and name.
     pairs: Ages<(u64, u64), Record>,
-    /// Users that were let in, and from where. A table of its own, because a large fleet would push failures out.
+    /// Clients that were let in, as whom and from where. A table of its own, because a large fleet would push failures out.
     known: Ages<(u64, u64), ()>,
     addresses: Ages<u64, Record>,
     users: Ages<u64, Record>,
@@ -55,6 +60,7 @@ pub(crate) struct Wait {
 /// Whose failures it is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Whose {
+    Client,
     /// In that name from that address, whichever client it was.
     NameThere,
     NameAnywhere,
@@ -71,6 +77,7 @@ impl Whose {
     /// In a sentence that begins with failed attempts.
     pub fn text(self) -> &'static str {
         match self {
+            Whose::Client => "of its own, in its name from its address",
             Whose::NameThere => "in its name from its address, by whatever client",
             Whose::NameAnywhere => "in its name, from anywhere",
             Whose::Address => "from its address, in whatever name",
@@ -86,6 +93,21 @@ pub(crate) enum Name<'a> {
     Client(&'a str),
 }
 
+/// Who attempts it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Comer<'a> {
+    /// None over a local socket, where all come from one place.
+    pub ip: Option<IpAddr>,
+    pub client_id: &'a str,
+}
+
+/// Under which an attempt is counted.
+struct Keys {
+    user: u64,
+    pair: (u64, u64),
+    client: (u64, u64),
+}
+
 #[derive(Debug, Clone, Copy, Default)]
 struct Record {
     failures: u32,
@@ -94,35 +116,43 @@ struct Record {
 
 impl Throttle {
     pub fn new(limits: ThrottleLimits) -> Throttle {
-        let ages = || Ages::new(limits.entries_max);
-        let (pairs, known) = (Ages::new(limits.entries_max), Ages::new(limits.entries_max));
-        Throttle { limits, pairs, known, addresses: ages(), users: ages(), hasher: RandomState::new() }
+        let most = limits.entries_max;
+        Throttle {
+            limits,
+            clients: Ages::new(most),
+            pairs: Ages::new(most),
+            known: Ages::new(most),
+            addresses: Ages::new(most),
+            users: Ages::new(most),
+            hasher: RandomState::new(),
+        }
     }
 
     /// How long it is until an attempt may be made in all of these names. None: now.
     pub fn wait<'a>(
         &self,
         now_ms: u64,
-        ip: Option<IpAddr>,
+        comer: Comer<'_>,
         names: impl IntoIterator<Item = Name<'a>>,
     ) -> Option<Wait> {
-        let address = self.address(ip);
-        let of = |ages: &Ages<u64, Record>, key: u64, patience: Patience| {
-            ages.get(&key).map_or(0, |record| record.wait_ms(now_ms, patience))
+        let of = |record: Option<&Record>, patience: Patience, whose: Whose| Wait {
+            ms: record.map_or(0, |record| record.wait_ms(now_ms, patience)),
+            whose,
         };
-        let for_address = address.map_or(0, |address| of(&self.addresses, address, self.limits.address));
+        let address = self.address(comer).and_then(|address| self.addresses.get(&address));
         let waits = names.into_iter().map(|name| {
-            let user = self.user(name);
-            let pair = (address.unwrap_or(0), user);
-            let for_pair = self.pairs.get(&pair).map_or(0, |record| record.wait_ms(now_ms, self.limits.pair));
-            let for_user = match self.known.get(&pair) {
-                Some(()) => 0,
-                None => of(&self.users, user, self.limits.user),
-            };
-            let for_pair = Wait { ms: for_pair, whose: Whose::NameThere };
-            for_pair.longer(Wait { ms: for_user, whose: Whose::NameAnywhere })
+            let keys = self.keys(comer, name);
+            let own = of(self.clients.get(&keys.client), self.limits.client, Whose::Client);
+            if self.known.get(&keys.client).is_some() {
+                return own;
+            }
+            own.longer(of(self.pairs.get(&keys.pair), self.limits.pair, Whose::NameThere)).longer(of(
+                self.users.get(&keys.user),
+                self.limits.user,
+                Whose::NameAnywhere,
+            ))
         });
-        let for_address = Wait { ms: for_address, whose: Whose::Address };
+        let for_address = of(address, self.limits.address, Whose::Address);
         Some(waits.fold(for_address, Wait::longer)).filter(|wait| wait.ms > 0)
     }
 
@@ -130,48 +160,50 @@ impl Throttle {
     pub fn on_failure<'a>(
         &mut self,
         now_ms: u64,
-        ip: Option<IpAddr>,
+        comer: Comer<'_>,
         names: impl IntoIterator<Item = Name<'a>>,
     ) {
-        let address = self.address(ip);
+        let ThrottleLimits { client, pair, user, address, .. } = self.limits;
         for name in names {
-            let user = self.user(name);
-            let pair = (address.unwrap_or(0), user);
-            let record = self.pairs.get(&pair).copied().unwrap_or_default();
-            self.pairs.insert(pair, record.failed(now_ms, self.limits.pair));
-            let record = self.users.get(&user).copied().unwrap_or_default();
-            self.users.insert(user, record.failed(now_ms, self.limits.user));
+            let keys = self.keys(comer, name);
+            fail(&mut self.clients, keys.client, now_ms, client);
+            fail(&mut self.pairs, keys.pair, now_ms, pair);
+            fail(&mut self.users, keys.user, now_ms, user);
         }
-        if let Some(key) = address {
-            let record = self.addresses.get(&key).copied().unwrap_or_default();
-            self.addresses.insert(key, record.failed(now_ms, self.limits.address));
+        if let Some(key) = self.address(comer) {
+            fail(&mut self.addresses, key, now_ms, address);
         }
     }
 
-    /// Somebody of that name was let in there: what others try with it elsewhere does not hold those.
-    pub fn on_arrival(&mut self, ip: Option<IpAddr>, name: Name<'_>) {
-        let pair = (self.address(ip).unwrap_or(0), self.user(name));
-        self.known.insert(pair, ());
+    /// This client was let in there in that name: what others try with it does not hold this one.
+    pub fn on_arrival(&mut self, comer: Comer<'_>, name: Name<'_>) {
+        let keys = self.keys(comer, name);
+        self.known.insert(keys.client, ());
     }
 
-    /// The user has proved who it is: what failed before at that address is forgotten.
-    pub fn on_success(&mut self, ip: Option<IpAddr>, name: Name<'_>) {
-        self.on_arrival(ip, name);
-        let pair = (self.address(ip).unwrap_or(0), self.user(name));
+    /// It has proved who it is: what it failed at before is forgotten.
+    pub fn on_success(&mut self, comer: Comer<'_>, name: Name<'_>) {
+        self.on_arrival(comer, name);
+        let keys = self.keys(comer, name);
         // Most have not failed before.
-        if self.pairs.get(&pair).is_some() {
-            self.pairs.insert(pair, Record::default());
+        if self.clients.get(&keys.client).is_some() {
+            self.clients.insert(keys.client, Record::default());
         }
     }
 
-    /// None over a local socket, where all come from one place.
-    fn address(&self, ip: Option<IpAddr>) -> Option<u64> {
-        Some(self.hasher.hash_one(Prefix::that_counts(ip?)))
+    fn keys(&self, comer: Comer<'_>, name: Name<'_>) -> Keys {
+        let (address, user) = (self.address(comer).unwrap_or(0), self.hasher.hash_one(name));
+        Keys { user, pair: (address, user), client: (address, self.hasher.hash_one((name, comer.client_id))) }
     }
 
-    fn user(&self, name: Name<'_>) -> u64 {
-        self.hasher.hash_one(name)
+    fn address(&self, comer: Comer<'_>) -> Option<u64> {
+        Some(self.hasher.hash_one(Prefix::that_counts(comer.ip?)))
     }
+}
+
+fn fail<K: Copy + Eq + Hash>(ages: &mut Ages<K, Record>, key: K, now_ms: u64, patience: Patience) {
+    let record = ages.get(&key).copied().unwrap_or_default();
+    ages.insert(key, record.failed(now_ms, patience));
 }
 
 impl Record {
@@ -199,7 +231,8 @@ impl Record {
 impl Default for ThrottleLimits {
     fn default() -> ThrottleLimits {
         ThrottleLimits {
-            pair: Patience { free: 3, first_ms: 500, longest_ms: 60_000, forgiven_ms: 60_000 },
+            client: Patience { free: 3, first_ms: 500, longest_ms: 60_000, forgiven_ms: 60_000 },
+            pair: Patience { free: 10, first_ms: 500, longest_ms: 30_000, forgiven_ms: 20_000 },
             address: Patience { free: 30, first_ms: 500, longest_ms: 30_000, forgiven_ms: 5_000 },
             user: Patience { free: 20, first_ms: 500, longest_ms: 10_000, forgiven_ms: 5_000 },
             entries_max: 65_536,

@@ -21,19 +21,31 @@ fn wait_ms<'a>(
     ip: Option<IpAddr>,
     names: impl IntoIterator<Item = Name<'a>>,
 ) -> Option<u64> {
-    throttle.wait(now_ms, ip, names).map(|wait| wait.ms)
+    throttle.wait(now_ms, at(ip), names).map(|wait| wait.ms)
+}
+
+/// One and the same client.
+fn at(ip: Option<IpAddr>) -> Comer<'static> {
+    Comer { ip, client_id: "client" }
 }
 
 #[test]
 fn who_has_to_wait_is_told_for_whose_failures() {
-    let whose = |throttle: &Throttle, ip, name| throttle.wait(0, ip, Some(name)).map(|wait| wait.whose);
+    let whose = |throttle: &Throttle, ip, name| throttle.wait(0, at(ip), Some(name)).map(|wait| wait.whose);
     let mut throttle = throttle();
-    (0..4).for_each(|_| throttle.on_failure(0, ip(1), Some(User("alice"))));
-    assert_eq!(whose(&throttle, ip(1), User("alice")), Some(Whose::NameThere));
+    (0..4).for_each(|_| throttle.on_failure(0, at(ip(1)), Some(User("alice"))));
+    assert_eq!(whose(&throttle, ip(1), User("alice")), Some(Whose::Client));
+    let other = Comer { ip: ip(1), client_id: "other" };
+    assert_eq!(throttle.wait(0, other, Some(User("alice"))), None);
+    (0..14).for_each(|n| {
+        throttle.on_failure(0, Comer { client_id: &n.to_string(), ..other }, Some(User("alice")))
+    });
+    let wait = throttle.wait(0, other, Some(User("alice")));
+    assert_eq!(wait.map(|wait| wait.whose), Some(Whose::NameThere));
     assert_eq!(whose(&throttle, ip(2), User("alice")), None);
-    (0..40).for_each(|n| throttle.on_failure(0, ip(100 + n), Some(User("alice"))));
+    (0..40).for_each(|n| throttle.on_failure(0, at(ip(100 + n)), Some(User("alice"))));
     assert_eq!(whose(&throttle, ip(2), User("alice")), Some(Whose::NameAnywhere));
-    (0..40).for_each(|n| throttle.on_failure(0, ip(3), Some(User(&format!("u{n}")))));
+    (0..40).for_each(|n| throttle.on_failure(0, at(ip(3)), Some(User(&format!("u{n}")))));
     assert_eq!(whose(&throttle, ip(3), User("bob")), Some(Whose::Address));
 }
 
@@ -41,12 +53,12 @@ fn who_has_to_wait_is_told_for_whose_failures() {
 fn the_wait_grows_with_each_failure_up_to_the_longest() {
     // Nothing is forgiven meanwhile, so that each wait is twice the one before.
     let mut limits = ThrottleLimits::default();
-    limits.pair.forgiven_ms = u64::MAX;
+    limits.client.forgiven_ms = u64::MAX;
     let mut throttle = Throttle::new(limits);
     let mut now_ms = 0;
     let mut waits = Vec::new();
     for _ in 0..12 {
-        throttle.on_failure(now_ms, ip(1), Some(User("alice")));
+        throttle.on_failure(now_ms, at(ip(1)), Some(User("alice")));
         let wait = wait_ms(&throttle, now_ms, ip(1), Some(User("alice"))).unwrap_or(0);
         waits.push(wait);
         now_ms += wait;
@@ -58,13 +70,13 @@ fn the_wait_grows_with_each_failure_up_to_the_longest() {
 fn the_wait_is_over_when_it_is_over_and_failures_are_forgiven() {
     let mut throttle = throttle();
     for _ in 0..5 {
-        throttle.on_failure(1_000, ip(1), Some(User("alice")));
+        throttle.on_failure(1_000, at(ip(1)), Some(User("alice")));
     }
     assert_eq!(wait_ms(&throttle, 1_000, ip(1), Some(User("alice"))), Some(1_000));
     assert_eq!(wait_ms(&throttle, 1_999, ip(1), Some(User("alice"))), Some(1));
     assert_eq!(wait_ms(&throttle, 2_000, ip(1), Some(User("alice"))), None);
     // Two minutes forgive two of the five: the next failure is the fourth again.
-    throttle.on_failure(121_000, ip(1), Some(User("alice")));
+    throttle.on_failure(121_000, at(ip(1)), Some(User("alice")));
     assert_eq!(wait_ms(&throttle, 121_000, ip(1), Some(User("alice"))), Some(500));
 }
 
@@ -75,7 +87,7 @@ fn a_device_with_a_wrong_password_does_not_hold_its_neighbours() {
     let mut tried = 0;
     for now_ms in (0..3_600_000).step_by(500) {
         if wait_ms(&throttle, now_ms, ip(1), Some(User("broken"))).is_none() {
-            throttle.on_failure(now_ms, ip(1), Some(User("broken")));
+            throttle.on_failure(now_ms, at(ip(1)), Some(User("broken")));
             tried += 1;
         }
         assert_eq!(wait_ms(&throttle, now_ms, ip(1), Some(User("fine"))), None, "at {now_ms}");
@@ -83,11 +95,46 @@ fn a_device_with_a_wrong_password_does_not_hold_its_neighbours() {
     assert!(tried < 150, "{tried}");
 }
 
+/// A fleet has one user and one address, and one of its devices has a wrong password.
+#[test]
+fn a_device_with_a_wrong_password_does_not_hold_others_in_the_same_name() {
+    let mut throttle = throttle();
+    let fleet = Some(User("fleet"));
+    let of = |client_id| Comer { ip: ip(1), client_id };
+    let mut tried = 0;
+    for now_ms in (0..3_600_000).step_by(500) {
+        if throttle.wait(now_ms, of("broken"), fleet).is_none() {
+            throttle.on_failure(now_ms, of("broken"), fleet);
+            tried += 1;
+        }
+        assert_eq!(throttle.wait(now_ms, of("fine"), fleet), None, "at {now_ms}");
+    }
+    assert!(tried < 150, "{tried}");
+}
+
+#[test]
+fn who_tries_many_client_ids_has_to_wait_and_whoever_was_let_in_does_not() {
+    let mut throttle = throttle();
+    let fleet = Some(User("fleet"));
+    let fine = Comer { ip: ip(1), client_id: "fine" };
+    throttle.on_success(fine, User("fleet"));
+    let mut tried = 0;
+    for now_ms in (0..3_600_000).step_by(500) {
+        let guessed = now_ms.to_string();
+        if throttle.wait(now_ms, Comer { client_id: &guessed, ..fine }, fleet).is_none() {
+            throttle.on_failure(now_ms, Comer { client_id: &guessed, ..fine }, fleet);
+            tried += 1;
+        }
+        assert_eq!(throttle.wait(now_ms, fine, fleet), None, "at {now_ms}");
+    }
+    assert!(tried < 250, "{tried}");
+}
+
 #[test]
 fn an_address_that_tries_many_users_has_to_wait() {
     let mut throttle = throttle();
     for number in 0..40 {
-        throttle.on_failure(0, ip(1), [User(&format!("user{number}"))]);
+        throttle.on_failure(0, at(ip(1)), [User(&format!("user{number}"))]);
     }
     assert!(wait_ms(&throttle, 0, ip(1), Some(User("another"))).is_some());
     assert_eq!(wait_ms(&throttle, 0, ip(2), Some(User("another"))), None);
@@ -96,11 +143,11 @@ fn an_address_that_tries_many_users_has_to_wait() {
 #[test]
 fn a_user_that_is_tried_from_everywhere_has_to_wait_except_where_it_was_let_in() {
     let mut throttle = throttle();
-    throttle.on_success(ip(200), User("alice"));
-    throttle.on_failure(0, ip(201), Some(User("alice")));
-    throttle.on_success(ip(201), User("alice"));
+    throttle.on_success(at(ip(200)), User("alice"));
+    throttle.on_failure(0, at(ip(201)), Some(User("alice")));
+    throttle.on_success(at(ip(201)), User("alice"));
     for number in 0..40 {
-        throttle.on_failure(0, ip(number), Some(User("alice")));
+        throttle.on_failure(0, at(ip(number)), Some(User("alice")));
     }
     assert!(wait_ms(&throttle, 0, ip(100), Some(User("alice"))).is_some());
     assert_eq!(wait_ms(&throttle, 0, ip(200), Some(User("alice"))), None);
@@ -114,12 +161,12 @@ fn an_ipv6_network_is_one_address_and_a_mapped_one_is_ipv4() {
     let six =
         |network: u16, host: u16| Some(IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, network, 0, 0, 0, host)));
     for host in 0..40 {
-        throttle.on_failure(0, six(1, host), [User(&format!("user{host}"))]);
+        throttle.on_failure(0, at(six(1, host)), [User(&format!("user{host}"))]);
     }
     assert!(wait_ms(&throttle, 0, six(1, 999), Some(User("x"))).is_some());
     assert_eq!(wait_ms(&throttle, 0, six(2, 1), Some(User("x"))), None);
     for _ in 0..4 {
-        throttle.on_failure(0, ip(1), Some(User("mapped")));
+        throttle.on_failure(0, at(ip(1)), Some(User("mapped")));
     }
     let mapped = Some(IpAddr::V6(Ipv4Addr::new(192, 0, 2, 1).to_ipv6_mapped()));
     assert!(wait_ms(&throttle, 0, mapped, Some(User("mapped"))).is_some());
@@ -130,10 +177,16 @@ fn the_tables_stay_within_their_bound() {
     let mut throttle = Throttle::new(ThrottleLimits { entries_max: 1_000, ..ThrottleLimits::default() });
     for number in 0..20_000u32 {
         let ip = Some(IpAddr::V4(Ipv4Addr::from_bits(number)));
-        throttle.on_failure(0, ip, [User(&number.to_string())]);
-        throttle.on_success(ip, User(&number.to_string()));
+        throttle.on_failure(0, at(ip), [User(&number.to_string())]);
+        throttle.on_success(at(ip), User(&number.to_string()));
     }
-    for len in [throttle.pairs.len(), throttle.known.len(), throttle.addresses.len(), throttle.users.len()] {
+    for len in [
+        throttle.clients.len(),
+        throttle.pairs.len(),
+        throttle.known.len(),
+        throttle.addresses.len(),
+        throttle.users.len(),
+    ] {
         assert!(len <= 1_000, "{len}");
     }
 }
@@ -142,7 +195,7 @@ fn the_tables_stay_within_their_bound() {
 fn an_attempt_in_two_names_counts_for_both_and_once_for_the_address() {
     let mut throttle = throttle();
     for _ in 0..10 {
-        throttle.on_failure(0, ip(1), [User("alice"), User("bob")]);
+        throttle.on_failure(0, at(ip(1)), [User("alice"), User("bob")]);
     }
     for user in [User("alice"), User("bob")] {
         assert!(wait_ms(&throttle, 0, ip(1), [user]).is_some());
@@ -151,7 +204,7 @@ fn an_attempt_in_two_names_counts_for_both_and_once_for_the_address() {
     }
     assert_eq!(wait_ms(&throttle, 0, ip(1), [User("carol")]), None);
     for _ in 0..20 {
-        throttle.on_failure(0, ip(1), [User("alice"), User("bob")]);
+        throttle.on_failure(0, at(ip(1)), [User("alice"), User("bob")]);
     }
     assert_eq!(wait_ms(&throttle, 0, ip(1), [User("carol")]), None, "30 failures are free");
 }
@@ -160,11 +213,11 @@ fn an_attempt_in_two_names_counts_for_both_and_once_for_the_address() {
 fn a_user_and_a_client_of_one_name_do_not_hold_each_other() {
     let mut throttle = throttle();
     for number in 0..40 {
-        throttle.on_failure(0, ip(number), Some(Client("ada")));
+        throttle.on_failure(0, at(ip(number)), Some(Client("ada")));
     }
     assert!(wait_ms(&throttle, 0, ip(100), Some(Client("ada"))).is_some());
     assert_eq!(wait_ms(&throttle, 0, ip(100), Some(User("ada"))), None);
     // Nor does what one was let in by let the other in.
-    throttle.on_success(ip(100), User("ada"));
+    throttle.on_success(at(ip(100)), User("ada"));
     assert!(wait_ms(&throttle, 0, ip(100), Some(Client("ada"))).is_some());
 }
