@@ -69,10 +69,11 @@ impl PublishedKeys {
         Some(Ok(known))
     }
 
-    /// Whether a key that is not known may be known after a fetch: one is under way, or may begin.
-    pub fn may_know_more(&self, unix_ms: u64) -> bool {
+    /// Whether a key that is not among these may be known after a fetch: one is over since they were at hand, is under way, or may begin.
+    pub fn may_know_more(&self, than: &Arc<TokenKeys>, unix_ms: u64) -> bool {
         let state = self.shared.lock();
-        state.is_fetching || !state.was_asked_within(RETRY_MS, unix_ms)
+        let is_latest = state.known.as_ref().is_some_and(|known| Arc::ptr_eq(known, than));
+        !is_latest || state.is_fetching || !state.was_asked_within(RETRY_MS, unix_ms)
     }
 
     /// What is known after the fetch that is under way, or after one of our own, unless there was one a moment ago.

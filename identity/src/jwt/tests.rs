@@ -370,6 +370,19 @@ fn shown(judgement: Option<Judgement>) -> &'static str {
     }
 }
 
+/// A fetch may end while somebody looks among the keys that were at hand before.
+#[test]
+fn keys_that_came_since_are_looked_at() {
+    let key = Ed25519KeyPair::generate().expect("a key");
+    let sets = Mutex::new(vec![jwks("two", &key), jwks("one", &key)]);
+    let fetch = move || Ok(sets.lock().expect("nobody panics").pop().expect("it is asked for twice"));
+    let published = PublishedKeys::new(Box::new(fetch), Box::new(|_| {}), 600_000);
+    let before = published.fetched(0).expect("the first");
+    assert!(!published.may_know_more(&before, 9_999) && published.may_know_more(&before, 10_000));
+    let since = published.fetched(10_000).expect("the second");
+    assert!(published.may_know_more(&before, 10_001) && !published.may_know_more(&since, 10_001));
+}
+
 #[test]
 fn only_who_has_no_key_waits_for_a_fetch() {
     let issuer = Issuer::new(600);

@@ -28,18 +28,18 @@ impl Tokens {
         let verified = match &self.keys {
             KeySource::Known(keys) => verify(keys, token),
             KeySource::Published(published) => match published.at_hand(unix_ms)? {
-                Ok(keys) => verify(&keys, token),
+                Ok(keys) => {
+                    let verified = verify(&keys, token);
+                    let is_unknown = verified == Err(TokenError::UnknownKey);
+                    if is_unknown && published.may_know_more(&keys, unix_ms) {
+                        return None;
+                    }
+                    verified
+                }
                 Err(why) => return Some(unavailable(&why)),
             },
         };
-        if verified == Err(TokenError::UnknownKey) && self.may_know_more(unix_ms) {
-            return None;
-        }
         Some(self.judge_claims(ask, verified, unix_ms))
-    }
-
-    fn may_know_more(&self, unix_ms: u64) -> bool {
-        matches!(&self.keys, KeySource::Published(published) if published.may_know_more(unix_ms))
     }
 
     fn judge_after_a_fetch(&self, ask: &Ask, token: &[u8], unix_ms: u64) -> Judgement {
