@@ -212,7 +212,7 @@ async function places(page) {
   await stays(page, `[...document.querySelectorAll("dt")].find((one) => one.innerText === "Silent for")?.nextSibling ?? document.querySelector("dd")`, "document.querySelector('dd').innerText");
   assert.equal(await page.run(() => document.activeElement.innerText), "Ban", "the focus stays");
   await visit(page, ["#/clients", about.client]);
-  await stays(page, `document.querySelector("tbody td")`);
+  await stays(page, `document.querySelector("tbody td")`, `document.querySelector("tbody").innerText`);
   await isUntouched(page);
 }
 
