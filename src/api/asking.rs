@@ -198,7 +198,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
-    use shard::{Presence, RefusedSeen};
+    use shard::{Presence, RefusalSeen, RefusedSeen};
     use tokio::runtime::Builder;
 
     use super::*;
@@ -217,7 +217,7 @@ mod tests {
 
     fn refused(seconds_ago: u64) -> ComingsSeen {
         let last_ago = Duration::from_secs(seconds_ago);
-        let refused = RefusedSeen {
+        let refusal = RefusalSeen {
             count: 1,
             last: shard::Instant::START.add_secs(1000 - seconds_ago),
             first_ago: last_ago,
@@ -226,6 +226,7 @@ mod tests {
             user: None,
             address: None,
         };
+        let refused = RefusedSeen { cause: Some(refusal), wait: None };
         ComingsSeen { refused: Some(refused), ..ComingsSeen::default() }
     }
 
@@ -233,7 +234,8 @@ mod tests {
         let comings =
             AskedComings { home: Some(asked(home)), others: others.into_iter().map(asked).collect() };
         let waiting = Builder::new_current_thread().enable_time().build().expect("a runtime");
-        waiting.block_on(comings.answers()).refused.map_or(0, |refused| refused.count)
+        let refused = waiting.block_on(comings.answers()).refused;
+        refused.and_then(|refused| refused.cause).map_or(0, |refusal| refusal.count)
     }
 
     #[test]

@@ -10,7 +10,7 @@ use runtime::Peer;
 use serde_json::{Value, json};
 use shard::{
     BreaksSeen, ClientSeen, ClientWhole, ComingsSeen, ConnId, Detail, Direction, EndedSeen, Instant,
-    LastPackets, LeftSeen, Link, Message, Recorded, SubscriptionSeen, Waiting,
+    LastPackets, LeftSeen, Link, Message, Recorded, RefusalSeen, SubscriptionSeen, Waiting,
 };
 
 use super::drops;
@@ -95,13 +95,20 @@ fn refused(comings: &ComingsSeen) -> Value {
     let Some(refused) = &comings.refused else { return Value::Null };
     json!({
         "text": refused.text(comings.presence),
-        "count": refused.count,
-        "first_ago_s": seconds(refused.first_ago),
-        "last_ago_s": seconds(refused.last_ago),
-        "last_at": moment(refused.last_ago),
-        "why": refused.why,
-        "user": refused.user,
-        "address": refused.address,
+        "cause": refused.cause.as_ref().map(refusal),
+        "wait": refused.wait.as_ref().map(refusal),
+    })
+}
+
+fn refusal(refusal: &RefusalSeen) -> Value {
+    json!({
+        "count": refusal.count,
+        "first_ago_s": seconds(refusal.first_ago),
+        "last_ago_s": seconds(refusal.last_ago),
+        "last_at": moment(refusal.last_ago),
+        "why": refusal.why,
+        "user": refusal.user,
+        "address": refusal.address,
     })
 }
 

@@ -141,7 +141,7 @@ fn step(step: &Step) -> Value {
 mod tests {
     use std::time::Duration;
 
-    use shard::{Instant, Presence, RefusedSeen, Says};
+    use shard::{Instant, Presence, RefusalSeen, RefusedSeen, Says};
 
     use super::*;
 
@@ -161,8 +161,9 @@ mod tests {
     fn refused(at: u64) -> ComingsSeen {
         let (last, ago) = (Instant::START.add_secs(at), Duration::from_secs(1));
         let why = "server.max_connections is reached".into();
-        let refused =
-            RefusedSeen { count: 1, last, first_ago: ago, last_ago: ago, why, user: None, address: None };
+        let wait =
+            RefusalSeen { count: 1, last, first_ago: ago, last_ago: ago, why, user: None, address: None };
+        let refused = RefusedSeen { cause: None, wait: Some(wait) };
         ComingsSeen { refused: Some(refused), ..ComingsSeen::default() }
     }
 

@@ -2,14 +2,14 @@
 //! who asks afterwards is answered.
 //!
 //! They stand by client id in lists with limits of their own: however many clients come and go with their sessions, or are refused, those
-//! whose sessions ended are not pushed out. The oldest make way. Clients with long ids are in none, because a few of them would take the room
+//! whose sessions ended are not pushed out. The oldest make way, and of those who were refused the oldest of whoever has the most. Clients with long ids are in none, because a few of them would take the room
 //! of all others.
 
 use std::{borrow::Cow, net::IpAddr, sync::Arc};
 
 use crate::{
     ConnId, Grant, IS_WATCHED, Instant, ReasonCode, Shard, What, breaks::Breaks, connect::is_made_here,
-    latest::Latest, recorder::Recorder, refusals::Refusals,
+    latest::Latest, recorder::Recorder, refusals::Refusals, shares::Shares,
 };
 
 /// How a client was here, and how it left.
@@ -48,7 +48,7 @@ pub(crate) struct Departures {
     /// Of sessions that went on.
     away: Latest<Departure>,
     ended: Latest<Ended>,
-    pub refused: Latest<Refusals>,
+    pub refused: Shares<Refusals>,
 }
 
 impl Departures {
@@ -56,7 +56,7 @@ impl Departures {
         Departures {
             away: Latest::new(seed, AWAY_MAX, AWAY_BYTES_MAX),
             ended: Latest::new(seed, ENDED_MAX, ENDED_BYTES_MAX),
-            refused: Latest::new(seed, REFUSED_MAX, REFUSED_BYTES_MAX),
+            refused: Shares::new(seed, REFUSED_MAX, REFUSED_BYTES_MAX),
         }
     }
 
@@ -168,7 +168,7 @@ const ENDED_BYTES_MAX: usize = 1 << 20;
 const AWAY_MAX: usize = 1024;
 const AWAY_BYTES_MAX: usize = 1 << 20;
 const REFUSED_MAX: usize = 1024;
-const REFUSED_BYTES_MAX: usize = 1 << 20;
+const REFUSED_BYTES_MAX: usize = 5 << 18;
 
 #[cfg(test)]
 mod tests {

@@ -87,6 +87,7 @@ mod router;
 mod routes;
 mod session;
 mod shard;
+mod shares;
 mod source;
 mod span;
 mod spanning;
@@ -132,8 +133,8 @@ pub use histogram::Histogram;
 pub use id::{ConnId, SHARDS_MAX, ShardId, ShardSet};
 pub use look::{
     BreaksSeen, ClientLost, ClientSeen, ClientWhole, ComingsSeen, EndedSeen, FreshLoss, LastPackets,
-    LeftSeen, Link, Look, Loss, Matching, OtherLosses, Page, PrefixLost, Presence, QueueSeen, RefusedSeen,
-    Seen, SubscriptionSeen, Waiting,
+    LeftSeen, Link, Look, Loss, Matching, OtherLosses, Page, PrefixLost, Presence, QueueSeen, RefusalSeen,
+    RefusedSeen, Seen, SubscriptionSeen, Waiting,
 };
 pub use losses::{Cause, Side};
 pub use mail::{Mail, Publication};

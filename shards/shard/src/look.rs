@@ -206,15 +206,23 @@ pub enum Presence {
     },
 }
 
-/// Whoever calls itself so is not let in.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Whoever calls itself so is not let in. One of the two is there at least.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RefusedSeen {
+    /// For what does not pass by itself.
+    pub cause: Option<RefusalSeen>,
+    /// It was to come again later, whoever it is.
+    pub wait: Option<RefusalSeen>,
+}
+
+/// How often, and all else of the last time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusalSeen {
     pub count: u64,
-    /// The last time, by the clock of all shards.
+    /// By the clock of all shards.
     pub last: Instant,
     pub first_ago: Duration,
     pub last_ago: Duration,
-    /// Of the last time, as what follows.
     pub why: Box<str>,
     /// As whom it says that it comes. Of a long name the beginning.
     pub user: Option<Box<str>>,

@@ -1,17 +1,25 @@
 //! Clients that are not let in: how often, why and from where, by the client id that each says is its own. Anybody may say that, so this
 //! tells something to whoever asks, and nothing goes by it.
 
-use std::{borrow::Cow, net::IpAddr, sync::Arc};
+use std::{borrow::Cow, net::IpAddr, time::Duration};
+
+use mqtt::ReasonCode;
 
 use crate::{
     Claim, IS_WATCHED, Instant, Note, Shard, What,
     departures::Departures,
-    look::{ComingsSeen, Presence, RefusedSeen},
+    look::{ComingsSeen, Presence, RefusalSeen, RefusedSeen},
     losses::{CLIENT_ID_BYTES_MAX, cut},
 };
 
-/// Of one client id, since the first of them that is remembered.
+/// Of one client id, since the first of them that is remembered. What says that it has to wait hides nothing of why it is not let in.
+#[derive(Default)]
 pub(crate) struct Refusals {
+    cause: Option<Refusal>,
+    wait: Option<Refusal>,
+}
+
+struct Refusal {
     count: u64,
     first: Instant,
     last: Instant,
@@ -23,8 +31,27 @@ pub(crate) struct Refusals {
 }
 
 impl Refusals {
+    fn of_kind(&mut self, reason: ReasonCode) -> &mut Option<Refusal> {
+        if is_wait(reason) { &mut self.wait } else { &mut self.cause }
+    }
+
+    fn bytes(&self) -> usize {
+        self.cause.iter().chain(&self.wait).map(Refusal::bytes).sum()
+    }
+
     fn seen(&self, now: Instant) -> RefusedSeen {
-        RefusedSeen {
+        let seen = |refusal: &Option<Refusal>| refusal.as_ref().map(|refusal| refusal.seen(now));
+        RefusedSeen { cause: seen(&self.cause), wait: seen(&self.wait) }
+    }
+}
+
+impl Refusal {
+    fn bytes(&self) -> usize {
+        self.why.len() + self.user.as_ref().map_or(0, |user| user.len())
+    }
+
+    fn seen(&self, now: Instant) -> RefusalSeen {
+        RefusalSeen {
             count: self.count,
             last: self.last,
             first_ago: now.since(self.first),
@@ -37,38 +64,70 @@ impl Refusals {
 }
 
 impl Departures {
-    fn refuse(&mut self, claim: &Claim, why: Cow<'static, str>, now: Instant) {
+    fn refuse(&mut self, claim: &Claim, (reason, why): (ReasonCode, Cow<'static, str>), now: Instant) {
         let client_id = &*claim.client_id;
         if client_id.is_empty() || client_id.len() > CLIENT_ID_BYTES_MAX {
             return;
         }
-        let before = self.refused.take(client_id);
-        let refusals = Refusals {
-            count: before.as_ref().map_or(1, |before| before.count + 1),
-            first: before.map_or(now, |before| before.first),
+        let mut refusals = self.refused.get_mut(client_id).map(std::mem::take).unwrap_or_default();
+        let of_kind = refusals.of_kind(reason);
+        *of_kind = Some(Refusal {
+            count: of_kind.as_ref().map_or(1, |before| before.count + 1),
+            first: of_kind.as_ref().map_or(now, |before| before.first),
             last: now,
             why: kept(why),
             user: claim.user_name.as_deref().map(|user| cut(user, USER_BYTES_MAX).into()),
             address: None,
-        };
-        self.refused.put(&Arc::from(client_id), refusals, WHY_BYTES_MAX + USER_BYTES_MAX);
+        });
+        let bytes = refusals.bytes();
+        self.refused.put(client_id, refusals, bytes);
+    }
+
+    /// From there it has just been refused.
+    fn locate_refused(&mut self, client_id: &str, reason: ReasonCode, ip: IpAddr) {
+        let refusals = self.refused.get_mut(client_id);
+        if let Some(refusal) = refusals.and_then(|refusals| refusals.of_kind(reason).as_mut()) {
+            refusal.address = Some(ip);
+        }
+        self.refused.locate(client_id, ip);
     }
 }
 
+/// It tells of the moment, and not of the client.
+fn is_wait(reason: ReasonCode) -> bool {
+    matches!(reason, ReasonCode::ConnectionRateExceeded | ReasonCode::ServerBusy)
+}
+
 impl RefusedSeen {
+    pub fn last(&self) -> Option<Instant> {
+        self.cause.iter().chain(&self.wait).map(|refusal| refusal.last).max()
+    }
+
+    pub fn last_ago(&self) -> Option<Duration> {
+        self.cause.iter().chain(&self.wait).map(|refusal| refusal.last_ago).min()
+    }
+
     /// By a shard that is not the client's home, before it was let in there: that is over. Only its home forgets it then.
     fn is_over(&self, presence: Option<Presence>) -> bool {
         let (Some(Presence::Here { since }) | Some(Presence::Gone { since, .. })) = presence else {
             return false;
         };
-        self.last < since
+        self.last().is_none_or(|last| last < since)
     }
 
-    /// Of two shards, the last refusal before all.
+    /// Of two shards.
     pub fn and(self, other: RefusedSeen) -> RefusedSeen {
+        let both = |one: Option<RefusalSeen>, other| one.into_iter().chain(other).reduce(RefusalSeen::and);
+        RefusedSeen { cause: both(self.cause, other.cause), wait: both(self.wait, other.wait) }
+    }
+}
+
+impl RefusalSeen {
+    /// Of two shards, the last before all.
+    fn and(self, other: RefusalSeen) -> RefusalSeen {
         let (last, earlier) = if self.last >= other.last { (self, other) } else { (other, self) };
         let (count, first_ago) = (last.count + earlier.count, last.first_ago.max(earlier.first_ago));
-        RefusedSeen { count, first_ago, ..last }
+        RefusalSeen { count, first_ago, ..last }
     }
 }
 
@@ -99,20 +158,18 @@ fn kept(why: Cow<'static, str>) -> Cow<'static, str> {
 impl Shard {
     /// A connection ends before it is a client's.
     pub(crate) fn note_refusal(&mut self, what: &What, now: Instant) {
-        if let What::Refused { why, claim: Some(claim), .. } = what
+        if let What::Refused { reason, why, claim: Some(claim) } = what
             && IS_WATCHED
         {
-            self.departures.refuse(claim, why.clone(), now);
+            self.departures.refuse(claim, (*reason, why.clone()), now);
         }
     }
 
     /// Whoever the note is about was there. It comes in the same turn, and nothing else does.
     pub fn locate(&mut self, note: &Note, ip: IpAddr) {
         match (&note.what, &note.client_id) {
-            (What::Refused { claim: Some(claim), .. }, _) => {
-                if let Some(refusals) = self.departures.refused.get_mut(&claim.client_id) {
-                    refusals.address = Some(ip);
-                }
+            (What::Refused { reason, claim: Some(claim), .. }, _) => {
+                self.departures.locate_refused(&claim.client_id, *reason, ip);
             }
             (What::TakenOver, Some(client_id)) => self.departures.locate_taken_over(client_id, ip),
             _ => {}
@@ -121,7 +178,7 @@ impl Shard {
 
     /// Whoever was not let in before is now.
     pub(crate) fn forget_refusals(&mut self, client_id: &str) {
-        self.departures.refused.take(client_id);
+        self.departures.refused.remove(client_id);
     }
 
     fn presence(&self, client_id: &str) -> Option<Presence> {
@@ -156,35 +213,68 @@ mod tests {
         Claim { client_id: client_id.into(), user_name: Some("u".repeat(60_000).into()) }
     }
 
+    const NO: ReasonCode = ReasonCode::BadUserNameOrPassword;
+    const LATER: ReasonCode = ReasonCode::ConnectionRateExceeded;
+
+    fn ip(last: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, last])
+    }
+
+    fn refuse(departures: &mut Departures, client_id: &str, (reason, ip): (ReasonCode, IpAddr)) {
+        departures.refuse(&claim(client_id), (reason, "no".into()), Instant::START);
+        departures.locate_refused(client_id, reason, ip);
+    }
+
     #[test]
     fn however_many_are_refused_and_whatever_they_say_memory_is_bounded() {
         let mut departures = Departures::new(1);
         let why: Cow<'static, str> = "w".repeat(60_000).into();
         for n in 0..5000 {
-            departures.refuse(&claim(&format!("{n:0CLIENT_ID_BYTES_MAX$}")), why.clone(), Instant::START);
-            departures.refuse(&claim(&format!("{n:0300}")), why.clone(), Instant::START);
+            for client_id in [format!("{n:0CLIENT_ID_BYTES_MAX$}"), format!("{n:0300}")] {
+                for reason in [NO, LATER] {
+                    departures.refuse(&claim(&client_id), (reason, why.clone()), Instant::START);
+                    departures.locate_refused(
+                        &client_id,
+                        reason,
+                        IpAddr::from([10, 0, n as u8, (n / 256) as u8]),
+                    );
+                }
+            }
         }
         let kept =
             departures.refused.get(&format!("{:0CLIENT_ID_BYTES_MAX$}", 4999)).expect("it is the last");
-        assert_eq!(
-            (kept.why.len(), kept.user.as_deref().map(str::len)),
-            (WHY_BYTES_MAX, Some(USER_BYTES_MAX))
-        );
+        assert_eq!(kept.bytes(), 2 * (WHY_BYTES_MAX + USER_BYTES_MAX));
         assert_eq!(departures.refused.len(), 1024, "as many as are promised");
-        assert!(departures.refused.bytes() <= 1 << 20);
+        assert!(departures.refused.bytes() <= 5 << 18);
         assert!(departures.refused.get(&format!("{:0300}", 4999)).is_none());
+    }
+
+    #[test]
+    fn one_address_that_comes_with_any_number_of_ids_pushes_nobody_out() {
+        let mut departures = Departures::new(1);
+        let devices = (0..100).map(|n| (format!("device {n}"), ip(n)));
+        devices.clone().for_each(|(device, ip)| refuse(&mut departures, &device, (NO, ip)));
+        for n in 0..10_000 {
+            let reason = if n % 2 == 0 { NO } else { LATER };
+            refuse(&mut departures, &format!("flood {n}"), (reason, ip(200)));
+        }
+        assert!(devices.clone().all(|(device, _)| departures.refused.get(&device).is_some()));
+        assert_eq!(departures.refused.len(), 1024);
+        let flooded =
+            (0..10_000).rev().take_while(|n| departures.refused.get(&format!("flood {n}")).is_some());
+        assert_eq!(flooded.count(), 924, "of the flood the last are known, as far as there is room");
     }
 
     #[test]
     fn one_that_is_refused_again_and_again_has_one_place() {
         let mut departures = Departures::new(1);
         for n in 0..10_000 {
-            departures.refuse(&claim("c"), "no".into(), Instant::START.add_secs(n));
+            departures.refuse(&claim("c"), (NO, "no".into()), Instant::START.add_secs(n));
         }
-        departures.refuse(&claim(""), "no".into(), Instant::START);
+        departures.refuse(&claim(""), (NO, "no".into()), Instant::START);
         assert_eq!(departures.refused.len(), 1);
         let seen = departures.refused.get("c").map(|it| it.seen(Instant::START.add_secs(10_000)));
-        let seen = seen.expect("it is there");
+        let seen = seen.and_then(|seen| seen.cause).expect("it is there");
         assert_eq!((seen.count, seen.first_ago.as_secs(), seen.last_ago.as_secs()), (10_000, 10_000, 1));
     }
 }

@@ -2,7 +2,8 @@
 
 use super::{Says, Step, Steps, words};
 use crate::{
-    BreaksSeen, ComingsSeen, Instant, Presence, RefusedSeen, Shard, breaks::OFTEN, losses::TOPIC_BYTES_MAX,
+    BreaksSeen, ComingsSeen, Instant, Presence, RefusalSeen, RefusedSeen, Shard, breaks::OFTEN,
+    losses::TOPIC_BYTES_MAX,
 };
 
 impl Shard {
@@ -27,18 +28,23 @@ impl RefusedSeen {
             Some(Presence::Here { .. }) => "another connection with its client id is",
             _ => "while it was here, another connection with its client id was",
         };
-        let times = if self.count == 1 { "once".to_owned() } else { format!("{} times", self.count) };
-        let from = self.address.map_or(String::new(), |address| format!(", from {address}"));
-        let user = self.user.as_ref().map_or(String::new(), |user| format!(" as user {user:?}"));
-        let (why, last) = (&self.why, words(self.last_ago));
-        format!("{who} not let in: {why}, {times}, the last {last} ago{from}{user}")
+        let told = match (&self.cause, &self.wait) {
+            (Some(cause), Some(wait)) => {
+                let is_other = (&cause.user, cause.address) != (&wait.user, wait.address);
+                let whose = if is_other { wait.whose() } else { String::new() };
+                let (cause, whose_cause) = (cause.text(), cause.whose());
+                format!("{cause}{whose_cause}; besides, it was told to come later: {}{whose}", wait.text())
+            }
+            (cause, wait) => cause.iter().chain(wait).map(|one| one.text() + &one.whose()).collect(),
+        };
+        format!("{who} not let in: {told}")
     }
 
     /// The client itself, as far as anybody can know.
     fn keeps_away(&self, presence: Option<Presence>) -> bool {
         match presence {
             Some(Presence::Here { .. }) => false,
-            Some(Presence::Gone { until, .. }) => self.last >= until,
+            Some(Presence::Gone { until, .. }) => self.last().is_some_and(|last| last >= until),
             None => true,
         }
     }
@@ -59,8 +65,21 @@ impl RefusedSeen {
             says: if self.keeps_away(presence) { Says::No } else { Says::Fact },
             text: self.text(presence).into(),
             place: Some(RefusedSeen::place(client_id).into()),
-            ago: Some(self.last_ago),
+            ago: self.last_ago(),
         }
+    }
+}
+
+impl RefusalSeen {
+    fn text(&self) -> String {
+        let times = if self.count == 1 { "once".to_owned() } else { format!("{} times", self.count) };
+        format!("{}, {times}, the last {} ago", self.why, words(self.last_ago))
+    }
+
+    fn whose(&self) -> String {
+        let from = self.address.map_or(String::new(), |address| format!(", from {address}"));
+        let user = self.user.as_ref().map_or(String::new(), |user| format!(" as user {user:?}"));
+        from + &user
     }
 }
 

@@ -1,7 +1,7 @@
 //! Who asks about a client is told that it is not let in, and that it comes again and again.
 
 use mqtt::{Connect, ReasonCode, Version};
-use shard::{Answer, BreaksSeen, ComingsSeen, Config, Full, Look, Outcome, RefusedSeen, Seen};
+use shard::{Answer, BreaksSeen, ComingsSeen, Config, Full, Look, Outcome, RefusalSeen, RefusedSeen, Seen};
 
 use crate::{
     asking::{accept, config, knock},
@@ -18,6 +18,11 @@ fn comings(s: &Script, shard: usize, client_id: &str) -> ComingsSeen {
 
 fn refused(s: &Script, client_id: &str) -> RefusedSeen {
     comings(s, 0, client_id).refused.expect("it was refused")
+}
+
+/// For what does not pass by itself.
+fn refusal(s: &Script, client_id: &str) -> RefusalSeen {
+    refused(s, client_id).cause.expect("it was refused, and not only told to wait")
 }
 
 fn login(client_id: &str) -> Connect<'_> {
@@ -41,7 +46,7 @@ fn a_client_that_is_refused_is_known_with_the_reason_its_user_and_where_it_was()
         last = turn_away(&mut s, "c");
     }
     s.secs(3);
-    let RefusedSeen { count, first_ago, last_ago, why, user, address, .. } = refused(&s, "c");
+    let RefusalSeen { count, first_ago, last_ago, why, user, address, .. } = refusal(&s, "c");
     assert_eq!((count, first_ago.as_secs(), last_ago.as_secs()), (14, 133, 3));
     assert_eq!((&*why, user.as_deref()), ("the password is wrong", Some("ada")));
     assert_eq!(address, Some(Script::address_of(last)));
@@ -89,7 +94,7 @@ fn who_is_let_in_after_all_is_not_told_as_one_that_is_not() {
     let because = receive(&s, "c", "t");
     assert!(told(&because, "let_in").is_empty(), "it went by itself: {because:?}");
     turn_away(&mut s, "c");
-    assert_eq!(refused(&s, "c").count, 1, "of those since it was here");
+    assert_eq!(refusal(&s, "c").count, 1, "of those since it was here");
 }
 
 #[test]
@@ -143,7 +148,9 @@ fn each_way_of_being_refused_is_known() {
         ("version", "this listener does not take clients of this protocol version"),
         ("beyond", "server.max_connections is reached"),
     ] {
-        assert_eq!(&*refused(&s, client_id).why, why);
+        let RefusedSeen { cause, wait } = refused(&s, client_id);
+        let told: Vec<_> = cause.into_iter().chain(wait).map(|refusal| refusal.why).collect();
+        assert_eq!(told, [why.into()]);
     }
     s.connect(&Connect { version: Version::V31, ..connect("") });
     assert_eq!(s.counter("refused_connect"), 5);
@@ -158,7 +165,7 @@ fn a_shard_that_is_not_the_home_of_whom_it_has_refused_says_so_as_well() {
     let client = s.open_by_at(0, Some(Full::Server), 1);
     s.say_connect(client, &connect(&ids[0]));
     assert_eq!(comings(&s, 0, &ids[0]).refused, None);
-    assert_eq!(comings(&s, 1, &ids[0]).refused.map(|refused| refused.count), Some(1));
+    assert_eq!(comings(&s, 1, &ids[0]).refused.and_then(|it| it.wait).map(|it| it.count), Some(1));
     for (shard, count) in [(0, 0), (1, 1)] {
         let why = Box::new(question(&ids[0], "t"));
         for look in [Look::WhyReceive(why.clone()), Look::WhyPublish(why)] {
@@ -167,7 +174,7 @@ fn a_shard_that_is_not_the_home_of_whom_it_has_refused_says_so_as_well() {
                 told(&because, "let_in").is_empty(),
                 "who has asked all of them says it once: {because:?}"
             );
-            assert_eq!(because.comings.refused.map_or(0, |refused| refused.count), count);
+            assert_eq!(because.comings.refused.and_then(|it| it.wait).map_or(0, |it| it.count), count);
         }
     }
 }
@@ -208,14 +215,66 @@ fn what_another_shard_has_refused_counts_when_it_is_younger_than_the_connection_
 #[test]
 fn refusals_of_two_shards_are_one_sum_with_the_reason_of_the_last() {
     let mut s = Script::new(config());
-    let client = s.open_by_at(0, Some(Full::Server), 0);
-    s.say_connect(client, &connect("early"));
+    turn_away(&mut s, "early");
     s.secs(10);
     turn_away(&mut s, "late");
     turn_away(&mut s, "late");
+    let client = s.open_by_at(0, Some(Full::Server), 0);
+    s.say_connect(client, &connect("late"));
     let (early, late) = (refused(&s, "early"), refused(&s, "late"));
-    let sum = RefusedSeen { count: 3, first_ago: early.first_ago, ..late.clone() };
+    let (first, last) = (refusal(&s, "early"), refusal(&s, "late"));
+    let cause = Some(RefusalSeen { count: 3, first_ago: first.first_ago, ..last });
+    let sum = RefusedSeen { cause, wait: late.wait.clone() };
     assert_eq!((early.clone().and(late.clone()), late.and(early)), (sum.clone(), sum));
+}
+
+/// As after failed attempts.
+fn hold_off(s: &mut Script, connect: &Connect<'_>) -> Client {
+    let held = knock(s, connect);
+    let why = "too many failed attempts of its own: 4 s to wait";
+    s.answer(held, Answer::refuse(ReasonCode::ConnectionRateExceeded, why));
+    held
+}
+
+#[test]
+fn what_it_is_refused_for_is_told_beside_that_it_has_to_wait_and_counted_apart() {
+    let mut s = Script::new(config());
+    let wrong = (0..3).map(|_| turn_away(&mut s, "c")).last().expect("some");
+    s.secs(10);
+    let held = (0..14).map(|_| hold_off(&mut s, &login("c"))).last().expect("some");
+    s.secs(5);
+    let RefusedSeen { cause, wait } = refused(&s, "c");
+    let of = |refusal: Option<RefusalSeen>| refusal.map(|it| (it.count, it.last_ago.as_secs(), it.address));
+    assert_eq!(of(cause), Some((3, 15, Some(Script::address_of(wrong)))));
+    assert_eq!(of(wait), Some((14, 5, Some(Script::address_of(held)))));
+    let said = format!(
+        "no: it is not let in: the password is wrong, 3 times, the last 15 s ago, from {} as user \"ada\"; besides, it was told to come later: \
+         too many failed attempts of its own: 4 s to wait, 14 times, the last 5 s ago, from {} as user \"ada\" \
+         [iothub ctl events --kind refused -i c]",
+        Script::address_of(wrong),
+        Script::address_of(held),
+    );
+    assert_eq!(told(&receive(&s, "c", "t"), "let_in"), [said]);
+    turn_away(&mut s, "c");
+    assert_eq!(of(refused(&s, "c").cause).map(|(count, ..)| count), Some(4));
+    assert_eq!(of(refused(&s, "c").wait).map(|(count, ..)| count), Some(14));
+}
+
+#[test]
+fn a_device_that_is_refused_is_known_however_many_ids_another_address_brings() {
+    let mut s = Script::new(config());
+    let device = turn_away(&mut s, "device");
+    s.crowd = Some([198, 51, 100, 7].into());
+    for n in 0..10_000 {
+        let client_id = format!("flood {n}");
+        match n % 2 {
+            0 => turn_away(&mut s, &client_id),
+            _ => hold_off(&mut s, &login(&client_id)),
+        };
+    }
+    assert_eq!(refusal(&s, "device").address, Some(Script::address_of(device)));
+    assert!(comings(&s, 0, "flood 0").refused.is_none(), "of the flood the first have made way");
+    assert!(comings(&s, 0, "flood 9999").refused.is_some());
 }
 
 fn breaks(s: &Script, client_id: &str) -> Option<BreaksSeen> {

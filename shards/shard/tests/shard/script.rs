@@ -8,7 +8,7 @@ mod turns;
 mod words;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use mqtt::{
     Connect, Disconnect, Packet, PacketId, Publish, QoS, ReasonCode, Subscribe, SubscriptionOptions,
@@ -82,6 +82,8 @@ pub struct Script {
     pub reads_wait: bool,
     /// The disk gives nothing back, and the shard is told so after each read.
     pub reads_fail: bool,
+    /// Whoever is told of from now on is at this address.
+    pub crowd: Option<IpAddr>,
 }
 
 impl Script {
@@ -117,6 +119,7 @@ impl Script {
             fetched: 0,
             reads_wait: false,
             reads_fail: false,
+            crowd: None,
             config,
         };
         script.give_room(slots);

@@ -1,6 +1,7 @@
 //! Clients that are not let in, and two with one client id: every command that is asked about a client tells of it.
 
-use e2e::{Link, v5};
+use client::Options;
+use e2e::{Link, Process, Setup, program, v5};
 
 use super::answers::{ask, await_answer, has, with_socket};
 
@@ -36,6 +37,45 @@ fn who_is_not_let_in_is_told_of_wherever_a_client_is_asked_about() {
     }
     let nobody = ask(&socket, &["ctl", "client", "nobody"]);
     assert!(has(&nobody, "no session of one") && !has(&nobody, "let in"), "{:?}", nobody.lines);
+}
+
+/// With one user and his password.
+fn with_users(setup: Setup) -> Setup {
+    let users = setup.folder().join("users");
+    let mut command = program::command(program::iothub());
+    command.args(["passwd", "-c", "-b", "-H", "sha512"]).arg(&users).args(["sensor", "geheim"]);
+    Process::start("iothub passwd", &mut command).succeed();
+    setup.variable("IOTHUB_AUTHENTICATION__PASSWORD_FILE", &users)
+}
+
+fn login(client_id: &str, password: &str) -> Options {
+    Options { username: Some("sensor".into()), password: Some(password.into()), ..v5(client_id) }
+}
+
+#[test]
+fn a_wrong_password_is_told_also_where_its_client_has_to_wait() {
+    let (setup, socket) = with_socket("api-badpw");
+    let broker = with_users(setup).start();
+    for _ in 0..10 {
+        assert!(Link::try_connect(broker.port, login("badpw", "guess")).is_err(), "the password is wrong");
+    }
+    broker.await_counter("refused_connect", 10);
+    for question in
+        [&["why", "--client", "badpw", "--topic", "t"][..], &["ctl", "client", "badpw"], &["trace", "badpw"]]
+    {
+        let asked = ask(&socket, question);
+        let whole = asked.lines.join(" ");
+        let (cause, wait) =
+            whole.split_once("; besides, it was told to come later: ").expect("both are told");
+        assert!(cause.contains("it is not let in: the password is wrong, "), "{question:?}: {cause}");
+        assert!(wait.starts_with("too many failed attempts of its own"), "{question:?}: {wait}");
+        let times = |text: &str| {
+            let words: Vec<&str> = text.split_whitespace().collect();
+            let at = words.iter().position(|word| word.starts_with("times,")).expect("it is told how often");
+            words[at - 1].parse::<u64>().expect("a number")
+        };
+        assert_eq!(times(cause) + times(wait), 10, "{question:?}: {whole}");
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::{Client, Script};
 impl Script {
     pub(super) fn note(&mut self, shard: usize, note: Note) {
         if let Some(wire) = note.conn.and_then(|conn| self.by_conn.get(&(shard, conn))) {
-            let ip = Script::address_of(Client(*wire));
+            let ip = self.crowd.unwrap_or_else(|| Script::address_of(Client(*wire)));
             self.shards[shard].locate(&note, ip);
         }
         self.notes.push(format!("{:?}", note.what));
