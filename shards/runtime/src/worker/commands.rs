@@ -38,7 +38,9 @@ impl<B: Brain> Worker<B> {
                 Command::Snapshot(reply) => {
                     reply(self.snapshot());
                 }
-                Command::Look(look, asker, reply) => self.questions.add(Question { look, asker, reply }),
+                Command::Look(look, asker, reply) => {
+                    self.questions.add(Question { look, asker, reply }, self.now);
+                }
                 Command::Tap(order, reply) => {
                     // What went by in this turn is there, too.
                     self.name_tapped();

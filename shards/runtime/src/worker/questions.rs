@@ -5,13 +5,18 @@ use std::{collections::VecDeque, sync::Weak, time::Duration};
 
 use shard::{Instant, Look};
 
-use crate::desk::{Looked, Reply};
+use crate::{
+    control::COMMANDS_MAX,
+    desk::{Looked, Reply},
+};
 
 /// Those that wait, in the order in which they came.
 pub(super) struct Questions {
     waiting: VecDeque<Question>,
     /// None is answered before.
     open_at: Instant,
+    /// The turn that looked last for those that are given up.
+    cleared_at: Option<Instant>,
 }
 
 pub(super) struct Question {
@@ -29,21 +34,24 @@ impl Question {
 
 impl Questions {
     pub fn new(now: Instant) -> Questions {
-        Questions { waiting: VecDeque::new(), open_at: now }
+        Questions { waiting: VecDeque::new(), open_at: now, cleared_at: None }
     }
 
     /// Where there are too many, the last one is dropped, and its reply with it.
-    pub fn add(&mut self, question: Question) {
+    pub fn add(&mut self, question: Question, now: Instant) {
         if self.waiting.len() >= WAITING_MAX {
-            self.forget_given_up();
+            self.forget_given_up(now);
         }
         if self.waiting.len() < WAITING_MAX {
             self.waiting.push_back(question);
         }
     }
 
-    fn forget_given_up(&mut self) {
-        self.waiting.retain(|question| !question.is_given_up());
+    /// Once in a turn: all that wait are looked at, and orders come by the dozen.
+    fn forget_given_up(&mut self, now: Instant) {
+        if self.cleared_at.replace(now) != Some(now) {
+            self.waiting.retain(|question| !question.is_given_up());
+        }
     }
 
     /// The one whose turn it is, if it is time for one.
@@ -72,8 +80,12 @@ impl Questions {
 /// The rest of the shard's work has as many times the time of an answer.
 const OTHERS_SHARE: u32 = 9;
 
-/// More than there are places for callers of the API, of whom each waits for one answer.
+/// Fewer than the API may have callers: whoever asks beyond is told so at once. Of as many the last has its answer within the five seconds for which
+/// it waits if each takes less than half a millisecond.
 const WAITING_MAX: usize = 1024;
+
+const _: () =
+    assert!(COMMANDS_MAX <= WAITING_MAX, "where nobody waits there is room for whatever a turn brings");
 
 #[cfg(test)]
 mod tests {
@@ -87,7 +99,7 @@ mod tests {
         let now = Instant::default() + Duration::from_secs(1);
         let mut questions = Questions::new(now);
         for _ in 0..count {
-            questions.add(question(asker));
+            questions.add(question(asker), now);
         }
         (questions, now)
     }
@@ -124,12 +136,25 @@ mod tests {
     }
 
     #[test]
+    fn a_turn_looks_once_for_what_nobody_waits_for_any_more() {
+        let asker = Arc::new(());
+        let (mut questions, now) = questions(WAITING_MAX, &asker);
+        let (kept, gone) = (Arc::new(()), asker);
+        questions.add(question(&kept), now);
+        drop(gone);
+        questions.add(question(&kept), now);
+        assert_eq!(questions.waiting.len(), WAITING_MAX, "it has looked");
+        questions.add(question(&kept), now + MS);
+        assert_eq!(questions.waiting.len(), 1);
+    }
+
+    #[test]
     fn what_nobody_waits_for_any_more_is_not_answered_and_takes_no_room() {
         let gone = Arc::new(());
         let (mut questions, now) = questions(WAITING_MAX, &gone);
         drop(gone);
         let asker = Arc::new(());
-        questions.add(question(&asker));
+        questions.add(question(&asker), now);
         assert!(questions.next(now).is_some_and(|question| !question.is_given_up()));
         assert!(questions.next(now).is_none());
     }
