@@ -23,6 +23,18 @@ fn stuck(s: &mut Script, qos: u8, count: u16) -> Client {
     subscriber
 }
 
+/// The same with three messages, of which the first alone has a topic that is written out.
+fn stuck_behind_its_alias(s: &mut Script) -> Client {
+    let publisher = s.join("p");
+    let mut wanted = connect("c");
+    wanted.properties.topic_alias_maximum = Some(5);
+    let (client, _) = s.connect(&wanted);
+    s.subscribe(client, "topic/#", 0);
+    s.stick(client);
+    (0..3).for_each(|_| s.publish(publisher, "topic/long/enough", "x"));
+    client
+}
+
 fn send(s: &mut Script, publisher: Client, qos: u8, count: u16) {
     (1..=count).for_each(|n| match qos {
         0 => s.publish(publisher, "a/b", "x"),
@@ -120,13 +132,7 @@ fn what_has_a_packet_id_is_sent_again_or_lost_with_its_session_and_counts_once()
 #[test]
 fn a_topic_is_known_behind_its_alias() {
     let mut s = Script::of_one();
-    let publisher = s.join("p");
-    let mut wanted = connect("c");
-    wanted.properties.topic_alias_maximum = Some(5);
-    let (client, _) = s.connect(&wanted);
-    s.subscribe(client, "topic/#", 0);
-    s.stick(client);
-    (0..3).for_each(|_| s.publish(publisher, "topic/long/enough", "x"));
+    let client = stuck_behind_its_alias(&mut s);
     s.cut(client);
     assert_eq!(lost_by_c(&s), ["3 topic/long/enough"]);
 }
@@ -244,13 +250,7 @@ fn a_send_that_fails_after_its_client_was_disconnected_is_lost_under_its_name() 
 #[test]
 fn a_topic_is_known_behind_its_alias_where_the_send_fails_first() {
     let mut s = Script::of_one();
-    let publisher = s.join("p");
-    let mut wanted = connect("c");
-    wanted.properties.topic_alias_maximum = Some(5);
-    let (client, _) = s.connect(&wanted);
-    s.subscribe(client, "topic/#", 0);
-    s.stick(client);
-    (0..3).for_each(|_| s.publish(publisher, "topic/long/enough", "x"));
+    let client = stuck_behind_its_alias(&mut s);
     s.fail(client, 0);
     assert_eq!(lost_by_c(&s), ["3 topic/long/enough"]);
 }
