@@ -64,6 +64,8 @@ pub enum Fault {
     MiscountPublishes,
     /// Shards are told that a socket took nothing of a send, when it took some of it.
     UnderstateTaken,
+    /// Shards are told that a socket took all of a send, when it took a part of it.
+    OverstateTaken,
     /// An operator whom the ledger does not know of closes connections.
     CloseSecretly,
     /// A shard panics.

@@ -193,6 +193,7 @@ impl World {
             return;
         }
         self.judge();
+        self.look_away();
         if self.has_failed() {
             return;
         }
@@ -280,8 +281,9 @@ impl World {
         if self.fault == Some(Fault::InflateCounters) {
             counters.dropped_offline_qos0 += 1_000_000;
         }
-        let (untaken, has_strangers) = (self.publishes_untaken, self.settings.strangers);
-        let closing = Closing { counters: &counters, unsent, untaken, has_strangers };
+        let (untaken, has_strangers) = (self.unkept.untaken, self.settings.strangers);
+        let unkept_lost = self.unkept_lost();
+        let closing = Closing { counters: &counters, unsent, untaken, unkept_lost, has_strangers };
         self.ledger.judge_rest(&closing);
     }
 

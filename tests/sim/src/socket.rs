@@ -217,6 +217,11 @@ impl Socket {
         self.unsent.take()
     }
 
+    /// The client has closed its end, and what it has said is still under way.
+    pub fn is_left(&self) -> bool {
+        self.on().is_some() && !self.attached && self.up_ends && !self.up.is_empty()
+    }
+
     pub fn read_down(&mut self, n: usize) -> Vec<u8> {
         let n = n.min(self.down.len());
         self.down.drain(..n).collect()

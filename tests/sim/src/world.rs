@@ -29,8 +29,11 @@ mod disks;
 mod doors;
 mod effects;
 mod failures;
+mod looking_on;
 mod said;
 mod traffic;
+
+use looking_on::Unkept;
 
 pub struct World {
     pub settings: Settings,
@@ -49,8 +52,9 @@ pub struct World {
     pub steps: u64,
     /// PUBLISH packets that were seen in sends.
     pub publishes_sent: u64,
-    /// Of those at QoS 0: how many a shard was told of that their socket did not take whole.
-    pub publishes_untaken: u64,
+    pub unkept: Unkept,
+    /// Somebody sees each packet.
+    looks_on: bool,
     /// One for each shard, where there is a store.
     pub disks: Vec<Disk>,
     seed: u64,
@@ -141,7 +145,8 @@ impl World {
             phase: Phase::Acting,
             steps: 0,
             publishes_sent: 0,
-            publishes_untaken: 0,
+            unkept: Unkept::default(),
+            looks_on: World::is_looked_on(seed),
             disks: Vec::new(),
             seed,
             lives: 0,
@@ -305,8 +310,10 @@ impl World {
         if self.fault == Some(Fault::Panic) && self.steps > 200 {
             panic!("this shard was told to panic");
         }
+        self.look_on(core);
         let now = self.shard_now();
         self.cores[core].shard.handle(now, event, &mut effects);
+        self.count_made(core);
         let packets = self.cores[core].shard.counters().packets_received - before;
         let packets = packets - self.note_asked(core, &effects.queue);
         if is_answer {

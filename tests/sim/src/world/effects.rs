@@ -2,7 +2,7 @@
 
 use shard::{Bundled, Effect, Effects, Errand, Mail, Message, Reading, What};
 
-use super::{World, said::ends};
+use super::{World, looking_on::unkept_behind, said::ends};
 use crate::{
     agenda::Action,
     fault::{Fault, part_of},
@@ -23,6 +23,7 @@ impl World {
                 effects.recycle(bytes);
                 self.trace.record(self.now, format_args!("{core} -> {conn:?} {} bytes", flat.len()));
                 self.trace.record_bytes(&flat);
+                self.unkept.given += unkept_behind(&flat, 0);
                 self.send(core, conn, flat);
             }
             Effect::Close { conn } => {

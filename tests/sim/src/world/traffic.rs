@@ -1,9 +1,8 @@
 //! How bytes move: in pieces of any size, after any time, as far as somebody reads.
 
-use mqtt::PacketKind;
 use shard::{Event, Outgoing};
 
-use super::World;
+use super::{World, looking_on::unkept_behind};
 use crate::{
     agenda::Action,
     client::Phase,
@@ -74,6 +73,9 @@ impl World {
         if !self.sockets[socket].is_sending() || self.sockets[socket].dead {
             return;
         }
+        if self.sockets[socket].is_left() && (self.sockets[socket].down_ends || self.random.percent(50)) {
+            return self.fail_send_to_leaver(socket);
+        }
         let n = if self.random.percent(50) { usize::MAX } else { 1 + self.random.skewed(4096) as usize };
         let is_early = self.fault == Some(Fault::ConfirmEarly) && self.random.percent(20);
         if is_early && let Some((core, conn)) = self.sockets[socket].on() {
@@ -106,13 +108,24 @@ impl World {
         self.plan_read(socket);
     }
 
+    /// The client has closed its end, and what it has said before that is read all the same.
+    fn fail_send_to_leaver(&mut self, socket: usize) {
+        let Some((core, conn)) = self.sockets[socket].on() else { return };
+        self.sockets[socket].end_send();
+        self.sockets[socket].down_ends = true;
+        self.tell_unsent(socket);
+        self.handle(core, Event::Sent { conn });
+    }
+
     /// A shard learns what the socket has not taken.
     pub(super) fn tell_unsent(&mut self, socket: usize) {
         let Some((bytes, mut taken)) = self.sockets[socket].take_unsent() else { return };
-        let Some((core, conn)) = self.sockets[socket].was else { return };
-        self.publishes_untaken += unkept_behind(&bytes, taken);
-        if self.fault == Some(Fault::UnderstateTaken) {
-            taken = 0;
+        let Some((core, conn)) = self.sockets[socket].on().or(self.sockets[socket].was) else { return };
+        self.unkept.untaken += unkept_behind(&bytes, taken);
+        match self.fault {
+            Some(Fault::UnderstateTaken) => taken = 0,
+            Some(Fault::OverstateTaken) => taken = bytes.len(),
+            _ => {}
         }
         let outgoing = Box::new(Outgoing::of_bytes(bytes));
         self.handle(core, Event::Unsent { conn, outgoing, taken });
@@ -240,17 +253,3 @@ impl World {
         }
     }
 }
-
-/// Publications at QoS 0 whose last byte lies behind these.
-fn unkept_behind(bytes: &[u8], taken: usize) -> u64 {
-    let (mut end, mut count) = (0, 0);
-    while let Ok(Some(frame)) = mqtt::split(&bytes[end..], mqtt::MAX_PACKET_SIZE) {
-        end += frame.size;
-        let is_unkept = frame.kind == PacketKind::Publish && frame.flags & QOS_FLAGS == 0;
-        count += u64::from(is_unkept && end > taken);
-    }
-    count
-}
-
-/// [MQTT-3.3.1-4] Those of the first byte of a PUBLISH.
-const QOS_FLAGS: u8 = 0b0110;
