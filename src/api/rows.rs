@@ -72,7 +72,9 @@ fn connection(link: &Link, addresses: &Addresses) -> Value {
         "keep_alive_s": link.keep_alive_s,
         "receive_maximum": link.receive_maximum,
         "unsent_bytes": link.unsent_bytes,
-        "is_paused": link.is_paused,
+        "is_paused": link.pause.is_some(),
+        "paused_why": link.pause.as_ref().map(|pause| &pause.text),
+        "paused_by": link.pause.as_ref().and_then(|pause| pause.place.as_ref()),
     })
 }
 

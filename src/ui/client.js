@@ -228,10 +228,14 @@ function connectionOf({ client: seen, left }) {
         ["Silent for", span(connection.silent_s)],
         ["Receive maximum", count(connection.receive_maximum)],
         ["Not taken by the socket", bytes(connection.unsent_bytes)],
-        connection.is_paused ? ["Paused", "not read until others, or the store, have caught up"] : null,
+        connection.is_paused ? ["Not read", pauseOf(connection)] : null,
       ]
     : [["State", stateOf(seen)], ...(left ? howItLeft(left) : [seen.user ? ["User, when it left", raw(seen.user)] : null])];
   return section("Connection", facts(pairs));
+}
+
+function pauseOf({ paused_why: why, paused_by: by }) {
+  return by ? [raw(why), " (", h("code", null, raw(by)), ")"] : raw(why);
 }
 
 function sessionOf(seen) {

@@ -8,7 +8,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use mqtt::{QoS, SubscriptionOptions, Version};
 
 use crate::{
-    Because, Cause, ConnId, Instant, Kept, KeptPart, Message, PrefixSeen, Pressure, Reached, Recorded,
+    Because, Cause, ConnId, Instant, Kept, KeptPart, Message, Pause, PrefixSeen, Pressure, Reached, Recorded,
     ShardId, Traffic, Why,
 };
 
@@ -134,8 +134,8 @@ pub struct Link {
     pub receive_maximum: u16,
     /// Encoded, and not taken by the socket.
     pub unsent_bytes: usize,
-    /// Nothing more is read of it until others, or the store, have caught up.
-    pub is_paused: bool,
+    /// Nothing more is read of it until that is over.
+    pub pause: Option<Pause>,
 }
 
 /// One session with what it holds; of lists that are long, or of long names, the beginning.

@@ -179,8 +179,9 @@ impl Shard {
     }
 
     fn link(&self, session: &Session, connection: &Connection, now: Instant) -> Link {
+        let conn = session.conn.expect("the connection was found by it");
         Link {
-            conn: session.conn.expect("the connection was found by it"),
+            conn,
             version: connection.version,
             listener: self.config.door(connection.door).map_or_else(|| "".into(), |door| door.name.clone()),
             user: self.user_of(session),
@@ -189,7 +190,7 @@ impl Shard {
             keep_alive_s: connection.keep_alive_s,
             receive_maximum: connection.receive_maximum,
             unsent_bytes: connection.unsent_bytes(),
-            is_paused: connection.is_stalled(),
+            pause: self.pause(conn, connection, now),
         }
     }
 

@@ -96,8 +96,8 @@ impl Shard {
         let flows = [Flow::PublishMessages, Flow::PublishBytes];
         let free_at = meters.free_at(flows, lull.min(meters.burst_ns() / 2), turn.now);
         let until = free_at.unwrap_or(turn.now).min(turn.now.add_secs(RATE_LOOK_S));
-        meters.is_throttled = true;
-        if let Some((whose, flow)) = meters.awaited(&[flow]) {
+        meters.throttle(turn.now, until);
+        if let Some((whose, flow, _)) = meters.awaited(&[flow]) {
             *waited_mut(&mut self.counters, whose, flow) += 1;
         }
         self.timers.insert(until.max(turn.next_instant()), Deadline::Rate(conn));
@@ -167,7 +167,7 @@ impl Shard {
         let flows = [Flow::ReceiveMessages, Flow::ReceiveBytes];
         let Some(free_at) = meters.free_at(flows, lull.min(meters.burst_ns() / 2), now) else { return };
         if !std::mem::replace(&mut meters.is_held_back, true) {
-            if let Some((whose, flow)) = meters.awaited(&flows) {
+            if let Some((whose, flow, _)) = meters.awaited(&flows) {
                 *waited_mut(&mut self.counters, whose, flow) += 1;
             }
             self.timers.insert(free_at.min(now.add_secs(RATE_LOOK_S)), Deadline::Delivery(conn));

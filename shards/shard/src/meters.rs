@@ -1,6 +1,6 @@
 //! Of one connection: which rates it is held to, and what it has used of them. What follows from that is in `metering.rs`.
 
-use std::{cmp::Reverse, num::NonZeroU64, sync::Arc};
+use std::{cmp::Reverse, num::NonZeroU64, ops::Range, sync::Arc, time::Duration};
 
 use mqtt::{Frame, PacketKind};
 
@@ -21,6 +21,8 @@ pub(crate) struct Meters {
     pub over: Over,
     /// More was sent than may be: the client stays stalled for a while.
     pub is_throttled: bool,
+    /// From when until when it is, or was last; who is so again before its burst has come back was never free between.
+    throttled: Option<Range<Instant>>,
     /// Its client has gone: what it had sent by then goes as far as its rates allow now, and the rest never.
     pub is_leaving: bool,
     /// Nothing is left for another message to the client: what comes waits in the queue for a while.
@@ -92,6 +94,7 @@ impl Meters {
             burst_ns,
             over,
             is_throttled: false,
+            throttled: None,
             is_leaving: false,
             is_held_back: false,
         })
@@ -102,8 +105,22 @@ impl Meters {
         self.client = before.client;
         self.spent = before.spent;
         self.is_throttled = before.is_throttled;
+        self.throttled = before.throttled.clone();
         self.is_leaving = before.is_leaving;
         self.is_held_back = before.is_held_back;
+    }
+
+    /// It waits until then.
+    pub fn throttle(&mut self, now: Instant, until: Instant) {
+        self.is_throttled = true;
+        let burst = Duration::from_nanos(self.burst_ns);
+        let goes_on = self.throttled.as_ref().filter(|before| now <= before.end + burst);
+        self.throttled = Some(goes_on.map_or(now, |before| before.start)..until);
+    }
+
+    /// For how long what it sends has been handled late.
+    pub fn throttled_for(&self, now: Instant) -> Duration {
+        self.throttled.as_ref().map_or(Duration::ZERO, |throttled| now.since(throttled.start))
     }
 
     /// The client has gone. False: it did not wait for its rates.
@@ -187,17 +204,17 @@ impl Meters {
     }
 
     /// The rate that there is to be waited for; of several the one that takes longest, and of equals the more particular one.
-    pub fn awaited(&self, flows: &[Flow]) -> Option<(Whose, Flow)> {
+    pub fn awaited(&self, flows: &[Flow]) -> Option<(Whose, Flow, NonZeroU64)> {
         let of_flow = |&flow: &Flow| {
             let own = self.own_of(flow).map(|(due_ns, rate)| (Whose::Client, due_ns, rate));
             let shared = self.shared.iter().filter_map(move |Shared { tally, rates, whose }| {
                 Some((*whose, tally.due_ns(flow), rates.of(flow)?))
             });
-            let of_rates = own.into_iter().chain(shared);
-            of_rates.map(move |(whose, due_ns, rate)| (whose, flow, due_ns.saturating_add(cost_ns(1, rate))))
+            own.into_iter().chain(shared).map(move |(whose, due_ns, rate)| (whose, flow, due_ns, rate))
         };
         let all = flows.iter().flat_map(of_flow);
-        all.min_by_key(|(_, _, free_ns)| Reverse(*free_ns)).map(|(whose, flow, _)| (whose, flow))
+        let last = all.min_by_key(|(_, _, due_ns, rate)| Reverse(due_ns.saturating_add(cost_ns(1, *rate))));
+        last.map(|(whose, flow, _, rate)| (whose, flow, rate))
     }
 
     /// Whose rate is exceeded, and what it is. That of a whole listener is nobody's to blame for.

@@ -10,7 +10,7 @@ mod unfinished;
 pub(crate) use breach::{Breach, FILTERS_PER_PACKET_MAX, Quota};
 pub(crate) use kept::Kept;
 use mqtt::{Ack, Frame, Packet, PacketKind, Publish, ReasonCode, Received, Violation};
-pub(crate) use stalled::Stalled;
+pub(crate) use stalled::{Awaited, Line, Stalled};
 pub(crate) use unfinished::{ALIASES_PART, Unfinished};
 
 use crate::{

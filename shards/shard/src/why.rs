@@ -13,7 +13,7 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 use mqtt::QoS;
 
 use crate::{
-    ComingsSeen, Config, Grant, Instant, Shard,
+    ComingsSeen, Config, Grant, Instant, Pause, Shard,
     connection::Connection,
     losses::{TOPIC_BYTES_MAX, cut},
     permission::Permissions,
@@ -121,6 +121,11 @@ impl Steps {
         self.steps.push(Step { about, says: Says::Fact, text: text.into(), place: None, ago: Some(ago) });
     }
 
+    fn add_pause(&mut self, pause: Pause) {
+        let Pause { about, text, place } = pause;
+        self.steps.push(Step { about, says: Says::Later, text, place, ago: None });
+    }
+
     fn because(self, outcome: Outcome) -> Because {
         Because { outcome, steps: self.steps, elsewhere: Vec::new(), comings: ComingsSeen::default() }
     }
@@ -195,7 +200,7 @@ impl Shard {
 }
 
 /// A span as people say it: of a long one the seconds are left out.
-fn words(span: Duration) -> String {
+pub(crate) fn words(span: Duration) -> String {
     let seconds = span.as_secs();
     match seconds {
         0..120 => format!("{seconds} s"),

@@ -47,7 +47,7 @@ impl Shard {
 
     /// The client does not take its own acknowledgements.
     #[inline(always)]
-    pub(super) fn takes_no_replies(&self, connection: &Connection) -> bool {
+    pub(crate) fn takes_no_replies(&self, connection: &Connection) -> bool {
         let unsent = connection.unsent_bytes();
         unsent >= OUTBOX_BYTES_FOR_REPLIES && unsent >= self.unsent_bytes_max()
     }
@@ -83,7 +83,7 @@ impl Shard {
     }
 
     /// Whatever else it waits for will ask for it.
-    fn awaited(&self, conn: ConnId) -> Awaited {
+    pub(crate) fn awaited(&self, conn: ConnId) -> Awaited {
         let line = if self.post.is_congested() {
             Some((Line::Mesh, Taken::default()))
         } else if let Some((to, taken)) = self.post.held_back_by(conn) {

@@ -60,13 +60,14 @@ impl Shard {
             steps.add_at("size", Says::No, text, "server.max_packet_size");
             return Outcome::Stops;
         }
-        self.why_lets_publish(session, connection, why, steps)
+        self.why_lets_publish(session, connection, now, why, steps)
     }
 
     fn why_lets_publish(
         &self,
         session: &Session,
         connection: &Connection,
+        now: Instant,
         why: &Why,
         steps: &mut Steps,
     ) -> Outcome {
@@ -83,18 +84,8 @@ impl Shard {
                 return Outcome::Stops;
             }
         }
-        if connection.is_throttled() {
-            steps.add_at(
-                "rates",
-                Says::Later,
-                "it sent more than its rates allow, and is not read for a while",
-                "rates",
-            );
-            return Outcome::Waits;
-        }
-        if connection.is_stalled() {
-            let text = "it is not read until other shards, the store or the client itself have caught up";
-            steps.add("backpressure", Says::Later, text);
+        if let Some(pause) = session.conn.and_then(|conn| self.pause(conn, connection, now)) {
+            steps.add_pause(pause);
             return Outcome::Waits;
         }
         if let Some(lack) = self.store_lack().filter(|_| why.qos != mqtt::QoS::AtMostOnce) {

@@ -19,6 +19,7 @@ use crate::{
     message::Parts,
     mount::seen,
     outbound::Queued,
+    rates::Flow,
     session::Session,
     takers::{Full, takers},
     trie::Subscription,
@@ -293,7 +294,11 @@ impl Shard {
             steps.add_at("memory", Says::Later, text, "limits.max_queue_memory");
         }
         if connection.is_held_back() {
-            steps.add_at("rates", Says::Later, "it has got as much as its rates allow for a while", "rates");
+            let place = self.place_of_wait(connection, &[Flow::ReceiveMessages, Flow::ReceiveBytes]);
+            if let Some((rate, place)) = place {
+                let text = format!("it has got {rate}, and gets more when its rate allows it");
+                steps.add_at("rates", Says::Later, text, &place);
+            }
         }
         if let Some(outbound) = session.outbound.as_deref() {
             if !takers.has_quota(session, connection) {

@@ -26,6 +26,7 @@ mod limits;
 mod looking;
 mod losing;
 mod mounting;
+mod pausing;
 mod permitted;
 mod rates;
 mod reconfiguring;

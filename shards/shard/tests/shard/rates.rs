@@ -16,7 +16,7 @@ use crate::script::{Client, Script, connect};
 
 /// As the edge keeps it.
 #[derive(Debug, Default)]
-struct Words([AtomicU64; 4]);
+pub struct Words([AtomicU64; 4]);
 
 impl Tally for Words {
     fn due_ns(&self, flow: Flow) -> u64 {

@@ -8,6 +8,7 @@ mod brought;
 mod control;
 mod flows;
 mod hanging;
+mod held;
 mod identity;
 mod listeners;
 mod makers;
