@@ -84,6 +84,8 @@ pub struct Script {
     pub reads_fail: bool,
     /// Whoever is told of from now on is at this address.
     pub crowd: Option<IpAddr>,
+    /// From one shard to another: what is in it does not arrive.
+    pub late_ring: Option<(usize, usize)>,
 }
 
 impl Script {
@@ -120,6 +122,7 @@ impl Script {
             reads_wait: false,
             reads_fail: false,
             crowd: None,
+            late_ring: None,
             config,
         };
         script.give_room(slots);
@@ -286,10 +289,19 @@ impl Script {
 
     /// Everything ends at once; what was stored comes back. Nobody is connected.
     pub fn crash(&mut self) {
-        let stores = std::mem::take(&mut self.stores);
         let slow = self.disk_is_slow;
+        self.restart();
+        self.settle();
+        assert_eq!(self.restored, self.shards.len(), "every shard says that it is restored");
+        self.disk_is_slow = slow;
+    }
+
+    /// The same, but no shard has heard of the others yet.
+    pub fn restart(&mut self) {
+        let stores = std::mem::take(&mut self.stores);
         let mut next = Script::new(self.config.clone());
         next.now = self.now;
+        next.late_ring = self.late_ring;
         next.stores.clone_from(&stores);
         for (shard, batches) in stores.iter().enumerate() {
             let mut restoring = Restoring::new(self.config.store_epoch_ms.expect("there is a store"));
@@ -302,9 +314,6 @@ impl Script {
             effects.queue.drain(..).for_each(|effect| next.carry_out(shard, effect));
         }
         *self = next;
-        self.settle();
-        assert_eq!(self.restored, self.shards.len(), "every shard says that it is restored");
-        self.disk_is_slow = slow;
     }
 
     fn open_at(&mut self, shard: usize, wire: usize) -> ConnId {
@@ -323,13 +332,19 @@ impl Script {
             for shard in 0..self.shards.len() {
                 self.event(shard, Event::Flush);
             }
-            match self.mail.pop_front() {
+            match self.next_mail() {
                 Some((from, to, mail)) => self.event(to, Event::Mail { from: ShardId(from as u8), mail }),
                 None if self.has_sent => {}
                 None if !self.reads_wait && self.read() => {}
                 None => break,
             }
         }
+    }
+
+    fn next_mail(&mut self) -> Option<(usize, usize, Mail)> {
+        let late = self.late_ring;
+        let first = self.mail.iter().position(|(from, to, _)| Some((*from, *to)) != late)?;
+        self.mail.remove(first)
     }
 
     pub fn pass(&mut self, duration: Duration) {

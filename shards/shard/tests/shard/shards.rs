@@ -189,6 +189,31 @@ fn drain_waits_for_mail_between_shards() {
     }
 }
 
+/// Its SUBSCRIBE waits for the answer of a shard that drains as well, and had told so before.
+#[test]
+fn who_has_drained_asks_for_nothing_more() {
+    let (mut s, ids) = of(2);
+    let subscriber = s.join(&ids[0]);
+    let publisher = s.join(&ids[1]);
+    for topic in ["a/1", "a/2", "a/3", "a/4", "a/5"] {
+        s.retain(publisher, topic, "x");
+    }
+    s.hear(publisher);
+    s.give_room(2);
+    s.late_ring = Some((0, 1));
+    s.subscribe(subscriber, "a/+", 1);
+    s.event(1, Event::Drain);
+    s.settle();
+    s.event(0, Event::Drain);
+    s.settle();
+    assert_eq!((s.drained, s.hear(subscriber)), (1, vec!["DISCONNECT Server shutting down".to_owned()]));
+    s.late_ring = None;
+    s.settle();
+    assert_eq!((s.drained, s.hear(publisher)), (2, vec!["DISCONNECT Server shutting down".to_owned()]));
+    let waiting: Vec<usize> = s.shards.iter().map(|shard| shard.gauges().mail_pending).collect();
+    assert_eq!(waiting, [0, 0]);
+}
+
 #[test]
 fn a_queue_is_resumed_from_whatever_shard_the_client_comes_in() {
     let (mut s, ids) = of(4);
