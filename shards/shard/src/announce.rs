@@ -57,6 +57,8 @@ pub(crate) struct Announcements {
     unconfirmed: HashMap<Box<str>, u32, ahash::RandomState>,
     /// Shards that have told all of what they have restored.
     restored: ShardSet,
+    /// From the start of a shard with a store until all of them have.
+    pub is_restoring: bool,
 }
 
 /// What one SUBSCRIBE has to tell the other shards.
@@ -84,6 +86,7 @@ impl Announcements {
             waiting: HashMap::with_hasher(hasher(1)),
             unconfirmed: HashMap::with_hasher(hasher(2)),
             restored: ShardSet::EMPTY,
+            is_restoring: false,
         }
     }
 
@@ -168,6 +171,7 @@ impl Shard {
 
     /// Tells all other shards of all filters and groups here, some at a time. They know where the last one ends.
     pub(crate) fn announce_restored(&mut self, turn: &mut Turn<'_>) {
+        self.announcements.is_restoring = true;
         let mut filters: Vec<Box<str>> = Vec::new();
         let mut members = BTreeMap::new();
         if self.config.shards > 1 {
@@ -211,6 +215,7 @@ impl Shard {
 
     fn check_restored(&mut self, turn: &mut Turn<'_>) {
         if self.announcements.restored.len() + 1 == usize::from(self.config.shards) {
+            self.announcements.is_restoring = false;
             self.finish_restore(turn);
         }
     }

@@ -261,6 +261,10 @@ impl Shard {
 
     /// Timers cannot be taken back: none reaches so far ahead that those of sessions that are gone pile up.
     pub(crate) fn arm_session(&mut self, key: SessionKey, due_at: Instant, turn: &mut Turn<'_>) {
+        // A will, for one, would not find all whom it is for. All of them are armed then.
+        if self.announcements.is_restoring {
+            return;
+        }
         // What is due now and not done is for the next tick.
         let at = due_at.max(turn.next_instant()).min(turn.now.add_secs(SESSION_LOOK_S));
         let armed = self.sessions.armed(key);

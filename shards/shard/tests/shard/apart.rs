@@ -493,6 +493,38 @@ fn nothing_is_left_of_a_will_that_nobody_wants_after_a_crash() {
     }
 }
 
+/// A message that expires has its session looked after in time, and so its will.
+#[test]
+fn a_will_waits_after_a_crash_until_all_subscriptions_are_known() {
+    let config = Config { shards: 3, store_epoch_ms: Some(1_700_000_000_000), ..Config::default() };
+    let ids = Script::ids_by_home(&config, "c");
+    let mut s = Script::new(config);
+    let watcher = s.join_for_an_hour(&ids[0]);
+    s.subscribe(watcher, "a", 1);
+    s.cut(watcher);
+    let (mortal, _) = s.connect(&mortal_with_will(&ids[1], QoS::AtLeastOnce));
+    s.subscribe(mortal, "b", 1);
+    let mut brief = mortal_with_will(&ids[2], QoS::AtLeastOnce);
+    let properties = WillProperties { message_expiry_interval_s: Some(100), ..WillProperties::default() };
+    brief.will =
+        Some(Will { qos: QoS::AtLeastOnce, retain: false, topic: "b", payload: b"brief", properties });
+    s.connect(&brief);
+
+    s.late_ring = Some((0, 1));
+    s.restart();
+    s.settle();
+    s.secs(1);
+    assert_eq!(s.counter("wills_published"), 1, "that of the shard that has heard of all others");
+    s.late_ring = None;
+    s.settle();
+    s.secs(1);
+    assert_eq!(s.counter("wills_published"), 2);
+    assert_eq!(come_back(&mut s, &ids[0]).1, ["CONNACK Success present", "a 'gone' q1 #1"]);
+    let heard = come_back(&mut s, &ids[1]).1;
+    assert_eq!(heard.len(), 2, "{heard:?}");
+    assert!(heard[1].starts_with("b 'brief' q1 #1"), "{heard:?}");
+}
+
 #[test]
 fn a_store_without_room_on_another_shard_is_known_here() {
     let (mut s, publisher, subscriber) = apart();
