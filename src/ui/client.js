@@ -244,7 +244,7 @@ function sessionOf(seen) {
     ["Ends", expiry(seen.session_expiry_s)],
     seen.ends_in_s === null ? null : ["Ends in", span(seen.ends_in_s)],
     ["Subscriptions", count(seen.subscriptions)],
-    ["Queued", `${count(seen.queued)} (${bytes(seen.queued_bytes)} with those in flight)`],
+    ["Queued", `${count(seen.queued)} (${bytes(seen.queued_bytes)})`],
     seen.queued_on_disk > 0 ? ["Of these on disk alone", count(seen.queued_on_disk)] : null,
     ["In flight", count(seen.inflight)],
     ["QoS 2 not released", count(seen.unreleased)],

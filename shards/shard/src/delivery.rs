@@ -11,7 +11,7 @@ use crate::{
     keys::SessionKey,
     losses::{TOPIC_BYTES_MAX, cut},
     message::Parts,
-    outbound::{Again, First, Outbound, Popped, Queued, Taken},
+    outbound::{Again, First, Load, Outbound, Popped, Queued, Taken},
     outgoing::{SHARED_PAYLOAD_BYTES_MIN, SHARED_PAYLOADS_MAX},
     recorder::{Direction, Entry},
     router::Carried,
@@ -135,16 +135,16 @@ impl Shard {
     }
 
     fn enqueue(&mut self, key: SessionKey, mut queued: Queued, obstacle: Obstacle, turn: &mut Turn<'_>) {
-        let weight = queued.weight();
-        if takers!(self).queue_lacks(key, weight).is_some() {
+        let load = queued.load();
+        if takers!(self).queue_lacks(key, load).is_some() {
             self.drop_expired(key, turn);
         }
-        while let Some(cause) = takers!(self).queue_lacks(key, weight) {
+        while let Some(cause) = takers!(self).queue_lacks(key, load) {
             if self.drops_first_expired(key, turn.now) {
                 continue;
             }
             self.note_loss(key, cause.into(), queued.message.topic(), turn);
-            match self.oldest_that_gives_way(key, weight) {
+            match self.oldest_that_gives_way(key, load) {
                 Some(oldest) => {
                     self.lose_popped(key, cause.into(), &oldest, turn.now);
                     self.give_up(key, &oldest);
@@ -153,7 +153,7 @@ impl Shard {
                 None => return self.lose(key, cause.into(), queued.message.topic(), turn.now),
             }
         }
-        self.queued_bytes += weight;
+        self.queued_bytes += load.weight;
         self.queued_messages += 1;
         let window = self.queue_window(key);
         self.sessions[key].outbound().number(&mut queued);
@@ -200,14 +200,14 @@ impl Shard {
     }
 
     /// None: it is the newest that is dropped. Nothing is sacrificed for a message that could not be queued even then.
-    fn oldest_that_gives_way(&mut self, key: SessionKey, weight: usize) -> Option<Popped> {
+    fn oldest_that_gives_way(&mut self, key: SessionKey, load: Load) -> Option<Popped> {
         let limits = &self.config.limits;
-        if limits.queue_full == QueueFull::DropNewest || weight > limits.queued_bytes_max {
+        if limits.queue_full == QueueFull::DropNewest || load.waiting_bytes > limits.queued_bytes_max {
             return None;
         }
         let outbound = self.sessions[key].outbound.as_mut()?;
         let others = self.queued_bytes + self.unsent_bytes - outbound.queue.weight();
-        if others + weight > limits.queue_memory_max {
+        if others + load.weight > limits.queue_memory_max {
             return None;
         }
         self.pop_queued(key)

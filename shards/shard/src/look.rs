@@ -107,10 +107,10 @@ pub struct ClientSeen {
     pub queued: usize,
     /// Those of them that the store alone has: they are in no list.
     pub queued_away: usize,
+    /// What those that wait are of `session.max_queued_bytes`.
+    pub queued_bytes: usize,
     /// Messages that were sent and are not acknowledged.
     pub inflight: usize,
-    /// Bytes of both.
-    pub queued_bytes: usize,
     /// QoS 2 messages of the client that it has not released.
     pub unreleased: usize,
     pub will_topic: Option<Box<str>>,

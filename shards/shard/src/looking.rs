@@ -170,7 +170,7 @@ impl Shard {
             queued: outbound.map_or(0, |outbound| outbound.queue.len()),
             queued_away: outbound.map_or(0, |outbound| outbound.queue.away_len()),
             inflight: outbound.map_or(0, |outbound| outbound.inflight.len()),
-            queued_bytes: outbound.map_or(0, |outbound| outbound.weight() + outbound.queue.away_bytes()),
+            queued_bytes: outbound.map_or(0, |outbound| outbound.queue.waiting_bytes()),
             unreleased: session.received.as_ref().map_or(0, |received| received.len()),
             traffic: session.recorder.as_ref().map(|recorder| recorder.traffic).unwrap_or_default(),
             pressure: self.pressure(session, now),

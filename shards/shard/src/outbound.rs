@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 
 use crate::{Instant, Message, session::Delivery, store::bodies::BodyId};
 pub(crate) use inflight::{Again, Inflight, State, Taken};
+use queue::PLACE_BYTES;
 pub(crate) use queue::{Away, Expired, First, Popped, Queue};
 
 /// A message with what is particular to this receiver.
@@ -45,13 +46,42 @@ impl Queued {
     }
 
     /// With no more subscription ids than stand inline.
-    pub fn weight_of(message: &Message) -> usize {
+    fn weight_of(message: &Message) -> usize {
         message.weight() + size_of::<Queued>()
+    }
+
+    /// As above.
+    pub fn load_of(message: &Message) -> Load {
+        Load { weight: Queued::weight_of(message), waiting_bytes: message.bytes() + PLACE_BYTES }
+    }
+
+    pub fn load(&self) -> Load {
+        Load { weight: self.weight(), waiting_bytes: self.message.bytes() + PLACE_BYTES }
     }
 
     pub fn weight(&self) -> usize {
         let ids_elsewhere = if self.subscription_ids.spilled() { self.subscription_ids.len() * 4 } else { 0 };
         Queued::weight_of(&self.message) + ids_elsewhere
+    }
+}
+
+/// What a message takes of a queue that it is to wait in.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Load {
+    /// In memory.
+    pub weight: usize,
+    /// As [`Queue::waiting_bytes`] counts it.
+    pub waiting_bytes: usize,
+}
+
+impl Load {
+    /// With a payload that is larger by so much.
+    pub fn and(self, payload_bytes: usize) -> Load {
+        let Load { weight, waiting_bytes } = self;
+        Load {
+            weight: weight.saturating_add(payload_bytes),
+            waiting_bytes: waiting_bytes.saturating_add(payload_bytes),
+        }
     }
 }
 

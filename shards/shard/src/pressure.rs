@@ -46,7 +46,7 @@ impl Shard {
             ),
             (
                 "session.max_queued_bytes",
-                queue.map_or(0, |queue| queue.weight() + queue.away_bytes()),
+                queue.map_or(0, |queue| queue.waiting_bytes()),
                 limits.queued_bytes_max,
             ),
             ("session.max_subscriptions", session.filters.len(), limits.subscriptions_max as usize),

@@ -6,7 +6,7 @@ use crate::{
     Cause, Config, QueueFull,
     connection::{Connection, Connections},
     keys::SessionKey,
-    outbound::{First, Outbound},
+    outbound::{First, Load, Outbound},
     permission::Permissions,
     session::{Session, Sessions},
 };
@@ -113,28 +113,28 @@ impl Takers<'_> {
         })
     }
 
-    /// The queue of this session has room for a message of this weight.
-    pub fn can_queue(&self, key: SessionKey, qos: QoS, weight: usize) -> bool {
+    /// The queue of this session has room for such a message.
+    pub fn can_queue(&self, key: SessionKey, qos: QoS, load: Load) -> bool {
         let session = &self.sessions[key];
         let may_wait = session.conn.is_some() || self.waits_for_absent(qos);
         // A full queue whose oldest message gives way takes the newest like any other.
         let gives_way = self.config.limits.queue_full == QueueFull::DropOldest;
-        may_wait && (gives_way || self.queue_lacks(key, weight).is_none())
+        may_wait && (gives_way || self.queue_lacks(key, load).is_none())
     }
 
-    /// What keeps a message of this weight out of the queue of this session.
-    pub fn queue_lacks(&self, key: SessionKey, weight: usize) -> Option<Full> {
+    /// What keeps such a message out of the queue of this session.
+    pub fn queue_lacks(&self, key: SessionKey, Load { weight, waiting_bytes }: Load) -> Option<Full> {
         let limits = &self.config.limits;
         let session = &self.sessions[key];
-        let (messages, bytes, away_bytes) = match session.outbound.as_deref() {
-            Some(Outbound { queue, .. }) => (queue.len(), queue.weight(), queue.away_bytes()),
+        let (messages, before, waiting_before) = match session.outbound.as_deref() {
+            Some(Outbound { queue, .. }) => (queue.len(), queue.weight(), queue.waiting_bytes()),
             None => (0, 0, 0),
         };
         // Those who are absent, whatever they hold, cannot take a connected client's queue away altogether.
-        let is_assured = session.conn.is_some() && bytes + weight <= BYTES_ALWAYS;
+        let is_assured = session.conn.is_some() && before + weight <= BYTES_ALWAYS;
         if messages >= limits.queued_messages_max as usize {
             Some(Full::Messages)
-        } else if bytes + away_bytes + weight > limits.queued_bytes_max {
+        } else if waiting_before + waiting_bytes > limits.queued_bytes_max {
             Some(Full::Bytes)
         } else if self.queued_bytes + self.unsent_bytes + weight > limits.queue_memory_max && !is_assured {
             Some(Full::Memory)

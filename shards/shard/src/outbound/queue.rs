@@ -24,6 +24,8 @@ pub(crate) struct Queue {
     front_weight: usize,
     /// In memory: messages, and the places of those that are elsewhere.
     rest_weight: usize,
+    /// Of all messages, wherever they are.
+    bytes: usize,
     /// Messages that the store alone has, and their bytes.
     away_len: usize,
     away_bytes: usize,
@@ -94,6 +96,11 @@ impl Queue {
         self.front_weight + self.rest_weight + self.away_expiries.len() * EXPIRY_WEIGHT
     }
 
+    /// By a measure that is the same wherever the messages are: what a limit of the queue means, and what is told of it.
+    pub fn waiting_bytes(&self) -> usize {
+        self.bytes + self.len() * PLACE_BYTES
+    }
+
     /// Messages that the store alone has.
     pub fn away_len(&self) -> usize {
         self.away_len
@@ -111,6 +118,7 @@ impl Queue {
     /// Beyond `window` of memory a message joins the rest.
     pub fn push(&mut self, queued: Queued, window: usize) {
         let weight = queued.weight();
+        self.bytes += queued.message.bytes();
         self.last_number = queued.number;
         self.note_expiry(queued.message.expires_at());
         if self.rest.is_empty() && self.front_weight + weight <= window {
@@ -130,6 +138,7 @@ impl Queue {
         self.away_expiries.extend(expires_at.map(|at| (number, at)));
         self.rest.push_back(Item::Away { number_low: number as u32, body, bytes });
         self.rest_weight += AWAY_WEIGHT;
+        self.bytes += bytes as usize;
         self.away_len += 1;
         self.away_bytes += bytes as usize;
     }
@@ -147,6 +156,7 @@ impl Queue {
     pub fn pop(&mut self) -> Option<Popped> {
         if let Some(queued) = self.front.pop_front() {
             self.front_weight -= queued.weight();
+            self.bytes -= queued.message.bytes();
             return Some(Popped::Here(queued));
         }
         self.pop_rest()
@@ -256,6 +266,7 @@ impl Queue {
         {
             self.note_moved(&queued);
             self.front_weight += queued.weight();
+            self.bytes += queued.message.bytes();
             self.front.push_back(queued);
         }
     }
@@ -411,6 +422,7 @@ impl Queue {
         expired.looks += looks;
         for (_, queued) in out {
             self.front_weight -= queued.weight();
+            self.bytes -= queued.message.bytes();
             expired.messages.push(Popped::Here(queued));
         }
     }
@@ -436,6 +448,7 @@ impl Queue {
     /// An item that was in the rest.
     fn let_out(&mut self, item: Item) -> Popped {
         self.rest_weight -= item.weight();
+        self.bytes -= item.bytes();
         let popped = item.popped(self.last_number);
         if let Popped::Away(away) = &popped {
             self.away_len -= 1;
@@ -466,6 +479,8 @@ impl Queue {
             })
         };
         (self.away_len, self.away_bytes) = (away().count(), away().sum());
+        let of_front = self.front.iter().map(|queued| queued.message.bytes());
+        self.bytes = of_front.chain(self.rest.iter().map(Item::bytes)).sum();
         self.count_ready();
         // No more than these came since it was last looked.
         self.unseen =
@@ -478,6 +493,14 @@ impl Item {
         match self {
             Item::Here(queued) => queued.weight(),
             Item::Away { .. } => AWAY_WEIGHT,
+        }
+    }
+
+    /// Of the message.
+    fn bytes(&self) -> usize {
+        match self {
+            Item::Here(queued) => queued.message.bytes(),
+            Item::Away { bytes, .. } => *bytes as usize,
         }
     }
 
@@ -512,6 +535,11 @@ fn whole(last_number: u64, number_low: u32) -> u64 {
 
 /// What a message costs in memory that the store alone has: its item, and where it stands.
 pub(super) const AWAY_WEIGHT: usize = size_of::<Item>() + 24;
+
+/// What a message that waits counts beside its bytes, in memory or not.
+pub(super) const PLACE_BYTES: usize = 40;
+
+const _: () = assert!(PLACE_BYTES >= AWAY_WEIGHT, "what is stored does not count less than it takes");
 
 const _: () = assert!(size_of::<Item>() == 16, "a message that is elsewhere costs little");
 

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::{
     inflight::DONE_ALWAYS,
-    queue::{AWAY_WEIGHT, EXPIRY_WEIGHT},
+    queue::{AWAY_WEIGHT, EXPIRY_WEIGHT, PLACE_BYTES},
     *,
 };
 use crate::message::Parts;
@@ -278,6 +278,7 @@ proptest! {
             let expiring_away = oracle.made.iter().filter(|(number, (made, _))| expires(made) && is_away(number)).count();
             let weight = here * one + away * AWAY_WEIGHT + expiring_away * EXPIRY_WEIGHT;
             prop_assert_eq!(outbound.queue.weight(), weight);
+            prop_assert_eq!(outbound.queue.waiting_bytes(), outbound.queue.len() * (bytes + PLACE_BYTES));
             assert_look_comes(&outbound, &oracle);
             let inflight_away = outbound.bodies().count() - outbound.queue.bodies().count();
             prop_assert_eq!(inflight_away, published);

@@ -98,12 +98,12 @@ impl Shard {
     }
 
     fn take_for_group(&mut self, group: GroupKey, shared: &Shared, turn: &mut Turn<'_>) -> bool {
-        let (qos, weight) = (shared.message.qos(), Queued::weight_of(&shared.message));
+        let (qos, load) = (shared.message.qos(), Queued::load_of(&shared.message));
         let takers = takers!(self);
         let can_send =
             |member: &Subscription| takers.can_send_at_once(member.session, qos.min(member.options.qos));
         let can_queue =
-            |member: &Subscription| takers.can_queue(member.session, qos.min(member.options.qos), weight);
+            |member: &Subscription| takers.can_queue(member.session, qos.min(member.options.qos), load);
         let mut denied = None;
         let permissions = &mut self.permissions;
         let mut may = |member: &Subscription| {

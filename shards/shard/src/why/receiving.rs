@@ -18,7 +18,7 @@ use crate::{
     losses::cut,
     message::Parts,
     mount::seen,
-    outbound::Queued,
+    outbound::{Load, Queued},
     rates::Flow,
     session::Session,
     takers::{Full, takers},
@@ -218,7 +218,8 @@ impl Shard {
         let takers = takers!(self);
         self.groups.has_connected(name, |member| {
             let qos = qos.min(member.options.qos);
-            takers.can_send_at_once(member.session, qos) || takers.can_queue(member.session, qos, 0)
+            takers.can_send_at_once(member.session, qos)
+                || takers.can_queue(member.session, qos, Load::default())
         })
     }
 
@@ -338,9 +339,9 @@ impl Shard {
             forwarded: &[],
             payload: &[],
         };
-        let weight = Queued::weight_of(&Message::new(&parts)) + why.payload_bytes.unwrap_or(0);
+        let load = Queued::load_of(&Message::new(&parts)).and(why.payload_bytes.unwrap_or(0));
         let limits = &self.config.limits;
-        let (text, place) = match takers!(self).queue_lacks(key, weight) {
+        let (text, place) = match takers!(self).queue_lacks(key, load) {
             None => {
                 let text = match why.payload_bytes {
                     Some(bytes) => format!("it waits in the client's queue, which has room for {bytes} bytes"),

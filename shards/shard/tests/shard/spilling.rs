@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mqtt::{Connect, Packet, QoS, ReasonCode};
-use shard::{Config, Limits, Look, QueueFull, Seen};
+use shard::{ClientWhole, Config, Limits, Look, Pressure, QueueFull, Seen};
 
 use crate::script::{Client, Script, ack, connect, publish};
 
@@ -173,6 +173,65 @@ fn limits_of_a_queue_count_what_is_elsewhere() {
     absent(&mut s, 1);
     fill(&mut s, 0, 300, 1);
     assert_eq!(s.counter("dropped_queue_messages"), 200);
+}
+
+fn whole(s: &Script) -> ClientWhole {
+    let Seen::Client(Some(whole)) = s.look(0, &Look::Client { client_id: "s".into(), most: 0 }) else {
+        panic!("the session is there")
+    };
+    *whole
+}
+
+#[test]
+fn what_waits_has_one_measure_before_and_after_a_restart() {
+    for (window, lives) in [(1 << 20, false), (4 * PAYLOAD_BYTES, true), (0, false)] {
+        let mut s = spilling(Limits {
+            queue_window_bytes: window,
+            queued_bytes_max: 100 * PAYLOAD_BYTES,
+            ..limits()
+        });
+        absent(&mut s, 1);
+        let publisher = s.join("p");
+        for n in 0..50 {
+            let payload = payload(n);
+            let mut message = publish("a", &payload, QoS::AtLeastOnce, mqtt::PacketId::new(n as u16 + 1));
+            message.properties.message_expiry_interval_s = lives.then_some(60);
+            s.packet(publisher, &Packet::Publish(message));
+        }
+        let bytes = 50 * (1 + PAYLOAD_BYTES + 40);
+        let before = whole(&s).client;
+        assert_eq!((before.queued, before.queued_bytes), (50, bytes));
+        let used = Pressure { limit: "session.max_queued_bytes", permille: (bytes / 100) as u32 };
+        assert_eq!(before.pressure, used);
+        s.crash();
+        let after = whole(&s).client;
+        let told = (after.queued + after.inflight, after.queued_away, after.queued_bytes, after.pressure);
+        assert_eq!(told, (50, 50, bytes, used));
+    }
+}
+
+#[test]
+fn as_much_fits_into_a_queue_wherever_it_is() {
+    let fits = |window, has_store, crashes| {
+        let limits = Limits { queue_window_bytes: window, queued_bytes_max: 100 * PAYLOAD_BYTES, ..limits() };
+        let mut s = match has_store {
+            true => spilling(limits),
+            false => Script::new(Config { limits, ..Config::default() }),
+        };
+        absent(&mut s, 1);
+        fill(&mut s, 0, 60, 1);
+        if crashes {
+            s.crash();
+        }
+        fill(&mut s, 60, 300, 1);
+        whole(&s).client.queued
+    };
+    let most = 100 * PAYLOAD_BYTES / (1 + PAYLOAD_BYTES + 40);
+    for (window, has_store, crashes) in
+        [(0, false, false), (1 << 20, true, false), (0, true, false), (0, true, true)]
+    {
+        assert_eq!(fits(window, has_store, crashes), most, "{window} {has_store} {crashes}");
+    }
 }
 
 #[test]
