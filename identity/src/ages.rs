@@ -28,6 +28,11 @@ impl<K: Hash + Eq, V> Ages<K, V> {
         self.young.insert(key, value);
     }
 
+    pub fn remove(&mut self, key: &K) {
+        self.young.remove(key);
+        self.old.remove(key);
+    }
+
     pub fn clear(&mut self) {
         self.young = HashMap::new();
         self.old = HashMap::new();
@@ -52,6 +57,10 @@ mod tests {
             assert!(ages.len() <= 100);
             assert_eq!(ages.get(&-1), Some(&number));
             assert_eq!(ages.get(&(number - 40).max(0)), Some(&(number - 40).max(0)));
+        }
+        for number in [9_999, 9_940] {
+            ages.remove(&number);
+            assert_eq!(ages.get(&number), None);
         }
         ages.clear();
         assert_eq!(ages.len(), 0);

@@ -3,8 +3,12 @@
 //! Four counts for each failure: of the client in the name of that user at that address, of the user at that address, of the
 //! address, and of the user anywhere. The first is strict, so that a device with a wrong password is held without its neighbours,
 //! who may have the same user and the same address: an attempt that is not made counts for nobody. The others are for those who
-//! try many client ids, many users, or one user from many addresses. A client that was let in in a name from an address is not held
-//! for what others try with that name. A user and a client of the same name are two.
+//! try many client ids, many users, or one user from many addresses.
+//!
+//! A client that was let in in a name from an address is believed to be no guesser: it is held by its own count alone, and its
+//! failures are in no other one, until there are too many of them. So a fleet whose password has changed holds nobody else behind
+//! its router. Whoever comes without an id, or with another one each time, is no client that could be believed; where a user
+//! was let in by anybody, he is not held for what others try with his name elsewhere. A user and a client of the same name are two.
 
 use std::{
     hash::{BuildHasher, Hash, RandomState},
@@ -45,6 +49,8 @@ pub(crate) struct Throttle {
     pairs: Ages<(u64, u64), Record>,
     /// Clients that were let in, as whom and from where. A table of its own, because a large fleet would push failures out.
     known: Ages<(u64, u64), ()>,
+    /// Where somebody was let in in that name, by address and name.
+    homes: Ages<(u64, u64), ()>,
     addresses: Ages<u64, Record>,
     users: Ages<u64, Record>,
     hasher: RandomState,
@@ -98,6 +104,7 @@ pub(crate) enum Name<'a> {
 pub(crate) struct Comer<'a> {
     /// None over a local socket, where all come from one place.
     pub ip: Option<IpAddr>,
+    /// Empty: it has none.
     pub client_id: &'a str,
 }
 
@@ -105,7 +112,8 @@ pub(crate) struct Comer<'a> {
 struct Keys {
     user: u64,
     pair: (u64, u64),
-    client: (u64, u64),
+    /// None: it says no id.
+    client: Option<(u64, u64)>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -122,6 +130,7 @@ impl Throttle {
             clients: Ages::new(most),
             pairs: Ages::new(most),
             known: Ages::new(most),
+            homes: Ages::new(most),
             addresses: Ages::new(most),
             users: Ages::new(most),
             hasher: RandomState::new(),
@@ -142,21 +151,22 @@ impl Throttle {
         let address = self.address(comer).and_then(|address| self.addresses.get(&address));
         let waits = names.into_iter().map(|name| {
             let keys = self.keys(comer, name);
-            let own = of(self.clients.get(&keys.client), self.limits.client, Whose::Client);
-            if self.known.get(&keys.client).is_some() {
+            let own = keys.client.and_then(|client| self.clients.get(&client));
+            let own = of(own, self.limits.client, Whose::Client);
+            if self.is_believed(&keys) {
                 return own;
             }
-            own.longer(of(self.pairs.get(&keys.pair), self.limits.pair, Whose::NameThere)).longer(of(
-                self.users.get(&keys.user),
-                self.limits.user,
-                Whose::NameAnywhere,
-            ))
+            let there = own.longer(of(self.pairs.get(&keys.pair), self.limits.pair, Whose::NameThere));
+            if self.homes.get(&keys.pair).is_some() {
+                return there;
+            }
+            there.longer(of(self.users.get(&keys.user), self.limits.user, Whose::NameAnywhere))
         });
         let for_address = of(address, self.limits.address, Whose::Address);
         Some(waits.fold(for_address, Wait::longer)).filter(|wait| wait.ms > 0)
     }
 
-    /// One failure of the address, and of each of these names.
+    /// One failure of each of these names, and of the address if one of them is not believed.
     pub fn on_failure<'a>(
         &mut self,
         now_ms: u64,
@@ -164,21 +174,39 @@ impl Throttle {
         names: impl IntoIterator<Item = Name<'a>>,
     ) {
         let ThrottleLimits { client, pair, user, address, .. } = self.limits;
+        let (mut count, mut believed) = (0, 0);
         for name in names {
             let keys = self.keys(comer, name);
-            fail(&mut self.clients, keys.client, now_ms, client);
-            fail(&mut self.pairs, keys.pair, now_ms, pair);
-            fail(&mut self.users, keys.user, now_ms, user);
+            count += 1;
+            if self.is_believed(&keys) {
+                believed += 1;
+            } else {
+                fail(&mut self.pairs, keys.pair, now_ms, pair);
+                fail(&mut self.users, keys.user, now_ms, user);
+            }
+            if let Some(key) = keys.client
+                && fail(&mut self.clients, key, now_ms, client) >= BELIEVED_FAILURES
+            {
+                self.known.remove(&key);
+            }
         }
-        if let Some(key) = self.address(comer) {
+        let is_all_believed = count > 0 && believed == count;
+        if let Some(key) = self.address(comer).filter(|_| !is_all_believed) {
             fail(&mut self.addresses, key, now_ms, address);
         }
+    }
+
+    fn is_believed(&self, keys: &Keys) -> bool {
+        keys.client.is_some_and(|client| self.known.get(&client).is_some())
     }
 
     /// This client was let in there in that name: what others try with it does not hold this one.
     pub fn on_arrival(&mut self, comer: Comer<'_>, name: Name<'_>) {
         let keys = self.keys(comer, name);
-        self.known.insert(keys.client, ());
+        self.homes.insert(keys.pair, ());
+        if let Some(client) = keys.client {
+            self.known.insert(client, ());
+        }
     }
 
     /// It has proved who it is: what it failed at before is forgotten.
@@ -186,14 +214,15 @@ impl Throttle {
         self.on_arrival(comer, name);
         let keys = self.keys(comer, name);
         // Most have not failed before.
-        if self.clients.get(&keys.client).is_some() {
-            self.clients.insert(keys.client, Record::default());
+        if let Some(client) = keys.client.filter(|client| self.clients.get(client).is_some()) {
+            self.clients.insert(client, Record::default());
         }
     }
 
     fn keys(&self, comer: Comer<'_>, name: Name<'_>) -> Keys {
         let (address, user) = (self.address(comer).unwrap_or(0), self.hasher.hash_one(name));
-        Keys { user, pair: (address, user), client: (address, self.hasher.hash_one((name, comer.client_id))) }
+        let client = || (address, self.hasher.hash_one((name, comer.client_id)));
+        Keys { user, pair: (address, user), client: (!comer.client_id.is_empty()).then(client) }
     }
 
     fn address(&self, comer: Comer<'_>) -> Option<u64> {
@@ -201,9 +230,11 @@ impl Throttle {
     }
 }
 
-fn fail<K: Copy + Eq + Hash>(ages: &mut Ages<K, Record>, key: K, now_ms: u64, patience: Patience) {
-    let record = ages.get(&key).copied().unwrap_or_default();
-    ages.insert(key, record.failed(now_ms, patience));
+/// How many failures there are now.
+fn fail<K: Copy + Eq + Hash>(ages: &mut Ages<K, Record>, key: K, now_ms: u64, patience: Patience) -> u32 {
+    let record = ages.get(&key).copied().unwrap_or_default().failed(now_ms, patience);
+    ages.insert(key, record);
+    record.failures
 }
 
 impl Record {
@@ -239,6 +270,10 @@ impl Default for ThrottleLimits {
         }
     }
 }
+
+/// Whoever has as many that are not forgiven is believed when it is let in again, and not before. One that tries whenever it may has them
+/// within two minutes.
+const BELIEVED_FAILURES: u32 = 10;
 
 /// More are not told apart: the wait has long been the longest, and forgiveness does not take for ever.
 const FAILURES_MAX: u32 = 64;

@@ -130,6 +130,75 @@ fn who_tries_many_client_ids_has_to_wait_and_whoever_was_let_in_does_not() {
     assert!(tried < 250, "{tried}");
 }
 
+/// All of them were let in before, and try every five seconds; those of another user come a while later.
+#[test]
+fn a_fleet_whose_password_has_changed_holds_nobody_else_behind_its_router() {
+    for size in [10, 20, 300] {
+        let mut throttle = throttle();
+        let ids: Vec<String> = (0..size).map(|n| format!("device{n}")).collect();
+        ids.iter().for_each(|id| {
+            throttle.on_success(Comer { ip: ip(1), client_id: id }, User("fleet"));
+        });
+        let mut failed = 0;
+        for now_ms in (0..1_800_000_u64).step_by(5_000) {
+            for id in &ids {
+                let comer = Comer { ip: ip(1), client_id: id };
+                if throttle.wait(now_ms, comer, Some(User("fleet"))).is_none() {
+                    throttle.on_failure(now_ms, comer, Some(User("fleet")));
+                    failed += 1;
+                }
+            }
+            let other = Comer { ip: ip(1), client_id: "other" };
+            assert_eq!(throttle.wait(now_ms, other, Some(User("others"))), None, "{size} at {now_ms}");
+        }
+        let believed = BELIEVED_FAILURES * size;
+        assert!(failed < believed + 30 * 4, "{size}: {failed} guesses in half an hour");
+    }
+}
+
+/// It knows whose client ids were let in there.
+#[test]
+fn whoever_guesses_in_the_names_of_those_who_were_let_in_is_believed_for_a_few_times() {
+    let mut throttle = throttle();
+    let ids: Vec<String> = (0..50).map(|n| format!("device{n}")).collect();
+    ids.iter().for_each(|id| {
+        throttle.on_success(Comer { ip: ip(1), client_id: id }, User("fleet"));
+    });
+    let mut tried = 0;
+    for now_ms in (0..3_600_000).step_by(100) {
+        for id in &ids {
+            let comer = Comer { ip: ip(1), client_id: id };
+            if throttle.wait(now_ms, comer, Some(User("fleet"))).is_none() {
+                throttle.on_failure(now_ms, comer, Some(User("fleet")));
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried < 50 * 12 + 250, "{tried} in an hour");
+}
+
+#[test]
+fn who_has_another_client_id_each_time_is_not_held_for_what_others_try_elsewhere() {
+    let mut throttle = throttle();
+    throttle.on_success(Comer { ip: ip(200), client_id: "draws-1" }, User("alice"));
+    (0..40).for_each(|n| throttle.on_failure(0, at(ip(n)), Some(User("alice"))));
+    let other = Comer { ip: ip(200), client_id: "draws-2" };
+    assert_eq!(throttle.wait(0, other, Some(User("alice"))), None);
+    assert!(wait_ms(&throttle, 0, ip(100), Some(User("alice"))).is_some());
+}
+
+#[test]
+fn those_without_a_client_id_are_not_one_and_the_same_client() {
+    let mut throttle = throttle();
+    let nobody = Comer { ip: ip(1), client_id: "" };
+    throttle.on_success(nobody, User("fleet"));
+    (0..9).for_each(|_| throttle.on_failure(0, nobody, Some(User("fleet"))));
+    assert_eq!(throttle.wait(0, nobody, Some(User("fleet"))), None, "nine of others may be so");
+    (0..9).for_each(|_| throttle.on_failure(0, nobody, Some(User("fleet"))));
+    let wait = throttle.wait(0, nobody, Some(User("fleet"))).map(|wait| wait.whose);
+    assert_eq!(wait, Some(Whose::NameThere), "nor are they believed");
+}
+
 #[test]
 fn an_address_that_tries_many_users_has_to_wait() {
     let mut throttle = throttle();
@@ -184,6 +253,7 @@ fn the_tables_stay_within_their_bound() {
         throttle.clients.len(),
         throttle.pairs.len(),
         throttle.known.len(),
+        throttle.homes.len(),
         throttle.addresses.len(),
         throttle.users.len(),
     ] {
