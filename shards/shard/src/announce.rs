@@ -255,6 +255,10 @@ impl Shard {
     }
 
     pub(crate) fn on_announced(&mut self, from: ShardId, announced: &Announced, turn: &mut Turn<'_>) {
+        // Whoever waited for it has been let go of, and nothing more is asked for.
+        if self.drain.is_over() {
+            return;
+        }
         // Nobody waits for the answer where it was about something that was restored.
         let Some(waiting) = self.announcements.waiting.get_mut(&announced.request) else { return };
         waiting.retained_sent[from.index()] = announced.retained_sent.clone();

@@ -348,10 +348,6 @@ impl Shard {
 
     /// Mail that may not be dropped, with its counters.
     pub(crate) fn post_mail(&mut self, to: ShardId, mail: Mail, turn: &mut Turn<'_>) {
-        // All have said that they are about to end: none waits for anything.
-        if self.drain.is_over() {
-            return;
-        }
         let posted = self.post.send(to, mail, false, turn);
         self.count_posted(posted);
     }

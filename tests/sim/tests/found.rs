@@ -247,3 +247,13 @@ fn nothing_is_owed_to_a_session_that_may_have_ended_before_its_client_came() {
 fn whoever_is_paused_again_has_its_place_in_the_order_of_those_that_go_on() {
     assert_passes(&[(1_000_412, 3, Profile::Congested)]);
 }
+
+#[test]
+fn who_has_drained_asks_for_nothing_more_and_confirms_what_it_has() {
+    assert_passes(&[(1_171_386, 2, Profile::DurableDrain), (1_209_850, 4, Profile::DurableDrain)]);
+}
+
+#[test]
+fn a_will_waits_after_a_crash_until_all_subscriptions_are_known() {
+    assert_passes(&[(1_171_167, 3, Profile::DurableChanges)]);
+}
