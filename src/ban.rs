@@ -13,7 +13,7 @@ use crate::{
     api::BANS,
     bans::BanText,
     config::moment,
-    ctl::{Failure, all_rows, target::TargetArgs},
+    ctl::{Failure, NOBODY_BANNED, all_rows, table_of_bans, target::TargetArgs},
     output,
     remote::REFUSED,
     text::visible,
@@ -35,7 +35,7 @@ enum BanCommand {
     Add(AddArgs),
     /// Lift a ban that was ordered
     Remove(RemoveArgs),
-    /// List the bans that hold, as JSON lines
+    /// List the bans that hold
     List(ListArgs),
 }
 
@@ -70,6 +70,9 @@ struct RemoveArgs {
 
 #[derive(Debug, Args)]
 struct ListArgs {
+    /// Print a line of JSON for each
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     broker: TargetArgs,
 }
@@ -103,26 +106,39 @@ impl WhomArgs {
 }
 
 pub fn run(args: &BanArgs) -> ExitCode {
-    let (method, broker, body) = match &args.command {
-        BanCommand::Add(AddArgs { banning, broker }) => ("POST", broker, Some(banning.text())),
-        BanCommand::Remove(RemoveArgs { whom, broker }) => ("DELETE", broker, Some(whom.text(None))),
-        BanCommand::List(ListArgs { broker }) => ("GET", broker, None),
+    let (method, broker, ban) = match &args.command {
+        BanCommand::Add(AddArgs { banning, broker }) => ("POST", broker, banning.text()),
+        BanCommand::Remove(RemoveArgs { whom, broker }) => ("DELETE", broker, whom.text(None)),
+        BanCommand::List(ListArgs { json, broker }) => return list(*json, broker),
     };
     // What is wrong in itself need not be asked.
-    if let Some(Err(error)) = body.as_ref().map(BanText::ban) {
+    if let Err(error) = ban.ban() {
         output::complain("iothub ban", &error);
         return ExitCode::from(REFUSED);
     }
-    let printed = broker.open().and_then(|target| match &body {
-        Some(ban) => {
-            let answer = target.ask(method, BANS, Some(json!(ban)))?;
-            Ok(output::print(&if method == "DELETE" { lifted(ban, &answer) } else { ordered(ban) }))
-        }
-        None => {
-            let rows = all_rows(&target, BANS, "bans")?;
-            Ok(output::print_json(&rows.iter().map(|ban| format!("{ban}\n")).collect::<String>()))
-        }
+    let printed = broker.open().and_then(|target| {
+        let answer = target.ask(method, BANS, Some(json!(ban)))?;
+        Ok(output::print(&if method == "DELETE" { lifted(&ban, &answer) } else { ordered(&ban) }))
     });
+    told(printed)
+}
+
+fn list(is_json: bool, broker: &TargetArgs) -> ExitCode {
+    let printed = broker.open().and_then(|target| {
+        let bans = all_rows(&target, BANS, "bans")?;
+        if is_json {
+            return Ok(output::print_json(&bans.iter().map(|ban| format!("{ban}\n")).collect::<String>()));
+        }
+        if bans.is_empty() {
+            output::complain("iothub ban", NOBODY_BANNED);
+            return Ok(Ok(()));
+        }
+        Ok(output::print(&table_of_bans(&bans).text()))
+    });
+    told(printed)
+}
+
+fn told(printed: Result<Result<(), String>, Failure>) -> ExitCode {
     match printed.and_then(|printed| printed.map_err(Failure::Unreachable)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.tell("iothub ban"),

@@ -1,6 +1,7 @@
 //! `iothub ctl`: the HTTP API from a terminal, with tables for people and JSON for programs.
 
 mod act;
+mod client;
 mod events;
 mod list;
 mod log;
@@ -28,7 +29,11 @@ use self::{
     published::PublishedArgs,
     target::TargetArgs,
 };
-pub use self::{pages::all_rows, table::shown};
+pub use self::{
+    list::{NOBODY_BANNED, table_of_bans},
+    pages::all_rows,
+    table::shown,
+};
 use crate::{
     ban::{BanningArgs, WhomArgs},
     output,
@@ -223,7 +228,7 @@ fn carry_out(args: &CtlArgs) -> Result<Shown, Failure> {
         CtlCommand::Broker => list::broker(&target),
         CtlCommand::Shards => list::shards(&target),
         CtlCommand::Clients(args) => list::clients(&target, args, is_json),
-        CtlCommand::Client(args) => list::client(&target, &args.client_id),
+        CtlCommand::Client(args) => client::client(&target, &args.client_id),
         CtlCommand::Subscriptions(args) => list::subscriptions(&target, args, is_json),
         CtlCommand::Retained(args) => list::retained(&target, args, is_json),
         CtlCommand::Message(args) => message::message(&target, args),

@@ -192,7 +192,12 @@ impl DropsArgs {
 /// A client or a prefix, and beneath it its losses.
 fn told(row: &Value) -> String {
     let name = if row["client_id"].is_string() { shown(&row["client_id"]) } else { shown(&row["prefix"]) };
-    let mut text = format!("{}\n", if name.is_empty() { UNKNOWN_TOPIC } else { &name });
+    format!("{}\n{}", if name.is_empty() { UNKNOWN_TOPIC } else { &name }, told_of_losses(row))
+}
+
+/// By cause, and then by topic.
+pub fn told_of_losses(row: &Value) -> String {
+    let mut text = String::new();
     for list in ["lost", "topics"] {
         for loss in row[list].as_array().into_iter().flatten() {
             let count = &loss["count"];

@@ -253,21 +253,21 @@ fn told(packet: &Value) -> String {
         text += if packet["dup"] == true { " dup" } else { "" };
         text += if packet["retain"] == true { " retain" } else { "" };
     }
-    text += &reason_of(packet);
+    text += &reason_of(packet).map_or(String::new(), |reason| format!("  {reason}"));
     text += if packet["unsent"] == true { "  never sent" } else { "" };
     text += &packet["topic"].as_str().map_or(String::new(), |_| format!("  {}", shown(&packet["topic"])));
     text += &packet["filters"].as_u64().map_or(String::new(), |count| filters_of(packet, count));
     text.trim_end().to_owned()
 }
 
-/// Of an acknowledgement. Empty: it is none.
-fn reason_of(packet: &Value) -> String {
+/// Of an acknowledgement.
+pub fn reason_of(packet: &Value) -> Option<String> {
     match (packet["reason"].as_u64(), packet["unsaid_reason"].as_u64()) {
-        (_, Some(unsaid)) => {
-            format!("  without a reason: the message was refused (0x{unsaid:02x}), which only 5.0 can say")
-        }
-        (Some(reason), None) => format!("  0x{reason:02x}"),
-        (None, None) => String::new(),
+        (_, Some(unsaid)) => Some(format!(
+            "without a reason: the message was refused (0x{unsaid:02x}), which only 5.0 can say"
+        )),
+        (Some(reason), None) => Some(format!("0x{reason:02x}")),
+        (None, None) => None,
     }
 }
 

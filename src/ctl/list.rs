@@ -5,14 +5,12 @@ use serde_json::{Value, json};
 
 use super::{
     Failure, Shown,
+    client::nearest_limit,
     pages::{Listed, MostArgs, note_of_disk, pages, pages_asked, rows_of},
     table::{Table, shown},
     target::{Target, encoded},
 };
-use crate::{
-    api::{BACKUP, BANS, PREFIXES_BY, TOP_BY},
-    text,
-};
+use crate::api::{BACKUP, BANS, PREFIXES_BY, TOP_BY};
 
 #[derive(Debug, Args)]
 pub struct ClientsArgs {
@@ -203,72 +201,6 @@ pub fn clients(target: &Target<'_>, args: &ClientsArgs, is_json: bool) -> Result
     Ok(listed.shown(&table, none_of(query.is_empty(), NOBODY, "there is no such client")))
 }
 
-pub fn client(target: &Target<'_>, client_id: &str) -> Result<Shown, Failure> {
-    let whole = target.ask("POST", "/v1/client", Some(json!({ "client_id": client_id })))?;
-    let mut text = about(&whole["client"], &whole["left"]);
-    for coming in ["refused", "reconnects"] {
-        if whole[coming].is_object() {
-            text.push_str(&lines(&json!({ coming: whole[coming]["text"] })));
-        }
-    }
-    let sections: [(&str, &str, &[&str]); 4] = [
-        ("subscriptions", "subscriptions", &OPTIONS),
-        ("queue", "waits", &["topic", "qos", "payload_bytes"]),
-        ("inflight", "in flight", &["packet_id", "topic", "qos", "payload_bytes"]),
-        (
-            "packets",
-            "last packets",
-            &[
-                "ago_s",
-                "direction",
-                "unsent",
-                "kind",
-                "bytes",
-                "packet_id",
-                "latency_s",
-                "topic",
-                "filter",
-                "filters",
-            ],
-        ),
-    ];
-    for (name, title, columns) in sections {
-        let rows = rows_of(&whole, name);
-        if rows.is_empty() {
-            continue;
-        }
-        let mut table = Table::new(columns);
-        for row in &rows {
-            table.line(&columns.iter().map(|column| row[column].clone()).collect::<Vec<_>>());
-        }
-        text.push_str(&format!("\n{title}:\n{}", table.text()));
-    }
-    let notes = note_of_disk(whole["client"]["queued_on_disk"].as_u64().unwrap_or(0)).into_iter().collect();
-    Ok(Shown { rows: vec![whole], text, notes, ..Shown::default() })
-}
-
-/// The client in lines, and how it left, if it has: with moments and shares as people read them.
-fn about(client: &Value, left: &Value) -> String {
-    let (mut client, mut left) = (client.clone(), left.clone());
-    let (limit, used) = nearest_limit(&client);
-    client["nearest_limit"] = json!({ "limit": limit, "used": used });
-    let mut text = lines(&client);
-    if left.is_object() {
-        left["at"] = json!(left["at"].as_f64().map(text::moment));
-        text.push_str(&lines(&json!({ "left": left })));
-    }
-    text
-}
-
-/// Nothing is near to a limit of which nothing is used.
-fn nearest_limit(client: &Value) -> (Value, Value) {
-    let nearest = &client["nearest_limit"];
-    match nearest["used"].as_f64() {
-        Some(used) if used > 0.0 => (nearest["limit"].clone(), json!(format!("{:.1} %", used * 100.0))),
-        _ => (Value::Null, Value::Null),
-    }
-}
-
 pub fn subscriptions(target: &Target<'_>, args: &SubscriptionsArgs, is_json: bool) -> Result<Shown, Failure> {
     let mut query = Vec::new();
     query.extend(args.filter.as_ref().map(|text| ("filter", text.clone())));
@@ -322,7 +254,8 @@ pub fn queues(target: &Target<'_>, args: &QueuesArgs, is_json: bool) -> Result<S
     let listed = pages(target, "/v1/queues", "queues", &query, args.most.rows(is_json))?;
     let columns =
         ["client_id", "is_connected", "queued", "queued_on_disk", "queued_bytes", "inflight", "shard"];
-    let heads = ["CLIENT", "CONNECTED", "WAITING", "ON DISK ALONE", "BYTES", "IN FLIGHT", "SHARD"];
+    let heads =
+        ["CLIENT", "CONNECTED", "WAITING", "ON DISK ALONE", "BYTES, ALSO IN FLIGHT", "IN FLIGHT", "SHARD"];
     let is_all = args.client_id.is_none() && args.least <= 1;
     let none = none_of(is_all, "no messages wait for anybody", "no messages wait for anybody like that");
     Ok(listed.table(&heads, &columns, none))
@@ -410,9 +343,18 @@ pub fn bans(target: &Target<'_>, args: &BansArgs, is_json: bool) -> Result<Shown
     query.extend(args.kind.as_ref().map(|kind| ("kind", kind.clone())));
     query.extend(args.name.as_ref().map(|text| ("name", text.clone())));
     let listed = pages(target, BANS, "bans", &query, args.most.rows(is_json))?;
-    let columns = ["client_id", "user", "address", "until"];
-    let none = none_of(query.is_empty(), "nobody is banned", "there is no such ban");
-    Ok(listed.table(&["CLIENT", "USER", "ADDRESS", "UNTIL"], &columns, none))
+    let none = none_of(query.is_empty(), NOBODY_BANNED, "there is no such ban");
+    let table = table_of_bans(&listed.rows);
+    Ok(listed.shown(&table, none))
+}
+
+pub fn table_of_bans(bans: &[Value]) -> Table {
+    let mut table = Table::new(&["CLIENT", "USER", "ADDRESS", "UNTIL"]);
+    for ban in bans {
+        let until = if ban["until"].is_null() { json!("for ever") } else { ban["until"].clone() };
+        table.line(&[ban["client_id"].clone(), ban["user"].clone(), ban["address"].clone(), until]);
+    }
+    table
 }
 
 /// The copies that are there, the oldest first.
@@ -464,8 +406,11 @@ fn span(seconds: f64) -> String {
 }
 
 /// Of a subscription.
-const OPTIONS: [&str; 7] =
+pub const OPTIONS: [&str; 7] =
     ["filter", "qos", "no_local", "retain_as_published", "retain_handling", "subscription_id", "share_name"];
+
+/// Said of a list of all bans without rows.
+pub const NOBODY_BANNED: &str = "nobody is banned";
 
 const NOBODY: &str = "nobody is connected, and there are no sessions";
 
@@ -499,15 +444,11 @@ mod tests {
     }
 
     #[test]
-    fn a_client_is_told_with_moments_and_shares_that_people_read() {
-        let client =
-            json!({ "client_id": "a", "nearest_limit": { "limit": "session.max_inflight", "used": 1.0 } });
-        let left = json!({ "at": 86_400.25, "ago_s": 3.5, "why": "it is gone" });
-        let expected = "client_id: a\nnearest_limit.limit: session.max_inflight\nnearest_limit.used: 100.0 %\n\
-                        left.ago_s: 3.5\nleft.at: 1970-01-02T00:00:00Z\nleft.why: it is gone\n";
-        assert_eq!(about(&client, &left), expected);
-        let idle = json!({ "nearest_limit": { "limit": "keep_alive", "used": 0.0 } });
-        assert_eq!(about(&idle, &Value::Null), "nearest_limit.limit: -\nnearest_limit.used: -\n");
+    fn a_ban_without_an_end_is_for_ever() {
+        let table = table_of_bans(&[json!({ "user": "ada" }), json!({ "client_id": "c", "until": "2030" })]);
+        let text = table.text();
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[1].ends_with("for ever") && lines[2].ends_with("2030"), "{text}");
     }
 
     #[test]

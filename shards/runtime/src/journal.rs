@@ -5,7 +5,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use shard::{Claim, Denial, FilterLimit, Note, ReasonCode, ShardId, What};
+use shard::{Claim, Denial, FilterLimit, NETWORK_CLOSED, Note, ReasonCode, ShardId, What};
 use tracing::field::DisplayValue;
 
 use crate::{connection::Address, thinning::LeftOut};
@@ -110,7 +110,8 @@ fn write_end(subject: &Subject<'_>, other: Option<Address>, what: &What) {
             tracing::warn!(shard, client_id, address, why, "{QUOTA_EXCEEDED}");
         }
         What::Disconnected { reason, why } => {
-            let (reason, why) = (reason.name_of_end(), &**why);
+            let why = &**why;
+            let reason = (why != NETWORK_CLOSED).then(|| reason.name_of_end());
             tracing::info!(shard, client_id, address, reason, why, "disconnected");
         }
         What::TakenOver => tracing::info!(shard, client_id, address, "session taken over"),

@@ -304,9 +304,11 @@ impl Shard {
 }
 
 fn network_closed() -> What {
-    let why = "the network connection was closed".into();
-    What::Disconnected { reason: ReasonCode::UnspecifiedError, why }
+    What::Disconnected { reason: ReasonCode::UnspecifiedError, why: NETWORK_CLOSED.into() }
 }
+
+/// Of a connection that nobody has ended by a word. MQTT has no reason for that.
+pub const NETWORK_CLOSED: &str = "the network connection was closed";
 
 /// What the end of a session costs beside its filters, and beside that each message that it loses, and each entry of these in the ledger:
 /// as many bytes of filters take as long.

@@ -125,6 +125,7 @@ pub use confirm::Needs;
 pub use contests::{ContestLimits, ContestPolicy};
 pub use counters::{Counters, Gauges};
 pub use effect::{Effect, Effects, Reading};
+pub use ending::NETWORK_CLOSED;
 pub use event::{Event, Full, NotOpened};
 pub use filter_limit::FilterLimit;
 pub use filters::share_name;

@@ -279,7 +279,7 @@ impl Shard {
         let says_reasons =
             self.connections.get(conn).is_some_and(|connection| connection.version == Version::V5);
         if let Some(packet_id) = publish.packet_id.filter(|_| !says_reasons) {
-            self.record_unsaid(session, packet_id, reason);
+            self.record_unsaid((conn, session), packet_id, reason);
         }
     }
 

@@ -137,9 +137,17 @@ impl Shard {
         }
     }
 
-    /// What was recorded last of the session acknowledges this message, and could not say that it was refused.
+    /// What was recorded last of the session, and went by last, acknowledges this message, and could not say that it was refused.
     #[cold]
-    pub(crate) fn record_unsaid(&mut self, session: SessionKey, packet_id: PacketId, reason: ReasonCode) {
+    pub(crate) fn record_unsaid(
+        &mut self,
+        (conn, session): (ConnId, SessionKey),
+        packet_id: PacketId,
+        reason: ReasonCode,
+    ) {
+        if let Some(taps) = self.taps.as_mut() {
+            taps.leave_last_unsaid(conn, packet_id, reason as u8);
+        }
         if let Some(recorder) = self.sessions.recorder(session).filter(|_| IS_WATCHED) {
             recorder.leave_last_unsaid(packet_id, reason as u8);
         }

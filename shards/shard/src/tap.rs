@@ -8,7 +8,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use mqtt::{PacketId, PacketKind, Version};
 
 use crate::{
-    ConnId, Direction, Instant, Recorded, TopicCount, connection::Connections, filters::overlap,
+    ConnId, Detail, Direction, Instant, Recorded, TopicCount, connection::Connections, filters::overlap,
     recorder::Entry,
 };
 
@@ -153,6 +153,18 @@ impl Taps {
         for tap in &mut self.0 {
             tap.name(address);
             tap.look_up(connections, address);
+        }
+    }
+
+    /// What went by last acknowledges a PUBLISH that was refused, and cannot say why.
+    pub fn leave_last_unsaid(&mut self, conn: ConnId, packet_id: PacketId, reason: u8) {
+        for last in self.0.iter_mut().filter_map(|tap| tap.ring.back_mut()) {
+            let Tapped { conn: of, packet, .. } = &mut last.tapped;
+            let is_answer = matches!(packet.kind, PacketKind::Puback | PacketKind::Pubrec);
+            let is_sent = packet.direction == Direction::Sent;
+            if *of == conn && is_answer && is_sent && packet.packet_id == packet_id.get() {
+                packet.detail = Detail::Unsaid(reason);
+            }
         }
     }
 

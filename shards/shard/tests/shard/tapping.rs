@@ -1,9 +1,12 @@
 //! Somebody looks on: what passes a tap, what is lost for want of room, and when a tap ends.
 
-use mqtt::{Packet, Publish, QoS, Subscribe, UserProperties};
+use mqtt::{Connect, Packet, Publish, QoS, Subscribe, UserProperties, Version};
 use shard::{Config, Detail, Direction, Look, Seen, TapFilter, TapOrder, TapRead};
 
-use crate::script::{Script, options, publish};
+use crate::{
+    permitted::{config, mosquitto},
+    script::{Script, connect, options, publish},
+};
 
 fn begin(s: &mut Script, tap: u64, filter: TapFilter) -> TapRead {
     s.tap(0, &TapOrder::Begin { tap, filter })
@@ -293,4 +296,25 @@ fn what_a_tap_has_no_room_for_counts_where_it_comes_from_the_address() {
     assert_eq!(packets + dropped, 60, "each that it published, and each that it got");
     let nobody = read(&mut s, 2);
     assert_eq!((nobody.packets.len(), nobody.dropped), (0, 0));
+}
+
+#[test]
+fn an_acknowledgement_that_cannot_say_that_a_message_was_refused_passes_a_tap_with_the_reason() {
+    for (version, refused) in [(Version::V5, Detail::Reason(0x87)), (Version::V311, Detail::Unsaid(0x87))] {
+        let mut s = Script::new(config(Some(mosquitto("pattern write open/#\n"))));
+        let (client, _) = s.connect(&Connect { version, ..connect("c") });
+        let (other, _) = s.connect(&Connect { version, ..connect("d") });
+        begin(&mut s, 1, TapFilter::default());
+        begin(&mut s, 2, TapFilter { client_id: Some("d".into()), ..TapFilter::default() });
+        s.publish_qos(other, "open/b", "x", 1, 1);
+        s.publish_qos(client, "secret", "x", 1, 1);
+        s.publish_qos(client, "secret", "x", 2, 2);
+        let taken = if version == Version::V5 { Detail::Reason(0x10) } else { Detail::Reason(0) };
+        let answers = |read: TapRead| {
+            let sent = read.packets.into_iter().filter(|tapped| tapped.packet.direction == Direction::Sent);
+            sent.map(|tapped| tapped.packet.detail).collect::<Vec<_>>()
+        };
+        assert_eq!(answers(read(&mut s, 1)), [taken, refused, refused]);
+        assert_eq!(answers(read(&mut s, 2)), [taken], "what is refused to another is nothing of it");
+    }
 }

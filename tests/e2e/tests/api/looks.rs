@@ -245,7 +245,7 @@ fn bans_and_roles_come_page_by_page() {
         assert_eq!(process.wait().code(), Some(0), "{args:?}");
         process.lines()
     };
-    assert_eq!(shown(&["ban", "list"]).len(), 130);
+    assert_eq!(shown(&["ban", "list", "--json"]).len(), 130);
     assert_eq!(shown(&["ctl", "bans"]).len(), 131, "with the heads");
     let some = shown(&["ctl", "bans", "-n", "7"]);
     assert!(some.len() == 9 && some.concat().contains("there are more than these 7"), "{some:?}");

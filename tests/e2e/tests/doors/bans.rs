@@ -111,7 +111,7 @@ fn a_ban_that_is_ordered_counts_at_once_and_outlives_the_broker() {
 
     let broker = start("bans-ordered-again");
     assert!(!comes(&broker, "banned") && comes(&broker, "another"));
-    let (code, lines) = ban(&data, &["list"]);
+    let (code, lines) = ban(&data, &["list", "--json"]);
     assert_eq!(code, Some(0));
     assert!(lines.iter().any(|line| line.contains(r#"{"client_id":"banned","until":""#)), "{lines:?}");
     assert_eq!(ban(&data, &["remove", "-i", "banned"]).0, Some(0));
@@ -131,7 +131,7 @@ fn the_list_has_those_of_the_configuration_and_those_that_were_ordered_until_the
     let setup = Setup::new("bans-listed").shards(2).config(&format!("{OPEN}{of_configuration}"));
     let broker = setup.args([OsStr::new("--data-dir"), data.as_os_str()]).start();
     let listed = || {
-        let (code, lines) = ban(&data, &["list"]);
+        let (code, lines) = ban(&data, &["list", "--json"]);
         assert_eq!(code, Some(0), "{lines:?}");
         let row = |line: &String| serde_json::from_str::<Value>(line).unwrap_or_else(|_| panic!("{line}"));
         lines.iter().map(row).collect::<Vec<Value>>()
@@ -164,8 +164,12 @@ fn the_list_has_those_of_the_configuration_and_those_that_were_ordered_until_the
     assert_eq!(ban(&data, &["remove", "-a", "198.51.100.7"]).0, Some(0));
     assert_eq!(ban(&data, &["remove", "-u", "mallory"]).0, Some(1), "the configuration says it");
     assert_eq!((names("user").len(), names("address").len(), listed().len()), (1, 1, 3));
-    drop(broker);
     let (code, lines) = ban(&data, &["list"]);
+    assert_eq!((code, lines.len()), (Some(0), 4), "with the heads: {lines:?}");
+    assert!(lines.iter().any(|line| line.ends_with("192.0.2.0/24  2090-01-31T12:00:00Z")), "{lines:?}");
+    assert!(lines.iter().any(|line| line.contains("mallory") && line.ends_with("for ever")), "{lines:?}");
+    drop(broker);
+    let (code, lines) = ban(&data, &["list", "--json"]);
     assert!(code == Some(2) && !lines.is_empty(), "nobody is there to be asked: {lines:?}");
     fs::remove_dir_all(data).unwrap();
 }
