@@ -74,6 +74,10 @@ pub(crate) enum Whose {
 }
 
 impl Wait {
+    fn of(record: Option<&Record>, patience: Patience, whose: Whose, now_ms: u64) -> Wait {
+        Wait { ms: record.map_or(0, |record| record.wait_ms(now_ms, patience)), whose }
+    }
+
     fn longer(self, other: Wait) -> Wait {
         if other.ms > self.ms { other } else { self }
     }
@@ -144,26 +148,25 @@ impl Throttle {
         comer: Comer<'_>,
         names: impl IntoIterator<Item = Name<'a>>,
     ) -> Option<Wait> {
-        let of = |record: Option<&Record>, patience: Patience, whose: Whose| Wait {
-            ms: record.map_or(0, |record| record.wait_ms(now_ms, patience)),
-            whose,
-        };
-        let address = self.address(comer).and_then(|address| self.addresses.get(&address));
-        let waits = names.into_iter().map(|name| {
-            let keys = self.keys(comer, name);
-            let own = keys.client.and_then(|client| self.clients.get(&client));
-            let own = of(own, self.limits.client, Whose::Client);
-            if self.is_believed(&keys) {
-                return own;
-            }
-            let there = own.longer(of(self.pairs.get(&keys.pair), self.limits.pair, Whose::NameThere));
-            if self.homes.get(&keys.pair).is_some() {
-                return there;
-            }
-            there.longer(of(self.users.get(&keys.user), self.limits.user, Whose::NameAnywhere))
-        });
-        let for_address = of(address, self.limits.address, Whose::Address);
-        Some(waits.fold(for_address, Wait::longer)).filter(|wait| wait.ms > 0)
+        let names = self.all_keys(comer, names);
+        let address = self.doubted_address(comer, &names).and_then(|address| self.addresses.get(&address));
+        let of_address = Wait::of(address, self.limits.address, Whose::Address, now_ms);
+        let waits = names.iter().map(|keys| self.wait_in(keys, now_ms));
+        Some(waits.fold(of_address, Wait::longer)).filter(|wait| wait.ms > 0)
+    }
+
+    fn wait_in(&self, keys: &Keys, now_ms: u64) -> Wait {
+        let ThrottleLimits { client, pair, user, .. } = self.limits;
+        let own = keys.client.and_then(|client| self.clients.get(&client));
+        let own = Wait::of(own, client, Whose::Client, now_ms);
+        if self.is_believed(keys) {
+            return own;
+        }
+        let there = own.longer(Wait::of(self.pairs.get(&keys.pair), pair, Whose::NameThere, now_ms));
+        if self.homes.get(&keys.pair).is_some() {
+            return there;
+        }
+        there.longer(Wait::of(self.users.get(&keys.user), user, Whose::NameAnywhere, now_ms))
     }
 
     /// One failure of each of these names, and of the address if one of them is not believed.
@@ -174,13 +177,12 @@ impl Throttle {
         names: impl IntoIterator<Item = Name<'a>>,
     ) {
         let ThrottleLimits { client, pair, user, address, .. } = self.limits;
-        let (mut count, mut believed) = (0, 0);
-        for name in names {
-            let keys = self.keys(comer, name);
-            count += 1;
-            if self.is_believed(&keys) {
-                believed += 1;
-            } else {
+        let names = self.all_keys(comer, names);
+        if let Some(key) = self.doubted_address(comer, &names) {
+            fail(&mut self.addresses, key, now_ms, address);
+        }
+        for keys in names {
+            if !self.is_believed(&keys) {
                 fail(&mut self.pairs, keys.pair, now_ms, pair);
                 fail(&mut self.users, keys.user, now_ms, user);
             }
@@ -190,10 +192,16 @@ impl Throttle {
                 self.known.remove(&key);
             }
         }
-        let is_all_believed = count > 0 && believed == count;
-        if let Some(key) = self.address(comer).filter(|_| !is_all_believed) {
-            fail(&mut self.addresses, key, now_ms, address);
-        }
+    }
+
+    fn all_keys<'a>(&self, comer: Comer<'_>, names: impl IntoIterator<Item = Name<'a>>) -> Vec<Keys> {
+        names.into_iter().map(|name| self.keys(comer, name)).collect()
+    }
+
+    /// Of somebody who may be a guesser in one of these names, or who has none.
+    fn doubted_address(&self, comer: Comer<'_>, names: &[Keys]) -> Option<u64> {
+        let is_believed = !names.is_empty() && names.iter().all(|keys| self.is_believed(keys));
+        self.address(comer).filter(|_| !is_believed)
     }
 
     fn is_believed(&self, keys: &Keys) -> bool {

@@ -207,6 +207,9 @@ fn an_address_that_tries_many_users_has_to_wait() {
     }
     assert!(wait_ms(&throttle, 0, ip(1), Some(User("another"))).is_some());
     assert_eq!(wait_ms(&throttle, 0, ip(2), Some(User("another"))), None);
+    throttle.on_success(at(ip(1)), User("fine"));
+    assert_eq!(wait_ms(&throttle, 0, ip(1), Some(User("fine"))), None, "it is no guesser");
+    assert!(wait_ms(&throttle, 0, ip(1), [User("fine"), User("another")]).is_some(), "but in another name");
 }
 
 #[test]

@@ -102,7 +102,10 @@ fn a_certificate_is_a_user_and_rules_know_it() {
 fn who_fails_again_and_again_has_to_wait_and_others_do_not() {
     let (_, broker) = asking("identity-guessing", "anonymous = \"never\"\n");
     for _ in 0..8 {
-        publish(broker.port, &["-V", "5", "-u", "anna", "-P", "guess", "-t", "t", "-m", "m"]);
+        publish(
+            broker.port,
+            &["-V", "5", "-i", "guesser", "-u", "anna", "-P", "guess", "-t", "t", "-m", "m"],
+        );
     }
     broker.process.await_text("too many failed attempts");
     let other =
