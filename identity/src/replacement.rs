@@ -24,8 +24,12 @@ pub struct Replacement {
 pub enum ReplaceError {
     #[error("{} cannot be written: {error}", path.display())]
     Unwritable { path: PathBuf, error: io::Error },
-    #[error("another program is changing {}; if none is, remove {}", target.display(), beside.display())]
-    Busy { target: PathBuf, beside: PathBuf },
+    #[error("another program is changing {}: try again when it is done", target.display())]
+    Busy { target: PathBuf },
+    #[error("{} is in the way of a change of {}: if no program is changing that, remove it", beside.display(), target.display())]
+    InTheWay { target: PathBuf, beside: PathBuf },
+    #[error("{} was taken away while {} was to be changed, which is as it was: try again", beside.display(), target.display())]
+    TakenAway { target: PathBuf, beside: PathBuf },
     #[error("{} is no file", path.display())]
     NoFile { path: PathBuf },
     #[error("the owner of {} cannot be kept: {error}. Run this as root or as its owner", path.display())]
@@ -43,6 +47,10 @@ impl ReplaceError {
 impl Replacement {
     /// The file need not be there. If its name is a link, what the link leads to is replaced, and the link stays.
     pub fn begin(path: &Path) -> Result<Replacement, ReplaceError> {
+        Replacement::begin_with(path, lock)
+    }
+
+    fn begin_with(path: &Path, lock: Lock) -> Result<Replacement, ReplaceError> {
         let unwritable = |error| ReplaceError::Unwritable { path: path.to_owned(), error };
         let target = match fs::canonicalize(path) {
             Ok(target) => target,
@@ -64,14 +72,23 @@ impl Replacement {
         beside_name.push(name);
         beside_name.push(".iothub");
         let beside = target.with_file_name(beside_name);
-        match make(&beside).map_err(unwritable)? {
-            Some(file) => Ok(Replacement { target, beside, file, kept }),
-            None => Err(ReplaceError::Busy { target, beside }),
+        match make(&beside, lock).map_err(unwritable)? {
+            Made::Ours(file) => Ok(Replacement { target, beside, file, kept }),
+            Made::Busy => Err(ReplaceError::Busy { target }),
+            Made::InTheWay => Err(ReplaceError::InTheWay { target, beside }),
         }
     }
 
     /// With the owner and mode that the file had; only its owner can read one that was not there.
     pub fn finish(mut self, bytes: &[u8]) -> Result<(), ReplaceError> {
+        self.put(bytes)?;
+        let folder =
+            self.target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| self.unwritable(error))
+    }
+
+    /// Whoever comes next can begin from here on.
+    fn put(&mut self, bytes: &[u8]) -> Result<(), ReplaceError> {
         if let Some((uid, gid, mode)) = self.kept {
             let made = self.file.metadata().map_err(|error| self.unwritable(error))?;
             if (made.uid(), made.gid()) != (uid, gid) {
@@ -84,12 +101,12 @@ impl Replacement {
                 .map_err(|error| self.unwritable(error))?;
         }
         let written = self.file.write_all(bytes).and_then(|()| self.file.sync_all());
-        written
-            .and_then(|()| fs::rename(&self.beside, &self.target))
-            .map_err(|error| self.unwritable(error))?;
-        let folder =
-            self.target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| self.unwritable(error))
+        written.map_err(|error| self.unwritable(error))?;
+        if !is_at(&self.file, &self.beside) {
+            let (target, beside) = (self.target.clone(), self.beside.clone());
+            return Err(ReplaceError::TakenAway { target, beside });
+        }
+        fs::rename(&self.beside, &self.target).map_err(|error| self.unwritable(error))
     }
 
     fn unwritable(&self, error: io::Error) -> ReplaceError {
@@ -99,50 +116,101 @@ impl Replacement {
 
 impl Drop for Replacement {
     fn drop(&mut self) {
-        // After a rename there is nothing of this name, and what cannot be removed is named by the next attempt.
-        drop(fs::remove_file(&self.beside));
+        // After a rename what has this name is another's, and what cannot be removed is named by the next attempt.
+        if is_at(&self.file, &self.beside) {
+            drop(fs::remove_file(&self.beside));
+        }
     }
 }
 
-/// Made here and by nobody else: what may stand there, a link above all, is not written to. None: another program has it.
-fn make(beside: &Path) -> io::Result<Option<File>> {
+/// What became of a file that was to be made.
+enum Made {
+    Ours(File),
+    Busy,
+    /// It is not known whether a program has it.
+    InTheWay,
+}
+
+/// Made here and by nobody else: what may stand there, a link above all, is not written to.
+fn make(beside: &Path, lock: Lock) -> io::Result<Made> {
     let make = || {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).custom_flags(libc::O_EXCL).mode(0o600).open(beside)
     };
-    let made = match make() {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && remove_left(beside) => make(),
-        made => made,
+    let is_there = |made: &io::Result<File>| {
+        made.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AlreadyExists)
     };
-    match made {
-        Ok(file) => Ok(Some(file).filter(|file| lock(file) && is_at(file, beside))),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
-        Err(error) => Err(error),
+    let mut made = make();
+    if is_there(&made) {
+        match left(beside, lock) {
+            Left::Removed => made = make(),
+            Left::InUse => return Ok(Made::Busy),
+            Left::Unknown => return Ok(Made::InTheWay),
+        }
     }
+    if is_there(&made) {
+        return Ok(Made::Busy);
+    }
+    let file = made?;
+    // Where there are no locks, that it was made here has to be enough.
+    let is_ours = !matches!(lock(&file), Locked::Others) && is_at(&file, beside);
+    Ok(if is_ours { Made::Ours(file) } else { Made::Busy })
 }
 
-/// Whoever has one keeps it locked: one that is not was left by a program that was killed. True: it is gone.
-fn remove_left(beside: &Path) -> bool {
-    let left = OpenOptions::new().write(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(beside);
-    left.is_ok_and(|left| {
-        lock(&left)
-            && is_at(&left, beside)
-            && left.metadata().is_ok_and(|left| left.is_file())
-            && fs::remove_file(beside).is_ok()
-    })
+enum Left {
+    Removed,
+    InUse,
+    Unknown,
+}
+
+/// Whoever has one keeps it locked: one that is not was left by a program that was killed, and is removed.
+fn left(beside: &Path, lock: Lock) -> Left {
+    let file = OpenOptions::new().write(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(beside);
+    let file = match file {
+        Ok(file) => file,
+        // Its program was done with it meanwhile.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Left::Removed,
+        Err(_) => return Left::Unknown,
+    };
+    match lock(&file) {
+        Locked::Others => return Left::InUse,
+        Locked::Nowhere => return Left::Unknown,
+        Locked::Ours => {}
+    }
+    if !is_at(&file, beside) {
+        return Left::InUse;
+    }
+    let is_removed = file.metadata().is_ok_and(|file| file.is_file()) && fs::remove_file(beside).is_ok();
+    if is_removed { Left::Removed } else { Left::Unknown }
 }
 
 /// Others have not put another one in its place meanwhile.
 fn is_at(file: &File, path: &Path) -> bool {
     let of = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
-    file.metadata().map(of).ok() == fs::symlink_metadata(path).map(of).ok()
+    let (file, there) = (file.metadata().map(of), fs::symlink_metadata(path).map(of));
+    file.is_ok_and(|file| there.is_ok_and(|there| there == file))
 }
 
-/// Ends with the program. False: another one has it.
+type Lock = fn(&File) -> Locked;
+
+enum Locked {
+    Ours,
+    Others,
+    /// There are no locks here, as on some file systems of a network.
+    Nowhere,
+}
+
+/// Ends with the program.
 #[allow(unsafe_code)]
-fn lock(file: &File) -> bool {
+fn lock(file: &File) -> Locked {
     // SAFETY: the descriptor is open, and nothing else is given.
-    unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) == 0 }
+    if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) == 0 } {
+        return Locked::Ours;
+    }
+    match io::Error::last_os_error().kind() {
+        io::ErrorKind::WouldBlock => Locked::Others,
+        _ => Locked::Nowhere,
+    }
 }
 
 #[cfg(test)]
@@ -208,7 +276,7 @@ mod tests {
         let victim = folder.join("victim");
         fs::write(&victim, b"mine").expect("a file");
         symlink(&victim, folder.join(".users.iothub")).expect("a link");
-        assert!(matches!(replace(&path, b"two"), Err(ReplaceError::Busy { .. })));
+        assert!(matches!(replace(&path, b"two"), Err(ReplaceError::InTheWay { .. })));
         assert_eq!(fs::read(&victim).expect("read"), b"mine");
         fs::remove_dir_all(folder).expect("removed");
     }
@@ -222,7 +290,54 @@ mod tests {
         assert_eq!((fs::read(&path).expect("read"), mode(&path)), (b"two".to_vec(), 0o600));
         assert_eq!(fs::read_dir(&folder).expect("read").count(), 1);
         fs::create_dir(folder.join(".users.iothub")).expect("a folder");
-        assert!(matches!(replace(&path, b"three"), Err(ReplaceError::Busy { .. })));
+        assert!(matches!(replace(&path, b"three"), Err(ReplaceError::InTheWay { .. })));
+        fs::remove_dir_all(folder).expect("removed");
+    }
+
+    #[test]
+    fn the_end_of_one_takes_nothing_from_whoever_comes_next() {
+        let folder = folder("next");
+        let path = folder.join("users");
+        let mut first = Replacement::begin(&path).expect("begun");
+        first.put(b"one").expect("put");
+        let second = Replacement::begin(&path).expect("begun");
+        drop(first);
+        assert_eq!(fs::read(&path).expect("read"), b"one");
+        second.finish(b"two").expect("finished");
+        assert_eq!(fs::read(&path).expect("read"), b"two");
+        assert_eq!(fs::read_dir(&folder).expect("read").count(), 1);
+        fs::remove_dir_all(folder).expect("removed");
+    }
+
+    #[test]
+    fn nobody_puts_what_another_has_begun() {
+        let folder = folder("another");
+        let path = folder.join("users");
+        let first = Replacement::begin(&path).expect("begun");
+        fs::remove_file(folder.join(".users.iothub")).expect("removed by hand");
+        let second = Replacement::begin(&path).expect("begun");
+        let refused = first.finish(b"one").expect_err("another's");
+        assert!(matches!(refused, ReplaceError::TakenAway { .. }), "{refused}");
+        assert!(!path.exists());
+        second.finish(b"two").expect("finished");
+        assert_eq!(fs::read(&path).expect("read"), b"two");
+        fs::remove_dir_all(folder).expect("removed");
+    }
+
+    #[test]
+    fn where_there_are_no_locks_files_are_replaced_and_what_is_left_is_named() {
+        let folder = folder("unlocked");
+        let path = folder.join("users");
+        let begin = || Replacement::begin_with(&path, |_| Locked::Nowhere);
+        for bytes in [b"one", b"two"] {
+            begin().and_then(|begun| begun.finish(bytes)).expect("replaced");
+            assert_eq!(fs::read(&path).expect("read"), bytes);
+        }
+        let begun = begin().expect("begun");
+        let refused = begin().expect_err("begun already");
+        assert!(refused.to_string().contains("remove"), "{refused}");
+        drop(begun);
+        assert_eq!(fs::read_dir(&folder).expect("read").count(), 1);
         fs::remove_dir_all(folder).expect("removed");
     }
 
