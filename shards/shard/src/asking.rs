@@ -29,7 +29,7 @@ impl Shard {
 
     /// The CONNECT waits from now on. `frame` is all of it.
     pub(crate) fn ask_for(&mut self, conn: ConnId, connect: &Connect<'_>, frame: &[u8], turn: &mut Turn<'_>) {
-        self.receive_bytes += frame.len();
+        self.totals.receive_bytes += frame.len();
         let connection = self.connections.get_mut(conn).expect("the caller looked");
         connection.stage = Stage::Asking;
         let door = connection.door;
@@ -131,7 +131,7 @@ impl Shard {
     fn take_up(&mut self, conn: ConnId, data: Option<&[u8]>, turn: &mut Turn<'_>) {
         let Some(standing) = self.standing(conn) else { return };
         let kept = std::mem::take(&mut standing.connect);
-        self.receive_bytes -= kept.len();
+        self.totals.receive_bytes -= kept.len();
         let frame = whole_frame(kept.expose());
         let connect = Connect::decode(&frame, Version::V5).expect("it was decoded when it came");
         self.admit(conn, &connect, data, turn);

@@ -67,7 +67,7 @@ impl Shard {
     /// The session goes on without it, in the store as well.
     pub(crate) fn take_will_away(&mut self, key: SessionKey) -> Option<Box<Will>> {
         let will = self.sessions[key].will.take()?;
-        self.will_bytes -= will.message.weight();
+        self.totals.will_bytes -= will.message.weight();
         if self.is_kept(key) {
             self.keep_session(key, false);
         }

@@ -208,7 +208,7 @@ impl Shard {
         let connection = self.connections.get_mut(conn).expect("its packet is being handled");
         connection.is_changing = true;
         self.stop_reading(conn, Reading::Paused, turn);
-        self.receive_bytes += change.rest.bytes();
+        self.totals.receive_bytes += change.rest.bytes();
         self.counters.changes_put_off += 1;
         self.keep_turn(conn, change, turn);
     }
@@ -339,7 +339,7 @@ impl Shard {
     }
 
     fn end_change(&mut self, conn: ConnId, rest: &Rest) {
-        self.receive_bytes -= rest.bytes();
+        self.totals.receive_bytes -= rest.bytes();
         if let Some(connection) = self.connections.get_mut(conn) {
             connection.is_changing = false;
         }

@@ -206,7 +206,7 @@ impl Shard {
         let existing = self.sessions.find(&client_id);
         let session = existing.unwrap_or_else(|| {
             self.counters.sessions_created += 1;
-            self.session_bytes += client_id.len();
+            self.totals.session_bytes += client_id.len();
             self.sessions.create(client_id.clone())
         });
         self.bind(conn, session, connect, &granted, turn);
@@ -256,7 +256,7 @@ impl Shard {
             let why = "max_sessions is reached";
             return Err(Refusal::for_want_of_room(why, |counters| &mut counters.refused_max_sessions));
         }
-        if !is_known && self.session_bytes + connect.client_id.len() > limits.session_memory_max {
+        if !is_known && self.totals.session_bytes + connect.client_id.len() > limits.session_memory_max {
             let why = "max_session_memory is reached";
             return Err(Refusal::for_want_of_room(why, |counters| &mut counters.refused_session_memory));
         }
@@ -288,7 +288,7 @@ impl Shard {
             let refusal = Refusal::new(ReasonCode::TopicNameInvalid, why);
             return Err(Refusal { counter: Some(|counters| &mut counters.topic_levels_exceeded), ..refusal });
         }
-        if self.will_bytes + will.payload.len() > limits.queue_memory_max {
+        if self.totals.will_bytes + will.payload.len() > limits.queue_memory_max {
             let why = "the wills of all clients fill max_queue_memory";
             return Err(Refusal::for_want_of_room(why, |counters| &mut counters.refused_will_memory));
         }
@@ -395,14 +395,14 @@ impl Shard {
             let client_id = Arc::clone(&self.sessions[key].client_id);
             will.source = self.source_of(conn, &client_id);
         }
-        self.will_bytes += will.as_ref().map_or(0, |will| will.message.weight());
+        self.totals.will_bytes += will.as_ref().map_or(0, |will| will.message.weight());
         let session = &mut self.sessions[key];
-        self.connected += usize::from(session.conn.replace(conn).is_none());
+        self.totals.connected += usize::from(session.conn.replace(conn).is_none());
         session.expiry_s = granted.session_expiry_s;
         session.ends_at = None;
         // [MQTT-3.1.3-9] A will whose delay was running is gone with the new connection.
         let cancelled = std::mem::replace(&mut session.will, will);
-        self.will_bytes -= cancelled.map_or(0, |will| will.message.weight());
+        self.totals.will_bytes -= cancelled.map_or(0, |will| will.message.weight());
         self.tell_groups(key, true);
         self.keep_connected(key);
 

@@ -289,7 +289,7 @@ impl Shard {
         self.release_receiving(conn);
         let mut connection = self.connections.remove(conn)?;
         self.forget_missed(conn);
-        self.unsent_bytes -= connection.unsent_bytes();
+        self.totals.unsent_bytes -= connection.unsent_bytes();
         if let Some(leaver) = leaver {
             self.lose_with_connection(conn, leaver, &mut connection, turn);
         }

@@ -55,8 +55,8 @@ impl Shard {
     /// It was sent at QoS 1 or 2.
     fn note_sent(&mut self, key: SessionKey, queued: Queued) {
         self.hold_back(key, &queued);
-        self.queued_bytes += queued.weight();
-        self.inflight_messages += 1;
+        self.totals.queued_bytes += queued.weight();
+        self.totals.inflight_messages += 1;
         self.sessions[key].outbound().inflight.insert(queued);
     }
 
@@ -117,7 +117,7 @@ impl Shard {
         }
         let bytes = outbox.len() - before;
         outbox.packets += 1;
-        self.unsent_bytes += bytes;
+        self.totals.unsent_bytes += bytes;
         if IS_WATCHED {
             self.counters.publish_bytes_sent += carried.parts.payload.len() as u64;
         }
@@ -153,8 +153,8 @@ impl Shard {
                 None => return self.lose(key, cause.into(), queued.message.topic(), turn.now),
             }
         }
-        self.queued_bytes += load.weight;
-        self.queued_messages += 1;
+        self.totals.queued_bytes += load.weight;
+        self.totals.queued_messages += 1;
         let window = self.queue_window(key);
         self.sessions[key].outbound().number(&mut queued);
         self.keep_queued(key, &queued);
@@ -206,7 +206,7 @@ impl Shard {
             return None;
         }
         let outbound = self.sessions[key].outbound.as_mut()?;
-        let others = self.queued_bytes + self.unsent_bytes - outbound.queue.weight();
+        let others = self.totals.queued_bytes + self.totals.unsent_bytes - outbound.queue.weight();
         if others + load.weight > limits.queue_memory_max {
             return None;
         }
@@ -372,13 +372,13 @@ impl Shard {
     fn let_go_of(&mut self, key: SessionKey, taken: &Taken) {
         let (body, bytes) = match taken {
             Taken::Here(queued) => {
-                self.queued_bytes -= queued.weight();
+                self.totals.queued_bytes -= queued.weight();
                 (queued.message.body(), queued.message.bytes())
             }
             Taken::Away(away) => (away.body, away.bytes as usize),
             Taken::Released => return,
         };
-        self.inflight_messages -= 1;
+        self.totals.inflight_messages -= 1;
         if self.is_kept(key) {
             self.store.let_go(body, bytes);
         }

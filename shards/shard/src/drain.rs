@@ -128,7 +128,7 @@ impl Shard {
         self.begin_closing(conn, turn);
         // [MQTT-3.14.4-1] Nothing follows the DISCONNECT.
         if let Some(session) = session {
-            self.connected -= usize::from(self.sessions[session].conn.take().is_some());
+            self.totals.connected -= usize::from(self.sessions[session].conn.take().is_some());
             self.begin_absence(session, turn);
         }
     }

@@ -173,9 +173,9 @@ impl Shard {
     fn detach(&mut self, key: SessionKey, will: WillFate, turn: &mut Turn<'_>) {
         let keeps_qos0 = self.config.queue_qos0;
         let session = &mut self.sessions[key];
-        self.connected -= usize::from(session.conn.take().is_some());
+        self.totals.connected -= usize::from(session.conn.take().is_some());
         if will == WillFate::Discard {
-            self.will_bytes -= session.will.take().map_or(0, |will| will.message.weight());
+            self.totals.will_bytes -= session.will.take().map_or(0, |will| will.message.weight());
         }
         if !keeps_qos0 && session.outbound.is_some() {
             let dropped = self.with_outbound(key, |outbound, _| outbound.queue.drop_qos0());
@@ -291,13 +291,13 @@ impl Shard {
         }
         self.keep_session_gone(&session);
         self.end_handshakes(key, session.id, turn);
-        self.session_bytes -= session.client_id.len();
-        self.will_bytes -= session.will.map_or(0, |will| will.message.weight());
+        self.totals.session_bytes -= session.client_id.len();
+        self.totals.will_bytes -= session.will.map_or(0, |will| will.message.weight());
         if let Some(outbound) = session.outbound {
-            self.queued_messages -= outbound.queue.len();
-            self.inflight_messages -= outbound.inflight.publishes();
-            self.queued_bytes -= outbound.weight();
-            self.queued_away_bytes -= outbound.queue.away_bytes();
+            self.totals.queued_messages -= outbound.queue.len();
+            self.totals.inflight_messages -= outbound.inflight.publishes();
+            self.totals.queued_bytes -= outbound.weight();
+            self.totals.queued_away_bytes -= outbound.queue.away_bytes();
         }
         self.clear(key, session.filters, turn);
     }

@@ -36,7 +36,7 @@ impl Shard {
         let unsent_bytes = connection.unsent_bytes();
         let unsaid = connection.take_unsaid();
         let sending = connection.sending;
-        self.unsent_bytes -= unsent_bytes - connection.unsent_bytes();
+        self.totals.unsent_bytes -= unsent_bytes - connection.unsent_bytes();
         if let Some(leaver) = leaver {
             self.lose_unsaid(conn, leaver, unsaid, sending, turn);
         }

@@ -83,7 +83,7 @@ impl Shard {
         if held.filter_bytes as usize + weight > limits.subscription_bytes_max {
             return Some(FilterLimit::Bytes);
         }
-        if self.session_bytes + weight > limits.session_memory_max {
+        if self.totals.session_bytes + weight > limits.session_memory_max {
             return Some(FilterLimit::Memory);
         }
         let lack = self.store_lack().filter(|_| self.is_kept(session))?;

@@ -105,6 +105,7 @@ mod tapping;
 mod time;
 mod timers;
 mod topic_tap;
+mod totals;
 mod trie;
 mod turn;
 mod unsent;

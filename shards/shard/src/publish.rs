@@ -83,7 +83,7 @@ impl Shard {
         if !self.has_room_for_aliases(before, after) {
             return Err(Quota::AliasMemory.into());
         }
-        self.receive_bytes = self.receive_bytes - before + after;
+        self.totals.receive_bytes = self.totals.receive_bytes - before + after;
         let connection = self.connections.get_mut(conn).expect("the packet came from it");
         let aliases = connection.aliases();
         aliases.inbound.insert(alias, topic.into());

@@ -339,7 +339,7 @@ impl Shard {
         packet.encode_within(version, packet_bytes_max, &mut outbox.bytes);
         let bytes = outbox.len() - before;
         outbox.packets += u64::from(bytes > 0);
-        self.unsent_bytes += bytes;
+        self.totals.unsent_bytes += bytes;
         if let Some(session) = session {
             let entry = Entry::other(Direction::Sent, turn.now, &outbox.bytes[begin..]);
             self.record(session, entry);
@@ -361,7 +361,7 @@ impl Shard {
     fn take_partial(&mut self, conn: ConnId) -> Kept {
         let Some(connection) = self.connections.get_mut(conn) else { return Kept::default() };
         let partial = connection.take_partial();
-        self.receive_bytes -= partial.bytes.len();
+        self.totals.receive_bytes -= partial.bytes.len();
         partial
     }
 
@@ -390,7 +390,7 @@ impl Shard {
         if partial.bytes.capacity() > partial.bytes.len() * 2 + RECEIVE_BYTES_ALWAYS {
             partial.shrink();
         }
-        self.receive_bytes += held;
+        self.totals.receive_bytes += held;
         let connection = self.connections.get_mut(conn).expect("its stage is known");
         connection.put_partial(partial);
     }

@@ -146,7 +146,7 @@ impl Shard {
                 owed.first_pages.push(page);
             }
             if let Some(replays) = self.sessions[waiting.session].replays.as_mut() {
-                self.session_bytes += owed.weight();
+                self.totals.session_bytes += owed.weight();
                 replays.owed.push_back(owed);
             }
         }
@@ -232,7 +232,7 @@ impl Shard {
         if owed.shard.0 >= shards
             && let Some(owed) = replays.owed.pop_front()
         {
-            self.session_bytes -= owed.weight();
+            self.totals.session_bytes -= owed.weight();
         }
     }
 
@@ -315,13 +315,13 @@ impl Shard {
             return;
         };
         if replays.cancelled.insert(filter.into(), moment).is_none() {
-            self.session_bytes += filter.len() + LIVE_TOPIC_BYTES;
+            self.totals.session_bytes += filter.len() + LIVE_TOPIC_BYTES;
         }
     }
 
     pub(crate) fn drop_replays(&mut self, key: SessionKey) {
         let Some(replays) = self.sessions[key].replays.take() else { return };
-        self.session_bytes -= replays.weight();
+        self.totals.session_bytes -= replays.weight();
         if let Some(asked) = replays.owed.front().and_then(|owed| owed.asked) {
             self.replays.remove(&asked);
         }

@@ -109,7 +109,7 @@ impl Shard {
 
     fn restored_session(&mut self, id: SessionId, own: Own, now: Instant) -> Session {
         let mut session = Session::new(own.client_id);
-        self.session_bytes += session.client_id.len();
+        self.totals.session_bytes += session.client_id.len();
         session.id = id;
         session.place = own.place;
         session.kept_bytes = own.bytes;
@@ -131,7 +131,7 @@ impl Shard {
         session.ends_at = ends_at;
         if let Some(will) = session.will.as_mut() {
             will.due_at = will_at;
-            self.will_bytes += will.message.weight();
+            self.totals.will_bytes += will.message.weight();
         }
         session
     }
@@ -182,7 +182,7 @@ impl Shard {
                 }
             }
         });
-        self.inflight_messages += self.sessions[key].outbound().inflight.publishes();
+        self.totals.inflight_messages += self.sessions[key].outbound().inflight.publishes();
         let bodies: Vec<(BodyId, usize)> = self.sessions[key].outbound().bodies().collect();
         for (body, bytes) in bodies {
             self.store.hold(body, bytes);

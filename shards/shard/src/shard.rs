@@ -45,6 +45,7 @@ use crate::{
     tap::Taps,
     timers::Timers,
     topic_tap::TopicTaps,
+    totals::Totals,
     trie::Trie,
     turn::Turn,
     unsent::Losing,
@@ -125,28 +126,11 @@ pub struct Shard {
     pub(crate) dirty: Vec<ConnId>,
     /// Connections that are not read until others have caught up.
     pub(crate) stalled: Stalled,
-    /// Of all sessions, shared ones included.
-    pub(crate) subscriptions: usize,
-    pub(crate) shared_subscriptions: usize,
-    /// Sessions with a connection.
-    pub(crate) connected: usize,
-    pub(crate) will_bytes: usize,
-    /// Client ids and filters of all sessions.
-    pub(crate) session_bytes: usize,
-    pub(crate) queued_messages: usize,
-    pub(crate) inflight_messages: usize,
-    /// Weight of all that waits in sessions.
-    pub(crate) queued_bytes: usize,
-    /// Messages in queues that the store alone has.
-    pub(crate) queued_away_bytes: usize,
+    pub(crate) totals: Totals,
     /// Sessions that lost their connection when the broker ended, as far as that is not stored.
     pub(crate) detaching: Vec<SessionKey>,
     /// Sessions with messages that leave the memory when they are stored.
     pub(crate) spilling: Vec<crate::store::entry::SessionId>,
-    /// Bytes that are encoded and that no socket has taken yet.
-    pub(crate) unsent_bytes: usize,
-    /// Bytes of unfinished packets and of topics behind aliases.
-    pub(crate) receive_bytes: usize,
     pub(crate) unfinished: Unfinished,
     next_request: u64,
 }
@@ -243,19 +227,9 @@ impl Shard {
             drain: Drain::default(),
             dirty: Vec::new(),
             stalled: Stalled::new(config.shards),
-            subscriptions: 0,
-            shared_subscriptions: 0,
-            connected: 0,
-            queued_messages: 0,
-            inflight_messages: 0,
-            session_bytes: 0,
-            will_bytes: 0,
-            queued_bytes: 0,
-            queued_away_bytes: 0,
+            totals: Totals::default(),
             detaching: Vec::new(),
             spilling: Vec::new(),
-            unsent_bytes: 0,
-            receive_bytes: 0,
             unfinished: Unfinished::new(hasher.clone()),
             next_request: 0,
             config: Config { limits, ..config.clone() },
@@ -334,21 +308,21 @@ impl Shard {
         Gauges {
             connections: self.connections.len(),
             sessions: self.sessions.len(),
-            connected: self.connected,
-            subscriptions: self.subscriptions,
-            shared_subscriptions: self.shared_subscriptions,
+            connected: self.totals.connected,
+            subscriptions: self.totals.subscriptions,
+            shared_subscriptions: self.totals.shared_subscriptions,
             filters: self.trie.filter_count(),
             retained_messages: self.retained.len(),
             retained_bytes: self.retained.bytes(),
             retained_source_bytes: self.retained.source_bytes(),
-            session_bytes: self.session_bytes,
-            will_bytes: self.will_bytes,
-            queued_messages: self.queued_messages,
-            inflight_messages: self.inflight_messages,
-            queued_bytes: self.queued_bytes,
-            queued_away_bytes: self.queued_away_bytes,
-            unsent_bytes: self.unsent_bytes,
-            receive_bytes: self.receive_bytes,
+            session_bytes: self.totals.session_bytes,
+            will_bytes: self.totals.will_bytes,
+            queued_messages: self.totals.queued_messages,
+            inflight_messages: self.totals.inflight_messages,
+            queued_bytes: self.totals.queued_bytes,
+            queued_away_bytes: self.totals.queued_away_bytes,
+            unsent_bytes: self.totals.unsent_bytes,
+            receive_bytes: self.totals.receive_bytes,
             mail_pending: self.post.pending_len(),
             stored_live_bytes: self.store.live_bytes(),
             stored_messages: self.store.bodies.len(),
@@ -424,7 +398,7 @@ impl Shard {
         if self.drain.has_begun() {
             connection.heard_at = turn.now;
         }
-        self.unsent_bytes -= std::mem::take(&mut connection.sending_bytes) as usize;
+        self.totals.unsent_bytes -= std::mem::take(&mut connection.sending_bytes) as usize;
         if connection.outbox.is_some() || connection.held.is_some() {
             self.mark_dirty(conn);
         } else if connection.stage == Stage::Closing {

@@ -140,7 +140,7 @@ impl Shard {
         let lost = Side::Out.count(&self.counters) + Cause::broker_count(&self.counters);
         Marks {
             sent: self.counters.publish_sent,
-            queued: self.queued_messages,
+            queued: self.totals.queued_messages,
             lost,
             gave_way: current.gave_way,
         }

@@ -36,9 +36,10 @@ impl Shard {
         let outbound = self.sessions[key].outbound();
         let before = (outbound.weight(), outbound.queue.away_bytes(), outbound.queue.len());
         let result = change(outbound, &mut self.store);
-        self.queued_bytes = self.queued_bytes + outbound.weight() - before.0;
-        self.queued_away_bytes = self.queued_away_bytes + outbound.queue.away_bytes() - before.1;
-        self.queued_messages = self.queued_messages + outbound.queue.len() - before.2;
+        self.totals.queued_bytes = self.totals.queued_bytes + outbound.weight() - before.0;
+        self.totals.queued_away_bytes =
+            self.totals.queued_away_bytes + outbound.queue.away_bytes() - before.1;
+        self.totals.queued_messages = self.totals.queued_messages + outbound.queue.len() - before.2;
         result
     }
 

@@ -164,10 +164,10 @@ impl Shard {
     pub(crate) fn take_filter(&mut self, session: SessionKey, filter: &str) {
         self.sessions[session].filters.insert(filter);
         let weight = filter_weight(filter);
-        self.session_bytes += weight;
+        self.totals.session_bytes += weight;
         self.sessions[session].filter_bytes += weight as u32;
-        self.subscriptions += 1;
-        self.shared_subscriptions += usize::from(is_shared(filter));
+        self.totals.subscriptions += 1;
+        self.totals.shared_subscriptions += usize::from(is_shared(filter));
     }
 
     /// Shared subscriptions get no retained messages.
@@ -287,15 +287,15 @@ impl Shard {
 
     /// Takes one filter out of the indexes; other shards are told when nobody here has it any more.
     pub(crate) fn remove_subscription(&mut self, session: SessionKey, filter: &str, turn: &mut Turn<'_>) {
-        self.subscriptions -= 1;
+        self.totals.subscriptions -= 1;
         let weight = filter_weight(filter);
-        self.session_bytes -= weight;
+        self.totals.session_bytes -= weight;
         // One that has ended is gone before its filters are.
         if let Some(session) = self.sessions.get_mut(session) {
             session.filter_bytes -= weight as u32;
         }
         if is_shared(filter) {
-            self.shared_subscriptions -= 1;
+            self.totals.shared_subscriptions -= 1;
             self.leave_group(session, filter, turn);
             return;
         }

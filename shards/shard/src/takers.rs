@@ -27,8 +27,8 @@ macro_rules! takers {
             sessions: &$shard.sessions,
             connections: &$shard.connections,
             config: &$shard.config,
-            queued_bytes: $shard.queued_bytes,
-            unsent_bytes: $shard.unsent_bytes,
+            queued_bytes: $shard.totals.queued_bytes,
+            unsent_bytes: $shard.totals.unsent_bytes,
         }
     };
 }

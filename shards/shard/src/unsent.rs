@@ -132,7 +132,7 @@ impl Shard {
         let (mut behind, mut has_session) = (0, false);
         if let Some(connection) = self.connections.get_mut(conn) {
             connection.sending = false;
-            self.unsent_bytes -= std::mem::take(&mut connection.sending_bytes) as usize;
+            self.totals.unsent_bytes -= std::mem::take(&mut connection.sending_bytes) as usize;
             behind = packets_waiting(connection);
             has_session = connection.session().is_some();
         }
@@ -153,7 +153,7 @@ impl Shard {
         behind: Option<u64>,
         turn: &Turn<'_>,
     ) {
-        self.unsent_bytes += outgoing.len();
+        self.totals.unsent_bytes += outgoing.len();
         let (leaver, walk) = (Arc::clone(leaver), Walk::default());
         self.losing.uncounted.push_back(Uncounted { leaver, outgoing, taken, behind, walk, packets: 0 });
         self.count_on(turn);
@@ -170,7 +170,7 @@ impl Shard {
                 return self.arm_clearing(turn);
             }
             self.losing.spend(RECORDED_PACKETS);
-            self.unsent_bytes -= uncounted.outgoing.len();
+            self.totals.unsent_bytes -= uncounted.outgoing.len();
             self.note_unsent(&uncounted.leaver, uncounted.packets, uncounted.behind);
         }
     }

@@ -136,7 +136,7 @@ impl Shard {
         }
         let Some(will) = session.will.take() else { return };
         let id = session.id;
-        self.will_bytes -= will.message.weight();
+        self.totals.will_bytes -= will.message.weight();
         if self.is_will_denied(key, &will, turn) {
             if self.is_kept(key) {
                 self.keep_session(key, false);
@@ -205,7 +205,7 @@ impl Shard {
         }
         let published = Published { will, session, message: message.clone() };
         self.store.add_live(published.bytes());
-        self.will_bytes += message.weight();
+        self.totals.will_bytes += message.weight();
         self.wills.published.push_back((self.confirmations.needed(), published));
         SmallVec::from_iter([gone, Entry::WillPublished { will, session, message: self.will_entry(message) }])
     }
@@ -236,7 +236,7 @@ impl Shard {
 
     fn forget_will(&mut self, published: &Published) {
         self.store.remove_live(published.bytes());
-        self.will_bytes -= published.message.weight();
+        self.totals.will_bytes -= published.message.weight();
         if let Some(handshake) = published.handshake(self) {
             self.forget_handshake(handshake);
         }
@@ -269,7 +269,7 @@ impl Shard {
     pub(crate) fn restore_wills(&mut self, wills: BTreeMap<SessionId, Published>) {
         for published in wills.values() {
             self.store.add_live(published.bytes());
-            self.will_bytes += published.message.weight();
+            self.totals.will_bytes += published.message.weight();
             if published.message.qos() != QoS::AtMostOnce {
                 self.handshakes.set_told(published.will, PacketId::MIN, self.peers().collect());
             }

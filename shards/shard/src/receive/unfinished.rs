@@ -198,7 +198,7 @@ impl Shard {
         self.give_up_change(conn);
         let Some(connection) = self.connections.get_mut(conn) else { return };
         let (bytes, of_aliases) = connection.release_receiving();
-        self.receive_bytes -= bytes;
+        self.totals.receive_bytes -= bytes;
         self.unfinished.alias_bytes -= beyond_always(of_aliases);
     }
 

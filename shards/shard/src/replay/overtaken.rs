@@ -59,7 +59,7 @@ impl Shard {
         let Some(replays) = self.sessions[key].replays.as_mut() else { return };
         let is_full = replays.live.len() >= LIVE_TOPICS_MAX && !replays.live.contains_key(&(hash, shard));
         if !is_full && replays.live.insert((hash, shard), Live { message, number, moment }).is_none() {
-            self.session_bytes += LIVE_TOPIC_BYTES;
+            self.totals.session_bytes += LIVE_TOPIC_BYTES;
         }
     }
 }
