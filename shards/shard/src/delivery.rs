@@ -2,7 +2,7 @@
 //!
 //! The order of the messages is the order in which they came here, whatever their QoS: nothing overtakes the queue.
 
-use mqtt::{Ack, Alias, Forward, Packet, PacketId, QoS, Version};
+use mqtt::{Ack, Alias, Forward, Packet, PacketId, QoS, Received, Version};
 
 use crate::{
     Cause, Effect, IS_WATCHED, Instant, Note, Outgoing, QueueFull, Shard, What,
@@ -87,12 +87,9 @@ impl Shard {
                 && received.len() <= connection.packet_bytes_max as usize
                 && received.is_like(&forward)
         });
-        if received.is_none() && forward.size() > connection.packet_bytes_max as usize {
-            forward.alias = Alias::None;
-            if forward.size() > connection.packet_bytes_max as usize {
-                self.lose(key, Cause::PacketTooLarge, carried.parts.topic, turn.now);
-                return false;
-            }
+        if received.is_none() && !connection.lets_fit(&mut forward) {
+            self.lose(key, Cause::PacketTooLarge, carried.parts.topic, turn.now);
+            return false;
         }
         if let Alias::Define(alias) = forward.alias {
             connection.aliases().outbound.insert(topic.into(), alias);
@@ -103,22 +100,11 @@ impl Shard {
         }
         let is_metered = connection.meters().is_some();
         let outbox = connection.outbox(turn.effects);
-        let before = outbox.len();
         let begin = outbox.bytes.len();
-        if IS_WATCHED {
-            self.counters.publish_sent += 1;
-        }
-        match received {
-            Some(received) => received.encode(sending.packet_id, &mut outbox.bytes),
-            None => {
-                forward.encode_head(&mut outbox.bytes);
-                push_payload(outbox, carried);
-            }
-        }
-        let bytes = outbox.len() - before;
-        outbox.packets += 1;
+        let bytes = encode(outbox, received, &forward, carried);
         self.totals.unsent_bytes += bytes;
         if IS_WATCHED {
+            self.counters.publish_sent += 1;
             self.counters.publish_bytes_sent += carried.parts.payload.len() as u64;
         }
         let first = outbox.bytes.get(begin).copied().unwrap_or(0);
@@ -453,6 +439,26 @@ fn seconds_left(at: Instant, now: Instant) -> u32 {
     u32::try_from(seconds).unwrap_or(u32::MAX)
 }
 
+/// Gives back how many bytes it takes. `received`: it goes out as it came.
+#[inline(always)]
+fn encode(
+    outbox: &mut Outgoing,
+    received: Option<Received<'_>>,
+    forward: &Forward<'_>,
+    carried: &mut Carried<'_>,
+) -> usize {
+    let before = outbox.len();
+    match received {
+        Some(received) => received.encode(forward.packet_id, &mut outbox.bytes),
+        None => {
+            forward.encode_head(&mut outbox.bytes);
+            push_payload(outbox, carried);
+        }
+    }
+    outbox.packets += 1;
+    outbox.len() - before
+}
+
 fn push_payload(outbox: &mut Outgoing, carried: &mut Carried<'_>) {
     let payload = carried.parts.payload;
     if payload.len() >= SHARED_PAYLOAD_BYTES_MIN && outbox.shared_count() < SHARED_PAYLOADS_MAX {
@@ -463,6 +469,17 @@ fn push_payload(outbox: &mut Outgoing, carried: &mut Carried<'_>) {
 }
 
 impl Connection {
+    /// Within what the client takes, at the cost of a topic alias if need be. [MQTT-3.1.2-24]
+    #[inline(always)]
+    fn lets_fit(&self, forward: &mut Forward<'_>) -> bool {
+        let most = self.packet_bytes_max as usize;
+        if forward.size() <= most {
+            return true;
+        }
+        forward.alias = Alias::None;
+        forward.size() <= most
+    }
+
     /// [MQTT-3.1.2-26] An alias within the client's maximum, if this topic has one or one is left.
     fn alias_for(&self, topic: &str) -> Alias {
         if self.topic_alias_max == 0 || !ALIASED_TOPIC_BYTES.contains(&topic.len()) {

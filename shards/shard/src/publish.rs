@@ -100,33 +100,15 @@ impl Shard {
         way: Way<'_>,
         turn: &mut Turn<'_>,
     ) -> Result<(), Violation> {
-        if let Err((reason, cause)) = self.check_publish(publish, topic, &way) {
-            self.refuse_publish((conn, session), publish, topic, (reason, cause), turn);
-            return Ok(());
-        }
-        if self.permissions.is_some()
-            && !self.knows(session, publish)
-            && let Err(cause) = self.may_publish(conn, publish, topic, turn)
-        {
-            let refusal = (ReasonCode::NotAuthorized, cause);
-            self.refuse_publish((conn, session), publish, topic, refusal, turn);
-            return Ok(());
-        }
-        // What nobody acknowledges is for those who are here, and not stored.
-        let lack = self.store_lack().filter(|_| !self.knows(session, publish));
-        if let Some(lack) = lack.filter(|_| publish.qos != QoS::AtMostOnce) {
-            let refusal = (ReasonCode::QuotaExceeded, lack.of_publish());
-            self.refuse_publish((conn, session), publish, topic, refusal, turn);
-            return Ok(());
-        }
-        if publish.qos == QoS::ExactlyOnce && !self.note_received(conn, session, publish)? {
-            // [MQTT-4.3.3-10]
-            self.counters.publish_duplicates += 1;
-            let packet_id = publish.packet_id.expect("the codec demands an id for QoS 2");
-            if self.handshakes.repeat_unconfirmed(session, packet_id, conn) {
+        let lack = match self.admit_publish((conn, session), publish, topic, &way, turn) {
+            Ok(lack) => lack,
+            Err(refusal) => {
+                self.refuse_publish((conn, session), publish, topic, refusal, turn);
                 return Ok(());
             }
-            self.acknowledge(conn, publish, ReasonCode::Success, turn);
+        };
+        if publish.qos == QoS::ExactlyOnce && !self.note_received(conn, session, publish)? {
+            self.answer_again(conn, session, publish, turn);
             return Ok(());
         }
         let known = if publish.qos == QoS::ExactlyOnce { self.handshake_of(session, publish) } else { None };
@@ -149,6 +131,45 @@ impl Shard {
         }
         self.acknowledge(conn, publish, reason, turn);
         Ok(())
+    }
+
+    /// Whether it is taken in, and what the store lacks for it if it is.
+    #[inline(always)]
+    fn admit_publish(
+        &mut self,
+        (conn, session): (ConnId, SessionKey),
+        publish: &Publish<'_>,
+        topic: &str,
+        way: &Way<'_>,
+        turn: &mut Turn<'_>,
+    ) -> Result<Option<StoreLack>, Refusal> {
+        self.check_publish(publish, topic, way)?;
+        if self.permissions.is_some() && !self.knows(session, publish) {
+            let right = self.may_publish(conn, publish, topic, turn);
+            right.map_err(|cause| (ReasonCode::NotAuthorized, cause))?;
+        }
+        match self.store_lack().filter(|_| !self.knows(session, publish)) {
+            // What nobody acknowledges is for those who are here, and not stored.
+            Some(lack) if publish.qos != QoS::AtMostOnce => {
+                Err((ReasonCode::QuotaExceeded, lack.of_publish()))
+            }
+            lack => Ok(lack),
+        }
+    }
+
+    /// It has come before, at QoS 2. [MQTT-4.3.3-10]
+    fn answer_again(
+        &mut self,
+        conn: ConnId,
+        session: SessionKey,
+        publish: &Publish<'_>,
+        turn: &mut Turn<'_>,
+    ) {
+        self.counters.publish_duplicates += 1;
+        let packet_id = publish.packet_id.expect("the codec demands an id for QoS 2");
+        if !self.handshakes.repeat_unconfirmed(session, packet_id, conn) {
+            self.acknowledge(conn, publish, ReasonCode::Success, turn);
+        }
     }
 
     fn may_publish(
