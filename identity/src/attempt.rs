@@ -42,9 +42,10 @@ impl Attempt {
         user.into_iter().chain(proves).map(Name::User).chain(self.client())
     }
 
-    /// Where a token or a password names nobody, whoever fails is the client.
+    /// Where a token or a password names nobody, whoever fails is the client, if it has an id.
     pub fn client(&self) -> Option<Name<'_>> {
-        (self.ask.user.is_none() && self.proves.is_none()).then_some(Name::Client(&self.ask.client_id))
+        let is_named = self.ask.user.is_some() || self.proves.is_some() || self.ask.client_id.is_empty();
+        (!is_named).then_some(Name::Client(&self.ask.client_id))
     }
 
     /// Who has proved to be who it is, if it was let in as this.

@@ -288,9 +288,9 @@ impl Shared {
                 bump(&self.counters.accepted);
                 if attempt.ask.has_credentials() {
                     let mut throttle = lock(&self.throttle);
-                    // Who comes in by a token says nothing of the passwords of others who call themselves the same client.
-                    attempt.client().into_iter().for_each(|client| throttle.on_arrival(comer, client));
-                    attempt.proved(identity).into_iter().for_each(|user| throttle.on_success(comer, user));
+                    let proved = attempt.proved(identity).filter(|proved| attempt.client() != Some(*proved));
+                    let names = attempt.client().into_iter().chain(proved);
+                    names.for_each(|name| throttle.on_arrival(self.now_ms(), comer, name));
                 }
             }
             Answer::Reject(rejection) => {

@@ -49,8 +49,8 @@ pub(crate) struct Throttle {
     pairs: Ages<(u64, u64), Record>,
     /// Clients that were let in, as whom and from where. A table of its own, because a large fleet would push failures out.
     known: Ages<(u64, u64), ()>,
-    /// Where somebody was let in in that name, by address and name.
-    homes: Ages<(u64, u64), ()>,
+    /// Where somebody was let in in that name, by address and name; and how many of the known ones.
+    homes: Ages<(u64, u64), u32>,
     addresses: Ages<u64, Record>,
     users: Ages<u64, Record>,
     hasher: RandomState,
@@ -208,23 +208,25 @@ impl Throttle {
         keys.client.is_some_and(|client| self.known.get(&client).is_some())
     }
 
-    /// This client was let in there in that name: what others try with it does not hold this one.
-    pub fn on_arrival(&mut self, comer: Comer<'_>, name: Name<'_>) {
+    /// This client was let in there in that name: what others try with it does not hold this one. What it has failed at is forgiven by
+    /// time alone, because somebody else behind its router may have failed in its place.
+    pub fn on_arrival(&mut self, now_ms: u64, comer: Comer<'_>, name: Name<'_>) {
         let keys = self.keys(comer, name);
-        self.homes.insert(keys.pair, ());
-        if let Some(client) = keys.client {
-            self.known.insert(client, ());
-        }
+        let clients = self.homes.get(&keys.pair).copied().unwrap_or(0);
+        let is_counted = keys.client.is_some_and(|client| self.takes_in(client, clients, now_ms));
+        self.homes.insert(keys.pair, clients + u32::from(is_counted));
     }
 
-    /// It has proved who it is: what it failed at before is forgotten.
-    pub fn on_success(&mut self, comer: Comer<'_>, name: Name<'_>) {
-        self.on_arrival(comer, name);
-        let keys = self.keys(comer, name);
-        // Most have not failed before.
-        if let Some(client) = keys.client.filter(|client| self.clients.get(client).is_some()) {
-            self.clients.insert(client, Record::default());
+    /// True: it is one more of those who are known in this name from there.
+    fn takes_in(&mut self, client: (u64, u64), clients: u32, now_ms: u64) -> bool {
+        let is_known = self.known.get(&client).is_some();
+        let is_full = !is_known && clients as usize >= self.limits.entries_max / HOME_SHARE;
+        let failures = |record: &Record| record.failures_at(now_ms, self.limits.client);
+        if is_full || self.clients.get(&client).map_or(0, failures) >= BELIEVED_FAILURES {
+            return false;
         }
+        self.known.insert(client, ());
+        !is_known
     }
 
     fn keys(&self, comer: Comer<'_>, name: Name<'_>) -> Keys {
@@ -279,9 +281,11 @@ impl Default for ThrottleLimits {
     }
 }
 
-/// Whoever has as many that are not forgiven is believed when it is let in again, and not before. One that tries whenever it may has them
-/// within two minutes.
+/// Whoever has as many that are not forgiven is not believed. One that tries whenever it may has them within two minutes.
 const BELIEVED_FAILURES: u32 = 10;
+
+/// One part in so many of the known clients may be of one name from one address: who draws a client id for each connection pushes out nobody.
+const HOME_SHARE: usize = 16;
 
 /// More are not told apart: the wait has long been the longest, and forgiveness does not take for ever.
 const FAILURES_MAX: u32 = 64;

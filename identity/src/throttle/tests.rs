@@ -117,7 +117,7 @@ fn who_tries_many_client_ids_has_to_wait_and_whoever_was_let_in_does_not() {
     let mut throttle = throttle();
     let fleet = Some(User("fleet"));
     let fine = Comer { ip: ip(1), client_id: "fine" };
-    throttle.on_success(fine, User("fleet"));
+    throttle.on_arrival(0, fine, User("fleet"));
     let mut tried = 0;
     for now_ms in (0..3_600_000).step_by(500) {
         let guessed = now_ms.to_string();
@@ -137,7 +137,7 @@ fn a_fleet_whose_password_has_changed_holds_nobody_else_behind_its_router() {
         let mut throttle = throttle();
         let ids: Vec<String> = (0..size).map(|n| format!("device{n}")).collect();
         ids.iter().for_each(|id| {
-            throttle.on_success(Comer { ip: ip(1), client_id: id }, User("fleet"));
+            throttle.on_arrival(0, Comer { ip: ip(1), client_id: id }, User("fleet"));
         });
         let mut failed = 0;
         for now_ms in (0..1_800_000_u64).step_by(5_000) {
@@ -162,7 +162,7 @@ fn whoever_guesses_in_the_names_of_those_who_were_let_in_is_believed_for_a_few_t
     let mut throttle = throttle();
     let ids: Vec<String> = (0..50).map(|n| format!("device{n}")).collect();
     ids.iter().for_each(|id| {
-        throttle.on_success(Comer { ip: ip(1), client_id: id }, User("fleet"));
+        throttle.on_arrival(0, Comer { ip: ip(1), client_id: id }, User("fleet"));
     });
     let mut tried = 0;
     for now_ms in (0..3_600_000).step_by(100) {
@@ -177,10 +177,45 @@ fn whoever_guesses_in_the_names_of_those_who_were_let_in_is_believed_for_a_few_t
     assert!(tried < 50 * 12 + 250, "{tried} in an hour");
 }
 
+/// The device that is named logs in once a second, and each of its logins ends well.
+#[test]
+fn a_login_gives_a_guesser_who_names_its_device_no_more_guesses() {
+    let mut throttle = throttle();
+    let device = Comer { ip: ip(1), client_id: "device" };
+    let mut guesses = 0;
+    for now_ms in (0..1_800_000).step_by(250) {
+        if throttle.wait(now_ms, device, Some(User("fleet"))).is_none() {
+            if now_ms % 1_000 == 0 {
+                throttle.on_arrival(now_ms, device, User("fleet"));
+            } else {
+                throttle.on_failure(now_ms, device, Some(User("fleet")));
+                guesses += 1;
+            }
+        }
+    }
+    assert!(guesses < 50, "{guesses} in half an hour");
+}
+
+#[test]
+fn who_draws_a_client_id_each_time_pushes_out_nobody_else() {
+    let limits = ThrottleLimits { entries_max: 1_600, ..ThrottleLimits::default() };
+    let mut throttle = Throttle::new(limits);
+    throttle.on_arrival(0, at(ip(1)), User("fleet"));
+    for n in 0..20_000 {
+        let drawn = n.to_string();
+        throttle.on_arrival(0, Comer { ip: ip(2), client_id: &drawn }, User("eve"));
+    }
+    (0..40).for_each(|n| {
+        throttle.on_failure(0, Comer { ip: ip(1), client_id: &n.to_string() }, Some(User("fleet")))
+    });
+    assert_eq!(wait_ms(&throttle, 0, ip(1), Some(User("fleet"))), None);
+    assert_eq!(throttle.known.len(), 101, "one of the fleet, and a sixteenth of the table");
+}
+
 #[test]
 fn who_has_another_client_id_each_time_is_not_held_for_what_others_try_elsewhere() {
     let mut throttle = throttle();
-    throttle.on_success(Comer { ip: ip(200), client_id: "draws-1" }, User("alice"));
+    throttle.on_arrival(0, Comer { ip: ip(200), client_id: "draws-1" }, User("alice"));
     (0..40).for_each(|n| throttle.on_failure(0, at(ip(n)), Some(User("alice"))));
     let other = Comer { ip: ip(200), client_id: "draws-2" };
     assert_eq!(throttle.wait(0, other, Some(User("alice"))), None);
@@ -191,7 +226,7 @@ fn who_has_another_client_id_each_time_is_not_held_for_what_others_try_elsewhere
 fn those_without_a_client_id_are_not_one_and_the_same_client() {
     let mut throttle = throttle();
     let nobody = Comer { ip: ip(1), client_id: "" };
-    throttle.on_success(nobody, User("fleet"));
+    throttle.on_arrival(0, nobody, User("fleet"));
     (0..9).for_each(|_| throttle.on_failure(0, nobody, Some(User("fleet"))));
     assert_eq!(throttle.wait(0, nobody, Some(User("fleet"))), None, "nine of others may be so");
     (0..9).for_each(|_| throttle.on_failure(0, nobody, Some(User("fleet"))));
@@ -207,7 +242,7 @@ fn an_address_that_tries_many_users_has_to_wait() {
     }
     assert!(wait_ms(&throttle, 0, ip(1), Some(User("another"))).is_some());
     assert_eq!(wait_ms(&throttle, 0, ip(2), Some(User("another"))), None);
-    throttle.on_success(at(ip(1)), User("fine"));
+    throttle.on_arrival(0, at(ip(1)), User("fine"));
     assert_eq!(wait_ms(&throttle, 0, ip(1), Some(User("fine"))), None, "it is no guesser");
     assert!(wait_ms(&throttle, 0, ip(1), [User("fine"), User("another")]).is_some(), "but in another name");
 }
@@ -215,9 +250,9 @@ fn an_address_that_tries_many_users_has_to_wait() {
 #[test]
 fn a_user_that_is_tried_from_everywhere_has_to_wait_except_where_it_was_let_in() {
     let mut throttle = throttle();
-    throttle.on_success(at(ip(200)), User("alice"));
+    throttle.on_arrival(0, at(ip(200)), User("alice"));
     throttle.on_failure(0, at(ip(201)), Some(User("alice")));
-    throttle.on_success(at(ip(201)), User("alice"));
+    throttle.on_arrival(0, at(ip(201)), User("alice"));
     for number in 0..40 {
         throttle.on_failure(0, at(ip(number)), Some(User("alice")));
     }
@@ -250,7 +285,7 @@ fn the_tables_stay_within_their_bound() {
     for number in 0..20_000u32 {
         let ip = Some(IpAddr::V4(Ipv4Addr::from_bits(number)));
         throttle.on_failure(0, at(ip), [User(&number.to_string())]);
-        throttle.on_success(at(ip), User(&number.to_string()));
+        throttle.on_arrival(0, at(ip), User(&number.to_string()));
     }
     for len in [
         throttle.clients.len(),
@@ -291,6 +326,6 @@ fn a_user_and_a_client_of_one_name_do_not_hold_each_other() {
     assert!(wait_ms(&throttle, 0, ip(100), Some(Client("ada"))).is_some());
     assert_eq!(wait_ms(&throttle, 0, ip(100), Some(User("ada"))), None);
     // Nor does what one was let in by let the other in.
-    throttle.on_success(at(ip(100)), User("ada"));
+    throttle.on_arrival(0, at(ip(100)), User("ada"));
     assert!(wait_ms(&throttle, 0, ip(100), Some(Client("ada"))).is_some());
 }
