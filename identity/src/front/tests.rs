@@ -522,6 +522,21 @@ fn what_takes_a_core_is_never_done_by_threads_that_wait_for_others() {
     );
 }
 
+/// With a token and without a user nobody has said who it is.
+#[test]
+fn who_has_neither_user_nor_client_id_is_not_held_for_others_elsewhere() {
+    let front = front(Gate::new(true), patient());
+    let nameless = |address: u8| Ask {
+        client_id: "".into(),
+        password: Some(Secret::new(b"guess")),
+        ..ask(&format!("192.0.2.{address}:1"), None)
+    };
+    (1..=40).for_each(|address| _ = answer(&front, nameless(address)));
+    answer(&front, nameless(100));
+    let figures = front.figures();
+    assert_eq!((figures.rejected, figures.throttled), (41, 0), "each of them is looked at");
+}
+
 #[test]
 fn guesses_by_a_client_id_do_not_hold_the_user_of_that_name() {
     let front = front(Gate::new(true), patient());
