@@ -1,6 +1,7 @@
 //! The half of the way that begins at a publisher.
 
 use access::{Action, Ask};
+use mqtt::{QoS, Version};
 
 use super::{
     Because, Outcome, Says, Steps, Why,
@@ -8,7 +9,8 @@ use super::{
     user_words, words,
 };
 use crate::{
-    Direction, Instant, Shard, Side, connection::Connection, publish::is_of_server, session::Session,
+    Direction, Instant, Shard, Side, connection::Connection, fullness::StoreLack, publish::is_of_server,
+    session::Session,
 };
 
 impl Shard {
@@ -84,15 +86,52 @@ impl Shard {
                 return Outcome::Stops;
             }
         }
-        if let Some(pause) = session.conn.and_then(|conn| self.pause(conn, connection, now)) {
+        let outcome = self.add_room_for(connection, why, steps);
+        let Some(pause) = session.conn.and_then(|conn| self.pause(conn, connection, now)) else {
+            return outcome;
+        };
+        let is_said = outcome != Outcome::Goes && pause.about == "store";
+        if !is_said {
             steps.add_pause(pause);
-            return Outcome::Waits;
         }
-        if let Some(lack) = self.store_lack().filter(|_| why.qos != mqtt::QoS::AtMostOnce) {
-            steps.add_at("store", Says::No, lack.text(), "store");
-            return Outcome::Stops;
+        if outcome == Outcome::Stops { Outcome::Stops } else { Outcome::Waits }
+    }
+
+    /// Whether the store takes it in from this client, if it is to be stored.
+    fn add_room_for(&self, connection: &Connection, why: &Why, steps: &mut Steps) -> Outcome {
+        let Some(lack) = self.store_lack() else { return Outcome::Goes };
+        if why.qos == QoS::AtMostOnce {
+            steps.add_unretained(lack, why);
+            return Outcome::Goes;
         }
-        Outcome::Goes
+        let (says, outcome) = match connection.version {
+            Version::V5 => (Says::No, Outcome::Stops),
+            // It cannot be told that there is no room, and waits for it.
+            _ => (Says::Later, Outcome::Waits),
+        };
+        steps.add_at("store", says, lack.text(), "store");
+        outcome
+    }
+
+    /// The same of whoever would publish it, of whom nothing is known.
+    pub(super) fn add_room(&self, outcome: Outcome, why: &Why, steps: &mut Steps) -> Outcome {
+        let Some(lack) = self.store_lack().filter(|_| why.other.is_none()) else { return outcome };
+        if why.qos == QoS::AtMostOnce {
+            steps.add_unretained(lack, why);
+            return outcome;
+        }
+        let text = format!("{}; whoever publishes by 5.0 is refused with 0x97, and others wait", lack.text());
+        steps.add_at("store", Says::No, text, "store");
+        if outcome == Outcome::Misses { outcome } else { Outcome::Stops }
+    }
+}
+
+impl Steps {
+    /// Of one at QoS 0, of which nothing but what is retained would be stored.
+    fn add_unretained(&mut self, lack: StoreLack, why: &Why) {
+        if why.retain {
+            self.add_at("store", Says::Fact, format!("{}, and it is not retained", lack.text()), "store");
+        }
     }
 }
 

@@ -39,6 +39,7 @@ impl Shard {
         let mut steps = Steps::default();
         let outcome = self.why_receive_now(now, why, &mut steps);
         let outcome = self.contradicted(outcome, why, now, &mut steps);
+        let outcome = self.add_room(outcome, why, &mut steps);
         self.add_sent(now, &why.client_id, &why.topic, &mut steps);
         self.add_losses(now, (&why.client_id, Side::Out), &why.topic, &mut steps);
         let mut elsewhere = if why.other.is_none() { self.refused_on(now, &why.topic) } else { Vec::new() };

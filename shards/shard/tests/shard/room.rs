@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use mqtt::{Connect, Packet, QoS, Version, Will, WillProperties};
-use shard::{Act, Acted, Cause, Config, Event, Look, Outcome, Reading, Seen, Why};
+use shard::{Act, Acted, Cause, Config, Event, Flow, Look, Outcome, Reading, Why};
 
 use crate::{
     failing,
     keeping::{absent, come_back},
     losing::{check, lost, told},
+    rates::{flood, of_client},
     script::{Client, Script, connect, options},
+    why::{ask, question, told as steps},
 };
 
 #[test]
@@ -225,16 +227,54 @@ fn a_failed_store_is_not_told_as_a_full_one() {
         s.publish_qos(publisher, "a", "refused", 1, 1);
         s.subscribe_with(lasting, "b", options(1), None);
         assert_eq!((s.counter(counter), s.counter(limit)), (1, 1));
-        let why = Why {
-            client_id: "p".into(),
-            topic: "a".into(),
-            qos: QoS::AtLeastOnce,
-            retain: false,
-            payload_bytes: None,
-            other: None,
-        };
-        let Seen::Why(because) = s.look(0, &Look::WhyPublish(Box::new(why))) else { panic!() };
+        let because = ask(&s, &Look::WhyPublish(Box::new(question("p", "a"))));
         assert_eq!(because.outcome, Outcome::Stops);
         assert!(because.steps.iter().any(|step| step.text.starts_with(words)), "{because:?}");
+    }
+}
+
+const FULL: &str = "the store is full: only QoS 0 is taken in until there is room on its disk";
+
+#[test]
+fn who_names_no_publisher_is_told_that_nothing_is_taken_in_that_would_be_stored() {
+    let (mut s, _) = absent(1);
+    let receive = |s: &Script, question| ask(s, &Look::WhyReceive(Box::new(question)));
+    assert_eq!(receive(&s, question("s", "a")).outcome, Outcome::Waits);
+    lose_the_store(&mut s, true);
+    let because = receive(&s, question("s", "a"));
+    let expected =
+        format!("no: {FULL}; whoever publishes by 5.0 is refused with 0x97, and others wait [store]");
+    assert_eq!((because.outcome, steps(&because, "store")), (Outcome::Stops, vec![expected]));
+    let because = receive(&s, question("s", "of nobody"));
+    assert_eq!((because.outcome, steps(&because, "store").len()), (Outcome::Misses, 1));
+    let at_most_once = Why { qos: QoS::AtMostOnce, ..question("s", "a") };
+    assert_eq!(steps(&receive(&s, at_most_once.clone()), "store"), Vec::<String>::new());
+    let retained = receive(&s, Why { retain: true, ..at_most_once });
+    assert_eq!(steps(&retained, "store"), [format!("fact: {FULL}, and it is not retained [store]")]);
+    let named = receive(&s, Why { other: Some("p".into()), ..question("s", "a") });
+    assert_eq!((named.outcome, steps(&named, "store").len()), (Outcome::Waits, 0), "its publisher is asked");
+}
+
+#[test]
+fn a_publisher_at_its_rate_is_told_of_a_full_store_as_well() {
+    for (version, says, outcome) in
+        [(Version::V5, "no", Outcome::Stops), (Version::V311, "later", Outcome::Waits)]
+    {
+        let config = Config { store_epoch_ms: Some(0), ..of_client(Flow::PublishMessages, 5) };
+        let mut s = Script::new(config);
+        let (client, _) = s.connect(&Connect { version, ..connect("c") });
+        lose_the_store(&mut s, true);
+        let publish = |s: &Script, question| ask(s, &Look::WhyPublish(Box::new(question)));
+        let because = publish(&s, question("c", "a"));
+        let expected = (outcome, vec![format!("{says}: {FULL} [store]")]);
+        assert_eq!((because.outcome, steps(&because, "store")), expected, "before it has sent anything");
+        flood(&mut s, client, "a", 20);
+        let because = publish(&s, question("c", "a"));
+        assert_eq!((because.outcome, steps(&because, "store")), expected);
+        assert_eq!(steps(&because, "rates").len(), 1, "{because:?}");
+        let unstored = Why { qos: QoS::AtMostOnce, retain: true, ..question("c", "a") };
+        let because = publish(&s, unstored);
+        assert_eq!(because.outcome, Outcome::Waits, "for its rate");
+        assert_eq!(steps(&because, "store"), [format!("fact: {FULL}, and it is not retained [store]")]);
     }
 }
