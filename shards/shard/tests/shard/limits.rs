@@ -309,6 +309,21 @@ fn more_filters_than_one_packet_may_have_end_the_connection_and_break_no_rule() 
     s.packet(client, &mqtt::Packet::Subscribe(subscribe));
     assert_eq!(s.hear(client), ["DISCONNECT Quota exceeded"]);
     assert_eq!((s.counter("ended_filters"), s.counter("violations")), (1, 0));
+
+    let unsubscribe = |count| {
+        mqtt::Packet::Unsubscribe(mqtt::Unsubscribe {
+            packet_id: mqtt::PacketId::new(1).unwrap(),
+            user_properties: mqtt::UserProperties::default(),
+            filters: vec!["a"; count],
+        })
+    };
+    let client = s.join("d");
+    s.packet(client, &unsubscribe(10_000));
+    s.secs(1);
+    assert_eq!(s.hear(client).len(), 1, "as many as there may be are taken");
+    s.packet(client, &unsubscribe(10_001));
+    assert_eq!(s.hear(client), ["DISCONNECT Quota exceeded"]);
+    assert_eq!((s.counter("ended_filters"), s.counter("violations")), (2, 0));
 }
 
 #[test]
