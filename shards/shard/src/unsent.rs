@@ -1,7 +1,11 @@
 //! What was made for a client and no socket took: nothing is counted for it while it waits, and its packets are looked at when the
 //! connection ends, so many in a tick. Messages at QoS 0 among them are lost; what has a packet id is sent again, or is lost with its session.
 
-use std::{borrow::Cow, collections::VecDeque, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use mqtt::{PacketKind, Publish, Version};
 use smallvec::SmallVec;
@@ -40,8 +44,17 @@ struct Recorded {
 #[derive(Default)]
 pub(crate) struct Losing {
     uncounted: VecDeque<Uncounted>,
+    /// Of connections that sends of are in there whose packets behind them are not known yet.
+    unsettled: BTreeMap<ConnId, Unsettled>,
     /// Packets that this tick may still look at.
     left: usize,
+}
+
+#[derive(Default)]
+struct Unsettled {
+    sends: u32,
+    /// What waited when the connection ended is in there itself, behind them.
+    packets: u64,
 }
 
 struct Uncounted {
@@ -109,6 +122,10 @@ impl Shard {
         is_sending: bool,
         turn: &Turn<'_>,
     ) {
+        let unsaid: SmallVec<[_; 4]> = unsaid.collect();
+        if let Some(unsettled) = self.losing.unsettled.get_mut(&conn) {
+            unsettled.packets += unsaid.iter().map(|outgoing| outgoing.packets).sum::<u64>();
+        }
         for outgoing in unsaid {
             self.lose_outgoing(&leaver, outgoing, 0, Some(0), turn);
         }
@@ -154,6 +171,9 @@ impl Shard {
         turn: &Turn<'_>,
     ) {
         self.totals.unsent_bytes += outgoing.len();
+        if behind.is_none() {
+            self.losing.unsettled.entry(leaver.conn).or_default().sends += 1;
+        }
         let (leaver, walk) = (Arc::clone(leaver), Walk::default());
         self.losing.uncounted.push_back(Uncounted { leaver, outgoing, taken, behind, walk, packets: 0 });
         self.count_on(turn);
@@ -171,8 +191,15 @@ impl Shard {
             }
             self.losing.spend(RECORDED_PACKETS);
             self.totals.unsent_bytes -= uncounted.outgoing.len();
-            self.note_unsent(&uncounted.leaver, uncounted.packets, uncounted.behind);
+            let behind = uncounted.behind.unwrap_or_else(|| self.packets_behind(uncounted.leaver.conn));
+            self.note_unsent(&uncounted.leaver, uncounted.packets, behind);
         }
+    }
+
+    /// One of its sends is counted, and what waits there lies behind that.
+    fn packets_behind(&mut self, conn: ConnId) -> u64 {
+        let waiting = self.connections.get(conn).map_or(0, packets_waiting);
+        waiting + self.losing.settle(conn)
     }
 
     /// Whether all of it is counted.
@@ -218,12 +245,12 @@ impl Shard {
     }
 
     /// What is recorded as sent was not.
-    fn note_unsent(&mut self, leaver: &Leaver, packets: u64, behind: Option<u64>) {
+    fn note_unsent(&mut self, leaver: &Leaver, packets: u64, behind: u64) {
         let Some(Recorded { number, sent }) = leaver.recorded else { return };
         let key = self.sessions.find(&leaver.client_id);
         let next = key.and_then(|key| self.sessions[key].conn).filter(|conn| *conn != leaver.conn);
-        let waiting = |conn| self.connections.get(conn).map_or(0, packets_waiting);
-        let behind = behind.unwrap_or_else(|| waiting(leaver.conn)) + next.map_or(0, waiting);
+        let next = next.and_then(|conn| self.connections.get(conn));
+        let behind = behind + next.map_or(0, packets_waiting);
         let is_it = |recorder: &&mut Recorder| recorder.number() == number;
         let recorder = match key.and_then(|key| self.sessions.recorder(key)).filter(is_it) {
             Some(recorder) => Some(recorder),
@@ -255,6 +282,17 @@ impl Leaver {
 impl Losing {
     pub fn begin_tick(&mut self, packets: usize) {
         self.left = packets;
+    }
+
+    /// One send of the connection is counted. Packets that were behind it when that ended.
+    fn settle(&mut self, conn: ConnId) -> u64 {
+        let Some(unsettled) = self.unsettled.get_mut(&conn) else { return 0 };
+        let packets = unsettled.packets;
+        unsettled.sends -= 1;
+        if unsettled.sends == 0 {
+            self.unsettled.remove(&conn);
+        }
+        packets
     }
 
     fn spend(&mut self, packets: usize) {

@@ -301,6 +301,27 @@ fn a_send_that_failed_is_known_from_what_waits_where_its_session_ends_until_it_i
 }
 
 #[test]
+fn a_send_that_failed_is_known_from_what_waits_where_its_connection_ends_until_it_is_counted() {
+    // It is counted while its connection ends, or in a later tick.
+    for failed in [1, 2] {
+        let mut s = Script::new(of_pieces(1));
+        let (publisher, client) = under_way_and_behind(&mut s, failed, 2);
+        s.fail_and_go_on(client, 0);
+        send(&mut s, publisher, 0, 1);
+        let (shard, conn) = s.conn(client);
+        s.event(shard, Event::Closed { conn });
+        s.give_up(client, 2 * PACKET_BYTES);
+        s.secs(1);
+        let mut expected = vec!["Suback", "Publish"];
+        expected.extend(vec!["Publish?"; usize::from(failed)]);
+        expected.extend(["Publish", "Publish", "Publish?"]);
+        assert_eq!(recorded(&s), expected);
+        assert_eq!(check(&s), BTreeMap::from([("dropped_unsent", u64::from(failed) + 1)]));
+        assert_eq!(s.shards[0].gauges().unsent_bytes, 0);
+    }
+}
+
+#[test]
 fn a_client_that_waits_for_a_store_that_fails_loses_what_was_under_way_too() {
     let (mut s, publisher, _) = absent(2);
     let client = s.join_for_an_hour(&Script::ids_by_home(&of_two_shards(), "c")[0]);
