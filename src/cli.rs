@@ -86,7 +86,7 @@ pub struct ServeArgs {
     /// Read this configuration file; config.toml in the source tree has every key
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Listen on this port, in place of the port of each listen address; 0 lets the system choose
+    /// Listen on this port, in place of the port of each listen address, not of each [[listener]]; 0 lets the system choose
     #[arg(short, long, value_name = "PORT", conflicts_with = "listen", allow_hyphen_values = true)]
     pub port: Option<String>,
     /// Listen here instead, for example tcp://0.0.0.0:1883 for the network; can be repeated

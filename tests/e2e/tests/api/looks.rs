@@ -189,7 +189,7 @@ fn a_client_id_that_no_url_can_hold_stands_in_the_body() {
         assert_eq!(api.post("/v1/client/disconnect", &only).expect(200)["disconnected"], 1);
         link.disconnection();
         api.post("/v1/publish", &serde_json::json!({ "topic": "t", "payload": "x", "qos": 1 })).expect(200);
-        // The broker keeps nothing, so that nobody is waited for who gets it from another shard.
+        // Who publishes to a broker without a store does not wait until another shard has the message.
         let deadline = Instant::now() + PATIENCE;
         while api.post("/v1/client/queue", &only).expect(200)["queue"][0]["topic"] != "t" {
             assert!(Instant::now() < deadline, "nothing waits for {name:.20?}");
