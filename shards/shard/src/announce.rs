@@ -12,7 +12,7 @@ use crate::{
     ConnId, FilterLimit, Mail, Shard, ShardId, ShardSet, Withdrawals,
     confirm::Needs,
     filters::is_shared,
-    hashing::hasher,
+    hashing::{Table, hasher},
     keys::SessionKey,
     mail::{Announce, Announced},
     replay::{FirstPage, Wanted},
@@ -81,10 +81,10 @@ impl News {
 
 impl Announcements {
     pub fn new(seed: u64) -> Announcements {
-        let hasher = |n| hasher(seed, n);
+        let hasher = |table| hasher(seed, table);
         Announcements {
-            waiting: HashMap::with_hasher(hasher(1)),
-            unconfirmed: HashMap::with_hasher(hasher(2)),
+            waiting: HashMap::with_hasher(hasher(Table::Announced)),
+            unconfirmed: HashMap::with_hasher(hasher(Table::Unconfirmed)),
             restored: ShardSet::EMPTY,
             is_restoring: false,
         }

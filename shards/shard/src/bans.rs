@@ -8,8 +8,11 @@ use hashbrown::HashMap;
 use mqtt::{Connect, ReasonCode};
 
 use crate::{
-    BarredNetworks, ConnId, Grant, Instant, Shard, What, connection::Stage, ending::WillFate,
-    hashing::hasher, turn::Turn,
+    BarredNetworks, ConnId, Grant, Instant, Shard, What,
+    connection::Stage,
+    ending::WillFate,
+    hashing::{Table, hasher},
+    turn::Turn,
 };
 
 /// All that are banned, each for a time or for ever. Immutable, the same for all shards, replaced as a whole.
@@ -34,7 +37,7 @@ impl Barred {
     /// None where nobody is.
     pub fn of(bans: &Bans, seed: u64, now: Instant) -> Option<Box<Barred>> {
         let names = |banned: &[(Box<str>, Option<Duration>)]| {
-            let mut names = Names::with_hasher(hasher(seed, 15));
+            let mut names = Names::with_hasher(hasher(seed, Table::Bans));
             names.extend(banned.iter().map(|(name, lasts)| (name.clone(), lasts.map(|lasts| now + lasts))));
             names
         };

@@ -7,7 +7,10 @@ use std::{collections::VecDeque, time::Duration};
 
 use hashbrown::HashMap;
 
-use crate::{Instant, hashing::hasher};
+use crate::{
+    Instant,
+    hashing::{Table, hasher},
+};
 
 /// When it is too much, and what is done then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +49,7 @@ struct Contest {
 
 impl Contests {
     pub fn new(seed: u64) -> Contests {
-        let hasher = || hasher(seed, 12);
+        let hasher = || hasher(seed, Table::Contests);
         Contests { by_client_id: HashMap::with_hasher(hasher()), order: VecDeque::new(), hasher: hasher() }
     }
 

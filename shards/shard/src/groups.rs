@@ -8,7 +8,7 @@ use slab::Slab;
 
 use crate::{
     ShardId, ShardSet,
-    hashing::hasher,
+    hashing::{Table, hasher},
     keys::{GroupKey, SessionKey},
     subscribers::Subscribers,
     trie::Subscription,
@@ -83,7 +83,7 @@ pub(crate) struct RemoteChange {
 
 impl Groups {
     pub fn new(seed: u64) -> Groups {
-        let hasher = hasher(seed, 17);
+        let hasher = hasher(seed, Table::Groups);
         Groups { groups: Slab::new(), by_name: HashTable::new(), hasher }
     }
 

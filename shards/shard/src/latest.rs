@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use hashbrown::HashMap;
 
-use crate::{hashing::hasher, losses::CLIENT_ID_BYTES_MAX};
+use crate::{
+    hashing::{Table, hasher},
+    losses::CLIENT_ID_BYTES_MAX,
+};
 
 /// What was put in first makes way.
 pub(crate) struct Latest<T> {
@@ -25,7 +28,7 @@ struct Held<T> {
 
 impl<T> Latest<T> {
     pub fn new(seed: u64, most: usize, bytes_max: usize) -> Latest<T> {
-        let hasher = hasher(seed, 25);
+        let hasher = hasher(seed, Table::Latest);
         let by_client_id = HashMap::with_hasher(hasher);
         Latest { by_client_id, order: BTreeMap::new(), next: 0, bytes: 0, most, bytes_max }
     }

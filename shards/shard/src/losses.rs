@@ -11,7 +11,12 @@ use std::borrow::Cow;
 
 use smallvec::SmallVec;
 
-use crate::{Counters, Instant, hashing::hasher, look::FreshLoss, losing::Unretained};
+use crate::{
+    Counters, Instant,
+    hashing::{Table, hasher},
+    look::FreshLoss,
+    losing::Unretained,
+};
 use fresh::Fresh;
 use recent::Recent;
 
@@ -260,8 +265,8 @@ impl ClientLosses {
 impl Losses {
     pub fn new(seed: u64) -> Losses {
         Losses {
-            clients: Recent::new(CLIENTS_MAX, hasher(seed, 12)),
-            prefixes: Recent::new(PREFIXES_MAX, hasher(seed, 13)),
+            clients: Recent::new(CLIENTS_MAX, hasher(seed, Table::LosingClients)),
+            prefixes: Recent::new(PREFIXES_MAX, hasher(seed, Table::LosingPrefixes)),
             other_clients: Sums::default(),
             other_prefixes: Sums::default(),
             of_nobody: Sums::default(),
@@ -295,7 +300,9 @@ impl Losses {
     pub fn take_fresh(&mut self, now: Instant) -> Vec<FreshLoss> {
         let seed = self.seed;
         self.fresh.take_if(|fresh| fresh.is_forgotten(now));
-        self.fresh.get_or_insert_with(|| Box::new(Fresh::new(hasher(seed, 16), now))).take(now)
+        self.fresh
+            .get_or_insert_with(|| Box::new(Fresh::new(hasher(seed, Table::FreshLosses), now)))
+            .take(now)
     }
 
     pub fn client(&self, client_id: &str) -> Option<&ClientLosses> {

@@ -11,7 +11,7 @@ use mqtt::QoS;
 use crate::{
     Cause, Config, ConnId, Effect, Grant, Note, Shard, What,
     connection::{Connection, Stage},
-    hashing::hasher,
+    hashing::{Table, hasher},
     keys::SessionKey,
     note::Denial,
     publish::is_of_server,
@@ -46,7 +46,7 @@ impl Permissions {
         Some(Box::new(Permissions {
             profiles: Profiles::new(&rules),
             memory: Memory::new(),
-            hasher: hasher(seed, 9),
+            hasher: hasher(seed, Table::Permissions),
             reviews: Reviews::default(),
         }))
     }

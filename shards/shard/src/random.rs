@@ -23,6 +23,25 @@ impl Random {
     }
 }
 
+/// Where one is drawn for each message, and who guesses it gains nothing: SplitMix64, an addition and two multiplications.
+pub(crate) struct Quick {
+    state: u64,
+}
+
+impl Quick {
+    pub fn new(seed: u64) -> Quick {
+        Quick { state: seed }
+    }
+
+    #[inline]
+    pub fn next_u64(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.state ^ self.state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ z >> 31
+    }
+}
+
 /// No secret: the seed is.
 const SECOND_KEY: u64 = 0x1071_4b0b;
 
@@ -49,6 +68,14 @@ mod tests {
         let z = unshifted(number, 31).wrapping_mul(0x3196_42b2_d24d_8ec3);
         let z = unshifted(z, 27).wrapping_mul(0x96de_1b17_3f11_9089);
         unshifted(z, 30)
+    }
+
+    #[test]
+    fn quick_ones_are_evenly_spread() {
+        let mut quick = Quick::new(1);
+        let mut counts = [0; 10];
+        (0..10_000).for_each(|_| counts[(quick.next_u64() % 10) as usize] += 1);
+        assert!(counts.iter().all(|count| (900..1100).contains(count)), "{counts:?}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use slab::Slab;
 use crate::{
     ConnId, Instant,
     filters::Filters,
-    hashing::hasher,
+    hashing::{Table, hasher},
     keys::SessionKey,
     outbound::Outbound,
     packet_ids::PacketIds,
@@ -99,7 +99,7 @@ pub(crate) struct Sessions {
 
 impl Sessions {
     pub fn new(seed: u64) -> Sessions {
-        let hasher = hasher(seed, 1);
+        let hasher = hasher(seed, Table::Sessions);
         Sessions { slab: Slab::new(), armed: Vec::new(), by_client_id: HashTable::new(), hasher }
     }
 

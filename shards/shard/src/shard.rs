@@ -24,7 +24,7 @@ use crate::{
     fullness::Fullness,
     groups::Groups,
     handshakes::Handshakes,
-    hashing::hasher,
+    hashing::{Table, hasher},
     keys::SessionKey,
     losses::Losses,
     permission::Permissions,
@@ -179,7 +179,7 @@ impl Shard {
     pub fn new(id: ShardId, config: &Config, now: Instant, seed: u64) -> Shard {
         let mut random = Random::new(seed ^ (u64::from(id.0) << 56) ^ now.as_nanos());
         let limits = config.limits.of_one_shard(config.shards);
-        let hasher = hasher(random.next_u64(), 5);
+        let hasher = hasher(random.next_u64(), Table::Shard);
         Shard {
             id,
             placement: Placement::new(config.shards, config.placement_seed),

@@ -11,7 +11,7 @@ use std::{
 use access::Network;
 use hashbrown::HashMap;
 
-use crate::hashing::hasher;
+use crate::hashing::{Table, hasher};
 
 pub(crate) struct Shares<T> {
     rows: HashMap<Arc<str>, Row<T>, ahash::RandomState>,
@@ -43,7 +43,7 @@ type Rank = (usize, Reverse<u64>, Holder);
 impl<T> Shares<T> {
     pub fn new(seed: u64, most: usize, bytes_max: usize) -> Shares<T> {
         let (order, counts, ranks) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
-        let rows = HashMap::with_hasher(hasher(seed, 26));
+        let rows = HashMap::with_hasher(hasher(seed, Table::Shares));
         Shares { rows, order, counts, ranks, next: 0, bytes: 0, most, bytes_max }
     }
 

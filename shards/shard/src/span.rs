@@ -7,7 +7,10 @@ use std::sync::Arc;
 
 use mqtt::QoS;
 
-use crate::{Instant, ShardId, random::Random};
+use crate::{
+    Instant, ShardId,
+    random::{Quick, Random},
+};
 
 pub type TraceId = [u8; 16];
 pub type SpanId = [u8; 8];
@@ -91,6 +94,8 @@ pub struct Traced {
 pub(crate) struct Tracing {
     sampling: Sampling,
     random: Random,
+    /// Which messages are traced.
+    chances: Quick,
     /// Of the message that is on its way through the shard.
     pub current: Option<Current>,
     /// Traces that were begun in this second of the clock.
@@ -135,13 +140,15 @@ impl Tracing {
     }
 
     fn new(sampling: Sampling, seed: u64) -> Tracing {
-        Tracing { sampling, random: Random::new(seed), current: None, second: 0, begun: 0 }
+        let mut random = Random::new(seed);
+        let chances = Quick::new(random.next_u64());
+        Tracing { sampling, random, chances, current: None, second: 0, begun: 0 }
     }
 
     pub fn choose(&mut self, parent: Option<&Parent>, now: Instant) -> Choice {
         let is_chosen = match parent.filter(|_| self.sampling.follows_parent) {
             Some(parent) => parent.is_sampled,
-            None => self.sampling.one_in > 0 && self.random.next_u64().is_multiple_of(self.sampling.one_in),
+            None => self.sampling.one_in > 0 && self.chances.next_u64().is_multiple_of(self.sampling.one_in),
         };
         if !is_chosen {
             return Choice::No;

@@ -2,7 +2,11 @@
 
 use hashbrown::HashMap;
 
-use crate::{Instant, hashing::hasher, rates::Spent};
+use crate::{
+    Instant,
+    hashing::{Table, hasher},
+    rates::Spent,
+};
 
 /// By client id, of which the hash is enough. Only those are here that would notice.
 pub(crate) struct Spending {
@@ -14,7 +18,7 @@ pub(crate) struct Spending {
 
 impl Spending {
     pub fn new(seed: u64) -> Spending {
-        let hasher = || hasher(seed, 16);
+        let hasher = || hasher(seed, Table::Spending);
         Spending { by_client_id: HashMap::with_hasher(hasher()), hasher: hasher(), sweep_at: Instant::START }
     }
 

@@ -5,7 +5,7 @@ use hashbrown::HashTable;
 
 use crate::{
     Instant,
-    hashing::hasher,
+    hashing::{Table, hasher},
     tap::{TapRead, UNREAD_MAX},
 };
 
@@ -36,7 +36,7 @@ struct TopicTap {
 
 impl TopicTaps {
     pub fn new(seed: u64) -> TopicTaps {
-        TopicTaps { taps: Vec::new(), hasher: hasher(seed, 21) }
+        TopicTaps { taps: Vec::new(), hasher: hasher(seed, Table::TopicTaps) }
     }
 
     /// Without effect where there are too many already.

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     Instant, Message,
     handshakes::Handshakes,
-    hashing::hasher,
+    hashing::{Table, hasher},
     message::{Parts, RetainedId},
     wills::{Published, Will},
 };
@@ -85,14 +85,14 @@ pub(crate) struct Own {
 impl Restoring {
     /// `epoch_ms` is the unix time of `Instant::START` in this life of the broker.
     pub fn new(epoch_ms: u64) -> Restoring {
-        let hasher = |n| hasher(epoch_ms, n);
+        let hasher = |table| hasher(epoch_ms, table);
         Restoring {
             epoch_ms,
             sessions: Vec::new(),
-            by_id: HashMap::with_hasher(hasher(1)),
+            by_id: HashMap::with_hasher(hasher(Table::ReadSessions)),
             last: None,
             newest: SessionId::default(),
-            retained: HashMap::with_hasher(hasher(2)),
+            retained: HashMap::with_hasher(hasher(Table::ReadRetained)),
             retained_count: 0,
             wills: BTreeMap::new(),
             handshakes: Handshakes::default(),

@@ -5,7 +5,7 @@ use hashbrown::HashTable;
 use slab::Slab;
 
 use crate::{
-    hashing::hasher,
+    hashing::{Table, hasher},
     losses::{TOPIC_BYTES_MAX, kept_name},
 };
 
@@ -41,7 +41,12 @@ struct Text {
 
 impl Topics {
     pub fn new(seed: u64) -> Topics {
-        Topics { texts: Slab::new(), by_text: HashTable::new(), hasher: hasher(seed, 31), bytes: 0 }
+        Topics {
+            texts: Slab::new(),
+            by_text: HashTable::new(),
+            hasher: hasher(seed, Table::StoredTopics),
+            bytes: 0,
+        }
     }
 
     /// One more message has it. `NONE`: there is no room for another text.

@@ -1,6 +1,6 @@
 //! A topic or a filter cut into its levels, each with its hash. Why hashes are added up, `shaped.rs` says.
 
-use crate::hashing::hasher;
+use crate::hashing::{Table, hasher};
 
 /// The keys of the hashes: without them nobody can aim at one chain of a table.
 pub(super) struct Keys {
@@ -30,7 +30,7 @@ pub(super) struct Sums {
 
 impl Keys {
     pub fn new(seed: u64) -> Keys {
-        let hasher = hasher(seed, 19);
+        let hasher = hasher(seed, Table::CutTopics);
         let key = |number: usize| hasher.hash_one(number);
         Keys { start: key(0), step: key(1) | 1, levels: std::array::from_fn(|level| key(2 + level) | 1) }
     }

@@ -1,6 +1,6 @@
 //! The names of levels that occur in filters with wildcards, each known by a number and kept once.
 
-use crate::hashing::hasher;
+use crate::hashing::{Table, hasher};
 
 use std::num::NonZeroU32;
 
@@ -42,7 +42,7 @@ struct Level {
 
 impl Levels {
     pub fn new(seed: u64) -> Levels {
-        let hasher = hasher(seed, 18);
+        let hasher = hasher(seed, Table::Levels);
         Levels { by_name: HashTable::new(), levels: Slab::new(), hasher }
     }
 
