@@ -40,6 +40,11 @@ impl Bodies {
         Bodies { bodies: Slab::new(), topics: Topics::new(seed) }
     }
 
+    /// Of a store that is read.
+    pub fn of_read(seed: u64) -> Bodies {
+        Bodies { bodies: Slab::new(), topics: Topics::of_read(seed) }
+    }
+
     pub fn add(&mut self, place: u64) -> BodyId {
         let index = self.bodies.insert(Body { place, ..Body::default() });
         BodyId(u32::try_from(index + 1).expect("a shard keeps fewer than four billion messages"))
@@ -108,11 +113,18 @@ impl Bodies {
         }
     }
 
-    /// Those of a store that is read, which nobody holds yet.
+    /// Those of a store that was read. Who held them was counted for their topics alone: the queues and the retained messages that
+    /// are made of it hold them anew. Where not all topics have room, those of the latest messages are not known.
     pub fn take_over(&mut self, read: Bodies) {
-        self.bodies = read.bodies;
-        self.bodies.iter_mut().for_each(|(_, body)| body.holders = 0);
-        self.topics.take_over(read.topics);
+        let Bodies { bodies, topics } = self;
+        *bodies = read.bodies;
+        topics.take_over(read.topics);
+        for (_, body) in bodies.iter_mut().rev() {
+            body.holders = 0;
+            if !topics.has_room() {
+                topics.let_go(std::mem::take(&mut body.topic));
+            }
+        }
     }
 
     /// True: nobody held it before.

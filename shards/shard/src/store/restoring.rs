@@ -96,7 +96,7 @@ impl Restoring {
             retained_count: 0,
             wills: BTreeMap::new(),
             handshakes: Handshakes::default(),
-            bodies: Bodies::new(epoch_ms),
+            bodies: Bodies::of_read(epoch_ms),
         }
     }
 

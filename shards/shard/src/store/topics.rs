@@ -30,6 +30,7 @@ pub(crate) struct Topics {
     by_text: HashTable<TopicId>,
     hasher: ahash::RandomState,
     bytes: usize,
+    bytes_max: usize,
 }
 
 struct Text {
@@ -41,12 +42,14 @@ struct Text {
 
 impl Topics {
     pub fn new(seed: u64) -> Topics {
-        Topics {
-            texts: Slab::new(),
-            by_text: HashTable::new(),
-            hasher: hasher(seed, Table::StoredTopics),
-            bytes: 0,
-        }
+        let hasher = hasher(seed, Table::StoredTopics);
+        let (texts, by_text) = (Slab::new(), HashTable::new());
+        Topics { texts, by_text, hasher, bytes: 0, bytes_max: STORED_TOPICS_BYTES_MAX }
+    }
+
+    /// While a store is read: at each moment of it what was under way counts as well.
+    pub fn of_read(seed: u64) -> Topics {
+        Topics { bytes_max: READ_TOPICS_BYTES_MAX, ..Topics::new(seed) }
     }
 
     /// One more message has it. `NONE`: there is no room for another text.
@@ -60,7 +63,7 @@ impl Topics {
             return id;
         }
         let bytes = bytes_of(&text);
-        if self.bytes + bytes > STORED_TOPICS_BYTES_MAX {
+        if self.bytes + bytes > self.bytes_max {
             return TopicId::NONE;
         }
         self.bytes += bytes;
@@ -70,7 +73,7 @@ impl Topics {
         id
     }
 
-    /// In place of its own. They were looked for by another seed.
+    /// In place of its own, be they more than there is room for. They were looked for by another seed.
     pub fn take_over(&mut self, other: Topics) {
         let Topics { texts, by_text, bytes, .. } = other;
         let hash = |id: &TopicId| self.hasher.hash_one(text_of(&texts, *id));
@@ -101,6 +104,10 @@ impl Topics {
         text_of(&self.texts, id)
     }
 
+    pub fn has_room(&self) -> bool {
+        self.bytes <= self.bytes_max
+    }
+
     /// Of all texts, what is kept with each included.
     pub fn bytes(&self) -> usize {
         self.bytes
@@ -120,6 +127,9 @@ const ALLOCATION_BYTES: usize = 24;
 
 /// Of one shard: some forty thousand topics.
 pub const STORED_TOPICS_BYTES_MAX: usize = 4 << 20;
+
+/// Of one shard, until its store has been read.
+const READ_TOPICS_BYTES_MAX: usize = 16 * STORED_TOPICS_BYTES_MAX;
 
 #[cfg(test)]
 mod tests {
@@ -173,5 +183,22 @@ mod tests {
         let long = format!("a/{}", "b".repeat(1000));
         let id = topics.hold(&long);
         assert_eq!(topics.text(id), kept_name(&long, TOPIC_BYTES_MAX));
+    }
+
+    #[test]
+    fn a_store_that_is_read_has_more_room_for_a_while() {
+        let (mut topics, mut read) = (Topics::new(1), Topics::of_read(2));
+        let held: Vec<TopicId> = (0..60_000).map(|n| read.hold(&format!("t/{n}/{:80}", ""))).collect();
+        assert!(!held.contains(&TopicId::NONE));
+        topics.take_over(read);
+        assert!(!topics.has_room());
+        assert_eq!(topics.hold("t/x"), TopicId::NONE);
+        for id in held {
+            if !topics.has_room() {
+                topics.let_go(id);
+            }
+        }
+        assert!(topics.bytes() > STORED_TOPICS_BYTES_MAX - 1000);
+        assert!(topics.bytes() <= STORED_TOPICS_BYTES_MAX);
     }
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use mqtt::{Ack, Connect, Packet, PacketId, Publish, PublishProperties, QoS, ReasonCode, Will};
-use shard::{Act, Bans, Cause, ClientLost, Config, Event, Look, Loss, Seen, Side};
+use shard::{Act, Bans, Cause, ClientLost, Config, Event, Limits, Look, Loss, Seen, Side};
 
 use crate::{
     keeping::kept,
@@ -480,6 +480,35 @@ fn what_was_taken_long_ago_leaves_room_for_the_topics_of_what_waits() {
     s.settle();
     s.crash();
     assert_eq!(s.act(0, Act::PurgeQueue { client_id: "taker".into() }).count, 1);
+    assert_eq!(told(&clients(&s, 0)[0].topics), [format!("1 purged waits/{long} 0-0")]);
+}
+
+/// All at once are under way to clients that take them a moment later, and more than has room for its topics.
+#[test]
+fn what_was_under_way_at_one_moment_leaves_room_for_the_topics_of_what_waits() {
+    const EACH: u16 = 1000;
+    let limits = Limits { inflight_max: EACH, ..Limits::default() };
+    let mut s = Script::new(Config { store_epoch_ms: Some(1_700_000_000_000), limits, ..Config::default() });
+    let away = s.join_for_an_hour("away");
+    s.subscribe(away, "waits/#", 1);
+    s.disconnect(away, ReasonCode::Success);
+    let publisher = s.join("p");
+    let takers: Vec<Client> = (0..60).map(|n| s.join_for_an_hour(&format!("taker{n}"))).collect();
+    let long = "x".repeat(80);
+    for (number, taker) in takers.iter().enumerate() {
+        s.subscribe(*taker, &format!("{number:02}/#"), 1);
+        for n in 0..EACH {
+            s.publish_qos(publisher, &format!("{number:02}/{n:04}/{long}"), "", 1, 1);
+        }
+        s.hear(publisher);
+    }
+    s.publish_qos(publisher, &format!("waits/{long}"), "", 1, 1);
+    for taker in takers {
+        assert!(s.hear(taker).len() > usize::from(EACH));
+        (1..=EACH).for_each(|packet_id| s.packet(taker, &Packet::Puback(ack(packet_id))));
+    }
+    s.crash();
+    assert_eq!(s.act(0, Act::PurgeQueue { client_id: "away".into() }).count, 1);
     assert_eq!(told(&clients(&s, 0)[0].topics), [format!("1 purged waits/{long} 0-0")]);
 }
 
