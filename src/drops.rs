@@ -35,7 +35,7 @@ pub struct DropsArgs {
     /// By cause, all together: those that were lost on their way to clients, and those that were not taken in from their publishers
     #[arg(long, conflicts_with_all = ["client", "topics"])]
     causes: bool,
-    /// Those that stand in neither list, by cause: of clients and topics that have made way, and of messages that were for nobody yet
+    /// Those that stand in neither list, by cause: of clients and topics that have made way, of what operators published, and of messages that were for nobody yet
     #[arg(long, conflicts_with_all = ["client", "topics", "causes"])]
     others: bool,
     /// Print a line of JSON for each row
@@ -233,8 +233,9 @@ const SIDES: [(&str, &str); 2] =
     [("out", "lost on their way to clients"), ("in", "not taken in from their publishers")];
 
 /// Lists of the answer, and what stands above each.
-const OTHERS: [(&str, &str); 3] = [
+const OTHERS: [(&str, &str); 4] = [
     ("other_clients", "of clients that have made way for others"),
+    ("of_operators", "of what operators published"),
     ("of_nobody", "of messages that were for nobody yet"),
     ("other_prefixes", "on topics that have made way for others"),
 ];

@@ -280,15 +280,16 @@ pub fn by_cause(snapshots: &[Snapshot]) -> Value {
 }
 
 async fn others(State(context): State<Context>) -> Result<Response, Trouble> {
-    let mut sums: [Vec<Loss>; 3] = Default::default();
+    let mut sums: [Vec<Loss>; 4] = Default::default();
     for looked in asking::look_everywhere(asking::desk(&context)?, &Look::OtherLosses).await? {
         let Seen::OtherLosses(others) = looked.seen else { continue };
-        let lists = [others.other_clients, others.of_nobody, others.other_prefixes];
+        let lists = [others.other_clients, others.of_operators, others.of_nobody, others.other_prefixes];
         lists.into_iter().zip(&mut sums).for_each(|(losses, sums)| merge(sums, losses));
     }
-    let [other_clients, of_nobody, other_prefixes] = sums.map(|sums| sorted(&sums));
+    let [other_clients, of_operators, of_nobody, other_prefixes] = sums.map(|sums| sorted(&sums));
     let body = json!({
         "other_clients": other_clients,
+        "of_operators": of_operators,
         "of_nobody": of_nobody,
         "other_prefixes": other_prefixes,
     });

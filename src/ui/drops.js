@@ -109,6 +109,7 @@ function othersOf(answer) {
   const sum = (losses) => losses.reduce((total, loss) => total + loss.count, 0);
   const parts = [
     [sum(answer.other_clients), "of clients that are not listed any more"],
+    [sum(answer.of_operators), "that operators published"],
     [sum(answer.of_nobody), "that were for nobody yet"],
     [sum(answer.other_prefixes), "on topics that are not listed any more"],
   ].filter(([number]) => number > 0);

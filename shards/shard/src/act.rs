@@ -6,7 +6,7 @@ use mqtt::{QoS, ReasonCode};
 
 use crate::{
     Cause, ConnId, Effects, Instant, Message, Shard, What, confirm::Needs, ending::WillFate,
-    keys::SessionKey, message::Parts, publish::is_of_server, router::Carried, turn::Turn,
+    keys::SessionKey, losses::Owner, message::Parts, publish::is_of_server, router::Carried, turn::Turn,
 };
 
 /// One order. Whoever is not here is no error: another shard may know it.
@@ -108,11 +108,11 @@ impl Shard {
         let mut unretained = None;
         if let Some(lack) = self.store_lack() {
             if parts.qos != QoS::AtMostOnce {
-                self.lose_for_nobody(lack.of_publish(), parts.topic, turn.now);
+                self.lose_of(Owner::Operators, lack.of_publish(), parts.topic, 1, turn.now);
                 return Acted::refused(lack.text());
             }
             if std::mem::take(&mut parts.retain) {
-                self.lose_retained("", lack.of_retained(), parts.topic, turn);
+                self.lose_retained(Owner::Operators, lack.of_retained(), parts.topic, turn);
                 unretained = Some(lack.of_retained());
             }
         }
@@ -123,6 +123,11 @@ impl Shard {
         self.post.set_sender(None);
         let needs = if is_promised { self.needed() } else { Needs::default() };
         Acted { needs, unretained: unretained.or(carried.unretained), ..acted }
+    }
+
+    /// Whether it is an operator's message that goes its way just now.
+    pub(crate) fn publishes_for_operator(&self) -> bool {
+        self.post.sender() == Some(OPERATORS)
     }
 
     /// Whether nothing is left to wait for before somebody is told that it was done. What has failed meanwhile is refused.

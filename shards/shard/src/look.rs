@@ -311,7 +311,9 @@ pub struct PrefixLost {
 pub struct OtherLosses {
     /// Of clients that others have taken the place of.
     pub other_clients: Vec<Loss>,
-    /// Of messages that were for nobody yet.
+    /// Of messages that operators published and that were not taken in.
+    pub of_operators: Vec<Loss>,
+    /// Of messages that were for nobody yet, or whose publisher is not known any more.
     pub of_nobody: Vec<Loss>,
     /// Of prefixes that others have taken the place of.
     pub other_prefixes: Vec<Loss>,

@@ -8,7 +8,7 @@ use crate::{
     Bundle, Bundled, Cause, Effect, IS_WATCHED, Instant, Look, Mail, Note, Seen, Shard, ShardId, Side, What,
     keys::SessionKey,
     look::{ClientLost, FreshLoss, Loss, OtherLosses, Page, PrefixLost},
-    losses::{CLIENT_ID_BYTES_MAX, ClientLosses, Lost, Sums, TOPIC_BYTES_MAX, cut, kept_name},
+    losses::{CLIENT_ID_BYTES_MAX, ClientLosses, Lost, Owner, Sums, TOPIC_BYTES_MAX, cut, kept_name},
     mail::NotRetained,
     outbound::{Outbound, Popped},
     publish::is_of_server,
@@ -39,7 +39,7 @@ impl Shard {
         }
         *cause.count_mut(&mut self.counters) += count;
         let lost = Lost { cause, count, first: now, last: now };
-        self.losses.add(Some(&self.sessions[key].client_id), topic, lost);
+        self.losses.add(Owner::Client(&self.sessions[key].client_id), topic, lost);
         self.note_for_report(key, topic, now);
     }
 
@@ -70,19 +70,13 @@ impl Shard {
 
     /// One that was for nobody yet.
     pub(crate) fn lose_for_nobody(&mut self, cause: Cause, topic: &str, now: Instant) {
-        if self.counts_for_broker(cause, topic, 1) {
-            return;
-        }
-        *cause.count_mut(&mut self.counters) += 1;
-        self.losses.add(None, topic, Lost { cause, count: 1, first: now, last: now });
+        self.lose_of(Owner::Nobody, cause, topic, 1, now);
     }
 
-    /// One that those who had subscribed got, and that is not kept for others; no client has published it where `author` is empty. Of many the
-    /// log has a line in a while.
+    /// One that those who had subscribed got, and that is not kept for others. Of many the log has a line in a while.
     #[cold]
-    pub(crate) fn lose_retained(&mut self, author: &str, cause: Cause, topic: &str, turn: &mut Turn<'_>) {
-        let client_id = Some(author).filter(|author| !author.is_empty());
-        self.lose_of(client_id, cause, topic, 1, turn.now);
+    pub(crate) fn lose_retained(&mut self, owner: Owner<'_>, cause: Cause, topic: &str, turn: &mut Turn<'_>) {
+        self.lose_of(owner, cause, topic, 1, turn.now);
         self.losses.unretained.count += 1;
         if self.losses.unretained.tell_at.is_some_and(|at| turn.now < at) {
             return;
@@ -91,7 +85,8 @@ impl Shard {
         let count = std::mem::take(&mut self.losses.unretained.count);
         let topic = cut(topic, TOPIC_BYTES_MAX).into();
         let what = What::NotRetained { cause, topic, count };
-        turn.push(Effect::Note(Note { conn: None, client_id: client_id.map(Arc::from), user: None, what }));
+        let client_id = owner.client_id().map(Arc::from);
+        turn.push(Effect::Note(Note { conn: None, client_id, user: None, what }));
     }
 
     /// The same for a message of another shard. The books of its publisher are there.
@@ -105,7 +100,7 @@ impl Shard {
     ) {
         // The other shard may have been told already that nothing more comes from here.
         if self.drain.has_begun() {
-            return self.lose_retained(author, cause, topic, turn);
+            return self.lose_retained(Owner::of_author(author), cause, topic, turn);
         }
         let cause_byte = [cause as u8];
         let bundled = Bundled::not_retained(author, topic, &cause_byte);
@@ -118,22 +113,15 @@ impl Shard {
     }
 
     /// Of a client that may have no session any more, or of none.
-    pub(crate) fn lose_of(
-        &mut self,
-        client_id: Option<&str>,
-        cause: Cause,
-        topic: &str,
-        count: u64,
-        now: Instant,
-    ) {
-        if let Some(key) = client_id.and_then(|client_id| self.sessions.find(client_id)) {
+    pub(crate) fn lose_of(&mut self, owner: Owner<'_>, cause: Cause, topic: &str, count: u64, now: Instant) {
+        if let Some(key) = owner.client_id().and_then(|client_id| self.sessions.find(client_id)) {
             return self.lose_some(key, cause, topic, count, now);
         }
         if self.counts_for_broker(cause, topic, count) {
             return;
         }
         *cause.count_mut(&mut self.counters) += count;
-        self.losses.add(client_id, topic, Lost { cause, count, first: now, last: now });
+        self.losses.add(owner, topic, Lost { cause, count, first: now, last: now });
     }
 
     /// All that waited for a client whose session has ended, and that the store has still. Says in how many entries.
@@ -155,7 +143,7 @@ impl Shard {
             }
             entries += 1;
             *cause.count_mut(&mut self.counters) += count;
-            self.losses.add(Some(client_id), topic, Lost { cause, count, first: now, last: now });
+            self.losses.add(Owner::Client(client_id), topic, Lost { cause, count, first: now, last: now });
         }
         self.count_for_broker(cause, of_broker);
         entries
@@ -187,6 +175,7 @@ impl Shard {
             }
             _ => Seen::OtherLosses(Box::new(OtherLosses {
                 other_clients: losses_seen(&self.losses.other_clients, now),
+                of_operators: losses_seen(&self.losses.of_operators, now),
                 of_nobody: losses_seen(&self.losses.of_nobody, now),
                 other_prefixes: losses_seen(&self.losses.other_prefixes, now),
             })),

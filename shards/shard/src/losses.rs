@@ -204,6 +204,17 @@ pub(crate) struct ClientLosses {
     pub topics: Vec<(Box<str>, Lost)>,
 }
 
+/// In whose books a loss stands.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Owner<'a> {
+    /// Who misses the message, or has published it.
+    Client(&'a str),
+    /// An operator has published it.
+    Operators,
+    /// It was lost before it was known whom it was for, or its publisher is not known any more.
+    Nobody,
+}
+
 /// One shard's losses.
 pub(crate) struct Losses {
     clients: Recent<ClientLosses>,
@@ -211,12 +222,28 @@ pub(crate) struct Losses {
     /// Of clients that made way.
     pub other_clients: Sums,
     pub other_prefixes: Sums,
-    /// Of messages that were lost before it was known whom they were for.
+    /// Of messages that operators published and that were not taken in.
+    pub of_operators: Sums,
+    /// Of messages that were lost before it was known whom they were for, or whose publisher is not known any more.
     pub of_nobody: Sums,
     pub unretained: Unretained,
     /// While somebody asks for them.
     fresh: Option<Box<Fresh>>,
     seed: u64,
+}
+
+impl<'a> Owner<'a> {
+    /// `author` is empty where the publisher is not known.
+    pub fn of_author(author: &'a str) -> Owner<'a> {
+        if author.is_empty() { Owner::Nobody } else { Owner::Client(author) }
+    }
+
+    pub fn client_id(self) -> Option<&'a str> {
+        match self {
+            Owner::Client(client_id) => Some(client_id),
+            Owner::Operators | Owner::Nobody => None,
+        }
+    }
 }
 
 impl Sums {
@@ -269,6 +296,7 @@ impl Losses {
             prefixes: Recent::new(PREFIXES_MAX, hasher(seed, Table::LosingPrefixes)),
             other_clients: Sums::default(),
             other_prefixes: Sums::default(),
+            of_operators: Sums::default(),
             of_nobody: Sums::default(),
             unretained: Unretained::default(),
             fresh: None,
@@ -276,23 +304,24 @@ impl Losses {
         }
     }
 
-    /// `client_id`: none where it is not known whom the message was for. An empty topic is one that is not known.
-    pub fn add(&mut self, client_id: Option<&str>, topic: &str, lost: Lost) {
-        match client_id {
-            Some(client_id) => {
+    /// An empty topic is one that is not known.
+    pub fn add(&mut self, owner: Owner<'_>, topic: &str, lost: Lost) {
+        match owner {
+            Owner::Client(client_id) => {
                 let others = &mut self.other_clients;
                 let evicted = |losses: ClientLosses| others.add_all(&losses.sums);
                 let name = kept_name(client_id, CLIENT_ID_BYTES_MAX);
                 self.clients.entry(&name, ClientLosses::default, evicted).add(topic, lost);
             }
-            None => self.of_nobody.add(lost),
+            Owner::Operators => self.of_operators.add(lost),
+            Owner::Nobody => self.of_nobody.add(lost),
         }
         let others = &mut self.other_prefixes;
         let evicted = |sums: Sums| others.add_all(&sums);
         self.prefixes.entry(prefix(topic), Sums::default, evicted).add(lost);
         self.fresh.take_if(|fresh| fresh.is_forgotten(lost.last));
         if let Some(fresh) = &mut self.fresh {
-            fresh.add(client_id, topic, lost);
+            fresh.add(owner.client_id(), topic, lost);
         }
     }
 
@@ -402,9 +431,9 @@ mod tests {
         let mut losses = Losses::new(1);
         let count = CLIENTS_MAX.max(PREFIXES_MAX) as u64 + 10;
         for n in 0..count {
-            losses.add(Some(&format!("c{n}")), &format!("t{n}/x/y"), lost(Cause::Expired, 1, n));
+            losses.add(Owner::Client(&format!("c{n}")), &format!("t{n}/x/y"), lost(Cause::Expired, 1, n));
         }
-        losses.add(None, "", lost(Cause::MeshFull, 5, count));
+        losses.add(Owner::Nobody, "", lost(Cause::MeshFull, 5, count));
         let clients: u64 = (0..).map_while(|at| losses.client_at(at)).map(|(_, one)| total(&one.sums)).sum();
         assert_eq!(clients + total(&losses.other_clients), count);
         assert_eq!(total(&losses.of_nobody), 5);
@@ -431,9 +460,9 @@ mod tests {
         let mut losses = Losses::new(1);
         let long = "ä".repeat(30_000);
         let (one, other) = (format!("{long}1"), format!("{long}2"));
-        losses.add(Some(&one), &format!("t/{one}"), lost(Cause::Expired, 1, 1));
-        losses.add(Some(&one), &format!("t/{other}"), lost(Cause::Expired, 2, 2));
-        losses.add(Some(&other), "t", lost(Cause::Expired, 4, 3));
+        losses.add(Owner::Client(&one), &format!("t/{one}"), lost(Cause::Expired, 1, 1));
+        losses.add(Owner::Client(&one), &format!("t/{other}"), lost(Cause::Expired, 2, 2));
+        losses.add(Owner::Client(&other), "t", lost(Cause::Expired, 4, 3));
         let of = |client_id: &str| losses.client(client_id).expect("it has lost something");
         let (held, other) = (of(&one), of(&other));
         assert_eq!((total(&held.sums), total(&other.sums)), (3, 4));

@@ -199,6 +199,10 @@ impl Post {
         self.sender = sender;
     }
 
+    pub fn sender(&self) -> Option<ConnId> {
+        self.sender
+    }
+
     /// Whether mail of this connection has to wait.
     #[inline]
     pub fn holds_back(&self, conn: ConnId) -> bool {

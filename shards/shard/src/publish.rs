@@ -9,6 +9,7 @@ use crate::{
     Cause, ConnId, Handshake, IS_WATCHED, Shard,
     fullness::StoreLack,
     keys::SessionKey,
+    losses::Owner,
     message::Parts,
     receive::{Breach, Quota, protocol_error},
     router::Carried,
@@ -225,7 +226,7 @@ impl Shard {
         };
         if let Some(lack) = way.lack.filter(|_| publish.retain) {
             let client_id = self.sessions[session].client_id.clone();
-            self.lose_retained(&client_id, lack.of_retained(), topic, turn);
+            self.lose_retained(Owner::Client(&client_id), lack.of_retained(), topic, turn);
         }
         let mut carried = Carried::new(parts);
         carried.received = way.received;

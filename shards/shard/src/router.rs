@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 use crate::{
     Bundle, Bundled, Cause, Errand, Handshake, Instant, Mail, Message, Shard, ShardId,
     keys::SessionKey,
+    losses::Owner,
     mail::{Publication, Retain},
     message::{Parts, RetainedId},
     post::Posted,
@@ -198,7 +199,7 @@ impl Shard {
             }
             (Errand::NotRetained, _) => {
                 let cause = Cause::ALL[usize::from(bundled.parts.payload[0])];
-                self.lose_retained(bundled.author, cause, bundled.parts.topic, turn);
+                self.lose_retained(Owner::of_author(bundled.author), cause, bundled.parts.topic, turn);
             }
             (Errand::Release, Some(handshake)) => self.forget_handshake(handshake),
             (Errand::ReleaseAll, Some(Handshake { home, session, .. })) => {
@@ -378,7 +379,11 @@ impl Shard {
         let home = self.placement.topic(carried.parts.topic);
         let number = if home == self.id {
             if let Err(cause) = self.retain_here(carried.keep(), source, turn) {
-                self.lose_retained(author.as_deref().unwrap_or_default(), cause, carried.parts.topic, turn);
+                let owner = match author.as_deref() {
+                    None if self.publishes_for_operator() => Owner::Operators,
+                    author => Owner::of_author(author.unwrap_or_default()),
+                };
+                self.lose_retained(owner, cause, carried.parts.topic, turn);
                 carried.unretained = Some(cause);
             }
             self.post.count_retained_here()

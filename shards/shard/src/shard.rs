@@ -26,7 +26,7 @@ use crate::{
     handshakes::Handshakes,
     hashing::{Table, hasher},
     keys::SessionKey,
-    losses::Losses,
+    losses::{Losses, Owner},
     permission::Permissions,
     post::Post,
     prefixes::Prefixes,
@@ -348,7 +348,9 @@ impl Shard {
             Mail::Publish(publication) => self.route_publication(from, &publication, turn),
             Mail::Shared(shared) => self.route_shared(from, *shared, turn),
             Mail::Retain(retain) => self.route_retained(from, *retain, turn),
-            Mail::NotRetained(not) => self.lose_retained(&not.author, not.cause, &not.topic, turn),
+            Mail::NotRetained(not) => {
+                self.lose_retained(Owner::of_author(&not.author), not.cause, &not.topic, turn)
+            }
             Mail::Announce(announce) => self.on_announce(from, *announce, turn),
             Mail::Announced(announced) => self.on_announced(from, &announced, turn),
             Mail::Restored => self.on_restored_elsewhere(from, turn),

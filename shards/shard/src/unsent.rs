@@ -15,6 +15,7 @@ use crate::{
     connection::{Connection, ToldAliases},
     keys::SessionKey,
     losing::UNKNOWN,
+    losses::Owner,
     mount::mounted,
     outgoing::Walk,
     recorder::Recorder,
@@ -240,7 +241,7 @@ impl Shard {
         for (topic, count) in tally.drain(..) {
             self.losing.spend(LEDGER_PACKETS);
             let topic = leaver.whole_name(std::str::from_utf8(topic).unwrap_or(UNKNOWN));
-            self.lose_of(Some(&leaver.client_id), Cause::Unsent, &topic, count, now);
+            self.lose_of(Owner::Client(&leaver.client_id), Cause::Unsent, &topic, count, now);
         }
     }
 

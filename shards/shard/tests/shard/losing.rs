@@ -63,6 +63,7 @@ pub fn check(s: &Script) -> BTreeMap<&'static str, u64> {
         match s.look(shard, &Look::OtherLosses) {
             Seen::OtherLosses(others) => {
                 add(&others.other_clients, &mut by_client);
+                add(&others.of_operators, &mut by_client);
                 add(&others.of_nobody, &mut by_client);
                 add(&others.other_prefixes, &mut by_prefix);
             }
@@ -74,6 +75,39 @@ pub fn check(s: &Script) -> BTreeMap<&'static str, u64> {
     assert_eq!(by_client, counted);
     assert_eq!(by_prefix, counted);
     counted
+}
+
+/// Of operators, and of nobody.
+fn others(s: &Script) -> [Vec<String>; 2] {
+    match s.look(0, &Look::OtherLosses) {
+        Seen::OtherLosses(others) => [told(&others.of_operators), told(&others.of_nobody)],
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_operators_published_in_vain_stands_in_their_books() {
+    let order = |qos, retain| Act::Publish {
+        topic: "a".into(),
+        payload: (*b"x").into(),
+        qos,
+        retain,
+        expiry_s: None,
+    };
+    let mut s = kept();
+    s.event(0, Event::StoreRoom { bytes: 0, grows: false });
+    s.act(0, order(QoS::AtLeastOnce, false));
+    s.act(0, order(QoS::AtMostOnce, true));
+    let of_operators = ["1 publish_store_full 0-0", "1 publish_retain_store_full 0-0"];
+    assert_eq!(others(&s), [of_operators.map(str::to_owned).to_vec(), vec![]]);
+    check(&s);
+
+    let mut config = Config::default();
+    config.limits.retained_messages_max = 0;
+    let mut s = Script::new(config);
+    s.act(0, order(QoS::AtMostOnce, true));
+    assert_eq!(others(&s), [vec!["1 publish_retain_messages 0-0".to_owned()], vec![]]);
+    check(&s);
 }
 
 fn slow(queued: u32) -> Config {

@@ -164,6 +164,10 @@ fn who_asks_the_api_of_a_broker_on_a_full_disk_is_answered_and_told_what_has_no_
     assert_eq!(queues["queues"][0]["client_id"], "reader", "{queues}");
     let drops = api.get("/v1/drops").expect(200).to_string();
     assert!(drops.contains("publish_store_full"), "{drops}");
+    let others = api.get("/v1/drops/others").expect(200);
+    let of_operators: Vec<_> = others["of_operators"].as_array().unwrap().iter().collect();
+    let sum: u64 = of_operators.iter().map(|loss| loss["count"].as_u64().unwrap()).sum();
+    assert_eq!((sum, &others["of_nobody"]), (5, &json!([])), "all that was asked for above: {others}");
 
     let mut listener = Link::connect(broker.port, v5("listener"));
     listener.subscribe("live", QoS::AtMostOnce);
