@@ -8,7 +8,7 @@ use std::{
 };
 
 use aws_lc_rs::rand;
-use identity::{FileError, Replacement, Secret};
+use identity::{FileError, ReplaceError, Replacement, Secret};
 
 /// What is kept in the data directory, or another one where nothing is kept yet. Nothing is written. The error is a sentence.
 pub fn load(dir: &str) -> Result<Secret, String> {
@@ -27,14 +27,20 @@ pub fn load(dir: &str) -> Result<Secret, String> {
     }
 }
 
-/// Writes it down where it is not yet. The data directory is ours. The error is a sentence.
+/// Writes it down where it is not yet. The data directory is ours. A disk without room for it is no reason to serve nobody. The error is a
+/// sentence.
 pub fn keep(dir: &Path, secret: &Secret) -> Result<(), String> {
     let path = dir.join(NAME);
     if path.exists() {
         return Ok(());
     }
-    let written = Replacement::begin(&path).and_then(|file| file.finish(secret.expose()));
-    written.map(drop).map_err(|error| error.to_string())
+    match Replacement::begin(&path).and_then(|file| file.finish(secret.expose())) {
+        Err(error) if error.is_lack_of_room() => {
+            tracing::warn!("{}", without_room(&error));
+            Ok(())
+        }
+        written => written.map_err(|error| format!("the secret for the salts of unknown users: {error}")),
+    }
 }
 
 /// For a process that keeps nothing.
@@ -59,6 +65,13 @@ fn unreadable(path: &Path, error: &io::Error) -> String {
         _ => "Look at the disk and its mount (dmesg, df)",
     };
     format!("the secret for the salts of unknown users: {} cannot be read: {error}. {remedy}", path.display())
+}
+
+fn without_room(error: &ReplaceError) -> String {
+    format!(
+        "the secret for the salts of unknown users is not kept: {error}. Make room on the disk (df): the first start that finds some keeps one. \
+         Until then each start has another, and who asks SCRAM before and after it can tell which users there are"
+    )
 }
 
 const NAME: &str = "scram.key";

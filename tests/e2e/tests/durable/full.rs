@@ -126,6 +126,34 @@ fn a_broker_that_finds_no_space_at_all_says_so_and_serves_who_needs_none() {
     }
 }
 
+/// Nothing at all finds room, then only what says how the store is laid out.
+#[test]
+fn a_disk_that_is_full_before_the_first_start_is_told_with_what_to_do() {
+    let Some(disk) = Disk::mount(DISK_MIB) else { return };
+    disk.fill_up();
+    let mut refused = Process::start("iothub", &mut disk.command(1));
+    assert_eq!(refused.wait().code(), Some(1), "{}", refused.shown());
+    assert!(refused.says(NO_SPACE) && refused.says("Make room on its disk"), "{}", refused.shown());
+
+    let key = disk.outside().join("store/scram.key");
+    // For the mark of the shard's folder, and for the layout.
+    disk.give_back(2 * PAGE);
+    let broker = disk.start();
+    for said in ["the secret for the salts of unknown users is not kept", NO_SPACE, "Make room on the disk"] {
+        broker.process.await_text(said);
+    }
+    assert!(!key.exists());
+    let mut link = Link::connect(broker.port, v5("passing"));
+    link.subscribe("live", QoS::AtMostOnce);
+    link.publish("live", "still", QoS::AtMostOnce);
+    assert_eq!(link.text(), "still");
+    broker.ends();
+
+    fs::remove_file(disk.outside().join("filler")).unwrap();
+    disk.start().ends();
+    assert!(key.exists());
+}
+
 #[test]
 fn who_asks_the_api_of_a_broker_on_a_full_disk_is_answered_and_told_what_has_no_room() {
     let Some(disk) = Disk::mount(DISK_MIB) else { return };
@@ -353,6 +381,12 @@ impl Disk {
         }
     }
 
+    /// Of what fills it up.
+    fn give_back(&self, bytes: u64) {
+        let filler = fs::File::options().write(true).open(self.outside().join("filler")).unwrap();
+        filler.set_len(filler.metadata().unwrap().len() - bytes).unwrap();
+    }
+
     fn run(&self, command: &mut Command) -> Running {
         let process = Process::start("iothub", command);
         let port = process.await_line("where it listens", |line| {
@@ -404,5 +438,7 @@ const NO_SPACE: &str = "No space left on device";
 const FULL_AFTER: Duration = Duration::from_secs(1);
 const DISK_MIB: usize = 24;
 const FILLER_MIB: usize = 10;
+/// What a file takes that has little to say.
+const PAGE: u64 = 4096;
 /// More than fit on the disk.
 const FILLING_MAX: usize = 10_000;
