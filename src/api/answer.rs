@@ -1,5 +1,10 @@
 //! The shapes of bodies: what is read of a question, and how answers and problems look.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 use axum::{
     body::Bytes,
     extract::{FromRequest, FromRequestParts, Path, Query, Request},
@@ -29,11 +34,30 @@ pub struct UserInPath(pub String);
 /// What stands behind the question mark.
 pub struct Parameters<T>(pub T);
 
+/// Whether it is the body of a question that is waited for just now.
+#[derive(Debug, Clone, Default)]
+pub struct BodyWait(Arc<AtomicBool>);
+
+impl BodyWait {
+    pub fn goes_on(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    async fn during<T>(&self, read: impl Future<Output = T>) -> T {
+        self.0.store(true, Ordering::Relaxed);
+        let body = read.await;
+        self.0.store(false, Ordering::Relaxed);
+        body
+    }
+}
+
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Input<T> {
     type Rejection = Response;
 
     async fn from_request(request: Request, state: &S) -> Result<Input<T>, Response> {
-        let body = Bytes::from_request(request, state)
+        let wait = request.extensions().get::<BodyWait>().cloned().unwrap_or_default();
+        let body = wait
+            .during(Bytes::from_request(request, state))
             .await
             .map_err(|rejection| problem(rejection.status(), &format!("the body: {rejection}")))?;
         let text: &[u8] = if body.trim_ascii().is_empty() { b"{}" } else { &body };
@@ -134,6 +158,14 @@ pub fn conflict(why: &str) -> Response {
 /// Another time it may work.
 pub fn unavailable(why: &str) -> Response {
     respond(StatusCode::SERVICE_UNAVAILABLE, &json!({ "outcome": "unavailable", "problems": [why] }))
+}
+
+/// The body did not come. The rest of it may come yet, so that no other question can follow.
+pub fn late() -> Response {
+    let why = "the body has not come within the time for an answer: nothing is done. Send all of it, as long as Content-Length says";
+    let mut response = problem(StatusCode::REQUEST_TIMEOUT, why);
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 /// In a moment it will work.

@@ -19,7 +19,7 @@ use axum::{
 use tokio::{runtime::Handle, task::JoinSet, time::timeout};
 
 use super::{
-    answer,
+    answer::{self, BodyWait},
     context::{Context, Stage},
     hall,
     operation::Access,
@@ -97,7 +97,9 @@ pub async fn admit(
     if needs_broker && let Some(why) = absence(&context, request.method()) {
         return answer::unavailable(why);
     }
+    let wait = BodyWait::default();
     request.extensions_mut().insert(caller);
+    request.extensions_mut().insert(wait.clone());
     let answer = async {
         let Some(beside) = beside else { return Some(next.run(request).await) };
         // Ends with this one.
@@ -105,9 +107,15 @@ pub async fn admit(
         asked.spawn_on(next.run(request), &beside);
         asked.join_next().await?.ok()
     };
+    in_time(&wait, answer).await
+}
+
+/// Whoever is waited for when the time is over is named.
+async fn in_time(wait: &BodyWait, answer: impl Future<Output = Option<Response>>) -> Response {
     match timeout(HANDLING_MAX, answer).await {
         Ok(Some(response)) => response,
         Ok(None) => answer::unavailable(ENDING),
+        Err(_) if wait.goes_on() => answer::late(),
         Err(_) => answer::unavailable("the broker did not get to it in time: its log says what it does"),
     }
 }
@@ -289,7 +297,60 @@ const HANDLING_MAX: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::{
+        convert::Infallible,
+        future::pending,
+        pin::Pin,
+        task::{self, Poll},
+    };
+
+    use axum::{
+        body::{Body, Bytes},
+        extract::FromRequest as _,
+    };
+    use hyper::body::Frame;
+    use tokio::runtime::Builder;
+
+    use super::{answer::Input, *};
+
+    /// A body of which nothing comes.
+    struct Never;
+
+    impl hyper::body::Body for Never {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut task::Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            Poll::Pending
+        }
+    }
+
+    /// What is answered to an order that the broker never carries out.
+    fn answer_to(body: Body) -> Response {
+        let wait = BodyWait::default();
+        let mut request = Request::new(body);
+        request.extensions_mut().insert(wait.clone());
+        let order = async {
+            match Input::<answer::Nothing>::from_request(request, &()).await {
+                Ok(_) => pending().await,
+                Err(response) => Some(response),
+            }
+        };
+        let mut clock = Builder::new_current_thread();
+        clock.enable_time().start_paused(true).build().expect("a runtime").block_on(in_time(&wait, order))
+    }
+
+    #[test]
+    fn who_sends_no_body_is_told_so_and_who_has_sent_one_that_the_broker_is_late() {
+        let response = answer_to(Body::new(Never));
+        assert_eq!(response.status(), StatusCode::REQUEST_TIMEOUT);
+        assert_eq!(response.headers()[header::CONNECTION], "close");
+        assert_eq!(answer_to(Body::from("{}")).status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(answer_to(Body::from("{")).status(), StatusCode::BAD_REQUEST);
+    }
 
     fn headers(pairs: &[(header::HeaderName, &str)]) -> HeaderMap {
         pairs.iter().map(|(name, value)| (name.clone(), value.parse().expect("a header"))).collect()

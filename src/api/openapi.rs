@@ -105,7 +105,8 @@ fn common(
     let of_bodies = described.body.is_some() || described.method != "get";
     let tokens: &[_] =
         if of_tokens { &[(401, "Problems"), (429, "Problems"), (503, "Problems")] } else { &[] };
-    let bodies: &[_] = if of_bodies { &[(413, "Problems"), (415, "Problems")] } else { &[] };
+    let bodies: &[_] =
+        if of_bodies { &[(408, "Problems"), (413, "Problems"), (415, "Problems")] } else { &[] };
     [(403, "Problems")].iter().chain(tokens).chain(bodies)
 }
 
@@ -118,6 +119,7 @@ fn meaning(status: u16) -> &'static str {
         401 => "There is no token, or it is not known.",
         403 => "Not with this role, or not from this page.",
         404 => "There is none.",
+        408 => "The body has not come in time.",
         409 => "It cannot be done as things stand.",
         413 => "The body is too large.",
         415 => "The body does not say that it is JSON.",
