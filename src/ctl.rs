@@ -2,6 +2,7 @@
 
 mod act;
 mod client;
+pub mod comings;
 mod events;
 mod list;
 mod log;

@@ -17,6 +17,7 @@ use crate::{
     api,
     config::{self, Control, Flags, Loaded, Problem},
     output,
+    store::quoted,
 };
 
 /// Options that say which broker stand together in the help.
@@ -123,6 +124,13 @@ impl RemoteArgs {
         connect(&paths).and_then(|stream| ask(stream, question)).map_err(Unasked::Unreachable)
     }
 
+    /// By which another command finds the same broker.
+    pub fn flags(&self) -> String {
+        let paths = [("-c", self.config.as_deref()), ("--socket", self.socket.as_deref())];
+        let data_dir = self.data_dir.as_ref().map(|dir| ("--data-dir", Path::new(dir)));
+        flags(paths.into_iter().filter_map(|(flag, path)| Some((flag, path?))).chain(data_dir))
+    }
+
     /// Says what of the file does not count beside the data directory.
     pub fn tell_overridden(&self) {
         if self.data_dir.is_some()
@@ -200,6 +208,11 @@ fn why_not(path: &Path, error: &io::Error) -> String {
         }
         _ => format!("{shown}: {error}"),
     }
+}
+
+/// As a shell takes them.
+pub fn flags<'a>(flags: impl Iterator<Item = (&'a str, &'a Path)>) -> String {
+    flags.map(|(flag, value)| format!(" {flag} {}", quoted(&value.to_string_lossy()))).collect()
 }
 
 fn ask(mut stream: UnixStream, question: &Question<'_>) -> Result<(u16, Value), String> {

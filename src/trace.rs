@@ -17,7 +17,7 @@ use self::pcap::Capture;
 use crate::{
     api::TRACE,
     ctl::{
-        Failure, shown,
+        Failure, comings, shown,
         target::{TargetArgs, encoded},
     },
     output,
@@ -75,12 +75,13 @@ pub fn run(args: &TraceArgs) -> ExitCode {
 fn last(args: &TraceArgs) -> Result<(), Failure> {
     let client = args.client.as_deref().unwrap_or_default();
     let named = json!({ "client_id": client, "topic": args.topic });
-    let mut answer = args.broker.open()?.ask("POST", "/v1/client/packets", Some(named))?;
+    let target = args.broker.open()?;
+    let mut answer = target.ask("POST", "/v1/client/packets", Some(named))?;
     let is_empty = answer["packets"].as_array().is_none_or(Vec::is_empty);
     args.count.into_iter().for_each(|count| keep_last(&mut answer, count));
     let mut text = lines_of(&answer, args.json);
     if !args.json {
-        text += &comings_of(&answer);
+        comings::lines(&answer, &target).iter().for_each(|(_, line)| text += &format!("{line}\n"));
     }
     if is_empty && !args.json {
         text += match args.topic {
@@ -132,12 +133,6 @@ fn end_of(ended: &Value) -> String {
         format!("; the client was here{user} by {listener} and left at {left_at}: {why}")
     });
     format!("{}  the session ended: {}{how}\n", moment_of(ended), shown(&ended["why"]))
-}
-
-/// That it is not let in, or comes again and again, where that is so.
-fn comings_of(answer: &Value) -> String {
-    let texts = ["refused", "reconnects"].map(|about| &answer[about]["text"]);
-    texts.into_iter().filter(|text| text.is_string()).map(|text| format!("{}\n", shown(text))).collect()
 }
 
 /// When that was, and how long ago.

@@ -7,7 +7,10 @@ use serde_json::{Value, json};
 
 use crate::{
     api::WHY,
-    ctl::{Failure, shown, target::TargetArgs},
+    ctl::{
+        Failure, shown,
+        target::{Target, TargetArgs},
+    },
     output,
     remote::{REFUSED, UNREACHABLE},
     text,
@@ -47,10 +50,10 @@ pub struct WhyArgs {
 
 pub fn run(args: &WhyArgs) -> ExitCode {
     match ask(args) {
-        Ok(answer) => {
+        Ok((answer, target)) => {
             let printed = match args.json {
                 true => output::print_json(&format!("{answer}\n")),
-                false => output::print(&told(args, &answer)),
+                false => output::print(&told(args, &answer, &target)),
             };
             if let Err(why) = printed {
                 return Failure::Unreachable(why).tell("iothub why");
@@ -66,8 +69,10 @@ pub fn run(args: &WhyArgs) -> ExitCode {
     }
 }
 
-fn ask(args: &WhyArgs) -> Result<Value, Failure> {
-    args.broker.open()?.ask("POST", WHY, Some(args.question()))
+fn ask(args: &WhyArgs) -> Result<(Value, Target<'_>), Failure> {
+    let target = args.broker.open()?;
+    let answer = target.ask("POST", WHY, Some(args.question()))?;
+    Ok((answer, target))
 }
 
 impl WhyArgs {
@@ -83,7 +88,7 @@ impl WhyArgs {
     }
 }
 
-fn told(args: &WhyArgs, answer: &Value) -> String {
+fn told(args: &WhyArgs, answer: &Value, target: &Target<'_>) -> String {
     let [client, topic] = [&args.client, &args.topic].map(|text| shown(&json!(text)));
     let publisher = args.publisher.as_ref().map(|text| shown(&json!(text)));
     let end = match answer["outcome"].as_str() {
@@ -97,12 +102,12 @@ fn told(args: &WhyArgs, answer: &Value) -> String {
     for (who, list) in [(publisher.unwrap_or_default(), "publisher"), (client, "client")] {
         let Some(steps) = answer[list].as_array() else { continue };
         text += &format!("{list} {who}:\n");
-        steps.iter().for_each(|step| text += &line(step));
+        steps.iter().for_each(|step| text += &line(step, target));
     }
     text
 }
 
-fn line(step: &Value) -> String {
+fn line(step: &Value, target: &Target<'_>) -> String {
     let says = match step["says"].as_str() {
         Some("yes") => "+",
         Some("no") => "-",
@@ -113,7 +118,11 @@ fn line(step: &Value) -> String {
     // Rules name theirs in their own words.
     let is_named = |place: &str| step["text"].as_str().is_some_and(|text| text.contains(place));
     let place = step["place"].as_str().filter(|place| !is_named(place));
-    let place = place.map_or(String::new(), |_| format!(" [{}]", word("place")));
+    let is_command = matches!(step["about"].as_str(), Some("let_in" | "ban"));
+    let place = place.map_or(String::new(), |_| match is_command {
+        true => format!(" [{}]", target.command(&word("place"))),
+        false => format!(" [{}]", word("place")),
+    });
     let at = step["at"].as_f64().map_or(String::new(), |at| format!(" ({})", text::moment(at)));
     format!("  {says} {:<13}{}{at}{place}\n", word("about"), word("text"))
 }
@@ -142,7 +151,21 @@ mod tests {
         });
         let expected = "c d would not get it (a/b at QoS 1)\npublisher p:\n  + publisher    is there\n\
                         client c d:\n  - rules        denied [acl:2]\n  - rules        denied (acl:2, mosquitto ACL)\n";
-        assert_eq!(told(&line.args, &answer), expected);
+        let target = line.args.broker.open().ok().expect("a socket");
+        assert_eq!(told(&line.args, &answer, &target), expected);
+    }
+
+    #[test]
+    fn a_command_that_is_offered_asks_the_same_broker_and_a_rule_is_no_command() {
+        let line = Line::parse_from(["why", "--client", "c", "-t", "t", "-c", "my iothub.toml"]);
+        let answer = json!({ "outcome": "stops", "publisher": null, "client": [
+            { "about": "ban", "says": "no", "text": "banned", "place": "iothub ban remove -i c" },
+            { "about": "rules", "says": "no", "text": "denied", "place": "acl:2" },
+        ] });
+        let target = line.args.broker.open().ok().expect("a socket");
+        let expected = "c would not get it (t at QoS 0)\nclient c:\n  - ban          banned [iothub ban remove -i c -c 'my iothub.toml']\n  \
+                        - rules        denied [acl:2]\n";
+        assert_eq!(told(&line.args, &answer, &target), expected);
     }
 
     #[test]
@@ -154,6 +177,7 @@ mod tests {
         let expected = format!(
             "{visible} would get it now ({visible} at QoS 0)\npublisher {visible}:\nclient {visible}:\n"
         );
-        assert_eq!(told(&line.args, &answer), expected);
+        let target = line.args.broker.open().ok().expect("a socket");
+        assert_eq!(told(&line.args, &answer, &target), expected);
     }
 }

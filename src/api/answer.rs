@@ -142,6 +142,11 @@ pub fn not_found(why: &str) -> Response {
     problem(StatusCode::NOT_FOUND, why)
 }
 
+/// With the commands that say or do more.
+pub fn absent(why: &str, commands: &[String]) -> Response {
+    respond(StatusCode::NOT_FOUND, &json!({ "problems": [why], "commands": commands }))
+}
+
 pub fn wrong_method(why: &str) -> Response {
     problem(StatusCode::METHOD_NOT_ALLOWED, why)
 }

@@ -133,11 +133,11 @@ impl AskedComings {
     /// Nothing where its home does not answer: what others have refused may be over.
     async fn answers(self) -> ComingsSeen {
         let Some(home) = comings_in(self.home).await else { return ComingsSeen::default() };
-        let mut refused = Vec::new();
+        let mut others = Vec::new();
         for asked in self.others {
-            refused.extend(comings_in(Some(asked)).await.and_then(|seen| seen.refused));
+            others.extend(comings_in(Some(asked)).await);
         }
-        home.with(refused)
+        home.with(others)
     }
 }
 

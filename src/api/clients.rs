@@ -10,7 +10,7 @@ use axum::{
 use runtime::{Desk, Looked};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use shard::{Act, ComingsSeen, Look, Matching, ReasonCode, RefusedSeen, Seen};
+use shard::{Act, BarredSeen, BreaksSeen, ComingsSeen, Look, Matching, ReasonCode, RefusedSeen, Seen};
 
 use super::{
     acts::{self, Deed, Told},
@@ -115,15 +115,23 @@ pub async fn find(desk: &Desk, client_id: &str, most: usize) -> Result<Value, Tr
 
 /// Neither connected nor with a session.
 pub fn absent(client_id: &str, comings: &ComingsSeen) -> Trouble {
-    let mut why = format!("there is no client {client_id:?}, and no session of one");
+    let (mut why, mut commands) = (Vec::new(), Vec::new());
     if let Some(refused) = &comings.refused {
-        let place = RefusedSeen::place(client_id);
-        why += &format!(": {} (`{place}` shows the next time)", refused.text(comings.presence));
+        why.push(refused.text(comings.presence));
+        commands.push(RefusedSeen::place(client_id));
     }
-    if let Some(breaks) = &comings.breaks {
-        why += &format!("; {}", breaks.text());
+    why.extend(comings.breaks.as_ref().map(BreaksSeen::text));
+    for ban in &comings.bans {
+        why.push(ban.text());
+        commands.push(ban.lifted_by(client_id));
     }
-    answer::not_found(&why).into()
+    if let Some(barred) = comings.barred() {
+        why.push(barred.text());
+        commands.push(BarredSeen::PLACE.to_owned());
+    }
+    let besides = if why.is_empty() { String::new() } else { format!(": {}", why.join("; ")) };
+    let why = format!("there is no client {client_id:?}, and no session of one{besides}");
+    answer::absent(&why, &commands).into()
 }
 
 async fn disconnect_one(

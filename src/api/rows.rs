@@ -9,8 +9,9 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use runtime::Peer;
 use serde_json::{Value, json};
 use shard::{
-    BreaksSeen, ClientSeen, ClientWhole, ComingsSeen, ConnId, Detail, Direction, EndedSeen, Instant,
-    LastPackets, LeftSeen, Link, Message, Recorded, RefusalSeen, SubscriptionSeen, Waiting,
+    BanSeen, BannedBy, BarredSeen, BreaksSeen, ClientSeen, ClientWhole, ComingsSeen, ConnId, Detail,
+    Direction, EndedSeen, Instant, LastPackets, LeftSeen, Link, Message, Recorded, RefusalSeen, RefusedSeen,
+    SubscriptionSeen, Waiting,
 };
 
 use super::drops;
@@ -80,6 +81,7 @@ fn connection(link: &Link, addresses: &Addresses) -> Value {
 
 /// One client with what it holds.
 pub fn whole(whole: &ClientWhole, addresses: &Addresses, comings: &ComingsSeen) -> Value {
+    let client_id = &*whole.client.client_id;
     json!({
         "client": client(&whole.client, addresses),
         "subscriptions": whole.subscriptions.iter().map(subscription).collect::<Vec<_>>(),
@@ -88,17 +90,48 @@ pub fn whole(whole: &ClientWhole, addresses: &Addresses, comings: &ComingsSeen) 
         "packets": whole.packets.iter().map(packet).collect::<Vec<_>>(),
         "losses": whole.losses.as_ref().map(drops::of_client),
         "left": whole.left.as_ref().map(left),
-        "refused": refused(comings),
+        "refused": refused(client_id, comings),
         "reconnects": comings.breaks.as_ref().map(reconnects),
+        "bans": bans(client_id, comings),
+        "barred": comings.barred().map(barred),
     })
 }
 
-fn refused(comings: &ComingsSeen) -> Value {
+fn refused(client_id: &str, comings: &ComingsSeen) -> Value {
     let Some(refused) = &comings.refused else { return Value::Null };
     json!({
         "text": refused.text(comings.presence),
+        "command": RefusedSeen::place(client_id),
         "cause": refused.cause.as_ref().map(refusal),
         "wait": refused.wait.as_ref().map(refusal),
+    })
+}
+
+/// Those that hold it off.
+fn bans(client_id: &str, comings: &ComingsSeen) -> Vec<Value> {
+    let row = |ban: &BanSeen| {
+        let (by, name) = match &ban.by {
+            BannedBy::ClientId => ("client_id", client_id.to_owned()),
+            BannedBy::User(user) => ("user", user.to_string()),
+            BannedBy::Address { network, .. } => ("address", network.to_string()),
+        };
+        json!({
+            "text": ban.text(),
+            "by": by,
+            "name": name,
+            "ends_in_s": ban.ends_in.map(seconds),
+            "command": ban.lifted_by(client_id),
+        })
+    };
+    comings.bans.iter().map(row).collect()
+}
+
+fn barred(barred: &BarredSeen) -> Value {
+    json!({
+        "text": barred.text(),
+        "command": BarredSeen::PLACE,
+        "networks": barred.networks,
+        "closed": barred.closed,
     })
 }
 
@@ -190,8 +223,10 @@ pub fn last_packets(client_id: &str, last: &LastPackets, comings: &ComingsSeen) 
         "client_id": client_id,
         "packets": packets,
         "ended": last.ended.as_ref().map(ended),
-        "refused": refused(comings),
+        "refused": refused(client_id, comings),
         "reconnects": comings.breaks.as_ref().map(reconnects),
+        "bans": bans(client_id, comings),
+        "barred": comings.barred().map(barred),
     })
 }
 

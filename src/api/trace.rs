@@ -96,9 +96,9 @@ pub async fn packets(
         Seen::Packets(last) => last,
         _ => None,
     };
-    // Of one that was refused, that it was is known.
-    let refused = || comings.refused.as_ref().map(|_| Box::default());
-    match known.or_else(refused) {
+    // Of one that was refused, or is banned, that is known.
+    let is_held_off = comings.refused.is_some() || !comings.bans.is_empty();
+    match known.or_else(|| is_held_off.then(Box::default)) {
         Some(last) => Ok(answer::ok(&rows::last_packets(client_id, &last, &comings))),
         None => Err(absent(client_id, &comings)),
     }

@@ -9,7 +9,7 @@ use axum::{
 use runtime::{Desk, Looked};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use shard::{Because, ComingsSeen, Look, Outcome, QoS, Seen, ShardId, Step, Why};
+use shard::{Because, Look, Outcome, QoS, Seen, ShardId, Step, Why};
 
 use super::{
     answer::{self, Input, Parameters},
@@ -105,11 +105,9 @@ fn whole(mut answers: Vec<Because>, home: ShardId, client_id: &str) -> Option<Be
     let elsewhere: Vec<Step> =
         answers.iter_mut().flat_map(|because| std::mem::take(&mut because.elsewhere)).collect();
     let mut because = (home.index() < answers.len()).then(|| answers.remove(home.index()))?;
-    let presence = because.comings.presence;
-    let refused = answers.into_iter().filter_map(|other| other.comings.refused);
-    let refused = ComingsSeen::elsewhere(presence, refused);
+    let others = answers.into_iter().map(|other| other.comings);
     because.steps.extend(elsewhere);
-    because.steps.extend(refused.map(|refused| refused.step(client_id, presence)));
+    because.steps.extend(because.comings.steps_with(others, client_id));
     Some(because)
 }
 
@@ -141,7 +139,7 @@ fn step(step: &Step) -> Value {
 mod tests {
     use std::time::Duration;
 
-    use shard::{Instant, Presence, RefusalSeen, RefusedSeen, Says};
+    use shard::{ComingsSeen, Instant, Presence, RefusalSeen, RefusedSeen, Says};
 
     use super::*;
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    Failure, Shown,
+    Failure, Shown, comings,
     list::{OPTIONS, lines},
     pages::{note_of_disk, rows_of},
     table::Table,
@@ -14,10 +14,8 @@ use crate::{drops::told_of_losses, text, trace::reason_of};
 pub fn client(target: &Target<'_>, client_id: &str) -> Result<Shown, Failure> {
     let whole = target.ask("POST", "/v1/client", Some(json!({ "client_id": client_id })))?;
     let mut text = about(&whole["client"], &whole["left"]);
-    for coming in ["refused", "reconnects"] {
-        if whole[coming].is_object() {
-            text.push_str(&lines(&json!({ coming: whole[coming]["text"] })));
-        }
+    for (about, line) in comings::lines(&whole, target) {
+        text.push_str(&format!("{about}: {line}\n"));
     }
     text.push_str(&sections_of(&whole));
     let notes = note_of_disk(whole["client"]["queued_on_disk"].as_u64().unwrap_or(0)).into_iter().collect();

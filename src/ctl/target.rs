@@ -3,7 +3,7 @@
 use std::{
     env,
     io::{BufRead, BufReader},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::{Failure, trouble};
 use crate::{
-    remote::{BROKER, Body, Followed, Question, RemoteArgs},
+    remote::{self, BROKER, Body, Followed, Question, RemoteArgs},
     text::shortened,
 };
 
@@ -42,7 +42,7 @@ pub struct TargetArgs {
 /// Somebody who answers.
 pub enum Target<'a> {
     Socket(RemoteArgs),
-    Url { url: &'a str, ca_file: Option<PathBuf>, token: Secret },
+    Url { url: &'a str, ca_file: Option<PathBuf>, token_file: Option<&'a Path>, token: Secret },
 }
 
 impl TargetArgs {
@@ -66,7 +66,8 @@ impl TargetArgs {
                 Secret::from(token)
             }
         };
-        Ok(Target::Url { url: url.trim_end_matches('/'), ca_file: self.ca_file.clone(), token })
+        let (ca_file, token_file) = (self.ca_file.clone(), self.token_file.as_deref());
+        Ok(Target::Url { url: url.trim_end_matches('/'), ca_file, token_file, token })
     }
 }
 
@@ -99,9 +100,9 @@ impl Target<'_> {
         match self {
             Target::Socket(socket) => match socket.follow(path).map_err(Failure::Unasked)? {
                 Followed::Lines(lines) => Ok(Box::new(lines)),
-                Followed::Refused(status, answer) => Err(failure(status, &answer)),
+                Followed::Refused(status, answer) => Err(self.failure(status, &answer)),
             },
-            Target::Url { url, ca_file, token } => {
+            Target::Url { url, ca_file, token, .. } => {
                 let url = format!("{url}{path}");
                 let http = http(&url, ca_file.clone(), token).map_err(Failure::Unreachable)?;
                 let followed = http.follow().map_err(|error| trouble::explained(&url, &error));
@@ -112,7 +113,7 @@ impl Target<'_> {
                 let mut body = Vec::new();
                 // What cannot be read is no reason.
                 let _ = reader.read_to_end(&mut body);
-                Err(failure(status, &serde_json::from_slice(&body).unwrap_or_default()))
+                Err(self.failure(status, &serde_json::from_slice(&body).unwrap_or_default()))
             }
         }
     }
@@ -125,14 +126,41 @@ impl Target<'_> {
             Target::Socket(socket) => {
                 socket.ask(&Question { method, path, body }).map_err(Failure::Unasked)?
             }
-            Target::Url { url, ca_file, token } => {
+            Target::Url { url, ca_file, token, .. } => {
                 let url = format!("{url}{path}");
                 ask_url(&url, ca_file.clone(), token, method, body.as_ref()).map_err(Failure::Unreachable)?
             }
         };
         match status {
             200..=299 => Ok(answer),
-            _ => Err(failure(status, &answer)),
+            _ => Err(self.failure(status, &answer)),
+        }
+    }
+
+    /// A command that the broker offers, so that it asks this broker.
+    pub fn command(&self, command: &str) -> String {
+        let flags = match self {
+            Target::Socket(socket) => socket.flags(),
+            Target::Url { url, ca_file, token_file, .. } => {
+                let paths = [("--token-file", *token_file), ("--ca-file", ca_file.as_deref())];
+                let paths = paths.into_iter().filter_map(|(flag, path)| Some((flag, path?)));
+                remote::flags([("--url", Path::new(url))].into_iter().chain(paths))
+            }
+        };
+        format!("{command}{flags}")
+    }
+
+    fn failure(&self, status: u16, answer: &Value) -> Failure {
+        let texts = |name: &str| answer[name].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let mut sentences: Vec<String> = texts("problems").map(str::to_owned).collect();
+        if sentences.is_empty() {
+            sentences.push(format!("the broker answers with status {status}"));
+        }
+        sentences.extend(texts("commands").map(|command| format!("see also: {}", self.command(command))));
+        match status {
+            503 => Failure::Unreachable(sentences.join("; ")),
+            404 => Failure::Absent(sentences),
+            _ => Failure::Refused(sentences),
         }
     }
 }
@@ -182,19 +210,6 @@ fn http(url: &str, ca_file: Option<PathBuf>, token: &Secret) -> Result<Http, Str
     Http::new(&options).map_err(|error| error.to_string())
 }
 
-fn failure(status: u16, answer: &Value) -> Failure {
-    let problems = answer["problems"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    let mut sentences: Vec<String> = problems.map(str::to_owned).collect();
-    if sentences.is_empty() {
-        sentences.push(format!("the broker answers with status {status}"));
-    }
-    match status {
-        503 => Failure::Unreachable(sentences.join("; ")),
-        404 => Failure::Absent(sentences),
-        _ => Failure::Refused(sentences),
-    }
-}
-
 /// What stands in a path or behind a question mark.
 pub fn encoded(text: &str) -> String {
     let mut encoded = String::new();
@@ -226,11 +241,41 @@ mod tests {
         assert_eq!(encoded("a/b?c=d&e #%+ä"), "a%2Fb%3Fc%3Dd%26e%20%23%25%2B%C3%A4");
     }
 
+    fn socket() -> Target<'static> {
+        Target::Socket(RemoteArgs::at(None, None, None))
+    }
+
     #[test]
     fn a_refusal_has_its_sentences_and_an_overload_its_code() {
         let problems = serde_json::json!({ "problems": ["a", "b"] });
+        let failure = |status, answer| socket().failure(status, answer);
         assert!(matches!(failure(409, &problems), Failure::Refused(sentences) if sentences == ["a", "b"]));
         assert!(matches!(failure(404, &problems), Failure::Absent(sentences) if sentences == ["a", "b"]));
         assert!(matches!(failure(503, &Value::Null), Failure::Unreachable(_)));
+    }
+
+    #[test]
+    fn a_command_that_is_offered_asks_the_broker_that_was_asked() {
+        let path = |path: &str| Some(PathBuf::from(path));
+        let url = Target::Url {
+            url: "https://h:1",
+            ca_file: path("ca.pem"),
+            token_file: Some(Path::new("my token")),
+            token: Secret::from(Vec::new()),
+        };
+        let at = |config, data_dir, socket| Target::Socket(RemoteArgs::at(config, data_dir, socket));
+        for (target, command) in [
+            (socket(), "iothub ban list"),
+            (at(path("c.toml"), None, None), "iothub ban list -c c.toml"),
+            (at(path("c.toml"), Some("d d".to_owned()), None), "iothub ban list -c c.toml --data-dir 'd d'"),
+            (at(None, None, path("it's")), r"iothub ban list --socket 'it'\''s'"),
+            (url, "iothub ban list --url https://h:1 --token-file 'my token' --ca-file ca.pem"),
+        ] {
+            assert_eq!(target.command("iothub ban list"), command);
+        }
+        let absent = serde_json::json!({ "problems": ["a"], "commands": ["iothub ban list"] });
+        let failure = at(path("c.toml"), None, None).failure(404, &absent);
+        let said = ["a", "see also: iothub ban list -c c.toml"];
+        assert!(matches!(failure, Failure::Absent(sentences) if sentences == said));
     }
 }

@@ -33,15 +33,20 @@ function show(place, { parts: [clientId], signal, problems, heading, tools, may,
   const all = h("p", { class: "quiet", hidden: true });
   const more = h("p", { class: "quiet", hidden: true });
   const waiting = loading();
-  const body = h("div", { hidden: true },
-    about,
-    h("div", { class: "charts" }, traffic.elements),
-    section("Why does it get a message, or not?", whyForm(clientId, signal)),
+  const present = h("div", { hidden: true }, about, h("div", { class: "charts" }, traffic.elements));
+  const held = h("div", { hidden: true },
     section("Lost messages", losses.element),
     section("Subscriptions", subscriptions.element, all),
     section("In flight", inflight.element, more),
     section("Queue", queue.element),
     section("Last packets", endedBefore, packets.element),
+  );
+  const elsewhere = ofOneThatIsAbsent(clientId);
+  const body = h("div", { hidden: true },
+    present,
+    elsewhere,
+    section("Why does it get a message, or not?", whyForm(clientId, signal)),
+    held,
     eventsOf(clientId, signal, problems),
   );
   const coming = h("div");
@@ -56,7 +61,9 @@ function show(place, { parts: [clientId], signal, problems, heading, tools, may,
     ]);
     waiting.remove();
     renew(coming, comingOf(seen ?? last));
-    body.hidden = !seen;
+    body.hidden = false;
+    present.hidden = held.hidden = !seen;
+    elsewhere.hidden = Boolean(seen);
     ended.show(seen ? null : last);
     forgotten.hidden = Boolean(seen ?? last);
     if (!seen) {
@@ -107,13 +114,32 @@ function endedSession() {
   };
 }
 
-/** That it is not let in, or comes again and again. */
+/** That it is banned, is not let in, or comes again and again. */
 function comingOf(seen) {
+  const bans = seen?.bans ?? [];
   const pairs = [
+    bans.length > 0 && [bans.length > 1 ? "Bans" : "Ban", [bans.map((ban) => h("p", null, visible(ban.text))), h("p", null, link(["bans"], "All bans, and their end"))]],
+    seen?.barred && ["Bans of addresses", [visible(seen.barred.text), ". ", link(["events"], "Connections that are refused, as they come", {}, { kind: "refused" })]],
     seen?.refused && ["Let in", visible(seen.refused.text)],
     seen?.reconnects && ["Comes again", visible(seen.reconnects.text)],
   ].filter(Boolean);
   return pairs.length > 0 ? section("How it comes", facts(pairs)) : null;
+}
+
+/** Where else something may be known of a client that has no session. */
+function ofOneThatIsAbsent(clientId) {
+  const isShort = isOfAnAddress(clientId);
+  const places = [
+    isShort && link(["events"], "Its connections that are refused, as they come", {}, { kind: "refused", client_id: clientId }),
+    isShort && link(["drops"], "What it has lost", {}, { client_id: clientId }),
+    link(["bans"], "Bans"),
+    link(["log"], "Log"),
+  ].filter(Boolean);
+  return section("Where else to look", h("ul", { class: "plain" }, places.map((one) => h("li", null, one))));
+}
+
+function isOfAnAddress(clientId) {
+  return new TextEncoder().encode(encodeURIComponent(clientId)).length <= ADDRESS_MAX;
 }
 
 function howItEnded(which, { ago_s, why, left, packets }) {
@@ -204,7 +230,7 @@ function lossTables() {
 
 /** Not before somebody wants them: the broker has so many streams, and not more. */
 function eventsOf(clientId, signal, problems) {
-  if (new TextEncoder().encode(encodeURIComponent(clientId)).length > ADDRESS_MAX) {
+  if (!isOfAnAddress(clientId)) {
     return null;
   }
   const list = eventFeed({ hasClient: false });

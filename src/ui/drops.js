@@ -41,6 +41,8 @@ function show(place, { signal, problems, query }) {
   prefix.addEventListener("input", settled(topics.restart));
   const search = (title, input) => h("form", { class: "filters", role: "search", "aria-label": title, onsubmit: (event) => event.preventDefault() }, field(title, input));
   const others = h("p", { class: "quiet", hidden: true });
+  const refusals = section("Refused", refused.element);
+  let isWanted = query.get("show") === "refused";
   fill(
     place,
     waiting,
@@ -50,7 +52,7 @@ function show(place, { signal, problems, query }) {
     section("Messages not taken in", untaken.element),
     section("By client", search("Client id contains", clientId), byClient, clients.element),
     section("By topic", search("First levels contain", prefix), byTopic, topics.element, others),
-    section("Refused", refused.element),
+    refusals,
   );
   follow(signal, (samples) => {
     const sample = samples.at(-1);
@@ -59,6 +61,10 @@ function show(place, { signal, problems, query }) {
     lost.show(rowsOf(sample, causesOf("out")));
     untaken.show(rowsOf(sample, causesOf("in")));
     refused.show(rowsOf(sample, REFUSED));
+    if (isWanted) {
+      isWanted = false;
+      refusals.scrollIntoView();
+    }
   });
   clients.restart();
   topics.restart();

@@ -7,7 +7,7 @@ import { byteRate, bytes, count, plural, rate, span } from "./format.js";
 import { loading, poll } from "./poll.js";
 import { renew } from "./renew.js";
 import { commandOf, learn } from "./listeners.js";
-import { dropped, follow, LOSSES, untaken } from "./samples.js";
+import { dropped, follow, LOSSES, turnedAway, untaken } from "./samples.js";
 import { shardTable } from "./shards.js";
 import { emptiness } from "./dialog.js";
 
@@ -55,10 +55,10 @@ function nobody({ gauges, counters }) {
 
 function tilesOf({ total, rates }) {
   const { gauges, counters } = total;
-  const tile = (name, value, more, place) => {
+  const tile = (name, value, more, place, query) => {
     const spoken = (sign) => h("span", { class: "unseen" }, sign);
     const inside = [h("span", { class: "name" }, name, spoken(": ")), h("span", { class: "value" }, value, spoken(", ")), h("span", { class: "more" }, more)];
-    return place ? link(place, inside, { class: "tile", "data-focus": name }) : h("div", { class: "tile" }, inside);
+    return place ? link(place, inside, { class: "tile", "data-focus": name }, query) : h("div", { class: "tile" }, inside);
   };
   const perSecond = (name) => (rates ? rate(rates[name]) : "–");
   return [
@@ -67,6 +67,7 @@ function tilesOf({ total, rates }) {
     tile("Messages out/s", perSecond("publish_sent"), `${count(counters.publish_sent)} so far`),
     tile("Lost to clients/s", rates ? rate(dropped(rates)) : "–", `${count(dropped(counters))} so far`, ["drops"]),
     tile("Not taken in/s", rates ? rate(untaken(rates)) : "–", `${count(untaken(counters))} so far`, ["drops"]),
+    tile("Refused connections/s", rates ? rate(turnedAway(rates)) : "–", `${count(turnedAway(counters))} so far`, ["drops"], { show: "refused" }),
     tile("Subscriptions", count(gauges.subscriptions), plural(gauges.filters, "filter", "filters"), ["subscriptions"]),
     tile("Retained", count(gauges.retained_messages), bytes(gauges.retained_bytes), ["topics"]),
     tile("Queued, in flight", bytes(gauges.queued_bytes + gauges.queued_away_bytes), `${bytes(gauges.unsent_bytes)} unsent`),

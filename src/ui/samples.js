@@ -127,6 +127,22 @@ export const REFUSALS = {
   ended_address_publish_bytes: "disconnect: address_publish_bytes_per_s",
 };
 
+/** Connections that were not let in: those that CONNACK refused, and those that never came so far. */
+export function turnedAway(numbers) {
+  return TURNED_AWAY.reduce((total, name) => total + (numbers[name] ?? 0), 0);
+}
+
+/** No connection counts for two of them. */
+const TURNED_AWAY = [
+  "refused_connect",
+  "connections_turned_away",
+  "listener_connections_turned_away",
+  "refused_tls",
+  "refused_unknown",
+  "refused_websocket",
+  "refused_proxy",
+];
+
 /** All that did not reach a client that it was for, of counters or of rates. */
 export function dropped(numbers) {
   return sumOf("out", numbers);

@@ -1,6 +1,9 @@
 //! Networks of addresses: `10.0.0.0/8`, `fd00::/8`, or one address.
 
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
 /// All addresses that begin with the same bits.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -57,6 +60,15 @@ impl Network {
         let bits_max = width(self.address);
         width(address) == bits_max
             && (number(address) ^ number(self.address)) & mask(self.bits, bits_max) == 0
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.bits == width(self.address) {
+            true => self.address.fmt(f),
+            false => write!(f, "{}/{}", self.address, self.bits),
+        }
     }
 }
 

@@ -49,10 +49,37 @@ impl Barred {
         let is_empty = barred.client_ids.is_empty() && barred.users.is_empty() && barred.networks.is_empty();
         (!is_empty).then(|| Box::new(barred))
     }
+
+    pub fn client(&self, client_id: &str, now: Instant) -> Option<Ends> {
+        Ends::of(*self.client_ids.get(client_id)?, now)
+    }
+
+    pub fn user(&self, user: &str, now: Instant) -> Option<Ends> {
+        Ends::of(*self.users.get(user)?, now)
+    }
+
+    pub fn network(&self, ip: IpAddr, now: Instant) -> Option<(Network, Ends)> {
+        self.networks.around(ip, now)
+    }
+
+    /// How many of them hold.
+    pub fn networks(&self, now: Instant) -> usize {
+        self.networks.count(now)
+    }
 }
 
-fn holds(names: &Names, name: &str, now: Instant) -> bool {
-    names.get(name).is_some_and(|ends_at| ends_at.is_none_or(|at| at > now))
+/// When the ban ends that holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ends {
+    /// None is never.
+    pub at: Option<Instant>,
+}
+
+impl Ends {
+    /// None: it is over.
+    pub fn of(at: Option<Instant>, now: Instant) -> Option<Ends> {
+        at.is_none_or(|at| at > now).then_some(Ends { at })
+    }
 }
 
 impl Shard {
@@ -100,7 +127,7 @@ impl Shard {
     }
 
     pub(crate) fn is_client_barred(&self, client_id: &str, now: Instant) -> bool {
-        self.barred.as_ref().is_some_and(|barred| holds(&barred.client_ids, client_id, now))
+        self.barred.as_ref().is_some_and(|barred| barred.client(client_id, now).is_some())
     }
 
     /// As far as it is known who he is.
@@ -110,7 +137,7 @@ impl Shard {
     }
 
     pub(crate) fn is_name_barred(&self, user: &str, now: Instant) -> bool {
-        self.barred.as_ref().is_some_and(|barred| holds(&barred.users, user, now))
+        self.barred.as_ref().is_some_and(|barred| barred.user(user, now).is_some())
     }
 
     /// By the name or the address with which he was let in.

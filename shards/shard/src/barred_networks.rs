@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use access::Network;
 
-use crate::Instant;
+use crate::{Instant, bans::Ends};
 
 /// With the moments when the bans end. One look for each length of a prefix.
 #[derive(Debug, Default)]
@@ -29,10 +29,21 @@ impl BarredNetworks {
     }
 
     pub fn holds(&self, ip: IpAddr, now: Instant) -> bool {
+        self.around(ip, now).is_some()
+    }
+
+    /// The widest in which it is.
+    pub(crate) fn around(&self, ip: IpAddr, now: Instant) -> Option<(Network, Ends)> {
         let ip = ip.to_canonical();
-        self.lengths.iter().filter_map(|bits| Network::around(ip, *bits)).any(|network| {
-            self.ends_at.get(&network).is_some_and(|ends_at| ends_at.is_none_or(|at| at > now))
-        })
+        self.lengths
+            .iter()
+            .filter_map(|bits| Network::around(ip, *bits))
+            .find_map(|network| Some((network, Ends::of(*self.ends_at.get(&network)?, now)?)))
+    }
+
+    /// How many hold.
+    pub(crate) fn count(&self, now: Instant) -> usize {
+        self.ends_at.values().filter(|at| Ends::of(**at, now).is_some()).count()
     }
 }
 

@@ -49,6 +49,14 @@ pub(crate) struct Departures {
     away: Latest<Departure>,
     ended: Latest<Ended>,
     pub refused: Shares<Refusals>,
+    pub barred: Closed,
+}
+
+/// Connections that were closed for a ban of their address.
+#[derive(Default)]
+pub(crate) struct Closed {
+    pub count: u64,
+    pub last: Option<Instant>,
 }
 
 impl Departures {
@@ -57,6 +65,7 @@ impl Departures {
             away: Latest::new(seed, AWAY_MAX, AWAY_BYTES_MAX),
             ended: Latest::new(seed, ENDED_MAX, ENDED_BYTES_MAX),
             refused: Shares::new(seed, REFUSED_MAX, REFUSED_BYTES_MAX),
+            barred: Closed::default(),
         }
     }
 

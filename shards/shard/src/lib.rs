@@ -135,9 +135,9 @@ pub use handshakes::Handshake;
 pub use histogram::Histogram;
 pub use id::{ConnId, SHARDS_MAX, ShardId, ShardSet};
 pub use look::{
-    BreaksSeen, ClientLost, ClientSeen, ClientWhole, ComingsSeen, EndedSeen, FreshLoss, LastPackets,
-    LeftSeen, Link, Look, Loss, Matching, OtherLosses, Page, PrefixLost, Presence, QueueSeen, RefusalSeen,
-    RefusedSeen, Seen, SubscriptionSeen, Waiting,
+    BanSeen, BannedBy, BarredSeen, BreaksSeen, ClientLost, ClientSeen, ClientWhole, ComingsSeen, EndedSeen,
+    FreshLoss, LastPackets, LeftSeen, Link, Look, Loss, Matching, OtherLosses, Page, PrefixLost, Presence,
+    QueueSeen, RefusalSeen, RefusedSeen, Seen, SubscriptionSeen, Waiting,
 };
 pub use losses::{Cause, Side};
 pub use mail::{Mail, Publication};

@@ -5,6 +5,7 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
+use access::Network;
 use mqtt::{QoS, SubscriptionOptions, Version};
 
 use crate::{
@@ -191,6 +192,35 @@ pub struct ComingsSeen {
     pub refused: Option<RefusedSeen>,
     /// None: not often, lately.
     pub breaks: Option<BreaksSeen>,
+    /// By its home: those that hold it off.
+    pub bans: Vec<BanSeen>,
+    pub barred: BarredSeen,
+}
+
+/// A ban that holds a client off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BanSeen {
+    pub by: BannedBy,
+    /// None: it is for ever.
+    pub ends_in: Option<Duration>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BannedBy {
+    ClientId,
+    User(Box<str>),
+    Address { ip: IpAddr, network: Network },
+}
+
+/// Whom bans of addresses hold off, who has said no client id.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct BarredSeen {
+    /// How many are banned.
+    pub networks: usize,
+    /// How many connections were closed for that, since the start.
+    pub closed: u64,
+    /// The last of them, by the clock of all shards.
+    pub last: Option<Instant>,
 }
 
 /// When a client is here, or was here last.

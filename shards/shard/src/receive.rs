@@ -16,6 +16,7 @@ pub(crate) use unfinished::{ALIASES_PART, Unfinished};
 use crate::{
     Cause, ConnId, Effect, Full, IS_WATCHED, Instant, NotOpened, Reading, Shard, What,
     connection::{Connection, Stage},
+    departures::Closed,
     ending::WillFate,
     keys::SessionKey,
     meters::{Pass, Passing},
@@ -45,7 +46,10 @@ impl Shard {
         }
     }
 
-    pub(crate) fn handle_not_opened(&mut self, why: NotOpened) {
+    pub(crate) fn handle_not_opened(&mut self, why: NotOpened, now: Instant) {
+        if why == NotOpened::Banned {
+            self.departures.barred = Closed { count: self.departures.barred.count + 1, last: Some(now) };
+        }
         let counter = match why {
             NotOpened::NoSeat => &mut self.counters.connections_turned_away,
             NotOpened::NoSeatOfListener => &mut self.counters.listener_connections_turned_away,

@@ -1,14 +1,14 @@
 //! Clients that are not let in: how often, why and from where, by the client id that each says is its own. Anybody may say that, so this
 //! tells something to whoever asks, and nothing goes by it.
 
-use std::{borrow::Cow, net::IpAddr, time::Duration};
+use std::{borrow::Cow, net::IpAddr};
 
 use mqtt::ReasonCode;
 
 use crate::{
     Claim, IS_WATCHED, Instant, Note, Shard, What,
     departures::Departures,
-    look::{ComingsSeen, Presence, RefusalSeen, RefusedSeen},
+    look::{BarredSeen, ComingsSeen, Presence, RefusalSeen, RefusedSeen},
     losses::{CLIENT_ID_BYTES_MAX, cut},
 };
 
@@ -39,7 +39,7 @@ impl Refusals {
         self.cause.iter().chain(&self.wait).map(Refusal::bytes).sum()
     }
 
-    fn seen(&self, now: Instant) -> RefusedSeen {
+    pub fn seen(&self, now: Instant) -> RefusedSeen {
         let seen = |refusal: &Option<Refusal>| refusal.as_ref().map(|refusal| refusal.seen(now));
         RefusedSeen { cause: seen(&self.cause), wait: seen(&self.wait) }
     }
@@ -99,12 +99,12 @@ fn is_wait(reason: ReasonCode) -> bool {
 }
 
 impl RefusedSeen {
-    pub fn last(&self) -> Option<Instant> {
-        self.cause.iter().chain(&self.wait).map(|refusal| refusal.last).max()
+    pub(crate) fn latest(&self) -> Option<&RefusalSeen> {
+        self.cause.iter().chain(&self.wait).max_by_key(|refusal| refusal.last)
     }
 
-    pub fn last_ago(&self) -> Option<Duration> {
-        self.cause.iter().chain(&self.wait).map(|refusal| refusal.last_ago).min()
+    pub(crate) fn last(&self) -> Option<Instant> {
+        self.latest().map(|refusal| refusal.last)
     }
 
     /// By a shard that is not the client's home, before it was let in there: that is over. Only its home forgets it then.
@@ -132,18 +132,13 @@ impl RefusalSeen {
 }
 
 impl ComingsSeen {
-    /// What other shards than the client's home have refused, and is not over.
-    pub fn elsewhere(
-        presence: Option<Presence>,
-        refused: impl IntoIterator<Item = RefusedSeen>,
-    ) -> Option<RefusedSeen> {
-        refused.into_iter().filter(|refused| !refused.is_over(presence)).reduce(RefusedSeen::and)
-    }
-
-    /// What its home knows, and what the others have refused.
-    pub fn with(self, refused: impl IntoIterator<Item = RefusedSeen>) -> ComingsSeen {
-        let elsewhere = ComingsSeen::elsewhere(self.presence, refused);
-        ComingsSeen { refused: self.refused.into_iter().chain(elsewhere).reduce(RefusedSeen::and), ..self }
+    /// What its home knows, and what others do: of those refusals those that are not over.
+    pub fn with(self, others: impl IntoIterator<Item = ComingsSeen>) -> ComingsSeen {
+        others.into_iter().fold(self, |home, other| {
+            let elsewhere = other.refused.filter(|refused| !refused.is_over(home.presence));
+            let refused = home.refused.into_iter().chain(elsewhere).reduce(RefusedSeen::and);
+            ComingsSeen { refused, barred: home.barred.and(other.barred), ..home }
+        })
     }
 }
 
@@ -197,6 +192,12 @@ impl Shard {
             presence: self.presence(client_id),
             refused: self.departures.refused.get(client_id).map(|refusals| refusals.seen(now)),
             breaks: self.departures.breaks(client_id).and_then(|breaks| breaks.seen(now)),
+            bans: self.bans_on(client_id, now),
+            barred: BarredSeen {
+                networks: self.barred.as_ref().map_or(0, |barred| barred.networks(now)),
+                closed: self.departures.barred.count,
+                last: self.departures.barred.last,
+            },
         }
     }
 }

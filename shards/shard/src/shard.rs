@@ -244,7 +244,7 @@ impl Shard {
         self.changes.begin_event(self.config.pieces.own_change_bytes);
         match event {
             Event::Opened { conn, refuse, door } => self.handle_opened(conn, refuse, door, turn),
-            Event::NotOpened(why) => self.handle_not_opened(why),
+            Event::NotOpened(why) => self.handle_not_opened(why, turn.now),
             Event::Bytes { conn, bytes } => self.handle_bytes(conn, bytes, turn),
             Event::Sent { conn } => self.handle_sent(conn, turn),
             Event::Unsent { conn, outgoing, taken } => self.handle_unsent(conn, outgoing, taken, turn),

@@ -1,6 +1,7 @@
 //! Why a client gets, or does not get, a message: the way of a message asked step by step, without one. Whoever asks changes
 //! nothing; each step says what decides, and where that is written.
 
+mod barring;
 mod comings;
 mod history;
 mod near;
@@ -13,10 +14,7 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 use mqtt::QoS;
 
 use crate::{
-    ComingsSeen, Config, Grant, Instant, Pause, Shard,
-    connection::Connection,
-    losses::{TOPIC_BYTES_MAX, cut},
-    permission::Permissions,
+    ComingsSeen, Config, Grant, Instant, Pause, Shard, connection::Connection, permission::Permissions,
 };
 
 /// A question to the home of a client.
@@ -163,30 +161,6 @@ impl Ruling {
 }
 
 impl Shard {
-    /// By its client id; by its user and address as they are, or were when it was here last.
-    fn add_ban(&self, client_id: &str, now: Instant, steps: &mut Steps) {
-        let mut add = |text: String| steps.add_at("ban", Says::No, text, "iothub ban list");
-        if self.is_client_barred(client_id, now) {
-            add("this client id is banned: it is not let in, and what it had to say is refused with that"
-                .to_owned());
-        }
-        let session = self.sessions.find(client_id);
-        let conn = session.and_then(|key| self.sessions[key].conn);
-        let grant = conn.and_then(|conn| self.grant_of(conn));
-        let departure = self.departures.of(client_id, session.is_some()).filter(|_| conn.is_none());
-        let known = grant.or_else(|| departure?.grant.as_ref());
-        let user = known.and_then(|grant| grant.user.as_deref());
-        if let Some(user) = user.filter(|user| self.is_name_barred(user, now)) {
-            add(format!("the user {} is banned, as whom it was here last", cut(user, TOPIC_BYTES_MAX)));
-        }
-        let address = grant.and_then(|grant| grant.address).or_else(|| departure?.address);
-        if let Some(address) = address.filter(|address| self.is_address_barred(*address, now)) {
-            add(format!(
-                "nobody is let in from {address}, where it was last: that is banned, or its network"
-            ));
-        }
-    }
-
     /// How it left, if it is away and that is known.
     fn add_departure(&self, client_id: &str, now: Instant, steps: &mut Steps) {
         let has_session = self.sessions.find(client_id).is_some();

@@ -12,7 +12,7 @@ impl Shard {
         if self.placement.client(client_id) != self.id {
             return;
         }
-        let ComingsSeen { refused, breaks, presence } = self.comings_seen(client_id, now);
+        let ComingsSeen { refused, breaks, presence, .. } = self.comings_seen(client_id, now);
         steps.steps.extend(refused.map(|refused| refused.step(client_id, presence)));
         if let Some(breaks) = breaks {
             steps.add("reconnects", Says::Fact, breaks.text());
@@ -51,12 +51,8 @@ impl RefusedSeen {
 
     /// Where the next one is seen. A client id that a shell would take apart is left out.
     pub fn place(client_id: &str) -> String {
-        let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_.:/@%+,".contains(letter);
-        let is_word = client_id.len() <= TOPIC_BYTES_MAX
-            && !client_id.starts_with('-')
-            && client_id.chars().all(is_plain);
         let events = "iothub ctl events --kind refused";
-        if is_word { format!("{events} -i {client_id}") } else { events.to_owned() }
+        if is_word(client_id) { format!("{events} -i {client_id}") } else { events.to_owned() }
     }
 
     pub fn step(&self, client_id: &str, presence: Option<Presence>) -> Step {
@@ -65,7 +61,7 @@ impl RefusedSeen {
             says: if self.keeps_away(presence) { Says::No } else { Says::Fact },
             text: self.text(presence).into(),
             place: Some(RefusedSeen::place(client_id).into()),
-            ago: self.last_ago(),
+            ago: self.latest().map(|refusal| refusal.last_ago),
         }
     }
 }
@@ -107,4 +103,10 @@ impl BreaksSeen {
         };
         format!("it was taken over {taken_over} times in the last {within}{meaning}")
     }
+}
+
+/// A shell leaves it as it is, and so does a command.
+pub(super) fn is_word(name: &str) -> bool {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_.:/@%+,".contains(letter);
+    name.len() <= TOPIC_BYTES_MAX && !name.starts_with('-') && name.chars().all(is_plain)
 }

@@ -17,7 +17,7 @@ impl Shard {
     /// Whether the client could publish it now, and what has become of what it published last.
     pub(crate) fn why_publish(&self, now: Instant, why: &Why) -> Because {
         let mut steps = Steps::default();
-        self.add_ban(&why.client_id, now, &mut steps);
+        self.add_bans(&why.client_id, now, &mut steps);
         let outcome = self.why_publish_now(now, why, &mut steps);
         if let Some(key) = self.sessions.find(&why.client_id) {
             add_published(&self.sessions[key], now, &why.topic, &mut steps);

@@ -58,12 +58,12 @@ impl Shard {
             return Outcome::Stops;
         }
         let Some(key) = self.sessions.find(&why.client_id) else {
-            self.add_ban(&why.client_id, now, steps);
+            self.add_bans(&why.client_id, now, steps);
             self.add_no_session(&why.client_id, now, steps);
             self.add_comings(&why.client_id, now, steps);
             return Outcome::Misses;
         };
-        self.add_ban(&why.client_id, now, steps);
+        self.add_bans(&why.client_id, now, steps);
         let session = &self.sessions[key];
         let connection = session.conn.and_then(|conn| self.connections.get(conn));
         self.add_connection(session, connection, now, steps);

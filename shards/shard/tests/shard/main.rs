@@ -6,6 +6,7 @@ mod answering;
 mod apart;
 mod asking;
 mod authors;
+mod barring;
 mod bounding;
 mod brought;
 mod changing;

@@ -191,7 +191,7 @@ fn what_another_shard_has_refused_counts_when_it_is_younger_than_the_connection_
         s.secs(10);
     };
     let said = |s: &Script| {
-        let home = comings(s, 0, id).with(comings(s, 1, id).refused);
+        let home = comings(s, 0, id).with([comings(s, 1, id)]);
         home.refused.map(|refused| refused.text(home.presence))
     };
     turn_away_elsewhere(&mut s);

@@ -38,7 +38,7 @@ pub fn receive(s: &Script, client_id: &str, topic: &str) -> Because {
     ask(s, &Look::WhyReceive(Box::new(question(client_id, topic))))
 }
 
-fn publishing(s: &Script, client_id: &str, topic: &str) -> Because {
+pub fn publishing(s: &Script, client_id: &str, topic: &str) -> Because {
     ask(s, &Look::WhyPublish(Box::new(question(client_id, topic))))
 }
 

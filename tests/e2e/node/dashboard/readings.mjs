@@ -254,6 +254,22 @@ async function coming(page) {
   await page.reads("How it comes");
   await page.until(() => /it is not let in: banned, 3 times, the last \d+ \w+ ago, from 127\.0\.0\.1/.test(document.querySelector("main").innerText), "it is told that it is not let in");
   assert(!(await page.run(() => document.querySelector("main").innerText.includes("nothing is remembered"))));
+  await page.until(() => /is banned for ever: it is not let in/.test(document.querySelector("main").innerText), "it is told by which ban");
+  const places = () => page.run(() => [...document.querySelectorAll("main a")].filter((one) => one.offsetParent).map((one) => one.textContent));
+  for (const place of ["All bans, and their end", "Its connections that are refused, as they come", "What it has lost", "Log"]) {
+    assert((await places()).includes(place), `${place} is one step away`);
+  }
+  await page.enter("input[name=why-topic]", "t");
+  await page.click("button", "Ask why");
+  await page.until(() => /iothub ban remove -i/.test(document.querySelector(".why").innerText), "it is told how the ban is lifted");
+  await page.click("a", "Its connections that are refused, as they come");
+  await page.until(() => document.querySelector("select[name=kind]")?.value === "refused", "its refusals are asked for");
+  assert.equal(await page.run(() => document.querySelector("input[name=client_id]").value), about.banned);
+  await visit(page, ["#/", "Refused connections/s"]);
+  await page.until(() => [...document.querySelectorAll(".tile")].some((tile) => /Refused connections\/s[^]*3 so far/.test(tile.innerText)), "they are counted");
+  await page.run(() => [...document.querySelectorAll("a.tile")].find((tile) => /Refused/.test(tile.innerText)).click());
+  await page.until(() => /connect: banned/.test(document.querySelector("main").innerText), "they are listed by cause");
+  await page.until(() => [...document.querySelectorAll("h2")].find((title) => title.textContent === "Refused").getBoundingClientRect().top < window.innerHeight, "and shown first");
   await visit(page, ["#/clients/twin", "Last packets"]);
   await page.until(() => /it was taken over 4 times in the last \d+ s, by connections from 127\.0\.0\.1: two devices/.test(document.querySelector("main").innerText), "it is told that two have its client id");
   await visit(page, [`#/clients/${encodeURIComponent(about.victim)}`, "Last packets"]);

@@ -17,7 +17,7 @@ fn who_is_not_let_in_is_told_of_wherever_a_client_is_asked_about() {
     for id in ids {
         let why = ask(&socket, &["why", "--client", id, "--topic", "t"]);
         assert_eq!(why.code, Some(1), "{:?}", why.lines);
-        let place = format!("[iothub ctl events --kind refused -i {id}]");
+        let place = format!("[iothub ctl events --kind refused -i {id} --socket {}]", socket.display());
         assert!(
             has(&why, "- let_in") && has(&why, ", 3 times, the last ") && has(&why, &place),
             "{:?}",
@@ -27,6 +27,7 @@ fn who_is_not_let_in_is_told_of_wherever_a_client_is_asked_about() {
         let client = ask(&socket, &["ctl", "client", id]);
         assert_eq!(client.code, Some(1), "{:?}", client.lines);
         assert!(has(&client, "and no session of one: it is not let in: "), "{:?}", client.lines);
+        assert!(has(&client, &format!("see also: {}", &place[1..place.len() - 1])), "{:?}", client.lines);
         let trace = ask(&socket, &["trace", id]);
         assert_eq!(trace.code, Some(0), "{:?}", trace.lines);
         assert!(
@@ -108,6 +109,46 @@ fn who_is_let_in_after_all_is_not_told_as_one_that_is_not() {
     for question in ids.into_iter().flat_map(questions) {
         let asked = ask(&socket, &question);
         assert!(!has(&asked, "not let in: "), "it went by itself: {question:?}: {:?}", asked.lines);
+    }
+}
+
+#[test]
+fn a_ban_is_told_with_its_end_and_with_the_command_that_lifts_it() {
+    let (setup, socket) = with_socket("api-banned");
+    let broker = with_users(setup).variable("IOTHUB_AUTHENTICATION__ANONYMOUS", "always").start();
+    let ban = |flags: &[&str]| {
+        let done = ask(&socket, &[&["ban", "add", "--for", "1h"], flags].concat());
+        assert_eq!(done.code, Some(0), "{:?}", done.lines);
+    };
+    let at = format!("--socket {}", socket.display());
+    ban(&["-i", "banned-1"]);
+    ban(&["-u", "sensor"]);
+    assert!(Link::try_connect(broker.port, v5("banned-1")).is_err(), "it is banned");
+    assert!(Link::try_connect(broker.port, login("banned-2", "geheim")).is_err(), "its user is banned");
+    broker.await_counter("refused_banned", 2);
+    for (id, text, lift) in [
+        ("banned-1", "this client id is banned for another ", "-i banned-1"),
+        ("banned-2", "the user sensor is banned for another ", "-u sensor"),
+    ] {
+        let command = format!("iothub ban remove {lift} {at}");
+        for question in [&["why", "--client", id, "--topic", "t"][..], &["ctl", "client", id], &["trace", id]]
+        {
+            let asked = ask(&socket, question);
+            assert!(has(&asked, text) && has(&asked, &command), "{question:?}: {:?}", asked.lines);
+        }
+    }
+    ban(&["-a", "127.0.0.1"]);
+    assert!(Link::try_connect(broker.port, v5("unknown")).is_err(), "its address is banned");
+    broker.await_counter("refused_banned", 3);
+    for question in [&["why", "--client", "unknown", "--topic", "t"][..], &["ctl", "client", "unknown"]] {
+        let asked = ask(&socket, question);
+        let text = "bans of addresses (1) have closed connections (1 since the start)";
+        assert!(has(&asked, text), "{question:?}: {:?}", asked.lines);
+        assert!(
+            has(&asked, &format!("iothub ctl events --kind refused {at}")),
+            "{question:?}: {:?}",
+            asked.lines
+        );
     }
 }
 
