@@ -200,9 +200,10 @@ impl Shard {
         let client_id = assigned.clone().unwrap_or_else(|| connect.client_id.into());
         self.forget_refusals(&client_id);
         let granted = Granted { assigned_client_id: assigned, ..self.grant(connect) };
-        if let Some(existing) = self.sessions.find(&client_id) {
-            self.take_over(conn, existing, connect.clean_start, turn);
-        }
+        let is_told_already = match self.sessions.find(&client_id) {
+            Some(existing) => self.take_over(conn, existing, connect.clean_start, turn),
+            None => false,
+        };
         let existing = self.sessions.find(&client_id);
         let session = existing.unwrap_or_else(|| {
             self.counters.sessions_created += 1;
@@ -225,6 +226,7 @@ impl Shard {
                 session_present: existing.is_some(),
                 keep_alive_s: granted.keep_alive_s,
                 session_expiry_s: granted.session_expiry_s,
+                is_told_already,
             },
         }));
         turn.push(Effect::Read { conn, reading: Reading::Continuous });
@@ -349,11 +351,12 @@ impl Shard {
             && self.sessions.find(client_id).is_some_and(|session| self.sessions[session].conn.is_some())
     }
 
-    fn note_contest(&mut self, session: SessionKey, holder: ConnId, by: ConnId, turn: &mut Turn<'_>) {
+    /// Whether the log has been told of others like this one, and nothing more is to be said.
+    fn note_contest(&mut self, session: SessionKey, holder: ConnId, by: ConnId, turn: &mut Turn<'_>) -> bool {
         let client_id = Arc::clone(&self.sessions[session].client_id);
-        let takeovers = self.contests.on_takeover(&client_id, &self.config.contests, turn.now);
-        if let Some(takeovers) = takeovers {
-            self.counters.takeovers_contested += 1;
+        let takeover = self.contests.on_takeover(&client_id, &self.config.contests, turn.now);
+        self.counters.takeovers_contested += u64::from(takeover.is_too_much);
+        if let Some(takeovers) = takeover.told {
             let what = What::Contested { by, takeovers };
             turn.push(Effect::Note(Note {
                 conn: Some(holder),
@@ -362,15 +365,18 @@ impl Shard {
                 what,
             }));
         }
+        takeover.is_told_already
     }
 
     /// [MQTT-3.1.4-3] The connection that holds the session goes. [MQTT-3.1.2-4] A clean start ends the session, too.
-    fn take_over(&mut self, by: ConnId, session: SessionKey, clean_start: bool, turn: &mut Turn<'_>) {
+    /// True: the log has been told of others like this one.
+    fn take_over(&mut self, by: ConnId, session: SessionKey, clean_start: bool, turn: &mut Turn<'_>) -> bool {
+        let mut is_told_already = false;
         if let Some(holder) = self.sessions[session].conn {
             self.counters.takeovers += 1;
-            self.note_contest(session, holder, by, turn);
+            is_told_already = self.note_contest(session, holder, by, turn);
             let say = Some((ReasonCode::SessionTakenOver, "another connection uses this client id"));
-            self.end_connection(holder, say, What::TakenOver, WillFate::Publish, turn);
+            self.end_connection(holder, say, What::TakenOver { is_told_already }, WillFate::Publish, turn);
         } else {
             // What was due, but for the timer, has come about before the client came.
             self.on_session_due(session, turn);
@@ -379,6 +385,7 @@ impl Shard {
         if clean_start && self.sessions.get(session).is_some() {
             self.end_session(session, "its client began another one", turn);
         }
+        is_told_already
     }
 
     /// Joins connection and session, with everything that the CONNECT says of either.

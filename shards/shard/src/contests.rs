@@ -45,6 +45,29 @@ struct Contest {
     held_until: Instant,
     /// How often it was too much.
     rounds: u32,
+    /// The last of these.
+    round_at: Option<Instant>,
+    told: Told,
+}
+
+/// What the log has of a contest: who goes on does not fill it.
+#[derive(Clone, Copy, Default)]
+struct Told {
+    at: Option<Instant>,
+    times: u32,
+    /// Takeovers since.
+    untold: u32,
+}
+
+/// What a takeover is among others of the same session.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Takeover {
+    /// It was one too many.
+    pub is_too_much: bool,
+    /// How many there were since the log was told last, if it is to be told now.
+    pub told: Option<u32>,
+    /// The log has been told of the contest: this one says nothing else.
+    pub is_told_already: bool,
 }
 
 impl Contests {
@@ -53,35 +76,21 @@ impl Contests {
         Contests { by_client_id: HashMap::with_hasher(hasher()), order: VecDeque::new(), hasher: hasher() }
     }
 
-    /// A connection that was alive has lost its session. Says how many times that was, if it is too much now.
-    pub fn on_takeover(&mut self, client_id: &str, limits: &ContestLimits, now: Instant) -> Option<u32> {
+    /// A connection that was alive has lost its session.
+    pub fn on_takeover(&mut self, client_id: &str, limits: &ContestLimits, now: Instant) -> Takeover {
         if limits.takeovers == 0 {
-            return None;
+            return Takeover::default();
         }
-        let fresh = Contest { since: now, takeovers: 0, held_until: now, rounds: 0 };
         let key = self.hasher.hash_one(client_id);
         if !self.by_client_id.contains_key(&key) {
             self.make_room(now);
             self.order.push_back(key);
         }
-        let contest = self.by_client_id.entry(key).or_insert(fresh);
+        let contest = self.by_client_id.entry(key).or_insert(Contest::new(now));
         if contest.is_over(limits, now) {
-            *contest = fresh;
-        } else if now.since(contest.since) > limits.window {
-            (contest.since, contest.takeovers) = (now, 0);
+            *contest = Contest::new(now);
         }
-        contest.takeovers += 1;
-        if contest.takeovers < limits.takeovers {
-            return None;
-        }
-        let takeovers = contest.takeovers;
-        if limits.policy == ContestPolicy::Refuse {
-            contest.held_until = now + HELD_FIRST.saturating_mul(1 << contest.rounds.min(10)).min(HELD_MAX);
-        }
-        contest.rounds += 1;
-        // One line and one refusal for each window's worth.
-        (contest.since, contest.takeovers) = (now, 0);
-        Some(takeovers)
+        contest.add(limits, now)
     }
 
     /// The one that came first goes. One that somebody is held to stays, unless there are many such: whoever floods the table with
@@ -109,10 +118,62 @@ impl Contests {
 }
 
 impl Contest {
+    fn new(now: Instant) -> Contest {
+        Contest {
+            since: now,
+            takeovers: 0,
+            held_until: now,
+            rounds: 0,
+            round_at: None,
+            told: Told::default(),
+        }
+    }
+
+    fn add(&mut self, limits: &ContestLimits, now: Instant) -> Takeover {
+        let goes_on = self.round_at.is_some_and(|at| now.since(at) <= limits.window);
+        if now.since(self.since) > limits.window {
+            (self.since, self.takeovers) = (now, 0);
+        }
+        if !goes_on && self.takeovers == 0 {
+            self.told.untold = 0;
+        }
+        self.takeovers += 1;
+        self.told.untold = self.told.untold.saturating_add(1);
+        if self.takeovers < limits.takeovers {
+            return Takeover { is_told_already: goes_on, ..Takeover::default() };
+        }
+        if limits.policy == ContestPolicy::Refuse {
+            self.held_until = now + doubled(HELD_FIRST, self.rounds, HELD_MAX);
+        }
+        self.rounds += 1;
+        self.round_at = Some(now);
+        // One refusal for each window's worth.
+        (self.since, self.takeovers) = (now, 0);
+        let told = self.told.tell(now);
+        Takeover { is_too_much: true, told, is_told_already: goes_on && told.is_none() }
+    }
+
     /// Nothing has happened for so long that it counts for nothing.
     fn is_over(&self, limits: &ContestLimits, now: Instant) -> bool {
         now.since(self.since.max(self.held_until)) > limits.window.max(HELD_MAX)
     }
+}
+
+impl Told {
+    /// How many there were since, if it is time again.
+    fn tell(&mut self, now: Instant) -> Option<u32> {
+        if self.at.is_some_and(|at| now.since(at) < doubled(TOLD_FIRST, self.times - 1, TOLD_MAX)) {
+            return None;
+        }
+        self.at = Some(now);
+        self.times += 1;
+        Some(std::mem::take(&mut self.untold))
+    }
+}
+
+/// Twice as long each further time.
+fn doubled(first: Duration, times: u32, most: Duration) -> Duration {
+    first.saturating_mul(1 << times.min(10)).min(most)
 }
 
 impl Default for ContestLimits {
@@ -121,9 +182,13 @@ impl Default for ContestLimits {
     }
 }
 
-/// How long a session stays with who has it, at first; twice as long each further time.
+/// How long a session stays with who has it, at first.
 const HELD_FIRST: Duration = Duration::from_secs(10);
 const HELD_MAX: Duration = Duration::from_secs(600);
+
+/// How long the log says nothing more of a contest that goes on, at first.
+const TOLD_FIRST: Duration = Duration::from_secs(60);
+const TOLD_MAX: Duration = Duration::from_secs(3600);
 
 /// Client ids that are remembered, for each shard.
 const CONTESTS_MAX: usize = 1 << 14;
@@ -139,18 +204,23 @@ mod tests {
         Instant::START.add_secs(1000 + seconds)
     }
 
+    /// Whether it was one too many.
+    fn takes(contests: &mut Contests, client_id: &str, limits: &ContestLimits, now: Instant) -> bool {
+        contests.on_takeover(client_id, limits, now).is_too_much
+    }
+
     #[test]
     fn a_few_takeovers_or_slow_ones_are_no_contest() {
         let limits = ContestLimits::default();
         let mut contests = Contests::new(1);
         for n in 0..100 {
-            assert_eq!(contests.on_takeover("c", &limits, at(n * 16)), None, "{n}");
+            assert!(!takes(&mut contests, "c", &limits, at(n * 16)), "{n}");
         }
         for n in 0..4 {
-            assert_eq!(contests.on_takeover("d", &limits, at(n)), None);
+            assert!(!takes(&mut contests, "d", &limits, at(n)));
         }
-        assert_eq!(contests.on_takeover("e", &limits, at(4)), None);
-        assert_eq!(contests.on_takeover("d", &limits, at(5)), Some(5));
+        assert!(!takes(&mut contests, "e", &limits, at(4)));
+        assert!(takes(&mut contests, "d", &limits, at(5)));
         assert!(!contests.is_held("d", &limits, at(5)));
     }
 
@@ -161,16 +231,16 @@ mod tests {
         let mut contests = Contests::new(1);
         let mut now = 0;
         for held_s in [10, 20, 40, 80, 160, 320, 600, 600] {
-            assert_eq!(contests.on_takeover("c", &limits, at(now)), None);
-            assert_eq!(contests.on_takeover("c", &limits, at(now + 1)), Some(2));
+            assert!(!takes(&mut contests, "c", &limits, at(now)));
+            assert!(takes(&mut contests, "c", &limits, at(now + 1)));
             assert!(contests.is_held("c", &limits, at(now + held_s)), "{held_s}");
             assert!(!contests.is_held("c", &limits, at(now + held_s + 1)), "{held_s}");
             assert!(!contests.is_held("d", &limits, at(now + 1)));
             now += held_s + 2;
         }
         now += 700;
-        assert_eq!(contests.on_takeover("c", &limits, at(now)), None);
-        assert_eq!(contests.on_takeover("c", &limits, at(now)), Some(2));
+        assert!(!takes(&mut contests, "c", &limits, at(now)));
+        assert!(takes(&mut contests, "c", &limits, at(now)));
         assert!(!contests.is_held("c", &limits, at(now + 10)));
     }
 
@@ -178,7 +248,7 @@ mod tests {
     fn no_limit_is_none_and_the_table_is_bounded() {
         let mut contests = Contests::new(1);
         let never = ContestLimits { takeovers: 0, ..ContestLimits::default() };
-        assert!((0..100).all(|_| contests.on_takeover("c", &never, at(0)).is_none()));
+        assert!((0..100).all(|_| contests.on_takeover("c", &never, at(0)) == Takeover::default()));
         for n in 0..3 * CONTESTS_MAX {
             contests.on_takeover(&n.to_string(), &ContestLimits::default(), at(0));
             assert!(contests.by_client_id.len() <= CONTESTS_MAX);
@@ -193,7 +263,7 @@ mod tests {
         let mut contests = Contests::new(1);
         for id in ["a", "b"] {
             contests.on_takeover(id, &limits, at(0));
-            assert_eq!(contests.on_takeover(id, &limits, at(0)), Some(2));
+            assert!(takes(&mut contests, id, &limits, at(0)));
         }
         contests.on_takeover("begun", &limits, at(0));
         for n in 0..CONTESTS_MAX - 3 {
@@ -201,8 +271,8 @@ mod tests {
         }
         contests.on_takeover("one more", &limits, at(1));
         assert_eq!(contests.by_client_id.len(), CONTESTS_MAX);
-        assert_eq!(contests.on_takeover("begun", &limits, at(1)), None, "the first that may go has gone");
-        assert_eq!(contests.on_takeover("7", &limits, at(1)), Some(2), "the others have not");
+        assert!(!takes(&mut contests, "begun", &limits, at(1)), "the first that may go has gone");
+        assert!(takes(&mut contests, "7", &limits, at(1)), "the others have not");
         for n in 0..3 * CONTESTS_MAX {
             contests.on_takeover(&format!("flood {n}"), &limits, at(2));
         }
@@ -212,5 +282,42 @@ mod tests {
             contests.on_takeover(&format!("all {}", n / 2), &limits, at(4));
             assert!(contests.by_client_id.len() <= CONTESTS_MAX);
         }
+    }
+
+    #[test]
+    fn a_contest_that_goes_on_is_told_ever_more_rarely_with_all_takeovers_since() {
+        let limits = ContestLimits::default();
+        let mut contests = Contests::new(1);
+        let (mut told, mut quiet) = (Vec::new(), 0);
+        for second in 0..4 * 3600 {
+            let takeover = contests.on_takeover("c", &limits, at(second));
+            assert!(takeover.told.is_none() || !takeover.is_told_already);
+            told.extend(takeover.told.map(|takeovers| (second, takeovers)));
+            quiet += u32::from(takeover.is_told_already);
+        }
+        let at: Vec<u64> = told.iter().map(|(second, _)| *second).collect();
+        assert_eq!(at, [4, 64, 184, 424, 904, 1864, 3784, 7384, 10_984]);
+        assert!(
+            told.iter().zip([5, 60, 120, 240, 480, 960]).all(|((_, count), expected)| *count == expected)
+        );
+        assert_eq!(quiet + 5 + 8, 4 * 3600, "those before the first line, and those with one, are told");
+    }
+
+    #[test]
+    fn after_a_contest_each_takeover_is_told_again_until_the_next() {
+        let limits = ContestLimits::default();
+        let mut contests = Contests::new(1);
+        let is_told = |takeover: Takeover| !takeover.is_told_already;
+        assert_eq!((0..20).filter(|n| takes(&mut contests, "c", &limits, at(*n))).count(), 4);
+        assert!((0..10).all(|n| is_told(contests.on_takeover("c", &limits, at(100 + n * 61)))));
+        assert!(
+            (0..5).all(|n| is_told(contests.on_takeover("d", &limits, at(100 + n)))),
+            "nobody else is hidden"
+        );
+        for n in 0..4 {
+            assert!(is_told(contests.on_takeover("c", &limits, at(10_000 + n))));
+        }
+        let begins = contests.on_takeover("c", &limits, at(10_004));
+        assert_eq!(begins, Takeover { is_too_much: true, told: Some(5), is_told_already: false });
     }
 }

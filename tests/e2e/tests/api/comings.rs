@@ -171,3 +171,23 @@ fn two_clients_with_one_id_are_told_of_wherever_it_is_asked_about() {
         assert!(has(&asked, text) && has(&asked, meaning), "{question:?}: {:?}", asked.lines);
     }
 }
+
+#[test]
+fn clients_that_take_a_session_from_each_other_without_end_do_not_fill_the_log() {
+    let (setup, socket) = with_socket("api-contest");
+    let broker = setup.start();
+    let mut holder = Link::connect(broker.port, v5("twin"));
+    for _ in 0..40 {
+        let next = Link::connect(broker.port, v5("twin"));
+        assert_eq!(holder.ended_by_server(), client::ReasonCode::SessionTakenOver);
+        holder = next;
+    }
+    let other = Link::connect(broker.port, v5("other"));
+    broker.process.await_text("client_id=\"other\"");
+    drop(other);
+    let count = |text: &str| broker.process.lines().iter().filter(|line| line.contains(text)).count();
+    assert_eq!(count("two clients use the same client id"), 1, "{}", broker.process.shown());
+    assert_eq!((count("session taken over"), broker.counter("takeovers")), (5, 40));
+    let client = ask(&socket, &["ctl", "client", "twin"]);
+    assert!(has(&client, "it was taken over 40 times in the last "), "{:?}", client.lines);
+}
