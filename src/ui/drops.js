@@ -42,17 +42,18 @@ function show(place, { signal, problems, query }) {
   const search = (title, input) => h("form", { class: "filters", role: "search", "aria-label": title, onsubmit: (event) => event.preventDefault() }, field(title, input));
   const others = h("p", { class: "quiet", hidden: true });
   const refusals = section("Refused", refused.element);
-  let isWanted = query.get("show") === "refused";
+  const isFirst = query.get("show") === "refused";
   fill(
     place,
     waiting,
     h("div", { class: "charts" }, curve.element),
     sinceWhen(),
+    isFirst ? refusals : null,
     section("Lost messages", lost.element),
     section("Messages not taken in", untaken.element),
     section("By client", search("Client id contains", clientId), byClient, clients.element),
     section("By topic", search("First levels contain", prefix), byTopic, topics.element, others),
-    refusals,
+    isFirst ? null : refusals,
   );
   follow(signal, (samples) => {
     const sample = samples.at(-1);
@@ -61,10 +62,6 @@ function show(place, { signal, problems, query }) {
     lost.show(rowsOf(sample, causesOf("out")));
     untaken.show(rowsOf(sample, causesOf("in")));
     refused.show(rowsOf(sample, REFUSED));
-    if (isWanted) {
-      isWanted = false;
-      refusals.scrollIntoView();
-    }
   });
   clients.restart();
   topics.restart();

@@ -269,7 +269,10 @@ async function coming(page) {
   await page.until(() => [...document.querySelectorAll(".tile")].some((tile) => /Refused connections\/s[^]*3 so far/.test(tile.innerText)), "they are counted");
   await page.run(() => [...document.querySelectorAll("a.tile")].find((tile) => /Refused/.test(tile.innerText)).click());
   await page.until(() => /connect: banned/.test(document.querySelector("main").innerText), "they are listed by cause");
-  await page.until(() => [...document.querySelectorAll("h2")].find((title) => title.textContent === "Refused").getBoundingClientRect().top < window.innerHeight, "and shown first");
+  await page.until(() => {
+    const titles = [...document.querySelectorAll("main h2")].map((title) => title.textContent);
+    return titles.includes("Refused") && titles.indexOf("Refused") < titles.indexOf("Lost messages");
+  }, "and shown first");
   await visit(page, ["#/clients/twin", "Last packets"]);
   await page.until(() => /it was taken over 4 times in the last \d+ s, by connections from 127\.0\.0\.1: two devices/.test(document.querySelector("main").innerText), "it is told that two have its client id");
   await visit(page, [`#/clients/${encodeURIComponent(about.victim)}`, "Last packets"]);
