@@ -32,6 +32,7 @@ pub fn client(client: &ClientSeen, addresses: &Addresses) -> Value {
         "queued": client.queued,
         "queued_on_disk": client.queued_away,
         "inflight": client.inflight,
+        "inflight_oldest_s": client.inflight_for.map(seconds),
         "queued_bytes": client.queued_bytes,
         "unreleased": client.unreleased,
         "nearest_limit": {
@@ -39,6 +40,8 @@ pub fn client(client: &ClientSeen, addresses: &Addresses) -> Value {
             "used": f64::from(client.pressure.permille) / 1000.0,
         },
         "will_topic": client.will_topic,
+        "ended_lately": client.ended,
+        "taken_over_lately": client.taken_over,
         "traffic": {
             "packets_received": traffic.packets_received,
             "bytes_received": traffic.bytes_received,

@@ -32,7 +32,7 @@ pub const OPERATIONS: &[Operation] = &[Operation {
 }];
 
 /// By what clients are compared, in the words of a question.
-pub const TOP_BY: [&str; 13] = [
+pub const TOP_BY: [&str; 16] = [
     "bytes",
     "packets",
     "bytes_sent",
@@ -45,6 +45,9 @@ pub const TOP_BY: [&str; 13] = [
     "unsent_bytes",
     "subscriptions",
     "silent_s",
+    "inflight_s",
+    "ended",
+    "taken_over",
     "limit",
 ];
 
@@ -65,6 +68,11 @@ enum By {
     UnsentBytes,
     Subscriptions,
     SilentS,
+    /// How long the oldest message in flight has been.
+    InflightS,
+    /// Of its connections, lately.
+    Ended,
+    TakenOver,
     Limit,
 }
 
@@ -106,6 +114,9 @@ impl By {
             By::UnsentBytes => link.map_or(0, |link| link.unsent_bytes as u64),
             By::Subscriptions => client.subscriptions as u64,
             By::SilentS => link.map_or(0, |link| link.silent_for.as_secs()),
+            By::InflightS => client.inflight_for.map_or(0, |age| age.as_secs()),
+            By::Ended => u64::from(client.ended),
+            By::TakenOver => u64::from(client.taken_over),
             By::Limit => u64::from(client.pressure.permille),
         }
     }

@@ -428,6 +428,9 @@ const TOP_HEADS: [(&str, &str); TOP_BY.len() - 1] = [
     ("unsent_bytes", "UNSENT BYTES"),
     ("subscriptions", "SUBSCRIPTIONS"),
     ("silent_s", "SILENT SECONDS"),
+    ("inflight_s", "SECONDS IN FLIGHT"),
+    ("ended", "CONNECTIONS ENDED LATELY"),
+    ("taken_over", "TAKEN OVER LATELY"),
 ];
 
 /// Estimates of topics are of some use from so many on.

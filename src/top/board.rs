@@ -61,6 +61,8 @@ pub struct Client {
     pub connection: Option<Connection>,
     pub queued: u64,
     pub inflight: u64,
+    /// Connections of it.
+    pub ended_lately: u64,
     pub traffic: Traffic,
 }
 
@@ -84,6 +86,7 @@ pub enum Order {
     Traffic,
     Queued,
     ClientId,
+    Ended,
 }
 
 impl Order {
@@ -91,7 +94,8 @@ impl Order {
         match self {
             Order::Traffic => Order::Queued,
             Order::Queued => Order::ClientId,
-            Order::ClientId => Order::Traffic,
+            Order::ClientId => Order::Ended,
+            Order::Ended => Order::Traffic,
         }
     }
 
@@ -100,6 +104,7 @@ impl Order {
             Order::Traffic => "traffic",
             Order::Queued => "queue",
             Order::ClientId => "client id",
+            Order::Ended => "connections ended lately",
         }
     }
 }
@@ -227,6 +232,7 @@ impl Board {
                 Order::Traffic => other.bytes().total_cmp(&one.bytes()).then(by_id),
                 Order::Queued => other.client.queued.cmp(&one.client.queued).then(by_id),
                 Order::ClientId => by_id,
+                Order::Ended => other.client.ended_lately.cmp(&one.client.ended_lately).then(by_id),
             }
         });
         rows
@@ -294,6 +300,7 @@ pub mod tests {
             connection: Some(Connection::default()),
             queued: 100 - packets.min(&100),
             inflight: 0,
+            ended_lately: client_id.len() as u64,
             traffic: Traffic {
                 packets_received: *packets,
                 bytes_received: packets * 10,
@@ -353,6 +360,8 @@ pub mod tests {
         assert_eq!(ids(&board), ["lamp", "Fan", "pump"]);
         board.order = board.order.next();
         assert_eq!(ids(&board), ["Fan", "lamp", "pump"]);
+        board.order = board.order.next();
+        assert_eq!(ids(&board), ["lamp", "pump", "Fan"], "by connections that ended");
         board.search = "FA".to_owned();
         assert_eq!(ids(&board), ["Fan"]);
     }

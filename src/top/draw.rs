@@ -11,7 +11,7 @@ use ratatui::{
 };
 use shard::Side;
 
-use super::board::Board;
+use super::board::{Board, Order};
 use crate::text;
 
 /// What is to be seen.
@@ -223,6 +223,8 @@ fn part_of(name: &str, shown: usize, all: usize) -> String {
 
 fn draw_clients(frame: &mut Frame<'_>, view: &View<'_>, area: Rect) {
     let rows = view.board.clients();
+    // What is sorted by stands in the place of what waits.
+    let by_ended = view.board.order == Order::Ended;
     // A narrow terminal has the first columns, which tell most.
     let ends = CLIENT_COLUMNS.iter().scan(CLIENT_ID_WIDTH_MIN, |end, (_, width, _)| {
         *end += width + 1;
@@ -242,7 +244,7 @@ fn draw_clients(frame: &mut Frame<'_>, view: &View<'_>, area: Rect) {
         let cells = [
             rate(row.received),
             rate(row.sent),
-            right(row.client.queued.to_string()),
+            right(if by_ended { row.client.ended_lately } else { row.client.queued }.to_string()),
             bytes(row.bytes_received),
             bytes(row.bytes_sent),
             right(row.client.inflight.to_string()),
@@ -258,6 +260,7 @@ fn draw_clients(frame: &mut Frame<'_>, view: &View<'_>, area: Rect) {
     let widths = columns.iter().map(|(_, width, _)| Constraint::Length(*width));
     let widths = std::iter::once(Constraint::Length(id_width)).chain(widths);
     let heads = columns.iter().map(|(name, _, is_number)| match is_number {
+        true if by_ended && *name == "queued" => right("ended".to_owned()),
         true => right((*name).to_owned()),
         false => Cell::new(*name),
     });

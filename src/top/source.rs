@@ -64,7 +64,7 @@ impl Listing {
         mut page_of: impl FnMut(&str) -> Result<Busiest, String>,
     ) -> Result<(), String> {
         let mut known: HashSet<String> = self.clients.iter().map(|client| client.client_id.clone()).collect();
-        for by in ["bytes_sent", "bytes_received", "queued"] {
+        for by in ["bytes_sent", "bytes_received", "queued", "ended"] {
             let Busiest { clients } = page_of(&format!("/v1/top?by={by}&limit=1000"))?;
             let connected = clients.into_iter().map(|Rated { client }| client);
             let connected = connected.filter(|client| client.connection.is_some());
@@ -121,7 +121,7 @@ mod tests {
     fn client(client_id: &str) -> Value {
         let traffic =
             json!({ "packets_received": 0, "bytes_received": 0, "packets_sent": 0, "bytes_sent": 0 });
-        json!({ "client_id": client_id, "connection": {}, "queued": 0, "inflight": 0, "traffic": traffic })
+        json!({ "client_id": client_id, "connection": {}, "queued": 0, "inflight": 0, "ended_lately": 0, "traffic": traffic })
     }
 
     /// Twelve pages with one client each.

@@ -27,7 +27,7 @@ function show(place, { parts: [clientId], signal, problems, heading, tools, may,
   const subscriptions = subscriptionTable({ hasClient: false });
   const queue = queueOf(clientId, signal, problems);
   const inflight = waitingTable("Messages that wait for an acknowledgement", "Nothing is in flight.");
-  const packets = packetTable();
+  const packets = packetList();
   const endedBefore = h("div");
   const losses = lossTables();
   const all = h("p", { class: "quiet", hidden: true });
@@ -98,7 +98,7 @@ function absent(error) {
 /** What is remembered of a client whose session has ended. */
 function endedSession() {
   const about = h("div");
-  const packets = packetTable();
+  const packets = packetList();
   const element = h("div", { hidden: true }, about, section("Last packets", packets.element));
   return {
     element,
@@ -272,7 +272,7 @@ function sessionOf(seen) {
     ["Subscriptions", count(seen.subscriptions)],
     ["Queued", `${count(seen.queued)} (${bytes(seen.queued_bytes)})`],
     seen.queued_on_disk > 0 ? ["Of these on disk alone", count(seen.queued_on_disk)] : null,
-    ["In flight", count(seen.inflight)],
+    ["In flight", seen.inflight_oldest_s === null ? count(seen.inflight) : `${count(seen.inflight)}, the oldest for ${span(seen.inflight_oldest_s)}`],
     ["QoS 2 not released", count(seen.unreleased)],
     ["Nearest limit", limitOf(seen)],
     seen.will_topic ? ["Will", raw(seen.will_topic)] : null,
@@ -312,6 +312,32 @@ function waitingTable(caption, empty) {
       { title: "Packet id", isNumber: true, cell: (row) => row.packet_id ?? "–" },
     ],
   });
+}
+
+/** On a phone each is a card: of many the newest stand there until somebody wants all. */
+function packetList() {
+  const list = packetTable();
+  let rows = [];
+  let isWhole = false;
+  const more = button("", () => {
+    isWhole = !isWhole;
+    tell();
+  }, { "data-focus": "packets" });
+  const line = h("p", null, more);
+  const tell = () => {
+    const isLong = isNarrow() && rows.length > ROWS_NARROW;
+    list.show(isLong && !isWhole ? rows.slice(0, ROWS_NARROW) : rows);
+    line.hidden = !isLong;
+    more.textContent = isWhole ? `Show the last ${ROWS_NARROW} packets` : `Show all ${count(rows.length)} packets`;
+  };
+  line.hidden = true;
+  return {
+    element: h("div", null, list.element, line),
+    show(packets) {
+      rows = packets;
+      tell();
+    },
+  };
 }
 
 function packetTable() {
@@ -410,7 +436,11 @@ async function purge(clientId) {
 
 /** On a phone each is a card. */
 function rowsShown() {
-  return matchMedia("(max-width: 44rem)").matches ? ROWS_NARROW : ROWS;
+  return isNarrow() ? ROWS_NARROW : ROWS;
+}
+
+function isNarrow() {
+  return matchMedia("(max-width: 44rem)").matches;
 }
 
 const EVERY_MS = 2000;

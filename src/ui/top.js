@@ -74,6 +74,9 @@ const MEASURES = {
   unsent_bytes: { title: "Not taken by its socket", format: bytes },
   subscriptions: { title: "Subscriptions", format: count },
   silent_s: { title: "Silent for", format: span },
+  inflight_s: { title: "Longest not acknowledged", format: span },
+  ended: { title: "Connections ended lately", format: count },
+  taken_over: { title: "Taken over lately", format: count },
   limit: { title: "Nearest to a limit", isTold: true },
 };
 const OVER_S = 2;

@@ -47,17 +47,17 @@ impl Shard {
             // What the client does not take is nobody's: there is nothing to keep.
             if self.transmit(key, &sending, carried, turn) {
                 self.keep_queued(key, &queued);
-                self.note_sent(key, queued);
+                self.note_sent(key, queued, turn.now);
             }
         }
     }
 
     /// It was sent at QoS 1 or 2.
-    fn note_sent(&mut self, key: SessionKey, queued: Queued) {
+    fn note_sent(&mut self, key: SessionKey, queued: Queued, now: Instant) {
         self.hold_back(key, &queued);
         self.totals.queued_bytes += queued.weight();
         self.totals.inflight_messages += 1;
-        self.sessions[key].outbound().inflight.insert(queued);
+        self.sessions[key].outbound().inflight.insert(queued, now);
     }
 
     /// Encodes a PUBLISH into the client's outbox. False: it exceeds the client's maximum packet size, or is nothing that the client can
@@ -321,7 +321,7 @@ impl Shard {
         } else {
             let sending = Sending { delivery: &delivery, packet_id: Some(queued.packet_id()), dup };
             if self.transmit(key, &sending, carried, turn) {
-                self.note_sent(key, queued);
+                self.note_sent(key, queued, turn.now);
             } else {
                 self.give_up(key, &Popped::Here(queued));
             }

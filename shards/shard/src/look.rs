@@ -112,12 +112,18 @@ pub struct ClientSeen {
     pub queued_bytes: usize,
     /// Messages that were sent and are not acknowledged.
     pub inflight: usize,
+    /// Since the oldest of them was sent for the first time. None: there is none, or it was sent before the broker was started.
+    pub inflight_for: Option<Duration>,
     /// QoS 2 messages of the client that it has not released.
     pub unreleased: usize,
     pub will_topic: Option<Box<str>>,
     pub traffic: Traffic,
     /// The limit that it is nearest to.
     pub pressure: Pressure,
+    /// Connections of its client id that have ended lately, if they are often. See `BreaksSeen`.
+    pub ended: u32,
+    /// Of these, because another connection took their place.
+    pub taken_over: u32,
 }
 
 /// The connection of a client.

@@ -159,6 +159,7 @@ impl Shard {
 
     fn client_seen(&self, session: &Session, now: Instant) -> ClientSeen {
         let outbound = session.outbound.as_deref();
+        let breaks = self.departures.breaks(&session.client_id).and_then(|breaks| breaks.seen(now));
         ClientSeen {
             client_id: Arc::clone(&session.client_id),
             shard: self.id,
@@ -170,10 +171,13 @@ impl Shard {
             queued: outbound.map_or(0, |outbound| outbound.queue.len()),
             queued_away: outbound.map_or(0, |outbound| outbound.queue.away_len()),
             inflight: outbound.map_or(0, |outbound| outbound.inflight.len()),
+            inflight_for: outbound.and_then(|outbound| outbound.inflight.oldest(now)),
             queued_bytes: outbound.map_or(0, |outbound| outbound.queue.waiting_bytes()),
             unreleased: session.received.as_ref().map_or(0, |received| received.len()),
             traffic: session.recorder.as_ref().map(|recorder| recorder.traffic).unwrap_or_default(),
             pressure: self.pressure(session, now),
+            ended: breaks.as_ref().map_or(0, |breaks| breaks.ended),
+            taken_over: breaks.as_ref().map_or(0, |breaks| breaks.taken_over),
             will_topic: session.will.as_ref().map(|will| will.message.topic().into()),
         }
     }

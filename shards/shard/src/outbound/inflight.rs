@@ -1,11 +1,11 @@
 //! Messages in flight to one client, with their QoS state.
 
-use std::{collections::VecDeque, ops::Range};
+use std::{collections::VecDeque, ops::Range, time::Duration};
 
 use mqtt::{PacketId, QoS};
 
 use super::{Away, PACKET_IDS, Queued, packet_id};
-use crate::store::bodies::BodyId;
+use crate::{Instant, store::bodies::BodyId};
 
 /// What has been sent at QoS 1 or 2 and is not acknowledged to the end, in the order of the first sending. [MQTT-4.6.0-1]
 #[derive(Debug, Default)]
@@ -27,6 +27,8 @@ struct Entry {
     packet_id: PacketId,
     /// Counts in `outstanding`.
     on_this_connection: bool,
+    /// For the first time. Whole seconds of the clock; `SENT_BEFORE` of what an earlier life of the broker has sent.
+    sent_at_s: u32,
     /// None: the last acknowledgement came.
     state: Option<State>,
 }
@@ -81,7 +83,7 @@ impl Inflight {
     }
 
     /// Notes a message as sent on this connection. The caller has asked whether its id is free. [MQTT-2.2.1-4]
-    pub fn insert(&mut self, queued: Queued) {
+    pub fn insert(&mut self, queued: Queued, now: Instant) {
         let number = queued.number;
         assert!(self.has_id_for(number), "an id in use is not given again");
         assert!(self.entries.back().is_none_or(|last| last.number < number), "messages are sent in order");
@@ -92,6 +94,7 @@ impl Inflight {
             number,
             packet_id: packet_id(number),
             on_this_connection: true,
+            sent_at_s: now.as_secs() as u32,
             state: Some(State::Published(queued)),
         });
     }
@@ -102,7 +105,21 @@ impl Inflight {
         assert!(self.entries.back().is_none_or(|last| last.number < number), "messages come in order");
         self.len += 1;
         let packet_id = packet_id(number);
-        self.entries.push_back(Entry { number, packet_id, on_this_connection: false, state: Some(state) });
+        let (on_this_connection, sent_at_s) = (false, SENT_BEFORE);
+        self.entries.push_back(Entry {
+            number,
+            packet_id,
+            on_this_connection,
+            sent_at_s,
+            state: Some(state),
+        });
+    }
+
+    /// How long ago the oldest of it was sent for the first time, but for a second. None: there is nothing, or an earlier life of the
+    /// broker has sent it.
+    pub fn oldest(&self, now: Instant) -> Option<Duration> {
+        let sent_at_s = self.entries.front()?.sent_at_s;
+        (sent_at_s != SENT_BEFORE).then(|| now.since(Instant::START.add_secs(sent_at_s.into())))
     }
 
     /// The entry of this id.
@@ -323,6 +340,11 @@ fn body_of(state: &State) -> Option<(BodyId, usize)> {
         State::Released => None,
     }
 }
+
+const SENT_BEFORE: u32 = u32::MAX;
+
+const _: () =
+    assert!(size_of::<Entry>() <= size_of::<Option<State>>() + 16, "when it was sent costs no room");
 
 /// So many entries that are done may stay even where none is left that is not.
 pub(super) const DONE_ALWAYS: usize = 16;

@@ -11,7 +11,7 @@ use super::{
     queue::{AWAY_WEIGHT, EXPIRY_WEIGHT, PLACE_BYTES},
     *,
 };
-use crate::message::Parts;
+use crate::{Instant, message::Parts};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -212,7 +212,7 @@ fn send_next(outbound: &mut Outbound, oracle: &mut Oracle) {
     let Some(popped) = popped.filter(|popped| popped.qos != QoS::AtMostOnce) else { return };
     let number = number_in(&popped);
     let id = popped.packet_id();
-    outbound.inflight.insert(popped);
+    outbound.inflight.insert(popped, Instant::START);
     assert_eq!(oracle.number_of(id), None, "an id in use is not given again");
     oracle.sent += 1;
     oracle.inflight.insert(oracle.sent, (id, Known::Published(number), true));
@@ -298,7 +298,7 @@ fn an_id_is_used_again_only_after_all_others() {
         let mut queued = queued(n, QoS::AtLeastOnce);
         outbound.number(&mut queued);
         let id = queued.packet_id();
-        outbound.inflight.insert(queued);
+        outbound.inflight.insert(queued, Instant::START);
         outbound.inflight.remove(id);
         ids.push(id);
     }
@@ -317,7 +317,7 @@ fn one_message_that_is_never_acknowledged_keeps_its_id_and_costs_little() {
         let mut queued = queued(0, QoS::AtLeastOnce);
         outbound.number(&mut queued);
         let id = queued.packet_id();
-        outbound.inflight.insert(queued);
+        outbound.inflight.insert(queued, Instant::START);
         id
     };
     let kept = send(&mut outbound);

@@ -476,3 +476,46 @@ fn nothing_is_remembered_where_nothing_is_to_be() {
     s.subscribe(client, "a", 0);
     assert_eq!(packets(&s, "c"), Vec::<String>::new());
 }
+
+#[test]
+fn how_long_the_oldest_message_is_in_flight_counts_from_its_first_sending_until_it_is_acknowledged() {
+    let mut s = Script::of_one();
+    let client = s.join_for_an_hour("c");
+    let publisher = s.join("p");
+    let age = |s: &Script| whole(s, "c").unwrap().client.inflight_for.map(|age| age.as_secs());
+    s.subscribe(client, "a", 1);
+    assert_eq!(age(&s), None, "there is none");
+    s.publish_qos(publisher, "a", "first", 1, 1);
+    s.secs(20);
+    s.publish_qos(publisher, "a", "second", 1, 2);
+    s.secs(10);
+    assert_eq!(age(&s), Some(30));
+    s.cut(client);
+    s.secs(10);
+    let client = s.join_for_an_hour("c");
+    assert_eq!(age(&s), Some(40), "it is sent again, and still the same");
+    s.puback(client, 1);
+    assert_eq!(age(&s), Some(20));
+    s.puback(client, 2);
+    assert_eq!(age(&s), None);
+}
+
+#[test]
+fn whoever_comes_again_and_again_is_seen_with_how_often() {
+    let mut s = Script::of_one();
+    let seen = |s: &Script| {
+        let client = whole(s, "c").unwrap().client;
+        (client.ended, client.taken_over)
+    };
+    for _ in 0..3 {
+        s.join("c");
+    }
+    assert_eq!(seen(&s), (0, 0), "twice is not often");
+    let client = s.join("c");
+    assert_eq!(seen(&s), (3, 3));
+    s.cut(client);
+    s.join("c");
+    assert_eq!(seen(&s), (4, 3));
+    s.secs(1300);
+    assert_eq!(seen(&s), (0, 0));
+}
