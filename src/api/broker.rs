@@ -9,6 +9,7 @@ use super::{
     operation::{Access, Operation},
     token_list::Role,
 };
+use crate::disk_room;
 
 pub const OPERATIONS: &[Operation] = &[Operation {
     method: Method::GET,
@@ -30,5 +31,6 @@ async fn broker(State(context): State<Context>) -> Response {
         "listeners": facts.listeners,
         "has_default_listeners": facts.has_default_listeners,
         "has_user_database": facts.user_database.is_some(),
+        "store_disk_free_bytes": disk_room::told().map(|room| room.free),
     }))
 }

@@ -59,4 +59,5 @@ const GAUGES: &[Gauge] = &[
     ("stored_live_bytes", |gauges| gauges.stored_live_bytes),
     ("stored_messages", |gauges| gauges.stored_messages),
     ("stored_topics_bytes", |gauges| gauges.stored_topics_bytes),
+    ("store_full", |gauges| gauges.store_full),
 ];

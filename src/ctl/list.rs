@@ -145,6 +145,7 @@ pub fn shards(target: &Target<'_>) -> Result<Shown, Failure> {
         "OF THESE ON DISK",
         "UNSENT BYTES",
         "STORE BYTES",
+        "STORE FULL",
         "RECEIVED",
         "SENT",
     ]);
@@ -153,8 +154,10 @@ pub fn shards(target: &Target<'_>) -> Result<Shown, Failure> {
         let queued = ["queued_bytes", "queued_away_bytes"].iter().filter_map(|name| gauge(name).as_u64());
         let gauges =
             columns.iter().map(gauge).chain([json!(queued.sum::<u64>())]).chain(stored.iter().map(gauge));
+        let is_full = if gauge(&"store_full") == 0 { "no" } else { "yes" };
         let counters = counted.iter().map(|name| row["counters"][name].clone());
-        table.line(&[row["shard"].clone()].into_iter().chain(gauges).chain(counters).collect::<Vec<_>>());
+        let row = [row["shard"].clone()].into_iter().chain(gauges).chain([json!(is_full)]).chain(counters);
+        table.line(&row.collect::<Vec<_>>());
     }
     Ok(Shown { rows, text: table.text(), ..Shown::default() })
 }

@@ -36,8 +36,11 @@ pub fn held(gauges: &Gauges) -> Vec<Gauge> {
         stored_live_bytes,
         stored_messages,
         stored_topics_bytes,
+        store_full,
         timers,
     } = gauges.clone();
+    let [live_bytes, messages, topics_bytes, full] =
+        stored(stored_live_bytes, stored_messages, stored_topics_bytes, store_full);
     vec![
         gauge("iothub_connections", "Connections, of clients that are let in and of others.", connections),
         gauge("iothub_sessions", "Sessions, connected or not.", sessions),
@@ -73,14 +76,28 @@ pub fn held(gauges: &Gauges) -> Vec<Gauge> {
             receive_bytes,
         ),
         gauge("iothub_mail_pending", "Mail to other shards that waits for room.", mail_pending),
-        gauge("iothub_stored_live_bytes", "Bytes of records that the store has to keep.", stored_live_bytes),
-        gauge("iothub_stored_messages", "Messages that the store knows by a number.", stored_messages),
+        live_bytes,
+        messages,
+        topics_bytes,
+        full,
+        gauge("iothub_timers", "Deadlines that are set, some of them of what is gone.", timers),
+    ]
+}
+
+fn stored(live_bytes: usize, messages: usize, topics_bytes: usize, full: usize) -> [Gauge; 4] {
+    [
+        gauge("iothub_stored_live_bytes", "Bytes of records that the store has to keep.", live_bytes),
+        gauge("iothub_stored_messages", "Messages that the store knows by a number.", messages),
         gauge(
             "iothub_stored_topics_bytes",
             "Topics of messages that the store alone has, or had.",
-            stored_topics_bytes,
+            topics_bytes,
         ),
-        gauge("iothub_timers", "Deadlines that are set, some of them of what is gone.", timers),
+        gauge(
+            "iothub_store_full",
+            "Whether the store of the shard has no room: QoS 1 and 2 are not taken in then, by any shard.",
+            full,
+        ),
     ]
 }
 

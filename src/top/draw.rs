@@ -125,7 +125,7 @@ fn lines_of_numbers(view: &View<'_>, width: u16) -> Vec<Line<'static>> {
         ("not taken in/s", rate_of(view, Some(board.loss_rate(Side::In)))),
         ("not taken in", board.lost(Side::In).to_string()),
         ("queued", text::size(board.gauge("queued_bytes") + board.gauge("queued_away_bytes"))),
-        ("store", text::size(board.gauge("store_file_bytes"))),
+        ("store", store(board)),
     ];
     let mut lines: Vec<Vec<(&'static str, String)>> = Vec::new();
     let mut left = 0;
@@ -139,6 +139,12 @@ fn lines_of_numbers(view: &View<'_>, width: u16) -> Vec<Line<'static>> {
         lines.last_mut().expect("the first finds no room before there is a line").push((name, value));
     }
     lines.iter().map(|line| pairs(line)).collect()
+}
+
+/// What it takes of the disk, and whether it finds no more.
+fn store(board: &Board) -> String {
+    let full = if board.gauge("store_full") > 0 { " (full: only QoS 0 is taken in)" } else { "" };
+    format!("{}{full}", text::size(board.gauge("store_file_bytes")))
 }
 
 /// In a second; nothing is known of now where nothing comes.

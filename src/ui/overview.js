@@ -72,7 +72,7 @@ function tilesOf({ total, rates }) {
     tile("Retained", count(gauges.retained_messages), bytes(gauges.retained_bytes), ["topics"]),
     tile("Queued, in flight", bytes(gauges.queued_bytes + gauges.queued_away_bytes), `${bytes(gauges.unsent_bytes)} unsent`),
     gauges.store_file_bytes > 0
-      ? tile("Store on disk", bytes(gauges.store_file_bytes), `${bytes(gauges.queued_away_bytes)} queued there alone`, ["shards"])
+      ? tile("Store on disk", bytes(gauges.store_file_bytes), gauges.store_full > 0 ? "full: only QoS 0 is taken in" : `${bytes(gauges.queued_away_bytes)} queued there alone`, ["shards"])
       : null,
   ];
 }
@@ -107,6 +107,7 @@ function aboutBroker(broker) {
     ["Version", broker.version],
     ["Stage", broker.stage],
     ["Running for", span(broker.uptime_s)],
+    ["Free on the disk of the store", broker.store_disk_free_bytes === null ? null : bytes(broker.store_disk_free_bytes)],
     ["Process", broker.pid],
     ["Shards", broker.shards],
     listeners.length > 0 ? ["Listeners", h("ul", { class: "plain" }, listeners)] : null,

@@ -92,6 +92,7 @@ function storeTable() {
       heldColumn("Still needed", "stored_live_bytes", bytes),
       heldColumn("Queued there alone", "queued_away_bytes", bytes),
       heldColumn("Takes of the disk", "store_file_bytes", bytes),
+      { title: "Room", cell: (row) => (row.gauges.store_full > 0 ? "full: only QoS 0 is taken in" : "–") },
     ],
   });
   return { element, show: (sample) => show(sample.shards) };

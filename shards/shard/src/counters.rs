@@ -364,6 +364,8 @@ pub struct Gauges {
     pub stored_messages: usize,
     /// Topics of those that the store alone has, and of those that it alone had before, as long as somebody holds them.
     pub stored_topics_bytes: usize,
+    /// 1 where its store has no room.
+    pub store_full: usize,
     /// Deadlines that are set, of what is gone, too.
     pub timers: usize,
 }

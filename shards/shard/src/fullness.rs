@@ -95,6 +95,11 @@ impl Shard {
         }
     }
 
+    /// That of this shard, whatever those of others have.
+    pub(crate) fn is_store_full(&self) -> bool {
+        self.fullness.told == StoreRoom::Full && !self.has_store_failed()
+    }
+
     /// Tells everybody when there is no room any more, or some again.
     pub(crate) fn look_for_room(&mut self, turn: &mut Turn<'_>) {
         if !self.store.is_on() || self.has_store_failed() {

@@ -327,6 +327,7 @@ impl Shard {
             stored_live_bytes: self.store.live_bytes(),
             stored_messages: self.store.bodies.len(),
             stored_topics_bytes: self.store.bodies.topics_bytes(),
+            store_full: usize::from(self.is_store_full()),
             timers: self.timers.len(),
         }
     }

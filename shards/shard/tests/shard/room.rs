@@ -21,6 +21,7 @@ fn a_store_without_room_refuses_what_it_would_have_to_store_and_nothing_else() {
     s.subscribe(listener, "a", 0);
     s.hear(listener);
     s.event(0, Event::StoreRoom { bytes: 0, grows: false });
+    assert_eq!(s.shards[0].gauges().store_full, 1);
     s.publish_qos(publisher, "a", "refused", 1, 1);
     s.publish_qos(publisher, "a", "refused as well", 2, 2);
     s.publish(publisher, "a", "passes");
@@ -38,6 +39,7 @@ fn a_store_without_room_refuses_what_it_would_have_to_store_and_nothing_else() {
     assert_eq!(s.hear(listener), ["SUBACK 9 0x01"], "its session is not stored");
     s.event(0, Event::StoreRoom { bytes: 1 << 30, grows: true });
     s.settle();
+    assert_eq!(s.shards[0].gauges().store_full, 0);
     s.publish_qos(publisher, "a", "again", 1, 3);
     assert_eq!(s.hear(publisher), ["PUBACK 3"]);
     assert!(s.notes.contains(&"StoreFull".to_owned()) && s.notes.contains(&"StoreHasRoom".to_owned()));

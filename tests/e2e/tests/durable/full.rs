@@ -188,6 +188,7 @@ fn who_asks_the_api_of_a_broker_on_a_full_disk_is_answered_and_told_what_has_no_
     ] {
         api.get(path).expect(200);
     }
+    assert_eq!(api.get("/v1/shards").expect(200)["shards"][0]["gauges"]["store_full"], 1);
     let queues = api.get("/v1/queues").expect(200);
     assert_eq!(queues["queues"][0]["client_id"], "reader", "{queues}");
     let drops = api.get("/v1/drops").expect(200).to_string();
