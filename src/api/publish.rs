@@ -126,13 +126,15 @@ fn payload(publication: &Publication) -> Result<Vec<u8>, Trouble> {
 }
 
 fn told(acted: &Acted, retain: bool, is_empty: bool) -> Value {
+    let is_matched = acted.count > 0;
     let not_retained = acted.unretained.map(|cause| {
         let why = if is_empty { why_not_deleted(cause) } else { cause.text() };
+        let why = if is_matched { why } else { of_nobody(why) };
         json!({ "cause": cause.word(), "why": why })
     });
     json!({
         "published": true,
-        "matched": acted.count > 0,
+        "matched": is_matched,
         // [MQTT-3.3.1-6] Nothing is kept of an empty one.
         "retained": retain && !is_empty && acted.unretained.is_none(),
         "not_retained": not_retained,
@@ -143,15 +145,18 @@ fn told(acted: &Acted, retain: bool, is_empty: bool) -> Value {
 fn why_not_deleted(cause: Cause) -> &'static str {
     match cause {
         Cause::PublishRetainStoreFull => {
-            "it was to delete what is retained on its topic at QoS 0, and the store was full: that stays, and those who had subscribed got \
-             the message"
+            "it was to delete what is retained on its topic at QoS 0, which stays, because the store was full: those who had subscribed got it"
         }
         Cause::PublishRetainStoreFailed => {
-            "it was to delete what is retained on its topic at QoS 0, and the store had failed: that stays, and those who had subscribed got \
-             the message"
+            "it was to delete what is retained on its topic at QoS 0, which stays, because the store had failed: those who had subscribed got it"
         }
         cause => cause.text(),
     }
+}
+
+/// Where nobody had subscribed, nothing is said of those who had.
+fn of_nobody(why: &'static str) -> &'static str {
+    why.strip_suffix(": those who had subscribed got it").unwrap_or(why)
 }
 
 const HELD_BACK: &str = "nothing is published: what operators publish fills the way to another shard. Publish it again later, or less in a second";
@@ -167,23 +172,43 @@ const BODY_BYTES_MAX: usize = 8 << 20;
 mod tests {
     use super::*;
 
+    fn why_not_retained(cause: Cause, count: usize, is_empty: bool) -> String {
+        let acted = Acted { count, unretained: Some(cause), ..Acted::default() };
+        let told = told(&acted, true, is_empty);
+        let said = (&told["retained"], &told["not_retained"]["cause"]);
+        assert_eq!(said, (&json!(false), &json!(cause.word())));
+        told["not_retained"]["why"].as_str().expect("it is a text").to_owned()
+    }
+
     #[test]
-    fn of_a_message_that_was_to_delete_it_is_told_that_what_is_retained_stays() {
+    fn of_a_message_that_was_to_delete_it_is_told_that_it_was_to() {
         for cause in [Cause::PublishRetainStoreFull, Cause::PublishRetainStoreFailed] {
-            let acted = Acted { unretained: Some(cause), ..Acted::default() };
-            let why = |is_empty| {
-                let told = told(&acted, true, is_empty);
-                assert_eq!(
-                    (&told["retained"], &told["not_retained"]["cause"]),
-                    (&json!(false), &json!(cause.word()))
-                );
-                told["not_retained"]["why"].as_str().expect("it is a text").to_owned()
-            };
-            assert!(why(true).starts_with("it was to delete what is retained on its topic"));
-            assert!(why(true).contains(": that stays"));
-            assert_eq!(why(false), cause.text());
+            let why = why_not_retained(cause, 1, true);
+            assert!(
+                why.starts_with("it was to delete what is retained on its topic at QoS 0, which stays"),
+                "{why}"
+            );
+            assert_eq!(why_not_retained(cause, 1, false), cause.text());
         }
         let done = told(&Acted::default(), true, true);
         assert_eq!((&done["retained"], &done["not_retained"]), (&json!(false), &json!(null)));
+    }
+
+    #[test]
+    fn those_who_got_it_are_told_of_where_there_are_any() {
+        use Cause::{
+            PublishRetainBytes, PublishRetainMessages, PublishRetainStoreFailed, PublishRetainStoreFull,
+        };
+        for (cause, is_empty) in [
+            (PublishRetainMessages, false),
+            (PublishRetainBytes, false),
+            (PublishRetainStoreFull, false),
+            (PublishRetainStoreFailed, false),
+            (PublishRetainStoreFull, true),
+            (PublishRetainStoreFailed, true),
+        ] {
+            assert!(why_not_retained(cause, 1, is_empty).contains("subscribed"), "{cause:?}");
+            assert!(!why_not_retained(cause, 0, is_empty).contains("subscribed"), "{cause:?}");
+        }
     }
 }

@@ -138,22 +138,26 @@ pub fn publish(target: &Target<'_>, args: &PublishArgs) -> Result<Shown, Failure
     };
     let body = json!({
         "topic": args.topic,
-        "payload_base64": STANDARD.encode(payload),
+        "payload_base64": STANDARD.encode(&payload),
         "qos": args.qos,
         "retain": args.retain,
         "expiry_s": args.expiry,
     });
     let answer = target.ask("POST", "/v1/publish", Some(body))?;
     let is_short = answer["not_retained"].is_object();
-    Ok(Shown { is_short, ..told(answer, told_of_published)? })
+    let is_empty = payload.is_empty();
+    Ok(Shown { is_short, ..told(answer, |answer| told_of_published(answer, is_empty))? })
 }
 
-fn told_of_published(answer: &Value) -> String {
-    let matched = if answer["matched"] == true { "" } else { "; nobody subscribes to it" };
-    match answer["not_retained"]["why"].as_str() {
-        Some(why) => format!("published{matched}; {why}"),
-        None => format!("published{matched}"),
-    }
+fn told_of_published(answer: &Value, is_empty: bool) -> String {
+    let is_matched = answer["matched"] == true;
+    let Some(why) = answer["not_retained"]["why"].as_str() else {
+        return if is_matched { "published" } else { "published; nobody subscribes to it" }.to_owned();
+    };
+    let matched = if is_matched { "" } else { ", nobody subscribes to it" };
+    // [MQTT-3.3.1-6] An empty one deletes what is retained.
+    let outcome = if is_empty { "what is retained on its topic stays" } else { "it is not retained" };
+    format!("published{matched}, and {outcome}: {why}")
 }
 
 pub fn user(target: &Target<'_>, args: &UserArgs) -> Result<Shown, Failure> {
@@ -280,3 +284,29 @@ fn told(answer: Value, sentence: impl FnOnce(&Value) -> String) -> Result<Shown,
 
 /// The status of whatever was not refused.
 const DONE: u16 = 200;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_publishes_is_told_first_what_is_not_so() {
+        let answer = |matched: bool, why: Value| json!({ "matched": matched, "not_retained": why });
+        let told = |matched, is_empty| {
+            told_of_published(&answer(matched, json!({ "why": "the store was full" })), is_empty)
+        };
+        assert_eq!(told(true, false), "published, and it is not retained: the store was full");
+        assert_eq!(
+            told(false, false),
+            "published, nobody subscribes to it, and it is not retained: the store was full"
+        );
+        assert_eq!(
+            told(false, true),
+            "published, nobody subscribes to it, and what is retained on its topic stays: the store was full"
+        );
+        let all_is_well = [(true, "published"), (false, "published; nobody subscribes to it")];
+        for (matched, expected) in all_is_well {
+            assert_eq!(told_of_published(&answer(matched, Value::Null), false), expected);
+        }
+    }
+}
