@@ -93,9 +93,15 @@ impl Departures {
     }
 }
 
-/// It tells of the moment, and not of the client.
+/// It tells of the moment and of the broker, and not of the client: of a rate, of a place that was not there, of a program that did not answer.
 fn is_wait(reason: ReasonCode) -> bool {
-    matches!(reason, ReasonCode::ConnectionRateExceeded | ReasonCode::ServerBusy)
+    matches!(
+        reason,
+        ReasonCode::ConnectionRateExceeded
+            | ReasonCode::ServerBusy
+            | ReasonCode::ServerUnavailable
+            | ReasonCode::QuotaExceeded
+    )
 }
 
 impl RefusedSeen {
@@ -107,12 +113,14 @@ impl RefusedSeen {
         self.latest().map(|refusal| refusal.last)
     }
 
-    /// By a shard that is not the client's home, before it was let in there: that is over. Only its home forgets it then.
-    fn is_over(&self, presence: Option<Presence>) -> bool {
+    /// What a shard knows that is not the client's home, and does not hear when it is let in there: what was before that is over. None:
+    /// all of it.
+    fn after(self, presence: Option<Presence>) -> Option<RefusedSeen> {
         let (Some(Presence::Here { since }) | Some(Presence::Gone { since, .. })) = presence else {
-            return false;
+            return Some(self);
         };
-        self.last().is_none_or(|last| last < since)
+        let [cause, wait] = [self.cause, self.wait].map(|refusal| refusal?.after(since));
+        (cause.is_some() || wait.is_some()).then_some(RefusedSeen { cause, wait })
     }
 
     /// Of two shards.
@@ -123,6 +131,18 @@ impl RefusedSeen {
 }
 
 impl RefusalSeen {
+    /// Of some that began before, the last alone is known to be of the time after it.
+    fn after(self, since: Instant) -> Option<RefusalSeen> {
+        if self.last < since {
+            return None;
+        }
+        let began_before = self.first_ago.saturating_sub(self.last_ago) > self.last.since(since);
+        Some(match began_before {
+            true => RefusalSeen { count: 1, first_ago: self.last_ago, ..self },
+            false => self,
+        })
+    }
+
     /// Of two shards, the last before all.
     fn and(self, other: RefusalSeen) -> RefusalSeen {
         let (last, earlier) = if self.last >= other.last { (self, other) } else { (other, self) };
@@ -135,7 +155,7 @@ impl ComingsSeen {
     /// What its home knows, and what others do: of those refusals those that are not over.
     pub fn with(self, others: impl IntoIterator<Item = ComingsSeen>) -> ComingsSeen {
         others.into_iter().fold(self, |home, other| {
-            let elsewhere = other.refused.filter(|refused| !refused.is_over(home.presence));
+            let elsewhere = other.refused.and_then(|refused| refused.after(home.presence));
             let refused = home.refused.into_iter().chain(elsewhere).reduce(RefusedSeen::and);
             ComingsSeen { refused, barred: home.barred.and(other.barred), ..home }
         })

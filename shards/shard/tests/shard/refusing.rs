@@ -201,6 +201,13 @@ fn what_another_shard_has_refused_counts_when_it_is_younger_than_the_connection_
     s.secs(10);
     turn_away_elsewhere(&mut s);
     assert!(said(&s).expect("it is told").starts_with("another connection with its client id is not let in"));
+    let refused =
+        comings(&s, 0, id).with([comings(&s, 1, id)]).refused.and_then(|it| it.wait).expect("it is a wait");
+    assert_eq!(
+        (refused.count, refused.first_ago),
+        (1, refused.last_ago),
+        "what was before it was let in is over"
+    );
     s.cut(client);
     assert!(said(&s).expect("it is told").starts_with("while it was here, another connection"));
     s.secs(10);
