@@ -20,27 +20,36 @@ impl<K: Hash + Eq, V> Ages<K, V> {
         self.young.get(key).or_else(|| self.old.get(key))
     }
 
-    pub fn insert(&mut self, key: K, value: V) {
+    /// What is forgotten for it.
+    pub fn insert(&mut self, key: K, value: V) -> HashMap<K, V> {
         self.old.remove(&key);
-        if self.young.len() >= self.entries_max / 2 && !self.young.contains_key(&key) {
-            self.old = mem::take(&mut self.young);
-        }
+        let is_full = self.young.len() >= self.entries_max / 2 && !self.young.contains_key(&key);
+        let forgotten = match is_full {
+            true => mem::replace(&mut self.old, mem::take(&mut self.young)),
+            false => HashMap::new(),
+        };
         self.young.insert(key, value);
+        forgotten
     }
 
-    pub fn remove(&mut self, key: &K) {
-        self.young.remove(key);
-        self.old.remove(key);
+    pub fn remove(&mut self, key: &K) -> Option<V> {
+        self.young.remove(key).or_else(|| self.old.remove(key))
+    }
+
+    pub fn len(&self) -> usize {
+        self.young.len() + self.old.len()
     }
 
     pub fn clear(&mut self) {
         self.young = HashMap::new();
         self.old = HashMap::new();
     }
+}
 
-    #[cfg(test)]
-    pub fn len(&self) -> usize {
-        self.young.len() + self.old.len()
+#[cfg(test)]
+impl<K, V> Ages<K, V> {
+    pub fn iter(&self) -> impl Iterator<Item = &V> {
+        self.young.values().chain(self.old.values())
     }
 }
 
@@ -58,8 +67,8 @@ mod tests {
             assert_eq!(ages.get(&-1), Some(&number));
             assert_eq!(ages.get(&(number - 40).max(0)), Some(&(number - 40).max(0)));
         }
-        for number in [9_999, 9_940] {
-            ages.remove(&number);
+        for number in [9_999, 9_960] {
+            assert_eq!(ages.remove(&number), Some(number));
             assert_eq!(ages.get(&number), None);
         }
         ages.clear();

@@ -27,6 +27,7 @@ use crate::{
     judgement::Rejection,
     line::Line,
     priority,
+    provider::kind::ANONYMOUS,
     throttle::{Throttle, ThrottleLimits},
     waiting::Waiting,
 };
@@ -286,7 +287,8 @@ impl Shared {
         match answer {
             Answer::Accept { identity, .. } => {
                 bump(&self.counters.accepted);
-                if attempt.ask.has_credentials() {
+                // Where anybody is let in nobody has proved anything.
+                if attempt.ask.has_credentials() && identity.kind != ANONYMOUS {
                     let mut throttle = lock(&self.throttle);
                     let proved = attempt.proved(identity).filter(|proved| attempt.client() != Some(*proved));
                     let names = attempt.client().into_iter().chain(proved);

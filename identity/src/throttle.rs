@@ -47,8 +47,8 @@ pub(crate) struct Throttle {
     clients: Ages<(u64, u64), Record>,
     /// By address and name.
     pairs: Ages<(u64, u64), Record>,
-    /// Clients that were let in, as whom and from where. A table of its own, because a large fleet would push failures out.
-    known: Ages<(u64, u64), ()>,
+    /// Clients that were let in, as whom and from where, each with its home. A table of its own, because a large fleet would push failures out.
+    known: Ages<(u64, u64), (u64, u64)>,
     /// Where somebody was let in in that name, by address and name; and how many of the known ones.
     homes: Ages<(u64, u64), u32>,
     addresses: Ages<u64, Record>,
@@ -118,6 +118,8 @@ struct Keys {
     pair: (u64, u64),
     /// None: it says no id.
     client: Option<(u64, u64)>,
+    /// The pair. All clients of an address that name no user have one: each of them is a name of its own.
+    home: (u64, u64),
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -189,7 +191,7 @@ impl Throttle {
             if let Some(key) = keys.client
                 && fail(&mut self.clients, key, now_ms, client) >= BELIEVED_FAILURES
             {
-                self.known.remove(&key);
+                self.forget(&key);
             }
         }
     }
@@ -212,27 +214,46 @@ impl Throttle {
     /// time alone, because somebody else behind its router may have failed in its place.
     pub fn on_arrival(&mut self, now_ms: u64, comer: Comer<'_>, name: Name<'_>) {
         let keys = self.keys(comer, name);
-        let clients = self.homes.get(&keys.pair).copied().unwrap_or(0);
-        let is_counted = keys.client.is_some_and(|client| self.takes_in(client, clients, now_ms));
-        self.homes.insert(keys.pair, clients + u32::from(is_counted));
+        self.count_at_home(keys.home, 0);
+        let Some(client) = keys.client else { return };
+        let failures = |record: &Record| record.failures_at(now_ms, self.limits.client);
+        let is_one_too_many = self.known.get(&client).is_none() && self.has_its_share(keys.home);
+        if is_one_too_many || self.clients.get(&client).map_or(0, failures) >= BELIEVED_FAILURES {
+            return;
+        }
+        self.forget(&client);
+        let forgotten = self.known.insert(client, keys.home);
+        self.count_at_home(keys.home, 1);
+        forgotten.into_values().for_each(|home| self.count_at_home(home, -1));
     }
 
-    /// True: it is one more of those who are known in this name from there.
-    fn takes_in(&mut self, client: (u64, u64), clients: u32, now_ms: u64) -> bool {
-        let is_known = self.known.get(&client).is_some();
-        let is_full = !is_known && clients as usize >= self.limits.entries_max / HOME_SHARE;
-        let failures = |record: &Record| record.failures_at(now_ms, self.limits.client);
-        if is_full || self.clients.get(&client).map_or(0, failures) >= BELIEVED_FAILURES {
-            return false;
+    /// Of a table that is half full.
+    fn has_its_share(&self, home: (u64, u64)) -> bool {
+        let most = self.limits.entries_max;
+        let clients = self.homes.get(&home).copied().unwrap_or(0);
+        clients as usize >= most / HOME_SHARE && self.known.len() >= most / 2
+    }
+
+    fn forget(&mut self, client: &(u64, u64)) {
+        if let Some(home) = self.known.remove(client) {
+            self.count_at_home(home, -1);
         }
-        self.known.insert(client, ());
-        !is_known
+    }
+
+    fn count_at_home(&mut self, home: (u64, u64), more: i32) {
+        let clients = self.homes.get(&home).copied().unwrap_or(0);
+        self.homes.insert(home, clients.saturating_add_signed(more));
     }
 
     fn keys(&self, comer: Comer<'_>, name: Name<'_>) -> Keys {
         let (address, user) = (self.address(comer).unwrap_or(0), self.hasher.hash_one(name));
         let client = || (address, self.hasher.hash_one((name, comer.client_id)));
-        Keys { user, pair: (address, user), client: (!comer.client_id.is_empty()).then(client) }
+        let home = match name {
+            Name::User(_) => user,
+            Name::Client(_) => self.hasher.hash_one(Name::Client("")),
+        };
+        let client = (!comer.client_id.is_empty()).then(client);
+        Keys { user, pair: (address, user), client, home: (address, home) }
     }
 
     fn address(&self, comer: Comer<'_>) -> Option<u64> {
@@ -284,7 +305,8 @@ impl Default for ThrottleLimits {
 /// Whoever has as many that are not forgiven is not believed. One that tries whenever it may has them within two minutes.
 const BELIEVED_FAILURES: u32 = 10;
 
-/// One part in so many of the known clients may be of one name from one address: who draws a client id for each connection pushes out nobody.
+/// One part in so many of the known clients may be of one home, once half of the table is taken: who draws a client id for each connection
+/// pushes out nobody.
 const HOME_SHARE: usize = 16;
 
 /// More are not told apart: the wait has long been the longest, and forgiveness does not take for ever.

@@ -196,20 +196,54 @@ fn a_login_gives_a_guesser_who_names_its_device_no_more_guesses() {
     assert!(guesses < 50, "{guesses} in half an hour");
 }
 
+/// With a user's password, or with a token that names nobody: each client id is a name then.
 #[test]
 fn who_draws_a_client_id_each_time_pushes_out_nobody_else() {
     let limits = ThrottleLimits { entries_max: 1_600, ..ThrottleLimits::default() };
-    let mut throttle = Throttle::new(limits);
-    throttle.on_arrival(0, at(ip(1)), User("fleet"));
-    for n in 0..20_000 {
-        let drawn = n.to_string();
-        throttle.on_arrival(0, Comer { ip: ip(2), client_id: &drawn }, User("eve"));
+    for has_user in [true, false] {
+        let mut throttle = Throttle::new(limits);
+        throttle.on_arrival(0, at(ip(1)), User("fleet"));
+        for n in 0..20_000 {
+            let drawn = n.to_string();
+            let name = if has_user { User("eve") } else { Client(&drawn) };
+            throttle.on_arrival(0, Comer { ip: ip(2), client_id: &drawn }, name);
+        }
+        for n in 0..40 {
+            throttle.on_failure(0, Comer { ip: ip(1), client_id: &n.to_string() }, Some(User("fleet")));
+            throttle.on_failure(0, at(ip(100 + n)), Some(User("fleet")));
+        }
+        assert_eq!(wait_ms(&throttle, 0, ip(1), Some(User("fleet"))), None, "with a user: {has_user}");
+        let late = Comer { ip: ip(3), client_id: "late" };
+        throttle.on_arrival(0, late, User("late"));
+        assert!(throttle.is_believed(&throttle.keys(late, User("late"))), "there is room for others");
     }
-    (0..40).for_each(|n| {
-        throttle.on_failure(0, Comer { ip: ip(1), client_id: &n.to_string() }, Some(User("fleet")))
-    });
-    assert_eq!(wait_ms(&throttle, 0, ip(1), Some(User("fleet"))), None);
-    assert_eq!(throttle.known.len(), 101, "one of the fleet, and a sixteenth of the table");
+}
+
+#[test]
+fn what_is_known_of_a_home_is_counted_as_long_as_it_is_known() {
+    let limits = ThrottleLimits { entries_max: 64, ..ThrottleLimits::default() };
+    let mut throttle = Throttle::new(limits);
+    let count = |throttle: &Throttle, home| {
+        let keys = throttle.keys(at(ip(home)), User("fleet"));
+        let known = throttle.known.iter().filter(|of| **of == keys.home).count();
+        assert_eq!(throttle.homes.get(&keys.home).copied().unwrap_or(0) as usize, known);
+        known
+    };
+    for round in 0..10 {
+        for n in 0..5 {
+            let comer = Comer { ip: ip(1), client_id: &n.to_string() };
+            throttle.on_arrival(round, comer, User("fleet"));
+            (0..10).for_each(|_| throttle.on_failure(round, comer, Some(User("fleet"))));
+        }
+        assert_eq!(count(&throttle, 1), 0, "what failed so often is not believed");
+        throttle.clients.clear();
+    }
+    for n in 0..200_u8 {
+        let comer = Comer { ip: ip(n % 20 + 1), client_id: &n.to_string() };
+        throttle.on_arrival(0, comer, User("fleet"));
+    }
+    let known: usize = (1..=20).map(|home| count(&throttle, home)).sum();
+    assert!(known == throttle.known.len() && known > 32, "{known}");
 }
 
 #[test]
