@@ -86,7 +86,7 @@ impl Happening {
             What::Denied(_) => Some(Happening::Denied),
             What::Violation { .. } => Some(Happening::Violation),
             What::QuotaExceeded { .. } => Some(Happening::QuotaExceeded),
-            What::TakenOver { .. } => Some(Happening::TakenOver),
+            What::TakenOver => Some(Happening::TakenOver),
             What::Disconnected { .. } => note.client_id.is_some().then_some(Happening::Disconnected),
             What::SessionExpired => Some(Happening::SessionExpired),
             _ => None,

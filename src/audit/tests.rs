@@ -54,7 +54,6 @@ fn notes() -> [Note; 3] {
         clean_start: true,
         session_present: false,
         keep_alive_s: 0,
-        is_told_already: false,
         session_expiry_s: 0,
     };
     let denial = Denial {

@@ -27,7 +27,7 @@ pub(crate) fn write(shard: ShardId, address: Option<Address>, other: Option<Addr
         What::Violation { .. }
         | What::QuotaExceeded { .. }
         | What::Disconnected { .. }
-        | What::TakenOver { .. }
+        | What::TakenOver
         | What::Contested { .. }
         | What::SessionExpired
         | What::WillPublished => write_end(&subject, other, &note.what),
@@ -69,7 +69,6 @@ fn write_connected(subject: &Subject<'_>, what: &What) {
         session_present,
         keep_alive_s,
         session_expiry_s,
-        is_told_already: _,
     } = what
     else {
         unreachable!("the caller looked");
@@ -115,7 +114,7 @@ fn write_end(subject: &Subject<'_>, other: Option<Address>, what: &What) {
             let reason = (why != NETWORK_CLOSED).then(|| reason.name_of_end());
             tracing::info!(shard, client_id, address, reason, why, "disconnected");
         }
-        What::TakenOver { .. } => tracing::info!(shard, client_id, address, "session taken over"),
+        What::TakenOver => tracing::info!(shard, client_id, address, "session taken over"),
         What::Contested { takeovers, .. } => {
             let other_address = other.and_then(Address::known);
             tracing::warn!(shard, client_id, address, other_address, takeovers, "{CONTESTED}");

@@ -1,5 +1,5 @@
 //! Lines of the log about those who never become clients, and about connections that end for a quota: as many come as anybody likes to send,
-//! and the log is no place for them all. Of a contest that goes on between clients with one id its own line tells how often.
+//! and the log is no place for them all.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -23,12 +23,9 @@ impl Strangers {
         Strangers { refused: lines(), violations: lines(), quotas: lines() }
     }
 
-    /// What else is said of clients is always written: the shard says whether a takeover is told already.
+    /// What else is said of clients is always written.
     pub fn judge(&mut self, note: &Note, address: Option<IpAddr>, now: Instant) -> Verdict {
         match note.what {
-            What::Connected { is_told_already: true, .. } | What::TakenOver { is_told_already: true } => {
-                Verdict::LeaveOut { wait: Duration::MAX }
-            }
             What::QuotaExceeded { .. } => self.quotas.judge(address, (), "", now),
             _ if note.client_id.is_some() => Verdict::Tell,
             What::Refused { .. } => self.refused.judge(address, (), "", now),
@@ -138,16 +135,6 @@ mod tests {
         let left_out: Vec<_> = strangers.left_out(now.add_secs(1)).collect();
         assert_eq!(left_out.len(), 1);
         assert_eq!((left_out[0].0, left_out[0].1.count), (QUOTA_EXCEEDED, 300 - u64::from(PACE.at_once)));
-    }
-
-    #[test]
-    fn takeovers_that_are_told_already_are_left_out_and_others_are_not() {
-        for is_told_already in [true, false] {
-            let what = What::TakenOver { is_told_already };
-            let note = Note { client_id: Some("c".into()), ..of_nobody(what) };
-            let is_written = Strangers::new().judge(&note, ip(1), Instant::START) == Verdict::Tell;
-            assert_eq!(is_written, !is_told_already);
-        }
     }
 
     #[test]

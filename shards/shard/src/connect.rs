@@ -200,10 +200,9 @@ impl Shard {
         let client_id = assigned.clone().unwrap_or_else(|| connect.client_id.into());
         self.forget_refusals(&client_id);
         let granted = Granted { assigned_client_id: assigned, ..self.grant(connect) };
-        let is_told_already = match self.sessions.find(&client_id) {
-            Some(existing) => self.take_over(conn, existing, connect.clean_start, turn),
-            None => false,
-        };
+        if let Some(existing) = self.sessions.find(&client_id) {
+            self.take_over(conn, existing, connect.clean_start, turn);
+        }
         let existing = self.sessions.find(&client_id);
         let session = existing.unwrap_or_else(|| {
             self.counters.sessions_created += 1;
@@ -226,7 +225,6 @@ impl Shard {
                 session_present: existing.is_some(),
                 keep_alive_s: granted.keep_alive_s,
                 session_expiry_s: granted.session_expiry_s,
-                is_told_already,
             },
         }));
         turn.push(Effect::Read { conn, reading: Reading::Continuous });
@@ -351,8 +349,7 @@ impl Shard {
             && self.sessions.find(client_id).is_some_and(|session| self.sessions[session].conn.is_some())
     }
 
-    /// Whether the log has been told of others like this one, and nothing more is to be said.
-    fn note_contest(&mut self, session: SessionKey, holder: ConnId, by: ConnId, turn: &mut Turn<'_>) -> bool {
+    fn note_contest(&mut self, session: SessionKey, holder: ConnId, by: ConnId, turn: &mut Turn<'_>) {
         let client_id = Arc::clone(&self.sessions[session].client_id);
         let takeover = self.contests.on_takeover(&client_id, &self.config.contests, turn.now);
         self.counters.takeovers_contested += u64::from(takeover.is_too_much);
@@ -365,18 +362,15 @@ impl Shard {
                 what,
             }));
         }
-        takeover.is_told_already
     }
 
     /// [MQTT-3.1.4-3] The connection that holds the session goes. [MQTT-3.1.2-4] A clean start ends the session, too.
-    /// True: the log has been told of others like this one.
-    fn take_over(&mut self, by: ConnId, session: SessionKey, clean_start: bool, turn: &mut Turn<'_>) -> bool {
-        let mut is_told_already = false;
+    fn take_over(&mut self, by: ConnId, session: SessionKey, clean_start: bool, turn: &mut Turn<'_>) {
         if let Some(holder) = self.sessions[session].conn {
             self.counters.takeovers += 1;
-            is_told_already = self.note_contest(session, holder, by, turn);
+            self.note_contest(session, holder, by, turn);
             let say = Some((ReasonCode::SessionTakenOver, "another connection uses this client id"));
-            self.end_connection(holder, say, What::TakenOver { is_told_already }, WillFate::Publish, turn);
+            self.end_connection(holder, say, What::TakenOver, WillFate::Publish, turn);
         } else {
             // What was due, but for the timer, has come about before the client came.
             self.on_session_due(session, turn);
@@ -385,7 +379,6 @@ impl Shard {
         if clean_start && self.sessions.get(session).is_some() {
             self.end_session(session, "its client began another one", turn);
         }
-        is_told_already
     }
 
     /// Joins connection and session, with everything that the CONNECT says of either.

@@ -66,8 +66,6 @@ pub(crate) struct Takeover {
     pub is_too_much: bool,
     /// How many there were since the log was told last, if it is to be told now.
     pub told: Option<u32>,
-    /// The log has been told of the contest: this one says nothing else.
-    pub is_told_already: bool,
 }
 
 impl Contests {
@@ -140,7 +138,7 @@ impl Contest {
         self.takeovers += 1;
         self.told.untold = self.told.untold.saturating_add(1);
         if self.takeovers < limits.takeovers {
-            return Takeover { is_told_already: goes_on, ..Takeover::default() };
+            return Takeover::default();
         }
         if limits.policy == ContestPolicy::Refuse {
             self.held_until = now + doubled(HELD_FIRST, self.rounds, HELD_MAX);
@@ -149,8 +147,7 @@ impl Contest {
         self.round_at = Some(now);
         // One refusal for each window's worth.
         (self.since, self.takeovers) = (now, 0);
-        let told = self.told.tell(now);
-        Takeover { is_too_much: true, told, is_told_already: goes_on && told.is_none() }
+        Takeover { is_too_much: true, told: self.told.tell(now) }
     }
 
     /// Nothing has happened for so long that it counts for nothing.
@@ -288,36 +285,27 @@ mod tests {
     fn a_contest_that_goes_on_is_told_ever_more_rarely_with_all_takeovers_since() {
         let limits = ContestLimits::default();
         let mut contests = Contests::new(1);
-        let (mut told, mut quiet) = (Vec::new(), 0);
+        let mut told = Vec::new();
         for second in 0..4 * 3600 {
             let takeover = contests.on_takeover("c", &limits, at(second));
-            assert!(takeover.told.is_none() || !takeover.is_told_already);
             told.extend(takeover.told.map(|takeovers| (second, takeovers)));
-            quiet += u32::from(takeover.is_told_already);
         }
         let at: Vec<u64> = told.iter().map(|(second, _)| *second).collect();
         assert_eq!(at, [4, 64, 184, 424, 904, 1864, 3784, 7384, 10_984]);
         assert!(
             told.iter().zip([5, 60, 120, 240, 480, 960]).all(|((_, count), expected)| *count == expected)
         );
-        assert_eq!(quiet + 5 + 8, 4 * 3600, "those before the first line, and those with one, are told");
     }
 
     #[test]
-    fn after_a_contest_each_takeover_is_told_again_until_the_next() {
+    fn what_came_before_a_contest_was_over_is_not_counted_in_the_next() {
         let limits = ContestLimits::default();
         let mut contests = Contests::new(1);
-        let is_told = |takeover: Takeover| !takeover.is_told_already;
         assert_eq!((0..20).filter(|n| takes(&mut contests, "c", &limits, at(*n))).count(), 4);
-        assert!((0..10).all(|n| is_told(contests.on_takeover("c", &limits, at(100 + n * 61)))));
-        assert!(
-            (0..5).all(|n| is_told(contests.on_takeover("d", &limits, at(100 + n)))),
-            "nobody else is hidden"
-        );
         for n in 0..4 {
-            assert!(is_told(contests.on_takeover("c", &limits, at(10_000 + n))));
+            assert_eq!(contests.on_takeover("c", &limits, at(10_000 + n)), Takeover::default());
         }
         let begins = contests.on_takeover("c", &limits, at(10_004));
-        assert_eq!(begins, Takeover { is_too_much: true, told: Some(5), is_told_already: false });
+        assert_eq!(begins, Takeover { is_too_much: true, told: Some(5) });
     }
 }

@@ -147,11 +147,8 @@ impl Shard {
         let grant = self.grant_of(conn).cloned();
         let address = grant.as_ref().and_then(|grant| grant.address);
         let breaks = self.departures.breaks(&client_id).copied().unwrap_or_else(|| Breaks::new(now));
-        let breaks = if is_goodbye(what) {
-            breaks
-        } else {
-            breaks.with_one(matches!(what, What::TakenOver { .. }), now)
-        };
+        let breaks =
+            if is_goodbye(what) { breaks } else { breaks.with_one(matches!(what, What::TakenOver), now) };
         let why = why_left(what);
         let departure = Departure { came_before, left_at, why, grant, address, listener, breaks };
         self.departures.leave(&client_id, departure);
@@ -170,7 +167,7 @@ fn why_left(what: &What) -> Cow<'static, str> {
         What::Disconnected { why, .. } => why.clone(),
         What::Violation { what, .. } => (*what).into(),
         What::QuotaExceeded { why } => (*why).into(),
-        What::TakenOver { .. } => "another connection with its client id took its place".into(),
+        What::TakenOver => "another connection with its client id took its place".into(),
         _ => "its connection ended".into(),
     }
 }

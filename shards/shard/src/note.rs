@@ -27,8 +27,6 @@ pub enum What {
         session_present: bool,
         keep_alive_s: u16,
         session_expiry_s: u32,
-        /// In place of another, in a contest of which the log has been told.
-        is_told_already: bool,
     },
     /// The CONNECT was answered with this reason, or not at all.
     Refused {
@@ -52,10 +50,7 @@ pub enum What {
         why: Cow<'static, str>,
     },
     /// Another connection with the same client id took the session.
-    TakenOver {
-        /// In a contest of which the log has been told.
-        is_told_already: bool,
-    },
+    TakenOver,
     /// That has happened so many times since that was said last: whoever is on the other end of this connection, and `by`, use one client id.
     Contested {
         by: ConnId,

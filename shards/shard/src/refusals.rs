@@ -186,7 +186,7 @@ impl Shard {
             (What::Refused { reason, claim: Some(claim), .. }, _) => {
                 self.departures.locate_refused(&claim.client_id, *reason, ip);
             }
-            (What::TakenOver { .. }, Some(client_id)) => self.departures.locate_taken_over(client_id, ip),
+            (What::TakenOver, Some(client_id)) => self.departures.locate_taken_over(client_id, ip),
             _ => {}
         }
     }

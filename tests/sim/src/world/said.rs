@@ -309,7 +309,7 @@ pub(super) fn ends(what: &What) -> bool {
             | What::Violation { .. }
             | What::QuotaExceeded { .. }
             | What::Disconnected { .. }
-            | What::TakenOver { .. }
+            | What::TakenOver
     )
 }
 
