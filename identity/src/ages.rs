@@ -9,27 +9,41 @@ pub(crate) struct Ages<K, V> {
     young: HashMap<K, V>,
     old: HashMap<K, V>,
     entries_max: usize,
+    turns: u64,
 }
 
 impl<K: Hash + Eq, V> Ages<K, V> {
     pub fn new(entries_max: usize) -> Ages<K, V> {
-        Ages { young: HashMap::new(), old: HashMap::new(), entries_max: entries_max.max(2) }
+        Ages { young: HashMap::new(), old: HashMap::new(), entries_max: entries_max.max(2), turns: 0 }
     }
 
     pub fn get(&self, key: &K) -> Option<&V> {
         self.young.get(key).or_else(|| self.old.get(key))
     }
 
-    /// What is forgotten for it.
-    pub fn insert(&mut self, key: K, value: V) -> HashMap<K, V> {
+    pub fn insert(&mut self, key: K, value: V) {
         self.old.remove(&key);
-        let is_full = self.young.len() >= self.entries_max / 2 && !self.young.contains_key(&key);
-        let forgotten = match is_full {
-            true => mem::replace(&mut self.old, mem::take(&mut self.young)),
-            false => HashMap::new(),
-        };
+        if self.young.len() >= self.entries_max / 2 && !self.young.contains_key(&key) {
+            self.old = mem::take(&mut self.young);
+            self.turns += 1;
+        }
         self.young.insert(key, value);
-        forgotten
+    }
+
+    /// In its age.
+    pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        self.young.get_mut(key).or_else(|| self.old.get_mut(key))
+    }
+
+    /// Whether it is among the young ones. None: it is not there.
+    pub fn is_young(&self, key: &K) -> Option<bool> {
+        let is_young = self.young.contains_key(key);
+        (is_young || self.old.contains_key(key)).then_some(is_young)
+    }
+
+    /// How often the elder age was forgotten.
+    pub fn turns(&self) -> u64 {
+        self.turns
     }
 
     pub fn remove(&mut self, key: &K) -> Option<V> {
@@ -68,6 +82,7 @@ mod tests {
             assert_eq!(ages.get(&(number - 40).max(0)), Some(&(number - 40).max(0)));
         }
         for number in [9_999, 9_960] {
+            assert!(ages.is_young(&number).is_some());
             assert_eq!(ages.remove(&number), Some(number));
             assert_eq!(ages.get(&number), None);
         }

@@ -49,8 +49,8 @@ pub(crate) struct Throttle {
     pairs: Ages<(u64, u64), Record>,
     /// Clients that were let in, as whom and from where, each with its home. A table of its own, because a large fleet would push failures out.
     known: Ages<(u64, u64), (u64, u64)>,
-    /// Where somebody was let in in that name, by address and name; and how many of the known ones.
-    homes: Ages<(u64, u64), u32>,
+    /// Where somebody was let in in that name, by address and name.
+    homes: Ages<(u64, u64), Home>,
     addresses: Ages<u64, Record>,
     users: Ages<u64, Record>,
     hasher: RandomState,
@@ -120,6 +120,25 @@ struct Keys {
     client: Option<(u64, u64)>,
     /// The pair. All clients of an address that name no user have one: each of them is a name of its own.
     home: (u64, u64),
+}
+
+/// How many of the known ones have it, by their ages, as of a turn of their table. Nobody has to walk over those that are forgotten.
+#[derive(Debug, Clone, Copy, Default)]
+struct Home {
+    turn: u64,
+    young: u32,
+    old: u32,
+}
+
+impl Home {
+    fn at(self, turn: u64) -> Home {
+        let (young, old) = match turn - self.turn {
+            0 => (self.young, self.old),
+            1 => (0, self.young),
+            _ => (0, 0),
+        };
+        Home { turn, young, old }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -214,35 +233,43 @@ impl Throttle {
     /// time alone, because somebody else behind its router may have failed in its place.
     pub fn on_arrival(&mut self, now_ms: u64, comer: Comer<'_>, name: Name<'_>) {
         let keys = self.keys(comer, name);
-        self.count_at_home(keys.home, 0);
-        let Some(client) = keys.client else { return };
-        let failures = |record: &Record| record.failures_at(now_ms, self.limits.client);
-        let is_one_too_many = self.known.get(&client).is_none() && self.has_its_share(keys.home);
-        if is_one_too_many || self.clients.get(&client).map_or(0, failures) >= BELIEVED_FAILURES {
-            return;
+        let mut home = self.home(keys.home);
+        if let Some(client) = keys.client.filter(|client| self.is_to_be_known(client, &home, now_ms)) {
+            let was_young = self.known.is_young(&client);
+            home.old = home.old.saturating_sub(u32::from(was_young == Some(false)));
+            self.known.insert(client, keys.home);
+            home = home.at(self.known.turns());
+            home.young += u32::from(was_young != Some(true));
+            if keys.home != keys.pair {
+                self.homes.insert(keys.pair, Home::default());
+            }
         }
-        self.forget(&client);
-        let forgotten = self.known.insert(client, keys.home);
-        self.count_at_home(keys.home, 1);
-        forgotten.into_values().for_each(|home| self.count_at_home(home, -1));
+        self.homes.insert(keys.home, home);
     }
 
-    /// Of a table that is half full.
-    fn has_its_share(&self, home: (u64, u64)) -> bool {
+    /// It has not failed too often, and is not one too many of its home once half of the table is taken.
+    fn is_to_be_known(&self, client: &(u64, u64), home: &Home, now_ms: u64) -> bool {
         let most = self.limits.entries_max;
-        let clients = self.homes.get(&home).copied().unwrap_or(0);
-        clients as usize >= most / HOME_SHARE && self.known.len() >= most / 2
+        let has_its_share =
+            (home.young + home.old) as usize >= most / HOME_SHARE && self.known.len() >= most / 2;
+        let failures = |record: &Record| record.failures_at(now_ms, self.limits.client);
+        let is_trusted = self.clients.get(client).map_or(0, failures) < BELIEVED_FAILURES;
+        is_trusted && (self.known.get(client).is_some() || !has_its_share)
     }
 
     fn forget(&mut self, client: &(u64, u64)) {
-        if let Some(home) = self.known.remove(client) {
-            self.count_at_home(home, -1);
+        let is_young = self.known.is_young(client);
+        let Some(key) = self.known.remove(client) else { return };
+        let now = self.home(key);
+        if let Some(home) = self.homes.get_mut(&key) {
+            *home = now;
+            let count = if is_young == Some(true) { &mut home.young } else { &mut home.old };
+            *count = count.saturating_sub(1);
         }
     }
 
-    fn count_at_home(&mut self, home: (u64, u64), more: i32) {
-        let clients = self.homes.get(&home).copied().unwrap_or(0);
-        self.homes.insert(home, clients.saturating_add_signed(more));
+    fn home(&self, key: (u64, u64)) -> Home {
+        self.homes.get(&key).copied().unwrap_or_default().at(self.known.turns())
     }
 
     fn keys(&self, comer: Comer<'_>, name: Name<'_>) -> Keys {

@@ -226,7 +226,8 @@ fn what_is_known_of_a_home_is_counted_as_long_as_it_is_known() {
     let count = |throttle: &Throttle, home| {
         let keys = throttle.keys(at(ip(home)), User("fleet"));
         let known = throttle.known.iter().filter(|of| **of == keys.home).count();
-        assert_eq!(throttle.homes.get(&keys.home).copied().unwrap_or(0) as usize, known);
+        let home = throttle.home(keys.home);
+        assert_eq!((home.young + home.old) as usize, known);
         known
     };
     for round in 0..10 {
@@ -244,6 +245,11 @@ fn what_is_known_of_a_home_is_counted_as_long_as_it_is_known() {
     }
     let known: usize = (1..=20).map(|home| count(&throttle, home)).sum();
     assert!(known == throttle.known.len() && known > 32, "{known}");
+    for n in (0..200_u8).rev() {
+        let comer = Comer { ip: ip(n % 20 + 1), client_id: &n.to_string() };
+        throttle.on_arrival(0, comer, User("fleet"));
+        assert_eq!((1..=20).map(|home| count(&throttle, home)).sum::<usize>(), throttle.known.len());
+    }
 }
 
 #[test]
@@ -254,6 +260,17 @@ fn who_has_another_client_id_each_time_is_not_held_for_what_others_try_elsewhere
     let other = Comer { ip: ip(200), client_id: "draws-2" };
     assert_eq!(throttle.wait(0, other, Some(User("alice"))), None);
     assert!(wait_ms(&throttle, 0, ip(100), Some(User("alice"))).is_some());
+}
+
+/// It comes by a token that names nobody, and has failed so often that it is not known.
+#[test]
+fn a_client_that_names_no_user_is_not_held_for_what_others_try_elsewhere() {
+    let mut throttle = throttle();
+    throttle.on_arrival(0, at(ip(200)), Client("client"));
+    (0..10).for_each(|_| throttle.on_failure(0, at(ip(200)), Some(Client("client"))));
+    (0..40).for_each(|n| throttle.on_failure(90_000, at(ip(n)), Some(Client("client"))));
+    assert_eq!(wait_ms(&throttle, 90_000, ip(200), Some(Client("client"))), None);
+    assert!(wait_ms(&throttle, 90_000, ip(100), Some(Client("client"))).is_some());
 }
 
 #[test]
