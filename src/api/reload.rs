@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use axum::{
     Extension,
-    body::Bytes,
     extract::State,
     http::{Method, StatusCode},
     response::{IntoResponse, Response},
@@ -14,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    answer,
+    answer::{self, Input},
     context::Context,
     guard::Caller,
     operation::{Access, Operation},
@@ -32,14 +31,14 @@ pub const OPERATIONS: &[Operation] = &[
         path: RELOAD,
         access: Access::Role(Role::Admin),
         summary: "What a reload of the configuration would change",
-        handler: || get(|state, caller, body: Bytes| ask(state, caller, true, meant(&body))),
+        handler: || get(|state, caller, input| ask(state, caller, true, input)),
     },
     Operation {
         method: Method::POST,
         path: RELOAD,
         access: Access::Role(Role::Admin),
         summary: "Reads the configuration and every file that it names again",
-        handler: || post(|state, caller, body: Bytes| ask(state, caller, false, meant(&body))),
+        handler: || post(|state, caller, input| ask(state, caller, false, input)),
     },
 ];
 
@@ -50,24 +49,12 @@ pub struct Meant {
     pub config: Option<PathBuf>,
 }
 
-fn meant(body: &[u8]) -> Result<Meant, String> {
-    if body.is_empty() {
-        return Ok(Meant::default());
-    }
-    serde_json::from_slice(body)
-        .map_err(|error| format!("the body is not like {{\"config\":\"/PATH\"}}: {error}"))
-}
-
 async fn ask(
     State(context): State<Context>,
     Extension(caller): Extension<Caller>,
     is_plan: bool,
-    meant: Result<Meant, String>,
+    Input(Meant { config }): Input<Meant>,
 ) -> Response {
-    let config = match meant {
-        Ok(Meant { config }) => config,
-        Err(problem) => return answer::problem(StatusCode::BAD_REQUEST, &problem),
-    };
     let (by, whole) = (caller.by("iothub reload"), context.clone());
     let order = async move {
         let outcome = whole.ask_control(|reply| Request::Reload { is_plan, by, config, reply }).await;

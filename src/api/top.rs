@@ -114,12 +114,18 @@ impl By {
             By::UnsentBytes => link.map_or(0, |link| link.unsent_bytes as u64),
             By::Subscriptions => client.subscriptions as u64,
             By::SilentS => link.map_or(0, |link| link.silent_for.as_secs()),
-            By::InflightS => client.inflight_for.map_or(0, |age| age.as_secs()),
+            By::InflightS => in_flight_for(client),
             By::Ended => u64::from(client.ended),
             By::TakenOver => u64::from(client.taken_over),
             By::Limit => u64::from(client.pressure.permille),
         }
     }
+}
+
+/// In seconds. What was sent before the broker was started comes before all that is known.
+fn in_flight_for(client: &ClientSeen) -> u64 {
+    let unknown = if client.inflight > 0 { u64::MAX } else { 0 };
+    client.inflight_for.map_or(unknown, |age| age.as_secs())
 }
 
 async fn top(
