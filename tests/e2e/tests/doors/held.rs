@@ -40,9 +40,8 @@ fn who_is_held_at_its_rate_is_told_so_and_answered_when_its_turn_comes() {
     assert_eq!(connection["paused_by"], "rates.client_publish_messages_per_s");
     let why = connection["paused_why"].as_str().unwrap();
     assert!(why.starts_with(&format!("it sent more than {PER_S} messages a second")), "{why}");
-    assert_eq!(socket.read(2), [0xD0, 0], "a PINGRESP");
+    assert_eq!(socket.read(2), [0xD0, 0], "a PINGRESP, so that its keep-alive has not ended it");
     assert!(begun.elapsed() > SILENT, "it had to wait for longer than its keep-alive allows");
-    assert_eq!(broker.counter("keep_alive_timeouts"), 0);
 }
 
 #[test]
@@ -72,4 +71,5 @@ const PER_S: u64 = 20;
 const KEEP_ALIVE_S: u16 = 1;
 /// One and a half times that.
 const SILENT: Duration = Duration::from_millis(1500);
-const HELD: Duration = Duration::from_secs(4);
+/// Far longer than it takes to ask about it, also where much else is done.
+const HELD: Duration = Duration::from_secs(10);
