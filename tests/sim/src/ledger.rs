@@ -112,6 +112,8 @@ pub struct Arrival {
     pub shard: usize,
     /// The publisher, or a broker that was restarted, did it once more: those who know of the first need not take it.
     pub is_repeat: bool,
+    /// None: it is a will.
+    pub socket: Option<usize>,
     pub is_acknowledged: bool,
 }
 
@@ -250,17 +252,17 @@ impl Ledger {
         self.publications[id].may_double |=
             self.sessions[session].is_unclear && !self.publications[id].arrivals.is_empty();
         if is_new {
-            self.arrive(id, shard, is_repeat);
+            self.arrive(id, shard, is_repeat, Some(socket));
             self.publications[id].is_certain |= qos == QoS::AtMostOnce;
         } else if self.sessions[session].is_unclear {
             // To a session that is another one it is new.
-            self.arrive(id, shard, true);
+            self.arrive(id, shard, true, Some(socket));
         }
     }
 
-    fn arrive(&mut self, id: PublicationId, shard: usize, is_repeat: bool) {
+    fn arrive(&mut self, id: PublicationId, shard: usize, is_repeat: bool, socket: Option<usize>) {
         let (step, at) = (self.step, self.now);
-        let arrival = Arrival { step, routed: step, at, shard, is_repeat, is_acknowledged: false };
+        let arrival = Arrival { step, routed: step, at, shard, is_repeat, socket, is_acknowledged: false };
         let publication = &mut self.publications[id];
         publication.arrivals.push(arrival);
         let content = &publication.content;

@@ -257,3 +257,8 @@ fn who_has_drained_asks_for_nothing_more_and_confirms_what_it_has() {
 fn a_will_waits_after_a_crash_until_all_subscriptions_are_known() {
     assert_passes(&[(1_171_167, 3, Profile::DurableChanges)]);
 }
+
+#[test]
+fn an_answer_to_the_first_time_that_a_message_was_sent_is_none_to_the_second() {
+    assert_passes(&[(1_313_872, 3, Profile::DurableCongested)]);
+}

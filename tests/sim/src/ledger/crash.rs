@@ -289,7 +289,7 @@ impl Ledger {
     /// It may be published once more.
     fn repeat_will(&mut self, id: PublicationId) {
         if let Some(shard) = self.publications[id].arrivals.last().map(|arrival| arrival.shard) {
-            self.arrive(id, shard, true);
+            self.arrive(id, shard, true, None);
         }
     }
 
@@ -313,7 +313,7 @@ impl Ledger {
                 continue;
             }
             self.publications[will.id].publisher = Some(session);
-            self.arrive(will.id, shard, true);
+            self.arrive(will.id, shard, true, None);
             // Nobody knows when that will be.
             if let Some(arrival) = self.publications[will.id].arrivals.last_mut() {
                 arrival.routed = u64::MAX;

@@ -84,8 +84,11 @@ impl Ledger {
             let has_failed = self.is_store_failed(self.connections[&socket].shard);
             let publication = &mut self.publications[id];
             publication.is_certain |= !ack.reason.is_error();
-            if let Some(last) = publication.arrivals.last_mut() {
-                last.is_acknowledged |= !ack.reason.is_error();
+            // What was sent again by another connection meanwhile has an answer of its own, at QoS 1.
+            let answered = publication.arrivals.iter().rposition(|arrival| arrival.socket == Some(socket));
+            let answered = answered.or(publication.arrivals.len().checked_sub(1));
+            if let Some(at) = answered {
+                publication.arrivals[at].is_acknowledged |= !ack.reason.is_error();
             }
             publication.is_refused |= ack.reason.is_error();
             if ack.reason.is_error() {

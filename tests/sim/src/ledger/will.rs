@@ -44,7 +44,7 @@ impl Ledger {
             return;
         }
         self.publications[will.id].publisher = Some(session);
-        self.arrive(will.id, shard, false);
+        self.arrive(will.id, shard, false, None);
         // Whether a session that ends with its connection is stored cannot be seen.
         if is_deferred && expiry_s == 0 {
             let bequest = Bequest { session, will, shard, expiry_s, is_must: false };
